@@ -1,0 +1,198 @@
+/* The contract between a micro-VM and its host: the only header that both sides include.
+ *
+ * Everything here is fixed layout, little endian, naturally aligned, without pointers: a guest address is a
+ * uint64_t. What the guest writes is hostile input to the host; what the host writes is trusted by the guest.
+ *
+ * Guest virtual memory, the same in every micro-VM (PML4 entry 0 only):
+ *
+ *   0x00_0000_0000  system page tables, descriptors, stubs: the host's; ring 3 reaches only two read-only pages of it
+ *   0x00_0020_0000  guest kernel (vectors, trap page, text, data), at most 2 MiB
+ *   0x00_0040_0000  program memory, up to the VM's memory size     (a fixed-address ELF, such as a distribution's CPython,
+ *                                                                   lies at its usual 0x400000)
+ *   0x40_0000_0000  input window    (read-only in the guest)       one page of `struct udfvm_call`, then the payload
+ *   0x50_0000_0000  output window   (written by the guest)         the payload of the reply
+ */
+#ifndef UDFVM_ABI_H
+#define UDFVM_ABI_H
+
+#include <stdint.h>
+
+#define UDFVM_ABI_VERSION 1u
+
+#define UDFVM_PAGE_SIZE        0x1000ull
+#define UDFVM_KERNEL_BASE      0x200000ull       /* flat kernel image is loaded here */
+#define UDFVM_PROGRAM_BASE     0x400000ull       /* first byte that programs may use; ends at udfvm_boot.memory_end */
+#define UDFVM_INPUT_BASE       0x4000000000ull
+#define UDFVM_INPUT_PAYLOAD    (UDFVM_INPUT_BASE + UDFVM_PAGE_SIZE)
+#define UDFVM_OUTPUT_BASE      0x5000000000ull
+
+/* ---- Kernel vectors: fixed entry points at the start of the kernel image, 16 bytes each, each a `jmp`. ---- */
+
+#define UDFVM_VECTOR_BOOT      0x200000ull       /* first instruction; RSP = UDFVM_BOOT_STACK */
+#define UDFVM_VECTOR_SYSCALL   0x200010ull       /* from the LSTAR stub, at ring 3, RSP still the program's */
+#define UDFVM_VECTOR_FAULT     0x200020ull       /* from the exception stubs, at ring 3, RSP = UDFVM_FAULT_STACK */
+/* Callable by programs (System V ABI; no trap, no system call instruction): */
+#define UDFVM_VECTOR_SEAL      0x200030ull       /* void seal(void): see UDFVM_HC_SEAL */
+#define UDFVM_VECTOR_COMPLETE  0x200040ull       /* void complete(uint64_t status, uint64_t length) */
+#define UDFVM_VECTOR_SYSCALL_FUNCTION 0x200050ull /* long syscall(nr, a, b, c, d, e, f): a system call without a trap */
+
+/* The trap page, at UDFVM_TRAP_BASE: written by the ring-0 stubs before they bounce to a vector. */
+#define UDFVM_TRAP_BASE        0x201000ull
+#define UDFVM_FAULT_STACK      0x204000ull       /* grows down to 0x202000 */
+#define UDFVM_BOOT_STACK       0x208000ull       /* grows down to 0x204000 */
+
+struct udfvm_trap {
+    uint64_t syscall_rip;                        /* return address of the `syscall` (its RCX); RCX and R11 are clobbered */
+    uint64_t scratch;
+    /* An exception, as the processor pushed it. General registers are as they were in the program, but RSP. */
+    uint64_t vector, error_code, cr2;
+    uint64_t rip, cs, rflags, rsp, ss;
+};
+
+/* ---- Hypercalls: `out %al, $UDFVM_PORT` at ring 3. RAX: number; RDI RSI RDX R10 R8 R9: arguments; RAX: result. ---- */
+
+#define UDFVM_PORT             0x55
+#define UDFVM_PORT_PANIC       0x56              /* from the ring-0 stubs only: an exception at ring 0 */
+
+enum udfvm_hypercall {
+    /* seal(info: address of struct udfvm_seal_info). Ends the build phase: the host records memory and registers.
+     * Each later call starts by continuing at info.resume_rip with the sealed registers, so seal() in a program
+     * returns once for the build and once for every call: like fork(), into a fresh copy of the sealed state. */
+    UDFVM_HC_SEAL = 1,
+    /* complete(status: enum udfvm_status, length): the reply of this call is in the first `length` bytes of the output
+     * window. The host either restores the sealed state, or, in a call that spans several exchanges, puts the next request
+     * into the input window and returns 0: then the program handles that. */
+    UDFVM_HC_COMPLETE = 2,
+    /* exit(reason: enum udfvm_exit, code, crash: address of struct udfvm_crash or 0). Never returns. */
+    UDFVM_HC_EXIT = 3,
+    /* log(stream: 1 or 2, address, length): the program's standard output and error. Returns 0. */
+    UDFVM_HC_LOG = 4,
+
+    /* Read-only file access; every path absolute and without NUL, results negative errno. A handle is valid until the call (or
+     * build phase) in which it was opened ends; udfvm_call.sequence tells the kernel when to open again. */
+    UDFVM_HC_FILE_OPEN = 16,                     /* (path, path_length, stat: address of struct udfvm_stat) -> handle >= 0 */
+    UDFVM_HC_FILE_STAT = 17,                     /* (path, path_length, stat, follow: 0|1) -> 0 */
+    UDFVM_HC_FILE_READ = 18,                     /* (handle, offset, address, length) -> bytes read, 0 at the end */
+    UDFVM_HC_FILE_CLOSE = 19,                    /* (handle) -> 0 */
+    UDFVM_HC_FILE_LIST = 20,                     /* (path, path_length, first index, address, length) -> bytes of struct
+                                                    udfvm_directory_entry written, 0 at the end */
+    UDFVM_HC_FILE_READLINK = 21,                 /* (path, path_length, address, length) -> bytes */
+};
+
+#define UDFVM_PATH_MAX 4096                      /* bytes of a path in a hypercall, at most */
+
+enum udfvm_status {
+    UDFVM_STATUS_OK = 0,
+    UDFVM_STATUS_ERROR = 1,                      /* the output window holds struct udfvm_guest_error */
+};
+
+enum udfvm_exit {
+    UDFVM_EXIT_STATUS = 1,                       /* the program called exit_group(code) */
+    UDFVM_EXIT_SIGNAL = 2,                       /* the program died of signal `code`; crash holds where */
+    UDFVM_EXIT_DEADLOCK = 3,                     /* every thread waits for ever */
+    UDFVM_EXIT_PANIC = 4,                        /* the guest kernel gave up; crash.text says why */
+};
+
+struct udfvm_crash {
+    uint64_t address;                            /* faulting address, 0 where there is none */
+    uint64_t rip, rflags;
+    uint64_t registers[16];                      /* rax rcx rdx rbx rsp rbp rsi rdi r8 ... r15 */
+    uint32_t signal_code;                        /* si_code */
+    uint32_t text_length;
+    char text[256];
+};
+
+#define UDFVM_UNKNOWN_SYSCALLS 64
+struct udfvm_seal_info {
+    uint64_t resume_rip;                         /* where a call continues, after the host's resume stub */
+    uint64_t fs_base, gs_base;
+    uint64_t xsave_area;                         /* address of the XSAVE image taken with RFBM = all ones, standard format */
+    uint64_t xsave_length;
+    uint64_t memory_used;                        /* bytes of program memory in use, for the build report */
+    uint64_t syscalls;                           /* served since boot */
+    uint32_t unknown_count;                      /* entries used below: system calls answered with ENOSYS */
+    uint32_t reserved;
+    struct { uint32_t number, count; } unknown[UDFVM_UNKNOWN_SYSCALLS];
+};
+
+struct udfvm_stat {
+    uint64_t device, inode, size;
+    uint32_t mode, links;                        /* mode as in stat(2), type bits included */
+    uint32_t uid, gid;
+    int64_t mtime_seconds;
+    uint64_t mtime_nanoseconds;
+};
+
+struct udfvm_directory_entry {                   /* packed one after the other, each padded to 8 bytes */
+    uint64_t inode;
+    uint16_t record_length;
+    uint8_t type;                                /* DT_REG, DT_DIR, DT_LNK, ... */
+    uint8_t name_length;
+    char name[];                                 /* not NUL-terminated */
+};
+
+/* ---- A call: the first page of the input window. ---- */
+
+enum udfvm_request {
+    UDFVM_REQUEST_BOOT = 1,                      /* build phase; payload: struct udfvm_boot and its strings */
+    UDFVM_REQUEST_LOAD = 2,                      /* build phase: load a function; payload is the runtime's own; then seal again */
+    UDFVM_REQUEST_ROW = 3,                       /* payload: struct udfvm_row; reply: one struct udfvm_value and its bytes */
+    UDFVM_REQUEST_BATCH = 4,                     /* payload: Arrow IPC stream, one batch; reply: the same, one column */
+};
+
+#define UDFVM_CALL_DETERMINISTIC 1u              /* clock and randomness are fixed */
+
+struct udfvm_call {
+    uint32_t abi_version;
+    uint32_t request;                            /* enum udfvm_request */
+    uint64_t sequence;                           /* changes with every call: handles of an earlier one are void */
+    uint64_t length;                             /* bytes of payload, at UDFVM_INPUT_PAYLOAD */
+    uint64_t output_size;                        /* bytes of the output window that the reply may use */
+    uint32_t flags;
+    uint32_t tsc_khz;                            /* rate of the time stamp counter */
+    uint64_t tsc_start;                          /* counter value at which the two times below hold */
+    int64_t realtime_ns;                         /* nanoseconds since 1970 */
+    int64_t monotonic_ns;
+    uint8_t seed[32];                            /* key of this call's random numbers */
+};
+
+/* Payload of UDFVM_REQUEST_BOOT: followed by argc + envc NUL-terminated strings; argv[0] is the path of the program. */
+struct udfvm_boot {
+    uint64_t memory_end;                         /* program memory is [UDFVM_PROGRAM_BASE, memory_end) */
+    uint32_t argc, envc;
+};
+
+/* ---- Rows: typed values, for calls of one row. ---- */
+
+enum udfvm_type {
+    UDFVM_NULL = 0,
+    UDFVM_INT64 = 1,
+    UDFVM_FLOAT64 = 2,
+    UDFVM_TEXT = 3,                              /* UTF-8, may contain NUL */
+    UDFVM_BLOB = 4,
+    UDFVM_BOOL = 5,                              /* integer 0 or 1 */
+};
+
+struct udfvm_value {
+    uint32_t type;                               /* enum udfvm_type */
+    uint32_t length;                             /* TEXT, BLOB: bytes */
+    union {
+        int64_t integer;
+        double real;
+        uint64_t offset;                         /* TEXT, BLOB: from the start of the payload */
+    };
+};
+
+struct udfvm_row {                               /* followed by `count` values, then their bytes */
+    uint32_t count;
+    uint32_t reserved;
+};
+
+/* Reply with UDFVM_STATUS_ERROR: followed by type, message, traceback, UTF-8, in that order. */
+struct udfvm_guest_error {
+    uint32_t type_length, message_length, traceback_length;
+    uint32_t reserved;
+    int64_t row;                                 /* index in the batch, -1 where not known */
+};
+
+#endif

@@ -1,0 +1,189 @@
+/* The micro-VM core: everything that a program needs to run sealed images, with no Python in it.
+ *
+ * Use:   udfvm_image_open()  ->  udfvm_pool_create()  ->  udfvm_pool_take()  ->  udfvm_vm_call() ...  ->  udfvm_pool_give()
+ *
+ * Errors: a function that can fail returns a code of enum udfvm_code (or NULL) and fills *error where error is not NULL. Nothing
+ * prints, nothing exits, no signal disposition changes but that of the kick signal (see udfvm_vm_call).
+ * Threads: images and pools may be used from any thread; a VM by one thread at a time.
+ * Fork: a child must not use VMs of its parent; calls on them fail with UDFVM_E_FORKED, and freeing them is safe.
+ */
+#ifndef UDFVM_API_H
+#define UDFVM_API_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum udfvm_code {
+    UDFVM_OK = 0,
+    UDFVM_E_NO_KVM = 1,          /* /dev/kvm is absent or is no usable KVM */
+    UDFVM_E_PERMISSION = 2,      /* /dev/kvm may not be opened by this user */
+    UDFVM_E_SYSTEM = 3,          /* a system call failed: see error.os_errno */
+    UDFVM_E_ARGUMENT = 4,        /* the caller's mistake */
+    UDFVM_E_IMAGE = 5,           /* image file damaged, foreign, or of another version */
+    UDFVM_E_TIMEOUT = 6,         /* deadline passed */
+    UDFVM_E_INTERRUPTED = 7,     /* the interrupt hook said so */
+    UDFVM_E_CRASH = 8,           /* the guest program died of a signal: see error.crash_* */
+    UDFVM_E_EXIT = 9,            /* the guest program called exit */
+    UDFVM_E_DEADLOCK = 10,       /* every guest thread waits for ever */
+    UDFVM_E_PROTOCOL = 11,       /* the guest broke the ABI: a hypercall that is not one, a triple fault, an unknown port */
+    UDFVM_E_OUTPUT = 12,         /* reply larger than limits.max_output */
+    UDFVM_E_LOG = 13,            /* more log bytes than limits.max_log */
+    UDFVM_E_INPUT = 14,          /* request larger than the input window */
+    UDFVM_E_FORKED = 15,         /* VM or pool of the parent process used in a forked child */
+    UDFVM_E_BUSY = 16,           /* no VM became free in time */
+};
+
+struct udfvm_error {
+    int code;                    /* enum udfvm_code */
+    int os_errno;                /* errno, 0 where it has no part in it */
+    int signal;                  /* UDFVM_E_CRASH: the signal; UDFVM_E_EXIT: the exit status */
+    uint64_t address, rip;       /* UDFVM_E_CRASH */
+    char message[480];           /* one sentence, no newline at the end */
+};
+
+/* ---- System ---- */
+
+struct udfvm_system {
+    int kvm_api_version;         /* 12 */
+    int is_pvm;                  /* 1: KVM is served by PVM */
+    char vendor[16];             /* "pvm", "vmx", "svm" or "unknown" */
+    int sync_regs, manual_dirty_log, xcrs;   /* capabilities that the core needs: 1 where present */
+    uint64_t xcr0;               /* state components that VMs enable */
+};
+/* What KVM on this machine is. Fails with UDFVM_E_NO_KVM or UDFVM_E_PERMISSION. */
+int udfvm_system_probe(struct udfvm_system *system, struct udfvm_error *error);
+
+/* Called when a signal interrupted a running call (EINTR): non-zero abandons the call with UDFVM_E_INTERRUPTED. One for the process,
+ * called on the thread that runs the call; NULL for none. */
+void udfvm_set_interrupt_hook(int (*hook)(void));
+
+/* ---- Files that a guest may read: implemented by the embedder. Paths are absolute, NUL-terminated, at most 4096 bytes.
+ * Results: negative errno on failure. Never called in a call whose limits.files is 0. A handle is any number >= 0; the core gives the
+ * guest numbers of its own, and closes what a call left open. ---- */
+
+struct udfvm_stat;               /* guest/include/udfvm_abi.h */
+struct udfvm_files {
+    void *context;
+    int64_t (*open)(void *context, const char *path, struct udfvm_stat *stat);
+    int64_t (*stat)(void *context, const char *path, int follow, struct udfvm_stat *stat);
+    int64_t (*read)(void *context, int64_t handle, uint64_t offset, void *buffer, uint64_t length);
+    int64_t (*close)(void *context, int64_t handle);
+    int64_t (*list)(void *context, const char *path, uint64_t first, void *buffer, uint64_t length);
+    int64_t (*readlink)(void *context, const char *path, char *buffer, uint64_t length);
+};
+
+/* ---- VMs ---- */
+
+typedef struct udfvm_vm udfvm_vm;
+typedef struct udfvm_image udfvm_image;
+typedef struct udfvm_pool udfvm_pool;
+
+struct udfvm_config {
+    uint64_t memory;             /* bytes of guest memory, kernel included; a multiple of 2 MiB, 16 MiB to 64 GiB */
+    uint64_t input_window;       /* bytes, multiples of 2 MiB, at most 1 GiB; reserved, not allocated */
+    uint64_t output_window;
+};
+
+/* Where NULL is passed: no deadline, 64 KiB of log, no files. */
+struct udfvm_limits {
+    uint64_t timeout_ns;         /* wall clock, from udfvm_vm_call to its return; 0: none */
+    uint64_t max_output;         /* bytes of the reply; 0: the output window */
+    uint64_t max_log;            /* bytes kept of standard output and error; more fails the call */
+    int files;                   /* 1: the guest may read files through the VM's udfvm_files */
+    int deterministic;           /* 1: clock and randomness are fixed */
+};
+
+struct udfvm_reply {
+    int sealed;                  /* 1: the guest asks to be sealed (after BOOT and LOAD) */
+    int status;                  /* enum udfvm_status */
+    const void *data;            /* in the output window: valid until the next use of this VM; the guest does not run meanwhile */
+    uint64_t length;
+    const char *log;             /* standard output and error of this call, not NUL-terminated; owned by the VM */
+    uint64_t log_length;
+};
+
+/* Starts a new VM: loads the flat kernel image and runs the program named by the boot payload (struct udfvm_boot and strings)
+ * until it asks to be sealed (UDFVM_OK; seal with udfvm_vm_seal), or fails. On failure returns NULL; *report (may be NULL) gets a
+ * malloc'd NUL-terminated copy of what the guest logged, in either case. */
+udfvm_vm *udfvm_vm_boot(const struct udfvm_config *config, const void *kernel, size_t kernel_length,
+                        const void *boot, size_t boot_length, const struct udfvm_files *files,
+                        const struct udfvm_limits *limits, char **report, struct udfvm_error *error);
+
+/* Writes the state at the seal to the file descriptor (a new, empty, regular file). A VM that was booted gives a base image; a VM on a base
+ * image gives a layer of it: the pages that differ. `metadata` is kept in the image for the embedder. */
+int udfvm_vm_seal(udfvm_vm *vm, int fd, const void *metadata, size_t metadata_length, struct udfvm_error *error);
+
+/* What the guest reported at its seal; NULL for a VM that has not asked to be sealed. */
+struct udfvm_seal_info;
+const struct udfvm_seal_info *udfvm_vm_seal_info(const udfvm_vm *vm);
+
+/* A new VM on a base image, or on a layer, at its sealed state. `files` (may be NULL) must outlive the VM. */
+udfvm_vm *udfvm_vm_open(udfvm_image *image, const struct udfvm_files *files, struct udfvm_error *error);
+/* Moves a restored VM to another image of the same base: copies the pages in which the two differ. */
+int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error);
+void udfvm_vm_close(udfvm_vm *vm);
+
+/* The payload area of the input window; the caller may write a request there in place. */
+void *udfvm_vm_input(udfvm_vm *vm, uint64_t *size);
+
+/* One entry. `input` is copied into the window, unless it is udfvm_vm_input() itself. On a VM at its sealed state this begins a call;
+ * after a reply that was not followed by udfvm_vm_restore it continues that call with the next request. Returns when the guest completes or
+ * asks to be sealed, or with an error, after which the VM must be restored. A deadline is kept by a POSIX timer that interrupts the
+ * calling thread with the real-time signal SIGRTMAX-3, whose handler is installed at first use. */
+int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
+                  const struct udfvm_limits *limits, struct udfvm_reply *reply, struct udfvm_error *error);
+
+/* Puts the VM back to its sealed state, wherever it stopped. On failure the VM must be closed. */
+int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error);
+
+/* One fresh call in one go: call, copy the reply to `output` (at most `capacity` bytes; *length gets its full length), restore. Returns
+ * UDFVM_OK with *status set. A reply larger than capacity is UDFVM_E_OUTPUT. */
+int udfvm_vm_fresh_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length, const struct udfvm_limits *limits,
+                        void *output, uint64_t capacity, uint64_t *output_length, int *status, struct udfvm_error *error);
+
+struct udfvm_vm_statistics {
+    uint64_t calls, restores, hot_pages, pages_copied, memory;
+    uint64_t exits;
+};
+void udfvm_vm_statistics(const udfvm_vm *vm, struct udfvm_vm_statistics *statistics);
+
+/* ---- Images ---- */
+
+/* Maps a sealed image; checks its header and checksums (UDFVM_E_IMAGE). A layer needs the very base it was sealed on; NULL for a base. The
+ * descriptor may be closed afterwards. Images are reference-counted: VMs, layers and pools hold their images. */
+udfvm_image *udfvm_image_open(int fd, udfvm_image *base, struct udfvm_error *error);
+void udfvm_image_close(udfvm_image *image);                 /* gives one reference back; NULL is allowed */
+udfvm_image *udfvm_image_retain(udfvm_image *image);        /* one more reference */
+const void *udfvm_image_metadata(const udfvm_image *image, size_t *length);
+
+struct udfvm_image_statistics {
+    uint64_t memory;             /* bytes of guest memory */
+    uint64_t pages;              /* stored pages */
+    uint64_t file_bytes;
+    int is_layer;
+    uint8_t digest[32];          /* identity of the content */
+};
+void udfvm_image_statistics(const udfvm_image *image, struct udfvm_image_statistics *statistics);
+
+/* ---- Pool: VMs of one base image, serving the base and every layer of it. ---- */
+
+/* At most `limit` VMs live at once. `files` may be NULL. */
+udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct udfvm_files *files, struct udfvm_error *error);
+/* A VM at the sealed state of `image`. Waits up to timeout_ns while all are busy (UDFVM_E_BUSY). */
+udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t timeout_ns, struct udfvm_error *error);
+/* Returns a VM: restored if the caller did not, destroyed if that fails. */
+void udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm);
+/* Closes idle VMs until at most `keep` are left idle. */
+void udfvm_pool_trim(udfvm_pool *pool, unsigned keep);
+/* Gives one reference back (NULL is allowed). The pool is freed with its last reference and the last VM taken from it. */
+void udfvm_pool_close(udfvm_pool *pool);
+udfvm_pool *udfvm_pool_retain(udfvm_pool *pool);            /* one more reference */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

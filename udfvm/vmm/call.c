@@ -1,0 +1,201 @@
+/* A call: the request goes into the input window, the vCPU runs until the guest completes. */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <time.h>
+#include <x86intrin.h>
+
+#include "image_format.h"
+
+#define DEFAULT_LOG 65536u
+#define DETERMINISTIC_REALTIME_NS (946684800ll * 1000000000)      /* 2000-01-01T00:00:00Z */
+
+static const struct udfvm_limits no_limits = { .max_log = DEFAULT_LOG };
+
+static int64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* A fresh key for the call's random numbers; the kernel is asked for many at once. */
+static int take_seed(struct udfvm_vm *vm, uint8_t seed[32], struct udfvm_error *error)
+{
+    if (vm->seeds_left < 32) {
+        if (getrandom(vm->seeds, sizeof vm->seeds, 0) != (ssize_t)sizeof vm->seeds)
+            return udfvm_fail_errno(error, "getrandom");
+        vm->seeds_left = sizeof vm->seeds;
+    }
+    vm->seeds_left -= 32;
+    memcpy(seed, vm->seeds + vm->seeds_left, 32);
+    memset(vm->seeds + vm->seeds_left, 0, 32);
+    return UDFVM_OK;
+}
+
+static int fill_call_page(struct udfvm_vm *vm, uint32_t request, uint64_t length, struct udfvm_error *error)
+{
+    struct udfvm_call *call = (struct udfvm_call *)vm->machine.input;
+    const bool fixed = vm->limits.deterministic;
+    *call = (struct udfvm_call){
+        .abi_version = UDFVM_ABI_VERSION, .request = request, .sequence = ++vm->sequence, .length = length,
+        .output_size = vm->limits.max_output, .flags = fixed ? UDFVM_CALL_DETERMINISTIC : 0, .tsc_khz = vm->tsc_khz,
+        .tsc_start = fixed ? 0 : __rdtsc(),
+        .realtime_ns = fixed ? DETERMINISTIC_REALTIME_NS : clock_ns(CLOCK_REALTIME),
+        .monotonic_ns = fixed ? 0 : clock_ns(CLOCK_MONOTONIC),
+    };
+    return fixed ? UDFVM_OK : take_seed(vm, call->seed, error);
+}
+
+static void place_input(struct udfvm_vm *vm, const void *input, uint64_t length)
+{
+    uint8_t *payload = vm->machine.input + PAGE;
+    if (input && input != payload)
+        memcpy(payload, input, length);
+    if (vm->input_used > length)                 /* what an earlier call was given, this one must not see */
+        memset(payload + length, 0, vm->input_used - length);
+    vm->input_used = length;
+}
+
+int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
+                     const struct udfvm_limits *limits, struct udfvm_error *error)
+{
+    vm->limits = limits ? *limits : no_limits;
+    if (vm->limits.max_output == 0 || vm->limits.max_output > vm->machine.output_bytes)
+        vm->limits.max_output = vm->machine.output_bytes;
+    if (length > vm->machine.input_bytes - PAGE)
+        return udfvm_fail(error, UDFVM_E_INPUT, "a request of %llu bytes does not fit the input window of %llu bytes",
+                          (unsigned long long)length, (unsigned long long)(vm->machine.input_bytes - PAGE));
+    place_input(vm, input, length);
+    int code = fill_call_page(vm, request, length, error);
+    return code == UDFVM_OK ? udfvm_deadline_start(&vm->deadline, vm->machine.run, vm->limits.timeout_ns, error) : code;
+}
+
+static int unexpected_exit(const struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    const struct kvm_run *run = vm->machine.run;
+    const unsigned long long rip = run->s.regs.regs.rip;
+    if (run->exit_reason == KVM_EXIT_IO)
+        return udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest used I/O port %#x at %#llx", run->io.port, rip);
+    if (run->exit_reason == KVM_EXIT_SHUTDOWN)
+        return udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest's processor shut down (triple fault) at %#llx", rip);
+    return udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest's processor stopped at %#llx (KVM exit %u)", rip, run->exit_reason);
+}
+
+static int interrupted_run(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    if (atomic_load_explicit(&vm->deadline.expired, memory_order_relaxed))
+        return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end within %.3g s", (double)vm->limits.timeout_ns / 1e9);
+    return udfvm_interrupted() ? udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted") : UDFVM_OK;
+}
+
+static bool is_hypercall(const struct kvm_run *run)
+{
+    return run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT && run->io.port == UDFVM_PORT
+           && run->io.size == 1 && run->io.count == 1;
+}
+
+static int completed(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfvm_reply *reply, struct udfvm_error *error)
+{
+    if (regs->rdi > UDFVM_STATUS_ERROR || regs->rsi > vm->machine.output_bytes)
+        return udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest completed with a status or length that makes no sense");
+    if (regs->rsi > vm->limits.max_output)
+        return udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %llu bytes is larger than the limit of %llu bytes",
+                          (unsigned long long)regs->rsi, (unsigned long long)vm->limits.max_output);
+    reply->status = (int)regs->rdi;
+    reply->data = vm->machine.output;
+    reply->length = regs->rsi;
+    return UDFVM_OK;
+}
+
+/* Runs until a hypercall that ends this exchange; its kind, or HYPERCALL_FAILED. */
+static int run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct kvm_run *run = vm->machine.run;
+    struct kvm_regs *regs = &run->s.regs.regs;
+    for (;;) {
+        vm->exits++;
+        if (ioctl(vm->machine.vcpu, KVM_RUN, 0) < 0) {
+            if (errno != EINTR && errno != EAGAIN) {
+                udfvm_fail_errno(error, "KVM_RUN");
+                return HYPERCALL_FAILED;
+            }
+            if (interrupted_run(vm, error) != UDFVM_OK)
+                return HYPERCALL_FAILED;
+            continue;
+        }
+        if (!is_hypercall(run)) {
+            unexpected_exit(vm, error);
+            return HYPERCALL_FAILED;
+        }
+        int kind = udfvm_hypercall(vm, regs, error);
+        if (kind != HYPERCALL_CONTINUE)
+            return kind;
+        run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+    }
+}
+
+int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error)
+{
+    struct udfvm_error local = { .code = UDFVM_OK };
+    *reply = (struct udfvm_reply){ .sealed = 0 };
+    int kind = run_vcpu(vm, &local);
+    udfvm_deadline_stop(&vm->deadline);
+    int code = local.code;
+    if (kind == HYPERCALL_COMPLETE)
+        code = completed(vm, &vm->machine.run->s.regs.regs, reply, &local);
+    reply->sealed = kind == HYPERCALL_SEAL;
+    reply->log = vm->log;
+    reply->log_length = vm->log_length;
+    if (vm->state != VM_UNSEALED)
+        vm->state = code == UDFVM_OK ? VM_STOPPED : VM_BROKEN;
+    if (code != UDFVM_OK && error)
+        *error = local;
+    return code;
+}
+
+int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
+                  const struct udfvm_limits *limits, struct udfvm_reply *reply, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    if (vm->generation != udfvm_fork_generation())
+        return udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process");
+    if (vm->state != VM_SEALED && vm->state != VM_STOPPED)
+        return udfvm_fail(error, UDFVM_E_ARGUMENT, "the VM must be restored before the next call");
+    int code = udfvm_vm_request(vm, request, input, length, limits, error);
+    if (code != UDFVM_OK)
+        return code;
+    struct kvm_run *run = vm->machine.run;
+    if (vm->state == VM_SEALED) {
+        run->s.regs.regs = vm->image->header->state.registers;
+        vm->calls++;
+    } else {
+        run->s.regs.regs.rax = 0;                /* complete() returns: here is the next request */
+    }
+    run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+    return udfvm_vm_run(vm, reply, error);
+}
+
+int udfvm_vm_fresh_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length, const struct udfvm_limits *limits,
+                        void *output, uint64_t capacity, uint64_t *output_length, int *status, struct udfvm_error *error)
+{
+    struct udfvm_reply reply;
+    struct udfvm_error restore_error;
+    int code = udfvm_vm_call(vm, request, input, length, limits, &reply, error);
+    if (code == UDFVM_OK) {
+        *status = reply.status;
+        *output_length = reply.length;
+        if (reply.sealed)
+            code = udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest asked to be sealed in a call");
+        else if (reply.length > capacity)
+            code = udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %llu bytes is larger than the buffer of %llu bytes",
+                              (unsigned long long)reply.length, (unsigned long long)capacity);
+        else
+            memcpy(output, reply.data, reply.length);
+    }
+    int restored = udfvm_vm_restore(vm, &restore_error);
+    if (code == UDFVM_OK && restored != UDFVM_OK && error)
+        *error = restore_error;
+    return code != UDFVM_OK ? code : restored;
+}

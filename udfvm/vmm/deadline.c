@@ -1,0 +1,167 @@
+/* Deadlines of calls, interrupts, and forks.
+ *
+ * Each thread that runs calls owns one POSIX timer, which signals that very thread; the handler sets kvm_run.immediate_exit, so a
+ * KVM_RUN that is running returns with EINTR and one that is about to start does too. Arming costs a system call, so an armed timer is
+ * left alone where it fires before the new call's deadline: the handler then arms it anew for what is running.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+struct thread_timer {
+    timer_t timer;
+    unsigned generation;
+    struct deadline *volatile running;
+    volatile uint64_t deadline_ns;            /* of `running` */
+    volatile uint64_t armed_ns;               /* when the timer fires; 0: not armed */
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t timer_key;
+static int setup_errno;
+static atomic_uint fork_generation = 1;
+static int (*_Atomic interrupt_hook)(void);
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int arm(struct thread_timer *state, uint64_t at_ns)
+{
+    struct itimerspec when = { .it_value = { .tv_sec = (time_t)(at_ns / 1000000000u), .tv_nsec = (long)(at_ns % 1000000000u) } };
+    state->armed_ns = at_ns;
+    return timer_settime(state->timer, TIMER_ABSTIME, &when, NULL);
+}
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+    (void)number;
+    (void)context;
+    if (info->si_code != SI_TIMER)
+        return;
+    int saved = errno;
+    struct thread_timer *state = info->si_value.sival_ptr;
+    struct deadline *running = state->running;
+    state->armed_ns = 0;
+    if (running && monotonic_ns() >= state->deadline_ns) {
+        atomic_store(&running->expired, true);
+        running->run->immediate_exit = 1;
+    } else if (running) {
+        arm(state, state->deadline_ns);
+    }
+    errno = saved;
+}
+
+static void in_child(void)
+{
+    atomic_fetch_add(&fork_generation, 1);
+}
+
+static void free_timer(void *value)
+{
+    struct thread_timer *state = value;
+    if (state->generation == udfvm_fork_generation())
+        timer_delete(state->timer);
+    free(state);
+}
+
+static void setup(void)
+{
+    struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART };
+    sigemptyset(&action.sa_mask);
+    if (sigaction(SIGRTMAX - 3, &action, NULL) < 0)
+        setup_errno = errno;
+    else
+        setup_errno = pthread_key_create(&timer_key, free_timer);
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, in_child);
+}
+
+static struct thread_timer *thread_timer(struct udfvm_error *error)
+{
+    pthread_once(&once, setup);
+    errno = setup_errno;
+    struct thread_timer *state = setup_errno ? NULL : pthread_getspecific(timer_key);
+    if (setup_errno)
+        udfvm_fail_errno(error, "preparing the deadline signal");
+    if (setup_errno || (state && state->generation == udfvm_fork_generation()))
+        return state;
+    free(state);
+    state = calloc(1, sizeof *state);
+    struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMAX - 3 };
+    event.sigev_value.sival_ptr = state;
+    event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+    sigset_t kick;
+    sigemptyset(&kick);
+    sigaddset(&kick, SIGRTMAX - 3);
+    pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+    if (!state || timer_create(CLOCK_MONOTONIC, &event, &state->timer) < 0) {
+        udfvm_fail_errno(error, "creating the deadline timer");
+        pthread_setspecific(timer_key, NULL);
+        free(state);
+        return NULL;
+    }
+    state->generation = udfvm_fork_generation();
+    pthread_setspecific(timer_key, state);
+    return state;
+}
+
+int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_t timeout_ns, struct udfvm_error *error)
+{
+    deadline->run = run;
+    deadline->timer = NULL;
+    atomic_store_explicit(&deadline->expired, false, memory_order_relaxed);
+    run->immediate_exit = 0;
+    if (timeout_ns == 0)
+        return UDFVM_OK;
+    struct thread_timer *state = thread_timer(error);
+    if (!state)
+        return error ? error->code : UDFVM_E_SYSTEM;
+    uint64_t now = monotonic_ns(), at = timeout_ns > UINT64_MAX / 2 - now ? UINT64_MAX / 2 : now + timeout_ns;
+    deadline->timer = state;
+    state->deadline_ns = at;
+    atomic_signal_fence(memory_order_seq_cst);
+    state->running = deadline;
+    atomic_signal_fence(memory_order_seq_cst);
+    uint64_t armed = state->armed_ns;
+    if ((armed == 0 || armed > at) && arm(state, at) < 0) {
+        state->running = NULL;
+        return udfvm_fail_errno(error, "arming the deadline timer");
+    }
+    return UDFVM_OK;
+}
+
+void udfvm_deadline_stop(struct deadline *deadline)
+{
+    struct thread_timer *state = deadline->timer;
+    if (state)
+        state->running = NULL;
+    deadline->timer = NULL;
+}
+
+void udfvm_set_interrupt_hook(int (*hook)(void))
+{
+    atomic_store(&interrupt_hook, hook);
+}
+
+bool udfvm_interrupted(void)
+{
+    int (*hook)(void) = atomic_load(&interrupt_hook);
+    return hook && hook() != 0;
+}
+
+unsigned udfvm_fork_generation(void)
+{
+    return atomic_load_explicit(&fork_generation, memory_order_relaxed);
+}

@@ -1,0 +1,42 @@
+/* Filling in struct udfvm_error. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+void udfvm_error_clear(struct udfvm_error *error)
+{
+    if (error)
+        *error = (struct udfvm_error){ .code = UDFVM_OK };
+}
+
+int udfvm_fail(struct udfvm_error *error, int code, const char *format, ...)
+{
+    if (error) {
+        va_list arguments;
+        *error = (struct udfvm_error){ .code = code };
+        va_start(arguments, format);
+        vsnprintf(error->message, sizeof error->message, format, arguments);
+        va_end(arguments);
+    }
+    return code;
+}
+
+int udfvm_fail_errno(struct udfvm_error *error, const char *format, ...)
+{
+    int number = errno;
+    if (error) {
+        va_list arguments;
+        *error = (struct udfvm_error){ .code = UDFVM_E_SYSTEM, .os_errno = number };
+        va_start(arguments, format);
+        int length = vsnprintf(error->message, sizeof error->message, format, arguments);
+        va_end(arguments);
+        char text[128];
+        if (length >= 0 && (size_t)length < sizeof error->message)
+            snprintf(error->message + length, sizeof error->message - (size_t)length, ": %s",
+                     strerror_r(number, text, sizeof text));
+    }
+    return UDFVM_E_SYSTEM;
+}

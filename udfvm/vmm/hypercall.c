@@ -1,0 +1,132 @@
+/* Serving hypercalls. Arguments are registers, so they cannot change under us; what they point to is copied before it is looked at. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "image_format.h"
+
+#define LOG_MAX_AT_ONCE 65536u
+#define STATUS_FLAGS 0x8d5ull                    /* CF PF AF ZF SF OF */
+
+static int append_log(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error)
+{
+    const uint64_t length = regs->rdx;
+    const void *text = length <= LOG_MAX_AT_ONCE ? udfvm_machine_address(&vm->machine, regs->rsi, length) : NULL;
+    if (!text) {
+        regs->rax = (uint64_t)-EFAULT;
+        return HYPERCALL_CONTINUE;
+    }
+    if (length > vm->limits.max_log - vm->log_length) {
+        udfvm_fail(error, UDFVM_E_LOG, "the function wrote more than %llu bytes to its standard output and error",
+                   (unsigned long long)vm->limits.max_log);
+        return HYPERCALL_FAILED;
+    }
+    if (length > vm->log_capacity - vm->log_length) {
+        size_t capacity = 2 * (vm->log_length + length);
+        char *grown = realloc(vm->log, capacity);
+        if (!grown) {
+            udfvm_fail_errno(error, "keeping the guest's log");
+            return HYPERCALL_FAILED;
+        }
+        vm->log = grown;
+        vm->log_capacity = capacity;
+    }
+    memcpy(vm->log + vm->log_length, text, length);
+    vm->log_length += length;
+    regs->rax = 0;
+    return HYPERCALL_CONTINUE;
+}
+
+static int seal(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfvm_error *error)
+{
+    const void *from = udfvm_machine_address(&vm->machine, regs->rdi, sizeof *vm->seal_info);
+    if (!vm->seal_info)
+        vm->seal_info = malloc(sizeof *vm->seal_info);
+    if (!vm->seal_state)
+        vm->seal_state = malloc(sizeof *vm->seal_state);
+    if (!from || !vm->seal_info || !vm->seal_state) {
+        udfvm_fail(error, from ? UDFVM_E_SYSTEM : UDFVM_E_PROTOCOL, from ? "out of memory" : "seal: bad address");
+        return HYPERCALL_FAILED;
+    }
+    struct udfvm_seal_info *info = vm->seal_info;
+    struct sealed_state *state = vm->seal_state;
+    memcpy(info, from, sizeof *info);
+    const void *xsave = info->xsave_length <= XSAVE_MAX
+                            ? udfvm_machine_address(&vm->machine, info->xsave_area, info->xsave_length) : NULL;
+    if (!xsave || info->xsave_length < 576) {    /* legacy region and header */
+        udfvm_fail(error, UDFVM_E_PROTOCOL, "seal: bad XSAVE area");
+        return HYPERCALL_FAILED;
+    }
+    if (info->unknown_count > UDFVM_UNKNOWN_SYSCALLS)
+        info->unknown_count = UDFVM_UNKNOWN_SYSCALLS;
+    *state = (struct sealed_state){
+        .registers = *regs, .resume_rip = info->resume_rip, .fs_base = info->fs_base, .gs_base = info->gs_base,
+        .xsave_length = info->xsave_length,
+    };
+    state->registers.rip = udfvm_system_area_resume_stub();
+    state->registers.rflags = (regs->rflags & STATUS_FLAGS) | GUEST_RFLAGS;
+    memcpy(state->xsave, xsave, info->xsave_length);
+    return HYPERCALL_SEAL;
+}
+
+static void copy_text(char *to, size_t size, const struct udfvm_crash *crash)
+{
+    size_t length = crash->text_length < sizeof crash->text ? crash->text_length : sizeof crash->text;
+    length = length < size - 1 ? length : size - 1;
+    for (size_t i = 0; i < length; i++)
+        to[i] = crash->text[i] >= ' ' && crash->text[i] < 127 ? crash->text[i] : ' ';
+    to[length] = 0;
+}
+
+static void exited(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfvm_error *error)
+{
+    struct udfvm_crash crash = { .text_length = 0 };
+    char text[256];
+    const void *from = udfvm_machine_address(&vm->machine, regs->rdx, sizeof crash);
+    if (from)
+        memcpy(&crash, from, sizeof crash);
+    copy_text(text, sizeof text, &crash);
+    const int number = (int)(uint8_t)regs->rsi;
+    switch (regs->rdi) {
+    case UDFVM_EXIT_STATUS:
+        udfvm_fail(error, UDFVM_E_EXIT, "the guest program ended with exit status %d", number);
+        break;
+    case UDFVM_EXIT_SIGNAL:
+        udfvm_fail(error, UDFVM_E_CRASH, "the guest program died of signal %d (%s) at %#llx, address %#llx%s%s", number,
+                   sigabbrev_np(number) ? sigabbrev_np(number) : "unknown", (unsigned long long)crash.rip,
+                   (unsigned long long)crash.address, text[0] ? ": " : "", text);
+        break;
+    case UDFVM_EXIT_DEADLOCK:
+        udfvm_fail(error, UDFVM_E_DEADLOCK, "every thread of the guest program waits for ever%s%s", text[0] ? ": " : "", text);
+        break;
+    default:
+        udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest kernel gave up: %s", text);
+    }
+    if (error) {
+        error->signal = number;
+        error->address = crash.address;
+        error->rip = crash.rip;
+    }
+}
+
+int udfvm_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error)
+{
+    switch (regs->rax) {
+    case UDFVM_HC_COMPLETE:
+        return HYPERCALL_COMPLETE;
+    case UDFVM_HC_SEAL:
+        return seal(vm, regs, error);
+    case UDFVM_HC_EXIT:
+        exited(vm, regs, error);
+        return HYPERCALL_FAILED;
+    case UDFVM_HC_LOG:
+        return append_log(vm, regs, error);
+    case UDFVM_HC_FILE_OPEN ... UDFVM_HC_FILE_READLINK:
+        regs->rax = (uint64_t)udfvm_file_hypercall(vm, regs);
+        return HYPERCALL_CONTINUE;
+    default:
+        udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest made a hypercall that does not exist (%#llx)",
+                   (unsigned long long)regs->rax);
+        return HYPERCALL_FAILED;
+    }
+}

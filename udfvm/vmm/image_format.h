@@ -1,0 +1,37 @@
+/* The image file and its mapping. */
+#ifndef UDFVM_IMAGE_FORMAT_H
+#define UDFVM_IMAGE_FORMAT_H
+
+#include "internal.h"
+
+#define IMAGE_MAGIC 0x314d564644554d49ull
+#define IMAGE_VERSION 1u
+enum { IMAGE_BASE = 1, IMAGE_LAYER = 2 };
+/* File: this header, then metadata, layer page numbers (uint32_t each), and the pages at a page boundary. A base stores its memory at full
+ * length with holes for zero pages; a layer stores just its pages, in the order of their numbers. */
+struct image_header {
+    uint64_t magic;
+    uint32_t version, kind;
+    struct udfvm_config config;
+    uint64_t metadata_offset, metadata_length;
+    uint64_t numbers_offset, pages_offset;
+    uint64_t page_count;                          /* base: non-zero pages */
+    uint8_t base_digest[32];                      /* layer: the base's digest */
+    uint8_t content_digest[32];                   /* of metadata, numbers and pages */
+    struct sealed_state state;
+    uint8_t digest[32];                           /* of everything above: the identity of the image */
+};
+struct udfvm_image {
+    atomic_int references;
+    int fd;
+    const struct image_header *header;            /* mapping of the whole file, read-only */
+    size_t mapped;
+    struct udfvm_image *base;                     /* layer: holds a reference; base: NULL */
+    const uint32_t *numbers;                      /* layer: ascending page numbers */
+};
+/* The sealed content of page `number` of program memory. */
+const uint8_t *udfvm_image_page(const struct udfvm_image *image, uint32_t number);
+void udfvm_image_header_digest(const struct image_header *header, uint8_t digest[32]);
+void udfvm_image_add_page(struct checksum *sum, uint64_t number, const void *page);
+
+#endif

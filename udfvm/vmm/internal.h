@@ -1,0 +1,147 @@
+/* Shared by the files of the core; nothing outside udfvm/vmm includes it. */
+#ifndef UDFVM_INTERNAL_H
+#define UDFVM_INTERNAL_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "../../guest/include/udfvm_abi.h"
+#include "api.h"
+#include "layout.h"
+
+#define PAGE 4096ull
+#define HUGE_PAGE 0x200000ull
+#define MEMORY_MAX (64ull << 30)
+#define WINDOW_MAX (1ull << 30)
+#define XSAVE_MAX ((size_t)(SYSTEM_XSAVE_END - SYSTEM_XSAVE))
+#define FILES_MAX 256
+
+/* ---- error.c ---- */
+int udfvm_fail(struct udfvm_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* As udfvm_fail with UDFVM_E_SYSTEM and the present errno, whose text is appended. */
+int udfvm_fail_errno(struct udfvm_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Passes on the error of a part that succeeds or fails as a whole. */
+void udfvm_error_clear(struct udfvm_error *error);
+
+/* ---- system.c: /dev/kvm and what it can do ---- */
+int udfvm_kvm_open(struct udfvm_error *error);                /* descriptor, or -1 */
+struct processor_features {
+    struct { struct kvm_cpuid2 head; struct kvm_cpuid_entry2 entries[256]; } cpuid;
+    uint64_t xcr0;
+};
+int udfvm_processor_features(int kvm, struct processor_features *features, struct udfvm_error *error);
+
+int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *error);
+
+/* ---- machine.c: one KVM VM with its vCPU and memory slots ---- */
+struct machine {
+    int fd, vcpu;
+    struct kvm_run *run;
+    size_t run_size;
+    uint8_t *system;              /* SYSTEM_SIZE bytes, guest physical 0 */
+    uint8_t *memory;              /* program memory (guest physical 2 MiB on), then the output window: one slot */
+    uint8_t *output;              /* inside the mapping of `memory` */
+    uint8_t *input;
+    uint64_t memory_bytes;        /* without the first 2 MiB */
+    uint64_t output_bytes, input_bytes;
+    bool dirty_log;
+    struct kvm_sregs sregs;       /* as set at creation */
+};
+/* Guest memory is anonymous (image_fd < 0) or a private mapping of image_fd at image_offset. */
+int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config, int image_fd, uint64_t image_offset,
+                         struct udfvm_error *error);
+void udfvm_machine_destroy(struct machine *machine);
+/* In a forked child, which has no such mappings: destroying must not unmap what lies there now. */
+void udfvm_machine_forget_memory(struct machine *machine);
+/* Everything about the processor but general registers, vector state and segment bases: for a vCPU stopped anywhere. */
+int udfvm_machine_reset(struct machine *machine, struct udfvm_error *error);
+/* Host address of [address, address + length) in guest virtual memory that ring 3 can write (RAM, output window); NULL if it is not. */
+void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length);
+
+/* ---- system_area.c ---- */
+void udfvm_system_area_fill(uint8_t *system, uint64_t memory_bytes, uint64_t input_bytes, uint64_t output_bytes);
+uint64_t udfvm_system_area_resume_stub(void);
+/* Sealed state that the resume stub loads. */
+struct sealed_state {
+    struct kvm_regs registers;    /* general registers; RIP is the resume stub */
+    uint64_t resume_rip, fs_base, gs_base;
+    uint64_t xsave_length;
+    uint8_t xsave[SYSTEM_XSAVE_END - SYSTEM_XSAVE];
+};
+void udfvm_system_area_state(uint8_t *system, const struct sealed_state *state);
+
+/* ---- checksum.c ---- */
+struct checksum { uint64_t lanes[4]; };
+void udfvm_checksum_start(struct checksum *sum);
+void udfvm_checksum_add(struct checksum *sum, const void *data, size_t length);   /* zero-padded to a multiple of 32 bytes */
+void udfvm_checksum_digest(const struct checksum *sum, uint8_t digest[32]);
+bool udfvm_page_is_zero(const void *page);
+
+/* ---- deadline.c ---- */
+struct thread_timer;
+struct deadline { struct kvm_run *run; struct thread_timer *timer; atomic_bool expired; };
+int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_t timeout_ns, struct udfvm_error *error);
+void udfvm_deadline_stop(struct deadline *deadline);
+bool udfvm_interrupted(void);                     /* asks the interrupt hook */
+unsigned udfvm_fork_generation(void);             /* changes in a forked child */
+
+/* ---- restore.c: the hot set ---- */
+struct hot_page { uint32_t number; uint32_t idle; const uint8_t *pristine; };   /* pristine NULL: zeros (output window) */
+struct hot_set {
+    uint64_t *dirty;                              /* bitmap as KVM returns it */
+    uint64_t *bits;                               /* members */
+    size_t words;
+    struct hot_page *pages;
+    size_t count, capacity;
+    uint64_t restores, pages_copied;
+};
+int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine, struct udfvm_error *error);
+void udfvm_hot_set_destroy(struct hot_set *set);
+
+/* ---- vm.c ---- */
+enum vm_state {
+    VM_SEALED,                    /* at its sealed state: a call may begin */
+    VM_STOPPED,                   /* stopped at a completed exchange: may be continued or restored */
+    VM_BROKEN,                    /* stopped elsewhere: only a restore with a processor reset helps */
+    VM_UNSEALED,                  /* booted, never sealed */
+};
+struct udfvm_vm {
+    struct machine machine;
+    struct udfvm_config config;
+    enum vm_state state;
+    unsigned generation;          /* of the process that opened it */
+    struct udfvm_image *image;    /* what it is bound to; NULL for a VM that was booted */
+    struct hot_set hot;
+    const struct udfvm_files *files;
+    int64_t handles[FILES_MAX];   /* the embedder's, -1 where free */
+    unsigned handles_open;
+    struct udfvm_limits limits;   /* of the running call */
+    struct deadline deadline;
+    char *log;
+    size_t log_length, log_capacity;
+    uint64_t input_used;          /* bytes of the input payload that may hold something */
+    uint64_t sequence;
+    uint32_t tsc_khz;
+    uint8_t seeds[4096];
+    size_t seeds_left;
+    struct udfvm_seal_info *seal_info;            /* after a seal hypercall */
+    struct sealed_state *seal_state;
+    uint64_t calls, exits;
+};
+int udfvm_vm_collect_dirty(struct udfvm_vm *vm, struct udfvm_error *error);      /* newly dirty pages join the hot set */
+
+/* ---- call.c, hypercall.c, files.c ---- */
+enum { HYPERCALL_CONTINUE = 0, HYPERCALL_COMPLETE = 1, HYPERCALL_SEAL = 2, HYPERCALL_FAILED = 3 };
+/* Serves the hypercall in `regs`; its result goes to regs->rax. */
+int udfvm_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error);
+void udfvm_files_close_all(struct udfvm_vm *vm);
+int64_t udfvm_file_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs);
+/* Runs the vCPU until the guest completes, seals or fails; sets vm->state. */
+int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error);
+/* Puts a request into the input window and starts the deadline. */
+int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
+                     const struct udfvm_limits *limits, struct udfvm_error *error);
+
+#endif

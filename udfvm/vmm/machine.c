@@ -1,0 +1,239 @@
+/* One KVM VM: memory slots, one vCPU in long mode at ring 3. */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define MSR_STAR   0xc0000081u
+#define MSR_LSTAR  0xc0000082u
+#define MSR_SFMASK 0xc0000084u
+#define RFLAGS_TF_DF_AC_IF 0x40700ull
+
+enum { SLOT_SYSTEM = 0, SLOT_MEMORY = 1, SLOT_INPUT = 2 };
+
+static int map_anonymous(uint8_t **where, uint64_t bytes, struct udfvm_error *error)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED)
+        return udfvm_fail_errno(error, "mapping %llu bytes of guest memory", (unsigned long long)bytes);
+    *where = at;
+    return UDFVM_OK;
+}
+
+/* Aligned to 2 MiB, so that KVM can use huge pages. */
+static int map_aligned(uint8_t **where, uint64_t bytes, struct udfvm_error *error)
+{
+    uint8_t *at = NULL;
+    int code = map_anonymous(&at, bytes + HUGE_PAGE, error);
+    if (code != UDFVM_OK)
+        return code;
+    uint64_t head = (HUGE_PAGE - (uintptr_t)at % HUGE_PAGE) % HUGE_PAGE;
+    if (head)
+        munmap(at, head);
+    munmap(at + head + bytes, HUGE_PAGE - head);
+    *where = at + head;
+    return UDFVM_OK;
+}
+
+static int map_guest(struct machine *machine, int image_fd, uint64_t image_offset, struct udfvm_error *error)
+{
+    int code = map_anonymous(&machine->system, SYSTEM_SIZE, error);
+    if (code == UDFVM_OK)
+        code = map_aligned(&machine->memory, machine->memory_bytes + machine->output_bytes, error);
+    if (code == UDFVM_OK)
+        code = map_aligned(&machine->input, machine->input_bytes, error);
+    if (code != UDFVM_OK)
+        return code;
+    machine->output = machine->memory + machine->memory_bytes;
+    madvise(machine->input, machine->input_bytes, MADV_HUGEPAGE);
+    if (image_fd < 0)
+        madvise(machine->memory, machine->memory_bytes, MADV_HUGEPAGE);
+    else if (mmap(machine->memory, machine->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+                  image_fd, (off_t)image_offset) == MAP_FAILED)
+        return udfvm_fail_errno(error, "mapping the image");
+    /* A forked child cannot use the VM; sharing its pages copy-on-write would only make the parent's fault again. */
+    madvise(machine->system, SYSTEM_SIZE, MADV_DONTFORK);
+    madvise(machine->memory, machine->memory_bytes + machine->output_bytes, MADV_DONTFORK);
+    madvise(machine->input, machine->input_bytes, MADV_DONTFORK);
+    return UDFVM_OK;
+}
+
+static int add_slot(const struct machine *machine, uint32_t slot, uint32_t flags, uint64_t physical, uint64_t bytes,
+                    const uint8_t *host, struct udfvm_error *error)
+{
+    struct kvm_userspace_memory_region region = {
+        .slot = slot, .flags = flags, .guest_phys_addr = physical, .memory_size = bytes, .userspace_addr = (uint64_t)host,
+    };
+    if (ioctl(machine->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+        return udfvm_fail_errno(error, "KVM_SET_USER_MEMORY_REGION (slot %u)", slot);
+    return UDFVM_OK;
+}
+
+static int add_slots(struct machine *machine, struct udfvm_error *error)
+{
+    uint32_t log = 0;
+    if (machine->dirty_log) {
+        /* Manual protection: reading the log does not write-protect the pages again, so a page faults once and then is hot. */
+        struct kvm_enable_cap cap = { .cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, .args = { KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE } };
+        if (ioctl(machine->fd, KVM_ENABLE_CAP, &cap) < 0)
+            return udfvm_fail_errno(error, "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2");
+        log = KVM_MEM_LOG_DIRTY_PAGES;
+    }
+    const uint64_t memory_end = SYSTEM_SIZE + machine->memory_bytes;
+    int code = add_slot(machine, SLOT_SYSTEM, 0, 0, SYSTEM_SIZE, machine->system, error);
+    if (code == UDFVM_OK)
+        code = add_slot(machine, SLOT_MEMORY, log, SYSTEM_SIZE, machine->memory_bytes + machine->output_bytes, machine->memory, error);
+    if (code == UDFVM_OK)
+        code = add_slot(machine, SLOT_INPUT, 0, memory_end + machine->output_bytes, machine->input_bytes, machine->input, error);
+    return code;
+}
+
+static int set_special_registers(struct machine *machine, struct udfvm_error *error)
+{
+    struct kvm_sregs *sregs = &machine->sregs;
+    if (ioctl(machine->vcpu, KVM_GET_SREGS, sregs) < 0)
+        return udfvm_fail_errno(error, "KVM_GET_SREGS");
+    sregs->cr3 = SYSTEM_PML4;
+    sregs->cr0 = 0x80010033;                                   /* PG WP NE ET MP PE */
+    sregs->cr4 = 0x20 | 0x600 | 1 << 16 | 1 << 18;             /* PAE, OSFXSR OSXMMEXCPT, FSGSBASE, OSXSAVE */
+    sregs->efer = 0xd01;                                       /* NXE LMA LME SCE */
+    sregs->cs = (struct kvm_segment){ .limit = 0xffffffff, .selector = SELECTOR_RING3_CODE, .type = 11, .present = 1, .dpl = 3,
+                                      .s = 1, .l = 1, .g = 1 };
+    struct kvm_segment data = { .limit = 0xffffffff, .selector = SELECTOR_RING3_DATA, .type = 3, .present = 1, .dpl = 3,
+                                .db = 1, .s = 1, .g = 1 };
+    sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss = data;
+    sregs->gdt = (struct kvm_dtable){ .base = SYSTEM_GDT, .limit = 0x7f };
+    sregs->idt = (struct kvm_dtable){ .base = SYSTEM_IDT, .limit = 32 * 16 - 1 };
+    sregs->tr = (struct kvm_segment){ .base = SYSTEM_TSS, .limit = SYSTEM_TSS_END - SYSTEM_TSS - 1, .selector = SELECTOR_TSS,
+                                      .type = 11, .present = 1 };
+    if (ioctl(machine->vcpu, KVM_SET_SREGS, sregs) < 0)
+        return udfvm_fail_errno(error, "KVM_SET_SREGS");
+    return UDFVM_OK;
+}
+
+static int set_model_registers(struct machine *machine, uint64_t xcr0, struct udfvm_error *error)
+{
+    struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs = { { .xcr = 0, .value = xcr0 } } };
+    if (ioctl(machine->vcpu, KVM_SET_XCRS, &xcrs) < 0)
+        return udfvm_fail_errno(error, "KVM_SET_XCRS");
+    struct { struct kvm_msrs head; struct kvm_msr_entry entries[3]; } msrs = {
+        .head = { .nmsrs = 3 },
+        .entries = {
+            { .index = MSR_STAR, .data = (uint64_t)SELECTOR_STAR_USER << 48 | (uint64_t)SELECTOR_RING0_CODE << 32 },
+            { .index = MSR_LSTAR, .data = SYSTEM_STUBS },
+            { .index = MSR_SFMASK, .data = RFLAGS_TF_DF_AC_IF },
+        },
+    };
+    if (ioctl(machine->vcpu, KVM_SET_MSRS, &msrs) != 3)
+        return udfvm_fail_errno(error, "KVM_SET_MSRS");
+    /* The guest's time stamp counter is the host's, so that the host can say what time it was at which count. */
+    uint64_t offset = 0;
+    struct kvm_device_attr attribute = { .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uint64_t)&offset };
+    if (ioctl(machine->vcpu, KVM_SET_DEVICE_ATTR, &attribute) < 0)
+        return udfvm_fail_errno(error, "KVM_VCPU_TSC_OFFSET (Linux 5.16 or later is needed)");
+    return UDFVM_OK;
+}
+
+static int create_vcpu(struct machine *machine, int kvm, struct udfvm_error *error)
+{
+    struct processor_features features;
+    int code = udfvm_processor_features(kvm, &features, error);
+    if (code != UDFVM_OK)
+        return code;
+    int size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+    if (size <= 0)
+        return udfvm_fail_errno(error, "KVM_GET_VCPU_MMAP_SIZE");
+    machine->run_size = (size_t)size;
+    machine->vcpu = ioctl(machine->fd, KVM_CREATE_VCPU, 0);
+    if (machine->vcpu < 0)
+        return udfvm_fail_errno(error, "KVM_CREATE_VCPU");
+    void *run = mmap(NULL, machine->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, machine->vcpu, 0);
+    if (run == MAP_FAILED)
+        return udfvm_fail_errno(error, "mapping the vCPU");
+    machine->run = run;
+    if (ioctl(machine->vcpu, KVM_SET_CPUID2, &features.cpuid) < 0)
+        return udfvm_fail_errno(error, "KVM_SET_CPUID2");
+    code = set_special_registers(machine, error);
+    if (code == UDFVM_OK)
+        code = set_model_registers(machine, features.xcr0, error);
+    machine->run->kvm_valid_regs = KVM_SYNC_X86_REGS;
+    return code;
+}
+
+int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config, int image_fd, uint64_t image_offset,
+                         struct udfvm_error *error)
+{
+    *machine = (struct machine){
+        .fd = -1, .vcpu = -1, .memory_bytes = config->memory - SYSTEM_SIZE,
+        .input_bytes = config->input_window, .output_bytes = config->output_window, .dirty_log = image_fd >= 0,
+    };
+    int kvm = udfvm_kvm_open(error);
+    if (kvm < 0)
+        return error ? error->code : UDFVM_E_NO_KVM;
+    int code = map_guest(machine, image_fd, image_offset, error);
+    if (code == UDFVM_OK) {
+        udfvm_system_area_fill(machine->system, machine->memory_bytes, machine->input_bytes, machine->output_bytes);
+        do {
+            machine->fd = ioctl(kvm, KVM_CREATE_VM, 0);
+        } while (machine->fd < 0 && errno == EINTR);           /* a signal interrupts the creation of KVM's worker threads */
+        if (machine->fd < 0)
+            code = udfvm_fail_errno(error, "KVM_CREATE_VM");
+    }
+    if (code == UDFVM_OK)
+        code = add_slots(machine, error);
+    if (code == UDFVM_OK)
+        code = create_vcpu(machine, kvm, error);
+    close(kvm);
+    if (code != UDFVM_OK)
+        udfvm_machine_destroy(machine);
+    return code;
+}
+
+void udfvm_machine_forget_memory(struct machine *machine)
+{
+    machine->system = machine->memory = machine->input = NULL;
+}
+
+void udfvm_machine_destroy(struct machine *machine)
+{
+    if (machine->run)
+        munmap(machine->run, machine->run_size);
+    if (machine->vcpu >= 0)
+        close(machine->vcpu);
+    if (machine->fd >= 0)
+        close(machine->fd);
+    if (machine->system)
+        munmap(machine->system, SYSTEM_SIZE);
+    if (machine->memory)
+        munmap(machine->memory, machine->memory_bytes + machine->output_bytes);
+    if (machine->input)
+        munmap(machine->input, machine->input_bytes);
+    *machine = (struct machine){ .fd = -1, .vcpu = -1 };
+}
+
+int udfvm_machine_reset(struct machine *machine, struct udfvm_error *error)
+{
+    struct kvm_vcpu_events events = { .flags = 0 };            /* nothing pending, nothing being injected */
+    if (ioctl(machine->vcpu, KVM_SET_VCPU_EVENTS, &events) < 0)
+        return udfvm_fail_errno(error, "KVM_SET_VCPU_EVENTS");
+    if (ioctl(machine->vcpu, KVM_SET_SREGS, &machine->sregs) < 0)
+        return udfvm_fail_errno(error, "KVM_SET_SREGS");
+    struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_RUNNABLE };
+    if (ioctl(machine->vcpu, KVM_SET_MP_STATE, &state) < 0 && errno != EINVAL && errno != ENXIO)
+        return udfvm_fail_errno(error, "KVM_SET_MP_STATE");
+    return UDFVM_OK;
+}
+
+void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length)
+{
+    if (address >= SYSTEM_SIZE && address - SYSTEM_SIZE <= machine->memory_bytes
+        && length <= machine->memory_bytes - (address - SYSTEM_SIZE))
+        return machine->memory + (address - SYSTEM_SIZE);
+    if (address >= UDFVM_OUTPUT_BASE && address - UDFVM_OUTPUT_BASE <= machine->output_bytes
+        && length <= machine->output_bytes - (address - UDFVM_OUTPUT_BASE))
+        return machine->output + (address - UDFVM_OUTPUT_BASE);
+    return NULL;
+}

@@ -1,0 +1,192 @@
+/* A pool of VMs of one base image. */
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "image_format.h"
+
+struct udfvm_pool {
+    pthread_mutex_t lock;
+    pthread_cond_t freed;
+    atomic_int references;                        /* the owners' and one for each VM taken */
+    unsigned generation;
+    struct udfvm_image *base;
+    const struct udfvm_files *files;
+    unsigned limit, live, idle_count;
+    struct udfvm_vm **idle;                       /* room for `limit`; the last was used last */
+};
+
+udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct udfvm_files *files, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    if (base->base || limit == 0) {
+        udfvm_fail(error, UDFVM_E_ARGUMENT, "a pool needs a base image and a limit of at least one VM");
+        return NULL;
+    }
+    struct udfvm_pool *pool = calloc(1, sizeof *pool);
+    struct udfvm_vm **idle = calloc(limit, sizeof *idle);
+    if (!pool || !idle) {
+        udfvm_fail_errno(error, "allocating a pool");
+        free(pool);
+        free(idle);
+        return NULL;
+    }
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->freed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&pool->lock, NULL);
+    pool->references = 1;
+    pool->generation = udfvm_fork_generation();
+    pool->base = udfvm_image_retain(base);
+    pool->files = files;
+    pool->limit = limit;
+    pool->idle = idle;
+    return pool;
+}
+
+/* The idle VM to use for `image`: one that is bound to it already, else the one used longest ago. */
+static struct udfvm_vm *pick_idle(struct udfvm_pool *pool, const struct udfvm_image *image)
+{
+    unsigned picked = 0;
+    for (unsigned i = pool->idle_count; i-- > 0;)
+        if (pool->idle[i]->image == image) {
+            picked = i;
+            break;
+        }
+    struct udfvm_vm *vm = pool->idle[picked];
+    pool->idle_count--;
+    for (unsigned i = picked; i < pool->idle_count; i++)
+        pool->idle[i] = pool->idle[i + 1];
+    return vm;
+}
+
+static struct timespec after(uint64_t timeout_ns)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    uint64_t total = (uint64_t)at.tv_nsec + timeout_ns % 1000000000u;
+    at.tv_sec += (time_t)(timeout_ns / 1000000000u + total / 1000000000u);
+    at.tv_nsec = (long)(total % 1000000000u);
+    return at;
+}
+
+/* An idle VM, or NULL where the caller may make a new one, which is counted as live already. Moving a VM to another layer costs
+ * microseconds, making one milliseconds. */
+static int reserve(struct udfvm_pool *pool, const struct udfvm_image *image, uint64_t timeout_ns, struct udfvm_vm **vm,
+                   struct udfvm_error *error)
+{
+    const struct timespec until = after(timeout_ns);
+    int code = UDFVM_OK;
+    *vm = NULL;
+    pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        if (pool->idle_count) {
+            *vm = pick_idle(pool, image);
+            break;
+        }
+        if (pool->live < pool->limit) {
+            pool->live++;
+            break;
+        }
+        if (timeout_ns == 0 || pthread_cond_timedwait(&pool->freed, &pool->lock, &until) == ETIMEDOUT) {
+            code = udfvm_fail(error, UDFVM_E_BUSY, "all %u VMs of the pool are busy", pool->limit);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return code;
+}
+
+static void forget_vm(struct udfvm_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->live--;
+    pthread_cond_signal(&pool->freed);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t timeout_ns, struct udfvm_error *error)
+{
+    struct udfvm_vm *vm;
+    udfvm_error_clear(error);
+    if (pool->generation != udfvm_fork_generation()) {
+        udfvm_fail(error, UDFVM_E_FORKED, "this pool belongs to the parent process");
+        return NULL;
+    }
+    if ((image->base ? image->base : image) != pool->base) {
+        udfvm_fail(error, UDFVM_E_ARGUMENT, "the image is not of this pool's base");
+        return NULL;
+    }
+    if (reserve(pool, image, timeout_ns, &vm, error) != UDFVM_OK)
+        return NULL;
+    if (vm && udfvm_vm_bind(vm, image, error) != UDFVM_OK) {
+        udfvm_vm_close(vm);
+        vm = NULL;
+    } else if (!vm) {
+        vm = udfvm_vm_open(image, pool->files, error);
+    }
+    if (vm)
+        udfvm_pool_retain(pool);
+    else
+        forget_vm(pool);
+    return vm;
+}
+
+void udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm)
+{
+    if (udfvm_vm_restore(vm, NULL) != UDFVM_OK) {
+        udfvm_vm_close(vm);
+        if (pool->generation == udfvm_fork_generation())
+            forget_vm(pool);
+    } else {
+        pthread_mutex_lock(&pool->lock);
+        pool->idle[pool->idle_count++] = vm;
+        pthread_cond_signal(&pool->freed);
+        pthread_mutex_unlock(&pool->lock);
+    }
+    udfvm_pool_close(pool);
+}
+
+void udfvm_pool_trim(udfvm_pool *pool, unsigned keep)
+{
+    if (pool->generation != udfvm_fork_generation())
+        return;
+    for (;;) {
+        struct udfvm_vm *vm = NULL;
+        pthread_mutex_lock(&pool->lock);
+        if (pool->idle_count > keep) {
+            vm = pool->idle[0];
+            pool->idle_count--;
+            for (unsigned i = 0; i < pool->idle_count; i++)
+                pool->idle[i] = pool->idle[i + 1];
+            pool->live--;
+        }
+        pthread_mutex_unlock(&pool->lock);
+        if (!vm)
+            return;
+        udfvm_vm_close(vm);
+    }
+}
+
+udfvm_pool *udfvm_pool_retain(udfvm_pool *pool)
+{
+    atomic_fetch_add(&pool->references, 1);
+    return pool;
+}
+
+void udfvm_pool_close(udfvm_pool *pool)
+{
+    if (!pool || atomic_fetch_sub(&pool->references, 1) != 1)
+        return;
+    for (unsigned i = 0; i < pool->idle_count; i++)
+        udfvm_vm_close(pool->idle[i]);
+    udfvm_image_close(pool->base);
+    if (pool->generation == udfvm_fork_generation()) {        /* a child may have inherited them locked */
+        pthread_cond_destroy(&pool->freed);
+        pthread_mutex_destroy(&pool->lock);
+    }
+    free(pool->idle);
+    free(pool);
+}

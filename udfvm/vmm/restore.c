@@ -1,0 +1,174 @@
+/* Putting memory back: the hot set.
+ *
+ * KVM logs which pages of the memory slot the guest wrote. Bits are read but not cleared, so a page that was written once stays writable
+ * and never faults again; instead it belongs to the hot set, whose pages are all copied back from the image after every call. Pages that
+ * calls have stopped writing leave the set: their bits are cleared, which write-protects them again.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "image_format.h"
+
+#define SAMPLE_EVERY 64u          /* restores between two looks at which hot pages were really written */
+#define SAMPLES_IDLE 4u           /* a page not written in so many samples cools */
+#define COOL_ABOVE   16u          /* not worth it for a smaller set */
+
+int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine, struct udfvm_error *error)
+{
+    const uint64_t pages = (machine->memory_bytes + machine->output_bytes) / PAGE;
+    set->words = pages / 64;      /* slots are multiples of 2 MiB, so of 512 pages */
+    set->capacity = 256;
+    set->dirty = calloc(set->words, sizeof *set->dirty);
+    set->bits = calloc(set->words, sizeof *set->bits);
+    set->pages = malloc(set->capacity * sizeof *set->pages);
+    if (set->dirty && set->bits && set->pages)
+        return UDFVM_OK;
+    udfvm_hot_set_destroy(set);
+    return udfvm_fail_errno(error, "allocating the hot set");
+}
+
+void udfvm_hot_set_destroy(struct hot_set *set)
+{
+    free(set->dirty);
+    free(set->bits);
+    free(set->pages);
+    *set = (struct hot_set){ .dirty = NULL };
+}
+
+static const uint8_t *pristine(const struct udfvm_vm *vm, uint32_t number)
+{
+    return number < vm->machine.memory_bytes / PAGE ? udfvm_image_page(vm->image, number) : NULL;
+}
+
+static int add_page(struct udfvm_vm *vm, uint32_t number, struct udfvm_error *error)
+{
+    struct hot_set *set = &vm->hot;
+    if (set->count == set->capacity) {
+        struct hot_page *grown = realloc(set->pages, 2 * set->capacity * sizeof *grown);
+        if (!grown)
+            return udfvm_fail_errno(error, "growing the hot set");
+        set->pages = grown;
+        set->capacity *= 2;
+    }
+    set->pages[set->count++] = (struct hot_page){ .number = number, .pristine = pristine(vm, number) };
+    set->bits[number / 64] |= 1ull << number % 64;
+    return UDFVM_OK;
+}
+
+int udfvm_vm_collect_dirty(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct hot_set *set = &vm->hot;
+    struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = set->dirty };
+    if (ioctl(vm->machine.fd, KVM_GET_DIRTY_LOG, &log) < 0)
+        return udfvm_fail_errno(error, "KVM_GET_DIRTY_LOG");
+    for (size_t chunk = 0; chunk < set->words; chunk += 8) {
+        uint64_t any = 0;
+        for (size_t word = chunk; word < chunk + 8; word++)
+            any |= set->dirty[word] & ~set->bits[word];
+        for (size_t word = chunk; any && word < chunk + 8; word++)
+            for (uint64_t fresh = set->dirty[word] & ~set->bits[word]; fresh; fresh &= fresh - 1) {
+                int code = add_page(vm, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(fresh), error);
+                if (code != UDFVM_OK)
+                    return code;
+            }
+    }
+    return UDFVM_OK;
+}
+
+/* Lets the pages go that have been idle for long. They are pristine now and the guest does not run. */
+static int cool(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct hot_set *set = &vm->hot;
+    size_t kept = 0;
+    memset(set->dirty, 0, set->words * sizeof *set->dirty);
+    for (size_t i = 0; i < set->count; i++) {
+        const uint32_t number = set->pages[i].number;
+        if (set->pages[i].idle >= SAMPLES_IDLE)
+            set->dirty[number / 64] |= 1ull << number % 64;
+        else
+            set->pages[kept++] = set->pages[i];
+    }
+    if (kept == set->count)
+        return UDFVM_OK;
+    set->count = kept;
+    for (size_t word = 0; word < set->words; word++)
+        set->bits[word] &= ~set->dirty[word];
+    struct kvm_clear_dirty_log clear = { .slot = 1, .num_pages = (uint32_t)(set->words * 64), .dirty_bitmap = set->dirty };
+    if (ioctl(vm->machine.fd, KVM_CLEAR_DIRTY_LOG, &clear) < 0)
+        return udfvm_fail_errno(error, "KVM_CLEAR_DIRTY_LOG");
+    return UDFVM_OK;
+}
+
+static void copy_back(uint8_t *page, const uint8_t *from)
+{
+    if (from)
+        memcpy(page, from, PAGE);
+    else
+        memset(page, 0, PAGE);
+}
+
+static int restore_memory(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct hot_set *set = &vm->hot;
+    const bool sample = ++set->restores % SAMPLE_EVERY == 0 && set->count > COOL_ABOVE;
+    set->pages_copied += set->count;
+    for (size_t i = 0; i < set->count; i++) {
+        struct hot_page *hot = &set->pages[i];
+        uint8_t *page = vm->machine.memory + hot->number * PAGE;
+        if (sample) {
+            const bool written = hot->pristine ? memcmp(page, hot->pristine, PAGE) != 0 : !udfvm_page_is_zero(page);
+            hot->idle = written ? 0 : hot->idle + 1;
+        }
+        copy_back(page, hot->pristine);
+    }
+    return sample ? cool(vm, error) : UDFVM_OK;
+}
+
+int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    if (vm->generation != udfvm_fork_generation())
+        return udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process");
+    if (vm->state == VM_SEALED)
+        return UDFVM_OK;
+    if (vm->state == VM_UNSEALED)
+        return udfvm_fail(error, UDFVM_E_ARGUMENT, "a VM that was booted has no sealed state to go back to");
+    udfvm_files_close_all(vm);
+    int code = vm->state == VM_BROKEN ? udfvm_machine_reset(&vm->machine, error) : UDFVM_OK;
+    if (code == UDFVM_OK)
+        code = udfvm_vm_collect_dirty(vm, error);
+    if (code == UDFVM_OK)
+        code = restore_memory(vm, error);
+    if (vm->log_length)
+        memset(vm->log, 0, vm->log_length);
+    vm->log_length = 0;
+    vm->state = code == UDFVM_OK ? VM_SEALED : VM_BROKEN;
+    return code;
+}
+
+/* Copies the pages in which `from` and `to`, images of one base, differ. */
+static void move_pages(struct udfvm_vm *vm, const struct udfvm_image *from, const struct udfvm_image *to)
+{
+    for (uint64_t i = 0; from->base && i < from->header->page_count; i++)
+        memcpy(vm->machine.memory + from->numbers[i] * PAGE, udfvm_image_page(to, from->numbers[i]), PAGE);
+    for (uint64_t i = 0; to->base && i < to->header->page_count; i++)
+        memcpy(vm->machine.memory + to->numbers[i] * PAGE, udfvm_image_page(to, to->numbers[i]), PAGE);
+}
+
+int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    struct udfvm_image *from = vm->image;
+    if (vm->state != VM_SEALED || (from->base ? from->base : from) != (image->base ? image->base : image))
+        return udfvm_fail(error, UDFVM_E_ARGUMENT, "a VM moves only while restored, and only between images of one base");
+    if (from == image)
+        return UDFVM_OK;
+    move_pages(vm, from, image);
+    vm->image = udfvm_image_retain(image);
+    udfvm_image_close(from);
+    for (size_t i = 0; i < vm->hot.count; i++)
+        vm->hot.pages[i].pristine = pristine(vm, vm->hot.pages[i].number);
+    udfvm_system_area_state(vm->machine.system, &image->header->state);
+    return UDFVM_OK;
+}

@@ -1,0 +1,101 @@
+/* Contents of the system area: page tables, descriptor tables, stubs, and the state that the resume stub loads. */
+#include <string.h>
+
+#include "internal.h"
+
+/* Every entry has its accessed and dirty bits set, so that no page-table walk ever writes to a table. */
+#define ENTRY_PRESENT  0x21ull
+#define ENTRY_WRITE    0x42ull
+#define ENTRY_USER     0x04ull
+#define ENTRY_HUGE     0x80ull
+#define ENTRY_NO_EXEC  (1ull << 63)
+#define TABLE          (ENTRY_PRESENT | ENTRY_WRITE | ENTRY_USER)
+
+extern const uint8_t udfvm_stubs[], udfvm_stub_exceptions[], udfvm_stub_resume[], udfvm_stubs_end[];
+
+static uint64_t *table(uint8_t *system, uint64_t address)
+{
+    return (uint64_t *)(system + address);
+}
+
+/* Maps [virtual, virtual + bytes), inside one GiB, to guest physical memory through the page directory at `directory`. */
+static void map_huge(uint8_t *system, uint64_t directory, uint64_t virtual, uint64_t physical, uint64_t bytes, uint64_t flags)
+{
+    table(system, SYSTEM_PDPT)[virtual >> 30 & 511] = directory | TABLE;
+    for (uint64_t done = 0; done < bytes; done += HUGE_PAGE)
+        table(system, directory)[(virtual + done) >> 21 & 511] = (physical + done) | flags | ENTRY_HUGE;
+}
+
+static void map_system_area(uint8_t *system)
+{
+    uint64_t *low = table(system, SYSTEM_PT_LOW);
+    table(system, SYSTEM_PD)[0] = SYSTEM_PT_LOW | TABLE;
+    for (uint64_t page = SYSTEM_GDT; page < SYSTEM_TSS_END; page += PAGE)
+        low[page / PAGE] = page | ENTRY_PRESENT | ENTRY_NO_EXEC;
+    low[SYSTEM_STACK / PAGE] = SYSTEM_STACK | ENTRY_PRESENT | ENTRY_WRITE | ENTRY_NO_EXEC;
+    low[SYSTEM_STUBS / PAGE] = SYSTEM_STUBS | ENTRY_PRESENT | ENTRY_USER;
+    for (uint64_t page = SYSTEM_STATE; page < SYSTEM_XSAVE_END; page += PAGE)
+        low[page / PAGE] = page | ENTRY_PRESENT | ENTRY_USER | ENTRY_NO_EXEC;
+}
+
+/* Physical layout: system area, program memory, output window, input window. */
+static void map_memory(uint8_t *system, uint64_t memory_bytes, uint64_t input_bytes, uint64_t output_bytes)
+{
+    const uint64_t user = ENTRY_PRESENT | ENTRY_USER;
+    const uint64_t end = SYSTEM_SIZE + memory_bytes;
+    for (uint64_t at = SYSTEM_SIZE; at < end;) {
+        uint64_t next = (at | ((1ull << 30) - 1)) + 1;
+        uint64_t bytes = (next < end ? next : end) - at;
+        map_huge(system, SYSTEM_PD + (at >> 30) * PAGE, at, at, bytes, user | ENTRY_WRITE);
+        at += bytes;
+    }
+    map_huge(system, SYSTEM_PD_OUTPUT, UDFVM_OUTPUT_BASE, end, output_bytes, user | ENTRY_WRITE | ENTRY_NO_EXEC);
+    map_huge(system, SYSTEM_PD_INPUT, UDFVM_INPUT_BASE, end + output_bytes, input_bytes, user | ENTRY_NO_EXEC);
+}
+
+static void fill_descriptors(uint8_t *system)
+{
+    uint64_t *gdt = table(system, SYSTEM_GDT);                 /* accessed bits set: the processor need not write them */
+    gdt[SELECTOR_RING0_CODE / 8] = 0x00af9b000000ffff;
+    gdt[SELECTOR_RING0_CODE / 8 + 1] = 0x00cf93000000ffff;
+    gdt[SELECTOR_RING3_DATA / 8] = 0x00cff3000000ffff;
+    gdt[SELECTOR_RING3_CODE / 8] = 0x00affb000000ffff;
+
+    uint64_t *idt = table(system, SYSTEM_IDT);
+    for (uint64_t vector = 0; vector < 32; vector++) {
+        uint64_t handler = SYSTEM_STUBS + (uint64_t)(udfvm_stub_exceptions - udfvm_stubs) + vector * 16;
+        uint64_t gate = vector == 3 ? 0xeeull : 0x8eull;       /* int3 is for ring 3 too */
+        idt[2 * vector] = (handler & 0xffff) | (uint64_t)SELECTOR_RING0_CODE << 16 | gate << 40 | (handler >> 16 & 0xffff) << 48;
+        idt[2 * vector + 1] = handler >> 32;
+    }
+
+    uint64_t stack = SYSTEM_STACK_TOP;
+    memcpy(system + SYSTEM_TSS + 4, &stack, sizeof stack);     /* RSP0 */
+    uint16_t bitmap = 104;
+    memcpy(system + SYSTEM_TSS + 102, &bitmap, sizeof bitmap);
+    memset(system + SYSTEM_TSS + bitmap, 0xff, SYSTEM_TSS_END - SYSTEM_TSS - bitmap);
+    system[SYSTEM_TSS + bitmap + UDFVM_PORT / 8] &= (uint8_t)~(1u << UDFVM_PORT % 8);
+}
+
+void udfvm_system_area_fill(uint8_t *system, uint64_t memory_bytes, uint64_t input_bytes, uint64_t output_bytes)
+{
+    table(system, SYSTEM_PML4)[0] = SYSTEM_PDPT | TABLE;
+    table(system, SYSTEM_PDPT)[0] = SYSTEM_PD | TABLE;
+    map_system_area(system);
+    map_memory(system, memory_bytes, input_bytes, output_bytes);
+    fill_descriptors(system);
+    memcpy(system + SYSTEM_STUBS, udfvm_stubs, (size_t)(udfvm_stubs_end - udfvm_stubs));
+}
+
+uint64_t udfvm_system_area_resume_stub(void)
+{
+    return SYSTEM_STUBS + (uint64_t)(udfvm_stub_resume - udfvm_stubs);
+}
+
+void udfvm_system_area_state(uint8_t *system, const struct sealed_state *state)
+{
+    memcpy(system + STATE_RESUME_RIP, &state->resume_rip, sizeof state->resume_rip);
+    memcpy(system + STATE_FS_BASE, &state->fs_base, sizeof state->fs_base);
+    memcpy(system + STATE_GS_BASE, &state->gs_base, sizeof state->gs_base);
+    memcpy(system + SYSTEM_XSAVE, state->xsave, XSAVE_MAX);
+}

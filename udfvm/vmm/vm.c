@@ -1,0 +1,157 @@
+/* Life of a VM: booted for a build, or opened on an image. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+
+#include "image_format.h"
+
+int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *error)
+{
+    const uint64_t windows[] = { config->input_window, config->output_window };
+    if (config->memory % HUGE_PAGE || config->memory < 8 * HUGE_PAGE || config->memory > MEMORY_MAX)
+        return udfvm_fail(error, UDFVM_E_ARGUMENT, "memory must be a multiple of 2 MiB from 16 MiB to 64 GiB");
+    for (int i = 0; i < 2; i++)
+        if (windows[i] % HUGE_PAGE || windows[i] == 0 || windows[i] > WINDOW_MAX)
+            return udfvm_fail(error, UDFVM_E_ARGUMENT, "windows must be multiples of 2 MiB, 1 GiB at most");
+    return UDFVM_OK;
+}
+
+static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_image *image, const struct udfvm_files *files,
+                        struct udfvm_error *error)
+{
+    struct udfvm_vm *vm = calloc(1, sizeof *vm);
+    if (!vm) {
+        udfvm_fail_errno(error, "allocating a VM");
+        return NULL;
+    }
+    vm->machine.fd = vm->machine.vcpu = -1;
+    vm->config = *config;
+    vm->files = files;
+    vm->generation = udfvm_fork_generation();
+    memset(vm->handles, 0xff, sizeof vm->handles);
+    /* Never that of an earlier VM on the same image, whose sealed memory may remember it. */
+    int code = getrandom(&vm->sequence, sizeof vm->sequence, 0) == (ssize_t)sizeof vm->sequence
+                   ? UDFVM_OK : udfvm_fail_errno(error, "getrandom");
+    if (code == UDFVM_OK)
+        code = udfvm_machine_create(&vm->machine, config, image ? image->fd : -1, image ? image->header->pages_offset : 0, error);
+    if (code == UDFVM_OK) {
+        int khz = ioctl(vm->machine.vcpu, KVM_GET_TSC_KHZ, 0);
+        if (khz <= 0)
+            code = udfvm_fail_errno(error, "KVM_GET_TSC_KHZ");
+        vm->tsc_khz = (uint32_t)khz;
+    }
+    if (code == UDFVM_OK && image)
+        code = udfvm_hot_set_create(&vm->hot, &vm->machine, error);
+    if (code == UDFVM_OK)
+        return vm;
+    udfvm_vm_close(vm);
+    return NULL;
+}
+
+static void start_registers(struct udfvm_vm *vm)
+{
+    struct kvm_run *run = vm->machine.run;
+    run->s.regs.regs = (struct kvm_regs){ .rip = UDFVM_VECTOR_BOOT, .rsp = UDFVM_BOOT_STACK, .rflags = GUEST_RFLAGS };
+    run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+}
+
+static char *copy_log(const struct udfvm_vm *vm)
+{
+    char *text = malloc(vm->log_length + 1);
+    if (text) {
+        memcpy(text, vm->log_length ? vm->log : "", vm->log_length);
+        text[vm->log_length] = 0;
+    }
+    return text;
+}
+
+static int boot(struct udfvm_vm *vm, const void *boot_payload, size_t boot_length, const struct udfvm_limits *limits,
+                struct udfvm_error *error)
+{
+    struct udfvm_reply reply;
+    int code = udfvm_vm_request(vm, UDFVM_REQUEST_BOOT, boot_payload, boot_length, limits, error);
+    if (code != UDFVM_OK)
+        return code;
+    start_registers(vm);
+    code = udfvm_vm_run(vm, &reply, error);
+    if (code == UDFVM_OK && !reply.sealed)
+        code = udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest completed a call before it was sealed");
+    return code;
+}
+
+udfvm_vm *udfvm_vm_boot(const struct udfvm_config *config, const void *kernel, size_t kernel_length, const void *boot_payload,
+                        size_t boot_length, const struct udfvm_files *files, const struct udfvm_limits *limits, char **report,
+                        struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    if (report)
+        *report = NULL;
+    int code = udfvm_config_check(config, error);
+    if (code == UDFVM_OK && kernel_length > UDFVM_PROGRAM_BASE - UDFVM_KERNEL_BASE)
+        code = udfvm_fail(error, UDFVM_E_ARGUMENT, "the guest kernel is larger than 2 MiB");
+    struct udfvm_vm *vm = code == UDFVM_OK ? create(config, NULL, files, error) : NULL;
+    if (!vm)
+        return NULL;
+    vm->state = VM_UNSEALED;
+    memcpy(vm->machine.memory, kernel, kernel_length);
+    code = boot(vm, boot_payload, boot_length, limits, error);
+    udfvm_files_close_all(vm);
+    if (report)
+        *report = copy_log(vm);
+    if (code == UDFVM_OK)
+        return vm;
+    udfvm_vm_close(vm);
+    return NULL;
+}
+
+const struct udfvm_seal_info *udfvm_vm_seal_info(const udfvm_vm *vm)
+{
+    return vm->seal_info;
+}
+
+udfvm_vm *udfvm_vm_open(udfvm_image *image, const struct udfvm_files *files, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    struct udfvm_image *base = image->base ? image->base : image;
+    struct udfvm_vm *vm = create(&image->header->config, base, files, error);
+    if (!vm)
+        return NULL;
+    vm->image = udfvm_image_retain(base);
+    vm->state = VM_SEALED;
+    udfvm_system_area_state(vm->machine.system, &base->header->state);
+    if (udfvm_vm_bind(vm, image, error) == UDFVM_OK)
+        return vm;
+    udfvm_vm_close(vm);
+    return NULL;
+}
+
+void udfvm_vm_close(udfvm_vm *vm)
+{
+    if (!vm)
+        return;
+    udfvm_files_close_all(vm);
+    udfvm_hot_set_destroy(&vm->hot);
+    if (vm->generation != udfvm_fork_generation())
+        udfvm_machine_forget_memory(&vm->machine);
+    udfvm_machine_destroy(&vm->machine);
+    udfvm_image_close(vm->image);
+    free(vm->seal_info);
+    free(vm->seal_state);
+    free(vm->log);
+    free(vm);
+}
+
+void *udfvm_vm_input(udfvm_vm *vm, uint64_t *size)
+{
+    *size = vm->machine.input_bytes - PAGE;
+    return vm->machine.input + PAGE;
+}
+
+void udfvm_vm_statistics(const udfvm_vm *vm, struct udfvm_vm_statistics *statistics)
+{
+    *statistics = (struct udfvm_vm_statistics){
+        .calls = vm->calls, .restores = vm->hot.restores, .hot_pages = vm->hot.count, .pages_copied = vm->hot.pages_copied,
+        .memory = vm->config.memory, .exits = vm->exits,
+    };
+}
