@@ -41,8 +41,6 @@ static int write_base_pages(const struct udfvm_vm *vm, int fd, struct image_head
         }
         number = run + 1;
     }
-    if (ftruncate(fd, (off_t)(header->pages_offset + vm->machine.memory_bytes)) < 0)
-        return udfvm_fail_errno(error, "sizing the image");
     return UDFVM_OK;
 }
 
@@ -52,8 +50,7 @@ static int compare_numbers(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-/* Pages of program memory that differ from the base, ascending. They are all in the hot set, which is never emptied between a VM's
- * restores without comparing. */
+/* Pages of program memory that differ from the base, ascending. Whatever the guest wrote since the last restore is in the hot set. */
 static uint64_t changed_pages(const struct udfvm_vm *vm, uint32_t *numbers)
 {
     const uint64_t limit = vm->machine.memory_bytes / PAGE;
@@ -91,6 +88,9 @@ static int write_image(const struct udfvm_vm *vm, int fd, struct image_header *h
                        : write_base_pages(vm, fd, header, &sum, error);
     if (code != UDFVM_OK)
         return code;
+    const uint64_t stored = numbers ? header->page_count * PAGE : vm->machine.memory_bytes;
+    if (ftruncate(fd, (off_t)(header->pages_offset + stored)) < 0)
+        return udfvm_fail_errno(error, "sizing the image");
     udfvm_checksum_digest(&sum, header->content_digest);
     udfvm_image_header_digest(header, header->digest);
     return write_at(fd, header, sizeof *header, 0, error);
@@ -106,9 +106,11 @@ int udfvm_vm_seal(udfvm_vm *vm, int fd, const void *metadata, size_t metadata_le
     udfvm_error_clear(error);
     if (!vm->seal_info || (vm->image && vm->image->base))
         return udfvm_fail(error, UDFVM_E_ARGUMENT, "the VM has not asked to be sealed, or is bound to a layer");
+    int code = vm->image ? udfvm_vm_collect_dirty(vm, error) : UDFVM_OK;
+    if (code != UDFVM_OK)
+        return code;
     struct image_header *header = calloc(1, sizeof *header);
     uint32_t *numbers = vm->image ? malloc((vm->hot.count + 1) * sizeof *numbers) : NULL;
-    int code = UDFVM_OK;
     if (!header || (vm->image && !numbers)) {
         code = udfvm_fail_errno(error, "allocating an image header");
         goto out;

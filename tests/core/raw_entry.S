@@ -1,0 +1,45 @@
+/* Entry points of the raw guest: a kernel that obeys the host's test program and nothing else. */
+        .section .vectors, "ax"
+        .globl  vectors
+vectors:
+        jmp     boot
+        .org    0x10
+        jmp     from_syscall
+        .org    0x20
+        jmp     from_fault
+
+        .text
+/* Seals with recognisable registers; each call continues at `resume`. */
+boot:
+        leaq    xsave_area(%rip), %rdi
+        movl    $-1, %eax
+        movl    $-1, %edx
+        xsave64 (%rdi)
+        call    prepare_seal
+        movq    %rax, %rdi
+        movl    $1, %eax
+        movq    $0x1515, %r15
+        movq    $0x1212, %r12
+        outb    %al, $0x55
+        .globl  resume
+resume:
+        movq    %rsp, saved_rsp(%rip)
+        movq    %r15, saved_r15(%rip)
+        movq    %r12, saved_r12(%rip)
+        movq    %xmm7, saved_xmm7(%rip)
+        pushfq
+        popq    saved_flags(%rip)
+        cld
+        call    obey
+        jmp     resume                  /* complete() returned: the same call goes on with another request */
+
+/* A system call returns 1000 + its number and the code segment that the kernel ran in. */
+from_syscall:
+        movl    %cs, %edx
+        addl    $1000, %eax
+        movq    0x201000, %rcx
+        jmp     *%rcx
+
+from_fault:
+        call    report_fault
+        ud2

@@ -1,0 +1,465 @@
+/* Attacks on the core and its bookkeeping, with the raw guest. Usage: test_core raw_guest.bin [--quick]. Prints what failed. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../guest/include/udfvm_abi.h"
+#include "../../udfvm/vmm/api.h"
+#include "raw_guest.h"
+
+#define MEMORY (32ull << 20)
+#define WINDOW (4ull << 20)
+
+static int failures;
+static udfvm_image *image;
+static int quick;
+
+static void check(int holds, const char *format, ...)
+{
+    if (holds)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    putchar('\n');
+    failures++;
+}
+
+struct outcome { int code; uint64_t length; uint64_t words[512]; struct udfvm_error error; };
+
+static struct outcome fresh(udfvm_vm *vm, const struct udfvm_limits *limits, const uint64_t *request, size_t words)
+{
+    static const struct udfvm_limits usual = { .timeout_ns = 20000000000 };
+    struct outcome got = { .code = 0 };
+    int status;
+    got.code = udfvm_vm_fresh_call(vm, UDFVM_REQUEST_ROW, request, words * 8, limits ? limits : &usual, got.words, sizeof got.words,
+                                   &got.length, &status, &got.error);
+    return got;
+}
+#define CALL(vm, limits, ...) fresh(vm, limits, (const uint64_t[]){ __VA_ARGS__ }, sizeof((const uint64_t[]){ __VA_ARGS__ }) / 8)
+
+static udfvm_vm *open_vm(udfvm_image *of)
+{
+    struct udfvm_error error;
+    udfvm_vm *vm = udfvm_vm_open(of, NULL, &error);
+    if (!vm) {
+        printf("cannot open a VM: %s\n", error.message);
+        exit(1);
+    }
+    return vm;
+}
+
+static udfvm_image *sealed(udfvm_vm *vm, udfvm_image *base, const char *metadata)
+{
+    struct udfvm_error error;
+    FILE *file = tmpfile();
+    udfvm_image *made = NULL;
+    if (udfvm_vm_seal(vm, fileno(file), metadata, strlen(metadata), &error) == UDFVM_OK)
+        made = udfvm_image_open(fileno(file), base, &error);
+    fclose(file);
+    if (!made) {
+        printf("cannot seal: %s\n", error.message);
+        exit(1);
+    }
+    return made;
+}
+
+static udfvm_image *build(const char *path)
+{
+    static char kernel[1 << 20];
+    struct udfvm_config config = { .memory = MEMORY, .input_window = WINDOW, .output_window = WINDOW };
+    struct udfvm_boot boot = { .memory_end = MEMORY };
+    struct udfvm_error error;
+    int fd = open(path, O_RDONLY);
+    ssize_t length = read(fd, kernel, sizeof kernel);
+    close(fd);
+    udfvm_vm *vm = length > 0 ? udfvm_vm_boot(&config, kernel, (size_t)length, &boot, sizeof boot, NULL, NULL, NULL, &error) : NULL;
+    if (!vm) {
+        printf("cannot boot the raw guest: %s\n", length > 0 ? error.message : path);
+        exit(1);
+    }
+    udfvm_image *made = sealed(vm, NULL, "raw");
+    udfvm_vm_close(vm);
+    return made;
+}
+
+static void test_state_is_restored(void)
+{
+    udfvm_vm *vm = open_vm(image);
+    struct outcome before = CALL(vm, NULL, RAW_STATE);
+    check(before.code == 0 && before.words[0] == 0x1234000 && before.words[1] == 0x5678000 && before.words[2] == 0x1515,
+          "state at the first call is not the sealed one: %s", before.error.message);
+    for (int i = 0; i < 3; i++) {
+        check(CALL(vm, NULL, RAW_DIRTY).code == 0, "dirtying failed");
+        struct outcome after = CALL(vm, NULL, RAW_STATE);
+        check(after.code == 0 && after.length == before.length, "state call failed: %s", after.error.message);
+        for (size_t word = 0; word < before.length / 8; word++)
+            check(after.words[word] == before.words[word], "word %zu of the state leaked: %#llx, was %#llx", word,
+                  (unsigned long long)after.words[word], (unsigned long long)before.words[word]);
+    }
+    udfvm_vm_close(vm);
+}
+
+static void test_system_area_is_out_of_reach(void)
+{
+    static const uint64_t unreadable[] = { 0, 0x1000, 0x2000, 0x3000, 0x4000, 0x6000, 0x7000, 0x8000, 0xa000, 0xc000, 0x20000,
+                                           MEMORY, UDFVM_OUTPUT_BASE + WINDOW, UDFVM_INPUT_BASE + WINDOW, 0x8000000000, UINT64_MAX - 7 };
+    static const uint64_t unwritable[] = { 0x10000, 0x11000, 0x12000, 0x14ff8, UDFVM_INPUT_BASE, UDFVM_INPUT_BASE + WINDOW - 8 };
+    udfvm_vm *vm = open_vm(image);
+    for (size_t i = 0; i < sizeof unreadable / 8; i++) {
+        struct outcome got = CALL(vm, NULL, RAW_READ, unreadable[i]);
+        check(got.code == 0 && got.words[0] == RAW_FAULTED, "read of %#llx: code %d", (unsigned long long)unreadable[i], got.code);
+        got = CALL(vm, NULL, RAW_WRITE, unreadable[i], 1);
+        check(got.code == 0 && got.words[0] == RAW_FAULTED, "write of %#llx: code %d", (unsigned long long)unreadable[i], got.code);
+    }
+    for (size_t i = 0; i < sizeof unwritable / 8; i++) {
+        struct outcome got = CALL(vm, NULL, RAW_WRITE, unwritable[i], 1);
+        check(got.code == 0 && got.words[0] == RAW_FAULTED && got.words[1] == 14, "write of %#llx", (unsigned long long)unwritable[i]);
+    }
+    udfvm_vm_close(vm);
+}
+
+static void test_privileged_instructions_fault(void)
+{
+    udfvm_vm *vm = open_vm(image);
+    for (uint64_t which = 0; which < 14; which++) {
+        struct outcome got = CALL(vm, NULL, RAW_PRIVILEGED, which);
+        check(got.code == UDFVM_E_PROTOCOL || (got.code == 0 && got.words[0] == RAW_FAULTED), "privileged instruction %d: code %d, %#llx",
+              (int)which, got.code, (unsigned long long)got.words[0]);
+        got = CALL(vm, NULL, RAW_STATE);
+        check(got.code == 0 && got.words[2] == 0x1515, "VM unusable after privileged instruction %d", (int)which);
+    }
+    struct outcome got = CALL(vm, NULL, RAW_SYSCALL, 39);
+    check(got.code == 0 && got.words[0] == 1039 && got.words[1] == 3, "system call: result %llu, CPL %llu",
+          (unsigned long long)got.words[0], (unsigned long long)got.words[1]);
+    udfvm_vm_close(vm);
+}
+
+static void test_ports_and_hypercalls(void)
+{
+    static const uint64_t ports[] = { 0, 0x20, 0x54, 0x56, 0x60, 0x80, 0xcf8, 0xffff };
+    static const uint64_t wild[] = { 0, 5, 22, 99, UINT64_MAX, 1ull << 32 };
+    udfvm_vm *vm = open_vm(image);
+    for (size_t i = 0; i < sizeof ports / 8; i++) {
+        struct outcome got = CALL(vm, NULL, RAW_PORT, ports[i]);
+        check(got.code == UDFVM_E_PROTOCOL || got.words[0] == RAW_FAULTED, "port %#llx: code %d", (unsigned long long)ports[i], got.code);
+    }
+    for (size_t i = 0; i < sizeof wild / 8; i++)
+        check(CALL(vm, NULL, RAW_HYPERCALL, wild[i], 1, 2, 3, 4, 5).code == UDFVM_E_PROTOCOL, "hypercall %#llx",
+              (unsigned long long)wild[i]);
+    for (uint64_t file = UDFVM_HC_FILE_OPEN; file <= UDFVM_HC_FILE_READLINK; file++) {
+        struct outcome got = CALL(vm, NULL, RAW_HYPERCALL, file, UDFVM_PROGRAM_BASE, 10, UDFVM_PROGRAM_BASE, 100, 0);
+        check(got.code == 0 && (int64_t)got.words[0] == -EACCES, "file hypercall %d without files: %lld", (int)file, (long long)got.words[0]);
+    }
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_COMPLETE, 2, 0).code == UDFVM_E_PROTOCOL, "status 2");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_COMPLETE, 0, WINDOW + 1).code == UDFVM_E_PROTOCOL, "reply beyond the window");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_COMPLETE, 0, UINT64_MAX).code == UDFVM_E_PROTOCOL, "reply of 2^64 bytes");
+    struct udfvm_limits small = { .max_output = 64, .timeout_ns = 5000000000 };
+    check(CALL(vm, &small, RAW_HYPERCALL, UDFVM_HC_COMPLETE, 0, 65).code == UDFVM_E_OUTPUT, "max_output");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_SEAL, UINT64_MAX).code == UDFVM_E_PROTOCOL, "seal at a wild address");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_SEAL, MEMORY - 8).code == UDFVM_E_PROTOCOL, "seal across the end of memory");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_EXIT, UDFVM_EXIT_SIGNAL, 11, UINT64_MAX).code == UDFVM_E_CRASH, "crash report at a wild address");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_EXIT, UDFVM_EXIT_STATUS, 3, 0).code == UDFVM_E_EXIT, "exit");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_EXIT, 77, 3, MEMORY - 8).code == UDFVM_E_PROTOCOL, "exit for no reason");
+    check(CALL(vm, NULL, RAW_STATE).words[2] == 0x1515, "VM unusable after hostile hypercalls");
+    udfvm_vm_close(vm);
+}
+
+static void test_log_is_bounded(void)
+{
+    udfvm_vm *vm = open_vm(image);
+    struct udfvm_limits limits = { .max_log = 100, .timeout_ns = 5000000000 };
+    struct outcome got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_LOG, 1, UDFVM_PROGRAM_BASE, 100);
+    check(got.code == 0 && got.words[0] == 0, "log within the limit");
+    check(CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_LOG, 1, UDFVM_PROGRAM_BASE, 101).code == UDFVM_E_LOG, "log beyond the limit");
+    got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_LOG, 1, MEMORY - 4, 8);
+    check(got.code == 0 && (int64_t)got.words[0] == -EFAULT, "log from outside memory");
+    got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_LOG, 1, UDFVM_PROGRAM_BASE, UINT64_MAX);
+    check(got.code == 0 && (int64_t)got.words[0] == -EFAULT, "log of 2^64 bytes");
+    udfvm_vm_close(vm);
+}
+
+static void test_deadline(void)
+{
+    udfvm_vm *vm = open_vm(image);
+    struct udfvm_limits limits = { .timeout_ns = 50000000 };
+    for (int i = 0; i < 3; i++) {
+        check(CALL(vm, &limits, i % 2 ? RAW_SYSCALL_LOOP : RAW_LOOP).code == UDFVM_E_TIMEOUT, "an endless loop ended otherwise");
+        check(CALL(vm, NULL, RAW_STATE).words[2] == 0x1515, "VM unusable after a timeout");
+    }
+    udfvm_vm_close(vm);
+}
+
+static void test_windows_leak_nothing(void)
+{
+    const uint64_t mark = 0x7365637265743a29;
+    udfvm_vm *vm = open_vm(image);
+    uint64_t *large = calloc(WINDOW - 4096, 1);
+    large[0] = RAW_ECHO;
+    for (size_t i = 2; i < (WINDOW - 4096) / 8; i++)
+        large[i] = mark;
+    check(fresh(vm, NULL, large, (WINDOW - 4096) / 8).code == 0, "a full input window");
+    free(large);
+    check(CALL(vm, NULL, RAW_FIND, UDFVM_INPUT_BASE + 4096 + 32, UDFVM_INPUT_BASE + WINDOW, mark).words[0] == 0, "input window leaks");
+    check(CALL(vm, NULL, RAW_FILL, UDFVM_OUTPUT_BASE, UDFVM_OUTPUT_BASE + WINDOW, mark).code == 0, "filling the output window");
+    check(CALL(vm, NULL, RAW_FIND, UDFVM_OUTPUT_BASE, UDFVM_OUTPUT_BASE + WINDOW, mark).words[0] == 0, "output window leaks");
+    check(CALL(vm, NULL, RAW_FILL, UDFVM_PROGRAM_BASE, MEMORY, mark).code == 0, "filling memory");
+    check(CALL(vm, NULL, RAW_FIND, UDFVM_PROGRAM_BASE, MEMORY, mark).words[0] == 0, "memory leaks");
+    for (int i = 0; i < 600; i++)
+        check(CALL(vm, NULL, RAW_STATE).code == 0, "a call while the hot set cools");
+    struct udfvm_vm_statistics statistics;
+    udfvm_vm_statistics(vm, &statistics);
+    check(statistics.hot_pages < 200, "the hot set did not cool: %llu pages", (unsigned long long)statistics.hot_pages);
+    check(CALL(vm, NULL, RAW_FILL, UDFVM_PROGRAM_BASE, MEMORY, mark).code == 0, "filling memory after cooling");
+    check(CALL(vm, NULL, RAW_FIND, UDFVM_PROGRAM_BASE, MEMORY, mark).words[0] == 0, "memory leaks after cooling");
+    udfvm_vm_close(vm);
+}
+
+static uint64_t exchange(udfvm_vm *vm)
+{
+    struct udfvm_reply reply;
+    struct udfvm_error error;
+    const uint64_t request = RAW_COUNT;
+    int code = udfvm_vm_call(vm, UDFVM_REQUEST_ROW, &request, 8, NULL, &reply, &error);
+    check(code == 0 && reply.length == 8, "count: %s", error.message);
+    return code == 0 ? *(const uint64_t *)reply.data : 0;
+}
+
+static void test_a_call_of_several_exchanges(void)
+{
+    udfvm_vm *vm = open_vm(image);
+    for (int call = 0; call < 2; call++) {
+        for (uint64_t i = 1; i < 5; i++)
+            check(exchange(vm) == i, "state was lost inside a call");
+        check(udfvm_vm_restore(vm, NULL) == 0, "restore");
+    }
+    udfvm_vm_close(vm);
+}
+
+static udfvm_image *layer(uint64_t value)
+{
+    struct udfvm_reply reply;
+    struct udfvm_error error;
+    const uint64_t request[] = { RAW_SEAL, value };
+    udfvm_vm *vm = open_vm(image);
+    int code = udfvm_vm_call(vm, UDFVM_REQUEST_LOAD, request, sizeof request, NULL, &reply, &error);
+    check(code == 0 && reply.sealed, "sealing a layer: %s", code ? error.message : "not sealed");
+    udfvm_image *made = sealed(vm, image, "layer");
+    udfvm_vm_close(vm);
+    return made;
+}
+
+static void test_layers(void)
+{
+    const uint64_t mark = 0xabababab12345678;
+    udfvm_image *layers[] = { layer(100), layer(200) };
+    udfvm_vm *vm = open_vm(image);
+    struct udfvm_image_statistics statistics;
+    udfvm_image_statistics(layers[0], &statistics);
+    check(statistics.is_layer && statistics.pages < 20, "layer of %llu pages", (unsigned long long)statistics.pages);
+    for (int i = 0; i < 6; i++) {
+        check(udfvm_vm_bind(vm, layers[i % 2], NULL) == 0, "bind");
+        check(CALL(vm, NULL, RAW_COUNT).words[0] == (i % 2 ? 201u : 101u), "bound to the wrong layer");
+        check(CALL(vm, NULL, RAW_FIND, UDFVM_PROGRAM_BASE, MEMORY, mark).words[0] == 0, "one layer's call is seen by the other's");
+        check(CALL(vm, NULL, RAW_FILL, UDFVM_PROGRAM_BASE, MEMORY, mark).code == 0, "fill");
+    }
+    check(udfvm_vm_bind(vm, image, NULL) == 0 && CALL(vm, NULL, RAW_COUNT).words[0] == 1, "back to the base");
+    udfvm_vm_close(vm);
+    udfvm_image_close(layers[0]);
+    udfvm_image_close(layers[1]);
+}
+
+static void test_damaged_images(const char *path)
+{
+    static char kernel[1 << 20];
+    struct udfvm_config config = { .memory = MEMORY, .input_window = WINDOW, .output_window = WINDOW };
+    struct udfvm_boot boot = { .memory_end = MEMORY };
+    struct udfvm_error error;
+    int source = open(path, O_RDONLY);
+    size_t length = (size_t)read(source, kernel, sizeof kernel);
+    close(source);
+    udfvm_vm *vm = udfvm_vm_boot(&config, kernel, length, &boot, sizeof boot, NULL, NULL, NULL, &error);
+    FILE *file = tmpfile();
+    check(vm && udfvm_vm_seal(vm, fileno(file), "raw", 3, &error) == 0, "seal");
+    udfvm_vm_close(vm);
+    struct stat status;
+    fstat(fileno(file), &status);
+    const off_t places[] = { 0, 8, 17, 40, 300, 2000, 12000, 0x5000, 0x8100, 0x9000, 0x10000, status.st_size - 1, status.st_size / 2 };
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char byte, flipped;
+        check(pread(fileno(file), &byte, 1, places[i]) == 1, "pread");
+        flipped = (char)~byte;
+        check(pwrite(fileno(file), &flipped, 1, places[i]) == 1, "pwrite");
+        udfvm_image *opened = udfvm_image_open(fileno(file), NULL, &error);
+        check(!opened && error.code == UDFVM_E_IMAGE, "damage at byte %lld went unseen", (long long)places[i]);
+        udfvm_image_close(opened);
+        check(pwrite(fileno(file), &byte, 1, places[i]) == 1, "pwrite");
+    }
+    udfvm_image *whole = udfvm_image_open(fileno(file), NULL, &error);
+    check(whole != NULL, "the mended image: %s", error.message);
+    udfvm_image_close(whole);
+    check(ftruncate(fileno(file), 20000) == 0 && !udfvm_image_open(fileno(file), NULL, &error) && error.code == UDFVM_E_IMAGE, "a truncated image");
+    check(ftruncate(fileno(file), 0) == 0 && !udfvm_image_open(fileno(file), NULL, &error) && error.code == UDFVM_E_IMAGE, "an empty image");
+    fclose(file);
+}
+
+static int count_lines(const char *directory, const char *file)
+{
+    int count = 0;
+    char line[1024];
+    DIR *open_directory = directory ? opendir(directory) : NULL;
+    while (open_directory && readdir(open_directory))
+        count++;
+    if (open_directory)
+        closedir(open_directory);
+    FILE *stream = file ? fopen(file, "r") : NULL;
+    while (stream && fgets(line, sizeof line, stream))
+        count++;
+    if (stream)
+        fclose(stream);
+    return count;
+}
+
+static void test_a_thousand_vms_leak_nothing(void)
+{
+    int descriptors = 0, mappings = 0;
+    for (int i = 0; i < (quick ? 20 : 1000); i++) {
+        if (i == 3) {
+            descriptors = count_lines("/proc/self/fd", NULL);
+            mappings = count_lines(NULL, "/proc/self/maps");
+        }
+        udfvm_vm *vm = open_vm(image);
+        check(CALL(vm, NULL, RAW_COUNT).words[0] == 1, "VM %d", i);
+        udfvm_vm_close(vm);
+    }
+    check(count_lines("/proc/self/fd", NULL) == descriptors, "descriptors leak");
+    check(count_lines(NULL, "/proc/self/maps") <= mappings + 4, "mappings leak");
+}
+
+static void *use_pool(void *argument)
+{
+    udfvm_pool *pool = argument;
+    struct udfvm_error error;
+    for (int i = 0; i < (quick ? 10 : 200); i++) {
+        udfvm_vm *vm = udfvm_pool_take(pool, image, 20000000000, &error);
+        check(vm != NULL, "take: %s", error.message);
+        if (!vm)
+            return NULL;
+        check(CALL(vm, NULL, RAW_COUNT).words[0] == 1, "a pooled VM had a past");
+        udfvm_pool_give(pool, vm);
+    }
+    return NULL;
+}
+
+static void test_pool(void)
+{
+    struct udfvm_error error;
+    udfvm_pool *pool = udfvm_pool_create(image, 2, NULL, &error);
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, use_pool, pool);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    udfvm_vm *first = udfvm_pool_take(pool, image, 0, &error), *second = udfvm_pool_take(pool, image, 0, &error);
+    check(first && second && !udfvm_pool_take(pool, image, 1000000, &error) && error.code == UDFVM_E_BUSY, "a pool of two gave three VMs");
+    exchange(first);
+    udfvm_pool_give(pool, first);
+    udfvm_pool_give(pool, second);
+    use_pool(pool);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        int before = failures;
+        check(!udfvm_pool_take(pool, image, 0, &error) && error.code == UDFVM_E_FORKED, "a forked child used its parent's pool");
+        udfvm_pool_close(pool);
+        udfvm_vm *own = open_vm(image);
+        check(CALL(own, NULL, RAW_COUNT).words[0] == 1, "a forked child's own VM");
+        udfvm_vm_close(own);
+        fflush(stdout);
+        _exit(failures - before);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "forked child");
+    use_pool(pool);
+    udfvm_pool_close(pool);
+}
+
+static int interrupts;
+static int count_interrupts(void) { return ++interrupts >= 2; }
+static void nothing(int number) { (void)number; }
+
+static void test_interrupt_hook(void)
+{
+    udfvm_vm *vm = open_vm(image);
+    signal(SIGALRM, nothing);
+    udfvm_set_interrupt_hook(count_interrupts);
+    ualarm(20000, 20000);
+    check(CALL(vm, NULL, RAW_LOOP).code == UDFVM_E_INTERRUPTED && interrupts == 2, "the hook was asked %d times", interrupts);
+    ualarm(0, 0);
+    udfvm_set_interrupt_hook(NULL);
+    check(CALL(vm, NULL, RAW_COUNT).words[0] == 1, "VM unusable after an interrupt");
+    udfvm_vm_close(vm);
+}
+
+static void test_arguments(void)
+{
+    struct udfvm_error error;
+    struct udfvm_reply reply;
+    struct udfvm_config config = { .memory = MEMORY + 4096, .input_window = WINDOW, .output_window = WINDOW };
+    check(!udfvm_vm_boot(&config, "", 0, "", 0, NULL, NULL, NULL, &error) && error.code == UDFVM_E_ARGUMENT, "odd memory size");
+    udfvm_vm *vm = open_vm(image);
+    check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, "", WINDOW, NULL, &reply, &error) == UDFVM_E_INPUT, "input larger than the window");
+    check(udfvm_vm_seal(vm, 0, "", 0, &error) == UDFVM_E_ARGUMENT, "sealing a VM that did not ask");
+    check(CALL(vm, NULL, RAW_COUNT).words[0] == 1, "VM unusable after wrong arguments");
+    udfvm_vm_close(vm);
+    udfvm_vm_close(NULL);
+    udfvm_image_close(NULL);
+    udfvm_pool_close(NULL);
+}
+
+static const char *guest_path;
+static void test_damage(void) { test_damaged_images(guest_path); }
+
+int main(int count, char **arguments)
+{
+    static const struct { const char *name; void (*run)(void); } tests[] = {
+        { "state", test_state_is_restored },
+        { "system area", test_system_area_is_out_of_reach },
+        { "privileged", test_privileged_instructions_fault },
+        { "hypercalls", test_ports_and_hypercalls },
+        { "log", test_log_is_bounded },
+        { "deadline", test_deadline },
+        { "windows", test_windows_leak_nothing },
+        { "exchanges", test_a_call_of_several_exchanges },
+        { "layers", test_layers },
+        { "damage", test_damage },
+        { "leaks", test_a_thousand_vms_leak_nothing },
+        { "pool", test_pool },
+        { "interrupt", test_interrupt_hook },
+        { "arguments", test_arguments },
+    };
+    if (count < 2)
+        return 2;
+    quick = count > 2;
+    guest_path = arguments[1];
+    image = build(guest_path);
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+        int before = failures;
+        tests[i].run();
+        printf("%s: %s\n", tests[i].name, failures == before ? "holds" : "FAILED");
+        fflush(stdout);
+    }
+    udfvm_image_close(image);
+    return failures != 0;
+}
