@@ -16,6 +16,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 enum udfvm_code {
     UDFVM_OK = 0,
@@ -160,6 +161,10 @@ void udfvm_image_close(udfvm_image *image);                 /* gives one referen
 udfvm_image *udfvm_image_retain(udfvm_image *image);        /* one more reference */
 const void *udfvm_image_metadata(const udfvm_image *image, size_t *length);
 
+/* Where the metadata lies in an image file, by its header alone. Non-zero where the header is not that of an image. */
+struct udfvm_image_location { uint64_t offset, length; };
+int udfvm_image_locate_metadata(int fd, struct udfvm_image_location *location);
+
 struct udfvm_image_statistics {
     uint64_t memory;             /* bytes of guest memory */
     uint64_t pages;              /* stored pages */
@@ -183,6 +188,7 @@ void udfvm_pool_trim(udfvm_pool *pool, unsigned keep);
 void udfvm_pool_close(udfvm_pool *pool);
 udfvm_pool *udfvm_pool_retain(udfvm_pool *pool);            /* one more reference */
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -180,6 +180,23 @@ const void *udfvm_image_metadata(const udfvm_image *image, size_t *length)
     return file(image) + image->header->metadata_offset;
 }
 
+int udfvm_image_locate_metadata(int fd, struct udfvm_image_location *location)
+{
+    struct image_header *header = malloc(sizeof *header);
+    uint8_t digest[32];
+    int code = UDFVM_E_IMAGE;
+    if (header && pread(fd, header, sizeof *header, 0) == (ssize_t)sizeof *header && header->magic == IMAGE_MAGIC
+        && header->version == IMAGE_VERSION) {
+        udfvm_image_header_digest(header, digest);
+        if (memcmp(digest, header->digest, sizeof digest) == 0) {
+            *location = (struct udfvm_image_location){ header->metadata_offset, header->metadata_length };
+            code = UDFVM_OK;
+        }
+    }
+    free(header);
+    return code;
+}
+
 void udfvm_image_statistics(const udfvm_image *image, struct udfvm_image_statistics *statistics)
 {
     *statistics = (struct udfvm_image_statistics){

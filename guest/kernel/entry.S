@@ -1,0 +1,195 @@
+/* Every way into the kernel and back to the program. Offsets are those of struct thread. */
+
+#define TRAP_SYSCALL_RIP 0x201000
+#define RAX 0
+#define RCX 8
+#define RDX 16
+#define RBX 24
+#define RSP 32
+#define RBP 40
+#define RSI 48
+#define RDI 56
+#define R8 64
+#define R9 72
+#define R10 80
+#define R11 88
+#define R12 96
+#define R13 104
+#define R14 112
+#define R15 120
+#define RIP 128
+#define RFLAGS 136
+#define REGISTERS_SIZE 144
+#define KERNEL_STACK_TOP 144
+#define RESTORE_ALL 152
+#define TRAPPED 160
+#define FLAGS_PLAIN 0x202
+
+        .section .vectors, "ax"
+        .globl  vectors
+        .balign 16
+vectors:
+        jmp     boot_entry
+        .balign 16
+        jmp     syscall_entry
+        .balign 16
+        jmp     fault_entry
+        .balign 16
+        jmp     seal
+        .balign 16
+        jmp     complete
+        .balign 16
+        jmp     syscall_function_entry
+
+        .text
+boot_entry:
+        call    kernel_boot
+
+/* From the LSTAR stub: the return address is in the trap page, RCX and R11 are free, the stack is the program's. */
+        .balign 16
+syscall_entry:
+        movq    current, %rcx
+        movq    %rax, RAX(%rcx)
+        movq    %rsi, RSI(%rcx)
+        movq    %rdi, RDI(%rcx)
+        movq    %r8, R8(%rcx)
+        movq    %r9, R9(%rcx)
+        movq    %r10, R10(%rcx)
+        movq    %rdx, RDX(%rcx)
+        movq    %rsp, RSP(%rcx)
+        movq    TRAP_SYSCALL_RIP, %r11
+        movl    $1, %edx
+save_and_call:
+        movq    %r11, RIP(%rcx)
+        movq    %r11, RCX(%rcx)
+        movq    $FLAGS_PLAIN, R11(%rcx)
+        movq    $FLAGS_PLAIN, RFLAGS(%rcx)
+        movq    %rbx, RBX(%rcx)
+        movq    %rbp, RBP(%rcx)
+        movq    %r12, R12(%rcx)
+        movq    %r13, R13(%rcx)
+        movq    %r14, R14(%rcx)
+        movq    %r15, R15(%rcx)
+        movq    %rdx, TRAPPED(%rcx)
+        movq    KERNEL_STACK_TOP(%rcx), %rsp
+        movq    %rcx, %rdi
+        call    system_call
+        .globl  start_thread
+start_thread:
+return_to_program:
+        movq    current, %rcx
+        cmpq    $0, RESTORE_ALL(%rcx)
+        jne     enter_program
+        movq    RAX(%rcx), %rax
+        movq    RDX(%rcx), %rdx
+        movq    RBX(%rcx), %rbx
+        movq    RBP(%rcx), %rbp
+        movq    RSI(%rcx), %rsi
+        movq    RDI(%rcx), %rdi
+        movq    R8(%rcx), %r8
+        movq    R9(%rcx), %r9
+        movq    R10(%rcx), %r10
+        movq    R12(%rcx), %r12
+        movq    R13(%rcx), %r13
+        movq    R14(%rcx), %r14
+        movq    R15(%rcx), %r15
+        movq    RSP(%rcx), %rsp
+        movq    RIP(%rcx), %rcx
+        jmp     *%rcx
+
+/* long syscall(nr, a, b, c, d, e, f): the arguments move to where a `syscall` has them. */
+        .balign 16
+syscall_function_entry:
+        movq    %rcx, %rax
+        movq    current, %rcx
+        movq    %rdi, RAX(%rcx)
+        movq    %rsi, RDI(%rcx)
+        movq    %rdx, RSI(%rcx)
+        movq    %rax, RDX(%rcx)
+        movq    %r8, R10(%rcx)
+        movq    %r9, R8(%rcx)
+        movq    8(%rsp), %rax
+        movq    %rax, R9(%rcx)
+        movq    (%rsp), %r11
+        leaq    8(%rsp), %rax
+        movq    %rax, RSP(%rcx)
+        xorl    %edx, %edx
+        jmp     save_and_call
+
+/* From the exception stubs, on the fault stack, all other registers as they were. */
+        .balign 16
+fault_entry:
+        subq    $REGISTERS_SIZE, %rsp
+        movq    %rax, RAX(%rsp)
+        movq    %rcx, RCX(%rsp)
+        movq    %rdx, RDX(%rsp)
+        movq    %rbx, RBX(%rsp)
+        movq    %rbp, RBP(%rsp)
+        movq    %rsi, RSI(%rsp)
+        movq    %rdi, RDI(%rsp)
+        movq    %r8, R8(%rsp)
+        movq    %r9, R9(%rsp)
+        movq    %r10, R10(%rsp)
+        movq    %r11, R11(%rsp)
+        movq    %r12, R12(%rsp)
+        movq    %r13, R13(%rsp)
+        movq    %r14, R14(%rsp)
+        movq    %r15, R15(%rsp)
+        movq    %rsp, %rdi
+        call    fault
+        movq    current, %rcx
+        movq    KERNEL_STACK_TOP(%rcx), %rsp
+        jmp     return_to_program
+
+/* All registers, flags included: iretq works at ring 3. */
+        .globl  enter_program
+        .balign 16
+enter_program:
+        movq    current, %rcx
+        movq    KERNEL_STACK_TOP(%rcx), %rsp
+        movq    $0, RESTORE_ALL(%rcx)
+        movl    %ss, %eax
+        pushq   %rax
+        pushq   RSP(%rcx)
+        pushq   RFLAGS(%rcx)
+        movl    %cs, %eax
+        pushq   %rax
+        pushq   RIP(%rcx)
+        movq    RAX(%rcx), %rax
+        movq    RDX(%rcx), %rdx
+        movq    RBX(%rcx), %rbx
+        movq    RBP(%rcx), %rbp
+        movq    RSI(%rcx), %rsi
+        movq    RDI(%rcx), %rdi
+        movq    R8(%rcx), %r8
+        movq    R9(%rcx), %r9
+        movq    R10(%rcx), %r10
+        movq    R11(%rcx), %r11
+        movq    R12(%rcx), %r12
+        movq    R13(%rcx), %r13
+        movq    R14(%rcx), %r14
+        movq    R15(%rcx), %r15
+        movq    RCX(%rcx), %rcx
+        iretq
+
+/* void switch_stacks(uint64_t *save_rsp, uint64_t load_rsp) */
+        .globl  switch_stacks
+        .balign 16
+switch_stacks:
+        pushq   %rbx
+        pushq   %rbp
+        pushq   %r12
+        pushq   %r13
+        pushq   %r14
+        pushq   %r15
+        movq    %rsp, (%rdi)
+        movq    %rsi, %rsp
+        popq    %r15
+        popq    %r14
+        popq    %r13
+        popq    %r12
+        popq    %rbp
+        popq    %rbx
+        ret
+
+        .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,104 @@
+/* The memory system calls. */
+#include "calls.h"
+#include "memory.h"
+#include "vfs/vfs.h"
+
+SYSCALL(sys_mmap)
+{
+    if (d & MAP_ANONYMOUS)
+        return memory_map(a, b, (int)c, (int)d, NULL, 0);
+    struct file *file = file_get((int)e);
+    if (!file)
+        return -EBADF;
+    int64_t result = memory_map(a, b, (int)c, (int)d, file, f);
+    file_put(file);
+    return result;
+}
+
+SYSCALL(sys_munmap)
+{
+    return memory_unmap(a, b);
+}
+
+SYSCALL(sys_mprotect)
+{
+    return memory_protect(a, b, (int)c);
+}
+
+SYSCALL(sys_mremap)
+{
+    return memory_remap(a, b, c, (int)d, e);
+}
+
+SYSCALL(sys_brk)
+{
+    return memory_break(a);
+}
+
+/* Ends of a page-aligned range of the program's, or an error. */
+static int64_t mapped_range(uint64_t address, uint64_t length, uint64_t *end)
+{
+    if (address & PAGE_MASK)
+        return -EINVAL;
+    if (!user_range_ok(address, length) || length > program_end)
+        return -ENOMEM;
+    *end = address + page_up(length);
+    return range_is_mapped(address, *end) ? 0 : -ENOMEM;
+}
+
+SYSCALL(sys_madvise)
+{
+    uint64_t end;
+    int64_t error = b ? mapped_range(a, b, &end) : 0;
+    if (error || b == 0)
+        return error;
+    switch ((int)c) {
+    case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
+    case MADV_REMOVE:
+        if (range_has_kernel(a, end))
+            return -EINVAL;
+        pages_zero(a, end);
+        return 0;
+    case MADV_HWPOISON:
+    case MADV_SOFT_OFFLINE:
+        return -EPERM;
+    default:
+        return 0;                                /* the others are hints */
+    }
+}
+
+SYSCALL(sys_mincore)
+{
+    uint64_t end;
+    int64_t error = b ? mapped_range(a, b, &end) : 0;
+    if (error || b == 0)
+        return error;
+    const uint64_t pages = (end - a) / PAGE_SIZE;
+    if (!user_range_ok(c, pages))
+        return -EFAULT;
+    for (uint64_t page = 0; page < pages; page++)
+        ((uint8_t *)c)[page] = page_is_used(a + page * PAGE_SIZE);
+    return 0;
+}
+
+static int64_t check_range(uint64_t address, uint64_t length)
+{
+    uint64_t end;
+    return length ? mapped_range(address, length, &end) : 0;
+}
+
+SYSCALL(sys_msync)
+{
+    return check_range(a, b);
+}
+
+SYSCALL(sys_mlock)                               /* and munlock, mlock2: memory never leaves */
+{
+    return check_range(page_down(a), b + (a & PAGE_MASK));
+}
+
+SYSCALL(sys_mlockall)
+{
+    return 0;
+}

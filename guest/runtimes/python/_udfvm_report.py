@@ -1,0 +1,64 @@
+"""Exceptions of the function, as the host gets them: struct udfvm_guest_error and its texts, in the output window."""
+
+from __future__ import annotations
+
+import os
+import struct
+import traceback
+from typing import Final
+
+import _udfvm_agent
+
+STATUS_ERROR: Final = 1
+ERROR_HEADER: Final = struct.Struct("<IIIIq")
+LONGEST_TYPE: Final = 1024
+LONGEST_MESSAGE: Final = 64 * 1024
+LONGEST_TRACEBACK: Final = 256 * 1024
+OWN_DIRECTORY: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120 - compared with file names of code
+
+
+def report(exception: BaseException, row: int = -1) -> tuple[int, int]:
+    """Writes the report; returns status and length of the reply."""
+    output = _udfvm_agent.output()
+    room = max(0, len(output) - ERROR_HEADER.size)
+    texts = []
+    for text, longest in (
+        (_type_name(type(exception)), LONGEST_TYPE),
+        (_message(exception), LONGEST_MESSAGE),
+        (_traceback(exception), LONGEST_TRACEBACK),
+    ):
+        cut = _cut(text.encode("utf-8", "backslashreplace"), min(longest, room))
+        room -= len(cut)
+        texts.append(cut)
+    reply = ERROR_HEADER.pack(*map(len, texts), 0, row) + b"".join(texts)
+    output[: len(reply)] = reply
+    return STATUS_ERROR, len(reply)
+
+
+def _cut(encoded: bytes, longest: int) -> bytes:
+    """The beginning of UTF-8, without half of a character at the end."""
+    if len(encoded) <= longest:
+        return encoded
+    return encoded[:longest].decode("utf-8", "ignore").encode()
+
+
+def _type_name(cls: type[BaseException]) -> str:
+    return cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _message(exception: BaseException) -> str:
+    try:
+        return str(exception)
+    except BaseException:  # noqa: BLE001 - the user's __str__
+        return "<str() of the exception failed>"
+
+
+def _traceback(exception: BaseException) -> str:
+    """As Python prints it, from the user's first frame on."""
+    frames = exception.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(OWN_DIRECTORY):
+        frames = frames.tb_next
+    try:
+        return "".join(traceback.TracebackException(type(exception), exception, frames).format())
+    except BaseException:  # noqa: BLE001 - the user's classes take part in formatting
+        return ""

@@ -1,0 +1,234 @@
+"""Scalar functions: how each declared type is stored, and the conversions that C leaves to Python.
+
+Strict: a result must be of the declared type. Integers do for floats; numpy scalars do for the Python types they stand for.
+"""
+
+from __future__ import annotations
+
+import datetime
+import numbers
+import operator
+import sys
+import zoneinfo
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import _udfvm_agent
+import pyarrow as pa
+
+Converter = Callable[..., object]
+
+# enum storage of values.h
+_STORAGES: Final = {
+    "null": 0,
+    "bool": 0,
+    "int8": 1,
+    "int16": 2,
+    "int32": 3,
+    "int64": 4,
+    "uint8": 5,
+    "uint16": 6,
+    "uint32": 7,
+    "uint64": 8,
+    "float": 9,
+    "double": 10,
+    "string": 11,
+    "large_string": 12,
+    "binary": 13,
+    "large_binary": 14,
+    "date32[day]": 3,
+    "date64[ms]": 4,
+}
+_EPOCH: Final = datetime.datetime(1970, 1, 1)
+_EPOCH_DAYS: Final = _EPOCH.toordinal()
+_DAY_MS: Final = 86_400_000
+_MICROSECOND: Final = datetime.timedelta(microseconds=1)
+_MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
+
+
+class _Codec(NamedTuple):
+    storage: int
+    direct: bool
+    decode: Converter | None
+    encode: Converter
+
+
+class ScalarFunction:
+    """A function of one row at a time, applied to rows or to whole batches."""
+
+    def __init__(
+        self, function: Callable[..., object], types: Sequence[pa.DataType], nullable: Sequence[bool], result: pa.DataType, result_nullable: bool
+    ) -> None:
+        codecs = [_codec(type_) for type_ in types]
+        codec = _codec(result)
+        encode = codec.encode if result_nullable else _refuse_none(codec.encode)
+        self.type = result
+        self.function = _udfvm_agent.Function(
+            function,
+            tuple((each.storage, may_be_null, each.direct, each.decode) for each, may_be_null in zip(codecs, nullable, strict=True)),
+            (codec.storage, result_nullable, codec.direct, encode),
+        )
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.Array:
+        """The result column for a batch."""
+        rows = batch.num_rows
+        columns = batch.columns
+        empty = pa.py_buffer(bytes((rows + 7) // 8)) if any(pa.types.is_null(column.type) for column in columns) else None
+        null_count, validity, data, offsets = self.function.batch(rows, tuple(_addresses(column, empty) for column in columns))
+        if pa.types.is_null(self.type):
+            return pa.nulls(rows)
+        buffers = [None if validity is None else pa.py_buffer(validity)]
+        if offsets is not None:
+            buffers.append(pa.py_buffer(offsets))
+        buffers.append(pa.py_buffer(data))
+        return pa.Array.from_buffers(self.type, rows, buffers, null_count)
+
+
+def _addresses(column: pa.Array, empty: pa.Buffer | None) -> tuple[int, int, int, int]:
+    """Offset, and addresses of validity, data and offsets. `empty` is the validity of a column of nulls, which has no buffers."""
+    buffers = column.buffers()
+    if empty is not None and pa.types.is_null(column.type):
+        return 0, empty.address, 0, 0
+    addresses = [0 if buffer is None else buffer.address for buffer in buffers]
+    validity = addresses[0] if column.null_count else 0
+    if len(addresses) == 3:
+        return column.offset, validity, addresses[2], addresses[1]
+    return column.offset, validity, addresses[1], 0
+
+
+def _codec(type_: pa.DataType) -> _Codec:
+    name = str(type_)
+    if pa.types.is_timestamp(type_):
+        decode, encode = _timestamp(type_.unit, type_.tz)
+        return _Codec(_STORAGES["int64"], False, decode, encode)
+    storage = _STORAGES[name]
+    if name == "date32[day]":
+        return _Codec(storage, False, _date_from_days, _days_from_date)
+    if name == "date64[ms]":
+        return _Codec(storage, False, lambda ms: _date_from_days(ms // _DAY_MS), lambda value: _days_from_date(value) * _DAY_MS)
+    if name == "null":
+        return _Codec(storage, True, None, _coerce_null)
+    for prefix, coerce in _COERCE.items():
+        if name.startswith(prefix):
+            return _Codec(storage, True, None, coerce)
+    raise TypeError(f"{name} is not a type of scalar functions")
+
+
+def _wrong(value: object, declared: str) -> TypeError:
+    return TypeError(f"the function returned {type(value).__name__}, but its result is declared {declared}")
+
+
+def _refuse_none(encode: Converter) -> Converter:
+    def refusing(value: object) -> object:
+        if value is None:
+            raise TypeError("the function returned None, but its result is not declared to allow it: annotate the result `... | None`")
+        return encode(value)
+
+    return refusing
+
+
+def _coerce_null(value: object) -> object:
+    raise _wrong(value, "null")
+
+
+def _coerce_bool(value: object) -> bool:
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.bool_):
+        return bool(value)
+    raise _wrong(value, "bool")
+
+
+def _coerce_int(value: object) -> int:
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise _wrong(value, "int") from None
+
+
+def _coerce_float(value: object) -> float:
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, (numpy.floating, numpy.integer)):
+        return float(value)
+    if isinstance(value, numbers.Integral):
+        return float(value)
+    raise _wrong(value, "float")
+
+
+def _coerce_text(value: object) -> str:
+    raise _wrong(value, "str")
+
+
+def _coerce_bytes(value: object) -> bytes:
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
+    raise _wrong(value, "bytes")
+
+
+_COERCE: Final[dict[str, Converter]] = {
+    "bool": _coerce_bool,
+    "int": _coerce_int,
+    "uint": _coerce_int,
+    "float": _coerce_float,
+    "double": _coerce_float,
+    "string": _coerce_text,
+    "large_string": _coerce_text,
+    "binary": _coerce_bytes,
+    "large_binary": _coerce_bytes,
+}
+
+
+def _date_from_days(days: int) -> datetime.date:
+    return datetime.date.fromordinal(days + _EPOCH_DAYS)
+
+
+def _days_from_date(value: object) -> int:
+    if not isinstance(value, datetime.date) or isinstance(value, datetime.datetime):
+        raise _wrong(value, "datetime.date")
+    return value.toordinal() - _EPOCH_DAYS
+
+
+def _timestamp(unit: str, timezone: str | None) -> tuple[Converter, Converter]:
+    zone = None if timezone is None else _zone(timezone)
+
+    def decode(count: int) -> datetime.datetime:
+        microseconds = _to_microseconds(count, unit)
+        moment = _EPOCH + datetime.timedelta(microseconds=microseconds)
+        return moment if zone is None else moment.replace(tzinfo=datetime.UTC).astimezone(zone)
+
+    def encode(value: object) -> int:
+        if not isinstance(value, datetime.datetime):
+            raise _wrong(value, "datetime.datetime")
+        if (value.utcoffset() is None) != (zone is None):
+            found, wanted = ("a naive", "aware") if zone is not None else ("an aware", "naive")
+            raise TypeError(f"the function returned {found} datetime, but its result is declared {wanted} ({unit}, time zone {timezone})")
+        if zone is not None:
+            value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+        return _from_microseconds((value - _EPOCH) // _MICROSECOND, unit)
+
+    return decode, encode
+
+
+def _to_microseconds(count: int, unit: str) -> int:
+    if unit != "ns":
+        return count * _MICROSECONDS[unit]
+    if count % 1000:
+        raise ValueError(f"the timestamp {count} ns cannot be a datetime.datetime, which has microseconds: use a vectorised function")
+    return count // 1000
+
+
+def _from_microseconds(microseconds: int, unit: str) -> int:
+    if unit == "ns":
+        return microseconds * 1000
+    if microseconds % _MICROSECONDS[unit]:
+        raise ValueError(f"the function returned a datetime that is no whole number of {unit}, its declared unit")
+    return microseconds // _MICROSECONDS[unit]
+
+
+def _zone(name: str) -> datetime.tzinfo:
+    if name == "UTC":
+        return datetime.UTC
+    if name[0] in "+-":
+        hours, _, minutes = name[1:].partition(":")
+        offset = datetime.timedelta(hours=int(hours), minutes=int(minutes or 0))
+        return datetime.timezone(-offset if name[0] == "-" else offset)
+    return zoneinfo.ZoneInfo(name)

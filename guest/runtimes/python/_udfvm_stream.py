@@ -1,0 +1,94 @@
+"""Arrow IPC streams in the windows: one record batch in, one column out, and the types on the way."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import _udfvm_agent
+import pyarrow as pa
+import pyarrow.ipc
+
+INPUT_PAYLOAD: Final = 0x4000001000
+STATUS_OK: Final = 0
+END_OF_STREAM: Final = struct.pack("<II", 0xFFFFFFFF, 0)
+
+
+class Stream:
+    """Reads batches of one schema and writes columns of one type."""
+
+    def __init__(self, schema: pa.Schema, result: pa.DataType) -> None:
+        self.schema = schema
+        self.type = result
+        self._prefix = schema.serialize().to_pybytes()
+        self._result_schema = pa.schema([("result", result)])
+        self._overhead = len(self._result_schema.serialize()) + len(END_OF_STREAM)
+
+    def read_window(self, length: int) -> pa.RecordBatch:
+        """The batch in the input window; its columns are views of the window."""
+        return self.read(pa.foreign_buffer(INPUT_PAYLOAD, length))
+
+    def read(self, stream: pa.Buffer) -> pa.RecordBatch:
+        """The batch in a stream, without a copy."""
+        prefix = len(self._prefix)
+        if not stream.slice(0, prefix).equals(pa.py_buffer(self._prefix)):
+            raise ValueError("the batch does not have the schema that the function was loaded with")
+        return pa.ipc.read_record_batch(stream.slice(prefix), self.schema)
+
+    def write(self, column: pa.Array) -> tuple[int, int]:
+        """Writes the stream of a result to the output window; returns status and length.
+
+        A stream that is larger than the host allows is not written: its length says so.
+        """
+        batch = pa.RecordBatch.from_arrays([column], schema=self._result_schema)
+        window = _udfvm_agent.output()
+        length = self._overhead + pa.ipc.get_record_batch_size(batch)
+        if length > len(window):
+            return STATUS_OK, length
+        sink = pa.FixedSizeBufferWriter(pa.py_buffer(window))
+        with pa.ipc.new_stream(sink, self._result_schema) as writer:
+            writer.write_batch(batch)
+        return STATUS_OK, sink.tell()
+
+
+def strict_cast(array: pa.Array, declared: pa.DataType) -> pa.Array:
+    """The array as the declared type, where it is the same or a wider form of it: nothing is rounded, cut or parsed."""
+    found = array.type
+    if found == declared:
+        return array
+    if pa.types.is_dictionary(found):
+        return strict_cast(array.dictionary_decode(), declared)
+    if pa.types.is_null(found):
+        return pa.nulls(len(array), declared)
+    if not _compatible(found, declared):
+        raise TypeError(f"the function returned an array of {found}, but its result is declared {declared}")
+    if pa.types.is_floating(declared):
+        return array.cast(declared, safe=False)
+    try:
+        return array.cast(declared)
+    except pa.ArrowInvalid as error:
+        if pa.types.is_integer(declared):
+            raise OverflowError(f"the function returned an array of {found}, but its result is declared {declared}: {error}") from None
+        raise ValueError(f"the function returned an array of {found}, but its result is declared {declared}: {error}") from None
+
+
+def _compatible(found: pa.DataType, declared: pa.DataType) -> bool:
+    kinds = pa.types
+    if kinds.is_floating(declared):
+        return kinds.is_floating(found) or kinds.is_integer(found)
+    if kinds.is_timestamp(declared):
+        return kinds.is_timestamp(found) and (found.tz is None) == (declared.tz is None)
+    return any(
+        same(found) and same(declared)
+        for same in (kinds.is_integer, _is_text, _is_bytes, kinds.is_date)
+    )
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_)
+
+
+def _is_bytes(type_: pa.DataType) -> bool:
+    return (
+        pa.types.is_binary(type_) or pa.types.is_large_binary(type_) or pa.types.is_binary_view(type_) or pa.types.is_fixed_size_binary(type_)
+    )

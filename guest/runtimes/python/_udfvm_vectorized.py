@@ -1,0 +1,103 @@
+"""Vectorised functions: whole columns in, one column out.
+
+Rows with a null in a parameter that is not nullable are taken out before the call and are null in the result: the function sees the rows
+that have values only. Where a parameter allows None, pyarrow arrays carry the nulls; numpy arrays have NaN (floats), NaT (dates and
+times) or, in an object array, None (all others).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from _udfvm_stream import Stream, strict_cast
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class VectorizedFunction:
+    """A function and what it receives for each column."""
+
+    def __init__(self, function: Callable[..., object], nullable: Sequence[bool], numpy: Sequence[bool], stream: Stream) -> None:
+        self._function = function
+        self._nullable = tuple(nullable)
+        self._containers = tuple(_to_numpy if wants_numpy else _as_it_is for wants_numpy in numpy)
+        self._stream = stream
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.Array:
+        """The result column for a batch."""
+        columns = batch.columns
+        for column, nullable in zip(columns, self._nullable, strict=True):
+            if not nullable and column.null_count:
+                return self._call_without_nulls(columns, batch.num_rows)
+        return self._call(columns, batch.num_rows)
+
+    def _call(self, columns: Sequence[pa.Array], rows: int) -> pa.Array:
+        arguments = [container(column) for container, column in zip(self._containers, columns, strict=True)]
+        return _column(self._function(*arguments), self._stream.type, rows)
+
+    def _call_without_nulls(self, columns: Sequence[pa.Array], rows: int) -> pa.Array:
+        valid = None
+        for column, nullable in zip(columns, self._nullable, strict=True):
+            if not nullable:
+                present = column.is_valid()
+                valid = present if valid is None else pc.and_(valid, present)
+        if not valid.true_count:
+            return pa.nulls(rows, self._stream.type)
+        values = self._call([column.filter(valid) for column in columns], valid.true_count)
+        places = pc.subtract(pc.cumulative_sum(valid.cast(pa.int64())), 1)
+        return values.take(pc.if_else(valid, places, None))
+
+
+def _as_it_is(column: pa.Array) -> pa.Array:
+    return column
+
+
+def _to_numpy(column: pa.Array) -> np.ndarray[Any, Any]:
+    kind = column.type
+    if not column.null_count and not pa.types.is_null(kind):
+        return column.to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(kind) or pa.types.is_temporal(kind):
+        return column.to_numpy(zero_copy_only=False)
+    import numpy as np
+
+    values = np.empty(len(column), dtype=object)
+    values[:] = column.to_pylist()
+    return values
+
+
+def _column(value: object, declared: pa.DataType, rows: int) -> pa.Array:
+    """What a function returned, checked."""
+    numpy = sys.modules.get("numpy")
+    if isinstance(value, pa.Array):
+        array = value
+    elif isinstance(value, pa.ChunkedArray):
+        array = pa.concat_arrays(value.chunks) if value.num_chunks else pa.nulls(0, value.type)
+    elif numpy is not None and isinstance(value, numpy.ndarray):
+        array = _from_numpy(value, declared)
+    elif hasattr(value, "__array__") and hasattr(value, "index") and hasattr(value, "dtype"):
+        array = pa.array(value, from_pandas=True)        # a pandas Series
+    else:
+        raise TypeError(f"the function returned {type(value).__name__}, not an array: return a pyarrow.Array or a numpy.ndarray")
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks)
+    if len(array) != rows:
+        raise ValueError(f"the function returned {len(array)} values for {rows} rows")
+    return strict_cast(array, declared)
+
+
+def _from_numpy(value: np.ndarray[Any, Any], declared: pa.DataType) -> pa.Array:
+    if value.ndim != 1:
+        raise ValueError(f"the function returned an array of {value.ndim} dimensions: return one of 1 dimension, with a value for each row")
+    if not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
+    if value.dtype.kind == "T":
+        value = value.astype(object)
+    array = pa.array(value)
+    if pa.types.is_timestamp(declared) and declared.tz is not None and pa.types.is_timestamp(array.type) and array.type.tz is None:
+        return array.view(pa.timestamp(array.type.unit, tz=declared.tz))     # numpy's times are UTC
+    return array

@@ -1,0 +1,284 @@
+/* udfvm_agent.Function: a scalar function with its signature. See function.h. */
+#include "function.h"
+
+#include <string.h>
+#include <structmember.h>
+
+#include "builder.h"
+
+/* ---- Construction ---- */
+
+/* (storage, nullable, direct, convert) */
+static int slot_from_tuple(PyObject *tuple, struct slot *slot)
+{
+    int storage, nullable, direct;
+    PyObject *convert;
+    if (!PyTuple_Check(tuple) || !PyArg_ParseTuple(tuple, "ippO", &storage, &nullable, &direct, &convert)) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_TypeError, "a slot is a tuple");
+        return -1;
+    }
+    if (storage < 0 || storage >= STORAGE_COUNT) {
+        PyErr_SetString(PyExc_ValueError, "no such storage");
+        return -1;
+    }
+    *slot = (struct slot){ (enum storage)storage, nullable, direct, Py_NewRef(convert) };
+    return 0;
+}
+
+static PyObject *function_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = { "callable", "parameters", "result", NULL };
+    PyObject *callable, *parameters, *result;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO!O", names, &callable, &PyTuple_Type, &parameters, &result))
+        return NULL;
+    struct function *self = (struct function *)type->tp_alloc(type, 0);
+    if (!self)
+        return NULL;
+    self->callable = Py_NewRef(callable);
+    size_t count = (size_t)PyTuple_GET_SIZE(parameters);
+    self->parameters = PyMem_Calloc(count + 1, sizeof *self->parameters);
+    self->arguments = PyMem_Calloc(count + 1, sizeof *self->arguments);
+    if (!self->parameters || !self->arguments) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    bool ok = slot_from_tuple(result, &self->result) == 0;
+    for (; ok && self->count < count; self->count += ok)
+        ok = slot_from_tuple(PyTuple_GET_ITEM(parameters, (Py_ssize_t)self->count), &self->parameters[self->count]) == 0;
+    if (!ok)
+        Py_CLEAR(self);
+    return (PyObject *)self;
+}
+
+static int function_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct function *self = (struct function *)object;
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->callable);
+    Py_VISIT(self->result.convert);
+    for (size_t i = 0; i < self->count; i++)
+        Py_VISIT(self->parameters[i].convert);
+    return 0;
+}
+
+static int function_clear(PyObject *object)
+{
+    struct function *self = (struct function *)object;
+    Py_CLEAR(self->callable);
+    Py_CLEAR(self->result.convert);
+    for (size_t i = 0; i < self->count; i++)
+        Py_CLEAR(self->parameters[i].convert);
+    return 0;
+}
+
+static void function_dealloc(PyObject *object)
+{
+    struct function *self = (struct function *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    function_clear(object);
+    PyMem_Free(self->parameters);
+    PyMem_Free(self->arguments);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+/* ---- Running ---- */
+
+static void drop_arguments(PyObject **arguments, size_t count)
+{
+    while (count-- > 0)
+        Py_DECREF(arguments[count]);
+}
+
+/* Calls with arguments[1..count], which it releases. */
+static PyObject *call(const struct function *function, PyObject **arguments)
+{
+    PyObject *value = PyObject_Vectorcall(function->callable, arguments + 1, function->count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    drop_arguments(arguments + 1, function->count);
+    return value;
+}
+
+static uint64_t write_reply(const struct slot *slot, const struct scalar *scalar, uint8_t *output, uint64_t capacity)
+{
+    struct udfvm_value value = { .type = UDFVM_NULL };
+    uint64_t length = sizeof value;
+    if (!scalar->null) {
+        if (storage_is_variable(slot->storage)) {
+            value.type = slot->storage <= STORAGE_TEXT64 ? UDFVM_TEXT : UDFVM_BLOB;
+            value.length = (uint32_t)scalar->length;
+            value.offset = sizeof value;
+            length += (uint64_t)scalar->length;
+        } else if (slot->storage == STORAGE_FLOAT32 || slot->storage == STORAGE_FLOAT64) {
+            value.type = UDFVM_FLOAT64;
+            value.real = slot->storage == STORAGE_FLOAT32 ? (double)(float)scalar->real : scalar->real;
+        } else {
+            value.type = slot->storage == STORAGE_BOOL ? UDFVM_BOOL : UDFVM_INT64;
+            value.integer = scalar->integer;
+        }
+    }
+    if (length <= capacity) {
+        memcpy(output, &value, sizeof value);
+        if (length > sizeof value)
+            memcpy(output + sizeof value, scalar->bytes, (size_t)scalar->length);
+    }
+    return length;
+}
+
+/* 1: called, *result is new; 0: a null argument makes the result null; -1: exception. */
+static int call_row(struct function *function, const uint8_t *payload, uint64_t length, PyObject **result)
+{
+    const struct udfvm_row *row = (const struct udfvm_row *)payload;
+    const struct udfvm_value *values = (const struct udfvm_value *)(row + 1);
+    if (length < sizeof *row || row->count != function->count || length < sizeof *row + row->count * sizeof *values) {
+        PyErr_SetString(PyExc_TypeError, "the row does not have the declared number of arguments");
+        return -1;
+    }
+    for (size_t i = 0; i < function->count; i++)
+        if (values[i].type == UDFVM_NULL && !function->parameters[i].nullable)
+            return 0;
+    PyObject **arguments = function->arguments;
+    for (size_t i = 0; i < function->count; i++) {
+        bool null = values[i].type == UDFVM_NULL;
+        arguments[i + 1] = null ? Py_NewRef(Py_None) : value_from_row(&function->parameters[i], &values[i], payload, length);
+        if (!arguments[i + 1]) {
+            drop_arguments(arguments + 1, i);
+            return -1;
+        }
+    }
+    *result = call(function, arguments);
+    return *result ? 1 : -1;
+}
+
+int function_row(struct function *function, const uint8_t *payload, uint64_t length, uint8_t *output, uint64_t capacity, uint64_t *reply)
+{
+    PyObject *result = NULL;
+    struct scalar scalar = { .null = true };
+    int called = call_row(function, payload, length, &result);
+    if (called < 0)
+        return -1;
+    int code = called ? scalar_from_object(&function->result, result, &scalar) : 0;
+    Py_XDECREF(result);
+    if (code == 0)
+        *reply = write_reply(&function->result, &scalar, output, capacity);
+    scalar_clear(&scalar);
+    return code;
+}
+
+/* As call_row, for a row of columns. */
+static int call_columns(struct function *function, const struct column *columns, int64_t row, PyObject **result)
+{
+    PyObject **arguments = function->arguments;
+    for (size_t i = 0; i < function->count; i++)
+        if (!function->parameters[i].nullable && column_is_null(&columns[i], row))
+            return 0;
+    for (size_t i = 0; i < function->count; i++) {
+        bool null = column_is_null(&columns[i], row);
+        arguments[i + 1] = null ? Py_NewRef(Py_None) : value_from_column(&function->parameters[i], &columns[i], row);
+        if (!arguments[i + 1]) {
+            drop_arguments(arguments + 1, i);
+            return -1;
+        }
+    }
+    *result = call(function, arguments);
+    return *result ? 1 : -1;
+}
+
+static int run_column_row(struct function *function, const struct column *columns, int64_t row, struct builder *builder)
+{
+    PyObject *result = NULL;
+    struct scalar scalar = { .null = true };
+    int called = call_columns(function, columns, row, &result);
+    if (called < 0)
+        return -1;
+    int code = called ? scalar_from_object(&function->result, result, &scalar) : 0;
+    Py_XDECREF(result);
+    if (code == 0)
+        code = builder_put(builder, row, &scalar);
+    scalar_clear(&scalar);
+    return code;
+}
+
+/* Columns as (offset, address of validity or 0, address of data, address of offsets or 0). */
+static struct column *columns_from_tuple(const struct function *function, PyObject *tuple)
+{
+    if ((size_t)PyTuple_GET_SIZE(tuple) != function->count) {
+        PyErr_SetString(PyExc_TypeError, "the batch does not have the declared number of columns");
+        return NULL;
+    }
+    struct column *columns = PyMem_Calloc(function->count + 1, sizeof *columns);
+    if (!columns) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (size_t i = 0; i < function->count; i++) {
+        long long offset;
+        unsigned long long validity, data, offsets;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(tuple, (Py_ssize_t)i), "LKKK", &offset, &validity, &data, &offsets)) {
+            PyMem_Free(columns);
+            return NULL;
+        }
+        columns[i] = (struct column){ (const uint8_t *)validity, (const uint8_t *)data, (const void *)offsets, offset };
+    }
+    return columns;
+}
+
+PyDoc_STRVAR(batch_doc,
+"batch(rows, columns) -> (null_count, validity, data, offsets)\n\n"
+"Calls the function for each row. The three buffers are bytearrays; validity and offsets may be None. After an exception\n"
+"failed_row is the index of the row.");
+
+static PyObject *function_batch(PyObject *object, PyObject *arguments)
+{
+    struct function *self = (struct function *)object;
+    Py_ssize_t rows;
+    PyObject *tuple;
+    if (!PyArg_ParseTuple(arguments, "nO!", &rows, &PyTuple_Type, &tuple))
+        return NULL;
+    self->failed_row = -1;
+    struct column *columns = columns_from_tuple(self, tuple);
+    if (!columns)
+        return NULL;
+    struct builder builder;
+    PyObject *buffers = NULL;
+    int code = builder_begin(&builder, self->result.storage, rows);
+    for (Py_ssize_t row = 0; code == 0 && row < rows; row++) {
+        code = run_column_row(self, columns, row, &builder);
+        if (code < 0)
+            self->failed_row = row;
+    }
+    if (code == 0)
+        buffers = builder_end(&builder);
+    builder_clear(&builder);
+    PyMem_Free(columns);
+    return buffers;
+}
+
+static PyMethodDef function_methods[] = {
+    { "batch", function_batch, METH_VARARGS, batch_doc },
+    { NULL, NULL, 0, NULL },
+};
+
+static PyMemberDef function_members[] = {
+    { "failed_row", T_PYSSIZET, offsetof(struct function, failed_row), READONLY, "index of the row that raised in the last batch" },
+    { NULL, 0, 0, 0, NULL },
+};
+
+static PyType_Slot function_slots[] = {
+    { Py_tp_doc, "Function(callable, parameters, result): a scalar function with its signature" },
+    { Py_tp_new, function_new },
+    { Py_tp_dealloc, function_dealloc },
+    { Py_tp_traverse, function_traverse },
+    { Py_tp_clear, function_clear },
+    { Py_tp_methods, function_methods },
+    { Py_tp_members, function_members },
+    { 0, NULL },
+};
+
+PyType_Spec function_type_spec = {
+    .name = "_udfvm_agent.Function",
+    .basicsize = sizeof(struct function),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = function_slots,
+};

@@ -1,0 +1,202 @@
+/* Values between Python and rows or Arrow columns: see values.h. */
+#include "values.h"
+
+#include <string.h>
+
+static const struct {
+    size_t width;
+    int64_t smallest;                            /* range of a narrow integer */
+    uint64_t largest;
+} storages[STORAGE_COUNT] = {
+    [STORAGE_BOOL] = { .width = 0 },
+    [STORAGE_INT8] = { 1, INT8_MIN, INT8_MAX },
+    [STORAGE_INT16] = { 2, INT16_MIN, INT16_MAX },
+    [STORAGE_INT32] = { 4, INT32_MIN, INT32_MAX },
+    [STORAGE_INT64] = { 8, INT64_MIN, INT64_MAX },
+    [STORAGE_UINT8] = { 1, 0, UINT8_MAX },
+    [STORAGE_UINT16] = { 2, 0, UINT16_MAX },
+    [STORAGE_UINT32] = { 4, 0, UINT32_MAX },
+    [STORAGE_UINT64] = { 8, 0, UINT64_MAX },
+    [STORAGE_FLOAT32] = { .width = 4 },
+    [STORAGE_FLOAT64] = { .width = 8 },
+    [STORAGE_TEXT32] = { .width = 4 },
+    [STORAGE_TEXT64] = { .width = 8 },
+    [STORAGE_BYTES32] = { .width = 4 },
+    [STORAGE_BYTES64] = { .width = 8 },
+};
+
+size_t storage_width(enum storage storage)
+{
+    return storages[storage].width;
+}
+
+bool storage_is_variable(enum storage storage)
+{
+    return storage >= STORAGE_TEXT32;
+}
+
+static PyObject *converted(const struct slot *slot, PyObject *stored)
+{
+    if (slot->direct || !stored)
+        return stored;
+    PyObject *argument = PyObject_CallOneArg(slot->convert, stored);
+    Py_DECREF(stored);
+    return argument;
+}
+
+static uint32_t row_type(enum storage storage)
+{
+    if (storage == STORAGE_BOOL)
+        return UDFVM_BOOL;
+    if (storage <= STORAGE_UINT64)
+        return UDFVM_INT64;
+    if (storage <= STORAGE_FLOAT64)
+        return UDFVM_FLOAT64;
+    return storage <= STORAGE_TEXT64 ? UDFVM_TEXT : UDFVM_BLOB;
+}
+
+static bool integer_fits(enum storage storage, int64_t integer)
+{
+    return integer >= storages[storage].smallest && (integer < 0 || (uint64_t)integer <= storages[storage].largest);
+}
+
+PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *value, const uint8_t *payload, uint64_t length)
+{
+    if (value->type != row_type(slot->storage))
+        return PyErr_Format(PyExc_TypeError, "an argument of row type %u where type %u is declared", value->type, row_type(slot->storage));
+    switch (value->type) {
+    case UDFVM_BOOL:
+        return PyBool_FromLong(value->integer != 0);
+    case UDFVM_INT64:
+        if (!integer_fits(slot->storage, value->integer))
+            return PyErr_Format(PyExc_OverflowError, "the argument %lld is out of the range of its declared type", (long long)value->integer);
+        return converted(slot, PyLong_FromLongLong(value->integer));
+    case UDFVM_FLOAT64:
+        return PyFloat_FromDouble(slot->storage == STORAGE_FLOAT32 ? (double)(float)value->real : value->real);
+    default:
+        break;
+    }
+    if (value->offset > length || value->length > length - value->offset)
+        return PyErr_Format(PyExc_ValueError, "the bytes of an argument lie outside of the request");
+    const char *bytes = (const char *)payload + value->offset;
+    return value->type == UDFVM_TEXT ? PyUnicode_DecodeUTF8(bytes, value->length, NULL) : PyBytes_FromStringAndSize(bytes, value->length);
+}
+
+static PyObject *bytes_from_column(enum storage storage, const struct column *column, int64_t row)
+{
+    int64_t begin, end;
+    if (storage == STORAGE_TEXT32 || storage == STORAGE_BYTES32) {
+        const int32_t *offsets = (const int32_t *)column->offsets + column->offset + row;
+        begin = offsets[0];
+        end = offsets[1];
+    } else {
+        const int64_t *offsets = (const int64_t *)column->offsets + column->offset + row;
+        begin = offsets[0];
+        end = offsets[1];
+    }
+    const char *bytes = begin == end ? "" : (const char *)column->data + begin;
+    if (storage == STORAGE_TEXT32 || storage == STORAGE_TEXT64)
+        return PyUnicode_DecodeUTF8(bytes, end - begin, NULL);
+    return PyBytes_FromStringAndSize(bytes, end - begin);
+}
+
+static PyObject *number_from_column(enum storage storage, const uint8_t *data, int64_t index)
+{
+    switch (storage) {
+    case STORAGE_BOOL: return PyBool_FromLong(data[index >> 3] >> (index & 7) & 1);
+    case STORAGE_INT8: return PyLong_FromLong(((const int8_t *)data)[index]);
+    case STORAGE_INT16: return PyLong_FromLong(((const int16_t *)data)[index]);
+    case STORAGE_INT32: return PyLong_FromLong(((const int32_t *)data)[index]);
+    case STORAGE_INT64: return PyLong_FromLongLong(((const int64_t *)data)[index]);
+    case STORAGE_UINT8: return PyLong_FromLong(data[index]);
+    case STORAGE_UINT16: return PyLong_FromLong(((const uint16_t *)data)[index]);
+    case STORAGE_UINT32: return PyLong_FromUnsignedLong(((const uint32_t *)data)[index]);
+    case STORAGE_UINT64: return PyLong_FromUnsignedLongLong(((const uint64_t *)data)[index]);
+    case STORAGE_FLOAT32: return PyFloat_FromDouble((double)((const float *)data)[index]);
+    default: return PyFloat_FromDouble(((const double *)data)[index]);
+    }
+}
+
+PyObject *value_from_column(const struct slot *slot, const struct column *column, int64_t row)
+{
+    if (storage_is_variable(slot->storage))
+        return bytes_from_column(slot->storage, column, row);
+    return converted(slot, number_from_column(slot->storage, column->data, column->offset + row));
+}
+
+static int integer_from_object(enum storage storage, PyObject *object, struct scalar *scalar)
+{
+    if (storage == STORAGE_UINT64) {
+        scalar->natural = PyLong_AsUnsignedLongLong(object);
+        return scalar->natural == UINT64_MAX && PyErr_Occurred() ? -1 : 0;
+    }
+    int overflow;
+    scalar->integer = PyLong_AsLongLongAndOverflow(object, &overflow);
+    if (!overflow && integer_fits(storage, scalar->integer))
+        return 0;
+    PyErr_Format(PyExc_OverflowError, "the function returned %R, which is out of the range of the declared result type", object);
+    return -1;
+}
+
+/* 1: taken; 0: not a value that is taken as it is; -1: exception. */
+static int scalar_direct(enum storage storage, PyObject *object, struct scalar *scalar)
+{
+    switch (storage) {
+    case STORAGE_BOOL:
+        scalar->integer = object == Py_True;
+        return PyBool_Check(object);
+    case STORAGE_FLOAT32:
+    case STORAGE_FLOAT64:
+        if (PyFloat_Check(object)) {
+            scalar->real = PyFloat_AS_DOUBLE(object);
+            return 1;
+        }
+        if (!PyLong_Check(object))
+            return 0;
+        scalar->real = PyLong_AsDouble(object);
+        return scalar->real == -1.0 && PyErr_Occurred() ? -1 : 1;
+    case STORAGE_TEXT32:
+    case STORAGE_TEXT64:
+        if (!PyUnicode_Check(object))
+            return 0;
+        scalar->bytes = PyUnicode_AsUTF8AndSize(object, &scalar->length);
+        return scalar->bytes ? 1 : -1;
+    case STORAGE_BYTES32:
+    case STORAGE_BYTES64:
+        if (!PyBytes_Check(object))
+            return 0;
+        scalar->bytes = PyBytes_AS_STRING(object);
+        scalar->length = PyBytes_GET_SIZE(object);
+        return 1;
+    default:
+        if (!PyLong_Check(object))
+            return 0;
+        return integer_from_object(storage, object, scalar) < 0 ? -1 : 1;
+    }
+}
+
+int scalar_from_object(const struct slot *slot, PyObject *object, struct scalar *scalar)
+{
+    *scalar = (struct scalar){ .null = object == Py_None && slot->nullable };
+    if (scalar->null)
+        return 0;
+    int taken = slot->direct ? scalar_direct(slot->storage, object, scalar) : 0;
+    if (taken < 0)
+        return -1;
+    if (taken) {
+        scalar->owner = Py_NewRef(object);
+        return 0;
+    }
+    PyObject *stored = PyObject_CallOneArg(slot->convert, object);
+    if (!stored)
+        return -1;
+    taken = scalar_direct(slot->storage, stored, scalar);
+    if (taken == 0)
+        PyErr_SetString(PyExc_TypeError, "the function returned a value that cannot be stored as the declared result type");
+    if (taken <= 0) {
+        Py_DECREF(stored);
+        return -1;
+    }
+    scalar->owner = stored;
+    return 0;
+}

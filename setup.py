@@ -1,0 +1,92 @@
+"""Builds the parts of udfvm that are not Python: the core, its binding, the guest kernel and runtimes, the SQLite extension.
+
+``pip install .`` puts them into the package; an editable install puts them beside the sources. ``UDFVM_SANITIZE`` (for example
+``address,undefined``) builds the core with sanitizers.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+HOST_FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O2", "-g", "-fPIC", "-fvisibility=hidden", *WARNINGS]
+GUEST_FLAGS = [
+    "-std=gnu17", "-O2", "-g", "-ffreestanding", "-nostdlib", "-static", "-fno-pic", "-no-pie", "-mcmodel=small",
+    "-mgeneral-regs-only", "-mno-red-zone", "-fno-stack-protector", "-fcf-protection=none", "-fno-asynchronous-unwind-tables",
+    *WARNINGS, "-Wno-unused-parameter", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--no-warn-rwx-segments",
+]  # fmt: skip
+
+
+def run(*command: str | Path) -> None:
+    subprocess.run([str(word) for word in command], check=True)
+
+
+def sources(*patterns: str) -> list[Path]:
+    """Sources by pattern, but what cffi generates."""
+    return [path for pattern in patterns for path in sorted(ROOT.glob(pattern)) if not path.name.startswith("_core")]
+
+
+class BuildNative(build_ext):
+    """``build_ext`` with the parts that setuptools does not know how to build."""
+
+    def run(self) -> None:
+        package = ROOT / "udfvm" if self.inplace or self.editable_mode else Path(self.build_lib) / "udfvm"
+        guest = package / "_guest"
+        guest.mkdir(parents=True, exist_ok=True)
+        self.build_core(package / "vmm")
+        for extension in self.extensions:
+            extension.library_dirs = [str(package / "vmm")]
+        super().run()
+        self.build_kernel(guest)
+        self.build_python_runtime(guest)
+        self.build_sqlite(package)
+        self.list_syscalls(guest)
+
+    def build_core(self, target: Path) -> None:
+        target.mkdir(parents=True, exist_ok=True)
+        sanitize = os.environ.get("UDFVM_SANITIZE")
+        flags = [f"-fsanitize={sanitize}", "-fno-omit-frame-pointer"] if sanitize else []
+        run("gcc", *HOST_FLAGS, *flags, "-shared", "-Wl,-soname,libudfvm.so", "-o", target / "libudfvm.so",
+            *sources("udfvm/vmm/*.c", "udfvm/vmm/*.S"), "-lpthread")  # fmt: skip
+
+    def build_kernel(self, guest: Path) -> None:
+        kernel = ROOT / "guest" / "kernel"
+        with tempfile.TemporaryDirectory() as scratch:
+            elf = Path(scratch) / "kernel.elf"
+            run("gcc", *GUEST_FLAGS, "-I", ROOT / "guest" / "include", "-I", kernel, "-I", kernel / "vfs", "-T", kernel / "kernel.ld",
+                "-o", elf, *sources("guest/kernel/*.c", "guest/kernel/*.S", "guest/kernel/vfs/*.c"))  # fmt: skip
+            run("objcopy", "-O", "binary", elf, guest / "kernel.bin")
+
+    def build_python_runtime(self, guest: Path) -> None:
+        runtime = ROOT / "guest" / "runtimes" / "python"
+        name = f"_udfvm_agent{sysconfig.get_config_var('EXT_SUFFIX')}"
+        run("gcc", *HOST_FLAGS, "-shared", "-I", ROOT / "guest" / "include", "-I", runtime, "-I", sysconfig.get_path("include"),
+            "-o", guest / name, *sources("guest/runtimes/python/*.c"))  # fmt: skip
+        for module in runtime.glob("*.py"):
+            shutil.copy(module, guest / module.name)
+
+    def build_sqlite(self, package: Path) -> None:
+        (package / "sqlite").mkdir(exist_ok=True)
+        run("gcc", *HOST_FLAGS, "-shared", "-I", ROOT / "udfvm" / "vmm", "-I", ROOT / "guest" / "include", "-o",
+            package / "sqlite" / "udfvm_sqlite.so", *sources("udfvm/sqlite/*.c"), "-L", package / "vmm", "-ludfvm",
+            "-Wl,-rpath,$ORIGIN/../vmm")  # fmt: skip
+
+    def list_syscalls(self, guest: Path) -> None:
+        text = subprocess.run(["gcc", "-E", "-dM", "-include", "asm/unistd_64.h", "-x", "c", "/dev/null"], check=True,
+                              capture_output=True, text=True).stdout  # fmt: skip
+        found = re.findall(r"^#define __NR_(\w+) (\d+)$", text, flags=re.MULTILINE)
+        lines = (f"{number} {name}\n" for name, number in sorted(found, key=lambda pair: int(pair[1])))
+        (guest / "syscalls.txt").write_text("".join(lines))
+
+
+setup(cffi_modules=["udfvm/vmm/build.py:ffibuilder"], cmdclass={"build_ext": BuildNative})

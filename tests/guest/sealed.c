@@ -1,0 +1,91 @@
+/* A program that seals itself and answers calls: every call must find the state of the seal. The reply is one uint64_t: how much of the
+ * state of an earlier call was still there (0: none). */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../guest/include/udfvm_abi.h"
+#include "check.h"
+
+static const struct udfvm_call *const call = (const struct udfvm_call *)UDFVM_INPUT_BASE;
+static uint64_t *const reply = (uint64_t *)UDFVM_OUTPUT_BASE;
+static _Thread_local uint64_t local = 1;
+static uint64_t global = 2;
+
+static void seal(void)
+{
+    ((void (*)(void))UDFVM_VECTOR_SEAL)();
+}
+
+static void complete(uint64_t status, uint64_t length)
+{
+    ((void (*)(uint64_t, uint64_t))UDFVM_VECTOR_COMPLETE)(status, length);
+}
+
+static long call_kernel(long number, long a, long b, long c, long d, long e, long f)
+{
+    return ((long (*)(long, long, long, long, long, long, long))UDFVM_VECTOR_SYSCALL_FUNCTION)(number, a, b, c, d, e, f);
+}
+
+static void *in_thread(void *argument)
+{
+    return (char *)argument + 1;
+}
+
+/* What an earlier call would have left behind. */
+static uint64_t traces(volatile uint64_t *block, double in_register)
+{
+    uint64_t found = 0;
+    found += local != 1;
+    found += global != 2;
+    found += *block != 3;
+    found += in_register != 4.5;
+    found += reply[100] != 0;
+    found += ((const uint64_t *)UDFVM_INPUT_PAYLOAD)[1000] != 0;
+    return found;
+}
+
+static void leave_traces(volatile uint64_t *block)
+{
+    local++;
+    global++;
+    (*block)++;
+    reply[100] = 9;
+    uint64_t *mapped = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(mapped != MAP_FAILED && mapped[77] == 0);
+    mapped[77] = 1;
+    pthread_t thread;
+    void *result = NULL;
+    CHECK(pthread_create(&thread, NULL, in_thread, NULL) == 0 && pthread_join(thread, &result) == 0 && result == (void *)1);
+    struct timespec time;
+    CHECK(clock_gettime(CLOCK_REALTIME, &time) == 0 && time.tv_sec > 900000000);
+    CHECK(call_kernel(SYS_getpid, 0, 0, 0, 0, 0, 0) == getpid());
+    uint64_t random = 0;
+    CHECK(call_kernel(SYS_getrandom, (long)&random, 8, 0, 0, 0, 0) == 8);
+    reply[1] = random;
+}
+
+int main(void)
+{
+    volatile uint64_t *block = malloc(64);
+    register double in_register = 4.5;
+    *block = 3;
+    uint64_t random;
+    CHECK(getrandom(&random, 8, 0) == 8);
+    seal();
+    for (;;) {
+        __asm__ volatile("" : "+x"(in_register));
+        const uint64_t found = traces(block, in_register);
+        leave_traces(block);
+        in_register++;
+        reply[0] = found + (uint64_t)failures;
+        (void)call->request;
+        complete(UDFVM_STATUS_OK, 16);
+    }
+}

@@ -1,0 +1,44 @@
+"""The core under attack: C programs in tests/core against libudfvm's sources, plain and under sanitizers.
+
+They need no Python in the guest, so they also run where Python would take minutes (an emulated machine, say).
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = ROOT / "tests" / "core"
+GUEST_FLAGS = (
+    "-std=gnu17 -O2 -ffreestanding -nostdlib -static -fno-pic -no-pie -mcmodel=small -mno-red-zone -fno-stack-protector "
+    "-fcf-protection=none -fno-asynchronous-unwind-tables -Wall -Wextra -Werror -Wl,--build-id=none -Wl,-z,noexecstack "
+    "-Wl,--no-warn-rwx-segments"
+).split()
+HOST_FLAGS = "-std=gnu17 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror".split()
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def raw_guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("raw")
+    elf, flat = directory / "raw_guest.elf", directory / "raw_guest.bin"
+    run("gcc", *GUEST_FLAGS, "-T", CORE / "raw_guest.ld", CORE / "raw_entry.S", CORE / "raw_guest.c", "-o", elf)
+    run("objcopy", "-O", "binary", elf, flat)
+    return flat
+
+
+@pytest.mark.parametrize("sanitizers", ["", "-fsanitize=address,undefined -fno-sanitize-recover=all"], ids=["plain", "asan-ubsan"])
+def test_core_withstands_the_raw_guest(raw_guest: Path, tmp_path: Path, sanitizers: str) -> None:
+    sources = [*sorted((ROOT / "udfvm" / "vmm").glob("[!_]*.c")), ROOT / "udfvm" / "vmm" / "stubs.S"]
+    program = tmp_path / "test_core"
+    run("gcc", *HOST_FLAGS, *sanitizers.split(), CORE / "test_core.c", *sources, "-o", program, "-lpthread")
+    output = run(program, raw_guest)
+    assert output.count("holds") == len(output.splitlines())

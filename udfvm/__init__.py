@@ -1,0 +1,90 @@
+"""User-defined functions in micro-VMs: every call of a Python function runs in a fresh virtual machine, from Python, Arrow and SQL.
+
+>>> import udfvm
+>>> @udfvm.udf
+... def score(dep_delay: float, distance: float) -> float | None:
+...     return None if distance == 0 else dep_delay / distance * 100
+>>> score(12.0, 300.0)
+4.0
+
+``udfvm.sqlite`` and ``udfvm.arrow`` register UDFs as SQL functions and as functions of ``pyarrow.compute``; ``udfvm.errors`` has the
+exceptions. This module imports neither pyarrow nor the core: the first use does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from udfvm.errors import (
+    BuildError,
+    BusyError,
+    CallError,
+    CallTimeoutError,
+    Error,
+    ForkedError,
+    GuestCrashError,
+    GuestDeadlockError,
+    GuestExitError,
+    HostError,
+    ImageError,
+    InputTooLargeError,
+    KVMPermissionError,
+    KVMUnavailableError,
+    LogLimitError,
+    OutputLimitError,
+    ProtocolError,
+    SignatureError,
+    TypeMappingError,
+    UDFError,
+    UnknownUDFError,
+)
+from udfvm.udf import UDF, udf
+
+if TYPE_CHECKING:
+    from udfvm import arrow, errors, sqlite
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "UDF",
+    "BuildError",
+    "BusyError",
+    "CallError",
+    "CallTimeoutError",
+    "Error",
+    "ForkedError",
+    "GuestCrashError",
+    "GuestDeadlockError",
+    "GuestExitError",
+    "HostError",
+    "ImageError",
+    "InputTooLargeError",
+    "KVMPermissionError",
+    "KVMUnavailableError",
+    "LogLimitError",
+    "OutputLimitError",
+    "ProtocolError",
+    "SignatureError",
+    "TypeMappingError",
+    "UDFError",
+    "UnknownUDFError",
+    "__version__",
+    "arrow",
+    "errors",
+    "sqlite",
+    "udf",
+]
+
+_SUBMODULES = frozenset({"arrow", "errors", "image", "pool", "sqlite", "vmm"})
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"udfvm.{name}")
+    raise AttributeError(f"module 'udfvm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES})

@@ -1,0 +1,85 @@
+"""UDFs as functions of ``pyarrow.compute``: for ``call_function``, and for projections and filters of datasets.
+
+pyarrow matches argument types exactly: a UDF declared ``float`` takes ``double`` columns, others must be cast in the expression
+(``ds.field("distance").cast("double")``).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from udfvm.columns import Form
+from udfvm.errors import SignatureError
+
+if TYPE_CHECKING:
+    from udfvm.udf import UDF
+
+__all__ = ["register"]
+
+_Types = tuple[tuple[str, ...], str]
+
+
+class _Registration:
+    """A name in pyarrow's registry, which is the process's and never forgets. The UDF behind the name can change, its types cannot."""
+
+    def __init__(self, udf: UDF, types: _Types) -> None:
+        self.udf = udf
+        self.types = types
+
+    def __call__(self, context: Any, *arguments: Any) -> pa.Array | pa.Scalar:
+        if any(isinstance(argument, (pa.Array, pa.ChunkedArray)) for argument in arguments):
+            return self.udf.call_columns(arguments, Form.ARRAY)
+        result = self.udf.call_columns(arguments, Form.ARRAY)[0]
+        return pa.repeat(result, context.batch_length)
+
+
+_lock: Final = threading.Lock()
+_registered: Final[dict[str, _Registration]] = {}        # mirrors what is ours in pyarrow's registry
+
+
+def register(udf: UDF) -> None:
+    """Makes a UDF the ``pyarrow.compute`` function of its name. Its image is built, or taken from the cache, here.
+
+    Registering again under the same name with the same types replaces the UDF. Raises SignatureError where the name belongs to a function of
+    pyarrow or to a UDF of other types, or where the UDF has no parameters.
+
+    >>> udfvm.arrow.register(score)
+    >>> pc.call_function("score", [pa.array([12.0]), pa.array([300.0])])
+    >>> ds.dataset("flights.parquet").to_table(
+    ...     columns={"s": pc.Expression._call("score", [ds.field("dep_delay"), ds.field("distance")])}
+    ... )
+    """
+    if not udf.parameters:
+        raise SignatureError(f"UDF {udf.name!r}: a function of pyarrow.compute needs at least one parameter")
+    types = tuple(parameter.type.name for parameter in udf.parameters), udf.result.type.name
+    udf.prepare()
+    with _lock:
+        mine = _registered.get(udf.name)
+        if mine is None:
+            _registered[udf.name] = _register_new(udf, types)
+        elif mine.types == types:
+            mine.udf = udf
+        else:
+            raise SignatureError(
+                f"UDF {udf.name!r}: a UDF of that name with other types ({', '.join(mine.types[0])}) -> {mine.types[1]} is registered, and "
+                "pyarrow cannot forget it: pass another name="
+            )
+
+
+def _register_new(udf: UDF, types: _Types) -> _Registration:
+    if udf.name in pc.list_functions():
+        raise SignatureError(f"UDF {udf.name!r}: pyarrow.compute has a function of that name already: pass another name=")
+    registration = _Registration(udf, types)
+    summary, _, description = (udf.__doc__ or f"The UDF {udf.name}").strip().partition("\n")
+    pc.register_scalar_function(
+        registration,
+        udf.name,
+        {"summary": summary, "description": description.strip() or summary},
+        {parameter.name: parameter.type.arrow for parameter in udf.parameters},
+        udf.result.type.arrow,
+    )
+    return registration

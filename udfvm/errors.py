@@ -1,0 +1,221 @@
+"""Exceptions: one for each failure that a user can cause. All derive from ``Error``.
+
+The text of each says what happened, to which UDF, at which row where that is known, and what to do.
+
+>>> issubclass(CallTimeoutError, CallError) and issubclass(CallError, Error)
+True
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Code(enum.IntEnum):
+    """``enum udfvm_code`` of the core."""
+
+    OK = 0
+    NO_KVM = 1
+    PERMISSION = 2
+    SYSTEM = 3
+    ARGUMENT = 4
+    IMAGE = 5
+    TIMEOUT = 6
+    INTERRUPTED = 7
+    CRASH = 8
+    EXIT = 9
+    DEADLOCK = 10
+    PROTOCOL = 11
+    OUTPUT = 12
+    LOG = 13
+    INPUT = 14
+    FORKED = 15
+    BUSY = 16
+
+
+class Error(Exception):
+    """Base of everything that udfvm raises on its own account."""
+
+
+# ---- Before a call ----
+
+
+class KVMUnavailableError(Error):
+    """``/dev/kvm`` is absent, or is no KVM that micro-VMs can use."""
+
+
+class KVMPermissionError(KVMUnavailableError):
+    """``/dev/kvm`` is there, but this user may not open it."""
+
+
+class HostError(Error):
+    """A system call that the host needs failed. ``errno`` is its error number."""
+
+    def __init__(self, message: str, errno: int = 0) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+class SignatureError(Error, TypeError):
+    """A function cannot become a UDF as it is declared."""
+
+
+class TypeMappingError(Error, TypeError):
+    """A value or column does not fit the declared type."""
+
+
+class UnknownUDFError(Error, LookupError):
+    """No UDF of that name is registered."""
+
+
+class ImageError(Error):
+    """An image is damaged, foreign, or of another version."""
+
+
+class BuildError(Error):
+    """An image could not be built. ``report`` is what the guest wrote to its standard output and error."""
+
+    def __init__(self, message: str, report: str = "") -> None:
+        super().__init__(f"{message}\n{report}".rstrip() if report else message)
+        self.report = report
+
+
+class BusyError(Error):
+    """All VMs of a pool stayed busy for as long as the call was willing to wait."""
+
+
+class ForkedError(Error):
+    """A VM or pool of the parent process was used in a forked child."""
+
+
+# ---- In a call ----
+
+
+class CallError(Error):
+    """A call failed. The VM is restored; the next call is not affected.
+
+    Attributes:
+        udf: name of the UDF, None where the core was used without one.
+        row: index of the row in the batch, None where it is not known.
+    """
+
+    def __init__(self, message: str, udf: str | None = None, row: int | None = None) -> None:
+        where = f"UDF {udf!r}" if udf else ""
+        if row is not None:
+            where = f"{where}, row {row}" if where else f"row {row}"
+        super().__init__(f"{where}: {message}" if where else message)
+        self.udf = udf
+        self.row = row
+
+
+class UDFError(CallError):
+    """The function raised an exception.
+
+    Attributes:
+        guest_type: name of the exception's type, qualified unless built in.
+        guest_message: its text.
+        guest_traceback: the traceback, as Python prints it, from the user's first frame on.
+    """
+
+    def __init__(self, guest_type: str, guest_message: str, guest_traceback: str, udf: str | None = None, row: int | None = None) -> None:
+        summary = f"{guest_type}: {guest_message}" if guest_message else guest_type
+        super().__init__(f"{summary}\n{guest_traceback}".rstrip() if guest_traceback else summary, udf, row)
+        self.guest_type = guest_type
+        self.guest_message = guest_message
+        self.guest_traceback = guest_traceback
+
+
+class CallTimeoutError(CallError, TimeoutError):
+    """The call did not end by its deadline (``timeout=``)."""
+
+
+class OutputLimitError(CallError):
+    """The result was larger than ``max_output=`` or than the output window."""
+
+
+class LogLimitError(CallError):
+    """The function wrote more than ``max_log=`` bytes to its standard output and error."""
+
+
+class InputTooLargeError(CallError):
+    """The arguments do not fit the input window."""
+
+
+class GuestCrashError(CallError):
+    """The guest program died of a signal (``signal``) at the instruction ``rip``, for touching ``address`` where that applies."""
+
+    def __init__(self, message: str, udf: str | None, row: int | None, signal: int, address: int, rip: int) -> None:
+        super().__init__(message, udf, row)
+        self.signal = signal
+        self.address = address
+        self.rip = rip
+
+
+class GuestExitError(CallError):
+    """The guest program ended itself (``os._exit``) with ``status``."""
+
+    def __init__(self, message: str, udf: str | None, row: int | None, status: int) -> None:
+        super().__init__(message, udf, row)
+        self.status = status
+
+
+class GuestDeadlockError(CallError):
+    """Every thread of the guest program waits for something that can no longer happen."""
+
+
+class ProtocolError(CallError):
+    """The guest broke the rules of its boundary: a reply or hypercall that an honest guest cannot make."""
+
+
+KVM_ADVICE = (
+    "udfvm runs functions in KVM micro-VMs. On a machine of your own, load the module (modprobe kvm_intel or kvm_amd) and switch "
+    "virtualisation on in the firmware; in a virtual machine, ask for nested virtualisation; in a container, pass the device "
+    "(--device=/dev/kvm). `udfvm doctor` shows what was found."
+)
+PERMISSION_ADVICE = (
+    "Add the user to the group that owns the device (usually: sudo usermod -aG kvm $USER, then log in again), or in a container pass "
+    "--device=/dev/kvm with that group."
+)
+
+
+def from_core(
+    code: int, message: str, *, errno: int = 0, signal: int = 0, address: int = 0, rip: int = 0, udf: str | None = None, row: int | None = None
+) -> BaseException:
+    """The exception for a failure that the core reported; ``KeyboardInterrupt`` for an interrupted call.
+
+    >>> from_core(Code.TIMEOUT, "the call did not end within 1 s", udf="score")
+    CallTimeoutError("UDF 'score': the call did not end within 1 s; raise timeout= if it needs longer")
+    """
+    match code:
+        case Code.NO_KVM:
+            return KVMUnavailableError(f"{message}. {KVM_ADVICE}")
+        case Code.PERMISSION:
+            return KVMPermissionError(f"{message}. {PERMISSION_ADVICE}")
+        case Code.IMAGE:
+            return ImageError(message)
+        case Code.TIMEOUT:
+            return CallTimeoutError(f"{message}; raise timeout= if it needs longer", udf, row)
+        case Code.INTERRUPTED:
+            return KeyboardInterrupt()
+        case Code.CRASH:
+            return GuestCrashError(message, udf, row, signal, address, rip)
+        case Code.EXIT:
+            return GuestExitError(message, udf, row, signal)
+        case Code.DEADLOCK:
+            return GuestDeadlockError(message, udf, row)
+        case Code.PROTOCOL:
+            return ProtocolError(message, udf, row)
+        case Code.OUTPUT:
+            return OutputLimitError(f"{message}; raise max_output= or return less", udf, row)
+        case Code.LOG:
+            return LogLimitError(f"{message}; raise max_log= or print less", udf, row)
+        case Code.INPUT:
+            return InputTooLargeError(f"{message}; pass fewer or smaller values", udf, row)
+        case Code.FORKED:
+            return ForkedError(f"{message}; make pools and VMs after the fork")
+        case Code.BUSY:
+            return BusyError(f"{message}; use fewer at once, or a larger pool")
+        case Code.ARGUMENT:
+            return ValueError(message)
+        case _:
+            return HostError(message, errno)

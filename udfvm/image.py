@@ -1,0 +1,319 @@
+"""Images: what they are built from, where they are cached, and how.
+
+A base image is named by a hash of all that its content depends on (``BaseSpec`` and this host), a layer by its base and what it loads. Files
+appear under their names by an atomic rename, and a lock lets one of several processes build while the others wait for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import platform
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from udfvm import errors, vmm
+from udfvm.hostfs import HostFS
+from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, WINDOW, Limits
+from udfvm.syscalls import syscall_name
+from udfvm.vmm import guest_error
+
+GUEST: Final = Path(__file__).resolve().parent / "_guest"
+BUILD_TIMEOUT: Final = 300.0
+LOAD_TIMEOUT: Final = 120.0
+LIBRARY_DIRECTORIES: Final = ("/lib64", "/usr/lib64", "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/local/lib")
+SINGLE_FILES: Final = ("/etc/ld.so.cache", "/etc/localtime")
+ENVIRONMENT: Final = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "ARROW_IO_THREADS": "1",
+    "HOME": "/tmp",
+    "LANG": "C.UTF-8",
+    "LD_BIND_NOW": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PATH": "/usr/bin",
+    "PYTHONHASHSEED": "0",
+    "PYTHONUTF8": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSpec:
+    """What a base image holds: guest memory in bytes, modules imported at boot (sorted), bytes of each window."""
+
+    memory: int = DEFAULT_MEMORY
+    packages: tuple[str, ...] = ()
+    window: int = WINDOW
+
+
+def cache_directory() -> Path:
+    """``$UDFVM_CACHE``, else ``udfvm`` in the user's cache directory."""
+    if chosen := os.environ.get("UDFVM_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "udfvm"
+
+
+# ---- What a guest sees of this host ----
+
+
+def package_directories() -> tuple[str, ...]:
+    """Directories that modules are imported from in a guest, in the order of ``sys.path``: the standard library and installed packages, not
+    the user's own source directories."""
+    standard = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    kept = []
+    for entry in sys.path:
+        absolute = os.path.abspath(entry)
+        installed = os.path.basename(absolute) in ("site-packages", "dist-packages", "lib-dynload")
+        if entry and (installed or absolute in standard) and os.path.isdir(absolute):
+            kept.append(absolute)
+    return tuple(kept)
+
+
+@functools.cache
+def host_files() -> HostFS:
+    """The file server for all guests of this process."""
+    interpreter = os.path.realpath(sys.executable)
+    library = sysconfig.get_config_var("LIBDIR")
+    directories = [*package_directories(), *LIBRARY_DIRECTORIES, "/usr/share/zoneinfo", str(GUEST)]
+    if sysconfig.get_config_var("Py_ENABLE_SHARED") and library:
+        directories.append(library)
+    return HostFS(directories, [*SINGLE_FILES, interpreter])
+
+
+# ---- Keys ----
+
+
+def _file_identity(path: str | os.PathLike[str]) -> str:
+    status = os.stat(path)
+    return f"{os.fspath(path)}:{status.st_size}:{status.st_mtime_ns}"
+
+
+def _processor() -> str:
+    """Model and features of the processor: libraries in an image chose their code by them."""
+    wanted = ("vendor_id", "cpu family", "model\t", "model name", "flags")
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+        first = []
+        for line in lines:
+            if not line.strip():
+                break
+            if line.startswith(wanted):
+                first.append(line.strip())
+    return "\n".join(first)
+
+
+def _installed(directory: str) -> str:
+    """Names and versions of the distributions in a package directory, by the names of their metadata."""
+    with contextlib.suppress(OSError):
+        names = sorted(name for name in os.listdir(directory) if name.endswith((".dist-info", ".egg-info")))
+        return ",".join((directory, str(os.stat(directory).st_mtime_ns), *names))
+    return directory
+
+
+@functools.cache
+def _host_key() -> bytes:
+    """Hash of everything on this host that goes into any base image."""
+    digest = hashlib.sha256()
+    interpreter = os.path.realpath(sys.executable)
+    parts = [
+        sys.version,
+        platform.release(),
+        _processor(),
+        repr(vmm.probe()),
+        _file_identity(interpreter),
+        *(_installed(directory) for directory in package_directories()),
+        json.dumps(ENVIRONMENT, sort_keys=True),
+    ]
+    if os.path.exists("/etc/ld.so.cache"):
+        parts.append(_file_identity("/etc/ld.so.cache"))
+    for part in parts:
+        digest.update(part.encode() + b"\0")
+    for file in sorted(GUEST.iterdir()):
+        if file.is_file():
+            digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return digest.digest()
+
+
+def base_key(spec: BaseSpec) -> str:
+    """Name of a base image in the cache."""
+    return hashlib.sha256(_host_key() + repr(spec).encode()).hexdigest()
+
+
+def layer_key(base: vmm.Image, payload: bytes, limits: Limits) -> str:
+    """Name of a layer in the cache."""
+    policy = f"{limits.files}:{limits.deterministic}"
+    return hashlib.sha256(base.digest + policy.encode() + b"\0" + payload).hexdigest()
+
+
+# ---- Cache ----
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds the lock file of an image. It is removed afterwards; whoever waited on it looks again."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                same = os.path.samestat(os.fstat(descriptor), os.stat(path))
+            except FileNotFoundError:
+                same = False
+            if same:
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _open_cached(path: Path, base: vmm.Image | None) -> vmm.Image | None:
+    """The image, or None where there is none. A damaged or foreign file is removed."""
+    try:
+        return vmm.Image.open(path, base)
+    except FileNotFoundError:
+        return None
+    except errors.ImageError:
+        path.unlink(missing_ok=True)
+        return None
+
+
+def _cached(path: Path, base: vmm.Image | None, build: Callable[[int], None]) -> vmm.Image:
+    """Opens an image, building it into the cache if need be. ``build`` writes it to a descriptor."""
+    if image := _open_cached(path, base):
+        return image
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(path.with_suffix(".lock")):
+        if image := _open_cached(path, base):
+            return image
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem[:16]}.", suffix=".tmp")
+        try:
+            build(descriptor)
+            os.fsync(descriptor)
+            os.rename(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+        return vmm.Image.open(path, base)
+
+
+# ---- Building ----
+
+
+def _boot_payload(spec: BaseSpec) -> bytes:
+    """``struct udfvm_boot`` and its strings."""
+    interpreter = os.path.realpath(sys.executable)
+    configuration = {
+        "path": list(package_directories()),
+        "packages": list(spec.packages),
+        "extension": str(GUEST / f"_udfvm_agent{sysconfig.get_config_var('EXT_SUFFIX')}"),
+    }
+    arguments = [interpreter, "-S", "-s", "-P", "-B", str(GUEST / "agent.py"), json.dumps(configuration)]
+    environment = {**ENVIRONMENT, "PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}"}
+    strings = [*arguments, *(f"{name}={value}" for name, value in environment.items())]
+    header = spec.memory.to_bytes(8, "little") + len(arguments).to_bytes(4, "little") + len(environment).to_bytes(4, "little")
+    return header + b"".join(os.fsencode(string) + b"\0" for string in strings)
+
+
+def _report(vm: vmm.VM, log: str, seconds: float, **more: Any) -> bytes:
+    """The build report, kept in the image."""
+    counted = vm.seal_report()
+    report = {
+        "created": time.time(),
+        "seconds": round(seconds, 3),
+        "python": sys.version.split()[0],
+        "memory_used": counted.memory_used,
+        "syscalls": counted.syscalls,
+        "unknown_syscalls": {syscall_name(number): count for number, count in counted.unknown.items()},
+        "log": log,
+        **more,
+    }
+    return json.dumps(report).encode()
+
+
+def base_image(spec: BaseSpec) -> vmm.Image:
+    """The base image for a spec, from the cache or newly booted.
+
+    Raises BuildError with what the guest printed where the interpreter or a package does not start, KVMUnavailableError without KVM.
+    """
+
+    def build(descriptor: int) -> None:
+        started = time.monotonic()
+        limits = Limits(memory=spec.memory, timeout_ns=int(BUILD_TIMEOUT * 1e9), max_log=1 << 20)
+        kernel = (GUEST / "kernel.bin").read_bytes()
+        vm, log = vmm.boot(kernel, _boot_payload(spec), spec.memory, spec.window, host_files(), limits)
+        with vm:
+            vm.seal(descriptor, _report(vm, log, time.monotonic() - started, kind="base", packages=list(spec.packages), memory=spec.memory))
+
+    vmm.probe()
+    return _cached(cache_directory() / f"{base_key(spec)}.base", None, build)
+
+
+def udf_layer(base: vmm.Image, pool: vmm.Pool, payload: bytes, limits: Limits, name: str) -> vmm.Image:
+    """The layer of one function, from the cache or newly loaded on a VM of the base.
+
+    ``payload`` is the LOAD request. Raises UDFError where the function cannot be unpickled or fails on its sample.
+    """
+
+    def build(descriptor: int) -> None:
+        started = time.monotonic()
+        load = Limits(timeout_ns=int(LOAD_TIMEOUT * 1e9), max_log=max(DEFAULT_LOG, limits.max_log), deterministic=limits.deterministic)
+        with pool.vm(base) as vm:
+            reply = vm.call(vmm.REQUEST_LOAD, payload, vmm.core_limits(load), name)
+            if not reply.sealed:
+                raise guest_error.parse(bytes(reply.data), name)
+            log = reply.log.decode("utf-8", "replace")
+            vm.seal(descriptor, _report(vm, log, time.monotonic() - started, kind="layer", name=name))
+
+    return _cached(cache_directory() / f"{layer_key(base, payload, limits)}.layer", base, build)
+
+
+# ---- What is in the cache ----
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """A file of the cache: ``report`` is the build report, empty where the file cannot be read."""
+
+    path: Path
+    kind: str
+    stored_bytes: int
+    report: dict[str, Any]
+
+
+def cache_entries() -> list[CacheEntry]:
+    """All images in the cache, newest first."""
+    entries = []
+    for path in cache_directory().glob("*.*"):
+        if path.suffix not in (".base", ".layer"):
+            continue
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            entries.append((status.st_mtime, CacheEntry(path, path.suffix[1:], status.st_blocks * 512, vmm.read_metadata(path))))
+    return [entry for _, entry in sorted(entries, key=lambda pair: pair[0], reverse=True)]
+
+
+def clear_cache() -> int:
+    """Removes every image and leftover of the cache; returns how many files that were. Images in use stay usable until closed."""
+    removed = 0
+    for path in cache_directory().glob("*.*"):
+        if path.suffix in (".base", ".layer", ".tmp", ".lock"):
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed

@@ -1,0 +1,187 @@
+"""What travels to the guest to load a function: the pickled function, the sources for its tracebacks, its types, its sample.
+
+Functions and classes of the user's own code (``__main__``, and modules outside of the standard library and site-packages) go by value,
+all that they refer to included; the rest goes by name and is imported in the guest.
+"""
+
+from __future__ import annotations
+
+import dis
+import importlib.util
+import io
+import json
+import linecache
+import operator
+import pickle
+import random
+import sys
+import sysconfig
+import threading
+import types
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import cloudpickle
+
+from udfvm.errors import SignatureError
+
+_registry_lock: Final = threading.Lock()         # of cloudpickle's own registry of modules that go by value
+
+
+@dataclass
+class PickledFunction:
+    """A function as bytes, and what was seen while it was pickled."""
+
+    data: bytes = b""
+    sources: dict[str, str] = field(default_factory=dict)
+    modules: set[str] = field(default_factory=set)       # that the guest imports to unpickle it, or the function's body imports
+    imports: set[str] = field(default_factory=set)       # of these, what bodies import
+    uses_random: bool = False
+
+
+def pickle_function(name: str, function: Callable[..., object]) -> PickledFunction:
+    """Pickles a function. Raises SignatureError where it refers to something that cannot travel."""
+    pickled = PickledFunction()
+    buffer = io.BytesIO()
+    try:
+        with _user_modules_by_value():
+            _Pickler(buffer, pickled).dump(function)
+    except (pickle.PicklingError, TypeError, AttributeError, ValueError, NotImplementedError, RecursionError) as error:
+        raise SignatureError(
+            f"UDF {name!r} cannot be sent to a micro-VM: {error}. Whatever the function refers to (globals, closure, defaults) must be "
+            "picklable: create connections, locks and open files inside the function"
+        ) from error
+    pickled.data = buffer.getvalue()
+    return pickled
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Cloudpickle, taking notes."""
+
+    def __init__(self, file: io.BytesIO, notes: PickledFunction) -> None:
+        super().__init__(file, protocol=pickle.DEFAULT_PROTOCOL)
+        self._notes = notes
+
+    def reducer_override(self, obj: Any) -> Any:
+        from udfvm.udf import UDF
+
+        if isinstance(obj, UDF):                 # a UDF that a UDF calls is, in the guest, the function itself
+            return operator.itemgetter(0), ((obj.function,),)
+        if getattr(obj, "__self__", None) is _GLOBAL_RANDOM:
+            self._notes.uses_random = True       # random.random and its like: bound methods, which would take a copy of the generator along
+            return getattr, (random, obj.__name__)
+        if isinstance(obj, types.CodeType):
+            self._note_code(obj)
+        elif isinstance(obj, types.ModuleType):
+            self._note_module(obj.__name__)
+        elif isinstance(obj, (type, types.FunctionType, types.BuiltinFunctionType)):
+            self._note_module(getattr(obj, "__module__", None) or "builtins")
+        return super().reducer_override(obj)
+
+    def _note_module(self, name: str) -> None:
+        self._notes.modules.add(name)
+        if name == "random" or name.startswith("numpy.random"):
+            self._notes.uses_random = True
+
+    def _note_code(self, code: types.CodeType) -> None:
+        if code.co_filename not in self._notes.sources:
+            lines = linecache.getlines(code.co_filename)
+            if lines:
+                self._notes.sources[code.co_filename] = "".join(lines)
+        if "random" in code.co_names:
+            self._notes.uses_random = True
+        for name in _imports(code):
+            self._notes.imports.add(name)
+            self._notes.modules.add(name)
+
+
+_GLOBAL_RANDOM: Final = random.random.__self__
+
+
+def _imports(code: types.CodeType) -> Iterator[str]:
+    """Names of modules that the code imports absolutely; ``from a import b`` gives ``a`` and ``a.b``, which may be no module."""
+    earlier: list[object] = [None, None]
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME" and earlier[0] == 0:
+            yield instruction.argval
+            names = earlier[1] if isinstance(earlier[1], tuple) else ()
+            yield from (f"{instruction.argval}.{name}" for name in names if name != "*")
+        if not instruction.opname.startswith(("CACHE", "EXTENDED_ARG")):
+            earlier = [earlier[1], instruction.argval]
+
+
+# ---- Whose code is it ----
+
+
+@cache
+def _library_roots() -> tuple[Path, ...]:
+    """Folders of the standard library and of installed packages."""
+    from udfvm.image import package_directories
+
+    folders = [path for key, path in sysconfig.get_paths().items() if key in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return tuple({Path(folder).resolve() for folder in (*folders, *package_directories())} | {Path(__file__).resolve().parent})
+
+
+def _is_users(module: types.ModuleType) -> bool:
+    filename = getattr(module, "__file__", None)
+    if filename is None or module.__name__ in ("__main__", "udfvm") or module.__name__.startswith("udfvm."):
+        return False
+    path = Path(filename).resolve()
+    return not any(root in path.parents for root in _library_roots())
+
+
+@contextmanager
+def _user_modules_by_value() -> Iterator[None]:
+    with _registry_lock:
+        already = cloudpickle.list_registry_pickle_by_value()
+        mine = [module for name, module in list(sys.modules.items()) if module is not None and name not in already and _is_users(module)]
+        mine = [module for module in mine if sys.modules.get(module.__name__) is module]
+        for module in mine:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            yield
+        finally:
+            for module in mine:
+                cloudpickle.unregister_pickle_by_value(module)
+
+
+def packages_of(pickled: PickledFunction, explicit: Sequence[str]) -> tuple[str, ...]:
+    """Modules that the base image imports: pyarrow, numpy where installed, those asked for, and third-party packages that the function uses."""
+    packages = {"pyarrow", *explicit}
+    if _is_installed("numpy"):
+        packages.add("numpy")
+    packages.update(top for top in {module.partition(".")[0] for module in pickled.modules} if _is_third_party(top))
+    return tuple(sorted(packages))
+
+
+def _is_installed(top: str) -> bool:
+    try:
+        return importlib.util.find_spec(top) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _is_third_party(top: str) -> bool:
+    if top in sys.stdlib_module_names or top in ("__main__", "udfvm", "cloudpickle"):
+        return False
+    try:
+        specification = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return False
+    if specification is None:
+        return False
+    places = [*(specification.submodule_search_locations or ()), *([specification.origin] if specification.has_location else [])]
+    return any(root in Path(place or "").resolve().parents for place in places for root in _library_roots())
+
+
+# ---- The payload ----
+
+
+def load_payload(metadata: dict[str, object], *parts: bytes) -> bytes:
+    """The payload of a LOAD request; guest/runtimes/python/agent.py reads it."""
+    text = json.dumps({**metadata, "lengths": [len(part) for part in parts]}, sort_keys=True).encode()
+    return b"".join((len(text).to_bytes(8, "little"), text, *parts))

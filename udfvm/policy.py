@@ -1,0 +1,87 @@
+"""Limits of a UDF's calls, as users write them and as the core takes them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+MEBIBYTE: Final = 1 << 20
+MEMORY_UNIT: Final = 2 * MEBIBYTE
+DEFAULT_MEMORY: Final = 512 * MEBIBYTE
+SMALLEST_MEMORY: Final = 16 * MEBIBYTE
+LARGEST_MEMORY: Final = 64 << 30
+WINDOW: Final = 64 * MEBIBYTE
+DEFAULT_TIMEOUT: Final = 10.0
+DEFAULT_LOG: Final = 64 * 1024
+
+_SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
+
+
+def parse_size(size: int | str) -> int:
+    """Bytes of a size: a number, or text such as ``"64MiB"``, ``"1.5 GB"``, ``"512K"``. Units with an i are powers of 1024, others of 1000.
+
+    Raises ValueError for anything else.
+
+    >>> parse_size("64MiB"), parse_size("1.5 kB"), parse_size(4096)
+    (67108864, 1500, 4096)
+    """
+    if isinstance(size, int):
+        if size < 0:
+            raise ValueError(f"a size cannot be negative: {size}")
+        return size
+    match = _SIZE.fullmatch(size)
+    if match is None:
+        raise ValueError(f"{size!r} is not a size; write a number of bytes, or text such as '64MiB'")
+    number, prefix, binary = match.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a call may use. The host enforces every one of them.
+
+    Attributes:
+        memory: bytes of guest memory, interpreter and packages included; rounded up to 2 MiB.
+        timeout_ns: wall-clock nanoseconds of one call; 0 for no deadline.
+        max_output: bytes of the result; 0 for the size of the output window.
+        max_log: bytes of standard output and error.
+        files: the function may read the interpreter's and packages' files (late imports need it).
+        deterministic: clock and randomness are fixed.
+    """
+
+    memory: int = DEFAULT_MEMORY
+    timeout_ns: int = int(DEFAULT_TIMEOUT * 1e9)
+    max_output: int = 0
+    max_log: int = DEFAULT_LOG
+    files: bool = True
+    deterministic: bool = False
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        memory: int | str = DEFAULT_MEMORY,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        max_output: int | str | None = None,
+        max_log: int | str = DEFAULT_LOG,
+        files: bool = True,
+        deterministic: bool = False,
+    ) -> Limits:
+        """Limits as users write them: sizes as in ``parse_size``, ``timeout`` in seconds (None: no deadline).
+
+        Raises ValueError for what makes no sense.
+
+        >>> Limits.parse(memory="64MiB", timeout=0.5).timeout_ns
+        500000000
+        """
+        size = parse_size(memory)
+        size += -size % MEMORY_UNIT
+        if not SMALLEST_MEMORY <= size <= LARGEST_MEMORY:
+            raise ValueError(f"memory={memory!r} is not between 16MiB and 64GiB")
+        if timeout is not None and not 0 < timeout < 1e9:
+            raise ValueError(f"timeout={timeout!r} is not a positive number of seconds; None means no deadline")
+        output = 0 if max_output is None else parse_size(max_output)
+        if max_output is not None and output == 0:
+            raise ValueError("max_output= must be positive; None means the size of the output window")
+        return cls(size, 0 if timeout is None else max(1, int(timeout * 1e9)), output, parse_size(max_log), files, deterministic)

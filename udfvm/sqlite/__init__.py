@@ -1,0 +1,139 @@
+"""UDFs as SQL functions of an SQLite connection.
+
+``register(con, score)`` gives the connection two functions that run ``score`` in a micro-VM: ``score(...)`` itself, and
+``vm_udf('score', ...)``, which finds any registered UDF by its name. Rows never enter Python on the host: a loadable extension in C,
+beside this file, moves them between SQLite and the micro-VM.
+
+A call
+    With isolation ``"statement"``, the default, one execution of an SQL statement is one call: the first row takes a micro-VM at the
+    UDF's sealed state, all rows that the statement computes with that UDF, wherever in it, run in that micro-VM one after the other,
+    and when the execution ends (last row, error, reset, closed cursor) everything they left there is put back. The next execution of the
+    same statement begins at the sealed state again. Different UDFs in one statement have a micro-VM each; a firing of a trigger is an
+    execution of its own. With isolation ``"row"`` each row is a call of its own, which starts from the sealed state.
+    A UDF's ``timeout`` and ``max_output`` are those of each row. A statement that is not finished keeps its micro-VMs.
+
+Types
+    ``int`` takes INTEGER; ``float`` takes REAL or INTEGER; ``bool`` takes INTEGER 0 or 1; ``str`` takes TEXT (valid UTF-8); ``bytes``
+    takes BLOB. Nothing is converted silently: another type is an SQL error that names the argument. NULL for a parameter that does
+    not allow None makes the result NULL without a call. Results come back the same way; NaN becomes NULL, as always in SQLite.
+
+Safety
+    The functions are ``SQLITE_DIRECTONLY``: SQL text can use them, the schema of a database (views, triggers, indexes, generated
+    columns), which may be a stranger's, cannot, unless ``in_schema=True``. They are ``SQLITE_DETERMINISTIC`` only for UDFs declared
+    deterministic; ``vm_udf`` never is, and is never usable in a schema.
+
+Errors
+    are ``apsw.SQLError`` with the full text of what Python would have raised: the guest's exception with its traceback, or the limit
+    that was passed, and the row, counted from 0 in the order in which the statement came to them. The connection stays usable, and a
+    transaction around the statement intact. Ctrl-C in a call is a KeyboardInterrupt; ``Connection.interrupt`` ends a statement
+    between two calls. What a function prints is not shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from udfvm.errors import Error, TypeMappingError
+from udfvm.pool import pool_for
+from udfvm.sqlite import _extension
+from udfvm.types import RowType, Type
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    import apsw
+
+    from udfvm.udf import UDF
+
+__all__ = ["register"]
+
+# SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION: switches extension loading for C alone; the SQL function load_extension() stays as it was.
+_ENABLE_LOAD_EXTENSION: Final = 1005
+# How long a row waits for a micro-VM where the UDF has no timeout.
+_WAIT_NS: Final = 60 * 10**9
+
+
+def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_schema: bool = False) -> None:
+    """Gives a connection an SQL function for each UDF, and ``vm_udf(name, ...)`` for all of them.
+
+    May be called again, to add UDFs or to replace those of the same name. Images are built (or taken from the cache) here, not in
+    the first statement. The connection keeps what it needs until it is closed.
+
+    ``in_schema`` lets views, triggers, indexes and generated columns use the functions: for databases whose schema you trust.
+
+    ``connection`` is an ``apsw.Connection``; a ``sqlite3.Connection`` of the standard library works where Python was built with support for
+    extensions, and has extension loading switched off afterwards.
+
+    Raises ``TypeMappingError`` for a UDF with a type that SQL has not, ``udfvm.errors.Error`` where the connection takes no
+    extensions, and what building an image raises. A function cannot be replaced while statements of the connection run.
+
+    >>> con = apsw.Connection("flights.db")
+    >>> udfvm.sqlite.register(con, score)
+    >>> con.execute("SELECT carrier, avg(vm_udf('score', dep_delay, distance)) FROM flights GROUP BY carrier")
+    """
+    functions = [_function(udf, in_schema) for udf in udfs]
+    _extension.offer(functions, _loader(connection))
+
+
+def _loader(connection: Any) -> Callable[[], None]:
+    """What loads the extension into the connection; extension loading is afterwards as it was."""
+    if getattr(connection, "is_async", False):
+        raise Error("udfvm.sqlite.register: the connection is asynchronous; register from a connection hook, which runs in its thread")
+    if not hasattr(connection, "load_extension"):
+        raise Error(
+            "udfvm.sqlite.register: this Python's sqlite3 was built without support for loadable extensions: use apsw, or a Python that "
+            "was configured with --enable-loadable-sqlite-extensions"
+        )
+    path = str(_extension.PATH)
+
+    def load_into_apsw() -> None:
+        before = connection.config(_ENABLE_LOAD_EXTENSION, -1)  # a negative value asks
+        connection.config(_ENABLE_LOAD_EXTENSION, 1)
+        try:
+            connection.load_extension(path, _extension.ENTRY_POINT)
+        finally:
+            connection.config(_ENABLE_LOAD_EXTENSION, before)
+
+    def load_into_sqlite3() -> None:
+        connection.enable_load_extension(True)
+        try:
+            connection.load_extension(path)
+        finally:
+            connection.enable_load_extension(False)
+
+    return load_into_apsw if hasattr(connection, "config") else load_into_sqlite3
+
+
+def _row_type(udf: UDF, what: str, declared: Type) -> RowType:
+    if declared.row is None:
+        raise TypeMappingError(f"UDF {udf.name!r}: {what} is {declared}, for which SQLite has no type; use int, float, bool, str or bytes")
+    return declared.row
+
+
+def _function(udf: UDF, in_schema: bool) -> _extension.Function:
+    parameters = tuple(
+        _extension.Parameter(parameter.name, _row_type(udf, f"parameter {parameter.name!r}", parameter.type), parameter.nullable)
+        for parameter in udf.parameters
+    )
+    result_type = _row_type(udf, "the result", udf.result.type)
+    flags = _extension.Flag(0)
+    if udf.limits.deterministic:
+        flags |= _extension.Flag.DETERMINISTIC
+    if in_schema:
+        flags |= _extension.Flag.IN_SCHEMA
+    image = udf.image()
+    pool = pool_for(udf.base)
+    return _extension.Function(
+        name=udf.name,
+        pool=pool.address,
+        image=image.address,
+        parameters=parameters,
+        result_type=result_type,
+        isolation=_extension.Isolation[udf.isolation.upper()],
+        flags=flags,
+        limits=udf.limits,
+        wait_ns=udf.limits.timeout_ns or _WAIT_NS,
+        pool_limit=pool.limit,
+        owner=(udf, image, pool),
+    )

@@ -1,0 +1,184 @@
+"""The C extension as Python sees it: offers a list of functions to the entry point that runs in a connection.
+
+Mirrors ``extension.h``; a mismatch of the two is caught by the sizes in the offer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cffi
+
+from udfvm.policy import Limits
+from udfvm.types import RowType
+
+PATH: Final = Path(__file__).with_name("udfvm_sqlite.so")
+ENTRY_POINT: Final = "sqlite3_udfvmsqlite_init"
+
+_ffi: Final = cffi.FFI()
+_ffi.cdef(
+    """
+    struct udfvm_limits { uint64_t timeout_ns, max_output, max_log; int files, deterministic; };
+    struct udfvm_sqlite_parameter { const char *name; uint32_t type; uint32_t nullable; };
+    struct udfvm_sqlite_function {
+        const char *name;
+        void *pool;
+        void *image;
+        const struct udfvm_sqlite_parameter *parameters;
+        uint32_t parameter_count;
+        uint32_t result_type;
+        uint32_t isolation;
+        uint32_t flags;
+        struct udfvm_limits limits;
+        uint64_t wait_ns;
+        uint32_t pool_limit;
+    };
+    struct udfvm_sqlite_offer {
+        size_t size;
+        size_t function_size;
+        const struct udfvm_sqlite_function *functions;
+        size_t count;
+        void (*release)(uint64_t owner);
+        uint64_t owner;
+        int (*enter)(void);
+        void (*raise)(void *exception);
+        void (*leave)(int state);
+        void *exception;
+    };
+    int udfvm_sqlite_set_offer(const struct udfvm_sqlite_offer *offer);
+    """
+)
+
+
+class Isolation(enum.IntEnum):
+    """``enum udfvm_sqlite_isolation``."""
+
+    STATEMENT = 1
+    ROW = 2
+
+
+class Flag(enum.IntFlag):
+    """``enum udfvm_sqlite_flag``."""
+
+    DETERMINISTIC = 1
+    IN_SCHEMA = 2
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """``struct udfvm_sqlite_parameter``."""
+
+    name: str
+    type: RowType
+    nullable: bool
+
+
+@dataclass(frozen=True)
+class Function:
+    """``struct udfvm_sqlite_function``. ``pool`` and ``image`` are addresses; ``owner`` is whatever must outlive the function."""
+
+    name: str
+    pool: int
+    image: int
+    parameters: tuple[Parameter, ...]
+    result_type: RowType
+    isolation: Isolation
+    flags: Flag
+    limits: Limits
+    wait_ns: int
+    pool_limit: int
+    owner: object
+
+
+# What connections in C still use, by the number that the extension knows it by.
+_owners: Final[dict[int, object]] = {}
+_owner_numbers: Final = itertools.count(1)
+# A bound method of a built-in type: it works even while modules are being torn down, when connections are closed by the collector.
+_release: Final = _ffi.callback("void(uint64_t)", _owners.__delitem__)
+# For the same reason it must never be freed.
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_release))
+
+
+def offer(functions: Sequence[Function], load: Callable[[], None]) -> None:
+    """Runs ``load``, which must load the extension into a connection on this thread, with ``functions`` on offer to it.
+
+    Raises what ``load`` raises; the functions are then not defined.
+    """
+    library: Any = _ffi.dlopen(str(PATH))
+    keep: list[object] = []
+    number = next(_owner_numbers)
+    _owners[number] = [function.owner for function in functions]
+    array = _ffi.new("struct udfvm_sqlite_function[]", [_function(function, keep) for function in functions])
+    offered = _ffi.new(
+        "struct udfvm_sqlite_offer *",
+        {
+            "size": _ffi.sizeof("struct udfvm_sqlite_offer"),
+            "function_size": _ffi.sizeof("struct udfvm_sqlite_function"),
+            "functions": array,
+            "count": len(functions),
+            "release": _release,
+            "owner": number,
+            **_interrupt(),
+        },
+    )
+    library.udfvm_sqlite_set_offer(offered)
+    try:
+        load()
+    finally:
+        if library.udfvm_sqlite_set_offer(_ffi.NULL):
+            del _owners[number]
+
+
+def _interrupt() -> dict[str, Any]:
+    """Python's part in an interrupted call: a pending KeyboardInterrupt, which goes before apsw's own InterruptError."""
+
+    def address(name: str) -> int:
+        return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
+
+    return {
+        "enter": _ffi.cast("int (*)(void)", address("PyGILState_Ensure")),
+        "raise": _ffi.cast("void (*)(void *)", address("PyErr_SetNone")),
+        "leave": _ffi.cast("void (*)(int)", address("PyGILState_Release")),
+        "exception": _ffi.cast("void *", id(KeyboardInterrupt)),
+    }
+
+
+def _function(function: Function, keep: list[object]) -> dict[str, Any]:
+    def text(string: str) -> Any:
+        encoded = _ffi.new("char[]", string.encode())
+        keep.append(encoded)
+        return encoded
+
+    parameters = _ffi.new(
+        "struct udfvm_sqlite_parameter[]",
+        [
+            {"name": text(parameter.name), "type": int(parameter.type), "nullable": int(parameter.nullable)}
+            for parameter in function.parameters
+        ],
+    )
+    keep.append(parameters)
+    return {
+        "name": text(function.name),
+        "pool": _ffi.cast("void *", function.pool),
+        "image": _ffi.cast("void *", function.image),
+        "parameters": parameters,
+        "parameter_count": len(function.parameters),
+        "result_type": int(function.result_type),
+        "isolation": int(function.isolation),
+        "flags": int(function.flags),
+        "limits": {
+            "timeout_ns": function.limits.timeout_ns,
+            "max_output": function.limits.max_output,
+            "max_log": function.limits.max_log,
+            "files": int(function.limits.files),
+            "deterministic": int(function.limits.deterministic),
+        },
+        "wait_ns": function.wait_ns,
+        "pool_limit": function.pool_limit,
+    }

@@ -1,0 +1,194 @@
+/* Entry point of the loadable extension: gives a connection vm_udf, and the functions that its embedder offers. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "internal.h"
+
+UDFVM_SQLITE_EXPORT int sqlite3_udfvmsqlite_init(sqlite3 *connection, char **error, sqlite_library *library);
+
+static _Thread_local const struct udfvm_sqlite_offer *offer;
+
+int udfvm_sqlite_set_offer(const struct udfvm_sqlite_offer *new_offer)
+{
+    bool untaken = offer != NULL;
+    offer = new_offer;
+    return untaken;
+}
+
+/* ---- Copies of SQLite in this process. An SQL function gets only a context of its SQLite, from which nothing can be asked without knowing
+ * whose it is: so each copy has functions of its own. ---- */
+
+#define LIBRARIES 4
+static sqlite_library *libraries[LIBRARIES];
+static pthread_mutex_t libraries_lock = PTHREAD_MUTEX_INITIALIZER;
+
+typedef void sql_function(sqlite3_context *, int, sqlite3_value **);
+
+#define ENTRIES(n) \
+    static void vm_udf_##n(sqlite3_context *context, int count, sqlite3_value **arguments) \
+    { \
+        call_by_name(libraries[n], context, count, arguments); \
+    } \
+    static void own_##n(sqlite3_context *context, int count, sqlite3_value **arguments) \
+    { \
+        call_own(libraries[n], context, count, arguments); \
+    }
+ENTRIES(0)
+ENTRIES(1)
+ENTRIES(2)
+ENTRIES(3)
+
+static sql_function *const vm_udf_entries[LIBRARIES] = { vm_udf_0, vm_udf_1, vm_udf_2, vm_udf_3 };
+static sql_function *const own_entries[LIBRARIES] = { own_0, own_1, own_2, own_3 };
+
+static int library_index(sqlite_library *library)
+{
+    int index = 0;
+    pthread_mutex_lock(&libraries_lock);
+    while (index < LIBRARIES && libraries[index] && libraries[index] != library)
+        index++;
+    if (index < LIBRARIES)
+        libraries[index] = library;
+    pthread_mutex_unlock(&libraries_lock);
+    return index < LIBRARIES ? index : -1;
+}
+
+/* ---- Defining functions ---- */
+
+static void forget_registry(void *data)
+{
+    registry_forget(data);
+}
+
+static void forget_function(void *data)
+{
+    function_release(data);
+}
+
+static int fail(sqlite_library *library, char **error, int code, const char *why, const char *name)
+{
+    sqlite_library *sqlite3_api = library;
+    *error = name ? sqlite3_mprintf("udfvm: %s: %s", name, why) : sqlite3_mprintf("udfvm: %s", why);
+    return code;
+}
+
+static bool type_known(uint32_t type)
+{
+    return type >= UDFVM_INT64 && type <= UDFVM_BOOL;
+}
+
+static const char *fault_of(const struct udfvm_sqlite_function *function)
+{
+    size_t length = strlen(function->name);
+    if (length == 0 || length > 255)
+        return "a function's name has 1 to 255 bytes";
+    if (strncasecmp(function->name, "vm_", 3) == 0)
+        return "names that begin with vm_ are reserved";
+    if (function->parameter_count > 127)
+        return "SQLite's functions take at most 127 arguments";
+    for (uint32_t i = 0; i < function->parameter_count; i++)
+        if (!type_known(function->parameters[i].type))
+            return "a parameter's type is unknown";
+    if (!type_known(function->result_type))
+        return "the result's type is unknown";
+    if (function->isolation != UDFVM_SQLITE_STATEMENT && function->isolation != UDFVM_SQLITE_ROW)
+        return "the isolation is unknown";
+    return function->pool && function->image ? NULL : "no pool or image";
+}
+
+/* SQLite refuses to redefine a function while statements run. Asked before anything is defined, so that a list is defined whole or
+ * not at all. */
+static bool redefines_in_use(const struct registry *registry, const struct udfvm_sqlite_offer *offered, size_t *which)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    sqlite3_stmt *statement = sqlite3_next_stmt(registry->connection, NULL);
+    while (statement && !sqlite3_stmt_busy(statement))
+        statement = sqlite3_next_stmt(registry->connection, statement);
+    if (!statement)
+        return false;
+    for (*which = 0; *which < offered->count; ++*which)
+        if (registry_find(registry, offered->functions[*which].name, strlen(offered->functions[*which].name)))
+            return true;
+    return false;
+}
+
+static int define(struct registry *registry, int index, struct lease *lease, const struct udfvm_sqlite_function *offered)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    struct function *old = registry_find(registry, offered->name, strlen(offered->name));
+    if (old && old->parameter_count != offered->parameter_count) {
+        int code = sqlite3_create_function_v2(registry->connection, old->name, (int)old->parameter_count, SQLITE_UTF8, NULL, NULL,
+                                              NULL, NULL, NULL);
+        if (code != SQLITE_OK)
+            return code;
+    }
+    struct function *function = function_create(registry, lease, offered);
+    if (!function)
+        return SQLITE_NOMEM;
+    int flags = SQLITE_UTF8;
+    if (!(function->flags & UDFVM_SQLITE_IN_SCHEMA))
+        flags |= SQLITE_DIRECTONLY;
+    if (function->flags & UDFVM_SQLITE_DETERMINISTIC)
+        flags |= SQLITE_DETERMINISTIC;
+    function->references++;                              /* SQLite's: it calls the destructor in any case */
+    int code = sqlite3_create_function_v2(registry->connection, function->name, (int)function->parameter_count, flags, function,
+                                          own_entries[index], NULL, NULL, forget_function);
+    if (code == SQLITE_OK)
+        registry_put(registry, function);
+    else
+        function_release(function);
+    return code;
+}
+
+static int define_all(struct registry *registry, int index, const struct udfvm_sqlite_offer *offered, char **error)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    size_t which;
+    for (size_t i = 0; i < offered->count; i++) {
+        const char *fault = fault_of(&offered->functions[i]);
+        if (fault)
+            return fail(sqlite3_api, error, SQLITE_MISUSE, fault, offered->functions[i].name);
+    }
+    if (redefines_in_use(registry, offered, &which))
+        return fail(sqlite3_api, error, SQLITE_BUSY, "cannot be redefined while statements of this connection run",
+                    offered->functions[which].name);
+    struct lease *lease = calloc(1, sizeof *lease);
+    if (!lease)
+        return SQLITE_NOMEM;
+    *lease = (struct lease){ .references = 1, .release = offered->release, .owner = offered->owner, .interrupt = offered->interrupt };
+    offer = NULL;                                        /* taken: the lease releases the owner from here on */
+    int code = SQLITE_OK;
+    for (size_t i = 0; i < offered->count && code == SQLITE_OK; i++) {
+        code = define(registry, index, lease, &offered->functions[i]);
+        if (code != SQLITE_OK)
+            fail(sqlite3_api, error, code, "SQLite did not define the function", offered->functions[i].name);
+    }
+    lease_release(lease);
+    return code;
+}
+
+int sqlite3_udfvmsqlite_init(sqlite3 *connection, char **error, sqlite_library *library)
+{
+    sqlite_library *sqlite3_api = library;
+    if (sqlite3_libversion_number() < 3031000)
+        return fail(library, error, SQLITE_ERROR, "needs SQLite 3.31 or later", NULL);
+    const struct udfvm_sqlite_offer *offered = offer;
+    if (offered && (offered->size != sizeof *offered || offered->function_size != sizeof *offered->functions))
+        return fail(library, error, SQLITE_MISUSE, "the offer is of another version of this extension", NULL);
+    int index = library_index(library);
+    if (index < 0)
+        return fail(library, error, SQLITE_ERROR, "loaded into more copies of SQLite than one process may have", NULL);
+    struct registry *registry = registry_of(library, connection);
+    if (!registry) {
+        registry = registry_create(library, connection);
+        if (!registry)
+            return SQLITE_NOMEM;
+        int code = sqlite3_create_function_v2(connection, "vm_udf", -1, SQLITE_UTF8 | SQLITE_DIRECTONLY, registry,
+                                              vm_udf_entries[index], NULL, NULL, forget_registry);
+        if (code != SQLITE_OK)
+            return fail(library, error, code, "SQLite did not define vm_udf", NULL);
+    }
+    return offered ? define_all(registry, index, offered, error) : SQLITE_OK;
+}

@@ -1,0 +1,71 @@
+/* What the program that embeds SQLite tells the extension: which UDFs a connection gets.
+ *
+ * The embedder offers a list of UDFs on a thread, and loads the extension into a connection on the same thread: the extension's entry
+ * point takes the offer and defines the functions. So no SQL text, whoever wrote it, can name, guess or change what is offered.
+ */
+#ifndef UDFVM_SQLITE_EXTENSION_H
+#define UDFVM_SQLITE_EXTENSION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api.h"
+
+#define UDFVM_SQLITE_EXPORT __attribute__((visibility("default")))
+
+enum udfvm_sqlite_isolation {
+    UDFVM_SQLITE_STATEMENT = 1,          /* one call for each execution of a statement: its rows share guest state */
+    UDFVM_SQLITE_ROW = 2,                /* one call for each row */
+};
+
+enum udfvm_sqlite_flag {
+    UDFVM_SQLITE_DETERMINISTIC = 1,      /* SQLITE_DETERMINISTIC: same arguments, same result, always */
+    UDFVM_SQLITE_IN_SCHEMA = 2,          /* usable in views, triggers, indexes: without it, SQLITE_DIRECTONLY */
+};
+
+struct udfvm_sqlite_parameter {
+    const char *name;                    /* UTF-8 */
+    uint32_t type;                       /* enum udfvm_type, not UDFVM_NULL */
+    uint32_t nullable;                   /* 0: an SQL NULL makes the result NULL without a call */
+};
+
+struct udfvm_sqlite_function {
+    const char *name;                    /* UTF-8, at most 255 bytes, not beginning with "vm_" */
+    udfvm_pool *pool;                    /* VMs of the base of `image`; the extension keeps references of its own to both */
+    udfvm_image *image;
+    const struct udfvm_sqlite_parameter *parameters;
+    uint32_t parameter_count;
+    uint32_t result_type;                /* enum udfvm_type, not UDFVM_NULL; any result may be NULL */
+    uint32_t isolation;                  /* enum udfvm_sqlite_isolation */
+    uint32_t flags;                      /* enum udfvm_sqlite_flag */
+    struct udfvm_limits limits;          /* of one row */
+    uint64_t wait_ns;                    /* to wait for a VM of the pool, at most */
+    uint32_t pool_limit;                 /* VMs that the pool can have at once; 0: not known */
+};
+
+/* How an interrupted call (UDFVM_E_INTERRUPTED) becomes the embedder's own exception, besides SQLITE_INTERRUPT: on the calling thread
+ * state = enter(); raise(exception); leave(state). For CPython: PyGILState_Ensure, PyErr_SetNone, PyGILState_Release and the class
+ * KeyboardInterrupt; a pending exception takes precedence over an SQLite error there. All NULL where there is nothing to do. */
+struct udfvm_sqlite_interrupt {
+    int (*enter)(void);
+    void (*raise)(void *exception);
+    void (*leave)(int state);
+    void *exception;
+};
+
+struct udfvm_sqlite_offer {
+    size_t size;                         /* sizeof (struct udfvm_sqlite_offer) and of one function: guards against a header mismatch */
+    size_t function_size;
+    const struct udfvm_sqlite_function *functions;
+    size_t count;
+    /* Called once, with `owner`, when no function of the offer is defined or running any more, on the thread that dropped the last one. */
+    void (*release)(uint64_t owner);
+    uint64_t owner;
+    struct udfvm_sqlite_interrupt interrupt;
+};
+
+/* Makes `offer` this thread's offer; it must stay valid until it was taken or withdrawn. NULL withdraws. Returns 1 where an earlier offer
+ * had not been taken, else 0. */
+UDFVM_SQLITE_EXPORT int udfvm_sqlite_set_offer(const struct udfvm_sqlite_offer *offer);
+
+#endif

@@ -1,0 +1,149 @@
+/* What a connection knows: its functions, and the references that they hold. */
+#include <ctype.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+/* One entry for each connection that has vm_udf: SQLite itself offers no client data before its version 3.44. */
+static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct registry *table;
+
+struct registry *registry_of(sqlite_library *library, sqlite3 *connection)
+{
+    pthread_mutex_lock(&table_lock);
+    struct registry *registry = table;
+    while (registry && (registry->connection != connection || registry->library != library))
+        registry = registry->next;
+    pthread_mutex_unlock(&table_lock);
+    return registry;
+}
+
+struct registry *registry_create(sqlite_library *library, sqlite3 *connection)
+{
+    struct registry *registry = calloc(1, sizeof *registry);
+    if (!registry)
+        return NULL;
+    registry->library = library;
+    registry->connection = connection;
+    registry->references = 1;
+    pthread_mutex_lock(&table_lock);
+    registry->next = table;
+    table = registry;
+    pthread_mutex_unlock(&table_lock);
+    return registry;
+}
+
+void registry_forget(struct registry *registry)
+{
+    pthread_mutex_lock(&table_lock);
+    struct registry **link = &table;
+    while (*link != registry)
+        link = &(*link)->next;
+    *link = registry->next;
+    pthread_mutex_unlock(&table_lock);
+    while (registry->functions) {
+        struct function *function = registry->functions;
+        registry->functions = function->next;
+        function->next = NULL;
+        function_release(function);
+    }
+    registry_release(registry);
+}
+
+void registry_release(struct registry *registry)
+{
+    if (--registry->references == 0)
+        free(registry);
+}
+
+/* SQL names of functions are case-insensitive in ASCII; vm_udf keeps to that. */
+static bool same_name(const char *a, const char *b, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (tolower((unsigned char)a[i]) != tolower((unsigned char)b[i]))
+            return false;
+    return true;
+}
+
+struct function *registry_find(const struct registry *registry, const char *name, size_t length)
+{
+    struct function *function = registry->functions;
+    while (function && (function->name_length != length || !same_name(function->name, name, length)))
+        function = function->next;
+    return function;
+}
+
+void registry_put(struct registry *registry, struct function *function)
+{
+    struct function **link = &registry->functions;
+    while (*link && ((*link)->name_length != function->name_length || !same_name((*link)->name, function->name, function->name_length)))
+        link = &(*link)->next;
+    struct function *old = *link;
+    function->next = old ? old->next : NULL;
+    *link = function;
+    if (old) {
+        old->next = NULL;
+        function_release(old);
+    }
+}
+
+void lease_release(struct lease *lease)
+{
+    if (--lease->references > 0)
+        return;
+    lease->release(lease->owner);
+    free(lease);
+}
+
+struct function *function_create(struct registry *registry, struct lease *lease, const struct udfvm_sqlite_function *offered)
+{
+    struct function *function = calloc(1, sizeof *function + offered->parameter_count * sizeof function->parameters[0]);
+    if (!function)
+        return NULL;
+    function->references = 1;
+    function->registry = registry;
+    registry->references++;
+    function->lease = lease;
+    lease->references++;
+    function->pool = udfvm_pool_retain(offered->pool);
+    function->image = udfvm_image_retain(offered->image);
+    function->name = strdup(offered->name);
+    function->name_length = strlen(offered->name);
+    function->result_type = offered->result_type;
+    function->isolation = offered->isolation;
+    function->flags = offered->flags;
+    function->limits = offered->limits;
+    function->wait_ns = offered->wait_ns;
+    function->pool_limit = offered->pool_limit;
+    function->parameter_count = offered->parameter_count;
+    bool complete = function->name != NULL;
+    for (uint32_t i = 0; i < offered->parameter_count; i++) {
+        function->parameters[i].type = offered->parameters[i].type;
+        function->parameters[i].nullable = offered->parameters[i].nullable != 0;
+        function->parameters[i].name = strdup(offered->parameters[i].name);
+        complete = complete && function->parameters[i].name;
+    }
+    if (!complete) {
+        function_release(function);
+        return NULL;
+    }
+    return function;
+}
+
+void function_release(struct function *function)
+{
+    if (--function->references > 0)
+        return;
+    for (uint32_t i = 0; i < function->parameter_count; i++)
+        free(function->parameters[i].name);
+    free(function->name);
+    udfvm_image_close(function->image);
+    udfvm_pool_close(function->pool);
+    struct registry *registry = function->registry;
+    struct lease *lease = function->lease;
+    free(function);
+    lease_release(lease);
+    registry_release(registry);
+}

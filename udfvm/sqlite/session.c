@@ -1,0 +1,163 @@
+/* A micro-VM's time with a statement: taken at the first row, given back when the statement's execution ends. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "internal.h"
+
+/* SQLite keeps auxiliary data with a negative argument number for the whole execution of a statement, visible to each function in it that
+ * asks for the same number, and destroys it when the execution ends in any way (its own JSON functions keep their parse cache so). Data of
+ * an argument (>= 0) would be lost after each row where that argument is not a constant. */
+#define STATEMENT_DATA (-0x7564)
+
+#define INTERRUPT_CHECK_NS 50000000u     /* how often a wait for a VM looks for sqlite3_interrupt */
+
+static void statement_free(void *data)
+{
+    struct statement *statement = data;
+    statement_clear(statement);
+    free(statement);
+}
+
+/* Where SQLite keeps no data (it evaluates a constant while it plans, or memory is out), the caller's `fallback` serves this one row. */
+struct statement *statement_of(sqlite_library *library, sqlite3_context *context, struct statement *fallback)
+{
+    sqlite_library *sqlite3_api = library;
+    struct statement *statement = sqlite3_get_auxdata(context, STATEMENT_DATA);
+    if (statement)
+        return statement;
+    statement = calloc(1, sizeof *statement);
+    if (statement) {
+        statement->library = library;
+        sqlite3_set_auxdata(context, STATEMENT_DATA, statement, statement_free);
+        statement = sqlite3_get_auxdata(context, STATEMENT_DATA);
+    }
+    return statement ? statement : fallback;
+}
+
+static void session_close(struct session *session)
+{
+    *session->link_of_registry = session->next_of_registry;
+    if (session->next_of_registry)
+        session->next_of_registry->link_of_registry = session->link_of_registry;
+    if (session->vm)
+        udfvm_pool_give(session->function->pool, session->vm);
+    function_release(session->function);
+    free(session);
+}
+
+void statement_clear(struct statement *statement)
+{
+    while (statement->sessions) {
+        struct session *session = statement->sessions;
+        statement->sessions = session->next;
+        session_close(session);
+    }
+}
+
+struct session *statement_find(const struct statement *statement, const struct function *function)
+{
+    struct session *session = statement->sessions;
+    while (session && session->function != function)
+        session = session->next;
+    return session;
+}
+
+struct session *statement_find_name(const struct statement *statement, const char *name, size_t length)
+{
+    struct session *session = statement->sessions;
+    while (session && (session->function->name_length != length || memcmp(session->function->name, name, length) != 0))
+        session = session->next;
+    return session;
+}
+
+bool connection_interrupted(sqlite_library *library, sqlite3 *connection)
+{
+    sqlite_library *sqlite3_api = library;
+    if (sqlite3_libversion_number() < 3041000)
+        return false;
+#if SQLITE_VERSION_NUMBER >= 3041000
+    return sqlite3_is_interrupted(connection) != 0;
+#elif SQLITE_VERSION_NUMBER >= 3040000
+    /* The table only grows at its end: 3.41 put this routine behind the last one of 3.40. */
+    struct { struct sqlite3_api_routines known; int (*is_interrupted)(sqlite3 *); } const *extended = (const void *)sqlite3_api;
+    return extended->is_interrupted(connection) != 0;
+#else
+    (void)connection;
+    return false;
+#endif
+}
+
+static unsigned vms_held(const struct registry *registry, const udfvm_pool *pool)
+{
+    unsigned held = 0;
+    for (const struct session *session = registry->sessions; session; session = session->next_of_registry)
+        held += session->vm && session->function->pool == pool;
+    return held;
+}
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void say_busy(const struct function *function, unsigned held, struct udfvm_error *error)
+{
+    int length = snprintf(error->message, sizeof error->message, "no micro-VM became free");
+    size_t used = (size_t)length;
+    if (function->pool_limit)
+        used += (size_t)snprintf(error->message + used, sizeof error->message - used, ": the pool's limit is %u", function->pool_limit);
+    snprintf(error->message + used, sizeof error->message - used,
+             "%s%u held by running statements of this connection. Each function in a running statement holds one: finish or close "
+             "statements, or give the pool a higher limit", function->pool_limit ? ", " : ": ", held);
+}
+
+static udfvm_vm *take_vm(const struct function *function, struct udfvm_error *error)
+{
+    unsigned held = vms_held(function->registry, function->pool);
+    /* Statements of one connection run on one thread at a time: waiting for one's own VMs would be for ever. */
+    bool hopeless = function->pool_limit && held >= function->pool_limit;
+    uint64_t deadline = monotonic_ns() + (hopeless ? 0 : function->wait_ns);
+    for (;;) {
+        uint64_t now = monotonic_ns();
+        uint64_t left = now < deadline ? deadline - now : 0;
+        uint64_t wait = left < INTERRUPT_CHECK_NS ? left : INTERRUPT_CHECK_NS;
+        udfvm_vm *vm = udfvm_pool_take(function->pool, function->image, wait, error);
+        if (vm || error->code != UDFVM_E_BUSY)
+            return vm;
+        if (left == 0 || connection_interrupted(function->registry->library, function->registry->connection)) {
+            say_busy(function, held, error);
+            return NULL;
+        }
+    }
+}
+
+struct session *session_create(struct statement *statement, struct function *function)
+{
+    struct session *session = calloc(1, sizeof *session);
+    if (!session)
+        return NULL;
+    session->function = function;
+    session->row = -1;
+    function->references++;
+    session->next = statement->sessions;
+    statement->sessions = session;
+    session->link_of_registry = &function->registry->sessions;
+    session->next_of_registry = function->registry->sessions;
+    if (session->next_of_registry)
+        session->next_of_registry->link_of_registry = &session->next_of_registry;
+    function->registry->sessions = session;
+    return session;
+}
+
+bool session_begin(struct session *session, struct udfvm_error *error)
+{
+    *error = (struct udfvm_error){ 0 };
+    session->vm = take_vm(session->function, error);
+    if (session->vm)
+        session->window = udfvm_vm_input(session->vm, &session->window_size);
+    return session->vm != NULL;
+}

@@ -1,0 +1,500 @@
+"""UDFs: functions that run in micro-VMs, called with Python values or with arrays."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast, overload
+
+from udfvm.errors import (
+    CallError,
+    ForkedError,
+    InputTooLargeError,
+    OutputLimitError,
+    SignatureError,
+    TypeMappingError,
+)
+from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
+from udfvm.rows import RowCodec
+from udfvm.types import Container, Parameter, ResultType, signature_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from udfvm.ipc import BatchCodec
+    from udfvm.vmm import VM, Image, Pool
+
+Isolation = Literal["statement", "row"]
+
+_REQUEST_ROW: Final = 3
+_REQUEST_BATCH: Final = 4
+_PLAIN_TYPES: Final = frozenset({type(None), bool, int, float, str, bytes, datetime.date, datetime.datetime})
+_LONGEST_NAME: Final = 255
+
+
+class _Runtime(NamedTuple):
+    """What calls need once the images are built."""
+
+    base: Image
+    image: Image
+    pool: Pool
+    limits: Any                                  # struct udfvm_limits *
+
+
+class UDF:
+    """A function whose every call runs in a fresh micro-VM. Made by ``udfvm.udf``.
+
+    Called with Python values it makes one call and returns a Python value. Called with arrays (pyarrow ``Array`` or ``ChunkedArray``,
+    one-dimensional numpy arrays; values among them are repeated) it makes one call for the batch, or several where a batch or its result is
+    larger than the window, and returns what it was given: ``ChunkedArray`` if any argument is one, else ``Array``, else numpy.
+
+    A null argument makes the result null without a call of the function, unless the parameter's annotation allows None.
+
+    Attributes:
+        function: the Python function.
+        name: its name in SQL, in pyarrow and in errors.
+        parameters, result: its types.
+        vectorized: it takes arrays.
+        limits: what a call may use.
+        isolation: in SQL, whether an execution of a statement ("statement") or each row ("row") is a call.
+
+    May be used from several threads. A call raises ``UDFError`` where the function raised, with the guest's type, message and traceback;
+    ``TypeMappingError`` for arguments that are not of the declared types; and the errors of the limits.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., object],
+        *,
+        name: str | None = None,
+        vectorized: bool = False,
+        input_types: Sequence[object] | Mapping[str, object] | None = None,
+        output_type: object = None,
+        sample: object = None,
+        limits: Limits | None = None,
+        isolation: Isolation = "statement",
+        packages: Iterable[str] = (),
+    ) -> None:
+        if isinstance(function, UDF):
+            raise SignatureError(f"UDF {function.name!r} is a UDF already")
+        if not callable(function):
+            raise SignatureError(f"@udfvm.udf decorates functions, not {type(function).__name__}")
+        self.function = function
+        self.name = _checked_name(function, name)
+        self.vectorized = bool(vectorized)
+        signature = signature_of(function, self.name, vectorized=self.vectorized, input_types=input_types, output_type=output_type)
+        self.parameters: tuple[Parameter, ...] = signature.parameters
+        self.result: ResultType = signature.result
+        self.limits = limits or Limits()
+        if isolation not in ("statement", "row"):
+            raise SignatureError(f"UDF {self.name!r}: isolation={isolation!r} must be 'statement' or 'row'")
+        self.isolation: Isolation = isolation
+        self.packages = _checked_packages(self.name, packages)
+        self.sample = sample
+        self._python_signature = signature.python
+        self._arity = len(self.parameters)
+        in_rows = not vectorized and all(each.type.row is not None for each in (*self.parameters, self.result))
+        self._rows = RowCodec(self.name, self.parameters, self.result) if in_rows else None
+        self._lock = threading.RLock()
+        self._runtime: _Runtime | None = None
+        self._batch_codec: BatchCodec | None = None
+        self._options: dict[str, object] = {
+            "name": self.name, "vectorized": vectorized, "input_types": input_types, "output_type": output_type, "sample": sample,
+            "limits": self.limits, "isolation": isolation, "packages": self.packages,
+        }  # fmt: skip
+        functools.update_wrapper(self, function)
+
+    def __repr__(self) -> str:
+        parameters = ", ".join(f"{each.name}: {each.type}{' | null' if each.nullable else ''}" for each in self.parameters)
+        kind = "vectorized " if self.vectorized else ""
+        return f"<{kind}UDF {self.name}({parameters}) -> {self.result.type}>"
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        module = sys.modules.get(self.function.__module__)
+        if module is not None and module.__name__ != "__main__" and getattr(module, self.function.__qualname__, None) is self:
+            return self.function.__qualname__
+        return _rebuild, (self.function, self._options)
+
+    # ---- Images ----
+
+    def prepare(self) -> UDF:
+        """Builds the image, or takes it from the cache, ahead of the first call. Returns the UDF."""
+        self._ready()
+        return self
+
+    def image(self) -> Image:
+        """The image of the function, built or taken from the cache now if it was not before."""
+        return self._ready().image
+
+    @property
+    def base(self) -> Image:
+        """The base image that the function's image is a layer of."""
+        return self._ready().base
+
+    def _ready(self) -> _Runtime:
+        runtime = self._runtime
+        if runtime is None:
+            with self._lock:
+                if self._runtime is None:
+                    self._runtime = self._build()
+                runtime = self._runtime
+        return runtime
+
+    def _build(self) -> _Runtime:
+        from udfvm import vmm
+        from udfvm.image import BaseSpec, base_image, udf_layer
+        from udfvm.payload import packages_of, pickle_function
+        from udfvm.pool import pool_for
+
+        pickled = pickle_function(self.name, self.function)
+        base = base_image(BaseSpec(memory=self.limits.memory, packages=packages_of(pickled, self.packages), window=WINDOW))
+        pool = pool_for(base)
+        layer = udf_layer(base, pool, self._load_payload(pickled), self.limits, self.name)
+        return _Runtime(base, layer, pool, vmm.core_limits(self.limits))
+
+    def _load_payload(self, pickled: Any) -> bytes:
+        from udfvm.payload import load_payload
+
+        codec = self._codec()
+        sample = self._sample_batch()
+        metadata = {
+            "name": self.name,
+            "vectorized": self.vectorized,
+            "parameters": [{"nullable": each.nullable, "numpy": each.container is Container.NUMPY} for each in self.parameters],
+            "result_nullable": self.result.nullable,
+            "imports": sorted(pickled.imports),
+            "sources": pickled.sources,
+            "random": pickled.uses_random,
+            "default_row": self._rows.default().hex() if self._rows else "",
+            "sample_row": self._sample_row(sample),
+        }
+        stream = b"" if sample is None else _stream_of(sample)
+        return load_payload(metadata, codec.schema_message, codec.result_schema_message, pickled.data, stream)
+
+    def _sample_batch(self) -> pa.RecordBatch | None:
+        if self.sample is None:
+            return None
+        import pyarrow as pa
+
+        from udfvm.columns import columns_of
+
+        values = _sample_values(self.name, self.parameters, self.sample)
+        values = [
+            pa.array(value, type=each.type.arrow) if isinstance(value, list) else value
+            for each, value in zip(self.parameters, values, strict=True)
+        ]
+        columns, _ = columns_of(self.name, self.parameters, values)
+        return _whole(pa.table(columns, schema=self._codec().schema)) if columns else None
+
+    def _sample_row(self, sample: pa.RecordBatch | None) -> str:
+        """The first row of the sample that calls the function, encoded."""
+        if self._rows is None or (sample is None and self.parameters) or (sample is None and self.sample is None):
+            return ""
+        rows = range(sample.num_rows) if sample is not None else range(1)
+        for index in rows:
+            row = [column[index].as_py() for column in sample.columns] if sample is not None else []
+            if not self._rows.is_null(row):
+                return self._rows.encode(row).hex()
+        return ""
+
+    def _codec(self) -> BatchCodec:
+        codec = self._batch_codec
+        if codec is None:
+            from udfvm.ipc import BatchCodec
+
+            codec = self._batch_codec = BatchCodec(self.name, self.parameters, self.result)
+        return codec
+
+    # ---- Calls ----
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Calls the function with values, or with arrays; see the class."""
+        if keywords or len(arguments) != self._arity:
+            arguments = self._bind(arguments, keywords)
+        if self._rows is None or not _PLAIN_TYPES.issuperset(map(type, arguments)):
+            return self._call_with_any(arguments)
+        return self._call_row(self._rows, arguments)
+
+    def _bind(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, ...]:
+        try:
+            bound = self._python_signature.bind(*arguments, **keywords)
+        except TypeError as error:
+            raise TypeMappingError(f"UDF {self.name!r}: {error}; it takes {self._arity} arguments") from None
+        bound.apply_defaults()
+        return bound.args
+
+    def _call_row(self, rows: RowCodec, arguments: Sequence[Any]) -> object:
+        if rows.is_null(arguments):
+            return None
+        payload = rows.encode(arguments)
+        runtime, vm = self._take()
+        try:
+            status, reply = vm.fresh_call(_REQUEST_ROW, payload, runtime.limits, self.name)
+        finally:
+            runtime.pool.give(vm)
+        if status:
+            raise _guest_exception(reply, self.name)
+        return rows.decode(reply)
+
+    def _take(self) -> tuple[_Runtime, VM]:
+        runtime = self._ready()
+        try:
+            return runtime, runtime.pool.take(runtime.image)
+        except ForkedError:                      # a child process: VMs are the parent's, images are shared
+            with self._lock:
+                if self._runtime is runtime:
+                    self._runtime = None
+            runtime = self._ready()
+            return runtime, runtime.pool.take(runtime.image)
+
+    def _call_with_any(self, arguments: Sequence[Any]) -> Any:
+        from udfvm.columns import Form, form_of_result, scalar_of
+
+        form = form_of_result(arguments)
+        if form is not Form.SCALAR or self._rows is None:
+            return self.call_columns(arguments, form)
+        values = []
+        for parameter, value in zip(self.parameters, arguments, strict=True):
+            module = type(value).__module__
+            if module.startswith("pyarrow"):
+                value = scalar_of(self.name, parameter, value).as_py()
+            elif module == "numpy" and hasattr(value, "item"):
+                value = value.item()
+            values.append(value)
+        return self._call_row(self._rows, values)
+
+    def call_columns(self, arguments: Sequence[Any], form: Any = None) -> Any:
+        """Calls the function with a column, or a value to repeat, for each parameter. ``form`` is what to return (``columns.Form``)."""
+        import pyarrow as pa
+
+        from udfvm.columns import columns_of, form_of_result, in_form
+
+        columns, rows = columns_of(self.name, self.parameters, arguments)
+        codec = self._codec()
+        pieces: list[pa.Array] = []
+        if rows:
+            whole: pa.RecordBatch | pa.Table
+            if any(isinstance(column, pa.ChunkedArray) for column in columns):
+                whole = pa.table(columns, schema=codec.schema)
+            else:
+                whole = codec.batch(cast("list[pa.Array]", columns))
+            pieces = self._call_pieces(codec, whole)
+        return in_form(form or form_of_result(arguments), self.result.type.arrow, pieces)
+
+    def _call_pieces(self, codec: BatchCodec, whole: pa.RecordBatch | pa.Table) -> list[pa.Array]:
+        """Calls with all rows, in as few pieces as fit the windows."""
+        results = []
+        waiting = [(0, whole.num_rows)]
+        while waiting:
+            start, count = waiting.pop()
+            batch = _whole(whole.slice(start, count))
+            try:
+                results.append(self._call_batch(codec, batch, start))
+            except _TooLargeForWindowError as error:
+                step = max(1, count // error.parts)
+                if count == 1:
+                    raise InputTooLargeError(
+                        f"a row of {error.size} bytes does not fit the input window of {error.room} bytes", self.name, start
+                    ) from None
+                waiting += [(first, min(step, start + count - first)) for first in range(start, start + count, step)][::-1]
+            except OutputLimitError:
+                if count == 1 or self.limits.max_output:
+                    raise
+                half = count // 2
+                waiting += [(start + half, count - half), (start, half)]
+        return results
+
+    def _call_batch(self, codec: BatchCodec, batch: pa.RecordBatch, first_row: int) -> pa.Array:
+        runtime, vm = self._take()
+        try:
+            window = vm.input()
+            size = codec.size(batch)
+            if size > len(window):
+                raise _TooLargeForWindowError(size, len(window))
+            length = codec.write(window, batch)
+            status, reply = vm.fresh_call(_REQUEST_BATCH, None, runtime.limits, self.name, length)
+        finally:
+            runtime.pool.give(vm)
+        if status:
+            raise _guest_exception(reply, self.name, first_row, batch.num_rows)
+        return codec.read(reply, batch.num_rows)
+
+
+class _TooLargeForWindowError(Exception):
+    """A batch must be cut into pieces."""
+
+    def __init__(self, size: int, room: int) -> None:
+        super().__init__(size, room)
+        self.size = size
+        self.room = room
+        self.parts = size // room + 1
+
+
+def _guest_exception(reply: bytes, name: str, first_row: int = 0, rows: int = 0) -> CallError:
+    from udfvm.vmm import guest_error
+
+    return guest_error.parse(reply, name, first_row, rows)
+
+
+def _whole(table: pa.RecordBatch | pa.Table) -> pa.RecordBatch:
+    """One batch of all rows; copies only where there are several chunks."""
+    import pyarrow as pa
+
+    if isinstance(table, pa.RecordBatch):
+        return table
+    columns = [column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in table.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=table.schema)
+
+
+def _stream_of(batch: pa.RecordBatch) -> bytes:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return cast(bytes, sink.getvalue().to_pybytes())
+
+
+def _sample_values(name: str, parameters: Sequence[Parameter], sample: object) -> list[Any]:
+    """One value or column for each parameter."""
+    if isinstance(sample, Mapping):
+        missing = [parameter.name for parameter in parameters if parameter.name not in sample]
+        if missing:
+            raise SignatureError(f"UDF {name!r}: sample= has no value for {missing[0]!r}")
+        return [sample[parameter.name] for parameter in parameters]
+    if hasattr(sample, "columns") and hasattr(sample, "num_rows"):
+        values = list(sample.columns)
+    else:
+        values = list(sample) if isinstance(sample, tuple) else [sample]
+    if len(values) != len(parameters):
+        raise SignatureError(f"UDF {name!r}: sample= must be a tuple with the {len(parameters)} arguments of one call")
+    return values
+
+
+def _checked_name(function: Callable[..., object], given: str | None) -> str:
+    name = given if given is not None else getattr(function, "__name__", None)
+    if not isinstance(name, str) or not name.isidentifier():
+        raise SignatureError(f"{name!r} is no name for a UDF: pass name=, an identifier")
+    if len(name.encode()) > _LONGEST_NAME:
+        raise SignatureError(f"the name {name[:32]!r}... is longer than {_LONGEST_NAME} bytes: pass name=")
+    return name
+
+
+def _checked_packages(name: str, packages: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(packages, str):
+        raise SignatureError(f"UDF {name!r}: packages= must be a list of names of modules, such as [{packages!r}]")
+    checked = tuple(sorted(set(packages)))
+    for package in checked:
+        if not isinstance(package, str) or not all(part.isidentifier() for part in package.split(".")):
+            raise SignatureError(f"UDF {name!r}: packages= has {package!r}, which is not the name of a module")
+    return checked
+
+
+def _rebuild(function: Callable[..., object], options: dict[str, Any]) -> UDF:
+    return UDF(function, **options)
+
+
+@overload
+def udf(function: Callable[..., object], /) -> UDF: ...
+@overload
+def udf(
+    function: None = None,
+    /,
+    *,
+    vectorized: bool = False,
+    input_types: Sequence[object] | Mapping[str, object] | None = None,
+    output_type: object = None,
+    sample: object = None,
+    memory: int | str = DEFAULT_MEMORY,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    max_output: int | str | None = None,
+    max_log: int | str = DEFAULT_LOG,
+    files: bool = True,
+    deterministic: bool = False,
+    name: str | None = None,
+    isolation: Isolation = "statement",
+    packages: Iterable[str] = (),
+) -> Callable[[Callable[..., object]], UDF]: ...
+@overload
+def udf(
+    function: Callable[..., object],
+    /,
+    *,
+    vectorized: bool = False,
+    input_types: Sequence[object] | Mapping[str, object] | None = None,
+    output_type: object = None,
+    sample: object = None,
+    memory: int | str = DEFAULT_MEMORY,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    max_output: int | str | None = None,
+    max_log: int | str = DEFAULT_LOG,
+    files: bool = True,
+    deterministic: bool = False,
+    name: str | None = None,
+    isolation: Isolation = "statement",
+    packages: Iterable[str] = (),
+) -> UDF: ...
+def udf(
+    function: Callable[..., object] | None = None,
+    /,
+    *,
+    vectorized: bool = False,
+    input_types: Sequence[object] | Mapping[str, object] | None = None,
+    output_type: object = None,
+    sample: object = None,
+    memory: int | str = DEFAULT_MEMORY,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    max_output: int | str | None = None,
+    max_log: int | str = DEFAULT_LOG,
+    files: bool = True,
+    deterministic: bool = False,
+    name: str | None = None,
+    isolation: Isolation = "statement",
+    packages: Iterable[str] = (),
+) -> UDF | Callable[[Callable[..., object]], UDF]:
+    """Makes a function a UDF, which runs in a fresh micro-VM for every call.
+
+    Args:
+        vectorized: the function takes columns and returns a column: pyarrow arrays, or numpy arrays for parameters annotated
+            ``numpy.ndarray``. Its types come from ``input_types`` and ``output_type``, from annotations of element types
+            (``x: float``), from ``numpy.typing.NDArray[numpy.float64]`` or from classes such as ``pyarrow.DoubleArray``.
+        input_types: a type for each parameter, in order or by name: pyarrow types, their names ("double", "int64", "string",
+            "timestamp[us, tz=UTC]"), or Python types.
+        output_type: the type of the result.
+        sample: a tuple with the arguments of one call (values, or for vectorised functions arrays), or a mapping by parameter. The function
+            runs on it a few times while its image is built, so that what it sets up on first use is in the image.
+        memory: guest memory, interpreter and packages included: bytes, or text such as "512MiB".
+        timeout: wall-clock seconds that a call may take; None for no limit.
+        max_output: bytes that the result of a call may have; None for the size of the output window (64 MiB).
+        max_log: bytes that a call may write to its standard output and error.
+        files: a call may read files of the interpreter and of packages, as imports in the function's body do.
+        deterministic: same arguments, same result: clock and randomness are fixed, and SQLite is told so.
+        name: the UDF's name; the function's, if not given.
+        isolation: what a call is in SQL: "statement", one execution of a statement, whose rows share state; or "row".
+        packages: modules to import into the base image, ahead of what the function is seen to use.
+
+    Raises ``SignatureError`` for a function that cannot be a UDF, saying what to do.
+
+    >>> @udfvm.udf
+    ... def score(dep_delay: float, distance: float) -> float | None:
+    ...     return None if distance == 0 else dep_delay / distance * 100
+    >>> score(12.0, 300.0)
+    4.0
+    """
+
+    def decorate(target: Callable[..., object]) -> UDF:
+        try:
+            limits = Limits.parse(
+                memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, files=files, deterministic=deterministic
+            )
+        except (TypeError, ValueError) as error:
+            raise SignatureError(f"UDF {getattr(target, '__name__', '?')!r}: {error}") from error
+        return UDF(
+            target, name=name, vectorized=vectorized, input_types=input_types, output_type=output_type, sample=sample,
+            limits=limits, isolation=isolation, packages=packages,
+        )  # fmt: skip
+
+    return decorate if function is None else decorate(function)

@@ -1,0 +1,357 @@
+"""The core, ``libudfvm.so``, for Python: thin objects around the C interface of ``api.h``.
+
+Everything here may be used from several threads, a VM by one at a time. The interpreter's lock is released while a VM runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+from udfvm import errors
+from udfvm.policy import Limits
+from udfvm.vmm._core import ffi, lib
+from udfvm.vmm.callbacks import Files, bind_files
+
+REQUEST_LOAD: Final = 2
+REQUEST_ROW: Final = 3
+REQUEST_BATCH: Final = 4
+STATUS_OK: Final = 0
+STATUS_ERROR: Final = 1
+
+_thread = threading.local()
+
+
+def _error() -> Any:
+    """This thread's ``struct udfvm_error``."""
+    try:
+        return _thread.error
+    except AttributeError:
+        _thread.error = ffi.new("struct udfvm_error *")
+        return _thread.error
+
+
+def _exception(error: Any, udf: str | None = None, row: int | None = None) -> BaseException:
+    message = ffi.string(error.message).decode("utf-8", "replace")
+    return errors.from_core(
+        error.code, message, errno=error.os_errno, signal=error.signal, address=error.address, rip=error.rip, udf=udf, row=row
+    )
+
+
+def core_limits(limits: Limits) -> Any:
+    """``struct udfvm_limits *`` for some limits; to be made once and used for many calls."""
+    return ffi.new(
+        "struct udfvm_limits *",
+        {
+            "timeout_ns": limits.timeout_ns,
+            "max_output": limits.max_output,
+            "max_log": limits.max_log,
+            "files": limits.files,
+            "deterministic": limits.deterministic,
+        },
+    )
+
+
+class System(NamedTuple):
+    """What ``/dev/kvm`` is here."""
+
+    kvm_api_version: int
+    is_pvm: bool
+    vendor: str
+    sync_regs: bool
+    manual_dirty_log: bool
+    xcrs: bool
+    xcr0: int
+
+
+def probe() -> System:
+    """Looks at ``/dev/kvm``. Raises KVMUnavailableError or KVMPermissionError."""
+    system, error = ffi.new("struct udfvm_system *"), _error()
+    if lib.udfvm_system_probe(system, error):
+        raise _exception(error)
+    return System(
+        system.kvm_api_version,
+        bool(system.is_pvm),
+        ffi.string(system.vendor).decode(),
+        bool(system.sync_regs),
+        bool(system.manual_dirty_log),
+        bool(system.xcrs),
+        system.xcr0,
+    )
+
+
+class Image:
+    """A sealed image, mapped. Closed with its last user; ``close`` gives up this object's reference."""
+
+    def __init__(self, handle: Any, base: Image | None) -> None:
+        self._handle = ffi.gc(handle, lib.udfvm_image_close)
+        self.base = base
+
+    @classmethod
+    def open(cls, path: Path, base: Image | None = None) -> Image:
+        """Opens a base image, or with ``base`` a layer of it. Raises ImageError where the file is damaged or foreign."""
+        error = _error()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            handle = lib.udfvm_image_open(descriptor, base._handle if base else ffi.NULL, error)
+        finally:
+            os.close(descriptor)
+        if not handle:
+            raise _exception(error)
+        return cls(handle, base)
+
+    @property
+    def address(self) -> int:
+        """Address of the core's object, for C code of this process."""
+        return int(ffi.cast("uintptr_t", self._handle))
+
+    @property
+    def metadata(self) -> bytes:
+        """What was stored with the image."""
+        length = ffi.new("size_t *")
+        data = lib.udfvm_image_metadata(self._handle, length)
+        return bytes(ffi.buffer(data, length[0]))
+
+    @property
+    def digest(self) -> bytes:
+        """32 bytes that identify the content."""
+        return bytes(ffi.buffer(self._statistics().digest))
+
+    @property
+    def pages(self) -> int:
+        """Stored pages of 4 KiB."""
+        return int(self._statistics().pages)
+
+    def _statistics(self) -> Any:
+        statistics = ffi.new("struct udfvm_image_statistics *")
+        lib.udfvm_image_statistics(self._handle, statistics)
+        return statistics
+
+    def close(self) -> None:
+        """Gives up this object's reference. VMs and layers keep theirs."""
+        ffi.release(self._handle)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata of an image file, without opening (and checking) the image. Empty where the file has none to read."""
+    header = ffi.new("struct udfvm_image_location *")
+    with path.open("rb") as file:
+        if lib.udfvm_image_locate_metadata(file.fileno(), header):
+            return {}
+        file.seek(header.offset)
+        try:
+            parsed = json.loads(file.read(min(header.length, 1 << 24)))
+        except ValueError:
+            return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+class Reply(NamedTuple):
+    """What a guest completed with. ``data`` is guest memory, valid until the VM is used again; the guest does not run meanwhile."""
+
+    status: int
+    sealed: bool
+    data: memoryview
+    log: bytes
+
+
+class Statistics(NamedTuple):
+    """Counters of a VM since it was opened."""
+
+    calls: int
+    restores: int
+    hot_pages: int
+    pages_copied: int
+    memory: int
+    exits: int
+
+
+class VM:
+    """A micro-VM on loan from a pool, or opened by itself."""
+
+    __slots__ = ("_error", "_files", "_handle", "_image", "_reply", "_size")
+
+    def __init__(self, handle: Any, image: Image | None, files: object = None) -> None:
+        self._handle = handle
+        self._image = image
+        self._files = files
+        self._reply = ffi.new("struct udfvm_reply *")
+        self._error = ffi.new("struct udfvm_error *")
+        self._size = ffi.new("uint64_t *")
+
+    @classmethod
+    def open(cls, image: Image, files: Files | None = None) -> VM:
+        """A VM of its own, outside any pool. Close it."""
+        error = _error()
+        bound = bind_files(files)
+        handle = lib.udfvm_vm_open(image._handle, bound.structure if bound else ffi.NULL, error)
+        if not handle:
+            raise _exception(error)
+        return cls(handle, image, bound)
+
+    def call(self, request: int, data: bytes | memoryview | None, limits: Any, udf: str | None = None, length: int | None = None) -> Reply:
+        """One exchange: begins a call, or goes on with the one that was not restored.
+
+        ``data`` None means that the request, ``length`` bytes, was written to ``input()`` already. Raises the exceptions of a failed
+        call; restore the VM then.
+        """
+        code = self._run(request, data, limits, length)
+        if code:
+            raise _exception(self._error, udf)
+        reply = self._reply
+        return Reply(
+            reply.status,
+            bool(reply.sealed),
+            memoryview(ffi.buffer(reply.data, reply.length)) if reply.length else memoryview(b""),
+            bytes(ffi.buffer(reply.log, reply.log_length)) if reply.log_length else b"",
+        )
+
+    def _run(self, request: int, data: bytes | memoryview | None, limits: Any, length: int | None = None) -> int:
+        handle = self._handle
+        if data is None:
+            source, size = lib.udfvm_vm_input(handle, self._size), length or 0
+        else:
+            source, size = ffi.from_buffer(data), len(data)
+        return int(lib.udfvm_vm_call(handle, request, source, size, limits, self._reply, self._error))
+
+    def fresh_call(
+        self, request: int, data: bytes | memoryview | None, limits: Any, udf: str | None = None, length: int | None = None
+    ) -> tuple[int, bytes]:
+        """A whole call: exchange, reply copied out, restore. Returns the status and the reply."""
+        reply = self._reply
+        code = self._run(request, data, limits, length)
+        failure = _exception(self._error, udf) if code else None
+        result = bytes(ffi.buffer(reply.data, reply.length)) if not code and reply.length else b""
+        status = reply.status
+        if lib.udfvm_vm_restore(self._handle, self._error) and failure is None:
+            failure = _exception(self._error, udf)
+        if failure is not None:
+            raise failure
+        return status, result
+
+    def input(self) -> memoryview:
+        """The payload area of the input window, to write a request in place."""
+        address = lib.udfvm_vm_input(self._handle, self._size)
+        return memoryview(ffi.buffer(address, self._size[0]))
+
+    def restore(self) -> None:
+        """Back to the sealed state."""
+        if lib.udfvm_vm_restore(self._handle, self._error):
+            raise _exception(self._error)
+
+    def seal(self, descriptor: int, metadata: bytes) -> None:
+        """Writes the image of a VM whose guest asked to be sealed."""
+        if lib.udfvm_vm_seal(self._handle, descriptor, metadata, len(metadata), self._error):
+            raise _exception(self._error)
+
+    def seal_report(self) -> SealReport:
+        """What the guest kernel counted until its seal."""
+        info = lib.udfvm_vm_seal_info(self._handle)
+        unknown = {info.unknown[i].number: info.unknown[i].count for i in range(info.unknown_count)}
+        return SealReport(info.memory_used, info.syscalls, unknown)
+
+    def statistics(self) -> Statistics:
+        """The VM's counters."""
+        statistics = ffi.new("struct udfvm_vm_statistics *")
+        lib.udfvm_vm_statistics(self._handle, statistics)
+        return Statistics(
+            statistics.calls, statistics.restores, statistics.hot_pages, statistics.pages_copied, statistics.memory, statistics.exits
+        )
+
+    def close(self) -> None:
+        """Destroys the VM. Not for VMs of a pool."""
+        handle, self._handle = self._handle, ffi.NULL
+        lib.udfvm_vm_close(handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class SealReport:
+    """What the guest kernel counted: bytes of memory in use, system calls served, and those answered with ENOSYS, by number."""
+
+    memory_used: int
+    syscalls: int
+    unknown: dict[int, int]
+
+
+def boot(kernel: bytes, payload: bytes, memory: int, window: int, files: Files, limits: Limits) -> tuple[VM, str]:
+    """Boots a program up to its seal. Returns the VM, to be sealed and closed, and what it logged.
+
+    Raises BuildError with the log where the program does not get there.
+    """
+    error = _error()
+    config = ffi.new("struct udfvm_config *", {"memory": memory, "input_window": window, "output_window": window})
+    log = ffi.new("char **")
+    bound = bind_files(files)
+    handle = lib.udfvm_vm_boot(config, kernel, len(kernel), payload, len(payload), bound.structure, core_limits(limits), log, error)
+    text = ""
+    if log[0]:
+        text = ffi.string(log[0]).decode("utf-8", "replace")
+        lib.free(log[0])
+    if handle:
+        return VM(handle, None, bound), text
+    failure = _exception(error)
+    if isinstance(failure, errors.CallError | errors.HostError):
+        raise errors.BuildError(f"the base image could not be built: {failure}", text) from failure
+    raise failure
+
+
+class Pool:
+    """VMs of one base image, for the base and its layers."""
+
+    def __init__(self, base: Image, limit: int, files: Files | None = None) -> None:
+        error = _error()
+        self._bound = bind_files(files)
+        handle = lib.udfvm_pool_create(base._handle, limit, self._bound.structure if self._bound else ffi.NULL, error)
+        if not handle:
+            raise _exception(error)
+        self._handle = ffi.gc(handle, lib.udfvm_pool_close)
+        self.base = base
+        self.limit = limit
+
+    @property
+    def address(self) -> int:
+        """Address of the core's object, for C code of this process."""
+        return int(ffi.cast("uintptr_t", self._handle))
+
+    def take(self, image: Image, timeout: float = 60.0) -> VM:
+        """A VM at the sealed state of ``image``. Waits up to ``timeout`` seconds while all are busy, then raises BusyError."""
+        error = _error()
+        handle = lib.udfvm_pool_take(self._handle, image._handle, int(timeout * 1e9), error)
+        if not handle:
+            raise _exception(error)
+        return VM(handle, image, self._bound)
+
+    def give(self, vm: VM) -> None:
+        """Returns a VM. It is restored if it was not, and destroyed if that fails."""
+        handle, vm._handle = vm._handle, ffi.NULL
+        lib.udfvm_pool_give(self._handle, handle)
+
+    @contextmanager
+    def vm(self, image: Image, timeout: float = 60.0) -> Iterator[VM]:
+        """A VM for the length of a ``with`` block."""
+        vm = self.take(image, timeout)
+        try:
+            yield vm
+        finally:
+            self.give(vm)
+
+    def trim(self, keep: int = 0) -> None:
+        """Closes idle VMs until at most ``keep`` are left."""
+        lib.udfvm_pool_trim(self._handle, keep)
+
+    def close(self) -> None:
+        """Gives up this object's reference; the pool ends with the last VM taken from it."""
+        ffi.release(self._handle)

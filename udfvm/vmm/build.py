@@ -1,0 +1,64 @@
+"""Builds ``udfvm.vmm._core``: the cffi binding (API mode) of ``libudfvm.so``, which lies beside it.
+
+The declarations come from ``api.h`` itself, so the two cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cffi
+
+HERE = Path(__file__).resolve().parent
+
+CALLBACKS = """
+extern "Python" int udfvm_python_interrupted(void);
+extern "Python" int64_t udfvm_python_open(void *, const char *, struct udfvm_stat *);
+extern "Python" int64_t udfvm_python_stat(void *, const char *, int, struct udfvm_stat *);
+extern "Python" int64_t udfvm_python_read(void *, int64_t, uint64_t, void *, uint64_t);
+extern "Python" int64_t udfvm_python_close(void *, int64_t);
+extern "Python" int64_t udfvm_python_list(void *, const char *, uint64_t, void *, uint64_t);
+extern "Python" int64_t udfvm_python_readlink(void *, const char *, char *, uint64_t);
+void free(void *);
+"""
+
+
+def _without_preprocessor(text: str) -> str:
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    text = re.sub(r'#ifdef __cplusplus.*?#endif', "", text, flags=re.DOTALL)
+    return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+
+
+def _structures_of_abi(*names: str) -> str:
+    """The definitions of some structures of the ABI header, array sizes resolved."""
+    text = (HERE.parents[1] / "guest" / "include" / "udfvm_abi.h").read_text()
+    constants = dict(re.findall(r"#define (UDFVM_\w+) +(\d+)\b", text))
+    text = _without_preprocessor(text)
+    found = []
+    for name in names:
+        match = re.search(rf"struct {name} \{{.*?^\}};", text, flags=re.DOTALL | re.MULTILINE)
+        if match is None:
+            raise LookupError(f"struct {name} is not in the ABI header")
+        found.append(re.sub(r"\bUDFVM_\w+", lambda constant: constants[constant[0]], match[0]))
+    return "\n".join(found)
+
+
+def declarations() -> str:
+    """What cffi needs to know of the C interface."""
+    api = _without_preprocessor((HERE / "api.h").read_text())
+    for structure in ("udfvm_stat", "udfvm_seal_info"):
+        api = api.replace(f"struct {structure};", "")
+    return _structures_of_abi("udfvm_stat", "udfvm_seal_info") + api + CALLBACKS
+
+
+ffibuilder = cffi.FFI()
+ffibuilder.cdef(declarations())
+ffibuilder.set_source(
+    "udfvm.vmm._core",
+    '#include <stdlib.h>\n#include "udfvm_abi.h"\n#include "api.h"\n',
+    include_dirs=[str(HERE), str(HERE.parents[1] / "guest" / "include")],
+    libraries=["udfvm"],
+    library_dirs=[str(HERE)],
+    extra_link_args=["-Wl,-rpath,$ORIGIN"],
+)

@@ -1,0 +1,138 @@
+"""What the core calls in Python: file access of guests, and the question whether a signal ends a call."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any, NamedTuple, Protocol
+
+from udfvm.vmm._core import ffi, lib
+
+
+class Files(Protocol):
+    """Read-only files for guests. Paths are absolute; methods raise OSError, whose ``errno`` the guest gets."""
+
+    def open(self, path: bytes) -> tuple[int, os.stat_result]:
+        """Opens a regular file or directory: a handle and its status."""
+
+    def stat(self, path: bytes, follow: bool) -> os.stat_result:
+        """Status of a path."""
+
+    def read_into(self, handle: int, offset: int, buffer: memoryview) -> int:
+        """Reads into the buffer; bytes read, 0 at the end."""
+
+    def close(self, handle: int) -> None:
+        """Closes a handle."""
+
+    def list(self, path: bytes) -> list[tuple[bytes, int, int]]:
+        """Entries of a directory, in an order that does not change: name, inode, type (as in ``dirent.d_type``)."""
+
+    def readlink(self, path: bytes) -> bytes:
+        """Target of a symbolic link."""
+
+
+class BoundFiles(NamedTuple):
+    """``struct udfvm_files *`` and what keeps its context alive."""
+
+    structure: Any
+    context: Any
+
+
+def bind_files(files: Files | None) -> BoundFiles | None:
+    """Makes a file server callable by the core."""
+    if files is None:
+        return None
+    context = ffi.new_handle(files)
+    structure = ffi.new(
+        "struct udfvm_files *",
+        {
+            "context": context,
+            "open": lib.udfvm_python_open,
+            "stat": lib.udfvm_python_stat,
+            "read": lib.udfvm_python_read,
+            "close": lib.udfvm_python_close,
+            "list": lib.udfvm_python_list,
+            "readlink": lib.udfvm_python_readlink,
+        },
+    )
+    return BoundFiles(structure, context)
+
+
+def _failed(_kind: object, exception: BaseException, _traceback: object) -> int:
+    """The result of a callback that raised."""
+    return -(exception.errno or errno.EIO) if isinstance(exception, OSError) else -errno.EIO
+
+
+def _fill(target: Any, status: os.stat_result) -> None:
+    target.device = status.st_dev & 0xFFFFFFFFFFFFFFFF
+    target.inode = status.st_ino
+    target.size = status.st_size
+    target.mode = status.st_mode
+    target.links = min(status.st_nlink, 0xFFFFFFFF)
+    target.uid = status.st_uid
+    target.gid = status.st_gid
+    target.mtime_seconds, target.mtime_nanoseconds = divmod(status.st_mtime_ns, 1_000_000_000)
+
+
+@ffi.def_extern(onerror=_failed)
+def udfvm_python_open(context: Any, path: Any, status: Any) -> int:
+    files: Files = ffi.from_handle(context)
+    handle, found = files.open(ffi.string(path))
+    _fill(status, found)
+    return handle
+
+
+@ffi.def_extern(onerror=_failed)
+def udfvm_python_stat(context: Any, path: Any, follow: int, status: Any) -> int:
+    files: Files = ffi.from_handle(context)
+    _fill(status, files.stat(ffi.string(path), bool(follow)))
+    return 0
+
+
+@ffi.def_extern(onerror=_failed)
+def udfvm_python_read(context: Any, handle: int, offset: int, buffer: Any, length: int) -> int:
+    files: Files = ffi.from_handle(context)
+    return files.read_into(handle, offset, memoryview(ffi.buffer(buffer, length))) if length else 0
+
+
+@ffi.def_extern(onerror=_failed)
+def udfvm_python_close(context: Any, handle: int) -> int:
+    files: Files = ffi.from_handle(context)
+    files.close(handle)
+    return 0
+
+
+@ffi.def_extern(onerror=_failed)
+def udfvm_python_list(context: Any, path: Any, first: int, buffer: Any, length: int) -> int:
+    files: Files = ffi.from_handle(context)
+    target = memoryview(ffi.buffer(buffer, length)) if length else memoryview(b"")
+    used = 0
+    for name, inode, kind in files.list(ffi.string(path))[first:]:
+        size = (12 + len(name) + 7) & ~7                      # struct udfvm_directory_entry, padded to 8 bytes
+        if used + size > length:
+            break
+        record = inode.to_bytes(8, "little") + size.to_bytes(2, "little") + bytes((kind, len(name))) + name
+        target[used : used + size] = record.ljust(size, b"\0")
+        used += size
+    return used
+
+
+@ffi.def_extern(onerror=_failed)
+def udfvm_python_readlink(context: Any, path: Any, buffer: Any, length: int) -> int:
+    files: Files = ffi.from_handle(context)
+    target = files.readlink(ffi.string(path))[:length]
+    ffi.memmove(buffer, target, len(target))
+    return len(target)
+
+
+def _interrupted(_kind: object, _exception: BaseException, _traceback: object) -> int:
+    return 1
+
+
+@ffi.def_extern(onerror=_interrupted)
+def udfvm_python_interrupted() -> int:
+    """A signal interrupted a call. Signal handlers of Python run as soon as Python code does, which is here: one that raises ends the call."""
+    return 0
+
+
+lib.udfvm_set_interrupt_hook(lib.udfvm_python_interrupted)
