@@ -66,10 +66,14 @@ static bool is_device(const char *path)
     return path_below(path, "/dev", &rest);
 }
 
+/* The memory file systems lie over the host's tree, which may hold installed packages below a mount point such as /tmp: what is not in
+ * memory is looked for there. */
 int64_t path_status(const char *path, bool follow, struct udfvm_stat *stat)
 {
-    if (tmpfs_covers(path))
-        return tmpfs_status(path, follow, stat);
+    if (tmpfs_covers(path)) {
+        int64_t result = tmpfs_status(path, follow, stat);
+        return result == -ENOENT ? host_status(path, follow, stat) : result;
+    }
     if (is_device(path))
         return device_status(path, stat);
     return procfs_covers(path) ? procfs_status(path, follow, stat) : host_status(path, follow, stat);
@@ -77,8 +81,10 @@ int64_t path_status(const char *path, bool follow, struct udfvm_stat *stat)
 
 int64_t path_readlink(const char *path, char *buffer, uint64_t size)
 {
-    if (tmpfs_covers(path))
-        return tmpfs_readlink(path, buffer, size);
+    if (tmpfs_covers(path)) {
+        int64_t result = tmpfs_readlink(path, buffer, size);
+        return result == -ENOENT ? host_readlink(path, buffer, size) : result;
+    }
     if (is_device(path))
         return -EINVAL;
     return procfs_covers(path) ? procfs_readlink(path, buffer, size) : host_readlink(path, buffer, size);
@@ -87,8 +93,10 @@ int64_t path_readlink(const char *path, char *buffer, uint64_t size)
 struct file *vfs_open(const char *path, int flags, int mode, int64_t *error)
 {
     char target[PATH_LIMIT];
-    if (tmpfs_covers(path))
-        return tmpfs_open(path, flags, mode, error);
+    if (tmpfs_covers(path)) {
+        struct file *file = tmpfs_open(path, flags, mode, error);
+        return file || *error != -ENOENT || (flags & O_CREAT) ? file : host_open(path, flags, error);
+    }
     if (is_device(path))
         return device_open(path, flags, error);
     if (procfs_covers(path)) {

@@ -1,11 +1,11 @@
-/* Names of the memory file systems: /tmp, /var/tmp, /dev/shm, /run and /home. */
+/* Names of the memory file systems: /tmp, /var/tmp, /dev/shm and /run. */
 #include "tmpfs.h"
 
 #define DEVICE 0x7466u
 
 static struct node *root;
 static uint64_t last_inode;
-static const char *const mounts[] = { "/tmp", "/var/tmp", "/dev/shm", "/run", "/home" };
+static const char *const mounts[] = { "/tmp", "/var/tmp", "/dev/shm", "/run" };
 
 struct node *node_create(uint32_t mode)
 {
