@@ -121,8 +121,8 @@ def raw_reply(reply: bytes, status: int) -> str:
 
 
 UDFS = (
-    score, same_int, same_float, not_a_number, same_bool, same_text, same_blob, type_of, constant, counter, counter_row, other_counter, picky, endless,
-    crash, raw_reply,
+    score, same_int, same_float, not_a_number, same_bool, same_text, same_blob, type_of, constant,
+    counter, counter_row, other_counter, picky, endless, crash, raw_reply,
 )  # fmt: skip
 
 

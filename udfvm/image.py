@@ -16,6 +16,7 @@ import platform
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -213,6 +214,21 @@ def _cached(path: Path, base: vmm.Image | None, build: Callable[[int], None]) ->
         return vmm.Image.open(path, base)
 
 
+class _OpenBases:
+    """The base images that this process has open: each is mapped, and checked, once."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.images: dict[Path, vmm.Image] = {}
+        os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self.lock = threading.RLock()
+
+
+_open_bases: Final = _OpenBases()
+
+
 # ---- Building ----
 
 
@@ -261,8 +277,11 @@ def base_image(spec: BaseSpec) -> vmm.Image:
         with vm:
             vm.seal(descriptor, _report(vm, log, time.monotonic() - started, kind="base", packages=list(spec.packages), memory=spec.memory))
 
-    vmm.probe()
-    return _cached(cache_directory() / f"{base_key(spec)}.base", None, build)
+    with _open_bases.lock:
+        path = cache_directory() / f"{base_key(spec)}.base"
+        if path not in _open_bases.images:
+            _open_bases.images[path] = _cached(path, None, build)
+        return _open_bases.images[path]
 
 
 def udf_layer(base: vmm.Image, pool: vmm.Pool, payload: bytes, limits: Limits, name: str) -> vmm.Image:

@@ -174,6 +174,12 @@ void udfvm_image_close(udfvm_image *image)
     free(image);
 }
 
+bool udfvm_image_same_base(const struct udfvm_image *left, const struct udfvm_image *right)
+{
+    const struct udfvm_image *one = left->base ? left->base : left, *other = right->base ? right->base : right;
+    return memcmp(one->header->digest, other->header->digest, sizeof one->header->digest) == 0;
+}
+
 const void *udfvm_image_metadata(const udfvm_image *image, size_t *length)
 {
     *length = image->header->metadata_length;

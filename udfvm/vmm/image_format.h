@@ -31,6 +31,8 @@ struct udfvm_image {
 };
 /* The sealed content of page `number` of program memory. */
 const uint8_t *udfvm_image_page(const struct udfvm_image *image, uint32_t number);
+/* Both are of one base image, by content: a process may have it open more than once. */
+bool udfvm_image_same_base(const struct udfvm_image *left, const struct udfvm_image *right);
 void udfvm_image_header_digest(const struct image_header *header, uint8_t digest[32]);
 void udfvm_image_add_page(struct checksum *sum, uint64_t number, const void *page);
 

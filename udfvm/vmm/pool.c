@@ -115,7 +115,7 @@ udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t timeout
         udfvm_fail(error, UDFVM_E_FORKED, "this pool belongs to the parent process");
         return NULL;
     }
-    if ((image->base ? image->base : image) != pool->base) {
+    if (!udfvm_image_same_base(image, pool->base)) {
         udfvm_fail(error, UDFVM_E_ARGUMENT, "the image is not of this pool's base");
         return NULL;
     }

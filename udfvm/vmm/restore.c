@@ -13,6 +13,7 @@
 #define SAMPLE_EVERY 64u          /* restores between two looks at which hot pages were really written */
 #define SAMPLES_IDLE 4u           /* a page not written in so many samples cools */
 #define COOL_ABOVE   16u          /* not worth it for a smaller set */
+#define LARGE_SET    1024u        /* pages; copying them costs more than the call itself */
 
 int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine, struct udfvm_error *error)
 {
@@ -77,14 +78,14 @@ int udfvm_vm_collect_dirty(struct udfvm_vm *vm, struct udfvm_error *error)
 }
 
 /* Lets the pages go that have been idle for long. They are pristine now and the guest does not run. */
-static int cool(struct udfvm_vm *vm, struct udfvm_error *error)
+static int cool(struct udfvm_vm *vm, uint32_t samples_idle, struct udfvm_error *error)
 {
     struct hot_set *set = &vm->hot;
     size_t kept = 0;
     memset(set->dirty, 0, set->words * sizeof *set->dirty);
     for (size_t i = 0; i < set->count; i++) {
         const uint32_t number = set->pages[i].number;
-        if (set->pages[i].idle >= SAMPLES_IDLE)
+        if (set->pages[i].idle >= samples_idle)
             set->dirty[number / 64] |= 1ull << number % 64;
         else
             set->pages[kept++] = set->pages[i];
@@ -111,7 +112,9 @@ static void copy_back(uint8_t *page, const uint8_t *from)
 static int restore_memory(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     struct hot_set *set = &vm->hot;
-    const bool sample = ++set->restores % SAMPLE_EVERY == 0 && set->count > COOL_ABOVE;
+    const bool large = set->count > LARGE_SET;
+    set->restores++;
+    const bool sample = large || (set->restores % SAMPLE_EVERY == 0 && set->count > COOL_ABOVE);
     set->pages_copied += set->count;
     for (size_t i = 0; i < set->count; i++) {
         struct hot_page *hot = &set->pages[i];
@@ -122,7 +125,7 @@ static int restore_memory(struct udfvm_vm *vm, struct udfvm_error *error)
         }
         copy_back(page, hot->pristine);
     }
-    return sample ? cool(vm, error) : UDFVM_OK;
+    return sample ? cool(vm, large ? 1 : SAMPLES_IDLE, error) : UDFVM_OK;
 }
 
 int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
@@ -160,7 +163,7 @@ int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
     struct udfvm_image *from = vm->image;
-    if (vm->state != VM_SEALED || (from->base ? from->base : from) != (image->base ? image->base : image))
+    if (vm->state != VM_SEALED || !udfvm_image_same_base(from, image))
         return udfvm_fail(error, UDFVM_E_ARGUMENT, "a VM moves only while restored, and only between images of one base");
     if (from == image)
         return UDFVM_OK;
