@@ -58,6 +58,10 @@ struct udfvm_system {
 /* What KVM on this machine is. Fails with UDFVM_E_NO_KVM or UDFVM_E_PERMISSION. */
 int udfvm_system_probe(struct udfvm_system *system, struct udfvm_error *error);
 
+/* The floor under every call: microseconds of one exit from ring-3 code and the entry back into it, `count` of them in the order they were
+ * taken, in a minimal VM of its own that does nothing else. */
+int udfvm_measure_exits(double *microseconds, size_t count, struct udfvm_error *error);
+
 /* Called when a signal interrupted a running call (EINTR): non-zero abandons the call with UDFVM_E_INTERRUPTED. One for the process,
  * called on the thread that runs the call; NULL for none. */
 void udfvm_set_interrupt_hook(int (*hook)(void));

@@ -1,0 +1,33 @@
+"""The command ``udfvm``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from udfvm import __version__
+from udfvm.cli.cache import cache
+from udfvm.cli.demo import demo
+from udfvm.cli.doctor import doctor
+from udfvm.errors import Error
+
+
+@click.group()
+@click.version_option(__version__, prog_name="udfvm")
+def commands() -> None:
+    """User-defined functions in micro-VMs."""
+
+
+commands.add_command(cache)
+commands.add_command(demo)
+commands.add_command(doctor)
+
+
+def main() -> None:
+    """Runs the command; failures that a user can cause are one line on standard error and exit status 1."""
+    try:
+        commands()
+    except Error as error:
+        click.echo(f"udfvm: {error}", err=True)
+        sys.exit(1)
