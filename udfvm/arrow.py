@@ -6,6 +6,7 @@ pyarrow matches argument types exactly: a UDF declared ``float`` takes ``double`
 
 from __future__ import annotations
 
+import inspect
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,9 @@ class _Registration:
     def __init__(self, udf: UDF, types: _Types) -> None:
         self.udf = udf
         self.types = types
+        # pyarrow reads the number of arguments from here; without it the function would be variadic.
+        names = ("context", *(f"argument_{index}" for index in range(len(types[0]))))
+        self.__signature__ = inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names])
 
     def __call__(self, context: Any, *arguments: Any) -> pa.Array | pa.Scalar:
         if any(isinstance(argument, (pa.Array, pa.ChunkedArray)) for argument in arguments):

@@ -46,20 +46,23 @@ udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct ud
     return pool;
 }
 
-/* The idle VM to use for `image`: one that is bound to it already, else the one used longest ago. */
-static struct udfvm_vm *pick_idle(struct udfvm_pool *pool, const struct udfvm_image *image)
+static struct udfvm_vm *remove_idle(struct udfvm_pool *pool, unsigned index)
 {
-    unsigned picked = 0;
-    for (unsigned i = pool->idle_count; i-- > 0;)
-        if (pool->idle[i]->image == image) {
-            picked = i;
-            break;
-        }
-    struct udfvm_vm *vm = pool->idle[picked];
+    struct udfvm_vm *vm = pool->idle[index];
     pool->idle_count--;
-    for (unsigned i = picked; i < pool->idle_count; i++)
+    for (unsigned i = index; i < pool->idle_count; i++)
         pool->idle[i] = pool->idle[i + 1];
     return vm;
+}
+
+/* The idle VM to use for `image`: one that is bound to it already, whose hot set is that of its calls. Only where no new VM may be made,
+ * the one used longest ago moves over. */
+static struct udfvm_vm *pick_idle(struct udfvm_pool *pool, const struct udfvm_image *image)
+{
+    for (unsigned i = pool->idle_count; i-- > 0;)
+        if (pool->idle[i]->image == image)
+            return remove_idle(pool, i);
+    return pool->idle_count && pool->live == pool->limit ? remove_idle(pool, 0) : NULL;
 }
 
 static struct timespec after(uint64_t timeout_ns)
@@ -72,8 +75,7 @@ static struct timespec after(uint64_t timeout_ns)
     return at;
 }
 
-/* An idle VM, or NULL where the caller may make a new one, which is counted as live already. Moving a VM to another layer costs
- * microseconds, making one milliseconds. */
+/* An idle VM, or NULL where the caller may make a new one, which is counted as live already. */
 static int reserve(struct udfvm_pool *pool, const struct udfvm_image *image, uint64_t timeout_ns, struct udfvm_vm **vm,
                    struct udfvm_error *error)
 {
@@ -82,10 +84,9 @@ static int reserve(struct udfvm_pool *pool, const struct udfvm_image *image, uin
     *vm = NULL;
     pthread_mutex_lock(&pool->lock);
     for (;;) {
-        if (pool->idle_count) {
-            *vm = pick_idle(pool, image);
+        *vm = pick_idle(pool, image);
+        if (*vm)
             break;
-        }
         if (pool->live < pool->limit) {
             pool->live++;
             break;
@@ -157,10 +158,7 @@ void udfvm_pool_trim(udfvm_pool *pool, unsigned keep)
         struct udfvm_vm *vm = NULL;
         pthread_mutex_lock(&pool->lock);
         if (pool->idle_count > keep) {
-            vm = pool->idle[0];
-            pool->idle_count--;
-            for (unsigned i = 0; i < pool->idle_count; i++)
-                pool->idle[i] = pool->idle[i + 1];
+            vm = remove_idle(pool, 0);
             pool->live--;
         }
         pthread_mutex_unlock(&pool->lock);

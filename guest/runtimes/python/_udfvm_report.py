@@ -43,7 +43,10 @@ def _cut(encoded: bytes, longest: int) -> bytes:
 
 
 def _type_name(cls: type[BaseException]) -> str:
-    return cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
+    try:
+        return cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
+    except BaseException:  # noqa: BLE001 - the user's class may have no module, or a property of that name
+        return type.__dict__["__qualname__"].__get__(cls)
 
 
 def _message(exception: BaseException) -> str:

@@ -1,0 +1,183 @@
+"""What a call costs. ``python bench/latency.py --json`` prints one JSON object; times in microseconds, all taken in one run.
+
+The measurements take turns, a few hundred calls each, so that a drift of the machine falls on all of them alike.
+
+    floor            an exit and re-entry of a minimal VM: the least that a call can cost
+    core_native      a fresh call of a trivial C function through the core's C API, restore included
+    core_python      the same for the trivial Python function ``score``
+    udf_scalar       score(12.0, 300.0) through the public API
+    udf_numpy_1000   a numpy body over 1,000 float64 through the public API
+    restore          the part of core_python that puts the VM back
+    hot_pages        pages that each core_python call restores
+    base_build_s     seconds to boot and seal a base image; image_open_ms: milliseconds to open base and layer from the cache
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cffi
+import click
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+ABI = HERE.parent / "guest" / "include"
+ROUNDS = 20
+
+Sampler = Callable[[int], list[float]]
+
+
+def compiled(directory: Path, source: str, *flags: str) -> Path:
+    """Compiles a C file of this folder."""
+    target = directory / Path(source).stem
+    import udfvm.vmm
+
+    core = Path(udfvm.vmm.__file__).parent
+    command = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{ABI}", f"-I{core}", str(HERE / source), "-o", str(target), f"-L{core}", *flags]
+    subprocess.run(command, check=True)
+    return target
+
+
+def native_vm(directory: Path) -> Any:
+    """A VM sealed in the trivial C program."""
+    from udfvm import vmm
+    from udfvm.hostfs import HostFS
+    from udfvm.image import GUEST
+    from udfvm.policy import Limits
+
+    program = compiled(directory, "native_guest.c", "-static")
+    memory = window = 16 << 20
+    payload = memory.to_bytes(8, "little") + (1).to_bytes(4, "little") + bytes(4) + os.fsencode(program) + b"\0"
+    files = HostFS([directory])
+    booted, _ = vmm.boot((GUEST / "kernel.bin").read_bytes(), payload, memory, window, files, Limits(memory=memory))
+    with booted, (directory / "native.base").open("w+b") as image:
+        booted.seal(image.fileno(), b"{}")
+    return vmm.VM.open(vmm.Image.open(directory / "native.base"), files)
+
+
+def python_sampler(call: Callable[[], object]) -> Sampler:
+    def sample(count: int) -> list[float]:
+        clock = time.perf_counter_ns
+        samples = []
+        for _ in range(count):
+            started = clock()
+            call()
+            samples.append((clock() - started) / 1e3)
+        return samples
+
+    return sample
+
+
+class CoreSampler:
+    """Calls of one VM through the C API. Keeps the times of the restores."""
+
+    def __init__(self, library: Any, ffi: cffi.FFI, vm: Any, request: int, payload: bytes) -> None:
+        from udfvm.vmm import ffi as core
+
+        self._library, self._ffi, self._request, self._payload = library, ffi, request, payload
+        self.vm = vm
+        self._handle = ffi.cast("void *", int(core.cast("uintptr_t", vm._handle)))
+        self.restores: list[float] = []
+
+    def __call__(self, count: int) -> list[float]:
+        calls, restores = self._ffi.new("double[]", count), self._ffi.new("double[]", count)
+        code = self._library.bench_fresh_calls(self._handle, self._request, self._payload, len(self._payload), calls, restores, count)
+        if code:
+            raise RuntimeError(f"the core failed with code {code}")
+        self.restores += list(restores)
+        return list(calls)
+
+
+def measure(calls: int, directory: Path) -> dict[str, Any]:
+    import udfvm
+    from udfvm import vmm
+    from udfvm.image import cache_directory
+
+    ffi = cffi.FFI()
+    ffi.cdef("int bench_fresh_calls(void *, uint32_t, const char *, uint64_t, double *, double *, size_t);")
+    core = Path(vmm.__file__).parent
+    library: Any = ffi.dlopen(str(compiled(directory, "fresh_calls.c", "-shared", "-fPIC", "-ludfvm", f"-Wl,-rpath,{core}")))
+
+    @udfvm.udf
+    def score(dep_delay: float, distance: float) -> float | None:
+        return None if distance == 0 else dep_delay / distance * 100
+
+    @udfvm.udf(vectorized=True, input_types=["double"], output_type="double", sample=(np.linspace(0, 1, 1000),))
+    def scaled(x: np.ndarray) -> np.ndarray:
+        return x * 2 + 1
+
+    score.prepare()
+    scaled.prepare()
+    bases = list(cache_directory().glob("*.base"))
+    report = vmm.read_metadata(bases[0])
+
+    opened = time.perf_counter()
+    base = vmm.Image.open(bases[0])
+    layer_path = min(cache_directory().glob("*.layer"), key=lambda path: path.stat().st_mtime)
+    vmm.Image.open(layer_path, base)
+    image_open_ms = (time.perf_counter() - opened) * 1e3
+
+    values = np.random.default_rng(0).random(1000)
+    assert np.array_equal(scaled(values), values * 2 + 1)
+    runtime = score._ready()
+    native = CoreSampler(library, ffi, native_vm(directory), vmm.REQUEST_ROW, np.array([12.0, 300.0]).tobytes())
+    python_vm = vmm.VM.open(runtime.image)
+    row = score._rows.encode((12.0, 300.0))
+    python = CoreSampler(library, ffi, python_vm, vmm.REQUEST_ROW, row)
+    samplers: dict[str, Sampler] = {
+        "floor": vmm.measure_exits,
+        "core_native": native,
+        "core_python": python,
+        "udf_scalar": python_sampler(lambda: score(12.0, 300.0)),
+        "udf_numpy_1000": python_sampler(lambda: scaled(values)),
+    }
+    for sampler in samplers.values():
+        sampler(1000)
+    python.restores.clear()
+    samples: dict[str, list[float]] = {name: [] for name in samplers}
+    for _ in range(ROUNDS):
+        for name, sampler in samplers.items():
+            sampler(20)                              # the caches are another's: not counted
+            samples[name] += sampler(calls // ROUNDS)
+    result: dict[str, Any] = {name: quantiles(values) for name, values in samples.items()}
+    result["restore"] = quantiles(python.restores)
+    result["hot_pages"] = python_vm.statistics().hot_pages
+    result["base_build_s"] = report["seconds"]
+    result["image_open_ms"] = round(image_open_ms, 2)
+    result["times_floor"] = {name: round(result[name]["p50"] / result["floor"]["p50"], 2) for name in samplers}
+    result["calls"] = calls
+    return result
+
+
+def quantiles(samples: list[float]) -> dict[str, float]:
+    ordered = sorted(samples)
+    return {"p50": round(statistics.median(ordered), 2), "p99": round(ordered[len(ordered) * 99 // 100], 2)}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("--calls", default=6000, show_default=True, help="Calls of each kind.")
+def main(as_json: bool, calls: int) -> None:
+    """Measures what a call costs."""
+    with tempfile.TemporaryDirectory(prefix="udfvm-bench-") as name:
+        os.environ["UDFVM_CACHE"] = str(Path(name) / "cache")       # the build is measured too
+        result = measure(calls, Path(name))
+    if as_json:
+        json.dump(result, sys.stdout)
+        print()
+        return
+    for name, value in result.items():
+        print(f"{name:16} {value}")
+
+
+if __name__ == "__main__":
+    main()
