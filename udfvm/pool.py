@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Final
 
 from udfvm import vmm
 from udfvm.image import host_files
 
-_MOST_VMS = max(4, 2 * (os.cpu_count() or 1))
+_MOST_VMS: Final = 64                                # made when needed; a statement may hold one for each UDF in it
 
 
 class _Pools:

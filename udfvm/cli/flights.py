@@ -14,8 +14,9 @@ from typing import Final
 from udfvm.errors import Error
 
 _COLUMNS: Final = {
-    "year": int, "month": int, "day": int, "dep_time": float, "dep_delay": float, "arr_delay": float, "carrier": str, "flight": int,
-    "tailnum": str, "origin": str, "dest": str, "air_time": float, "distance": float,
+    "year": int, "month": int, "day": int, "dep_time": float, "sched_dep_time": int, "dep_delay": float, "arr_time": float,
+    "sched_arr_time": int, "arr_delay": float, "carrier": str, "flight": int, "tailnum": str, "origin": str, "dest": str,
+    "air_time": float, "distance": float, "hour": int, "minute": int, "time_hour": str,
 }  # fmt: skip
 _SQL: Final = {int: "INTEGER", float: "REAL", str: "TEXT"}
 

@@ -130,7 +130,8 @@ class Image:
     @property
     def digest(self) -> bytes:
         """32 bytes that identify the content."""
-        return bytes(ffi.buffer(self._statistics().digest))
+        statistics = self._statistics()                       # owns the memory that the buffer shows
+        return bytes(ffi.buffer(statistics.digest))
 
     @property
     def pages(self) -> int:

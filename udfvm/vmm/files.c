@@ -55,6 +55,8 @@ static int64_t file_read(struct udfvm_vm *vm, uint64_t handle, uint64_t offset, 
     void *buffer = udfvm_machine_address(&vm->machine, address, length);
     if (!slot || !buffer || length > READ_MAX || offset > INT64_MAX - READ_MAX)
         return !slot ? -EBADF : !buffer ? -EFAULT : -EINVAL;
+    if (udfvm_vm_host_writes(vm, buffer, length, NULL) != UDFVM_OK)
+        return -ENOMEM;
     int64_t got = vm->files->read(vm->files->context, *slot, offset, buffer, length);
     return got > (int64_t)length ? -EIO : got;
 }
@@ -80,6 +82,8 @@ static int64_t path_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs, 
     void *buffer = udfvm_machine_address(&vm->machine, address, length);
     if (!buffer || length > READ_MAX)
         return -EFAULT;
+    if (udfvm_vm_host_writes(vm, buffer, length, NULL) != UDFVM_OK)
+        return -ENOMEM;
     switch (regs->rax) {
     case UDFVM_HC_FILE_OPEN:
         return file_open(vm, path, buffer);

@@ -130,6 +130,8 @@ struct udfvm_vm {
     struct sealed_state *seal_state;
     uint64_t calls, exits;
 };
+/* Before the host writes to guest memory: KVM's dirty log does not see it. */
+int udfvm_vm_host_writes(struct udfvm_vm *vm, const void *at, uint64_t length, struct udfvm_error *error);
 int udfvm_vm_collect_dirty(struct udfvm_vm *vm, struct udfvm_error *error);      /* newly dirty pages join the hot set */
 
 /* ---- call.c, hypercall.c, files.c ---- */

@@ -5,6 +5,9 @@
 
 #include "image_format.h"
 
+#define IDLE_KEPT  8u             /* more idle VMs than this are closed: they hold memory */
+#define WAIT_SLICE 50000000ull    /* nanoseconds between two looks whether a signal ends the wait */
+
 struct udfvm_pool {
     pthread_mutex_t lock;
     pthread_cond_t freed;
@@ -55,46 +58,51 @@ static struct udfvm_vm *remove_idle(struct udfvm_pool *pool, unsigned index)
     return vm;
 }
 
-/* The idle VM to use for `image`: one that is bound to it already, whose hot set is that of its calls. Only where no new VM may be made,
- * the one used longest ago moves over. */
+/* The idle VM to use for `image`: one that is bound to it already, whose hot set is that of its calls. Where as many are idle as are kept,
+ * or no new one may be made, the one used longest ago moves over. */
 static struct udfvm_vm *pick_idle(struct udfvm_pool *pool, const struct udfvm_image *image)
 {
     for (unsigned i = pool->idle_count; i-- > 0;)
         if (pool->idle[i]->image == image)
             return remove_idle(pool, i);
-    return pool->idle_count && pool->live == pool->limit ? remove_idle(pool, 0) : NULL;
+    return pool->idle_count >= IDLE_KEPT || (pool->idle_count && pool->live == pool->limit) ? remove_idle(pool, 0) : NULL;
 }
 
-static struct timespec after(uint64_t timeout_ns)
+static uint64_t monotonic_ns(void)
 {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    uint64_t total = (uint64_t)at.tv_nsec + timeout_ns % 1000000000u;
-    at.tv_sec += (time_t)(timeout_ns / 1000000000u + total / 1000000000u);
-    at.tv_nsec = (long)(total % 1000000000u);
-    return at;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Waits for a VM to be given back, for a slice of time at most. Called with the lock held. */
+static int wait_for_vm(struct udfvm_pool *pool, uint64_t until_ns, struct udfvm_error *error)
+{
+    const uint64_t now = monotonic_ns(), slice = now + WAIT_SLICE, at = until_ns < slice ? until_ns : slice;
+    if (now >= until_ns)
+        return udfvm_fail(error, UDFVM_E_BUSY, "all %u VMs of the pool are busy", pool->limit);
+    const struct timespec when = { .tv_sec = (time_t)(at / 1000000000u), .tv_nsec = (long)(at % 1000000000u) };
+    if (pthread_cond_timedwait(&pool->freed, &pool->lock, &when) != ETIMEDOUT)
+        return UDFVM_OK;
+    pthread_mutex_unlock(&pool->lock);
+    const bool interrupted = udfvm_interrupted();
+    pthread_mutex_lock(&pool->lock);
+    return interrupted ? udfvm_fail(error, UDFVM_E_INTERRUPTED, "the wait for a VM was interrupted") : UDFVM_OK;
 }
 
 /* An idle VM, or NULL where the caller may make a new one, which is counted as live already. */
 static int reserve(struct udfvm_pool *pool, const struct udfvm_image *image, uint64_t timeout_ns, struct udfvm_vm **vm,
                    struct udfvm_error *error)
 {
-    const struct timespec until = after(timeout_ns);
+    const uint64_t now = monotonic_ns(), until = timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
     int code = UDFVM_OK;
-    *vm = NULL;
     pthread_mutex_lock(&pool->lock);
-    for (;;) {
-        *vm = pick_idle(pool, image);
-        if (*vm)
-            break;
+    while (!(*vm = pick_idle(pool, image)) && code == UDFVM_OK) {
         if (pool->live < pool->limit) {
             pool->live++;
             break;
         }
-        if (timeout_ns == 0 || pthread_cond_timedwait(&pool->freed, &pool->lock, &until) == ETIMEDOUT) {
-            code = udfvm_fail(error, UDFVM_E_BUSY, "all %u VMs of the pool are busy", pool->limit);
-            break;
-        }
+        code = wait_for_vm(pool, until, error);
     }
     pthread_mutex_unlock(&pool->lock);
     return code;
@@ -146,6 +154,7 @@ void udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm)
         pool->idle[pool->idle_count++] = vm;
         pthread_cond_signal(&pool->freed);
         pthread_mutex_unlock(&pool->lock);
+        udfvm_pool_trim(pool, IDLE_KEPT);
     }
     udfvm_pool_close(pool);
 }

@@ -1,6 +1,6 @@
 /* Putting memory back: the hot set.
  *
- * KVM logs which pages of the memory slot the guest wrote. Bits are read but not cleared, so a page that was written once stays writable
+ * KVM logs which pages of the memory slot the guest wrote (what the host writes for it is added by hand). Bits are read but not cleared, so a page that was written once stays writable
  * and never faults again; instead it belongs to the hot set, whose pages are all copied back from the image after every call. Pages that
  * calls have stopped writing leave the set: their bits are cleared, which write-protects them again.
  */
@@ -74,6 +74,21 @@ int udfvm_vm_collect_dirty(struct udfvm_vm *vm, struct udfvm_error *error)
                     return code;
             }
     }
+    return UDFVM_OK;
+}
+
+/* What the host is about to write on the guest's behalf joins the hot set here. */
+int udfvm_vm_host_writes(struct udfvm_vm *vm, const void *at, uint64_t length, struct udfvm_error *error)
+{
+    if (!vm->image || length == 0)
+        return UDFVM_OK;
+    const uint64_t offset = (uint64_t)((const uint8_t *)at - vm->machine.memory);
+    for (uint64_t number = offset / PAGE; number <= (offset + length - 1) / PAGE; number++)
+        if (!(vm->hot.bits[number / 64] >> number % 64 & 1)) {
+            int code = add_page(vm, (uint32_t)number, error);
+            if (code != UDFVM_OK)
+                return code;
+        }
     return UDFVM_OK;
 }
 

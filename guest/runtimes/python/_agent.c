@@ -6,6 +6,7 @@
  */
 #include "function.h"
 
+#include <malloc.h>
 #include <string.h>
 
 static const struct udfvm_call *current_call(void)
@@ -240,8 +241,19 @@ static PyMethodDef agent_methods[] = {
     { NULL, NULL, 0, NULL },
 };
 
+/* Bins that are merged in bulk (fast bins) scatter writes over the heap, and giving memory back costs system calls. */
+static void tune_allocator(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MXFAST, 0);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+#endif
+}
+
 static int agent_exec(PyObject *module)
 {
+    tune_allocator();
     PyObject *type = PyType_FromModuleAndSpec(module, &function_type_spec, NULL);
     if (!type)
         return -1;

@@ -23,6 +23,7 @@ static const struct {
     [STORAGE_TEXT64] = { .width = 8 },
     [STORAGE_BYTES32] = { .width = 4 },
     [STORAGE_BYTES64] = { .width = 8 },
+    [STORAGE_NULL] = { .width = 0 },
 };
 
 size_t storage_width(enum storage storage)
@@ -32,7 +33,7 @@ size_t storage_width(enum storage storage)
 
 bool storage_is_variable(enum storage storage)
 {
-    return storage >= STORAGE_TEXT32;
+    return storage >= STORAGE_TEXT32 && storage <= STORAGE_BYTES64;
 }
 
 static PyObject *converted(const struct slot *slot, PyObject *stored)
@@ -52,6 +53,8 @@ static uint32_t row_type(enum storage storage)
         return UDFVM_INT64;
     if (storage <= STORAGE_FLOAT64)
         return UDFVM_FLOAT64;
+    if (storage == STORAGE_NULL)
+        return UDFVM_NULL;
     return storage <= STORAGE_TEXT64 ? UDFVM_TEXT : UDFVM_BLOB;
 }
 
@@ -86,11 +89,11 @@ static PyObject *bytes_from_column(enum storage storage, const struct column *co
 {
     int64_t begin, end;
     if (storage == STORAGE_TEXT32 || storage == STORAGE_BYTES32) {
-        const int32_t *offsets = (const int32_t *)column->offsets + column->offset + row;
+        const int32_t *offsets = (const int32_t *)column->offsets + row;
         begin = offsets[0];
         end = offsets[1];
     } else {
-        const int64_t *offsets = (const int64_t *)column->offsets + column->offset + row;
+        const int64_t *offsets = (const int64_t *)column->offsets + row;
         begin = offsets[0];
         end = offsets[1];
     }
@@ -113,7 +116,8 @@ static PyObject *number_from_column(enum storage storage, const uint8_t *data, i
     case STORAGE_UINT32: return PyLong_FromUnsignedLong(((const uint32_t *)data)[index]);
     case STORAGE_UINT64: return PyLong_FromUnsignedLongLong(((const uint64_t *)data)[index]);
     case STORAGE_FLOAT32: return PyFloat_FromDouble((double)((const float *)data)[index]);
-    default: return PyFloat_FromDouble(((const double *)data)[index]);
+    case STORAGE_FLOAT64: return PyFloat_FromDouble(((const double *)data)[index]);
+    default: Py_RETURN_NONE;
     }
 }
 
@@ -121,7 +125,7 @@ PyObject *value_from_column(const struct slot *slot, const struct column *column
 {
     if (storage_is_variable(slot->storage))
         return bytes_from_column(slot->storage, column, row);
-    return converted(slot, number_from_column(slot->storage, column->data, column->offset + row));
+    return converted(slot, number_from_column(slot->storage, column->data, row));
 }
 
 static int integer_from_object(enum storage storage, PyObject *object, struct scalar *scalar)
@@ -142,6 +146,8 @@ static int integer_from_object(enum storage storage, PyObject *object, struct sc
 static int scalar_direct(enum storage storage, PyObject *object, struct scalar *scalar)
 {
     switch (storage) {
+    case STORAGE_NULL:
+        return 0;
     case STORAGE_BOOL:
         scalar->integer = object == Py_True;
         return PyBool_Check(object);

@@ -17,6 +17,7 @@ enum storage {
     STORAGE_FLOAT32, STORAGE_FLOAT64,
     STORAGE_TEXT32, STORAGE_TEXT64,              /* UTF-8, with 32- or 64-bit offsets */
     STORAGE_BYTES32, STORAGE_BYTES64,
+    STORAGE_NULL,                                /* nothing is stored: every row is null */
     STORAGE_COUNT,
 };
 
@@ -43,7 +44,8 @@ struct column {
     const uint8_t *validity;                     /* NULL: no nulls */
     const uint8_t *data;
     const void *offsets;
-    int64_t offset;
+    int64_t nulls;
+    bool all_null;
 };
 
 /* Width in bytes of a stored value or of an offset; 0 for bits. */
@@ -55,8 +57,7 @@ PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *valu
 
 static inline bool column_is_null(const struct column *column, int64_t row)
 {
-    uint64_t bit = (uint64_t)(column->offset + row);
-    return column->validity && !(column->validity[bit >> 3] >> (bit & 7) & 1);
+    return column->all_null || (column->validity && !(column->validity[row >> 3] >> (row & 7) & 1));
 }
 
 /* The argument in a row of a column; NULL with an exception. The row must not be null. */
