@@ -2,9 +2,6 @@
 #include "function.h"
 
 #include <string.h>
-#include <structmember.h>
-
-#include "builder.h"
 
 /* ---- Construction ---- */
 
@@ -39,7 +36,8 @@ static PyObject *function_new(PyTypeObject *type, PyObject *arguments, PyObject 
     size_t count = (size_t)PyTuple_GET_SIZE(parameters);
     self->parameters = PyMem_Calloc(count + 1, sizeof *self->parameters);
     self->arguments = PyMem_Calloc(count + 1, sizeof *self->arguments);
-    if (!self->parameters || !self->arguments) {
+    self->columns = PyMem_Calloc(count + 1, sizeof *self->columns);
+    if (!self->parameters || !self->arguments || !self->columns) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
@@ -80,6 +78,7 @@ static void function_dealloc(PyObject *object)
     function_clear(object);
     PyMem_Free(self->parameters);
     PyMem_Free(self->arguments);
+    PyMem_Free(self->columns);
     type->tp_free(object);
     Py_DECREF(type);
 }
@@ -185,7 +184,7 @@ static int call_columns(struct function *function, const struct column *columns,
     return *result ? 1 : -1;
 }
 
-static int run_column_row(struct function *function, const struct column *columns, int64_t row, struct builder *builder)
+static int run_column_row(struct function *function, const struct column *columns, int64_t row, struct reply *reply)
 {
     PyObject *result = NULL;
     struct scalar scalar = { .null = true };
@@ -195,75 +194,28 @@ static int run_column_row(struct function *function, const struct column *column
     int code = called ? scalar_from_object(&function->result, result, &scalar) : 0;
     Py_XDECREF(result);
     if (code == 0)
-        code = builder_put(builder, row, &scalar);
+        code = reply_put(reply, row, &scalar);
     scalar_clear(&scalar);
     return code;
 }
 
-/* Columns as (offset, address of validity or 0, address of data, address of offsets or 0). */
-static struct column *columns_from_tuple(const struct function *function, PyObject *tuple)
+int function_batch(struct function *function, const struct stream *stream, const uint8_t *request, uint64_t request_length,
+                   uint8_t *output, uint64_t capacity, uint64_t *reply_length, int64_t *failed_row)
 {
-    if ((size_t)PyTuple_GET_SIZE(tuple) != function->count) {
-        PyErr_SetString(PyExc_TypeError, "the batch does not have the declared number of columns");
-        return NULL;
-    }
-    struct column *columns = PyMem_Calloc(function->count + 1, sizeof *columns);
-    if (!columns) {
-        PyErr_NoMemory();
-        return NULL;
-    }
-    for (size_t i = 0; i < function->count; i++) {
-        long long offset;
-        unsigned long long validity, data, offsets;
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(tuple, (Py_ssize_t)i), "LKKK", &offset, &validity, &data, &offsets)) {
-            PyMem_Free(columns);
-            return NULL;
-        }
-        columns[i] = (struct column){ (const uint8_t *)validity, (const uint8_t *)data, (const void *)offsets, offset };
-    }
-    return columns;
+    int64_t rows;
+    struct reply reply;
+    *failed_row = -1;
+    if (stream_read(stream, request, request_length, function->parameters, function->count, function->columns, &rows) < 0)
+        return -1;
+    if (reply_begin(&reply, stream, function->result.storage, rows, output, capacity))
+        for (int64_t row = 0; row < rows; row++)
+            if (run_column_row(function, function->columns, row, &reply) < 0) {
+                *failed_row = row;
+                return -1;
+            }
+    *reply_length = reply_end(&reply);
+    return 0;
 }
-
-PyDoc_STRVAR(batch_doc,
-"batch(rows, columns) -> (null_count, validity, data, offsets)\n\n"
-"Calls the function for each row. The three buffers are bytearrays; validity and offsets may be None. After an exception\n"
-"failed_row is the index of the row.");
-
-static PyObject *function_batch(PyObject *object, PyObject *arguments)
-{
-    struct function *self = (struct function *)object;
-    Py_ssize_t rows;
-    PyObject *tuple;
-    if (!PyArg_ParseTuple(arguments, "nO!", &rows, &PyTuple_Type, &tuple))
-        return NULL;
-    self->failed_row = -1;
-    struct column *columns = columns_from_tuple(self, tuple);
-    if (!columns)
-        return NULL;
-    struct builder builder;
-    PyObject *buffers = NULL;
-    int code = builder_begin(&builder, self->result.storage, rows);
-    for (Py_ssize_t row = 0; code == 0 && row < rows; row++) {
-        code = run_column_row(self, columns, row, &builder);
-        if (code < 0)
-            self->failed_row = row;
-    }
-    if (code == 0)
-        buffers = builder_end(&builder);
-    builder_clear(&builder);
-    PyMem_Free(columns);
-    return buffers;
-}
-
-static PyMethodDef function_methods[] = {
-    { "batch", function_batch, METH_VARARGS, batch_doc },
-    { NULL, NULL, 0, NULL },
-};
-
-static PyMemberDef function_members[] = {
-    { "failed_row", T_PYSSIZET, offsetof(struct function, failed_row), READONLY, "index of the row that raised in the last batch" },
-    { NULL, 0, 0, 0, NULL },
-};
 
 static PyType_Slot function_slots[] = {
     { Py_tp_doc, "Function(callable, parameters, result): a scalar function with its signature" },
@@ -271,8 +223,6 @@ static PyType_Slot function_slots[] = {
     { Py_tp_dealloc, function_dealloc },
     { Py_tp_traverse, function_traverse },
     { Py_tp_clear, function_clear },
-    { Py_tp_methods, function_methods },
-    { Py_tp_members, function_members },
     { 0, NULL },
 };
 

@@ -2,16 +2,16 @@
 #ifndef UDFVM_PYTHON_FUNCTION_H
 #define UDFVM_PYTHON_FUNCTION_H
 
-#include "values.h"
+#include "stream.h"
 
 struct function {
     PyObject_HEAD
     PyObject *callable;
-    Py_ssize_t failed_row;                       /* of the last batch() that raised */
     struct slot result;
     size_t count;
     struct slot *parameters;
     PyObject **arguments;                        /* one before the first is the callee's to use (vectorcall) */
+    struct column *columns;                      /* of the batch that runs */
 };
 
 extern PyType_Spec function_type_spec;
@@ -19,5 +19,9 @@ extern PyType_Spec function_type_spec;
 /* Runs the row in the input window; writes the reply. *length: bytes of the reply; where it is more than `capacity` nothing was
  * written. 0, or -1 with an exception. */
 int function_row(struct function *function, const uint8_t *payload, uint64_t length, uint8_t *output, uint64_t capacity, uint64_t *reply);
+
+/* Runs the batch at `request`, row by row; writes the reply as above. After an exception *failed_row is the row that raised, or -1. */
+int function_batch(struct function *function, const struct stream *stream, const uint8_t *request, uint64_t request_length,
+                   uint8_t *output, uint64_t capacity, uint64_t *reply_length, int64_t *failed_row);
 
 #endif

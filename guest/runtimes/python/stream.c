@@ -73,7 +73,7 @@ static bool find_fields(const uint8_t *metadata, uint32_t length, struct batch_f
     };
     fields->nodes = pairs(metadata, length, batch, BATCH_NODES, &fields->node_count);
     fields->buffers = pairs(metadata, length, batch, BATCH_BUFFERS, &fields->buffer_count);
-    return batch && fields->nodes && fields->buffers;
+    return batch && fields->rows && fields->nodes;
 }
 
 /* ---- Requests ---- */
@@ -108,7 +108,7 @@ int stream_read(const struct stream *stream, const uint8_t *request, uint64_t le
     memcpy(&prefix, request + schema, sizeof prefix);
     const uint8_t *metadata = request + schema + sizeof prefix;
     if (prefix.metadata_length > length - schema - sizeof prefix || !find_fields(metadata, prefix.metadata_length, &fields)
-        || fields.node_count != count || fields.rows == 0)
+        || fields.node_count != count)
         return bad_request();
     memcpy(rows, metadata + fields.rows, sizeof *rows);
     const uint8_t *body = metadata + prefix.metadata_length;
@@ -134,49 +134,6 @@ int stream_read(const struct stream *stream, const uint8_t *request, uint64_t le
     return 0;
 }
 
-/* ---- Replies ---- */
-
-static size_t padded(size_t bytes)
-{
-    return (bytes + 7) & ~(size_t)7;
-}
-
-static uint8_t *put_buffer(uint8_t *at, const void *bytes, size_t length)
-{
-    if (length)
-        memcpy(at, bytes, length);
-    memset(at + length, 0, padded(length) - length);
-    return at + padded(length);
-}
-
-uint64_t stream_write(const struct stream *stream, const struct result_column *column, uint8_t *output, uint64_t capacity)
-{
-    static const struct prefix end_of_stream = { UINT32_MAX, 0 };
-    const size_t head = (size_t)PyBytes_GET_SIZE(stream->reply_head);
-    const size_t validity = column->nulls ? column->validity_bytes : 0;
-    const size_t body = padded(validity) + padded(column->offsets_bytes) + padded(column->data_bytes);
-    const uint64_t length = head + body + sizeof end_of_stream;
-    if (length > capacity)
-        return length;
-    memcpy(output, PyBytes_AS_STRING(stream->reply_head), head);
-    uint8_t *metadata = output + stream->metadata, *at = output + head;
-    const struct batch_fields *fields = &stream->fields;
-    const struct pair node = { column->rows, column->nulls };
-    struct pair places[3] = { { 0, (int64_t)validity }, { (int64_t)padded(validity), (int64_t)column->offsets_bytes },
-                              { (int64_t)(padded(validity) + padded(column->offsets_bytes)), (int64_t)column->data_bytes } };
-    if (fields->buffer_count == 2)
-        places[1] = places[2];
-    memcpy(metadata + fields->rows, &column->rows, sizeof column->rows);
-    memcpy(metadata + fields->body_length, &(int64_t){ (int64_t)body }, sizeof(int64_t));
-    memcpy(metadata + fields->nodes, &node, sizeof node);
-    memcpy(metadata + fields->buffers, places, fields->buffer_count * sizeof *places);
-    at = put_buffer(at, column->validity, validity);
-    at = put_buffer(at, column->offsets, column->offsets_bytes);
-    at = put_buffer(at, column->data, column->data_bytes);
-    memcpy(at, &end_of_stream, sizeof end_of_stream);
-    return length;
-}
-
 /* ---- The type ---- */
 
 /* The reply's head, from a stream with one row that pyarrow wrote: everything up to the body. */
@@ -188,8 +145,7 @@ static int take_template(struct stream *self, const uint8_t *schema, size_t sche
     memcpy(&prefix, message, sizeof prefix);
     const size_t head = sizeof prefix + prefix.metadata_length;
     if (head > message_length || !find_fields(message + sizeof prefix, prefix.metadata_length, &self->fields)
-        || self->fields.rows == 0 || self->fields.body_length == 0 || self->fields.node_count != 1
-        || self->fields.buffer_count < 2 || self->fields.buffer_count > 3)
+        || self->fields.node_count != 1 || self->fields.buffer_count > 3 || (self->fields.buffer_count > 0 && self->fields.body_length == 0))
         return -1;
     self->metadata = (uint32_t)(schema_length + sizeof prefix);
     self->reply_head = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(schema_length + head));
@@ -229,10 +185,38 @@ static void stream_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
+PyDoc_STRVAR(write_doc,
+"write(storage, rows, nulls, validity, offsets, data) -> length of the reply\n\n"
+"Writes a column to the output window, from buffers without an offset; validity and offsets may be None.");
+
+static PyObject *stream_write(PyObject *object, PyObject *arguments)
+{
+    int storage;
+    long long rows, nulls;
+    Py_buffer validity, offsets, data;
+    if (!PyArg_ParseTuple(arguments, "iLLz*z*z*", &storage, &rows, &nulls, &validity, &offsets, &data))
+        return NULL;
+    const struct udfvm_call *call = (const struct udfvm_call *)UDFVM_INPUT_BASE;
+    struct reply reply;
+    if (reply_begin(&reply, (struct stream *)object, (enum storage)storage, rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
+        reply_put_buffers(&reply, nulls, validity.buf, offsets.buf, data.buf, (uint64_t)data.len);
+    uint64_t length = reply_end(&reply);
+    PyBuffer_Release(&validity);
+    PyBuffer_Release(&offsets);
+    PyBuffer_Release(&data);
+    return PyLong_FromUnsignedLongLong(length);
+}
+
+static PyMethodDef stream_methods[] = {
+    { "write", stream_write, METH_VARARGS, write_doc },
+    { NULL, NULL, 0, NULL },
+};
+
 static PyType_Slot stream_slots[] = {
     { Py_tp_doc, "Stream(request_schema, reply_schema, template): reads requests and writes replies of one signature" },
     { Py_tp_new, stream_new },
     { Py_tp_dealloc, stream_dealloc },
+    { Py_tp_methods, stream_methods },
     { 0, NULL },
 };
 

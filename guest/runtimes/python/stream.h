@@ -22,20 +22,30 @@ struct stream {
     struct batch_fields fields;                  /* in that metadata */
 };
 
-/* A result column. validity may be NULL: no nulls. Offsets are of text and bytes only. */
-struct result_column {
-    int64_t rows, nulls;
-    const void *validity, *data, *offsets;
-    size_t validity_bytes, data_bytes, offsets_bytes;
-};
-
 extern PyType_Spec stream_type_spec;
 
 /* Finds the columns of the request at `request`. Slots say how many buffers each has. 0; -1 with an exception. */
 int stream_read(const struct stream *stream, const uint8_t *request, uint64_t length, const struct slot *slots, size_t count,
                 struct column *columns, int64_t *rows);
 
-/* Writes the reply; returns its length. Where that is more than `capacity` nothing was written. */
-uint64_t stream_write(const struct stream *stream, const struct result_column *column, uint8_t *output, uint64_t capacity);
+/* A reply that is being put together in the output window: head, validity, offsets (of text and bytes), data. */
+struct reply {
+    const struct stream *stream;
+    enum storage storage;
+    uint8_t *output;
+    uint64_t capacity;
+    int64_t rows, nulls;
+    uint64_t validity, offsets, data;            /* places in the output */
+    uint64_t data_bytes;                         /* may grow past the capacity: then they are only counted */
+};
+
+/* false: there is no room for so many rows, whatever their values; reply_end() says how much is needed. */
+bool reply_begin(struct reply *reply, const struct stream *stream, enum storage storage, int64_t rows, uint8_t *output, uint64_t capacity);
+/* Rows must come in order, without a gap. 0; -1 with an exception. */
+int reply_put(struct reply *reply, int64_t row, const struct scalar *scalar);
+/* All rows at once; validity may be NULL. */
+void reply_put_buffers(struct reply *reply, int64_t nulls, const void *validity, const void *offsets, const void *data, uint64_t data_bytes);
+/* Length of the reply; where that is more than the capacity, there is none. */
+uint64_t reply_end(struct reply *reply);
 
 #endif

@@ -1,0 +1,186 @@
+/* udfvm_agent.NumpyFunction: see numpy_function.h. numpy is used through its Python interface: the extension needs no numpy to be built. */
+#include "numpy_function.h"
+
+#include <string.h>
+
+/* The largest input window, so one view serves all calls; what lies past the request is not used. */
+#define WINDOW_BYTES ((Py_ssize_t)1 << 30)
+
+static int take_columns(struct numpy_function *self, PyObject *columns)
+{
+    const size_t count = (size_t)PyTuple_GET_SIZE(columns);
+    self->parameters = PyMem_Calloc(count + 1, sizeof *self->parameters);
+    self->types = PyMem_Calloc(count + 1, sizeof *self->types);
+    self->arguments = PyMem_Calloc(count + 1, sizeof *self->arguments);
+    self->columns = PyMem_Calloc(count + 1, sizeof *self->columns);
+    if (!self->parameters || !self->types || !self->arguments || !self->columns) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (; self->count < count; self->count++) {
+        int storage;
+        PyObject *type, *column = PyTuple_GET_ITEM(columns, (Py_ssize_t)self->count);
+        if (!PyArg_ParseTuple(column, "iO", &storage, &type))
+            return -1;
+        self->parameters[self->count].storage = (enum storage)storage;
+        self->types[self->count] = Py_NewRef(type);
+    }
+    return 0;
+}
+
+static PyObject *numpy_function_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    PyObject *callable, *columns, *frombuffer, *array_type, *finish;
+    int format, storage;
+    if (!PyArg_ParseTuple(arguments, "OO!CiOOO", &callable, &PyTuple_Type, &columns, &format, &storage, &frombuffer, &array_type, &finish))
+        return NULL;
+    struct numpy_function *self = (struct numpy_function *)type->tp_alloc(type, 0);
+    if (!self)
+        return NULL;
+    self->callable = Py_NewRef(callable);
+    self->frombuffer = Py_NewRef(frombuffer);
+    self->array_type = Py_NewRef(array_type);
+    self->finish = Py_NewRef(finish);
+    self->result_format = (char)format;
+    self->result_storage = (enum storage)storage;
+    self->window = PyMemoryView_FromMemory((char *)UDFVM_INPUT_PAYLOAD, WINDOW_BYTES, PyBUF_READ);
+    if (!self->window || take_columns(self, columns) < 0)
+        Py_CLEAR(self);
+    return (PyObject *)self;
+}
+
+static int numpy_function_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct numpy_function *self = (struct numpy_function *)object;
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->callable);
+    Py_VISIT(self->frombuffer);
+    Py_VISIT(self->array_type);
+    Py_VISIT(self->window);
+    Py_VISIT(self->finish);
+    for (size_t i = 0; i < self->count; i++)
+        Py_VISIT(self->types[i]);
+    return 0;
+}
+
+static int numpy_function_clear(PyObject *object)
+{
+    struct numpy_function *self = (struct numpy_function *)object;
+    Py_CLEAR(self->callable);
+    Py_CLEAR(self->frombuffer);
+    Py_CLEAR(self->array_type);
+    Py_CLEAR(self->window);
+    Py_CLEAR(self->finish);
+    for (size_t i = 0; i < self->count; i++)
+        Py_CLEAR(self->types[i]);
+    return 0;
+}
+
+static void numpy_function_dealloc(PyObject *object)
+{
+    struct numpy_function *self = (struct numpy_function *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    numpy_function_clear(object);
+    PyMem_Free(self->parameters);
+    PyMem_Free(self->types);
+    PyMem_Free(self->arguments);
+    PyMem_Free(self->columns);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+/* ---- Running ---- */
+
+/* numpy.frombuffer(window, type, rows, offset) */
+static PyObject *array_of(const struct numpy_function *function, size_t index, int64_t rows)
+{
+    PyObject *count = PyLong_FromLongLong(rows);
+    PyObject *offset = PyLong_FromLongLong((long long)((uint64_t)(uintptr_t)function->columns[index].data - UDFVM_INPUT_PAYLOAD));
+    PyObject *array = NULL;
+    if (count && offset) {
+        PyObject *arguments[] = { NULL, function->window, function->types[index], count, offset };
+        array = PyObject_Vectorcall(function->frombuffer, arguments + 1, 4 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    }
+    Py_XDECREF(count);
+    Py_XDECREF(offset);
+    return array;
+}
+
+static PyObject *call(struct numpy_function *function, int64_t rows)
+{
+    PyObject **arguments = function->arguments, *result = NULL;
+    size_t made = 0;
+    for (; made < function->count; made++) {
+        arguments[made + 1] = array_of(function, made, rows);
+        if (!arguments[made + 1])
+            break;
+    }
+    if (made == function->count)
+        result = PyObject_Vectorcall(function->callable, arguments + 1, function->count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    while (made > 0)
+        Py_DECREF(arguments[made--]);
+    return result;
+}
+
+/* An array of exactly the declared type, contiguous, of one dimension: its values can be copied. Else false, without an exception. */
+static bool take_result(const struct numpy_function *function, PyObject *result, int64_t rows, Py_buffer *buffer)
+{
+    if (!function->result_format || (PyObject *)Py_TYPE(result) != function->array_type)
+        return false;
+    if (PyObject_GetBuffer(result, buffer, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0) {
+        PyErr_Clear();
+        return false;
+    }
+    const char *format = buffer->format ? buffer->format : "B";
+    const char found = *format == 'q' ? 'l' : *format == 'Q' ? 'L' : *format;     /* both are of 8 bytes */
+    if (found == function->result_format && format[1] == '\0' && buffer->ndim == 1 && buffer->shape[0] == rows)
+        return true;
+    PyBuffer_Release(buffer);
+    return false;
+}
+
+int numpy_function_batch(struct numpy_function *function, const struct stream *stream, uint64_t request_length, uint8_t *output,
+                         uint64_t capacity, uint64_t *reply_length, PyObject **finished)
+{
+    int64_t rows;
+    const uint8_t *request = (const uint8_t *)UDFVM_INPUT_PAYLOAD;
+    if (stream_read(stream, request, request_length, function->parameters, function->count, function->columns, &rows) < 0)
+        return -1;
+    for (size_t i = 0; i < function->count; i++)
+        if (function->columns[i].nulls)
+            return 0;
+    PyObject *result = call(function, rows);
+    if (!result)
+        return -1;
+    Py_buffer buffer;
+    struct reply reply;
+    int code = 1;
+    if (take_result(function, result, rows, &buffer)) {
+        if (reply_begin(&reply, stream, function->result_storage, rows, output, capacity))
+            reply_put_buffers(&reply, 0, NULL, NULL, buffer.buf, (uint64_t)buffer.len);
+        *reply_length = reply_end(&reply);
+        PyBuffer_Release(&buffer);
+    } else {
+        *finished = PyObject_CallFunction(function->finish, "OL", result, (long long)rows);
+        code = *finished ? 2 : -1;
+    }
+    Py_DECREF(result);
+    return code;
+}
+
+static PyType_Slot numpy_function_slots[] = {
+    { Py_tp_doc, "NumpyFunction(callable, ((storage, dtype), ...), result_format, result_storage, numpy.frombuffer, numpy.ndarray, finish)" },
+    { Py_tp_new, numpy_function_new },
+    { Py_tp_dealloc, numpy_function_dealloc },
+    { Py_tp_traverse, numpy_function_traverse },
+    { Py_tp_clear, numpy_function_clear },
+    { 0, NULL },
+};
+
+PyType_Spec numpy_function_type_spec = {
+    .name = "_udfvm_agent.NumpyFunction",
+    .basicsize = sizeof(struct numpy_function),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = numpy_function_slots,
+};
