@@ -165,7 +165,8 @@ def to_numpy(array: pa.Array) -> np.ndarray[Any, Any]:
     """As numpy. Nulls are NaN (floats), NaT (dates and times, which are in UTC) or None, in an array of objects (all others)."""
     kind = array.type
     if (array.null_count == 0 and not pa.types.is_null(kind)) or pa.types.is_floating(kind) or pa.types.is_temporal(kind):
-        return array.to_numpy(zero_copy_only=False)
+        values = array.to_numpy(zero_copy_only=False)
+        return values if values.flags.writeable else values.copy()
     import numpy as np
 
     values = np.empty(len(array), dtype=object)

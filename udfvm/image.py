@@ -152,10 +152,9 @@ def base_key(spec: BaseSpec) -> str:
     return hashlib.sha256(_host_key() + repr(spec).encode()).hexdigest()
 
 
-def layer_key(base: vmm.Image, payload: bytes, limits: Limits) -> str:
-    """Name of a layer in the cache."""
-    policy = f"{limits.files}:{limits.deterministic}"
-    return hashlib.sha256(base.digest + policy.encode() + b"\0" + payload).hexdigest()
+def layer_key(base: vmm.Image, identity: bytes, limits: Limits) -> str:
+    """Name of a layer in the cache. ``identity`` is what tells the function from others."""
+    return hashlib.sha256(base.digest + bytes([limits.deterministic]) + identity).hexdigest()
 
 
 # ---- Cache ----
@@ -182,15 +181,35 @@ def _locked(path: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
+def _identity(path: Path) -> str:
+    """What of a file changes with any write to it: the change time cannot be set back."""
+    status = path.stat()
+    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def _verify(path: Path, image: vmm.Image) -> None:
+    """Checks the content, unless it was checked before and the file has not changed since: then a note beside it says so."""
+    note = path.with_suffix(path.suffix + ".verified")
+    identity = _identity(path)
+    with contextlib.suppress(OSError):
+        if note.read_text() == identity:
+            return
+    image.verify()
+    with contextlib.suppress(OSError):
+        note.write_text(identity)
+
+
 def _open_cached(path: Path, base: vmm.Image | None) -> vmm.Image | None:
     """The image, or None where there is none. A damaged or foreign file is removed."""
     try:
-        return vmm.Image.open(path, base)
+        image = vmm.Image.open(path, base)
+        _verify(path, image)
     except FileNotFoundError:
         return None
     except errors.ImageError:
         path.unlink(missing_ok=True)
         return None
+    return image
 
 
 def _cached(path: Path, base: vmm.Image | None, build: Callable[[int], None]) -> vmm.Image:
@@ -211,7 +230,9 @@ def _cached(path: Path, base: vmm.Image | None, build: Callable[[int], None]) ->
             raise
         finally:
             os.close(descriptor)
-        return vmm.Image.open(path, base)
+        image = vmm.Image.open(path, base)
+        _verify(path, image)
+        return image
 
 
 class _OpenBases:
@@ -284,23 +305,24 @@ def base_image(spec: BaseSpec) -> vmm.Image:
         return _open_bases.images[path]
 
 
-def udf_layer(base: vmm.Image, pool: vmm.Pool, payload: bytes, limits: Limits, name: str) -> vmm.Image:
+def udf_layer(base: vmm.Image, pool: vmm.Pool, identity: bytes, payload: Callable[[], bytes], limits: Limits, name: str) -> vmm.Image:
     """The layer of one function, from the cache or newly loaded on a VM of the base.
 
-    ``payload`` is the LOAD request. Raises UDFError where the function cannot be unpickled or fails on its sample.
+    ``identity`` names the function, ``payload`` makes the LOAD request where it is needed. Raises UDFError where the function cannot be
+    unpickled or fails on its sample.
     """
 
     def build(descriptor: int) -> None:
         started = time.monotonic()
         load = Limits(timeout_ns=int(LOAD_TIMEOUT * 1e9), max_log=max(DEFAULT_LOG, limits.max_log), deterministic=limits.deterministic)
         with pool.vm(base) as vm:
-            reply = vm.call(vmm.REQUEST_LOAD, payload, vmm.core_limits(load), name)
+            reply = vm.call(vmm.REQUEST_LOAD, payload(), vmm.core_limits(load), name)
             if not reply.sealed:
                 raise guest_error.parse(bytes(reply.data), name)
             log = reply.log.decode("utf-8", "replace")
             vm.seal(descriptor, _report(vm, log, time.monotonic() - started, kind="layer", name=name))
 
-    return _cached(cache_directory() / f"{layer_key(base, payload, limits)}.layer", base, build)
+    return _cached(cache_directory() / f"{layer_key(base, identity, limits)}.layer", base, build)
 
 
 # ---- What is in the cache ----
@@ -329,10 +351,10 @@ def cache_entries() -> list[CacheEntry]:
 
 
 def clear_cache() -> int:
-    """Removes every image and leftover of the cache; returns how many files that were. Images in use stay usable until closed."""
+    """Removes every image of the cache, and what builds left behind; returns how many images that were. Images in use stay usable."""
     removed = 0
     for path in cache_directory().glob("*.*"):
-        if path.suffix in (".base", ".layer", ".tmp", ".lock"):
+        if path.suffix in (".base", ".layer", ".verified", ".tmp", ".lock"):
             path.unlink(missing_ok=True)
-            removed += 1
+            removed += path.suffix in (".base", ".layer")
     return removed

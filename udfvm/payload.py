@@ -150,8 +150,8 @@ def _user_modules_by_value() -> Iterator[None]:
 
 
 def packages_of(pickled: PickledFunction, explicit: Sequence[str]) -> tuple[str, ...]:
-    """Modules that the base image imports: pyarrow with what it uses where installed (it imports pandas at the first conversion of an array,
-    whatever that is), those asked for, and third-party packages that the function uses."""
+    """Modules that the base image imports: pyarrow and what it uses where installed (pandas at the first conversion of an array), those
+    asked for, and third-party packages that the function uses."""
     packages = {"pyarrow", *explicit, *filter(_is_installed, ("numpy", "pandas"))}
     packages.update(top for top in {module.partition(".")[0] for module in pickled.modules} if _is_third_party(top))
     return tuple(sorted(packages))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from udfvm.ipc import BatchCodec
+    from udfvm.number_batches import NumberBatches
     from udfvm.vmm import VM, Image, Pool
 
 Isolation = Literal["statement", "row"]
@@ -101,6 +102,7 @@ class UDF:
         self._lock = threading.RLock()
         self._runtime: _Runtime | None = None
         self._batch_codec: BatchCodec | None = None
+        self._numbers: NumberBatches | None = None
         self._options: dict[str, object] = {
             "name": self.name, "vectorized": vectorized, "input_types": input_types, "output_type": output_type, "sample": sample,
             "limits": self.limits, "isolation": isolation, "packages": self.packages,
@@ -152,8 +154,17 @@ class UDF:
         pickled = pickle_function(self.name, self.function)
         base = base_image(BaseSpec(memory=self.limits.memory, packages=packages_of(pickled, self.packages), window=WINDOW))
         pool = pool_for(base)
-        layer = udf_layer(base, pool, self._load_payload(pickled), self.limits, self.name)
+        layer = udf_layer(base, pool, self._identity(pickled), lambda: self._load_payload(pickled), self.limits, self.name)
         return _Runtime(base, layer, pool, vmm.core_limits(self.limits))
+
+    def _identity(self, pickled: Any) -> bytes:
+        """What goes into the layer, without what only a build needs: opening a cached image imports no pyarrow."""
+        import cloudpickle
+
+        types = [(each.type.name, each.nullable, each.container.value) for each in self.parameters]
+        facts = (self.name, self.vectorized, types, self.result.type.name, self.result.nullable, sorted(pickled.imports),
+                 sorted(pickled.sources.items()), pickled.uses_random)  # fmt: skip
+        return repr(facts).encode() + b"\0" + pickled.data + (b"" if self.sample is None else cloudpickle.dumps(self.sample))
 
     def _load_payload(self, pickled: Any) -> bytes:
         from udfvm.payload import load_payload
@@ -251,6 +262,9 @@ class UDF:
             return runtime, runtime.pool.take(runtime.image)
 
     def _call_with_any(self, arguments: Sequence[Any]) -> Any:
+        plain = self._number_batches()
+        if plain is not None and plain.takes(arguments):
+            return self._call_numbers(plain, arguments)
         from udfvm.columns import Form, form_of_result, scalar_of
 
         form = form_of_result(arguments)
@@ -265,6 +279,43 @@ class UDF:
                 value = value.item()
             values.append(value)
         return self._call_row(self._rows, values)
+
+    def _number_batches(self) -> NumberBatches | None:
+        """What makes batches of numpy arrays of numbers, if this function is of numbers."""
+        batches = self._numbers
+        if batches is None and "numpy" in sys.modules:
+            from udfvm.number_batches import NumberBatches
+
+            batches = self._numbers = NumberBatches(self._codec())
+        return batches
+
+    def _call_numbers(self, batches: NumberBatches, arguments: Sequence[Any]) -> Any:
+        rows = len(arguments[0])
+        layout = batches.layout(rows)
+        runtime, vm = self._take()
+        try:
+            window = vm.input()
+            if layout.request_length <= len(window):
+                batches.write(window, layout, arguments)
+                status, reply = vm.fresh_call(_REQUEST_BATCH, None, runtime.limits, self.name, layout.request_length)
+            else:
+                reply = b""
+        except OutputLimitError:
+            if self.limits.max_output:
+                raise
+            reply = b""                          # in pieces, then
+        finally:
+            runtime.pool.give(vm)
+        if not reply:
+            return self.call_columns(arguments)
+        if status:
+            raise _guest_exception(reply, self.name, 0, rows)
+        result = batches.read(reply, layout)
+        if result is not None:
+            return result
+        from udfvm.columns import to_numpy
+
+        return to_numpy(self._codec().read(reply, rows))
 
     def call_columns(self, arguments: Sequence[Any], form: Any = None) -> Any:
         """Calls the function with a column, or a value to repeat, for each parameter. ``form`` is what to return (``columns.Form``)."""

@@ -342,12 +342,13 @@ static void test_damaged_images(const char *path)
         flipped = (char)~byte;
         check(pwrite(fileno(file), &flipped, 1, places[i]) == 1, "pwrite");
         udfvm_image *opened = udfvm_image_open(fileno(file), NULL, &error);
-        check(!opened && error.code == UDFVM_E_IMAGE, "damage at byte %lld went unseen", (long long)places[i]);
+        int seen = opened ? udfvm_image_verify(opened, &error) : error.code;
+        check(seen == UDFVM_E_IMAGE && error.code == UDFVM_E_IMAGE, "damage at byte %lld went unseen", (long long)places[i]);
         udfvm_image_close(opened);
         check(pwrite(fileno(file), &byte, 1, places[i]) == 1, "pwrite");
     }
     udfvm_image *whole = udfvm_image_open(fileno(file), NULL, &error);
-    check(whole != NULL, "the mended image: %s", error.message);
+    check(whole && udfvm_image_verify(whole, &error) == 0, "the mended image: %s", error.message);
     udfvm_image_close(whole);
     check(ftruncate(fileno(file), 20000) == 0 && !udfvm_image_open(fileno(file), NULL, &error) && error.code == UDFVM_E_IMAGE, "a truncated image");
     check(ftruncate(fileno(file), 0) == 0 && !udfvm_image_open(fileno(file), NULL, &error) && error.code == UDFVM_E_IMAGE, "an empty image");

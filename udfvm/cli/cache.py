@@ -48,4 +48,4 @@ def list_images() -> None:
 @cache.command()
 def clear() -> None:
     """Removes every image. They are rebuilt when they are next needed."""
-    click.echo(f"{clear_cache()} files removed from {cache_directory()}")
+    click.echo(f"{clear_cache()} images removed from {cache_directory()}")

@@ -104,7 +104,7 @@ class Image:
 
     @classmethod
     def open(cls, path: Path, base: Image | None = None) -> Image:
-        """Opens a base image, or with ``base`` a layer of it. Raises ImageError where the file is damaged or foreign."""
+        """Opens a base image, or with ``base`` a layer of it. Raises ImageError where the file is foreign or its header damaged."""
         error = _error()
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -114,6 +114,12 @@ class Image:
         if not handle:
             raise _exception(error)
         return cls(handle, base)
+
+    def verify(self) -> None:
+        """Checks the content against its checksum, reading all of it. Raises ImageError where it is damaged."""
+        error = _error()
+        if lib.udfvm_image_verify(self._handle, error):
+            raise _exception(error)
 
     @property
     def address(self) -> int:
@@ -295,7 +301,7 @@ class SealReport:
     unknown: dict[int, int]
 
 
-def boot(kernel: bytes, payload: bytes, memory: int, window: int, files: Files, limits: Limits) -> tuple[VM, str]:
+def boot(kernel: bytes, payload: bytes, memory: int, window: int, files: Files | None, limits: Limits) -> tuple[VM, str]:
     """Boots a program up to its seal. Returns the VM, to be sealed and closed, and what it logged.
 
     Raises BuildError with the log where the program does not get there.
@@ -304,7 +310,8 @@ def boot(kernel: bytes, payload: bytes, memory: int, window: int, files: Files, 
     config = ffi.new("struct udfvm_config *", {"memory": memory, "input_window": window, "output_window": window})
     log = ffi.new("char **")
     bound = bind_files(files)
-    handle = lib.udfvm_vm_boot(config, kernel, len(kernel), payload, len(payload), bound.structure, core_limits(limits), log, error)
+    served = bound.structure if bound else ffi.NULL
+    handle = lib.udfvm_vm_boot(config, kernel, len(kernel), payload, len(payload), served, core_limits(limits), log, error)
     text = ""
     if log[0]:
         text = ffi.string(log[0]).decode("utf-8", "replace")

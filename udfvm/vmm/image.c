@@ -58,16 +58,20 @@ static int check_header(const struct image_header *header, uint64_t size, const 
     return UDFVM_OK;
 }
 
-static int check_layer_pages(const struct udfvm_image *image, struct checksum *sum, struct udfvm_error *error)
+/* Page numbers are used as indices: they are checked however the image was opened. */
+static int check_numbers(const struct udfvm_image *image, struct udfvm_error *error)
 {
-    const struct image_header *header = image->header;
-    const uint64_t limit = (header->config.memory - SYSTEM_SIZE) / PAGE;
-    for (uint64_t i = 0; i < header->page_count; i++) {
+    const uint64_t limit = (image->header->config.memory - SYSTEM_SIZE) / PAGE;
+    for (uint64_t i = 0; i < image->header->page_count; i++)
         if (image->numbers[i] >= limit || (i > 0 && image->numbers[i] <= image->numbers[i - 1]))
             return udfvm_fail(error, UDFVM_E_IMAGE, "layer has a page out of order");
-        udfvm_image_add_page(sum, image->numbers[i], file(image) + header->pages_offset + i * PAGE);
-    }
     return UDFVM_OK;
+}
+
+static void add_layer_pages(const struct udfvm_image *image, struct checksum *sum)
+{
+    for (uint64_t i = 0; i < image->header->page_count; i++)
+        udfvm_image_add_page(sum, image->numbers[i], file(image) + image->header->pages_offset + i * PAGE);
 }
 
 /* Walks the parts of the file that hold data: holes are zero pages, which take no part in the checksum. */
@@ -82,7 +86,7 @@ static int check_base_pages(const struct udfvm_image *image, struct checksum *su
             break;
         off_t hole = data < 0 ? data : lseek(image->fd, data, SEEK_HOLE);
         if (data < 0 || hole < 0)
-            return udfvm_fail_errno(error, "reading the image's extents");
+            return udfvm_fail(error, UDFVM_E_IMAGE, "the image's extents cannot be read");
         uint64_t first = (uint64_t)data < start ? start : (uint64_t)data & ~(PAGE - 1);
         uint64_t last = (uint64_t)hole < end ? (uint64_t)hole : end;
         for (at = first; at < last; at += PAGE)
@@ -96,16 +100,18 @@ static int check_base_pages(const struct udfvm_image *image, struct checksum *su
     return UDFVM_OK;
 }
 
-static int check_content(const struct udfvm_image *image, struct udfvm_error *error)
+int udfvm_image_verify(const udfvm_image *image, struct udfvm_error *error)
 {
     const struct image_header *header = image->header;
     struct checksum sum;
     uint8_t digest[32];
+    udfvm_error_clear(error);
     udfvm_checksum_start(&sum);
     udfvm_checksum_add(&sum, file(image) + header->metadata_offset, header->metadata_length);
-    int code = image->base ? check_layer_pages(image, &sum, error) : check_base_pages(image, &sum, error);
-    if (code != UDFVM_OK)
-        return code;
+    if (image->base)
+        add_layer_pages(image, &sum);
+    else if (check_base_pages(image, &sum, error) != UDFVM_OK)
+        return UDFVM_E_IMAGE;
     udfvm_checksum_digest(&sum, digest);
     if (memcmp(digest, header->content_digest, sizeof digest) != 0)
         return udfvm_fail(error, UDFVM_E_IMAGE, "image content is damaged (checksum differs)");
@@ -148,7 +154,7 @@ udfvm_image *udfvm_image_open(int fd, udfvm_image *base, struct udfvm_error *err
     if (code == UDFVM_OK) {
         image->base = base ? udfvm_image_retain(base) : NULL;
         image->numbers = (const uint32_t *)(file(image) + image->header->numbers_offset);
-        code = check_content(image, error);
+        code = base ? check_numbers(image, error) : UDFVM_OK;
     }
     if (code == UDFVM_OK)
         return image;

@@ -5,6 +5,7 @@
  * must be put back after it.
  */
 #include "function.h"
+#include "numpy_function.h"
 
 #include <malloc.h>
 #include <string.h>
@@ -34,10 +35,32 @@ static void guest_complete(uint64_t status, uint64_t length)
     ((void (*)(uint64_t, uint64_t))UDFVM_VECTOR_COMPLETE)(status, length);
 }
 
+/* ---- The C library's allocator ---- */
+
+/* Bins that are merged in bulk (fast bins) scatter writes over the heap, and giving memory back costs system calls. */
+static void tune_allocator(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MXFAST, 0);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+#endif
+}
+
+/* A large request makes malloc sort all that was freed, writing to every such chunk: better before the seal than in each call. What it gets
+ * stays at the top of the heap, so that calls need not ask for more. */
+static void settle_allocator(void)
+{
+    void *volatile block = malloc(4 << 20);
+    free(block);
+}
+
 /* ---- The loop that answers requests ---- */
 
 struct server {
-    struct function *function;                   /* NULL: rows go to the handler too */
+    struct function *function;                   /* of these at most one is not NULL */
+    struct numpy_function *numpy_function;
+    struct stream *stream;
     PyObject *handler;
     PyObject *failure;
     PyObject *begin;                             /* called at the beginning of each call; or None */
@@ -87,11 +110,11 @@ static PyObject *take_exception(void)
 #endif
 }
 
-static struct answer report_exception(const struct server *server)
+static struct answer report_exception(const struct server *server, int64_t row)
 {
     struct answer answer;
     PyObject *exception = take_exception();
-    PyObject *reply = exception ? PyObject_CallOneArg(server->failure, exception) : NULL;
+    PyObject *reply = exception ? PyObject_CallFunction(server->failure, "OL", exception, (long long)row) : NULL;
     if (answer_from_object(reply, &answer) < 0) {
         PyErr_Clear();
         answer = report_without_python();
@@ -110,20 +133,41 @@ static bool begin_call(const struct server *server)
     return done != NULL;
 }
 
+/* What is answered without Python code of the runtime: 1: *answer is it; 0: the handler must; -1: exception, in *row. */
+static int answer_in_c(const struct server *server, struct answer *answer, int64_t *row)
+{
+    const struct udfvm_call *call = current_call();
+    if (server->function && call->request == UDFVM_REQUEST_ROW)
+        return function_row(server->function, input_payload(), call->length, output_window(), call->output_size, &answer->length) < 0 ? -1 : 1;
+    if (server->function && call->request == UDFVM_REQUEST_BATCH)
+        return function_batch(server->function, server->stream, input_payload(), call->length, output_window(), call->output_size,
+                              &answer->length, row) < 0 ? -1 : 1;
+    if (!server->numpy_function || call->request != UDFVM_REQUEST_BATCH)
+        return 0;
+    PyObject *finished = NULL;
+    int code = numpy_function_batch(server->numpy_function, server->stream, call->length, output_window(), call->output_size,
+                                    &answer->length, &finished);
+    if (code == 2)
+        code = answer_from_object(finished, answer) < 0 ? -1 : 1;
+    Py_XDECREF(finished);
+    return code;
+}
+
 static struct answer answer_request(const struct server *server, bool first)
 {
     const struct udfvm_call *call = current_call();
     struct answer answer = { UDFVM_STATUS_OK, 0 };
+    int64_t row = -1;
     if (first && !begin_call(server))
-        return report_exception(server);
-    if (call->request == UDFVM_REQUEST_ROW && server->function) {
-        if (function_row(server->function, input_payload(), call->length, output_window(), call->output_size, &answer.length) < 0)
-            answer = report_exception(server);
+        return report_exception(server, row);
+    int answered = answer_in_c(server, &answer, &row);
+    if (answered > 0)
         return answer;
-    }
-    PyObject *reply = PyObject_CallFunction(server->handler, "IK", (unsigned)call->request, (unsigned long long)call->length);
-    if (answer_from_object(reply, &answer) < 0)
-        answer = report_exception(server);
+    PyObject *reply = NULL;
+    if (answered == 0)
+        reply = PyObject_CallFunction(server->handler, "IK", (unsigned)call->request, (unsigned long long)call->length);
+    if (answered < 0 || answer_from_object(reply, &answer) < 0)
+        answer = report_exception(server, row);
     Py_XDECREF(reply);
     return answer;
 }
@@ -140,26 +184,36 @@ static void flush_streams(const struct server *server)
 }
 
 PyDoc_STRVAR(serve_doc,
-"serve(function, handler, failure, begin, streams)\n\n"
-"Seals, then answers requests for ever. Rows go to `function` (a Function, or None), all others to handler(request, length), which\n"
-"returns (status, length of the reply). failure(exception) writes the report of an exception and returns the same. begin(), if not\n"
-"None, runs first in each call. The streams are flushed before each reply.");
+"serve(function, stream, handler, failure, begin, streams)\n\n"
+"Seals, then answers requests for ever. What `function` (a Function, a NumpyFunction, or None) with its Stream does not answer goes to\n"
+"handler(request, length), which returns (status, length of the reply). failure(exception, row) writes the report of an exception and\n"
+"returns the same. begin(), if not None, runs first in each call. The streams are flushed before each reply.");
+
+/* The object, if it is of the module's type of that name; NULL, perhaps with an exception, if not. */
+static void *if_of_type(PyObject *module, PyObject *object, const char *name)
+{
+    PyObject *type = PyObject_GetAttrString(module, name);
+    void *found = type && PyObject_TypeCheck(object, (PyTypeObject *)type) ? object : NULL;
+    Py_XDECREF(type);
+    return found;
+}
 
 static PyObject *agent_serve(PyObject *module, PyObject *arguments)
 {
     struct server server;
-    PyObject *function, *type;
-    if (!PyArg_ParseTuple(arguments, "OOOOO!", &function, &server.handler, &server.failure, &server.begin, &PyTuple_Type,
+    PyObject *function, *stream;
+    if (!PyArg_ParseTuple(arguments, "OOOOOO!", &function, &stream, &server.handler, &server.failure, &server.begin, &PyTuple_Type,
                           &server.streams))
         return NULL;
-    type = PyObject_GetAttrString(module, "Function");
-    if (!type)
+    server.stream = if_of_type(module, stream, "Stream");
+    server.function = server.stream ? if_of_type(module, function, "Function") : NULL;
+    server.numpy_function = server.stream ? if_of_type(module, function, "NumpyFunction") : NULL;
+    if (PyErr_Occurred())
         return NULL;
-    server.function = PyObject_TypeCheck(function, (PyTypeObject *)type) ? (struct function *)function : NULL;
-    Py_DECREF(type);
     server.flush = PyUnicode_InternFromString("flush");
     if (!server.flush)
         return NULL;
+    settle_allocator();
     guest_seal();
     for (bool first = true;; first = false) {
         struct answer answer = answer_request(&server, first);
@@ -211,23 +265,41 @@ static PyObject *agent_output(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(i
     return PyMemoryView_FromMemory((char *)output_window(), (Py_ssize_t)current_call()->output_size, PyBUF_WRITE);
 }
 
-PyDoc_STRVAR(run_row_doc, "run_row(function, payload) -> bytes\n\nRuns a row as serve() does, on memory of the program: for warming up.");
+PyDoc_STRVAR(run_row_doc, "run_row(function, payload)\n\nRuns a row as serve() does, from memory of the program to the output window: for warming up.");
 
 static PyObject *agent_run_row(PyObject *module, PyObject *arguments)
 {
-    uint8_t reply[4096];
     uint64_t length;
     Py_buffer payload;
-    PyObject *function, *type = PyObject_GetAttrString(module, "Function");
-    if (!type)
+    PyObject *object;
+    if (!PyArg_ParseTuple(arguments, "Oy*", &object, &payload))
         return NULL;
-    int parsed = PyArg_ParseTuple(arguments, "O!y*", type, &function, &payload);
-    Py_DECREF(type);
-    if (!parsed)
-        return NULL;
-    int code = function_row((struct function *)function, payload.buf, (uint64_t)payload.len, reply, sizeof reply, &length);
+    struct function *function = if_of_type(module, object, "Function");
+    int code = function ? function_row(function, payload.buf, (uint64_t)payload.len, output_window(), current_call()->output_size, &length) : -1;
     PyBuffer_Release(&payload);
-    return code < 0 ? NULL : PyBytes_FromStringAndSize((const char *)reply, length < sizeof reply ? (Py_ssize_t)length : 0);
+    if (code < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(run_batch_doc, "run_batch(function, stream, payload)\n\nRuns a batch as serve() does, from memory of the program to the output window: for warming up.");
+
+static PyObject *agent_run_batch(PyObject *module, PyObject *arguments)
+{
+    uint64_t length;
+    int64_t row;
+    Py_buffer payload;
+    PyObject *object, *stream_object;
+    if (!PyArg_ParseTuple(arguments, "OOy*", &object, &stream_object, &payload))
+        return NULL;
+    struct function *function = if_of_type(module, object, "Function");
+    struct stream *stream = if_of_type(module, stream_object, "Stream");
+    int code = function && stream ? function_batch(function, stream, payload.buf, (uint64_t)payload.len, output_window(),
+                                                   current_call()->output_size, &length, &row) : -1;
+    PyBuffer_Release(&payload);
+    if (code < 0)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef agent_methods[] = {
@@ -238,30 +310,26 @@ static PyMethodDef agent_methods[] = {
     { "input", agent_input, METH_NOARGS, input_doc },
     { "output", agent_output, METH_NOARGS, output_doc },
     { "run_row", agent_run_row, METH_VARARGS, run_row_doc },
+    { "run_batch", agent_run_batch, METH_VARARGS, run_batch_doc },
     { NULL, NULL, 0, NULL },
 };
 
-/* Bins that are merged in bulk (fast bins) scatter writes over the heap, and giving memory back costs system calls. */
-static void tune_allocator(void)
+static int add_type(PyObject *module, PyType_Spec *specification)
 {
-#ifdef __GLIBC__
-    mallopt(M_MXFAST, 0);
-    mallopt(M_TRIM_THRESHOLD, INT_MAX);
-    mallopt(M_MMAP_THRESHOLD, 32 << 20);
-#endif
+    PyObject *type = PyType_FromModuleAndSpec(module, specification, NULL);
+    if (!type)
+        return -1;
+    int code = PyModule_AddType(module, (PyTypeObject *)type);
+    Py_DECREF(type);
+    return code;
 }
 
 static int agent_exec(PyObject *module)
 {
     tune_allocator();
-    PyObject *type = PyType_FromModuleAndSpec(module, &function_type_spec, NULL);
-    if (!type)
+    if (add_type(module, &function_type_spec) < 0 || add_type(module, &numpy_function_type_spec) < 0 || add_type(module, &stream_type_spec) < 0)
         return -1;
-    int code = PyModule_AddType(module, (PyTypeObject *)type);
-    Py_DECREF(type);
-    if (code == 0)
-        code = PyModule_AddIntConstant(module, "ABI_VERSION", UDFVM_ABI_VERSION);
-    return code;
+    return PyModule_AddIntConstant(module, "ABI_VERSION", UDFVM_ABI_VERSION);
 }
 
 static PyModuleDef_Slot agent_slots[] = {

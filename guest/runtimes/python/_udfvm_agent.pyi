@@ -3,19 +3,33 @@ from typing import NoReturn
 
 ABI_VERSION: int
 
-class Function:
-    failed_row: int
-    def __new__(cls, callable: Callable[..., object], parameters: tuple[_Slot, ...], result: _Slot) -> Function: ...
-    def batch(
-        self, rows: int, columns: tuple[tuple[int, int, int, int], ...]
-    ) -> tuple[int, bytearray | None, bytearray, bytearray | None]: ...
-
 _Slot = tuple[int, bool, bool, Callable[..., object] | None]
+_Bytes = bytes | bytearray | memoryview
+
+class Function:
+    def __new__(cls, callable: Callable[..., object], parameters: tuple[_Slot, ...], result: _Slot) -> Function: ...
+
+class NumpyFunction:
+    def __new__(
+        cls,
+        callable: Callable[..., object],
+        columns: tuple[tuple[int, object], ...],
+        result_format: str,
+        result_storage: int,
+        frombuffer: Callable[..., object],
+        array_type: type,
+        finish: Callable[[object, int], tuple[int, int]],
+    ) -> NumpyFunction: ...
+
+class Stream:
+    def __new__(cls, request_schema: bytes, reply_schema: bytes, template: bytes) -> Stream: ...
+    def write(self, storage: int, rows: int, nulls: int, validity: object, offsets: object, data: object) -> int: ...
 
 def serve(
-    function: Function | None,
+    function: Function | NumpyFunction | None,
+    stream: Stream | None,
     handler: Callable[[int, int], tuple[int, int]],
-    failure: Callable[[BaseException], tuple[int, int]],
+    failure: Callable[[BaseException, int], tuple[int, int]],
     begin: Callable[[], object] | None,
     streams: tuple[object, ...],
 ) -> NoReturn: ...
@@ -24,4 +38,5 @@ def complete(status: int, length: int) -> None: ...
 def request() -> tuple[int, int, int]: ...
 def input() -> memoryview: ...
 def output() -> memoryview: ...
-def run_row(function: Function, payload: bytes) -> bytes: ...
+def run_row(function: Function, payload: _Bytes) -> None: ...
+def run_batch(function: Function, stream: Stream, payload: object) -> None: ...

@@ -19,7 +19,7 @@ import _udfvm_agent
 import cloudpickle
 import pyarrow as pa
 from _udfvm_report import report
-from _udfvm_scalar import ScalarFunction
+from _udfvm_scalar import scalar_function
 from _udfvm_stream import Stream
 from _udfvm_vectorized import VectorizedFunction
 from _udfvm_warmup import warm_up
@@ -38,12 +38,17 @@ def serve_load() -> None:
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     _settle()
-    _serve(None, _load, None)
+    _serve(None, None, _load, None)
 
 
-def _serve(function: _udfvm_agent.Function | None, handler: Handler, begin: Callable[[], object] | None) -> None:
-    streams = tuple(stream for stream in (sys.__stdout__, sys.__stderr__) if stream is not None)
-    _udfvm_agent.serve(function, handler, report, begin, streams)
+def _serve(
+    function: _udfvm_agent.Function | _udfvm_agent.NumpyFunction | None,
+    stream: Stream | None,
+    handler: Handler,
+    begin: Callable[[], object] | None,
+) -> None:
+    streams = tuple(each for each in (sys.__stdout__, sys.__stderr__) if each is not None)
+    _udfvm_agent.serve(function, None if stream is None else stream.native, handler, report, begin, streams)
 
 
 def _settle() -> None:
@@ -63,20 +68,17 @@ def _load(request: int, length: int) -> Answer:
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     for name in payload.metadata["imports"]:
         _import_quietly(name)
-    evaluate, stream = _evaluator(payload)
-    warm_up(evaluate, stream, payload.metadata, payload.sample)
-    scalar = evaluate if isinstance(evaluate, ScalarFunction) else None
+    function, stream = _function(payload)
+    warm_up(function, stream, payload.metadata, payload.sample)
 
     def handle(request: int, length: int) -> Answer:
-        if request != REQUEST_BATCH:
+        if request != REQUEST_BATCH or not isinstance(function, VectorizedFunction):
             raise RuntimeError(f"this function does not answer request {request}")
-        try:
-            return stream.write(evaluate(stream.read_window(length)))
-        except BaseException as exception:  # noqa: BLE001 - SystemExit too is the function's answer
-            return report(exception, -1 if scalar is None else scalar.function.failed_row)
+        return stream.write(function(stream.read_window(length)))
 
     _settle()
-    _serve(None if scalar is None else scalar.function, handle, _reseed if payload.metadata["random"] else None)
+    native = function.native() if isinstance(function, VectorizedFunction) else function
+    _serve(native, stream, handle, _reseed if payload.metadata["random"] else None)
     raise AssertionError("serve() never returns")
 
 
@@ -98,7 +100,7 @@ class _Payload(NamedTuple):
         return cls(metadata, *parts)
 
 
-def _evaluator(payload: _Payload) -> tuple[ScalarFunction | VectorizedFunction, Stream]:
+def _function(payload: _Payload) -> tuple[_udfvm_agent.Function | VectorizedFunction, Stream]:
     function = cloudpickle.loads(payload.function)
     result = pa.ipc.read_schema(pa.py_buffer(payload.result_schema)).field(0).type
     stream = Stream(pa.ipc.read_schema(pa.py_buffer(payload.schema)), result)
@@ -106,7 +108,7 @@ def _evaluator(payload: _Payload) -> tuple[ScalarFunction | VectorizedFunction, 
     nullable = [parameter["nullable"] for parameter in parameters]
     if payload.metadata["vectorized"]:
         return VectorizedFunction(function, nullable, [parameter["numpy"] for parameter in parameters], stream), stream
-    return ScalarFunction(function, stream.schema.types, nullable, result, payload.metadata["result_nullable"]), stream
+    return scalar_function(function, stream.schema.types, nullable, result, payload.metadata["result_nullable"]), stream
 
 
 def _import_quietly(name: str) -> None:

@@ -15,30 +15,10 @@ from typing import Final, NamedTuple
 
 import _udfvm_agent
 import pyarrow as pa
+from _udfvm_stream import storage_of
 
 Converter = Callable[..., object]
 
-# enum storage of values.h
-_STORAGES: Final = {
-    "null": 0,
-    "bool": 0,
-    "int8": 1,
-    "int16": 2,
-    "int32": 3,
-    "int64": 4,
-    "uint8": 5,
-    "uint16": 6,
-    "uint32": 7,
-    "uint64": 8,
-    "float": 9,
-    "double": 10,
-    "string": 11,
-    "large_string": 12,
-    "binary": 13,
-    "large_binary": 14,
-    "date32[day]": 3,
-    "date64[ms]": 4,
-}
 _EPOCH: Final = datetime.datetime(1970, 1, 1)
 _EPOCH_DAYS: Final = _EPOCH.toordinal()
 _DAY_MS: Final = 86_400_000
@@ -53,65 +33,30 @@ class _Codec(NamedTuple):
     encode: Converter
 
 
-class ScalarFunction:
-    """A function of one row at a time, applied to rows or to whole batches."""
-
-    def __init__(
-        self, function: Callable[..., object], types: Sequence[pa.DataType], nullable: Sequence[bool], result: pa.DataType, result_nullable: bool
-    ) -> None:
-        codecs = [_codec(type_) for type_ in types]
-        codec = _codec(result)
-        encode = codec.encode if result_nullable else _refuse_none(codec.encode)
-        self.type = result
-        self.function = _udfvm_agent.Function(
-            function,
-            tuple((each.storage, may_be_null, each.direct, each.decode) for each, may_be_null in zip(codecs, nullable, strict=True)),
-            (codec.storage, result_nullable, codec.direct, encode),
-        )
-
-    def __call__(self, batch: pa.RecordBatch) -> pa.Array:
-        """The result column for a batch."""
-        rows = batch.num_rows
-        columns = batch.columns
-        empty = pa.py_buffer(bytes((rows + 7) // 8)) if any(pa.types.is_null(column.type) for column in columns) else None
-        null_count, validity, data, offsets = self.function.batch(rows, tuple(_addresses(column, empty) for column in columns))
-        if pa.types.is_null(self.type):
-            return pa.nulls(rows)
-        buffers = [None if validity is None else pa.py_buffer(validity)]
-        if offsets is not None:
-            buffers.append(pa.py_buffer(offsets))
-        buffers.append(pa.py_buffer(data))
-        return pa.Array.from_buffers(self.type, rows, buffers, null_count)
-
-
-def _addresses(column: pa.Array, empty: pa.Buffer | None) -> tuple[int, int, int, int]:
-    """Offset, and addresses of validity, data and offsets. `empty` is the validity of a column of nulls, which has no buffers."""
-    buffers = column.buffers()
-    if empty is not None and pa.types.is_null(column.type):
-        return 0, empty.address, 0, 0
-    addresses = [0 if buffer is None else buffer.address for buffer in buffers]
-    validity = addresses[0] if column.null_count else 0
-    if len(addresses) == 3:
-        return column.offset, validity, addresses[2], addresses[1]
-    return column.offset, validity, addresses[1], 0
+def scalar_function(
+    function: Callable[..., object], types: Sequence[pa.DataType], nullable: Sequence[bool], result: pa.DataType, result_nullable: bool
+) -> _udfvm_agent.Function:
+    """A function of one row at a time, for rows and for whole batches."""
+    codecs = [_codec(type_) for type_ in types]
+    codec = _codec(result)
+    return _udfvm_agent.Function(
+        function,
+        tuple((each.storage, may_be_null, each.direct, each.decode) for each, may_be_null in zip(codecs, nullable, strict=True)),
+        (codec.storage, result_nullable, codec.direct, codec.encode if result_nullable else _refuse_none(codec.encode)),
+    )
 
 
 def _codec(type_: pa.DataType) -> _Codec:
     name = str(type_)
+    storage = storage_of(type_)
     if pa.types.is_timestamp(type_):
         decode, encode = _timestamp(type_.unit, type_.tz)
-        return _Codec(_STORAGES["int64"], False, decode, encode)
-    storage = _STORAGES[name]
+        return _Codec(storage, False, decode, encode)
     if name == "date32[day]":
         return _Codec(storage, False, _date_from_days, _days_from_date)
     if name == "date64[ms]":
         return _Codec(storage, False, lambda ms: _date_from_days(ms // _DAY_MS), lambda value: _days_from_date(value) * _DAY_MS)
-    if name == "null":
-        return _Codec(storage, True, None, _coerce_null)
-    for prefix, coerce in _COERCE.items():
-        if name.startswith(prefix):
-            return _Codec(storage, True, None, coerce)
-    raise TypeError(f"{name} is not a type of scalar functions")
+    return _Codec(storage, True, None, next(coerce for prefix, coerce in _COERCE.items() if name.startswith(prefix)))
 
 
 def _wrong(value: object, declared: str) -> TypeError:
@@ -165,6 +110,7 @@ def _coerce_bytes(value: object) -> bytes:
 
 
 _COERCE: Final[dict[str, Converter]] = {
+    "null": _coerce_null,
     "bool": _coerce_bool,
     "int": _coerce_int,
     "uint": _coerce_int,

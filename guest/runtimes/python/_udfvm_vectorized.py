@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import _udfvm_agent
 import pyarrow as pa
 import pyarrow.compute as pc
-from _udfvm_stream import Stream, strict_cast
+from _udfvm_stream import Stream, storage_of, strict_cast
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +37,28 @@ class VectorizedFunction:
                 return self._call_without_nulls(columns, batch.num_rows)
         return self._call(columns, batch.num_rows)
 
+    def finish(self, value: object, rows: int) -> tuple[int, int]:
+        """Writes what the function returned for so many rows."""
+        return self._stream.write(_column(value, self._stream.type, rows))
+
+    def native(self) -> _udfvm_agent.NumpyFunction | None:
+        """The same in C, for numpy arrays of numbers; None where a column is something else."""
+        numpy = sys.modules.get("numpy")
+        if numpy is None or not all(container is _to_numpy for container in self._containers):
+            return None
+        types = self._stream.schema.types
+        if not all(_numpy_type(type_) for type_ in types):
+            return None
+        return _udfvm_agent.NumpyFunction(
+            self._function,
+            tuple((storage_of(type_), numpy.dtype(_numpy_type(type_))) for type_ in types),
+            _FORMATS.get(str(self._stream.type), "\0"),
+            self._stream.storage,
+            numpy.frombuffer,
+            numpy.ndarray,
+            self.finish,
+        )
+
     def _call(self, columns: Sequence[pa.Array], rows: int) -> pa.Array:
         arguments = [container(column) for container, column in zip(self._containers, columns, strict=True)]
         return _column(self._function(*arguments), self._stream.type, rows)
@@ -51,6 +74,20 @@ class VectorizedFunction:
         values = self._call([column.filter(valid) for column in columns], valid.true_count)
         places = pc.subtract(pc.cumulative_sum(valid.cast(pa.int64())), 1)
         return values.take(pc.if_else(valid, places, None))
+
+
+# Types that numpy and Arrow store alike, and their formats in the struct module.
+_FORMATS: Final = {
+    "int8": "b", "int16": "h", "int32": "i", "int64": "l", "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "L", "float": "f",
+    "double": "d",
+}  # fmt: skip
+
+
+def _numpy_type(type_: pa.DataType) -> str | None:
+    """The name of the numpy type that is stored like an Arrow type."""
+    if pa.types.is_timestamp(type_):
+        return f"datetime64[{type_.unit}]"
+    return _FORMATS.get(str(type_))
 
 
 def _as_it_is(column: pa.Array) -> pa.Array:

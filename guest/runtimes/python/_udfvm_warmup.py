@@ -11,7 +11,7 @@ from typing import Any, Final
 import _udfvm_agent
 import pyarrow as pa
 from _udfvm_report import report
-from _udfvm_scalar import ScalarFunction
+from _udfvm_scalar import scalar_function
 from _udfvm_stream import Stream
 from _udfvm_vectorized import VectorizedFunction
 
@@ -19,26 +19,28 @@ RUNS: Final = 16
 SECONDS: Final = 0.05
 
 
-def warm_up(evaluate: ScalarFunction | VectorizedFunction, stream: Stream, metadata: dict[str, Any], sample: bytes) -> None:
+def warm_up(function: _udfvm_agent.Function | VectorizedFunction, stream: Stream, metadata: dict[str, Any], sample: bytes) -> None:
     """Warms up for a loaded function.
 
     The user's function runs on the sample; without one, a vectorised function runs on an empty batch, and whatever it raises then does not
     count: nobody promised that it takes one. The paths around it run with functions of our own.
     """
-    if isinstance(evaluate, ScalarFunction):
-        _warm_up_scalar(evaluate, stream, metadata["default_row"])
-        if metadata["sample_row"]:
-            row = bytes.fromhex(metadata["sample_row"])
-            _repeat(lambda: _udfvm_agent.run_row(evaluate.function, row))
-    else:
-        _warm_up_vectorized(stream)
-        if not sample:
-            with contextlib.suppress(BaseException):
-                stream.write(evaluate(_batch(stream, [pa.nulls(0, type_) for type_ in stream.schema.types])))
     report(_raised(), 0)
+    if isinstance(function, VectorizedFunction):
+        _warm_up_vectorized(stream)
+        if sample:
+            batch = pa.ipc.open_stream(sample).read_next_batch()
+            _repeat(lambda: stream.write(function(batch)))
+        else:
+            with contextlib.suppress(BaseException):
+                stream.write(function(_batch(stream, [pa.nulls(0, type_) for type_ in stream.schema.types])))
+        return
+    _warm_up_scalar(stream, metadata["default_row"])
     if sample:
-        batch = pa.ipc.open_stream(sample).read_next_batch()
-        _repeat(lambda: stream.write(evaluate(batch)))
+        _repeat(lambda: _udfvm_agent.run_batch(function, stream.native, sample))
+    if metadata["sample_row"]:
+        row = bytes.fromhex(metadata["sample_row"])
+        _repeat(lambda: _udfvm_agent.run_row(function, row))
 
 
 def _raised() -> BaseException:
@@ -56,18 +58,17 @@ def _repeat(run: Callable[[], object]) -> None:
             break
 
 
-def _warm_up_scalar(evaluate: ScalarFunction, stream: Stream, default_row: str) -> None:
+def _warm_up_scalar(stream: Stream, default_row: str) -> None:
     def internal(*_: object) -> None:
         return None
 
-    function = ScalarFunction(internal, stream.schema.types, [True] * len(stream.schema), stream.type, True)
+    function = scalar_function(internal, stream.schema.types, [True] * len(stream.schema), stream.type, True)
     if default_row:
         row = bytes.fromhex(default_row)
-        _repeat(lambda: _udfvm_agent.run_row(function.function, row))
+        _repeat(lambda: _udfvm_agent.run_row(function, row))
     if len(stream.schema):
         two = _two_rows(stream)
-        _repeat(lambda: stream.write(function(stream.read(two))))
-        stream.write(evaluate(_batch(stream, [pa.nulls(0, type_) for type_ in stream.schema.types])))
+        _repeat(lambda: _udfvm_agent.run_batch(function, stream.native, two))
 
 
 def _warm_up_vectorized(stream: Stream) -> None:

@@ -185,9 +185,28 @@ static void stream_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
+/* The bytes that a text or bytes column uses; -1 where its buffers are too short. */
+static int64_t used_bytes(enum storage storage, int64_t rows, const Py_buffer *offsets, const Py_buffer *data)
+{
+    const bool narrow = storage_width(storage) == sizeof(int32_t);
+    if ((uint64_t)offsets->len / storage_width(storage) < (uint64_t)rows + 1)
+        return -1;
+    const int64_t end = narrow ? ((const int32_t *)offsets->buf)[rows] : ((const int64_t *)offsets->buf)[rows];
+    return end > data->len ? -1 : end;
+}
+
+static int64_t data_bytes(enum storage storage, int64_t rows, const Py_buffer *offsets, const Py_buffer *data)
+{
+    if (storage_is_variable(storage))
+        return used_bytes(storage, rows, offsets, data);
+    const uint64_t width = storage_width(storage);
+    const uint64_t needed = storage == STORAGE_NULL ? 0 : width ? (uint64_t)rows * width : ((uint64_t)rows + 7) / 8;
+    return needed > (uint64_t)data->len ? -1 : (int64_t)needed;
+}
+
 PyDoc_STRVAR(write_doc,
 "write(storage, rows, nulls, validity, offsets, data) -> length of the reply\n\n"
-"Writes a column to the output window, from buffers without an offset; validity and offsets may be None.");
+"Writes a column to the output window, from buffers that begin at its first row; those that it has not are None.");
 
 static PyObject *stream_write(PyObject *object, PyObject *arguments)
 {
@@ -197,14 +216,20 @@ static PyObject *stream_write(PyObject *object, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "iLLz*z*z*", &storage, &rows, &nulls, &validity, &offsets, &data))
         return NULL;
     const struct udfvm_call *call = (const struct udfvm_call *)UDFVM_INPUT_BASE;
-    struct reply reply;
-    if (reply_begin(&reply, (struct stream *)object, (enum storage)storage, rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
-        reply_put_buffers(&reply, nulls, validity.buf, offsets.buf, data.buf, (uint64_t)data.len);
-    uint64_t length = reply_end(&reply);
+    const int64_t used = rows < 0 ? -1 : data_bytes((enum storage)storage, rows, &offsets, &data);
+    PyObject *length = NULL;
+    if (used < 0 || (nulls && storage != STORAGE_NULL && validity.len < (rows + 7) / 8)) {
+        PyErr_SetString(PyExc_ValueError, "the buffers are too short for the column");
+    } else {
+        struct reply reply;
+        if (reply_begin(&reply, (struct stream *)object, (enum storage)storage, rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
+            reply_put_buffers(&reply, nulls, validity.buf, offsets.buf, data.buf, (uint64_t)used);
+        length = PyLong_FromUnsignedLongLong(reply_end(&reply));
+    }
     PyBuffer_Release(&validity);
     PyBuffer_Release(&offsets);
     PyBuffer_Release(&data);
-    return PyLong_FromUnsignedLongLong(length);
+    return length;
 }
 
 static PyMethodDef stream_methods[] = {
