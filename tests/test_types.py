@@ -127,7 +127,7 @@ def test_closure_names_in_annotations() -> None:
 
     @udfvm.udf
     def function(x: Number) -> Number:
-        return x if Number else x
+        return Number(x)
 
     assert function.parameters[0].type.kind is Kind.FLOAT
 

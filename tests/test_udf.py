@@ -131,13 +131,13 @@ def test_numpy_and_pyarrow_scalars_are_values() -> None:
 def test_wrong_arguments() -> None:
     with pytest.raises(udfvm.TypeMappingError, match=r"'score': argument 'distance' is declared double.*got str"):
         score(1.0, "300")
-    with pytest.raises(udfvm.TypeMappingError, match="missing a required argument.*it takes 2 arguments"):
+    with pytest.raises(udfvm.TypeMappingError, match=r"missing a required argument.*it takes 2 arguments"):
         score(1.0)
-    with pytest.raises(udfvm.TypeMappingError, match="got list.*a column is a pyarrow or numpy array"):
+    with pytest.raises(udfvm.TypeMappingError, match=r"got list.*a column is a pyarrow or numpy array"):
         score(np.array([1.0]), [1.0])
     with pytest.raises(udfvm.TypeMappingError, match="different lengths: 'dep_delay' has 1, 'distance' has 2"):
         score(np.array([1.0]), np.array([1.0, 2.0]))
-    with pytest.raises(udfvm.TypeMappingError, match="argument 'dep_delay'.*array of string"):
+    with pytest.raises(udfvm.TypeMappingError, match=r"argument 'dep_delay'.*array of string"):
         score(pa.array(["1"]), 2.0)
     with pytest.raises(udfvm.TypeMappingError, match="2 dimensions"):
         score(np.zeros((2, 2)), 2.0)
@@ -278,7 +278,7 @@ def test_what_cannot_be_pickled() -> None:
     def function(x: int) -> int:
         return 0 if lock else x
 
-    with pytest.raises(udfvm.SignatureError, match="'function' cannot be sent to a micro-VM.*create connections, locks"):
+    with pytest.raises(udfvm.SignatureError, match=r"'function' cannot be sent to a micro-VM.*create connections, locks"):
         function(1)
 
 
@@ -376,9 +376,9 @@ def test_encoded_columns() -> None:
 
 
 def test_inexact_casts_are_refused() -> None:
-    with pytest.raises(udfvm.TypeMappingError, match="argument 'distance'.*without loss"):
+    with pytest.raises(udfvm.TypeMappingError, match=r"argument 'distance'.*without loss"):
         score(1.0, pa.array([2**53 + 1]))
-    with pytest.raises(udfvm.TypeMappingError, match="argument 'value'.*array of double"):
+    with pytest.raises(udfvm.TypeMappingError, match=r"argument 'value'.*array of double"):
         fails_on_odd(pa.array([1.0]))
 
 
@@ -555,7 +555,7 @@ def test_timeouts() -> None:
 
     assert endless(0) == 0
     for argument in (1, np.array([0, 1])):
-        with pytest.raises(udfvm.CallTimeoutError, match="'endless'.*timeout="):
+        with pytest.raises(udfvm.CallTimeoutError, match=r"'endless'.*timeout="):
             endless(argument)
     assert endless(0) == 0
 

@@ -48,8 +48,8 @@ _registered: Final[dict[str, _Registration]] = {}        # mirrors what is ours 
 def register(udf: UDF) -> None:
     """Makes a UDF the ``pyarrow.compute`` function of its name. Its image is built, or taken from the cache, here.
 
-    Registering again under the same name with the same types replaces the UDF. Raises SignatureError where the name belongs to a function of
-    pyarrow or to a UDF of other types, or where the UDF has no parameters.
+    Registering again under the same name with the same types replaces the UDF. Raises SignatureError where the name belongs to a function
+    of pyarrow or to a UDF of other types, or where the UDF has no parameters.
 
     >>> udfvm.arrow.register(score)
     >>> pc.call_function("score", [pa.array([12.0]), pa.array([300.0])])

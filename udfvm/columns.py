@@ -1,7 +1,9 @@
-"""Arguments and results that are arrays: what the caller passes, as Arrow columns of the declared types, and results as the caller wants them.
+"""Arguments and results that are arrays: what the caller passes, as Arrow columns of the declared types, and results as the caller
+wants them.
 
-Conversions of arguments lose nothing: integers widen or, where every value fits, narrow; integers become floats where exact; floats become
-floats of another width; encoded columns (dictionary, run-end, views) are decoded; a column of nulls is of any type. Nothing else is cast.
+Conversions of arguments lose nothing: integers widen or, where every value fits, narrow; integers become floats where exact; floats
+become floats of another width; encoded columns (dictionary, run-end, views) are decoded; a column of nulls is of any type. Nothing else
+is cast.
 """
 
 from __future__ import annotations
@@ -110,6 +112,10 @@ def _from_numpy(function: str, parameter: Parameter, value: np.ndarray[Any, Any]
         raise wrong_argument(function, parameter, f"a numpy array of {value.dtype}: {error}") from error
     if parameter.type.timezone is not None and pa.types.is_timestamp(array.type) and array.type.tz is None:
         return array.view(pa.timestamp(array.type.unit, tz=parameter.type.timezone))     # numpy's times are UTC
+    if parameter.type.name == "date64[ms]" and array.type == pa.timestamp("ms"):
+        dates = array.cast(pa.date64())          # numpy has no dates of milliseconds
+        if dates.cast(array.type).equals(array):
+            return dates
     return array
 
 

@@ -71,7 +71,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
         if isinstance(obj, UDF):                 # a UDF that a UDF calls is, in the guest, the function itself
             return operator.itemgetter(0), ((obj.function,),)
-        if getattr(obj, "__self__", None) is _GLOBAL_RANDOM:
+        if _GLOBAL_RANDOM is not None and getattr(obj, "__self__", None) is _GLOBAL_RANDOM:
             self._notes.uses_random = True       # random.random and its like: bound methods, which would take a copy of the generator along
             return getattr, (random, obj.__name__)
         if isinstance(obj, types.CodeType):
@@ -99,7 +99,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             self._notes.modules.add(name)
 
 
-_GLOBAL_RANDOM: Final = random.random.__self__
+_GLOBAL_RANDOM: Final[object] = getattr(random.random, "__self__", None)
 
 
 def _imports(code: types.CodeType) -> Iterator[str]:

@@ -84,7 +84,7 @@ class UDF:
         if not callable(function):
             raise SignatureError(f"@udfvm.udf decorates functions, not {type(function).__name__}")
         self.function = function
-        self.name = _checked_name(function, name)
+        self.name: str = _checked_name(function, name)
         self.vectorized = bool(vectorized)
         signature = signature_of(function, self.name, vectorized=self.vectorized, input_types=input_types, output_type=output_type)
         self.parameters: tuple[Parameter, ...] = signature.parameters
@@ -97,7 +97,8 @@ class UDF:
         self.sample = sample
         self._python_signature = signature.python
         self._arity = len(self.parameters)
-        in_rows = not vectorized and all(each.type.row is not None for each in (*self.parameters, self.result))
+        types = [*(parameter.type for parameter in self.parameters), self.result.type]
+        in_rows = not vectorized and all(type_.row is not None for type_ in types)
         self._rows = RowCodec(self.name, self.parameters, self.result) if in_rows else None
         self._lock = threading.RLock()
         self._runtime: _Runtime | None = None
@@ -117,7 +118,7 @@ class UDF:
     def __reduce__(self) -> str | tuple[object, ...]:
         module = sys.modules.get(self.function.__module__)
         if module is not None and module.__name__ != "__main__" and getattr(module, self.function.__qualname__, None) is self:
-            return self.function.__qualname__
+            return str(self.function.__qualname__)
         return _rebuild, (self.function, self._options)
 
     # ---- Images ----
@@ -331,7 +332,7 @@ class UDF:
             if any(isinstance(column, pa.ChunkedArray) for column in columns):
                 whole = pa.table(columns, schema=codec.schema)
             else:
-                whole = codec.batch(cast("list[pa.Array]", columns))
+                whole = codec.batch(columns)
             pieces = self._call_pieces(codec, whole)
         return in_form(form or form_of_result(arguments), self.result.type.arrow, pieces)
 

@@ -84,6 +84,7 @@ enum udfvm_hypercall {
 enum udfvm_status {
     UDFVM_STATUS_OK = 0,
     UDFVM_STATUS_ERROR = 1,                      /* the output window holds struct udfvm_guest_error */
+    UDFVM_STATUS_IDLE = 2,                       /* ring only: no further request came for as long as the guest spins; no reply */
 };
 
 enum udfvm_exit {
@@ -154,6 +155,19 @@ struct udfvm_call {
     int64_t realtime_ns;                         /* nanoseconds since 1970 */
     int64_t monotonic_ns;
     uint8_t seed[32];                            /* key of this call's random numbers */
+    /* The ring, for a call of many exchanges without exits: complete() stores the reply's status and length, then the number of the
+     * request, at ring_reply, and waits for ring_request to change; after ring_spin ticks of the time stamp counter it exits with
+     * UDFVM_STATUS_IDLE and is entered again for the next request. */
+    uint64_t ring_reply;                         /* address of struct udfvm_ring_reply in the output window; 0: no ring */
+    uint64_t ring_spin;
+    uint64_t ring_request;                       /* number of the request at hand; the host stores it last */
+};
+
+struct udfvm_ring_reply {
+    uint64_t number;                             /* of the request that it answers; the guest stores it last */
+    uint64_t length;
+    uint32_t status;                             /* enum udfvm_status */
+    uint32_t reserved;
 };
 
 /* Payload of UDFVM_REQUEST_BOOT: followed by argc + envc NUL-terminated strings; argv[0] is the path of the program. */

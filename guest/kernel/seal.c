@@ -58,8 +58,29 @@ void seal(void)
     seal_here();
 }
 
+/* Answers over the ring and waits there for the next request; exits where none comes. */
+static void exchange(const struct udfvm_call *call, uint64_t status, uint64_t length)
+{
+    struct udfvm_ring_reply *reply = (struct udfvm_ring_reply *)call->ring_reply;
+    const uint64_t number = __atomic_load_n(&call->ring_request, __ATOMIC_RELAXED);
+    reply->status = (uint32_t)status;
+    reply->length = length;
+    __atomic_store_n(&reply->number, number, __ATOMIC_RELEASE);
+    for (uint64_t start = time_stamp(); __atomic_load_n(&call->ring_request, __ATOMIC_ACQUIRE) == number;) {
+        if (time_stamp() - start > call->ring_spin) {
+            hypercall(UDFVM_HC_COMPLETE, UDFVM_STATUS_IDLE, 0, 0, 0, 0);
+            start = time_stamp();
+        }
+        __builtin_ia32_pause();
+    }
+}
+
 void complete(uint64_t status, uint64_t length)
 {
+    const struct udfvm_call *call = (const struct udfvm_call *)UDFVM_INPUT_BASE;
     vfs_flush();
-    hypercall(UDFVM_HC_COMPLETE, status, length, 0, 0, 0);
+    if (call->ring_reply)
+        exchange(call, status, length);
+    else
+        hypercall(UDFVM_HC_COMPLETE, status, length, 0, 0, 0);
 }

@@ -11,7 +11,9 @@ static void run_row(struct session *session, sqlite3_context *context, sqlite3_v
         return;
     struct udfvm_reply reply;
     struct udfvm_error error;
-    if (udfvm_vm_call(session->vm, UDFVM_REQUEST_ROW, session->window, length, &function->limits, &reply, &error) != UDFVM_OK) {
+    int (*exchange)(udfvm_vm *, uint32_t, const void *, uint64_t, const struct udfvm_limits *, struct udfvm_reply *, struct udfvm_error *) =
+        function->isolation == UDFVM_SQLITE_ROW ? udfvm_vm_call : udfvm_vm_stream_call;
+    if (exchange(session->vm, UDFVM_REQUEST_ROW, session->window, length, &function->limits, &reply, &error) != UDFVM_OK) {
         report_core_error(session, context, &error);
         return;
     }

@@ -58,17 +58,37 @@ static void place_input(struct udfvm_vm *vm, const void *input, uint64_t length)
     vm->input_used = length;
 }
 
+static int check_length(const struct udfvm_vm *vm, uint64_t length, struct udfvm_error *error)
+{
+    if (length <= vm->machine.input_bytes - PAGE)
+        return UDFVM_OK;
+    return udfvm_fail(error, UDFVM_E_INPUT, "a request of %llu bytes does not fit the input window of %llu bytes",
+                      (unsigned long long)length, (unsigned long long)(vm->machine.input_bytes - PAGE));
+}
+
+int udfvm_vm_place_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length, struct udfvm_error *error)
+{
+    struct udfvm_call *call = (struct udfvm_call *)vm->machine.input;
+    int code = check_length(vm, length, error);
+    if (code != UDFVM_OK)
+        return code;
+    place_input(vm, input, length);
+    call->request = request;
+    call->length = length;
+    return UDFVM_OK;
+}
+
 int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                      const struct udfvm_limits *limits, struct udfvm_error *error)
 {
     vm->limits = limits ? *limits : no_limits;
     if (vm->limits.max_output == 0 || vm->limits.max_output > vm->machine.output_bytes)
         vm->limits.max_output = vm->machine.output_bytes;
-    if (length > vm->machine.input_bytes - PAGE)
-        return udfvm_fail(error, UDFVM_E_INPUT, "a request of %llu bytes does not fit the input window of %llu bytes",
-                          (unsigned long long)length, (unsigned long long)(vm->machine.input_bytes - PAGE));
+    int code = check_length(vm, length, error);
+    if (code != UDFVM_OK)
+        return code;
     place_input(vm, input, length);
-    int code = fill_call_page(vm, request, length, error);
+    code = fill_call_page(vm, request, length, error);
     return code == UDFVM_OK ? udfvm_deadline_start(&vm->deadline, vm->machine.run, vm->limits.timeout_ns, error) : code;
 }
 
@@ -109,8 +129,7 @@ static int completed(struct udfvm_vm *vm, const struct kvm_regs *regs, struct ud
     return UDFVM_OK;
 }
 
-/* Runs until a hypercall that ends this exchange; its kind, or HYPERCALL_FAILED. */
-static int run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error)
+int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     struct kvm_run *run = vm->machine.run;
     struct kvm_regs *regs = &run->s.regs.regs;
@@ -140,7 +159,7 @@ int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_er
 {
     struct udfvm_error local = { .code = UDFVM_OK };
     *reply = (struct udfvm_reply){ .sealed = 0 };
-    int kind = run_vcpu(vm, &local);
+    int kind = udfvm_vm_run_vcpu(vm, &local);
     udfvm_deadline_stop(&vm->deadline);
     int code = local.code;
     if (kind == HYPERCALL_COMPLETE)
@@ -161,7 +180,7 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
     udfvm_error_clear(error);
     if (vm->generation != udfvm_fork_generation())
         return udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process");
-    if (vm->state != VM_SEALED && vm->state != VM_STOPPED)
+    if (vm->stream || (vm->state != VM_SEALED && vm->state != VM_STOPPED))
         return udfvm_fail(error, UDFVM_E_ARGUMENT, "the VM must be restored before the next call");
     int code = udfvm_vm_request(vm, request, input, length, limits, error);
     if (code != UDFVM_OK)
@@ -169,6 +188,7 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
     struct kvm_run *run = vm->machine.run;
     if (vm->state == VM_SEALED) {
         run->s.regs.regs = vm->image->header->state.registers;
+        vm->exchanges = 0;
         vm->calls++;
     } else {
         run->s.regs.regs.rax = 0;                /* complete() returns: here is the next request */

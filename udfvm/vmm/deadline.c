@@ -77,7 +77,7 @@ static void setup(void)
 {
     struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART };
     sigemptyset(&action.sa_mask);
-    if (sigaction(SIGRTMAX - 3, &action, NULL) < 0)
+    if (sigaction(UDFVM_KICK_SIGNAL, &action, NULL) < 0)
         setup_errno = errno;
     else
         setup_errno = pthread_key_create(&timer_key, free_timer);
@@ -88,23 +88,28 @@ __attribute__((constructor)) static void watch_forks(void)
     pthread_atfork(NULL, NULL, in_child);
 }
 
-static struct thread_timer *thread_timer(struct udfvm_error *error)
+int udfvm_deadline_prepare(struct udfvm_error *error)
 {
     pthread_once(&once, setup);
     errno = setup_errno;
-    struct thread_timer *state = setup_errno ? NULL : pthread_getspecific(timer_key);
-    if (setup_errno)
-        udfvm_fail_errno(error, "preparing the deadline signal");
-    if (setup_errno || (state && state->generation == udfvm_fork_generation()))
+    return setup_errno ? udfvm_fail_errno(error, "preparing the deadline signal") : UDFVM_OK;
+}
+
+static struct thread_timer *thread_timer(struct udfvm_error *error)
+{
+    if (udfvm_deadline_prepare(error) != UDFVM_OK)
+        return NULL;
+    struct thread_timer *state = pthread_getspecific(timer_key);
+    if (state && state->generation == udfvm_fork_generation())
         return state;
     free(state);
     state = calloc(1, sizeof *state);
-    struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMAX - 3 };
+    struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = UDFVM_KICK_SIGNAL };
     event.sigev_value.sival_ptr = state;
     event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
     sigset_t kick;
     sigemptyset(&kick);
-    sigaddset(&kick, SIGRTMAX - 3);
+    sigaddset(&kick, UDFVM_KICK_SIGNAL);
     pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
     if (!state || timer_create(CLOCK_MONOTONIC, &event, &state->timer) < 0) {
         udfvm_fail_errno(error, "creating the deadline timer");

@@ -80,10 +80,12 @@ void udfvm_checksum_digest(const struct checksum *sum, uint8_t digest[32]);
 bool udfvm_page_is_zero(const void *page);
 
 /* ---- deadline.c ---- */
+#define UDFVM_KICK_SIGNAL (SIGRTMAX - 3)
 struct thread_timer;
 struct deadline { struct kvm_run *run; struct thread_timer *timer; atomic_bool expired; };
 int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_t timeout_ns, struct udfvm_error *error);
 void udfvm_deadline_stop(struct deadline *deadline);
+int udfvm_deadline_prepare(struct udfvm_error *error);   /* makes UDFVM_KICK_SIGNAL harmless to the process */
 bool udfvm_interrupted(void);                     /* asks the interrupt hook */
 unsigned udfvm_fork_generation(void);             /* changes in a forked child */
 
@@ -114,6 +116,8 @@ struct udfvm_vm {
     unsigned generation;          /* of the process that opened it */
     struct udfvm_image *image;    /* what it is bound to; NULL for a VM that was booted */
     struct hot_set hot;
+    struct stream *stream;        /* NULL: the VM is entered by calls */
+    unsigned exchanges;           /* of this call that could have been streamed */
     const struct udfvm_files *files;
     int64_t handles[FILES_MAX];   /* the embedder's, -1 where free */
     unsigned handles_open;
@@ -142,8 +146,16 @@ void udfvm_files_close_all(struct udfvm_vm *vm);
 int64_t udfvm_file_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs);
 /* Runs the vCPU until the guest completes, seals or fails; sets vm->state. */
 int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error);
+/* Runs until a hypercall that ends this exchange; its kind, or HYPERCALL_FAILED. */
+int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error);
+/* Puts a request into the input window, in a call that goes on. */
+int udfvm_vm_place_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length, struct udfvm_error *error);
 /* Puts a request into the input window and starts the deadline. */
 int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                      const struct udfvm_limits *limits, struct udfvm_error *error);
+
+/* ---- ring.c ---- */
+#define STREAM_AFTER 8u           /* exchanges of a call, before a thread is worth its start */
+void udfvm_stream_end(struct udfvm_vm *vm);
 
 #endif

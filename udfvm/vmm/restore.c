@@ -148,6 +148,7 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
     udfvm_error_clear(error);
     if (vm->generation != udfvm_fork_generation())
         return udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process");
+    udfvm_stream_end(vm);
     if (vm->state == VM_SEALED)
         return UDFVM_OK;
     if (vm->state == VM_UNSEALED)

@@ -130,6 +130,7 @@ void udfvm_vm_close(udfvm_vm *vm)
 {
     if (!vm)
         return;
+    udfvm_stream_end(vm);
     udfvm_files_close_all(vm);
     udfvm_hot_set_destroy(&vm->hot);
     if (vm->generation != udfvm_fork_generation())

@@ -64,4 +64,4 @@ def _traceback(exception: BaseException) -> str:
     try:
         return "".join(traceback.TracebackException(type(exception), exception, frames).format())
     except BaseException:  # noqa: BLE001 - the user's classes take part in formatting
-        return ""
+        return "".join(("Traceback (most recent call last):\n", *traceback.format_tb(frames), _type_name(type(exception)), "\n"))

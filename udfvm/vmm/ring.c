@@ -1,0 +1,272 @@
+/* Streaming calls: many exchanges of one call without exits between them.
+ *
+ * The vCPU runs on a thread of its own and stays in the guest, which waits for the next request by looking at a word of the input window
+ * (complete() in the guest kernel). The caller's thread posts a request there and waits for the reply in the last page of the output window. A
+ * guest that has waited for long exits, and its thread sleeps until the next request. Replies are copied while the guest runs, so the
+ * header is copied first, checked, and what it says is copied once.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <x86intrin.h>
+
+#include "image_format.h"
+
+#define IDLE_SPIN_US      100u       /* the guest's wait for the next request, before it exits */
+#define REPLY_SPIN_US     30u        /* the caller's wait for a reply, before it sleeps in between */
+#define REPLY_SLEEP_NS    50000      /* the length of those sleeps */
+#define INTERRUPT_ASK_US  50000u     /* how often the interrupt hook is asked */
+
+struct stream {
+    struct udfvm_vm *vm;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    atomic_ulong posted, accepted;       /* requests, replies: by the caller's thread */
+    atomic_bool parked, stop, ended;     /* ended: the thread is done, with `error` */
+    struct udfvm_error error;
+    struct udfvm_ring_reply *reply;
+    uint64_t asked;                      /* time stamp of the last look at the interrupt hook */
+    uint8_t *buffer;                     /* the last reply, for the caller */
+    uint64_t capacity;
+};
+
+static struct udfvm_call *call_page(const struct udfvm_vm *vm)
+{
+    return (struct udfvm_call *)vm->machine.input;
+}
+
+static uint64_t ticks(const struct udfvm_vm *vm, uint64_t microseconds)
+{
+    return microseconds * vm->tsc_khz / 1000;
+}
+
+/* ---- The vCPU's thread ---- */
+
+/* Sleeps until there is a request to answer; false: the stream ends. */
+static bool wait_for_request(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->lock);
+    atomic_store(&stream->parked, true);
+    while (!atomic_load(&stream->stop) && atomic_load(&stream->posted) == atomic_load(&stream->accepted))
+        pthread_cond_wait(&stream->wake, &stream->lock);
+    atomic_store(&stream->parked, false);
+    pthread_mutex_unlock(&stream->lock);
+    return !atomic_load(&stream->stop);
+}
+
+static void *run_stream(void *argument)
+{
+    struct stream *stream = argument;
+    struct kvm_run *run = stream->vm->machine.run;
+    int kind;
+    while ((kind = udfvm_vm_run_vcpu(stream->vm, &stream->error)) == HYPERCALL_COMPLETE
+           && run->s.regs.regs.rdi == UDFVM_STATUS_IDLE && wait_for_request(stream)) {
+        run->s.regs.regs.rax = 0;
+        run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+    }
+    if (kind != HYPERCALL_FAILED && !atomic_load(&stream->stop))
+        udfvm_fail(&stream->error, UDFVM_E_PROTOCOL, "the guest left its ring");
+    atomic_store(&stream->ended, true);
+    return NULL;
+}
+
+/* Makes the vCPU's thread leave the guest, or its sleep. */
+static void kick(struct stream *stream)
+{
+    stream->vm->machine.run->immediate_exit = 1;
+    pthread_mutex_lock(&stream->lock);
+    pthread_cond_signal(&stream->wake);
+    pthread_mutex_unlock(&stream->lock);
+    pthread_kill(stream->thread, UDFVM_KICK_SIGNAL);
+}
+
+/* ---- The caller's thread ---- */
+
+static void free_stream(struct stream *stream)
+{
+    pthread_cond_destroy(&stream->wake);
+    pthread_mutex_destroy(&stream->lock);
+    free(stream->buffer);
+    free(stream);
+}
+
+void udfvm_stream_end(struct udfvm_vm *vm)
+{
+    struct stream *stream = vm->stream;
+    vm->stream = NULL;
+    if (!stream)
+        return;
+    if (vm->generation == udfvm_fork_generation()) {             /* a forked child has no such thread */
+        atomic_store(&stream->stop, true);
+        atomic_store(&vm->deadline.expired, true);               /* what run_vcpu takes as the reason to stop */
+        kick(stream);
+        pthread_join(stream->thread, NULL);
+        vm->machine.run->immediate_exit = 0;
+        vm->state = VM_BROKEN;                                   /* it was stopped anywhere */
+    }
+    call_page(vm)->ring_reply = 0;
+    free_stream(stream);
+}
+
+/* The thread takes no signals but the kick: others are for the program's own threads. */
+static int start_thread(struct stream *stream, struct udfvm_error *error)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    sigdelset(&all, UDFVM_KICK_SIGNAL);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    errno = pthread_create(&stream->thread, NULL, run_stream, stream);
+    int failed = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = failed;
+    return failed ? udfvm_fail_errno(error, "starting the vCPU's thread") : UDFVM_OK;
+}
+
+static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct stream *stream = calloc(1, sizeof *stream);
+    if (!stream)
+        return udfvm_fail_errno(error, "allocating a stream");
+    pthread_mutex_init(&stream->lock, NULL);
+    pthread_cond_init(&stream->wake, NULL);
+    stream->vm = vm;
+    stream->reply = (struct udfvm_ring_reply *)(vm->machine.output + vm->machine.output_bytes - PAGE);
+    stream->posted = 1;
+    stream->asked = __rdtsc();
+    struct udfvm_call *call = call_page(vm);
+    call->ring_reply = UDFVM_OUTPUT_BASE + vm->machine.output_bytes - PAGE;
+    call->ring_spin = ticks(vm, IDLE_SPIN_US);
+    call->ring_request = 1;
+    stream->reply->number = 0;
+    vm->machine.run->s.regs.regs.rax = 0;                        /* the VM stands in complete(), which returns */
+    vm->machine.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+    int code = udfvm_deadline_prepare(error);
+    if (code == UDFVM_OK)
+        code = start_thread(stream, error);
+    if (code != UDFVM_OK) {
+        call->ring_reply = 0;
+        free_stream(stream);
+        return code;
+    }
+    vm->stream = stream;
+    return UDFVM_OK;
+}
+
+static void post(struct stream *stream)
+{
+    const uint64_t number = atomic_load(&stream->posted) + 1;
+    __atomic_store_n(&call_page(stream->vm)->ring_request, number, __ATOMIC_RELEASE);
+    atomic_store(&stream->posted, number);
+    if (atomic_load(&stream->parked)) {
+        pthread_mutex_lock(&stream->lock);
+        pthread_cond_signal(&stream->wake);
+        pthread_mutex_unlock(&stream->lock);
+    }
+}
+
+/* Why the reply is not waited for any longer: UDFVM_OK to go on. */
+static int look_up(struct stream *stream, uint64_t now, uint64_t until, struct udfvm_error *error)
+{
+    if (atomic_load(&stream->ended)) {
+        if (error)
+            *error = stream->error;
+        return stream->error.code;
+    }
+    if (now >= until)
+        return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end within %.3g s", (double)stream->vm->limits.timeout_ns / 1e9);
+    if (now - stream->asked > ticks(stream->vm, INTERRUPT_ASK_US)) {
+        stream->asked = now;
+        if (udfvm_interrupted())
+            return udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted");
+    }
+    return UDFVM_OK;
+}
+
+static int wait_for_reply(struct stream *stream, struct udfvm_error *error)
+{
+    const struct timespec sleep = { .tv_nsec = REPLY_SLEEP_NS };
+    const struct udfvm_vm *vm = stream->vm;
+    const uint64_t number = atomic_load(&stream->posted), start = __rdtsc();
+    const uint64_t timeout = vm->limits.timeout_ns, allowed = timeout / 1000 > UINT64_MAX / 1000000 ? 0 : ticks(vm, timeout / 1000 + 1);
+    const uint64_t until = timeout && allowed ? start + allowed : UINT64_MAX;
+    for (unsigned turn = 0; __atomic_load_n(&stream->reply->number, __ATOMIC_ACQUIRE) != number; turn++) {
+        if (turn % 64 == 63) {
+            const uint64_t now = __rdtsc();
+            int code = look_up(stream, now, until, error);
+            if (code != UDFVM_OK)
+                return code;
+            if (now - start > ticks(vm, REPLY_SPIN_US))
+                nanosleep(&sleep, NULL);
+        }
+        _mm_pause();
+    }
+    return look_up(stream, start, UINT64_MAX, error);
+}
+
+/* The reply as the guest left it, which may change while it is read. */
+static int accept_reply(struct stream *stream, struct udfvm_reply *reply, struct udfvm_error *error)
+{
+    const struct udfvm_vm *vm = stream->vm;
+    struct udfvm_ring_reply header;
+    memcpy(&header, stream->reply, sizeof header);
+    if (header.status > UDFVM_STATUS_ERROR)
+        return udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest completed with a status that makes no sense");
+    const uint64_t room = vm->machine.output_bytes - PAGE;
+    if (header.length > vm->limits.max_output || header.length > room)
+        return udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %llu bytes is larger than the limit of %llu bytes",
+                          (unsigned long long)header.length,
+                          (unsigned long long)(vm->limits.max_output < room ? vm->limits.max_output : room));
+    if (header.length > stream->capacity) {
+        uint8_t *grown = realloc(stream->buffer, header.length * 2);
+        if (!grown)
+            return udfvm_fail_errno(error, "keeping a reply");
+        stream->buffer = grown;
+        stream->capacity = header.length * 2;
+    }
+    if (header.length)
+        memcpy(stream->buffer, vm->machine.output, header.length);
+    *reply = (struct udfvm_reply){ .status = (int)header.status, .data = stream->buffer, .length = header.length };
+    atomic_fetch_add(&stream->accepted, 1);
+    return UDFVM_OK;
+}
+
+static bool two_processors(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1;
+}
+
+int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length, const struct udfvm_limits *limits,
+                         struct udfvm_reply *reply, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    if (vm->generation != udfvm_fork_generation())
+        return udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process");
+    if (!vm->stream && (vm->state != VM_STOPPED || ++vm->exchanges < STREAM_AFTER || !two_processors()))
+        return udfvm_vm_call(vm, request, input, length, limits, reply, error);
+    int code = UDFVM_OK;
+    if (vm->stream) {
+        code = udfvm_vm_place_request(vm, request, input, length, error);
+        if (code == UDFVM_OK)
+            post(vm->stream);
+    } else {
+        code = udfvm_vm_request(vm, request, input, length, limits, error);
+        udfvm_deadline_stop(&vm->deadline);                      /* the caller's thread keeps it itself */
+        if (code == UDFVM_OK)
+            code = start_stream(vm, error);
+    }
+    if (code != UDFVM_OK)
+        return code;
+    *reply = (struct udfvm_reply){ .sealed = 0 };
+    code = wait_for_reply(vm->stream, error);
+    if (code == UDFVM_OK)
+        code = accept_reply(vm->stream, reply, error);
+    if (code != UDFVM_OK)
+        udfvm_stream_end(vm);
+    return code;
+}
