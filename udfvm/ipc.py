@@ -57,6 +57,21 @@ class BatchCodec:
             writer.write_batch(batch)
         return int(sink.tell())
 
+    def stream(self, batch: pa.RecordBatch) -> bytes:
+        """The stream of a batch."""
+        window = bytearray(self.size(batch))
+        self.write(memoryview(window), batch)
+        return bytes(window)
+
+    def null_and_zero(self) -> pa.RecordBatch:
+        """A batch of two rows, one of nulls and one of zeros and empty strings: something of the right shape, to warm up with."""
+        return self.batch([_zeros(type_, 2, null_first=True) for type_ in self.schema.types])
+
+    def result_template(self) -> bytes:
+        """The record batch message of a result of one row without nulls."""
+        batch = pa.RecordBatch.from_arrays([_zeros(self._result_type, 1)], schema=self.result_schema)
+        return bytes(batch.serialize().to_pybytes())
+
     def read(self, reply: bytes, rows: int) -> pa.Array:
         """The column in a reply, which must have so many rows. Views the reply, without a copy. Raises ProtocolError."""
         try:
@@ -95,6 +110,15 @@ class BatchCodec:
         if not nullable:
             buffers[0] = None                    # no bitmap: no nulls
         return pa.Array.from_buffers(self._result_type, rows, buffers, -1 if nullable else 0)
+
+
+def _zeros(type_: pa.DataType, rows: int, *, null_first: bool = False) -> pa.Array:
+    """A column of zeros and empty strings, for one row or two."""
+    if pa.types.is_null(type_):
+        return pa.nulls(rows)
+    buffers: list[pa.Buffer | None] = [pa.py_buffer(bytes(64)) for _ in range(type_.num_buffers)]
+    buffers[0] = pa.py_buffer(b"\x02") if null_first else None
+    return pa.Array.from_buffers(type_, rows, buffers, int(null_first))
 
 
 class NumberLayout(NamedTuple):

@@ -94,6 +94,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 self._notes.sources[code.co_filename] = "".join(lines)
         if "random" in code.co_names:
             self._notes.uses_random = True
+        if "to_pandas" in code.co_names:
+            self._notes.modules.add("pandas")
         for name in _imports(code):
             self._notes.imports.add(name)
             self._notes.modules.add(name)
@@ -149,10 +151,12 @@ def _user_modules_by_value() -> Iterator[None]:
                 cloudpickle.unregister_pickle_by_value(module)
 
 
-def packages_of(pickled: PickledFunction, explicit: Sequence[str]) -> tuple[str, ...]:
-    """Modules that the base image imports: pyarrow and what it uses where installed (pandas at the first conversion of an array), those
-    asked for, and third-party packages that the function uses."""
-    packages = {"pyarrow", *explicit, *filter(_is_installed, ("numpy", "pandas"))}
+def packages_of(pickled: PickledFunction, explicit: Sequence[str], vectorized: bool) -> tuple[str, ...]:
+    """Modules that the base image imports: those asked for, third-party packages that the function uses, and for vectorised functions
+    pyarrow and, where installed, numpy."""
+    packages = set(explicit)
+    if vectorized:
+        packages.update(("pyarrow", *filter(_is_installed, ("numpy",))))
     packages.update(top for top in {module.partition(".")[0] for module in pickled.modules} if _is_third_party(top))
     return tuple(sorted(packages))
 

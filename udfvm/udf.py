@@ -7,7 +7,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, overload
 
 from udfvm.errors import (
     CallError,
@@ -153,7 +153,7 @@ class UDF:
         from udfvm.pool import pool_for
 
         pickled = pickle_function(self.name, self.function)
-        base = base_image(BaseSpec(memory=self.limits.memory, packages=packages_of(pickled, self.packages), window=WINDOW))
+        base = base_image(BaseSpec(memory=self.limits.memory, packages=packages_of(pickled, self.packages, self.vectorized), window=WINDOW))
         pool = pool_for(base)
         layer = udf_layer(base, pool, self._identity(pickled), lambda: self._load_payload(pickled), self.limits, self.name)
         return _Runtime(base, layer, pool, vmm.core_limits(self.limits))
@@ -175,7 +175,10 @@ class UDF:
         metadata = {
             "name": self.name,
             "vectorized": self.vectorized,
-            "parameters": [{"nullable": each.nullable, "numpy": each.container is Container.NUMPY} for each in self.parameters],
+            "parameters": [
+                {"type": each.type.name, "nullable": each.nullable, "numpy": each.container is Container.NUMPY} for each in self.parameters
+            ],
+            "result": self.result.type.name,
             "result_nullable": self.result.nullable,
             "imports": sorted(pickled.imports),
             "sources": pickled.sources,
@@ -183,8 +186,15 @@ class UDF:
             "default_row": self._rows.default().hex() if self._rows else "",
             "sample_row": self._sample_row(sample),
         }
-        stream = b"" if sample is None else _stream_of(sample)
-        return load_payload(metadata, codec.schema_message, codec.result_schema_message, pickled.data, stream)
+        return load_payload(
+            metadata,
+            codec.schema_message,
+            codec.result_schema_message,
+            codec.result_template(),
+            pickled.data,
+            codec.stream(codec.null_and_zero()),
+            b"" if sample is None else codec.stream(sample),
+        )
 
     def _sample_batch(self) -> pa.RecordBatch | None:
         if self.sample is None:
@@ -263,9 +273,11 @@ class UDF:
             return runtime, runtime.pool.take(runtime.image)
 
     def _call_with_any(self, arguments: Sequence[Any]) -> Any:
-        plain = self._number_batches()
-        if plain is not None and plain.takes(arguments):
-            return self._call_numbers(plain, arguments)
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and arguments and type(arguments[0]) is numpy.ndarray:
+            plain = self._number_batches()
+            if plain.takes(arguments):
+                return self._call_numbers(plain, arguments)
         from udfvm.columns import Form, form_of_result, scalar_of
 
         form = form_of_result(arguments)
@@ -281,10 +293,9 @@ class UDF:
             values.append(value)
         return self._call_row(self._rows, values)
 
-    def _number_batches(self) -> NumberBatches | None:
-        """What makes batches of numpy arrays of numbers, if this function is of numbers."""
+    def _number_batches(self) -> NumberBatches:
         batches = self._numbers
-        if batches is None and "numpy" in sys.modules:
+        if batches is None:
             from udfvm.number_batches import NumberBatches
 
             batches = self._numbers = NumberBatches(self._codec())
@@ -399,15 +410,6 @@ def _whole(table: pa.RecordBatch | pa.Table) -> pa.RecordBatch:
         return table
     columns = [column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in table.columns]
     return pa.RecordBatch.from_arrays(columns, schema=table.schema)
-
-
-def _stream_of(batch: pa.RecordBatch) -> bytes:
-    import pyarrow as pa
-
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return cast(bytes, sink.getvalue().to_pybytes())
 
 
 def _sample_values(name: str, parameters: Sequence[Parameter], sample: object) -> list[Any]:

@@ -8,6 +8,7 @@
 #include "numpy_function.h"
 
 #include <malloc.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct udfvm_call *current_call(void)
@@ -64,8 +65,6 @@ struct server {
     PyObject *handler;
     PyObject *failure;
     PyObject *begin;                             /* called at the beginning of each call; or None */
-    PyObject *streams;
-    PyObject *flush;
 };
 
 struct answer {
@@ -172,22 +171,11 @@ static struct answer answer_request(const struct server *server, bool first)
     return answer;
 }
 
-/* Whatever the function printed belongs to its call. */
-static void flush_streams(const struct server *server)
-{
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(server->streams); i++) {
-        PyObject *done = PyObject_CallMethodNoArgs(PyTuple_GET_ITEM(server->streams, i), server->flush);
-        if (!done)
-            PyErr_Clear();                       /* closed by the function */
-        Py_XDECREF(done);
-    }
-}
-
 PyDoc_STRVAR(serve_doc,
-"serve(function, stream, handler, failure, begin, streams)\n\n"
+"serve(function, stream, handler, failure, begin)\n\n"
 "Seals, then answers requests for ever. What `function` (a Function, a NumpyFunction, or None) with its Stream does not answer goes to\n"
 "handler(request, length), which returns (status, length of the reply). failure(exception, row) writes the report of an exception and\n"
-"returns the same. begin(), if not None, runs first in each call. The streams are flushed before each reply.");
+"returns the same. begin(), if not None, runs first in each call.");
 
 /* The object, if it is of the module's type of that name; NULL, perhaps with an exception, if not. */
 static void *if_of_type(PyObject *module, PyObject *object, const char *name)
@@ -202,22 +190,17 @@ static PyObject *agent_serve(PyObject *module, PyObject *arguments)
 {
     struct server server;
     PyObject *function, *stream;
-    if (!PyArg_ParseTuple(arguments, "OOOOOO!", &function, &stream, &server.handler, &server.failure, &server.begin, &PyTuple_Type,
-                          &server.streams))
+    if (!PyArg_ParseTuple(arguments, "OOOOO", &function, &stream, &server.handler, &server.failure, &server.begin))
         return NULL;
     server.stream = if_of_type(module, stream, "Stream");
     server.function = server.stream ? if_of_type(module, function, "Function") : NULL;
     server.numpy_function = server.stream ? if_of_type(module, function, "NumpyFunction") : NULL;
     if (PyErr_Occurred())
         return NULL;
-    server.flush = PyUnicode_InternFromString("flush");
-    if (!server.flush)
-        return NULL;
     settle_allocator();
     guest_seal();
     for (bool first = true;; first = false) {
         struct answer answer = answer_request(&server, first);
-        flush_streams(&server);
         guest_complete(answer.status, answer.length);
     }
 }
@@ -327,6 +310,7 @@ static int add_type(PyObject *module, PyType_Spec *specification)
 static int agent_exec(PyObject *module)
 {
     tune_allocator();
+    setvbuf(stdout, NULL, _IONBF, 0);            /* whatever is printed belongs to its call */
     if (add_type(module, &function_type_spec) < 0 || add_type(module, &numpy_function_type_spec) < 0 || add_type(module, &stream_type_spec) < 0)
         return -1;
     return PyModule_AddIntConstant(module, "ABI_VERSION", UDFVM_ABI_VERSION);

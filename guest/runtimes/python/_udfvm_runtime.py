@@ -1,7 +1,7 @@
 """Loads a function and answers its calls.
 
-Payload of LOAD: 8 bytes little endian, the length of the JSON that follows; then the parts whose lengths it lists: schema of the arguments
-and schema of the result (Arrow IPC messages), the pickled function, the sample (Arrow IPC stream, may be empty).
+Payload of LOAD: 8 bytes little endian, the length of the JSON that follows; then the parts whose lengths it lists, those of class _Payload.
+Nothing here needs pyarrow: a base image for scalar functions does without it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,10 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import _udfvm_agent
+import _udfvm_scalar
 import cloudpickle
-import pyarrow as pa
 from _udfvm_report import report
-from _udfvm_scalar import scalar_function
-from _udfvm_stream import Stream
-from _udfvm_vectorized import VectorizedFunction
-from _udfvm_warmup import warm_up
+from _udfvm_warmup import warm_up_reports
 
 REQUEST_LOAD: Final = 2
 REQUEST_BATCH: Final = 4
@@ -35,20 +32,8 @@ Handler = Callable[[int, int], Answer]
 
 def serve_load() -> None:
     """Seals the base image, then answers the LOAD request. Never returns."""
-    pa.set_cpu_count(1)
-    pa.set_io_thread_count(1)
     _settle()
-    _serve(None, None, _load, None)
-
-
-def _serve(
-    function: _udfvm_agent.Function | _udfvm_agent.NumpyFunction | None,
-    stream: Stream | None,
-    handler: Handler,
-    begin: Callable[[], object] | None,
-) -> None:
-    streams = tuple(each for each in (sys.__stdout__, sys.__stderr__) if each is not None)
-    _udfvm_agent.serve(function, None if stream is None else stream.native, handler, report, begin, streams)
+    _udfvm_agent.serve(None, None, _load, report, None)
 
 
 def _settle() -> None:
@@ -68,26 +53,23 @@ def _load(request: int, length: int) -> Answer:
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     for name in payload.metadata["imports"]:
         _import_quietly(name)
-    function, stream = _function(payload)
-    warm_up(function, stream, payload.metadata, payload.sample)
-
-    def handle(request: int, length: int) -> Answer:
-        if request != REQUEST_BATCH or not isinstance(function, VectorizedFunction):
-            raise RuntimeError(f"this function does not answer request {request}")
-        return stream.write(function(stream.read_window(length)))
-
+    warm_up_reports()
+    function = cloudpickle.loads(payload.function)
+    stream = _udfvm_agent.Stream(payload.schema, payload.result_schema, payload.template)
+    load = _load_vectorized if payload.metadata["vectorized"] else _load_scalar
+    native, handler = load(function, payload, stream)
     _settle()
-    native = function.native() if isinstance(function, VectorizedFunction) else function
-    _serve(native, stream, handle, _reseed if payload.metadata["random"] else None)
-    raise AssertionError("serve() never returns")
+    _udfvm_agent.serve(native, stream, handler, report, _reseed if payload.metadata["random"] else None)
 
 
 class _Payload(NamedTuple):
     metadata: dict[str, Any]
-    schema: bytes
+    schema: bytes                                # of the arguments: Arrow IPC message
     result_schema: bytes
-    function: bytes
-    sample: bytes
+    template: bytes                              # record batch message of a result of one row
+    function: bytes                              # pickled
+    warm: bytes                                  # Arrow IPC stream: a row of nulls, a row of zeros
+    sample: bytes                                # Arrow IPC stream, may be empty
 
     @classmethod
     def parse(cls, payload: bytes) -> _Payload:
@@ -100,15 +82,31 @@ class _Payload(NamedTuple):
         return cls(metadata, *parts)
 
 
-def _function(payload: _Payload) -> tuple[_udfvm_agent.Function | VectorizedFunction, Stream]:
-    function = cloudpickle.loads(payload.function)
-    result = pa.ipc.read_schema(pa.py_buffer(payload.result_schema)).field(0).type
-    stream = Stream(pa.ipc.read_schema(pa.py_buffer(payload.schema)), result)
-    parameters = payload.metadata["parameters"]
-    nullable = [parameter["nullable"] for parameter in parameters]
-    if payload.metadata["vectorized"]:
-        return VectorizedFunction(function, nullable, [parameter["numpy"] for parameter in parameters], stream), stream
-    return scalar_function(function, stream.schema.types, nullable, result, payload.metadata["result_nullable"]), stream
+def _load_scalar(
+    function: Callable[..., object], payload: _Payload, stream: _udfvm_agent.Stream
+) -> tuple[_udfvm_agent.Function, Handler]:
+    def handle(request: int, _: int) -> Answer:
+        raise RuntimeError(f"a scalar function does not answer request {request}")
+
+    return _udfvm_scalar.load(function, payload.metadata, stream, payload.warm, payload.sample), handle
+
+
+def _load_vectorized(
+    function: Callable[..., object], payload: _Payload, native: _udfvm_agent.Stream
+) -> tuple[_udfvm_agent.NumpyFunction | None, Handler]:
+    import _udfvm_vectorized
+    import pyarrow as pa
+    from _udfvm_stream import Stream
+
+    stream = Stream(native, pa.ipc.read_schema(pa.py_buffer(payload.schema)), pa.ipc.read_schema(pa.py_buffer(payload.result_schema)))
+    loaded = _udfvm_vectorized.load(function, payload.metadata, stream, payload.warm, payload.sample)
+
+    def handle(request: int, length: int) -> Answer:
+        if request != REQUEST_BATCH:
+            raise RuntimeError(f"a vectorised function does not answer request {request}")
+        return stream.write(loaded(stream.read_window(length)))
+
+    return loaded.native(), handle
 
 
 def _import_quietly(name: str) -> None:

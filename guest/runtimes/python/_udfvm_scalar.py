@@ -11,11 +11,11 @@ import operator
 import sys
 import zoneinfo
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import _udfvm_agent
-import pyarrow as pa
-from _udfvm_stream import storage_of
+from _udfvm_types import storage_of, timestamp_parts
+from _udfvm_warmup import repeat
 
 Converter = Callable[..., object]
 
@@ -33,11 +33,34 @@ class _Codec(NamedTuple):
     encode: Converter
 
 
-def scalar_function(
-    function: Callable[..., object], types: Sequence[pa.DataType], nullable: Sequence[bool], result: pa.DataType, result_nullable: bool
+def load(
+    function: Callable[..., object], metadata: dict[str, Any], stream: _udfvm_agent.Stream, warm: bytes, sample: bytes
 ) -> _udfvm_agent.Function:
-    """A function of one row at a time, for rows and for whole batches."""
-    codecs = [_codec(type_) for type_ in types]
+    """A function of one row at a time, for rows and for whole batches, ready to be called: everything that is set up on first use is.
+
+    It runs on the sample, if there is one. `warm` is a batch for a function of our own, which runs through the paths that calls take.
+    """
+    types = [parameter["type"] for parameter in metadata["parameters"]]
+    nullable = [parameter["nullable"] for parameter in metadata["parameters"]]
+    internal = _function(lambda *_: None, types, [True] * len(types), metadata["result"], True)
+    if metadata["default_row"]:
+        row = bytes.fromhex(metadata["default_row"])
+        repeat(lambda: _udfvm_agent.run_row(internal, row))
+    if types:
+        repeat(lambda: _udfvm_agent.run_batch(internal, stream, warm))
+    loaded = _function(function, types, nullable, metadata["result"], metadata["result_nullable"])
+    if sample:
+        repeat(lambda: _udfvm_agent.run_batch(loaded, stream, sample))
+    if metadata["sample_row"]:
+        sample_row = bytes.fromhex(metadata["sample_row"])
+        repeat(lambda: _udfvm_agent.run_row(loaded, sample_row))
+    return loaded
+
+
+def _function(
+    function: Callable[..., object], types: Sequence[str], nullable: Sequence[bool], result: str, result_nullable: bool
+) -> _udfvm_agent.Function:
+    codecs = [_codec(name) for name in types]
     codec = _codec(result)
     return _udfvm_agent.Function(
         function,
@@ -46,11 +69,10 @@ def scalar_function(
     )
 
 
-def _codec(type_: pa.DataType) -> _Codec:
-    name = str(type_)
-    storage = storage_of(type_)
-    if pa.types.is_timestamp(type_):
-        decode, encode = _timestamp(type_.unit, type_.tz)
+def _codec(name: str) -> _Codec:
+    storage = storage_of(name)
+    if parts := timestamp_parts(name):
+        decode, encode = _timestamp(*parts)
         return _Codec(storage, False, decode, encode)
     if name == "date32[day]":
         return _Codec(storage, False, _date_from_days, _days_from_date)

@@ -7,53 +7,23 @@ from typing import Final
 import _udfvm_agent
 import pyarrow as pa
 import pyarrow.ipc
+from _udfvm_types import storage_of
 
 INPUT_PAYLOAD: Final = 0x4000001000
 STATUS_OK: Final = 0
 END_OF_STREAM: Final = 8                         # bytes
 
-# enum storage of values.h; timestamps are stored as int64
-STORAGES: Final = {
-    "bool": 0,
-    "int8": 1,
-    "int16": 2,
-    "int32": 3,
-    "int64": 4,
-    "uint8": 5,
-    "uint16": 6,
-    "uint32": 7,
-    "uint64": 8,
-    "float": 9,
-    "double": 10,
-    "string": 11,
-    "large_string": 12,
-    "binary": 13,
-    "large_binary": 14,
-    "null": 15,
-    "date32[day]": 3,
-    "date64[ms]": 4,
-}
-
-
-def storage_of(type_: pa.DataType) -> int:
-    """How Arrow stores a type."""
-    return STORAGES["int64"] if pa.types.is_timestamp(type_) else STORAGES[str(type_)]
-
-
 class Stream:
     """Reads batches of one schema and writes columns of one type. ``native`` does the same in C."""
 
-    def __init__(self, schema: pa.Schema, result: pa.DataType) -> None:
+    def __init__(self, native: _udfvm_agent.Stream, schema: pa.Schema, result: pa.Schema) -> None:
+        self.native = native
         self.schema = schema
-        self.type = result
-        self.storage = storage_of(result)
+        self.type = result.field(0).type
+        self.storage = storage_of(str(self.type))
         self._prefix = schema.serialize().to_pybytes()
-        self._result_schema = pa.schema([("result", result)])
-        self._overhead = len(self._result_schema.serialize()) + END_OF_STREAM
-        template = pa.RecordBatch.from_arrays([one_row(result)], schema=self._result_schema)
-        self.native = _udfvm_agent.Stream(
-            self._prefix, self._result_schema.serialize().to_pybytes(), template.serialize().to_pybytes()
-        )
+        self._result_schema = result
+        self._overhead = len(result.serialize()) + END_OF_STREAM
 
     def read_window(self, length: int) -> pa.RecordBatch:
         """The batch in the input window; its columns are views of the window."""
@@ -89,16 +59,6 @@ class Stream:
         with pa.ipc.new_stream(sink, self._result_schema) as writer:
             writer.write_batch(batch)
         return STATUS_OK, sink.tell()
-
-
-def one_row(type_: pa.DataType) -> pa.Array:
-    """A column of one row of zeros, with a byte of text where there is text."""
-    if pa.types.is_null(type_):
-        return pa.nulls(1)
-    buffers: list[pa.Buffer | None] = [None]
-    if type_.num_buffers == 3:
-        buffers.append(pa.py_buffer(b"\0\0\0\0\1\0\0\0" if STORAGES[str(type_)] in (11, 13) else bytes(8) + b"\1" + bytes(7)))
-    return pa.Array.from_buffers(type_, 1, [*buffers, pa.py_buffer(bytes(64))], 0)
 
 
 def strict_cast(array: pa.Array, declared: pa.DataType) -> pa.Array:

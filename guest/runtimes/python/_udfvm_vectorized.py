@@ -7,6 +7,7 @@ times) or, in an object array, None (all others).
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 import _udfvm_agent
 import pyarrow as pa
 import pyarrow.compute as pc
-from _udfvm_stream import Stream, storage_of, strict_cast
+from _udfvm_stream import Stream, strict_cast
+from _udfvm_types import storage_of
+from _udfvm_warmup import repeat
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +54,7 @@ class VectorizedFunction:
             return None
         return _udfvm_agent.NumpyFunction(
             self._function,
-            tuple((storage_of(type_), numpy.dtype(_numpy_type(type_))) for type_ in types),
+            tuple((storage_of(str(type_)), numpy.dtype(_numpy_type(type_))) for type_ in types),
             _FORMATS.get(str(self._stream.type), "\0"),
             self._stream.storage,
             numpy.frombuffer,
@@ -88,6 +91,37 @@ def _numpy_type(type_: pa.DataType) -> str | None:
     if pa.types.is_timestamp(type_):
         return f"datetime64[{type_.unit}]"
     return _FORMATS.get(str(type_))
+
+
+def load(function: Callable[..., object], metadata: dict[str, Any], stream: Stream, warm: bytes, sample: bytes) -> VectorizedFunction:
+    """Makes a function ready to be called: everything that is set up on first use is.
+
+    It runs on the sample; without one it runs on an empty batch, and whatever it raises then does not count: nobody promised that it takes
+    one. `warm` is a batch for functions of our own, which run through the paths that calls take.
+    """
+    nullable = [parameter["nullable"] for parameter in metadata["parameters"]]
+    loaded = VectorizedFunction(function, nullable, [parameter["numpy"] for parameter in metadata["parameters"]], stream)
+    _warm_up(stream, pa.py_buffer(warm))
+    if sample:
+        batch = stream.read(pa.py_buffer(sample))
+        repeat(lambda: stream.write(loaded(batch)))
+    else:
+        columns = [pa.nulls(0, type_) for type_ in stream.schema.types]
+        with contextlib.suppress(BaseException):
+            stream.write(loaded(pa.RecordBatch.from_arrays(columns, schema=stream.schema)))
+    return loaded
+
+
+def _warm_up(stream: Stream, warm: pa.Buffer) -> None:
+    count = len(stream.schema)
+
+    def internal(*columns: Any) -> Any:
+        return pa.nulls(len(columns[0]), stream.type)
+
+    for nullable in (True, False):
+        for numpy in (False, True) if "numpy" in sys.modules else (False,):
+            function = VectorizedFunction(internal, [nullable] * count, [numpy] * count, stream)
+            repeat(lambda: stream.write(function(stream.read(warm))))  # noqa: B023 - runs in this turn of the loop
 
 
 def _as_it_is(column: pa.Array) -> pa.Array:

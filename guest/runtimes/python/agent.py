@@ -25,13 +25,42 @@ def main() -> None:
     _find_modules(configuration)
     for name in configuration["packages"]:
         importlib.import_module(name)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True)
+    if "pyarrow" in sys.modules:
+        _prepare_pyarrow()
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        stream = _unbuffered(descriptor)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)      # where libraries find the original
     runtime = importlib.import_module("_udfvm_runtime")
     sys.modules["_udfvm_main"] = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")     # a user's `__main__` is not this program
     runtime.serve_load()
+
+
+class _NoPandas:
+    """A finder that says that there is no pandas. A pandas that was imported before stays."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name=name)
+
+
+def _prepare_pyarrow() -> None:
+    pyarrow = importlib.import_module("pyarrow")
+    pyarrow.set_cpu_count(1)
+    pyarrow.set_io_thread_count(1)
+    # At its first conversion pyarrow looks for pandas, which takes longer to import than all the rest. It finds it only where asked for.
+    sys.meta_path.insert(0, _NoPandas)
+    pyarrow.array([0])
+    sys.meta_path.remove(_NoPandas)
+    importlib.import_module("_udfvm_vectorized")
+
+
+def _unbuffered(descriptor: int) -> io.TextIOWrapper:
+    """Standard output without buffers, because flushing them at the end of each call would cost more than few calls' printing."""
+    raw = io.FileIO(descriptor, "wb", closefd=False)
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
 def _find_modules(configuration: dict[str, Any]) -> None:

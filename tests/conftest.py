@@ -1,0 +1,43 @@
+"""Shared fixtures: one image cache for the session, and the flights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from udfvm.cli import flights
+
+
+@pytest.fixture(scope="session", autouse=True)
+def image_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of the session's own, unless ``UDFVM_CACHE`` names one."""
+    chosen = os.environ.get("UDFVM_CACHE")
+    directory = Path(chosen) if chosen else tmp_path_factory.mktemp("cache")
+    os.environ["UDFVM_CACHE"] = str(directory)
+    yield directory
+    if chosen is None:
+        del os.environ["UDFVM_CACHE"]
+
+
+@pytest.fixture(scope="session")
+def flights_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The 336,776 flights: an SQLite file with the table ``flights``, and a Parquet file."""
+    directory = tmp_path_factory.mktemp("flights")
+    database, parquet = directory / "flights.db", directory / "flights.parquet"
+    assert flights.write(database, parquet) == 336_776
+    return database, parquet
+
+
+@pytest.fixture(scope="session")
+def flights_db(flights_files: tuple[Path, Path]) -> Path:
+    """The SQLite file."""
+    return flights_files[0]
+
+
+@pytest.fixture(scope="session")
+def flights_parquet(flights_files: tuple[Path, Path]) -> Path:
+    """The Parquet file."""
+    return flights_files[1]
