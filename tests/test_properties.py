@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import udfvm
+import udfvm.types
 
 _PY_DATES = (-719_162, 2_932_896)                # days of datetime.date.min and max
 _DAY_MS = 86_400_000
@@ -109,6 +110,34 @@ def test_batches_return(type_: pa.DataType, vectorized: bool, nullable: bool, nu
     @given(arrays(type_))
     def check(array: pa.Array) -> None:
         assert _same_bits(array, same(array))
+
+    check()
+
+
+_NUMBERS = {
+    **{f"int{bits}": (_integers(bits, True), f"int{bits}") for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": (_integers(bits, False), f"uint{bits}") for bits in (8, 16, 32, 64)},
+    "float32": (st.floats(width=32), "float"),
+    "float64": (st.floats(), "double"),
+    "datetime64[us]": (st.integers(-(2**63) + 1, 2**63 - 1), "timestamp[us]"),
+}
+
+
+@pytest.mark.parametrize("vectorized", [False, True], ids=["scalar", "numpy"])
+@pytest.mark.parametrize("dtype", _NUMBERS)
+def test_numpy_arrays_return(dtype: str, vectorized: bool) -> None:
+    values, type_ = _NUMBERS[dtype]
+    if dtype == "datetime64[us]" and not vectorized:
+        pytest.skip("datetime.datetime holds fewer")
+    same = _identity(udfvm.types.declared(type_).arrow, vectorized, False, vectorized)
+
+    @_checked
+    @given(st.lists(values, max_size=40), st.integers(1, 3))
+    def check(items: list[Any], step: int) -> None:
+        array = np.array(items, dtype=dtype if not dtype.startswith("datetime") else np.int64).view(dtype)[::step]
+        result = same(array)
+        assert result.dtype == array.dtype
+        np.testing.assert_array_equal(result, array)
 
     check()
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import functools
+import importlib
 import json as renamed_json
 import math
 import multiprocessing
+import operator
 import pickle
 import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -335,6 +339,20 @@ def test_samples_warm_up() -> None:
         broken.prepare()
 
 
+@pytest.mark.parametrize("sample", [(pa.array([1.0, 2.0]), 3.0), {"distance": [1.0], "dep_delay": [2.0]}, (None, 1.0), ([], [])])
+def test_forms_of_samples(sample: object) -> None:
+    assert udfvm.udf(score.function, sample=sample)(12.0, 300.0) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [((1.0,), "the 2 arguments of one call"), ({"distance": 1.0}, "no value for 'dep_delay'"), ((["x"], [1.0]), "sample= for 'dep_delay'")],
+)
+def test_wrong_samples(sample: object, message: str) -> None:
+    with pytest.raises(udfvm.SignatureError, match=message):
+        udfvm.udf(score.function, sample=sample).prepare()
+
+
 # ---- Arrays ----
 
 
@@ -394,6 +412,57 @@ def test_numpy_functions() -> None:
     assert doubled(pa.nulls(2, pa.float64())).to_pylist() == [None, None]
     assert doubled(21.0) == 42.0
     assert doubled(np.arange(10)[::2]).tolist() == [0.0, 4.0, 8.0, 12.0, 16.0]
+
+
+def test_numpy_columns_of_other_numbers() -> None:
+    @udfvm.udf(vectorized=True, input_types=["int32", "uint8"], output_type="int64")
+    def combined(a: np.ndarray, b: np.ndarray):  # type: ignore[no-untyped-def,type-arg]
+        return a.astype(np.int64) * 100 + b
+
+    first, second = np.array([1, -2, 3], np.int32), np.array([9, 8, 7], np.uint8)
+    result = combined(first, second)
+    assert result.dtype == np.int64
+    assert result.tolist() == [109, -192, 307]
+    assert result.flags.writeable
+    assert combined(first, second.astype(np.int64)).tolist() == [109, -192, 307]
+    assert combined(first[::-1], second).tolist() == [309, -192, 107]
+
+    @udfvm.udf(vectorized=True, input_types=["timestamp[us]"], output_type="timestamp[us]")
+    def next_day(moment: np.ndarray):  # type: ignore[no-untyped-def,type-arg]
+        return moment + np.timedelta64(1, "D")
+
+    moments = np.array(["2020-02-28T12:00", "NaT"], "datetime64[us]")
+    np.testing.assert_array_equal(next_day(moments), np.array(["2020-02-29T12:00", "NaT"], "datetime64[us]"))
+    assert next_day(pa.array(moments)).to_pylist() == [datetime.datetime(2020, 2, 29, 12), None]
+
+
+def test_numpy_functions_that_want_nulls() -> None:
+    @udfvm.udf(vectorized=True, input_types=["double", "int64", "string"], output_type="string")
+    def shown(a: np.ndarray | None, b: np.ndarray | None, c: np.ndarray | None):  # type: ignore[no-untyped-def,type-arg]
+        return np.array([f"{x} {y} {z}" for x, y, z in zip(a, b, c, strict=True)])
+
+    columns = pa.array([1.5, None]), pa.array([2**62, None]), pa.array([None, "x"])
+    assert shown(*columns).to_pylist() == [f"1.5 {2**62} None", "nan None x"]
+
+
+def test_numpy_arguments_are_views_of_the_window() -> None:
+    @udfvm.udf(vectorized=True, input_types=["double"], output_type="double")
+    def overwrites(x: np.ndarray):  # type: ignore[no-untyped-def,type-arg]
+        x[0] = 1
+        return x
+
+    with pytest.raises(udfvm.UDFError, match="read-only"):
+        overwrites(np.zeros(3))
+
+
+def test_pandas_is_there_where_it_is_used() -> None:
+    pytest.importorskip("pandas")
+
+    @udfvm.udf(vectorized=True, input_types=["double"], output_type="double")
+    def through_pandas(x):  # type: ignore[no-untyped-def]
+        return x.to_pandas().cumsum()
+
+    assert through_pandas(pa.array([1.0, 2.0])).to_pylist() == [1.0, 3.0]
 
 
 def test_pyarrow_functions() -> None:
@@ -488,6 +557,49 @@ def test_rows_of_split_batches_are_counted_from_the_beginning() -> None:
 
 
 # ---- Travelling ----
+
+
+def test_modules_of_the_user_travel_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "LIMIT = 3\ndef check(x):\n    if x > LIMIT:\n        raise ValueError('too much')\n    return x\n"
+    (tmp_path / "users_module.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    users_module = importlib.import_module("users_module")
+
+    @udfvm.udf
+    def checked(x: int) -> int:
+        return users_module.check(x)
+
+    assert checked(3) == 3
+    with pytest.raises(udfvm.UDFError) as caught:
+        checked(4)
+    assert "raise ValueError('too much')" in caught.value.guest_traceback
+    assert "return users_module.check(x)" in caught.value.guest_traceback
+
+
+def test_builtins_and_other_callables() -> None:
+    root = udfvm.udf(math.sqrt, input_types=["double"], output_type="double")
+    assert (root.name, root(4.0)) == ("sqrt", 2.0)
+    tripled = udfvm.udf(functools.partial(operator.mul, 3), input_types=["int64"], output_type="int64", name="tripled")
+    assert tripled(14) == 42
+
+
+def test_scalar_functions_need_little() -> None:
+    @udfvm.udf(memory="64MiB")
+    def modules(prefixes: str) -> str:
+        import sys
+
+        return ",".join(name for name in prefixes.split(",") if name in sys.modules)
+
+    assert modules("json,numpy,pyarrow,pandas") == "json"
+
+    @udfvm.udf(memory="64MiB")
+    def allocate(size: int) -> int:
+        return len(bytearray(size))
+
+    assert allocate(1 << 20) == 1 << 20
+    with pytest.raises(udfvm.UDFError, match="MemoryError"):
+        allocate(1 << 28)
+    assert allocate(1 << 20) == 1 << 20
 
 
 def test_udfs_call_udfs_and_modules() -> None:

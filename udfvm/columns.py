@@ -157,6 +157,14 @@ def _is_bytes(type_: pa.DataType) -> bool:
     return bool(kinds.is_binary(type_) or kinds.is_large_binary(type_) or kinds.is_binary_view(type_) or kinds.is_fixed_size_binary(type_))
 
 
+def one_batch(table: pa.RecordBatch | pa.Table) -> pa.RecordBatch:
+    """One batch of all rows; copies only where there are several chunks."""
+    if isinstance(table, pa.RecordBatch):
+        return table
+    columns = [column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in table.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=table.schema)
+
+
 def in_form(form: Form, type_: pa.DataType, pieces: Sequence[pa.Array]) -> Any:
     """The pieces of a result, in order, as the caller wants them."""
     if form is Form.CHUNKED:

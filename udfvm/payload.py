@@ -130,10 +130,15 @@ def _library_roots() -> tuple[Path, ...]:
 
 def _is_users(module: types.ModuleType) -> bool:
     filename = getattr(module, "__file__", None)
-    if filename is None or module.__name__ in ("__main__", "udfvm") or module.__name__.startswith("udfvm."):
+    if not isinstance(filename, str) or module.__name__ in ("__main__", "udfvm") or module.__name__.startswith("udfvm."):
         return False
+    return not _is_library(filename)
+
+
+@cache
+def _is_library(filename: str) -> bool:
     path = Path(filename).resolve()
-    return not any(root in path.parents for root in _library_roots())
+    return any(root in path.parents for root in _library_roots())
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from udfvm.errors import (
 )
 from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
 from udfvm.rows import RowCodec
-from udfvm.types import Container, Parameter, ResultType, signature_of
+from udfvm.types import Parameter, ResultType, signature_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,7 +116,7 @@ class UDF:
         return f"<{kind}UDF {self.name}({parameters}) -> {self.result.type}>"
 
     def __reduce__(self) -> str | tuple[object, ...]:
-        module = sys.modules.get(self.function.__module__)
+        module = sys.modules.get(getattr(self.function, "__module__", None) or "")
         if module is not None and module.__name__ != "__main__" and getattr(module, self.function.__qualname__, None) is self:
             return str(self.function.__qualname__)
         return _rebuild, (self.function, self._options)
@@ -149,78 +149,19 @@ class UDF:
     def _build(self) -> _Runtime:
         from udfvm import vmm
         from udfvm.image import BaseSpec, base_image, udf_layer
+        from udfvm.loading import identity, load_request
         from udfvm.payload import packages_of, pickle_function
         from udfvm.pool import pool_for
 
         pickled = pickle_function(self.name, self.function)
         base = base_image(BaseSpec(memory=self.limits.memory, packages=packages_of(pickled, self.packages, self.vectorized), window=WINDOW))
         pool = pool_for(base)
-        layer = udf_layer(base, pool, self._identity(pickled), lambda: self._load_payload(pickled), self.limits, self.name)
+
+        def request() -> bytes:
+            return load_request(self, pickled, self._rows, self._codec())
+
+        layer = udf_layer(base, pool, identity(self, pickled), request, self.limits, self.name)
         return _Runtime(base, layer, pool, vmm.core_limits(self.limits))
-
-    def _identity(self, pickled: Any) -> bytes:
-        """What goes into the layer, without what only a build needs: opening a cached image imports no pyarrow."""
-        import cloudpickle
-
-        types = [(each.type.name, each.nullable, each.container.value) for each in self.parameters]
-        facts = (self.name, self.vectorized, types, self.result.type.name, self.result.nullable, sorted(pickled.imports),
-                 sorted(pickled.sources.items()), pickled.uses_random)  # fmt: skip
-        return repr(facts).encode() + b"\0" + pickled.data + (b"" if self.sample is None else cloudpickle.dumps(self.sample))
-
-    def _load_payload(self, pickled: Any) -> bytes:
-        from udfvm.payload import load_payload
-
-        codec = self._codec()
-        sample = self._sample_batch()
-        metadata = {
-            "name": self.name,
-            "vectorized": self.vectorized,
-            "parameters": [
-                {"type": each.type.name, "nullable": each.nullable, "numpy": each.container is Container.NUMPY} for each in self.parameters
-            ],
-            "result": self.result.type.name,
-            "result_nullable": self.result.nullable,
-            "imports": sorted(pickled.imports),
-            "sources": pickled.sources,
-            "random": pickled.uses_random,
-            "default_row": self._rows.default().hex() if self._rows else "",
-            "sample_row": self._sample_row(sample),
-        }
-        return load_payload(
-            metadata,
-            codec.schema_message,
-            codec.result_schema_message,
-            codec.result_template(),
-            pickled.data,
-            codec.stream(codec.null_and_zero()),
-            b"" if sample is None else codec.stream(sample),
-        )
-
-    def _sample_batch(self) -> pa.RecordBatch | None:
-        if self.sample is None:
-            return None
-        import pyarrow as pa
-
-        from udfvm.columns import columns_of
-
-        values = _sample_values(self.name, self.parameters, self.sample)
-        values = [
-            pa.array(value, type=each.type.arrow) if isinstance(value, list) else value
-            for each, value in zip(self.parameters, values, strict=True)
-        ]
-        columns, _ = columns_of(self.name, self.parameters, values)
-        return _whole(pa.table(columns, schema=self._codec().schema)) if columns else None
-
-    def _sample_row(self, sample: pa.RecordBatch | None) -> str:
-        """The first row of the sample that calls the function, encoded."""
-        if self._rows is None or (sample is None and self.parameters) or (sample is None and self.sample is None):
-            return ""
-        rows = range(sample.num_rows) if sample is not None else range(1)
-        for index in rows:
-            row = [column[index].as_py() for column in sample.columns] if sample is not None else []
-            if not self._rows.is_null(row):
-                return self._rows.encode(row).hex()
-        return ""
 
     def _codec(self) -> BatchCodec:
         codec = self._batch_codec
@@ -349,11 +290,13 @@ class UDF:
 
     def _call_pieces(self, codec: BatchCodec, whole: pa.RecordBatch | pa.Table) -> list[pa.Array]:
         """Calls with all rows, in as few pieces as fit the windows."""
+        from udfvm.columns import one_batch
+
         results = []
         waiting = [(0, whole.num_rows)]
         while waiting:
             start, count = waiting.pop()
-            batch = _whole(whole.slice(start, count))
+            batch = one_batch(whole.slice(start, count))
             try:
                 results.append(self._call_batch(codec, batch, start))
             except _TooLargeForWindowError as error:
@@ -400,32 +343,6 @@ def _guest_exception(reply: bytes, name: str, first_row: int = 0, rows: int = 0)
     from udfvm.vmm import guest_error
 
     return guest_error.parse(reply, name, first_row, rows)
-
-
-def _whole(table: pa.RecordBatch | pa.Table) -> pa.RecordBatch:
-    """One batch of all rows; copies only where there are several chunks."""
-    import pyarrow as pa
-
-    if isinstance(table, pa.RecordBatch):
-        return table
-    columns = [column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in table.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=table.schema)
-
-
-def _sample_values(name: str, parameters: Sequence[Parameter], sample: object) -> list[Any]:
-    """One value or column for each parameter."""
-    if isinstance(sample, Mapping):
-        missing = [parameter.name for parameter in parameters if parameter.name not in sample]
-        if missing:
-            raise SignatureError(f"UDF {name!r}: sample= has no value for {missing[0]!r}")
-        return [sample[parameter.name] for parameter in parameters]
-    if hasattr(sample, "columns") and hasattr(sample, "num_rows"):
-        values = list(sample.columns)
-    else:
-        values = list(sample) if isinstance(sample, tuple) else [sample]
-    if len(values) != len(parameters):
-        raise SignatureError(f"UDF {name!r}: sample= must be a tuple with the {len(parameters)} arguments of one call")
-    return values
 
 
 def _checked_name(function: Callable[..., object], given: str | None) -> str:
@@ -514,7 +431,9 @@ def udf(
     Args:
         vectorized: the function takes columns and returns a column: pyarrow arrays, or numpy arrays for parameters annotated
             ``numpy.ndarray``. Its types come from ``input_types`` and ``output_type``, from annotations of element types
-            (``x: float``), from ``numpy.typing.NDArray[numpy.float64]`` or from classes such as ``pyarrow.DoubleArray``.
+            (``x: float``), from ``numpy.typing.NDArray[numpy.float64]`` or from classes such as ``pyarrow.DoubleArray``. Arrays are
+            read-only views of the batch. Rows with a null in a parameter that does not allow None are taken out before the call and are
+            null in the result. Where None is allowed, numpy arrays have NaN (floats), NaT (times) or, in an array of objects, None.
         input_types: a type for each parameter, in order or by name: pyarrow types, their names ("double", "int64", "string",
             "timestamp[us, tz=UTC]"), or Python types.
         output_type: the type of the result.

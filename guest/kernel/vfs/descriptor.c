@@ -2,8 +2,12 @@
 #include "file.h"
 #include "syscalls.h"
 
+#include <asm/ioctls.h>
 #include <linux/close_range.h>
-#include <linux/fcntl.h>
+
+#define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_NOATIME | O_DIRECT)
+#define OPENING_FLAGS (O_CLOEXEC | O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY)         /* those that F_GETFL does not tell */
+#define PIPE_SIZE 65536
 
 static struct { struct file *file; bool close_on_exec; } table[DESCRIPTORS];
 
@@ -36,10 +40,30 @@ void file_put(struct file *file)
 {
     if (!file || --file->references)
         return;
+    watches_forget(file);
     if (file->operations->release)
         file->operations->release(file);
     kernel_free(file->path);
     kernel_free(file);
+}
+
+int file_events(struct file *file)
+{
+    return file->operations->events ? file->operations->events(file) : EVENT_IN | EVENT_OUT;
+}
+
+struct timestamp timestamp_now(void)
+{
+    const int64_t now = realtime_ns();
+    return (struct timestamp){ now / (int64_t)NANOSECONDS, (uint32_t)(now % (int64_t)NANOSECONDS) };
+}
+
+size_t file_describe(struct file *file, char *buffer, size_t size)
+{
+    struct status status;
+    file->operations->status(file, &status);
+    const char *kind = status_is(&status, S_IFSOCK) ? "socket" : status_is(&status, S_IFIFO) ? "pipe" : "anon_inode";
+    return format(buffer, size, "%s:[%llu]", kind, (unsigned long long)status.inode);
 }
 
 bool descriptor_in_use(int fd)
@@ -59,7 +83,7 @@ int64_t descriptor_install(struct file *file, int lowest, bool close_on_exec)
     return -EMFILE;
 }
 
-static int64_t close_descriptor(int fd)
+int64_t descriptor_close(int fd)
 {
     if (!descriptor_in_use(fd))
         return -EBADF;
@@ -69,35 +93,34 @@ static int64_t close_descriptor(int fd)
     return 0;
 }
 
-int file_events(struct file *file)
-{
-    return file->operations->events ? file->operations->events(file) : EVENT_IN | EVENT_OUT;
-}
-
 SYSCALL(sys_close)
 {
-    return close_descriptor((int)a);
+    return descriptor_close((int)a);
 }
 
 SYSCALL(sys_close_range)
 {
-    if (a > b)
+    const uint32_t first = (uint32_t)a, last = (uint32_t)b;
+    if (first > last || (c & ~(uint64_t)(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)))
         return -EINVAL;
-    for (uint64_t fd = a; fd <= b && fd < DESCRIPTORS; fd++) {
+    for (uint32_t fd = first; fd <= last && fd < DESCRIPTORS; fd++) {
         if (c & CLOSE_RANGE_CLOEXEC)
-            table[fd].close_on_exec = true;
+            table[fd].close_on_exec = true;      /* of a closed one it says nothing */
         else
-            close_descriptor((int)fd);
+            descriptor_close((int)fd);
     }
     return 0;
 }
 
-static int64_t duplicate(int fd, int lowest, bool close_on_exec)
+static int64_t duplicate(int fd, int64_t lowest, bool close_on_exec)
 {
-    struct file *file = lowest >= 0 && lowest < DESCRIPTORS ? file_get(fd) : NULL;
+    struct file *file = file_get(fd);
     if (!file)
-        return descriptor_in_use(fd) ? -EINVAL : -EBADF;
-    return descriptor_install(file, lowest, close_on_exec);
+        return -EBADF;
+    if (lowest >= 0 && lowest < DESCRIPTORS)
+        return descriptor_install(file, (int)lowest, close_on_exec);
+    file_put(file);
+    return -EINVAL;
 }
 
 static int64_t duplicate_to(int from, int to, bool close_on_exec)
@@ -105,15 +128,36 @@ static int64_t duplicate_to(int from, int to, bool close_on_exec)
     struct file *file = to >= 0 && to < DESCRIPTORS ? file_get(from) : NULL;
     if (!file)
         return -EBADF;
-    close_descriptor(to);
+    descriptor_close(to);
     table[to].file = file;
     table[to].close_on_exec = close_on_exec;
     return to;
 }
 
 SYSCALL(sys_dup) { return duplicate((int)a, 0, false); }
-SYSCALL(sys_dup2) { return a == b ? (descriptor_in_use((int)a) ? (int64_t)a : -EBADF) : duplicate_to((int)a, (int)b, false); }
-SYSCALL(sys_dup3) { return a == b ? -EINVAL : duplicate_to((int)a, (int)b, c & O_CLOEXEC); }
+
+SYSCALL(sys_dup2)
+{
+    if ((int)a == (int)b)
+        return descriptor_in_use((int)a) ? (int)a : -EBADF;
+    return duplicate_to((int)a, (int)b, false);
+}
+
+SYSCALL(sys_dup3)
+{
+    if ((int)a == (int)b || (c & ~(uint64_t)O_CLOEXEC))
+        return -EINVAL;
+    return duplicate_to((int)a, (int)b, c & O_CLOEXEC);
+}
+
+/* One process: its own locks never conflict. */
+static int64_t get_lock(uint64_t address)
+{
+    if (!user_range_ok(address, sizeof(struct flock)))
+        return -EFAULT;
+    ((struct flock *)address)->l_type = F_UNLCK;
+    return 0;
+}
 
 SYSCALL(sys_fcntl)
 {
@@ -121,53 +165,64 @@ SYSCALL(sys_fcntl)
     if (!descriptor_in_use(fd))
         return -EBADF;
     struct file *file = table[fd].file;
-    const int changeable = O_APPEND | O_NONBLOCK | O_NOATIME | O_DIRECT;
-    switch (b) {
+    const bool stream = file->operations->events && !file->operations->seekable;
+    switch ((int)b) {
     case F_DUPFD: return duplicate(fd, (int)c, false);
     case F_DUPFD_CLOEXEC: return duplicate(fd, (int)c, true);
     case F_GETFD: return table[fd].close_on_exec ? FD_CLOEXEC : 0;
     case F_SETFD: table[fd].close_on_exec = c & FD_CLOEXEC; return 0;
-    case F_GETFL: return file->flags & ~(O_CLOEXEC | O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY);
-    case F_SETFL: file->flags = (file->flags & ~changeable) | ((int)c & changeable); return 0;
-    case F_SETLK: case F_SETLKW: case F_OFD_SETLK: case F_OFD_SETLKW: return 0;        /* one process: locks never conflict */
-    case F_GETLK: case F_OFD_GETLK:
-        if (!user_range_ok(c, sizeof(short)))
-            return -EFAULT;
-        *(short *)c = 2;                         /* F_UNLCK */
-        return 0;
-    case F_GETOWN: case F_SETOWN: case F_SETSIG: case F_GETSIG: return 0;
-    case F_GETPIPE_SZ: case F_SETPIPE_SZ: return 65536;
+    case F_GETFL: return file->flags & ~OPENING_FLAGS;
+    case F_SETFL: file->flags = (file->flags & ~SETTABLE_FLAGS) | ((int)c & SETTABLE_FLAGS); return 0;
+    case F_GETLK: case F_OFD_GETLK: return get_lock(c);
+    case F_SETLK: case F_SETLKW: case F_OFD_SETLK: case F_OFD_SETLKW:
+        return user_range_ok(c, sizeof(struct flock)) ? 0 : -EFAULT;
+    case F_GETOWN: case F_SETOWN: case F_GETSIG: case F_SETSIG: return 0;
+    case F_GETPIPE_SZ: return stream ? PIPE_SIZE : -EBADF;
+    case F_SETPIPE_SZ: return !stream ? -EBADF : (uint32_t)c <= PIPE_SIZE ? PIPE_SIZE : -EPERM;
     default: return -EINVAL;
     }
 }
 
-SYSCALL(sys_flock) { return descriptor_in_use((int)a) ? 0 : -EBADF; }
+SYSCALL(sys_flock)
+{
+    if (!descriptor_in_use((int)a))
+        return -EBADF;
+    const uint64_t operation = b & ~4ull;        /* LOCK_NB */
+    return operation == 1 || operation == 2 || operation == 8 ? 0 : -EINVAL;      /* LOCK_SH, LOCK_EX, LOCK_UN */
+}
+
+static int64_t readable_bytes(struct file *file, uint64_t address)
+{
+    if (!user_range_ok(address, sizeof(int)))
+        return -EFAULT;
+    uint64_t bytes;
+    if (file->operations->available) {
+        bytes = file->operations->available(file);
+    } else if (file->operations->seekable && !file_is_directory(file)) {
+        const uint64_t size = vfs_size(file);
+        bytes = size - minimum(size, file->offset);
+    } else {
+        return -ENOTTY;
+    }
+    *(int *)address = (int)minimum(bytes, INT32_MAX);
+    return 0;
+}
 
 SYSCALL(sys_ioctl)
 {
-    struct file *file = file_get((int)a);
-    int64_t result = -ENOTTY;
-    if (!file)
+    const int fd = (int)a;
+    if (!descriptor_in_use(fd))
         return -EBADF;
-    switch (b) {
-    case 0x5421:                                 /* FIONBIO */
-        if (user_range_ok(c, sizeof(int)))
-            file->flags = *(int *)c ? file->flags | O_NONBLOCK : file->flags & ~O_NONBLOCK;
-        result = user_range_ok(c, sizeof(int)) ? 0 : -EFAULT;
-        break;
-    case 0x5450: case 0x5451:                    /* FIONCLEX, FIOCLEX */
-        table[a].close_on_exec = b == 0x5451;
-        result = 0;
-        break;
-    case 0x541b:                                 /* FIONREAD */
+    struct file *file = table[fd].file;
+    switch ((uint32_t)b) {
+    case FIONBIO:
         if (!user_range_ok(c, sizeof(int)))
-            result = -EFAULT;
-        else if (file->operations->seekable) {
-            *(int *)c = (int)(vfs_size(file) - minimum(vfs_size(file), file->offset));
-            result = 0;
-        }
-        break;
+            return -EFAULT;
+        file->flags = *(const int *)c ? file->flags | O_NONBLOCK : file->flags & ~O_NONBLOCK;
+        return 0;
+    case FIOCLEX: table[fd].close_on_exec = true; return 0;
+    case FIONCLEX: table[fd].close_on_exec = false; return 0;
+    case FIONREAD: return readable_bytes(file, c);
+    default: return -ENOTTY;                     /* there is no terminal */
     }
-    file_put(file);
-    return result;
 }

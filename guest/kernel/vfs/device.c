@@ -1,11 +1,7 @@
-/* Devices: null, zero, full, random, and the three standard streams. */
+/* /dev: the few devices that every program expects. */
 #include "file.h"
-#include "hypercall.h"
 
-#define DEVICE 0x6465u
-#define STREAM_BUFFER 4096u
-
-static struct { char text[STREAM_BUFFER]; uint64_t length; uint64_t stream; } pending;
+#define MEMORY_MAJOR 1u
 
 static int64_t read_nothing(struct file *file, uint64_t offset, void *buffer, uint64_t length)
 {
@@ -31,96 +27,115 @@ static int64_t write_nowhere(struct file *file, uint64_t offset, const void *buf
 
 static int64_t write_full(struct file *file, uint64_t offset, const void *buffer, uint64_t length)
 {
-    return -ENOSPC;
+    return length ? -ENOSPC : 0;
 }
 
-void standard_streams_flush(void)
+static int64_t change_nothing(struct file *file, const struct attributes *change)
 {
-    if (pending.length)
-        hypercall(UDFVM_HC_LOG, pending.stream, (uint64_t)pending.text, pending.length, 0, 0);
-    pending.length = 0;
+    return 0;
 }
 
-/* Both streams share a buffer, so that what they say stays in order. */
-static int64_t write_stream(struct file *file, uint64_t offset, const void *buffer, uint64_t length)
-{
-    if (pending.length && pending.stream != file->cookie)
-        standard_streams_flush();
-    pending.stream = file->cookie;
-    for (uint64_t done = 0; done < length;) {
-        const uint64_t part = minimum(length - done, STREAM_BUFFER - pending.length);
-        memcpy(pending.text + pending.length, (const char *)buffer + done, part);
-        pending.length += part;
-        done += part;
-        if (pending.length == STREAM_BUFFER)
-            standard_streams_flush();
-    }
-    return (int64_t)length;
-}
+static void device_file_status(struct file *file, struct status *status);
+static int64_t device_list(struct file *file, uint64_t position, emit_function *emit, void *sink);
 
-static void character_status(struct file *file, struct udfvm_stat *stat)
-{
-    *stat = (struct udfvm_stat){ .device = DEVICE, .inode = 1, .mode = S_IFCHR | 0666, .links = 1 };
-}
+#define DEVICE_OPERATIONS .change = change_nothing, .status = device_file_status, .seekable = true
+static const struct file_operations null_operations = { .read = read_nothing, .write = write_nowhere, DEVICE_OPERATIONS };
+static const struct file_operations zero_operations = { .read = read_zeros, .write = write_nowhere, DEVICE_OPERATIONS };
+static const struct file_operations full_operations = { .read = read_zeros, .write = write_full, DEVICE_OPERATIONS };
+static const struct file_operations random_operations = { .read = read_random, .write = write_nowhere, DEVICE_OPERATIONS };
+static const struct file_operations directory_operations = { .list = device_list, .status = device_file_status, .seekable = true };
 
-static const struct file_operations input_operations = { .read = read_nothing, .status = character_status };
-static const struct file_operations output_operations = { .write = write_stream, .status = character_status };
-static const struct { const char *path; struct file_operations operations; } devices[] = {
-    { "/dev/null", { .read = read_nothing, .write = write_nowhere, .status = character_status } },
-    { "/dev/zero", { .read = read_zeros, .write = write_nowhere, .status = character_status } },
-    { "/dev/full", { .read = read_zeros, .write = write_full, .status = character_status } },
-    { "/dev/urandom", { .read = read_random, .write = write_nowhere, .status = character_status } },
-    { "/dev/random", { .read = read_random, .write = write_nowhere, .status = character_status } },
-    { "/dev/stdin", { .read = read_nothing, .status = character_status } },
-    { "/dev/stdout", { .write = write_stream, .status = character_status } },
-    { "/dev/stderr", { .write = write_stream, .status = character_status } },
+struct device { const char *name; const struct file_operations *operations; const char *target; uint8_t minor, type; };
+
+/* Minor numbers: linux/Documentation/admin-guide/devices.txt. */
+static const struct device devices[] = {
+    { "", &directory_operations, NULL, 0, TYPE_DIRECTORY },
+    { "null", &null_operations, NULL, 3, TYPE_CHARACTER },
+    { "zero", &zero_operations, NULL, 5, TYPE_CHARACTER },
+    { "full", &full_operations, NULL, 7, TYPE_CHARACTER },
+    { "random", &random_operations, NULL, 8, TYPE_CHARACTER },
+    { "urandom", &random_operations, NULL, 9, TYPE_CHARACTER },
+    { "fd", NULL, "/proc/self/fd", 0, TYPE_LINK },
+    { "stdin", NULL, "/proc/self/fd/0", 0, TYPE_LINK },
+    { "stdout", NULL, "/proc/self/fd/1", 0, TYPE_LINK },
+    { "stderr", NULL, "/proc/self/fd/2", 0, TYPE_LINK },
+    { "shm", NULL, NULL, 0, TYPE_DIRECTORY },    /* for the listing: a memory file system */
 };
 #define DEVICES (sizeof devices / sizeof *devices)
 
-static bool device_entry(struct file *file, uint64_t index, struct directory_item *item)
+static const struct device *find(const char *path)
 {
-    if (index >= DEVICES)
-        return false;
-    const char *name = devices[index].path + 5;
-    *item = (struct directory_item){ name, strlen(name), index + 2, CHARACTER_TYPE };
-    return true;
+    const char *rest;
+    if (!path_below(path, "/dev", &rest))
+        return NULL;
+    for (size_t i = 0; i < DEVICES; i++)
+        if (strcmp(devices[i].name, *rest ? rest + 1 : rest) == 0)
+            return &devices[i];
+    return NULL;
 }
 
-static void directory_status(struct file *file, struct udfvm_stat *stat)
+static void status_of(const struct device *device, struct status *status)
 {
-    *stat = (struct udfvm_stat){ .device = DEVICE, .inode = 100, .mode = S_IFDIR | 0755, .links = 2 };
+    const uint32_t mode = device->type == TYPE_LINK ? S_IFLNK | 0777 : device->type == TYPE_DIRECTORY ? S_IFDIR | 0755 : S_IFCHR | 0666;
+    *status = (struct status){
+        .device = DEVICE_DEVICES, .inode = (uint64_t)(device - devices) + 1, .mode = mode, .links = device->type == TYPE_DIRECTORY ? 2 : 1,
+        .special = device->type == TYPE_CHARACTER ? MEMORY_MAJOR << 8 | device->minor : 0,
+        .size = device->target ? strlen(device->target) : 0,
+    };
 }
 
-static const struct file_operations directory_operations = { .entry = device_entry, .status = directory_status, .seekable = true };
-
-struct file *standard_stream(int fd)
+static void device_file_status(struct file *file, struct status *status)
 {
-    struct file *file = file_create(fd == 0 ? &input_operations : &output_operations, NULL, fd == 0 ? O_RDONLY : O_WRONLY, NULL);
-    if (file)
-        file->cookie = (uint64_t)fd;
-    return file;
+    status_of(file->object, status);
+}
+
+static int64_t device_list(struct file *file, uint64_t position, emit_function *emit, void *sink)
+{
+    for (uint64_t i = maximum(position, 2) - 1; i < DEVICES; i++)    /* device 1 is at position 2, behind the dots */
+        if (!emit(sink, &(struct directory_item){ devices[i].name, strlen(devices[i].name), i + 1, i + 2, devices[i].type }))
+            break;
+    return 0;
 }
 
 struct file *device_open(const char *path, int flags, int64_t *error)
 {
-    const struct file_operations *operations = strcmp(path, "/dev") == 0 ? &directory_operations : NULL;
-    for (size_t i = 0; i < DEVICES; i++)
-        if (strcmp(path, devices[i].path) == 0)
-            operations = &devices[i].operations;
-    struct file *file = operations ? file_create(operations, NULL, flags, path) : NULL;
-    if (file)
-        file->cookie = strcmp(path, "/dev/stderr") == 0 ? 2 : 1;
-    *error = !operations ? -ENOENT : file ? 0 : -ENOMEM;
-    return file;
+    const struct device *device = find(path);
+    const bool directory = device && device->type == TYPE_DIRECTORY;
+    if (!device)
+        *error = flags & O_CREAT ? -EROFS : -ENOENT;
+    else if ((flags & O_CREAT) && (flags & O_EXCL))
+        *error = -EEXIST;
+    else if (!device->operations)
+        *error = -ELOOP;
+    else if (directory && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_CREAT)))
+        *error = -EISDIR;
+    else if (!directory && (flags & O_DIRECTORY))
+        *error = -ENOTDIR;
+    else {
+        struct file *file = file_create(device->operations, (void *)device, flags, path);
+        *error = file ? 0 : -ENOMEM;
+        return file;
+    }
+    return NULL;
 }
 
-int64_t device_status(const char *path, struct udfvm_stat *stat)
+int64_t device_status(const char *path, bool follow, struct status *status)
 {
-    int64_t error;
-    struct file *file = device_open(path, O_RDONLY, &error);
-    if (!file)
-        return error;
-    file->operations->status(file, stat);
-    file_put(file);
+    const struct device *device = find(path);
+    if (!device)
+        return -ENOENT;
+    if (follow && device->target)
+        return procfs_status(device->target, true, status);
+    status_of(device, status);
     return 0;
+}
+
+int64_t device_readlink(const char *path, char *buffer, uint64_t size)
+{
+    const struct device *device = find(path);
+    if (!device || !device->target)
+        return device ? -EINVAL : -ENOENT;
+    const size_t length = minimum(strlen(device->target), size);
+    memcpy(buffer, device->target, length);
+    return (int64_t)length;
 }

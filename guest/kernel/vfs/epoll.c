@@ -1,121 +1,190 @@
-/* epoll: a set of descriptors to wait for. Level-triggered; EPOLLET reports like a level, EPOLLONESHOT disarms. */
-#include "file.h"
+/* epoll: a set of descriptors to wait for.
+ *
+ * An edge-triggered watch reports a file again once its activity count has moved; level-triggered ones are asked each time. A watch lies
+ * in two lists: of its set and of its file, so that it goes with whichever goes first.
+ */
+#include "poll.h"
 #include "syscalls.h"
 
 #include <linux/eventpoll.h>
 
-#define DEVICE 0x6570u
+#define NESTING_MOST 5u
 
-struct watch { struct watch *next; int fd; struct file *file; struct epoll_event event; bool armed; };
-struct watch_set { struct watch *watches; };
-struct wait { struct watch_set *set; struct epoll_event *events; int64_t limit, ready; };
+struct watch {
+    struct watch *next, *next_of_file;
+    struct watch_set *set;
+    struct file *file;
+    int fd;
+    bool armed;                                  /* not yet reported, where EPOLLONESHOT */
+    bool reported;                               /* since it was added or changed: `activity` counts */
+    uint64_t activity;
+    struct epoll_event event;
+};
 
-static bool collect(void *argument)
+struct watch_set { struct watch *first; uint64_t inode; };
+
+static uint64_t last_inode = 1u << 21;
+static const struct file_operations set_operations;
+
+static uint32_t events_of(const struct watch *watch)
 {
-    struct wait *wait = argument;
-    wait->ready = 0;
-    for (struct watch *watch = wait->set->watches; watch && wait->ready < wait->limit; watch = watch->next) {
-        const uint32_t wanted = (uint32_t)watch->event.events | EVENT_ERROR | EVENT_HANG_UP;
-        const uint32_t events = watch->armed ? (uint32_t)file_events(watch->file) & wanted : 0;
-        if (!events)
+    if (!watch->armed)
+        return 0;
+    const uint32_t events = (uint32_t)file_events(watch->file) & ((uint32_t)watch->event.events | EVENT_ERROR | EVENT_HANG_UP);
+    const bool edge = ((uint32_t)watch->event.events & EPOLLET) && watch->file->operations->activity;
+    return edge && watch->reported && watch->activity == watch->file->operations->activity(watch->file) ? 0 : events;
+}
+
+static bool any_ready(void *argument)
+{
+    const struct watch_set *set = argument;
+    for (const struct watch *watch = set->first; watch; watch = watch->next)
+        if (events_of(watch))
+            return true;
+    return false;
+}
+
+static void mark_reported(struct watch *watch)
+{
+    watch->reported = true;
+    if (watch->file->operations->activity)
+        watch->activity = watch->file->operations->activity(watch->file);
+    if ((uint32_t)watch->event.events & EPOLLONESHOT)
+        watch->armed = false;
+}
+
+/* Takes up to `limit` events. What was reported goes to the end of the set, so that none is starved. */
+static int64_t take_events(struct watch_set *set, struct epoll_event *to, int64_t limit)
+{
+    struct watch *done = NULL, **end = &done, **link = &set->first;
+    int64_t count = 0;
+    while (*link) {
+        struct watch *watch = *link;
+        const uint32_t events = count < limit ? events_of(watch) : 0;
+        if (!events) {
+            link = &watch->next;
             continue;
-        if (wait->events)
-            wait->events[wait->ready] = (struct epoll_event){ .events = events, .data = watch->event.data };
-        if (wait->events && ((uint32_t)watch->event.events & EPOLLONESHOT))
-            watch->armed = false;
-        wait->ready++;
+        }
+        to[count++] = (struct epoll_event){ .events = events, .data = watch->event.data };
+        mark_reported(watch);
+        *link = watch->next;
+        watch->next = NULL;
+        *end = watch;
+        end = &watch->next;
     }
-    return wait->ready > 0;
+    *link = done;
+    return count;
+}
+
+/* ---- The set as a file ---- */
+
+static void remove_watch(struct watch *watch)
+{
+    struct watch **link = &watch->set->first;
+    while (*link != watch)
+        link = &(*link)->next;
+    *link = watch->next;
+    link = &watch->file->watches;
+    while (*link != watch)
+        link = &(*link)->next_of_file;
+    *link = watch->next_of_file;
+    kernel_free(watch);
+}
+
+void watches_forget(struct file *file)
+{
+    while (file->watches)
+        remove_watch(file->watches);
 }
 
 static int set_events(struct file *file)
 {
-    struct wait wait = { file->object, NULL, 1, 0 };
-    return collect(&wait) ? EVENT_IN : 0;
+    return any_ready(file->object) ? EVENT_IN : 0;
 }
 
-static void set_status(struct file *file, struct udfvm_stat *stat)
+static void set_status(struct file *file, struct status *status)
 {
-    *stat = (struct udfvm_stat){ .device = DEVICE, .inode = 1, .mode = 0600, .links = 1 };
-}
-
-static void remove_watch(struct watch **link)
-{
-    struct watch *watch = *link;
-    *link = watch->next;
-    kernel_free(watch);
+    const struct watch_set *set = file->object;
+    *status = (struct status){ .device = DEVICE_STREAMS, .inode = set->inode, .mode = 0600, .links = 1 };
 }
 
 static void set_release(struct file *file)
 {
     struct watch_set *set = file->object;
-    while (set->watches)
-        remove_watch(&set->watches);
+    while (set->first)
+        remove_watch(set->first);
     kernel_free(set);
 }
 
 static const struct file_operations set_operations = { .status = set_status, .events = set_events, .release = set_release };
 
-static int64_t create(int flags)
+static int64_t create(uint64_t flags)
 {
+    if (flags & ~(uint64_t)EPOLL_CLOEXEC)
+        return -EINVAL;
     struct watch_set *set = kernel_alloc(sizeof *set);
     struct file *file = set ? file_create(&set_operations, set, O_RDWR, NULL) : NULL;
     if (!file) {
         kernel_free(set);
         return -ENOMEM;
     }
-    return descriptor_install(file, 0, flags & O_CLOEXEC);
+    set->inode = ++last_inode;
+    return descriptor_install(file, 0, flags & EPOLL_CLOEXEC);
 }
 
 SYSCALL(sys_epoll_create) { return (int)a > 0 ? create(0) : -EINVAL; }
-SYSCALL(sys_epoll_create1) { return create((int)a); }
+SYSCALL(sys_epoll_create1) { return create(a); }
 
-/* Files that were closed since leave the set. */
-static void drop_closed(struct watch_set *set)
+/* ---- Control ---- */
+
+/* Sets may watch sets, but not in a circle. */
+static bool reaches(const struct file *file, const struct watch_set *set, unsigned depth)
 {
-    for (struct watch **link = &set->watches; *link;) {
-        struct file *file = file_get((*link)->fd);
-        const bool same = file == (*link)->file;
-        file_put(file);
-        if (same)
-            link = &(*link)->next;
-        else
-            remove_watch(link);
-    }
+    if (file->operations != &set_operations)
+        return false;
+    if (file->object == set || depth == 0)
+        return true;
+    for (const struct watch *watch = ((const struct watch_set *)file->object)->first; watch; watch = watch->next)
+        if (reaches(watch->file, set, depth - 1))
+            return true;
+    return false;
 }
 
 static int64_t add_watch(struct watch_set *set, int fd, struct file *file, const struct epoll_event *event)
 {
+    if (!file->operations->events)
+        return -EPERM;                           /* always ready: there is nothing to wait for */
+    if (reaches(file, set, NESTING_MOST))
+        return -ELOOP;
     struct watch *watch = kernel_alloc(sizeof *watch);
     if (!watch)
         return -ENOMEM;
-    *watch = (struct watch){ set->watches, fd, file, *event, true };
-    set->watches = watch;
+    *watch = (struct watch){ .next = set->first, .next_of_file = file->watches, .set = set, .file = file, .fd = fd, .armed = true,
+                             .event = *event };
+    set->first = watch;
+    file->watches = watch;
     return 0;
 }
 
-static int64_t control(struct watch_set *set, uint64_t operation, int fd, const struct epoll_event *event)
+static int64_t control(struct watch_set *set, uint64_t operation, int fd, struct file *file, const struct epoll_event *event)
 {
-    struct file *file = file_get(fd);
-    file_put(file);                              /* the table keeps it; a closed one is dropped before it is used */
-    if (!file)
-        return -EBADF;
-    struct watch **link = &set->watches;
-    while (*link && (*link)->fd != fd)
-        link = &(*link)->next;
+    struct watch *watch = file->watches;
+    while (watch && !(watch->set == set && watch->fd == fd))
+        watch = watch->next_of_file;
     switch (operation) {
     case EPOLL_CTL_ADD:
-        return *link ? -EEXIST : file->operations->events ? add_watch(set, fd, file, event) : -EPERM;
+        return watch ? -EEXIST : add_watch(set, fd, file, event);
     case EPOLL_CTL_MOD:
-        if (!*link)
+        if (!watch)
             return -ENOENT;
-        (*link)->event = *event;
-        (*link)->armed = true;
+        watch->event = *event;
+        watch->armed = true;
+        watch->reported = false;
         return 0;
     case EPOLL_CTL_DEL:
-        if (!*link)
+        if (!watch)
             return -ENOENT;
-        remove_watch(link);
+        remove_watch(watch);
         return 0;
     default:
         return -EINVAL;
@@ -126,12 +195,10 @@ static struct file *get_set(int fd, int64_t *error)
 {
     struct file *file = file_get(fd);
     *error = !file ? -EBADF : file->operations != &set_operations ? -EINVAL : 0;
-    if (*error) {
-        file_put(file);
-        return NULL;
-    }
-    drop_closed(file->object);
-    return file;
+    if (!*error)
+        return file;
+    file_put(file);
+    return NULL;
 }
 
 SYSCALL(sys_epoll_ctl)
@@ -142,50 +209,43 @@ SYSCALL(sys_epoll_ctl)
         return -EFAULT;
     if (b != EPOLL_CTL_DEL)
         memcpy(&event, (const void *)d, sizeof event);
-    struct file *file = get_set((int)a, &error);
-    if (!file)
+    struct file *set = get_set((int)a, &error);
+    if (!set)
         return error;
-    error = a == c ? -EINVAL : control(file->object, b, (int)c, &event);
+    struct file *file = file_get((int)c);
+    error = !file ? -EBADF : file == set ? -EINVAL : control(set->object, b, (int)c, file, &event);
     file_put(file);
+    file_put(set);
     return error;
 }
 
-static int64_t wait_for(int fd, uint64_t events, int limit, uint64_t deadline)
+/* ---- Waiting ---- */
+
+static int64_t wait_for(int fd, uint64_t events, uint64_t limit, uint64_t deadline)
 {
     int64_t error;
-    if (limit <= 0 || limit > DESCRIPTORS)
+    if ((int)limit <= 0 || (int)limit > (int)(INT32_MAX / sizeof(struct epoll_event)))
         return -EINVAL;
-    if (!user_range_ok(events, (uint64_t)limit * sizeof(struct epoll_event)))
+    limit = minimum((uint32_t)limit, DESCRIPTORS);
+    if (!user_range_ok(events, limit * sizeof(struct epoll_event)))
         return -EFAULT;
     struct file *file = get_set(fd, &error);
     if (!file)
         return error;
-    struct wait wait = { file->object, (struct epoll_event *)events, limit, 0 };
-    block_until(collect, &wait, deadline);
+    const bool ready = block_until(any_ready, file->object, deadline);
+    error = ready ? take_events(file->object, (struct epoll_event *)events, (int64_t)limit) : interrupted() ? -EINTR : 0;
     file_put(file);
-    return wait.ready == 0 && interrupted() ? -EINTR : wait.ready;
-}
-
-static uint64_t deadline_after(uint64_t nanoseconds)
-{
-    return monotonic_ns() + nanoseconds;
+    return error;
 }
 
 SYSCALL(sys_epoll_wait)
 {
-    const int timeout = (int)d;
-    return wait_for((int)a, b, (int)c, timeout < 0 ? NO_DEADLINE : deadline_after((uint64_t)timeout * 1000000));
+    return wait_for((int)a, b, c, deadline_after_milliseconds(d));
 }
 
 SYSCALL(sys_epoll_pwait2)
 {
-    struct { int64_t seconds, nanoseconds; } time;
-    if (!d)
-        return wait_for((int)a, b, (int)c, NO_DEADLINE);
-    if (!user_range_ok(d, sizeof time))
-        return -EFAULT;
-    memcpy(&time, (const void *)d, sizeof time);
-    if (time.seconds < 0 || time.nanoseconds < 0 || time.nanoseconds >= (int64_t)NANOSECONDS)
-        return -EINVAL;
-    return wait_for((int)a, b, (int)c, deadline_after(minimum((uint64_t)time.seconds, 1ull << 32) * NANOSECONDS + (uint64_t)time.nanoseconds));
+    uint64_t deadline;
+    const int64_t error = deadline_from_program(d, 1, &deadline);
+    return error ? error : wait_for((int)a, b, c, deadline);
 }

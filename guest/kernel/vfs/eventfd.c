@@ -2,11 +2,15 @@
 #include "file.h"
 #include "syscalls.h"
 
-#define SEMAPHORE 1u
-#define DEVICE 0x6566u
-#define COUNT_MAX (UINT64_MAX - 1)
 
-struct counter { uint64_t count, adding; bool semaphore; };
+
+#define EFD_SEMAPHORE 1u
+#define COUNT_MOST (UINT64_MAX - 1)
+
+struct counter { uint64_t count, activity; bool semaphore; uint64_t inode; };
+struct addition { const struct counter *counter; uint64_t value; };
+
+static uint64_t last_inode = 1u << 20;
 
 static bool is_positive(void *argument)
 {
@@ -15,8 +19,8 @@ static bool is_positive(void *argument)
 
 static bool has_room(void *argument)
 {
-    const struct counter *counter = argument;
-    return counter->adding <= COUNT_MAX - counter->count;
+    const struct addition *addition = argument;
+    return addition->value <= COUNT_MOST - addition->counter->count;
 }
 
 static int64_t counter_read(struct file *file, uint64_t offset, void *buffer, uint64_t length)
@@ -31,39 +35,43 @@ static int64_t counter_read(struct file *file, uint64_t offset, void *buffer, ui
     const uint64_t taken = counter->semaphore ? 1 : counter->count;
     memcpy(buffer, &taken, sizeof taken);
     counter->count -= taken;
+    counter->activity++;
     return sizeof taken;
 }
 
 static int64_t counter_write(struct file *file, uint64_t offset, const void *buffer, uint64_t length)
 {
     struct counter *counter = file->object;
-    uint64_t value;
-    if (length < sizeof value)
+    struct addition addition = { counter, 0 };
+    if (length < sizeof addition.value)
         return -EINVAL;
-    memcpy(&value, buffer, sizeof value);
-    if (value == UINT64_MAX)
+    memcpy(&addition.value, buffer, sizeof addition.value);
+    if (addition.value == UINT64_MAX)
         return -EINVAL;
-    counter->adding = value;
-    if (!has_room(counter) && (file->flags & O_NONBLOCK))
+    if (!has_room(&addition) && (file->flags & O_NONBLOCK))
         return -EAGAIN;
-    while (value > COUNT_MAX - counter->count) {
-        counter->adding = value;
-        if (!block_until(has_room, counter, NO_DEADLINE))
-            return -EINTR;
-    }
-    counter->count += value;
-    return sizeof value;
+    if (!block_until(has_room, &addition, NO_DEADLINE))
+        return -EINTR;
+    counter->count += addition.value;
+    counter->activity++;
+    return sizeof addition.value;
 }
 
 static int counter_events(struct file *file)
 {
     const struct counter *counter = file->object;
-    return (counter->count ? EVENT_IN : 0) | (counter->count < COUNT_MAX ? EVENT_OUT : 0);
+    return (counter->count ? EVENT_IN : 0) | (counter->count < COUNT_MOST ? EVENT_OUT : 0);
 }
 
-static void counter_status(struct file *file, struct udfvm_stat *stat)
+static uint64_t counter_activity(struct file *file)
 {
-    *stat = (struct udfvm_stat){ .device = DEVICE, .inode = 1, .mode = 0600, .links = 1 };
+    return ((const struct counter *)file->object)->activity;
+}
+
+static void counter_status(struct file *file, struct status *status)
+{
+    const struct counter *counter = file->object;
+    *status = (struct status){ .device = DEVICE_STREAMS, .inode = counter->inode, .mode = 0600, .links = 1 };
 }
 
 static void counter_release(struct file *file)
@@ -72,20 +80,23 @@ static void counter_release(struct file *file)
 }
 
 static const struct file_operations counter_operations = {
-    .read = counter_read, .write = counter_write, .status = counter_status, .events = counter_events, .release = counter_release,
+    .read = counter_read, .write = counter_write, .status = counter_status, .events = counter_events, .activity = counter_activity,
+    .release = counter_release,
 };
 
-static int64_t create(uint64_t count, int flags)
+static int64_t create(uint64_t count, uint64_t flags)
 {
+    if (flags & ~(uint64_t)(EFD_SEMAPHORE | O_NONBLOCK | O_CLOEXEC))
+        return -EINVAL;
     struct counter *counter = kernel_alloc(sizeof *counter);
-    struct file *file = counter ? file_create(&counter_operations, counter, O_RDWR | (flags & O_NONBLOCK), NULL) : NULL;
+    struct file *file = counter ? file_create(&counter_operations, counter, O_RDWR | ((int)flags & O_NONBLOCK), NULL) : NULL;
     if (!file) {
         kernel_free(counter);
         return -ENOMEM;
     }
-    *counter = (struct counter){ .count = count, .semaphore = flags & SEMAPHORE };
+    *counter = (struct counter){ .count = count, .semaphore = flags & EFD_SEMAPHORE, .inode = ++last_inode };
     return descriptor_install(file, 0, flags & O_CLOEXEC);
 }
 
 SYSCALL(sys_eventfd) { return create((uint32_t)a, 0); }
-SYSCALL(sys_eventfd2) { return create((uint32_t)a, (int)b); }
+SYSCALL(sys_eventfd2) { return create((uint32_t)a, b); }

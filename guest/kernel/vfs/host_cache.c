@@ -1,154 +1,252 @@
-/* What the kernel remembers of the host's files, which do not change while an image lives: the status of paths, and listings of
- * directories, by which a name that is not there needs no hypercall. A Python import asks for many names that are not there.
+/* Memory of the host's tree, which does not change while an image lives: the status of paths, and whole listings of directories, by which
+ * most names that are not there are known without a hypercall. An import in Python asks for many such names.
+ *
+ * All of it lies in a few blocks of pages. When they have grown past a bound, everything is forgotten and learnt anew.
  */
-#include "file.h"
+#include "host_cache.h"
 #include "hypercall.h"
 
 #define BUCKETS 1024u
-#define LISTING_CHUNK 65536u
+#define BLOCK_PAGES 8u
+#define BYTES_MOST (8u << 20)
+#define MEMORY_SHARE 32u                         /* and at most this part of all memory */
+#define FULL_MARGIN (sizeof(struct udfvm_directory_entry) + NAME_LIMIT + 8)       /* room that one more entry needs at most */
 
-struct known_path {
-    struct known_path *next;
-    struct udfvm_stat stat;
-    int64_t result;                              /* 0, or a negative errno */
-    char path[];
-};
+struct block { struct block *next; size_t pages, used; };
 
-struct known_directory {
-    struct known_directory *next;
-    struct listing listing;
-    int64_t error;
-    char path[];
-};
+static struct known_path **buckets;
+static struct block *blocks;
+static size_t bytes_held;
 
-static struct known_path *paths[BUCKETS];
-static struct known_directory *directories[BUCKETS];
+static void forget_all(void)
+{
+    while (blocks) {
+        struct block *block = blocks;
+        blocks = block->next;
+        page_free(block, block->pages);
+    }
+    if (buckets)
+        memset(buckets, 0, BUCKETS * sizeof *buckets);
+    bytes_held = 0;
+}
+
+/* Before anything is looked up: later additions must not take away what was found. */
+static void make_room(size_t bytes)
+{
+    struct memory_statistics memory;
+    memory_statistics(&memory);
+    if (bytes_held + bytes > minimum(BYTES_MOST, memory.total / MEMORY_SHARE))
+        forget_all();
+}
+
+/* Zeroed; NULL where memory is out. */
+static void *take(size_t bytes)
+{
+    bytes = (bytes + 15) & ~(size_t)15;
+    if (!blocks || blocks->pages * PAGE_SIZE - blocks->used < bytes) {
+        const size_t pages = maximum(BLOCK_PAGES, page_up(bytes + sizeof *blocks) / PAGE_SIZE);
+        struct block *block = page_alloc(pages);
+        if (!block)
+            return NULL;
+        *block = (struct block){ blocks, pages, (sizeof *block + 15) & ~(size_t)15 };
+        blocks = block;
+        bytes_held += pages * PAGE_SIZE;
+    }
+    void *taken = (char *)blocks + blocks->used;
+    blocks->used += bytes;
+    return taken;
+}
 
 /* FNV-1a (public domain; G. Fowler, L. C. Noll, K.-P. Vo). */
-static uint32_t bucket_of(const char *text)
+static uint32_t hash_more(uint32_t hash, char next)
+{
+    return (hash ^ (uint8_t)next) * 16777619u;
+}
+
+static uint32_t hash_path(const char *path, size_t length)
 {
     uint32_t hash = 2166136261u;
-    for (; *text; text++)
-        hash = (hash ^ (uint8_t)*text) * 16777619u;
-    return (hash ^ hash >> 16) % BUCKETS;
+    for (size_t i = 0; i < length; i++)
+        hash = hash_more(hash, path[i]);
+    return hash;
 }
 
-int64_t cached_status(const char *path, struct udfvm_stat *stat)
+static struct known_path *find(const char *path, size_t length, uint32_t hash)
 {
-    for (const struct known_path *known = paths[bucket_of(path)]; known; known = known->next)
-        if (strcmp(known->path, path) == 0) {
-            *stat = known->stat;
-            return known->result;
-        }
-    return 1;
-}
-
-void cache_status(const char *path, int64_t result, const struct udfvm_stat *stat)
-{
-    struct known_path *known = kernel_alloc(sizeof *known + strlen(path) + 1);
-    if (!known)
-        return;
-    struct known_path **bucket = &paths[bucket_of(path)];
-    memcpy(known->path, path, strlen(path) + 1);
-    known->result = result;
-    if (result == 0)
-        known->stat = *stat;
-    known->next = *bucket;
-    *bucket = known;
-}
-
-static struct known_directory *find_directory(const char *path)
-{
-    struct known_directory *known = directories[bucket_of(path)];
-    while (known && strcmp(known->path, path) != 0)
+    struct known_path *known = buckets ? buckets[hash % BUCKETS] : NULL;
+    while (known && !(known->hash == hash && strncmp(known->path, path, length) == 0 && !known->path[length]))
         known = known->next;
     return known;
 }
 
-static uint64_t count_entries(const char *entries, size_t length)
+struct known_path *cache_find(const char *path)
 {
-    uint64_t count = 0;
-    for (size_t at = 0; at < length; count++)
-        at += ((const struct udfvm_directory_entry *)(entries + at))->record_length;
-    return count;
+    const size_t length = strlen(path);
+    return find(path, length, hash_path(path, length));
 }
 
-/* Fetches a whole listing. */
-static int64_t fetch_listing(const char *path, struct listing *listing)
+/* As find(), but makes what is not there. */
+static struct known_path *provide(const char *path, size_t length)
 {
-    char *chunk = kernel_alloc(LISTING_CHUNK);
-    int64_t got = chunk ? 1 : -ENOMEM;
-    uint64_t entries = 0;
-    while (got > 0) {
-        got = hypercall(UDFVM_HC_FILE_LIST, (uint64_t)path, strlen(path), entries, (uint64_t)chunk, LISTING_CHUNK);
-        char *grown = got > 0 ? kernel_alloc(listing->length + (size_t)got) : NULL;
-        if (got > 0 && !grown)
-            got = -ENOMEM;
-        if (got <= 0)
-            break;
-        memcpy(grown, listing->entries, listing->length);
-        memcpy(grown + listing->length, chunk, (size_t)got);
-        kernel_free(listing->entries);
-        listing->entries = grown;
-        listing->length += (size_t)got;
-        entries += count_entries(chunk, (size_t)got);
+    const uint32_t hash = hash_path(path, length);
+    struct known_path *known = find(path, length, hash);
+    if (known)
+        return known;
+    if (!buckets)
+        buckets = kernel_alloc(BUCKETS * sizeof *buckets);
+    known = buckets ? take(sizeof *known + length + 1) : NULL;
+    if (!known)
+        return NULL;
+    *known = (struct known_path){ .next = buckets[hash % BUCKETS], .hash = hash, .own_result = UNKNOWN, .followed_result = UNKNOWN };
+    memcpy(known->path, path, length);
+    known->path[length] = 0;
+    buckets[hash % BUCKETS] = known;
+    return known;
+}
+
+/* Something was found in the directory that holds the path. */
+static void note_directory(const char *path)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] != '/')
+        length--;
+    struct known_path *directory = length > 1 ? provide(path, length - 1) : NULL;
+    if (directory)
+        directory->exists = true;
+}
+
+void cache_status(const char *path, bool follow, int64_t result, const struct udfvm_stat *stat)
+{
+    if (result != 0 && result != -ENOENT && result != -ENOTDIR && result != -ELOOP)
+        return;                                  /* not a property of the tree */
+    make_room(BLOCK_PAGES * PAGE_SIZE);
+    if (result == 0)
+        note_directory(path);
+    struct known_path *known = provide(path, strlen(path));
+    struct udfvm_stat *copy = known && result == 0 ? take(sizeof *copy) : NULL;
+    if (!known || (result == 0 && !copy))
+        return;
+    if (copy)
+        *copy = *stat;
+    const bool is_link = result == 0 && (stat->mode & S_IFMT) == S_IFLNK;
+    if (follow || (result != -ELOOP && !is_link)) {
+        known->followed_result = (int16_t)result;
+        known->followed = copy;
     }
-    kernel_free(chunk);
-    return got;
-}
-
-const struct listing *cached_listing(const char *path, int64_t *error)
-{
-    struct known_directory *known = find_directory(path);
-    if (!known) {
-        known = kernel_alloc(sizeof *known + strlen(path) + 1);
-        if (!known) {
-            *error = -ENOMEM;
-            return NULL;
-        }
-        memcpy(known->path, path, strlen(path) + 1);
-        known->error = fetch_listing(path, &known->listing);
-        if (known->error == -ENOMEM) {
-            *error = known->error;
-            kernel_free(known->listing.entries);
-            kernel_free(known);
-            return NULL;
-        }
-        struct known_directory **bucket = &directories[bucket_of(path)];
-        known->next = *bucket;
-        *bucket = known;
+    if (!follow) {
+        known->own_result = (int16_t)result;
+        known->own = copy;
     }
-    *error = known->error;
-    return known->error ? NULL : &known->listing;
 }
 
-static bool listed(const struct listing *listing, const char *name)
+static const struct udfvm_directory_entry *find_entry(const struct known_path *directory, const char *name, size_t length)
 {
-    const size_t length = strlen(name);
-    for (size_t at = 0; at < listing->length;) {
-        const struct udfvm_directory_entry *entry = (const struct udfvm_directory_entry *)(listing->entries + at);
+    for (size_t at = 0; at < directory->listing_length;) {
+        const struct udfvm_directory_entry *entry = entry_at(directory->entries, at);
         if (entry->name_length == length && memcmp(entry->name, name, length) == 0)
-            return true;
+            return entry;
         at += entry->record_length;
+    }
+    return NULL;
+}
+
+static size_t component_length(const char *name)
+{
+    size_t length = 0;
+    while (name[length] && name[length] != '/')
+        length++;
+    return length;
+}
+
+bool cache_denies(const char *path)
+{
+    uint32_t hash = 2166136261u;
+    for (size_t length = 0; path[length]; length++) {
+        if (path[length] == '/' && length > 0) {
+            const struct known_path *known = find(path, length, hash);
+            const char *next = path + length + 1;
+            if (known && (known->followed_result == -ENOENT
+                          || (known->entries && !find_entry(known, next, component_length(next)))))
+                return true;
+        }
+        hash = hash_more(hash, path[length]);
     }
     return false;
 }
 
-/* The directory is listed once a name was missed in it (its first miss was the host's answer). Where it cannot be listed, nothing is known. */
-bool known_absent(const char *path)
+/* Fetches a directory's listing into a scratch buffer. Returns its length where it is whole. */
+static int64_t fetch(const struct known_path *directory, char *scratch)
 {
-    char directory[PATH_LIMIT];
-    struct udfvm_stat stat;
-    const char *name = path + strlen(path);
-    while (name > path && name[-1] != '/')
-        name--;
-    const size_t length = (size_t)(name - path);
-    if (length <= 1 || !*name)
+    int64_t got = hypercall(UDFVM_HC_FILE_LIST, (uint64_t)directory->path, strlen(directory->path), 0, (uint64_t)scratch, LISTING_BYTES);
+    if (got < 0 || (uint64_t)got > LISTING_BYTES - FULL_MARGIN)
+        return got < 0 ? got : -EFBIG;
+    for (int64_t at = 0; at < got;) {
+        const struct udfvm_directory_entry *entry = (const struct udfvm_directory_entry *)(scratch + at);
+        if (entry->record_length < sizeof *entry)
+            return -EIO;
+        at += entry->record_length;
+    }
+    return got;
+}
+
+static bool list(struct known_path *directory)
+{
+    static const struct udfvm_directory_entry none;
+    if (directory->entries || directory->unlistable)
+        return directory->entries;
+    directory->unlistable = true;                /* unless it works out */
+    char *scratch = page_alloc(LISTING_BYTES / PAGE_SIZE);
+    if (!scratch)
         return false;
-    memcpy(directory, path, length - 1);
-    directory[length - 1] = 0;
-    if (cached_status(directory, &stat) < 0)
-        return true;
-    const struct known_directory *known = find_directory(directory);
-    return known && known->error == 0 && !listed(&known->listing, name);
+    const int64_t length = fetch(directory, scratch);
+    struct udfvm_directory_entry *entries = length > 0 ? take((size_t)length) : NULL;
+    if (entries)
+        memcpy(entries, scratch, (size_t)length);
+    directory->entries = length == 0 ? &none : entries;
+    directory->listing_length = entries ? (uint32_t)length : 0;
+    page_free(scratch, LISTING_BYTES / PAGE_SIZE);
+    return directory->entries;
+}
+
+/* Length of the deepest directory on the way to the path that is known to be there; 0 where none is. */
+static size_t deepest_directory(const char *path)
+{
+    const struct known_path *above = NULL;       /* the directory that holds the prefix */
+    size_t deepest = 0, above_length = 0;
+    uint32_t hash = 2166136261u;
+    for (size_t length = 0; path[length]; length++) {
+        if (path[length] == '/' && length > 0) {
+            const struct known_path *known = find(path, length, hash);
+            const struct udfvm_directory_entry *entry =
+                above && above->entries ? find_entry(above, path + above_length + 1, length - above_length - 1) : NULL;
+            if ((known && (known->exists || known->followed_result == 0)) || (entry && entry->type == TYPE_DIRECTORY))
+                deepest = length;
+            above = known;
+            above_length = length;
+        }
+        hash = hash_more(hash, path[length]);
+    }
+    return deepest;
+}
+
+void cache_learn(const char *path, bool parent_only)
+{
+    make_room(LISTING_BYTES);
+    const size_t deepest = deepest_directory(path);
+    if (deepest == 0 || (parent_only && strlen(path + deepest + 1) > component_length(path + deepest + 1)))
+        return;
+    struct known_path *directory = provide(path, deepest);
+    if (directory)
+        list(directory);
+}
+
+bool cache_listing(const char *path, const struct udfvm_directory_entry **entries, size_t *length)
+{
+    make_room(LISTING_BYTES);
+    struct known_path *known = provide(path, strlen(path));
+    if (!known || !list(known))
+        return false;
+    *entries = known->entries;
+    *length = known->listing_length;
+    return true;
 }

@@ -1,89 +1,175 @@
-/* Files and directories of the host, read-only. */
-#include "file.h"
+/* Files and directories of the host, read-only. A hypercall costs more than copying tens of kilobytes, so small files are fetched whole
+ * and larger ones are read ahead where a program reads them bit by bit.
+ */
+#include "host_cache.h"
 #include "hypercall.h"
 
-#define CACHED_FILE_MAX 65536u                   /* a file up to this size is fetched whole at its first read */
+#define BUFFER_BYTES 65536u
+#define SMALL_READ 32768u                        /* shorter reads in sequence are worth reading ahead */
+#define READ_MOST (1ull << 30)                   /* of one hypercall */
 
 struct host_file {
     struct udfvm_stat stat;
-    int64_t handle;                              /* of the host, valid in the call `sequence` */
+    struct host_file *older, *newer;             /* among those that have a handle */
+    int64_t handle;                              /* -1: none; valid in the call `sequence` */
     uint64_t sequence;
-    char *contents;                              /* NULL until read, or larger than CACHED_FILE_MAX */
-    const struct listing *listing;               /* directories */
+    char *buffer;                                /* what is at [buffer_start, buffer_start + buffer_length) of the file */
+    uint64_t buffer_start, buffer_length;
+    uint64_t expected;                           /* where the next read starts, if it goes on with the last */
 };
 
-static int64_t ask_status(const char *path, bool follow, struct udfvm_stat *stat)
+static struct host_file *oldest, *newest;
+
+/* ---- Status ---- */
+
+static struct timestamp modified_time(const struct udfvm_stat *stat)
 {
-    return hypercall(UDFVM_HC_FILE_STAT, (uint64_t)path, strlen(path), (uint64_t)stat, follow, 0);
+    return (struct timestamp){ stat->mtime_seconds, (uint32_t)stat->mtime_nanoseconds };
 }
 
-/* After a miss, the directory is listed, so that the next miss in it is known without asking. */
-static void learn_directory(const char *path)
+static void convert(const struct udfvm_stat *from, struct status *to)
 {
-    char directory[PATH_LIMIT];
-    int64_t error;
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] != '/')
-        length--;
-    if (length <= 1)
-        return;
-    memcpy(directory, path, length - 1);
-    directory[length - 1] = 0;
-    cached_listing(directory, &error);
+    const struct timestamp time = modified_time(from);
+    *to = (struct status){
+        .device = from->device, .inode = from->inode, .size = from->size, .mode = from->mode, .links = from->links, .uid = from->uid,
+        .gid = from->gid, .accessed = time, .modified = time, .changed = time,
+    };
 }
 
-int64_t host_status(const char *path, bool follow, struct udfvm_stat *stat)
+static int64_t known_status(const char *path, bool follow, struct udfvm_stat *stat)
 {
-    int64_t result = cached_status(path, stat);
-    if (result < 0 || (result == 0 && (follow ? (stat->mode & S_IFMT) != S_IFLNK : true)))
+    const struct known_path *known = cache_find(path);
+    const int64_t result = !known ? UNKNOWN : follow ? known->followed_result : known->own_result;
+    if (result == 0)
+        *stat = follow ? *known->followed : *known->own;
+    return result == UNKNOWN && cache_denies(path) ? -ENOENT : result;
+}
+
+static int64_t find_status(const char *path, bool follow, struct udfvm_stat *stat)
+{
+    int64_t result = known_status(path, follow, stat);
+    if (result == UNKNOWN) {
+        cache_learn(path, true);                 /* most names that are asked for in a directory are not in it */
+        result = known_status(path, follow, stat);
+    }
+    if (result != UNKNOWN)
         return result;
-    if (result > 0 && known_absent(path))
-        return -ENOENT;
-    result = ask_status(path, false, stat);
-    if (result == 0 || result == -ENOENT || result == -ENOTDIR)
-        cache_status(path, result, stat);
+    result = hypercall(UDFVM_HC_FILE_STAT, (uint64_t)path, strlen(path), (uint64_t)stat, follow, 0);
+    cache_status(path, follow, result, stat);
     if (result == -ENOENT)
-        learn_directory(path);
-    if (result == 0 && follow && (stat->mode & S_IFMT) == S_IFLNK)
-        result = ask_status(path, true, stat);
+        cache_learn(path, false);
+    return result;
+}
+
+int64_t host_status(const char *path, bool follow, struct status *status)
+{
+    struct udfvm_stat stat;
+    int64_t result = find_status(path, follow, &stat);
+    if (result == 0)
+        convert(&stat, status);
     return result;
 }
 
 int64_t host_readlink(const char *path, char *buffer, uint64_t size)
 {
     struct udfvm_stat stat;
-    int64_t result = host_status(path, false, &stat);
+    int64_t result = find_status(path, false, &stat);
     if (result == 0 && (stat.mode & S_IFMT) != S_IFLNK)
         result = -EINVAL;
     return result ? result : hypercall(UDFVM_HC_FILE_READLINK, (uint64_t)path, strlen(path), (uint64_t)buffer, size, 0);
 }
 
-/* The handle, opened again where a call has ended since. */
+/* ---- Handles ---- */
+
+static void unlist(struct host_file *host)
+{
+    *(host->older ? &host->older->newer : &oldest) = host->newer;
+    *(host->newer ? &host->newer->older : &newest) = host->older;
+    host->older = host->newer = NULL;
+    host->handle = -1;
+}
+
+static void close_handle(struct host_file *host)
+{
+    if (host->handle < 0)
+        return;
+    if (host->sequence == call_sequence())
+        hypercall(UDFVM_HC_FILE_CLOSE, (uint64_t)host->handle, 0, 0, 0, 0);
+    unlist(host);
+}
+
+/* The host gives out so many handles at a time: then the one that was opened first goes. Its file opens another when it is read. */
+static int64_t open_handle(const char *path, struct host_file *host, struct udfvm_stat *stat)
+{
+    int64_t handle;
+    while ((handle = hypercall(UDFVM_HC_FILE_OPEN, (uint64_t)path, strlen(path), (uint64_t)stat, 0, 0)) == -EMFILE && oldest)
+        close_handle(oldest);
+    if (handle < 0)
+        return handle;
+    host->handle = handle;
+    host->sequence = call_sequence();
+    host->older = newest;
+    *(newest ? &newest->newer : &oldest) = host;
+    newest = host;
+    return 0;
+}
+
 static int64_t current_handle(struct file *file)
 {
     struct host_file *host = file->object;
     struct udfvm_stat stat;
-    if (host->handle < 0 || host->sequence != call_sequence()) {
-        host->handle = hypercall(UDFVM_HC_FILE_OPEN, (uint64_t)file->path, strlen(file->path), (uint64_t)&stat, 0, 0);
-        host->sequence = call_sequence();
-    }
-    return host->handle;
+    if (host->handle >= 0 && host->sequence != call_sequence())
+        unlist(host);
+    const int64_t error = host->handle < 0 ? open_handle(file->path, host, &stat) : 0;
+    return error ? error : host->handle;
 }
 
-static int64_t read_host(struct file *file, uint64_t offset, void *buffer, uint64_t length)
+void host_forget_handles(void)
+{
+    while (oldest)
+        unlist(oldest);
+}
+
+/* ---- Reading ---- */
+
+/* All of [offset, offset + length), which lies in the file. */
+static int64_t fetch(struct file *file, uint64_t offset, void *buffer, uint64_t length)
 {
     uint64_t done = 0;
-    int64_t handle = current_handle(file);
-    while (handle >= 0 && done < length) {
-        int64_t got = hypercall(UDFVM_HC_FILE_READ, (uint64_t)handle, offset + done, (uint64_t)buffer + done,
-                                minimum(length - done, 1ull << 30), 0);
+    while (done < length) {
+        int64_t got = current_handle(file);
+        if (got >= 0)
+            got = hypercall(UDFVM_HC_FILE_READ, (uint64_t)got, offset + done, (uint64_t)buffer + done, minimum(length - done, READ_MOST), 0);
         if (got < 0)
             return done ? (int64_t)done : got;
         if (got == 0)
             break;
         done += (uint64_t)got;
     }
-    return handle < 0 ? handle : (int64_t)done;
+    return (int64_t)done;
+}
+
+static bool in_buffer(const struct host_file *host, uint64_t offset)
+{
+    return host->buffer && offset >= host->buffer_start && offset - host->buffer_start < host->buffer_length;
+}
+
+/* Puts what is at the offset into the buffer, if the rest of the file, or the way it is read, makes that worthwhile. */
+static bool fill_buffer(struct file *file, uint64_t offset, uint64_t length)
+{
+    struct host_file *host = file->object;
+    const bool whole = host->stat.size <= BUFFER_BYTES;
+    if (whole ? length >= host->stat.size : length > SMALL_READ || offset == 0 || offset != host->expected)
+        return false;
+    if (!host->buffer)
+        host->buffer = kernel_alloc(whole ? host->stat.size : BUFFER_BYTES);
+    if (!host->buffer)
+        return false;
+    host->buffer_start = whole ? 0 : offset;
+    host->buffer_length = 0;
+    int64_t got = fetch(file, host->buffer_start, host->buffer, minimum(host->stat.size - host->buffer_start, BUFFER_BYTES));
+    host->buffer_length = got > 0 ? (uint64_t)got : 0;
+    return in_buffer(host, offset);
 }
 
 static int64_t host_read(struct file *file, uint64_t offset, void *buffer, uint64_t length)
@@ -92,51 +178,82 @@ static int64_t host_read(struct file *file, uint64_t offset, void *buffer, uint6
     if (offset >= host->stat.size)
         return 0;
     length = minimum(length, host->stat.size - offset);
-    if (!host->contents && host->stat.size <= CACHED_FILE_MAX && length < host->stat.size) {
-        char *contents = kernel_alloc(host->stat.size);
-        if (contents && read_host(file, 0, contents, host->stat.size) == (int64_t)host->stat.size)
-            host->contents = contents;
-        else
-            kernel_free(contents);
+    uint64_t done = 0;
+    while (done < length) {
+        const uint64_t at = offset + done;
+        if (!in_buffer(host, at) && !fill_buffer(file, at, length - done)) {
+            int64_t got = fetch(file, at, (char *)buffer + done, length - done);
+            if (got < 0 && !done)
+                return got;
+            done += got > 0 ? (uint64_t)got : 0;
+            break;
+        }
+        const uint64_t part = minimum(length - done, host->buffer_length - (at - host->buffer_start));
+        memcpy((char *)buffer + done, host->buffer + (at - host->buffer_start), part);
+        done += part;
     }
-    if (!host->contents)
-        return read_host(file, offset, buffer, length);
-    memcpy(buffer, host->contents + offset, length);
-    return (int64_t)length;
+    host->expected = offset + done;
+    return (int64_t)done;
 }
 
-static bool host_entry(struct file *file, uint64_t index, struct directory_item *item)
+/* ---- Listing ---- */
+
+struct cursor { uint64_t number, first, base; emit_function *emit; void *sink; bool full; };
+
+static void emit_entries(const struct udfvm_directory_entry *entries, size_t length, struct cursor *cursor)
 {
-    struct host_file *host = file->object;
-    uint64_t number = 0;
-    size_t at = 0;
-    if (file->cookie >> 32 && (file->cookie >> 32) - 1 <= index) {       /* the entry last returned: number + 1, position */
-        number = (file->cookie >> 32) - 1;
-        at = (uint32_t)file->cookie;
-    }
-    for (; at < host->listing->length; number++) {
-        const struct udfvm_directory_entry *entry = (const struct udfvm_directory_entry *)(host->listing->entries + at);
-        if (number == index) {
-            file->cookie = (number + 1) << 32 | at;
-            *item = (struct directory_item){ entry->name, entry->name_length, entry->inode, entry->type };
-            return true;
-        }
+    for (size_t at = 0; at < length && !cursor->full; cursor->number++) {
+        const struct udfvm_directory_entry *entry = entry_at(entries, at);
+        const struct directory_item item = {
+            entry->name, entry->name_length, entry->inode, cursor->base + cursor->number + 1, entry->type,
+        };
+        if (entry->record_length < sizeof *entry || (cursor->number >= cursor->first && !cursor->emit(cursor->sink, &item)))
+            cursor->full = true;
         at += entry->record_length;
     }
-    return false;
 }
 
-static void host_file_status(struct file *file, struct udfvm_stat *stat)
+int64_t host_list(const char *path, uint64_t base, uint64_t position, emit_function *emit, void *sink)
 {
-    *stat = ((const struct host_file *)file->object)->stat;
+    const struct udfvm_directory_entry *entries;
+    size_t known;
+    struct cursor cursor = { .first = position - base, .base = base, .emit = emit, .sink = sink };
+    if (cache_listing(path, &entries, &known)) {
+        emit_entries(entries, known, &cursor);
+        return 0;
+    }
+    char *chunk = page_alloc(LISTING_BYTES / PAGE_SIZE);
+    int64_t got = chunk ? 1 : -ENOMEM;
+    cursor.number = cursor.first;
+    while (got > 0 && !cursor.full) {
+        got = hypercall(UDFVM_HC_FILE_LIST, (uint64_t)path, strlen(path), cursor.number, (uint64_t)chunk, LISTING_BYTES);
+        if (got > 0)
+            emit_entries((const struct udfvm_directory_entry *)chunk, (size_t)got, &cursor);
+    }
+    if (chunk)
+        page_free(chunk, LISTING_BYTES / PAGE_SIZE);
+    return got < 0 ? got : 0;
+}
+
+/* A directory above those that the host serves has a status, but no listing. */
+static int64_t list_file(struct file *file, uint64_t position, emit_function *emit, void *sink)
+{
+    int64_t result = host_list(file->path, 2, position, emit, sink);
+    return result == -ENOENT ? -EACCES : result;
+}
+
+/* ---- Opening ---- */
+
+static void host_file_status(struct file *file, struct status *status)
+{
+    convert(&((const struct host_file *)file->object)->stat, status);
 }
 
 static void host_release(struct file *file)
 {
     struct host_file *host = file->object;
-    if (host->handle >= 0 && host->sequence == call_sequence())
-        hypercall(UDFVM_HC_FILE_CLOSE, (uint64_t)host->handle, 0, 0, 0, 0);
-    kernel_free(host->contents);
+    close_handle(host);
+    kernel_free(host->buffer);
     kernel_free(host);
 }
 
@@ -144,28 +261,44 @@ static const struct file_operations file_operations = {
     .read = host_read, .status = host_file_status, .release = host_release, .seekable = true, .constant = true,
 };
 static const struct file_operations directory_operations = {
-    .entry = host_entry, .status = host_file_status, .release = host_release, .seekable = true,
+    .list = list_file, .status = host_file_status, .release = host_release, .seekable = true,
 };
 
+/* What opening fails with whatever the file holds. */
+static int64_t check_flags(const struct udfvm_stat *stat, int flags)
+{
+    const bool directory = (stat->mode & S_IFMT) == S_IFDIR;
+    if ((flags & O_CREAT) && (flags & O_EXCL))
+        return -EEXIST;
+    if ((stat->mode & S_IFMT) == S_IFLNK)
+        return -ELOOP;
+    if ((flags & O_TMPFILE) == O_TMPFILE)
+        return directory ? -EROFS : -ENOTDIR;
+    if ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_TRUNC | O_CREAT)))
+        return directory ? -EISDIR : (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) ? -EROFS : 0;
+    return !directory && (flags & O_DIRECTORY) ? -ENOTDIR : 0;
+}
+
+/* Directories are listed by path, so only regular files take a handle. */
 static int64_t open_host(const char *path, int flags, struct host_file *host)
 {
-    struct udfvm_stat *stat = &host->stat;
-    host->handle = -1;
-    int64_t known = cached_status(path, stat);
-    if (known < 0 || (known > 0 && known_absent(path)))
-        return known < 0 ? known : -ENOENT;
-    if ((flags & O_NOFOLLOW) && host_status(path, false, stat) == 0 && (stat->mode & S_IFMT) == S_IFLNK)
-        return -ELOOP;
-    if (known == 0 && (stat->mode & S_IFMT) == S_IFDIR)
-        return 0;                                /* listed, not read: it needs no handle */
-    int64_t handle = hypercall(UDFVM_HC_FILE_OPEN, (uint64_t)path, strlen(path), (uint64_t)stat, 0, 0);
-    if (handle == -ENOENT) {
-        cache_status(path, handle, stat);
-        learn_directory(path);
+    const int unusual = O_CREAT | O_TRUNC | O_NOFOLLOW | O_DIRECTORY | O_ACCMODE;
+    const bool exclusive = (flags & O_CREAT) && (flags & O_EXCL);
+    int64_t result = known_status(path, true, &host->stat);
+    if (flags & unusual) {
+        result = find_status(path, !(flags & O_NOFOLLOW) && !exclusive, &host->stat);
+        if (result == 0)
+            result = check_flags(&host->stat, flags);
     }
-    host->handle = handle;
-    host->sequence = call_sequence();
-    return handle < 0 ? handle : 0;
+    if (result < 0 || (result == 0 && (host->stat.mode & S_IFMT) == S_IFDIR))
+        return result;
+    result = open_handle(path, host, &host->stat);
+    cache_status(path, true, result, &host->stat);
+    if (result == -ENOENT)
+        cache_learn(path, false);
+    if (result == 0 && (host->stat.mode & S_IFMT) == S_IFDIR)
+        close_handle(host);
+    return result;
 }
 
 struct file *host_open(const char *path, int flags, int64_t *error)
@@ -175,24 +308,14 @@ struct file *host_open(const char *path, int flags, int64_t *error)
         *error = -ENOMEM;
         return NULL;
     }
-    int64_t result = open_host(path, flags, host);
-    const bool directory = result == 0 && (host->stat.mode & S_IFMT) == S_IFDIR;
-    if (result == 0 && (flags & O_CREAT) && (flags & O_EXCL))
-        result = -EEXIST;
-    else if (result == 0 && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
-        result = directory ? -EISDIR : -EROFS;
-    else if (result == -ENOENT && (flags & O_CREAT))
-        result = -EROFS;
-    else if (result == 0 && !directory && (flags & O_DIRECTORY))
-        result = -ENOTDIR;
-    else if (directory)
-        host->listing = cached_listing(path, &result);
-    struct file *file = result == 0 ? file_create(directory ? &directory_operations : &file_operations, host, flags, path) : NULL;
+    host->handle = -1;
+    *error = open_host(path, flags, host);
+    const bool directory = (host->stat.mode & S_IFMT) == S_IFDIR;
+    struct file *file = *error ? NULL : file_create(directory ? &directory_operations : &file_operations, host, flags, path);
     if (file)
         return file;
-    if (host->handle >= 0)
-        hypercall(UDFVM_HC_FILE_CLOSE, (uint64_t)host->handle, 0, 0, 0, 0);
+    *error = *error ? *error : -ENOMEM;
+    close_handle(host);
     kernel_free(host);
-    *error = result ? result : -ENOMEM;
     return NULL;
 }

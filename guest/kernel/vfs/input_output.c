@@ -2,40 +2,49 @@
 #include "file.h"
 #include "syscalls.h"
 
-#define VECTORS_MAX 1024u
-#define TRANSFER_MAX 0x7ffff000ull               /* bytes of one read or write, as in Linux */
+#define VECTORS_MOST 1024u
+#define TRANSFER_MOST 0x7ffff000ull              /* bytes of one read or write, as in Linux */
 #define CURRENT_OFFSET UINT64_MAX
+#define HIGH_PRIORITY 1u                         /* RWF_HIPRI, a hint like RWF_DSYNC and RWF_SYNC */
+#define HINTS (HIGH_PRIORITY | 2u | 4u)
+
+enum { SEEK_START, SEEK_CURRENT, SEEK_SIZE, SEEK_TO_DATA, SEEK_TO_HOLE };
 
 struct vector { uint64_t base, length; };
 
 void vfs_init(void)
 {
-    tmpfs_init();
+    overlay_init();
     for (int fd = 0; fd < 3; fd++) {
-        struct file *file = standard_stream(fd);
+        struct file *file = stream_open(fd);
         if (!file)
             kernel_panic("no memory for the standard streams");
         descriptor_install(file, fd, false);
     }
 }
 
-void vfs_flush(void) { standard_streams_flush(); }
-void vfs_prepare_seal(void) { standard_streams_flush(); }
+void vfs_flush(void) { streams_flush(); }
 const char *vfs_path(struct file *file) { return file->path; }
 bool vfs_is_constant(struct file *file) { return file->operations->constant; }
 
+void vfs_prepare_seal(void)
+{
+    streams_flush();
+    host_forget_handles();
+}
+
 uint64_t vfs_size(struct file *file)
 {
-    struct udfvm_stat stat = { .size = 0 };
-    file->operations->status(file, &stat);
-    return stat.size;
+    struct status status;
+    file->operations->status(file, &status);
+    return status.size;
 }
 
 int64_t vfs_read_at(struct file *file, uint64_t offset, void *buffer, size_t length)
 {
     size_t done = 0;
     if (!file->operations->read || !file_readable(file))
-        return file->operations->entry ? -EISDIR : -EACCES;
+        return file_is_directory(file) ? -EISDIR : -EACCES;
     while (done < length) {
         int64_t got = file->operations->read(file, offset + done, (uint8_t *)buffer + done, length - done);
         if (got < 0)
@@ -47,30 +56,54 @@ int64_t vfs_read_at(struct file *file, uint64_t offset, void *buffer, size_t len
     return (int64_t)done;
 }
 
-static int64_t transfer(struct file *file, bool write, uint64_t offset, uint64_t buffer, uint64_t length)
+static int64_t check(const struct file *file, bool write)
 {
-    length = minimum(length, TRANSFER_MAX);
-    if (write ? !file_writable(file) : !file_readable(file))
+    if ((file->flags & O_PATH) || (write ? !file_writable(file) : !file_readable(file)))
         return -EBADF;
     if (write ? !file->operations->write : !file->operations->read)
-        return file->operations->entry ? -EISDIR : -EINVAL;
-    if (!user_range_ok(buffer, length))
-        return -EFAULT;
-    const bool current = offset == CURRENT_OFFSET;
-    if (!current && !file->operations->seekable)
-        return -ESPIPE;
-    if (current)
-        offset = write && (file->flags & O_APPEND) && file->operations->seekable ? vfs_size(file) : file->offset;
-    int64_t result = write ? file->operations->write(file, offset, (const void *)buffer, length)
-                           : file->operations->read(file, offset, (void *)buffer, length);
-    if (current && result > 0 && file->operations->seekable)
-        file->offset = offset + (uint64_t)result;
-    return result;
+        return file_is_directory(file) ? -EISDIR : -EINVAL;
+    return 0;
 }
 
-static int64_t transfer_one(int fd, bool write, uint64_t offset, uint64_t buffer, uint64_t length)
+int64_t file_read(struct file *file, void *buffer, uint64_t length)
 {
-    struct file *file = file_get(fd);
+    const int64_t got = file->operations->read(file, file->offset, buffer, length);
+    if (got > 0 && file->operations->seekable)
+        file->offset += (uint64_t)got;
+    return got;
+}
+
+int64_t file_write(struct file *file, const void *buffer, uint64_t length)
+{
+    if ((file->flags & O_APPEND) && file->operations->seekable)
+        file->offset = vfs_size(file);
+    const int64_t put = file->operations->write(file, file->offset, buffer, length);
+    if (put > 0 && file->operations->seekable)
+        file->offset += (uint64_t)put;
+    return put;
+}
+
+static int64_t transfer(struct file *file, bool write, uint64_t offset, uint64_t buffer, uint64_t length)
+{
+    length = minimum(length, TRANSFER_MOST);
+    int64_t error = check(file, write);
+    if (error)
+        return error;
+    if (length && !user_range_ok(buffer, length))
+        return -EFAULT;
+    if (offset == CURRENT_OFFSET)
+        return write ? file_write(file, (const void *)buffer, length) : file_read(file, (void *)buffer, length);
+    if (!file->operations->seekable)
+        return -ESPIPE;
+    if (write && (file->flags & O_APPEND))
+        offset = vfs_size(file);                 /* Linux does so too */
+    return write ? file->operations->write(file, offset, (const void *)buffer, length)
+                 : file->operations->read(file, offset, (void *)buffer, length);
+}
+
+static int64_t transfer_one(uint64_t fd, bool write, uint64_t offset, uint64_t buffer, uint64_t length)
+{
+    struct file *file = file_get((int)fd);
     if (!file)
         return -EBADF;
     int64_t result = transfer(file, write, offset, buffer, length);
@@ -78,20 +111,18 @@ static int64_t transfer_one(int fd, bool write, uint64_t offset, uint64_t buffer
     return result;
 }
 
-static int64_t transfer_vectors(struct file *file, bool write, uint64_t offset, uint64_t vectors, uint64_t count)
+/* Vector by vector. A stream that has run dry ends it: what has been read is not held back to wait for more. */
+static int64_t transfer_vectors(struct file *file, bool write, uint64_t offset, const struct vector *vectors, uint64_t count)
 {
     int64_t total = 0;
-    if (count > VECTORS_MAX)
-        return -EINVAL;
-    if (!user_range_ok(vectors, count * sizeof(struct vector)))
-        return -EFAULT;
-    const struct vector *vector = (const struct vector *)vectors;
     for (uint64_t i = 0; i < count; i++) {
-        const uint64_t length = vector[i].length;
+        const uint64_t length = vectors[i].length;
         if (length == 0)
             continue;
+        if (total && !write && !(file_events(file) & EVENT_IN))
+            break;
         const uint64_t at = offset == CURRENT_OFFSET ? offset : offset + (uint64_t)total;
-        int64_t got = transfer(file, write, at, vector[i].base, length);
+        int64_t got = transfer(file, write, at, vectors[i].base, length);
         if (got < 0)
             return total ? total : got;
         total += got;
@@ -101,130 +132,75 @@ static int64_t transfer_vectors(struct file *file, bool write, uint64_t offset, 
     return total;
 }
 
-static int64_t transfer_many(int fd, bool write, uint64_t offset, uint64_t vectors, uint64_t count)
+static int64_t transfer_many(uint64_t fd, bool write, uint64_t offset, uint64_t vectors, uint64_t count)
 {
-    struct file *file = file_get(fd);
+    struct file *file = file_get((int)fd);
     if (!file)
         return -EBADF;
-    int64_t result = transfer_vectors(file, write, offset, vectors, count);
+    int64_t result = check(file, write);
+    if (result == 0 && count > VECTORS_MOST)
+        result = -EINVAL;
+    if (result == 0 && count && !user_range_ok(vectors, count * sizeof(struct vector)))
+        result = -EFAULT;
+    if (result == 0)
+        result = transfer_vectors(file, write, offset, (const struct vector *)vectors, count);
     file_put(file);
     return result;
 }
 
-static bool bad_offset(uint64_t offset) { return (int64_t)offset < 0; }
+static int64_t transfer_with_flags(uint64_t fd, bool write, uint64_t offset, uint64_t vectors, uint64_t count, uint64_t flags)
+{
+    if (flags & ~(uint64_t)HINTS)
+        return -EOPNOTSUPP;
+    return offset != CURRENT_OFFSET && (int64_t)offset < 0 ? -EINVAL : transfer_many(fd, write, offset, vectors, count);
+}
 
-SYSCALL(sys_read) { return transfer_one((int)a, false, CURRENT_OFFSET, b, c); }
-SYSCALL(sys_write) { return transfer_one((int)a, true, CURRENT_OFFSET, b, c); }
-SYSCALL(sys_pread64) { return bad_offset(d) ? -EINVAL : transfer_one((int)a, false, d, b, c); }
-SYSCALL(sys_pwrite64) { return bad_offset(d) ? -EINVAL : transfer_one((int)a, true, d, b, c); }
-SYSCALL(sys_readv) { return transfer_many((int)a, false, CURRENT_OFFSET, b, c); }
-SYSCALL(sys_writev) { return transfer_many((int)a, true, CURRENT_OFFSET, b, c); }
-SYSCALL(sys_preadv) { return bad_offset(d) ? -EINVAL : transfer_many((int)a, false, d, b, c); }
-SYSCALL(sys_pwritev) { return bad_offset(d) ? -EINVAL : transfer_many((int)a, true, d, b, c); }
-SYSCALL(sys_preadv2) { return transfer_many((int)a, false, d == UINT64_MAX ? CURRENT_OFFSET : d, b, c); }
-SYSCALL(sys_pwritev2) { return transfer_many((int)a, true, d == UINT64_MAX ? CURRENT_OFFSET : d, b, c); }
+static bool negative(uint64_t offset) { return (int64_t)offset < 0; }
+
+SYSCALL(sys_read) { return transfer_one(a, false, CURRENT_OFFSET, b, c); }
+SYSCALL(sys_write) { return transfer_one(a, true, CURRENT_OFFSET, b, c); }
+SYSCALL(sys_pread64) { return negative(d) ? -EINVAL : transfer_one(a, false, d, b, c); }
+SYSCALL(sys_pwrite64) { return negative(d) ? -EINVAL : transfer_one(a, true, d, b, c); }
+SYSCALL(sys_readv) { return transfer_many(a, false, CURRENT_OFFSET, b, c); }
+SYSCALL(sys_writev) { return transfer_many(a, true, CURRENT_OFFSET, b, c); }
+SYSCALL(sys_preadv) { return negative(d) ? -EINVAL : transfer_many(a, false, d, b, c); }
+SYSCALL(sys_pwritev) { return negative(d) ? -EINVAL : transfer_many(a, true, d, b, c); }
+SYSCALL(sys_preadv2) { return transfer_with_flags(a, false, d, b, c, f); }
+SYSCALL(sys_pwritev2) { return transfer_with_flags(a, true, d, b, c, f); }
+
+static int64_t seek(struct file *file, int64_t offset, uint64_t from)
+{
+    int64_t base = 0, result;
+    if (!file->operations->seekable)
+        return -ESPIPE;
+    const int64_t size = from == SEEK_START || from == SEEK_CURRENT ? 0 : (int64_t)vfs_size(file);
+    switch (from) {
+    case SEEK_START: break;
+    case SEEK_CURRENT: base = (int64_t)file->offset; break;
+    case SEEK_SIZE: base = size; break;
+    case SEEK_TO_DATA: case SEEK_TO_HOLE:        /* a file is taken to be all data, with a hole at its end */
+        if (offset < 0 || offset >= size)
+            return -ENXIO;
+        offset = from == SEEK_TO_DATA ? offset : size;
+        break;
+    default: return -EINVAL;
+    }
+    if (__builtin_add_overflow(base, offset, &result) || result < 0)
+        return -EINVAL;
+    file->offset = (uint64_t)result;
+    return result;
+}
 
 SYSCALL(sys_lseek)
 {
     struct file *file = file_get((int)a);
-    int64_t base = 0, result;
     if (!file)
         return -EBADF;
-    if (c == 1)                                  /* SEEK_CUR */
-        base = (int64_t)file->offset;
-    else if (c == 2)                             /* SEEK_END */
-        base = (int64_t)vfs_size(file);
-    const int64_t size = file->operations->seekable ? (int64_t)vfs_size(file) : 0;
-    if (!file->operations->seekable)
-        result = -ESPIPE;
-    else if (c == 3 || c == 4)                   /* SEEK_DATA, SEEK_HOLE: files are all data */
-        result = (int64_t)b >= size ? -ENXIO : c == 3 ? (int64_t)b : size;
-    else if (c > 4 || __builtin_add_overflow(base, (int64_t)b, &result) || result < 0)
-        result = -EINVAL;
-    if (result >= 0)
-        file->offset = (uint64_t)result;
+    int64_t result = seek(file, (int64_t)b, (uint32_t)c);
     file_put(file);
     return result;
 }
 
-static int64_t truncate_file(struct file *file, uint64_t size)
-{
-    if (!file->operations->truncate || !file_writable(file))
-        return -EINVAL;
-    return (int64_t)size < 0 ? -EINVAL : file->operations->truncate(file, size);
-}
-
-SYSCALL(sys_ftruncate)
-{
-    struct file *file = file_get((int)a);
-    if (!file)
-        return -EBADF;
-    int64_t result = truncate_file(file, b);
-    file_put(file);
-    return result;
-}
-
-SYSCALL(sys_truncate)
-{
-    char path[PATH_LIMIT];
-    int64_t result = path_from_program(AT_FDCWD, a, path);
-    struct file *file = result ? NULL : vfs_open(path, O_WRONLY, 0, &result);
-    if (!file)
-        return result;
-    result = truncate_file(file, b);
-    file_put(file);
-    return result;
-}
-
-/* Space is not reserved ahead: only the size is set. */
-SYSCALL(sys_fallocate)
-{
-    struct file *file = file_get((int)a);
-    uint64_t end;
-    if (!file)
-        return -EBADF;
-    int64_t result = b ? -EOPNOTSUPP : __builtin_add_overflow(c, d, &end) ? -EFBIG : 0;
-    if (result == 0 && end > vfs_size(file))
-        result = truncate_file(file, end);
-    file_put(file);
-    return result;
-}
-
-static int64_t copy_between(struct file *from, struct file *to, uint64_t *from_offset, uint64_t *to_offset, uint64_t length)
-{
-    char *chunk = kernel_alloc(16 * PAGE_SIZE);
-    int64_t total = 0, got = chunk ? 1 : -ENOMEM;
-    while (got > 0 && length) {
-        const uint64_t at = from_offset ? *from_offset : from->offset;
-        got = from->operations->read ? from->operations->read(from, at, chunk, minimum(length, 16 * PAGE_SIZE)) : -EINVAL;
-        if (got <= 0)
-            break;
-        const uint64_t to_at = to_offset ? *to_offset : to->offset;
-        got = to->operations->write && file_writable(to) ? to->operations->write(to, to_at, chunk, (uint64_t)got) : -EBADF;
-        if (got <= 0)
-            break;
-        *(from_offset ? from_offset : &from->offset) += (uint64_t)got;
-        *(to_offset ? to_offset : &to->offset) += (uint64_t)got;
-        total += got;
-        length -= (uint64_t)got;
-    }
-    kernel_free(chunk);
-    return total ? total : got < 0 ? got : 0;
-}
-
-static int64_t copy_descriptors(int from_fd, int to_fd, uint64_t from_offset, uint64_t to_offset, uint64_t length)
-{
-    if ((from_offset && !user_range_ok(from_offset, 8)) || (to_offset && !user_range_ok(to_offset, 8)))
-        return -EFAULT;
-    struct file *from = file_get(from_fd), *to = file_get(to_fd);
-    int64_t result = from && to ? copy_between(from, to, (uint64_t *)from_offset, (uint64_t *)to_offset, length) : -EBADF;
-    file_put(from);
-    file_put(to);
-    return result;
-}
-
-SYSCALL(sys_sendfile) { return copy_descriptors((int)b, (int)a, c, 0, d); }
-SYSCALL(sys_copy_file_range) { return copy_descriptors((int)a, (int)c, b, d, e); }
 SYSCALL(sys_sync) { return 0; }
 SYSCALL(sys_fsync) { return descriptor_in_use((int)a) ? 0 : -EBADF; }
 SYSCALL(sys_fadvise64) { return descriptor_in_use((int)a) ? 0 : -EBADF; }

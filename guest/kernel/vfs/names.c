@@ -1,126 +1,48 @@
-/* Opening files, and changing names in the memory file systems. Everywhere else is read-only. */
+/* Opening files, and changing names and attributes. */
 #include "file.h"
 #include "syscalls.h"
 
+#define TIME_NOW ((1l << 30) - 1l)               /* UTIME_NOW, UTIME_OMIT */
+#define TIME_OMIT ((1l << 30) - 2l)
+#define NO_REPLACE 1u                            /* RENAME_NOREPLACE */
+
 static uint32_t umask_bits = 022;
 
-static int64_t open_at(int directory, uint64_t string, int flags, int mode)
+/* ---- Opening ---- */
+
+static int64_t open_at(int directory, uint64_t string, int flags, uint32_t mode)
 {
     char path[PATH_LIMIT];
-    int64_t error = path_from_program(directory, string, path);
-    struct file *file = error ? NULL : vfs_open(path, flags, mode & ~(int)umask_bits, &error);
+    const bool follow = !(flags & O_NOFOLLOW) && !((flags & O_CREAT) && (flags & O_EXCL));
+    int64_t error = path_from_program(directory, string, follow ? PATH_FOLLOW : 0, path);
+    if (error)
+        return error;
+    const char *text = (const char *)string;
+    if ((flags & O_CREAT) && text[strlen(text) - 1] == '/')
+        return -EISDIR;
+    if ((flags & O_CREAT) && (flags & O_DIRECTORY))
+        return -EINVAL;
+    struct file *file = vfs_open(path, flags, (int)(mode & 07777 & ~umask_bits), &error);
     return file ? descriptor_install(file, 0, flags & O_CLOEXEC) : error;
 }
 
-SYSCALL(sys_open) { return open_at(AT_FDCWD, a, (int)b, (int)c); }
-SYSCALL(sys_openat) { return open_at((int)a, b, (int)c, (int)d); }
-SYSCALL(sys_creat) { return open_at(AT_FDCWD, a, O_CREAT | O_WRONLY | O_TRUNC, (int)b); }
+SYSCALL(sys_open) { return open_at(AT_FDCWD, a, (int)b, (uint32_t)c); }
+SYSCALL(sys_openat) { return open_at((int)a, b, (int)c, (uint32_t)d); }
+SYSCALL(sys_creat) { return open_at(AT_FDCWD, a, O_CREAT | O_WRONLY | O_TRUNC, (uint32_t)b); }
 
 SYSCALL(sys_openat2)
 {
     struct { uint64_t flags, mode, resolve; } how;
-    if (d < sizeof how || !user_range_ok(c, sizeof how))
-        return d < sizeof how ? -EINVAL : -EFAULT;
+    if (d < sizeof how)
+        return -EINVAL;
+    if (!user_range_ok(c, sizeof how))
+        return -EFAULT;
     memcpy(&how, (const void *)c, sizeof how);
-    return open_at((int)a, b, (int)how.flags, (int)how.mode);
-}
-
-/* Where names can be changed; elsewhere the answer depends on whether the name exists. */
-static int64_t writable_path(int directory, uint64_t string, char path[PATH_LIMIT])
-{
-    struct udfvm_stat stat;
-    int64_t result = path_from_program(directory, string, path);
-    if (result || tmpfs_covers(path))
-        return result;
-    result = path_status(path, false, &stat);
-    return result == 0 || result == -ENOENT ? -EROFS : result;
-}
-
-static int64_t make_directory(int directory, uint64_t string, uint64_t mode)
-{
-    char path[PATH_LIMIT];
-    struct udfvm_stat stat;
-    int64_t result = writable_path(directory, string, path);
-    if (result == -EROFS && path_status(path, true, &stat) == 0)
-        return -EEXIST;                          /* os.makedirs relies on it */
-    return result ? result : tmpfs_make(path, S_IFDIR | ((uint32_t)mode & 07777 & ~umask_bits), NULL);
-}
-
-static int64_t remove_name(int directory, uint64_t string, bool is_directory)
-{
-    char path[PATH_LIMIT];
-    int64_t result = writable_path(directory, string, path);
-    return result ? result : tmpfs_remove(path, is_directory);
-}
-
-static int64_t rename_names(int from_directory, uint64_t from_string, int to_directory, uint64_t to_string, uint64_t flags)
-{
-    char from[PATH_LIMIT], to[PATH_LIMIT];
-    int64_t result = writable_path(from_directory, from_string, from);
-    if (result == 0)
-        result = writable_path(to_directory, to_string, to);
-    return result ? result : flags & ~1ull ? -EINVAL : tmpfs_rename(from, to, !(flags & 1));      /* 1: RENAME_NOREPLACE */
-}
-
-static int64_t make_link(uint64_t target_string, int directory, uint64_t string)
-{
-    char path[PATH_LIMIT];
-    int64_t length = user_string_length(target_string, PATH_LIMIT);
-    int64_t result = length <= 0 ? (length ? length : -ENOENT) : writable_path(directory, string, path);
-    return result ? result : tmpfs_make(path, S_IFLNK | 0777, (const char *)target_string);
-}
-
-static int64_t hard_link(int from_directory, uint64_t from_string, int to_directory, uint64_t to_string)
-{
-    char from[PATH_LIMIT], to[PATH_LIMIT];
-    int64_t result = writable_path(from_directory, from_string, from);
-    if (result == 0)
-        result = writable_path(to_directory, to_string, to);
-    return result ? result : tmpfs_link(from, to);
-}
-
-static int64_t change(int directory, uint64_t string, int32_t mode)
-{
-    char path[PATH_LIMIT];
-    int64_t result = writable_path(directory, string, path);
-    return result ? result : tmpfs_change(path, mode);
-}
-
-static int64_t change_open(int fd, int32_t mode)
-{
-    struct file *file = file_get(fd);
-    if (!file)
-        return -EBADF;
-    int64_t result = file->path ? (tmpfs_covers(file->path) ? tmpfs_change(file->path, mode) : -EROFS) : 0;
-    file_put(file);
-    return result;
-}
-
-SYSCALL(sys_mkdir) { return make_directory(AT_FDCWD, a, b); }
-SYSCALL(sys_mkdirat) { return make_directory((int)a, b, c); }
-SYSCALL(sys_rmdir) { return remove_name(AT_FDCWD, a, true); }
-SYSCALL(sys_unlink) { return remove_name(AT_FDCWD, a, false); }
-SYSCALL(sys_unlinkat) { return remove_name((int)a, b, c & AT_REMOVEDIR); }
-SYSCALL(sys_rename) { return rename_names(AT_FDCWD, a, AT_FDCWD, b, 0); }
-SYSCALL(sys_renameat) { return rename_names((int)a, b, (int)c, d, 0); }
-SYSCALL(sys_renameat2) { return rename_names((int)a, b, (int)c, d, e); }
-SYSCALL(sys_symlink) { return make_link(a, AT_FDCWD, b); }
-SYSCALL(sys_symlinkat) { return make_link(a, (int)b, c); }
-SYSCALL(sys_link) { return hard_link(AT_FDCWD, a, AT_FDCWD, b); }
-SYSCALL(sys_linkat) { return hard_link((int)a, b, (int)c, d); }
-SYSCALL(sys_chmod) { return change(AT_FDCWD, a, (int32_t)(b & 07777)); }
-SYSCALL(sys_fchmodat) { return change((int)a, b, (int32_t)(c & 07777)); }
-SYSCALL(sys_fchmod) { return change_open((int)a, (int32_t)(b & 07777)); }
-SYSCALL(sys_chown) { return change(AT_FDCWD, a, -1); }
-SYSCALL(sys_fchownat) { return change((int)a, b, -1); }
-SYSCALL(sys_fchown) { return change_open((int)a, -1); }
-SYSCALL(sys_utimensat) { return b ? change((int)a, b, -1) : change_open((int)a, -1); }
-
-SYSCALL(sys_umask)
-{
-    const uint32_t before = umask_bits;
-    umask_bits = (uint32_t)a & 0777;
-    return before;
+    if (how.flags >> 32 || how.mode & ~07777ull)
+        return -EINVAL;
+    if (how.resolve)
+        return -EOPNOTSUPP;                      /* rather than to resolve less strictly than asked */
+    return open_at((int)a, b, (int)how.flags, (uint32_t)how.mode);
 }
 
 SYSCALL(sys_memfd_create)
@@ -128,8 +50,182 @@ SYSCALL(sys_memfd_create)
     char path[300];
     int64_t length = user_string_length(a, 250);
     if (length < 0)
-        return length;
+        return length == -ENAMETOOLONG ? -EINVAL : length;
+    if (b & ~3ull)                               /* MFD_CLOEXEC, MFD_ALLOW_SEALING */
+        return -EINVAL;
     format(path, sizeof path, "/memfd:%s", (const char *)a);
-    struct file *file = tmpfs_anonymous(path, O_RDWR);
-    return file ? descriptor_install(file, 0, b & 1) : -ENOMEM;          /* 1: MFD_CLOEXEC */
+    struct file *file = tmpfs_anonymous(path, O_RDWR, 0777);
+    return file ? descriptor_install(file, 0, b & 1) : -ENOMEM;
+}
+
+/* ---- Making and removing names ---- */
+
+static int64_t make_directory(int directory, uint64_t string, uint64_t mode)
+{
+    char path[PATH_LIMIT];
+    int64_t result = path_from_program(directory, string, PATH_NEW, path);
+    return result ? result : overlay_make(path, S_IFDIR | ((uint32_t)mode & 01777 & ~umask_bits), NULL);
+}
+
+SYSCALL(sys_mkdir) { return make_directory(AT_FDCWD, a, b); }
+SYSCALL(sys_mkdirat) { return make_directory((int)a, b, c); }
+
+/* The last component may not be a dot: there is no entry of that name. */
+static int64_t remove_name(int directory, uint64_t string, bool is_directory)
+{
+    char path[PATH_LIMIT];
+    int64_t result = path_from_program(directory, string, is_directory ? PATH_NEW : 0, path);
+    if (result)
+        return result;
+    const char *text = (const char *)string;
+    size_t length = strlen(text);
+    while (is_directory && length > 1 && text[length - 1] == '/')
+        length--;
+    if (is_directory && text[length - 1] == '.' && (length == 1 || text[length - 2] == '/'))
+        return -EINVAL;
+    return overlay_remove(path, is_directory);
+}
+
+SYSCALL(sys_rmdir) { return remove_name(AT_FDCWD, a, true); }
+SYSCALL(sys_unlink) { return remove_name(AT_FDCWD, a, false); }
+SYSCALL(sys_unlinkat) { return c & ~(uint64_t)AT_REMOVEDIR ? -EINVAL : remove_name((int)a, b, c & AT_REMOVEDIR); }
+
+static int64_t rename_names(int from_directory, uint64_t from_string, int to_directory, uint64_t to_string, uint64_t flags)
+{
+    char from[PATH_LIMIT], to[PATH_LIMIT];
+    if (flags & ~(uint64_t)NO_REPLACE)
+        return -EINVAL;
+    int64_t result = path_from_program(from_directory, from_string, 0, from);
+    if (result == 0)
+        result = path_from_program(to_directory, to_string, PATH_NEW, to);
+    return result ? result : overlay_rename(from, to, !(flags & NO_REPLACE));
+}
+
+SYSCALL(sys_rename) { return rename_names(AT_FDCWD, a, AT_FDCWD, b, 0); }
+SYSCALL(sys_renameat) { return rename_names((int)a, b, (int)c, d, 0); }
+SYSCALL(sys_renameat2) { return rename_names((int)a, b, (int)c, d, (uint32_t)e); }
+
+static int64_t symbolic_link(uint64_t target, int directory, uint64_t string)
+{
+    char path[PATH_LIMIT];
+    int64_t length = user_string_length(target, PATH_LIMIT);
+    if (length <= 0)
+        return length ? length : -ENOENT;
+    int64_t result = path_from_program(directory, string, 0, path);
+    return result ? result : overlay_make(path, S_IFLNK | 0777, (const char *)target);
+}
+
+SYSCALL(sys_symlink) { return symbolic_link(a, AT_FDCWD, b); }
+SYSCALL(sys_symlinkat) { return symbolic_link(a, (int)b, c); }
+
+/* A file without a name gets one by its descriptor: with an empty path, or through /proc/self/fd. */
+static int64_t hard_link(int from_directory, uint64_t from_string, int to_directory, uint64_t to_string, uint64_t flags)
+{
+    char from[PATH_LIMIT], to[PATH_LIMIT];
+    struct file *file = NULL;
+    int64_t result = 0;
+    if (flags & ~(uint64_t)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
+        return -EINVAL;
+    if ((flags & AT_EMPTY_PATH) && user_range_ok(from_string, 1) && !*(const char *)from_string) {
+        file = file_get(from_directory);
+        result = file ? 0 : -EBADF;
+    } else {
+        result = path_from_program(from_directory, from_string, flags & AT_SYMLINK_FOLLOW ? PATH_FOLLOW : 0, from);
+        if (result == 0 && (flags & AT_SYMLINK_FOLLOW))
+            file = procfs_descriptor(from);
+    }
+    if (result == 0)
+        result = path_from_program(to_directory, to_string, 0, to);
+    if (result == 0)
+        result = file ? tmpfs_link_file(file, to) : overlay_link(from, to);
+    file_put(file);
+    return result;
+}
+
+SYSCALL(sys_link) { return hard_link(AT_FDCWD, a, AT_FDCWD, b, 0); }
+SYSCALL(sys_linkat) { return hard_link((int)a, b, (int)c, d, (uint32_t)e); }
+
+/* ---- Attributes ---- */
+
+static int64_t change_at(int directory, uint64_t string, bool follow, const struct attributes *change)
+{
+    char path[PATH_LIMIT];
+    int64_t result = path_from_program(directory, string, follow ? PATH_FOLLOW : 0, path);
+    if (result)
+        return result;
+    struct file *file = procfs_descriptor(path);
+    if (!file)
+        return overlay_change(path, change);
+    result = file->operations->change ? file->operations->change(file, change) : -EROFS;
+    file_put(file);
+    return result;
+}
+
+static int64_t change_open(int fd, const struct attributes *change)
+{
+    struct file *file = file_get(fd);
+    if (!file)
+        return -EBADF;
+    int64_t result = file->operations->change ? file->operations->change(file, change) : file->path ? -EROFS : 0;
+    file_put(file);
+    return result;
+}
+
+static struct attributes new_mode(uint64_t mode) { return (struct attributes){ .set_mode = true, .mode = (uint32_t)mode & 07777 }; }
+
+SYSCALL(sys_chmod) { return change_at(AT_FDCWD, a, true, &(struct attributes[]){ new_mode(b) }[0]); }
+SYSCALL(sys_fchmodat) { return change_at((int)a, b, true, &(struct attributes[]){ new_mode(c) }[0]); }
+SYSCALL(sys_fchmod) { return change_open((int)a, &(struct attributes[]){ new_mode(b) }[0]); }
+
+/* Everything belongs to root, the only user; to give it to root again is no error. */
+static bool is_root(uint64_t user, uint64_t group)
+{
+    return ((uint32_t)user == 0 || (uint32_t)user == UINT32_MAX) && ((uint32_t)group == 0 || (uint32_t)group == UINT32_MAX);
+}
+
+static const struct attributes no_change;
+
+SYSCALL(sys_chown) { return is_root(b, c) ? change_at(AT_FDCWD, a, true, &no_change) : -EPERM; }
+SYSCALL(sys_lchown) { return is_root(b, c) ? change_at(AT_FDCWD, a, false, &no_change) : -EPERM; }
+SYSCALL(sys_fchown) { return is_root(b, c) ? change_open((int)a, &no_change) : -EPERM; }
+
+SYSCALL(sys_fchownat)
+{
+    if (!is_root(c, d))
+        return -EPERM;
+    if ((e & AT_EMPTY_PATH) && user_range_ok(b, 1) && !*(const char *)b)
+        return change_open((int)a, &no_change);
+    return change_at((int)a, b, !(e & AT_SYMLINK_NOFOLLOW), &no_change);
+}
+
+static int64_t take_time(const int64_t from[2], bool *set, struct timestamp *time)
+{
+    *set = from[1] != TIME_OMIT;
+    if (!*set)
+        return 0;
+    *time = from[1] == TIME_NOW ? timestamp_now() : (struct timestamp){ from[0], (uint32_t)from[1] };
+    return from[1] != TIME_NOW && (from[1] < 0 || from[1] >= (int64_t)NANOSECONDS) ? -EINVAL : 0;
+}
+
+SYSCALL(sys_utimensat)
+{
+    struct attributes change = { .set_mode = false };
+    int64_t times[4] = { 0, TIME_NOW, 0, TIME_NOW };                 /* accessed, modified: seconds, nanoseconds */
+    if (c && !user_range_ok(c, sizeof times))
+        return -EFAULT;
+    if (c)
+        memcpy(times, (const void *)c, sizeof times);
+    int64_t error = take_time(times, &change.set_accessed, &change.accessed);
+    if (error == 0)
+        error = take_time(times + 2, &change.set_modified, &change.modified);
+    if (error)
+        return error;
+    return b ? change_at((int)a, b, !(d & AT_SYMLINK_NOFOLLOW), &change) : change_open((int)a, &change);
+}
+
+SYSCALL(sys_umask)
+{
+    const uint32_t before = umask_bits;
+    umask_bits = (uint32_t)a & 0777;
+    return before;
 }

@@ -1,112 +1,240 @@
-/* Paths: from a program's string to an absolute, normalised path, and from there to the tree that holds it. */
+/* Paths: from a program's string to an absolute path without links, "." and "..", and from there to the tree that holds it.
+ *
+ * Links in memory and in /proc are followed here, links of the host by the host, so those may be left in a path; but one that ".."
+ * follows has to be known.
+ */
 #include "file.h"
 #include "syscalls.h"
 
 static char working_directory[PATH_LIMIT] = "/";
 
-int64_t path_normalise(const char *base, const char *relative, char path[PATH_LIMIT])
-{
-    size_t length = 0;
-    const char *sources[2] = { relative[0] == '/' ? "" : base, relative };
-    for (int i = 0; i < 2; i++)
-        for (const char *at = sources[i]; *at;) {
-            const char *start = at;
-            while (*at && *at != '/')
-                at++;
-            const size_t part = (size_t)(at - start);
-            while (*at == '/')
-                at++;
-            if (part == 0 || (part == 1 && start[0] == '.'))
-                continue;
-            if (part == 2 && start[0] == '.' && start[1] == '.') {
-                while (length && path[--length] != '/')
-                    ;
-                continue;
-            }
-            if (part > 255 || length + part + 2 > PATH_LIMIT)
-                return -ENAMETOOLONG;
-            path[length++] = '/';
-            memcpy(path + length, start, part);
-            length += part;
-        }
-    if (length == 0)
-        path[length++] = '/';
-    path[length] = 0;
-    return 0;
-}
-
-int64_t path_from_program(int directory, uint64_t string, char path[PATH_LIMIT])
-{
-    int64_t length = user_string_length(string, PATH_LIMIT);
-    if (length <= 0)
-        return length == 0 ? -ENOENT : length;
-    const char *text = (const char *)string;
-    if (text[0] == '/' || directory == AT_FDCWD)
-        return path_normalise(working_directory, text, path);
-    struct file *file = file_get(directory);
-    if (!file)
-        return -EBADF;
-    int64_t result = file->path && file->operations->entry ? path_normalise(file->path, text, path) : -ENOTDIR;
-    file_put(file);
-    return result;
-}
+enum tree { TREE_FILES, TREE_DEVICES, TREE_PROCESS };
 
 bool path_below(const char *path, const char *directory, const char **rest)
 {
-    size_t length = strlen(directory);
+    const size_t length = strlen(directory);
     if (strncmp(path, directory, length) != 0 || (path[length] && path[length] != '/'))
         return false;
     *rest = path + length;
     return true;
 }
 
-static bool is_device(const char *path)
+size_t path_parent(const char *path, char parent[PATH_LIMIT])
 {
-    const char *rest;
-    return path_below(path, "/dev", &rest);
+    size_t name = strlen(path);
+    while (name > 0 && path[name - 1] != '/')
+        name--;
+    const size_t length = name > 1 ? name - 1 : name;
+    memcpy(parent, path, length);
+    parent[length] = 0;
+    return name;
 }
 
-/* The memory file systems lie over the host's tree, which may hold installed packages below a mount point such as /tmp: what is not in
- * memory is looked for there. */
-int64_t path_status(const char *path, bool follow, struct udfvm_stat *stat)
+const char *path_working_directory(void)
 {
-    if (tmpfs_covers(path)) {
-        int64_t result = tmpfs_status(path, follow, stat);
-        return result == -ENOENT ? host_status(path, follow, stat) : result;
+    return working_directory;
+}
+
+static enum tree tree_of(const char *path)
+{
+    const char *rest;
+    if (path_below(path, "/dev", &rest))
+        return path_below(path, "/dev/shm", &rest) ? TREE_FILES : TREE_DEVICES;
+    return path_below(path, "/proc", &rest) || path_below(path, "/sys", &rest) ? TREE_PROCESS : TREE_FILES;
+}
+
+int64_t path_status(const char *path, bool follow, struct status *status)
+{
+    switch (tree_of(path)) {
+    case TREE_DEVICES: return device_status(path, follow, status);
+    case TREE_PROCESS: return procfs_status(path, follow, status);
+    default: return overlay_status(path, follow, status);
     }
-    if (is_device(path))
-        return device_status(path, stat);
-    return procfs_covers(path) ? procfs_status(path, follow, stat) : host_status(path, follow, stat);
 }
 
 int64_t path_readlink(const char *path, char *buffer, uint64_t size)
 {
-    if (tmpfs_covers(path)) {
-        int64_t result = tmpfs_readlink(path, buffer, size);
-        return result == -ENOENT ? host_readlink(path, buffer, size) : result;
+    switch (tree_of(path)) {
+    case TREE_DEVICES: return device_readlink(path, buffer, size);
+    case TREE_PROCESS: return procfs_readlink(path, buffer, size);
+    default: return overlay_readlink(path, buffer, size);
     }
-    if (is_device(path))
-        return -EINVAL;
-    return procfs_covers(path) ? procfs_readlink(path, buffer, size) : host_readlink(path, buffer, size);
+}
+
+/* Target of a link that is followed here. What /proc/self/fd/7 means is no path where the file has lost its name or never had one:
+ * such a link is opened as it is. */
+static int64_t own_link(const char *path, char *buffer, uint64_t size)
+{
+    if (tree_of(path) == TREE_FILES)
+        return overlay_readlink(path, buffer, size);
+    struct file *file = procfs_descriptor(path);
+    const bool is_directory = file && file_is_directory(file);
+    file_put(file);
+    return file && !is_directory ? -EINVAL : path_readlink(path, buffer, size);
+}
+
+/* A path on its way to being resolved: `path` is done, `at` is what is left; it lies in `rest` once a link has been met. */
+struct walk {
+    char *path;
+    size_t length;
+    const char *at;
+    unsigned links;
+    char rest[PATH_LIMIT];
+};
+
+typedef int64_t readlink_function(const char *path, char *buffer, uint64_t size);
+
+/* If the path so far is a link, goes on with its target, and with `left` after that. 1: it was; 0: no link. */
+static int64_t take_link(struct walk *walk, const char *left, readlink_function *read)
+{
+    const size_t room = sizeof walk->rest - 1;
+    const size_t length = strlen(left);
+    walk->path[walk->length] = 0;
+    /* What is left moves to the end of `rest`, so that the target can be put before it. */
+    if (length > room - 1)
+        return -ENAMETOOLONG;
+    char *const kept = walk->rest + room - length;
+    memmove(kept, left, length + 1);
+    const int64_t target = read(walk->path, walk->rest, (uint64_t)(kept - walk->rest) - 1);
+    if (target < 0) {
+        walk->at = kept;
+        return target == -EINVAL ? 0 : target;
+    }
+    if ((uint64_t)target >= (uint64_t)(kept - walk->rest) - 1)
+        return -ENAMETOOLONG;
+    if (target == 0)
+        return -ENOENT;
+    if (++walk->links > LINKS_LIMIT)
+        return -ELOOP;
+    while (walk->length && walk->path[walk->length - 1] != '/')
+        walk->length--;
+    walk->length -= walk->length > 0;
+    if (walk->rest[0] == '/')
+        walk->length = 0;
+    walk->rest[target] = '/';
+    memmove(walk->rest + target + (length > 0), kept, length + 1);
+    walk->at = walk->rest;
+    return 1;
+}
+
+/* "..": what it means depends on whether the component before is a link of the host. `left` begins with it. */
+static int64_t go_up(struct walk *walk, const char *left)
+{
+    struct status status;
+    walk->path[walk->length] = 0;
+    if (walk->length && tree_of(walk->path) == TREE_FILES) {
+        int64_t result = overlay_status(walk->path, false, &status);
+        if (result)
+            return result;
+        if (status_is(&status, S_IFLNK)) {
+            result = take_link(walk, left, overlay_readlink);
+            return result == 1 ? 0 : result ? result : -ENOTDIR;
+        }
+        if (!status_is(&status, S_IFDIR))
+            return -ENOTDIR;
+    }
+    while (walk->length && walk->path[--walk->length] != '/')
+        ;
+    walk->at = left + 2;
+    return 0;
+}
+
+static bool may_be_link(const char *path)
+{
+    return tree_of(path) != TREE_FILES || overlay_is_link_in_memory(path);
+}
+
+/* One component. */
+static int64_t step(struct walk *walk, unsigned how)
+{
+    const char *start = walk->at, *end = start;
+    while (*end && *end != '/')
+        end++;
+    const size_t part = (size_t)(end - start);
+    walk->at = end;
+    if (part == 1 && start[0] == '.')
+        return 0;
+    if (part == 2 && start[0] == '.' && start[1] == '.')
+        return go_up(walk, start);
+    if (part > NAME_LIMIT || walk->length + part + 2 > PATH_LIMIT)
+        return -ENAMETOOLONG;
+    walk->path[walk->length++] = '/';
+    memcpy(walk->path + walk->length, start, part);
+    walk->length += part;
+    walk->path[walk->length] = 0;
+    if ((!*end && !(how & PATH_FOLLOW)) || !may_be_link(walk->path))
+        return 0;
+    int64_t result = take_link(walk, end, own_link);
+    return result == 1 ? 0 : result;
+}
+
+int64_t path_resolve(const char *base, const char *text, unsigned how, char path[PATH_LIMIT])
+{
+    struct walk walk;                            /* field by field: zeroing the buffer in it would cost more than the walk */
+    const size_t given = strlen(text);
+    walk.path = path;
+    walk.length = 0;
+    walk.at = text;
+    walk.links = 0;
+    if (text[0] != '/' && base[1]) {             /* "/" adds nothing */
+        walk.length = strlen(base);
+        memcpy(path, base, walk.length);
+    }
+    for (;;) {
+        while (*walk.at == '/')
+            walk.at++;
+        if (!*walk.at)
+            break;
+        int64_t result = step(&walk, how);
+        if (result)
+            return result;
+    }
+    if (walk.length == 0)
+        path[walk.length++] = '/';
+    path[walk.length] = 0;
+    struct status status;
+    if (given && text[given - 1] == '/' && !(how & PATH_NEW) && path_status(path, true, &status) == 0 && !status_is(&status, S_IFDIR))
+        return -ENOTDIR;
+    return 0;
+}
+
+int64_t path_from_program(int directory, uint64_t string, unsigned how, char path[PATH_LIMIT])
+{
+    int64_t length = user_string_length(string, PATH_LIMIT);
+    if (length <= 0)
+        return length == 0 ? -ENOENT : length;
+    const char *text = (const char *)string;
+    if (text[0] == '/' || directory == AT_FDCWD)
+        return path_resolve(working_directory, text, how, path);
+    struct file *file = file_get(directory);
+    if (!file)
+        return -EBADF;
+    int64_t result = file->path && file_is_directory(file) ? path_resolve(file->path, text, how, path) : -ENOTDIR;
+    file_put(file);
+    return result;
 }
 
 struct file *vfs_open(const char *path, int flags, int mode, int64_t *error)
 {
-    char target[PATH_LIMIT];
-    if (tmpfs_covers(path)) {
-        struct file *file = tmpfs_open(path, flags, mode, error);
-        return file || *error != -ENOENT || (flags & O_CREAT) ? file : host_open(path, flags, error);
+    struct file *open = procfs_descriptor(path);
+    if (open) {
+        *error = 0;
+        struct file *file = tmpfs_reopen(open, flags, error);
+        if (file || *error) {
+            file_put(open);
+            return file;
+        }
+        if (!open->path)
+            return open;                         /* a pipe, a socket: there is no other way to it */
+        file = vfs_open(open->path, flags, mode, error);
+        file_put(open);
+        return file;
     }
-    if (is_device(path))
-        return device_open(path, flags, error);
-    if (procfs_covers(path)) {
-        int64_t length = procfs_readlink(path, target, sizeof target - 1);
-        if (length < 0)
-            return procfs_open(path, flags, error);
-        target[length] = 0;
-        return vfs_open(target, flags, mode, error);
+    switch (tree_of(path)) {
+    case TREE_DEVICES: return device_open(path, flags, error);
+    case TREE_PROCESS: return procfs_open(path, flags, error);
+    default: return overlay_open(path, flags, mode, error);
     }
-    return host_open(path, flags, error);
 }
 
 SYSCALL(sys_getcwd)
@@ -122,9 +250,9 @@ SYSCALL(sys_getcwd)
 
 static int64_t change_directory(const char *path)
 {
-    struct udfvm_stat stat;
-    int64_t result = path_status(path, true, &stat);
-    if (result == 0 && (stat.mode & S_IFMT) != S_IFDIR)
+    struct status status;
+    int64_t result = path_status(path, true, &status);
+    if (result == 0 && !status_is(&status, S_IFDIR))
         result = -ENOTDIR;
     if (result == 0)
         memcpy(working_directory, path, strlen(path) + 1);
@@ -134,7 +262,7 @@ static int64_t change_directory(const char *path)
 SYSCALL(sys_chdir)
 {
     char path[PATH_LIMIT];
-    int64_t result = path_from_program(AT_FDCWD, a, path);
+    int64_t result = path_from_program(AT_FDCWD, a, PATH_FOLLOW, path);
     return result ? result : change_directory(path);
 }
 

@@ -1,146 +1,241 @@
 /* Pipes, and pairs of connected sockets made of two of them. */
-#include "file.h"
+#include "pipe.h"
 #include "syscalls.h"
 
-#define CAPACITY 65536u
-#define DEVICE 0x7069u
-#define AF_UNIX 1
+#define CAPACITY_FIRST PAGE_SIZE
+#define CAPACITY 65536u                          /* bytes that wait in one direction, as in Linux */
+#define ATOMIC_WRITE 4096u                       /* PIPE_BUF: up to here a write is not split */
 
-struct pipe { uint8_t *bytes; uint64_t read, written; unsigned readers, writers; };
+/* One direction. */
+struct channel {
+    uint8_t *bytes;                              /* a ring of `capacity` bytes, which grows: most pipes carry little */
+    uint64_t capacity, read, written;
+    uint64_t arrivals, departures;               /* what a reader, and a writer, may wait for: counts of changes */
+    unsigned readers, writers, users;            /* users: ends that refer to it, also after a shutdown */
+};
 
-/* An end, or for a socket both: it reads from `in` and writes to `out`. */
-struct end { struct pipe *in, *out; };
+/* One end: of a pipe with one of the two, of a socket with both. */
+struct end { struct channel *in, *out; bool in_closed, out_closed; uint64_t inode; };
 
-static struct pipe *pipe_create(void)
+static uint64_t last_inode;
+
+static uint64_t waiting_bytes(const struct channel *channel)
 {
-    struct pipe *pipe = kernel_alloc(sizeof *pipe);
-    if (!pipe)
-        return NULL;
-    pipe->bytes = page_alloc(CAPACITY / PAGE_SIZE);
-    if (pipe->bytes)
-        return pipe;
-    kernel_free(pipe);
-    return NULL;
+    return channel->written - channel->read;
 }
 
-static void pipe_release(struct pipe *pipe)
+static void channel_release(struct channel *channel)
 {
-    if (!pipe || pipe->readers || pipe->writers)
+    if (!channel || channel->users)
         return;
-    page_free(pipe->bytes, CAPACITY / PAGE_SIZE);
-    kernel_free(pipe);
+    if (channel->bytes)
+        page_free(channel->bytes, channel->capacity / PAGE_SIZE);
+    kernel_free(channel);
 }
+
+/* Copies from or to the ring, which wraps around. */
+static void ring_copy(struct channel *channel, uint64_t position, void *to, const void *from, uint64_t count)
+{
+    for (uint64_t done = 0; done < count;) {
+        const uint64_t at = (position + done) % channel->capacity, part = minimum(count - done, channel->capacity - at);
+        if (from)
+            memcpy(channel->bytes + at, (const uint8_t *)from + done, part);
+        else
+            memcpy((uint8_t *)to + done, channel->bytes + at, part);
+        done += part;
+    }
+}
+
+/* Room for `length` more bytes, or as many as there can be. */
+static int64_t provide_room(struct channel *channel, uint64_t length)
+{
+    const uint64_t waiting = waiting_bytes(channel);
+    uint64_t capacity = channel->capacity ? channel->capacity : CAPACITY_FIRST;
+    while (capacity < CAPACITY && capacity - waiting < length)
+        capacity *= 4;
+    if (capacity == channel->capacity)
+        return 0;
+    uint8_t *bytes = page_alloc(capacity / PAGE_SIZE);
+    if (!bytes)
+        return channel->capacity > waiting ? 0 : -ENOMEM;
+    if (channel->bytes) {
+        ring_copy(channel, channel->read, bytes, NULL, waiting);
+        page_free(channel->bytes, channel->capacity / PAGE_SIZE);
+    }
+    channel->bytes = bytes;
+    channel->capacity = capacity;
+    channel->read = 0;
+    channel->written = waiting;
+    return 0;
+}
+
+/* ---- Waiting ---- */
 
 static bool can_read(void *argument)
 {
-    const struct pipe *pipe = argument;
-    return pipe->written != pipe->read || pipe->writers == 0;
+    const struct end *end = argument;
+    return end->in_closed || waiting_bytes(end->in) || end->in->writers == 0;
 }
+
+struct sending { const struct end *end; uint64_t room; };
 
 static bool can_write(void *argument)
 {
-    const struct pipe *pipe = argument;
-    return pipe->written - pipe->read < CAPACITY || pipe->readers == 0;
+    const struct sending *sending = argument;
+    const struct end *end = sending->end;
+    return end->out_closed || end->out->readers == 0 || CAPACITY - waiting_bytes(end->out) >= sending->room;
 }
 
-static int64_t end_read(struct file *file, uint64_t offset, void *buffer, uint64_t length)
+int64_t stream_receive(struct file *file, void *buffer, uint64_t length, unsigned how)
 {
-    struct pipe *pipe = ((struct end *)file->object)->in;
+    struct end *end = file->object;
     if (length == 0)
         return 0;
-    if (!can_read(pipe) && (file->flags & O_NONBLOCK))
+    if (!can_read(end) && !(how & STREAM_WAIT))
         return -EAGAIN;
-    if (!block_until(can_read, pipe, NO_DEADLINE))
+    if (!block_until(can_read, end, NO_DEADLINE))
         return -EINTR;
-    const uint64_t count = minimum(length, pipe->written - pipe->read);
-    for (uint64_t done = 0; done < count;) {
-        const uint64_t at = (pipe->read + done) % CAPACITY, part = minimum(count - done, CAPACITY - at);
-        memcpy((uint8_t *)buffer + done, pipe->bytes + at, part);
-        done += part;
+    const uint64_t count = minimum(length, waiting_bytes(end->in));
+    if (count)
+        ring_copy(end->in, end->in->read, buffer, NULL, count);
+    if (count && !(how & STREAM_PEEK)) {
+        end->in->read += count;
+        end->in->departures++;
     }
-    pipe->read += count;
     return (int64_t)count;
 }
 
-static void put(struct pipe *pipe, const uint8_t *from, uint64_t count)
+/* Writes what there is room for; a short write is done whole or not at all. */
+static int64_t send_some(struct end *end, const uint8_t *from, uint64_t length, unsigned how)
 {
-    for (uint64_t done = 0; done < count;) {
-        const uint64_t at = (pipe->written + done) % CAPACITY, part = minimum(count - done, CAPACITY - at);
-        memcpy(pipe->bytes + at, from + done, part);
-        done += part;
-    }
-    pipe->written += count;
+    struct sending sending = { end, length <= ATOMIC_WRITE ? length : 1 };
+    if (!can_write(&sending) && !(how & STREAM_WAIT))
+        return -EAGAIN;
+    if (!block_until(can_write, &sending, NO_DEADLINE))
+        return -EINTR;
+    if (end->out_closed || end->out->readers == 0)
+        return -EPIPE;
+    int64_t error = provide_room(end->out, length);
+    if (error)
+        return error;
+    const uint64_t count = minimum(length, end->out->capacity - waiting_bytes(end->out));
+    ring_copy(end->out, end->out->written, NULL, from, count);
+    end->out->written += count;
+    end->out->arrivals++;
+    return (int64_t)count;
 }
 
-static int64_t end_write(struct file *file, uint64_t offset, const void *buffer, uint64_t length)
+int64_t stream_send(struct file *file, const void *buffer, uint64_t length, unsigned how)
 {
-    struct pipe *pipe = ((struct end *)file->object)->out;
     uint64_t done = 0;
     while (done < length) {
-        if (pipe->readers == 0)
-            return done ? (int64_t)done : -EPIPE;
-        if (!can_write(pipe) && (file->flags & O_NONBLOCK))
-            return done ? (int64_t)done : -EAGAIN;
-        if (!block_until(can_write, pipe, NO_DEADLINE))
-            return done ? (int64_t)done : -EINTR;
-        const uint64_t count = minimum(length - done, CAPACITY - (pipe->written - pipe->read));
-        put(pipe, (const uint8_t *)buffer + done, count);
-        done += count;
+        int64_t sent = send_some(file->object, (const uint8_t *)buffer + done, length - done, how);
+        if (sent < 0)
+            return done ? (int64_t)done : sent;
+        done += (uint64_t)sent;
     }
     return (int64_t)done;
 }
 
-static int end_events(struct file *file)
+static unsigned how_of(const struct file *file)
+{
+    return file->flags & O_NONBLOCK ? 0 : STREAM_WAIT;
+}
+
+static int64_t end_read(struct file *file, uint64_t offset, void *buffer, uint64_t length)
+{
+    return stream_receive(file, buffer, length, how_of(file));
+}
+
+static int64_t end_write(struct file *file, uint64_t offset, const void *buffer, uint64_t length)
+{
+    return stream_send(file, buffer, length, how_of(file));
+}
+
+/* ---- What else there is to an end ---- */
+
+static int pipe_events(struct file *file)
 {
     const struct end *end = file->object;
-    int events = 0;
     if (end->in)
-        events |= (end->in->written != end->in->read ? EVENT_IN : 0) | (end->in->writers == 0 ? EVENT_HANG_UP : 0);
-    if (end->in && end->out && end->in->writers == 0)
-        events |= EVENT_IN;                      /* a socket at its end is readable: it reads nothing */
-    if (end->out)
-        events |= end->out->readers == 0 ? EVENT_ERROR : end->out->written - end->out->read < CAPACITY ? EVENT_OUT : 0;
-    return events;
+        return (waiting_bytes(end->in) ? EVENT_IN : 0) | (end->in->writers == 0 ? EVENT_HANG_UP : 0);
+    return (CAPACITY - waiting_bytes(end->out) >= ATOMIC_WRITE || end->out->readers == 0 ? EVENT_OUT : 0)
+           | (end->out->readers == 0 ? EVENT_ERROR : 0);
 }
 
-static void end_status(struct file *file, struct udfvm_stat *stat)
+static int socket_events(struct file *file)
 {
     const struct end *end = file->object;
-    const bool is_socket = end->in && end->out;
-    *stat = (struct udfvm_stat){ .device = DEVICE, .inode = (uint64_t)end, .mode = (is_socket ? S_IFSOCK : S_IFIFO) | 0600, .links = 1 };
+    const bool read_end = end->in_closed || end->in->writers == 0, write_end = end->out_closed || end->out->readers == 0;
+    return (waiting_bytes(end->in) || read_end ? EVENT_IN : 0) | (read_end ? EVENT_READ_END : 0)
+           | (write_end || CAPACITY - waiting_bytes(end->out) >= ATOMIC_WRITE ? EVENT_OUT : 0)
+           | (read_end && write_end ? EVENT_HANG_UP : 0);
 }
 
-static void close_reading(struct end *end)
+static uint64_t end_activity(struct file *file)
 {
-    if (end->in && end->in->readers)
+    const struct end *end = file->object;
+    return (end->in ? end->in->arrivals : 0) + (end->out ? end->out->departures : 0);
+}
+
+static uint64_t end_available(struct file *file)
+{
+    const struct end *end = file->object;
+    return end->in ? waiting_bytes(end->in) : 0;
+}
+
+static void end_status(struct file *file, struct status *status)
+{
+    const struct end *end = file->object;
+    *status = (struct status){
+        .device = DEVICE_STREAMS, .inode = end->inode, .mode = (file->operations->socket ? S_IFSOCK | 0777 : S_IFIFO | 0600), .links = 1,
+    };
+}
+
+void stream_shutdown(struct file *file, bool reading, bool writing)
+{
+    struct end *end = file->object;
+    if (reading && end->in && !end->in_closed) {
+        end->in_closed = true;
         end->in->readers--;
-    pipe_release(end->in);
-    end->in = NULL;
-}
-
-static void close_writing(struct end *end)
-{
-    if (end->out && end->out->writers)
+        end->in->departures++;
+        end->in->arrivals++;
+    }
+    if (writing && end->out && !end->out_closed) {
+        end->out_closed = true;
         end->out->writers--;
-    pipe_release(end->out);
-    end->out = NULL;
+        end->out->arrivals++;
+        end->out->departures++;
+    }
 }
 
 static void end_release(struct file *file)
 {
     struct end *end = file->object;
-    close_reading(end);
-    close_writing(end);
+    stream_shutdown(file, true, true);
+    if (end->in)
+        end->in->users--;
+    if (end->out)
+        end->out->users--;
+    channel_release(end->in);
+    channel_release(end->out);
     kernel_free(end);
 }
 
-static const struct file_operations reading = { .read = end_read, .status = end_status, .events = end_events, .release = end_release };
-static const struct file_operations writing = { .write = end_write, .status = end_status, .events = end_events, .release = end_release };
+static const struct file_operations reading = {
+    .read = end_read, .status = end_status, .events = pipe_events, .activity = end_activity, .available = end_available, .release = end_release,
+};
+static const struct file_operations writing = {
+    .write = end_write, .status = end_status, .events = pipe_events, .activity = end_activity, .release = end_release,
+};
 static const struct file_operations both = {
-    .read = end_read, .write = end_write, .status = end_status, .events = end_events, .release = end_release,
+    .read = end_read, .write = end_write, .status = end_status, .events = socket_events, .activity = end_activity,
+    .available = end_available, .release = end_release, .socket = true,
 };
 
-static struct file *open_end(struct pipe *in, struct pipe *out, int flags)
+/* ---- Making them ---- */
+
+static struct file *open_end(struct channel *in, struct channel *out, int flags)
 {
     struct end *end = kernel_alloc(sizeof *end);
     const struct file_operations *operations = in && out ? &both : in ? &reading : &writing;
@@ -150,89 +245,52 @@ static struct file *open_end(struct pipe *in, struct pipe *out, int flags)
         kernel_free(end);
         return NULL;
     }
-    *end = (struct end){ in, out };
-    if (in)
+    *end = (struct end){ .in = in, .out = out, .inode = ++last_inode };
+    if (in) {
         in->readers++;
-    if (out)
+        in->users++;
+    }
+    if (out) {
         out->writers++;
+        out->users++;
+    }
     return file;
 }
 
 /* Gives a pair of files two descriptors. Takes the references. */
-static int64_t install_pair(struct file *files[2], uint64_t descriptors, bool close_on_exec)
+static int64_t install_pair(struct file *first, struct file *second, uint64_t descriptors, bool close_on_exec)
 {
-    int64_t first = descriptor_install(files[0], 0, close_on_exec);
-    if (first < 0) {
-        file_put(files[1]);
-        return first;
+    const int64_t one = descriptor_install(first, 0, close_on_exec);
+    if (one < 0) {
+        file_put(second);
+        return one;
     }
-    int64_t second = descriptor_install(files[1], 0, close_on_exec);
-    if (second < 0) {
-        sys_close((uint64_t)first, 0, 0, 0, 0, 0);
-        return second;
+    const int64_t other = descriptor_install(second, 0, close_on_exec);
+    if (other < 0) {
+        descriptor_close((int)one);
+        return other;
     }
-    ((int *)descriptors)[0] = (int)first;
-    ((int *)descriptors)[1] = (int)second;
+    ((int *)descriptors)[0] = (int)one;
+    ((int *)descriptors)[1] = (int)other;
     return 0;
 }
 
-static int64_t make_pair(bool socket, uint64_t descriptors, int flags)
+int64_t stream_pair(bool sockets, uint64_t descriptors, int flags)
 {
     if (!user_range_ok(descriptors, 2 * sizeof(int)))
         return -EFAULT;
-    struct pipe *one = pipe_create(), *other = socket ? pipe_create() : NULL;
-    struct file *files[2] = { NULL, NULL };
-    if (one && (other || !socket)) {
-        files[0] = open_end(one, other, flags);
-        files[1] = files[0] ? open_end(other, one, flags) : NULL;
-    }
-    if (files[0] && files[1])
-        return install_pair(files, descriptors, flags & O_CLOEXEC);
-    if (files[0]) {
-        file_put(files[0]);                      /* frees the pipes, whose only user it was */
-    } else {
-        pipe_release(one);
-        pipe_release(other);
+    struct channel *there = kernel_alloc(sizeof *there), *back = sockets ? kernel_alloc(sizeof *back) : NULL;
+    const bool enough = there && (back || !sockets);
+    struct file *first = enough ? open_end(there, back, flags) : NULL, *second = first ? open_end(back, there, flags) : NULL;
+    if (second)
+        return install_pair(first, second, descriptors, flags & O_CLOEXEC);
+    file_put(first);                             /* frees the channels, if it got them */
+    if (!first) {
+        kernel_free(there);
+        kernel_free(back);
     }
     return -ENOMEM;
 }
 
-SYSCALL(sys_pipe) { return make_pair(false, a, 0); }
-SYSCALL(sys_pipe2) { return make_pair(false, a, (int)b); }
-SYSCALL(sys_socketpair) { return a == AF_UNIX ? make_pair(true, d, (int)b) : -EAFNOSUPPORT; }     /* SOCK_NONBLOCK is O_NONBLOCK */
-
-SYSCALL(sys_shutdown)
-{
-    struct file *file = file_get((int)a);
-    int64_t result = !file ? -EBADF : file->operations != &both ? -ENOTSOCK : b > 2 ? -EINVAL : 0;
-    if (result == 0 && b != 1)
-        ((struct end *)file->object)->in->readers = 0;
-    if (result == 0 && b != 0)
-        ((struct end *)file->object)->out->writers = 0;
-    file_put(file);
-    return result;
-}
-
-static bool is_socket(uint64_t fd)
-{
-    struct file *file = file_get((int)fd);
-    const bool result = file && file->operations == &both;
-    file_put(file);
-    return result;
-}
-
-SYSCALL(sys_sendto) { return is_socket(a) ? sys_write(a, b, c, 0, 0, 0) : -ENOTSOCK; }
-SYSCALL(sys_recvfrom) { return is_socket(a) ? sys_read(a, b, c, 0, 0, 0) : -ENOTSOCK; }
-
-SYSCALL(sys_getsockopt)
-{
-    if (!is_socket(a))
-        return -ENOTSOCK;
-    if (!user_range_ok(d, sizeof(int)) || !user_range_ok(e, sizeof(int)))
-        return -EFAULT;
-    *(int *)d = c == 3 ? 1 : 0;                  /* SO_TYPE: SOCK_STREAM */
-    *(int *)e = sizeof(int);
-    return 0;
-}
-
-SYSCALL(sys_setsockopt) { return is_socket(a) ? 0 : -ENOTSOCK; }
+SYSCALL(sys_pipe) { return stream_pair(false, a, 0); }
+SYSCALL(sys_pipe2) { return b & ~(uint64_t)(O_NONBLOCK | O_CLOEXEC | O_DIRECT) ? -EINVAL : stream_pair(false, a, (int)b); }

@@ -1,15 +1,27 @@
 /* Waiting for descriptors: poll and select. */
-#include "file.h"
+#include "poll.h"
 #include "syscalls.h"
 
 #define POLL_INVALID 0x020
 #define ALWAYS_REPORTED (EVENT_ERROR | EVENT_HANG_UP)
+#define FEW 16u                                  /* entries that need no allocation */
 
 struct poll_entry { int fd; int16_t events, revents; };
-struct timespec64 { int64_t seconds, nanoseconds; };
-struct timeval64 { int64_t seconds, microseconds; };
 
+/* Works on a copy: other threads evaluate it while this one waits, and must not stumble over this program's pointers. */
 struct poll_set { struct poll_entry *entries; uint64_t count; int64_t ready; };
+
+static int16_t events_of(const struct poll_entry *entry)
+{
+    struct file *file = file_get(entry->fd);
+    int events = file ? file_events(file) : POLL_INVALID;
+    file_put(file);
+    if (events & EVENT_IN)
+        events |= 0x040;                         /* POLLRDNORM */
+    if (events & EVENT_OUT)
+        events |= 0x100;                         /* POLLWRNORM */
+    return (int16_t)(events & (entry->events | ALWAYS_REPORTED | POLL_INVALID));
+}
 
 static bool poll_once(void *argument)
 {
@@ -17,12 +29,7 @@ static bool poll_once(void *argument)
     set->ready = 0;
     for (uint64_t i = 0; i < set->count; i++) {
         struct poll_entry *entry = &set->entries[i];
-        entry->revents = 0;
-        if (entry->fd < 0)
-            continue;
-        struct file *file = file_get(entry->fd);
-        entry->revents = (int16_t)(file ? file_events(file) & (entry->events | ALWAYS_REPORTED) : POLL_INVALID);
-        file_put(file);
+        entry->revents = entry->fd < 0 ? 0 : events_of(entry);
         set->ready += entry->revents != 0;
     }
     return set->ready > 0;
@@ -30,52 +37,71 @@ static bool poll_once(void *argument)
 
 static int64_t wait_for(struct poll_set *set, uint64_t deadline)
 {
-    block_until(poll_once, set, deadline);
-    return set->ready == 0 && interrupted() ? -EINTR : set->ready;
+    const bool ready = block_until(poll_once, set, deadline);
+    return !ready && interrupted() ? -EINTR : set->ready;
 }
 
-static uint64_t deadline_after(uint64_t nanoseconds)
+uint64_t deadline_after(uint64_t nanoseconds)
 {
     const uint64_t now = monotonic_ns();
     return nanoseconds > NO_DEADLINE - 1 - now ? NO_DEADLINE - 1 : now + nanoseconds;
 }
 
-/* A relative timeout in the program's memory, 0 for none; false where it is not one. */
-static bool deadline_of(uint64_t address, bool microseconds, uint64_t *deadline)
+uint64_t deadline_after_milliseconds(uint64_t milliseconds)
 {
-    *deadline = NO_DEADLINE;
-    if (!address)
-        return true;
-    if (!user_range_ok(address, sizeof(struct timespec64)))
-        return false;
-    const struct timespec64 *time = (const struct timespec64 *)address;
-    const int64_t unit = microseconds ? 1000 : 1, fraction = time->nanoseconds;
-    if (time->seconds < 0 || fraction < 0 || fraction >= (int64_t)NANOSECONDS / unit)
-        return false;
-    const uint64_t seconds = minimum((uint64_t)time->seconds, 1ull << 32);
-    *deadline = deadline_after(seconds * NANOSECONDS + (uint64_t)(fraction * unit));
-    return true;
+    return (int)milliseconds < 0 ? NO_DEADLINE : deadline_after((uint64_t)(int)milliseconds * 1000000);
 }
 
-static int64_t poll_program(uint64_t entries, uint64_t count, uint64_t deadline)
+int64_t deadline_from_program(uint64_t address, uint64_t unit, uint64_t *deadline)
 {
-    struct poll_set set = { (struct poll_entry *)entries, count, 0 };
+    struct { int64_t seconds, fraction; } time;
+    *deadline = NO_DEADLINE;
+    if (!address)
+        return 0;
+    if (!user_range_ok(address, sizeof time))
+        return -EFAULT;
+    memcpy(&time, (const void *)address, sizeof time);
+    if (time.seconds < 0 || time.fraction < 0 || (uint64_t)time.fraction >= NANOSECONDS / unit)
+        return -EINVAL;
+    *deadline = deadline_after(minimum((uint64_t)time.seconds, 1ull << 33) * NANOSECONDS + (uint64_t)time.fraction * unit);
+    return 0;
+}
+
+static int64_t poll_program(uint64_t address, uint64_t count, uint64_t deadline)
+{
+    struct poll_entry few[FEW];
     if (count > DESCRIPTORS)
         return -EINVAL;
-    return user_range_ok(entries, count * sizeof(struct poll_entry)) ? wait_for(&set, deadline) : -EFAULT;
+    const uint64_t bytes = count * sizeof(struct poll_entry);
+    if (count && !user_range_ok(address, bytes))
+        return -EFAULT;
+    struct poll_set set = { count <= FEW ? few : kernel_alloc(bytes), count, 0 };
+    if (!set.entries)
+        return -ENOMEM;
+    memcpy(set.entries, (const void *)address, bytes);
+    const int64_t result = wait_for(&set, deadline);
+    for (uint64_t i = 0; result >= 0 && i < count; i++)
+        ((struct poll_entry *)address)[i].revents = set.entries[i].revents;
+    if (set.entries != few)
+        kernel_free(set.entries);
+    return result;
 }
 
 SYSCALL(sys_poll)
 {
-    const int timeout = (int)c;
-    return poll_program(a, b, timeout < 0 ? NO_DEADLINE : deadline_after((uint64_t)timeout * 1000000));
+    return poll_program(a, b, deadline_after_milliseconds(c));
 }
 
 SYSCALL(sys_ppoll)
 {
     uint64_t deadline;
-    return deadline_of(c, false, &deadline) ? poll_program(a, b, deadline) : -EINVAL;
+    const int64_t error = deadline_from_program(c, 1, &deadline);
+    return error ? error : poll_program(a, b, deadline);
 }
+
+/* ---- select ---- */
+
+enum { SET_READ, SET_WRITE, SET_EXCEPTION, SETS };
 
 static bool bit(uint64_t set, int fd)
 {
@@ -90,45 +116,66 @@ static void put_bit(uint64_t set, int fd, bool value)
         ((uint64_t *)set)[fd / 64] &= ~(1ull << fd % 64);
 }
 
-static int64_t select_program(uint64_t count, const uint64_t sets[3], uint64_t deadline)
+/* Fills the set from the program's bit sets. -EBADF where a bit stands for a closed descriptor. */
+static int64_t collect_bits(const uint64_t sets[SETS], int count, struct poll_set *set)
 {
-    if (count > DESCRIPTORS)
+    for (int fd = 0; fd < count; fd++) {
+        const int events = (bit(sets[SET_READ], fd) ? EVENT_IN : 0) | (bit(sets[SET_WRITE], fd) ? EVENT_OUT : 0);
+        if (!events && !bit(sets[SET_EXCEPTION], fd))
+            continue;
+        if (!descriptor_in_use(fd))
+            return -EBADF;
+        set->entries[set->count++] = (struct poll_entry){ .fd = fd, .events = (int16_t)events };
+    }
+    return 0;
+}
+
+/* What is ready, as bits; their number. */
+static int64_t store_bits(const uint64_t sets[SETS], const struct poll_set *set)
+{
+    int64_t bits = 0;
+    for (uint64_t i = 0; i < set->count; i++) {
+        const struct poll_entry *entry = &set->entries[i];
+        const bool in = (entry->events & EVENT_IN) && (entry->revents & (EVENT_IN | ALWAYS_REPORTED));
+        const bool out = (entry->events & EVENT_OUT) && (entry->revents & (EVENT_OUT | EVENT_ERROR));
+        put_bit(sets[SET_READ], entry->fd, in);
+        put_bit(sets[SET_WRITE], entry->fd, out);
+        put_bit(sets[SET_EXCEPTION], entry->fd, false);
+        bits += in + out;
+    }
+    return bits;
+}
+
+static int64_t select_program(uint64_t count, const uint64_t sets[SETS], uint64_t deadline)
+{
+    if ((int)count < 0)
         return -EINVAL;
-    for (int i = 0; i < 3; i++)
+    count = minimum((uint32_t)count, DESCRIPTORS);
+    for (int i = 0; i < SETS; i++)
         if (sets[i] && !user_range_ok(sets[i], (count + 63) / 64 * 8))
             return -EFAULT;
     struct poll_set set = { kernel_alloc((count + 1) * sizeof(struct poll_entry)), 0, 0 };
     if (!set.entries)
         return -ENOMEM;
-    for (int fd = 0; fd < (int)count; fd++) {
-        const int events = (bit(sets[0], fd) ? EVENT_IN : 0) | (bit(sets[1], fd) ? EVENT_OUT : 0);
-        if (events || bit(sets[2], fd))
-            set.entries[set.count++] = (struct poll_entry){ .fd = fd, .events = (int16_t)events };
-    }
-    int64_t result = wait_for(&set, deadline), bits = 0;
-    for (uint64_t i = 0; result >= 0 && i < set.count; i++) {
-        const struct poll_entry *entry = &set.entries[i];
-        if (entry->revents & POLL_INVALID)
-            result = -EBADF;
-        const bool in = (entry->events & EVENT_IN) && (entry->revents & (EVENT_IN | ALWAYS_REPORTED));
-        const bool out = (entry->events & EVENT_OUT) && (entry->revents & (EVENT_OUT | EVENT_ERROR));
-        put_bit(sets[0], entry->fd, in);
-        put_bit(sets[1], entry->fd, out);
-        put_bit(sets[2], entry->fd, false);
-        bits += in + out;
-    }
+    int64_t result = collect_bits(sets, (int)count, &set);
+    if (result == 0)
+        result = wait_for(&set, deadline);
+    if (result >= 0)
+        result = store_bits(sets, &set);
     kernel_free(set.entries);
-    return result < 0 ? result : bits;
+    return result;
 }
 
 SYSCALL(sys_select)
 {
     uint64_t deadline;
-    return deadline_of(e, true, &deadline) ? select_program(a, (const uint64_t[]){ b, c, d }, deadline) : -EINVAL;
+    const int64_t error = deadline_from_program(e, 1000, &deadline);
+    return error ? error : select_program(a, (const uint64_t[SETS]){ b, c, d }, deadline);
 }
 
 SYSCALL(sys_pselect6)
 {
     uint64_t deadline;
-    return deadline_of(e, false, &deadline) ? select_program(a, (const uint64_t[]){ b, c, d }, deadline) : -EINVAL;
+    const int64_t error = deadline_from_program(e, 1, &deadline);
+    return error ? error : select_program(a, (const uint64_t[SETS]){ b, c, d }, deadline);
 }

@@ -1,115 +1,20 @@
-/* The few files of /proc and /sys that programs read, written when they are opened. */
-#include "file.h"
+/* /proc and /sys: files whose text is written when they are opened, the directories that their paths imply, and the links of
+ * /proc/self. */
+#include "procfs.h"
+#include "thread.h"
 
-#include <cpuid.h>
+#define TEXT_FIRST (4 * PAGE_SIZE)               /* a text that fills its buffer is written again into a larger one */
+#define TEXT_MOST (1ull << 20)
+#define INODE_TEXTS 1000u
+#define INODE_LINKS 2000u
+#define INODE_DESCRIPTORS 3000u
 
-#define DEVICE 0x7072u
-#define TEXT_SIZE 65536u
+struct text { char *bytes; size_t length, index; };
 
-struct text { char *bytes; size_t length; };
+static const char *const own_links[] = { "/proc/self/cwd", "/proc/self/exe", "/proc/self/root" };
+#define OWN_LINKS (sizeof own_links / sizeof *own_links)
 
-static size_t write_command_line(char *to, size_t size)
-{
-    size_t length = 0;
-    for (int i = 0; i < boot_info.argc && length + strlen(boot_info.argv[i]) + 1 < size; i++) {
-        memcpy(to + length, boot_info.argv[i], strlen(boot_info.argv[i]) + 1);
-        length += strlen(boot_info.argv[i]) + 1;
-    }
-    return length;
-}
-
-static size_t write_memory(char *to, size_t size)
-{
-    struct memory_statistics memory;
-    memory_statistics(&memory);
-    const unsigned long long total = memory.total / 1024, available = (memory.total - memory.used) / 1024;
-    return format(to, size, "MemTotal: %llu kB\nMemFree: %llu kB\nMemAvailable: %llu kB\nBuffers: 0 kB\nCached: 0 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
-                  total, available, available);
-}
-
-static size_t write_status(char *to, size_t size)
-{
-    struct memory_statistics memory;
-    memory_statistics(&memory);
-    return format(to, size, "Name:\tguest\nState:\tR (running)\nPid:\t%d\nPPid:\t%d\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nVmSize:\t%llu kB\nVmRSS:\t%llu kB\nThreads:\t1\n"
-                            "Cpus_allowed:\t1\nCpus_allowed_list:\t0\n",
-                  PROCESS_ID, PARENT_ID, (unsigned long long)(memory.used / 1024), (unsigned long long)(memory.used / 1024));
-}
-
-static size_t write_sizes(char *to, size_t size)
-{
-    struct memory_statistics memory;
-    memory_statistics(&memory);
-    const unsigned long long pages = memory.used / PAGE_SIZE;
-    return format(to, size, "%llu %llu 0 0 0 %llu 0\n", pages, pages, pages);
-}
-
-static size_t write_stat(char *to, size_t size)
-{
-    return format(to, size, "%d (guest) R %d %d %d 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
-                  PROCESS_ID, PARENT_ID, PROCESS_ID, PROCESS_ID);
-}
-
-static size_t write_processor(char *to, size_t size)
-{
-    unsigned words[12] = { 0 }, eax, ebx, ecx, edx;
-    char name[sizeof words + 1] = { 0 }, vendor[13] = { 0 };
-    for (unsigned leaf = 0; leaf < 3; leaf++)
-        __get_cpuid(0x80000002u + leaf, &words[4 * leaf], &words[4 * leaf + 1], &words[4 * leaf + 2], &words[4 * leaf + 3]);
-    memcpy(name, words, sizeof words);
-    __cpuid(0, eax, ebx, ecx, edx);
-    memcpy(vendor, &ebx, 4);
-    memcpy(vendor + 4, &edx, 4);
-    memcpy(vendor + 8, &ecx, 4);
-    return format(to, size, "processor\t: 0\nvendor_id\t: %s\nmodel name\t: %s\nsiblings\t: 1\ncore id\t\t: 0\ncpu cores\t: 1\nflags\t\t: fpu\n\n", vendor, name);
-}
-
-static size_t write_maps(char *to, size_t size) { return memory_maps(to, size); }
-static size_t write_name(char *to, size_t size) { return format(to, size, "guest\n"); }
-static size_t write_zero(char *to, size_t size) { return format(to, size, "0\n"); }
-static size_t write_one(char *to, size_t size) { return format(to, size, "1\n"); }
-static size_t write_huge(char *to, size_t size) { return format(to, size, "always madvise [never]\n"); }
-static size_t write_system_stat(char *to, size_t size) { return format(to, size, "cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\nbtime 0\n"); }
-static size_t write_version(char *to, size_t size) { return format(to, size, "Linux version 6.1.0-udfvm\n"); }
-static size_t write_mounts(char *to, size_t size) { return format(to, size, "host / host ro 0 0\ntmpfs /tmp tmpfs rw 0 0\nproc /proc proc ro 0 0\n"); }
-static size_t write_cgroup(char *to, size_t size) { return format(to, size, "0::/\n"); }
-static size_t write_load(char *to, size_t size) { return format(to, size, "0.00 0.00 0.00 1/1 %d\n", PROCESS_ID); }
-static size_t write_limit_files(char *to, size_t size) { return format(to, size, "%d\n", DESCRIPTORS); }
-
-static const struct { const char *path; size_t (*write)(char *to, size_t size); } texts[] = {
-    { "/proc/self/maps", write_maps },
-    { "/proc/self/smaps", write_maps },
-    { "/proc/self/status", write_status },
-    { "/proc/self/statm", write_sizes },
-    { "/proc/self/stat", write_stat },
-    { "/proc/self/cmdline", write_command_line },
-    { "/proc/self/comm", write_name },
-    { "/proc/self/cgroup", write_cgroup },
-    { "/proc/self/mounts", write_mounts },
-    { "/proc/mounts", write_mounts },
-    { "/proc/meminfo", write_memory },
-    { "/proc/cpuinfo", write_processor },
-    { "/proc/stat", write_system_stat },
-    { "/proc/loadavg", write_load },
-    { "/proc/version", write_version },
-    { "/proc/sys/vm/overcommit_memory", write_one },
-    { "/proc/sys/vm/max_map_count", write_limit_files },
-    { "/proc/sys/fs/file-max", write_limit_files },
-    { "/sys/devices/system/cpu/online", write_zero },
-    { "/sys/devices/system/cpu/possible", write_zero },
-    { "/sys/devices/system/cpu/present", write_zero },
-    { "/sys/devices/system/node/online", write_zero },
-    { "/sys/kernel/mm/transparent_hugepage/enabled", write_huge },
-};
-#define TEXTS (sizeof texts / sizeof *texts)
-
-bool procfs_covers(const char *path)
-{
-    const char *rest;
-    return path_below(path, "/proc", &rest) || path_below(path, "/sys", &rest);
-}
-
-/* /proc/<own number> is /proc/self. */
+/* /proc/<own number> is /proc/self, and so are the directories of threads. */
 static const char *canonical(const char *path, char buffer[PATH_LIMIT])
 {
     char own[32];
@@ -121,6 +26,30 @@ static const char *canonical(const char *path, char buffer[PATH_LIMIT])
     return buffer;
 }
 
+/* The number behind /proc/self/fd/; -1 where the path is none of those. */
+static int descriptor_of(const char *path)
+{
+    const char *rest;
+    if (!path_below(path, "/proc/self/fd", &rest) || !rest[0] || !rest[1])
+        return -1;
+    int fd = 0;
+    for (const char *digit = rest + 1; *digit; digit++) {
+        if (*digit < '0' || *digit > '9' || fd >= DESCRIPTORS)
+            return -1;
+        fd = fd * 10 + (*digit - '0');
+    }
+    return fd;
+}
+
+struct file *procfs_descriptor(const char *path)
+{
+    char storage[PATH_LIMIT];
+    const char *rest;
+    return path_below(path, "/proc", &rest) ? file_get(descriptor_of(canonical(path, storage))) : NULL;
+}
+
+/* ---- Texts ---- */
+
 static int64_t text_read(struct file *file, uint64_t offset, void *buffer, uint64_t length)
 {
     const struct text *text = file->object;
@@ -131,9 +60,12 @@ static int64_t text_read(struct file *file, uint64_t offset, void *buffer, uint6
     return (int64_t)length;
 }
 
-static void text_status(struct file *file, struct udfvm_stat *stat)
+/* The size is not known before it is read, as in Linux. */
+static void text_status(struct file *file, struct status *status)
 {
-    *stat = (struct udfvm_stat){ .device = DEVICE, .inode = 1, .mode = S_IFREG | 0444, .links = 1 };
+    const struct text *text = file->object;
+    *status = (struct status){ .device = DEVICE_PROCESS, .inode = INODE_TEXTS + text->index, .mode = S_IFREG | 0444, .links = 1 };
+    status->accessed = status->modified = status->changed = timestamp_now();
 }
 
 static void text_release(struct file *file)
@@ -145,141 +77,216 @@ static void text_release(struct file *file)
 
 static const struct file_operations text_operations = { .read = text_read, .status = text_status, .release = text_release, .seekable = true };
 
-/* Names directly below a directory of the table, each once. */
-static bool directory_entry(struct file *file, uint64_t index, struct directory_item *item)
+/* The text as it is now; NULL when memory is out. */
+static struct text *write_text(size_t index)
+{
+    struct text *text = kernel_alloc(sizeof *text);
+    char *scratch = NULL;
+    size_t size = TEXT_FIRST, length = 0;
+    for (; text; size *= 2) {
+        scratch = page_alloc(size / PAGE_SIZE);
+        length = scratch ? generated[index].write(scratch, size) : 0;
+        if (!scratch || length < size - 1 || size >= TEXT_MOST)
+            break;
+        page_free(scratch, size / PAGE_SIZE);
+    }
+    if (scratch) {
+        *text = (struct text){ kernel_alloc(length + 1), length, index };
+        if (text->bytes)
+            memcpy(text->bytes, scratch, length);
+        page_free(scratch, size / PAGE_SIZE);
+    }
+    if (text && !text->bytes) {
+        kernel_free(text);
+        text = NULL;
+    }
+    return text;
+}
+
+static struct file *open_text(size_t index, int flags, const char *path)
+{
+    struct text *text = write_text(index);
+    struct file *file = text ? file_create(&text_operations, text, flags, path) : NULL;
+    if (text && !file) {
+        kernel_free(text->bytes);
+        kernel_free(text);
+    }
+    return file;
+}
+
+/* ---- Directories ---- */
+
+static bool same_start(const char *left, const char *right, size_t length)
+{
+    return strncmp(left, right, length) == 0 && (!left[length] || left[length] == '/') && (!right[length] || right[length] == '/');
+}
+
+/* Whether a path before number `index` begins with its first `length` characters, up to a slash. */
+static bool seen_before(size_t index, size_t length)
+{
+    for (size_t i = 0; i < index; i++)
+        if (strlen(generated[i].path) >= length && same_start(generated[i].path, generated[index].path, length))
+            return true;
+    return false;
+}
+
+static bool emit_link(const char *name, uint64_t inode, uint64_t next, emit_function *emit, void *sink)
+{
+    return emit(sink, &(struct directory_item){ name, strlen(name), inode, next, TYPE_LINK });
+}
+
+/* Names directly below a directory, each once: of texts at positions 2 and on, then the links and the descriptors of the process. */
+static int64_t list_directory(struct file *file, uint64_t position, emit_function *emit, void *sink)
 {
     char storage[PATH_LIMIT];
-    const char *directory = canonical(file->path, storage), *rest, *before;
-    for (size_t i = 0; i < TEXTS; i++) {
-        if (!path_below(texts[i].path, directory, &rest) || !*rest)
+    const char *directory = canonical(file->path, storage), *rest;
+    uint64_t at = maximum(position, 2) - 2;
+    for (; at < generated_count; at++) {
+        if (!path_below(generated[at].path, directory, &rest) || !*rest)
             continue;
-        const char *name = rest + 1;
-        size_t length = 0;
-        while (name[length] && name[length] != '/')
+        size_t length = 1;
+        while (rest[length] && rest[length] != '/')
             length++;
-        bool seen = false;
-        for (size_t j = 0; j < i && !seen; j++)
-            seen = path_below(texts[j].path, directory, &before) && strncmp(before, rest, length + 1) == 0
-                   && (before[length + 1] == '/' || !before[length + 1]);
-        if (!seen && index-- == 0) {
-            *item = (struct directory_item){ name, length, i + 2, name[length] ? DIRECTORY_TYPE : REGULAR_TYPE };
-            return true;
-        }
+        if (seen_before(at, (size_t)(rest - generated[at].path) + length))
+            continue;
+        const bool is_directory = rest[length] == '/';
+        const struct directory_item item = { rest + 1, length - 1, INODE_TEXTS + at, at + 3, is_directory ? TYPE_DIRECTORY : TYPE_REGULAR };
+        if (!emit(sink, &item))
+            return 0;
     }
-    return false;
-}
-
-/* /proc/self/fd: the descriptors in use. */
-static bool descriptor_entry(struct file *file, uint64_t index, struct directory_item *item)
-{
-    static char name[16];
-    for (int fd = 0; fd < DESCRIPTORS; fd++)
-        if (descriptor_in_use(fd) && index-- == 0) {
-            *item = (struct directory_item){ name, format(name, sizeof name, "%d", fd), (uint64_t)fd + 1, LINK_TYPE };
-            return true;
-        }
-    return false;
-}
-
-static void directory_status(struct file *file, struct udfvm_stat *stat)
-{
-    *stat = (struct udfvm_stat){ .device = DEVICE, .inode = 2, .mode = S_IFDIR | 0555, .links = 2 };
-}
-
-static const struct file_operations directory_operations = { .entry = directory_entry, .status = directory_status, .seekable = true };
-static const struct file_operations descriptors_operations = { .entry = descriptor_entry, .status = directory_status, .seekable = true };
-
-static struct file *open_text(size_t which, int flags, const char *path)
-{
-    char *scratch = kernel_alloc(TEXT_SIZE);
-    struct text *text = scratch ? kernel_alloc(sizeof *text) : NULL;
-    struct file *file = NULL;
-    if (text) {
-        text->length = texts[which].write(scratch, TEXT_SIZE);
-        text->bytes = kernel_alloc(text->length + 1);
-        if (text->bytes) {
-            memcpy(text->bytes, scratch, text->length);
-            file = file_create(&text_operations, text, flags, path);
-        }
-        if (!file) {
-            kernel_free(text->bytes);
-            kernel_free(text);
-        }
+    if (strcmp(directory, "/proc/self") != 0)
+        return 0;
+    for (; at < generated_count + OWN_LINKS; at++) {
+        const size_t link = at - generated_count;
+        if (!emit_link(own_links[link] + strlen("/proc/self/"), INODE_LINKS + link, at + 3, emit, sink))
+            return 0;
     }
-    kernel_free(scratch);
-    return file;
+    if (at == generated_count + OWN_LINKS)
+        emit(sink, &(struct directory_item){ "fd", 2, INODE_DESCRIPTORS, at + 3, TYPE_DIRECTORY });
+    return 0;
+}
+
+static int64_t list_descriptors(struct file *file, uint64_t position, emit_function *emit, void *sink)
+{
+    char name[16];
+    for (int fd = (int)(minimum(maximum(position, 2) - 2, DESCRIPTORS)); fd < DESCRIPTORS; fd++) {
+        if (!descriptor_in_use(fd))
+            continue;
+        format(name, sizeof name, "%d", fd);
+        if (!emit_link(name, INODE_DESCRIPTORS + 1 + (uint64_t)fd, (uint64_t)fd + 3, emit, sink))
+            break;
+    }
+    return 0;
+}
+
+/* Inode numbers of directories: of their path. */
+static void directory_status(struct file *file, struct status *status)
+{
+    uint64_t inode = 5381;
+    for (const char *at = file->path; *at; at++)
+        inode = inode * 33 + (uint8_t)*at;
+    *status = (struct status){ .device = DEVICE_PROCESS, .inode = inode, .mode = S_IFDIR | 0555, .links = 2 };
+    status->accessed = status->modified = status->changed = timestamp_now();
+}
+
+static const struct file_operations directory_operations = { .list = list_directory, .status = directory_status, .seekable = true };
+static const struct file_operations descriptors_operations = { .list = list_descriptors, .status = directory_status, .seekable = true };
+
+/* What a path names: a text, by its index, or a directory. */
+static bool find(const char *name, size_t *index, const struct file_operations **directory)
+{
+    const char *rest;
+    *directory = strcmp(name, "/proc/self/fd") == 0 ? &descriptors_operations : NULL;
+    for (*index = 0; *index < generated_count && !*directory; ++*index) {
+        if (strcmp(name, generated[*index].path) == 0)
+            return true;
+        if (path_below(generated[*index].path, name, &rest))
+            *directory = &directory_operations;
+    }
+    return *directory;
+}
+
+static bool is_link(const char *name)
+{
+    for (size_t i = 0; i < OWN_LINKS; i++)
+        if (strcmp(name, own_links[i]) == 0)
+            return true;
+    return descriptor_in_use(descriptor_of(name));
 }
 
 struct file *procfs_open(const char *path, int flags, int64_t *error)
 {
     char storage[PATH_LIMIT];
-    const char *name = canonical(path, storage), *rest;
-    struct file *file = NULL;
-    bool found = false, directory = strcmp(name, "/proc") == 0 || strcmp(name, "/sys") == 0;
-    *error = 0;
-    if ((flags & O_ACCMODE) != O_RDONLY) {
-        *error = -EACCES;
-        return NULL;
+    const char *name = canonical(path, storage);
+    const struct file_operations *directory;
+    size_t index;
+    if (is_link(name))
+        *error = -ELOOP;
+    else if (!find(name, &index, &directory))
+        *error = -ENOENT;
+    else if ((flags & O_CREAT) && (flags & O_EXCL))
+        *error = -EEXIST;
+    else if ((flags & O_ACCMODE) != O_RDONLY)
+        *error = directory ? -EISDIR : -EACCES;
+    else if (!directory && (flags & O_DIRECTORY))
+        *error = -ENOTDIR;
+    else {
+        struct file *file = directory ? file_create(directory, NULL, flags, path) : open_text(index, flags, path);
+        *error = file ? 0 : -ENOMEM;
+        return file;
     }
-    for (size_t i = 0; i < TEXTS && !found; i++) {
-        if (strcmp(name, texts[i].path) == 0) {
-            found = true;
-            file = open_text(i, flags, path);
-        } else if (path_below(texts[i].path, name, &rest)) {
-            directory = true;
-        }
-    }
-    if (!found && (directory || strcmp(name, "/proc/self/fd") == 0)) {
-        found = true;
-        file = file_create(directory ? &directory_operations : &descriptors_operations, NULL, flags, path);
-    }
-    *error = !found ? -ENOENT : file ? 0 : -ENOMEM;
-    return file;
+    return NULL;
 }
 
 int64_t procfs_readlink(const char *path, char *buffer, uint64_t size)
 {
-    char storage[PATH_LIMIT];
-    const char *name = canonical(path, storage), *target = NULL, *rest;
-    struct file *file = NULL;
-    if (strcmp(name, "/proc/self/exe") == 0) {
+    char storage[PATH_LIMIT], text[64];
+    const char *name = canonical(path, storage), *target = text;
+    const struct file_operations *directory;
+    size_t index;
+    struct file *file = file_get(descriptor_of(name));
+    if (strcmp(name, "/proc/self/exe") == 0)
         target = boot_info.program;
-    } else if (strcmp(name, "/proc/self/cwd") == 0 || strcmp(name, "/proc/self/root") == 0) {
+    else if (strcmp(name, "/proc/self/cwd") == 0)
+        target = path_working_directory();
+    else if (strcmp(name, "/proc/self/root") == 0)
         target = "/";
-    } else if (path_below(name, "/proc/self/fd", &rest) && *rest) {
-        int fd = 0;
-        for (const char *digit = rest + 1; *digit; digit++)
-            fd = *digit >= '0' && *digit <= '9' && fd < DESCRIPTORS ? fd * 10 + (*digit - '0') : DESCRIPTORS;
-        file = file_get(fd);
-        target = file ? (file->path ? file->path : "anon_inode:[file]") : NULL;
-    } else {
-        return -EINVAL;
-    }
-    int64_t result = -ENOENT;
-    if (target) {
-        result = (int64_t)minimum(strlen(target), size);
-        memcpy(buffer, target, (size_t)result);
-    }
+    else if (file && file->path)
+        target = file->path;
+    else if (file)
+        file_describe(file, text, sizeof text);
+    else
+        return find(name, &index, &directory) ? -EINVAL : -ENOENT;
+    const size_t length = minimum(strlen(target), size);
+    memcpy(buffer, target, length);
     file_put(file);
-    return result;
+    return (int64_t)length;
 }
 
-int64_t procfs_status(const char *path, bool follow, struct udfvm_stat *stat)
+static void link_status(struct status *status)
 {
-    char target[PATH_LIMIT];
-    int64_t error, length = procfs_readlink(path, target, sizeof target - 1);
-    if (length > 0 && !follow) {
-        *stat = (struct udfvm_stat){ .device = DEVICE, .inode = 3, .size = (uint64_t)length, .mode = S_IFLNK | 0777, .links = 1 };
+    *status = (struct status){ .device = DEVICE_PROCESS, .inode = INODE_LINKS, .mode = S_IFLNK | 0777, .links = 1 };
+    status->accessed = status->modified = status->changed = timestamp_now();
+}
+
+int64_t procfs_status(const char *path, bool follow, struct status *status)
+{
+    char storage[PATH_LIMIT];
+    const char *name = canonical(path, storage);
+    int64_t error;
+    struct file *file = follow ? file_get(descriptor_of(name)) : NULL;
+    if (!file && is_link(name)) {
+        if (follow)
+            return strcmp(name, "/proc/self/exe") == 0 ? path_status(boot_info.program, true, status)
+                   : path_status(strcmp(name, "/proc/self/cwd") == 0 ? path_working_directory() : "/", true, status);
+        link_status(status);
         return 0;
     }
-    if (length > 0 && target[0] == '/') {
-        target[length] = 0;
-        return path_status(target, true, stat);
-    }
-    struct file *file = procfs_open(path, O_RDONLY, &error);
+    if (!file)
+        file = procfs_open(path, O_RDONLY, &error);
     if (!file)
         return error;
-    file->operations->status(file, stat);
+    file->operations->status(file, status);
     file_put(file);
     return 0;
 }

@@ -1,46 +1,59 @@
 /* Contents of files in memory: pages, with holes. */
 #include "tmpfs.h"
 
-#define SIZE_MAX_FILE (1ull << 40)
+#define FILE_MOST (1ull << 40)                   /* bytes; memory ends long before, but for holes */
+#define SLOTS_LEAST 8u
 
-/* Room in the page table for pages below `count`. */
+/* Room in the page table for `count` pages. */
 static int64_t reserve_slots(struct node *node, size_t count)
 {
-    if (count <= node->page_slots)
+    if (count <= node->slots)
         return 0;
-    size_t slots = node->page_slots ? node->page_slots : 8;
+    size_t slots = node->slots ? node->slots : SLOTS_LEAST;
     while (slots < count)
         slots *= 2;
     uint8_t **pages = kernel_alloc(slots * sizeof *pages);
+    if (!pages && slots > count)
+        pages = kernel_alloc((slots = count) * sizeof *pages);
     if (!pages)
         return -ENOSPC;
-    memcpy(pages, node->pages, node->page_slots * sizeof *pages);
+    if (node->pages)
+        memcpy(pages, node->pages, node->slots * sizeof *pages);
     kernel_free(node->pages);
     node->pages = pages;
-    node->page_slots = slots;
+    node->slots = slots;
     return 0;
 }
 
-int64_t node_truncate(struct node *node, uint64_t size)
+static void free_pages_from(struct node *node, size_t first)
 {
-    if (size > SIZE_MAX_FILE)
-        return -EFBIG;
-    const size_t keep = page_up(size) / PAGE_SIZE;
-    for (size_t i = keep; i < node->page_slots; i++)
+    for (size_t i = first; i < node->slots; i++)
         if (node->pages[i]) {
             page_free(node->pages[i], 1);
             node->pages[i] = NULL;
         }
-    if (size % PAGE_SIZE && keep <= node->page_slots && node->pages[keep - 1] && size < node->size)
-        memset(node->pages[keep - 1] + size % PAGE_SIZE, 0, PAGE_SIZE - size % PAGE_SIZE);
-    if (size == 0) {
-        kernel_free(node->pages);
-        node->pages = NULL;
-        node->page_slots = 0;
+}
+
+void node_free_pages(struct node *node)
+{
+    free_pages_from(node, 0);
+    kernel_free(node->pages);
+    node->pages = NULL;
+    node->slots = 0;
+}
+
+static void node_truncate(struct node *node, uint64_t size)
+{
+    if (size == 0)
+        node_free_pages(node);
+    else if (size < node->size) {
+        const size_t keep = page_up(size) / PAGE_SIZE;
+        free_pages_from(node, keep);
+        if (size % PAGE_SIZE && keep <= node->slots && node->pages[keep - 1])
+            memset(node->pages[keep - 1] + size % PAGE_SIZE, 0, PAGE_SIZE - size % PAGE_SIZE);
     }
     node->size = size;
     node_touch(node);
-    return 0;
 }
 
 static int64_t tmpfs_read(struct file *file, uint64_t offset, void *buffer, uint64_t length)
@@ -52,7 +65,7 @@ static int64_t tmpfs_read(struct file *file, uint64_t offset, void *buffer, uint
     for (uint64_t done = 0; done < length;) {
         const size_t page = (offset + done) / PAGE_SIZE, within = (offset + done) % PAGE_SIZE;
         const size_t part = minimum(length - done, PAGE_SIZE - within);
-        if (page < node->page_slots && node->pages[page])
+        if (page < node->slots && node->pages[page])
             memcpy((uint8_t *)buffer + done, node->pages[page] + within, part);
         else
             memset((uint8_t *)buffer + done, 0, part);
@@ -65,13 +78,18 @@ static int64_t tmpfs_write(struct file *file, uint64_t offset, const void *buffe
 {
     struct node *node = file->object;
     uint64_t done = 0;
-    if (offset > SIZE_MAX_FILE || length > SIZE_MAX_FILE - offset)
+    if (length == 0)
+        return 0;
+    if (offset >= FILE_MOST)
         return -EFBIG;
-    int64_t error = length ? reserve_slots(node, page_up(offset + length) / PAGE_SIZE) : 0;
+    length = minimum(length, FILE_MOST - offset);
+    int64_t error = reserve_slots(node, page_up(offset + length) / PAGE_SIZE);
     while (error == 0 && done < length) {
         const size_t page = (offset + done) / PAGE_SIZE, within = (offset + done) % PAGE_SIZE;
         const size_t part = minimum(length - done, PAGE_SIZE - within);
-        if (!node->pages[page] && !(node->pages[page] = page_alloc(1))) {
+        if (!node->pages[page])
+            node->pages[page] = page_alloc(1);
+        if (!node->pages[page]) {
             error = -ENOSPC;
             break;
         }
@@ -79,30 +97,46 @@ static int64_t tmpfs_write(struct file *file, uint64_t offset, const void *buffe
         done += part;
         node->size = maximum(node->size, offset + done);
     }
-    node_touch(node);
+    if (done)
+        node_touch(node);
     return done ? (int64_t)done : error;
 }
 
 static int64_t tmpfs_truncate(struct file *file, uint64_t size)
 {
-    return node_truncate(file->object, size);
+    if (size > FILE_MOST)
+        return -EFBIG;
+    node_truncate(file->object, size);
+    return 0;
 }
 
-static bool tmpfs_entry(struct file *file, uint64_t index, struct directory_item *item)
+static int64_t tmpfs_change(struct file *file, const struct attributes *change)
 {
-    const struct node *node = ((const struct node *)file->object)->children;
-    while (node && index--)
-        node = node->next;
-    if (!node)
-        return false;
-    *item = (struct directory_item){ node->name, strlen(node->name), node->inode,
-                                     node_is(node, S_IFDIR) ? DIRECTORY_TYPE : node_is(node, S_IFLNK) ? LINK_TYPE : REGULAR_TYPE };
-    return true;
+    node_change(file->object, change);
+    return 0;
 }
 
-static void tmpfs_file_status(struct file *file, struct udfvm_stat *stat)
+static uint8_t type_of(const struct node *node)
 {
-    node_status(file->object, stat);
+    return node_is(node, S_IFDIR) ? TYPE_DIRECTORY : node_is(node, S_IFLNK) ? TYPE_LINK : TYPE_REGULAR;
+}
+
+/* Positions grow in the order of creation, so a listing goes on rightly whatever is made or removed meanwhile. */
+static int64_t tmpfs_list(struct file *file, uint64_t position, emit_function *emit, void *sink)
+{
+    const struct node *directory = file->object;
+    const struct entry *entry = directory->first;
+    while (entry && entry->position < position)
+        entry = entry->next;
+    for (; entry; entry = entry->next)
+        if (!emit(sink, &(struct directory_item){ entry->name, entry->length, entry->node->inode, entry->position + 1, type_of(entry->node) }))
+            return 0;
+    return directory->overlaps && file->path ? overlay_list_host(directory, file->path, position, emit, sink) : 0;
+}
+
+static void tmpfs_status(struct file *file, struct status *status)
+{
+    node_status(file->object, status);
 }
 
 static void tmpfs_release(struct file *file)
@@ -113,20 +147,12 @@ static void tmpfs_release(struct file *file)
 }
 
 static const struct file_operations file_operations = {
-    .read = tmpfs_read, .write = tmpfs_write, .truncate = tmpfs_truncate, .status = tmpfs_file_status, .release = tmpfs_release,
-    .seekable = true,
+    .read = tmpfs_read, .write = tmpfs_write, .truncate = tmpfs_truncate, .change = tmpfs_change, .status = tmpfs_status,
+    .release = tmpfs_release, .seekable = true,
 };
 static const struct file_operations directory_operations = {
-    .entry = tmpfs_entry, .status = tmpfs_file_status, .release = tmpfs_release, .seekable = true,
+    .list = tmpfs_list, .change = tmpfs_change, .status = tmpfs_status, .release = tmpfs_release, .seekable = true,
 };
-
-struct file *node_open(struct node *node, int flags, const char *path)
-{
-    struct file *file = file_create(node_is(node, S_IFDIR) ? &directory_operations : &file_operations, node, flags, path);
-    if (file)
-        node->users++;
-    return file;
-}
 
 static int64_t check_open(const struct node *node, int flags)
 {
@@ -135,58 +161,50 @@ static int64_t check_open(const struct node *node, int flags)
         return -ELOOP;
     if (!directory && (flags & O_DIRECTORY))
         return -ENOTDIR;
-    return directory && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_CREAT)) ? -EISDIR : 0;
+    return directory && ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC))) ? -EISDIR : 0;
+}
+
+struct file *node_open(struct node *node, int flags, const char *path, int64_t *error)
+{
+    *error = check_open(node, flags);
+    if (*error)
+        return NULL;
+    struct file *file = file_create(node_is(node, S_IFDIR) ? &directory_operations : &file_operations, node, flags, path);
+    if (!file) {
+        *error = -ENOMEM;
+        return NULL;
+    }
+    node->users++;
+    if ((flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY)
+        node_truncate(node, 0);
+    return file;
 }
 
 /* A file without a name: O_TMPFILE, memfd_create. */
-struct file *tmpfs_anonymous(const char *name, int flags)
+struct file *tmpfs_anonymous(const char *name, int flags, int mode)
 {
-    struct node *node = node_create(S_IFREG | 0600);
-    struct file *file = node ? node_open(node, flags, name) : NULL;
+    int64_t error;
+    struct node *node = node_create(S_IFREG | ((uint32_t)mode & 07777));
+    struct file *file = node ? node_open(node, flags & ~(O_DIRECTORY | O_CREAT | O_TRUNC), name, &error) : NULL;
     if (node && !file)
         node_release(node);
     return file;
 }
 
-static struct node *create(const char *path, int mode, int64_t *error)
+struct file *tmpfs_reopen(struct file *file, int flags, int64_t *error)
 {
-    const char *name;
-    struct node *directory = node_parent(path, &name, error);
-    struct node *node = directory ? node_create(S_IFREG | ((uint32_t)mode & 07777)) : NULL;
-    if (!node) {
-        *error = directory ? -ENOSPC : *error;
-        return NULL;
-    }
-    *error = node_attach(directory, name, node);
-    if (*error == 0)
-        return node;
-    node_release(node);
-    return NULL;
+    const bool in_memory = file->operations == &file_operations || file->operations == &directory_operations;
+    return in_memory ? node_open(file->object, flags & ~(O_CREAT | O_EXCL), file->path, error) : NULL;
 }
 
-struct file *tmpfs_open(const char *path, int flags, int mode, int64_t *error)
+int64_t tmpfs_link_file(struct file *file, const char *to)
 {
-    *error = 0;
-    struct node *node = node_find(path, !(flags & O_NOFOLLOW) && !((flags & O_CREAT) && (flags & O_EXCL)), error);
-    if ((flags & O_TMPFILE) == O_TMPFILE) {
-        struct file *file = node ? tmpfs_anonymous(NULL, flags) : NULL;
-        *error = node ? -ENOSPC : *error;
-        return file;
-    }
-    if (node && (flags & O_CREAT) && (flags & O_EXCL)) {
-        *error = -EEXIST;
-        return NULL;
-    }
-    if (!node && *error == -ENOENT && (flags & O_CREAT))
-        node = create(path, mode, error);
-    if (!node)
-        return NULL;
-    *error = check_open(node, flags);
-    if (*error)
-        return NULL;
-    if ((flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY)
-        node_truncate(node, 0);
-    struct file *file = node_open(node, flags, path);
-    *error = file ? 0 : -ENOMEM;
-    return file;
+    const char *name;
+    int64_t error = 0;
+    if (file->operations != &file_operations)
+        return -EXDEV;
+    struct node *directory = node_parent(to, &name, &error);
+    if (!directory || !directory->writable)
+        return directory ? -EROFS : error;
+    return entry_find(directory, name, strlen(name)) ? -EEXIST : entry_add(directory, name, file->object);
 }

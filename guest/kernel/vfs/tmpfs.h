@@ -1,34 +1,55 @@
-/* Nodes of the memory file systems, between tmpfs_tree.c (names) and tmpfs.c (contents). */
+/* Nodes of the memory file systems, between tmpfs_tree.c (names), tmpfs.c (contents) and overlay.c. */
 #ifndef UDFVM_TMPFS_H
 #define UDFVM_TMPFS_H
 
 #include "file.h"
 
+/* A file, directory or symbolic link. */
 struct node {
-    struct node *parent, *next;                  /* next: sibling */
-    struct node *children;
-    char *name;
-    uint32_t mode;
-    uint32_t links, users;                       /* users: open files; freed when both are zero */
+    uint32_t mode, links, users;                 /* users: open files; freed when both are zero */
     uint64_t inode, size;
-    int64_t modified_ns;
-    uint8_t **pages;                             /* NULL: a hole */
-    size_t page_slots;
-    char *target;                                /* of a link */
+    struct timestamp accessed, modified, changed;
+    union {
+        struct { uint8_t **pages; size_t slots; };                   /* a regular file's; NULL: a hole */
+        struct {
+            struct entry *first, *last;          /* a directory's, by position */
+            struct node *parent;
+            uint64_t last_position;
+            bool writable;                       /* names can be made in it: not in those that only lead to a mount point */
+            bool overlaps;                       /* the host may have a directory of this name: a mount point, or what leads to one */
+        };
+        char *target;                            /* a link's */
+    };
+};
+
+/* A name in a directory. */
+struct entry {
+    struct entry *next, *previous, *collision;
+    struct node *directory, *node;
+    uint64_t position;
+    uint32_t hash;
+    uint32_t length;
+    char name[];
 };
 
 static inline bool node_is(const struct node *node, uint32_t type) { return (node->mode & S_IFMT) == type; }
-struct node *node_create(uint32_t mode);
+
+/* tmpfs_tree.c */
+void tree_init(void);
+struct node *node_create(uint32_t mode);         /* nothing refers to it yet; NULL when memory is out */
 void node_release(struct node *node);            /* frees it where nothing refers to it any more */
-struct node *node_find(const char *path, bool follow, int64_t *error);
+struct node *node_find(const char *path, int64_t *error);
 /* The directory that holds, or would hold, the last component, whose name goes to *name. */
 struct node *node_parent(const char *path, const char **name, int64_t *error);
-struct node *node_child(const struct node *directory, const char *name, size_t length);
-int64_t node_attach(struct node *directory, const char *name, struct node *node);
-void node_detach(struct node *node);
-void node_touch(struct node *node);
-int64_t node_truncate(struct node *node, uint64_t size);
-void node_status(const struct node *node, struct udfvm_stat *stat);
-struct file *node_open(struct node *node, int flags, const char *path);
+struct entry *entry_find(const struct node *directory, const char *name, size_t length);
+int64_t entry_add(struct node *directory, const char *name, struct node *node);
+void entry_remove(struct entry *entry);
+void node_touch(struct node *node);              /* its contents have changed */
+void node_status(const struct node *node, struct status *status);
+void node_change(struct node *node, const struct attributes *change);
+
+/* tmpfs.c */
+void node_free_pages(struct node *node);
+struct file *node_open(struct node *node, int flags, const char *path, int64_t *error);
 
 #endif

@@ -207,33 +207,6 @@ static PyObject *agent_serve(PyObject *module, PyObject *arguments)
 
 /* ---- Parts, for what Python code does ---- */
 
-PyDoc_STRVAR(seal_doc, "seal()\n\nEnds the build phase. Returns once for each call, into a fresh copy of this state.");
-
-static PyObject *agent_seal(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    guest_seal();
-    Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(complete_doc, "complete(status, length)\n\nReplies with the first `length` bytes of the output window.");
-
-static PyObject *agent_complete(PyObject *Py_UNUSED(module), PyObject *arguments)
-{
-    unsigned long long status, length;
-    if (!PyArg_ParseTuple(arguments, "KK", &status, &length))
-        return NULL;
-    guest_complete(status, length);
-    Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(request_doc, "request() -> (request, length of the payload, bytes that the reply may have)");
-
-static PyObject *agent_request(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    const struct udfvm_call *call = current_call();
-    return Py_BuildValue("IKK", (unsigned)call->request, (unsigned long long)call->length, (unsigned long long)call->output_size);
-}
-
 PyDoc_STRVAR(input_doc, "input() -> memoryview\n\nThe payload of the request, read-only.");
 
 static PyObject *agent_input(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -287,9 +260,6 @@ static PyObject *agent_run_batch(PyObject *module, PyObject *arguments)
 
 static PyMethodDef agent_methods[] = {
     { "serve", agent_serve, METH_VARARGS, serve_doc },
-    { "seal", agent_seal, METH_NOARGS, seal_doc },
-    { "complete", agent_complete, METH_VARARGS, complete_doc },
-    { "request", agent_request, METH_NOARGS, request_doc },
     { "input", agent_input, METH_NOARGS, input_doc },
     { "output", agent_output, METH_NOARGS, output_doc },
     { "run_row", agent_run_row, METH_VARARGS, run_row_doc },

@@ -3,14 +3,6 @@
 
 #include <string.h>
 
-struct prefix {
-    uint32_t continuation, metadata_length;
-};
-
-struct pair {                                    /* struct FieldNode, struct Buffer */
-    int64_t first, second;
-};
-
 static uint64_t padded(uint64_t bytes)
 {
     return (bytes + 7) & ~(uint64_t)7;

@@ -5,14 +5,6 @@
 
 enum { MESSAGE_HEADER = 2, MESSAGE_BODY_LENGTH = 3, BATCH_ROWS = 0, BATCH_NODES = 1, BATCH_BUFFERS = 2 };
 
-struct prefix {
-    uint32_t continuation, metadata_length;
-};
-
-struct pair {                                    /* struct FieldNode, struct Buffer */
-    int64_t first, second;
-};
-
 static uint32_t load32(const uint8_t *at)
 {
     uint32_t value;
@@ -73,7 +65,7 @@ static bool find_fields(const uint8_t *metadata, uint32_t length, struct batch_f
     };
     fields->nodes = pairs(metadata, length, batch, BATCH_NODES, &fields->node_count);
     fields->buffers = pairs(metadata, length, batch, BATCH_BUFFERS, &fields->buffer_count);
-    return batch && fields->rows && fields->nodes;
+    return batch && fields->nodes;
 }
 
 /* ---- Requests ---- */
@@ -110,7 +102,9 @@ int stream_read(const struct stream *stream, const uint8_t *request, uint64_t le
     if (prefix.metadata_length > length - schema - sizeof prefix || !find_fields(metadata, prefix.metadata_length, &fields)
         || fields.node_count != count)
         return bad_request();
-    memcpy(rows, metadata + fields.rows, sizeof *rows);
+    *rows = 0;                                   /* a flatbuffer leaves out what is zero */
+    if (fields.rows)
+        memcpy(rows, metadata + fields.rows, sizeof *rows);
     const uint8_t *body = metadata + prefix.metadata_length;
     const uint64_t room = length - (uint64_t)(body - request);
     size_t next = 0;
@@ -145,7 +139,8 @@ static int take_template(struct stream *self, const uint8_t *schema, size_t sche
     memcpy(&prefix, message, sizeof prefix);
     const size_t head = sizeof prefix + prefix.metadata_length;
     if (head > message_length || !find_fields(message + sizeof prefix, prefix.metadata_length, &self->fields)
-        || self->fields.node_count != 1 || self->fields.buffer_count > 3 || (self->fields.buffer_count > 0 && self->fields.body_length == 0))
+        || self->fields.rows == 0 || self->fields.node_count != 1 || self->fields.buffer_count > 3
+        || (self->fields.buffer_count > 0 && self->fields.body_length == 0))
         return -1;
     self->metadata = (uint32_t)(schema_length + sizeof prefix);
     self->reply_head = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(schema_length + head));

@@ -8,6 +8,16 @@
 
 #include "values.h"
 
+/* What a message begins with. */
+struct prefix {
+    uint32_t continuation, metadata_length;
+};
+
+/* struct FieldNode (rows, nulls) and struct Buffer (offset, length). */
+struct pair {
+    int64_t first, second;
+};
+
 /* Where the numbers of a record batch's metadata are: offsets into it. */
 struct batch_fields {
     uint32_t rows, body_length, nodes, buffers;

@@ -1,0 +1,126 @@
+/* Sizes of files, and copying between descriptors inside the kernel. */
+#include "file.h"
+#include "syscalls.h"
+
+#define CHUNK_BYTES 65536u
+#define KEEP_SIZE 1u                             /* fallocate(2) */
+
+static int64_t truncate_file(struct file *file, uint64_t size)
+{
+    if (!file->operations->truncate || !file_writable(file))
+        return -EINVAL;
+    return (int64_t)size < 0 ? -EINVAL : file->operations->truncate(file, size);
+}
+
+SYSCALL(sys_ftruncate)
+{
+    struct file *file = file_get((int)a);
+    if (!file)
+        return -EBADF;
+    int64_t result = truncate_file(file, b);
+    file_put(file);
+    return result;
+}
+
+SYSCALL(sys_truncate)
+{
+    char path[PATH_LIMIT];
+    int64_t result = path_from_program(AT_FDCWD, a, PATH_FOLLOW, path);
+    struct file *file = result ? NULL : vfs_open(path, O_WRONLY, 0, &result);
+    if (!file)
+        return result;
+    result = truncate_file(file, b);
+    file_put(file);
+    return result;
+}
+
+/* Space is not reserved ahead: only the size is set. */
+static int64_t allocate(struct file *file, uint64_t mode, uint64_t offset, uint64_t length)
+{
+    uint64_t end;
+    if (!file_writable(file))
+        return -EBADF;
+    if (!file->operations->truncate)
+        return file->operations->seekable ? -ENODEV : -ESPIPE;
+    if (mode & ~(uint64_t)KEEP_SIZE)
+        return -EOPNOTSUPP;
+    if ((int64_t)offset < 0 || (int64_t)length <= 0)
+        return -EINVAL;
+    if (__builtin_add_overflow(offset, length, &end))
+        return -EFBIG;
+    return (mode & KEEP_SIZE) || end <= vfs_size(file) ? 0 : file->operations->truncate(file, end);
+}
+
+SYSCALL(sys_fallocate)
+{
+    struct file *file = file_get((int)a);
+    if (!file)
+        return -EBADF;
+    int64_t result = allocate(file, (uint32_t)b, c, d);
+    file_put(file);
+    return result;
+}
+
+/* ---- Copying ---- */
+
+/* One side: at an offset of its own, or at the file's. */
+struct side { struct file *file; uint64_t *offset; };
+
+static int64_t write_side(const struct side *to, const char *chunk, uint64_t length)
+{
+    int64_t put;
+    if (!to->offset)
+        return file_write(to->file, chunk, length);
+    put = to->file->operations->write(to->file, *to->offset, chunk, length);
+    *to->offset += put > 0 ? (uint64_t)put : 0;
+    return put;
+}
+
+static int64_t copy(const struct side *from, const struct side *to, uint64_t length)
+{
+    char *chunk = page_alloc(CHUNK_BYTES / PAGE_SIZE);
+    int64_t total = 0, result = chunk ? 0 : -ENOMEM;
+    while (result >= 0 && (uint64_t)total < length) {
+        uint64_t *position = from->offset ? from->offset : &from->file->offset;
+        const int64_t got = from->file->operations->read(from->file, *position, chunk, minimum(length - (uint64_t)total, CHUNK_BYTES));
+        result = got > 0 ? write_side(to, chunk, (uint64_t)got) : got;
+        if (result <= 0)
+            break;
+        *position += (uint64_t)result;
+        total += result;
+        if (result < got)
+            break;
+    }
+    if (chunk)
+        page_free(chunk, CHUNK_BYTES / PAGE_SIZE);
+    return total ? total : result;
+}
+
+static int64_t check_sides(const struct side *from, const struct side *to)
+{
+    if (!from->file || !to->file || !file_readable(from->file) || !file_writable(to->file))
+        return -EBADF;
+    if (file_is_directory(from->file) || file_is_directory(to->file))
+        return -EISDIR;
+    if (!from->file->operations->read || !from->file->operations->seekable || !to->file->operations->write)
+        return -EINVAL;
+    if ((from->offset && (int64_t)*from->offset < 0) || (to->offset && (int64_t)*to->offset < 0))
+        return -EINVAL;
+    return to->offset && !to->file->operations->seekable ? -ESPIPE : 0;
+}
+
+static int64_t copy_descriptors(uint64_t from_fd, uint64_t from_offset, uint64_t to_fd, uint64_t to_offset, uint64_t length)
+{
+    if ((from_offset && !user_range_ok(from_offset, sizeof(uint64_t))) || (to_offset && !user_range_ok(to_offset, sizeof(uint64_t))))
+        return -EFAULT;
+    const struct side from = { file_get((int)from_fd), (uint64_t *)from_offset }, to = { file_get((int)to_fd), (uint64_t *)to_offset };
+    int64_t result = check_sides(&from, &to);
+    if (result == 0)
+        result = copy(&from, &to, minimum(length, INT32_MAX));
+    file_put(from.file);
+    file_put(to.file);
+    return result;
+}
+
+SYSCALL(sys_sendfile) { return copy_descriptors(b, c, a, 0, d); }
+SYSCALL(sys_copy_file_range) { return f ? -EINVAL : copy_descriptors(a, b, c, d, e); }

@@ -1,0 +1,329 @@
+/* Memory file systems over the host's tree. What is not in memory is looked for on the host, also below a mount point: packages may be
+ * installed below /tmp or the home directory. Names are made in memory only, and only below the mount points.
+ */
+#include "tmpfs.h"
+
+#define HOST_POSITIONS (1ull << 62)              /* positions in a listing from here on are the host's */
+
+static const char *const mounts[] = { "/tmp", "/var/tmp", "/dev/shm", "/run" };
+static const char *const fixed_directories[] = { "/proc", "/sys" };              /* of procfs.c; here for the listing of "/" */
+
+/* ---- Looking ---- */
+
+bool overlay_is_in_memory(const char *path)
+{
+    int64_t error;
+    const struct node *node = node_find(path, &error);
+    return node && (!node_is(node, S_IFDIR) || node->writable);
+}
+
+bool overlay_is_link_in_memory(const char *path)
+{
+    int64_t error;
+    const struct node *node = node_find(path, &error);
+    return node && node_is(node, S_IFLNK);
+}
+
+int64_t overlay_status(const char *path, bool follow, struct status *status)
+{
+    int64_t error;
+    const struct node *node = node_find(path, &error);
+    if (!node)
+        return error == -ENOENT ? host_status(path, follow, status) : error;
+    node_status(node, status);
+    return 0;
+}
+
+int64_t overlay_readlink(const char *path, char *buffer, uint64_t size)
+{
+    int64_t error;
+    const struct node *node = node_find(path, &error);
+    if (!node)
+        return error == -ENOENT ? host_readlink(path, buffer, size) : error;
+    if (!node_is(node, S_IFLNK))
+        return -EINVAL;
+    const size_t length = minimum(node->size, size);
+    memcpy(buffer, node->target, length);
+    return (int64_t)length;
+}
+
+struct host_sink { const struct node *directory; emit_function *emit; void *sink; };
+
+static bool emit_from_host(void *argument, const struct directory_item *item)
+{
+    const struct host_sink *host = argument;
+    return entry_find(host->directory, item->name, item->length) || host->emit(host->sink, item);
+}
+
+int64_t overlay_list_host(const struct node *directory, const char *path, uint64_t position, emit_function *emit, void *sink)
+{
+    struct host_sink host = { directory, emit, sink };
+    host_list(path, HOST_POSITIONS, maximum(position, HOST_POSITIONS), emit_from_host, &host);
+    return 0;                                    /* where the host has no such directory, or hides it, the listing just ends */
+}
+
+/* ---- Making names ---- */
+
+/* The directory in memory in which the path can be made. NULL: it is there already, on the host perhaps, or cannot be made. */
+static struct node *place_for(const char *path, const char **name, int64_t *error)
+{
+    struct status status;
+    char parent[PATH_LIMIT];
+    struct node *directory = node_parent(path, name, error);
+    if (!directory) {
+        if (*error != -ENOENT)
+            return NULL;
+        path_parent(path, parent);
+        *error = host_status(path, false, &status) == 0 ? -EEXIST : host_status(parent, true, &status) ? -ENOENT : -EROFS;
+        return NULL;
+    }
+    if (entry_find(directory, *name, strlen(*name)) || !**name || host_status(path, false, &status) == 0)
+        *error = -EEXIST;
+    else if (!directory->writable)
+        *error = -EROFS;
+    else
+        return directory;
+    return NULL;
+}
+
+/* Adds a new node; frees it where that fails. */
+static int64_t add_new(struct node *directory, const char *name, struct node *node)
+{
+    if (!node)
+        return -ENOSPC;
+    int64_t error = entry_add(directory, name, node);
+    if (error)
+        node_release(node);
+    return error;
+}
+
+static struct file *create(const char *path, int flags, int mode, int64_t *error)
+{
+    const char *name;
+    struct node *directory = place_for(path, &name, error);
+    if (!directory)
+        return NULL;
+    struct node *node = node_create(S_IFREG | ((uint32_t)mode & 07777));
+    *error = add_new(directory, name, node);
+    return *error ? NULL : node_open(node, flags & ~O_CREAT, path, error);
+}
+
+static struct file *open_unnamed(const struct node *node, int flags, int mode, int64_t *error)
+{
+    *error = !node_is(node, S_IFDIR) ? -ENOTDIR : !node->writable ? -EROFS : (flags & O_ACCMODE) == O_RDONLY ? -EINVAL : 0;
+    if (*error)
+        return NULL;
+    struct file *file = tmpfs_anonymous(NULL, flags, mode);
+    *error = file ? 0 : -ENOSPC;
+    return file;
+}
+
+struct file *overlay_open(const char *path, int flags, int mode, int64_t *error)
+{
+    const bool unnamed = (flags & O_TMPFILE) == O_TMPFILE;
+    struct node *node = node_find(path, error);
+    if (node && unnamed)
+        return open_unnamed(node, flags, mode, error);
+    if (node && (flags & O_CREAT) && (flags & O_EXCL))
+        *error = -EEXIST;
+    else if (node)
+        return node_open(node, flags, path, error);
+    else if (*error == -ENOENT) {
+        struct file *file = host_open(path, flags, error);
+        if (file || *error != -ENOENT || !(flags & O_CREAT) || unnamed)
+            return file;
+        return create(path, flags, mode, error);
+    }
+    return NULL;
+}
+
+int64_t overlay_make(const char *path, uint32_t mode, const char *target)
+{
+    const char *name;
+    int64_t error;
+    struct node *directory = place_for(path, &name, &error);
+    if (!directory)
+        return error;
+    struct node *node = node_create(mode);
+    if (node && target) {
+        node->size = strlen(target);
+        node->target = kernel_alloc(node->size + 1);
+        if (!node->target) {
+            node_release(node);
+            return -ENOSPC;
+        }
+        memcpy(node->target, target, node->size + 1);
+    } else if (node) {
+        node->writable = true;
+    }
+    return add_new(directory, name, node);
+}
+
+/* ---- Changing names ---- */
+
+/* The entry in memory of a path whose name may be taken away. */
+static struct entry *entry_to_change(const char *path, int64_t *error)
+{
+    const char *name;
+    struct status status;
+    struct node *directory = node_parent(path, &name, error);
+    struct entry *entry = directory ? entry_find(directory, name, strlen(name)) : NULL;
+    if (!entry) {
+        if (directory || *error == -ENOENT)
+            *error = !*name ? -EBUSY : host_status(path, false, &status) == 0 ? -EROFS : -ENOENT;
+        return NULL;
+    }
+    *error = node_is(entry->node, S_IFDIR) && entry->node->overlaps ? -EBUSY : !directory->writable ? -EROFS : 0;
+    return *error ? NULL : entry;
+}
+
+int64_t overlay_remove(const char *path, bool directory)
+{
+    int64_t error;
+    struct entry *entry = entry_to_change(path, &error);
+    if (!entry)
+        return error;
+    if (directory != node_is(entry->node, S_IFDIR))
+        return directory ? -ENOTDIR : -EISDIR;
+    if (directory && entry->node->first)
+        return -ENOTEMPTY;
+    entry_remove(entry);
+    return 0;
+}
+
+static bool is_ancestor(const struct node *node, const struct node *of)
+{
+    while (of != node && of->parent && of->parent != of)
+        of = of->parent;
+    return of == node;
+}
+
+static int64_t check_replace(const struct node *node, const struct node *there)
+{
+    if (node_is(there, S_IFDIR) != node_is(node, S_IFDIR))
+        return node_is(there, S_IFDIR) ? -EISDIR : -ENOTDIR;
+    return node_is(there, S_IFDIR) && there->overlaps ? -EBUSY : node_is(there, S_IFDIR) && there->first ? -ENOTEMPTY : 0;
+}
+
+/* The name that is there now means `node`; needs no memory, so it cannot fail half-way. */
+static void replace(struct entry *there, struct node *node)
+{
+    struct node *old = there->node;
+    there->node = node;
+    node->links++;
+    old->links--;
+    if (node_is(old, S_IFDIR))
+        old->parent = NULL;                      /* the ".." of the new one counts in its place */
+    node_touch(there->directory);
+    node_release(old);
+}
+
+int64_t overlay_rename(const char *from, const char *to, bool may_replace)
+{
+    const char *name;
+    int64_t error;
+    struct status status;
+    struct entry *entry = entry_to_change(from, &error);
+    if (!entry)
+        return error;
+    struct node *node = entry->node, *directory = node_parent(to, &name, &error);
+    if (!directory)
+        return error != -ENOENT || host_status(to, false, &status) ? error : -EXDEV;
+    struct entry *there = entry_find(directory, name, strlen(name));
+    if (there && !may_replace)
+        return -EEXIST;
+    if (there && there->node == node)
+        return 0;
+    if (!there && (!directory->writable || host_status(to, false, &status) == 0))
+        return directory->writable ? (may_replace ? -EROFS : -EEXIST) : -EXDEV;
+    if (node_is(node, S_IFDIR) && is_ancestor(node, directory))
+        return -EINVAL;
+    error = there ? check_replace(node, there->node) : entry_add(directory, name, node);
+    if (error)
+        return error;
+    if (there)
+        replace(there, node);
+    entry_remove(entry);
+    if (node_is(node, S_IFDIR))
+        node->parent = directory;
+    return 0;
+}
+
+int64_t overlay_link(const char *from, const char *to)
+{
+    const char *name;
+    int64_t error;
+    struct status status;
+    struct node *node = node_find(from, &error);
+    if (!node)
+        return error == -ENOENT && host_status(from, false, &status) == 0 ? -EXDEV : error;
+    if (node_is(node, S_IFDIR))
+        return -EPERM;
+    struct node *directory = place_for(to, &name, &error);
+    return directory ? entry_add(directory, name, node) : error;
+}
+
+int64_t overlay_change(const char *path, const struct attributes *change)
+{
+    int64_t error;
+    struct status status;
+    struct node *node = node_find(path, &error);
+    if (!node)
+        return error == -ENOENT && host_status(path, false, &status) == 0 ? -EROFS : error;
+    if (node_is(node, S_IFDIR) && node->overlaps && !node->writable)
+        return -EROFS;
+    node_change(node, change);
+    return 0;
+}
+
+/* ---- The beginning ---- */
+
+/* A directory and all that lead to it. */
+static void make_fixed(const char *path, bool mount)
+{
+    char prefix[PATH_LIMIT];
+    const char *name;
+    for (size_t length = 1; path[length - 1]; length++) {
+        int64_t error;
+        if (path[length] && path[length] != '/')
+            continue;
+        memcpy(prefix, path, length);
+        prefix[length] = 0;
+        struct node *node = node_find(prefix, &error);
+        struct node *directory = node_parent(prefix, &name, &error);
+        if (!node && directory) {
+            node = node_create(S_IFDIR | 0755);
+            if (add_new(directory, name, node))
+                kernel_panic("no memory for the file system");
+            node->writable = directory->writable;
+            node->overlaps = true;
+        }
+        if (node && mount && !path[length] && node_is(node, S_IFDIR)) {
+            node->writable = true;
+            node->mode = S_IFDIR | S_ISVTX | 0777;
+        }
+    }
+}
+
+/* The home directory is memory too, for programs that keep caches and settings there. */
+static const char *home_directory(void)
+{
+    char path[PATH_LIMIT];
+    for (int i = 0; i < boot_info.envc; i++)
+        if (strncmp(boot_info.envp[i], "HOME=/", 6) == 0 && strlen(boot_info.envp[i]) < PATH_LIMIT
+            && path_resolve("/", boot_info.envp[i] + 5, 0, path) == 0 && strcmp(path, boot_info.envp[i] + 5) == 0)
+            return boot_info.envp[i] + 5;
+    return NULL;
+}
+
+void overlay_init(void)
+{
+    tree_init();
+    for (size_t i = 0; i < sizeof mounts / sizeof *mounts; i++)
+        make_fixed(mounts[i], true);
+    for (size_t i = 0; i < sizeof fixed_directories / sizeof *fixed_directories; i++)
+        make_fixed(fixed_directories[i], false);
+    const char *home = home_directory();
+    if (home && home[1])
+        make_fixed(home, true);
+}

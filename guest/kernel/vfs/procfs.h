@@ -1,0 +1,12 @@
+/* Generated files, between procfs.c (names) and procfs_texts.c (contents). */
+#ifndef UDFVM_PROCFS_H
+#define UDFVM_PROCFS_H
+
+#include "file.h"
+
+/* Writes at most `size` bytes and returns how many; where that is all of them, there may be more. */
+struct generated { const char *path; size_t (*write)(char *to, size_t size); };
+extern const struct generated generated[];
+extern const size_t generated_count;
+
+#endif

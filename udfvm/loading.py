@@ -1,0 +1,101 @@
+"""What the image of a UDF is made of: its identity in the cache, and the LOAD request that builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from udfvm.errors import SignatureError
+from udfvm.payload import PickledFunction, load_payload
+from udfvm.types import Container
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from udfvm.ipc import BatchCodec
+    from udfvm.rows import RowCodec
+    from udfvm.udf import UDF
+
+
+def identity(udf: UDF, pickled: PickledFunction) -> bytes:
+    """Everything that the image depends on, without what only a build needs: opening a cached image imports no pyarrow."""
+    import cloudpickle
+
+    types = [(each.type.name, each.nullable, each.container.value) for each in udf.parameters]
+    facts = (udf.name, udf.vectorized, types, udf.result.type.name, udf.result.nullable, sorted(pickled.imports),
+             sorted(pickled.sources.items()), pickled.uses_random)  # fmt: skip
+    sample: bytes = b"" if udf.sample is None else cloudpickle.dumps(udf.sample)
+    return repr(facts).encode() + b"\0" + pickled.data + sample
+
+
+def load_request(udf: UDF, pickled: PickledFunction, rows: RowCodec | None, batches: BatchCodec) -> bytes:
+    """The payload of LOAD. ``rows`` is None for functions that take no single rows."""
+    sample = _sample_batch(udf, batches)
+    metadata = {
+        "name": udf.name,
+        "vectorized": udf.vectorized,
+        "parameters": [
+            {"type": each.type.name, "nullable": each.nullable, "numpy": each.container is Container.NUMPY} for each in udf.parameters
+        ],
+        "result": udf.result.type.name,
+        "result_nullable": udf.result.nullable,
+        "imports": sorted(pickled.imports),
+        "sources": pickled.sources,
+        "random": pickled.uses_random,
+        "default_row": rows.default().hex() if rows else "",
+        "sample_row": _sample_row(rows, sample).hex() if rows and udf.sample is not None else "",
+    }
+    return load_payload(
+        metadata,
+        batches.schema_message,
+        batches.result_schema_message,
+        batches.result_template(),
+        pickled.data,
+        batches.stream(batches.null_and_zero()),
+        b"" if sample is None else batches.stream(sample),
+    )
+
+
+def _sample_batch(udf: UDF, batches: BatchCodec) -> pa.RecordBatch | None:
+    """The sample as a batch; None without one, and for functions without parameters."""
+    if udf.sample is None or not udf.parameters:
+        return None
+    import pyarrow as pa
+
+    from udfvm.columns import columns_of, one_batch
+
+    columns = []
+    for parameter, value in zip(udf.parameters, _sample_values(udf), strict=True):
+        try:
+            columns.append(pa.array(value, type=parameter.type.arrow) if isinstance(value, list) else value)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise SignatureError(f"UDF {udf.name!r}: sample= for {parameter.name!r}: {error}") from error
+    return one_batch(pa.table(columns_of(udf.name, udf.parameters, columns)[0], schema=batches.schema))
+
+
+def _sample_values(udf: UDF) -> list[Any]:
+    """One value or column for each parameter."""
+    sample: Any = udf.sample
+    if isinstance(sample, Mapping):
+        missing = [parameter.name for parameter in udf.parameters if parameter.name not in sample]
+        if missing:
+            raise SignatureError(f"UDF {udf.name!r}: sample= has no value for {missing[0]!r}")
+        return [sample[parameter.name] for parameter in udf.parameters]
+    if hasattr(sample, "columns") and hasattr(sample, "num_rows"):
+        values = list(sample.columns)
+    else:
+        values = list(sample) if isinstance(sample, tuple) else [sample]
+    if len(values) != len(udf.parameters):
+        raise SignatureError(f"UDF {udf.name!r}: sample= must be a tuple with the {len(udf.parameters)} arguments of one call")
+    return values
+
+
+def _sample_row(rows: RowCodec, sample: pa.RecordBatch | None) -> bytes:
+    """The first row of the sample that calls the function, encoded; empty where none does."""
+    if sample is None:
+        return rows.encode([])
+    for index in range(sample.num_rows):
+        row = [column[index].as_py() for column in sample.columns]
+        if not rows.is_null(row):
+            return rows.encode(row)
+    return b""
