@@ -43,7 +43,8 @@ def compiled(directory: Path, source: str, *flags: str) -> Path:
     import udfvm.vmm
 
     core = Path(udfvm.vmm.__file__).parent
-    command = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{ABI}", f"-I{core}", str(HERE / source), "-o", str(target), f"-L{core}", *flags]
+    warnings = ("-Wall", "-Wextra", "-Werror")
+    command = ["gcc", "-O2", *warnings, f"-I{ABI}", f"-I{core}", str(HERE / source), "-o", str(target), f"-L{core}", *flags]
     subprocess.run(command, check=True)
     return target
 

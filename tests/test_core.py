@@ -12,12 +12,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "tests" / "core"
-GUEST_FLAGS = (
-    "-std=gnu17 -O2 -ffreestanding -nostdlib -static -fno-pic -no-pie -mcmodel=small -mno-red-zone -fno-stack-protector "
-    "-fcf-protection=none -fno-asynchronous-unwind-tables -Wall -Wextra -Werror -Wl,--build-id=none -Wl,-z,noexecstack "
-    "-Wl,--no-warn-rwx-segments"
-).split()
-HOST_FLAGS = "-std=gnu17 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror".split()
+GUEST_FLAGS = [
+    "-std=gnu17", "-O2", "-ffreestanding", "-nostdlib", "-static", "-fno-pic", "-no-pie", "-mcmodel=small", "-mno-red-zone",
+    "-fno-stack-protector", "-fcf-protection=none", "-fno-asynchronous-unwind-tables", "-Wall", "-Wextra", "-Werror",
+    "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--no-warn-rwx-segments",
+]  # fmt: skip
+HOST_FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-Werror"]
 
 
 def run(*command: str | Path) -> str:

@@ -179,7 +179,15 @@ PERMISSION_ADVICE = (
 
 
 def from_core(
-    code: int, message: str, *, errno: int = 0, signal: int = 0, address: int = 0, rip: int = 0, udf: str | None = None, row: int | None = None
+    code: int,
+    message: str,
+    *,
+    errno: int = 0,
+    signal: int = 0,
+    address: int = 0,
+    rip: int = 0,
+    udf: str | None = None,
+    row: int | None = None,
 ) -> BaseException:
     """The exception for a failure that the core reported; ``KeyboardInterrupt`` for an interrupted call.
 

@@ -1,8 +1,8 @@
 """The read-only file server for guests: regular files and directories below recorded roots, nothing else.
 
-A path is looked up beneath a root with ``openat2`` and ``RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS`` (openat2(2)), so the kernel itself sees to it
-that neither ``..`` nor a symbolic link leads out, whoever renames what meanwhile. Where a link points out of its root, its target is looked
-up anew, from the start: it must lie beneath a root in its turn.
+A path is looked up beneath a root with ``openat2`` and ``RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS`` (openat2(2)), so the kernel itself sees
+to it that neither ``..`` nor a symbolic link leads out, whoever renames what meanwhile. Where a link points out of its root, its target is
+looked up anew, from the start: it must lie beneath a root in its turn.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Images: what they are built from, where they are cached, and how.
 
-A base image is named by a hash of all that its content depends on (``BaseSpec`` and this host), a layer by its base and what it loads. Files
-appear under their names by an atomic rename, and a lock lets one of several processes build while the others wait for it.
+A base image is named by a hash of all that its content depends on (``BaseSpec`` and this host), a layer by its base and what it loads.
+Files appear under their names by an atomic rename, and a lock lets one of several processes build while the others wait for it.
 """
 
 from __future__ import annotations

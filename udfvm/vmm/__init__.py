@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, Self
 from udfvm import errors
 from udfvm.policy import Limits
 from udfvm.vmm._core import ffi, lib
-from udfvm.vmm.callbacks import Files, bind_files
+from udfvm.vmm.callbacks import Files, bind_files, take_interruption
 
 REQUEST_LOAD: Final = 2
 REQUEST_ROW: Final = 3
@@ -40,6 +40,8 @@ def _error() -> Any:
 
 def _exception(error: Any, udf: str | None = None, row: int | None = None) -> BaseException:
     message = ffi.string(error.message).decode("utf-8", "replace")
+    if error.code == errors.Code.INTERRUPTED and (interruption := take_interruption()):
+        return interruption
     return errors.from_core(
         error.code, message, errno=error.os_errno, signal=error.signal, address=error.address, rip=error.rip, udf=udf, row=row
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any, NamedTuple, Protocol
+import threading
+from typing import Any, Final, NamedTuple, Protocol
 
 from udfvm.vmm._core import ffi, lib
 
@@ -125,13 +126,29 @@ def udfvm_python_readlink(context: Any, path: Any, buffer: Any, length: int) -> 
     return len(target)
 
 
-def _interrupted(_kind: object, _exception: BaseException, _traceback: object) -> int:
+class _Interruption(threading.local):
+    """What a signal handler raised during a call of this thread, until the call has ended and raises it."""
+
+    exception: BaseException | None = None
+
+
+_interruption: Final = _Interruption()
+
+
+def take_interruption() -> BaseException | None:
+    """What ended the call that the core reports as interrupted."""
+    exception, _interruption.exception = _interruption.exception, None
+    return exception
+
+
+def _interrupted(_kind: object, exception: BaseException, _traceback: object) -> int:
+    _interruption.exception = exception
     return 1
 
 
 @ffi.def_extern(onerror=_interrupted)
 def udfvm_python_interrupted() -> int:
-    """A signal interrupted a call. Signal handlers of Python run as soon as Python code does, which is here: one that raises ends the call."""
+    """A signal interrupted a call. Handlers of Python run as soon as Python code does, which is here: one that raises ends the call."""
     return 0
 
 
