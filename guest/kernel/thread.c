@@ -12,7 +12,7 @@
 #define THREAD_PAGES (XSAVE_PAGES + STACK_PAGES)
 #define STACK_MARK 0x6b63617473656e6full         /* at the end of each kernel stack: gone when it overflowed */
 #define SLICE_MICROSECONDS 5000u
-#define SLICE_CALLS 64u                          /* of a deterministic call, whose scheduling must not depend on time */
+#define SLICE_CALLS 64u                          /* in a deterministic call, whose scheduling must not depend on time */
 
 HOT_DATA struct thread *current;
 static HOT_DATA struct thread *departed;         /* the last thread that ended: its stack was in use till the switch */
@@ -202,19 +202,23 @@ void thread_yield(void)
         switch_to(next);
 }
 
+bool thread_slice_is_over(void)
+{
+    if (threads == 1)
+        return false;
+    return clock_is_fixed() ? ++calls_in_slice >= SLICE_CALLS
+                            : time_stamp() - current->slice_start > microseconds_to_stamps(SLICE_MICROSECONDS);
+}
+
 void thread_give_way(void)
 {
     if (*stack_mark(current) != STACK_MARK)
         kernel_panic("a kernel stack overflowed");
-    if (threads == 1)
+    if (!thread_slice_is_over())
         return;
-    const bool over = clock_is_fixed() ? ++calls_in_slice >= SLICE_CALLS
-                                       : time_stamp() - current->slice_start > microseconds_to_stamps(SLICE_MICROSECONDS);
-    if (over) {
-        thread_yield();
-        current->slice_start = time_stamp();
-        calls_in_slice = 0;
-    }
+    thread_yield();
+    current->slice_start = time_stamp();
+    calls_in_slice = 0;
 }
 
 /* ---- Beginning and end ---- */

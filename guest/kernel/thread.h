@@ -76,7 +76,8 @@ void threads_init(void);
 struct thread *thread_create(void);
 /* Lets another thread run that can; returns when it is this one's turn again. */
 void thread_yield(void);
-/* After a system call: yields where this thread has run for long. */
+bool thread_slice_is_over(void);                 /* others wait and this thread has run for long */
+/* After a system call: yields where the slice is over. */
 void thread_give_way(void);
 noreturn void thread_exit(int status);
 noreturn void process_exit(int status);

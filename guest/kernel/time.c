@@ -2,7 +2,6 @@
 #include "calls.h"
 #include "clock.h"
 #include "thread.h"
-#include "vdso.h"
 
 static HOT_DATA struct {
     uint64_t skipped;                            /* a fixed clock moves by what was slept, no more */
@@ -133,7 +132,7 @@ static bool clock_read(int clock, uint64_t *nanoseconds)
     }
 }
 
-int64_t vdso_clock_gettime(int clock, struct timespec *time)
+int64_t clock_gettime(int clock, struct timespec *time)
 {
     uint64_t now;
     if (!clock_read(clock, &now))
@@ -144,10 +143,10 @@ int64_t vdso_clock_gettime(int clock, struct timespec *time)
 
 SYSCALL(sys_clock_gettime)
 {
-    return user_range_ok(b, sizeof(struct timespec)) ? vdso_clock_gettime((int)a, (struct timespec *)b) : -EFAULT;
+    return user_range_ok(b, sizeof(struct timespec)) ? clock_gettime((int)a, (struct timespec *)b) : -EFAULT;
 }
 
-int64_t vdso_clock_getres(int clock, struct timespec *resolution)
+int64_t clock_getres(int clock, struct timespec *resolution)
 {
     uint64_t now;
     if (!clock_read(clock, &now))
@@ -159,7 +158,7 @@ int64_t vdso_clock_getres(int clock, struct timespec *resolution)
 
 SYSCALL(sys_clock_getres)
 {
-    return !b || user_range_ok(b, sizeof(struct timespec)) ? vdso_clock_getres((int)a, (struct timespec *)b) : -EFAULT;
+    return !b || user_range_ok(b, sizeof(struct timespec)) ? clock_getres((int)a, (struct timespec *)b) : -EFAULT;
 }
 
 SYSCALL(sys_clock_settime)
@@ -167,16 +166,34 @@ SYSCALL(sys_clock_settime)
     return -EPERM;
 }
 
+int64_t clock_gettimeofday(struct timeval *time, struct timezone *zone)
+{
+    const uint64_t now = (uint64_t)realtime_ns();
+    if (time)
+        *time = (struct timeval){ .tv_sec = (long)(now / NANOSECONDS), .tv_usec = (long)(now % NANOSECONDS / 1000) };
+    if (zone)
+        *zone = (struct timezone){ .tz_minuteswest = 0 };
+    return 0;
+}
+
 SYSCALL(sys_gettimeofday)
 {
     if ((a && !user_range_ok(a, sizeof(struct timeval))) || (b && !user_range_ok(b, sizeof(struct timezone))))
         return -EFAULT;
-    return vdso_gettimeofday((struct timeval *)a, (struct timezone *)b);
+    return clock_gettimeofday((struct timeval *)a, (struct timezone *)b);
+}
+
+int64_t clock_seconds(int64_t *seconds)
+{
+    const int64_t now = realtime_ns() / (int64_t)NANOSECONDS;
+    if (seconds)
+        *seconds = now;
+    return now;
 }
 
 SYSCALL(sys_time)
 {
-    return !a || user_range_ok(a, sizeof(int64_t)) ? vdso_time((int64_t *)a) : -EFAULT;
+    return !a || user_range_ok(a, sizeof(int64_t)) ? clock_seconds((int64_t *)a) : -EFAULT;
 }
 
 static int64_t read_timespec(uint64_t address, uint64_t *nanoseconds)

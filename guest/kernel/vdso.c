@@ -3,29 +3,43 @@
  * names and version: vdso(7).
  */
 #include "clock.h"
+#include "thread.h"
 #include "vdso.h"
 
 #include <linux/elf.h>
 
-int64_t vdso_gettimeofday(struct timeval *time, struct timezone *zone)
+/* A program that asks for the time again and again may be waiting for another thread, which must get to run. */
+static void give_way(void)
 {
-    const uint64_t now = (uint64_t)realtime_ns();
-    if (time)
-        *time = (struct timeval){ .tv_sec = (long)(now / NANOSECONDS), .tv_usec = (long)(now % NANOSECONDS / 1000) };
-    if (zone)
-        *zone = (struct timezone){ .tz_minuteswest = 0 };
-    return 0;
+    typedef int64_t kernel_entry(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+    if (thread_slice_is_over())
+        ((kernel_entry *)UDFVM_VECTOR_SYSCALL_FUNCTION)(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 }
 
-int64_t vdso_time(int64_t *time)
+static int64_t vdso_clock_gettime(int clock, struct timespec *time)
 {
-    const int64_t seconds = realtime_ns() / (int64_t)NANOSECONDS;
-    if (time)
-        *time = seconds;
-    return seconds;
+    give_way();
+    return clock_gettime(clock, time);
 }
 
-int64_t vdso_getcpu(uint32_t *processor, uint32_t *node)
+static int64_t vdso_gettimeofday(struct timeval *time, struct timezone *zone)
+{
+    give_way();
+    return clock_gettimeofday(time, zone);
+}
+
+static int64_t vdso_time(int64_t *time)
+{
+    give_way();
+    return clock_seconds(time);
+}
+
+static int64_t vdso_clock_getres(int clock, struct timespec *resolution)
+{
+    return clock_getres(clock, resolution);
+}
+
+static int64_t vdso_getcpu(uint32_t *processor, uint32_t *node)
 {
     if (processor)
         *processor = 0;

@@ -82,11 +82,12 @@ static int64_t copy(const struct side *from, const struct side *to, uint64_t len
     int64_t total = 0, result = chunk ? 0 : -ENOMEM;
     while (result >= 0 && (uint64_t)total < length) {
         uint64_t *position = from->offset ? from->offset : &from->file->offset;
-        const int64_t got = from->file->operations->read(from->file, *position, chunk, minimum(length - (uint64_t)total, CHUNK_BYTES));
+        const uint64_t at = *position;
+        const int64_t got = from->file->operations->read(from->file, at, chunk, minimum(length - (uint64_t)total, CHUNK_BYTES));
         result = got > 0 ? write_side(to, chunk, (uint64_t)got) : got;
         if (result <= 0)
             break;
-        *position += (uint64_t)result;
+        *position = at + (uint64_t)result;       /* not added: both sides may be the same open file */
         total += result;
         if (result < got)
             break;
@@ -106,6 +107,8 @@ static int64_t check_sides(const struct side *from, const struct side *to)
         return -EINVAL;
     if ((from->offset && (int64_t)*from->offset < 0) || (to->offset && (int64_t)*to->offset < 0))
         return -EINVAL;
+    if (to->file->flags & O_APPEND)
+        return to->offset ? -EBADF : -EINVAL;
     return to->offset && !to->file->operations->seekable ? -ESPIPE : 0;
 }
 

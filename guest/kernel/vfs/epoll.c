@@ -152,8 +152,6 @@ static bool reaches(const struct file *file, const struct watch_set *set, unsign
 
 static int64_t add_watch(struct watch_set *set, int fd, struct file *file, const struct epoll_event *event)
 {
-    if (!file->operations->events)
-        return -EPERM;                           /* always ready: there is nothing to wait for */
     if (reaches(file, set, NESTING_MOST))
         return -ELOOP;
     struct watch *watch = kernel_alloc(sizeof *watch);
@@ -169,6 +167,8 @@ static int64_t add_watch(struct watch_set *set, int fd, struct file *file, const
 static int64_t control(struct watch_set *set, uint64_t operation, int fd, struct file *file, const struct epoll_event *event)
 {
     struct watch *watch = file->watches;
+    if (!file->operations->events)
+        return -EPERM;                           /* always ready: there is nothing to wait for */
     while (watch && !(watch->set == set && watch->fd == fd))
         watch = watch->next_of_file;
     switch (operation) {

@@ -75,7 +75,11 @@ int64_t file_read(struct file *file, void *buffer, uint64_t length);
 int64_t file_write(struct file *file, const void *buffer, uint64_t length);
 
 /* path.c */
-enum { PATH_FOLLOW = 1, PATH_NEW = 2 };          /* follow a link at the end; it may be about to be made as a directory */
+/* How to take the last component: follow it if it is a link; or take it as a name to be made or changed, which is never followed. TELL:
+ * returns how the path was written, as NAME does, rather than to insist that what has a slash behind it is a directory. */
+enum { PATH_FOLLOW = 1, PATH_NAME = 2, PATH_TELL = 4 };
+/* How it was written, bits: with a slash behind it; with "." or ".." as its last component, or as "/". */
+enum { PATH_SLASH = 1, PATH_DOTS = 2 };
 /* Absolute, normalised path of a program's string, seen from a directory descriptor. Only links of the host are left in it. */
 int64_t path_from_program(int directory, uint64_t string, unsigned how, char path[PATH_LIMIT]);
 int64_t path_resolve(const char *base, const char *text, unsigned how, char path[PATH_LIMIT]);
@@ -92,7 +96,8 @@ int64_t overlay_readlink(const char *path, char *buffer, uint64_t size);
 bool overlay_is_link_in_memory(const char *path);
 int64_t overlay_make(const char *path, uint32_t mode, const char *target);        /* directory, or symbolic link to `target` */
 int64_t overlay_remove(const char *path, bool directory);
-int64_t overlay_rename(const char *from, const char *to, bool replace);
+/* `directory`: it must be one; it was written with a slash behind it. */
+int64_t overlay_rename(const char *from, const char *to, bool replace, bool directory);
 int64_t overlay_link(const char *from, const char *to);
 int64_t overlay_change(const char *path, const struct attributes *change);
 /* What the host has in a directory that is also in memory, without the names that are in memory too. */

@@ -271,7 +271,7 @@ static int64_t check_flags(const struct udfvm_stat *stat, int flags)
     if ((flags & O_CREAT) && (flags & O_EXCL))
         return -EEXIST;
     if ((stat->mode & S_IFMT) == S_IFLNK)
-        return -ELOOP;
+        return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP;
     if ((flags & O_TMPFILE) == O_TMPFILE)
         return directory ? -EROFS : -ENOTDIR;
     if ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_TRUNC | O_CREAT)))

@@ -14,11 +14,10 @@ static int64_t open_at(int directory, uint64_t string, int flags, uint32_t mode)
 {
     char path[PATH_LIMIT];
     const bool follow = !(flags & O_NOFOLLOW) && !((flags & O_CREAT) && (flags & O_EXCL));
-    int64_t error = path_from_program(directory, string, follow ? PATH_FOLLOW : 0, path);
-    if (error)
+    int64_t error = path_from_program(directory, string, (follow ? PATH_FOLLOW : 0) | (flags & O_CREAT ? PATH_TELL : 0), path);
+    if (error < 0)
         return error;
-    const char *text = (const char *)string;
-    if ((flags & O_CREAT) && text[strlen(text) - 1] == '/')
+    if (error & PATH_SLASH)
         return -EISDIR;
     if ((flags & O_CREAT) && (flags & O_DIRECTORY))
         return -EINVAL;
@@ -60,45 +59,79 @@ SYSCALL(sys_memfd_create)
 
 /* ---- Making and removing names ---- */
 
+/* The path of a name to be made other than as a directory: written with a slash it could only be one that is there. */
+static int64_t path_to_make(int directory, uint64_t string, char path[PATH_LIMIT])
+{
+    struct status status;
+    int64_t result = path_from_program(directory, string, PATH_NAME, path);
+    if (result <= 0)
+        return result;
+    return result & PATH_DOTS || path_status(path, false, &status) == 0 ? -EEXIST : -ENOENT;
+}
+
 static int64_t make_directory(int directory, uint64_t string, uint64_t mode)
 {
     char path[PATH_LIMIT];
-    int64_t result = path_from_program(directory, string, PATH_NEW, path);
-    return result ? result : overlay_make(path, S_IFDIR | ((uint32_t)mode & 01777 & ~umask_bits), NULL);
+    int64_t result = path_from_program(directory, string, PATH_NAME, path);
+    if (result < 0)
+        return result;
+    return result & PATH_DOTS ? -EEXIST : overlay_make(path, S_IFDIR | ((uint32_t)mode & 01777 & ~umask_bits), NULL);
 }
 
 SYSCALL(sys_mkdir) { return make_directory(AT_FDCWD, a, b); }
 SYSCALL(sys_mkdirat) { return make_directory((int)a, b, c); }
 
-/* The last component may not be a dot: there is no entry of that name. */
-static int64_t remove_name(int directory, uint64_t string, bool is_directory)
+static int64_t remove_directory(int directory, uint64_t string)
 {
     char path[PATH_LIMIT];
-    int64_t result = path_from_program(directory, string, is_directory ? PATH_NEW : 0, path);
-    if (result)
+    int64_t result = path_from_program(directory, string, PATH_NAME, path);
+    if (result < 0)
         return result;
+    if (!(result & PATH_DOTS))
+        return overlay_remove(path, true);
     const char *text = (const char *)string;
     size_t length = strlen(text);
-    while (is_directory && length > 1 && text[length - 1] == '/')
+    while (length && text[length - 1] == '/')
         length--;
-    if (is_directory && text[length - 1] == '.' && (length == 1 || text[length - 2] == '/'))
-        return -EINVAL;
-    return overlay_remove(path, is_directory);
+    return length == 0 ? -EBUSY : length > 1 && text[length - 2] == '.' ? -ENOTEMPTY : -EINVAL;      /* "/", "..", "." */
 }
 
-SYSCALL(sys_rmdir) { return remove_name(AT_FDCWD, a, true); }
-SYSCALL(sys_unlink) { return remove_name(AT_FDCWD, a, false); }
-SYSCALL(sys_unlinkat) { return c & ~(uint64_t)AT_REMOVEDIR ? -EINVAL : remove_name((int)a, b, c & AT_REMOVEDIR); }
+static int64_t remove_file(int directory, uint64_t string)
+{
+    char path[PATH_LIMIT];
+    struct status status;
+    int64_t result = path_from_program(directory, string, PATH_NAME, path);
+    if (result < 0 || result & PATH_DOTS)
+        return result < 0 ? result : -EISDIR;
+    if (result & PATH_SLASH) {
+        result = path_status(path, false, &status);
+        return result ? result : status_is(&status, S_IFDIR) ? -EISDIR : -ENOTDIR;
+    }
+    return overlay_remove(path, false);
+}
+
+SYSCALL(sys_rmdir) { return remove_directory(AT_FDCWD, a); }
+SYSCALL(sys_unlink) { return remove_file(AT_FDCWD, a); }
+
+SYSCALL(sys_unlinkat)
+{
+    if (c & ~(uint64_t)AT_REMOVEDIR)
+        return -EINVAL;
+    return c & AT_REMOVEDIR ? remove_directory((int)a, b) : remove_file((int)a, b);
+}
 
 static int64_t rename_names(int from_directory, uint64_t from_string, int to_directory, uint64_t to_string, uint64_t flags)
 {
     char from[PATH_LIMIT], to[PATH_LIMIT];
     if (flags & ~(uint64_t)NO_REPLACE)
         return -EINVAL;
-    int64_t result = path_from_program(from_directory, from_string, 0, from);
-    if (result == 0)
-        result = path_from_program(to_directory, to_string, PATH_NEW, to);
-    return result ? result : overlay_rename(from, to, !(flags & NO_REPLACE));
+    int64_t one = path_from_program(from_directory, from_string, PATH_NAME, from);
+    int64_t other = one < 0 ? one : path_from_program(to_directory, to_string, PATH_NAME, to);
+    if (other < 0)
+        return other;
+    if ((one | other) & PATH_DOTS)
+        return -EBUSY;
+    return overlay_rename(from, to, !(flags & NO_REPLACE), (one | other) & PATH_SLASH);
 }
 
 SYSCALL(sys_rename) { return rename_names(AT_FDCWD, a, AT_FDCWD, b, 0); }
@@ -111,7 +144,7 @@ static int64_t symbolic_link(uint64_t target, int directory, uint64_t string)
     int64_t length = user_string_length(target, PATH_LIMIT);
     if (length <= 0)
         return length ? length : -ENOENT;
-    int64_t result = path_from_program(directory, string, 0, path);
+    int64_t result = path_to_make(directory, string, path);
     return result ? result : overlay_make(path, S_IFLNK | 0777, (const char *)target);
 }
 
@@ -135,7 +168,7 @@ static int64_t hard_link(int from_directory, uint64_t from_string, int to_direct
             file = procfs_descriptor(from);
     }
     if (result == 0)
-        result = path_from_program(to_directory, to_string, 0, to);
+        result = path_to_make(to_directory, to_string, to);
     if (result == 0)
         result = file ? tmpfs_link_file(file, to) : overlay_link(from, to);
     file_put(file);

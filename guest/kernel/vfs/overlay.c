@@ -218,49 +218,69 @@ static void replace(struct entry *there, struct node *node)
     node_release(old);
 }
 
-int64_t overlay_rename(const char *from, const char *to, bool may_replace)
+/* The directory that holds the name; NULL: one of the host, or one that names cannot be changed in, or none (an error). */
+static struct node *changeable_parent(const char *path, const char **name, int64_t *error)
 {
-    const char *name;
-    int64_t error;
+    char parent[PATH_LIMIT];
     struct status status;
-    struct entry *entry = entry_to_change(from, &error);
+    struct node *directory = node_parent(path, name, error);
+    if (directory) {
+        *error = 0;
+        return directory->writable ? directory : NULL;
+    }
+    path_parent(path, parent);
+    if (*error == -ENOENT)
+        *error = host_status(parent, true, &status);
+    return NULL;
+}
+
+int64_t overlay_rename(const char *from, const char *to, bool may_replace, bool must_be_directory)
+{
+    const char *name, *new_name;
+    int64_t error, other_error;
+    struct status status;
+    struct node *directory = changeable_parent(from, &name, &error), *new_directory = changeable_parent(to, &new_name, &other_error);
+    if (error || other_error)
+        return error ? error : other_error;
+    if (!directory || !new_directory)
+        return directory || new_directory ? -EXDEV : host_status(from, false, &status) == 0 ? -EROFS : -ENOENT;
+    struct entry *entry = entry_to_change(from, &error), *there = entry_find(new_directory, new_name, strlen(new_name));
     if (!entry)
         return error;
-    struct node *node = entry->node, *directory = node_parent(to, &name, &error);
-    if (!directory)
-        return error != -ENOENT || host_status(to, false, &status) ? error : -EXDEV;
-    struct entry *there = entry_find(directory, name, strlen(name));
+    struct node *node = entry->node;
+    if (!there && host_status(to, false, &status) == 0)
+        return may_replace ? -EROFS : -EEXIST;
     if (there && !may_replace)
         return -EEXIST;
+    if (must_be_directory && !node_is(node, S_IFDIR))
+        return -ENOTDIR;
+    if (node_is(node, S_IFDIR) && is_ancestor(node, new_directory))
+        return -EINVAL;
     if (there && there->node == node)
         return 0;
-    if (!there && (!directory->writable || host_status(to, false, &status) == 0))
-        return directory->writable ? (may_replace ? -EROFS : -EEXIST) : -EXDEV;
-    if (node_is(node, S_IFDIR) && is_ancestor(node, directory))
-        return -EINVAL;
-    error = there ? check_replace(node, there->node) : entry_add(directory, name, node);
+    error = there ? check_replace(node, there->node) : entry_add(new_directory, new_name, node);
     if (error)
         return error;
     if (there)
         replace(there, node);
     entry_remove(entry);
     if (node_is(node, S_IFDIR))
-        node->parent = directory;
+        node->parent = new_directory;
     return 0;
 }
 
 int64_t overlay_link(const char *from, const char *to)
 {
     const char *name;
-    int64_t error;
+    int64_t error, other_error;
     struct status status;
     struct node *node = node_find(from, &error);
-    if (!node)
-        return error == -ENOENT && host_status(from, false, &status) == 0 ? -EXDEV : error;
-    if (node_is(node, S_IFDIR))
-        return -EPERM;
-    struct node *directory = place_for(to, &name, &error);
-    return directory ? entry_add(directory, name, node) : error;
+    if (!node && (error != -ENOENT || host_status(from, false, &status)))
+        return error;
+    struct node *directory = place_for(to, &name, &other_error);
+    if (!directory || !node)
+        return directory ? -EXDEV : other_error;
+    return node_is(node, S_IFDIR) ? -EPERM : entry_add(directory, name, node);
 }
 
 int64_t overlay_change(const char *path, const struct attributes *change)

@@ -79,6 +79,7 @@ struct walk {
     size_t length;
     const char *at;
     unsigned links;
+    bool dots, slash;                            /* the last component was "." or ".."; there was a slash behind it */
     char rest[PATH_LIMIT];
 };
 
@@ -144,6 +145,13 @@ static bool may_be_link(const char *path)
     return tree_of(path) != TREE_FILES || overlay_is_link_in_memory(path);
 }
 
+static bool is_last(const char *at)
+{
+    while (*at == '/')
+        at++;
+    return !*at;
+}
+
 /* One component. */
 static int64_t step(struct walk *walk, unsigned how)
 {
@@ -152,50 +160,77 @@ static int64_t step(struct walk *walk, unsigned how)
         end++;
     const size_t part = (size_t)(end - start);
     walk->at = end;
-    if (part == 1 && start[0] == '.')
-        return 0;
-    if (part == 2 && start[0] == '.' && start[1] == '.')
-        return go_up(walk, start);
+    walk->dots = false;
+    walk->slash = *end == '/';
+    if (part <= 2 && start[0] == '.' && start[part - 1] == '.') {
+        walk->dots = true;
+        return part == 1 ? 0 : go_up(walk, start);
+    }
     if (part > NAME_LIMIT || walk->length + part + 2 > PATH_LIMIT)
         return -ENAMETOOLONG;
     walk->path[walk->length++] = '/';
     memcpy(walk->path + walk->length, start, part);
     walk->length += part;
     walk->path[walk->length] = 0;
-    if ((!*end && !(how & PATH_FOLLOW)) || !may_be_link(walk->path))
+    /* With a slash behind it a link is followed even if its end is not, unless it is a name. */
+    if ((how & PATH_NAME ? is_last(end) : !*end && !(how & PATH_FOLLOW)) || !may_be_link(walk->path))
         return 0;
     int64_t result = take_link(walk, end, own_link);
     return result == 1 ? 0 : result;
 }
 
+static int64_t walk_on(struct walk *walk, unsigned how)
+{
+    for (;;) {
+        while (*walk->at == '/')
+            walk->at++;
+        if (!*walk->at)
+            break;
+        int64_t result = step(walk, how);
+        if (result)
+            return result;
+    }
+    if (walk->length == 0)
+        walk->path[walk->length++] = '/';
+    walk->path[walk->length] = 0;
+    return 0;
+}
+
+/* A slash at the end asks for a directory: also a link of the host is followed to it. What is not there at all, the caller finds. */
+static int64_t insist_on_directory(struct walk *walk, unsigned how)
+{
+    struct status status;
+    while (path_status(walk->path, false, &status) == 0 && !status_is(&status, S_IFDIR)) {
+        if (!status_is(&status, S_IFLNK))
+            return -ENOTDIR;
+        int64_t result = take_link(walk, "", overlay_readlink);
+        if (result == 1)
+            result = walk_on(walk, how);
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
 int64_t path_resolve(const char *base, const char *text, unsigned how, char path[PATH_LIMIT])
 {
     struct walk walk;                            /* field by field: zeroing the buffer in it would cost more than the walk */
-    const size_t given = strlen(text);
     walk.path = path;
     walk.length = 0;
     walk.at = text;
     walk.links = 0;
+    walk.dots = true;                            /* unless there is a component */
+    walk.slash = false;
     if (text[0] != '/' && base[1]) {             /* "/" adds nothing */
         walk.length = strlen(base);
         memcpy(path, base, walk.length);
     }
-    for (;;) {
-        while (*walk.at == '/')
-            walk.at++;
-        if (!*walk.at)
-            break;
-        int64_t result = step(&walk, how);
-        if (result)
-            return result;
-    }
-    if (walk.length == 0)
-        path[walk.length++] = '/';
-    path[walk.length] = 0;
-    struct status status;
-    if (given && text[given - 1] == '/' && !(how & PATH_NEW) && path_status(path, true, &status) == 0 && !status_is(&status, S_IFDIR))
-        return -ENOTDIR;
-    return 0;
+    int64_t result = walk_on(&walk, how);
+    if (result)
+        return result;
+    if (how & (PATH_NAME | PATH_TELL))
+        return (walk.slash ? PATH_SLASH : 0) | (walk.dots ? PATH_DOTS : 0);
+    return walk.slash ? insist_on_directory(&walk, how) : 0;
 }
 
 int64_t path_from_program(int directory, uint64_t string, unsigned how, char path[PATH_LIMIT])

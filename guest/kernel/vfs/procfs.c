@@ -5,6 +5,7 @@
 
 #define TEXT_FIRST (4 * PAGE_SIZE)               /* a text that fills its buffer is written again into a larger one */
 #define TEXT_MOST (1ull << 20)
+#define NAME_ROOM 128u                           /* longer than any name below /proc/self */
 #define INODE_TEXTS 1000u
 #define INODE_LINKS 2000u
 #define INODE_DESCRIPTORS 3000u
@@ -14,15 +15,15 @@ struct text { char *bytes; size_t length, index; };
 static const char *const own_links[] = { "/proc/self/cwd", "/proc/self/exe", "/proc/self/root" };
 #define OWN_LINKS (sizeof own_links / sizeof *own_links)
 
-/* /proc/<own number> is /proc/self, and so are the directories of threads. */
-static const char *canonical(const char *path, char buffer[PATH_LIMIT])
+/* /proc/<own number> is /proc/self, and so is /proc/thread-self. What does not fit names nothing that there is. */
+static const char *canonical(const char *path, char buffer[NAME_ROOM])
 {
     char own[32];
     const char *rest;
     format(own, sizeof own, "/proc/%d", PROCESS_ID);
     if (!path_below(path, own, &rest) && !path_below(path, "/proc/thread-self", &rest))
         return path;
-    format(buffer, PATH_LIMIT, "/proc/self%s", rest);
+    format(buffer, NAME_ROOM, "/proc/self%s", rest);
     return buffer;
 }
 
@@ -43,7 +44,7 @@ static int descriptor_of(const char *path)
 
 struct file *procfs_descriptor(const char *path)
 {
-    char storage[PATH_LIMIT];
+    char storage[NAME_ROOM];
     const char *rest;
     return path_below(path, "/proc", &rest) ? file_get(descriptor_of(canonical(path, storage))) : NULL;
 }
@@ -138,7 +139,7 @@ static bool emit_link(const char *name, uint64_t inode, uint64_t next, emit_func
 /* Names directly below a directory, each once: of texts at positions 2 and on, then the links and the descriptors of the process. */
 static int64_t list_directory(struct file *file, uint64_t position, emit_function *emit, void *sink)
 {
-    char storage[PATH_LIMIT];
+    char storage[NAME_ROOM];
     const char *directory = canonical(file->path, storage), *rest;
     uint64_t at = maximum(position, 2) - 2;
     for (; at < generated_count; at++) {
@@ -216,7 +217,7 @@ static bool is_link(const char *name)
 
 struct file *procfs_open(const char *path, int flags, int64_t *error)
 {
-    char storage[PATH_LIMIT];
+    char storage[NAME_ROOM];
     const char *name = canonical(path, storage);
     const struct file_operations *directory;
     size_t index;
@@ -240,7 +241,7 @@ struct file *procfs_open(const char *path, int flags, int64_t *error)
 
 int64_t procfs_readlink(const char *path, char *buffer, uint64_t size)
 {
-    char storage[PATH_LIMIT], text[64];
+    char storage[NAME_ROOM], text[64];
     const char *name = canonical(path, storage), *target = text;
     const struct file_operations *directory;
     size_t index;
@@ -271,7 +272,7 @@ static void link_status(struct status *status)
 
 int64_t procfs_status(const char *path, bool follow, struct status *status)
 {
-    char storage[PATH_LIMIT];
+    char storage[NAME_ROOM];
     const char *name = canonical(path, storage);
     int64_t error;
     struct file *file = follow ? file_get(descriptor_of(name)) : NULL;

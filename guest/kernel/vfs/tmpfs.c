@@ -158,7 +158,7 @@ static int64_t check_open(const struct node *node, int flags)
 {
     const bool directory = node_is(node, S_IFDIR);
     if (node_is(node, S_IFLNK))
-        return -ELOOP;
+        return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP;
     if (!directory && (flags & O_DIRECTORY))
         return -ENOTDIR;
     return directory && ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC))) ? -EISDIR : 0;

@@ -146,7 +146,7 @@ void node_status(const struct node *node, struct status *status)
 {
     *status = (struct status){
         .device = DEVICE_MEMORY, .inode = node->inode, .size = node->size, .mode = node->mode,
-        .links = node->links + node_is(node, S_IFDIR),               /* its "." */
+        .links = node->links + (node->links && node_is(node, S_IFDIR)),        /* its "." */
         .accessed = node->accessed, .modified = node->modified, .changed = node->changed,
     };
 }

@@ -1,0 +1,77 @@
+/* A program that seals itself with files open and answers calls: each call must find them as they were at the seal, and the host's files
+ * still readable. The reply is one uint64_t: the number of failures. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../guest/include/udfvm_abi.h"
+#include "check.h"
+
+#define LIBRARY "/usr/lib/x86_64-linux-gnu/libc.so.6"
+
+static uint64_t *const reply = (uint64_t *)UDFVM_OUTPUT_BASE;
+static int host, small, memory, ends[2];
+static char *start_of_library;
+
+static void seal(void)
+{
+    ((void (*)(void))UDFVM_VECTOR_SEAL)();
+}
+
+static void complete(uint64_t status, uint64_t length)
+{
+    ((void (*)(uint64_t, uint64_t))UDFVM_VECTOR_COMPLETE)(status, length);
+}
+
+static void prepare(const char *program)
+{
+    char buffer[100];
+    start_of_library = malloc(1 << 20);
+    host = open(LIBRARY, O_RDONLY);
+    small = open(program, O_RDONLY);
+    memory = open("/tmp/kept", O_RDWR | O_CREAT | O_EXCL, 0600);
+    CHECK(host >= 0 && small >= 0 && memory >= 0 && pipe(ends) == 0);
+    CHECK(pread(host, start_of_library, 1 << 20, 0) == 1 << 20);
+    CHECK(read(host, buffer, 100) == 100 && read(small, buffer, 4) == 4 && memcmp(buffer, "\177ELF", 4) == 0);
+    CHECK(write(memory, "sealed", 6) == 6 && write(ends[1], "in the pipe", 11) == 11);
+}
+
+static void answer(void)
+{
+    static char buffer[1 << 16];
+    struct stat status;
+    CHECK(lseek(host, 0, SEEK_CUR) == 100 && read(host, buffer, 5000) == 5000 && memcmp(buffer, start_of_library + 100, 5000) == 0);
+    CHECK(pread(host, buffer, 1 << 16, 1 << 19) == 1 << 16 && memcmp(buffer, start_of_library + (1 << 19), 1 << 16) == 0);
+    CHECK(pread(small, buffer, 4, 0) == 4 && memcmp(buffer, "\177ELF", 4) == 0);
+    int again = open(LIBRARY, O_RDONLY);
+    CHECK(again >= 0 && read(again, buffer, 4000) == 4000 && memcmp(buffer, start_of_library, 4000) == 0);
+    CHECK(fstat(memory, &status) == 0 && status.st_size == 6 && write(memory, "more", 4) == 4 && ftruncate(memory, 8) == 0);
+    CHECK(stat("/tmp/of-a-call", &status) == -1 && errno == ENOENT);
+    int fd = open("/tmp/of-a-call", O_WRONLY | O_CREAT, 0600);
+    CHECK(fd == again + 1 && write(fd, buffer, sizeof buffer) == sizeof buffer);
+    CHECK(read(ends[0], buffer, 100) == 11 && memcmp(buffer, "in the pipe", 11) == 0 && write(ends[1], "other", 5) == 5);
+    CHECK(mkdir("/tmp/directory", 0755) == 0 && chdir("/tmp/directory") == 0);
+    DIR *directory = opendir("..");
+    CHECK(directory);
+    int names = 0;
+    for (struct dirent *entry; directory && (entry = readdir(directory));)
+        names += strcmp(entry->d_name, "kept") == 0 || strcmp(entry->d_name, "directory") == 0 || strcmp(entry->d_name, "of-a-call") == 0;
+    CHECK(names == 3 && unlink("/tmp/kept") == 0);
+    printf("answered\n");
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    CHECK(argc > 0);
+    prepare(argv[0]);
+    for (seal();; failures = 0) {
+        answer();
+        reply[0] = (uint64_t)failures;
+        complete(UDFVM_STATUS_OK, 8);
+    }
+}
