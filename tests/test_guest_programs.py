@@ -1,0 +1,80 @@
+"""The guest kernel under ordinary Linux programs: those of ``tests/guest`` are run on Linux, which tests the tests, and in a VM."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from udfvm import errors, vmm
+from udfvm.hostfs import HostFS
+from udfvm.image import GUEST, LIBRARY_DIRECTORIES, SINGLE_FILES
+from udfvm.policy import Limits
+
+SOURCES = Path(__file__).resolve().parent / "guest"
+WINDOW = 2 << 20
+SEALING = {"sealed", "vfs_sealed"}
+ENDING = sorted(path.stem for path in SOURCES.glob("*.c") if path.stem not in SEALING)
+FLAGS = ["-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-Werror"]
+LINKAGE = {"dynamic": [], "static": ["-static"]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the programs are compiled to."""
+    return tmp_path_factory.mktemp("guest")
+
+
+def compiled(folder: Path, name: str, linkage: str) -> Path:
+    program = folder / linkage / name
+    if not program.exists():
+        program.parent.mkdir(exist_ok=True)
+        command = ["gcc", *FLAGS, *LINKAGE[linkage], str(SOURCES / f"{name}.c"), "-o", str(program), "-lpthread"]
+        subprocess.run(command, check=True)
+    return program
+
+
+def boot(program: Path, memory: int, environment: tuple[str, ...] = ()) -> tuple[vmm.VM, str]:
+    files = HostFS([program.parent, *LIBRARY_DIRECTORIES], SINGLE_FILES)
+    strings = b"".join(os.fsencode(string) + b"\0" for string in (str(program), *environment))
+    payload = memory.to_bytes(8, "little") + (1).to_bytes(4, "little") + len(environment).to_bytes(4, "little") + strings
+    limits = Limits(memory=memory, timeout_ns=60_000_000_000, max_log=1 << 20)
+    return vmm.boot((GUEST / "kernel.bin").read_bytes(), payload, memory, WINDOW, files, limits)
+
+
+@pytest.mark.parametrize("name", [name for name in ENDING if name != "exhaustion"])
+def test_on_linux(folder: Path, name: str) -> None:
+    program = compiled(folder, name, "dynamic")
+    command = ["bash", "-c", f"ulimit -n 1024; exec {program}"]
+    done = subprocess.run(command, env={**os.environ, "ON_LINUX": "1"}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("memory", [64 << 20, 256 << 20], ids=["64MiB", "256MiB"])
+@pytest.mark.parametrize("linkage", sorted(LINKAGE))
+@pytest.mark.parametrize("name", ENDING)
+def test_in_a_vm(folder: Path, name: str, linkage: str, memory: int) -> None:
+    with pytest.raises(errors.BuildError) as caught:
+        boot(compiled(folder, name, linkage), memory)
+    ended = caught.value.__cause__
+    assert isinstance(ended, errors.GuestExitError), f"{ended}\n{caught.value.report}"
+    assert ended.status == 0, caught.value.report
+
+
+@pytest.mark.parametrize("name", sorted(SEALING))
+def test_every_call_finds_the_seal(folder: Path, tmp_path: Path, name: str) -> None:
+    booted, log = boot(compiled(folder, name, "dynamic"), 64 << 20)
+    with booted, (tmp_path / "image").open("w+b") as file:
+        booted.seal(file.fileno(), b"{}")
+    assert "failures" not in log
+    files = HostFS([folder, *LIBRARY_DIRECTORIES], SINGLE_FILES)
+    limits = vmm.core_limits(Limits(memory=64 << 20, files=True))
+    with vmm.VM.open(vmm.Image.open(tmp_path / "image"), files) as vm:
+        for _ in range(20):
+            vm.call(vmm.REQUEST_BATCH, b"x" * 16384, limits)
+            vm.restore()
+            reply = vm.call(vmm.REQUEST_BATCH, b"", limits)
+            assert (reply.status, bytes(reply.data[:8])) == (0, bytes(8)), reply.log.decode()
+            vm.restore()
