@@ -128,6 +128,7 @@ class UDF:
         self._ready()
         return self
 
+    @property
     def image(self) -> Image:
         """The image of the function, built or taken from the cache now if it was not before."""
         return self._ready().image

@@ -122,7 +122,7 @@ def _function(udf: UDF, in_schema: bool) -> _extension.Function:
         flags |= _extension.Flag.DETERMINISTIC
     if in_schema:
         flags |= _extension.Flag.IN_SCHEMA
-    image = udf.image()
+    image = udf.image
     pool = pool_for(udf.base)
     return _extension.Function(
         name=udf.name,
