@@ -5,6 +5,7 @@ They need no Python in the guest, so they also run where Python would take minut
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -26,6 +27,10 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
+def core_sources() -> list[Path]:
+    return [*sorted((ROOT / "udfvm" / "vmm").glob("[!_]*.c")), ROOT / "udfvm" / "vmm" / "stubs.S"]
+
+
 @pytest.fixture(scope="module")
 def raw_guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("raw")
@@ -37,8 +42,15 @@ def raw_guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("sanitizers", ["", "-fsanitize=address,undefined -fno-sanitize-recover=all"], ids=["plain", "asan-ubsan"])
 def test_core_withstands_the_raw_guest(raw_guest: Path, tmp_path: Path, sanitizers: str) -> None:
-    sources = [*sorted((ROOT / "udfvm" / "vmm").glob("[!_]*.c")), ROOT / "udfvm" / "vmm" / "stubs.S"]
     program = tmp_path / "test_core"
-    run("gcc", *HOST_FLAGS, *sanitizers.split(), CORE / "test_core.c", *sources, "-o", program, "-lpthread")
+    run("gcc", *HOST_FLAGS, *sanitizers.split(), CORE / "test_core.c", *core_sources(), "-o", program, "-lpthread")
     output = run(program, raw_guest)
+    assert output.count("holds") == len(output.splitlines())
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+def test_valgrind_finds_nothing(raw_guest: Path, tmp_path: Path) -> None:
+    program = tmp_path / "test_core"
+    run("gcc", *HOST_FLAGS, CORE / "test_core.c", *core_sources(), "-o", program, "-lpthread")
+    output = run("valgrind", "-q", "--leak-check=full", "--error-exitcode=9", program, raw_guest, "--quick")
     assert output.count("holds") == len(output.splitlines())

@@ -34,10 +34,10 @@ int udfvm_kvm_open(struct udfvm_error *error)
 
 int udfvm_processor_features(int kvm, struct processor_features *features, struct udfvm_error *error)
 {
+    memset(features, 0, sizeof *features);
     features->cpuid.head.nent = sizeof features->cpuid.entries / sizeof features->cpuid.entries[0];
     if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &features->cpuid) < 0)
         return udfvm_fail_errno(error, "KVM_GET_SUPPORTED_CPUID");
-    features->xcr0 = 0;
     for (uint32_t i = 0; i < features->cpuid.head.nent; i++) {
         const struct kvm_cpuid_entry2 *entry = &features->cpuid.entries[i];
         if (entry->function == 0xd && entry->index == 0)
