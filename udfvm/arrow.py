@@ -51,11 +51,16 @@ def register(udf: UDF) -> None:
     Registering again under the same name with the same types replaces the UDF. Raises SignatureError where the name belongs to a function
     of pyarrow or to a UDF of other types, or where the UDF has no parameters.
 
-    >>> udfvm.arrow.register(score)
-    >>> pc.call_function("score", [pa.array([12.0]), pa.array([300.0])])
-    >>> ds.dataset("flights.parquet").to_table(
-    ...     columns={"s": pc.Expression._call("score", [ds.field("dep_delay"), ds.field("distance")])}
-    ... )
+    >>> import pyarrow as pa, pyarrow.compute as pc, pyarrow.dataset as ds
+    >>> @udfvm.udf
+    ... def speed(distance: float, hours: float) -> float | None:
+    ...     return distance / hours if hours else None
+    >>> udfvm.arrow.register(speed)
+    >>> pc.call_function("speed", [pa.array([300.0]), pa.array([1.5])]).to_pylist()
+    [200.0]
+    >>> flights = ds.dataset(pa.table({"distance": [300.0, 100.0], "hours": [2.0, 0.0]}))
+    >>> flights.to_table(columns={"s": pc.Expression._call("speed", [ds.field("distance"), ds.field("hours")])}).to_pydict()
+    {'s': [150.0, None]}
     """
     if not udf.parameters:
         raise SignatureError(f"UDF {udf.name!r}: a function of pyarrow.compute needs at least one parameter")

@@ -68,9 +68,14 @@ def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_sc
     Raises ``TypeMappingError`` for a UDF with a type that SQL has not, ``udfvm.errors.Error`` where the connection takes no
     extensions, and what building an image raises. A function cannot be replaced while statements of the connection run.
 
-    >>> con = apsw.Connection("flights.db")
-    >>> udfvm.sqlite.register(con, score)
-    >>> con.execute("SELECT carrier, avg(vm_udf('score', dep_delay, distance)) FROM flights GROUP BY carrier")
+    >>> import apsw
+    >>> @udfvm.udf
+    ... def initials(name: str) -> str:
+    ...     return "".join(word[0] for word in name.split())
+    >>> con = apsw.Connection(":memory:")
+    >>> udfvm.sqlite.register(con, initials)
+    >>> con.execute("SELECT vm_udf('initials', 'Ada Lovelace'), initials('Alan Turing')").fetchall()
+    [('AL', 'AT')]
     """
     functions = [_function(udf, in_schema) for udf in udfs]
     _extension.offer(functions, _loader(connection))
