@@ -8,6 +8,7 @@ import linecache
 import re
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import udfvm
@@ -20,13 +21,22 @@ WITH_EXAMPLES = sorted(
 )
 
 
+def run_examples(document: Path, names: dict[str, object]) -> int:
+    """Runs the Python blocks of a document as one program; returns how many there are."""
+    blocks = re.findall(r"^```python\n(.*?)^```", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    source, name = "\n".join(blocks), f"<{document.stem}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    exec(compile(source, name, "exec"), {"__name__": "example", **names})
+    return len(blocks)
+
+
+def test_the_readme_runs(flights_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(flights_files[0].parent)
+    assert run_examples(ROOT / "README.md", {"table": pq.read_table(flights_files[1])})
+
+
 def test_the_tutorial_runs() -> None:
-    text = (ROOT / "docs" / "tutorial.md").read_text()
-    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
-    assert len(blocks) > 5
-    source = "\n".join(blocks)
-    linecache.cache["<tutorial>"] = (len(source), None, source.splitlines(keepends=True), "<tutorial>")
-    exec(compile(source, "<tutorial>", "exec"), {"__name__": "tutorial"})
+    assert run_examples(ROOT / "docs" / "tutorial.md", {}) > 5
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
