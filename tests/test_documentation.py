@@ -21,22 +21,34 @@ WITH_EXAMPLES = sorted(
 )
 
 
-def run_examples(document: Path, names: dict[str, object]) -> int:
-    """Runs the Python blocks of a document as one program; returns how many there are."""
-    blocks = re.findall(r"^```python\n(.*?)^```", document.read_text(), flags=re.DOTALL | re.MULTILINE)
-    source, name = "\n".join(blocks), f"<{document.stem}>"
+def examples(document: Path) -> list[str]:
+    """The Python blocks of a document."""
+    return re.findall(r"^```python\n(.*?)^```", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def run_example(source: str, name: str, names: dict[str, object]) -> None:
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     exec(compile(source, name, "exec"), {"__name__": "example", **names})
-    return len(blocks)
 
 
 def test_the_readme_runs(flights_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(flights_files[0].parent)
-    assert run_examples(ROOT / "README.md", {"table": pq.read_table(flights_files[1])})
+    (source,) = examples(ROOT / "README.md")
+    run_example(source, "<readme>", {"table": pq.read_table(flights_files[1])})
 
 
 def test_the_tutorial_runs() -> None:
-    assert run_examples(ROOT / "docs" / "tutorial.md", {}) > 5
+    blocks = examples(ROOT / "docs" / "tutorial.md")
+    assert len(blocks) > 5
+    run_example("\n".join(blocks), "<tutorial>", {})
+
+
+WHOLE_HOWTOS = [block for block in examples(ROOT / "docs" / "howto.md") if block.startswith("import ")]
+
+
+@pytest.mark.parametrize("index", range(len(WHOLE_HOWTOS)))
+def test_whole_examples_of_the_howto_run(index: int) -> None:
+    run_example(WHOLE_HOWTOS[index], f"<howto {index}>", {})
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)

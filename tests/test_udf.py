@@ -11,6 +11,7 @@ import multiprocessing
 import operator
 import pickle
 import random
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -574,6 +575,47 @@ def test_modules_of_the_user_travel_along(tmp_path: Path, monkeypatch: pytest.Mo
         checked(4)
     assert "raise ValueError('too much')" in caught.value.guest_traceback
     assert "return users_module.check(x)" in caught.value.guest_traceback
+
+
+def test_modules_of_the_user_that_bodies_import_travel_as_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "users_package"
+    (package / "deeper").mkdir(parents=True)                # a package without __init__.py
+    (package / "__init__.py").write_text("NAME = 'users'\n")
+    (package / "checks.py").write_text("from . import NAME\nfrom .deeper import limits\n\ndef check(x):\n    return limits.below(x)\n")
+    (package / "deeper" / "limits.py").write_text("def below(x):\n    if x > 3:\n        raise ValueError('too much')\n    return x\n")
+    (tmp_path / "users_broken.py").write_text("def broken(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    @udfvm.udf
+    def checked(x: int) -> int:
+        from users_package.checks import check
+
+        return int(check(x))
+
+    @udfvm.udf
+    def breaks(x: int) -> int:
+        import users_broken
+
+        return int(users_broken.broken(x))
+
+    assert checked(3) == 3
+    with pytest.raises(udfvm.UDFError) as caught:
+        checked(4)
+    assert "raise ValueError('too much')" in caught.value.guest_traceback
+    assert "users_package" not in sys.modules
+    with pytest.raises(udfvm.UDFError, match="SyntaxError"):
+        breaks(1)
+
+
+def test_functions_of_packages_import_relatively(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "relative_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "other.py").write_text("def double(x):\n    return 2 * x\n")
+    (package / "functions.py").write_text("def doubled(x: int) -> int:\n    from .other import double\n    return double(x)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    functions = importlib.import_module("relative_package.functions")
+    assert udfvm.udf(functions.doubled)(21) == 42
 
 
 def test_builtins_and_other_callables() -> None:

@@ -23,7 +23,7 @@ def identity(udf: UDF, pickled: PickledFunction) -> bytes:
 
     types = [(each.type.name, each.nullable, each.container.value) for each in udf.parameters]
     facts = (udf.name, udf.vectorized, types, udf.result.type.name, udf.result.nullable, sorted(pickled.imports),
-             sorted(pickled.sources.items()), pickled.uses_random)  # fmt: skip
+             sorted(pickled.sources.items()), sorted(pickled.own_modules.values()), pickled.uses_random)  # fmt: skip
     sample: bytes = b"" if udf.sample is None else cloudpickle.dumps(udf.sample)
     return repr(facts).encode() + b"\0" + pickled.data + sample
 
@@ -41,6 +41,7 @@ def load_request(udf: UDF, pickled: PickledFunction, rows: RowCodec | None, batc
         "result_nullable": udf.result.nullable,
         "imports": sorted(pickled.imports),
         "sources": pickled.sources,
+        "own_modules": sorted(pickled.own_modules.values()),
         "random": pickled.uses_random,
         "default_row": rows.default().hex() if rows else "",
         "sample_row": _sample_row(rows, sample).hex() if rows and udf.sample is not None else "",

@@ -1,12 +1,11 @@
 """What travels to the guest to load a function: the pickled function, the sources for its tracebacks, its types, its sample.
 
 Functions and classes of the user's own code (``__main__``, and modules outside of the standard library and site-packages) go by value,
-all that they refer to included; the rest goes by name and is imported in the guest.
+all that they refer to included; own modules that bodies import go as source; the rest goes by name and is imported in the guest.
 """
 
 from __future__ import annotations
 
-import dis
 import importlib.util
 import io
 import json
@@ -18,7 +17,7 @@ import sys
 import sysconfig
 import threading
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,6 +27,7 @@ from typing import Any, Final
 import cloudpickle
 
 from udfvm.errors import SignatureError
+from udfvm.own_modules import OwnModule, all_imported_names, imported_names, own_modules
 
 _registry_lock: Final = threading.Lock()         # of cloudpickle's own registry of modules that go by value
 
@@ -40,6 +40,7 @@ class PickledFunction:
     sources: dict[str, str] = field(default_factory=dict)
     modules: set[str] = field(default_factory=set)       # that the guest imports to unpickle it, or the function's body imports
     imports: set[str] = field(default_factory=set)       # of these, what bodies import
+    own_modules: dict[str, OwnModule] = field(default_factory=dict)
     uses_random: bool = False
 
 
@@ -56,6 +57,8 @@ def pickle_function(name: str, function: Callable[..., object]) -> PickledFuncti
             "picklable: create connections, locks and open files inside the function"
         ) from error
     pickled.data = buffer.getvalue()
+    pickled.own_modules, seen = own_modules(pickled.imports, _is_library)
+    pickled.modules |= seen
     return pickled
 
 
@@ -79,6 +82,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         elif isinstance(obj, types.ModuleType):
             self._note_module(obj.__name__)
         elif isinstance(obj, (type, types.FunctionType, types.BuiltinFunctionType)):
+            if isinstance(obj, types.FunctionType) and not _is_library(obj.__code__.co_filename):
+                self._note_imports(all_imported_names(obj.__code__, obj.__globals__.get("__package__") or ""))
             self._note_module(getattr(obj, "__module__", None) or "builtins")
         return super().reducer_override(obj)
 
@@ -96,24 +101,15 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             self._notes.uses_random = True
         if "to_pandas" in code.co_names:
             self._notes.modules.add("pandas")
-        for name in _imports(code):
+        self._note_imports(imported_names(code))
+
+    def _note_imports(self, names: Iterable[str]) -> None:
+        for name in names:
             self._notes.imports.add(name)
             self._notes.modules.add(name)
 
 
 _GLOBAL_RANDOM: Final[object] = getattr(random.random, "__self__", None)
-
-
-def _imports(code: types.CodeType) -> Iterator[str]:
-    """Names of modules that the code imports absolutely; ``from a import b`` gives ``a`` and ``a.b``, which may be no module."""
-    earlier: list[object] = [None, None]
-    for instruction in dis.get_instructions(code):
-        if instruction.opname == "IMPORT_NAME" and earlier[0] == 0:
-            yield instruction.argval
-            names = earlier[1] if isinstance(earlier[1], tuple) else ()
-            yield from (f"{instruction.argval}.{name}" for name in names if name != "*")
-        if not instruction.opname.startswith(("CACHE", "EXTENDED_ARG")):
-            earlier = [earlier[1], instruction.argval]
 
 
 # ---- Whose code is it ----

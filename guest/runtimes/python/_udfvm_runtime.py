@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 import _udfvm_agent
 import _udfvm_scalar
 import cloudpickle
+from _udfvm_own_modules import OwnModules
 from _udfvm_report import report
 from _udfvm_warmup import warm_up_reports
 
@@ -51,6 +52,7 @@ def _load(request: int, length: int) -> Answer:
     for filename, text in payload.metadata["sources"].items():
         # For tracebacks: files that exist on the host only. An entry without a time is never checked against a file.
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    OwnModules(payload.metadata["own_modules"]).install()
     for name in payload.metadata["imports"]:
         _import_quietly(name)
     warm_up_reports()
