@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from udfvm.errors import ProtocolError
+from udfvm.pieces import TooLargeForWindowError
 
 if TYPE_CHECKING:
     from udfvm.types import Parameter, ResultType
@@ -51,7 +52,10 @@ class BatchCodec:
         return self._overhead + int(pa.ipc.get_record_batch_size(batch))
 
     def write(self, window: memoryview, batch: pa.RecordBatch) -> int:
-        """Writes the stream of a batch to the beginning of the window, which must have room (see size); returns its length in bytes."""
+        """Writes the stream of a batch to the beginning of the window; returns its length in bytes. Raises TooLargeForWindowError."""
+        size = self.size(batch)
+        if size > len(window):
+            raise TooLargeForWindowError(size, len(window))
         sink = pa.FixedSizeBufferWriter(pa.py_buffer(window))
         with pa.ipc.new_stream(sink, self.schema) as writer:
             writer.write_batch(batch)
@@ -178,17 +182,22 @@ class NumberCodec:
         )
 
     @staticmethod
-    def write(window: memoryview, layout: NumberLayout, columns: Sequence[memoryview]) -> None:
-        """Writes a request, from the bytes of each column, to the window, which must have room for it."""
+    def write(window: memoryview, layout: NumberLayout, columns: Sequence[Sequence[memoryview]]) -> None:
+        """Writes a request, from the bytes of each column, which may be in pieces, to the window, which must have room for it."""
         window[: len(layout.request_head)] = layout.request_head
-        for (begin, end), column in zip(layout.places, columns, strict=True):
-            window[begin:end] = column
+        for (begin, end), pieces in zip(layout.places, columns, strict=True):
+            for piece in pieces:
+                window[begin : begin + len(piece)] = piece
+                begin += len(piece)
+            if begin != end:
+                raise ValueError("the pieces of a column are not as long as the column")
         window[layout.request_length - len(_END_OF_STREAM) : layout.request_length] = _END_OF_STREAM
 
-    @staticmethod
-    def is_plain(reply: bytes, layout: NumberLayout) -> bool:
-        """Whether a reply is a stream of so many numbers without nulls, laid out as here: then any bytes of its data are numbers."""
-        return len(reply) == layout.reply_length and reply.startswith(layout.reply_head)
+    def data_of(self, reply: bytes, layout: NumberLayout) -> int | None:
+        """Where the data begin in a reply, if it is a stream of so many numbers without nulls laid out as here: then any bytes of its data
+        are numbers."""
+        plain = len(reply) == layout.reply_length and reply.startswith(layout.reply_head)
+        return layout.reply_data if plain else None
 
 
 class _Template(NamedTuple):

@@ -1,58 +1,174 @@
-"""Batches of numpy arrays of numbers: the way around pyarrow.
+"""Batches of numbers without nulls: the way around the IPC writer and reader.
 
 For small batches the pages of memory that a library touches cost more than what it does: after each exit from a VM the processor finds its
-caches and translations gone. So arrays that are already stored as they travel are copied as they are.
+caches and translations gone. So columns that are already stored as they travel, whole, sliced or in chunks, are copied as they are, once,
+straight into guest memory, and numbers in a reply are used where they lie.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
+from udfvm.columns import Form, in_form
 from udfvm.ipc import NumberCodec
+from udfvm.pieces import TooLargeForWindowError
 
 if TYPE_CHECKING:
-    from udfvm.ipc import BatchCodec, NumberLayout
+    import numpy as np
+
+    from udfvm.ipc import BatchCodec
+
+
+class NumberColumns(NamedTuple):
+    """Columns of numbers: of each, its bytes in one piece or several."""
+
+    form: Form                                   # of the result
+    num_rows: int
+    widths: tuple[int, ...]                      # bytes of a number of each column
+    data: tuple[tuple[memoryview, ...], ...]
+
+    def slice(self, start: int, count: int) -> NumberColumns:
+        """So many rows, without a copy."""
+        if start == 0 and count == self.num_rows:
+            return self
+        data = tuple(
+            tuple(_slice(pieces, start * width, count * width)) for pieces, width in zip(self.data, self.widths, strict=True)
+        )
+        return self._replace(num_rows=count, data=data)
 
 
 class NumberBatches:
-    """Requests from numpy arrays and results as numpy arrays, for one signature."""
+    """Requests from arrays of numbers and results as the caller wants them, for one signature.
+
+    >>> import pyarrow as pa
+    >>> from udfvm.ipc import BatchCodec
+    >>> from udfvm.types import signature_of
+    >>> def half(x: float) -> float: ...
+    >>> signature = signature_of(half, "half", vectorized=False, input_types=None, output_type=None)
+    >>> batches = NumberBatches(BatchCodec("half", signature.parameters, signature.result))
+    >>> batches.take([pa.chunked_array([[1.0, 2.0], [3.0]])]).num_rows
+    3
+    >>> batches.take([pa.array([1.0, None])]) is None            # not without nulls
+    True
+    """
 
     def __init__(self, codec: BatchCodec) -> None:
-        types = [*codec.schema.types, *codec.result_schema.types]
-        self._codec = NumberCodec(codec) if codec.schema.types and all(map(NumberCodec.takes, types)) else None
-        if self._codec is not None:
-            *self._types, self._result = (np.dtype(_numpy_name(type_)) for type_ in types)
+        self._types = tuple(codec.schema.types)
+        self._result: pa.DataType = codec.result_schema.types[0]
+        taken = bool(self._types) and all(map(NumberCodec.takes, (*self._types, self._result)))
+        self._codec = NumberCodec(codec) if taken else None
+        self._read: Callable[[bytes, int], pa.Array] = codec.read
+        self._widths = tuple(type_.bit_width // 8 for type_ in self._types) if taken else ()
+        self._dtypes: tuple[np.dtype[Any], ...] = ()             # the types in numpy, the result's last, once they are asked for
 
-    def takes(self, arguments: Sequence[object]) -> bool:
-        """Whether the arguments are arrays, not empty, of one length, stored as the declared types are."""
+    def take(self, arguments: Sequence[Any]) -> NumberColumns | None:
+        """The arguments, if all are columns of one length, not empty, without nulls and stored as the declared types are; else None."""
         if self._codec is None:
-            return False
-        rows = 0
-        for argument, type_ in zip(arguments, self._types, strict=True):
-            if type(argument) is not np.ndarray or argument.dtype != type_ or argument.ndim != 1 or not argument.flags.c_contiguous:
-                return False
-            if rows and len(argument) != rows:
-                return False
-            rows = len(argument)
-        return rows > 0
-
-    def layout(self, rows: int) -> NumberLayout:
-        """The layout for so many rows."""
-        return cast(NumberCodec, self._codec).layout(rows)
-
-    def write(self, window: memoryview, layout: NumberLayout, arguments: Sequence[np.ndarray[Any, Any]]) -> None:
-        """Writes the request."""
-        NumberCodec.write(window, layout, [argument.view(np.uint8).data for argument in arguments])
-
-    def read(self, reply: bytes, layout: NumberLayout) -> np.ndarray[Any, Any] | None:
-        """The result in a reply; None where it is not one of numbers without nulls."""
-        if not NumberCodec.is_plain(reply, layout):
             return None
-        return np.frombuffer(reply, self._result, layout.rows, layout.reply_data).copy()
+        numpy = sys.modules.get("numpy")
+        ndarray = None if numpy is None else numpy.ndarray
+        form, rows, data = Form.NUMPY, 0, []
+        for index, argument in enumerate(arguments):
+            if type(argument) is ndarray:
+                pieces = self._numpy_pieces(argument, index)
+            elif isinstance(argument, pa.Array):
+                form = Form.ARRAY if form is Form.NUMPY else form
+                pieces = self._pieces((argument,), index)
+            elif isinstance(argument, pa.ChunkedArray):
+                form = Form.CHUNKED
+                pieces = self._pieces(argument.chunks, index) if argument.type == self._types[index] else None
+            else:
+                return None
+            if pieces is None:
+                return None
+            length = len(argument)
+            if length == 0 or (rows and length != rows):
+                return None
+            rows = length
+            data.append(pieces)
+        return NumberColumns(form, rows, self._widths, tuple(data))
+
+    def _pieces(self, chunks: Iterable[pa.Array], index: int) -> tuple[memoryview, ...] | None:
+        type_, width = self._types[index], self._widths[index]
+        pieces = []
+        for chunk in chunks:
+            if chunk.type != type_ or chunk.null_count:
+                return None
+            data = chunk.buffers()[1]
+            if data is None:
+                continue                         # it has no rows
+            if not data.is_cpu:
+                return None
+            begin = chunk.offset * width
+            pieces.append(memoryview(data).cast("B")[begin : begin + len(chunk) * width])
+        return tuple(pieces)
+
+    def _numpy_pieces(self, argument: np.ndarray[Any, Any], index: int) -> tuple[memoryview, ...] | None:
+        if argument.ndim != 1 or argument.dtype != self._numpy_types()[index]:
+            return None
+        import numpy as np
+
+        if argument.dtype.kind == "M" and np.isnat(argument).any():
+            return None                          # these are nulls
+        if not argument.flags.c_contiguous:
+            argument = np.ascontiguousarray(argument)
+        return (argument.view(np.uint8).data,)
+
+    def _numpy_types(self) -> tuple[np.dtype[Any], ...]:
+        if not self._dtypes:
+            import numpy as np
+
+            self._dtypes = tuple(np.dtype(_numpy_name(type_)) for type_ in (*self._types, self._result))
+        return self._dtypes
+
+    def write(self, window: memoryview, columns: NumberColumns) -> int:
+        """Writes a request to the window; returns its length in bytes. Raises TooLargeForWindowError."""
+        codec = self._codec
+        assert codec is not None                 # or nothing would have been taken
+        layout = codec.layout(columns.num_rows)
+        if layout.request_length > len(window):
+            raise TooLargeForWindowError(layout.request_length, len(window))
+        codec.write(window, layout, columns.data)
+        return layout.request_length
+
+    def result(self, form: Form, replies: Sequence[tuple[bytes, int]]) -> Any:
+        """The numbers in replies to the pieces of a batch, each with its number of rows, as the caller wants them."""
+        if form is Form.NUMPY and len(replies) == 1:
+            reply, rows = replies[0]
+            begin = self._begin(reply, rows)
+            if begin is not None:
+                import numpy as np
+
+                numbers = np.frombuffer(reply, self._numpy_types()[-1], rows, begin)
+                return numbers if numbers.flags.writeable else numbers.copy()
+        return in_form(form, self._result, [self._array(reply, rows) for reply, rows in replies])
+
+    def _array(self, reply: bytes, rows: int) -> pa.Array:
+        begin = self._begin(reply, rows)
+        if begin is None:
+            return self._read(reply, rows)       # it has nulls, or is laid out in another way
+        data = pa.py_buffer(reply).slice(begin, rows * (self._result.bit_width // 8))
+        return pa.Array.from_buffers(self._result, rows, [None, data], 0)
+
+    def _begin(self, reply: bytes, rows: int) -> int | None:
+        codec = self._codec
+        assert codec is not None
+        return codec.data_of(reply, codec.layout(rows))
+
+
+def _slice(pieces: Iterable[memoryview], start: int, length: int) -> Iterable[memoryview]:
+    for piece in pieces:
+        if length == 0:
+            return
+        part = piece[start : start + length]
+        start = max(0, start - len(piece))
+        length -= len(part)
+        if part:
+            yield part
 
 
 def _numpy_name(type_: pa.DataType) -> str:

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, overload
 from udfvm.errors import (
     CallError,
     ForkedError,
-    InputTooLargeError,
-    OutputLimitError,
     SignatureError,
     TypeMappingError,
 )
@@ -24,8 +22,9 @@ from udfvm.types import Parameter, ResultType, signature_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from udfvm.columns import Form
     from udfvm.ipc import BatchCodec
-    from udfvm.number_batches import NumberBatches
+    from udfvm.number_batches import NumberBatches, NumberColumns
     from udfvm.vmm import VM, Image, Pool
 
 Isolation = Literal["statement", "row"]
@@ -215,11 +214,8 @@ class UDF:
             return runtime, runtime.pool.take(runtime.image)
 
     def _call_with_any(self, arguments: Sequence[Any]) -> Any:
-        numpy = sys.modules.get("numpy")
-        if numpy is not None and arguments and type(arguments[0]) is numpy.ndarray:
-            plain = self._number_batches()
-            if plain.takes(arguments):
-                return self._call_numbers(plain, arguments)
+        if arguments and isinstance(arguments[0], _loaded_arrays()):
+            return self.call_columns(arguments)
         from udfvm.columns import Form, form_of_result, scalar_of
 
         form = form_of_result(arguments)
@@ -243,36 +239,13 @@ class UDF:
             batches = self._numbers = NumberBatches(self._codec())
         return batches
 
-    def _call_numbers(self, batches: NumberBatches, arguments: Sequence[Any]) -> Any:
-        rows = len(arguments[0])
-        layout = batches.layout(rows)
-        runtime, vm = self._take()
-        try:
-            window = vm.input()
-            if layout.request_length <= len(window):
-                batches.write(window, layout, arguments)
-                status, reply = vm.fresh_call(_REQUEST_BATCH, None, runtime.limits, self.name, layout.request_length)
-            else:
-                reply = b""
-        except OutputLimitError:
-            if self.limits.max_output:
-                raise
-            reply = b""                          # in pieces, then
-        finally:
-            runtime.pool.give(vm)
-        if not reply:
-            return self.call_columns(arguments)
-        if status:
-            raise _guest_exception(reply, self.name, 0, rows)
-        result = batches.read(reply, layout)
-        if result is not None:
-            return result
-        from udfvm.columns import to_numpy
+    def call_columns(self, arguments: Sequence[Any], form: Form | None = None) -> Any:
+        """Calls the function with a column, or a value to repeat, for each parameter. ``form`` is what to return."""
+        batches = self._number_batches()
+        numbers = batches.take(arguments)
+        if numbers is not None:
+            return batches.result(form or numbers.form, self._in_pieces(numbers, self._call_with_numbers))
 
-        return to_numpy(self._codec().read(reply, rows))
-
-    def call_columns(self, arguments: Sequence[Any], form: Any = None) -> Any:
-        """Calls the function with a column, or a value to repeat, for each parameter. ``form`` is what to return (``columns.Form``)."""
         import pyarrow as pa
 
         from udfvm.columns import columns_of, form_of_result, in_form
@@ -286,58 +259,42 @@ class UDF:
                 whole = pa.table(columns, schema=codec.schema)
             else:
                 whole = codec.batch(columns)
-            pieces = self._call_pieces(codec, whole)
+            pieces = self._in_pieces(whole, self._call_with_batch)
         return in_form(form or form_of_result(arguments), self.result.type.arrow, pieces)
 
-    def _call_pieces(self, codec: BatchCodec, whole: pa.RecordBatch | pa.Table) -> list[pa.Array]:
-        """Calls with all rows, in as few pieces as fit the windows."""
+    def _in_pieces(self, whole: Any, call: Callable[[Any, int], Any]) -> list[Any]:
+        from udfvm.pieces import call_in_pieces
+
+        return call_in_pieces(self.name, whole, call, cut_results=not self.limits.max_output)
+
+    def _call_with_numbers(self, numbers: NumberColumns, first_row: int) -> tuple[bytes, int]:
+        batches = self._number_batches()
+        return self._call_batch(lambda window: batches.write(window, numbers), first_row, numbers.num_rows), numbers.num_rows
+
+    def _call_with_batch(self, rows: pa.RecordBatch | pa.Table, first_row: int) -> pa.Array:
         from udfvm.columns import one_batch
 
-        results = []
-        waiting = [(0, whole.num_rows)]
-        while waiting:
-            start, count = waiting.pop()
-            batch = one_batch(whole.slice(start, count))
-            try:
-                results.append(self._call_batch(codec, batch, start))
-            except _TooLargeForWindowError as error:
-                step = max(1, count // error.parts)
-                if count == 1:
-                    raise InputTooLargeError(
-                        f"a row of {error.size} bytes does not fit the input window of {error.room} bytes", self.name, start
-                    ) from None
-                waiting += [(first, min(step, start + count - first)) for first in range(start, start + count, step)][::-1]
-            except OutputLimitError:
-                if count == 1 or self.limits.max_output:
-                    raise
-                half = count // 2
-                waiting += [(start + half, count - half), (start, half)]
-        return results
+        codec, batch = self._codec(), one_batch(rows)
+        return codec.read(self._call_batch(lambda window: codec.write(window, batch), first_row, batch.num_rows), batch.num_rows)
 
-    def _call_batch(self, codec: BatchCodec, batch: pa.RecordBatch, first_row: int) -> pa.Array:
+    def _call_batch(self, write: Callable[[memoryview], int], first_row: int, rows: int) -> bytes:
+        """One call. ``write`` writes the request to the input window and returns its length in bytes."""
         runtime, vm = self._take()
         try:
-            window = vm.input()
-            size = codec.size(batch)
-            if size > len(window):
-                raise _TooLargeForWindowError(size, len(window))
-            length = codec.write(window, batch)
+            length = write(vm.input())
             status, reply = vm.fresh_call(_REQUEST_BATCH, None, runtime.limits, self.name, length)
         finally:
             runtime.pool.give(vm)
         if status:
-            raise _guest_exception(reply, self.name, first_row, batch.num_rows)
-        return codec.read(reply, batch.num_rows)
+            raise _guest_exception(reply, self.name, first_row, rows)
+        return reply
 
 
-class _TooLargeForWindowError(Exception):
-    """A batch must be cut into pieces."""
-
-    def __init__(self, size: int, room: int) -> None:
-        super().__init__(size, room)
-        self.size = size
-        self.room = room
-        self.parts = size // room + 1
+def _loaded_arrays() -> tuple[type, ...]:
+    """The classes of arrays, of the libraries that are loaded: no value can be of another's."""
+    numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
+    arrays: tuple[type, ...] = () if numpy is None else (numpy.ndarray,)
+    return arrays if pyarrow is None else (*arrays, pyarrow.Array, pyarrow.ChunkedArray)
 
 
 def _guest_exception(reply: bytes, name: str, first_row: int = 0, rows: int = 0) -> CallError:

@@ -1,0 +1,66 @@
+"""Batches that are larger than a window, or whose results are: cut into as few calls as will do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, Self, TypeVar
+
+from udfvm.errors import InputTooLargeError, OutputLimitError
+
+_Result = TypeVar("_Result")
+
+
+class Sliceable(Protocol):
+    """Rows: a record batch, a table, columns of numbers."""
+
+    @property
+    def num_rows(self) -> int:
+        """How many there are."""
+
+    def slice(self, start: int, count: int) -> Self:
+        """Some of them, without a copy."""
+
+
+_Rows = TypeVar("_Rows", bound=Sliceable)
+
+
+class TooLargeForWindowError(Exception):
+    """A batch must be cut into pieces: it has ``size`` bytes where there is ``room`` for fewer."""
+
+    def __init__(self, size: int, room: int) -> None:
+        super().__init__(size, room)
+        self.size = size
+        self.room = room
+        self.parts = size // room + 1
+
+
+def call_in_pieces(function: str, whole: _Rows, call: Callable[[_Rows, int], _Result], *, cut_results: bool) -> list[_Result]:
+    """Calls with all rows, in as few pieces as fit the windows; returns the results in the order of the rows.
+
+    Args:
+        function: name of the UDF.
+        whole: the rows.
+        call: calls with some of the rows and the index of the first of them.
+        cut_results: whether rows whose result is too large (OutputLimitError) may be cut too, which is not so where the user set the limit.
+
+    Raises InputTooLargeError where a single row does not fit, and what ``call`` raises.
+    """
+    results = []
+    waiting = [(0, whole.num_rows)]
+    while waiting:
+        start, count = waiting.pop()
+        try:
+            results.append(call(whole.slice(start, count), start))
+        except TooLargeForWindowError as error:
+            step = max(1, count // error.parts)
+            if count == 1:
+                raise InputTooLargeError(
+                    f"a row of {error.size} bytes does not fit the input window of {error.room} bytes", function, start
+                ) from None
+            waiting += [(first, min(step, start + count - first)) for first in range(start, start + count, step)][::-1]
+        except OutputLimitError:
+            if count == 1 or not cut_results:
+                raise
+            half = count // 2
+            waiting += [(start + half, count - half), (start, half)]
+    return results
