@@ -17,24 +17,21 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cffi
 import click
 import numpy as np
+from sampling import Sampler, python_sampler, quantiles, take_turns
 
 HERE = Path(__file__).resolve().parent
 ABI = HERE.parent / "guest" / "include"
 ROUNDS = 20
-
-Sampler = Callable[[int], list[float]]
 
 
 def compiled(directory: Path, source: str, *flags: str) -> Path:
@@ -66,19 +63,6 @@ def native_vm(directory: Path) -> Any:
     return vmm.VM.open(vmm.Image.open(directory / "native.base"), files)
 
 
-def python_sampler(call: Callable[[], object]) -> Sampler:
-    def sample(count: int) -> list[float]:
-        clock = time.perf_counter_ns
-        samples = []
-        for _ in range(count):
-            started = clock()
-            call()
-            samples.append((clock() - started) / 1e3)
-        return samples
-
-    return sample
-
-
 class CoreSampler:
     """Calls of one VM through the C API. Keeps the times of the restores."""
 
@@ -99,7 +83,8 @@ class CoreSampler:
         return list(calls)
 
 
-def measure(calls: int, directory: Path) -> dict[str, Any]:
+def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """The figures, and the samples that those of calls come from."""
     import udfvm
     from udfvm import vmm
     from udfvm.image import cache_directory
@@ -144,11 +129,7 @@ def measure(calls: int, directory: Path) -> dict[str, Any]:
     for sampler in samplers.values():
         sampler(1000)
     python.restores.clear()
-    samples: dict[str, list[float]] = {name: [] for name in samplers}
-    for _ in range(ROUNDS):
-        for name, sampler in samplers.items():
-            sampler(20)                              # the caches are another's: not counted
-            samples[name] += sampler(calls // ROUNDS)
+    samples = take_turns(samplers, ROUNDS, calls // ROUNDS)
     result: dict[str, Any] = {name: quantiles(values) for name, values in samples.items()}
     result["restore"] = quantiles(python.restores)
     result["hot_pages"] = python_vm.statistics().hot_pages
@@ -156,12 +137,7 @@ def measure(calls: int, directory: Path) -> dict[str, Any]:
     result["image_open_ms"] = round(image_open_ms, 2)
     result["times_floor"] = {name: round(result[name]["p50"] / result["floor"]["p50"], 2) for name in samplers}
     result["calls"] = calls
-    return result
-
-
-def quantiles(samples: list[float]) -> dict[str, float]:
-    ordered = sorted(samples)
-    return {"p50": round(statistics.median(ordered), 2), "p99": round(ordered[len(ordered) * 99 // 100], 2)}
+    return result, samples
 
 
 @click.command()
@@ -171,7 +147,7 @@ def main(as_json: bool, calls: int) -> None:
     """Measures what a call costs."""
     with tempfile.TemporaryDirectory(prefix="udfvm-bench-") as name:
         os.environ["UDFVM_CACHE"] = str(Path(name) / "cache")       # the build is measured too
-        result = measure(calls, Path(name))
+        result, _ = measure(calls, Path(name))
     if as_json:
         json.dump(result, sys.stdout)
         print()
