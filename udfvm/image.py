@@ -357,4 +357,7 @@ def clear_cache() -> int:
         if path.suffix in (".base", ".layer", ".verified", ".tmp", ".lock"):
             path.unlink(missing_ok=True)
             removed += path.suffix in (".base", ".layer")
+    for pattern in ("functions/*.udf", "runtimes/*.runtime"):        # names of what is gone
+        for path in cache_directory().glob(pattern):
+            path.unlink(missing_ok=True)
     return removed

@@ -10,6 +10,7 @@ from udfvm import __version__
 from udfvm.cli.cache import cache
 from udfvm.cli.demo import demo
 from udfvm.cli.doctor import doctor
+from udfvm.cli.seal import extension, prepare, seal
 from udfvm.errors import Error
 
 
@@ -22,6 +23,9 @@ def commands() -> None:
 commands.add_command(cache)
 commands.add_command(demo)
 commands.add_command(doctor)
+commands.add_command(extension)
+commands.add_command(prepare)
+commands.add_command(seal)
 
 
 def main() -> None:

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any, Final
 from udfvm.errors import Error, TypeMappingError
 from udfvm.pool import pool_for
 from udfvm.sqlite import _extension
+from udfvm.sqlite.policy import Policy
 from udfvm.types import RowType, Type
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ if TYPE_CHECKING:
 
     from udfvm.udf import UDF
 
-__all__ = ["register"]
+__all__ = ["EXTENSION", "Policy", "register"]
+
+#: Path of the loadable extension, for ``.load`` of the sqlite3 shell and other programs without Python.
+EXTENSION: Final = _extension.PATH
 
 # SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION: switches extension loading for C alone; the SQL function load_extension() stays as it was.
 _ENABLE_LOAD_EXTENSION: Final = 1005
@@ -54,13 +58,16 @@ _ENABLE_LOAD_EXTENSION: Final = 1005
 _WAIT_NS: Final = 60 * 10**9
 
 
-def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_schema: bool = False) -> None:
+def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_schema: bool = False, policy: Policy | None = None) -> None:
     """Gives a connection an SQL function for each UDF, and ``vm_udf(name, ...)`` for all of them.
 
     May be called again, to add UDFs or to replace those of the same name. Images are built (or taken from the cache) here, not in
     the first statement. The connection keeps what it needs until it is closed.
 
     ``in_schema`` lets views, triggers, indexes and generated columns use the functions: for databases whose schema you trust.
+
+    ``policy`` says what SQL may do with functions that are stored in the database (``vm_create``), and how long statements may take. Without
+    one the connection keeps the policy that it has; at first none run, and none can be created. See docs/sqlite.md.
 
     ``connection`` is an ``apsw.Connection``; a ``sqlite3.Connection`` of the standard library works where Python was built with support for
     extensions, and has extension loading switched off afterwards.
@@ -78,7 +85,8 @@ def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_sc
     [('AL', 'AT')]
     """
     functions = [_function(udf, in_schema) for udf in udfs]
-    _extension.offer(functions, _loader(connection))
+    runtimes = policy.runtimes() if policy else []
+    _extension.offer(functions, policy.for_extension() if policy else None, runtimes, _loader(connection))
 
 
 def _loader(connection: Any) -> Callable[[], None]:

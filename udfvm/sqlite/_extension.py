@@ -39,6 +39,16 @@ _ffi.cdef(
         uint64_t wait_ns;
         uint32_t pool_limit;
     };
+    struct udfvm_sqlite_runtime { uint32_t kind; uint32_t pool_limit; void *pool; void *base; };
+    struct udfvm_sqlite_policy {
+        uint32_t kinds;
+        uint32_t allow_create;
+        uint64_t max_source;
+        struct udfvm_limits limits;
+        uint64_t load_timeout_ns;
+        uint64_t statement_timeout_ns;
+        uint32_t idle_spin_us;
+    };
     struct udfvm_sqlite_offer {
         size_t size;
         size_t function_size;
@@ -50,6 +60,9 @@ _ffi.cdef(
         void (*raise)(void *exception);
         void (*leave)(int state);
         void *exception;
+        const struct udfvm_sqlite_policy *policy;
+        const struct udfvm_sqlite_runtime *runtimes;
+        size_t runtime_count;
     };
     int udfvm_sqlite_set_offer(const struct udfvm_sqlite_offer *offer);
     """
@@ -68,6 +81,14 @@ class Flag(enum.IntFlag):
 
     DETERMINISTIC = 1
     IN_SCHEMA = 2
+
+
+class Kind(enum.IntFlag):
+    """``enum udfvm_sqlite_kind``."""
+
+    PYTHON = 1
+    WASM = 2
+    NATIVE = 4
 
 
 @dataclass(frozen=True)
@@ -96,6 +117,30 @@ class Function:
     owner: object
 
 
+@dataclass(frozen=True)
+class Runtime:
+    """``struct udfvm_sqlite_runtime``. ``pool`` and ``base`` are addresses; ``owner`` is whatever must outlive it."""
+
+    kind: Kind
+    pool: int
+    base: int
+    pool_limit: int
+    owner: object
+
+
+@dataclass(frozen=True)
+class Policy:
+    """``struct udfvm_sqlite_policy``."""
+
+    kinds: Kind
+    allow_create: bool
+    max_source: int
+    limits: Limits
+    load_timeout_ns: int
+    statement_timeout_ns: int
+    idle_spin_us: int
+
+
 # What connections in C still use, by the number that the extension knows it by.
 _owners: Final[dict[int, object]] = {}
 _owner_numbers: Final = itertools.count(1)
@@ -105,16 +150,20 @@ _release: Final = _ffi.callback("void(uint64_t)", _owners.__delitem__)
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_release))
 
 
-def offer(functions: Sequence[Function], load: Callable[[], None]) -> None:
+def offer(functions: Sequence[Function], policy: Policy | None, runtimes: Sequence[Runtime], load: Callable[[], None]) -> None:
     """Runs ``load``, which must load the extension into a connection on this thread, with ``functions`` on offer to it.
+
+    ``policy`` None leaves the connection's policy as it is.
 
     Raises what ``load`` raises; the functions are then not defined.
     """
     library: Any = _ffi.dlopen(str(PATH))
     keep: list[object] = []
     number = next(_owner_numbers)
-    _owners[number] = [function.owner for function in functions]
+    _owners[number] = [each.owner for each in (*functions, *runtimes)]
     array = _ffi.new("struct udfvm_sqlite_function[]", [_function(function, keep) for function in functions])
+    runtime_array = _ffi.new("struct udfvm_sqlite_runtime[]", [_runtime(runtime) for runtime in runtimes])
+    policy_structure = _policy(policy)
     offered = _ffi.new(
         "struct udfvm_sqlite_offer *",
         {
@@ -125,6 +174,9 @@ def offer(functions: Sequence[Function], load: Callable[[], None]) -> None:
             "release": _release,
             "owner": number,
             **_interrupt(),
+            "policy": policy_structure,
+            "runtimes": runtime_array,
+            "runtime_count": len(runtimes),
         },
     )
     library.udfvm_sqlite_set_offer(offered)
@@ -146,6 +198,42 @@ def _interrupt() -> dict[str, Any]:
         "raise": _ffi.cast("void (*)(void *)", address("PyErr_SetNone")),
         "leave": _ffi.cast("void (*)(int)", address("PyGILState_Release")),
         "exception": _ffi.cast("void *", id(KeyboardInterrupt)),
+    }
+
+
+def _limits(limits: Limits) -> dict[str, int]:
+    return {
+        "timeout_ns": limits.timeout_ns,
+        "max_output": limits.max_output,
+        "max_log": limits.max_log,
+        "files": int(limits.files),
+        "deterministic": int(limits.deterministic),
+    }
+
+
+def _policy(policy: Policy | None) -> Any:
+    if policy is None:
+        return _ffi.NULL
+    return _ffi.new(
+        "struct udfvm_sqlite_policy *",
+        {
+            "kinds": int(policy.kinds),
+            "allow_create": int(policy.allow_create),
+            "max_source": policy.max_source,
+            "limits": _limits(policy.limits),
+            "load_timeout_ns": policy.load_timeout_ns,
+            "statement_timeout_ns": policy.statement_timeout_ns,
+            "idle_spin_us": policy.idle_spin_us,
+        },
+    )
+
+
+def _runtime(runtime: Runtime) -> dict[str, Any]:
+    return {
+        "kind": int(runtime.kind),
+        "pool_limit": runtime.pool_limit,
+        "pool": _ffi.cast("void *", runtime.pool),
+        "base": _ffi.cast("void *", runtime.base),
     }
 
 
@@ -172,13 +260,7 @@ def _function(function: Function, keep: list[object]) -> dict[str, Any]:
         "result_type": int(function.result_type),
         "isolation": int(function.isolation),
         "flags": int(function.flags),
-        "limits": {
-            "timeout_ns": function.limits.timeout_ns,
-            "max_output": function.limits.max_output,
-            "max_log": function.limits.max_log,
-            "files": int(function.limits.files),
-            "deterministic": int(function.limits.deterministic),
-        },
+        "limits": _limits(function.limits),
         "wait_ns": function.wait_ns,
         "pool_limit": function.pool_limit,
     }

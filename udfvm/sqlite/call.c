@@ -13,7 +13,10 @@ static void run_row(struct session *session, sqlite3_context *context, sqlite3_v
     struct udfvm_error error;
     int (*exchange)(udfvm_vm *, uint32_t, const void *, uint64_t, const struct udfvm_limits *, struct udfvm_reply *, struct udfvm_error *) =
         function->isolation == UDFVM_SQLITE_ROW ? udfvm_vm_call : udfvm_vm_stream_call;
-    if (exchange(session->vm, UDFVM_REQUEST_ROW, session->window, length, &function->limits, &reply, &error) != UDFVM_OK) {
+    session->watched = WATCH_NOTHING;
+    int code = exchange(session->vm, UDFVM_REQUEST_ROW, session->window, length, &function->limits, &reply, &error);
+    watch_end(session);
+    if (code != UDFVM_OK) {
         report_core_error(session, context, &error);
         return;
     }
@@ -43,6 +46,10 @@ static void call(struct statement *statement, struct session *session, struct fu
         sqlite3_result_null(context);
     if (check != ROW_CALL)
         return;
+    if (session->end_ns != UINT64_MAX && monotonic_ns() >= session->end_ns) {
+        report_statement_timeout(session, context);
+        return;
+    }
     struct udfvm_error error = { .code = UDFVM_OK };
     bool interrupted = connection_interrupted(sqlite3_api, function->registry->connection);
     if (!interrupted && (session->vm || session_begin(session, &error)))
@@ -75,15 +82,36 @@ static void fail(sqlite_library *library, sqlite3_context *context, sqlite3_str 
     sqlite3_free(complete);
 }
 
-static void fail_unknown(const struct registry *registry, sqlite3_context *context, const char *name)
+static void fail_unknown(const struct registry *registry, sqlite3_context *context, const char *caller, const char *name)
 {
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_str *text = sqlite3_str_new(sqlite3_context_db_handle(context));
-    sqlite3_str_appendf(text, "vm_udf: no UDF named '%.128s' is registered on this connection (registered: ", name);
+    sqlite3_str_appendf(text, "%s: no UDF named '%.128s' is registered on this connection%s (registered: ", caller, name,
+                        registry->embedded ? "" : ", sealed or stored in its database");
     for (const struct function *function = registry->functions; function; function = function->next)
         sqlite3_str_appendf(text, "%s%s", function == registry->functions ? "" : ", ", function->name);
     sqlite3_str_appendall(text, registry->functions ? ")" : "none)");
     fail(sqlite3_api, context, text);
+}
+
+struct function *resolve(struct registry *registry, sqlite3_context *context, const char *caller, const char *name, size_t length)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    char *message = NULL;
+    struct function *function = registry_find(registry, name, length);
+    if (!function)
+        function = sealed_find(registry, name, length, &message);
+    if (!function && !message)
+        function = stored_find(registry, name, length, &message);
+    if (!function && message) {
+        sqlite3_str *text = sqlite3_str_new(sqlite3_context_db_handle(context));
+        sqlite3_str_appendf(text, "UDF '%s': %s", name, message);
+        fail(sqlite3_api, context, text);
+    } else if (!function) {
+        fail_unknown(registry, context, caller, name);
+    }
+    sqlite3_free(message);
+    return function;
 }
 
 static void fail_count(const struct function *function, sqlite3_context *context, int found)
@@ -115,12 +143,10 @@ void call_by_name(sqlite_library *library, sqlite3_context *context, int count, 
     struct statement alone = { .library = library };
     struct statement *statement = statement_of(library, context, &alone);
     struct session *session = statement_find_name(statement, name, length);
-    struct function *function = session ? session->function : registry_find(registry, name, length);
-    if (!function)
-        fail_unknown(registry, context, name);
-    else if ((uint32_t)(count - 1) != function->parameter_count)
+    struct function *function = session ? session->function : resolve(registry, context, "vm_udf", name, length);
+    if (function && (uint32_t)(count - 1) != function->parameter_count)
         fail_count(function, context, count - 1);
-    else
+    else if (function)
         call(statement, session ? session : statement_find(statement, function), function, context, arguments + 1);
     statement_clear(&alone);
 }

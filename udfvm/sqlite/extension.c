@@ -26,22 +26,33 @@ static pthread_mutex_t libraries_lock = PTHREAD_MUTEX_INITIALIZER;
 
 typedef void sql_function(sqlite3_context *, int, sqlite3_value **);
 
-#define ENTRIES(n) \
-    static void vm_udf_##n(sqlite3_context *context, int count, sqlite3_value **arguments) \
+#define ENTRY(name, body, n) \
+    static void name##_##n(sqlite3_context *context, int count, sqlite3_value **arguments) \
     { \
-        call_by_name(libraries[n], context, count, arguments); \
-    } \
-    static void own_##n(sqlite3_context *context, int count, sqlite3_value **arguments) \
-    { \
-        call_own(libraries[n], context, count, arguments); \
+        body(libraries[n], context, count, arguments); \
     }
-ENTRIES(0)
-ENTRIES(1)
-ENTRIES(2)
-ENTRIES(3)
+#define ENTRIES(name, body) \
+    ENTRY(name, body, 0) ENTRY(name, body, 1) ENTRY(name, body, 2) ENTRY(name, body, 3) \
+    static sql_function *const name##_entries[LIBRARIES] = { name##_0, name##_1, name##_2, name##_3 };
 
-static sql_function *const vm_udf_entries[LIBRARIES] = { vm_udf_0, vm_udf_1, vm_udf_2, vm_udf_3 };
-static sql_function *const own_entries[LIBRARIES] = { own_0, own_1, own_2, own_3 };
+static void sql_attach(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
+
+ENTRIES(own, call_own)
+ENTRIES(vm_udf, call_by_name)
+ENTRIES(vm_attach, sql_attach)
+ENTRIES(vm_create, sql_create)
+ENTRIES(vm_drop, sql_drop)
+ENTRIES(vm_policy, sql_policy)
+
+/* Those beside vm_udf. */
+static const struct { const char *name; sql_function *const *entries; } helpers[] = {
+    { "vm_attach", vm_attach_entries }, { "vm_create", vm_create_entries }, { "vm_drop", vm_drop_entries }, { "vm_policy", vm_policy_entries },
+};
+
+#ifndef SQLITE_RESULT_SUBTYPE
+#define SQLITE_RESULT_SUBTYPE 0x001000000                /* since SQLite 3.45, which wants it of functions that give subtypes */
+#endif
+#define FLAGS (SQLITE_UTF8 | SQLITE_RESULT_SUBTYPE)
 
 static int library_index(sqlite_library *library)
 {
@@ -60,6 +71,11 @@ static int library_index(sqlite_library *library)
 static void forget_registry(void *data)
 {
     registry_forget(data);
+}
+
+static void release_registry(void *data)
+{
+    registry_release(data);
 }
 
 static void forget_function(void *data)
@@ -114,6 +130,20 @@ static bool redefines_in_use(const struct registry *registry, const struct udfvm
     return false;
 }
 
+/* Defines a function under its own name. */
+static int define_own(struct registry *registry, int index, struct function *function)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    int flags = FLAGS;
+    if (!(function->flags & UDFVM_SQLITE_IN_SCHEMA))
+        flags |= SQLITE_DIRECTONLY;
+    if (function->flags & UDFVM_SQLITE_DETERMINISTIC)
+        flags |= SQLITE_DETERMINISTIC;
+    function->references++;                              /* SQLite's: it calls the destructor in any case */
+    return sqlite3_create_function_v2(registry->connection, function->name, (int)function->parameter_count, flags, function,
+                                      own_entries[index], NULL, NULL, forget_function);
+}
+
 static int define(struct registry *registry, int index, struct lease *lease, const struct udfvm_sqlite_function *offered)
 {
     sqlite_library *sqlite3_api = registry->library;
@@ -127,19 +157,37 @@ static int define(struct registry *registry, int index, struct lease *lease, con
     struct function *function = function_create(registry, lease, offered);
     if (!function)
         return SQLITE_NOMEM;
-    int flags = SQLITE_UTF8;
-    if (!(function->flags & UDFVM_SQLITE_IN_SCHEMA))
-        flags |= SQLITE_DIRECTONLY;
-    if (function->flags & UDFVM_SQLITE_DETERMINISTIC)
-        flags |= SQLITE_DETERMINISTIC;
-    function->references++;                              /* SQLite's: it calls the destructor in any case */
-    int code = sqlite3_create_function_v2(registry->connection, function->name, (int)function->parameter_count, flags, function,
-                                          own_entries[index], NULL, NULL, forget_function);
+    int code = define_own(registry, index, function);
     if (code == SQLITE_OK)
         registry_put(registry, function);
     else
         function_release(function);
     return code;
+}
+
+static unsigned kind_index(uint32_t kind)
+{
+    unsigned index = 0;
+    while (index < KINDS && kind != 1u << index)
+        index++;
+    return index;
+}
+
+static void take_policy(struct registry *registry, struct lease *lease, const struct udfvm_sqlite_offer *offered)
+{
+    if (!registry->embedded)                             /* what SQL is allowed, the program says from here on */
+        registry->policy = (struct udfvm_sqlite_policy){ .idle_spin_us = registry->policy.idle_spin_us };
+    registry->embedded = true;
+    if (offered->policy)
+        registry->policy = *offered->policy;
+    for (size_t i = 0; i < offered->runtime_count; i++) {
+        const struct udfvm_sqlite_runtime *runtime = &offered->runtimes[i];
+        struct runtime *kept = &registry->runtimes[kind_index(runtime->kind)];
+        runtime_clear(kept);
+        lease->references++;
+        *kept = (struct runtime){ .pool = udfvm_pool_retain(runtime->pool), .base = udfvm_image_retain(runtime->base),
+                                  .pool_limit = runtime->pool_limit, .lease = lease };
+    }
 }
 
 static int define_all(struct registry *registry, int index, const struct udfvm_sqlite_offer *offered, char **error)
@@ -151,6 +199,9 @@ static int define_all(struct registry *registry, int index, const struct udfvm_s
         if (fault)
             return fail(sqlite3_api, error, SQLITE_MISUSE, fault, offered->functions[i].name);
     }
+    for (size_t i = 0; i < offered->runtime_count; i++)
+        if (kind_index(offered->runtimes[i].kind) >= KINDS || !offered->runtimes[i].pool || !offered->runtimes[i].base)
+            return fail(sqlite3_api, error, SQLITE_MISUSE, "a runtime of an unknown kind, or without pool or image", NULL);
     if (redefines_in_use(registry, offered, &which))
         return fail(sqlite3_api, error, SQLITE_BUSY, "cannot be redefined while statements of this connection run",
                     offered->functions[which].name);
@@ -159,6 +210,7 @@ static int define_all(struct registry *registry, int index, const struct udfvm_s
         return SQLITE_NOMEM;
     *lease = (struct lease){ .references = 1, .release = offered->release, .owner = offered->owner, .interrupt = offered->interrupt };
     offer = NULL;                                        /* taken: the lease releases the owner from here on */
+    take_policy(registry, lease, offered);
     int code = SQLITE_OK;
     for (size_t i = 0; i < offered->count && code == SQLITE_OK; i++) {
         code = define(registry, index, lease, &offered->functions[i]);
@@ -167,6 +219,57 @@ static int define_all(struct registry *registry, int index, const struct udfvm_s
     }
     lease_release(lease);
     return code;
+}
+
+/* vm_attach(name): a sealed function under its own name. */
+static void sql_attach(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments)
+{
+    sqlite_library *sqlite3_api = library;
+    struct registry *registry = sqlite3_user_data(context);
+    char *message = NULL;
+    const char *name = count == 1 && sqlite3_value_type(arguments[0]) == SQLITE_TEXT ? (const char *)sqlite3_value_text(arguments[0]) : NULL;
+    if (!name) {
+        sqlite3_result_error(context, "vm_attach: takes the name of a sealed function, as TEXT", -1);
+        return;
+    }
+    struct function *function = sealed_find(registry, name, (size_t)sqlite3_value_bytes(arguments[0]), &message);
+    int code = function ? define_own(registry, library_index(library), function) : SQLITE_ERROR;
+    if (!function && !message)
+        message = sqlite3_mprintf(registry->embedded ? "the program that opened this connection registers its functions"
+                                  : "no function of that name was sealed: see `udfvm seal`");
+    else if (function && code != SQLITE_OK)
+        message = sqlite3_mprintf("%s", sqlite3_errmsg(registry->connection));
+    char *whole = message ? sqlite3_mprintf("vm_attach: '%.255s': %s", name, message) : NULL;
+    if (whole)
+        sqlite3_result_error(context, whole, -1);
+    else
+        sqlite3_result_text(context, function->name, -1, SQLITE_TRANSIENT);
+    sqlite3_free(whole);
+    sqlite3_free(message);
+}
+
+/* The registry of a connection that has none yet, and what every connection gets. */
+static struct registry *introduce(sqlite_library *library, sqlite3 *connection, int index, int *code)
+{
+    sqlite_library *sqlite3_api = library;
+    struct registry *registry = registry_create(library, connection);
+    *code = SQLITE_NOMEM;
+    if (!registry)
+        return NULL;
+    *code = sqlite3_create_function_v2(connection, "vm_udf", -1, FLAGS | SQLITE_DIRECTONLY, registry, vm_udf_entries[index], NULL, NULL,
+                                       forget_registry);
+    if (*code != SQLITE_OK)
+        return NULL;                                     /* forgotten by then */
+    for (size_t i = 0; i < sizeof helpers / sizeof *helpers && *code == SQLITE_OK; i++) {
+        registry->references++;                          /* SQLite's: it calls the destructor in any case */
+        *code = sqlite3_create_function_v2(connection, helpers[i].name, -1, SQLITE_UTF8 | SQLITE_DIRECTONLY, registry, helpers[i].entries[index],
+                                           NULL, NULL, release_registry);
+    }
+    if (*code == SQLITE_OK) {
+        registry->references++;
+        *code = sqlite3_create_module_v2(connection, "vm_functions", &functions_module, registry, release_registry);
+    }
+    return registry;
 }
 
 int sqlite3_udfvmsqlite_init(sqlite3 *connection, char **error, sqlite_library *library)
@@ -182,13 +285,10 @@ int sqlite3_udfvmsqlite_init(sqlite3 *connection, char **error, sqlite_library *
         return fail(library, error, SQLITE_ERROR, "loaded into more copies of SQLite than one process may have", NULL);
     struct registry *registry = registry_of(library, connection);
     if (!registry) {
-        registry = registry_create(library, connection);
-        if (!registry)
-            return SQLITE_NOMEM;
-        int code = sqlite3_create_function_v2(connection, "vm_udf", -1, SQLITE_UTF8 | SQLITE_DIRECTONLY, registry,
-                                              vm_udf_entries[index], NULL, NULL, forget_registry);
+        int code;
+        registry = introduce(library, connection, index, &code);
         if (code != SQLITE_OK)
-            return fail(library, error, code, "SQLite did not define vm_udf", NULL);
+            return fail(library, error, code, "SQLite did not define vm_udf and its companions", NULL);
     }
     return offered ? define_all(registry, index, offered, error) : SQLITE_OK;
 }

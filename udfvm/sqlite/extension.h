@@ -21,6 +21,7 @@ enum udfvm_sqlite_isolation {
 enum udfvm_sqlite_flag {
     UDFVM_SQLITE_DETERMINISTIC = 1,      /* SQLITE_DETERMINISTIC: same arguments, same result, always */
     UDFVM_SQLITE_IN_SCHEMA = 2,          /* usable in views, triggers, indexes: without it, SQLITE_DIRECTONLY */
+    UDFVM_SQLITE_JSON_RESULT = 4,        /* the TEXT of the result is JSON: it gets SQLite's JSON subtype */
 };
 
 struct udfvm_sqlite_parameter {
@@ -43,6 +44,32 @@ struct udfvm_sqlite_function {
     uint32_t pool_limit;                 /* VMs that the pool can have at once; 0: not known */
 };
 
+/* What stored functions are written in. Bits of udfvm_sqlite_policy.kinds. */
+enum udfvm_sqlite_kind {
+    UDFVM_SQLITE_PYTHON = 1,
+    UDFVM_SQLITE_WASM = 2,
+    UDFVM_SQLITE_NATIVE = 4,
+};
+
+/* What loads stored functions of one kind: a base image and its pool. The extension keeps references of its own to both. */
+struct udfvm_sqlite_runtime {
+    uint32_t kind;                       /* enum udfvm_sqlite_kind */
+    uint32_t pool_limit;                 /* VMs that the pool can have at once; 0: not known */
+    udfvm_pool *pool;
+    udfvm_image *base;
+};
+
+/* What SQL may do on a connection. */
+struct udfvm_sqlite_policy {
+    uint32_t kinds;                      /* stored functions that may run */
+    uint32_t allow_create;               /* 1: vm_create and vm_drop work */
+    uint64_t max_source;                 /* bytes of a stored function */
+    struct udfvm_limits limits;          /* of one row of a stored function, at most; limits.files: when it is loaded too */
+    uint64_t load_timeout_ns;            /* to compile and load a stored function */
+    uint64_t statement_timeout_ns;       /* of a statement, from its first row in a VM; 0: none. Holds for every function. */
+    uint32_t idle_spin_us;               /* see udfvm_vm_set_idle_spin. Holds for every function. */
+};
+
 /* How an interrupted call (UDFVM_E_INTERRUPTED) becomes the embedder's own exception, besides SQLITE_INTERRUPT: on the calling thread
  * state = enter(); raise(exception); leave(state). For CPython: PyGILState_Ensure, PyErr_SetNone, PyGILState_Release and the class
  * KeyboardInterrupt; a pending exception takes precedence over an SQLite error there. All NULL where there is nothing to do. */
@@ -62,6 +89,9 @@ struct udfvm_sqlite_offer {
     void (*release)(uint64_t owner);
     uint64_t owner;
     struct udfvm_sqlite_interrupt interrupt;
+    const struct udfvm_sqlite_policy *policy;            /* NULL: leaves that of the connection, which at first allows no stored functions */
+    const struct udfvm_sqlite_runtime *runtimes;
+    size_t runtime_count;
 };
 
 /* Makes `offer` this thread's offer; it must stay valid until it was taken or withdrawn. NULL withdraws. Returns 1 where an earlier offer

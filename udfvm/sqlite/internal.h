@@ -20,13 +20,36 @@ typedef const sqlite3_api_routines sqlite_library;
 
 struct session;
 
+enum { KINDS = 3 };                      /* of enum udfvm_sqlite_kind */
+
+/* What loads stored functions of a kind, and runs them. */
+struct runtime {
+    udfvm_pool *pool;                    /* references; NULL: none yet */
+    udfvm_image *base;
+    uint32_t pool_limit;
+    struct lease *lease;                 /* a reference; NULL where the extension opened the image itself */
+};
+
+/* A base image that the extension opened itself. */
+struct base {
+    struct base *next;
+    char *path;
+    udfvm_image *image;
+    udfvm_pool *pool;
+};
+
 /* The functions of one connection. Lives until vm_udf is dropped from it and no function refers to it. */
 struct registry {
     sqlite_library *library;
     sqlite3 *connection;
     unsigned references;
     struct function *functions;          /* list; one reference each */
+    struct function *stored;             /* list of functions loaded from the database; one reference each */
     struct session *sessions;            /* every session of the connection */
+    struct udfvm_sqlite_policy policy;
+    struct runtime runtimes[KINDS];
+    struct base *bases;
+    bool embedded;                       /* a program made an offer: it decides, not SQL */
     struct registry *next;               /* table of registries; guarded by its mutex */
 };
 
@@ -47,8 +70,10 @@ struct parameter {
 struct function {
     unsigned references;
     struct registry *registry;           /* a reference */
-    struct lease *lease;                 /* a reference */
+    struct lease *lease;                 /* a reference; NULL where no offer lent it */
     struct function *next;
+    char *definition;                    /* stored function: everything that it was made of; else NULL */
+    size_t definition_length;
     char *name;
     size_t name_length;
     udfvm_pool *pool;                    /* references */
@@ -70,6 +95,9 @@ struct session {
     uint8_t *window;                     /* where a row goes */
     uint64_t window_size;
     int64_t row;                         /* index of the row at hand among those of this session; -1 before the first */
+    uint64_t end_ns;                     /* of the statement, by its timeout; UINT64_MAX: none */
+    enum watch_result { WATCH_NOTHING, WATCH_INTERRUPT, WATCH_STATEMENT_TIMEOUT } watched;   /* why the watch ended the call at hand */
+    sqlite3_stmt *pulse;                 /* see watch.c; finalised with each call */
     struct session *next;                /* of this statement */
     struct session *next_of_registry, **link_of_registry;
 };
@@ -78,6 +106,7 @@ struct session {
 struct statement {
     sqlite_library *library;
     struct session *sessions;
+    uint64_t end_ns;                     /* 0: not set yet */
 };
 
 /* registry.c */
@@ -88,8 +117,11 @@ void registry_release(struct registry *registry);
 struct function *registry_find(const struct registry *registry, const char *name, size_t length);
 void registry_put(struct registry *registry, struct function *function);          /* takes the reference; replaces a namesake */
 
+/* NULL: out of memory. `lease` may be NULL. */
 struct function *function_create(struct registry *registry, struct lease *lease, const struct udfvm_sqlite_function *offered);
+bool same_name(const char *a, const char *b, size_t length);    /* as SQL compares names of functions */
 void function_release(struct function *function);
+void runtime_clear(struct runtime *runtime);            /* gives its references back */
 void lease_release(struct lease *lease);
 
 /* session.c */
@@ -101,19 +133,83 @@ struct session *session_create(struct statement *statement, struct function *fun
 bool session_begin(struct session *session, struct udfvm_error *error);                   /* takes a VM */
 bool connection_interrupted(sqlite_library *library, sqlite3 *connection);
 
+/* watch.c */
+uint64_t monotonic_ns(void);
+int watch(void *session);                                /* of udfvm_vm_set_watch */
+void watch_end(struct session *session);                 /* after each call */
+
+/* signature.c */
+enum { PARAMETERS_MAX = 127, NAME_MAX_BYTES = 255 };
+struct signature {
+    uint32_t count, result_type;
+    bool result_json;
+    struct udfvm_sqlite_parameter parameters[PARAMETERS_MAX];
+    bool json[PARAMETERS_MAX];
+    char names[PARAMETERS_MAX][64];
+};
+/* Parses `(double, name text?) -> double`. Returns NULL, or what is wrong (valid until the next call of this thread). */
+const char *signature_parse(const char *text, size_t length, struct signature *signature);
+const char *type_text(uint32_t type, bool json);         /* as a signature has it */
+bool name_valid(const char *name, size_t length);        /* [A-Za-z_][A-Za-z0-9_]*, not vm_*, at most NAME_MAX_BYTES */
+
+/* sealed.c: functions that a command of udfvm sealed into the image cache, and its prepared runtimes */
+/* The sealed function of that name, put into the registry; NULL with *message NULL: there is none. *message is sqlite3_malloc'd. */
+struct function *sealed_find(struct registry *registry, const char *name, size_t length, char **message);
+/* What loads functions of a kind (its index): from an offer, or prepared in the image cache. NULL with *message. */
+struct runtime *runtime_of(struct registry *registry, unsigned kind, char **message);
+void bases_free(struct registry *registry);
+
+/* load.c */
+struct definition {
+    const char *name, *kind, *signature, *options;
+    const void *source;
+    size_t name_length, source_length;
+    bool source_is_text;
+};
+const char *kind_name(unsigned kind);                    /* by index; NULL past the last */
+/* Compiles and loads a function in a micro-VM. NULL with *message. */
+struct function *load_function(struct registry *registry, const struct definition *definition, char **message);
+
+/* stored.c */
+struct function *stored_find(struct registry *registry, const char *name, size_t length, char **message);
+bool stored_table(struct registry *registry, int *code); /* the database has the table of functions */
+char *definition_hash(sqlite_library *library, const char *kind, const char *signature, const char *options, const void *source,
+                      size_t length);                    /* sqlite3_malloc'd hexadecimal; NULL: out of memory */
+void sql_create(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
+void sql_drop(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
+
+/* policy.c */
+void policy_default(struct udfvm_sqlite_policy *policy);
+void sql_policy(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
+
+/* functions_table.c */
+extern const sqlite3_module functions_module;            /* vm_functions; its client data is the registry */
+
+/* sha256.c */
+struct sha256 { uint32_t state[8]; uint64_t length; uint8_t block[64]; };
+void sha256_start(struct sha256 *hash);
+void sha256_add(struct sha256 *hash, const void *data, size_t length);
+void sha256_end(struct sha256 *hash, uint8_t digest[32]);
+
 /* row.c */
 enum row_check { ROW_CALL, ROW_NULL, ROW_BAD };
 enum row_check row_check(const struct session *session, sqlite3_context *context, sqlite3_value **arguments);
 bool row_encode(const struct session *session, sqlite3_context *context, sqlite3_value **arguments, uint64_t *length);
 void row_decode(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply);
+bool utf8_valid(const uint8_t *text, size_t length);
 size_t utf8_sequence(const uint8_t *text, size_t length);      /* bytes of the well-formed character at `text`, 0 where there is none */
 
 /* report.c */
 void report(const struct session *session, sqlite3_context *context, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void report_guest_error(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply);
+/* What the guest reported, as text, sqlite3_malloc'd. NULL: out of memory. */
+char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply);
+void report_statement_timeout(const struct session *session, sqlite3_context *context);
 void report_core_error(const struct session *session, sqlite3_context *context, const struct udfvm_error *error);
 
 /* call.c */
+/* The function that SQL means by a name: the connection's own, one sealed by a command, one stored in the database. NULL with the SQL error set. */
+struct function *resolve(struct registry *registry, sqlite3_context *context, const char *caller, const char *name, size_t length);
 void call_by_name(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);   /* vm_udf */
 void call_own(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
 

@@ -28,11 +28,22 @@ struct registry *registry_create(sqlite_library *library, sqlite3 *connection)
     registry->library = library;
     registry->connection = connection;
     registry->references = 1;
+    policy_default(&registry->policy);
     pthread_mutex_lock(&table_lock);
     registry->next = table;
     table = registry;
     pthread_mutex_unlock(&table_lock);
     return registry;
+}
+
+static void release_list(struct function **list)
+{
+    while (*list) {
+        struct function *function = *list;
+        *list = function->next;
+        function->next = NULL;
+        function_release(function);
+    }
 }
 
 void registry_forget(struct registry *registry)
@@ -43,23 +54,33 @@ void registry_forget(struct registry *registry)
         link = &(*link)->next;
     *link = registry->next;
     pthread_mutex_unlock(&table_lock);
-    while (registry->functions) {
-        struct function *function = registry->functions;
-        registry->functions = function->next;
-        function->next = NULL;
-        function_release(function);
-    }
+    release_list(&registry->functions);
+    release_list(&registry->stored);
     registry_release(registry);
+}
+
+void runtime_clear(struct runtime *runtime)
+{
+    struct lease *lease = runtime->lease;
+    udfvm_pool_close(runtime->pool);
+    udfvm_image_close(runtime->base);
+    *runtime = (struct runtime){ .pool = NULL };
+    if (lease)
+        lease_release(lease);
 }
 
 void registry_release(struct registry *registry)
 {
-    if (--registry->references == 0)
-        free(registry);
+    if (--registry->references > 0)
+        return;
+    for (int i = 0; i < KINDS; i++)
+        runtime_clear(&registry->runtimes[i]);
+    bases_free(registry);
+    free(registry);
 }
 
 /* SQL names of functions are case-insensitive in ASCII; vm_udf keeps to that. */
-static bool same_name(const char *a, const char *b, size_t length)
+bool same_name(const char *a, const char *b, size_t length)
 {
     for (size_t i = 0; i < length; i++)
         if (tolower((unsigned char)a[i]) != tolower((unsigned char)b[i]))
@@ -106,7 +127,8 @@ struct function *function_create(struct registry *registry, struct lease *lease,
     function->registry = registry;
     registry->references++;
     function->lease = lease;
-    lease->references++;
+    if (lease)
+        lease->references++;
     function->pool = udfvm_pool_retain(offered->pool);
     function->image = udfvm_image_retain(offered->image);
     function->name = strdup(offered->name);
@@ -139,11 +161,13 @@ void function_release(struct function *function)
     for (uint32_t i = 0; i < function->parameter_count; i++)
         free(function->parameters[i].name);
     free(function->name);
+    free(function->definition);
     udfvm_image_close(function->image);
     udfvm_pool_close(function->pool);
     struct registry *registry = function->registry;
     struct lease *lease = function->lease;
     free(function);
-    lease_release(lease);
+    if (lease)
+        lease_release(lease);
     registry_release(registry);
 }

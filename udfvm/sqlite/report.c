@@ -63,20 +63,16 @@ static void append_guest_text(sqlite_library *library, sqlite3_str *out, const u
     sqlite3_str_append(out, (const char *)text + plain, (int)(length - plain));
 }
 
-void report_guest_error(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply)
+char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply)
 {
-    sqlite_library *sqlite3_api = session->function->registry->library;
+    sqlite_library *sqlite3_api = library;
     struct udfvm_guest_error header;
-    if (reply->length < sizeof header) {
-        report(session, context, "the guest's error report is too short");
-        return;
-    }
+    if (reply->length < sizeof header)
+        return sqlite3_mprintf("the guest's error report is too short");
     memcpy(&header, reply->data, sizeof header);
     uint64_t left = reply->length - sizeof header;
-    if ((uint64_t)header.type_length + header.message_length + header.traceback_length > left) {
-        report(session, context, "the guest's error report is longer than its reply");
-        return;
-    }
+    if ((uint64_t)header.type_length + header.message_length + header.traceback_length > left)
+        return sqlite3_mprintf("the guest's error report is longer than its reply");
     const uint8_t *type = (const uint8_t *)reply->data + sizeof header;
     const uint8_t *message = type + header.type_length;
     const uint8_t *traceback = message + header.message_length;
@@ -84,7 +80,7 @@ void report_guest_error(const struct session *session, sqlite3_context *context,
     size_t message_length = header.message_length < MESSAGE_MAX ? header.message_length : MESSAGE_MAX;
     size_t traceback_length = header.traceback_length < TRACEBACK_MAX ? header.traceback_length : TRACEBACK_MAX;
 
-    sqlite3_str *text = begin(session, context);
+    sqlite3_str *text = sqlite3_str_new(NULL);
     append_guest_text(sqlite3_api, text, type, type_length);
     if (message_length) {
         sqlite3_str_appendall(text, ": ");
@@ -94,6 +90,17 @@ void report_guest_error(const struct session *session, sqlite3_context *context,
         sqlite3_str_appendall(text, "\n");
         append_guest_text(sqlite3_api, text, traceback + (header.traceback_length - traceback_length), traceback_length);
     }
+    return sqlite3_str_finish(text);
+}
+
+void report_guest_error(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply)
+{
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    char *detail = guest_error_text(sqlite3_api, reply);
+    sqlite3_str *text = begin(session, context);
+    if (detail)
+        sqlite3_str_appendall(text, detail);
+    sqlite3_free(detail);
     fail(sqlite3_api, context, text);
 }
 
@@ -108,6 +115,12 @@ static const char *advice(int code)
     }
 }
 
+void report_statement_timeout(const struct session *session, sqlite3_context *context)
+{
+    report(session, context, "the statement did not end within %.3g s (statement_timeout)",
+           (double)session->function->registry->policy.statement_timeout_ns / 1e9);
+}
+
 void report_core_error(const struct session *session, sqlite3_context *context, const struct udfvm_error *error)
 {
     const struct function *function = session->function;
@@ -116,10 +129,16 @@ void report_core_error(const struct session *session, sqlite3_context *context, 
         sqlite3_result_error_nomem(context);
         return;
     }
+    if (error->code == UDFVM_E_INTERRUPTED && session->watched == WATCH_STATEMENT_TIMEOUT) {
+        report_statement_timeout(session, context);
+        return;
+    }
     report(session, context, "%.*s%s", (int)sizeof error->message, error->message, advice(error->code));
     if (error->code != UDFVM_E_INTERRUPTED)
         return;
     sqlite3_result_error_code(context, SQLITE_INTERRUPT);
+    if (session->watched == WATCH_INTERRUPT || !function->lease)
+        return;                                          /* SQLite's own interrupt, not the program's */
     const struct udfvm_sqlite_interrupt *interrupt = &function->lease->interrupt;
     if (interrupt->raise) {
         int state = interrupt->enter();

@@ -3,6 +3,8 @@
 
 #include "internal.h"
 
+#define JSON_SUBTYPE 74u         /* of text that SQLite's JSON functions made: they take it as JSON, not as a string */
+
 static const char *sql_type_name(int type)
 {
     switch (type) {
@@ -43,7 +45,7 @@ size_t utf8_sequence(const uint8_t *text, size_t length)
     return bytes;
 }
 
-static bool utf8_valid(const uint8_t *text, size_t length)
+bool utf8_valid(const uint8_t *text, size_t length)
 {
     size_t i = 0;
     while (i < length) {
@@ -175,9 +177,11 @@ static void decode_bytes(const struct session *session, sqlite3_context *context
     const uint8_t *bytes = (const uint8_t *)reply->data + value->offset;
     if (value->type == UDFVM_BLOB)
         sqlite3_result_blob64(context, bytes, value->length, SQLITE_TRANSIENT);
-    else if (utf8_valid(bytes, value->length))
+    else if (utf8_valid(bytes, value->length)) {
         sqlite3_result_text64(context, (const char *)bytes, value->length, SQLITE_TRANSIENT, SQLITE_UTF8);
-    else
+        if (session->function->flags & UDFVM_SQLITE_JSON_RESULT)
+            sqlite3_result_subtype(context, JSON_SUBTYPE);
+    } else
         bad_reply(session, context, "TEXT that is not valid UTF-8");
 }
 

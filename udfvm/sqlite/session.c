@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "internal.h"
 
@@ -97,13 +96,6 @@ static unsigned vms_held(const struct registry *registry, const udfvm_pool *pool
     return held;
 }
 
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static void say_busy(const struct function *function, unsigned held, struct udfvm_error *error)
 {
     int length = snprintf(error->message, sizeof error->message, "no micro-VM became free");
@@ -142,6 +134,11 @@ struct session *session_create(struct statement *statement, struct function *fun
         return NULL;
     session->function = function;
     session->row = -1;
+    if (statement->end_ns == 0) {
+        const uint64_t timeout = function->registry->policy.statement_timeout_ns;
+        statement->end_ns = timeout ? monotonic_ns() + timeout : UINT64_MAX;
+    }
+    session->end_ns = statement->end_ns;
     function->references++;
     session->next = statement->sessions;
     statement->sessions = session;
@@ -157,7 +154,10 @@ bool session_begin(struct session *session, struct udfvm_error *error)
 {
     *error = (struct udfvm_error){ 0 };
     session->vm = take_vm(session->function, error);
-    if (session->vm)
+    if (session->vm) {
         session->window = udfvm_vm_input(session->vm, &session->window_size);
+        udfvm_vm_set_watch(session->vm, watch, session);
+        udfvm_vm_set_idle_spin(session->vm, session->function->registry->policy.idle_spin_us);
+    }
     return session->vm != NULL;
 }

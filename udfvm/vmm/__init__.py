@@ -103,6 +103,7 @@ class Image:
     def __init__(self, handle: Any, base: Image | None) -> None:
         self._handle = ffi.gc(handle, lib.udfvm_image_close)
         self.base = base
+        self.path: Path | None = None             # of its file, where it was opened by one
 
     @classmethod
     def open(cls, path: Path, base: Image | None = None) -> Image:
@@ -115,7 +116,9 @@ class Image:
             os.close(descriptor)
         if not handle:
             raise _exception(error)
-        return cls(handle, base)
+        image = cls(handle, base)
+        image.path = path
+        return image
 
     def verify(self) -> None:
         """Checks the content against its checksum, reading all of it. Raises ImageError where it is damaged."""

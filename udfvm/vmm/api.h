@@ -143,11 +143,18 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
                   const struct udfvm_limits *limits, struct udfvm_reply *reply, struct udfvm_error *error);
 
 /* As udfvm_vm_call, for calls of many exchanges with the same limits. After the first few the VM moves to a thread of its own and stays
- * entered: requests and replies then cross through shared memory without an exit, in well under a microsecond. The guest waits up to 100 us
- * for the next request, then exits and its thread sleeps. With one processor every exchange is an exit. The deadline is that of each
+ * entered: requests and replies then cross through shared memory without an exit, in well under a microsecond. The guest waits a while
+ * for the next request (udfvm_vm_set_idle_spin), then exits and its thread sleeps. With one processor every exchange is an exit. The deadline is that of each
  * exchange; the reply's data is a copy, and valid until the next; its log is not given. Restoring the VM ends the thread. */
 int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                          const struct udfvm_limits *limits, struct udfvm_reply *reply, struct udfvm_error *error);
+
+/* While a call runs, `watch` is called about every 50 ms on the thread that made it; non-zero abandons the call with UDFVM_E_INTERRUPTED. It
+ * must not use the VM. NULL for none. Stays set until the VM is given back to its pool. */
+void udfvm_vm_set_watch(udfvm_vm *vm, int (*watch)(void *context), void *context);
+/* How long the guest of a streaming call waits for the next request before it exits and its thread sleeps: microseconds, at most 1,000,000; 100
+ * where nothing was set; 0: every exchange is an exit. For calls that begin later; stays set until the VM is given back to its pool. */
+void udfvm_vm_set_idle_spin(udfvm_vm *vm, uint32_t microseconds);
 
 /* Puts the VM back to its sealed state, wherever it stopped. On failure the VM must be closed. */
 int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error);

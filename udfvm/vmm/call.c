@@ -89,6 +89,7 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
         return code;
     place_input(vm, input, length);
     code = fill_call_page(vm, request, length, error);
+    vm->deadline.looks = vm->watch != NULL;
     return code == UDFVM_OK ? udfvm_deadline_start(&vm->deadline, vm->machine.run, vm->limits.timeout_ns, error) : code;
 }
 
@@ -103,10 +104,20 @@ static int unexpected_exit(const struct udfvm_vm *vm, struct udfvm_error *error)
     return udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest's processor stopped at %#llx (KVM exit %u)", rip, run->exit_reason);
 }
 
+bool udfvm_vm_watched_out(struct udfvm_vm *vm)
+{
+    return vm->watch && vm->watch(vm->watch_context) != 0;
+}
+
 static int interrupted_run(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     if (atomic_load_explicit(&vm->deadline.expired, memory_order_relaxed))
         return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end within %.3g s", (double)vm->limits.timeout_ns / 1e9);
+    if (atomic_load_explicit(&vm->deadline.due, memory_order_relaxed)) {
+        if (udfvm_vm_watched_out(vm))
+            return udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted");
+        udfvm_deadline_looked(&vm->deadline);
+    }
     return udfvm_interrupted() ? udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted") : UDFVM_OK;
 }
 

@@ -51,8 +51,9 @@ static void on_signal(int number, siginfo_t *info, void *context)
     struct thread_timer *state = info->si_value.sival_ptr;
     struct deadline *running = state->running;
     state->armed_ns = 0;
-    if (running && monotonic_ns() >= state->deadline_ns) {
-        atomic_store(&running->expired, true);
+    const uint64_t now = monotonic_ns();
+    if (running && now >= state->deadline_ns) {
+        atomic_store(now >= running->end_ns ? &running->expired : &running->due, true);
         running->run->immediate_exit = 1;
     } else if (running) {
         arm(state, state->deadline_ns);
@@ -122,18 +123,27 @@ static struct thread_timer *thread_timer(struct udfvm_error *error)
     return state;
 }
 
+/* The next time at which the thread must be signalled. */
+static uint64_t next_signal(const struct deadline *deadline, uint64_t now)
+{
+    return deadline->looks && deadline->end_ns - now > UDFVM_WATCH_NS ? now + UDFVM_WATCH_NS : deadline->end_ns;
+}
+
 int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_t timeout_ns, struct udfvm_error *error)
 {
     deadline->run = run;
     deadline->timer = NULL;
     atomic_store_explicit(&deadline->expired, false, memory_order_relaxed);
+    atomic_store_explicit(&deadline->due, false, memory_order_relaxed);
     run->immediate_exit = 0;
-    if (timeout_ns == 0)
+    if (timeout_ns == 0 && !deadline->looks)
         return UDFVM_OK;
     struct thread_timer *state = thread_timer(error);
     if (!state)
         return error ? error->code : UDFVM_E_SYSTEM;
-    uint64_t now = monotonic_ns(), at = timeout_ns > UINT64_MAX / 2 - now ? UINT64_MAX / 2 : now + timeout_ns;
+    const uint64_t now = monotonic_ns();
+    deadline->end_ns = timeout_ns == 0 || timeout_ns > UINT64_MAX / 2 - now ? UINT64_MAX / 2 : now + timeout_ns;
+    const uint64_t at = next_signal(deadline, now);
     deadline->timer = state;
     state->deadline_ns = at;
     atomic_signal_fence(memory_order_seq_cst);
@@ -147,12 +157,28 @@ int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_
     return UDFVM_OK;
 }
 
+/* The timer is not armed at this point: its signal brought the vCPU out. */
+void udfvm_deadline_looked(struct deadline *deadline)
+{
+    struct thread_timer *state = deadline->timer;
+    atomic_store(&deadline->due, false);
+    deadline->run->immediate_exit = 0;
+    state->deadline_ns = next_signal(deadline, monotonic_ns());
+    atomic_signal_fence(memory_order_seq_cst);
+    if (arm(state, state->deadline_ns) < 0) {            /* no further look, and no deadline, would come */
+        atomic_store(&deadline->expired, true);
+        deadline->run->immediate_exit = 1;
+    }
+}
+
 void udfvm_deadline_stop(struct deadline *deadline)
 {
     struct thread_timer *state = deadline->timer;
     if (state)
         state->running = NULL;
     deadline->timer = NULL;
+    if (atomic_exchange(&deadline->due, false))          /* whoever runs the vCPU next is not this call */
+        deadline->run->immediate_exit = 0;
 }
 
 void udfvm_set_interrupt_hook(int (*hook)(void))

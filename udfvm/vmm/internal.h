@@ -82,8 +82,11 @@ bool udfvm_page_is_zero(const void *page);
 /* ---- deadline.c ---- */
 #define UDFVM_KICK_SIGNAL (SIGRTMAX - 3)
 struct thread_timer;
-struct deadline { struct kvm_run *run; struct thread_timer *timer; atomic_bool expired; };
+/* `looks` asks for a look at the vCPU's thread every UDFVM_WATCH_NS, ahead of the end; `due`: it is time for one. */
+struct deadline { struct kvm_run *run; struct thread_timer *timer; atomic_bool expired, due; bool looks; uint64_t end_ns; };
+#define UDFVM_WATCH_NS 50000000u
 int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_t timeout_ns, struct udfvm_error *error);
+void udfvm_deadline_looked(struct deadline *deadline);   /* the look was taken: the vCPU may run on */
 void udfvm_deadline_stop(struct deadline *deadline);
 int udfvm_deadline_prepare(struct udfvm_error *error);   /* makes UDFVM_KICK_SIGNAL harmless to the process */
 bool udfvm_interrupted(void);                     /* asks the interrupt hook */
@@ -123,6 +126,9 @@ struct udfvm_vm {
     unsigned handles_open;
     struct udfvm_limits limits;   /* of the running call */
     struct deadline deadline;
+    int (*watch)(void *context);  /* see udfvm_vm_set_watch; NULL: none */
+    void *watch_context;
+    uint32_t idle_spin_us;        /* see udfvm_vm_set_idle_spin */
     char *log;
     size_t log_length, log_capacity;
     uint64_t input_used;          /* bytes of the input payload that may hold something */
@@ -148,6 +154,8 @@ int64_t udfvm_file_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs);
 int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error);
 /* Runs until a hypercall that ends this exchange; its kind, or HYPERCALL_FAILED. */
 int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error);
+/* Asks the watch, if there is one. */
+bool udfvm_vm_watched_out(struct udfvm_vm *vm);
 /* Puts a request into the input window, in a call that goes on. */
 int udfvm_vm_place_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length, struct udfvm_error *error);
 /* Puts a request into the input window and starts the deadline. */
@@ -155,6 +163,8 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
                      const struct udfvm_limits *limits, struct udfvm_error *error);
 
 /* ---- ring.c ---- */
+#define IDLE_SPIN_US 100u         /* the guest's wait for the next request before it exits, where nothing else was set */
+#define IDLE_SPIN_MOST_US 1000000u
 #define STREAM_AFTER 8u           /* exchanges of a call, before a thread is worth its start */
 void udfvm_stream_end(struct udfvm_vm *vm);
 

@@ -145,6 +145,8 @@ udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t timeout
 
 void udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm)
 {
+    udfvm_vm_set_watch(vm, NULL, NULL);
+    udfvm_vm_set_idle_spin(vm, IDLE_SPIN_US);
     if (udfvm_vm_restore(vm, NULL) != UDFVM_OK) {
         udfvm_vm_close(vm);
         if (pool->generation == udfvm_fork_generation())

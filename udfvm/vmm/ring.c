@@ -16,7 +16,6 @@
 
 #include "image_format.h"
 
-#define IDLE_SPIN_US      100u       /* the guest's wait for the next request, before it exits */
 #define REPLY_SPIN_US     30u        /* the caller's wait for a reply, before it sleeps in between */
 #define REPLY_SLEEP_NS    50000      /* the length of those sleeps */
 #define INTERRUPT_ASK_US  50000u     /* how often the interrupt hook is asked */
@@ -140,7 +139,7 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
     stream->asked = __rdtsc();
     struct udfvm_call *call = call_page(vm);
     call->ring_reply = UDFVM_OUTPUT_BASE + vm->machine.output_bytes - PAGE;
-    call->ring_spin = ticks(vm, IDLE_SPIN_US);
+    call->ring_spin = ticks(vm, vm->idle_spin_us);
     call->ring_request = 1;
     stream->reply->number = 0;
     vm->machine.run->s.regs.regs.rax = 0;                        /* the VM stands in complete(), which returns */
@@ -181,7 +180,7 @@ static int look_up(struct stream *stream, uint64_t now, uint64_t until, struct u
         return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end within %.3g s", (double)stream->vm->limits.timeout_ns / 1e9);
     if (now - stream->asked > ticks(stream->vm, INTERRUPT_ASK_US)) {
         stream->asked = now;
-        if (udfvm_interrupted())
+        if (udfvm_interrupted() || udfvm_vm_watched_out(stream->vm))
             return udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted");
     }
     return UDFVM_OK;
@@ -247,7 +246,7 @@ int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint
     udfvm_error_clear(error);
     if (vm->generation != udfvm_fork_generation())
         return udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process");
-    if (!vm->stream && (vm->state != VM_STOPPED || ++vm->exchanges < STREAM_AFTER || !two_processors()))
+    if (!vm->stream && (vm->state != VM_STOPPED || vm->idle_spin_us == 0 || ++vm->exchanges < STREAM_AFTER || !two_processors()))
         return udfvm_vm_call(vm, request, input, length, limits, reply, error);
     int code = UDFVM_OK;
     if (vm->stream) {

@@ -29,6 +29,7 @@ static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_im
     vm->config = *config;
     vm->files = files;
     vm->generation = udfvm_fork_generation();
+    vm->idle_spin_us = IDLE_SPIN_US;
     memset(vm->handles, 0xff, sizeof vm->handles);
     /* Never that of an earlier VM on the same image, whose sealed memory may remember it. */
     int code = getrandom(&vm->sequence, sizeof vm->sequence, 0) == (ssize_t)sizeof vm->sequence
@@ -141,6 +142,17 @@ void udfvm_vm_close(udfvm_vm *vm)
     free(vm->seal_state);
     free(vm->log);
     free(vm);
+}
+
+void udfvm_vm_set_watch(udfvm_vm *vm, int (*watch)(void *context), void *context)
+{
+    vm->watch = watch;
+    vm->watch_context = context;
+}
+
+void udfvm_vm_set_idle_spin(udfvm_vm *vm, uint32_t microseconds)
+{
+    vm->idle_spin_us = microseconds < IDLE_SPIN_MOST_US ? microseconds : IDLE_SPIN_MOST_US;
 }
 
 void *udfvm_vm_input(udfvm_vm *vm, uint64_t *size)

@@ -138,7 +138,7 @@ static int answer_in_c(const struct server *server, struct answer *answer, int64
     const struct udfvm_call *call = current_call();
     if (server->function && call->request == UDFVM_REQUEST_ROW)
         return function_row(server->function, input_payload(), call->length, output_window(), call->output_size, &answer->length) < 0 ? -1 : 1;
-    if (server->function && call->request == UDFVM_REQUEST_BATCH)
+    if (server->function && server->stream && call->request == UDFVM_REQUEST_BATCH)
         return function_batch(server->function, server->stream, input_payload(), call->length, output_window(), call->output_size,
                               &answer->length, row) < 0 ? -1 : 1;
     if (!server->numpy_function || call->request != UDFVM_REQUEST_BATCH)
@@ -173,8 +173,8 @@ static struct answer answer_request(const struct server *server, bool first)
 
 PyDoc_STRVAR(serve_doc,
 "serve(function, stream, handler, failure, begin)\n\n"
-"Seals, then answers requests for ever. What `function` (a Function, a NumpyFunction, or None) with its Stream does not answer goes to\n"
-"handler(request, length), which returns (status, length of the reply). failure(exception, row) writes the report of an exception and\n"
+"Seals, then answers requests for ever. What `function` (a Function, a NumpyFunction, or None) with its Stream (None: rows only) does not\n"
+"answer goes to handler(request, length), which returns (status, length of the reply). failure(exception, row) writes the report of an exception and\n"
 "returns the same. begin(), if not None, runs first in each call.");
 
 /* The object, if it is of the module's type of that name; NULL, perhaps with an exception, if not. */
@@ -193,7 +193,7 @@ static PyObject *agent_serve(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "OOOOO", &function, &stream, &server.handler, &server.failure, &server.begin))
         return NULL;
     server.stream = if_of_type(module, stream, "Stream");
-    server.function = server.stream ? if_of_type(module, function, "Function") : NULL;
+    server.function = if_of_type(module, function, "Function");
     server.numpy_function = server.stream ? if_of_type(module, function, "NumpyFunction") : NULL;
     if (PyErr_Occurred())
         return NULL;

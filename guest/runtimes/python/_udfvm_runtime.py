@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import _udfvm_agent
 import _udfvm_scalar
+import _udfvm_source
 import cloudpickle
 from _udfvm_own_modules import OwnModules
 from _udfvm_report import report
@@ -48,7 +49,11 @@ def _load(request: int, length: int) -> Answer:
     """Handles LOAD. Returns only by an exception: the function's life continues in _serve."""
     if request != REQUEST_LOAD:
         raise RuntimeError(f"request {request} before a function was loaded")
-    payload = _Payload.parse(bytes(_udfvm_agent.input()[:length]))
+    data = bytes(_udfvm_agent.input()[:length])
+    metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    if "source" in metadata:
+        _load_source(metadata)
+    payload = _Payload.parse(data)
     for filename, text in payload.metadata["sources"].items():
         # For tracebacks: files that exist on the host only. An entry without a time is never checked against a file.
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
@@ -82,6 +87,18 @@ class _Payload(NamedTuple):
             parts.append(payload[position : position + size])
             position += size
         return cls(metadata, *parts)
+
+
+def _load_source(metadata: dict[str, Any]) -> None:
+    """Handles LOAD of source text: rows only. Returns only by an exception."""
+    warm_up_reports()
+    loaded = _udfvm_source.load(metadata)
+
+    def handle(request: int, _: int) -> Answer:
+        raise RuntimeError(f"a function that was loaded from source does not answer request {request}")
+
+    _settle()
+    _udfvm_agent.serve(loaded, None, handle, report, _reseed if "random" in metadata["source"] else None)
 
 
 def _load_scalar(

@@ -6,6 +6,7 @@ Strict: a result must be of the declared type. Integers do for floats; numpy sca
 from __future__ import annotations
 
 import datetime
+import json
 import numbers
 import operator
 import sys
@@ -74,6 +75,8 @@ def _codec(name: str) -> _Codec:
     if parts := timestamp_parts(name):
         decode, encode = _timestamp(*parts)
         return _Codec(storage, False, decode, encode)
+    if name == "json":
+        return _Codec(storage, False, json.loads, _json_text)
     if name == "date32[day]":
         return _Codec(storage, False, _date_from_days, _days_from_date)
     if name == "date64[ms]":
@@ -143,6 +146,10 @@ _COERCE: Final[dict[str, Converter]] = {
     "binary": _coerce_bytes,
     "large_binary": _coerce_bytes,
 }
+
+
+def _json_text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _date_from_days(days: int) -> datetime.date:

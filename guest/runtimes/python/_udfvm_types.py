@@ -23,6 +23,7 @@ STORAGES: Final = {
     "binary": 13,
     "large_binary": 14,
     "null": 15,
+    "json": 11,
     "date32[day]": 3,
     "date64[ms]": 4,
 }

@@ -82,7 +82,8 @@ PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *valu
     if (value->offset > length || value->length > length - value->offset)
         return PyErr_Format(PyExc_ValueError, "the bytes of an argument lie outside of the request");
     const char *bytes = (const char *)payload + value->offset;
-    return value->type == UDFVM_TEXT ? PyUnicode_DecodeUTF8(bytes, value->length, NULL) : PyBytes_FromStringAndSize(bytes, value->length);
+    return converted(slot, value->type == UDFVM_TEXT ? PyUnicode_DecodeUTF8(bytes, value->length, NULL)
+                                                     : PyBytes_FromStringAndSize(bytes, value->length));
 }
 
 static PyObject *bytes_from_column(enum storage storage, const struct column *column, int64_t row)
@@ -124,7 +125,7 @@ static PyObject *number_from_column(enum storage storage, const uint8_t *data, i
 PyObject *value_from_column(const struct slot *slot, const struct column *column, int64_t row)
 {
     if (storage_is_variable(slot->storage))
-        return bytes_from_column(slot->storage, column, row);
+        return converted(slot, bytes_from_column(slot->storage, column, row));
     return converted(slot, number_from_column(slot->storage, column->data, row));
 }
 

@@ -1,0 +1,255 @@
+/* Stored functions become functions of a connection: compiled and loaded inside a micro-VM, sealed into a layer in memory. The host looks at
+ * names, signature and options; the source it only carries. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define LOAD_LOG 65536u
+#define WAIT_NS 60000000000u
+
+struct options {
+    bool deterministic;
+    uint32_t isolation;
+    uint64_t timeout_ns;                                 /* 0: not given */
+    char entry[64];                                      /* empty: the function's name */
+};
+
+struct loader {
+    const char *kind;
+    /* The payload of the LOAD request, sqlite3_malloc'd; NULL: out of memory, or *message. A loader without it is of a kind that this build cannot load. */
+    uint8_t *(*payload)(sqlite_library *, const struct definition *, const struct signature *, const struct options *, size_t *length,
+                        char **message);
+};
+
+static uint8_t *python_payload(sqlite_library *library, const struct definition *definition, const struct signature *signature,
+                               const struct options *options, size_t *length, char **message);
+
+static const struct loader loaders[KINDS] = { { "python", python_payload }, { "wasm", NULL }, { "native", NULL } };
+
+const char *kind_name(unsigned kind)
+{
+    return kind < KINDS ? loaders[kind].kind : NULL;
+}
+
+/* ---- Options: words, separated by blanks ---- */
+
+static const char *take_option(const char *word, size_t length, struct options *options)
+{
+    char text[96];
+    if (length >= sizeof text)
+        return "an option is too long";
+    memcpy(text, word, length);
+    text[length] = 0;
+    if (strcmp(text, "deterministic") == 0) {
+        options->deterministic = true;
+    } else if (strcmp(text, "isolation=row") == 0) {
+        options->isolation = UDFVM_SQLITE_ROW;
+    } else if (strcmp(text, "isolation=statement") == 0) {
+        options->isolation = UDFVM_SQLITE_STATEMENT;
+    } else if (strncmp(text, "timeout=", 8) == 0) {
+        char *end;
+        double seconds = strtod(text + 8, &end);
+        if (*end || end == text + 8 || !(seconds > 0) || seconds > 1e9)
+            return "timeout= takes a positive number of seconds";
+        options->timeout_ns = (uint64_t)(seconds * 1e9);
+    } else if (strncmp(text, "entry=", 6) == 0 && name_valid(text + 6, length - 6) && length - 6 < sizeof options->entry) {
+        memcpy(options->entry, text + 6, length - 6 + 1);
+    } else {
+        return "there are the options deterministic, isolation=row, isolation=statement, timeout=SECONDS, entry=NAME";
+    }
+    return NULL;
+}
+
+static const char *parse_options(const char *text, struct options *options)
+{
+    *options = (struct options){ .isolation = UDFVM_SQLITE_STATEMENT };
+    const char *problem = NULL;
+    while (*text && !problem) {
+        size_t length = strcspn(text, " ");
+        problem = length ? take_option(text, length, options) : NULL;
+        text += length + (text[length] == ' ');
+    }
+    return problem;
+}
+
+/* ---- Python: guest/runtimes/python/_udfvm_source.py reads this ---- */
+
+static void append_json_text(sqlite_library *library, sqlite3_str *out, const char *text, size_t length)
+{
+    sqlite_library *sqlite3_api = library;
+    sqlite3_str_appendchar(out, 1, '"');
+    size_t plain = 0;
+    for (size_t i = 0; i < length; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        sqlite3_str_append(out, text + plain, (int)(i - plain));
+        sqlite3_str_appendf(out, "\\u%04x", c);
+        plain = i + 1;
+    }
+    sqlite3_str_append(out, text + plain, (int)(length - plain));
+    sqlite3_str_appendchar(out, 1, '"');
+}
+
+static const char *python_type(uint32_t type, bool json)
+{
+    static const char *const names[] = { "null", "int64", "double", "string", "binary", "bool" };
+    return json ? "json" : names[type];
+}
+
+static uint8_t *python_payload(sqlite_library *library, const struct definition *definition, const struct signature *signature,
+                               const struct options *options, size_t *length, char **message)
+{
+    sqlite_library *sqlite3_api = library;
+    const char *source = definition->source;
+    if (!utf8_valid(definition->source, definition->source_length) || memchr(source, 0, definition->source_length)) {
+        *message = sqlite3_mprintf("its source is not valid UTF-8 text");
+        return NULL;
+    }
+    sqlite3_str *out = sqlite3_str_new(NULL);
+    sqlite3_str_append(out, "12345678", 8);              /* the length, below */
+    sqlite3_str_appendf(out, "{\"lengths\": [], \"name\": \"%.*s\", \"entry\": \"%s\", \"parameters\": [", (int)definition->name_length,
+                        definition->name, options->entry);
+    for (uint32_t i = 0; i < signature->count; i++)
+        sqlite3_str_appendf(out, "%s{\"type\": \"%s\", \"nullable\": %s}", i ? ", " : "",
+                            python_type(signature->parameters[i].type, signature->json[i]), signature->parameters[i].nullable ? "true" : "false");
+    sqlite3_str_appendf(out, "], \"result\": \"%s\", \"source\": ", python_type(signature->result_type, signature->result_json));
+    append_json_text(library, out, source, definition->source_length);
+    sqlite3_str_appendall(out, "}");
+    *length = (size_t)sqlite3_str_length(out);
+    uint8_t *payload = (uint8_t *)sqlite3_str_finish(out);
+    if (payload) {
+        const uint64_t json = *length - 8;
+        memcpy(payload, &json, sizeof json);
+    }
+    return payload;
+}
+
+/* ---- Loading ---- */
+
+static udfvm_image *seal(udfvm_vm *vm, udfvm_image *base, struct udfvm_error *error)
+{
+    int fd = memfd_create("udfvm-layer", MFD_CLOEXEC);
+    if (fd < 0) {
+        *error = (struct udfvm_error){ .code = UDFVM_E_SYSTEM, .message = "creating memory for a layer failed" };
+        return NULL;
+    }
+    udfvm_image *image = NULL;
+    if (udfvm_vm_seal(vm, fd, "{}", 2, error) == UDFVM_OK)
+        image = udfvm_image_open(fd, base, error);
+    close(fd);
+    return image;
+}
+
+static udfvm_image *load_layer(struct registry *registry, const struct runtime *runtime, const void *payload, size_t length,
+                               bool deterministic, char **message)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    const struct udfvm_limits limits = { .timeout_ns = registry->policy.load_timeout_ns, .max_log = LOAD_LOG,
+                                         .files = registry->policy.limits.files, .deterministic = deterministic };
+    struct udfvm_error error = { .code = UDFVM_OK };
+    struct udfvm_reply reply;
+    udfvm_image *image = NULL;
+    udfvm_vm *vm = udfvm_pool_take(runtime->pool, runtime->base, WAIT_NS, &error);
+    if (vm && udfvm_vm_call(vm, UDFVM_REQUEST_LOAD, payload, length, &limits, &reply, &error) == UDFVM_OK) {
+        if (reply.sealed)
+            image = seal(vm, runtime->base, &error);
+        else
+            *message = guest_error_text(sqlite3_api, &reply);
+    }
+    if (vm)
+        udfvm_pool_give(runtime->pool, vm);
+    if (!image && !*message)
+        *message = sqlite3_mprintf("%s", error.message);
+    return image;
+}
+
+static char *copy_definition(const struct registry *registry, const struct definition *definition, size_t *length)
+{
+    const size_t parts[] = { strlen(definition->kind) + 1, strlen(definition->signature) + 1, strlen(definition->options) + 1 };
+    const struct udfvm_limits *limits = &registry->policy.limits;
+    *length = parts[0] + parts[1] + parts[2] + sizeof *limits + definition->source_length;
+    char *copy = malloc(*length), *at = copy;
+    if (!copy)
+        return NULL;
+    const char *const texts[] = { definition->kind, definition->signature, definition->options };
+    for (int i = 0; i < 3; i++, at += parts[i - 1])
+        memcpy(at, texts[i], parts[i]);
+    memcpy(at, limits, sizeof *limits);
+    memcpy(at + sizeof *limits, definition->source, definition->source_length);
+    return copy;
+}
+
+static struct function *make_function(struct registry *registry, const struct runtime *runtime, udfvm_image *image,
+                                      const struct definition *definition, const struct signature *signature, const struct options *options)
+{
+    char name[NAME_MAX_BYTES + 1];
+    memcpy(name, definition->name, definition->name_length);
+    name[definition->name_length] = 0;
+    struct udfvm_sqlite_function made = {
+        .name = name, .pool = runtime->pool, .image = image, .parameters = signature->parameters, .parameter_count = signature->count,
+        .result_type = signature->result_type, .isolation = options->isolation, .limits = registry->policy.limits,
+        .wait_ns = WAIT_NS, .pool_limit = runtime->pool_limit, .flags = signature->result_json ? UDFVM_SQLITE_JSON_RESULT : 0,
+    };
+    made.limits.deterministic = options->deterministic;
+    if (options->timeout_ns && (made.limits.timeout_ns == 0 || options->timeout_ns < made.limits.timeout_ns))
+        made.limits.timeout_ns = options->timeout_ns;
+    struct function *function = function_create(registry, runtime->lease, &made);
+    if (!function)
+        return NULL;
+    function->definition = copy_definition(registry, definition, &function->definition_length);
+    if (function->definition)
+        return function;
+    function_release(function);
+    return NULL;
+}
+
+static bool find_kind(struct registry *registry, const char *name, unsigned *kind, char **message)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    for (*kind = 0; *kind < KINDS && strcmp(loaders[*kind].kind, name) != 0; ++*kind)
+        ;
+    if (*kind == KINDS)
+        *message = sqlite3_mprintf("unknown kind '%.32s': there are python, wasm and native", name);
+    else if (!(registry->policy.kinds >> *kind & 1))
+        *message = sqlite3_mprintf("the policy of this connection does not allow functions of kind '%s'", name);
+    else if (!loaders[*kind].payload)
+        *message = sqlite3_mprintf("functions of kind '%s' cannot be loaded from a database", name);
+    return !*message;
+}
+
+struct function *load_function(struct registry *registry, const struct definition *definition, char **message)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    struct options options;
+    unsigned kind;
+    *message = NULL;
+    if (!find_kind(registry, definition->kind, &kind, message))
+        return NULL;
+    if (definition->source_length > registry->policy.max_source) {
+        *message = sqlite3_mprintf("its source has %lld bytes, the policy of this connection allows %lld", (long long)definition->source_length,
+                                   (long long)registry->policy.max_source);
+        return NULL;
+    }
+    struct signature *signature = malloc(sizeof *signature);
+    const char *problem = signature ? signature_parse(definition->signature, strlen(definition->signature), signature) : "out of memory";
+    const char *what = "signature";
+    if (!problem) {
+        what = "options";
+        problem = parse_options(definition->options, &options);
+    }
+    if (problem)
+        *message = sqlite3_mprintf("its %s: %s", what, problem);
+    struct runtime *runtime = problem ? NULL : runtime_of(registry, kind, message);
+    size_t length;
+    uint8_t *payload = runtime ? loaders[kind].payload(sqlite3_api, definition, signature, &options, &length, message) : NULL;
+    udfvm_image *image = payload ? load_layer(registry, runtime, payload, length, options.deterministic, message) : NULL;
+    struct function *function = image ? make_function(registry, runtime, image, definition, signature, &options) : NULL;
+    udfvm_image_close(image);
+    sqlite3_free(payload);
+    free(signature);
+    return function;
+}

@@ -1,0 +1,118 @@
+"""What SQL may do on a connection: which functions stored in the database run, whether it may store some, and their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from udfvm.errors import Error
+from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
+from udfvm.sqlite import _extension
+
+Kind = Literal["python", "wasm", "native"]
+
+_KINDS: Final = {"python": _extension.Kind.PYTHON, "wasm": _extension.Kind.WASM, "native": _extension.Kind.NATIVE}
+_NANOSECONDS: Final = 1e9
+
+# Modules of the standard library that the source of a function is likely to import. They are in the base image, because a stored function
+# reads no file of the host unless the policy lets it.
+STANDARD_MODULES: Final = (
+    "base64", "binascii", "bisect", "calendar", "collections", "colorsys", "csv", "dataclasses", "datetime", "decimal", "difflib", "enum",
+    "fractions", "functools", "hashlib", "heapq", "hmac", "html", "io", "ipaddress", "itertools", "json", "math", "operator", "random",
+    "re", "statistics", "string", "struct", "textwrap", "time", "typing", "unicodedata", "urllib.parse", "uuid", "zlib", "zoneinfo",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """The policy of a connection; see ``udfvm.sqlite.register``.
+
+    Attributes:
+        kinds: what stored functions that run may be written in: ``"python"``, ``"wasm"``, ``"native"``. Empty: none run.
+        allow_create: SQL may use ``vm_create`` and ``vm_drop``.
+        packages: modules for stored Python functions to import, besides common ones of the standard library.
+        memory: guest memory of stored functions: bytes, or text such as ``"512MiB"``.
+        timeout: seconds that a row of a stored function may take; None for no limit. A function may ask for less.
+        max_output: bytes of a result of a stored function; None for the size of the output window.
+        max_source: bytes of a stored function's source.
+        load_timeout: seconds that compiling and loading a stored function may take.
+        files: stored functions may read the files of the interpreter and its packages, as late imports do.
+        statement_timeout: seconds that a statement may take from its first row in a micro-VM on, whatever functions it uses; None for no limit.
+        idle_spin: seconds that a micro-VM waits for the next row of a running statement before it gives its processor up. At most 1; 0: never
+            waits, so each row costs an exit.
+
+    >>> Policy(kinds=["python"], allow_create=True, timeout=0.5).kinds
+    ('python',)
+    """
+
+    kinds: Iterable[Kind] = ("python", "wasm", "native")
+    allow_create: bool = False
+    packages: Iterable[str] = ()
+    memory: int | str = DEFAULT_MEMORY
+    timeout: float | None = DEFAULT_TIMEOUT
+    max_output: int | str | None = None
+    max_source: int = 16 << 20
+    load_timeout: float = 30.0
+    files: bool = False
+    statement_timeout: float | None = None
+    idle_spin: float = 100e-6
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kinds", tuple(self.kinds))
+        object.__setattr__(self, "packages", tuple(sorted({*self.packages})))
+        unknown = [kind for kind in self.kinds if kind not in _KINDS]
+        if unknown:
+            raise Error(f"Policy: kinds= has {unknown[0]!r}; there are {', '.join(_KINDS)}")
+        if not 0 <= self.idle_spin <= 1:
+            raise Error(f"Policy: idle_spin={self.idle_spin!r} is not between 0 and 1 second")
+        for name, seconds in (("load_timeout", self.load_timeout), ("statement_timeout", self.statement_timeout)):
+            if seconds is not None and not 0 < seconds < 1e9:
+                raise Error(f"Policy: {name}={seconds!r} is not a positive number of seconds")
+        if self.max_source <= 0:
+            raise Error("Policy: max_source= must be positive")
+        self.limits()
+
+    def limits(self) -> Limits:
+        """Limits of a stored function's rows. Raises Error for what makes no sense."""
+        try:
+            return Limits.parse(
+                memory=self.memory, timeout=self.timeout, max_output=self.max_output, max_log=DEFAULT_LOG, files=self.files
+            )
+        except ValueError as error:
+            raise Error(f"Policy: {error}") from error
+
+    def for_extension(self) -> _extension.Policy:
+        """As the extension takes it."""
+        kinds = _extension.Kind(0)
+        for kind in self.kinds:
+            kinds |= _KINDS[kind]
+        return _extension.Policy(
+            kinds=kinds,
+            allow_create=self.allow_create,
+            max_source=self.max_source,
+            limits=self.limits(),
+            load_timeout_ns=int(self.load_timeout * _NANOSECONDS),
+            statement_timeout_ns=int((self.statement_timeout or 0) * _NANOSECONDS),
+            idle_spin_us=round(self.idle_spin * 1e6),
+        )
+
+    def runtimes(self) -> list[_extension.Runtime]:
+        """What loads the functions of the kinds that this build can load from a database. Base images are built here where need be."""
+        return [python_runtime(self.limits().memory, tuple(self.packages))] if "python" in self.kinds else []
+
+
+def python_runtime(memory: int = DEFAULT_MEMORY, packages: Iterable[str] = ()) -> _extension.Runtime:
+    """The base image and pool for Python source."""
+    from udfvm.pool import pool_for
+
+    base: Any = python_base(memory, packages)
+    pool = pool_for(base)
+    return _extension.Runtime(_extension.Kind.PYTHON, pool.address, base.address, pool.limit, (base, pool))
+
+
+def python_base(memory: int, packages: Iterable[str]) -> Any:
+    """The base image for Python source, built if need be."""
+    from udfvm.image import BaseSpec, base_image
+
+    return base_image(BaseSpec(memory=memory, packages=tuple(sorted({*STANDARD_MODULES, *packages})), window=WINDOW))

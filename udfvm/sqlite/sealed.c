@@ -1,0 +1,246 @@
+/* What commands of udfvm left in the image cache for programs without Python: functions that were sealed under a name, and runtimes that
+ * were prepared to load stored functions.
+ *
+ * functions/NAME.udf and runtimes/KIND.runtime in the cache are small texts, lines of a key and a value, written by udfvm/sealed.py. The cache
+ * belongs to the user, and what is in it is as trusted as the program that reads it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define NOTE_MAX 65536u                                  /* bytes of such a text */
+#define FORMAT "1"
+#define VMS_MAX 64u
+#define WAIT_NS 60000000000u
+
+/* ---- The cache ---- */
+
+/* As udfvm/image.py has it; NULL where there is no home, or no memory. */
+static char *cache_path(sqlite_library *library, const char *folder, const char *name, const char *suffix)
+{
+    sqlite_library *sqlite3_api = library;
+    const char *chosen = getenv("UDFVM_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (chosen && *chosen)
+        return sqlite3_mprintf("%s/%s%s%s", chosen, folder, name, suffix);
+    if (xdg && *xdg)
+        return sqlite3_mprintf("%s/udfvm/%s%s%s", xdg, folder, name, suffix);
+    return home && *home ? sqlite3_mprintf("%s/.cache/udfvm/%s%s%s", home, folder, name, suffix) : NULL;
+}
+
+/* The text of a file; NULL with errno. Release with free. */
+static char *read_note(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return NULL;
+    char *text = malloc(NOTE_MAX + 1);
+    ssize_t length = text ? read(fd, text, NOTE_MAX) : -1;
+    int failed = errno;
+    close(fd);
+    if (length < 0) {
+        free(text);
+        errno = failed;
+        return NULL;
+    }
+    text[length] = 0;
+    return text;
+}
+
+/* The value of a key, in `value`; false: it is not there, or too long. */
+static bool note_value(const char *note, const char *key, char *value, size_t size)
+{
+    const size_t key_length = strlen(key);
+    for (const char *line = note; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        if (strncmp(line, key, key_length) != 0 || line[key_length] != ' ')
+            continue;
+        const char *start = line + key_length + 1;
+        const size_t length = strcspn(start, "\n");
+        if (length >= size)
+            return false;
+        memcpy(value, start, length);
+        value[length] = 0;
+        return true;
+    }
+    return false;
+}
+
+static bool note_number(const char *note, const char *key, uint64_t *number)
+{
+    char text[32], *end;
+    if (!note_value(note, key, text, sizeof text))
+        return false;
+    errno = 0;
+    *number = strtoull(text, &end, 10);
+    return errno == 0 && end != text && *end == 0;
+}
+
+/* ---- Images ---- */
+
+/* The content was checked, and the file has not changed since: udfvm/image.py leaves such a note beside it. */
+static bool verified_before(sqlite_library *library, const char *path, int fd)
+{
+    sqlite_library *sqlite3_api = library;
+    struct stat status;
+    char identity[160];
+    char *note_path = sqlite3_mprintf("%s.verified", path);
+    char *note = note_path ? read_note(note_path) : NULL;
+    sqlite3_free(note_path);
+    if (!note || fstat(fd, &status) < 0) {
+        free(note);
+        return false;
+    }
+    snprintf(identity, sizeof identity, "%llu %llu %lld %lld %lld", (unsigned long long)status.st_dev, (unsigned long long)status.st_ino,
+             (long long)status.st_size, (long long)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec,
+             (long long)status.st_ctim.tv_sec * 1000000000 + status.st_ctim.tv_nsec);
+    const bool same = strcmp(note, identity) == 0;
+    free(note);
+    return same;
+}
+
+static udfvm_image *open_image(sqlite_library *library, const char *file, udfvm_image *base, char **message)
+{
+    sqlite_library *sqlite3_api = library;
+    struct udfvm_error error = { .code = UDFVM_OK };
+    udfvm_image *image = NULL;
+    char *path = strchr(file, '/') ? NULL : cache_path(library, "", file, "");
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd >= 0)
+        image = udfvm_image_open(fd, base, &error);
+    if (image && !verified_before(library, path, fd) && udfvm_image_verify(image, &error) != UDFVM_OK) {
+        udfvm_image_close(image);
+        image = NULL;
+    }
+    if (fd < 0)
+        *message = sqlite3_mprintf("its image is no longer in the cache: run the command of udfvm that made it again");
+    else if (!image)
+        *message = sqlite3_mprintf("%s: %s", path, error.message);
+    if (fd >= 0)
+        close(fd);
+    sqlite3_free(path);
+    return image;
+}
+
+static struct base *open_base(struct registry *registry, const char *file, char **message)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    struct udfvm_error error = { .code = UDFVM_OK };
+    for (struct base *base = registry->bases; base; base = base->next)
+        if (strcmp(base->path, file) == 0)
+            return base;
+    struct base *base = calloc(1, sizeof *base);
+    if (!base || !(base->path = strdup(file))) {
+        free(base);
+        return NULL;
+    }
+    base->image = open_image(sqlite3_api, file, NULL, message);
+    base->pool = base->image ? udfvm_pool_create(base->image, VMS_MAX, NULL, &error) : NULL;
+    if (base->pool) {
+        base->next = registry->bases;
+        registry->bases = base;
+        return base;
+    }
+    if (base->image)
+        *message = sqlite3_mprintf("%s", error.message);
+    udfvm_image_close(base->image);
+    free(base->path);
+    free(base);
+    return NULL;
+}
+
+void bases_free(struct registry *registry)
+{
+    while (registry->bases) {
+        struct base *base = registry->bases;
+        registry->bases = base->next;
+        udfvm_pool_close(base->pool);
+        udfvm_image_close(base->image);
+        free(base->path);
+        free(base);
+    }
+}
+
+/* ---- Sealed functions ---- */
+
+static struct function *make_sealed(struct registry *registry, const char *name, const char *note, struct signature *signature, char **message)
+{
+    char format[8], text[4096], file[256], isolation[16];
+    uint64_t deterministic;
+    struct udfvm_sqlite_function made = { .name = name, .wait_ns = WAIT_NS, .pool_limit = VMS_MAX };
+    if (!note_value(note, "udfvm-function", format, sizeof format) || strcmp(format, FORMAT) != 0 ||
+        !note_value(note, "signature", text, sizeof text) || signature_parse(text, strlen(text), signature) ||
+        !note_number(note, "timeout_ns", &made.limits.timeout_ns) || !note_number(note, "max_output", &made.limits.max_output) ||
+        !note_number(note, "max_log", &made.limits.max_log) || !note_number(note, "deterministic", &deterministic) ||
+        !note_value(note, "isolation", isolation, sizeof isolation) || !note_value(note, "base", file, sizeof file)) {
+        sqlite_library *sqlite3_api = registry->library;
+        *message = sqlite3_mprintf("its entry in the image cache is of another version of udfvm: run `udfvm seal` again");
+        return NULL;
+    }
+    made.limits.deterministic = deterministic != 0;
+    made.isolation = strcmp(isolation, "row") == 0 ? UDFVM_SQLITE_ROW : UDFVM_SQLITE_STATEMENT;
+    made.flags = (deterministic ? UDFVM_SQLITE_DETERMINISTIC : 0) | (signature->result_json ? UDFVM_SQLITE_JSON_RESULT : 0);
+    made.parameters = signature->parameters;
+    made.parameter_count = signature->count;
+    made.result_type = signature->result_type;
+    struct base *base = open_base(registry, file, message);
+    if (!base || !note_value(note, "layer", file, sizeof file))
+        return NULL;
+    made.pool = base->pool;
+    made.image = open_image(registry->library, file, base->image, message);
+    struct function *function = made.image ? function_create(registry, NULL, &made) : NULL;
+    udfvm_image_close(made.image);
+    return function;
+}
+
+struct function *sealed_find(struct registry *registry, const char *name, size_t length, char **message)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    char copy[NAME_MAX_BYTES + 1];
+    *message = NULL;
+    if (registry->embedded || !name_valid(name, length))
+        return NULL;
+    memcpy(copy, name, length);
+    copy[length] = 0;
+    char *path = cache_path(sqlite3_api, "functions/", copy, ".udf");
+    char *note = path ? read_note(path) : NULL;
+    struct signature *signature = note ? malloc(sizeof *signature) : NULL;
+    struct function *function = signature ? make_sealed(registry, copy, note, signature, message) : NULL;
+    if (function)
+        registry_put(registry, function);
+    free(signature);
+    free(note);
+    sqlite3_free(path);
+    return function;
+}
+
+/* ---- Runtimes ---- */
+
+struct runtime *runtime_of(struct registry *registry, unsigned kind, char **message)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    struct runtime *runtime = &registry->runtimes[kind];
+    char format[8], file[256];
+    if (runtime->pool)
+        return runtime;
+    char *path = registry->embedded ? NULL : cache_path(sqlite3_api, "runtimes/", kind_name(kind), ".runtime");
+    char *note = path ? read_note(path) : NULL;
+    struct base *base = NULL;
+    if (note && note_value(note, "udfvm-runtime", format, sizeof format) && strcmp(format, FORMAT) == 0 &&
+        note_value(note, "base", file, sizeof file))
+        base = open_base(registry, file, message);
+    if (base) {
+        runtime->pool = udfvm_pool_retain(base->pool);
+        runtime->base = udfvm_image_retain(base->image);
+        runtime->pool_limit = VMS_MAX;
+    } else if (!*message) {
+        *message = sqlite3_mprintf(registry->embedded ? "the program that opened this connection offers no runtime for functions of kind '%s'"
+                                   : "there is no runtime for functions of kind '%s' in the image cache: run `udfvm prepare`", kind_name(kind));
+    }
+    free(note);
+    sqlite3_free(path);
+    return base ? runtime : NULL;
+}
