@@ -66,8 +66,8 @@ def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_sc
 
     ``in_schema`` lets views, triggers, indexes and generated columns use the functions: for databases whose schema you trust.
 
-    ``policy`` says what SQL may do with functions that are stored in the database (``vm_create``), and how long statements may take. Without
-    one the connection keeps the policy that it has; at first none run, and none can be created. See docs/sqlite.md.
+    ``policy`` says what SQL may do with functions that are stored in the database (``vm_create``), and how long statements may
+    take. Without one the connection keeps the policy that it has; at first none run, and none can be created. See docs/sqlite.md.
 
     ``connection`` is an ``apsw.Connection``; a ``sqlite3.Connection`` of the standard library works where Python was built with support for
     extensions, and has extension loading switched off afterwards.

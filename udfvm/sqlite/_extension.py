@@ -160,7 +160,7 @@ def offer(functions: Sequence[Function], policy: Policy | None, runtimes: Sequen
     library: Any = _ffi.dlopen(str(PATH))
     keep: list[object] = []
     number = next(_owner_numbers)
-    _owners[number] = [each.owner for each in (*functions, *runtimes)]
+    _owners[number] = [*(function.owner for function in functions), *(runtime.owner for runtime in runtimes)]
     array = _ffi.new("struct udfvm_sqlite_function[]", [_function(function, keep) for function in functions])
     runtime_array = _ffi.new("struct udfvm_sqlite_runtime[]", [_runtime(runtime) for runtime in runtimes])
     policy_structure = _policy(policy)

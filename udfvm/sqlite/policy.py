@@ -38,9 +38,10 @@ class Policy:
         max_source: bytes of a stored function's source.
         load_timeout: seconds that compiling and loading a stored function may take.
         files: stored functions may read the files of the interpreter and its packages, as late imports do.
-        statement_timeout: seconds that a statement may take from its first row in a micro-VM on, whatever functions it uses; None for no limit.
-        idle_spin: seconds that a micro-VM waits for the next row of a running statement before it gives its processor up. At most 1; 0: never
-            waits, so each row costs an exit.
+        statement_timeout: seconds that a statement may take from its first row in a micro-VM on, whatever functions it uses;
+            None for no limit.
+        idle_spin: seconds that a micro-VM waits for the next row of a running statement before it gives its processor up.
+            At most 1; 0: never waits, so each row costs an exit.
 
     >>> Policy(kinds=["python"], allow_create=True, timeout=0.5).kinds
     ('python',)

@@ -54,7 +54,7 @@ def seal(udf: UDF) -> Path:
     Raises Error for a name that SQL functions cannot have, and what building an image raises.
     """
     if not all(_NAME.fullmatch(name) for name in (udf.name, *(each.name for each in udf.parameters))):
-        raise Error(f"UDF {udf.name!r}: sealed functions and their parameters have names of ASCII letters, digits and _, at most 63, not vm_...")
+        raise Error(f"UDF {udf.name!r}: sealed functions and their parameters have names of ASCII letters, digits and _, at most 63")
     signature = signature_text(udf)
     layer, base = udf.image, udf.base
     return _write("functions", f"{udf.name}.udf", {
