@@ -64,7 +64,7 @@ class BuildNative(build_ext):
         with tempfile.TemporaryDirectory() as scratch:
             elf = Path(scratch) / "kernel.elf"
             run("gcc", *GUEST_FLAGS, "-I", ROOT / "guest" / "include", "-I", kernel, "-I", kernel / "vfs", "-T", kernel / "kernel.ld",
-                "-o", elf, *sources("guest/kernel/*.c", "guest/kernel/*.S", "guest/kernel/vfs/*.c"))  # fmt: skip
+                "-o", elf, *sources("guest/kernel/*.c", "guest/kernel/*.S", "guest/kernel/*/*.c"))  # fmt: skip
             run("objcopy", "-O", "binary", elf, guest / "kernel.bin")
 
     def build_python_runtime(self, guest: Path) -> None:

@@ -26,7 +26,8 @@ PROGRAM = textwrap.dedent(
     layer = json.loads(double.image.metadata)
     base = json.loads(double.base.metadata)
     times = {"layer": layer["created"], "base": base["created"]}
-    print(json.dumps({**times, "unknown": base["unknown_syscalls"], "pages": double.image.pages}))
+    calls = [base["syscalls"], base["trapped_syscalls"]]
+    print(json.dumps({**times, "unknown": base["unknown_syscalls"], "pages": double.image.pages, "calls": calls}))
     """
 )
 
@@ -51,6 +52,14 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, ob
     """A cache with one base image and one layer, and what their builder printed."""
     cache = tmp_path_factory.mktemp("images")
     return cache, outcome(start(cache))
+
+
+def test_most_system_calls_do_not_trap(filled: tuple[Path, dict[str, object]]) -> None:
+    calls = filled[1]["calls"]
+    assert isinstance(calls, list)
+    served, trapped = calls
+    assert served > 500
+    assert 0 < trapped < served / 4
 
 
 def test_later_processes_use_the_images(filled: tuple[Path, dict[str, object]]) -> None:

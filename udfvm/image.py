@@ -277,6 +277,7 @@ def _report(vm: vmm.VM, log: str, seconds: float, **more: Any) -> bytes:
         "python": sys.version.split()[0],
         "memory_used": counted.memory_used,
         "syscalls": counted.syscalls,
+        "trapped_syscalls": counted.trapped,
         "unknown_syscalls": {syscall_name(number): count for number, count in counted.unknown.items()},
         "log": log,
         **more,

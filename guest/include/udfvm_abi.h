@@ -111,6 +111,7 @@ struct udfvm_seal_info {
     uint64_t xsave_length;
     uint64_t memory_used;                        /* bytes of program memory in use, for the build report */
     uint64_t syscalls;                           /* served since boot */
+    uint64_t trapped;                            /* of these, by a trap: at `syscall` instructions that could not be rewritten */
     uint32_t unknown_count;                      /* entries used below: system calls answered with ENOSYS */
     uint32_t reserved;
     struct { uint32_t number, count; } unknown[UDFVM_UNKNOWN_SYSCALLS];

@@ -1,6 +1,7 @@
 /* ELF files (System V ABI, chapter 5; x86-64 supplement): every number in them is checked before it is used. */
 #include "elf.h"
 #include "memory.h"
+#include "rewrite/syscalls.h"
 #include "thread.h"
 #include "vfs/vfs.h"
 
@@ -126,6 +127,16 @@ static const char *read_interpreter(const struct elf_file *elf, struct elf_image
     return NULL;
 }
 
+static void rewrite_text(const struct elf_file *elf, uint64_t bias)
+{
+    for (int i = 0; i < elf->header.e_phnum && vfs_is_constant(elf->file); i++) {
+        const Elf64_Phdr *segment = &elf->segments[i];
+        const uint64_t start = page_down(segment->p_vaddr + bias);
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) && segment->p_filesz)
+            rewrite_syscalls(start, page_up(segment->p_vaddr + bias + segment->p_filesz) - start);
+    }
+}
+
 static const char *load(struct elf_file *elf, bool is_interpreter, struct elf_image *image)
 {
     const char *problem = read_headers(elf);
@@ -140,6 +151,7 @@ static const char *load(struct elf_file *elf, bool is_interpreter, struct elf_im
         if (segment->p_type == PT_LOAD && segment->p_memsz && !map_segment(elf, segment, image->bias))
             return "does not fit the memory of the VM, or could not be read";
     }
+    rewrite_text(elf, image->bias);
     image->entry = elf->header.e_entry + image->bias;
     image->headers = headers_address(elf, image->bias);
     image->header_count = elf->header.e_phnum;

@@ -23,6 +23,8 @@
 #define KERNEL_STACK_TOP 144
 #define RESTORE_ALL 152
 #define TRAPPED 160
+#define TRAPPED_SYSCALL 1
+#define TRAPPED_DIRECT 2
 #define FLAGS_PLAIN 0x202
 
         .section .vectors, "ax"
@@ -48,17 +50,29 @@ boot_entry:
 /* From the LSTAR stub: the return address is in the trap page, RCX and R11 are free, the stack is the program's. */
         .balign 16
 syscall_entry:
+        movq    TRAP_SYSCALL_RIP, %r11
         movq    current, %rcx
+        movq    %rdx, RDX(%rcx)
+        movl    $TRAPPED_SYSCALL, %edx
+        jmp     save_arguments
+
+/* From a trampoline of rewrite/syscalls.c, in the place of a `syscall`: the return address is in RCX, R11 is free. */
+        .globl  direct_syscall_entry
+        .balign 16
+direct_syscall_entry:
+        cld
+        movq    %rcx, %r11
+        movq    current, %rcx
+        movq    %rdx, RDX(%rcx)
+        movl    $TRAPPED_DIRECT, %edx
+save_arguments:
         movq    %rax, RAX(%rcx)
         movq    %rsi, RSI(%rcx)
         movq    %rdi, RDI(%rcx)
         movq    %r8, R8(%rcx)
         movq    %r9, R9(%rcx)
         movq    %r10, R10(%rcx)
-        movq    %rdx, RDX(%rcx)
         movq    %rsp, RSP(%rcx)
-        movq    TRAP_SYSCALL_RIP, %r11
-        movl    $1, %edx
 save_and_call:
         movq    %r11, RIP(%rcx)
         movq    %r11, RCX(%rcx)
@@ -113,7 +127,7 @@ syscall_function_entry:
         movq    (%rsp), %r11
         leaq    8(%rsp), %rax
         movq    %rax, RSP(%rcx)
-        xorl    %edx, %edx
+        xorl    %edx, %edx                       /* TRAPPED_NOT */
         jmp     save_and_call
 
 /* From the exception stubs, on the fault stack, all other registers as they were. */

@@ -47,17 +47,28 @@ int64_t user_string_length(uint64_t address, size_t limit)
 
 /* ---- The kernel's own pages ---- */
 
-void *page_alloc(size_t pages)
+static void *alloc_within(size_t pages, uint64_t low, uint64_t high)
 {
     const uint64_t length = pages * PAGE_SIZE;
     if (pages == 0 || pages > (program_end - program_start) / PAGE_SIZE || !regions_have_room(1))
         return NULL;
-    uint64_t at = gap_highest(length, program_start, program_end);
+    uint64_t at = gap_highest(length, low, high);
     if (!at)
         return NULL;
     region_insert((struct region){ .start = at, .end = at + length, .kind = REGION_KERNEL, .protection = PROT_READ | PROT_WRITE });
     pages_hand_out(at, at + length, true);
     return (void *)at;
+}
+
+void *page_alloc(size_t pages)
+{
+    return alloc_within(pages, program_start, program_end);
+}
+
+void *page_alloc_near(size_t pages, uint64_t address, uint64_t distance)
+{
+    const uint64_t low = address - program_start > distance ? address - distance : program_start;
+    return alloc_within(pages, low, minimum(program_end, address + distance));
 }
 
 /* Where the map of regions is full, the pages stay taken: nothing is lost but their use. */

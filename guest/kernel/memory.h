@@ -32,12 +32,13 @@ size_t region_count(void);
 struct region *region_at(size_t index);
 /* Index of the first region that ends after `address`; region_count() where none does. */
 size_t region_find(uint64_t address);
-/* True if `more` regions can be added. One insertion needs 1; a removal or a change of protection up to 2. */
+/* True if `more` regions can be added. One insertion needs 1; the others up to 2. */
 bool regions_have_room(size_t more);
 /* Adds a region to a gap; takes over its reference to the name. Joins it to neighbours of the same kind. */
 void region_insert(struct region region);
 void regions_remove(uint64_t start, uint64_t end);
 void regions_protect(uint64_t start, uint64_t end, int protection);
+void regions_spoil(uint64_t start, uint64_t end);          /* no longer pristine */
 bool range_is_free(uint64_t start, uint64_t end);
 bool range_is_mapped(uint64_t start, uint64_t end);
 bool range_has_kernel(uint64_t start, uint64_t end);
@@ -61,6 +62,8 @@ void pages_copy(uint64_t to, uint64_t from, uint64_t length);
 /* ---- memory.c ---- */
 
 void memory_init(uint64_t memory_end);
+/* As page_alloc(), less than `distance` away from an address in program memory. */
+void *page_alloc_near(size_t pages, uint64_t address, uint64_t distance);
 /* As mmap(2), with an open file instead of a descriptor (NULL: anonymous). Address or negative errno. */
 int64_t memory_map(uint64_t address, uint64_t length, int protection, int flags, struct file *file, uint64_t offset);
 int64_t memory_unmap(uint64_t address, uint64_t length);

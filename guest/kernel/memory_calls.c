@@ -1,6 +1,7 @@
 /* The memory system calls. */
 #include "calls.h"
 #include "memory.h"
+#include "rewrite/syscalls.h"
 #include "vfs/vfs.h"
 
 SYSCALL(sys_mmap)
@@ -11,6 +12,8 @@ SYSCALL(sys_mmap)
     if (!file)
         return -EBADF;
     int64_t result = memory_map(a, b, (int)c, (int)d, file, f);
+    if (result > 0 && (c & PROT_EXEC) && vfs_is_constant(file))
+        rewrite_syscalls((uint64_t)result, page_up(b));
     file_put(file);
     return result;
 }

@@ -147,6 +147,14 @@ void regions_protect(uint64_t start, uint64_t end, int protection)
     join_down(index);
 }
 
+void regions_spoil(uint64_t start, uint64_t end)
+{
+    split(start);
+    split(end);
+    for (size_t index = region_find(start); index < count && regions[index].start < end; index++)
+        regions[index].pristine = false;
+}
+
 bool range_is_free(uint64_t start, uint64_t end)
 {
     size_t index = region_find(start);

@@ -48,6 +48,7 @@ void seal(void)
     memory_statistics(&statistics);
     info.memory_used = statistics.used;
     info.syscalls = system_calls_served();
+    info.trapped = system_calls_trapped();
     info.xsave_area = (uint64_t)area;
     info.xsave_length = xsave_size();
     info.fs_base = get_fs_base();

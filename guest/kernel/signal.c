@@ -126,7 +126,7 @@ static void restart(struct thread *thread)
 void signals_deliver(struct thread *thread, int64_t result)
 {
     struct signal_event event;
-    bool restartable = result == -EINTR && thread->trapped && !thread->keep_registers, handled = false;
+    bool restartable = result == -EINTR && thread->trapped != TRAPPED_NOT && !thread->keep_registers, handled = false;
     while (take(thread, ~thread->blocked, &event)) {
         if (is_ignored(event.number))
             continue;

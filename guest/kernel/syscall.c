@@ -6,7 +6,7 @@
 
 #define CALLS 460u
 
-static HOT_DATA uint64_t served;
+static HOT_DATA uint64_t served, trapped;
 
 #define ENTRY(number, function) [number] = function,
 static syscall_function *const table[CALLS] = {
@@ -112,12 +112,18 @@ uint64_t system_calls_served(void)
     return served;
 }
 
+uint64_t system_calls_trapped(void)
+{
+    return trapped;
+}
+
 /* Called by entry.S with the program's registers saved; what is in them on return is what the program continues with. */
 void system_call(struct thread *thread)
 {
     struct registers *user = &thread->user;
     const uint64_t number = user->rax;
     served++;
+    trapped += thread->trapped == TRAPPED_SYSCALL;
     thread->call_number = number;
     thread->keep_registers = false;
     syscall_function *function = number < CALLS ? table[number] : NULL;

@@ -25,11 +25,18 @@ struct signal_queue {                            /* one pending signal of each n
     struct pending_signal info[64];
 };
 
+/* How a system call came in. entry.S knows the values. */
+enum trapped {
+    TRAPPED_NOT = 0,                             /* by a call of UDFVM_VECTOR_SYSCALL_FUNCTION: no `syscall` lies before its return address */
+    TRAPPED_SYSCALL = 1,                         /* by a `syscall` instruction */
+    TRAPPED_DIRECT = 2,                          /* at a `syscall` instruction, but around it: see rewrite/syscalls.h */
+};
+
 struct thread {
     struct registers user;                       /* entry.S: 0 */
     uint64_t kernel_stack_top;                   /* entry.S: 144 */
     uint64_t restore_all;                        /* entry.S: 152; the program's RCX, R11 and flags count too: return by iretq */
-    uint64_t trapped;                            /* entry.S: 160; entered by a `syscall` instruction, not by a call */
+    uint64_t trapped;                            /* entry.S: 160; enum trapped */
 
     struct thread *next, *previous;              /* ring of all threads */
     uint64_t kernel_rsp;                         /* while switched out */

@@ -22,6 +22,11 @@ def _content(entry: CacheEntry) -> str:
     return f"Python {entry.report.get('python', '?')}: {', '.join(entry.report.get('packages', []))}"
 
 
+def _system_calls(entry: CacheEntry) -> str:
+    served, trapped = entry.report.get("syscalls"), entry.report.get("trapped_syscalls")
+    return "" if served is None else f"{served}" if trapped is None else f"{served}, {trapped} trapped"
+
+
 @cache.command(name="list")
 def list_images() -> None:
     """Shows every image: kind, size on disk, content, what its build took."""
@@ -37,7 +42,7 @@ def list_images() -> None:
             f"{entry.stored_bytes / 1e6:.1f} MB",
             _content(entry),
             f"{entry.report.get('seconds', 0):.2f} s",
-            str(entry.report.get("syscalls", "")),
+            _system_calls(entry),
             unknown,
         )
     console = Console(soft_wrap=True)

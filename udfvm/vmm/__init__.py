@@ -275,7 +275,7 @@ class VM:
         """What the guest kernel counted until its seal."""
         info = lib.udfvm_vm_seal_info(self._handle)
         unknown = {info.unknown[i].number: info.unknown[i].count for i in range(info.unknown_count)}
-        return SealReport(info.memory_used, info.syscalls, unknown)
+        return SealReport(info.memory_used, info.syscalls, info.trapped, unknown)
 
     def statistics(self) -> Statistics:
         """The VM's counters."""
@@ -299,10 +299,12 @@ class VM:
 
 @dataclass(frozen=True)
 class SealReport:
-    """What the guest kernel counted: bytes of memory in use, system calls served, and those answered with ENOSYS, by number."""
+    """What the guest kernel counted: bytes of memory in use, system calls served, how many of them by a
+    trap, and those answered with ENOSYS, by number."""
 
     memory_used: int
     syscalls: int
+    trapped: int
     unknown: dict[int, int]
 
 
