@@ -48,6 +48,7 @@ class BuildNative(build_ext):
             extension.library_dirs = [str(package / "vmm")]
         super().run()
         self.build_kernel(guest)
+        self.build_allocator(guest)
         self.build_python_runtime(guest)
         self.build_sqlite(package)
         self.list_syscalls(guest)
@@ -66,6 +67,10 @@ class BuildNative(build_ext):
             run("gcc", *GUEST_FLAGS, "-I", ROOT / "guest" / "include", "-I", kernel, "-I", kernel / "vfs", "-T", kernel / "kernel.ld",
                 "-o", elf, *sources("guest/kernel/*.c", "guest/kernel/*.S", "guest/kernel/*/*.c"))  # fmt: skip
             run("objcopy", "-O", "binary", elf, guest / "kernel.bin")
+
+    def build_allocator(self, guest: Path) -> None:
+        run("gcc", *HOST_FLAGS, "-fno-builtin-malloc", "-shared", "-I", ROOT / "guest" / "include", "-o", guest / "scratch_malloc.so",
+            *sources("guest/runtimes/allocator/*.c"))  # fmt: skip
 
     def build_python_runtime(self, guest: Path) -> None:
         runtime = ROOT / "guest" / "runtimes" / "python"

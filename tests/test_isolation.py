@@ -281,3 +281,46 @@ def test_batches_are_fresh_too() -> None:
     for _ in range(3):
         assert in_a_global(column).to_pylist() == [1, 2, 3]
 
+
+
+@udfvm.udf(vectorized=True, input_types=["double"], output_type="double")
+def fills_large_blocks(x: np.ndarray) -> np.ndarray:
+    blocks = [np.full(len(x), MARK, dtype=np.int64) for _ in range(4)]
+    return blocks[-1].view(np.float64) + 0 * x
+
+
+@udfvm.udf(vectorized=True, input_types=["double"], output_type="double")
+def finds_in_large_blocks(x: np.ndarray) -> np.ndarray:
+    """How often the mark is anywhere in the output window past its first 2 MiB, and in scratch."""
+    call = (ctypes.c_uint64 * 14).from_address(0x4000000000)
+    start, end = 0x5000200000, call[13]
+    words = np.frombuffer((ctypes.c_char * (end - start)).from_address(start), dtype=np.int64)
+    found = sum(int((words[at : at + 65536] == MARK).sum()) for at in range(0, len(words), 65536))
+    return np.full(len(x), float(found))
+
+
+def test_large_blocks_are_gone() -> None:
+    large, small = np.zeros(500_000), np.zeros(1)
+    assert len(fills_large_blocks(large)) == len(large)
+    for _ in range(3):
+        assert finds_in_large_blocks(small)[0] == 0
+        assert len(fills_large_blocks(large)) == len(large)
+    kept = [fills_large_blocks(large) for _ in range(6)]         # more than are lent
+    assert all(np.array_equal(each.view(np.int64), kept[0].view(np.int64)) for each in kept)
+    del kept
+    assert finds_in_large_blocks(small)[0] == 0
+
+
+def test_results_in_use_are_not_written_to() -> None:
+    """A large result is the memory of the VM that computed it."""
+    results = [in_place(np.full(300_000, float(index))) for index in range(8)]
+    for index, result in enumerate(results):
+        assert result.flags.writeable
+        assert (result == 2.0 * index).all()
+    results[3][:] = 7
+    assert (results[4] == 8).all()
+
+
+@udfvm.udf(vectorized=True, input_types=["double"], output_type="double")
+def in_place(x: np.ndarray) -> np.ndarray:
+    return x * 2

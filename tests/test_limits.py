@@ -75,6 +75,21 @@ def test_memory_of_numpy_is_bounded() -> None:
     assert hungry_array(np.array([5.0]))[0] == 1
 
 
+@udfvm.udf(memory="256MiB", packages=["numpy"])
+def blocks(count: int) -> int:
+    import numpy as np
+
+    return sum(len(np.ones(1 << 20)) for block in [[np.ones(1 << 20) for _ in range(count)]] for _ in block)
+
+
+def test_large_blocks_count_as_memory() -> None:
+    assert blocks(2) == 2 << 20
+    with pytest.raises(udfvm.UDFError) as caught:
+        blocks(40)
+    assert "MemoryError" in caught.value.guest_type
+    assert blocks(2) == 2 << 20
+
+
 def test_the_result_is_bounded() -> None:
     @udfvm.udf(max_output="10kB")
     def long(length: int) -> str:

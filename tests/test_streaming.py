@@ -55,7 +55,7 @@ def trap(i: int, what: str) -> int:
     return 0
 
 
-RING = 0x5000000000 + (64 << 20) - 4096              # struct udfvm_ring_reply
+RING = 0x201800                                     # UDFVM_RING_REPLY
 BEFORE_THE_RING = 8                                  # rows of a statement that are exits
 
 

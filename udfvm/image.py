@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from udfvm import errors, vmm
 from udfvm.hostfs import HostFS
-from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, WINDOW, Limits
+from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, SCRATCH, WINDOW, Limits
 from udfvm.syscalls import syscall_name
 from udfvm.vmm import guest_error
 
@@ -42,7 +42,9 @@ ENVIRONMENT: Final = {
     "LD_BIND_NOW": "1",
     "MALLOC_ARENA_MAX": "1",
     "MKL_NUM_THREADS": "1",
+    "LD_PRELOAD": str(GUEST / "scratch_malloc.so"),
     "NUMEXPR_NUM_THREADS": "1",
+    "NUMPY_MADVISE_HUGEPAGE": "0",               # a system call for each large array, for nothing
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "PATH": "/usr/bin",
@@ -295,7 +297,7 @@ def base_image(spec: BaseSpec) -> vmm.Image:
         started = time.monotonic()
         limits = Limits(memory=spec.memory, timeout_ns=int(BUILD_TIMEOUT * 1e9), max_log=1 << 20)
         kernel = (GUEST / "kernel.bin").read_bytes()
-        vm, log = vmm.boot(kernel, _boot_payload(spec), spec.memory, spec.window, host_files(), limits)
+        vm, log = vmm.boot(kernel, _boot_payload(spec), spec.memory, spec.window, host_files(), limits, SCRATCH)
         with vm:
             vm.seal(descriptor, _report(vm, log, time.monotonic() - started, kind="base", packages=list(spec.packages), memory=spec.memory))
 

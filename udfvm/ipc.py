@@ -76,7 +76,7 @@ class BatchCodec:
         batch = pa.RecordBatch.from_arrays([_zeros(self._result_type, 1)], schema=self.result_schema)
         return bytes(batch.serialize().to_pybytes())
 
-    def read(self, reply: bytes, rows: int) -> pa.Array:
+    def read(self, reply: bytes | memoryview, rows: int) -> pa.Array:
         """The column in a reply, which must have so many rows. Views the reply, without a copy. Raises ProtocolError."""
         try:
             array = self._read(reply, rows)
@@ -85,16 +85,16 @@ class BatchCodec:
             raise ProtocolError(f"UDF {self._function!r}: the guest's reply is no valid stream of {self._result_type}: {error}") from error
         return array
 
-    def _read(self, reply: bytes, rows: int) -> pa.Array:
-        if not reply.startswith(self.result_schema_message):
-            raise ValueError("its schema is not that of the declared type")
+    def _read(self, reply: bytes | memoryview, rows: int) -> pa.Array:
         start = len(self.result_schema_message)
+        if bytes(reply[:start]) != self.result_schema_message:
+            raise ValueError("its schema is not that of the declared type")
         continuation, metadata_length = _PREFIX.unpack_from(reply, start)
         start += _PREFIX.size
         if continuation != _CONTINUATION or not 0 < metadata_length <= _LONGEST_METADATA:
             raise ValueError("no record batch follows the schema")
         body = start + metadata_length
-        length, node_length, places = _record_batch(reply[start:body])
+        length, node_length, places = _record_batch(bytes(reply[start:body]))
         if length != rows or node_length != rows:
             raise ValueError(f"it has {length} rows where the request had {rows}")
         if len(places) != self._result_buffers:
@@ -193,11 +193,19 @@ class NumberCodec:
                 raise ValueError("the pieces of a column are not as long as the column")
         window[layout.request_length - len(_END_OF_STREAM) : layout.request_length] = _END_OF_STREAM
 
-    def data_of(self, reply: bytes, layout: NumberLayout) -> int | None:
-        """Where the data begin in a reply, if it is a stream of so many numbers without nulls laid out as here: then any bytes of its data
-        are numbers."""
-        plain = len(reply) == layout.reply_length and reply.startswith(layout.reply_head)
-        return layout.reply_data if plain else None
+    def data_of(self, reply: bytes | memoryview, layout: NumberLayout) -> int | None:
+        """Where the data begin in a reply, if that is a stream of so many numbers without nulls laid out as here, or with a gap before data
+        that end it: then any bytes of its data are numbers."""
+        head = bytes(reply[: len(layout.reply_head)])
+        if len(reply) == layout.reply_length and head == layout.reply_head:
+            return layout.reply_data
+        length = layout.rows * self._result_width
+        begin = len(reply) - length
+        if begin >= layout.reply_length and begin % 8 == 0:
+            start = len(layout.reply_head)
+            if head == self._reply.filled(layout.rows, len(reply) - start, [(begin - start, length)]):
+                return begin
+        return None
 
 
 class _Template(NamedTuple):

@@ -61,7 +61,7 @@ class NumberBatches:
         self._result: pa.DataType = codec.result_schema.types[0]
         taken = bool(self._types) and all(map(NumberCodec.takes, (*self._types, self._result)))
         self._codec = NumberCodec(codec) if taken else None
-        self._read: Callable[[bytes, int], pa.Array] = codec.read
+        self._read: Callable[[bytes | memoryview, int], pa.Array] = codec.read
         self._widths = tuple(type_.bit_width // 8 for type_ in self._types) if taken else ()
         self._dtypes: tuple[np.dtype[Any], ...] = ()             # the types in numpy, the result's last, once they are asked for
 
@@ -135,7 +135,7 @@ class NumberBatches:
         codec.write(window, layout, columns.data)
         return layout.request_length
 
-    def result(self, form: Form, replies: Sequence[tuple[bytes, int]]) -> Any:
+    def result(self, form: Form, replies: Sequence[tuple[bytes | memoryview, int]]) -> Any:
         """The numbers in replies to the pieces of a batch, each with its number of rows, as the caller wants them."""
         if form is Form.NUMPY and len(replies) == 1:
             reply, rows = replies[0]
@@ -147,14 +147,14 @@ class NumberBatches:
                 return numbers if numbers.flags.writeable else numbers.copy()
         return in_form(form, self._result, [self._array(reply, rows) for reply, rows in replies])
 
-    def _array(self, reply: bytes, rows: int) -> pa.Array:
+    def _array(self, reply: bytes | memoryview, rows: int) -> pa.Array:
         begin = self._begin(reply, rows)
         if begin is None:
             return self._read(reply, rows)       # it has nulls, or is laid out in another way
         data = pa.py_buffer(reply).slice(begin, rows * (self._result.bit_width // 8))
         return pa.Array.from_buffers(self._result, rows, [None, data], 0)
 
-    def _begin(self, reply: bytes, rows: int) -> int | None:
+    def _begin(self, reply: bytes | memoryview, rows: int) -> int | None:
         codec = self._codec
         assert codec is not None
         return codec.data_of(reply, codec.layout(rows))

@@ -12,6 +12,7 @@ DEFAULT_MEMORY: Final = 512 * MEBIBYTE
 SMALLEST_MEMORY: Final = 16 * MEBIBYTE
 LARGEST_MEMORY: Final = 64 << 30
 WINDOW: Final = 64 * MEBIBYTE
+SCRATCH: Final = 128 * MEBIBYTE          # address space for large blocks of memory of a call; counted as its memory
 DEFAULT_TIMEOUT: Final = 10.0
 DEFAULT_LOG: Final = 64 * 1024
 

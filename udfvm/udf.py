@@ -267,7 +267,7 @@ class UDF:
 
         return call_in_pieces(self.name, whole, call, cut_results=not self.limits.max_output)
 
-    def _call_with_numbers(self, numbers: NumberColumns, first_row: int) -> tuple[bytes, int]:
+    def _call_with_numbers(self, numbers: NumberColumns, first_row: int) -> tuple[bytes | memoryview, int]:
         batches = self._number_batches()
         return self._call_batch(lambda window: batches.write(window, numbers), first_row, numbers.num_rows), numbers.num_rows
 
@@ -277,16 +277,17 @@ class UDF:
         codec, batch = self._codec(), one_batch(rows)
         return codec.read(self._call_batch(lambda window: codec.write(window, batch), first_row, batch.num_rows), batch.num_rows)
 
-    def _call_batch(self, write: Callable[[memoryview], int], first_row: int, rows: int) -> bytes:
+    def _call_batch(self, write: Callable[[memoryview], int], first_row: int, rows: int) -> bytes | memoryview:
         """One call. ``write`` writes the request to the input window and returns its length in bytes."""
         runtime, vm = self._take()
         try:
             length = write(vm.input())
-            status, reply = vm.fresh_call(_REQUEST_BATCH, None, runtime.limits, self.name, length)
-        finally:
+        except BaseException:
             runtime.pool.give(vm)
+            raise
+        status, reply = runtime.pool.call_and_give(vm, _REQUEST_BATCH, length, runtime.limits, self.name)
         if status:
-            raise _guest_exception(reply, self.name, first_row, rows)
+            raise _guest_exception(bytes(reply), self.name, first_row, rows)
         return reply
 
 

@@ -10,7 +10,10 @@
  *   0x00_0040_0000  program memory, up to the VM's memory size     (a fixed-address ELF, such as a distribution's CPython,
  *                                                                   lies at its usual 0x400000)
  *   0x40_0000_0000  input window    (read-only in the guest)       one page of `struct udfvm_call`, then the payload
- *   0x50_0000_0000  output window   (written by the guest)         the payload of the reply
+ *   0x50_0000_0000  output window   (written by the guest)         the payload of the reply; then the scratch area, for memory that
+ *                                                                   a call uses and no image holds
+ *
+ * Of the output window and the scratch area only the first UDFVM_WINDOW_NARROW bytes can be reached until the guest asks for the rest.
  */
 #ifndef UDFVM_ABI_H
 #define UDFVM_ABI_H
@@ -25,6 +28,7 @@
 #define UDFVM_INPUT_BASE       0x4000000000ull
 #define UDFVM_INPUT_PAYLOAD    (UDFVM_INPUT_BASE + UDFVM_PAGE_SIZE)
 #define UDFVM_OUTPUT_BASE      0x5000000000ull
+#define UDFVM_WINDOW_NARROW    0x200000ull
 
 /* ---- Kernel vectors: fixed entry points at the start of the kernel image, 16 bytes each, each a `jmp`. ---- */
 
@@ -38,6 +42,7 @@
 
 /* The trap page, at UDFVM_TRAP_BASE: written by the ring-0 stubs before they bounce to a vector. */
 #define UDFVM_TRAP_BASE        0x201000ull
+#define UDFVM_RING_REPLY       0x201800ull       /* struct udfvm_ring_reply, in the trap page */
 #define UDFVM_FAULT_STACK      0x204000ull       /* grows down to 0x202000 */
 #define UDFVM_BOOT_STACK       0x208000ull       /* grows down to 0x204000 */
 
@@ -67,6 +72,8 @@ enum udfvm_hypercall {
     UDFVM_HC_EXIT = 3,
     /* log(stream: 1 or 2, address, length): the program's standard output and error. Returns 0. */
     UDFVM_HC_LOG = 4,
+    /* open(): makes the whole output window and the scratch area accessible. Returns 0, or -1 where there is no more of them. */
+    UDFVM_HC_OPEN = 5,
 
     /* Read-only file access; every path absolute and without NUL, results negative errno. A handle is valid until the call (or
      * build phase) in which it was opened ends; udfvm_call.sequence tells the kernel when to open again. */
@@ -84,6 +91,8 @@ enum udfvm_hypercall {
 enum udfvm_status {
     UDFVM_STATUS_OK = 0,
     UDFVM_STATUS_ERROR = 1,                      /* the output window holds struct udfvm_guest_error */
+    UDFVM_STATUS_IN_PLACE = 3,                   /* as OK; the reply's data are in scratch, past a gap: its length counts from the start of
+                                                    the output window. Only where UDFVM_CALL_IN_PLACE is set */
     UDFVM_STATUS_IDLE = 2,                       /* ring only: no further request came for as long as the guest spins; no reply */
 };
 
@@ -143,6 +152,8 @@ enum udfvm_request {
 };
 
 #define UDFVM_CALL_DETERMINISTIC 1u              /* clock and randomness are fixed */
+#define UDFVM_CALL_OPEN          2u              /* the whole output window and the scratch area are accessible already */
+#define UDFVM_CALL_IN_PLACE      4u              /* the call may end with UDFVM_STATUS_IN_PLACE */
 
 struct udfvm_call {
     uint32_t abi_version;
@@ -156,10 +167,11 @@ struct udfvm_call {
     int64_t realtime_ns;                         /* nanoseconds since 1970 */
     int64_t monotonic_ns;
     uint8_t seed[32];                            /* key of this call's random numbers */
+    uint64_t scratch_start, scratch_end;         /* zeros at the beginning of the call; equal: none */
     /* The ring, for a call of many exchanges without exits: complete() stores the reply's status and length, then the number of the
      * request, at ring_reply, and waits for ring_request to change; after ring_spin ticks of the time stamp counter it exits with
      * UDFVM_STATUS_IDLE and is entered again for the next request. */
-    uint64_t ring_reply;                         /* address of struct udfvm_ring_reply in the output window; 0: no ring */
+    uint64_t ring_reply;                         /* UDFVM_RING_REPLY; 0: no ring */
     uint64_t ring_spin;
     uint64_t ring_request;                       /* number of the request at hand; the host stores it last */
 };

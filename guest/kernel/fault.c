@@ -115,10 +115,14 @@ void fault(const struct registers *registers)
     }
     if (!current)
         kernel_panic("an exception before the program started");
+    const bool opened = trap.vector == PAGE && !(trap.error_code & PAGE_PRESENT) && scratch_open_for(trap.cr2);
     current->user = *registers;
     current->user.rip = trap.rip;
     current->user.rsp = trap.rsp;
     current->user.rflags = trap.rflags;
     current->trapped = 0;
-    signal_for(&trap);
+    if (opened)
+        current->restore_all = 1;
+    else
+        signal_for(&trap);
 }

@@ -29,9 +29,10 @@ bool user_range_ok(uint64_t address, uint64_t length)
         return length <= program_end - address;
     if (address >= UDFVM_INPUT_BASE && address - UDFVM_INPUT_BASE <= WINDOW_MAX)
         return length <= WINDOW_MAX - (address - UDFVM_INPUT_BASE);
-    if (address >= UDFVM_OUTPUT_BASE && address - UDFVM_OUTPUT_BASE <= WINDOW_MAX)
-        return length <= WINDOW_MAX - (address - UDFVM_OUTPUT_BASE);
-    return false;
+    if (address < UDFVM_OUTPUT_BASE || address - UDFVM_OUTPUT_BASE > WINDOW_MAX || length > WINDOW_MAX - (address - UDFVM_OUTPUT_BASE))
+        return false;
+    scratch_open_for(address + length);          /* the kernel itself must not fault on it */
+    return true;
 }
 
 int64_t user_string_length(uint64_t address, size_t limit)
@@ -85,6 +86,21 @@ static bool in_program_memory(uint64_t address, uint64_t length)
     return address >= program_start && address <= program_end && length <= program_end - address;
 }
 
+static bool in_memory(uint64_t address, uint64_t length)
+{
+    return in_program_memory(address, length) || scratch_holds(address, length);
+}
+
+/* What is mapped in scratch counts against the VM's memory, although program memory has room. */
+static bool over_limit(uint64_t length)
+{
+    struct memory_statistics statistics;
+    if (region_at(region_count() - 1)->end <= program_end)
+        return false;
+    memory_statistics(&statistics);
+    return statistics.used + length > statistics.total;
+}
+
 /* Thread-caching allocators reserve address space by the tens of MiB and use little of it. Address space is memory here, so a
  * reservation may take a quarter of the largest gap and no more; allocators fall back to asking for what they need. */
 static bool reservation_too_large(uint64_t length, int protection, int flags)
@@ -93,6 +109,7 @@ static bool reservation_too_large(uint64_t length, int protection, int flags)
            && length > largest_gap() / 4;
 }
 
+/* In program memory. */
 static uint64_t find_place(uint64_t hint, uint64_t length, int flags)
 {
     const uint64_t high = flags & MAP_32BIT ? minimum(program_end, BELOW_2_GIB) : program_end;
@@ -103,15 +120,21 @@ static uint64_t find_place(uint64_t hint, uint64_t length, int flags)
     return at ? at : gap_highest(length, program_start, minimum(heap_limit, high));
 }
 
+static uint64_t place_anonymous(uint64_t hint, uint64_t length, int protection, int flags)
+{
+    const uint64_t at = hint ? 0 : scratch_place(length, protection, flags);
+    return at ? at : over_limit(length) ? 0 : find_place(hint, length, flags);
+}
+
 /* Clears the way for a mapping at a fixed address. */
 static int64_t fixed_place(uint64_t address, uint64_t length, int flags)
 {
     if (address & PAGE_MASK)
         return -EINVAL;
-    if (!in_program_memory(address, length) || range_has_kernel(address, address + length))
+    if (!in_memory(address, length) || range_has_kernel(address, address + length) || (scratch_holds(address, length) && !scratch_open()))
         return -ENOMEM;
     if (range_is_free(address, address + length))
-        return 0;
+        return over_limit(length) ? -ENOMEM : 0;
     if (flags & MAP_FIXED_NOREPLACE)
         return -EEXIST;
     regions_remove(address, address + length);
@@ -173,7 +196,7 @@ static int64_t map_anonymous(uint64_t address, uint64_t length, int protection, 
         int64_t error = fixed_place(address, length, flags);
         if (error)
             return error;
-    } else if (!(address = find_place(address, length, flags))) {
+    } else if (!(address = place_anonymous(address, length, protection, flags))) {
         return -ENOMEM;
     }
     region_insert((struct region){ .start = address, .end = address + length, .protection = (uint8_t)protection });
@@ -197,7 +220,7 @@ static int64_t map_file(uint64_t address, uint64_t length, int protection, int f
         held = !(flags & MAP_FIXED_NOREPLACE) && in_program_memory(address, length) && already_holds(&region, file);
         error = fixed_place(address, length, flags);
     } else {
-        region.start = find_place(address, length, flags);
+        region.start = over_limit(length) ? 0 : find_place(address, length, flags);
         region.end = region.start + length;
         error = region.start ? 0 : -ENOMEM;
     }
@@ -228,7 +251,7 @@ int64_t memory_map(uint64_t address, uint64_t length, int protection, int flags,
 
 int64_t memory_unmap(uint64_t address, uint64_t length)
 {
-    if ((address & PAGE_MASK) || length == 0 || !in_program_memory(address, length))
+    if ((address & PAGE_MASK) || length == 0 || !in_memory(address, length))
         return -EINVAL;
     const uint64_t end = address + page_up(length);
     if (range_has_kernel(address, end))
@@ -264,7 +287,7 @@ int64_t memory_protect(uint64_t address, uint64_t length, int protection)
         return -EINVAL;
     if (length == 0)
         return 0;
-    if (!in_program_memory(address, length))
+    if (!in_memory(address, length))
         return -ENOMEM;
     const uint64_t end = address + page_up(length);
     if (!range_is_mapped(address, end) || range_has_kernel(address, end))
@@ -284,7 +307,8 @@ int64_t memory_protect(uint64_t address, uint64_t length, int protection)
 static bool grow_in_place(const struct region *region, uint64_t old_end, uint64_t new_end)
 {
     struct region more = *region;
-    if (old_end != region->end || new_end > program_end || !range_is_free(old_end, new_end) || region->kind != REGION_PROGRAM)
+    if (old_end != region->end || !in_memory(old_end, new_end - old_end) || !range_is_free(old_end, new_end)
+        || region->kind != REGION_PROGRAM || over_limit(new_end - old_end))
         return false;
     more.start = old_end;
     more.end = new_end;
@@ -299,7 +323,7 @@ static bool grow_in_place(const struct region *region, uint64_t old_end, uint64_
 static int64_t move(const struct region *region, uint64_t address, uint64_t old_length, uint64_t new_length, uint64_t fixed)
 {
     struct region moved = *region;
-    moved.start = fixed ? fixed : find_place(0, new_length, 0);
+    moved.start = fixed ? fixed : place_anonymous(0, new_length, moved.protection, MAP_PRIVATE | MAP_ANONYMOUS);
     if (!moved.start)
         return -ENOMEM;
     moved.end = moved.start + new_length;
@@ -319,7 +343,7 @@ static int64_t move(const struct region *region, uint64_t address, uint64_t old_
 
 static int64_t remap_fixed(uint64_t address, uint64_t old_length, uint64_t new_length, uint64_t target)
 {
-    if ((target & PAGE_MASK) || !in_program_memory(target, new_length)
+    if ((target & PAGE_MASK) || !in_memory(target, new_length)
         || (target < address + old_length && address < target + new_length))
         return -EINVAL;
     int64_t error = fixed_place(target, new_length, 0);
@@ -332,7 +356,7 @@ int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length,
     if ((address & PAGE_MASK) || old_length == 0 || new_length == 0 || (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED))
         || (fixed && !(flags & MREMAP_MAYMOVE)))
         return -EINVAL;
-    if (!in_program_memory(address, old_length))
+    if (!in_memory(address, old_length))
         return -EFAULT;
     if (new_length > program_end || !regions_have_room(5))
         return -ENOMEM;
@@ -365,7 +389,7 @@ int64_t memory_break(uint64_t address)
         return (int64_t)heap_end;
     const uint64_t old_page = page_up(heap_end), new_page = page_up(address);
     if (new_page > old_page) {
-        if (!range_is_free(old_page, new_page))
+        if (!range_is_free(old_page, new_page) || over_limit(new_page - old_page))
             return (int64_t)heap_end;
         region_insert((struct region){ .start = old_page, .end = new_page, .kind = REGION_HEAP,
                                        .protection = PROT_READ | PROT_WRITE });

@@ -48,7 +48,7 @@ uint64_t gap_highest(uint64_t length, uint64_t low, uint64_t high);
 uint64_t largest_gap(void);
 void region_name_release(struct region_name *name);
 
-/* ---- pages.c: which pages may hold something other than zeros ---- */
+/* ---- pages.c: which pages of program memory and scratch may hold something other than zeros ---- */
 
 void pages_init(uint64_t *bitmap, uint64_t start);
 /* Makes [start, end) zero; afterwards the pages count as used if the program can now write to them. */
@@ -58,6 +58,18 @@ void pages_zero(uint64_t start, uint64_t end);             /* contents only: the
 bool page_is_used(uint64_t address);
 /* Moves contents between two ranges that are both handed out; they may not overlap. */
 void pages_copy(uint64_t to, uint64_t from, uint64_t length);
+
+/* ---- scratch.c: memory of the call beside program memory, for large blocks ---- */
+
+/* Place for an anonymous mapping, accessible; 0: not for this one, or no room. */
+uint64_t scratch_place(uint64_t length, int protection, int flags);
+bool scratch_holds(uint64_t address, uint64_t length);
+uint64_t scratch_end(void);
+/* Makes scratch and all of the output window accessible. */
+bool scratch_open(void);
+/* Whether a fault at the address, or a use of it to come, is reason to open: then it is done. */
+bool scratch_open_for(uint64_t address);
+void scratch_prepare_seal(void);
 
 /* ---- memory.c ---- */
 

@@ -1,14 +1,24 @@
-/* One bit per page of program memory: clear means that the page holds zeros. Pages are zeroed when they are handed out again, so what
+/* One bit per page of program memory and of scratch: clear means that the page holds zeros. Pages are zeroed when they are handed out again, so what
  * nobody asks for is never touched, and a sealed image stays as small as what the program used. */
 #include "memory.h"
 
-static uint64_t *used;
-static uint64_t first_page;                      /* page number of bit 0 */
+#define WINDOW_MAX (1ull << 30)
+
+struct map {
+    uint64_t *used;
+    uint64_t first_page;                         /* page number of bit 0 */
+};
+static uint64_t scratch_used[WINDOW_MAX / PAGE_SIZE / 64];
+static struct map program_map, scratch_map = { scratch_used, UDFVM_OUTPUT_BASE / PAGE_SIZE };
 
 void pages_init(uint64_t *bitmap, uint64_t start)
 {
-    used = bitmap;
-    first_page = start / PAGE_SIZE;
+    program_map = (struct map){ bitmap, start / PAGE_SIZE };
+}
+
+static struct map *map_of(uint64_t address)
+{
+    return address >= UDFVM_OUTPUT_BASE ? &scratch_map : &program_map;
 }
 
 /* Bits of word `word` that stand for pages in [first, last). */
@@ -24,17 +34,19 @@ static uint64_t word_mask(uint64_t word, uint64_t first, uint64_t last)
 
 bool page_is_used(uint64_t address)
 {
-    const uint64_t page = address / PAGE_SIZE - first_page;
-    return used[page / 64] >> page % 64 & 1;
+    const struct map *map = map_of(address);
+    const uint64_t page = address / PAGE_SIZE - map->first_page;
+    return map->used[page / 64] >> page % 64 & 1;
 }
 
 void pages_mark_used(uint64_t start, uint64_t end)
 {
-    const uint64_t first = start / PAGE_SIZE - first_page, last = end / PAGE_SIZE - first_page;
+    struct map *map = map_of(start);
+    const uint64_t first = start / PAGE_SIZE - map->first_page, last = end / PAGE_SIZE - map->first_page;
     for (uint64_t word = first / 64; word * 64 < last; word++) {
         uint64_t mask = word_mask(word, first, last);
-        if ((used[word] & mask) != mask)         /* not written without need: that would dirty the page of the bitmap */
-            used[word] |= mask;
+        if ((map->used[word] & mask) != mask)    /* not written without need: that would dirty the page of the bitmap */
+            map->used[word] |= mask;
     }
 }
 
@@ -48,10 +60,10 @@ static bool is_zero(const uint64_t *page)
 
 /* Zeroes the pages of one word whose bits are in `mask`. Reading first is worth it: much of what is handed out is never written (stacks,
  * above all), and a page that is not written need not be restored. */
-static void zero_pages(uint64_t word, uint64_t mask)
+static void zero_pages(const struct map *map, uint64_t word, uint64_t mask)
 {
     for (; mask; mask &= mask - 1) {
-        uint64_t *page = (uint64_t *)((first_page + word * 64 + (unsigned)__builtin_ctzll(mask)) * PAGE_SIZE);
+        uint64_t *page = (uint64_t *)((map->first_page + word * 64 + (unsigned)__builtin_ctzll(mask)) * PAGE_SIZE);
         if (!is_zero(page))
             memset(page, 0, PAGE_SIZE);
     }
@@ -59,9 +71,10 @@ static void zero_pages(uint64_t word, uint64_t mask)
 
 void pages_zero(uint64_t start, uint64_t end)
 {
-    const uint64_t first = start / PAGE_SIZE - first_page, last = end / PAGE_SIZE - first_page;
+    const struct map *map = map_of(start);
+    const uint64_t first = start / PAGE_SIZE - map->first_page, last = end / PAGE_SIZE - map->first_page;
     for (uint64_t word = first / 64; word * 64 < last; word++)
-        zero_pages(word, used[word] & word_mask(word, first, last));
+        zero_pages(map, word, map->used[word] & word_mask(word, first, last));
 }
 
 void pages_hand_out(uint64_t start, uint64_t end, bool accessible)
@@ -71,11 +84,12 @@ void pages_hand_out(uint64_t start, uint64_t end, bool accessible)
         pages_mark_used(start, end);
         return;
     }
-    const uint64_t first = start / PAGE_SIZE - first_page, last = end / PAGE_SIZE - first_page;
+    struct map *map = map_of(start);
+    const uint64_t first = start / PAGE_SIZE - map->first_page, last = end / PAGE_SIZE - map->first_page;
     for (uint64_t word = first / 64; word * 64 < last; word++) {
         uint64_t mask = word_mask(word, first, last);
-        if (used[word] & mask)
-            used[word] &= ~mask;
+        if (map->used[word] & mask)
+            map->used[word] &= ~mask;
     }
 }
 

@@ -205,6 +205,8 @@ uint64_t largest_gap(void)
 {
     uint64_t largest = 0, at = program_start;
     for (size_t index = 0; index < count; index++) {
+        if (regions[index].start >= program_end)
+            break;                               /* in scratch */
         largest = maximum(largest, regions[index].start - at);
         at = regions[index].end;
     }

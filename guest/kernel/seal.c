@@ -45,6 +45,7 @@ void seal(void)
     if (!area)
         kernel_panic("no memory for the vector state of the seal");
     memory_prepare_seal();
+    scratch_prepare_seal();
     memory_statistics(&statistics);
     info.memory_used = statistics.used;
     info.syscalls = system_calls_served();

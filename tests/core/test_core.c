@@ -18,6 +18,8 @@
 
 #define MEMORY (32ull << 20)
 #define WINDOW (4ull << 20)
+#define SCRATCH (6ull << 20)
+#define WIDE_END (UDFVM_OUTPUT_BASE + WINDOW + SCRATCH)
 
 static int failures;
 static udfvm_image *image;
@@ -77,7 +79,7 @@ static udfvm_image *sealed(udfvm_vm *vm, udfvm_image *base, const char *metadata
 static udfvm_image *build(const char *path)
 {
     static char kernel[1 << 20];
-    struct udfvm_config config = { .memory = MEMORY, .input_window = WINDOW, .output_window = WINDOW };
+    struct udfvm_config config = { .memory = MEMORY, .input_window = WINDOW, .output_window = WINDOW, .scratch = SCRATCH };
     struct udfvm_boot boot = { .memory_end = MEMORY };
     struct udfvm_error error;
     int fd = open(path, O_RDONLY);
@@ -113,7 +115,8 @@ static void test_state_is_restored(void)
 static void test_system_area_is_out_of_reach(void)
 {
     static const uint64_t unreadable[] = { 0, 0x1000, 0x2000, 0x3000, 0x4000, 0x6000, 0x7000, 0x8000, 0xa000, 0xc000, 0x20000,
-                                           MEMORY, UDFVM_OUTPUT_BASE + WINDOW, UDFVM_INPUT_BASE + WINDOW, 0x8000000000, UINT64_MAX - 7 };
+                                           MEMORY, UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW, UDFVM_OUTPUT_BASE + WINDOW, WIDE_END,
+                                           UDFVM_INPUT_BASE + WINDOW, 0x8000000000, UINT64_MAX - 7 };
     static const uint64_t unwritable[] = { 0x10000, 0x11000, 0x12000, 0x14ff8, UDFVM_INPUT_BASE, UDFVM_INPUT_BASE + WINDOW - 8 };
     udfvm_vm *vm = open_vm(image);
     for (size_t i = 0; i < sizeof unreadable / 8; i++) {
@@ -148,7 +151,7 @@ static void test_privileged_instructions_fault(void)
 static void test_ports_and_hypercalls(void)
 {
     static const uint64_t ports[] = { 0, 0x20, 0x54, 0x56, 0x60, 0x80, 0xcf8, 0xffff };
-    static const uint64_t wild[] = { 0, 5, 22, 99, UINT64_MAX, 1ull << 32 };
+    static const uint64_t wild[] = { 0, 6, 22, 99, UINT64_MAX, 1ull << 32 };
     udfvm_vm *vm = open_vm(image);
     for (size_t i = 0; i < sizeof ports / 8; i++) {
         struct outcome got = CALL(vm, NULL, RAW_PORT, ports[i]);
@@ -266,6 +269,57 @@ static void test_windows_leak_nothing(void)
     udfvm_vm_close(vm);
 }
 
+static udfvm_image *layer(uint64_t value)
+{
+    struct udfvm_reply reply;
+    struct udfvm_error error;
+    const uint64_t request[] = { RAW_SEAL, value };
+    udfvm_vm *vm = open_vm(image);
+    int code = udfvm_vm_call(vm, UDFVM_REQUEST_LOAD, request, sizeof request, NULL, &reply, &error);
+    check(code == 0 && reply.sealed, "sealing a layer: %s", code ? error.message : "not sealed");
+    udfvm_image *made = sealed(vm, image, "layer");
+    udfvm_vm_close(vm);
+    return made;
+}
+
+static uint64_t marks_in_wide(udfvm_vm *vm, uint64_t mark)
+{
+    struct outcome got = CALL(vm, NULL, RAW_FIND, UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW, WIDE_END, mark);
+    check(got.code == 0, "looking through the wide area: %s", got.error.message);
+    return got.words[0];
+}
+
+static void test_the_wide_area_leaks_nothing(void)
+{
+    const uint64_t mark = 0x776964652d2d3e21, start = UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW;
+    const struct udfvm_limits soon = { .timeout_ns = 300000 }, bounded = { .max_output = 4096 };
+    udfvm_image *other = layer(300);
+    udfvm_vm *vm = open_vm(image);
+    check(CALL(vm, NULL, RAW_WRITE, start, mark).words[0] == RAW_FAULTED, "the wide area is open unasked");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_LOG, 1, start, 8).code == 0, "a hypercall about what is not open");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_COMPLETE, 0, UDFVM_WINDOW_NARROW + 1).code == UDFVM_E_OUTPUT, "a reply in what is not open");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_COMPLETE, UDFVM_STATUS_IN_PLACE, UDFVM_WINDOW_NARROW + 1).code == UDFVM_E_OUTPUT,
+          "a reply left where nothing is open");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_OPEN).code == 0, "opening the wide area");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_COMPLETE, 0, WINDOW + 1).code == UDFVM_E_OUTPUT, "a reply beyond the window");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_COMPLETE, UDFVM_STATUS_IN_PLACE, WINDOW + SCRATCH + 1).code == UDFVM_E_OUTPUT,
+          "a reply beyond scratch");
+    check(CALL(vm, &bounded, RAW_HYPERCALL, UDFVM_HC_COMPLETE, UDFVM_STATUS_IN_PLACE, 8).code == UDFVM_E_PROTOCOL,
+          "a reply left in place where its size is bounded");
+    check(CALL(vm, NULL, RAW_WRITE, WIDE_END, mark).words[0] == RAW_FAULTED, "the wide area has no end");
+    for (int round = 0; round < 3; round++) {
+        check(CALL(vm, NULL, RAW_FILL, start, WIDE_END, mark).code == 0, "filling the wide area");
+        check(marks_in_wide(vm, mark) == 0, "the wide area leaks");
+        check(CALL(vm, NULL, RAW_WRITE, WIDE_END - 8, mark).code == 0 && marks_in_wide(vm, mark) == 0, "the last word of the wide area leaks");
+        check(CALL(vm, &soon, RAW_FILL, start, WIDE_END, mark).code == UDFVM_E_TIMEOUT || quick, "filling the wide area was too quick");
+        check(marks_in_wide(vm, mark) == 0, "the wide area leaks after a timeout");
+        check(CALL(vm, NULL, RAW_FILL, start, WIDE_END, mark).code == 0 && udfvm_vm_bind(vm, round % 2 ? image : other, NULL) == 0, "moving");
+        check(marks_in_wide(vm, mark) == 0, "the wide area leaks to another layer");
+    }
+    udfvm_vm_close(vm);
+    udfvm_image_close(other);
+}
+
 static uint64_t exchange(udfvm_vm *vm)
 {
     struct udfvm_reply reply;
@@ -285,19 +339,6 @@ static void test_a_call_of_several_exchanges(void)
         check(udfvm_vm_restore(vm, NULL) == 0, "restore");
     }
     udfvm_vm_close(vm);
-}
-
-static udfvm_image *layer(uint64_t value)
-{
-    struct udfvm_reply reply;
-    struct udfvm_error error;
-    const uint64_t request[] = { RAW_SEAL, value };
-    udfvm_vm *vm = open_vm(image);
-    int code = udfvm_vm_call(vm, UDFVM_REQUEST_LOAD, request, sizeof request, NULL, &reply, &error);
-    check(code == 0 && reply.sealed, "sealing a layer: %s", code ? error.message : "not sealed");
-    udfvm_image *made = sealed(vm, image, "layer");
-    udfvm_vm_close(vm);
-    return made;
 }
 
 static void test_layers(void)
@@ -323,7 +364,7 @@ static void test_layers(void)
 static void test_damaged_images(const char *path)
 {
     static char kernel[1 << 20];
-    struct udfvm_config config = { .memory = MEMORY, .input_window = WINDOW, .output_window = WINDOW };
+    struct udfvm_config config = { .memory = MEMORY, .input_window = WINDOW, .output_window = WINDOW, .scratch = SCRATCH };
     struct udfvm_boot boot = { .memory_end = MEMORY };
     struct udfvm_error error;
     int source = open(path, O_RDONLY);
@@ -458,7 +499,7 @@ static void test_arguments(void)
 {
     struct udfvm_error error;
     struct udfvm_reply reply;
-    struct udfvm_config config = { .memory = MEMORY + 4096, .input_window = WINDOW, .output_window = WINDOW };
+    struct udfvm_config config = { .memory = MEMORY + 4096, .input_window = WINDOW, .output_window = WINDOW, .scratch = SCRATCH };
     check(!udfvm_vm_boot(&config, "", 0, "", 0, NULL, NULL, NULL, &error) && error.code == UDFVM_E_ARGUMENT, "odd memory size");
     udfvm_vm *vm = open_vm(image);
     check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, "", WINDOW, NULL, &reply, &error) == UDFVM_E_INPUT, "input larger than the window");
@@ -484,6 +525,7 @@ int main(int count, char **arguments)
         { "log", test_log_is_bounded },
         { "deadline", test_deadline },
         { "windows", test_windows_leak_nothing },
+        { "wide area", test_the_wide_area_leaks_nothing },
         { "exchanges", test_a_call_of_several_exchanges },
         { "layers", test_layers },
         { "damage", test_damage },

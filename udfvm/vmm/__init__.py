@@ -19,6 +19,7 @@ from udfvm import errors
 from udfvm.policy import Limits
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.callbacks import Files, bind_files, take_interruption
+from udfvm.vmm.lending import Lender
 
 REQUEST_LOAD: Final = 2
 REQUEST_ROW: Final = 3
@@ -308,13 +309,15 @@ class SealReport:
     unknown: dict[int, int]
 
 
-def boot(kernel: bytes, payload: bytes, memory: int, window: int, files: Files | None, limits: Limits) -> tuple[VM, str]:
+def boot(
+    kernel: bytes, payload: bytes, memory: int, window: int, files: Files | None, limits: Limits, scratch: int = 0
+) -> tuple[VM, str]:
     """Boots a program up to its seal. Returns the VM, to be sealed and closed, and what it logged.
 
     Raises BuildError with the log where the program does not get there.
     """
     error = _error()
-    config = ffi.new("struct udfvm_config *", {"memory": memory, "input_window": window, "output_window": window})
+    config = ffi.new("struct udfvm_config *", {"memory": memory, "input_window": window, "output_window": window, "scratch": scratch})
     log = ffi.new("char **")
     bound = bind_files(files)
     served = bound.structure if bound else ffi.NULL
@@ -343,11 +346,28 @@ class Pool:
         self._handle = ffi.gc(handle, lib.udfvm_pool_close)
         self.base = base
         self.limit = limit
+        self._lender = Lender(self._handle, limit)
 
     @property
     def address(self) -> int:
         """Address of the core's object, for C code of this process."""
         return int(ffi.cast("uintptr_t", self._handle))
+
+    def call_and_give(self, vm: VM, request: int, length: int, limits: Any, udf: str) -> tuple[int, bytes | memoryview]:
+        """A whole call with the request in ``vm.input()``, after which the VM goes back. Returns the status and the reply.
+
+        A large reply is not copied: it is the guest's memory, and the VM, which does not run meanwhile, goes back when the last view of the
+        reply is gone. No more than a few VMs of a pool are lent so at a time.
+        """
+        try:
+            reply = vm.call(request, None, limits, udf, length)
+            if self._lender.lends(len(reply.data)):
+                handle, vm._handle = vm._handle, ffi.NULL
+                return reply.status, self._lender.lend(handle, vm._reply.data, len(reply.data))
+            return reply.status, bytes(reply.data)
+        finally:
+            if vm._handle:
+                self.give(vm)
 
     def take(self, image: Image, timeout: float = 60.0) -> VM:
         """A VM at the sealed state of ``image``. Waits up to ``timeout`` seconds while all are busy, then raises BusyError."""
@@ -377,4 +397,5 @@ class Pool:
 
     def close(self) -> None:
         """Gives up this object's reference; the pool ends with the last VM taken from it."""
+        self._lender.end()
         ffi.release(self._handle)

@@ -91,12 +91,14 @@ struct udfvm_config {
     uint64_t memory;             /* bytes of guest memory, kernel included; a multiple of 2 MiB, 16 MiB to 64 GiB */
     uint64_t input_window;       /* bytes, multiples of 2 MiB, at most 1 GiB; reserved, not allocated */
     uint64_t output_window;
+    uint64_t scratch;            /* bytes that calls may use beside the memory, which no image holds; a multiple of 2 MiB, may be 0; together
+                                    with the output window at most 1 GiB; reserved, not allocated */
 };
 
 /* Where NULL is passed: no deadline, 64 KiB of log, no files. */
 struct udfvm_limits {
     uint64_t timeout_ns;         /* wall clock, from udfvm_vm_call to its return; 0: none */
-    uint64_t max_output;         /* bytes of the reply; 0: the output window */
+    uint64_t max_output;         /* bytes of the reply; 0: the output window, and scratch where the guest leaves a result in place */
     uint64_t max_log;            /* bytes kept of standard output and error; more fails the call */
     int files;                   /* 1: the guest may read files through the VM's udfvm_files */
     int deterministic;           /* 1: clock and randomness are fixed */

@@ -38,9 +38,16 @@ static int fill_call_page(struct udfvm_vm *vm, uint32_t request, uint64_t length
 {
     struct udfvm_call *call = (struct udfvm_call *)vm->machine.input;
     const bool fixed = vm->limits.deterministic;
+    const struct machine *machine = &vm->machine;
+    const bool call_proper = request != UDFVM_REQUEST_BOOT && request != UDFVM_REQUEST_LOAD;   /* what is sealed must not lie in scratch */
+    const uint64_t window_end = UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW + machine->wide_bytes;
     *call = (struct udfvm_call){
         .abi_version = UDFVM_ABI_VERSION, .request = request, .sequence = ++vm->sequence, .length = length,
-        .output_size = vm->limits.max_output, .flags = fixed ? UDFVM_CALL_DETERMINISTIC : 0, .tsc_khz = vm->tsc_khz,
+        .output_size = vm->limits.max_output, .tsc_khz = vm->tsc_khz,
+        .flags = (fixed ? UDFVM_CALL_DETERMINISTIC : 0) | (machine->wide_open ? UDFVM_CALL_OPEN : 0)
+                 | (vm->reply_most > vm->limits.max_output ? UDFVM_CALL_IN_PLACE : 0),
+        .scratch_start = UDFVM_OUTPUT_BASE + machine->output_bytes,
+        .scratch_end = call_proper ? window_end : UDFVM_OUTPUT_BASE + machine->output_bytes,
         .tsc_start = fixed ? 0 : __rdtsc(),
         .realtime_ns = fixed ? DETERMINISTIC_REALTIME_NS : clock_ns(CLOCK_REALTIME),
         .monotonic_ns = fixed ? 0 : clock_ns(CLOCK_MONOTONIC),
@@ -82,8 +89,11 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
                      const struct udfvm_limits *limits, struct udfvm_error *error)
 {
     vm->limits = limits ? *limits : no_limits;
+    vm->reply_most = vm->limits.max_output ? vm->limits.max_output : UDFVM_WINDOW_NARROW + vm->machine.wide_bytes;
     if (vm->limits.max_output == 0 || vm->limits.max_output > vm->machine.output_bytes)
         vm->limits.max_output = vm->machine.output_bytes;
+    if (length >= UDFVM_WINDOW_NARROW / 2)
+        udfvm_wide_open(vm);                     /* its reply is likely as large: this spares the guest to ask */
     int code = check_length(vm, length, error);
     if (code != UDFVM_OK)
         return code;
@@ -129,12 +139,15 @@ static bool is_hypercall(const struct kvm_run *run)
 
 static int completed(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfvm_reply *reply, struct udfvm_error *error)
 {
-    if (regs->rdi > UDFVM_STATUS_ERROR)
+    const bool in_place = regs->rdi == UDFVM_STATUS_IN_PLACE && vm->reply_most > vm->limits.max_output;
+    if (regs->rdi > UDFVM_STATUS_ERROR && !in_place)
         return udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest completed with a status that makes no sense");
-    if (regs->rsi > vm->limits.max_output)       /* also what a guest says that would have to be larger than the window */
+    const uint64_t reachable = UDFVM_WINDOW_NARROW + (vm->machine.wide_open ? vm->machine.wide_bytes : 0);
+    const uint64_t most = in_place ? vm->reply_most : vm->limits.max_output;
+    if (regs->rsi > most || regs->rsi > reachable)               /* also what would have to be larger than the window */
         return udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %llu bytes is larger than the limit of %llu bytes",
                           (unsigned long long)regs->rsi, (unsigned long long)vm->limits.max_output);
-    reply->status = (int)regs->rdi;
+    reply->status = in_place ? UDFVM_STATUS_OK : (int)regs->rdi;
     reply->data = vm->machine.output;
     reply->length = regs->rsi;
     return UDFVM_OK;

@@ -41,11 +41,14 @@ struct machine {
     struct kvm_run *run;
     size_t run_size;
     uint8_t *system;              /* SYSTEM_SIZE bytes, guest physical 0 */
-    uint8_t *memory;              /* program memory (guest physical 2 MiB on), then the output window: one slot */
+    uint8_t *memory;              /* program memory (guest physical 2 MiB on), then the narrow part of the output window: one slot */
     uint8_t *output;              /* inside the mapping of `memory` */
+    uint8_t *wide;                /* the rest of the output window, and scratch: a slot that is not logged; see wide.c */
     uint8_t *input;
     uint64_t memory_bytes;        /* without the first 2 MiB */
     uint64_t output_bytes, input_bytes;
+    uint64_t wide_bytes;
+    bool wide_open;               /* the guest can reach it */
     bool dirty_log;
     struct kvm_sregs sregs;       /* as set at creation */
 };
@@ -61,7 +64,9 @@ int udfvm_machine_reset(struct machine *machine, struct udfvm_error *error);
 void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length);
 
 /* ---- system_area.c ---- */
-void udfvm_system_area_fill(uint8_t *system, uint64_t memory_bytes, uint64_t input_bytes, uint64_t output_bytes);
+void udfvm_system_area_fill(const struct machine *machine);
+/* Lets the guest reach the wide area. */
+void udfvm_system_area_open(const struct machine *machine);
 uint64_t udfvm_system_area_resume_stub(void);
 /* Sealed state that the resume stub loads. */
 struct sealed_state {
@@ -105,6 +110,13 @@ struct hot_set {
 int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine, struct udfvm_error *error);
 void udfvm_hot_set_destroy(struct hot_set *set);
 
+/* ---- wide.c: the output window past its narrow part, and scratch ---- */
+struct udfvm_vm;
+/* Makes it accessible to the guest, from now on. Returns 0, or -1 where there is none. */
+int64_t udfvm_wide_open(struct udfvm_vm *vm);
+/* Back to zeros, wherever the guest may have written. */
+int udfvm_wide_scrub(struct udfvm_vm *vm, struct udfvm_error *error);
+
 /* ---- vm.c ---- */
 enum vm_state {
     VM_SEALED,                    /* at its sealed state: a call may begin */
@@ -125,6 +137,7 @@ struct udfvm_vm {
     int64_t handles[FILES_MAX];   /* the embedder's, -1 where free */
     unsigned handles_open;
     struct udfvm_limits limits;   /* of the running call */
+    uint64_t reply_most;          /* bytes from the window's start, a result left in scratch included */
     struct deadline deadline;
     int (*watch)(void *context);  /* see udfvm_vm_set_watch; NULL: none */
     void *watch_context;
@@ -132,6 +145,7 @@ struct udfvm_vm {
     char *log;
     size_t log_length, log_capacity;
     uint64_t input_used;          /* bytes of the input payload that may hold something */
+    int pagemap;                  /* /proc/self/pagemap, while the wide area is open; -1: none */
     uint64_t sequence;
     uint32_t tsc_khz;
     uint8_t seeds[4096];

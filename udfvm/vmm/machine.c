@@ -12,7 +12,7 @@
 #define MSR_SFMASK 0xc0000084u
 #define RFLAGS_TF_DF_AC_IF 0x40700ull
 
-enum { SLOT_SYSTEM = 0, SLOT_MEMORY = 1, SLOT_INPUT = 2 };
+enum { SLOT_SYSTEM = 0, SLOT_MEMORY = 1, SLOT_INPUT = 2, SLOT_WIDE = 3 };
 
 static int map_anonymous(uint8_t **where, uint64_t bytes, struct udfvm_error *error)
 {
@@ -38,16 +38,25 @@ static int map_aligned(uint8_t **where, uint64_t bytes, struct udfvm_error *erro
     return UDFVM_OK;
 }
 
+/* Program memory, output window and scratch lie together, in the guest's physical memory as here. */
+static uint64_t mapped_bytes(const struct machine *machine)
+{
+    return machine->memory_bytes + UDFVM_WINDOW_NARROW + machine->wide_bytes;
+}
+
 static int map_guest(struct machine *machine, int image_fd, uint64_t image_offset, struct udfvm_error *error)
 {
     int code = map_anonymous(&machine->system, SYSTEM_SIZE, error);
     if (code == UDFVM_OK)
-        code = map_aligned(&machine->memory, machine->memory_bytes + machine->output_bytes, error);
+        code = map_aligned(&machine->memory, mapped_bytes(machine), error);
     if (code == UDFVM_OK)
         code = map_aligned(&machine->input, machine->input_bytes, error);
     if (code != UDFVM_OK)
         return code;
     machine->output = machine->memory + machine->memory_bytes;
+    machine->wide = machine->output + UDFVM_WINDOW_NARROW;
+    if (machine->wide_bytes)
+        madvise(machine->wide, machine->wide_bytes, MADV_HUGEPAGE);
     madvise(machine->input, machine->input_bytes, MADV_HUGEPAGE);
     if (image_fd < 0)
         madvise(machine->memory, machine->memory_bytes, MADV_HUGEPAGE);
@@ -56,7 +65,7 @@ static int map_guest(struct machine *machine, int image_fd, uint64_t image_offse
         return udfvm_fail_errno(error, "mapping the image");
     /* A forked child cannot use the VM; sharing its pages copy-on-write would only make the parent's fault again. */
     madvise(machine->system, SYSTEM_SIZE, MADV_DONTFORK);
-    madvise(machine->memory, machine->memory_bytes + machine->output_bytes, MADV_DONTFORK);
+    madvise(machine->memory, mapped_bytes(machine), MADV_DONTFORK);
     madvise(machine->input, machine->input_bytes, MADV_DONTFORK);
     return UDFVM_OK;
 }
@@ -82,12 +91,14 @@ static int add_slots(struct machine *machine, struct udfvm_error *error)
             return udfvm_fail_errno(error, "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2");
         log = KVM_MEM_LOG_DIRTY_PAGES;
     }
-    const uint64_t memory_end = SYSTEM_SIZE + machine->memory_bytes;
+    const uint64_t logged = machine->memory_bytes + UDFVM_WINDOW_NARROW;
     int code = add_slot(machine, SLOT_SYSTEM, 0, 0, SYSTEM_SIZE, machine->system, error);
     if (code == UDFVM_OK)
-        code = add_slot(machine, SLOT_MEMORY, log, SYSTEM_SIZE, machine->memory_bytes + machine->output_bytes, machine->memory, error);
+        code = add_slot(machine, SLOT_MEMORY, log, SYSTEM_SIZE, logged, machine->memory, error);
+    if (code == UDFVM_OK && machine->wide_bytes)
+        code = add_slot(machine, SLOT_WIDE, 0, SYSTEM_SIZE + logged, machine->wide_bytes, machine->wide, error);
     if (code == UDFVM_OK)
-        code = add_slot(machine, SLOT_INPUT, 0, memory_end + machine->output_bytes, machine->input_bytes, machine->input, error);
+        code = add_slot(machine, SLOT_INPUT, 0, SYSTEM_SIZE + mapped_bytes(machine), machine->input_bytes, machine->input, error);
     return code;
 }
 
@@ -168,14 +179,15 @@ int udfvm_machine_create(struct machine *machine, const struct udfvm_config *con
 {
     *machine = (struct machine){
         .fd = -1, .vcpu = -1, .memory_bytes = config->memory - SYSTEM_SIZE,
-        .input_bytes = config->input_window, .output_bytes = config->output_window, .dirty_log = image_fd >= 0,
+        .input_bytes = config->input_window, .output_bytes = config->output_window,
+        .wide_bytes = config->output_window - UDFVM_WINDOW_NARROW + config->scratch, .dirty_log = image_fd >= 0,
     };
     int kvm = udfvm_kvm_open(error);
     if (kvm < 0)
         return error ? error->code : UDFVM_E_NO_KVM;
     int code = map_guest(machine, image_fd, image_offset, error);
     if (code == UDFVM_OK) {
-        udfvm_system_area_fill(machine->system, machine->memory_bytes, machine->input_bytes, machine->output_bytes);
+        udfvm_system_area_fill(machine);
         do {
             machine->fd = ioctl(kvm, KVM_CREATE_VM, 0);
         } while (machine->fd < 0 && errno == EINTR);           /* a signal interrupts the creation of KVM's worker threads */
@@ -208,7 +220,7 @@ void udfvm_machine_destroy(struct machine *machine)
     if (machine->system)
         munmap(machine->system, SYSTEM_SIZE);
     if (machine->memory)
-        munmap(machine->memory, machine->memory_bytes + machine->output_bytes);
+        munmap(machine->memory, mapped_bytes(machine));
     if (machine->input)
         munmap(machine->input, machine->input_bytes);
     *machine = (struct machine){ .fd = -1, .vcpu = -1 };
@@ -232,8 +244,8 @@ void *udfvm_machine_address(const struct machine *machine, uint64_t address, uin
     if (address >= SYSTEM_SIZE && address - SYSTEM_SIZE <= machine->memory_bytes
         && length <= machine->memory_bytes - (address - SYSTEM_SIZE))
         return machine->memory + (address - SYSTEM_SIZE);
-    if (address >= UDFVM_OUTPUT_BASE && address - UDFVM_OUTPUT_BASE <= machine->output_bytes
-        && length <= machine->output_bytes - (address - UDFVM_OUTPUT_BASE))
+    const uint64_t window = UDFVM_WINDOW_NARROW + (machine->wide_open ? machine->wide_bytes : 0);
+    if (address >= UDFVM_OUTPUT_BASE && address - UDFVM_OUTPUT_BASE <= window && length <= window - (address - UDFVM_OUTPUT_BASE))
         return machine->output + (address - UDFVM_OUTPUT_BASE);
     return NULL;
 }

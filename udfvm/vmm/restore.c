@@ -17,7 +17,7 @@
 
 int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine, struct udfvm_error *error)
 {
-    const uint64_t pages = (machine->memory_bytes + machine->output_bytes) / PAGE;
+    const uint64_t pages = (machine->memory_bytes + UDFVM_WINDOW_NARROW) / PAGE;
     set->words = pages / 64;      /* slots are multiples of 2 MiB, so of 512 pages */
     set->capacity = 256;
     set->dirty = calloc(set->words, sizeof *set->dirty);
@@ -82,7 +82,10 @@ int udfvm_vm_host_writes(struct udfvm_vm *vm, const void *at, uint64_t length, s
 {
     if (!vm->image || length == 0)
         return UDFVM_OK;
-    const uint64_t offset = (uint64_t)((const uint8_t *)at - vm->machine.memory);
+    const uint64_t offset = (uint64_t)((const uint8_t *)at - vm->machine.memory), logged = vm->hot.words * 64 * PAGE;
+    if (offset >= logged)
+        return UDFVM_OK;                         /* the wide area is not logged */
+    length = length < logged - offset ? length : logged - offset;
     for (uint64_t number = offset / PAGE; number <= (offset + length - 1) / PAGE; number++)
         if (!(vm->hot.bits[number / 64] >> number % 64 & 1)) {
             int code = add_page(vm, (uint32_t)number, error);
@@ -159,6 +162,8 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
         code = udfvm_vm_collect_dirty(vm, error);
     if (code == UDFVM_OK)
         code = restore_memory(vm, error);
+    if (code == UDFVM_OK)
+        code = udfvm_wide_scrub(vm, error);
     if (vm->log_length)
         memset(vm->log, 0, vm->log_length);
     vm->log_length = 0;

@@ -134,17 +134,20 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
     pthread_mutex_init(&stream->lock, NULL);
     pthread_cond_init(&stream->wake, NULL);
     stream->vm = vm;
-    stream->reply = (struct udfvm_ring_reply *)(vm->machine.output + vm->machine.output_bytes - PAGE);
+    stream->reply = udfvm_machine_address(&vm->machine, UDFVM_RING_REPLY, sizeof *stream->reply);
     stream->posted = 1;
     stream->asked = __rdtsc();
     struct udfvm_call *call = call_page(vm);
-    call->ring_reply = UDFVM_OUTPUT_BASE + vm->machine.output_bytes - PAGE;
+    call->ring_reply = UDFVM_RING_REPLY;
     call->ring_spin = ticks(vm, vm->idle_spin_us);
     call->ring_request = 1;
+    call->flags &= ~UDFVM_CALL_IN_PLACE;
     stream->reply->number = 0;
     vm->machine.run->s.regs.regs.rax = 0;                        /* the VM stands in complete(), which returns */
     vm->machine.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
-    int code = udfvm_deadline_prepare(error);
+    int code = udfvm_vm_host_writes(vm, stream->reply, sizeof *stream->reply, error);
+    if (code == UDFVM_OK)
+        code = udfvm_deadline_prepare(error);
     if (code == UDFVM_OK)
         code = start_thread(stream, error);
     if (code != UDFVM_OK) {
@@ -215,11 +218,9 @@ static int accept_reply(struct stream *stream, struct udfvm_reply *reply, struct
     memcpy(&header, stream->reply, sizeof header);
     if (header.status > UDFVM_STATUS_ERROR)
         return udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest completed with a status that makes no sense");
-    const uint64_t room = vm->machine.output_bytes - PAGE;
-    if (header.length > vm->limits.max_output || header.length > room)
+    if (header.length > vm->limits.max_output)
         return udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %llu bytes is larger than the limit of %llu bytes",
-                          (unsigned long long)header.length,
-                          (unsigned long long)(vm->limits.max_output < room ? vm->limits.max_output : room));
+                          (unsigned long long)header.length, (unsigned long long)vm->limits.max_output);
     if (header.length > stream->capacity) {
         uint8_t *grown = realloc(stream->buffer, header.length * 2);
         if (!grown)

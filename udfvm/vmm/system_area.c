@@ -38,19 +38,28 @@ static void map_system_area(uint8_t *system)
         low[page / PAGE] = page | ENTRY_PRESENT | ENTRY_USER | ENTRY_NO_EXEC;
 }
 
-/* Physical layout: system area, program memory, output window, input window. */
-static void map_memory(uint8_t *system, uint64_t memory_bytes, uint64_t input_bytes, uint64_t output_bytes)
+/* Physical layout: system area, program memory, output window, scratch, input window. */
+static void map_memory(const struct machine *machine)
 {
+    uint8_t *system = machine->system;
     const uint64_t user = ENTRY_PRESENT | ENTRY_USER;
-    const uint64_t end = SYSTEM_SIZE + memory_bytes;
+    const uint64_t end = SYSTEM_SIZE + machine->memory_bytes, input = end + UDFVM_WINDOW_NARROW + machine->wide_bytes;
     for (uint64_t at = SYSTEM_SIZE; at < end;) {
         uint64_t next = (at | ((1ull << 30) - 1)) + 1;
         uint64_t bytes = (next < end ? next : end) - at;
         map_huge(system, SYSTEM_PD + (at >> 30) * PAGE, at, at, bytes, user | ENTRY_WRITE);
         at += bytes;
     }
-    map_huge(system, SYSTEM_PD_OUTPUT, UDFVM_OUTPUT_BASE, end, output_bytes, user | ENTRY_WRITE | ENTRY_NO_EXEC);
-    map_huge(system, SYSTEM_PD_INPUT, UDFVM_INPUT_BASE, end + output_bytes, input_bytes, user | ENTRY_NO_EXEC);
+    map_huge(system, SYSTEM_PD_OUTPUT, UDFVM_OUTPUT_BASE, end, UDFVM_WINDOW_NARROW, user | ENTRY_WRITE | ENTRY_NO_EXEC);
+    map_huge(system, SYSTEM_PD_INPUT, UDFVM_INPUT_BASE, input, machine->input_bytes, user | ENTRY_NO_EXEC);
+}
+
+/* Entries that were not present become so, which a processor and KVM's shadow of the tables both see without being told. */
+void udfvm_system_area_open(const struct machine *machine)
+{
+    map_huge(machine->system, SYSTEM_PD_OUTPUT, UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW,
+             SYSTEM_SIZE + machine->memory_bytes + UDFVM_WINDOW_NARROW, machine->wide_bytes,
+             ENTRY_PRESENT | ENTRY_USER | ENTRY_WRITE);        /* a program may compile code into its memory */
 }
 
 static void fill_descriptors(uint8_t *system)
@@ -77,12 +86,13 @@ static void fill_descriptors(uint8_t *system)
     system[SYSTEM_TSS + bitmap + UDFVM_PORT / 8] &= (uint8_t)~(1u << UDFVM_PORT % 8);
 }
 
-void udfvm_system_area_fill(uint8_t *system, uint64_t memory_bytes, uint64_t input_bytes, uint64_t output_bytes)
+void udfvm_system_area_fill(const struct machine *machine)
 {
+    uint8_t *system = machine->system;
     table(system, SYSTEM_PML4)[0] = SYSTEM_PDPT | TABLE;
     table(system, SYSTEM_PDPT)[0] = SYSTEM_PD | TABLE;
     map_system_area(system);
-    map_memory(system, memory_bytes, input_bytes, output_bytes);
+    map_memory(machine);
     fill_descriptors(system);
     memcpy(system + SYSTEM_STUBS, udfvm_stubs, (size_t)(udfvm_stubs_end - udfvm_stubs));
 }

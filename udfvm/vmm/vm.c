@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "image_format.h"
 
@@ -14,6 +15,8 @@ int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *er
     for (int i = 0; i < 2; i++)
         if (windows[i] % HUGE_PAGE || windows[i] == 0 || windows[i] > WINDOW_MAX)
             return udfvm_fail(error, UDFVM_E_ARGUMENT, "windows must be multiples of 2 MiB, 1 GiB at most");
+    if (config->scratch % HUGE_PAGE || config->scratch > WINDOW_MAX || config->output_window + config->scratch > WINDOW_MAX)
+        return udfvm_fail(error, UDFVM_E_ARGUMENT, "scratch must be a multiple of 2 MiB, with the output window 1 GiB at most");
     return UDFVM_OK;
 }
 
@@ -25,7 +28,7 @@ static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_im
         udfvm_fail_errno(error, "allocating a VM");
         return NULL;
     }
-    vm->machine.fd = vm->machine.vcpu = -1;
+    vm->machine.fd = vm->machine.vcpu = vm->pagemap = -1;
     vm->config = *config;
     vm->files = files;
     vm->generation = udfvm_fork_generation();
@@ -137,6 +140,8 @@ void udfvm_vm_close(udfvm_vm *vm)
     if (vm->generation != udfvm_fork_generation())
         udfvm_machine_forget_memory(&vm->machine);
     udfvm_machine_destroy(&vm->machine);
+    if (vm->pagemap >= 0)
+        close(vm->pagemap);
     udfvm_image_close(vm->image);
     free(vm->seal_info);
     free(vm->seal_state);

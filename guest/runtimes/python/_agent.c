@@ -146,7 +146,9 @@ static int answer_in_c(const struct server *server, struct answer *answer, int64
     PyObject *finished = NULL;
     int code = numpy_function_batch(server->numpy_function, server->stream, call->length, output_window(), call->output_size,
                                     &answer->length, &finished);
-    if (code == 2)
+    if (code == 3)
+        *answer = (struct answer){ UDFVM_STATUS_IN_PLACE, answer->length };
+    else if (code == 2)
         code = answer_from_object(finished, answer) < 0 ? -1 : 1;
     Py_XDECREF(finished);
     return code;

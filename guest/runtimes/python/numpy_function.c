@@ -58,6 +58,7 @@ static int numpy_function_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->array_type);
     Py_VISIT(self->window);
     Py_VISIT(self->finish);
+    Py_VISIT(self->left_in_place);
     for (size_t i = 0; i < self->count; i++)
         Py_VISIT(self->types[i]);
     return 0;
@@ -71,6 +72,7 @@ static int numpy_function_clear(PyObject *object)
     Py_CLEAR(self->array_type);
     Py_CLEAR(self->window);
     Py_CLEAR(self->finish);
+    Py_CLEAR(self->left_in_place);
     for (size_t i = 0; i < self->count; i++)
         Py_CLEAR(self->types[i]);
     return 0;
@@ -140,6 +142,22 @@ static bool take_result(const struct numpy_function *function, PyObject *result,
     return false;
 }
 
+/* Writes the reply for a result that take_result() took. Returns as numpy_function_batch(). */
+static int answer(struct numpy_function *function, const struct stream *stream, PyObject *result, const Py_buffer *buffer, int64_t rows,
+                  uint8_t *output, uint64_t capacity, uint64_t *length)
+{
+    struct reply reply;
+    *length = reply_in_place(stream, output, rows, buffer->buf, (uint64_t)buffer->len);
+    if (*length) {
+        Py_XSETREF(function->left_in_place, Py_NewRef(result));
+        return 3;
+    }
+    if (reply_begin(&reply, stream, function->result_storage, rows, output, capacity))
+        reply_put_buffers(&reply, 0, NULL, NULL, buffer->buf, (uint64_t)buffer->len);
+    *length = reply_end(&reply);
+    return 1;
+}
+
 int numpy_function_batch(struct numpy_function *function, const struct stream *stream, uint64_t request_length, uint8_t *output,
                          uint64_t capacity, uint64_t *reply_length, PyObject **finished)
 {
@@ -154,12 +172,9 @@ int numpy_function_batch(struct numpy_function *function, const struct stream *s
     if (!result)
         return -1;
     Py_buffer buffer;
-    struct reply reply;
     int code = 1;
     if (take_result(function, result, rows, &buffer)) {
-        if (reply_begin(&reply, stream, function->result_storage, rows, output, capacity))
-            reply_put_buffers(&reply, 0, NULL, NULL, buffer.buf, (uint64_t)buffer.len);
-        *reply_length = reply_end(&reply);
+        code = answer(function, stream, result, &buffer, rows, output, capacity, reply_length);
         PyBuffer_Release(&buffer);
     } else {
         *finished = PyObject_CallFunction(function->finish, "OL", result, (long long)rows);

@@ -18,11 +18,12 @@ struct numpy_function {
     PyObject **types;                            /* numpy.dtype of each parameter */
     PyObject **arguments;
     struct column *columns;
+    PyObject *left_in_place;                     /* the last result that the host reads where it is */
 };
 
 extern PyType_Spec numpy_function_type_spec;
 
-/* Runs the batch in the input window. 1: done, the reply is written (*reply_length as in reply_end()); 0: a column has nulls, nothing was
+/* Runs the batch in the input window. 1: done, the reply is written (*reply_length as in reply_end()); 3: done, in place; 0: a column has nulls, nothing was
  * called; 2: *finished is what finish() returned; -1: exception. */
 int numpy_function_batch(struct numpy_function *function, const struct stream *stream, uint64_t request_length, uint8_t *output,
                          uint64_t capacity, uint64_t *reply_length, PyObject **finished);

@@ -114,26 +114,44 @@ void reply_put_buffers(struct reply *reply, int64_t nulls, const void *validity,
         memcpy(reply->output + reply->data, data, reply->data_bytes);
 }
 
-uint64_t reply_end(struct reply *reply)
+/* The head of the stream, for a column whose buffers are at these places of the body. */
+static void write_head(const struct stream *stream, uint8_t *output, struct pair node, const struct pair places[3], int64_t body)
 {
-    static const struct prefix end_of_stream = { UINT32_MAX, 0 };
-    const uint64_t head = head_bytes(reply), end = reply->data + padded(reply->data_bytes), body = end - head;
-    if (!fits(reply))
-        return end + sizeof end_of_stream;
-    const struct batch_fields *fields = &reply->stream->fields;
-    uint8_t *metadata = reply->output + reply->stream->metadata;
-    const struct pair node = { reply->rows, reply->nulls };
-    const struct pair data = { (int64_t)(reply->data - head), (int64_t)reply->data_bytes };
-    struct pair places[3] = { { 0, reply->nulls ? (int64_t)validity_bytes(reply) : 0 },
-                              { (int64_t)(reply->offsets - head), (int64_t)offsets_bytes(reply) }, data };
-    if (fields->buffer_count == 2)
-        places[1] = data;
-    memcpy(reply->output, PyBytes_AS_STRING(reply->stream->reply_head), head);
-    memcpy(metadata + fields->rows, &reply->rows, sizeof reply->rows);
+    const struct batch_fields *fields = &stream->fields;
+    uint8_t *metadata = output + stream->metadata;
+    memcpy(output, PyBytes_AS_STRING(stream->reply_head), (size_t)PyBytes_GET_SIZE(stream->reply_head));
+    memcpy(metadata + fields->rows, &node.first, sizeof node.first);
     memcpy(metadata + fields->nodes, &node, sizeof node);
     memcpy(metadata + fields->buffers, places, fields->buffer_count * sizeof *places);
     if (fields->body_length)
         memcpy(metadata + fields->body_length, &body, sizeof body);
+}
+
+uint64_t reply_in_place(const struct stream *stream, uint8_t *output, int64_t rows, const void *data, uint64_t data_bytes)
+{
+    const struct udfvm_call *call = (const struct udfvm_call *)UDFVM_INPUT_BASE;
+    const uint64_t start = (uint64_t)(uintptr_t)data, head = (uint64_t)PyBytes_GET_SIZE(stream->reply_head);
+    if (!(call->flags & UDFVM_CALL_IN_PLACE) || start < call->scratch_start || start >= call->scratch_end
+        || data_bytes > call->scratch_end - start || start % 8 || stream->fields.buffer_count != 2)
+        return 0;
+    const uint64_t offset = start - (uint64_t)(uintptr_t)output - head, body = offset + data_bytes;
+    const struct pair places[3] = { { 0, 0 }, { (int64_t)offset, (int64_t)data_bytes } };
+    write_head(stream, output, (struct pair){ rows, 0 }, places, (int64_t)body);
+    return head + body;
+}
+
+uint64_t reply_end(struct reply *reply)
+{
+    static const struct prefix end_of_stream = { UINT32_MAX, 0 };
+    const uint64_t head = head_bytes(reply), end = reply->data + padded(reply->data_bytes);
+    if (!fits(reply))
+        return end + sizeof end_of_stream;
+    const struct pair data = { (int64_t)(reply->data - head), (int64_t)reply->data_bytes };
+    struct pair places[3] = { { 0, reply->nulls ? (int64_t)validity_bytes(reply) : 0 },
+                              { (int64_t)(reply->offsets - head), (int64_t)offsets_bytes(reply) }, data };
+    if (reply->stream->fields.buffer_count == 2)
+        places[1] = data;
+    write_head(reply->stream, reply->output, (struct pair){ reply->rows, reply->nulls }, places, (int64_t)(end - head));
     memset(reply->output + reply->data + reply->data_bytes, 0, padded(reply->data_bytes) - reply->data_bytes);
     memcpy(reply->output + end, &end_of_stream, sizeof end_of_stream);
     return end + sizeof end_of_stream;

@@ -55,6 +55,9 @@ bool reply_begin(struct reply *reply, const struct stream *stream, enum storage 
 int reply_put(struct reply *reply, int64_t row, const struct scalar *scalar);
 /* All rows at once; validity may be NULL. */
 void reply_put_buffers(struct reply *reply, int64_t nulls, const void *validity, const void *offsets, const void *data, uint64_t data_bytes);
+/* A reply of numbers without nulls whose data are left where they are, past the output window's contiguous part: the reply's body has a gap
+ * before them. Returns the length of the reply; 0: they cannot be left there. */
+uint64_t reply_in_place(const struct stream *stream, uint8_t *output, int64_t rows, const void *data, uint64_t data_bytes);
 /* Length of the reply; where that is more than the capacity, there is none. */
 uint64_t reply_end(struct reply *reply);
 
