@@ -17,6 +17,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from udfvm.aggregate import Aggregate, aggregate
 from udfvm.errors import (
     BuildError,
     BusyError,
@@ -40,6 +41,7 @@ from udfvm.errors import (
     UDFError,
     UnknownUDFError,
 )
+from udfvm.table_function import TableFunction, table_function
 from udfvm.udf import UDF, udf
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "UDF",
+    "Aggregate",
     "BuildError",
     "BusyError",
     "CallError",
@@ -67,13 +70,16 @@ __all__ = [
     "OutputLimitError",
     "ProtocolError",
     "SignatureError",
+    "TableFunction",
     "TypeMappingError",
     "UDFError",
     "UnknownUDFError",
     "__version__",
+    "aggregate",
     "arrow",
     "errors",
     "sqlite",
+    "table_function",
     "udf",
 ]
 

@@ -62,6 +62,8 @@ def register(udf: UDF) -> None:
     >>> flights.to_table(columns={"s": pc.Expression._call("speed", [ds.field("distance"), ds.field("hours")])}).to_pydict()
     {'s': [150.0, None]}
     """
+    if udf.kind in ("table", "aggregate"):
+        raise SignatureError(f"UDF {udf.name!r}: pyarrow.compute takes scalar and vectorised UDFs, not those of kind {udf.kind!r}")
     if not udf.parameters:
         raise SignatureError(f"UDF {udf.name!r}: a function of pyarrow.compute needs at least one parameter")
     types = tuple(parameter.type.name for parameter in udf.parameters), udf.result.type.name

@@ -22,7 +22,7 @@ def identity(udf: UDF, pickled: PickledFunction) -> bytes:
     import cloudpickle
 
     types = [(each.type.name, each.nullable, each.container.value) for each in udf.parameters]
-    facts = (udf.name, udf.vectorized, types, udf.result.type.name, udf.result.nullable, sorted(pickled.imports),
+    facts = (udf.kind, _columns(udf), udf.name, udf.vectorized, types, udf.result.type.name, udf.result.nullable, sorted(pickled.imports),
              sorted(pickled.sources.items()), sorted(pickled.own_modules.values()), pickled.uses_random)  # fmt: skip
     sample: bytes = b"" if udf.sample is None else cloudpickle.dumps(udf.sample)
     return repr(facts).encode() + b"\0" + pickled.data + sample
@@ -30,19 +30,12 @@ def identity(udf: UDF, pickled: PickledFunction) -> bytes:
 
 def load_request(udf: UDF, pickled: PickledFunction, rows: RowCodec | None, batches: BatchCodec) -> bytes:
     """The payload of LOAD. ``rows`` is None for functions that take no single rows."""
+    if udf.kind in ("table", "aggregate"):
+        return _load_rows_request(udf, pickled, batches)
     sample = _sample_batch(udf, batches)
     metadata = {
-        "name": udf.name,
-        "vectorized": udf.vectorized,
-        "parameters": [
-            {"type": each.type.name, "nullable": each.nullable, "numpy": each.container is Container.NUMPY} for each in udf.parameters
-        ],
-        "result": udf.result.type.name,
-        "result_nullable": udf.result.nullable,
-        "imports": sorted(pickled.imports),
-        "sources": pickled.sources,
-        "own_modules": sorted(pickled.own_modules.values()),
-        "random": pickled.uses_random,
+        **_common_metadata(udf, pickled),
+        "in_columns": all(each.row is not None for each in (*(parameter.type for parameter in udf.parameters), udf.result.type)),
         "default_row": rows.default().hex() if rows else "",
         "sample_row": _sample_row(rows, sample).hex() if rows and udf.sample is not None else "",
     }
@@ -55,6 +48,36 @@ def load_request(udf: UDF, pickled: PickledFunction, rows: RowCodec | None, batc
         batches.stream(batches.null_and_zero()),
         b"" if sample is None else batches.stream(sample),
     )
+
+
+def _load_rows_request(udf: UDF, pickled: PickledFunction, batches: BatchCodec) -> bytes:
+    """For table functions and aggregates. Their sample travels pickled, and is unpickled in the guest."""
+    import cloudpickle
+
+    sample: bytes = b"" if udf.sample is None else cloudpickle.dumps(udf.sample)
+    return load_payload(_common_metadata(udf, pickled), batches.schema_message, b"", b"", pickled.data, b"", sample)
+
+
+def _columns(udf: UDF) -> list[dict[str, object]]:
+    return [{"name": each.name, "type": each.type.name, "nullable": each.nullable} for each in getattr(udf, "columns", ())]
+
+
+def _common_metadata(udf: UDF, pickled: PickledFunction) -> dict[str, object]:
+    return {
+        "kind": udf.kind,
+        "name": udf.name,
+        "vectorized": udf.vectorized,
+        "parameters": [
+            {"type": each.type.name, "nullable": each.nullable, "numpy": each.container is Container.NUMPY} for each in udf.parameters
+        ],
+        "result": udf.result.type.name,
+        "result_nullable": udf.result.nullable,
+        "imports": sorted(pickled.imports),
+        "sources": pickled.sources,
+        "own_modules": sorted(pickled.own_modules.values()),
+        "random": pickled.uses_random,
+        "columns": _columns(udf),
+    }
 
 
 def _sample_batch(udf: UDF, batches: BatchCodec) -> pa.RecordBatch | None:

@@ -238,7 +238,7 @@ def _is_arrow_type(value: object) -> bool:
     return pyarrow is not None and isinstance(value, pyarrow.DataType)
 
 
-class _Annotation(NamedTuple):
+class Annotation(NamedTuple):
     """What an annotation says; None where it says nothing."""
 
     type: Type | None
@@ -246,38 +246,38 @@ class _Annotation(NamedTuple):
     container: Container | None
 
 
-_NOTHING: Final = _Annotation(None, False, None)
+_NOTHING: Final = Annotation(None, False, None)
 
 
-def _from_annotation(annotation: object) -> _Annotation:
-    """Raises ValueError for an annotation without a meaning here."""
+def annotation_of(annotation: object) -> Annotation:
+    """What an annotation of a parameter or result says. Raises ValueError for one without a meaning here."""
     origin = typing.get_origin(annotation)
     if origin is Annotated:
-        return _from_annotation(typing.get_args(annotation)[0])
+        return annotation_of(typing.get_args(annotation)[0])
     if origin in (Union, types.UnionType):
         alternatives = typing.get_args(annotation)
         others = [alternative for alternative in alternatives if alternative is not type(None)]
         if len(others) != 1:
             raise ValueError(f"{annotation} allows more than one type; use one of {SUPPORTED}")
-        inner = _from_annotation(others[0])
+        inner = annotation_of(others[0])
         return inner._replace(nullable=inner.nullable or len(others) < len(alternatives))
     array = _from_array_class(annotation if origin is None else origin, typing.get_args(annotation))
-    return array or _Annotation(declared(annotation), False, None)
+    return array or Annotation(declared(annotation), False, None)
 
 
-def _from_array_class(cls: object, arguments: tuple[Any, ...]) -> _Annotation | None:
+def _from_array_class(cls: object, arguments: tuple[Any, ...]) -> Annotation | None:
     if not isinstance(cls, type):
         return None
     numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
     if numpy is not None and issubclass(cls, numpy.ndarray):
-        return _Annotation(_numpy_element(arguments), False, Container.NUMPY)
+        return Annotation(_numpy_element(arguments), False, Container.NUMPY)
     if pyarrow is not None and issubclass(cls, pyarrow.ChunkedArray):
         raise ValueError("a function receives whole arrays: annotate pyarrow.Array in place of pyarrow.ChunkedArray")
     if pyarrow is not None and issubclass(cls, pyarrow.Array):
         if cls is not pyarrow.Array and cls.__name__ not in _ARROW_ARRAYS:
-            return _Annotation(None, False, Container.ARROW)
+            return Annotation(None, False, Container.ARROW)
         name = _ARROW_ARRAYS.get(cls.__name__)
-        return _Annotation(named(name) if name else None, False, Container.ARROW)
+        return Annotation(named(name) if name else None, False, Container.ARROW)
     return None
 
 
@@ -308,10 +308,16 @@ def signature_of(
     vectorized: bool,
     input_types: Sequence[object] | Mapping[str, object] | None,
     output_type: object,
+    output_only: bool = False,
 ) -> Signature:
-    """Reads the signature of a function that is to be a UDF. Raises SignatureError."""
+    """Reads the signature of a function that is to be a UDF. Raises SignatureError.
+
+    ``output_only``: whatever its result is annotated, ``output_type`` is the result.
+    """
     python = _python_signature(function, name)
-    hints = _hints(function, name)
+    hints = hints_of(function, name)
+    if output_only:
+        hints.pop("return", None)
     given = _given_inputs(name, list(python.parameters), input_types)
     parameters = []
     for parameter in python.parameters.values():
@@ -338,7 +344,8 @@ def _python_signature(function: Callable[..., object], name: str) -> inspect.Sig
     return signature
 
 
-def _hints(function: Callable[..., object], name: str) -> dict[str, object]:
+def hints_of(function: Callable[..., object], name: str) -> dict[str, object]:
+    """The annotations of a function, evaluated. Raises SignatureError."""
     target = inspect.unwrap(function)
     closure = getattr(target, "__closure__", None) or ()
     free = getattr(getattr(target, "__code__", None), "co_freevars", ())
@@ -382,11 +389,11 @@ def _given_inputs(name: str, parameters: list[str], given: Sequence[object] | Ma
     return types_
 
 
-def _read(name: str, where: str, hints: Mapping[str, object], key: str) -> _Annotation:
+def _read(name: str, where: str, hints: Mapping[str, object], key: str) -> Annotation:
     if key not in hints:
         return _NOTHING
     try:
-        return _from_annotation(hints[key])
+        return annotation_of(hints[key])
     except ValueError as error:
         raise SignatureError(f"UDF {name!r}: {where}: annotation {error}") from error
 

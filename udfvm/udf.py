@@ -17,7 +17,7 @@ from udfvm.errors import (
 )
 from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
 from udfvm.rows import RowCodec
-from udfvm.types import Parameter, ResultType, signature_of
+from udfvm.types import Parameter, ResultType, Signature, signature_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +35,7 @@ _PLAIN_TYPES: Final = frozenset({type(None), bool, int, float, str, bytes, datet
 _LONGEST_NAME: Final = 255
 
 
-class _Runtime(NamedTuple):
+class Runtime(NamedTuple):
     """What calls need once the images are built."""
 
     base: Image
@@ -67,7 +67,7 @@ class UDF:
 
     def __init__(
         self,
-        function: Callable[..., object],
+        function: Callable[..., Any],
         *,
         name: str | None = None,
         vectorized: bool = False,
@@ -85,7 +85,7 @@ class UDF:
         self.function = function
         self.name: str = _checked_name(function, name)
         self.vectorized = bool(vectorized)
-        signature = signature_of(function, self.name, vectorized=self.vectorized, input_types=input_types, output_type=output_type)
+        signature = self._signature(input_types, output_type)
         self.parameters: tuple[Parameter, ...] = signature.parameters
         self.result: ResultType = signature.result
         self.limits = limits or Limits()
@@ -100,7 +100,7 @@ class UDF:
         in_rows = not vectorized and all(type_.row is not None for type_ in types)
         self._rows = RowCodec(self.name, self.parameters, self.result) if in_rows else None
         self._lock = threading.RLock()
-        self._runtime: _Runtime | None = None
+        self._runtime: Runtime | None = None
         self._batch_codec: BatchCodec | None = None
         self._numbers: NumberBatches | None = None
         self._options: dict[str, object] = {
@@ -118,7 +118,15 @@ class UDF:
         module = sys.modules.get(getattr(self.function, "__module__", None) or "")
         if module is not None and module.__name__ != "__main__" and getattr(module, self.function.__qualname__, None) is self:
             return str(self.function.__qualname__)
-        return _rebuild, (self.function, self._options)
+        return _rebuild, (type(self), self.function, self._options)
+
+    @property
+    def kind(self) -> str:
+        """What runs in the guest: "scalar" or "vectorized"; other kinds are classes of their own."""
+        return "vectorized" if self.vectorized else "scalar"
+
+    def _signature(self, input_types: Sequence[object] | Mapping[str, object] | None, output_type: object) -> Signature:
+        return signature_of(self.function, self.name, vectorized=self.vectorized, input_types=input_types, output_type=output_type)
 
     # ---- Images ----
 
@@ -137,7 +145,7 @@ class UDF:
         """The base image that the function's image is a layer of."""
         return self._ready().base
 
-    def _ready(self) -> _Runtime:
+    def _ready(self) -> Runtime:
         runtime = self._runtime
         if runtime is None:
             with self._lock:
@@ -146,7 +154,7 @@ class UDF:
                 runtime = self._runtime
         return runtime
 
-    def _build(self) -> _Runtime:
+    def _build(self) -> Runtime:
         from udfvm import vmm
         from udfvm.image import BaseSpec, base_image, udf_layer
         from udfvm.loading import identity, load_request
@@ -161,7 +169,7 @@ class UDF:
             return load_request(self, pickled, self._rows, self._codec())
 
         layer = udf_layer(base, pool, identity(self, pickled), request, self.limits, self.name)
-        return _Runtime(base, layer, pool, vmm.core_limits(self.limits))
+        return Runtime(base, layer, pool, vmm.core_limits(self.limits))
 
     def _codec(self) -> BatchCodec:
         codec = self._batch_codec
@@ -193,16 +201,17 @@ class UDF:
         if rows.is_null(arguments):
             return None
         payload = rows.encode(arguments)
-        runtime, vm = self._take()
+        runtime, vm = self.take_vm()
         try:
             status, reply = vm.fresh_call(_REQUEST_ROW, payload, runtime.limits, self.name)
         finally:
             runtime.pool.give(vm)
         if status:
-            raise _guest_exception(reply, self.name)
+            raise guest_exception(reply, self.name)
         return rows.decode(reply)
 
-    def _take(self) -> tuple[_Runtime, VM]:
+    def take_vm(self) -> tuple[Runtime, VM]:
+        """A VM of the function's image, and what calls need. Give it back to the pool."""
         runtime = self._ready()
         try:
             return runtime, runtime.pool.take(runtime.image)
@@ -279,7 +288,7 @@ class UDF:
 
     def _call_batch(self, write: Callable[[memoryview], int], first_row: int, rows: int) -> bytes | memoryview:
         """One call. ``write`` writes the request to the input window and returns its length in bytes."""
-        runtime, vm = self._take()
+        runtime, vm = self.take_vm()
         try:
             length = write(vm.input())
         except BaseException:
@@ -287,7 +296,7 @@ class UDF:
             raise
         status, reply = runtime.pool.call_and_give(vm, _REQUEST_BATCH, length, runtime.limits, self.name)
         if status:
-            raise _guest_exception(bytes(reply), self.name, first_row, rows)
+            raise guest_exception(bytes(reply), self.name, first_row, rows)
         return reply
 
 
@@ -298,7 +307,8 @@ def _loaded_arrays() -> tuple[type, ...]:
     return arrays if pyarrow is None else (*arrays, pyarrow.Array, pyarrow.ChunkedArray)
 
 
-def _guest_exception(reply: bytes, name: str, first_row: int = 0, rows: int = 0) -> CallError:
+def guest_exception(reply: bytes, name: str, first_row: int = 0, rows: int = 0) -> CallError:
+    """The exception in a reply with status ERROR."""
     from udfvm.vmm import guest_error
 
     return guest_error.parse(reply, name, first_row, rows)
@@ -323,8 +333,8 @@ def _checked_packages(name: str, packages: Iterable[str]) -> tuple[str, ...]:
     return checked
 
 
-def _rebuild(function: Callable[..., object], options: dict[str, Any]) -> UDF:
-    return UDF(function, **options)
+def _rebuild(cls: type[UDF], function: Callable[..., object], options: dict[str, Any]) -> UDF:
+    return cls(function, **options)
 
 
 @overload

@@ -149,6 +149,16 @@ enum udfvm_request {
     UDFVM_REQUEST_LOAD = 2,                      /* build phase: load a function; payload is the runtime's own; then seal again */
     UDFVM_REQUEST_ROW = 3,                       /* payload: struct udfvm_row; reply: one struct udfvm_value and its bytes */
     UDFVM_REQUEST_BATCH = 4,                     /* payload: Arrow IPC stream, one batch; reply: the same, one column */
+    UDFVM_REQUEST_COLUMNS = 5,                   /* payload: struct udfvm_columns; reply: the same, with one column, as many rows */
+    /* A table function. TABLE begins: payload struct udfvm_fetch, then struct udfvm_columns with any number of rows of arguments, for each of
+     * which in turn the function runs. FETCH goes on: payload struct udfvm_fetch. Reply to both: struct udfvm_columns with at most
+     * udfvm_fetch.rows rows; the first column is INT64, the index of the arguments' row, which never falls; then those of the function. */
+    UDFVM_REQUEST_TABLE = 6,
+    UDFVM_REQUEST_FETCH = 7,
+    /* An aggregate. Payload: struct udfvm_aggregate, then struct udfvm_columns with the columns group (INT64), inverse (BOOL: 1 takes the
+     * row out of its group) and the arguments. Rows are taken in order; a group begins with its first row. Reply: struct udfvm_columns,
+     * with one column and one row where the request asks for an answer, else with none. */
+    UDFVM_REQUEST_AGGREGATE = 8,
 };
 
 #define UDFVM_CALL_DETERMINISTIC 1u              /* clock and randomness are fixed */
@@ -212,6 +222,50 @@ struct udfvm_value {
 
 struct udfvm_row {                               /* followed by `count` values, then their bytes */
     uint32_t count;
+    uint32_t reserved;
+};
+
+/* ---- Columns: batches of typed values, in a fixed layout that needs no parser. ----
+ *
+ * struct udfvm_columns, then `count` of struct udfvm_column, then their buffers, 8-byte aligned. Places are bytes from the start of
+ * struct udfvm_columns. The buffers are those of the Arrow columnar format (arrow.apache.org/docs/format/Columnar.html) for int64, double,
+ * bool, large_string and large_binary, so either side can use them as such without a copy:
+ *   validity   a bit a row, least significant first; 0 is null. Not there where `validity` is 0: no nulls.
+ *   offsets    TEXT, BLOB: rows + 1 of int64, never falling, into the data
+ *   data       INT64, FLOAT64: 8 bytes a row; BOOL: a bit a row; TEXT, BLOB: bytes. What a null row has is of no meaning.
+ * A column of type UDFVM_NULL has no buffers: every row is null. */
+
+struct udfvm_columns {
+    uint64_t rows;
+    uint32_t count;
+    uint32_t flags;                              /* UDFVM_COLUMNS_MORE */
+};
+
+#define UDFVM_COLUMNS_MORE 1u                    /* reply of a table function: FETCH brings more */
+
+struct udfvm_column {
+    uint32_t type;                               /* enum udfvm_type */
+    uint32_t reserved;
+    uint64_t validity, offsets, data;            /* places */
+    uint64_t data_length;                        /* bytes */
+};
+
+struct udfvm_fetch {
+    uint64_t rows;                               /* at most so many in the reply; at least 1 */
+    uint64_t reserved;
+};
+
+enum udfvm_answer {
+    UDFVM_ANSWER_NONE = 0,
+    UDFVM_ANSWER_VALUE = 1,                      /* the group's value as it stands; the group goes on */
+    UDFVM_ANSWER_FINISH = 2,                     /* the group's value; the group ends */
+    UDFVM_ANSWER_STATE = 3,                      /* the group's state as a BLOB that MERGE takes, in any VM of the same function; the group ends */
+    UDFVM_ANSWER_MERGE = 4,                      /* no rows but one, whose only argument is such a BLOB; no answer */
+};
+
+struct udfvm_aggregate {
+    uint64_t group;                              /* the group that is asked for an answer */
+    uint32_t answer;                             /* enum udfvm_answer */
     uint32_t reserved;
 };
 

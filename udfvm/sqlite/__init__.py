@@ -130,7 +130,10 @@ def _function(udf: UDF, in_schema: bool) -> _extension.Function:
         for parameter in udf.parameters
     )
     result_type = _row_type(udf, "the result", udf.result.type)
+    columns = getattr(udf, "columns", ())
     flags = _extension.Flag(0)
+    if getattr(udf, "windows", False):
+        flags |= _extension.Flag.INVERSE
     if udf.limits.deterministic:
         flags |= _extension.Flag.DETERMINISTIC
     if in_schema:
@@ -148,5 +151,7 @@ def _function(udf: UDF, in_schema: bool) -> _extension.Function:
         limits=udf.limits,
         wait_ns=udf.limits.timeout_ns or _WAIT_NS,
         pool_limit=pool.limit,
+        role=_extension.Role[udf.kind.upper()],
+        columns=tuple(_extension.Column(each.name, _row_type(udf, f"column {each.name!r}", each.type)) for each in columns),
         owner=(udf, image, pool),
     )

@@ -26,6 +26,7 @@ _ffi.cdef(
     """
     struct udfvm_limits { uint64_t timeout_ns, max_output, max_log; int files, deterministic; };
     struct udfvm_sqlite_parameter { const char *name; uint32_t type; uint32_t nullable; };
+    struct udfvm_sqlite_column { const char *name; uint32_t type; };
     struct udfvm_sqlite_function {
         const char *name;
         void *pool;
@@ -38,6 +39,9 @@ _ffi.cdef(
         struct udfvm_limits limits;
         uint64_t wait_ns;
         uint32_t pool_limit;
+        uint32_t role;
+        const struct udfvm_sqlite_column *columns;
+        uint32_t column_count;
     };
     struct udfvm_sqlite_runtime { uint32_t kind; uint32_t pool_limit; void *pool; void *base; };
     struct udfvm_sqlite_policy {
@@ -76,11 +80,21 @@ class Isolation(enum.IntEnum):
     ROW = 2
 
 
+class Role(enum.IntEnum):
+    """``enum udfvm_sqlite_role``."""
+
+    SCALAR = 0
+    VECTORIZED = 1
+    TABLE = 2
+    AGGREGATE = 3
+
+
 class Flag(enum.IntFlag):
     """``enum udfvm_sqlite_flag``."""
 
     DETERMINISTIC = 1
     IN_SCHEMA = 2
+    INVERSE = 8
 
 
 class Kind(enum.IntFlag):
@@ -101,6 +115,14 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Column:
+    """``struct udfvm_sqlite_column``."""
+
+    name: str
+    type: RowType
+
+
+@dataclass(frozen=True)
 class Function:
     """``struct udfvm_sqlite_function``. ``pool`` and ``image`` are addresses; ``owner`` is whatever must outlive the function."""
 
@@ -114,6 +136,8 @@ class Function:
     limits: Limits
     wait_ns: int
     pool_limit: int
+    role: Role
+    columns: tuple[Column, ...]
     owner: object
 
 
@@ -251,6 +275,8 @@ def _function(function: Function, keep: list[object]) -> dict[str, Any]:
         ],
     )
     keep.append(parameters)
+    columns = _ffi.new("struct udfvm_sqlite_column[]", [{"name": text(each.name), "type": int(each.type)} for each in function.columns])
+    keep.append(columns)
     return {
         "name": text(function.name),
         "pool": _ffi.cast("void *", function.pool),
@@ -263,4 +289,7 @@ def _function(function: Function, keep: list[object]) -> dict[str, Any]:
         "limits": _limits(function.limits),
         "wait_ns": function.wait_ns,
         "pool_limit": function.pool_limit,
+        "role": int(function.role),
+        "columns": columns,
+        "column_count": len(function.columns),
     }

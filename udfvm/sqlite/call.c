@@ -1,6 +1,4 @@
 /* The SQL functions: vm_udf, which finds a UDF by name, and a UDF's own function. */
-#include <string.h>
-
 #include "internal.h"
 
 static void run_row(struct session *session, sqlite3_context *context, sqlite3_value **arguments)
@@ -41,13 +39,16 @@ static void call(struct statement *statement, struct session *session, struct fu
         return;
     }
     session->row++;
-    enum row_check check = row_check(session, context, arguments);
+    char *wrong;
+    enum row_check check = row_check(session, arguments, &wrong);
+    if (check == ROW_BAD)
+        fail_with(sqlite3_api, context, wrong);
     if (check == ROW_NULL)
         sqlite3_result_null(context);
     if (check != ROW_CALL)
         return;
     if (session->end_ns != UINT64_MAX && monotonic_ns() >= session->end_ns) {
-        report_statement_timeout(session, context);
+        fail_with(sqlite3_api, context, describe_statement_timeout(session));
         return;
     }
     struct udfvm_error error = { .code = UDFVM_OK };
@@ -71,59 +72,22 @@ void call_own(sqlite_library *library, sqlite3_context *context, int count, sqli
     statement_clear(&alone);
 }
 
-static void fail(sqlite_library *library, sqlite3_context *context, sqlite3_str *text)
-{
-    sqlite_library *sqlite3_api = library;
-    char *complete = sqlite3_str_finish(text);
-    if (complete)
-        sqlite3_result_error(context, complete, -1);
-    else
-        sqlite3_result_error_nomem(context);
-    sqlite3_free(complete);
-}
-
-static void fail_unknown(const struct registry *registry, sqlite3_context *context, const char *caller, const char *name)
-{
-    sqlite_library *sqlite3_api = registry->library;
-    sqlite3_str *text = sqlite3_str_new(sqlite3_context_db_handle(context));
-    sqlite3_str_appendf(text, "%s: no UDF named '%.128s' is registered on this connection%s (registered: ", caller, name,
-                        registry->embedded ? "" : ", sealed or stored in its database");
-    for (const struct function *function = registry->functions; function; function = function->next)
-        sqlite3_str_appendf(text, "%s%s", function == registry->functions ? "" : ", ", function->name);
-    sqlite3_str_appendall(text, registry->functions ? ")" : "none)");
-    fail(sqlite3_api, context, text);
-}
-
-struct function *resolve(struct registry *registry, sqlite3_context *context, const char *caller, const char *name, size_t length)
+struct function *resolve(struct registry *registry, const char *caller, const char *name, size_t length, unsigned roles, char **wrong)
 {
     sqlite_library *sqlite3_api = registry->library;
     char *message = NULL;
+    *wrong = NULL;
     struct function *function = registry_find(registry, name, length);
     if (!function)
         function = sealed_find(registry, name, length, &message);
     if (!function && !message)
         function = stored_find(registry, name, length, &message);
-    if (!function && message) {
-        sqlite3_str *text = sqlite3_str_new(sqlite3_context_db_handle(context));
-        sqlite3_str_appendf(text, "UDF '%s': %s", name, message);
-        fail(sqlite3_api, context, text);
-    } else if (!function) {
-        fail_unknown(registry, context, caller, name);
-    }
+    if (!function)
+        *wrong = message ? sqlite3_mprintf("UDF '%s': %s", name, message) : describe_unknown(registry, caller, name, roles);
+    else if (!(roles & ROLE(function->role)))
+        *wrong = describe_role(function, caller);
     sqlite3_free(message);
-    return function;
-}
-
-static void fail_count(const struct function *function, sqlite3_context *context, int found)
-{
-    sqlite_library *sqlite3_api = function->registry->library;
-    sqlite3_str *text = sqlite3_str_new(sqlite3_context_db_handle(context));
-    sqlite3_str_appendf(text, "UDF '%s': takes %u argument%s (", function->name, function->parameter_count,
-                        function->parameter_count == 1 ? "" : "s");
-    for (uint32_t i = 0; i < function->parameter_count; i++)
-        sqlite3_str_appendf(text, "%s%s", i ? ", " : "", function->parameters[i].name);
-    sqlite3_str_appendf(text, "), got %d", found);
-    fail(sqlite3_api, context, text);
+    return *wrong ? NULL : function;
 }
 
 void call_by_name(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments)
@@ -143,10 +107,14 @@ void call_by_name(sqlite_library *library, sqlite3_context *context, int count, 
     struct statement alone = { .library = library };
     struct statement *statement = statement_of(library, context, &alone);
     struct session *session = statement_find_name(statement, name, length);
-    struct function *function = session ? session->function : resolve(registry, context, "vm_udf", name, length);
-    if (function && (uint32_t)(count - 1) != function->parameter_count)
-        fail_count(function, context, count - 1);
-    else if (function)
+    char *wrong = NULL;
+    struct function *function = session ? session->function
+                                        : resolve(registry, "vm_udf", name, length, ROLE(UDFVM_SQLITE_SCALAR), &wrong);
+    if (!function)
+        fail_with(library, context, wrong);
+    else if ((uint32_t)(count - 1) != function->parameter_count)
+        fail_with(library, context, describe_count(function, count - 1));
+    else
         call(statement, session ? session : statement_find(statement, function), function, context, arguments + 1);
     statement_clear(&alone);
 }

@@ -4,7 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "internal.h"
+#include "arguments.h"
+#include "libraries.h"
 
 UDFVM_SQLITE_EXPORT int sqlite3_udfvmsqlite_init(sqlite3 *connection, char **error, sqlite_library *library);
 
@@ -16,13 +17,6 @@ int udfvm_sqlite_set_offer(const struct udfvm_sqlite_offer *new_offer)
     offer = new_offer;
     return untaken;
 }
-
-/* ---- Copies of SQLite in this process. An SQL function gets only a context of its SQLite, from which nothing can be asked without knowing
- * whose it is: so each copy has functions of its own. ---- */
-
-#define LIBRARIES 4
-static sqlite_library *libraries[LIBRARIES];
-static pthread_mutex_t libraries_lock = PTHREAD_MUTEX_INITIALIZER;
 
 typedef void sql_function(sqlite3_context *, int, sqlite3_value **);
 
@@ -54,18 +48,6 @@ static const struct { const char *name; sql_function *const *entries; } helpers[
 #endif
 #define FLAGS (SQLITE_UTF8 | SQLITE_RESULT_SUBTYPE)
 
-static int library_index(sqlite_library *library)
-{
-    int index = 0;
-    pthread_mutex_lock(&libraries_lock);
-    while (index < LIBRARIES && libraries[index] && libraries[index] != library)
-        index++;
-    if (index < LIBRARIES)
-        libraries[index] = library;
-    pthread_mutex_unlock(&libraries_lock);
-    return index < LIBRARIES ? index : -1;
-}
-
 /* ---- Defining functions ---- */
 
 static void forget_registry(void *data)
@@ -95,6 +77,18 @@ static bool type_known(uint32_t type)
     return type >= UDFVM_INT64 && type <= UDFVM_BOOL;
 }
 
+static const char *fault_of_table(const struct udfvm_sqlite_function *function)
+{
+    if (function->column_count == 0 || function->column_count > 100)
+        return "a table function has 1 to 100 columns";
+    if (function->parameter_count >= ARGUMENTS_MAX)
+        return "table functions take at most 59 arguments";
+    for (uint32_t i = 0; i < function->column_count; i++)
+        if (!type_known(function->columns[i].type))
+            return "a column's type is unknown";
+    return NULL;
+}
+
 static const char *fault_of(const struct udfvm_sqlite_function *function)
 {
     size_t length = strlen(function->name);
@@ -107,11 +101,17 @@ static const char *fault_of(const struct udfvm_sqlite_function *function)
     for (uint32_t i = 0; i < function->parameter_count; i++)
         if (!type_known(function->parameters[i].type))
             return "a parameter's type is unknown";
-    if (!type_known(function->result_type))
-        return "the result's type is unknown";
+    if (function->role > UDFVM_SQLITE_AGGREGATE)
+        return "the role is unknown";
     if (function->isolation != UDFVM_SQLITE_STATEMENT && function->isolation != UDFVM_SQLITE_ROW)
         return "the isolation is unknown";
-    return function->pool && function->image ? NULL : "no pool or image";
+    if (!function->pool || !function->image)
+        return "no pool or image";
+    if (function->role == UDFVM_SQLITE_TABLE)
+        return fault_of_table(function);
+    if (function->column_count > 0)
+        return "only table functions have columns";
+    return type_known(function->result_type) ? NULL : "the result's type is unknown";
 }
 
 /* SQLite refuses to redefine a function while statements run. Asked before anything is defined, so that a list is defined whole or
@@ -130,34 +130,51 @@ static bool redefines_in_use(const struct registry *registry, const struct udfvm
     return false;
 }
 
-/* Defines a function under its own name. */
-static int define_own(struct registry *registry, int index, struct function *function)
+/* Takes a function's own SQL function or table away. */
+static int undefine(const struct function *old)
 {
-    sqlite_library *sqlite3_api = registry->library;
+    sqlite_library *sqlite3_api = old->registry->library;
+    sqlite3 *connection = old->registry->connection;
+    if (old->role == UDFVM_SQLITE_TABLE)
+        return sqlite3_create_module_v2(connection, old->name, NULL, NULL, NULL);
+    if (old->role == UDFVM_SQLITE_VECTORIZED)
+        return SQLITE_OK;
+    return sqlite3_create_function_v2(connection, old->name, (int)old->parameter_count, SQLITE_UTF8, NULL, NULL, NULL, NULL, NULL);
+}
+
+/* The function's own SQL function or table. A vectorised function has none: vm_map runs it. */
+static int define_own(struct function *function, int index)
+{
+    sqlite_library *sqlite3_api = function->registry->library;
+    sqlite3 *connection = function->registry->connection;
     int flags = FLAGS;
     if (!(function->flags & UDFVM_SQLITE_IN_SCHEMA))
         flags |= SQLITE_DIRECTONLY;
     if (function->flags & UDFVM_SQLITE_DETERMINISTIC)
         flags |= SQLITE_DETERMINISTIC;
+    if (function->role == UDFVM_SQLITE_VECTORIZED)
+        return SQLITE_OK;
+    if (function->role == UDFVM_SQLITE_TABLE)
+        return table_define_own(function);
+    if (function->role == UDFVM_SQLITE_AGGREGATE)
+        return aggregate_define_own(function, index, flags);
     function->references++;                              /* SQLite's: it calls the destructor in any case */
-    return sqlite3_create_function_v2(registry->connection, function->name, (int)function->parameter_count, flags, function,
-                                      own_entries[index], NULL, NULL, forget_function);
+    return sqlite3_create_function_v2(connection, function->name, (int)function->parameter_count, flags, function, own_entries[index],
+                                      NULL, NULL, forget_function);
 }
 
 static int define(struct registry *registry, int index, struct lease *lease, const struct udfvm_sqlite_function *offered)
 {
-    sqlite_library *sqlite3_api = registry->library;
     struct function *old = registry_find(registry, offered->name, strlen(offered->name));
-    if (old && old->parameter_count != offered->parameter_count) {
-        int code = sqlite3_create_function_v2(registry->connection, old->name, (int)old->parameter_count, SQLITE_UTF8, NULL, NULL,
-                                              NULL, NULL, NULL);
+    if (old && (old->parameter_count != offered->parameter_count || old->role != offered->role)) {
+        int code = undefine(old);
         if (code != SQLITE_OK)
             return code;
     }
     struct function *function = function_create(registry, lease, offered);
     if (!function)
         return SQLITE_NOMEM;
-    int code = define_own(registry, index, function);
+    int code = define_own(function, index);
     if (code == SQLITE_OK)
         registry_put(registry, function);
     else
@@ -188,6 +205,17 @@ static void take_policy(struct registry *registry, struct lease *lease, const st
         *kept = (struct runtime){ .pool = udfvm_pool_retain(runtime->pool), .base = udfvm_image_retain(runtime->base),
                                   .pool_limit = runtime->pool_limit, .lease = lease };
     }
+}
+
+/* vm_map and vm_table, which have as many columns as the widest table function: so they are defined again when there is a wider one. */
+static int define_tables(struct registry *registry)
+{
+    const uint32_t width = widest_table(registry);
+    if (registry->width == width)
+        return SQLITE_OK;
+    registry->width = width;
+    int code = map_define(registry);
+    return code == SQLITE_OK ? table_define(registry) : code;
 }
 
 static int define_all(struct registry *registry, int index, const struct udfvm_sqlite_offer *offered, char **error)
@@ -233,7 +261,7 @@ static void sql_attach(sqlite_library *library, sqlite3_context *context, int co
         return;
     }
     struct function *function = sealed_find(registry, name, (size_t)sqlite3_value_bytes(arguments[0]), &message);
-    int code = function ? define_own(registry, library_index(library), function) : SQLITE_ERROR;
+    int code = function ? define_own(function, library_index(library)) : SQLITE_ERROR;
     if (!function && !message)
         message = sqlite3_mprintf(registry->embedded ? "the program that opened this connection registers its functions"
                                   : "no function of that name was sealed: see `udfvm seal`");
@@ -265,6 +293,8 @@ static struct registry *introduce(sqlite_library *library, sqlite3 *connection, 
         *code = sqlite3_create_function_v2(connection, helpers[i].name, -1, SQLITE_UTF8 | SQLITE_DIRECTONLY, registry, helpers[i].entries[index],
                                            NULL, NULL, release_registry);
     }
+    if (*code == SQLITE_OK)
+        *code = aggregate_define_by_name(registry, index, FLAGS | SQLITE_DIRECTONLY);
     if (*code == SQLITE_OK) {
         registry->references++;
         *code = sqlite3_create_module_v2(connection, "vm_functions", &functions_module, registry, release_registry);
@@ -290,5 +320,8 @@ int sqlite3_udfvmsqlite_init(sqlite3 *connection, char **error, sqlite_library *
         if (code != SQLITE_OK)
             return fail(library, error, code, "SQLite did not define vm_udf and its companions", NULL);
     }
-    return offered ? define_all(registry, index, offered, error) : SQLITE_OK;
+    int code = offered ? define_all(registry, index, offered, error) : SQLITE_OK;
+    if (code == SQLITE_OK && define_tables(registry) != SQLITE_OK)
+        code = fail(library, error, SQLITE_ERROR, "SQLite did not define vm_map and vm_table", NULL);
+    return code;
 }

@@ -18,16 +18,29 @@ enum udfvm_sqlite_isolation {
     UDFVM_SQLITE_ROW = 2,                /* one call for each row */
 };
 
+enum udfvm_sqlite_role {
+    UDFVM_SQLITE_SCALAR = 0,             /* answers ROW and COLUMNS */
+    UDFVM_SQLITE_VECTORIZED = 1,         /* answers COLUMNS */
+    UDFVM_SQLITE_TABLE = 2,              /* answers TABLE and FETCH */
+    UDFVM_SQLITE_AGGREGATE = 3,          /* answers AGGREGATE */
+};
+
 enum udfvm_sqlite_flag {
     UDFVM_SQLITE_DETERMINISTIC = 1,      /* SQLITE_DETERMINISTIC: same arguments, same result, always */
     UDFVM_SQLITE_IN_SCHEMA = 2,          /* usable in views, triggers, indexes: without it, SQLITE_DIRECTONLY */
     UDFVM_SQLITE_JSON_RESULT = 4,        /* the TEXT of the result is JSON: it gets SQLite's JSON subtype */
+    UDFVM_SQLITE_INVERSE = 8,            /* an aggregate that takes rows out again: for moving windows */
 };
 
 struct udfvm_sqlite_parameter {
     const char *name;                    /* UTF-8 */
     uint32_t type;                       /* enum udfvm_type, not UDFVM_NULL */
     uint32_t nullable;                   /* 0: an SQL NULL makes the result NULL without a call */
+};
+
+struct udfvm_sqlite_column {
+    const char *name;                    /* UTF-8 */
+    uint32_t type;                       /* enum udfvm_type, not UDFVM_NULL; any value may be NULL */
 };
 
 struct udfvm_sqlite_function {
@@ -42,6 +55,9 @@ struct udfvm_sqlite_function {
     struct udfvm_limits limits;          /* of one row */
     uint64_t wait_ns;                    /* to wait for a VM of the pool, at most */
     uint32_t pool_limit;                 /* VMs that the pool can have at once; 0: not known */
+    uint32_t role;                       /* enum udfvm_sqlite_role */
+    const struct udfvm_sqlite_column *columns;   /* of a table function */
+    uint32_t column_count;               /* at most 100 */
 };
 
 /* What stored functions are written in. Bits of udfvm_sqlite_policy.kinds. */

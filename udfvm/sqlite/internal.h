@@ -19,6 +19,7 @@
 typedef const sqlite3_api_routines sqlite_library;
 
 struct session;
+struct batch;
 
 enum { KINDS = 3 };                      /* of enum udfvm_sqlite_kind */
 
@@ -46,6 +47,7 @@ struct registry {
     struct function *functions;          /* list; one reference each */
     struct function *stored;             /* list of functions loaded from the database; one reference each */
     struct session *sessions;            /* every session of the connection */
+    uint32_t width;                      /* of vm_map and vm_table, in columns for results */
     struct udfvm_sqlite_policy policy;
     struct runtime runtimes[KINDS];
     struct base *bases;
@@ -67,6 +69,12 @@ struct parameter {
     bool nullable;
 };
 
+/* A result column of a table function. */
+struct result_column {
+    char *name;
+    uint32_t type;
+};
+
 struct function {
     unsigned references;
     struct registry *registry;           /* a reference */
@@ -84,6 +92,9 @@ struct function {
     struct udfvm_limits limits;
     uint64_t wait_ns;
     uint32_t pool_limit;
+    uint32_t role;                       /* enum udfvm_sqlite_role */
+    uint32_t column_count;               /* table functions */
+    struct result_column *columns;
     uint32_t parameter_count;
     struct parameter parameters[];
 };
@@ -94,10 +105,14 @@ struct session {
     udfvm_vm *vm;                        /* NULL until a row needs it: rows that NULL decides do not */
     uint8_t *window;                     /* where a row goes */
     uint64_t window_size;
-    int64_t row;                         /* index of the row at hand among those of this session; -1 before the first */
+    int64_t row;                         /* index of the row at hand among those of this session; -1: none, or not known */
     uint64_t end_ns;                     /* of the statement, by its timeout; UINT64_MAX: none */
     enum watch_result { WATCH_NOTHING, WATCH_INTERRUPT, WATCH_STATEMENT_TIMEOUT } watched;   /* why the watch ended the call at hand */
     sqlite3_stmt *pulse;                 /* see watch.c; finalised with each call */
+    uint64_t groups;                     /* aggregates: groups begun */
+    struct batch *batch;                 /* aggregates: rows that wait; NULL until there are */
+    int64_t rows_sent;                   /* aggregates: rows that wait no more */
+    bool failed;                         /* nothing more is asked of the guest */
     struct session *next;                /* of this statement */
     struct session *next_of_registry, **link_of_registry;
 };
@@ -192,25 +207,50 @@ void sha256_add(struct sha256 *hash, const void *data, size_t length);
 void sha256_end(struct sha256 *hash, uint8_t digest[32]);
 
 /* row.c */
+#define JSON_SUBTYPE 74u         /* of text that SQLite's JSON functions made: they take it as JSON, not as a string */
 enum row_check { ROW_CALL, ROW_NULL, ROW_BAD };
-enum row_check row_check(const struct session *session, sqlite3_context *context, sqlite3_value **arguments);
+enum row_check row_check(const struct session *session, sqlite3_value **arguments, char **wrong);    /* ROW_BAD: *wrong says why */
 bool row_encode(const struct session *session, sqlite3_context *context, sqlite3_value **arguments, uint64_t *length);
 void row_decode(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply);
 bool utf8_valid(const uint8_t *text, size_t length);
 size_t utf8_sequence(const uint8_t *text, size_t length);      /* bytes of the well-formed character at `text`, 0 where there is none */
 
-/* report.c */
+/* report.c: texts are sqlite3_malloc'd; NULL is out of memory. */
+void fail_with(sqlite_library *library, sqlite3_context *context, char *text);          /* frees the text */
+char *describe(const struct session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* `first_row` is that of the batch of so many `rows` in which the guest counts; negative: session->row is the row. */
+char *describe_guest_error(struct session *session, const struct udfvm_reply *reply, int64_t first_row, uint64_t rows);
+char *describe_core_error(const struct session *session, const struct udfvm_error *error);
+bool is_interrupt(const struct session *session, const struct udfvm_error *error);      /* not of a statement's timeout */
+char *describe_unknown(const struct registry *registry, const char *caller, const char *name, unsigned roles);
+char *describe_count(const struct function *function, int found);
+char *describe_role(const struct function *function, const char *caller);
 void report(const struct session *session, sqlite3_context *context, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void report_guest_error(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply);
+void report_guest_error(struct session *session, sqlite3_context *context, const struct udfvm_reply *reply);
 /* What the guest reported, as text, sqlite3_malloc'd. NULL: out of memory. */
 char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply);
-void report_statement_timeout(const struct session *session, sqlite3_context *context);
+char *describe_statement_timeout(const struct session *session);
 void report_core_error(const struct session *session, sqlite3_context *context, const struct udfvm_error *error);
 
+/* A set of roles. */
+#define ROLE(role) (1u << (role))
+
 /* call.c */
-/* The function that SQL means by a name: the connection's own, one sealed by a command, one stored in the database. NULL with the SQL error set. */
-struct function *resolve(struct registry *registry, sqlite3_context *context, const char *caller, const char *name, size_t length);
+/* The function that SQL means by a name: the connection's own, one sealed by a command, one stored in the database; of one of the roles. NULL with
+ * *wrong. */
+struct function *resolve(struct registry *registry, const char *caller, const char *name, size_t length, unsigned roles, char **wrong);
 void call_by_name(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);   /* vm_udf */
 void call_own(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
+
+/* aggregate.c */
+void aggregate_step(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments, bool by_name, bool inverse);
+void aggregate_value(sqlite_library *library, sqlite3_context *context, bool by_name, bool final);
+void session_drop_rows(struct session *session);
+
+/* map.c, table.c: modules of virtual tables */
+int map_define(struct registry *registry);
+int table_define(struct registry *registry);
+int table_define_own(struct function *function);
+uint32_t widest_table(const struct registry *registry);
 
 #endif

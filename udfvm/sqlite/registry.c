@@ -118,6 +118,21 @@ void lease_release(struct lease *lease)
     free(lease);
 }
 
+static bool copy_columns(struct function *function, const struct udfvm_sqlite_function *offered)
+{
+    function->columns = calloc(offered->column_count + 1, sizeof *function->columns);
+    if (!function->columns)
+        return false;
+    for (; function->column_count < offered->column_count; function->column_count++) {
+        const struct udfvm_sqlite_column *column = &offered->columns[function->column_count];
+        char *name = strdup(column->name);
+        if (!name)
+            return false;
+        function->columns[function->column_count] = (struct result_column){ name, column->type };
+    }
+    return true;
+}
+
 struct function *function_create(struct registry *registry, struct lease *lease, const struct udfvm_sqlite_function *offered)
 {
     struct function *function = calloc(1, sizeof *function + offered->parameter_count * sizeof function->parameters[0]);
@@ -139,8 +154,9 @@ struct function *function_create(struct registry *registry, struct lease *lease,
     function->limits = offered->limits;
     function->wait_ns = offered->wait_ns;
     function->pool_limit = offered->pool_limit;
+    function->role = offered->role;
     function->parameter_count = offered->parameter_count;
-    bool complete = function->name != NULL;
+    bool complete = function->name != NULL && copy_columns(function, offered);
     for (uint32_t i = 0; i < offered->parameter_count; i++) {
         function->parameters[i].type = offered->parameters[i].type;
         function->parameters[i].nullable = offered->parameters[i].nullable != 0;
@@ -160,6 +176,9 @@ void function_release(struct function *function)
         return;
     for (uint32_t i = 0; i < function->parameter_count; i++)
         free(function->parameters[i].name);
+    for (uint32_t i = 0; i < function->column_count; i++)
+        free(function->columns[i].name);
+    free(function->columns);
     free(function->name);
     free(function->definition);
     udfvm_image_close(function->image);

@@ -10,39 +10,53 @@
 #define MESSAGE_MAX 16384u
 #define TRACEBACK_MAX 65536u
 
-static void fail(sqlite_library *library, sqlite3_context *context, sqlite3_str *text)
+void fail_with(sqlite_library *library, sqlite3_context *context, char *text)
 {
     sqlite_library *sqlite3_api = library;
-    int length = sqlite3_str_length(text);
-    char *complete = sqlite3_str_finish(text);
-    if (!complete) {
+    if (text)
+        sqlite3_result_error(context, text, -1);
+    else
         sqlite3_result_error_nomem(context);
-        return;
-    }
-    sqlite3_result_error(context, complete, length);
-    sqlite3_free(complete);
+    sqlite3_free(text);
 }
 
 /* As udfvm's Python exceptions begin, so that one failure reads the same everywhere. */
-static sqlite3_str *begin(const struct session *session, sqlite3_context *context)
+static sqlite3_str *begin(const struct session *session)
 {
     sqlite_library *sqlite3_api = session->function->registry->library;
-    sqlite3_str *text = sqlite3_str_new(sqlite3_context_db_handle(context));
-    sqlite3_str_appendf(text, "UDF '%s', row %lld: ", session->function->name, (long long)session->row);
+    sqlite3_str *text = sqlite3_str_new(session->function->registry->connection);
+    sqlite3_str_appendf(text, "UDF '%s'", session->function->name);
+    if (session->row >= 0)
+        sqlite3_str_appendf(text, ", row %lld", (long long)session->row);
+    sqlite3_str_appendall(text, ": ");
+    return text;
+}
+
+static char *describe_list(const struct session *session, const char *format, va_list arguments)
+{
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    sqlite3_str *text = begin(session);
+    char detail[640];
+    vsnprintf(detail, sizeof detail, format, arguments);
+    sqlite3_str_appendall(text, detail);
+    return sqlite3_str_finish(text);
+}
+
+char *describe(const struct session *session, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = describe_list(session, format, arguments);
+    va_end(arguments);
     return text;
 }
 
 void report(const struct session *session, sqlite3_context *context, const char *format, ...)
 {
-    sqlite_library *sqlite3_api = session->function->registry->library;
-    sqlite3_str *text = begin(session, context);
-    char detail[640];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(detail, sizeof detail, format, arguments);
+    fail_with(session->function->registry->library, context, describe_list(session, format, arguments));
     va_end(arguments);
-    sqlite3_str_appendall(text, detail);
-    fail(sqlite3_api, context, text);
 }
 
 /* The guest's text is whatever it pleases: what is not UTF-8, and NUL, which would end the message, become U+FFFD. */
@@ -93,17 +107,6 @@ char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply)
     return sqlite3_str_finish(text);
 }
 
-void report_guest_error(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply)
-{
-    sqlite_library *sqlite3_api = session->function->registry->library;
-    char *detail = guest_error_text(sqlite3_api, reply);
-    sqlite3_str *text = begin(session, context);
-    if (detail)
-        sqlite3_str_appendall(text, detail);
-    sqlite3_free(detail);
-    fail(sqlite3_api, context, text);
-}
-
 static const char *advice(int code)
 {
     switch (code) {
@@ -115,34 +118,104 @@ static const char *advice(int code)
     }
 }
 
-void report_statement_timeout(const struct session *session, sqlite3_context *context)
+char *describe_guest_error(struct session *session, const struct udfvm_reply *reply, int64_t first_row, uint64_t rows)
 {
-    report(session, context, "the statement did not end within %.3g s (statement_timeout)",
-           (double)session->function->registry->policy.statement_timeout_ns / 1e9);
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    struct udfvm_guest_error header;
+    if (first_row >= 0 && reply->length >= sizeof header) {
+        memcpy(&header, reply->data, sizeof header);
+        session->row = header.row >= 0 && (uint64_t)header.row < rows ? first_row + header.row : -1;
+    }
+    char *detail = guest_error_text(sqlite3_api, reply);
+    sqlite3_str *text = begin(session);
+    if (detail)
+        sqlite3_str_appendall(text, detail);
+    sqlite3_free(detail);
+    return sqlite3_str_finish(text);
+}
+
+char *describe_statement_timeout(const struct session *session)
+{
+    return describe(session, "the statement did not end within %.3g s (statement_timeout)",
+                    (double)session->function->registry->policy.statement_timeout_ns / 1e9);
+}
+
+void report_guest_error(struct session *session, sqlite3_context *context, const struct udfvm_reply *reply)
+{
+    fail_with(session->function->registry->library, context, describe_guest_error(session, reply, -1, 0));
+}
+
+bool is_interrupt(const struct session *session, const struct udfvm_error *error)
+{
+    return error->code == UDFVM_E_INTERRUPTED && session->watched != WATCH_STATEMENT_TIMEOUT;
+}
+
+/* The program's own exception, where it was the program that interrupted, and not SQLite. */
+static void raise_interrupt(const struct session *session)
+{
+    const struct lease *lease = session->function->lease;
+    if (session->watched == WATCH_INTERRUPT || !lease || !lease->interrupt.raise)
+        return;
+    int state = lease->interrupt.enter();
+    lease->interrupt.raise(lease->interrupt.exception);
+    lease->interrupt.leave(state);
+}
+
+char *describe_core_error(const struct session *session, const struct udfvm_error *error)
+{
+    if (error->code == UDFVM_E_SYSTEM && error->os_errno == ENOMEM)
+        return NULL;
+    if (is_interrupt(session, error))
+        raise_interrupt(session);
+    else if (error->code == UDFVM_E_INTERRUPTED)
+        return describe_statement_timeout(session);
+    return describe(session, "%.*s%s", (int)sizeof error->message, error->message, advice(error->code));
 }
 
 void report_core_error(const struct session *session, sqlite3_context *context, const struct udfvm_error *error)
 {
-    const struct function *function = session->function;
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    fail_with(sqlite3_api, context, describe_core_error(session, error));
+    if (is_interrupt(session, error))
+        sqlite3_result_error_code(context, SQLITE_INTERRUPT);
+}
+
+char *describe_unknown(const struct registry *registry, const char *caller, const char *name, unsigned roles)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    sqlite3_str *text = sqlite3_str_new(registry->connection);
+    sqlite3_str_appendf(text, "%s: no UDF named '%.128s' is registered on this connection%s (registered: ", caller, name,
+                        registry->embedded ? "" : ", sealed or stored in its database");
+    bool any = false;
+    for (const struct function *function = registry->functions; function; function = function->next)
+        if (roles & ROLE(function->role)) {
+            sqlite3_str_appendf(text, "%s%s", any ? ", " : "", function->name);
+            any = true;
+        }
+    sqlite3_str_appendall(text, any ? ")" : "none)");
+    return sqlite3_str_finish(text);
+}
+
+char *describe_count(const struct function *function, int found)
+{
     sqlite_library *sqlite3_api = function->registry->library;
-    if (error->code == UDFVM_E_SYSTEM && error->os_errno == ENOMEM) {
-        sqlite3_result_error_nomem(context);
-        return;
-    }
-    if (error->code == UDFVM_E_INTERRUPTED && session->watched == WATCH_STATEMENT_TIMEOUT) {
-        report_statement_timeout(session, context);
-        return;
-    }
-    report(session, context, "%.*s%s", (int)sizeof error->message, error->message, advice(error->code));
-    if (error->code != UDFVM_E_INTERRUPTED)
-        return;
-    sqlite3_result_error_code(context, SQLITE_INTERRUPT);
-    if (session->watched == WATCH_INTERRUPT || !function->lease)
-        return;                                          /* SQLite's own interrupt, not the program's */
-    const struct udfvm_sqlite_interrupt *interrupt = &function->lease->interrupt;
-    if (interrupt->raise) {
-        int state = interrupt->enter();
-        interrupt->raise(interrupt->exception);
-        interrupt->leave(state);
-    }
+    sqlite3_str *text = sqlite3_str_new(function->registry->connection);
+    sqlite3_str_appendf(text, "UDF '%s': takes %u argument%s (", function->name, function->parameter_count,
+                        function->parameter_count == 1 ? "" : "s");
+    for (uint32_t i = 0; i < function->parameter_count; i++)
+        sqlite3_str_appendf(text, "%s%s", i ? ", " : "", function->parameters[i].name);
+    sqlite3_str_appendf(text, "), got %d", found);
+    return sqlite3_str_finish(text);
+}
+
+static const char *const homes[] = { [UDFVM_SQLITE_SCALAR] = "vm_udf and vm_map", [UDFVM_SQLITE_VECTORIZED] = "vm_map",
+                                     [UDFVM_SQLITE_TABLE] = "vm_table and vm_map", [UDFVM_SQLITE_AGGREGATE] = "vm_agg" };
+static const char *const roles_named[] = { [UDFVM_SQLITE_SCALAR] = "a scalar function", [UDFVM_SQLITE_VECTORIZED] = "a vectorised function",
+                                           [UDFVM_SQLITE_TABLE] = "a table function", [UDFVM_SQLITE_AGGREGATE] = "an aggregate" };
+
+char *describe_role(const struct function *function, const char *caller)
+{
+    sqlite_library *sqlite3_api = function->registry->library;
+    return sqlite3_mprintf("UDF '%s': %s, which %s does not run: use %s", function->name, roles_named[function->role], caller,
+                           homes[function->role]);
 }

@@ -3,7 +3,6 @@
 
 #include "internal.h"
 
-#define JSON_SUBTYPE 74u         /* of text that SQLite's JSON functions made: they take it as JSON, not as a string */
 
 static const char *sql_type_name(int type)
 {
@@ -77,7 +76,7 @@ static bool acceptable(sqlite_library *library, uint32_t type, int found, sqlite
     }
 }
 
-enum row_check row_check(const struct session *session, sqlite3_context *context, sqlite3_value **arguments)
+enum row_check row_check(const struct session *session, sqlite3_value **arguments, char **wrong)
 {
     const struct function *function = session->function;
     sqlite_library *sqlite3_api = function->registry->library;
@@ -93,11 +92,11 @@ enum row_check row_check(const struct session *session, sqlite3_context *context
         if (acceptable(sqlite3_api, parameter->type, found, arguments[i]))
             continue;
         if (parameter->type == UDFVM_BOOL && found == SQLITE_INTEGER)
-            report(session, context, "argument %u (%.128s): expected %s, got INTEGER %lld", i + 1,
-                   parameter->name, expected_name(parameter->type), (long long)sqlite3_value_int64(arguments[i]));
+            *wrong = describe(session, "argument %u (%.128s): expected %s, got INTEGER %lld", i + 1,
+                              parameter->name, expected_name(parameter->type), (long long)sqlite3_value_int64(arguments[i]));
         else
-            report(session, context, "argument %u (%.128s): expected %s, got %s", i + 1,
-                   parameter->name, expected_name(parameter->type), sql_type_name(found));
+            *wrong = describe(session, "argument %u (%.128s): expected %s, got %s", i + 1,
+                              parameter->name, expected_name(parameter->type), sql_type_name(found));
         return ROW_BAD;
     }
     return result;

@@ -14,7 +14,7 @@
 #include "internal.h"
 
 #define NOTE_MAX 65536u                                  /* bytes of such a text */
-#define FORMAT "1"
+#define FORMAT "2"
 #define VMS_MAX 64u
 #define WAIT_NS 60000000000u
 
@@ -166,6 +166,30 @@ void bases_free(struct registry *registry)
 
 /* ---- Sealed functions ---- */
 
+/* The columns of a table function, as the offer of one has them; `names` holds what they point to. */
+struct sealed_columns {
+    struct signature names;
+    struct udfvm_sqlite_column columns[PARAMETERS_MAX];
+};
+
+/* What kind of function it is, and its columns. */
+static bool read_role(const char *note, struct udfvm_sqlite_function *made, struct sealed_columns *read)
+{
+    struct signature *names = &read->names;
+    char text[8192];
+    uint64_t role, inverse;
+    if (!note_number(note, "role", &role) || !note_number(note, "inverse", &inverse) || !note_value(note, "columns", text, sizeof text) ||
+        role > UDFVM_SQLITE_AGGREGATE || signature_parse(text, strlen(text), names))
+        return false;
+    made->role = (uint32_t)role;
+    made->flags |= inverse ? UDFVM_SQLITE_INVERSE : 0;
+    made->columns = read->columns;
+    made->column_count = names->count;
+    for (uint32_t i = 0; i < names->count; i++)
+        read->columns[i] = (struct udfvm_sqlite_column){ names->parameters[i].name, names->parameters[i].type };
+    return (made->role == UDFVM_SQLITE_TABLE) == (names->count > 0);
+}
+
 static struct function *make_sealed(struct registry *registry, const char *name, const char *note, struct signature *signature, char **message)
 {
     char format[8], text[4096], file[256], isolation[16];
@@ -187,12 +211,15 @@ static struct function *make_sealed(struct registry *registry, const char *name,
     made.parameter_count = signature->count;
     made.result_type = signature->result_type;
     struct base *base = open_base(registry, file, message);
-    if (!base || !note_value(note, "layer", file, sizeof file))
-        return NULL;
-    made.pool = base->pool;
-    made.image = open_image(registry->library, file, base->image, message);
-    struct function *function = made.image ? function_create(registry, NULL, &made) : NULL;
-    udfvm_image_close(made.image);
+    struct sealed_columns *columns = malloc(sizeof *columns);
+    struct function *function = NULL;
+    if (base && columns && read_role(note, &made, columns) && note_value(note, "layer", file, sizeof file)) {
+        made.pool = base->pool;
+        made.image = open_image(registry->library, file, base->image, message);
+        function = made.image ? function_create(registry, NULL, &made) : NULL;
+        udfvm_image_close(made.image);
+    }
+    free(columns);
     return function;
 }
 

@@ -18,12 +18,13 @@ from typing import Final
 from udfvm.errors import Error, TypeMappingError
 from udfvm.image import cache_directory
 from udfvm.policy import DEFAULT_MEMORY
+from udfvm.sqlite._extension import Role
 from udfvm.sqlite.policy import python_base
 from udfvm.types import RowType, Type
 from udfvm.udf import UDF
 from udfvm.vmm import Image
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _TYPES: Final = {RowType.INT64: "int", RowType.FLOAT64: "double", RowType.TEXT: "text", RowType.BLOB: "blob", RowType.BOOL: "bool"}
 _NAME: Final = re.compile(r"(?!vm_)[A-Za-z_][A-Za-z0-9_]{0,62}", re.IGNORECASE)
 
@@ -53,8 +54,9 @@ def seal(udf: UDF) -> Path:
 
     Raises Error for a name that SQL functions cannot have, and what building an image raises.
     """
-    if not all(_NAME.fullmatch(name) for name in (udf.name, *(each.name for each in udf.parameters))):
-        raise Error(f"UDF {udf.name!r}: sealed functions and their parameters have names of ASCII letters, digits and _, at most 63")
+    columns = getattr(udf, "columns", ())
+    if not all(_NAME.fullmatch(name) for name in (udf.name, *(each.name for each in (*udf.parameters, *columns)))):
+        raise Error(f"UDF {udf.name!r}: names of sealed functions, parameters and columns are of ASCII letters, digits and _, at most 63")
     signature = signature_text(udf)
     layer, base = udf.image, udf.base
     return _write("functions", f"{udf.name}.udf", {
@@ -64,6 +66,9 @@ def seal(udf: UDF) -> Path:
         "signature": signature,
         "base": _name_of(base),
         "layer": _name_of(layer),
+        "role": int(Role[udf.kind.upper()]),
+        "inverse": int(getattr(udf, "windows", False)),
+        "columns": f"({', '.join(f'{each.name} {_type(udf, each.type)}' for each in columns)}) -> int",
         "isolation": udf.isolation,
         "deterministic": int(udf.limits.deterministic),
         "timeout_ns": udf.limits.timeout_ns,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "batch.h"
 #include "internal.h"
 
 /* SQLite keeps auxiliary data with a negative argument number for the whole execution of a statement, visible to each function in it that
@@ -42,6 +43,7 @@ static void session_close(struct session *session)
         session->next_of_registry->link_of_registry = session->link_of_registry;
     if (session->vm)
         udfvm_pool_give(session->function->pool, session->vm);
+    batch_free(session->batch);
     function_release(session->function);
     free(session);
 }

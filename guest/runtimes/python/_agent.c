@@ -4,7 +4,7 @@
  * Between the end of seal() and complete() a row runs here without Python code of the runtime, because each page that a call dirties
  * must be put back after it.
  */
-#include "function.h"
+#include "columns.h"
 #include "numpy_function.h"
 
 #include <malloc.h>
@@ -283,7 +283,8 @@ static int agent_exec(PyObject *module)
 {
     tune_allocator();
     setvbuf(stdout, NULL, _IONBF, 0);            /* whatever is printed belongs to its call */
-    if (add_type(module, &function_type_spec) < 0 || add_type(module, &numpy_function_type_spec) < 0 || add_type(module, &stream_type_spec) < 0)
+    if (add_type(module, &function_type_spec) < 0 || add_type(module, &numpy_function_type_spec) < 0 || add_type(module, &stream_type_spec) < 0
+        || add_type(module, &columns_type_spec) < 0)
         return -1;
     return PyModule_AddIntConstant(module, "ABI_VERSION", UDFVM_ABI_VERSION);
 }

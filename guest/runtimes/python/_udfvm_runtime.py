@@ -21,15 +21,17 @@ import _udfvm_source
 import cloudpickle
 from _udfvm_own_modules import OwnModules
 from _udfvm_report import report
-from _udfvm_warmup import warm_up_reports
+from _udfvm_warmup import repeat, warm_up_reports
 
 REQUEST_LOAD: Final = 2
 REQUEST_BATCH: Final = 4
+REQUEST_COLUMNS: Final = 5
 # Collections are for calls of many rows: few objects live when a call begins (the rest is frozen), and a short call never collects.
 GC_THRESHOLD: Final = 50_000
 
 Answer = tuple[int, int]
 Handler = Callable[[int, int], Answer]
+Loaded = tuple[_udfvm_agent.Function | _udfvm_agent.NumpyFunction | None, _udfvm_agent.Stream | None, Handler]
 
 
 def serve_load() -> None:
@@ -62,9 +64,7 @@ def _load(request: int, length: int) -> Answer:
         _import_quietly(name)
     warm_up_reports()
     function = cloudpickle.loads(payload.function)
-    stream = _udfvm_agent.Stream(payload.schema, payload.result_schema, payload.template)
-    load = _load_vectorized if payload.metadata["vectorized"] else _load_scalar
-    native, handler = load(function, payload, stream)
+    native, stream, handler = _LOADERS[payload.metadata["kind"]](function, payload)
     _settle()
     _udfvm_agent.serve(native, stream, handler, report, _reseed if payload.metadata["random"] else None)
 
@@ -76,7 +76,7 @@ class _Payload(NamedTuple):
     template: bytes                              # record batch message of a result of one row
     function: bytes                              # pickled
     warm: bytes                                  # Arrow IPC stream: a row of nulls, a row of zeros
-    sample: bytes                                # Arrow IPC stream, may be empty
+    sample: bytes                                # Arrow IPC stream; for tables and aggregates pickled rows; may be empty
 
     @classmethod
     def parse(cls, payload: bytes) -> _Payload:
@@ -90,42 +90,114 @@ class _Payload(NamedTuple):
 
 
 def _load_source(metadata: dict[str, Any]) -> None:
-    """Handles LOAD of source text: rows only. Returns only by an exception."""
+    """Handles LOAD of source text. Returns only by an exception."""
     warm_up_reports()
-    loaded = _udfvm_source.load(metadata)
+    loaded, answer_columns = _udfvm_source.load(metadata)
 
     def handle(request: int, _: int) -> Answer:
-        raise RuntimeError(f"a function that was loaded from source does not answer request {request}")
+        if request != REQUEST_COLUMNS:
+            raise RuntimeError(f"a function that was loaded from source does not answer request {request}")
+        return answer_columns()
 
     _settle()
     _udfvm_agent.serve(loaded, None, handle, report, _reseed if "random" in metadata["source"] else None)
 
 
-def _load_scalar(
-    function: Callable[..., object], payload: _Payload, stream: _udfvm_agent.Stream
-) -> tuple[_udfvm_agent.Function, Handler]:
+def _load_scalar(function: Callable[..., object], payload: _Payload) -> Loaded:
+    metadata = payload.metadata
+    parameters = metadata["parameters"]
+    native = _udfvm_agent.Stream(payload.schema, payload.result_schema, payload.template)
+    loaded = _udfvm_scalar.load(function, metadata, native, payload.warm, payload.sample)
+    answer_columns = None
+    if metadata["in_columns"]:
+        from _udfvm_columns import scalar_columns
+
+        answer_columns = scalar_columns(
+            function,
+            [parameter["type"] for parameter in parameters],
+            [parameter["nullable"] for parameter in parameters],
+            metadata["result"],
+            metadata["result_nullable"],
+        )
+
     def handle(request: int, _: int) -> Answer:
-        raise RuntimeError(f"a scalar function does not answer request {request}")
+        if request != REQUEST_COLUMNS or answer_columns is None:
+            raise RuntimeError(f"a scalar function does not answer request {request}")
+        return answer_columns()
 
-    return _udfvm_scalar.load(function, payload.metadata, stream, payload.warm, payload.sample), handle
+    return loaded, native, handle
 
 
-def _load_vectorized(
-    function: Callable[..., object], payload: _Payload, native: _udfvm_agent.Stream
-) -> tuple[_udfvm_agent.NumpyFunction | None, Handler]:
+def _load_vectorized(function: Callable[..., object], payload: _Payload) -> Loaded:
     import _udfvm_vectorized
     import pyarrow as pa
     from _udfvm_stream import Stream
 
+    metadata = payload.metadata
+    native = _udfvm_agent.Stream(payload.schema, payload.result_schema, payload.template)
     stream = Stream(native, pa.ipc.read_schema(pa.py_buffer(payload.schema)), pa.ipc.read_schema(pa.py_buffer(payload.result_schema)))
-    loaded = _udfvm_vectorized.load(function, payload.metadata, stream, payload.warm, payload.sample)
+    loaded = _udfvm_vectorized.load(function, metadata, stream, payload.warm, payload.sample)
+    answer_columns = None
+    if metadata["in_columns"]:
+        from _udfvm_arrow_columns import vectorized_columns
+
+        answer_columns = vectorized_columns(loaded, stream.schema, metadata["result"])
 
     def handle(request: int, length: int) -> Answer:
+        if request == REQUEST_COLUMNS and answer_columns is not None:
+            return answer_columns()
         if request != REQUEST_BATCH:
             raise RuntimeError(f"a vectorised function does not answer request {request}")
         return stream.write(loaded(stream.read_window(length)))
 
-    return loaded.native(), handle
+    return loaded.native(), native, handle
+
+
+def _load_table(function: Callable[..., Any], payload: _Payload) -> Loaded:
+    from _udfvm_table import REQUEST_FETCH, REQUEST_TABLE, TableFunction
+
+    table = TableFunction(function, payload.metadata)
+    if payload.sample:
+        arguments = cloudpickle.loads(payload.sample)
+        repeat(lambda: table.rows_of(arguments))
+
+    def handle(request: int, _: int) -> Answer:
+        if request not in (REQUEST_TABLE, REQUEST_FETCH):
+            raise RuntimeError(f"a table function does not answer request {request}")
+        return table.answer(request)
+
+    return None, None, handle
+
+
+def _load_aggregate(cls: Callable[..., Any], payload: _Payload) -> Loaded:
+    from _udfvm_aggregate import REQUEST_AGGREGATE, Aggregate
+
+    user_class: Any = cls
+    if payload.metadata["vectorized"]:
+        import pyarrow as pa
+        from _udfvm_vectorized_aggregate import VectorizedAggregate
+
+        aggregate: Aggregate = VectorizedAggregate(user_class, payload.metadata, pa.ipc.read_schema(pa.py_buffer(payload.schema)))
+    else:
+        aggregate = Aggregate(user_class, payload.metadata)
+    if payload.sample:
+        rows = cloudpickle.loads(payload.sample)
+        repeat(lambda: aggregate.run(rows))
+
+    def handle(request: int, _: int) -> Answer:
+        if request != REQUEST_AGGREGATE:
+            raise RuntimeError(f"an aggregate does not answer request {request}")
+        return aggregate.answer()
+
+    return None, None, handle
+
+
+_LOADERS: Final[dict[str, Callable[[Callable[..., Any], _Payload], Loaded]]] = {
+    "scalar": _load_scalar,
+    "vectorized": _load_vectorized,
+    "table": _load_table,
+    "aggregate": _load_aggregate,
+}
 
 
 def _import_quietly(name: str) -> None:

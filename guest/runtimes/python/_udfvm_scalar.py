@@ -27,7 +27,7 @@ _MICROSECOND: Final = datetime.timedelta(microseconds=1)
 _MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
-class _Codec(NamedTuple):
+class Codec(NamedTuple):
     storage: int
     direct: bool
     decode: Converter | None
@@ -61,34 +61,34 @@ def load(
 def _function(
     function: Callable[..., object], types: Sequence[str], nullable: Sequence[bool], result: str, result_nullable: bool
 ) -> _udfvm_agent.Function:
-    codecs = [_codec(name) for name in types]
-    codec = _codec(result)
+    codecs = [codec_of(name) for name in types]
+    codec = codec_of(result)
     return _udfvm_agent.Function(
         function,
         tuple((each.storage, may_be_null, each.direct, each.decode) for each, may_be_null in zip(codecs, nullable, strict=True)),
-        (codec.storage, result_nullable, codec.direct, codec.encode if result_nullable else _refuse_none(codec.encode)),
+        (codec.storage, result_nullable, codec.direct, codec.encode if result_nullable else refuse_none(codec.encode)),
     )
 
 
-def _codec(name: str) -> _Codec:
+def codec_of(name: str) -> Codec:
     storage = storage_of(name)
     if parts := timestamp_parts(name):
         decode, encode = _timestamp(*parts)
-        return _Codec(storage, False, decode, encode)
+        return Codec(storage, False, decode, encode)
     if name == "json":
-        return _Codec(storage, False, json.loads, _json_text)
+        return Codec(storage, False, json.loads, _json_text)
     if name == "date32[day]":
-        return _Codec(storage, False, _date_from_days, _days_from_date)
+        return Codec(storage, False, _date_from_days, _days_from_date)
     if name == "date64[ms]":
-        return _Codec(storage, False, lambda ms: _date_from_days(ms // _DAY_MS), lambda value: _days_from_date(value) * _DAY_MS)
-    return _Codec(storage, True, None, next(coerce for prefix, coerce in _COERCE.items() if name.startswith(prefix)))
+        return Codec(storage, False, lambda ms: _date_from_days(ms // _DAY_MS), lambda value: _days_from_date(value) * _DAY_MS)
+    return Codec(storage, True, None, next(coerce for prefix, coerce in _COERCE.items() if name.startswith(prefix)))
 
 
 def _wrong(value: object, declared: str) -> TypeError:
     return TypeError(f"the function returned {type(value).__name__}, but its result is declared {declared}")
 
 
-def _refuse_none(encode: Converter) -> Converter:
+def refuse_none(encode: Converter) -> Converter:
     def refusing(value: object) -> object:
         if value is None:
             raise TypeError("the function returned None, but its result is not declared to allow it: annotate the result `... | None`")

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import _udfvm_agent
 import _udfvm_scalar
+from _udfvm_columns import scalar_columns
 from _udfvm_warmup import repeat
 
 # struct udfvm_row and struct udfvm_value, with the tags of enum udfvm_type.
@@ -18,8 +19,8 @@ _VALUE: Final = struct.Struct("<IIQ")
 _TAGS: Final = {"int64": 1, "double": 2, "string": 3, "json": 3, "binary": 4, "bool": 5}
 
 
-def load(metadata: dict[str, Any]) -> _udfvm_agent.Function:
-    """Runs the source as a module and makes its function ready to be called.
+def load(metadata: dict[str, Any]) -> tuple[_udfvm_agent.Function, Callable[[], tuple[int, int]]]:
+    """Runs the source as a module and makes its function ready to be called: for rows, and what answers COLUMNS.
 
     The function is the one named `entry`; without that the one with the UDF's own name, or else the last one that the source defines.
     """
@@ -35,7 +36,8 @@ def load(metadata: dict[str, Any]) -> _udfvm_agent.Function:
     internal = _udfvm_scalar._function(lambda *_: None, types, [True] * len(types), metadata["result"], True)
     if "json" not in types:                      # an empty text is none
         repeat(lambda: _udfvm_agent.run_row(internal, row))
-    return _udfvm_scalar._function(function, types, nullable, metadata["result"], True)
+    loaded = _udfvm_scalar._function(function, types, nullable, metadata["result"], True)
+    return loaded, scalar_columns(function, types, nullable, metadata["result"], True)
 
 
 def _entry(namespace: dict[str, Any], name: str, entry: str, filename: str) -> Callable[..., object]:

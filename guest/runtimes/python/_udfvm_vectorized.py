@@ -29,7 +29,7 @@ class VectorizedFunction:
     def __init__(self, function: Callable[..., object], nullable: Sequence[bool], numpy: Sequence[bool], stream: Stream) -> None:
         self._function = function
         self._nullable = tuple(nullable)
-        self._containers = tuple(_to_numpy if wants_numpy else _as_it_is for wants_numpy in numpy)
+        self._containers = tuple(map(container_of, numpy))
         self._stream = stream
 
     def __call__(self, batch: pa.RecordBatch) -> pa.Array:
@@ -122,6 +122,11 @@ def _warm_up(stream: Stream, warm: pa.Buffer) -> None:
         for numpy in (False, True) if "numpy" in sys.modules else (False,):
             function = VectorizedFunction(internal, [nullable] * count, [numpy] * count, stream)
             repeat(lambda: stream.write(function(stream.read(warm))))  # noqa: B023 - runs in this turn of the loop
+
+
+def container_of(numpy: bool) -> Callable[[pa.Array], Any]:
+    """What makes of a column what the function receives."""
+    return _to_numpy if numpy else _as_it_is
 
 
 def _as_it_is(column: pa.Array) -> pa.Array:

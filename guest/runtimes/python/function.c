@@ -5,8 +5,7 @@
 
 /* ---- Construction ---- */
 
-/* (storage, nullable, direct, convert) */
-static int slot_from_tuple(PyObject *tuple, struct slot *slot)
+int slot_from_tuple(PyObject *tuple, struct slot *slot)
 {
     int storage, nullable, direct;
     PyObject *convert;
@@ -184,7 +183,7 @@ static int call_columns(struct function *function, const struct column *columns,
     return *result ? 1 : -1;
 }
 
-static int run_column_row(struct function *function, const struct column *columns, int64_t row, struct reply *reply)
+int function_put_row(struct function *function, const struct column *columns, int64_t row, struct block *block)
 {
     PyObject *result = NULL;
     struct scalar scalar = { .null = true };
@@ -194,7 +193,7 @@ static int run_column_row(struct function *function, const struct column *column
     int code = called ? scalar_from_object(&function->result, result, &scalar) : 0;
     Py_XDECREF(result);
     if (code == 0)
-        code = reply_put(reply, row, &scalar);
+        code = block_put(block, row, &scalar);
     scalar_clear(&scalar);
     return code;
 }
@@ -209,7 +208,7 @@ int function_batch(struct function *function, const struct stream *stream, const
         return -1;
     if (reply_begin(&reply, stream, function->result.storage, rows, output, capacity))
         for (int64_t row = 0; row < rows; row++)
-            if (run_column_row(function, function->columns, row, &reply) < 0) {
+            if (function_put_row(function, function->columns, row, &reply.block) < 0) {
                 *failed_row = row;
                 return -1;
             }

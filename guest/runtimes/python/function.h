@@ -16,6 +16,12 @@ struct function {
 
 extern PyType_Spec function_type_spec;
 
+/* (storage, nullable, direct, convert). 0, or -1 with an exception. */
+int slot_from_tuple(PyObject *tuple, struct slot *slot);
+
+/* Calls with a row of columns and puts the result into the block; -1 with an exception. */
+int function_put_row(struct function *function, const struct column *columns, int64_t row, struct block *block);
+
 /* Runs the row in the input window; writes the reply. *length: bytes of the reply; where it is more than `capacity` nothing was
  * written. 0, or -1 with an exception. */
 int function_row(struct function *function, const uint8_t *payload, uint64_t length, uint8_t *output, uint64_t capacity, uint64_t *reply);

@@ -153,7 +153,7 @@ static int answer(struct numpy_function *function, const struct stream *stream, 
         return 3;
     }
     if (reply_begin(&reply, stream, function->result_storage, rows, output, capacity))
-        reply_put_buffers(&reply, 0, NULL, NULL, buffer->buf, (uint64_t)buffer->len);
+        block_put_buffers(&reply.block, 0, NULL, NULL, buffer->buf, (uint64_t)buffer->len);
     *length = reply_end(&reply);
     return 1;
 }

@@ -218,7 +218,7 @@ static PyObject *stream_write(PyObject *object, PyObject *arguments)
     } else {
         struct reply reply;
         if (reply_begin(&reply, (struct stream *)object, (enum storage)storage, rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
-            reply_put_buffers(&reply, nulls, validity.buf, offsets.buf, data.buf, (uint64_t)used);
+            block_put_buffers(&reply.block, nulls, validity.buf, offsets.buf, data.buf, (uint64_t)used);
         length = PyLong_FromUnsignedLongLong(reply_end(&reply));
     }
     PyBuffer_Release(&validity);

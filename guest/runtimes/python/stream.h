@@ -6,7 +6,7 @@
 #ifndef UDFVM_PYTHON_STREAM_H
 #define UDFVM_PYTHON_STREAM_H
 
-#include "values.h"
+#include "block.h"
 
 /* What a message begins with. */
 struct prefix {
@@ -38,23 +38,14 @@ extern PyType_Spec stream_type_spec;
 int stream_read(const struct stream *stream, const uint8_t *request, uint64_t length, const struct slot *slots, size_t count,
                 struct column *columns, int64_t *rows);
 
-/* A reply that is being put together in the output window: head, validity, offsets (of text and bytes), data. */
+/* A reply that is being put together in the output window: head, then the column. */
 struct reply {
     const struct stream *stream;
-    enum storage storage;
-    uint8_t *output;
-    uint64_t capacity;
-    int64_t rows, nulls;
-    uint64_t validity, offsets, data;            /* places in the output */
-    uint64_t data_bytes;                         /* may grow past the capacity: then they are only counted */
+    struct block block;
 };
 
 /* false: there is no room for so many rows, whatever their values; reply_end() says how much is needed. */
 bool reply_begin(struct reply *reply, const struct stream *stream, enum storage storage, int64_t rows, uint8_t *output, uint64_t capacity);
-/* Rows must come in order, without a gap. 0; -1 with an exception. */
-int reply_put(struct reply *reply, int64_t row, const struct scalar *scalar);
-/* All rows at once; validity may be NULL. */
-void reply_put_buffers(struct reply *reply, int64_t nulls, const void *validity, const void *offsets, const void *data, uint64_t data_bytes);
 /* A reply of numbers without nulls whose data are left where they are, past the output window's contiguous part: the reply's body has a gap
  * before them. Returns the length of the reply; 0: they cannot be left there. */
 uint64_t reply_in_place(const struct stream *stream, uint8_t *output, int64_t rows, const void *data, uint64_t data_bytes);

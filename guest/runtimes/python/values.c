@@ -45,7 +45,7 @@ static PyObject *converted(const struct slot *slot, PyObject *stored)
     return argument;
 }
 
-static uint32_t row_type(enum storage storage)
+uint32_t storage_row_type(enum storage storage)
 {
     if (storage == STORAGE_BOOL)
         return UDFVM_BOOL;
@@ -65,8 +65,8 @@ static bool integer_fits(enum storage storage, int64_t integer)
 
 PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *value, const uint8_t *payload, uint64_t length)
 {
-    if (value->type != row_type(slot->storage))
-        return PyErr_Format(PyExc_TypeError, "an argument of row type %u where type %u is declared", value->type, row_type(slot->storage));
+    if (value->type != storage_row_type(slot->storage))
+        return PyErr_Format(PyExc_TypeError, "an argument of row type %u where type %u is declared", value->type, storage_row_type(slot->storage));
     switch (value->type) {
     case UDFVM_BOOL:
         return PyBool_FromLong(value->integer != 0);

@@ -51,6 +51,8 @@ struct column {
 /* Width in bytes of a stored value or of an offset; 0 for bits. */
 size_t storage_width(enum storage storage);
 bool storage_is_variable(enum storage storage);
+/* enum udfvm_type of a stored value in a row. */
+uint32_t storage_row_type(enum storage storage);
 
 /* The argument in a row; NULL with an exception. The value must not be UDFVM_NULL. */
 PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *value, const uint8_t *payload, uint64_t length);

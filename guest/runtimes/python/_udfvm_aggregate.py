@@ -1,0 +1,131 @@
+"""Aggregates: an instance of the user's class for each group that is being computed."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import _udfvm_agent
+import cloudpickle
+from _udfvm_columns import STATUS_OK, argument_slots, result_slot
+from _udfvm_report import report
+
+REQUEST_AGGREGATE: Final = 8
+
+_HEAD: Final = struct.Struct("<QII")                     # struct udfvm_aggregate
+_NONE: Final = 0
+_VALUE: Final = 1
+_FINISH: Final = 2
+_STATE: Final = 3
+_MERGE: Final = 4
+
+_GROUP: Final = argument_slots(["int64", "bool"], [False, True])
+
+
+class Aggregate:
+    """The groups of one call."""
+
+    def __init__(self, cls: type[Any], metadata: Mapping[str, Any]) -> None:
+        self._class = cls
+        self._groups: dict[int, Any] = {}
+        parameters = metadata["parameters"]
+        types, nullable = [parameter["type"] for parameter in parameters], [parameter["nullable"] for parameter in parameters]
+        self._columns = _udfvm_agent.Columns(
+            (*_GROUP, *argument_slots(types, nullable)), (result_slot(metadata["result"], metadata["result_nullable"]),)
+        )
+        self._states = _udfvm_agent.Columns((*_GROUP, *argument_slots(["binary"], [False])), (result_slot("binary", False),))
+        self._row = -1
+
+    def answer(self) -> tuple[int, int]:
+        """Answers AGGREGATE."""
+        self._row = -1
+        try:
+            number, answer, _ = _HEAD.unpack_from(_udfvm_agent.input())
+            if answer == _MERGE:
+                self._merge()
+            else:
+                self._take_rows()
+            return STATUS_OK, self._answer(number, answer)
+        except BaseException as exception:  # noqa: BLE001 - whatever the class raises is its caller's
+            return report(exception, self._row)
+
+    def run(self, rows: Sequence[Sequence[Any]]) -> None:
+        """The value of a group of its own, for warming up."""
+        group = self._class()
+        for row in rows:
+            group.step(*row)
+        group.finish()
+
+    def _answer(self, number: int, answer: int) -> int:
+        self._row = -1
+        if answer in (_NONE, _MERGE):
+            return self._columns.write(0, [], 0)
+        group = self._group(number)
+        if answer == _STATE:
+            del self._groups[number]
+            return self._states.write(1, [[cloudpickle.dumps(group.__getstate__())]], 0)
+        value = group.finish()
+        if answer == _FINISH:
+            del self._groups[number]
+        return self._columns.write(1, [[value]], 0)
+
+    def _group(self, number: int) -> Any:
+        group = self._groups.get(number)
+        if group is None:
+            group = self._groups[number] = self._class()
+        return group
+
+    def _take_rows(self) -> None:
+        rows, (numbers, inverses, *arguments) = self._columns.read(_HEAD.size)
+        if not rows:
+            return
+        if numbers.count(numbers[0]) == rows and not any(inverses):
+            self._apply(self._group(numbers[0]).step, arguments, 0, rows)
+            return
+        start = 0
+        for (number, inverse), run in itertools.groupby(zip(numbers, inverses, strict=True)):
+            end = start + sum(1 for _ in run)
+            group = self._group(number)
+            self._apply(group.inverse if inverse else group.step, [column[start:end] for column in arguments], start, end - start)
+            start = end
+
+    def _apply(self, method: Callable[..., object], arguments: Sequence[list[Any]], start: int, rows: int) -> None:
+        iterators: list[Iterator[Any]] = [iter(column) for column in arguments]
+        try:
+            if len(iterators) == 1:
+                for value in iterators[0]:
+                    method(value)
+            elif iterators:
+                for row in zip(*iterators, strict=True):
+                    method(*row)
+            else:
+                for _ in range(rows):
+                    method()
+        except BaseException:
+            if iterators:
+                self._row = start + rows - operator.length_hint(iterators[-1]) - 1
+            raise
+
+    def _merge(self) -> None:
+        rows, (numbers, _, states) = self._states.read(_HEAD.size)
+        for row in range(rows):
+            other = object.__new__(self._class)
+            _restore(other, cloudpickle.loads(states[row]))
+            mine = self._groups.get(numbers[row])
+            if mine is None:
+                self._groups[numbers[row]] = other
+            else:
+                mine.merge(other)
+
+
+def _restore(instance: Any, state: Any) -> None:
+    """The opposite of object.__getstate__, as copyreg has it."""
+    if hasattr(instance, "__setstate__"):
+        instance.__setstate__(state)
+        return
+    attributes, slots = state if isinstance(state, tuple) else (state, None)
+    for name, value in itertools.chain((attributes or {}).items(), (slots or {}).items()):
+        setattr(instance, name, value)

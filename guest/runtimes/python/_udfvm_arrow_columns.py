@@ -1,0 +1,62 @@
+"""Batches of fixed layout as pyarrow arrays: requests as views of the input window, results from an array's buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import _udfvm_agent
+import pyarrow as pa
+from _udfvm_columns import STATUS_OK, argument_slots, result_slot, wide
+
+_Buffers = tuple[int, object, object, object]
+
+_NOT_BY_ONE_CAST: Final = {"date32[day]": pa.int32()}    # int64 becomes a date by way of int32
+
+
+def view(place: tuple[int, int, int, int] | None, declared: pa.DataType, rows: int) -> pa.Array:
+    """A column of a request, as the declared type."""
+    if place is None:
+        return pa.nulls(rows, declared)
+    kind = pa.type_for_alias(wide(str(declared)))
+    validity, offsets, data, length = place
+    bitmap = pa.foreign_buffer(validity, (rows + 7) // 8) if validity else None
+    if offsets:
+        buffers = [bitmap, pa.foreign_buffer(offsets, 8 * (rows + 1)), pa.foreign_buffer(data, length)]
+    else:
+        buffers = [bitmap, pa.foreign_buffer(data, (rows + 7) // 8 if pa.types.is_boolean(kind) else 8 * rows)]
+    return _cast(pa.Array.from_buffers(kind, rows, buffers, -1 if bitmap else 0), declared)
+
+
+def wide_buffers(column: pa.Array) -> _Buffers | list[Any]:
+    """A result, for Columns.write()."""
+    if not len(column):
+        return []
+    stored = _cast(column, pa.type_for_alias(wide(str(column.type))))
+    if stored.offset:                            # buffers must begin at the first row
+        stored = pa.concat_arrays([stored, stored.slice(0, 0)])
+    buffers = stored.buffers()
+    return stored.null_count, buffers[0], buffers[1] if len(buffers) == 3 else None, buffers[-1]
+
+
+def _cast(column: pa.Array, to: pa.DataType) -> pa.Array:
+    between = _NOT_BY_ONE_CAST.get(str(to)) or _NOT_BY_ONE_CAST.get(str(column.type))
+    if between is not None and column.type != to:
+        column = column.cast(between)
+    return column.cast(to, safe=not pa.types.is_floating(to))
+
+
+def vectorized_columns(
+    call: Callable[[pa.RecordBatch], pa.Array], schema: pa.Schema, result: str
+) -> Callable[[], tuple[int, int]]:
+    """What answers COLUMNS for a vectorised function."""
+    names: Sequence[str] = [str(kind) for kind in schema.types]
+    columns = _udfvm_agent.Columns(argument_slots(names, [True] * len(names)), (result_slot(result, True),))
+
+    def answer() -> tuple[int, int]:
+        rows, places = columns.places(0)
+        arrays = [view(place, kind, rows) for place, kind in zip(places, schema.types, strict=True)]
+        column = call(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        return STATUS_OK, columns.write(rows, [wide_buffers(column)], 0)
+
+    return answer

@@ -1,0 +1,105 @@
+"""Batches of fixed layout (struct udfvm_columns): how each declared type is stored in them.
+
+They have five types only: what is narrower, and dates and times, travel as int64, float32 as double.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import _udfvm_agent
+from _udfvm_report import report
+from _udfvm_scalar import codec_of, refuse_none
+from _udfvm_types import storage_of
+
+REQUEST_COLUMNS: Final = 5
+STATUS_OK: Final = 0
+
+Slot = tuple[int, bool, bool, Callable[..., Any] | None]
+
+_NARROW: Final = re.compile(r"(u?)int(8|16|32)")
+_FLOAT: Final = struct.Struct("<f")
+
+
+def wide(name: str) -> str:
+    """The type that stands for a declared type in columns."""
+    if name in ("bool", "double"):
+        return name
+    if name == "float":
+        return "double"
+    if name == "json" or name.endswith("string"):
+        return "large_string"
+    return "large_binary" if name.endswith("binary") else "int64"
+
+
+def argument_slots(types: Sequence[str], nullable: Sequence[bool]) -> tuple[Slot, ...]:
+    """Slots of parameters."""
+    return tuple(_argument_slot(name, may_be_null) for name, may_be_null in zip(types, nullable, strict=True))
+
+
+def _argument_slot(name: str, nullable: bool) -> Slot:
+    check = _narrowing(name)
+    codec = codec_of(name)
+    return storage_of(wide(name)), nullable, codec.direct and check is None, check or codec.decode
+
+
+def result_slot(name: str, nullable: bool) -> Slot:
+    """The slot of a result."""
+    check = _narrowing(name)
+    codec = codec_of(name)
+    encode = codec.encode
+    if check is not None:
+        plain = (int, float) if name == "float" else int
+
+        def encode_checked(value: object) -> object:
+            return check(value if isinstance(value, plain) else codec.encode(value))
+
+        encode = encode_checked
+    return storage_of(wide(name)), nullable, codec.direct and check is None, encode if nullable else refuse_none(encode)
+
+
+def _narrowing(name: str) -> Callable[[Any], Any] | None:
+    """What makes a wide value a value of a narrower type; None for types that are not narrower."""
+    if name == "float":
+        return _to_float32
+    match = _NARROW.fullmatch(name)
+    if match is None:
+        return None
+    bits = int(match[2])
+    smallest, largest = (0, 2**bits - 1) if match[1] else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+    def check(value: int) -> int:
+        if not smallest <= value <= largest:
+            raise OverflowError(f"{value} is out of the range of its declared type, {name}")
+        return value
+
+    return check
+
+
+def _to_float32(value: float) -> float:
+    try:
+        rounded: float = _FLOAT.unpack(_FLOAT.pack(value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
+    return rounded
+
+
+def scalar_columns(
+    function: Callable[..., object], types: Sequence[str], nullable: Sequence[bool], result: str, result_nullable: bool
+) -> Callable[[], tuple[int, int]]:
+    """What answers COLUMNS for a scalar function."""
+    slots = argument_slots(types, nullable)
+    columns = _udfvm_agent.Columns(slots, ())
+    callee = _udfvm_agent.Function(function, slots, result_slot(result, result_nullable))
+
+    def answer() -> tuple[int, int]:
+        try:
+            return STATUS_OK, columns.map(callee, 0)
+        except BaseException as exception:  # noqa: BLE001 - whatever the function raises is its caller's
+            return report(exception, columns.row)
+
+    return answer

@@ -1,0 +1,108 @@
+/* Exchanges of whole batches: see exchange.h. */
+#include "exchange.h"
+
+#include <string.h>
+
+static int out_of(char *text, char **error)
+{
+    *error = text;
+    return text ? SQLITE_ERROR : SQLITE_NOMEM;
+}
+
+static int begin(struct session *session, char **error)
+{
+    sqlite_library *library = session->function->registry->library;
+    sqlite3 *connection = session->function->registry->connection;
+    struct udfvm_error failure;
+    if (connection_interrupted(library, connection))
+        return SQLITE_INTERRUPT;
+    if (session->end_ns != UINT64_MAX && monotonic_ns() >= session->end_ns)
+        return out_of(describe_statement_timeout(session), error);
+    if (session->vm || session_begin(session, &failure))
+        return SQLITE_OK;
+    return connection_interrupted(library, connection) ? SQLITE_INTERRUPT : out_of(describe_core_error(session, &failure), error);
+}
+
+/* Writes the request to the window. */
+static int place(struct session *session, const struct exchange *exchange, uint64_t *length, char **error)
+{
+    const size_t head = exchange->request == UDFVM_REQUEST_COLUMNS ? 0 : sizeof exchange->head;
+    *length = head + (exchange->batch ? batch_size(exchange->batch) : 0);
+    if (*length > session->window_size)
+        return out_of(describe(session, "%llu bytes of arguments do not fit into the input window of %llu bytes",
+                               (unsigned long long)*length, (unsigned long long)session->window_size), error);
+    memcpy(session->window, exchange->head, head);
+    if (exchange->batch)
+        batch_write(exchange->batch, session->window + head);
+    return SQLITE_OK;
+}
+
+static int call(struct session *session, const struct exchange *exchange, uint64_t length, struct udfvm_reply *reply, char **error)
+{
+    const struct udfvm_limits *limits = &session->function->limits;
+    struct udfvm_error failure;
+    session->watched = WATCH_NOTHING;
+    const int code = exchange->streaming
+        ? udfvm_vm_stream_call(session->vm, exchange->request, session->window, length, limits, reply, &failure)
+        : udfvm_vm_call(session->vm, exchange->request, session->window, length, limits, reply, &failure);
+    watch_end(session);
+    if (code != UDFVM_OK) {
+        session->row = -1;
+        const int failed = out_of(describe_core_error(session, &failure), error);
+        return is_interrupt(session, &failure) ? SQLITE_INTERRUPT : failed;
+    }
+    if (reply->sealed)
+        return out_of(describe(session, "the guest asked to be sealed in a call"), error);
+    if (reply->status != UDFVM_STATUS_OK)
+        return out_of(describe_guest_error(session, reply, exchange->first_row, exchange->batch ? exchange->batch->rows : 0), error);
+    return SQLITE_OK;
+}
+
+int session_exchange(struct session *session, const struct exchange *exchange, struct udfvm_reply *reply, char **error)
+{
+    uint64_t length = 0;
+    *error = NULL;
+    int code = begin(session, error);
+    if (code == SQLITE_OK)
+        code = place(session, exchange, &length, error);
+    if (code == SQLITE_OK)
+        code = call(session, exchange, length, reply, error);
+    session->failed = session->failed || code != SQLITE_OK;
+    return code;
+}
+
+static int put_bytes(const struct session *session, struct batch *batch, size_t column, uint32_t index, sqlite3_value *value, char **error)
+{
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    const struct parameter *parameter = &session->function->parameters[index];
+    const bool is_text = parameter->type == UDFVM_TEXT;
+    const void *bytes = is_text ? (const void *)sqlite3_value_text(value) : sqlite3_value_blob(value);
+    const size_t length = (size_t)sqlite3_value_bytes(value);
+    if (!bytes && (is_text || length > 0))
+        return SQLITE_NOMEM;
+    if (is_text && !utf8_valid(bytes, length))
+        return out_of(describe(session, "argument %u (%.128s): TEXT that is not valid UTF-8", index + 1, parameter->name), error);
+    return batch_put_bytes(batch, column, bytes, length) ? SQLITE_OK : SQLITE_NOMEM;
+}
+
+int batch_put_row(const struct session *session, struct batch *batch, size_t first, sqlite3_value **arguments, char **error)
+{
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    int code = SQLITE_OK;
+    for (uint32_t i = 0; i < session->function->parameter_count && code == SQLITE_OK; i++) {
+        const uint32_t type = session->function->parameters[i].type;
+        const size_t column = first + i;
+        bool put = true;
+        if (sqlite3_value_type(arguments[i]) == SQLITE_NULL)
+            put = batch_put_null(batch, column);
+        else if (type == UDFVM_INT64 || type == UDFVM_BOOL)
+            put = batch_put_integer(batch, column, sqlite3_value_int64(arguments[i]));
+        else if (type == UDFVM_FLOAT64)
+            put = batch_put_real(batch, column, sqlite3_value_double(arguments[i]));
+        else
+            code = put_bytes(session, batch, column, i, arguments[i], error);
+        if (!put)
+            code = SQLITE_NOMEM;
+    }
+    return code;
+}
