@@ -196,6 +196,59 @@ def test_a_function_never_finds_what_another_left() -> None:
     assert searches(hidden) <= 2
 
 
+_BLOCK = 500_000                                              # numbers: 4 MB
+_WINDOW = 64 << 20
+_ENDS = ["return", "raise", "loop", "crash"]
+_ERRORS = {
+    "raise": (udfvm.UDFError, "RuntimeError: raise"),
+    "loop": (udfvm.CallTimeoutError, "1 s"),
+    "crash": (udfvm.GuestCrashError, "signal|SIGSEGV"),
+}  # fmt: skip
+
+
+@udfvm.udf(vectorized=True, input_types=["int64", "int64"], output_type="int64", timeout=1)
+def hoards(marks: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Leaves the mark in large blocks: live, freed, in the output window, in the result; and ends in some way."""
+    import ctypes
+
+    kept = [np.full(_BLOCK, marks[0]) for _ in range(3)]
+    del kept[1]
+    for place in (4 << 20, _WINDOW - kept[0].nbytes):
+        ctypes.memmove(0x5000000000 + place, kept[0].ctypes.data, kept[0].nbytes)
+    end = _ENDS[ends[0]]
+    if end == "raise":
+        raise RuntimeError(end)
+    while end == "loop":
+        kept[0] += 0
+    if end == "crash":
+        ctypes.string_at(8)
+    return np.full(len(marks), marks[0])
+
+
+@udfvm.udf(vectorized=True, input_types=["int64"], output_type="int64")
+def looks(hidden: np.ndarray) -> np.ndarray:
+    """How often the mark, whose complement it is given, is in memory that it has not written: large blocks and the output window."""
+    import ctypes
+
+    blocks = [np.empty(_BLOCK, np.int64) for _ in range(4)]
+    blocks += [np.frombuffer((ctypes.c_char * (8 << 20)).from_address(0x5000000000 + place)) for place in (4 << 20, _WINDOW - (8 << 20))]
+    return np.full(len(hidden), sum(int(np.count_nonzero(block.view(np.int64) == ~hidden[0])) for block in blocks))
+
+
+@pytest.mark.parametrize("rows", [3, _BLOCK])
+@pytest.mark.parametrize("end", _ENDS)
+def test_large_blocks_of_a_call_are_gone(end: str, rows: int) -> None:
+    marks, ends = np.full(rows, int.from_bytes(os.urandom(7), "little")), np.full(rows, _ENDS.index(end))
+    if end in _ERRORS:
+        error, message = _ERRORS[end]
+        with pytest.raises(error, match=message):
+            hoards(marks, ends)
+    else:
+        assert hoards(marks, ends)[-1] == marks[0]
+    for _ in range(2):
+        assert not looks(~marks).any()
+
+
 @udfvm.udf
 def chance() -> bytes:
     return random.randbytes(8) + os.urandom(8)

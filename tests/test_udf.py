@@ -9,6 +9,7 @@ import json as renamed_json
 import math
 import multiprocessing
 import operator
+import os
 import pickle
 import random
 import sys
@@ -695,6 +696,55 @@ def test_forked_children_make_vms_of_their_own() -> None:
     with context.Pool(1) as pool:
         assert pool.apply(score.__call__, (12.0, 300.0)) == 4.0
     assert score(12.0, 300.0) == 4.0
+
+
+def test_forked_children_keep_results() -> None:
+    """What a child inherited stays as it was, whatever the parent does with the memory, and the child can go on calling."""
+    values = np.arange(1_000_000, dtype=np.float64)
+    kept = [doubled(pa.array(values)), doubled(pa.chunked_array([values, values])), doubled(pa.array(values[:10]))]
+    in_numpy = doubled(values)
+    expected = [pc.sum(each).as_py() for each in kept]
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.read(reader, 1)
+            status = int(not np.array_equal(in_numpy, values * 2) or [pc.sum(each).as_py() for each in kept] != expected)
+            del kept, in_numpy
+            status += 2 * int(doubled(values)[-1] != values[-1] * 2)
+        finally:
+            os._exit(status)
+    assert [pc.sum(each).as_py() for each in kept] == expected
+    del kept, in_numpy
+    for number in range(6):
+        np.testing.assert_array_equal(doubled(values + number), (values + number) * 2)
+    os.write(writer, b"x")
+    assert os.waitpid(child, 0)[1] == 0
+    os.close(reader)
+    os.close(writer)
+
+
+def test_large_results_outlive_calls() -> None:
+    """Results, however many are kept and whoever drops them, are never those of another call."""
+    values = np.arange(400_000, dtype=np.float64)
+
+    def several(first: int) -> None:
+        kept = []
+        for number in range(first, first + 12):
+            column = values + number
+            kept.append((number, doubled(pa.array(column) if number % 2 else column)))
+            if number % 3 == 0:
+                del kept[0]
+        for number, result in kept:
+            np.testing.assert_array_equal(result, (values + number) * 2)
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(several, (0, 1000, 2000)))
+    written = doubled(values)
+    written += 1
+    np.testing.assert_array_equal(doubled(values), values * 2)
+    np.testing.assert_array_equal(written, values * 2 + 1)
 
 
 # ---- Limits ----

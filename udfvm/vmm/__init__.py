@@ -356,12 +356,12 @@ class Pool:
     def call_and_give(self, vm: VM, request: int, length: int, limits: Any, udf: str) -> tuple[int, bytes | memoryview]:
         """A whole call with the request in ``vm.input()``, after which the VM goes back. Returns the status and the reply.
 
-        A large reply is not copied: it is the guest's memory, and the VM, which does not run meanwhile, goes back when the last view of the
-        reply is gone. No more than a few VMs of a pool are lent so at a time.
+        A large reply is not copied: it is the guest's memory, which forked children inherit, and the VM, which does not run meanwhile, goes
+        back when the last view of the reply is gone. No more than a few VMs of a pool are lent so at a time.
         """
         try:
             reply = vm.call(request, None, limits, udf, length)
-            if self._lender.lends(len(reply.data)):
+            if self._lender.lends(len(reply.data)) and not lib.udfvm_vm_share_reply(vm._handle, vm._error):
                 handle, vm._handle = vm._handle, ffi.NULL
                 return reply.status, self._lender.lend(handle, vm._reply.data, len(reply.data))
             return reply.status, bytes(reply.data)

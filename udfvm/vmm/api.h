@@ -158,6 +158,10 @@ void udfvm_vm_set_watch(udfvm_vm *vm, int (*watch)(void *context), void *context
  * where nothing was set; 0: every exchange is an exit. For calls that begin later; stays set until the VM is given back to its pool. */
 void udfvm_vm_set_idle_spin(udfvm_vm *vm, uint32_t microseconds);
 
+/* Lets forked children read the reply of the last call too, until the VM is used again: without this one that reads it dies, as nothing of a
+ * VM is inherited. For embedders that hand out replies without a copy. */
+int udfvm_vm_share_reply(udfvm_vm *vm, struct udfvm_error *error);
+
 /* Puts the VM back to its sealed state, wherever it stopped. On failure the VM must be closed. */
 int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error);
 

@@ -243,3 +243,13 @@ int udfvm_vm_fresh_call(udfvm_vm *vm, uint32_t request, const void *input, uint6
         *error = restore_error;
     return code != UDFVM_OK ? code : restored;
 }
+
+int udfvm_vm_share_reply(udfvm_vm *vm, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    if (vm->generation != udfvm_fork_generation())
+        return udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process");
+    int code = udfvm_machine_inherit_output(&vm->machine, true, error);
+    vm->reply_shared = code == UDFVM_OK;
+    return code;
+}

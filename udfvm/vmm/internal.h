@@ -61,6 +61,8 @@ void udfvm_machine_forget_memory(struct machine *machine);
 /* Everything about the processor but general registers, vector state and segment bases: for a vCPU stopped anywhere. */
 int udfvm_machine_reset(struct machine *machine, struct udfvm_error *error);
 /* Host address of [address, address + length) in guest virtual memory that ring 3 can write (RAM, output window); NULL if it is not. */
+/* Whether a forked child gets a copy, made on writing, of the output window and scratch. */
+int udfvm_machine_inherit_output(const struct machine *machine, bool inherit, struct udfvm_error *error);
 void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length);
 
 /* ---- system_area.c ---- */
@@ -145,6 +147,7 @@ struct udfvm_vm {
     char *log;
     size_t log_length, log_capacity;
     uint64_t input_used;          /* bytes of the input payload that may hold something */
+    bool reply_shared;            /* forked children inherit the output window */
     int pagemap;                  /* /proc/self/pagemap, while the wide area is open; -1: none */
     uint64_t sequence;
     uint32_t tsc_khz;

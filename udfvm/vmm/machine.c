@@ -239,6 +239,13 @@ int udfvm_machine_reset(struct machine *machine, struct udfvm_error *error)
     return UDFVM_OK;
 }
 
+int udfvm_machine_inherit_output(const struct machine *machine, bool inherit, struct udfvm_error *error)
+{
+    if (madvise(machine->output, UDFVM_WINDOW_NARROW + machine->wide_bytes, inherit ? MADV_DOFORK : MADV_DONTFORK))
+        return udfvm_fail_errno(error, "madvise of the output window");
+    return UDFVM_OK;
+}
+
 void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length)
 {
     if (address >= SYSTEM_SIZE && address - SYSTEM_SIZE <= machine->memory_bytes

@@ -162,6 +162,9 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
         code = udfvm_vm_collect_dirty(vm, error);
     if (code == UDFVM_OK)
         code = restore_memory(vm, error);
+    if (code == UDFVM_OK && vm->reply_shared)
+        code = udfvm_machine_inherit_output(&vm->machine, false, error);
+    vm->reply_shared = false;
     if (code == UDFVM_OK)
         code = udfvm_wide_scrub(vm, error);
     if (vm->log_length)
