@@ -9,9 +9,15 @@ from __future__ import annotations
 import json
 import math
 import re
+import statistics
 import unicodedata
 import zlib
-from typing import Final
+from collections import Counter, deque
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 import udfvm
 
@@ -104,4 +110,84 @@ def parse_port(text: str) -> int:
     return port
 
 
-ALL: Final = (score, clean_name, parse_duration, basket_total, compress, decompress, anomaly, anomaly_alone, parse_port)
+@udfvm.udf(vectorized=True)
+def speed(distance: npt.NDArray[np.float64], air_time: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Miles an hour, of whole columns at once."""
+    return distance / air_time * 60
+
+
+class LogLine(NamedTuple):
+    """A line of a log."""
+
+    number: int
+    level: str
+    message: str
+
+
+@udfvm.table_function
+def parse_log(log: bytes) -> Iterator[LogLine]:
+    """The lines of a log that have a level; a line that has none belongs to the one before."""
+    found: LogLine | None = None
+    for number, line in enumerate(log.decode(errors="replace").splitlines(), 1):
+        parts = re.fullmatch(r"\S+ (DEBUG|INFO|WARNING|ERROR) (.*)", line)
+        if parts is None:
+            found = found and found._replace(message=f"{found.message} / {line.strip()}")
+            continue
+        if found:
+            yield found
+        found = LogLine(number, parts[1], parts[2])
+    if found:
+        yield found
+
+
+@udfvm.table_function(columns={"word": str, "count": int})
+def word_counts(text: str) -> list[tuple[str, int]]:
+    """The words of a text, the most frequent first."""
+    counts = Counter(re.findall(r"\w+", text.lower()))
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+@udfvm.aggregate
+class gini:  # noqa: N801 - named as in SQL
+    """Inequality: 0 where all values are the same, towards 1 where one has everything (the Gini coefficient)."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def step(self, value: float) -> None:
+        self.values.append(value)
+
+    def merge(self, other: gini) -> None:
+        self.values += other.values
+
+    def finish(self) -> float | None:
+        ordered = sorted(self.values)
+        count, total = len(ordered), math.fsum(ordered)
+        return sum((2 * i - count + 1) * value for i, value in enumerate(ordered)) / (count * total) if total else None
+
+
+@udfvm.aggregate
+class surprise:  # noqa: N801
+    """How many standard deviations the last value of a window is off the mean of the others."""
+
+    def __init__(self) -> None:
+        self.values: deque[float] = deque()
+
+    def step(self, value: float) -> None:
+        self.values.append(value)
+
+    def inverse(self, value: float) -> None:
+        self.values.popleft()
+
+    def finish(self) -> float | None:
+        *others, last = self.values or (0.0,)
+        if len(others) < 2:
+            return None
+        spread = statistics.stdev(others)
+        return (last - statistics.fmean(others)) / spread if spread else None
+
+
+ALL: Final = (
+    score, clean_name, parse_duration, basket_total, compress, decompress, anomaly, anomaly_alone, parse_port,
+    speed, parse_log, word_counts, gini, surprise,
+)  # fmt: skip

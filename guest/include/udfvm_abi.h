@@ -260,7 +260,7 @@ enum udfvm_answer {
     UDFVM_ANSWER_VALUE = 1,                      /* the group's value as it stands; the group goes on */
     UDFVM_ANSWER_FINISH = 2,                     /* the group's value; the group ends */
     UDFVM_ANSWER_STATE = 3,                      /* the group's state as a BLOB that MERGE takes, in any VM of the same function; the group ends */
-    UDFVM_ANSWER_MERGE = 4,                      /* no rows but one, whose only argument is such a BLOB; no answer */
+    UDFVM_ANSWER_MERGE = 4,                      /* the rows have one argument, such a BLOB, which joins its group; no answer */
 };
 
 struct udfvm_aggregate {

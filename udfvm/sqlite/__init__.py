@@ -4,6 +4,9 @@
 ``vm_udf('score', ...)``, which finds any registered UDF by its name. Rows never enter Python on the host: a loadable extension in C,
 beside this file, moves them between SQLite and the micro-VM.
 
+``vm_map`` runs functions over whole queries in batches, ``vm_table`` and ``vm_agg`` run table functions and aggregates, which have SQL
+functions of their own names too: see docs/sqlite_batches.md.
+
 A call
     With isolation ``"statement"``, the default, one execution of an SQL statement is one call: the first row takes a micro-VM at the
     UDF's sealed state, all rows that the statement computes with that UDF, wherever in it, run in that micro-VM one after the other,
