@@ -193,7 +193,16 @@ class NumberCodec:
                 raise ValueError("the pieces of a column are not as long as the column")
         window[layout.request_length - len(_END_OF_STREAM) : layout.request_length] = _END_OF_STREAM
 
-    def data_of(self, reply: bytes | memoryview, layout: NumberLayout) -> int | None:
+    @staticmethod
+    def parts(layout: NumberLayout, columns: Sequence[object]) -> list[tuple[int, object]]:
+        """A request as offsets and buffers, from contiguous columns of the declared types."""
+        parts: list[tuple[int, object]] = [(0, layout.request_head)]
+        for (begin, _), column in zip(layout.places, columns, strict=True):
+            parts.append((begin, column))
+        parts.append((layout.request_length - len(_END_OF_STREAM), _END_OF_STREAM))
+        return parts
+
+    def data_of(self, reply: bytes | bytearray | memoryview, layout: NumberLayout) -> int | None:
         """Where the data begin in a reply, if that is a stream of so many numbers without nulls laid out as here, or with a gap before data
         that end it: then any bytes of its data are numbers."""
         head = bytes(reply[: len(layout.reply_head)])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from udfvm.ipc import BatchCodec
+    from udfvm.small_batches import SmallBatches
 
 
 class NumberColumns(NamedTuple):
@@ -124,6 +125,14 @@ class NumberBatches:
 
             self._dtypes = tuple(np.dtype(_numpy_name(type_)) for type_ in (*self._types, self._result))
         return self._dtypes
+
+    def small(self) -> SmallBatches | None:
+        """The shorter way for small numpy arrays; None where the types have values that stand for nulls, or are none of numbers."""
+        if self._codec is None or any(dtype.kind == "M" for dtype in self._numpy_types()):
+            return None
+        from udfvm.small_batches import SmallBatches
+
+        return SmallBatches(self._codec, self._numpy_types())
 
     def write(self, window: memoryview, columns: NumberColumns) -> int:
         """Writes a request to the window; returns its length in bytes. Raises TooLargeForWindowError."""

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from udfvm.columns import Form
-    from udfvm.ipc import BatchCodec
+    from udfvm.ipc import BatchCodec, NumberLayout
     from udfvm.number_batches import NumberBatches, NumberColumns
+    from udfvm.small_batches import SmallBatches
     from udfvm.vmm import VM, Image, Pool
 
 Isolation = Literal["statement", "row"]
@@ -103,6 +104,7 @@ class UDF:
         self._runtime: Runtime | None = None
         self._batch_codec: BatchCodec | None = None
         self._numbers: NumberBatches | None = None
+        self._small: SmallBatches | None = None              # once a batch of numpy arrays was seen
         self._options: dict[str, object] = {
             "name": self.name, "vectorized": vectorized, "input_types": input_types, "output_type": output_type, "sample": sample,
             "limits": self.limits, "isolation": isolation, "packages": self.packages,
@@ -201,28 +203,42 @@ class UDF:
         if rows.is_null(arguments):
             return None
         payload = rows.encode(arguments)
-        runtime, vm = self.take_vm()
-        try:
-            status, reply = vm.fresh_call(_REQUEST_ROW, payload, runtime.limits, self.name)
-        finally:
-            runtime.pool.give(vm)
+        status, reply = self._fresh_call(_REQUEST_ROW, ((0, payload),), len(payload))
         if status:
-            raise guest_exception(reply, self.name)
-        return rows.decode(reply)
+            raise guest_exception(bytes(reply), self.name)
+        return rows.decode(bytes(reply))
 
     def take_vm(self) -> tuple[Runtime, VM]:
         """A VM of the function's image, and what calls need. Give it back to the pool."""
         runtime = self._ready()
         try:
             return runtime, runtime.pool.take(runtime.image)
-        except ForkedError:                      # a child process: VMs are the parent's, images are shared
-            with self._lock:
-                if self._runtime is runtime:
-                    self._runtime = None
-            runtime = self._ready()
+        except ForkedError:
+            runtime = self._renew(runtime)
             return runtime, runtime.pool.take(runtime.image)
 
+    def _fresh_call(self, request: int, parts: Sequence[tuple[int, object]], length: int) -> tuple[int, bytearray]:
+        """A whole call with a request in parts; returns the status and the reply."""
+        runtime = self._ready()
+        try:
+            return runtime.pool.fresh_call(runtime.image, request, parts, length, runtime.limits, self.name)
+        except ForkedError:
+            runtime = self._renew(runtime)
+            return runtime.pool.fresh_call(runtime.image, request, parts, length, runtime.limits, self.name)
+
+    def _renew(self, runtime: Runtime) -> Runtime:
+        """In a forked child: VMs are the parent's, images are shared."""
+        with self._lock:
+            if self._runtime is runtime:
+                self._runtime = None
+        return self._ready()
+
     def _call_with_any(self, arguments: Sequence[Any]) -> Any:
+        small = self._small
+        if small is not None:
+            layout = small.layout(arguments)
+            if layout is not None:
+                return self._call_small(small, layout, arguments)
         if arguments and isinstance(arguments[0], _loaded_arrays()):
             return self.call_columns(arguments)
         from udfvm.columns import Form, form_of_result, scalar_of
@@ -253,6 +269,8 @@ class UDF:
         batches = self._number_batches()
         numbers = batches.take(arguments)
         if numbers is not None:
+            if self._small is None and type(arguments[0]).__module__ == "numpy":
+                self._small = batches.small()
             return batches.result(form or numbers.form, self._in_pieces(numbers, self._call_with_numbers))
 
         import pyarrow as pa
@@ -275,6 +293,18 @@ class UDF:
         from udfvm.pieces import call_in_pieces
 
         return call_in_pieces(self.name, whole, call, cut_results=not self.limits.max_output)
+
+    def _call_small(self, small: SmallBatches, layout: NumberLayout, arguments: Sequence[Any]) -> Any:
+        """One call with small numpy arrays."""
+        status, reply = self._fresh_call(_REQUEST_BATCH, small.parts(layout, arguments), layout.request_length)
+        if status:
+            raise guest_exception(bytes(reply), self.name, 0, layout.rows)
+        result = small.result(reply, layout)
+        if result is not None:
+            return result
+        from udfvm.columns import to_numpy
+
+        return to_numpy(self._codec().read(bytes(reply), layout.rows))
 
     def _call_with_numbers(self, numbers: NumberColumns, first_row: int) -> tuple[bytes | memoryview, int]:
         batches = self._number_batches()
