@@ -9,6 +9,7 @@ The measurements take turns, a few hundred calls each, so that a drift of the ma
     udf_numpy_1000   a numpy body over 1,000 float64 through the public API
     restore          the part of core_python that puts the VM back
     hot_pages        pages that each core_python call restores
+    restore_us_per_page  restore over hot_pages: the system call that reads the dirty log is in it
     base_build_s     seconds to boot and seal a base image with numpy and pyarrow
     image_open_ms    milliseconds to open score's base image and layer from the cache
 """
@@ -133,6 +134,7 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
     result: dict[str, Any] = {name: quantiles(values) for name, values in samples.items()}
     result["restore"] = quantiles(python.restores)
     result["hot_pages"] = python_vm.statistics().hot_pages
+    result["restore_us_per_page"] = round(result["restore"]["p50"] / result["hot_pages"], 3)
     result["base_build_s"] = report["seconds"]
     result["image_open_ms"] = round(image_open_ms, 2)
     result["times_floor"] = {name: round(result[name]["p50"] / result["floor"]["p50"], 2) for name in samplers}

@@ -107,6 +107,7 @@ struct hot_set {
     size_t words;
     struct hot_page *pages;
     size_t count, capacity;
+    bool sorted;                                  /* `pages`, by number */
     uint64_t restores, pages_copied;
 };
 int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine, struct udfvm_error *error);

@@ -1,8 +1,9 @@
 /* Putting memory back: the hot set.
  *
- * KVM logs which pages of the memory slot the guest wrote (what the host writes for it is added by hand). Bits are read but not cleared, so a page that was written once stays writable
- * and never faults again; instead it belongs to the hot set, whose pages are all copied back from the image after every call. Pages that
- * calls have stopped writing leave the set: their bits are cleared, which write-protects them again.
+ * KVM logs which pages of the memory slot the guest wrote (what the host writes for it is added by hand). Bits are read but not cleared, so a
+ * page that was written once stays writable and never faults again; instead it belongs to the hot set, whose pages are all copied back from
+ * the image after every call, neighbours in one go. Pages that calls have stopped writing leave the set: their bits are cleared, which
+ * write-protects them again.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,14 @@ static int add_page(struct udfvm_vm *vm, uint32_t number, struct udfvm_error *er
     }
     set->pages[set->count++] = (struct hot_page){ .number = number, .pristine = pristine(vm, number) };
     set->bits[number / 64] |= 1ull << number % 64;
+    set->sorted = false;
     return UDFVM_OK;
+}
+
+static int by_number(const void *left, const void *right)
+{
+    const uint32_t one = ((const struct hot_page *)left)->number, other = ((const struct hot_page *)right)->number;
+    return (one > other) - (one < other);
 }
 
 int udfvm_vm_collect_dirty(struct udfvm_vm *vm, struct udfvm_error *error)
@@ -119,12 +127,43 @@ static int cool(struct udfvm_vm *vm, uint32_t samples_idle, struct udfvm_error *
     return UDFVM_OK;
 }
 
-static void copy_back(uint8_t *page, const uint8_t *from)
+/* Notes which hot pages the last call really wrote. */
+static void sample_pages(struct udfvm_vm *vm)
 {
-    if (from)
-        memcpy(page, from, PAGE);
-    else
-        memset(page, 0, PAGE);
+    for (size_t i = 0; i < vm->hot.count; i++) {
+        struct hot_page *hot = &vm->hot.pages[i];
+        const uint8_t *page = vm->machine.memory + hot->number * PAGE;
+        const bool written = hot->pristine ? memcmp(page, hot->pristine, PAGE) != 0 : !udfvm_page_is_zero(page);
+        hot->idle = written ? 0 : hot->idle + 1;
+    }
+}
+
+/* The number of pages from `first` on that are neighbours in memory and in the image. */
+static size_t run_length(const struct hot_set *set, size_t first)
+{
+    const struct hot_page *pages = &set->pages[first];
+    size_t length = 1;
+    while (first + length < set->count && pages[length].number == pages[0].number + length
+           && (pages[0].pristine ? pages[length].pristine == pages[0].pristine + length * PAGE : !pages[length].pristine))
+        length++;
+    return length;
+}
+
+static void copy_back(struct udfvm_vm *vm)
+{
+    struct hot_set *set = &vm->hot;
+    if (!set->sorted)
+        qsort(set->pages, set->count, sizeof *set->pages, by_number);
+    set->sorted = true;
+    for (size_t i = 0, length; i < set->count; i += length) {
+        uint8_t *to = vm->machine.memory + set->pages[i].number * PAGE;
+        length = run_length(set, i);
+        if (set->pages[i].pristine)
+            memcpy(to, set->pages[i].pristine, length * PAGE);
+        else
+            memset(to, 0, length * PAGE);
+    }
+    set->pages_copied += set->count;
 }
 
 static int restore_memory(struct udfvm_vm *vm, struct udfvm_error *error)
@@ -133,16 +172,9 @@ static int restore_memory(struct udfvm_vm *vm, struct udfvm_error *error)
     const bool large = set->count > LARGE_SET;
     set->restores++;
     const bool sample = large || (set->restores % SAMPLE_EVERY == 0 && set->count > COOL_ABOVE);
-    set->pages_copied += set->count;
-    for (size_t i = 0; i < set->count; i++) {
-        struct hot_page *hot = &set->pages[i];
-        uint8_t *page = vm->machine.memory + hot->number * PAGE;
-        if (sample) {
-            const bool written = hot->pristine ? memcmp(page, hot->pristine, PAGE) != 0 : !udfvm_page_is_zero(page);
-            hot->idle = written ? 0 : hot->idle + 1;
-        }
-        copy_back(page, hot->pristine);
-    }
+    if (sample)
+        sample_pages(vm);
+    copy_back(vm);
     return sample ? cool(vm, large ? 1 : SAMPLES_IDLE, error) : UDFVM_OK;
 }
 
