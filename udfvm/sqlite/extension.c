@@ -249,18 +249,22 @@ static int define_all(struct registry *registry, int index, const struct udfvm_s
     return code;
 }
 
-/* vm_attach(name): a sealed function under its own name. */
+/* vm_attach(name), vm_attach(name, 'in_schema'): a sealed function under its own name. */
 static void sql_attach(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments)
 {
     sqlite_library *sqlite3_api = library;
     struct registry *registry = sqlite3_user_data(context);
     char *message = NULL;
-    const char *name = count == 1 && sqlite3_value_type(arguments[0]) == SQLITE_TEXT ? (const char *)sqlite3_value_text(arguments[0]) : NULL;
+    const char *option = count == 2 ? (const char *)sqlite3_value_text(arguments[1]) : "";
+    const bool in_schema = option && strcmp(option, "in_schema") == 0;
+    const char *name = (count == 1 || in_schema) && sqlite3_value_type(arguments[0]) == SQLITE_TEXT ? (const char *)sqlite3_value_text(arguments[0]) : NULL;
     if (!name) {
-        sqlite3_result_error(context, "vm_attach: takes the name of a sealed function, as TEXT", -1);
+        sqlite3_result_error(context, "vm_attach: takes the name of a sealed function, as TEXT, and may be 'in_schema'", -1);
         return;
     }
     struct function *function = sealed_find(registry, name, (size_t)sqlite3_value_bytes(arguments[0]), &message);
+    if (function && in_schema)
+        function->flags |= UDFVM_SQLITE_IN_SCHEMA;
     int code = function ? define_own(function, library_index(library)) : SQLITE_ERROR;
     if (!function && !message)
         message = sqlite3_mprintf(registry->embedded ? "the program that opened this connection registers its functions"

@@ -146,7 +146,8 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
 
 /* As udfvm_vm_call, for calls of many exchanges with the same limits. After the first few the VM moves to a thread of its own and stays
  * entered: requests and replies then cross through shared memory without an exit, in well under a microsecond. The guest waits a while
- * for the next request (udfvm_vm_set_idle_spin), then exits and its thread sleeps. With one processor every exchange is an exit. The deadline is that of each
+ * for the next request (udfvm_vm_set_idle_spin), then exits and its thread sleeps. There are as many such threads at a time as processors beside the
+ * caller's; calls beyond them, and all with one processor, go on by exits. The deadline is that of each
  * exchange; the reply's data is a copy, and valid until the next; its log is not given. Restoring the VM ends the thread. */
 int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                          const struct udfvm_limits *limits, struct udfvm_reply *reply, struct udfvm_error *error);

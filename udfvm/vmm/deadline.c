@@ -64,6 +64,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
 static void in_child(void)
 {
     atomic_fetch_add(&fork_generation, 1);
+    udfvm_stream_forget_places();
 }
 
 static void free_timer(void *value)

@@ -185,5 +185,6 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
 #define IDLE_SPIN_MOST_US 1000000u
 #define STREAM_AFTER 8u           /* exchanges of a call, before a thread is worth its start */
 void udfvm_stream_end(struct udfvm_vm *vm);
+void udfvm_stream_forget_places(void);            /* in a forked child, which has no streams */
 
 #endif

@@ -18,6 +18,7 @@
 
 #define REPLY_SPIN_US     30u        /* the caller's wait for a reply, before it sleeps in between */
 #define REPLY_SLEEP_NS    50000      /* the length of those sleeps */
+#define PLACE_KEPT_NS     1000000000 /* how long a sleeping stream keeps its place */
 #define INTERRUPT_ASK_US  50000u     /* how often the interrupt hook is asked */
 
 struct stream {
@@ -27,6 +28,7 @@ struct stream {
     pthread_cond_t wake;
     atomic_ulong posted, accepted;       /* requests, replies: by the caller's thread */
     atomic_bool parked, stop, ended;     /* ended: the thread is done, with `error` */
+    bool has_place;                      /* by the vCPU's thread, while it lives */
     struct udfvm_error error;
     struct udfvm_ring_reply *reply;
     uint64_t asked;                      /* time stamp of the last look at the interrupt hook */
@@ -44,15 +46,59 @@ static uint64_t ticks(const struct udfvm_vm *vm, uint64_t microseconds)
     return microseconds * vm->tsc_khz / 1000;
 }
 
+/* ---- Places. Threads that spin against each other for a processor are slower than exits: so only as many calls are streamed at a time as there
+ * are processors beside the caller's. ---- */
+
+static atomic_int places_taken;
+
+void udfvm_stream_forget_places(void)
+{
+    atomic_store(&places_taken, 0);
+}
+
+static bool take_place(void)
+{
+    cpu_set_t set;
+    const int places = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) - 1 : 0;
+    int taken = atomic_load(&places_taken);
+    while (taken < places)
+        if (atomic_compare_exchange_weak(&places_taken, &taken, taken + 1))
+            return true;
+    return false;
+}
+
+static void give_place(struct stream *stream)
+{
+    if (stream->has_place)
+        atomic_fetch_sub(&places_taken, 1);
+    stream->has_place = false;
+}
+
 /* ---- The vCPU's thread ---- */
+
+static bool nothing_to_do(const struct stream *stream)
+{
+    return !atomic_load(&stream->stop) && atomic_load(&stream->posted) == atomic_load(&stream->accepted);
+}
 
 /* Sleeps until there is a request to answer; false: the stream ends. */
 static bool wait_for_request(struct stream *stream)
 {
     pthread_mutex_lock(&stream->lock);
     atomic_store(&stream->parked, true);
-    while (!atomic_load(&stream->stop) && atomic_load(&stream->posted) == atomic_load(&stream->accepted))
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PLACE_KEPT_NS / 1000000000;
+    while (nothing_to_do(stream) && pthread_cond_timedwait(&stream->wake, &stream->lock, &until) == 0)
+        ;
+    if (nothing_to_do(stream))
+        give_place(stream);
+    while (nothing_to_do(stream))
         pthread_cond_wait(&stream->wake, &stream->lock);
+    if (!stream->has_place) {                            /* it goes on even where there is none */
+        atomic_fetch_add(&places_taken, 1);
+        stream->has_place = true;
+    }
     atomic_store(&stream->parked, false);
     pthread_mutex_unlock(&stream->lock);
     return !atomic_load(&stream->stop);
@@ -105,6 +151,7 @@ void udfvm_stream_end(struct udfvm_vm *vm)
         atomic_store(&vm->deadline.expired, true);               /* what run_vcpu takes as the reason to stop */
         kick(stream);
         pthread_join(stream->thread, NULL);
+        give_place(stream);
         vm->machine.run->immediate_exit = 0;
         vm->state = VM_BROKEN;                                   /* it was stopped anywhere */
     }
@@ -129,8 +176,10 @@ static int start_thread(struct stream *stream, struct udfvm_error *error)
 static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     struct stream *stream = calloc(1, sizeof *stream);
-    if (!stream)
+    if (!stream) {
+        atomic_fetch_sub(&places_taken, 1);
         return udfvm_fail_errno(error, "allocating a stream");
+    }
     pthread_mutex_init(&stream->lock, NULL);
     pthread_cond_init(&stream->wake, NULL);
     stream->vm = vm;
@@ -145,12 +194,14 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
     stream->reply->number = 0;
     vm->machine.run->s.regs.regs.rax = 0;                        /* the VM stands in complete(), which returns */
     vm->machine.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+    stream->has_place = true;
     int code = udfvm_vm_host_writes(vm, stream->reply, sizeof *stream->reply, error);
     if (code == UDFVM_OK)
         code = udfvm_deadline_prepare(error);
     if (code == UDFVM_OK)
         code = start_thread(stream, error);
     if (code != UDFVM_OK) {
+        give_place(stream);
         call->ring_reply = 0;
         free_stream(stream);
         return code;
@@ -235,19 +286,13 @@ static int accept_reply(struct stream *stream, struct udfvm_reply *reply, struct
     return UDFVM_OK;
 }
 
-static bool two_processors(void)
-{
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1;
-}
-
 int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length, const struct udfvm_limits *limits,
                          struct udfvm_reply *reply, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
     if (vm->generation != udfvm_fork_generation())
         return udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process");
-    if (!vm->stream && (vm->state != VM_STOPPED || vm->idle_spin_us == 0 || ++vm->exchanges < STREAM_AFTER || !two_processors()))
+    if (!vm->stream && (vm->state != VM_STOPPED || vm->idle_spin_us == 0 || ++vm->exchanges < STREAM_AFTER || !take_place()))
         return udfvm_vm_call(vm, request, input, length, limits, reply, error);
     int code = UDFVM_OK;
     if (vm->stream) {
@@ -259,6 +304,8 @@ int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint
         udfvm_deadline_stop(&vm->deadline);                      /* the caller's thread keeps it itself */
         if (code == UDFVM_OK)
             code = start_stream(vm, error);
+        else
+            atomic_fetch_sub(&places_taken, 1);
     }
     if (code != UDFVM_OK)
         return code;
