@@ -47,21 +47,28 @@ def compiled(directory: Path, source: str, *flags: str) -> Path:
     return target
 
 
-def native_vm(directory: Path) -> Any:
-    """A VM sealed in the trivial C program."""
+def native_program(directory: Path, source: str) -> tuple[Any, Any]:
+    """The image of a VM sealed in a static C program of this folder, and the files that it was booted from."""
     from udfvm import vmm
     from udfvm.hostfs import HostFS
     from udfvm.image import GUEST
     from udfvm.policy import Limits
 
-    program = compiled(directory, "native_guest.c", "-static")
+    program = compiled(directory, source, "-static")
     memory = window = 16 << 20
     payload = memory.to_bytes(8, "little") + (1).to_bytes(4, "little") + bytes(4) + os.fsencode(program) + b"\0"
     files = HostFS([directory])
     booted, _ = vmm.boot((GUEST / "kernel.bin").read_bytes(), payload, memory, window, files, Limits(memory=memory))
-    with booted, (directory / "native.base").open("w+b") as image:
+    with booted, program.with_suffix(".base").open("w+b") as image:
         booted.seal(image.fileno(), b"{}")
-    return vmm.VM.open(vmm.Image.open(directory / "native.base"), files)
+    return vmm.Image.open(program.with_suffix(".base")), files
+
+
+def native_vm(directory: Path) -> Any:
+    """A VM sealed in the trivial C program."""
+    from udfvm import vmm
+
+    return vmm.VM.open(*native_program(directory, "native_guest.c"))
 
 
 class CoreSampler:

@@ -38,6 +38,14 @@ def test_arrow_as_a_table() -> None:
     assert "100 rows: host" in table
 
 
+def test_sqlite() -> None:
+    figures = json.loads(_run("sqlite.py", "--json", "--repeats", "1", "--row-rows", "50"))
+    assert figures["rows"] == 336_776
+    for name in ("native", "python", "python_by_name", "stored", "lambda"):
+        assert figures["above_scan"][name] == round(figures[name]["p50"] - figures["scan"]["p50"], 3)
+    assert figures["row_times_fresh_call"] == round(figures["row"]["p50"] / figures["fresh_call"]["p50"], 3)
+
+
 @pytest.mark.slow
 def test_plot(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
