@@ -159,7 +159,7 @@ def test_what_is_gone_from_the_cache_is_an_error_that_says_what_to_do(sealed: Pa
     whole = (functions / "score.udf").read_text()
     damaged = {
         "run the command of udfvm that made it again": whole.replace("layer ", "layer x"),
-        "of another version of udfvm": whole.replace("udfvm-function 1", "udfvm-function 999"),
+        "of another version of udfvm": whole.replace("udfvm-function ", "udfvm-function 999"),
         "run `udfvm seal` again": whole.replace("signature (", "signature ["),
     }
     try:
@@ -168,7 +168,7 @@ def test_what_is_gone_from_the_cache_is_an_error_that_says_what_to_do(sealed: Pa
             assert expected in shell(f"SELECT vm_udf('damaged{index}', 1, 2);", fails=True)
     finally:
         for index in range(len(damaged)):
-            (functions / f"damaged{index}.udf").unlink()
+            (functions / f"damaged{index}.udf").unlink(missing_ok=True)
     runtime = cache_directory() / "runtimes" / "python.runtime"
     kept = runtime.read_text()
     runtime.unlink()
