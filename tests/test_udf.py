@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import gc
 import importlib
 import json as renamed_json
 import math
@@ -741,6 +742,11 @@ def test_large_results_outlive_calls() -> None:
 
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(several, (0, 1000, 2000)))
+    for _ in range(6):                           # dropped in a garbage collection
+        cycle = [doubled(values)]
+        cycle.append(cycle)  # type: ignore[arg-type]
+    del cycle
+    gc.collect()
     written = doubled(values)
     written += 1
     np.testing.assert_array_equal(doubled(values), values * 2)

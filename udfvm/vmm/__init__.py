@@ -363,7 +363,7 @@ class Pool:
         """Address of the core's object, for C code of this process."""
         return int(ffi.cast("uintptr_t", self._handle))
 
-    def call_and_give(self, vm: VM, request: int, length: int, limits: Any, udf: str) -> tuple[int, bytes | memoryview]:
+    def call_and_give(self, vm: VM, request: int, length: int, limits: Any, udf: str) -> tuple[int, memoryview]:
         """A whole call with the request in ``vm.input()``, after which the VM goes back. Returns the status and the reply.
 
         A large reply is not copied: it is the guest's memory, which forked children inherit, and the VM, which does not run meanwhile, goes
@@ -374,7 +374,7 @@ class Pool:
             if self._lender.lends(len(reply.data)) and not lib.udfvm_vm_share_reply(vm._handle, vm._error):
                 handle, vm._handle = vm._handle, ffi.NULL
                 return reply.status, self._lender.lend(handle, vm._reply.data, len(reply.data))
-            return reply.status, bytes(reply.data)
+            return reply.status, memoryview(bytearray(reply.data))       # one copy, which numpy may let its user write to
         finally:
             if vm._handle:
                 self.give(vm)
@@ -433,5 +433,4 @@ class Pool:
 
     def close(self) -> None:
         """Gives up this object's reference; the pool ends with the last VM taken from it."""
-        self._lender.end()
         ffi.release(self._handle)

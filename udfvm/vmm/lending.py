@@ -1,13 +1,12 @@
 """Replies handed out without a copy: while one is in use, its VM stays out of the pool.
 
-The last view of a reply may go anywhere, in a garbage collection too, and putting a VM back takes time where much was written. So a
-thread of the pool's does that.
+Who drops the last view of a reply puts its VM back, as who frees large memory pays for that: the next call then finds the VM whose memory
+is in the processor's caches, and there are no more VMs than replies in use. That may be in a garbage collection: the core takes no lock
+there that its caller may hold.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
 from typing import Any, Final
 
 from udfvm.vmm._core import ffi, lib
@@ -23,8 +22,6 @@ class Lender:
         self._pool = pool
         self._most = min(MOST_VMS, limit // 2)
         self._lent: set[int] = set()
-        self._returned: queue.SimpleQueue[Any] = queue.SimpleQueue()       # whose put() may be called in a garbage collection
-        self._thread: threading.Thread | None = None
 
     def lends(self, length: int) -> bool:
         """Whether a reply of so many bytes is to be lent."""
@@ -32,21 +29,11 @@ class Lender:
 
     def lend(self, vm: Any, data: Any, length: int) -> memoryview:
         """The reply at ``data``, memory of the VM, which goes back to the pool when nobody views it any more."""
-        if self._thread is None:
-            work = (self._pool, self._lent, self._returned)
-            self._thread = threading.Thread(target=_put_back, args=work, name="udfvm-put-back", daemon=True)
-            self._thread.start()
-        lent, returned = self._lent, self._returned
-        lent.add(int(ffi.cast("uintptr_t", vm)))
-        return memoryview(ffi.buffer(ffi.gc(ffi.cast("char *", data), lambda _: returned.put(vm), length), length))
+        pool, lent, number = self._pool, self._lent, int(ffi.cast("uintptr_t", vm))
 
-    def end(self) -> None:
-        """Ends the thread once it has put back what was returned so far."""
-        if self._thread is not None:
-            self._returned.put(None)
+        def put_back(_: object) -> None:
+            lib.udfvm_pool_give(pool, vm)
+            lent.discard(number)
 
-
-def _put_back(pool: Any, lent: set[int], returned: queue.SimpleQueue[Any]) -> None:
-    while (vm := returned.get()) is not None:
-        lib.udfvm_pool_give(pool, vm)
-        lent.discard(int(ffi.cast("uintptr_t", vm)))
+        lent.add(number)
+        return memoryview(ffi.buffer(ffi.gc(ffi.cast("char *", data), put_back, length), length))
