@@ -6,8 +6,7 @@
 
 #define SMALLEST 1024u
 
-/* Room for `more` bytes behind the length; false: out of memory. */
-static bool buffer_reserve(struct buffer *buffer, size_t more)
+bool buffer_reserve(struct buffer *buffer, size_t more)
 {
     if (more <= buffer->capacity - buffer->length)
         return true;
@@ -77,53 +76,83 @@ void batch_clear(struct batch *batch)
 
 static bool put_bit(struct buffer *buffer, uint64_t row, bool bit)
 {
-    static const uint8_t zero;
-    if (row % 8 == 0 && !buffer_append(buffer, &zero, 1))
-        return false;
+    if (row % 8 == 0) {
+        if (!buffer_reserve(buffer, 1))
+            return false;
+        buffer->data[buffer->length++] = 0;
+    }
     buffer->data[row / 8] |= (uint8_t)(bit << (row % 8));
     return true;
+}
+
+static bool put_word(struct buffer *buffer, const void *word)
+{
+    if (!buffer_reserve(buffer, 8))
+        return false;
+    memcpy(buffer->data + buffer->length, word, 8);
+    buffer->length += 8;
+    return true;
+}
+
+/* Most columns have no nulls, and so no bitmap. */
+static bool put_valid(const struct batch *batch, struct batch_column *column)
+{
+    return column->nulls == 0 || put_bit(&column->validity, batch->rows, true);
+}
+
+static bool put_invalid(const struct batch *batch, struct batch_column *column)
+{
+    const size_t before = (batch->rows + 7) / 8;
+    if (column->nulls++ == 0) {
+        if (!buffer_reserve(&column->validity, before + 1))
+            return false;
+        memset(column->validity.data, 0xff, before);
+        column->validity.length = before;
+        if (batch->rows % 8)
+            column->validity.data[before - 1] = (uint8_t)((1u << (batch->rows % 8)) - 1);
+    }
+    return put_bit(&column->validity, batch->rows, false);
 }
 
 static bool put_end(struct batch_column *column)
 {
     const int64_t end = (int64_t)column->data.length;
     static const int64_t begin;
-    if (column->offsets.length == 0 && !buffer_append(&column->offsets, &begin, sizeof begin))
+    if (column->offsets.length == 0 && !put_word(&column->offsets, &begin))
         return false;
-    return buffer_append(&column->offsets, &end, sizeof end);
+    return put_word(&column->offsets, &end);
 }
 
 bool batch_put_null(struct batch *batch, size_t index)
 {
     struct batch_column *column = &batch->columns[index];
     static const uint64_t nothing;
-    column->nulls++;
-    if (!put_bit(&column->validity, batch->rows, false))
+    if (!put_invalid(batch, column))
         return false;
     if (is_variable(column))
         return put_end(column);
-    return column->type == UDFVM_BOOL ? put_bit(&column->data, batch->rows, false) : buffer_append(&column->data, &nothing, sizeof nothing);
+    return column->type == UDFVM_BOOL ? put_bit(&column->data, batch->rows, false) : put_word(&column->data, &nothing);
 }
 
 bool batch_put_integer(struct batch *batch, size_t index, int64_t integer)
 {
     struct batch_column *column = &batch->columns[index];
-    if (!put_bit(&column->validity, batch->rows, true))
+    if (!put_valid(batch, column))
         return false;
-    return column->type == UDFVM_BOOL ? put_bit(&column->data, batch->rows, integer != 0) : buffer_append(&column->data, &integer, sizeof integer);
+    return column->type == UDFVM_BOOL ? put_bit(&column->data, batch->rows, integer != 0) : put_word(&column->data, &integer);
 }
 
 bool batch_put_real(struct batch *batch, size_t index, double real)
 {
     struct batch_column *column = &batch->columns[index];
-    return put_bit(&column->validity, batch->rows, true) && buffer_append(&column->data, &real, sizeof real);
+    return put_valid(batch, column) && put_word(&column->data, &real);
 }
 
 bool batch_put_bytes(struct batch *batch, size_t index, const void *bytes, size_t length)
 {
     struct batch_column *column = &batch->columns[index];
     batch->bytes += length;
-    return put_bit(&column->validity, batch->rows, true) && buffer_append(&column->data, bytes, length) && put_end(column);
+    return put_valid(batch, column) && buffer_append(&column->data, bytes, length) && put_end(column);
 }
 
 void batch_end_row(struct batch *batch)

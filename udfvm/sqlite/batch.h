@@ -16,7 +16,8 @@ struct buffer {
 struct batch_column {
     uint32_t type;                       /* enum udfvm_type */
     uint64_t nulls;
-    struct buffer validity, offsets, data;
+    struct buffer validity;              /* empty until there is a null */
+    struct buffer offsets, data;
 };
 
 struct batch {
@@ -40,6 +41,7 @@ void batch_end_row(struct batch *batch);
 size_t batch_size(const struct batch *batch);
 void batch_write(const struct batch *batch, uint8_t *to);      /* batch_size() bytes */
 
+bool buffer_reserve(struct buffer *buffer, size_t more);       /* room for so many bytes; false: out of memory */
 bool buffer_append(struct buffer *buffer, const void *bytes, size_t length);
 void buffer_free(struct buffer *buffer);
 

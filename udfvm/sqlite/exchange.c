@@ -85,22 +85,35 @@ static int put_bytes(const struct session *session, struct batch *batch, size_t 
     return batch_put_bytes(batch, column, bytes, length) ? SQLITE_OK : SQLITE_NOMEM;
 }
 
+/* A value of another type than the parameter's, as row_check() says it. */
+static int wrong_type(const struct session *session, sqlite3_value **arguments, char **error)
+{
+    return row_check(session, arguments, error) == ROW_BAD && *error ? SQLITE_ERROR : SQLITE_NOMEM;
+}
+
 int batch_put_row(const struct session *session, struct batch *batch, size_t first, sqlite3_value **arguments, char **error)
 {
-    sqlite_library *sqlite3_api = session->function->registry->library;
+    const struct function *function = session->function;
+    sqlite_library *sqlite3_api = function->registry->library;
     int code = SQLITE_OK;
-    for (uint32_t i = 0; i < session->function->parameter_count && code == SQLITE_OK; i++) {
-        const uint32_t type = session->function->parameters[i].type;
+    *error = NULL;
+    for (uint32_t i = 0; i < function->parameter_count && code == SQLITE_OK; i++) {
+        const uint32_t type = function->parameters[i].type;
+        const int found = sqlite3_value_type(arguments[i]);
         const size_t column = first + i;
         bool put = true;
-        if (sqlite3_value_type(arguments[i]) == SQLITE_NULL)
+        if (found == SQLITE_NULL)
             put = batch_put_null(batch, column);
-        else if (type == UDFVM_INT64 || type == UDFVM_BOOL)
-            put = batch_put_integer(batch, column, sqlite3_value_int64(arguments[i]));
-        else if (type == UDFVM_FLOAT64)
+        else if (type == UDFVM_FLOAT64 && (found == SQLITE_FLOAT || found == SQLITE_INTEGER))
             put = batch_put_real(batch, column, sqlite3_value_double(arguments[i]));
-        else
+        else if (type == UDFVM_INT64 && found == SQLITE_INTEGER)
+            put = batch_put_integer(batch, column, sqlite3_value_int64(arguments[i]));
+        else if (type == UDFVM_BOOL && found == SQLITE_INTEGER && (uint64_t)sqlite3_value_int64(arguments[i]) <= 1)
+            put = batch_put_integer(batch, column, sqlite3_value_int64(arguments[i]));
+        else if ((type == UDFVM_TEXT && found == SQLITE_TEXT) || (type == UDFVM_BLOB && found == SQLITE_BLOB))
             code = put_bytes(session, batch, column, i, arguments[i], error);
+        else
+            code = wrong_type(session, arguments, error);
         if (!put)
             code = SQLITE_NOMEM;
     }

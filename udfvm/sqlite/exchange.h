@@ -17,8 +17,8 @@ struct exchange {
  * sqlite3_malloc'd text. After a failure nothing more can be asked of the session's guest. */
 int session_exchange(struct session *session, const struct exchange *exchange, struct udfvm_reply *reply, char **error);
 
-/* Adds a row of arguments to a batch from column `first` on. SQLITE_OK, SQLITE_NOMEM, or SQLITE_ERROR with a text. The row must have passed
- * row_check(). */
+/* Adds a row of arguments to a batch from column `first` on, checking their types; NULL is taken for every parameter. SQLITE_OK, SQLITE_NOMEM, or
+ * SQLITE_ERROR with a text. */
 int batch_put_row(const struct session *session, struct batch *batch, size_t first, sqlite3_value **arguments, char **error);
 
 #endif

@@ -177,8 +177,6 @@ static int take_row(struct map_cursor *cursor)
     session->row = cursor->rows_before + (int64_t)cursor->batch->rows;
     for (uint32_t i = 0; i < count; i++)
         values[i] = sqlite3_column_value(cursor->query, (int)i + 1);
-    if (row_check(session, values, &error) == ROW_BAD)
-        return fail(cursor, SQLITE_ERROR, error);
     int code = keep_key(sqlite3_api, &cursor->keys, sqlite3_column_value(cursor->query, 0));
     if (code == SQLITE_OK)
         code = batch_put_row(session, cursor->batch, 0, values, &error);

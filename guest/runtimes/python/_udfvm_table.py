@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 import sys
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import _udfvm_agent
-from _udfvm_columns import STATUS_OK, argument_slots, result_slot
+from _udfvm_columns import STATUS_OK, argument_slots, result_slot, wide
 from _udfvm_report import report
 
 REQUEST_TABLE: Final = 6
@@ -16,9 +19,24 @@ REQUEST_FETCH: Final = 7
 MORE: Final = 1
 # Texts and bytes that are gathered for one reply, at most, but for the last row.
 LARGEST_PIECE: Final = 4 << 20
+FIRST_CHUNK: Final = 4                                   # rows, where their size is not known from their types
 
 _FETCH: Final = struct.Struct("<QQ")                     # struct udfvm_fetch
-_LONGEST_SLICE: Final = 1 << 16
+
+
+class _Rows(NamedTuple):
+    """Rows that wait, column by column, and the row of arguments that they are of."""
+
+    source: int
+    columns: list[list[Any]]
+    rows: int
+
+
+class _Batch(NamedTuple):
+    """An Arrow batch that waits."""
+
+    source: int
+    batch: Any
 
 
 class TableFunction:
@@ -30,13 +48,10 @@ class TableFunction:
         self._nullable = [parameter["nullable"] for parameter in parameters]
         self._names = [column["name"] for column in metadata["columns"]]
         self._types = [column["type"] for column in metadata["columns"]]
+        self._variable = [index for index, name in enumerate(self._types) if wide(name).startswith("large_")]
         slots = (result_slot("int64", False), *(result_slot(column["type"], column["nullable"]) for column in metadata["columns"]))
         self._columns = _udfvm_agent.Columns(argument_slots([parameter["type"] for parameter in parameters], self._nullable), slots)
-        self._items: Iterator[tuple[int, Any]] = iter(())
-        self._waiting: list[tuple[Any, ...]] = []        # rows, each with its source first
-        self._batch: tuple[int, Any] | None = None       # an Arrow batch, and its source
-        self._ended = True
-        self._source = -1
+        self._begin([])
 
     def answer(self, request: int) -> tuple[int, int]:
         """Answers TABLE and FETCH."""
@@ -45,69 +60,127 @@ class TableFunction:
             if request == REQUEST_TABLE:
                 rows, lists = self._columns.read(_FETCH.size)
                 self._begin(list(zip(*lists, strict=True)) if lists else [()] * rows)
+            if not self._waiting:
+                self._gather(limit)
             return STATUS_OK, self._reply(limit)
         except BaseException as exception:  # noqa: BLE001 - whatever the function raises is its caller's
             return report(exception, self._source)
 
-    def rows_of(self, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def rows_of(self, arguments: Sequence[Any]) -> list[list[Any]]:
         """All rows for some arguments, for warming up. Batches are left out."""
-        return [self._row(item) for item in self._function(*arguments) if not _is_batch(item)]
+        return self._columns_of([item for item in _iterable(self._function(*arguments)) if not _is_batch(item)])
 
     def _begin(self, arguments: Sequence[tuple[Any, ...]]) -> None:
-        self._items = self._run(arguments)
-        self._waiting, self._batch, self._ended, self._source = [], None, False, -1
+        self._arguments = enumerate(arguments)
+        self._items: Iterator[Any] | None = None         # of the row of arguments at hand
+        self._source = -1
+        self._ended = False
+        self._waiting: deque[_Rows | _Batch] = deque()
 
-    def _run(self, arguments: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
-        for source, row in enumerate(arguments):
-            if any(value is None and not nullable for value, nullable in zip(row, self._nullable, strict=True)):
-                continue                                 # a null that is not welcome: no rows
+    # ---- From the function ----
+
+    def _advance(self) -> bool:
+        """On to the next row of arguments; False: there is none."""
+        for source, row in self._arguments:
             self._source = source
-            for item in _iterable(self._function(*row)):
-                yield source, item
-
-    def _reply(self, limit: int) -> int:
-        if not self._waiting and self._batch is None:
-            self._gather(limit)
-        if self._waiting:
-            return self._write_rows(limit)
-        if self._batch is not None:
-            return self._write_batch(limit)
-        return self._columns.write(0, [[] for _ in range(len(self._names) + 1)], 0)
+            if all(nullable or value is not None for value, nullable in zip(row, self._nullable, strict=True)):
+                self._items = iter(_iterable(self._function(*row)))
+                return True                              # a null that is not welcome: no rows
+        self._ended = True
+        return False
 
     def _gather(self, limit: int) -> None:
-        size = 0
-        while len(self._waiting) < limit and size < LARGEST_PIECE:
-            found = next(self._items, None)
-            if found is None:
-                self._ended = True
+        """Runs the function for so many rows, or until they are large, or until it yields a batch."""
+        rows = size = 0
+        chunk = FIRST_CHUNK if self._variable else limit
+        while rows < limit and size < LARGEST_PIECE:
+            if self._items is None and not self._advance():
                 return
-            source, item = found
-            if _is_batch(item):
-                self._batch = (source, self._arrow(item))
-                return
-            row = (source, *self._row(item))
-            size += sum([len(value) for value in row if isinstance(value, (str, bytes))])
-            self._waiting.append(row)
+            assert self._items is not None
+            items = list(itertools.islice(self._items, min(chunk, limit - rows)))
+            if not items:
+                self._items = None
+                continue
+            for index, item in enumerate(items) if self._any_batch(items) else ():
+                if _is_batch(item):
+                    self._items = itertools.chain(items[index + 1 :], self._items)
+                    self._wait(items[:index])
+                    self._waiting.append(_Batch(self._source, self._arrow(item)))
+                    return
+            size += self._wait(items)
+            rows += len(items)
+            if self._variable:                           # as many more as are likely to fit, but not too sure of it
+                chunk = max(1, min(4 * rows, (LARGEST_PIECE - size) * rows // (size + 1)))
+
+    def _wait(self, items: list[Any]) -> int:
+        """Has rows wait; returns the bytes of their texts and bytes."""
+        if not items:
+            return 0
+        columns = self._columns_of(items)
+        self._waiting.append(_Rows(self._source, columns, len(items)))
+        return sum([len(value) for index in self._variable for value in columns[index] if isinstance(value, (str, bytes))])
+
+    def _columns_of(self, items: list[Any]) -> list[list[Any]]:
+        kinds = set(map(type, items))
+        if all(issubclass(kind, (tuple, list)) for kind in kinds) and set(map(len, items)) == {len(self._names)}:
+            return [list(column) for column in zip(*items, strict=True)]
+        if len(self._names) == 1 and not any(issubclass(kind, (tuple, list, Mapping)) for kind in kinds):
+            return [items]
+        return [list(column) for column in zip(*map(self._row, items), strict=True)]
+
+    @staticmethod
+    def _any_batch(items: list[Any]) -> bool:
+        pyarrow = sys.modules.get("pyarrow")
+        return pyarrow is not None and not {pyarrow.RecordBatch, pyarrow.Table}.isdisjoint(map(type, items))
+
+    # ---- To the host ----
+
+    def _reply(self, limit: int) -> int:
+        if not self._waiting:
+            return self._columns.write(0, [[] for _ in range(len(self._names) + 1)], 0 if self._ended else MORE)
+        first = self._waiting[0]
+        if isinstance(first, _Batch):
+            return self._write_batch(self._waiting.popleft(), limit)  # type: ignore[arg-type]
+        return self._write_rows(limit)
 
     def _flags(self) -> int:
-        return 0 if self._ended and not self._waiting and self._batch is None else MORE
+        return 0 if self._ended and not self._waiting else MORE
+
+    def _take_rows(self) -> tuple[list[int], list[list[Any]]]:
+        """All rows that wait, up to a batch: their sources, and their columns."""
+        sources: list[int] = []
+        columns: list[list[Any]] = [[] for _ in self._names]
+        while self._waiting and isinstance(self._waiting[0], _Rows):
+            piece = self._waiting.popleft()
+            assert isinstance(piece, _Rows)
+            sources += [piece.source] * piece.rows
+            for column, more in zip(columns, piece.columns, strict=True):
+                column += more
+        return sources, columns
 
     def _write_rows(self, limit: int) -> int:
-        count = min(limit, len(self._waiting))
+        sources, columns = self._take_rows()
+        count = min(limit, len(sources))
         room = len(_udfvm_agent.output())
         while True:
-            piece, rest = self._waiting[:count], self._waiting[count:]
-            last = self._ended and not rest and self._batch is None
+            whole = count == len(sources)
+            pieces: list[Any] = [sources, *columns] if whole else [column[:count] for column in (sources, *columns)]
             try:
-                length = self._columns.write(count, [list(column) for column in zip(*piece, strict=True)], 0 if last else MORE)
+                length = self._columns.write(count, pieces, self._flags() if whole else MORE)
             except BaseException:
                 if self._columns.row >= 0:
-                    self._source = piece[self._columns.row][0]
+                    self._source = sources[self._columns.row]
                 raise
             if length <= room or count == 1:
-                self._waiting = rest
-                return length
+                break
             count //= 2
+        rest = []
+        while count < len(sources):                      # what does not fit waits on, before what waits already
+            end = bisect_right(sources, sources[count])
+            rest.append(_Rows(sources[count], [column[count:end] for column in columns], end - count))
+            count = end
+        self._waiting.extendleft(reversed(rest))
+        return length
 
     def _row(self, item: Any) -> tuple[Any, ...]:
         width = len(self._names)
@@ -144,22 +217,24 @@ class TableFunction:
             arrays.append(strict_cast(array, _arrow_type(name)))
         return pa.RecordBatch.from_arrays(arrays, names=[str(index) for index in range(len(arrays))])
 
-    def _write_batch(self, limit: int) -> int:
+    def _write_batch(self, waiting: _Batch, limit: int) -> int:
         import pyarrow as pa
         from _udfvm_arrow_columns import wide_buffers
 
-        assert self._batch is not None
-        source, batch = self._batch
-        count = min(limit, batch.num_rows, _LONGEST_SLICE)
+        source, batch = waiting
+        count = min(limit, batch.num_rows)
         room = len(_udfvm_agent.output())
         while True:
             piece = batch.slice(0, count)
-            self._batch = (source, batch.slice(count)) if count < batch.num_rows else None
             columns = [pa.array([source] * count, pa.int64()), *piece.columns]
-            length = self._columns.write(count, [wide_buffers(column) for column in columns], self._flags())
+            more = self._flags() or count < batch.num_rows
+            length = self._columns.write(count, [wide_buffers(column) for column in columns], MORE if more else 0)
             if length <= room or count <= 1:
-                return length
+                break
             count //= 2
+        if count < batch.num_rows:
+            self._waiting.appendleft(_Batch(source, batch.slice(count)))
+        return length
 
 
 def _arrow_type(name: str) -> Any:
