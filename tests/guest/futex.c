@@ -22,16 +22,14 @@ static void *wait_on_word(void *argument)
 {
     const uint32_t bits = (uint32_t)(long)argument;
     CHECK(futex(&word, FUTEX_WAIT_BITSET_PRIVATE, 0, NULL, NULL, bits) == 0);
-    woken++;
+    __atomic_fetch_add(&woken, 1, __ATOMIC_SEQ_CST);
     return NULL;
 }
 
-static void let_run(void)
+/* How many wait: moving them from a word to itself counts them. */
+static long waiting(void)
 {
-    for (int i = 0; i < 50; i++)
-        sched_yield();
-    const struct timespec moment = { .tv_nsec = 5000000 };
-    nanosleep(&moment, NULL);
+    return futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 0, (void *)100, &word, 0);
 }
 
 static void start(pthread_t *threads, int count, long bits)
@@ -39,7 +37,8 @@ static void start(pthread_t *threads, int count, long bits)
     woken = 0;
     for (int i = 0; i < count; i++)
         CHECK(pthread_create(&threads[i], NULL, wait_on_word, (void *)bits) == 0);
-    let_run();
+    while (waiting() < count)
+        sched_yield();
 }
 
 static void join(pthread_t *threads, int count)
