@@ -35,12 +35,14 @@ from udfvm.errors import (
     KVMUnavailableError,
     LogLimitError,
     OutputLimitError,
+    PoolClosedError,
     ProtocolError,
     SignatureError,
     TypeMappingError,
     UDFError,
     UnknownUDFError,
 )
+from udfvm.pool import Pool, PoolStatistics
 from udfvm.table_function import TableFunction, table_function
 from udfvm.udf import UDF, udf
 
@@ -68,6 +70,9 @@ __all__ = [
     "KVMUnavailableError",
     "LogLimitError",
     "OutputLimitError",
+    "Pool",
+    "PoolClosedError",
+    "PoolStatistics",
     "ProtocolError",
     "SignatureError",
     "TableFunction",

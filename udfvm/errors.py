@@ -84,6 +84,10 @@ class BusyError(Error):
     """All VMs of a pool stayed busy for as long as the call was willing to wait."""
 
 
+class PoolClosedError(Error):
+    """A function was called whose pool is closed."""
+
+
 class ForkedError(Error):
     """A VM or pool of the parent process was used in a forked child."""
 
@@ -222,7 +226,10 @@ def from_core(
         case Code.FORKED:
             return ForkedError(f"{message}; make pools and VMs after the fork")
         case Code.BUSY:
-            return BusyError(f"{message}; use fewer at once, or a larger pool")
+            return BusyError(
+                f"{message}; call from fewer threads at once, or bind the function to a larger pool (udfvm.Pool(size=...)), or to one that "
+                "waits longer (wait=...)"
+            )
         case Code.ARGUMENT:
             return ValueError(message)
         case _:

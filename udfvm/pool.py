@@ -1,41 +1,190 @@
-"""The default pools: one for each base image that this process uses."""
+"""Pools of micro-VMs: how many there are, how long a call waits for one, how many stay open when nothing is to do."""
 
 from __future__ import annotations
 
 import os
 import threading
-from typing import Final
+import time
+import weakref
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from udfvm import vmm
-from udfvm.image import host_files
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
-_MOST_VMS: Final = 64                                # made when needed; a statement may hold one for each UDF in it
+    from udfvm.udf import UDF
+    from udfvm.vmm import Image
+    from udfvm.vmm import Pool as Core
+
+MOST_VMS: Final = 4096
 
 
-class _Pools:
-    """Pools by the identity of their base image. A forked child begins with none."""
+class PoolStatistics(NamedTuple):
+    """VMs of a pool: how many there may be (of each base image), how many there are, and how many of these are idle."""
 
-    def __init__(self) -> None:
+    size: int
+    live: int
+    idle: int
+
+
+class Pool:
+    """VMs for the functions that are bound to it.
+
+    Functions with the same memory and packages share a base image, and its VMs: a VM moves from one function to another by the pages in
+    which they differ, and nothing of one call is ever seen by the next. A call takes an idle VM, opens a new one while there are fewer than
+    ``size``, or waits. Calls from several threads run at once, each on a VM of its own, without the interpreter's lock.
+
+    A forked child begins with an empty pool of the same settings.
+
+    Args:
+        size: VMs that there may be at most, of each base image: 1 to 4096.
+        keep: how many of them stay open while they are idle; when more are, those used longest ago are closed.
+        keep_seconds: all idle VMs but the one used last are closed once they were idle for so long.
+        wait: seconds for which a call waits while all are busy, before it raises ``BusyError``.
+
+    Raises ValueError for settings that make no sense.
+
+    >>> with udfvm.Pool(size=2) as pool:
+    ...     @udfvm.udf(pool=pool)
+    ...     def double(x: int) -> int:
+    ...         return 2 * x
+    ...     pool.warm(double, vms=2).result()                # in the background, unless one waits for it
+    ...     (double(21), pool.statistics())
+    2
+    (42, PoolStatistics(size=2, live=2, idle=2))
+    """
+
+    def __init__(self, size: int = 64, *, keep: int = 8, keep_seconds: float = 60.0, wait: float = 60.0) -> None:
+        if not 1 <= size <= MOST_VMS:
+            raise ValueError(f"size={size!r} must be from 1 to {MOST_VMS}")
+        if keep < 0 or keep_seconds < 0 or wait < 0:
+            raise ValueError("keep=, keep_seconds= and wait= must not be negative")
+        self.size = size
+        self.keep = keep
+        self.keep_seconds = keep_seconds
+        self.wait = wait
+        self._begin()
+        _pools.add(self)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._pools: dict[bytes, vmm.Pool] = {}
-        os.register_at_fork(after_in_child=self._forget)
+        self._cores: dict[bytes, Core] = {}
+        self._closed = False
+        self._trimmer: threading.Thread | None = None
 
-    def _forget(self) -> None:
-        self._lock = threading.Lock()
-        self._pools = {}
+    @staticmethod
+    def default() -> Pool:
+        """The pool of functions that name none."""
+        return _default
 
-    def get(self, base: vmm.Image) -> vmm.Pool:
-        """The pool for a base image."""
+    def core(self, base: Image) -> Core:
+        """The VMs of one base image. Raises PoolClosedError."""
+        from udfvm.image import host_files
+        from udfvm.vmm import Pool as Core
+
         with self._lock:
-            pool = self._pools.get(base.digest)
-            if pool is None:
-                pool = self._pools[base.digest] = vmm.Pool(base, _MOST_VMS, host_files())
-            return pool
+            core = self._cores.get(base.digest)
+            if core is None:
+                core = Core(base, self.size, host_files(), wait=self.wait, keep=self.keep, crowded=self._trim_later)
+                if self._closed:
+                    core.close()
+                self._cores[base.digest] = core
+            return core
+
+    def warm(self, *functions: UDF, vms: int = 1) -> Future[int]:
+        """Makes VMs ready for functions, in the background: images are built or opened, so many VMs opened for each function, and a call
+        made in each, with a row of zeros, whose result is dropped.
+
+        Returns a future of the number of VMs that were made ready; its exception is what building an image raised, or ``BusyError``.
+        """
+        from concurrent.futures import Future
+
+        future: Future[int] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(sum(self._warm(function, min(vms, self.size)) for function in functions))
+            except BaseException as error:       # noqa: BLE001 - it is the caller's, who asks the future
+                future.set_exception(error)
+
+        threading.Thread(target=work, name="udfvm-warm", daemon=True).start()
+        return future
+
+    def _warm(self, function: UDF, vms: int) -> int:
+        function.prepare()
+        core = self.core(function.base)
+        with ExitStack() as held:                # all at once, so that they are different VMs
+            for vm in [held.enter_context(core.vm(function.image)) for _ in range(vms)]:
+                function.warm_up(vm)
+        return vms
+
+    def statistics(self) -> PoolStatistics:
+        """How many VMs there are, of all base images."""
+        found = [core.pool_statistics() for core in self._list()]
+        return PoolStatistics(self.size, sum(live for live, _ in found), sum(idle for _, idle in found))
+
+    def trim(self, keep: int = 0) -> None:
+        """Closes idle VMs of each base image until at most ``keep`` are left."""
+        for core in self._list():
+            core.trim(keep)
+
+    def close(self) -> None:
+        """Closes the idle VMs, and those in use when their calls end. Later calls of functions bound to the pool raise PoolClosedError."""
+        with self._lock:
+            self._closed = True
+        for core in self._list():
+            core.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _list(self) -> list[Core]:
+        with self._lock:
+            return list(self._cores.values())
+
+    # ---- Idle VMs ----
+
+    def _trim_later(self) -> None:
+        """Called where more than one VM of a base image is in use: when that is over, some will be idle."""
+        with self._lock:
+            if self._trimmer is None:
+                self._trimmer = threading.Thread(target=_trim, args=(weakref.ref(self),), name="udfvm-trim", daemon=True)
+                self._trimmer.start()
+
+    def _trim_old(self) -> bool:
+        """Whether there is anything left to trim."""
+        left = [core.trim_old(1, self.keep_seconds) for core in self._list()]
+        with self._lock:
+            if any(idle > 1 for idle in left) or any(core.vms_out > 1 for core in self._cores.values()):
+                return True
+            self._trimmer = None
+            return False
 
 
-_pools = _Pools()
+def _trim(reference: weakref.ref[Pool]) -> None:
+    """Closes old idle VMs from time to time, until there are none."""
+    while (pool := reference()) is not None:
+        seconds = pool.keep_seconds
+        del pool
+        time.sleep(max(0.01, seconds / 4))
+        pool = reference()
+        if pool is None or not pool._trim_old():
+            return
 
 
-def pool_for(base: vmm.Image) -> vmm.Pool:
-    """The process's pool of VMs for a base image."""
-    return _pools.get(base)
+_pools: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
+_default: Final = Pool()
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        closed = pool._closed
+        pool._begin()
+        pool._closed = closed
+
+
+os.register_at_fork(after_in_child=_after_fork)

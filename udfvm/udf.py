@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import sys
@@ -16,6 +17,7 @@ from udfvm.errors import (
     TypeMappingError,
 )
 from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
+from udfvm.pool import Pool
 from udfvm.rows import RowCodec
 from udfvm.types import Parameter, ResultType, Signature, signature_of
 
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from udfvm.ipc import BatchCodec, NumberLayout
     from udfvm.number_batches import NumberBatches, NumberColumns
     from udfvm.small_batches import SmallBatches
-    from udfvm.vmm import VM, Image, Pool
+    from udfvm.vmm import VM, Image
+    from udfvm.vmm import Pool as Core
 
 Isolation = Literal["statement", "row"]
 
@@ -41,7 +44,7 @@ class Runtime(NamedTuple):
 
     base: Image
     image: Image
-    pool: Pool
+    pool: Core
     limits: Any                                  # struct udfvm_limits *
 
 
@@ -60,6 +63,7 @@ class UDF:
         parameters, result: its types.
         vectorized: it takes arrays.
         limits: what a call may use.
+        pool: where its VMs come from.
         isolation: in SQL, whether an execution of a statement ("statement") or each row ("row") is a call.
 
     May be used from several threads. A call raises ``UDFError`` where the function raised, with the guest's type, message and traceback;
@@ -78,6 +82,7 @@ class UDF:
         limits: Limits | None = None,
         isolation: Isolation = "statement",
         packages: Iterable[str] = (),
+        pool: Pool | None = None,
     ) -> None:
         if isinstance(function, UDF):
             raise SignatureError(f"UDF {function.name!r} is a UDF already")
@@ -95,6 +100,7 @@ class UDF:
         self.isolation: Isolation = isolation
         self.packages = _checked_packages(self.name, packages)
         self.sample = sample
+        self.pool = pool or Pool.default()
         self._python_signature = signature.python
         self._arity = len(self.parameters)
         types = [*(parameter.type for parameter in self.parameters), self.result.type]
@@ -161,17 +167,27 @@ class UDF:
         from udfvm.image import BaseSpec, base_image, udf_layer
         from udfvm.loading import identity, load_request
         from udfvm.payload import packages_of, pickle_function
-        from udfvm.pool import pool_for
 
         pickled = pickle_function(self.name, self.function)
         base = base_image(BaseSpec(memory=self.limits.memory, packages=packages_of(pickled, self.packages, self.vectorized), window=WINDOW))
-        pool = pool_for(base)
+        pool = self.pool.core(base)
 
         def request() -> bytes:
             return load_request(self, pickled, self._rows, self._codec())
 
         layer = udf_layer(base, pool, identity(self, pickled), request, self.limits, self.name)
         return Runtime(base, layer, pool, vmm.core_limits(self.limits))
+
+    def warm_up(self, vm: VM) -> None:
+        """Calls the function in a VM of its image, with a row of zeros, for the pages that a call touches."""
+        limits = self._ready().limits
+        if self._rows is not None:
+            request, data = _REQUEST_ROW, self._rows.default()
+        else:
+            codec = self._codec()
+            request, data = _REQUEST_BATCH, codec.stream(codec.null_and_zero())
+        with contextlib.suppress(CallError):     # what it makes of zeros does not matter
+            vm.call(request, data, limits, self.name)
 
     def _codec(self) -> BatchCodec:
         codec = self._batch_codec
@@ -387,6 +403,7 @@ def udf(
     name: str | None = None,
     isolation: Isolation = "statement",
     packages: Iterable[str] = (),
+    pool: Pool | None = None,
 ) -> Callable[[Callable[..., object]], UDF]: ...
 @overload
 def udf(
@@ -406,6 +423,7 @@ def udf(
     name: str | None = None,
     isolation: Isolation = "statement",
     packages: Iterable[str] = (),
+    pool: Pool | None = None,
 ) -> UDF: ...
 def udf(
     function: Callable[..., object] | None = None,
@@ -424,6 +442,7 @@ def udf(
     name: str | None = None,
     isolation: Isolation = "statement",
     packages: Iterable[str] = (),
+    pool: Pool | None = None,
 ) -> UDF | Callable[[Callable[..., object]], UDF]:
     """Makes a function a UDF, which runs in a fresh micro-VM for every call.
 
@@ -447,6 +466,7 @@ def udf(
         name: the UDF's name; the function's, if not given.
         isolation: what a call is in SQL: "statement", one execution of a statement, whose rows share state; or "row".
         packages: modules to import into the base image, ahead of what the function is seen to use.
+        pool: where VMs come from; the default pool, if not given.
 
     Raises ``SignatureError`` for a function that cannot be a UDF, saying what to do.
 
@@ -466,7 +486,7 @@ def udf(
             raise SignatureError(f"UDF {getattr(target, '__name__', '?')!r}: {error}") from error
         return UDF(
             target, name=name, vectorized=vectorized, input_types=input_types, output_type=output_type, sample=sample,
-            limits=limits, isolation=isolation, packages=packages,
+            limits=limits, isolation=isolation, packages=packages, pool=pool,
         )  # fmt: skip
 
     return decorate if function is None else decorate(function)

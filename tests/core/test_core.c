@@ -444,6 +444,43 @@ static void *use_pool(void *argument)
     return NULL;
 }
 
+/* Puts /dev/null in the place of the process's only VM: from then on KVM does not know it. */
+static int lose_vm(void)
+{
+    char path[64], target[64];
+    for (int fd = 3; fd < 256; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(path, target, sizeof target - 1);
+        if (length <= 0)
+            continue;
+        target[length] = 0;
+        int null = strcmp(target, "anon_inode:kvm-vm") == 0 ? open("/dev/null", O_RDWR) : -1;
+        if (null >= 0)
+            return dup2(null, fd) == fd && close(null) == 0;
+    }
+    return 0;
+}
+
+static void test_a_vm_that_cannot_be_restored_is_replaced(void)
+{
+    struct udfvm_pool_statistics statistics;
+    struct udfvm_error error;
+    udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, &error);
+    udfvm_vm *vm = udfvm_pool_take(pool, image, 0, &error);
+    check(vm && exchange(vm) == 1 && lose_vm(), "taking a VM away");
+    udfvm_pool_give(pool, vm);
+    udfvm_pool_statistics(pool, &statistics);
+    check(statistics.live == 0 && statistics.idle == 0 && statistics.limit == 1, "a VM that cannot be restored stays in its pool");
+    vm = udfvm_pool_take(pool, image, 0, &error);
+    check(vm && exchange(vm) == 1, "a new VM in its place");
+    udfvm_pool_give(pool, vm);
+    udfvm_pool_statistics(pool, &statistics);
+    check(statistics.live == 1 && statistics.idle == 1, "the new VM is not kept");
+    check(udfvm_pool_trim_old(pool, 0, 3600000000000) == 1 && udfvm_pool_trim_old(pool, 1, 0) == 1 && udfvm_pool_trim_old(pool, 0, 0) == 0,
+          "trimming by age");
+    udfvm_pool_close(pool);
+}
+
 static void test_pool(void)
 {
     struct udfvm_error error;
@@ -531,6 +568,7 @@ int main(int count, char **arguments)
         { "damage", test_damage },
         { "leaks", test_a_thousand_vms_leak_nothing },
         { "pool", test_pool },
+        { "replacement", test_a_vm_that_cannot_be_restored_is_replaced },
         { "interrupt", test_interrupt_hook },
         { "arguments", test_arguments },
     };

@@ -38,7 +38,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.errors import Error, TypeMappingError
-from udfvm.pool import pool_for
 from udfvm.sqlite import _extension
 from udfvm.sqlite.policy import Policy
 from udfvm.types import RowType, Type
@@ -142,7 +141,7 @@ def _function(udf: UDF, in_schema: bool) -> _extension.Function:
     if in_schema:
         flags |= _extension.Flag.IN_SCHEMA
     image = udf.image
-    pool = pool_for(udf.base)
+    pool = udf.pool.core(udf.base)
     return _extension.Function(
         name=udf.name,
         pool=pool.address,

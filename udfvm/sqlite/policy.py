@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from udfvm.errors import Error
 from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
+from udfvm.pool import Pool
 from udfvm.sqlite import _extension
 
 Kind = Literal["python", "wasm", "native"]
@@ -105,10 +106,8 @@ class Policy:
 
 def python_runtime(memory: int = DEFAULT_MEMORY, packages: Iterable[str] = ()) -> _extension.Runtime:
     """The base image and pool for Python source."""
-    from udfvm.pool import pool_for
-
     base: Any = python_base(memory, packages)
-    pool = pool_for(base)
+    pool = Pool.default().core(base)
     return _extension.Runtime(_extension.Kind.PYTHON, pool.address, base.address, pool.limit, (base, pool))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,6 @@ REQUEST_ROW: Final = 3
 REQUEST_BATCH: Final = 4
 STATUS_OK: Final = 0
 STATUS_ERROR: Final = 1
-_TAKE_TIMEOUT: Final = 60_000_000_000                    # ns that a call waits for a VM
 
 _thread = threading.local()
 
@@ -347,7 +346,17 @@ def boot(
 class Pool:
     """VMs of one base image, for the base and its layers."""
 
-    def __init__(self, base: Image, limit: int, files: Files | None = None) -> None:
+    def __init__(
+        self,
+        base: Image,
+        limit: int,
+        files: Files | None = None,
+        *,
+        wait: float = 60.0,
+        keep: int = 8,
+        crowded: Callable[[], None] | None = None,
+    ) -> None:
+        """``wait``: seconds for which ``take`` waits; ``keep``: idle VMs that stay open; ``crowded`` is called where several are in use."""
         error = _error()
         self._bound = bind_files(files)
         handle = lib.udfvm_pool_create(base._handle, limit, self._bound.structure if self._bound else ffi.NULL, error)
@@ -356,7 +365,12 @@ class Pool:
         self._handle = ffi.gc(handle, lib.udfvm_pool_close)
         self.base = base
         self.limit = limit
+        self._wait_ns = int(wait * 1e9)
+        self.vms_out = 0                         # about so many are in use
+        self._crowded = crowded
+        self._closed = False
         self._lender = Lender(self._handle, limit)
+        lib.udfvm_pool_set_idle(self._handle, keep)
 
     @property
     def address(self) -> int:
@@ -373,24 +387,37 @@ class Pool:
             reply = vm.call(request, None, limits, udf, length)
             if self._lender.lends(len(reply.data)) and not lib.udfvm_vm_share_reply(vm._handle, vm._error):
                 handle, vm._handle = vm._handle, ffi.NULL
+                self.vms_out -= 1
                 return reply.status, self._lender.lend(handle, vm._reply.data, len(reply.data))
             return reply.status, memoryview(bytearray(reply.data))       # one copy, which numpy may let its user write to
         finally:
             if vm._handle:
                 self.give(vm)
 
-    def take(self, image: Image, timeout: float = 60.0) -> VM:
-        """A VM at the sealed state of ``image``. Waits up to ``timeout`` seconds while all are busy, then raises BusyError."""
+    def take(self, image: Image) -> VM:
+        """A VM at the sealed state of ``image``. Waits while all are busy, then raises BusyError. Raises PoolClosedError."""
+        return VM(self._take(image), image, self._bound)
+
+    def _take(self, image: Image) -> Any:
+        if self._closed:
+            raise errors.PoolClosedError("the pool is closed: bind the function to another, or call before the pool is closed")
         error = _error()
-        handle = lib.udfvm_pool_take(self._handle, image._handle, int(timeout * 1e9), error)
+        handle = lib.udfvm_pool_take(self._handle, image._handle, self._wait_ns, error)
         if not handle:
             raise _exception(error)
-        return VM(handle, image, self._bound)
+        self.vms_out += 1
+        if self.vms_out > 1 and self._crowded is not None:
+            self._crowded()
+        return handle
+
+    def _give(self, handle: Any) -> None:
+        self.vms_out -= 1
+        lib.udfvm_pool_give(self._handle, handle)
 
     def give(self, vm: VM) -> None:
         """Returns a VM. It is restored if it was not, and destroyed if that fails."""
         handle, vm._handle = vm._handle, ffi.NULL
-        lib.udfvm_pool_give(self._handle, handle)
+        self._give(handle)
 
     def fresh_call(
         self, image: Image, request: int, parts: Iterable[tuple[int, object]], length: int, limits: Any, udf: str | None = None
@@ -402,9 +429,7 @@ class Pool:
         """
         error = _error()
         reply, size = _reply()
-        handle = lib.udfvm_pool_take(self._handle, image._handle, _TAKE_TIMEOUT, error)
-        if not handle:
-            raise _exception(error)
+        handle = self._take(image)
         try:
             window = lib.udfvm_vm_input(handle, size)
             for offset, part in parts if length <= size[0] else ():             # the core refuses what is too large
@@ -416,12 +441,12 @@ class Pool:
                 raise _exception(error, udf)
             return reply.status, bytearray(ffi.buffer(reply.data, reply.length))
         finally:
-            lib.udfvm_pool_give(self._handle, handle)
+            self._give(handle)
 
     @contextmanager
-    def vm(self, image: Image, timeout: float = 60.0) -> Iterator[VM]:
+    def vm(self, image: Image) -> Iterator[VM]:
         """A VM for the length of a ``with`` block."""
-        vm = self.take(image, timeout)
+        vm = self.take(image)
         try:
             yield vm
         finally:
@@ -431,6 +456,20 @@ class Pool:
         """Closes idle VMs until at most ``keep`` are left."""
         lib.udfvm_pool_trim(self._handle, keep)
 
+    def trim_old(self, keep: int, seconds: float) -> int:
+        """Closes VMs that were idle for so long, but for the ``keep`` used last. Returns how many are idle then."""
+        live, idle = self.pool_statistics()
+        self.vms_out = live - idle
+        return int(lib.udfvm_pool_trim_old(self._handle, keep, int(seconds * 1e9)))
+
+    def pool_statistics(self) -> tuple[int, int]:
+        """How many VMs there are, and how many of these are idle."""
+        statistics = ffi.new("struct udfvm_pool_statistics *")
+        lib.udfvm_pool_statistics(self._handle, statistics)
+        return statistics.live, statistics.idle
+
     def close(self) -> None:
-        """Gives up this object's reference; the pool ends with the last VM taken from it."""
-        ffi.release(self._handle)
+        """Closes idle VMs, and those in use when they are given back. No more are taken."""
+        self._closed = True
+        lib.udfvm_pool_set_idle(self._handle, 0)
+        lib.udfvm_pool_trim(self._handle, 0)

@@ -211,6 +211,13 @@ udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t timeout
 void udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm);
 /* Closes idle VMs until at most `keep` are left idle. */
 void udfvm_pool_trim(udfvm_pool *pool, unsigned keep);
+/* Closes VMs that have been idle for so long, but for the `keep` used last. Returns how many are idle then. */
+unsigned udfvm_pool_trim_old(udfvm_pool *pool, unsigned keep, uint64_t idle_ns);
+/* How many VMs may be idle; when more are, those used longest ago are closed. 8 unless set. */
+void udfvm_pool_set_idle(udfvm_pool *pool, unsigned most);
+
+struct udfvm_pool_statistics { unsigned limit, live, idle; };
+void udfvm_pool_statistics(udfvm_pool *pool, struct udfvm_pool_statistics *statistics);
 /* Gives one reference back (NULL is allowed). The pool is freed with its last reference and the last VM taken from it. */
 void udfvm_pool_close(udfvm_pool *pool);
 udfvm_pool *udfvm_pool_retain(udfvm_pool *pool);            /* one more reference */

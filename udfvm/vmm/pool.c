@@ -5,7 +5,7 @@
 
 #include "image_format.h"
 
-#define IDLE_KEPT  8u             /* more idle VMs than this are closed: they hold memory */
+#define IDLE_MOST  8u             /* more idle VMs than this are closed: they hold memory */
 #define WAIT_SLICE 50000000ull    /* nanoseconds between two looks whether a signal ends the wait */
 
 struct udfvm_pool {
@@ -15,8 +15,8 @@ struct udfvm_pool {
     unsigned generation;
     struct udfvm_image *base;
     const struct udfvm_files *files;
-    unsigned limit, live, idle_count;
-    struct udfvm_vm **idle;                       /* room for `limit`; the last was used last */
+    unsigned limit, live, idle_count, idle_most;
+    struct idle { struct udfvm_vm *vm; uint64_t since_ns; } *idle;                /* room for `limit`; the last was used last */
 };
 
 udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct udfvm_files *files, struct udfvm_error *error)
@@ -27,7 +27,7 @@ udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct ud
         return NULL;
     }
     struct udfvm_pool *pool = calloc(1, sizeof *pool);
-    struct udfvm_vm **idle = calloc(limit, sizeof *idle);
+    struct idle *idle = calloc(limit, sizeof *idle);
     if (!pool || !idle) {
         udfvm_fail_errno(error, "allocating a pool");
         free(pool);
@@ -45,13 +45,14 @@ udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct ud
     pool->base = udfvm_image_retain(base);
     pool->files = files;
     pool->limit = limit;
+    pool->idle_most = IDLE_MOST;
     pool->idle = idle;
     return pool;
 }
 
 static struct udfvm_vm *remove_idle(struct udfvm_pool *pool, unsigned index)
 {
-    struct udfvm_vm *vm = pool->idle[index];
+    struct udfvm_vm *vm = pool->idle[index].vm;
     pool->idle_count--;
     for (unsigned i = index; i < pool->idle_count; i++)
         pool->idle[i] = pool->idle[i + 1];
@@ -63,9 +64,9 @@ static struct udfvm_vm *remove_idle(struct udfvm_pool *pool, unsigned index)
 static struct udfvm_vm *pick_idle(struct udfvm_pool *pool, const struct udfvm_image *image)
 {
     for (unsigned i = pool->idle_count; i-- > 0;)
-        if (pool->idle[i]->image == image)
+        if (pool->idle[i].vm->image == image)
             return remove_idle(pool, i);
-    return pool->idle_count >= IDLE_KEPT || (pool->idle_count && pool->live == pool->limit) ? remove_idle(pool, 0) : NULL;
+    return pool->idle_count >= pool->idle_most || (pool->idle_count && pool->live == pool->limit) ? remove_idle(pool, 0) : NULL;
 }
 
 static uint64_t monotonic_ns(void)
@@ -153,30 +154,53 @@ void udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm)
             forget_vm(pool);
     } else {
         pthread_mutex_lock(&pool->lock);
-        pool->idle[pool->idle_count++] = vm;
+        pool->idle[pool->idle_count++] = (struct idle){ vm, monotonic_ns() };
         pthread_cond_signal(&pool->freed);
+        const bool many = pool->idle_count > pool->idle_most;
         pthread_mutex_unlock(&pool->lock);
-        udfvm_pool_trim(pool, IDLE_KEPT);
+        if (many)
+            udfvm_pool_trim(pool, pool->idle_most);
     }
     udfvm_pool_close(pool);
 }
 
-void udfvm_pool_trim(udfvm_pool *pool, unsigned keep)
+unsigned udfvm_pool_trim_old(udfvm_pool *pool, unsigned keep, uint64_t idle_ns)
 {
+    const uint64_t now = monotonic_ns();
     if (pool->generation != udfvm_fork_generation())
-        return;
+        return 0;
     for (;;) {
         struct udfvm_vm *vm = NULL;
         pthread_mutex_lock(&pool->lock);
-        if (pool->idle_count > keep) {
+        if (pool->idle_count > keep && now - pool->idle[0].since_ns >= idle_ns) {
             vm = remove_idle(pool, 0);
             pool->live--;
         }
+        const unsigned left = pool->idle_count;
         pthread_mutex_unlock(&pool->lock);
         if (!vm)
-            return;
+            return left;
         udfvm_vm_close(vm);
     }
+}
+
+void udfvm_pool_trim(udfvm_pool *pool, unsigned keep)
+{
+    udfvm_pool_trim_old(pool, keep, 0);
+}
+
+void udfvm_pool_set_idle(udfvm_pool *pool, unsigned most)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->idle_most = most;
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void udfvm_pool_statistics(udfvm_pool *pool, struct udfvm_pool_statistics *statistics)
+{
+    pthread_mutex_lock(&pool->lock);
+    *statistics = (struct udfvm_pool_statistics){ .limit = pool->limit, .live = pool->live, .idle = pool->idle_count };
+    pthread_mutex_unlock(&pool->lock);
 }
 
 udfvm_pool *udfvm_pool_retain(udfvm_pool *pool)
@@ -190,7 +214,7 @@ void udfvm_pool_close(udfvm_pool *pool)
     if (!pool || atomic_fetch_sub(&pool->references, 1) != 1)
         return;
     for (unsigned i = 0; i < pool->idle_count; i++)
-        udfvm_vm_close(pool->idle[i]);
+        udfvm_vm_close(pool->idle[i].vm);
     udfvm_image_close(pool->base);
     if (pool->generation == udfvm_fork_generation()) {        /* a child may have inherited them locked */
         pthread_cond_destroy(&pool->freed);
