@@ -1,13 +1,15 @@
 """The UDFs that the examples beside this file use. Each example runs on a connection with all of them:
 
 >>> con = apsw.Connection("flights.db")
->>> udfvm.sqlite.register(con, *udfs.ALL)
+>>> udfvm.sqlite.register(con, *udfs.ALL, policy=udfvm.sqlite.Policy(allow_create=True))
+>>> udfvm.sqlite.register(con, *udfs.IN_SCHEMA, in_schema=True)
 """
 
 from __future__ import annotations
 
 import json
 import math
+import random
 import re
 import statistics
 import unicodedata
@@ -186,6 +188,23 @@ class surprise:  # noqa: N801
         spread = statistics.stdev(others)
         return (last - statistics.fmean(others)) / spread if spread else None
 
+
+@udfvm.udf(deterministic=True)
+def phone(text: str) -> str | None:
+    """A telephone number in international form; numbers without a country are British. None for what is no number."""
+    digits = re.sub(r"[^0-9+]", "", text)
+    if len(digits) < 7:
+        return None
+    return digits if digits.startswith("+") else f"+44{digits.removeprefix('0')}"
+
+
+@udfvm.udf
+def ticket(name: str) -> str:
+    """A name with a random number: not the same twice."""
+    return f"{name}-{random.getrandbits(32):08x}"
+
+
+IN_SCHEMA: Final = (phone, ticket)               # that the schema of a database may use too
 
 ALL: Final = (
     score, clean_name, parse_duration, basket_total, compress, decompress, anomaly, anomaly_alone, parse_port,

@@ -43,6 +43,11 @@ def test_the_tutorial_runs() -> None:
     run_example("\n".join(blocks), "<tutorial>", {})
 
 
+def test_the_page_on_sqlite_runs() -> None:
+    (source,) = examples(ROOT / "docs" / "sqlite.md")
+    run_example(source, "<sqlite>", {})
+
+
 def test_batches_in_sql_run() -> None:
     (source,) = examples(ROOT / "docs" / "sqlite_batches.md")
     run_example(source, "<sqlite_batches>", {})

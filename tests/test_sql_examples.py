@@ -1,7 +1,8 @@
 """Runs every file of sql_examples and compares what its statements give with its ``-- expect:`` lines.
 
 An ``-- expect:`` line is a row: values separated by ``|``, NULL for null, a BLOB as x'..'. ``-- expect error:`` is the beginning of
-an error's text. Both stand below their statement; a statement without them must just succeed, with no rows.
+an error's text, ``-- expect plan:`` a part of a query plan. They stand below their statement; a statement without them must just
+succeed, with no rows.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ EXAMPLES = Path(__file__).parent.parent / "sql_examples"
 FILES = sorted(EXAMPLES.glob("*.sql"))
 ROW = "-- expect:"
 ERROR = "-- expect error:"
+PLAN = "-- expect plan:"
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Step:
     sql: str
     rows: list[str] = field(default_factory=list)
     error: str | None = None
+    plan: str | None = None
 
 
 def steps(text: str) -> list[Step]:
@@ -40,6 +43,8 @@ def steps(text: str) -> list[Step]:
     for line in text.splitlines():
         if line.startswith(ROW):
             result[-1].rows.append(line.removeprefix(ROW).strip())
+        elif line.startswith(PLAN):
+            result[-1].plan = line.removeprefix(PLAN).strip()
         elif line.startswith(ERROR):
             result[-1].error = line.removeprefix(ERROR).strip()
         elif line.strip() and not line.startswith("--"):
@@ -74,7 +79,7 @@ def example_udfs() -> ModuleType:
 
 
 def test_there_are_examples() -> None:
-    assert len(FILES) >= 4
+    assert len(FILES) >= 10
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -85,7 +90,8 @@ def test_example(file: Path, example_udfs: ModuleType, flights_db: Path, tmp_pat
     shutil.copyfile(flights_db, database)
     connection = apsw.Connection(str(database))
     try:
-        udfvm.sqlite.register(connection, *example_udfs.ALL)
+        udfvm.sqlite.register(connection, *example_udfs.ALL, policy=udfvm.sqlite.Policy(allow_create=True))
+        udfvm.sqlite.register(connection, *example_udfs.IN_SCHEMA, in_schema=True)
         for step in steps(text):
             if step.error is not None:
                 with pytest.raises(apsw.Error) as caught:
@@ -93,6 +99,9 @@ def test_example(file: Path, example_udfs: ModuleType, flights_db: Path, tmp_pat
                 assert str(caught.value).startswith(step.error), step.sql
             else:
                 rows = connection.execute(step.sql).fetchall()
+                if step.plan is not None:
+                    assert step.plan in str(rows), step.sql
+                    continue
                 assert ["|".join(map(shown, row)) for row in rows] == step.rows, step.sql
     finally:
         connection.close()
