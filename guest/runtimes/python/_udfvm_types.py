@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# enum storage of values.h
+# enum storage of common/storage.h
 STORAGES: Final = {
     "bool": 0,
     "int8": 1,

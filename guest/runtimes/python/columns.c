@@ -242,13 +242,13 @@ static int write_list(struct columns *self, const struct slot *slot, PyObject *l
     if (!block_begin(block, slot->storage, rows, writer->output, writer->capacity, writer->end, 0))
         return 0;
     for (int64_t row = 0; row < rows && row < PyList_GET_SIZE(list); row++) {
-        struct scalar scalar;
+        struct result converted;
         PyObject *value = Py_NewRef(PyList_GET_ITEM(list, (Py_ssize_t)row));
-        int code = scalar_from_object(slot, value, &scalar);
+        int code = result_from_object(slot, value, &converted);
         Py_DECREF(value);
         if (code == 0)
-            code = block_put(block, row, &scalar);
-        scalar_clear(&scalar);
+            code = block_put(block, row, &converted.scalar) ? 0 : column_too_large();
+        result_clear(&converted);
         if (code < 0) {
             self->row = (Py_ssize_t)row;
             return -1;

@@ -43,6 +43,8 @@ static PyObject *function_new(PyTypeObject *type, PyObject *arguments, PyObject 
     bool ok = slot_from_tuple(result, &self->result) == 0;
     for (; ok && self->count < count; self->count += ok)
         ok = slot_from_tuple(PyTuple_GET_ITEM(parameters, (Py_ssize_t)self->count), &self->parameters[self->count]) == 0;
+    for (size_t i = 0; i < self->count; i++)
+        self->columns[i].storage = self->parameters[i].storage;
     if (!ok)
         Py_CLEAR(self);
     return (PyObject *)self;
@@ -152,15 +154,15 @@ static int call_row(struct function *function, const uint8_t *payload, uint64_t 
 int function_row(struct function *function, const uint8_t *payload, uint64_t length, uint8_t *output, uint64_t capacity, uint64_t *reply)
 {
     PyObject *result = NULL;
-    struct scalar scalar = { .null = true };
+    struct result converted = { .scalar.null = true };
     int called = call_row(function, payload, length, &result);
     if (called < 0)
         return -1;
-    int code = called ? scalar_from_object(&function->result, result, &scalar) : 0;
+    int code = called ? result_from_object(&function->result, result, &converted) : 0;
     Py_XDECREF(result);
     if (code == 0)
-        *reply = write_reply(&function->result, &scalar, output, capacity);
-    scalar_clear(&scalar);
+        *reply = write_reply(&function->result, &converted.scalar, output, capacity);
+    result_clear(&converted);
     return code;
 }
 
@@ -186,15 +188,15 @@ static int call_columns(struct function *function, const struct column *columns,
 int function_put_row(struct function *function, const struct column *columns, int64_t row, struct block *block)
 {
     PyObject *result = NULL;
-    struct scalar scalar = { .null = true };
+    struct result converted = { .scalar.null = true };
     int called = call_columns(function, columns, row, &result);
     if (called < 0)
         return -1;
-    int code = called ? scalar_from_object(&function->result, result, &scalar) : 0;
+    int code = called ? result_from_object(&function->result, result, &converted) : 0;
     Py_XDECREF(result);
-    if (code == 0)
-        code = block_put(block, row, &scalar);
-    scalar_clear(&scalar);
+    if (code == 0 && !block_put(block, row, &converted.scalar))
+        code = column_too_large();
+    result_clear(&converted);
     return code;
 }
 
@@ -204,9 +206,9 @@ int function_batch(struct function *function, const struct stream *stream, const
     int64_t rows;
     struct reply reply;
     *failed_row = -1;
-    if (stream_read(stream, request, request_length, function->parameters, function->count, function->columns, &rows) < 0)
-        return -1;
-    if (reply_begin(&reply, stream, function->result.storage, rows, output, capacity))
+    if (!stream_read(&stream->format, request, request_length, function->count, function->columns, &rows))
+        return stream_refuse();
+    if (reply_begin(&reply, &stream->format, function->result.storage, rows, output, capacity))
         for (int64_t row = 0; row < rows; row++)
             if (function_put_row(function, function->columns, row, &reply.block) < 0) {
                 *failed_row = row;

@@ -9,11 +9,10 @@
 static int take_columns(struct numpy_function *self, PyObject *columns)
 {
     const size_t count = (size_t)PyTuple_GET_SIZE(columns);
-    self->parameters = PyMem_Calloc(count + 1, sizeof *self->parameters);
     self->types = PyMem_Calloc(count + 1, sizeof *self->types);
     self->arguments = PyMem_Calloc(count + 1, sizeof *self->arguments);
     self->columns = PyMem_Calloc(count + 1, sizeof *self->columns);
-    if (!self->parameters || !self->types || !self->arguments || !self->columns) {
+    if (!self->types || !self->arguments || !self->columns) {
         PyErr_NoMemory();
         return -1;
     }
@@ -22,7 +21,7 @@ static int take_columns(struct numpy_function *self, PyObject *columns)
         PyObject *type, *column = PyTuple_GET_ITEM(columns, (Py_ssize_t)self->count);
         if (!PyArg_ParseTuple(column, "iO", &storage, &type))
             return -1;
-        self->parameters[self->count].storage = (enum storage)storage;
+        self->columns[self->count].storage = (enum storage)storage;
         self->types[self->count] = Py_NewRef(type);
     }
     return 0;
@@ -84,7 +83,6 @@ static void numpy_function_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     numpy_function_clear(object);
-    PyMem_Free(self->parameters);
     PyMem_Free(self->types);
     PyMem_Free(self->arguments);
     PyMem_Free(self->columns);
@@ -147,12 +145,12 @@ static int answer(struct numpy_function *function, const struct stream *stream, 
                   uint8_t *output, uint64_t capacity, uint64_t *length)
 {
     struct reply reply;
-    *length = reply_in_place(stream, output, rows, buffer->buf, (uint64_t)buffer->len);
+    *length = reply_in_place(&stream->format, output, rows, buffer->buf, (uint64_t)buffer->len);
     if (*length) {
         Py_XSETREF(function->left_in_place, Py_NewRef(result));
         return 3;
     }
-    if (reply_begin(&reply, stream, function->result_storage, rows, output, capacity))
+    if (reply_begin(&reply, &stream->format, function->result_storage, rows, output, capacity))
         block_put_buffers(&reply.block, 0, NULL, NULL, buffer->buf, (uint64_t)buffer->len);
     *length = reply_end(&reply);
     return 1;
@@ -163,8 +161,8 @@ int numpy_function_batch(struct numpy_function *function, const struct stream *s
 {
     int64_t rows;
     const uint8_t *request = (const uint8_t *)UDFVM_INPUT_PAYLOAD;
-    if (stream_read(stream, request, request_length, function->parameters, function->count, function->columns, &rows) < 0)
-        return -1;
+    if (!stream_read(&stream->format, request, request_length, function->count, function->columns, &rows))
+        return stream_refuse();
     for (size_t i = 0; i < function->count; i++)
         if (function->columns[i].nulls)
             return 0;

@@ -14,7 +14,6 @@ struct numpy_function {
     char result_format;                          /* as in the struct module; the result's buffer must have it; 0: none is taken */
     enum storage result_storage;
     size_t count;
-    struct slot *parameters;
     PyObject **types;                            /* numpy.dtype of each parameter */
     PyObject **arguments;
     struct column *columns;

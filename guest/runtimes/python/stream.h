@@ -1,55 +1,20 @@
-/* Arrow IPC streams of one record batch, in the windows: places of the columns of a request, and replies of one column.
- *
- * The schema of each side is known when a function is loaded. A request is read by walking the metadata of its record batch (a flatbuffer);
- * the metadata of a reply is a copy of one that pyarrow wrote, with the numbers put in.
- */
+/* _udfvm_agent.Stream: the streams of a signature, for Python code. */
 #ifndef UDFVM_PYTHON_STREAM_H
 #define UDFVM_PYTHON_STREAM_H
 
-#include "block.h"
-
-/* What a message begins with. */
-struct prefix {
-    uint32_t continuation, metadata_length;
-};
-
-/* struct FieldNode (rows, nulls) and struct Buffer (offset, length). */
-struct pair {
-    int64_t first, second;
-};
-
-/* Where the numbers of a record batch's metadata are: offsets into it. */
-struct batch_fields {
-    uint32_t rows, body_length, nodes, buffers;
-    uint32_t node_count, buffer_count;
-};
+#include "stream_format.h"
+#include "values.h"
 
 struct stream {
     PyObject_HEAD
-    PyObject *request_schema;                    /* bytes: the schema message that a request begins with */
-    PyObject *reply_head;                        /* bytes: schema message and head of a record batch message of a reply */
-    uint32_t metadata;                           /* offset in reply_head of the metadata of the record batch */
-    struct batch_fields fields;                  /* in that metadata */
+    PyObject *request_schema;                    /* bytes: these two hold what the format points to */
+    PyObject *reply_head;
+    struct stream_format format;
 };
 
 extern PyType_Spec stream_type_spec;
 
-/* Finds the columns of the request at `request`. Slots say how many buffers each has. 0; -1 with an exception. */
-int stream_read(const struct stream *stream, const uint8_t *request, uint64_t length, const struct slot *slots, size_t count,
-                struct column *columns, int64_t *rows);
-
-/* A reply that is being put together in the output window: head, then the column. */
-struct reply {
-    const struct stream *stream;
-    struct block block;
-};
-
-/* false: there is no room for so many rows, whatever their values; reply_end() says how much is needed. */
-bool reply_begin(struct reply *reply, const struct stream *stream, enum storage storage, int64_t rows, uint8_t *output, uint64_t capacity);
-/* A reply of numbers without nulls whose data are left where they are, past the output window's contiguous part: the reply's body has a gap
- * before them. Returns the length of the reply; 0: they cannot be left there. */
-uint64_t reply_in_place(const struct stream *stream, uint8_t *output, int64_t rows, const void *data, uint64_t data_bytes);
-/* Length of the reply; where that is more than the capacity, there is none. */
-uint64_t reply_end(struct reply *reply);
+/* Sets the exception for a request that stream_read() does not take; returns -1. */
+int stream_refuse(void);
 
 #endif

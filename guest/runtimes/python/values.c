@@ -3,39 +3,6 @@
 
 #include <string.h>
 
-static const struct {
-    size_t width;
-    int64_t smallest;                            /* range of a narrow integer */
-    uint64_t largest;
-} storages[STORAGE_COUNT] = {
-    [STORAGE_BOOL] = { .width = 0 },
-    [STORAGE_INT8] = { 1, INT8_MIN, INT8_MAX },
-    [STORAGE_INT16] = { 2, INT16_MIN, INT16_MAX },
-    [STORAGE_INT32] = { 4, INT32_MIN, INT32_MAX },
-    [STORAGE_INT64] = { 8, INT64_MIN, INT64_MAX },
-    [STORAGE_UINT8] = { 1, 0, UINT8_MAX },
-    [STORAGE_UINT16] = { 2, 0, UINT16_MAX },
-    [STORAGE_UINT32] = { 4, 0, UINT32_MAX },
-    [STORAGE_UINT64] = { 8, 0, UINT64_MAX },
-    [STORAGE_FLOAT32] = { .width = 4 },
-    [STORAGE_FLOAT64] = { .width = 8 },
-    [STORAGE_TEXT32] = { .width = 4 },
-    [STORAGE_TEXT64] = { .width = 8 },
-    [STORAGE_BYTES32] = { .width = 4 },
-    [STORAGE_BYTES64] = { .width = 8 },
-    [STORAGE_NULL] = { .width = 0 },
-};
-
-size_t storage_width(enum storage storage)
-{
-    return storages[storage].width;
-}
-
-bool storage_is_variable(enum storage storage)
-{
-    return storage >= STORAGE_TEXT32 && storage <= STORAGE_BYTES64;
-}
-
 static PyObject *converted(const struct slot *slot, PyObject *stored)
 {
     if (slot->direct || !stored)
@@ -43,24 +10,6 @@ static PyObject *converted(const struct slot *slot, PyObject *stored)
     PyObject *argument = PyObject_CallOneArg(slot->convert, stored);
     Py_DECREF(stored);
     return argument;
-}
-
-uint32_t storage_row_type(enum storage storage)
-{
-    if (storage == STORAGE_BOOL)
-        return UDFVM_BOOL;
-    if (storage <= STORAGE_UINT64)
-        return UDFVM_INT64;
-    if (storage <= STORAGE_FLOAT64)
-        return UDFVM_FLOAT64;
-    if (storage == STORAGE_NULL)
-        return UDFVM_NULL;
-    return storage <= STORAGE_TEXT64 ? UDFVM_TEXT : UDFVM_BLOB;
-}
-
-static bool integer_fits(enum storage storage, int64_t integer)
-{
-    return integer >= storages[storage].smallest && (integer < 0 || (uint64_t)integer <= storages[storage].largest);
 }
 
 PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *value, const uint8_t *payload, uint64_t length)
@@ -71,7 +20,7 @@ PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *valu
     case UDFVM_BOOL:
         return PyBool_FromLong(value->integer != 0);
     case UDFVM_INT64:
-        if (!integer_fits(slot->storage, value->integer))
+        if (!storage_holds(slot->storage, value->integer))
             return PyErr_Format(PyExc_OverflowError, "the argument %lld is out of the range of its declared type", (long long)value->integer);
         return converted(slot, PyLong_FromLongLong(value->integer));
     case UDFVM_FLOAT64:
@@ -137,7 +86,7 @@ static int integer_from_object(enum storage storage, PyObject *object, struct sc
     }
     int overflow;
     scalar->integer = PyLong_AsLongLongAndOverflow(object, &overflow);
-    if (!overflow && integer_fits(storage, scalar->integer))
+    if (!overflow && storage_holds(storage, scalar->integer))
         return 0;
     PyErr_Format(PyExc_OverflowError, "the function returned %R, which is out of the range of the declared result type", object);
     return -1;
@@ -146,6 +95,7 @@ static int integer_from_object(enum storage storage, PyObject *object, struct sc
 /* 1: taken; 0: not a value that is taken as it is; -1: exception. */
 static int scalar_direct(enum storage storage, PyObject *object, struct scalar *scalar)
 {
+    Py_ssize_t length = 0;
     switch (storage) {
     case STORAGE_NULL:
         return 0;
@@ -166,14 +116,15 @@ static int scalar_direct(enum storage storage, PyObject *object, struct scalar *
     case STORAGE_TEXT64:
         if (!PyUnicode_Check(object))
             return 0;
-        scalar->bytes = PyUnicode_AsUTF8AndSize(object, &scalar->length);
+        scalar->bytes = PyUnicode_AsUTF8AndSize(object, &length);
+        scalar->length = (size_t)length;
         return scalar->bytes ? 1 : -1;
     case STORAGE_BYTES32:
     case STORAGE_BYTES64:
         if (!PyBytes_Check(object))
             return 0;
         scalar->bytes = PyBytes_AS_STRING(object);
-        scalar->length = PyBytes_GET_SIZE(object);
+        scalar->length = (size_t)PyBytes_GET_SIZE(object);
         return 1;
     default:
         if (!PyLong_Check(object))
@@ -182,28 +133,34 @@ static int scalar_direct(enum storage storage, PyObject *object, struct scalar *
     }
 }
 
-int scalar_from_object(const struct slot *slot, PyObject *object, struct scalar *scalar)
+int result_from_object(const struct slot *slot, PyObject *object, struct result *result)
 {
-    *scalar = (struct scalar){ .null = object == Py_None && slot->nullable };
-    if (scalar->null)
+    *result = (struct result){ .scalar.null = object == Py_None && slot->nullable };
+    if (result->scalar.null)
         return 0;
-    int taken = slot->direct ? scalar_direct(slot->storage, object, scalar) : 0;
+    int taken = slot->direct ? scalar_direct(slot->storage, object, &result->scalar) : 0;
     if (taken < 0)
         return -1;
     if (taken) {
-        scalar->owner = Py_NewRef(object);
+        result->owner = Py_NewRef(object);
         return 0;
     }
     PyObject *stored = PyObject_CallOneArg(slot->convert, object);
     if (!stored)
         return -1;
-    taken = scalar_direct(slot->storage, stored, scalar);
+    taken = scalar_direct(slot->storage, stored, &result->scalar);
     if (taken == 0)
         PyErr_SetString(PyExc_TypeError, "the function returned a value that cannot be stored as the declared result type");
     if (taken <= 0) {
         Py_DECREF(stored);
         return -1;
     }
-    scalar->owner = stored;
+    result->owner = stored;
     return 0;
+}
+
+int column_too_large(void)
+{
+    PyErr_SetString(PyExc_OverflowError, "the results of this batch are too large for one column");
+    return -1;
 }

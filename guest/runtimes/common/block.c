@@ -52,14 +52,12 @@ bool block_begin(struct block *block, enum storage storage, int64_t rows, uint8_
     return true;
 }
 
-static int put_bytes(struct block *block, int64_t row, const struct scalar *scalar)
+static bool put_bytes(struct block *block, int64_t row, const struct scalar *scalar)
 {
     const bool narrow = storage_width(block->storage) == sizeof(int32_t);
     const uint64_t length = (uint64_t)scalar->length, begin = block->data_bytes;
-    if (length > (narrow ? INT32_MAX : INT64_MAX / 4) - begin) {
-        PyErr_SetString(PyExc_OverflowError, "the results of this batch are too large for one column");
-        return -1;
-    }
+    if (length > (narrow ? INT32_MAX : INT64_MAX / 4) - begin)
+        return false;
     block->data_bytes += length;
     if (block_fits(block) && length > 0)
         memcpy(block->output + block->data + begin, scalar->bytes, length);
@@ -67,7 +65,7 @@ static int put_bytes(struct block *block, int64_t row, const struct scalar *scal
         ((int32_t *)(block->output + block->offsets))[row + 1] = (int32_t)block->data_bytes;
     else
         ((int64_t *)(block->output + block->offsets))[row + 1] = (int64_t)block->data_bytes;
-    return 0;
+    return true;
 }
 
 static void put_number(struct block *block, int64_t row, const struct scalar *scalar)
@@ -86,7 +84,7 @@ static void put_number(struct block *block, int64_t row, const struct scalar *sc
     }
 }
 
-int block_put(struct block *block, int64_t row, const struct scalar *scalar)
+bool block_put(struct block *block, int64_t row, const struct scalar *scalar)
 {
     if (scalar->null) {
         block->nulls++;
@@ -96,7 +94,7 @@ int block_put(struct block *block, int64_t row, const struct scalar *scalar)
     if (storage_is_variable(block->storage))
         return put_bytes(block, row, scalar);
     put_number(block, row, scalar);
-    return 0;
+    return true;
 }
 
 void block_put_buffers(struct block *block, int64_t nulls, const void *validity, const void *offsets, const void *data, uint64_t data_bytes)

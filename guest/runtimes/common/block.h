@@ -1,9 +1,9 @@
 /* The buffers of one column, put together where the host reads them: validity, offsets (of text and bytes), data, one after the other. Nothing
  * is allocated, so no page but the reply's own is written. */
-#ifndef UDFVM_PYTHON_BLOCK_H
-#define UDFVM_PYTHON_BLOCK_H
+#ifndef UDFVM_COMMON_BLOCK_H
+#define UDFVM_COMMON_BLOCK_H
 
-#include "values.h"
+#include "storage.h"
 
 struct block {
     enum storage storage;
@@ -22,8 +22,8 @@ static inline uint64_t padded(uint64_t bytes)
 /* Begins at `start` of the output, of which the block may use all but the last `reserve` bytes. false: there is no room for so many rows,
  * whatever their values. */
 bool block_begin(struct block *block, enum storage storage, int64_t rows, uint8_t *output, uint64_t capacity, uint64_t start, uint64_t reserve);
-/* Rows must come in order, without a gap. 0; -1 with an exception. */
-int block_put(struct block *block, int64_t row, const struct scalar *scalar);
+/* Rows must come in order, without a gap. false: the column grew too large for its offsets. */
+bool block_put(struct block *block, int64_t row, const struct scalar *scalar);
 /* All rows at once; validity may be NULL. */
 void block_put_buffers(struct block *block, int64_t nulls, const void *validity, const void *offsets, const void *data, uint64_t data_bytes);
 

@@ -1,0 +1,54 @@
+/* How values are stored: Arrow columns in memory, and single values on their way into one. */
+#ifndef UDFVM_COMMON_STORAGE_H
+#define UDFVM_COMMON_STORAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "udfvm_abi.h"
+
+/* How Arrow stores a type. Dates and times are stored as integers. */
+enum storage {
+    STORAGE_BOOL,
+    STORAGE_INT8, STORAGE_INT16, STORAGE_INT32, STORAGE_INT64,
+    STORAGE_UINT8, STORAGE_UINT16, STORAGE_UINT32, STORAGE_UINT64,
+    STORAGE_FLOAT32, STORAGE_FLOAT64,
+    STORAGE_TEXT32, STORAGE_TEXT64,              /* UTF-8, with 32- or 64-bit offsets */
+    STORAGE_BYTES32, STORAGE_BYTES64,
+    STORAGE_NULL,                                /* nothing is stored: every row is null */
+    STORAGE_COUNT,
+};
+
+/* A value on its way out. */
+struct scalar {
+    bool null;
+    union { int64_t integer; uint64_t natural; double real; };
+    const char *bytes;
+    size_t length;
+};
+
+/* An Arrow column in memory. */
+struct column {
+    const uint8_t *validity;                     /* NULL: no nulls */
+    const uint8_t *data;
+    const void *offsets;
+    int64_t nulls;
+    bool all_null;
+    enum storage storage;                        /* set before a batch is read */
+};
+
+/* Width in bytes of a stored value or of an offset; 0 for bits. */
+size_t storage_width(enum storage storage);
+bool storage_is_variable(enum storage storage);
+/* enum udfvm_type of a stored value in a row. */
+uint32_t storage_row_type(enum storage storage);
+/* Whether an integer is in the range of an integer type. */
+bool storage_holds(enum storage storage, int64_t integer);
+
+static inline bool column_is_null(const struct column *column, int64_t row)
+{
+    return column->all_null || (column->validity && !(column->validity[row >> 3] >> (row & 7) & 1));
+}
+
+#endif
