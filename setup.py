@@ -19,6 +19,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+PROGRAM_FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O2", "-g", *WARNINGS]
 HOST_FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O2", "-g", "-fPIC", "-fvisibility=hidden", *WARNINGS]
 GUEST_FLAGS = [
     "-std=gnu17", "-O2", "-g", "-ffreestanding", "-nostdlib", "-static", "-fno-pic", "-no-pie", "-mcmodel=small",
@@ -50,6 +51,7 @@ class BuildNative(build_ext):
         self.build_kernel(guest)
         self.build_allocator(guest)
         self.build_python_runtime(guest)
+        self.build_native_runtime(guest)
         self.build_sqlite(package)
         self.list_syscalls(guest)
 
@@ -75,10 +77,19 @@ class BuildNative(build_ext):
     def build_python_runtime(self, guest: Path) -> None:
         runtime = ROOT / "guest" / "runtimes" / "python"
         name = f"_udfvm_agent{sysconfig.get_config_var('EXT_SUFFIX')}"
-        run("gcc", *HOST_FLAGS, "-shared", "-I", ROOT / "guest" / "include", "-I", runtime, "-I", sysconfig.get_path("include"),
-            "-o", guest / name, *sources("guest/runtimes/python/*.c"))  # fmt: skip
+        run("gcc", *HOST_FLAGS, "-shared", "-I", ROOT / "guest" / "include", "-I", ROOT / "guest" / "runtimes" / "common",
+            "-I", sysconfig.get_path("include"), "-o", guest / name,
+            *sources("guest/runtimes/common/*.c", "guest/runtimes/python/*.c"))  # fmt: skip
         for module in runtime.glob("*.py"):
             shutil.copy(module, guest / module.name)
+
+    def build_native_runtime(self, guest: Path) -> None:
+        runtimes = ROOT / "guest" / "runtimes"
+        folders = [runtimes / "common", runtimes / "compiled", runtimes / "native"]
+        run("gcc", *PROGRAM_FLAGS, "-I", ROOT / "guest" / "include", *(f"-I{folder}" for folder in folders), "-o", guest / "native",
+            *sources(*(f"guest/runtimes/{folder.name}/*.c" for folder in folders)), "-ldl")  # fmt: skip
+        (guest / "include").mkdir(exist_ok=True)
+        shutil.copy(runtimes / "native" / "udfvm.h", guest / "include" / "udfvm.h")
 
     def build_sqlite(self, package: Path) -> None:
         (package / "sqlite").mkdir(exist_ok=True)

@@ -42,6 +42,7 @@ from udfvm.errors import (
     UDFError,
     UnknownUDFError,
 )
+from udfvm.native import from_c, from_elf
 from udfvm.pool import Pool, PoolStatistics
 from udfvm.table_function import TableFunction, table_function
 from udfvm.udf import UDF, udf
@@ -83,6 +84,8 @@ __all__ = [
     "aggregate",
     "arrow",
     "errors",
+    "from_c",
+    "from_elf",
     "sqlite",
     "table_function",
     "udf",

@@ -55,11 +55,13 @@ ENVIRONMENT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class BaseSpec:
-    """What a base image holds: guest memory in bytes, modules imported at boot (sorted), bytes of each window."""
+    """What a base image holds: guest memory in bytes, modules imported at boot (sorted), bytes of each window, and the runtime, "python" or
+    "native"."""
 
     memory: int = DEFAULT_MEMORY
     packages: tuple[str, ...] = ()
     window: int = WINDOW
+    runtime: str = "python"
 
 
 def cache_directory() -> Path:
@@ -255,15 +257,26 @@ _open_bases: Final = _OpenBases()
 # ---- Building ----
 
 
-def _boot_payload(spec: BaseSpec) -> bytes:
-    """``struct udfvm_boot`` and its strings."""
+def _python_command(spec: BaseSpec) -> list[str]:
     interpreter = os.path.realpath(sys.executable)
     configuration = {
         "path": list(package_directories()),
         "packages": list(spec.packages),
         "extension": str(GUEST / f"_udfvm_agent{sysconfig.get_config_var('EXT_SUFFIX')}"),
     }
-    arguments = [interpreter, "-S", "-s", "-P", "-B", str(GUEST / "agent.py"), json.dumps(configuration)]
+    return [interpreter, "-S", "-s", "-P", "-B", str(GUEST / "agent.py"), json.dumps(configuration)]
+
+
+def _native_command(_: BaseSpec) -> list[str]:
+    return [str(GUEST / "native")]
+
+
+_COMMANDS: Final[dict[str, Callable[[BaseSpec], list[str]]]] = {"python": _python_command, "native": _native_command}
+
+
+def _boot_payload(spec: BaseSpec) -> bytes:
+    """``struct udfvm_boot`` and its strings."""
+    arguments = _COMMANDS[spec.runtime](spec)
     environment = {**ENVIRONMENT, "PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}"}
     strings = [*arguments, *(f"{name}={value}" for name, value in environment.items())]
     header = spec.memory.to_bytes(8, "little") + len(arguments).to_bytes(4, "little") + len(environment).to_bytes(4, "little")

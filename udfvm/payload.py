@@ -72,6 +72,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         from udfvm.udf import UDF
 
+        if isinstance(obj, UDF) and obj.language != "python":
+            raise pickle.PicklingError(f"it refers to UDF {obj.name!r}, which is compiled code and needs a micro-VM of its own")
         if isinstance(obj, UDF):                 # a UDF that a UDF calls is, in the guest, the function itself
             return operator.itemgetter(0), ((obj.function,),)
         if _GLOBAL_RANDOM is not None and getattr(obj, "__self__", None) is _GLOBAL_RANDOM:

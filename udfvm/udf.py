@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from udfvm.columns import Form
+    from udfvm.image import BaseSpec
     from udfvm.ipc import BatchCodec, NumberLayout
     from udfvm.number_batches import NumberBatches, NumberColumns
     from udfvm.small_batches import SmallBatches
@@ -48,8 +49,16 @@ class Runtime(NamedTuple):
     limits: Any                                  # struct udfvm_limits *
 
 
+class Loading(NamedTuple):
+    """What an image is built from: its base, what tells the function from others, and the payload of LOAD."""
+
+    base: BaseSpec
+    identity: bytes
+    request: Callable[[], bytes]
+
+
 class UDF:
-    """A function whose every call runs in a fresh micro-VM. Made by ``udfvm.udf``.
+    """A function whose every call runs in a fresh micro-VM. Made by ``udfvm.udf``, ``udfvm.from_c`` and ``udfvm.from_elf``.
 
     Called with Python values it makes one call and returns a Python value. Called with arrays (pyarrow ``Array`` or ``ChunkedArray``,
     one-dimensional numpy arrays; values among them are repeated) it makes one call for the batch, or several where a batch or its result is
@@ -58,7 +67,8 @@ class UDF:
     A null argument makes the result null without a call of the function, unless the parameter's annotation allows None.
 
     Attributes:
-        function: the Python function.
+        function: the Python function, where it is one.
+        language: what it is written in: "python" or "native".
         name: its name in SQL, in pyarrow and in errors.
         parameters, result: its types.
         vectorized: it takes arrays.
@@ -89,33 +99,36 @@ class UDF:
         if not callable(function):
             raise SignatureError(f"@udfvm.udf decorates functions, not {type(function).__name__}")
         self.function = function
-        self.name: str = _checked_name(function, name)
+        self.name: str = checked_name(name if name is not None else getattr(function, "__name__", None))
         self.vectorized = bool(vectorized)
-        signature = self._signature(input_types, output_type)
+        self.packages = _checked_packages(self.name, packages)
+        self.sample = sample
+        self._declare(self._signature(input_types, output_type), limits or Limits(), isolation, pool)
+        self._options: dict[str, object] = {
+            "name": self.name, "vectorized": vectorized, "input_types": input_types, "output_type": output_type, "sample": sample,
+            "limits": self.limits, "isolation": isolation, "packages": self.packages,
+        }  # fmt: skip
+        functools.update_wrapper(self, function)
+
+    def _declare(self, signature: Signature, limits: Limits, isolation: Isolation, pool: Pool | None) -> None:
+        """Sets what does not depend on the language of the function."""
         self.parameters: tuple[Parameter, ...] = signature.parameters
         self.result: ResultType = signature.result
-        self.limits = limits or Limits()
+        self.limits = limits
         if isolation not in ("statement", "row"):
             raise SignatureError(f"UDF {self.name!r}: isolation={isolation!r} must be 'statement' or 'row'")
         self.isolation: Isolation = isolation
-        self.packages = _checked_packages(self.name, packages)
-        self.sample = sample
         self.pool = pool or Pool.default()
         self._python_signature = signature.python
         self._arity = len(self.parameters)
         types = [*(parameter.type for parameter in self.parameters), self.result.type]
-        in_rows = not vectorized and all(type_.row is not None for type_ in types)
+        in_rows = not self.vectorized and all(type_.row is not None for type_ in types)
         self._rows = RowCodec(self.name, self.parameters, self.result) if in_rows else None
         self._lock = threading.RLock()
         self._runtime: Runtime | None = None
         self._batch_codec: BatchCodec | None = None
         self._numbers: NumberBatches | None = None
         self._small: SmallBatches | None = None              # once a batch of numpy arrays was seen
-        self._options: dict[str, object] = {
-            "name": self.name, "vectorized": vectorized, "input_types": input_types, "output_type": output_type, "sample": sample,
-            "limits": self.limits, "isolation": isolation, "packages": self.packages,
-        }  # fmt: skip
-        functools.update_wrapper(self, function)
 
     def __repr__(self) -> str:
         parameters = ", ".join(f"{each.name}: {each.type}{' | null' if each.nullable else ''}" for each in self.parameters)
@@ -127,6 +140,8 @@ class UDF:
         if module is not None and module.__name__ != "__main__" and getattr(module, self.function.__qualname__, None) is self:
             return str(self.function.__qualname__)
         return _rebuild, (type(self), self.function, self._options)
+
+    language = "python"
 
     @property
     def kind(self) -> str:
@@ -164,19 +179,22 @@ class UDF:
 
     def _build(self) -> Runtime:
         from udfvm import vmm
-        from udfvm.image import BaseSpec, base_image, udf_layer
+        from udfvm.image import base_image, udf_layer
+
+        loading = self._loading()
+        base = base_image(loading.base)
+        pool = self.pool.core(base)
+        layer = udf_layer(base, pool, loading.identity, loading.request, self.limits, self.name)
+        return Runtime(base, layer, pool, vmm.core_limits(self.limits))
+
+    def _loading(self) -> Loading:
+        from udfvm.image import BaseSpec
         from udfvm.loading import identity, load_request
         from udfvm.payload import packages_of, pickle_function
 
         pickled = pickle_function(self.name, self.function)
-        base = base_image(BaseSpec(memory=self.limits.memory, packages=packages_of(pickled, self.packages, self.vectorized), window=WINDOW))
-        pool = self.pool.core(base)
-
-        def request() -> bytes:
-            return load_request(self, pickled, self._rows, self._codec())
-
-        layer = udf_layer(base, pool, identity(self, pickled), request, self.limits, self.name)
-        return Runtime(base, layer, pool, vmm.core_limits(self.limits))
+        base = BaseSpec(memory=self.limits.memory, packages=packages_of(pickled, self.packages, self.vectorized), window=WINDOW)
+        return Loading(base, identity(self, pickled), lambda: load_request(self, pickled, self._rows, self._codec()))
 
     def warm_up(self, vm: VM) -> None:
         """Calls the function in a VM of its image, with a row of zeros, for the pages that a call touches."""
@@ -360,8 +378,8 @@ def guest_exception(reply: bytes, name: str, first_row: int = 0, rows: int = 0) 
     return guest_error.parse(reply, name, first_row, rows)
 
 
-def _checked_name(function: Callable[..., object], given: str | None) -> str:
-    name = given if given is not None else getattr(function, "__name__", None)
+def checked_name(name: object) -> str:
+    """The name, if a UDF can have it; else raises SignatureError."""
     if not isinstance(name, str) or not name.isidentifier():
         raise SignatureError(f"{name!r} is no name for a UDF: pass name=, an identifier")
     if len(name.encode()) > _LONGEST_NAME:

@@ -159,6 +159,7 @@ enum udfvm_request {
      * row out of its group) and the arguments. Rows are taken in order; a group begins with its first row. Reply: struct udfvm_columns,
      * with one column and one row where the request asks for an answer, else with none. */
     UDFVM_REQUEST_AGGREGATE = 8,
+    UDFVM_REQUEST_DESCRIBE = 9,                  /* of compiled code, to its runtime; payload: struct udfvm_load; reply: struct udfvm_description */
 };
 
 #define UDFVM_CALL_DETERMINISTIC 1u              /* clock and randomness are fixed */
@@ -269,10 +270,33 @@ struct udfvm_aggregate {
     uint32_t reserved;
 };
 
-/* Reply with UDFVM_STATUS_ERROR: followed by type, message, traceback, UTF-8, in that order. */
+/* ---- Compiled code ---- */
+
+#define UDFVM_SLOT_NAME 120
+
+struct udfvm_slot {                              /* a parameter, or the result */
+    uint32_t storage;                            /* enum storage of guest/runtimes/common/storage.h */
+    uint32_t nullable;                           /* 0 or 1 */
+    char name[UDFVM_SLOT_NAME];                  /* NUL-terminated */
+};
+
+/* Payload of LOAD for compiled code. Followed by `slots` slots (none where the code is to be described, else the result and then the
+ * parameters), then, without gaps, the function's name, three Arrow IPC messages (schema of the arguments, schema of the result, record
+ * batch of a result of one row), and the code. */
+struct udfvm_load {
+    uint64_t code_length;
+    uint32_t slots, name_length, request_schema_length, result_schema_length, template_length, reserved;
+};
+
+struct udfvm_description {                       /* followed by the result's slot and `count` of parameters */
+    uint32_t count, reserved;
+};
+
+/* Reply with UDFVM_STATUS_ERROR: followed by type, message, traceback, UTF-8, in that order. Where `signal` is not 0, the program died of it,
+ * and the address that it touched and that of the instruction, two uint64_t, follow. */
 struct udfvm_guest_error {
     uint32_t type_length, message_length, traceback_length;
-    uint32_t reserved;
+    uint32_t signal;
     int64_t row;                                 /* index in the batch, -1 where not known */
 };
 

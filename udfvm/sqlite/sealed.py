@@ -62,7 +62,7 @@ def seal(udf: UDF) -> Path:
     return _write("functions", f"{udf.name}.udf", {
         "udfvm-function": _FORMAT,
         "name": udf.name,
-        "kind": "python",
+        "kind": udf.language,
         "signature": signature,
         "base": _name_of(base),
         "layer": _name_of(layer),

@@ -8,6 +8,7 @@ from typing import Final
 from udfvm import errors
 
 _HEADER: Final = struct.Struct("<IIIIq")
+_PLACES: Final = struct.Struct("<QQ")
 
 
 def parse(reply: bytes, udf: str | None, first_row: int = 0, rows: int | None = None) -> errors.CallError:
@@ -22,7 +23,7 @@ def parse(reply: bytes, udf: str | None, first_row: int = 0, rows: int | None = 
     """
     if len(reply) < _HEADER.size:
         return errors.ProtocolError("the guest reported an error without saying which", udf)
-    type_length, message_length, traceback_length, _, row = _HEADER.unpack_from(reply)
+    type_length, message_length, traceback_length, signal, row = _HEADER.unpack_from(reply)
     if _HEADER.size + type_length + message_length + traceback_length > len(reply):
         return errors.ProtocolError("the guest's error report is longer than its reply", udf)
     texts = []
@@ -30,5 +31,15 @@ def parse(reply: bytes, udf: str | None, first_row: int = 0, rows: int | None = 
     for length in (type_length, message_length, traceback_length):
         texts.append(reply[position : position + length].decode("utf-8", "replace"))
         position += length
+    if signal:
+        return _crash(reply[position:], texts, udf, signal)
     known = row >= 0 and (rows is None or row < rows)
     return errors.UDFError(texts[0], texts[1], texts[2], udf, first_row + row if known else None)
+
+
+def _crash(places: bytes, texts: list[str], udf: str | None, signal: int) -> errors.CallError:
+    if len(places) < _PLACES.size:
+        return errors.ProtocolError("the guest's error report is cut short", udf)
+    address, instruction = _PLACES.unpack_from(places)
+    kind, message, report = texts
+    return errors.GuestCrashError(f"{kind}: {message}\n{report}".rstrip(), udf, None, signal, address, instruction)

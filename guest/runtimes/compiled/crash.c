@@ -1,0 +1,103 @@
+/* See crash.h. The handler runs on a stack of its own, so that a stack overflow is reported too. */
+#include "crash.h"
+
+#include <execinfo.h>
+#include <signal.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "failure.h"
+#include "program.h"
+#include "symbols.h"
+
+#define FRAMES 128
+#define FRAMES_SHOWN 32
+
+static const struct { const char *name; int index; } registers[] = {
+    { "rax", REG_RAX }, { "rbx", REG_RBX }, { "rcx", REG_RCX }, { "rdx", REG_RDX }, { "rsi", REG_RSI }, { "rdi", REG_RDI },
+    { "rbp", REG_RBP }, { "rsp", REG_RSP }, { "r8", REG_R8 }, { "r9", REG_R9 }, { "r10", REG_R10 }, { "r11", REG_R11 },
+    { "r12", REG_R12 }, { "r13", REG_R13 }, { "r14", REG_R14 }, { "r15", REG_R15 }, { "rip", REG_RIP }, { "eflags", REG_EFL },
+};
+
+static void trace_registers(const greg_t *values)
+{
+    failure_trace("Registers:");
+    for (size_t i = 0; i < sizeof registers / sizeof *registers; i++)
+        failure_trace("%s%s=0x%llx", i % 6 ? " " : "\n  ", registers[i].name, (unsigned long long)values[registers[i].index]);
+}
+
+static void trace_frame(size_t number, uint64_t address, bool exact)
+{
+    char text[512];
+    symbol_describe(exact ? address : address - 1, text, sizeof text);     /* a return address may be past the end of its function */
+    failure_trace("\n  #%zu 0x%llx %s", number, (unsigned long long)address, text);
+}
+
+static void trace_frames(uint64_t instruction)
+{
+    void *frames[FRAMES];
+    const int count = backtrace(frames, FRAMES);
+    int first = 0;
+    while (first < count && (uint64_t)frames[first] != instruction)
+        first++;
+    failure_trace("\nBacktrace, innermost first:");
+    trace_frame(0, instruction, true);
+    for (int i = first + 1; i < count && i - first < FRAMES_SHOWN; i++)
+        trace_frame((size_t)(i - first), (uint64_t)frames[i], false);
+    if (count - first > FRAMES_SHOWN)
+        failure_trace("\n  ...");
+}
+
+static const char *cause(int number, const siginfo_t *info, const greg_t *values)
+{
+    const uint64_t address = (uint64_t)info->si_addr, stack = (uint64_t)values[REG_RSP];
+    switch (number) {
+    case SIGSEGV:
+        return address - (stack - 65536) < 65536 + 4096 ? "the stack overflowed" : "an access to memory that is not there";
+    case SIGBUS:
+        return "an access to memory that is not possible";
+    case SIGFPE:
+        return info->si_code == FPE_INTDIV ? "an integer division by zero, or one that overflowed" : "an arithmetic exception";
+    case SIGILL:
+        return "an instruction that does not exist, or __builtin_trap()";
+    case SIGABRT:
+        return "abort() was called";
+    default:
+        return "the program died";
+    }
+}
+
+static void report(int number, siginfo_t *info, void *context)
+{
+    static char name[16];
+    const greg_t *values = ((const ucontext_t *)context)->uc_mcontext.gregs;
+    const uint64_t instruction = (uint64_t)values[REG_RIP];
+    const uint64_t address = number == SIGSEGV || number == SIGBUS ? (uint64_t)info->si_addr : 0;
+    const char *abbreviation = sigabbrev_np(number);
+    memcpy(name, "SIG", 4);
+    strncat(name, abbreviation ? abbreviation : "NAL", sizeof name - 4);
+    if (address || number == SIGSEGV)
+        failure_set(name, "%s: address 0x%llx, instruction 0x%llx", cause(number, info, values), (unsigned long long)address,
+                    (unsigned long long)instruction);
+    else
+        failure_set(name, "%s: instruction 0x%llx", cause(number, info, values), (unsigned long long)instruction);
+    failure_signal((uint32_t)number, address, instruction);
+    trace_registers(values);
+    trace_frames(instruction);
+    for (;;)                                     /* there is nothing to go on with; whoever asks again gets the same answer */
+        program_complete(UDFVM_STATUS_ERROR, failure_reply(-1));
+}
+
+void crash_install(void)
+{
+    static const int numbers[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS };
+    static uint8_t stack[256 << 10];
+    void *frames[2];
+    struct sigaction action = { .sa_sigaction = report, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND };
+    const stack_t place = { .ss_sp = stack, .ss_size = sizeof stack };
+    sigaltstack(&place, NULL);
+    sigfillset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        sigaction(numbers[i], &action, NULL);
+    backtrace(frames, 2);                        /* loads the unwinder, which a crashed program could not */
+}

@@ -1,0 +1,116 @@
+/* LOAD and DESCRIBE of compiled code: see program.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "failure.h"
+#include "program.h"
+
+static bool take_slot(struct slot *slot, const struct udfvm_slot *from)
+{
+    slot->storage = (enum storage)from->storage;
+    slot->nullable = from->nullable != 0;
+    memcpy(slot->name, from->name, sizeof slot->name);
+    slot->name[sizeof slot->name - 1] = 0;
+    return from->storage < STORAGE_COUNT;
+}
+
+static bool take_signature(struct signature *signature, const struct udfvm_slot *slots, uint32_t count)
+{
+    if (count == 0)
+        return true;
+    if (count - 1 > PROGRAM_PARAMETERS || !take_slot(&signature->result, slots))
+        return false;
+    signature->count = count - 1;
+    for (size_t i = 0; i < signature->count; i++)
+        if (!take_slot(&signature->parameters[i], slots + 1 + i))
+            return false;
+    return true;
+}
+
+bool program_load(struct load *load)
+{
+    const uint64_t length = program_call()->length;
+    const uint8_t *at = (const uint8_t *)UDFVM_INPUT_PAYLOAD;
+    struct udfvm_load header = { 0 };
+    memset(load, 0, sizeof *load);
+    if (length >= sizeof header)
+        memcpy(&header, at, sizeof header);
+    const uint64_t needed = sizeof header + (uint64_t)header.slots * sizeof(struct udfvm_slot) + header.name_length
+                            + header.request_schema_length + header.result_schema_length + header.template_length;
+    if (length < sizeof header || needed > length || header.code_length != length - needed || header.name_length >= sizeof load->name
+        || !take_signature(&load->signature, (const struct udfvm_slot *)(at + sizeof header), header.slots)) {
+        failure_set("ValueError", "the request to load a function is malformed, or has more than %d parameters", PROGRAM_PARAMETERS);
+        return false;
+    }
+    at += sizeof header + header.slots * sizeof(struct udfvm_slot);
+    memcpy(load->name, at, header.name_length);
+    load->request_schema = at + header.name_length;
+    load->request_schema_length = header.request_schema_length;
+    load->result_schema = load->request_schema + load->request_schema_length;
+    load->result_schema_length = header.result_schema_length;
+    load->template = load->result_schema + load->result_schema_length;
+    load->template_length = header.template_length;
+    load->code = load->template + load->template_length;
+    load->code_length = header.code_length;
+    return true;
+}
+
+bool program_set_format(struct program *program, const struct load *load)
+{
+    struct stream_format *format = &program->format;
+    const size_t head = stream_reply_head(format, load->result_schema_length, load->template, load->template_length);
+    uint8_t *schema = malloc(load->request_schema_length + 1);
+    uint8_t *reply = malloc(load->result_schema_length + head + 1);
+    if (!schema || !reply || head == 0) {
+        free(schema);
+        free(reply);
+        failure_set("ValueError", "the template of a reply is no record batch message of one column");
+        return false;
+    }
+    memcpy(schema, load->request_schema, load->request_schema_length);
+    memcpy(reply, load->result_schema, load->result_schema_length);
+    memcpy(reply + load->result_schema_length, load->template, head);
+    format->request_schema = schema;
+    format->request_schema_length = load->request_schema_length;
+    format->reply_head = reply;
+    return true;
+}
+
+static bool slot_agrees(const char *what, const struct slot *declared, const struct slot *found)
+{
+    if (declared->storage == found->storage && declared->nullable == found->nullable)
+        return true;
+    failure_set("TypeError", "%s is declared with storage %d%s, and compiled with storage %d%s", what, (int)declared->storage,
+                declared->nullable ? " or null" : "", (int)found->storage, found->nullable ? " or null" : "");
+    return false;
+}
+
+bool program_agrees(const struct signature *declared, const struct signature *found)
+{
+    if (declared->count != found->count) {
+        failure_set("TypeError", "%zu parameters are declared, and the function has %zu", declared->count, found->count);
+        return false;
+    }
+    for (size_t i = 0; i < found->count; i++)
+        if (!slot_agrees(declared->parameters[i].name, &declared->parameters[i], &found->parameters[i]))
+            return false;
+    return slot_agrees("the result", &declared->result, &found->result);
+}
+
+static void put_slot(struct udfvm_slot *to, const struct slot *slot)
+{
+    to->storage = slot->storage;
+    to->nullable = slot->nullable;
+    memcpy(to->name, slot->name, sizeof to->name);
+}
+
+uint64_t program_describe(const struct signature *signature)
+{
+    struct udfvm_description *description = (struct udfvm_description *)UDFVM_OUTPUT_BASE;
+    struct udfvm_slot *slots = (struct udfvm_slot *)(description + 1);
+    *description = (struct udfvm_description){ .count = (uint32_t)signature->count };
+    put_slot(&slots[0], &signature->result);
+    for (size_t i = 0; i < signature->count; i++)
+        put_slot(&slots[1 + i], &signature->parameters[i]);
+    return sizeof *description + (1 + signature->count) * sizeof *slots;
+}

@@ -1,0 +1,57 @@
+/* A loaded function of compiled code, and the loop that answers its calls. */
+#ifndef UDFVM_COMPILED_PROGRAM_H
+#define UDFVM_COMPILED_PROGRAM_H
+
+#include <stdnoreturn.h>
+
+#include "stream_format.h"
+
+#define PROGRAM_PARAMETERS 32
+
+struct slot {
+    enum storage storage;
+    bool nullable;
+    char name[UDFVM_SLOT_NAME];
+};
+
+struct signature {
+    size_t count;
+    struct slot result, parameters[PROGRAM_PARAMETERS];
+};
+
+/* Computes `rows` rows into the block, which was begun. Where `skips`, a row whose bit in the block's validity is clear is null: its value is
+ * any. Returns the number of rows done; less than `rows` (-1: not known) where the next failed, and failure_set() says why. */
+typedef int64_t program_run(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips);
+
+struct program {
+    struct signature signature;
+    struct stream_format format;
+    program_run *run;
+    void *context;
+};
+
+/* The parts of a LOAD or DESCRIBE request; they point into it. */
+struct load {
+    char name[256];
+    struct signature signature;                  /* of LOAD: as the host declares it */
+    const uint8_t *request_schema, *result_schema, *template, *code;
+    size_t request_schema_length, result_schema_length, template_length, code_length;
+};
+
+/* Reads the request at hand. false, with a failure, where it makes no sense. */
+bool program_load(struct load *load);
+/* The format of a program's streams, in memory of its own. false with a failure. */
+bool program_set_format(struct program *program, const struct load *load);
+/* Whether what the code says of itself is what the host declares. false with a failure. */
+bool program_agrees(const struct signature *declared, const struct signature *found);
+/* Writes a description as the reply, and returns its length. */
+uint64_t program_describe(const struct signature *signature);
+
+const struct udfvm_call *program_call(void);
+/* Ends the build phase; returns at the beginning of each call. */
+void program_seal(void);
+void program_complete(uint64_t status, uint64_t length);
+/* Seals, and answers rows and batches for ever. */
+noreturn void program_serve(struct program *program);
+
+#endif

@@ -1,0 +1,206 @@
+/* The loop that answers rows and batches of compiled code: see program.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "failure.h"
+#include "program.h"
+
+struct answer {
+    uint64_t status, length;
+};
+
+const struct udfvm_call *program_call(void)
+{
+    return (const struct udfvm_call *)UDFVM_INPUT_BASE;
+}
+
+void program_seal(void)
+{
+    ((void (*)(void))UDFVM_VECTOR_SEAL)();
+}
+
+void program_complete(uint64_t status, uint64_t length)
+{
+    ((void (*)(uint64_t, uint64_t))UDFVM_VECTOR_COMPLETE)(status, length);
+}
+
+static struct answer failed(int64_t row)
+{
+    return (struct answer){ UDFVM_STATUS_ERROR, failure_reply(row) };
+}
+
+/* A null in a parameter that is not nullable makes the row null: clears its bit in the block. true: there may be such rows. */
+static bool skip_nulls(const struct signature *signature, const struct column *columns, struct block *block)
+{
+    bool skips = false;
+    uint8_t *validity = block->output + block->validity;
+    for (size_t i = 0; i < signature->count; i++) {
+        if (signature->parameters[i].nullable || !columns[i].validity)
+            continue;
+        for (int64_t byte = 0; byte < (block->rows + 7) / 8; byte++)
+            validity[byte] &= columns[i].validity[byte];
+        skips = true;
+    }
+    return skips;
+}
+
+static int64_t count_nulls(const struct block *block)
+{
+    const uint8_t *validity = block->output + block->validity;
+    int64_t valid = 0;
+    for (int64_t byte = 0; byte < block->rows / 8; byte++)
+        valid += __builtin_popcount(validity[byte]);
+    if (block->rows % 8)
+        valid += __builtin_popcount(validity[block->rows / 8] & ((1u << (block->rows % 8)) - 1));
+    return block->rows - valid;
+}
+
+/* false: it failed, at *row; -1 where that is not known. */
+static bool run(const struct program *program, const struct column *columns, struct block *block, int64_t *row)
+{
+    const bool skips = skip_nulls(&program->signature, columns, block);
+    *row = program->run(program->context, columns, block, block->rows, skips);
+    if (*row < block->rows)
+        return false;
+    if (skips || program->signature.result.nullable)
+        block->nulls = count_nulls(block);
+    return true;
+}
+
+static struct answer answer_batch(const struct program *program)
+{
+    const struct udfvm_call *call = program_call();
+    const struct signature *signature = &program->signature;
+    struct column columns[PROGRAM_PARAMETERS];
+    struct reply reply;
+    int64_t rows, row;
+    for (size_t i = 0; i < signature->count; i++)
+        columns[i].storage = signature->parameters[i].storage;
+    if (!stream_read(&program->format, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length, signature->count, columns, &rows)) {
+        failure_set("ValueError", "the batch is not of the schema that the function was loaded with");
+        return failed(-1);
+    }
+    if (reply_begin(&reply, &program->format, signature->result.storage, rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size)
+        && !run(program, columns, &reply.block, &row))
+        return failed(row);
+    return (struct answer){ UDFVM_STATUS_OK, reply_end(&reply) };
+}
+
+/* ---- Rows: columns of one row ---- */
+
+struct cell {                                    /* what a column of one row points to */
+    int32_t offsets[2];
+    float narrow;
+};
+
+static bool take_value(const struct udfvm_value *value, const struct slot *slot, const uint8_t *payload, uint64_t length, struct cell *cell,
+                       struct column *column)
+{
+    static const uint8_t invalid;
+    *column = (struct column){ .storage = slot->storage, .data = (const uint8_t *)&value->integer, .offsets = cell->offsets };
+    if (value->type == UDFVM_NULL) {
+        column->validity = &invalid;
+        column->nulls = 1;
+        return true;
+    }
+    if (value->type != storage_row_type(slot->storage))
+        return false;
+    if (storage_is_variable(slot->storage)) {
+        if (value->offset > length || value->length > length - value->offset || value->length > INT32_MAX)
+            return false;
+        column->data = payload + value->offset;
+        cell->offsets[1] = (int32_t)value->length;
+    } else if (slot->storage == STORAGE_FLOAT32) {
+        cell->narrow = (float)value->real;
+        column->data = (const uint8_t *)&cell->narrow;
+    }
+    return value->type != UDFVM_INT64 || storage_holds(slot->storage, value->integer);
+}
+
+static bool take_row(const struct signature *signature, const uint8_t *payload, uint64_t length, struct cell *cells, struct column *columns)
+{
+    const struct udfvm_row *row = (const struct udfvm_row *)payload;
+    const struct udfvm_value *values = (const struct udfvm_value *)(row + 1);
+    if (length < sizeof *row || row->count != signature->count || length < sizeof *row + row->count * sizeof *values)
+        return false;
+    for (size_t i = 0; i < signature->count; i++)
+        if (!take_value(&values[i], &signature->parameters[i], payload, length, &cells[i], &columns[i]))
+            return false;
+    return true;
+}
+
+static int64_t stored_integer(enum storage storage, const void *at)
+{
+    switch (storage) {
+    case STORAGE_BOOL: return *(const uint8_t *)at & 1;
+    case STORAGE_INT8: return *(const int8_t *)at;
+    case STORAGE_INT16: return *(const int16_t *)at;
+    case STORAGE_INT32: return *(const int32_t *)at;
+    case STORAGE_UINT8: return *(const uint8_t *)at;
+    case STORAGE_UINT16: return *(const uint16_t *)at;
+    case STORAGE_UINT32: return *(const uint32_t *)at;
+    default: return *(const int64_t *)at;
+    }
+}
+
+/* Turns a column of one row, at the beginning of the output, into a value. Bytes lie where they are to be: behind validity and offsets, 16 bytes. */
+static uint64_t reply_value(const struct block *block)
+{
+    _Static_assert(sizeof(struct udfvm_value) == 16, "the bytes of text follow a value of 16 bytes");
+    const uint8_t *data = block->output + block->data;
+    struct udfvm_value value = { .type = storage_row_type(block->storage) };
+    uint64_t length = sizeof value;
+    if (!(block->output[block->validity] & 1)) {
+        value.type = UDFVM_NULL;
+    } else if (storage_is_variable(block->storage)) {
+        value.length = (uint32_t)block->data_bytes;
+        value.offset = block->data;
+        length = block->data + block->data_bytes;
+    } else if (block->storage == STORAGE_FLOAT32) {
+        value.real = (double)*(const float *)data;
+    } else if (block->storage == STORAGE_FLOAT64) {
+        value.real = *(const double *)data;
+    } else {
+        value.integer = stored_integer(block->storage, data);
+    }
+    memcpy(block->output, &value, sizeof value);
+    return length;
+}
+
+static struct answer answer_row(const struct program *program)
+{
+    const struct udfvm_call *call = program_call();
+    struct column columns[PROGRAM_PARAMETERS];
+    struct cell cells[PROGRAM_PARAMETERS] = { 0 };
+    struct block block;
+    int64_t row;
+    if (!take_row(&program->signature, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length, cells, columns)) {
+        failure_set("TypeError", "the row does not have the declared arguments");
+        return failed(-1);
+    }
+    if (!block_begin(&block, program->signature.result.storage, 1, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size, 0, 0))
+        return (struct answer){ UDFVM_STATUS_OK, block_end(&block) };
+    return run(program, columns, &block, &row) ? (struct answer){ UDFVM_STATUS_OK, reply_value(&block) } : failed(-1);
+}
+
+static struct answer answer_request(const struct program *program)
+{
+    switch (program_call()->request) {
+    case UDFVM_REQUEST_ROW:
+        return answer_row(program);
+    case UDFVM_REQUEST_BATCH:
+        return answer_batch(program);
+    default:
+        failure_set("RuntimeError", "a loaded function does not answer request %u", program_call()->request);
+        return failed(-1);
+    }
+}
+
+noreturn void program_serve(struct program *program)
+{
+    program_seal();
+    for (;;) {
+        const struct answer answer = answer_request(program);
+        program_complete(answer.status, answer.length);
+    }
+}

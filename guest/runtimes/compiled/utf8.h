@@ -1,0 +1,11 @@
+/* UTF-8. */
+#ifndef UDFVM_COMPILED_UTF8_H
+#define UDFVM_COMPILED_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Whether bytes are well-formed UTF-8 (Unicode standard, table 3-7). */
+bool utf8_is_valid(const char *bytes, size_t length);
+
+#endif

@@ -1,0 +1,321 @@
+/* udfvm.h: functions in C or C++ (C11, C++20, or GNU dialects) that become UDFs. Build a shared object:
+ *
+ *     #include <udfvm.h>
+ *
+ *     UDFVM_SCALAR(score, optional_f64, (f64, dep_delay), (f64, distance))
+ *     {
+ *         return distance == 0 ? udfvm_null_f64() : udfvm_some_f64(dep_delay / distance * 100);
+ *     }
+ *
+ *     gcc -O3 -g -shared -fPIC -I "$(python -c 'import udfvm; print(udfvm.native.INCLUDE)')" score.c -o score.so
+ *
+ * and udfvm.from_elf("score.so", "score") is the UDF. Types: i8 i16 i32 i64, u8 u16 u32 u64, f32 f64, boolean, text, blob, each also as
+ * optional_TYPE, a struct of `valid` and `value`. A null for a parameter that is not optional makes the result null without a call.
+ *
+ * Everything is in this header: the object needs no library of udfvm's.
+ */
+#ifndef UDFVM_H
+#define UDFVM_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#define UDFVM_NATIVE_VERSION 1u
+
+/* The Arrow C Data Interface (arrow.apache.org/docs/format/CDataInterface.html). */
+#ifndef ARROW_C_DATA_INTERFACE
+#define ARROW_C_DATA_INTERFACE
+struct ArrowArray {
+    int64_t length;
+    int64_t null_count;
+    int64_t offset;
+    int64_t n_buffers;
+    int64_t n_children;
+    const void **buffers;
+    struct ArrowArray **children;
+    struct ArrowArray *dictionary;
+    void (*release)(struct ArrowArray *);
+    void *private_data;
+};
+#endif
+
+/* ---- Between an object and the runtime that loads it ---- */
+
+enum udfvm_storage {                             /* as Arrow stores it; text and blob with 32-bit offsets */
+    UDFVM_STORAGE_boolean = 0,
+    UDFVM_STORAGE_i8 = 1, UDFVM_STORAGE_i16 = 2, UDFVM_STORAGE_i32 = 3, UDFVM_STORAGE_i64 = 4,
+    UDFVM_STORAGE_u8 = 5, UDFVM_STORAGE_u16 = 6, UDFVM_STORAGE_u32 = 7, UDFVM_STORAGE_u64 = 8,
+    UDFVM_STORAGE_f32 = 9, UDFVM_STORAGE_f64 = 10,
+    UDFVM_STORAGE_text = 11, UDFVM_STORAGE_blob = 13,
+    UDFVM_OPTIONAL = 256                         /* added to one of them */
+};
+
+/* One for each object: weak, so that its translation units share it. The runtime sets `allocate`. */
+struct udfvm_state {
+    uint32_t failed;
+    char message[1020];
+    void *(*allocate)(size_t size);
+};
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern struct udfvm_state udfvm_state;
+__attribute__((weak, visibility("hidden"))) struct udfvm_state udfvm_state;
+#ifdef __cplusplus
+}
+#endif
+
+struct udfvm_input {
+    const uint8_t *validity;                     /* NULL: no nulls */
+    const void *data;
+    const int32_t *offsets;
+};
+
+struct udfvm_output {
+    uint8_t *validity;                           /* a bit that is clear: the row is null, and not computed */
+    void *data;                                  /* zeros, where it is bits */
+    uint32_t skips;                              /* 1: some bits of validity are clear */
+    bool (*append)(void *context, const char *bytes, size_t length);     /* of text and blob: the next row */
+    void *context;
+};
+
+struct udfvm_parameter {
+    const char *name;
+    uint32_t type;
+};
+
+#define UDFVM_MOST_PARAMETERS 8
+
+struct udfvm_function {
+    uint32_t version;
+    uint32_t count;
+    struct udfvm_state *state;
+    /* Of these one is not NULL. The first returns the number of rows done: less than `rows` where the next one failed. */
+    int64_t (*scalar)(const struct udfvm_input *columns, const struct udfvm_output *output, int64_t rows);
+    void (*vector)(const struct ArrowArray *arguments, struct ArrowArray *result);
+    uint32_t result;
+    struct udfvm_parameter parameters[UDFVM_MOST_PARAMETERS + 1];
+};
+
+/* ---- For functions ---- */
+
+/* Ends the call with an error of that text (as printf), once the function returns. What it returns does not matter. */
+__attribute__((format(printf, 1, 2), cold, noinline, unused)) static void udfvm_fail(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(udfvm_state.message, sizeof udfvm_state.message, format, arguments);
+    va_end(arguments);
+    udfvm_state.failed = 1;
+}
+
+/* Memory for a result, until it was taken. Never NULL: out of memory ends the call. */
+static inline char *udfvm_allocate(size_t size)
+{
+    return (char *)udfvm_state.allocate(size);
+}
+
+typedef struct udfvm_bytes {
+    const char *data;                            /* not NUL-terminated; may be NULL where length is 0 */
+    size_t length;
+} udfvm_text, udfvm_blob;                        /* text is UTF-8 */
+
+typedef bool udfvm_boolean;
+typedef int8_t udfvm_i8;
+typedef int16_t udfvm_i16;
+typedef int32_t udfvm_i32;
+typedef int64_t udfvm_i64;
+typedef uint8_t udfvm_u8;
+typedef uint16_t udfvm_u16;
+typedef uint32_t udfvm_u32;
+typedef uint64_t udfvm_u64;
+typedef float udfvm_f32;
+typedef double udfvm_f64;
+
+static inline bool udfvm_bit(const void *bits, int64_t row)
+{
+    return ((const uint8_t *)bits)[row >> 3] >> (row & 7) & 1;
+}
+
+static inline udfvm_boolean udfvm_get_boolean(const struct udfvm_input *column, int64_t row)
+{
+    return udfvm_bit(column->data, row);
+}
+
+static inline void udfvm_put_boolean(const struct udfvm_output *output, int64_t row, udfvm_boolean value)
+{
+    ((uint8_t *)output->data)[row >> 3] |= (uint8_t)(value << (row & 7));
+}
+
+static inline udfvm_text udfvm_get_text(const struct udfvm_input *column, int64_t row)
+{
+    const int32_t begin = column->offsets[row], end = column->offsets[row + 1];
+    udfvm_text value;
+    value.data = (const char *)column->data + begin;
+    value.length = (size_t)(end - begin);
+    return value;
+}
+
+static inline udfvm_blob udfvm_get_blob(const struct udfvm_input *column, int64_t row)
+{
+    return udfvm_get_text(column, row);
+}
+
+static inline void udfvm_put_text(const struct udfvm_output *output, int64_t row, udfvm_text value)
+{
+    (void)row;
+    if (!output->append(output->context, value.data, value.length))
+        udfvm_fail("the results of this batch are too large for one column");
+}
+
+static inline void udfvm_put_blob(const struct udfvm_output *output, int64_t row, udfvm_blob value)
+{
+    udfvm_put_text(output, row, value);
+}
+
+#define UDFVM_DEFINE_NUMBER(TYPE) \
+    static inline udfvm_##TYPE udfvm_get_##TYPE(const struct udfvm_input *column, int64_t row) \
+    { \
+        return ((const udfvm_##TYPE *)column->data)[row]; \
+    } \
+    static inline void udfvm_put_##TYPE(const struct udfvm_output *output, int64_t row, udfvm_##TYPE value) \
+    { \
+        ((udfvm_##TYPE *)output->data)[row] = value; \
+    }
+
+#define UDFVM_DEFINE_OPTIONAL(TYPE) \
+    typedef struct udfvm_optional_##TYPE { \
+        bool valid; \
+        udfvm_##TYPE value; \
+    } udfvm_optional_##TYPE; \
+    enum { UDFVM_STORAGE_optional_##TYPE = (int)UDFVM_STORAGE_##TYPE | (int)UDFVM_OPTIONAL }; \
+    static inline udfvm_optional_##TYPE udfvm_null_##TYPE(void) \
+    { \
+        udfvm_optional_##TYPE made; \
+        memset(&made, 0, sizeof made); \
+        return made; \
+    } \
+    static inline udfvm_optional_##TYPE udfvm_some_##TYPE(udfvm_##TYPE value) \
+    { \
+        udfvm_optional_##TYPE made; \
+        made.valid = true; \
+        made.value = value; \
+        return made; \
+    } \
+    static inline udfvm_optional_##TYPE udfvm_get_optional_##TYPE(const struct udfvm_input *column, int64_t row) \
+    { \
+        if (column->validity && !udfvm_bit(column->validity, row)) \
+            return udfvm_null_##TYPE(); \
+        return udfvm_some_##TYPE(udfvm_get_##TYPE(column, row)); \
+    } \
+    static inline void udfvm_put_optional_##TYPE(const struct udfvm_output *output, int64_t row, udfvm_optional_##TYPE optional) \
+    { \
+        if (!optional.valid) { \
+            output->validity[row >> 3] &= (uint8_t)~(1u << (row & 7)); \
+            memset(&optional, 0, sizeof optional); \
+        } \
+        udfvm_put_##TYPE(output, row, optional.value); \
+    } \
+    static inline void udfvm_skip_##TYPE(const struct udfvm_output *output, int64_t row) \
+    { \
+        udfvm_put_##TYPE(output, row, udfvm_null_##TYPE().value); \
+    } \
+    static inline void udfvm_skip_optional_##TYPE(const struct udfvm_output *output, int64_t row) \
+    { \
+        udfvm_skip_##TYPE(output, row); \
+    }
+
+#define UDFVM_DEFINE_BOTH(TYPE) UDFVM_DEFINE_NUMBER(TYPE) UDFVM_DEFINE_OPTIONAL(TYPE)
+UDFVM_DEFINE_BOTH(i8)
+UDFVM_DEFINE_BOTH(i16)
+UDFVM_DEFINE_BOTH(i32)
+UDFVM_DEFINE_BOTH(i64)
+UDFVM_DEFINE_BOTH(u8)
+UDFVM_DEFINE_BOTH(u16)
+UDFVM_DEFINE_BOTH(u32)
+UDFVM_DEFINE_BOTH(u64)
+UDFVM_DEFINE_BOTH(f32)
+UDFVM_DEFINE_BOTH(f64)
+UDFVM_DEFINE_OPTIONAL(boolean)
+UDFVM_DEFINE_OPTIONAL(text)
+UDFVM_DEFINE_OPTIONAL(blob)
+
+/* ---- Lists of parameters: (type, name), ... ---- */
+
+#define UDFVM_COUNT(...) UDFVM_COUNT_(__VA_ARGS__ __VA_OPT__(,) 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define UDFVM_COUNT_(A, B, C, D, E, F, G, H, N, ...) N
+#define UDFVM_JOIN(A, B) UDFVM_JOIN_(A, B)
+#define UDFVM_JOIN_(A, B) A##B
+#define UDFVM_EACH(M, ...) UDFVM_JOIN(UDFVM_EACH_, UDFVM_COUNT(__VA_ARGS__))(M __VA_OPT__(,) __VA_ARGS__)
+#define UDFVM_EACH_0(M)
+#define UDFVM_EACH_1(M, A) M(0, A)
+#define UDFVM_EACH_2(M, A, B) UDFVM_EACH_1(M, A), M(1, B)
+#define UDFVM_EACH_3(M, A, B, C) UDFVM_EACH_2(M, A, B), M(2, C)
+#define UDFVM_EACH_4(M, A, B, C, D) UDFVM_EACH_3(M, A, B, C), M(3, D)
+#define UDFVM_EACH_5(M, A, B, C, D, E) UDFVM_EACH_4(M, A, B, C, D), M(4, E)
+#define UDFVM_EACH_6(M, A, B, C, D, E, F) UDFVM_EACH_5(M, A, B, C, D, E), M(5, F)
+#define UDFVM_EACH_7(M, A, B, C, D, E, F, G) UDFVM_EACH_6(M, A, B, C, D, E, F), M(6, G)
+#define UDFVM_EACH_8(M, A, B, C, D, E, F, G, H) UDFVM_EACH_7(M, A, B, C, D, E, F, G), M(7, H)
+#define UDFVM_DECLARE(INDEX, PAIR) UDFVM_DECLARE_ PAIR
+#define UDFVM_DECLARE_(TYPE, NAME) udfvm_##TYPE NAME
+#define UDFVM_GET(INDEX, PAIR) UDFVM_JOIN(udfvm_get_, UDFVM_TYPE_OF PAIR)(&udfvm_columns[INDEX], udfvm_row)
+#define UDFVM_TYPE_OF(TYPE, NAME) TYPE
+#define UDFVM_DESCRIBE(INDEX, PAIR) UDFVM_DESCRIBE_ PAIR
+#define UDFVM_DESCRIBE_(TYPE, NAME) { #NAME, (uint32_t)UDFVM_STORAGE_##TYPE }
+
+#ifdef __cplusplus
+#define UDFVM_EXPORT extern "C" __attribute__((visibility("default")))
+#else
+#define UDFVM_EXPORT extern __attribute__((visibility("default")))
+#endif
+
+#define UDFVM_FUNCTION(NAME, SCALAR, VECTOR, RESULT, ...) \
+    UDFVM_EXPORT const struct udfvm_function udfvm_function_##NAME; \
+    const struct udfvm_function udfvm_function_##NAME = { \
+        UDFVM_NATIVE_VERSION, UDFVM_COUNT(__VA_ARGS__), &udfvm_state, SCALAR, VECTOR, (uint32_t)UDFVM_STORAGE_##RESULT, \
+        { UDFVM_EACH(UDFVM_DESCRIBE, __VA_ARGS__) __VA_OPT__(,) { NULL, 0 } } \
+    };
+
+/* UDFVM_SCALAR(name, result type, (type, parameter), ...) { body }: a function of one row at a time. The loop over a batch is compiled
+ * around the body, so a simple body becomes vector instructions. */
+#define UDFVM_SCALAR(NAME, RESULT, ...) \
+    static inline udfvm_##RESULT NAME(UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__)); \
+    static int64_t udfvm_run_##NAME(const struct udfvm_input *given, const struct udfvm_output *output_given, int64_t rows) \
+    { \
+        const struct udfvm_output output = *output_given; \
+        struct udfvm_input udfvm_columns[UDFVM_MOST_PARAMETERS + 1]; \
+        memcpy(udfvm_columns, given, UDFVM_COUNT(__VA_ARGS__) * sizeof *given); \
+        for (int64_t udfvm_row = 0; !output.skips && udfvm_row < rows; udfvm_row++) { \
+            udfvm_put_##RESULT(&output, udfvm_row, NAME(UDFVM_EACH(UDFVM_GET, __VA_ARGS__))); \
+            if (__builtin_expect(udfvm_state.failed != 0, 0)) \
+                return udfvm_row; \
+        } \
+        for (int64_t udfvm_row = 0; output.skips && udfvm_row < rows; udfvm_row++) { \
+            if (!udfvm_bit(output.validity, udfvm_row)) { \
+                udfvm_skip_##RESULT(&output, udfvm_row); \
+                continue; \
+            } \
+            udfvm_put_##RESULT(&output, udfvm_row, NAME(UDFVM_EACH(UDFVM_GET, __VA_ARGS__))); \
+            if (udfvm_state.failed) \
+                return udfvm_row; \
+        } \
+        return rows; \
+    } \
+    UDFVM_FUNCTION(NAME, udfvm_run_##NAME, NULL, RESULT __VA_OPT__(,) __VA_ARGS__) \
+    static inline udfvm_##RESULT NAME(UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__))
+
+/* UDFVM_VECTOR(name, result type, (type, parameter), ...) { body }: a function of whole columns. In the body `arguments` is an array of
+ * struct ArrowArray, one for each parameter, to be read only; `result` is the struct ArrowArray to fill. Where the result is of fixed
+ * width its buffers are there already, for as many rows as the arguments have: buffers[0], validity, all set, and buffers[1]. Otherwise,
+ * or instead, the body sets buffers of its own and, if they are to be freed, `release`. Rows with a null in a parameter that is not
+ * optional are null in the result, whatever the body computes for them. */
+#define UDFVM_VECTOR(NAME, RESULT, ...) \
+    static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result); \
+    UDFVM_FUNCTION(NAME, NULL, NAME, RESULT __VA_OPT__(,) __VA_ARGS__) \
+    static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result)
+
+#endif

@@ -1,0 +1,189 @@
+"""What UDFs in compiled languages have in common: their declared signatures, and the requests that describe and load them.
+
+The code is opaque bytes on the host. A micro-VM parses it: to say what signature it exports (DESCRIBE), and to be sealed with it (LOAD).
+Layouts: ``struct udfvm_load``, ``struct udfvm_slot`` and ``struct udfvm_description`` of guest/include/udfvm_abi.h.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from udfvm.errors import ProtocolError, SignatureError
+from udfvm.policy import WINDOW, Limits
+from udfvm.pool import Pool
+from udfvm.types import Kind, Parameter, ResultType, Signature, Type, declared, named
+from udfvm.udf import UDF, Isolation, Loading, checked_name, guest_exception
+
+if TYPE_CHECKING:
+    from udfvm.image import BaseSpec
+
+_REQUEST_DESCRIBE: Final = 9
+_LOAD: Final = struct.Struct("<QIIIIII")
+_SLOT: Final = struct.Struct("<II120s")
+_DESCRIPTION: Final = struct.Struct("<II")
+_MOST_PARAMETERS: Final = 32
+
+# enum storage of guest/runtimes/common/storage.h, for the types that compiled code takes.
+_NAMES: Final = {
+    0: "bool", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "uint8", 6: "uint16", 7: "uint32", 8: "uint64", 9: "float", 10: "double",
+    11: "string", 13: "binary",
+}  # fmt: skip
+_STORAGES: Final = {name: number for number, name in _NAMES.items()}
+_SIGNATURE: Final = re.compile(r"\s*\((.*)\)\s*->\s*(.+?)\s*", re.DOTALL)
+_SHORT_NAMES: Final = {
+    **{f"i{bits}": f"int{bits}" for bits in (8, 16, 32, 64)}, **{f"u{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+    "f32": "float", "f64": "double", "int": "int64", "float": "double", "text": "string", "blob": "binary",
+}  # fmt: skip
+
+
+class CompiledUDF(UDF):
+    """A function in compiled code. ``code`` are its bytes, ``symbol`` is the function's name in it, ``language`` what runs it."""
+
+    def __init__(
+        self,
+        language: str,
+        code: bytes,
+        symbol: str,
+        *,
+        signature: str | None = None,
+        name: str | None = None,
+        limits: Limits,
+        isolation: Isolation = "statement",
+        pool: Pool | None = None,
+    ) -> None:
+        self.language = language
+        self.code = code
+        self.symbol = symbol
+        self.name = checked_name(name or symbol)
+        self.vectorized = False
+        self.sample = None
+        self.__name__ = self.name
+        self._options = {"signature": signature, "name": name, "limits": limits, "isolation": isolation}
+        read = parse_signature(self.name, signature) if signature is not None else self._described(limits, pool or Pool.default())
+        self._declare(read, limits, isolation, pool)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (self.language, self.code, self.symbol, self._options)
+
+    def _base(self, limits: Limits) -> BaseSpec:
+        from udfvm.image import BaseSpec
+
+        return BaseSpec(memory=limits.memory, window=WINDOW, runtime=self.language)
+
+    def _described(self, limits: Limits, pool: Pool) -> Signature:
+        """The signature that the code exports, read by a micro-VM."""
+        from udfvm import vmm
+        from udfvm.image import base_image
+
+        base = base_image(self._base(limits))
+        request = _load(self.code, self.symbol, (), ())
+        core_limits = vmm.core_limits(Limits())
+        status, reply = pool.core(base).fresh_call(base, _REQUEST_DESCRIBE, ((0, request),), len(request), core_limits, self.name)
+        if status:
+            error: Any = guest_exception(bytes(reply), self.name)
+            raise SignatureError(str(error)) from error
+        return _signature_from(self.name, bytes(reply))
+
+    def _loading(self) -> Loading:
+        slots = [_slot(each.name, each.type, each.nullable) for each in (Parameter("result", *self.result), *self.parameters)]
+        facts = repr((self.name, self.symbol, slots)).encode()
+
+        def request() -> bytes:
+            codec = self._codec()
+            return _load(self.code, self.symbol, slots, (codec.schema_message, codec.result_schema_message, codec.result_template()))
+
+        return Loading(self._base(self.limits), facts + hashlib.sha256(self.code).digest(), request)
+
+
+def _rebuild(language: str, code: bytes, symbol: str, options: dict[str, Any]) -> CompiledUDF:
+    return CompiledUDF(language, code, symbol, **options)
+
+
+# ---- Signatures ----
+
+
+def parse_signature(name: str, text: str) -> Signature:
+    """A signature as text, ``"(a: f64, b: i64?) -> text?"``; names of parameters may be left out, ``?`` allows null.
+
+    Types are those of ``udfvm.h`` (``i8`` ... ``i64``, ``u8`` ... ``u64``, ``f32``, ``f64``, ``bool``, ``text``, ``blob``), and dates and
+    timestamps by pyarrow's names, which are integers in the code. Raises SignatureError.
+
+    >>> signature = parse_signature("score", "(f64, distance: f64?) -> f64")
+    >>> [(each.name, str(each.type), each.nullable) for each in signature.parameters]
+    [('a0', 'double', False), ('distance', 'double', True)]
+    """
+    match = _SIGNATURE.fullmatch(text)
+    if match is None:
+        raise SignatureError(f"UDF {name!r}: signature={text!r} is not of the form '(a: f64, b: i64?) -> f64'")
+    parameters = []
+    for index, part in enumerate(_split(match[1])):
+        label, colon, type_text = part.rpartition(":")
+        parameters.append((label.strip() if colon else f"a{index}", *_type(name, type_text)))
+    return _signature(name, parameters, *_type(name, match[2]))
+
+
+def _split(text: str) -> list[str]:
+    """At commas that are not in brackets."""
+    return [part.strip() for part in re.split(r",(?![^\[]*\])", text)] if text.strip() else []
+
+
+def _type(name: str, text: str) -> tuple[Type, bool]:
+    text = text.strip()
+    nullable = text.endswith("?")
+    short = text.rstrip("?").strip()
+    try:
+        type_ = declared(_SHORT_NAMES.get(short, short))
+    except ValueError as error:
+        raise SignatureError(f"UDF {name!r}: signature=: {error}") from error
+    _storage_of(name, type_)
+    return type_, nullable
+
+
+def _storage_of(name: str, type_: Type) -> int:
+    if type_.kind in (Kind.DATE, Kind.DATETIME):
+        return _STORAGES["int32" if type_.name == "date32[day]" else "int64"]
+    if type_.name not in _STORAGES:
+        raise SignatureError(f"UDF {name!r}: compiled code takes no {type_}; use {', '.join(_STORAGES)}, dates and timestamps")
+    return _STORAGES[type_.name]
+
+
+def _signature(name: str, parameters: list[tuple[str, Type, bool]], result: Type, result_nullable: bool) -> Signature:
+    if len(parameters) > _MOST_PARAMETERS:
+        raise SignatureError(f"UDF {name!r}: {len(parameters)} parameters where compiled code has at most {_MOST_PARAMETERS}")
+    try:
+        python = inspect.Signature([inspect.Parameter(label, inspect.Parameter.POSITIONAL_OR_KEYWORD) for label, _, _ in parameters])
+    except ValueError as error:
+        raise SignatureError(f"UDF {name!r}: the names of its parameters: {error}") from error
+    return Signature(tuple(Parameter(*parameter) for parameter in parameters), ResultType(result, result_nullable), python)
+
+
+def _signature_from(name: str, reply: bytes) -> Signature:
+    """The signature in a ``struct udfvm_description``, which is the guest's word: all of it is checked. Raises ProtocolError."""
+    try:
+        count, _ = _DESCRIPTION.unpack_from(reply)
+        if count > _MOST_PARAMETERS or len(reply) != _DESCRIPTION.size + (count + 1) * _SLOT.size:
+            raise ValueError(f"{count} parameters in {len(reply)} bytes")
+        slots = []
+        for index in range(count + 1):
+            storage, nullable, label = _SLOT.unpack_from(reply, _DESCRIPTION.size + index * _SLOT.size)
+            slots.append((label.partition(b"\0")[0].decode("ascii"), named(_NAMES[storage]), bool(nullable)))
+        return _signature(name, slots[1:], *slots[0][1:])
+    except (struct.error, ValueError, KeyError, SignatureError) as error:
+        raise ProtocolError(f"the guest's description of the function is not valid: {error}", name) from error
+
+
+# ---- Requests ----
+
+
+def _slot(label: str, type_: Type, nullable: bool) -> bytes:
+    return _SLOT.pack(_storage_of(label, type_), nullable, label.encode()[: 120 - 1])
+
+
+def _load(code: bytes, symbol: str, slots: tuple[bytes, ...] | list[bytes], messages: tuple[bytes, ...]) -> bytes:
+    text = symbol.encode()
+    lengths = [len(message) for message in messages] or [0, 0, 0]
+    return b"".join((_LOAD.pack(len(code), len(slots), len(text), *lengths, 0), *slots, text, *messages, code))

@@ -1,0 +1,115 @@
+"""UDFs in C and in whatever else makes shared objects for Linux on x86-64."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from udfvm.compiled import CompiledUDF
+from udfvm.errors import BuildError, SignatureError
+from udfvm.policy import DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
+from udfvm.pool import Pool
+from udfvm.udf import UDF, Isolation
+
+#: Folder of ``udfvm.h``, for ``gcc -I``.
+INCLUDE: Final = str(Path(__file__).resolve().parent / "_guest" / "include")
+
+_MEMORY: Final = "64MiB"
+_LARGEST: Final = 48 << 20                       # bytes of an object: it travels through the input window
+_FLAGS: Final = ("-O3", "-g", "-Wall", "-shared", "-fPIC", "-fno-omit-frame-pointer", "-I", INCLUDE)
+
+
+def from_elf(
+    path: str | os.PathLike[str],
+    function: str,
+    *,
+    signature: str | None = None,
+    name: str | None = None,
+    memory: int | str = _MEMORY,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    max_output: int | str | None = None,
+    max_log: int | str = DEFAULT_LOG,
+    files: bool = True,
+    deterministic: bool = False,
+    isolation: Isolation = "statement",
+    pool: Pool | None = None,
+) -> UDF:
+    """A function of a shared object as a UDF. The host only copies the file: a micro-VM loads it.
+
+    Args:
+        path: the shared object. What it is linked with must be in the system's library folders.
+        function: a function that it defines with ``UDFVM_SCALAR`` or ``UDFVM_VECTOR`` of ``udfvm.h``; or any exported function of plain C
+            types, from any language: then pass ``signature``.
+        signature: such as ``"(a: f64, b: i64?) -> f64"``; see ``udfvm.compiled.parse_signature``. A plain function takes numbers and bool
+            as themselves, text and blob as two arguments (pointer, length), no nulls, and returns a number or bool.
+        name, memory, timeout, max_output, max_log, files, deterministic, isolation, pool: as for ``udfvm.udf``.
+
+    Raises SignatureError where the object has no such function, or of another signature. A call raises ``UDFError`` where the function
+    called ``udfvm_fail``, and ``GuestCrashError`` with registers and a backtrace where it crashed.
+    """
+    code = Path(path).read_bytes()
+    if len(code) > _LARGEST:
+        raise SignatureError(f"{os.fspath(path)} has {len(code)} bytes, more than {_LARGEST}: strip it")
+    try:
+        limits = Limits.parse(
+            memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, files=files, deterministic=deterministic
+        )
+    except (TypeError, ValueError) as error:
+        raise SignatureError(f"UDF {function!r}: {error}") from error
+    return CompiledUDF("native", code, function, signature=signature, name=name, limits=limits, isolation=isolation, pool=pool)
+
+
+def from_c(
+    source: str,
+    function: str,
+    *,
+    signature: str | None = None,
+    name: str | None = None,
+    compiler: Sequence[str] = ("gcc", "-std=gnu17"),
+    flags: Sequence[str] = (),
+    memory: int | str = _MEMORY,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    max_output: int | str | None = None,
+    max_log: int | str = DEFAULT_LOG,
+    files: bool = True,
+    deterministic: bool = False,
+    isolation: Isolation = "statement",
+    pool: Pool | None = None,
+) -> UDF:
+    """A function in C source text as a UDF. It is compiled **on the host**, in a temporary folder: pass source only that you would give to
+    your compiler. Objects that others compiled go to ``from_elf``.
+
+    Args:
+        source: the text; ``#include <udfvm.h>`` works.
+        compiler: its command, for example ``("g++", "-std=gnu++20", "-x", "c++")``. ``flags`` go behind ours (``-O3 -g``).
+
+    The others are those of ``from_elf``. Raises BuildError with what the compiler said.
+
+    >>> score = udfvm.from_c('''
+    ...     #include <udfvm.h>
+    ...     UDFVM_SCALAR(score, optional_f64, (f64, dep_delay), (f64, distance))
+    ...     {
+    ...         return distance == 0 ? udfvm_null_f64() : udfvm_some_f64(dep_delay / distance * 100);
+    ...     }
+    ... ''', "score")
+    >>> score(12.0, 300.0), score(1.0, 0.0)
+    (4.0, None)
+    """
+    with tempfile.TemporaryDirectory(prefix="udfvm-") as folder:
+        made = Path(folder) / "udf.so"
+        language = () if "-x" in compiler else ("-x", "c")
+        command = [*compiler, *language, *_FLAGS, *flags, "-o", str(made), "-"]
+        try:
+            done = subprocess.run(command, input=source, capture_output=True, text=True, cwd=folder)
+        except OSError as error:
+            raise BuildError(f"UDF {function!r}: the compiler {compiler[0]} does not start: {error}") from error
+        if done.returncode:
+            raise BuildError(f"UDF {function!r} does not compile", done.stderr)
+        return from_elf(
+            made, function, signature=signature, name=name, memory=memory, timeout=timeout, max_output=max_output, max_log=max_log,
+            files=files, deterministic=deterministic, isolation=isolation, pool=pool,
+        )  # fmt: skip
