@@ -51,7 +51,10 @@ class BuildNative(build_ext):
         self.build_kernel(guest)
         self.build_allocator(guest)
         self.build_python_runtime(guest)
-        self.build_native_runtime(guest)
+        self.build_compiled_runtime(guest, "native")
+        self.build_compiled_runtime(guest, "wasm")
+        (guest / "include").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "guest" / "runtimes" / "native" / "udfvm.h", guest / "include" / "udfvm.h")
         self.build_sqlite(package)
         self.list_syscalls(guest)
 
@@ -83,13 +86,11 @@ class BuildNative(build_ext):
         for module in runtime.glob("*.py"):
             shutil.copy(module, guest / module.name)
 
-    def build_native_runtime(self, guest: Path) -> None:
+    def build_compiled_runtime(self, guest: Path, language: str) -> None:
         runtimes = ROOT / "guest" / "runtimes"
-        folders = [runtimes / "common", runtimes / "compiled", runtimes / "native"]
-        run("gcc", *PROGRAM_FLAGS, "-I", ROOT / "guest" / "include", *(f"-I{folder}" for folder in folders), "-o", guest / "native",
+        folders = [runtimes / "common", runtimes / "compiled", runtimes / language]
+        run("gcc", *PROGRAM_FLAGS, "-I", ROOT / "guest" / "include", *(f"-I{folder}" for folder in folders), "-o", guest / language,
             *sources(*(f"guest/runtimes/{folder.name}/*.c" for folder in folders)), "-ldl")  # fmt: skip
-        (guest / "include").mkdir(exist_ok=True)
-        shutil.copy(runtimes / "native" / "udfvm.h", guest / "include" / "udfvm.h")
 
     def build_sqlite(self, package: Path) -> None:
         (package / "sqlite").mkdir(exist_ok=True)

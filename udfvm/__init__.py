@@ -46,6 +46,7 @@ from udfvm.native import from_c, from_elf
 from udfvm.pool import Pool, PoolStatistics
 from udfvm.table_function import TableFunction, table_function
 from udfvm.udf import UDF, udf
+from udfvm.wasm import from_wasm
 
 if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite
@@ -86,6 +87,7 @@ __all__ = [
     "errors",
     "from_c",
     "from_elf",
+    "from_wasm",
     "sqlite",
     "table_function",
     "udf",

@@ -183,7 +183,9 @@ def _slot(label: str, type_: Type, nullable: bool) -> bytes:
     return _SLOT.pack(_storage_of(label, type_), nullable, label.encode()[: 120 - 1])
 
 
-def _load(code: bytes, symbol: str, slots: tuple[bytes, ...] | list[bytes], messages: tuple[bytes, ...]) -> bytes:
+def _load(
+    code: bytes, symbol: str, slots: tuple[bytes, ...] | list[bytes], messages: tuple[bytes, ...], settings: bytes = b""
+) -> bytes:
     text = symbol.encode()
     lengths = [len(message) for message in messages] or [0, 0, 0]
-    return b"".join((_LOAD.pack(len(code), len(slots), len(text), *lengths, 0), *slots, text, *messages, code))
+    return b"".join((_LOAD.pack(len(code), len(slots), len(text), *lengths, len(settings)), *slots, text, *messages, settings, code))

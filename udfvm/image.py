@@ -33,6 +33,7 @@ GUEST: Final = Path(__file__).resolve().parent / "_guest"
 BUILD_TIMEOUT: Final = 300.0
 LOAD_TIMEOUT: Final = 120.0
 LIBRARY_DIRECTORIES: Final = ("/lib64", "/usr/lib64", "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/local/lib")
+WASMTIME_VERSION: Final = "50"                   # WASMTIME_MAJOR of guest/runtimes/wasm/wasmtime.h
 SINGLE_FILES: Final = ("/etc/ld.so.cache", "/etc/localtime")
 ENVIRONMENT: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
@@ -55,8 +56,8 @@ ENVIRONMENT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class BaseSpec:
-    """What a base image holds: guest memory in bytes, modules imported at boot (sorted), bytes of each window, and the runtime, "python" or
-    "native"."""
+    """What a base image holds: guest memory in bytes, modules imported at boot (sorted), bytes of each window, and the runtime, "python",
+    "native" or "wasm"."""
 
     memory: int = DEFAULT_MEMORY
     packages: tuple[str, ...] = ()
@@ -271,7 +272,31 @@ def _native_command(_: BaseSpec) -> list[str]:
     return [str(GUEST / "native")]
 
 
-_COMMANDS: Final[dict[str, Callable[[BaseSpec], list[str]]]] = {"python": _python_command, "native": _native_command}
+def _wasm_command(_: BaseSpec) -> list[str]:
+    return [str(GUEST / "wasm"), wasmtime_library()]
+
+
+_COMMANDS: Final[dict[str, Callable[[BaseSpec], list[str]]]] = {
+    "python": _python_command, "native": _native_command, "wasm": _wasm_command,
+}  # fmt: skip
+
+
+def wasmtime_library() -> str:
+    """Path of libwasmtime in the package ``wasmtime``, of the version that the runtime was written for. Raises BuildError."""
+    import importlib.metadata
+    import importlib.util
+
+    try:
+        version = importlib.metadata.version("wasmtime")
+        found = importlib.util.find_spec("wasmtime")
+    except (ImportError, ValueError):
+        version, found = "", None
+    if found is None or not found.submodule_search_locations:
+        raise errors.BuildError("UDFs in Wasm need the package wasmtime, which is not installed: pip install 'udfvm[wasm]'")
+    if version.partition(".")[0] != WASMTIME_VERSION:
+        wanted = f"version {WASMTIME_VERSION} of the package wasmtime"
+        raise errors.BuildError(f"UDFs in Wasm need {wanted}, not {version}: pip install 'udfvm[wasm]'")
+    return os.path.join(found.submodule_search_locations[0], "linux-x86_64", "_libwasmtime.so")
 
 
 def _boot_payload(spec: BaseSpec) -> bytes:

@@ -58,7 +58,8 @@ class Loading(NamedTuple):
 
 
 class UDF:
-    """A function whose every call runs in a fresh micro-VM. Made by ``udfvm.udf``, ``udfvm.from_c`` and ``udfvm.from_elf``.
+    """A function whose every call runs in a fresh micro-VM. Made by ``udfvm.udf``, ``udfvm.from_c``, ``udfvm.from_elf``
+    and ``udfvm.from_wasm``.
 
     Called with Python values it makes one call and returns a Python value. Called with arrays (pyarrow ``Array`` or ``ChunkedArray``,
     one-dimensional numpy arrays; values among them are repeated) it makes one call for the batch, or several where a batch or its result is
@@ -68,7 +69,7 @@ class UDF:
 
     Attributes:
         function: the Python function, where it is one.
-        language: what it is written in: "python" or "native".
+        language: what it is written in: "python", "native" or "wasm".
         name: its name in SQL, in pyarrow and in errors.
         parameters, result: its types.
         vectorized: it takes arrays.

@@ -25,6 +25,11 @@ void failure_set(const char *type, const char *format, ...)
     va_end(arguments);
 }
 
+const char *failure_message(void)
+{
+    return failure.message;
+}
+
 void failure_trace(const char *format, ...)
 {
     va_list arguments;

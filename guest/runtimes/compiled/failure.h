@@ -6,6 +6,7 @@
 
 /* Begins a new failure: type and message (as printf). */
 __attribute__((format(printf, 2, 3))) void failure_set(const char *type, const char *format, ...);
+const char *failure_message(void);
 /* Adds to its traceback; what does not fit is left out. */
 __attribute__((format(printf, 1, 2))) void failure_trace(const char *format, ...);
 /* The program died of a signal. */

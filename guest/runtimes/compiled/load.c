@@ -36,12 +36,14 @@ bool program_load(struct load *load)
     if (length >= sizeof header)
         memcpy(&header, at, sizeof header);
     const uint64_t needed = sizeof header + (uint64_t)header.slots * sizeof(struct udfvm_slot) + header.name_length
-                            + header.request_schema_length + header.result_schema_length + header.template_length;
+                            + header.request_schema_length + header.result_schema_length + header.template_length
+                            + header.settings_length;
     if (length < sizeof header || needed > length || header.code_length != length - needed || header.name_length >= sizeof load->name
         || !take_signature(&load->signature, (const struct udfvm_slot *)(at + sizeof header), header.slots)) {
         failure_set("ValueError", "the request to load a function is malformed, or has more than %d parameters", PROGRAM_PARAMETERS);
         return false;
     }
+    load->declared = header.slots > 0;
     at += sizeof header + header.slots * sizeof(struct udfvm_slot);
     memcpy(load->name, at, header.name_length);
     load->request_schema = at + header.name_length;
@@ -50,7 +52,9 @@ bool program_load(struct load *load)
     load->result_schema_length = header.result_schema_length;
     load->template = load->result_schema + load->result_schema_length;
     load->template_length = header.template_length;
-    load->code = load->template + load->template_length;
+    load->settings = load->template + load->template_length;
+    load->settings_length = header.settings_length;
+    load->code = load->settings + load->settings_length;
     load->code_length = header.code_length;
     return true;
 }

@@ -33,10 +33,20 @@ struct program {
 /* The parts of a LOAD or DESCRIBE request; they point into it. */
 struct load {
     char name[256];
-    struct signature signature;                  /* of LOAD: as the host declares it */
-    const uint8_t *request_schema, *result_schema, *template, *code;
-    size_t request_schema_length, result_schema_length, template_length, code_length;
+    bool declared;                               /* there is a signature: LOAD */
+    struct signature signature;                  /* as the host declares it */
+    const uint8_t *request_schema, *result_schema, *template, *settings, *code;
+    size_t request_schema_length, result_schema_length, template_length, settings_length, code_length;
 };
+
+/* ---- What the runtime of a language defines ---- */
+
+/* Once, at the start, with the program's arguments. false with a failure. */
+bool runtime_prepare(int count, char **arguments);
+/* Loads a function. Fills in run and context, and *found: the signature that it has, which may be the declared one. false with a failure. */
+bool runtime_load(struct program *program, const struct load *load, struct signature *found);
+
+/* ---- What compiled languages share ---- */
 
 /* Reads the request at hand. false, with a failure, where it makes no sense. */
 bool program_load(struct load *load);

@@ -215,7 +215,14 @@ static bool take_description(const struct udfvm_function *function, struct signa
     return true;
 }
 
-bool function_load(struct program *program, const struct load *load, struct signature *found)
+bool runtime_prepare(int count, char **arguments)
+{
+    (void)count, (void)arguments;
+    return true;
+}
+
+/* One that udfvm.h described, or any exported one of plain C types, whose signature the host must declare. */
+bool runtime_load(struct program *program, const struct load *load, struct signature *found)
 {
     char symbol[sizeof load->name + 32];
     if (!write_object(load))
@@ -229,11 +236,13 @@ bool function_load(struct program *program, const struct load *load, struct sign
     const struct udfvm_function *function = dlsym(object, symbol);
     if (!function) {
         void *address = dlsym(object, load->name);
-        found->count = SIZE_MAX;
+        *found = load->signature;
         if (!address)
             failure_set("AttributeError", "the object exports no function %s: neither UDFVM_SCALAR(%s, ...) nor UDFVM_VECTOR(%s, ...), nor a plain "
                         "C function of that name", load->name, load->name, load->name);
-        return address && plain_prepare(program, address);
+        else if (!load->declared)
+            failure_set("TypeError", "%s does not say what its parameters are: pass signature=, or define it with UDFVM_SCALAR of udfvm.h", load->name);
+        return address && load->declared && plain_prepare(program, address);
     }
     if (!take_description(function, found))
         return false;

@@ -1,14 +1,16 @@
-/* The program that runs in a native micro-VM: starts once, loads one shared object, answers the calls of one of its functions.
+/* The program that runs in a micro-VM of compiled code: starts once, loads one function, answers its calls. The runtime of its language defines
+ * runtime_prepare() and runtime_load().
  *
  * The base image is this program at its first seal. DESCRIBE asks what signature a function has; LOAD loads it and seals again: that is the
  * UDF's layer. */
 #include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "crash.h"
 #include "failure.h"
-#include "function.h"
+#include "program.h"
 
 static struct program program;
 
@@ -16,12 +18,8 @@ static struct program program;
 static bool describe(const struct load *load, uint64_t *length)
 {
     struct signature found;
-    if (!function_load(&program, load, &found))
+    if (!runtime_load(&program, load, &found))
         return false;
-    if (found.count == SIZE_MAX) {
-        failure_set("TypeError", "%s does not say what its parameters are: pass signature=, or define it with UDFVM_SCALAR of udfvm.h", load->name);
-        return false;
-    }
     *length = program_describe(&found);
     return true;
 }
@@ -31,14 +29,15 @@ static void load_and_serve(const struct load *load)
 {
     struct signature found;
     program.signature = load->signature;
-    if (!program_set_format(&program, load) || !function_load(&program, load, &found))
+    if (!program_set_format(&program, load) || !runtime_load(&program, load, &found))
         return;
-    if (found.count != SIZE_MAX && !program_agrees(&load->signature, &found))
+    if (!program_agrees(&load->signature, &found))
         return;
+    malloc_trim(0);                              /* what loading needed is no part of the image */
     program_serve(&program);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
     struct load load;
     uint64_t length;
@@ -46,6 +45,10 @@ int main(void)
     mallopt(M_TRIM_THRESHOLD, INT32_MAX);
     setvbuf(stdout, NULL, _IONBF, 0);            /* whatever is printed belongs to its call */
     crash_install();
+    if (!runtime_prepare(count, arguments)) {
+        fprintf(stderr, "%s\n", failure_message());
+        return EXIT_FAILURE;
+    }
     program_seal();
     for (;;) {
         bool described = false;

@@ -1,0 +1,85 @@
+/* Compiling and instantiating: see module.h. */
+#include "module.h"
+
+#include <string.h>
+
+#include "failure.h"
+#include "problem.h"
+
+#define WASM_STACK (512u << 10)                  /* bytes that calls of Wasm functions may take on the program's stack */
+
+static wasm_engine *engine;
+
+/* A micro-VM has no memory protection inside, no address space beyond its memory and one processor: so bounds are checked by the code, not by
+ * guard pages, traps are not signals, memory is reserved only as it is used, and compiling takes one thread. */
+void engine_prepare(void)
+{
+    wasm_config *config = wasmtime.wasm_config_new();
+    wasmtime.wasmtime_config_signals_based_traps_set(config, false);
+    wasmtime.wasmtime_config_memory_guard_size_set(config, 0);
+    wasmtime.wasmtime_config_memory_reservation_set(config, 0);
+    wasmtime.wasmtime_config_memory_reservation_for_growth_set(config, 0);
+    wasmtime.wasmtime_config_memory_init_cow_set(config, false);
+    wasmtime.wasmtime_config_parallel_compilation_set(config, false);
+    wasmtime.wasmtime_config_native_unwind_info_set(config, false);
+    wasmtime.wasmtime_config_max_wasm_stack_set(config, WASM_STACK);
+    engine = wasmtime.wasm_engine_new_with_config(config);
+}
+
+static bool is_binary(const uint8_t *code, size_t length)
+{
+    return length >= 4 && memcmp(code, "\0asm", 4) == 0;
+}
+
+wasmtime_module *module_compile(const uint8_t *code, size_t length)
+{
+    wasmtime_module *module = NULL;
+    wasm_bytes binary = { 0, NULL };
+    if (!is_binary(code, length)) {
+        if (problem("CompileError", wasmtime.wasmtime_wat2wasm((const char *)code, length, &binary), NULL))
+            return NULL;
+        code = (const uint8_t *)binary.data;
+        length = binary.size;
+    }
+    if (problem("CompileError", wasmtime.wasmtime_module_new(engine, code, length, &module), NULL))
+        module = NULL;
+    if (binary.data)
+        wasmtime.wasm_byte_vec_delete(&binary);
+    return module;
+}
+
+static bool instantiate(struct module *module)
+{
+    wasm_trap *trap = NULL;
+    wasmtime_linker *linker = wasmtime.wasmtime_linker_new(engine);
+    wasmtime_error *error = wasmtime.wasmtime_linker_instantiate(linker, module->context, module->module, &module->instance, &trap);
+    wasmtime.wasmtime_linker_delete(linker);
+    return !problem("LinkError", error, trap);
+}
+
+bool module_open(struct module *module, const struct load *load)
+{
+    *module = (struct module){ .module = module_compile(load->code, load->code_length) };
+    if (!module->module)
+        return false;
+    module->store = wasmtime.wasmtime_store_new(engine, NULL, NULL);
+    module->context = wasmtime.wasmtime_store_context(module->store);
+    if (instantiate(module))
+        return true;
+    module_close(module);
+    return false;
+}
+
+void module_close(struct module *module)
+{
+    if (module->store)
+        wasmtime.wasmtime_store_delete(module->store);
+    if (module->module)
+        wasmtime.wasmtime_module_delete(module->module);
+    *module = (struct module){ NULL };
+}
+
+bool module_export(const struct module *module, const char *name, enum wasmtime_extern_kind kind, wasmtime_extern *found)
+{
+    return wasmtime.wasmtime_instance_export_get(module->context, &module->instance, name, strlen(name), found) && found->kind == kind;
+}

@@ -1,0 +1,25 @@
+/* A compiled and instantiated module. */
+#ifndef UDFVM_WASM_MODULE_H
+#define UDFVM_WASM_MODULE_H
+
+#include "program.h"
+#include "wasmtime.h"
+
+struct module {
+    wasmtime_module *module;
+    wasmtime_store *store;
+    wasmtime_context *context;
+    wasmtime_instance instance;
+};
+
+/* Once, before the others: makes the engine. */
+void engine_prepare(void);
+/* Compiles binary or text. NULL with a failure. */
+wasmtime_module *module_compile(const uint8_t *code, size_t length);
+/* Compiles, and instantiates with what it imports. false with a failure. */
+bool module_open(struct module *module, const struct load *load);
+void module_close(struct module *module);
+/* An export of the instance, of a kind. false: there is none. */
+bool module_export(const struct module *module, const char *name, enum wasmtime_extern_kind kind, wasmtime_extern *found);
+
+#endif

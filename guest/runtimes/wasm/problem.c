@@ -1,0 +1,96 @@
+/* See problem.h. */
+#include "problem.h"
+
+#include <string.h>
+
+#include "failure.h"
+
+#define FRAMES_SHOWN 32
+#define TRAP_PREFIX "wasm trap: "
+
+static bool is_own(const wasm_frame *frame)
+{
+    const wasm_bytes *module = wasmtime.wasmtime_frame_module_name(frame);
+    return module && module->size == strlen(OWN_MODULE) && memcmp(module->data, OWN_MODULE, module->size) == 0;
+}
+
+static void trace(const wasm_frames *frames)
+{
+    size_t shown = 0;
+    for (size_t i = 0; i < frames->size; i++) {
+        const wasm_bytes *name = wasmtime.wasmtime_frame_func_name(frames->data[i]);
+        if (is_own(frames->data[i]))
+            continue;
+        if (shown == 0)
+            failure_trace("Backtrace, innermost first:");
+        if (shown == FRAMES_SHOWN) {
+            failure_trace("\n  ...");
+            break;
+        }
+        failure_trace("\n  #%zu ", shown++);
+        if (name)
+            failure_trace("%.*s", name->size > 512 ? 512 : (int)name->size, name->data);
+        else
+            failure_trace("function %u", wasmtime.wasm_frame_func_index(frames->data[i]));
+        failure_trace(" (offset 0x%zx of the module)", wasmtime.wasm_frame_module_offset(frames->data[i]));
+    }
+}
+
+/* Length of what is shown of a message: without line feeds at its end, and not more than a failure holds. */
+static int printable(const char *text, size_t length)
+{
+    while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == 0))
+        length--;
+    return length > 1800 ? 1800 : (int)length;
+}
+
+/* The text of a trap is what follows the prefix, behind a backtrace of wasmtime's own; that of a trap in a host function has no prefix. */
+static void set_trap(const wasm_trap *trap)
+{
+    wasm_bytes message;
+    wasm_frames frames;
+    wasmtime.wasm_trap_message(trap, &message);
+    const size_t length = strnlen(message.data, message.size);
+    const char *cause = memmem(message.data, length, TRAP_PREFIX, strlen(TRAP_PREFIX));
+    if (cause) {
+        cause += strlen(TRAP_PREFIX);
+        const size_t line = strcspn(cause, "\n"), left = length - (size_t)(cause - message.data);
+        failure_set("Trap", "%.*s", printable(cause, line < left ? line : left), cause);
+    } else {
+        failure_set("Trap", "%.*s", printable(message.data, length), message.data);
+    }
+    wasmtime.wasm_byte_vec_delete(&message);
+    wasmtime.wasm_trap_trace(trap, &frames);
+    trace(&frames);
+    wasmtime.wasm_frame_vec_delete(&frames);
+}
+
+static void set_error(const char *type, const wasmtime_error *error)
+{
+    wasm_bytes message;
+    wasm_frames frames;
+    int status;
+    if (wasmtime.wasmtime_error_exit_status(error, &status)) {
+        failure_set("SystemExit", "the module ended itself with exit status %d", status);
+    } else {
+        wasmtime.wasmtime_error_message(error, &message);
+        failure_set(type, "%.*s", printable(message.data, message.size), message.data);
+        wasmtime.wasm_byte_vec_delete(&message);
+    }
+    wasmtime.wasmtime_error_wasm_trace(error, &frames);
+    trace(&frames);
+    wasmtime.wasm_frame_vec_delete(&frames);
+}
+
+bool problem(const char *type, wasmtime_error *error, wasm_trap *trap)
+{
+    if (trap) {
+        set_trap(trap);
+        wasmtime.wasm_trap_delete(trap);
+    }
+    if (error) {
+        set_error(type, error);
+        wasmtime.wasmtime_error_delete(error);
+    }
+    return error || trap;
+}

@@ -1,0 +1,13 @@
+/* Errors and traps of wasmtime as failures. */
+#ifndef UDFVM_WASM_PROBLEM_H
+#define UDFVM_WASM_PROBLEM_H
+
+#include "wasmtime.h"
+
+/* The name of modules that the runtime makes: their frames are left out of backtraces. */
+#define OWN_MODULE "udfvm"
+
+/* Takes an error, a trap or neither; frees them. true: there was one, which is the failure now. `type` is that of an error that is no trap. */
+bool problem(const char *type, wasmtime_error *error, wasm_trap *trap);
+
+#endif

@@ -1,0 +1,127 @@
+/* The part of wasmtime's C API that the runtime uses, as of version WASMTIME_MAJOR (docs.wasmtime.dev/c-api): declarations of our own, because the
+ * library comes in a Python wheel without headers, and is loaded at run time. */
+#ifndef UDFVM_WASM_WASMTIME_H
+#define UDFVM_WASM_WASMTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WASMTIME_MAJOR 50
+
+typedef struct wasm_config wasm_config;
+typedef struct wasm_engine wasm_engine;
+typedef struct wasm_exporttype wasm_exporttype;
+typedef struct wasm_externtype wasm_externtype;
+typedef struct wasm_frame wasm_frame;
+typedef struct wasm_functype wasm_functype;
+typedef struct wasm_importtype wasm_importtype;
+typedef struct wasm_trap wasm_trap;
+typedef struct wasm_valtype wasm_valtype;
+typedef struct wasmtime_context wasmtime_context;
+typedef struct wasmtime_error wasmtime_error;
+typedef struct wasmtime_linker wasmtime_linker;
+typedef struct wasmtime_module wasmtime_module;
+typedef struct wasmtime_store wasmtime_store;
+
+typedef struct wasm_bytes { size_t size; char *data; } wasm_bytes;
+typedef struct wasm_exporttypes { size_t size; wasm_exporttype **data; } wasm_exporttypes;
+typedef struct wasm_frames { size_t size; wasm_frame **data; } wasm_frames;
+typedef struct wasm_importtypes { size_t size; wasm_importtype **data; } wasm_importtypes;
+typedef struct wasm_valtypes { size_t size; wasm_valtype **data; } wasm_valtypes;
+
+enum wasm_kind { WASM_I32 = 0, WASM_I64 = 1, WASM_F32 = 2, WASM_F64 = 3 };
+enum wasm_extern_kind { WASM_EXTERN_FUNC = 0 };
+
+typedef struct wasmtime_func { uint64_t store; void *private; } wasmtime_func;
+typedef struct wasmtime_instance { uint64_t store; size_t private; } wasmtime_instance;
+typedef struct wasmtime_global { uint64_t store; uint32_t private[3]; } wasmtime_global;
+typedef struct wasmtime_memory { struct { uint64_t store; uint32_t private; } first; uint32_t private; } wasmtime_memory;
+
+enum wasmtime_extern_kind { WASMTIME_FUNC = 0, WASMTIME_GLOBAL = 1, WASMTIME_TABLE = 2, WASMTIME_MEMORY = 3 };
+
+typedef struct wasmtime_extern {
+    uint8_t kind;
+    union { wasmtime_func func; wasmtime_global global; wasmtime_memory memory; uint64_t room[3]; } of;
+} wasmtime_extern;
+
+typedef struct wasmtime_val {
+    uint8_t kind;                                /* enum wasm_kind for numbers */
+    union { int32_t i32; int64_t i64; float f32; double f64; uint64_t room[3]; } of;
+} wasmtime_val;
+
+typedef union wasmtime_raw {                     /* a value in a call that is not checked */
+    int32_t i32;
+    int64_t i64;
+    float f32;
+    double f64;
+    _Alignas(8) uint8_t v128[16];
+} wasmtime_raw;
+
+/* F(result, name, arguments): every function of the library that is used. */
+#define WASMTIME_FUNCTIONS(F) \
+    F(wasm_config *, wasm_config_new, (void)) \
+    F(void, wasmtime_config_gc_support_set, (wasm_config *, bool)) \
+    F(void, wasmtime_config_max_wasm_stack_set, (wasm_config *, size_t)) \
+    F(void, wasmtime_config_memory_guard_size_set, (wasm_config *, uint64_t)) \
+    F(void, wasmtime_config_memory_init_cow_set, (wasm_config *, bool)) \
+    F(void, wasmtime_config_memory_reservation_for_growth_set, (wasm_config *, uint64_t)) \
+    F(void, wasmtime_config_memory_reservation_set, (wasm_config *, uint64_t)) \
+    F(void, wasmtime_config_native_unwind_info_set, (wasm_config *, bool)) \
+    F(void, wasmtime_config_parallel_compilation_set, (wasm_config *, bool)) \
+    F(void, wasmtime_config_signals_based_traps_set, (wasm_config *, bool)) \
+    F(wasm_engine *, wasm_engine_new_with_config, (wasm_config *)) \
+    F(void, wasm_byte_vec_delete, (wasm_bytes *)) \
+    F(wasmtime_error *, wasmtime_wat2wasm, (const char *, size_t, wasm_bytes *)) \
+    F(wasmtime_error *, wasmtime_module_new, (wasm_engine *, const uint8_t *, size_t, wasmtime_module **)) \
+    F(void, wasmtime_module_delete, (wasmtime_module *)) \
+    F(void, wasmtime_module_exports, (const wasmtime_module *, wasm_exporttypes *)) \
+    F(const wasm_bytes *, wasm_exporttype_name, (const wasm_exporttype *)) \
+    F(const wasm_externtype *, wasm_exporttype_type, (const wasm_exporttype *)) \
+    F(void, wasm_exporttype_vec_delete, (wasm_exporttypes *)) \
+    F(uint8_t, wasm_externtype_kind, (const wasm_externtype *)) \
+    F(const wasm_functype *, wasm_externtype_as_functype_const, (const wasm_externtype *)) \
+    F(const wasm_valtypes *, wasm_functype_params, (const wasm_functype *)) \
+    F(const wasm_valtypes *, wasm_functype_results, (const wasm_functype *)) \
+    F(wasm_valtype *, wasm_valtype_new, (uint8_t)) \
+    F(void, wasm_valtype_delete, (wasm_valtype *)) \
+    F(bool, wasmtime_wasm_valtype_equal, (const wasm_valtype *, const wasm_valtype *)) \
+    F(wasmtime_store *, wasmtime_store_new, (wasm_engine *, void *, void (*)(void *))) \
+    F(void, wasmtime_store_delete, (wasmtime_store *)) \
+    F(wasmtime_context *, wasmtime_store_context, (wasmtime_store *)) \
+    F(wasmtime_linker *, wasmtime_linker_new, (wasm_engine *)) \
+    F(void, wasmtime_linker_delete, (wasmtime_linker *)) \
+    F(wasmtime_error *, wasmtime_linker_instantiate, \
+      (const wasmtime_linker *, wasmtime_context *, const wasmtime_module *, wasmtime_instance *, wasm_trap **)) \
+    F(wasmtime_error *, wasmtime_instance_new, \
+      (wasmtime_context *, const wasmtime_module *, const wasmtime_extern *, size_t, wasmtime_instance *, wasm_trap **)) \
+    F(bool, wasmtime_instance_export_get, (wasmtime_context *, const wasmtime_instance *, const char *, size_t, wasmtime_extern *)) \
+    F(wasmtime_error *, wasmtime_func_call_unchecked, (wasmtime_context *, const wasmtime_func *, wasmtime_raw *, size_t, wasm_trap **)) \
+    F(void, wasmtime_global_get, (wasmtime_context *, const wasmtime_global *, wasmtime_val *)) \
+    F(uint8_t *, wasmtime_memory_data, (const wasmtime_context *, const wasmtime_memory *)) \
+    F(size_t, wasmtime_memory_data_size, (const wasmtime_context *, const wasmtime_memory *)) \
+    F(void, wasmtime_error_delete, (wasmtime_error *)) \
+    F(bool, wasmtime_error_exit_status, (const wasmtime_error *, int *)) \
+    F(void, wasmtime_error_message, (const wasmtime_error *, wasm_bytes *)) \
+    F(void, wasmtime_error_wasm_trace, (const wasmtime_error *, wasm_frames *)) \
+    F(void, wasm_trap_delete, (wasm_trap *)) \
+    F(void, wasm_trap_message, (const wasm_trap *, wasm_bytes *)) \
+    F(void, wasm_trap_trace, (const wasm_trap *, wasm_frames *)) \
+    F(void, wasm_frame_vec_delete, (wasm_frames *)) \
+    F(uint32_t, wasm_frame_func_index, (const wasm_frame *)) \
+    F(size_t, wasm_frame_module_offset, (const wasm_frame *)) \
+    F(const wasm_bytes *, wasmtime_frame_func_name, (const wasm_frame *)) \
+    F(const wasm_bytes *, wasmtime_frame_module_name, (const wasm_frame *))
+
+/* The library's functions, once it is loaded. */
+struct wasmtime {
+#define WASMTIME_POINTER(RESULT, NAME, ARGUMENTS) RESULT (*NAME) ARGUMENTS;
+    WASMTIME_FUNCTIONS(WASMTIME_POINTER)
+#undef WASMTIME_POINTER
+};
+extern struct wasmtime wasmtime;
+
+/* Loads the library. false with a failure. */
+bool wasmtime_open(const char *path);
+
+#endif
