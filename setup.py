@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -57,6 +58,7 @@ class BuildNative(build_ext):
         shutil.copy(ROOT / "guest" / "runtimes" / "native" / "udfvm.h", guest / "include" / "udfvm.h")
         self.build_sqlite(package)
         self.list_syscalls(guest)
+        self.write_digest(guest)
 
     def build_core(self, target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
@@ -104,6 +106,13 @@ class BuildNative(build_ext):
         found = re.findall(r"^#define __NR_(\w+) (\d+)$", text, flags=re.MULTILINE)
         lines = (f"{number} {name}\n" for name, number in sorted(found, key=lambda pair: int(pair[1])))
         (guest / "syscalls.txt").write_text("".join(lines))
+
+    def write_digest(self, guest: Path) -> None:
+        """The identity of all that goes into images from here."""
+        digest = hashlib.sha256()
+        for path in sorted(path for path in guest.rglob("*") if path.is_file() and path != guest / "digest"):
+            digest.update(f"{path.relative_to(guest)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+        (guest / "digest").write_text(digest.hexdigest() + "\n")
 
 
 setup(cffi_modules=["udfvm/vmm/build.py:ffibuilder"], cmdclass={"build_ext": BuildNative})

@@ -46,6 +46,24 @@ def test_sqlite() -> None:
     assert figures["row_times_fresh_call"] == round(figures["row"]["p50"] / figures["fresh_call"]["p50"], 3)
 
 
+def test_coldstart() -> None:
+    figures = json.loads(_run("coldstart.py", "--json", "--rounds", "2"))
+    assert figures["times_host"] == round(figures["first_result"] / figures["host_imports"], 2)
+    assert set(figures["parts"]) == {"import", "open", "call", "second_call"}
+
+
+def test_layers() -> None:
+    figures = json.loads(_run("layers.py", "--json", "--functions", "3", "--calls", "20"))
+    assert 0 < figures["layer_pages"] < figures["base_pages"] / 10
+    assert figures["move"] == round(figures["taking_turns"] - figures["one_function"], 1)
+
+
+def test_density() -> None:
+    figures = json.loads(_run("density.py", "--json", "--vms", "3"))
+    assert figures["vms"] == figures["answered"] == 3
+    assert figures["private"] == pytest.approx(figures["private_of_images"] + figures["private_of_windows"], abs=0.02)
+
+
 @pytest.mark.slow
 def test_plot(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")

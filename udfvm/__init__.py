@@ -8,16 +8,14 @@
 4.0
 
 ``udfvm.sqlite`` and ``udfvm.arrow`` register UDFs as SQL functions and as functions of ``pyarrow.compute``; ``udfvm.errors`` has the
-exceptions. This module imports neither pyarrow nor the core: the first use does.
+exceptions. This module imports neither pyarrow nor the core, and of its own parts only what ``udf`` needs: the first use does.
 """
 
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from udfvm.aggregate import Aggregate, aggregate
 from udfvm.errors import (
     BuildError,
     BusyError,
@@ -42,14 +40,15 @@ from udfvm.errors import (
     UDFError,
     UnknownUDFError,
 )
-from udfvm.native import from_c, from_elf
 from udfvm.pool import Pool, PoolStatistics
-from udfvm.table_function import TableFunction, table_function
 from udfvm.udf import UDF, udf
-from udfvm.wasm import from_wasm
 
 if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite
+    from udfvm.aggregates import Aggregate, aggregate
+    from udfvm.native import from_c, from_elf
+    from udfvm.table_functions import TableFunction, table_function
+    from udfvm.wasm import from_wasm
 
 __version__ = "0.1.0"
 
@@ -93,14 +92,26 @@ __all__ = [
     "udf",
 ]
 
-_SUBMODULES = frozenset({"arrow", "errors", "image", "pool", "sqlite", "vmm"})
+_SUBMODULES = frozenset({"arrow", "errors", "image", "native", "pool", "sqlite", "vmm", "wasm"})
+_MODULES = {
+    "Aggregate": "aggregates",
+    "TableFunction": "table_functions",
+    "aggregate": "aggregates",
+    "from_c": "native",
+    "from_elf": "native",
+    "from_wasm": "wasm",
+    "table_function": "table_functions",
+}
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"udfvm.{name}")
+    if name in _MODULES:
+        value = globals()[name] = getattr(importlib.import_module(f"udfvm.{_MODULES[name]}"), name)
+        return value
     raise AttributeError(f"module 'udfvm' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *__all__})

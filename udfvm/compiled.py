@@ -6,8 +6,6 @@ Layouts: ``struct udfvm_load``, ``struct udfvm_slot`` and ``struct udfvm_descrip
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import re
 import struct
 from typing import TYPE_CHECKING, Any, Final
@@ -89,6 +87,8 @@ class CompiledUDF(UDF):
         return _signature_from(self.name, bytes(reply))
 
     def _loading(self) -> Loading:
+        from udfvm import vmm
+
         slots = [_slot(each.name, each.type, each.nullable) for each in (Parameter("result", *self.result), *self.parameters)]
         facts = repr((self.name, self.symbol, slots)).encode()
 
@@ -96,7 +96,7 @@ class CompiledUDF(UDF):
             codec = self._codec()
             return _load(self.code, self.symbol, slots, (codec.schema_message, codec.result_schema_message, codec.result_template()))
 
-        return Loading(self._base(self.limits), facts + hashlib.sha256(self.code).digest(), request)
+        return Loading(self._base(self.limits), facts + vmm.sha256(self.code), request)
 
 
 def _rebuild(language: str, code: bytes, symbol: str, options: dict[str, Any]) -> CompiledUDF:
@@ -154,11 +154,13 @@ def _storage_of(name: str, type_: Type) -> int:
 def _signature(name: str, parameters: list[tuple[str, Type, bool]], result: Type, result_nullable: bool) -> Signature:
     if len(parameters) > _MOST_PARAMETERS:
         raise SignatureError(f"UDF {name!r}: {len(parameters)} parameters where compiled code has at most {_MOST_PARAMETERS}")
+    import inspect
+
     try:
         python = inspect.Signature([inspect.Parameter(label, inspect.Parameter.POSITIONAL_OR_KEYWORD) for label, _, _ in parameters])
     except ValueError as error:
         raise SignatureError(f"UDF {name!r}: the names of its parameters: {error}") from error
-    return Signature(tuple(Parameter(*parameter) for parameter in parameters), ResultType(result, result_nullable), python)
+    return Signature(tuple(Parameter(*parameter) for parameter in parameters), ResultType(result, result_nullable), lambda: python)
 
 
 def _signature_from(name: str, reply: bytes) -> Signature:

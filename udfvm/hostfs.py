@@ -7,11 +7,11 @@ looked up anew, from the start: it must lie beneath a root in its turn.
 
 from __future__ import annotations
 
-import ctypes
 import errno
+import functools
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 _SYS_OPENAT2: Final = 437
@@ -22,32 +22,35 @@ _READ_MAX: Final = 1 << 30
 _TYPES: Final = {stat.S_IFREG: 8, stat.S_IFDIR: 4, stat.S_IFLNK: 10}
 
 
-class _OpenHow(ctypes.Structure):
-    """``struct open_how``."""
+@functools.cache
+def _openat2() -> Callable[[int, bytes, int, int], tuple[int, int]]:
+    """The system call: directory, path, flags and resolve to descriptor and error number. Most processes
+    read no file for a guest, and load no ctypes."""
+    import ctypes
 
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+    class OpenHow(ctypes.Structure):
+        """``struct open_how``."""
 
+        _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
-_libc: Final = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+    syscall = ctypes.CDLL(None, use_errno=True).syscall
+    syscall.restype = ctypes.c_long
+
+    def openat2(directory: int, path: bytes, flags: int, resolve: int) -> tuple[int, int]:
+        how = OpenHow(flags, 0, resolve)
+        size = ctypes.c_size_t(ctypes.sizeof(how))
+        number, folder = ctypes.c_long(_SYS_OPENAT2), ctypes.c_long(directory)
+        return int(syscall(number, folder, ctypes.c_char_p(path), ctypes.byref(how), size)), ctypes.get_errno()
+
+    return openat2
 
 
 def _open_beneath(directory: int, path: bytes, flags: int) -> int:
     """Opens a relative path without leaving the directory. Raises OSError."""
-    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
     while True:
-        descriptor = int(
-            _libc.syscall(
-                ctypes.c_long(_SYS_OPENAT2),
-                ctypes.c_long(directory),
-                ctypes.c_char_p(path),
-                ctypes.byref(how),
-                ctypes.c_size_t(ctypes.sizeof(how)),
-            )
-        )
+        descriptor, number = _openat2()(directory, path, flags | os.O_CLOEXEC, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
         if descriptor >= 0:
             return descriptor
-        number = ctypes.get_errno()
         if number not in (errno.EINTR, errno.EAGAIN):         # EAGAIN: the kernel saw a race with a rename
             raise OSError(number, os.strerror(number))
 

@@ -9,19 +9,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
-import hashlib
-import json
 import os
-import platform
 import sys
 import sysconfig
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from udfvm import errors, vmm
 from udfvm.hostfs import HostFS
@@ -54,8 +49,7 @@ ENVIRONMENT: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class BaseSpec:
+class BaseSpec(NamedTuple):
     """What a base image holds: guest memory in bytes, modules imported at boot (sorted), bytes of each window, and the runtime, "python",
     "native" or "wasm"."""
 
@@ -131,35 +125,30 @@ def _installed(directory: str) -> str:
 @functools.cache
 def _host_key() -> bytes:
     """Hash of everything on this host that goes into any base image."""
-    digest = hashlib.sha256()
     interpreter = os.path.realpath(sys.executable)
     parts = [
         sys.version,
-        platform.release(),
+        os.uname().release,
         _processor(),
         repr(vmm.probe()),
         _file_identity(interpreter),
         *(_installed(directory) for directory in package_directories()),
-        json.dumps(ENVIRONMENT, sort_keys=True),
+        repr(sorted(ENVIRONMENT.items())),
+        (GUEST / "digest").read_text(),              # of all files there, from the build
     ]
     if os.path.exists("/etc/ld.so.cache"):
         parts.append(_file_identity("/etc/ld.so.cache"))
-    for part in parts:
-        digest.update(part.encode() + b"\0")
-    for file in sorted(GUEST.iterdir()):
-        if file.is_file():
-            digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
-    return digest.digest()
+    return vmm.sha256(*(part.encode() + b"\0" for part in parts))
 
 
 def base_key(spec: BaseSpec) -> str:
     """Name of a base image in the cache."""
-    return hashlib.sha256(_host_key() + repr(spec).encode()).hexdigest()
+    return vmm.sha256(_host_key(), repr(spec).encode()).hex()
 
 
 def layer_key(base: vmm.Image, identity: bytes, limits: Limits) -> str:
     """Name of a layer in the cache. ``identity`` is what tells the function from others."""
-    return hashlib.sha256(base.digest + bytes([limits.deterministic]) + identity).hexdigest()
+    return vmm.sha256(base.digest, bytes([limits.deterministic]), identity).hex()
 
 
 # ---- Cache ----
@@ -221,6 +210,8 @@ def _cached(path: Path, base: vmm.Image | None, build: Callable[[int], None]) ->
     """Opens an image, building it into the cache if need be. ``build`` writes it to a descriptor."""
     if image := _open_cached(path, base):
         return image
+    import tempfile
+
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(path.with_suffix(".lock")):
         if image := _open_cached(path, base):
@@ -259,6 +250,8 @@ _open_bases: Final = _OpenBases()
 
 
 def _python_command(spec: BaseSpec) -> list[str]:
+    import json
+
     interpreter = os.path.realpath(sys.executable)
     configuration = {
         "path": list(package_directories()),
@@ -310,6 +303,8 @@ def _boot_payload(spec: BaseSpec) -> bytes:
 
 def _report(vm: vmm.VM, log: str, seconds: float, **more: Any) -> bytes:
     """The build report, kept in the image."""
+    import json
+
     counted = vm.seal_report()
     report = {
         "created": time.time(),
@@ -369,8 +364,7 @@ def udf_layer(base: vmm.Image, pool: vmm.Pool, identity: bytes, payload: Callabl
 # ---- What is in the cache ----
 
 
-@dataclass(frozen=True)
-class CacheEntry:
+class CacheEntry(NamedTuple):
     """A file of the cache: ``report`` is the build report, empty where the file cannot be read."""
 
     path: Path

@@ -1,4 +1,4 @@
-"""What the image of a UDF is made of: its identity in the cache, and the LOAD request that builds it."""
+"""The LOAD request that the image of a UDF is built from."""
 
 from __future__ import annotations
 
@@ -15,17 +15,6 @@ if TYPE_CHECKING:
     from udfvm.ipc import BatchCodec
     from udfvm.rows import RowCodec
     from udfvm.udf import UDF
-
-
-def identity(udf: UDF, pickled: PickledFunction) -> bytes:
-    """Everything that the image depends on, without what only a build needs: opening a cached image imports no pyarrow."""
-    import cloudpickle
-
-    types = [(each.type.name, each.nullable, each.container.value) for each in udf.parameters]
-    facts = (udf.kind, _columns(udf), udf.name, udf.vectorized, types, udf.result.type.name, udf.result.nullable, sorted(pickled.imports),
-             sorted(pickled.sources.items()), sorted(pickled.own_modules.values()), pickled.uses_random)  # fmt: skip
-    sample: bytes = b"" if udf.sample is None else cloudpickle.dumps(udf.sample)
-    return repr(facts).encode() + b"\0" + pickled.data + sample
 
 
 def load_request(udf: UDF, pickled: PickledFunction, rows: RowCodec | None, batches: BatchCodec) -> bytes:

@@ -6,7 +6,6 @@ all that they refer to included; own modules that bodies import go as source; th
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import linecache
@@ -14,19 +13,17 @@ import operator
 import pickle
 import random
 import sys
-import sysconfig
 import threading
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import cloudpickle
 
 from udfvm.errors import SignatureError
+from udfvm.libraries import is_library, is_users
 from udfvm.own_modules import OwnModule, all_imported_names, imported_names, own_modules
 
 _registry_lock: Final = threading.Lock()         # of cloudpickle's own registry of modules that go by value
@@ -57,7 +54,7 @@ def pickle_function(name: str, function: Callable[..., object]) -> PickledFuncti
             "picklable: create connections, locks and open files inside the function"
         ) from error
     pickled.data = buffer.getvalue()
-    pickled.own_modules, seen = own_modules(pickled.imports, _is_library)
+    pickled.own_modules, seen = own_modules(pickled.imports, is_library)
     pickled.modules |= seen
     return pickled
 
@@ -84,7 +81,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         elif isinstance(obj, types.ModuleType):
             self._note_module(obj.__name__)
         elif isinstance(obj, (type, types.FunctionType, types.BuiltinFunctionType)):
-            if isinstance(obj, types.FunctionType) and not _is_library(obj.__code__.co_filename):
+            if isinstance(obj, types.FunctionType) and not is_library(obj.__code__.co_filename):
                 self._note_imports(all_imported_names(obj.__code__, obj.__globals__.get("__package__") or ""))
             self._note_module(getattr(obj, "__module__", None) or "builtins")
         return super().reducer_override(obj)
@@ -114,36 +111,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 _GLOBAL_RANDOM: Final[object] = getattr(random.random, "__self__", None)
 
 
-# ---- Whose code is it ----
-
-
-@cache
-def _library_roots() -> tuple[Path, ...]:
-    """Folders of the standard library and of installed packages."""
-    from udfvm.image import package_directories
-
-    folders = [path for key, path in sysconfig.get_paths().items() if key in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return tuple({Path(folder).resolve() for folder in (*folders, *package_directories())} | {Path(__file__).resolve().parent})
-
-
-def _is_users(module: types.ModuleType) -> bool:
-    filename = getattr(module, "__file__", None)
-    if not isinstance(filename, str) or module.__name__ in ("__main__", "udfvm") or module.__name__.startswith("udfvm."):
-        return False
-    return not _is_library(filename)
-
-
-@cache
-def _is_library(filename: str) -> bool:
-    path = Path(filename).resolve()
-    return any(root in path.parents for root in _library_roots())
-
-
 @contextmanager
 def _user_modules_by_value() -> Iterator[None]:
     with _registry_lock:
         already = cloudpickle.list_registry_pickle_by_value()
-        mine = [module for name, module in list(sys.modules.items()) if module is not None and name not in already and _is_users(module)]
+        mine = [module for name, module in list(sys.modules.items()) if module is not None and name not in already and is_users(module)]
         mine = [module for module in mine if sys.modules.get(module.__name__) is module]
         for module in mine:
             cloudpickle.register_pickle_by_value(module)
@@ -152,36 +124,6 @@ def _user_modules_by_value() -> Iterator[None]:
         finally:
             for module in mine:
                 cloudpickle.unregister_pickle_by_value(module)
-
-
-def packages_of(pickled: PickledFunction, explicit: Sequence[str], vectorized: bool) -> tuple[str, ...]:
-    """Modules that the base image imports: those asked for, third-party packages that the function uses, and for vectorised functions
-    pyarrow and, where installed, numpy."""
-    packages = set(explicit)
-    if vectorized:
-        packages.update(("pyarrow", *filter(_is_installed, ("numpy",))))
-    packages.update(top for top in {module.partition(".")[0] for module in pickled.modules} if _is_third_party(top))
-    return tuple(sorted(packages))
-
-
-def _is_installed(top: str) -> bool:
-    try:
-        return importlib.util.find_spec(top) is not None
-    except (ImportError, ValueError):
-        return False
-
-
-def _is_third_party(top: str) -> bool:
-    if top in sys.stdlib_module_names or top in ("__main__", "udfvm", "cloudpickle"):
-        return False
-    try:
-        specification = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return False
-    if specification is None:
-        return False
-    places = [*(specification.submodule_search_locations or ()), *([specification.origin] if specification.has_location else [])]
-    return any(root in Path(place or "").resolve().parents for place in places for root in _library_roots())
 
 
 # ---- The payload ----

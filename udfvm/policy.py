@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 MEBIBYTE: Final = 1 << 20
 MEMORY_UNIT: Final = 2 * MEBIBYTE
@@ -38,8 +37,7 @@ def parse_size(size: int | str) -> int:
     return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What a call may use. The host enforces every one of them.
 
     Attributes:

@@ -50,5 +50,7 @@ class SmallBatches:
 
     def result(self, reply: bytearray, layout: NumberLayout) -> np.ndarray[Any, Any] | None:
         """The numbers of a reply, in place; None where it is not one of numbers without nulls."""
+        if len(reply) == layout.reply_length and reply.startswith(layout.reply_head):
+            return self._frombuffer(reply, self._result, layout.rows, layout.reply_data)
         begin = self._codec.data_of(reply, layout)
         return None if begin is None else self._frombuffer(reply, self._result, layout.rows, begin)

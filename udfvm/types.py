@@ -9,18 +9,18 @@ from __future__ import annotations
 import datetime
 import enum
 import functools
-import inspect
 import re
 import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Union
 
 from udfvm.errors import SignatureError
 
 if TYPE_CHECKING:
+    import inspect
+
     import pyarrow as pa
 
 
@@ -55,8 +55,7 @@ class Container(enum.Enum):
     NUMPY = "numpy"
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+class Type(NamedTuple):
     """A type that can cross the boundary.
 
     ``name`` is as pyarrow prints it (``double``, ``timestamp[us, tz=UTC]``). ``row`` is None for types that only travel in batches.
@@ -113,6 +112,7 @@ class ResultType(NamedTuple):
     nullable: bool
 
 
+_VARIADIC: Final = 0x04 | 0x08              # co_flags of functions with *args or **kwargs
 _TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
 
 _KINDS: Final = {
@@ -292,13 +292,12 @@ def _numpy_element(arguments: tuple[Any, ...]) -> Type | None:
     return named(_NUMPY_TYPES[name]) if name in _NUMPY_TYPES else None
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """Parameters and result of a UDF, and the Python signature that binds arguments to them."""
+class Signature(NamedTuple):
+    """Parameters and result of a UDF, and what makes the Python signature that binds arguments to them."""
 
     parameters: tuple[Parameter, ...]
     result: ResultType
-    python: inspect.Signature
+    python: Callable[[], inspect.Signature]
 
 
 def signature_of(
@@ -314,24 +313,38 @@ def signature_of(
 
     ``output_only``: whatever its result is annotated, ``output_type`` is the result.
     """
-    python = _python_signature(function, name)
+    names = _parameter_names(function, name)
     hints = hints_of(function, name)
     if output_only:
         hints.pop("return", None)
-    given = _given_inputs(name, list(python.parameters), input_types)
+    given = _given_inputs(name, names, input_types)
     parameters = []
-    for parameter in python.parameters.values():
-        where = f"parameter {parameter.name!r}"
-        annotation = _read(name, where, hints, parameter.name)
-        type_ = _combine(name, where, annotation.type, given.get(parameter.name), "input_types=")
+    for parameter in names:
+        where = f"parameter {parameter!r}"
+        annotation = _read(name, where, hints, parameter)
+        type_ = _combine(name, where, annotation.type, given.get(parameter), "input_types=")
         _check_container(name, where, annotation.container, vectorized)
-        parameters.append(Parameter(parameter.name, type_, annotation.nullable, annotation.container or Container.ARROW))
+        parameters.append(Parameter(parameter, type_, annotation.nullable, annotation.container or Container.ARROW))
     if vectorized and not parameters:
         raise SignatureError(f"UDF {name!r}: a vectorised function needs at least one parameter")
-    return Signature(tuple(parameters), _result(name, hints, output_type, vectorized), python)
+    result = _result(name, hints, output_type, vectorized)
+    return Signature(tuple(parameters), result, functools.cache(lambda: _python_signature(function, name)))
+
+
+def _parameter_names(function: Callable[..., object], name: str) -> list[str]:
+    """Names of the parameters. Raises SignatureError for those that cannot be passed by position.
+
+    Ordinary functions are read from their code, which is all that ``inspect`` would do: its import takes longer than a call.
+    """
+    plain = type(function) is types.FunctionType and not hasattr(function, "__wrapped__") and not hasattr(function, "__signature__")
+    if plain and not function.__code__.co_kwonlyargcount and not function.__code__.co_flags & _VARIADIC:
+        return list(function.__code__.co_varnames[: function.__code__.co_argcount])
+    return list(_python_signature(function, name).parameters)
 
 
 def _python_signature(function: Callable[..., object], name: str) -> inspect.Signature:
+    import inspect
+
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
@@ -346,7 +359,11 @@ def _python_signature(function: Callable[..., object], name: str) -> inspect.Sig
 
 def hints_of(function: Callable[..., object], name: str) -> dict[str, object]:
     """The annotations of a function, evaluated. Raises SignatureError."""
-    target = inspect.unwrap(function)
+    target = function
+    if hasattr(function, "__wrapped__"):
+        import inspect
+
+        target = inspect.unwrap(function)
     closure = getattr(target, "__closure__", None) or ()
     free = getattr(getattr(target, "__code__", None), "co_freevars", ())
     local = {}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from udfvm.image import BaseSpec
     from udfvm.ipc import BatchCodec, NumberLayout
     from udfvm.number_batches import NumberBatches, NumberColumns
+    from udfvm.payload import PickledFunction
     from udfvm.small_batches import SmallBatches
     from udfvm.vmm import VM, Image
     from udfvm.vmm import Pool as Core
@@ -189,13 +190,26 @@ class UDF:
         return Runtime(base, layer, pool, vmm.core_limits(self.limits))
 
     def _loading(self) -> Loading:
+        from udfvm.identity import of_pickled, of_plain
         from udfvm.image import BaseSpec
-        from udfvm.loading import identity, load_request
-        from udfvm.payload import packages_of, pickle_function
+        from udfvm.libraries import packages_of
 
-        pickled = pickle_function(self.name, self.function)
-        base = BaseSpec(memory=self.limits.memory, packages=packages_of(pickled, self.packages, self.vectorized), window=WINDOW)
-        return Loading(base, identity(self, pickled), lambda: load_request(self, pickled, self._rows, self._codec()))
+        @functools.cache
+        def pickled() -> PickledFunction:
+            from udfvm.payload import pickle_function
+
+            return pickle_function(self.name, self.function)
+
+        def request() -> bytes:
+            from udfvm.loading import load_request
+
+            return load_request(self, pickled(), self._rows, self._codec())
+
+        identity = of_plain(self)
+        modules = pickled().modules if identity is None else ()
+        packages = packages_of(modules, self.packages, self.vectorized)
+        base = BaseSpec(memory=self.limits.memory, packages=packages, window=WINDOW)
+        return Loading(base, identity or of_pickled(self, pickled()), request)
 
     def warm_up(self, vm: VM) -> None:
         """Calls the function in a VM of its image, with a row of zeros, for the pages that a call touches."""
@@ -222,13 +236,18 @@ class UDF:
         """Calls the function with values, or with arrays; see the class."""
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
+        small = self._small
+        if small is not None:
+            layout = small.layout(arguments)
+            if layout is not None:
+                return self._call_small(small, layout, arguments)
         if self._rows is None or not _PLAIN_TYPES.issuperset(map(type, arguments)):
             return self._call_with_any(arguments)
         return self._call_row(self._rows, arguments)
 
     def _bind(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, ...]:
         try:
-            bound = self._python_signature.bind(*arguments, **keywords)
+            bound = self._python_signature().bind(*arguments, **keywords)
         except TypeError as error:
             raise TypeMappingError(f"UDF {self.name!r}: {error}; it takes {self._arity} arguments") from None
         bound.apply_defaults()
@@ -252,14 +271,14 @@ class UDF:
             runtime = self._renew(runtime)
             return runtime, runtime.pool.take(runtime.image)
 
-    def _fresh_call(self, request: int, parts: Sequence[tuple[int, object]], length: int) -> tuple[int, bytearray]:
-        """A whole call with a request in parts; returns the status and the reply."""
-        runtime = self._ready()
+    def _fresh_call(self, request: int, parts: Sequence[tuple[int, object]], length: int, room: int = 256) -> tuple[int, bytearray]:
+        """A whole call with a request in parts; returns the status and the reply, for which there is ``room``."""
+        runtime = self._runtime or self._ready()
         try:
-            return runtime.pool.fresh_call(runtime.image, request, parts, length, runtime.limits, self.name)
+            return runtime.pool.fresh_call(runtime.image, request, parts, length, runtime.limits, self.name, room)
         except ForkedError:
             runtime = self._renew(runtime)
-            return runtime.pool.fresh_call(runtime.image, request, parts, length, runtime.limits, self.name)
+            return runtime.pool.fresh_call(runtime.image, request, parts, length, runtime.limits, self.name, room)
 
     def _renew(self, runtime: Runtime) -> Runtime:
         """In a forked child: VMs are the parent's, images are shared."""
@@ -269,11 +288,6 @@ class UDF:
         return self._ready()
 
     def _call_with_any(self, arguments: Sequence[Any]) -> Any:
-        small = self._small
-        if small is not None:
-            layout = small.layout(arguments)
-            if layout is not None:
-                return self._call_small(small, layout, arguments)
         if arguments and isinstance(arguments[0], _loaded_arrays()):
             return self.call_columns(arguments)
         from udfvm.columns import Form, form_of_result, scalar_of
@@ -331,7 +345,7 @@ class UDF:
 
     def _call_small(self, small: SmallBatches, layout: NumberLayout, arguments: Sequence[Any]) -> Any:
         """One call with small numpy arrays."""
-        status, reply = self._fresh_call(_REQUEST_BATCH, small.parts(layout, arguments), layout.request_length)
+        status, reply = self._fresh_call(_REQUEST_BATCH, small.parts(layout, arguments), layout.request_length, layout.reply_length)
         if status:
             raise guest_exception(bytes(reply), self.name, 0, layout.rows)
         result = small.result(reply, layout)

@@ -200,12 +200,6 @@ void sql_policy(sqlite_library *library, sqlite3_context *context, int count, sq
 /* functions_table.c */
 extern const sqlite3_module functions_module;            /* vm_functions; its client data is the registry */
 
-/* sha256.c */
-struct sha256 { uint32_t state[8]; uint64_t length; uint8_t block[64]; };
-void sha256_start(struct sha256 *hash);
-void sha256_add(struct sha256 *hash, const void *data, size_t length);
-void sha256_end(struct sha256 *hash, uint8_t digest[32]);
-
 /* row.c */
 #define JSON_SUBTYPE 74u         /* of text that SQLite's JSON functions made: they take it as JSON, not as a string */
 enum row_check { ROW_CALL, ROW_NULL, ROW_BAD };

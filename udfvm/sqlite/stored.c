@@ -37,15 +37,15 @@ bool stored_table(struct registry *registry, int *code)
 char *definition_hash(sqlite_library *library, const char *kind, const char *signature, const char *options, const void *source, size_t length)
 {
     sqlite_library *sqlite3_api = library;
-    struct sha256 hash;
+    struct udfvm_sha256 hash;
     uint8_t digest[32];
     char text[65];
-    sha256_start(&hash);
-    sha256_add(&hash, kind, strlen(kind) + 1);
-    sha256_add(&hash, signature, strlen(signature) + 1);
-    sha256_add(&hash, options, strlen(options) + 1);
-    sha256_add(&hash, source, length);
-    sha256_end(&hash, digest);
+    udfvm_sha256_start(&hash);
+    udfvm_sha256_add(&hash, kind, strlen(kind) + 1);
+    udfvm_sha256_add(&hash, signature, strlen(signature) + 1);
+    udfvm_sha256_add(&hash, options, strlen(options) + 1);
+    udfvm_sha256_add(&hash, source, length);
+    udfvm_sha256_end(&hash, digest);
     for (int i = 0; i < 32; i++)
         sqlite3_snprintf(3, text + 2 * (size_t)i, "%02x", digest[i]);
     return sqlite3_mprintf("%s", text);

@@ -5,12 +5,10 @@ Everything here may be used from several threads, a VM by one at a time. The int
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -39,13 +37,26 @@ def _error() -> Any:
         return _thread.error
 
 
-def _reply() -> tuple[Any, Any]:
-    """This thread's ``struct udfvm_reply``, and an integer for sizes."""
-    try:
-        return _thread.reply
-    except AttributeError:
-        _thread.reply = ffi.new("struct udfvm_reply *"), ffi.new("uint64_t *")
-        return _thread.reply
+class _Exchange(NamedTuple):
+    """A request in parts and its reply."""
+
+    message: Any                                 # struct udfvm_parts *
+    parts: Any                                   # struct udfvm_part[]
+    reply: Any                                   # struct udfvm_pool_reply *
+
+
+def _exchange(parts: int) -> _Exchange:
+    """This thread's, with room for so many parts."""
+    kept: _Exchange | None = getattr(_thread, "exchange", None)
+    if kept is None or len(kept.parts) < parts:
+        message, array = ffi.new("struct udfvm_parts *"), ffi.new("struct udfvm_part[]", max(4, parts))
+        message.parts = array
+        kept = _thread.exchange = _Exchange(message, array, ffi.new("struct udfvm_pool_reply *"))
+    return kept
+
+
+def _closed_pool() -> errors.PoolClosedError:
+    return errors.PoolClosedError("the pool is closed: bind the function to another, or call before the pool is closed")
 
 
 def _exception(error: Any, udf: str | None = None, row: int | None = None) -> BaseException:
@@ -97,6 +108,16 @@ def probe() -> System:
         bool(system.xcrs),
         system.xcr0,
     )
+
+
+def sha256(*parts: bytes) -> bytes:
+    """SHA-256 of the parts, one after the other: ``hashlib`` would load a whole library of cryptography for it."""
+    state, digest = ffi.new("struct udfvm_sha256 *"), ffi.new("uint8_t[32]")
+    lib.udfvm_sha256_start(state)
+    for part in parts:
+        lib.udfvm_sha256_add(state, ffi.from_buffer(part), len(part))
+    lib.udfvm_sha256_end(state, digest)
+    return bytes(ffi.buffer(digest))
 
 
 def measure_exits(count: int) -> list[float]:
@@ -171,6 +192,8 @@ class Image:
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """The metadata of an image file, without opening (and checking) the image. Empty where the file has none to read."""
+    import json
+
     header = ffi.new("struct udfvm_image_location *")
     with path.open("rb") as file:
         if lib.udfvm_image_locate_metadata(file.fileno(), header):
@@ -307,8 +330,7 @@ class VM:
         self.close()
 
 
-@dataclass(frozen=True)
-class SealReport:
+class SealReport(NamedTuple):
     """What the guest kernel counted: bytes of memory in use, system calls served, how many of them by a
     trap, and those answered with ENOSYS, by number."""
 
@@ -400,15 +422,18 @@ class Pool:
 
     def _take(self, image: Image) -> Any:
         if self._closed:
-            raise errors.PoolClosedError("the pool is closed: bind the function to another, or call before the pool is closed")
+            raise _closed_pool()
         error = _error()
         handle = lib.udfvm_pool_take(self._handle, image._handle, self._wait_ns, error)
         if not handle:
             raise _exception(error)
-        self.vms_out += 1
-        if self.vms_out > 1 and self._crowded is not None:
-            self._crowded()
+        self._more_in_use(self.vms_out + 1)
         return handle
+
+    def _more_in_use(self, count: int) -> None:
+        self.vms_out = count
+        if count > 1 and self._crowded is not None:
+            self._crowded()
 
     def _give(self, handle: Any) -> None:
         self.vms_out -= 1
@@ -420,28 +445,44 @@ class Pool:
         self._give(handle)
 
     def fresh_call(
-        self, image: Image, request: int, parts: Iterable[tuple[int, object]], length: int, limits: Any, udf: str | None = None
+        self,
+        image: Image,
+        request: int,
+        parts: Sequence[tuple[int, object]],
+        length: int,
+        limits: Any,
+        udf: str | None = None,
+        room: int = 256,
     ) -> tuple[int, bytearray]:
         """A whole call on any VM: taken, called, its reply copied out, restored and given back. Returns the status and the reply.
 
-        The request of ``length`` bytes is put together from ``parts``: offsets, and contiguous buffers that end within it. This
-        is the shortest way to a call: after an exit everything that Python touches is cold.
+        The request of ``length`` bytes is put together from ``parts``: offsets, and contiguous buffers that end within it. ``room`` is
+        how long the reply is expected to be. This is the shortest way to a call: after an exit everything that Python touches is cold.
         """
+        if self._closed:
+            raise _closed_pool()
         error = _error()
-        reply, size = _reply()
-        handle = self._take(image)
-        try:
-            window = lib.udfvm_vm_input(handle, size)
-            for offset, part in parts if length <= size[0] else ():             # the core refuses what is too large
-                source = ffi.from_buffer(part)
-                if offset + len(source) > length:
-                    raise ValueError("a part of a request lies outside of it")
-                ffi.memmove(window + offset, source, len(source))
-            if lib.udfvm_vm_call(handle, request, window, length, limits, reply, error):
-                raise _exception(error, udf)
-            return reply.status, bytearray(ffi.buffer(reply.data, reply.length))
-        finally:
-            self._give(handle)
+        thread = _exchange(len(parts))
+        message, reply, sources = thread.message, thread.reply, []
+        for slot, (offset, part) in zip(thread.parts, parts, strict=False):
+            source = ffi.from_buffer(part)
+            slot.offset, slot.length, slot.data = offset, len(source), source
+            sources.append(source)               # keeps it alive
+        message.number, message.length, message.count = request, length, len(parts)
+        output = bytearray(room)
+        reply.output, reply.capacity = ffi.from_buffer(output), room
+        if lib.udfvm_pool_call(self._handle, image._handle, self._wait_ns, message, limits, reply, error):
+            raise _exception(error, udf)
+        if reply.in_use > 1:
+            self._more_in_use(reply.in_use)
+        if reply.kept:
+            try:
+                output = bytearray(ffi.buffer(reply.data, reply.length))
+            finally:
+                lib.udfvm_pool_give(self._handle, reply.kept)
+        elif reply.length != room:
+            del output[reply.length :]
+        return reply.status, output
 
     @contextmanager
     def vm(self, image: Image) -> Iterator[VM]:

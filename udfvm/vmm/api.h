@@ -209,6 +209,27 @@ udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct ud
 udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t timeout_ns, struct udfvm_error *error);
 /* Returns a VM: restored if the caller did not, destroyed if that fails. */
 void udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm);
+
+/* A whole fresh call: a VM is taken, the request put together in its window, the reply copied, the VM restored and given back. */
+struct udfvm_part { uint64_t offset, length; const void *data; };
+struct udfvm_parts {
+    uint32_t number;             /* of the request */
+    uint64_t length;             /* of the whole; parts lie within it, UDFVM_E_ARGUMENT if not */
+    uint64_t count;
+    struct udfvm_part *parts;
+};
+struct udfvm_pool_reply {
+    void *output;                /* room for the reply: set by the caller, as is the next */
+    uint64_t capacity;
+    uint64_t length;
+    int status;                  /* enum udfvm_status */
+    unsigned in_use;             /* VMs of the pool that were in use during the call, this one included */
+    udfvm_vm *kept;              /* the VM, where there was no room: read `data`, then give it back; else NULL */
+    const void *data;
+};
+int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, const struct udfvm_parts *request,
+                    const struct udfvm_limits *limits, struct udfvm_pool_reply *reply, struct udfvm_error *error);
+
 /* Closes idle VMs until at most `keep` are left idle. */
 void udfvm_pool_trim(udfvm_pool *pool, unsigned keep);
 /* Closes VMs that have been idle for so long, but for the `keep` used last. Returns how many are idle then. */
@@ -221,6 +242,13 @@ void udfvm_pool_statistics(udfvm_pool *pool, struct udfvm_pool_statistics *stati
 /* Gives one reference back (NULL is allowed). The pool is freed with its last reference and the last VM taken from it. */
 void udfvm_pool_close(udfvm_pool *pool);
 udfvm_pool *udfvm_pool_retain(udfvm_pool *pool);            /* one more reference */
+
+/* ---- SHA-256 of bytes that come in parts. ---- */
+
+struct udfvm_sha256 { uint32_t state[8]; uint64_t length; uint8_t block[64]; };
+void udfvm_sha256_start(struct udfvm_sha256 *hash);
+void udfvm_sha256_add(struct udfvm_sha256 *hash, const void *data, size_t length);
+void udfvm_sha256_end(struct udfvm_sha256 *hash, uint8_t digest[32]);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections.abc
-import dataclasses
 import inspect
 import struct
 import typing
@@ -69,7 +68,7 @@ class TableFunction(UDF):
             row_type(self.name, f"parameter {parameter.name!r}", parameter.type)
         for column in self.columns:
             row_type(self.name, f"column {column.name!r}", column.type)
-        return dataclasses.replace(signature, result=ResultType(self.columns[0].type, self.columns[0].nullable))
+        return signature._replace(result=ResultType(self.columns[0].type, self.columns[0].nullable))
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Generator[tuple[Any, ...]]:
         """The rows for some arguments."""

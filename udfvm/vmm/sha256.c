@@ -1,7 +1,7 @@
-/* SHA-256 (FIPS 180-4): the identity of a stored function. */
+/* SHA-256 (FIPS 180-4): names of images in the cache, identity of functions stored in databases. */
 #include <string.h>
 
-#include "internal.h"
+#include "api.h"
 
 static const uint32_t constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be,
@@ -39,12 +39,12 @@ static void compress(uint32_t state[8], const uint8_t block[64])
         state[i] += v[i];
 }
 
-void sha256_start(struct sha256 *hash)
+void udfvm_sha256_start(struct udfvm_sha256 *hash)
 {
-    *hash = (struct sha256){ .state = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 } };
+    *hash = (struct udfvm_sha256){ .state = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 } };
 }
 
-void sha256_add(struct sha256 *hash, const void *data, size_t length)
+void udfvm_sha256_add(struct udfvm_sha256 *hash, const void *data, size_t length)
 {
     const uint8_t *bytes = data;
     while (length > 0) {
@@ -58,16 +58,16 @@ void sha256_add(struct sha256 *hash, const void *data, size_t length)
     }
 }
 
-void sha256_end(struct sha256 *hash, uint8_t digest[32])
+void udfvm_sha256_end(struct udfvm_sha256 *hash, uint8_t digest[32])
 {
     const uint64_t bits = hash->length * 8;
     uint8_t end[8];
-    sha256_add(hash, "\x80", 1);
+    udfvm_sha256_add(hash, "\x80", 1);
     while (hash->length % 64 != 56)
-        sha256_add(hash, "", 1);
+        udfvm_sha256_add(hash, "", 1);
     for (int i = 0; i < 8; i++)
         end[i] = (uint8_t)(bits >> (56 - 8 * i));
-    sha256_add(hash, end, sizeof end);
+    udfvm_sha256_add(hash, end, sizeof end);
     for (int i = 0; i < 32; i++)
         digest[i] = (uint8_t)(hash->state[i / 4] >> (24 - 8 * (i % 4)));
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import struct
 import types
@@ -79,7 +78,7 @@ class Aggregate(UDF):
         for parameter in signature.parameters:
             row_type(self.name, f"parameter {parameter.name!r}", parameter.type)
         row_type(self.name, "the result", result.result.type)
-        return dataclasses.replace(signature, result=result.result)
+        return signature._replace(result=result.result)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """The aggregate of all rows of some arrays."""

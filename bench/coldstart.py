@@ -1,0 +1,97 @@
+"""From the start of a process to a first result. ``python bench/coldstart.py --json`` prints one JSON object; times in milliseconds.
+
+Each measurement is a new process, timed by its parent from before it is started until a line of its output arrives. The kinds take turns,
+so that a drift of the machine falls on all alike.
+
+    host_imports     python -c 'import numpy, pyarrow'
+    first_result     import udfvm, and one call of a scalar function whose image, in the cache, holds numpy and pyarrow
+    interpreter      python -c 'pass', which both contain
+    times_host       first_result over host_imports, of the medians
+    parts            of first_result, by the process's own clock: import of udfvm, opening of the images, the call, a second call
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+import click
+
+HOST = "import numpy, pyarrow; print('ready', flush=True)"
+NOTHING = "print('ready', flush=True)"
+GUEST = """
+import time
+started = time.perf_counter()
+import udfvm
+imported = time.perf_counter()
+
+@udfvm.udf(packages=["numpy", "pyarrow"])
+def score(dep_delay: float, distance: float) -> float | None:
+    return None if distance == 0 else dep_delay / distance * 100
+
+score.prepare()
+opened = time.perf_counter()
+assert score(12.0, 300.0) == 4.0
+called = time.perf_counter()
+print('ready', flush=True)
+score(12.0, 300.0)
+again = time.perf_counter()
+print(*(1e3 * (end - begin) for begin, end in ((started, imported), (imported, opened), (opened, called), (called, again))))
+"""
+PARTS = ("import", "open", "call", "second_call")
+
+
+def milliseconds(program: str) -> tuple[float, list[float]]:
+    """From the start of a process to its first line, and the numbers of its second."""
+    started = time.perf_counter()
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        passed = time.perf_counter() - started
+        rest = process.stdout.read().split()
+    if line != "ready\n" or process.returncode:
+        raise RuntimeError(f"a measured process failed with status {process.returncode}")
+    return 1e3 * passed, [float(number) for number in rest]
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    programs = {"host_imports": HOST, "first_result": GUEST, "interpreter": NOTHING}
+    samples: dict[str, list[float]] = {name: [] for name in programs}
+    parts: list[list[float]] = []
+    for program in programs.values():            # the image is built, and files are read from disk, here
+        milliseconds(program)
+    for _ in range(rounds):
+        for name, program in programs.items():
+            passed, numbers = milliseconds(program)
+            samples[name].append(passed)
+            if numbers:
+                parts.append(numbers)
+    medians = {name: round(statistics.median(values), 1) for name, values in samples.items()}
+    shares = {name: round(statistics.median(values), 2) for name, values in zip(PARTS, zip(*parts, strict=True), strict=True)}
+    return {**medians, "times_host": round(medians["first_result"] / medians["host_imports"], 2), "parts": shares, "rounds": rounds}
+
+
+@click.command(help=__doc__)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--rounds", default=20, show_default=True, help="Processes of each kind.")
+def main(as_json: bool, rounds: int) -> None:
+    """Prints the measurements."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.environ.setdefault("UDFVM_CACHE", directory)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)      # pip compiled numpy; an editable udfvm is compiled by its first import
+        result = measure(rounds)
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    for name, value in result.items():
+        click.echo(f"{name:14} {value}")
+
+
+if __name__ == "__main__":
+    main()

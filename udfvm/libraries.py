@@ -1,0 +1,76 @@
+"""Whose code is it: the user's own, which travels to the guest by value, or that of a library, which the guest imports."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import types
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+
+@cache
+def _roots() -> tuple[str, ...]:
+    """Folders of the standard library and of installed packages, and of this package, each with a separator at its end."""
+    from udfvm.image import package_directories
+
+    standard = [path for key, path in sysconfig.get_paths().items() if key in ("stdlib", "platstdlib", "purelib", "platlib")]
+    folders = {os.path.realpath(folder) for folder in (*standard, *package_directories(), os.path.dirname(__file__))}
+    return tuple(folder + os.sep for folder in folders)
+
+
+@cache
+def _is_in_library(folder: str) -> bool:
+    return (os.path.realpath(folder) + os.sep).startswith(_roots())
+
+
+def is_library(filename: str) -> bool:
+    """Whether a file belongs to the standard library or an installed package.
+
+    >>> is_library(os.__file__), is_library("/srv/functions/mine.py")
+    (True, False)
+    """
+    return _is_in_library(os.path.dirname(os.path.abspath(filename)))
+
+
+def is_users(module: types.ModuleType) -> bool:
+    """Whether a module is the user's own, with a file."""
+    filename = getattr(module, "__file__", None)
+    if not isinstance(filename, str) or module.__name__ in ("__main__", "udfvm") or module.__name__.startswith("udfvm."):
+        return False
+    return not is_library(filename)
+
+
+def packages_of(modules: Iterable[str], explicit: Sequence[str], vectorized: bool) -> tuple[str, ...]:
+    """Modules that a base image imports: those asked for, third-party packages among ``modules``, which the function refers to, and for
+    vectorised functions pyarrow and, where installed, numpy."""
+    packages = set(explicit)
+    if vectorized:
+        packages.update(("pyarrow", *filter(_is_installed, ("numpy",))))
+    packages.update(top for top in {module.partition(".")[0] for module in modules} if _is_third_party(top))
+    return tuple(sorted(packages))
+
+
+def _is_installed(top: str) -> bool:
+    import importlib.util
+
+    try:
+        return importlib.util.find_spec(top) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _is_third_party(top: str) -> bool:
+    if top in sys.stdlib_module_names or top in ("__main__", "udfvm", "cloudpickle"):
+        return False
+    import importlib.util
+
+    try:
+        specification = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return False
+    if specification is None:
+        return False
+    places = [*(specification.submodule_search_locations or ()), *([specification.origin] if specification.has_location else [])]
+    return any(is_library(place) for place in places if place)
