@@ -39,7 +39,8 @@ _SHORT_NAMES: Final = {
 
 
 class CompiledUDF(UDF):
-    """A function in compiled code. ``code`` are its bytes, ``symbol`` is the function's name in it, ``language`` what runs it."""
+    """A function in compiled code. ``code`` are its bytes, ``symbol`` is the function's name in it, ``language`` what runs it,
+    ``settings`` what its runtime is told beside."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class CompiledUDF(UDF):
         code: bytes,
         symbol: str,
         *,
+        settings: bytes = b"",
         signature: str | None = None,
         name: str | None = None,
         limits: Limits,
@@ -56,11 +58,12 @@ class CompiledUDF(UDF):
         self.language = language
         self.code = code
         self.symbol = symbol
+        self.settings = settings
         self.name = checked_name(name or symbol)
         self.vectorized = False
         self.sample = None
         self.__name__ = self.name
-        self._options = {"signature": signature, "name": name, "limits": limits, "isolation": isolation}
+        self._options = {"settings": settings, "signature": signature, "name": name, "limits": limits, "isolation": isolation}
         read = parse_signature(self.name, signature) if signature is not None else self._described(limits, pool or Pool.default())
         self._declare(read, limits, isolation, pool)
 
@@ -78,7 +81,7 @@ class CompiledUDF(UDF):
         from udfvm.image import base_image
 
         base = base_image(self._base(limits))
-        request = _load(self.code, self.symbol, (), ())
+        request = _load(self.code, self.symbol, (), (), self.settings)
         core_limits = vmm.core_limits(Limits())
         status, reply = pool.core(base).fresh_call(base, _REQUEST_DESCRIBE, ((0, request),), len(request), core_limits, self.name)
         if status:
@@ -90,11 +93,12 @@ class CompiledUDF(UDF):
         from udfvm import vmm
 
         slots = [_slot(each.name, each.type, each.nullable) for each in (Parameter("result", *self.result), *self.parameters)]
-        facts = repr((self.name, self.symbol, slots)).encode()
+        facts = repr((self.name, self.symbol, slots)).encode() + vmm.sha256(self.settings)
 
         def request() -> bytes:
             codec = self._codec()
-            return _load(self.code, self.symbol, slots, (codec.schema_message, codec.result_schema_message, codec.result_template()))
+            messages = (codec.schema_message, codec.result_schema_message, codec.result_template())
+            return _load(self.code, self.symbol, slots, messages, self.settings)
 
         return Loading(self._base(self.limits), facts + vmm.sha256(self.code), request)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from udfvm.compiled import CompiledUDF
@@ -13,7 +15,8 @@ from udfvm.pool import Pool
 from udfvm.udf import UDF, Isolation
 
 _MEMORY: Final = "256MiB"
-_LARGEST: Final = 48 << 20                       # bytes of a module: it travels through the input window
+_LARGEST: Final = 48 << 20                       # bytes of a module and its files: they travel through the input window
+_SETTING: Final = struct.Struct("<BII")          # struct setting of guest/runtimes/wasm/settings.c
 
 
 def from_wasm(
@@ -21,6 +24,9 @@ def from_wasm(
     function: str,
     *,
     signature: str | None = None,
+    args: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    files: Mapping[str, bytes | str] | str | os.PathLike[str] | None = None,
     name: str | None = None,
     memory: int | str = _MEMORY,
     timeout: float | None = DEFAULT_TIMEOUT,
@@ -35,10 +41,13 @@ def from_wasm(
 
     Args:
         module: the module as bytes; as text, ``"(module ...)"``; or the path of a file with either.
-        function: an export that takes and returns numbers.
+        function: an export that takes and returns numbers; or ``"_start"`` of a WASI command, which is a function from its standard input
+            to its standard output.
         signature: such as ``"(a: i32, b: f64) -> bool"``, where the types are to be others than those of the module; see
             ``udfvm.compiled.parse_signature``. An integer or bool is passed as i32 or i64, a float as f32 or f64, as the module has it;
             one that does not fit is an OverflowError.
+        args, env: arguments (the program's name first) and environment of a module for WASI.
+        files: files that a module for WASI may read, below "/": contents by path, or a folder, whose files are copied now.
         memory: guest memory, from which the module's memory grows, and in which it is compiled: raise it for modules of many MiB.
         name, timeout, max_output, max_log, deterministic, isolation, pool: as for ``udfvm.udf``.
 
@@ -51,15 +60,19 @@ def from_wasm(
     12.0
     """
     code = _code(module)
-    if len(code) > _LARGEST:
-        raise SignatureError(f"UDF {function!r}: the module has {len(code)} bytes, more than {_LARGEST}: strip it")
+    settings = b"".join(_settings(function, args, env or {}, files or {}))
+    if len(code) + len(settings) > _LARGEST:
+        size = len(code) + len(settings)
+        raise SignatureError(f"UDF {function!r}: the module with its files has {size} bytes, more than {_LARGEST}: strip it")
     try:
         limits = Limits.parse(
             memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, files=False, deterministic=deterministic
         )
     except (TypeError, ValueError) as error:
         raise SignatureError(f"UDF {function!r}: {error}") from error
-    return CompiledUDF("wasm", code, function, signature=signature, name=name, limits=limits, isolation=isolation, pool=pool)
+    return CompiledUDF(
+        "wasm", code, function, settings=settings, signature=signature, name=name, limits=limits, isolation=isolation, pool=pool
+    )
 
 
 def _code(module: bytes | str | os.PathLike[str]) -> bytes:
@@ -68,3 +81,41 @@ def _code(module: bytes | str | os.PathLike[str]) -> bytes:
     if isinstance(module, str) and module.lstrip().startswith(("(", ";;")):
         return module.encode()
     return Path(module).read_bytes()
+
+
+def _settings(
+    function: str, args: Sequence[str], env: Mapping[str, str], files: Mapping[str, bytes | str] | str | os.PathLike[str]
+) -> Iterator[bytes]:
+    if isinstance(args, str):
+        raise SignatureError(f"UDF {function!r}: args= must be a list of texts, such as [{args!r}]")
+    for argument in args:
+        yield _setting(function, "a", argument, b"")
+    for variable, value in env.items():
+        if not variable or "=" in variable:
+            raise SignatureError(f"UDF {function!r}: env= has {variable!r}, which is not the name of a variable")
+        yield _setting(function, "e", variable, value)
+    for path, content in files.items() if isinstance(files, Mapping) else _files_of(Path(files)):
+        parts = PurePosixPath(path.lstrip("/")).parts
+        if not parts or ".." in parts:
+            raise SignatureError(f"UDF {function!r}: files= has {path!r}, which is not the path of a file below /")
+        yield _setting(function, "f", "/".join(parts), content)
+
+
+def _setting(function: str, kind: str, first: str, second: str | bytes) -> bytes:
+    texts = (first.encode(), second.encode() if isinstance(second, str) else bytes(second))
+    if b"\0" in texts[0] or (kind == "e" and b"\0" in texts[1]):
+        raise SignatureError(f"UDF {function!r}: {first!r} has a NUL character")
+    return _SETTING.pack(ord(kind), *map(len, texts)) + texts[0] + texts[1]
+
+
+def _files_of(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Regular files below a folder. Symbolic links are left out: they may lead elsewhere."""
+    for root, _, names in os.walk(folder, onerror=_raise):
+        for name in sorted(names):
+            path = Path(root, name)
+            if path.is_file() and not path.is_symlink():
+                yield path.relative_to(folder).as_posix(), path.read_bytes()
+
+
+def _raise(error: OSError) -> None:
+    raise error

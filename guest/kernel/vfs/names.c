@@ -40,7 +40,8 @@ SYSCALL(sys_openat2)
     if (how.flags >> 32 || how.mode & ~07777ull)
         return -EINVAL;
     if (how.resolve)
-        return -EOPNOTSUPP;                      /* rather than to resolve less strictly than asked */
+        return -ENOSYS;                          /* rather than to resolve less strictly than asked: programs have ways of their own for kernels
+                                                    without the call, and look for this number (cap-std) */
     return open_at((int)a, b, (int)how.flags, (uint32_t)how.mode);
 }
 

@@ -3,65 +3,22 @@
 
 #include <string.h>
 
+#include "flatbuffer.h"
+
 enum { MESSAGE_HEADER = 2, MESSAGE_BODY_LENGTH = 3, BATCH_ROWS = 0, BATCH_NODES = 1, BATCH_BUFFERS = 2 };
 
-static uint32_t load32(const uint8_t *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-static uint16_t load16(const uint8_t *at)
-{
-    uint16_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-/* ---- Flatbuffers ---- */
-
-/* Offset of a table's field; 0 where the table does not have it, or is not inside of the data. */
-static uint32_t table_field(const uint8_t *data, uint32_t length, uint32_t table, unsigned field)
-{
-    if (table == 0 || table > length - 4)
-        return 0;
-    int64_t vtable = (int64_t)table - (int32_t)load32(data + table);
-    if (vtable < 0 || vtable > (int64_t)length - 4)
-        return 0;
-    uint32_t size = load16(data + vtable), slot = 4 + 2 * field;
-    if (slot + 2 > size || vtable + size > length)
-        return 0;
-    uint32_t offset = load16(data + vtable + slot);
-    return offset == 0 || table + offset > length - 8 ? 0 : table + offset;
-}
-
-/* What a field that holds an offset points to; 0: nothing. */
-static uint32_t followed(const uint8_t *data, uint32_t length, uint32_t place)
-{
-    if (place == 0)
-        return 0;
-    uint32_t offset = load32(data + place);
-    return offset > length - 4 || place > length - 4 - offset ? 0 : place + offset;
-}
-
-/* A vector of pairs: offset of the first, and their number. */
 static uint32_t pairs(const uint8_t *data, uint32_t length, uint32_t table, unsigned field, uint32_t *count)
 {
-    uint32_t vector = followed(data, length, table_field(data, length, table, field));
-    *count = vector ? load32(data + vector) : 0;
-    return *count > (length - vector - 4) / sizeof(struct pair) ? 0 : vector + 4;
+    return flatbuffer_vector(data, length, table, field, sizeof(struct pair), count);
 }
 
-static bool find_fields(const uint8_t *metadata, uint32_t length, struct batch_fields *fields)
+bool stream_find_fields(const uint8_t *metadata, uint32_t length, struct batch_fields *fields)
 {
-    if (length < 16)
-        return false;
-    uint32_t message = load32(metadata);
-    uint32_t batch = followed(metadata, length, table_field(metadata, length, message, MESSAGE_HEADER));
+    const uint32_t message = flatbuffer_root(metadata, length);
+    const uint32_t batch = flatbuffer_table(metadata, length, message, MESSAGE_HEADER);
     *fields = (struct batch_fields){
-        .rows = table_field(metadata, length, batch, BATCH_ROWS),
-        .body_length = table_field(metadata, length, message, MESSAGE_BODY_LENGTH),
+        .rows = flatbuffer_field(metadata, length, batch, BATCH_ROWS),
+        .body_length = flatbuffer_field(metadata, length, message, MESSAGE_BODY_LENGTH),
     };
     fields->nodes = pairs(metadata, length, batch, BATCH_NODES, &fields->node_count);
     fields->buffers = pairs(metadata, length, batch, BATCH_BUFFERS, &fields->buffer_count);
@@ -93,7 +50,7 @@ bool stream_read(const struct stream_format *format, const uint8_t *request, uin
         return false;
     memcpy(&prefix, request + schema, sizeof prefix);
     const uint8_t *metadata = request + schema + sizeof prefix;
-    if (prefix.metadata_length > length - schema - sizeof prefix || !find_fields(metadata, prefix.metadata_length, &fields)
+    if (prefix.metadata_length > length - schema - sizeof prefix || !stream_find_fields(metadata, prefix.metadata_length, &fields)
         || fields.node_count != count)
         return false;
     *rows = 0;                                   /* a flatbuffer leaves out what is zero */
@@ -132,7 +89,7 @@ size_t stream_reply_head(struct stream_format *format, size_t schema_length, con
         return 0;
     memcpy(&prefix, message, sizeof prefix);
     const size_t head = sizeof prefix + prefix.metadata_length;
-    if (head > message_length || !find_fields(message + sizeof prefix, prefix.metadata_length, &format->fields)
+    if (head > message_length || !stream_find_fields(message + sizeof prefix, prefix.metadata_length, &format->fields)
         || format->fields.rows == 0 || format->fields.node_count != 1 || format->fields.buffer_count > 3
         || (format->fields.buffer_count > 0 && format->fields.body_length == 0))
         return 0;

@@ -24,6 +24,9 @@ struct batch_fields {
     uint32_t node_count, buffer_count;
 };
 
+/* Finds them. false: it is no record batch message. */
+bool stream_find_fields(const uint8_t *metadata, uint32_t length, struct batch_fields *fields);
+
 /* The streams of one signature. The bytes belong to whoever made it. */
 struct stream_format {
     const uint8_t *request_schema;               /* the schema message that a request begins with */

@@ -1,4 +1,7 @@
 /* The runtime for Wasm modules: libwasmtime, which parses, checks and compiles them. Its path is the program's argument. */
+#include <string.h>
+
+#include "command.h"
 #include "failure.h"
 #include "module.h"
 #include "numbers.h"
@@ -15,13 +18,27 @@ bool runtime_prepare(int count, char **arguments)
     return true;
 }
 
-bool runtime_load(struct program *program, const struct load *load, struct signature *found)
+static bool load_function(struct program *program, const struct load *load, const struct settings *settings, struct signature *found)
 {
     struct module module;
-    if (!module_open(&module, load))
+    wasmtime_module *compiled = module_compile(load->code, load->code_length);
+    if (!compiled)
+        return false;
+    if (strcmp(load->name, COMMAND_EXPORT) == 0)
+        return command_prepare(program, load, compiled, settings, found);
+    if (!module_open(&module, compiled, settings))
         return false;
     if (numbers_prepare(program, load, &module, found))
         return true;
     module_close(&module);
+    return false;
+}
+
+bool runtime_load(struct program *program, const struct load *load, struct signature *found)
+{
+    struct settings settings;
+    if (settings_take(&settings, load) && load_function(program, load, &settings, found))
+        return true;
+    settings_free(&settings);
     return false;
 }

@@ -5,6 +5,7 @@
 
 #include "failure.h"
 #include "problem.h"
+#include "wasi.h"
 
 #define WASM_STACK (512u << 10)                  /* bytes that calls of Wasm functions may take on the program's stack */
 
@@ -48,23 +49,48 @@ wasmtime_module *module_compile(const uint8_t *code, size_t length)
     return module;
 }
 
+wasmtime_instance_pre *module_link(const wasmtime_module *module)
+{
+    wasmtime_instance_pre *pre = NULL;
+    wasmtime_linker *linker = wasmtime.wasmtime_linker_new(engine);
+    if ((!wasi_is_imported(module) || wasi_define(linker))
+        && problem("LinkError", wasmtime.wasmtime_linker_instantiate_pre(linker, module, &pre), NULL))
+        pre = NULL;
+    wasmtime.wasmtime_linker_delete(linker);
+    return pre;
+}
+
+wasmtime_store *module_store(void)
+{
+    return wasmtime.wasmtime_store_new(engine, NULL, NULL);
+}
+
+/* A reactor is initialized before its other functions are called (WASI application ABI). */
+static bool initialize(struct module *module)
+{
+    wasmtime_extern function;
+    wasm_trap *trap = NULL;
+    if (!module_export(module, "_initialize", WASMTIME_FUNC, &function))
+        return true;
+    return !problem("RuntimeError", wasmtime.wasmtime_func_call(module->context, &function.of.func, NULL, 0, NULL, 0, &trap), trap);
+}
+
 static bool instantiate(struct module *module)
 {
     wasm_trap *trap = NULL;
-    wasmtime_linker *linker = wasmtime.wasmtime_linker_new(engine);
-    wasmtime_error *error = wasmtime.wasmtime_linker_instantiate(linker, module->context, module->module, &module->instance, &trap);
-    wasmtime.wasmtime_linker_delete(linker);
-    return !problem("LinkError", error, trap);
+    wasmtime_instance_pre *pre = module_link(module->module);
+    if (!pre)
+        return false;
+    wasmtime_error *error = wasmtime.wasmtime_instance_pre_instantiate(pre, module->context, &module->instance, &trap);
+    wasmtime.wasmtime_instance_pre_delete(pre);
+    return !problem("LinkError", error, trap) && initialize(module);
 }
 
-bool module_open(struct module *module, const struct load *load)
+bool module_open(struct module *module, wasmtime_module *compiled, const struct settings *settings)
 {
-    *module = (struct module){ .module = module_compile(load->code, load->code_length) };
-    if (!module->module)
-        return false;
-    module->store = wasmtime.wasmtime_store_new(engine, NULL, NULL);
+    *module = (struct module){ .module = compiled, .store = module_store() };
     module->context = wasmtime.wasmtime_store_context(module->store);
-    if (instantiate(module))
+    if ((!wasi_is_imported(compiled) || wasi_configure(module->context, settings, NULL)) && instantiate(module))
         return true;
     module_close(module);
     return false;

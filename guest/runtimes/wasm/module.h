@@ -2,7 +2,7 @@
 #ifndef UDFVM_WASM_MODULE_H
 #define UDFVM_WASM_MODULE_H
 
-#include "program.h"
+#include "settings.h"
 #include "wasmtime.h"
 
 struct module {
@@ -16,8 +16,12 @@ struct module {
 void engine_prepare(void);
 /* Compiles binary or text. NULL with a failure. */
 wasmtime_module *module_compile(const uint8_t *code, size_t length);
-/* Compiles, and instantiates with what it imports. false with a failure. */
-bool module_open(struct module *module, const struct load *load);
+/* Finds what a compiled module imports. NULL with a failure. */
+wasmtime_instance_pre *module_link(const wasmtime_module *module);
+/* A store for instances, without anything in it. */
+wasmtime_store *module_store(void);
+/* Instantiates a compiled module, which it takes over. false with a failure. */
+bool module_open(struct module *module, wasmtime_module *compiled, const struct settings *settings);
 void module_close(struct module *module);
 /* An export of the instance, of a kind. false: there is none. */
 bool module_export(const struct module *module, const char *name, enum wasmtime_extern_kind kind, wasmtime_extern *found);

@@ -9,6 +9,7 @@
 
 #define WASMTIME_MAJOR 50
 
+typedef struct wasi_config wasi_config;
 typedef struct wasm_config wasm_config;
 typedef struct wasm_engine wasm_engine;
 typedef struct wasm_exporttype wasm_exporttype;
@@ -18,8 +19,10 @@ typedef struct wasm_functype wasm_functype;
 typedef struct wasm_importtype wasm_importtype;
 typedef struct wasm_trap wasm_trap;
 typedef struct wasm_valtype wasm_valtype;
+typedef struct wasmtime_caller wasmtime_caller;
 typedef struct wasmtime_context wasmtime_context;
 typedef struct wasmtime_error wasmtime_error;
+typedef struct wasmtime_instance_pre wasmtime_instance_pre;
 typedef struct wasmtime_linker wasmtime_linker;
 typedef struct wasmtime_module wasmtime_module;
 typedef struct wasmtime_store wasmtime_store;
@@ -58,6 +61,9 @@ typedef union wasmtime_raw {                     /* a value in a call that is no
     _Alignas(8) uint8_t v128[16];
 } wasmtime_raw;
 
+typedef wasm_trap *wasmtime_callback(void *data, wasmtime_caller *caller, const wasmtime_val *arguments, size_t argument_count,
+                                     wasmtime_val *results, size_t result_count);
+
 /* F(result, name, arguments): every function of the library that is used. */
 #define WASMTIME_FUNCTIONS(F) \
     F(wasm_config *, wasm_config_new, (void)) \
@@ -71,35 +77,65 @@ typedef union wasmtime_raw {                     /* a value in a call that is no
     F(void, wasmtime_config_parallel_compilation_set, (wasm_config *, bool)) \
     F(void, wasmtime_config_signals_based_traps_set, (wasm_config *, bool)) \
     F(wasm_engine *, wasm_engine_new_with_config, (wasm_config *)) \
+    F(void, wasm_byte_vec_new, (wasm_bytes *, size_t, const char *)) \
     F(void, wasm_byte_vec_delete, (wasm_bytes *)) \
     F(wasmtime_error *, wasmtime_wat2wasm, (const char *, size_t, wasm_bytes *)) \
     F(wasmtime_error *, wasmtime_module_new, (wasm_engine *, const uint8_t *, size_t, wasmtime_module **)) \
     F(void, wasmtime_module_delete, (wasmtime_module *)) \
     F(void, wasmtime_module_exports, (const wasmtime_module *, wasm_exporttypes *)) \
+    F(void, wasmtime_module_imports, (const wasmtime_module *, wasm_importtypes *)) \
+    F(const wasm_bytes *, wasm_importtype_module, (const wasm_importtype *)) \
+    F(void, wasm_importtype_vec_delete, (wasm_importtypes *)) \
     F(const wasm_bytes *, wasm_exporttype_name, (const wasm_exporttype *)) \
     F(const wasm_externtype *, wasm_exporttype_type, (const wasm_exporttype *)) \
     F(void, wasm_exporttype_vec_delete, (wasm_exporttypes *)) \
     F(uint8_t, wasm_externtype_kind, (const wasm_externtype *)) \
     F(const wasm_functype *, wasm_externtype_as_functype_const, (const wasm_externtype *)) \
+    F(wasm_functype *, wasm_functype_new, (wasm_valtypes *, wasm_valtypes *)) \
+    F(void, wasm_functype_delete, (wasm_functype *)) \
     F(const wasm_valtypes *, wasm_functype_params, (const wasm_functype *)) \
     F(const wasm_valtypes *, wasm_functype_results, (const wasm_functype *)) \
     F(wasm_valtype *, wasm_valtype_new, (uint8_t)) \
     F(void, wasm_valtype_delete, (wasm_valtype *)) \
+    F(void, wasm_valtype_vec_new, (wasm_valtypes *, size_t, wasm_valtype *const *)) \
     F(bool, wasmtime_wasm_valtype_equal, (const wasm_valtype *, const wasm_valtype *)) \
     F(wasmtime_store *, wasmtime_store_new, (wasm_engine *, void *, void (*)(void *))) \
     F(void, wasmtime_store_delete, (wasmtime_store *)) \
     F(wasmtime_context *, wasmtime_store_context, (wasmtime_store *)) \
     F(wasmtime_linker *, wasmtime_linker_new, (wasm_engine *)) \
     F(void, wasmtime_linker_delete, (wasmtime_linker *)) \
-    F(wasmtime_error *, wasmtime_linker_instantiate, \
-      (const wasmtime_linker *, wasmtime_context *, const wasmtime_module *, wasmtime_instance *, wasm_trap **)) \
+    F(void, wasmtime_linker_allow_shadowing, (wasmtime_linker *, bool)) \
+    F(wasmtime_error *, wasmtime_linker_define_func, \
+      (wasmtime_linker *, const char *, size_t, const char *, size_t, const wasm_functype *, wasmtime_callback *, void *, void (*)(void *))) \
+    F(wasmtime_error *, wasmtime_linker_define_wasi, (wasmtime_linker *)) \
+    F(wasmtime_error *, wasmtime_linker_instantiate_pre, (const wasmtime_linker *, const wasmtime_module *, wasmtime_instance_pre **)) \
+    F(wasmtime_error *, wasmtime_instance_pre_instantiate, \
+      (const wasmtime_instance_pre *, wasmtime_context *, wasmtime_instance *, wasm_trap **)) \
+    F(void, wasmtime_instance_pre_delete, (wasmtime_instance_pre *)) \
     F(wasmtime_error *, wasmtime_instance_new, \
       (wasmtime_context *, const wasmtime_module *, const wasmtime_extern *, size_t, wasmtime_instance *, wasm_trap **)) \
     F(bool, wasmtime_instance_export_get, (wasmtime_context *, const wasmtime_instance *, const char *, size_t, wasmtime_extern *)) \
+    F(wasmtime_error *, wasmtime_func_call, \
+      (wasmtime_context *, const wasmtime_func *, const wasmtime_val *, size_t, wasmtime_val *, size_t, wasm_trap **)) \
     F(wasmtime_error *, wasmtime_func_call_unchecked, (wasmtime_context *, const wasmtime_func *, wasmtime_raw *, size_t, wasm_trap **)) \
     F(void, wasmtime_global_get, (wasmtime_context *, const wasmtime_global *, wasmtime_val *)) \
     F(uint8_t *, wasmtime_memory_data, (const wasmtime_context *, const wasmtime_memory *)) \
     F(size_t, wasmtime_memory_data_size, (const wasmtime_context *, const wasmtime_memory *)) \
+    F(bool, wasmtime_caller_export_get, (wasmtime_caller *, const char *, size_t, wasmtime_extern *)) \
+    F(wasmtime_context *, wasmtime_caller_context, (wasmtime_caller *)) \
+    F(wasi_config *, wasi_config_new, (void)) \
+    F(void, wasi_config_delete, (wasi_config *)) \
+    F(bool, wasi_config_set_argv, (wasi_config *, size_t, const char **)) \
+    F(bool, wasi_config_set_env, (wasi_config *, size_t, const char **, const char **)) \
+    F(bool, wasi_config_preopen_dir, (wasi_config *, const char *, const char *, bool)) \
+    F(void, wasi_config_inherit_stdout, (wasi_config *)) \
+    F(void, wasi_config_inherit_stderr, (wasi_config *)) \
+    F(void, wasi_config_set_stdin_bytes, (wasi_config *, wasm_bytes *)) \
+    F(void, wasi_config_set_stdout_custom, \
+      (wasi_config *, ptrdiff_t (*)(void *, const unsigned char *, size_t), void *, void (*)(void *))) \
+    F(void, wasi_config_set_stderr_custom, \
+      (wasi_config *, ptrdiff_t (*)(void *, const unsigned char *, size_t), void *, void (*)(void *))) \
+    F(wasmtime_error *, wasmtime_context_set_wasi, (wasmtime_context *, wasi_config *)) \
     F(void, wasmtime_error_delete, (wasmtime_error *)) \
     F(bool, wasmtime_error_exit_status, (const wasmtime_error *, int *)) \
     F(void, wasmtime_error_message, (const wasmtime_error *, wasm_bytes *)) \

@@ -1,0 +1,19 @@
+/* What the host sets for a module: arguments, environment, files. Layout: udfvm/wasm.py. */
+#ifndef UDFVM_WASM_SETTINGS_H
+#define UDFVM_WASM_SETTINGS_H
+
+#include "program.h"
+
+#define SETTINGS_FOLDER "/tmp/preopened"         /* where the files are */
+
+struct settings {
+    size_t argument_count, variable_count;
+    const char **arguments, **names, **values;   /* NUL-terminated; arguments with room for PROGRAM_PARAMETERS more */
+    bool files;                                  /* there are some, in the folder */
+};
+
+/* Copies them out of the request, and writes the files. false with a failure. */
+bool settings_take(struct settings *settings, const struct load *load);
+void settings_free(struct settings *settings);
+
+#endif
