@@ -764,3 +764,35 @@ def test_interrupts_and_statement_timeouts(statement: str) -> None:
     connection.set_progress_handler(None, 1000)
     assert query("SELECT stuck_for_long(1)") == [(1,)]
     connection.close()
+
+
+FORGED_VALUES = {
+    "nothing": (b"", "too short"),
+    "no row": (reply(0, (INT64, 0, 0, BODY, 8), tail=bytes(8)), "no value"),
+    "two rows": (reply(2, (INT64, 0, 0, BODY, 16), tail=bytes(16)), "more rows than there can be"),
+    "text": (reply(1, (TEXT, 0, BODY, BODY, 0), tail=bytes(16)), "not of the declared type"),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGED_VALUES)
+def test_forged_values_of_an_aggregate(forgery: str) -> None:
+    forged_reply, expected = FORGED_VALUES[forgery]
+
+    @udfvm.aggregate
+    class liar:  # noqa: N801
+        def step(self, value: int) -> None: ...
+
+        def finish(self) -> int:
+            ctypes.memmove(OUTPUT, forged_reply, len(forged_reply))
+            ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(COMPLETE)(0, len(forged_reply))
+            return 1
+
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, liar, total)
+    for sql in ("SELECT liar(1)", "SELECT liar(1) WHERE 0", NUMBERS.format(3) + "SELECT liar(i) OVER (ORDER BY i) FROM n"):
+        message = Query(connection).error(sql)
+        assert message.startswith("UDF 'liar': the guest's reply is not valid: ") and expected in message
+    assert connection.execute("SELECT total(1)").fetchall() == [(1.0,)]
+    connection.close()
+    with pytest.raises(udfvm.ProtocolError):
+        liar(np.arange(3))

@@ -14,6 +14,7 @@ from _udfvm_columns import STATUS_OK, argument_slots, result_slot
 from _udfvm_report import report
 
 REQUEST_AGGREGATE: Final = 8
+FEW: Final = 8                                           # rows
 
 _HEAD: Final = struct.Struct("<QII")                     # struct udfvm_aggregate
 _NONE: Final = 0
@@ -82,6 +83,9 @@ class Aggregate:
         rows, (numbers, inverses, *arguments) = self._columns.read(_HEAD.size)
         if not rows:
             return
+        if rows <= FEW:
+            self._take_few(numbers, inverses, arguments)
+            return
         if numbers.count(numbers[0]) == rows and not any(inverses):
             self._apply(self._group(numbers[0]).step, arguments, 0, rows)
             return
@@ -91,6 +95,15 @@ class Aggregate:
             group = self._group(number)
             self._apply(group.inverse if inverse else group.step, [column[start:end] for column in arguments], start, end - start)
             start = end
+
+    def _take_few(self, numbers: list[int], inverses: list[bool | None], arguments: list[list[Any]]) -> None:
+        """The rows between two values of a window: not worth sorting out."""
+        for self._row, (number, inverse, *row) in enumerate(zip(numbers, inverses, *arguments, strict=True)):  # noqa: B020
+            group = self._group(number)
+            if inverse:
+                group.inverse(*row)
+            else:
+                group.step(*row)
 
     def _apply(self, method: Callable[..., object], arguments: Sequence[list[Any]], start: int, rows: int) -> None:
         iterators: list[Iterator[Any]] = [iter(column) for column in arguments]
