@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 import udfvm
+from udfvm.policy import WINDOW
 
 MARK = 0x5EC2E7F00D5EC2E7
 
@@ -197,7 +198,7 @@ def test_a_function_never_finds_what_another_left() -> None:
 
 
 _BLOCK = 500_000                                              # numbers: 4 MB
-_WINDOW = 64 << 20
+_WINDOW = WINDOW
 _ENDS = ["return", "raise", "loop", "crash"]
 _ERRORS = {
     "raise": (udfvm.UDFError, "RuntimeError: raise"),

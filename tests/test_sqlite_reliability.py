@@ -240,6 +240,11 @@ def same_bytes(data: bytes) -> bytes:
     return data
 
 
+@udfvm.udf(isolation="row")
+def same_bytes_row(data: bytes) -> bytes:
+    return data
+
+
 @udfvm.udf
 def length(data: bytes) -> int:
     return len(data)
@@ -250,21 +255,46 @@ def text_of(data: str) -> int:
     return len(data)
 
 
+@udfvm.udf
+def same_text(data: str) -> str:
+    return data
 
 
-def test_large_values() -> None:
+@pytest.fixture(scope="module")
+def large() -> Iterator[apsw.Connection]:
+    """A table with a BLOB and a TEXT of 100 MiB."""
     connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, same_bytes, length, text_of)
-    mebibyte = 1 << 20
-    assert connection.execute(f"SELECT length(zeroblob({60 * mebibyte})), length(same_bytes(zeroblob({60 * mebibyte})))").fetchall() == [
-        (60 * mebibyte, 60 * mebibyte)
-    ]
-    for name in ("length", "same_bytes"):
-        if name == "same_bytes":
-            with pytest.raises(apsw.SQLError, match=r"row 0: .*(window|limit)"):
-                connection.execute(f"SELECT {name}(zeroblob({900 * mebibyte}))").fetchall()
-    assert connection.execute("SELECT same_bytes(x''), text_of(''), typeof(same_bytes(x''))").fetchall() == [(b"", 0, "blob")]
+    udfvm.sqlite.register(connection, same_bytes, same_bytes_row, length, text_of, same_text)
+    connection.execute("CREATE TABLE t(b, t)")
+    connection.execute("INSERT INTO t VALUES (?, ?)", (bytes(range(256)) * (100 << 12), "ä\0bc" * (20 << 20)))
+    yield connection
     connection.close()
+
+
+@pytest.mark.parametrize("function", ["same_bytes", "same_bytes_row"])
+def test_large_blobs(large: apsw.Connection, function: str) -> None:
+    assert large.execute(f"SELECT x = b, length(x) FROM (SELECT {function}(b) AS x, b FROM t)").fetchall() == [(1, 100 << 20)]
+    mapped = f"SELECT value = b, length(value) FROM vm_map('{function}', 'SELECT 1, b FROM t'), t"
+    assert large.execute(mapped).fetchall() == [(1, 100 << 20)]
+
+
+def test_large_text_over_the_ring(large: apsw.Connection) -> None:
+    """In the twelfth row: by then the statement streams."""
+    rows = f"{ROWS.format(12)} SELECT CASE i WHEN 12 THEN t ELSE 'x' END AS a FROM n, t"
+    found = large.execute(f"SELECT same_text(a) = a, text_of(a) FROM ({rows})").fetchall()
+    assert found == [(1, 1)] * 11 + [(1, 80 << 20)]
+
+
+@pytest.mark.parametrize("function", ["length", "same_bytes", "same_bytes_row"])
+def test_what_is_too_large_is_an_error_and_no_more(large: apsw.Connection, function: str) -> None:
+    for size in (128 << 20, 200 << 20):
+        calls = [f"SELECT {function}(zeroblob({size}))", f"SELECT value FROM vm_map('{function}', 'SELECT 1, zeroblob({size})')"]
+        for sql in calls:
+            with pytest.raises(apsw.SQLError, match=r"row 0: .*(window|limit)"):
+                large.execute(sql).fetchall()
+    assert large.execute("SELECT same_bytes(x''), text_of(''), typeof(same_bytes_row(x''))").fetchall() == [(b"", 0, "blob")]
+    empty = "SELECT typeof(value), length(value) FROM vm_map('same_bytes', 'SELECT 1, zeroblob(0)')"
+    assert large.execute(empty).fetchall() == [("blob", 0)]
 
 
 @pytest.mark.parametrize("text", ["80", "c0af", "eda080", "f4908080", "e282", "fe", "61ff62"])

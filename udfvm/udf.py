@@ -492,7 +492,7 @@ def udf(
             runs on it a few times while its image is built, so that what it sets up on first use is in the image.
         memory: guest memory, interpreter and packages included: bytes, or text such as "512MiB".
         timeout: wall-clock seconds that a call may take; None for no limit.
-        max_output: bytes that the result of a call may have; None for the size of the output window (64 MiB).
+        max_output: bytes that the result of a call may have; None for the size of the output window (128 MiB).
         max_log: bytes that a call may write to its standard output and error.
         files: a call may read files of the interpreter and of packages, as imports in the function's body do.
         deterministic: same arguments, same result: clock and randomness are fixed, and SQLite is told so.

@@ -282,7 +282,8 @@ struct udfvm_slot {                              /* a parameter, or the result *
 
 /* Payload of LOAD for compiled code. Followed by `slots` slots (none where the code is to be described, else the result and then the
  * parameters), then, without gaps, the function's name, three Arrow IPC messages (schema of the arguments, schema of the result, record
- * batch of a result of one row), settings of the runtime's own, and the code. */
+ * batch of a result of one row), settings of the runtime's own, and the code. A LOAD without the three messages, as SQL sends it, is of a
+ * function that answers ROW and COLUMNS only: its slots need only have the types that rows have, and code says what it has. */
 struct udfvm_load {
     uint64_t code_length;
     uint32_t slots, name_length, request_schema_length, result_schema_length, template_length, settings_length;

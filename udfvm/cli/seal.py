@@ -30,14 +30,15 @@ def seal(file: Path, names: tuple[str, ...]) -> None:
 @click.option("--package", "packages", multiple=True, help="A module that stored functions may import; may be given several times.")
 @click.option("--memory", default=str(DEFAULT_MEMORY), help="Guest memory, such as 512MiB.")
 def prepare(packages: tuple[str, ...], memory: str) -> None:
-    """Builds what loads Python functions stored in databases, for programs without Python."""
+    """Builds what loads functions stored in databases, for programs without Python."""
     from udfvm.sqlite import sealed
 
     try:
         size = parse_size(memory)
     except ValueError as error:
         raise Error(str(error)) from error
-    click.echo(sealed.prepare(packages, size))
+    for path in sealed.prepare(packages, size):
+        click.echo(path)
 
 
 @click.command()

@@ -181,9 +181,21 @@ struct definition {
     size_t name_length, source_length;
     bool source_is_text;
 };
+struct options {
+    bool deterministic;
+    uint32_t isolation;
+    uint64_t timeout_ns;                                 /* 0: not given */
+    char entry[64];                                      /* empty: the function's name */
+};
 const char *kind_name(unsigned kind);                    /* by index; NULL past the last */
 /* Compiles and loads a function in a micro-VM. NULL with *message. */
 struct function *load_function(struct registry *registry, const struct definition *definition, char **message);
+
+/* load_request.c: payloads of LOAD requests, sqlite3_malloc'd. NULL: out of memory, or *message. */
+enum { COMPILED_PARAMETERS = 32 };
+typedef uint8_t *load_request(sqlite_library *, const struct definition *, const struct signature *, const struct options *, size_t *length,
+                              char **message);
+load_request python_request, compiled_request;
 
 /* stored.c */
 struct function *stored_find(struct registry *registry, const char *name, size_t length, char **message);

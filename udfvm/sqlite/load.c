@@ -10,28 +10,12 @@
 #define LOAD_LOG 65536u
 #define WAIT_NS 60000000000u
 
-struct options {
-    bool deterministic;
-    uint32_t isolation;
-    uint64_t timeout_ns;                                 /* 0: not given */
-    char entry[64];                                      /* empty: the function's name */
-};
-
-struct loader {
-    const char *kind;
-    /* The payload of the LOAD request, sqlite3_malloc'd; NULL: out of memory, or *message. A loader without it is of a kind that this build cannot load. */
-    uint8_t *(*payload)(sqlite_library *, const struct definition *, const struct signature *, const struct options *, size_t *length,
-                        char **message);
-};
-
-static uint8_t *python_payload(sqlite_library *library, const struct definition *definition, const struct signature *signature,
-                               const struct options *options, size_t *length, char **message);
-
-static const struct loader loaders[KINDS] = { { "python", python_payload }, { "wasm", NULL }, { "native", NULL } };
+static load_request *const requests[KINDS] = { python_request, compiled_request, compiled_request };
+static const char *const kinds[KINDS] = { "python", "wasm", "native" };
 
 const char *kind_name(unsigned kind)
 {
-    return kind < KINDS ? loaders[kind].kind : NULL;
+    return kind < KINDS ? kinds[kind] : NULL;
 }
 
 /* ---- Options: words, separated by blanks ---- */
@@ -73,59 +57,6 @@ static const char *parse_options(const char *text, struct options *options)
         text += length + (text[length] == ' ');
     }
     return problem;
-}
-
-/* ---- Python: guest/runtimes/python/_udfvm_source.py reads this ---- */
-
-static void append_json_text(sqlite_library *library, sqlite3_str *out, const char *text, size_t length)
-{
-    sqlite_library *sqlite3_api = library;
-    sqlite3_str_appendchar(out, 1, '"');
-    size_t plain = 0;
-    for (size_t i = 0; i < length; i++) {
-        const unsigned char c = (unsigned char)text[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        sqlite3_str_append(out, text + plain, (int)(i - plain));
-        sqlite3_str_appendf(out, "\\u%04x", c);
-        plain = i + 1;
-    }
-    sqlite3_str_append(out, text + plain, (int)(length - plain));
-    sqlite3_str_appendchar(out, 1, '"');
-}
-
-static const char *python_type(uint32_t type, bool json)
-{
-    static const char *const names[] = { "null", "int64", "double", "string", "binary", "bool" };
-    return json ? "json" : names[type];
-}
-
-static uint8_t *python_payload(sqlite_library *library, const struct definition *definition, const struct signature *signature,
-                               const struct options *options, size_t *length, char **message)
-{
-    sqlite_library *sqlite3_api = library;
-    const char *source = definition->source;
-    if (!utf8_valid(definition->source, definition->source_length) || memchr(source, 0, definition->source_length)) {
-        *message = sqlite3_mprintf("its source is not valid UTF-8 text");
-        return NULL;
-    }
-    sqlite3_str *out = sqlite3_str_new(NULL);
-    sqlite3_str_append(out, "12345678", 8);              /* the length, below */
-    sqlite3_str_appendf(out, "{\"lengths\": [], \"name\": \"%.*s\", \"entry\": \"%s\", \"parameters\": [", (int)definition->name_length,
-                        definition->name, options->entry);
-    for (uint32_t i = 0; i < signature->count; i++)
-        sqlite3_str_appendf(out, "%s{\"type\": \"%s\", \"nullable\": %s}", i ? ", " : "",
-                            python_type(signature->parameters[i].type, signature->json[i]), signature->parameters[i].nullable ? "true" : "false");
-    sqlite3_str_appendf(out, "], \"result\": \"%s\", \"source\": ", python_type(signature->result_type, signature->result_json));
-    append_json_text(library, out, source, definition->source_length);
-    sqlite3_str_appendall(out, "}");
-    *length = (size_t)sqlite3_str_length(out);
-    uint8_t *payload = (uint8_t *)sqlite3_str_finish(out);
-    if (payload) {
-        const uint64_t json = *length - 8;
-        memcpy(payload, &json, sizeof json);
-    }
-    return payload;
 }
 
 /* ---- Loading ---- */
@@ -210,14 +141,12 @@ static struct function *make_function(struct registry *registry, const struct ru
 static bool find_kind(struct registry *registry, const char *name, unsigned *kind, char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
-    for (*kind = 0; *kind < KINDS && strcmp(loaders[*kind].kind, name) != 0; ++*kind)
+    for (*kind = 0; *kind < KINDS && strcmp(kinds[*kind], name) != 0; ++*kind)
         ;
     if (*kind == KINDS)
         *message = sqlite3_mprintf("unknown kind '%.32s': there are python, wasm and native", name);
     else if (!(registry->policy.kinds >> *kind & 1))
         *message = sqlite3_mprintf("the policy of this connection does not allow functions of kind '%s'", name);
-    else if (!loaders[*kind].payload)
-        *message = sqlite3_mprintf("functions of kind '%s' cannot be loaded from a database", name);
     return !*message;
 }
 
@@ -245,7 +174,7 @@ struct function *load_function(struct registry *registry, const struct definitio
         *message = sqlite3_mprintf("its %s: %s", what, problem);
     struct runtime *runtime = problem ? NULL : runtime_of(registry, kind, message);
     size_t length;
-    uint8_t *payload = runtime ? loaders[kind].payload(sqlite3_api, definition, signature, &options, &length, message) : NULL;
+    uint8_t *payload = runtime ? requests[kind](sqlite3_api, definition, signature, &options, &length, message) : NULL;
     udfvm_image *image = payload ? load_layer(registry, runtime, payload, length, options.deterministic, message) : NULL;
     struct function *function = image ? make_function(registry, runtime, image, definition, signature, &options) : NULL;
     udfvm_image_close(image);

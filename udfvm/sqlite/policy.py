@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from udfvm.errors import Error
+from udfvm.errors import BuildError, Error
 from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
 from udfvm.pool import Pool
 from udfvm.sqlite import _extension
@@ -100,19 +100,32 @@ class Policy:
         )
 
     def runtimes(self) -> list[_extension.Runtime]:
-        """What loads the functions of the kinds that this build can load from a database. Base images are built here where need be."""
-        return [python_runtime(self.limits().memory, tuple(self.packages))] if "python" in self.kinds else []
+        """What loads the functions of each kind. Images are built here where need be; Wasm's only where there is the package wasmtime."""
+        return [runtime(kind, self.limits().memory, self.packages) for kind in self.kinds if kind != "wasm" or wasm_is_there()]
 
 
-def python_runtime(memory: int = DEFAULT_MEMORY, packages: Iterable[str] = ()) -> _extension.Runtime:
-    """The base image and pool for Python source."""
-    base: Any = python_base(memory, packages)
+def wasm_is_there() -> bool:
+    """Whether stored functions in Wasm can run: the package ``wasmtime`` is installed, in the version that is needed."""
+    from udfvm.image import wasmtime_library
+
+    try:
+        wasmtime_library()
+    except BuildError:
+        return False
+    return True
+
+
+def runtime(kind: Kind, memory: int = DEFAULT_MEMORY, packages: Iterable[str] = ()) -> _extension.Runtime:
+    """The base image and pool for stored functions of a kind."""
+    base: Any = stored_base(kind, memory, packages)
     pool = Pool.default().core(base)
-    return _extension.Runtime(_extension.Kind.PYTHON, pool.address, base.address, pool.limit, (base, pool))
+    return _extension.Runtime(_KINDS[kind], pool.address, base.address, pool.limit, (base, pool))
 
 
-def python_base(memory: int, packages: Iterable[str]) -> Any:
-    """The base image for Python source, built if need be."""
+def stored_base(kind: Kind, memory: int, packages: Iterable[str] = ()) -> Any:
+    """The base image for stored functions of a kind, built if need be. ``packages`` are for Python."""
     from udfvm.image import BaseSpec, base_image
 
+    if kind != "python":
+        return base_image(BaseSpec(memory=memory, window=WINDOW, runtime=kind))
     return base_image(BaseSpec(memory=memory, packages=tuple(sorted({*STANDARD_MODULES, *packages})), window=WINDOW))

@@ -264,8 +264,9 @@ struct runtime *runtime_of(struct registry *registry, unsigned kind, char **mess
         runtime->base = udfvm_image_retain(base->image);
         runtime->pool_limit = VMS_MAX;
     } else if (!*message) {
-        *message = sqlite3_mprintf(registry->embedded ? "the program that opened this connection offers no runtime for functions of kind '%s'"
-                                   : "there is no runtime for functions of kind '%s' in the image cache: run `udfvm prepare`", kind_name(kind));
+        *message = sqlite3_mprintf(registry->embedded ? "the program that opened this connection offers no runtime for functions of kind '%s'%s"
+                                   : "there is no runtime for functions of kind '%s' in the image cache%s: run `udfvm prepare`", kind_name(kind),
+                                   strcmp(kind_name(kind), "wasm") == 0 ? " (it needs the package wasmtime)" : "");
     }
     free(note);
     sqlite3_free(path);

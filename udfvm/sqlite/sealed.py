@@ -19,7 +19,7 @@ from udfvm.errors import Error, TypeMappingError
 from udfvm.image import cache_directory
 from udfvm.policy import DEFAULT_MEMORY
 from udfvm.sqlite._extension import Role
-from udfvm.sqlite.policy import python_base
+from udfvm.sqlite.policy import Kind, stored_base, wasm_is_there
 from udfvm.types import RowType, Type
 from udfvm.udf import UDF
 from udfvm.vmm import Image
@@ -77,10 +77,14 @@ def seal(udf: UDF) -> Path:
     })  # fmt: skip
 
 
-def prepare(packages: Iterable[str] = (), memory: int = DEFAULT_MEMORY) -> Path:
-    """Builds the base image that loads Python source stored in databases. Returns the file that names it."""
-    base = python_base(memory, packages)
-    return _write("runtimes", "python.runtime", {"udfvm-runtime": _FORMAT, "base": _name_of(base)})
+def prepare(packages: Iterable[str] = (), memory: int = DEFAULT_MEMORY) -> list[Path]:
+    """Builds the base images that load functions stored in databases. Returns the files that name them. Wasm's is left out where the
+    package wasmtime is missing."""
+    kinds: tuple[Kind, ...] = ("python", "native", "wasm") if wasm_is_there() else ("python", "native")
+    return [
+        _write("runtimes", f"{kind}.runtime", {"udfvm-runtime": _FORMAT, "base": _name_of(stored_base(kind, memory, packages))})
+        for kind in kinds
+    ]
 
 
 def _name_of(image: Image) -> str:

@@ -38,6 +38,8 @@ struct column {
     enum storage storage;                        /* set before a batch is read */
 };
 
+/* As udfvm.h calls it. */
+const char *storage_name(enum storage storage);
 /* Width in bytes of a stored value or of an offset; 0 for bits. */
 size_t storage_width(enum storage storage);
 bool storage_is_variable(enum storage storage);

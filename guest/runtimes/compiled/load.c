@@ -59,9 +59,16 @@ bool program_load(struct load *load)
     return true;
 }
 
+bool load_is_for_rows(const struct load *load)
+{
+    return load->request_schema_length == 0 && load->result_schema_length == 0 && load->template_length == 0;
+}
+
 bool program_set_format(struct program *program, const struct load *load)
 {
     struct stream_format *format = &program->format;
+    if (load_is_for_rows(load))
+        return true;
     const size_t head = stream_reply_head(format, load->result_schema_length, load->template, load->template_length);
     uint8_t *schema = malloc(load->request_schema_length + 1);
     uint8_t *reply = malloc(load->result_schema_length + head + 1);
@@ -80,25 +87,27 @@ bool program_set_format(struct program *program, const struct load *load)
     return true;
 }
 
-static bool slot_agrees(const char *what, const struct slot *declared, const struct slot *found)
+static bool slot_agrees(const char *what, const struct slot *declared, const struct slot *found, bool by_row_type)
 {
-    if (declared->storage == found->storage && declared->nullable == found->nullable)
+    if (by_row_type ? storage_row_type(declared->storage) == storage_row_type(found->storage)
+                    : declared->storage == found->storage && declared->nullable == found->nullable)
         return true;
-    failure_set("TypeError", "%s is declared with storage %d%s, and compiled with storage %d%s", what, (int)declared->storage,
-                declared->nullable ? " or null" : "", (int)found->storage, found->nullable ? " or null" : "");
+    failure_set("TypeError", "%s is declared as %s%s, and compiled as %s%s", what, storage_name(declared->storage),
+                declared->nullable && !by_row_type ? " or null" : "", storage_name(found->storage),
+                found->nullable && !by_row_type ? " or null" : "");
     return false;
 }
 
-bool program_agrees(const struct signature *declared, const struct signature *found)
+bool program_agrees(const struct signature *declared, const struct signature *found, bool by_row_types)
 {
     if (declared->count != found->count) {
         failure_set("TypeError", "%zu parameters are declared, and the function has %zu", declared->count, found->count);
         return false;
     }
     for (size_t i = 0; i < found->count; i++)
-        if (!slot_agrees(declared->parameters[i].name, &declared->parameters[i], &found->parameters[i]))
+        if (!slot_agrees(declared->parameters[i].name, &declared->parameters[i], &found->parameters[i], by_row_types))
             return false;
-    return slot_agrees("the result", &declared->result, &found->result);
+    return slot_agrees("the result", &declared->result, &found->result, by_row_types);
 }
 
 static void put_slot(struct udfvm_slot *to, const struct slot *slot)

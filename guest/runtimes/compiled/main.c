@@ -31,8 +31,9 @@ static void load_and_serve(const struct load *load)
     program.signature = load->signature;
     if (!program_set_format(&program, load) || !runtime_load(&program, load, &found))
         return;
-    if (!program_agrees(&load->signature, &found))
+    if (!program_agrees(&load->signature, &found, load_is_for_rows(load)))
         return;
+    program.signature = found;                   /* where it may differ, the code knows */
     malloc_trim(0);                              /* what loading needed is no part of the image */
     program_serve(&program);
 }

@@ -50,12 +50,20 @@ bool runtime_load(struct program *program, const struct load *load, struct signa
 
 /* Reads the request at hand. false, with a failure, where it makes no sense. */
 bool program_load(struct load *load);
-/* The format of a program's streams, in memory of its own. false with a failure. */
+/* It has no formats of Arrow streams: the function answers rows and columns only, and slots say the types of rows. */
+bool load_is_for_rows(const struct load *load);
+/* The format of a program's streams, in memory of its own; none where the request has none. false with a failure. */
 bool program_set_format(struct program *program, const struct load *load);
-/* Whether what the code says of itself is what the host declares. false with a failure. */
-bool program_agrees(const struct signature *declared, const struct signature *found);
+/* Whether what the code says of itself is what the host declares; with `by_row_types` types that are alike in rows are alike. false with a
+ * failure. */
+bool program_agrees(const struct signature *declared, const struct signature *found, bool by_row_types);
 /* Writes a description as the reply, and returns its length. */
 uint64_t program_describe(const struct signature *signature);
+
+/* An integer as it is stored. */
+int64_t stored_integer(enum storage storage, const void *at);
+/* Whether the integer is in the range of the slot's type. false with a failure. */
+bool slot_holds(const struct slot *slot, int64_t integer);
 
 const struct udfvm_call *program_call(void);
 /* Ends the build phase; returns at the beginning of each call. */

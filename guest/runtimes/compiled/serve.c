@@ -1,7 +1,8 @@
-/* The loop that answers rows and batches of compiled code: see program.h. */
+/* The loop that answers rows, columns and batches of compiled code: see program.h. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "columns.h"
 #include "failure.h"
 #include "program.h"
 
@@ -74,6 +75,10 @@ static struct answer answer_batch(const struct program *program)
     struct column columns[PROGRAM_PARAMETERS];
     struct reply reply;
     int64_t rows, row;
+    if (!program->format.reply_head) {
+        failure_set("RuntimeError", "the function was loaded for rows and columns of SQL, not for Arrow's");
+        return failed(-1);
+    }
     for (size_t i = 0; i < signature->count; i++)
         columns[i].storage = signature->parameters[i].storage;
     if (!stream_read(&program->format, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length, signature->count, columns, &rows)) {
@@ -86,12 +91,39 @@ static struct answer answer_batch(const struct program *program)
     return (struct answer){ UDFVM_STATUS_OK, reply_end(&reply) };
 }
 
+static struct answer answer_columns(const struct program *program)
+{
+    const struct udfvm_call *call = program_call();
+    struct arguments arguments;
+    struct block block;
+    int64_t row;
+    bool done = arguments_take(&arguments, &program->signature, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length, &row);
+    if (done && results_begin(&block, program->signature.result.storage, arguments.rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
+        done = run(program, arguments.columns, &block, &row);
+    arguments_free(&arguments);
+    return done ? (struct answer){ UDFVM_STATUS_OK, results_end(&block) } : failed(row);
+}
+
 /* ---- Rows: columns of one row ---- */
 
 struct cell {                                    /* what a column of one row points to */
     int32_t offsets[2];
     float narrow;
 };
+
+static bool wrong_row(void)
+{
+    failure_set("TypeError", "the row does not have the declared arguments");
+    return false;
+}
+
+bool slot_holds(const struct slot *slot, int64_t integer)
+{
+    if (storage_holds(slot->storage, integer))
+        return true;
+    failure_set("OverflowError", "argument %s: %lld is out of range of the function's type", slot->name, (long long)integer);
+    return false;
+}
 
 static bool take_value(const struct udfvm_value *value, const struct slot *slot, const uint8_t *payload, uint64_t length, struct cell *cell,
                        struct column *column)
@@ -103,18 +135,20 @@ static bool take_value(const struct udfvm_value *value, const struct slot *slot,
         column->nulls = 1;
         return true;
     }
-    if (value->type != storage_row_type(slot->storage))
+    if (value->type != storage_row_type(slot->storage)) {
+        failure_set("TypeError", "argument %s is not of the declared type", slot->name);
         return false;
+    }
     if (storage_is_variable(slot->storage)) {
         if (value->offset > length || value->length > length - value->offset || value->length > INT32_MAX)
-            return false;
+            return wrong_row();
         column->data = payload + value->offset;
         cell->offsets[1] = (int32_t)value->length;
     } else if (slot->storage == STORAGE_FLOAT32) {
         cell->narrow = (float)value->real;
         column->data = (const uint8_t *)&cell->narrow;
     }
-    return value->type != UDFVM_INT64 || storage_holds(slot->storage, value->integer);
+    return value->type != UDFVM_INT64 || slot_holds(slot, value->integer);
 }
 
 static bool take_row(const struct signature *signature, const uint8_t *payload, uint64_t length, struct cell *cells, struct column *columns)
@@ -122,14 +156,14 @@ static bool take_row(const struct signature *signature, const uint8_t *payload, 
     const struct udfvm_row *row = (const struct udfvm_row *)payload;
     const struct udfvm_value *values = (const struct udfvm_value *)(row + 1);
     if (length < sizeof *row || row->count != signature->count || length < sizeof *row + row->count * sizeof *values)
-        return false;
+        return wrong_row();
     for (size_t i = 0; i < signature->count; i++)
         if (!take_value(&values[i], &signature->parameters[i], payload, length, &cells[i], &columns[i]))
             return false;
     return true;
 }
 
-static int64_t stored_integer(enum storage storage, const void *at)
+int64_t stored_integer(enum storage storage, const void *at)
 {
     switch (storage) {
     case STORAGE_BOOL: return *(const uint8_t *)at & 1;
@@ -174,10 +208,8 @@ static struct answer answer_row(const struct program *program)
     struct cell cells[PROGRAM_PARAMETERS] = { 0 };
     struct block block;
     int64_t row;
-    if (!take_row(&program->signature, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length, cells, columns)) {
-        failure_set("TypeError", "the row does not have the declared arguments");
+    if (!take_row(&program->signature, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length, cells, columns))
         return failed(-1);
-    }
     if (!block_begin(&block, program->signature.result.storage, 1, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size, 0, 0))
         return (struct answer){ UDFVM_STATUS_OK, block_end(&block) };
     return run(program, columns, &block, &row) ? (struct answer){ UDFVM_STATUS_OK, reply_value(&block) } : failed(-1);
@@ -190,6 +222,8 @@ static struct answer answer_request(const struct program *program)
         return answer_row(program);
     case UDFVM_REQUEST_BATCH:
         return answer_batch(program);
+    case UDFVM_REQUEST_COLUMNS:
+        return answer_columns(program);
     default:
         failure_set("RuntimeError", "a loaded function does not answer request %u", program_call()->request);
         return failed(-1);
