@@ -18,6 +18,7 @@ from udfvm.udf import UDF, Isolation, Loading, checked_name, guest_exception
 
 if TYPE_CHECKING:
     from udfvm.image import BaseSpec
+    from udfvm.ipc import BatchCodec
 
 _REQUEST_DESCRIBE: Final = 9
 _LOAD: Final = struct.Struct("<QIIIIII")
@@ -68,7 +69,7 @@ class CompiledUDF(UDF):
         self._declare(read, limits, isolation, pool)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (self.language, self.code, self.symbol, self._options)
+        return _rebuild, (type(self), self.language, self.code, self.symbol, self._options)
 
     def _base(self, limits: Limits) -> BaseSpec:
         from udfvm.image import BaseSpec
@@ -98,13 +99,17 @@ class CompiledUDF(UDF):
         def request() -> bytes:
             codec = self._codec()
             messages = (codec.schema_message, codec.result_schema_message, codec.result_template())
-            return _load(self.code, self.symbol, slots, messages, self.settings)
+            return _load(self.code, self.symbol, slots, messages, self._load_settings(codec))
 
         return Loading(self._base(self.limits), facts + vmm.sha256(self.code), request)
 
+    def _load_settings(self, codec: BatchCodec) -> bytes:
+        """The settings in LOAD: those that the function has from the start, and what follows from its signature."""
+        return self.settings
 
-def _rebuild(language: str, code: bytes, symbol: str, options: dict[str, Any]) -> CompiledUDF:
-    return CompiledUDF(language, code, symbol, **options)
+
+def _rebuild(cls: type[CompiledUDF], language: str, code: bytes, symbol: str, options: dict[str, Any]) -> CompiledUDF:
+    return cls(language, code, symbol, **options)
 
 
 # ---- Signatures ----

@@ -76,6 +76,15 @@ class BatchCodec:
         batch = pa.RecordBatch.from_arrays([_zeros(self._result_type, 1)], schema=self.result_schema)
         return bytes(batch.serialize().to_pybytes())
 
+    def file_template(self) -> bytes:
+        """An Arrow IPC file with one row of arguments without nulls."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, self.schema) as writer:
+            columns = [_zeros(type_, 1) for type_ in self.schema.types]
+            writer.write_batch(pa.RecordBatch.from_struct_array(pa.StructArray.from_arrays(columns, fields=list(self.schema)))
+                               if columns else pa.RecordBatch.from_struct_array(pa.array([{}], pa.struct([]))))  # fmt: skip
+        return sink.getvalue().to_pybytes()
+
     def read(self, reply: bytes | memoryview, rows: int) -> pa.Array:
         """The column in a reply, which must have so many rows. Views the reply, without a copy. Raises ProtocolError."""
         try:

@@ -6,13 +6,16 @@ import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from udfvm.compiled import CompiledUDF
 from udfvm.errors import SignatureError
 from udfvm.policy import DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
 from udfvm.pool import Pool
 from udfvm.udf import UDF, Isolation
+
+if TYPE_CHECKING:
+    from udfvm.ipc import BatchCodec
 
 _MEMORY: Final = "256MiB"
 _LARGEST: Final = 48 << 20                       # bytes of a module and its files: they travel through the input window
@@ -41,7 +44,8 @@ def from_wasm(
 
     Args:
         module: the module as bytes; as text, ``"(module ...)"``; or the path of a file with either.
-        function: an export that takes and returns numbers; or ``"_start"`` of a WASI command, which is a function from its standard input
+        function: an export that takes and returns numbers; or a function of a module for arrow-udf, by its name or its signature
+            (``"gcd(int32,int32)->int32"``); or ``"_start"`` of a WASI command, which is a function from its standard input
             to its standard output.
         signature: such as ``"(a: i32, b: f64) -> bool"``, where the types are to be others than those of the module; see
             ``udfvm.compiled.parse_signature``. An integer or bool is passed as i32 or i64, a float as f32 or f64, as the module has it;
@@ -70,9 +74,16 @@ def from_wasm(
         )
     except (TypeError, ValueError) as error:
         raise SignatureError(f"UDF {function!r}: {error}") from error
-    return CompiledUDF(
+    return WasmUDF(
         "wasm", code, function, settings=settings, signature=signature, name=name, limits=limits, isolation=isolation, pool=pool
     )
+
+
+class WasmUDF(CompiledUDF):
+    """A function in a WebAssembly module."""
+
+    def _load_settings(self, codec: BatchCodec) -> bytes:
+        return self.settings + _setting(self.name, "b", "", codec.file_template())
 
 
 def _code(module: bytes | str | os.PathLike[str]) -> bytes:

@@ -1,6 +1,7 @@
 /* The runtime for Wasm modules: libwasmtime, which parses, checks and compiles them. Its path is the program's argument. */
 #include <string.h>
 
+#include "arrow_udf.h"
 #include "command.h"
 #include "failure.h"
 #include "module.h"
@@ -28,7 +29,7 @@ static bool load_function(struct program *program, const struct load *load, cons
         return command_prepare(program, load, compiled, settings, found);
     if (!module_open(&module, compiled, settings))
         return false;
-    if (numbers_prepare(program, load, &module, found))
+    if (arrow_udf_is(compiled) ? arrow_udf_prepare(program, load, &module, settings, found) : numbers_prepare(program, load, &module, found))
         return true;
     module_close(&module);
     return false;

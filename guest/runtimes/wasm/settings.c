@@ -1,5 +1,5 @@
 /* See settings.h. A setting is a byte that says what it is, two lengths (32 bits) and two strings: an argument and nothing; a variable and its
- * value; a file's path and its content. */
+ * value; a file's path and its content; nothing and a batch of arguments. */
 #include "settings.h"
 
 #include <errno.h>
@@ -86,6 +86,10 @@ static bool take(struct settings *settings, const struct setting *setting, const
     case 'f':
         settings->files = true;
         return write_file(text, setting->lengths[0], second, setting->lengths[1]);
+    case 'b':
+        settings->batch = second;
+        settings->batch_length = setting->lengths[1];
+        return true;
     default:
         return malformed();
     }
