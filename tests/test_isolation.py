@@ -179,7 +179,9 @@ def searches(mark: bytes) -> int:
 
     wanted = re.escape(bytes(byte ^ 0xFF for byte in mark))
     found = 0
-    for start, length in ((0x200000, (512 << 20) - 0x200000), (0x5000000000, 2 << 20)):
+    stack = (512 - 8) << 20
+    guard = stack - (256 << 10)
+    for start, length in ((0x200000, guard - 0x200000), (stack, 8 << 20), (0x5000000000, 2 << 20)):
         for at in range(start, start + length, 16 << 20):
             size = min(16 << 20, start + length - at)
             found += len(re.findall(wanted, (ctypes.c_char * size).from_address(at), re.DOTALL))

@@ -201,12 +201,14 @@ def test_a_crash_says_where(made: Path, function: str, name: str, address: int, 
         assert [word for word in (name, *words) if word not in text] == [], text
 
 
-def test_endless_recursion_ends_the_call_alone(made: Path) -> None:
-    """Stacks have no guard in a micro-VM: what is below is overwritten, and the call dies of that."""
-    deep = udfvm.from_elf(made, "crash_stack", timeout=2)
-    with pytest.raises(errors.CallError):
-        deep(0)
-    assert udfvm.from_elf(made, "seven")() == 7
+def test_endless_recursion_meets_the_guard_of_the_stack(made: Path) -> None:
+    deep = udfvm.from_elf(made, "crash_stack")
+    for argument in (0, pa.array([0], pa.int32())):
+        with pytest.raises(udfvm.GuestCrashError) as caught:
+            deep(argument)
+        text = str(caught.value)
+        assert caught.value.signal == signal.SIGSEGV
+        assert [word for word in ("the stack overflowed", "rsp=0x", "#0", "#1", "deep+0x", "(udf.so)") if word not in text] == [], text
 
 
 def test_every_call_is_fresh(made: Path) -> None:

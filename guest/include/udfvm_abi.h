@@ -8,7 +8,8 @@
  *   0x00_0000_0000  system page tables, descriptors, stubs: the host's; ring 3 reaches only two read-only pages of it
  *   0x00_0020_0000  guest kernel (vectors, trap page, text, data), at most 2 MiB
  *   0x00_0040_0000  program memory, up to the VM's memory size     (a fixed-address ELF, such as a distribution's CPython,
- *                                                                   lies at its usual 0x400000)
+ *                                                                   lies at its usual 0x400000); its end is the first thread's stack,
+ *                                                                   with a guard below that nothing is mapped at
  *   0x40_0000_0000  input window    (read-only in the guest)       one page of `struct udfvm_call`, then the payload
  *   0x50_0000_0000  output window   (written by the guest)         the payload of the reply; then the scratch area, for memory that
  *                                                                   a call uses and no image holds
@@ -29,6 +30,15 @@
 #define UDFVM_INPUT_PAYLOAD    (UDFVM_INPUT_BASE + UDFVM_PAGE_SIZE)
 #define UDFVM_OUTPUT_BASE      0x5000000000ull
 #define UDFVM_WINDOW_NARROW    0x200000ull
+
+/* The stack is [memory_end - udfvm_stack_bytes(memory_end), memory_end). Whole MiB, and the end of memory is a multiple of 2 MiB, so the guard
+ * below it never crosses a page of 2 MiB. */
+#define UDFVM_STACK_GUARD      0x40000ull
+static inline uint64_t udfvm_stack_bytes(uint64_t memory_end)
+{
+    const uint64_t mib = 1ull << 20, share = memory_end / 16 / mib * mib;
+    return share < mib ? mib : share > 8 * mib ? 8 * mib : share;
+}
 
 /* ---- Kernel vectors: fixed entry points at the start of the kernel image, 16 bytes each, each a `jmp`. ---- */
 

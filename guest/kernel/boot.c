@@ -121,9 +121,6 @@ static uint64_t build_stack(uint64_t top, const struct elf_image *program, const
 static void start_program(void)
 {
     struct elf_image program, interpreter = { .bias = 0 };
-    const uint64_t stack = memory_create_stack();
-    if (!stack)
-        kernel_panic("no memory for the program's stack");
     const char *problem = elf_load(boot_info.program, false, &program);
     if (problem)
         cannot_run(boot_info.program, problem);
@@ -134,7 +131,7 @@ static void start_program(void)
             cannot_run(program.interpreter, problem);
     }
     current->user = (struct registers){
-        .rip = program.interpreter[0] ? interpreter.entry : program.entry, .rsp = build_stack(stack, &program, &interpreter),
+        .rip = program.interpreter[0] ? interpreter.entry : program.entry, .rsp = build_stack(program_end, &program, &interpreter),
         .rflags = 0x202,
     };
     current->restore_all = 1;

@@ -7,19 +7,21 @@
 #include "memory.h"
 #include "vfs/vfs.h"
 
-#define STACK_MOST (8ull << 20)
-#define STACK_LEAST (1ull << 20)
 #define WINDOW_MAX (1ull << 30)
 #define SMALL_RESERVATION (1ull << 20)
 #define BELOW_2_GIB 0x80000000ull
 
-static uint64_t stack_start, stack_size, guard_start;
+static uint64_t stack_start;
 static uint64_t heap_start, heap_limit;
 static HOT_DATA uint64_t heap_end;
 
 void memory_init(uint64_t memory_end)
 {
-    regions_init(UDFVM_PROGRAM_BASE, page_down(memory_end));
+    stack_start = memory_end - udfvm_stack_bytes(memory_end);
+    regions_init(UDFVM_PROGRAM_BASE, stack_start - UDFVM_STACK_GUARD, memory_end);
+    region_insert((struct region){ .start = stack_start - UDFVM_STACK_GUARD, .end = stack_start, .kind = REGION_KERNEL });
+    region_insert((struct region){ .start = stack_start, .end = memory_end, .kind = REGION_STACK, .protection = PROT_READ | PROT_WRITE });
+    pages_hand_out(stack_start, memory_end, true);
     heap_start = heap_end = heap_limit = program_start;
 }
 
@@ -375,7 +377,7 @@ int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length,
     return flags & MREMAP_MAYMOVE ? move(region, address, old_length, new_length, 0) : -ENOMEM;
 }
 
-/* ---- Heap and stack ---- */
+/* ---- Heap ---- */
 
 void memory_set_heap(uint64_t address)
 {
@@ -403,31 +405,14 @@ int64_t memory_break(uint64_t address)
     return (int64_t)heap_end;
 }
 
-uint64_t memory_create_stack(void)
-{
-    stack_size = page_down((program_end - program_start) / 16);
-    stack_size = minimum(maximum(stack_size, STACK_LEAST), STACK_MOST);
-    const uint64_t guard = page_down(stack_size / 8);
-    uint64_t at = gap_highest(stack_size + guard, program_start, program_end);
-    if (!at || !regions_have_room(2))
-        return 0;
-    guard_start = at;
-    stack_start = at + guard;
-    region_insert((struct region){ .start = guard_start, .end = stack_start, .kind = REGION_STACK });
-    region_insert((struct region){ .start = stack_start, .end = stack_start + stack_size, .kind = REGION_STACK,
-                                   .protection = PROT_READ | PROT_WRITE });
-    pages_hand_out(stack_start, stack_start + stack_size, true);
-    return stack_start + stack_size;
-}
-
 uint64_t memory_stack_size(void)
 {
-    return stack_size;
+    return program_end - stack_start;
 }
 
 bool memory_in_stack_guard(uint64_t address)
 {
-    return address - guard_start < stack_start - guard_start;
+    return address - (stack_start - UDFVM_STACK_GUARD) < UDFVM_STACK_GUARD;
 }
 
 void memory_prepare_seal(void)

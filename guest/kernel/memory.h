@@ -26,7 +26,8 @@ struct region {
 };
 
 /* Places the array of regions and the page bitmap at the top of [start, end). */
-void regions_init(uint64_t start, uint64_t end);
+/* Of program memory [start, end); its own books end at `top`. */
+void regions_init(uint64_t start, uint64_t top, uint64_t end);
 extern uint64_t program_start, program_end;      /* bounds of program memory */
 size_t region_count(void);
 struct region *region_at(size_t index);
@@ -84,8 +85,7 @@ int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length,
 /* Where the program's heap begins; it may grow to a quarter of program memory. */
 void memory_set_heap(uint64_t address);
 int64_t memory_break(uint64_t address);
-/* A main stack of the size that fits this VM, below everything that the kernel has taken; its end, or 0. */
-uint64_t memory_create_stack(void);
+/* Of the first thread's stack, which ends where program memory ends. */
 uint64_t memory_stack_size(void);
 bool memory_in_stack_guard(uint64_t address);
 /* Zeroes pages that were used and are free, so that a sealed image does not carry them. */

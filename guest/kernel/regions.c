@@ -10,18 +10,18 @@ static struct region *regions;
 static size_t capacity;
 static HOT_DATA size_t count;
 
-void regions_init(uint64_t start, uint64_t end)
+void regions_init(uint64_t start, uint64_t top, uint64_t end)
 {
     const uint64_t pages = (end - start) / PAGE_SIZE;
     capacity = minimum(maximum(pages / 8, REGIONS_LEAST), REGIONS_MOST);
-    const uint64_t bitmap = page_down(end - (pages + 7) / 8 - 8);
+    const uint64_t bitmap = page_down(top - (pages + 7) / 8 - 8);
     regions = (struct region *)page_down(bitmap - capacity * sizeof *regions);
     program_start = start;
     program_end = end;
     pages_init((uint64_t *)bitmap, start);
-    region_insert((struct region){ .start = (uint64_t)regions, .end = end, .kind = REGION_KERNEL,
+    region_insert((struct region){ .start = (uint64_t)regions, .end = top, .kind = REGION_KERNEL,
                                    .protection = PROT_READ | PROT_WRITE });
-    pages_mark_used((uint64_t)regions, end);
+    pages_mark_used((uint64_t)regions, top);
 }
 
 size_t region_count(void)

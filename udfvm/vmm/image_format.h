@@ -5,7 +5,7 @@
 #include "internal.h"
 
 #define IMAGE_MAGIC 0x314d564644554d49ull
-#define IMAGE_VERSION 2u
+#define IMAGE_VERSION 3u
 enum { IMAGE_BASE = 1, IMAGE_LAYER = 2 };
 /* File: this header, then metadata, layer page numbers (uint32_t each), and the pages at a page boundary. A base stores its memory at full
  * length with holes for zero pages; a layer stores just its pages, in the order of their numbers. */

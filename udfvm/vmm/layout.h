@@ -19,6 +19,7 @@
 #define SYSTEM_TSS_END   0xb000
 #define SYSTEM_STACK     0xc000     /* ring-0 stack of the exception stubs, one page, RSP0 at its end */
 #define SYSTEM_STACK_TOP 0xd000
+#define SYSTEM_PT_GUARD  0xd000     /* 4 KiB entries for the 2 MiB that the guard of the guest's stack lies in */
 #define SYSTEM_STUBS     0x10000    /* stubs.S */
 #define SYSTEM_STATE     0x11000    /* what the resume stub loads: resume RIP, FS base, GS base */
 #define SYSTEM_XSAVE     0x12000    /* sealed XSAVE image; 11,008 bytes at most (AMX tiles included, Intel SDM 13.4) */

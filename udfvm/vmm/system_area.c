@@ -38,6 +38,18 @@ static void map_system_area(uint8_t *system)
         low[page / PAGE] = page | ENTRY_PRESENT | ENTRY_USER | ENTRY_NO_EXEC;
 }
 
+/* Takes the guard below the stack out of what is mapped. */
+static void unmap_guard(uint8_t *system, uint64_t memory_end)
+{
+    const uint64_t end = memory_end - udfvm_stack_bytes(memory_end), start = end - UDFVM_STACK_GUARD;
+    uint64_t *huge = &table(system, SYSTEM_PD + (start >> 30) * PAGE)[start >> 21 & 511];
+    const uint64_t first = *huge & ~ENTRY_HUGE;
+    for (uint64_t page = 0; page < HUGE_PAGE; page += PAGE)
+        if ((start & -HUGE_PAGE) + page < start || (start & -HUGE_PAGE) + page >= end)
+            table(system, SYSTEM_PT_GUARD)[page / PAGE] = first + page;
+    *huge = SYSTEM_PT_GUARD | TABLE;
+}
+
 /* Physical layout: system area, program memory, output window, scratch, input window. */
 static void map_memory(const struct machine *machine)
 {
@@ -50,6 +62,7 @@ static void map_memory(const struct machine *machine)
         map_huge(system, SYSTEM_PD + (at >> 30) * PAGE, at, at, bytes, user | ENTRY_WRITE);
         at += bytes;
     }
+    unmap_guard(system, end);
     map_huge(system, SYSTEM_PD_OUTPUT, UDFVM_OUTPUT_BASE, end, UDFVM_WINDOW_NARROW, user | ENTRY_WRITE | ENTRY_NO_EXEC);
     map_huge(system, SYSTEM_PD_INPUT, UDFVM_INPUT_BASE, input, machine->input_bytes, user | ENTRY_NO_EXEC);
 }
