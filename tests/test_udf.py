@@ -533,7 +533,7 @@ def test_results_larger_than_the_window_are_split() -> None:
     sizes = pa.array([1_000_000] * 100)
     assert pc.all(pc.equal(pc.utf8_length(long(sizes)), 1_000_000)).as_py()
     with pytest.raises(udfvm.OutputLimitError):
-        long(100_000_000)
+        long(150_000_000)
 
     small = udfvm.udf(long.function, max_output=4096, name="small")
     assert small(4000) == "x" * 4000
