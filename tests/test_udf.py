@@ -545,9 +545,9 @@ def test_results_larger_than_the_window_are_split() -> None:
 
 def test_rows_larger_than_the_window() -> None:
     with pytest.raises(udfvm.InputTooLargeError):
-        describe("x" * 70_000_000)
+        describe("x" * 140_000_000)
     with pytest.raises(udfvm.InputTooLargeError, match="row 1"):
-        describe(pa.array(["a", "x" * 70_000_000]))
+        describe(pa.array(["a", "x" * 140_000_000]))
 
 
 def test_rows_of_split_batches_are_counted_from_the_beginning() -> None:
