@@ -79,16 +79,26 @@ class CompiledUDF(UDF):
     def _described(self, limits: Limits, pool: Pool) -> Signature:
         """The signature that the code exports, read by a micro-VM."""
         from udfvm import vmm
-        from udfvm.image import base_image
+        from udfvm.image import LOAD_TIMEOUT, base_image, description
 
         base = base_image(self._base(limits))
-        request = _load(self.code, self.symbol, (), (), self.settings)
-        core_limits = vmm.core_limits(Limits())
-        status, reply = pool.core(base).fresh_call(base, _REQUEST_DESCRIBE, ((0, request),), len(request), core_limits, self.name)
-        if status:
-            error: Any = guest_exception(bytes(reply), self.name)
-            raise SignatureError(str(error)) from error
-        return _signature_from(self.name, bytes(reply))
+
+        def ask() -> bytes:
+            request = _load(self.code, self.symbol, (), (), self.settings)
+            core_limits = vmm.core_limits(Limits(timeout_ns=int(LOAD_TIMEOUT * 1e9)))
+            status, reply = pool.core(base).fresh_call(base, _REQUEST_DESCRIBE, ((0, request),), len(request), core_limits, self.name)
+            if status:
+                error: Any = guest_exception(bytes(reply), self.name)
+                raise SignatureError(str(error)) from error
+            _signature_from(self.name, bytes(reply))
+            return bytes(reply)
+
+        path, reply = description(base, self.symbol.encode() + vmm.sha256(self.settings) + vmm.sha256(self.code), ask)
+        try:
+            return _signature_from(self.name, reply)
+        except ProtocolError:
+            path.unlink(missing_ok=True)
+            return _signature_from(self.name, ask())
 
     def _loading(self) -> Loading:
         from udfvm import vmm

@@ -206,26 +206,31 @@ def _open_cached(path: Path, base: vmm.Image | None) -> vmm.Image | None:
     return image
 
 
+def _write(path: Path, build: Callable[[int], None]) -> None:
+    """Makes a file, whole or not at all. ``build`` writes it to a descriptor."""
+    import tempfile
+
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem[:16]}.", suffix=".tmp")
+    try:
+        build(descriptor)
+        os.fsync(descriptor)
+        os.rename(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
 def _cached(path: Path, base: vmm.Image | None, build: Callable[[int], None]) -> vmm.Image:
     """Opens an image, building it into the cache if need be. ``build`` writes it to a descriptor."""
     if image := _open_cached(path, base):
         return image
-    import tempfile
-
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(path.with_suffix(".lock")):
         if image := _open_cached(path, base):
             return image
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem[:16]}.", suffix=".tmp")
-        try:
-            build(descriptor)
-            os.fsync(descriptor)
-            os.rename(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(descriptor)
+        _write(path, build)
         image = vmm.Image.open(path, base)
         _verify(path, image)
         return image
@@ -361,6 +366,23 @@ def udf_layer(base: vmm.Image, pool: vmm.Pool, identity: bytes, payload: Callabl
     return _cached(cache_directory() / f"{layer_key(base, identity, limits)}.layer", base, build)
 
 
+def _write_all(content: bytes, descriptor: int) -> None:
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+
+
+def description(base: vmm.Image, identity: bytes, ask: Callable[[], bytes]) -> tuple[Path, bytes]:
+    """What compiled code says of itself, from the cache or, by ``ask``, from a VM: looking into large code takes seconds. Also the file
+    that it is in; whoever finds that it makes no sense removes it."""
+    path = cache_directory() / f"{layer_key(base, identity, Limits())}.description"
+    with contextlib.suppress(OSError):
+        return path, path.read_bytes()
+    reply = ask()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(path, functools.partial(_write_all, reply))
+    return path, reply
+
+
 # ---- What is in the cache ----
 
 
@@ -389,7 +411,7 @@ def clear_cache() -> int:
     """Removes every image of the cache, and what builds left behind; returns how many images that were. Images in use stay usable."""
     removed = 0
     for path in cache_directory().glob("*.*"):
-        if path.suffix in (".base", ".layer", ".verified", ".tmp", ".lock"):
+        if path.suffix in (".base", ".layer", ".description", ".verified", ".tmp", ".lock"):
             path.unlink(missing_ok=True)
             removed += path.suffix in (".base", ".layer")
     for pattern in ("functions/*.udf", "runtimes/*.runtime"):        # names of what is gone
