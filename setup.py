@@ -1,7 +1,7 @@
 """Builds the parts of udfvm that are not Python: the core, its binding, the guest kernel and runtimes, the SQLite extension.
 
 ``pip install .`` puts them into the package; an editable install puts them beside the sources. ``UDFVM_SANITIZE`` (for example
-``address,undefined``) builds the core with sanitizers.
+``address,undefined``) builds the core and the SQLite extension with sanitizers.
 """
 
 from __future__ import annotations
@@ -38,6 +38,12 @@ def sources(*patterns: str) -> list[Path]:
     return [path for pattern in patterns for path in sorted(ROOT.glob(pattern)) if not path.name.startswith("_core")]
 
 
+def sanitizers() -> list[str]:
+    """Flags for what ``UDFVM_SANITIZE`` names."""
+    chosen = os.environ.get("UDFVM_SANITIZE")
+    return [f"-fsanitize={chosen}", "-fno-omit-frame-pointer"] if chosen else []
+
+
 class BuildNative(build_ext):
     """``build_ext`` with the parts that setuptools does not know how to build."""
 
@@ -62,9 +68,7 @@ class BuildNative(build_ext):
 
     def build_core(self, target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
-        sanitize = os.environ.get("UDFVM_SANITIZE")
-        flags = [f"-fsanitize={sanitize}", "-fno-omit-frame-pointer"] if sanitize else []
-        run("gcc", *HOST_FLAGS, *flags, "-shared", "-Wl,-soname,libudfvm.so", "-o", target / "libudfvm.so",
+        run("gcc", *HOST_FLAGS, *sanitizers(), "-shared", "-Wl,-soname,libudfvm.so", "-o", target / "libudfvm.so",
             *sources("udfvm/vmm/*.c", "udfvm/vmm/*.S"), "-lpthread")  # fmt: skip
 
     def build_kernel(self, guest: Path) -> None:
@@ -96,7 +100,7 @@ class BuildNative(build_ext):
 
     def build_sqlite(self, package: Path) -> None:
         (package / "sqlite").mkdir(exist_ok=True)
-        run("gcc", *HOST_FLAGS, "-shared", "-I", ROOT / "udfvm" / "vmm", "-I", ROOT / "guest" / "include", "-o",
+        run("gcc", *HOST_FLAGS, *sanitizers(), "-shared", "-I", ROOT / "udfvm" / "vmm", "-I", ROOT / "guest" / "include", "-o",
             package / "sqlite" / "udfvm_sqlite.so", *sources("udfvm/sqlite/*.c"), "-L", package / "vmm", "-ludfvm",
             "-Wl,-rpath,$ORIGIN/../vmm")  # fmt: skip
 

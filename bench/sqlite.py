@@ -68,7 +68,7 @@ def register_native(connection: apsw.Connection, directory: Path) -> None:
     function = _extension.Function(
         name="plus_native", pool=pool.address, image=image.address, parameters=parameters, result_type=RowType.FLOAT64,
         isolation=_extension.Isolation.STATEMENT, flags=_extension.Flag(0), limits=Limits(), wait_ns=10**9, pool_limit=2,
-        role=_extension.Role.SCALAR, columns=(), owner=(image, pool),
+        role=_extension.Role.SCALAR, columns=(), kind=_extension.Kind.NATIVE, owner=(image, pool),
     )  # fmt: skip
     _extension.offer([function], None, [], udfvm.sqlite._loader(connection))
 

@@ -253,6 +253,18 @@ def test_hostile_constructors(tmp_path: Path, body: str, expected: str) -> None:
     connection.close()
 
 
+def test_registered_by_a_program(object_: bytes, tmp_path: Path) -> None:
+    (tmp_path / "f.so").write_bytes(object_)
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, udfvm.from_elf(tmp_path / "f.so", "twice"), udfvm.from_wasm(MODULE, "area"))
+    assert query(connection, "SELECT twice('é'), area(3, 4)") == [("éé", 12.0)]
+    assert query(connection, "SELECT value FROM vm_map('twice', 'VALUES (1, ''é''), (2, NULL)')") == [("éé",), (None,)]
+    assert query(connection, "SELECT name, kind, origin FROM vm_functions ORDER BY 1") == [
+        ("area", "wasm", "connection"), ("twice", "native", "connection"),
+    ]  # fmt: skip
+    connection.close()
+
+
 def test_without_python_in_the_process(object_: bytes, tmp_path: Path) -> None:
     """A connection with the extension alone, as the sqlite3 shell has it."""
     assert {path.name for path in sealed.prepare()} == {"python.runtime", "native.runtime", "wasm.runtime"}
@@ -262,11 +274,12 @@ def test_without_python_in_the_process(object_: bytes, tmp_path: Path) -> None:
     connection = apsw.Connection(":memory:")
     connection.enable_load_extension(True)
     connection.load_extension(str(_extension.PATH), _extension.ENTRY_POINT)
-    query(connection, "SELECT vm_create('ratio', 'native', ?, '(double, double) -> double')", object_)
-    query(connection, "SELECT vm_create('area', 'wasm', ?, '(double, double) -> double')", MODULE)
-    assert query(connection, "SELECT vm_udf('ratio', 6, 2), vm_udf('area', 3, 4)") == [(3.0, 12.0)]
+    query(connection, "SELECT vm_create('c_ratio', 'native', ?, '(double, double) -> double', 'entry=ratio')", object_)
+    query(connection, "SELECT vm_create('w_area', 'wasm', ?, '(double, double) -> double', 'entry=area')", MODULE)
+    assert query(connection, "SELECT vm_udf('c_ratio', 6, 2), vm_udf('w_area', 3, 4)") == [(3.0, 12.0)]
     assert query(connection, "SELECT vm_udf('sealed_native', 3, 2, 1.0), vm_udf('sealed_wasm', 3, 4)") == [(2, 12.0)]
     assert query(connection, "SELECT value FROM vm_map('sealed_native', 'VALUES (1, 3, 2, 1.0), (2, 5, 0, 0.0)')") == [(2,), (5,)]
-    listed = query(connection, "SELECT name, kind FROM vm_functions WHERE origin = 'database' ORDER BY 1")
-    assert listed == [("area", "wasm"), ("ratio", "native")]
+    listed = query(connection, "SELECT name, kind, origin FROM vm_functions ORDER BY 1")
+    assert listed == [("c_ratio", "native", "database"), ("sealed_native", "native", "sealed"), ("sealed_wasm", "wasm", "sealed"),
+                      ("w_area", "wasm", "database")]  # fmt: skip
     connection.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -129,6 +131,44 @@ def test_two_connections_see_each_other(tmp_path: Path) -> None:
     assert "no UDF named" in error_of(two, "SELECT vm_udf('f')")
     one.close()
     two.close()
+
+
+def test_two_processes_see_each_other(tmp_path: Path) -> None:
+    """The other process is told by lines what to run, and prints rows or the error."""
+    other = (
+        "import sys, apsw, udfvm.sqlite\n"
+        "connection = apsw.Connection(sys.argv[1])\n"
+        "udfvm.sqlite.register(connection, policy=udfvm.sqlite.Policy(allow_create=True))\n"
+        "for line in sys.stdin:\n"
+        "    try: print(connection.execute(line).fetchall(), flush=True)\n"
+        "    except apsw.Error as error: print(str(error).splitlines()[0], flush=True)\n"
+    )
+    mine = opened(tmp_path / "shared.db")
+    with subprocess.Popen(
+        [sys.executable, "-c", other, str(tmp_path / "shared.db")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+
+        def theirs(sql: str) -> str:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(sql + "\n")
+            process.stdin.flush()
+            return process.stdout.readline().strip()
+
+        create = "SELECT vm_create('f', 'python', 'def f(): return {}', '() -> int', 'replace')"
+        assert theirs(create.format(1)) == "[(1,)]"
+        assert mine.execute("SELECT vm_udf('f')").fetchall() == [(1,)]
+        assert mine.execute(create.format(2)).fetchall() == [(2,)]
+        assert theirs("SELECT vm_udf('f')") == "[(2,)]"
+        theirs("BEGIN")
+        assert theirs(create.format(3)) == "[(3,)]"
+        assert mine.execute("SELECT vm_udf('f')").fetchall() == [(2,)], "not committed yet"
+        theirs("ROLLBACK")
+        assert theirs("SELECT vm_udf('f'), version FROM vm_functions") == "[(2, 2)]"
+        assert theirs("SELECT vm_drop('f')") == "[(1,)]"
+        assert "no UDF named 'f'" in error_of(mine, "SELECT vm_udf('f')")
+        process.stdin.close()
+    mine.close()
 
 
 def test_a_statement_keeps_its_version(connection: apsw.Connection, query: Query) -> None:
@@ -283,7 +323,8 @@ def test_modules_are_what_the_policy_gives() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"kinds": ["perl"]}, {"timeout": 0}, {"idle_spin": 2}, {"statement_timeout": -1}, {"max_source": 0}, {"memory": "1KiB"}],
+    [{"kinds": ["perl"]}, {"timeout": 0}, {"idle_spin": 2}, {"statement_timeout": -1}, {"load_timeout": 1e-9}, {"max_source": 0},
+     {"memory": "1KiB"}],
     ids=lambda options: next(iter(options)),
 )
 def test_policies_that_make_no_sense(options: dict[str, Any]) -> None:

@@ -155,5 +155,6 @@ def _function(udf: UDF, in_schema: bool) -> _extension.Function:
         pool_limit=pool.limit,
         role=_extension.Role[udf.kind.upper()],
         columns=tuple(_extension.Column(each.name, _row_type(udf, f"column {each.name!r}", each.type)) for each in columns),
+        kind=_extension.Kind[udf.language.upper()],
         owner=(udf, image, pool),
     )

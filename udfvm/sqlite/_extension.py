@@ -42,6 +42,7 @@ _ffi.cdef(
         uint32_t role;
         const struct udfvm_sqlite_column *columns;
         uint32_t column_count;
+        uint32_t kind;
     };
     struct udfvm_sqlite_runtime { uint32_t kind; uint32_t pool_limit; void *pool; void *base; };
     struct udfvm_sqlite_policy {
@@ -138,6 +139,7 @@ class Function:
     pool_limit: int
     role: Role
     columns: tuple[Column, ...]
+    kind: Kind
     owner: object
 
 
@@ -292,4 +294,5 @@ def _function(function: Function, keep: list[object]) -> dict[str, Any]:
         "role": int(function.role),
         "columns": columns,
         "column_count": len(function.columns),
+        "kind": int(function.kind),
     }

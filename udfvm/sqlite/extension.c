@@ -89,6 +89,14 @@ static const char *fault_of_table(const struct udfvm_sqlite_function *function)
     return NULL;
 }
 
+static unsigned kind_index(uint32_t kind)
+{
+    unsigned index = 0;
+    while (index < KINDS && kind != 1u << index)
+        index++;
+    return index;
+}
+
 static const char *fault_of(const struct udfvm_sqlite_function *function)
 {
     size_t length = strlen(function->name);
@@ -103,6 +111,8 @@ static const char *fault_of(const struct udfvm_sqlite_function *function)
             return "a parameter's type is unknown";
     if (function->role > UDFVM_SQLITE_AGGREGATE)
         return "the role is unknown";
+    if (kind_index(function->kind) >= KINDS)
+        return "the kind is unknown";
     if (function->isolation != UDFVM_SQLITE_STATEMENT && function->isolation != UDFVM_SQLITE_ROW)
         return "the isolation is unknown";
     if (!function->pool || !function->image)
@@ -180,14 +190,6 @@ static int define(struct registry *registry, int index, struct lease *lease, con
     else
         function_release(function);
     return code;
-}
-
-static unsigned kind_index(uint32_t kind)
-{
-    unsigned index = 0;
-    while (index < KINDS && kind != 1u << index)
-        index++;
-    return index;
 }
 
 static void take_policy(struct registry *registry, struct lease *lease, const struct udfvm_sqlite_offer *offered)

@@ -32,6 +32,13 @@ enum udfvm_sqlite_flag {
     UDFVM_SQLITE_INVERSE = 8,            /* an aggregate that takes rows out again: for moving windows */
 };
 
+/* What functions are written in. Bits of udfvm_sqlite_policy.kinds. */
+enum udfvm_sqlite_kind {
+    UDFVM_SQLITE_PYTHON = 1,
+    UDFVM_SQLITE_WASM = 2,
+    UDFVM_SQLITE_NATIVE = 4,
+};
+
 struct udfvm_sqlite_parameter {
     const char *name;                    /* UTF-8 */
     uint32_t type;                       /* enum udfvm_type, not UDFVM_NULL */
@@ -58,13 +65,7 @@ struct udfvm_sqlite_function {
     uint32_t role;                       /* enum udfvm_sqlite_role */
     const struct udfvm_sqlite_column *columns;   /* of a table function */
     uint32_t column_count;               /* at most 100 */
-};
-
-/* What stored functions are written in. Bits of udfvm_sqlite_policy.kinds. */
-enum udfvm_sqlite_kind {
-    UDFVM_SQLITE_PYTHON = 1,
-    UDFVM_SQLITE_WASM = 2,
-    UDFVM_SQLITE_NATIVE = 4,
+    uint32_t kind;                       /* enum udfvm_sqlite_kind: what it is written in */
 };
 
 /* What loads stored functions of one kind: a base image and its pool. The extension keeps references of its own to both. */

@@ -164,7 +164,7 @@ static void own_column(sqlite_library *library, sqlite3_context *context, const 
     sqlite_library *sqlite3_api = library;
     switch (number) {
     case NAME: sqlite3_result_text(context, function->name, -1, SQLITE_TRANSIENT); break;
-    case KIND: sqlite3_result_text(context, "python", -1, SQLITE_STATIC); break;
+    case KIND: sqlite3_result_text(context, kind_name((unsigned)__builtin_ctz(function->kind)), -1, SQLITE_STATIC); break;
     case SIGNATURE: signature_of(library, context, function); break;
     case HASH: image_hash(library, context, function->image); break;
     case ORIGIN: sqlite3_result_text(context, function->lease ? "connection" : "sealed", -1, SQLITE_STATIC); break;

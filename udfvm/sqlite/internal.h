@@ -93,6 +93,7 @@ struct function {
     uint64_t wait_ns;
     uint32_t pool_limit;
     uint32_t role;                       /* enum udfvm_sqlite_role */
+    uint32_t kind;                       /* enum udfvm_sqlite_kind */
     uint32_t column_count;               /* table functions */
     struct result_column *columns;
     uint32_t parameter_count;
@@ -188,6 +189,7 @@ struct options {
     char entry[64];                                      /* empty: the function's name */
 };
 const char *kind_name(unsigned kind);                    /* by index; NULL past the last */
+unsigned kind_of(const char *name);                      /* its index; KINDS where there is none */
 /* Compiles and loads a function in a micro-VM. NULL with *message. */
 struct function *load_function(struct registry *registry, const struct definition *definition, char **message);
 

@@ -20,6 +20,20 @@ const char *kind_name(unsigned kind)
 
 /* ---- Options: words, separated by blanks ---- */
 
+/* Nanoseconds of a decimal number of seconds, in any locale; 0 where it is none, or nothing, or too much. */
+static uint64_t take_seconds(const char *text)
+{
+    const size_t whole = strspn(text, "0123456789"), point = text[whole] == '.', fraction = strspn(text + whole + point, "0123456789");
+    uint64_t nanoseconds = 0;
+    if (whole + fraction == 0 || whole > 9 || text[whole + point + fraction])
+        return 0;
+    for (size_t i = 0; i < whole; i++)
+        nanoseconds = nanoseconds * 10 + (uint64_t)(text[i] - '0');
+    for (size_t i = 0; i < 9; i++)
+        nanoseconds = nanoseconds * 10 + (i < fraction ? (uint64_t)(text[whole + point + i] - '0') : 0);
+    return nanoseconds;
+}
+
 static const char *take_option(const char *word, size_t length, struct options *options)
 {
     char text[96];
@@ -34,11 +48,9 @@ static const char *take_option(const char *word, size_t length, struct options *
     } else if (strcmp(text, "isolation=statement") == 0) {
         options->isolation = UDFVM_SQLITE_STATEMENT;
     } else if (strncmp(text, "timeout=", 8) == 0) {
-        char *end;
-        double seconds = strtod(text + 8, &end);
-        if (*end || end == text + 8 || !(seconds > 0) || seconds > 1e9)
+        options->timeout_ns = take_seconds(text + 8);
+        if (options->timeout_ns == 0)
             return "timeout= takes a positive number of seconds";
-        options->timeout_ns = (uint64_t)(seconds * 1e9);
     } else if (strncmp(text, "entry=", 6) == 0 && name_valid(text + 6, length - 6) && length - 6 < sizeof options->entry) {
         memcpy(options->entry, text + 6, length - 6 + 1);
     } else {
@@ -122,7 +134,7 @@ static struct function *make_function(struct registry *registry, const struct ru
     name[definition->name_length] = 0;
     struct udfvm_sqlite_function made = {
         .name = name, .pool = runtime->pool, .image = image, .parameters = signature->parameters, .parameter_count = signature->count,
-        .result_type = signature->result_type, .isolation = options->isolation, .limits = registry->policy.limits,
+        .kind = 1u << kind_of(definition->kind), .result_type = signature->result_type, .isolation = options->isolation, .limits = registry->policy.limits,
         .wait_ns = WAIT_NS, .pool_limit = runtime->pool_limit, .flags = signature->result_json ? UDFVM_SQLITE_JSON_RESULT : 0,
     };
     made.limits.deterministic = options->deterministic;
@@ -138,11 +150,18 @@ static struct function *make_function(struct registry *registry, const struct ru
     return NULL;
 }
 
+unsigned kind_of(const char *name)
+{
+    unsigned kind = 0;
+    while (kind < KINDS && strcmp(kinds[kind], name) != 0)
+        kind++;
+    return kind;
+}
+
 static bool find_kind(struct registry *registry, const char *name, unsigned *kind, char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
-    for (*kind = 0; *kind < KINDS && strcmp(kinds[*kind], name) != 0; ++*kind)
-        ;
+    *kind = kind_of(name);
     if (*kind == KINDS)
         *message = sqlite3_mprintf("unknown kind '%.32s': there are python, wasm and native", name);
     else if (!(registry->policy.kinds >> *kind & 1))

@@ -7,6 +7,7 @@
 
 #define SECOND_NS 1e9
 #define LONGEST_SECONDS 1e9
+#define SHORTEST_SECONDS 1e-6
 
 /* For a connection that no program made an offer to, such as the sqlite3 shell's: its SQL is typed by its user. */
 void policy_default(struct udfvm_sqlite_policy *policy)
@@ -22,7 +23,7 @@ static bool seconds_of(sqlite_library *library, sqlite3_value *value, double *se
     sqlite_library *sqlite3_api = library;
     int type = sqlite3_value_type(value);
     *seconds = sqlite3_value_double(value);
-    return (type == SQLITE_INTEGER || type == SQLITE_FLOAT) && *seconds >= 0 && *seconds < LONGEST_SECONDS;
+    return (type == SQLITE_INTEGER || type == SQLITE_FLOAT) && (*seconds == 0 || *seconds >= SHORTEST_SECONDS) && *seconds < LONGEST_SECONDS;
 }
 
 static bool bytes_of(sqlite_library *library, sqlite3_value *value, uint64_t *bytes)

@@ -69,7 +69,7 @@ class Policy:
         if not 0 <= self.idle_spin <= 1:
             raise Error(f"Policy: idle_spin={self.idle_spin!r} is not between 0 and 1 second")
         for name, seconds in (("load_timeout", self.load_timeout), ("statement_timeout", self.statement_timeout)):
-            if seconds is not None and not 0 < seconds < 1e9:
+            if seconds is not None and not 1e-6 <= seconds < 1e9:
                 raise Error(f"Policy: {name}={seconds!r} is not a positive number of seconds")
         if self.max_source <= 0:
             raise Error("Policy: max_source= must be positive")

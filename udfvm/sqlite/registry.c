@@ -155,6 +155,7 @@ struct function *function_create(struct registry *registry, struct lease *lease,
     function->wait_ns = offered->wait_ns;
     function->pool_limit = offered->pool_limit;
     function->role = offered->role;
+    function->kind = offered->kind;
     function->parameter_count = offered->parameter_count;
     bool complete = function->name != NULL && copy_columns(function, offered);
     for (uint32_t i = 0; i < offered->parameter_count; i++) {

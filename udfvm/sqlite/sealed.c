@@ -118,7 +118,7 @@ static udfvm_image *open_image(sqlite_library *library, const char *file, udfvm_
     if (fd < 0)
         *message = sqlite3_mprintf("its image is no longer in the cache: run the command of udfvm that made it again");
     else if (!image)
-        *message = sqlite3_mprintf("%s: %s", path, error.message);
+        *message = sqlite3_mprintf("%s: %s: run the command of udfvm that made it again", path, error.message);
     if (fd >= 0)
         close(fd);
     sqlite3_free(path);
@@ -192,19 +192,21 @@ static bool read_role(const char *note, struct udfvm_sqlite_function *made, stru
 
 static struct function *make_sealed(struct registry *registry, const char *name, const char *note, struct signature *signature, char **message)
 {
-    char format[8], text[4096], file[256], isolation[16];
+    char format[8], text[4096], file[256], isolation[16], kind[16];
     uint64_t deterministic;
     struct udfvm_sqlite_function made = { .name = name, .wait_ns = WAIT_NS, .pool_limit = VMS_MAX };
     if (!note_value(note, "udfvm-function", format, sizeof format) || strcmp(format, FORMAT) != 0 ||
         !note_value(note, "signature", text, sizeof text) || signature_parse(text, strlen(text), signature) ||
         !note_number(note, "timeout_ns", &made.limits.timeout_ns) || !note_number(note, "max_output", &made.limits.max_output) ||
         !note_number(note, "max_log", &made.limits.max_log) || !note_number(note, "deterministic", &deterministic) ||
+        !note_value(note, "kind", kind, sizeof kind) || kind_of(kind) == KINDS ||
         !note_value(note, "isolation", isolation, sizeof isolation) || !note_value(note, "base", file, sizeof file)) {
         sqlite_library *sqlite3_api = registry->library;
         *message = sqlite3_mprintf("its entry in the image cache is of another version of udfvm: run `udfvm seal` again");
         return NULL;
     }
     made.limits.deterministic = deterministic != 0;
+    made.kind = 1u << kind_of(kind);
     made.isolation = strcmp(isolation, "row") == 0 ? UDFVM_SQLITE_ROW : UDFVM_SQLITE_STATEMENT;
     made.flags = (deterministic ? UDFVM_SQLITE_DETERMINISTIC : 0) | (signature->result_json ? UDFVM_SQLITE_JSON_RESULT : 0);
     made.parameters = signature->parameters;

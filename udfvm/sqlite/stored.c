@@ -214,16 +214,20 @@ static int run(struct registry *registry, sqlite3_stmt *statement)
     return sqlite3_finalize(statement);
 }
 
-/* The version that is stored; 0: none, or -1 with an SQLite error. */
-static sqlite3_int64 stored_version(struct registry *registry, const struct definition *definition)
+/* The version that is stored; 0 where there is none, or what stands there is no version. Returns an SQLite code. */
+static int stored_version(struct registry *registry, const struct definition *definition, bool *found, sqlite3_int64 *version)
 {
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_stmt *statement = NULL;
-    if (sqlite3_prepare_v2(registry->connection, FIND_SQL, -1, &statement, NULL) != SQLITE_OK)
-        return -1;
+    int code = sqlite3_prepare_v2(registry->connection, FIND_SQL, -1, &statement, NULL);
+    if (code != SQLITE_OK)
+        return code;
     sqlite3_bind_text(statement, 1, definition->name, (int)definition->name_length, SQLITE_STATIC);
-    sqlite3_int64 version = sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 4) : 0;
-    return sqlite3_finalize(statement) == SQLITE_OK ? version : -1;
+    *found = sqlite3_step(statement) == SQLITE_ROW;
+    *version = *found ? sqlite3_column_int64(statement, 4) : 0;
+    if (*version < 0 || *version == INT64_MAX)
+        *version = 0;
+    return sqlite3_finalize(statement);
 }
 
 static bool put(struct registry *registry, const struct definition *definition, bool replace, sqlite3_int64 *version, char **message)
@@ -235,13 +239,16 @@ static bool put(struct registry *registry, const struct definition *definition, 
         *message = sqlite3_mprintf("udfvm_functions is no ordinary table in this database");
         return false;
     }
-    sqlite3_int64 old = code == SQLITE_OK ? stored_version(registry, definition) : -1;
-    if (old > 0 && !replace) {
+    bool found = false;
+    sqlite3_int64 old = 0;
+    if (code == SQLITE_OK)
+        code = stored_version(registry, definition, &found, &old);
+    if (code == SQLITE_OK && found && !replace) {
         *message = sqlite3_mprintf("it exists already (version %lld): drop it, or pass 'replace' as the last argument", (long long)old);
         return false;
     }
     *version = old + 1;
-    if (old >= 0 && sqlite3_prepare_v2(registry->connection, PUT_SQL, -1, &statement, NULL) == SQLITE_OK) {
+    if (code == SQLITE_OK && sqlite3_prepare_v2(registry->connection, PUT_SQL, -1, &statement, NULL) == SQLITE_OK) {
         sqlite3_bind_text(statement, 1, definition->name, (int)definition->name_length, SQLITE_STATIC);
         sqlite3_bind_text(statement, 2, definition->kind, -1, SQLITE_STATIC);
         sqlite3_bind_text(statement, 3, definition->signature, -1, SQLITE_STATIC);
