@@ -4,6 +4,7 @@ byte, that the files it is given are those that pyarrow writes, and answers with
 from __future__ import annotations
 
 import base64
+import pickle
 import shutil
 import subprocess
 import sys
@@ -121,7 +122,69 @@ int repeat(const uint8_t *file, uint32_t length, struct slice *out)
 int refuse(const uint8_t *file, uint32_t length, struct slice *out) { return fail(out, "I refuse"); }
 int outside(const uint8_t *file, uint32_t length, struct slice *out) { *out = (struct slice){ (void *)0x7fff0000, 100 }; return 0; }
 int junk(const uint8_t *file, uint32_t length, struct slice *out) { return answer(out, "ARROW1\0\0junkjunkjunkjunk", 24, 0); }
-int table(const uint8_t *file, uint32_t length, struct slice *out) { return fail(out, "table"); }
+
+/* The numbers from 1 to n, as text, for each n: batches of seven; an error where one would be 1000. */
+struct iterator { int64_t rows, row; int32_t *limits, at; };
+int count_to(const uint8_t *file, uint32_t length, struct slice *out)
+{
+    struct column columns[1] = { { .storage = STORAGE_INT32 } };
+    struct iterator *iterator = calloc(1, sizeof *iterator);
+    if (!take(file, length, columns, 1, &iterator->rows))
+        return fail(out, "cannot read");
+    iterator->limits = malloc(iterator->rows * 4 + 4);
+    for (int64_t row = 0; row < iterator->rows; row++)
+        iterator->limits[row] = column_is_null(&columns[0], row) ? 2 : ((const int32_t *)columns[0].data)[row];
+    if (iterator->rows == 1 && iterator->limits[0] < 0)
+        return fail(out, "no negative numbers");
+    *out = (struct slice){ iterator, sizeof *iterator };
+    return 0;
+}
+static int dropped;
+__attribute__((export_name("record_batch_iterator_drop"))) void drop_iterator(struct iterator *iterator)
+{
+    free(iterator->limits);
+    free(iterator);
+    dropped++;
+}
+__attribute__((export_name("record_batch_iterator_next"))) void next_batch(struct iterator *iterator, struct slice *out)
+{
+    int32_t rows[7], places[8] = { 0 }, wrong[8] = { 0 }, count = 0;
+    char bytes[100], messages[100];
+    uint8_t validity[1] = { 0xff }, failed[1] = { 0 };
+    for (; count < 7 && iterator->row < iterator->rows; count++) {
+        if (iterator->at >= iterator->limits[iterator->row]) {
+            iterator->row++;
+            iterator->at = 0;
+            count--;
+            continue;
+        }
+        rows[count] = iterator->row;
+        places[count + 1] = places[count];
+        wrong[count + 1] = wrong[count];
+        if (++iterator->at == 1000) {
+            wrong[count + 1] += sprintf(messages + wrong[count], "too far");
+            failed[0] |= 1 << count;
+        } else if (iterator->at == 3) {
+            validity[0] &= ~(1 << count);
+        } else {
+            places[count + 1] += sprintf(bytes + places[count], "%d", (int)iterator->at);
+        }
+    }
+    const struct column made[3] = {
+        { .storage = STORAGE_INT32, .data = (const uint8_t *)rows },
+        { .storage = STORAGE_TEXT32, .data = (const uint8_t *)bytes, .offsets = places, .validity = validity },
+        { .storage = STORAGE_TEXT32, .data = (const uint8_t *)messages, .offsets = wrong, .validity = failed },
+    };
+    if (count == 0)
+        *out = (struct slice){ NULL, 0 };
+    else
+        result(out, table_result, sizeof table_result, made, 3, count);
+}
+int count_dropped(const uint8_t *file, uint32_t length, struct slice *out)
+{
+    const struct column column = { .storage = STORAGE_INT32, .data = (const uint8_t *)&dropped };
+    return result(out, int32_result, sizeof int32_result, &column, 1, 1);
+}
 int count_freed(const uint8_t *file, uint32_t length, struct slice *out)
 {
     const int32_t number = freed;
@@ -133,7 +196,8 @@ int count_freed(const uint8_t *file, uint32_t length, struct slice *out)
 EXPORTS = {
     "gcd": "gcd(int32,int32)->int32", "gcd_wide": "gcd(int64,int64)->int64", "repeat": "repeat(string,int32)->string",
     "refuse": "refuse(boolean)->binary", "outside": "outside(boolean)->int8", "junk": "junk(boolean)->int8",
-    "table": "table(int32)->>int32", "count_freed": "count_freed()->int32",
+    "count_to": "count_to(int32)->>string", "count_freed": "count_freed()->int32",
+    "count_dropped": "count_dropped()->int32",
 }  # fmt: skip
 
 
@@ -165,6 +229,8 @@ def compiled(folder: Path, source: str, *more: str | Path) -> Path:
 def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("computing")
     templates = c_array("int32_result", arrow_file({"gcd": pa.array([1], pa.int32())}))
+    table = {"row": pa.array([1], pa.int32()), "count_to": pa.array(["x"]), "error": pa.array(["x"])}
+    templates += c_array("table_result", arrow_file(table))
     templates += c_array("text_and_error", arrow_file({"repeat": pa.array(["x"]), "error": pa.array(["x"])}))
     functions = "".join(
         f'__attribute__((export_name("{export_name(signature)}"))) int {function}_export(const uint8_t *file, uint32_t length, '
@@ -222,7 +288,6 @@ def test_declared_types(module: Path) -> None:
     [
         ("gcd", r"more than one function gcd in the module, which has: gcd\(int"),
         ("nothing", "there is no function nothing in the module, which has: .*refuse"),
-        ("table", "is a table function, which no UDF can be"),
     ],
 )
 def test_functions_that_cannot_be_found(module: Path, function: str, message: str) -> None:
@@ -250,6 +315,42 @@ def test_sql(module: Path) -> None:
     query = f"{numbers} SELECT gcd(x, 6), repeat('a' || x, 2), gcd(NULL, x) FROM n"
     expected = [(6 if x % 6 == 0 else 3 if x % 3 == 0 else 2 if x % 2 == 0 else 1, f"a{x}a{x}", None) for x in range(1, 21)]
     assert connection.execute(query).fetchall() == expected
+
+
+def counted(limit: int) -> list[tuple[str | None]]:
+    return [(None if number == 3 else str(number),) for number in range(1, limit + 1)]
+
+
+@pytest.mark.parametrize("limit", [0, 1, 7, 8, 70, 999])
+def test_table_functions(module: Path, limit: int) -> None:
+    count_to = udfvm.from_wasm(module, "count_to")
+    assert isinstance(count_to, udfvm.TableFunction)
+    assert repr(count_to) == "<table UDF count_to(a0: int32 | null) -> (value: string)>"
+    assert list(count_to(limit)) == counted(limit)
+
+
+def test_table_functions_stop_and_fail(module: Path) -> None:
+    count_to = udfvm.from_wasm(module, "count_to")
+    some = count_to(900)
+    assert [next(some) for _ in range(3)] == counted(3)
+    some.close()
+    assert list(count_to(None)) == counted(2)
+    with pytest.raises(udfvm.UDFError, match="RuntimeError: no negative numbers"):
+        list(count_to(-1))
+    with pytest.raises(udfvm.UDFError, match="RuntimeError: too far"):
+        list(count_to(1000))
+    assert list(pickle.loads(pickle.dumps(count_to))(2)) == counted(2)
+
+
+def test_table_functions_in_sql(module: Path) -> None:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, udfvm.from_wasm(module, "count_to"))
+    assert connection.execute("SELECT c1 FROM vm_table('count_to', 9)").fetchall() == counted(9)
+    assert connection.execute("SELECT c1 FROM vm_table('count_to', 500) LIMIT 4").fetchall() == counted(4)
+    joined = connection.execute("WITH n(x) AS (VALUES (2), (0), (4)) SELECT x, c1 FROM n, vm_table('count_to', x)").fetchall()
+    assert joined == [(limit, *row) for limit in (2, 4) for row in counted(limit)]
+    with pytest.raises(apsw.SQLError, match="too far"):
+        connection.execute("SELECT count(*) FROM vm_table('count_to', 2000)").fetchall()
 
 
 BATCHES = [

@@ -202,6 +202,13 @@ def test_sql(command: Path) -> None:
     assert [text for (text,) in connection.execute(query)] == [f"ROW {x}" for x in range(1, 21)]
 
 
+def test_a_command_stored_in_a_database(command: Path) -> None:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, policy=udfvm.sqlite.Policy(allow_create=True))
+    connection.execute("SELECT vm_create('upper', 'wasm', ?, '(text) -> text', 'entry=_start')", (command.read_bytes(),))
+    assert connection.execute("SELECT vm_udf('upper', 'stored'), vm_udf('upper', NULL)").fetchall() == [("STORED", None)]
+
+
 def test_a_signature_that_is_no_commands(command: Path) -> None:
     for signature in ("(i64) -> text", "(text) -> f64", "(text, blob) -> text", "(text?) -> text"):
         with pytest.raises(udfvm.UDFError, match="a command takes its standard input"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from udfvm.errors import ProtocolError, SignatureError
 from udfvm.policy import WINDOW, Limits
@@ -24,6 +24,7 @@ _REQUEST_DESCRIBE: Final = 9
 _LOAD: Final = struct.Struct("<QIIIIII")
 _SLOT: Final = struct.Struct("<II120s")
 _DESCRIPTION: Final = struct.Struct("<II")
+_TABLE: Final = 1                                # UDFVM_DESCRIPTION_TABLE
 _MOST_PARAMETERS: Final = 32
 
 # enum storage of guest/runtimes/common/storage.h, for the types that compiled code takes.
@@ -65,40 +66,14 @@ class CompiledUDF(UDF):
         self.sample = None
         self.__name__ = self.name
         self._options = {"settings": settings, "signature": signature, "name": name, "limits": limits, "isolation": isolation}
-        read = parse_signature(self.name, signature) if signature is not None else self._described(limits, pool or Pool.default())
+        if signature is not None:
+            read = parse_signature(self.name, signature)
+        else:
+            read = describe(language, code, symbol, settings, name=self.name, limits=limits, pool=pool).signature
         self._declare(read, limits, isolation, pool)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.language, self.code, self.symbol, self._options)
-
-    def _base(self, limits: Limits) -> BaseSpec:
-        from udfvm.image import BaseSpec
-
-        return BaseSpec(memory=limits.memory, window=WINDOW, runtime=self.language)
-
-    def _described(self, limits: Limits, pool: Pool) -> Signature:
-        """The signature that the code exports, read by a micro-VM."""
-        from udfvm import vmm
-        from udfvm.image import LOAD_TIMEOUT, base_image, description
-
-        base = base_image(self._base(limits))
-
-        def ask() -> bytes:
-            request = _load(self.code, self.symbol, (), (), self.settings)
-            core_limits = vmm.core_limits(Limits(timeout_ns=int(LOAD_TIMEOUT * 1e9)))
-            status, reply = pool.core(base).fresh_call(base, _REQUEST_DESCRIBE, ((0, request),), len(request), core_limits, self.name)
-            if status:
-                error: Any = guest_exception(bytes(reply), self.name)
-                raise SignatureError(str(error)) from error
-            _signature_from(self.name, bytes(reply))
-            return bytes(reply)
-
-        path, reply = description(base, self.symbol.encode() + vmm.sha256(self.settings) + vmm.sha256(self.code), ask)
-        try:
-            return _signature_from(self.name, reply)
-        except ProtocolError:
-            path.unlink(missing_ok=True)
-            return _signature_from(self.name, ask())
 
     def _loading(self) -> Loading:
         from udfvm import vmm
@@ -108,10 +83,13 @@ class CompiledUDF(UDF):
 
         def request() -> bytes:
             codec = self._codec()
-            messages = (codec.schema_message, codec.result_schema_message, codec.result_template())
-            return _load(self.code, self.symbol, slots, messages, self._load_settings(codec))
+            return _load(self.code, self.symbol, slots, self._messages(codec), self._load_settings(codec))
 
-        return Loading(self._base(self.limits), facts + vmm.sha256(self.code), request)
+        return Loading(_base(self.language, self.limits), facts + vmm.sha256(self.code), request)
+
+    def _messages(self, codec: BatchCodec) -> tuple[bytes, ...]:
+        """The Arrow messages in LOAD, for functions that answer batches."""
+        return codec.schema_message, codec.result_schema_message, codec.result_template()
 
     def _load_settings(self, codec: BatchCodec) -> bytes:
         """The settings in LOAD: those that the function has from the start, and what follows from its signature."""
@@ -120,6 +98,49 @@ class CompiledUDF(UDF):
 
 def _rebuild(cls: type[CompiledUDF], language: str, code: bytes, symbol: str, options: dict[str, Any]) -> CompiledUDF:
     return cls(language, code, symbol, **options)
+
+
+def _base(language: str, limits: Limits) -> BaseSpec:
+    from udfvm.image import BaseSpec
+
+    return BaseSpec(memory=limits.memory, window=WINDOW, runtime=language)
+
+
+# ---- Descriptions ----
+
+
+class Description(NamedTuple):
+    """What code says of a function in it. ``table``: it yields rows, of one column, which is the signature's result."""
+
+    signature: Signature
+    table: bool
+
+
+def describe(language: str, code: bytes, symbol: str, settings: bytes, *, name: str, limits: Limits, pool: Pool | None) -> Description:
+    """What code says of its function, read by a micro-VM. Raises SignatureError where there is no such function."""
+    from udfvm import vmm
+    from udfvm.image import LOAD_TIMEOUT, base_image, description
+
+    base = base_image(_base(language, limits))
+
+    def ask() -> bytes:
+        request = _load(code, symbol, (), (), settings)
+        core_limits = vmm.core_limits(Limits(timeout_ns=int(LOAD_TIMEOUT * 1e9)))
+        core = (pool or Pool.default()).core(base)
+        status, reply = core.fresh_call(base, _REQUEST_DESCRIBE, ((0, request),), len(request), core_limits, name)
+        if status:
+            error: Any = guest_exception(bytes(reply), name)
+            raise SignatureError(str(error)) from error
+        _read_description(name, bytes(reply))
+        return bytes(reply)
+
+    identity = symbol.encode() + vmm.sha256(settings) + vmm.sha256(code)
+    path, reply = description(base, identity, ask)
+    try:
+        return _read_description(name, reply)
+    except ProtocolError:
+        path.unlink(missing_ok=True)
+        return _read_description(name, description(base, identity, ask)[1])
 
 
 # ---- Signatures ----
@@ -182,17 +203,17 @@ def _signature(name: str, parameters: list[tuple[str, Type, bool]], result: Type
     return Signature(tuple(Parameter(*parameter) for parameter in parameters), ResultType(result, result_nullable), lambda: python)
 
 
-def _signature_from(name: str, reply: bytes) -> Signature:
-    """The signature in a ``struct udfvm_description``, which is the guest's word: all of it is checked. Raises ProtocolError."""
+def _read_description(name: str, reply: bytes) -> Description:
+    """What is in a ``struct udfvm_description``, which is the guest's word: all of it is checked. Raises ProtocolError."""
     try:
-        count, _ = _DESCRIPTION.unpack_from(reply)
-        if count > _MOST_PARAMETERS or len(reply) != _DESCRIPTION.size + (count + 1) * _SLOT.size:
+        count, flags = _DESCRIPTION.unpack_from(reply)
+        if flags & ~_TABLE or count > _MOST_PARAMETERS or len(reply) != _DESCRIPTION.size + (count + 1) * _SLOT.size:
             raise ValueError(f"{count} parameters in {len(reply)} bytes")
         slots = []
         for index in range(count + 1):
             storage, nullable, label = _SLOT.unpack_from(reply, _DESCRIPTION.size + index * _SLOT.size)
             slots.append((label.partition(b"\0")[0].decode("ascii"), named(_NAMES[storage]), bool(nullable)))
-        return _signature(name, slots[1:], *slots[0][1:])
+        return Description(_signature(name, slots[1:], *slots[0][1:]), bool(flags & _TABLE))
     except (struct.error, ValueError, KeyError, SignatureError) as error:
         raise ProtocolError(f"the guest's description of the function is not valid: {error}", name) from error
 

@@ -8,14 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from udfvm.compiled import CompiledUDF
+from udfvm.compiled import CompiledUDF, describe
 from udfvm.errors import SignatureError
 from udfvm.policy import DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
 from udfvm.pool import Pool
+from udfvm.table_functions import Column, TableFunction
 from udfvm.udf import UDF, Isolation
 
 if TYPE_CHECKING:
     from udfvm.ipc import BatchCodec
+    from udfvm.types import Signature
 
 _MEMORY: Final = "256MiB"
 _LARGEST: Final = 48 << 20                       # bytes of a module and its files: they travel through the input window
@@ -74,9 +76,10 @@ def from_wasm(
         )
     except (TypeError, ValueError) as error:
         raise SignatureError(f"UDF {function!r}: {error}") from error
-    return WasmUDF(
-        "wasm", code, function, settings=settings, signature=signature, name=name, limits=limits, isolation=isolation, pool=pool
-    )
+    kind: type[WasmUDF] = WasmUDF
+    if signature is None and describe("wasm", code, function, settings, name=name or function, limits=limits, pool=pool).table:
+        kind = WasmTableFunction
+    return kind("wasm", code, function, settings=settings, signature=signature, name=name, limits=limits, isolation=isolation, pool=pool)
 
 
 class WasmUDF(CompiledUDF):
@@ -84,6 +87,17 @@ class WasmUDF(CompiledUDF):
 
     def _load_settings(self, codec: BatchCodec) -> bytes:
         return self.settings + _setting(self.name, "b", "", codec.file_template())
+
+
+class WasmTableFunction(WasmUDF, TableFunction):
+    """A function in a WebAssembly module that yields rows, of one column: ``value``."""
+
+    def _declare(self, signature: Signature, limits: Limits, isolation: Isolation, pool: Pool | None) -> None:
+        self.columns = (Column("value", *signature.result),)
+        super()._declare(signature, limits, isolation, pool)
+
+    def _messages(self, codec: BatchCodec) -> tuple[bytes, ...]:
+        return ()
 
 
 def _code(module: bytes | str | os.PathLike[str]) -> bytes:

@@ -300,8 +300,10 @@ struct udfvm_load {
 };
 
 struct udfvm_description {                       /* followed by the result's slot and `count` of parameters */
-    uint32_t count, reserved;
+    uint32_t count, flags;                       /* UDFVM_DESCRIPTION_TABLE */
 };
+
+#define UDFVM_DESCRIPTION_TABLE 1u               /* a table function: the result is its column */
 
 /* Reply with UDFVM_STATUS_ERROR: followed by type, message, traceback, UTF-8, in that order. Where `signal` is not 0, the program died of it,
  * and the address that it touched and that of the instruction, two uint64_t, follow. */

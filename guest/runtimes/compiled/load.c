@@ -117,11 +117,11 @@ static void put_slot(struct udfvm_slot *to, const struct slot *slot)
     memcpy(to->name, slot->name, sizeof to->name);
 }
 
-uint64_t program_describe(const struct signature *signature)
+uint64_t program_describe(const struct program *program, const struct signature *signature)
 {
     struct udfvm_description *description = (struct udfvm_description *)UDFVM_OUTPUT_BASE;
     struct udfvm_slot *slots = (struct udfvm_slot *)(description + 1);
-    *description = (struct udfvm_description){ .count = (uint32_t)signature->count };
+    *description = (struct udfvm_description){ .count = (uint32_t)signature->count, .flags = program->table ? UDFVM_DESCRIPTION_TABLE : 0 };
     put_slot(&slots[0], &signature->result);
     for (size_t i = 0; i < signature->count; i++)
         put_slot(&slots[1 + i], &signature->parameters[i]);

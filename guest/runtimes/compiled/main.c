@@ -20,7 +20,7 @@ static bool describe(const struct load *load, uint64_t *length)
     struct signature found;
     if (!runtime_load(&program, load, &found))
         return false;
-    *length = program_describe(&found);
+    *length = program_describe(&program, &found);
     return true;
 }
 

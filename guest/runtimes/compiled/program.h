@@ -23,10 +23,27 @@ struct signature {
  * any. Returns the number of rows done; less than `rows` (-1: not known) where the next failed, and failure_set() says why. */
 typedef int64_t program_run(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips);
 
+/* Rows that a table function made: some of those of its columns. */
+struct table_rows {
+    struct column index, value;                  /* INT32: the row of the arguments; and the column of the function */
+    int64_t first, count;                        /* no rows: there will be no more */
+};
+
+/* A table function, of one column. false with a failure, at *row of the arguments; -1 where that is not known. */
+struct table {
+    /* Begins anew, whatever came before. */
+    bool (*begin)(void *context, const struct column *columns, int64_t rows, int64_t *row);
+    /* The rows that are there and were not taken, made if need be. They stay until the next call. */
+    bool (*rows)(void *context, struct table_rows *rows, int64_t *row);
+    /* The first `count` of them were taken. */
+    void (*took)(void *context, int64_t count);
+};
+
 struct program {
     struct signature signature;
     struct stream_format format;
     program_run *run;
+    const struct table *table;                   /* instead of run, for a table function */
     void *context;
 };
 
@@ -43,7 +60,7 @@ struct load {
 
 /* Once, at the start, with the program's arguments. false with a failure. */
 bool runtime_prepare(int count, char **arguments);
-/* Loads a function. Fills in run and context, and *found: the signature that it has, which may be the declared one. false with a failure. */
+/* Loads a function. Fills in run or table, and context, and *found: the signature that it has, which may be the declared one. false with a failure. */
 bool runtime_load(struct program *program, const struct load *load, struct signature *found);
 
 /* ---- What compiled languages share ---- */
@@ -58,7 +75,7 @@ bool program_set_format(struct program *program, const struct load *load);
  * failure. */
 bool program_agrees(const struct signature *declared, const struct signature *found, bool by_row_types);
 /* Writes a description as the reply, and returns its length. */
-uint64_t program_describe(const struct signature *signature);
+uint64_t program_describe(const struct program *program, const struct signature *signature);
 
 /* An integer as it is stored. */
 int64_t stored_integer(enum storage storage, const void *at);

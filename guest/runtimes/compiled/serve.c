@@ -5,6 +5,7 @@
 #include "columns.h"
 #include "failure.h"
 #include "program.h"
+#include "table.h"
 
 struct answer {
     uint64_t status, length;
@@ -215,9 +216,40 @@ static struct answer answer_row(const struct program *program)
     return run(program, columns, &block, &row) ? (struct answer){ UDFVM_STATUS_OK, reply_value(&block) } : failed(-1);
 }
 
+static struct answer answer_table(const struct program *program)
+{
+    const struct udfvm_call *call = program_call();
+    const uint8_t *payload = (const uint8_t *)UDFVM_INPUT_PAYLOAD;
+    struct udfvm_fetch fetch = { 0 };
+    struct arguments arguments;
+    struct answer answer = { UDFVM_STATUS_OK, 0 };
+    int64_t row = -1;
+    bool done = call->length >= sizeof fetch;
+    if (done)
+        memcpy(&fetch, payload, sizeof fetch);
+    else
+        failure_set("ValueError", "the request for rows is malformed");
+    if (done && call->request == UDFVM_REQUEST_TABLE) {
+        done = arguments_take(&arguments, &program->signature, payload + sizeof fetch, call->length - sizeof fetch, &row)
+               && program->table->begin(program->context, arguments.columns, arguments.rows, &row);
+        arguments_free(&arguments);
+    }
+    done = done && table_reply(program, fetch.rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size, &answer.length, &row);
+    return done ? answer : failed(row);
+}
+
 static struct answer answer_request(const struct program *program)
 {
-    switch (program_call()->request) {
+    const uint32_t request = program_call()->request;
+    const bool fetches = request == UDFVM_REQUEST_TABLE || request == UDFVM_REQUEST_FETCH;
+    if (fetches != (program->table != NULL)) {
+        failure_set("RuntimeError", "%s does not answer request %u", program->table ? "a table function" : "a function", request);
+        return failed(-1);
+    }
+    switch (request) {
+    case UDFVM_REQUEST_TABLE:
+    case UDFVM_REQUEST_FETCH:
+        return answer_table(program);
     case UDFVM_REQUEST_ROW:
         return answer_row(program);
     case UDFVM_REQUEST_BATCH:

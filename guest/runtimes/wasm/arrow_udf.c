@@ -1,33 +1,18 @@
-/* See arrow_udf.h.
- *
- * The ABI (arrow-udf 0.6: arrow-udf/src/ffi.rs and arrow-udf-runtime/src/wasm/mod.rs): the module exports `memory`, `alloc(length, align) -> address`,
- * `dealloc(address, length, align)`, a global ARROWUDF_VERSION_major_minor, and its functions, f(address, length, slice) -> status, under
- * names that say their signatures. A function is given an Arrow IPC file, and puts the address and length of what it made into the slice:
- * where the status is 0, a file whose first column is the result and whose second one, if there is one, the error of each row; otherwise a
- * message. Both sides of a call are the caller's to deallocate. */
+/* See arrow_udf.h, and arrow_abi.h for what these modules are. */
 #include "arrow_udf.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "arrow_file.h"
+#include "arrow_abi.h"
 #include "arrow_signature.h"
+#include "arrow_table.h"
 #include "failure.h"
-#include "problem.h"
 #include "utf8.h"
 
 #define VERSION_PREFIX "ARROWUDF_VERSION_"
 #define VERSION_MAJOR 3
-#define SLICE 8                                  /* bytes of two 32-bit numbers, address and length */
-
-struct arrow_udf {
-    struct module module;
-    wasmtime_memory memory;
-    wasmtime_func alloc, dealloc, function;
-    struct file_format format;
-    const struct signature *signature;
-};
 
 /* ---- Finding the function ---- */
 
@@ -105,104 +90,17 @@ static bool find_function(const struct module *module, const struct load *load, 
     wasmtime.wasmtime_module_exports(module->module, &exports);
     const bool found = find(load, &exports, name, size, signature);
     wasmtime.wasm_exporttype_vec_delete(&exports);
-    if (found && signature->table) {
-        failure_set("TypeError", "%s is a table function, which no UDF can be", signature->text);
-        return false;
-    }
     return found;
-}
-
-static bool find_exports(struct arrow_udf *udf, const char *name)
-{
-    wasmtime_extern memory, alloc, dealloc, function;
-    const bool found = module_export(&udf->module, "memory", WASMTIME_MEMORY, &memory) && module_export(&udf->module, "alloc", WASMTIME_FUNC, &alloc)
-                       && module_export(&udf->module, "dealloc", WASMTIME_FUNC, &dealloc)
-                       && module_export(&udf->module, name, WASMTIME_FUNC, &function);
-    if (!found) {
-        failure_set("ImportError", "the module does not export memory, alloc and dealloc, as the ABI of arrow-udf has them");
-        return false;
-    }
-    udf->memory = memory.of.memory;
-    udf->alloc = alloc.of.func;
-    udf->dealloc = dealloc.of.func;
-    udf->function = function.of.func;
-    return true;
-}
-
-/* ---- Calls ---- */
-
-/* Calls with numbers; *result may be NULL where there is none. wasmtime checks them against the function's type. */
-static bool call(const struct arrow_udf *udf, const wasmtime_func *function, const uint32_t *numbers, size_t count, uint32_t *result)
-{
-    wasmtime_val arguments[3], results[1];
-    wasm_trap *trap = NULL;
-    for (size_t i = 0; i < count; i++)
-        arguments[i] = (wasmtime_val){ .kind = WASM_I32, .of.i32 = (int32_t)numbers[i] };
-    wasmtime_error *error = wasmtime.wasmtime_func_call(udf->module.context, function, arguments, count, results, result ? 1 : 0, &trap);
-    if (problem("RuntimeError", error, trap))
-        return false;
-    if (result)
-        *result = (uint32_t)results[0].of.i32;
-    return true;
-}
-
-/* Memory of the module; NULL, with a failure, where that is not inside. */
-static uint8_t *memory_at(const struct arrow_udf *udf, uint32_t address, uint64_t length)
-{
-    const size_t size = wasmtime.wasmtime_memory_data_size(udf->module.context, &udf->memory);
-    if (address <= size && length <= size - address)
-        return wasmtime.wasmtime_memory_data(udf->module.context, &udf->memory) + address;
-    failure_set("RuntimeError", "the module named %llu bytes at 0x%x, which are not inside of its memory", (unsigned long long)length, address);
-    return NULL;
-}
-
-static bool deallocate(const struct arrow_udf *udf, uint32_t address, uint32_t length, uint32_t align)
-{
-    const uint32_t numbers[] = { address, length, align };
-    return call(udf, &udf->dealloc, numbers, 3, NULL);
-}
-
-/* A place for a slice and the file behind it, filled. */
-static bool put_request(const struct arrow_udf *udf, const struct column *columns, int64_t rows, uint32_t *address, uint32_t *length)
-{
-    const uint64_t needed = SLICE + file_length(&udf->format, columns, udf->signature->count, rows);
-    if (needed > INT32_MAX) {
-        failure_set("MemoryError", "the batch has %llu bytes, too many for the module", (unsigned long long)needed);
-        return false;
-    }
-    const uint32_t numbers[] = { (uint32_t)needed, 4 };
-    if (!call(udf, &udf->alloc, numbers, 2, address))
-        return false;
-    if (*address == 0) {
-        failure_set("MemoryError", "the module has no memory for a batch of %llu bytes", (unsigned long long)needed);
-        return false;
-    }
-    uint8_t *memory = memory_at(udf, *address, needed);
-    if (!memory)
-        return false;
-    file_write(&udf->format, columns, udf->signature->count, rows, memory + SLICE);
-    *length = (uint32_t)needed;
-    return true;
 }
 
 /* ---- Results ---- */
 
-static struct scalar bytes_at(const struct column *column, int64_t row)
-{
-    int32_t places[2];
-    memcpy(places, (const uint8_t *)column->offsets + (size_t)row * sizeof(int32_t), sizeof places);
-    return (struct scalar){ .bytes = (const char *)column->data + places[0], .length = (size_t)(places[1] - places[0]) };
-}
-
-/* The row that has an error, or `rows`. A row that was null before has none. */
+/* The row that has an error, or `rows`. A row that was null before is passed over: its error is of nothing. */
 static int64_t failed_row(const struct column *errors, const struct block *block, int64_t rows)
 {
     for (int64_t row = 0; row < rows; row++)
-        if (!column_is_null(errors, row) && block->output[block->validity + (uint64_t)(row >> 3)] >> (row & 7) & 1) {
-            const struct scalar text = bytes_at(errors, row);
-            failure_set("RuntimeError", "%.*s", text.length > 1800 ? 1800 : (int)text.length, text.bytes);
+        if (block->output[block->validity + (uint64_t)(row >> 3)] >> (row & 7) & 1 && arrow_failed_row(errors, row, row + 1) == row)
             return row;
-        }
     return rows;
 }
 
@@ -221,7 +119,7 @@ static int64_t put_texts(struct block *block, const struct column *column, int64
 {
     for (int64_t row = 0; row < rows; row++) {
         const bool valid = block->output[block->validity + (uint64_t)(row >> 3)] >> (row & 7) & 1;
-        const struct scalar text = valid ? bytes_at(column, row) : (struct scalar){ .length = 0 };
+        const struct scalar text = valid ? arrow_bytes(column, row) : (struct scalar){ .length = 0 };
         if (block->storage == STORAGE_TEXT32 && !utf8_is_valid(text.bytes, text.length)) {
             failure_set("UnicodeDecodeError", "the function returned text that is not valid UTF-8");
             return row;
@@ -235,20 +133,21 @@ static int64_t put_texts(struct block *block, const struct column *column, int64
 }
 
 /* Takes the file that the function returned. Returns the number of rows done, -1 where it cannot be said. */
-static int64_t take_batch(const struct arrow_udf *udf, const uint8_t *file, uint32_t length, struct block *block, int64_t rows)
+static int64_t take_batch(const struct arrow_module *arrow, const struct arrow_slice *slice, struct block *block, int64_t rows)
 {
-    struct column columns[2] = { { .storage = udf->signature->result.storage }, { .storage = STORAGE_TEXT32 } };
+    struct column columns[2] = { { .storage = arrow->signature->result.storage }, { .storage = STORAGE_TEXT32 } };
     uint8_t *validity = block->output + block->validity;
     size_t count;
     int64_t found;
-    if (!file_read(file, length, columns, 2, &count, &found) || count == 0 || found != rows) {
-        failure_set("RuntimeError", "the module returned %u bytes, which are no Arrow IPC file of %lld rows with the declared result", length, (long long)rows);
+    if (!file_read(slice->bytes, slice->length, columns, 2, &count, &found) || count == 0 || found != rows) {
+        failure_set("RuntimeError", "the module returned %u bytes, which are no Arrow IPC file of %lld rows with the declared result",
+                    slice->length, (long long)rows);
         return -1;
     }
     const int64_t done = count == 2 ? failed_row(&columns[1], block, rows) : rows;
     if (done < rows)
         return done;
-    const int64_t null = udf->signature->result.nullable ? rows : null_row(&columns[0], block, rows);
+    const int64_t null = arrow->signature->result.nullable ? rows : null_row(&columns[0], block, rows);
     if (null < rows)
         return null;
     for (uint64_t byte = 0; columns[0].validity && byte < block_validity_bytes(block); byte++)
@@ -259,37 +158,21 @@ static int64_t take_batch(const struct arrow_udf *udf, const uint8_t *file, uint
     return rows;
 }
 
-/* What the function left in the slice, taken and deallocated. */
-static int64_t take_reply(const struct arrow_udf *udf, uint32_t status, uint32_t slice, struct block *block, int64_t rows)
-{
-    uint32_t places[2];
-    const uint8_t *memory = memory_at(udf, slice, SLICE);
-    if (!memory)
-        return -1;
-    memcpy(places, memory, sizeof places);
-    memory = memory_at(udf, places[0], places[1]);
-    if (!memory)
-        return -1;
-    int64_t done = -1;
-    if (status == 0)
-        done = take_batch(udf, memory, places[1], block, rows);
-    else
-        failure_set("RuntimeError", "%.*s", places[1] > 1800 ? 1800 : (int)places[1], (const char *)memory);
-    return done < rows || deallocate(udf, places[0], places[1], 1) ? done : -1;
-}
-
 static int64_t run_arrow_udf(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips)
 {
     (void)skips;
-    const struct arrow_udf *udf = context;
-    uint32_t address, length, status;
-    if (!put_request(udf, columns, rows, &address, &length))
+    const struct arrow_module *arrow = context;
+    struct arrow_request request;
+    struct arrow_slice slice;
+    uint32_t status;
+    int64_t done = -1;
+    if (!arrow_ask(arrow, columns, rows, &request, &status) || !arrow_take(arrow, &request, false, &slice))
         return -1;
-    const uint32_t numbers[] = { address + SLICE, length - SLICE, address };
-    if (!call(udf, &udf->function, numbers, 3, &status))
-        return -1;
-    const int64_t done = take_reply(udf, status, address, block, rows);
-    return done < rows || deallocate(udf, address, length, 4) ? done : -1;
+    if (status == 0)
+        done = take_batch(arrow, &slice, block, rows);
+    else
+        arrow_refused(&slice);
+    return done < rows || (arrow_give_back(arrow, &slice) && arrow_end(arrow, &request)) ? done : -1;
 }
 
 /* ---- Loading ---- */
@@ -319,24 +202,35 @@ static bool take_signature(const struct arrow_signature *signature, const struct
     return precise;
 }
 
+static bool take_format(struct arrow_module *arrow, const struct load *load, const struct settings *settings)
+{
+    if (!load->declared || file_format_take(&arrow->format, settings->batch, settings->batch_length))
+        return true;
+    failure_set("ValueError", "the request has no example of a batch for arrow-udf");
+    return false;
+}
+
+static void set_scalar(struct program *program, const struct arrow_module *arrow)
+{
+    struct arrow_module *kept = malloc(sizeof *kept);
+    if (!kept)
+        abort();
+    *kept = *arrow;
+    program->run = run_arrow_udf;
+    program->context = kept;
+}
+
 bool arrow_udf_prepare(struct program *program, const struct load *load, const struct module *module, const struct settings *settings,
                        struct signature *found)
 {
     char name[ARROW_TEXT * 2];
     struct arrow_signature signature;
-    struct arrow_udf *udf = calloc(1, sizeof *udf);
-    if (!udf)
-        abort();
-    *udf = (struct arrow_udf){ .module = *module, .signature = &program->signature };
-    bool done = find_function(module, load, name, sizeof name, &signature) && find_exports(udf, name)
-                && take_signature(&signature, load, found);
-    if (done && load->declared && !file_format_take(&udf->format, settings->batch, settings->batch_length)) {
-        failure_set("ValueError", "the request has no example of a batch for arrow-udf");
-        done = false;
-    }
-    if (!done)
-        free(udf);
-    program->run = run_arrow_udf;
-    program->context = udf;
-    return done;
+    struct arrow_module arrow = { .module = *module, .signature = &program->signature };
+    if (!find_function(module, load, name, sizeof name, &signature) || !arrow_find(&arrow, name) || !take_signature(&signature, load, found)
+        || !take_format(&arrow, load, settings))
+        return false;
+    if (signature.table)
+        return arrow_table_prepare(program, &arrow);
+    set_scalar(program, &arrow);
+    return true;
 }

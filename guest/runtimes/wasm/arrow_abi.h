@@ -1,0 +1,53 @@
+/* Calls of a module for arrow-udf.
+ *
+ * The ABI (arrow-udf 0.6: arrow-udf/src/ffi.rs and arrow-udf-runtime/src/wasm/mod.rs): the module exports `memory`, `alloc(length, align) -> address`,
+ * `dealloc(address, length, align)`, a global ARROWUDF_VERSION_major_minor, and its functions, f(address, length, slice) -> status, under
+ * names that say their signatures. A function is given an Arrow IPC file, and puts the address and length of what it made into the slice:
+ * where the status is 0, a file whose first column is the result and whose second one, if there is one, the error of each row; otherwise a
+ * message. Both sides of a call are the caller's to deallocate. What a table function makes is an iterator: record_batch_iterator_next(iterator,
+ * slice) puts files into the slice, whose first column (int32) is the row of the arguments, the second the result, the third, if there is one,
+ * the error; address 0 is the end. record_batch_iterator_drop(iterator) ends it. */
+#ifndef UDFVM_WASM_ARROW_ABI_H
+#define UDFVM_WASM_ARROW_ABI_H
+
+#include "arrow_file.h"
+#include "module.h"
+
+struct arrow_module {
+    struct module module;
+    wasmtime_memory memory;
+    wasmtime_func alloc, dealloc, function;
+    struct file_format format;
+    const struct signature *signature;
+};
+
+/* What a call left in the slice. */
+struct arrow_slice {
+    uint32_t address, length;
+    const uint8_t *bytes;                        /* until the module runs again */
+};
+
+/* A request in the module's memory: a slice, and a file behind it. */
+struct arrow_request {
+    uint32_t address, length;
+};
+
+/* Finds the exports; `name` is the function's. false with a failure. */
+bool arrow_find(struct arrow_module *arrow, const char *name);
+/* Calls with at most three numbers; *result may be NULL where there is none. false with a failure. */
+bool arrow_call(const struct arrow_module *arrow, const wasmtime_func *function, const uint32_t *numbers, size_t count, uint32_t *result);
+/* Puts the arguments into the module's memory and calls the function. false with a failure. */
+bool arrow_ask(const struct arrow_module *arrow, const struct column *columns, int64_t rows, struct arrow_request *request, uint32_t *status);
+/* The slice of a request. With `iterator` it names one, not bytes. false with a failure. */
+bool arrow_take(const struct arrow_module *arrow, const struct arrow_request *request, bool iterator, struct arrow_slice *slice);
+/* Deallocates what a slice or a request names. false with a failure. */
+bool arrow_give_back(const struct arrow_module *arrow, const struct arrow_slice *slice);
+bool arrow_end(const struct arrow_module *arrow, const struct arrow_request *request);
+/* The message of a function whose status is not 0, as the failure. */
+void arrow_refused(const struct arrow_slice *slice);
+/* The row among [first, end) that has an error, which becomes the failure; or `end`. */
+int64_t arrow_failed_row(const struct column *errors, int64_t first, int64_t end);
+/* Text or bytes of a row; their offsets may be at any address. */
+struct scalar arrow_bytes(const struct column *column, int64_t row);
+
+#endif
