@@ -3,6 +3,7 @@
 
 #include "arrow_udf.h"
 #include "command.h"
+#include "component.h"
 #include "failure.h"
 #include "module.h"
 #include "numbers.h"
@@ -22,6 +23,8 @@ bool runtime_prepare(int count, char **arguments)
 static bool load_function(struct program *program, const struct load *load, const struct settings *settings, struct signature *found)
 {
     struct module module;
+    if (component_is(load->code, load->code_length))
+        return component_prepare(program, load, found);
     wasmtime_module *compiled = module_compile(load->code, load->code_length);
     if (!compiled)
         return false;

@@ -32,21 +32,51 @@ static bool is_binary(const uint8_t *code, size_t length)
     return length >= 4 && memcmp(code, "\0asm", 4) == 0;
 }
 
+/* Makes *code binary, where it is text. The binary is to be deleted. false with a failure. */
+static bool to_binary(const uint8_t **code, size_t *length, wasm_bytes *binary)
+{
+    *binary = (wasm_bytes){ 0, NULL };
+    if (is_binary(*code, *length))
+        return true;
+    if (problem("CompileError", wasmtime.wasmtime_wat2wasm((const char *)*code, *length, binary), NULL))
+        return false;
+    *code = (const uint8_t *)binary->data;
+    *length = binary->size;
+    return true;
+}
+
 wasmtime_module *module_compile(const uint8_t *code, size_t length)
 {
     wasmtime_module *module = NULL;
-    wasm_bytes binary = { 0, NULL };
-    if (!is_binary(code, length)) {
-        if (problem("CompileError", wasmtime.wasmtime_wat2wasm((const char *)code, length, &binary), NULL))
-            return NULL;
-        code = (const uint8_t *)binary.data;
-        length = binary.size;
-    }
+    wasm_bytes binary;
+    if (!to_binary(&code, &length, &binary))
+        return NULL;
     if (problem("CompileError", wasmtime.wasmtime_module_new(engine, code, length, &module), NULL))
         module = NULL;
     if (binary.data)
         wasmtime.wasm_byte_vec_delete(&binary);
     return module;
+}
+
+wasmtime_component *component_compile(const uint8_t *code, size_t length)
+{
+    wasmtime_component *component = NULL;
+    wasm_bytes binary;
+    if (!to_binary(&code, &length, &binary))
+        return NULL;
+    if (problem("CompileError", wasmtime.wasmtime_component_new(engine, code, length, &component), NULL))
+        component = NULL;
+    if (binary.data)
+        wasmtime.wasm_byte_vec_delete(&binary);
+    return component;
+}
+
+bool component_instantiate(const wasmtime_component *component, wasmtime_context *context, wasmtime_component_instance *instance)
+{
+    wasmtime_component_linker *linker = wasmtime.wasmtime_component_linker_new(engine);
+    wasmtime_error *error = wasmtime.wasmtime_component_linker_instantiate(linker, context, component, instance);
+    wasmtime.wasmtime_component_linker_delete(linker);
+    return !problem("LinkError", error, NULL);
 }
 
 wasmtime_instance_pre *module_link(const wasmtime_module *module)

@@ -44,21 +44,27 @@ static int printable(const char *text, size_t length)
     return length > 1800 ? 1800 : (int)length;
 }
 
-/* The text of a trap is what follows the prefix, behind a backtrace of wasmtime's own; that of a trap in a host function has no prefix. */
+/* The text of a trap is what follows the prefix, behind a backtrace of wasmtime's own. What has no prefix is of the type. */
+static void set_text(const char *type, const wasm_bytes *message)
+{
+    const size_t length = strnlen(message->data, message->size);
+    const char *cause = memmem(message->data, length, TRAP_PREFIX, strlen(TRAP_PREFIX));
+    if (!cause) {
+        failure_set(type, "%.*s", printable(message->data, length), message->data);
+        return;
+    }
+    cause += strlen(TRAP_PREFIX);
+    const char *line = memchr(cause, '\n', length - (size_t)(cause - message->data));
+    const size_t left = line ? (size_t)(line - cause) : length - (size_t)(cause - message->data);
+    failure_set("Trap", "%.*s", printable(cause, left), cause);
+}
+
 static void set_trap(const wasm_trap *trap)
 {
     wasm_bytes message;
     wasm_frames frames;
     wasmtime.wasm_trap_message(trap, &message);
-    const size_t length = strnlen(message.data, message.size);
-    const char *cause = memmem(message.data, length, TRAP_PREFIX, strlen(TRAP_PREFIX));
-    if (cause) {
-        cause += strlen(TRAP_PREFIX);
-        const size_t line = strcspn(cause, "\n"), left = length - (size_t)(cause - message.data);
-        failure_set("Trap", "%.*s", printable(cause, line < left ? line : left), cause);
-    } else {
-        failure_set("Trap", "%.*s", printable(message.data, length), message.data);
-    }
+    set_text("Trap", &message);
     wasmtime.wasm_byte_vec_delete(&message);
     wasmtime.wasm_trap_trace(trap, &frames);
     trace(&frames);
@@ -74,7 +80,7 @@ static void set_error(const char *type, const wasmtime_error *error)
         failure_set("SystemExit", "the module ended itself with exit status %d", status);
     } else {
         wasmtime.wasmtime_error_message(error, &message);
-        failure_set(type, "%.*s", printable(message.data, message.size), message.data);
+        set_text(type, &message);
         wasmtime.wasm_byte_vec_delete(&message);
     }
     wasmtime.wasmtime_error_wasm_trace(error, &frames);

@@ -64,6 +64,63 @@ typedef union wasmtime_raw {                     /* a value in a call that is no
 typedef wasm_trap *wasmtime_callback(void *data, wasmtime_caller *caller, const wasmtime_val *arguments, size_t argument_count,
                                      wasmtime_val *results, size_t result_count);
 
+/* ---- Components ---- */
+
+typedef struct wasmtime_component wasmtime_component;
+typedef struct wasmtime_component_functype wasmtime_component_functype;
+typedef struct wasmtime_component_index wasmtime_component_index;
+typedef struct wasmtime_component_linker wasmtime_component_linker;
+typedef struct wasmtime_component_instance { uint64_t store; uint32_t private; } wasmtime_component_instance;
+typedef struct wasmtime_component_func { struct { uint64_t store; uint32_t private; } first; uint32_t second; void *third; } wasmtime_component_func;
+
+enum wasmtime_component_type {
+    COMPONENT_TYPE_BOOL, COMPONENT_TYPE_S8, COMPONENT_TYPE_S16, COMPONENT_TYPE_S32, COMPONENT_TYPE_S64, COMPONENT_TYPE_U8,
+    COMPONENT_TYPE_U16, COMPONENT_TYPE_U32, COMPONENT_TYPE_U64, COMPONENT_TYPE_F32, COMPONENT_TYPE_F64, COMPONENT_TYPE_CHAR,
+    COMPONENT_TYPE_STRING, COMPONENT_TYPE_LIST, COMPONENT_TYPE_RECORD, COMPONENT_TYPE_TUPLE, COMPONENT_TYPE_VARIANT,
+    COMPONENT_TYPE_ENUM, COMPONENT_TYPE_OPTION, COMPONENT_TYPE_RESULT, COMPONENT_TYPE_FLAGS,
+};
+
+typedef struct wasmtime_component_valtype {
+    uint8_t kind;                                /* enum wasmtime_component_type */
+    union { const void *list, *option, *result; void *any; } of;
+} wasmtime_component_valtype;
+
+enum wasmtime_component_value {                  /* in another order than the types */
+    COMPONENT_BOOL, COMPONENT_S8, COMPONENT_U8, COMPONENT_S16, COMPONENT_U16, COMPONENT_S32, COMPONENT_U32, COMPONENT_S64, COMPONENT_U64,
+    COMPONENT_F32, COMPONENT_F64, COMPONENT_CHAR, COMPONENT_STRING, COMPONENT_LIST, COMPONENT_RECORD, COMPONENT_TUPLE,
+    COMPONENT_VARIANT, COMPONENT_ENUM, COMPONENT_OPTION, COMPONENT_RESULT, COMPONENT_FLAGS,
+};
+
+struct wasmtime_component_field;
+typedef struct wasmtime_component_val wasmtime_component_val;
+typedef struct wasmtime_component_vals { size_t size; wasmtime_component_val *data; } wasmtime_component_vals;
+typedef struct wasmtime_component_record { size_t size; struct wasmtime_component_field *data; } wasmtime_component_record;
+typedef struct wasmtime_component_flags { size_t size; wasm_bytes *data; } wasmtime_component_flags;
+struct wasmtime_component_val {
+    uint8_t kind;                                /* enum wasmtime_component_value */
+    union {
+        bool boolean;
+        int8_t s8;
+        uint8_t u8;
+        int16_t s16;
+        uint16_t u16;
+        int32_t s32;
+        uint32_t u32, character;
+        int64_t s64;
+        uint64_t u64;
+        float f32;
+        double f64;
+        wasm_bytes string;                       /* of an enum, too */
+        wasmtime_component_vals list;            /* of a tuple, too */
+        wasmtime_component_record record;
+        struct { wasm_bytes name; wasmtime_component_val *value; } variant;
+        wasmtime_component_val *option;          /* NULL: none */
+        struct { bool is_ok; wasmtime_component_val *value; } result;
+        wasmtime_component_flags flags;
+    } of;
+};
+struct wasmtime_component_field { wasm_bytes name; wasmtime_component_val value; };
+
 /* F(result, name, arguments): every function of the library that is used. */
 #define WASMTIME_FUNCTIONS(F) \
     F(wasm_config *, wasm_config_new, (void)) \
@@ -136,6 +193,33 @@ typedef wasm_trap *wasmtime_callback(void *data, wasmtime_caller *caller, const 
     F(void, wasi_config_set_stderr_custom, \
       (wasi_config *, ptrdiff_t (*)(void *, const unsigned char *, size_t), void *, void (*)(void *))) \
     F(wasmtime_error *, wasmtime_context_set_wasi, (wasmtime_context *, wasi_config *)) \
+    F(wasmtime_error *, wasmtime_component_new, (const wasm_engine *, const uint8_t *, size_t, wasmtime_component **)) \
+    F(void, wasmtime_component_delete, (wasmtime_component *)) \
+    F(wasmtime_component_linker *, wasmtime_component_linker_new, (const wasm_engine *)) \
+    F(void, wasmtime_component_linker_delete, (wasmtime_component_linker *)) \
+    F(wasmtime_error *, wasmtime_component_linker_instantiate, \
+      (const wasmtime_component_linker *, wasmtime_context *, const wasmtime_component *, wasmtime_component_instance *)) \
+    F(wasmtime_component_index *, wasmtime_component_instance_get_export_index, \
+      (const wasmtime_component_instance *, wasmtime_context *, const wasmtime_component_index *, const char *, size_t)) \
+    F(void, wasmtime_component_export_index_delete, (wasmtime_component_index *)) \
+    F(bool, wasmtime_component_instance_get_func, \
+      (const wasmtime_component_instance *, wasmtime_context *, const wasmtime_component_index *, wasmtime_component_func *)) \
+    F(wasmtime_component_functype *, wasmtime_component_func_type, (const wasmtime_component_func *, wasmtime_context *)) \
+    F(void, wasmtime_component_func_type_delete, (wasmtime_component_functype *)) \
+    F(bool, wasmtime_component_func_type_async, (const wasmtime_component_functype *)) \
+    F(size_t, wasmtime_component_func_type_param_count, (const wasmtime_component_functype *)) \
+    F(bool, wasmtime_component_func_type_param_nth, \
+      (const wasmtime_component_functype *, size_t, const char **, size_t *, wasmtime_component_valtype *)) \
+    F(bool, wasmtime_component_func_type_result, (const wasmtime_component_functype *, wasmtime_component_valtype *)) \
+    F(void, wasmtime_component_list_type_element, (const void *, wasmtime_component_valtype *)) \
+    F(void, wasmtime_component_option_type_ty, (const void *, wasmtime_component_valtype *)) \
+    F(bool, wasmtime_component_result_type_ok, (const void *, wasmtime_component_valtype *)) \
+    F(void, wasmtime_component_valtype_delete, (wasmtime_component_valtype *)) \
+    F(void, wasmtime_component_vallist_new_uninit, (wasmtime_component_vals *, size_t)) \
+    F(wasmtime_component_val *, wasmtime_component_val_new, (wasmtime_component_val *)) \
+    F(void, wasmtime_component_val_delete, (wasmtime_component_val *)) \
+    F(wasmtime_error *, wasmtime_component_func_call, \
+      (const wasmtime_component_func *, wasmtime_context *, const wasmtime_component_val *, size_t, wasmtime_component_val *, size_t)) \
     F(void, wasmtime_error_delete, (wasmtime_error *)) \
     F(bool, wasmtime_error_exit_status, (const wasmtime_error *, int *)) \
     F(void, wasmtime_error_message, (const wasmtime_error *, wasm_bytes *)) \
