@@ -96,6 +96,10 @@ class Type(NamedTuple):
         return self.name
 
 
+#: Of results that are dictionaries or lists: their JSON text. The guest makes it, and the host does not parse it.
+JSON: Final = Type("json", Kind.TEXT, RowType.TEXT)
+
+
 class Parameter(NamedTuple):
     """A parameter of a UDF. A null argument for one that is not nullable makes the result null without calling the function."""
 
@@ -186,9 +190,9 @@ _NUMPY_TYPES: Final = {
 }
 
 SUPPORTED: Final = (
-    "bool, int, float, str, bytes, datetime.date, datetime.datetime, each with `| None` where null is welcome; or, with input_types= and "
-    "output_type=, the pyarrow types null, bool, int8..int64, uint8..uint64, float32, float64, string, large_string, binary, "
-    "large_binary, date32, date64, timestamp (with a time zone or without)"
+    "bool, int, float, str, bytes, datetime.date, datetime.datetime, for results dict and list, each with `| None` where null is "
+    "welcome; or, with input_types= and output_type=, the pyarrow types null, bool, int8..int64, uint8..uint64, float32, float64, "
+    "string, large_string, binary, large_binary, date32, date64, timestamp (with a time zone or without)"
 )
 
 
@@ -196,6 +200,8 @@ SUPPORTED: Final = (
 def _arrow_type(name: str) -> pa.DataType:
     import pyarrow as pa
 
+    if name == JSON.name:
+        return pa.string()
     match = _TIMESTAMP.fullmatch(name)
     return pa.timestamp(match[1], tz=match[2]) if match else pa.type_for_alias(name)
 
@@ -430,8 +436,26 @@ def _check_container(name: str, where: str, container: Container | None, vectori
         raise SignatureError(f"UDF {name!r}: {where} is annotated as an array: a function over arrays needs @udfvm.udf(vectorized=True)")
 
 
+def _is_json(annotation: object) -> bool:
+    """Whether values of an annotation are dictionaries or lists: ``dict``, ``list[float]``, a ``TypedDict``."""
+    origin = typing.get_origin(annotation) or annotation
+    return isinstance(origin, type) and issubclass(origin, (dict, list))
+
+
+def _json_result(annotation: object) -> ResultType | None:
+    """The result that ``dict``, ``list[...]``, or either ``| None`` stands for; None for other annotations."""
+    union = typing.get_origin(annotation) in (Union, types.UnionType)
+    alternatives = typing.get_args(annotation) if union else (annotation,)
+    others = [alternative for alternative in alternatives if alternative is not type(None)]
+    if not others or not all(map(_is_json, others)):
+        return None
+    return ResultType(JSON, len(others) < len(alternatives))
+
+
 def _result(name: str, hints: Mapping[str, object], output_type: object, vectorized: bool) -> ResultType:
     where = "the result"
+    if not vectorized and output_type is None and (json := _json_result(hints.get("return"))) is not None:
+        return json
     annotation = _read(name, where, hints, "return")
     if annotation.type is not None and annotation.type.kind is Kind.NULL:
         if output_type is None:

@@ -18,7 +18,8 @@ A call
 Types
     ``int`` takes INTEGER; ``float`` takes REAL or INTEGER; ``bool`` takes INTEGER 0 or 1; ``str`` takes TEXT (valid UTF-8); ``bytes``
     takes BLOB. Nothing is converted silently: another type is an SQL error that names the argument. NULL for a parameter that does
-    not allow None makes the result NULL without a call. Results come back the same way; NaN becomes NULL, as always in SQLite.
+    not allow None makes the result NULL without a call. Results come back the same way; NaN becomes NULL, as always in SQLite. A ``dict``
+    or ``list`` comes back as JSON, with SQLite's subtype for it.
 
 Safety
     The functions are ``SQLITE_DIRECTONLY``: SQL text can use them, the schema of a database (views, triggers, indexes, generated
@@ -40,7 +41,7 @@ from typing import TYPE_CHECKING, Any, Final
 from udfvm.errors import Error, TypeMappingError
 from udfvm.sqlite import _extension
 from udfvm.sqlite.policy import Policy
-from udfvm.types import RowType, Type
+from udfvm.types import JSON, RowType, Type
 
 if TYPE_CHECKING:
     import sqlite3
@@ -136,6 +137,8 @@ def _function(udf: UDF, in_schema: bool) -> _extension.Function:
     flags = _extension.Flag(0)
     if getattr(udf, "windows", False):
         flags |= _extension.Flag.INVERSE
+    if udf.result.type == JSON:
+        flags |= _extension.Flag.JSON_RESULT
     if udf.limits.deterministic:
         flags |= _extension.Flag.DETERMINISTIC
     if in_schema:

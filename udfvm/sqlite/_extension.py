@@ -95,6 +95,7 @@ class Flag(enum.IntFlag):
 
     DETERMINISTIC = 1
     IN_SCHEMA = 2
+    JSON_RESULT = 4
     INVERSE = 8
 
 

@@ -117,5 +117,10 @@ size_t results_width(const struct results *results)
 
 const char *results_value(const struct results *results, size_t column, sqlite3_context *context)
 {
-    return view_result(&results->view, column + is_table(results), results->at, results->session->function->registry->library, context);
+    const struct function *function = results->session->function;
+    sqlite_library *sqlite3_api = function->registry->library;
+    const char *wrong = view_result(&results->view, column + is_table(results), results->at, sqlite3_api, context);
+    if (!wrong && !is_table(results) && function->flags & UDFVM_SQLITE_JSON_RESULT)
+        sqlite3_result_subtype(context, JSON_SUBTYPE);
+    return wrong;
 }

@@ -20,7 +20,7 @@ from udfvm.image import cache_directory
 from udfvm.policy import DEFAULT_MEMORY
 from udfvm.sqlite._extension import Role
 from udfvm.sqlite.policy import Kind, stored_base, wasm_is_there
-from udfvm.types import RowType, Type
+from udfvm.types import JSON, RowType, Type
 from udfvm.udf import UDF
 from udfvm.vmm import Image
 
@@ -46,7 +46,7 @@ def signature_text(udf: UDF) -> str:
 def _type(udf: UDF, declared: Type) -> str:
     if declared.row is None or declared.row not in _TYPES:
         raise TypeMappingError(f"UDF {udf.name!r}: SQLite has no type for {declared}; use int, float, bool, str or bytes")
-    return _TYPES[declared.row]
+    return JSON.name if declared == JSON else _TYPES[declared.row]
 
 
 def seal(udf: UDF) -> Path:
