@@ -1,4 +1,4 @@
-/* See component.h. A component is given nothing to import. */
+/* See component.h. */
 #include "component.h"
 
 #include <stdlib.h>
@@ -123,7 +123,7 @@ static int64_t run_component(void *context, const struct column *columns, struct
     return rows;
 }
 
-bool component_prepare(struct program *program, const struct load *load, struct signature *found)
+bool component_prepare(struct program *program, const struct load *load, const struct settings *settings, struct signature *found)
 {
     wasmtime_component_instance instance;
     wasmtime_component *compiled = component_compile(load->code, load->code_length);
@@ -135,7 +135,7 @@ bool component_prepare(struct program *program, const struct load *load, struct 
     wasmtime_store *store = module_store();
     component->context = wasmtime.wasmtime_store_context(store);
     memset(found, 0, sizeof *found);
-    if (component_instantiate(compiled, component->context, &instance) && find(component, &instance, load->name, found)) {
+    if (component_instantiate(compiled, component->context, settings, &instance) && find(component, &instance, load->name, found)) {
         program->run = run_component;
         program->context = component;
         return true;

@@ -24,7 +24,7 @@ static bool load_function(struct program *program, const struct load *load, cons
 {
     struct module module;
     if (component_is(load->code, load->code_length))
-        return component_prepare(program, load, found);
+        return component_prepare(program, load, settings, found);
     wasmtime_module *compiled = module_compile(load->code, load->code_length);
     if (!compiled)
         return false;

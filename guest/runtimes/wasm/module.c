@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "component_wasi.h"
 #include "failure.h"
 #include "problem.h"
 #include "wasi.h"
@@ -71,12 +72,14 @@ wasmtime_component *component_compile(const uint8_t *code, size_t length)
     return component;
 }
 
-bool component_instantiate(const wasmtime_component *component, wasmtime_context *context, wasmtime_component_instance *instance)
+bool component_instantiate(const wasmtime_component *component, wasmtime_context *context, const struct settings *settings,
+                           wasmtime_component_instance *instance)
 {
     wasmtime_component_linker *linker = wasmtime.wasmtime_component_linker_new(engine);
-    wasmtime_error *error = wasmtime.wasmtime_component_linker_instantiate(linker, context, component, instance);
+    const bool done = component_wasi_define(linker, engine, component, context, settings)
+                      && !problem("LinkError", wasmtime.wasmtime_component_linker_instantiate(linker, context, component, instance), NULL);
     wasmtime.wasmtime_component_linker_delete(linker);
-    return !problem("LinkError", error, NULL);
+    return done;
 }
 
 wasmtime_instance_pre *module_link(const wasmtime_module *module)

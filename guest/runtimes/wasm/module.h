@@ -17,8 +17,9 @@ void engine_prepare(void);
 /* Compile binary or text. NULL with a failure. */
 wasmtime_module *module_compile(const uint8_t *code, size_t length);
 wasmtime_component *component_compile(const uint8_t *code, size_t length);
-/* Instantiates a component, which is given nothing to import. false with a failure. */
-bool component_instantiate(const wasmtime_component *component, wasmtime_context *context, wasmtime_component_instance *instance);
+/* Instantiates a component, with WASI where it imports that. false with a failure. */
+bool component_instantiate(const wasmtime_component *component, wasmtime_context *context, const struct settings *settings,
+                           wasmtime_component_instance *instance);
 /* Finds what a compiled module imports. NULL with a failure. */
 wasmtime_instance_pre *module_link(const wasmtime_module *module);
 /* A store for instances, without anything in it. */

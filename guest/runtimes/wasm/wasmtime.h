@@ -67,9 +67,12 @@ typedef wasm_trap *wasmtime_callback(void *data, wasmtime_caller *caller, const 
 /* ---- Components ---- */
 
 typedef struct wasmtime_component wasmtime_component;
+typedef struct wasmtime_component_componenttype wasmtime_component_componenttype;
+typedef struct wasmtime_component_extern wasmtime_component_extern;
 typedef struct wasmtime_component_functype wasmtime_component_functype;
 typedef struct wasmtime_component_index wasmtime_component_index;
 typedef struct wasmtime_component_linker wasmtime_component_linker;
+typedef struct wasmtime_component_linker_instance wasmtime_component_linker_instance;
 typedef struct wasmtime_component_instance { uint64_t store; uint32_t private; } wasmtime_component_instance;
 typedef struct wasmtime_component_func { struct { uint64_t store; uint32_t private; } first; uint32_t second; void *third; } wasmtime_component_func;
 
@@ -120,6 +123,10 @@ struct wasmtime_component_val {
     } of;
 };
 struct wasmtime_component_field { wasm_bytes name; wasmtime_component_val value; };
+
+typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context *context, const wasmtime_component_functype *type,
+                                                    wasmtime_component_val *arguments, size_t argument_count,
+                                                    wasmtime_component_val *results, size_t result_count);
 
 /* F(result, name, arguments): every function of the library that is used. */
 #define WASMTIME_FUNCTIONS(F) \
@@ -197,6 +204,21 @@ struct wasmtime_component_field { wasm_bytes name; wasmtime_component_val value;
     F(void, wasmtime_component_delete, (wasmtime_component *)) \
     F(wasmtime_component_linker *, wasmtime_component_linker_new, (const wasm_engine *)) \
     F(void, wasmtime_component_linker_delete, (wasmtime_component_linker *)) \
+    F(wasmtime_component_componenttype *, wasmtime_component_type, (const wasmtime_component *)) \
+    F(void, wasmtime_component_type_delete, (wasmtime_component_componenttype *)) \
+    F(size_t, wasmtime_component_type_import_count, (const wasmtime_component_componenttype *, const wasm_engine *)) \
+    F(bool, wasmtime_component_type_import_nth, \
+      (const wasmtime_component_componenttype *, const wasm_engine *, size_t, const char **, size_t *, wasmtime_component_extern **)) \
+    F(void, wasmtime_component_extern_delete, (wasmtime_component_extern *)) \
+    F(wasmtime_error *, wasmtime_component_linker_add_wasip2, (wasmtime_component_linker *)) \
+    F(void, wasmtime_component_linker_allow_shadowing, (wasmtime_component_linker *, bool)) \
+    F(wasmtime_component_linker_instance *, wasmtime_component_linker_root, (wasmtime_component_linker *)) \
+    F(wasmtime_error *, wasmtime_component_linker_instance_add_instance, \
+      (wasmtime_component_linker_instance *, const char *, size_t, wasmtime_component_linker_instance **)) \
+    F(wasmtime_error *, wasmtime_component_linker_instance_add_func, \
+      (wasmtime_component_linker_instance *, const char *, size_t, wasmtime_component_callback *, void *, void (*)(void *))) \
+    F(void, wasmtime_component_linker_instance_delete, (wasmtime_component_linker_instance *)) \
+    F(void, wasmtime_component_valtuple_new_uninit, (wasmtime_component_vals *, size_t)) \
     F(wasmtime_error *, wasmtime_component_linker_instantiate, \
       (const wasmtime_component_linker *, wasmtime_context *, const wasmtime_component *, wasmtime_component_instance *)) \
     F(wasmtime_component_index *, wasmtime_component_instance_get_export_index, \
@@ -220,6 +242,7 @@ struct wasmtime_component_field { wasm_bytes name; wasmtime_component_val value;
     F(void, wasmtime_component_val_delete, (wasmtime_component_val *)) \
     F(wasmtime_error *, wasmtime_component_func_call, \
       (const wasmtime_component_func *, wasmtime_context *, const wasmtime_component_val *, size_t, wasmtime_component_val *, size_t)) \
+    F(wasmtime_error *, wasmtime_error_new, (const char *)) \
     F(void, wasmtime_error_delete, (wasmtime_error *)) \
     F(bool, wasmtime_error_exit_status, (const wasmtime_error *, int *)) \
     F(void, wasmtime_error_message, (const wasmtime_error *, wasm_bytes *)) \
