@@ -64,6 +64,17 @@ def test_density() -> None:
     assert figures["private"] == pytest.approx(figures["private_of_images"] + figures["private_of_windows"], abs=0.02)
 
 
+def test_guests() -> None:
+    figures = json.loads(_run("guests.py", "--json", "--rows", "2000", "--sql-rows", "500", "--calls", "20", "--repeats", "1"))
+    kinds = ("python", "vectorized", "native", "wasm")
+    for name in (*kinds, "wasmtime_in_process"):
+        assert figures[name]["call_times_floor"] == round(figures[name]["call_us"] / figures["floor_us"], 3)
+        assert {"build_s", "batch_ns_per_row", "sql_ns_per_row"} < set(figures[name])
+    assert all(0 < figures[name]["layer_bytes"] < figures[name]["base_bytes"] for name in kinds)
+    assert figures["native"]["base_bytes"] < figures["python"]["base_bytes"] < figures["vectorized"]["base_bytes"]
+    assert {"vm_us", "host_us", "times_host"} == set(figures["c_body"])
+
+
 @pytest.mark.slow
 def test_plot(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")

@@ -357,3 +357,16 @@ def test_state_ends_with_the_call(cell: Cell) -> None:
 
 def test_timeouts(cell: Cell) -> None:
     assert "did not end within 0.1 s" in cell.fails("endless", [(1,), (2,)])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_functions_take_turns_in_one_micro_vm(kind: Kind) -> None:
+    """Layers of one base, moved through one VM of a pool of the user's own: what one did, neither it nor another finds."""
+    with udfvm.Pool(size=1) as pool:
+        counter, weighing, refusing = (kind.make(name, name=f"turns_{name}", pool=pool) for name in ("calls", "weigh", "refuse"))
+        for _ in range(3):
+            assert counter(pa.array([5, 6])).to_pylist() == [1, 2]
+            assert weighing(2.0, 3) == 6.5
+            with pytest.raises(udfvm.UDFError, match=r"refused|unreachable"):
+                refusing(-1.0)
+            assert counter(5) == 1
