@@ -36,6 +36,24 @@ def test_an_endless_call_ends(how: str) -> None:
     assert endless("not") == 1
 
 
+@udfvm.udf
+def bottomless(endlessly: bool) -> int:
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            return [self] == [other]             # from C to Python and back to C
+
+        __hash__ = None
+
+    sys.setrecursionlimit(2**30)
+    return int(endlessly and Odd() == Odd())
+
+
+def test_a_stack_that_overflows_is_said_to() -> None:
+    with pytest.raises(udfvm.GuestCrashError, match="the stack overflowed"):
+        bottomless(True)
+    assert bottomless(False) == 0
+
+
 def test_no_deadline() -> None:
     @udfvm.udf(timeout=None)
     def quick(x: int) -> int:

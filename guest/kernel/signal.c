@@ -72,7 +72,7 @@ noreturn void signal_die(struct thread *thread, const struct signal_event *event
         .signal_code = (uint32_t)event->code,
     };
     memcpy(crash.registers, &thread->user, sizeof crash.registers);
-    if (memory_in_stack_guard(thread->user.rsp))
+    if (memory_in_stack_guard(thread->user.rsp) || memory_in_stack_guard(crash.address))
         format(crash.text, sizeof crash.text, "the stack overflowed");
     else
         memory_describe(thread->user.rip, crash.text, sizeof crash.text);
