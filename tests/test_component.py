@@ -216,10 +216,10 @@ WASI = """
     (func (export "arguments") (result i32) (call $arguments (i32.const 16)) (i32.const 16)))
   (core instance $i (instantiate $code (with "m" (instance $m)) (with "w" (instance (export "number" (func $number))
     (export "bytes" (func $bytes)) (export "pair" (func $pair)) (export "now" (func $now)) (export "arguments" (func $arguments))))))
-  (func (export "number") (result s64) (canon lift (core func $i "number")))
+  (func (export "number") (result u64) (canon lift (core func $i "number")))
   (func (export "bytes") (param "count" u32) (result (list u8)) (canon lift (core func $i "bytes") (memory (core memory $m "memory"))))
   (func (export "seed") (result (tuple u64 u64)) (canon lift (core func $i "seed") (memory (core memory $m "memory"))))
-  (func (export "seconds") (result s64) (canon lift (core func $i "seconds")))
+  (func (export "seconds") (result u64) (canon lift (core func $i "seconds")))
   (func (export "arguments") (result (list string)) (canon lift (core func $i "arguments") (memory (core memory $m "memory")))))
 """
 

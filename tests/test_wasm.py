@@ -39,7 +39,7 @@ MODULE = """
     global.get $calls i32.const 1000 i32.mul i32.const 0 i32.load i32.add)
   (func (export "grow") (param i32) (result i32) local.get 0 memory.grow)
   (func (export "fill") (param i32) (result i32)
-    loop i32.const 16 memory.grow i32.const -1 i32.ne br_if 0 end
+    loop i32.const 128 memory.grow i32.const -1 i32.ne br_if 0 end
     memory.size i32.const 65536 i32.mul i32.const 4 i32.sub i32.const 1 i32.store memory.size)
   (func (export "endless") (param i32) (result i32) loop br 0 end i32.const 0)
   (func $unreachable (export "unreachable") (param i32) (result i32) unreachable)

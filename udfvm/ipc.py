@@ -44,7 +44,9 @@ class BatchCodec:
         self._overhead = len(self.schema_message) + len(_END_OF_STREAM)
 
     def batch(self, columns: Sequence[pa.Array]) -> pa.RecordBatch:
-        """A record batch of columns that have the declared types."""
+        """A record batch of columns that have the declared types; of one row where there are no columns."""
+        if not columns:
+            return pa.RecordBatch.from_struct_array(pa.array([{}], pa.struct([])))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def size(self, batch: pa.RecordBatch) -> int:
@@ -80,9 +82,7 @@ class BatchCodec:
         """An Arrow IPC file with one row of arguments without nulls."""
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, self.schema) as writer:
-            columns = [_zeros(type_, 1) for type_ in self.schema.types]
-            writer.write_batch(pa.RecordBatch.from_struct_array(pa.StructArray.from_arrays(columns, fields=list(self.schema)))
-                               if columns else pa.RecordBatch.from_struct_array(pa.array([{}], pa.struct([]))))  # fmt: skip
+            writer.write_batch(self.batch([_zeros(type_, 1) for type_ in self.schema.types]))
         return sink.getvalue().to_pybytes()
 
     def read(self, reply: bytes | memoryview, rows: int) -> pa.Array:
