@@ -200,8 +200,9 @@ def test_a_crash_says_where(made: Path, function: str, name: str, address: int, 
         assert [word for word in (name, *words) if word not in text] == [], text
 
 
-def test_endless_recursion_meets_the_guard_of_the_stack(made: Path) -> None:
-    deep = udfvm.from_elf(made, "crash_stack")
+@pytest.mark.parametrize("memory", ["16MiB", "64MiB", "3GiB"])
+def test_endless_recursion_meets_the_guard_of_the_stack(made: Path, memory: str) -> None:
+    deep = udfvm.from_elf(made, "crash_stack", memory=memory)
     for argument in (0, pa.array([0], pa.int32())):
         with pytest.raises(udfvm.GuestCrashError) as caught:
             deep(argument)
