@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from udfvm.errors import ProtocolError, SignatureError
@@ -56,6 +57,7 @@ class CompiledUDF(UDF):
         limits: Limits,
         isolation: Isolation = "statement",
         pool: Pool | None = None,
+        host_functions: Iterable[Callable[..., Any]] = (),
     ) -> None:
         self.language = language
         self.code = code
@@ -65,12 +67,15 @@ class CompiledUDF(UDF):
         self.vectorized = False
         self.sample = None
         self.__name__ = self.name
-        self._options = {"settings": settings, "signature": signature, "name": name, "limits": limits, "isolation": isolation}
+        self._options = {
+            "settings": settings, "signature": signature, "name": name, "limits": limits, "isolation": isolation,
+            "host_functions": tuple(host_functions),
+        }  # fmt: skip
         if signature is not None:
             read = parse_signature(self.name, signature)
         else:
             read = describe(language, code, symbol, settings, name=self.name, limits=limits, pool=pool).signature
-        self._declare(read, limits, isolation, pool)
+        self._declare(read, limits, isolation, pool, host_functions)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.language, self.code, self.symbol, self._options)

@@ -31,6 +31,8 @@ class Code(enum.IntEnum):
     INPUT = 14
     FORKED = 15
     BUSY = 16
+    HOST_FUNCTION = 17
+    HOST_CALLS = 18
 
 
 class Error(Exception):
@@ -141,6 +143,14 @@ class LogLimitError(CallError):
     """The function wrote more than ``max_log=`` bytes to its standard output and error."""
 
 
+class HostFunctionError(CallError):
+    """A host function failed that the function called (``host_functions=``); its exception is the cause. The guest learns nothing of it."""
+
+
+class HostCallLimitError(CallError):
+    """The function called host functions more often than ``host_calls=`` allows."""
+
+
 class InputTooLargeError(CallError):
     """The arguments do not fit the input window."""
 
@@ -221,6 +231,10 @@ def from_core(
             return OutputLimitError(f"{message}; raise max_output= or return less", udf, row)
         case Code.LOG:
             return LogLimitError(f"{message}; raise max_log= or print less", udf, row)
+        case Code.HOST_FUNCTION:
+            return HostFunctionError(message, udf, row)
+        case Code.HOST_CALLS:
+            return HostCallLimitError(f"{message}; raise host_calls= if it needs more", udf, row)
         case Code.INPUT:
             return InputTooLargeError(f"{message}; pass fewer or smaller values", udf, row)
         case Code.FORKED:

@@ -61,7 +61,8 @@ def of_plain(udf: UDF) -> bytes | None:
 def _declaration(udf: UDF) -> tuple[object, ...]:
     types_ = [(each.type.name, each.nullable, each.container.value) for each in udf.parameters]
     columns = [(each.name, each.type.name, each.nullable) for each in getattr(udf, "columns", ())]
-    return udf.kind, udf.name, udf.vectorized, types_, udf.result.type.name, udf.result.nullable, columns
+    host = udf.host_functions.descriptions() if udf.host_functions else []
+    return host, udf.kind, udf.name, udf.vectorized, types_, udf.result.type.name, udf.result.nullable, columns
 
 
 def _code(code: types.CodeType, namespace: Mapping[str, object]) -> tuple[object, ...]:

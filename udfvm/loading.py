@@ -66,6 +66,7 @@ def _common_metadata(udf: UDF, pickled: PickledFunction) -> dict[str, object]:
         "own_modules": sorted(pickled.own_modules.values()),
         "random": pickled.uses_random,
         "columns": _columns(udf),
+        "host_functions": udf.host_functions.descriptions() if udf.host_functions else [],
     }
 
 

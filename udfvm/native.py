@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from udfvm.compiled import CompiledUDF
 from udfvm.errors import BuildError, SignatureError
-from udfvm.policy import DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
+from udfvm.policy import DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
 from udfvm.pool import Pool
 from udfvm.udf import UDF, Isolation
 
@@ -37,6 +37,8 @@ def from_elf(
     deterministic: bool = False,
     isolation: Isolation = "statement",
     pool: Pool | None = None,
+    host_functions: Iterable[Callable[..., Any]] = (),
+    host_calls: int = DEFAULT_HOST_CALLS,
 ) -> UDF:
     """A function of a shared object as a UDF. The host only copies the file: a micro-VM loads it.
 
@@ -47,6 +49,7 @@ def from_elf(
         signature: such as ``"(a: f64, b: i64?) -> f64"``; see ``udfvm.compiled.parse_signature``. A plain function takes numbers and bool
             as themselves, text and blob as two arguments (pointer, length), no nulls, and returns a number or bool.
         name, memory, timeout, max_output, max_log, files, deterministic, isolation, pool: as for ``udfvm.udf``.
+        host_functions, host_calls: as for ``udfvm.udf``; the function calls them by ``udfvm_call_host`` of ``udfvm.h``.
 
     Raises SignatureError where the object has no such function, or of another signature. A call raises ``UDFError`` where the function
     called ``udfvm_fail``, and ``GuestCrashError`` with registers and a backtrace where it crashed.
@@ -56,11 +59,15 @@ def from_elf(
         raise SignatureError(f"{os.fspath(path)} has {len(code)} bytes, more than {_LARGEST}: strip it")
     try:
         limits = Limits.parse(
-            memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, files=files, deterministic=deterministic
-        )
+            memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, files=files, deterministic=deterministic,
+            host_calls=host_calls,
+        )  # fmt: skip
     except (TypeError, ValueError) as error:
         raise SignatureError(f"UDF {function!r}: {error}") from error
-    return CompiledUDF("native", code, function, signature=signature, name=name, limits=limits, isolation=isolation, pool=pool)
+    return CompiledUDF(
+        "native", code, function, signature=signature, name=name, limits=limits, isolation=isolation, pool=pool,
+        host_functions=host_functions,
+    )  # fmt: skip
 
 
 def from_c(
@@ -79,6 +86,8 @@ def from_c(
     deterministic: bool = False,
     isolation: Isolation = "statement",
     pool: Pool | None = None,
+    host_functions: Iterable[Callable[..., Any]] = (),
+    host_calls: int = DEFAULT_HOST_CALLS,
 ) -> UDF:
     """A function in C source text as a UDF. It is compiled **on the host**, in a temporary folder: pass source only that you would give to
     your compiler. Objects that others compiled go to ``from_elf``.
@@ -111,5 +120,5 @@ def from_c(
             raise BuildError(f"UDF {function!r} does not compile", done.stderr)
         return from_elf(
             made, function, signature=signature, name=name, memory=memory, timeout=timeout, max_output=max_output, max_log=max_log,
-            files=files, deterministic=deterministic, isolation=isolation, pool=pool,
+            files=files, deterministic=deterministic, isolation=isolation, pool=pool, host_functions=host_functions, host_calls=host_calls,
         )  # fmt: skip

@@ -6,6 +6,7 @@ all that they refer to included; own modules that bodies import go as source; th
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import linecache
@@ -18,13 +19,16 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import cloudpickle
 
 from udfvm.errors import SignatureError
 from udfvm.libraries import is_library, is_users
 from udfvm.own_modules import OwnModule, all_imported_names, imported_names, own_modules
+
+if TYPE_CHECKING:
+    from udfvm.host_functions import HostFunctions
 
 _registry_lock: Final = threading.Lock()         # of cloudpickle's own registry of modules that go by value
 
@@ -41,13 +45,16 @@ class PickledFunction:
     uses_random: bool = False
 
 
-def pickle_function(name: str, function: Callable[..., object]) -> PickledFunction:
-    """Pickles a function. Raises SignatureError where it refers to something that cannot travel."""
+def pickle_function(name: str, function: Callable[..., object], host_functions: HostFunctions | None = None) -> PickledFunction:
+    """Pickles a function; host functions become what calls them from the guest.
+
+    Raises SignatureError where it refers to something that cannot travel.
+    """
     pickled = PickledFunction()
     buffer = io.BytesIO()
     try:
         with _user_modules_by_value():
-            _Pickler(buffer, pickled).dump(function)
+            _Pickler(buffer, pickled, host_functions).dump(function)
     except (pickle.PicklingError, TypeError, AttributeError, ValueError, NotImplementedError, RecursionError) as error:
         raise SignatureError(
             f"UDF {name!r} cannot be sent to a micro-VM: {error}. Whatever the function refers to (globals, closure, defaults) must be "
@@ -62,13 +69,16 @@ def pickle_function(name: str, function: Callable[..., object]) -> PickledFuncti
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Cloudpickle, taking notes."""
 
-    def __init__(self, file: io.BytesIO, notes: PickledFunction) -> None:
+    def __init__(self, file: io.BytesIO, notes: PickledFunction, host_functions: HostFunctions | None) -> None:
         super().__init__(file, protocol=pickle.DEFAULT_PROTOCOL)
         self._notes = notes
+        self._host_functions = host_functions
 
     def reducer_override(self, obj: Any) -> Any:
         from udfvm.udf import UDF
 
+        if self._host_functions is not None and (name := self._host_functions.name_of(obj)) is not None:
+            return operator.methodcaller("find", name), (_GuestModule("_udfvm_host"),)
         if isinstance(obj, UDF) and obj.language != "python":
             raise pickle.PicklingError(f"it refers to UDF {obj.name!r}, which is compiled code and needs a micro-VM of its own")
         if isinstance(obj, UDF):                 # a UDF that a UDF calls is, in the guest, the function itself
@@ -106,6 +116,15 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         for name in names:
             self._notes.imports.add(name)
             self._notes.modules.add(name)
+
+
+class _GuestModule(NamedTuple):
+    """A module that only the guest has."""
+
+    name: str
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return importlib.import_module, (self.name,)
 
 
 _GLOBAL_RANDOM: Final[object] = getattr(random.random, "__self__", None)

@@ -14,6 +14,7 @@ WINDOW: Final = 128 * MEBIBYTE
 SCRATCH: Final = 128 * MEBIBYTE          # address space for large blocks of memory of a call; counted as its memory
 DEFAULT_TIMEOUT: Final = 10.0
 DEFAULT_LOG: Final = 64 * 1024
+DEFAULT_HOST_CALLS: Final = 10_000
 
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
@@ -47,6 +48,7 @@ class Limits(NamedTuple):
         max_log: bytes of standard output and error.
         files: the function may read the interpreter's and packages' files (late imports need it).
         deterministic: clock and randomness are fixed.
+        host_calls: calls of host functions.
     """
 
     memory: int = DEFAULT_MEMORY
@@ -55,6 +57,7 @@ class Limits(NamedTuple):
     max_log: int = DEFAULT_LOG
     files: bool = True
     deterministic: bool = False
+    host_calls: int = DEFAULT_HOST_CALLS
 
     @classmethod
     def parse(
@@ -66,6 +69,7 @@ class Limits(NamedTuple):
         max_log: int | str = DEFAULT_LOG,
         files: bool = True,
         deterministic: bool = False,
+        host_calls: int = DEFAULT_HOST_CALLS,
     ) -> Limits:
         """Limits as users write them: sizes as in ``parse_size``, ``timeout`` in seconds (None: no deadline).
 
@@ -83,4 +87,7 @@ class Limits(NamedTuple):
         output = 0 if max_output is None else parse_size(max_output)
         if max_output is not None and output == 0:
             raise ValueError("max_output= must be positive; None means the size of the output window")
-        return cls(size, 0 if timeout is None else max(1, int(timeout * 1e9)), output, parse_size(max_log), files, deterministic)
+        if host_calls < 0:
+            raise ValueError(f"host_calls={host_calls!r} must not be negative")
+        nanoseconds = 0 if timeout is None else max(1, int(timeout * 1e9))
+        return cls(size, nanoseconds, output, parse_size(max_log), files, deterministic, host_calls)

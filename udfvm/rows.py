@@ -119,6 +119,43 @@ def _fast_packer(parameters: tuple[Parameter, ...]) -> _FastPacker | None:
     return lambda header, tags, arguments: pack(header, *(part for pair in zip(tags, arguments, strict=True) for part in pair))
 
 
+def decode_row(payload: bytes, parameters: Sequence[Parameter]) -> list[Any]:
+    """The values of a ``struct udfvm_row`` that a guest wrote. The parameters have types that rows have.
+
+    Raises ValueError, OverflowError or struct.error for what is not valid.
+    """
+    count, _ = _ROW.unpack_from(payload)
+    if count != len(parameters):
+        raise ValueError(f"{count} values for {len(parameters)} parameters")
+    values: list[Any] = []
+    for index, parameter in enumerate(parameters):
+        value = payload[_ROW.size + index * _VALUE.size :][: _VALUE.size]
+        type_, length, offset = _VALUE.unpack(value)
+        if type_ == RowType.NULL:
+            values.append(None)
+            continue
+        if type_ != parameter.type.row:
+            raise ValueError(f"a value of type {type_} where {parameter.type} is declared")
+        if type_ in (RowType.TEXT, RowType.BLOB):
+            if offset > len(payload) or length > len(payload) - offset:
+                raise ValueError("bytes outside of the row")
+            text = payload[offset : offset + length]
+            values.append(text.decode() if type_ == RowType.TEXT else text)
+        else:
+            values.append(_decoder(parameter.type)(value, 0))
+    return values
+
+
+def encode_value(function: str, parameter: Parameter, value: object) -> bytes:
+    """A ``struct udfvm_value`` and its bytes. Raises TypeMappingError for a value that is not of the type."""
+    if value is None:
+        return _NULL_VALUE
+    encoded = _ENCODERS[parameter.type.kind](function, parameter, value)
+    if isinstance(encoded, bytes):
+        return _VALUE.pack(parameter.type.row or 0, len(encoded), _VALUE.size) + encoded
+    return (_REAL if isinstance(encoded, float) else _INTEGER).pack(parameter.type.row or 0, 0, encoded)
+
+
 # ---- Arguments ----
 
 

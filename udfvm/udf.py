@@ -16,7 +16,7 @@ from udfvm.errors import (
     SignatureError,
     TypeMappingError,
 )
-from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
+from udfvm.policy import DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
 from udfvm.pool import Pool
 from udfvm.rows import RowCodec
 from udfvm.types import Parameter, ResultType, Signature, signature_of
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from udfvm.columns import Form
+    from udfvm.host_functions import HostFunctions
     from udfvm.image import BaseSpec
     from udfvm.ipc import BatchCodec, NumberLayout
     from udfvm.number_batches import NumberBatches, NumberColumns
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from udfvm.small_batches import SmallBatches
     from udfvm.vmm import VM, Image
     from udfvm.vmm import Pool as Core
+    from udfvm.vmm.callbacks import BoundHostFunctions
 
 Isolation = Literal["statement", "row"]
 
@@ -48,6 +50,7 @@ class Runtime(NamedTuple):
     image: Image
     pool: Core
     limits: Any                                  # struct udfvm_limits *
+    host_functions: BoundHostFunctions | None    # what the limits point to
 
 
 class Loading(NamedTuple):
@@ -77,6 +80,7 @@ class UDF:
         limits: what a call may use.
         pool: where its VMs come from.
         isolation: in SQL, whether an execution of a statement ("statement") or each row ("row") is a call.
+        host_functions: what it may call of this process; None: nothing.
 
     May be used from several threads. A call raises ``UDFError`` where the function raised, with the guest's type, message and traceback;
     ``TypeMappingError`` for arguments that are not of the declared types; and the errors of the limits.
@@ -95,6 +99,7 @@ class UDF:
         isolation: Isolation = "statement",
         packages: Iterable[str] = (),
         pool: Pool | None = None,
+        host_functions: Iterable[Callable[..., Any]] = (),
     ) -> None:
         if isinstance(function, UDF):
             raise SignatureError(f"UDF {function.name!r} is a UDF already")
@@ -105,15 +110,28 @@ class UDF:
         self.vectorized = bool(vectorized)
         self.packages = _checked_packages(self.name, packages)
         self.sample = sample
-        self._declare(self._signature(input_types, output_type), limits or Limits(), isolation, pool)
+        self._declare(self._signature(input_types, output_type), limits or Limits(), isolation, pool, host_functions)
         self._options: dict[str, object] = {
             "name": self.name, "vectorized": vectorized, "input_types": input_types, "output_type": output_type, "sample": sample,
-            "limits": self.limits, "isolation": isolation, "packages": self.packages,
+            "limits": self.limits, "isolation": isolation, "packages": self.packages, "host_functions": tuple(host_functions),
         }  # fmt: skip
         functools.update_wrapper(self, function)
 
-    def _declare(self, signature: Signature, limits: Limits, isolation: Isolation, pool: Pool | None) -> None:
+    def _declare(
+        self,
+        signature: Signature,
+        limits: Limits,
+        isolation: Isolation,
+        pool: Pool | None,
+        host_functions: Iterable[Callable[..., Any]] = (),
+    ) -> None:
         """Sets what does not depend on the language of the function."""
+        functions = tuple(host_functions)
+        self.host_functions: HostFunctions | None = None
+        if functions:
+            from udfvm.host_functions import HostFunctions
+
+            self.host_functions = HostFunctions(self.name, functions)
         self.parameters: tuple[Parameter, ...] = signature.parameters
         self.result: ResultType = signature.result
         self.limits = limits
@@ -170,6 +188,11 @@ class UDF:
         """The base image that the function's image is a layer of."""
         return self._ready().base
 
+    @property
+    def bound_host_functions(self) -> BoundHostFunctions | None:
+        """Its host functions as the core calls them, which whoever calls the core with them must keep; None without any."""
+        return self._ready().host_functions
+
     def _ready(self) -> Runtime:
         runtime = self._runtime
         if runtime is None:
@@ -182,12 +205,14 @@ class UDF:
     def _build(self) -> Runtime:
         from udfvm import vmm
         from udfvm.image import base_image, udf_layer
+        from udfvm.vmm.callbacks import bind_host_functions
 
         loading = self._loading()
         base = base_image(loading.base)
         pool = self.pool.core(base)
         layer = udf_layer(base, pool, loading.identity, loading.request, self.limits, self.name)
-        return Runtime(base, layer, pool, vmm.core_limits(self.limits))
+        bound = bind_host_functions(self.host_functions, self.limits.host_calls) if self.host_functions else None
+        return Runtime(base, layer, pool, vmm.core_limits(self.limits, bound), bound)
 
     def _loading(self) -> Loading:
         from udfvm.identity import of_pickled, of_plain
@@ -198,7 +223,7 @@ class UDF:
         def pickled() -> PickledFunction:
             from udfvm.payload import pickle_function
 
-            return pickle_function(self.name, self.function)
+            return pickle_function(self.name, self.function, self.host_functions)
 
         def request() -> bytes:
             from udfvm.loading import load_request
@@ -437,6 +462,8 @@ def udf(
     isolation: Isolation = "statement",
     packages: Iterable[str] = (),
     pool: Pool | None = None,
+    host_functions: Iterable[Callable[..., Any]] = (),
+    host_calls: int = DEFAULT_HOST_CALLS,
 ) -> Callable[[Callable[..., object]], UDF]: ...
 @overload
 def udf(
@@ -457,6 +484,8 @@ def udf(
     isolation: Isolation = "statement",
     packages: Iterable[str] = (),
     pool: Pool | None = None,
+    host_functions: Iterable[Callable[..., Any]] = (),
+    host_calls: int = DEFAULT_HOST_CALLS,
 ) -> UDF: ...
 def udf(
     function: Callable[..., object] | None = None,
@@ -476,6 +505,8 @@ def udf(
     isolation: Isolation = "statement",
     packages: Iterable[str] = (),
     pool: Pool | None = None,
+    host_functions: Iterable[Callable[..., Any]] = (),
+    host_calls: int = DEFAULT_HOST_CALLS,
 ) -> UDF | Callable[[Callable[..., object]], UDF]:
     """Makes a function a UDF, which runs in a fresh micro-VM for every call.
 
@@ -500,6 +531,10 @@ def udf(
         isolation: what a call is in SQL: "statement", one execution of a statement, whose rows share state; or "row".
         packages: modules to import into the base image, ahead of what the function is seen to use.
         pool: where VMs come from; the default pool, if not given.
+        host_functions: functions of this process that the function may call: it refers to them as if they were in its reach, and each call
+            leaves the micro-VM. Annotated with bool, int, float, str, bytes, ``| None``. Only these can be called, so what they do for any
+            arguments of their types is what you allow. One that raises ends the call with ``HostFunctionError``.
+        host_calls: how often a call may call them; more ends it with ``HostCallLimitError``.
 
     Raises ``SignatureError`` for a function that cannot be a UDF, saying what to do.
 
@@ -513,13 +548,14 @@ def udf(
     def decorate(target: Callable[..., object]) -> UDF:
         try:
             limits = Limits.parse(
-                memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, files=files, deterministic=deterministic
-            )
+                memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, files=files, deterministic=deterministic,
+                host_calls=host_calls,
+            )  # fmt: skip
         except (TypeError, ValueError) as error:
             raise SignatureError(f"UDF {getattr(target, '__name__', '?')!r}: {error}") from error
         return UDF(
             target, name=name, vectorized=vectorized, input_types=input_types, output_type=output_type, sample=sample,
-            limits=limits, isolation=isolation, packages=packages, pool=pool,
+            limits=limits, isolation=isolation, packages=packages, pool=pool, host_functions=host_functions,
         )  # fmt: skip
 
     return decorate if function is None else decorate(function)

@@ -84,6 +84,11 @@ enum udfvm_hypercall {
     UDFVM_HC_LOG = 4,
     /* open(): makes the whole output window and the scratch area accessible. Returns 0, or -1 where there is no more of them. */
     UDFVM_HC_OPEN = 5,
+    /* host_call(name, name_length, arguments, arguments_length, reply, capacity): calls one of the functions of the host that its user lets
+     * this function call. Arguments: struct udfvm_row and its values. Reply: a struct udfvm_value and its bytes. Returns the reply's length, or
+     * -ENOENT where there is no such function for this call, -EMSGSIZE where the reply has no room, -EFAULT, -E2BIG. A function that fails, or
+     * arguments that are not of its types, end the call: nothing returns. */
+    UDFVM_HC_HOST_CALL = 6,
 
     /* Read-only file access; every path absolute and without NUL, results negative errno. A handle is valid until the call (or
      * build phase) in which it was opened ends; udfvm_call.sequence tells the kernel when to open again. */
@@ -96,6 +101,8 @@ enum udfvm_hypercall {
     UDFVM_HC_FILE_READLINK = 21,                 /* (path, path_length, address, length) -> bytes */
 };
 
+#define UDFVM_HOST_NAME_MAX 255                  /* bytes of the name of a host function */
+#define UDFVM_HOST_MESSAGE_MAX (16u << 20)       /* bytes of its arguments, and of its reply */
 #define UDFVM_PATH_MAX 4096                      /* bytes of a path in a hypercall, at most */
 
 enum udfvm_status {

@@ -11,17 +11,18 @@ uint8_t xsave_area[12288] __attribute__((aligned(64)));
 static struct udfvm_seal_info seal_info;
 extern const char resume[];
 
-static uint64_t hypercall(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
+static uint64_t hypercall(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {
     register uint64_t r10 __asm__("r10") = d;
     register uint64_t r8 __asm__("r8") = e;
-    __asm__ volatile("outb %%al, $0x55" : "+a"(number) : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8) : "memory");
+    register uint64_t r9 __asm__("r9") = f;
+    __asm__ volatile("outb %%al, $0x55" : "+a"(number) : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9) : "memory");
     return number;
 }
 
 static void complete(uint64_t words)
 {
-    hypercall(UDFVM_HC_COMPLETE, UDFVM_STATUS_OK, words * 8, 0, 0, 0);
+    hypercall(UDFVM_HC_COMPLETE, UDFVM_STATUS_OK, words * 8, 0, 0, 0, 0);
 }
 
 struct udfvm_seal_info *prepare_seal(void)
@@ -88,7 +89,7 @@ static void dirty_state(void)
     __asm__ volatile("wrfsbase %0\n\twrgsbase %0\n\tmovq %0, %%xmm7\n\tmovq %0, %%r15\n\tmovq %0, %%r12" : : "r"(mark)
                      : "xmm7", "r15", "r12");
     __asm__ volatile("movl %0, %%ds\n\tmovl %0, %%es\n\tmovl %0, %%fs\n\tmovl %0, %%gs\n\tfldpi\n\tstd" : : "r"((uint32_t)selector(5)));
-    hypercall(UDFVM_HC_COMPLETE, UDFVM_STATUS_OK, 0, 0, 0, 0);
+    hypercall(UDFVM_HC_COMPLETE, UDFVM_STATUS_OK, 0, 0, 0, 0, 0);
 }
 
 /* One instruction each that ring 3 must not execute. */
@@ -158,7 +159,7 @@ void obey(void)
     case RAW_WRITE: *(volatile uint64_t *)a[1] = a[2]; OUTPUT[0] = RAW_EXECUTED; complete(1); break;
     case RAW_LOOP: for (;;) __asm__ volatile("pause"); break;
     case RAW_PORT: port(a[1]); break;
-    case RAW_HYPERCALL: OUTPUT[0] = hypercall(a[1], a[2], a[3], a[4], a[5], a[6]); complete(1); break;
+    case RAW_HYPERCALL: OUTPUT[0] = hypercall(a[1], a[2], a[3], a[4], a[5], a[6], a[7]); complete(2); break;
     case RAW_PRIVILEGED: privileged(a[1]); break;
     case RAW_SYSCALL: system_call(a[1]); break;
     case RAW_COUNT: OUTPUT[0] = ++counter; complete(1); break;
@@ -166,7 +167,7 @@ void obey(void)
     case RAW_FIND: find(a[1], a[2], a[3]); break;
     case RAW_ECHO: for (uint64_t i = 0; i < a[1]; i++) OUTPUT[i] = a[i]; complete(a[1]); break;
     case RAW_SYSCALL_LOOP: for (;;) { uint64_t n = 1; __asm__ volatile("syscall" : "+a"(n) : : "rcx", "rdx", "r11", "memory"); } break;
-    case RAW_SEAL: counter = a[1]; hypercall(UDFVM_HC_SEAL, (uint64_t)&seal_info, 0, 0, 0, 0); break;
+    case RAW_SEAL: counter = a[1]; hypercall(UDFVM_HC_SEAL, (uint64_t)&seal_info, 0, 0, 0, 0, 0); break;
     default: complete(0);
     }
 }

@@ -9,7 +9,7 @@ enum {
     RAW_WRITE,           /* address, value */
     RAW_LOOP,
     RAW_PORT,            /* port */
-    RAW_HYPERCALL,       /* number, five arguments; reply: result */
+    RAW_HYPERCALL,       /* number, six arguments; reply: result, second word of the output window */
     RAW_PRIVILEGED,      /* which */
     RAW_SYSCALL,         /* number; reply: 1000 + number, CPL in the kernel */
     RAW_COUNT,           /* reply: how often in this state */

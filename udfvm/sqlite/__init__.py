@@ -144,7 +144,7 @@ def _function(udf: UDF, in_schema: bool) -> _extension.Function:
     if in_schema:
         flags |= _extension.Flag.IN_SCHEMA
     image = udf.image
-    pool = udf.pool.core(udf.base)
+    pool, bound = udf.pool.core(udf.base), udf.bound_host_functions
     return _extension.Function(
         name=udf.name,
         pool=pool.address,
@@ -154,10 +154,11 @@ def _function(udf: UDF, in_schema: bool) -> _extension.Function:
         isolation=_extension.Isolation[udf.isolation.upper()],
         flags=flags,
         limits=udf.limits,
+        host_functions=bound.address if bound else 0,
         wait_ns=udf.limits.timeout_ns or _WAIT_NS,
         pool_limit=pool.limit,
         role=_extension.Role[udf.kind.upper()],
         columns=tuple(_extension.Column(each.name, _row_type(udf, f"column {each.name!r}", each.type)) for each in columns),
         kind=_extension.Kind[udf.language.upper()],
-        owner=(udf, image, pool),
+        owner=(udf, image, pool, bound),
     )

@@ -24,7 +24,7 @@ ENTRY_POINT: Final = "sqlite3_udfvmsqlite_init"
 _ffi: Final = cffi.FFI()
 _ffi.cdef(
     """
-    struct udfvm_limits { uint64_t timeout_ns, max_output, max_log; int files, deterministic; };
+    struct udfvm_limits { uint64_t timeout_ns, max_output, max_log; int files, deterministic; const void *host_functions; };
     struct udfvm_sqlite_parameter { const char *name; uint32_t type; uint32_t nullable; };
     struct udfvm_sqlite_column { const char *name; uint32_t type; };
     struct udfvm_sqlite_function {
@@ -126,7 +126,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Function:
-    """``struct udfvm_sqlite_function``. ``pool`` and ``image`` are addresses; ``owner`` is whatever must outlive the function."""
+    """``struct udfvm_sqlite_function``. ``pool``, ``image`` and ``host_functions`` (0: none) are addresses; ``owner`` is whatever must
+    outlive the function."""
 
     name: str
     pool: int
@@ -136,6 +137,7 @@ class Function:
     isolation: Isolation
     flags: Flag
     limits: Limits
+    host_functions: int
     wait_ns: int
     pool_limit: int
     role: Role
@@ -228,7 +230,7 @@ def _interrupt() -> dict[str, Any]:
     }
 
 
-def _limits(limits: Limits) -> dict[str, int]:
+def _limits(limits: Limits) -> dict[str, Any]:
     return {
         "timeout_ns": limits.timeout_ns,
         "max_output": limits.max_output,
@@ -289,7 +291,7 @@ def _function(function: Function, keep: list[object]) -> dict[str, Any]:
         "result_type": int(function.result_type),
         "isolation": int(function.isolation),
         "flags": int(function.flags),
-        "limits": _limits(function.limits),
+        "limits": {**_limits(function.limits), "host_functions": _ffi.cast("void *", function.host_functions)},
         "wait_ns": function.wait_ns,
         "pool_limit": function.pool_limit,
         "role": int(function.role),

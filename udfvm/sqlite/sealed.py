@@ -57,6 +57,8 @@ def seal(udf: UDF) -> Path:
     columns = getattr(udf, "columns", ())
     if not all(_NAME.fullmatch(name) for name in (udf.name, *(each.name for each in (*udf.parameters, *columns)))):
         raise Error(f"UDF {udf.name!r}: names of sealed functions, parameters and columns are of ASCII letters, digits and _, at most 63")
+    if udf.host_functions:
+        raise Error(f"UDF {udf.name!r}: a function that calls host functions cannot be sealed for programs without them")
     signature = signature_text(udf)
     layer, base = udf.image, udf.base
     return _write("functions", f"{udf.name}.udf", {

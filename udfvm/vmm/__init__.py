@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Self
 from udfvm import errors
 from udfvm.policy import Limits
 from udfvm.vmm._core import ffi, lib
-from udfvm.vmm.callbacks import Files, bind_files, take_interruption
+from udfvm.vmm.callbacks import BoundHostFunctions, Files, bind_files, take_host_failure, take_interruption
 from udfvm.vmm.lending import Lender
 
 REQUEST_LOAD: Final = 2
@@ -46,12 +46,13 @@ class _Exchange(NamedTuple):
 
 
 def _exchange(parts: int) -> _Exchange:
-    """This thread's, with room for so many parts."""
+    """This thread's, with room for so many parts. Taken, until it is put back: signal handlers and host functions make calls, too."""
     kept: _Exchange | None = getattr(_thread, "exchange", None)
+    _thread.exchange = None
     if kept is None or len(kept.parts) < parts:
         message, array = ffi.new("struct udfvm_parts *"), ffi.new("struct udfvm_part[]", max(4, parts))
         message.parts = array
-        kept = _thread.exchange = _Exchange(message, array, ffi.new("struct udfvm_pool_reply *"))
+        kept = _Exchange(message, array, ffi.new("struct udfvm_pool_reply *"))
     return kept
 
 
@@ -63,13 +64,18 @@ def _exception(error: Any, udf: str | None = None, row: int | None = None) -> Ba
     message = ffi.string(error.message).decode("utf-8", "replace")
     if error.code == errors.Code.INTERRUPTED and (interruption := take_interruption()):
         return interruption
-    return errors.from_core(
+    cause = take_host_failure() if error.code == errors.Code.HOST_FUNCTION else None
+    if cause is not None and (not isinstance(cause, Exception) or isinstance(cause, errors.ProtocolError)):
+        return cause                             # Ctrl-C in a host function; arguments that are not what the function takes
+    failure = errors.from_core(
         error.code, message, errno=error.os_errno, signal=error.signal, address=error.address, rip=error.rip, udf=udf, row=row
     )
+    failure.__cause__ = cause
+    return failure
 
 
-def core_limits(limits: Limits) -> Any:
-    """``struct udfvm_limits *`` for some limits; to be made once and used for many calls."""
+def core_limits(limits: Limits, host_functions: BoundHostFunctions | None = None) -> Any:
+    """``struct udfvm_limits *`` for some limits; to be made once and used for many calls. The host functions must outlive it."""
     return ffi.new(
         "struct udfvm_limits *",
         {
@@ -78,6 +84,7 @@ def core_limits(limits: Limits) -> Any:
             "max_log": limits.max_log,
             "files": limits.files,
             "deterministic": limits.deterministic,
+            "host_functions": host_functions.structure if host_functions else ffi.NULL,
         },
     )
 
@@ -471,18 +478,21 @@ class Pool:
         message.number, message.length, message.count = request, length, len(parts)
         output = bytearray(room)
         reply.output, reply.capacity = ffi.from_buffer(output), room
-        if lib.udfvm_pool_call(self._handle, image._handle, self._wait_ns, message, limits, reply, error):
-            raise _exception(error, udf)
-        if reply.in_use > 1:
-            self._more_in_use(reply.in_use)
-        if reply.kept:
+        code = lib.udfvm_pool_call(self._handle, image._handle, self._wait_ns, message, limits, reply, error)
+        status, length, in_use, kept = reply.status, reply.length, reply.in_use, reply.kept
+        if kept:
             try:
-                output = bytearray(ffi.buffer(reply.data, reply.length))
+                output = bytearray(ffi.buffer(reply.data, length))
             finally:
-                lib.udfvm_pool_give(self._handle, reply.kept)
-        elif reply.length != room:
-            del output[reply.length :]
-        return reply.status, output
+                lib.udfvm_pool_give(self._handle, kept)
+        _thread.exchange = thread
+        if code:
+            raise _exception(error, udf)
+        if in_use > 1:
+            self._more_in_use(in_use)
+        if not kept and length != room:
+            del output[length:]
+        return status, output
 
     @contextmanager
     def vm(self, image: Image) -> Iterator[VM]:

@@ -36,6 +36,8 @@ enum udfvm_code {
     UDFVM_E_INPUT = 14,          /* request larger than the input window */
     UDFVM_E_FORKED = 15,         /* VM or pool of the parent process used in a forked child */
     UDFVM_E_BUSY = 16,           /* no VM became free in time */
+    UDFVM_E_HOST_FUNCTION = 17,  /* a host function failed */
+    UDFVM_E_HOST_CALLS = 18,     /* more calls of host functions than udfvm_host_functions.most_calls */
 };
 
 struct udfvm_error {
@@ -81,6 +83,20 @@ struct udfvm_files {
     int64_t (*readlink)(void *context, const char *path, char *buffer, uint64_t length);
 };
 
+/* ---- Functions of the embedder that a guest may call. The call is made on the thread that runs the VM; time that it takes counts for the
+ * deadline, which is kept once it returns. Calls of many exchanges that may make such calls are not streamed. ---- */
+
+struct udfvm_host_functions {
+    void *context;
+    /* `name` is any string of at most UDFVM_HOST_NAME_MAX bytes, `arguments` a copy of what the guest wrote. Returns the length of the reply,
+     * which is written if it is not longer than `capacity`; UDFVM_NO_HOST_FUNCTION; or UDFVM_HOST_FUNCTION_FAILED, with a text of less than
+     * 256 bytes in `failure`, which ends the call with UDFVM_E_HOST_FUNCTION. */
+    int64_t (*call)(void *context, const char *name, const void *arguments, uint64_t length, void *reply, uint64_t capacity, char *failure);
+    uint64_t most_calls;         /* in one call of the guest; one more ends it with UDFVM_E_HOST_CALLS */
+};
+#define UDFVM_NO_HOST_FUNCTION     -1
+#define UDFVM_HOST_FUNCTION_FAILED -2
+
 /* ---- VMs ---- */
 
 typedef struct udfvm_vm udfvm_vm;
@@ -102,6 +118,7 @@ struct udfvm_limits {
     uint64_t max_log;            /* bytes kept of standard output and error; more fails the call */
     int files;                   /* 1: the guest may read files through the VM's udfvm_files */
     int deterministic;           /* 1: clock and randomness are fixed */
+    const struct udfvm_host_functions *host_functions;           /* NULL: the guest may call none */
 };
 
 struct udfvm_reply {

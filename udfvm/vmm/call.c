@@ -213,6 +213,7 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
     if (vm->state == VM_SEALED) {
         run->s.regs.regs = vm->image->header->state.registers;
         vm->exchanges = 0;
+        vm->host_calls = 0;
         vm->calls++;
     } else {
         run->s.regs.regs.rax = 0;                /* complete() returns: here is the next request */

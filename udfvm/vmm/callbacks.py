@@ -126,6 +126,70 @@ def udfvm_python_readlink(context: Any, path: Any, buffer: Any, length: int) -> 
     return len(target)
 
 
+# ---- Host functions ----
+
+
+class HostServer(Protocol):
+    """Functions of the host that guests may call."""
+
+    def call(self, name: bytes, arguments: bytes) -> bytes | None:
+        """The reply to arguments that the guest wrote; None where there is no such function. What it raises ends the guest's call."""
+
+
+class BoundHostFunctions(NamedTuple):
+    """``struct udfvm_host_functions *`` and what keeps its context alive."""
+
+    structure: Any
+    context: Any
+
+    @property
+    def address(self) -> int:
+        """Address of the structure, for C code of this process."""
+        return int(ffi.cast("uintptr_t", self.structure))
+
+
+def bind_host_functions(server: HostServer, most_calls: int) -> BoundHostFunctions:
+    """Makes host functions callable by the core."""
+    context = ffi.new_handle(server)
+    values = {"context": context, "call": lib.udfvm_python_host_call, "most_calls": most_calls}
+    return BoundHostFunctions(ffi.new("struct udfvm_host_functions *", values), context)
+
+
+class _HostFailure(threading.local):
+    """What a host function raised during a call of this thread, until the call has ended and raises it."""
+
+    exception: BaseException | None = None
+
+
+_host_failure: Final = _HostFailure()
+
+
+def take_host_failure() -> BaseException | None:
+    """What ended the call that the core reports as ended by a host function."""
+    exception, _host_failure.exception = _host_failure.exception, None
+    return exception
+
+
+@ffi.def_extern(error=-2)
+def udfvm_python_host_call(context: Any, name: Any, arguments: Any, length: int, reply: Any, capacity: int, failure: Any) -> int:
+    server: HostServer = ffi.from_handle(context)
+    try:
+        answer = server.call(ffi.string(name), bytes(ffi.buffer(arguments, length)) if length else b"")
+    except BaseException as exception:           # noqa: BLE001 - it ends the call, which raises it
+        _host_failure.exception = exception
+        text = f"{type(exception).__name__}: {exception}".encode("utf-8", "replace")[:255]
+        ffi.memmove(failure, text + b"\0", len(text) + 1)
+        return -2                                # UDFVM_HOST_FUNCTION_FAILED
+    if answer is None:
+        return -1                                # UDFVM_NO_HOST_FUNCTION
+    if len(answer) <= capacity:
+        ffi.memmove(reply, answer, len(answer))
+    return len(answer)
+
+
+# ---- Signals ----
+
+
 class _Interruption(threading.local):
     """What a signal handler raised during a call of this thread, until the call has ended and raises it."""
 

@@ -127,7 +127,19 @@ static struct thread_timer *thread_timer(struct udfvm_error *error)
 /* The next time at which the thread must be signalled. */
 static uint64_t next_signal(const struct deadline *deadline, uint64_t now)
 {
-    return deadline->looks && deadline->end_ns - now > UDFVM_WATCH_NS ? now + UDFVM_WATCH_NS : deadline->end_ns;
+    return deadline->looks && deadline->end_ns > now + UDFVM_WATCH_NS ? now + UDFVM_WATCH_NS : deadline->end_ns;
+}
+
+static int watch_over(struct thread_timer *state, struct deadline *deadline, uint64_t at)
+{
+    state->running = NULL;
+    atomic_signal_fence(memory_order_seq_cst);
+    state->deadline_ns = at;
+    atomic_signal_fence(memory_order_seq_cst);
+    state->running = deadline;
+    atomic_signal_fence(memory_order_seq_cst);
+    const uint64_t armed = state->armed_ns;
+    return armed == 0 || armed > at ? arm(state, at) : 0;
 }
 
 int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_t timeout_ns, struct udfvm_error *error)
@@ -146,16 +158,12 @@ int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_
     deadline->end_ns = timeout_ns == 0 || timeout_ns > UINT64_MAX / 2 - now ? UINT64_MAX / 2 : now + timeout_ns;
     const uint64_t at = next_signal(deadline, now);
     deadline->timer = state;
-    state->deadline_ns = at;
-    atomic_signal_fence(memory_order_seq_cst);
-    state->running = deadline;
-    atomic_signal_fence(memory_order_seq_cst);
-    uint64_t armed = state->armed_ns;
-    if ((armed == 0 || armed > at) && arm(state, at) < 0) {
-        state->running = NULL;
-        return udfvm_fail_errno(error, "arming the deadline timer");
-    }
-    return UDFVM_OK;
+    deadline->outer = state->running;
+    if (watch_over(state, deadline, at) == 0)
+        return UDFVM_OK;
+    state->running = deadline->outer;
+    deadline->timer = NULL;
+    return udfvm_fail_errno(error, "arming the deadline timer");
 }
 
 /* The timer is not armed at this point: its signal brought the vCPU out. */
@@ -175,8 +183,13 @@ void udfvm_deadline_looked(struct deadline *deadline)
 void udfvm_deadline_stop(struct deadline *deadline)
 {
     struct thread_timer *state = deadline->timer;
-    if (state)
+    struct deadline *outer = deadline->outer;            /* of a call that waits for this one: a host function or a signal handler made it */
+    if (state && !outer)
         state->running = NULL;
+    else if (state && watch_over(state, outer, next_signal(outer, monotonic_ns())) < 0) {
+        atomic_store(&outer->expired, true);             /* or it would have no deadline */
+        outer->run->immediate_exit = 1;
+    }
     deadline->timer = NULL;
     if (atomic_exchange(&deadline->due, false))          /* whoever runs the vCPU next is not this call */
         deadline->run->immediate_exit = 0;

@@ -124,6 +124,8 @@ int udfvm_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_err
     case UDFVM_HC_OPEN:
         regs->rax = (uint64_t)udfvm_wide_open(vm);
         return HYPERCALL_CONTINUE;
+    case UDFVM_HC_HOST_CALL:
+        return udfvm_host_call(vm, regs, error);
     case UDFVM_HC_FILE_OPEN ... UDFVM_HC_FILE_READLINK:
         regs->rax = (uint64_t)udfvm_file_hypercall(vm, regs);
         return HYPERCALL_CONTINUE;

@@ -90,7 +90,7 @@ bool udfvm_page_is_zero(const void *page);
 #define UDFVM_KICK_SIGNAL (SIGRTMAX - 3)
 struct thread_timer;
 /* `looks` asks for a look at the vCPU's thread every UDFVM_WATCH_NS, ahead of the end; `due`: it is time for one. */
-struct deadline { struct kvm_run *run; struct thread_timer *timer; atomic_bool expired, due; bool looks; uint64_t end_ns; };
+struct deadline { struct kvm_run *run; struct thread_timer *timer; atomic_bool expired, due; bool looks; uint64_t end_ns; struct deadline *outer; };
 #define UDFVM_WATCH_NS 50000000u
 int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_t timeout_ns, struct udfvm_error *error);
 void udfvm_deadline_looked(struct deadline *deadline);   /* the look was taken: the vCPU may run on */
@@ -136,6 +136,7 @@ struct udfvm_vm {
     struct hot_set hot;
     struct stream *stream;        /* NULL: the VM is entered by calls */
     unsigned exchanges;           /* of this call that could have been streamed */
+    uint64_t host_calls;          /* of this call */
     const struct udfvm_files *files;
     int64_t handles[FILES_MAX];   /* the embedder's, -1 where free */
     unsigned handles_open;
@@ -168,6 +169,8 @@ enum { HYPERCALL_CONTINUE = 0, HYPERCALL_COMPLETE = 1, HYPERCALL_SEAL = 2, HYPER
 int udfvm_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error);
 void udfvm_files_close_all(struct udfvm_vm *vm);
 int64_t udfvm_file_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs);
+/* ---- host_call.c ---- */
+int udfvm_host_call(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error);    /* HYPERCALL_CONTINUE or HYPERCALL_FAILED */
 /* Runs the vCPU until the guest completes, seals or fails; sets vm->state. */
 int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error);
 /* Runs until a hypercall that ends this exchange; its kind, or HYPERCALL_FAILED. */

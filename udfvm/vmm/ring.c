@@ -292,7 +292,8 @@ int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint
     udfvm_error_clear(error);
     if (vm->generation != udfvm_fork_generation())
         return udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process");
-    if (!vm->stream && (vm->state != VM_STOPPED || vm->idle_spin_us == 0 || ++vm->exchanges < STREAM_AFTER || !take_place()))
+    const bool exits = limits && limits->host_functions;         /* their calls are made on this thread */
+    if (!vm->stream && (exits || vm->state != VM_STOPPED || vm->idle_spin_us == 0 || ++vm->exchanges < STREAM_AFTER || !take_place()))
         return udfvm_vm_call(vm, request, input, length, limits, reply, error);
     int code = UDFVM_OK;
     if (vm->stream) {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "failure.h"
+#include "host_call.h"
 #include "udfvm.h"
 #include "utf8.h"
 
@@ -40,6 +41,55 @@ static void free_allocations(void)
         free(allocations);
         allocations = next;
     }
+}
+
+/* ---- Host functions ---- */
+
+static size_t row_size(const struct udfvm_any *arguments, size_t count)
+{
+    size_t size = sizeof(struct udfvm_row) + count * sizeof(struct udfvm_value);
+    for (size_t i = 0; i < count; i++)
+        size += arguments[i].type == UDFVM_TEXT || arguments[i].type == UDFVM_BLOB ? arguments[i].bytes.length : 0;
+    return size;
+}
+
+static void put_row(uint8_t *row, const struct udfvm_any *arguments, size_t count)
+{
+    struct udfvm_value *values = (struct udfvm_value *)(row + sizeof(struct udfvm_row));
+    uint64_t end = sizeof(struct udfvm_row) + count * sizeof *values;
+    *(struct udfvm_row *)row = (struct udfvm_row){ .count = (uint32_t)count };
+    for (size_t i = 0; i < count; i++) {
+        const struct udfvm_any *argument = &arguments[i];
+        values[i] = (struct udfvm_value){ .type = argument->type, .integer = argument->integer };
+        if (argument->type == UDFVM_FLOAT64)
+            values[i].real = argument->real;
+        if (argument->type != UDFVM_TEXT && argument->type != UDFVM_BLOB)
+            continue;
+        values[i].offset = end;
+        values[i].length = (uint32_t)argument->bytes.length;
+        if (argument->bytes.length)
+            memcpy(row + end, argument->bytes.data, argument->bytes.length);
+        end += argument->bytes.length;
+    }
+}
+
+static const char *call_host(const char *name, const struct udfvm_any *arguments, size_t count, struct udfvm_any *result)
+{
+    const size_t size = row_size(arguments, count);
+    uint8_t *row = allocate(size), *reply = allocate(HOST_REPLY_MOST);
+    put_row(row, arguments, count);
+    const int64_t got = host_call(name, strlen(name), row, size, reply);
+    if (got < 0)
+        return host_call_problem(got);
+    const struct udfvm_value *value = (const struct udfvm_value *)reply;
+    *result = (struct udfvm_any){ .type = value->type };
+    if (value->type == UDFVM_TEXT || value->type == UDFVM_BLOB)
+        result->bytes = (struct udfvm_bytes){ (const char *)reply + value->offset, value->length };
+    else if (value->type == UDFVM_FLOAT64)
+        result->real = value->real;
+    else
+        result->integer = value->integer;
+    return NULL;
 }
 
 /* ---- Scalar functions ---- */
@@ -257,6 +307,7 @@ bool runtime_load(struct program *program, const struct load *load, struct signa
     if (!take_description(function, found))
         return false;
     function->state->allocate = allocate;
+    function->state->call_host = call_host;
     program->run = function->scalar ? run_scalar : run_vector;
     program->context = (void *)function;
     return true;

@@ -24,7 +24,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define UDFVM_NATIVE_VERSION 1u
+#define UDFVM_NATIVE_VERSION 2u
 
 /* The Arrow C Data Interface (arrow.apache.org/docs/format/CDataInterface.html). */
 #ifndef ARROW_C_DATA_INTERFACE
@@ -54,11 +54,23 @@ enum udfvm_storage {                             /* as Arrow stores it; text and
     UDFVM_OPTIONAL = 256                         /* added to one of them */
 };
 
-/* One for each object: weak, so that its translation units share it. The runtime sets `allocate`. */
+/* A value to or from a host function. */
+struct udfvm_any {
+    uint32_t type;                               /* 0 null, 1 integer, 2 real, 3 text, 4 blob, 5 boolean, in `integer` */
+    int64_t integer;
+    double real;
+    struct udfvm_bytes {
+        const char *data;                        /* not NUL-terminated; may be NULL where length is 0 */
+        size_t length;
+    } bytes;
+};
+
+/* One for each object: weak, so that its translation units share it. The runtime sets the functions. */
 struct udfvm_state {
     uint32_t failed;
     char message[1020];
     void *(*allocate)(size_t size);
+    const char *(*call_host)(const char *name, const struct udfvm_any *arguments, size_t count, struct udfvm_any *result);
 };
 #ifdef __cplusplus
 extern "C" {
@@ -119,10 +131,8 @@ static inline char *udfvm_allocate(size_t size)
     return (char *)udfvm_state.allocate(size);
 }
 
-typedef struct udfvm_bytes {
-    const char *data;                            /* not NUL-terminated; may be NULL where length is 0 */
-    size_t length;
-} udfvm_text, udfvm_blob;                        /* text is UTF-8 */
+typedef struct udfvm_bytes udfvm_text;           /* UTF-8 */
+typedef struct udfvm_bytes udfvm_blob;
 
 typedef bool udfvm_boolean;
 typedef int8_t udfvm_i8;
@@ -243,6 +253,66 @@ UDFVM_DEFINE_BOTH(f64)
 UDFVM_DEFINE_OPTIONAL(boolean)
 UDFVM_DEFINE_OPTIONAL(text)
 UDFVM_DEFINE_OPTIONAL(blob)
+
+/* ---- Host functions: see host_functions= of udfvm.from_elf ---- */
+
+static inline struct udfvm_any udfvm_any_of(uint32_t type)
+{
+    struct udfvm_any made;
+    memset(&made, 0, sizeof made);
+    made.type = type;
+    return made;
+}
+
+static inline struct udfvm_any udfvm_any_null(void)
+{
+    return udfvm_any_of(0);
+}
+
+static inline struct udfvm_any udfvm_any_i64(udfvm_i64 value)
+{
+    struct udfvm_any made = udfvm_any_of(1);
+    made.integer = value;
+    return made;
+}
+
+static inline struct udfvm_any udfvm_any_f64(udfvm_f64 value)
+{
+    struct udfvm_any made = udfvm_any_of(2);
+    made.real = value;
+    return made;
+}
+
+static inline struct udfvm_any udfvm_any_text(udfvm_text value)
+{
+    struct udfvm_any made = udfvm_any_of(3);
+    made.bytes = value;
+    return made;
+}
+
+static inline struct udfvm_any udfvm_any_blob(udfvm_blob value)
+{
+    struct udfvm_any made = udfvm_any_of(4);
+    made.bytes = value;
+    return made;
+}
+
+static inline struct udfvm_any udfvm_any_boolean(udfvm_boolean value)
+{
+    struct udfvm_any made = udfvm_any_of(5);
+    made.integer = value;
+    return made;
+}
+
+/* Calls a host function. Arguments must be of its declared types, or the call ends. The result is null, or of the type that it declares; what it
+ * points to is there until the result of this function was taken. false, after udfvm_fail(), where there is no such function. */
+__attribute__((unused)) static bool udfvm_call_host(const char *name, const struct udfvm_any *arguments, size_t count, struct udfvm_any *result)
+{
+    const char *problem = udfvm_state.call_host(name, arguments, count, result);
+    if (problem)
+        udfvm_fail("%s: %s", name, problem);
+    return !problem;
+}
 
 /* ---- Lists of parameters: (type, name), ... ---- */
 

@@ -5,6 +5,7 @@
  * must be put back after it.
  */
 #include "columns.h"
+#include "host_call.h"
 #include "numpy_function.h"
 
 #include <malloc.h>
@@ -260,11 +261,30 @@ static PyObject *agent_run_batch(PyObject *module, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(host_call_doc, "host_call(name, arguments): calls a host function with a struct udfvm_row; returns a struct udfvm_value and its bytes");
+
+static PyObject *agent_host_call(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    const char *name, *row;
+    Py_ssize_t name_length, length;
+    if (!PyArg_ParseTuple(arguments, "y#y#", &name, &name_length, &row, &length))
+        return NULL;
+    void *reply = PyMem_RawMalloc(HOST_REPLY_MOST);
+    if (!reply)
+        return PyErr_NoMemory();
+    const int64_t got = host_call(name, (uint64_t)name_length, row, (uint64_t)length, reply);
+    PyObject *result = got < 0 ? PyErr_Format(PyExc_RuntimeError, "%s: %s", name, host_call_problem(got))
+                               : PyBytes_FromStringAndSize(reply, (Py_ssize_t)got);
+    PyMem_RawFree(reply);
+    return result;
+}
+
 static PyMethodDef agent_methods[] = {
     { "serve", agent_serve, METH_VARARGS, serve_doc },
     { "input", agent_input, METH_NOARGS, input_doc },
     { "output", agent_output, METH_NOARGS, output_doc },
     { "run_row", agent_run_row, METH_VARARGS, run_row_doc },
+    { "host_call", agent_host_call, METH_VARARGS, host_call_doc },
     { "run_batch", agent_run_batch, METH_VARARGS, run_batch_doc },
     { NULL, NULL, 0, NULL },
 };

@@ -60,6 +60,10 @@ def _load(request: int, length: int) -> Answer:
         # For tracebacks: files that exist on the host only. An entry without a time is never checked against a file.
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     OwnModules(payload.metadata["own_modules"]).install()
+    if payload.metadata["host_functions"]:
+        import _udfvm_host
+
+        _udfvm_host.install(payload.metadata["host_functions"])
     for name in payload.metadata["imports"]:
         _import_quietly(name)
     warm_up_reports()

@@ -1,0 +1,84 @@
+"""Host functions, as the body of a UDF sees them: ordinary functions whose calls leave the micro-VM."""
+
+from __future__ import annotations
+
+import operator
+import struct
+from typing import Any, Final
+
+import _udfvm_agent
+
+_ROW: Final = struct.Struct("<II")
+_VALUE: Final = struct.Struct("<IIQ")
+_INTEGER: Final = struct.Struct("<IIq")
+_REAL: Final = struct.Struct("<IId")
+_NULL, _INT64, _FLOAT64, _TEXT, _BLOB, _BOOL = range(6)  # enum udfvm_type
+_TYPES: Final = {"bool": _BOOL, "int64": _INT64, "double": _FLOAT64, "string": _TEXT, "binary": _BLOB}
+
+
+class HostFunction:
+    """A function of the host. Arguments must be of the declared types; None for a parameter that allows none gives None without a call."""
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        self.__name__ = description["name"]
+        self._names = [parameter["name"] for parameter in description["parameters"]]
+        self._types = [_TYPES[parameter["type"]] for parameter in description["parameters"]]
+        self._nullable = [parameter["nullable"] for parameter in description["parameters"]]
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        values = self._bind(arguments, keywords)
+        if any(value is None and not nullable for value, nullable in zip(values, self._nullable, strict=True)):
+            return None
+        return _decode(_udfvm_agent.host_call(self.__name__.encode(), self._encode(values)))
+
+    def _bind(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> list[Any]:
+        rest = self._names[len(arguments) :]
+        if len(arguments) > len(self._names) or set(rest) != set(keywords):
+            raise TypeError(f"{self.__name__}() takes the arguments ({', '.join(self._names)})")
+        return [*arguments, *(keywords[name] for name in rest)]
+
+    def _encode(self, values: list[Any]) -> bytes:
+        slots, texts = [_ROW.pack(len(values), 0)], []
+        position = _ROW.size + len(values) * _VALUE.size
+        for name, type_, value in zip(self._names, self._types, values, strict=True):
+            try:
+                if value is None:
+                    slots.append(_INTEGER.pack(_NULL, 0, 0))
+                elif type_ == _FLOAT64:
+                    slots.append(_REAL.pack(type_, 0, value))
+                elif type_ in (_INT64, _BOOL):
+                    slots.append(_INTEGER.pack(type_, 0, operator.index(value) if type_ == _INT64 else bool(value)))
+                else:
+                    text = value.encode() if type_ == _TEXT else bytes(memoryview(value))
+                    slots.append(_VALUE.pack(type_, len(text), position))
+                    texts.append(text)
+                    position += len(text)
+            except (struct.error, TypeError, AttributeError, UnicodeEncodeError) as error:
+                raise TypeError(f"{self.__name__}(): argument {name!r}: {error}") from error
+        return b"".join((*slots, *texts))
+
+
+def _decode(reply: bytes) -> Any:
+    type_, length, raw = _VALUE.unpack_from(reply)
+    if type_ == _NULL:
+        return None
+    if type_ == _FLOAT64:
+        return _REAL.unpack_from(reply)[2]
+    if type_ in (_INT64, _BOOL):
+        integer = _INTEGER.unpack_from(reply)[2]
+        return bool(integer) if type_ == _BOOL else integer
+    text = reply[raw : raw + length]
+    return text.decode() if type_ == _TEXT else text
+
+
+_functions: Final[dict[str, HostFunction]] = {}
+
+
+def install(descriptions: list[dict[str, Any]]) -> None:
+    """Makes the host functions of the UDF that is being loaded known."""
+    _functions.update({description["name"]: HostFunction(description) for description in descriptions})
+
+
+def find(name: str) -> HostFunction:
+    """What the pickled function refers to."""
+    return _functions[name]
