@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.compiled import CompiledUDF, describe
 from udfvm.errors import SignatureError
@@ -92,9 +92,16 @@ class WasmUDF(CompiledUDF):
 class WasmTableFunction(WasmUDF, TableFunction):
     """A function in a WebAssembly module that yields rows, of one column: ``value``."""
 
-    def _declare(self, signature: Signature, limits: Limits, isolation: Isolation, pool: Pool | None) -> None:
+    def _declare(
+        self,
+        signature: Signature,
+        limits: Limits,
+        isolation: Isolation,
+        pool: Pool | None,
+        host_functions: Iterable[Callable[..., Any]] = (),
+    ) -> None:
         self.columns = (Column("value", *signature.result),)
-        super()._declare(signature, limits, isolation, pool)
+        super()._declare(signature, limits, isolation, pool, host_functions)
 
     def _messages(self, codec: BatchCodec) -> tuple[bytes, ...]:
         return ()
