@@ -317,6 +317,13 @@ def test_sql(module: Path) -> None:
     assert connection.execute(query).fetchall() == expected
 
 
+def test_modules_for_arrow_udf_are_not_stored(module: Path) -> None:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, policy=udfvm.sqlite.Policy(allow_create=True))
+    with pytest.raises(apsw.SQLError, match="cannot be stored in a database: register it"):
+        connection.execute("SELECT vm_create('repeat', 'wasm', ?, '(text, int) -> text')", (module.read_bytes(),))
+
+
 def counted(limit: int) -> list[tuple[str | None]]:
     return [(None if number == 3 else str(number),) for number in range(1, limit + 1)]
 

@@ -202,6 +202,15 @@ static bool take_signature(const struct arrow_signature *signature, const struct
     return precise;
 }
 
+/* What SQL stores is loaded without Arrow formats, and an example of a batch is one. */
+static bool can_load(const struct load *load)
+{
+    if (!load->declared || !load_is_for_rows(load) || load->settings_length > 0)
+        return true;
+    failure_set("TypeError", "a function of a module for arrow-udf cannot be stored in a database: register it, as udfvm.from_wasm makes it");
+    return false;
+}
+
 static bool take_format(struct arrow_module *arrow, const struct load *load, const struct settings *settings)
 {
     if (!load->declared || file_format_take(&arrow->format, settings->batch, settings->batch_length))
@@ -226,7 +235,7 @@ bool arrow_udf_prepare(struct program *program, const struct load *load, const s
     char name[ARROW_TEXT * 2];
     struct arrow_signature signature;
     struct arrow_module arrow = { .module = *module, .signature = &program->signature };
-    if (!find_function(module, load, name, sizeof name, &signature) || !arrow_find(&arrow, name) || !take_signature(&signature, load, found)
+    if (!can_load(load) || !find_function(module, load, name, sizeof name, &signature) || !arrow_find(&arrow, name) || !take_signature(&signature, load, found)
         || !take_format(&arrow, load, settings))
         return false;
     if (signature.table)
