@@ -137,13 +137,13 @@ class Function:
     isolation: Isolation
     flags: Flag
     limits: Limits
-    host_functions: int
     wait_ns: int
     pool_limit: int
     role: Role
     columns: tuple[Column, ...]
     kind: Kind
     owner: object
+    host_functions: int = 0
 
 
 @dataclass(frozen=True)

@@ -54,15 +54,17 @@ enum udfvm_storage {                             /* as Arrow stores it; text and
     UDFVM_OPTIONAL = 256                         /* added to one of them */
 };
 
+struct udfvm_bytes {
+    const char *data;                            /* not NUL-terminated; may be NULL where length is 0 */
+    size_t length;
+};
+
 /* A value to or from a host function. */
 struct udfvm_any {
     uint32_t type;                               /* 0 null, 1 integer, 2 real, 3 text, 4 blob, 5 boolean, in `integer` */
     int64_t integer;
     double real;
-    struct udfvm_bytes {
-        const char *data;                        /* not NUL-terminated; may be NULL where length is 0 */
-        size_t length;
-    } bytes;
+    struct udfvm_bytes bytes;
 };
 
 /* One for each object: weak, so that its translation units share it. The runtime sets the functions. */
