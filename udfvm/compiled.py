@@ -132,7 +132,7 @@ def describe(language: str, code: bytes, symbol: str, settings: bytes, *, name: 
         request = _load(code, symbol, (), (), settings)
         core_limits = vmm.core_limits(Limits(timeout_ns=int(LOAD_TIMEOUT * 1e9)))
         core = (pool or Pool.default()).core(base)
-        status, reply = core.fresh_call(base, _REQUEST_DESCRIBE, ((0, request),), len(request), core_limits, name)
+        status, reply = core.fresh_call(base, _REQUEST_DESCRIBE, request, core_limits, name)
         if status:
             error: Any = guest_exception(bytes(reply), name)
             raise SignatureError(str(error)) from error

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -140,6 +140,7 @@ class NumberLayout(NamedTuple):
     rows: int
     request_head: bytes                          # schema message and head of the record batch message
     places: tuple[tuple[int, int], ...]          # of the columns' data in the request: begin, end
+    gaps: tuple[bytes, ...]                      # what is between the columns' data in the request; the last ends the stream
     request_length: int
     reply_head: bytes                            # what the stream of such a result begins with
     reply_data: int                              # where its data begin
@@ -173,17 +174,20 @@ class NumberCodec:
 
     def _layout(self, rows: int) -> NumberLayout:
         head = len(self._request.head)
-        places = []
+        places, gaps = [], []
         position = 0
         for width in self._widths:
             places.append((position, rows * width))
+            gaps.append(bytes(_padded(rows * width) - rows * width))
             position += _padded(rows * width)
+        gaps[-1] += _END_OF_STREAM
         data = _padded((rows + 7) // 8)          # a reply leaves room for a bitmap
         reply_body = data + _padded(rows * self._result_width)
         return NumberLayout(
             rows,
             self._request.filled(rows, position, places),
             tuple((head + begin, head + begin + length) for begin, length in places),
+            tuple(gaps),
             head + position + len(_END_OF_STREAM),
             self._reply.filled(rows, reply_body, [(data, rows * self._result_width)]),
             len(self._reply.head) + data,
@@ -203,13 +207,12 @@ class NumberCodec:
         window[layout.request_length - len(_END_OF_STREAM) : layout.request_length] = _END_OF_STREAM
 
     @staticmethod
-    def parts(layout: NumberLayout, columns: Sequence[object]) -> list[tuple[int, object]]:
-        """A request as offsets and buffers, from contiguous columns of the declared types."""
-        parts: list[tuple[int, object]] = [(0, layout.request_head)]
-        for (begin, _), column in zip(layout.places, columns, strict=True):
-            parts.append((begin, column))
-        parts.append((layout.request_length - len(_END_OF_STREAM), _END_OF_STREAM))
-        return parts
+    def request(layout: NumberLayout, columns: Sequence[Any]) -> bytes:
+        """A request, from contiguous columns of the declared types."""
+        pieces: list[Any] = [layout.request_head]
+        for column, gap in zip(columns, layout.gaps, strict=True):
+            pieces += column, gap
+        return b"".join(pieces)
 
     def data_of(self, reply: bytes | bytearray | memoryview, layout: NumberLayout) -> int | None:
         """Where the data begin in a reply, if that is a stream of so many numbers without nulls laid out as here, or with a gap before data

@@ -44,9 +44,9 @@ class SmallBatches:
         layout = self._codec.layout(rows)
         return layout if layout.request_length <= LARGEST else None
 
-    def parts(self, layout: NumberLayout, arguments: Sequence[Any]) -> list[tuple[int, object]]:
-        """The request, as offsets and buffers."""
-        return self._codec.parts(layout, arguments)
+    def request(self, layout: NumberLayout, arguments: Sequence[Any]) -> bytes:
+        """The request."""
+        return self._codec.request(layout, arguments)
 
     def result(self, reply: bytearray, layout: NumberLayout) -> np.ndarray[Any, Any] | None:
         """The numbers of a reply, in place; None where it is not one of numbers without nulls."""

@@ -282,7 +282,7 @@ class UDF:
         if rows.is_null(arguments):
             return None
         payload = rows.encode(arguments)
-        status, reply = self._fresh_call(_REQUEST_ROW, ((0, payload),), len(payload))
+        status, reply = self._fresh_call(_REQUEST_ROW, payload)
         if status:
             raise guest_exception(bytes(reply), self.name)
         return rows.decode(bytes(reply))
@@ -296,14 +296,14 @@ class UDF:
             runtime = self._renew(runtime)
             return runtime, runtime.pool.take(runtime.image)
 
-    def _fresh_call(self, request: int, parts: Sequence[tuple[int, object]], length: int, room: int = 256) -> tuple[int, bytearray]:
-        """A whole call with a request in parts; returns the status and the reply, for which there is ``room``."""
+    def _fresh_call(self, request: int, payload: bytes, room: int = 256) -> tuple[int, bytearray]:
+        """A whole call; returns the status and the reply, which is expected to have ``room``."""
         runtime = self._runtime or self._ready()
         try:
-            return runtime.pool.fresh_call(runtime.image, request, parts, length, runtime.limits, self.name, room)
+            return runtime.pool.fresh_call(runtime.image, request, payload, runtime.limits, self.name, room)
         except ForkedError:
             runtime = self._renew(runtime)
-            return runtime.pool.fresh_call(runtime.image, request, parts, length, runtime.limits, self.name, room)
+            return runtime.pool.fresh_call(runtime.image, request, payload, runtime.limits, self.name, room)
 
     def _renew(self, runtime: Runtime) -> Runtime:
         """In a forked child: VMs are the parent's, images are shared."""
@@ -370,7 +370,7 @@ class UDF:
 
     def _call_small(self, small: SmallBatches, layout: NumberLayout, arguments: Sequence[Any]) -> Any:
         """One call with small numpy arrays."""
-        status, reply = self._fresh_call(_REQUEST_BATCH, small.parts(layout, arguments), layout.request_length, layout.reply_length)
+        status, reply = self._fresh_call(_REQUEST_BATCH, small.request(layout, arguments), layout.reply_length)
         if status:
             raise guest_exception(bytes(reply), self.name, 0, layout.rows)
         result = small.result(reply, layout)

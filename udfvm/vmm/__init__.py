@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -37,23 +37,11 @@ def _error() -> Any:
         return _thread.error
 
 
-class _Exchange(NamedTuple):
-    """A request in parts and its reply."""
-
-    message: Any                                 # struct udfvm_parts *
-    parts: Any                                   # struct udfvm_part[]
-    reply: Any                                   # struct udfvm_pool_reply *
-
-
-def _exchange(parts: int) -> _Exchange:
-    """This thread's, with room for so many parts. Taken, until it is put back: signal handlers and host functions make calls, too."""
-    kept: _Exchange | None = getattr(_thread, "exchange", None)
-    _thread.exchange = None
-    if kept is None or len(kept.parts) < parts:
-        message, array = ffi.new("struct udfvm_parts *"), ffi.new("struct udfvm_part[]", max(4, parts))
-        message.parts = array
-        kept = _Exchange(message, array, ffi.new("struct udfvm_pool_reply *"))
-    return kept
+def _taken_reply() -> Any:
+    """This thread's ``struct udfvm_pool_reply``. Taken, until it is put back: signal handlers and host functions make calls, too."""
+    kept = getattr(_thread, "reply", None)
+    _thread.reply = None
+    return ffi.new("struct udfvm_pool_reply *") if kept is None else kept
 
 
 def _closed_pool() -> errors.PoolClosedError:
@@ -452,40 +440,26 @@ class Pool:
         self._give(handle)
 
     def fresh_call(
-        self,
-        image: Image,
-        request: int,
-        parts: Sequence[tuple[int, object]],
-        length: int,
-        limits: Any,
-        udf: str | None = None,
-        room: int = 256,
+        self, image: Image, request: int, payload: bytes, limits: Any, udf: str | None = None, room: int = 256
     ) -> tuple[int, bytearray]:
         """A whole call on any VM: taken, called, its reply copied out, restored and given back. Returns the status and the reply.
 
-        The request of ``length`` bytes is put together from ``parts``: offsets, and contiguous buffers that end within it. ``room`` is
-        how long the reply is expected to be. This is the shortest way to a call: after an exit everything that Python touches is cold.
+        ``room`` is how long the reply is expected to be. This is the shortest way to a call: after an exit everything that Python touches
+        is cold.
         """
         if self._closed:
             raise _closed_pool()
-        error = _error()
-        thread = _exchange(len(parts))
-        message, reply, sources = thread.message, thread.reply, []
-        for slot, (offset, part) in zip(thread.parts, parts, strict=False):
-            source = ffi.from_buffer(part)
-            slot.offset, slot.length, slot.data = offset, len(source), source
-            sources.append(source)               # keeps it alive
-        message.number, message.length, message.count = request, length, len(parts)
+        error, reply = _error(), _taken_reply()
         output = bytearray(room)
         reply.output, reply.capacity = ffi.from_buffer(output), room
-        code = lib.udfvm_pool_call(self._handle, image._handle, self._wait_ns, message, limits, reply, error)
+        code = lib.udfvm_pool_call(self._handle, image._handle, self._wait_ns, request, payload, len(payload), limits, reply, error)
         status, length, in_use, kept = reply.status, reply.length, reply.in_use, reply.kept
         if kept:
             try:
                 output = bytearray(ffi.buffer(reply.data, length))
             finally:
                 lib.udfvm_pool_give(self._handle, kept)
-        _thread.exchange = thread
+        _thread.reply = reply
         if code:
             raise _exception(error, udf)
         if in_use > 1:

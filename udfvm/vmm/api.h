@@ -227,14 +227,7 @@ udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t timeout
 /* Returns a VM: restored if the caller did not, destroyed if that fails. */
 void udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm);
 
-/* A whole fresh call: a VM is taken, the request put together in its window, the reply copied, the VM restored and given back. */
-struct udfvm_part { uint64_t offset, length; const void *data; };
-struct udfvm_parts {
-    uint32_t number;             /* of the request */
-    uint64_t length;             /* of the whole; parts lie within it, UDFVM_E_ARGUMENT if not */
-    uint64_t count;
-    struct udfvm_part *parts;
-};
+/* A whole fresh call: a VM is taken, called, the reply copied, the VM restored and given back. */
 struct udfvm_pool_reply {
     void *output;                /* room for the reply: set by the caller, as is the next */
     uint64_t capacity;
@@ -244,7 +237,7 @@ struct udfvm_pool_reply {
     udfvm_vm *kept;              /* the VM, where there was no room: read `data`, then give it back; else NULL */
     const void *data;
 };
-int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, const struct udfvm_parts *request,
+int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint32_t request, const void *input, uint64_t length,
                     const struct udfvm_limits *limits, struct udfvm_pool_reply *reply, struct udfvm_error *error);
 
 /* Closes idle VMs until at most `keep` are left idle. */
