@@ -33,6 +33,12 @@ ALL_TYPES = [
     pa.timestamp("ns", tz="+05:30"),
 ]  # fmt: skip
 
+NESTED_TYPES = [
+    pa.list_(pa.float64()), pa.large_list(pa.string()), pa.list_(pa.float32(), 3), pa.list_(pa.list_(pa.bool_())),
+    pa.struct([("x", pa.float64()), ("the y", pa.date32()), ("é", pa.list_(pa.timestamp("us", tz="+05:30")))]),
+    pa.list_(pa.struct([("a", pa.struct([("b", pa.binary()), ("c", pa.list_(pa.int8(), 2))]))])),
+]  # fmt: skip
+
 
 # ---- Names ----
 
@@ -51,9 +57,53 @@ def test_aliases(alias: str, expected: str) -> None:
     assert named(alias).name == expected
 
 
-@pytest.mark.parametrize("wrong", ["decimal", "list<int64>", "timestamp[h]", "", "timestamp[us", Decimal, 3, pa.list_(pa.int8())])
+@pytest.mark.parametrize("wrong", ["decimal", "list<decimal>", "timestamp[h]", "", "timestamp[us", Decimal, 3, pa.map_("string", "int8")])
 def test_unsupported_types_are_refused(wrong: object) -> None:
     with pytest.raises(ValueError, match="is not a supported type"):
+        declared(wrong)
+
+
+@pytest.mark.parametrize("type_", NESTED_TYPES, ids=str)
+def test_every_nested_type_is_known_by_its_name(type_: pa.DataType) -> None:
+    assert declared(type_).arrow == type_
+    assert named(str(type_)) == declared(type_)
+    assert declared(type_).is_nested and declared(type_).row is RowType.TEXT
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("list<float64>", "list<item: double>"),
+        ("list<element: int8 not null>", "list<item: int8>"),
+        ("struct<a: str, b: struct<c: bytes>>", "struct<a: string, b: struct<c: binary>>"),
+        ("list<timestamp[us, tz=+05:30]>", "list<item: timestamp[us, tz=+05:30]>"),
+        (" fixed_size_list<float32>[3]", "fixed_size_list<item: float>[3]"),
+    ],
+)
+def test_names_of_nested_types_are_made_one(name: str, expected: str) -> None:
+    assert named(name).name == expected
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("list<>", "holds values of one type"),
+        ("list<a: int8, b: int8>", "holds values of one type"),
+        ("struct<>", "has fields"),
+        ("struct<int8>", "has no name"),
+        ("struct<a: int8, a: int8>", "of different names"),
+        ("list<int8>>", "a bracket too many"),
+        ("list<int8>[3]", "a list of a fixed size is"),
+        ("fixed_size_list<int8>", "a list of a fixed size is"),
+        ("list<null>", "hold no values of type null"),
+        (pa.struct([("a", pa.null())]), "hold no values of type null"),
+        (pa.struct([("a: int8, b", pa.int8())]), "no name for a field"),
+        (pa.struct([(" a", pa.int8())]), "no name for a field"),
+        ("list<" * 40 + "int8" + ">" * 40, "more than 32 deep"),
+    ],
+)
+def test_nested_types_that_are_none(wrong: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         declared(wrong)
 
 

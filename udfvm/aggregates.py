@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
 from udfvm.options import Options, limits_of
-from udfvm.types import Signature, named, signature_of
+from udfvm.signatures import Signature, signature_of
+from udfvm.types import named
 from udfvm.udf import UDF, Runtime, guest_exception
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Aggregate(UDF):
                 )
         step, finish = types.MethodType(cls.step, cls), types.MethodType(cls.finish, cls)
         signature = signature_of(step, self.name, vectorized=self.vectorized, input_types=input_types, output_type="bool", output_only=True)
-        result = signature_of(finish, self.name, vectorized=False, input_types=None, output_type=output_type)
+        result = signature_of(finish, self.name, vectorized=False, input_types=None, output_type=output_type, nested=False)
         if result.parameters:
             raise SignatureError(f"UDF {self.name!r}: finish() takes no arguments but self")
         _check_partner(self.name, cls, "inverse", len(signature.parameters))

@@ -33,7 +33,7 @@ _WIDE: Final = {
 
 def row_type(function: str, where: str, type_: Type) -> RowType:
     """How a type travels. Raises SignatureError for one that cannot."""
-    if type_.row is None or type_.row is RowType.NULL:
+    if type_.row is None or type_.row is RowType.NULL or type_.is_nested:
         raise SignatureError(f"UDF {function!r}: {where} is {type_}, which table functions and aggregates do not have")
     return type_.row
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -83,10 +83,12 @@ def scalar_of(function: str, parameter: Parameter, value: object) -> pa.Scalar:
     declared = parameter.type.arrow
     if isinstance(value, pa.Scalar):
         return cast_argument(function, parameter, pa.array([value], type=value.type))[0]
-    if isinstance(value, (list, tuple, dict, set)):
-        raise wrong_argument(function, parameter, f"{type(value).__name__} (a column is a pyarrow or numpy array)")
     if value is None:
         return pa.scalar(None, declared)
+    if parameter.type.is_nested:
+        return _nested_scalar(function, parameter, value)
+    if isinstance(value, (list, tuple, dict, set)):
+        raise wrong_argument(function, parameter, f"{type(value).__name__} (a column is a pyarrow or numpy array)")
     check_argument(function, parameter, value)
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.generic):
@@ -97,6 +99,35 @@ def scalar_of(function: str, parameter: Parameter, value: object) -> pa.Scalar:
         return pa.scalar(value, declared)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise TypeMappingError(f"UDF {function!r}: argument {parameter.name!r}: {error}") from error
+
+
+def _nested_scalar(function: str, parameter: Parameter, value: object) -> pa.Scalar:
+    """A list or tuple for a list, a mapping for a struct; what they hold likewise."""
+    try:
+        _check_held(parameter.type.arrow, value)
+        return pa.scalar(value, parameter.type.arrow)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        raise TypeMappingError(f"UDF {function!r}: argument {parameter.name!r}, of type {parameter.type}: {error}") from error
+
+
+def _check_held(type_: pa.DataType, value: object) -> None:
+    """What pyarrow would drop or guess. Raises TypeError."""
+    if value is None or not type_.num_fields:
+        return
+    if pa.types.is_struct(type_):
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{type(value).__name__} where a mapping is declared: {type_}")
+        names = [type_.field(index).name for index in range(type_.num_fields)]
+        unknown = [key for key in value if key not in names]
+        if unknown:
+            raise TypeError(f"{unknown[0]!r} is no field of {type_}")
+        for index, name in enumerate(names):
+            _check_held(type_.field(index).type, value.get(name))
+    else:
+        if not isinstance(value, (list, tuple)):
+            raise TypeError(f"{type(value).__name__} where a list is declared: {type_}")
+        for item in value:
+            _check_held(type_.value_type, item)
 
 
 def _from_numpy(function: str, parameter: Parameter, value: np.ndarray[Any, Any]) -> pa.Array | pa.ChunkedArray:
@@ -145,7 +176,19 @@ def _compatible(found: pa.DataType, declared: pa.DataType) -> bool:
         return bool(kinds.is_floating(found) or kinds.is_integer(found))
     if kinds.is_timestamp(declared):
         return bool(kinds.is_timestamp(found)) and (found.tz is None) == (declared.tz is None)
+    if declared.num_fields:
+        return _holds_compatible(found, declared)
     return any(same(found) and same(declared) for same in (kinds.is_integer, _is_text, _is_bytes, kinds.is_date))
+
+
+def _holds_compatible(found: pa.DataType, declared: pa.DataType) -> bool:
+    """Lists of any kind for lists; for structs, structs with the same fields in the same order."""
+    if found.num_fields != declared.num_fields or pa.types.is_struct(found) != pa.types.is_struct(declared) or pa.types.is_map(found):
+        return False
+    pairs = [(found.field(index), declared.field(index)) for index in range(declared.num_fields)]
+    if pa.types.is_struct(declared) and any(one.name != other.name for one, other in pairs):
+        return False
+    return all(one.type == other.type or pa.types.is_null(one.type) or _compatible(one.type, other.type) for one, other in pairs)
 
 
 def _is_text(type_: pa.DataType) -> bool:
@@ -178,7 +221,8 @@ def in_form(form: Form, type_: pa.DataType, pieces: Sequence[pa.Array]) -> Any:
 def to_numpy(array: pa.Array) -> np.ndarray[Any, Any]:
     """As numpy. Nulls are NaN (floats), NaT (dates and times, which are in UTC) or None, in an array of objects (all others)."""
     kind = array.type
-    if (array.null_count == 0 and not pa.types.is_null(kind)) or pa.types.is_floating(kind) or pa.types.is_temporal(kind):
+    plain = array.null_count == 0 and not pa.types.is_null(kind) and not kind.num_fields
+    if plain or pa.types.is_floating(kind) or pa.types.is_temporal(kind):
         values = array.to_numpy(zero_copy_only=False)
         return values if values.flags.writeable else values.copy()
     import numpy as np

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from udfvm.errors import ProtocolError, SignatureError
 from udfvm.policy import WINDOW, Limits
 from udfvm.pool import Pool
-from udfvm.types import Kind, Parameter, ResultType, Signature, Type, declared, named
+from udfvm.signatures import Signature
+from udfvm.types import Kind, Parameter, ResultType, Type, declared, named
 from udfvm.udf import UDF, Isolation, Loading, checked_name, guest_exception
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
 from udfvm.rows import decode_row, encode_value
-from udfvm.types import Kind, Parameter, ResultType, signature_of
+from udfvm.signatures import signature_of
+from udfvm.types import Kind, Parameter, ResultType
 
 _KINDS: Final = frozenset({Kind.BOOL, Kind.INT, Kind.FLOAT, Kind.TEXT, Kind.BYTES})
 _LONGEST_NAME: Final = 255

@@ -19,6 +19,7 @@ import pyarrow.ipc
 
 from udfvm.errors import ProtocolError
 from udfvm.pieces import TooLargeForWindowError
+from udfvm.reply_columns import Places, column_of
 
 if TYPE_CHECKING:
     from udfvm.types import Parameter, ResultType
@@ -40,7 +41,6 @@ class BatchCodec:
         self.schema_message: bytes = self.schema.serialize().to_pybytes()
         self.result_schema_message: bytes = self.result_schema.serialize().to_pybytes()
         self._result_type: pa.DataType = result.type.arrow
-        self._result_buffers: int = 0 if pa.types.is_null(self._result_type) else self._result_type.num_buffers
         self._overhead = len(self.schema_message) + len(_END_OF_STREAM)
 
     def batch(self, columns: Sequence[pa.Array]) -> pa.RecordBatch:
@@ -103,35 +103,28 @@ class BatchCodec:
         if continuation != _CONTINUATION or not 0 < metadata_length <= _LONGEST_METADATA:
             raise ValueError("no record batch follows the schema")
         body = start + metadata_length
-        length, node_length, places = _record_batch(bytes(reply[start:body]))
-        if length != rows or node_length != rows:
-            raise ValueError(f"it has {length} rows where the request had {rows}")
-        if len(places) != self._result_buffers:
-            raise ValueError(f"it has {len(places)} buffers where the type has {self._result_buffers}")
-        return self._array(pa.py_buffer(reply), body, rows, places)
-
-    def _array(self, reply: pa.Buffer, body: int, rows: int, places: Sequence[tuple[int, int]]) -> pa.Array:
-        room = reply.size - body
-        buffers: list[pa.Buffer | None] = []
-        for offset, length in places:
-            if not (0 <= offset <= room and 0 <= length <= room - offset):
-                raise ValueError("a buffer lies outside of the reply")
-            buffers.append(reply.slice(body + offset, length))
-        if not places:
-            return pa.nulls(rows, self._result_type)
-        nullable = places[0][1] > 0
-        if not nullable:
-            buffers[0] = None                    # no bitmap: no nulls
-        return pa.Array.from_buffers(self._result_type, rows, buffers, -1 if nullable else 0)
+        places = _record_batch(bytes(reply[start:body]))
+        return column_of(self._result_type, rows, places, pa.py_buffer(reply), body)
 
 
 def _zeros(type_: pa.DataType, rows: int, *, null_first: bool = False) -> pa.Array:
     """A column of zeros and empty strings, for one row or two."""
     if pa.types.is_null(type_):
         return pa.nulls(rows)
+    if type_.num_fields:
+        zero = _zero_value(type_)
+        return pa.array([None, zero] if null_first else [zero] * rows, type_)
     buffers: list[pa.Buffer | None] = [pa.py_buffer(bytes(64)) for _ in range(type_.num_buffers)]
     buffers[0] = pa.py_buffer(b"\x02") if null_first else None
     return pa.Array.from_buffers(type_, rows, buffers, int(null_first))
+
+
+def _zero_value(type_: pa.DataType) -> object:
+    if pa.types.is_struct(type_):
+        return {type_.field(index).name: _zero_value(type_.field(index).type) for index in range(type_.num_fields)}
+    if pa.types.is_fixed_size_list(type_):
+        return [_zero_value(type_.value_type)] * type_.list_size
+    return [] if type_.num_fields else _zeros(type_, 1)[0]
 
 
 class NumberLayout(NamedTuple):
@@ -272,18 +265,15 @@ def _padded(length: int) -> int:
 # ---- The metadata of a record batch message: a flatbuffer (format: flatbuffers.dev; schema: Message.fbs of Apache Arrow) ----
 
 
-def _record_batch(metadata: bytes) -> tuple[int, int, list[tuple[int, int]]]:
-    """Rows, rows of the only column, and (offset, length) of the buffers. Raises ValueError or struct.error for anything else."""
+def _record_batch(metadata: bytes) -> Places:
+    """What the metadata of a record batch say of its columns. Raises ValueError or struct.error for anything else."""
     message = _Table(metadata, _unsigned(metadata, 0))
     if message.byte(1) != _RECORD_BATCH:
         raise ValueError("no record batch follows the schema")
     batch = message.table(2)
     if batch.has(3):
         raise ValueError("its body is compressed")
-    nodes = batch.pairs(1)
-    if len(nodes) != 1:
-        raise ValueError(f"it has {len(nodes)} columns where there is one")
-    return batch.long(0), nodes[0][0], batch.pairs(2)
+    return Places(batch.long(0), batch.pairs(1), batch.pairs(2))
 
 
 class _Table:

@@ -42,11 +42,11 @@ def is_users(module: types.ModuleType) -> bool:
     return not is_library(filename)
 
 
-def packages_of(modules: Iterable[str], explicit: Sequence[str], vectorized: bool) -> tuple[str, ...]:
+def packages_of(modules: Iterable[str], explicit: Sequence[str], *, arrow: bool) -> tuple[str, ...]:
     """Modules that a base image imports: those asked for, third-party packages among ``modules``, which the function refers to, and for
-    vectorised functions pyarrow and, where installed, numpy."""
+    functions over Arrow's arrays pyarrow and, where installed, numpy."""
     packages = set(explicit)
-    if vectorized:
+    if arrow:
         packages.update(("pyarrow", *filter(_is_installed, ("numpy",))))
     packages.update(top for top in {module.partition(".")[0] for module in modules} if _is_third_party(top))
     return tuple(sorted(packages))

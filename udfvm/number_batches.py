@@ -47,7 +47,7 @@ class NumberBatches:
 
     >>> import pyarrow as pa
     >>> from udfvm.ipc import BatchCodec
-    >>> from udfvm.types import signature_of
+    >>> from udfvm.signatures import signature_of
     >>> def half(x: float) -> float: ...
     >>> signature = signature_of(half, "half", vectorized=False, input_types=None, output_type=None)
     >>> batches = NumberBatches(BatchCodec("half", signature.parameters, signature.result))

@@ -87,7 +87,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             self._notes.uses_random = True       # random.random and its like: bound methods, which would take a copy of the generator along
             return getattr, (random, obj.__name__)
         if isinstance(obj, types.CodeType):
-            self._note_code(obj)
+            if obj.co_filename:                  # cloudpickle may replace it, and tracebacks find their source by it
+                self._note_code(obj)
+                return operator.methodcaller("replace", co_filename=obj.co_filename), (obj.replace(co_filename=""),)
         elif isinstance(obj, types.ModuleType):
             self._note_module(obj.__name__)
         elif isinstance(obj, (type, types.FunctionType, types.BuiltinFunctionType)):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Unpack, overload
 
 from udfvm.errors import SignatureError
 from udfvm.options import Options, limits_of
-from udfvm.types import ResultType, Signature, Type, annotation_of, declared, hints_of, named, signature_of
+from udfvm.signatures import Signature, annotation_of, hints_of, signature_of
+from udfvm.types import ResultType, Type, declared, named
 from udfvm.udf import UDF, guest_exception
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from udfvm.errors import (
 from udfvm.policy import DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
 from udfvm.pool import Pool
 from udfvm.rows import RowCodec
-from udfvm.types import Parameter, ResultType, Signature, signature_of
+from udfvm.signatures import Signature, signature_of
+from udfvm.types import Parameter, ResultType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -142,7 +143,7 @@ class UDF:
         self._python_signature = signature.python
         self._arity = len(self.parameters)
         types = [*(parameter.type for parameter in self.parameters), self.result.type]
-        in_rows = not self.vectorized and all(type_.row is not None for type_ in types)
+        in_rows = not self.vectorized and all(type_.row is not None and not type_.is_nested for type_ in types)
         self._rows = RowCodec(self.name, self.parameters, self.result) if in_rows else None
         self._lock = threading.RLock()
         self._runtime: Runtime | None = None
@@ -232,7 +233,8 @@ class UDF:
 
         identity = of_plain(self)
         modules = pickled().modules if identity is None else ()
-        packages = packages_of(modules, self.packages, self.vectorized)
+        types = [*(parameter.type for parameter in self.parameters), self.result.type]
+        packages = packages_of(modules, self.packages, arrow=self.vectorized or any(type_.is_nested for type_ in types))
         base = BaseSpec(memory=self.limits.memory, packages=packages, window=WINDOW)
         return Loading(base, identity or of_pickled(self, pickled()), request)
 

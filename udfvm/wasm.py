@@ -17,7 +17,7 @@ from udfvm.udf import UDF, Isolation
 
 if TYPE_CHECKING:
     from udfvm.ipc import BatchCodec
-    from udfvm.types import Signature
+    from udfvm.signatures import Signature
 
 _MEMORY: Final = "256MiB"
 _LARGEST: Final = 48 << 20                       # bytes of a module and its files: they travel through the input window

@@ -137,7 +137,7 @@ def _function(udf: UDF, in_schema: bool) -> _extension.Function:
     flags = _extension.Flag(0)
     if getattr(udf, "windows", False):
         flags |= _extension.Flag.INVERSE
-    if udf.result.type == JSON:
+    if udf.result.type == JSON or udf.result.type.is_nested:
         flags |= _extension.Flag.JSON_RESULT
     if udf.limits.deterministic:
         flags |= _extension.Flag.DETERMINISTIC

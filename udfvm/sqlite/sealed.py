@@ -46,7 +46,7 @@ def signature_text(udf: UDF) -> str:
 def _type(udf: UDF, declared: Type) -> str:
     if declared.row is None or declared.row not in _TYPES:
         raise TypeMappingError(f"UDF {udf.name!r}: SQLite has no type for {declared}; use int, float, bool, str or bytes")
-    return JSON.name if declared == JSON else _TYPES[declared.row]
+    return JSON.name if declared == JSON or declared.is_nested else _TYPES[declared.row]
 
 
 def seal(udf: UDF) -> Path:
