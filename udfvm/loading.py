@@ -81,7 +81,8 @@ def _sample_batch(udf: UDF, batches: BatchCodec) -> pa.RecordBatch | None:
     columns = []
     for parameter, value in zip(udf.parameters, _sample_values(udf), strict=True):
         try:
-            columns.append(pa.array(value, type=parameter.type.arrow) if isinstance(value, list) else value)
+            is_column = isinstance(value, list) and (udf.vectorized or not parameter.type.is_nested)
+            columns.append(pa.array(value, type=parameter.type.arrow) if is_column else value)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise SignatureError(f"UDF {udf.name!r}: sample= for {parameter.name!r}: {error}") from error
     return one_batch(pa.table(columns_of(udf.name, udf.parameters, columns)[0], schema=batches.schema))

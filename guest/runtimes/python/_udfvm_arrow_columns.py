@@ -8,6 +8,7 @@ from typing import Any, Final
 import _udfvm_agent
 import pyarrow as pa
 from _udfvm_columns import STATUS_OK, argument_slots, result_slot, wide
+from _udfvm_nested_batch import from_json, to_json
 
 _Buffers = tuple[int, object, object, object]
 
@@ -25,14 +26,17 @@ def view(place: tuple[int, int, int, int] | None, declared: pa.DataType, rows: i
         buffers = [bitmap, pa.foreign_buffer(offsets, 8 * (rows + 1)), pa.foreign_buffer(data, length)]
     else:
         buffers = [bitmap, pa.foreign_buffer(data, (rows + 7) // 8 if pa.types.is_boolean(kind) else 8 * rows)]
-    return _cast(pa.Array.from_buffers(kind, rows, buffers, -1 if bitmap else 0), declared)
+    column = pa.Array.from_buffers(kind, rows, buffers, -1 if bitmap else 0)
+    if declared.num_fields:
+        return from_json(column, declared)
+    return _cast(column, declared)
 
 
 def wide_buffers(column: pa.Array) -> _Buffers | list[Any]:
     """A result, for Columns.write()."""
     if not len(column):
         return []
-    stored = _cast(column, pa.type_for_alias(wide(str(column.type))))
+    stored = to_json(column) if column.type.num_fields else _cast(column, pa.type_for_alias(wide(str(column.type))))
     if stored.offset:                            # buffers must begin at the first row
         stored = pa.concat_arrays([stored, stored.slice(0, 0)])
     buffers = stored.buffers()

@@ -14,7 +14,7 @@ from typing import Any, Final
 import _udfvm_agent
 from _udfvm_report import report
 from _udfvm_scalar import codec_of, refuse_none
-from _udfvm_types import storage_of
+from _udfvm_types import is_nested, storage_of
 
 REQUEST_COLUMNS: Final = 5
 STATUS_OK: Final = 0
@@ -31,7 +31,7 @@ def wide(name: str) -> str:
         return name
     if name == "float":
         return "double"
-    if name == "json" or name.endswith("string"):
+    if name == "json" or is_nested(name) or name.endswith("string"):
         return "large_string"
     return "large_binary" if name.endswith("binary") else "int64"
 

@@ -21,6 +21,7 @@ import _udfvm_source
 import cloudpickle
 from _udfvm_own_modules import OwnModules
 from _udfvm_report import report
+from _udfvm_types import is_nested
 from _udfvm_warmup import repeat, warm_up_reports
 
 REQUEST_LOAD: Final = 2
@@ -110,8 +111,12 @@ def _load_source(metadata: dict[str, Any]) -> None:
 def _load_scalar(function: Callable[..., object], payload: _Payload) -> Loaded:
     metadata = payload.metadata
     parameters = metadata["parameters"]
-    native = _udfvm_agent.Stream(payload.schema, payload.result_schema, payload.template)
-    loaded = _udfvm_scalar.load(function, metadata, native, payload.warm, payload.sample)
+    if any(map(is_nested, (*(parameter["type"] for parameter in parameters), metadata["result"]))):
+        native, answer_batch = None, _nested_batches(function, payload)
+        loaded = _udfvm_scalar.of_rows(function, metadata)
+    else:
+        native, answer_batch = _udfvm_agent.Stream(payload.schema, payload.result_schema, payload.template), None
+        loaded = _udfvm_scalar.load(function, metadata, native, payload.warm, payload.sample)
     answer_columns = None
     if metadata["in_columns"]:
         from _udfvm_columns import scalar_columns
@@ -124,7 +129,9 @@ def _load_scalar(function: Callable[..., object], payload: _Payload) -> Loaded:
             metadata["result_nullable"],
         )
 
-    def handle(request: int, _: int) -> Answer:
+    def handle(request: int, length: int) -> Answer:
+        if request == REQUEST_BATCH and answer_batch is not None:
+            return answer_batch(length)
         if request != REQUEST_COLUMNS or answer_columns is None:
             raise RuntimeError(f"a scalar function does not answer request {request}")
         return answer_columns()
@@ -132,14 +139,26 @@ def _load_scalar(function: Callable[..., object], payload: _Payload) -> Loaded:
     return loaded, native, handle
 
 
+def _nested_batches(function: Callable[..., object], payload: _Payload) -> Callable[[int], Answer]:
+    import pyarrow as pa
+    from _udfvm_nested_batch import NestedBatches
+    from _udfvm_stream import Stream
+
+    stream = Stream.of(payload)
+    batches = NestedBatches(function, payload.metadata, stream)
+    internal = NestedBatches(lambda *_: None, {**payload.metadata, "result_nullable": True}, stream)
+    repeat(lambda: internal.run(stream.read(pa.py_buffer(payload.warm))))
+    if payload.sample:
+        repeat(lambda: batches.run(stream.read(pa.py_buffer(payload.sample))))
+    return lambda length: batches.answer(stream.read_window(length))
+
+
 def _load_vectorized(function: Callable[..., object], payload: _Payload) -> Loaded:
     import _udfvm_vectorized
-    import pyarrow as pa
     from _udfvm_stream import Stream
 
     metadata = payload.metadata
-    native = _udfvm_agent.Stream(payload.schema, payload.result_schema, payload.template)
-    stream = Stream(native, pa.ipc.read_schema(pa.py_buffer(payload.schema)), pa.ipc.read_schema(pa.py_buffer(payload.result_schema)))
+    stream = Stream.of(payload)
     loaded = _udfvm_vectorized.load(function, metadata, stream, payload.warm, payload.sample)
     answer_columns = None
     if metadata["in_columns"]:
@@ -154,7 +173,7 @@ def _load_vectorized(function: Callable[..., object], payload: _Payload) -> Load
             raise RuntimeError(f"a vectorised function does not answer request {request}")
         return stream.write(loaded(stream.read_window(length)))
 
-    return loaded.native(), native, handle
+    return loaded.native(), stream.native, handle
 
 
 def _load_table(function: Callable[..., Any], payload: _Payload) -> Loaded:

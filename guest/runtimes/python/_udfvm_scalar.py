@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import _udfvm_agent
-from _udfvm_types import storage_of, timestamp_parts
+from _udfvm_nested import integer_range, json_reader, json_writer, tree_of
+from _udfvm_types import is_nested, storage_of, timestamp_parts
 from _udfvm_warmup import repeat
 
 Converter = Callable[..., object]
@@ -42,20 +43,26 @@ def load(
     It runs on the sample, if there is one. `warm` is a batch for a function of our own, which runs through the paths that calls take.
     """
     types = [parameter["type"] for parameter in metadata["parameters"]]
-    nullable = [parameter["nullable"] for parameter in metadata["parameters"]]
     internal = _function(lambda *_: None, types, [True] * len(types), metadata["result"], True)
     if metadata["default_row"]:
         row = bytes.fromhex(metadata["default_row"])
         repeat(lambda: _udfvm_agent.run_row(internal, row))
     if types:
         repeat(lambda: _udfvm_agent.run_batch(internal, stream, warm))
-    loaded = _function(function, types, nullable, metadata["result"], metadata["result_nullable"])
+    loaded = of_rows(function, metadata)
     if sample:
         repeat(lambda: _udfvm_agent.run_batch(loaded, stream, sample))
     if metadata["sample_row"]:
         sample_row = bytes.fromhex(metadata["sample_row"])
         repeat(lambda: _udfvm_agent.run_row(loaded, sample_row))
     return loaded
+
+
+def of_rows(function: Callable[..., object], metadata: dict[str, Any]) -> _udfvm_agent.Function:
+    """A function as the loop that answers calls takes it."""
+    types = [parameter["type"] for parameter in metadata["parameters"]]
+    nullable = [parameter["nullable"] for parameter in metadata["parameters"]]
+    return _function(function, types, nullable, metadata["result"], metadata["result_nullable"])
 
 
 def _function(
@@ -72,6 +79,9 @@ def _function(
 
 def codec_of(name: str) -> Codec:
     storage = storage_of(name)
+    if is_nested(name):
+        tree = tree_of(name)
+        return Codec(storage, False, json_reader(tree), json_writer(tree, value_check))
     if parts := timestamp_parts(name):
         decode, encode = _timestamp(*parts)
         return Codec(storage, False, decode, encode)
@@ -82,6 +92,35 @@ def codec_of(name: str) -> Codec:
     if name == "date64[ms]":
         return Codec(storage, False, lambda ms: _date_from_days(ms // _DAY_MS), lambda value: _days_from_date(value) * _DAY_MS)
     return Codec(storage, True, None, next(coerce for prefix, coerce in _COERCE.items() if name.startswith(prefix)))
+
+
+_PLAIN: Final = {
+    "bool": bool, "float": float, "double": float, "string": str, "large_string": str, "binary": bytes, "large_binary": bytes,
+}  # fmt: skip
+
+
+def value_check(name: str) -> Converter:
+    """What checks a value for a type that holds no other, and makes a plain Python value of it: a date stays a date."""
+    codec = codec_of(name)
+    if timestamp_parts(name) or name.startswith("date"):
+
+        def check_date(value: object) -> object:
+            codec.encode(value)
+            return value
+
+        return check_date
+    if "int" in name:
+        smallest, largest = integer_range(name)
+
+        def check_integer(value: object) -> object:
+            integer = _coerce_int(value)
+            if not smallest <= integer <= largest:
+                raise OverflowError(f"{integer} is out of the range of its declared type, {name}")
+            return integer
+
+        return check_integer
+    plain = _PLAIN.get(name)
+    return lambda value: value if type(value) is plain else codec.encode(value)
 
 
 def _wrong(value: object, declared: str) -> TypeError:

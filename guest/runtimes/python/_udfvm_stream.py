@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol, Self
 
 import _udfvm_agent
 import pyarrow as pa
 import pyarrow.ipc
-from _udfvm_types import storage_of
+from _udfvm_types import is_nested, storage_of
 
 INPUT_PAYLOAD: Final = 0x4000001000
 STATUS_OK: Final = 0
 END_OF_STREAM: Final = 8                         # bytes
 
-class Stream:
-    """Reads batches of one schema and writes columns of one type. ``native`` does the same in C."""
 
-    def __init__(self, native: _udfvm_agent.Stream, schema: pa.Schema, result: pa.Schema) -> None:
+class Formats(Protocol):
+    """Messages that the host made: what streams begin with, and a record batch message of a result of one row."""
+
+    @property
+    def schema(self) -> bytes: ...
+    @property
+    def result_schema(self) -> bytes: ...
+    @property
+    def template(self) -> bytes: ...
+
+
+class Stream:
+    """Reads batches of one schema and writes columns of one type. ``native`` does the same in C; None for columns of lists or structs."""
+
+    @classmethod
+    def of(cls, formats: Formats) -> Self:
+        """The streams of a function."""
+        schema, result = (pa.ipc.read_schema(pa.py_buffer(message)) for message in (formats.schema, formats.result_schema))
+        flat = not any(is_nested(str(type_)) for type_ in (*schema.types, result.types[0]))
+        native = _udfvm_agent.Stream(formats.schema, formats.result_schema, formats.template) if flat else None
+        return cls(native, schema, result)
+
+    def __init__(self, native: _udfvm_agent.Stream | None, schema: pa.Schema, result: pa.Schema) -> None:
         self.native = native
         self.schema = schema
         self.type = result.field(0).type
@@ -41,15 +61,15 @@ class Stream:
 
         A stream that is larger than the host allows is not written: its length says so.
         """
-        if column.offset:
-            return self._write_slice(column)
+        if column.offset or self.native is None:
+            return self._write_any(column)
         buffers = column.buffers()
         offsets = buffers[1] if len(buffers) == 3 else None
         data = buffers[-1] if len(buffers) > 1 else None
         return STATUS_OK, self.native.write(self.storage, len(column), column.null_count, buffers[0], offsets, data)
 
-    def _write_slice(self, column: pa.Array) -> tuple[int, int]:
-        """Leaves it to pyarrow to bring the buffers of a slice to their beginnings."""
+    def _write_any(self, column: pa.Array) -> tuple[int, int]:
+        """Leaves it to pyarrow to bring the buffers of a slice to their beginnings, and to lay out lists and structs."""
         batch = pa.RecordBatch.from_arrays([column], schema=self._result_schema)
         window = _udfvm_agent.output()
         length = self._overhead + pa.ipc.get_record_batch_size(batch)
@@ -88,10 +108,22 @@ def _compatible(found: pa.DataType, declared: pa.DataType) -> bool:
         return kinds.is_floating(found) or kinds.is_integer(found)
     if kinds.is_timestamp(declared):
         return kinds.is_timestamp(found) and (found.tz is None) == (declared.tz is None)
+    if declared.num_fields:
+        return _holds_compatible(found, declared)
     return any(
         same(found) and same(declared)
         for same in (kinds.is_integer, _is_text, _is_bytes, kinds.is_date)
     )
+
+
+def _holds_compatible(found: pa.DataType, declared: pa.DataType) -> bool:
+    """Lists of any kind for lists; for structs, structs with the same fields in the same order."""
+    if found.num_fields != declared.num_fields or pa.types.is_struct(found) != pa.types.is_struct(declared) or pa.types.is_map(found):
+        return False
+    pairs = [(found.field(index), declared.field(index)) for index in range(declared.num_fields)]
+    if pa.types.is_struct(declared) and any(one.name != other.name for one, other in pairs):
+        return False
+    return all(one.type == other.type or pa.types.is_null(one.type) or _compatible(one.type, other.type) for one, other in pairs)
 
 
 def _is_text(type_: pa.DataType) -> bool:

@@ -31,8 +31,15 @@ STORAGES: Final = {
 _TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
 
 
+def is_nested(name: str) -> bool:
+    """Whether a type holds others: a list or struct."""
+    return "<" in name
+
+
 def storage_of(name: str) -> int:
-    """How Arrow stores a type."""
+    """How Arrow stores a type; of lists and structs, how it stores the JSON that stands for them in rows."""
+    if is_nested(name):
+        return STORAGES["json"]
     return STORAGES["int64"] if name.startswith("timestamp") else STORAGES[name]
 
 

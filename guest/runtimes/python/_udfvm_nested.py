@@ -1,0 +1,218 @@
+"""Lists and structs: their names taken apart, their values checked, and their values as JSON, which stands for them in rows.
+
+A name is as the host writes it: ``list<item: double>``, ``fixed_size_list<item: float>[3]``, ``struct<x: double, at: timestamp[us]>``.
+JSON has no bytes, dates and times: bytes are hexadecimal digits, as SQLite's hex() and unhex() have them, the others ISO 8601.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from _udfvm_types import timestamp_parts
+
+_OPEN: Final = re.compile(r"(?:list|large_list|fixed_size_list|struct)<")
+_SIZE: Final = re.compile(r"\[(\d+)\]")
+_LEAF: Final = re.compile(r"\w+(?:\[[^\]]*\])?")
+_INTEGER: Final = re.compile(r"(u?)int(\d+)")
+
+Check = Callable[[Any], Any]
+
+
+class Leaf(NamedTuple):
+    """A type that holds no other."""
+
+    name: str
+
+
+class ListOf(NamedTuple):
+    """A list. ``size`` is None where it is not fixed."""
+
+    item: Tree
+    size: int | None
+
+
+class Struct(NamedTuple):
+    """A struct: its fields by name."""
+
+    fields: dict[str, Tree]
+
+
+Tree = Leaf | ListOf | Struct
+
+
+def tree_of(name: str) -> Tree:
+    """A type by its name."""
+    tree, end = _tree_at(name, 0)
+    if end != len(name):
+        raise ValueError(f"{name} is not the name of a type")
+    return tree
+
+
+def _tree_at(name: str, at: int) -> tuple[Tree, int]:
+    match = _OPEN.match(name, at)
+    if match is None:
+        leaf = _LEAF.match(name, at)
+        if leaf is None:
+            raise ValueError(f"{name} is not the name of a type")
+        return Leaf(leaf[0]), leaf.end()
+    fields = {}
+    end = match.end()
+    while True:
+        field, _, _ = name[end:].partition(": ")
+        tree, end = _tree_at(name, end + len(field) + 2)
+        fields[field] = tree
+        if name[end : end + 1] == ">":
+            break
+        end += len(", ")
+    end += 1
+    if match[0] == "struct<":
+        return Struct(fields), end
+    size = _SIZE.match(name, end)
+    return ListOf(fields["item"], int(size[1]) if size else None), size.end() if size else end
+
+
+# ---- Values that a function returned ----
+
+
+def checked(tree: Tree, leaf: Callable[[str], Check]) -> Check:
+    """What makes of a value, which may be None, one of plain Python values of the type. It raises TypeError, ValueError or OverflowError.
+
+    ``leaf`` makes such a function for a type that holds no other, which is not called with None.
+    """
+    if isinstance(tree, Leaf):
+        check = leaf(tree.name)
+        return lambda value: None if value is None else check(value)
+    if isinstance(tree, ListOf):
+        return _checked_list(checked(tree.item, leaf), tree.size)
+    return _checked_struct({name: checked(field, leaf) for name, field in tree.fields.items()})
+
+
+def _checked_list(check: Check, size: int | None) -> Check:
+    def check_list(value: Any) -> list[Any] | None:
+        if value is None:
+            return None
+        if not isinstance(value, (list, tuple)):
+            value = _array_as_list(value)
+        if size is not None and len(value) != size:
+            raise ValueError(f"a list of {len(value)} values where one of {size} is declared")
+        return [check(item) for item in value]
+
+    return check_list
+
+
+def _array_as_list(value: Any) -> list[Any]:
+    numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
+    if numpy is not None and isinstance(value, numpy.ndarray) and value.ndim:
+        items: list[Any] = value.tolist()
+    elif pyarrow is not None and isinstance(value, (pyarrow.Array, pyarrow.ChunkedArray)):
+        items = value.to_pylist()
+    else:
+        raise TypeError(f"{type(value).__name__} where a list is declared")
+    return items
+
+
+def _checked_struct(checks: Mapping[str, Check]) -> Check:
+    def check_struct(value: Any) -> dict[str, Any] | None:
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{type(value).__name__} where a dictionary with {', '.join(checks)} is declared")
+        for key in value:
+            if key not in checks:
+                raise TypeError(f"a dictionary with {key!r} where one with {', '.join(checks)} is declared")
+        return {name: _in_field(name, check, value.get(name)) for name, check in checks.items()}
+
+    return check_struct
+
+
+def _in_field(name: str, check: Check, value: Any) -> Any:
+    try:
+        return check(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise type(error)(f"in {name!r}: {error}") from None
+
+
+# ---- JSON ----
+
+
+def json_reader(tree: Tree) -> Callable[[str], Any]:
+    """What makes of JSON text a value of the type. It raises TypeError or ValueError for JSON that is something else."""
+    check = checked(tree, _json_leaf)
+
+    def read(text: str) -> Any:
+        return check(json.loads(text))
+
+    return read
+
+
+def json_writer(tree: Tree, leaf: Callable[[str], Check]) -> Callable[[Any], str]:
+    """What makes JSON text of a value. ``leaf`` as in checked()."""
+    check = checked(tree, leaf)
+
+    def write(value: Any) -> str:
+        return json.dumps(check(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_jsonable)
+
+    return write
+
+
+def _jsonable(value: Any) -> str:
+    return value.hex().upper() if isinstance(value, bytes) else str(value.isoformat())
+
+
+def _json_leaf(name: str) -> Check:
+    if parts := timestamp_parts(name):
+        aware = parts[1] is not None
+        return lambda value: _moment(value, aware)
+    if name.startswith("date"):
+        return lambda value: datetime.date.fromisoformat(_expect(value, str, "a date in text"))
+    if name.endswith("string"):
+        return lambda value: _expect(value, str, "text")
+    if name.endswith("binary"):
+        return lambda value: bytes.fromhex(_expect(value, str, "hexadecimal digits"))
+    if name == "bool":
+        return _json_bool
+    if name in ("float", "double"):
+        return lambda value: float(_expect(value, (int, float), "a number"))
+    smallest, largest = integer_range(name)
+    return lambda value: _json_integer(value, smallest, largest)
+
+
+def _expect(value: Any, kinds: type | tuple[type, ...], what: str) -> Any:
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise TypeError(f"{json.dumps(value)[:40]} in JSON where {what} is declared")
+    return value
+
+
+def _moment(value: Any, aware: bool) -> datetime.datetime:
+    moment = datetime.datetime.fromisoformat(_expect(value, str, "a time in text"))
+    if (moment.utcoffset() is not None) != aware:
+        raise ValueError(f"{value!r} in JSON where a time {'with' if aware else 'without'} an offset is declared")
+    return moment
+
+
+def _json_bool(value: Any) -> bool:
+    if value not in (False, True) or isinstance(value, float):       # 0 and 1 are SQL's
+        raise TypeError(f"{json.dumps(value)[:40]} in JSON where true or false is declared")
+    return bool(value)
+
+
+def _json_integer(value: Any, smallest: int, largest: int) -> int:
+    number = _expect(value, (int, float), "an integer")
+    if not math.isfinite(number) or number != int(number) or not smallest <= number <= largest:
+        raise ValueError(f"{number} in JSON where an integer from {smallest} to {largest} is declared")
+    return int(number)
+
+
+def integer_range(name: str) -> tuple[int, int]:
+    """Smallest and largest value of an integer type."""
+    match = _INTEGER.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name} is not an integer type")
+    bits = int(match[2])
+    return (0, 2**bits - 1) if match[1] else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)

@@ -1,0 +1,68 @@
+"""Batches of scalar functions that take or return lists or structs: by way of pyarrow, a row at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+from _udfvm_nested import checked, json_reader, json_writer, tree_of
+from _udfvm_report import report
+from _udfvm_scalar import codec_of, refuse_none, value_check
+from _udfvm_stream import Stream
+from _udfvm_types import is_nested
+
+_STORED: Final = {"date32[day]": pa.int32()}             # other dates and times are stored as int64
+
+
+class NestedBatches:
+    """Answers BATCH for a scalar function."""
+
+    def __init__(self, function: Callable[..., object], metadata: dict[str, Any], stream: Stream) -> None:
+        self._function = function
+        self._types = [parameter["type"] for parameter in metadata["parameters"]]
+        self._required = [index for index, parameter in enumerate(metadata["parameters"]) if not parameter["nullable"]]
+        check = checked(tree_of(metadata["result"]), value_check)
+        self._check = check if metadata["result_nullable"] else refuse_none(check)
+        self._stream = stream
+        self._row = -1
+
+    def answer(self, batch: pa.RecordBatch) -> tuple[int, int]:
+        """The answer to a batch, which may be the report of an exception."""
+        try:
+            return self.run(batch)
+        except BaseException as exception:  # noqa: BLE001 - whatever the function raises is its caller's
+            return report(exception, self._row)
+
+    def run(self, batch: pa.RecordBatch) -> tuple[int, int]:
+        """Calls the function with each row, and writes the results."""
+        self._row = -1
+        columns = [values_of(column, name) for column, name in zip(batch.columns, self._types, strict=True)]
+        results = []
+        for self._row, values in enumerate(zip(*columns, strict=True) if columns else [()] * batch.num_rows):  # noqa: B020
+            skip = any(values[index] is None for index in self._required)
+            results.append(None if skip else self._check(self._function(*values)))
+        self._row = -1
+        return self._stream.write(pa.array(results, self._stream.type))
+
+
+def values_of(column: pa.Array, name: str) -> list[Any]:
+    """The values of a column as a scalar function gets them."""
+    decode = None if is_nested(name) else codec_of(name).decode
+    if decode is None:
+        return column.to_pylist()
+    stored = column.view(_STORED.get(name, pa.int64()))
+    return [None if value is None else decode(value) for value in stored.to_pylist()]
+
+
+def from_json(texts: pa.Array, declared: pa.DataType) -> pa.Array:
+    """A column of lists or structs from their JSON."""
+    read = json_reader(tree_of(str(declared)))
+    return pa.array([None if text is None else read(text) for text in texts.to_pylist()], declared)
+
+
+def to_json(column: pa.Array) -> pa.Array:
+    """The JSON of a column of lists or structs."""
+    write = json_writer(tree_of(str(column.type)), value_check)
+    texts: Sequence[str | None] = [None if value is None else write(value) for value in column.to_pylist()]
+    return pa.array(texts, pa.large_string())
