@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import apsw
+import pyarrow as pa
 import pytest
 
 import udfvm
