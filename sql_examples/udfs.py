@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import random
 import re
 import statistics
@@ -16,7 +17,7 @@ import unicodedata
 import zlib
 from collections import Counter, deque
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,29 @@ def basket_total(document: str) -> float | None:
         return math.fsum(line["price"] * line.get("count", 1) for line in order["lines"])
     except (ValueError, KeyError, TypeError):
         return None
+
+
+@udfvm.udf
+def cosine(a: list[float], b: list[float]) -> float | None:
+    """How alike two vectors are, from -1 to 1; None where one has no direction."""
+    lengths = math.hypot(*a) * math.hypot(*b)
+    return sum(map(operator.mul, a, b)) / lengths if lengths else None
+
+
+class Outline(TypedDict):
+    """What ``outline`` says of a list: its largest number, and the means of its first and second half."""
+
+    largest: float
+    halves: list[float]
+
+
+@udfvm.udf
+def outline(numbers: list[float]) -> Outline | None:
+    """A list of numbers in short; None for one of fewer than two."""
+    if len(numbers) < 2:
+        return None
+    middle = len(numbers) // 2
+    return {"largest": max(numbers), "halves": [statistics.fmean(numbers[:middle]), statistics.fmean(numbers[middle:])]}
 
 
 @udfvm.udf
@@ -207,6 +231,6 @@ def ticket(name: str) -> str:
 IN_SCHEMA: Final = (phone, ticket)               # that the schema of a database may use too
 
 ALL: Final = (
-    score, clean_name, parse_duration, basket_total, compress, decompress, anomaly, anomaly_alone, parse_port,
+    score, clean_name, parse_duration, basket_total, cosine, outline, compress, decompress, anomaly, anomaly_alone, parse_port,
     speed, parse_log, word_counts, gini, surprise,
 )  # fmt: skip
