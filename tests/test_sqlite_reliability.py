@@ -235,27 +235,27 @@ def test_a_million_rows_with_failures_in_between_lose_nothing() -> None:
 # ---- Types at their edges ----
 
 
-@udfvm.udf
+@udfvm.udf(timeout=120)
 def same_bytes(data: bytes) -> bytes:
     return data
 
 
-@udfvm.udf(isolation="row")
+@udfvm.udf(isolation="row", timeout=120)
 def same_bytes_row(data: bytes) -> bytes:
     return data
 
 
-@udfvm.udf
+@udfvm.udf(timeout=120)
 def length(data: bytes) -> int:
     return len(data)
 
 
-@udfvm.udf
+@udfvm.udf(timeout=120)
 def text_of(data: str) -> int:
     return len(data)
 
 
-@udfvm.udf
+@udfvm.udf(timeout=120)
 def same_text(data: str) -> str:
     return data
 
