@@ -54,3 +54,19 @@ def test_valgrind_finds_nothing(raw_guest: Path, tmp_path: Path) -> None:
     run("gcc", *HOST_FLAGS, CORE / "test_core.c", *core_sources(), "-o", program, "-lpthread")
     output = run("valgrind", "-q", "--leak-check=full", "--error-exitcode=9", program, raw_guest, "--quick")
     assert output.count("holds") == len(output.splitlines())
+
+
+@pytest.mark.parametrize("sanitizers", ["", "-fsanitize=address,undefined -fno-sanitize-recover=all"], ids=["plain", "asan-ubsan"])
+def test_work_is_shared_with_the_worker(tmp_path: Path, sanitizers: str) -> None:
+    assert run(built_worker_test(tmp_path, sanitizers)).count("holds") == 5
+
+
+def test_work_is_shared_without_races(tmp_path: Path) -> None:
+    """Without the forked child: the thread sanitizer does not support threads that start there."""
+    assert run(built_worker_test(tmp_path, "-fsanitize=thread"), "--no-fork").count("holds") == 4
+
+
+def built_worker_test(directory: Path, sanitizers: str) -> Path:
+    program = directory / "test_worker"
+    run("gcc", *HOST_FLAGS, *sanitizers.split(), CORE / "test_worker.c", *core_sources(), "-o", program, "-lpthread")
+    return program

@@ -20,6 +20,7 @@ import pyarrow.ipc
 from udfvm.errors import ProtocolError
 from udfvm.pieces import TooLargeForWindowError
 from udfvm.reply_columns import Places, column_of
+from udfvm.vmm import copy
 
 if TYPE_CHECKING:
     from udfvm.types import Parameter, ResultType
@@ -29,6 +30,7 @@ _PREFIX: Final = struct.Struct("<II")
 _END_OF_STREAM: Final = _PREFIX.pack(_CONTINUATION, 0)
 _RECORD_BATCH: Final = 3                         # MessageHeader.RecordBatch
 _LONGEST_METADATA: Final = 4096
+_LARGE: Final = 1 << 20                          # bytes; from here on the core copies: without the interpreter's lock
 
 
 class BatchCodec:
@@ -193,7 +195,10 @@ class NumberCodec:
         window[: len(layout.request_head)] = layout.request_head
         for (begin, end), pieces in zip(layout.places, columns, strict=True):
             for piece in pieces:
-                window[begin : begin + len(piece)] = piece
+                if len(piece) < _LARGE:
+                    window[begin : begin + len(piece)] = piece
+                else:
+                    copy(window[begin : begin + len(piece)], piece)
                 begin += len(piece)
             if begin != end:
                 raise ValueError("the pieces of a column are not as long as the column")

@@ -338,6 +338,43 @@ static void test_the_wide_area_leaks_nothing(void)
     udfvm_image_close(other);
 }
 
+/* What a call wrote there is zeroed by a second thread while the VM may be closed, the process forked, other VMs used. */
+static void test_the_wide_area_is_zeroed_meanwhile(void)
+{
+    const uint64_t mark = 0x6d65616e7768696c, start = UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW;
+    udfvm_vm *kept[4];
+    for (int i = 0; i < 4; i++) {
+        kept[i] = open_vm(image);
+        CALL(kept[i], NULL, RAW_HYPERCALL, UDFVM_HC_OPEN);
+    }
+    for (int round = 0; round < (quick ? 2 : 12); round++) {
+        udfvm_vm *vm = open_vm(image);
+        CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_OPEN);
+        for (int i = 0; i < 4; i++)
+            check(CALL(kept[i], NULL, RAW_FILL, start, WIDE_END, mark).code == 0, "filling the wide area of one of several");
+        check(CALL(vm, NULL, RAW_FILL, start, WIDE_END, mark).code == 0, "filling the wide area");
+        fflush(stdout);
+        const pid_t child = round % 3 ? 0 : fork();
+        if (round % 3 == 0 && child == 0) {
+            udfvm_vm_close(vm);
+            udfvm_vm *own = open_vm(image);
+            CALL(own, NULL, RAW_HYPERCALL, UDFVM_HC_OPEN);
+            const bool clean = CALL(own, NULL, RAW_FILL, start, WIDE_END, mark).code == 0 && marks_in_wide(own, mark) == 0;
+            udfvm_vm_close(own);
+            _exit(!clean);
+        }
+        udfvm_vm_close(vm);
+        int status = 0;
+        if (child > 0)
+            waitpid(child, &status, 0);
+        check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a child forked meanwhile");
+        for (int i = 0; i < 4; i++)
+            check(marks_in_wide(kept[i], mark) == 0, "the wide area of one of several leaks");
+    }
+    for (int i = 0; i < 4; i++)
+        udfvm_vm_close(kept[i]);
+}
+
 static uint64_t exchange(udfvm_vm *vm)
 {
     struct udfvm_reply reply;
@@ -659,6 +696,7 @@ int main(int count, char **arguments)
         { "deadline", test_deadline },
         { "windows", test_windows_leak_nothing },
         { "wide area", test_the_wide_area_leaks_nothing },
+        { "zeroing", test_the_wide_area_is_zeroed_meanwhile },
         { "exchanges", test_a_call_of_several_exchanges },
         { "layers", test_layers },
         { "damage", test_damage },

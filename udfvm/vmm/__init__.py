@@ -62,6 +62,16 @@ def _exception(error: Any, udf: str | None = None, row: int | None = None) -> Ba
     return failure
 
 
+def exception_at(address: int, udf: str) -> BaseException:
+    """The exception for the ``struct udfvm_error`` at an address, which C code of this process filled."""
+    return _exception(ffi.cast("struct udfvm_error *", address), udf)
+
+
+def address_of(structure: Any) -> int:
+    """The address of a structure, for C code of this process."""
+    return int(ffi.cast("uintptr_t", structure))
+
+
 def core_limits(limits: Limits, host_functions: BoundHostFunctions | None = None) -> Any:
     """``struct udfvm_limits *`` for some limits; to be made once and used for many calls. The host functions must outlive it."""
     return ffi.new(
@@ -113,6 +123,19 @@ def sha256(*parts: bytes) -> bytes:
         lib.udfvm_sha256_add(state, ffi.from_buffer(part), len(part))
     lib.udfvm_sha256_end(state, digest)
     return bytes(ffi.buffer(digest))
+
+
+def copy(target: memoryview, source: memoryview) -> None:
+    """Copies bytes to writable memory of the same length, megabytes on two processors. The interpreter's lock is released meanwhile.
+
+    >>> target = bytearray(4)
+    >>> copy(memoryview(target), memoryview(b"1234"))
+    >>> target
+    bytearray(b'1234')
+    """
+    if len(target) != len(source):
+        raise ValueError(f"{len(source)} bytes cannot be copied to {len(target)}")
+    lib.udfvm_copy(ffi.from_buffer(target, require_writable=True), ffi.from_buffer(source), len(source))
 
 
 def measure_exits(count: int) -> list[float]:
@@ -382,10 +405,10 @@ class Pool:
         self._handle = ffi.gc(handle, lib.udfvm_pool_close)
         self.base = base
         self.limit = limit
-        self._wait_ns = int(wait * 1e9)
+        self.wait_ns = int(wait * 1e9)
         self.vms_out = 0                         # about so many are in use
         self._crowded = crowded
-        self._closed = False
+        self.closed = False
         self._lender = Lender(self._handle, limit)
         lib.udfvm_pool_set_idle(self._handle, keep)
 
@@ -416,16 +439,17 @@ class Pool:
         return VM(self._take(image), image, self._bound)
 
     def _take(self, image: Image) -> Any:
-        if self._closed:
+        if self.closed:
             raise _closed_pool()
         error = _error()
-        handle = lib.udfvm_pool_take(self._handle, image._handle, self._wait_ns, error)
+        handle = lib.udfvm_pool_take(self._handle, image._handle, self.wait_ns, error)
         if not handle:
             raise _exception(error)
-        self._more_in_use(self.vms_out + 1)
+        self.more_in_use(self.vms_out + 1)
         return handle
 
-    def _more_in_use(self, count: int) -> None:
+    def more_in_use(self, count: int) -> None:
+        """A call found so many VMs in use."""
         self.vms_out = count
         if count > 1 and self._crowded is not None:
             self._crowded()
@@ -447,12 +471,12 @@ class Pool:
         ``room`` is how long the reply is expected to be. This is the shortest way to a call: after an exit everything that Python touches
         is cold.
         """
-        if self._closed:
+        if self.closed:
             raise _closed_pool()
         error, reply = _error(), _taken_reply()
         output = bytearray(room)
         reply.output, reply.capacity = ffi.from_buffer(output), room
-        code = lib.udfvm_pool_call(self._handle, image._handle, self._wait_ns, request, payload, len(payload), limits, reply, error)
+        code = lib.udfvm_pool_call(self._handle, image._handle, self.wait_ns, request, payload, len(payload), limits, reply, error)
         status, length, in_use, kept = reply.status, reply.length, reply.in_use, reply.kept
         if kept:
             try:
@@ -463,7 +487,7 @@ class Pool:
         if code:
             raise _exception(error, udf)
         if in_use > 1:
-            self._more_in_use(in_use)
+            self.more_in_use(in_use)
         if not kept and length != room:
             del output[length:]
         return status, output
@@ -495,6 +519,6 @@ class Pool:
 
     def close(self) -> None:
         """Closes idle VMs, and those in use when they are given back. No more are taken."""
-        self._closed = True
+        self.closed = True
         lib.udfvm_pool_set_idle(self._handle, 0)
         lib.udfvm_pool_trim(self._handle, 0)

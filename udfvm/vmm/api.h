@@ -5,6 +5,7 @@
  * Errors: a function that can fail returns a code of enum udfvm_code (or NULL) and fills *error where error is not NULL. Nothing
  * prints, nothing exits, no signal disposition changes but that of the kick signal (see udfvm_vm_call).
  * Threads: images and pools may be used from any thread; a VM by one thread at a time.
+ * A thread of the core's own, which takes no signals, helps with megabytes; it ends when there was nothing to do for a second.
  * Fork: a child must not use VMs of its parent; calls on them fail with UDFVM_E_FORKED, and freeing them is safe.
  */
 #ifndef UDFVM_API_H
@@ -180,7 +181,8 @@ void udfvm_vm_set_idle_spin(udfvm_vm *vm, uint32_t microseconds);
  * VM is inherited. For embedders that hand out replies without a copy. */
 int udfvm_vm_share_reply(udfvm_vm *vm, struct udfvm_error *error);
 
-/* Puts the VM back to its sealed state, wherever it stopped. On failure the VM must be closed. */
+/* Puts the VM back to its sealed state, wherever it stopped. On failure the VM must be closed. Where a call wrote megabytes their zeroing may go on
+ * meanwhile: the next call waits for it. */
 int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error);
 
 /* One fresh call in one go: call, copy the reply to `output` (at most `capacity` bytes; *length gets its full length), restore. Returns
@@ -252,6 +254,10 @@ void udfvm_pool_statistics(udfvm_pool *pool, struct udfvm_pool_statistics *stati
 /* Gives one reference back (NULL is allowed). The pool is freed with its last reference and the last VM taken from it. */
 void udfvm_pool_close(udfvm_pool *pool);
 udfvm_pool *udfvm_pool_retain(udfvm_pool *pool);            /* one more reference */
+
+/* ---- Copying. As memcpy; megabytes are copied on two processors, where there are two. ---- */
+
+void udfvm_copy(void *to, const void *from, size_t length);
 
 /* ---- SHA-256 of bytes that come in parts. ---- */
 

@@ -59,7 +59,7 @@ static void place_input(struct udfvm_vm *vm, const void *input, uint64_t length)
 {
     uint8_t *payload = vm->machine.input + PAGE;
     if (input && input != payload)
-        memcpy(payload, input, length);
+        udfvm_copy(payload, input, length);
     if (vm->input_used > length)                 /* what an earlier call was given, this one must not see */
         memset(payload + length, 0, vm->input_used - length);
     vm->input_used = length;
@@ -98,7 +98,9 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
     if (code != UDFVM_OK)
         return code;
     place_input(vm, input, length);
-    code = fill_call_page(vm, request, length, error);
+    code = udfvm_wide_settle(vm, error);
+    if (code == UDFVM_OK)
+        code = fill_call_page(vm, request, length, error);
     vm->deadline.looks = vm->watch != NULL;
     return code == UDFVM_OK ? udfvm_deadline_start(&vm->deadline, vm->machine.run, vm->limits.timeout_ns, error) : code;
 }

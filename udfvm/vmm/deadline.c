@@ -65,6 +65,7 @@ static void in_child(void)
 {
     atomic_fetch_add(&fork_generation, 1);
     udfvm_stream_forget_places();
+    udfvm_worker_forget();
 }
 
 static void free_timer(void *value)

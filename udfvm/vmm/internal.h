@@ -113,12 +113,37 @@ struct hot_set {
 int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine, struct udfvm_error *error);
 void udfvm_hot_set_destroy(struct hot_set *set);
 
+/* ---- worker.c: work on much memory, shared with a second thread ---- */
+struct work {
+    void (*piece)(struct work *work, size_t index);   /* does one piece, on either thread */
+    size_t pieces;                /* how many there are */
+    size_t next;                  /* the first that nobody took; from here on all is worker.c's */
+    atomic_size_t done;
+    struct work *after;
+};
+void udfvm_work_offer(struct work *work);         /* the worker may begin; the work must stay where it is until it is finished or abandoned */
+void udfvm_work_finish(struct work *work);        /* does what is left and waits for the rest */
+void udfvm_work_abandon(struct work *work);       /* as finish, without the pieces that nobody began */
+void udfvm_worker_forget(void);                   /* in a forked child, which has no worker */
+
 /* ---- wide.c: the output window past its narrow part, and scratch ---- */
 struct udfvm_vm;
+#define WIDE_SPANS 64
+struct scrub {                    /* what is being zeroed */
+    struct work work;
+    struct span { uint8_t *from, *to; } spans[WIDE_SPANS];
+    size_t count;
+    atomic_bool written;          /* any of it was not zero */
+    bool pending;
+};
 /* Makes it accessible to the guest, from now on. Returns 0, or -1 where there is none. */
 int64_t udfvm_wide_open(struct udfvm_vm *vm);
-/* Back to zeros, wherever the guest may have written. */
+/* Back to zeros, wherever the guest may have written: at once, or begun, where that is much. */
 int udfvm_wide_scrub(struct udfvm_vm *vm, struct udfvm_error *error);
+/* Done with that: must be called before the guest runs again. On failure the VM is broken. */
+int udfvm_wide_settle(struct udfvm_vm *vm, struct udfvm_error *error);
+/* Stops that, because the memory goes. */
+void udfvm_wide_abandon(struct udfvm_vm *vm);
 
 /* ---- vm.c ---- */
 enum vm_state {
@@ -150,6 +175,7 @@ struct udfvm_vm {
     size_t log_length, log_capacity;
     uint64_t input_used;          /* bytes of the input payload that may hold something */
     bool reply_shared;            /* forked children inherit the output window */
+    struct scrub scrub;           /* of the wide area; see udfvm_wide_scrub */
     int pagemap;                  /* /proc/self/pagemap, while the wide area is open; -1: none */
     uint64_t sequence;
     uint32_t tsc_khz;

@@ -190,15 +190,15 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
         return udfvm_fail(error, UDFVM_E_ARGUMENT, "a VM that was booted has no sealed state to go back to");
     udfvm_files_close_all(vm);
     int code = vm->state == VM_BROKEN ? udfvm_machine_reset(&vm->machine, error) : UDFVM_OK;
+    if (code == UDFVM_OK && vm->reply_shared)
+        code = udfvm_machine_inherit_output(&vm->machine, false, error);
+    vm->reply_shared = false;
+    if (code == UDFVM_OK)                        /* first: the worker zeroes while pages are copied here */
+        code = udfvm_wide_scrub(vm, error);
     if (code == UDFVM_OK)
         code = udfvm_vm_collect_dirty(vm, error);
     if (code == UDFVM_OK)
         code = restore_memory(vm, error);
-    if (code == UDFVM_OK && vm->reply_shared)
-        code = udfvm_machine_inherit_output(&vm->machine, false, error);
-    vm->reply_shared = false;
-    if (code == UDFVM_OK)
-        code = udfvm_wide_scrub(vm, error);
     if (vm->log_length)
         memset(vm->log, 0, vm->log_length);
     vm->log_length = 0;

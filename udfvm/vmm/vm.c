@@ -139,6 +139,8 @@ void udfvm_vm_close(udfvm_vm *vm)
     udfvm_hot_set_destroy(&vm->hot);
     if (vm->generation != udfvm_fork_generation())
         udfvm_machine_forget_memory(&vm->machine);
+    else
+        udfvm_wide_abandon(vm);
     udfvm_machine_destroy(&vm->machine);
     if (vm->pagemap >= 0)
         close(vm->pagemap);

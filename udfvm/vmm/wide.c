@@ -5,6 +5,9 @@
  * found by what there is in it: it begins without a page, a page that is resident or swapped out was touched, and one that is not zero is
  * zeroed. The guest reaches it only once it asked for it, so VMs of small calls pay nothing for it.
  *
+ * Megabytes are zeroed by the worker from the moment of the restore on, and by whoever enters the VM next, who first copies a batch into it: what is
+ * not zeroed by then is zeroed by both, and only then the guest runs.
+ *
  * Residency is read with PAGEMAP_SCAN (Linux 6.7), which also finds what is swapped out; mincore(2) would not. Without it all pages of
  * the area are dropped after each call.
  */
@@ -16,7 +19,8 @@
 
 #include "internal.h"
 
-#define REGIONS 64
+#define PIECE        (256ull << 10)
+#define SHARED_LEAST (1ull << 20) /* less is zeroed at once */
 
 #ifndef PAGEMAP_SCAN             /* layout: Linux, Documentation/admin-guide/mm/pagemap.rst */
 #define PAGE_IS_PRESENT (1 << 3)
@@ -56,39 +60,113 @@ static bool zero(uint8_t *from, const uint8_t *to)
     return written;
 }
 
-enum residency { RESIDENT_NONE, RESIDENT_CLEAN, RESIDENT_WRITTEN, RESIDENCY_UNKNOWN };
-
-static enum residency zero_resident(const struct udfvm_vm *vm)
+/* A piece is PIECE bytes of the spans one after the other. */
+static void zero_piece(struct work *work, size_t index)
 {
+    struct scrub *scrub = (struct scrub *)work;
+    uint64_t skip = index * PIECE, left = PIECE;
+    for (size_t i = 0; i < scrub->count && left; i++) {
+        const uint64_t length = (uint64_t)(scrub->spans[i].to - scrub->spans[i].from);
+        if (skip >= length) {
+            skip -= length;
+            continue;
+        }
+        const uint64_t part = length - skip < left ? length - skip : left;
+        if (zero(scrub->spans[i].from + skip, scrub->spans[i].from + skip + part))
+            atomic_store_explicit(&scrub->written, true, memory_order_relaxed);
+        left -= part;
+        skip = 0;
+    }
+}
+
+static uint64_t bytes_of(const struct scrub *scrub)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < scrub->count; i++)
+        bytes += (uint64_t)(scrub->spans[i].to - scrub->spans[i].from);
+    return bytes;
+}
+
+static void begin(struct scrub *scrub, bool any)
+{
+    const uint64_t bytes = bytes_of(scrub);
+    scrub->work = (struct work){ .piece = zero_piece, .pieces = (bytes + PIECE - 1) / PIECE };
+    scrub->pending = any;
+    if (bytes >= SHARED_LEAST)
+        udfvm_work_offer(&scrub->work);
+}
+
+static void zero_now(struct scrub *scrub)
+{
+    for (size_t i = 0; i < scrub->count; i++)
+        if (zero(scrub->spans[i].from, scrub->spans[i].to))
+            atomic_store_explicit(&scrub->written, true, memory_order_relaxed);
+    scrub->count = 0;
+}
+
+/* Finds what is resident or swapped out; false where that cannot be told. */
+static bool scan(struct udfvm_vm *vm)
+{
+    struct scrub *scrub = &vm->scrub;
     const uint64_t start = (uint64_t)vm->machine.wide, end = start + vm->machine.wide_bytes;
-    enum residency found = RESIDENT_NONE;
-    struct page_region regions[REGIONS] = { { .start = 0 } };
-    struct pm_scan_arg scan = {
-        .size = sizeof scan, .start = start, .end = end, .vec = (uint64_t)regions, .vec_len = REGIONS,
+    struct page_region regions[WIDE_SPANS] = { { .start = 0 } };
+    struct pm_scan_arg arguments = {
+        .size = sizeof arguments, .start = start, .end = end, .vec = (uint64_t)regions, .vec_len = WIDE_SPANS,
         .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED, .return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
     };
+    bool any = false;
     if (vm->pagemap < 0)
-        return RESIDENCY_UNKNOWN;
-    for (; scan.start < end; scan.start = scan.walk_end) {
-        int count = ioctl(vm->pagemap, PAGEMAP_SCAN, &scan);
-        if (count < 0 || scan.walk_end <= scan.start)
-            return RESIDENCY_UNKNOWN;
-        for (int i = 0; i < count; i++) {
-            bool written = zero((uint8_t *)regions[i].start, (const uint8_t *)regions[i].end);
-            found = written || found == RESIDENT_WRITTEN ? RESIDENT_WRITTEN : RESIDENT_CLEAN;
-        }
+        return false;
+    for (; arguments.start < end; arguments.start = arguments.walk_end) {
+        const int count = ioctl(vm->pagemap, PAGEMAP_SCAN, &arguments);
+        if (count < 0 || arguments.walk_end <= arguments.start)
+            return false;
+        if (scrub->count + (size_t)count > WIDE_SPANS)
+            zero_now(scrub);
+        for (int i = 0; i < count; i++)
+            scrub->spans[scrub->count++] = (struct span){ (uint8_t *)regions[i].start, (uint8_t *)regions[i].end };
+        any = any || count;
     }
-    return found;
+    begin(scrub, any);
+    return true;
+}
+
+static int drop(const struct machine *machine, struct udfvm_error *error)
+{
+    if (madvise(machine->wide, machine->wide_bytes, MADV_DONTNEED))
+        return udfvm_fail_errno(error, "dropping the pages of the wide area");
+    return UDFVM_OK;
 }
 
 int udfvm_wide_scrub(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    const struct machine *machine = &vm->machine;
-    if (!machine->wide_open)
+    if (!vm->machine.wide_open)
         return UDFVM_OK;
-    const enum residency found = zero_resident(vm);
+    udfvm_wide_abandon(vm);                      /* of a restore that failed */
+    vm->scrub.count = 0;
+    atomic_store(&vm->scrub.written, false);
+    if (!scan(vm))
+        return drop(&vm->machine, error);
+    return bytes_of(&vm->scrub) >= SHARED_LEAST ? UDFVM_OK : udfvm_wide_settle(vm, error);
+}
+
+int udfvm_wide_settle(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct scrub *scrub = &vm->scrub;
+    if (!scrub->pending)
+        return UDFVM_OK;
+    udfvm_work_finish(&scrub->work);
+    scrub->pending = false;
     /* What a call did not use is given back, so that the next small calls have nothing to look through. */
-    if ((found == RESIDENT_CLEAN || found == RESIDENCY_UNKNOWN) && madvise(machine->wide, machine->wide_bytes, MADV_DONTNEED))
-        return udfvm_fail_errno(error, "dropping the pages of the wide area");
-    return UDFVM_OK;
+    const int code = atomic_load(&scrub->written) ? UDFVM_OK : drop(&vm->machine, error);
+    if (code != UDFVM_OK)
+        vm->state = VM_BROKEN;                   /* it must be restored again, or closed */
+    return code;
+}
+
+void udfvm_wide_abandon(struct udfvm_vm *vm)
+{
+    if (vm->scrub.pending)
+        udfvm_work_abandon(&vm->scrub.work);
+    vm->scrub.pending = false;
 }

@@ -1,0 +1,180 @@
+/* Work that is shared with the worker, and copies. Usage: test_worker [--no-fork]. Prints what holds and what failed. */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../udfvm/vmm/internal.h"
+
+#define MIB ((size_t)1 << 20)
+#define PIECES 200u
+#define OFFERS 300u
+
+static int failures;
+
+static void check(bool holds, const char *what, size_t number)
+{
+    if (!holds) {
+        printf("%s: %zu\n", what, number);
+        failures++;
+    }
+}
+
+static uint8_t byte_at(size_t index)
+{
+    return (uint8_t)(index * 31 + index / 4096);
+}
+
+/* Copies to an odd place, with bytes around that must stay as they are. */
+static void check_copy(size_t length, size_t from_offset, size_t to_offset)
+{
+    uint8_t *from = malloc(length + from_offset + 1), *to = malloc(length + to_offset + 65);
+    for (size_t i = 0; i < length; i++)
+        from[from_offset + i] = byte_at(i);
+    memset(to, 0xee, length + to_offset + 65);
+    udfvm_copy(to + to_offset, from + from_offset, length);
+    bool same = memcmp(to + to_offset, from + from_offset, length) == 0, around = true;
+    for (size_t i = 0; i < to_offset; i++)
+        around = around && to[i] == 0xee;
+    for (size_t i = 0; i < 65; i++)
+        around = around && to[to_offset + length + i] == 0xee;
+    check(same, "a copy differs", length);
+    check(around, "a copy wrote beyond its end", length);
+    free(from);
+    free(to);
+}
+
+static void test_copies(void)
+{
+    const size_t lengths[] = { 0, 1, 63, 4096, 2 * MIB - 1, 2 * MIB, 2 * MIB + 1, 3 * MIB + 77, 9 * MIB + 5, 70 * MIB, 70 * MIB + 3 };
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        check_copy(lengths[i], 0, 0);
+        check_copy(lengths[i], 3, 8);
+        check_copy(lengths[i], 8, 61);
+    }
+}
+
+struct counted { struct work work; atomic_uint times[PIECES]; };
+
+static void count_piece(struct work *work, size_t index)
+{
+    atomic_fetch_add(&((struct counted *)work)->times[index], 1);
+}
+
+static void *offer_often(void *argument)
+{
+    for (unsigned i = 0; i < OFFERS; i++) {
+        struct counted *one = calloc(1, sizeof *one), *other = calloc(1, sizeof *other);
+        one->work = other->work = (struct work){ .piece = count_piece, .pieces = PIECES };
+        other->work.pieces = i % 7;
+        udfvm_work_offer(&one->work);
+        if (other->work.pieces)
+            udfvm_work_offer(&other->work);
+        if (i % 3)
+            udfvm_work_finish(&one->work);
+        udfvm_work_finish(&other->work);
+        if (i % 3 == 0)
+            udfvm_work_abandon(&one->work);
+        for (size_t piece = 0; piece < PIECES; piece++) {
+            const unsigned times = atomic_load(&one->times[piece]);
+            if (i % 3 ? times != 1 : times != (piece < one->work.pieces))
+                *(bool *)argument = false;
+            if (atomic_load(&other->times[piece]) != (piece < other->work.pieces))
+                *(bool *)argument = false;
+        }
+        free(one);                               /* nobody may look at it any more: the sanitizers would see */
+        free(other);
+    }
+    return NULL;
+}
+
+static void test_every_piece_is_done_once(void)
+{
+    pthread_t threads[4];
+    bool right[4] = { true, true, true, true };
+    for (size_t i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, offer_often, &right[i]);
+    for (size_t i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        check(right[i], "pieces were left out, or done twice", i);
+    }
+}
+
+static void test_a_forked_child_works(void)
+{
+    check_copy(9 * MIB, 0, 0);                   /* there is a worker */
+    fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+        bool right = true;
+        offer_often(&right);
+        check_copy(9 * MIB, 1, 2);
+        exit(!right || failures);                /* which ends its worker, not the parent's */
+    }
+    int status;
+    waitpid(child, &status, 0);
+    check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child failed", (size_t)status);
+    check_copy(9 * MIB, 0, 0);
+}
+
+static void test_one_processor_will_do(void)
+{
+    cpu_set_t all, one;
+    sched_getaffinity(0, sizeof all, &all);
+    CPU_ZERO(&one);
+    for (int processor = 0; CPU_COUNT(&one) == 0; processor++)
+        if (CPU_ISSET(processor, &all))
+            CPU_SET(processor, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    bool right = true;
+    offer_often(&right);
+    check(right, "pieces were left out, or done twice, on one processor", 0);
+    check_copy(9 * MIB, 0, 0);
+    sched_setaffinity(0, sizeof all, &all);
+}
+
+static void run_for_a_thread(struct work *work, size_t index)
+{
+    (void)index;
+    sigset_t blocked;
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    if (!pthread_equal(pthread_self(), *(pthread_t *)(work + 1)))
+        check(sigismember(&blocked, SIGINT) == 1, "the worker takes signals", 0);
+}
+
+static void test_signals_are_for_other_threads(void)
+{
+    struct { struct work work; pthread_t self; } mine = { .self = pthread_self() };
+    for (int i = 0; i < 200; i++) {
+        mine.work = (struct work){ .piece = run_for_a_thread, .pieces = 50 };
+        udfvm_work_offer(&mine.work);
+        udfvm_work_finish(&mine.work);
+    }
+}
+
+int main(int count, char **arguments)
+{
+    (void)arguments;
+    static const struct { const char *name; void (*run)(void); } tests[] = {
+        { "copies", test_copies },
+        { "pieces", test_every_piece_is_done_once },
+        { "fork", test_a_forked_child_works },
+        { "signals", test_signals_are_for_other_threads },
+        { "one processor", test_one_processor_will_do },
+    };
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+        const int before = failures;
+        if (count > 1 && tests[i].run == test_a_forked_child_works)
+            continue;
+        tests[i].run();
+        printf("%s: %s\n", tests[i].name, failures == before ? "holds" : "FAILED");
+        fflush(stdout);
+    }
+    return failures != 0;
+}
