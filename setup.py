@@ -15,7 +15,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
@@ -119,4 +119,9 @@ class BuildNative(build_ext):
         (guest / "digest").write_text(digest.hexdigest() + "\n")
 
 
-setup(cffi_modules=["udfvm/vmm/build.py:ffibuilder"], cmdclass={"build_ext": BuildNative})
+SMALL_CALLS = Extension(
+    "udfvm._small_calls", ["udfvm/small_calls.c"], include_dirs=["udfvm", "guest/include"], libraries=["udfvm"],
+    extra_compile_args=[flag for flag in HOST_FLAGS if flag != "-D_GNU_SOURCE"], extra_link_args=["-Wl,-rpath,$ORIGIN/vmm"],
+)  # fmt: skip
+
+setup(cffi_modules=["udfvm/vmm/build.py:ffibuilder"], ext_modules=[SMALL_CALLS], cmdclass={"build_ext": BuildNative})

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from udfvm.ipc import BatchCodec
     from udfvm.small_batches import SmallBatches
+    from udfvm.udf import Runtime
 
 
 class NumberColumns(NamedTuple):
@@ -62,6 +63,7 @@ class NumberBatches:
         self._result: pa.DataType = codec.result_schema.types[0]
         taken = bool(self._types) and all(map(NumberCodec.takes, (*self._types, self._result)))
         self._codec = NumberCodec(codec) if taken else None
+        self._batch_codec = codec
         self._read: Callable[[bytes | memoryview, int], pa.Array] = codec.read
         self._widths = tuple(type_.bit_width // 8 for type_ in self._types) if taken else ()
         self._dtypes: tuple[np.dtype[Any], ...] = ()             # the types in numpy, the result's last, once they are asked for
@@ -126,13 +128,13 @@ class NumberBatches:
             self._dtypes = tuple(np.dtype(_numpy_name(type_)) for type_ in (*self._types, self._result))
         return self._dtypes
 
-    def small(self) -> SmallBatches | None:
+    def small(self, name: str, runtime: Runtime, renewed: Callable[[tuple[Any, ...]], Any]) -> SmallBatches | None:
         """The shorter way for small numpy arrays; None where the types have values that stand for nulls, or are none of numbers."""
         if self._codec is None or any(dtype.kind == "M" for dtype in self._numpy_types()):
             return None
         from udfvm.small_batches import SmallBatches
 
-        return SmallBatches(self._codec, self._numpy_types())
+        return SmallBatches(name, self._batch_codec, self._codec, self._numpy_types(), runtime, renewed)
 
     def write(self, window: memoryview, columns: NumberColumns) -> int:
         """Writes a request to the window; returns its length in bytes. Raises TooLargeForWindowError."""

@@ -1,56 +1,76 @@
 """Small batches of numpy arrays of numbers: the shortest way to a call.
 
 An exit from a VM leaves the processor cold, so for a batch of a thousand numbers, which a body works through in a few microseconds, the
-host pays by the amount of code and data that it touches between two calls, whatever these do. Here that is as little as Python can do.
-Whatever is not of the plainest kind is left to ``number_batches``.
+host pays by the amount of code and data that it touches between two calls, whatever these do. So such calls are made in C
+(``small_calls.c``). Here is what that needs, and what it leaves to Python: what is not of the plainest kind, and all failures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from udfvm._small_calls import SmallCalls
+from udfvm.columns import to_numpy
+from udfvm.errors import ForkedError
+from udfvm.vmm import exception_at
+
 if TYPE_CHECKING:
-    from udfvm.ipc import NumberCodec, NumberLayout
+    from udfvm.ipc import BatchCodec, NumberCodec, NumberLayout
+    from udfvm.udf import Runtime
 
 LARGEST: Final = 1 << 18                         # bytes of a request; above, what is saved here does not matter
 
 
 class SmallBatches:
-    """Requests from numpy arrays and results as numpy arrays, for one signature of integers and floats."""
+    """Calls with numpy arrays for one signature of integers and floats, while a runtime lasts."""
 
-    def __init__(self, codec: NumberCodec, dtypes: Sequence[np.dtype[Any]]) -> None:
-        """``dtypes`` are the types of the parameters and, last, of the result."""
+    def __init__(
+        self,
+        name: str,
+        codec: BatchCodec,
+        numbers: NumberCodec,
+        dtypes: Sequence[np.dtype[Any]],
+        runtime: Runtime,
+        renewed: Callable[[tuple[Any, ...]], Any],
+    ) -> None:
+        """``dtypes`` are the types of the parameters and, last, of the result. ``renewed`` makes a call again in a forked child."""
+        self._name = name
         self._codec = codec
-        self._dtypes = tuple(dtypes[:-1])
+        self._numbers = numbers
         self._result = dtypes[-1]
-        self._ndarray = np.ndarray               # as attributes: no module is looked up
-        self._frombuffer = np.frombuffer
+        self._runtime = runtime                  # or the image and the limits would go
+        self._renewed = renewed
+        formats = "".join({"q": "l", "Q": "L"}.get(dtype.char, dtype.char) for dtype in dtypes[:-1])
+        addresses = runtime.pool.address, runtime.image.address, runtime.limits_address
+        calls = SmallCalls(np.ndarray, np.frombuffer, formats, self._result, runtime.pool, self, *addresses, runtime.pool.wait_ns)
+        self.call: Final = calls.call            # the result for a tuple of arguments; NotImplemented: to be called in another way
 
-    def layout(self, arguments: Sequence[Any]) -> NumberLayout | None:
-        """The layout of the request, if all arguments are contiguous arrays of the declared types and of one length, neither empty nor
-        large; else None."""
-        rows = 0
-        for argument, dtype in zip(arguments, self._dtypes, strict=True):
-            if type(argument) is not self._ndarray or argument.dtype is not dtype or argument.ndim != 1:
-                return None
-            if (rows and len(argument) != rows) or not argument.flags.c_contiguous:
-                return None
-            rows = len(argument)
-        if not 0 < rows <= LARGEST:
+    # ---- What the calls leave to Python ----
+
+    def layout(self, rows: int) -> NumberLayout | None:
+        """The layout of batches of so many rows; None where they are not small."""
+        if rows > LARGEST:
             return None
-        layout = self._codec.layout(rows)
+        layout = self._numbers.layout(rows)
         return layout if layout.request_length <= LARGEST else None
 
-    def request(self, layout: NumberLayout, arguments: Sequence[Any]) -> bytes:
-        """The request."""
-        return self._codec.request(layout, arguments)
+    def read(self, status: int, reply: bytearray, layout: NumberLayout) -> np.ndarray[Any, Any]:
+        """The result in a reply that is not one of numbers without nulls at the usual place. Raises what the function raised."""
+        if status:
+            from udfvm.udf import guest_exception
 
-    def result(self, reply: bytearray, layout: NumberLayout) -> np.ndarray[Any, Any] | None:
-        """The numbers of a reply, in place; None where it is not one of numbers without nulls."""
-        if len(reply) == layout.reply_length and reply.startswith(layout.reply_head):
-            return self._frombuffer(reply, self._result, layout.rows, layout.reply_data)
-        begin = self._codec.data_of(reply, layout)
-        return None if begin is None else self._frombuffer(reply, self._result, layout.rows, begin)
+            raise guest_exception(bytes(reply), self._name, 0, layout.rows)
+        begin = self._numbers.data_of(reply, layout)
+        if begin is not None:
+            return np.frombuffer(reply, self._result, layout.rows, begin)
+        return to_numpy(self._codec.read(bytes(reply), layout.rows))
+
+    def failed(self, error: int, arguments: tuple[Any, ...]) -> Any:
+        """The call failed: raises what the ``struct udfvm_error`` at an address says, or makes the call in another way."""
+        failure = exception_at(error, self._name)
+        if isinstance(failure, ForkedError):
+            return self._renewed(arguments)
+        raise failure

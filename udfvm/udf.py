@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from udfvm.columns import Form
     from udfvm.host_functions import HostFunctions
     from udfvm.image import BaseSpec
-    from udfvm.ipc import BatchCodec, NumberLayout
+    from udfvm.ipc import BatchCodec
     from udfvm.number_batches import NumberBatches, NumberColumns
     from udfvm.payload import PickledFunction
     from udfvm.small_batches import SmallBatches
@@ -52,6 +52,13 @@ class Runtime(NamedTuple):
     pool: Core
     limits: Any                                  # struct udfvm_limits *
     host_functions: BoundHostFunctions | None    # what the limits point to
+
+    @property
+    def limits_address(self) -> int:
+        """Address of the limits, for C code of this process."""
+        from udfvm.vmm import address_of
+
+        return address_of(self.limits)
 
 
 class Loading(NamedTuple):
@@ -265,9 +272,9 @@ class UDF:
             arguments = self._bind(arguments, keywords)
         small = self._small
         if small is not None:
-            layout = small.layout(arguments)
-            if layout is not None:
-                return self._call_small(small, layout, arguments)
+            result = small.call(arguments)
+            if result is not NotImplemented:
+                return result
         if self._rows is None or not _PLAIN_TYPES.issuperset(map(type, arguments)):
             return self._call_with_any(arguments)
         return self._call_row(self._rows, arguments)
@@ -311,7 +318,7 @@ class UDF:
         """In a forked child: VMs are the parent's, images are shared."""
         with self._lock:
             if self._runtime is runtime:
-                self._runtime = None
+                self._runtime = self._small = None
         return self._ready()
 
     def _call_with_any(self, arguments: Sequence[Any]) -> Any:
@@ -346,7 +353,7 @@ class UDF:
         numbers = batches.take(arguments)
         if numbers is not None:
             if self._small is None and type(arguments[0]).__module__ == "numpy":
-                self._small = batches.small()
+                self._small = batches.small(self.name, self._ready(), self._call_renewed)
             return batches.result(form or numbers.form, self._in_pieces(numbers, self._call_with_numbers))
 
         import pyarrow as pa
@@ -370,17 +377,12 @@ class UDF:
 
         return call_in_pieces(self.name, whole, call, cut_results=not self.limits.max_output)
 
-    def _call_small(self, small: SmallBatches, layout: NumberLayout, arguments: Sequence[Any]) -> Any:
-        """One call with small numpy arrays."""
-        status, reply = self._fresh_call(_REQUEST_BATCH, small.request(layout, arguments), layout.reply_length)
-        if status:
-            raise guest_exception(bytes(reply), self.name, 0, layout.rows)
-        result = small.result(reply, layout)
-        if result is not None:
-            return result
-        from udfvm.columns import to_numpy
-
-        return to_numpy(self._codec().read(bytes(reply), layout.rows))
+    def _call_renewed(self, arguments: tuple[Any, ...]) -> Any:
+        """A call in a forked child, whose runtime is still the parent's."""
+        runtime = self._runtime
+        if runtime is not None:
+            self._renew(runtime)
+        return self._call_with_any(arguments)
 
     def _call_with_numbers(self, numbers: NumberColumns, first_row: int) -> tuple[bytes | memoryview, int]:
         batches = self._number_batches()
