@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from udfvm.errors import ProtocolError, SignatureError
+from udfvm.nested import Field, at_colon, split_at_commas, take_apart
 from udfvm.policy import WINDOW, Limits
 from udfvm.pool import Pool
 from udfvm.signatures import Signature
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 _REQUEST_DESCRIBE: Final = 9
 _LOAD: Final = struct.Struct("<QIIIIII")
-_SLOT: Final = struct.Struct("<II120s")
+_SLOT: Final = struct.Struct("<III116s")
+_LABEL: Final = 116 - 1                          # bytes of a name
+_TYPE_NAME: Final = 16 << 10                     # bytes of the name of a type: TYPE_TEXT of guest/runtimes/compiled/type.h
 _DESCRIPTION: Final = struct.Struct("<II")
 _TABLE: Final = 1                                # UDFVM_DESCRIPTION_TABLE
 _MOST_PARAMETERS: Final = 32
@@ -35,6 +38,8 @@ _NAMES: Final = {
     11: "string", 13: "binary",
 }  # fmt: skip
 _STORAGES: Final = {name: number for number, name in _NAMES.items()}
+_NESTED: Final = {16: Kind.STRUCT, 17: Kind.LIST}                    # types by name, behind the slots
+_HELD: Final = {*_STORAGES, "date32[day]", *(f"timestamp[{unit}]" for unit in ("s", "ms", "us", "ns"))}      # what those may hold
 _SIGNATURE: Final = re.compile(r"\s*\((.*)\)\s*->\s*(.+?)\s*", re.DOTALL)
 _SHORT_NAMES: Final = {
     **{f"i{bits}": f"int{bits}" for bits in (8, 16, 32, 64)}, **{f"u{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
@@ -76,6 +81,8 @@ class CompiledUDF(UDF):
             read = parse_signature(self.name, signature)
         else:
             read = describe(language, code, symbol, settings, name=self.name, limits=limits, pool=pool).signature
+        if language == "native":
+            _refuse_nested(self.name, read)
         self._declare(read, limits, isolation, pool, host_functions)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -84,8 +91,8 @@ class CompiledUDF(UDF):
     def _loading(self) -> Loading:
         from udfvm import vmm
 
-        slots = [_slot(each.name, each.type, each.nullable) for each in (Parameter("result", *self.result), *self.parameters)]
-        facts = repr((self.name, self.symbol, slots)).encode() + vmm.sha256(self.settings)
+        slots = (Parameter("result", *self.result), *self.parameters)
+        facts = repr((self.name, self.symbol, _slots(slots))).encode() + vmm.sha256(self.settings)
 
         def request() -> bytes:
             codec = self._codec()
@@ -104,6 +111,12 @@ class CompiledUDF(UDF):
 
 def _rebuild(cls: type[CompiledUDF], language: str, code: bytes, symbol: str, options: dict[str, Any]) -> CompiledUDF:
     return cls(language, code, symbol, **options)
+
+
+def _refuse_nested(name: str, signature: Signature) -> None:
+    for each in (Parameter("the result", *signature.result), *signature.parameters):
+        if each.type.is_nested:
+            raise SignatureError(f"UDF {name!r}: {each.name} is {each.type}, which functions of shared objects do not have: use text (JSON)")
 
 
 def _base(language: str, limits: Limits) -> BaseSpec:
@@ -156,7 +169,8 @@ def parse_signature(name: str, text: str) -> Signature:
     """A signature as text, ``"(a: f64, b: i64?) -> text?"``; names of parameters may be left out, ``?`` allows null.
 
     Types are those of ``udfvm.h`` (``i8`` ... ``i64``, ``u8`` ... ``u64``, ``f32``, ``f64``, ``bool``, ``text``, ``blob``), and dates and
-    timestamps by pyarrow's names, which are integers in the code. Raises SignatureError.
+    timestamps by pyarrow's names, which are integers in the code; for WebAssembly also lists and structs of these, ``list<f64>`` and
+    ``struct<x: f64, tags: list<text>>``. Raises SignatureError.
 
     >>> signature = parse_signature("score", "(f64, distance: f64?) -> f64")
     >>> [(each.name, str(each.type), each.nullable) for each in signature.parameters]
@@ -165,24 +179,30 @@ def parse_signature(name: str, text: str) -> Signature:
     match = _SIGNATURE.fullmatch(text)
     if match is None:
         raise SignatureError(f"UDF {name!r}: signature={text!r} is not of the form '(a: f64, b: i64?) -> f64'")
+    try:
+        parts = split_at_commas(match[1])
+    except ValueError as error:
+        raise SignatureError(f"UDF {name!r}: signature=: {error}") from error
     parameters = []
-    for index, part in enumerate(_split(match[1])):
-        label, colon, type_text = part.rpartition(":")
+    for index, part in enumerate(parts):
+        label, colon, type_text = at_colon(part.strip())
         parameters.append((label.strip() if colon else f"a{index}", *_type(name, type_text)))
     return _signature(name, parameters, *_type(name, match[2]))
 
 
-def _split(text: str) -> list[str]:
-    """At commas that are not in brackets."""
-    return [part.strip() for part in re.split(r",(?![^\[]*\])", text)] if text.strip() else []
+def _long_name(short: str) -> str:
+    """The name of a type whose name, or those of types in it, may be short."""
+    nested = take_apart(short)
+    if nested is None:
+        return _SHORT_NAMES.get(short, short)
+    return str(nested._replace(fields=tuple(Field(field.name, _long_name(field.type)) for field in nested.fields)))
 
 
 def _type(name: str, text: str) -> tuple[Type, bool]:
     text = text.strip()
     nullable = text.endswith("?")
-    short = text.rstrip("?").strip()
     try:
-        type_ = declared(_SHORT_NAMES.get(short, short))
+        type_ = declared(_long_name(text.rstrip("?").strip()))
     except ValueError as error:
         raise SignatureError(f"UDF {name!r}: signature=: {error}") from error
     _storage_of(name, type_)
@@ -192,9 +212,22 @@ def _type(name: str, text: str) -> tuple[Type, bool]:
 def _storage_of(name: str, type_: Type) -> int:
     if type_.kind in (Kind.DATE, Kind.DATETIME):
         return _STORAGES["int32" if type_.name == "date32[day]" else "int64"]
+    if type_.is_nested:
+        _check_held(name, type_.name)
+        return next(number for number, kind in _NESTED.items() if kind is type_.kind)
     if type_.name not in _STORAGES:
         raise SignatureError(f"UDF {name!r}: compiled code takes no {type_}; use {', '.join(_STORAGES)}, dates and timestamps")
     return _STORAGES[type_.name]
+
+
+def _check_held(name: str, type_: str) -> None:
+    nested = take_apart(type_)
+    if nested is None and type_ not in _HELD:
+        raise SignatureError(f"UDF {name!r}: lists and structs of compiled code hold no {type_}; use {', '.join(sorted(_HELD))}")
+    if nested is not None and nested.container not in ("list", "struct"):
+        raise SignatureError(f"UDF {name!r}: compiled code takes no {type_}; use list and struct")
+    for field in nested.fields if nested else ():
+        _check_held(name, field.type)
 
 
 def _signature(name: str, parameters: list[tuple[str, Type, bool]], result: Type, result_nullable: bool) -> Signature:
@@ -213,27 +246,51 @@ def _read_description(name: str, reply: bytes) -> Description:
     """What is in a ``struct udfvm_description``, which is the guest's word: all of it is checked. Raises ProtocolError."""
     try:
         count, flags = _DESCRIPTION.unpack_from(reply)
-        if flags & ~_TABLE or count > _MOST_PARAMETERS or len(reply) != _DESCRIPTION.size + (count + 1) * _SLOT.size:
+        names = _DESCRIPTION.size + (count + 1) * _SLOT.size
+        if flags & ~_TABLE or count > _MOST_PARAMETERS or len(reply) < names:
             raise ValueError(f"{count} parameters in {len(reply)} bytes")
         slots = []
         for index in range(count + 1):
-            storage, nullable, label = _SLOT.unpack_from(reply, _DESCRIPTION.size + index * _SLOT.size)
-            slots.append((label.partition(b"\0")[0].decode("ascii"), named(_NAMES[storage]), bool(nullable)))
+            storage, nullable, length, label = _SLOT.unpack_from(reply, _DESCRIPTION.size + index * _SLOT.size)
+            type_ = _described_type(name, storage, reply[names : names + length], length)
+            slots.append((label.partition(b"\0")[0].decode("ascii"), type_, bool(nullable)))
+            names += length
+        if len(reply) != names:
+            raise ValueError(f"{len(reply) - names} bytes too many")
         return Description(_signature(name, slots[1:], *slots[0][1:]), bool(flags & _TABLE))
     except (struct.error, ValueError, KeyError, SignatureError) as error:
         raise ProtocolError(f"the guest's description of the function is not valid: {error}", name) from error
 
 
+def _described_type(name: str, storage: int, text: bytes, length: int) -> Type:
+    if storage not in _NESTED:
+        if length:
+            raise ValueError("the name of a type that needs none")
+        return named(_NAMES[storage])
+    if length > _TYPE_NAME or len(text) != length:
+        raise ValueError(f"a name of {length} bytes for a type")
+    type_ = named(text.decode())
+    if type_.kind is not _NESTED[storage]:
+        raise ValueError(f"{type_} where a {_NESTED[storage].name.lower()} is announced")
+    _storage_of(name, type_)
+    return type_
+
+
 # ---- Requests ----
 
 
-def _slot(label: str, type_: Type, nullable: bool) -> bytes:
-    return _SLOT.pack(_storage_of(label, type_), nullable, label.encode()[: 120 - 1])
+def _slots(slots: Sequence[Parameter]) -> bytes:
+    """The slots, and behind them the names of types that are structs or lists."""
+    heads, names = [], []
+    for each in slots:
+        name = each.type.name.encode() if each.type.is_nested else b""
+        heads.append(_SLOT.pack(_storage_of(each.name, each.type), each.nullable, len(name), each.name.encode()[:_LABEL]))
+        names.append(name)
+    return b"".join((*heads, *names))
 
 
-def _load(
-    code: bytes, symbol: str, slots: tuple[bytes, ...] | list[bytes], messages: tuple[bytes, ...], settings: bytes = b""
-) -> bytes:
+def _load(code: bytes, symbol: str, slots: Sequence[Parameter], messages: tuple[bytes, ...], settings: bytes = b"") -> bytes:
     text = symbol.encode()
     lengths = [len(message) for message in messages] or [0, 0, 0]
-    return b"".join((_LOAD.pack(len(code), len(slots), len(text), *lengths, len(settings)), *slots, text, *messages, settings, code))
+    head = _LOAD.pack(len(code), len(slots), len(text), *lengths, len(settings))
+    return b"".join((head, _slots(slots), text, *messages, settings, code))

@@ -29,7 +29,7 @@ _CONTINUATION: Final = 0xFFFFFFFF
 _PREFIX: Final = struct.Struct("<II")
 _END_OF_STREAM: Final = _PREFIX.pack(_CONTINUATION, 0)
 _RECORD_BATCH: Final = 3                         # MessageHeader.RecordBatch
-_LONGEST_METADATA: Final = 4096
+_LONGEST_METADATA: Final = 1 << 20               # bytes: 48 for each column in a column
 _LARGE: Final = 1 << 20                          # bytes; from here on the core copies: without the interpreter's lock
 
 

@@ -50,7 +50,7 @@ def take_apart(name: str) -> Nested | None:
         raise ValueError(f"{name[:80]!r} ... is nested more than {_DEEPEST} deep")
     if (size is None) == (container == "fixed_size_list"):
         raise ValueError(f"{name!r} is no type: a list of a fixed size is fixed_size_list<item: double>[3]")
-    fields = tuple(_field(name, part, container) for part in _split(inner))
+    fields = tuple(_field(name, part, container) for part in split_at_commas(inner))
     if container == "struct":
         names = [field.name for field in fields]
         if not names or len(set(names)) < len(names):
@@ -68,7 +68,7 @@ def check_field_name(name: str) -> str:
 
 
 def _field(whole: str, part: str, container: str) -> Field:
-    name, colon, type_ = _at_colon(part)
+    name, colon, type_ = at_colon(part)
     if container != "struct":
         name = _ITEM
     elif not colon:
@@ -76,16 +76,16 @@ def _field(whole: str, part: str, container: str) -> Field:
     return Field(check_field_name(name.strip()), type_.strip().removesuffix(_NOT_NULL))
 
 
-def _at_colon(part: str) -> tuple[str, str, str]:
-    """At the colon behind a name, not one in a time zone."""
+def at_colon(part: str) -> tuple[str, str, str]:
+    """A name, the colon behind it, and a type: a colon in a time zone or in brackets is none. Without a name the type is last."""
     head = re.split(r"[<\[]", part, maxsplit=1)[0]
     if ":" not in head:
         return "", "", part
     return part.partition(":")
 
 
-def _split(inner: str) -> list[str]:
-    """At the commas of this level."""
+def split_at_commas(inner: str) -> list[str]:
+    """What is between the commas that are in no brackets. Raises ValueError where one closes that was not opened."""
     parts, depth, begin = [], 0, 0
     for index, character in enumerate(inner):
         if character in "<[":

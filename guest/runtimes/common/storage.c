@@ -23,6 +23,8 @@ static const struct {
     [STORAGE_BYTES32] = { "blob", .width = 4 },
     [STORAGE_BYTES64] = { "large blob", .width = 8 },
     [STORAGE_NULL] = { "null", .width = 0 },
+    [STORAGE_STRUCT] = { "struct", .width = 0 },
+    [STORAGE_LIST] = { "list", .width = 4 },
 };
 
 const char *storage_name(enum storage storage)
@@ -40,6 +42,11 @@ bool storage_is_variable(enum storage storage)
     return storage >= STORAGE_TEXT32 && storage <= STORAGE_BYTES64;
 }
 
+bool storage_is_nested(enum storage storage)
+{
+    return storage == STORAGE_STRUCT || storage == STORAGE_LIST;
+}
+
 uint32_t storage_row_type(enum storage storage)
 {
     if (storage == STORAGE_BOOL)
@@ -50,7 +57,7 @@ uint32_t storage_row_type(enum storage storage)
         return UDFVM_FLOAT64;
     if (storage == STORAGE_NULL)
         return UDFVM_NULL;
-    return storage <= STORAGE_TEXT64 ? UDFVM_TEXT : UDFVM_BLOB;
+    return storage <= STORAGE_TEXT64 || storage_is_nested(storage) ? UDFVM_TEXT : UDFVM_BLOB;
 }
 
 bool storage_holds(enum storage storage, int64_t integer)

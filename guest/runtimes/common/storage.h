@@ -17,6 +17,7 @@ enum storage {
     STORAGE_TEXT32, STORAGE_TEXT64,              /* UTF-8, with 32- or 64-bit offsets */
     STORAGE_BYTES32, STORAGE_BYTES64,
     STORAGE_NULL,                                /* nothing is stored: every row is null */
+    STORAGE_STRUCT, STORAGE_LIST,                /* columns with columns in them; in rows and in struct udfvm_columns JSON text */
     STORAGE_COUNT,
 };
 
@@ -28,14 +29,17 @@ struct scalar {
     size_t length;
 };
 
-/* An Arrow column in memory. */
+/* An Arrow column in memory. All offsets of what a column holds, and of lists, are of 32 bits where `storage` says no other. */
 struct column {
     const uint8_t *validity;                     /* NULL: no nulls */
     const uint8_t *data;
     const void *offsets;
     int64_t nulls;
     bool all_null;
-    enum storage storage;                        /* set before a batch is read */
+    enum storage storage;                        /* set before a batch is read, as is what follows */
+    struct column *children;                     /* a struct's fields; a list's items, the only one, into which its offsets point */
+    size_t child_count;
+    int64_t rows;                                /* of a list's items: how many there are */
 };
 
 /* As udfvm.h calls it. */
@@ -43,6 +47,8 @@ const char *storage_name(enum storage storage);
 /* Width in bytes of a stored value or of an offset; 0 for bits. */
 size_t storage_width(enum storage storage);
 bool storage_is_variable(enum storage storage);
+/* Struct or list. */
+bool storage_is_nested(enum storage storage);
 /* enum udfvm_type of a stored value in a row. */
 uint32_t storage_row_type(enum storage storage);
 /* Whether an integer is in the range of an integer type. */

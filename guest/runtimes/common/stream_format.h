@@ -1,7 +1,8 @@
 /* Arrow IPC streams of one record batch, in the windows: places of the columns of a request, and replies of one column.
  *
  * The schema of each side is known when a function is loaded. A request is read by walking the metadata of its record batch (a flatbuffer);
- * the metadata of a reply is a copy of one that pyarrow wrote, with the numbers put in.
+ * the metadata of a reply is a copy of one that pyarrow wrote, with the numbers put in. Columns may hold others (structs, lists): then these
+ * follow them in the metadata, in pre-order.
  */
 #ifndef UDFVM_COMMON_STREAM_FORMAT_H
 #define UDFVM_COMMON_STREAM_FORMAT_H
@@ -41,7 +42,13 @@ struct stream_format {
  * schema: the reply's head is the schema message, of `schema_length` bytes, and that head. */
 size_t stream_reply_head(struct stream_format *format, size_t schema_length, const uint8_t *message, size_t message_length);
 
-/* Finds the columns of the request at `request`; each says how it is stored. false: the batch is not of the schema. */
+/* The same for a result that may have columns in it. */
+size_t stream_nested_head(struct stream_format *format, size_t schema_length, const uint8_t *message, size_t message_length);
+
+/* Number of buffers of a column in a record batch, without those of columns in it. */
+unsigned storage_buffers(enum storage storage);
+
+/* Finds the columns of the request at `request`; each says how it is stored, and what is in it. false: the batch is not of the schema. */
 bool stream_read(const struct stream_format *format, const uint8_t *request, uint64_t length, size_t count, struct column *columns,
                  int64_t *rows);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "failure.h"
+#include "nested_argument.h"
 
 #define HEAD (sizeof(struct udfvm_columns) + sizeof(struct udfvm_column))
 
@@ -100,8 +101,34 @@ static void *narrow(const struct slot *slot, struct column *column, uint64_t row
     return made;
 }
 
-bool arguments_take(struct arguments *arguments, const struct signature *signature, const uint8_t *payload, uint64_t length, int64_t *row)
+/* Parses the JSON of a column, which may be one of nulls. *failed is the row that does not fit. */
+static bool take_nested(struct nested_argument *argument, const struct slot *slot, const struct udfvm_column *head, const uint8_t *base,
+                        uint64_t length, int64_t rows, struct column *column, int64_t *failed)
 {
+    const struct slot text = { .storage = STORAGE_TEXT32 };
+    struct column texts = { .all_null = true };
+    if (head->type != UDFVM_NULL) {
+        texts = (struct column){ .storage = STORAGE_TEXT32 };
+        if (!find_buffers(&text, head, base, length, (uint64_t)rows, &texts))
+            return false;
+    }
+    nested_argument_begin(argument);
+    for (int64_t row = 0; row < rows; row++) {
+        const int64_t *places = (const int64_t *)texts.offsets + row;
+        const bool null = column_is_null(&texts, row);
+        if (!nested_argument_put(argument, slot->name, null ? NULL : (const char *)texts.data + places[0],
+                                 null ? 0 : (size_t)(places[1] - places[0]))) {
+            *failed = row;
+            return true;
+        }
+    }
+    *column = nested_argument_column(argument);
+    return true;
+}
+
+bool arguments_take(struct arguments *arguments, const struct program *program, const uint8_t *payload, uint64_t length, int64_t *row)
+{
+    const struct signature *signature = &program->signature;
     const struct udfvm_columns *head = (const struct udfvm_columns *)payload;
     const struct udfvm_column *columns = (const struct udfvm_column *)(head + 1);
     memset(arguments->made, 0, sizeof arguments->made);
@@ -113,7 +140,9 @@ bool arguments_take(struct arguments *arguments, const struct signature *signatu
         const struct slot *slot = &signature->parameters[i];
         struct column *column = &arguments->columns[i];
         *column = (struct column){ .storage = slot->storage };
-        if (columns[i].type == UDFVM_NULL) {
+        if (program->nested[i]) {
+            valid = take_nested(program->nested[i], slot, &columns[i], payload, length, arguments->rows, column, row);
+        } else if (columns[i].type == UDFVM_NULL) {
             arguments->made[i] = all_null(column, head->rows);
         } else {
             valid = find_buffers(slot, &columns[i], payload, length, head->rows, column);

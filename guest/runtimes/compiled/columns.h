@@ -12,7 +12,7 @@ struct arguments {
 };
 
 /* Reads the request; arguments_free() in any case. false with a failure, at *row; -1 where that is not known. */
-bool arguments_take(struct arguments *arguments, const struct signature *signature, const uint8_t *payload, uint64_t length, int64_t *row);
+bool arguments_take(struct arguments *arguments, const struct program *program, const uint8_t *payload, uint64_t length, int64_t *row);
 void arguments_free(struct arguments *arguments);
 
 /* A reply of one column. false: there is no room for so many rows, whatever their values; results_end() says how much is needed. */

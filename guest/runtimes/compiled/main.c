@@ -18,10 +18,7 @@ static struct program program;
 static bool describe(const struct load *load, uint64_t *length)
 {
     struct signature found;
-    if (!runtime_load(&program, load, &found))
-        return false;
-    *length = program_describe(&program, &found);
-    return true;
+    return runtime_load(&program, load, &found) && program_describe(&program, &found, length);
 }
 
 /* LOAD. Returns only where it failed. */

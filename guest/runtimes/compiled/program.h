@@ -5,6 +5,7 @@
 #include <stdnoreturn.h>
 
 #include "stream_format.h"
+#include "type.h"
 
 #define PROGRAM_PARAMETERS 32
 
@@ -12,6 +13,7 @@ struct slot {
     enum storage storage;
     bool nullable;
     char name[UDFVM_SLOT_NAME];
+    const struct type *type;                     /* of a struct or list; else NULL */
 };
 
 struct signature {
@@ -23,13 +25,16 @@ struct signature {
  * any. Returns the number of rows done; less than `rows` (-1: not known) where the next failed, and failure_set() says why. */
 typedef int64_t program_run(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips);
 
+/* The same for a result that is a struct or list: *result is the column, until the next call. A row whose bit in `valid` is clear is null. */
+typedef int64_t program_run_nested(void *context, const struct column *columns, int64_t rows, const uint8_t *valid, struct column *result);
+
 /* Rows that a table function made: some of those of its columns. */
 struct table_rows {
-    struct column index, value;                  /* INT32: the row of the arguments; and the column of the function */
+    struct column index, value;                  /* INT32: the row of the arguments; and the column of the function, or a struct of them */
     int64_t first, count;                        /* no rows: there will be no more */
 };
 
-/* A table function, of one column. false with a failure, at *row of the arguments; -1 where that is not known. */
+/* A table function. false with a failure, at *row of the arguments; -1 where that is not known. */
 struct table {
     /* Begins anew, whatever came before. */
     bool (*begin)(void *context, const struct column *columns, int64_t rows, int64_t *row);
@@ -43,8 +48,10 @@ struct program {
     struct signature signature;
     struct stream_format format;
     program_run *run;
-    const struct table *table;                   /* instead of run, for a table function */
+    program_run_nested *run_nested;              /* instead of run, for a result that is a struct or list */
+    const struct table *table;                   /* instead of either, for a table function */
     void *context;
+    struct nested_argument *nested[PROGRAM_PARAMETERS];      /* of parameters that are structs or lists: see nested_argument.h */
 };
 
 /* The parts of a LOAD or DESCRIBE request; they point into it. */
@@ -60,7 +67,7 @@ struct load {
 
 /* Once, at the start, with the program's arguments. false with a failure. */
 bool runtime_prepare(int count, char **arguments);
-/* Loads a function. Fills in run or table, and context, and *found: the signature that it has, which may be the declared one. false with a failure. */
+/* Loads a function. Fills in one of run, run_nested and table, and context, and *found: the signature that it has, which may be the declared one. false with a failure. */
 bool runtime_load(struct program *program, const struct load *load, struct signature *found);
 
 /* ---- What compiled languages share ---- */
@@ -74,8 +81,13 @@ bool program_set_format(struct program *program, const struct load *load);
 /* Whether what the code says of itself is what the host declares; with `by_row_types` types that are alike in rows are alike. false with a
  * failure. */
 bool program_agrees(const struct signature *declared, const struct signature *found, bool by_row_types);
-/* Writes a description as the reply, and returns its length. */
-uint64_t program_describe(const struct program *program, const struct signature *signature);
+/* Writes a description as the reply. false with a failure. */
+bool program_describe(const struct program *program, const struct signature *signature, uint64_t *length);
+
+/* A null in a parameter that is not nullable makes the row null: clears its bit. true: there may be such rows. */
+bool program_skip_nulls(const struct signature *signature, const struct column *columns, int64_t rows, uint8_t *validity);
+/* Clear bits among the first `rows`. */
+int64_t program_count_nulls(const uint8_t *validity, int64_t rows);
 
 /* An integer as it is stored. */
 int64_t stored_integer(enum storage storage, const void *at);

@@ -4,6 +4,8 @@
 
 #include "columns.h"
 #include "failure.h"
+#include "nested_argument.h"
+#include "nested_result.h"
 #include "program.h"
 #include "table.h"
 
@@ -31,42 +33,48 @@ static struct answer failed(int64_t row)
     return (struct answer){ UDFVM_STATUS_ERROR, failure_reply(row) };
 }
 
-/* A null in a parameter that is not nullable makes the row null: clears its bit in the block. true: there may be such rows. */
-static bool skip_nulls(const struct signature *signature, const struct column *columns, struct block *block)
+bool program_skip_nulls(const struct signature *signature, const struct column *columns, int64_t rows, uint8_t *validity)
 {
     bool skips = false;
-    uint8_t *validity = block->output + block->validity;
     for (size_t i = 0; i < signature->count; i++) {
         if (signature->parameters[i].nullable || !columns[i].validity)
             continue;
-        for (int64_t byte = 0; byte < (block->rows + 7) / 8; byte++)
+        for (int64_t byte = 0; byte < (rows + 7) / 8; byte++)
             validity[byte] &= columns[i].validity[byte];
         skips = true;
     }
     return skips;
 }
 
-static int64_t count_nulls(const struct block *block)
+int64_t program_count_nulls(const uint8_t *validity, int64_t rows)
 {
-    const uint8_t *validity = block->output + block->validity;
     int64_t valid = 0;
-    for (int64_t byte = 0; byte < block->rows / 8; byte++)
+    for (int64_t byte = 0; byte < rows / 8; byte++)
         valid += __builtin_popcount(validity[byte]);
-    if (block->rows % 8)
-        valid += __builtin_popcount(validity[block->rows / 8] & ((1u << (block->rows % 8)) - 1));
-    return block->rows - valid;
+    if (rows % 8)
+        valid += __builtin_popcount(validity[rows / 8] & ((1u << (rows % 8)) - 1));
+    return rows - valid;
 }
 
 /* false: it failed, at *row; -1 where that is not known. */
 static bool run(const struct program *program, const struct column *columns, struct block *block, int64_t *row)
 {
-    const bool skips = skip_nulls(&program->signature, columns, block);
+    if (program->run_nested)
+        return nested_result_texts(program, columns, block, row);
+    uint8_t *validity = block->output + block->validity;
+    const bool skips = program_skip_nulls(&program->signature, columns, block->rows, validity);
     *row = program->run(program->context, columns, block, block->rows, skips);
     if (*row < block->rows)
         return false;
     if (skips || program->signature.result.nullable)
-        block->nulls = count_nulls(block);
+        block->nulls = program_count_nulls(validity, block->rows);
     return true;
+}
+
+/* How results are stored in rows and in struct udfvm_columns. */
+static enum storage plain_storage(const struct program *program)
+{
+    return program->run_nested ? STORAGE_TEXT32 : program->signature.result.storage;
 }
 
 static struct answer answer_batch(const struct program *program)
@@ -81,10 +89,15 @@ static struct answer answer_batch(const struct program *program)
         return failed(-1);
     }
     for (size_t i = 0; i < signature->count; i++)
-        columns[i].storage = signature->parameters[i].storage;
+        columns[i] = program->nested[i] ? program->nested[i]->column : (struct column){ .storage = signature->parameters[i].storage };
     if (!stream_read(&program->format, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length, signature->count, columns, &rows)) {
         failure_set("ValueError", "the batch is not of the schema that the function was loaded with");
         return failed(-1);
+    }
+    if (program->run_nested) {
+        uint64_t length;
+        return nested_result_batch(program, columns, rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size, &length, &row)
+                   ? (struct answer){ UDFVM_STATUS_OK, length } : failed(row);
     }
     if (reply_begin(&reply, &program->format, signature->result.storage, rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size)
         && !run(program, columns, &reply.block, &row))
@@ -98,8 +111,8 @@ static struct answer answer_columns(const struct program *program)
     struct arguments arguments;
     struct block block;
     int64_t row;
-    bool done = arguments_take(&arguments, &program->signature, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length, &row);
-    if (done && results_begin(&block, program->signature.result.storage, arguments.rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
+    bool done = arguments_take(&arguments, program, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length, &row);
+    if (done && results_begin(&block, plain_storage(program), arguments.rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
         done = run(program, arguments.columns, &block, &row);
     arguments_free(&arguments);
     return done ? (struct answer){ UDFVM_STATUS_OK, results_end(&block) } : failed(row);
@@ -124,6 +137,19 @@ bool slot_holds(const struct slot *slot, int64_t integer)
         return true;
     failure_set("OverflowError", "argument %s: %lld is out of range of the function's type", slot->name, (long long)integer);
     return false;
+}
+
+/* JSON text as a column of one row. */
+static bool take_nested(const struct udfvm_value *value, const struct slot *slot, struct nested_argument *argument, const uint8_t *payload,
+                        uint64_t length, struct column *column)
+{
+    if (value->type == UDFVM_TEXT ? value->offset > length || value->length > length - value->offset : value->type != UDFVM_NULL)
+        return wrong_row();
+    nested_argument_begin(argument);
+    if (!nested_argument_put(argument, slot->name, value->type == UDFVM_NULL ? NULL : (const char *)payload + value->offset, value->length))
+        return false;
+    *column = nested_argument_column(argument);
+    return true;
 }
 
 static bool take_value(const struct udfvm_value *value, const struct slot *slot, const uint8_t *payload, uint64_t length, struct cell *cell,
@@ -152,15 +178,19 @@ static bool take_value(const struct udfvm_value *value, const struct slot *slot,
     return value->type != UDFVM_INT64 || slot_holds(slot, value->integer);
 }
 
-static bool take_row(const struct signature *signature, const uint8_t *payload, uint64_t length, struct cell *cells, struct column *columns)
+static bool take_row(const struct program *program, const uint8_t *payload, uint64_t length, struct cell *cells, struct column *columns)
 {
+    const struct signature *signature = &program->signature;
     const struct udfvm_row *row = (const struct udfvm_row *)payload;
     const struct udfvm_value *values = (const struct udfvm_value *)(row + 1);
     if (length < sizeof *row || row->count != signature->count || length < sizeof *row + row->count * sizeof *values)
         return wrong_row();
-    for (size_t i = 0; i < signature->count; i++)
-        if (!take_value(&values[i], &signature->parameters[i], payload, length, &cells[i], &columns[i]))
+    for (size_t i = 0; i < signature->count; i++) {
+        const struct slot *slot = &signature->parameters[i];
+        if (program->nested[i] ? !take_nested(&values[i], slot, program->nested[i], payload, length, &columns[i])
+                               : !take_value(&values[i], slot, payload, length, &cells[i], &columns[i]))
             return false;
+    }
     return true;
 }
 
@@ -209,9 +239,9 @@ static struct answer answer_row(const struct program *program)
     struct cell cells[PROGRAM_PARAMETERS] = { 0 };
     struct block block;
     int64_t row;
-    if (!take_row(&program->signature, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length, cells, columns))
+    if (!take_row(program, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length, cells, columns))
         return failed(-1);
-    if (!block_begin(&block, program->signature.result.storage, 1, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size, 0, 0))
+    if (!block_begin(&block, plain_storage(program), 1, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size, 0, 0))
         return (struct answer){ UDFVM_STATUS_OK, block_end(&block) };
     return run(program, columns, &block, &row) ? (struct answer){ UDFVM_STATUS_OK, reply_value(&block) } : failed(-1);
 }
@@ -230,7 +260,7 @@ static struct answer answer_table(const struct program *program)
     else
         failure_set("ValueError", "the request for rows is malformed");
     if (done && call->request == UDFVM_REQUEST_TABLE) {
-        done = arguments_take(&arguments, &program->signature, payload + sizeof fetch, call->length - sizeof fetch, &row)
+        done = arguments_take(&arguments, program, payload + sizeof fetch, call->length - sizeof fetch, &row)
                && program->table->begin(program->context, arguments.columns, arguments.rows, &row);
         arguments_free(&arguments);
     }
@@ -264,6 +294,7 @@ static struct answer answer_request(const struct program *program)
 
 noreturn void program_serve(struct program *program)
 {
+    nested_arguments_prepare(program);
     program_seal();
     for (;;) {
         const struct answer answer = answer_request(program);

@@ -14,6 +14,9 @@ struct component {
     wasmtime_component_func function;
     size_t count;
     struct component_kind result, parameters[PROGRAM_PARAMETERS];
+    struct bytes made;                           /* for results */
+    struct builder builder;                      /* of results that are structs or lists, */
+    struct column column;                        /* and the column that they are */
 };
 
 bool component_is(const uint8_t *code, size_t length)
@@ -45,6 +48,18 @@ static bool find_in(const wasmtime_component_instance *instance, wasmtime_contex
     return found;
 }
 
+static bool does_not_cross(const char *name, const char *wrong)
+{
+    failure_set("TypeError", "%s has %s", name, wrong);
+    return false;
+}
+
+static struct slot slot_of(const struct component_kind *kind)
+{
+    return (struct slot){ .storage = kind->storage, .nullable = kind->options > 0,
+                          .type = storage_is_nested(kind->storage) ? component_kind_type(kind) : NULL };
+}
+
 static bool take_parameter(const wasmtime_component_functype *type, size_t index, struct component *component, struct signature *found)
 {
     wasmtime_component_valtype parameter;
@@ -54,29 +69,42 @@ static bool take_parameter(const wasmtime_component_functype *type, size_t index
     struct slot *slot = &found->parameters[index];
     if (!wasmtime.wasmtime_component_func_type_param_nth(type, index, &name, &length, &parameter))
         return false;
-    const bool taken = component_kind_take(&parameter, false, kind);
+    const char *wrong = component_kind_take(&parameter, false, kind);
     wasmtime.wasmtime_component_valtype_delete(&parameter);
-    *slot = (struct slot){ .storage = kind->storage, .nullable = kind->optional };
+    *slot = wrong ? (struct slot){ .nullable = false } : slot_of(kind);
     length = length < sizeof slot->name ? length : sizeof slot->name - 1;
     for (size_t i = 0; i < length; i++)          /* names of WIT are kebab-case */
         slot->name[i] = name[i] == '-' ? '_' : name[i];
-    return taken;
+    return !wrong || does_not_cross(slot->name, wrong);
+}
+
+static bool take_result(const wasmtime_component_functype *type, struct component *component, struct signature *found)
+{
+    wasmtime_component_valtype result;
+    if (!wasmtime.wasmtime_component_func_type_result(type, &result)) {
+        failure_set("TypeError", "the function returns nothing");
+        return false;
+    }
+    const char *wrong = component_kind_take(&result, true, &component->result);
+    wasmtime.wasmtime_component_valtype_delete(&result);
+    if (wrong)
+        return does_not_cross("the result", wrong);
+    found->result = slot_of(&component->result);
+    memcpy(found->result.name, "result", sizeof "result");
+    return true;
 }
 
 static bool take_type(const wasmtime_component_functype *type, struct component *component, struct signature *found)
 {
-    wasmtime_component_valtype result;
-    bool taken = !wasmtime.wasmtime_component_func_type_async(type);
-    found->count = component->count = wasmtime.wasmtime_component_func_type_param_count(type);
-    taken = taken && found->count <= PROGRAM_PARAMETERS;
-    for (size_t i = 0; taken && i < found->count; i++)
-        taken = take_parameter(type, i, component, found);
-    if (!taken || !wasmtime.wasmtime_component_func_type_result(type, &result))
+    const size_t count = wasmtime.wasmtime_component_func_type_param_count(type);
+    if (wasmtime.wasmtime_component_func_type_async(type) || count > PROGRAM_PARAMETERS) {
+        failure_set("TypeError", "the function is async, or has more than %d parameters", PROGRAM_PARAMETERS);
         return false;
-    taken = component_kind_take(&result, true, &component->result);
-    wasmtime.wasmtime_component_valtype_delete(&result);
-    found->result = (struct slot){ .storage = component->result.storage, .nullable = component->result.optional, .name = "result" };
-    return taken;
+    }
+    for (size_t i = 0; i < count; i++, found->count = component->count = i)
+        if (!take_parameter(type, i, component, found))
+            return false;
+    return take_result(type, component, found);
 }
 
 static bool find(struct component *component, const wasmtime_component_instance *instance, const char *name, struct signature *found)
@@ -88,25 +116,35 @@ static bool find(struct component *component, const wasmtime_component_instance 
     wasmtime_component_functype *type = wasmtime.wasmtime_component_func_type(&component->function, component->context);
     const bool taken = take_type(type, component, found);
     wasmtime.wasmtime_component_func_type_delete(type);
-    if (!taken)
-        failure_set("TypeError", "%s must take at most %d parameters, each a bool, number, string, list<u8> or an option of one, and return a value, "
-                    "without resources, futures and streams", name, PROGRAM_PARAMETERS);
     return taken;
 }
 
 /* ---- Calls ---- */
 
-static bool run_row(const struct component *component, const struct column *columns, struct block *block, int64_t row)
+/* Calls the function; the result is to be deleted. false with a failure: then there is none. */
+static bool call(const struct component *component, const struct column *columns, int64_t row, wasmtime_component_val *result)
 {
-    wasmtime_component_val arguments[PROGRAM_PARAMETERS + 1], result = { 0 };
-    for (size_t i = 0; i < component->count; i++)
-        component_value_make(&component->parameters[i], &columns[i], row, &arguments[i]);
-    wasmtime_error *error = wasmtime.wasmtime_component_func_call(&component->function, component->context, arguments, component->count, &result, 1);
-    for (size_t i = 0; i < component->count; i++)
+    wasmtime_component_val arguments[PROGRAM_PARAMETERS + 1];
+    wasmtime_error *error = NULL;
+    size_t count = 0;
+    bool made = true;
+    *result = (wasmtime_component_val){ 0 };
+    for (; made && count < component->count; count++)
+        made = component_value_make(&component->parameters[count], &columns[count], row, &arguments[count]);
+    if (made)
+        error = wasmtime.wasmtime_component_func_call(&component->function, component->context, arguments, count, result, 1);
+    for (size_t i = 0; i < count; i++)
         wasmtime.wasmtime_component_val_delete(&arguments[i]);
-    if (problem("RuntimeError", error, NULL))
+    return made && !problem("RuntimeError", error, NULL);
+}
+
+static bool run_row(struct component *component, const struct column *columns, struct block *block, int64_t row)
+{
+    wasmtime_component_val result;
+    if (!call(component, columns, row, &result))
         return false;
-    const bool done = component_value_put(&component->result, &result, block, row);
+    const wasmtime_component_val *value = component_value_ok(&component->result, &result);
+    const bool done = value && component_value_put(&component->result, value, &component->made, block, row);
     wasmtime.wasmtime_component_val_delete(&result);
     return done;
 }
@@ -123,6 +161,44 @@ static int64_t run_component(void *context, const struct column *columns, struct
     return rows;
 }
 
+static bool append_row(struct component *component, const struct column *columns, int64_t row)
+{
+    wasmtime_component_val result;
+    if (!call(component, columns, row, &result))
+        return false;
+    const wasmtime_component_val *value = component_value_ok(&component->result, &result);
+    const bool done = value && component_value_append(&component->result, value, &component->made, &component->builder);
+    wasmtime.wasmtime_component_val_delete(&result);
+    return done;
+}
+
+static int64_t run_nested(void *context, const struct column *columns, int64_t rows, const uint8_t *valid, struct column *result)
+{
+    struct component *component = context;
+    builder_clear(&component->builder);
+    for (int64_t row = 0; row < rows; row++) {
+        if (!(valid[row >> 3] >> (row & 7) & 1))
+            builder_null(&component->builder);
+        else if (!append_row(component, columns, row))
+            return row;
+    }
+    builder_column(&component->builder, &component->column);
+    *result = component->column;
+    return rows;
+}
+
+static void set_run(struct program *program, struct component *component, const struct signature *found)
+{
+    const struct type *type = found->result.type;
+    program->context = component;
+    program->run = type ? NULL : run_component;
+    program->run_nested = type ? run_nested : NULL;
+    if (!type)
+        return;
+    component->builder = builder_new(type);
+    component->column = type_column(type);
+}
+
 bool component_prepare(struct program *program, const struct load *load, const struct settings *settings, struct signature *found)
 {
     wasmtime_component_instance instance;
@@ -136,10 +212,12 @@ bool component_prepare(struct program *program, const struct load *load, const s
     component->context = wasmtime.wasmtime_store_context(store);
     memset(found, 0, sizeof *found);
     if (component_instantiate(compiled, component->context, settings, &instance) && find(component, &instance, load->name, found)) {
-        program->run = run_component;
-        program->context = component;
+        set_run(program, component, found);
         return true;
     }
+    component_kind_clear(&component->result);
+    for (size_t i = 0; i < PROGRAM_PARAMETERS; i++)
+        component_kind_clear(&component->parameters[i]);
     free(component);
     wasmtime.wasmtime_store_delete(store);
     wasmtime.wasmtime_component_delete(compiled);

@@ -2,25 +2,18 @@
 #ifndef UDFVM_WASM_COMPONENT_VALUE_H
 #define UDFVM_WASM_COMPONENT_VALUE_H
 
-#include <stdio.h>
+#include "builder.h"
+#include "component_type.h"
 
-#include "program.h"
-#include "wasmtime.h"
+/* An argument, to be deleted in any case. false with a failure: it has a null where the type has no option, or text that is no character. */
+bool component_value_make(const struct component_kind *kind, const struct column *column, int64_t row, wasmtime_component_val *value);
 
-/* How a type of WIT is stored. */
-struct component_kind {
-    enum storage storage;
-    uint8_t value;                               /* enum wasmtime_component_value of a simple type, or COMPONENT_LIST for list<u8> */
-    bool optional;                               /* option<...>: null is none */
-    bool fallible;                               /* result<...>: an err is the row's error. Of results only */
-    bool json;                                   /* of another type, as JSON text. Of results only */
-};
-
-/* A parameter's type, or a result's. false: it does not cross. */
-bool component_kind_take(const wasmtime_component_valtype *type, bool result, struct component_kind *kind);
-/* An argument; to be deleted. */
-void component_value_make(const struct component_kind *kind, const struct column *column, int64_t row, wasmtime_component_val *value);
-/* Puts a result into the block. false with a failure: an err, or too many bytes. */
-bool component_value_put(const struct component_kind *kind, const wasmtime_component_val *value, struct block *block, int64_t row);
+/* The value in a whole result. NULL with a failure: an err. */
+const wasmtime_component_val *component_value_ok(const struct component_kind *kind, const wasmtime_component_val *value);
+/* Puts a result into a block, or appends one that is a struct or list to a builder. `made` is memory for what is not stored as it comes. false
+ * with a failure: too many bytes. */
+bool component_value_put(const struct component_kind *kind, const wasmtime_component_val *value, struct bytes *made, struct block *block,
+                         int64_t row);
+bool component_value_append(const struct component_kind *kind, const wasmtime_component_val *value, struct bytes *made, struct builder *builder);
 
 #endif

@@ -20,14 +20,14 @@ static const struct { const char *name; size_t width; enum storage storage; } ki
     [WASM_F32] = { "f32", 4, STORAGE_FLOAT32 }, [WASM_F64] = { "f64", 8, STORAGE_FLOAT64 },
 };
 
-struct type {
+struct function_type {
     size_t count;
     enum wasm_kind result, parameters[PROGRAM_PARAMETERS];
 };
 
 struct numbers {
     const struct signature *signature;
-    struct type type;
+    struct function_type type;
     struct module module;
     wasmtime_instance loop;
     wasmtime_func run;
@@ -50,7 +50,7 @@ static bool take_kind(const wasm_valtype *from, enum wasm_kind *kind)
     return false;
 }
 
-static bool take_type(const wasm_functype *from, const char *name, struct type *type)
+static bool take_type(const wasm_functype *from, const char *name, struct function_type *type)
 {
     const wasm_valtypes *parameters = wasmtime.wasm_functype_params(from), *results = wasmtime.wasm_functype_results(from);
     bool numbers = parameters->size <= PROGRAM_PARAMETERS && results->size == 1 && take_kind(results->data[0], &type->result);
@@ -63,7 +63,7 @@ static bool take_type(const wasm_functype *from, const char *name, struct type *
     return numbers;
 }
 
-static bool find_type(const struct module *module, const char *name, struct type *type)
+static bool find_type(const struct module *module, const char *name, struct function_type *type)
 {
     wasm_exporttypes exports;
     bool found = false, fits = false;
@@ -81,7 +81,7 @@ static bool find_type(const struct module *module, const char *name, struct type
     return fits;
 }
 
-static void describe(const struct type *type, struct signature *signature)
+static void describe(const struct function_type *type, struct signature *signature)
 {
     signature->count = type->count;
     signature->result = (struct slot){ .storage = kinds[type->result].storage, .name = "result" };
@@ -100,7 +100,7 @@ static bool slot_fits(const char *what, const struct slot *slot, enum wasm_kind 
     return fits;
 }
 
-static bool check_declared(const struct signature *declared, const struct type *type)
+static bool check_declared(const struct signature *declared, const struct function_type *type)
 {
     if (declared->count != type->count) {
         failure_set("TypeError", "%zu parameters are declared, and the function has %zu", declared->count, type->count);
@@ -119,7 +119,7 @@ static bool check_declared(const struct signature *declared, const struct type *
 
 /* ---- The loop ---- */
 
-static void write_types(FILE *text, const struct type *type)
+static void write_types(FILE *text, const struct function_type *type)
 {
     for (size_t i = 0; i < type->count; i++)
         fprintf(text, " (param %s)", kinds[type->parameters[i]].name);
@@ -132,7 +132,7 @@ static void write_address(FILE *text, enum wasm_kind kind)
 }
 
 /* In text, which wasmtime compiles. `row` says, after a trap, which one it was. */
-static void write_loop(FILE *text, const struct type *type)
+static void write_loop(FILE *text, const struct function_type *type)
 {
     const size_t bytes = PLACE(type->count + 1);
     fprintf(text, "(module $" OWN_MODULE "\n  (import \"\" \"function\" (func $function");
@@ -149,7 +149,7 @@ static void write_loop(FILE *text, const struct type *type)
     fprintf(text, "    local.get $row i32.const 1 i32.add local.tee $row local.get $rows i32.lt_u br_if 0\n   end))\n");
 }
 
-static wasmtime_module *compile_loop(const struct type *type)
+static wasmtime_module *compile_loop(const struct function_type *type)
 {
     char *text = NULL;
     size_t length = 0;

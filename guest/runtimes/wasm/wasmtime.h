@@ -85,7 +85,7 @@ enum wasmtime_component_type {
 
 typedef struct wasmtime_component_valtype {
     uint8_t kind;                                /* enum wasmtime_component_type */
-    union { const void *list, *option, *result; void *any; } of;
+    union { const void *list, *option, *result, *record, *tuple; void *any; } of;
 } wasmtime_component_valtype;
 
 enum wasmtime_component_value {                  /* in another order than the types */
@@ -236,8 +236,14 @@ typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context
     F(void, wasmtime_component_list_type_element, (const void *, wasmtime_component_valtype *)) \
     F(void, wasmtime_component_option_type_ty, (const void *, wasmtime_component_valtype *)) \
     F(bool, wasmtime_component_result_type_ok, (const void *, wasmtime_component_valtype *)) \
+    F(size_t, wasmtime_component_record_type_field_count, (const void *)) \
+    F(bool, wasmtime_component_record_type_field_nth, (const void *, size_t, const char **, size_t *, wasmtime_component_valtype *)) \
+    F(size_t, wasmtime_component_tuple_type_types_count, (const void *)) \
+    F(bool, wasmtime_component_tuple_type_types_nth, (const void *, size_t, wasmtime_component_valtype *)) \
     F(void, wasmtime_component_valtype_delete, (wasmtime_component_valtype *)) \
     F(void, wasmtime_component_vallist_new_uninit, (wasmtime_component_vals *, size_t)) \
+    F(void, wasmtime_component_valrecord_new_uninit, (wasmtime_component_record *, size_t)) \
+    F(void, wasmtime_component_valflags_new_uninit, (wasmtime_component_flags *, size_t)) \
     F(wasmtime_component_val *, wasmtime_component_val_new, (wasmtime_component_val *)) \
     F(void, wasmtime_component_val_delete, (wasmtime_component_val *)) \
     F(wasmtime_error *, wasmtime_component_func_call, \
