@@ -49,7 +49,7 @@ COMPUTING = r"""
 static int result(struct slice *out, const uint8_t *template, size_t size, const struct column *columns, size_t count, int64_t rows)
 {
     struct file_format format;
-    if (!file_format_take(&format, template, size))
+    if (!file_format_take(&format, template, size, columns, count))
         return fail(out, "no template");
     const uint64_t length = file_length(&format, columns, count, rows);
     uint8_t *file = malloc(length);
@@ -237,11 +237,11 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"struct slice *out) {{ return {function}(file, length, out); }}\n"
         for function, signature in EXPORTS.items()
     )
-    for name in ("wasm/arrow_file", "common/flatbuffer", "common/stream_format", "common/storage"):
+    for name in ("wasm/arrow_file", "common/body", "common/flatbuffer", "common/stream_format", "common/storage"):
         for path in (GUEST / "runtimes" / f"{name}.c", GUEST / "runtimes" / f"{name}.h"):
             shutil.copy(path, folder)
     shutil.copy(GUEST / "runtimes" / "common" / "block.h", folder)
-    sources = ["arrow_file.c", "flatbuffer.c", "stream_format.c", "storage.c"]
+    sources = ["arrow_file.c", "body.c", "flatbuffer.c", "stream_format.c", "storage.c"]
     return compiled(folder, HEAD + COMPUTING.replace("@TEMPLATES@", templates) + functions, f"-I{GUEST / 'include'}", *sources)
 
 
@@ -398,7 +398,8 @@ def test_other_versions_of_the_abi() -> None:
     [
         ("f(date32)->date32", None, "dates or timestamps: pass signature="),
         ("f(int32)->struct<a:int32>", None, "takes or returns struct<a:int32>, which no UDF can"),
-        ("f(int32[])->int32", None, r"int32\[\], which no UDF can"),
+        ("f(struct Absent)->int32", None, "takes or returns struct Absent, which the module does not describe"),
+        ("f(interval[])->int32", None, r"takes or returns interval, which no UDF can"),
         ("f(int32)->int32", None, "does not export memory, alloc and dealloc"),
     ],
 )

@@ -139,7 +139,7 @@ def test_many_rows_of_sql() -> None:
     expected = [(i, json.dumps([{"x": float(i), "y": i * 0.5}], separators=(",", ":")) if i % 5 else None) for i in range(1, 3001)]
     assert connection.execute(mapped).fetchall() == expected
     bad = mapped.replace("i * 0.5", "CASE i WHEN 7 THEN ''half'' ELSE 1 END")
-    with pytest.raises(apsw.SQLError, match='row 6: ValueError: argument the_list: at byte 12 of its JSON a number is expected, not "half"'):
+    with pytest.raises(apsw.SQLError, match='row 6: ValueError: argument the_list: at byte 12 of its JSON a number is expected, not "half'):
         connection.execute(bad).fetchall()
 
 
@@ -245,7 +245,7 @@ def test_arguments_of_another_type() -> None:
 
 
 def test_native_functions_take_none() -> None:
-    with pytest.raises(errors.SignatureError, match="points is list<item: double>, which functions of shared objects do not have"):
+    with pytest.raises(errors.SignatureError, match="points is list<item: double>, which functions of shared objects have not"):
         udfvm.from_c("double f(void) { return 0; }", "f", signature="(points: list<f64>) -> f64")
 
 

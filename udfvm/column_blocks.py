@@ -6,13 +6,14 @@ against the reply here, and what the buffers hold by ``validate(full=True)``.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from udfvm.errors import ProtocolError, SignatureError
+from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
 from udfvm.types import RowType
 
 if TYPE_CHECKING:
@@ -49,7 +50,21 @@ def widened(column: pa.Array) -> pa.Array:
         return column.cast(pa.float64())
     if pa.types.is_boolean(kind):
         return column
+    if kind.num_fields:
+        return pa.array([None if value is None else _json(value) for value in column.to_pylist()], pa.large_string())
     return column.cast(pa.large_string() if pa.types.is_string(kind) or pa.types.is_large_string(kind) else pa.large_binary())
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_jsonable)
+    except ValueError as error:
+        raise TypeMappingError(f"an argument that is a list or struct: {error}") from error
+
+
+def _jsonable(value: Any) -> str:
+    """What JSON has no word for, as guests write it."""
+    return value.hex().upper() if isinstance(value, bytes) else str(value.isoformat())
 
 
 def narrowed(column: pa.Array, declared: Type) -> pa.Array:

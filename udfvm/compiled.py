@@ -116,7 +116,7 @@ def _rebuild(cls: type[CompiledUDF], language: str, code: bytes, symbol: str, op
 def _refuse_nested(name: str, signature: Signature) -> None:
     for each in (Parameter("the result", *signature.result), *signature.parameters):
         if each.type.is_nested:
-            raise SignatureError(f"UDF {name!r}: {each.name} is {each.type}, which functions of shared objects do not have: use text (JSON)")
+            raise SignatureError(f"UDF {name!r}: {each.name} is {each.type}, which functions of shared objects have not: use text (JSON)")
 
 
 def _base(language: str, limits: Limits) -> BaseSpec:

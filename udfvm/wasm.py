@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.compiled import CompiledUDF, describe
 from udfvm.errors import SignatureError
+from udfvm.nested import take_apart
 from udfvm.policy import DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
 from udfvm.pool import Pool
 from udfvm.table_functions import Column, TableFunction
+from udfvm.types import JSON, Kind, ResultType, named
 from udfvm.udf import UDF, Isolation
 
 if TYPE_CHECKING:
@@ -90,7 +92,8 @@ class WasmUDF(CompiledUDF):
 
 
 class WasmTableFunction(WasmUDF, TableFunction):
-    """A function in a WebAssembly module that yields rows, of one column: ``value``."""
+    """A function in a WebAssembly module that yields rows: structs, whose fields are its columns, or values of one column, ``value``.
+    What is a list or struct in a column is JSON."""
 
     def _declare(
         self,
@@ -100,11 +103,28 @@ class WasmTableFunction(WasmUDF, TableFunction):
         pool: Pool | None,
         host_functions: Iterable[Callable[..., Any]] = (),
     ) -> None:
-        self.columns = (Column("value", *signature.result),)
+        from udfvm.column_blocks import row_type
+
+        self.columns = _columns(self.name, signature.result)
+        for column in self.columns:
+            row_type(self.name, f"column {column.name!r}", column.type)
+        for parameter in signature.parameters:
+            if not parameter.type.is_nested:     # those are JSON
+                row_type(self.name, f"parameter {parameter.name!r}", parameter.type)
         super()._declare(signature, limits, isolation, pool, host_functions)
 
     def _messages(self, codec: BatchCodec) -> tuple[bytes, ...]:
         return ()
+
+
+def _columns(name: str, result: ResultType) -> tuple[Column, ...]:
+    if result.type.kind is not Kind.STRUCT:
+        return (Column("value", JSON if result.type.is_nested else result.type, result.nullable),)
+    fields = take_apart(result.type.name)
+    types = {field.name: named(field.type) for field in fields.fields} if fields else {}
+    if len({column.lower() for column in types}) < len(types):
+        raise SignatureError(f"UDF {name!r}: two of its columns {', '.join(types)} have one name (case does not count in SQL)")
+    return tuple(Column(column, JSON if type_.is_nested else type_, True) for column, type_ in types.items())
 
 
 def _code(module: bytes | str | os.PathLike[str]) -> bytes:

@@ -8,6 +8,7 @@
 #include "type.h"
 
 #define PROGRAM_PARAMETERS 32
+#define TABLE_COLUMNS 100                        /* of a table function, at most */
 
 struct slot {
     enum storage storage;
@@ -67,7 +68,8 @@ struct load {
 
 /* Once, at the start, with the program's arguments. false with a failure. */
 bool runtime_prepare(int count, char **arguments);
-/* Loads a function. Fills in one of run, run_nested and table, and context, and *found: the signature that it has, which may be the declared one. false with a failure. */
+/* Loads a function. Fills in one of run, run_nested and table, and context, and *found: the signature that it has, which may be the declared
+ * one. false with a failure. */
 bool runtime_load(struct program *program, const struct load *load, struct signature *found);
 
 /* ---- What compiled languages share ---- */

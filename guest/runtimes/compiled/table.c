@@ -4,50 +4,125 @@
 #include <string.h>
 
 #include "block.h"
+#include "builder.h"
+#include "failure.h"
+#include "json.h"
 
-#define HEAD (sizeof(struct udfvm_columns) + 2 * sizeof(struct udfvm_column))
-
-struct layout {                                  /* places in the output */
-    uint64_t index, validity, offsets, data;
+struct field {                                   /* a column of the reply, but the first, and its places in the output */
+    struct column column;
+    int64_t first;                               /* its row of the first row */
+    const struct column *whole;                  /* the struct that it is a field of, or NULL; from the row of the rows */
+    struct builder texts;                        /* JSON, where the function's column is a struct or list */
+    uint64_t validity, offsets, data, data_bytes;
 };
 
-static struct layout layout_of(enum storage storage, uint64_t rows)
+struct piece {                                   /* of a table */
+    struct table_rows rows;
+    size_t count;
+    struct field fields[TABLE_COLUMNS];
+};
+
+static const struct type text_type = { .storage = STORAGE_TEXT32 };
+
+static bool is_null(const struct piece *piece, const struct field *field, int64_t place)
 {
-    struct layout layout = { .index = HEAD };
-    layout.validity = layout.index + rows * sizeof(int64_t);
-    layout.offsets = layout.validity + padded((rows + 7) / 8);
-    layout.data = layout.offsets + (storage_is_variable(storage) ? (rows + 1) * sizeof(int64_t) : 0);
-    return layout;
+    return (field->whole && column_is_null(field->whole, piece->rows.first + place)) || column_is_null(&field->column, field->first + place);
 }
 
-static uint64_t text_length(const struct column *column, int64_t row)
+/* ---- Columns ---- */
+
+/* Turns a column of structs or lists into one of JSON. *failed is the row that has no JSON. */
+static bool write_texts(const struct piece *piece, struct field *field, const struct type *type, int64_t count, int64_t *failed)
 {
-    const int32_t *offsets = (const int32_t *)column->offsets + row;
-    return column_is_null(column, row) ? 0 : (uint64_t)(offsets[1] - offsets[0]);
+    struct bytes text = { 0 };
+    field->texts = builder_new(&text_type);
+    bool done = true;
+    for (*failed = 0; done && *failed < count; ++*failed) {
+        text.length = 0;
+        if (is_null(piece, field, *failed)) {
+            builder_null(&field->texts);
+        } else {
+            done = json_write(type, &field->column, field->first + *failed, &text);
+            if (done && !builder_bytes(&field->texts, text.at, text.length)) {
+                failure_set("OverflowError", "the rows of this batch are too large for one column");
+                done = false;
+            }
+        }
+        if (!done)
+            break;
+    }
+    bytes_free(&text);
+    field->column = (struct column){ .storage = STORAGE_TEXT32 };
+    builder_column(&field->texts, &field->column);
+    field->first = 0;
+    return done;
 }
 
-static uint64_t data_length(const struct column *column, int64_t first, uint64_t rows)
+/* The columns of the next `count` rows. false with a failure, at *failed. */
+static bool find_fields(const struct program *program, struct piece *piece, int64_t count, int64_t *failed)
+{
+    const struct slot *slot = &program->signature.result;
+    const bool whole = slot->storage == STORAGE_STRUCT;
+    const size_t fields = whole ? slot->type->count : 1;
+    for (piece->count = 0; piece->count < fields; piece->count++) {
+        const struct type *type = whole ? &slot->type->children[piece->count] : slot->type;
+        struct field *field = &piece->fields[piece->count];
+        *field = (struct field){ .first = piece->rows.first, .texts = { .type = &text_type },
+                                 .column = whole ? piece->rows.value.children[piece->count] : piece->rows.value,
+                                 .whole = whole ? &piece->rows.value : NULL };
+        if (type && storage_is_nested(type->storage) && !write_texts(piece, field, type, count, failed)) {
+            piece->count++;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void free_fields(struct piece *piece)
+{
+    for (size_t i = 0; i < piece->count; i++)
+        builder_free(&piece->fields[i].texts);
+}
+
+/* ---- Places ---- */
+
+static uint64_t text_length(const struct piece *piece, const struct field *field, int64_t place)
+{
+    const int32_t *offsets = (const int32_t *)field->column.offsets + field->first + place;
+    return is_null(piece, field, place) ? 0 : (uint64_t)(offsets[1] - offsets[0]);
+}
+
+static uint64_t data_length(const struct piece *piece, const struct field *field, uint64_t rows)
 {
     uint64_t length = 0;
-    if (!storage_is_variable(column->storage))
-        return column->storage == STORAGE_BOOL ? (rows + 7) / 8 : rows * sizeof(int64_t);
+    if (!storage_is_variable(field->column.storage))
+        return field->column.storage == STORAGE_BOOL ? (rows + 7) / 8 : rows * sizeof(int64_t);
     for (uint64_t row = 0; row < rows; row++)
-        length += text_length(column, first + (int64_t)row);
+        length += text_length(piece, field, (int64_t)row);
     return length;
 }
 
-static uint64_t reply_length(const struct table_rows *rows, uint64_t count)
+static uint64_t index_place(const struct piece *piece)
 {
-    return layout_of(rows->value.storage, count).data + padded(data_length(&rows->value, rows->first, count));
+    return sizeof(struct udfvm_columns) + (1 + piece->count) * sizeof(struct udfvm_column);
 }
 
-/* The next half fits if the whole does not; one row is tried in any case. */
-static uint64_t that_fit(const struct table_rows *rows, uint64_t count, uint64_t capacity)
+/* Says where everything goes. Returns the length of the reply. */
+static uint64_t lay_out(struct piece *piece, uint64_t rows)
 {
-    while (count > 1 && reply_length(rows, count) > capacity)
-        count /= 2;
-    return count;
+    uint64_t place = index_place(piece) + rows * sizeof(int64_t);
+    for (size_t i = 0; i < piece->count; i++) {
+        struct field *field = &piece->fields[i];
+        field->validity = place;
+        field->offsets = field->validity + padded((rows + 7) / 8);
+        field->data = field->offsets + (storage_is_variable(field->column.storage) ? (rows + 1) * sizeof(int64_t) : 0);
+        field->data_bytes = data_length(piece, field, rows);
+        place = field->data + padded(field->data_bytes);
+    }
+    return place;
 }
+
+/* ---- Values ---- */
 
 static uint64_t stored_value(const struct column *column, int64_t row)
 {
@@ -62,59 +137,75 @@ static uint64_t stored_value(const struct column *column, int64_t row)
     return bits;
 }
 
-static void put_value(const struct column *column, int64_t row, uint64_t place, uint8_t *output, const struct layout *layout)
+static void put_value(const struct piece *piece, const struct field *field, int64_t place, uint8_t *output)
 {
-    uint64_t value = 0, *offsets = (uint64_t *)(output + layout->offsets);
-    const bool null = column_is_null(column, row);
+    const struct column *column = &field->column;
+    const int64_t row = field->first + place;
+    uint64_t value = 0, *offsets = (uint64_t *)(output + field->offsets);
+    const bool null = is_null(piece, field, place);
     if (!null)
-        output[layout->validity + place / 8] |= (uint8_t)(1u << (place & 7));
+        output[field->validity + (uint64_t)place / 8] |= (uint8_t)(1u << (place & 7));
     if (storage_is_variable(column->storage)) {
-        const uint64_t length = text_length(column, row);
+        const uint64_t length = text_length(piece, field, place);
         if (length > 0)
-            memcpy(output + layout->data + offsets[place], column->data + ((const int32_t *)column->offsets)[row], length);
+            memcpy(output + field->data + offsets[place], column->data + ((const int32_t *)column->offsets)[row], length);
         offsets[place + 1] = offsets[place] + length;
         return;
     }
     if (!null)
         value = stored_value(column, row);
     if (column->storage == STORAGE_BOOL)
-        output[layout->data + place / 8] |= (uint8_t)(value << (place & 7));
+        output[field->data + (uint64_t)place / 8] |= (uint8_t)(value << (place & 7));
     else
-        memcpy(output + layout->data + place * sizeof value, &value, sizeof value);
+        memcpy(output + field->data + (uint64_t)place * sizeof value, &value, sizeof value);
 }
 
-static void write_reply(const struct table_rows *rows, uint64_t count, uint8_t *output)
+static int64_t argument_row(const struct piece *piece, int64_t place)
 {
-    const enum storage storage = rows->value.storage;
-    const struct layout layout = layout_of(storage, count);
-    const uint64_t length = data_length(&rows->value, rows->first, count);
-    const struct udfvm_columns head = { .rows = count, .count = 2, .flags = rows->count > 0 ? UDFVM_COLUMNS_MORE : 0 };
-    const struct udfvm_column columns[2] = {
-        { .type = UDFVM_INT64, .data = layout.index, .data_length = count * sizeof(int64_t) },
-        { .type = storage_row_type(storage), .validity = layout.validity, .offsets = storage_is_variable(storage) ? layout.offsets : 0,
-          .data = layout.data, .data_length = length },
-    };
+    return ((const int32_t *)piece->rows.index.data)[piece->rows.first + place];
+}
+
+static void write_reply(const struct piece *piece, uint64_t rows, uint8_t *output)
+{
+    const struct udfvm_columns head = { .rows = rows, .count = 1 + (uint32_t)piece->count, .flags = piece->rows.count > 0 ? UDFVM_COLUMNS_MORE : 0 };
+    struct udfvm_column column = { .type = UDFVM_INT64, .data = index_place(piece), .data_length = rows * sizeof(int64_t) };
+    uint8_t *at = output + sizeof head;
     memcpy(output, &head, sizeof head);
-    memcpy(output + sizeof head, columns, sizeof columns);
-    memset(output + layout.validity, 0, layout.data + padded(length) - layout.validity);
-    for (uint64_t place = 0; place < count; place++) {
-        const int64_t row = rows->first + (int64_t)place, index = ((const int32_t *)rows->index.data)[row];
-        memcpy(output + layout.index + place * sizeof index, &index, sizeof index);
-        put_value(&rows->value, row, place, output, &layout);
+    memcpy(at, &column, sizeof column);
+    for (uint64_t place = 0; place < rows; place++) {
+        const int64_t index = argument_row(piece, (int64_t)place);
+        memcpy(output + column.data + place * sizeof index, &index, sizeof index);
+    }
+    for (size_t i = 0; i < piece->count; i++) {
+        const struct field *field = &piece->fields[i];
+        const enum storage storage = field->column.storage;
+        column = (struct udfvm_column){ .type = storage_row_type(storage), .validity = field->validity, .data = field->data,
+                                        .offsets = storage_is_variable(storage) ? field->offsets : 0, .data_length = field->data_bytes };
+        memcpy(at += sizeof column, &column, sizeof column);
+        memset(output + field->validity, 0, field->data + padded(field->data_bytes) - field->validity);
+        for (uint64_t place = 0; place < rows; place++)
+            put_value(piece, field, (int64_t)place, output);
     }
 }
 
 bool table_reply(const struct program *program, uint64_t most, uint8_t *output, uint64_t capacity, uint64_t *length, int64_t *row)
 {
-    struct table_rows rows;
-    if (!program->table->rows(program->context, &rows, row))
+    struct piece piece;
+    if (!program->table->rows(program->context, &piece.rows, row))
         return false;
-    const uint64_t count = that_fit(&rows, (uint64_t)rows.count < most ? (uint64_t)rows.count : most, capacity);
-    *length = reply_length(&rows, count);
-    if (*length > capacity)
-        return true;
-    write_reply(&rows, count, output);
-    if (count > 0)
+    uint64_t count = (uint64_t)piece.rows.count < most ? (uint64_t)piece.rows.count : most;
+    const bool found = find_fields(program, &piece, (int64_t)count, row);
+    if (found) {
+        *length = lay_out(&piece, count);
+        for (; *length > capacity && count > 1; *length = lay_out(&piece, count))       /* one row is tried in any case */
+            count /= 2;
+        if (*length <= capacity)
+            write_reply(&piece, count, output);
+    } else {
+        *row = argument_row(&piece, *row);
+    }
+    free_fields(&piece);
+    if (found && *length <= capacity && count > 0)
         program->table->took(program->context, (int64_t)count);
-    return true;
+    return found;
 }

@@ -5,6 +5,7 @@
 
 #include "failure.h"
 #include "problem.h"
+#include "utf8.h"
 
 #define SLICE 8                                  /* bytes of two 32-bit numbers, address and length */
 #define SHOWN 1800                               /* bytes of a message */
@@ -114,6 +115,21 @@ struct scalar arrow_bytes(const struct column *column, int64_t row)
     int32_t places[2];
     memcpy(places, (const uint8_t *)column->offsets + (size_t)row * sizeof(int32_t), sizeof places);
     return (struct scalar){ .bytes = (const char *)column->data + places[0], .length = (size_t)(places[1] - places[0]) };
+}
+
+bool arrow_texts_valid(const struct column *column, int64_t rows)
+{
+    for (int64_t row = 0; column->storage == STORAGE_TEXT32 && row < rows; row++) {
+        const struct scalar text = arrow_bytes(column, row);
+        if (!column_is_null(column, row) && !utf8_is_valid(text.bytes, text.length)) {
+            failure_set("UnicodeDecodeError", "the function returned text that is not valid UTF-8");
+            return false;
+        }
+    }
+    for (size_t i = 0; i < column->child_count; i++)
+        if (!arrow_texts_valid(&column->children[i], column->children[i].rows))
+            return false;
+    return true;
 }
 
 int64_t arrow_failed_row(const struct column *errors, int64_t first, int64_t end)

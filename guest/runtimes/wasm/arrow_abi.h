@@ -1,6 +1,6 @@
 /* Calls of a module for arrow-udf.
  *
- * The ABI (arrow-udf 0.6: arrow-udf/src/ffi.rs and arrow-udf-runtime/src/wasm/mod.rs): the module exports `memory`, `alloc(length, align) -> address`,
+ * The ABI (arrow-udf 0.9: arrow-udf/src/ffi.rs and arrow-udf-runtime/src/wasm/mod.rs): the module exports `memory`, `alloc(length, align) -> address`,
  * `dealloc(address, length, align)`, a global ARROWUDF_VERSION_major_minor, and its functions, f(address, length, slice) -> status, under
  * names that say their signatures. A function is given an Arrow IPC file, and puts the address and length of what it made into the slice:
  * where the status is 0, a file whose first column is the result and whose second one, if there is one, the error of each row; otherwise a
@@ -11,6 +11,7 @@
 #define UDFVM_WASM_ARROW_ABI_H
 
 #include "arrow_file.h"
+#include "bytes.h"
 #include "module.h"
 
 struct arrow_module {
@@ -19,6 +20,8 @@ struct arrow_module {
     wasmtime_func alloc, dealloc, function;
     struct file_format format;
     const struct signature *signature;
+    struct column result;                        /* what is in it */
+    struct bytes file;                           /* a copy of the last one, of results that are structs or lists */
 };
 
 /* What a call left in the slice. */
@@ -49,5 +52,7 @@ void arrow_refused(const struct arrow_slice *slice);
 int64_t arrow_failed_row(const struct column *errors, int64_t first, int64_t end);
 /* Text or bytes of a row; their offsets may be at any address. */
 struct scalar arrow_bytes(const struct column *column, int64_t row);
+/* Whether all texts in a column, and in columns in it, are valid UTF-8. false with a failure. */
+bool arrow_texts_valid(const struct column *column, int64_t rows);
 
 #endif

@@ -1,21 +1,28 @@
-/* See arrow_signature.h. Source of the encoding and of the names of types: arrow-udf 0.6, ABI 3.0 (github.com/arrow-udf/arrow-udf,
- * arrow-udf-runtime/src/wasm). */
+/* See arrow_signature.h. Source of the encoding and of the names of types: arrow-udf 0.9, ABI 3.0 (github.com/arrow-udf/arrow-udf,
+ * arrow-udf-runtime/src/wasm, arrow-udf/arrow-udf-macros/src/types.rs). A type is the name of a simple one, "T[]", or "struct Name", which
+ * the export of a description tells: "Name=field:type,field:type". */
 #include "arrow_signature.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "failure.h"
 
 #define PREFIX "arrowudf_"
+#define STRUCT_PREFIX "arrowudt_"
+#define STRUCT "struct "
+#define LIST "[]"
+#define NOT_IN_NAMES "<>[]:,"                    /* of fields: the names of types have other uses for them */
+#define MOST_TYPES 2000                          /* in a type: structs that hold each other twice could be as large as they like */
 
-static const struct { const char *name; enum storage storage; bool precise; } types[] = {
-    { "boolean", STORAGE_BOOL, true }, { "int8", STORAGE_INT8, true }, { "int16", STORAGE_INT16, true }, { "int32", STORAGE_INT32, true },
-    { "int64", STORAGE_INT64, true }, { "uint8", STORAGE_UINT8, true }, { "uint16", STORAGE_UINT16, true },
-    { "uint32", STORAGE_UINT32, true }, { "uint64", STORAGE_UINT64, true }, { "float32", STORAGE_FLOAT32, true },
-    { "float64", STORAGE_FLOAT64, true }, { "string", STORAGE_TEXT32, true }, { "json", STORAGE_TEXT32, true },
-    { "decimal", STORAGE_TEXT32, true }, { "binary", STORAGE_BYTES32, true }, { "date32", STORAGE_INT32, false },
-    { "timestamp", STORAGE_INT64, false },
+static const struct { const char *name; enum storage storage; enum type_time time; } types[] = {
+    { "boolean", STORAGE_BOOL, TIME_NONE }, { "int8", STORAGE_INT8, TIME_NONE }, { "int16", STORAGE_INT16, TIME_NONE },
+    { "int32", STORAGE_INT32, TIME_NONE }, { "int64", STORAGE_INT64, TIME_NONE }, { "uint8", STORAGE_UINT8, TIME_NONE },
+    { "uint16", STORAGE_UINT16, TIME_NONE }, { "uint32", STORAGE_UINT32, TIME_NONE }, { "uint64", STORAGE_UINT64, TIME_NONE },
+    { "float32", STORAGE_FLOAT32, TIME_NONE }, { "float64", STORAGE_FLOAT64, TIME_NONE }, { "string", STORAGE_TEXT32, TIME_NONE },
+    { "json", STORAGE_TEXT32, TIME_NONE }, { "decimal", STORAGE_TEXT32, TIME_NONE }, { "binary", STORAGE_BYTES32, TIME_NONE },
+    { "date32", STORAGE_INT32, TIME_DAYS }, { "timestamp", STORAGE_INT64, TIME_MICROSECONDS },
 };
 
 /* A symbol may hold no '+' and '/'. */
@@ -26,9 +33,14 @@ static int digit(char character)
     return at ? (int)(at - digits) : -1;
 }
 
-static bool decode(const char *from, size_t length, char *text, size_t size)
+static bool decode(const char *prefix, const char *from, size_t length, char *text, size_t size)
 {
     uint32_t held = 0;
+    const size_t skipped = strlen(prefix);
+    if (length <= skipped || memcmp(from, prefix, skipped) != 0)
+        return false;
+    from += skipped;
+    length -= skipped;
     unsigned count = 0;
     size_t made = 0;
     for (size_t i = 0; i < length; i++) {
@@ -48,8 +60,7 @@ static bool decode(const char *from, size_t length, char *text, size_t size)
 
 bool arrow_signature_take(struct arrow_signature *signature, const char *name, size_t length)
 {
-    if (length <= strlen(PREFIX) || memcmp(name, PREFIX, strlen(PREFIX)) != 0
-        || !decode(name + strlen(PREFIX), length - strlen(PREFIX), signature->text, sizeof signature->text))
+    if (!decode(PREFIX, name, length, signature->text, sizeof signature->text))
         return false;
     const char *arrow = strstr(signature->text, ")->");
     signature->name_length = strcspn(signature->text, "(");
@@ -57,20 +68,110 @@ bool arrow_signature_take(struct arrow_signature *signature, const char *name, s
     return arrow && signature->text[signature->name_length] == '(';
 }
 
-static bool take_type(const char *text, size_t length, struct slot *slot, bool *precise)
+/* ---- Types ---- */
+
+struct types {                                   /* of one signature */
+    const wasm_exporttypes *exports;
+    size_t left;                                 /* how many more there may be */
+};
+
+static bool take_type(struct types *types, const char *text, size_t length, unsigned depth, struct type *type);
+
+static bool refuse(const char *text, size_t length, const char *why)
 {
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (strlen(types[i].name) == length && memcmp(types[i].name, text, length) == 0) {
-            slot->storage = types[i].storage;
-            slot->nullable = true;               /* what a null makes is the function's to say */
-            *precise &= types[i].precise;
-            return true;
-        }
-    failure_set("TypeError", "the function takes or returns %.*s, which no UDF can", (int)length, text);
+    failure_set("TypeError", "the function takes or returns %.*s, %s", length > 256 ? 256 : (int)length, text, why);
     return false;
 }
 
-bool arrow_signature_types(const struct arrow_signature *signature, struct signature *found, bool *precise)
+/* The fields in the description of a struct; NULL: no export describes it. */
+static const char *find_struct(const wasm_exporttypes *exports, const char *name, size_t length, char *text, size_t size)
+{
+    for (size_t i = 0; i < exports->size; i++) {
+        const wasm_bytes *label = wasmtime.wasm_exporttype_name(exports->data[i]);
+        if (decode(STRUCT_PREFIX, label->data, label->size, text, size) && strncmp(text, name, length) == 0 && text[length] == '=')
+            return text + length + 1;
+    }
+    return NULL;
+}
+
+static size_t count_fields(const char *fields)
+{
+    size_t count = 1;
+    for (const char *at = fields; *at; at++)
+        count += *at == ',';
+    return count;
+}
+
+static bool take_fields(struct types *types, const char *fields, unsigned depth, struct type *type)
+{
+    type_give_children(type, STORAGE_STRUCT, count_fields(fields));
+    for (size_t i = 0; i < type->count; i++) {
+        const size_t name = strcspn(fields, NOT_IN_NAMES), length = strcspn(fields, ",");
+        if (name == 0 || fields[name] != ':' || fields[0] == ' ' || fields[name - 1] == ' ')
+            return refuse(fields, length, "which is no field of a struct");
+        type_give_name(&type->children[i], fields, name);
+        if (!take_type(types, fields + name + 1, length - name - 1, depth, &type->children[i]))
+            return false;
+        fields += length + 1;
+    }
+    return true;
+}
+
+static bool take_struct(struct types *types, const char *text, size_t length, unsigned depth, struct type *type)
+{
+    const size_t skipped = strlen(STRUCT);
+    char *description = malloc(ARROW_TEXT);
+    if (!description)
+        abort();
+    const char *fields = find_struct(types->exports, text + skipped, length - skipped, description, ARROW_TEXT);
+    const bool taken = fields ? take_fields(types, fields, depth, type) : refuse(text, length, "which the module does not describe");
+    free(description);
+    return taken;
+}
+
+static bool take_leaf(const char *text, size_t length, struct type *type)
+{
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strlen(types[i].name) == length && memcmp(types[i].name, text, length) == 0) {
+            type->storage = types[i].storage;
+            type->time = types[i].time;
+            return true;
+        }
+    return refuse(text, length, "which no UDF can");
+}
+
+static bool take_type(struct types *types, const char *text, size_t length, unsigned depth, struct type *type)
+{
+    if (depth >= TYPE_DEPTH || types->left == 0)
+        return refuse(text, length, "in a type that is nested too deep or too large");
+    types->left--;
+    if (length > strlen(LIST) && memcmp(text + length - strlen(LIST), LIST, strlen(LIST)) == 0) {
+        type_give_children(type, STORAGE_LIST, 1);
+        return take_type(types, text, length - strlen(LIST), depth + 1, type->children);
+    }
+    if (length > strlen(STRUCT) && memcmp(text, STRUCT, strlen(STRUCT)) == 0)
+        return take_struct(types, text, length, depth + 1, type);
+    return take_leaf(text, length, type);
+}
+
+/* *precise: as of the signature. */
+static bool take_slot(const wasm_exporttypes *exports, const char *text, size_t length, struct slot *slot, bool *precise)
+{
+    struct types types = { exports, MOST_TYPES };
+    struct type *type = calloc(1, sizeof *type);
+    if (!type)
+        abort();
+    const bool taken = take_type(&types, text, length, 0, type);
+    slot->storage = type->storage;
+    slot->nullable = true;                       /* what a null makes is the function's to say */
+    slot->type = taken && storage_is_nested(type->storage) ? type : NULL;
+    *precise &= type->time == TIME_NONE;
+    if (!slot->type)
+        type_delete(type);
+    return taken;
+}
+
+bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports, struct signature *found, bool *precise)
 {
     const char *at = signature->text + signature->name_length + 1, *end = strstr(at, ")->");
     const char *result = end + (signature->table ? 4 : 3);
@@ -83,11 +184,11 @@ bool arrow_signature_types(const struct arrow_signature *signature, struct signa
             failure_set("TypeError", "the function takes more than %d parameters", PROGRAM_PARAMETERS);
             return false;
         }
-        if (!take_type(at, length, slot, precise))
+        if (!take_slot(exports, at, length, slot, precise))
             return false;
         snprintf(slot->name, sizeof slot->name, "a%zu", found->count++);
         at += length + (at[length] == ',');
     }
     snprintf(found->result.name, sizeof found->result.name, "result");
-    return take_type(result, strlen(result), &found->result, precise);
+    return take_slot(exports, result, strlen(result), &found->result, precise);
 }

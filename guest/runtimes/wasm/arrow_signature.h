@@ -1,10 +1,11 @@
-/* Names of the exports of modules for arrow-udf: signatures in base 64. */
+/* Names of the exports of modules for arrow-udf: signatures and descriptions of structs in base 64. */
 #ifndef UDFVM_WASM_ARROW_SIGNATURE_H
 #define UDFVM_WASM_ARROW_SIGNATURE_H
 
 #include "program.h"
+#include "wasmtime.h"
 
-#define ARROW_TEXT 512                           /* bytes of a signature as text, with its end */
+#define ARROW_TEXT 4096                          /* bytes of a signature or description as text, with its end */
 
 struct arrow_signature {
     char text[ARROW_TEXT];                       /* "gcd(int32,int32)->int32" */
@@ -14,7 +15,8 @@ struct arrow_signature {
 
 /* Takes an export's name apart. false: it is not the name of a function. */
 bool arrow_signature_take(struct arrow_signature *signature, const char *name, size_t length);
-/* Its types. *precise: each has one type of a UDF; otherwise (dates, timestamps) the declared one tells. false with a failure. */
-bool arrow_signature_types(const struct arrow_signature *signature, struct signature *types, bool *precise);
+/* Its types; structs are described by other exports. *precise: each has one type of a UDF; otherwise (dates, timestamps) the declared one
+ * tells. false with a failure. */
+bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports, struct signature *types, bool *precise);
 
 #endif

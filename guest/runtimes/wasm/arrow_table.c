@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "failure.h"
-#include "utf8.h"
 
 struct arrow_table {
     struct arrow_module arrow;
@@ -59,8 +58,7 @@ static bool begin(void *context, const struct column *columns, int64_t rows, int
 
 static bool read_batch(struct arrow_table *table, int64_t *row)
 {
-    const enum storage storage = table->arrow.signature->result.storage;
-    struct column columns[3] = { { .storage = STORAGE_INT32 }, { .storage = storage }, { .storage = STORAGE_TEXT32 } };
+    struct column columns[3] = { { .storage = STORAGE_INT32 }, table->arrow.result, { .storage = STORAGE_TEXT32 } };
     size_t count;
     int64_t rows;
     if (!file_read(table->batch.bytes, table->batch.length, columns, 3, &count, &rows) || count < 2 || columns[0].validity) {
@@ -74,13 +72,8 @@ static bool read_batch(struct arrow_table *table, int64_t *row)
         *row = *row < table->arguments ? *row : -1;
         return false;
     }
-    for (int64_t i = 0; storage == STORAGE_TEXT32 && i < rows; i++) {
-        const struct scalar text = arrow_bytes(&columns[1], i);
-        if (!column_is_null(&columns[1], i) && !utf8_is_valid(text.bytes, text.length)) {
-            failure_set("UnicodeDecodeError", "the function returned text that is not valid UTF-8");
-            return false;
-        }
-    }
+    if (!arrow_texts_valid(&columns[1], rows))
+        return false;
     table->rows = (struct table_rows){ .index = columns[0], .value = columns[1], .count = rows };
     return true;
 }
@@ -106,7 +99,8 @@ static bool rows(void *context, struct table_rows *rows, int64_t *row)
     if (!next_batch(table, row))
         return false;
     *rows = table->rows;
-    rows->value.storage = table->arrow.signature->result.storage;
+    if (rows->count == 0)
+        rows->value = table->arrow.result;
     return true;
 }
 
@@ -117,7 +111,7 @@ static void took(void *context, int64_t count)
     table->rows.count -= count;
 }
 
-bool arrow_table_prepare(struct program *program, const struct arrow_module *arrow)
+bool arrow_table_prepare(struct program *program, const struct arrow_module *arrow, const struct signature *found)
 {
     static const struct table functions = { begin, rows, took };
     wasmtime_extern next, drop;
@@ -125,9 +119,15 @@ bool arrow_table_prepare(struct program *program, const struct arrow_module *arr
     if (!table)
         abort();
     table->arrow = *arrow;
+    if (found->result.storage == STORAGE_STRUCT && found->result.type->count > TABLE_COLUMNS) {
+        failure_set("TypeError", "the function has more than %d columns", TABLE_COLUMNS);
+        free(table);
+        return false;
+    }
     if (!module_export(&arrow->module, "record_batch_iterator_next", WASMTIME_FUNC, &next)
         || !module_export(&arrow->module, "record_batch_iterator_drop", WASMTIME_FUNC, &drop)) {
-        failure_set("ImportError", "the module does not export record_batch_iterator_next and record_batch_iterator_drop, as the ABI of arrow-udf has them");
+        failure_set("ImportError", "the module does not export record_batch_iterator_next and record_batch_iterator_drop, as the ABI of "
+                                   "arrow-udf has them");
         free(table);
         return false;
     }

@@ -5,6 +5,6 @@
 #include "arrow_abi.h"
 
 /* Fills in table and context for a function that was found, which it takes over. false with a failure. */
-bool arrow_table_prepare(struct program *program, const struct arrow_module *arrow);
+bool arrow_table_prepare(struct program *program, const struct arrow_module *arrow, const struct signature *found);
 
 #endif

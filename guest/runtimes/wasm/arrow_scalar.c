@@ -1,0 +1,148 @@
+/* See arrow_scalar.h. A batch is one call. */
+#include "arrow_scalar.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "failure.h"
+#include "utf8.h"
+
+static bool bit(const uint8_t *bits, int64_t row)
+{
+    return bits[row >> 3] >> (row & 7) & 1;
+}
+
+/* The row that has an error, or `rows`. A row that was null before is passed over: its error is of nothing. */
+static int64_t failed_row(const struct column *errors, const uint8_t *valid, int64_t rows)
+{
+    for (int64_t row = 0; row < rows; row++)
+        if (bit(valid, row) && arrow_failed_row(errors, row, row + 1) == row)
+            return row;
+    return rows;
+}
+
+/* The row that is null although the declared result may not be, or `rows`. */
+static int64_t null_row(const struct column *column, const uint8_t *valid, int64_t rows)
+{
+    for (int64_t row = 0; column->validity && row < rows; row++)
+        if (column_is_null(column, row) && bit(valid, row)) {
+            failure_set("TypeError", "the function returned a null, and the declared result has no ?");
+            return row;
+        }
+    return rows;
+}
+
+/* Reads the file that the function returned: the column of results. `valid`: bits of the rows that were not null before. Returns the number of
+ * rows without an error, -1 where it cannot be said. */
+static int64_t read_results(const struct arrow_module *arrow, const uint8_t *file, uint32_t length, const uint8_t *valid, int64_t rows,
+                            struct column *result)
+{
+    struct column columns[2] = { arrow->result, { .storage = STORAGE_TEXT32 } };
+    size_t count;
+    int64_t found;
+    if (!file_read(file, length, columns, 2, &count, &found) || count == 0 || found != rows) {
+        failure_set("RuntimeError", "the module returned %u bytes, which are no Arrow IPC file of %lld rows with the declared result", length,
+                    (long long)rows);
+        return -1;
+    }
+    *result = columns[0];
+    const int64_t done = count == 2 ? failed_row(&columns[1], valid, rows) : rows;
+    return done < rows || arrow->signature->result.nullable ? done : null_row(result, valid, rows);
+}
+
+/* ---- Results without columns in them ---- */
+
+static int64_t put_texts(struct block *block, const struct column *column, int64_t rows)
+{
+    for (int64_t row = 0; row < rows; row++) {
+        const struct scalar text = bit(block->output + block->validity, row) ? arrow_bytes(column, row) : (struct scalar){ .length = 0 };
+        if (block->storage == STORAGE_TEXT32 && !utf8_is_valid(text.bytes, text.length)) {
+            failure_set("UnicodeDecodeError", "the function returned text that is not valid UTF-8");
+            return row;
+        }
+        if (!block_put(block, row, &text)) {
+            failure_set("OverflowError", "the results of this batch are too large for one column");
+            return row;
+        }
+    }
+    return rows;
+}
+
+static int64_t take_batch(const struct arrow_module *arrow, const struct arrow_slice *slice, struct block *block, int64_t rows)
+{
+    struct column result;
+    uint8_t *validity = block->output + block->validity;
+    const int64_t done = read_results(arrow, slice->bytes, slice->length, validity, rows, &result);
+    if (done < rows)
+        return done;
+    for (uint64_t byte = 0; result.validity && byte < block_validity_bytes(block); byte++)
+        validity[byte] &= result.validity[byte];
+    if (storage_is_variable(block->storage))
+        return put_texts(block, &result, rows);
+    memcpy(block->output + block->data, result.data, block->data_bytes);
+    return rows;
+}
+
+static int64_t run(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips)
+{
+    (void)skips;
+    const struct arrow_module *arrow = context;
+    struct arrow_request request;
+    struct arrow_slice slice;
+    uint32_t status;
+    int64_t done = -1;
+    if (!arrow_ask(arrow, columns, rows, &request, &status) || !arrow_take(arrow, &request, false, &slice))
+        return -1;
+    if (status == 0)
+        done = take_batch(arrow, &slice, block, rows);
+    else
+        arrow_refused(&slice);
+    return done < rows || (arrow_give_back(arrow, &slice) && arrow_end(arrow, &request)) ? done : -1;
+}
+
+/* ---- Structs and lists: read from a copy of the file, which stays until the next call ---- */
+
+static int64_t take_copy(struct arrow_module *arrow, const uint8_t *valid, int64_t rows, struct column *result)
+{
+    const int64_t done = read_results(arrow, arrow->file.at, (uint32_t)arrow->file.length, valid, rows, result);
+    if (done < rows)
+        return done;
+    if (!arrow_texts_valid(result, rows))
+        return -1;
+    if (!result->validity) {
+        result->validity = valid;
+        return rows;
+    }
+    uint8_t *validity = arrow->file.at + (result->validity - arrow->file.at);
+    for (int64_t byte = 0; byte < (rows + 7) / 8; byte++)
+        validity[byte] &= valid[byte];
+    return rows;
+}
+
+static int64_t run_nested(void *context, const struct column *columns, int64_t rows, const uint8_t *valid, struct column *result)
+{
+    struct arrow_module *arrow = context;
+    struct arrow_request request;
+    struct arrow_slice slice;
+    uint32_t status;
+    if (!arrow_ask(arrow, columns, rows, &request, &status) || !arrow_take(arrow, &request, false, &slice))
+        return -1;
+    if (status != 0) {
+        arrow_refused(&slice);
+        return -1;
+    }
+    bytes_free(&arrow->file);
+    bytes_put(&arrow->file, slice.bytes, slice.length);
+    return arrow_give_back(arrow, &slice) && arrow_end(arrow, &request) ? take_copy(arrow, valid, rows, result) : -1;
+}
+
+void arrow_scalar_prepare(struct program *program, const struct arrow_module *arrow, const struct signature *found)
+{
+    struct arrow_module *kept = malloc(sizeof *kept);
+    if (!kept)
+        abort();
+    *kept = *arrow;
+    program->run = found->result.type ? NULL : run;
+    program->run_nested = found->result.type ? run_nested : NULL;
+    program->context = kept;
+}
