@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import apsw
 import pyarrow as pa
@@ -23,20 +23,26 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
 
+from wit_components import list_of, option, record, simple
+from wit_components import same as same_component
+
 import udfvm
 import udfvm.arrow
 import udfvm.sqlite
 from udfvm.sqlite import sealed
+from udfvm.types import named
 
 Row = tuple[Any, ...]
 
 #: The functions, as ``vm_create`` takes their signatures. A null argument makes a null; ``refuse`` fails for what is negative; ``calls``
-#: counts its calls; ``endless`` never returns.
+#: counts its calls; ``endless`` never returns; ``same`` returns its argument.
 SIGNATURES = {
     "weigh": "(double, int) -> double", "refuse": "(double) -> double", "calls": "(int) -> int", "endless": "(int) -> int",
+    "same": "(json) -> json",
 }  # fmt: skip
+NESTED = "same"
 TIMEOUTS = {"endless": 0.1}
-TYPES = {"double": "double", "int": "int64"}
+TYPES = {"double": "double", "int": "int64", "json": "list<item: struct<id: int64, name: string, at: list<item: double>>>"}
 
 # ---- The functions in each language ----
 
@@ -63,8 +69,20 @@ def endless(x: int) -> int:
         pass
 
 
-SCALAR = {function.__name__: function for function in (weigh, refuse, calls, endless)}
-SOURCE = "_seen = []\n" + "\n".join(inspect.getsource(function) for function in SCALAR.values())
+class Item(TypedDict):
+    """What ``same`` takes a list of."""
+
+    id: int
+    name: str | None
+    at: list[float]
+
+
+def same(x: list[Item]) -> list[Item]:
+    return x
+
+
+SCALAR = {function.__name__: function for function in (weigh, refuse, calls, endless, same)}
+SOURCE = "_seen, Item = [], dict\n" + "\n".join(inspect.getsource(function) for function in SCALAR.values())
 
 
 def _weigh_all(a: pa.Array, b: pa.Array) -> pa.Array:
@@ -89,7 +107,11 @@ def _endless_all(x: pa.Array) -> pa.Array:
     return x
 
 
-VECTORIZED = {"weigh": _weigh_all, "refuse": _refuse_all, "calls": _calls_all, "endless": _endless_all}
+def _same_all(x: pa.Array) -> pa.Array:
+    return x
+
+
+VECTORIZED = {"weigh": _weigh_all, "refuse": _refuse_all, "calls": _calls_all, "endless": _endless_all, "same": _same_all}
 
 C = r"""
 #include <udfvm.h>
@@ -115,6 +137,15 @@ WASM = """(module
     (func (export "calls") (param i64) (result i64)
         global.get $seen i64.const 1 i64.add global.set $seen global.get $seen)
     (func (export "endless") (param i64) (result i64) loop br 0 end unreachable))"""
+
+ITEM = record(id=simple("s64"), name=option(simple("string")), at=list_of(simple("f64")))
+COMPONENT = same_component(ITEM, f"""
+    (core module $numbers {WASM.strip().removeprefix("(module")}
+    (core instance $n (instantiate $numbers))
+    (func (export "weigh") (param "a" f64) (param "b" s64) (result f64) (canon lift (core func $n "weigh")))
+    (func (export "refuse") (param "a" f64) (result f64) (canon lift (core func $n "refuse")))
+    (func (export "calls") (param "x" s64) (result s64) (canon lift (core func $n "calls")))
+    (func (export "endless") (param "x" s64) (result s64) (canon lift (core func $n "endless")))""")
 
 
 @functools.cache
@@ -150,13 +181,21 @@ class Kind(NamedTuple):
     stored: tuple[str, Callable[[], str | bytes]] | None     # kind and source for vm_create, where a database may hold such functions
     refusal: str                                 # what the error of `refuse` says
     by_row: bool = True                          # takes a row at a time, so SQL has a function for it, and errors name the row
+    nests: bool = True                           # takes lists and structs
+
+    @property
+    def functions(self) -> list[str]:
+        """Those that it can have."""
+        return [name for name in SIGNATURES if self.nests or name != NESTED]
 
 
+TRAP = "Trap: wasm `unreachable` instruction executed"
 KINDS = [
     Kind("python", lambda function, **options: udfvm.udf(SCALAR[function], **options), ("python", lambda: SOURCE), "ValueError: refused"),
     Kind("vectorized", _vectorized, None, "ValueError: refused", by_row=False),
-    Kind("native", _native, ("native", _object), "RuntimeError: refused"),
-    Kind("wasm", functools.partial(udfvm.from_wasm, WASM), ("wasm", lambda: WASM), "Trap: wasm `unreachable` instruction executed"),
+    Kind("native", _native, ("native", _object), "RuntimeError: refused", nests=False),
+    Kind("wasm", functools.partial(udfvm.from_wasm, WASM), ("wasm", lambda: WASM), TRAP, nests=False),
+    Kind("component", functools.partial(udfvm.from_wasm, COMPONENT), ("wasm", lambda: COMPONENT), TRAP),
 ]
 
 # ---- The ways to call them ----
@@ -168,7 +207,7 @@ class Functions:
     def __init__(self, kind: Kind, isolation: str) -> None:
         self.kind = kind
         self.udfs = {name: kind.make(name, name=f"{kind.name}_{name}_{isolation}", isolation=isolation, timeout=TIMEOUTS.get(name, 30))
-                     for name in SIGNATURES}  # fmt: skip
+                     for name in kind.functions}  # fmt: skip
         self.connection = apsw.Connection(":memory:")
         udfvm.sqlite.register(self.connection, *self.udfs.values(), policy=udfvm.sqlite.Policy(allow_create=True, timeout=30))
         for udf in self.udfs.values():
@@ -182,7 +221,8 @@ class Functions:
                 self.connection.execute(f"SELECT vm_create({', '.join('?' * len(bindings))})", bindings).fetchall()
 
     def columns(self, function: str, rows: Sequence[Row]) -> list[pa.Array]:
-        return [pa.array(column, type_) for column, type_ in zip(zip(*rows, strict=True), _types(function)[0], strict=True)]
+        types = [named(type_).arrow for type_ in _types(function)[0]]
+        return [pa.array(column, type_) for column, type_ in zip(zip(*rows, strict=True), types, strict=True)]
 
 
 @functools.cache
@@ -214,7 +254,18 @@ def by_dataset(functions: Functions, function: str, rows: Sequence[Row]) -> list
 
 
 def _literal(value: object) -> str:
+    if isinstance(value, list):
+        return _quoted(json.dumps(value))
     return "NULL" if value is None else repr(value)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _plain(value: object) -> object:
+    """A value that SQL has as JSON text, where its subtype is lost on the way."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def _query(rows: Sequence[Row]) -> tuple[str, str]:
@@ -242,7 +293,7 @@ def by_own_name(functions: Functions, function: str, rows: Sequence[Row]) -> lis
 def by_vm_map(functions: Functions, function: str, rows: Sequence[Row]) -> list[Any]:
     head, columns = _query(rows)
     query = f"{head} 0, {columns} FROM r"
-    return _sql(functions.connection, f"SELECT json_group_array(value) FROM vm_map('{functions.udfs[function].name}', '{query}')")
+    return _sql(functions.connection, f"SELECT json_group_array(value) FROM vm_map('{functions.udfs[function].name}', {_quoted(query)})")
 
 
 def stored(functions: Functions, function: str, rows: Sequence[Row]) -> list[Any]:
@@ -260,7 +311,7 @@ def in_shell(functions: Functions, function: str, rows: Sequence[Row]) -> list[A
     name = functions.udfs[function].name
     sql = f"{head} json_group_array(vm_udf('{name}', {columns})) FROM r;"
     if not functions.kind.by_row:
-        sql = f"SELECT json_group_array(value) FROM vm_map('{name}', '{head} 0, {columns} FROM r');"
+        sql = f"SELECT json_group_array(value) FROM vm_map('{name}', {_quoted(f'{head} 0, {columns} FROM r')});"
     program = shutil.which("sqlite3")
     assert program is not None, "the sqlite3 shell is needed: apt-get install sqlite3"
     environment = {"PATH": "/nowhere", "UDFVM_CACHE": os.environ["UDFVM_CACHE"]}
@@ -341,6 +392,13 @@ def forget() -> Iterator[None]:
 
 def test_results(cell: Cell) -> None:
     assert cell("weigh", [(1.5, 2), (None, 1), (-0.25, -(2**40)), (2.0, None), (1e300, 0)]) == [3.5, None, 2**38 + 0.5, None, 0.5]
+
+
+def test_lists_and_structs(cell: Cell) -> None:
+    if not cell.kind.nests:
+        return
+    rows: list[Row] = [([{"id": 2**62 + 1, "name": "é", "at": [0.5, 2.0]}],), (None,), ([],), ([{"id": -1, "name": None, "at": []}] * 2,)]
+    assert [_plain(value) for value in cell("same", rows)] == [row[0] for row in rows]
 
 
 def test_errors(cell: Cell) -> None:

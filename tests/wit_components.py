@@ -123,10 +123,10 @@ def tuple_of(*fields: Wit) -> Wit:
     return Wit("tuple", tuple((str(index), field) for index, field in enumerate(fields)))
 
 
-def same(item: Wit) -> str:
-    """A component whose function ``same`` returns its argument, a list of this type."""
+def same(item: Wit, more: str = "") -> str:
+    """A component whose function ``same`` returns its argument, a list of this type, and that has more in it."""
     types: list[str] = []
     text = list_of(item).text(types)
     options = '(memory (core memory $i "memory")) (realloc (core func $i "realloc")) (post-return (core func $i "reset"))'
-    return f"""(component {CORE} {" ".join(types)}
+    return f"""(component {CORE} {more} {" ".join(types)}
       (func (export "same") (param "the-list" {text}) (result {text}) (canon lift (core func $i "same") {options})))"""
