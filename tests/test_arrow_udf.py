@@ -396,7 +396,6 @@ def test_other_versions_of_the_abi() -> None:
 @pytest.mark.parametrize(
     ("signature", "declared", "message"),
     [
-        ("f(date32)->date32", None, "dates or timestamps: pass signature="),
         ("f(int32)->struct<a:int32>", None, "takes or returns struct<a:int32>, which no UDF can"),
         ("f(struct Absent)->int32", None, "takes or returns struct Absent, which the module does not describe"),
         ("f(interval[])->int32", None, r"takes or returns interval, which no UDF can"),

@@ -33,6 +33,8 @@ ARROW = {
     "struct Point[]": f"list<item: {POINT}>",
     "struct Größe": "struct<länge: int64>",
     "struct Mixed": "struct<b: bool, i8: int8, u64: uint64, f: float, s: string, y: binary, d: date32[day], t: timestamp[us], j: string>",
+    "date32": "date32[day]",
+    "timestamp": "timestamp[us]",
     "struct Outer": f"struct<name: string, point: {POINT}, points: list<item: {POINT}>, tags: list<item: string>, "
                     "numbers: list<item: list<item: int16>>>",
 }  # fmt: skip
@@ -195,6 +197,13 @@ def test_a_table_of_simple_columns() -> None:
     assert list(rows(0, row | dict.fromkeys("bsd"))) == [tuple((row | dict.fromkeys("bsd")).values())]
     with pytest.raises(errors.SignatureError, match="column 'u64' is uint64, which table functions and aggregates do not have"):
         rows_of(["struct Mixed"])
+
+
+def test_a_table_of_dates() -> None:
+    assert list(rows_of(["date32"])(0, datetime.date(2024, 2, 29))) == [(datetime.date(2024, 2, 29),)]
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, rows_of(["timestamp"]))
+    assert connection.execute("SELECT c1 FROM vm_table('rows', 0, -5)").fetchall() == [(-5,)]
 
 
 def test_a_table_of_lists() -> None:

@@ -22,7 +22,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
-
 from wit_components import list_of, option, record, simple
 from wit_components import same as same_component
 

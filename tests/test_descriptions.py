@@ -10,7 +10,7 @@ import pytest
 from udfvm.compiled import _read_description
 from udfvm.errors import ProtocolError
 
-STRUCT, LIST, DOUBLE = 16, 17, 10
+STRUCT, LIST, DOUBLE, INT32 = 16, 17, 10, 3
 POINT = b"struct<x: double, y: double>"
 
 
@@ -24,11 +24,16 @@ def description(*parts: bytes, count: int, flags: int = 0) -> bytes:
 
 def test_a_description() -> None:
     items = b"list<item: string>"
-    reply = description(slot(LIST, len(items), b"result"), slot(STRUCT, len(POINT), nullable=1), slot(DOUBLE, name=b"b"), items, POINT, count=2)
+    slots = slot(LIST, len(items), b"result"), slot(STRUCT, len(POINT), nullable=1), slot(DOUBLE, name=b"b")
+    reply = description(*slots, items, POINT, count=2)
     found = _read_description("f", reply)
     assert [str(each.type) for each in found.signature.parameters] == [POINT.decode(), "double"]
     assert [each.nullable for each in found.signature.parameters] == [True, False]
     assert str(found.signature.result.type) == items.decode()
+
+
+def test_types_that_are_stored_as_others_are() -> None:
+    assert str(_read_description("f", one(INT32, b"date32[day]")).signature.result.type) == "date32[day]"
 
 
 def one(storage: int, text: bytes, length: int | None = None) -> bytes:
@@ -45,7 +50,10 @@ def one(storage: int, text: bytes, length: int | None = None) -> bytes:
         description(slot(DOUBLE), count=2**32 - 1),
         description(slot(DOUBLE), b"more", count=0),
         description(slot(DOUBLE), count=0, flags=2),
-        one(DOUBLE, b"double"),
+        one(DOUBLE, b"float"),
+        one(INT32, b"int32", 6),
+        one(INT32, b"timestamp[us]"),
+        one(INT32, b"list<item: int32>"),
         one(12, b""),
         one(18, b""),
         one(2**32 - 1, b""),

@@ -263,16 +263,13 @@ def _read_description(name: str, reply: bytes) -> Description:
 
 
 def _described_type(name: str, storage: int, text: bytes, length: int) -> Type:
-    if storage not in _NESTED:
-        if length:
-            raise ValueError("the name of a type that needs none")
+    if not length:
         return named(_NAMES[storage])
     if length > _TYPE_NAME or len(text) != length:
         raise ValueError(f"a name of {length} bytes for a type")
     type_ = named(text.decode())
-    if type_.kind is not _NESTED[storage]:
-        raise ValueError(f"{type_} where a {_NESTED[storage].name.lower()} is announced")
-    _storage_of(name, type_)
+    if _storage_of(name, type_) != storage:
+        raise ValueError(f"{type_}, which is not stored as type {storage} is")
     return type_
 
 

@@ -48,9 +48,10 @@ def from_wasm(
 
     Args:
         module: the module as bytes; as text, ``"(module ...)"``; or the path of a file with either.
-        function: an export that takes and returns numbers; or one of a component (``"function"``, ``"interface#function"``), whose
-            lists and records are Arrow's lists and structs; or a function of a module for arrow-udf, by its name or its signature (``"gcd(int32,int32)->int32"``); or ``"_start"`` of a WASI command,
-            which is a function from its standard input to its standard output.
+        function: an export that takes and returns numbers; or one of a component (``"function"``, ``"interface#function"``), whose lists
+            and records are Arrow's lists and structs; or a function of a module for arrow-udf, by its name or its signature
+            (``"gcd(int32,int32)->int32"``); or ``"_start"`` of a WASI command, which is a function from its standard input to its standard
+            output.
         signature: such as ``"(a: i32, b: f64) -> bool"``, where the types are to be others than those of the module; see
             ``udfvm.compiled.parse_signature``. An integer or bool is passed as i32 or i64, a float as f32 or f64, as the module has it;
             one that does not fit is an OverflowError.

@@ -294,12 +294,12 @@ struct udfvm_aggregate {
 struct udfvm_slot {                              /* a parameter, or the result */
     uint32_t storage;                            /* enum storage of guest/runtimes/common/storage.h */
     uint32_t nullable;                           /* 0 or 1 */
-    uint32_t type_length;                        /* bytes of the type's name, of a struct or list; else 0 */
+    uint32_t type_length;                        /* bytes of the type's name, where the storage does not tell it; else 0 */
     char name[UDFVM_SLOT_NAME];                  /* NUL-terminated */
 };
 
 /* Payload of LOAD for compiled code. Followed by `slots` slots (none where the code is to be described, else the result and then the
- * parameters), then, without gaps, the names of their types that are structs and lists, as pyarrow prints them, the function's name, three
+ * parameters), then, without gaps, the names of those types that are structs and lists, as pyarrow prints them, the function's name, three
  * Arrow IPC messages (schema of the arguments, schema of the result, record batch of a result of one row), settings of the runtime's own,
  * and the code. A LOAD without the three messages, as SQL sends it, is of a function that answers ROW and COLUMNS only: its slots need only
  * have the types that rows have, and code says what it has. */
@@ -308,7 +308,8 @@ struct udfvm_load {
     uint32_t slots, name_length, request_schema_length, result_schema_length, template_length, settings_length;
 };
 
-struct udfvm_description {                       /* followed by the result's slot, `count` of parameters, and the names of types as in LOAD */
+struct udfvm_description {                       /* followed by the result's slot, `count` of parameters, and the names of types, dates and times
+                                                    too where the code tells them from integers */
     uint32_t count, flags;                       /* UDFVM_DESCRIPTION_TABLE */
 };
 

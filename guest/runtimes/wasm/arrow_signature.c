@@ -154,8 +154,7 @@ static bool take_type(struct types *types, const char *text, size_t length, unsi
     return take_leaf(text, length, type);
 }
 
-/* *precise: as of the signature. */
-static bool take_slot(const wasm_exporttypes *exports, const char *text, size_t length, struct slot *slot, bool *precise)
+static bool take_slot(const wasm_exporttypes *exports, const char *text, size_t length, struct slot *slot)
 {
     struct types types = { exports, MOST_TYPES };
     struct type *type = calloc(1, sizeof *type);
@@ -164,18 +163,16 @@ static bool take_slot(const wasm_exporttypes *exports, const char *text, size_t 
     const bool taken = take_type(&types, text, length, 0, type);
     slot->storage = type->storage;
     slot->nullable = true;                       /* what a null makes is the function's to say */
-    slot->type = taken && storage_is_nested(type->storage) ? type : NULL;
-    *precise &= type->time == TIME_NONE;
+    slot->type = taken && (storage_is_nested(type->storage) || type->time != TIME_NONE) ? type : NULL;
     if (!slot->type)
         type_delete(type);
     return taken;
 }
 
-bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports, struct signature *found, bool *precise)
+bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports, struct signature *found)
 {
     const char *at = signature->text + signature->name_length + 1, *end = strstr(at, ")->");
     const char *result = end + (signature->table ? 4 : 3);
-    *precise = true;
     found->count = 0;
     while (at < end) {
         const size_t length = strcspn(at, ",)");
@@ -184,11 +181,11 @@ bool arrow_signature_types(const struct arrow_signature *signature, const wasm_e
             failure_set("TypeError", "the function takes more than %d parameters", PROGRAM_PARAMETERS);
             return false;
         }
-        if (!take_slot(exports, at, length, slot, precise))
+        if (!take_slot(exports, at, length, slot))
             return false;
         snprintf(slot->name, sizeof slot->name, "a%zu", found->count++);
         at += length + (at[length] == ',');
     }
     snprintf(found->result.name, sizeof found->result.name, "result");
-    return take_slot(exports, result, strlen(result), &found->result, precise);
+    return take_slot(exports, result, strlen(result), &found->result);
 }

@@ -15,8 +15,7 @@ struct arrow_signature {
 
 /* Takes an export's name apart. false: it is not the name of a function. */
 bool arrow_signature_take(struct arrow_signature *signature, const char *name, size_t length);
-/* Its types; structs are described by other exports. *precise: each has one type of a UDF; otherwise (dates, timestamps) the declared one
- * tells. false with a failure. */
-bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports, struct signature *types, bool *precise);
+/* Its types, by name where they are structs, lists, dates or times; structs are described by other exports. false with a failure. */
+bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports, struct signature *types);
 
 #endif

@@ -50,12 +50,11 @@ static bool types_agree(const struct signature *declared, const struct signature
 static bool is_wanted(const struct arrow_signature *signature, const wasm_exporttypes *exports, const struct load *load)
 {
     struct signature types;
-    bool precise;
     if (strcmp(signature->text, load->name) == 0)
         return true;
     if (signature->name_length != strlen(load->name) || memcmp(signature->text, load->name, signature->name_length) != 0)
         return false;
-    return !load->declared || (arrow_signature_types(signature, exports, &types, &precise) && types_agree(&load->signature, &types));
+    return !load->declared || (arrow_signature_types(signature, exports, &types) && types_agree(&load->signature, &types));
 }
 
 /* The export's name and signature. Functions may share a name: then the declared types tell. */
@@ -105,17 +104,12 @@ static bool check_declared(const struct load *load, const struct signature *type
 static bool take_signature(const struct arrow_signature *signature, const wasm_exporttypes *exports, const struct load *load,
                            struct signature *found)
 {
-    bool precise;
-    if (!arrow_signature_types(signature, exports, found, &precise))
+    if (!arrow_signature_types(signature, exports, found))
         return false;
-    if (load->declared) {
-        const bool agrees = check_declared(load, found);
+    const bool agrees = !load->declared || check_declared(load, found);
+    if (load->declared)
         *found = load->signature;
-        return agrees;
-    }
-    if (!precise)
-        failure_set("TypeError", "%s takes or returns dates or timestamps: pass signature=, with date32[day] and timestamp[us]", signature->text);
-    return precise;
+    return agrees;
 }
 
 /* What SQL stores is loaded without Arrow formats, and an example of a batch is one. */
