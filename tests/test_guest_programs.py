@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 from pathlib import Path
 
@@ -17,7 +18,8 @@ SOURCES = Path(__file__).resolve().parent / "guest"
 WINDOW = 4 << 20
 SCRATCH = 128 << 20
 SEALING = {"scratch", "sealed", "vfs_sealed"}
-ENDING = sorted(path.stem for path in SOURCES.glob("*.c") if path.stem not in SEALING)
+PUT_HIGH = {"second_heap"}
+ENDING = sorted(path.stem for path in SOURCES.glob("*.c") if path.stem not in SEALING | PUT_HIGH)
 NOT_ON_LINUX = {"exhaustion", "futex"}           # would take all memory; relies on threads that take turns
 FLAGS = ["-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-Werror"]
 LINKAGE = {"dynamic": [], "static": ["-static"]}
@@ -38,10 +40,10 @@ def compiled(folder: Path, name: str, linkage: str) -> Path:
     return program
 
 
-def boot(program: Path, memory: int, environment: tuple[str, ...] = ()) -> tuple[vmm.VM, str]:
+def boot(program: Path, memory: int, environment: tuple[str, ...] = (), place: int = 0) -> tuple[vmm.VM, str]:
     files = HostFS([program.parent, *LIBRARY_DIRECTORIES], SINGLE_FILES)
     strings = b"".join(os.fsencode(string) + b"\0" for string in (str(program), *environment))
-    payload = memory.to_bytes(8, "little") + (1).to_bytes(4, "little") + len(environment).to_bytes(4, "little") + strings
+    payload = struct.pack("<QQII", memory, place, 1, len(environment)) + strings
     limits = Limits(memory=memory, timeout_ns=60_000_000_000, max_log=1 << 20)
     return vmm.boot((GUEST / "kernel.bin").read_bytes(), payload, memory, WINDOW, files, limits, SCRATCH)
 
@@ -58,8 +60,17 @@ def test_on_linux(folder: Path, name: str) -> None:
 @pytest.mark.parametrize("linkage", sorted(LINKAGE))
 @pytest.mark.parametrize("name", ENDING)
 def test_in_a_vm(folder: Path, name: str, linkage: str, memory: int) -> None:
+    runs_well(compiled(folder, name, linkage), memory)
+
+
+@pytest.mark.parametrize("name", sorted(PUT_HIGH))
+def test_in_a_vm_that_keeps_its_low_half_free(folder: Path, name: str) -> None:
+    runs_well(compiled(folder, name, "dynamic"), 64 << 20, 32 << 20)
+
+
+def runs_well(program: Path, memory: int, place: int = 0) -> None:
     with pytest.raises(errors.BuildError) as caught:
-        boot(compiled(folder, name, linkage), memory)
+        boot(program, memory, place=place)
     ended = caught.value.__cause__
     assert isinstance(ended, errors.GuestExitError), f"{ended}\n{caught.value.report}"
     assert ended.status == 0, caught.value.report

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import functools
 import os
+import struct
 import sys
 import sysconfig
 import threading
@@ -302,7 +303,9 @@ def _boot_payload(spec: BaseSpec) -> bytes:
     arguments = _COMMANDS[spec.runtime](spec)
     environment = {**ENVIRONMENT, "PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}"}
     strings = [*arguments, *(f"{name}={value}" for name, value in environment.items())]
-    header = spec.memory.to_bytes(8, "little") + len(arguments).to_bytes(4, "little") + len(environment).to_bytes(4, "little")
+    # The native runtime leaves the lower half of memory, 1 GiB at most, to executables of fixed addresses.
+    place = min(spec.memory // 2, 1 << 30) if spec.runtime == "native" else 0
+    header = struct.pack("<QQII", spec.memory, place, len(arguments), len(environment))
     return header + b"".join(os.fsencode(string) + b"\0" for string in strings)
 
 

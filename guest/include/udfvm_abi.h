@@ -214,6 +214,8 @@ struct udfvm_ring_reply {
 /* Payload of UDFVM_REQUEST_BOOT: followed by argc + envc NUL-terminated strings; argv[0] is the path of the program. */
 struct udfvm_boot {
     uint64_t memory_end;                         /* program memory is [UDFVM_PROGRAM_BASE, memory_end) */
+    uint64_t program_place;                      /* a position-independent program goes there or above, and its mappings behind it; 0: as low as
+                                                    can be */
     uint32_t argc, envc;
 };
 

@@ -59,8 +59,8 @@ static void read_request(void)
         pointers[i + (i >= boot->argc)] = at;    /* a NULL ends the arguments */
         at += strlen(at) + 1;
     }
-    boot_info = (struct boot_info){ .program = pointers[0], .argc = (int)boot->argc, .argv = pointers, .envc = (int)boot->envc,
-                                    .envp = pointers + boot->argc + 1 };
+    boot_info = (struct boot_info){ .program = pointers[0], .place = boot->program_place, .argc = (int)boot->argc, .argv = pointers,
+                                    .envc = (int)boot->envc, .envp = pointers + boot->argc + 1 };
 }
 
 /* ---- The initial stack: System V ABI, 3.4.1 ---- */
@@ -124,7 +124,7 @@ static void start_program(void)
     const char *problem = elf_load(boot_info.program, false, &program);
     if (problem)
         cannot_run(boot_info.program, problem);
-    memory_set_heap(page_up(program.end));
+    heap_set(page_up(program.end));
     if (program.interpreter[0]) {
         problem = elf_load(program.interpreter, true, &interpreter);
         if (problem)

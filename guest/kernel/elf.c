@@ -93,7 +93,8 @@ static bool place(const struct elf_file *elf, bool is_interpreter, uint64_t *bia
     if (elf->header.e_type == ET_EXEC)
         return true;
     if (!is_interpreter) {
-        *bias = ((program_start + elf->align - 1) & ~(elf->align - 1)) - (elf->low & ~(elf->align - 1));
+        const uint64_t least = maximum(program_start, minimum(boot_info.place, program_end));
+        *bias = ((least + elf->align - 1) & ~(elf->align - 1)) - (elf->low & ~(elf->align - 1));
         return true;
     }
     int64_t at = memory_map(0, elf->high - elf->low, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, NULL, 0);

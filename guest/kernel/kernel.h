@@ -67,7 +67,7 @@ void memory_statistics(struct memory_statistics *statistics);
 size_t memory_maps(char *buffer, size_t size);             /* text of /proc/self/maps; returns its length, cut at size */
 
 /* ---- boot.c ---- */
-extern struct boot_info { const char *program; int argc; char **argv; int envc; char **envp; } boot_info;
+extern struct boot_info { const char *program; uint64_t place; int argc; char **argv; int envc; char **envp; } boot_info;
 noreturn void kernel_panic(const char *text);
 
 /* ---- thread.c ---- */

@@ -1,4 +1,4 @@
-/* Mappings, heap and kernel pages in program memory.
+/* Mappings and kernel pages in program memory.
  *
  * Virtual and physical memory are the same here, so a mapping takes memory as soon as it is made, PROT_NONE or not. Mappings
  * are placed bottom-up, lowest fit first, which leaves the room above the newest one free for it to grow in place; what the kernel takes
@@ -12,8 +12,6 @@
 #define BELOW_2_GIB 0x80000000ull
 
 static uint64_t stack_start;
-static uint64_t heap_start, heap_limit;
-static HOT_DATA uint64_t heap_end;
 
 void memory_init(uint64_t memory_end)
 {
@@ -22,7 +20,6 @@ void memory_init(uint64_t memory_end)
     region_insert((struct region){ .start = stack_start - UDFVM_STACK_GUARD, .end = stack_start, .kind = REGION_KERNEL });
     region_insert((struct region){ .start = stack_start, .end = memory_end, .kind = REGION_STACK, .protection = PROT_READ | PROT_WRITE });
     pages_hand_out(stack_start, memory_end, true);
-    heap_start = heap_end = heap_limit = program_start;
 }
 
 bool user_range_ok(uint64_t address, uint64_t length)
@@ -93,8 +90,7 @@ static bool in_memory(uint64_t address, uint64_t length)
     return in_program_memory(address, length) || scratch_holds(address, length);
 }
 
-/* What is mapped in scratch counts against the VM's memory, although program memory has room. */
-static bool over_limit(uint64_t length)
+bool memory_over_limit(uint64_t length)
 {
     struct memory_statistics statistics;
     if (region_at(region_count() - 1)->end <= program_end)
@@ -118,14 +114,14 @@ static uint64_t find_place(uint64_t hint, uint64_t length, int flags)
     hint = page_down(hint);
     if (hint && in_program_memory(hint, length) && range_is_free(hint, hint + length) && hint + length <= high)
         return hint;
-    uint64_t at = gap_lowest(length, heap_limit, high);
-    return at ? at : gap_highest(length, program_start, minimum(heap_limit, high));
+    uint64_t at = gap_lowest(length, mappings_start(), high);
+    return at ? at : gap_highest(length, program_start, minimum(mappings_start(), high));
 }
 
 static uint64_t place_anonymous(uint64_t hint, uint64_t length, int protection, int flags)
 {
     const uint64_t at = hint ? 0 : scratch_place(length, protection, flags);
-    return at ? at : over_limit(length) ? 0 : find_place(hint, length, flags);
+    return at ? at : memory_over_limit(length) ? 0 : find_place(hint, length, flags);
 }
 
 /* Clears the way for a mapping at a fixed address. */
@@ -136,7 +132,7 @@ static int64_t fixed_place(uint64_t address, uint64_t length, int flags)
     if (!in_memory(address, length) || range_has_kernel(address, address + length) || (scratch_holds(address, length) && !scratch_open()))
         return -ENOMEM;
     if (range_is_free(address, address + length))
-        return over_limit(length) ? -ENOMEM : 0;
+        return memory_over_limit(length) ? -ENOMEM : 0;
     if (flags & MAP_FIXED_NOREPLACE)
         return -EEXIST;
     regions_remove(address, address + length);
@@ -222,7 +218,7 @@ static int64_t map_file(uint64_t address, uint64_t length, int protection, int f
         held = !(flags & MAP_FIXED_NOREPLACE) && in_program_memory(address, length) && already_holds(&region, file);
         error = fixed_place(address, length, flags);
     } else {
-        region.start = over_limit(length) ? 0 : find_place(address, length, flags);
+        region.start = memory_over_limit(length) ? 0 : find_place(address, length, flags);
         region.end = region.start + length;
         error = region.start ? 0 : -ENOMEM;
     }
@@ -310,7 +306,7 @@ static bool grow_in_place(const struct region *region, uint64_t old_end, uint64_
 {
     struct region more = *region;
     if (old_end != region->end || !in_memory(old_end, new_end - old_end) || !range_is_free(old_end, new_end)
-        || region->kind != REGION_PROGRAM || over_limit(new_end - old_end))
+        || region->kind != REGION_PROGRAM || memory_over_limit(new_end - old_end))
         return false;
     more.start = old_end;
     more.end = new_end;
@@ -377,33 +373,7 @@ int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length,
     return flags & MREMAP_MAYMOVE ? move(region, address, old_length, new_length, 0) : -ENOMEM;
 }
 
-/* ---- Heap ---- */
-
-void memory_set_heap(uint64_t address)
-{
-    heap_start = heap_end = address;
-    heap_limit = minimum(page_up(address) + page_down((program_end - program_start) / 4), program_end);
-}
-
-int64_t memory_break(uint64_t address)
-{
-    if (address < heap_start || address > heap_limit || !regions_have_room(2))
-        return (int64_t)heap_end;
-    const uint64_t old_page = page_up(heap_end), new_page = page_up(address);
-    if (new_page > old_page) {
-        if (!range_is_free(old_page, new_page) || over_limit(new_page - old_page))
-            return (int64_t)heap_end;
-        region_insert((struct region){ .start = old_page, .end = new_page, .kind = REGION_HEAP,
-                                       .protection = PROT_READ | PROT_WRITE });
-        pages_hand_out(old_page, new_page, true);
-    } else if (address < heap_end) {
-        if (new_page < old_page)
-            regions_remove(new_page, old_page);
-        memset((void *)address, 0, minimum(new_page, heap_end) - address);
-    }
-    heap_end = address;
-    return (int64_t)heap_end;
-}
+/* ---- The stack, and the seal ---- */
 
 uint64_t memory_stack_size(void)
 {

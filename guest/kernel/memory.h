@@ -72,6 +72,16 @@ bool scratch_open(void);
 bool scratch_open_for(uint64_t address);
 void scratch_prepare_seal(void);
 
+/* ---- heap.c ---- */
+
+/* Where the program's heap begins; it may grow to a quarter of program memory. Mappings are placed behind that, while there is room. */
+void heap_set(uint64_t address);
+/* Begins another heap, below the first, which stays as it is from now on. 0 or negative errno. */
+int64_t heap_begin_other(uint64_t address);
+/* As brk(2), without the C library's wrapping: the end of the heap, which is the wanted one or, refused, the old one. */
+int64_t heap_break(uint64_t address);
+uint64_t mappings_start(void);
+
 /* ---- memory.c ---- */
 
 void memory_init(uint64_t memory_end);
@@ -82,9 +92,8 @@ int64_t memory_map(uint64_t address, uint64_t length, int protection, int flags,
 int64_t memory_unmap(uint64_t address, uint64_t length);
 int64_t memory_protect(uint64_t address, uint64_t length, int protection);
 int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length, int flags, uint64_t new_address);
-/* Where the program's heap begins; it may grow to a quarter of program memory. */
-void memory_set_heap(uint64_t address);
-int64_t memory_break(uint64_t address);
+/* What is mapped in scratch counts against the VM's memory, although program memory has room: so many bytes more would be too much. */
+bool memory_over_limit(uint64_t length);
 /* Of the first thread's stack, which ends where program memory ends. */
 uint64_t memory_stack_size(void);
 bool memory_in_stack_guard(uint64_t address);

@@ -35,7 +35,7 @@ SYSCALL(sys_mremap)
 
 SYSCALL(sys_brk)
 {
-    return memory_break(a);
+    return heap_break(a);
 }
 
 /* Ends of a page-aligned range of the program's, or an error. */

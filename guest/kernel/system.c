@@ -219,6 +219,8 @@ SYSCALL(sys_prctl)
             return -EFAULT;
         memcpy((void *)b, current->name, size);
         return 0;
+    case PR_SET_MM:                              /* of its many uses the one that heap.c has words for */
+        return b == PR_SET_MM_START_BRK ? heap_begin_other(c) : -EINVAL;
     case PR_GET_DUMPABLE:
     case PR_GET_NO_NEW_PRIVS:
     case PR_SET_DUMPABLE:
