@@ -1,17 +1,19 @@
 /* See crash.h. The handler runs on a stack of its own, so that a stack overflow is reported too. */
 #include "crash.h"
 
-#include <execinfo.h>
 #include <signal.h>
 #include <string.h>
 #include <ucontext.h>
 
 #include "failure.h"
+#include "objects.h"
 #include "program.h"
 #include "symbols.h"
+#include "unwind.h"
 
-#define FRAMES 128
 #define FRAMES_SHOWN 32
+
+static void *thread_pointer;                     /* the runtime's, by which its C library finds what is the thread's */
 
 static const struct { const char *name; int index; } registers[] = {
     { "rax", REG_RAX }, { "rbx", REG_RBX }, { "rcx", REG_RCX }, { "rdx", REG_RDX }, { "rsi", REG_RSI }, { "rdi", REG_RDI },
@@ -26,25 +28,28 @@ static void trace_registers(const greg_t *values)
         failure_trace("%s%s=0x%llx", i % 6 ? " " : "\n  ", registers[i].name, (unsigned long long)values[registers[i].index]);
 }
 
-static void trace_frame(size_t number, uint64_t address, bool exact)
+static void trace_frame(size_t number, const struct unwind_frame *frame)
 {
     char text[512];
-    symbol_describe(exact ? address : address - 1, text, sizeof text);     /* a return address may be past the end of its function */
+    const uint64_t address = frame->registers[UNWIND_RIP];
+    symbol_describe(frame->exact ? address : address - 1, text, sizeof text);     /* a return address may be past the end of its function */
     failure_trace("\n  #%zu 0x%llx %s", number, (unsigned long long)address, text);
 }
 
-static void trace_frames(uint64_t instruction)
+static void trace_frames(const greg_t *values)
 {
-    void *frames[FRAMES];
-    const int count = backtrace(frames, FRAMES);
-    int first = 0;
-    while (first < count && (uint64_t)frames[first] != instruction)
-        first++;
+    static const int numbers[UNWIND_REGISTERS] = { REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8, REG_R9,
+                                                   REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP };
+    struct unwind_frame frame = { .exact = true };
+    size_t number = 0;
+    for (size_t i = 0; i < UNWIND_REGISTERS; i++)
+        frame.registers[i] = (uint64_t)values[numbers[i]];
+    objects_read();
     failure_trace("\nBacktrace, innermost first:");
-    trace_frame(0, instruction, true);
-    for (int i = first + 1; i < count && i - first < FRAMES_SHOWN; i++)
-        trace_frame((size_t)(i - first), (uint64_t)frames[i], false);
-    if (count - first > FRAMES_SHOWN)
+    do {
+        trace_frame(number++, &frame);
+    } while (number < FRAMES_SHOWN && unwind_step(&frame));
+    if (number == FRAMES_SHOWN)
         failure_trace("\n  ...");
 }
 
@@ -70,6 +75,7 @@ static const char *cause(int number, const siginfo_t *info, const greg_t *values
 static void report(int number, siginfo_t *info, void *context)
 {
     static char name[16];
+    __asm__ volatile("wrfsbase %0" : : "r"(thread_pointer) : "memory");  /* it may have been that of a program with a C library of its own */
     const greg_t *values = ((const ucontext_t *)context)->uc_mcontext.gregs;
     const uint64_t instruction = (uint64_t)values[REG_RIP];
     const uint64_t address = number == SIGSEGV || number == SIGBUS ? (uint64_t)info->si_addr : 0;
@@ -83,7 +89,7 @@ static void report(int number, siginfo_t *info, void *context)
         failure_set(name, "%s: instruction 0x%llx", cause(number, info, values), (unsigned long long)instruction);
     failure_signal((uint32_t)number, address, instruction);
     trace_registers(values);
-    trace_frames(instruction);
+    trace_frames(values);
     for (;;)                                     /* there is nothing to go on with; whoever asks again gets the same answer */
         program_complete(UDFVM_STATUS_ERROR, failure_reply(-1));
 }
@@ -92,12 +98,11 @@ void crash_install(void)
 {
     static const int numbers[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS };
     static uint8_t stack[256 << 10];
-    void *frames[2];
     struct sigaction action = { .sa_sigaction = report, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND };
     const stack_t place = { .ss_sp = stack, .ss_size = sizeof stack };
+    thread_pointer = __builtin_thread_pointer();
     sigaltstack(&place, NULL);
     sigfillset(&action.sa_mask);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigaction(numbers[i], &action, NULL);
-    backtrace(frames, 2);                        /* loads the unwinder, which a crashed program could not */
 }

@@ -1,97 +1,116 @@
-/* Names from the dynamic symbols, which the C library looks up, and from .symtab, read here. Format: ELF-64 object file format, elf(5). */
+/* Names from .symtab and .dynsym of the objects' files, read here, and from the C library for its own objects where their files cannot be read.
+ * Format: ELF-64 object file format, elf(5). */
 #include "symbols.h"
 
 #include <dlfcn.h>
-#include <elf.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-struct file {
-    const uint8_t *bytes;
-    uint64_t length;
+#include "objects.h"
+
+struct table {
+    const Elf64_Sym *symbols;
+    size_t count;
+    const char *strings;                         /* NUL-terminated */
+    uint64_t strings_length;
 };
 
-static const void *part(const struct file *file, uint64_t offset, uint64_t length)
+/* The next symbol table of the file, from section *index on. */
+static bool next_table(const struct object_file *file, uint32_t *index, struct table *table)
 {
-    return offset <= file->length && length <= file->length - offset ? file->bytes + offset : NULL;
-}
-
-static const Elf64_Shdr *section(const struct file *file, const Elf64_Ehdr *header, uint32_t index)
-{
-    if (index >= header->e_shnum || header->e_shentsize != sizeof(Elf64_Shdr))
-        return NULL;
-    return part(file, header->e_shoff + (uint64_t)index * sizeof(Elf64_Shdr), sizeof(Elf64_Shdr));
-}
-
-/* The function of a symbol table that `offset`, relative to the load address, lies in. */
-static const char *name_in(const struct file *file, const Elf64_Shdr *table, const Elf64_Shdr *strings, uint64_t offset, uint64_t *start)
-{
-    const Elf64_Sym *symbols = part(file, table->sh_offset, table->sh_size);
-    const char *text = part(file, strings->sh_offset, strings->sh_size);
-    if (!symbols || !text || strings->sh_size == 0 || text[strings->sh_size - 1] != 0)
-        return NULL;
-    for (uint64_t i = 0; i < table->sh_size / sizeof *symbols; i++) {
-        const Elf64_Sym *symbol = &symbols[i];
-        if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || offset < symbol->st_value || offset - symbol->st_value >= symbol->st_size
-            || symbol->st_name >= strings->sh_size)
+    const Elf64_Ehdr *header = object_file_header(file);
+    for (; header && *index < header->e_shnum; ++*index) {
+        const Elf64_Shdr *found = object_file_section(file, header, *index);
+        if (!found || (found->sh_type != SHT_SYMTAB && found->sh_type != SHT_DYNSYM))
             continue;
-        *start = symbol->st_value;
-        return text + symbol->st_name;
+        const Elf64_Shdr *strings = object_file_section(file, header, found->sh_link);
+        if (!strings || strings->sh_size == 0)
+            continue;
+        *table = (struct table){ object_file_part(file, found->sh_offset, found->sh_size), found->sh_size / sizeof(Elf64_Sym),
+                                 object_file_part(file, strings->sh_offset, strings->sh_size), strings->sh_size };
+        if (!table->symbols || !table->strings || table->strings[table->strings_length - 1] != 0)
+            continue;
+        ++*index;
+        return true;
     }
-    return NULL;
+    return false;
 }
 
-static const char *static_name(const struct file *file, uint64_t offset, uint64_t *start)
+static const char *name_of(const struct table *table, const Elf64_Sym *symbol)
 {
-    const Elf64_Ehdr *header = part(file, 0, sizeof *header);
-    if (!header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+    const bool function = ELF64_ST_TYPE(symbol->st_info) == STT_FUNC && symbol->st_shndx != SHN_UNDEF;
+    return function && symbol->st_name < table->strings_length ? table->strings + symbol->st_name : NULL;
+}
+
+/* The function that an address as linked lies in. Some have no size: those written in assembly, mostly. They serve where none that has one does. */
+static const char *name_at(const struct object_file *file, uint64_t address, uint64_t *start)
+{
+    struct table table;
+    const char *best = NULL;
+    uint64_t nearest = 0;
+    for (uint32_t index = 0; next_table(file, &index, &table);)
+        for (size_t i = 0; i < table.count; i++) {
+            const Elf64_Sym *symbol = &table.symbols[i];
+            const char *name = address >= symbol->st_value ? name_of(&table, symbol) : NULL;
+            if (name && address - symbol->st_value < symbol->st_size) {
+                *start = symbol->st_value;
+                return name;
+            }
+            if (name && symbol->st_size == 0 && symbol->st_value > nearest) {
+                best = name;
+                *start = nearest = symbol->st_value;
+            }
+        }
+    return best;
+}
+
+bool symbol_find(const char *path, const char *name, uint64_t *value)
+{
+    struct object_file file = object_file_map(path);
+    struct table table;
+    size_t local = 0, global = 0;
+    for (uint32_t index = 0; global == 0 && next_table(&file, &index, &table);)
+        for (size_t i = 0; global == 0 && i < table.count; i++) {
+            const char *found = name_of(&table, &table.symbols[i]);
+            if (!found || strcmp(found, name) != 0)
+                continue;
+            if (ELF64_ST_BIND(table.symbols[i].st_info) == STB_LOCAL)
+                local++;
+            else
+                global++;
+            *value = table.symbols[i].st_value;
+        }
+    object_file_unmap(&file);
+    return global || local == 1;
+}
+
+/* What the C library knows of objects that it loaded, where there is no file to read. */
+static const char *exported_name(uint64_t address, uint64_t *start)
+{
+    Dl_info info;
+    if (!dladdr((const void *)address, &info) || !info.dli_sname)
         return NULL;
-    for (uint32_t i = 0; i < header->e_shnum; i++) {
-        const Elf64_Shdr *table = section(file, header, i);
-        const Elf64_Shdr *strings = table && table->sh_type == SHT_SYMTAB ? section(file, header, table->sh_link) : NULL;
-        const char *name = strings ? name_in(file, table, strings, offset, start) : NULL;
-        if (name)
-            return name;
-    }
-    return NULL;
-}
-
-static struct file map(const char *path)
-{
-    struct file file = { NULL, 0 };
-    struct stat status;
-    const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0)
-        return file;
-    if (fstat(descriptor, &status) == 0 && status.st_size > 0) {
-        void *bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-        if (bytes != MAP_FAILED)
-            file = (struct file){ bytes, (uint64_t)status.st_size };
-    }
-    close(descriptor);
-    return file;
+    *start = (uint64_t)info.dli_saddr;
+    return info.dli_sname;
 }
 
 void symbol_describe(uint64_t address, char *text, size_t size)
 {
-    Dl_info info;
-    if (!dladdr((const void *)address, &info) || !info.dli_fname) {
+    struct object object;
+    uint64_t start = 0;
+    if (!object_at(address, &object)) {
         snprintf(text, size, "in no loaded object");
         return;
     }
-    const uint64_t base = (uint64_t)info.dli_fbase;
-    const char *slash = strrchr(info.dli_fname, '/'), *object = slash ? slash + 1 : info.dli_fname, *name = info.dli_sname;
-    uint64_t start = (uint64_t)info.dli_saddr - base;
-    struct file file = map(info.dli_fname);
-    const char *precise = file.bytes ? static_name(&file, address - base, &start) : NULL;
-    if (precise || name)
-        snprintf(text, size, "%s+0x%llx (%s)", precise ? precise : name, (unsigned long long)(address - base - start), object);
+    const char *slash = strrchr(object.path, '/'), *file_name = slash ? slash + 1 : object.path;
+    struct object_file file = object_file_map(object.path);
+    const char *name = name_at(&file, address - object.bias, &start);
+    start += object.bias;
+    if (!name)
+        name = exported_name(address, &start);
+    if (name)
+        snprintf(text, size, "%s+0x%llx (%s)", name, (unsigned long long)(address - start), file_name);
     else
-        snprintf(text, size, "%s+0x%llx", object, (unsigned long long)(address - base));
-    if (file.bytes)
-        munmap((void *)file.bytes, file.length);
+        snprintf(text, size, "%s+0x%llx", file_name, (unsigned long long)(address - object.bias));
+    object_file_unmap(&file);
 }
