@@ -96,7 +96,7 @@ class BuildNative(build_ext):
         runtimes = ROOT / "guest" / "runtimes"
         folders = [runtimes / "common", runtimes / "compiled", runtimes / language]
         run("gcc", *PROGRAM_FLAGS, "-I", ROOT / "guest" / "include", *(f"-I{folder}" for folder in folders), "-o", guest / language,
-            *sources(*(f"guest/runtimes/{folder.name}/*.c" for folder in folders)), "-ldl")  # fmt: skip
+            *sources(*(f"guest/runtimes/{folder.name}/*.[cS]" for folder in folders)), "-ldl")  # fmt: skip
 
     def build_sqlite(self, package: Path) -> None:
         (package / "sqlite").mkdir(exist_ok=True)

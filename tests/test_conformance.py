@@ -126,6 +126,7 @@ static int64_t seen;
 UDFVM_SCALAR(calls, i64, (i64, x)) { (void)x; return ++seen; }
 static volatile int going = 1;
 UDFVM_SCALAR(endless, i64, (i64, x)) { while (going); return x; }
+UDFVM_MAIN
 """
 
 WASM = """(module
@@ -148,16 +149,20 @@ COMPONENT = same_component(ITEM, f"""
 
 
 @functools.cache
-def _object() -> bytes:
+def _object(*linkage: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        command = ["gcc", "-O2", "-shared", "-fPIC", "-I", udfvm.native.INCLUDE, "-x", "c", "-", "-o", f"{folder}/f.so"]
+        command = ["gcc", "-O2", *linkage, "-I", udfvm.native.INCLUDE, "-x", "c", "-", "-o", f"{folder}/f"]
         subprocess.run(command, input=C, text=True, check=True)
-        return Path(folder, "f.so").read_bytes()
+        return Path(folder, "f").read_bytes()
 
 
-def _native(function: str, **options: Any) -> udfvm.UDF:
-    with tempfile.NamedTemporaryFile(suffix=".so") as file:
-        file.write(_object())
+SHARED = functools.partial(_object, "-shared", "-fPIC")
+STATIC = functools.partial(_object, "-static")
+
+
+def _native(made: Callable[[], bytes], function: str, **options: Any) -> udfvm.UDF:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(made())
         file.flush()
         return udfvm.from_elf(file.name, function, **options)
 
@@ -192,7 +197,8 @@ TRAP = "Trap: wasm `unreachable` instruction executed"
 KINDS = [
     Kind("python", lambda function, **options: udfvm.udf(SCALAR[function], **options), ("python", lambda: SOURCE), "ValueError: refused"),
     Kind("vectorized", _vectorized, None, "ValueError: refused", by_row=False),
-    Kind("native", _native, ("native", _object), "RuntimeError: refused", nests=False),
+    Kind("native", functools.partial(_native, SHARED), ("native", SHARED), "RuntimeError: refused", nests=False),
+    Kind("program", functools.partial(_native, STATIC), ("native", STATIC), "RuntimeError: refused", nests=False),
     Kind("wasm", functools.partial(udfvm.from_wasm, WASM), ("wasm", lambda: WASM), TRAP, nests=False),
     Kind("component", functools.partial(udfvm.from_wasm, COMPONENT), ("wasm", lambda: COMPONENT), TRAP),
 ]

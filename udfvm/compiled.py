@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from udfvm.errors import ProtocolError, SignatureError
 from udfvm.nested import Field, at_colon, split_at_commas, take_apart
-from udfvm.policy import WINDOW, Limits
+from udfvm.policy import DEFAULT_LOG, WINDOW, Limits
 from udfvm.pool import Pool
 from udfvm.signatures import Signature
 from udfvm.types import Kind, Parameter, ResultType, Type, declared, named
@@ -40,6 +40,7 @@ _NAMES: Final = {
 _STORAGES: Final = {name: number for number, name in _NAMES.items()}
 _NESTED: Final = {16: Kind.STRUCT, 17: Kind.LIST}                    # types by name, behind the slots
 _HELD: Final = {*_STORAGES, "date32[day]", *(f"timestamp[{unit}]" for unit in ("s", "ms", "us", "ns"))}      # what those may hold
+_ADVICE: Final = {"native": ": an executable becomes ready when its main() calls udfvm_serve() of udfvm.h"}
 _SIGNATURE: Final = re.compile(r"\s*\((.*)\)\s*->\s*(.+?)\s*", re.DOTALL)
 _SHORT_NAMES: Final = {
     **{f"i{bits}": f"int{bits}" for bits in (8, 16, 32, 64)}, **{f"u{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
@@ -98,7 +99,7 @@ class CompiledUDF(UDF):
             codec = self._codec()
             return _load(self.code, self.symbol, slots, self._messages(codec), self._load_settings(codec))
 
-        return Loading(_base(self.language, self.limits), facts + vmm.sha256(self.code), request)
+        return Loading(_base(self.language, self.limits), facts + vmm.sha256(self.code), request, _ADVICE.get(self.language, ""))
 
     def _messages(self, codec: BatchCodec) -> tuple[bytes, ...]:
         """The Arrow messages in LOAD, for functions that answer batches."""
@@ -136,22 +137,24 @@ class Description(NamedTuple):
 
 
 def describe(language: str, code: bytes, symbol: str, settings: bytes, *, name: str, limits: Limits, pool: Pool | None) -> Description:
-    """What code says of its function, read by a micro-VM. Raises SignatureError where there is no such function."""
+    """What code says of its function, read by a micro-VM. Raises SignatureError where there is no such function,
+    BuildError where it is a program that ends before it says."""
     from udfvm import vmm
-    from udfvm.image import LOAD_TIMEOUT, base_image, description
+    from udfvm.image import LOAD_TIMEOUT, base_image, description, load_call
 
     base = base_image(_base(language, limits))
 
     def ask() -> bytes:
         request = _load(code, symbol, (), (), settings)
-        core_limits = vmm.core_limits(Limits(timeout_ns=int(LOAD_TIMEOUT * 1e9)))
-        core = (pool or Pool.default()).core(base)
-        status, reply = core.fresh_call(base, _REQUEST_DESCRIBE, request, core_limits, name)
+        load_limits = Limits(timeout_ns=int(LOAD_TIMEOUT * 1e9), max_log=max(DEFAULT_LOG, limits.max_log))
+        with (pool or Pool.default()).core(base).vm(base) as vm:
+            reply = load_call(vm, _REQUEST_DESCRIBE, request, load_limits, name, _ADVICE.get(language, ""))
+            status, data = reply.status, bytes(reply.data)
         if status:
-            error: Any = guest_exception(bytes(reply), name)
+            error: Any = guest_exception(data, name)
             raise SignatureError(str(error)) from error
-        _read_description(name, bytes(reply))
-        return bytes(reply)
+        _read_description(name, data)
+        return data
 
     identity = symbol.encode() + vmm.sha256(settings) + vmm.sha256(code)
     path, reply = description(base, identity, ask)

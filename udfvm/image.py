@@ -27,6 +27,7 @@ from udfvm.vmm import guest_error
 
 GUEST: Final = Path(__file__).resolve().parent / "_guest"
 BUILD_TIMEOUT: Final = 300.0
+_NATIVE_ROOM: Final = 24 << 20                   # bytes for the native runtime, its libraries, heap and stack
 LOAD_TIMEOUT: Final = 120.0
 LIBRARY_DIRECTORIES: Final = ("/lib64", "/usr/lib64", "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/local/lib")
 WASMTIME_VERSION: Final = "50"                   # WASMTIME_MAJOR of guest/runtimes/wasm/wasmtime.h
@@ -144,7 +145,7 @@ def _host_key() -> bytes:
 
 def base_key(spec: BaseSpec) -> str:
     """Name of a base image in the cache."""
-    return vmm.sha256(_host_key(), repr(spec).encode()).hex()
+    return vmm.sha256(_host_key(), repr((spec, _place(spec))).encode()).hex()
 
 
 def layer_key(base: vmm.Image, identity: bytes, limits: Limits) -> str:
@@ -298,14 +299,18 @@ def wasmtime_library() -> str:
     return os.path.join(found.submodule_search_locations[0], "linux-x86_64", "_libwasmtime.so")
 
 
+def _place(spec: BaseSpec) -> int:
+    """Where the runtime is put. The native one lies at the end of memory, so that the rest is one piece, from where executables of fixed
+    addresses are linked to."""
+    return max(spec.memory // 2, spec.memory - _NATIVE_ROOM) if spec.runtime == "native" else 0
+
+
 def _boot_payload(spec: BaseSpec) -> bytes:
     """``struct udfvm_boot`` and its strings."""
     arguments = _COMMANDS[spec.runtime](spec)
     environment = {**ENVIRONMENT, "PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}"}
     strings = [*arguments, *(f"{name}={value}" for name, value in environment.items())]
-    # The native runtime leaves the lower half of memory, 1 GiB at most, to executables of fixed addresses.
-    place = min(spec.memory // 2, 1 << 30) if spec.runtime == "native" else 0
-    header = struct.pack("<QQII", spec.memory, place, len(arguments), len(environment))
+    header = struct.pack("<QQII", spec.memory, _place(spec), len(arguments), len(environment))
     return header + b"".join(os.fsencode(string) + b"\0" for string in strings)
 
 
@@ -349,18 +354,29 @@ def base_image(spec: BaseSpec) -> vmm.Image:
         return _open_bases.images[path]
 
 
-def udf_layer(base: vmm.Image, pool: vmm.Pool, identity: bytes, payload: Callable[[], bytes], limits: Limits, name: str) -> vmm.Image:
+def load_call(vm: vmm.VM, request: int, payload: bytes, limits: Limits, name: str, advice: str = "") -> vmm.Reply:
+    """A call in which a function is loaded. Raises BuildError, with what it printed, where its program ends meanwhile."""
+    try:
+        return vm.call(request, payload, vmm.core_limits(limits), name)
+    except errors.GuestExitError as error:
+        message = f"UDF {name!r}: the guest program ended with exit status {error.status} before the function was ready{advice}"
+        raise errors.BuildError(message, vm.log()) from error
+
+
+def udf_layer(
+    base: vmm.Image, pool: vmm.Pool, identity: bytes, payload: Callable[[], bytes], limits: Limits, name: str, advice: str = ""
+) -> vmm.Image:
     """The layer of one function, from the cache or newly loaded on a VM of the base.
 
     ``identity`` names the function, ``payload`` makes the LOAD request where it is needed. Raises UDFError where the function cannot be
-    unpickled or fails on its sample.
+    unpickled or fails on its sample, BuildError, with ``advice``, where the program ends.
     """
 
     def build(descriptor: int) -> None:
         started = time.monotonic()
         load = Limits(timeout_ns=int(LOAD_TIMEOUT * 1e9), max_log=max(DEFAULT_LOG, limits.max_log), deterministic=limits.deterministic)
         with pool.vm(base) as vm:
-            reply = vm.call(vmm.REQUEST_LOAD, payload(), vmm.core_limits(load), name)
+            reply = load_call(vm, vmm.REQUEST_LOAD, payload(), load, name, advice)
             if not reply.sealed:
                 raise guest_error.parse(bytes(reply.data), name)
             log = reply.log.decode("utf-8", "replace")

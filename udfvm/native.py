@@ -1,4 +1,4 @@
-"""UDFs in C and in whatever else makes shared objects for Linux on x86-64."""
+"""UDFs in C and in whatever else makes shared objects or executables for Linux on x86-64."""
 
 from __future__ import annotations
 
@@ -40,18 +40,20 @@ def from_elf(
     host_functions: Iterable[Callable[..., Any]] = (),
     host_calls: int = DEFAULT_HOST_CALLS,
 ) -> UDF:
-    """A function of a shared object as a UDF. The host only copies the file: a micro-VM loads it.
+    """A function of a shared object or executable as a UDF. The host only copies the file: a micro-VM loads it. An executable runs there,
+    once, until its ``main`` calls ``udfvm_serve`` of ``udfvm.h``; every call finds the state that it has then.
 
     Args:
-        path: the shared object. What it is linked with must be in the system's library folders.
-        function: a function that it defines with ``UDFVM_SCALAR`` or ``UDFVM_VECTOR`` of ``udfvm.h``; or any exported function of plain C
-            types, from any language: then pass ``signature``.
+        path: the object or executable. What it is linked with must be in the system's library folders.
+        function: a function that it defines with ``UDFVM_SCALAR`` or ``UDFVM_VECTOR`` of ``udfvm.h``; or any function of plain C
+            types, from any language, that a shared object exports or an executable has a symbol for: then pass ``signature``.
         signature: such as ``"(a: f64, b: i64?) -> f64"``; see ``udfvm.compiled.parse_signature``. A plain function takes numbers and bool
             as themselves, text and blob as two arguments (pointer, length), no nulls, and returns a number or bool.
         name, memory, timeout, max_output, max_log, files, deterministic, isolation, pool: as for ``udfvm.udf``.
         host_functions, host_calls: as for ``udfvm.udf``; the function calls them by ``udfvm_call_host`` of ``udfvm.h``.
 
-    Raises SignatureError where the object has no such function, or of another signature. A call raises ``UDFError`` where the function
+    Raises SignatureError where the object has no such function, or of another signature, or where it cannot be loaded; BuildError where an
+    executable ends before it serves. A call raises ``UDFError`` where the function
     called ``udfvm_fail``, and ``GuestCrashError`` with registers and a backtrace where it crashed.
     """
     code = Path(path).read_bytes()

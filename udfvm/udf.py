@@ -67,6 +67,7 @@ class Loading(NamedTuple):
     base: BaseSpec
     identity: bytes
     request: Callable[[], bytes]
+    advice: str = ""                             # for whose program ends before the function is loaded
 
 
 class UDF:
@@ -218,7 +219,7 @@ class UDF:
         loading = self._loading()
         base = base_image(loading.base)
         pool = self.pool.core(base)
-        layer = udf_layer(base, pool, loading.identity, loading.request, self.limits, self.name)
+        layer = udf_layer(base, pool, loading.identity, loading.request, self.limits, self.name, loading.advice)
         bound = bind_host_functions(self.host_functions, self.limits.host_calls) if self.host_functions else None
         return Runtime(base, layer, pool, vmm.core_limits(self.limits, bound), bound)
 

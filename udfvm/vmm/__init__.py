@@ -312,6 +312,11 @@ class VM:
         address = lib.udfvm_vm_input(self._handle, self._size)
         return memoryview(ffi.buffer(address, self._size[0]))
 
+    def log(self) -> str:
+        """What the guest wrote in the last exchange, be it that it failed."""
+        reply = self._reply
+        return ffi.unpack(reply.log, reply.log_length).decode("utf-8", "replace") if reply.log_length else ""
+
     def restore(self) -> None:
         """Back to the sealed state."""
         if lib.udfvm_vm_restore(self._handle, self._error):

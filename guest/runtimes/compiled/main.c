@@ -31,7 +31,8 @@ static void load_and_serve(const struct load *load)
     if (!program_agrees(&load->signature, &found, load_is_for_rows(load)))
         return;
     program.signature = found;                   /* where it may differ, the code knows */
-    malloc_trim(0);                              /* what loading needed is no part of the image */
+    if (!program.heap_is_closed)
+        malloc_trim(0);                          /* what loading needed is no part of the image */
     program_serve(&program);
 }
 

@@ -53,6 +53,7 @@ struct program {
     const struct table *table;                   /* instead of either, for a table function */
     void *context;
     struct nested_argument *nested[PROGRAM_PARAMETERS];      /* of parameters that are structs or lists: see nested_argument.h */
+    bool heap_is_closed;                         /* the C library's heap must not shrink any more */
 };
 
 /* The parts of a LOAD or DESCRIBE request; they point into it. */

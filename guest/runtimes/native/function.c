@@ -1,19 +1,16 @@
 /* Functions that udfvm.h describes: see function.h. */
 #include "function.h"
 
-#include <dlfcn.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "crossing.h"
 #include "failure.h"
 #include "host_call.h"
-#include "udfvm.h"
 #include "utf8.h"
 
-#define OBJECT_PATH "/tmp/udf.so"
+#define NOT_INLINE __attribute__((noinline))    /* what it finds by the thread pointer must not be looked for before that is the runtime's */
 
 /* ---- Memory for results, until they were taken ---- */
 
@@ -24,7 +21,7 @@ struct allocation {
 
 static struct allocation *allocations;
 
-static void *allocate(size_t size)
+NOT_INLINE static void *allocate(size_t size)
 {
     struct allocation *made = size < SIZE_MAX / 2 ? malloc(sizeof *made + size) : NULL;
     if (!made)
@@ -73,7 +70,7 @@ static void put_row(uint8_t *row, const struct udfvm_any *arguments, size_t coun
     }
 }
 
-static const char *call_host(const char *name, const struct udfvm_any *arguments, size_t count, struct udfvm_any *result)
+NOT_INLINE static const char *call_host(const char *name, const struct udfvm_any *arguments, size_t count, struct udfvm_any *result)
 {
     const size_t size = row_size(arguments, count);
     uint8_t *row = allocate(size), *reply = allocate(HOST_REPLY_MOST);
@@ -100,7 +97,7 @@ struct rows {
     struct udfvm_state *state;
 };
 
-static bool append(void *context, const char *bytes, size_t length)
+NOT_INLINE static bool append(void *context, const char *bytes, size_t length)
 {
     struct rows *rows = context;
     const bool text = rows->block->storage == STORAGE_TEXT32;
@@ -112,6 +109,47 @@ static bool append(void *context, const char *bytes, size_t length)
     const bool taken = block_put(rows->block, rows->next++, &(struct scalar){ .bytes = bytes, .length = length });
     free_allocations();
     return taken;
+}
+
+/* ---- The same for programs, which call it with a thread pointer of their own ---- */
+
+static void *allocate_for_program(size_t size)
+{
+    const uint64_t thread = crossing_enter();
+    void *made = allocate(size);
+    crossing_leave(thread);
+    return made;
+}
+
+static const char *call_host_for_program(const char *name, const struct udfvm_any *arguments, size_t count, struct udfvm_any *result)
+{
+    const uint64_t thread = crossing_enter();
+    const char *problem = call_host(name, arguments, count, result);
+    crossing_leave(thread);
+    return problem;
+}
+
+static bool append_for_program(void *context, const char *bytes, size_t length)
+{
+    const uint64_t thread = crossing_enter();
+    const bool taken = append(context, bytes, length);
+    crossing_leave(thread);
+    return taken;
+}
+
+/* ---- Running them ---- */
+
+struct scalar_call {
+    const struct udfvm_function *function;
+    const struct udfvm_input *columns;
+    const struct udfvm_output *output;
+    int64_t rows, done;
+};
+
+static void call_scalar(void *argument)
+{
+    struct scalar_call *call = argument;
+    call->done = call->function->scalar(call->columns, call->output, call->rows);
 }
 
 static void to_native(const struct column *columns, struct udfvm_input *native, size_t count)
@@ -127,14 +165,15 @@ static int64_t run_scalar(void *context, const struct column *columns, struct bl
     struct rows appended = { .block = block, .state = function->state };
     const struct udfvm_output output = {
         .validity = block->output + block->validity, .data = block->output + block->data, .skips = skips,
-        .append = append, .context = &appended,
+        .append = crossing_has_program() ? append_for_program : append, .context = &appended,
     };
+    struct scalar_call call = { function, native, &output, rows, -1 };
     to_native(columns, native, function->count);
     function->state->failed = 0;
-    const int64_t done = function->scalar(native, &output, rows);
+    crossing_call(call_scalar, &call);
     if (function->state->failed)
         failure_set("RuntimeError", "%s", function->state->message);
-    return done;
+    return call.done;
 }
 
 /* ---- Vector functions ---- */
@@ -198,6 +237,24 @@ static bool take_array(const struct ArrowArray *result, const void *const prepar
     return true;
 }
 
+struct vector_call {
+    const struct udfvm_function *function;
+    const struct ArrowArray *arguments;
+    struct ArrowArray *result;
+};
+
+static void call_vector(void *argument)
+{
+    const struct vector_call *call = argument;
+    call->function->vector(call->arguments, call->result);
+}
+
+static void call_release(void *argument)
+{
+    struct ArrowArray *result = argument;
+    result->release(result);
+}
+
 static int64_t run_vector(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips)
 {
     (void)skips;
@@ -207,39 +264,22 @@ static int64_t run_vector(void *context, const struct column *columns, struct bl
     const void *prepared[2] = { block->output + block->validity, block->output + block->data };
     const void *buffers[3] = { prepared[0], variable ? NULL : prepared[1], NULL };
     struct ArrowArray result = { .length = rows, .n_buffers = variable ? 3 : 2, .buffers = buffers };
+    struct vector_call call = { function, arguments.arrays, &result };
     to_arrays(columns, &arguments, function->count, rows);
     function->state->failed = 0;
-    function->vector(arguments.arrays, &result);
+    crossing_call(call_vector, &call);
     bool taken = !function->state->failed;
     if (taken)
         taken = take_array(&result, prepared, block);
     else
         failure_set("RuntimeError", "%s", function->state->message);
     if (result.release)
-        result.release(&result);
+        crossing_call(call_release, &result);
     free_allocations();
     return taken ? rows : -1;
 }
 
-/* ---- Loading ---- */
-
-static bool write_object(const struct load *load)
-{
-    const int descriptor = open(OBJECT_PATH, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
-    size_t written = 0;
-    while (descriptor >= 0 && written < load->code_length) {
-        const ssize_t count = write(descriptor, load->code + written, load->code_length - written);
-        if (count <= 0)
-            break;
-        written += (size_t)count;
-    }
-    if (descriptor >= 0)
-        close(descriptor);
-    if (descriptor >= 0 && written == load->code_length)
-        return true;
-    failure_set("MemoryError", "the object, %zu bytes, does not fit the micro-VM's memory: raise memory=", load->code_length);
-    return false;
-}
+/* ---- Descriptions ---- */
 
 static bool take_type(uint32_t type, const char *name, struct slot *slot)
 {
@@ -265,49 +305,12 @@ static bool take_description(const struct udfvm_function *function, struct signa
     return true;
 }
 
-/* What objects are linked with most. A call that reads no files of the host can load an object only if all of its libraries are there
- * already; and making a file asks the host for its name, so this one is made now. */
-bool runtime_prepare(int count, char **arguments)
+bool function_prepare(struct program *program, const struct udfvm_function *function, struct signature *found)
 {
-    static const char *const libraries[] = { "libm.so.6", "libgcc_s.so.1" };
-    (void)count, (void)arguments;
-    for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++)
-        dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL);                 /* where there is none, no object needs it */
-    const int descriptor = open(OBJECT_PATH, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
-    if (descriptor >= 0)
-        close(descriptor);
-    else
-        failure_set("OSError", "no file can be made in /tmp");
-    return descriptor >= 0;
-}
-
-/* One that udfvm.h described, or any exported one of plain C types, whose signature the host must declare. */
-bool runtime_load(struct program *program, const struct load *load, struct signature *found)
-{
-    char symbol[sizeof load->name + 32];
-    if (!write_object(load))
-        return false;
-    void *object = dlopen(OBJECT_PATH, RTLD_NOW | RTLD_LOCAL);
-    if (!object) {
-        failure_set("ImportError", "%s", dlerror());
-        return false;
-    }
-    snprintf(symbol, sizeof symbol, "udfvm_function_%s", load->name);
-    const struct udfvm_function *function = dlsym(object, symbol);
-    if (!function) {
-        void *address = dlsym(object, load->name);
-        *found = load->signature;
-        if (!address)
-            failure_set("AttributeError", "the object exports no function %s: neither UDFVM_SCALAR(%s, ...) nor UDFVM_VECTOR(%s, ...), nor a plain "
-                        "C function of that name", load->name, load->name, load->name);
-        else if (!load->declared)
-            failure_set("TypeError", "%s does not say what its parameters are: pass signature=, or define it with UDFVM_SCALAR of udfvm.h", load->name);
-        return address && load->declared && plain_prepare(program, address);
-    }
     if (!take_description(function, found))
         return false;
-    function->state->allocate = allocate;
-    function->state->call_host = call_host;
+    function->state->allocate = crossing_has_program() ? allocate_for_program : allocate;
+    function->state->call_host = crossing_has_program() ? call_host_for_program : call_host;
     program->run = function->scalar ? run_scalar : run_vector;
     program->context = (void *)function;
     return true;

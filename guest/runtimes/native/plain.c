@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crossing.h"
 #include "failure.h"
 #include "function.h"
 
@@ -76,19 +77,35 @@ static struct scalar call(void *address, const struct registers *registers, enum
     return (struct scalar){ .natural = storage == STORAGE_BOOL ? (natural & 0xff) != 0 : natural };
 }
 
-static int64_t run_plain(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips)
+struct batch {
+    const struct plain *plain;
+    const struct column *columns;
+    struct block *block;
+    int64_t rows;
+    bool skips;
+};
+
+/* With the function's thread pointer: nothing here uses it. */
+static void call_rows(void *argument)
 {
-    const struct plain *plain = context;
+    const struct batch *batch = argument;
+    struct block *block = batch->block;
     struct registers registers = { 0 };
     const uint8_t *validity = block->output + block->validity;
-    for (int64_t row = 0; row < rows; row++) {
+    for (int64_t row = 0; row < batch->rows; row++) {
         struct scalar scalar = { .integer = 0 };
-        if (!skips || validity[row >> 3] >> (row & 7) & 1) {
-            fill(plain, columns, row, &registers);
-            scalar = call(plain->address, &registers, block->storage);
+        if (!batch->skips || validity[row >> 3] >> (row & 7) & 1) {
+            fill(batch->plain, batch->columns, row, &registers);
+            scalar = call(batch->plain->address, &registers, block->storage);
         }
         block_put(block, row, &scalar);          /* cannot fail: it is a number */
     }
+}
+
+static int64_t run_plain(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips)
+{
+    struct batch batch = { context, columns, block, rows, skips };
+    crossing_call(call_rows, &batch);
     return rows;
 }
 

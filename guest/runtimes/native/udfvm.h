@@ -1,4 +1,5 @@
-/* udfvm.h: functions in C or C++ (C11, C++20, or GNU dialects) that become UDFs. Build a shared object:
+/* udfvm.h: functions in C or C++ (C11, C++20, or GNU dialects) that become UDFs. Build a shared object, or a program, whose main() ends with
+ * `return udfvm_serve();`:
  *
  *     #include <udfvm.h>
  *
@@ -12,7 +13,7 @@
  * and udfvm.from_elf("score.so", "score") is the UDF. Types: i8 i16 i32 i64, u8 u16 u32 u64, f32 f64, boolean, text, blob, each also as
  * optional_TYPE, a struct of `valid` and `value`. A null for a parameter that is not optional makes the result null without a call.
  *
- * Everything is in this header: the object needs no library of udfvm's.
+ * Everything is in this header: object and program need no library of udfvm's.
  */
 #ifndef UDFVM_H
 #define UDFVM_H
@@ -22,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define UDFVM_NATIVE_VERSION 2u
@@ -114,6 +116,16 @@ struct udfvm_function {
     uint32_t result;
     struct udfvm_parameter parameters[UDFVM_MOST_PARAMETERS + 1];
 };
+
+/* What a program offers by udfvm_serve(). */
+struct udfvm_export {
+    const char *name;
+    const struct udfvm_function *function;       /* NULL: a plain function of C types, at `address` */
+    const void *address;
+};
+
+/* Of the runtime; its address is in the environment variable UDFVM_RUNTIME, in hexadecimal. Returns only where it was called before. */
+typedef int udfvm_serve_function(uint32_t version, const struct udfvm_export *const *begin, const struct udfvm_export *const *end);
 
 /* ---- For functions ---- */
 
@@ -345,12 +357,27 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name, const stru
 #define UDFVM_EXPORT extern __attribute__((visibility("default")))
 #endif
 
+/* The linker gathers pointers in a section of that name, and defines where it begins and ends. */
+#ifdef __has_attribute
+#if __has_attribute(retain)
+#define UDFVM_GATHERED __attribute__((section("udfvm_exports"), used, retain))
+#endif
+#endif
+#ifndef UDFVM_GATHERED
+#define UDFVM_GATHERED __attribute__((section("udfvm_exports"), used))
+#endif
+
+#define UDFVM_OFFER(NAME, FUNCTION, ADDRESS) \
+    static const struct udfvm_export udfvm_export_##NAME = { #NAME, FUNCTION, ADDRESS }; \
+    UDFVM_GATHERED static const struct udfvm_export *udfvm_offer_##NAME = &udfvm_export_##NAME;
+
 #define UDFVM_FUNCTION(NAME, SCALAR, VECTOR, RESULT, ...) \
     UDFVM_EXPORT const struct udfvm_function udfvm_function_##NAME; \
     const struct udfvm_function udfvm_function_##NAME = { \
         UDFVM_NATIVE_VERSION, UDFVM_COUNT(__VA_ARGS__), &udfvm_state, SCALAR, VECTOR, (uint32_t)UDFVM_STORAGE_##RESULT, \
         { UDFVM_EACH(UDFVM_DESCRIBE, __VA_ARGS__) __VA_OPT__(,) { NULL, 0 } } \
-    };
+    }; \
+    UDFVM_OFFER(NAME, &udfvm_function_##NAME, NULL)
 
 /* UDFVM_SCALAR(name, result type, (type, parameter), ...) { body }: a function of one row at a time. The loop over a batch is compiled
  * around the body, so a simple body becomes vector instructions. */
@@ -389,5 +416,40 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name, const stru
     static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result); \
     UDFVM_FUNCTION(NAME, NULL, NAME, RESULT __VA_OPT__(,) __VA_ARGS__) \
     static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result)
+
+/* ---- Executables ---- */
+
+/* Offers a plain function, defined above, for from_elf(..., signature=...). Needed where the program is stripped: else its symbols will do. */
+#define UDFVM_PLAIN(NAME) UDFVM_OFFER(NAME, NULL, (const void *)&NAME)
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern const struct udfvm_export *const __start_udfvm_exports[] __attribute__((weak, visibility("hidden")));
+extern const struct udfvm_export *const __stop_udfvm_exports[] __attribute__((weak, visibility("hidden")));
+#ifdef __cplusplus
+}
+#endif
+
+/* For main(), when the program is ready: in a micro-VM it does not return, and from then on the functions are called. Elsewhere it says what the
+ * program is for and returns 1. */
+__attribute__((unused)) static int udfvm_serve(void)
+{
+    const char *runtime = getenv("UDFVM_RUNTIME");
+    if (!runtime) {
+        fputs("This program has functions for udfvm, and does nothing by itself: udfvm.from_elf(path, function) calls them.\n", stderr);
+        return EXIT_FAILURE;
+    }
+    fflush(stdout);
+    setvbuf(stdout, NULL, _IONBF, 0);            /* whatever is printed belongs to its call */
+    return ((udfvm_serve_function *)(uintptr_t)strtoull(runtime, NULL, 16))(UDFVM_NATIVE_VERSION, __start_udfvm_exports, __stop_udfvm_exports);
+}
+
+/* The main() of a program that has nothing to prepare. */
+#define UDFVM_MAIN \
+    int main(void) \
+    { \
+        return udfvm_serve(); \
+    }
 
 #endif

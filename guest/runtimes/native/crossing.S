@@ -1,0 +1,132 @@
+/* See crossing.h. System V ABI for x86-64, 3.2.1: RBX, RBP and R12 to R15 belong to the caller, the stack is aligned to 16 bytes at a call; and
+ * 3.4.1, the state of a process at its entry. */
+        .bss
+        .balign 8
+        .globl  crossing_runtime_thread
+crossing_runtime_thread:
+        .skip   8
+runtime_stack:
+        .skip   8
+program_thread:
+        .skip   8
+program_stack:
+        .skip   8
+
+        .text
+        .globl  crossing_start
+        .type   crossing_start, @function
+crossing_start:
+        .cfi_startproc
+        pushq   %rbp
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset %rbp, 0
+        pushq   %rbx
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset %rbx, 0
+        pushq   %r12
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset %r12, 0
+        pushq   %r13
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset %r13, 0
+        pushq   %r14
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset %r14, 0
+        pushq   %r15
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset %r15, 0
+        movq    %rsp, runtime_stack(%rip)
+        rdfsbase %rax
+        movq    %rax, crossing_runtime_thread(%rip)
+        xorl    %eax, %eax
+        wrfsbase %rax
+        movq    %rsi, %rsp
+        .cfi_undefined %rip
+        xorl    %ebx, %ebx
+        xorl    %ecx, %ecx
+        xorl    %edx, %edx                       /* no function to register with atexit() */
+        xorl    %esi, %esi
+        xorl    %ebp, %ebp
+        xorl    %r8d, %r8d
+        xorl    %r9d, %r9d
+        xorl    %r10d, %r10d
+        xorl    %r11d, %r11d
+        xorl    %r12d, %r12d
+        xorl    %r13d, %r13d
+        xorl    %r14d, %r14d
+        xorl    %r15d, %r15d
+        pushq   %rdi
+        xorl    %edi, %edi
+        ret     $0
+        .cfi_endproc
+        .size   crossing_start, . - crossing_start
+
+        .globl  crossing_serve
+        .type   crossing_serve, @function
+crossing_serve:
+        .cfi_startproc
+        movq    %rsp, program_stack(%rip)
+        rdfsbase %rax
+        movq    %rax, program_thread(%rip)
+        movq    crossing_runtime_thread(%rip), %rax
+        wrfsbase %rax
+        movq    runtime_stack(%rip), %rsp
+        .cfi_undefined %rip
+        popq    %r15
+        popq    %r14
+        popq    %r13
+        popq    %r12
+        popq    %rbx
+        popq    %rbp
+        ret
+        .cfi_endproc
+        .size   crossing_serve, . - crossing_serve
+
+        .globl  crossing_has_program
+        .type   crossing_has_program, @function
+crossing_has_program:
+        .cfi_startproc
+        cmpq    $0, program_stack(%rip)
+        setne   %al
+        ret
+        .cfi_endproc
+        .size   crossing_has_program, . - crossing_has_program
+
+/* The frame is found by RBX, so that a backtrace goes on from the program's functions into the runtime's. */
+        .globl  crossing_call
+        .type   crossing_call, @function
+crossing_call:
+        .cfi_startproc
+        pushq   %rbx
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset %rbx, 0
+        movq    %rsp, %rbx
+        .cfi_def_cfa_register %rbx
+        movq    %rdi, %rax
+        movq    %rsi, %rdi
+        movq    program_stack(%rip), %rdx
+        testq   %rdx, %rdx
+        jz      1f
+        movq    %rdx, %rsp
+        andq    $-16, %rsp
+        movq    program_thread(%rip), %rdx
+        wrfsbase %rdx
+        call    *%rax
+        movq    crossing_runtime_thread(%rip), %rdx
+        wrfsbase %rdx
+        movq    %rbx, %rsp
+        popq    %rbx
+        .cfi_remember_state
+        .cfi_def_cfa %rsp, 8
+        .cfi_restore %rbx
+        ret
+        .cfi_restore_state
+1:      call    *%rax
+        popq    %rbx
+        .cfi_def_cfa %rsp, 8
+        .cfi_restore %rbx
+        ret
+        .cfi_endproc
+        .size   crossing_call, . - crossing_call
+
+        .section .note.GNU-stack, "", @progbits
