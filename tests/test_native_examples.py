@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -66,3 +67,46 @@ def test_zig(tmp_path: Path) -> None:
     adler32 = udfvm.from_elf(made, "adler32", signature="(blob) -> u32")
     assert adler32(b"Wikipedia") == zlib.adler32(b"Wikipedia")
     assert adler32(pa.array([b"", bytes(70_000), None])).to_pylist() == [1, zlib.adler32(bytes(70_000)), None]
+
+
+def test_c_program(tmp_path: Path) -> None:
+    made = _built(tmp_path, "gcc", "-O3", "-g", "-static", "-std=gnu17", "-Wall", "-Wextra", "-Werror", "-I", udfvm.native.INCLUDE,
+                  str(EXAMPLES / "zone.c"), "-o", "built.so")  # fmt: skip
+    zone = udfvm.from_elf(made, "zone")
+    assert zone(pa.array([0.0, -180.0, 180.0, 7.5, -7.6, None])).to_pylist() == [0, -12, 12, 1, -1, None]
+    with pytest.raises(udfvm.UDFError, match="200 is no longitude"):
+        zone(200.0)
+
+
+@pytest.mark.skipif(shutil.which("rustc") is None, reason="no Rust compiler")
+def test_rust_program(tmp_path: Path) -> None:
+    made = _built(tmp_path, "rustc", "--edition", "2021", "-O", "-g", str(EXAMPLES / "length.rs"), "-o", "built.so")
+    metres = udfvm.from_elf(made, "metres", signature="(value: f64, unit: text) -> f64")
+    assert metres(pa.array([2.0, 1.5, None]), pa.array(["mi", "km", "m"])).to_pylist() == [3218.688, 1500.0, None]
+    with pytest.raises(udfvm.GuestCrashError, match=r"(?s)SIGABRT.*metres"):
+        metres(1.0, "ft")
+
+
+def _go(folder: Path, *command: str) -> Path:
+    flags = {"CGO_CFLAGS": f"-O2 -g -I {udfvm.native.INCLUDE}", "GOCACHE": str(folder / "cache"), "GOFLAGS": "-buildvcs=false"}
+    done = subprocess.run(["go", "build", *command], cwd=folder, env={**os.environ, **flags}, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return folder / "built"
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="no Go compiler")
+def test_go(tmp_path: Path) -> None:
+    made = _go(tmp_path, "-buildmode=c-shared", "-o", "built", str(EXAMPLES / "words.go"))
+    words = udfvm.from_elf(made, "words", signature="(text) -> i64", memory="3GiB")
+    assert words(pa.array(["Hello, World 42", "", None, "à b"])).to_pylist() == [3, 0, None, 2]
+    primes = udfvm.from_elf(made, "primes", signature="(i64) -> i64", memory="3GiB")
+    assert [primes(100), primes(1), primes(30_000), primes(100)] == [25, 0, 3245, 25]
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="no Go compiler")
+def test_go_program(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / "greeting", tmp_path, dirs_exist_ok=True)
+    greeting = udfvm.from_elf(_go(tmp_path, "-o", "built", "."), "greeting", memory="3GiB")
+    assert greeting(pa.array(["en", "de", None]), pa.array(["Ada", "Emmy", "x"])).to_pylist() == ["Hello, Ada!", "Guten Tag, Emmy!", None]
+    with pytest.raises(udfvm.UDFError, match="no greeting in fr"):
+        greeting("fr", "x")
