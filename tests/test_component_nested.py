@@ -39,6 +39,13 @@ def function(item: Wit, **options: object) -> udfvm.UDF:
     return udfvm.from_wasm(same(item), "same", **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
+def test_what_is_larger_than_the_window_is_cut() -> None:
+    udf = function(TEXT, memory="512MiB", timeout=300)
+    column = pa.array([["x" * 300_000]] * 500, udf.parameters[0].type.arrow)
+    assert udf(column).equals(column)
+
+
 @pytest.mark.parametrize("item", TYPES, ids=lambda item: item.arrow())
 def test_lists_come_back_as_they_went(item: Wit) -> None:
     chance = random.Random(item.arrow())
@@ -58,6 +65,16 @@ def test_large_batches() -> None:
     rows = [[{"id": number, "name": None if number % 3 else str(number)}] * (number % 4) for number in range(50_000)]
     column = pa.array(rows, udf.parameters[0].type.arrow)
     assert udf(column).equals(column)
+
+
+def test_results_that_are_too_large() -> None:
+    udf = function(TEXT, max_output="10KiB")
+    assert udf(["a" * 9000]) == ["a" * 9000]
+    with pytest.raises(errors.OutputLimitError):
+        udf(["a" * 11_000])
+    connection = sql(function(TEXT, max_output="10KiB", name="limited"))
+    with pytest.raises(apsw.SQLError, match="raise max_output="):
+        connection.execute("SELECT limited(json_array(hex(zeroblob(6000))))").fetchall()
 
 
 def nested(item: Wit, depth: int) -> Wit:
