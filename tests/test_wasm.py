@@ -273,47 +273,6 @@ def test_the_version_of_wasmtime_is_checked(monkeypatch: pytest.MonkeyPatch) -> 
     assert f"#define WASMTIME_MAJOR {image.WASMTIME_VERSION}\n" in header.read_text()
 
 
-def leb(number: int) -> bytes:
-    """Unsigned LEB128."""
-    low, rest = number & 127, number >> 7
-    return bytes([low | 128]) + leb(rest) if rest else bytes([low])
-
-
-def large_module(functions: int) -> bytes:
-    """Each function mixes its argument some times, and calls the one before it; each hundredth calls none."""
-
-    def section(number: int, content: bytes) -> bytes:
-        return bytes([number]) + leb(len(content)) + content
-
-    bodies = []
-    for index in range(functions):
-        mixing = b"".join(b"\x42" + leb((index * 61 + step) % 63) + b"\x7e\x42" + leb(step + 3) + b"\x88\x20\x00\x85" for step in range(10))
-        call = b"\x10" + leb(index - 1) if index % 100 else b""
-        body = b"\x00\x20\x00" + mixing + call + b"\x0b"
-        bodies.append(leb(len(body)) + body)
-    return b"".join((
-        b"\0asm\1\0\0\0", section(1, b"\x01\x60\x01\x7e\x01\x7e"), section(3, leb(functions) + bytes(functions)),
-        section(7, b"\x01\x01f\x00" + leb(functions - 1)), section(10, leb(functions) + b"".join(bodies)),
-    ))  # fmt: skip
-
-
-def mixed(index: int, argument: int) -> int:
-    """What that function of ``large_module`` returns."""
-    value = argument
-    for step in range(10):
-        value = (value * ((index * 61 + step) % 63) % 2**64 >> (step + 3)) ^ argument
-    return mixed(index - 1, value) if index % 100 else value
-
-
-def test_a_module_of_tens_of_thousands_of_functions() -> None:
-    module = large_module(20_000)
-    assert len(module) > 1_500_000
-    udf = udfvm.from_wasm(module, "f")
-    assert udf(5) % 2**64 == mixed(19_999, 5)
-    sizes = [entry.stored_bytes for entry in image.cache_entries() if entry.report.get("name") == "f" and entry.kind == "layer"]
-    assert 4 * len(module) < max(sizes) < 12 * len(module)
-
-
 def test_a_description_is_cached_and_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("UDFVM_CACHE", str(tmp_path))
     assert len(function("score").parameters) == 2

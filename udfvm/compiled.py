@@ -6,12 +6,13 @@ Layouts: ``struct udfvm_load``, ``struct udfvm_slot`` and ``struct udfvm_descrip
 
 from __future__ import annotations
 
+import functools
 import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from udfvm.errors import ProtocolError, SignatureError
+from udfvm.errors import OutputLimitError, ProtocolError, SignatureError
 from udfvm.nested import Field, at_colon, split_at_commas, take_apart
 from udfvm.policy import DEFAULT_LOG, WINDOW, Limits
 from udfvm.pool import Pool
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from udfvm.ipc import BatchCodec
 
 _REQUEST_DESCRIBE: Final = 9
+_REQUEST_COMPILE: Final = 10
+_COMPILED_ONCE: Final = 256 << 10                # bytes of code; less compiles in no time
+_COMPILED: Final = struct.pack("<BII", ord("c"), 0, 0)       # a setting of guest/runtimes/wasm/settings.c
+_DIGEST: Final = 32                              # bytes of a SHA-256
 _LOAD: Final = struct.Struct("<QIIIIII")
 _SLOT: Final = struct.Struct("<III116s")
 _LABEL: Final = 116 - 1                          # bytes of a name
@@ -97,7 +102,8 @@ class CompiledUDF(UDF):
 
         def request() -> bytes:
             codec = self._codec()
-            return _load(self.code, self.symbol, slots, self._messages(codec), self._load_settings(codec))
+            loadable = ahead(self.language, self.code, name=self.name, limits=self.limits, pool=self.pool)
+            return _load(loadable.code, self.symbol, slots, self._messages(codec), self._load_settings(codec) + loadable.settings)
 
         return Loading(_base(self.language, self.limits), facts + vmm.sha256(self.code), request, _ADVICE.get(self.language, ""))
 
@@ -140,29 +146,74 @@ def describe(language: str, code: bytes, symbol: str, settings: bytes, *, name: 
     """What code says of its function, read by a micro-VM. Raises SignatureError where there is no such function,
     BuildError where it is a program that ends before it says."""
     from udfvm import vmm
-    from udfvm.image import LOAD_TIMEOUT, base_image, description, load_call
+    from udfvm.image import base_image, cached_reply
 
     base = base_image(_base(language, limits))
 
     def ask() -> bytes:
-        request = _load(code, symbol, (), (), settings)
-        load_limits = Limits(timeout_ns=int(LOAD_TIMEOUT * 1e9), max_log=max(DEFAULT_LOG, limits.max_log))
-        with (pool or Pool.default()).core(base).vm(base) as vm:
-            reply = load_call(vm, _REQUEST_DESCRIBE, request, load_limits, name, _ADVICE.get(language, ""))
-            status, data = reply.status, bytes(reply.data)
-        if status:
-            error: Any = guest_exception(data, name)
-            raise SignatureError(str(error)) from error
-        _read_description(name, data)
-        return data
+        loadable = ahead(language, code, name=name, limits=limits, pool=pool)
+        return _ask(_REQUEST_DESCRIBE, language, _load(loadable.code, symbol, (), (), settings + loadable.settings), name, limits, pool)
 
     identity = symbol.encode() + vmm.sha256(settings) + vmm.sha256(code)
-    path, reply = description(base, identity, ask)
+    return cached_reply(base, identity, ".description", ask, functools.partial(_read_description, name))
+
+
+def _ask(request: int, language: str, payload: bytes, name: str, limits: Limits, pool: Pool | None) -> bytes:
+    """The reply of a language's runtime. Raises SignatureError where it has none."""
+    from udfvm.image import LOAD_TIMEOUT, base_image, load_call
+
+    base = base_image(_base(language, limits))
+    load_limits = Limits(timeout_ns=int(LOAD_TIMEOUT * 1e9), max_log=max(DEFAULT_LOG, limits.max_log))
+    with (pool or Pool.default()).core(base).vm(base) as vm:
+        reply = load_call(vm, request, payload, load_limits, name, _ADVICE.get(language, ""))
+        status, data = reply.status, bytes(reply.data)
+    if status:
+        error: Any = guest_exception(data, name)
+        raise SignatureError(str(error)) from error
+    return data
+
+
+# ---- Compiling ahead ----
+
+
+class Loadable(NamedTuple):
+    """Code as a runtime is to load it, and settings that say so."""
+
+    code: bytes
+    settings: bytes
+
+
+def ahead(language: str, code: bytes, *, name: str, limits: Limits, pool: Pool | None) -> Loadable:
+    """Code in the form that loads soonest: large WebAssembly is compiled once, in a micro-VM, for all functions in it.
+
+    What comes of that is as opaque to the host as the code was, and runs where the code would. Raises SignatureError for code that does not
+    compile.
+    """
+    from udfvm import vmm
+    from udfvm.image import base_image, cached_reply
+
+    if language != "wasm" or len(code) < _COMPILED_ONCE:
+        return Loadable(code, b"")
+
+    def ask() -> bytes:
+        compiled = _ask(_REQUEST_COMPILE, language, _load(code, "", (), ()), name, limits, pool)
+        return vmm.sha256(compiled) + compiled
+
     try:
-        return _read_description(name, reply)
-    except ProtocolError:
-        path.unlink(missing_ok=True)
-        return _read_description(name, description(base, identity, ask)[1])
+        compiled = cached_reply(base_image(_base(language, limits)), vmm.sha256(code), ".compiled", ask, _undamaged)
+    except OutputLimitError:
+        return Loadable(code, b"")               # it would not fit the window on its way back
+    return Loadable(compiled, _COMPILED)
+
+
+def _undamaged(kept: bytes) -> bytes:
+    """What was kept behind its digest. Raises ProtocolError for anything else."""
+    from udfvm import vmm
+
+    digest, compiled = kept[: _DIGEST], kept[_DIGEST :]
+    if vmm.sha256(compiled) != digest:
+        raise ProtocolError("the compiled code in the cache is damaged")
+    return compiled
 
 
 # ---- Signatures ----

@@ -17,13 +17,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from udfvm import errors, vmm
 from udfvm.hostfs import HostFS
 from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, SCRATCH, WINDOW, Limits
 from udfvm.syscalls import syscall_name
 from udfvm.vmm import guest_error
+
+_Read = TypeVar("_Read")
 
 GUEST: Final = Path(__file__).resolve().parent / "_guest"
 BUILD_TIMEOUT: Final = 300.0
@@ -390,16 +392,17 @@ def _write_all(content: bytes, descriptor: int) -> None:
         file.write(content)
 
 
-def description(base: vmm.Image, identity: bytes, ask: Callable[[], bytes]) -> tuple[Path, bytes]:
-    """What compiled code says of itself, from the cache or, by ``ask``, from a VM: looking into large code takes seconds. Also the file
-    that it is in; whoever finds that it makes no sense removes it."""
-    path = cache_directory() / f"{layer_key(base, identity, Limits())}.description"
-    with contextlib.suppress(OSError):
-        return path, path.read_bytes()
+def cached_reply(base: vmm.Image, identity: bytes, suffix: str, ask: Callable[[], bytes], read: Callable[[bytes], _Read]) -> _Read:
+    """What ``read`` makes of a reply of compiled code's runtime, which is in the cache or, by ``ask``, comes from a VM: looking into large
+    code takes seconds. A cached one that ``read`` raises ProtocolError for is asked for again."""
+    path = cache_directory() / f"{layer_key(base, identity, Limits())}{suffix}"
+    with contextlib.suppress(OSError, errors.ProtocolError):
+        return read(path.read_bytes())
     reply = ask()
+    made = read(reply)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(path, functools.partial(_write_all, reply))
-    return path, reply
+    return made
 
 
 # ---- What is in the cache ----
@@ -430,7 +433,7 @@ def clear_cache() -> int:
     """Removes every image of the cache, and what builds left behind; returns how many images that were. Images in use stay usable."""
     removed = 0
     for path in cache_directory().glob("*.*"):
-        if path.suffix in (".base", ".layer", ".description", ".verified", ".tmp", ".lock"):
+        if path.suffix in (".base", ".layer", ".compiled", ".description", ".verified", ".tmp", ".lock"):
             path.unlink(missing_ok=True)
             removed += path.suffix in (".base", ".layer")
     for pattern in ("functions/*.udf", "runtimes/*.runtime"):        # names of what is gone

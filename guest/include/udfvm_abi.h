@@ -177,6 +177,7 @@ enum udfvm_request {
      * with one column and one row where the request asks for an answer, else with none. */
     UDFVM_REQUEST_AGGREGATE = 8,
     UDFVM_REQUEST_DESCRIBE = 9,                  /* of compiled code, to its runtime; payload: struct udfvm_load; reply: struct udfvm_description */
+    UDFVM_REQUEST_COMPILE = 10,                  /* the same; reply: the code as compiled, for the runtime to take instead. Opaque to the host */
 };
 
 #define UDFVM_CALL_DETERMINISTIC 1u              /* clock and randomness are fixed */

@@ -1,8 +1,8 @@
 /* The program that runs in a micro-VM of compiled code: starts once, loads one function, answers its calls. The runtime of its language defines
  * runtime_prepare() and runtime_load().
  *
- * The base image is this program at its first seal. DESCRIBE asks what signature a function has; LOAD loads it and seals again: that is the
- * UDF's layer. */
+ * The base image is this program at its first seal. COMPILE does ahead what takes long, once for all functions of some code; DESCRIBE asks what
+ * signature a function has; LOAD loads it and seals again: that is the UDF's layer. */
 #include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,10 +14,13 @@
 
 static struct program program;
 
-/* DESCRIBE: true where the reply is written. */
-static bool describe(const struct load *load, uint64_t *length)
+/* DESCRIBE and COMPILE: true where the reply is written. */
+static bool answer(const struct load *load, uint64_t *length)
 {
     struct signature found;
+    const struct udfvm_call *call = program_call();
+    if (call->request == UDFVM_REQUEST_COMPILE)
+        return runtime_compile(load, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size, length);
     return runtime_load(&program, load, &found) && program_describe(&program, &found, length);
 }
 
@@ -50,13 +53,13 @@ int main(int count, char **arguments)
     }
     program_seal();
     for (;;) {
-        bool described = false;
+        bool answered = false;
         if (program_load(&load)) {
             if (program_call()->request == UDFVM_REQUEST_LOAD)
                 load_and_serve(&load);
             else
-                described = describe(&load, &length);
+                answered = answer(&load, &length);
         }
-        program_complete(described ? UDFVM_STATUS_OK : UDFVM_STATUS_ERROR, described ? length : failure_reply(-1));
+        program_complete(answered ? UDFVM_STATUS_OK : UDFVM_STATUS_ERROR, answered ? length : failure_reply(-1));
     }
 }

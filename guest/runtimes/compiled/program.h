@@ -72,6 +72,9 @@ bool runtime_prepare(int count, char **arguments);
 /* Loads a function. Fills in one of run, run_nested and table, and context, and *found: the signature that it has, which may be the declared
  * one. false with a failure. */
 bool runtime_load(struct program *program, const struct load *load, struct signature *found);
+/* Compiles code, and writes it in a form that runtime_load() takes too, where the load's settings say that it is one. *length may be more than
+ * the capacity: then it is not written. false with a failure. */
+bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity, uint64_t *length);
 
 /* ---- What compiled languages share ---- */
 

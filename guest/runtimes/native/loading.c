@@ -115,6 +115,13 @@ static void settle(void)
         sched_yield();
 }
 
+bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity, uint64_t *length)
+{
+    (void)load, (void)output, (void)capacity, (void)length;
+    failure_set("TypeError", "native code is compiled as it comes");
+    return false;
+}
+
 bool runtime_load(struct program *program, const struct load *load, struct signature *found)
 {
     struct elf_image image;

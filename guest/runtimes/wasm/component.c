@@ -199,19 +199,17 @@ static void set_run(struct program *program, struct component *component, const 
     component->column = type_column(type);
 }
 
-bool component_prepare(struct program *program, const struct load *load, const struct settings *settings, struct signature *found)
+bool component_prepare(struct program *program, const char *name, wasmtime_component *compiled, const struct settings *settings,
+                       struct signature *found)
 {
     wasmtime_component_instance instance;
-    wasmtime_component *compiled = component_compile(load->code, load->code_length);
-    if (!compiled)
-        return false;
     struct component *component = calloc(1, sizeof *component);
     if (!component)
         abort();
     wasmtime_store *store = module_store();
     component->context = wasmtime.wasmtime_store_context(store);
     memset(found, 0, sizeof *found);
-    if (component_instantiate(compiled, component->context, settings, &instance) && find(component, &instance, load->name, found)) {
+    if (component_instantiate(compiled, component->context, settings, &instance) && find(component, &instance, name, found)) {
         set_run(program, component, found);
         return true;
     }

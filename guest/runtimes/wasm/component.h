@@ -2,11 +2,13 @@
 #ifndef UDFVM_WASM_COMPONENT_H
 #define UDFVM_WASM_COMPONENT_H
 
-#include "settings.h"
+#include "module.h"
 
 /* Whether the code, binary or text, is a component. */
 bool component_is(const uint8_t *code, size_t length);
-/* Compiles and instantiates it, and prepares the function `load->name`: "function", or "interface#function". false with a failure. */
-bool component_prepare(struct program *program, const struct load *load, const struct settings *settings, struct signature *found);
+/* Instantiates a compiled one, which it takes over, and prepares the function of that name: "function", or "interface#function". false with a
+ * failure. */
+bool component_prepare(struct program *program, const char *name, wasmtime_component *compiled, const struct settings *settings,
+                       struct signature *found);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "arrow_udf.h"
 #include "command.h"
+#include "compiled_code.h"
 #include "component.h"
 #include "failure.h"
 #include "module.h"
@@ -23,16 +24,16 @@ bool runtime_prepare(int count, char **arguments)
 static bool load_function(struct program *program, const struct load *load, const struct settings *settings, struct signature *found)
 {
     struct module module;
-    if (component_is(load->code, load->code_length))
-        return component_prepare(program, load, settings, found);
-    wasmtime_module *compiled = module_compile(load->code, load->code_length);
-    if (!compiled)
+    struct code code;
+    if (!code_take(load, settings->compiled, &code))
         return false;
+    if (code.component)
+        return component_prepare(program, load->name, code.component, settings, found);
     if (strcmp(load->name, COMMAND_EXPORT) == 0)
-        return command_prepare(program, load, compiled, settings, found);
-    if (!module_open(&module, compiled, settings))
+        return command_prepare(program, load, code.module, settings, found);
+    if (!module_open(&module, code.module, settings))
         return false;
-    if (arrow_udf_is(compiled) ? arrow_udf_prepare(program, load, &module, settings, found) : numbers_prepare(program, load, &module, found))
+    if (arrow_udf_is(code.module) ? arrow_udf_prepare(program, load, &module, settings, found) : numbers_prepare(program, load, &module, found))
         return true;
     module_close(&module);
     return false;

@@ -72,6 +72,18 @@ wasmtime_component *component_compile(const uint8_t *code, size_t length)
     return component;
 }
 
+wasmtime_module *module_deserialize(const uint8_t *bytes, size_t length)
+{
+    wasmtime_module *module = NULL;
+    return problem("CompileError", wasmtime.wasmtime_module_deserialize(engine, bytes, length, &module), NULL) ? NULL : module;
+}
+
+wasmtime_component *component_deserialize(const uint8_t *bytes, size_t length)
+{
+    wasmtime_component *component = NULL;
+    return problem("CompileError", wasmtime.wasmtime_component_deserialize(engine, bytes, length, &component), NULL) ? NULL : component;
+}
+
 bool component_instantiate(const wasmtime_component *component, wasmtime_context *context, const struct settings *settings,
                            wasmtime_component_instance *instance)
 {

@@ -17,6 +17,9 @@ void engine_prepare(void);
 /* Compile binary or text. NULL with a failure. */
 wasmtime_module *module_compile(const uint8_t *code, size_t length);
 wasmtime_component *component_compile(const uint8_t *code, size_t length);
+/* Take what wasmtime made of one that was compiled. NULL with a failure. */
+wasmtime_module *module_deserialize(const uint8_t *bytes, size_t length);
+wasmtime_component *component_deserialize(const uint8_t *bytes, size_t length);
 /* Instantiates a component, with WASI where it imports that. false with a failure. */
 bool component_instantiate(const wasmtime_component *component, wasmtime_context *context, const struct settings *settings,
                            wasmtime_component_instance *instance);

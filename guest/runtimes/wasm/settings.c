@@ -1,5 +1,5 @@
 /* See settings.h. A setting is a byte that says what it is, two lengths (32 bits) and two strings: an argument and nothing; a variable and its
- * value; a file's path and its content; nothing and a batch of arguments. */
+ * value; a file's path and its content; nothing and a batch of arguments; that the code is compiled, and two empty strings. */
 #include "settings.h"
 
 #include <errno.h>
@@ -89,6 +89,9 @@ static bool take(struct settings *settings, const struct setting *setting, const
     case 'b':
         settings->batch = second;
         settings->batch_length = setting->lengths[1];
+        return true;
+    case 'c':
+        settings->compiled = true;
         return true;
     default:
         return malformed();

@@ -12,6 +12,7 @@ struct settings {
     const uint8_t *batch;                        /* an Arrow IPC file with one row of arguments; in the request */
     size_t batch_length;
     bool files;                                  /* there are some, in the folder */
+    bool compiled;                               /* the code is what runtime_compile() made of it */
 };
 
 /* Copies them out of the request, and writes the files. false with a failure. */

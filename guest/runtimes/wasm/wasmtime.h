@@ -202,6 +202,10 @@ typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context
     F(wasmtime_error *, wasmtime_context_set_wasi, (wasmtime_context *, wasi_config *)) \
     F(wasmtime_error *, wasmtime_component_new, (const wasm_engine *, const uint8_t *, size_t, wasmtime_component **)) \
     F(void, wasmtime_component_delete, (wasmtime_component *)) \
+    F(wasmtime_error *, wasmtime_module_serialize, (wasmtime_module *, wasm_bytes *)) \
+    F(wasmtime_error *, wasmtime_module_deserialize, (wasm_engine *, const uint8_t *, size_t, wasmtime_module **)) \
+    F(wasmtime_error *, wasmtime_component_serialize, (const wasmtime_component *, wasm_bytes *)) \
+    F(wasmtime_error *, wasmtime_component_deserialize, (const wasm_engine *, const uint8_t *, size_t, wasmtime_component **)) \
     F(wasmtime_component_linker *, wasmtime_component_linker_new, (const wasm_engine *)) \
     F(void, wasmtime_component_linker_delete, (wasmtime_component_linker *)) \
     F(wasmtime_component_componenttype *, wasmtime_component_type, (const wasmtime_component *)) \
