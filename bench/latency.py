@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -56,7 +57,7 @@ def native_program(directory: Path, source: str) -> tuple[Any, Any]:
 
     program = compiled(directory, source, "-static")
     memory = window = 16 << 20
-    payload = memory.to_bytes(8, "little") + (1).to_bytes(4, "little") + bytes(4) + os.fsencode(program) + b"\0"
+    payload = struct.pack("<QQII", memory, 0, 1, 0) + os.fsencode(program) + b"\0"
     files = HostFS([directory])
     booted, _ = vmm.boot((GUEST / "kernel.bin").read_bytes(), payload, memory, window, files, Limits(memory=memory))
     with booted, program.with_suffix(".base").open("w+b") as image:

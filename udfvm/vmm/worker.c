@@ -63,6 +63,9 @@ static bool wait_for_work(void)
 
 static void *run_worker(void *unused)
 {
+    /* Where no other processor is free it must not take the one of the thread that offers work: threads of SCHED_BATCH do not preempt others as
+     * they wake up (sched(7)). That there is such a policy here is not needed. */
+    pthread_setschedparam(pthread_self(), SCHED_BATCH, &(struct sched_param){ .sched_priority = 0 });
     pthread_mutex_lock(&worker.lock);
     while (wait_for_work())
         do_piece(worker.first);
