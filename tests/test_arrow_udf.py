@@ -119,6 +119,11 @@ int repeat(const uint8_t *file, uint32_t length, struct slice *out)
     return result(out, text_and_error, sizeof text_and_error, made, 2, rows);
 }
 
+int panic(const uint8_t *file, uint32_t length, struct slice *out)
+{
+    fprintf(stderr, "thread 'main' panicked: unlucky %d\n", 13);
+    __builtin_trap();
+}
 int refuse(const uint8_t *file, uint32_t length, struct slice *out) { return fail(out, "I refuse"); }
 int outside(const uint8_t *file, uint32_t length, struct slice *out) { *out = (struct slice){ (void *)0x7fff0000, 100 }; return 0; }
 int junk(const uint8_t *file, uint32_t length, struct slice *out) { return answer(out, "ARROW1\0\0junkjunkjunkjunk", 24, 0); }
@@ -197,7 +202,7 @@ EXPORTS = {
     "gcd": "gcd(int32,int32)->int32", "gcd_wide": "gcd(int64,int64)->int64", "repeat": "repeat(string,int32)->string",
     "refuse": "refuse(boolean)->binary", "outside": "outside(boolean)->int8", "junk": "junk(boolean)->int8",
     "count_to": "count_to(int32)->>string", "count_freed": "count_freed()->int32",
-    "count_dropped": "count_dropped()->int32",
+    "count_dropped": "count_dropped()->int32", "panic": "panic(boolean)->int8",
 }  # fmt: skip
 
 
@@ -299,6 +304,7 @@ def test_functions_that_cannot_be_found(module: Path, function: str, message: st
     ("function", "message"),
     [
         ("refuse", "RuntimeError: I refuse"),
+        ("panic", r"Trap: wasm `unreachable`(.|\n)*\nIts standard error:\nthread 'main' panicked: unlucky 13\Z"),
         ("outside", "100 bytes at 0x7fff0000, which are not inside of its memory"),
         ("junk", "24 bytes, which are no Arrow IPC file of 1 rows"),
     ],

@@ -300,3 +300,40 @@ def test_wasi_of_components() -> None:
     text = WASI.replace("VERSION", "0")
     assert abs(udfvm.from_wasm(text, "seconds")() - time.time()) < 5
     assert udfvm.from_wasm(text, "arguments", args=["program", "ä"])() == ["program", "ä"]
+
+
+STDERR = """
+(component
+  (import "wasi:io/error@0.2.0" (instance $error (export "error" (type (sub resource)))))
+  (alias export $error "error" (type $error-type))
+  (import "wasi:io/streams@0.2.0" (instance $streams
+    (export "output-stream" (type $stream (sub resource)))
+    (alias outer 1 $error-type (type $outer)) (export "error" (type $inner (eq $outer)))
+    (type $failure (variant (case "last-operation-failed" (own $inner)) (case "closed")))
+    (export "stream-error" (type $failure-type (eq $failure)))
+    (export "[method]output-stream.blocking-write-and-flush"
+      (func (param "self" (borrow $stream)) (param "contents" (list u8)) (result (result (error $failure-type)))))))
+  (alias export $streams "output-stream" (type $stream-type))
+  (import "wasi:cli/stderr@0.2.0" (instance $stderr
+    (alias outer 1 $stream-type (type $outer)) (export "output-stream" (type $stream (eq $outer)))
+    (export "get-stderr" (func (result (own $stream))))))
+  (core module $memory (memory (export "memory") 1) (data (i32.const 64) "unlucky numbers"))
+  (core instance $m (instantiate $memory))
+  (core func $get (canon lower (func $stderr "get-stderr")))
+  (core func $write (canon lower (func $streams "[method]output-stream.blocking-write-and-flush") (memory (core memory $m "memory"))))
+  (core module $code
+    (import "w" "get" (func $get (result i32))) (import "w" "write" (func $write (param i32 i32 i32 i32)))
+    (func (export "panic") (param i32) (result i32)
+      (call $write (call $get) (i32.const 64) (local.get 0) (i32.const 16))
+      (if (i32.eq (local.get 0) (i32.const 7)) (then unreachable))
+      (local.get 0)))
+  (core instance $i (instantiate $code (with "w" (instance (export "get" (func $get)) (export "write" (func $write))))))
+  (func (export "panic") (param "length" u32) (result u32) (canon lift (core func $i "panic"))))
+"""
+
+
+def test_a_trap_tells_what_was_written_to_the_standard_error() -> None:
+    panic = udfvm.from_wasm(STDERR, "panic")
+    assert panic(pa.array([9, 15], pa.uint32())).to_pylist() == [9, 15]
+    with pytest.raises(udfvm.UDFError, match=r"row 1: Trap: wasm `unreachable`(.|\n)*\nIts standard error:\nunlucky\Z"):
+        panic(pa.array([9, 7, 2], pa.uint32()))

@@ -89,6 +89,17 @@ __attribute__((export_name("say"))) int say(int number)
     fflush(stdout);
     return number;
 }
+__attribute__((export_name("panic"))) int panic(int number)
+{
+    if (number < 0)
+        write(2, "ab\xff\0\xc3", 5);
+    for (int i = 0; i < number && number >= 1000; i++)
+        fprintf(stderr, "line %d: \u00f1\n", i);
+    fprintf(stderr, "panicked at number %d\n", number);
+    if (number != 1)
+        __builtin_trap();
+    return number;
+}
 """
 
 
@@ -193,6 +204,33 @@ def test_output_of_a_function_is_the_log(reactor: Path) -> None:
     assert say(10) == 10
     with pytest.raises(udfvm.LogLimitError):
         say(1000)
+
+
+def test_a_trap_tells_what_was_written_to_the_standard_error(reactor: Path) -> None:
+    panic = udfvm.from_wasm(reactor, "panic")
+    assert panic(1) == 1
+    with pytest.raises(udfvm.UDFError, match=r"Trap: wasm `unreachable`(.|\n)*\nIts standard error:\npanicked at number 13\Z"):
+        panic(13)
+    with pytest.raises(udfvm.UDFError, match=r"row 2: Trap: (.|\n)*:(\npanicked at number 1){2}\npanicked at number 5\Z"):
+        panic(pa.array([1, 1, 5, 1], pa.int32()))
+    with pytest.raises(udfvm.UDFError, match=r"Its standard error:\nab\?\?\?panicked at number -1\Z"):
+        panic(-1)
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, panic)
+    numbers = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 30)"
+    with pytest.raises(apsw.SQLError, match=r"Its standard error:\npanicked at number 7\Z"):
+        connection.execute(f"{numbers} SELECT panic(CASE x WHEN 30 THEN 7 ELSE 1 END) FROM n").fetchall()
+
+
+@pytest.mark.parametrize("lines", [1000, 1001, 1002, 1003])
+def test_only_the_end_of_the_standard_error_is_in_the_error(reactor: Path, lines: int) -> None:
+    panic = udfvm.from_wasm(reactor, "panic", max_log="1MiB")
+    with pytest.raises(udfvm.UDFError) as caught:
+        panic(lines)
+    _, said = caught.value.guest_traceback.split("Its standard error:\n...")
+    whole = "".join(f"line {line}: ñ\n" for line in range(lines)) + f"panicked at number {lines}"
+    assert whole.endswith(said)
+    assert 4000 < len(said.encode()) <= 4096
 
 
 def test_sql(command: Path) -> None:

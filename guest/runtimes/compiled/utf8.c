@@ -4,9 +4,9 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Length of the sequence at `at`, which has `left` bytes; 0: none. */
-static size_t sequence(const uint8_t *at, size_t left)
+size_t utf8_sequence(const char *bytes, size_t left)
 {
+    const uint8_t *at = (const uint8_t *)bytes;
     const uint8_t first = at[0];
     if (first < 0x80)
         return 1;
@@ -24,7 +24,7 @@ static size_t sequence(const uint8_t *at, size_t left)
 
 bool utf8_is_valid(const char *bytes, size_t length)
 {
-    const uint8_t *at = (const uint8_t *)bytes;
+    const char *at = bytes;
     while (length > 0) {
         uint64_t eight;
         size_t step = 0;
@@ -33,7 +33,7 @@ bool utf8_is_valid(const char *bytes, size_t length)
             step = eight & 0x8080808080808080u ? 0 : sizeof eight;
         }
         if (step == 0)
-            step = sequence(at, length);
+            step = utf8_sequence(at, length);
         if (step == 0)
             return false;
         at += step;

@@ -5,6 +5,7 @@
 
 #include "failure.h"
 #include "problem.h"
+#include "said.h"
 #include "utf8.h"
 
 #define SLICE 8                                  /* bytes of two 32-bit numbers, address and length */
@@ -76,6 +77,7 @@ static bool put_request(const struct arrow_module *arrow, const struct column *c
 
 bool arrow_ask(const struct arrow_module *arrow, const struct column *columns, int64_t rows, struct arrow_request *request, uint32_t *status)
 {
+    said_begin();
     if (!put_request(arrow, columns, rows, request))
         return false;
     const uint32_t numbers[] = { request->address + SLICE, request->length - SLICE, request->address };

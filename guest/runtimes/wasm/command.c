@@ -6,10 +6,9 @@
 
 #include "failure.h"
 #include "problem.h"
+#include "said.h"
 #include "utf8.h"
 #include "wasi.h"
-
-#define SAID_SHOWN 4096                          /* bytes of its standard error in the error */
 
 struct command {
     const struct signature *signature;
@@ -36,23 +35,20 @@ static bool check(const struct signature *declared)
 }
 
 /* What a command ends with: exit() is an error to wasmtime, and none to a command where its status is 0. false with a failure. */
-static bool take_end(wasmtime_error *error, wasm_trap *trap, const struct wasi_text *said)
+static bool take_end(wasmtime_error *error, wasm_trap *trap)
 {
     int status = 0;
-    const bool exited = error && !trap && wasmtime.wasmtime_error_exit_status(error, &status);
-    if (exited)
-        wasmtime.wasmtime_error_delete(error);
-    else if (problem("RuntimeError", error, trap))
-        failure_trace("\n");
-    if (exited && status != 0)
-        failure_set("SystemExit", "the command ended with exit status %d", status);
-    const bool done = !trap && (!error || (exited && status == 0));
-    if (!done && said->length > 0)
-        failure_trace("Its standard error:\n%.*s", said->length > SAID_SHOWN ? SAID_SHOWN : (int)said->length, said->bytes);
-    return done;
+    if (trap || !error || !wasmtime.wasmtime_error_exit_status(error, &status))
+        return !problem("RuntimeError", error, trap);
+    wasmtime.wasmtime_error_delete(error);
+    if (status == 0)
+        return true;
+    failure_set("SystemExit", "the command ended with exit status %d", status);
+    said_trace("");
+    return false;
 }
 
-static bool start(const struct command *command, wasmtime_context *context, const struct wasi_text *said)
+static bool start(const struct command *command, wasmtime_context *context)
 {
     wasmtime_instance instance;
     wasmtime_extern function;
@@ -65,14 +61,15 @@ static bool start(const struct command *command, wasmtime_context *context, cons
         return false;
     }
     wasmtime_error *error = wasmtime.wasmtime_func_call(context, &function.of.func, NULL, 0, NULL, 0, &trap);
-    return take_end(error, trap, said);
+    return take_end(error, trap);
 }
 
 static bool run_once(const struct command *command, struct wasi_streams *streams)
 {
     wasmtime_store *store = module_store();
     wasmtime_context *context = wasmtime.wasmtime_store_context(store);
-    const bool done = wasi_configure(context, &command->settings, streams) && start(command, context, &streams->error);
+    said_begin();
+    const bool done = wasi_configure(context, &command->settings, streams) && start(command, context);
     wasmtime.wasmtime_store_delete(store);
     return done;
 }
@@ -119,7 +116,6 @@ static bool run_row(struct command *command, const struct column *columns, struc
         done = false;
     }
     free(streams.output.bytes);
-    free(streams.error.bytes);
     return done;
 }
 

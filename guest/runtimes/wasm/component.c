@@ -8,6 +8,7 @@
 #include "failure.h"
 #include "module.h"
 #include "problem.h"
+#include "said.h"
 
 struct component {
     wasmtime_context *context;
@@ -128,6 +129,7 @@ static bool call(const struct component *component, const struct column *columns
     wasmtime_error *error = NULL;
     size_t count = 0;
     bool made = true;
+    said_begin();
     *result = (wasmtime_component_val){ 0 };
     for (; made && count < component->count; count++)
         made = component_value_make(&component->parameters[count], &columns[count], row, &arguments[count]);

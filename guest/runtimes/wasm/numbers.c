@@ -10,6 +10,7 @@
 
 #include "failure.h"
 #include "problem.h"
+#include "said.h"
 
 #define BLOCK 1024                               /* rows */
 #define PLACE(COLUMN) ((size_t)(COLUMN) * BLOCK * 8)
@@ -353,6 +354,7 @@ static int64_t run_block(const struct numbers *numbers, const struct column *col
 
 static int64_t run_numbers(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips)
 {
+    said_begin();
     for (int64_t begin = 0; begin < rows; begin += BLOCK) {
         const int64_t end = rows - begin < BLOCK ? rows : begin + BLOCK;
         const int64_t done = run_block(context, columns, block, begin, end, skips);

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "failure.h"
+#include "said.h"
 
 #define FRAMES_SHOWN 32
+#define NAME_SHOWN 256                           /* bytes of a function's name: the traceback has room for as many frames, and what was said */
 #define TRAP_PREFIX "wasm trap: "
 
 static bool is_own(const wasm_frame *frame)
@@ -29,11 +31,12 @@ static void trace(const wasm_frames *frames)
         }
         failure_trace("\n  #%zu ", shown++);
         if (name)
-            failure_trace("%.*s", name->size > 512 ? 512 : (int)name->size, name->data);
+            failure_trace("%.*s", name->size > NAME_SHOWN ? NAME_SHOWN : (int)name->size, name->data);
         else
             failure_trace("function %u", wasmtime.wasm_frame_func_index(frames->data[i]));
         failure_trace(" (offset 0x%zx of the module)", wasmtime.wasm_frame_module_offset(frames->data[i]));
     }
+    said_trace(shown > 0 ? "\n" : "");
 }
 
 /* Length of what is shown of a message: without line feeds at its end, and not more than a failure holds. */

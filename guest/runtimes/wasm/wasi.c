@@ -9,6 +9,7 @@
 
 #include "failure.h"
 #include "problem.h"
+#include "said.h"
 
 #define WASI_MODULE "wasi_snapshot_preview1"
 #define WASI_FAULT 21                            /* errno "fault" of preview 1 */
@@ -77,25 +78,27 @@ bool wasi_define(wasmtime_linker *linker)
 
 /* ---- Streams ---- */
 
-static ptrdiff_t append(void *context, const unsigned char *bytes, size_t length)
+static ptrdiff_t append_output(void *context, const unsigned char *bytes, size_t length)
 {
-    struct wasi_text *text = context;
-    if (length > text->room - text->length) {
-        const size_t room = 2 * (text->length + length) + 4096;
-        char *grown = realloc(text->bytes, room);
+    struct wasi_streams *streams = context;
+    if (length > streams->output.room - streams->output.length) {
+        const size_t room = 2 * (streams->output.length + length) + 4096;
+        char *grown = realloc(streams->output.bytes, room);
         if (!grown)
             return -ENOMEM;
-        text->bytes = grown;
-        text->room = room;
+        streams->output.bytes = grown;
+        streams->output.room = room;
     }
-    memcpy(text->bytes + text->length, bytes, length);
-    text->length += length;
+    memcpy(streams->output.bytes + streams->output.length, bytes, length);
+    streams->output.length += length;
     return (ptrdiff_t)length;
 }
 
-static ptrdiff_t append_and_log(void *context, const unsigned char *bytes, size_t length)
+static ptrdiff_t keep_and_log(void *unused, const unsigned char *bytes, size_t length)
 {
-    return write(STDERR_FILENO, bytes, length) < 0 ? -errno : append(context, bytes, length);
+    (void)unused;
+    said_put(bytes, length);
+    return write(STDERR_FILENO, bytes, length) < 0 ? -errno : (ptrdiff_t)length;
 }
 
 bool wasi_configure(wasmtime_context *context, const struct settings *settings, struct wasi_streams *streams)
@@ -108,12 +111,11 @@ bool wasi_configure(wasmtime_context *context, const struct settings *settings, 
         wasm_bytes input;
         wasmtime.wasm_byte_vec_new(&input, streams->input_length, (const char *)streams->input);
         wasmtime.wasi_config_set_stdin_bytes(config, &input);      /* takes it over */
-        wasmtime.wasi_config_set_stdout_custom(config, append, &streams->output, NULL);
-        wasmtime.wasi_config_set_stderr_custom(config, append_and_log, &streams->error, NULL);
+        wasmtime.wasi_config_set_stdout_custom(config, append_output, streams, NULL);
     } else {
-        wasmtime.wasi_config_inherit_stderr(config);
         wasmtime.wasi_config_inherit_stdout(config);
     }
+    wasmtime.wasi_config_set_stderr_custom(config, keep_and_log, NULL, NULL);
     if (!done) {
         wasmtime.wasi_config_delete(config);
         failure_set("ValueError", "wasmtime does not take the arguments, the environment or the files: they must be UTF-8");

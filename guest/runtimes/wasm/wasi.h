@@ -5,22 +5,21 @@
 #include "settings.h"
 #include "wasmtime.h"
 
-struct wasi_text {                               /* what was written to a stream */
-    char *bytes;                                 /* to be freed */
-    size_t length, room;
-};
-
 /* What a command is given and what it writes. */
 struct wasi_streams {
     const uint8_t *input;
     size_t input_length;
-    struct wasi_text output, error;              /* what goes to `error` goes to the log too */
+    struct {
+        char *bytes;                             /* to be freed */
+        size_t length, room;
+    } output;
 };
 
 bool wasi_is_imported(const wasmtime_module *module);
 /* Defines the functions. false with a failure. */
 bool wasi_define(wasmtime_linker *linker);
-/* Gives a store arguments, environment, files and streams. Without streams there is no input, and output goes to the log. false with a failure. */
+/* Gives a store arguments, environment, files and streams. Without streams there is no input, and output goes to the log, as what is written to the
+ * standard error does in any case; the end of that is kept too (said.h). false with a failure. */
 bool wasi_configure(wasmtime_context *context, const struct settings *settings, struct wasi_streams *streams);
 
 #endif

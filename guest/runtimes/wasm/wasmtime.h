@@ -193,7 +193,6 @@ typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context
     F(bool, wasi_config_set_env, (wasi_config *, size_t, const char **, const char **)) \
     F(bool, wasi_config_preopen_dir, (wasi_config *, const char *, const char *, bool)) \
     F(void, wasi_config_inherit_stdout, (wasi_config *)) \
-    F(void, wasi_config_inherit_stderr, (wasi_config *)) \
     F(void, wasi_config_set_stdin_bytes, (wasi_config *, wasm_bytes *)) \
     F(void, wasi_config_set_stdout_custom, \
       (wasi_config *, ptrdiff_t (*)(void *, const unsigned char *, size_t), void *, void (*)(void *))) \
