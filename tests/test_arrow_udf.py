@@ -350,8 +350,10 @@ def test_table_functions_stop_and_fail(module: Path) -> None:
     assert list(count_to(None)) == counted(2)
     with pytest.raises(udfvm.UDFError, match="RuntimeError: no negative numbers"):
         list(count_to(-1))
+    rows: list[tuple[str | None]] = []
     with pytest.raises(udfvm.UDFError, match="RuntimeError: too far"):
-        list(count_to(1000))
+        rows.extend(count_to(1000))
+    assert rows == counted(999)
     assert list(pickle.loads(pickle.dumps(count_to))(2)) == counted(2)
 
 
@@ -364,6 +366,38 @@ def test_table_functions_in_sql(module: Path) -> None:
     assert joined == [(limit, *row) for limit in (2, 4) for row in counted(limit)]
     with pytest.raises(apsw.SQLError, match="too far"):
         connection.execute("SELECT count(*) FROM vm_table('count_to', 2000)").fetchall()
+    rows: list[object] = []
+    with pytest.raises(apsw.SQLError, match="too far"):
+        rows.extend(connection.execute("SELECT c1 FROM vm_table('count_to', 2000)"))
+    assert rows == counted(999)
+
+
+def test_table_functions_with_declared_types(module: Path) -> None:
+    for signature in ("(limit: i32) -> text?", "(limit: i32) ->> text?"):
+        count_to = udfvm.from_wasm(module, "count_to", signature=signature)
+        assert isinstance(count_to, udfvm.TableFunction)
+        assert repr(count_to) == "<table UDF count_to(limit: int32) -> (value: string)>"
+        assert list(count_to(limit=9)) == counted(9)
+        assert list(count_to(None)) == []
+    strict = udfvm.from_wasm(module, "count_to", signature="(i32) -> text")
+    rows: list[tuple[str | None]] = []
+    with pytest.raises(udfvm.UDFError, match="TypeError: the function returned a null, and the declared result has no"):
+        rows.extend(strict(9))
+    assert rows == counted(2)
+    assert list(pickle.loads(pickle.dumps(count_to))(2)) == counted(2)
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, count_to)
+    query = "WITH n(x) AS (VALUES (2), (NULL), (4)) SELECT x, c1 FROM n, vm_table('count_to', x)"
+    assert connection.execute(query).fetchall() == [(limit, *row) for limit in (2, 4) for row in counted(limit)]
+
+
+def test_signatures_that_are_no_table_functions(module: Path) -> None:
+    plain = '(module (func (export "f") (param i32 i32) (result i32) unreachable))'
+    for code, name in ((module, "gcd"), (plain, "f")):
+        with pytest.raises(errors.SignatureError, match=rf"->> i32' is that of a table function, and '{name}' is none in the module"):
+            udfvm.from_wasm(code, name, signature="(i32, i32) ->> i32")
+    with pytest.raises(errors.SignatureError, match="there is no function count_to of the declared types"):
+        udfvm.from_wasm(module, "count_to", signature="(i64) -> text")
 
 
 BATCHES = [

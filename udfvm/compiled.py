@@ -142,19 +142,31 @@ class Description(NamedTuple):
     table: bool
 
 
-def describe(language: str, code: bytes, symbol: str, settings: bytes, *, name: str, limits: Limits, pool: Pool | None) -> Description:
-    """What code says of its function, read by a micro-VM. Raises SignatureError where there is no such function,
-    BuildError where it is a program that ends before it says."""
+def describe(
+    language: str,
+    code: bytes,
+    symbol: str,
+    settings: bytes,
+    *,
+    name: str,
+    limits: Limits,
+    pool: Pool | None,
+    declared: Signature | None = None,
+) -> Description:
+    """What code says of its function, read by a micro-VM. ``declared`` chooses among functions of one name. Raises SignatureError where
+    there is no such function, BuildError where it is a program that ends before it says."""
     from udfvm import vmm
     from udfvm.image import base_image, cached_reply
 
     base = base_image(_base(language, limits))
+    slots = (Parameter("result", *declared.result), *declared.parameters) if declared else ()
 
     def ask() -> bytes:
         loadable = ahead(language, code, name=name, limits=limits, pool=pool)
-        return _ask(_REQUEST_DESCRIBE, language, _load(loadable.code, symbol, (), (), settings + loadable.settings), name, limits, pool)
+        request = _load(loadable.code, symbol, slots, (), settings + loadable.settings)
+        return _ask(_REQUEST_DESCRIBE, language, request, name, limits, pool)
 
-    identity = symbol.encode() + vmm.sha256(settings) + vmm.sha256(code)
+    identity = symbol.encode() + vmm.sha256(settings) + vmm.sha256(code) + (vmm.sha256(_slots(slots)) if slots else b"")
     return cached_reply(base, identity, ".description", ask, functools.partial(_read_description, name))
 
 

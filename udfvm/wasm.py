@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from udfvm.compiled import CompiledUDF, describe
+from udfvm.compiled import CompiledUDF, describe, parse_signature
 from udfvm.errors import SignatureError
 from udfvm.nested import take_apart
 from udfvm.policy import DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _MEMORY: Final = "256MiB"
 _LARGEST: Final = 48 << 20                       # bytes of a module and its files: they travel through the input window
+_ARROW_UDF: Final = b"ARROWUDF_VERSION_"         # in the name of an export of modules for arrow-udf, which alone have table functions
+_TABLE_ARROW: Final = "->>"                      # as they write it
 _SETTING: Final = struct.Struct("<BII")          # struct setting of guest/runtimes/wasm/settings.c
 
 
@@ -53,7 +55,8 @@ def from_wasm(
             (``"gcd(int32,int32)->int32"``); or ``"_start"`` of a WASI command, which is a function from its standard input to its standard
             output.
         signature: such as ``"(a: i32, b: f64) -> bool"``, where the types are to be others than those of the module; see
-            ``udfvm.compiled.parse_signature``. An integer or bool is passed as i32 or i64, a float as f32 or f64, as the module has it;
+            ``udfvm.compiled.parse_signature``. That of a table function has the type of a row, a struct or that of its one column, and may
+            have ``->>`` for ``->``. An integer or bool is passed as i32 or i64, a float as f32 or f64, as the module has it;
             one that does not fit is an OverflowError.
         args, env: arguments (the program's name first) and environment of a module for WASI.
         files: files that a module for WASI may read, below "/": contents by path, or a folder, whose files are copied now.
@@ -80,9 +83,23 @@ def from_wasm(
     except (TypeError, ValueError) as error:
         raise SignatureError(f"UDF {function!r}: {error}") from error
     kind: type[WasmUDF] = WasmUDF
-    if signature is None and describe("wasm", code, function, settings, name=name or function, limits=limits, pool=pool).table:
+    if _yields_rows(code, function, settings, signature, name or function, limits, pool):
         kind = WasmTableFunction
+    signature = signature and signature.replace(_TABLE_ARROW, "->")
     return kind("wasm", code, function, settings=settings, signature=signature, name=name, limits=limits, isolation=isolation, pool=pool)
+
+
+def _yields_rows(code: bytes, function: str, settings: bytes, signature: str | None, name: str, limits: Limits, pool: Pool | None) -> bool:
+    """Whether the module says that it is a table function. Where types are declared, only a module that may have some is asked: that takes
+    compiling it. Raises SignatureError where the signature says so, and the module does not."""
+    declared = None if signature is None else parse_signature(name, signature.replace(_TABLE_ARROW, "->"))
+    asks = declared is None or _ARROW_UDF in code
+    table = asks and describe("wasm", code, function, settings, name=name, limits=limits, pool=pool, declared=declared).table
+    if signature is not None and _TABLE_ARROW in signature and not table:
+        raise SignatureError(
+            f"UDF {name!r}: signature={signature!r} is that of a table function, and {function!r} is none in the module: use ->"
+        )
+    return table
 
 
 class WasmUDF(CompiledUDF):

@@ -301,8 +301,8 @@ struct udfvm_slot {                              /* a parameter, or the result *
     char name[UDFVM_SLOT_NAME];                  /* NUL-terminated */
 };
 
-/* Payload of LOAD for compiled code. Followed by `slots` slots (none where the code is to be described, else the result and then the
- * parameters), then, without gaps, the names of those types that are structs and lists, as pyarrow prints them, the function's name, three
+/* Payload of LOAD for compiled code. Followed by `slots` slots (the result and then the parameters; for DESCRIBE none, or those of a
+ * function that shares its name), then, without gaps, the names of those types that are structs and lists, as pyarrow prints them, the function's name, three
  * Arrow IPC messages (schema of the arguments, schema of the result, record batch of a result of one row), settings of the runtime's own,
  * and the code. A LOAD without the three messages, as SQL sends it, is of a function that answers ROW and COLUMNS only: its slots need only
  * have the types that rows have, and code says what it has. */

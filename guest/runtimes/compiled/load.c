@@ -58,6 +58,7 @@ bool program_load(struct load *load)
         failure_set("ValueError", "the request to load a function is malformed, or has more than %d parameters", PROGRAM_PARAMETERS);
         return false;
     }
+    load->serves = program_call()->request == UDFVM_REQUEST_LOAD;
     load->declared = header.slots > 0;
     at += sizeof header + slots_bytes;
     memcpy(load->name, at, header.name_length);

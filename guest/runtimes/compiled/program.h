@@ -59,7 +59,8 @@ struct program {
 /* The parts of a LOAD or DESCRIBE request; they point into it. */
 struct load {
     char name[256];
-    bool declared;                               /* there is a signature: LOAD */
+    bool serves;                                 /* LOAD: there will be calls */
+    bool declared;                               /* there is a signature: always for LOAD */
     struct signature signature;                  /* as the host declares it */
     const uint8_t *request_schema, *result_schema, *template, *settings, *code;
     size_t request_schema_length, result_schema_length, template_length, settings_length, code_length;

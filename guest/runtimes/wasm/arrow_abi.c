@@ -144,3 +144,13 @@ int64_t arrow_failed_row(const struct column *errors, int64_t first, int64_t end
         }
     return end;
 }
+
+int64_t arrow_null_row(const struct column *column, const uint8_t *valid, int64_t first, int64_t end)
+{
+    for (int64_t row = first; column->validity && row < end; row++)
+        if (column_is_null(column, row) && (!valid || (valid[row >> 3] >> (row & 7) & 1))) {
+            failure_set("TypeError", "the function returned a null, and the declared result has no ?");
+            return row;
+        }
+    return end;
+}

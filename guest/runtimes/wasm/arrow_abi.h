@@ -50,6 +50,9 @@ bool arrow_end(const struct arrow_module *arrow, const struct arrow_request *req
 void arrow_refused(const struct arrow_slice *slice);
 /* The row among [first, end) that has an error, which becomes the failure; or `end`. */
 int64_t arrow_failed_row(const struct column *errors, int64_t first, int64_t end);
+/* The row among [first, end) that is null although the declared result may not be, which becomes the failure; or `end`. `valid`: bits of the rows
+ * that count; NULL: all. */
+int64_t arrow_null_row(const struct column *column, const uint8_t *valid, int64_t first, int64_t end);
 /* Text or bytes of a row; their offsets may be at any address. */
 struct scalar arrow_bytes(const struct column *column, int64_t row);
 /* Whether all texts in a column, and in columns in it, are valid UTF-8. false with a failure. */

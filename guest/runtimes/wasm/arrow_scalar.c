@@ -21,17 +21,6 @@ static int64_t failed_row(const struct column *errors, const uint8_t *valid, int
     return rows;
 }
 
-/* The row that is null although the declared result may not be, or `rows`. */
-static int64_t null_row(const struct column *column, const uint8_t *valid, int64_t rows)
-{
-    for (int64_t row = 0; column->validity && row < rows; row++)
-        if (column_is_null(column, row) && bit(valid, row)) {
-            failure_set("TypeError", "the function returned a null, and the declared result has no ?");
-            return row;
-        }
-    return rows;
-}
-
 /* Reads the file that the function returned: the column of results. `valid`: bits of the rows that were not null before. Returns the number of
  * rows without an error, -1 where it cannot be said. */
 static int64_t read_results(const struct arrow_module *arrow, const uint8_t *file, uint32_t length, const uint8_t *valid, int64_t rows,
@@ -47,7 +36,7 @@ static int64_t read_results(const struct arrow_module *arrow, const uint8_t *fil
     }
     *result = columns[0];
     const int64_t done = count == 2 ? failed_row(&columns[1], valid, rows) : rows;
-    return done < rows || arrow->signature->result.nullable ? done : null_row(result, valid, rows);
+    return done < rows || arrow->signature->result.nullable ? done : arrow_null_row(result, valid, 0, rows);
 }
 
 /* ---- Results without columns in them ---- */

@@ -12,7 +12,9 @@ struct arrow_table {
     struct arrow_request request;
     uint32_t iterator;
     struct arrow_slice batch;                    /* address 0: none */
-    struct table_rows rows;                      /* of the batch, those that were not taken */
+    struct table_rows rows;                      /* of the batch, those that were not taken, up to one that fails */
+    bool fails;                                  /* there is one behind them */
+    struct column errors;                        /* of the batch */
     int64_t arguments;
 };
 
@@ -21,6 +23,7 @@ static bool give_back_batch(struct arrow_table *table)
     const struct arrow_slice batch = table->batch;
     table->batch.address = 0;
     table->rows.count = 0;
+    table->fails = false;
     return batch.address == 0 || arrow_give_back(&table->arrow, &batch);
 }
 
@@ -34,6 +37,13 @@ static bool end(struct arrow_table *table)
     return arrow_call(&table->arrow, &table->drop, &table->iterator, 1, NULL) && arrow_end(&table->arrow, &table->request);
 }
 
+/* A null in a parameter that is not nullable: the row yields nothing. Requests for rows are of one row of arguments. */
+static bool is_passed_over(const struct arrow_table *table, const struct column *columns, int64_t rows)
+{
+    uint8_t valid = 1;
+    return rows == 0 || (rows == 1 && program_skip_nulls(table->arrow.signature, columns, rows, &valid) && !(valid & 1));
+}
+
 static bool begin(void *context, const struct column *columns, int64_t rows, int64_t *row)
 {
     struct arrow_table *table = context;
@@ -43,7 +53,7 @@ static bool begin(void *context, const struct column *columns, int64_t rows, int
     table->arguments = rows;
     if (!end(table))
         return false;
-    if (rows == 0)
+    if (is_passed_over(table, columns, rows))
         return true;
     if (!arrow_ask(&table->arrow, columns, rows, &table->request, &status) || !arrow_take(&table->arrow, &table->request, status == 0, &slice))
         return false;
@@ -56,7 +66,14 @@ static bool begin(void *context, const struct column *columns, int64_t rows, int
     return true;
 }
 
-static bool read_batch(struct arrow_table *table, int64_t *row)
+/* The first of [first, end) that has an error, or is null and may not be: that becomes the failure. Else `end`. */
+static int64_t good_rows(const struct arrow_table *table, const struct column *values, int64_t first, int64_t end)
+{
+    const int64_t good = arrow_failed_row(&table->errors, first, end);
+    return table->arrow.signature->result.nullable || good == first ? good : arrow_null_row(values, NULL, first, good);
+}
+
+static bool read_batch(struct arrow_table *table)
 {
     struct column columns[3] = { { .storage = STORAGE_INT32 }, table->arrow.result, { .storage = STORAGE_TEXT32 } };
     size_t count;
@@ -66,27 +83,36 @@ static bool read_batch(struct arrow_table *table, int64_t *row)
                     table->batch.length);
         return false;
     }
-    const int64_t failed = count == 3 ? arrow_failed_row(&columns[2], 0, rows) : rows;
-    if (failed < rows) {
-        *row = ((const int32_t *)columns[0].data)[failed];
-        *row = *row < table->arguments ? *row : -1;
-        return false;
-    }
     if (!arrow_texts_valid(&columns[1], rows))
         return false;
-    table->rows = (struct table_rows){ .index = columns[0], .value = columns[1], .count = rows };
+    table->errors = count == 3 ? columns[2] : (struct column){ .validity = NULL, .all_null = true };
+    table->rows = (struct table_rows){ .index = columns[0], .value = columns[1], .count = good_rows(table, &columns[1], 0, rows) };
+    table->fails = table->rows.count < rows;
     return true;
+}
+
+/* The row behind those that were taken is the failure. */
+static void fail(const struct arrow_table *table, int64_t *row)
+{
+    const int64_t failed = table->rows.first;
+    const int32_t argument = ((const int32_t *)table->rows.index.data)[failed];
+    good_rows(table, &table->rows.value, failed, failed + 1);
+    *row = argument >= 0 && argument < table->arguments ? argument : -1;
 }
 
 /* The next batch that has rows; none at the end. */
 static bool next_batch(struct arrow_table *table, int64_t *row)
 {
     while (table->running && table->rows.count == 0) {
+        if (table->fails) {
+            fail(table, row);
+            return false;
+        }
         const uint32_t numbers[] = { table->iterator, table->request.address };
         if (!give_back_batch(table) || !arrow_call(&table->arrow, &table->next, numbers, 2, NULL)
             || !arrow_take(&table->arrow, &table->request, false, &table->batch))
             return false;
-        if (table->batch.address == 0 ? !end(table) : !read_batch(table, row))
+        if (table->batch.address == 0 ? !end(table) : !read_batch(table))
             return false;
     }
     return true;

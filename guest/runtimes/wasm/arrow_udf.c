@@ -115,9 +115,18 @@ static bool take_signature(const struct arrow_signature *signature, const wasm_e
 /* What SQL stores is loaded without Arrow formats, and an example of a batch is one. */
 static bool can_load(const struct load *load)
 {
-    if (!load->declared || !load_is_for_rows(load) || load->settings_length > 0)
+    if (!load->serves || !load_is_for_rows(load) || load->settings_length > 0)
         return true;
     failure_set("TypeError", "a function of a module for arrow-udf cannot be stored in a database: register it, as udfvm.from_wasm makes it");
+    return false;
+}
+
+/* The host has a table function loaded for rows, without formats of batches. */
+static bool check_kind(const struct load *load, const struct arrow_signature *signature)
+{
+    if (!load->serves || signature->table == load_is_for_rows(load))
+        return true;
+    failure_set("TypeError", "%.*s is %s in the module", SHOWN, signature->text, signature->table ? "a table function" : "no table function");
     return false;
 }
 
@@ -132,7 +141,7 @@ static bool take_format(struct arrow_module *arrow, const struct load *load, con
     for (size_t i = 0; i < found->count; i++)
         columns[i] = column_of(&found->parameters[i]);
     arrow->result = column_of(&found->result);
-    if (!load->declared || file_format_take(&arrow->format, settings->batch, settings->batch_length, columns, found->count))
+    if (!load->serves || file_format_take(&arrow->format, settings->batch, settings->batch_length, columns, found->count))
         return true;
     failure_set("ValueError", "the request has no example of a batch for arrow-udf");
     return false;
@@ -155,8 +164,8 @@ bool arrow_udf_prepare(struct program *program, const struct load *load, const s
     char name[ARROW_TEXT * 2];
     struct arrow_signature signature;
     struct arrow_module arrow = { .module = *module, .signature = &program->signature };
-    if (!can_load(load) || !find_function(module, load, name, sizeof name, &signature, found) || !arrow_find(&arrow, name)
-        || !take_format(&arrow, load, settings, found))
+    if (!can_load(load) || !find_function(module, load, name, sizeof name, &signature, found) || !check_kind(load, &signature)
+        || !arrow_find(&arrow, name) || !take_format(&arrow, load, settings, found))
         return false;
     if (signature.table)
         return arrow_table_prepare(program, &arrow, found);
