@@ -439,6 +439,8 @@ def test_other_versions_of_the_abi() -> None:
         ("f(int32)->struct<a:int32>", None, "takes or returns struct<a:int32>, which no UDF can"),
         ("f(struct Absent)->int32", None, "takes or returns struct Absent, which the module does not describe"),
         ("f(interval[])->int32", None, r"takes or returns interval, which no UDF can"),
+        ("f(int32)->time64", None, r"takes or returns time64, which no UDF can"),
+        ("f(int32)->null", None, r"takes or returns null, which has no values: a function without a result is no UDF"),
         ("f(int32)->int32", None, "does not export memory, alloc and dealloc"),
     ],
 )

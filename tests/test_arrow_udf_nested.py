@@ -8,6 +8,7 @@ import json
 import random
 import struct
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -22,6 +23,7 @@ STRUCTS = {
     "Mixed": "b:boolean,i8:int8,u64:uint64,f:float32,s:string,y:binary,d:date32,t:timestamp,j:json",
     "Outer": "name:string,point:struct Point,points:struct Point[],tags:string[],numbers:int16[][]",
     "Größe": "länge:int64",
+    "Large": "s:largestring,y:largebinary,l:largebinary[]",
 }
 POINT = "struct<x: double, y: double>"
 ARROW = {
@@ -35,6 +37,10 @@ ARROW = {
     "struct Mixed": "struct<b: bool, i8: int8, u64: uint64, f: float, s: string, y: binary, d: date32[day], t: timestamp[us], j: string>",
     "date32": "date32[day]",
     "timestamp": "timestamp[us]",
+    "largestring": "large_string",
+    "largebinary": "large_binary",
+    "largestring[]": "list<item: large_string>",
+    "struct Large": "struct<s: large_string, y: large_binary, l: list<item: large_binary>>",
     "struct Outer": f"struct<name: string, point: {POINT}, points: list<item: {POINT}>, tags: list<item: string>, "
                     "numbers: list<item: list<item: int16>>>",
 }  # fmt: skip
@@ -97,6 +103,7 @@ def value(type_: pa.DataType, chance: random.Random) -> Any:
     leaves: dict[pa.DataType, Any] = {
         pa.bool_(): chance.random() < 0.5, pa.float32(): chance.choice((0.5, -1e10)), pa.float64(): chance.random(),
         pa.string(): chance.choice(("", "añ", 'a"\n🙂')), pa.binary(): chance.randbytes(3),
+        pa.large_string(): chance.choice(("", "añ")), pa.large_binary(): chance.randbytes(chance.randrange(4)),
         pa.date32(): datetime.date(2024, 2, 29) - datetime.timedelta(chance.randint(0, 30_000)),
         pa.timestamp("us"): datetime.datetime(1969, 12, 31, 23, 59, 59, 5) + datetime.timedelta(microseconds=chance.randint(0, 2**50)),
     }  # fmt: skip
@@ -147,6 +154,34 @@ def test_json_in_sql(isolation: str) -> None:
     for bad in ("2024-01-01", "2024-01-01T24:00", "2024-01-01T00:60", "2024-01-01T00:00:00.0000001", "2024-01-01T00:00+01:00"):
         with pytest.raises(apsw.SQLError, match="at byte 5 of its JSON a time such as"):
             connection.execute("SELECT mixed(json_object('t', ?))", (bad,)).fetchall()
+
+
+@pytest.mark.parametrize("isolation", ["row", "statement"])
+def test_large_texts_and_bytes_in_sql(isolation: str) -> None:
+    connection = apsw.Connection(":memory:")
+    for name, type_ in (("texts", "largestring"), ("blobs", "largebinary"), ("structs", "struct Large")):
+        text = module({f"{name}({type_})->{type_}": SAME})
+        udfvm.sqlite.register(connection, udfvm.from_wasm(text, name, isolation=isolation))      # type: ignore[arg-type]
+    for query in ("SELECT {}(?)", "SELECT value FROM vm_map('{}', 'SELECT 1, ?1', ?1)"):
+        for name, values in (("texts", ("", "añ", None)), ("blobs", (b"", b"\0\xff", None))):
+            assert [connection.execute(query.format(name), (given,)).fetchall() for given in values] == [[(given,)] for given in values]
+    given = '{"s":"añ","y":"00FF","l":["C3",null,""]}'
+    assert connection.execute("SELECT structs(?)", (given,)).fetchall() == [(given,)]
+    many = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 30) SELECT texts('row ' || x) FROM n"
+    assert connection.execute(many).fetchall() == [(f"row {x}",) for x in range(1, 31)]
+
+
+def test_large_types_elsewhere(tmp_path: Path) -> None:
+    rows = rows_of(["struct Large"])
+    assert repr(rows).endswith(" -> (s: large_string, y: large_binary, l: json)>")
+    assert list(rows(0, {"s": "añ", "y": b"\0", "l": [b"a"]})) == [("añ", b"\0", '["61"]')]
+    declared = same("largestring", signature="(large_string) -> large_string")
+    assert declared(pa.array(["a", None], pa.large_string())).to_pylist() == ["a", None]
+    with pytest.raises(errors.SignatureError, match="there is no function same of the declared types"):
+        same("largestring", signature="(text) -> text")
+    (tmp_path / "object.so").write_bytes(b"\x7fELF")
+    with pytest.raises(errors.SignatureError, match="a0 is large_string, which functions of shared objects have not: use text and blob"):
+        udfvm.from_elf(tmp_path / "object.so", "f", signature="(large_string) -> i64")
 
 
 def test_nulls_and_declared_types() -> None:
@@ -313,9 +348,20 @@ def test_offsets_and_lengths_that_lie() -> None:
     for number in range(2, 8):
         with pytest.raises(udfvm.UDFError, match="which are no Arrow IPC file of 1 rows with the declared result"):
             udf(number)
+    good, wide = arrow_file(pa.array(["abcde"], pa.large_string())), struct.pack("<2q", 0, 5)
+    assert good.count(wide + b"abcde") == 1
+    files = [good.replace(wide, struct.pack("<2q", *pair)) for pair in ((0, 5), (1, 3), (0, 2**40), (-1, 5), (3, 2), (0, 2**63 - 1))]
+    udf = choosing("largestring", files)
+    assert [udf(0), udf(1)] == ["abcde", "bc"]
+    for number in range(2, 6):
+        with pytest.raises(udfvm.UDFError, match="which are no Arrow IPC file of 1 rows with the declared result"):
+            udf(number)
     texts = arrow_file(pa.array([["ab"]])).replace(b"ab\0\0", b"\xff\xfe\0\0")
     with pytest.raises(udfvm.UDFError, match="text that is not valid UTF-8"):
         choosing("string[]", [texts])(0)
+    large = arrow_file(pa.array(["ab"], pa.large_string())).replace(b"ab\0\0", b"\xff\xfe\0\0")
+    with pytest.raises(udfvm.UDFError, match="text that is not valid UTF-8"):
+        choosing("largestring", [large])(0)
 
 
 @pytest.mark.parametrize(
@@ -330,6 +376,7 @@ def test_offsets_and_lengths_that_lie() -> None:
         ({"A": ""}, "which is no field of a struct"),
         ({"A": "a<b:int32"}, "which is no field of a struct"),
         ({"A": "a:interval"}, "interval, which no UDF can"),
+        ({"A": "a:null"}, "null, which has no values"),
     ],
 )  # fmt: skip
 def test_structs_that_are_none(structs: dict[str, str], message: str) -> None:

@@ -54,7 +54,7 @@ def one(storage: int, text: bytes, length: int | None = None) -> bytes:
         one(INT32, b"int32", 6),
         one(INT32, b"timestamp[us]"),
         one(INT32, b"list<item: int32>"),
-        one(12, b""),
+        one(15, b""),
         one(18, b""),
         one(2**32 - 1, b""),
         one(STRUCT, b""),

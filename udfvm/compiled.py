@@ -40,8 +40,9 @@ _MOST_PARAMETERS: Final = 32
 # enum storage of guest/runtimes/common/storage.h, for the types that compiled code takes.
 _NAMES: Final = {
     0: "bool", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "uint8", 6: "uint16", 7: "uint32", 8: "uint64", 9: "float", 10: "double",
-    11: "string", 13: "binary",
+    11: "string", 12: "large_string", 13: "binary", 14: "large_binary",
 }  # fmt: skip
+_LARGE: Final = ("large_string", "large_binary")                     # which udfvm.h has not
 _STORAGES: Final = {name: number for number, name in _NAMES.items()}
 _NESTED: Final = {16: Kind.STRUCT, 17: Kind.LIST}                    # types by name, behind the slots
 _HELD: Final = {*_STORAGES, "date32[day]", *(f"timestamp[{unit}]" for unit in ("s", "ms", "us", "ns"))}      # what those may hold
@@ -88,7 +89,7 @@ class CompiledUDF(UDF):
         else:
             read = describe(language, code, symbol, settings, name=self.name, limits=limits, pool=pool).signature
         if language == "native":
-            _refuse_nested(self.name, read)
+            _refuse_others_than_c_has(self.name, read)
         self._declare(read, limits, isolation, pool, host_functions)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -120,10 +121,11 @@ def _rebuild(cls: type[CompiledUDF], language: str, code: bytes, symbol: str, op
     return cls(language, code, symbol, **options)
 
 
-def _refuse_nested(name: str, signature: Signature) -> None:
+def _refuse_others_than_c_has(name: str, signature: Signature) -> None:
     for each in (Parameter("the result", *signature.result), *signature.parameters):
-        if each.type.is_nested:
-            raise SignatureError(f"UDF {name!r}: {each.name} is {each.type}, which functions of shared objects have not: use text (JSON)")
+        if each.type.is_nested or each.type.name in _LARGE:
+            advice = "text (JSON)" if each.type.is_nested else "text and blob"
+            raise SignatureError(f"UDF {name!r}: {each.name} is {each.type}, which functions of shared objects have not: use {advice}")
 
 
 def _base(language: str, limits: Limits) -> BaseSpec:
@@ -236,7 +238,7 @@ def parse_signature(name: str, text: str) -> Signature:
 
     Types are those of ``udfvm.h`` (``i8`` ... ``i64``, ``u8`` ... ``u64``, ``f32``, ``f64``, ``bool``, ``text``, ``blob``), and dates and
     timestamps by pyarrow's names, which are integers in the code; for WebAssembly also lists and structs of these, ``list<f64>`` and
-    ``struct<x: f64, tags: list<text>>``. Raises SignatureError.
+    ``struct<x: f64, tags: list<text>>``, ``large_string`` and ``large_binary``. Raises SignatureError.
 
     >>> signature = parse_signature("score", "(f64, distance: f64?) -> f64")
     >>> [(each.name, str(each.type), each.nullable) for each in signature.parameters]

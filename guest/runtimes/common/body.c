@@ -15,22 +15,15 @@ static uint64_t bits(int64_t rows)
     return ((uint64_t)rows + 7) / 8;
 }
 
-static uint64_t last_offset(const struct column *column, int64_t rows)
-{
-    int32_t last;                                /* a module may have it at any address */
-    memcpy(&last, (const uint8_t *)column->offsets + (size_t)rows * sizeof last, sizeof last);
-    return (uint64_t)last;
-}
-
 static struct buffers buffers_of(const struct column *column, int64_t rows)
 {
     struct buffers buffers = { .count = storage_buffers(column->storage), .each = { { column->validity, column->validity ? bits(rows) : 0 } } };
     const size_t width = storage_width(column->storage);
-    if (column->storage == STORAGE_LIST || storage_is_variable(column->storage)) {
+    if (storage_has_offsets(column->storage)) {
         buffers.each[1].bytes = column->offsets;
-        buffers.each[1].length = ((uint64_t)rows + 1) * sizeof(int32_t);
+        buffers.each[1].length = ((uint64_t)rows + 1) * width;
         buffers.each[2].bytes = column->data;
-        buffers.each[2].length = storage_is_variable(column->storage) ? last_offset(column, rows) : 0;
+        buffers.each[2].length = storage_is_variable(column->storage) ? (uint64_t)column_offset(column, rows) : 0;
     } else {
         buffers.each[1].bytes = column->data;
         buffers.each[1].length = width ? (uint64_t)rows * width : bits(rows);

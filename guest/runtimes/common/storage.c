@@ -42,6 +42,16 @@ bool storage_is_variable(enum storage storage)
     return storage >= STORAGE_TEXT32 && storage <= STORAGE_BYTES64;
 }
 
+bool storage_is_text(enum storage storage)
+{
+    return storage == STORAGE_TEXT32 || storage == STORAGE_TEXT64;
+}
+
+bool storage_has_offsets(enum storage storage)
+{
+    return storage == STORAGE_LIST || storage_is_variable(storage);
+}
+
 bool storage_is_nested(enum storage storage)
 {
     return storage == STORAGE_STRUCT || storage == STORAGE_LIST;

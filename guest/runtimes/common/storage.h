@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "udfvm_abi.h"
 
@@ -29,7 +30,7 @@ struct scalar {
     size_t length;
 };
 
-/* An Arrow column in memory. All offsets of what a column holds, and of lists, are of 32 bits where `storage` says no other. */
+/* An Arrow column in memory. Offsets have 32 bits, those of TEXT64 and BYTES64 64. */
 struct column {
     const uint8_t *validity;                     /* NULL: no nulls */
     const uint8_t *data;
@@ -47,12 +48,28 @@ const char *storage_name(enum storage storage);
 /* Width in bytes of a stored value or of an offset; 0 for bits. */
 size_t storage_width(enum storage storage);
 bool storage_is_variable(enum storage storage);
+bool storage_is_text(enum storage storage);
+/* What is variable, and lists. */
+bool storage_has_offsets(enum storage storage);
 /* Struct or list. */
 bool storage_is_nested(enum storage storage);
 /* enum udfvm_type of a stored value in a row. */
 uint32_t storage_row_type(enum storage storage);
 /* Whether an integer is in the range of an integer type. */
 bool storage_holds(enum storage storage, int64_t integer);
+
+/* Where a row of a column with offsets begins in what it holds; the row before ends there. A module may have offsets at any address. */
+static inline int64_t column_offset(const struct column *column, int64_t row)
+{
+    int32_t narrow;
+    int64_t wide;
+    if (column->storage == STORAGE_TEXT64 || column->storage == STORAGE_BYTES64) {
+        memcpy(&wide, (const uint8_t *)column->offsets + (size_t)row * sizeof wide, sizeof wide);
+        return wide;
+    }
+    memcpy(&narrow, (const uint8_t *)column->offsets + (size_t)row * sizeof narrow, sizeof narrow);
+    return narrow;
+}
 
 static inline bool column_is_null(const struct column *column, int64_t row)
 {

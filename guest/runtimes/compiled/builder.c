@@ -17,11 +17,6 @@ struct builder builder_new(const struct type *type)
     return builder;
 }
 
-static bool has_offsets(const struct type *type)
-{
-    return type->storage == STORAGE_LIST || storage_is_variable(type->storage);
-}
-
 static void empty(struct bytes *bytes)
 {
     bytes->length = 0;
@@ -35,8 +30,8 @@ void builder_clear(struct builder *builder)
     empty(&builder->offsets);
     empty(&builder->data);
     builder->rows = builder->nulls = 0;
-    if (has_offsets(builder->type))
-        bytes_extend(&builder->offsets, sizeof(int32_t));
+    if (storage_has_offsets(builder->type->storage))
+        bytes_extend(&builder->offsets, storage_width(builder->type->storage));
     for (size_t i = 0; i < builder->type->count; i++)
         builder_clear(&builder->children[i]);
 }
@@ -65,11 +60,11 @@ static void begin_row(struct builder *builder, bool valid)
     builder->rows++;
 }
 
-static bool end_at(struct builder *builder, size_t end)
+static bool end_at(struct builder *builder, uint64_t end)
 {
-    const int32_t offset = (int32_t)end;
-    bytes_put(&builder->offsets, &offset, sizeof offset);
-    return end <= INT32_MAX;
+    const size_t width = storage_width(builder->type->storage);
+    bytes_put(&builder->offsets, &end, width);   /* little endian: a narrow offset is the beginning of a wide one */
+    return width == sizeof(int64_t) || end <= INT32_MAX;
 }
 
 void builder_null(struct builder *builder)
@@ -78,8 +73,8 @@ void builder_null(struct builder *builder)
     begin_row(builder, false);
     if (type->storage == STORAGE_BOOL)
         set_bit(&builder->data, builder->rows - 1, false);
-    else if (has_offsets(type))
-        end_at(builder, type->storage == STORAGE_LIST ? (size_t)builder->children->rows : builder->data.length);
+    else if (storage_has_offsets(type->storage))
+        end_at(builder, type->storage == STORAGE_LIST ? (uint64_t)builder->children->rows : builder->data.length);
     else if (type->storage != STORAGE_STRUCT)
         bytes_extend(&builder->data, storage_width(type->storage));
     for (size_t i = 0; type->storage == STORAGE_STRUCT && i < type->count; i++)
@@ -112,7 +107,7 @@ void builder_struct(struct builder *builder)
 bool builder_list(struct builder *builder)
 {
     begin_row(builder, true);
-    return end_at(builder, (size_t)builder->children->rows);
+    return end_at(builder, (uint64_t)builder->children->rows);
 }
 
 void builder_column(const struct builder *builder, struct column *column)
@@ -121,7 +116,7 @@ void builder_column(const struct builder *builder, struct column *column)
     column->rows = builder->rows;
     column->nulls = builder->nulls;
     column->validity = builder->nulls ? builder->validity.at : NULL;
-    column->offsets = has_offsets(builder->type) ? builder->offsets.at : NULL;
+    column->offsets = storage_has_offsets(builder->type->storage) ? builder->offsets.at : NULL;
     column->data = builder->data.at ? builder->data.at : nothing;
     for (size_t i = 0; i < column->child_count; i++)
         builder_column(&builder->children[i], &column->children[i]);

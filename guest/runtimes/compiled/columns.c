@@ -85,14 +85,14 @@ static bool find_buffers(const struct slot *slot, const struct udfvm_column *hea
     column->nulls = count_nulls(column->validity, rows);
     column->offsets = variable ? base + head->offsets : NULL;
     column->data = base + head->data;
-    return !variable || bytes <= INT32_MAX;
+    return !variable || storage_width(slot->storage) == sizeof(int64_t) || bytes <= INT32_MAX;
 }
 
 /* Stores what the function has narrower than SQL; *failed is the row that does not fit. */
 static void *narrow(const struct slot *slot, struct column *column, uint64_t rows, int64_t *failed)
 {
     void *made = NULL;
-    if (storage_is_variable(slot->storage))
+    if (storage_is_variable(slot->storage) && storage_width(slot->storage) == sizeof(int32_t))
         column->offsets = made = narrow_offsets(column->offsets, rows);
     else if (slot->storage == STORAGE_FLOAT32)
         column->data = made = narrow_reals((const double *)column->data, rows);
@@ -166,7 +166,7 @@ void arguments_free(struct arguments *arguments)
 
 static bool is_narrow(enum storage storage)
 {
-    return storage != STORAGE_BOOL && storage != STORAGE_INT64 && storage != STORAGE_FLOAT64 && storage != STORAGE_UINT64;
+    return storage != STORAGE_BOOL && storage_width(storage) != sizeof(int64_t);
 }
 
 static uint64_t wide_bytes(enum storage storage, int64_t rows)

@@ -394,8 +394,10 @@ static bool read_value(struct reader *reader, struct builder *builder)
     case STORAGE_BOOL: return read_bool(reader, builder);
     case STORAGE_FLOAT32:
     case STORAGE_FLOAT64: return read_real(reader, builder);
-    case STORAGE_TEXT32: return take_string(reader, "a string") && put_string(reader, builder, reader->string.length);
-    case STORAGE_BYTES32: return read_bytes(reader, builder);
+    case STORAGE_TEXT32:
+    case STORAGE_TEXT64: return take_string(reader, "a string") && put_string(reader, builder, reader->string.length);
+    case STORAGE_BYTES32:
+    case STORAGE_BYTES64: return read_bytes(reader, builder);
     case STORAGE_STRUCT: return read_struct(reader, builder);
     case STORAGE_LIST: return read_list(reader, builder);
     default: return read_integer(reader, builder);

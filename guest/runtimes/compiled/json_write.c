@@ -81,12 +81,7 @@ static void write_hexadecimal(const uint8_t *bytes, size_t length, struct bytes 
     bytes_text(to, "\"");
 }
 
-/* Offsets and numbers may be at any address: a module may have put them there. */
-static void load_places(const struct column *column, int64_t row, int32_t places[2])
-{
-    memcpy(places, (const uint8_t *)column->offsets + (size_t)row * sizeof(int32_t), 2 * sizeof(int32_t));
-}
-
+/* Numbers may be at any address: a module may have put them there. */
 static bool write_real(const struct type *type, const uint8_t *at, struct bytes *to)
 {
     const bool is_narrow = type->storage == STORAGE_FLOAT32;
@@ -104,7 +99,7 @@ static bool write_real(const struct type *type, const uint8_t *at, struct bytes 
 static bool write_leaf(const struct type *type, const struct column *column, int64_t row, struct bytes *to)
 {
     const uint8_t *at = column->data + (size_t)row * storage_width(type->storage);
-    int32_t places[2];
+    int64_t begin;
     switch (type->storage) {
     case STORAGE_BOOL:
         bytes_text(to, column->data[row >> 3] >> (row & 7) & 1 ? "true" : "false");
@@ -113,12 +108,14 @@ static bool write_leaf(const struct type *type, const struct column *column, int
     case STORAGE_FLOAT64:
         return write_real(type, at, to);
     case STORAGE_TEXT32:
-        load_places(column, row, places);
-        json_write_string((const char *)column->data + places[0], (size_t)(places[1] - places[0]), to);
+    case STORAGE_TEXT64:
+        begin = column_offset(column, row);
+        json_write_string((const char *)column->data + begin, (size_t)(column_offset(column, row + 1) - begin), to);
         break;
     case STORAGE_BYTES32:
-        load_places(column, row, places);
-        write_hexadecimal(column->data + places[0], (size_t)(places[1] - places[0]), to);
+    case STORAGE_BYTES64:
+        begin = column_offset(column, row);
+        write_hexadecimal(column->data + begin, (size_t)(column_offset(column, row + 1) - begin), to);
         break;
     default:
         write_integer(type, at, to);
@@ -150,11 +147,10 @@ static bool write_struct(const struct type *type, const struct column *column, i
 
 static bool write_list(const struct type *type, const struct column *column, int64_t row, struct bytes *to)
 {
-    int32_t places[2];
-    load_places(column, row, places);
+    const int64_t begin = column_offset(column, row), end = column_offset(column, row + 1);
     bytes_text(to, "[");
-    for (int32_t item = places[0]; item < places[1]; item++) {
-        bytes_text(to, item > places[0] ? "," : "");
+    for (int64_t item = begin; item < end; item++) {
+        bytes_text(to, item > begin ? "," : "");
         if (!write_value(type->children, column->children, item, to))
             return false;
     }

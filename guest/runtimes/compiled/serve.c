@@ -121,7 +121,8 @@ static struct answer answer_columns(const struct program *program)
 /* ---- Rows: columns of one row ---- */
 
 struct cell {                                    /* what a column of one row points to */
-    int32_t offsets[2];
+    int32_t narrow_offsets[2];
+    int64_t offsets[2];
     float narrow;
 };
 
@@ -156,7 +157,7 @@ static bool take_value(const struct udfvm_value *value, const struct slot *slot,
                        struct column *column)
 {
     static const uint8_t invalid;
-    *column = (struct column){ .storage = slot->storage, .data = (const uint8_t *)&value->integer, .offsets = cell->offsets };
+    *column = (struct column){ .storage = slot->storage, .data = (const uint8_t *)&value->integer, .offsets = storage_width(slot->storage) == sizeof(int64_t) ? (const void *)cell->offsets : cell->narrow_offsets };
     if (value->type == UDFVM_NULL) {
         column->validity = &invalid;
         column->nulls = 1;
@@ -170,7 +171,8 @@ static bool take_value(const struct udfvm_value *value, const struct slot *slot,
         if (value->offset > length || value->length > length - value->offset || value->length > INT32_MAX)
             return wrong_row();
         column->data = payload + value->offset;
-        cell->offsets[1] = (int32_t)value->length;
+        cell->narrow_offsets[1] = (int32_t)value->length;
+        cell->offsets[1] = value->length;
     } else if (slot->storage == STORAGE_FLOAT32) {
         cell->narrow = (float)value->real;
         column->data = (const uint8_t *)&cell->narrow;

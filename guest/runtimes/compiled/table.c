@@ -88,8 +88,8 @@ static void free_fields(struct piece *piece)
 
 static uint64_t text_length(const struct piece *piece, const struct field *field, int64_t place)
 {
-    const int32_t *offsets = (const int32_t *)field->column.offsets + field->first + place;
-    return is_null(piece, field, place) ? 0 : (uint64_t)(offsets[1] - offsets[0]);
+    const int64_t row = field->first + place;
+    return is_null(piece, field, place) ? 0 : (uint64_t)(column_offset(&field->column, row + 1) - column_offset(&field->column, row));
 }
 
 static uint64_t data_length(const struct piece *piece, const struct field *field, uint64_t rows)
@@ -148,7 +148,7 @@ static void put_value(const struct piece *piece, const struct field *field, int6
     if (storage_is_variable(column->storage)) {
         const uint64_t length = text_length(piece, field, place);
         if (length > 0)
-            memcpy(output + field->data + offsets[place], column->data + ((const int32_t *)column->offsets)[row], length);
+            memcpy(output + field->data + offsets[place], column->data + column_offset(column, row), length);
         offsets[place + 1] = offsets[place] + length;
         return;
     }

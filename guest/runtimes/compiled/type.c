@@ -9,7 +9,8 @@ static const struct { const char *name; enum storage storage; enum type_time tim
     { "int32", STORAGE_INT32, TIME_NONE }, { "int64", STORAGE_INT64, TIME_NONE }, { "uint8", STORAGE_UINT8, TIME_NONE },
     { "uint16", STORAGE_UINT16, TIME_NONE }, { "uint32", STORAGE_UINT32, TIME_NONE }, { "uint64", STORAGE_UINT64, TIME_NONE },
     { "float", STORAGE_FLOAT32, TIME_NONE }, { "double", STORAGE_FLOAT64, TIME_NONE }, { "string", STORAGE_TEXT32, TIME_NONE },
-    { "binary", STORAGE_BYTES32, TIME_NONE }, { "date32[day]", STORAGE_INT32, TIME_DAYS },
+    { "large_string", STORAGE_TEXT64, TIME_NONE }, { "binary", STORAGE_BYTES32, TIME_NONE }, { "large_binary", STORAGE_BYTES64, TIME_NONE },
+    { "date32[day]", STORAGE_INT32, TIME_DAYS },
     { "timestamp[s]", STORAGE_INT64, TIME_SECONDS }, { "timestamp[ms]", STORAGE_INT64, TIME_MILLISECONDS },
     { "timestamp[us]", STORAGE_INT64, TIME_MICROSECONDS }, { "timestamp[ns]", STORAGE_INT64, TIME_NANOSECONDS },
 };

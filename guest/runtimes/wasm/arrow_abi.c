@@ -114,14 +114,13 @@ void arrow_refused(const struct arrow_slice *slice)
 
 struct scalar arrow_bytes(const struct column *column, int64_t row)
 {
-    int32_t places[2];
-    memcpy(places, (const uint8_t *)column->offsets + (size_t)row * sizeof(int32_t), sizeof places);
-    return (struct scalar){ .bytes = (const char *)column->data + places[0], .length = (size_t)(places[1] - places[0]) };
+    const int64_t begin = column_offset(column, row);
+    return (struct scalar){ .bytes = (const char *)column->data + begin, .length = (size_t)(column_offset(column, row + 1) - begin) };
 }
 
 bool arrow_texts_valid(const struct column *column, int64_t rows)
 {
-    for (int64_t row = 0; column->storage == STORAGE_TEXT32 && row < rows; row++) {
+    for (int64_t row = 0; storage_is_text(column->storage) && row < rows; row++) {
         const struct scalar text = arrow_bytes(column, row);
         if (!column_is_null(column, row) && !utf8_is_valid(text.bytes, text.length)) {
             failure_set("UnicodeDecodeError", "the function returned text that is not valid UTF-8");

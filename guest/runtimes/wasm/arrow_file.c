@@ -150,34 +150,30 @@ static const uint8_t *next_buffer(struct batch *batch, uint64_t *length)
     return batch->body + place.first;
 }
 
-/* Offsets may be at any address. */
-static bool offsets_rise(const uint8_t *offsets, int64_t rows, int32_t *last)
+static bool offsets_rise(const struct column *column, int64_t rows, int64_t *last)
 {
-    int32_t before;
-    memcpy(&before, offsets, sizeof before);
-    if (before < 0)
-        return false;
-    for (int64_t row = 0; row < rows; row++, before = *last) {
-        memcpy(last, offsets + (size_t)(row + 1) * sizeof *last, sizeof *last);
-        if (*last < before)
+    *last = 0;
+    for (int64_t row = 0; row <= rows; row++) {
+        const int64_t offset = column_offset(column, row);
+        if (offset < *last)
             return false;
+        *last = offset;
     }
-    *last = before;
     return true;
 }
 
 /* *last is where the last row ends. Where there are no rows, there may be no offsets. */
-static bool take_offsets(struct batch *batch, struct column *column, int64_t rows, int32_t *last)
+static bool take_offsets(struct batch *batch, struct column *column, int64_t rows, int64_t *last)
 {
-    static const int32_t none[2];
+    static const int64_t none;
     uint64_t length;
     const uint8_t *offsets = next_buffer(batch, &length);
     if (offsets && rows == 0 && length == 0)
-        offsets = (const uint8_t *)none;
-    else if (!offsets || length < ((uint64_t)rows + 1) * sizeof(int32_t))
+        offsets = (const uint8_t *)&none;
+    else if (!offsets || length < ((uint64_t)rows + 1) * storage_width(column->storage))
         return false;
     column->offsets = offsets;
-    return offsets_rise(offsets, rows, last);
+    return offsets_rise(column, rows, last);
 }
 
 static bool take_data(struct batch *batch, struct column *column, uint64_t needed)
@@ -190,7 +186,7 @@ static bool take_data(struct batch *batch, struct column *column, uint64_t neede
 static bool take_column(struct batch *batch, struct column *column, int64_t rows);
 
 /* A list's items: as many as their node says, which must be as many as the list's last row needs. */
-static bool take_items(struct batch *batch, struct column *items, int32_t needed)
+static bool take_items(struct batch *batch, struct column *items, int64_t needed)
 {
     if (batch->node == batch->fields.node_count)
         return false;
@@ -202,7 +198,7 @@ static bool take_column(struct batch *batch, struct column *column, int64_t rows
 {
     const size_t width = storage_width(column->storage);
     uint64_t length;
-    int32_t last;
+    int64_t last;
     if (batch->node == batch->fields.node_count)
         return false;
     const struct pair node = pair_at(batch->metadata, batch->fields.nodes, batch->node++);

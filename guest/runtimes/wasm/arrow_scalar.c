@@ -45,7 +45,7 @@ static int64_t put_texts(struct block *block, const struct column *column, int64
 {
     for (int64_t row = 0; row < rows; row++) {
         const struct scalar text = bit(block->output + block->validity, row) ? arrow_bytes(column, row) : (struct scalar){ .length = 0 };
-        if (block->storage == STORAGE_TEXT32 && !utf8_is_valid(text.bytes, text.length)) {
+        if (storage_is_text(block->storage) && !utf8_is_valid(text.bytes, text.length)) {
             failure_set("UnicodeDecodeError", "the function returned text that is not valid UTF-8");
             return row;
         }

@@ -13,6 +13,7 @@
 #define STRUCT_PREFIX "arrowudt_"
 #define STRUCT "struct "
 #define LIST "[]"
+#define NO_VALUE "null"                          /* also the result of a function that is declared without one */
 #define NOT_IN_NAMES "<>[]:,"                    /* of fields: the names of types have other uses for them */
 #define MOST_TYPES 2000                          /* in a type: structs that hold each other twice could be as large as they like */
 
@@ -21,6 +22,7 @@ static const struct { const char *name; enum storage storage; enum type_time tim
     { "int32", STORAGE_INT32, TIME_NONE }, { "int64", STORAGE_INT64, TIME_NONE }, { "uint8", STORAGE_UINT8, TIME_NONE },
     { "uint16", STORAGE_UINT16, TIME_NONE }, { "uint32", STORAGE_UINT32, TIME_NONE }, { "uint64", STORAGE_UINT64, TIME_NONE },
     { "float32", STORAGE_FLOAT32, TIME_NONE }, { "float64", STORAGE_FLOAT64, TIME_NONE }, { "string", STORAGE_TEXT32, TIME_NONE },
+    { "largestring", STORAGE_TEXT64, TIME_NONE }, { "largebinary", STORAGE_BYTES64, TIME_NONE },
     { "json", STORAGE_TEXT32, TIME_NONE }, { "decimal", STORAGE_TEXT32, TIME_NONE }, { "binary", STORAGE_BYTES32, TIME_NONE },
     { "date32", STORAGE_INT32, TIME_DAYS }, { "timestamp", STORAGE_INT64, TIME_MICROSECONDS },
 };
@@ -137,6 +139,8 @@ static bool take_leaf(const char *text, size_t length, struct type *type)
             type->time = types[i].time;
             return true;
         }
+    if (length == strlen(NO_VALUE) && memcmp(text, NO_VALUE, length) == 0)
+        return refuse(text, length, "which has no values: a function without a result is no UDF");
     return refuse(text, length, "which no UDF can");
 }
 
