@@ -427,10 +427,11 @@ def test_files_are_those_that_pyarrow_writes(number: int, tmp_path: Path) -> Non
 
 
 def test_other_versions_of_the_abi() -> None:
-    text = f"""(module (global (export "ARROWUDF_VERSION_2_0") i32 (i32.const 0))
-                 (func (export "{export_name("f(int4)->int4")}") (param i32 i32 i32) (result i32) i32.const 0))"""
-    with pytest.raises(errors.SignatureError, match=r"version 2_0 of the ABI of arrow-udf, not 3\.0"):
-        udfvm.from_wasm(text, "f")
+    for version in ("4_0", "0_1", "30_0", "x"):
+        text = f"""(module (global (export "ARROWUDF_VERSION_{version}") i32 (i32.const 0))
+                     (func (export "{export_name("f(int32)->int32")}") (param i32 i32 i32) (result i32) i32.const 0))"""
+        with pytest.raises(errors.SignatureError, match=rf"version {version} of the ABI of arrow-udf, not 1\.0 to 3\.0"):
+            udfvm.from_wasm(text, "f")
 
 
 @pytest.mark.parametrize(

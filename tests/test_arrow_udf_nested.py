@@ -123,6 +123,31 @@ def test_batches_come_back_as_they_went(type_: str) -> None:
     assert [udf(row) for row in rows[:6]] == rows[:6]
 
 
+OLD_NAMES = {
+    "boolean": "bool", "int2": "int16", "int4": "int32", "int8": "int64", "float4": "float", "float8": "double", "varchar": "string",
+    "bytea": "binary", "date": "date32[day]", "timestamp": "timestamp[us]", "json": "large_string", "decimal": "large_binary",
+    "int8[]": "list<item: int64>", "struct Old": "struct<a: int64, b: list<item: string>>",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", ["1_0", "2_0"])
+@pytest.mark.parametrize("type_", OLD_NAMES)
+def test_types_of_older_versions_of_the_abi(type_: str, version: str) -> None:
+    text = module({f"same({type_})->{type_}": SAME}, {"Old": "a:int8,b:varchar[]"}).replace("VERSION_3_0", f"VERSION_{version}")
+    udf, chance = udfvm.from_wasm(text, "same"), random.Random(type_)
+    assert repr(udf) == f"<UDF same(a0: {OLD_NAMES[type_]} | null) -> {OLD_NAMES[type_]}>"
+    arrow = udf.parameters[0].type.arrow
+    column = pa.array([value(arrow, chance) for _ in range(50)], arrow)
+    assert udf(column).equals(column)
+
+
+@pytest.mark.parametrize(("version", "type_"), [("2_0", "int64"), ("2_0", "string"), ("1_0", "uint8"), ("3_0", "int4"), ("3_0", "bytea")])
+def test_names_of_other_versions_are_not_taken(version: str, type_: str) -> None:
+    text = module({f"f(boolean)->{type_}": SAME}).replace("VERSION_3_0", f"VERSION_{version}")
+    with pytest.raises(errors.SignatureError, match=f"takes or returns {type_}, which no UDF can"):
+        udfvm.from_wasm(text, "f")
+
+
 def test_large_batches() -> None:
     udf = same("struct Outer")
     arrow, chance = udf.parameters[0].type.arrow, random.Random(0)

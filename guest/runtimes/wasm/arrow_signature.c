@@ -1,5 +1,5 @@
 /* See arrow_signature.h. Source of the encoding and of the names of types: arrow-udf 0.9, ABI 3.0 (github.com/arrow-udf/arrow-udf,
- * arrow-udf-runtime/src/wasm, arrow-udf/arrow-udf-macros/src/types.rs). A type is the name of a simple one, "T[]", or "struct Name", which
+ * arrow-udf-runtime/src/wasm, arrow-udf/arrow-udf-macros/src/types.rs); of the old names: arrow-udf 0.2, ABI 2.0. A type is the name of a simple one, "T[]", or "struct Name", which
  * the export of a description tells: "Name=field:type,field:type". */
 #include "arrow_signature.h"
 
@@ -13,18 +13,33 @@
 #define STRUCT_PREFIX "arrowudt_"
 #define STRUCT "struct "
 #define LIST "[]"
-#define NO_VALUE "null"                          /* also the result of a function that is declared without one */
 #define NOT_IN_NAMES "<>[]:,"                    /* of fields: the names of types have other uses for them */
 #define MOST_TYPES 2000                          /* in a type: structs that hold each other twice could be as large as they like */
 
-static const struct { const char *name; enum storage storage; enum type_time time; } types[] = {
+#define RENAMED 3                                /* version of the ABI since which types have the names of today */
+
+struct leaf {
+    const char *name;
+    enum storage storage;
+    enum type_time time;
+};
+
+static const struct leaf leaves[] = {
     { "boolean", STORAGE_BOOL, TIME_NONE }, { "int8", STORAGE_INT8, TIME_NONE }, { "int16", STORAGE_INT16, TIME_NONE },
     { "int32", STORAGE_INT32, TIME_NONE }, { "int64", STORAGE_INT64, TIME_NONE }, { "uint8", STORAGE_UINT8, TIME_NONE },
     { "uint16", STORAGE_UINT16, TIME_NONE }, { "uint32", STORAGE_UINT32, TIME_NONE }, { "uint64", STORAGE_UINT64, TIME_NONE },
     { "float32", STORAGE_FLOAT32, TIME_NONE }, { "float64", STORAGE_FLOAT64, TIME_NONE }, { "string", STORAGE_TEXT32, TIME_NONE },
     { "largestring", STORAGE_TEXT64, TIME_NONE }, { "largebinary", STORAGE_BYTES64, TIME_NONE },
     { "json", STORAGE_TEXT32, TIME_NONE }, { "decimal", STORAGE_TEXT32, TIME_NONE }, { "binary", STORAGE_BYTES32, TIME_NONE },
-    { "date32", STORAGE_INT32, TIME_DAYS }, { "timestamp", STORAGE_INT64, TIME_MICROSECONDS },
+    { "date32", STORAGE_INT32, TIME_DAYS }, { "timestamp", STORAGE_INT64, TIME_MICROSECONDS }, { NULL, STORAGE_COUNT, TIME_NONE },
+};
+
+static const struct leaf old_leaves[] = {        /* int8 has 8 bytes; json and decimal are other types, too */
+    { "boolean", STORAGE_BOOL, TIME_NONE }, { "int2", STORAGE_INT16, TIME_NONE }, { "int4", STORAGE_INT32, TIME_NONE },
+    { "int8", STORAGE_INT64, TIME_NONE }, { "float4", STORAGE_FLOAT32, TIME_NONE }, { "float8", STORAGE_FLOAT64, TIME_NONE },
+    { "varchar", STORAGE_TEXT32, TIME_NONE }, { "bytea", STORAGE_BYTES32, TIME_NONE }, { "json", STORAGE_TEXT64, TIME_NONE },
+    { "decimal", STORAGE_BYTES64, TIME_NONE }, { "date", STORAGE_INT32, TIME_DAYS }, { "timestamp", STORAGE_INT64, TIME_MICROSECONDS },
+    { NULL, STORAGE_COUNT, TIME_NONE },
 };
 
 /* A symbol may hold no '+' and '/'. */
@@ -74,6 +89,7 @@ bool arrow_signature_take(struct arrow_signature *signature, const char *name, s
 
 struct types {                                   /* of one signature */
     const wasm_exporttypes *exports;
+    const struct leaf *leaves;
     size_t left;                                 /* how many more there may be */
 };
 
@@ -131,15 +147,20 @@ static bool take_struct(struct types *types, const char *text, size_t length, un
     return taken;
 }
 
-static bool take_leaf(const char *text, size_t length, struct type *type)
+static bool is_named(const char *name, const char *text, size_t length)
 {
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (strlen(types[i].name) == length && memcmp(types[i].name, text, length) == 0) {
-            type->storage = types[i].storage;
-            type->time = types[i].time;
+    return strlen(name) == length && memcmp(name, text, length) == 0;
+}
+
+static bool take_leaf(const struct leaf *leaf, const char *text, size_t length, struct type *type)
+{
+    for (; leaf->name; leaf++)
+        if (is_named(leaf->name, text, length)) {
+            type->storage = leaf->storage;
+            type->time = leaf->time;
             return true;
         }
-    if (length == strlen(NO_VALUE) && memcmp(text, NO_VALUE, length) == 0)
+    if (is_named("null", text, length) || is_named("void", text, length))        /* also of a function that is declared without a result */
         return refuse(text, length, "which has no values: a function without a result is no UDF");
     return refuse(text, length, "which no UDF can");
 }
@@ -155,12 +176,12 @@ static bool take_type(struct types *types, const char *text, size_t length, unsi
     }
     if (length > strlen(STRUCT) && memcmp(text, STRUCT, strlen(STRUCT)) == 0)
         return take_struct(types, text, length, depth + 1, type);
-    return take_leaf(text, length, type);
+    return take_leaf(types->leaves, text, length, type);
 }
 
-static bool take_slot(const wasm_exporttypes *exports, const char *text, size_t length, struct slot *slot)
+static bool take_slot(const wasm_exporttypes *exports, unsigned version, const char *text, size_t length, struct slot *slot)
 {
-    struct types types = { exports, MOST_TYPES };
+    struct types types = { exports, version < RENAMED ? old_leaves : leaves, MOST_TYPES };
     struct type *type = calloc(1, sizeof *type);
     if (!type)
         abort();
@@ -173,7 +194,7 @@ static bool take_slot(const wasm_exporttypes *exports, const char *text, size_t 
     return taken;
 }
 
-bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports, struct signature *found)
+bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports, unsigned version, struct signature *found)
 {
     const char *at = signature->text + signature->name_length + 1, *end = strstr(at, ")->");
     const char *result = end + (signature->table ? 4 : 3);
@@ -185,11 +206,11 @@ bool arrow_signature_types(const struct arrow_signature *signature, const wasm_e
             failure_set("TypeError", "the function takes more than %d parameters", PROGRAM_PARAMETERS);
             return false;
         }
-        if (!take_slot(exports, at, length, slot))
+        if (!take_slot(exports, version, at, length, slot))
             return false;
         snprintf(slot->name, sizeof slot->name, "a%zu", found->count++);
         at += length + (at[length] == ',');
     }
     snprintf(found->result.name, sizeof found->result.name, "result");
-    return take_slot(exports, result, strlen(result), &found->result);
+    return take_slot(exports, version, result, strlen(result), &found->result);
 }

@@ -15,7 +15,8 @@ struct arrow_signature {
 
 /* Takes an export's name apart. false: it is not the name of a function. */
 bool arrow_signature_take(struct arrow_signature *signature, const char *name, size_t length);
-/* Its types, by name where they are structs, lists, dates or times; structs are described by other exports. false with a failure. */
-bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports, struct signature *types);
+/* Its types, by name where they are structs, lists, dates or times; structs are described by other exports. `version`: the ABI's, of which the
+ * first number counts. false with a failure. */
+bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports, unsigned version, struct signature *types);
 
 #endif

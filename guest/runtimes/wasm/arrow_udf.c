@@ -12,7 +12,7 @@
 #include "failure.h"
 
 #define VERSION_PREFIX "ARROWUDF_VERSION_"
-#define VERSION_MAJOR 3
+#define NEWEST 3                                 /* version of the ABI; with it types were renamed, and nothing else changed */
 #define SHOWN 1024                               /* bytes of signatures in an error */
 
 /* ---- Finding the function ---- */
@@ -34,6 +34,25 @@ bool arrow_udf_is(const wasmtime_module *module)
     return found;
 }
 
+/* The first number of the version; 0 with a failure: it is none that is known. */
+static unsigned find_version(const wasm_exporttypes *exports)
+{
+    for (size_t i = 0; i < exports->size; i++) {
+        const wasm_bytes *label = wasmtime.wasm_exporttype_name(exports->data[i]);
+        const char *version = version_of(label);
+        const unsigned major = version && *version >= '1' && *version <= '9' ? (unsigned)(*version - '0') : 0;
+        const size_t length = version ? (size_t)(label->data + label->size - version) : 0;
+        if (!version)
+            continue;
+        if (major > 0 && major <= NEWEST && (length == 1 || version[1] == '_'))
+            return major;
+        failure_set("ImportError", "the module is for version %.*s of the ABI of arrow-udf, not 1.0 to %d.0", length > SHOWN ? SHOWN : (int)length,
+                    version, NEWEST);
+        return 0;
+    }
+    return 0;
+}
+
 static bool slots_agree(const struct slot *declared, const struct slot *found)
 {
     return declared->storage == found->storage && (!declared->type || type_equal(declared->type, found->type));
@@ -47,36 +66,30 @@ static bool types_agree(const struct signature *declared, const struct signature
     return agree;
 }
 
-static bool is_wanted(const struct arrow_signature *signature, const wasm_exporttypes *exports, const struct load *load)
+static bool is_wanted(const struct arrow_signature *signature, const wasm_exporttypes *exports, unsigned version, const struct load *load)
 {
     struct signature types;
     if (strcmp(signature->text, load->name) == 0)
         return true;
     if (signature->name_length != strlen(load->name) || memcmp(signature->text, load->name, signature->name_length) != 0)
         return false;
-    return !load->declared || (arrow_signature_types(signature, exports, &types) && types_agree(&load->signature, &types));
+    return !load->declared || (arrow_signature_types(signature, exports, version, &types) && types_agree(&load->signature, &types));
 }
 
 /* The export's name and signature. Functions may share a name: then the declared types tell. */
-static bool find(const struct load *load, const wasm_exporttypes *exports, char *name, size_t size, struct arrow_signature *signature)
+static bool find(const struct load *load, const wasm_exporttypes *exports, unsigned version, char *name, size_t size,
+                 struct arrow_signature *signature)
 {
     struct arrow_signature each;
     size_t matches = 0;
     struct bytes others = { 0 };
     for (size_t i = 0; i < exports->size; i++) {
         const wasm_bytes *label = wasmtime.wasm_exporttype_name(exports->data[i]);
-        const char *version = version_of(label);
-        if (version && strtoul(version, NULL, 10) != VERSION_MAJOR) {
-            failure_set("ImportError", "the module is for version %.*s of the ABI of arrow-udf, not %d.0", (int)(label->data + label->size - version),
-                        version, VERSION_MAJOR);
-            bytes_free(&others);
-            return false;
-        }
         if (label->size >= size || !arrow_signature_take(&each, label->data, label->size))
             continue;
         bytes_text(&others, others.length > 0 ? ", " : "");
         bytes_text(&others, each.text);
-        if (!is_wanted(&each, exports, load))
+        if (!is_wanted(&each, exports, version, load))
             continue;
         matches++;
         *signature = each;
@@ -101,10 +114,10 @@ static bool check_declared(const struct load *load, const struct signature *type
     return agrees;
 }
 
-static bool take_signature(const struct arrow_signature *signature, const wasm_exporttypes *exports, const struct load *load,
+static bool take_signature(const struct arrow_signature *signature, const wasm_exporttypes *exports, unsigned version, const struct load *load,
                            struct signature *found)
 {
-    if (!arrow_signature_types(signature, exports, found))
+    if (!arrow_signature_types(signature, exports, version, found))
         return false;
     const bool agrees = !load->declared || check_declared(load, found);
     if (load->declared)
@@ -153,7 +166,9 @@ static bool find_function(const struct module *module, const struct load *load, 
 {
     wasm_exporttypes exports;
     wasmtime.wasmtime_module_exports(module->module, &exports);
-    const bool done = find(load, &exports, name, size, signature) && take_signature(signature, &exports, load, found);
+    const unsigned version = find_version(&exports);
+    const bool done = version > 0 && find(load, &exports, version, name, size, signature)
+                      && take_signature(signature, &exports, version, load, found);
     wasmtime.wasm_exporttype_vec_delete(&exports);
     return done;
 }
