@@ -121,7 +121,7 @@ int repeat(const uint8_t *file, uint32_t length, struct slice *out)
 
 int panic(const uint8_t *file, uint32_t length, struct slice *out)
 {
-    fprintf(stderr, "thread 'main' panicked: unlucky %d\n", 13);
+    fprintf(stderr, "\nthread 'main' panicked: unlucky %d\n", 13);
     __builtin_trap();
 }
 int refuse(const uint8_t *file, uint32_t length, struct slice *out) { return fail(out, "I refuse"); }

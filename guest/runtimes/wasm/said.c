@@ -59,13 +59,16 @@ static void copy_text(char *to, const char *from, const char *end, bool cut)
 void said_trace(const char *separator)
 {
     char text[KEPT + 1];
-    size_t length = said.length;
-    while (length > 0 && said.bytes[length - 1] == '\n')
-        length--;
-    if (length == 0)
+    const char *begin = said.bytes, *end = begin + said.length;
+    while (end > begin && end[-1] == '\n')
+        end--;
+    while (begin < end && *begin == '\n')       /* a panic begins with one */
+        begin++;
+    if (begin == end)
         return;
-    const size_t begin = length > KEPT ? length - KEPT : 0;
-    const bool cut = said.cut || begin > 0;
-    copy_text(text, said.bytes + begin, said.bytes + length, cut);
+    const bool cut = said.cut || end - begin > (ptrdiff_t)KEPT;
+    if (end - begin > (ptrdiff_t)KEPT)
+        begin = end - KEPT;
+    copy_text(text, begin, end, cut);
     failure_trace("%sIts standard error:\n%s%s", separator, cut ? "..." : "", text);
 }
