@@ -235,7 +235,8 @@ static PyObject *exchange(struct small_calls *self, struct call *call, PyObject 
     return result_of(self, call);
 }
 
-PyDoc_STRVAR(call_doc, "call(arguments)\n\nThe result of a call with a tuple of arguments; NotImplemented where they, or the pool, are not of the plainest kind.");
+PyDoc_STRVAR(call_doc, "call(arguments)\n\n"
+                       "The result of a call with a tuple of arguments; NotImplemented where they, or the pool, are not of the plainest kind.");
 
 static PyObject *small_calls_call(PyObject *object, PyObject *arguments)
 {

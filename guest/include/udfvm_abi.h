@@ -302,10 +302,10 @@ struct udfvm_slot {                              /* a parameter, or the result *
 };
 
 /* Payload of LOAD for compiled code. Followed by `slots` slots (the result and then the parameters; for DESCRIBE none, or those of a
- * function that shares its name), then, without gaps, the names of those types that are structs and lists, as pyarrow prints them, the function's name, three
- * Arrow IPC messages (schema of the arguments, schema of the result, record batch of a result of one row), settings of the runtime's own,
- * and the code. A LOAD without the three messages, as SQL sends it, is of a function that answers ROW and COLUMNS only: its slots need only
- * have the types that rows have, and code says what it has. */
+ * function that shares its name), then, without gaps, the names of those types that are structs and lists, as pyarrow prints them, the
+ * function's name, three Arrow IPC messages (schema of the arguments, schema of the result, record batch of a result of one row), settings of
+ * the runtime's own, and the code. A LOAD without the three messages, as SQL sends it, is of a function that answers ROW and COLUMNS only: its
+ * slots need only have the types that rows have, and code says what it has. */
 struct udfvm_load {
     uint64_t code_length;
     uint32_t slots, name_length, request_schema_length, result_schema_length, template_length, settings_length;

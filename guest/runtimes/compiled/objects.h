@@ -1,4 +1,5 @@
-/* What lies at an address: the files that are mapped, whoever mapped them. Read from /proc/self/maps, for reports of crashes: nothing is allocated. */
+/* What lies at an address: the files that are mapped, whoever mapped them. Read from /proc/self/maps, for reports of crashes: nothing is
+ * allocated. */
 #ifndef UDFVM_COMPILED_OBJECTS_H
 #define UDFVM_COMPILED_OBJECTS_H
 

@@ -157,7 +157,9 @@ static bool take_value(const struct udfvm_value *value, const struct slot *slot,
                        struct column *column)
 {
     static const uint8_t invalid;
-    *column = (struct column){ .storage = slot->storage, .data = (const uint8_t *)&value->integer, .offsets = storage_width(slot->storage) == sizeof(int64_t) ? (const void *)cell->offsets : cell->narrow_offsets };
+    const bool wide = storage_width(slot->storage) == sizeof(int64_t);
+    *column = (struct column){ .storage = slot->storage, .data = (const uint8_t *)&value->integer,
+                               .offsets = wide ? (const void *)cell->offsets : cell->narrow_offsets };
     if (value->type == UDFVM_NULL) {
         column->validity = &invalid;
         column->nulls = 1;

@@ -1,8 +1,8 @@
 /* Calls of a module for arrow-udf.
  *
- * The ABI (arrow-udf 0.9: arrow-udf/src/ffi.rs and arrow-udf-runtime/src/wasm/mod.rs): the module exports `memory`, `alloc(length, align) -> address`,
- * `dealloc(address, length, align)`, a global ARROWUDF_VERSION_major_minor, and its functions, f(address, length, slice) -> status, under
- * names that say their signatures. A function is given an Arrow IPC file, and puts the address and length of what it made into the slice:
+ * The ABI (arrow-udf 0.9: arrow-udf/src/ffi.rs and arrow-udf-runtime/src/wasm/mod.rs): the module exports `memory`,
+ * `alloc(length, align) -> address`, `dealloc(address, length, align)`, a global ARROWUDF_VERSION_major_minor, and its functions,
+ * f(address, length, slice) -> status, under names that say their signatures. A function is given an Arrow IPC file, and puts the address and length of what it made into the slice:
  * where the status is 0, a file whose first column is the result and whose second one, if there is one, the error of each row; otherwise a
  * message. Both sides of a call are the caller's to deallocate. What a table function makes is an iterator: record_batch_iterator_next(iterator,
  * slice) puts files into the slice, whose first column (int32) is the row of the arguments, the second the result, the third, if there is one,

@@ -1,6 +1,6 @@
 /* See arrow_signature.h. Source of the encoding and of the names of types: arrow-udf 0.9, ABI 3.0 (github.com/arrow-udf/arrow-udf,
- * arrow-udf-runtime/src/wasm, arrow-udf/arrow-udf-macros/src/types.rs); of the old names: arrow-udf 0.2, ABI 2.0. A type is the name of a simple one, "T[]", or "struct Name", which
- * the export of a description tells: "Name=field:type,field:type". */
+ * arrow-udf-runtime/src/wasm, arrow-udf/arrow-udf-macros/src/types.rs); of the old names: arrow-udf 0.2, ABI 2.0. A type is the name of a
+ * simple one, "T[]", or "struct Name", which the export of a description tells: "Name=field:type,field:type". */
 #include "arrow_signature.h"
 
 #include <stdio.h>
