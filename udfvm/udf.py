@@ -294,8 +294,8 @@ class UDF:
         payload = rows.encode(arguments)
         status, reply = self._fresh_call(_REQUEST_ROW, payload)
         if status:
-            raise guest_exception(bytes(reply), self.name)
-        return rows.decode(bytes(reply))
+            raise guest_exception(reply, self.name)
+        return rows.decode(reply)
 
     def take_vm(self) -> tuple[Runtime, VM]:
         """A VM of the function's image, and what calls need. Give it back to the pool."""
@@ -306,14 +306,14 @@ class UDF:
             runtime = self._renew(runtime)
             return runtime, runtime.pool.take(runtime.image)
 
-    def _fresh_call(self, request: int, payload: bytes, room: int = 256) -> tuple[int, bytearray]:
-        """A whole call; returns the status and the reply, which is expected to have ``room``."""
+    def _fresh_call(self, request: int, payload: bytes) -> tuple[int, bytes]:
+        """A whole call; returns the status and the reply."""
         runtime = self._runtime or self._ready()
         try:
-            return runtime.pool.fresh_call(runtime.image, request, payload, runtime.limits, self.name, room)
+            return runtime.pool.fresh_call(runtime.image, request, payload, runtime.limits, self.name)
         except ForkedError:
             runtime = self._renew(runtime)
-            return runtime.pool.fresh_call(runtime.image, request, payload, runtime.limits, self.name, room)
+            return runtime.pool.fresh_call(runtime.image, request, payload, runtime.limits, self.name)
 
     def _renew(self, runtime: Runtime) -> Runtime:
         """In a forked child: VMs are the parent's, images are shared."""

@@ -24,6 +24,7 @@ REQUEST_ROW: Final = 3
 REQUEST_BATCH: Final = 4
 STATUS_OK: Final = 0
 STATUS_ERROR: Final = 1
+_ROOM: Final = 256                               # bytes that replies to rows mostly fit in
 
 _thread = threading.local()
 
@@ -37,11 +38,21 @@ def _error() -> Any:
         return _thread.error
 
 
-def _taken_reply() -> Any:
-    """This thread's ``struct udfvm_pool_reply``. Taken, until it is put back: signal handlers and host functions make calls, too."""
-    kept = getattr(_thread, "reply", None)
+class _PoolReply(NamedTuple):
+    """A ``struct udfvm_pool_reply`` and a view of its output, which has room for ``_ROOM`` bytes."""
+
+    reply: Any
+    output: Any
+
+
+def _taken_reply() -> _PoolReply:
+    """This thread's reply. Taken, until it is put back: signal handlers and host functions make calls, too."""
+    kept: _PoolReply | None = getattr(_thread, "reply", None)
     _thread.reply = None
-    return ffi.new("struct udfvm_pool_reply *") if kept is None else kept
+    if kept is not None:
+        return kept
+    output = ffi.new("char[]", _ROOM)
+    return _PoolReply(ffi.new("struct udfvm_pool_reply *", {"output": output, "capacity": _ROOM}), ffi.buffer(output))
 
 
 def _closed_pool() -> errors.PoolClosedError:
@@ -468,34 +479,30 @@ class Pool:
         handle, vm._handle = vm._handle, ffi.NULL
         self._give(handle)
 
-    def fresh_call(
-        self, image: Image, request: int, payload: bytes, limits: Any, udf: str | None = None, room: int = 256
-    ) -> tuple[int, bytearray]:
+    def fresh_call(self, image: Image, request: int, payload: bytes, limits: Any, udf: str | None = None) -> tuple[int, bytes]:
         """A whole call on any VM: taken, called, its reply copied out, restored and given back. Returns the status and the reply.
 
-        ``room`` is how long the reply is expected to be. This is the shortest way to a call: after an exit everything that Python touches
-        is cold.
+        This is the shortest way to a call: after an exit everything that Python touches is cold.
         """
         if self.closed:
             raise _closed_pool()
-        error, reply = _error(), _taken_reply()
-        output = bytearray(room)
-        reply.output, reply.capacity = ffi.from_buffer(output), room
+        error, taken = _error(), _taken_reply()
+        reply, output = taken
         code = lib.udfvm_pool_call(self._handle, image._handle, self.wait_ns, request, payload, len(payload), limits, reply, error)
         status, length, in_use, kept = reply.status, reply.length, reply.in_use, reply.kept
         if kept:
             try:
-                output = bytearray(ffi.buffer(reply.data, length))
+                data: bytes = ffi.buffer(reply.data, length)[:]
             finally:
                 lib.udfvm_pool_give(self._handle, kept)
-        _thread.reply = reply
+        else:
+            data = output[:length]
+        _thread.reply = taken
         if code:
             raise _exception(error, udf)
         if in_use > 1:
             self.more_in_use(in_use)
-        if not kept and length != room:
-            del output[length:]
-        return status, output
+        return status, data
 
     @contextmanager
     def vm(self, image: Image) -> Iterator[VM]:
