@@ -95,6 +95,7 @@ def test_names_of_nested_types_are_made_one(name: str, expected: str) -> None:
         ("list<int8>>", "a bracket too many"),
         ("list<int8>[3]", "a list of a fixed size is"),
         ("fixed_size_list<int8>", "a list of a fixed size is"),
+        (pa.list_(pa.int8(), 0), "hold one value at least"),
         ("list<null>", "hold no values of type null"),
         (pa.struct([("a", pa.null())]), "hold no values of type null"),
         (pa.struct([("a: int8, b", pa.int8())]), "no name for a field"),

@@ -1,7 +1,7 @@
 """Batches of fixed layout (``struct udfvm_columns`` of the ABI): requests from Arrow columns, and replies as Arrow columns.
 
 The layout has five types; narrower ones, dates and times travel as int64, float32 as double. A reply is hostile input: places are checked
-against the reply here, and what the buffers hold by ``validate(full=True)``.
+against the reply here, and what the buffers hold by ``reply_columns``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
+from udfvm.reply_columns import checked, empty
 from udfvm.types import RowType
 
 if TYPE_CHECKING:
@@ -108,9 +109,7 @@ def decode(function: str, reply: bytes, types: Sequence[Type], most_rows: int) -
             raise ValueError(f"{count} columns of {rows} rows where there can be {len(types)} of {most_rows}")
         columns = []
         for index, declared in enumerate(types):
-            column = _column(reply, index, declared, rows)
-            column.validate(full=True)
-            columns.append(narrowed(column, declared))
+            columns.append(narrowed(checked(_column(reply, index, declared, rows)), declared))
     except (struct.error, ValueError, pa.ArrowException) as error:
         raise ProtocolError(f"UDF {function!r}: the guest's reply is not valid: {error}") from error
     return pa.RecordBatch.from_arrays(columns, names=[f"c{index}" for index in range(count)]), bool(flags & _MORE)
@@ -126,9 +125,14 @@ def _column(reply: bytes, index: int, declared: Type, rows: int) -> pa.Array:
     bits = (rows + 7) // 8
     buffers = [_part(reply, validity, bits) if validity else None]
     if kind in (RowType.TEXT, RowType.BLOB):
-        buffers += [_part(reply, offsets, 8 * (rows + 1)), _part(reply, data, length)]
+        places = _part(reply, offsets, 8 * (rows + 1))
+        if not 0 <= int.from_bytes(places[8 * rows :], "little", signed=True) <= length:
+            raise ValueError("offsets lead out of the data")
+        buffers += [places, _part(reply, data, length)]
     else:
         buffers.append(_part(reply, data, bits if kind == RowType.BOOL else 8 * rows))
+    if not rows:
+        return empty(wide)
     return pa.Array.from_buffers(wide, rows, buffers, -1 if validity else 0)
 
 

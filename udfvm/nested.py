@@ -50,6 +50,8 @@ def take_apart(name: str) -> Nested | None:
         raise ValueError(f"{name[:80]!r} ... is nested more than {_DEEPEST} deep")
     if (size is None) == (container == "fixed_size_list"):
         raise ValueError(f"{name!r} is no type: a list of a fixed size is fixed_size_list<item: double>[3]")
+    if size is not None and int(size) == 0:              # any number of them takes no room in a reply
+        raise ValueError(f"{name!r} is no type: lists of a fixed size hold one value at least")
     fields = tuple(_field(name, part, container) for part in split_at_commas(inner))
     if container == "struct":
         names = [field.name for field in fields]
