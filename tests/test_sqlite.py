@@ -438,7 +438,7 @@ def test_a_reply_by_hand(query: Query) -> None:
 
 def test_error_text_of_a_hostile_guest(query: Query) -> None:
     header = (4).to_bytes(4, "little") + (3).to_bytes(4, "little") + bytes(16)
-    assert "UDF 'raw_reply', row 0: Bad\ufffd: a\ufffdb" in error_of(query, "SELECT raw_reply(?, 1)", header + b"Bad\xffa\0b")
+    assert "UDF 'raw_reply', row 0: Bad\ufffd: a\\x00b" in error_of(query, "SELECT raw_reply(?, 1)", header + b"Bad\xffa\0b")
 
 
 def test_sqlite_interrupt(shared: apsw.Connection, query: Query) -> None:

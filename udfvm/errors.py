@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import enum
 
+from udfvm.guest_text import visible
+
 
 class Code(enum.IntEnum):
     """``enum udfvm_code`` of the core."""
@@ -98,7 +100,8 @@ class ForkedError(Error):
 
 
 class CallError(Error):
-    """A call failed. The VM is restored; the next call is not affected.
+    """A call failed. The VM is restored; the next call is not affected. Its text, much of which may be the guest's, has at most 64 KiB, and
+    control characters in it are written out.
 
     Attributes:
         udf: name of the UDF, None where the core was used without one.
@@ -109,7 +112,7 @@ class CallError(Error):
         where = f"UDF {udf!r}" if udf else ""
         if row is not None:
             where = f"{where}, row {row}" if where else f"row {row}"
-        super().__init__(f"{where}: {message}" if where else message)
+        super().__init__(visible(f"{where}: {message}" if where else message))
         self.udf = udf
         self.row = row
 

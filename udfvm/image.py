@@ -380,7 +380,7 @@ def udf_layer(
         with pool.vm(base) as vm:
             reply = load_call(vm, vmm.REQUEST_LOAD, payload(), load, name, advice)
             if not reply.sealed:
-                raise guest_error.parse(bytes(reply.data), name)
+                raise guest_error.parse(reply.data, name)
             log = reply.log.decode("utf-8", "replace")
             vm.seal(descriptor, _report(vm, log, time.monotonic() - started, kind="layer", name=name))
 

@@ -62,7 +62,7 @@ class SmallBatches:
         if status:
             from udfvm.udf import guest_exception
 
-            raise guest_exception(bytes(reply), self._name, 0, layout.rows)
+            raise guest_exception(memoryview(reply), self._name, 0, layout.rows)
         begin = self._numbers.data_of(reply, layout)
         if begin is not None:
             return np.frombuffer(reply, self._result, layout.rows, begin)

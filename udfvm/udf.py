@@ -405,7 +405,7 @@ class UDF:
             raise
         status, reply = runtime.pool.call_and_give(vm, _REQUEST_BATCH, length, runtime.limits, self.name)
         if status:
-            raise guest_exception(bytes(reply), self.name, first_row, rows)
+            raise guest_exception(reply, self.name, first_row, rows)
         return reply
 
 
@@ -416,7 +416,7 @@ def _loaded_arrays() -> tuple[type, ...]:
     return arrays if pyarrow is None else (*arrays, pyarrow.Array, pyarrow.ChunkedArray)
 
 
-def guest_exception(reply: bytes, name: str, first_row: int = 0, rows: int = 0) -> CallError:
+def guest_exception(reply: bytes | memoryview, name: str, first_row: int = 0, rows: int = 0) -> CallError:
     """The exception in a reply with status ERROR."""
     from udfvm.vmm import guest_error
 

@@ -6,9 +6,9 @@
 
 #include "internal.h"
 
-#define TYPE_MAX 256u                    /* bytes kept of what the guest says; a traceback has its end kept, where the error is */
-#define MESSAGE_MAX 16384u
-#define TRACEBACK_MAX 65536u
+#define TYPE_MAX 256u                    /* bytes kept of what the guest says, together at most 64 KiB, as in guest_error.py */
+#define MESSAGE_MAX (20u << 10)
+#define TRACEBACK_MAX (43u << 10)
 
 void fail_with(sqlite_library *library, sqlite3_context *context, char *text)
 {
@@ -59,22 +59,16 @@ void report(const struct session *session, sqlite3_context *context, const char 
     va_end(arguments);
 }
 
-/* The guest's text is whatever it pleases: what is not UTF-8, and NUL, which would end the message, become U+FFFD. */
-static void append_guest_text(sqlite_library *library, sqlite3_str *out, const uint8_t *text, size_t length)
+/* Appends what there is to see of a text of the guest's: `most` bytes of it. */
+static void append_guest_text(sqlite_library *library, sqlite3_str *out, const uint8_t *text, size_t length, const char *keep, size_t most)
 {
     sqlite_library *sqlite3_api = library;
-    size_t plain = 0;
-    for (size_t i = 0; i < length;) {
-        size_t bytes = text[i] ? utf8_sequence(text + i, length - i) : 0;
-        if (bytes) {
-            i += bytes;
-            continue;
-        }
-        sqlite3_str_append(out, (const char *)text + plain, (int)(i - plain));
-        sqlite3_str_append(out, "\xef\xbf\xbd", 3);
-        plain = ++i;
-    }
-    sqlite3_str_append(out, (const char *)text + plain, (int)(length - plain));
+    char *visible = sqlite3_malloc64(most + 1);
+    if (visible)
+        sqlite3_str_append(out, visible, (int)udfvm_visible_text(text, length, keep, visible, most + 1));
+    else
+        sqlite3_str_appendall(out, "(no memory is left for the guest's text)");
+    sqlite3_free(visible);
 }
 
 char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply)
@@ -90,19 +84,16 @@ char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply)
     const uint8_t *type = (const uint8_t *)reply->data + sizeof header;
     const uint8_t *message = type + header.type_length;
     const uint8_t *traceback = message + header.message_length;
-    size_t type_length = header.type_length < TYPE_MAX ? header.type_length : TYPE_MAX;
-    size_t message_length = header.message_length < MESSAGE_MAX ? header.message_length : MESSAGE_MAX;
-    size_t traceback_length = header.traceback_length < TRACEBACK_MAX ? header.traceback_length : TRACEBACK_MAX;
 
     sqlite3_str *text = sqlite3_str_new(NULL);
-    append_guest_text(sqlite3_api, text, type, type_length);
-    if (message_length) {
+    append_guest_text(sqlite3_api, text, type, header.type_length, "", TYPE_MAX);
+    if (header.message_length) {
         sqlite3_str_appendall(text, ": ");
-        append_guest_text(sqlite3_api, text, message, message_length);
+        append_guest_text(sqlite3_api, text, message, header.message_length, "\n\t", MESSAGE_MAX);
     }
-    if (traceback_length) {
+    if (header.traceback_length) {
         sqlite3_str_appendall(text, "\n");
-        append_guest_text(sqlite3_api, text, traceback + (header.traceback_length - traceback_length), traceback_length);
+        append_guest_text(sqlite3_api, text, traceback, header.traceback_length, "\n\t", TRACEBACK_MAX);
     }
     return sqlite3_str_finish(text);
 }

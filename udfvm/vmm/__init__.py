@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from udfvm import errors
+from udfvm.guest_text import visible
 from udfvm.policy import Limits
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.callbacks import BoundHostFunctions, Files, bind_files, take_host_failure, take_interruption
@@ -96,6 +97,15 @@ def core_limits(limits: Limits, host_functions: BoundHostFunctions | None = None
             "host_functions": host_functions.structure if host_functions else ffi.NULL,
         },
     )
+
+
+def _copied(data: Any, status: int) -> bytes:
+    """A reply, copied out of guest memory; of an error's what there is to say of it."""
+    if status:
+        from udfvm.vmm import guest_error
+
+        return guest_error.excerpt(memoryview(data))
+    return bytes(data)
 
 
 class System(NamedTuple):
@@ -310,7 +320,7 @@ class VM:
         reply = self._reply
         code = self._run(request, data, limits, length)
         failure = _exception(self._error, udf) if code else None
-        result = bytes(ffi.buffer(reply.data, reply.length)) if not code and reply.length else b""
+        result = _copied(ffi.buffer(reply.data, reply.length), reply.status) if not code and reply.length else b""
         status = reply.status
         if lib.udfvm_vm_restore(self._handle, self._error) and failure is None:
             failure = _exception(self._error, udf)
@@ -326,7 +336,7 @@ class VM:
     def log(self) -> str:
         """What the guest wrote in the last exchange, be it that it failed."""
         reply = self._reply
-        return ffi.unpack(reply.log, reply.log_length).decode("utf-8", "replace") if reply.log_length else ""
+        return visible(ffi.buffer(reply.log, reply.log_length)) if reply.log_length else ""
 
     def restore(self) -> None:
         """Back to the sealed state."""
@@ -389,7 +399,7 @@ def boot(
     handle = lib.udfvm_vm_boot(config, kernel, len(kernel), payload, len(payload), served, core_limits(limits), log, error)
     text = ""
     if log[0]:
-        text = ffi.string(log[0]).decode("utf-8", "replace")
+        text = visible(ffi.string(log[0]))
         lib.free(log[0])
     if handle:
         return VM(handle, None, bound), text
@@ -441,10 +451,12 @@ class Pool:
         """
         try:
             reply = vm.call(request, None, limits, udf, length)
-            if self._lender.lends(len(reply.data)) and not lib.udfvm_vm_share_reply(vm._handle, vm._error):
+            if not reply.status and self._lender.lends(len(reply.data)) and not lib.udfvm_vm_share_reply(vm._handle, vm._error):
                 handle, vm._handle = vm._handle, ffi.NULL
                 self.vms_out -= 1
                 return reply.status, self._lender.lend(handle, vm._reply.data, len(reply.data))
+            if reply.status:
+                return reply.status, memoryview(_copied(reply.data, reply.status))
             return reply.status, memoryview(bytearray(reply.data))       # one copy, which numpy may let its user write to
         finally:
             if vm._handle:
@@ -492,7 +504,7 @@ class Pool:
         status, length, in_use, kept = reply.status, reply.length, reply.in_use, reply.kept
         if kept:
             try:
-                data: bytes = ffi.buffer(reply.data, length)[:]
+                data: bytes = _copied(ffi.buffer(reply.data, length), status)
             finally:
                 lib.udfvm_pool_give(self._handle, kept)
         else:

@@ -259,6 +259,13 @@ udfvm_pool *udfvm_pool_retain(udfvm_pool *pool);            /* one more referenc
 
 void udfvm_copy(void *to, const void *from, size_t length);
 
+/* ---- Text of a guest, made fit to be shown: what it says of its errors, what it printed. Control characters (terminal escapes, NUL), marks of
+ * direction and line separators are written out (\x1b, \u202e), but for the ASCII ones in `keep` ("\n\t", or "" for text of one line); bytes that
+ * are no UTF-8 become U+FFFD. Writes at most `capacity` bytes with the NUL at the end; of what is longer the head and the tail, with a
+ * mark between. Returns the length without the NUL. ---- */
+
+size_t udfvm_visible_text(const void *text, size_t length, const char *keep, char *out, size_t capacity);
+
 /* ---- SHA-256 of bytes that come in parts. ---- */
 
 struct udfvm_sha256 { uint32_t state[8]; uint64_t length; uint8_t block[64]; };

@@ -11,9 +11,9 @@ import _udfvm_agent
 
 STATUS_ERROR: Final = 1
 ERROR_HEADER: Final = struct.Struct("<IIIIq")
-LONGEST_TYPE: Final = 1024
-LONGEST_MESSAGE: Final = 64 * 1024
-LONGEST_TRACEBACK: Final = 256 * 1024
+LONGEST_TYPE: Final = 256                         # as much as the host keeps
+LONGEST_MESSAGE: Final = 20 * 1024
+LONGEST_TRACEBACK: Final = 43 * 1024
 OWN_DIRECTORY: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120 - compared with file names of code
 
 
@@ -36,10 +36,13 @@ def report(exception: BaseException, row: int = -1) -> tuple[int, int]:
 
 
 def _cut(encoded: bytes, longest: int) -> bytes:
-    """The beginning of UTF-8, without half of a character at the end."""
+    """Head and tail of UTF-8, without halves of characters, and a mark between."""
     if len(encoded) <= longest:
         return encoded
-    return encoded[:longest].decode("utf-8", "ignore").encode()
+    mark = b"\n[... cut: the whole has %d bytes ...]\n" % len(encoded)
+    half = max(0, longest - len(mark)) // 2
+    head, tail = (part.decode("utf-8", "ignore").encode() for part in (encoded[:half], encoded[len(encoded) - half :]))
+    return (head + mark + tail)[:longest]
 
 
 def _type_name(cls: type[BaseException]) -> str:
