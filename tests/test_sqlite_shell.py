@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hostile_files import ALL_KINDS, put, remove
 
 import udfvm.sqlite
+from udfvm.cache import cache_directory, prune
 from udfvm.cli import commands
-from udfvm.image import cache_directory
 
 SOURCE = '''
 import udfvm
@@ -176,6 +177,78 @@ def test_what_is_gone_from_the_cache_is_an_error_that_says_what_to_do(sealed: Pa
         assert "udfvm prepare" in shell("SELECT vm_create('x', 'python', 'def x(): return 1', '() -> int');", fails=True)
     finally:
         runtime.write_text(kept)
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_what_is_no_file_of_ours_is_refused(sealed: Path, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    score = cache_directory() / "functions" / "score.udf"
+    names = dict(line.split(maxsplit=1) for line in score.read_text().splitlines())
+    cache = tmp_path / "cache"
+    for folder in (cache, cache / "functions", cache / "runtimes"):
+        folder.mkdir(mode=0o700)
+    places = {"functions/score.udf": score, "runtimes/python.runtime": cache_directory() / "runtimes" / "python.runtime"}
+    places |= {names[key]: cache_directory() / names[key] for key in ("base", "layer")}
+    for place, original in places.items():
+        subprocess.run(["cp", "-a", "--sparse=always", original, cache / place], check=True)
+    monkeypatch.setenv("UDFVM_CACHE", str(cache))
+    call, create = "SELECT vm_udf('score', 12, 300);", "SELECT vm_create('x', 'python', 'def x(): return 1', '() -> int');"
+    assert shell(call) == "4.0"
+    for place, original in places.items():
+        put(kind, cache / place)
+        text = shell(create if place.startswith("runtimes") else call, fails=True)
+        assert str(cache / place) in text and "remove it" in text
+        assert not (cache / place).parent.joinpath("nowhere").exists()
+        remove(cache / place)
+        subprocess.run(["cp", "-a", "--sparse=always", original, cache / place], check=True)
+    assert shell(call) == "4.0"
+
+
+@pytest.mark.parametrize("folder", ["", "functions"])
+def test_directories_that_others_can_write_are_refused(shell: Shell, folder: str) -> None:
+    directory = cache_directory() / folder
+    mode = directory.stat().st_mode
+    directory.chmod(0o777)
+    try:
+        text = shell("SELECT vm_udf('score', 12, 300);", fails=True)
+    finally:
+        directory.chmod(mode)
+    assert f"{directory} can be written by other users" in text and "chmod go-w" in text
+
+
+def test_what_the_shell_uses_is_in_use(sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("functions", "runtimes", ""):
+        (tmp_path / name).mkdir(mode=0o700, exist_ok=True)
+    score = (cache_directory() / "functions" / "score.udf").read_text()
+    names = dict(line.split(maxsplit=1) for line in score.splitlines())
+    images = [tmp_path / names[key] for key in ("base", "layer")]
+    for image in images:
+        subprocess.run(["cp", "-a", "--sparse=always", cache_directory() / image.name, image], check=True)
+    (tmp_path / "functions" / "score.udf").write_text(score)
+    monkeypatch.setenv("UDFVM_CACHE", str(tmp_path))
+    with subprocess.Popen(["sqlite3"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(f".load {udfvm.sqlite.EXTENSION}\nSELECT vm_udf('score', 12, 300);\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "4.0\n"
+        (tmp_path / "functions" / "score.udf").unlink()          # which alone would keep them
+        for path in tmp_path.iterdir():
+            if path.is_file():
+                os.utime(path, (0, 0))
+        assert prune(0).files == 0
+        process.stdin.write("SELECT 1;\n")
+        process.communicate()
+    assert prune(0).files == 2
+    assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_a_use_in_the_shell_counts_as_one(shell: Shell) -> None:
+    score = (cache_directory() / "functions" / "score.udf").read_text()
+    names = dict(line.split(maxsplit=1) for line in score.splitlines())
+    notes = [cache_directory() / f"{names[key]}.verified" for key in ("base", "layer")]
+    for note in notes:
+        os.utime(note, (0, 0))
+    assert shell("SELECT vm_udf('score', 12, 300);") == "4.0"
+    assert all(note.stat().st_mtime > 0 for note in notes)
 
 
 def test_control_c_interrupts_a_call(sealed: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import udfvm
-from udfvm import image
+from udfvm.cache import cache_entries, clear_cache
 from udfvm.errors import SignatureError
 
 
@@ -50,7 +50,7 @@ def test_a_module_of_tens_of_thousands_of_functions() -> None:
     assert len(module) > 1_500_000
     udf = udfvm.from_wasm(module, "f")
     assert udf(5) % 2**64 == mixed(19_999, 5)
-    sizes = [entry.stored_bytes for entry in image.cache_entries() if entry.report.get("name") == "f" and entry.kind == "layer"]
+    sizes = [entry.stored_bytes for entry in cache_entries() if entry.report.get("name") == "f" and entry.kind == "layer"]
     assert 2 * len(module) < max(sizes) < 8 * len(module)
 
 
@@ -98,7 +98,7 @@ def test_compiled_code_that_is_damaged_is_made_again(cache: Path) -> None:
             path.unlink()
         assert udfvm.from_wasm(module, "g", name=f"g{len(damaged)}")(7) % 2**64 == mixed(3998, 7)
         assert kept.read_bytes()[:32] == hashlib.sha256(kept.read_bytes()[32:]).digest()
-    image.clear_cache()
+    clear_cache()
     assert not kept.exists()
 
 

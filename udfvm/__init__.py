@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from udfvm.errors import (
     BuildError,
     BusyError,
+    CacheError,
     CallError,
     CallTimeoutError,
     Error,
@@ -57,6 +58,7 @@ __all__ = [
     "Aggregate",
     "BuildError",
     "BusyError",
+    "CacheError",
     "CallError",
     "CallTimeoutError",
     "Error",

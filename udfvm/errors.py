@@ -35,6 +35,7 @@ class Code(enum.IntEnum):
     BUSY = 16
     HOST_FUNCTION = 17
     HOST_CALLS = 18
+    CACHE = 19
 
 
 class Error(Exception):
@@ -74,6 +75,10 @@ class UnknownUDFError(Error, LookupError):
 
 class ImageError(Error):
     """An image is damaged, foreign, or of another version."""
+
+
+class CacheError(ImageError):
+    """A file or directory of the image cache cannot be used: something else is in its place, others can write it, or this user cannot."""
 
 
 class BuildError(Error):
@@ -218,6 +223,8 @@ def from_core(
             return KVMPermissionError(f"{message}. {PERMISSION_ADVICE}")
         case Code.IMAGE:
             return ImageError(message)
+        case Code.CACHE:
+            return CacheError(message)
         case Code.TIMEOUT:
             return CallTimeoutError(f"{message}; raise timeout= if it needs longer", udf, row)
         case Code.INTERRUPTED:

@@ -1,13 +1,11 @@
-"""Images: what they are built from, where they are cached, and how.
+"""Images: what they are built from, and how.
 
 A base image is named by a hash of all that its content depends on (``BaseSpec`` and this host), a layer by its base and what it loads.
-Files appear under their names by an atomic rename, and a lock lets one of several processes build while the others wait for it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import os
 import struct
@@ -15,11 +13,12 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from udfvm import errors, vmm
+from udfvm.cache import cache_directory, cached_bytes, cached_image, keep_bytes
 from udfvm.hostfs import HostFS
 from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, SCRATCH, WINDOW, Limits
 from udfvm.syscalls import syscall_name
@@ -61,13 +60,6 @@ class BaseSpec(NamedTuple):
     packages: tuple[str, ...] = ()
     window: int = WINDOW
     runtime: str = "python"
-
-
-def cache_directory() -> Path:
-    """``$UDFVM_CACHE``, else ``udfvm`` in the user's cache directory."""
-    if chosen := os.environ.get("UDFVM_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "udfvm"
 
 
 # ---- What a guest sees of this host ----
@@ -153,91 +145,6 @@ def base_key(spec: BaseSpec) -> str:
 def layer_key(base: vmm.Image, identity: bytes, limits: Limits) -> str:
     """Name of a layer in the cache. ``identity`` is what tells the function from others."""
     return vmm.sha256(base.digest, bytes([limits.deterministic]), identity).hex()
-
-
-# ---- Cache ----
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds the lock file of an image. It is removed afterwards; whoever waited on it looks again."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            try:
-                same = os.path.samestat(os.fstat(descriptor), os.stat(path))
-            except FileNotFoundError:
-                same = False
-            if same:
-                try:
-                    yield
-                finally:
-                    path.unlink(missing_ok=True)
-                return
-        finally:
-            os.close(descriptor)
-
-
-def _identity(path: Path) -> str:
-    """What of a file changes with any write to it: the change time cannot be set back."""
-    status = path.stat()
-    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-
-
-def _verify(path: Path, image: vmm.Image) -> None:
-    """Checks the content, unless it was checked before and the file has not changed since: then a note beside it says so."""
-    note = path.with_suffix(path.suffix + ".verified")
-    identity = _identity(path)
-    with contextlib.suppress(OSError):
-        if note.read_text() == identity:
-            return
-    image.verify()
-    with contextlib.suppress(OSError):
-        note.write_text(identity)
-
-
-def _open_cached(path: Path, base: vmm.Image | None) -> vmm.Image | None:
-    """The image, or None where there is none. A damaged or foreign file is removed."""
-    try:
-        image = vmm.Image.open(path, base)
-        _verify(path, image)
-    except FileNotFoundError:
-        return None
-    except errors.ImageError:
-        path.unlink(missing_ok=True)
-        return None
-    return image
-
-
-def _write(path: Path, build: Callable[[int], None]) -> None:
-    """Makes a file, whole or not at all. ``build`` writes it to a descriptor."""
-    import tempfile
-
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem[:16]}.", suffix=".tmp")
-    try:
-        build(descriptor)
-        os.fsync(descriptor)
-        os.rename(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
-
-
-def _cached(path: Path, base: vmm.Image | None, build: Callable[[int], None]) -> vmm.Image:
-    """Opens an image, building it into the cache if need be. ``build`` writes it to a descriptor."""
-    if image := _open_cached(path, base):
-        return image
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _locked(path.with_suffix(".lock")):
-        if image := _open_cached(path, base):
-            return image
-        _write(path, build)
-        image = vmm.Image.open(path, base)
-        _verify(path, image)
-        return image
 
 
 class _OpenBases:
@@ -352,7 +259,7 @@ def base_image(spec: BaseSpec) -> vmm.Image:
     with _open_bases.lock:
         path = cache_directory() / f"{base_key(spec)}.base"
         if path not in _open_bases.images:
-            _open_bases.images[path] = _cached(path, None, build)
+            _open_bases.images[path] = cached_image(path, None, build)
         return _open_bases.images[path]
 
 
@@ -384,59 +291,18 @@ def udf_layer(
             log = reply.log.decode("utf-8", "replace")
             vm.seal(descriptor, _report(vm, log, time.monotonic() - started, kind="layer", name=name))
 
-    return _cached(cache_directory() / f"{layer_key(base, identity, limits)}.layer", base, build)
-
-
-def _write_all(content: bytes, descriptor: int) -> None:
-    with open(descriptor, "wb", closefd=False) as file:
-        file.write(content)
+    return cached_image(cache_directory() / f"{layer_key(base, identity, limits)}.layer", base, build)
 
 
 def cached_reply(base: vmm.Image, identity: bytes, suffix: str, ask: Callable[[], bytes], read: Callable[[bytes], _Read]) -> _Read:
     """What ``read`` makes of a reply of compiled code's runtime, which is in the cache or, by ``ask``, comes from a VM: looking into large
     code takes seconds. A cached one that ``read`` raises ProtocolError for is asked for again."""
     path = cache_directory() / f"{layer_key(base, identity, Limits())}{suffix}"
-    with contextlib.suppress(OSError, errors.ProtocolError):
-        return read(path.read_bytes())
+    kept = cached_bytes(path)
+    with contextlib.suppress(errors.ProtocolError):
+        if kept is not None:
+            return read(kept)
     reply = ask()
     made = read(reply)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(path, functools.partial(_write_all, reply))
+    keep_bytes(path, reply)
     return made
-
-
-# ---- What is in the cache ----
-
-
-class CacheEntry(NamedTuple):
-    """A file of the cache: ``report`` is the build report, empty where the file cannot be read."""
-
-    path: Path
-    kind: str
-    stored_bytes: int
-    report: dict[str, Any]
-
-
-def cache_entries() -> list[CacheEntry]:
-    """All images in the cache, newest first."""
-    entries = []
-    for path in cache_directory().glob("*.*"):
-        if path.suffix not in (".base", ".layer"):
-            continue
-        with contextlib.suppress(OSError):
-            status = path.stat()
-            entries.append((status.st_mtime, CacheEntry(path, path.suffix[1:], status.st_blocks * 512, vmm.read_metadata(path))))
-    return [entry for _, entry in sorted(entries, key=lambda pair: pair[0], reverse=True)]
-
-
-def clear_cache() -> int:
-    """Removes every image of the cache, and what builds left behind; returns how many images that were. Images in use stay usable."""
-    removed = 0
-    for path in cache_directory().glob("*.*"):
-        if path.suffix in (".base", ".layer", ".compiled", ".description", ".verified", ".tmp", ".lock"):
-            path.unlink(missing_ok=True)
-            removed += path.suffix in (".base", ".layer")
-    for pattern in ("functions/*.udf", "runtimes/*.runtime"):        # names of what is gone
-        for path in cache_directory().glob(pattern):
-            path.unlink(missing_ok=True)
-    return removed

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 from rich.console import Console
 from rich.table import Table
 
-from udfvm.image import CacheEntry, cache_directory, cache_entries, clear_cache
+from udfvm import cache as images
+from udfvm.cache import CacheEntry
+from udfvm.errors import Error
+from udfvm.policy import parse_size
 
 
 @click.group()
 def cache() -> None:
-    """Lists or clears the sealed images on disk."""
+    """Lists the sealed images on disk, or removes them."""
 
 
 def _content(entry: CacheEntry) -> str:
@@ -29,10 +34,10 @@ def _system_calls(entry: CacheEntry) -> str:
 
 @cache.command(name="list")
 def list_images() -> None:
-    """Shows every image: kind, size on disk, content, what its build took."""
-    entries = cache_entries()
+    """Shows every image: kind, size on disk, when it was used last, content, what its build took."""
+    entries = images.cache_entries()
     table = Table(box=None)
-    for heading in ("image", "kind", "size", "content", "built in", "system calls", "not implemented"):
+    for heading in ("image", "kind", "size", "last used", "content", "built in", "system calls", "not implemented"):
         table.add_column(heading)
     for entry in entries:
         unknown = ", ".join(f"{name} x{count}" for name, count in entry.report.get("unknown_syscalls", {}).items())
@@ -40,6 +45,7 @@ def list_images() -> None:
             entry.path.name[:12],
             entry.kind,
             f"{entry.stored_bytes / 1e6:.1f} MB",
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used)),
             _content(entry),
             f"{entry.report.get('seconds', 0):.2f} s",
             _system_calls(entry),
@@ -47,10 +53,27 @@ def list_images() -> None:
         )
     console = Console(soft_wrap=True)
     console.print(table if entries else "no images")
-    console.print(f"{cache_directory()}: {len(entries)} images, {sum(entry.stored_bytes for entry in entries) / 1e6:.1f} MB")
+    total, most = images.stored_bytes() if entries else 0, images.cache_size()
+    console.print(f"{images.cache_directory()}: {len(entries)} images, {total / 1e6:.1f} MB of at most {most / 1e6:.1f} MB")
+
+
+@cache.command()
+@click.option("--size", help="What may be left, such as 2GiB; UDFVM_CACHE_SIZE, or 8GiB, if not given.")
+def prune(size: str | None) -> None:
+    """Removes what builds left behind that were killed, and the images used longest ago until the cache has its size.
+
+    What a process uses stays, and what sealed functions and prepared runtimes need.
+    """
+    try:
+        most = None if size is None else parse_size(size)
+    except ValueError as error:
+        raise Error(str(error)) from error
+    done = images.prune(most)
+    removed, left = f"{done.removed_bytes / 1e6:.1f} MB", f"{done.left_bytes / 1e6:.1f} MB"
+    click.echo(f"{done.files} files removed, {removed}; {left} are left in {images.cache_directory()}")
 
 
 @cache.command()
 def clear() -> None:
     """Removes every image. They are rebuilt when they are next needed."""
-    click.echo(f"{clear_cache()} images removed from {cache_directory()}")
+    click.echo(f"{images.clear_cache()} images removed from {images.cache_directory()}")

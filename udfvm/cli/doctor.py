@@ -11,8 +11,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from udfvm.errors import KVMUnavailableError
-from udfvm.image import GUEST, cache_directory, cache_entries
+from udfvm.cache import cache_directory, cache_entries, cache_size, stored_bytes
+from udfvm.errors import CacheError, KVMUnavailableError
+from udfvm.image import GUEST
 
 _ROUNDS = 2000
 
@@ -33,9 +34,11 @@ def _processor() -> str:
 
 
 def _cache() -> str:
-    entries = cache_entries()
-    size = sum(entry.stored_bytes for entry in entries)
-    return f"{cache_directory()} ({len(entries)} images, {size / 1e6:.0f} MB)"
+    try:
+        found = f"{len(cache_entries())} images, {stored_bytes() / 1e6:.0f} MB of at most {cache_size() / 1e6:.0f} MB"
+    except CacheError as error:
+        found = f"not usable: {error}"
+    return f"{cache_directory()} ({found})"
 
 
 def _found(table: Table) -> bool:

@@ -1,14 +1,12 @@
 /* What commands of udfvm left in the image cache for programs without Python: functions that were sealed under a name, and runtimes that
  * were prepared to load stored functions.
  *
- * functions/NAME.udf and runtimes/KIND.runtime in the cache are small texts, lines of a key and a value, written by udfvm/sealed.py. The cache
- * belongs to the user, and what is in it is as trusted as the program that reads it. */
+ * functions/NAME.udf and runtimes/KIND.runtime in the cache are small texts, lines of a key and a value, written by sealed.py. The cache belongs to
+ * the user, and what nobody else can have put there is as trusted as the program that reads it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -20,31 +18,34 @@
 
 /* ---- The cache ---- */
 
-/* As udfvm/image.py has it; NULL where there is no home, or no memory. */
-static char *cache_path(sqlite_library *library, const char *folder, const char *name, const char *suffix)
+/* A directory of the cache, as udfvm/cache.py has it; NULL where there is no home, or no memory. */
+static char *cache_path(sqlite_library *library, const char *folder)
 {
     sqlite_library *sqlite3_api = library;
     const char *chosen = getenv("UDFVM_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if (chosen && *chosen)
-        return sqlite3_mprintf("%s/%s%s%s", chosen, folder, name, suffix);
+        return sqlite3_mprintf("%s%s", chosen, folder);
     if (xdg && *xdg)
-        return sqlite3_mprintf("%s/udfvm/%s%s%s", xdg, folder, name, suffix);
-    return home && *home ? sqlite3_mprintf("%s/.cache/udfvm/%s%s%s", home, folder, name, suffix) : NULL;
+        return sqlite3_mprintf("%s/udfvm%s", xdg, folder);
+    return home && *home ? sqlite3_mprintf("%s/.cache/udfvm%s", home, folder) : NULL;
 }
 
-/* The text of a file; NULL with errno. Release with free. */
-static char *read_note(const char *path)
+/* The text of a file; NULL where there is none, with a message where it cannot be used. Release with free. */
+static char *read_note(sqlite_library *library, const char *folder, const char *name, const char *suffix, char **message)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return NULL;
-    char *text = malloc(NOTE_MAX + 1);
-    ssize_t length = text ? read(fd, text, NOTE_MAX) : -1;
-    int failed = errno;
-    close(fd);
+    sqlite_library *sqlite3_api = library;
+    struct udfvm_error error = { .code = UDFVM_OK };
+    char *directory = cache_path(library, folder), *file = sqlite3_mprintf("%s%s", name, suffix), *text = NULL;
+    int fd = directory && file ? udfvm_private_open(directory, file, O_RDONLY, &error) : -1;
+    if (fd < 0 && error.code == UDFVM_E_CACHE)
+        *message = sqlite3_mprintf("%s", error.message);
+    ssize_t length = fd >= 0 && (text = malloc(NOTE_MAX + 1)) ? read(fd, text, NOTE_MAX) : -1;
+    if (fd >= 0)
+        close(fd);
+    sqlite3_free(directory);
+    sqlite3_free(file);
     if (length < 0) {
         free(text);
-        errno = failed;
         return NULL;
     }
     text[length] = 0;
@@ -81,47 +82,19 @@ static bool note_number(const char *note, const char *key, uint64_t *number)
 
 /* ---- Images ---- */
 
-/* The content was checked, and the file has not changed since: udfvm/image.py leaves such a note beside it. */
-static bool verified_before(sqlite_library *library, const char *path, int fd)
-{
-    sqlite_library *sqlite3_api = library;
-    struct stat status;
-    char identity[160];
-    char *note_path = sqlite3_mprintf("%s.verified", path);
-    char *note = note_path ? read_note(note_path) : NULL;
-    sqlite3_free(note_path);
-    if (!note || fstat(fd, &status) < 0) {
-        free(note);
-        return false;
-    }
-    snprintf(identity, sizeof identity, "%llu %llu %lld %lld %lld", (unsigned long long)status.st_dev, (unsigned long long)status.st_ino,
-             (long long)status.st_size, (long long)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec,
-             (long long)status.st_ctim.tv_sec * 1000000000 + status.st_ctim.tv_nsec);
-    const bool same = strcmp(note, identity) == 0;
-    free(note);
-    return same;
-}
-
 static udfvm_image *open_image(sqlite_library *library, const char *file, udfvm_image *base, char **message)
 {
     sqlite_library *sqlite3_api = library;
     struct udfvm_error error = { .code = UDFVM_OK };
-    udfvm_image *image = NULL;
-    char *path = strchr(file, '/') ? NULL : cache_path(library, "", file, "");
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd >= 0)
-        image = udfvm_image_open(fd, base, &error);
-    if (image && !verified_before(library, path, fd) && udfvm_image_verify(image, &error) != UDFVM_OK) {
-        udfvm_image_close(image);
-        image = NULL;
-    }
-    if (fd < 0)
+    char *directory = cache_path(library, "");
+    udfvm_image *image = directory ? udfvm_image_open_cached(directory, file, base, &error) : NULL;
+    if (!image && error.code == UDFVM_E_IMAGE)
+        *message = sqlite3_mprintf("%s/%s: %s: run the command of udfvm that made it again", directory, file, error.message);
+    else if (!image && error.code == UDFVM_E_SYSTEM && error.os_errno == ENOENT)
         *message = sqlite3_mprintf("its image is no longer in the cache: run the command of udfvm that made it again");
     else if (!image)
-        *message = sqlite3_mprintf("%s: %s: run the command of udfvm that made it again", path, error.message);
-    if (fd >= 0)
-        close(fd);
-    sqlite3_free(path);
+        *message = sqlite3_mprintf("%s", error.message);
+    sqlite3_free(directory);
     return image;
 }
 
@@ -227,22 +200,19 @@ static struct function *make_sealed(struct registry *registry, const char *name,
 
 struct function *sealed_find(struct registry *registry, const char *name, size_t length, char **message)
 {
-    sqlite_library *sqlite3_api = registry->library;
     char copy[NAME_MAX_BYTES + 1];
     *message = NULL;
     if (registry->embedded || !name_valid(name, length))
         return NULL;
     memcpy(copy, name, length);
     copy[length] = 0;
-    char *path = cache_path(sqlite3_api, "functions/", copy, ".udf");
-    char *note = path ? read_note(path) : NULL;
+    char *note = read_note(registry->library, "/functions", copy, ".udf", message);
     struct signature *signature = note ? malloc(sizeof *signature) : NULL;
     struct function *function = signature ? make_sealed(registry, copy, note, signature, message) : NULL;
     if (function)
         registry_put(registry, function);
     free(signature);
     free(note);
-    sqlite3_free(path);
     return function;
 }
 
@@ -255,8 +225,7 @@ struct runtime *runtime_of(struct registry *registry, unsigned kind, char **mess
     char format[8], file[256];
     if (runtime->pool)
         return runtime;
-    char *path = registry->embedded ? NULL : cache_path(sqlite3_api, "runtimes/", kind_name(kind), ".runtime");
-    char *note = path ? read_note(path) : NULL;
+    char *note = registry->embedded ? NULL : read_note(sqlite3_api, "/runtimes", kind_name(kind), ".runtime", message);
     struct base *base = NULL;
     if (note && note_value(note, "udfvm-runtime", format, sizeof format) && strcmp(format, FORMAT) == 0 &&
         note_value(note, "base", file, sizeof file))
@@ -271,6 +240,5 @@ struct runtime *runtime_of(struct registry *registry, unsigned kind, char **mess
                                    strcmp(kind_name(kind), "wasm") == 0 ? " (it needs the package wasmtime)" : "");
     }
     free(note);
-    sqlite3_free(path);
     return base ? runtime : NULL;
 }

@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from udfvm.cache import cache_directory, write_text
 from udfvm.errors import Error, TypeMappingError
-from udfvm.image import cache_directory
 from udfvm.policy import DEFAULT_MEMORY
 from udfvm.sqlite._extension import Role
 from udfvm.sqlite.policy import Kind, stored_base, wasm_is_there
@@ -96,17 +94,9 @@ def _name_of(image: Image) -> str:
 
 
 def _write(folder: str, name: str, values: dict[str, object]) -> Path:
-    directory = cache_directory() / folder
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=".", suffix=".tmp")
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(f"{key} {value}\n" for key, value in values.items())
-        os.rename(temporary, directory / name)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return directory / name
+    path = cache_directory() / folder / name
+    write_text(path, "".join(f"{key} {value}\n" for key, value in values.items()))
+    return path
 
 
 def udfs_of(path: Path) -> dict[str, UDF]:

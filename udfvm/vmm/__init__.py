@@ -5,6 +5,7 @@ Everything here may be used from several threads, a VM by one at a time. The int
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -177,15 +178,15 @@ class Image:
 
     @classmethod
     def open(cls, path: Path, base: Image | None = None) -> Image:
-        """Opens a base image, or with ``base`` a layer of it. Raises ImageError where the file is foreign or its header damaged."""
+        """Opens a base image of the cache, or with ``base`` a layer of it, and checks it, unless that was done before.
+
+        Raises FileNotFoundError, CacheError where the file is not to be used, ImageError where it is damaged or foreign.
+        """
         error = _error()
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            handle = lib.udfvm_image_open(descriptor, base._handle if base else ffi.NULL, error)
-        finally:
-            os.close(descriptor)
+        directory, name = os.fsencode(path.parent), os.fsencode(path.name)
+        handle = lib.udfvm_image_open_cached(directory, name, base._handle if base else ffi.NULL, error)
         if not handle:
-            raise _exception(error)
+            raise _file_exception(error, path)
         image = cls(handle, base)
         image.path = path
         return image
@@ -229,12 +230,39 @@ class Image:
         ffi.release(self._handle)
 
 
+def _file_exception(error: Any, path: Path) -> BaseException:
+    if error.code == errors.Code.SYSTEM and error.os_errno == errno.ENOENT:
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return _exception(error)
+
+
+def open_private(path: Path, flags: int = os.O_RDONLY) -> int:
+    """A descriptor of a regular file that nobody but this user and root can have put there. Does not wait, nor follow a link.
+
+    Raises FileNotFoundError, and CacheError, which says what is wrong and what to do.
+    """
+    error = _error()
+    descriptor = lib.udfvm_private_open(os.fsencode(path.parent), os.fsencode(path.name), flags, error)
+    if descriptor < 0:
+        raise _file_exception(error, path)
+    return int(descriptor)
+
+
+def open_private_directory(path: Path) -> int:
+    """The same, of a directory."""
+    error = _error()
+    descriptor = lib.udfvm_private_open(os.fsencode(path), ffi.NULL, os.O_RDONLY, error)
+    if descriptor < 0:
+        raise _file_exception(error, path)
+    return int(descriptor)
+
+
 def read_metadata(path: Path) -> dict[str, Any]:
     """The metadata of an image file, without opening (and checking) the image. Empty where the file has none to read."""
     import json
 
     header = ffi.new("struct udfvm_image_location *")
-    with path.open("rb") as file:
+    with open(open_private(path), "rb") as file:
         if lib.udfvm_image_locate_metadata(file.fileno(), header):
             return {}
         file.seek(header.offset)
@@ -243,6 +271,18 @@ def read_metadata(path: Path) -> dict[str, Any]:
         except ValueError:
             return {}
     return parsed if isinstance(parsed, dict) else {}
+
+
+def read_identity(path: Path) -> tuple[bytes, bytes] | None:
+    """The digests of an image and of its base (zeros for one that is a base), by the header alone; None where the file is none."""
+    header = ffi.new("struct udfvm_image_location *")
+    descriptor = open_private(path)
+    try:
+        if lib.udfvm_image_locate_metadata(descriptor, header):
+            return None
+    finally:
+        os.close(descriptor)
+    return bytes(ffi.buffer(header.digest)), bytes(ffi.buffer(header.base_digest))
 
 
 class Reply(NamedTuple):

@@ -39,6 +39,7 @@ enum udfvm_code {
     UDFVM_E_BUSY = 16,           /* no VM became free in time */
     UDFVM_E_HOST_FUNCTION = 17,  /* a host function failed */
     UDFVM_E_HOST_CALLS = 18,     /* more calls of host functions than udfvm_host_functions.most_calls */
+    UDFVM_E_CACHE = 19,          /* a file or directory of the image cache is not what this user may rely on */
 };
 
 struct udfvm_error {
@@ -207,8 +208,12 @@ void udfvm_image_close(udfvm_image *image);                 /* gives one referen
 udfvm_image *udfvm_image_retain(udfvm_image *image);        /* one more reference */
 const void *udfvm_image_metadata(const udfvm_image *image, size_t *length);
 
-/* Where the metadata lies in an image file, by its header alone. Non-zero where the header is not that of an image. */
-struct udfvm_image_location { uint64_t offset, length; };
+/* Where the metadata lies in an image file, which image that is and on which it was sealed (zeros for a base), by its header alone. Non-zero where
+ * the header is not that of an image. */
+struct udfvm_image_location {
+    uint64_t offset, length;
+    uint8_t digest[32], base_digest[32];
+};
 int udfvm_image_locate_metadata(int fd, struct udfvm_image_location *location);
 
 struct udfvm_image_statistics {
@@ -219,6 +224,16 @@ struct udfvm_image_statistics {
     uint8_t digest[32];          /* identity of the content */
 };
 void udfvm_image_statistics(const udfvm_image *image, struct udfvm_image_statistics *statistics);
+
+/* ---- The image cache: a directory that this user and root alone can write. ---- */
+
+/* Opens the file `name` of a directory, with flags of open(2), or the directory where it is NULL; returns the descriptor, or -1. Symbolic links
+ * in place of the file, FIFOs, sockets, devices and directories are refused (UDFVM_E_CACHE), and what other users own or could have written: the
+ * file, its directory, or one above that. Does not wait. UDFVM_E_SYSTEM with ENOENT: there is none. New files are this user's alone. */
+int udfvm_private_open(const char *directory, const char *name, int flags, struct udfvm_error *error);
+/* Opens an image of the cache so, and checks its content, unless the note NAME.verified beside it says that this state of the file was checked
+ * before. While it is open, in any process, the file has a shared lock (flock); when it was opened last is the note's time of modification. */
+udfvm_image *udfvm_image_open_cached(const char *directory, const char *name, udfvm_image *base, struct udfvm_error *error);
 
 /* ---- Pool: VMs of one base image, serving the base and every layer of it. ---- */
 

@@ -201,7 +201,9 @@ int udfvm_image_locate_metadata(int fd, struct udfvm_image_location *location)
         && header->version == IMAGE_VERSION) {
         udfvm_image_header_digest(header, digest);
         if (memcmp(digest, header->digest, sizeof digest) == 0) {
-            *location = (struct udfvm_image_location){ header->metadata_offset, header->metadata_length };
+            *location = (struct udfvm_image_location){ .offset = header->metadata_offset, .length = header->metadata_length };
+            memcpy(location->digest, header->digest, sizeof location->digest);
+            memcpy(location->base_digest, header->base_digest, sizeof location->base_digest);
             code = UDFVM_OK;
         }
     }

@@ -1,0 +1,432 @@
+"""The image cache: a directory of files that are named by what they were made of.
+
+Only files are used that nobody but this user and root can have put there (``udfvm/vmm/private_file.c``). They appear under their names
+by an atomic rename, and a lock lets one of several processes build while the others wait for it. Whoever writes a file or uses an image has
+a lock on it, which goes with the process: what has none can be swept, if it is a leftover, or removed to keep the cache at its size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from udfvm import vmm
+from udfvm.errors import CacheError, HostError, ImageError
+from udfvm.policy import parse_size
+
+DEFAULT_SIZE: Final = 8 << 30
+_IMAGES: Final = (".base", ".layer")
+_REPLIES: Final = (".compiled", ".description")
+_NAMES: Final = ("functions/*.udf", "runtimes/*.runtime")        # files that name images
+_FOLDERS: Final = ("", "functions", "runtimes")
+_TRIES: Final = 5
+_ADVICE: Final = {
+    errno.ENOSPC: "free some space (`udfvm cache prune --size 1GiB`), or set UDFVM_CACHE to a directory on another disk",
+    errno.EDQUOT: "free some space (`udfvm cache prune --size 1GiB`), or set UDFVM_CACHE to a directory on another disk",
+    errno.EFBIG: "raise the limit of the process (ulimit -f), or set UDFVM_CACHE to a directory on another disk",
+}
+
+
+def cache_directory() -> Path:
+    """``$UDFVM_CACHE``, else ``udfvm`` in the user's cache directory."""
+    if chosen := os.environ.get("UDFVM_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "udfvm"
+
+
+def cache_size() -> int:
+    """Bytes that the cache may take on disk: ``$UDFVM_CACHE_SIZE``. Raises CacheError where that is no size."""
+    chosen = os.environ.get("UDFVM_CACHE_SIZE")
+    try:
+        return parse_size(chosen) if chosen else DEFAULT_SIZE
+    except ValueError as error:
+        raise CacheError(f"UDFVM_CACHE_SIZE: {error}") from None
+
+
+# ---- Files ----
+
+
+def _failure(path: Path, number: int | None) -> CacheError:
+    advice = _ADVICE.get(number or 0, "see to its permissions, or set UDFVM_CACHE to a directory that you can write")
+    return CacheError(f"{path} cannot be written: {os.strerror(number or errno.EIO)}: {advice}")
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """System calls that fail are failures of the cache."""
+    try:
+        yield
+    except OSError as error:
+        raise _failure(path, error.errno) from error
+
+
+def _make_directory(directory: Path) -> None:
+    with _explained(directory):
+        for path in reversed([directory, *directory.parents]):
+            if not path.is_dir():
+                path.mkdir(mode=0o700, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _unlocking(descriptor: int) -> Iterator[None]:
+    """Gives up the lock, which would go on in a child that was forked meanwhile, and closes."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: str | Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def _building(path: Path) -> Iterator[None]:
+    """Holds the lock file of what is being built. It is removed afterwards; whoever waited on it looks again."""
+    lock = path.with_suffix(".lock")
+    while True:
+        descriptor = vmm.open_private(lock, os.O_RDWR | os.O_CREAT)
+        with _unlocking(descriptor):
+            with _explained(lock):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_at(descriptor, lock):
+                try:
+                    yield
+                finally:
+                    lock.unlink(missing_ok=True)
+                return
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    """A new file beside it, locked, so that nobody sweeps it."""
+    with _explained(path):
+        while True:
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem[:16]}.", suffix=".tmp")
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(descriptor, name):
+                return descriptor, name
+            os.close(descriptor)
+
+
+def write_file(path: Path, build: Callable[[int], None]) -> None:
+    """Makes a file of the cache, whole or not at all. ``build`` writes it to a descriptor. Raises CacheError where that cannot be."""
+    _make_directory(path.parent)
+    os.close(vmm.open_private_directory(path.parent))
+    descriptor, temporary = _temporary(path)
+    with _unlocking(descriptor):
+        try:
+            try:
+                build(descriptor)
+            except HostError as error:
+                if error.errno in _ADVICE:
+                    raise _failure(path, error.errno) from error
+                raise
+            with _explained(path):
+                os.fsync(descriptor)
+                os.rename(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Makes a small file of the cache."""
+    write_file(path, lambda descriptor: _write_all(path, descriptor, text.encode()))
+
+
+def _write_all(path: Path, descriptor: int, content: bytes) -> None:
+    with _explained(path), open(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+
+
+# ---- Images, and replies that are kept ----
+
+
+def _open_image(path: Path, base: vmm.Image | None) -> vmm.Image | None:
+    """The image, or None where there is none. A damaged one is removed."""
+    try:
+        return vmm.Image.open(path, base)
+    except FileNotFoundError:
+        return None
+    except CacheError:
+        raise
+    except ImageError:
+        with _explained(path):
+            path.unlink(missing_ok=True)
+        return None
+
+
+def cached_image(path: Path, base: vmm.Image | None, build: Callable[[int], None]) -> vmm.Image:
+    """Opens an image of the cache, building it if need be. ``build`` writes it to a descriptor.
+
+    Raises CacheError, and what ``build`` raises.
+    """
+    if image := _open_image(path, base):
+        return image
+    most = cache_size()
+    _make_directory(path.parent)
+    with _building(path):
+        for _ in range(_TRIES):
+            if image := _open_image(path, base):
+                break
+            _sweep()
+            write_file(path, build)
+        else:
+            raise CacheError(f"{path} is damaged or removed as soon as it is written: set UDFVM_CACHE to another directory")
+    _keep_size(most)
+    return image
+
+
+def cached_bytes(path: Path) -> bytes | None:
+    """The content of a file of the cache, which is marked as used; None where there is none. Raises CacheError."""
+    try:
+        descriptor = vmm.open_private(path)
+    except FileNotFoundError:
+        return None
+    with open(descriptor, "rb") as file, _explained(path):
+        with contextlib.suppress(OSError):       # the time of access, whatever the file system does about it
+            os.utime(descriptor, ns=(time.time_ns(), os.fstat(descriptor).st_mtime_ns))
+        return file.read()
+
+
+def keep_bytes(path: Path, content: bytes) -> None:
+    """Puts a file into the cache."""
+    most = cache_size()
+    write_file(path, lambda descriptor: _write_all(path, descriptor, content))
+    _keep_size(most)
+
+
+# ---- What is in the cache ----
+
+
+class CacheFile(NamedTuple):
+    """A file of the cache: bytes that it takes on disk, holes not counted, and when it was used last (seconds since 1970)."""
+
+    path: Path
+    stored_bytes: int
+    used: float
+
+
+class CacheEntry(NamedTuple):
+    """An image of the cache: ``report`` is the build report, empty where the file cannot be read; ``used`` is when it was opened last."""
+
+    path: Path
+    kind: str
+    stored_bytes: int
+    used: float
+    report: dict[str, Any]
+
+
+def _listed() -> dict[str, CacheFile]:
+    """The regular files of the cache, by their paths in it."""
+    directory, found = cache_directory(), {}
+    for folder in _FOLDERS:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), _scanned(directory / folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.is_file(follow_symlinks=False):
+                        path, status = Path(entry.path), entry.stat(follow_symlinks=False)
+                        used = max(status.st_mtime, status.st_atime) if path.suffix in _REPLIES else status.st_mtime
+                        found[os.path.join(folder, entry.name)] = CacheFile(path, status.st_blocks * 512, used)
+    for name, file in found.items():
+        note = found.get(f"{name}.verified")
+        if note is not None:
+            found[name] = file._replace(used=max(file.used, note.used))
+    return found
+
+
+@contextlib.contextmanager
+def _scanned(directory: Path) -> Iterator[Any]:
+    try:
+        entries = os.scandir(directory)
+    except PermissionError as error:
+        raise CacheError(f"{directory} cannot be read: see to its permissions, or set UDFVM_CACHE to another directory") from error
+    with entries:
+        yield entries
+
+
+def stored_bytes() -> int:
+    """Bytes that the cache takes on disk."""
+    return sum(file.stored_bytes for file in _listed().values())
+
+
+def cache_entries() -> list[CacheEntry]:
+    """All images in the cache, the one used last first. Raises CacheError where the directory is not this user's alone."""
+    if not _usable():
+        return []
+    entries = [
+        CacheEntry(file.path, file.path.suffix[1:], file.stored_bytes, file.used, _report(file.path))
+        for file in _listed().values() if file.path.suffix in _IMAGES
+    ]  # fmt: skip
+    return sorted(entries, key=lambda entry: entry.used, reverse=True)
+
+
+def _report(path: Path) -> dict[str, Any]:
+    try:
+        return vmm.read_metadata(path)
+    except (OSError, ImageError):
+        return {}
+
+
+def _usable() -> bool:
+    """Whether there is a cache. Raises CacheError where it is not to be used."""
+    try:
+        os.close(vmm.open_private_directory(cache_directory()))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+# ---- Removal ----
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether somebody has a lock on the file, or it cannot be told."""
+    try:
+        descriptor = vmm.open_private(path)
+    except FileNotFoundError:
+        return False
+    except CacheError:
+        return True
+    with _unlocking(descriptor):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _remove_unused(path: Path) -> bool:
+    """Removes a file, unless somebody uses it. Who opens it in that moment uses it for the last time."""
+    try:
+        descriptor = vmm.open_private(path)
+    except (FileNotFoundError, CacheError):
+        return False
+    with _unlocking(descriptor):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_at(descriptor, path):
+                return False
+            path.unlink()
+        except OSError:
+            return False
+    return True
+
+
+def _sweep() -> None:
+    """Removes what builds that were killed left behind."""
+    files = _listed()
+    for name, file in files.items():
+        if file.path.suffix in (".tmp", ".lock"):
+            _remove_unused(file.path)
+        elif file.path.suffix == ".verified" and name.removesuffix(".verified") not in files:
+            _unlink(file.path)
+
+
+def _unlink(path: Path) -> bool:
+    try:
+        path.unlink()
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+    except OSError as error:
+        raise _failure(path, error.errno) from error
+    return True
+
+
+def _named() -> set[str]:
+    """Images that sealed functions and prepared runtimes name: without them programs without Python cannot run these."""
+    names: set[str] = set()
+    for pattern in _NAMES:
+        for path in cache_directory().glob(pattern):
+            with contextlib.suppress(CacheError, FileNotFoundError), open(vmm.open_private(path), "rb") as file:
+                pairs = (line.split() for line in file.read().decode("utf-8", "replace").splitlines())
+                names.update(pair[1] for pair in pairs if len(pair) == 2 and pair[0] in ("base", "layer"))
+    return names
+
+
+def _by_use(files: dict[str, CacheFile]) -> list[CacheFile]:
+    """What may be removed, in the order in which it goes: layers whose base is gone, then what was used longest ago. A base is used when
+    one of its layers is, and goes after them."""
+    kept, identities = _named(), {}
+    candidates = {name: file for name, file in files.items() if file.path.suffix in (*_IMAGES, *_REPLIES) and name not in kept}
+    for name, file in files.items():
+        with contextlib.suppress(OSError, ImageError):
+            if file.path.suffix in _IMAGES and (identity := vmm.read_identity(file.path)):
+                identities[name] = identity
+    bases = {digest: name for name, (digest, _) in identities.items() if name.endswith(".base")}
+    used = {name: file.used for name, file in candidates.items()}
+    for name, (_, base_digest) in identities.items():
+        base = bases.get(base_digest)
+        if name.endswith(".layer") and base is None and name in used:
+            used[name] = 0.0
+        elif base in used and name.endswith(".layer"):
+            used[base] = max(used[base], files[name].used)
+    order = sorted(candidates, key=lambda name: (used[name], name.endswith(".base")))
+    return [candidates[name] for name in order]
+
+
+class Pruned(NamedTuple):
+    """What was removed, in files and in bytes on disk, and the bytes that are left."""
+
+    files: int
+    removed_bytes: int
+    left_bytes: int
+
+
+def prune(most: int | None = None) -> Pruned:
+    """Sweeps what killed builds left behind and removes what was used longest ago until the cache takes ``most`` bytes on disk, or as
+    ``$UDFVM_CACHE_SIZE`` says. What is in use, in any process, stays, and what sealed functions and prepared runtimes name."""
+    if most is None:
+        most = cache_size()
+    if not _usable():
+        return Pruned(0, 0, 0)
+    before = stored_bytes()
+    _sweep()
+    files = _listed()
+    left, removed = sum(file.stored_bytes for file in files.values()), 0
+    for file in _by_use(files) if left > most else ():
+        if left <= most:
+            break
+        if _is_locked(file.path.with_suffix(".lock")) or not _remove_unused(file.path):
+            continue                             # being built, or in use
+        removed += 1
+        left -= file.stored_bytes
+        note = files.get(f"{file.path.name}.verified")
+        if note is not None:
+            _unlink(note.path)
+            left -= note.stored_bytes
+    return Pruned(removed, before - left, left)
+
+
+def _keep_size(most: int) -> None:
+    """As ``prune``, where something was added: that this user may not remove what others have in the cache is no failure of a build."""
+    with contextlib.suppress(CacheError, OSError):
+        prune(most)
+
+
+def clear_cache() -> int:
+    """Removes every image of the cache, and what builds left behind; returns how many images that were. Images in use stay usable."""
+    removed = 0
+    if not _usable():
+        return 0
+    _sweep()
+    for pattern in (f"*{suffix}" for suffix in (*_IMAGES, *_REPLIES, ".verified")):
+        for path in cache_directory().glob(pattern):
+            removed += _unlink(path) and path.suffix in _IMAGES
+    for pattern in _NAMES:                       # names of what is gone
+        for path in cache_directory().glob(pattern):
+            _unlink(path)
+    return removed
