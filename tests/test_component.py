@@ -172,7 +172,7 @@ def test_a_component_stored_in_a_database() -> None:
 @pytest.mark.parametrize(
     ("component", "export", "message"),
     [
-        (COMPONENT, "absent", 'exports no function absent; one in an interface is named "interface#function"'),
+        (COMPONENT, "absent", 'exports no function absent; it has greet, demo:greetings/english#greet, '),
         (COMPONENT, "demo:greetings/english#absent", "exports no function"),
         (b"\0asm\x0d\0\1\0garbage", "f", "CompileError: "),
         ('(component (import "other" (func)))', "f", "LinkError: .*other"),

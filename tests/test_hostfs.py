@@ -223,3 +223,28 @@ def test_files_can_be_turned_off() -> None:
     assert late_import() == "wave"                            # seen in the body, so imported while the image was built
     with pytest.raises(udfvm.UDFError):
         opens(os.__file__)
+
+
+def test_links_elsewhere_are_passed_through_and_nothing_else_there_is_served(tree: Path) -> None:
+    """As Debian has it: a library directory links to /etc/alternatives, and that back to a library directory."""
+    alternatives = tree / "alternatives"
+    alternatives.mkdir()
+    (alternatives / "secret").write_text("secret")
+    (alternatives / "library").symlink_to(tree / "other" / "file")
+    (alternatives / "relative").symlink_to("../other/file")
+    (alternatives / "out").symlink_to(tree / "outside" / "file")
+    (alternatives / "self").symlink_to(alternatives / "self")
+    (alternatives / "twice").symlink_to(alternatives / "library")
+    (alternatives / "sub").mkdir()
+    (alternatives / "sub" / "library").symlink_to(tree / "other" / "file")
+    for name in ("library", "relative", "out", "secret", "self", "twice", "absent", "sub/library"):
+        (tree / "root" / name.replace("/", "_")).symlink_to(alternatives / name)
+    with HostFS([tree / "root", tree / "other"], links=[alternatives]) as files:
+        for name in ("library", "relative", "twice"):
+            assert content(files, tree / "root" / name) == "other"
+        for name in ("out", "absent", "sub_library"):
+            assert refused(files, tree / "root" / name) == errno.ENOENT
+        assert refused(files, tree / "root" / "secret") == errno.EINVAL
+        assert refused(files, tree / "root" / "self") == errno.ELOOP
+        for path in (alternatives, alternatives / "library", alternatives / "secret", tree / "root" / ".." / "alternatives" / "library"):
+            assert refused(files, path) == errno.ENOENT

@@ -263,12 +263,14 @@ def test_what_cannot_be_a_udf(made: Path, tmp_path: Path) -> None:
         udfvm.from_elf(made, "nothing")
     with pytest.raises(errors.SignatureError, match="pass signature="):
         udfvm.from_elf(made, "plain_score")
-    with pytest.raises(udfvm.UDFError, match="1 parameters are declared, and the function has 2"):
-        udfvm.from_elf(made, "score", signature="(f64) -> f64").prepare()
-    with pytest.raises(udfvm.UDFError, match="dep_delay is declared"):
-        udfvm.from_elf(made, "score", signature="(dep_delay: i64, distance: f64) -> f64?").prepare()
-    with pytest.raises(udfvm.UDFError, match="plain C function takes and returns no nulls"):
-        udfvm.from_elf(made, "plain_score", signature="(f64, f64?) -> f64").prepare()
+    with pytest.raises(errors.SignatureError, match="2 parameters where the signature declares 1"):
+        udfvm.from_elf(made, "score", signature="(f64) -> f64")
+    with pytest.raises(errors.SignatureError, match="dep_delay is declared"):
+        udfvm.from_elf(made, "score", signature="(dep_delay: i64, distance: f64) -> f64?")
+    with pytest.raises(errors.SignatureError, match="plain C function takes and returns no nulls"):
+        udfvm.from_elf(made, "plain_score", signature="(f64, f64?) -> f64")
+    with pytest.raises(errors.SignatureError, match="no function nothing"):
+        udfvm.from_elf(made, "nothing", signature="(f64) -> f64")
     (tmp_path / "junk.so").write_bytes(b"\x7fELF" + bytes(range(256)) * 20)
     with pytest.raises(errors.SignatureError, match="ImportError"):
         udfvm.from_elf(tmp_path / "junk.so", "score")

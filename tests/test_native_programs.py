@@ -220,8 +220,8 @@ def test_plain_functions(static: Path, tmp_path: Path) -> None:
                      SOURCE.replace("int main(", "UDFVM_PLAIN(twice)\nint main("))  # fmt: skip
     assert udfvm.from_elf(stripped, "half")(5.0) == 2.5
     assert udfvm.from_elf(stripped, "twice", signature="(f64) -> f64")(5.0) == 10
-    with pytest.raises(udfvm.UDFError, match="no function thrice"):
-        udfvm.from_elf(stripped, "thrice", signature="(f64) -> f64").prepare()
+    with pytest.raises(errors.SignatureError, match="no function thrice"):
+        udfvm.from_elf(stripped, "thrice", signature="(f64) -> f64")
 
 
 # By frame pointers a function that has not set up its frame yet hides its caller.
@@ -281,7 +281,7 @@ EITHER_WAY: list[Callable[[Path], object]] = [
 @pytest.mark.parametrize("use", EITHER_WAY, ids=["described", "declared"])
 def test_programs_that_do_not_come_to_serve(tmp_path: Path, use: Callable[[Path], object]) -> None:
     static = LINKS["static, fixed"]
-    with pytest.raises(errors.BuildError, match=r"(?s)exit status 3 before.*udfvm_serve\(\).*no configuration"):
+    with pytest.raises(errors.BuildError, match=r"(?s)exit status 3; the function was not ready.*udfvm_serve\(\).*no configuration"):
         use(build(tmp_path, static, 'int main(void) { __builtin_printf("no configuration\\n"); return 3; }'))
     with pytest.raises((errors.SignatureError, udfvm.GuestCrashError), match=r"(?s)SIGSEGV.*address 0x10.*main\+0x"):
         use(build(tmp_path, static, "int main(void) { return *(volatile int *)16; }"))

@@ -196,7 +196,7 @@ def test_failures_end_the_statement_and_no_more(connection: apsw.Connection, fun
     ("name", "signature", "options", "expected"),
     [
         ("nothing", "() -> int", [], "exports no function nothing"),
-        ("ratio", "(double) -> double", [], "1 parameters are declared, and the function has 2"),
+        ("ratio", "(double) -> double", [], "2 parameters where the signature declares 1"),
         ("ratio", "(double, int) -> double", [], "is declared as i64, and compiled as f64"),
         ("ratio", "(double, double) -> text", [], "the result is declared as text, and compiled as f64"),
         ("plain", "(double?, int) -> double", [], "takes and returns no nulls"),

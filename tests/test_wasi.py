@@ -249,8 +249,8 @@ def test_a_command_stored_in_a_database(command: Path) -> None:
 
 def test_a_signature_that_is_no_commands(command: Path) -> None:
     for signature in ("(i64) -> text", "(text) -> f64", "(text, blob) -> text", "(text?) -> text"):
-        with pytest.raises(udfvm.UDFError, match="a command takes its standard input"):
-            udfvm.from_wasm(command, "_start", name="x", signature=signature).prepare()
+        with pytest.raises(errors.SignatureError, match="a command takes its standard input"):
+            udfvm.from_wasm(command, "_start", name="x", signature=signature)
 
 
 @pytest.mark.parametrize(

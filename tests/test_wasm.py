@@ -227,14 +227,23 @@ def test_pickle() -> None:
 @pytest.mark.parametrize(
     ("module", "export", "message"),
     [
-        (MODULE, "nothing", "the module exports no function nothing"),
+        (MODULE, "nothing", "the module exports no function nothing; it has score, "),
+        ("(module)", "f", "exports no function f, and no other"),
         (MODULE, "two", "does not take at most 32 parameters and return one result"),
         (MODULE, "vector", "each i32, i64, f32 or f64"),
         ('(module (func (export "f"', "f", "CompileError: unknown operator or unexpected token"),
         (b"\0asm\1\0\0\0garbage", "f", "(?s)CompileError: failed to parse WebAssembly module.*unexpected end-of-file"),
-        (b"", "f", "CompileError"),
+        (b"", "f", "CompileError: not a WebAssembly file"),
         ('(module (func (export "f") (result i32) f64.const 0))', "f", "(?s)CompileError: .*type mismatch: expected i32, found f64"),
-        ('(module (import "env" "x" (func)))', "f", "LinkError: unknown import: `env::x` has not been defined"),
+        ('(module (import "env" "x" (func)))', "f", "LinkError: the module imports what a micro-VM does not have: env.x; it has WASI"),
+        (
+            '(module (import "env" "a" (func)) (import "b" "m" (memory 1)) (import "wasi_snapshot_preview1" "nope" (func))'
+            ' (import "wasi_snapshot_preview1" "fd_close" (func (param i32) (result i32))))',
+            "f", r"does not have: env\.a, b\.m, wasi_snapshot_preview1\.nope; it has WASI",
+        ),
+        (b"PK\3\4" + bytes(40), "f", "not a WebAssembly file"),
+        (b"\x7fELF\2\1\1" + bytes(40), "f", "not a WebAssembly file"),
+        (b"hello, world, this is no module", "f", "not a WebAssembly file"),
         ('(module (func $s unreachable) (start $s) (func (export "f") (result i32) i32.const 0))', "f", "Trap: wasm `unreachable`"),
         ('(module (memory 60000) (func (export "f") (result i32) i32.const 0))', "f", "LinkError"),
     ],
@@ -247,15 +256,15 @@ def test_what_cannot_be_a_udf(module: str | bytes, export: str, message: str) ->
 @pytest.mark.parametrize(
     ("signature", "message"),
     [
-        ("(f64) -> f64", "1 parameters are declared, and the function has 2"),
+        ("(f64) -> f64", "2 parameters where the signature declares 1"),
         ("(a: i64, b: f64) -> f64", "a is f64 in the module, which the declared type does not fit"),
         ("(a: f64, b: f64) -> text", "the result is f64 in the module"),
         ("(a: f64, b: f64?) -> f64", "b: a number in Wasm is never null"),
     ],
 )
 def test_a_declared_signature_is_checked(signature: str, message: str) -> None:
-    with pytest.raises(udfvm.UDFError, match=message):
-        function("score", signature=signature).prepare()
+    with pytest.raises(errors.SignatureError, match=message):
+        function("score", signature=signature)
 
 
 def test_a_module_too_large_or_a_path_that_is_none(tmp_path: Path) -> None:

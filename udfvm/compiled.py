@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from udfvm.errors import OutputLimitError, ProtocolError, SignatureError
 from udfvm.nested import Field, at_colon, split_at_commas, take_apart
-from udfvm.policy import DEFAULT_LOG, WINDOW, Limits
+from udfvm.policy import WINDOW, Limits
 from udfvm.pool import Pool
 from udfvm.signatures import Signature
 from udfvm.types import Kind, Parameter, ResultType, Type, declared, named
@@ -71,7 +71,9 @@ class CompiledUDF(UDF):
         isolation: Isolation = "statement",
         pool: Pool | None = None,
         host_functions: Iterable[Callable[..., Any]] = (),
+        checked: bool = False,
     ) -> None:
+        """``checked``: the code is known to have the function, with the declared signature."""
         self.language = language
         self.code = code
         self.symbol = symbol
@@ -84,12 +86,14 @@ class CompiledUDF(UDF):
             "settings": settings, "signature": signature, "name": name, "limits": limits, "isolation": isolation,
             "host_functions": tuple(host_functions),
         }  # fmt: skip
-        if signature is not None:
-            read = parse_signature(self.name, signature)
-        else:
-            read = describe(language, code, symbol, settings, name=self.name, limits=limits, pool=pool).signature
-        if language == "native":
+        read = None if signature is None else parse_signature(self.name, signature)
+        if read is not None and language == "native":
             _refuse_others_than_c_has(self.name, read)
+        if read is None or not checked:
+            described = describe(
+                language, code, symbol, settings, name=self.name, limits=limits, pool=pool, declared=read
+            )
+            read = read or described.signature
         self._declare(read, limits, isolation, pool, host_functions)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -118,7 +122,7 @@ class CompiledUDF(UDF):
 
 
 def _rebuild(cls: type[CompiledUDF], language: str, code: bytes, symbol: str, options: dict[str, Any]) -> CompiledUDF:
-    return cls(language, code, symbol, **options)
+    return cls(language, code, symbol, checked=True, **options)
 
 
 def _refuse_others_than_c_has(name: str, signature: Signature) -> None:
@@ -160,7 +164,7 @@ def describe(
     from udfvm import vmm
     from udfvm.image import base_image, cached_reply
 
-    base = base_image(_base(language, limits))
+    base = base_image(_base(language, limits), limits.build_timeout_ns)
     slots = (Parameter("result", *declared.result), *declared.parameters) if declared else ()
 
     def ask() -> bytes:
@@ -174,12 +178,11 @@ def describe(
 
 def _ask(request: int, language: str, payload: bytes, name: str, limits: Limits, pool: Pool | None) -> bytes:
     """The reply of a language's runtime. Raises SignatureError where it has none."""
-    from udfvm.image import LOAD_TIMEOUT, base_image, load_call
+    from udfvm.image import base_image, load_call, load_limits
 
-    base = base_image(_base(language, limits))
-    load_limits = Limits(timeout_ns=int(LOAD_TIMEOUT * 1e9), max_log=max(DEFAULT_LOG, limits.max_log))
+    base = base_image(_base(language, limits), limits.build_timeout_ns)
     with (pool or Pool.default()).core(base).vm(base) as vm:
-        reply = load_call(vm, request, payload, load_limits, name, _ADVICE.get(language, ""))
+        reply = load_call(vm, request, payload, load_limits(limits), name, _ADVICE.get(language, ""))
         status, data = reply.status, bytes(reply.data)
     if status:
         error: Any = guest_exception(data, name)

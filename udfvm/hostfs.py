@@ -2,7 +2,8 @@
 
 A path is looked up beneath a root with ``openat2`` and ``RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS`` (openat2(2)), so the kernel itself sees
 to it that neither ``..`` nor a symbolic link leads out, whoever renames what meanwhile. Where a link points out of its root, its target is
-looked up anew, from the start: it must lie beneath a root in its turn.
+looked up anew, from the start: it must lie beneath a root in its turn. On its way there it may pass
+through directories of which only the links count (Debian's ``/etc/alternatives``): nothing in them is served.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def _normal(path: bytes) -> bytes:
 
 class HostFS:
     """Serves files below ``directories``, and the single ``files``. Those that do not exist are left out.
+    Links in ``links`` are followed where a link of a directory leads to them.
 
     Handles are descriptors of this process. Methods raise OSError. Safe for use from several threads.
 
@@ -75,9 +77,15 @@ class HostFS:
     FileNotFoundError: [Errno 2] No such file or directory
     """
 
-    def __init__(self, directories: Iterable[str | os.PathLike[str]], files: Iterable[str | os.PathLike[str]] = ()) -> None:
+    def __init__(
+        self,
+        directories: Iterable[str | os.PathLike[str]],
+        files: Iterable[str | os.PathLike[str]] = (),
+        links: Iterable[str | os.PathLike[str]] = (),
+    ) -> None:
         self._roots: dict[bytes, int] = {}
         self._files = frozenset(_normal(os.fsencode(path)) for path in files)
+        self._links = frozenset(_normal(os.fsencode(path)) for path in links)
         for directory in directories:
             for name in {os.path.abspath(directory), os.path.realpath(directory)}:
                 self._add_root(_normal(os.fsencode(name)))
@@ -108,18 +116,22 @@ class HostFS:
     def _lookup(self, path: bytes, flags: int) -> int:
         """An O_PATH descriptor for the path."""
         name = _normal(path)
+        linked = False                           # a link led to where `name` is now
         for _ in range(_LINKS_MAX):
             if name in self._files:
                 return os.open(name, flags | os.O_PATH | os.O_CLOEXEC)
             root = self._root_of(name)
             if root is None:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+                if not linked or name.rpartition(b"/")[0] not in self._links:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+                name = _target_of(name)
+                continue
             try:
                 return _open_beneath(self._roots[root], name[len(root) + 1 :] or b".", flags | os.O_PATH)
             except OSError as failure:
                 if failure.errno != errno.EXDEV:
                     raise
-            name = self._past_first_link_out(root, name)
+            name, linked = self._past_first_link_out(root, name)
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
     def _root_of(self, name: bytes) -> bytes | None:
@@ -131,27 +143,28 @@ class HostFS:
             candidate = candidate.rpartition(b"/")[0]
         return None
 
-    def _past_first_link_out(self, root: bytes, name: bytes) -> bytes:
-        """The path with the first link replaced that leads out of the root; ``..`` that would climb out of it is resolved by name."""
+    def _past_first_link_out(self, root: bytes, name: bytes) -> tuple[bytes, bool]:
+        """The path with the first link replaced that leads out of the root, and True; ``..`` that would
+        climb out of it is resolved by name."""
         parts = name[len(root) + 1 :].split(b"/")
         done = root
         for index, part in enumerate(parts):
             here = done + b"/" + part
             if part == b"..":
-                return _resolve_dots(name)
+                return _resolve_dots(name), False
             try:
                 descriptor = _open_beneath(self._roots[root], here[len(root) + 1 :], os.O_PATH | os.O_NOFOLLOW)
             except OSError as failure:
                 if failure.errno != errno.EXDEV:
                     raise
-                return _resolve_dots(name)
+                return _resolve_dots(name), False
             try:
                 link = os.readlink(b"", dir_fd=descriptor) if stat.S_ISLNK(os.fstat(descriptor).st_mode) else None
             finally:
                 os.close(descriptor)
             if link is not None:
                 target = link if link.startswith(b"/") else done + b"/" + link
-                return _resolve_dots(_normal(b"/".join((target, *parts[index + 1 :]))))
+                return _resolve_dots(_normal(b"/".join((target, *parts[index + 1 :])))), True
             done = here
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
@@ -239,6 +252,14 @@ def _kind(entry: os.DirEntry[str]) -> int | None:
     if entry.is_dir(follow_symlinks=False):
         return _TYPES[stat.S_IFDIR]
     return _TYPES[stat.S_IFREG] if entry.is_file(follow_symlinks=False) else None
+
+
+def _target_of(link: bytes) -> bytes:
+    """Where a link leads. Raises OSError for what is none."""
+    target = os.readlink(link)
+    if not target.startswith(b"/"):
+        target = link.rpartition(b"/")[0] + b"/" + target
+    return _resolve_dots(_normal(target))
 
 
 def _resolve_dots(path: bytes) -> bytes:

@@ -27,11 +27,10 @@ from udfvm.vmm import guest_error
 _Read = TypeVar("_Read")
 
 GUEST: Final = Path(__file__).resolve().parent / "_guest"
-BUILD_TIMEOUT: Final = 300.0
 _NATIVE_ROOM: Final = 24 << 20                   # bytes for the native runtime, its libraries, heap and stack
-LOAD_TIMEOUT: Final = 120.0
 LIBRARY_DIRECTORIES: Final = ("/lib64", "/usr/lib64", "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/local/lib")
 WASMTIME_VERSION: Final = "50"                   # WASMTIME_MAJOR of guest/runtimes/wasm/wasmtime.h
+LINK_DIRECTORIES: Final = ("/etc/alternatives",)          # which library directories have links to
 SINGLE_FILES: Final = ("/etc/ld.so.cache", "/etc/localtime")
 ENVIRONMENT: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
@@ -86,7 +85,7 @@ def host_files() -> HostFS:
     directories = [*package_directories(), *LIBRARY_DIRECTORIES, "/usr/share/zoneinfo", str(GUEST)]
     if sysconfig.get_config_var("Py_ENABLE_SHARED") and library:
         directories.append(library)
-    return HostFS(directories, [*SINGLE_FILES, interpreter])
+    return HostFS(directories, [*SINGLE_FILES, interpreter], LINK_DIRECTORIES)
 
 
 # ---- Keys ----
@@ -242,15 +241,15 @@ def _report(vm: vmm.VM, log: str, seconds: float, **more: Any) -> bytes:
     return json.dumps(report).encode()
 
 
-def base_image(spec: BaseSpec) -> vmm.Image:
-    """The base image for a spec, from the cache or newly booted.
+def base_image(spec: BaseSpec, timeout_ns: int = Limits().build_timeout_ns) -> vmm.Image:
+    """The base image for a spec, from the cache or newly booted, for which ``timeout_ns`` nanoseconds are allowed.
 
     Raises BuildError with what the guest printed where the interpreter or a package does not start, KVMUnavailableError without KVM.
     """
 
     def build(descriptor: int) -> None:
         started = time.monotonic()
-        limits = Limits(memory=spec.memory, timeout_ns=int(BUILD_TIMEOUT * 1e9), max_log=1 << 20)
+        limits = Limits(memory=spec.memory, timeout_ns=timeout_ns, max_log=1 << 20)
         kernel = (GUEST / "kernel.bin").read_bytes()
         vm, log = vmm.boot(kernel, _boot_payload(spec), spec.memory, spec.window, host_files(), limits, SCRATCH)
         with vm:
@@ -263,12 +262,25 @@ def base_image(spec: BaseSpec) -> vmm.Image:
         return _open_bases.images[path]
 
 
+def load_limits(limits: Limits) -> Limits:
+    """Limits of a call in which a function with these limits is loaded."""
+    return Limits(
+        timeout_ns=limits.build_timeout_ns, max_log=max(DEFAULT_LOG, limits.max_log),
+        deterministic=limits.deterministic,
+    )  # fmt: skip
+
+
 def load_call(vm: vmm.VM, request: int, payload: bytes, limits: Limits, name: str, advice: str = "") -> vmm.Reply:
-    """A call in which a function is loaded. Raises BuildError, with what it printed, where its program ends meanwhile."""
+    """A call in which a function is loaded. Raises BuildError, with what it printed, where its program ends
+    meanwhile, or is not done in time."""
     try:
         return vm.call(request, payload, vmm.core_limits(limits), name)
+    except errors.CallTimeoutError as error:
+        seconds = limits.timeout_ns / 1e9
+        message = f"UDF {name!r}: the function was not ready within {seconds:g} s: raise build_timeout="
+        raise errors.BuildError(message, vm.log()) from error
     except errors.GuestExitError as error:
-        message = f"UDF {name!r}: the guest program ended with exit status {error.status} before the function was ready{advice}"
+        message = f"{error}; the function was not ready by then{advice}"
         raise errors.BuildError(message, vm.log()) from error
 
 
@@ -283,7 +295,7 @@ def udf_layer(
 
     def build(descriptor: int) -> None:
         started = time.monotonic()
-        load = Limits(timeout_ns=int(LOAD_TIMEOUT * 1e9), max_log=max(DEFAULT_LOG, limits.max_log), deterministic=limits.deterministic)
+        load = load_limits(limits)
         with pool.vm(base) as vm:
             reply = load_call(vm, vmm.REQUEST_LOAD, payload(), load, name, advice)
             if not reply.sealed:

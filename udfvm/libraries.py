@@ -34,6 +34,23 @@ def is_library(filename: str) -> bool:
     return _is_in_library(os.path.dirname(os.path.abspath(filename)))
 
 
+def is_installed(module: str) -> bool:
+    """Whether the top-level module or package of a dotted name is there. Nothing is imported for the answer.
+
+    >>> is_installed("urllib.parse"), is_installed("no_such_package")
+    (True, False)
+    """
+    import importlib.util
+
+    top = module.partition(".")[0]
+    if top in sys.modules or top in sys.builtin_module_names:
+        return True
+    try:
+        return importlib.util.find_spec(top) is not None
+    except (ImportError, ValueError):
+        return False
+
+
 def is_users(module: types.ModuleType) -> bool:
     """Whether a module is the user's own, with a file."""
     filename = getattr(module, "__file__", None)

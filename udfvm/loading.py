@@ -57,7 +57,13 @@ def _common_metadata(udf: UDF, pickled: PickledFunction) -> dict[str, object]:
         "name": udf.name,
         "vectorized": udf.vectorized,
         "parameters": [
-            {"type": each.type.name, "nullable": each.nullable, "numpy": each.container is Container.NUMPY} for each in udf.parameters
+            {
+                "name": each.name,
+                "type": each.type.name,
+                "nullable": each.nullable,
+                "numpy": each.container is Container.NUMPY,
+            }
+            for each in udf.parameters
         ],
         "result": udf.result.type.name,
         "result_nullable": udf.result.nullable,

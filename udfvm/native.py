@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from udfvm.compiled import CompiledUDF
-from udfvm.errors import BuildError, SignatureError
-from udfvm.policy import DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
+from udfvm.errors import SignatureError
+from udfvm.host_compiler import compile_shared_object
+from udfvm.policy import DEFAULT_BUILD_TIMEOUT, DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
 from udfvm.pool import Pool
 from udfvm.udf import UDF, Isolation
 
@@ -20,7 +20,6 @@ INCLUDE: Final = str(Path(__file__).resolve().parent / "_guest" / "include")
 
 _MEMORY: Final = "64MiB"
 _LARGEST: Final = 48 << 20                       # bytes of an object: it travels through the input window
-_FLAGS: Final = ("-O3", "-g", "-Wall", "-shared", "-fPIC", "-fno-omit-frame-pointer", "-I", INCLUDE)
 
 
 def from_elf(
@@ -39,6 +38,7 @@ def from_elf(
     pool: Pool | None = None,
     host_functions: Iterable[Callable[..., Any]] = (),
     host_calls: int = DEFAULT_HOST_CALLS,
+    build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
 ) -> UDF:
     """A function of a shared object or executable as a UDF. The host only copies the file: a micro-VM loads it. An executable runs there,
     once, until its ``main`` calls ``udfvm_serve`` of ``udfvm.h``; every call finds the state that it has then.
@@ -49,7 +49,7 @@ def from_elf(
             types, from any language, that a shared object exports or an executable has a symbol for: then pass ``signature``.
         signature: such as ``"(a: f64, b: i64?) -> f64"``; see ``udfvm.compiled.parse_signature``. A plain function takes numbers and bool
             as themselves, text and blob as two arguments (pointer, length), no nulls, and returns a number or bool.
-        name, memory, timeout, max_output, max_log, files, deterministic, isolation, pool: as for ``udfvm.udf``.
+        name, memory, timeout, max_output, max_log, files, deterministic, isolation, pool, build_timeout: as for ``udfvm.udf``.
         host_functions, host_calls: as for ``udfvm.udf``; the function calls them by ``udfvm_call_host`` of ``udfvm.h``.
 
     Raises SignatureError where the object has no such function, or of another signature, or where it cannot be loaded; BuildError where an
@@ -62,7 +62,7 @@ def from_elf(
     try:
         limits = Limits.parse(
             memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, files=files, deterministic=deterministic,
-            host_calls=host_calls,
+            host_calls=host_calls, build_timeout=build_timeout,
         )  # fmt: skip
     except (TypeError, ValueError) as error:
         raise SignatureError(f"UDF {function!r}: {error}") from error
@@ -90,13 +90,16 @@ def from_c(
     pool: Pool | None = None,
     host_functions: Iterable[Callable[..., Any]] = (),
     host_calls: int = DEFAULT_HOST_CALLS,
+    build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
 ) -> UDF:
     """A function in C source text as a UDF. It is compiled **on the host**, in a temporary folder: pass source only that you would give to
     your compiler. Objects that others compiled go to ``from_elf``.
 
     Args:
         source: the text; ``#include <udfvm.h>`` works.
-        compiler: its command, for example ``("g++", "-std=gnu++20", "-x", "c++")``. ``flags`` go behind ours (``-O3 -g``).
+        compiler: its command, for example ``("g++", "-std=gnu++20", "-x", "c++")``.
+        flags: more words of its command, such as ``["-lz", "helper.o"]``; they follow ours (``-O3 -g``) and the source. Paths in them
+            are relative to the present directory.
 
     The others are those of ``from_elf``. Raises BuildError with what the compiler said.
 
@@ -112,15 +115,12 @@ def from_c(
     """
     with tempfile.TemporaryDirectory(prefix="udfvm-") as folder:
         made = Path(folder) / "udf.so"
-        language = () if "-x" in compiler else ("-x", "c")
-        command = [*compiler, *language, *_FLAGS, *flags, "-o", str(made), "-"]
-        try:
-            done = subprocess.run(command, input=source, capture_output=True, text=True, cwd=folder)
-        except OSError as error:
-            raise BuildError(f"UDF {function!r}: the compiler {compiler[0]} does not start: {error}") from error
-        if done.returncode:
-            raise BuildError(f"UDF {function!r} does not compile", done.stderr)
+        compile_shared_object(
+            source, made, name=function, compiler=compiler, flags=flags, include=INCLUDE,
+            timeout=build_timeout,
+        )  # fmt: skip
         return from_elf(
             made, function, signature=signature, name=name, memory=memory, timeout=timeout, max_output=max_output, max_log=max_log,
             files=files, deterministic=deterministic, isolation=isolation, pool=pool, host_functions=host_functions, host_calls=host_calls,
+            build_timeout=build_timeout,
         )  # fmt: skip

@@ -20,9 +20,10 @@ class Options(TypedDict, total=False):
     files: bool
     deterministic: bool
     packages: Iterable[str]
+    build_timeout: float | None
 
 
-_LIMITS = ("memory", "timeout", "max_output", "max_log", "files", "deterministic")
+_LIMITS = ("memory", "timeout", "max_output", "max_log", "files", "deterministic", "build_timeout")
 
 
 def limits_of(target: object, options: Options) -> Limits:

@@ -13,6 +13,7 @@ LARGEST_MEMORY: Final = 64 << 30
 WINDOW: Final = 128 * MEBIBYTE
 SCRATCH: Final = 128 * MEBIBYTE          # address space for large blocks of memory of a call; counted as its memory
 DEFAULT_TIMEOUT: Final = 10.0
+DEFAULT_BUILD_TIMEOUT: Final = 300.0
 DEFAULT_LOG: Final = 64 * 1024
 DEFAULT_HOST_CALLS: Final = 10_000
 
@@ -38,6 +39,15 @@ def parse_size(size: int | str) -> int:
     return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
 
 
+def _nanoseconds(option: str, seconds: float | None) -> int:
+    """Nanoseconds of an option in seconds; 0 for None, which means no deadline. Raises ValueError."""
+    if seconds is None:
+        return 0
+    if not 0 < seconds < 1e9:
+        raise ValueError(f"{option}={seconds!r} is not a positive number of seconds; None means no deadline")
+    return max(1, int(seconds * 1e9))
+
+
 class Limits(NamedTuple):
     """What a call may use. The host enforces every one of them.
 
@@ -49,6 +59,7 @@ class Limits(NamedTuple):
         files: the function may read the interpreter's and packages' files (late imports need it).
         deterministic: clock and randomness are fixed.
         host_calls: calls of host functions.
+        build_timeout_ns: wall-clock nanoseconds of each step of building the image; 0 for no deadline.
     """
 
     memory: int = DEFAULT_MEMORY
@@ -58,6 +69,7 @@ class Limits(NamedTuple):
     files: bool = True
     deterministic: bool = False
     host_calls: int = DEFAULT_HOST_CALLS
+    build_timeout_ns: int = int(DEFAULT_BUILD_TIMEOUT * 1e9)
 
     @classmethod
     def parse(
@@ -70,6 +82,7 @@ class Limits(NamedTuple):
         files: bool = True,
         deterministic: bool = False,
         host_calls: int = DEFAULT_HOST_CALLS,
+        build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
     ) -> Limits:
         """Limits as users write them: sizes as in ``parse_size``, ``timeout`` in seconds (None: no deadline).
 
@@ -82,12 +95,12 @@ class Limits(NamedTuple):
         size += -size % MEMORY_UNIT
         if not SMALLEST_MEMORY <= size <= LARGEST_MEMORY:
             raise ValueError(f"memory={memory!r} is not between 16MiB and 64GiB")
-        if timeout is not None and not 0 < timeout < 1e9:
-            raise ValueError(f"timeout={timeout!r} is not a positive number of seconds; None means no deadline")
         output = 0 if max_output is None else parse_size(max_output)
         if max_output is not None and output == 0:
             raise ValueError("max_output= must be positive; None means the size of the output window")
         if host_calls < 0:
             raise ValueError(f"host_calls={host_calls!r} must not be negative")
-        nanoseconds = 0 if timeout is None else max(1, int(timeout * 1e9))
-        return cls(size, nanoseconds, output, parse_size(max_log), files, deterministic, host_calls)
+        return cls(
+            size, _nanoseconds("timeout", timeout), output, parse_size(max_log), files, deterministic,
+            host_calls, _nanoseconds("build_timeout", build_timeout),
+        )  # fmt: skip

@@ -16,7 +16,7 @@ from udfvm.errors import (
     SignatureError,
     TypeMappingError,
 )
-from udfvm.policy import DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
+from udfvm.policy import DEFAULT_BUILD_TIMEOUT, DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
 from udfvm.pool import Pool
 from udfvm.rows import RowCodec
 from udfvm.signatures import Signature, signature_of
@@ -217,7 +217,7 @@ class UDF:
         from udfvm.vmm.callbacks import bind_host_functions
 
         loading = self._loading()
-        base = base_image(loading.base)
+        base = base_image(loading.base, self.limits.build_timeout_ns)
         pool = self.pool.core(base)
         layer = udf_layer(base, pool, loading.identity, loading.request, self.limits, self.name, loading.advice)
         bound = bind_host_functions(self.host_functions, self.limits.host_calls) if self.host_functions else None
@@ -435,10 +435,14 @@ def checked_name(name: object) -> str:
 def _checked_packages(name: str, packages: Iterable[str]) -> tuple[str, ...]:
     if isinstance(packages, str):
         raise SignatureError(f"UDF {name!r}: packages= must be a list of names of modules, such as [{packages!r}]")
+    from udfvm.libraries import is_installed
+
     checked = tuple(sorted(set(packages)))
     for package in checked:
         if not isinstance(package, str) or not all(part.isidentifier() for part in package.split(".")):
             raise SignatureError(f"UDF {name!r}: packages= has {package!r}, which is not the name of a module")
+        if not is_installed(package):
+            raise SignatureError(f"UDF {name!r}: packages= has {package!r}, which is not installed: pip install it, or leave it out")
     return checked
 
 
@@ -469,6 +473,7 @@ def udf(
     pool: Pool | None = None,
     host_functions: Iterable[Callable[..., Any]] = (),
     host_calls: int = DEFAULT_HOST_CALLS,
+    build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
 ) -> Callable[[Callable[..., object]], UDF]: ...
 @overload
 def udf(
@@ -491,6 +496,7 @@ def udf(
     pool: Pool | None = None,
     host_functions: Iterable[Callable[..., Any]] = (),
     host_calls: int = DEFAULT_HOST_CALLS,
+    build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
 ) -> UDF: ...
 def udf(
     function: Callable[..., object] | None = None,
@@ -512,6 +518,7 @@ def udf(
     pool: Pool | None = None,
     host_functions: Iterable[Callable[..., Any]] = (),
     host_calls: int = DEFAULT_HOST_CALLS,
+    build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
 ) -> UDF | Callable[[Callable[..., object]], UDF]:
     """Makes a function a UDF, which runs in a fresh micro-VM for every call.
 
@@ -540,6 +547,8 @@ def udf(
             leaves the micro-VM. Annotated with bool, int, float, str, bytes, ``| None``. Only these can be called, so what they do for any
             arguments of their types is what you allow. One that raises ends the call with ``HostFunctionError``.
         host_calls: how often a call may call them; more ends it with ``HostCallLimitError``.
+        build_timeout: wall-clock seconds that building the image may take, for the base image and for loading the function each;
+            None for no limit. More is a ``BuildError``.
 
     Raises ``SignatureError`` for a function that cannot be a UDF, saying what to do.
 
@@ -554,7 +563,7 @@ def udf(
         try:
             limits = Limits.parse(
                 memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, files=files, deterministic=deterministic,
-                host_calls=host_calls,
+                host_calls=host_calls, build_timeout=build_timeout,
             )  # fmt: skip
         except (TypeError, ValueError) as error:
             raise SignatureError(f"UDF {getattr(target, '__name__', '?')!r}: {error}") from error

@@ -64,6 +64,10 @@ struct udfvm_trap {
     uint64_t rip, cs, rflags, rsp, ss;
 };
 
+/* In the trap page: the last request for memory that the kernel refused in this call. `length` 0: none. */
+#define UDFVM_REFUSED          0x201400ull
+struct udfvm_refused { uint64_t length, used, total; };
+
 /* ---- Hypercalls: `out %al, $UDFVM_PORT` at ring 3. RAX: number; RDI RSI RDX R10 R8 R9: arguments; RAX: result. ---- */
 
 #define UDFVM_PORT             0x55
@@ -114,7 +118,7 @@ enum udfvm_status {
 };
 
 enum udfvm_exit {
-    UDFVM_EXIT_STATUS = 1,                       /* the program called exit_group(code) */
+    UDFVM_EXIT_STATUS = 1,                       /* the program called exit_group(code); crash.text may say why */
     UDFVM_EXIT_SIGNAL = 2,                       /* the program died of signal `code`; crash holds where */
     UDFVM_EXIT_DEADLOCK = 3,                     /* every thread waits for ever */
     UDFVM_EXIT_PANIC = 4,                        /* the guest kernel gave up; crash.text says why */

@@ -94,6 +94,8 @@ int64_t memory_protect(uint64_t address, uint64_t length, int protection);
 int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length, int flags, uint64_t new_address);
 /* What is mapped in scratch counts against the VM's memory, although program memory has room: so many bytes more would be too much. */
 bool memory_over_limit(uint64_t length);
+/* Says what was refused, for the report of a program that ended; "" where nothing was. */
+void memory_describe_refusal(char *text, size_t size);
 /* Of the first thread's stack, which ends where program memory ends. */
 uint64_t memory_stack_size(void);
 bool memory_in_stack_guard(uint64_t address);

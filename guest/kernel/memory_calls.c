@@ -4,14 +4,42 @@
 #include "rewrite/syscalls.h"
 #include "vfs/vfs.h"
 
+static struct udfvm_refused *refused(void)
+{
+    return (struct udfvm_refused *)UDFVM_REFUSED;
+}
+
+/* Notes that memory was refused. What asks for more than there is, or for address space alone, is
+ * looking for how much it can have. */
+static int64_t note(int64_t result, uint64_t length, int protection)
+{
+    struct memory_statistics statistics;
+    if (result == -ENOMEM && protection != PROT_NONE) {
+        memory_statistics(&statistics);
+        *refused() = (struct udfvm_refused){ length, statistics.used, statistics.total };
+    }
+    return result;
+}
+
+void memory_describe_refusal(char *text, size_t size)
+{
+    const struct udfvm_refused *last = refused();
+    const uint64_t kib = 1024;
+    text[0] = 0;
+    if (last->length)
+        format(text, size, "out of memory: %llu KiB were asked for where %llu of %llu KiB are used; "
+               "raise memory=", (unsigned long long)(last->length / kib),
+               (unsigned long long)(last->used / kib), (unsigned long long)(last->total / kib));
+}
+
 SYSCALL(sys_mmap)
 {
     if (d & MAP_ANONYMOUS)
-        return memory_map(a, b, (int)c, (int)d, NULL, 0);
+        return note(memory_map(a, b, (int)c, (int)d, NULL, 0), b, (int)c);
     struct file *file = file_get((int)e);
     if (!file)
         return -EBADF;
-    int64_t result = memory_map(a, b, (int)c, (int)d, file, f);
+    int64_t result = note(memory_map(a, b, (int)c, (int)d, file, f), b, (int)c);
     if (result > 0 && (c & PROT_EXEC) && vfs_is_constant(file))
         rewrite_syscalls((uint64_t)result, page_up(b));
     file_put(file);
@@ -30,7 +58,7 @@ SYSCALL(sys_mprotect)
 
 SYSCALL(sys_mremap)
 {
-    return memory_remap(a, b, c, (int)d, e);
+    return note(memory_remap(a, b, c, (int)d, e), c, PROT_READ);
 }
 
 SYSCALL(sys_brk)

@@ -75,6 +75,8 @@ noreturn void signal_die(struct thread *thread, const struct signal_event *event
     if (memory_in_stack_guard(thread->user.rsp) || memory_in_stack_guard(crash.address))
         format(crash.text, sizeof crash.text, "the stack overflowed");
     else
+        memory_describe_refusal(crash.text, sizeof crash.text);
+    if (crash.text[0] == 0)
         memory_describe(thread->user.rip, crash.text, sizeof crash.text);
     crash.text_length = (uint32_t)strlen(crash.text);
     vfs_flush();

@@ -2,6 +2,7 @@
 #include "calls.h"
 #include "clock.h"
 #include "hypercall.h"
+#include "memory.h"
 #include "thread.h"
 #include "vfs/vfs.h"
 
@@ -276,8 +277,11 @@ SYSCALL(sys_clone3)
 
 noreturn void process_exit(int status)
 {
+    struct udfvm_crash crash = { .rip = 0 };
+    memory_describe_refusal(crash.text, sizeof crash.text);
+    crash.text_length = (uint32_t)strlen(crash.text);
     vfs_flush();
-    hypercall(UDFVM_HC_EXIT, UDFVM_EXIT_STATUS, (uint64_t)(status & 0xff), 0, 0, 0);
+    hypercall(UDFVM_HC_EXIT, UDFVM_EXIT_STATUS, (uint64_t)(status & 0xff), (uint64_t)&crash, 0, 0);
     __builtin_unreachable();
 }
 

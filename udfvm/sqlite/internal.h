@@ -170,6 +170,8 @@ bool name_valid(const char *name, size_t length);        /* [A-Za-z_][A-Za-z0-9_
 
 /* sealed.c: functions that a command of udfvm sealed into the image cache, and its prepared runtimes */
 /* The sealed function of that name, put into the registry; NULL with *message NULL: there is none. *message is sqlite3_malloc'd. */
+/* A directory of the image cache, as udfvm/cache.py has it; release with sqlite3_free. NULL where there is no home, or no memory. */
+char *cache_path(sqlite_library *library, const char *folder);
 struct function *sealed_find(struct registry *registry, const char *name, size_t length, char **message);
 /* What loads functions of a kind (its index): from an offer, or prepared in the image cache. NULL with *message. */
 struct runtime *runtime_of(struct registry *registry, unsigned kind, char **message);

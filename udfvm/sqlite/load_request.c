@@ -41,9 +41,13 @@ uint8_t *python_request(sqlite_library *library, const struct definition *defini
     sqlite3_str_append(out, "12345678", 8);              /* the length, below */
     sqlite3_str_appendf(out, "{\"lengths\": [], \"name\": \"%.*s\", \"entry\": \"%s\", \"parameters\": [", (int)definition->name_length,
                         definition->name, options->entry);
-    for (uint32_t i = 0; i < signature->count; i++)
-        sqlite3_str_appendf(out, "%s{\"type\": \"%s\", \"nullable\": %s}", i ? ", " : "",
-                            python_type(signature->parameters[i].type, signature->json[i]), signature->parameters[i].nullable ? "true" : "false");
+    for (uint32_t i = 0; i < signature->count; i++) {
+        const struct udfvm_sqlite_parameter *parameter = &signature->parameters[i];
+        sqlite3_str_appendf(out, "%s{\"type\": \"%s\", \"nullable\": %s, \"name\": ", i ? ", " : "",
+                            python_type(parameter->type, signature->json[i]), parameter->nullable ? "true" : "false");
+        append_json_text(library, out, parameter->name, strlen(parameter->name));
+        sqlite3_str_appendchar(out, 1, '}');
+    }
     sqlite3_str_appendf(out, "], \"result\": \"%s\", \"source\": ", python_type(signature->result_type, signature->result_json));
     append_json_text(library, out, source, definition->source_length);
     sqlite3_str_appendall(out, "}");

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from udfvm.errors import BuildError, Error
+from udfvm.libraries import is_installed
 from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
 from udfvm.pool import Pool
 from udfvm.sqlite import _extension
@@ -66,6 +67,9 @@ class Policy:
         unknown = [kind for kind in self.kinds if kind not in _KINDS]
         if unknown:
             raise Error(f"Policy: kinds= has {unknown[0]!r}; there are {', '.join(_KINDS)}")
+        absent = [package for package in self.packages if not is_installed(package)]
+        if absent:
+            raise Error(f"Policy: packages= has {absent[0]!r}, which is not installed: pip install it, or leave it out")
         if not 0 <= self.idle_spin <= 1:
             raise Error(f"Policy: idle_spin={self.idle_spin!r} is not between 0 and 1 second")
         for name, seconds in (("load_timeout", self.load_timeout), ("statement_timeout", self.statement_timeout)):

@@ -175,8 +175,12 @@ char *describe_unknown(const struct registry *registry, const char *caller, cons
 {
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_str *text = sqlite3_str_new(registry->connection);
-    sqlite3_str_appendf(text, "%s: no UDF named '%.128s' is registered on this connection%s (registered: ", caller, name,
-                        registry->embedded ? "" : ", sealed or stored in its database");
+    char *cache = registry->embedded ? NULL : cache_path(sqlite3_api, "/functions");
+    sqlite3_str_appendf(text, "%s: no UDF named '%.128s' is registered on this connection", caller, name);
+    if (!registry->embedded)
+        sqlite3_str_appendf(text, ", stored in its database or sealed in %s", cache ? cache : "a cache, which needs HOME");
+    sqlite3_free(cache);
+    sqlite3_str_appendall(text, " (registered: ");
     bool any = false;
     for (const struct function *function = registry->functions; function; function = function->next)
         if (roles & ROLE(function->role)) {

@@ -18,8 +18,7 @@
 
 /* ---- The cache ---- */
 
-/* A directory of the cache, as udfvm/cache.py has it; NULL where there is no home, or no memory. */
-static char *cache_path(sqlite_library *library, const char *folder)
+char *cache_path(sqlite_library *library, const char *folder)
 {
     sqlite_library *sqlite3_api = library;
     const char *chosen = getenv("UDFVM_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");

@@ -89,7 +89,8 @@ static void exited(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfv
     const int number = (int)(uint8_t)regs->rsi;
     switch (regs->rdi) {
     case UDFVM_EXIT_STATUS:
-        udfvm_fail(error, UDFVM_E_EXIT, "the guest program ended with exit status %d", number);
+        udfvm_fail(error, UDFVM_E_EXIT, "the guest program ended with exit status %d%s%s", number,
+                   text[0] ? ": " : "", text);
         break;
     case UDFVM_EXIT_SIGNAL:
         udfvm_fail(error, UDFVM_E_CRASH, "the guest program died of signal %d (%s) at %#llx, address %#llx%s%s", number,

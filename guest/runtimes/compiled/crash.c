@@ -26,6 +26,7 @@ static void trace_registers(const greg_t *values)
     failure_trace("Registers:");
     for (size_t i = 0; i < sizeof registers / sizeof *registers; i++)
         failure_trace("%s%s=0x%llx", i % 6 ? " " : "\n  ", registers[i].name, (unsigned long long)values[registers[i].index]);
+    failure_trace("\n");
 }
 
 static void trace_frame(size_t number, const struct unwind_frame *frame)
@@ -45,7 +46,7 @@ static void trace_frames(const greg_t *values)
     for (size_t i = 0; i < UNWIND_REGISTERS; i++)
         frame.registers[i] = (uint64_t)values[numbers[i]];
     objects_read();
-    failure_trace("\nBacktrace, innermost first:");
+    failure_trace("Backtrace, innermost first:");
     do {
         trace_frame(number++, &frame);
     } while (number < FRAMES_SHOWN && unwind_step(&frame));
@@ -72,6 +73,12 @@ static const char *cause(int number, const siginfo_t *info, const greg_t *values
     }
 }
 
+/* Then the registers say nothing of what went wrong. */
+static bool refused_memory(void)
+{
+    return ((const struct udfvm_refused *)UDFVM_REFUSED)->length != 0;
+}
+
 static void report(int number, siginfo_t *info, void *context)
 {
     static char name[16];
@@ -88,7 +95,9 @@ static void report(int number, siginfo_t *info, void *context)
     else
         failure_set(name, "%s: instruction 0x%llx", cause(number, info, values), (unsigned long long)instruction);
     failure_signal((uint32_t)number, address, instruction);
-    trace_registers(values);
+    failure_add_refusal();
+    if (!refused_memory())
+        trace_registers(values);
     trace_frames(values);
     for (;;)                                     /* there is nothing to go on with; whoever asks again gets the same answer */
         program_complete(UDFVM_STATUS_ERROR, failure_reply(-1));

@@ -30,6 +30,17 @@ const char *failure_message(void)
     return failure.message;
 }
 
+void failure_add_refusal(void)
+{
+    const struct udfvm_refused *refused = (const struct udfvm_refused *)UDFVM_REFUSED;
+    const size_t used = strlen(failure.message);
+    if (refused->length)
+        snprintf(failure.message + used, sizeof failure.message - used,
+                 "%sthe micro-VM refused %llu KiB of memory where %llu of %llu KiB are used: raise memory=",
+                 used ? "; " : "", (unsigned long long)(refused->length >> 10),
+                 (unsigned long long)(refused->used >> 10), (unsigned long long)(refused->total >> 10));
+}
+
 void failure_trace(const char *format, ...)
 {
     va_list arguments;

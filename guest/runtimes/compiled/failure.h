@@ -7,6 +7,8 @@
 /* Begins a new failure: type and message (as printf). */
 __attribute__((format(printf, 2, 3))) void failure_set(const char *type, const char *format, ...);
 const char *failure_message(void);
+/* Adds, where the micro-VM refused memory in this call, that there was too little of it. */
+void failure_add_refusal(void);
 /* Adds to its traceback; what does not fit is left out. */
 __attribute__((format(printf, 1, 2))) void failure_trace(const char *format, ...);
 /* The program died of a signal. */

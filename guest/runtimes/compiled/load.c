@@ -135,7 +135,7 @@ static bool slot_agrees(const char *what, const struct slot *declared, const str
 bool program_agrees(const struct signature *declared, const struct signature *found, bool by_row_types)
 {
     if (declared->count != found->count) {
-        failure_set("TypeError", "%zu parameters are declared, and the function has %zu", declared->count, found->count);
+        failure_set("TypeError", "the function has %zu parameters where the signature declares %zu", found->count, declared->count);
         return false;
     }
     for (size_t i = 0; i < found->count; i++)

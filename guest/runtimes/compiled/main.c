@@ -21,7 +21,12 @@ static bool answer(const struct load *load, uint64_t *length)
     const struct udfvm_call *call = program_call();
     if (call->request == UDFVM_REQUEST_COMPILE)
         return runtime_compile(load, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size, length);
-    return runtime_load(&program, load, &found) && program_describe(&program, &found, length);
+    program.signature = load->signature;
+    if (!runtime_load(&program, load, &found))
+        return false;
+    if (load->declared && !program_agrees(&load->signature, &found, program.table))
+        return false;
+    return program_describe(&program, &found, length);
 }
 
 /* LOAD. Returns only where it failed. */
@@ -60,6 +65,8 @@ int main(int count, char **arguments)
             else
                 answered = answer(&load, &length);
         }
+        if (!answered)
+            failure_add_refusal();
         program_complete(answered ? UDFVM_STATUS_OK : UDFVM_STATUS_ERROR, answered ? length : failure_reply(-1));
     }
 }

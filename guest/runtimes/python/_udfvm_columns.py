@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import _udfvm_agent
+from _udfvm_nested import shown
 from _udfvm_report import report
-from _udfvm_scalar import codec_of, refuse_none
+from _udfvm_scalar import Codec, argument_codecs, codec_of, refuse_none
 from _udfvm_types import is_nested, storage_of
 
 REQUEST_COLUMNS: Final = 5
@@ -36,14 +37,14 @@ def wide(name: str) -> str:
     return "large_binary" if name.endswith("binary") else "int64"
 
 
-def argument_slots(types: Sequence[str], nullable: Sequence[bool]) -> tuple[Slot, ...]:
+def argument_slots(types: Sequence[str], nullable: Sequence[bool], names: Sequence[str] | None = None) -> tuple[Slot, ...]:
     """Slots of parameters."""
-    return tuple(_argument_slot(name, may_be_null) for name, may_be_null in zip(types, nullable, strict=True))
+    codecs = argument_codecs(types, names)
+    return tuple(map(_argument_slot, types, codecs, nullable))
 
 
-def _argument_slot(name: str, nullable: bool) -> Slot:
+def _argument_slot(name: str, codec: Codec, nullable: bool) -> Slot:
     check = _narrowing(name)
-    codec = codec_of(name)
     return storage_of(wide(name)), nullable, codec.direct and check is None, check or codec.decode
 
 
@@ -74,7 +75,7 @@ def _narrowing(name: str) -> Callable[[Any], Any] | None:
 
     def check(value: int) -> int:
         if not smallest <= value <= largest:
-            raise OverflowError(f"{value} is out of the range of its declared type, {name}")
+            raise OverflowError(f"{shown(value)} is out of the range of its declared type, {name}")
         return value
 
     return check
@@ -89,10 +90,15 @@ def _to_float32(value: float) -> float:
 
 
 def scalar_columns(
-    function: Callable[..., object], types: Sequence[str], nullable: Sequence[bool], result: str, result_nullable: bool
+    function: Callable[..., object],
+    types: Sequence[str],
+    nullable: Sequence[bool],
+    result: str,
+    result_nullable: bool,
+    names: Sequence[str] | None = None,
 ) -> Callable[[], tuple[int, int]]:
     """What answers COLUMNS for a scalar function."""
-    slots = argument_slots(types, nullable)
+    slots = argument_slots(types, nullable, names)
     columns = _udfvm_agent.Columns(slots, ())
     callee = _udfvm_agent.Function(function, slots, result_slot(result, result_nullable))
 

@@ -145,8 +145,26 @@ def json_reader(tree: Tree) -> Callable[[str], Any]:
     """What makes of JSON text a value of the type. It raises TypeError or ValueError for JSON that is something else."""
     check = checked(tree, _json_leaf)
 
-    def read(text: str) -> Any:
-        return check(json.loads(text))
+    return lambda text: check(from_json_text(text))
+
+
+def from_json_text(text: str) -> Any:
+    """The value of JSON text. Raises ValueError, with the place of the fault and no frames of ``json``."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not valid JSON: {error}") from None
+
+
+def of_argument(name: str, decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """``decode`` of an argument, whose errors name it."""
+
+    def read(stored: Any) -> Any:
+        try:
+            return decode(stored)
+        except (TypeError, ValueError, OverflowError) as error:
+            kind = next(base for base in (TypeError, OverflowError, ValueError) if isinstance(error, base))
+            raise kind(f"argument {name!r}: {error}") from None
 
     return read
 
@@ -156,9 +174,23 @@ def json_writer(tree: Tree, leaf: Callable[[str], Check]) -> Callable[[Any], str
     check = checked(tree, leaf)
 
     def write(value: Any) -> str:
-        return json.dumps(check(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_jsonable)
+        return to_json_text(check(value), _jsonable)
 
     return write
+
+
+def to_json_text(value: Any, default: Callable[[Any], str] | None = None) -> str:
+    """JSON text of a result. Raises TypeError or ValueError, without frames of ``json``."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=default)
+    except (TypeError, ValueError, RecursionError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"the function returned what is no JSON: {error}") from None
+
+
+def shown(integer: int) -> str:
+    """An integer for a message: Python refuses to write one of thousands of digits."""
+    return str(integer) if integer.bit_length() < 200 else f"an integer of {integer.bit_length()} bits"
 
 
 def _jsonable(value: Any) -> str:

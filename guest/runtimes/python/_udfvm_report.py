@@ -54,9 +54,12 @@ def _type_name(cls: type[BaseException]) -> str:
 
 def _message(exception: BaseException) -> str:
     try:
-        return str(exception)
+        text = str(exception)
     except BaseException:  # noqa: BLE001 - the user's __str__
         return "<str() of the exception failed>"
+    if not text and isinstance(exception, MemoryError):
+        return "the micro-VM has no more memory: raise memory="
+    return text
 
 
 def _traceback(exception: BaseException) -> str:

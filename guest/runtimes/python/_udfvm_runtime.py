@@ -127,6 +127,7 @@ def _load_scalar(function: Callable[..., object], payload: _Payload) -> Loaded:
             [parameter["nullable"] for parameter in parameters],
             metadata["result"],
             metadata["result_nullable"],
+            [parameter["name"] for parameter in parameters],
         )
 
     def handle(request: int, length: int) -> Answer:

@@ -6,7 +6,6 @@ Strict: a result must be of the declared type. Integers do for floats; numpy sca
 from __future__ import annotations
 
 import datetime
-import json
 import numbers
 import operator
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import _udfvm_agent
-from _udfvm_nested import integer_range, json_reader, json_writer, tree_of
+from _udfvm_nested import from_json_text, integer_range, json_reader, json_writer, of_argument, shown, to_json_text, tree_of
 from _udfvm_types import is_nested, storage_of, timestamp_parts
 from _udfvm_warmup import repeat
 
@@ -62,19 +61,35 @@ def of_rows(function: Callable[..., object], metadata: dict[str, Any]) -> _udfvm
     """A function as the loop that answers calls takes it."""
     types = [parameter["type"] for parameter in metadata["parameters"]]
     nullable = [parameter["nullable"] for parameter in metadata["parameters"]]
-    return _function(function, types, nullable, metadata["result"], metadata["result_nullable"])
+    names = [parameter["name"] for parameter in metadata["parameters"]]
+    return _function(function, types, nullable, metadata["result"], metadata["result_nullable"], names)
 
 
 def _function(
-    function: Callable[..., object], types: Sequence[str], nullable: Sequence[bool], result: str, result_nullable: bool
+    function: Callable[..., object],
+    types: Sequence[str],
+    nullable: Sequence[bool],
+    result: str,
+    result_nullable: bool,
+    names: Sequence[str] | None = None,
 ) -> _udfvm_agent.Function:
-    codecs = [codec_of(name) for name in types]
+    codecs = argument_codecs(types, names)
     codec = codec_of(result)
     return _udfvm_agent.Function(
         function,
         tuple((each.storage, may_be_null, each.direct, each.decode) for each, may_be_null in zip(codecs, nullable, strict=True)),
         (codec.storage, result_nullable, codec.direct, codec.encode if result_nullable else refuse_none(codec.encode)),
     )
+
+
+def argument_codecs(types: Sequence[str], names: Sequence[str] | None) -> list[Codec]:
+    """Codecs of parameters; errors in JSON name the argument, where names are given."""
+    codecs = [codec_of(type_) for type_ in types]
+    for index, name in enumerate(names or ()):
+        decode = codecs[index].decode
+        if decode is not None and (types[index] == "json" or is_nested(types[index])):
+            codecs[index] = codecs[index]._replace(decode=of_argument(name, decode))
+    return codecs
 
 
 def codec_of(name: str) -> Codec:
@@ -86,7 +101,7 @@ def codec_of(name: str) -> Codec:
         decode, encode = _timestamp(*parts)
         return Codec(storage, False, decode, encode)
     if name == "json":
-        return Codec(storage, False, json.loads, _json_text)
+        return Codec(storage, False, from_json_text, to_json_text)
     if name == "date32[day]":
         return Codec(storage, False, _date_from_days, _days_from_date)
     if name == "date64[ms]":
@@ -115,7 +130,7 @@ def value_check(name: str) -> Converter:
         def check_integer(value: object) -> object:
             integer = _coerce_int(value)
             if not smallest <= integer <= largest:
-                raise OverflowError(f"{integer} is out of the range of its declared type, {name}")
+                raise OverflowError(f"{shown(integer)} is out of the range of its declared type, {name}")
             return integer
 
         return check_integer
@@ -185,10 +200,6 @@ _COERCE: Final[dict[str, Converter]] = {
     "binary": _coerce_bytes,
     "large_binary": _coerce_bytes,
 }
-
-
-def _json_text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _date_from_days(days: int) -> datetime.date:

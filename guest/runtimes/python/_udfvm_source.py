@@ -36,8 +36,9 @@ def load(metadata: dict[str, Any]) -> tuple[_udfvm_agent.Function, Callable[[], 
     internal = _udfvm_scalar._function(lambda *_: None, types, [True] * len(types), metadata["result"], True)
     if "json" not in types:                      # an empty text is none
         repeat(lambda: _udfvm_agent.run_row(internal, row))
-    loaded = _udfvm_scalar._function(function, types, nullable, metadata["result"], True)
-    return loaded, scalar_columns(function, types, nullable, metadata["result"], True)
+    names = [parameter["name"] for parameter in metadata["parameters"]]
+    loaded = _udfvm_scalar._function(function, types, nullable, metadata["result"], True, names)
+    return loaded, scalar_columns(function, types, nullable, metadata["result"], True, names)
 
 
 def _entry(namespace: dict[str, Any], name: str, entry: str, filename: str) -> Callable[..., object]:

@@ -24,7 +24,11 @@ def main() -> None:
     sys.argv = [""]
     _find_modules(configuration)
     for name in configuration["packages"]:
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            error.add_note(f"udfvm: {name!r} is imported because packages= names it, or because the function uses it")
+            raise
     if "pyarrow" in sys.modules:
         _prepare_pyarrow()
     for name, descriptor in (("stdout", 1), ("stderr", 2)):

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define DIGITS_SHOWN 60
+
 static PyObject *converted(const struct slot *slot, PyObject *stored)
 {
     if (slot->direct || !stored)
@@ -78,17 +80,36 @@ PyObject *value_from_column(const struct slot *slot, const struct column *column
     return converted(slot, number_from_column(slot->storage, column->data, row));
 }
 
+/* Python refuses to write integers of thousands of digits. */
+static void report_out_of_range(PyObject *integer)
+{
+    PyObject *text = PyObject_Repr(integer);
+    if (!text)
+        PyErr_Clear();
+    if (text && PyUnicode_GET_LENGTH(text) <= DIGITS_SHOWN)
+        PyErr_Format(PyExc_OverflowError,
+                     "the function returned %U, which is out of the range of the declared result type", text);
+    else
+        PyErr_Format(PyExc_OverflowError, "the function returned an integer of more than %d digits, "
+                     "which is out of the range of the declared result type", DIGITS_SHOWN);
+    Py_XDECREF(text);
+}
+
 static int integer_from_object(enum storage storage, PyObject *object, struct scalar *scalar)
 {
     if (storage == STORAGE_UINT64) {
         scalar->natural = PyLong_AsUnsignedLongLong(object);
-        return scalar->natural == UINT64_MAX && PyErr_Occurred() ? -1 : 0;
+        if (scalar->natural != UINT64_MAX || !PyErr_Occurred())
+            return 0;
+        PyErr_Clear();                           /* it is an int, so only its size can be wrong */
+        report_out_of_range(object);
+        return -1;
     }
     int overflow;
     scalar->integer = PyLong_AsLongLongAndOverflow(object, &overflow);
     if (!overflow && storage_holds(storage, scalar->integer))
         return 0;
-    PyErr_Format(PyExc_OverflowError, "the function returned %R, which is out of the range of the declared result type", object);
+    report_out_of_range(object);
     return -1;
 }
 

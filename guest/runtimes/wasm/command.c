@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "failure.h"
+#include "interface.h"
 #include "problem.h"
 #include "said.h"
 #include "utf8.h"
@@ -138,7 +139,8 @@ bool command_prepare(struct program *program, const struct load *load, wasmtime_
     if (!command)
         abort();
     *command = (struct command){ .signature = &program->signature, .settings = *settings, .module = module };
-    if ((load->declared && !check(&load->signature)) || !(command->pre = module_link(module))) {
+    if (!module_has_export(module, COMMAND_EXPORT) || (load->declared && !check(&load->signature))
+        || !(command->pre = module_link(module))) {
         free(command);
         return false;
     }

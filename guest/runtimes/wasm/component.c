@@ -6,6 +6,7 @@
 
 #include "component_value.h"
 #include "failure.h"
+#include "interface.h"
 #include "module.h"
 #include "problem.h"
 #include "said.h"
@@ -108,10 +109,11 @@ static bool take_type(const wasmtime_component_functype *type, struct component 
     return take_result(type, component, found);
 }
 
-static bool find(struct component *component, const wasmtime_component_instance *instance, const char *name, struct signature *found)
+static bool find(struct component *component, const wasmtime_component *compiled,
+                 const wasmtime_component_instance *instance, const char *name, struct signature *found)
 {
     if (!find_in(instance, component->context, name, &component->function)) {
-        failure_set("AttributeError", "the component exports no function %s; one in an interface is named \"interface#function\"", name);
+        component_fail_no_export(compiled, engine_used(), name);
         return false;
     }
     wasmtime_component_functype *type = wasmtime.wasmtime_component_func_type(&component->function, component->context);
@@ -211,7 +213,8 @@ bool component_prepare(struct program *program, const char *name, wasmtime_compo
     wasmtime_store *store = module_store();
     component->context = wasmtime.wasmtime_store_context(store);
     memset(found, 0, sizeof *found);
-    if (component_instantiate(compiled, component->context, settings, &instance) && find(component, &instance, name, found)) {
+    if (component_instantiate(compiled, component->context, settings, &instance)
+        && find(component, compiled, &instance, name, found)) {
         set_run(program, component, found);
         return true;
     }

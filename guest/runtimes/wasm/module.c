@@ -5,6 +5,7 @@
 
 #include "component_wasi.h"
 #include "failure.h"
+#include "interface.h"
 #include "problem.h"
 #include "wasi.h"
 
@@ -28,6 +29,21 @@ void engine_prepare(void)
     engine = wasmtime.wasm_engine_new_with_config(config);
 }
 
+/* Text begins, behind blanks, with a parenthesis or a comment. */
+static bool is_text(const uint8_t *code, size_t length)
+{
+    size_t at = 0;
+    while (at < length && strchr(" \t\r\n", code[at]) && code[at])
+        at++;
+    return at + 1 < length && (code[at] == '(' || (code[at] == ';' && code[at + 1] == ';'))
+           && !memchr(code, 0, length);
+}
+
+const wasm_engine *engine_used(void)
+{
+    return engine;
+}
+
 static bool is_binary(const uint8_t *code, size_t length)
 {
     return length >= 4 && memcmp(code, "\0asm", 4) == 0;
@@ -39,6 +55,11 @@ static bool to_binary(const uint8_t **code, size_t *length, wasm_bytes *binary)
     *binary = (wasm_bytes){ 0, NULL };
     if (is_binary(*code, *length))
         return true;
+    if (!is_text(*code, *length)) {
+        failure_set("CompileError", "not a WebAssembly file: it begins neither as a binary module "
+                    "(\\0asm) nor as text, \"(module\"");
+        return false;
+    }
     if (problem("CompileError", wasmtime.wasmtime_wat2wasm((const char *)*code, *length, binary), NULL))
         return false;
     *code = (const uint8_t *)binary->data;
@@ -88,7 +109,8 @@ bool component_instantiate(const wasmtime_component *component, wasmtime_context
                            wasmtime_component_instance *instance)
 {
     wasmtime_component_linker *linker = wasmtime.wasmtime_component_linker_new(engine);
-    const bool done = component_wasi_define(linker, engine, component, context, settings)
+    const bool done = component_imports_defined(component, engine)
+                      && component_wasi_define(linker, engine, component, context, settings)
                       && !problem("LinkError", wasmtime.wasmtime_component_linker_instantiate(linker, context, component, instance), NULL);
     wasmtime.wasmtime_component_linker_delete(linker);
     return done;
@@ -98,9 +120,12 @@ wasmtime_instance_pre *module_link(const wasmtime_module *module)
 {
     wasmtime_instance_pre *pre = NULL;
     wasmtime_linker *linker = wasmtime.wasmtime_linker_new(engine);
+    wasmtime_store *store = module_store();
     if ((!wasi_is_imported(module) || wasi_define(linker))
+        && module_imports_defined(linker, wasmtime.wasmtime_store_context(store), module)
         && problem("LinkError", wasmtime.wasmtime_linker_instantiate_pre(linker, module, &pre), NULL))
         pre = NULL;
+    wasmtime.wasmtime_store_delete(store);
     wasmtime.wasmtime_linker_delete(linker);
     return pre;
 }

@@ -14,6 +14,8 @@ struct module {
 
 /* Once, before the others: makes the engine. */
 void engine_prepare(void);
+/* The one that all modules are compiled with. */
+const wasm_engine *engine_used(void);
 /* Compile binary or text. NULL with a failure. */
 wasmtime_module *module_compile(const uint8_t *code, size_t length);
 wasmtime_component *component_compile(const uint8_t *code, size_t length);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "failure.h"
+#include "interface.h"
 #include "problem.h"
 #include "said.h"
 
@@ -78,7 +79,7 @@ static bool find_type(const struct module *module, const char *name, struct func
     }
     wasmtime.wasm_exporttype_vec_delete(&exports);
     if (!found)
-        failure_set("AttributeError", "the module exports no function %s", name);
+        module_fail_no_export(module->module, name);
     return fits;
 }
 
@@ -104,7 +105,7 @@ static bool slot_fits(const char *what, const struct slot *slot, enum wasm_kind 
 static bool check_declared(const struct signature *declared, const struct function_type *type)
 {
     if (declared->count != type->count) {
-        failure_set("TypeError", "%zu parameters are declared, and the function has %zu", declared->count, type->count);
+        failure_set("TypeError", "the function has %zu parameters where the signature declares %zu", type->count, declared->count);
         return false;
     }
     for (size_t i = 0; i < type->count; i++) {

@@ -69,6 +69,7 @@ typedef wasm_trap *wasmtime_callback(void *data, wasmtime_caller *caller, const 
 typedef struct wasmtime_component wasmtime_component;
 typedef struct wasmtime_component_componenttype wasmtime_component_componenttype;
 typedef struct wasmtime_component_extern wasmtime_component_extern;
+typedef struct wasmtime_component_instance_type wasmtime_component_instance_type;
 typedef struct wasmtime_component_functype wasmtime_component_functype;
 typedef struct wasmtime_component_index wasmtime_component_index;
 typedef struct wasmtime_component_linker wasmtime_component_linker;
@@ -87,6 +88,12 @@ typedef struct wasmtime_component_valtype {
     uint8_t kind;                                /* enum wasmtime_component_type */
     union { const void *list, *option, *result, *record, *tuple; void *any; } of;
 } wasmtime_component_valtype;
+
+enum wasmtime_component_item_kind { COMPONENT_ITEM_INSTANCE = 1, COMPONENT_ITEM_FUNC = 3 };
+typedef struct wasmtime_component_item {         /* what an export is */
+    uint8_t kind;
+    union { wasmtime_component_instance_type *instance; wasmtime_component_valtype type; } of;
+} wasmtime_component_item;
 
 enum wasmtime_component_value {                  /* in another order than the types */
     COMPONENT_BOOL, COMPONENT_S8, COMPONENT_U8, COMPONENT_S16, COMPONENT_U16, COMPONENT_S32, COMPONENT_U32, COMPONENT_S64, COMPONENT_U64,
@@ -149,6 +156,7 @@ typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context
     F(void, wasmtime_module_exports, (const wasmtime_module *, wasm_exporttypes *)) \
     F(void, wasmtime_module_imports, (const wasmtime_module *, wasm_importtypes *)) \
     F(const wasm_bytes *, wasm_importtype_module, (const wasm_importtype *)) \
+    F(const wasm_bytes *, wasm_importtype_name, (const wasm_importtype *)) \
     F(void, wasm_importtype_vec_delete, (wasm_importtypes *)) \
     F(const wasm_bytes *, wasm_exporttype_name, (const wasm_exporttype *)) \
     F(const wasm_externtype *, wasm_exporttype_type, (const wasm_exporttype *)) \
@@ -169,6 +177,8 @@ typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context
     F(wasmtime_linker *, wasmtime_linker_new, (wasm_engine *)) \
     F(void, wasmtime_linker_delete, (wasmtime_linker *)) \
     F(void, wasmtime_linker_allow_shadowing, (wasmtime_linker *, bool)) \
+    F(bool, wasmtime_linker_get, \
+      (const wasmtime_linker *, wasmtime_context *, const char *, size_t, const char *, size_t, wasmtime_extern *)) \
     F(wasmtime_error *, wasmtime_linker_define_func, \
       (wasmtime_linker *, const char *, size_t, const char *, size_t, const wasm_functype *, wasmtime_callback *, void *, void (*)(void *))) \
     F(wasmtime_error *, wasmtime_linker_define_wasi, (wasmtime_linker *)) \
@@ -212,7 +222,15 @@ typedef wasmtime_error *wasmtime_component_callback(void *data, wasmtime_context
     F(size_t, wasmtime_component_type_import_count, (const wasmtime_component_componenttype *, const wasm_engine *)) \
     F(bool, wasmtime_component_type_import_nth, \
       (const wasmtime_component_componenttype *, const wasm_engine *, size_t, const char **, size_t *, wasmtime_component_extern **)) \
+    F(size_t, wasmtime_component_type_export_count, (const wasmtime_component_componenttype *, const wasm_engine *)) \
+    F(bool, wasmtime_component_type_export_nth, \
+      (const wasmtime_component_componenttype *, const wasm_engine *, size_t, const char **, size_t *, wasmtime_component_extern **)) \
+    F(size_t, wasmtime_component_instance_type_export_count, (const wasmtime_component_instance_type *, const wasm_engine *)) \
+    F(bool, wasmtime_component_instance_type_export_nth, \
+      (const wasmtime_component_instance_type *, const wasm_engine *, size_t, const char **, size_t *, wasmtime_component_extern **)) \
+    F(void, wasmtime_component_extern_type, (const wasmtime_component_extern *, wasmtime_component_item *)) \
     F(void, wasmtime_component_extern_delete, (wasmtime_component_extern *)) \
+    F(void, wasmtime_component_item_delete, (wasmtime_component_item *)) \
     F(wasmtime_error *, wasmtime_component_linker_add_wasip2, (wasmtime_component_linker *)) \
     F(void, wasmtime_component_linker_allow_shadowing, (wasmtime_component_linker *, bool)) \
     F(wasmtime_component_linker_instance *, wasmtime_component_linker_root, (wasmtime_component_linker *)) \

@@ -1,0 +1,164 @@
+/* See interface.h. */
+#include "interface.h"
+
+#include <string.h>
+
+#include "bytes.h"
+#include "failure.h"
+
+#define SHOWN 1400                               /* bytes of a list: a failure holds 2048 */
+#define NAME_SHOWN 400
+
+static void list_name(struct bytes *list, const char *interface, size_t interface_length,
+                      const char *separator, const char *name, size_t length)
+{
+    bytes_text(list, list->length > 0 ? ", " : "");
+    bytes_put(list, interface, interface_length);
+    bytes_text(list, separator);
+    bytes_put(list, name, length);
+}
+
+static int shown(const struct bytes *list)
+{
+    return list->length > SHOWN ? SHOWN : (int)list->length;
+}
+
+static const char *mark(const struct bytes *list)
+{
+    return list->length > SHOWN ? ", ..." : "";
+}
+
+/* Both free the list. */
+static void fail_no_export(const char *what, const char *name, struct bytes *list)
+{
+    failure_set("AttributeError", "the %s exports no function %.*s%s%.*s%s", what, NAME_SHOWN, name,
+                list->length > 0 ? "; it has " : ", and no other", shown(list),
+                list->length > 0 ? (const char *)list->at : "", mark(list));
+    bytes_free(list);
+}
+
+static bool fail_undefined(const char *what, const char *has, struct bytes *list)
+{
+    if (list->length == 0)
+        return true;
+    failure_set("LinkError", "the %s imports what a micro-VM does not have: %.*s%s; it has %s only",
+                what, shown(list), (const char *)list->at, mark(list), has);
+    bytes_free(list);
+    return false;
+}
+
+void module_fail_no_export(const wasmtime_module *module, const char *name)
+{
+    wasm_exporttypes exports;
+    struct bytes list = { 0 };
+    wasmtime.wasmtime_module_exports(module, &exports);
+    for (size_t i = 0; i < exports.size; i++) {
+        const wasm_bytes *label = wasmtime.wasm_exporttype_name(exports.data[i]);
+        const wasm_externtype *what = wasmtime.wasm_exporttype_type(exports.data[i]);
+        if (wasmtime.wasm_externtype_kind(what) == WASM_EXTERN_FUNC)
+            list_name(&list, "", 0, "", label->data, label->size);
+    }
+    wasmtime.wasm_exporttype_vec_delete(&exports);
+    fail_no_export("module", name, &list);
+}
+
+bool module_has_export(const wasmtime_module *module, const char *name)
+{
+    wasm_exporttypes exports;
+    bool found = false;
+    wasmtime.wasmtime_module_exports(module, &exports);
+    for (size_t i = 0; i < exports.size && !found; i++) {
+        const wasm_bytes *label = wasmtime.wasm_exporttype_name(exports.data[i]);
+        const wasm_externtype *what = wasmtime.wasm_exporttype_type(exports.data[i]);
+        found = label->size == strlen(name) && memcmp(label->data, name, label->size) == 0
+                && wasmtime.wasm_externtype_kind(what) == WASM_EXTERN_FUNC;
+    }
+    wasmtime.wasm_exporttype_vec_delete(&exports);
+    if (!found)
+        module_fail_no_export(module, name);
+    return found;
+}
+
+/* The functions of an interface, as "interface#function". */
+static void list_interface(struct bytes *list, const wasmtime_component_instance_type *type,
+                           const wasm_engine *engine, const char *interface, size_t length)
+{
+    const size_t count = wasmtime.wasmtime_component_instance_type_export_count(type, engine);
+    for (size_t i = 0; i < count; i++) {
+        const char *name;
+        size_t name_length;
+        wasmtime_component_extern *what = NULL;
+        wasmtime_component_item item;
+        if (!wasmtime.wasmtime_component_instance_type_export_nth(type, engine, i, &name,
+                                                                  &name_length, &what))
+            continue;
+        wasmtime.wasmtime_component_extern_type(what, &item);
+        if (item.kind == COMPONENT_ITEM_FUNC)
+            list_name(list, interface, length, "#", name, name_length);
+        wasmtime.wasmtime_component_item_delete(&item);
+        wasmtime.wasmtime_component_extern_delete(what);
+    }
+}
+
+void component_fail_no_export(const wasmtime_component *component, const wasm_engine *engine,
+                              const char *name)
+{
+    struct bytes list = { 0 };
+    wasmtime_component_componenttype *type = wasmtime.wasmtime_component_type(component);
+    const size_t count = wasmtime.wasmtime_component_type_export_count(type, engine);
+    for (size_t i = 0; i < count; i++) {
+        const char *label;
+        size_t length;
+        wasmtime_component_extern *what = NULL;
+        wasmtime_component_item item;
+        if (!wasmtime.wasmtime_component_type_export_nth(type, engine, i, &label, &length, &what))
+            continue;
+        wasmtime.wasmtime_component_extern_type(what, &item);
+        if (item.kind == COMPONENT_ITEM_FUNC)
+            list_name(&list, "", 0, "", label, length);
+        else if (item.kind == COMPONENT_ITEM_INSTANCE)
+            list_interface(&list, item.of.instance, engine, label, length);
+        wasmtime.wasmtime_component_item_delete(&item);
+        wasmtime.wasmtime_component_extern_delete(what);
+    }
+    wasmtime.wasmtime_component_type_delete(type);
+    fail_no_export("component", name, &list);
+}
+
+bool module_imports_defined(const wasmtime_linker *linker, wasmtime_context *context,
+                            const wasmtime_module *module)
+{
+    wasm_importtypes imports;
+    struct bytes list = { 0 };
+    wasmtime.wasmtime_module_imports(module, &imports);
+    for (size_t i = 0; i < imports.size; i++) {
+        const wasm_bytes *from = wasmtime.wasm_importtype_module(imports.data[i]);
+        const wasm_bytes *name = wasmtime.wasm_importtype_name(imports.data[i]);
+        wasmtime_extern found;
+        if (!wasmtime.wasmtime_linker_get(linker, context, from->data, from->size, name->data,
+                                          name->size, &found))
+            list_name(&list, from->data, from->size, ".", name->data, name->size);
+    }
+    wasmtime.wasm_importtype_vec_delete(&imports);
+    return fail_undefined("module", "WASI preview 1", &list);
+}
+
+bool component_imports_defined(const wasmtime_component *component, const wasm_engine *engine)
+{
+    static const char wasi[] = "wasi:";
+    struct bytes list = { 0 };
+    wasmtime_component_componenttype *type = wasmtime.wasmtime_component_type(component);
+    const size_t count = wasmtime.wasmtime_component_type_import_count(type, engine);
+    for (size_t i = 0; i < count; i++) {
+        const char *name;
+        size_t length;
+        wasmtime_component_extern *what = NULL;
+        if (!wasmtime.wasmtime_component_type_import_nth(type, engine, i, &name, &length, &what))
+            continue;
+        wasmtime.wasmtime_component_extern_delete(what);
+        if (length < sizeof wasi - 1 || memcmp(name, wasi, sizeof wasi - 1) != 0)
+            list_name(&list, "", 0, "", name, length);
+    }
+    wasmtime.wasmtime_component_type_delete(type);
+    return fail_undefined("component", "WASI 0.2", &list);
+}

@@ -1,0 +1,134 @@
+"""The host's compiler, as ``from_c`` runs it: words in their places, and none that outlives its time."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+import udfvm
+from udfvm import errors
+
+CHECKSUM = """
+#include <udfvm.h>
+#include <zlib.h>
+UDFVM_SCALAR(checksum, i64, (text, value))
+{
+    return crc32(0, (const unsigned char *)value.data, value.length);
+}
+"""
+CALLER = "int helper(int);\nint caller(int x) { return helper(x) + 1; }"
+
+
+@pytest.fixture
+def helper(tmp_path: Path) -> Path:
+    subprocess.run(
+        ["gcc", "-x", "c", "-c", "-fPIC", "-o", str(tmp_path / "helper.o"), "-"],
+        input="int helper(int x) { return 10 * x; }", text=True, check=True,
+    )  # fmt: skip
+    return tmp_path
+
+
+def test_libraries_are_linked() -> None:
+    import zlib
+
+    made = udfvm.from_c(CHECKSUM, "checksum", flags=["-lz"])
+    assert made("hello") == zlib.crc32(b"hello")
+
+
+@pytest.mark.parametrize("compiler", [("gcc",), ("gcc", "-x", "c"), ("g++", "-x", "c++")])
+def test_objects_are_linked_as_what_they_are(helper: Path, compiler: tuple[str, ...]) -> None:
+    source = CALLER if "c++" not in compiler else f'extern "C" {{ {CALLER} }}'
+    made = udfvm.from_c(
+        source, "caller", signature="(i32) -> i32", compiler=compiler, flags=[str(helper / "helper.o")]
+    )
+    assert made(4) == 41
+
+
+def test_a_language_among_the_flags_is_that_of_the_source(helper: Path) -> None:
+    made = udfvm.from_c(
+        f'extern "C" {{ {CALLER} }}\ntemplate <class T> T same(T x) {{ return x; }}', "caller", signature="(i32) -> i32",
+        compiler=["g++"], flags=["-x", "c++", str(helper / "helper.o")],
+    )  # fmt: skip
+    assert made(4) == 41
+
+
+def test_paths_are_relative_to_the_present_directory(helper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(helper)
+    (helper / "include").mkdir()
+    (helper / "include" / "ten.h").write_text("#define TEN 10\n")
+    made = udfvm.from_c(
+        "#include <ten.h>\nint helper(int);\nint caller(int x) { return helper(x) + TEN; }", "caller",
+        signature="(i32) -> i32", flags=["-Iinclude", "helper.o"],
+    )  # fmt: skip
+    assert made(4) == 50
+
+
+def test_the_same_source_makes_the_same_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = udfvm.from_c(CALLER + "\nint helper(int x) { return x; }", "caller", signature="(i32) -> i32")
+    monkeypatch.chdir(tmp_path)
+    two = udfvm.from_c(CALLER + "\nint helper(int x) { return x; }", "caller", signature="(i32) -> i32")
+    assert one.code == two.code  # type: ignore[attr-defined]
+
+
+def test_a_compiler_that_does_not_end(tmp_path: Path) -> None:
+    script = tmp_path / "compiler"
+    script.write_text(f"#!/bin/sh\nsleep 100000 &\necho $! > {tmp_path}/child\nwait\n")
+    script.chmod(0o755)
+    with pytest.raises(errors.BuildError, match=r"did not end within 0\.5 s: raise build_timeout="):
+        udfvm.from_c("", "f", signature="(i32) -> i32", compiler=[str(script)], build_timeout=0.5)
+    child = int((tmp_path / "child").read_text())
+    for _ in range(1000):
+        if not _runs(child):
+            return
+        time.sleep(0.02)
+    pytest.fail("what the compiler started runs on")
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"compiler": ["/nowhere/cc"]}, "the compiler /nowhere/cc does not start"),
+        ({"compiler": []}, "compiler= is empty"),
+        ({"compiler": "gcc"}, "lists of words, not 'gcc'"),
+        ({"flags": "-lz"}, "lists of words, not '-lz'"),
+        ({"flags": ["-lnothing_of_that_name"]}, "(?s)does not compile.*nothing_of_that_name"),
+    ],
+)
+def test_what_cannot_be_run(options: dict[str, object], message: str) -> None:
+    with pytest.raises(errors.BuildError, match=message):
+        udfvm.from_c("int f(int x) { return x; }", "f", signature="(i32) -> i32", **options)  # type: ignore[arg-type]
+
+
+def test_a_missing_symbol_is_told_at_the_declaration() -> None:
+    with pytest.raises(errors.SignatureError, match="undefined symbol: helper"):
+        udfvm.from_c(CALLER, "caller", signature="(i32) -> i32")
+
+
+def test_loading_has_build_timeout(tmp_path: Path) -> None:
+    source = """
+        __attribute__((constructor)) static void begin(void) { for (;;) __asm__ volatile(""); }
+        int f(int x) { return x; }
+    """
+    udfvm.from_c("int f(int x) { return x; }", "f", signature="(i32) -> i32").prepare()     # the base image is built
+    subprocess.run(["gcc", "-x", "c", "-shared", "-fPIC", "-o", str(tmp_path / "f.so"), "-"], input=source, text=True, check=True)
+    with pytest.raises(errors.BuildError, match=r"not ready within 0\.5 s: raise build_timeout="):
+        udfvm.from_elf(tmp_path / "f.so", "f", signature="(i32) -> i32", build_timeout=0.5)
+
+
+def test_python_functions_have_build_timeout() -> None:
+    def spins() -> int:
+        while True:
+            pass
+
+    with pytest.raises(errors.BuildError, match=r"not ready within 1 s: raise build_timeout="):
+        udfvm.udf(spins, sample=(), build_timeout=1).prepare()
