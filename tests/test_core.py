@@ -5,6 +5,7 @@ They need no Python in the guest, so they also run where Python would take minut
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -70,3 +71,24 @@ def built_worker_test(directory: Path, sanitizers: str) -> Path:
     program = directory / "test_worker"
     run("gcc", *HOST_FLAGS, *sanitizers.split(), CORE / "test_worker.c", *core_sources(), "-o", program, "-lpthread")
     return program
+
+
+@pytest.mark.parametrize(
+    "sanitizers",
+    ["", "-fsanitize=address,undefined -fno-sanitize-recover=all", "-fsanitize=thread"],
+    ids=["plain", "asan-ubsan", "tsan"],
+)
+def test_pools_withstand_every_operation_at_once(raw_guest: Path, tmp_path: Path, sanitizers: str) -> None:
+    program = tmp_path / "test_pool"
+    flags = [*HOST_FLAGS, *sanitizers.split()]
+    run("gcc", *flags, CORE / "test_pool.c", *core_sources(), "-o", program, "-lpthread")
+    assert run(program, raw_guest).count("holds") == 6
+
+
+def test_each_function_with_an_error_is_called_without_one() -> None:
+    """``error`` may be NULL everywhere: test_pool.c calls all that have one so."""
+    api = re.sub(r"/\*.*?\*/", "", (ROOT / "udfvm" / "vmm" / "api.h").read_text(), flags=re.DOTALL)
+    functions = re.findall(r"\b(udfvm_\w+)\([^;]*struct udfvm_error \*error\);", api)
+    called = re.findall(r"\b(udfvm_\w+)\((?:[^;]|\n)*?\bNULL\)", (CORE / "test_pool.c").read_text())
+    assert len(functions) >= 15
+    assert set(functions) <= set(called)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import textwrap
@@ -10,10 +11,12 @@ import threading
 import time
 from collections.abc import Iterator
 
+import apsw
 import numpy as np
 import pytest
 
 import udfvm
+import udfvm.sqlite
 
 
 @pytest.fixture
@@ -185,3 +188,113 @@ def test_the_interpreter_exits_cleanly() -> None:
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
+
+
+def test_a_pool_that_keeps_none_idle() -> None:
+    with udfvm.Pool(size=2, keep=0) as pool:
+
+        @udfvm.udf(pool=pool)
+        def next_one(x: int) -> int:
+            return x + 1
+
+        assert [next_one(1), next_one(2), next_one(np.array([3]))[0]] == [2, 3, 4]
+        assert pool.statistics() == (2, 0, 0)
+
+
+def test_closing_ends_the_wait_for_a_vm() -> None:
+    pool = udfvm.Pool(size=1, wait=600.0)
+    outcomes: list[object] = []
+
+    @udfvm.udf(pool=pool, timeout=600.0)
+    def wait(until_zero: int) -> int:
+        while until_zero:
+            pass
+        return 1
+
+    assert wait(0) == 1
+    with pool.core(wait.base).vm(wait.image):    # the only VM is in use
+
+        def call() -> None:
+            try:
+                outcomes.append(wait(0))
+            except udfvm.PoolClosedError as error:
+                outcomes.append(str(error))
+
+        threads = [threading.Thread(target=call) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.1)
+        pool.close()
+        for thread in threads:
+            thread.join()
+    assert outcomes == ["the pool is closed: bind the function to another, or call before the pool is closed"] * 8
+    assert pool.statistics() == (1, 0, 0)
+
+
+def test_sql_on_a_closed_pool() -> None:
+    pool = udfvm.Pool(size=2)
+
+    @udfvm.udf(pool=pool)
+    def used(x: int) -> int:
+        return x + 1
+
+    @udfvm.udf(pool=pool)
+    def unused(x: int) -> int:
+        return x + 1
+
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, used, unused)
+    rows = connection.execute("SELECT used(value) FROM json_each('[1, 2, 3]')")
+    assert next(rows) == (2,)
+    pool.close()
+    assert list(rows) == [(3,), (4,)]            # the call that had begun is finished
+    for query in ("SELECT used(1)", "SELECT vm_udf('unused', 1)", "SELECT * FROM vm_map('used', 'SELECT 1, 1')"):
+        with pytest.raises(apsw.SQLError, match="the pool is closed: bind the function to another"):
+            connection.execute(query).fetchall()
+    connection.close()
+    assert pool.statistics() == (2, 0, 0)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 8])
+def test_eight_threads_do_everything_with_a_pool(keep: int) -> None:
+    pool = udfvm.Pool(size=3, keep=keep, keep_seconds=0.01, wait=600.0)
+
+    @udfvm.udf(pool=pool)
+    def twice(x: int) -> int:
+        return 2 * x
+
+    twice.prepare()
+    wrong: list[object] = []
+    columns = [np.arange(3), np.arange(200_000)]
+
+    def work(seed: int) -> None:
+        chance = random.Random(seed)
+        for turn in range(25):
+            if seed == 7 and turn == 20:
+                pool.close()
+            try:
+                match chance.randrange(5):
+                    case 0:
+                        right = twice(turn) == 2 * turn
+                    case 1 | 2 as which:
+                        right = bool((twice(columns[which - 1]) == 2 * columns[which - 1]).all())
+                    case 3:
+                        pool.trim(chance.randrange(3))
+                        right = True
+                    case _:
+                        right = pool.statistics().live <= 3
+            except udfvm.PoolClosedError:
+                right = pool._closed
+            except BaseException as error:       # noqa: BLE001 - of a thread: the test tells it
+                right = False
+                wrong.append(error)
+            if not right:
+                wrong.append((seed, turn))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert pool.statistics() == (3, 0, 0)

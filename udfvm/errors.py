@@ -36,6 +36,7 @@ class Code(enum.IntEnum):
     HOST_FUNCTION = 17
     HOST_CALLS = 18
     CACHE = 19
+    CLOSED = 20
 
 
 class Error(Exception):
@@ -254,6 +255,8 @@ def from_core(
                 f"{message}; call from fewer threads at once, or bind the function to a larger pool (udfvm.Pool(size=...)), or to one that "
                 "waits longer (wait=...)"
             )
+        case Code.CLOSED:
+            return PoolClosedError(f"{message}: bind the function to another, or call before the pool is closed")
         case Code.ARGUMENT:
             return ValueError(message)
         case _:

@@ -130,7 +130,8 @@ class Pool:
             core.trim(keep)
 
     def close(self) -> None:
-        """Closes the idle VMs, and those in use when their calls end. Later calls of functions bound to the pool raise PoolClosedError."""
+        """Closes the idle VMs, and those in use when their calls end. Later calls of functions bound to the pool, and those that wait for a
+        VM, raise PoolClosedError."""
         with self._lock:
             self._closed = True
         for core in self._list():

@@ -23,7 +23,6 @@ struct small_calls {
     PyObject *formats;                           /* of the parameters, a character each: str */
     PyObject *result_type;                       /* a numpy.dtype */
     PyObject *pool;                              /* udfvm.vmm.Pool */
-    PyObject *closed;                            /* the name of its attribute */
     PyObject *owner;                             /* has the methods that are called by name; keeps the image and the limits */
     PyObject *layout;                            /* of the last call: batches tend to be of one size */
     udfvm_pool *core;
@@ -62,9 +61,6 @@ static PyObject *small_calls_new(PyTypeObject *type, PyObject *arguments, PyObje
     self->image = (udfvm_image *)(uintptr_t)image;
     self->limits = (const struct udfvm_limits *)(uintptr_t)limits;
     self->wait_ns = wait_ns;
-    self->closed = PyUnicode_InternFromString("closed");
-    if (!self->closed)
-        Py_CLEAR(self);
     return (PyObject *)self;
 }
 
@@ -89,7 +85,6 @@ static int small_calls_clear(PyObject *object)
     Py_CLEAR(self->formats);
     Py_CLEAR(self->result_type);
     Py_CLEAR(self->pool);
-    Py_CLEAR(self->closed);
     Py_CLEAR(self->owner);
     Py_CLEAR(self->layout);
     return 0;
@@ -247,14 +242,10 @@ static PyObject *small_calls_call(PyObject *object, PyObject *arguments)
         PyErr_SetString(PyExc_TypeError, "the arguments are no tuple");
         return NULL;
     }
-    PyObject *closed = PyObject_GetAttr(self->pool, self->closed);
-    if (!closed)
-        return NULL;
-    if (closed == Py_False && make_request(self, &call, arguments))
+    if (make_request(self, &call, arguments))
         result = exchange(self, &call, arguments);
     else if (!PyErr_Occurred())
         result = Py_NewRef(Py_NotImplemented);
-    Py_DECREF(closed);
     Py_XDECREF(call.layout);
     Py_XDECREF(call.output);
     PyMem_Free(call.request);

@@ -104,6 +104,7 @@ static const char *advice(int code)
     case UDFVM_E_TIMEOUT: return "; raise timeout= if it needs longer";
     case UDFVM_E_OUTPUT: return "; raise max_output= or return less";
     case UDFVM_E_LOG: return "; raise max_log= or print less";
+    case UDFVM_E_CLOSED: return ": bind the function to another, or call before the pool is closed";
     case UDFVM_E_FORKED: return "; open connections and register UDFs after the fork";
     default: return "";
     }

@@ -57,10 +57,6 @@ def _taken_reply() -> _PoolReply:
     return _PoolReply(ffi.new("struct udfvm_pool_reply *", {"output": output, "capacity": _ROOM}), ffi.buffer(output))
 
 
-def _closed_pool() -> errors.PoolClosedError:
-    return errors.PoolClosedError("the pool is closed: bind the function to another, or call before the pool is closed")
-
-
 def _exception(error: Any, udf: str | None = None, row: int | None = None) -> BaseException:
     message = ffi.string(error.message).decode("utf-8", "replace")
     if error.code == errors.Code.INTERRUPTED and (interruption := take_interruption()):
@@ -474,7 +470,6 @@ class Pool:
         self.wait_ns = int(wait * 1e9)
         self.vms_out = 0                         # about so many are in use
         self._crowded = crowded
-        self.closed = False
         self._lender = Lender(self._handle, limit)
         lib.udfvm_pool_set_idle(self._handle, keep)
 
@@ -507,8 +502,6 @@ class Pool:
         return VM(self._take(image), image, self._bound)
 
     def _take(self, image: Image) -> Any:
-        if self.closed:
-            raise _closed_pool()
         error = _error()
         handle = lib.udfvm_pool_take(self._handle, image._handle, self.wait_ns, error)
         if not handle:
@@ -536,8 +529,6 @@ class Pool:
 
         This is the shortest way to a call: after an exit everything that Python touches is cold.
         """
-        if self.closed:
-            raise _closed_pool()
         error, taken = _error(), _taken_reply()
         reply, output = taken
         code = lib.udfvm_pool_call(self._handle, image._handle, self.wait_ns, request, payload, len(payload), limits, reply, error)
@@ -582,7 +573,5 @@ class Pool:
         return statistics.live, statistics.idle
 
     def close(self) -> None:
-        """Closes idle VMs, and those in use when they are given back. No more are taken."""
-        self.closed = True
-        lib.udfvm_pool_set_idle(self._handle, 0)
-        lib.udfvm_pool_trim(self._handle, 0)
+        """Closes idle VMs, and those in use when they are given back. No more are taken: who waits for one gets PoolClosedError."""
+        lib.udfvm_pool_shut(self._handle)

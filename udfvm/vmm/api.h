@@ -40,6 +40,7 @@ enum udfvm_code {
     UDFVM_E_HOST_FUNCTION = 17,  /* a host function failed */
     UDFVM_E_HOST_CALLS = 18,     /* more calls of host functions than udfvm_host_functions.most_calls */
     UDFVM_E_CACHE = 19,          /* a file or directory of the image cache is not what this user may rely on */
+    UDFVM_E_CLOSED = 20,         /* the pool takes no more calls: see udfvm_pool_shut */
 };
 
 struct udfvm_error {
@@ -263,6 +264,9 @@ void udfvm_pool_trim(udfvm_pool *pool, unsigned keep);
 unsigned udfvm_pool_trim_old(udfvm_pool *pool, unsigned keep, uint64_t idle_ns);
 /* How many VMs may be idle; when more are, those used longest ago are closed. 8 unless set. */
 void udfvm_pool_set_idle(udfvm_pool *pool, unsigned most);
+/* No VM is taken from now on: who tries, or waits for one, fails with UDFVM_E_CLOSED. Idle VMs are closed, others when they are given back. The
+ * references stay as they are. */
+void udfvm_pool_shut(udfvm_pool *pool);
 
 struct udfvm_pool_statistics { unsigned limit, live, idle; };
 void udfvm_pool_statistics(udfvm_pool *pool, struct udfvm_pool_statistics *statistics);

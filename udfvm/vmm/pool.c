@@ -1,5 +1,6 @@
 /* A pool of VMs of one base image. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -16,6 +17,7 @@ struct udfvm_pool {
     struct udfvm_image *base;
     const struct udfvm_files *files;
     unsigned limit, live, idle_count, idle_most;
+    bool closed;                                  /* no more VMs are taken */
     struct idle { struct udfvm_vm *vm; uint64_t since_ns; } *idle;                /* room for `limit`; the last was used last */
 };
 
@@ -66,7 +68,8 @@ static struct udfvm_vm *pick_idle(struct udfvm_pool *pool, const struct udfvm_im
     for (unsigned i = pool->idle_count; i-- > 0;)
         if (pool->idle[i].vm->image == image)
             return remove_idle(pool, i);
-    return pool->idle_count >= pool->idle_most || (pool->idle_count && pool->live == pool->limit) ? remove_idle(pool, 0) : NULL;
+    const bool moves = pool->idle_count && (pool->idle_count >= pool->idle_most || pool->live == pool->limit);
+    return moves ? remove_idle(pool, 0) : NULL;
 }
 
 static uint64_t monotonic_ns(void)
@@ -91,6 +94,11 @@ static int wait_for_vm(struct udfvm_pool *pool, uint64_t until_ns, struct udfvm_
     return interrupted ? udfvm_fail(error, UDFVM_E_INTERRUPTED, "the wait for a VM was interrupted") : UDFVM_OK;
 }
 
+static int fail_closed(struct udfvm_error *error)
+{
+    return udfvm_fail(error, UDFVM_E_CLOSED, "the pool is closed");
+}
+
 /* An idle VM, or NULL where the caller may make a new one, which is counted as live already. */
 static int reserve(struct udfvm_pool *pool, const struct udfvm_image *image, uint64_t timeout_ns, struct udfvm_vm **vm,
                    struct udfvm_error *error)
@@ -98,13 +106,16 @@ static int reserve(struct udfvm_pool *pool, const struct udfvm_image *image, uin
     const uint64_t now = monotonic_ns(), until = timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
     int code = UDFVM_OK;
     pthread_mutex_lock(&pool->lock);
-    while (!(*vm = pick_idle(pool, image)) && code == UDFVM_OK) {
+    *vm = NULL;
+    while (code == UDFVM_OK && !pool->closed && !(*vm = pick_idle(pool, image))) {
         if (pool->live < pool->limit) {
             pool->live++;
             break;
         }
         code = wait_for_vm(pool, until, error);
     }
+    if (code == UDFVM_OK && pool->closed)
+        code = fail_closed(error);
     pthread_mutex_unlock(&pool->lock);
     return code;
 }
@@ -144,24 +155,40 @@ udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t timeout
     return vm;
 }
 
-void udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm)
+/* Whether the VM is idle now: that of a closed pool is not kept. */
+static bool put_idle(struct udfvm_pool *pool, struct udfvm_vm *vm, unsigned *too_many)
 {
-    udfvm_vm_set_watch(vm, NULL, NULL);
-    udfvm_vm_set_idle_spin(vm, IDLE_SPIN_US);
-    if (udfvm_vm_restore(vm, NULL) != UDFVM_OK) {
-        udfvm_vm_close(vm);
-        if (pool->generation == udfvm_fork_generation())
-            forget_vm(pool);
-    } else {
-        pthread_mutex_lock(&pool->lock);
+    pthread_mutex_lock(&pool->lock);
+    const bool kept = !pool->closed;
+    if (kept) {
         pool->idle[pool->idle_count++] = (struct idle){ vm, monotonic_ns() };
         pthread_cond_signal(&pool->freed);
-        const bool many = pool->idle_count > pool->idle_most;
-        pthread_mutex_unlock(&pool->lock);
-        if (many)
-            udfvm_pool_trim(pool, pool->idle_most);
     }
+    *too_many = pool->idle_count > pool->idle_most ? pool->idle_most : UINT_MAX;
+    pthread_mutex_unlock(&pool->lock);
+    return kept;
+}
+
+void udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm)
+{
+    const bool own = pool->generation == udfvm_fork_generation();
+    unsigned keep = UINT_MAX;
+    udfvm_vm_set_watch(vm, NULL, NULL);
+    udfvm_vm_set_idle_spin(vm, IDLE_SPIN_US);
+    if (udfvm_vm_restore(vm, NULL) != UDFVM_OK || !own || !put_idle(pool, vm, &keep)) {
+        udfvm_vm_close(vm);
+        if (own)
+            forget_vm(pool);
+    }
+    if (keep != UINT_MAX)
+        udfvm_pool_trim(pool, keep);
     udfvm_pool_close(pool);
+}
+
+/* One that became idle after `now` was asked for is not. */
+static bool is_old(const struct idle *idle, uint64_t now, uint64_t idle_ns)
+{
+    return idle_ns == 0 || (now >= idle->since_ns && now - idle->since_ns >= idle_ns);
 }
 
 unsigned udfvm_pool_trim_old(udfvm_pool *pool, unsigned keep, uint64_t idle_ns)
@@ -172,15 +199,14 @@ unsigned udfvm_pool_trim_old(udfvm_pool *pool, unsigned keep, uint64_t idle_ns)
     for (;;) {
         struct udfvm_vm *vm = NULL;
         pthread_mutex_lock(&pool->lock);
-        if (pool->idle_count > keep && now - pool->idle[0].since_ns >= idle_ns) {
+        if (pool->idle_count > keep && is_old(&pool->idle[0], now, idle_ns))
             vm = remove_idle(pool, 0);
-            pool->live--;
-        }
         const unsigned left = pool->idle_count;
         pthread_mutex_unlock(&pool->lock);
         if (!vm)
             return left;
         udfvm_vm_close(vm);
+        forget_vm(pool);                         /* now, not before: there are never more than the limit */
     }
 }
 
@@ -191,13 +217,32 @@ void udfvm_pool_trim(udfvm_pool *pool, unsigned keep)
 
 void udfvm_pool_set_idle(udfvm_pool *pool, unsigned most)
 {
+    if (pool->generation != udfvm_fork_generation())
+        return;
     pthread_mutex_lock(&pool->lock);
     pool->idle_most = most;
+    const bool many = pool->idle_count > most;
     pthread_mutex_unlock(&pool->lock);
+    if (many)
+        udfvm_pool_trim(pool, most);
+}
+
+void udfvm_pool_shut(udfvm_pool *pool)
+{
+    if (pool->generation != udfvm_fork_generation())
+        return;
+    pthread_mutex_lock(&pool->lock);
+    pool->closed = true;
+    pthread_cond_broadcast(&pool->freed);
+    pthread_mutex_unlock(&pool->lock);
+    udfvm_pool_trim(pool, 0);
 }
 
 void udfvm_pool_statistics(udfvm_pool *pool, struct udfvm_pool_statistics *statistics)
 {
+    *statistics = (struct udfvm_pool_statistics){ .limit = pool->limit };
+    if (pool->generation != udfvm_fork_generation())
+        return;                                  /* a child may have inherited the lock as another thread held it */
     pthread_mutex_lock(&pool->lock);
     *statistics = (struct udfvm_pool_statistics){ .limit = pool->limit, .live = pool->live, .idle = pool->idle_count };
     pthread_mutex_unlock(&pool->lock);

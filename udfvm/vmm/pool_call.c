@@ -9,6 +9,8 @@ int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint
 {
     struct udfvm_pool_statistics statistics;
     struct udfvm_reply exchanged;
+    struct udfvm_error unasked;
+    error = error ? error : &unasked;
     reply->kept = NULL;
     udfvm_vm *vm = udfvm_pool_take(pool, image, wait_ns, error);
     if (!vm)

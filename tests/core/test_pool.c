@@ -1,0 +1,334 @@
+/* Pools under every operation at once, and functions of api.h that are not asked for their error. Usage: test_pool raw_guest.bin [rounds].
+ * Prints what holds and what failed. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../guest/include/udfvm_abi.h"
+#include "../../udfvm/vmm/api.h"
+#include "raw_guest.h"
+
+#define MEMORY (16ull << 20)
+#define WINDOW (2ull << 20)
+#define THREADS 8u
+#define OPERATIONS 60u
+#define SECOND 1000000000ull
+
+static atomic_int failures;
+static udfvm_image *image;
+static char kernel[1 << 20];
+static size_t kernel_length;
+static unsigned rounds = 6;
+
+static void check(bool holds, const char *what, long number)
+{
+    if (holds)
+        return;
+    printf("%s: %ld\n", what, number);
+    atomic_fetch_add(&failures, 1);
+}
+
+static udfvm_vm *boot(void)
+{
+    const struct udfvm_config config = { .memory = MEMORY, .input_window = WINDOW, .output_window = WINDOW };
+    const struct udfvm_boot request = { .memory_end = MEMORY };
+    return udfvm_vm_boot(&config, kernel, kernel_length, &request, sizeof request, NULL, NULL, NULL, NULL);
+}
+
+static udfvm_image *sealed(udfvm_vm *vm, udfvm_image *base)
+{
+    FILE *file = tmpfile();
+    check(udfvm_vm_seal(vm, fileno(file), "raw", 3, NULL) == UDFVM_OK, "sealing", 0);
+    udfvm_image *made = udfvm_image_open(fileno(file), base, NULL);
+    fclose(file);
+    return made;
+}
+
+/* ---- Every operation, in an order of chance ---- */
+
+struct rig {
+    udfvm_pool *pool;
+    unsigned limit;
+    atomic_bool shut;
+    atomic_uint answered;
+};
+struct user { pthread_t thread; struct rig *rig; unsigned seed, shuts_at; };
+
+/* What a taken VM answers: it was restored, whoever had it before. */
+static void use(struct rig *rig, udfvm_vm *vm)
+{
+    static const struct udfvm_limits limits = { .timeout_ns = 60 * SECOND };
+    const uint64_t request[] = { RAW_COUNT };
+    struct udfvm_reply reply;
+    const int code = udfvm_vm_call(vm, UDFVM_REQUEST_ROW, request, sizeof request, &limits, &reply, NULL);
+    check(code == UDFVM_OK && *(const uint64_t *)reply.data == 1, "a VM of the pool had a past", code);
+    atomic_fetch_add(&rig->answered, 1);
+}
+
+static void take_and_give(struct rig *rig, uint64_t wait_ns)
+{
+    struct udfvm_error error;
+    const bool was_shut = atomic_load(&rig->shut);
+    udfvm_vm *vm = udfvm_pool_take(rig->pool, image, wait_ns, &error);
+    if (!vm) {
+        check(error.code == UDFVM_E_CLOSED || (error.code == UDFVM_E_BUSY && !was_shut), "no VM was taken", error.code);
+        return;
+    }
+    check(!was_shut, "a VM was taken from a closed pool", 0);
+    use(rig, vm);
+    udfvm_pool_give(rig->pool, vm);
+}
+
+static void call(struct rig *rig, uint64_t capacity)
+{
+    uint64_t output[8], request[] = { RAW_ECHO, 3, 7 };
+    struct udfvm_pool_reply reply = { .output = output, .capacity = capacity };
+    struct udfvm_error error;
+    const int code = udfvm_pool_call(rig->pool, image, 60 * SECOND, UDFVM_REQUEST_ROW, request, sizeof request, NULL, &reply, &error);
+    check(code == UDFVM_OK || code == UDFVM_E_CLOSED, "a call of a pool", code);
+    check((reply.kept != NULL) == (code == UDFVM_OK && capacity < sizeof request), "a reply was kept, or not", code);
+    if (code == UDFVM_OK)
+        check(memcmp(reply.kept ? reply.data : output, request, sizeof request) == 0, "a reply is another", 0);
+    if (reply.kept)
+        udfvm_pool_give(rig->pool, reply.kept);
+}
+
+static void look(struct rig *rig)
+{
+    struct udfvm_pool_statistics statistics;
+    udfvm_pool_statistics(rig->pool, &statistics);
+    check(statistics.limit == rig->limit && statistics.live <= rig->limit, "more VMs than the limit", statistics.live);
+    check(statistics.idle <= statistics.live, "more are idle than there are", statistics.idle);
+}
+
+static void shut(struct rig *rig)
+{
+    udfvm_pool_shut(rig->pool);
+    atomic_store(&rig->shut, true);
+}
+
+static void *use_pool(void *argument)
+{
+    struct user *user = argument;
+    struct rig *rig = user->rig;
+    for (unsigned i = 0; i < OPERATIONS; i++) {
+        if (i == user->shuts_at)
+            shut(rig);
+        switch (rand_r(&user->seed) % 9) {
+        case 0: take_and_give(rig, 0); break;
+        case 1: take_and_give(rig, 60 * SECOND); break;
+        case 2: call(rig, 64); break;
+        case 3: call(rig, 8); break;
+        case 4: udfvm_pool_trim(rig->pool, (unsigned)rand_r(&user->seed) % 3); break;
+        case 5: udfvm_pool_trim_old(rig->pool, 1, (uint64_t)rand_r(&user->seed) % 1000000); break;
+        case 6: udfvm_pool_set_idle(rig->pool, (unsigned)rand_r(&user->seed) % 4); break;
+        case 7: look(rig); break;
+        case 8: udfvm_pool_close(udfvm_pool_retain(rig->pool)); break;
+        }
+    }
+    udfvm_pool_close(rig->pool);                 /* each user has a reference: the last frees it */
+    return NULL;
+}
+
+static void test_every_operation_at_once(void)
+{
+    for (unsigned round = 0; round < rounds; round++) {
+        struct rig rig = { .limit = 1 + round % 4 };
+        struct user users[THREADS];
+        rig.pool = udfvm_pool_create(image, rig.limit, NULL, NULL);
+        for (unsigned i = 0; i < THREADS; i++) {
+            users[i] = (struct user){ .rig = &rig, .seed = round * 100 + i, .shuts_at = round % 2 && i == 5 ? OPERATIONS / 2 : UINT32_MAX };
+            if (i)
+                udfvm_pool_retain(rig.pool);
+        }
+        for (unsigned i = 0; i < THREADS; i++)
+            pthread_create(&users[i].thread, NULL, use_pool, &users[i]);
+        for (unsigned i = 0; i < THREADS; i++)
+            pthread_join(users[i].thread, NULL);
+        check(atomic_load(&rig.answered) > 0, "no VM was ever used", round);
+    }
+}
+
+/* ---- In an order that is told ---- */
+
+static void test_nothing_is_kept_idle(void)
+{
+    udfvm_pool *pool = udfvm_pool_create(image, 2, NULL, NULL);
+    struct udfvm_pool_statistics statistics;
+    struct rig rig = { .pool = pool, .limit = 2 };
+    udfvm_pool_set_idle(pool, 0);
+    for (int i = 0; i < 3; i++)
+        take_and_give(&rig, 0);
+    udfvm_pool_statistics(pool, &statistics);
+    check(rig.answered == 3 && statistics.live == 0 && statistics.idle == 0, "VMs of a pool that keeps none", statistics.live);
+    udfvm_pool_set_idle(pool, 2);
+    take_and_give(&rig, 0);
+    udfvm_pool_set_idle(pool, 0);                /* at once, not at the next call */
+    udfvm_pool_statistics(pool, &statistics);
+    check(rig.answered == 4 && statistics.live == 0, "idle VMs of a pool that keeps none any more", statistics.live);
+    udfvm_pool_close(pool);
+}
+
+static void check_refused(udfvm_pool *pool, uint64_t wait_ns, int code, const char *what)
+{
+    struct udfvm_error error = { .code = UDFVM_OK };
+    const udfvm_vm *vm = udfvm_pool_take(pool, image, wait_ns, &error);
+    check(!vm && error.code == code, what, error.code);
+}
+
+static void *wait_for_one(void *pool)
+{
+    check_refused(pool, 600 * SECOND, UDFVM_E_CLOSED, "who waits on a closed pool");
+    return NULL;
+}
+
+static void test_a_pool_is_closed_while_calls_wait(void)
+{
+    pthread_t waiting[THREADS];
+    udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, NULL);
+    struct rig rig = { .pool = pool, .limit = 1 };
+    struct udfvm_pool_statistics statistics;
+    udfvm_vm *vm = udfvm_pool_take(pool, image, 0, NULL);
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_create(&waiting[i], NULL, wait_for_one, pool);
+    nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);          /* some wait now, others come to a closed pool */
+    udfvm_pool_shut(pool);
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(waiting[i], NULL);
+    use(&rig, vm);                               /* who has one goes on */
+    udfvm_pool_give(pool, vm);
+    udfvm_pool_statistics(pool, &statistics);
+    check(statistics.live == 0 && statistics.idle == 0, "a closed pool keeps VMs", statistics.live);
+    check_refused(pool, 0, UDFVM_E_CLOSED, "a closed pool gave a VM");
+    udfvm_pool_shut(pool);
+    udfvm_pool_close(pool);
+}
+
+static void test_the_last_vm_outlives_its_pool(void)
+{
+    udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, NULL);
+    struct rig rig = { .pool = pool, .limit = 1 };
+    udfvm_vm *vm = udfvm_pool_take(pool, image, 0, NULL);
+    udfvm_pool_close(pool);
+    use(&rig, vm);
+    udfvm_pool_give(pool, vm);
+}
+
+static void test_a_forked_child_touches_nothing(void)
+{
+    udfvm_pool *pool = udfvm_pool_create(image, 2, NULL, NULL);
+    udfvm_vm *vm = udfvm_pool_take(pool, image, 0, NULL);
+    fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+        struct udfvm_pool_statistics statistics;
+        atomic_store(&failures, 0);
+        check_refused(pool, 0, UDFVM_E_FORKED, "a child took a VM");
+        udfvm_pool_set_idle(pool, 0);
+        udfvm_pool_trim(pool, 0);
+        udfvm_pool_shut(pool);
+        udfvm_pool_statistics(pool, &statistics);
+        check(statistics.live == 0, "the parent's VMs are not the child's", statistics.live);
+        udfvm_pool_give(pool, vm);
+        udfvm_pool_close(pool);
+        fflush(stdout);
+        _exit(atomic_load(&failures));
+    }
+    int status;
+    waitpid(child, &status, 0);
+    check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child failed", status);
+    struct rig rig = { .pool = pool, .limit = 2 };
+    use(&rig, vm);
+    udfvm_pool_give(pool, vm);
+    udfvm_pool_close(pool);
+}
+
+/* ---- Nobody asks for the error: each function of api.h that has one, where it works and where it fails. ---- */
+
+static void test_errors_that_nobody_asks_for_of_vms(void)
+{
+    const uint64_t count[] = { RAW_COUNT }, loop[] = { RAW_LOOP };
+    const struct udfvm_limits short_limits = { .timeout_ns = 1000000 };
+    const struct udfvm_config odd = { .memory = 1 };
+    struct udfvm_reply reply;
+    uint64_t length, output;
+    int status;
+    udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
+    check(!udfvm_vm_boot(&odd, "", 0, "", 0, NULL, NULL, NULL, NULL), "booted of an odd size", 0);
+    check(udfvm_vm_seal(vm, -1, "", 0, NULL) == UDFVM_E_ARGUMENT, "sealed without being asked", 0);
+    check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_OK, "a call", 0);
+    check(udfvm_vm_share_reply(vm, NULL) == UDFVM_OK && udfvm_vm_restore(vm, NULL) == UDFVM_OK, "sharing, restoring", 0);
+    check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &reply, NULL) == UDFVM_E_TIMEOUT, "an endless call", 0);
+    check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_E_ARGUMENT, "not restored", 0);
+    check(udfvm_vm_stream_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_E_ARGUMENT, "not restored", 0);
+    check(udfvm_vm_bind(vm, image, NULL) == UDFVM_E_ARGUMENT, "bound without being restored", 0);
+    check(udfvm_vm_restore(vm, NULL) == UDFVM_OK && udfvm_vm_bind(vm, image, NULL) == UDFVM_OK, "restoring, binding", 0);
+    check(udfvm_vm_stream_call(vm, UDFVM_REQUEST_ROW, count, WINDOW, NULL, &reply, NULL) == UDFVM_E_INPUT, "a large request", 0);
+    for (unsigned i = 0; i < 10; i++)            /* the raw guest knows no ring: it fails where a thread would go on */
+        check(udfvm_vm_stream_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_OK || i >= 7, "a stream", i);
+    check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restoring", 0);
+    check(udfvm_vm_fresh_call(vm, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &output, 8, &length, &status, NULL) == UDFVM_E_TIMEOUT
+              && udfvm_vm_fresh_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &output, 8, &length, &status, NULL) == UDFVM_OK, "fresh calls", 0);
+    udfvm_vm_close(vm);
+}
+
+static void test_errors_that_nobody_asks_for(void)
+{
+    const uint64_t count[] = { RAW_COUNT }, loop[] = { RAW_LOOP };
+    const struct udfvm_limits short_limits = { .timeout_ns = 1000000 };
+    struct udfvm_system system;
+    struct udfvm_pool_reply reply = { .output = NULL };
+    double microseconds[2];
+    FILE *empty = tmpfile();
+    test_errors_that_nobody_asks_for_of_vms();
+    check(udfvm_system_probe(&system, NULL) == UDFVM_OK, "the probe", 0);
+    check(udfvm_measure_exits(microseconds, 2, NULL) == UDFVM_OK, "the floor", 0);
+    check(!udfvm_image_open(fileno(empty), NULL, NULL) && !udfvm_image_open(-1, NULL, NULL), "opened what is no image", 0);
+    check(udfvm_image_verify(image, NULL) == UDFVM_OK, "verifying", 0);
+    check(!udfvm_pool_create(image, 0, NULL, NULL), "a pool of none", 0);
+    udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, NULL);
+    check(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &reply, NULL) == UDFVM_E_TIMEOUT, "an endless call", 0);
+    udfvm_vm *vm = udfvm_pool_take(pool, image, 0, NULL);
+    check(!udfvm_pool_take(pool, image, 0, NULL), "taken twice", 0);
+    check(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_E_BUSY, "a call of a busy pool", 0);
+    udfvm_pool_give(pool, vm);
+    udfvm_pool_close(pool);
+    fclose(empty);
+}
+
+int main(int count, char **arguments)
+{
+    static const struct { const char *name; void (*run)(void); } tests[] = {
+        { "every operation", test_every_operation_at_once },
+        { "none idle", test_nothing_is_kept_idle },
+        { "closed meanwhile", test_a_pool_is_closed_while_calls_wait },
+        { "outlived", test_the_last_vm_outlives_its_pool },
+        { "fork", test_a_forked_child_touches_nothing },
+        { "no errors asked for", test_errors_that_nobody_asks_for },
+    };
+    const int fd = count > 1 ? open(arguments[1], O_RDONLY) : -1;
+    const ssize_t length = fd < 0 ? -1 : read(fd, kernel, sizeof kernel);
+    if (length <= 0)
+        return 2;
+    close(fd);
+    kernel_length = (size_t)length;
+    rounds = count > 2 ? (unsigned)atoi(arguments[2]) : rounds;
+    udfvm_vm *vm = boot();
+    image = sealed(vm, NULL);
+    udfvm_vm_close(vm);
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+        const int before = atomic_load(&failures);
+        tests[i].run();
+        printf("%s: %s\n", tests[i].name, atomic_load(&failures) == before ? "holds" : "FAILED");
+        fflush(stdout);
+    }
+    udfvm_image_close(image);
+    return atomic_load(&failures) != 0;
+}
