@@ -96,7 +96,7 @@ def _file_identity(path: str | os.PathLike[str]) -> str:
     return f"{os.fspath(path)}:{status.st_size}:{status.st_mtime_ns}"
 
 
-def _processor() -> str:
+def processor() -> str:
     """Model and features of the processor: libraries in an image chose their code by them."""
     wanted = ("vendor_id", "cpu family", "model\t", "model name", "flags")
     with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
@@ -124,7 +124,7 @@ def _host_key() -> bytes:
     parts = [
         sys.version,
         os.uname().release,
-        _processor(),
+        processor(),
         repr(vmm.probe()),
         _file_identity(interpreter),
         *(_installed(directory) for directory in package_directories()),

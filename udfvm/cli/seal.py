@@ -13,7 +13,12 @@ from udfvm.policy import DEFAULT_MEMORY, parse_size
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("names", nargs=-1)
-def seal(file: Path, names: tuple[str, ...]) -> None:
+@click.option("--namespace", default="", help="Seal each function as NAMESPACE_NAME.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write one function to this file, for vm_attach, not to the cache."
+)
+@click.option("--replace", is_flag=True, help="Replace what another file sealed under the name, or the output file.")
+def seal(file: Path, names: tuple[str, ...], namespace: str, output: Path | None, replace: bool) -> None:
     """Seals the UDFs of a Python FILE (or those NAMES), for use from the sqlite3 shell with the extension loaded."""
     from udfvm.sqlite import sealed
 
@@ -21,9 +26,19 @@ def seal(file: Path, names: tuple[str, ...]) -> None:
     missing = [name for name in names if name not in udfs]
     if missing or not udfs:
         raise Error(f"{file} defines no UDF {missing[0] if missing else ''}".rstrip())
-    for name in names or udfs:
-        sealed.seal(udfs[name])
-        click.echo(f"{name}{sealed.signature_text(udfs[name])}")
+    chosen = [udfs[name] for name in names or udfs]
+    if output is None:
+        for udf in chosen:
+            name, replaced = sealed.seal(udf, namespace=namespace, source=file, replace=replace)
+            click.echo(f"{name}{sealed.signature_text(udf)}{' (replaced)' if replaced else ''}")
+        return
+    if len(chosen) != 1:
+        raise Error(f"--output takes one function, and {file} has {', '.join(udfs)}: name one of them")
+    from udfvm.sqlite.sealed_file import write_sealed_file
+
+    name = sealed.sealed_name(chosen[0], namespace)
+    write_sealed_file(output, sealed.sealed_note(chosen[0], name), replace=replace)
+    click.echo(f"{name}{sealed.signature_text(chosen[0])} in {output}")
 
 
 @click.command()

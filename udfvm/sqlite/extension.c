@@ -251,7 +251,20 @@ static int define_all(struct registry *registry, int index, const struct udfvm_s
     return code;
 }
 
-/* vm_attach(name), vm_attach(name, 'in_schema'): a sealed function under its own name. */
+/* A name has neither a slash nor a dot. */
+static bool is_path(const char *text)
+{
+    return text[strcspn(text, "/.")] != 0;
+}
+
+static struct function *find_sealed(struct registry *registry, const char *name, size_t length, char **message)
+{
+    if (!registry->embedded && is_path(name))
+        return sealed_open(registry, name, message);
+    return sealed_find(registry, name, length, message);
+}
+
+/* vm_attach(name), vm_attach(name, 'in_schema'): a sealed function, by its name or its file, under its own name. */
 static void sql_attach(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments)
 {
     sqlite_library *sqlite3_api = library;
@@ -261,10 +274,10 @@ static void sql_attach(sqlite_library *library, sqlite3_context *context, int co
     const bool in_schema = option && strcmp(option, "in_schema") == 0;
     const char *name = (count == 1 || in_schema) && sqlite3_value_type(arguments[0]) == SQLITE_TEXT ? (const char *)sqlite3_value_text(arguments[0]) : NULL;
     if (!name) {
-        sqlite3_result_error(context, "vm_attach: takes the name of a sealed function, as TEXT, and may be 'in_schema'", -1);
+        sqlite3_result_error(context, "vm_attach: takes the name or file of a sealed function, as TEXT, and may be 'in_schema'", -1);
         return;
     }
-    struct function *function = sealed_find(registry, name, (size_t)sqlite3_value_bytes(arguments[0]), &message);
+    struct function *function = find_sealed(registry, name, (size_t)sqlite3_value_bytes(arguments[0]), &message);
     if (function && in_schema)
         function->flags |= UDFVM_SQLITE_IN_SCHEMA;
     int code = function ? define_own(function, library_index(library)) : SQLITE_ERROR;

@@ -169,10 +169,24 @@ const char *type_text(uint32_t type, bool json);         /* as a signature has i
 bool name_valid(const char *name, size_t length);        /* [A-Za-z_][A-Za-z0-9_]*, not vm_*, at most NAME_MAX_BYTES */
 
 /* sealed.c: functions that a command of udfvm sealed into the image cache, and its prepared runtimes */
-/* The sealed function of that name, put into the registry; NULL with *message NULL: there is none. *message is sqlite3_malloc'd. */
+/* What a note says of a function, in the form of an offer; without its images. `offered` points into the rest. */
+struct sealed {
+    struct udfvm_sqlite_function offered;
+    struct signature signature, column_names;
+    struct udfvm_sqlite_column columns[PARAMETERS_MAX];
+};
+bool sealed_read(const char *note, const char *name, struct sealed *sealed);     /* false: it says none of this version */
+/* The value of a key of a note, in `value`; false: it is not there, or too long. */
+bool note_value(const char *note, const char *key, char *value, size_t size);
+/* Base images that the connection has open, by keys. base_add takes the image over; NULL with *message. */
+struct base *base_find(const struct registry *registry, const char *key);
+struct base *base_add(struct registry *registry, const char *key, udfvm_image *image, char **message);
 /* A directory of the image cache, as udfvm/cache.py has it; release with sqlite3_free. NULL where there is no home, or no memory. */
 char *cache_path(sqlite_library *library, const char *folder);
+/* The sealed function of that name, put into the registry; NULL with *message NULL: there is none. *message is sqlite3_malloc'd. */
 struct function *sealed_find(struct registry *registry, const char *name, size_t length, char **message);
+/* sealed_file.c: the same of a function that is a file of its own; NULL with *message, or out of memory. */
+struct function *sealed_open(struct registry *registry, const char *path, char **message);
 /* What loads functions of a kind (its index): from an offer, or prepared in the image cache. NULL with *message. */
 struct runtime *runtime_of(struct registry *registry, unsigned kind, char **message);
 void bases_free(struct registry *registry);

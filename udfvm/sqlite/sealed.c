@@ -52,7 +52,7 @@ static char *read_note(sqlite_library *library, const char *folder, const char *
 }
 
 /* The value of a key, in `value`; false: it is not there, or too long. */
-static bool note_value(const char *note, const char *key, char *value, size_t size)
+bool note_value(const char *note, const char *key, char *value, size_t size)
 {
     const size_t key_length = strlen(key);
     for (const char *line = note; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
@@ -97,31 +97,41 @@ static udfvm_image *open_image(sqlite_library *library, const char *file, udfvm_
     return image;
 }
 
-static struct base *open_base(struct registry *registry, const char *file, char **message)
+struct base *base_find(const struct registry *registry, const char *key)
+{
+    struct base *base = registry->bases;
+    while (base && strcmp(base->path, key) != 0)
+        base = base->next;
+    return base;
+}
+
+struct base *base_add(struct registry *registry, const char *key, udfvm_image *image, char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
     struct udfvm_error error = { .code = UDFVM_OK };
-    for (struct base *base = registry->bases; base; base = base->next)
-        if (strcmp(base->path, file) == 0)
-            return base;
     struct base *base = calloc(1, sizeof *base);
-    if (!base || !(base->path = strdup(file))) {
-        free(base);
-        return NULL;
-    }
-    base->image = open_image(sqlite3_api, file, NULL, message);
-    base->pool = base->image ? udfvm_pool_create(base->image, VMS_MAX, NULL, &error) : NULL;
-    if (base->pool) {
+    if (base && (base->path = strdup(key)) && (base->pool = udfvm_pool_create(image, VMS_MAX, NULL, &error))) {
+        base->image = image;
         base->next = registry->bases;
         registry->bases = base;
         return base;
     }
-    if (base->image)
+    if (error.code != UDFVM_OK)
         *message = sqlite3_mprintf("%s", error.message);
-    udfvm_image_close(base->image);
-    free(base->path);
+    udfvm_image_close(image);
+    if (base)
+        free(base->path);
     free(base);
     return NULL;
+}
+
+static struct base *open_base(struct registry *registry, const char *file, char **message)
+{
+    struct base *base = base_find(registry, file);
+    if (base)
+        return base;
+    udfvm_image *image = open_image(registry->library, file, NULL, message);
+    return image ? base_add(registry, file, image, message) : NULL;
 }
 
 void bases_free(struct registry *registry)
@@ -138,16 +148,11 @@ void bases_free(struct registry *registry)
 
 /* ---- Sealed functions ---- */
 
-/* The columns of a table function, as the offer of one has them; `names` holds what they point to. */
-struct sealed_columns {
-    struct signature names;
-    struct udfvm_sqlite_column columns[PARAMETERS_MAX];
-};
-
 /* What kind of function it is, and its columns. */
-static bool read_role(const char *note, struct udfvm_sqlite_function *made, struct sealed_columns *read)
+static bool read_role(const char *note, struct sealed *sealed)
 {
-    struct signature *names = &read->names;
+    struct udfvm_sqlite_function *made = &sealed->offered;
+    struct signature *names = &sealed->column_names;
     char text[8192];
     uint64_t role, inverse;
     if (!note_number(note, "role", &role) || !note_number(note, "inverse", &inverse) || !note_value(note, "columns", text, sizeof text) ||
@@ -155,45 +160,53 @@ static bool read_role(const char *note, struct udfvm_sqlite_function *made, stru
         return false;
     made->role = (uint32_t)role;
     made->flags |= inverse ? UDFVM_SQLITE_INVERSE : 0;
-    made->columns = read->columns;
+    made->columns = sealed->columns;
     made->column_count = names->count;
     for (uint32_t i = 0; i < names->count; i++)
-        read->columns[i] = (struct udfvm_sqlite_column){ names->parameters[i].name, names->parameters[i].type };
+        sealed->columns[i] = (struct udfvm_sqlite_column){ names->parameters[i].name, names->parameters[i].type };
     return (made->role == UDFVM_SQLITE_TABLE) == (names->count > 0);
 }
 
-static struct function *make_sealed(struct registry *registry, const char *name, const char *note, struct signature *signature, char **message)
+bool sealed_read(const char *note, const char *name, struct sealed *sealed)
 {
-    char format[8], text[4096], file[256], isolation[16], kind[16];
+    char format[8], text[4096], isolation[16], kind[16];
     uint64_t deterministic;
-    struct udfvm_sqlite_function made = { .name = name, .wait_ns = WAIT_NS, .pool_limit = VMS_MAX };
+    struct udfvm_sqlite_function *made = &sealed->offered;
+    struct signature *signature = &sealed->signature;
+    *made = (struct udfvm_sqlite_function){ .name = name, .wait_ns = WAIT_NS, .pool_limit = VMS_MAX };
     if (!note_value(note, "udfvm-function", format, sizeof format) || strcmp(format, FORMAT) != 0 ||
         !note_value(note, "signature", text, sizeof text) || signature_parse(text, strlen(text), signature) ||
-        !note_number(note, "timeout_ns", &made.limits.timeout_ns) || !note_number(note, "max_output", &made.limits.max_output) ||
-        !note_number(note, "max_log", &made.limits.max_log) || !note_number(note, "deterministic", &deterministic) ||
+        !note_number(note, "timeout_ns", &made->limits.timeout_ns) || !note_number(note, "max_output", &made->limits.max_output) ||
+        !note_number(note, "max_log", &made->limits.max_log) || !note_number(note, "deterministic", &deterministic) ||
         !note_value(note, "kind", kind, sizeof kind) || kind_of(kind) == KINDS ||
-        !note_value(note, "isolation", isolation, sizeof isolation) || !note_value(note, "base", file, sizeof file)) {
-        sqlite_library *sqlite3_api = registry->library;
+        !note_value(note, "isolation", isolation, sizeof isolation))
+        return false;
+    made->limits.deterministic = deterministic != 0;
+    made->kind = 1u << kind_of(kind);
+    made->isolation = strcmp(isolation, "row") == 0 ? UDFVM_SQLITE_ROW : UDFVM_SQLITE_STATEMENT;
+    made->flags = (deterministic ? UDFVM_SQLITE_DETERMINISTIC : 0) | (signature->result_json ? UDFVM_SQLITE_JSON_RESULT : 0);
+    made->parameters = signature->parameters;
+    made->parameter_count = signature->count;
+    made->result_type = signature->result_type;
+    return read_role(note, sealed);
+}
+
+static struct function *make_sealed(struct registry *registry, const char *name, const char *note, struct sealed *sealed, char **message)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    char file[256];
+    if (!sealed_read(note, name, sealed) || !note_value(note, "base", file, sizeof file)) {
         *message = sqlite3_mprintf("its entry in the image cache is of another version of udfvm: run `udfvm seal` again");
         return NULL;
     }
-    made.limits.deterministic = deterministic != 0;
-    made.kind = 1u << kind_of(kind);
-    made.isolation = strcmp(isolation, "row") == 0 ? UDFVM_SQLITE_ROW : UDFVM_SQLITE_STATEMENT;
-    made.flags = (deterministic ? UDFVM_SQLITE_DETERMINISTIC : 0) | (signature->result_json ? UDFVM_SQLITE_JSON_RESULT : 0);
-    made.parameters = signature->parameters;
-    made.parameter_count = signature->count;
-    made.result_type = signature->result_type;
+    struct udfvm_sqlite_function *made = &sealed->offered;
     struct base *base = open_base(registry, file, message);
-    struct sealed_columns *columns = malloc(sizeof *columns);
-    struct function *function = NULL;
-    if (base && columns && read_role(note, &made, columns) && note_value(note, "layer", file, sizeof file)) {
-        made.pool = base->pool;
-        made.image = open_image(registry->library, file, base->image, message);
-        function = made.image ? function_create(registry, NULL, &made) : NULL;
-        udfvm_image_close(made.image);
-    }
-    free(columns);
+    if (!base || !note_value(note, "layer", file, sizeof file))
+        return NULL;
+    made->pool = base->pool;
+    made->image = open_image(registry->library, file, base->image, message);
+    struct function *function = made->image ? function_create(registry, NULL, made) : NULL;
+    udfvm_image_close(made->image);
     return function;
 }
 
@@ -206,11 +219,11 @@ struct function *sealed_find(struct registry *registry, const char *name, size_t
     memcpy(copy, name, length);
     copy[length] = 0;
     char *note = read_note(registry->library, "/functions", copy, ".udf", message);
-    struct signature *signature = note ? malloc(sizeof *signature) : NULL;
-    struct function *function = signature ? make_sealed(registry, copy, note, signature, message) : NULL;
+    struct sealed *sealed = note ? malloc(sizeof *sealed) : NULL;
+    struct function *function = sealed ? make_sealed(registry, copy, note, sealed, message) : NULL;
     if (function)
         registry_put(registry, function);
-    free(signature);
+    free(sealed);
     free(note);
     return function;
 }

@@ -8,12 +8,12 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from udfvm.cache import cache_directory, write_text
+from udfvm.cache import cache_directory, cached_bytes, write_text
 from udfvm.errors import Error, TypeMappingError
 from udfvm.policy import DEFAULT_MEMORY
 from udfvm.sqlite._extension import Role
@@ -47,21 +47,48 @@ def _type(udf: UDF, declared: Type) -> str:
     return JSON.name if declared == JSON or declared.is_nested else _TYPES[declared.row]
 
 
-def seal(udf: UDF) -> Path:
-    """Builds a UDF's image and leaves its name in the cache. Returns the file that says so.
+def seal(udf: UDF, *, namespace: str = "", source: Path | None = None, replace: bool = False) -> tuple[str, bool]:
+    """Builds a UDF's image and leaves its name in the cache, behind ``namespace`` and an underscore.
 
-    Raises Error for a name that SQL functions cannot have, and what building an image raises.
+    ``source`` is the file that the UDF is from: one of another file is replaced only where ``replace``
+    says so. Returns the name, and whether one of that name was replaced. Raises Error for a name that
+    SQL functions cannot have or that another file has, and what building an image raises.
     """
+    name = sealed_name(udf, namespace)
+    path = cache_directory() / "functions" / f"{name}.udf"
+    before = _source_of(path)
+    present = str(source.resolve()) if source else ""
+    if before is not None and before != present and not replace:
+        raise Error(
+            f"{name!r} was sealed from {before or 'another place'} before: pass --replace to replace it, "
+            "or --namespace for a name of its own"
+        )
+    write_note(path, {**sealed_note(udf, name), "source": present})
+    return name, before is not None
+
+
+def sealed_name(udf: UDF, namespace: str) -> str:
+    """The name in SQL. Raises Error where SQL functions cannot have it."""
+    name = f"{namespace}_{udf.name}" if namespace else udf.name
     columns = getattr(udf, "columns", ())
-    if not all(_NAME.fullmatch(name) for name in (udf.name, *(each.name for each in (*udf.parameters, *columns)))):
-        raise Error(f"UDF {udf.name!r}: names of sealed functions, parameters and columns are of ASCII letters, digits and _, at most 63")
+    if not all(_NAME.fullmatch(each) for each in (name, *(each.name for each in (*udf.parameters, *columns)))):
+        raise Error(f"UDF {name!r}: names of sealed functions, parameters and columns are of ASCII letters, digits and _, at most 63")
+    return name
+
+
+def sealed_note(udf: UDF, name: str) -> dict[str, object]:
+    """What programs without Python need to know of a UDF. Builds its image.
+
+    Raises Error for a function that calls host functions.
+    """
     if udf.host_functions:
         raise Error(f"UDF {udf.name!r}: a function that calls host functions cannot be sealed for programs without them")
+    columns = getattr(udf, "columns", ())
     signature = signature_text(udf)
     layer, base = udf.image, udf.base
-    return _write("functions", f"{udf.name}.udf", {
+    return {
         "udfvm-function": _FORMAT,
-        "name": udf.name,
+        "name": name,
         "kind": udf.language,
         "signature": signature,
         "base": _name_of(base),
@@ -74,7 +101,16 @@ def seal(udf: UDF) -> Path:
         "timeout_ns": udf.limits.timeout_ns,
         "max_output": udf.limits.max_output,
         "max_log": udf.limits.max_log,
-    })  # fmt: skip
+    }
+
+
+def _source_of(path: Path) -> str | None:
+    """The file that a sealed function is from, "" where its note does not say; None where there is no such function."""
+    note = cached_bytes(path)
+    if note is None:
+        return None
+    lines = note.decode("utf-8", "replace").splitlines()
+    return next((line.removeprefix("source ").strip() for line in lines if line.startswith("source")), "")
 
 
 def prepare(packages: Iterable[str] = (), memory: int = DEFAULT_MEMORY) -> list[Path]:
@@ -82,7 +118,10 @@ def prepare(packages: Iterable[str] = (), memory: int = DEFAULT_MEMORY) -> list[
     package wasmtime is missing."""
     kinds: tuple[Kind, ...] = ("python", "native", "wasm") if wasm_is_there() else ("python", "native")
     return [
-        _write("runtimes", f"{kind}.runtime", {"udfvm-runtime": _FORMAT, "base": _name_of(stored_base(kind, memory, packages))})
+        write_note(
+            cache_directory() / "runtimes" / f"{kind}.runtime",
+            {"udfvm-runtime": _FORMAT, "base": _name_of(stored_base(kind, memory, packages))},
+        )
         for kind in kinds
     ]
 
@@ -93,8 +132,8 @@ def _name_of(image: Image) -> str:
     return image.path.name
 
 
-def _write(folder: str, name: str, values: dict[str, object]) -> Path:
-    path = cache_directory() / folder / name
+def write_note(path: Path, values: Mapping[str, object]) -> Path:
+    """Writes lines of a key and a value. Returns the path."""
     write_text(path, "".join(f"{key} {value}\n" for key, value in values.items()))
     return path
 

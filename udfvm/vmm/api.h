@@ -203,6 +203,8 @@ void udfvm_vm_statistics(const udfvm_vm *vm, struct udfvm_vm_statistics *statist
 /* Maps a sealed image and checks its header (UDFVM_E_IMAGE). A layer needs the very base it was sealed on; NULL for a base. The
  * descriptor may be closed afterwards. Images are reference-counted: VMs, layers and pools hold their images. */
 udfvm_image *udfvm_image_open(int fd, udfvm_image *base, struct udfvm_error *error);
+/* The same of an image that is a part of a file, which begins at a page. */
+udfvm_image *udfvm_image_open_within(int fd, uint64_t offset, uint64_t length, udfvm_image *base, struct udfvm_error *error);
 /* Checks the whole content against its checksum, which reads all of it (UDFVM_E_IMAGE). Not needed again for a file that has not changed. */
 int udfvm_image_verify(const udfvm_image *image, struct udfvm_error *error);
 void udfvm_image_close(udfvm_image *image);                 /* gives one reference back; NULL is allowed */

@@ -81,14 +81,15 @@ static int check_base_pages(const struct udfvm_image *image, struct checksum *su
     const uint64_t start = header->pages_offset, end = start + header->config.memory - SYSTEM_SIZE;
     uint64_t pages = 0;
     for (uint64_t at = start; at < end;) {
-        off_t data = lseek(image->fd, (off_t)at, SEEK_DATA);
+        off_t data = lseek(image->fd, (off_t)(image->offset + at), SEEK_DATA);
         if (data < 0 && errno == ENXIO)
             break;
         off_t hole = data < 0 ? data : lseek(image->fd, data, SEEK_HOLE);
         if (data < 0 || hole < 0)
             return udfvm_fail(error, UDFVM_E_IMAGE, "the image's extents cannot be read");
-        uint64_t first = (uint64_t)data < start ? start : (uint64_t)data & ~(PAGE - 1);
-        uint64_t last = (uint64_t)hole < end ? (uint64_t)hole : end;
+        const uint64_t from = (uint64_t)data - image->offset, to = (uint64_t)hole - image->offset;
+        uint64_t first = from < start ? start : from & ~(PAGE - 1);
+        uint64_t last = to < end ? to : end;
         for (at = first; at < last; at += PAGE)
             if (!udfvm_page_is_zero(file(image) + at)) {
                 udfvm_image_add_page(sum, (at - start) / PAGE, file(image) + at);
@@ -118,18 +119,23 @@ int udfvm_image_verify(const udfvm_image *image, struct udfvm_error *error)
     return UDFVM_OK;
 }
 
-static int map_file(struct udfvm_image *image, int fd, struct udfvm_error *error)
+/* `length` UINT64_MAX: up to the end of the file. */
+static int map_file(struct udfvm_image *image, int fd, uint64_t offset, uint64_t length, struct udfvm_error *error)
 {
     struct stat status;
     if (fstat(fd, &status) < 0)
         return udfvm_fail_errno(error, "reading the image's size");
-    if (!S_ISREG(status.st_mode) || status.st_size < (off_t)sizeof(struct image_header))
+    const uint64_t size = S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
+    if (length == UINT64_MAX && offset <= size)
+        length = size - offset;
+    if (offset % PAGE != 0 || !inside(offset, length, size) || length < sizeof(struct image_header))
         return udfvm_fail(error, UDFVM_E_IMAGE, "not a udfvm image: too short");
     image->fd = dup(fd);
     if (image->fd < 0)
         return udfvm_fail_errno(error, "duplicating the image's descriptor");
-    image->mapped = (size_t)status.st_size;
-    void *at = mmap(NULL, image->mapped, PROT_READ, MAP_SHARED, image->fd, 0);
+    image->offset = offset;
+    image->mapped = length;
+    void *at = mmap(NULL, image->mapped, PROT_READ, MAP_SHARED, image->fd, (off_t)offset);
     if (at == MAP_FAILED)
         return udfvm_fail_errno(error, "mapping the image");
     image->header = at;
@@ -137,6 +143,11 @@ static int map_file(struct udfvm_image *image, int fd, struct udfvm_error *error
 }
 
 udfvm_image *udfvm_image_open(int fd, udfvm_image *base, struct udfvm_error *error)
+{
+    return udfvm_image_open_within(fd, 0, UINT64_MAX, base, error);
+}
+
+udfvm_image *udfvm_image_open_within(int fd, uint64_t offset, uint64_t length, udfvm_image *base, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
     struct udfvm_image *image = calloc(1, sizeof *image);
@@ -148,7 +159,7 @@ udfvm_image *udfvm_image_open(int fd, udfvm_image *base, struct udfvm_error *err
     image->fd = -1;
     int code = base && base->base ? udfvm_fail(error, UDFVM_E_ARGUMENT, "a layer cannot be the base of a layer") : UDFVM_OK;
     if (code == UDFVM_OK)
-        code = map_file(image, fd, error);
+        code = map_file(image, fd, offset, length, error);
     if (code == UDFVM_OK)
         code = check_header(image->header, image->mapped, base, error);
     if (code == UDFVM_OK) {

@@ -24,7 +24,8 @@ struct image_header {
 struct udfvm_image {
     atomic_int references;
     int fd;
-    const struct image_header *header;            /* mapping of the whole file, read-only */
+    uint64_t offset;                              /* of the image in the file: 0 where it is a file of its own */
+    const struct image_header *header;            /* mapping of the whole image, read-only */
     size_t mapped;
     struct udfvm_image *base;                     /* layer: holds a reference; base: NULL */
     const uint32_t *numbers;                      /* layer: ascending page numbers */

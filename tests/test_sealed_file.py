@@ -1,0 +1,202 @@
+"""``udfvm seal``: whose function a name is, and functions that are files of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from hostile_files import ALL_KINDS, put, remove
+
+import udfvm.sqlite
+from udfvm.cache import cache_directory
+from udfvm.cli import commands
+from udfvm.sqlite.sealed_file import HEAD
+
+SOURCE = """
+import udfvm
+
+@udfvm.udf
+def ours(value: int) -> int:
+    return value + {0}
+
+@udfvm.udf(timeout=1000)
+def endless(value: int) -> int:
+    while True:
+        pass
+"""
+
+
+def seal(*arguments: object) -> Result:
+    return CliRunner().invoke(commands, ["seal", *map(str, arguments)])
+
+
+def shell(*lines: str, cache: Path | str = "/nowhere", fails: bool = False) -> str:
+    program = shutil.which("sqlite3")
+    assert program is not None, "the sqlite3 shell is needed: apt-get install sqlite3"
+    done = subprocess.run(
+        [program, "-bail", ":memory:"], input="\n".join((f".load {udfvm.sqlite.EXTENSION}", *lines)), capture_output=True, text=True,
+        timeout=120, check=False, env={"PATH": "/nowhere", "UDFVM_CACHE": str(cache)},
+    )  # fmt: skip
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stderr.strip() if fails else done.stdout.strip()
+
+
+@pytest.fixture
+def projects(tmp_path: Path) -> tuple[Path, Path]:
+    """Two files with a function of one name."""
+    made = []
+    for number in (1, 2):
+        file = tmp_path / f"project{number}.py"
+        file.write_text(SOURCE.format(number))
+        made.append(file)
+    return made[0], made[1]
+
+
+@pytest.fixture
+def forgotten() -> None:
+    (cache_directory() / "functions" / "ours.udf").unlink(missing_ok=True)
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_name_of_another_file_is_replaced_by_request_only(projects: tuple[Path, Path]) -> None:
+    one, two = projects
+    cache = cache_directory()
+    assert seal(one, "ours").output.strip() == "ours(value int) -> int"
+    assert seal(one, "ours").output.strip() == "ours(value int) -> int (replaced)"
+    refused = seal(two, "ours")
+    assert refused.exit_code != 0
+    assert f"'ours' was sealed from {one} before: pass --replace" in str(refused.exception or refused.output)
+    assert shell("SELECT vm_udf('ours', 1);", cache=cache) == "2"
+    assert seal(two, "ours", "--replace").exit_code == 0
+    assert shell("SELECT vm_udf('ours', 1);", cache=cache) == "3"
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_namespace_makes_names_of_its_own(projects: tuple[Path, Path]) -> None:
+    one, two = projects
+    assert seal(one, "ours").exit_code == 0
+    assert seal(two, "ours", "--namespace", "second").output.strip() == "second_ours(value int) -> int"
+    both = "SELECT vm_attach('second_ours');", "SELECT vm_udf('ours', 1), second_ours(1);"
+    assert shell(*both, cache=cache_directory()) == "second_ours\n2|3"
+    assert "names of sealed functions" in str(seal(one, "ours", "--namespace", "no-name").exception)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A function in a file."""
+    folder = tmp_path_factory.mktemp("file")
+    (folder / "functions.py").write_text(SOURCE.format(40))
+    done = seal(folder / "functions.py", "ours", "--output", folder / "ours.udfvm", "--namespace", "shop")
+    assert done.exit_code == 0, done.output
+    assert f"shop_ours(value int) -> int in {folder}/ours.udfvm" in done.output
+    return folder / "ours.udfvm"
+
+
+def test_a_file_is_all_that_a_program_needs(file: Path) -> None:
+    assert shell(f"SELECT vm_attach('{file}');", "SELECT shop_ours(2), vm_udf('shop_ours', 3);") == "shop_ours\n42|43"
+    status = file.stat()
+    assert status.st_blocks * 512 < status.st_size             # holes stay holes
+
+
+def test_it_may_lie_where_others_could_write(file: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "shared.udfvm"
+    shutil.copyfile(file, shared)
+    shared.chmod(0o666)
+    empties = f".shell /bin/sh -c ': > {shared}'"
+    done = shell(f"SELECT vm_attach('{shared}');", "SELECT shop_ours(1);", empties, "SELECT shop_ours(2);")
+    assert done == "shop_ours\n41\n42"
+    assert shared.stat().st_size == 0
+
+
+def test_an_output_is_replaced_by_request_only(file: Path, tmp_path: Path) -> None:
+    source = file.parent / "functions.py"
+    target = tmp_path / "there.udfvm"
+    target.write_text("mine")
+    refused = seal(source, "ours", "--output", target)
+    assert refused.exit_code != 0
+    assert target.read_text() == "mine"
+    assert "is there already: pass --replace" in str(refused.exception)
+    assert seal(source, "ours", "--output", target, "--replace").exit_code == 0
+    assert shell(f"SELECT vm_attach('{target}');", "SELECT ours(2);") == "ours\n42"
+    assert "takes one function" in str(seal(source, "--output", target, "--replace").exception)
+    assert "cannot be written" in str(seal(source, "ours", "--output", tmp_path / "none" / "f").exception)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["there.udfvm"]
+
+
+def test_the_policy_bounds_what_a_file_asks_for(file: Path, tmp_path: Path) -> None:
+    target = tmp_path / "endless.udfvm"
+    assert seal(file.parent / "functions.py", "endless", "--output", target).exit_code == 0
+    told = shell("SELECT vm_policy('timeout', 0.2);", f"SELECT vm_attach('{target}');", "SELECT endless(1);", fails=True)
+    assert "did not end within 0.2 s" in told
+
+
+def attach_fails(path: Path) -> str:
+    return shell(f"SELECT vm_attach('{path}');", fails=True)
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_what_is_no_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.udfvm"
+    put(kind, path)
+    try:
+        assert "vm_attach" in attach_fails(path)
+    finally:
+        remove(path)
+
+
+def edited(file: Path, target: Path, old: bytes, new: bytes) -> Path:
+    shutil.copyfile(file, target)
+    with target.open("r+b") as opened:
+        head = opened.read(HEAD)
+        assert old in head
+        opened.seek(0)
+        opened.write(head.replace(old, new)[:HEAD].ljust(HEAD, b"\0"))
+    return target
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"udfvm-function ", b"udfvm-function 9", "of this version"),
+        (b"name shop_ours", b"name vm_udf", "of this version"),
+        (b"name shop_ours", b"name a b;c", "of this version"),
+        (b"signature (", b"signature ((", "of this version"),
+        (b"processor ", b"processor 0", "another processor"),
+        (b"\nbase ", b"\nbase 7", "its base"),
+        (b"\nbase ", b"\nbase -", "its base"),
+        (b"\nbase ", b"\nbase 99999999999999", "its base"),
+        (b"\nbase ", b"\nbass ", "does not say where its base is"),
+        (b"\nlayer ", b"\nlayer 18446744073709547520", "its layer"),
+        (b"\nlayer ", b"\nlayer x", "does not say where its layer is"),
+    ],
+)
+def test_forged_notes(file: Path, tmp_path: Path, old: bytes, new: bytes, message: str) -> None:
+    assert message in attach_fails(edited(file, tmp_path / "forged.udfvm", old, new))
+
+
+def test_damage_anywhere_is_told(file: Path, tmp_path: Path) -> None:
+    size = file.stat().st_size
+    with open(file, "rb") as opened:
+        base = int(next(line for line in opened.read(HEAD).split(b"\n") if line.startswith(b"base ")).split()[1])
+    damaged = tmp_path / "damaged.udfvm"
+    for at in (base, base + 100, _data_from(file, base + (1 << 20)), size - 4096):
+        shutil.copyfile(file, damaged)
+        with damaged.open("r+b") as opened:
+            opened.seek(at)
+            byte = opened.read(1)
+            opened.seek(at)
+            opened.write(bytes([byte[0] ^ 0xFF]))
+        assert "vm_attach" in attach_fails(damaged)
+    for length in (0, 10, HEAD - 1, HEAD, HEAD + 10, base + 5000, size - 4096):
+        shutil.copyfile(file, damaged)
+        os.truncate(damaged, length)
+        assert "vm_attach" in attach_fails(damaged)
+
+
+def _data_from(file: Path, at: int) -> int:
+    with open(file, "rb") as opened:
+        return os.lseek(opened.fileno(), at, os.SEEK_DATA)

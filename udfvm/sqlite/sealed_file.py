@@ -1,0 +1,88 @@
+"""One sealed function as one file, for ``vm_attach`` in programs without Python.
+
+The file: a note of ``HEAD`` bytes, text padded with zeros, with lines of a key and a value; the base
+image; the layer of the function. Images begin at a page and keep their holes. ``sealed_file.c`` reads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from udfvm import vmm
+from udfvm.cache import cache_directory
+from udfvm.errors import Error
+from udfvm.image import processor
+
+HEAD: Final = 64 << 10
+_PAGE: Final = 4096
+
+
+def write_sealed_file(path: Path, note: Mapping[str, object], *, replace: bool) -> None:
+    """Writes the function of a note, as ``sealed.seal`` makes it, whole or not at all.
+
+    Raises Error where the file is there already, unless ``replace``, and where it cannot be written.
+    """
+    if path.exists() and not replace:
+        raise Error(f"{path} is there already: pass --replace, or another --output")
+    try:
+        with _replaced(path) as target:
+            end, places = HEAD, {}
+            for kind in ("base", "layer"):
+                length = _append(target, end, cache_directory() / str(note[kind]))
+                places[kind] = f"{end} {length}"
+                end += length + -length % _PAGE
+            os.ftruncate(target, end)
+            lines = {**note, **places, "processor": vmm.sha256(processor().encode()).hex()}
+            text = "".join(f"{key} {value}\n" for key, value in lines.items()).encode()
+            if len(text) >= HEAD:
+                raise Error(f"{path}: the signature is too long for a file")
+            os.pwrite(target, text, 0)
+    except OSError as error:
+        raise Error(f"{path} cannot be written: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _replaced(path: Path) -> Iterator[int]:
+    """A descriptor of a new file, which takes the place of ``path`` at the end."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        yield descriptor
+        os.fchmod(descriptor, 0o644)
+        os.fsync(descriptor)
+        os.rename(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _append(target: int, start: int, image: Path) -> int:
+    """Copies what is no hole of an image to ``start``. Returns the image's length."""
+    source = vmm.open_private(image)
+    try:
+        length = os.fstat(source).st_size
+        at = 0
+        while at < length:
+            try:
+                at = os.lseek(source, at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                break
+            hole = os.lseek(source, at, os.SEEK_HOLE)
+            os.lseek(target, start + at, os.SEEK_SET)
+            while at < hole:
+                sent = os.sendfile(target, source, at, hole - at)
+                if not sent:
+                    raise Error(f"{image} became shorter while it was copied")
+                at += sent
+        return length
+    finally:
+        os.close(source)
