@@ -291,6 +291,8 @@ static void test_errors_that_nobody_asks_for(void)
     check(udfvm_system_probe(&system, NULL) == UDFVM_OK, "the probe", 0);
     check(udfvm_measure_exits(microseconds, 2, NULL) == UDFVM_OK, "the floor", 0);
     check(!udfvm_image_open(fileno(empty), NULL, NULL) && !udfvm_image_open(-1, NULL, NULL), "opened what is no image", 0);
+    check(!udfvm_image_open_cached("/nowhere", "none", NULL, NULL), "opened what is nowhere", 0);
+    check(udfvm_private_open("/nowhere", "none", O_RDONLY, NULL) < 0 && udfvm_private_open("/dev", "null", O_RDONLY, NULL) < 0, "opened a device", 0);
     check(udfvm_image_verify(image, NULL) == UDFVM_OK, "verifying", 0);
     check(!udfvm_pool_create(image, 0, NULL, NULL), "a pool of none", 0);
     udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, NULL);
