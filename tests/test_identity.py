@@ -66,7 +66,6 @@ def test_constants_of_other_types_are_others() -> None:
         ("def f(x: int) -> int:\n import math\n return math.isqrt(x)", {}),
         ("def f(x: int) -> int: return (lambda: OFFSET + x)()", {"OFFSET": 3}),
         ("def f(x: int) -> int:\n def g():\n  from os import path\n  return 1\n return g()", {}),
-        ("def f(x: int) -> int: return x.random()", {}),
         ("def g(k):\n def f(x: int) -> int: return x + k\n return f\nf = g(1)", {}),
         ("def f(x: int) -> int: return x\nf.note = 1", {}),
     ],

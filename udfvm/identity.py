@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from udfvm.udf import UDF
 
 _ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes, type(...)})
-_NOTED: Final = frozenset({"random", "to_pandas"})       # what pickling makes a note of wherever it is named
+_NOTED: Final = frozenset({"to_pandas"})       # what pickling makes a note of wherever it is named
 _MODULE_FACTS: Final = ("__name__", "__package__", "__file__", "__path__")
 
 
@@ -33,7 +33,7 @@ def of_pickled(udf: UDF, pickled: PickledFunction) -> bytes:
     """The identity of any function of Python. No more than what its image depends on: opening a cached image imports no pyarrow."""
     import cloudpickle
 
-    facts = (sorted(pickled.imports), sorted(pickled.sources.items()), sorted(pickled.own_modules.values()), pickled.uses_random)
+    facts = (sorted(pickled.imports), sorted(pickled.sources.items()), sorted(pickled.own_modules.values()))
     sample: bytes = b"" if udf.sample is None else cloudpickle.dumps(udf.sample)
     return repr((_declaration(udf), facts)).encode() + b"\0" + pickled.data + sample
 
@@ -62,7 +62,7 @@ def _declaration(udf: UDF) -> tuple[object, ...]:
     types_ = [(each.type.name, each.nullable, each.container.value) for each in udf.parameters]
     columns = [(each.name, each.type.name, each.nullable) for each in getattr(udf, "columns", ())]
     host = udf.host_functions.descriptions() if udf.host_functions else []
-    return host, udf.kind, udf.name, udf.vectorized, types_, udf.result.type.name, udf.result.nullable, columns
+    return udf.limits.deterministic, host, udf.kind, udf.name, udf.vectorized, types_, udf.result.type.name, udf.result.nullable, columns
 
 
 def _code(code: types.CodeType, namespace: Mapping[str, object]) -> tuple[object, ...]:

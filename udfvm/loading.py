@@ -70,7 +70,7 @@ def _common_metadata(udf: UDF, pickled: PickledFunction) -> dict[str, object]:
         "imports": sorted(pickled.imports),
         "sources": pickled.sources,
         "own_modules": sorted(pickled.own_modules.values()),
-        "random": pickled.uses_random,
+        "deterministic": udf.limits.deterministic,
         "columns": _columns(udf),
         "host_functions": udf.host_functions.descriptions() if udf.host_functions else [],
     }

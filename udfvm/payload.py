@@ -42,7 +42,6 @@ class PickledFunction:
     modules: set[str] = field(default_factory=set)       # that the guest imports to unpickle it, or the function's body imports
     imports: set[str] = field(default_factory=set)       # of these, what bodies import
     own_modules: dict[str, OwnModule] = field(default_factory=dict)
-    uses_random: bool = False
 
 
 def pickle_function(name: str, function: Callable[..., object], host_functions: HostFunctions | None = None) -> PickledFunction:
@@ -84,7 +83,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, UDF):                 # a UDF that a UDF calls is, in the guest, the function itself
             return operator.itemgetter(0), ((obj.function,),)
         if _GLOBAL_RANDOM is not None and getattr(obj, "__self__", None) is _GLOBAL_RANDOM:
-            self._notes.uses_random = True       # random.random and its like: bound methods, which would take a copy of the generator along
+            # random.random and its like: bound methods, which would take a copy of the generator along
             return getattr, (random, obj.__name__)
         if isinstance(obj, types.CodeType):
             if obj.co_filename:                  # cloudpickle may replace it, and tracebacks find their source by it
@@ -100,16 +99,12 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _note_module(self, name: str) -> None:
         self._notes.modules.add(name)
-        if name == "random" or name.startswith("numpy.random"):
-            self._notes.uses_random = True
 
     def _note_code(self, code: types.CodeType) -> None:
         if code.co_filename not in self._notes.sources:
             lines = linecache.getlines(code.co_filename)
             if lines:
                 self._notes.sources[code.co_filename] = "".join(lines)
-        if "random" in code.co_names:
-            self._notes.uses_random = True
         if "to_pandas" in code.co_names:
             self._notes.modules.add("pandas")
         self._note_imports(imported_names(code))

@@ -49,6 +49,11 @@ static inline uint64_t udfvm_stack_bytes(uint64_t memory_end)
 #define UDFVM_VECTOR_SEAL      0x200030ull       /* void seal(void): see UDFVM_HC_SEAL */
 #define UDFVM_VECTOR_COMPLETE  0x200040ull       /* void complete(uint64_t status, uint64_t length) */
 #define UDFVM_VECTOR_SYSCALL_FUNCTION 0x200050ull /* long syscall(nr, a, b, c, d, e, f): a system call without a trap */
+/* void row(void): a row begins. In a deterministic call clocks and randomness start anew, so that they are the same for each row. */
+#define UDFVM_VECTOR_ROW       0x200060ull
+
+/* prctl(2) with this: the next fork() succeeds, and the program is the child. For runtimes, before they seal. */
+#define UDFVM_PR_BECOME_CHILD  0x75646676
 
 /* The trap page, at UDFVM_TRAP_BASE: written by the ring-0 stubs before they bounce to a vector. */
 #define UDFVM_TRAP_BASE        0x201000ull
@@ -184,7 +189,7 @@ enum udfvm_request {
     UDFVM_REQUEST_COMPILE = 10,                  /* the same; reply: the code as compiled, for the runtime to take instead. Opaque to the host */
 };
 
-#define UDFVM_CALL_DETERMINISTIC 1u              /* clock and randomness are fixed */
+#define UDFVM_CALL_DETERMINISTIC 1u              /* clock and randomness are fixed, and the same for each row: UDFVM_VECTOR_ROW */
 #define UDFVM_CALL_OPEN          2u              /* the whole output window and the scratch area are accessible already */
 #define UDFVM_CALL_IN_PLACE      4u              /* the call may end with UDFVM_STATUS_IN_PLACE */
 
@@ -207,6 +212,9 @@ struct udfvm_call {
     uint64_t ring_reply;                         /* UDFVM_RING_REPLY; 0: no ring */
     uint64_t ring_spin;
     uint64_t ring_request;                       /* number of the request at hand; the host stores it last */
+    uint8_t random[16];                          /* what AT_RANDOM points to */
+    uint32_t process_id;                         /* of the program: another in every call, as after a fork */
+    uint32_t reserved;
 };
 
 struct udfvm_ring_reply {

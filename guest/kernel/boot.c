@@ -83,12 +83,13 @@ static void push_strings(struct stack_builder *stack, char **strings, int count,
 }
 
 static size_t auxiliary_vector(uint64_t *words, const struct elf_image *program, const struct elf_image *interpreter,
-                               uint64_t random, uint64_t platform, uint64_t path)
+                               uint64_t platform, uint64_t path)
 {
     const uint64_t entries[][2] = {
         { AT_PHDR, program->headers }, { AT_PHENT, 56 }, { AT_PHNUM, program->header_count }, { AT_PAGESZ, PAGE_SIZE },
         { AT_BASE, interpreter->bias }, { AT_FLAGS, 0 }, { AT_ENTRY, program->entry }, { AT_UID, 0 }, { AT_EUID, 0 }, { AT_GID, 0 },
-        { AT_EGID, 0 }, { AT_SECURE, 0 }, { AT_RANDOM, random }, { AT_EXECFN, path }, { AT_PLATFORM, platform },
+        { AT_EGID, 0 }, { AT_SECURE, 0 },
+        { AT_RANDOM, UDFVM_INPUT_BASE + offsetof(struct udfvm_call, random) }, { AT_EXECFN, path }, { AT_PLATFORM, platform },
         { AT_HWCAP, processor_features() }, { AT_HWCAP2, HWCAP2_FSGSBASE }, { AT_CLKTCK, 100 },
         { AT_SYSINFO_EHDR, vdso_address() }, { AT_MINSIGSTKSZ, xsave_size() + SIGNAL_FRAME_EXTRA }, { AT_NULL, 0 },
     };
@@ -101,17 +102,15 @@ static uint64_t build_stack(uint64_t top, const struct elf_image *program, const
 {
     const size_t strings = (size_t)boot_info.argc + (size_t)boot_info.envc;
     struct stack_builder stack = { top - 16, top - memory_stack_size() / 2 };
-    uint8_t random[16];
     uint64_t *words = kernel_alloc((strings + 3 + 2 * AUXILIARY_MOST) * sizeof *words);
     if (!words)
         kernel_panic("no memory for the program's stack");
-    random_bytes(random, sizeof random);
     words[0] = (uint64_t)boot_info.argc;
     push_strings(&stack, boot_info.argv, boot_info.argc, words + 1);
     push_strings(&stack, boot_info.envp, boot_info.envc, words + 2 + boot_info.argc);
-    const uint64_t platform = push(&stack, "x86_64", 7), seed = push(&stack, random, sizeof random);
+    const uint64_t platform = push(&stack, "x86_64", 7);
     size_t count = strings + 3;
-    count += auxiliary_vector(words + count, program, interpreter, seed, platform, words[1]);
+    count += auxiliary_vector(words + count, program, interpreter, platform, words[1]);
     stack.at = ((stack.at - count * sizeof *words) & ~15ull) + count * sizeof *words;
     const uint64_t start = push(&stack, words, count * sizeof *words);
     kernel_free(words);

@@ -7,7 +7,7 @@
 /* memory_calls.c */
 syscall_function sys_mmap, sys_munmap, sys_mprotect, sys_mremap, sys_brk, sys_madvise, sys_mincore, sys_msync, sys_mlock, sys_mlockall;
 /* thread.c, futex.c */
-syscall_function sys_clone, sys_clone3, sys_exit, sys_exit_group, sys_sched_yield, sys_gettid, sys_set_tid_address,
+syscall_function sys_clone, sys_clone3, sys_fork, sys_exit, sys_exit_group, sys_sched_yield, sys_gettid, sys_set_tid_address,
     sys_set_robust_list, sys_futex;
 /* signal.c, signal_frame.c */
 syscall_function sys_rt_sigaction, sys_rt_sigprocmask, sys_rt_sigpending, sys_rt_sigsuspend, sys_rt_sigtimedwait, sys_rt_sigqueueinfo,

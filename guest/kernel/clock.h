@@ -15,6 +15,7 @@ void clock_wait_until(uint64_t monotonic_deadline);
 /* Turns the struct timespec at a program's address into a deadline in monotonic_ns(). */
 int64_t clock_deadline(int clock, bool absolute, uint64_t timespec, uint64_t *deadline);
 void clock_prepare_seal(void);
+void clock_begin_row(void);                      /* in a deterministic call: all clocks go back to its beginning */
 /* As the system calls of these names, but for the check of the addresses. */
 int64_t clock_gettime(int clock, struct timespec *time);
 int64_t clock_getres(int clock, struct timespec *resolution);           /* NULL: only checks the clock */

@@ -42,6 +42,8 @@ vectors:
         jmp     complete
         .balign 16
         jmp     syscall_function_entry
+        .balign 16
+        jmp     row
 
         .text
 boot_entry:

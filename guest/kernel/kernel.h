@@ -77,7 +77,8 @@ noreturn void kernel_panic(const char *text);
 bool block_until(bool (*ready)(void *), void *argument, uint64_t deadline_ns);
 bool interrupted(void);
 int32_t current_tid(void);
-enum { PROCESS_ID = 2, PARENT_ID = 1 };
+enum { FIRST_THREAD = 2, SESSION_ID = 2, PARENT_ID = 1 };
+int32_t process_id(void);                        /* as the host says: another in every call */
 
 /* ---- time.c ---- */
 uint64_t monotonic_ns(void);

@@ -391,6 +391,8 @@ void memory_prepare_seal(void)
     for (size_t index = 0; index < region_count(); index++) {
         pages_hand_out(at, region_at(index)->start, false);
         at = region_at(index)->end;
+        if (region_at(index)->wiped)
+            pages_zero(region_at(index)->start, at);
     }
     pages_hand_out(at, program_end, false);
 }

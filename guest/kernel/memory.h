@@ -23,6 +23,7 @@ struct region {
     uint8_t kind;                                /* enum region_kind */
     bool shared;
     bool pristine;                               /* a file mapping that was never writable: it still holds what the file holds */
+    bool wiped;                                  /* MADV_WIPEONFORK: a call finds zeros there */
 };
 
 /* Places the array of regions and the page bitmap at the top of [start, end). */
@@ -40,6 +41,7 @@ void region_insert(struct region region);
 void regions_remove(uint64_t start, uint64_t end);
 void regions_protect(uint64_t start, uint64_t end, int protection);
 void regions_spoil(uint64_t start, uint64_t end);          /* no longer pristine */
+void regions_wipe(uint64_t start, uint64_t end, bool wiped);
 bool range_is_free(uint64_t start, uint64_t end);
 bool range_is_mapped(uint64_t start, uint64_t end);
 bool range_has_kernel(uint64_t start, uint64_t end);
@@ -99,7 +101,7 @@ void memory_describe_refusal(char *text, size_t size);
 /* Of the first thread's stack, which ends where program memory ends. */
 uint64_t memory_stack_size(void);
 bool memory_in_stack_guard(uint64_t address);
-/* Zeroes pages that were used and are free, so that a sealed image does not carry them. */
+/* Zeroes pages that were used and are free, so that a sealed image does not carry them, and what is to be zero in a forked child. */
 void memory_prepare_seal(void);
 /* "path+offset" of a mapped file, for reports; empty where there is none. */
 void memory_describe(uint64_t address, char *buffer, size_t size);

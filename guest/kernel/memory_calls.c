@@ -77,6 +77,19 @@ static int64_t mapped_range(uint64_t address, uint64_t length, uint64_t *end)
     return range_is_mapped(address, *end) ? 0 : -ENOMEM;
 }
 
+/* A call is to the program what a forked child is: it finds what was sealed, but for this memory. That is how libraries that keep random
+ * numbers tell that they are in another process. */
+static int64_t wipe_on_fork(uint64_t start, uint64_t end, bool wiped)
+{
+    for (size_t index = region_find(start); index < region_count() && region_at(index)->start < end; index++)
+        if (region_at(index)->shared || region_at(index)->name || region_at(index)->kind == REGION_KERNEL)
+            return -EINVAL;
+    if (!regions_have_room(2))
+        return -ENOMEM;
+    regions_wipe(start, end, wiped);
+    return 0;
+}
+
 SYSCALL(sys_madvise)
 {
     uint64_t end;
@@ -91,6 +104,9 @@ SYSCALL(sys_madvise)
             return -EINVAL;
         pages_zero(a, end);
         return 0;
+    case MADV_WIPEONFORK:
+    case MADV_KEEPONFORK:
+        return wipe_on_fork(a, end, c == MADV_WIPEONFORK);
     case MADV_HWPOISON:
     case MADV_SOFT_OFFLINE:
         return -EPERM;

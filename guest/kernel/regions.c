@@ -73,7 +73,7 @@ static void close_slots(size_t index, size_t number)
 static bool joinable(const struct region *low, const struct region *high)
 {
     return low->end == high->start && low->name == high->name && low->protection == high->protection && low->kind == high->kind
-           && low->shared == high->shared && low->pristine == high->pristine
+           && low->shared == high->shared && low->pristine == high->pristine && low->wiped == high->wiped
            && (!low->name || low->offset + (low->end - low->start) == high->offset);
 }
 
@@ -153,6 +153,14 @@ void regions_spoil(uint64_t start, uint64_t end)
     split(end);
     for (size_t index = region_find(start); index < count && regions[index].start < end; index++)
         regions[index].pristine = false;
+}
+
+void regions_wipe(uint64_t start, uint64_t end, bool wiped)
+{
+    split(start);
+    split(end);
+    for (size_t index = region_find(start); index < count && regions[index].start < end; index++)
+        regions[index].wiped = wiped;
 }
 
 bool range_is_free(uint64_t start, uint64_t end)

@@ -6,6 +6,7 @@
 
 void seal(void);
 void complete(uint64_t status, uint64_t length);
+void row(void);
 uint64_t system_calls_served(void);
 uint64_t system_calls_trapped(void);              /* of these, by a trap */
 

@@ -280,7 +280,7 @@ static int64_t send_to_thread(int32_t id, uint64_t number, struct pending_signal
 
 static int64_t send_to_process(int32_t id, uint64_t number, struct pending_signal info)
 {
-    if (id != PROCESS_ID && id != 0 && id != -PROCESS_ID)
+    if (id != process_id() && id != 0 && id != -SESSION_ID)
         return -ESRCH;
     if (number && !is_signal(number))
         return -EINVAL;
@@ -291,17 +291,17 @@ static int64_t send_to_process(int32_t id, uint64_t number, struct pending_signa
 
 SYSCALL(sys_kill)
 {
-    return send_to_process((int32_t)a, b, (struct pending_signal){ .code = SI_USER, .sender = PROCESS_ID });
+    return send_to_process((int32_t)a, b, (struct pending_signal){ .code = SI_USER, .sender = process_id() });
 }
 
 SYSCALL(sys_tkill)
 {
-    return send_to_thread((int32_t)a, b, (struct pending_signal){ .code = SI_TKILL, .sender = PROCESS_ID });
+    return send_to_thread((int32_t)a, b, (struct pending_signal){ .code = SI_TKILL, .sender = process_id() });
 }
 
 SYSCALL(sys_tgkill)
 {
-    return (int32_t)a == PROCESS_ID ? sys_tkill(b, c, 0, 0, 0, 0) : -ESRCH;
+    return (int32_t)a == process_id() ? sys_tkill(b, c, 0, 0, 0, 0) : -ESRCH;
 }
 
 static int64_t read_info(uint64_t address, struct pending_signal *pending)
@@ -309,7 +309,7 @@ static int64_t read_info(uint64_t address, struct pending_signal *pending)
     if (!user_range_ok(address, sizeof(siginfo_t)))
         return -EFAULT;
     const siginfo_t *info = (const siginfo_t *)address;
-    *pending = (struct pending_signal){ .code = info->si_code, .sender = PROCESS_ID, .value = (uint64_t)info->si_value.sival_ptr };
+    *pending = (struct pending_signal){ .code = info->si_code, .sender = process_id(), .value = (uint64_t)info->si_value.sival_ptr };
     return 0;
 }
 
@@ -323,6 +323,6 @@ SYSCALL(sys_rt_sigqueueinfo)
 SYSCALL(sys_rt_tgsigqueueinfo)
 {
     struct pending_signal pending;
-    int64_t error = (int32_t)a == PROCESS_ID ? read_info(d, &pending) : -ESRCH;
+    int64_t error = (int32_t)a == process_id() ? read_info(d, &pending) : -ESRCH;
     return error ? error : send_to_thread((int32_t)b, c, pending);
 }

@@ -26,6 +26,7 @@ static syscall_function *const table[CALLS] = {
     ENTRY(SYS_munlockall, sys_mlockall)
     ENTRY(SYS_clone, sys_clone)
     ENTRY(SYS_clone3, sys_clone3)
+    ENTRY(SYS_fork, sys_fork)
     ENTRY(SYS_exit, sys_exit)
     ENTRY(SYS_exit_group, sys_exit_group)
     ENTRY(SYS_sched_yield, sys_sched_yield)

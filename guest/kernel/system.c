@@ -35,7 +35,7 @@ SYSCALL(sys_uname)
 
 SYSCALL(sys_getpid)
 {
-    return PROCESS_ID;
+    return process_id();
 }
 
 SYSCALL(sys_getppid)
@@ -45,7 +45,7 @@ SYSCALL(sys_getppid)
 
 SYSCALL(sys_process_group)                       /* and session */
 {
-    return PROCESS_ID;
+    return SESSION_ID;
 }
 
 SYSCALL(sys_setpgid)
@@ -158,7 +158,7 @@ SYSCALL(sys_setrlimit)
 
 SYSCALL(sys_prlimit64)
 {
-    return (int32_t)a == 0 || (int32_t)a == PROCESS_ID ? exchange_limit(b, c, d) : -ESRCH;
+    return (int32_t)a == 0 || (int32_t)a == process_id() ? exchange_limit(b, c, d) : -ESRCH;
 }
 
 SYSCALL(sys_sysinfo)
@@ -218,6 +218,9 @@ SYSCALL(sys_prctl)
         if (!user_range_ok(b, size))
             return -EFAULT;
         memcpy((void *)b, current->name, size);
+        return 0;
+    case UDFVM_PR_BECOME_CHILD:
+        thread_expect_child();
         return 0;
     case PR_SET_MM:                              /* of its many uses the one that heap.c has words for */
         return b == PR_SET_MM_START_BRK ? heap_begin_other(c) : -EINVAL;

@@ -63,7 +63,7 @@ static void link_after(struct thread *thread, struct thread *before)
 
 void threads_init(void)
 {
-    last_id = PROCESS_ID;
+    last_id = FIRST_THREAD;
     if (xsave_size() > XSAVE_PAGES * PAGE_SIZE)
         kernel_panic("the processor's XSAVE image is larger than the ABI allows");
     struct thread *thread = thread_create();
@@ -78,14 +78,23 @@ unsigned thread_count(void)
     return threads;
 }
 
+int32_t process_id(void)
+{
+    return (int32_t)((const struct udfvm_call *)UDFVM_INPUT_BASE)->process_id;
+}
+
+/* The first thread bears the number of the process, as programs expect that ask whether they are in it. The C library keeps the number that it
+ * was started with, which is good for it, too: see thread_find(). */
 int32_t current_tid(void)
 {
-    return current->id;
+    return current->id == FIRST_THREAD ? process_id() : current->id;
 }
 
 struct thread *thread_find(int32_t id)
 {
     struct thread *thread = current;
+    if (id == process_id())
+        id = FIRST_THREAD;
     do {
         if (thread->id == id)
             return thread;
@@ -96,6 +105,8 @@ struct thread *thread_find(int32_t id)
 
 uint64_t thread_processor_ns(const struct thread *thread)
 {
+    if (clock_is_fixed())
+        return 0;
     return thread->processor_ns + (thread == current ? process_ns() - thread->resumed_at : 0);
 }
 
@@ -222,11 +233,42 @@ void thread_give_way(void)
     calls_in_slice = 0;
 }
 
+void threads_begin_row(void)
+{
+    calls_in_slice = 0;
+}
+
 /* ---- Beginning and end ---- */
+
+/* A fork that is none: the program goes on as the child, which is what it is in every call once it is sealed. Its libraries do what they do in a
+ * child, such as to throw away the random numbers that they keep. The C library takes other threads for dead, so there must be none. */
+static bool child_to_come;
+
+void thread_expect_child(void)
+{
+    child_to_come = true;
+}
+
+static int64_t become_child(uint64_t flags, uint64_t child_id)
+{
+    if (threads > 1)
+        return -EAGAIN;
+    if ((flags & (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID)) && !user_range_ok(child_id, sizeof(int32_t)))
+        return -EFAULT;
+    if (flags & CLONE_CHILD_SETTID)
+        *(int32_t *)child_id = current_tid();
+    if (flags & CLONE_CHILD_CLEARTID)
+        current->clear_id_address = child_id;
+    return 0;
+}
 
 static int64_t clone_thread(uint64_t flags, uint64_t stack, uint64_t parent_id, uint64_t child_id, uint64_t tls)
 {
     const uint64_t needed = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
+    if (!(flags & (CLONE_VM | CLONE_VFORK)) && child_to_come) {
+        child_to_come = false;
+        return become_child(flags, child_id);
+    }
     if ((flags & needed) != needed || (flags & CLONE_VFORK)) {
         count_unknown(current->call_number);     /* processes */
         return -ENOSYS;
@@ -261,6 +303,11 @@ static int64_t clone_thread(uint64_t flags, uint64_t stack, uint64_t parent_id, 
 SYSCALL(sys_clone)
 {
     return clone_thread(a, b, c, d, e);
+}
+
+SYSCALL(sys_fork)
+{
+    return clone_thread(0, 0, 0, 0, 0);
 }
 
 SYSCALL(sys_clone3)
@@ -325,13 +372,13 @@ SYSCALL(sys_sched_yield)
 
 SYSCALL(sys_gettid)
 {
-    return current->id;
+    return current_tid();
 }
 
 SYSCALL(sys_set_tid_address)
 {
     current->clear_id_address = a;
-    return current->id;
+    return current_tid();
 }
 
 SYSCALL(sys_set_robust_list)

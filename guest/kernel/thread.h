@@ -90,6 +90,8 @@ noreturn void thread_exit(int status);
 noreturn void process_exit(int status);
 struct thread *thread_find(int32_t id);
 unsigned thread_count(void);
+void threads_begin_row(void);                    /* in a deterministic call: the first thread has its whole slice before it */
+void thread_expect_child(void);                  /* the next fork() makes the program its own child */
 uint64_t thread_processor_ns(const struct thread *thread);
 
 /* ---- futex.c ---- */

@@ -20,17 +20,26 @@ static int64_t clock_ns(clockid_t clock)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* A fresh key for the call's random numbers; the kernel is asked for many at once. */
-static int take_seed(struct udfvm_vm *vm, uint8_t seed[32], struct udfvm_error *error)
+/* Numbers of the program's process: till it is sealed, in deterministic calls, in others. Its other threads have lower ones than calls. */
+#define BUILD_PROCESS 2u
+#define FIXED_PROCESS 0x10000u
+#define FIRST_PROCESS 0x20000u
+#define PROCESSES     0x200000u                  /* all below Linux's limit of 0x400000 */
+
+/* What differs from call to call. */
+struct fresh { uint8_t seed[32], random[16]; uint32_t process; uint32_t reserved; };
+
+/* The kernel is asked for the randomness of many calls at once. */
+static int take_fresh(struct udfvm_vm *vm, struct fresh *fresh, struct udfvm_error *error)
 {
-    if (vm->seeds_left < 32) {
+    if (vm->seeds_left < sizeof *fresh) {
         if (getrandom(vm->seeds, sizeof vm->seeds, 0) != (ssize_t)sizeof vm->seeds)
             return udfvm_fail_errno(error, "getrandom");
         vm->seeds_left = sizeof vm->seeds;
     }
-    vm->seeds_left -= 32;
-    memcpy(seed, vm->seeds + vm->seeds_left, 32);
-    memset(vm->seeds + vm->seeds_left, 0, 32);
+    vm->seeds_left -= sizeof *fresh;
+    memcpy(fresh, vm->seeds + vm->seeds_left, sizeof *fresh);
+    memset(vm->seeds + vm->seeds_left, 0, sizeof *fresh);
     return UDFVM_OK;
 }
 
@@ -40,6 +49,12 @@ static int fill_call_page(struct udfvm_vm *vm, uint32_t request, uint64_t length
     const bool fixed = vm->limits.deterministic;
     const struct machine *machine = &vm->machine;
     const bool call_proper = request != UDFVM_REQUEST_BOOT && request != UDFVM_REQUEST_LOAD;   /* what is sealed must not lie in scratch */
+    struct fresh fresh = { .process = 0 };
+    int code = fixed ? UDFVM_OK : take_fresh(vm, &fresh, error);
+    if (code != UDFVM_OK)
+        return code;
+    if (vm->state != VM_STOPPED)                 /* what goes on stays the same process */
+        vm->process_id = !call_proper ? BUILD_PROCESS : fixed ? FIXED_PROCESS : FIRST_PROCESS + fresh.process % PROCESSES;
     const uint64_t window_end = UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW + machine->wide_bytes;
     *call = (struct udfvm_call){
         .abi_version = UDFVM_ABI_VERSION, .request = request, .sequence = ++vm->sequence, .length = length,
@@ -50,9 +65,12 @@ static int fill_call_page(struct udfvm_vm *vm, uint32_t request, uint64_t length
         .scratch_end = call_proper ? window_end : UDFVM_OUTPUT_BASE + machine->output_bytes,
         .tsc_start = fixed ? 0 : __rdtsc(),
         .realtime_ns = fixed ? DETERMINISTIC_REALTIME_NS : clock_ns(CLOCK_REALTIME),
-        .monotonic_ns = fixed ? 0 : clock_ns(CLOCK_MONOTONIC),
+        .monotonic_ns = fixed ? 0 : clock_ns(CLOCK_MONOTONIC), .process_id = vm->process_id,
     };
-    return fixed ? UDFVM_OK : take_seed(vm, call->seed, error);
+    memcpy(call->seed, fresh.seed, sizeof call->seed);
+    memcpy(call->random, fresh.random, sizeof call->random);
+    explicit_bzero(&fresh, sizeof fresh);
+    return UDFVM_OK;
 }
 
 static void place_input(struct udfvm_vm *vm, const void *input, uint64_t length)

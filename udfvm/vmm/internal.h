@@ -179,6 +179,7 @@ struct udfvm_vm {
     int pagemap;                  /* /proc/self/pagemap, while the wide area is open; -1: none */
     uint64_t sequence;
     uint32_t tsc_khz;
+    uint32_t process_id;          /* the program's, in this call */
     uint8_t seeds[4096];
     size_t seeds_left;
     struct udfvm_seal_info *seal_info;            /* after a seal hypercall */

@@ -20,7 +20,7 @@ static const char *canonical(const char *path, char buffer[NAME_ROOM])
 {
     char own[32];
     const char *rest;
-    format(own, sizeof own, "/proc/%d", PROCESS_ID);
+    format(own, sizeof own, "/proc/%d", process_id());
     if (!path_below(path, own, &rest) && !path_below(path, "/proc/thread-self", &rest))
         return path;
     format(buffer, NAME_ROOM, "/proc/self%s", rest);

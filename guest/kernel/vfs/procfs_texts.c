@@ -80,7 +80,7 @@ static size_t write_status(char *to, size_t size)
                   "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t%d\nGroups:\t\nVmPeak:\t%8llu kB\nVmSize:\t%8llu kB\nVmLck:\t       0 kB\n"
                   "VmHWM:\t%8llu kB\nVmRSS:\t%8llu kB\nVmData:\t%8llu kB\nVmSwap:\t       0 kB\nThreads:\t%u\n"
                   "Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n",
-                  program_name().text, PROCESS_ID, PROCESS_ID, PARENT_ID, DESCRIPTORS, used, used, used, used, used, thread_count());
+                  program_name().text, process_id(), process_id(), PARENT_ID, DESCRIPTORS, used, used, used, used, used, thread_count());
 }
 
 static unsigned long long processor_ticks(void)
@@ -94,7 +94,7 @@ static size_t write_stat(char *to, size_t size)
     return format(to, size,
                   "%d (%s) R %d %d %d 0 -1 4194304 0 0 0 0 %llu 0 0 0 20 0 %u 0 0 %llu %llu 18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0"
                   " 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
-                  PROCESS_ID, program_name().text, PARENT_ID, PROCESS_ID, PROCESS_ID, processor_ticks(), thread_count(), used,
+                  process_id(), program_name().text, PARENT_ID, SESSION_ID, SESSION_ID, processor_ticks(), thread_count(), used,
                   used / PAGE_SIZE);
 }
 
@@ -216,7 +216,7 @@ static size_t write_uuid(char *to, size_t size)
 
 static size_t write_zero(char *to, size_t size) { return format(to, size, "0\n"); }
 static size_t write_one(char *to, size_t size) { return format(to, size, "1\n"); }
-static size_t write_load(char *to, size_t size) { return format(to, size, "0.00 0.00 0.00 1/1 %d\n", PROCESS_ID); }
+static size_t write_load(char *to, size_t size) { return format(to, size, "0.00 0.00 0.00 1/1 %d\n", process_id()); }
 static size_t write_version(char *to, size_t size) { return format(to, size, "Linux version 6.1.0-udfvm (udfvm) #1\n"); }
 static size_t write_release(char *to, size_t size) { return format(to, size, "6.1.0-udfvm\n"); }
 static size_t write_system_name(char *to, size_t size) { return format(to, size, "Linux\n"); }

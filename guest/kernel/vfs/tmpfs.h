@@ -9,6 +9,7 @@ struct node {
     uint32_t mode, links, users;                 /* users: open files; freed when both are zero */
     uint64_t inode, size;
     struct timestamp accessed, modified, changed;
+    bool dated;                                  /* the first two are what the program set, not what a clock said */
     union {
         struct { uint8_t **pages; size_t slots; };                   /* a regular file's; NULL: a hole */
         struct {

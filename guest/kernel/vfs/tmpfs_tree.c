@@ -1,4 +1,5 @@
 /* Names of the memory file systems. One table of all entries, by directory and name, so that large directories stay fast. */
+#include "clock.h"
 #include "tmpfs.h"
 
 #define BUCKETS 512u
@@ -142,6 +143,14 @@ struct node *node_parent(const char *path, const char **name, int64_t *error)
     return node;
 }
 
+/* What a deterministic call sees of the times at which its image was built, and of rows before this one: nothing. */
+static void hide_later(struct timestamp *time)
+{
+    const struct timestamp now = timestamp_now();
+    if (time->seconds > now.seconds || (time->seconds == now.seconds && time->nanoseconds > now.nanoseconds))
+        *time = now;
+}
+
 void node_status(const struct node *node, struct status *status)
 {
     *status = (struct status){
@@ -149,6 +158,13 @@ void node_status(const struct node *node, struct status *status)
         .links = node->links + (node->links && node_is(node, S_IFDIR)),        /* its "." */
         .accessed = node->accessed, .modified = node->modified, .changed = node->changed,
     };
+    if (!clock_is_fixed())
+        return;
+    hide_later(&status->changed);
+    if (!node->dated) {
+        hide_later(&status->accessed);
+        hide_later(&status->modified);
+    }
 }
 
 void node_change(struct node *node, const struct attributes *change)
@@ -159,6 +175,7 @@ void node_change(struct node *node, const struct attributes *change)
         node->accessed = change->accessed;
     if (change->set_modified)
         node->modified = change->modified;
+    node->dated |= change->set_accessed || change->set_modified;
     node->changed = timestamp_now();
 }
 

@@ -60,7 +60,7 @@ static bool put_bytes(struct block *block, int64_t row, const struct scalar *sca
         return false;
     block->data_bytes += length;
     if (block_fits(block) && length > 0)
-        memcpy(block->output + block->data + begin, scalar->bytes, length);
+        memmove(block->output + block->data + begin, scalar->bytes, length);     /* from further on in the output, perhaps */
     if (narrow)
         ((int32_t *)(block->output + block->offsets))[row + 1] = (int32_t)block->data_bytes;
     else

@@ -49,6 +49,7 @@ struct program {
     struct signature signature;
     struct stream_format format;
     program_run *run;
+    bool by_row;                                 /* what it computes of a row depends on nothing else: see rows.h */
     program_run_nested *run_nested;              /* instead of run, for a result that is a struct or list */
     const struct table *table;                   /* instead of either, for a table function */
     void *context;

@@ -1,12 +1,15 @@
 /* The loop that answers rows, columns and batches of compiled code: see program.h. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "columns.h"
 #include "failure.h"
 #include "nested_argument.h"
 #include "nested_result.h"
 #include "program.h"
+#include "rows.h"
 #include "table.h"
 
 struct answer {
@@ -63,7 +66,7 @@ static bool run(const struct program *program, const struct column *columns, str
         return nested_result_texts(program, columns, block, row);
     uint8_t *validity = block->output + block->validity;
     const bool skips = program_skip_nulls(&program->signature, columns, block->rows, validity);
-    *row = program->run(program->context, columns, block, block->rows, skips);
+    *row = rows_apply(program) ? rows_run(program, columns, block, skips) : program->run(program->context, columns, block, block->rows, skips);
     if (*row < block->rows)
         return false;
     if (skips || program->signature.result.nullable)
@@ -280,6 +283,8 @@ static struct answer answer_request(const struct program *program)
         failure_set("RuntimeError", "%s does not answer request %u", program->table ? "a table function" : "a function", request);
         return failed(-1);
     }
+    if (request != UDFVM_REQUEST_FETCH)          /* that goes on with a row */
+        row_begin();
     switch (request) {
     case UDFVM_REQUEST_TABLE:
     case UDFVM_REQUEST_FETCH:
@@ -296,9 +301,18 @@ static struct answer answer_request(const struct program *program)
     }
 }
 
+/* The program goes on as its own child: what libraries do in a child, such as to throw away the random numbers that they keep, every call finds
+ * done. */
+static void become_child(void)
+{
+    if (prctl(UDFVM_PR_BECOME_CHILD, 0, 0, 0, 0) == 0)
+        (void)!fork();
+}
+
 noreturn void program_serve(struct program *program)
 {
     nested_arguments_prepare(program);
+    become_child();
     program_seal();
     for (;;) {
         const struct answer answer = answer_request(program);

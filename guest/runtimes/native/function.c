@@ -312,6 +312,7 @@ bool function_prepare(struct program *program, const struct udfvm_function *func
     function->state->allocate = crossing_has_program() ? allocate_for_program : allocate;
     function->state->call_host = crossing_has_program() ? call_host_for_program : call_host;
     program->run = function->scalar ? run_scalar : run_vector;
+    program->by_row = function->scalar != NULL;
     program->context = (void *)function;
     return true;
 }

@@ -133,6 +133,7 @@ bool plain_prepare(struct program *program, void *address)
         abort();
     *plain = (struct plain){ address, signature };
     program->run = run_plain;
+    program->by_row = true;
     program->context = plain;
     return true;
 }

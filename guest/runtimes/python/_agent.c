@@ -5,12 +5,14 @@
  * must be put back after it.
  */
 #include "columns.h"
+#include "generators.h"
 #include "host_call.h"
 #include "numpy_function.h"
 
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 static const struct udfvm_call *current_call(void)
 {
@@ -126,6 +128,8 @@ static struct answer report_exception(const struct server *server, int64_t row)
 
 static bool begin_call(const struct server *server)
 {
+    if (generators_begin_call() < 0)
+        return false;
     if (server->begin == Py_None)
         return true;
     PyObject *done = PyObject_CallNoArgs(server->begin);
@@ -161,6 +165,8 @@ static struct answer answer_request(const struct server *server, bool first)
     struct answer answer = { UDFVM_STATUS_OK, 0 };
     int64_t row = -1;
     if (first && !begin_call(server))
+        return report_exception(server, row);
+    if (call->request != UDFVM_REQUEST_FETCH && row_begin() < 0)     /* that goes on with a row */
         return report_exception(server, row);
     int answered = answer_in_c(server, &answer, &row);
     if (answered > 0)
@@ -201,6 +207,8 @@ static PyObject *agent_serve(PyObject *module, PyObject *arguments)
     if (PyErr_Occurred())
         return NULL;
     settle_allocator();
+    if (generators_mark() < 0)
+        return NULL;
     guest_seal();
     for (bool first = true;; first = false) {
         struct answer answer = answer_request(&server, first);
@@ -261,6 +269,28 @@ static PyObject *agent_run_batch(PyObject *module, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(begin_row_doc,
+"begin_row() -> bool\n\n"
+"A row begins: in a deterministic call clocks and randomness start anew. Returns whether the call is one, so whether later rows need this.");
+
+static PyObject *agent_begin_row(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    if (row_begin() < 0)
+        return NULL;
+    return PyBool_FromLong(current_call()->flags & UDFVM_CALL_DETERMINISTIC);
+}
+
+PyDoc_STRVAR(become_child_doc,
+"become_child()\n\n"
+"The next os.fork() makes this program its own child.");
+
+static PyObject *agent_become_child(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    if (prctl(UDFVM_PR_BECOME_CHILD, 0, 0, 0, 0) != 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(host_call_doc, "host_call(name, arguments): calls a host function with a struct udfvm_row; returns a struct udfvm_value and its bytes");
 
 static PyObject *agent_host_call(PyObject *Py_UNUSED(module), PyObject *arguments)
@@ -285,6 +315,8 @@ static PyMethodDef agent_methods[] = {
     { "output", agent_output, METH_NOARGS, output_doc },
     { "run_row", agent_run_row, METH_VARARGS, run_row_doc },
     { "host_call", agent_host_call, METH_VARARGS, host_call_doc },
+    { "begin_row", agent_begin_row, METH_NOARGS, begin_row_doc },
+    { "become_child", agent_become_child, METH_NOARGS, become_child_doc },
     { "run_batch", agent_run_batch, METH_VARARGS, run_batch_doc },
     { NULL, NULL, 0, NULL },
 };

@@ -39,10 +39,12 @@ class Aggregate:
         )
         self._states = _udfvm_agent.Columns((*_GROUP, *argument_slots(["binary"], [False])), (result_slot("binary", False),))
         self._row = -1
+        self._deterministic = False
 
     def answer(self) -> tuple[int, int]:
         """Answers AGGREGATE."""
         self._row = -1
+        self._deterministic = _udfvm_agent.begin_row()
         try:
             number, answer, _ = _HEAD.unpack_from(_udfvm_agent.input())
             if answer == _MERGE:
@@ -68,7 +70,7 @@ class Aggregate:
         if answer == _STATE:
             del self._groups[number]
             return self._states.write(1, [[cloudpickle.dumps(group.__getstate__())]], 0)
-        value = group.finish()
+        value = self._each(group.finish)()
         if answer == _FINISH:
             del self._groups[number]
         return self._columns.write(1, [[value]], 0)
@@ -76,8 +78,19 @@ class Aggregate:
     def _group(self, number: int) -> Any:
         group = self._groups.get(number)
         if group is None:
-            group = self._groups[number] = self._class()
+            group = self._groups[number] = self._each(self._class)()
         return group
+
+    def _each(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """The method, with clocks and randomness of its own for each row where the call is deterministic."""
+        if not self._deterministic:
+            return method
+
+        def begun(*row: Any) -> Any:
+            _udfvm_agent.begin_row()
+            return method(*row)
+
+        return begun
 
     def _take_rows(self) -> None:
         rows, (numbers, inverses, *arguments) = self._columns.read(_HEAD.size)
@@ -100,12 +113,10 @@ class Aggregate:
         """The rows between two values of a window: not worth sorting out."""
         for self._row, (number, inverse, *row) in enumerate(zip(numbers, inverses, *arguments, strict=True)):  # noqa: B020
             group = self._group(number)
-            if inverse:
-                group.inverse(*row)
-            else:
-                group.step(*row)
+            self._each(group.inverse if inverse else group.step)(*row)
 
     def _apply(self, method: Callable[..., object], arguments: Sequence[list[Any]], start: int, rows: int) -> None:
+        method = self._each(method)
         iterators: list[Iterator[Any]] = [iter(column) for column in arguments]
         try:
             if len(iterators) == 1:

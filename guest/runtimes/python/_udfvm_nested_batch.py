@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import _udfvm_agent
 import pyarrow as pa
 from _udfvm_nested import checked, json_reader, json_writer, tree_of
 from _udfvm_report import report
@@ -41,6 +42,7 @@ class NestedBatches:
         results = []
         for self._row, values in enumerate(zip(*columns, strict=True) if columns else [()] * batch.num_rows):  # noqa: B020
             skip = any(values[index] is None for index in self._required)
+            _udfvm_agent.begin_row()
             results.append(None if skip else self._check(self._function(*values)))
         self._row = -1
         return self._stream.write(pa.array(results, self._stream.type))

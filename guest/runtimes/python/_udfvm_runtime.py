@@ -10,7 +10,6 @@ import gc
 import importlib
 import json
 import linecache
-import random
 import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -19,6 +18,7 @@ import _udfvm_agent
 import _udfvm_scalar
 import _udfvm_source
 import cloudpickle
+from _udfvm_fork import become_child
 from _udfvm_own_modules import OwnModules
 from _udfvm_report import report
 from _udfvm_types import is_nested
@@ -70,8 +70,11 @@ def _load(request: int, length: int) -> Answer:
     warm_up_reports()
     function = cloudpickle.loads(payload.function)
     native, stream, handler = _LOADERS[payload.metadata["kind"]](function, payload)
+    if payload.metadata["deterministic"] and "numpy" in sys.modules:
+        _import_quietly("numpy.random")          # which numpy imports when it is first used: in some row
+    begin = become_child()
     _settle()
-    _udfvm_agent.serve(native, stream, handler, report, _reseed if payload.metadata["random"] else None)
+    _udfvm_agent.serve(native, stream, handler, report, begin)
 
 
 class _Payload(NamedTuple):
@@ -104,8 +107,9 @@ def _load_source(metadata: dict[str, Any]) -> None:
             raise RuntimeError(f"a function that was loaded from source does not answer request {request}")
         return answer_columns()
 
+    begin = become_child()
     _settle()
-    _udfvm_agent.serve(loaded, None, handle, report, _reseed if "random" in metadata["source"] else None)
+    _udfvm_agent.serve(loaded, None, handle, report, begin)
 
 
 def _load_scalar(function: Callable[..., object], payload: _Payload) -> Loaded:
@@ -230,11 +234,3 @@ def _import_quietly(name: str) -> None:
         importlib.import_module(name)
     except Exception:  # noqa: BLE001 - a module may raise anything
         sys.modules.pop(name, None)
-
-
-def _reseed() -> None:
-    """What random generators hold is in the image, so each call begins with new seeds, from the randomness of the call."""
-    random.seed()
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()

@@ -84,6 +84,7 @@ class TableFunction:
         for source, row in self._arguments:
             self._source = source
             if all(nullable or value is not None for value, nullable in zip(row, self._nullable, strict=True)):
+                _udfvm_agent.begin_row()
                 self._items = iter(_iterable(self._function(*row)))
                 return True                              # a null that is not welcome: no rows
         self._ended = True

@@ -23,6 +23,7 @@ def main() -> None:
     configuration = json.loads(sys.argv[1])
     sys.argv = [""]
     _find_modules(configuration)
+    importlib.import_module("_udfvm_fork").watch()
     for name in configuration["packages"]:
         try:
             importlib.import_module(name)

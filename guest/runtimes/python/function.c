@@ -1,6 +1,8 @@
 /* udfvm_agent.Function: a scalar function with its signature. See function.h. */
 #include "function.h"
 
+#include "generators.h"
+
 #include <string.h>
 
 /* ---- Construction ---- */
@@ -189,6 +191,8 @@ int function_put_row(struct function *function, const struct column *columns, in
 {
     PyObject *result = NULL;
     struct result converted = { .scalar.null = true };
+    if (row > 0 && row_begin() < 0)              /* the first began with the request */
+        return -1;
     int called = call_columns(function, columns, row, &result);
     if (called < 0)
         return -1;

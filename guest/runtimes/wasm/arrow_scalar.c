@@ -132,6 +132,7 @@ void arrow_scalar_prepare(struct program *program, const struct arrow_module *ar
         abort();
     *kept = *arrow;
     program->run = found->result.type ? NULL : run;
+    program->by_row = true;
     program->run_nested = found->result.type ? run_nested : NULL;
     program->context = kept;
 }

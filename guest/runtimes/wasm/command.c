@@ -7,6 +7,7 @@
 #include "failure.h"
 #include "interface.h"
 #include "problem.h"
+#include "rows.h"
 #include "said.h"
 #include "utf8.h"
 #include "wasi.h"
@@ -106,6 +107,7 @@ static bool run_row(struct command *command, const struct column *columns, struc
         streams.input_length = (size_t)(offsets[1] - offsets[0]);
     }
     add_arguments(command, columns, row);
+    row_begin();
     bool done = run_once(command, &streams);
     remove_arguments(command);
     if (done && block->storage == STORAGE_TEXT32 && !utf8_is_valid(streams.output.bytes, streams.output.length)) {

@@ -9,6 +9,7 @@
 #include "interface.h"
 #include "module.h"
 #include "problem.h"
+#include "rows.h"
 #include "said.h"
 
 struct component {
@@ -131,6 +132,7 @@ static bool call(const struct component *component, const struct column *columns
     wasmtime_error *error = NULL;
     size_t count = 0;
     bool made = true;
+    row_begin();
     said_begin();
     *result = (wasmtime_component_val){ 0 };
     for (; made && count < component->count; count++)

@@ -382,6 +382,7 @@ bool numbers_prepare(struct program *program, const struct load *load, const str
     else
         describe(&numbers->type, found);
     program->run = run_numbers;
+    program->by_row = true;
     program->context = numbers;
     return true;
 }
