@@ -174,29 +174,32 @@ def fills(mark: bytes) -> int:
 
 @udfvm.udf
 def searches(mark: bytes) -> int:
-    """Copies of the bytes, xor 0xff, in all of memory and the output window; its argument is their complement, so as not to find itself."""
-    import re
-
-    wanted = re.escape(bytes(byte ^ 0xFF for byte in mark))
+    """Copies of the bytes, xor 0xff, in all of memory and the output window, but for the one that it
+    searches with. Its argument is their complement, so as not to find that."""
+    wanted = (ctypes.c_uint8 * len(mark))()
+    for index, byte in enumerate(mark):          # one by one, so that there is no other copy
+        wanted[index] = byte ^ 0xFF
+    search = ctypes.CDLL(None).memmem
+    search.restype = ctypes.c_void_p
+    search.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t
     found = 0
     stack = (512 - 8) << 20
     guard = stack - (256 << 10)
-    for start, length in ((0x200000, guard - 0x200000), (stack, 8 << 20), (0x5000000000, 2 << 20)):
-        for at in range(start, start + length, 16 << 20):
-            size = min(16 << 20, start + length - at)
-            found += len(re.findall(wanted, (ctypes.c_char * size).from_address(at), re.DOTALL))
+    for start, end in ((0x200000, guard), (stack, stack + (8 << 20)), (0x5000000000, 0x5000200000)):
+        at = start
+        while hit := search(at, end - at, wanted, len(mark)):
+            found += hit != ctypes.addressof(wanted)
+            at = hit + 1
     return found
 
 
 def test_a_function_never_finds_what_another_left() -> None:
     mark = os.urandom(12)
     hidden = bytes(byte ^ 0xFF for byte in mark)
-    baseline = searches(bytes(12 * [7]))
-    assert baseline >= 0
-    fills(mark)
-    assert searches(hidden) <= 2                              # the pattern that it searches for, itself
-    fills(mark)
-    assert searches(hidden) <= 2
+    assert searches(bytes(byte ^ 0xFF for byte in b"udfvm_agent")) > 0    # it finds what is there
+    for _ in range(2):
+        fills(mark)
+        assert searches(hidden) == 0
 
 
 _BLOCK = 500_000                                              # numbers: 4 MB
