@@ -96,7 +96,7 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
     """The figures, and the samples that those of calls come from."""
     import udfvm
     from udfvm import vmm
-    from udfvm.cache import cache_directory
+    from udfvm.cache_files import cache_directory
 
     ffi = cffi.FFI()
     ffi.cdef("int bench_fresh_calls(void *, uint32_t, const char *, uint64_t, double *, double *, size_t);")

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from hostile_files import ALL_KINDS, NOBODY, needs_root, put, remove
 
 import udfvm
-from udfvm import cache, errors, image, vmm
+from udfvm import cache, cache_files, errors, image, vmm
 from udfvm.cli import commands
 
 PROGRAM = """
@@ -469,11 +469,11 @@ def test_an_image_that_is_being_built_stays(here: Path, layers: list[Path]) -> N
 
 def test_what_sealed_functions_and_runtimes_name_stays(here: Path, layers: list[Path]) -> None:
     base = the(here, ".base")
-    cache.write_text(here / "functions" / "f.udf", f"udfvm-function 2\nbase {base.name}\nlayer {layers[0].name}\n")
+    cache_files.write_text(here / "functions" / "f.udf", f"udfvm-function 2\nbase {base.name}\nlayer {layers[0].name}\n")
     cache.prune(0)
     assert base.exists() and layers[0].exists() and not layers[1].exists()
     (here / "functions" / "f.udf").unlink()
-    cache.write_text(here / "runtimes" / "python.runtime", f"udfvm-runtime 2\nbase {base.name}\n")
+    cache_files.write_text(here / "runtimes" / "python.runtime", f"udfvm-runtime 2\nbase {base.name}\n")
     cache.prune(0)
     assert base.exists() and not layers[0].exists()
 
@@ -507,9 +507,9 @@ def test_builds_keep_the_cache_at_its_size(here: Path, monkeypatch: pytest.Monke
 
 def test_the_size_is_a_size(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UDFVM_CACHE_SIZE", raising=False)
-    assert cache.cache_size() == 8 << 30
+    assert cache_files.cache_size() == 8 << 30
     monkeypatch.setenv("UDFVM_CACHE_SIZE", "1.5GiB")
-    assert cache.cache_size() == 3 << 29
+    assert cache_files.cache_size() == 3 << 29
     monkeypatch.setenv("UDFVM_CACHE_SIZE", "much")
     the(here, ".layer").unlink()
     with pytest.raises(udfvm.ImageError, match="UDFVM_CACHE_SIZE"):

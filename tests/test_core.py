@@ -82,7 +82,7 @@ def test_pools_withstand_every_operation_at_once(raw_guest: Path, tmp_path: Path
     program = tmp_path / "test_pool"
     flags = [*HOST_FLAGS, *sanitizers.split()]
     run("gcc", *flags, CORE / "test_pool.c", *core_sources(), "-o", program, "-lpthread")
-    assert run(program, raw_guest).count("holds") == 6
+    assert run(program, raw_guest).count("holds") == 8
 
 
 def test_each_function_with_an_error_is_called_without_one() -> None:

@@ -201,7 +201,7 @@ def test_calls_with_columns() -> None:
 
 
 def test_a_batch_larger_than_the_window_is_cut() -> None:
-    @udfvm.udf(vectorized=True, input_types=["list<int64>"], output_type="list<int64>")
+    @udfvm.udf(vectorized=True, elementwise=True, input_types=["list<int64>"], output_type="list<int64>")
     def doubled(xs: pa.Array) -> pa.Array:
         return pa.ListArray.from_arrays(xs.offsets, pc.multiply(xs.values, 2))
 

@@ -17,7 +17,7 @@ from udfvm.columns import Form
 from udfvm.errors import ProtocolError
 from udfvm.ipc import BatchCodec, NumberCodec
 from udfvm.number_batches import NumberBatches, NumberColumns
-from udfvm.pieces import TooLargeForWindowError, call_in_pieces
+from udfvm.pieces import TooLarge, TooLargeForWindowError, call_in_pieces
 from udfvm.types import Parameter, ResultType, declared
 
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
@@ -245,21 +245,32 @@ def test_pieces_are_in_order() -> None:
     whole = NumberColumns(Form.ARRAY, 100, (1,), ((memoryview(bytes(range(60))), memoryview(bytes(range(60, 100)))),))
     starts = []
 
-    def call(part: NumberColumns, start: int) -> bytes:
-        if part.num_rows > 40:
+    def call(part: NumberColumns, start: int, failure: TooLarge | None) -> bytes:
+        if part.num_rows > 40 and failure is None:
             raise TooLargeForWindowError(part.num_rows, 40)
-        if part.num_rows > 20:
+        if part.num_rows > 20 and failure is None:
             raise udfvm.OutputLimitError("too large")
-        starts.append(start)
+        starts.append((start, type(failure)))
         return b"".join(part.data[0])
 
-    assert b"".join(call_in_pieces("f", whole, call, cut_results=True)) == bytes(range(100))
-    assert starts == sorted(starts)
-    with pytest.raises(udfvm.OutputLimitError):
-        call_in_pieces("f", whole, call, cut_results=False)
-    with pytest.raises(udfvm.InputTooLargeError, match="a row of 100 bytes does not fit"):
-        call_in_pieces("f", whole.slice(7, 1), lambda _part, _start: _raise(TooLargeForWindowError(100, 10)), cut_results=True)
+    assert b"".join(call_in_pieces(whole, call, cut=True, cut_results=True)) == bytes(range(100))
+    assert starts == sorted(starts) and {kind for _, kind in starts} == {type(None)}
+
+    starts.clear()
+    assert b"".join(call_in_pieces(whole, call, cut=True, cut_results=False)) == bytes(range(100))
+    assert [start for start, _ in starts] == [0, 33, 66, 99] and starts[0][1] is udfvm.OutputLimitError
+
+    starts.clear()
+    assert call_in_pieces(whole, call, cut=False, cut_results=True) == [bytes(range(100))]
+    assert starts == [(0, TooLargeForWindowError)]
 
 
-def _raise(error: Exception) -> None:
-    raise error
+def test_a_row_that_does_not_fit_gets_larger_windows() -> None:
+    whole = NumberColumns(Form.ARRAY, 2, (1,), ((memoryview(b"ab"),),))
+
+    def call(part: NumberColumns, start: int, failure: TooLarge | None) -> str:
+        if failure is None:
+            raise TooLargeForWindowError(100, 10)
+        return f"{start}: {part.num_rows} of {failure.args[0]}"
+
+    assert call_in_pieces(whole, call, cut=True, cut_results=True) == ["0: 1 of 100", "1: 1 of 100"]

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from hostile_files import ALL_KINDS, put, remove
 
 import udfvm.sqlite
-from udfvm.cache import cache_directory
+from udfvm.cache_files import cache_directory
 from udfvm.cli import commands
 from udfvm.sqlite.sealed_file import HEAD
 

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from hostile_files import ALL_KINDS, put, remove
 
 import udfvm.sqlite
-from udfvm.cache import cache_directory, prune
+from udfvm.cache import prune
+from udfvm.cache_files import cache_directory
 from udfvm.cli import commands
 
 SOURCE = '''

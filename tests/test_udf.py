@@ -517,6 +517,11 @@ def test_vectorised_results_are_widened() -> None:
         assert function(np.array([1.0, 2.0])).tolist() == [1, 2]
 
 
+@udfvm.udf
+def tail(text: str) -> str:
+    return text[-2:]
+
+
 def test_batches_larger_than_the_window_are_split() -> None:
     rows = 10_000_000
     values = np.arange(rows, dtype=np.float64)
@@ -532,8 +537,7 @@ def test_results_larger_than_the_window_are_split() -> None:
 
     sizes = pa.array([1_000_000] * 100)
     assert pc.all(pc.equal(pc.utf8_length(long(sizes)), 1_000_000)).as_py()
-    with pytest.raises(udfvm.OutputLimitError):
-        long(150_000_000)
+    assert long(150_000_000) == "x" * 150_000_000
 
     small = udfvm.udf(long.function, max_output=4096, name="small")
     assert small(4000) == "x" * 4000
@@ -544,10 +548,13 @@ def test_results_larger_than_the_window_are_split() -> None:
 
 
 def test_rows_larger_than_the_window() -> None:
-    with pytest.raises(udfvm.InputTooLargeError):
-        describe("x" * 140_000_000)
-    with pytest.raises(udfvm.InputTooLargeError, match="row 1"):
-        describe(pa.array(["a", "x" * 140_000_000]))
+    assert tail("x" * 140_000_000 + "y") == "xy"
+    assert tail(pa.array(["abc", "x" * 140_000_000 + "y"])).to_pylist() == ["bc", "xy"]
+    with pytest.raises(udfvm.InputTooLargeError, match=r"512 MiB .* raise memory="):
+        tail("x" * 540_000_000)
+    with pytest.raises(udfvm.InputTooLargeError, match=r"512 MiB .* raise memory="):
+        tail(pa.array(["a", "x" * 540_000_000]))
+    assert tail("abc") == "bc"
 
 
 def test_rows_of_split_batches_are_counted_from_the_beginning() -> None:

@@ -1,155 +1,37 @@
-"""The image cache: a directory of files that are named by what they were made of.
+"""The image cache: images and replies that are built once, what there is of them, and what goes to keep the cache at its size.
 
-Only files are used that nobody but this user and root can have put there (``udfvm/vmm/private_file.c``). They appear under their names
-by an atomic rename, and a lock lets one of several processes build while the others wait for it. Whoever writes a file or uses an image has
-a lock on it, which goes with the process: what has none can be swept, if it is a leftover, or removed to keep the cache at its size.
+What nobody has a lock on (``cache_files.py``) can be swept, if it is a leftover, or removed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from udfvm import vmm
-from udfvm.errors import CacheError, HostError, ImageError
-from udfvm.policy import parse_size
+from udfvm.cache_files import (
+    building,
+    cache_directory,
+    cache_size,
+    explained,
+    is_locked,
+    make_directory,
+    remove_unused,
+    unlink,
+    write_bytes,
+    write_file,
+)
+from udfvm.errors import CacheError, ImageError
 
-DEFAULT_SIZE: Final = 8 << 30
 _IMAGES: Final = (".base", ".layer")
 _REPLIES: Final = (".compiled", ".description")
 _NAMES: Final = ("functions/*.udf", "runtimes/*.runtime")        # files that name images
 _FOLDERS: Final = ("", "functions", "runtimes")
 _TRIES: Final = 5
-_ADVICE: Final = {
-    errno.ENOSPC: "free some space (`udfvm cache prune --size 1GiB`), or set UDFVM_CACHE to a directory on another disk",
-    errno.EDQUOT: "free some space (`udfvm cache prune --size 1GiB`), or set UDFVM_CACHE to a directory on another disk",
-    errno.EFBIG: "raise the limit of the process (ulimit -f), or set UDFVM_CACHE to a directory on another disk",
-}
-
-
-def cache_directory() -> Path:
-    """``$UDFVM_CACHE``, else ``udfvm`` in the user's cache directory."""
-    if chosen := os.environ.get("UDFVM_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "udfvm"
-
-
-def cache_size() -> int:
-    """Bytes that the cache may take on disk: ``$UDFVM_CACHE_SIZE``. Raises CacheError where that is no size."""
-    chosen = os.environ.get("UDFVM_CACHE_SIZE")
-    try:
-        return parse_size(chosen) if chosen else DEFAULT_SIZE
-    except ValueError as error:
-        raise CacheError(f"UDFVM_CACHE_SIZE: {error}") from None
-
-
-# ---- Files ----
-
-
-def _failure(path: Path, number: int | None) -> CacheError:
-    advice = _ADVICE.get(number or 0, "see to its permissions, or set UDFVM_CACHE to a directory that you can write")
-    return CacheError(f"{path} cannot be written: {os.strerror(number or errno.EIO)}: {advice}")
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """System calls that fail are failures of the cache."""
-    try:
-        yield
-    except OSError as error:
-        raise _failure(path, error.errno) from error
-
-
-def _make_directory(directory: Path) -> None:
-    with _explained(directory):
-        for path in reversed([directory, *directory.parents]):
-            if not path.is_dir():
-                path.mkdir(mode=0o700, exist_ok=True)
-
-
-@contextlib.contextmanager
-def _unlocking(descriptor: int) -> Iterator[None]:
-    """Gives up the lock, which would go on in a child that was forked meanwhile, and closes."""
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
-
-
-def _is_at(descriptor: int, path: str | Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
-    except FileNotFoundError:
-        return False
-
-
-@contextlib.contextmanager
-def _building(path: Path) -> Iterator[None]:
-    """Holds the lock file of what is being built. It is removed afterwards; whoever waited on it looks again."""
-    lock = path.with_suffix(".lock")
-    while True:
-        descriptor = vmm.open_private(lock, os.O_RDWR | os.O_CREAT)
-        with _unlocking(descriptor):
-            with _explained(lock):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _is_at(descriptor, lock):
-                try:
-                    yield
-                finally:
-                    lock.unlink(missing_ok=True)
-                return
-
-
-def _temporary(path: Path) -> tuple[int, str]:
-    """A new file beside it, locked, so that nobody sweeps it."""
-    with _explained(path):
-        while True:
-            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem[:16]}.", suffix=".tmp")
-            with contextlib.suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(descriptor, name):
-                return descriptor, name
-            os.close(descriptor)
-
-
-def write_file(path: Path, build: Callable[[int], None]) -> None:
-    """Makes a file of the cache, whole or not at all. ``build`` writes it to a descriptor. Raises CacheError where that cannot be."""
-    _make_directory(path.parent)
-    os.close(vmm.open_private_directory(path.parent))
-    descriptor, temporary = _temporary(path)
-    with _unlocking(descriptor):
-        try:
-            try:
-                build(descriptor)
-            except HostError as error:
-                if error.errno in _ADVICE:
-                    raise _failure(path, error.errno) from error
-                raise
-            with _explained(path):
-                os.fsync(descriptor)
-                os.rename(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Makes a small file of the cache."""
-    write_file(path, lambda descriptor: _write_all(path, descriptor, text.encode()))
-
-
-def _write_all(path: Path, descriptor: int, content: bytes) -> None:
-    with _explained(path), open(descriptor, "wb", closefd=False) as file:
-        file.write(content)
 
 
 # ---- Images, and replies that are kept ----
@@ -164,7 +46,7 @@ def _open_image(path: Path, base: vmm.Image | None) -> vmm.Image | None:
     except CacheError:
         raise
     except ImageError:
-        with _explained(path):
+        with explained(path):
             path.unlink(missing_ok=True)
         return None
 
@@ -177,8 +59,8 @@ def cached_image(path: Path, base: vmm.Image | None, build: Callable[[int], None
     if image := _open_image(path, base):
         return image
     most = cache_size()
-    _make_directory(path.parent)
-    with _building(path):
+    make_directory(path.parent)
+    with building(path):
         for _ in range(_TRIES):
             if image := _open_image(path, base):
                 break
@@ -196,7 +78,7 @@ def cached_bytes(path: Path) -> bytes | None:
         descriptor = vmm.open_private(path)
     except FileNotFoundError:
         return None
-    with open(descriptor, "rb") as file, _explained(path):
+    with open(descriptor, "rb") as file, explained(path):
         with contextlib.suppress(OSError):       # the time of access, whatever the file system does about it
             os.utime(descriptor, ns=(time.time_ns(), os.fstat(descriptor).st_mtime_ns))
         return file.read()
@@ -205,7 +87,7 @@ def cached_bytes(path: Path) -> bytes | None:
 def keep_bytes(path: Path, content: bytes) -> None:
     """Puts a file into the cache."""
     most = cache_size()
-    write_file(path, lambda descriptor: _write_all(path, descriptor, content))
+    write_bytes(path, content)
     _keep_size(most)
 
 
@@ -293,57 +175,14 @@ def _usable() -> bool:
 # ---- Removal ----
 
 
-def _is_locked(path: Path) -> bool:
-    """Whether somebody has a lock on the file, or it cannot be told."""
-    try:
-        descriptor = vmm.open_private(path)
-    except FileNotFoundError:
-        return False
-    except CacheError:
-        return True
-    with _unlocking(descriptor):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
-
-
-def _remove_unused(path: Path) -> bool:
-    """Removes a file, unless somebody uses it. Who opens it in that moment uses it for the last time."""
-    try:
-        descriptor = vmm.open_private(path)
-    except (FileNotFoundError, CacheError):
-        return False
-    with _unlocking(descriptor):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not _is_at(descriptor, path):
-                return False
-            path.unlink()
-        except OSError:
-            return False
-    return True
-
-
 def _sweep() -> None:
     """Removes what builds that were killed left behind."""
     files = _listed()
     for name, file in files.items():
         if file.path.suffix in (".tmp", ".lock"):
-            _remove_unused(file.path)
+            remove_unused(file.path)
         elif file.path.suffix == ".verified" and name.removesuffix(".verified") not in files:
-            _unlink(file.path)
-
-
-def _unlink(path: Path) -> bool:
-    try:
-        path.unlink()
-    except (FileNotFoundError, IsADirectoryError):
-        return False
-    except OSError as error:
-        raise _failure(path, error.errno) from error
-    return True
+            unlink(file.path)
 
 
 def _named() -> set[str]:
@@ -400,13 +239,13 @@ def prune(most: int | None = None) -> Pruned:
     for file in _by_use(files) if left > most else ():
         if left <= most:
             break
-        if _is_locked(file.path.with_suffix(".lock")) or not _remove_unused(file.path):
+        if is_locked(file.path.with_suffix(".lock")) or not remove_unused(file.path):
             continue                             # being built, or in use
         removed += 1
         left -= file.stored_bytes
         note = files.get(f"{file.path.name}.verified")
         if note is not None:
-            _unlink(note.path)
+            unlink(note.path)
             left -= note.stored_bytes
     return Pruned(removed, before - left, left)
 
@@ -425,8 +264,8 @@ def clear_cache() -> int:
     _sweep()
     for pattern in (f"*{suffix}" for suffix in (*_IMAGES, *_REPLIES, ".verified")):
         for path in cache_directory().glob(pattern):
-            removed += _unlink(path) and path.suffix in _IMAGES
+            removed += unlink(path) and path.suffix in _IMAGES
     for pattern in _NAMES:                       # names of what is gone
         for path in cache_directory().glob(pattern):
-            _unlink(path)
+            unlink(path)
     return removed

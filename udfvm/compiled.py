@@ -80,6 +80,7 @@ class CompiledUDF(UDF):
         self.settings = settings
         self.name = checked_name(name or symbol)
         self.vectorized = False
+        self.elementwise = True
         self.sample = None
         self.__name__ = self.name
         self._options = {

@@ -145,7 +145,13 @@ class CallTimeoutError(CallError, TimeoutError):
 
 
 class OutputLimitError(CallError):
-    """The result was larger than ``max_output=`` or than the output window."""
+    """The result was larger than ``max_output=``, or than the memory of the function allows.
+
+    Attributes:
+        size: bytes of the result, as far as the guest said.
+    """
+
+    size = 0
 
 
 class LogLimitError(CallError):
@@ -239,7 +245,9 @@ def from_core(
         case Code.PROTOCOL:
             return ProtocolError(message, udf, row)
         case Code.OUTPUT:
-            return OutputLimitError(f"{message}; raise max_output= or return less", udf, row)
+            too_large = OutputLimitError(f"{message}; raise max_output= or return less", udf, row)
+            too_large.size = address
+            return too_large
         case Code.LOG:
             return LogLimitError(f"{message}; raise max_log= or print less", udf, row)
         case Code.HOST_FUNCTION:

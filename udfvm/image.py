@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from udfvm import errors, vmm
-from udfvm.cache import cache_directory, cached_bytes, cached_image, keep_bytes
+from udfvm.cache import cached_bytes, cached_image, keep_bytes
+from udfvm.cache_files import cache_directory
 from udfvm.hostfs import HostFS
 from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, SCRATCH, WINDOW, Limits
 from udfvm.syscalls import syscall_name

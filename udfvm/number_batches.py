@@ -136,6 +136,11 @@ class NumberBatches:
 
         return SmallBatches(name, self._batch_codec, self._codec, self._numpy_types(), runtime, renewed)
 
+    def size(self, columns: NumberColumns) -> int:
+        """Bytes of a request."""
+        assert self._codec is not None           # or nothing would have been taken
+        return self._codec.layout(columns.num_rows).request_length
+
     def write(self, window: memoryview, columns: NumberColumns) -> int:
         """Writes a request to the window; returns its length in bytes. Raises TooLargeForWindowError."""
         codec = self._codec

@@ -1,11 +1,11 @@
-"""Batches that are larger than a window, or whose results are: cut into as few calls as will do."""
+"""Batches that are larger than a window, or whose results are: cut into as few calls as will do, where a function works row by row."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol, Self, TypeVar
 
-from udfvm.errors import InputTooLargeError, OutputLimitError
+from udfvm.errors import OutputLimitError
 
 _Result = TypeVar("_Result")
 
@@ -34,33 +34,40 @@ class TooLargeForWindowError(Exception):
         self.parts = size // room + 1
 
 
-def call_in_pieces(function: str, whole: _Rows, call: Callable[[_Rows, int], _Result], *, cut_results: bool) -> list[_Result]:
+TooLarge = TooLargeForWindowError | OutputLimitError
+
+
+def call_in_pieces(
+    whole: _Rows, call: Callable[[_Rows, int, TooLarge | None], _Result], *, cut: bool, cut_results: bool
+) -> list[_Result]:
     """Calls with all rows, in as few pieces as fit the windows; returns the results in the order of the rows.
 
     Args:
-        function: name of the UDF.
         whole: the rows.
-        call: calls with some of the rows and the index of the first of them.
+        call: calls with some of the rows and the index of the first of them; and, where they did not fit, with what was too large: it finds
+            larger windows for them.
+        cut: whether the rows may be cut at all; else there is one call for them.
         cut_results: whether rows whose result is too large (OutputLimitError) may be cut too, which is not so where the user set the limit.
 
-    Raises InputTooLargeError where a single row does not fit, and what ``call`` raises.
+    Raises what ``call`` raises.
     """
     results = []
     waiting = [(0, whole.num_rows)]
     while waiting:
         start, count = waiting.pop()
+        rows = whole.slice(start, count)
         try:
-            results.append(call(whole.slice(start, count), start))
+            results.append(call(rows, start, None))
         except TooLargeForWindowError as error:
+            if not cut or count == 1:
+                results.append(call(rows, start, error))
+                continue
             step = max(1, count // error.parts)
-            if count == 1:
-                raise InputTooLargeError(
-                    f"a row of {error.size} bytes does not fit the input window of {error.room} bytes", function, start
-                ) from None
             waiting += [(first, min(step, start + count - first)) for first in range(start, start + count, step)][::-1]
-        except OutputLimitError:
-            if count == 1 or not cut_results:
-                raise
+        except OutputLimitError as error:
+            if not cut or count == 1 or not cut_results:
+                results.append(call(rows, start, error))
+                continue
             half = count // 2
             waiting += [(start + half, count - half), (start, half)]
     return results

@@ -54,7 +54,7 @@ class Limits(NamedTuple):
     Attributes:
         memory: bytes of guest memory, interpreter and packages included; rounded up to 2 MiB.
         timeout_ns: wall-clock nanoseconds of one call; 0 for no deadline.
-        max_output: bytes of the result; 0 for the size of the output window.
+        max_output: bytes of the result; 0 for as many as the memory.
         max_log: bytes of standard output and error.
         files: the function may read the interpreter's and packages' files (late imports need it).
         deterministic: clock and randomness are fixed.
@@ -97,7 +97,7 @@ class Limits(NamedTuple):
             raise ValueError(f"memory={memory!r} is not between 16MiB and 64GiB")
         output = 0 if max_output is None else parse_size(max_output)
         if max_output is not None and output == 0:
-            raise ValueError("max_output= must be positive; None means the size of the output window")
+            raise ValueError("max_output= must be positive; None means as much as the memory")
         if host_calls < 0:
             raise ValueError(f"host_calls={host_calls!r} must not be negative")
         return cls(

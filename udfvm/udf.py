@@ -8,11 +8,13 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, overload
 
 from udfvm.errors import (
     CallError,
     ForkedError,
+    InputTooLargeError,
+    OutputLimitError,
     SignatureError,
     TypeMappingError,
 )
@@ -31,11 +33,14 @@ if TYPE_CHECKING:
     from udfvm.ipc import BatchCodec
     from udfvm.number_batches import NumberBatches, NumberColumns
     from udfvm.payload import PickledFunction
+    from udfvm.pieces import TooLarge
     from udfvm.small_batches import SmallBatches
     from udfvm.vmm import VM, Image
     from udfvm.vmm import Pool as Core
     from udfvm.vmm.callbacks import BoundHostFunctions
+    from udfvm.windows import Windows
 
+_Result = TypeVar("_Result")
 Isolation = Literal["statement", "row"]
 
 _REQUEST_ROW: Final = 3
@@ -75,8 +80,9 @@ class UDF:
     and ``udfvm.from_wasm``.
 
     Called with Python values it makes one call and returns a Python value. Called with arrays (pyarrow ``Array`` or ``ChunkedArray``,
-    one-dimensional numpy arrays; values among them are repeated) it makes one call for the batch, or several where a batch or its result is
-    larger than the window, and returns what it was given: ``ChunkedArray`` if any argument is one, else ``Array``, else numpy.
+    one-dimensional numpy arrays; values among them are repeated) it makes one call for the batch, or several where the function is
+    elementwise and a batch or its result is larger than 128 MiB. It returns what it was given: ``ChunkedArray`` if any argument is one,
+    else ``Array``, else numpy.
 
     A null argument makes the result null without a call of the function, unless the parameter's annotation allows None.
 
@@ -86,6 +92,7 @@ class UDF:
         name: its name in SQL, in pyarrow and in errors.
         parameters, result: its types.
         vectorized: it takes arrays.
+        elementwise: each row of the result depends on the same row of the arguments alone, so large batches may be cut.
         limits: what a call may use.
         pool: where its VMs come from.
         isolation: in SQL, whether an execution of a statement ("statement") or each row ("row") is a call.
@@ -101,6 +108,7 @@ class UDF:
         *,
         name: str | None = None,
         vectorized: bool = False,
+        elementwise: bool | None = None,
         input_types: Sequence[object] | Mapping[str, object] | None = None,
         output_type: object = None,
         sample: object = None,
@@ -117,12 +125,16 @@ class UDF:
         self.function = function
         self.name: str = checked_name(name if name is not None else getattr(function, "__name__", None))
         self.vectorized = bool(vectorized)
+        self.elementwise = not vectorized if elementwise is None else bool(elementwise)
+        if not (self.elementwise or self.vectorized):
+            raise SignatureError(f"UDF {self.name!r}: elementwise=False is for vectorised functions: others are called row by row")
         self.packages = _checked_packages(self.name, packages)
         self.sample = sample
         self._declare(self._signature(input_types, output_type), limits or Limits(), isolation, pool, host_functions)
         self._options: dict[str, object] = {
-            "name": self.name, "vectorized": vectorized, "input_types": input_types, "output_type": output_type, "sample": sample,
-            "limits": self.limits, "isolation": isolation, "packages": self.packages, "host_functions": tuple(host_functions),
+            "name": self.name, "vectorized": vectorized, "elementwise": elementwise, "input_types": input_types,
+            "output_type": output_type, "sample": sample, "limits": self.limits,
+            "isolation": isolation, "packages": self.packages, "host_functions": tuple(host_functions),
         }  # fmt: skip
         functools.update_wrapper(self, function)
 
@@ -297,23 +309,55 @@ class UDF:
             raise guest_exception(reply, self.name)
         return rows.decode(reply)
 
-    def take_vm(self) -> tuple[Runtime, VM]:
+    def take_vm(self, windows: Windows | None = None) -> tuple[Runtime, VM]:
         """A VM of the function's image, and what calls need. Give it back to the pool."""
         runtime = self._ready()
         try:
-            return runtime, runtime.pool.take(runtime.image)
+            return runtime, runtime.pool.take(runtime.image, windows)
         except ForkedError:
             runtime = self._renew(runtime)
-            return runtime, runtime.pool.take(runtime.image)
+            return runtime, runtime.pool.take(runtime.image, windows)
 
     def _fresh_call(self, request: int, payload: bytes) -> tuple[int, bytes]:
         """A whole call; returns the status and the reply."""
         runtime = self._runtime or self._ready()
+        if self._wide_at_once:
+            return self._fresh_wide_call(request, payload, None)
         try:
             return runtime.pool.fresh_call(runtime.image, request, payload, runtime.limits, self.name)
         except ForkedError:
             runtime = self._renew(runtime)
             return runtime.pool.fresh_call(runtime.image, request, payload, runtime.limits, self.name)
+        except (InputTooLargeError, OutputLimitError) as error:
+            return self._fresh_wide_call(request, payload, error)
+
+    def _fresh_wide_call(self, request: int, payload: bytes, failure: InputTooLargeError | OutputLimitError | None) -> tuple[int, bytes]:
+        """A whole call in larger windows."""
+
+        def call(windows: Windows | None) -> tuple[int, bytes]:
+            runtime, vm = self.take_vm(windows)
+            try:
+                reply = vm.call(request, payload, runtime.limits, self.name)
+                return reply.status, bytes(reply.data)
+            finally:
+                runtime.pool.give(vm)
+
+        return self._call_in_windows(call, len(payload), failure)
+
+    def _call_in_windows(
+        self, call: Callable[[Windows | None], _Result], size: int, failure: TooLarge | InputTooLargeError | None
+    ) -> _Result:
+        """A call whose request, of so many bytes, or whose result does not fit the usual windows."""
+        from udfvm.windows import call_with_windows
+
+        output = failure if isinstance(failure, OutputLimitError) else None
+        advice = "" if self.elementwise else "; or declare elementwise=True, if the function works row by row"
+        return call_with_windows(self.name, self.limits, size, call, failure=output, again=not self.host_functions, advice=advice)
+
+    @property
+    def _wide_at_once(self) -> bool:
+        """The result may need a larger window, and no call can be made again to find that out."""
+        return self.limits.max_output > WINDOW and self.host_functions is not None
 
     def _renew(self, runtime: Runtime) -> Runtime:
         """In a forked child: VMs are the parent's, images are shared."""
@@ -373,10 +417,10 @@ class UDF:
             pieces = self._in_pieces(whole, self._call_with_batch)
         return in_form(form or form_of_result(arguments), self.result.type.arrow, pieces)
 
-    def _in_pieces(self, whole: Any, call: Callable[[Any, int], Any]) -> list[Any]:
+    def _in_pieces(self, whole: Any, call: Callable[[Any, int, TooLarge | None], Any]) -> list[Any]:
         from udfvm.pieces import call_in_pieces
 
-        return call_in_pieces(self.name, whole, call, cut_results=not self.limits.max_output)
+        return call_in_pieces(whole, call, cut=self.elementwise, cut_results=not self.limits.max_output)
 
     def _call_renewed(self, arguments: tuple[Any, ...]) -> Any:
         """A call in a forked child, whose runtime is still the parent's."""
@@ -385,19 +429,27 @@ class UDF:
             self._renew(runtime)
         return self._call_with_any(arguments)
 
-    def _call_with_numbers(self, numbers: NumberColumns, first_row: int) -> tuple[bytes | memoryview, int]:
+    def _call_with_numbers(self, numbers: NumberColumns, first_row: int, failure: TooLarge | None) -> tuple[bytes | memoryview, int]:
         batches = self._number_batches()
-        return self._call_batch(lambda window: batches.write(window, numbers), first_row, numbers.num_rows), numbers.num_rows
+        call = functools.partial(self._call_batch, lambda window: batches.write(window, numbers), first_row, numbers.num_rows)
+        if failure is None and not self._wide_at_once:
+            return call(), numbers.num_rows
+        return self._call_in_windows(call, batches.size(numbers), failure), numbers.num_rows
 
-    def _call_with_batch(self, rows: pa.RecordBatch | pa.Table, first_row: int) -> pa.Array:
+    def _call_with_batch(self, rows: pa.RecordBatch | pa.Table, first_row: int, failure: TooLarge | None) -> pa.Array:
         from udfvm.columns import one_batch
 
         codec, batch = self._codec(), one_batch(rows)
-        return codec.read(self._call_batch(lambda window: codec.write(window, batch), first_row, batch.num_rows), batch.num_rows)
+        call = functools.partial(self._call_batch, lambda window: codec.write(window, batch), first_row, batch.num_rows)
+        if failure is None and not self._wide_at_once:
+            return codec.read(call(), batch.num_rows)
+        return codec.read(self._call_in_windows(call, codec.size(batch), failure), batch.num_rows)
 
-    def _call_batch(self, write: Callable[[memoryview], int], first_row: int, rows: int) -> bytes | memoryview:
+    def _call_batch(
+        self, write: Callable[[memoryview], int], first_row: int, rows: int, windows: Windows | None = None
+    ) -> bytes | memoryview:
         """One call. ``write`` writes the request to the input window and returns its length in bytes."""
-        runtime, vm = self.take_vm()
+        runtime, vm = self.take_vm(windows)
         try:
             length = write(vm.input())
         except BaseException:
@@ -458,6 +510,7 @@ def udf(
     /,
     *,
     vectorized: bool = False,
+    elementwise: bool | None = None,
     input_types: Sequence[object] | Mapping[str, object] | None = None,
     output_type: object = None,
     sample: object = None,
@@ -481,6 +534,7 @@ def udf(
     /,
     *,
     vectorized: bool = False,
+    elementwise: bool | None = None,
     input_types: Sequence[object] | Mapping[str, object] | None = None,
     output_type: object = None,
     sample: object = None,
@@ -503,6 +557,7 @@ def udf(
     /,
     *,
     vectorized: bool = False,
+    elementwise: bool | None = None,
     input_types: Sequence[object] | Mapping[str, object] | None = None,
     output_type: object = None,
     sample: object = None,
@@ -528,6 +583,8 @@ def udf(
             (``x: float``), from ``numpy.typing.NDArray[numpy.float64]`` or from classes such as ``pyarrow.DoubleArray``. Arrays are
             read-only views of the batch. Rows with a null in a parameter that does not allow None are taken out before the call and are
             null in the result. Where None is allowed, numpy arrays have NaN (floats), NaT (times) or, in an array of objects, None.
+        elementwise: each row of the result depends on the same row of the arguments alone. So it is for functions that are not vectorised;
+            a vectorised function sees its whole batch in one call, however large, unless this says that large batches may be cut.
         input_types: a type for each parameter, in order or by name: pyarrow types, their names ("double", "int64", "string",
             "timestamp[us, tz=UTC]"), or Python types.
         output_type: the type of the result.
@@ -535,7 +592,7 @@ def udf(
             runs on it a few times while its image is built, so that what it sets up on first use is in the image.
         memory: guest memory, interpreter and packages included: bytes, or text such as "512MiB".
         timeout: wall-clock seconds that a call may take; None for no limit.
-        max_output: bytes that the result of a call may have; None for the size of the output window (128 MiB).
+        max_output: bytes that the result of a call may have; None for as many as the memory.
         max_log: bytes that a call may write to its standard output and error.
         files: a call may read files of the interpreter and of packages, as imports in the function's body do.
         deterministic: same arguments, same result: clock and randomness are fixed, and SQLite is told so.
@@ -568,8 +625,8 @@ def udf(
         except (TypeError, ValueError) as error:
             raise SignatureError(f"UDF {getattr(target, '__name__', '?')!r}: {error}") from error
         return UDF(
-            target, name=name, vectorized=vectorized, input_types=input_types, output_type=output_type, sample=sample,
-            limits=limits, isolation=isolation, packages=packages, pool=pool, host_functions=host_functions,
+            target, name=name, vectorized=vectorized, elementwise=elementwise, input_types=input_types, output_type=output_type,
+            sample=sample, limits=limits, isolation=isolation, packages=packages, pool=pool, host_functions=host_functions,
         )  # fmt: skip
 
     return decorate if function is None else decorate(function)

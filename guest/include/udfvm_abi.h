@@ -30,6 +30,7 @@
 #define UDFVM_INPUT_PAYLOAD    (UDFVM_INPUT_BASE + UDFVM_PAGE_SIZE)
 #define UDFVM_OUTPUT_BASE      0x5000000000ull
 #define UDFVM_WINDOW_NARROW    0x200000ull
+#define UDFVM_WINDOW_MAX       0x400000000ull    /* 16 GiB: the input window; the output window with the scratch area */
 
 /* The stack is [memory_end - udfvm_stack_bytes(memory_end), memory_end). Whole MiB, and the end of memory is a multiple of 2 MiB, so the guard
  * below it never crosses a page of 2 MiB. */

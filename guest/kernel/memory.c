@@ -7,7 +7,6 @@
 #include "memory.h"
 #include "vfs/vfs.h"
 
-#define WINDOW_MAX (1ull << 30)
 #define SMALL_RESERVATION (1ull << 20)
 #define BELOW_2_GIB 0x80000000ull
 
@@ -26,9 +25,9 @@ bool user_range_ok(uint64_t address, uint64_t length)
 {
     if (address >= program_start && address <= program_end)
         return length <= program_end - address;
-    if (address >= UDFVM_INPUT_BASE && address - UDFVM_INPUT_BASE <= WINDOW_MAX)
-        return length <= WINDOW_MAX - (address - UDFVM_INPUT_BASE);
-    if (address < UDFVM_OUTPUT_BASE || address - UDFVM_OUTPUT_BASE > WINDOW_MAX || length > WINDOW_MAX - (address - UDFVM_OUTPUT_BASE))
+    if (address >= UDFVM_INPUT_BASE && address - UDFVM_INPUT_BASE <= UDFVM_WINDOW_MAX)
+        return length <= UDFVM_WINDOW_MAX - (address - UDFVM_INPUT_BASE);
+    if (address < UDFVM_OUTPUT_BASE || address - UDFVM_OUTPUT_BASE > UDFVM_WINDOW_MAX || length > UDFVM_WINDOW_MAX - (address - UDFVM_OUTPUT_BASE))
         return false;
     scratch_open_for(address + length);          /* the kernel itself must not fault on it */
     return true;

@@ -250,6 +250,79 @@ static void test_a_forked_child_touches_nothing(void)
     udfvm_pool_close(pool);
 }
 
+/* ---- Larger windows ---- */
+
+static uint64_t ask(udfvm_vm *vm, const uint64_t *request, size_t bytes, size_t word)
+{
+    struct udfvm_reply reply = { .length = 0 };
+    const int code = udfvm_vm_call(vm, UDFVM_REQUEST_ROW, request, bytes, NULL, &reply, NULL);
+    if (code != UDFVM_OK || reply.length < (word + 1) * sizeof(uint64_t))
+        return (uint64_t)-1 - (uint64_t)code;
+    const uint64_t answer = ((const uint64_t *)reply.data)[word];
+    return answer;
+}
+
+/* The guest reaches the first and the last word of windows of gigabytes, and nothing past them. */
+static void test_windows_of_gigabytes(void)
+{
+    const struct udfvm_windows windows = { .input = 3ull << 30, .output = 2ull << 30, .scratch = 3ull << 30 };
+    const uint64_t input_end = UDFVM_INPUT_BASE + windows.input, output_end = UDFVM_OUTPUT_BASE + windows.output + windows.scratch;
+    const uint64_t open[] = { RAW_HYPERCALL, UDFVM_HC_OPEN }, places[] = { output_end - 8, UDFVM_OUTPUT_BASE + (1ull << 30), output_end - (1ull << 30) - 8 };
+    uint64_t size;
+    udfvm_vm *vm = udfvm_vm_open_wide(image, &windows, NULL, NULL);
+    check(vm != NULL, "a VM with large windows", 0);
+    uint8_t *input = udfvm_vm_input(vm, &size);
+    check(size == windows.input - 4096, "the size of the input window", (long)size);
+    for (uint64_t at = input_end - 8; at > UDFVM_INPUT_BASE + 4096; at -= (1ull << 30) - 8) {
+        const uint64_t marker = at ^ 0x5a5a5a5a, read[] = { RAW_READ, at };
+        memcpy(input + (at - UDFVM_INPUT_PAYLOAD), &marker, sizeof marker);
+        check(ask(vm, read, sizeof read, 1) == marker, "the guest reads its input", (long)(at >> 20));
+    }
+    check(ask(vm, open, sizeof open, 0) == 0, "opening the rest", 0);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const uint64_t write[] = { RAW_WRITE, places[i], i + 7 }, read[] = { RAW_READ, places[i] };
+        check(ask(vm, write, sizeof write, 0) == RAW_EXECUTED && ask(vm, read, sizeof read, 1) == i + 7, "the guest writes", (long)i);
+    }
+    check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restoring", 0);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const uint64_t read[] = { RAW_READ, places[i] };
+        check(ask(vm, read, sizeof read, 1) == 0, "what was written is gone", (long)i);
+    }
+    const uint64_t behind[] = { RAW_READ, output_end }, past[] = { RAW_READ, input_end };
+    check(ask(vm, behind, sizeof behind, 0) != RAW_EXECUTED, "read past the scratch", 0);
+    udfvm_vm_restore(vm, NULL);
+    check(ask(vm, past, sizeof past, 0) != RAW_EXECUTED, "read past the input", 0);
+    udfvm_vm_close(vm);
+}
+
+static void test_a_vm_with_larger_windows_is_for_once(void)
+{
+    const struct udfvm_windows windows = { .input = 4 * WINDOW, .output = 2 * WINDOW, .scratch = WINDOW }, odd = { .input = 1 };
+    struct udfvm_pool_statistics statistics;
+    udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, NULL);
+    struct rig rig = { .pool = pool, .limit = 1 };
+    uint64_t size;
+    udfvm_pool_give(pool, udfvm_pool_take(pool, image, 0, NULL));
+    for (int i = 0; i < 3; i++) {
+        udfvm_vm *vm = udfvm_pool_take_wide(pool, image, &windows, 0, NULL);         /* the idle one makes room */
+        check(vm && udfvm_vm_input(vm, &size) && size == windows.input - 4096, "a larger window", i);
+        check(!udfvm_pool_take(pool, image, 0, NULL) && !udfvm_pool_take_wide(pool, image, &windows, 0, NULL), "two of one", i);
+        use(&rig, vm);
+        udfvm_pool_give(pool, vm);
+        udfvm_pool_statistics(pool, &statistics);
+        check(statistics.live == 0 && statistics.idle == 0, "it is closed", i);
+        vm = udfvm_pool_take(pool, image, 0, NULL);
+        check(vm && udfvm_vm_input(vm, &size) && size == WINDOW - 4096, "a usual window", i);
+        udfvm_pool_give(pool, vm);
+    }
+    check(!udfvm_pool_take_wide(pool, image, &odd, 0, NULL) && !udfvm_vm_open_wide(image, &odd, NULL, NULL), "an odd window", 0);
+    udfvm_pool_statistics(pool, &statistics);
+    check(statistics.live == 0, "nothing is left of it", statistics.live);
+    udfvm_pool_shut(pool);
+    check(!udfvm_pool_take_wide(pool, image, &windows, SECOND, NULL), "taken from a closed pool", 0);
+    udfvm_pool_close(pool);
+}
+
 /* ---- Nobody asks for the error: each function of api.h that has one, where it works and where it fails. ---- */
 
 static void test_errors_that_nobody_asks_for_of_vms(void)
@@ -291,6 +364,7 @@ static void test_errors_that_nobody_asks_for(void)
     check(udfvm_system_probe(&system, NULL) == UDFVM_OK, "the probe", 0);
     check(udfvm_measure_exits(microseconds, 2, NULL) == UDFVM_OK, "the floor", 0);
     check(!udfvm_image_open(fileno(empty), NULL, NULL) && !udfvm_image_open(-1, NULL, NULL), "opened what is no image", 0);
+    check(!udfvm_image_open_within(fileno(empty), 0, 0, NULL, NULL), "opened what is no part of an image", 0);
     check(!udfvm_image_open_cached("/nowhere", "none", NULL, NULL), "opened what is nowhere", 0);
     check(udfvm_private_open("/nowhere", "none", O_RDONLY, NULL) < 0 && udfvm_private_open("/dev", "null", O_RDONLY, NULL) < 0, "opened a device", 0);
     check(udfvm_image_verify(image, NULL) == UDFVM_OK, "verifying", 0);
@@ -313,6 +387,8 @@ int main(int count, char **arguments)
         { "closed meanwhile", test_a_pool_is_closed_while_calls_wait },
         { "outlived", test_the_last_vm_outlives_its_pool },
         { "fork", test_a_forked_child_touches_nothing },
+        { "gigabytes", test_windows_of_gigabytes },
+        { "once", test_a_vm_with_larger_windows_is_for_once },
         { "no errors asked for", test_errors_that_nobody_asks_for },
     };
     const int fd = count > 1 ? open(arguments[1], O_RDONLY) : -1;

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from udfvm import cache as images
 from udfvm.cache import CacheEntry
+from udfvm.cache_files import cache_directory, cache_size
 from udfvm.errors import Error
 from udfvm.policy import parse_size
 
@@ -53,8 +54,8 @@ def list_images() -> None:
         )
     console = Console(soft_wrap=True)
     console.print(table if entries else "no images")
-    total, most = images.stored_bytes() if entries else 0, images.cache_size()
-    console.print(f"{images.cache_directory()}: {len(entries)} images, {total / 1e6:.1f} MB of at most {most / 1e6:.1f} MB")
+    total, most = images.stored_bytes() if entries else 0, cache_size()
+    console.print(f"{cache_directory()}: {len(entries)} images, {total / 1e6:.1f} MB of at most {most / 1e6:.1f} MB")
 
 
 @cache.command()
@@ -70,10 +71,10 @@ def prune(size: str | None) -> None:
         raise Error(str(error)) from error
     done = images.prune(most)
     removed, left = f"{done.removed_bytes / 1e6:.1f} MB", f"{done.left_bytes / 1e6:.1f} MB"
-    click.echo(f"{done.files} files removed, {removed}; {left} are left in {images.cache_directory()}")
+    click.echo(f"{done.files} files removed, {removed}; {left} are left in {cache_directory()}")
 
 
 @cache.command()
 def clear() -> None:
     """Removes every image. They are rebuilt when they are next needed."""
-    click.echo(f"{images.clear_cache()} images removed from {images.cache_directory()}")
+    click.echo(f"{images.clear_cache()} images removed from {cache_directory()}")

@@ -11,7 +11,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from udfvm.cache import cache_directory, cache_entries, cache_size, stored_bytes
+from udfvm.cache import cache_entries, stored_bytes
+from udfvm.cache_files import cache_directory, cache_size
 from udfvm.errors import CacheError, KVMUnavailableError
 from udfvm.image import GUEST
 

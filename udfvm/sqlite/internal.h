@@ -181,7 +181,7 @@ bool note_value(const char *note, const char *key, char *value, size_t size);
 /* Base images that the connection has open, by keys. base_add takes the image over; NULL with *message. */
 struct base *base_find(const struct registry *registry, const char *key);
 struct base *base_add(struct registry *registry, const char *key, udfvm_image *image, char **message);
-/* A directory of the image cache, as udfvm/cache.py has it; release with sqlite3_free. NULL where there is no home, or no memory. */
+/* A directory of the image cache, as udfvm/cache_files.py has it; release with sqlite3_free. NULL where there is no home, or no memory. */
 char *cache_path(sqlite_library *library, const char *folder);
 /* The sealed function of that name, put into the registry; NULL with *message NULL: there is none. *message is sqlite3_malloc'd. */
 struct function *sealed_find(struct registry *registry, const char *name, size_t length, char **message);

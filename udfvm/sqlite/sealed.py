@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from udfvm.cache import cache_directory, cached_bytes, write_text
+from udfvm.cache import cached_bytes
+from udfvm.cache_files import cache_directory, write_text
 from udfvm.errors import Error, TypeMappingError
 from udfvm.policy import DEFAULT_MEMORY
 from udfvm.sqlite._extension import Role

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from udfvm import vmm
-from udfvm.cache import cache_directory
+from udfvm.cache_files import cache_directory
 from udfvm.errors import Error
 from udfvm.image import processor
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from udfvm import errors
 from udfvm.guest_text import visible
@@ -20,6 +20,9 @@ from udfvm.policy import Limits
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.callbacks import BoundHostFunctions, Files, bind_files, take_host_failure, take_interruption
 from udfvm.vmm.lending import Lender
+
+if TYPE_CHECKING:
+    from udfvm.windows import Windows
 
 REQUEST_LOAD: Final = 2
 REQUEST_ROW: Final = 3
@@ -497,13 +500,20 @@ class Pool:
             if vm._handle:
                 self.give(vm)
 
-    def take(self, image: Image) -> VM:
-        """A VM at the sealed state of ``image``. Waits while all are busy, then raises BusyError. Raises PoolClosedError."""
-        return VM(self._take(image), image, self._bound)
+    def take(self, image: Image, windows: Windows | None = None) -> VM:
+        """A VM at the sealed state of ``image``; with ``windows``, one that has these and is closed when it is given back.
 
-    def _take(self, image: Image) -> Any:
+        Waits while all are busy, then raises BusyError. Raises PoolClosedError.
+        """
+        return VM(self._take(image, windows), image, self._bound)
+
+    def _take(self, image: Image, windows: Windows | None = None) -> Any:
         error = _error()
-        handle = lib.udfvm_pool_take(self._handle, image._handle, self.wait_ns, error)
+        if windows is None:
+            handle = lib.udfvm_pool_take(self._handle, image._handle, self.wait_ns, error)
+        else:
+            wide = ffi.new("struct udfvm_windows *", tuple(windows))
+            handle = lib.udfvm_pool_take_wide(self._handle, image._handle, wide, self.wait_ns, error)
         if not handle:
             raise _exception(error)
         self.more_in_use(self.vms_out + 1)

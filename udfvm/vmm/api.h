@@ -47,7 +47,7 @@ struct udfvm_error {
     int code;                    /* enum udfvm_code */
     int os_errno;                /* errno, 0 where it has no part in it */
     int signal;                  /* UDFVM_E_CRASH: the signal; UDFVM_E_EXIT: the exit status */
-    uint64_t address, rip;       /* UDFVM_E_CRASH */
+    uint64_t address, rip;       /* UDFVM_E_CRASH; address, UDFVM_E_OUTPUT: bytes of the reply, as far as the guest says */
     char message[480];           /* one sentence, no newline at the end */
 };
 
@@ -108,10 +108,10 @@ typedef struct udfvm_pool udfvm_pool;
 
 struct udfvm_config {
     uint64_t memory;             /* bytes of guest memory, kernel included; a multiple of 2 MiB, 16 MiB to 64 GiB */
-    uint64_t input_window;       /* bytes, multiples of 2 MiB, at most 1 GiB; reserved, not allocated */
+    uint64_t input_window;       /* bytes, multiples of 2 MiB, at most 16 GiB; reserved, not allocated */
     uint64_t output_window;
     uint64_t scratch;            /* bytes that calls may use beside the memory, which no image holds; a multiple of 2 MiB, may be 0; together
-                                    with the output window at most 1 GiB; reserved, not allocated */
+                                    with the output window at most 16 GiB; reserved, not allocated */
 };
 
 /* Where NULL is passed: no deadline, 64 KiB of log, no files. */
@@ -150,6 +150,9 @@ const struct udfvm_seal_info *udfvm_vm_seal_info(const udfvm_vm *vm);
 
 /* A new VM on a base image, or on a layer, at its sealed state. `files` (may be NULL) must outlive the VM. */
 udfvm_vm *udfvm_vm_open(udfvm_image *image, const struct udfvm_files *files, struct udfvm_error *error);
+/* The same with other windows and scratch than those of the image, as in struct udfvm_config: for a call that needs larger ones. */
+struct udfvm_windows { uint64_t input, output, scratch; };
+udfvm_vm *udfvm_vm_open_wide(udfvm_image *image, const struct udfvm_windows *windows, const struct udfvm_files *files, struct udfvm_error *error);
 /* Moves a restored VM to another image of the same base: copies the pages in which the two differ. */
 int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error);
 void udfvm_vm_close(udfvm_vm *vm);
@@ -244,6 +247,9 @@ udfvm_image *udfvm_image_open_cached(const char *directory, const char *name, ud
 udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct udfvm_files *files, struct udfvm_error *error);
 /* A VM at the sealed state of `image`. Waits up to timeout_ns while all are busy (UDFVM_E_BUSY). */
 udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t timeout_ns, struct udfvm_error *error);
+/* A new VM of the pool with other windows, for one call: it is closed when it is given back. Counts and waits as any other; an idle one makes room. */
+udfvm_vm *udfvm_pool_take_wide(udfvm_pool *pool, udfvm_image *image, const struct udfvm_windows *windows, uint64_t timeout_ns,
+                               struct udfvm_error *error);
 /* Returns a VM: restored if the caller did not, destroyed if that fails. */
 void udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm);
 

@@ -164,9 +164,12 @@ static int completed(struct udfvm_vm *vm, const struct kvm_regs *regs, struct ud
         return udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest completed with a status that makes no sense");
     const uint64_t reachable = UDFVM_WINDOW_NARROW + (vm->machine.wide_open ? vm->machine.wide_bytes : 0);
     const uint64_t most = in_place ? vm->reply_most : vm->limits.max_output;
-    if (regs->rsi > most || regs->rsi > reachable)               /* also what would have to be larger than the window */
-        return udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %llu bytes is larger than the limit of %llu bytes",
-                          (unsigned long long)regs->rsi, (unsigned long long)vm->limits.max_output);
+    if (regs->rsi > most || regs->rsi > reachable) {             /* also what would have to be larger than the window */
+        udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %llu bytes is larger than the limit of %llu bytes",
+                   (unsigned long long)regs->rsi, (unsigned long long)vm->limits.max_output);
+        error->address = regs->rsi;
+        return UDFVM_E_OUTPUT;
+    }
     reply->status = in_place ? UDFVM_STATUS_OK : (int)regs->rdi;
     reply->data = vm->machine.output;
     reply->length = regs->rsi;

@@ -14,7 +14,6 @@
 #define PAGE 4096ull
 #define HUGE_PAGE 0x200000ull
 #define MEMORY_MAX (64ull << 30)
-#define WINDOW_MAX (1ull << 30)
 #define XSAVE_MAX ((size_t)(SYSTEM_XSAVE_END - SYSTEM_XSAVE))
 #define FILES_MAX 256
 
@@ -157,6 +156,7 @@ struct udfvm_vm {
     struct udfvm_config config;
     enum vm_state state;
     unsigned generation;          /* of the process that opened it */
+    bool once;                    /* its windows are for one call: a pool closes it when it is given back */
     struct udfvm_image *image;    /* what it is bound to; NULL for a VM that was booted */
     struct hot_set hot;
     struct stream *stream;        /* NULL: the VM is entered by calls */

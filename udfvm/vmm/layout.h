@@ -11,8 +11,6 @@
 #define SYSTEM_PML4      0x1000
 #define SYSTEM_PDPT      0x2000
 #define SYSTEM_PT_LOW    0x3000     /* 4 KiB entries for the system area itself */
-#define SYSTEM_PD_INPUT  0x4000
-#define SYSTEM_PD_OUTPUT 0x5000
 #define SYSTEM_GDT       0x6000
 #define SYSTEM_IDT       0x7000
 #define SYSTEM_TSS       0x8000     /* 104 bytes, then the I/O bitmap of all ports: two more pages and a byte */
@@ -25,6 +23,8 @@
 #define SYSTEM_XSAVE     0x12000    /* sealed XSAVE image; 11,008 bytes at most (AMX tiles included, Intel SDM 13.4) */
 #define SYSTEM_XSAVE_END 0x15000
 #define SYSTEM_PD        0x20000    /* one page directory per GiB of memory, 64 at most */
+#define SYSTEM_PD_INPUT  0x60000    /* the same of the input window, 16 at most */
+#define SYSTEM_PD_OUTPUT 0x70000    /* the same of the output window and scratch, 16 at most */
 
 #define STATE_RESUME_RIP (SYSTEM_STATE + 0)
 #define STATE_FS_BASE    (SYSTEM_STATE + 8)

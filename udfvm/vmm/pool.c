@@ -62,9 +62,11 @@ static struct udfvm_vm *remove_idle(struct udfvm_pool *pool, unsigned index)
 }
 
 /* The idle VM to use for `image`: one that is bound to it already, whose hot set is that of its calls. Where as many are idle as are kept,
- * or no new one may be made, the one used longest ago moves over. */
+ * or no new one may be made, the one used longest ago moves over. Without an image: one that makes room for another, where that is needed. */
 static struct udfvm_vm *pick_idle(struct udfvm_pool *pool, const struct udfvm_image *image)
 {
+    if (!image)
+        return pool->idle_count && pool->live == pool->limit ? remove_idle(pool, 0) : NULL;
     for (unsigned i = pool->idle_count; i-- > 0;)
         if (pool->idle[i].vm->image == image)
             return remove_idle(pool, i);
@@ -128,19 +130,20 @@ static void forget_vm(struct udfvm_pool *pool)
     pthread_mutex_unlock(&pool->lock);
 }
 
+static int may_take(const struct udfvm_pool *pool, const struct udfvm_image *image, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    if (pool->generation != udfvm_fork_generation())
+        return udfvm_fail(error, UDFVM_E_FORKED, "this pool belongs to the parent process");
+    if (!udfvm_image_same_base(image, pool->base))
+        return udfvm_fail(error, UDFVM_E_ARGUMENT, "the image is not of this pool's base");
+    return UDFVM_OK;
+}
+
 udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t timeout_ns, struct udfvm_error *error)
 {
     struct udfvm_vm *vm;
-    udfvm_error_clear(error);
-    if (pool->generation != udfvm_fork_generation()) {
-        udfvm_fail(error, UDFVM_E_FORKED, "this pool belongs to the parent process");
-        return NULL;
-    }
-    if (!udfvm_image_same_base(image, pool->base)) {
-        udfvm_fail(error, UDFVM_E_ARGUMENT, "the image is not of this pool's base");
-        return NULL;
-    }
-    if (reserve(pool, image, timeout_ns, &vm, error) != UDFVM_OK)
+    if (may_take(pool, image, error) != UDFVM_OK || reserve(pool, image, timeout_ns, &vm, error) != UDFVM_OK)
         return NULL;
     if (vm && udfvm_vm_bind(vm, image, error) != UDFVM_OK) {
         udfvm_vm_close(vm);
@@ -148,6 +151,21 @@ udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t timeout
     } else if (!vm) {
         vm = udfvm_vm_open(image, pool->files, error);
     }
+    if (vm)
+        udfvm_pool_retain(pool);
+    else
+        forget_vm(pool);
+    return vm;
+}
+
+udfvm_vm *udfvm_pool_take_wide(udfvm_pool *pool, udfvm_image *image, const struct udfvm_windows *windows, uint64_t timeout_ns,
+                               struct udfvm_error *error)
+{
+    struct udfvm_vm *vm;
+    if (may_take(pool, image, error) != UDFVM_OK || reserve(pool, NULL, timeout_ns, &vm, error) != UDFVM_OK)
+        return NULL;
+    udfvm_vm_close(vm);
+    vm = udfvm_vm_open_wide(image, windows, pool->files, error);
     if (vm)
         udfvm_pool_retain(pool);
     else
@@ -175,7 +193,7 @@ void udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm)
     unsigned keep = UINT_MAX;
     udfvm_vm_set_watch(vm, NULL, NULL);
     udfvm_vm_set_idle_spin(vm, IDLE_SPIN_US);
-    if (udfvm_vm_restore(vm, NULL) != UDFVM_OK || !own || !put_idle(pool, vm, &keep)) {
+    if (vm->once || udfvm_vm_restore(vm, NULL) != UDFVM_OK || !own || !put_idle(pool, vm, &keep)) {
         udfvm_vm_close(vm);
         if (own)
             forget_vm(pool);

@@ -18,12 +18,16 @@ static uint64_t *table(uint8_t *system, uint64_t address)
     return (uint64_t *)(system + address);
 }
 
-/* Maps [virtual, virtual + bytes), inside one GiB, to guest physical memory through the page directory at `directory`. */
-static void map_huge(uint8_t *system, uint64_t directory, uint64_t virtual, uint64_t physical, uint64_t bytes, uint64_t flags)
+/* Maps [virtual, virtual + bytes) to guest physical memory through page directories that lie one after the other: the first, at `directories`, is
+ * that of the GiB in which `virtual` is. */
+static void map_huge(uint8_t *system, uint64_t directories, uint64_t virtual, uint64_t physical, uint64_t bytes, uint64_t flags)
 {
-    table(system, SYSTEM_PDPT)[virtual >> 30 & 511] = directory | TABLE;
-    for (uint64_t done = 0; done < bytes; done += HUGE_PAGE)
-        table(system, directory)[(virtual + done) >> 21 & 511] = (physical + done) | flags | ENTRY_HUGE;
+    const uint64_t first = virtual >> 30;
+    for (uint64_t done = 0; done < bytes; done += HUGE_PAGE) {
+        const uint64_t at = virtual + done, directory = directories + ((at >> 30) - first) * PAGE;
+        table(system, SYSTEM_PDPT)[at >> 30 & 511] = directory | TABLE;
+        table(system, directory)[at >> 21 & 511] = (physical + done) | flags | ENTRY_HUGE;
+    }
 }
 
 static void map_system_area(uint8_t *system)
@@ -56,12 +60,7 @@ static void map_memory(const struct machine *machine)
     uint8_t *system = machine->system;
     const uint64_t user = ENTRY_PRESENT | ENTRY_USER;
     const uint64_t end = SYSTEM_SIZE + machine->memory_bytes, input = end + UDFVM_WINDOW_NARROW + machine->wide_bytes;
-    for (uint64_t at = SYSTEM_SIZE; at < end;) {
-        uint64_t next = (at | ((1ull << 30) - 1)) + 1;
-        uint64_t bytes = (next < end ? next : end) - at;
-        map_huge(system, SYSTEM_PD + (at >> 30) * PAGE, at, at, bytes, user | ENTRY_WRITE);
-        at += bytes;
-    }
+    map_huge(system, SYSTEM_PD, SYSTEM_SIZE, SYSTEM_SIZE, end - SYSTEM_SIZE, user | ENTRY_WRITE);
     unmap_guard(system, end);
     map_huge(system, SYSTEM_PD_OUTPUT, UDFVM_OUTPUT_BASE, end, UDFVM_WINDOW_NARROW, user | ENTRY_WRITE | ENTRY_NO_EXEC);
     map_huge(system, SYSTEM_PD_INPUT, UDFVM_INPUT_BASE, input, machine->input_bytes, user | ENTRY_NO_EXEC);

@@ -13,10 +13,10 @@ int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *er
     if (config->memory % HUGE_PAGE || config->memory < 8 * HUGE_PAGE || config->memory > MEMORY_MAX)
         return udfvm_fail(error, UDFVM_E_ARGUMENT, "memory must be a multiple of 2 MiB from 16 MiB to 64 GiB");
     for (int i = 0; i < 2; i++)
-        if (windows[i] % HUGE_PAGE || windows[i] == 0 || windows[i] > WINDOW_MAX)
-            return udfvm_fail(error, UDFVM_E_ARGUMENT, "windows must be multiples of 2 MiB, 1 GiB at most");
-    if (config->scratch % HUGE_PAGE || config->scratch > WINDOW_MAX || config->output_window + config->scratch > WINDOW_MAX)
-        return udfvm_fail(error, UDFVM_E_ARGUMENT, "scratch must be a multiple of 2 MiB, with the output window 1 GiB at most");
+        if (windows[i] % HUGE_PAGE || windows[i] == 0 || windows[i] > UDFVM_WINDOW_MAX)
+            return udfvm_fail(error, UDFVM_E_ARGUMENT, "windows must be multiples of 2 MiB, 16 GiB at most");
+    if (config->scratch % HUGE_PAGE || config->scratch > UDFVM_WINDOW_MAX || config->output_window + config->scratch > UDFVM_WINDOW_MAX)
+        return udfvm_fail(error, UDFVM_E_ARGUMENT, "scratch must be a multiple of 2 MiB, with the output window 16 GiB at most");
     return UDFVM_OK;
 }
 
@@ -114,11 +114,10 @@ const struct udfvm_seal_info *udfvm_vm_seal_info(const udfvm_vm *vm)
     return vm->seal_info;
 }
 
-udfvm_vm *udfvm_vm_open(udfvm_image *image, const struct udfvm_files *files, struct udfvm_error *error)
+static udfvm_vm *open_on(udfvm_image *image, const struct udfvm_config *config, const struct udfvm_files *files, struct udfvm_error *error)
 {
-    udfvm_error_clear(error);
     struct udfvm_image *base = image->base ? image->base : image;
-    struct udfvm_vm *vm = create(&image->header->config, base, files, error);
+    struct udfvm_vm *vm = create(config, base, files, error);
     if (!vm)
         return NULL;
     vm->image = udfvm_image_retain(base);
@@ -128,6 +127,25 @@ udfvm_vm *udfvm_vm_open(udfvm_image *image, const struct udfvm_files *files, str
         return vm;
     udfvm_vm_close(vm);
     return NULL;
+}
+
+udfvm_vm *udfvm_vm_open(udfvm_image *image, const struct udfvm_files *files, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    return open_on(image, &image->header->config, files, error);
+}
+
+udfvm_vm *udfvm_vm_open_wide(udfvm_image *image, const struct udfvm_windows *windows, const struct udfvm_files *files, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    struct udfvm_config config = image->header->config;
+    config.input_window = windows->input;
+    config.output_window = windows->output;
+    config.scratch = windows->scratch;
+    udfvm_vm *vm = udfvm_config_check(&config, error) == UDFVM_OK ? open_on(image, &config, files, error) : NULL;
+    if (vm)
+        vm->once = true;
+    return vm;
 }
 
 void udfvm_vm_close(udfvm_vm *vm)

@@ -16,7 +16,6 @@
 
 #define LARGE (512ul << 10)
 #define ALIGNMENT 64ul
-#define WINDOW_MAX (1ul << 30)
 #define EXPORT __attribute__((visibility("default")))
 
 extern void *__libc_malloc(size_t);
@@ -46,7 +45,7 @@ static long kernel(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, 
 
 static bool in_scratch(uint64_t address)
 {
-    return address - UDFVM_OUTPUT_BASE < WINDOW_MAX;
+    return address - UDFVM_OUTPUT_BASE < UDFVM_WINDOW_MAX;
 }
 
 static bool is_large(size_t size)
@@ -65,7 +64,7 @@ static void *take(size_t alignment, size_t size)
 {
     if (alignment < ALIGNMENT)
         alignment = ALIGNMENT;
-    if (alignment > WINDOW_MAX)
+    if (alignment > UDFVM_WINDOW_MAX)
         return NULL;
     const uint64_t length = (size + alignment + sizeof(struct header) + 4095) & ~4095ul;
     const uint64_t start = (uint64_t)kernel(SYS_mmap, 0, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0);
@@ -112,7 +111,7 @@ static bool resize_in_place(void *block, size_t size)
 {
     struct header *header = header_of(block);
     const uint64_t length = ((uint64_t)block - header->start + size + 4095) & ~4095ul;
-    if (size < LARGE || size > WINDOW_MAX || kernel(SYS_mremap, header->start, header->length, length, 0, 0, 0) < 0)
+    if (size < LARGE || size > UDFVM_WINDOW_MAX || kernel(SYS_mremap, header->start, header->length, length, 0, 0, 0) < 0)
         return false;
     header->length = length;
     return true;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* The largest input window, so one view serves all calls; what lies past the request is not used. */
-#define WINDOW_BYTES ((Py_ssize_t)1 << 30)
+#define WINDOW_BYTES ((Py_ssize_t)(UDFVM_WINDOW_MAX - UDFVM_PAGE_SIZE))
 
 static int take_columns(struct numpy_function *self, PyObject *columns)
 {
