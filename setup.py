@@ -29,6 +29,11 @@ GUEST_FLAGS = [
 ]  # fmt: skip
 
 
+# The library stays where it is once it was loaded: a thread's timer, its clean-up at the thread's end, and handlers of signals and forks lead
+# into it after the last connection that used it was closed.
+STAYS_LOADED = "-Wl,-z,nodelete"
+
+
 def run(*command: str | Path) -> None:
     subprocess.run([str(word) for word in command], check=True)
 
@@ -68,7 +73,7 @@ class BuildNative(build_ext):
 
     def build_core(self, target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
-        run("gcc", *HOST_FLAGS, *sanitizers(), "-shared", "-Wl,-soname,libudfvm.so", "-o", target / "libudfvm.so",
+        run("gcc", *HOST_FLAGS, *sanitizers(), "-shared", STAYS_LOADED, "-Wl,-soname,libudfvm.so", "-o", target / "libudfvm.so",
             *sources("udfvm/vmm/*.c", "udfvm/vmm/*.S"), "-lpthread")  # fmt: skip
 
     def build_kernel(self, guest: Path) -> None:
@@ -100,7 +105,7 @@ class BuildNative(build_ext):
 
     def build_sqlite(self, package: Path) -> None:
         (package / "sqlite").mkdir(exist_ok=True)
-        run("gcc", *HOST_FLAGS, *sanitizers(), "-shared", "-I", ROOT / "udfvm" / "vmm", "-I", ROOT / "guest" / "include", "-o",
+        run("gcc", *HOST_FLAGS, *sanitizers(), "-shared", STAYS_LOADED, "-I", ROOT / "udfvm" / "vmm", "-I", ROOT / "guest" / "include", "-o",
             package / "sqlite" / "udfvm_sqlite.so", *sources("udfvm/sqlite/*.c"), "-L", package / "vmm", "-ludfvm",
             "-Wl,-rpath,$ORIGIN/../vmm")  # fmt: skip
 

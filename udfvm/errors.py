@@ -99,7 +99,13 @@ class PoolClosedError(Error):
 
 
 class ForkedError(Error):
-    """A VM or pool of the parent process was used in a forked child."""
+    """A VM or pool of the parent process was used in a forked child.
+
+    Attributes:
+        during_call: the process was forked in the middle of the call, by a host function or a signal handler. The parent goes on with it.
+    """
+
+    during_call: bool = False
 
 
 # ---- In a call ----
@@ -257,7 +263,9 @@ def from_core(
         case Code.INPUT:
             return InputTooLargeError(f"{message}; pass fewer or smaller values", udf, row)
         case Code.FORKED:
-            return ForkedError(f"{message}; make pools and VMs after the fork")
+            forked = ForkedError(f"{message}; make pools and VMs after the fork")
+            forked.during_call = signal != 0
+            return forked
         case Code.BUSY:
             return BusyError(
                 f"{message}; call from fewer threads at once, or bind the function to a larger pool (udfvm.Pool(size=...)), or to one that "

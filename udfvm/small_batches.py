@@ -71,6 +71,6 @@ class SmallBatches:
     def failed(self, error: int, arguments: tuple[Any, ...]) -> Any:
         """The call failed: raises what the ``struct udfvm_error`` at an address says, or makes the call in another way."""
         failure = exception_at(error, self._name)
-        if isinstance(failure, ForkedError):
+        if isinstance(failure, ForkedError) and not failure.during_call:
             return self._renewed(arguments)
         raise failure

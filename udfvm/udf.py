@@ -325,7 +325,9 @@ class UDF:
             return self._fresh_wide_call(request, payload, None)
         try:
             return runtime.pool.fresh_call(runtime.image, request, payload, runtime.limits, self.name)
-        except ForkedError:
+        except ForkedError as error:
+            if error.during_call:
+                raise
             runtime = self._renew(runtime)
             return runtime.pool.fresh_call(runtime.image, request, payload, runtime.limits, self.name)
         except (InputTooLargeError, OutputLimitError) as error:

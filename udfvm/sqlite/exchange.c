@@ -18,7 +18,7 @@ static int begin(struct session *session, char **error)
         return SQLITE_INTERRUPT;
     if (session->end_ns != UINT64_MAX && monotonic_ns() >= session->end_ns)
         return out_of(describe_statement_timeout(session), error);
-    if (session->vm || session_begin(session, &failure))
+    if (session_ready(session, &failure))
         return SQLITE_OK;
     return connection_interrupted(library, connection) ? SQLITE_INTERRUPT : out_of(describe_core_error(session, &failure), error);
 }

@@ -146,7 +146,8 @@ void statement_clear(struct statement *statement);
 struct session *statement_find(const struct statement *statement, const struct function *function);
 struct session *statement_find_name(const struct statement *statement, const char *name, size_t length);
 struct session *session_create(struct statement *statement, struct function *function);   /* NULL: out of memory */
-bool session_begin(struct session *session, struct udfvm_error *error);                   /* takes a VM */
+/* Takes a VM, where the session has none. False: there is none, or it is of the parent process; nothing may be written to its window. */
+bool session_ready(struct session *session, struct udfvm_error *error);
 bool connection_interrupted(sqlite_library *library, sqlite3 *connection);
 
 /* watch.c */

@@ -377,6 +377,10 @@ static int map_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int i
     sqlite_library *sqlite3_api = library_of(base);
     const int width = (int)((struct map *)base->pVtab)->width;
     const char *wrong = NULL;
+    char *error = NULL;
+    int code = results_ready(&cursor->results, &error);
+    if (code != SQLITE_OK)
+        return fail(cursor, code, error);
     if (index == 0)
         key_result(sqlite3_api, &cursor->keys, results_source(&cursor->results), context);
     else if (index > width)

@@ -3,12 +3,58 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "internal.h"
 
 /* One entry for each connection that has vm_udf: SQLite itself offers no client data before its version 3.44. */
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct registry *table;
+
+/* ---- Forks ---- */
+
+static pid_t forking_thread;
+
+/* While it runs a statement, SQLite holds the connection's mutex, a recursive one of pthreads, which knows its owner by the number of the thread. A
+ * child that was forked in the middle of a statement, by a host function or a signal handler, has another number: it could neither leave the
+ * statement nor close the connection. So what the forking thread held passes to the child's, which is its copy. */
+static void adopt_mutex(const struct registry *registry)
+{
+#ifdef __GLIBC__
+    sqlite_library *sqlite3_api = registry->library;
+    pthread_mutex_t *mutex = (pthread_mutex_t *)sqlite3_db_mutex(registry->connection);
+    if (mutex && mutex->__data.__kind == PTHREAD_MUTEX_RECURSIVE && mutex->__data.__owner == forking_thread)
+        mutex->__data.__owner = (pid_t)syscall(SYS_gettid);
+#else
+    (void)registry;
+#endif
+}
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&table_lock);
+    forking_thread = (pid_t)syscall(SYS_gettid);
+}
+
+static void in_parent(void)
+{
+    pthread_mutex_unlock(&table_lock);
+}
+
+static void in_child(void)
+{
+    for (const struct registry *registry = table; registry; registry = registry->next)
+        adopt_mutex(registry);
+    table_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    pthread_atfork(before_fork, in_parent, in_child);
+}
+
+/* ---- Connections ---- */
 
 struct registry *registry_of(sqlite_library *library, sqlite3 *connection)
 {

@@ -94,10 +94,20 @@ int results_begin(struct results *results, const struct batch *batch, int64_t fi
     return code == SQLITE_OK ? fetch_until_rows(results, error) : code;
 }
 
+int results_ready(const struct results *results, char **error)
+{
+    struct udfvm_error failure;
+    if (udfvm_vm_check(results->session->vm, &failure) == UDFVM_OK)
+        return SQLITE_OK;
+    *error = describe_core_error(results->session, &failure);
+    return *error ? SQLITE_ERROR : SQLITE_NOMEM;
+}
+
 int results_next(struct results *results, char **error)
 {
+    int code = results_ready(results, error);
     results->at++;
-    return fetch_until_rows(results, error);
+    return code == SQLITE_OK ? fetch_until_rows(results, error) : code;
 }
 
 bool results_done(const struct results *results)

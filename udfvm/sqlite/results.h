@@ -20,6 +20,8 @@ void results_free(struct results *results);
 
 /* Runs the function on the rows of a batch, which must stay as it is no longer than the call. SQLITE_OK, or as session_exchange(). */
 int results_begin(struct results *results, const struct batch *batch, int64_t first_row, char **error);
+/* Before the row at hand is read: in a forked child the reply is not there. SQLITE_OK, or as session_exchange(). */
+int results_ready(const struct results *results, char **error);
 /* On to the next row; results_done() tells whether there is one. */
 int results_next(struct results *results, char **error);
 bool results_done(const struct results *results);

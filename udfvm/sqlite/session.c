@@ -152,8 +152,10 @@ struct session *session_create(struct statement *statement, struct function *fun
     return session;
 }
 
-bool session_begin(struct session *session, struct udfvm_error *error)
+bool session_ready(struct session *session, struct udfvm_error *error)
 {
+    if (session->vm)
+        return udfvm_vm_check(session->vm, error) == UDFVM_OK;
     *error = (struct udfvm_error){ 0 };
     session->vm = take_vm(session->function, error);
     if (session->vm) {

@@ -259,6 +259,10 @@ static int column(sqlite3_vtab_cursor *base, sqlite3_context *context, int index
     sqlite_library *sqlite3_api = library_of(base);
     const int width = (int)((struct table *)base->pVtab)->width;
     const char *wrong = NULL;
+    char *error = NULL;
+    int code = results_ready(&cursor->results, &error);
+    if (code != SQLITE_OK)
+        return fail(cursor, code, error);
     if (index >= width)
         arguments_result(sqlite3_api, &cursor->arguments, index - width, context);
     else if ((size_t)index >= results_width(&cursor->results))

@@ -6,7 +6,9 @@
  * prints, nothing exits, no signal disposition changes but that of the kick signal (see udfvm_vm_call).
  * Threads: images and pools may be used from any thread; a VM by one thread at a time.
  * A thread of the core's own, which takes no signals, helps with megabytes; it ends when there was nothing to do for a second.
- * Fork: a child must not use VMs of its parent; calls on them fail with UDFVM_E_FORKED, and freeing them is safe.
+ * Fork: a child must not use VMs of its parent; calls on them fail with UDFVM_E_FORKED, those too in whose middle it was forked (by a host function,
+ * an interrupt hook, a watch), and freeing them is safe. Windows and replies of such VMs are not there.
+ * Ends: libudfvm.so stays loaded once it was; threads may end, with calls in their clean-up, and the process, in any order.
  */
 #ifndef UDFVM_API_H
 #define UDFVM_API_H
@@ -46,7 +48,7 @@ enum udfvm_code {
 struct udfvm_error {
     int code;                    /* enum udfvm_code */
     int os_errno;                /* errno, 0 where it has no part in it */
-    int signal;                  /* UDFVM_E_CRASH: the signal; UDFVM_E_EXIT: the exit status */
+    int signal;                  /* UDFVM_E_CRASH: the signal; UDFVM_E_EXIT: the exit status; UDFVM_E_FORKED: 1 in the middle of a call */
     uint64_t address, rip;       /* UDFVM_E_CRASH; address, UDFVM_E_OUTPUT: bytes of the reply, as far as the guest says */
     char message[480];           /* one sentence, no newline at the end */
 };
@@ -156,6 +158,9 @@ udfvm_vm *udfvm_vm_open_wide(udfvm_image *image, const struct udfvm_windows *win
 /* Moves a restored VM to another image of the same base: copies the pages in which the two differ. */
 int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error);
 void udfvm_vm_close(udfvm_vm *vm);
+
+/* UDFVM_E_FORKED in a forked child of the process that opened the VM, else UDFVM_OK. Ask before you write to the input window. */
+int udfvm_vm_check(const udfvm_vm *vm, struct udfvm_error *error);
 
 /* The payload area of the input window; the caller may write a request there in place. */
 void *udfvm_vm_input(udfvm_vm *vm, uint64_t *size);

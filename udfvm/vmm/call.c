@@ -143,12 +143,16 @@ static int interrupted_run(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     if (atomic_load_explicit(&vm->deadline.expired, memory_order_relaxed))
         return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end within %.3g s", (double)vm->limits.timeout_ns / 1e9);
+    bool stopped = false;
     if (atomic_load_explicit(&vm->deadline.due, memory_order_relaxed)) {
-        if (udfvm_vm_watched_out(vm))
-            return udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted");
-        udfvm_deadline_looked(&vm->deadline);
+        stopped = udfvm_vm_watched_out(vm);
+        if (!stopped && !udfvm_vm_forked(vm))
+            udfvm_deadline_looked(&vm->deadline);
     }
-    return udfvm_interrupted() ? udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted") : UDFVM_OK;
+    stopped = stopped || udfvm_interrupted();
+    if (udfvm_vm_forked(vm))
+        return udfvm_vm_fail_forked(error);
+    return stopped ? udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted") : UDFVM_OK;
 }
 
 static bool is_hypercall(const struct kvm_run *run)
@@ -209,6 +213,11 @@ int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_er
     int kind = udfvm_vm_run_vcpu(vm, &local);
     udfvm_deadline_stop(&vm->deadline);
     int code = local.code;
+    if (code == UDFVM_E_FORKED) {                /* nothing of the VM is here any more */
+        if (error)
+            *error = local;
+        return code;
+    }
     if (kind == HYPERCALL_COMPLETE)
         code = completed(vm, &vm->machine.run->s.regs.regs, reply, &local);
     reply->sealed = kind == HYPERCALL_SEAL;
@@ -225,8 +234,8 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
                   const struct udfvm_limits *limits, struct udfvm_reply *reply, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
-    if (vm->generation != udfvm_fork_generation())
-        return udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process");
+    if (udfvm_vm_check(vm, error) != UDFVM_OK)
+        return UDFVM_E_FORKED;
     if (vm->stream || (vm->state != VM_SEALED && vm->state != VM_STOPPED))
         return udfvm_fail(error, UDFVM_E_ARGUMENT, "the VM must be restored before the next call");
     int code = udfvm_vm_request(vm, request, input, length, limits, error);
@@ -271,8 +280,8 @@ int udfvm_vm_fresh_call(udfvm_vm *vm, uint32_t request, const void *input, uint6
 int udfvm_vm_share_reply(udfvm_vm *vm, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
-    if (vm->generation != udfvm_fork_generation())
-        return udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process");
+    if (udfvm_vm_check(vm, error) != UDFVM_OK)
+        return UDFVM_E_FORKED;
     int code = udfvm_machine_inherit_output(&vm->machine, true, error);
     vm->reply_shared = code == UDFVM_OK;
     return code;

@@ -105,7 +105,7 @@ static struct thread_timer *thread_timer(struct udfvm_error *error)
     struct thread_timer *state = pthread_getspecific(timer_key);
     if (state && state->generation == udfvm_fork_generation())
         return state;
-    free(state);
+    /* In a forked child the parent's is not freed: a call in whose middle it was forked, and ends now, still refers to it. */
     state = calloc(1, sizeof *state);
     struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = UDFVM_KICK_SIGNAL };
     event.sigev_value.sival_ptr = state;
@@ -184,6 +184,10 @@ void udfvm_deadline_looked(struct deadline *deadline)
 void udfvm_deadline_stop(struct deadline *deadline)
 {
     struct thread_timer *state = deadline->timer;
+    if (state && state->generation != udfvm_fork_generation()) {         /* the call's VM and the timer are the parent's */
+        deadline->timer = NULL;
+        return;
+    }
     struct deadline *outer = deadline->outer;            /* of a call that waits for this one: a host function or a signal handler made it */
     if (state && !outer)
         state->running = NULL;

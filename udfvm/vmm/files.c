@@ -34,7 +34,8 @@ static int64_t file_open(struct udfvm_vm *vm, const char *path, void *stat_out)
         return handle;
     vm->handles[number] = handle;
     vm->handles_open++;
-    memcpy(stat_out, &stat, sizeof stat);
+    if (!udfvm_vm_forked(vm))
+        memcpy(stat_out, &stat, sizeof stat);
     return number;
 }
 
@@ -89,7 +90,8 @@ static int64_t path_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs, 
         return file_open(vm, path, buffer);
     case UDFVM_HC_FILE_STAT:
         result = files->stat(files->context, path, regs->r10 != 0, &stat);
-        memcpy(buffer, &stat, sizeof stat);
+        if (!udfvm_vm_forked(vm))
+            memcpy(buffer, &stat, sizeof stat);
         return result;
     case UDFVM_HC_FILE_LIST:
         result = files->list(files->context, path, first, buffer, length);

@@ -26,6 +26,10 @@ static int64_t call(struct udfvm_vm *vm, const struct kvm_regs *regs, const char
     memcpy(buffer, arguments, length);
     char text[256] = "";
     const int64_t got = functions->call(functions->context, name, buffer, length, reply, capacity, text);
+    if (udfvm_vm_forked(vm)) {
+        udfvm_vm_fail_forked(error);
+        return 0;
+    }
     if (got == UDFVM_NO_HOST_FUNCTION)
         return -ENOENT;
     if (got < 0) {
@@ -63,10 +67,12 @@ int udfvm_host_call(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_err
         return HYPERCALL_CONTINUE;
     }
     struct udfvm_error failure = { .code = UDFVM_OK };
-    regs->rax = (uint64_t)call(vm, regs, name, buffer, arguments, &failure);
+    const uint64_t result = (uint64_t)call(vm, regs, name, buffer, arguments, &failure);
     free(buffer);
-    if (failure.code == UDFVM_OK)
+    if (failure.code == UDFVM_OK) {
+        regs->rax = result;
         return HYPERCALL_CONTINUE;
+    }
     if (error)
         *error = failure;
     return HYPERCALL_FAILED;

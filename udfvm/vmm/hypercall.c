@@ -110,6 +110,17 @@ static void exited(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfv
     }
 }
 
+static int serve_files(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error)
+{
+    const int64_t result = udfvm_file_hypercall(vm, regs);
+    if (udfvm_vm_forked(vm)) {                       /* by a signal handler that ran in the embedder's code */
+        udfvm_vm_fail_forked(error);
+        return HYPERCALL_FAILED;
+    }
+    regs->rax = (uint64_t)result;
+    return HYPERCALL_CONTINUE;
+}
+
 int udfvm_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error)
 {
     switch (regs->rax) {
@@ -128,8 +139,7 @@ int udfvm_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_err
     case UDFVM_HC_HOST_CALL:
         return udfvm_host_call(vm, regs, error);
     case UDFVM_HC_FILE_OPEN ... UDFVM_HC_FILE_READLINK:
-        regs->rax = (uint64_t)udfvm_file_hypercall(vm, regs);
-        return HYPERCALL_CONTINUE;
+        return serve_files(vm, regs, error);
     default:
         udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest made a hypercall that does not exist (%#llx)",
                    (unsigned long long)regs->rax);

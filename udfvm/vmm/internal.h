@@ -186,6 +186,9 @@ struct udfvm_vm {
     struct sealed_state *seal_state;
     uint64_t calls, exits;
 };
+/* In a forked child, which has neither memory nor registers of its parent's VMs: whatever runs code of the embedder during a call asks afterwards. */
+bool udfvm_vm_forked(const struct udfvm_vm *vm);
+int udfvm_vm_fail_forked(struct udfvm_error *error);     /* UDFVM_E_FORKED: in the middle of a call */
 /* Before the host writes to guest memory: KVM's dirty log does not see it. */
 int udfvm_vm_host_writes(struct udfvm_vm *vm, const void *at, uint64_t length, struct udfvm_error *error);
 int udfvm_vm_collect_dirty(struct udfvm_vm *vm, struct udfvm_error *error);      /* newly dirty pages join the hot set */

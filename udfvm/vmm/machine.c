@@ -165,6 +165,7 @@ static int create_vcpu(struct machine *machine, int kvm, struct udfvm_error *err
     if (run == MAP_FAILED)
         return udfvm_fail_errno(error, "mapping the vCPU");
     machine->run = run;
+    madvise(run, machine->run_size, MADV_DONTFORK);            /* a shared mapping: a forked child would write the parent's registers */
     if (ioctl(machine->vcpu, KVM_SET_CPUID2, &features.cpuid) < 0)
         return udfvm_fail_errno(error, "KVM_SET_CPUID2");
     code = set_special_registers(machine, error);
@@ -207,6 +208,7 @@ int udfvm_machine_create(struct machine *machine, const struct udfvm_config *con
 void udfvm_machine_forget_memory(struct machine *machine)
 {
     machine->system = machine->memory = machine->input = NULL;
+    machine->run = NULL;
 }
 
 void udfvm_machine_destroy(struct machine *machine)

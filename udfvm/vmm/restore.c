@@ -181,8 +181,8 @@ static int restore_memory(struct udfvm_vm *vm, struct udfvm_error *error)
 int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
-    if (vm->generation != udfvm_fork_generation())
-        return udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process");
+    if (udfvm_vm_check(vm, error) != UDFVM_OK)
+        return UDFVM_E_FORKED;
     udfvm_stream_end(vm);
     if (vm->state == VM_SEALED)
         return UDFVM_OK;

@@ -146,15 +146,18 @@ void udfvm_stream_end(struct udfvm_vm *vm)
     vm->stream = NULL;
     if (!stream)
         return;
-    if (vm->generation == udfvm_fork_generation()) {             /* a forked child has no such thread */
-        atomic_store(&stream->stop, true);
-        atomic_store(&vm->deadline.expired, true);               /* what run_vcpu takes as the reason to stop */
-        kick(stream);
-        pthread_join(stream->thread, NULL);
-        give_place(stream);
-        vm->machine.run->immediate_exit = 0;
-        vm->state = VM_BROKEN;                                   /* it was stopped anywhere */
+    if (udfvm_vm_forked(vm)) {           /* there is no such thread, and no memory of the VM; the condition's waiter is gone for good */
+        free(stream->buffer);
+        free(stream);
+        return;
     }
+    atomic_store(&stream->stop, true);
+    atomic_store(&vm->deadline.expired, true);                   /* what run_vcpu takes as the reason to stop */
+    kick(stream);
+    pthread_join(stream->thread, NULL);
+    give_place(stream);
+    vm->machine.run->immediate_exit = 0;
+    vm->state = VM_BROKEN;                                       /* it was stopped anywhere */
     call_page(vm)->ring_reply = 0;
     free_stream(stream);
 }
@@ -234,7 +237,10 @@ static int look_up(struct stream *stream, uint64_t now, uint64_t until, struct u
         return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end within %.3g s", (double)stream->vm->limits.timeout_ns / 1e9);
     if (now - stream->asked > ticks(stream->vm, INTERRUPT_ASK_US)) {
         stream->asked = now;
-        if (udfvm_interrupted() || udfvm_vm_watched_out(stream->vm))
+        const bool stopped = udfvm_interrupted() || udfvm_vm_watched_out(stream->vm);
+        if (udfvm_vm_forked(stream->vm))                         /* by a signal handler, or by the watch */
+            return udfvm_vm_fail_forked(error);
+        if (stopped)
             return udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted");
     }
     return UDFVM_OK;
@@ -290,8 +296,8 @@ int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint
                          struct udfvm_reply *reply, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
-    if (vm->generation != udfvm_fork_generation())
-        return udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process");
+    if (udfvm_vm_check(vm, error) != UDFVM_OK)
+        return UDFVM_E_FORKED;
     const bool exits = limits && limits->host_functions;         /* their calls are made on this thread */
     if (!vm->stream && (exits || vm->state != VM_STOPPED || vm->idle_spin_us == 0 || ++vm->exchanges < STREAM_AFTER || !take_place()))
         return udfvm_vm_call(vm, request, input, length, limits, reply, error);

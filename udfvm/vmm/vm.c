@@ -53,6 +53,24 @@ static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_im
     return NULL;
 }
 
+bool udfvm_vm_forked(const struct udfvm_vm *vm)
+{
+    return vm->generation != udfvm_fork_generation();
+}
+
+int udfvm_vm_fail_forked(struct udfvm_error *error)
+{
+    udfvm_fail(error, UDFVM_E_FORKED, "the process was forked in the middle of this call, which goes on in the parent process alone");
+    if (error)
+        error->signal = 1;
+    return UDFVM_E_FORKED;
+}
+
+int udfvm_vm_check(const udfvm_vm *vm, struct udfvm_error *error)
+{
+    return udfvm_vm_forked(vm) ? udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process") : UDFVM_OK;
+}
+
 static void start_registers(struct udfvm_vm *vm)
 {
     struct kvm_run *run = vm->machine.run;
@@ -155,7 +173,7 @@ void udfvm_vm_close(udfvm_vm *vm)
     udfvm_stream_end(vm);
     udfvm_files_close_all(vm);
     udfvm_hot_set_destroy(&vm->hot);
-    if (vm->generation != udfvm_fork_generation())
+    if (udfvm_vm_forked(vm))
         udfvm_machine_forget_memory(&vm->machine);
     else
         udfvm_wide_abandon(vm);

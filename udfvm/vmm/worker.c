@@ -70,8 +70,18 @@ static void *run_worker(void *unused)
     while (wait_for_work())
         do_piece(worker.first);
     worker.life = LIFE_ENDED;
+    pthread_cond_broadcast(&worker.finished);
     pthread_mutex_unlock(&worker.lock);
     return unused;
+}
+
+/* One that has ended is joined once, by whoever sees it first. Called with the lock held, which it let go as the last thing that it did. */
+static void join_ended(void)
+{
+    if (worker.life != LIFE_ENDED)
+        return;
+    pthread_join(worker.thread, NULL);
+    worker.life = LIFE_NONE;
 }
 
 static bool has_processor(void)
@@ -84,9 +94,9 @@ static bool has_processor(void)
 static void start_worker(void)
 {
     sigset_t all, before;
-    if (worker.life == LIFE_ENDED)
-        pthread_join(worker.thread, NULL);
-    worker.life = LIFE_NONE;
+    join_ended();
+    if (worker.stop)
+        return;                                          /* the process ends: other threads may still be at work */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);         /* signals are for the program's own threads */
     if (has_processor() && pthread_create(&worker.thread, NULL, run_worker, NULL) == 0)
@@ -141,14 +151,14 @@ void udfvm_worker_forget(void)
     worker.first = NULL;
 }
 
-/* At exit, and where the library is unloaded, under whose code no thread may be. */
+/* At exit. Threads of the program may go on with their work meanwhile, without the worker. */
 __attribute__((destructor)) static void end_worker(void)
 {
     pthread_mutex_lock(&worker.lock);
-    const bool started = worker.life != LIFE_NONE;
     worker.stop = true;
     pthread_cond_signal(&worker.offered);
+    while (worker.life == LIFE_RUNS)
+        pthread_cond_wait(&worker.finished, &worker.lock);
+    join_ended();
     pthread_mutex_unlock(&worker.lock);
-    if (started)
-        pthread_join(worker.thread, NULL);
 }
