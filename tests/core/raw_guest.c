@@ -2,6 +2,8 @@
 #include "../../guest/include/udfvm_abi.h"
 #include "raw_guest.h"
 
+#include <stdbool.h>
+
 #define OUTPUT ((volatile uint64_t *)UDFVM_OUTPUT_BASE)
 #define ARGUMENTS ((const volatile uint64_t *)UDFVM_INPUT_PAYLOAD)
 
@@ -133,6 +135,46 @@ static void system_call(uint64_t number)
     complete(2);
 }
 
+static bool visible(uint32_t selector)
+{
+    bool lar, lsl, readable, writable;
+    uint32_t word;
+    __asm__("larl %2, %1" : "=@ccz"(lar), "=r"(word) : "r"(selector));
+    __asm__("lsll %2, %1" : "=@ccz"(lsl), "=r"(word) : "r"(selector));
+    __asm__("verr %w1" : "=@ccz"(readable) : "r"(selector));
+    __asm__("verw %w1" : "=@ccz"(writable) : "r"(selector));
+    return lar || lsl || readable || writable;
+}
+
+static void descriptors(uint64_t indicator)
+{
+    uint64_t found = 0;
+    for (uint32_t index = 0; index < 8192; index++)
+        for (uint32_t level = 0; level < 4; level++)
+            found += visible(index << 3 | (uint32_t)indicator | level);
+    OUTPUT[0] = found;
+    complete(1);
+}
+
+static void use_selector(uint64_t use, uint64_t selector)
+{
+    struct { uint32_t offset; uint16_t selector; } __attribute__((packed)) far = { (uint32_t)(uint64_t)resume, (uint16_t)selector };
+    switch (use) {
+    case RAW_DS: __asm__ volatile("movl %k0, %%ds" : : "r"(selector)); break;
+    case RAW_ES: __asm__ volatile("movl %k0, %%es" : : "r"(selector)); break;
+    case RAW_FS: __asm__ volatile("movl %k0, %%fs" : : "r"(selector)); break;
+    case RAW_GS: __asm__ volatile("movl %k0, %%gs" : : "r"(selector)); break;
+    case RAW_SS: __asm__ volatile("movl %k0, %%ss" : : "r"(selector)); break;
+    case RAW_FAR_CALL: __asm__ volatile("lcall *%0" : : "m"(far)); break;
+    case RAW_FAR_JUMP: __asm__ volatile("ljmp *%0" : : "m"(far)); break;
+    case RAW_FAR_RETURN: __asm__ volatile("pushq %0\n\tpushq %1\n\tlretq" : : "r"(selector), "r"(resume)); break;
+    case RAW_IRET: __asm__ volatile("pushq $0x23\n\tpushq %%rsp\n\tpushfq\n\tpushq %0\n\tpushq %1\n\tiretq" : : "r"(selector), "r"(resume)); break;
+    case RAW_LLDT: __asm__ volatile("lldt %w0" : : "r"(selector)); break;
+    }
+    OUTPUT[0] = RAW_EXECUTED;
+    complete(1);
+}
+
 static void fill(uint64_t from, uint64_t to, uint64_t value)
 {
     for (volatile uint64_t *at = (volatile uint64_t *)from; at < (volatile uint64_t *)to; at++)
@@ -168,6 +210,8 @@ void obey(void)
     case RAW_ECHO: for (uint64_t i = 0; i < a[1]; i++) OUTPUT[i] = a[i]; complete(a[1]); break;
     case RAW_SYSCALL_LOOP: for (;;) { uint64_t n = 1; __asm__ volatile("syscall" : "+a"(n) : : "rcx", "rdx", "r11", "memory"); } break;
     case RAW_SEAL: counter = a[1]; hypercall(UDFVM_HC_SEAL, (uint64_t)&seal_info, 0, 0, 0, 0, 0); break;
+    case RAW_DESCRIPTORS: descriptors(a[1]); break;
+    case RAW_SELECTOR: use_selector(a[1], a[2]); break;
     default: complete(0);
     }
 }

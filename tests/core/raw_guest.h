@@ -18,7 +18,10 @@ enum {
     RAW_ECHO,            /* words; reply: so many words of the request */
     RAW_SYSCALL_LOOP,
     RAW_SEAL,            /* value of the counter to seal */
+    RAW_DESCRIPTORS,     /* table indicator: 0 GDT, 4 LDT; reply: how many selectors of it name something that ring 3 sees */
+    RAW_SELECTOR,        /* enum raw_use, selector */
 };
+enum raw_use { RAW_DS, RAW_ES, RAW_FS, RAW_GS, RAW_SS, RAW_FAR_CALL, RAW_FAR_JUMP, RAW_FAR_RETURN, RAW_IRET, RAW_LLDT, RAW_USES };
 enum { RAW_EXECUTED = 0x600d, RAW_FAULTED = 0xfa17 };   /* first word of a reply */
 
 #endif

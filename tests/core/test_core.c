@@ -152,6 +152,24 @@ static void test_privileged_instructions_fault(void)
     udfvm_vm_close(vm);
 }
 
+/* A local descriptor table would let ring 3 choose descriptors: there is none. Of the global one it sees its own two segments, and ring 0's data. */
+static void test_no_descriptors_of_a_guests_choice(void)
+{
+    static const uint64_t selectors[] = { 4, 7, 0x23 | 4, 0x2b | 4, 0x6007, 0x6027, 0x602f, 0x8007, 0xcfc7, 0xfff7, 0xffff };
+    udfvm_vm *vm = open_vm(image);
+    for (int round = 0; round < 2; round++) {
+        struct outcome got = CALL(vm, NULL, RAW_DESCRIPTORS, 4);
+        check(got.code == 0 && got.words[0] == 0, "%llu selectors of a local descriptor table", (unsigned long long)got.words[0]);
+        for (uint64_t use = 0; use < RAW_USES; use++)
+            for (size_t i = 0; i < sizeof selectors / 8; i++) {
+                got = CALL(vm, NULL, RAW_SELECTOR, use, selectors[i]);
+                check(got.code == 0 && got.words[0] == RAW_FAULTED && (got.words[1] == 13 || got.words[1] == 11),
+                      "use %d of selector %#llx: %#llx", (int)use, (unsigned long long)selectors[i], (unsigned long long)got.words[0]);
+            }
+    }
+    udfvm_vm_close(vm);
+}
+
 static void test_ports_and_hypercalls(void)
 {
     static const uint64_t ports[] = { 0, 0x20, 0x54, 0x56, 0x60, 0x80, 0xcf8, 0xffff };
@@ -691,6 +709,7 @@ int main(int count, char **arguments)
         { "state", test_state_is_restored },
         { "system area", test_system_area_is_out_of_reach },
         { "privileged", test_privileged_instructions_fault },
+        { "descriptors", test_no_descriptors_of_a_guests_choice },
         { "hypercalls", test_ports_and_hypercalls },
         { "files", test_files },
         { "log", test_log_is_bounded },

@@ -120,6 +120,8 @@ static int set_special_registers(struct machine *machine, struct udfvm_error *er
     sregs->idt = (struct kvm_dtable){ .base = SYSTEM_IDT, .limit = 32 * 16 - 1 };
     sregs->tr = (struct kvm_segment){ .base = SYSTEM_TSS, .limit = SYSTEM_TSS_END - SYSTEM_TSS - 1, .selector = SELECTOR_TSS,
                                       .type = 11, .present = 1 };
+    /* After a reset there is one, of 64 KiB at address 0: ring 3 could then name bytes of the system area as descriptors. */
+    sregs->ldt = (struct kvm_segment){ .unusable = 1 };
     if (ioctl(machine->vcpu, KVM_SET_SREGS, sregs) < 0)
         return udfvm_fail_errno(error, "KVM_SET_SREGS");
     return UDFVM_OK;
