@@ -96,6 +96,7 @@ class BuildNative(build_ext):
             *sources("guest/runtimes/common/*.c", "guest/runtimes/python/*.c"))  # fmt: skip
         for module in runtime.glob("*.py"):
             shutil.copy(module, guest / module.name)
+        shutil.copy(ROOT / "udfvm" / "conversions.py", guest / "_udfvm_conversions.py")
 
     def build_compiled_runtime(self, guest: Path, language: str) -> None:
         runtimes = ROOT / "guest" / "runtimes"

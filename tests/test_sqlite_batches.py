@@ -455,7 +455,7 @@ def test_table_functions_in_python() -> None:
     assert pa.Table.from_batches(points.batches(n=3)).to_pydict() == {"n": [0, 1, 2], "half": [None, 0.5, 1.0]}
     with pytest.raises(udfvm.UDFError, match="ZeroDivisionError"):
         list(odd_rows("raises"))
-    with pytest.raises(udfvm.TypeMappingError, match="'text' is declared string"):
+    with pytest.raises(udfvm.TypeMappingError, match=r"'text' \(position 1\) is declared string"):
         list(words(5))
     assert pickle.loads(pickle.dumps(words)) is words
 

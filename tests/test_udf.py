@@ -136,7 +136,7 @@ def test_numpy_and_pyarrow_scalars_are_values() -> None:
 
 
 def test_wrong_arguments() -> None:
-    with pytest.raises(udfvm.TypeMappingError, match=r"'score': argument 'distance' is declared double.*got str"):
+    with pytest.raises(udfvm.TypeMappingError, match=r"'score': argument 'distance' \(position 2\) is declared double.*got str"):
         score(1.0, "300")
     with pytest.raises(udfvm.TypeMappingError, match=r"missing a required argument.*it takes 2 arguments"):
         score(1.0)

@@ -89,7 +89,7 @@ class Aggregate(UDF):
             arguments = self._bind(arguments, keywords)
         if all(form_of(argument) is Form.SCALAR for argument in arguments):
             raise TypeMappingError(f"UDF {self.name!r}: an aggregate is called with arrays: pass at least one pyarrow or numpy array")
-        columns, rows = columns_of(self.name, self.parameters, arguments)
+        columns, rows = columns_of(self.name, self.parameters, arguments, vectorized=self.vectorized)
         table = self._table(columns)
         if not self.merges or rows < _ENOUGH_FOR_TWO:
             return self._value(table)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from udfvm.conversions import convert
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
 from udfvm.reply_columns import checked, empty
 from udfvm.types import RowType
@@ -71,9 +72,14 @@ def _jsonable(value: Any) -> str:
 def narrowed(column: pa.Array, declared: Type) -> pa.Array:
     """A column that travelled, as the declared type. Raises ValueError where a value is out of its range."""
     kind = declared.arrow
+    if pa.types.is_floating(kind):
+        return convert(column, kind)
     if pa.types.is_date32(kind):
         return column.cast(pa.int32()).cast(kind)
-    return column.cast(kind, safe=not pa.types.is_floating(kind))
+    made = column.cast(kind)
+    if pa.types.is_date64(kind):
+        made.validate(full=True)                 # the cast takes any integer
+    return made
 
 
 def encode(columns: Sequence[pa.Array], rows: int) -> bytes:

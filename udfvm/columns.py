@@ -1,23 +1,22 @@
 """Arguments and results that are arrays: what the caller passes, as Arrow columns of the declared types, and results as the caller
-wants them.
-
-Conversions of arguments lose nothing: integers widen or, where every value fits, narrow; integers become floats where exact; floats
-become floats of another width; encoded columns (dictionary, run-end, views) are decoded; a column of nulls is of any type. Nothing else
-is cast.
+wants them. Which types go where is said in ``conversions``; encoded columns (dictionary, run-end, views) are decoded.
 """
 
 from __future__ import annotations
 
+import datetime
 import enum
+import operator
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from udfvm.conversions import Loss, Refused, convert, is_missing
 from udfvm.errors import TypeMappingError
-from udfvm.rows import check_argument, wrong_argument
-from udfvm.types import Kind
+from udfvm.rows import WHOLE_MICROSECONDS, check_argument, mapping_error, wrong_argument
+from udfvm.types import Kind, named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,10 +51,12 @@ def form_of_result(values: Sequence[object]) -> Form:
     return next(form for form in Form if form in forms) if forms else Form.SCALAR
 
 
-def columns_of(function: str, parameters: Sequence[Parameter], values: Sequence[object]) -> tuple[list[pa.Array | pa.ChunkedArray], int]:
+def columns_of(
+    function: str, parameters: Sequence[Parameter], values: Sequence[object], *, vectorized: bool = True
+) -> tuple[list[pa.Array | pa.ChunkedArray], int]:
     """The arguments as columns of the declared types and of one length, and that length. Scalars are repeated.
 
-    Raises TypeMappingError, naming the argument.
+    Not ``vectorized``: the function takes Python values, which not all dates and times have. Raises TypeMappingError, naming the argument.
     """
     lengths = {
         parameter.name: len(value)  # type: ignore[arg-type]
@@ -66,7 +67,11 @@ def columns_of(function: str, parameters: Sequence[Parameter], values: Sequence[
         described = ", ".join(f"{name!r} has {length}" for name, length in lengths.items())
         raise TypeMappingError(f"UDF {function!r}: the arrays have different lengths: {described}")
     rows = next(iter(lengths.values()), 1)
-    return [_column(function, parameter, value, rows) for parameter, value in zip(parameters, values, strict=True)], rows
+    columns = [_column(function, parameter, value, rows) for parameter, value in zip(parameters, values, strict=True)]
+    if not vectorized:
+        for parameter, column in zip(parameters, columns, strict=True):
+            check_python_dates(function, parameter, column)
+    return columns, rows
 
 
 def _column(function: str, parameter: Parameter, value: Any, rows: int) -> pa.Array | pa.ChunkedArray:
@@ -78,56 +83,130 @@ def _column(function: str, parameter: Parameter, value: Any, rows: int) -> pa.Ar
     return cast_argument(function, parameter, value)
 
 
-def scalar_of(function: str, parameter: Parameter, value: object) -> pa.Scalar:
+# ---- Values ----
+
+_PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes, datetime.date, datetime.datetime})
+
+
+def python_value(function: str, parameter: Parameter, value: Any) -> Any:
+    """A value that a scalar function is called with, as a Python value of the declared type, which holds no other; None for a null."""
+    if type(value) in _PLAIN:
+        return value
+    value = _from_numpy_scalar(value)
+    if value is None or _is_missing(parameter, value):
+        return None
+    if isinstance(value, pa.Scalar) or _is_numpy_time(value):
+        scalar = scalar_of(function, parameter, value)
+        check_python_dates(function, parameter, pa.repeat(scalar, 1))
+        if parameter.type.unit == "ns":
+            scalar = scalar.cast(pa.timestamp("us", parameter.type.timezone))
+        return scalar.as_py()
+    _refuse_series(function, parameter, value)
+    check_argument(function, parameter, value)
+    return value
+
+
+def _from_numpy_scalar(value: Any) -> Any:
+    """Scalars of numpy, in an array or not, as Python has them; times remain."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return value
+    if isinstance(value, numpy.ndarray) and not value.ndim:
+        value = value[()]
+    return value.item() if isinstance(value, numpy.generic) and not _is_numpy_time(value) else value
+
+
+def _is_numpy_time(value: object) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, (numpy.datetime64, numpy.timedelta64))
+
+
+def _is_missing(parameter: Parameter, value: Any) -> bool:
+    """Whether a value is another word for null where the parameter is: NaT is one for dates and times."""
+    timely = parameter.type.kind in (Kind.DATE, Kind.DATETIME)
+    if is_missing(value):
+        return timely or type(value).__name__ == "NAType"
+    return timely and _is_numpy_time(value) and type(value).__name__ == "datetime64" and bool(value != value)  # noqa: PLR0124 - as NaN
+
+
+def _refuse_series(function: str, parameter: Parameter, value: Any) -> None:
+    """Columns of other libraries, whose nulls and results are not for us to guess."""
+    if hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__"):
+        found = f"a {type(value).__module__.partition('.')[0]} {type(value).__name__}"
+        raise wrong_argument(function, parameter, f"{found}: pass it as a numpy array or pyarrow array, such as pyarrow.array(...)")
+
+
+def scalar_of(function: str, parameter: Parameter, value: Any) -> pa.Scalar:
     """A Python value, or a pyarrow scalar, as a scalar of the declared type."""
     declared = parameter.type.arrow
     if isinstance(value, pa.Scalar):
-        return cast_argument(function, parameter, pa.array([value], type=value.type))[0]
-    if value is None:
+        return cast_argument(function, parameter, pa.repeat(value, 1))[0]
+    value = _from_numpy_scalar(value)
+    if value is None or _is_missing(parameter, value):
         return pa.scalar(None, declared)
+    if _is_numpy_time(value):
+        return cast_argument(function, parameter, _from_numpy(function, parameter, value.reshape(1)))[0]
     if parameter.type.is_nested:
         return _nested_scalar(function, parameter, value)
     if isinstance(value, (list, tuple, dict, set)):
         raise wrong_argument(function, parameter, f"{type(value).__name__} (a column is a pyarrow or numpy array)")
-    check_argument(function, parameter, value)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, numpy.generic):
-        value = value.item()
-    if parameter.type.kind is Kind.FLOAT:
-        value = float(value)  # type: ignore[arg-type]
+    _refuse_series(function, parameter, value)
     try:
-        return pa.scalar(value, declared)
+        return pa.scalar(_leaf(function, parameter, value), declared)
+    except TypeMappingError:
+        raise
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise TypeMappingError(f"UDF {function!r}: argument {parameter.name!r}: {error}") from error
+        raise mapping_error(function, parameter, f"is of no value of {declared}: {error}") from error
+
+
+def _leaf(function: str, parameter: Parameter, value: Any) -> Any:
+    """A value, checked, as pyarrow takes it. Raises TypeMappingError."""
+    check_argument(function, parameter, value)
+    if parameter.type.kind is Kind.FLOAT:
+        return float(value)
+    if parameter.type.kind is Kind.INT:
+        return int(operator.index(value))
+    return bytes(value) if isinstance(value, memoryview) else value
 
 
 def _nested_scalar(function: str, parameter: Parameter, value: object) -> pa.Scalar:
     """A list or tuple for a list, a mapping for a struct; what they hold likewise."""
     try:
-        _check_held(parameter.type.arrow, value)
-        return pa.scalar(value, parameter.type.arrow)
+        return pa.scalar(_held(function, parameter, parameter.type.arrow, value), parameter.type.arrow)
+    except TypeMappingError:
+        raise
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise TypeMappingError(f"UDF {function!r}: argument {parameter.name!r}, of type {parameter.type}: {error}") from error
+        raise mapping_error(function, parameter, f"is no {parameter.type}: {error}") from error
 
 
-def _check_held(type_: pa.DataType, value: object) -> None:
-    """What pyarrow would drop or guess. Raises TypeError."""
-    if value is None or not type_.num_fields:
-        return
+def _held(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -> Any:
+    """A value with all that it holds checked: pyarrow drops and guesses. Raises TypeError, TypeMappingError."""
+    if value is None:
+        return None
     if pa.types.is_struct(type_):
         if not isinstance(value, Mapping):
             raise TypeError(f"{type(value).__name__} where a mapping is declared: {type_}")
-        names = [type_.field(index).name for index in range(type_.num_fields)]
+        fields = [type_.field(index) for index in range(type_.num_fields)]
+        names = [field.name for field in fields]
         unknown = [key for key in value if key not in names]
         if unknown:
             raise TypeError(f"{unknown[0]!r} is no field of {type_}")
-        for index, name in enumerate(names):
-            _check_held(type_.field(index).type, value.get(name))
-    else:
+        return {field.name: _held(function, parameter, field.type, value.get(field.name)) for field in fields}
+    if type_.num_fields:
         if not isinstance(value, (list, tuple)):
             raise TypeError(f"{type(value).__name__} where a list is declared: {type_}")
-        for item in value:
-            _check_held(type_.value_type, item)
+        return [_held(function, parameter, type_.value_type, item) for item in value]
+    inner = parameter._replace(type=named(str(type_)))
+    value = _from_numpy_scalar(value)
+    if _is_missing(inner, value):
+        return None
+    try:
+        return scalar_of(function, inner, value).as_py() if _is_numpy_time(value) else _leaf(function, inner, value)
+    except TypeMappingError as error:
+        raise mapping_error(function, parameter, f"is no {parameter.type}: {error}") from None
+
+
+# ---- Arrays ----
 
 
 def _from_numpy(function: str, parameter: Parameter, value: np.ndarray[Any, Any]) -> pa.Array | pa.ChunkedArray:
@@ -137,6 +216,8 @@ def _from_numpy(function: str, parameter: Parameter, value: np.ndarray[Any, Any]
         value = value.astype(value.dtype.newbyteorder("="))
     if value.dtype.kind == "T":
         value = value.astype(object)
+    if value.dtype.kind == "O" and not parameter.type.is_nested:
+        return _from_objects(function, parameter, value)
     try:
         array = pa.array(value)
     except (pa.ArrowException, TypeError, ValueError) as error:
@@ -144,60 +225,77 @@ def _from_numpy(function: str, parameter: Parameter, value: np.ndarray[Any, Any]
     if parameter.type.timezone is not None and pa.types.is_timestamp(array.type) and array.type.tz is None:
         return array.view(pa.timestamp(array.type.unit, tz=parameter.type.timezone))     # numpy's times are UTC
     if parameter.type.name == "date64[ms]" and array.type == pa.timestamp("ms"):
-        dates = array.cast(pa.date64())          # numpy has no dates of milliseconds
-        if dates.cast(array.type).equals(array):
-            return dates
+        return array.view(pa.date64())           # numpy has no dates of milliseconds: whole days are
     return array
+
+
+def _from_objects(function: str, parameter: Parameter, values: np.ndarray[Any, Any]) -> pa.Array:
+    """An array of Python values: each is what it would be alone."""
+    if parameter.type.kind not in (Kind.DATE, Kind.DATETIME):         # of which pyarrow makes one of the others, and naive ones UTC
+        try:
+            return convert(pa.array(values), parameter.type.arrow)
+        except (pa.ArrowException, OverflowError, TypeError, ValueError):
+            pass                                 # the value is found below
+    scalars = []
+    for row, value in enumerate(values):
+        try:
+            scalars.append(scalar_of(function, parameter, value))
+        except TypeMappingError as error:
+            raise mapping_error(function, parameter, str(error), row) from None
+    return pa.array(scalars, parameter.type.arrow)
 
 
 def cast_argument(function: str, parameter: Parameter, array: Any) -> Any:
     """An array, or a chunked array, as the declared type. Raises TypeMappingError."""
     declared = parameter.type.arrow
-    found = array.type
-    if found == declared:
-        return array
-    if pa.types.is_dictionary(found):
-        return cast_argument(function, parameter, array.cast(found.value_type))
-    if pa.types.is_run_end_encoded(found):
-        return cast_argument(function, parameter, array.cast(found.value_type))
-    if not (pa.types.is_null(found) or _compatible(found, declared)):
-        raise wrong_argument(function, parameter, f"an array of {found}; cast it first if that is meant")
+    if isinstance(array, pa.ChunkedArray):
+        chunks, start = [], 0
+        for chunk in array.chunks:
+            chunks.append(_cast_chunk(function, parameter, chunk, start))
+            start += len(chunk)
+        return pa.chunked_array(chunks or [_cast_chunk(function, parameter, pa.array([], array.type), 0)], type=declared)
+    return _cast_chunk(function, parameter, array, 0)
+
+
+def _cast_chunk(function: str, parameter: Parameter, array: pa.Array, first_row: int) -> pa.Array:
     try:
-        return array.cast(declared)
-    except pa.ArrowException as error:
-        raise TypeMappingError(
-            f"UDF {function!r}: argument {parameter.name!r}: its {found} cannot all be {declared} without loss: {error}"
-        ) from error
+        return convert(array, parameter.type.arrow)
+    except Refused:
+        raise wrong_argument(function, parameter, f"an array of {array.type}; cast it first if that is meant") from None
+    except Loss as loss:
+        row = None if loss.row is None else first_row + loss.row
+        raise mapping_error(function, parameter, str(loss), row) from None
+    except (pa.ArrowException, NotImplementedError) as error:
+        raise wrong_argument(function, parameter, f"an array of {array.type}: {error}") from error
 
 
-def _compatible(found: pa.DataType, declared: pa.DataType) -> bool:
-    kinds = pa.types
-    if kinds.is_floating(declared):
-        return bool(kinds.is_floating(found) or kinds.is_integer(found))
-    if kinds.is_timestamp(declared):
-        return bool(kinds.is_timestamp(found)) and (found.tz is None) == (declared.tz is None)
-    if declared.num_fields:
-        return _holds_compatible(found, declared)
-    return any(same(found) and same(declared) for same in (kinds.is_integer, _is_text, _is_bytes, kinds.is_date))
+_COUNTED: Final = {"date32[day]": "days", "date64[ms]": "ms"}
+_EPOCH: Final = datetime.datetime(1970, 1, 1)
+_FIRST_DAY, _LAST_DAY = (datetime.datetime.min - _EPOCH).days, (datetime.datetime.max - _EPOCH).days
+_DAY: Final = {"date32[day]": 1, "date64[ms]": 86_400_000, "s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
 
 
-def _holds_compatible(found: pa.DataType, declared: pa.DataType) -> bool:
-    """Lists of any kind for lists; for structs, structs with the same fields in the same order."""
-    if found.num_fields != declared.num_fields or pa.types.is_struct(found) != pa.types.is_struct(declared) or pa.types.is_map(found):
-        return False
-    pairs = [(found.field(index), declared.field(index)) for index in range(declared.num_fields)]
-    if pa.types.is_struct(declared) and any(one.name != other.name for one, other in pairs):
-        return False
-    return all(one.type == other.type or pa.types.is_null(one.type) or _compatible(one.type, other.type) for one, other in pairs)
+def check_python_dates(function: str, parameter: Parameter, column: pa.Array | pa.ChunkedArray) -> None:
+    """Raises TypeMappingError for dates and times that Python has not: those of other years than 1 to 9999, those with nanoseconds."""
+    import pyarrow.compute as pc
 
-
-def _is_text(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_))
-
-
-def _is_bytes(type_: pa.DataType) -> bool:
-    kinds = pa.types
-    return bool(kinds.is_binary(type_) or kinds.is_large_binary(type_) or kinds.is_binary_view(type_) or kinds.is_fixed_size_binary(type_))
+    if parameter.type.kind not in (Kind.DATE, Kind.DATETIME):
+        return
+    start = 0
+    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+        stored = chunk.view(pa.int32() if pa.types.is_date32(chunk.type) else pa.int64())
+        if parameter.type.unit == "ns":
+            wrong = pc.not_equal(pc.multiply(pc.divide(stored, 1000), 1000), stored)
+            why = WHOLE_MICROSECONDS
+        else:
+            day = _DAY[parameter.type.unit or parameter.type.name]
+            wrong = pc.or_(pc.less(stored, _FIRST_DAY * day), pc.greater_equal(stored, (_LAST_DAY + 1) * day))
+            why = f"{parameter.type.kind.value}, which scalar functions take, has the years 1 to 9999"
+        row = pc.index(wrong, True).as_py()
+        if row >= 0:
+            count = f"{stored[row]} {parameter.type.unit or _COUNTED[parameter.type.name]} since 1970"
+            raise mapping_error(function, parameter, f"{count}: {why}", start + row)
+        start += len(chunk)
 
 
 def one_batch(table: pa.RecordBatch | pa.Table) -> pa.RecordBatch:

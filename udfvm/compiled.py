@@ -311,7 +311,8 @@ def _signature(name: str, parameters: list[tuple[str, Type, bool]], result: Type
         python = inspect.Signature([inspect.Parameter(label, inspect.Parameter.POSITIONAL_OR_KEYWORD) for label, _, _ in parameters])
     except ValueError as error:
         raise SignatureError(f"UDF {name!r}: the names of its parameters: {error}") from error
-    return Signature(tuple(Parameter(*parameter) for parameter in parameters), ResultType(result, result_nullable), lambda: python)
+    made = tuple(Parameter(*parameter, position=position) for position, parameter in enumerate(parameters, 1))
+    return Signature(made, ResultType(result, result_nullable), lambda: python)
 
 
 def _read_description(name: str, reply: bytes) -> Description:

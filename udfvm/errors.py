@@ -67,7 +67,16 @@ class SignatureError(Error, TypeError):
 
 
 class TypeMappingError(Error, TypeError):
-    """A value or column does not fit the declared type."""
+    """A value or column does not fit the declared type.
+
+    Attributes:
+        argument, position: name of the argument, and its place from 1 on; None where it is not about one.
+        row: index of the row in the argument, None where it is a single value or its type.
+    """
+
+    argument: str | None = None
+    position: int | None = None
+    row: int | None = None
 
 
 class UnknownUDFError(Error, LookupError):

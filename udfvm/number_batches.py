@@ -58,10 +58,12 @@ class NumberBatches:
     True
     """
 
-    def __init__(self, codec: BatchCodec) -> None:
+    def __init__(self, codec: BatchCodec, *, times: bool = True) -> None:
+        """``times``: of any value, as vectorised functions take them; scalar ones take those that Python has."""
         self._types = tuple(codec.schema.types)
         self._result: pa.DataType = codec.result_schema.types[0]
         taken = bool(self._types) and all(map(NumberCodec.takes, (*self._types, self._result)))
+        taken = taken and (times or not any(map(pa.types.is_timestamp, self._types)))
         self._codec = NumberCodec(codec) if taken else None
         self._batch_codec = codec
         self._read: Callable[[bytes | memoryview, int], pa.Array] = codec.read

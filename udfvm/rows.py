@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from udfvm.conversions import Loss, exact_float, short
 from udfvm.errors import ProtocolError, TypeMappingError
 from udfvm.types import Kind, Parameter, ResultType, RowType, Type
 
@@ -29,7 +30,7 @@ _MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
 class RowCodec:
     """Rows of one signature. All of its types must have a row form (``Type.row``).
 
-    Arguments must be Python values: None, bool, int, float, str, bytes, date, datetime, or numpy scalars and others that stand for them.
+    Arguments must be Python values: None, bool, int, float, str, bytes, date, datetime, or others that stand for them.
     """
 
     def __init__(self, function: str, parameters: Sequence[Parameter], result: ResultType) -> None:
@@ -40,8 +41,9 @@ class RowCodec:
         self._any_refuses_null = any(self._refuses_null)
         self._header = _ROW.pack(len(self._parameters), 0)
         self._encoders = tuple(_ENCODERS[parameter.type.kind] for parameter in parameters)
-        # Where every argument is a number that struct can check and pack by itself, one pack() makes the row.
+        # Where every argument is a number of its own type that struct can pack by itself, one pack() makes the row.
         self._fast = _fast_packer(self._parameters)
+        self._plain = tuple(int if parameter.type.kind is Kind.INT else float for parameter in parameters)
         self._tags = tuple(_ROW.pack(parameter.type.row or 0, 0) for parameter in parameters)
         self._decode = _decoder(result.type)
 
@@ -53,11 +55,11 @@ class RowCodec:
 
     def encode(self, arguments: Sequence[Any]) -> bytes:
         """The payload of a ROW request. Raises TypeMappingError for an argument that is not of its declared type."""
-        if self._fast is not None:
+        if self._fast is not None and tuple(map(type, arguments)) == self._plain:
             try:
                 return self._fast(self._header, self._tags, arguments)
-            except (struct.error, TypeError, OverflowError):
-                pass                             # a null, or a mistake: found and named below
+            except struct.error:
+                pass                             # an integer out of range: named below
         values = []
         texts = []
         position = len(self._header) + len(arguments) * _VALUE.size
@@ -66,6 +68,8 @@ class RowCodec:
                 values.append(_NULL_VALUE)
                 continue
             encoded = encoder(self._function, parameter, argument)
+            if parameter.type.unit == "ns" and encoded % 1000:
+                raise mapping_error(self._function, parameter, f"is {argument}: {WHOLE_MICROSECONDS}")
             if isinstance(encoded, bytes):
                 values.append(_VALUE.pack(parameter.type.row or 0, len(encoded), position))
                 texts.append(encoded)
@@ -159,11 +163,23 @@ def encode_value(function: str, parameter: Parameter, value: object) -> bytes:
 # ---- Arguments ----
 
 
+WHOLE_MICROSECONDS: Final = "datetime.datetime, which scalar functions take, has whole microseconds: use a vectorised function"
+
+
 def wrong_argument(function: str, parameter: Parameter, found: str) -> TypeMappingError:
     """The error for an argument that is not of its declared type."""
-    return TypeMappingError(
-        f"UDF {function!r}: argument {parameter.name!r} is declared {parameter.type}, which takes {parameter.type.kind.value}; got {found}"
+    return mapping_error(
+        function, parameter, f"is declared {parameter.type}, which takes {parameter.type.kind.value}; got {found}"
     )
+
+
+def mapping_error(function: str, parameter: Parameter, what: str, row: int | None = None) -> TypeMappingError:
+    """An error about an argument, and where it is known a row of it, with what is the matter with it."""
+    position = f" (position {parameter.position})" if parameter.position else ""
+    at = "" if row is None else f", row {row}:"
+    error = TypeMappingError(f"UDF {function!r}: argument {parameter.name!r}{position}{at} {what}")
+    error.argument, error.position, error.row = parameter.name, parameter.position or None, row
+    return error
 
 
 def _bool(function: str, parameter: Parameter, value: object) -> int:
@@ -175,12 +191,12 @@ def _bool(function: str, parameter: Parameter, value: object) -> int:
 
 def _int(function: str, parameter: Parameter, value: Any) -> int:
     try:
-        integer = operator.index(value)
+        integer = int(operator.index(value))
     except TypeError:
         raise wrong_argument(function, parameter, type(value).__name__) from None
     smallest, largest = parameter.type.integer_range
     if not smallest <= integer <= largest:
-        raise TypeMappingError(f"UDF {function!r}: argument {parameter.name!r} is {integer}, out of the range of {parameter.type}")
+        raise mapping_error(function, parameter, f"is {short(integer)}, out of the range of {parameter.type}")
     return integer
 
 
@@ -188,9 +204,9 @@ def _float(function: str, parameter: Parameter, value: object) -> float:
     if not isinstance(value, numbers.Real):
         raise wrong_argument(function, parameter, type(value).__name__)
     try:
-        return float(value)
-    except OverflowError as error:
-        raise TypeMappingError(f"UDF {function!r}: argument {parameter.name!r}: {error}") from None
+        return exact_float(value, parameter.type.name)
+    except Loss as loss:
+        raise mapping_error(function, parameter, f"cannot be {parameter.type} without loss: {loss}") from None
 
 
 def _text(function: str, parameter: Parameter, value: object) -> bytes:
@@ -199,7 +215,7 @@ def _text(function: str, parameter: Parameter, value: object) -> bytes:
     try:
         return value.encode()
     except UnicodeEncodeError as error:
-        raise TypeMappingError(f"UDF {function!r}: argument {parameter.name!r} is not valid Unicode: {error}") from None
+        raise mapping_error(function, parameter, f"is not valid Unicode: {error}") from None
 
 
 def _bytes(function: str, parameter: Parameter, value: object) -> bytes:
@@ -224,15 +240,16 @@ def _datetime(function: str, parameter: Parameter, value: object) -> int:
     if aware:
         value = value.astimezone(datetime.UTC).replace(tzinfo=None)
     microseconds = (value - _EPOCH) // _MICROSECOND
+    nanoseconds: int = getattr(value, "nanosecond", 0)       # of pandas' Timestamp
     unit = parameter.type.unit
     if unit == "ns":
-        count = microseconds * 1000
+        count = microseconds * 1000 + nanoseconds
         if not -(2**63) <= count < 2**63:
-            raise TypeMappingError(f"UDF {function!r}: argument {parameter.name!r} is {value}, out of the range of {parameter.type}")
+            raise mapping_error(function, parameter, f"is {value}, out of the range of {parameter.type}")
         return count
     step = _MICROSECONDS[unit or "us"]
-    if microseconds % step:
-        raise TypeMappingError(f"UDF {function!r}: argument {parameter.name!r} is {value}, no whole number of {unit}")
+    if microseconds % step or nanoseconds:
+        raise mapping_error(function, parameter, f"is {value}, no whole number of {unit}")
     return microseconds // step
 
 

@@ -153,12 +153,12 @@ def signature_of(
         hints.pop("return", None)
     given = _given_inputs(name, names, input_types)
     parameters = []
-    for parameter in names:
+    for position, parameter in enumerate(names, 1):
         where = f"parameter {parameter!r}"
         annotation = _read(name, where, hints, parameter)
         type_ = _combine(name, where, annotation.type, given.get(parameter), "input_types=")
         _check_container(name, where, annotation.container, vectorized)
-        parameters.append(Parameter(parameter, type_, annotation.nullable, annotation.container or Container.ARROW))
+        parameters.append(Parameter(parameter, type_, annotation.nullable, annotation.container or Container.ARROW, position))
     if vectorized and not parameters:
         raise SignatureError(f"UDF {name!r}: a vectorised function needs at least one parameter")
     result = _result(name, hints, output_type, vectorized, nested)

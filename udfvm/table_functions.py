@@ -87,7 +87,7 @@ class TableFunction(UDF):
             arguments = self._bind(arguments, keywords)
         if any(form_of(argument) is not Form.SCALAR for argument in arguments):
             raise TypeError(f"UDF {self.name!r}: a table function takes values, not arrays")
-        columns, _ = columns_of(self.name, self.parameters, arguments)
+        columns, _ = columns_of(self.name, self.parameters, arguments, vectorized=False)
         types = [named("int64"), *(column.type for column in self.columns)]
         names = [column.name for column in self.columns]
         request, limit = _REQUEST_TABLE, _FIRST_FETCH

@@ -13,6 +13,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from udfvm.conversions import integer_range
 from udfvm.nested import Field, Nested, check_field_name, take_apart
 
 if TYPE_CHECKING:
@@ -72,11 +73,7 @@ class Type(NamedTuple):
     @property
     def integer_range(self) -> tuple[int, int]:
         """Smallest and largest value of an integer type."""
-        match = re.fullmatch(r"(u?)int(\d+)", self.name)
-        if match is None:
-            raise ValueError(f"{self.name} is not an integer type")
-        bits = int(match[2])
-        return (0, 2**bits - 1) if match[1] else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        return integer_range(self.name)
 
     @property
     def timezone(self) -> str | None:
@@ -104,12 +101,16 @@ JSON: Final = Type("json", Kind.TEXT, RowType.TEXT)
 
 
 class Parameter(NamedTuple):
-    """A parameter of a UDF. A null argument for one that is not nullable makes the result null without calling the function."""
+    """A parameter of a UDF. A null argument for one that is not nullable makes the result null without calling the function.
+
+    ``position`` counts from 1; 0 where it has none.
+    """
 
     name: str
     type: Type
     nullable: bool
     container: Container = Container.ARROW
+    position: int = 0
 
 
 class ResultType(NamedTuple):

@@ -371,19 +371,12 @@ class UDF:
     def _call_with_any(self, arguments: Sequence[Any]) -> Any:
         if arguments and isinstance(arguments[0], _loaded_arrays()):
             return self.call_columns(arguments)
-        from udfvm.columns import Form, form_of_result, scalar_of
+        from udfvm.columns import Form, form_of_result, python_value
 
         form = form_of_result(arguments)
         if form is not Form.SCALAR or self._rows is None:
             return self.call_columns(arguments, form)
-        values = []
-        for parameter, value in zip(self.parameters, arguments, strict=True):
-            module = type(value).__module__
-            if module.startswith("pyarrow"):
-                value = scalar_of(self.name, parameter, value).as_py()
-            elif module == "numpy" and hasattr(value, "item"):
-                value = value.item()
-            values.append(value)
+        values = [python_value(self.name, *each) for each in zip(self.parameters, arguments, strict=True)]
         return self._call_row(self._rows, values)
 
     def _number_batches(self) -> NumberBatches:
@@ -391,7 +384,7 @@ class UDF:
         if batches is None:
             from udfvm.number_batches import NumberBatches
 
-            batches = self._numbers = NumberBatches(self._codec())
+            batches = self._numbers = NumberBatches(self._codec(), times=self.vectorized)
         return batches
 
     def call_columns(self, arguments: Sequence[Any], form: Form | None = None) -> Any:
@@ -407,7 +400,7 @@ class UDF:
 
         from udfvm.columns import columns_of, form_of_result, in_form
 
-        columns, rows = columns_of(self.name, self.parameters, arguments)
+        columns, rows = columns_of(self.name, self.parameters, arguments, vectorized=self.vectorized)
         codec = self._codec()
         pieces: list[pa.Array] = []
         if rows:

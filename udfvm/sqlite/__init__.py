@@ -17,7 +17,8 @@ A call
 
 Types
     ``int`` takes INTEGER; ``float`` takes REAL or INTEGER; ``bool`` takes INTEGER 0 or 1; ``str`` takes TEXT (valid UTF-8); ``bytes``
-    takes BLOB. Nothing is converted silently: another type is an SQL error that names the argument. NULL for a parameter that does
+    takes BLOB. Nothing is converted with loss: another type, or an INTEGER that is no REAL exactly, is an SQL error that names the
+    argument. NULL for a parameter that does
     not allow None makes the result NULL without a call. Results come back the same way; NaN becomes NULL, as always in SQLite. A ``dict``
     or ``list`` comes back as JSON, with SQLite's subtype for it.
 

@@ -238,6 +238,8 @@ enum row_check row_check(const struct session *session, sqlite3_value **argument
 bool row_encode(const struct session *session, sqlite3_context *context, sqlite3_value **arguments, uint64_t *length);
 void row_decode(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply);
 bool utf8_valid(const uint8_t *text, size_t length);
+/* Whether a double is exactly the integer. */
+bool exact_real(int64_t integer);
 size_t utf8_sequence(const uint8_t *text, size_t length);      /* bytes of the well-formed character at `text`, 0 where there is none */
 
 /* report.c: texts are sqlite3_malloc'd; NULL is out of memory. */

@@ -64,12 +64,18 @@ bool utf8_valid(const uint8_t *text, size_t length)
     return true;
 }
 
+bool exact_real(int64_t integer)
+{
+    const double real = (double)integer;         /* 2^63 is a double, and no int64_t */
+    return real < 9223372036854775808.0 && (int64_t)real == integer;
+}
+
 static bool acceptable(sqlite_library *library, uint32_t type, int found, sqlite3_value *value)
 {
     sqlite_library *sqlite3_api = library;
     switch (type) {
     case UDFVM_INT64: return found == SQLITE_INTEGER;
-    case UDFVM_FLOAT64: return found == SQLITE_FLOAT || found == SQLITE_INTEGER;
+    case UDFVM_FLOAT64: return found == SQLITE_FLOAT || (found == SQLITE_INTEGER && exact_real(sqlite3_value_int64(value)));
     case UDFVM_TEXT: return found == SQLITE_TEXT;
     case UDFVM_BLOB: return found == SQLITE_BLOB;
     default: return found == SQLITE_INTEGER && (uint64_t)sqlite3_value_int64(value) <= 1;
@@ -91,7 +97,10 @@ enum row_check row_check(const struct session *session, sqlite3_value **argument
         }
         if (acceptable(sqlite3_api, parameter->type, found, arguments[i]))
             continue;
-        if (parameter->type == UDFVM_BOOL && found == SQLITE_INTEGER)
+        if (parameter->type == UDFVM_FLOAT64 && found == SQLITE_INTEGER)
+            *wrong = describe(session, "argument %u (%.128s): INTEGER %lld is no REAL exactly", i + 1, parameter->name,
+                              (long long)sqlite3_value_int64(arguments[i]));
+        else if (parameter->type == UDFVM_BOOL && found == SQLITE_INTEGER)
             *wrong = describe(session, "argument %u (%.128s): expected %s, got INTEGER %lld", i + 1,
                               parameter->name, expected_name(parameter->type), (long long)sqlite3_value_int64(arguments[i]));
         else

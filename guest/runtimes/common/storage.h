@@ -58,6 +58,14 @@ uint32_t storage_row_type(enum storage storage);
 /* Whether an integer is in the range of an integer type. */
 bool storage_holds(enum storage storage, int64_t integer);
 
+/* Whether a number becomes one of a float type, the nearest, and not infinite. */
+static inline bool storage_holds_real(enum storage storage, double real)
+{
+    const bool finite = real - real == 0;
+    const float narrow = (float)real;
+    return storage != STORAGE_FLOAT32 || !finite || narrow - narrow == 0;
+}
+
 /* Where a row of a column with offsets begins in what it holds; the row before ends there. A module may have offsets at any address. */
 static inline int64_t column_offset(const struct column *column, int64_t row)
 {

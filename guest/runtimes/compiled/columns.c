@@ -42,11 +42,16 @@ static int32_t *narrow_offsets(const int64_t *wide, uint64_t rows)
     return narrow;
 }
 
-static float *narrow_reals(const double *wide, uint64_t rows)
+static float *narrow_reals(const struct slot *slot, const struct column *column, const double *wide, uint64_t rows, int64_t *failed)
 {
     float *narrow = allocate((rows + 1) * sizeof *narrow);
-    for (uint64_t row = 0; row < rows; row++)
+    for (uint64_t row = 0; row < rows; row++) {
+        if (!column_is_null(column, (int64_t)row) && !slot_holds_real(slot, wide[row])) {
+            *failed = (int64_t)row;
+            break;
+        }
         narrow[row] = (float)wide[row];
+    }
     return narrow;
 }
 
@@ -95,7 +100,7 @@ static void *narrow(const struct slot *slot, struct column *column, uint64_t row
     if (storage_is_variable(slot->storage) && storage_width(slot->storage) == sizeof(int32_t))
         column->offsets = made = narrow_offsets(column->offsets, rows);
     else if (slot->storage == STORAGE_FLOAT32)
-        column->data = made = narrow_reals((const double *)column->data, rows);
+        column->data = made = narrow_reals(slot, column, (const double *)column->data, rows, failed);
     else if (storage_row_type(slot->storage) == UDFVM_INT64 && slot->storage != STORAGE_INT64)
         column->data = made = narrow_integers(slot, column, (const int64_t *)column->data, rows, failed);
     return made;

@@ -101,6 +101,8 @@ int64_t program_count_nulls(const uint8_t *validity, int64_t rows);
 int64_t stored_integer(enum storage storage, const void *at);
 /* Whether the integer is in the range of the slot's type. false with a failure. */
 bool slot_holds(const struct slot *slot, int64_t integer);
+/* The same of a number for a float. */
+bool slot_holds_real(const struct slot *slot, double real);
 
 const struct udfvm_call *program_call(void);
 /* Ends the build phase; returns at the beginning of each call. */

@@ -143,6 +143,14 @@ bool slot_holds(const struct slot *slot, int64_t integer)
     return false;
 }
 
+bool slot_holds_real(const struct slot *slot, double real)
+{
+    if (storage_holds_real(slot->storage, real))
+        return true;
+    failure_set("OverflowError", "argument %s: %g is out of range of the function's type", slot->name, real);
+    return false;
+}
+
 /* JSON text as a column of one row. */
 static bool take_nested(const struct udfvm_value *value, const struct slot *slot, struct nested_argument *argument, const uint8_t *payload,
                         uint64_t length, struct column *column)
@@ -179,6 +187,8 @@ static bool take_value(const struct udfvm_value *value, const struct slot *slot,
         cell->narrow_offsets[1] = (int32_t)value->length;
         cell->offsets[1] = value->length;
     } else if (slot->storage == STORAGE_FLOAT32) {
+        if (!slot_holds_real(slot, value->real))
+            return false;
         cell->narrow = (float)value->real;
         column->data = (const uint8_t *)&cell->narrow;
     }

@@ -95,23 +95,6 @@ static struct answer report_without_python(void)
     return (struct answer){ UDFVM_STATUS_ERROR, sizeof error + sizeof type - 1 + sizeof message - 1 };
 }
 
-/* The pending exception, with its traceback attached. */
-static PyObject *take_exception(void)
-{
-#if PY_VERSION_HEX >= 0x030C0000
-    return PyErr_GetRaisedException();
-#else
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (value && traceback)
-        PyException_SetTraceback(value, traceback);
-    Py_XDECREF(type);
-    Py_XDECREF(traceback);
-    return value;
-#endif
-}
-
 static struct answer report_exception(const struct server *server, int64_t row)
 {
     struct answer answer;

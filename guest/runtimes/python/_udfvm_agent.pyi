@@ -3,7 +3,7 @@ from typing import Any, NoReturn
 
 ABI_VERSION: int
 
-_Slot = tuple[int, bool, bool, Callable[..., object] | None]
+_Slot = tuple[int, bool, bool, Callable[..., object] | None, str | None]
 _Bytes = bytes | bytearray | memoryview
 
 class Function:

@@ -34,9 +34,9 @@ class Aggregate:
         self._groups: dict[int, Any] = {}
         parameters = metadata["parameters"]
         types, nullable = [parameter["type"] for parameter in parameters], [parameter["nullable"] for parameter in parameters]
-        self._columns = _udfvm_agent.Columns(
-            (*_GROUP, *argument_slots(types, nullable)), (result_slot(metadata["result"], metadata["result_nullable"]),)
-        )
+        arguments = argument_slots(types, nullable, [parameter["name"] for parameter in parameters])
+        result = result_slot(metadata["result"], metadata["result_nullable"])
+        self._columns = _udfvm_agent.Columns((*_GROUP, *arguments), (result,))
         self._states = _udfvm_agent.Columns((*_GROUP, *argument_slots(["binary"], [False])), (result_slot("binary", False),))
         self._row = -1
         self._deterministic = False

@@ -8,6 +8,7 @@ from typing import Any, Final
 import _udfvm_agent
 import pyarrow as pa
 from _udfvm_columns import STATUS_OK, argument_slots, result_slot, wide
+from _udfvm_conversions import Loss, convert
 from _udfvm_nested_batch import from_json, to_json
 
 _Buffers = tuple[int, object, object, object]
@@ -43,15 +44,32 @@ def wide_buffers(column: pa.Array) -> _Buffers | list[Any]:
     return stored.null_count, buffers[0], buffers[1] if len(buffers) == 3 else None, buffers[-1]
 
 
+def arguments(
+    places: Sequence[tuple[int, int, int, int] | None], types: Sequence[pa.DataType], names: Sequence[str], rows: int
+) -> list[pa.Array]:
+    """The columns of a request. What is raised names the argument."""
+    columns = []
+    for position, (place, declared, name) in enumerate(zip(places, types, names, strict=True), 1):
+        try:
+            columns.append(view(place, declared, rows))
+        except Loss as loss:
+            raise OverflowError(f"argument {name!r} (position {position}), row {loss.row}: {loss}") from None
+        except (pa.ArrowException, ValueError, TypeError) as error:
+            raise ValueError(f"argument {name!r} (position {position}): {error}") from None
+    return columns
+
+
 def _cast(column: pa.Array, to: pa.DataType) -> pa.Array:
     between = _NOT_BY_ONE_CAST.get(str(to)) or _NOT_BY_ONE_CAST.get(str(column.type))
     if between is not None and column.type != to:
         column = column.cast(between)
-    return column.cast(to, safe=not pa.types.is_floating(to))
+    if pa.types.is_integer(to) or pa.types.is_floating(to):
+        return column.cast(to) if pa.types.is_temporal(column.type) else convert(column, to)
+    return column.cast(to)
 
 
 def vectorized_columns(
-    call: Callable[[pa.RecordBatch], pa.Array], schema: pa.Schema, result: str
+    call: Callable[[pa.RecordBatch], pa.Array], schema: pa.Schema, result: str, parameters: Sequence[str]
 ) -> Callable[[], tuple[int, int]]:
     """What answers COLUMNS for a vectorised function."""
     names: Sequence[str] = [str(kind) for kind in schema.types]
@@ -59,7 +77,7 @@ def vectorized_columns(
 
     def answer() -> tuple[int, int]:
         rows, places = columns.places(0)
-        arrays = [view(place, kind, rows) for place, kind in zip(places, schema.types, strict=True)]
+        arrays = arguments(places, schema.types, parameters, rows)
         column = call(pa.RecordBatch.from_arrays(arrays, schema=schema))
         return STATUS_OK, columns.write(rows, [wide_buffers(column)], 0)
 

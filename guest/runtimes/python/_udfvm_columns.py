@@ -5,7 +5,6 @@ They have five types only: what is narrower, and dates and times, travel as int6
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 from collections.abc import Callable, Sequence
@@ -14,13 +13,13 @@ from typing import Any, Final
 import _udfvm_agent
 from _udfvm_nested import shown
 from _udfvm_report import report
-from _udfvm_scalar import Codec, argument_codecs, codec_of, refuse_none
+from _udfvm_scalar import codec_of, places_of, refuse_none
 from _udfvm_types import is_nested, storage_of
 
 REQUEST_COLUMNS: Final = 5
 STATUS_OK: Final = 0
 
-Slot = tuple[int, bool, bool, Callable[..., Any] | None]
+Slot = tuple[int, bool, bool, Callable[..., Any] | None, str | None]
 
 _NARROW: Final = re.compile(r"(u?)int(8|16|32)")
 _FLOAT: Final = struct.Struct("<f")
@@ -38,14 +37,14 @@ def wide(name: str) -> str:
 
 
 def argument_slots(types: Sequence[str], nullable: Sequence[bool], names: Sequence[str] | None = None) -> tuple[Slot, ...]:
-    """Slots of parameters."""
-    codecs = argument_codecs(types, names)
-    return tuple(map(_argument_slot, types, codecs, nullable))
+    """Slots of parameters. Errors name the argument, where names are given."""
+    return tuple(map(_argument_slot, types, nullable, places_of(types, names)))
 
 
-def _argument_slot(name: str, codec: Codec, nullable: bool) -> Slot:
-    check = _narrowing(name)
-    return storage_of(wide(name)), nullable, codec.direct and check is None, check or codec.decode
+def _argument_slot(type_: str, nullable: bool, place: str | None) -> Slot:
+    check = _narrowing(type_)
+    codec = codec_of(type_)
+    return storage_of(wide(type_)), nullable, codec.direct and check is None, check or codec.decode, place
 
 
 def result_slot(name: str, nullable: bool) -> Slot:
@@ -53,14 +52,13 @@ def result_slot(name: str, nullable: bool) -> Slot:
     check = _narrowing(name)
     codec = codec_of(name)
     encode = codec.encode
-    if check is not None:
-        plain = (int, float) if name == "float" else int
+    if check is not None and name != "float":
 
         def encode_checked(value: object) -> object:
-            return check(value if isinstance(value, plain) else codec.encode(value))
+            return check(codec.encode(value))
 
         encode = encode_checked
-    return storage_of(wide(name)), nullable, codec.direct and check is None, encode if nullable else refuse_none(encode)
+    return storage_of(wide(name)), nullable, codec.direct and check is None, encode if nullable else refuse_none(encode), None
 
 
 def _narrowing(name: str) -> Callable[[Any], Any] | None:
@@ -82,10 +80,11 @@ def _narrowing(name: str) -> Callable[[Any], Any] | None:
 
 
 def _to_float32(value: float) -> float:
+    """The nearest, of an argument."""
     try:
         rounded: float = _FLOAT.unpack(_FLOAT.pack(value))[0]
     except OverflowError:
-        return math.copysign(math.inf, value)
+        raise OverflowError(f"{value} is out of the range of its declared type, float") from None
     return rounded
 
 

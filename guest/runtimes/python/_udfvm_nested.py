@@ -14,12 +14,14 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from _udfvm_conversions import exact_float, integer_range
 from _udfvm_types import timestamp_parts
 
 _OPEN: Final = re.compile(r"(?:list|large_list|fixed_size_list|struct)<")
 _SIZE: Final = re.compile(r"\[(\d+)\]")
 _LEAF: Final = re.compile(r"\w+(?:\[[^\]]*\])?")
-_INTEGER: Final = re.compile(r"(u?)int(\d+)")
+_STEPS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 1}
+_NANOSECONDS: Final = re.compile(r"[.,]\d{6}\d*[1-9]")
 
 Check = Callable[[Any], Any]
 
@@ -156,19 +158,6 @@ def from_json_text(text: str) -> Any:
         raise ValueError(f"not valid JSON: {error}") from None
 
 
-def of_argument(name: str, decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """``decode`` of an argument, whose errors name it."""
-
-    def read(stored: Any) -> Any:
-        try:
-            return decode(stored)
-        except (TypeError, ValueError, OverflowError) as error:
-            kind = next(base for base in (TypeError, OverflowError, ValueError) if isinstance(error, base))
-            raise kind(f"argument {name!r}: {error}") from None
-
-    return read
-
-
 def json_writer(tree: Tree, leaf: Callable[[str], Check]) -> Callable[[Any], str]:
     """What makes JSON text of a value. ``leaf`` as in checked()."""
     check = checked(tree, leaf)
@@ -199,8 +188,7 @@ def _jsonable(value: Any) -> str:
 
 def _json_leaf(name: str) -> Check:
     if parts := timestamp_parts(name):
-        aware = parts[1] is not None
-        return lambda value: _moment(value, aware)
+        return lambda value: _moment(value, *parts)
     if name.startswith("date"):
         return lambda value: datetime.date.fromisoformat(_expect(value, str, "a date in text"))
     if name.endswith("string"):
@@ -210,7 +198,7 @@ def _json_leaf(name: str) -> Check:
     if name == "bool":
         return _json_bool
     if name in ("float", "double"):
-        return lambda value: float(_expect(value, (int, float), "a number"))
+        return lambda value: _json_float(value, name)
     smallest, largest = integer_range(name)
     return lambda value: _json_integer(value, smallest, largest)
 
@@ -221,11 +209,20 @@ def _expect(value: Any, kinds: type | tuple[type, ...], what: str) -> Any:
     return value
 
 
-def _moment(value: Any, aware: bool) -> datetime.datetime:
+def _moment(value: Any, unit: str, zone: str | None) -> datetime.datetime:
     moment = datetime.datetime.fromisoformat(_expect(value, str, "a time in text"))
-    if (moment.utcoffset() is not None) != aware:
-        raise ValueError(f"{value!r} in JSON where a time {'with' if aware else 'without'} an offset is declared")
+    if (moment.utcoffset() is not None) != (zone is not None):
+        raise ValueError(f"{value!r} in JSON where a time {'without' if zone is None else 'with'} an offset is declared")
+    if moment.microsecond % _STEPS[unit] or _NANOSECONDS.search(value):
+        raise ValueError(f"{value!r} in JSON where a whole number of {unit} is declared, or of microseconds, which datetime.datetime has")
     return moment
+
+
+def _json_float(value: Any, name: str) -> float:
+    number = exact_float(_expect(value, (int, float), "a number"), name)
+    if math.isinf(number):
+        raise ValueError("a number in JSON that is too large")
+    return number
 
 
 def _json_bool(value: Any) -> bool:
@@ -239,12 +236,3 @@ def _json_integer(value: Any, smallest: int, largest: int) -> int:
     if not math.isfinite(number) or number != int(number) or not smallest <= number <= largest:
         raise ValueError(f"{number} in JSON where an integer from {smallest} to {largest} is declared")
     return int(number)
-
-
-def integer_range(name: str) -> tuple[int, int]:
-    """Smallest and largest value of an integer type."""
-    match = _INTEGER.fullmatch(name)
-    if match is None:
-        raise ValueError(f"{name} is not an integer type")
-    bits = int(match[2])
-    return (0, 2**bits - 1) if match[1] else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)

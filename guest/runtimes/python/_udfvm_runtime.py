@@ -169,7 +169,7 @@ def _load_vectorized(function: Callable[..., object], payload: _Payload) -> Load
     if metadata["in_columns"]:
         from _udfvm_arrow_columns import vectorized_columns
 
-        answer_columns = vectorized_columns(loaded, stream.schema, metadata["result"])
+        answer_columns = vectorized_columns(loaded, stream.schema, metadata["result"], [each["name"] for each in metadata["parameters"]])
 
     def handle(request: int, length: int) -> Answer:
         if request == REQUEST_COLUMNS and answer_columns is not None:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import _udfvm_agent
-from _udfvm_nested import from_json_text, integer_range, json_reader, json_writer, of_argument, shown, to_json_text, tree_of
+from _udfvm_conversions import Loss, exact_float, integer_range, is_missing
+from _udfvm_nested import from_json_text, json_reader, json_writer, shown, to_json_text, tree_of
 from _udfvm_types import is_nested, storage_of, timestamp_parts
 from _udfvm_warmup import repeat
 
@@ -73,23 +74,21 @@ def _function(
     result_nullable: bool,
     names: Sequence[str] | None = None,
 ) -> _udfvm_agent.Function:
-    codecs = argument_codecs(types, names)
+    codecs = [codec_of(type_) for type_ in types]
     codec = codec_of(result)
+    slots = zip(codecs, nullable, places_of(types, names), strict=True)
     return _udfvm_agent.Function(
         function,
-        tuple((each.storage, may_be_null, each.direct, each.decode) for each, may_be_null in zip(codecs, nullable, strict=True)),
-        (codec.storage, result_nullable, codec.direct, codec.encode if result_nullable else refuse_none(codec.encode)),
+        tuple((each.storage, may_be_null, each.direct, each.decode, place) for each, may_be_null, place in slots),
+        (codec.storage, result_nullable, codec.direct, codec.encode if result_nullable else refuse_none(codec.encode), None),
     )
 
 
-def argument_codecs(types: Sequence[str], names: Sequence[str] | None) -> list[Codec]:
-    """Codecs of parameters; errors in JSON name the argument, where names are given."""
-    codecs = [codec_of(type_) for type_ in types]
-    for index, name in enumerate(names or ()):
-        decode = codecs[index].decode
-        if decode is not None and (types[index] == "json" or is_nested(types[index])):
-            codecs[index] = codecs[index]._replace(decode=of_argument(name, decode))
-    return codecs
+def places_of(types: Sequence[str], names: Sequence[str] | None) -> Sequence[str | None]:
+    """How errors name the arguments of some types; None where they have no names."""
+    if names is None:
+        return [None] * len(types)
+    return [f"argument {name!r} (position {position})" for position, name in enumerate(names, 1)]
 
 
 def codec_of(name: str) -> Codec:
@@ -105,7 +104,7 @@ def codec_of(name: str) -> Codec:
     if name == "date32[day]":
         return Codec(storage, False, _date_from_days, _days_from_date)
     if name == "date64[ms]":
-        return Codec(storage, False, lambda ms: _date_from_days(ms // _DAY_MS), lambda value: _days_from_date(value) * _DAY_MS)
+        return Codec(storage, False, lambda ms: _date_from_days(ms // _DAY_MS), _ms_from_date)
     return Codec(storage, True, None, next(coerce for prefix, coerce in _COERCE.items() if name.startswith(prefix)))
 
 
@@ -120,8 +119,7 @@ def value_check(name: str) -> Converter:
     if timestamp_parts(name) or name.startswith("date"):
 
         def check_date(value: object) -> object:
-            codec.encode(value)
-            return value
+            return value if codec.encode(value) is not None else None
 
         return check_date
     if "int" in name:
@@ -134,7 +132,7 @@ def value_check(name: str) -> Converter:
             return integer
 
         return check_integer
-    plain = _PLAIN.get(name)
+    plain = None if name == "float" else _PLAIN.get(name)
     return lambda value: value if type(value) is plain else codec.encode(value)
 
 
@@ -144,7 +142,7 @@ def _wrong(value: object, declared: str) -> TypeError:
 
 def refuse_none(encode: Converter) -> Converter:
     def refusing(value: object) -> object:
-        if value is None:
+        if value is None or is_missing(value):
             raise TypeError("the function returned None, but its result is not declared to allow it: annotate the result `... | None`")
         return encode(value)
 
@@ -162,20 +160,30 @@ def _coerce_bool(value: object) -> bool:
     raise _wrong(value, "bool")
 
 
+def _plain_bool(value: object) -> object:
+    """numpy's bool, which is no number, as Python's, which is."""
+    numpy = sys.modules.get("numpy")
+    return bool(value) if numpy is not None and isinstance(value, numpy.bool_) else value
+
+
 def _coerce_int(value: object) -> int:
     try:
-        return operator.index(value)  # type: ignore[arg-type]
+        return int(operator.index(_plain_bool(value)))  # type: ignore[arg-type]
     except TypeError:
         raise _wrong(value, "int") from None
 
 
-def _coerce_float(value: object) -> float:
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, (numpy.floating, numpy.integer)):
-        return float(value)
-    if isinstance(value, numbers.Integral):
-        return float(value)
-    raise _wrong(value, "float")
+def _coercing_float(name: str) -> Converter:
+    def coerce(value: object) -> float:
+        value = _plain_bool(value)
+        if not isinstance(value, numbers.Real):
+            raise _wrong(value, "float")
+        try:
+            return exact_float(value, name)
+        except Loss as loss:
+            raise OverflowError(f"the function returned a value that its declared result type has not: {loss}") from None
+
+    return coerce
 
 
 def _coerce_text(value: object) -> str:
@@ -193,8 +201,8 @@ _COERCE: Final[dict[str, Converter]] = {
     "bool": _coerce_bool,
     "int": _coerce_int,
     "uint": _coerce_int,
-    "float": _coerce_float,
-    "double": _coerce_float,
+    "float": _coercing_float("float"),
+    "double": _coercing_float("double"),
     "string": _coerce_text,
     "large_string": _coerce_text,
     "binary": _coerce_bytes,
@@ -206,10 +214,17 @@ def _date_from_days(days: int) -> datetime.date:
     return datetime.date.fromordinal(days + _EPOCH_DAYS)
 
 
-def _days_from_date(value: object) -> int:
+def _days_from_date(value: object) -> int | None:
+    if is_missing(value):
+        return None
     if not isinstance(value, datetime.date) or isinstance(value, datetime.datetime):
         raise _wrong(value, "datetime.date")
     return value.toordinal() - _EPOCH_DAYS
+
+
+def _ms_from_date(value: object) -> int | None:
+    days = _days_from_date(value)
+    return None if days is None else days * _DAY_MS
 
 
 def _timestamp(unit: str, timezone: str | None) -> tuple[Converter, Converter]:
@@ -220,7 +235,9 @@ def _timestamp(unit: str, timezone: str | None) -> tuple[Converter, Converter]:
         moment = _EPOCH + datetime.timedelta(microseconds=microseconds)
         return moment if zone is None else moment.replace(tzinfo=datetime.UTC).astimezone(zone)
 
-    def encode(value: object) -> int:
+    def encode(value: object) -> int | None:
+        if is_missing(value):
+            return None
         if not isinstance(value, datetime.datetime):
             raise _wrong(value, "datetime.datetime")
         if (value.utcoffset() is None) != (zone is None):
@@ -228,7 +245,8 @@ def _timestamp(unit: str, timezone: str | None) -> tuple[Converter, Converter]:
             raise TypeError(f"the function returned {found} datetime, but its result is declared {wanted} ({unit}, time zone {timezone})")
         if zone is not None:
             value = value.astimezone(datetime.UTC).replace(tzinfo=None)
-        return _from_microseconds((value - _EPOCH) // _MICROSECOND, unit)
+        nanoseconds = getattr(value, "nanosecond", 0)        # of pandas' Timestamp
+        return _from_microseconds((value - _EPOCH) // _MICROSECOND, nanoseconds, unit)
 
     return decode, encode
 
@@ -241,10 +259,10 @@ def _to_microseconds(count: int, unit: str) -> int:
     return count // 1000
 
 
-def _from_microseconds(microseconds: int, unit: str) -> int:
+def _from_microseconds(microseconds: int, nanoseconds: int, unit: str) -> int:
     if unit == "ns":
-        return microseconds * 1000
-    if microseconds % _MICROSECONDS[unit]:
+        return microseconds * 1000 + nanoseconds
+    if microseconds % _MICROSECONDS[unit] or nanoseconds:
         raise ValueError(f"the function returned a datetime that is no whole number of {unit}, its declared unit")
     return microseconds // _MICROSECONDS[unit]
 

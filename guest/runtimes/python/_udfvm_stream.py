@@ -7,6 +7,7 @@ from typing import Final, Protocol, Self
 import _udfvm_agent
 import pyarrow as pa
 import pyarrow.ipc
+from _udfvm_conversions import Loss, Refused, convert
 from _udfvm_types import is_nested, storage_of
 
 INPUT_PAYLOAD: Final = 0x4000001000
@@ -82,54 +83,12 @@ class Stream:
 
 
 def strict_cast(array: pa.Array, declared: pa.DataType) -> pa.Array:
-    """The array as the declared type, where it is the same or a wider form of it: nothing is rounded, cut or parsed."""
-    found = array.type
-    if found == declared:
-        return array
-    if pa.types.is_dictionary(found):
-        return strict_cast(array.dictionary_decode(), declared)
-    if pa.types.is_null(found):
-        return pa.nulls(len(array), declared)
-    if not _compatible(found, declared):
-        raise TypeError(f"the function returned an array of {found}, but its result is declared {declared}")
-    if pa.types.is_floating(declared):
-        return array.cast(declared, safe=False)
+    """The array as the declared type, where nothing is lost."""
     try:
-        return array.cast(declared)
-    except pa.ArrowInvalid as error:
-        if pa.types.is_integer(declared):
-            raise OverflowError(f"the function returned an array of {found}, but its result is declared {declared}: {error}") from None
-        raise ValueError(f"the function returned an array of {found}, but its result is declared {declared}: {error}") from None
-
-
-def _compatible(found: pa.DataType, declared: pa.DataType) -> bool:
-    kinds = pa.types
-    if kinds.is_floating(declared):
-        return kinds.is_floating(found) or kinds.is_integer(found)
-    if kinds.is_timestamp(declared):
-        return kinds.is_timestamp(found) and (found.tz is None) == (declared.tz is None)
-    if declared.num_fields:
-        return _holds_compatible(found, declared)
-    return any(
-        same(found) and same(declared)
-        for same in (kinds.is_integer, _is_text, _is_bytes, kinds.is_date)
-    )
-
-
-def _holds_compatible(found: pa.DataType, declared: pa.DataType) -> bool:
-    """Lists of any kind for lists; for structs, structs with the same fields in the same order."""
-    if found.num_fields != declared.num_fields or pa.types.is_struct(found) != pa.types.is_struct(declared) or pa.types.is_map(found):
-        return False
-    pairs = [(found.field(index), declared.field(index)) for index in range(declared.num_fields)]
-    if pa.types.is_struct(declared) and any(one.name != other.name for one, other in pairs):
-        return False
-    return all(one.type == other.type or pa.types.is_null(one.type) or _compatible(one.type, other.type) for one, other in pairs)
-
-
-def _is_text(type_: pa.DataType) -> bool:
-    return pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_)
-
-
-def _is_bytes(type_: pa.DataType) -> bool:
-    kinds = pa.types
-    return kinds.is_binary(type_) or kinds.is_large_binary(type_) or kinds.is_binary_view(type_) or kinds.is_fixed_size_binary(type_)
+        return convert(array, declared)
+    except Refused:
+        raise TypeError(f"the function returned an array of {array.type}, but its result is declared {declared}") from None
+    except Loss as loss:
+        kind = OverflowError if pa.types.is_integer(declared) or pa.types.is_floating(declared) else ValueError
+        found = f"the function returned an array of {array.type}, but its result is declared {declared}"
+        raise kind(f"{found}: row {loss.row}: {loss}") from None

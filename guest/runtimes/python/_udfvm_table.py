@@ -49,8 +49,10 @@ class TableFunction:
         self._names = [column["name"] for column in metadata["columns"]]
         self._types = [column["type"] for column in metadata["columns"]]
         self._variable = [index for index, name in enumerate(self._types) if wide(name).startswith("large_")]
+        types, names = [parameter["type"] for parameter in parameters], [parameter["name"] for parameter in parameters]
+        arguments = argument_slots(types, self._nullable, names)
         slots = (result_slot("int64", False), *(result_slot(column["type"], column["nullable"]) for column in metadata["columns"]))
-        self._columns = _udfvm_agent.Columns(argument_slots([parameter["type"] for parameter in parameters], self._nullable), slots)
+        self._columns = _udfvm_agent.Columns(arguments, slots)
         self._begin([])
 
     def answer(self, request: int) -> tuple[int, int]:

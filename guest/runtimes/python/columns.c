@@ -66,8 +66,10 @@ static int columns_traverse(PyObject *object, visitproc visit, void *arg)
 static int columns_clear(PyObject *object)
 {
     struct columns *self = (struct columns *)object;
-    for (size_t i = 0; i < self->argument_count; i++)
+    for (size_t i = 0; i < self->argument_count; i++) {
         Py_CLEAR(self->arguments[i].convert);
+        Py_CLEAR(self->arguments[i].place);
+    }
     for (size_t i = 0; i < self->result_count; i++)
         Py_CLEAR(self->results[i].convert);
     return 0;
@@ -165,8 +167,10 @@ static PyObject *columns_read(PyObject *object, PyObject *arguments)
     PyObject *lists = PyList_New((Py_ssize_t)self->argument_count);
     for (size_t i = 0; lists && i < self->argument_count; i++) {
         PyObject *list = column_list(&self->arguments[i], &self->found[i], (Py_ssize_t)head.rows);
-        if (!list)
+        if (!list) {
+            value_of_argument(&self->arguments[i]);
             Py_CLEAR(lists);
+        }
         else
             PyList_SET_ITEM(lists, (Py_ssize_t)i, list);
     }

@@ -10,8 +10,8 @@
 int slot_from_tuple(PyObject *tuple, struct slot *slot)
 {
     int storage, nullable, direct;
-    PyObject *convert;
-    if (!PyTuple_Check(tuple) || !PyArg_ParseTuple(tuple, "ippO", &storage, &nullable, &direct, &convert)) {
+    PyObject *convert, *place = Py_None;
+    if (!PyTuple_Check(tuple) || !PyArg_ParseTuple(tuple, "ippO|O", &storage, &nullable, &direct, &convert, &place)) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_TypeError, "a slot is a tuple");
         return -1;
@@ -20,7 +20,7 @@ int slot_from_tuple(PyObject *tuple, struct slot *slot)
         PyErr_SetString(PyExc_ValueError, "no such storage");
         return -1;
     }
-    *slot = (struct slot){ (enum storage)storage, nullable, direct, Py_NewRef(convert) };
+    *slot = (struct slot){ (enum storage)storage, nullable, direct, Py_NewRef(convert), place == Py_None ? NULL : Py_NewRef(place) };
     return 0;
 }
 
@@ -68,8 +68,10 @@ static int function_clear(PyObject *object)
     struct function *self = (struct function *)object;
     Py_CLEAR(self->callable);
     Py_CLEAR(self->result.convert);
-    for (size_t i = 0; i < self->count; i++)
+    for (size_t i = 0; i < self->count; i++) {
         Py_CLEAR(self->parameters[i].convert);
+        Py_CLEAR(self->parameters[i].place);
+    }
     return 0;
 }
 
@@ -92,6 +94,18 @@ static void drop_arguments(PyObject **arguments, size_t count)
 {
     while (count-- > 0)
         Py_DECREF(arguments[count]);
+}
+
+/* Whether arguments[i + 1] was made, and is no null where there is none (JSON has a word for it). If not, those so far are released. */
+static bool take_argument(struct function *function, size_t i)
+{
+    PyObject **made = &function->arguments[i + 1];
+    if (!*made)
+        value_of_argument(&function->parameters[i]);
+    else if (*made != Py_None || function->parameters[i].nullable)
+        return true;
+    drop_arguments(function->arguments + 1, *made ? i + 1 : i);
+    return false;
 }
 
 /* Calls with arguments[1..count], which it releases. */
@@ -144,10 +158,8 @@ static int call_row(struct function *function, const uint8_t *payload, uint64_t 
     for (size_t i = 0; i < function->count; i++) {
         bool null = values[i].type == UDFVM_NULL;
         arguments[i + 1] = null ? Py_NewRef(Py_None) : value_from_row(&function->parameters[i], &values[i], payload, length);
-        if (!arguments[i + 1]) {
-            drop_arguments(arguments + 1, i);
-            return -1;
-        }
+        if (!take_argument(function, i))
+            return arguments[i + 1] ? 0 : -1;
     }
     *result = call(function, arguments);
     return *result ? 1 : -1;
@@ -178,10 +190,8 @@ static int call_columns(struct function *function, const struct column *columns,
     for (size_t i = 0; i < function->count; i++) {
         bool null = column_is_null(&columns[i], row);
         arguments[i + 1] = null ? Py_NewRef(Py_None) : value_from_column(&function->parameters[i], &columns[i], row);
-        if (!arguments[i + 1]) {
-            drop_arguments(arguments + 1, i);
-            return -1;
-        }
+        if (!take_argument(function, i))
+            return arguments[i + 1] ? 0 : -1;
     }
     *result = call(function, arguments);
     return *result ? 1 : -1;

@@ -23,9 +23,13 @@ PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *valu
         return PyBool_FromLong(value->integer != 0);
     case UDFVM_INT64:
         if (!storage_holds(slot->storage, value->integer))
-            return PyErr_Format(PyExc_OverflowError, "the argument %lld is out of the range of its declared type", (long long)value->integer);
+            return PyErr_Format(PyExc_OverflowError, "%lld is out of the range of its declared type", (long long)value->integer);
         return converted(slot, PyLong_FromLongLong(value->integer));
     case UDFVM_FLOAT64:
+        if (!storage_holds_real(slot->storage, value->real)) {
+            PyErr_SetString(PyExc_OverflowError, "the number is out of the range of its declared type, float");
+            return NULL;
+        }
         return PyFloat_FromDouble(slot->storage == STORAGE_FLOAT32 ? (double)(float)value->real : value->real);
     default:
         break;
@@ -35,6 +39,37 @@ PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *valu
     const char *bytes = (const char *)payload + value->offset;
     return converted(slot, value->type == UDFVM_TEXT ? PyUnicode_DecodeUTF8(bytes, value->length, NULL)
                                                      : PyBytes_FromStringAndSize(bytes, value->length));
+}
+
+PyObject *take_exception(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (value && traceback)
+        PyException_SetTraceback(value, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+#endif
+}
+
+void value_of_argument(const struct slot *slot)
+{
+    PyObject *kinds[] = { PyExc_TypeError, PyExc_OverflowError, PyExc_ValueError };
+    PyObject *exception = take_exception();
+    for (size_t i = 0; exception && slot->place && i < sizeof kinds / sizeof *kinds; i++)
+        if (PyErr_GivenExceptionMatches(exception, kinds[i])) {
+            PyErr_Format(kinds[i], "%S: %S", slot->place, exception);
+            Py_DECREF(exception);
+            return;
+        }
+    if (exception)
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    Py_XDECREF(exception);
 }
 
 static PyObject *bytes_from_column(enum storage storage, const struct column *column, int64_t row)
@@ -113,6 +148,32 @@ static int integer_from_object(enum storage storage, PyObject *object, struct sc
     return -1;
 }
 
+/* A number as a float: of an integer, the float that it is exactly. As scalar_direct(). */
+static int float_from_object(enum storage storage, PyObject *object, struct scalar *scalar)
+{
+    const double exact = 9007199254740992.0;     /* 2^53: up to there all integers are floats */
+    int equal = 1;
+    if (PyFloat_Check(object)) {
+        scalar->real = PyFloat_AS_DOUBLE(object);
+    } else if (!PyLong_Check(object)) {
+        return 0;
+    } else {
+        scalar->real = PyLong_AsDouble(object);
+        if (scalar->real == -1.0 && PyErr_Occurred())
+            return -1;
+        if (storage == STORAGE_FLOAT32 || scalar->real >= exact || scalar->real <= -exact) {
+            PyObject *real = PyFloat_FromDouble(storage == STORAGE_FLOAT32 ? (double)(float)scalar->real : scalar->real);
+            equal = real ? PyObject_RichCompareBool(object, real, Py_EQ) : -1;
+            Py_XDECREF(real);
+        }
+    }
+    if (equal > 0 && storage_holds_real(storage, scalar->real))
+        return 1;
+    if (equal >= 0)
+        PyErr_Format(PyExc_OverflowError, "the function returned %R, which the declared result type does not have", object);
+    return -1;
+}
+
 /* 1: taken; 0: not a value that is taken as it is; -1: exception. */
 static int scalar_direct(enum storage storage, PyObject *object, struct scalar *scalar)
 {
@@ -125,14 +186,7 @@ static int scalar_direct(enum storage storage, PyObject *object, struct scalar *
         return PyBool_Check(object);
     case STORAGE_FLOAT32:
     case STORAGE_FLOAT64:
-        if (PyFloat_Check(object)) {
-            scalar->real = PyFloat_AS_DOUBLE(object);
-            return 1;
-        }
-        if (!PyLong_Check(object))
-            return 0;
-        scalar->real = PyLong_AsDouble(object);
-        return scalar->real == -1.0 && PyErr_Occurred() ? -1 : 1;
+        return float_from_object(storage, object, scalar);
     case STORAGE_TEXT32:
     case STORAGE_TEXT64:
         if (!PyUnicode_Check(object))
@@ -169,6 +223,11 @@ int result_from_object(const struct slot *slot, PyObject *object, struct result 
     PyObject *stored = PyObject_CallOneArg(slot->convert, object);
     if (!stored)
         return -1;
+    if (stored == Py_None && slot->nullable) {   /* another word for None */
+        result->scalar = (struct scalar){ .null = true };
+        result->owner = stored;
+        return 0;
+    }
     taken = scalar_direct(slot->storage, stored, &result->scalar);
     if (taken == 0)
         PyErr_SetString(PyExc_TypeError, "the function returned a value that cannot be stored as the declared result type");

@@ -14,6 +14,7 @@ struct slot {
     bool direct;                                 /* the stored value is the Python value: bool, int, float, str, bytes */
     PyObject *convert;                           /* parameter: stored value -> argument, where not direct. Result: what the function
                                                     returned -> the Python value that is stored, where C does not take it as it is */
+    PyObject *place;                             /* how errors name the parameter; NULL where it has no name */
 };
 
 /* A result on its way out. Its bytes belong to `owner`. */
@@ -27,6 +28,11 @@ PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *valu
 
 /* The argument in a row of a column; NULL with an exception. The row must not be null. */
 PyObject *value_from_column(const struct slot *slot, const struct column *column, int64_t row);
+
+/* The pending exception, with its traceback attached. */
+PyObject *take_exception(void);
+/* Says in the exception at hand which argument it is about, where it is about the value. */
+void value_of_argument(const struct slot *slot);
 
 /* Sets the exception for a value that block_put() has no room for; returns -1. */
 int column_too_large(void);
