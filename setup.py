@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 PROGRAM_FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O2", "-g", *WARNINGS]
 HOST_FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O2", "-g", "-fPIC", "-fvisibility=hidden", *WARNINGS]
+CONST_FLAGS = ["-Wcast-qual"]                    # pointers to guest memory point to const: see udfvm/vmm/span.h
 GUEST_FLAGS = [
     "-std=gnu17", "-O2", "-g", "-ffreestanding", "-nostdlib", "-static", "-fno-pic", "-no-pie", "-mcmodel=small",
     "-mgeneral-regs-only", "-mno-red-zone", "-fno-stack-protector", "-fcf-protection=none", "-fno-asynchronous-unwind-tables",
@@ -73,7 +74,7 @@ class BuildNative(build_ext):
 
     def build_core(self, target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
-        run("gcc", *HOST_FLAGS, *sanitizers(), "-shared", STAYS_LOADED, "-Wl,-soname,libudfvm.so", "-o", target / "libudfvm.so",
+        run("gcc", *HOST_FLAGS, *CONST_FLAGS, *sanitizers(), "-shared", STAYS_LOADED, "-Wl,-soname,libudfvm.so", "-o", target / "libudfvm.so",
             *sources("udfvm/vmm/*.c", "udfvm/vmm/*.S"), "-lpthread")  # fmt: skip
 
     def build_kernel(self, guest: Path) -> None:
@@ -106,7 +107,7 @@ class BuildNative(build_ext):
 
     def build_sqlite(self, package: Path) -> None:
         (package / "sqlite").mkdir(exist_ok=True)
-        run("gcc", *HOST_FLAGS, *sanitizers(), "-shared", STAYS_LOADED, "-I", ROOT / "udfvm" / "vmm", "-I", ROOT / "guest" / "include", "-o",
+        run("gcc", *HOST_FLAGS, *CONST_FLAGS, *sanitizers(), "-shared", STAYS_LOADED, "-I", ROOT / "udfvm" / "vmm", "-I", ROOT / "guest" / "include", "-o",
             package / "sqlite" / "udfvm_sqlite.so", *sources("udfvm/sqlite/*.c"), "-L", package / "vmm", "-ludfvm",
             "-Wl,-rpath,$ORIGIN/../vmm")  # fmt: skip
 
@@ -127,7 +128,7 @@ class BuildNative(build_ext):
 
 SMALL_CALLS = Extension(
     "udfvm._small_calls", ["udfvm/small_calls.c"], include_dirs=["udfvm", "guest/include"], libraries=["udfvm"],
-    extra_compile_args=[flag for flag in HOST_FLAGS if flag != "-D_GNU_SOURCE"], extra_link_args=["-Wl,-rpath,$ORIGIN/vmm"],
+    extra_compile_args=[flag for flag in (*HOST_FLAGS, *CONST_FLAGS) if flag != "-D_GNU_SOURCE"], extra_link_args=["-Wl,-rpath,$ORIGIN/vmm"],
 )  # fmt: skip
 
 setup(cffi_modules=["udfvm/vmm/build.py:ffibuilder"], ext_modules=[SMALL_CALLS], cmdclass={"build_ext": BuildNative})

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import udfvm
 from udfvm.columns import Form
 from udfvm.errors import ProtocolError
-from udfvm.ipc import BatchCodec, NumberCodec
+from udfvm.ipc import BatchCodec, BatchReply, NumberCodec
 from udfvm.number_batches import NumberBatches, NumberColumns
 from udfvm.pieces import TooLarge, TooLargeForWindowError, call_in_pieces
 from udfvm.types import Parameter, ResultType, declared
@@ -209,6 +209,12 @@ def _arrow_reply(values: pa.Array) -> bytes:
     return bytes(sink.getvalue())
 
 
+def _reply(stream: bytes, rows: int = 3) -> BatchReply:
+    """A reply as a call gives it."""
+    part = _codec(["double"], "double").numbers_in(memoryview(stream), rows)
+    return BatchReply(stream[part] if part else stream, rows, part is not None)
+
+
 PLAIN, FROM_ARROW = _plain_reply(np.array([1.0, 2.0, 3.0])), _arrow_reply(pa.array([1.0, 2.0, 3.0]))
 
 
@@ -216,8 +222,8 @@ PLAIN, FROM_ARROW = _plain_reply(np.array([1.0, 2.0, 3.0])), _arrow_reply(pa.arr
 def test_hostile_replies(reply: bytes) -> None:
     """Whatever bits of a reply are changed, it is refused or gives as many numbers as were asked for."""
     batches = _batches(["double"], "double")
-    assert batches.result(Form.ARRAY, [(reply, 3)]).to_pylist() == [1.0, 2.0, 3.0]
-    assert batches.result(Form.NUMPY, [(reply, 3)]).tolist() == [1.0, 2.0, 3.0]
+    assert batches.result(Form.ARRAY, [_reply(reply)]).to_pylist() == [1.0, 2.0, 3.0]
+    assert batches.result(Form.NUMPY, [_reply(reply)]).tolist() == [1.0, 2.0, 3.0]
     refused = 0
     for position in range(len(reply)):
         for bit in (0, 3, 7):
@@ -225,7 +231,7 @@ def test_hostile_replies(reply: bytes) -> None:
             changed[position] ^= 1 << bit
             for form in (Form.ARRAY, Form.NUMPY):
                 try:
-                    result = batches.result(form, [(bytes(changed), 3)])
+                    result = batches.result(form, [_reply(bytes(changed))])
                 except ProtocolError:
                     refused += 1
                     continue
@@ -235,10 +241,10 @@ def test_hostile_replies(reply: bytes) -> None:
     assert refused > 100
     for cut in range(len(reply) - 32):
         with pytest.raises(ProtocolError):
-            batches.result(Form.ARRAY, [(reply[:cut], 3)])
+            batches.result(Form.ARRAY, [_reply(reply[:cut])])
     for rows in (2, 4):
         with pytest.raises(ProtocolError, match=f"3 rows where the request had {rows}"):
-            batches.result(Form.NUMPY, [(reply, rows)])
+            batches.result(Form.NUMPY, [_reply(reply, rows)])
 
 
 def test_pieces_are_in_order() -> None:

@@ -147,7 +147,7 @@ class Aggregate(UDF):
 
         start = 0
         size = _BATCH
-        room = len(vm.input()) // 2
+        room = vm.room // 2
         while start < table.num_rows:
             piece = table.slice(start, size)
             if size > 1 and piece.nbytes > room:

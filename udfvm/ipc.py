@@ -33,6 +33,14 @@ _LONGEST_METADATA: Final = 1 << 20               # bytes: 48 for each column in 
 _LARGE: Final = 1 << 20                          # bytes; from here on the core copies: without the interpreter's lock
 
 
+class BatchReply(NamedTuple):
+    """The reply to a batch of so many rows: a stream, or, of one of numbers without nulls, the numbers alone."""
+
+    data: bytes | memoryview
+    rows: int
+    is_data: bool
+
+
 class BatchCodec:
     """Streams of one signature."""
 
@@ -43,6 +51,7 @@ class BatchCodec:
         self.schema_message: bytes = self.schema.serialize().to_pybytes()
         self.result_schema_message: bytes = self.result_schema.serialize().to_pybytes()
         self._result_type: pa.DataType = result.type.arrow
+        self._numbers: NumberReplies | None = None
         self._overhead = len(self.schema_message) + len(_END_OF_STREAM)
 
     def batch(self, columns: Sequence[pa.Array]) -> pa.RecordBatch:
@@ -86,6 +95,23 @@ class BatchCodec:
         with pa.ipc.new_file(sink, self.schema) as writer:
             writer.write_batch(self.batch([_zeros(type_, 1) for type_ in self.schema.types]))
         return sink.getvalue().to_pybytes()
+
+    def number_replies(self) -> NumberReplies | None:
+        """Replies of numbers without nulls, where the result has such a type."""
+        if self._numbers is None and NumberCodec.takes(self._result_type):
+            self._numbers = NumberReplies(self.result_schema, self.result_schema_message)
+        return self._numbers
+
+    def numbers_in(self, reply: memoryview, rows: int) -> slice | None:
+        """Where a reply has its numbers, if these are all that is to be read of it; else None."""
+        replies = self.number_replies()
+        return None if replies is None else replies.numbers_in(reply, rows)
+
+    def array(self, reply: BatchReply) -> pa.Array:
+        """The column in a reply. Views the reply, without a copy. Raises ProtocolError."""
+        if not reply.is_data:
+            return self.read(reply.data, reply.rows)
+        return pa.Array.from_buffers(self._result_type, reply.rows, [None, pa.py_buffer(reply.data)], 0)
 
     def read(self, reply: bytes | memoryview, rows: int) -> pa.Array:
         """The column in a reply, which must have so many rows. Views the reply, without a copy. Raises ProtocolError."""
@@ -148,9 +174,11 @@ class NumberCodec:
 
     def __init__(self, codec: BatchCodec) -> None:
         self._request = _Template.of(codec.schema, codec.schema_message)
-        self._reply = _Template.of(codec.result_schema, codec.result_schema_message)
+        replies = codec.number_replies()
+        if replies is None:
+            raise ValueError("the result has no type of numbers")
+        self._replies: NumberReplies = replies
         self._widths = [type_.bit_width // 8 for type_ in codec.schema.types]
-        self._result_width = codec.result_schema.types[0].bit_width // 8
         self._last: NumberLayout | None = None
 
     @staticmethod
@@ -174,24 +202,23 @@ class NumberCodec:
             gaps.append(bytes(_padded(rows * width) - rows * width))
             position += _padded(rows * width)
         gaps[-1] += _END_OF_STREAM
-        data = _padded((rows + 7) // 8)          # a reply leaves room for a bitmap
-        reply_body = data + _padded(rows * self._result_width)
         return NumberLayout(
             rows,
             self._request.filled(rows, position, places),
             tuple((head + begin, head + begin + length) for begin, length in places),
             tuple(gaps),
             head + position + len(_END_OF_STREAM),
-            self._reply.filled(rows, reply_body, [(data, rows * self._result_width)]),
-            len(self._reply.head) + data,
-            len(self._reply.head) + reply_body + len(_END_OF_STREAM),
+            *self._replies.layout(rows),
         )
 
     @staticmethod
     def write(window: memoryview, layout: NumberLayout, columns: Sequence[Sequence[memoryview]]) -> None:
-        """Writes a request, from the bytes of each column, which may be in pieces, to the window, which must have room for it."""
+        """Writes a request, from the bytes of each column, which may be in pieces, to the window, which must have room for it.
+
+        All of its bytes, or what the window held before would be sent.
+        """
         window[: len(layout.request_head)] = layout.request_head
-        for (begin, end), pieces in zip(layout.places, columns, strict=True):
+        for (begin, end), gap, pieces in zip(layout.places, layout.gaps, columns, strict=True):
             for piece in pieces:
                 if len(piece) < _LARGE:
                     window[begin : begin + len(piece)] = piece
@@ -200,7 +227,7 @@ class NumberCodec:
                 begin += len(piece)
             if begin != end:
                 raise ValueError("the pieces of a column are not as long as the column")
-        window[layout.request_length - len(_END_OF_STREAM) : layout.request_length] = _END_OF_STREAM
+            window[end : end + len(gap)] = gap
 
     @staticmethod
     def request(layout: NumberLayout, columns: Sequence[Any]) -> bytes:
@@ -210,19 +237,48 @@ class NumberCodec:
             pieces += column, gap
         return b"".join(pieces)
 
-    def data_of(self, reply: bytes | bytearray | memoryview, layout: NumberLayout) -> int | None:
-        """Where the data begin in a reply, if that is a stream of so many numbers without nulls laid out as here, or with a gap before data
-        that end it: then any bytes of its data are numbers."""
-        head = bytes(reply[: len(layout.reply_head)])
-        if len(reply) == layout.reply_length and head == layout.reply_head:
-            return layout.reply_data
-        length = layout.rows * self._result_width
+
+class _ReplyLayout(NamedTuple):
+    head: bytes
+    data: int                                    # where the data begin
+    length: int
+
+
+class NumberReplies:
+    """Replies that are streams of numbers without nulls, of one type."""
+
+    def __init__(self, schema: pa.Schema, schema_message: bytes) -> None:
+        self._template = _Template.of(schema, schema_message)
+        self._width: int = schema.types[0].bit_width // 8
+        self._last: tuple[int, _ReplyLayout] | None = None
+
+    def layout(self, rows: int) -> _ReplyLayout:
+        """The usual layout of so many rows. The last one is kept."""
+        last = self._last
+        if last is not None and last[0] == rows:
+            return last[1]
+        data = _padded((rows + 7) // 8)          # a reply leaves room for a bitmap
+        body = data + _padded(rows * self._width)
+        start = len(self._template.head)
+        head = self._template.filled(rows, body, [(data, rows * self._width)])
+        layout = _ReplyLayout(head, start + data, start + body + len(_END_OF_STREAM))
+        self._last = rows, layout
+        return layout
+
+    def numbers_in(self, reply: memoryview, rows: int) -> slice | None:
+        """Where the numbers are in a reply, if that is a stream of so many without nulls: then any bytes of its data are numbers.
+
+        It has the usual layout, or a gap before data that end it.
+        """
+        layout = self.layout(rows)
+        start, length = len(layout.head), rows * self._width
+        head = bytes(reply[:start])
+        if len(reply) == layout.length and head == layout.head:
+            return slice(layout.data, layout.data + length)
         begin = len(reply) - length
-        if begin >= layout.reply_length and begin % 8 == 0:
-            start = len(layout.reply_head)
-            if head == self._reply.filled(layout.rows, len(reply) - start, [(begin - start, length)]):
-                return begin
-        return None
+        if begin < layout.length or begin % 8 or head != self._template.filled(rows, len(reply) - start, [(begin - start, length)]):
+            return None
+        return slice(begin, begin + length)
 
 
 class _Template(NamedTuple):

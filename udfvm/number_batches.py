@@ -20,7 +20,7 @@ from udfvm.pieces import TooLargeForWindowError
 if TYPE_CHECKING:
     import numpy as np
 
-    from udfvm.ipc import BatchCodec
+    from udfvm.ipc import BatchCodec, BatchReply
     from udfvm.small_batches import SmallBatches
     from udfvm.udf import Runtime
 
@@ -66,7 +66,6 @@ class NumberBatches:
         taken = taken and (times or not any(map(pa.types.is_timestamp, self._types)))
         self._codec = NumberCodec(codec) if taken else None
         self._batch_codec = codec
-        self._read: Callable[[bytes | memoryview, int], pa.Array] = codec.read
         self._widths = tuple(type_.bit_width // 8 for type_ in self._types) if taken else ()
         self._dtypes: tuple[np.dtype[Any], ...] = ()             # the types in numpy, the result's last, once they are asked for
 
@@ -153,29 +152,14 @@ class NumberBatches:
         codec.write(window, layout, columns.data)
         return layout.request_length
 
-    def result(self, form: Form, replies: Sequence[tuple[bytes | memoryview, int]]) -> Any:
-        """The numbers in replies to the pieces of a batch, each with its number of rows, as the caller wants them."""
-        if form is Form.NUMPY and len(replies) == 1:
-            reply, rows = replies[0]
-            begin = self._begin(reply, rows)
-            if begin is not None:
-                import numpy as np
+    def result(self, form: Form, replies: Sequence[BatchReply]) -> Any:
+        """The numbers in replies to the pieces of a batch, as the caller wants them."""
+        if form is Form.NUMPY and len(replies) == 1 and replies[0].is_data:
+            import numpy as np
 
-                numbers = np.frombuffer(reply, self._numpy_types()[-1], rows, begin)
-                return numbers if numbers.flags.writeable else numbers.copy()
-        return in_form(form, self._result, [self._array(reply, rows) for reply, rows in replies])
-
-    def _array(self, reply: bytes | memoryview, rows: int) -> pa.Array:
-        begin = self._begin(reply, rows)
-        if begin is None:
-            return self._read(reply, rows)       # it has nulls, or is laid out in another way
-        data = pa.py_buffer(reply).slice(begin, rows * (self._result.bit_width // 8))
-        return pa.Array.from_buffers(self._result, rows, [None, data], 0)
-
-    def _begin(self, reply: bytes | memoryview, rows: int) -> int | None:
-        codec = self._codec
-        assert codec is not None
-        return codec.data_of(reply, codec.layout(rows))
+            numbers = np.frombuffer(replies[0].data, self._numpy_types()[-1])
+            return numbers if numbers.flags.writeable else numbers.copy()
+        return in_form(form, self._result, [self._batch_codec.array(reply) for reply in replies])
 
 
 def _slice(pieces: Iterable[memoryview], start: int, length: int) -> Iterable[memoryview]:

@@ -63,9 +63,9 @@ class SmallBatches:
             from udfvm.udf import guest_exception
 
             raise guest_exception(memoryview(reply), self._name, 0, layout.rows)
-        begin = self._numbers.data_of(reply, layout)
-        if begin is not None:
-            return np.frombuffer(reply, self._result, layout.rows, begin)
+        data = self._codec.numbers_in(memoryview(reply), layout.rows)
+        if data is not None:
+            return np.frombuffer(reply, self._result, layout.rows, data.start)
         return to_numpy(self._codec.read(bytes(reply), layout.rows))
 
     def failed(self, error: int, arguments: tuple[Any, ...]) -> Any:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from udfvm.columns import Form
     from udfvm.host_functions import HostFunctions
     from udfvm.image import BaseSpec
-    from udfvm.ipc import BatchCodec
+    from udfvm.ipc import BatchCodec, BatchReply
     from udfvm.number_batches import NumberBatches, NumberColumns
     from udfvm.payload import PickledFunction
     from udfvm.pieces import TooLarge
@@ -424,36 +424,46 @@ class UDF:
             self._renew(runtime)
         return self._call_with_any(arguments)
 
-    def _call_with_numbers(self, numbers: NumberColumns, first_row: int, failure: TooLarge | None) -> tuple[bytes | memoryview, int]:
+    def _call_with_numbers(self, numbers: NumberColumns, first_row: int, failure: TooLarge | None) -> BatchReply:
         batches = self._number_batches()
-        call = functools.partial(self._call_batch, lambda window: batches.write(window, numbers), first_row, numbers.num_rows)
+        size = batches.size(numbers)
+        call = functools.partial(self._call_batch, size, lambda window: batches.write(window, numbers), first_row, numbers.num_rows)
         if failure is None and not self._wide_at_once:
-            return call(), numbers.num_rows
-        return self._call_in_windows(call, batches.size(numbers), failure), numbers.num_rows
+            return call()
+        return self._call_in_windows(call, size, failure)
 
     def _call_with_batch(self, rows: pa.RecordBatch | pa.Table, first_row: int, failure: TooLarge | None) -> pa.Array:
         from udfvm.columns import one_batch
 
         codec, batch = self._codec(), one_batch(rows)
-        call = functools.partial(self._call_batch, lambda window: codec.write(window, batch), first_row, batch.num_rows)
+        size = codec.size(batch)
+        call = functools.partial(self._call_batch, size, lambda window: codec.write(window, batch), first_row, batch.num_rows)
         if failure is None and not self._wide_at_once:
-            return codec.read(call(), batch.num_rows)
-        return codec.read(self._call_in_windows(call, codec.size(batch), failure), batch.num_rows)
+            return codec.array(call())
+        return codec.array(self._call_in_windows(call, size, failure))
 
     def _call_batch(
-        self, write: Callable[[memoryview], int], first_row: int, rows: int, windows: Windows | None = None
-    ) -> bytes | memoryview:
-        """One call. ``write`` writes the request to the input window and returns its length in bytes."""
+        self, size: int, write: Callable[[memoryview], int], first_row: int, rows: int, windows: Windows | None = None
+    ) -> BatchReply:
+        """One call. ``write`` writes the request, of ``size`` bytes, to the input window and returns its length in bytes."""
+        from udfvm.ipc import BatchReply
+        from udfvm.pieces import TooLargeForWindowError
+
+        codec = self._codec()
         runtime, vm = self.take_vm(windows)
         try:
-            length = write(vm.input())
+            if size > vm.room:
+                raise TooLargeForWindowError(size, vm.room)
+            length = write(vm.input(size))
         except BaseException:
             runtime.pool.give(vm)
             raise
-        status, reply = runtime.pool.call_and_give(vm, _REQUEST_BATCH, length, runtime.limits, self.name)
+        status, reply, is_data = runtime.pool.call_and_give(
+            vm, _REQUEST_BATCH, length, runtime.limits, self.name, lambda reply: codec.numbers_in(reply, rows)
+        )
         if status:
             raise guest_exception(reply, self.name, first_row, rows)
-        return reply
+        return BatchReply(reply, rows, is_data)
 
 
 def _loaded_arrays() -> tuple[type, ...]:

@@ -305,6 +305,49 @@ static void test_windows_leak_nothing(void)
     udfvm_vm_close(vm);
 }
 
+static uint64_t marks_in_windows(udfvm_vm *vm, uint64_t mark)
+{
+    return CALL(vm, NULL, RAW_FIND, UDFVM_INPUT_BASE + 4096 + 32, UDFVM_INPUT_BASE + WINDOW, mark).words[0]
+           + CALL(vm, NULL, RAW_FIND, UDFVM_OUTPUT_BASE, UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW, mark).words[0];
+}
+
+/* What the host wrote and did not send, or wrote to what it was lent. */
+static void test_what_the_host_writes_leaves_with_the_call(void)
+{
+    const uint64_t mark = 0x686f73742d2d3e21, sizes[] = { 64, 4096, 100000, WINDOW - 4096 };
+    const struct udfvm_limits usual = { .timeout_ns = 20000000000 };
+    struct udfvm_reply reply;
+    struct udfvm_error error;
+    udfvm_vm *vm = open_vm(image);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint64_t *window = udfvm_vm_input(vm, sizes[i], &error);
+        for (size_t word = 0; window && word < sizes[i] / 8; word++)
+            window[word] = mark;
+        check(window && marks_in_windows(vm, mark) == 0, "a request that was not sent stays");
+        window = udfvm_vm_input(vm, sizes[i], &error);
+        for (size_t word = 0; window && word < sizes[i] / 8; word++)
+            window[word] = word ? mark : RAW_COUNT;
+        check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, NULL, 8, &usual, &reply, &error) == 0 && *(const uint64_t *)reply.data == 1, "in place: %s", error.message);
+        check(udfvm_vm_restore(vm, &error) == 0 && marks_in_windows(vm, mark) == 0, "a request of which a part was sent stays");
+        check(udfvm_vm_input(vm, 16, &error) && udfvm_vm_call(vm, UDFVM_REQUEST_ROW, NULL, 24, &usual, &reply, &error) == UDFVM_E_ARGUMENT,
+              "more was sent than was asked for");
+        check(udfvm_vm_input(vm, 16, &error) && udfvm_vm_restore(vm, &error) == 0
+              && udfvm_vm_call(vm, UDFVM_REQUEST_ROW, NULL, 16, &usual, &reply, &error) == UDFVM_E_ARGUMENT, "what an earlier request asked for was sent");
+    }
+    check(!udfvm_vm_input(vm, WINDOW, &error) && error.code == UDFVM_E_INPUT && udfvm_vm_input_room(vm) == WINDOW - 4096, "no end of the window");
+    for (uint64_t length = 8; length <= UDFVM_WINDOW_NARROW; length = length * 3 + 8) {
+        const uint64_t request[] = { RAW_HYPERCALL, UDFVM_HC_COMPLETE, UDFVM_STATUS_OK, length, 0, 0, 0, 0 };
+        check(!udfvm_vm_lend(vm, 0, 8, &error) && error.code == UDFVM_E_ARGUMENT, "lent what no call left");
+        check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, request, sizeof request, &usual, &reply, &error) == 0 && reply.length == length, "%s", error.message);
+        check(!udfvm_vm_lend(vm, 8, length, &error) && !udfvm_vm_lend(vm, length + 1, 0, &error), "lent past the reply");
+        uint64_t *lent = udfvm_vm_lend(vm, 0, length, &error);
+        for (size_t word = 0; lent && word < length / 8; word++)
+            lent[word] = mark;
+        check(lent && udfvm_vm_restore(vm, &error) == 0 && marks_in_windows(vm, mark) == 0, "what was written to a lent reply stays");
+    }
+    udfvm_vm_close(vm);
+}
+
 static udfvm_image *layer(uint64_t value)
 {
     struct udfvm_reply reply;
@@ -715,6 +758,7 @@ int main(int count, char **arguments)
         { "log", test_log_is_bounded },
         { "deadline", test_deadline },
         { "windows", test_windows_leak_nothing },
+        { "host", test_what_the_host_writes_leaves_with_the_call },
         { "wide area", test_the_wide_area_leaks_nothing },
         { "zeroing", test_the_wide_area_is_zeroed_meanwhile },
         { "exchanges", test_a_call_of_several_exchanges },

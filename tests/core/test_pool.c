@@ -268,15 +268,18 @@ static void test_windows_of_gigabytes(void)
     const struct udfvm_windows windows = { .input = 3ull << 30, .output = 2ull << 30, .scratch = 3ull << 30 };
     const uint64_t input_end = UDFVM_INPUT_BASE + windows.input, output_end = UDFVM_OUTPUT_BASE + windows.output + windows.scratch;
     const uint64_t open[] = { RAW_HYPERCALL, UDFVM_HC_OPEN }, places[] = { output_end - 8, UDFVM_OUTPUT_BASE + (1ull << 30), output_end - (1ull << 30) - 8 };
-    uint64_t size;
     udfvm_vm *vm = udfvm_vm_open_wide(image, &windows, NULL, NULL);
     check(vm != NULL, "a VM with large windows", 0);
-    uint8_t *input = udfvm_vm_input(vm, &size);
-    check(size == windows.input - 4096, "the size of the input window", (long)size);
+    const uint64_t room = udfvm_vm_input_room(vm);
+    check(room == windows.input - 4096, "the size of the input window", (long)room);
     for (uint64_t at = input_end - 8; at > UDFVM_INPUT_BASE + 4096; at -= (1ull << 30) - 8) {
         const uint64_t marker = at ^ 0x5a5a5a5a, read[] = { RAW_READ, at };
+        struct udfvm_reply reply = { .length = 0 };
+        uint8_t *input = udfvm_vm_input(vm, room, NULL);
+        memcpy(input, read, sizeof read);
         memcpy(input + (at - UDFVM_INPUT_PAYLOAD), &marker, sizeof marker);
-        check(ask(vm, read, sizeof read, 1) == marker, "the guest reads its input", (long)(at >> 20));
+        check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, NULL, room, NULL, &reply, NULL) == UDFVM_OK && ((const uint64_t *)reply.data)[1] == marker,
+              "the guest reads its input", (long)(at >> 20));
     }
     check(ask(vm, open, sizeof open, 0) == 0, "opening the rest", 0);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
@@ -301,18 +304,17 @@ static void test_a_vm_with_larger_windows_is_for_once(void)
     struct udfvm_pool_statistics statistics;
     udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, NULL);
     struct rig rig = { .pool = pool, .limit = 1 };
-    uint64_t size;
     udfvm_pool_give(pool, udfvm_pool_take(pool, image, 0, NULL));
     for (int i = 0; i < 3; i++) {
         udfvm_vm *vm = udfvm_pool_take_wide(pool, image, &windows, 0, NULL);         /* the idle one makes room */
-        check(vm && udfvm_vm_input(vm, &size) && size == windows.input - 4096, "a larger window", i);
+        check(vm && udfvm_vm_input_room(vm) == windows.input - 4096, "a larger window", i);
         check(!udfvm_pool_take(pool, image, 0, NULL) && !udfvm_pool_take_wide(pool, image, &windows, 0, NULL), "two of one", i);
         use(&rig, vm);
         udfvm_pool_give(pool, vm);
         udfvm_pool_statistics(pool, &statistics);
         check(statistics.live == 0 && statistics.idle == 0, "it is closed", i);
         vm = udfvm_pool_take(pool, image, 0, NULL);
-        check(vm && udfvm_vm_input(vm, &size) && size == WINDOW - 4096, "a usual window", i);
+        check(vm && udfvm_vm_input_room(vm) == WINDOW - 4096, "a usual window", i);
         udfvm_pool_give(pool, vm);
     }
     check(!udfvm_pool_take_wide(pool, image, &odd, 0, NULL) && !udfvm_vm_open_wide(image, &odd, NULL, NULL), "an odd window", 0);
@@ -337,7 +339,8 @@ static void test_errors_that_nobody_asks_for_of_vms(void)
     check(!udfvm_vm_boot(&odd, "", 0, "", 0, NULL, NULL, NULL, NULL), "booted of an odd size", 0);
     check(udfvm_vm_seal(vm, -1, "", 0, NULL) == UDFVM_E_ARGUMENT, "sealed without being asked", 0);
     check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_OK, "a call", 0);
-    check(udfvm_vm_share_reply(vm, NULL) == UDFVM_OK && udfvm_vm_restore(vm, NULL) == UDFVM_OK, "sharing, restoring", 0);
+    check(udfvm_vm_lend(vm, 0, 8, NULL) && !udfvm_vm_lend(vm, 1, 8, NULL) && udfvm_vm_restore(vm, NULL) == UDFVM_OK, "lending, restoring", 0);
+    check(udfvm_vm_input(vm, 8, NULL) && !udfvm_vm_input(vm, WINDOW, NULL), "a request in place", 0);
     check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &reply, NULL) == UDFVM_E_TIMEOUT, "an endless call", 0);
     check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_E_ARGUMENT, "not restored", 0);
     check(udfvm_vm_stream_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_E_ARGUMENT, "not restored", 0);

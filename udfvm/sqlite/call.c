@@ -12,7 +12,7 @@ static void run_row(struct session *session, sqlite3_context *context, sqlite3_v
     int (*exchange)(udfvm_vm *, uint32_t, const void *, uint64_t, const struct udfvm_limits *, struct udfvm_reply *, struct udfvm_error *) =
         function->isolation == UDFVM_SQLITE_ROW ? udfvm_vm_call : udfvm_vm_stream_call;
     session->watched = WATCH_NOTHING;
-    int code = exchange(session->vm, UDFVM_REQUEST_ROW, session->window, length, &function->limits, &reply, &error);
+    int code = exchange(session->vm, UDFVM_REQUEST_ROW, NULL, length, &function->limits, &reply, &error);
     watch_end(session);
     if (code != UDFVM_OK) {
         report_core_error(session, context, &error);

@@ -27,13 +27,18 @@ static int begin(struct session *session, char **error)
 static int place(struct session *session, const struct exchange *exchange, uint64_t *length, char **error)
 {
     const size_t head = exchange->request == UDFVM_REQUEST_COLUMNS ? 0 : sizeof exchange->head;
+    const uint64_t room = udfvm_vm_input_room(session->vm);
+    struct udfvm_error failure;
     *length = head + (exchange->batch ? batch_size(exchange->batch) : 0);
-    if (*length > session->window_size)
+    if (*length > room)
         return out_of(describe(session, "%llu bytes of arguments do not fit into the input window of %llu bytes",
-                               (unsigned long long)*length, (unsigned long long)session->window_size), error);
-    memcpy(session->window, exchange->head, head);
+                               (unsigned long long)*length, (unsigned long long)room), error);
+    uint8_t *window = udfvm_vm_input(session->vm, *length, &failure);
+    if (!window)
+        return out_of(describe_core_error(session, &failure), error);
+    memcpy(window, exchange->head, head);
     if (exchange->batch)
-        batch_write(exchange->batch, session->window + head);
+        batch_write(exchange->batch, window + head);
     return SQLITE_OK;
 }
 
@@ -43,8 +48,8 @@ static int call(struct session *session, const struct exchange *exchange, uint64
     struct udfvm_error failure;
     session->watched = WATCH_NOTHING;
     const int code = exchange->streaming
-        ? udfvm_vm_stream_call(session->vm, exchange->request, session->window, length, limits, reply, &failure)
-        : udfvm_vm_call(session->vm, exchange->request, session->window, length, limits, reply, &failure);
+        ? udfvm_vm_stream_call(session->vm, exchange->request, NULL, length, limits, reply, &failure)
+        : udfvm_vm_call(session->vm, exchange->request, NULL, length, limits, reply, &failure);
     watch_end(session);
     if (code != UDFVM_OK) {
         session->row = -1;

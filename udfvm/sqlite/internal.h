@@ -104,8 +104,6 @@ struct function {
 struct session {
     struct function *function;           /* a reference */
     udfvm_vm *vm;                        /* NULL until a row needs it: rows that NULL decides do not */
-    uint8_t *window;                     /* where a row goes */
-    uint64_t window_size;
     int64_t row;                         /* index of the row at hand among those of this session; -1: none, or not known */
     uint64_t end_ns;                     /* of the statement, by its timeout; UINT64_MAX: none */
     enum watch_result { WATCH_NOTHING, WATCH_INTERRUPT, WATCH_STATEMENT_TIMEOUT } watched;   /* why the watch ended the call at hand */

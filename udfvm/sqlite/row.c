@@ -111,6 +111,16 @@ enum row_check row_check(const struct session *session, sqlite3_value **argument
     return result;
 }
 
+/* The window, to write a row of `size` bytes; NULL with the SQL error set. */
+static uint8_t *window_for(const struct session *session, sqlite3_context *context, uint64_t size)
+{
+    struct udfvm_error error;
+    uint8_t *window = udfvm_vm_input(session->vm, size, &error);
+    if (!window)
+        report_core_error(session, context, &error);
+    return window;
+}
+
 /* Appends the bytes of a TEXT or BLOB at *used; false with the SQL error set. */
 static bool encode_bytes(const struct session *session, sqlite3_context *context, uint32_t index, sqlite3_value *argument,
                          struct udfvm_value *value, uint64_t *used)
@@ -129,15 +139,19 @@ static bool encode_bytes(const struct session *session, sqlite3_context *context
                function->parameters[index].name);
         return false;
     }
-    if (length > session->window_size - *used) {
+    const uint64_t room = udfvm_vm_input_room(session->vm);
+    if (length > room - *used) {
         report(session, context, "argument %u (%.128s), %zu bytes, does not fit into the input window of %llu bytes", index + 1,
-               function->parameters[index].name, length, (unsigned long long)session->window_size);
+               function->parameters[index].name, length, (unsigned long long)room);
         return false;
     }
+    uint8_t *window = window_for(session, context, *used + length);
+    if (!window)
+        return false;
     value->length = (uint32_t)length;
     value->offset = *used;
     if (length)
-        memcpy(session->window + *used, bytes, length);
+        memcpy(window + *used, bytes, length);
     *used += length;
     return true;
 }
@@ -148,11 +162,14 @@ bool row_encode(const struct session *session, sqlite3_context *context, sqlite3
     sqlite_library *sqlite3_api = function->registry->library;
     struct udfvm_row row = { .count = function->parameter_count };
     uint64_t used = sizeof row + (uint64_t)row.count * sizeof(struct udfvm_value);
-    if (used > session->window_size) {
+    if (used > udfvm_vm_input_room(session->vm)) {
         report(session, context, "%u arguments do not fit into the input window", row.count);
         return false;
     }
-    memcpy(session->window, &row, sizeof row);
+    uint8_t *window = window_for(session, context, used);
+    if (!window)
+        return false;
+    memcpy(window, &row, sizeof row);
     for (uint32_t i = 0; i < row.count; i++) {
         struct udfvm_value value = { .type = function->parameters[i].type };
         if (sqlite3_value_type(arguments[i]) == SQLITE_NULL)
@@ -163,7 +180,7 @@ bool row_encode(const struct session *session, sqlite3_context *context, sqlite3
             value.real = sqlite3_value_double(arguments[i]);
         else if (!encode_bytes(session, context, i, arguments[i], &value, &used))
             return false;
-        memcpy(session->window + sizeof row + i * sizeof value, &value, sizeof value);
+        memcpy(window + sizeof row + i * sizeof value, &value, sizeof value);
     }
     *length = used;
     return true;

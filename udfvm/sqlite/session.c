@@ -159,7 +159,6 @@ bool session_ready(struct session *session, struct udfvm_error *error)
     *error = (struct udfvm_error){ 0 };
     session->vm = take_vm(session->function, error);
     if (session->vm) {
-        session->window = udfvm_vm_input(session->vm, &session->window_size);
         udfvm_vm_set_watch(session->vm, watch, session);
         udfvm_vm_set_idle_spin(session->vm, session->function->registry->policy.idle_spin_us);
     }

@@ -307,7 +307,7 @@ class Statistics(NamedTuple):
 class VM:
     """A micro-VM on loan from a pool, or opened by itself."""
 
-    __slots__ = ("_error", "_files", "_handle", "_image", "_reply", "_size")
+    __slots__ = ("_error", "_files", "_handle", "_image", "_reply")
 
     def __init__(self, handle: Any, image: Image | None, files: object = None) -> None:
         self._handle = handle
@@ -315,7 +315,6 @@ class VM:
         self._files = files
         self._reply = ffi.new("struct udfvm_reply *")
         self._error = ffi.new("struct udfvm_error *")
-        self._size = ffi.new("uint64_t *")
 
     @classmethod
     def open(cls, image: Image, files: Files | None = None) -> VM:
@@ -330,7 +329,7 @@ class VM:
     def call(self, request: int, data: bytes | memoryview | None, limits: Any, udf: str | None = None, length: int | None = None) -> Reply:
         """One exchange: begins a call, or goes on with the one that was not restored.
 
-        ``data`` None means that the request, ``length`` bytes, was written to ``input()`` already. Raises the exceptions of a failed
+        ``data`` None means that the request, ``length`` bytes, was written to what ``input`` gave. Raises the exceptions of a failed
         call; restore the VM then.
         """
         code = self._run(request, data, limits, length)
@@ -340,14 +339,14 @@ class VM:
         return Reply(
             reply.status,
             bool(reply.sealed),
-            memoryview(ffi.buffer(reply.data, reply.length)) if reply.length else memoryview(b""),
+            memoryview(ffi.buffer(reply.data, reply.length)).toreadonly() if reply.length else memoryview(b""),
             bytes(ffi.buffer(reply.log, reply.log_length)) if reply.log_length else b"",
         )
 
     def _run(self, request: int, data: bytes | memoryview | None, limits: Any, length: int | None = None) -> int:
         handle = self._handle
         if data is None:
-            source, size = lib.udfvm_vm_input(handle, self._size), length or 0
+            source, size = ffi.NULL, length or 0
         else:
             source, size = ffi.from_buffer(data), len(data)
         return int(lib.udfvm_vm_call(handle, request, source, size, limits, self._reply, self._error))
@@ -367,10 +366,20 @@ class VM:
             raise failure
         return status, result
 
-    def input(self) -> memoryview:
-        """The payload area of the input window, to write a request in place."""
-        address = lib.udfvm_vm_input(self._handle, self._size)
-        return memoryview(ffi.buffer(address, self._size[0]))
+    @property
+    def room(self) -> int:
+        """Bytes of the largest request."""
+        return int(lib.udfvm_vm_input_room(self._handle))
+
+    def input(self, size: int) -> memoryview:
+        """So many bytes of the input window, to write a request in place: every byte of what is sent then, and at most these.
+
+        They count as written from now on, whatever comes of it: the next call finds nothing of them. Not to be used after the call.
+        """
+        address = lib.udfvm_vm_input(self._handle, size, self._error)
+        if not address:
+            raise _exception(self._error)
+        return memoryview(ffi.buffer(address, size))
 
     def log(self) -> str:
         """What the guest wrote in the last exchange, be it that it failed."""
@@ -481,21 +490,27 @@ class Pool:
         """Address of the core's object, for C code of this process."""
         return int(ffi.cast("uintptr_t", self._handle))
 
-    def call_and_give(self, vm: VM, request: int, length: int, limits: Any, udf: str) -> tuple[int, memoryview]:
-        """A whole call with the request in ``vm.input()``, after which the VM goes back. Returns the status and the reply.
+    def call_and_give(
+        self, vm: VM, request: int, length: int, limits: Any, udf: str, part: Callable[[memoryview], slice | None]
+    ) -> tuple[int, memoryview, bool]:
+        """A whole call with the request in ``vm.input``, after which the VM goes back. Returns the status and the reply, or, and then True,
+        the part of it that is all that the caller needs: ``part`` is asked.
 
-        A large reply is not copied: it is the guest's memory, which forked children inherit, and the VM, which does not run meanwhile, goes
-        back when the last view of the reply is gone. No more than a few VMs of a pool are lent so at a time.
+        What is large is not copied: it is the guest's memory, which forked children inherit, and the VM, which does not run meanwhile, goes
+        back when the last view of it is gone. No more than a few VMs of a pool are lent so at a time.
         """
         try:
             reply = vm.call(request, None, limits, udf, length)
-            if not reply.status and self._lender.lends(len(reply.data)) and not lib.udfvm_vm_share_reply(vm._handle, vm._error):
-                handle, vm._handle = vm._handle, ffi.NULL
-                self.vms_out -= 1
-                return reply.status, self._lender.lend(handle, vm._reply.data, len(reply.data))
             if reply.status:
-                return reply.status, memoryview(_copied(reply.data, reply.status))
-            return reply.status, memoryview(bytearray(reply.data))       # one copy, which numpy may let its user write to
+                return reply.status, memoryview(_copied(reply.data, reply.status)), False
+            found = part(reply.data)
+            begin, end = (0, len(reply.data)) if found is None else (found.start, found.stop)
+            data = self._lender.lend(vm, begin, end - begin) if self._lender.lends(end - begin) else None
+            if data is not None:
+                self.vms_out -= 1
+            else:
+                data = memoryview(bytearray(reply.data[begin:end]))      # one copy, which numpy may let its user write to
+            return reply.status, data, found is not None
         finally:
             if vm._handle:
                 self.give(vm)

@@ -162,10 +162,14 @@ void udfvm_vm_close(udfvm_vm *vm);
 /* UDFVM_E_FORKED in a forked child of the process that opened the VM, else UDFVM_OK. Ask before you write to the input window. */
 int udfvm_vm_check(const udfvm_vm *vm, struct udfvm_error *error);
 
-/* The payload area of the input window; the caller may write a request there in place. */
-void *udfvm_vm_input(udfvm_vm *vm, uint64_t *size);
+/* `size` bytes of the input window, from its start, to write a request in place. They count as written from now on, whatever comes of the request: the
+ * next call finds nothing of them but what is sent. May be asked for again with a larger size while the request is written; at most what was asked
+ * for may be sent, and every byte of that must have been written. The pointer is good until the VM is called, restored or given back. NULL:
+ * UDFVM_E_INPUT, UDFVM_E_FORKED. */
+void *udfvm_vm_input(udfvm_vm *vm, uint64_t size, struct udfvm_error *error);
+uint64_t udfvm_vm_input_room(const udfvm_vm *vm);           /* bytes of the largest request */
 
-/* One entry. `input` is copied into the window, unless it is udfvm_vm_input() itself. On a VM at its sealed state this begins a call;
+/* One entry. `input` is copied into the window, unless it is NULL or udfvm_vm_input() itself. On a VM at its sealed state this begins a call;
  * after a reply that was not followed by udfvm_vm_restore it continues that call with the next request. Returns when the guest completes or
  * asks to be sealed, or with an error, after which the VM must be restored. A deadline is kept by a POSIX timer that interrupts the
  * calling thread with the real-time signal SIGRTMAX-3, whose handler is installed at first use. */
@@ -187,9 +191,10 @@ void udfvm_vm_set_watch(udfvm_vm *vm, int (*watch)(void *context), void *context
  * where nothing was set; 0: every exchange is an exit. For calls that begin later; stays set until the VM is given back to its pool. */
 void udfvm_vm_set_idle_spin(udfvm_vm *vm, uint32_t microseconds);
 
-/* Lets forked children read the reply of the last call too, until the VM is used again: without this one that reads it dies, as nothing of a
- * VM is inherited. For embedders that hand out replies without a copy. */
-int udfvm_vm_share_reply(udfvm_vm *vm, struct udfvm_error *error);
+/* A part of the reply of the last call, for the embedder to read and to write as it likes until the VM is used again or given back, without a copy. It
+ * counts as written: the restore puts it back. Forked children get a copy of it. NULL: UDFVM_E_ARGUMENT where the VM has no such
+ * reply (it was streamed, or is shorter), UDFVM_E_FORKED, UDFVM_E_SYSTEM. */
+void *udfvm_vm_lend(udfvm_vm *vm, uint64_t begin, uint64_t length, struct udfvm_error *error);
 
 /* Puts the VM back to its sealed state, wherever it stopped. On failure the VM must be closed. Where a call wrote megabytes their zeroing may go on
  * meanwhile: the next call waits for it. */

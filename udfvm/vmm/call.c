@@ -45,7 +45,7 @@ static int take_fresh(struct udfvm_vm *vm, struct fresh *fresh, struct udfvm_err
 
 static int fill_call_page(struct udfvm_vm *vm, uint32_t request, uint64_t length, struct udfvm_error *error)
 {
-    struct udfvm_call *call = (struct udfvm_call *)vm->machine.input;
+    struct udfvm_call *call = udfvm_span_call_page(vm);
     const bool fixed = vm->limits.deterministic;
     const struct machine *machine = &vm->machine;
     const bool call_proper = request != UDFVM_REQUEST_BOOT && request != UDFVM_REQUEST_LOAD;   /* what is sealed must not lie in scratch */
@@ -73,31 +73,12 @@ static int fill_call_page(struct udfvm_vm *vm, uint32_t request, uint64_t length
     return UDFVM_OK;
 }
 
-static void place_input(struct udfvm_vm *vm, const void *input, uint64_t length)
-{
-    uint8_t *payload = vm->machine.input + PAGE;
-    if (input && input != payload)
-        udfvm_copy(payload, input, length);
-    if (vm->input_used > length)                 /* what an earlier call was given, this one must not see */
-        memset(payload + length, 0, vm->input_used - length);
-    vm->input_used = length;
-}
-
-static int check_length(const struct udfvm_vm *vm, uint64_t length, struct udfvm_error *error)
-{
-    if (length <= vm->machine.input_bytes - PAGE)
-        return UDFVM_OK;
-    return udfvm_fail(error, UDFVM_E_INPUT, "a request of %llu bytes does not fit the input window of %llu bytes",
-                      (unsigned long long)length, (unsigned long long)(vm->machine.input_bytes - PAGE));
-}
-
 int udfvm_vm_place_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length, struct udfvm_error *error)
 {
-    struct udfvm_call *call = (struct udfvm_call *)vm->machine.input;
-    int code = check_length(vm, length, error);
+    struct udfvm_call *call = udfvm_span_call_page(vm);
+    int code = udfvm_span_send(vm, input, length, error);
     if (code != UDFVM_OK)
         return code;
-    place_input(vm, input, length);
     call->request = request;
     call->length = length;
     return UDFVM_OK;
@@ -112,11 +93,10 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
         vm->limits.max_output = vm->machine.output_bytes;
     if (length >= UDFVM_WINDOW_NARROW / 2)
         udfvm_wide_open(vm);                     /* its reply is likely as large: this spares the guest to ask */
-    int code = check_length(vm, length, error);
-    if (code != UDFVM_OK)
-        return code;
-    place_input(vm, input, length);
-    code = udfvm_wide_settle(vm, error);
+    vm->reply_length = 0;
+    int code = udfvm_span_send(vm, input, length, error);
+    if (code == UDFVM_OK)
+        code = udfvm_wide_settle(vm, error);
     if (code == UDFVM_OK)
         code = fill_call_page(vm, request, length, error);
     vm->deadline.looks = vm->watch != NULL;
@@ -176,7 +156,7 @@ static int completed(struct udfvm_vm *vm, const struct kvm_regs *regs, struct ud
     }
     reply->status = in_place ? UDFVM_STATUS_OK : (int)regs->rdi;
     reply->data = vm->machine.output;
-    reply->length = regs->rsi;
+    reply->length = vm->reply_length = regs->rsi;
     return UDFVM_OK;
 }
 
@@ -275,14 +255,4 @@ int udfvm_vm_fresh_call(udfvm_vm *vm, uint32_t request, const void *input, uint6
     if (code == UDFVM_OK && restored != UDFVM_OK && error)
         *error = restore_error;
     return code != UDFVM_OK ? code : restored;
-}
-
-int udfvm_vm_share_reply(udfvm_vm *vm, struct udfvm_error *error)
-{
-    udfvm_error_clear(error);
-    if (udfvm_vm_check(vm, error) != UDFVM_OK)
-        return UDFVM_E_FORKED;
-    int code = udfvm_machine_inherit_output(&vm->machine, true, error);
-    vm->reply_shared = code == UDFVM_OK;
-    return code;
 }

@@ -53,11 +53,12 @@ static int64_t file_close(struct udfvm_vm *vm, uint64_t handle)
 static int64_t file_read(struct udfvm_vm *vm, uint64_t handle, uint64_t offset, uint64_t address, uint64_t length)
 {
     const int64_t *slot = handle_slot(vm, handle);
-    void *buffer = udfvm_machine_address(&vm->machine, address, length);
-    if (!slot || !buffer || length > READ_MAX || offset > INT64_MAX - READ_MAX)
-        return !slot ? -EBADF : !buffer ? -EFAULT : -EINVAL;
-    if (udfvm_vm_host_writes(vm, buffer, length, NULL) != UDFVM_OK)
-        return -ENOMEM;
+    void *buffer;
+    if (!slot || length > READ_MAX || offset > INT64_MAX - READ_MAX)
+        return !slot ? -EBADF : udfvm_machine_address(&vm->machine, address, length) ? -EINVAL : -EFAULT;
+    const int code = udfvm_span_at(vm, address, length, &buffer);
+    if (code != 0)
+        return code;
     int64_t got = vm->files->read(vm->files->context, *slot, offset, buffer, length);
     return got > (int64_t)length ? -EIO : got;
 }
@@ -80,11 +81,10 @@ static int64_t path_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs, 
         length = sizeof stat;
         break;
     }
-    void *buffer = udfvm_machine_address(&vm->machine, address, length);
-    if (!buffer || length > READ_MAX)
-        return -EFAULT;
-    if (udfvm_vm_host_writes(vm, buffer, length, NULL) != UDFVM_OK)
-        return -ENOMEM;
+    void *buffer;
+    const int code = length > READ_MAX ? -EFAULT : udfvm_span_at(vm, address, length, &buffer);
+    if (code != 0)
+        return code;
     switch (regs->rax) {
     case UDFVM_HC_FILE_OPEN:
         return file_open(vm, path, buffer);

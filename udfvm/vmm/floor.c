@@ -32,7 +32,7 @@ int udfvm_measure_exits(double *microseconds, size_t count, struct udfvm_error *
     int result = udfvm_machine_create(&machine, &config, -1, 0, error);
     if (result != UDFVM_OK)
         return result;
-    memcpy(machine.memory, code, sizeof code);
+    udfvm_span_load(&machine, code, sizeof code);
     machine.run->s.regs.regs = (struct kvm_regs){ .rip = UDFVM_KERNEL_BASE, .rsp = UDFVM_BOOT_STACK, .rflags = GUEST_RFLAGS };
     machine.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
     result = exit_once(&machine, error);                      /* not counted: it touches everything for the first time */

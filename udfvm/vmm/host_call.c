@@ -7,11 +7,10 @@
 
 static int64_t put_reply(struct udfvm_vm *vm, uint64_t address, const void *reply, uint64_t length)
 {
-    void *to = udfvm_machine_address(&vm->machine, address, length);
-    if (!to)
-        return -EFAULT;
-    if (udfvm_vm_host_writes(vm, to, length, NULL) != UDFVM_OK)
-        return -ENOMEM;
+    void *to;
+    const int code = udfvm_span_at(vm, address, length, &to);
+    if (code != 0)
+        return code;
     memcpy(to, reply, length);
     return (int64_t)length;
 }

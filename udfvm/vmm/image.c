@@ -184,7 +184,7 @@ void udfvm_image_close(udfvm_image *image)
     if (!image || atomic_fetch_sub(&image->references, 1) != 1)
         return;
     if (image->header)
-        munmap((void *)image->header, image->mapped);
+        munmap((void *)(uintptr_t)image->header, image->mapped);
     if (image->fd >= 0)
         close(image->fd);
     udfvm_image_close(image->base);

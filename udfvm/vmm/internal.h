@@ -10,6 +10,7 @@
 #include "../../guest/include/udfvm_abi.h"
 #include "api.h"
 #include "layout.h"
+#include "span.h"
 
 #define PAGE 4096ull
 #define HUGE_PAGE 0x200000ull
@@ -39,11 +40,12 @@ struct machine {
     int fd, vcpu;
     struct kvm_run *run;
     size_t run_size;
-    uint8_t *system;              /* SYSTEM_SIZE bytes, guest physical 0 */
-    uint8_t *memory;              /* program memory (guest physical 2 MiB on), then the narrow part of the output window: one slot */
-    uint8_t *output;              /* inside the mapping of `memory` */
-    uint8_t *wide;                /* the rest of the output window, and scratch: a slot that is not logged; see wide.c */
-    uint8_t *input;
+    uint8_t *system;              /* SYSTEM_SIZE bytes, guest physical 0: the host's own, see system_area.c */
+    /* What guests see of these is written through span.h alone. */
+    const uint8_t *memory;        /* program memory (guest physical 2 MiB on), then the narrow part of the output window: one slot */
+    const uint8_t *output;        /* inside the mapping of `memory` */
+    const uint8_t *wide;          /* the rest of the output window, and scratch: a slot that is not logged; see wide.c */
+    const uint8_t *input;
     uint64_t memory_bytes;        /* without the first 2 MiB */
     uint64_t output_bytes, input_bytes;
     uint64_t wide_bytes;
@@ -59,10 +61,10 @@ void udfvm_machine_destroy(struct machine *machine);
 void udfvm_machine_forget_memory(struct machine *machine);
 /* Everything about the processor but general registers, vector state and segment bases: for a vCPU stopped anywhere. */
 int udfvm_machine_reset(struct machine *machine, struct udfvm_error *error);
-/* Host address of [address, address + length) in guest virtual memory that ring 3 can write (RAM, output window); NULL if it is not. */
 /* Whether a forked child gets a copy, made on writing, of the output window and scratch. */
 int udfvm_machine_inherit_output(const struct machine *machine, bool inherit, struct udfvm_error *error);
-void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length);
+/* Host address of [address, address + length) in guest virtual memory that ring 3 can write (RAM, output window), to read it; NULL if it is not. */
+const void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length);
 
 /* ---- system_area.c ---- */
 void udfvm_system_area_fill(const struct machine *machine);
@@ -130,7 +132,7 @@ struct udfvm_vm;
 #define WIDE_SPANS 64
 struct scrub {                    /* what is being zeroed */
     struct work work;
-    struct span { uint8_t *from, *to; } spans[WIDE_SPANS];
+    struct extent { const uint8_t *from, *to; } spans[WIDE_SPANS];
     size_t count;
     atomic_bool written;          /* any of it was not zero */
     bool pending;
@@ -173,7 +175,8 @@ struct udfvm_vm {
     uint32_t idle_spin_us;        /* see udfvm_vm_set_idle_spin */
     char *log;
     size_t log_length, log_capacity;
-    uint64_t input_used;          /* bytes of the input payload that may hold something */
+    struct spans spans;           /* what the host made writable */
+    uint64_t reply_length;        /* of the last exchange */
     bool reply_shared;            /* forked children inherit the output window */
     struct scrub scrub;           /* of the wide area; see udfvm_wide_scrub */
     int pagemap;                  /* /proc/self/pagemap, while the wide area is open; -1: none */
@@ -189,8 +192,8 @@ struct udfvm_vm {
 /* In a forked child, which has neither memory nor registers of its parent's VMs: whatever runs code of the embedder during a call asks afterwards. */
 bool udfvm_vm_forked(const struct udfvm_vm *vm);
 int udfvm_vm_fail_forked(struct udfvm_error *error);     /* UDFVM_E_FORKED: in the middle of a call */
-/* Before the host writes to guest memory: KVM's dirty log does not see it. */
-int udfvm_vm_host_writes(struct udfvm_vm *vm, const void *at, uint64_t length, struct udfvm_error *error);
+/* The pages of [offset, offset + length) in the logged slot join the hot set; there is nothing to do for what lies past it. For span.c. */
+int udfvm_hot_set_add(struct udfvm_vm *vm, uint64_t offset, uint64_t length);
 int udfvm_vm_collect_dirty(struct udfvm_vm *vm, struct udfvm_error *error);      /* newly dirty pages join the hot set */
 
 /* ---- call.c, hypercall.c, files.c ---- */

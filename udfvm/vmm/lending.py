@@ -1,5 +1,7 @@
 """Replies handed out without a copy: while one is in use, its VM stays out of the pool.
 
+Only the part of a reply that its user needs is lent. The user may write to it: the core takes it as written (``udfvm_vm_lend``).
+
 Who drops the last view of a reply puts its VM back, as who frees large memory pays for that: the next call then finds the VM whose memory
 is in the processor's caches, and there are no more VMs than replies in use. That may be in a garbage collection: the core takes no lock
 there that its caller may hold.
@@ -7,9 +9,12 @@ there that its caller may hold.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.vmm._core import ffi, lib
+
+if TYPE_CHECKING:
+    from udfvm.vmm import VM
 
 LEAST_BYTES: Final = 1 << 20                      # a smaller reply is copied sooner than lent
 MOST_VMS: Final = 4
@@ -27,13 +32,22 @@ class Lender:
         """Whether a reply of so many bytes is to be lent."""
         return length >= LEAST_BYTES and len(self._lent) < self._most
 
-    def lend(self, vm: Any, data: Any, length: int) -> memoryview:
-        """The reply at ``data``, memory of the VM, which goes back to the pool when nobody views it any more."""
-        pool, lent, number = self._pool, self._lent, int(ffi.cast("uintptr_t", vm))
+    def lend(self, vm: VM, begin: int, length: int) -> memoryview | None:
+        """A part of the VM's reply. The VM is no longer the caller's: it goes back to the pool when nobody views the part any more.
+
+        None where it cannot be lent; then the VM is still the caller's.
+        """
+        data = lib.udfvm_vm_lend(vm._handle, begin, length, vm._error)
+        if not data:
+            return None
+        pool, lent, handle = self._pool, self._lent, vm._handle
+        number = int(ffi.cast("uintptr_t", handle))
 
         def put_back(_: object) -> None:
-            lib.udfvm_pool_give(pool, vm)
+            lib.udfvm_pool_give(pool, handle)
             lent.discard(number)
 
+        part = ffi.gc(ffi.cast("char *", data), put_back, length)
+        vm._handle = ffi.NULL
         lent.add(number)
-        return memoryview(ffi.buffer(ffi.gc(ffi.cast("char *", data), put_back, length), length))
+        return memoryview(ffi.buffer(part, length))

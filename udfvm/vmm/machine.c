@@ -14,7 +14,7 @@
 
 enum { SLOT_SYSTEM = 0, SLOT_MEMORY = 1, SLOT_INPUT = 2, SLOT_WIDE = 3 };
 
-static int map_anonymous(uint8_t **where, uint64_t bytes, struct udfvm_error *error)
+static int map_anonymous(const uint8_t **where, uint64_t bytes, struct udfvm_error *error)
 {
     void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED)
@@ -23,17 +23,22 @@ static int map_anonymous(uint8_t **where, uint64_t bytes, struct udfvm_error *er
     return UDFVM_OK;
 }
 
-/* Aligned to 2 MiB, so that KVM can use huge pages. */
-static int map_aligned(uint8_t **where, uint64_t bytes, struct udfvm_error *error)
+static void unmap(const uint8_t *at, uint64_t bytes)
 {
-    uint8_t *at = NULL;
+    munmap((void *)(uintptr_t)at, bytes);
+}
+
+/* Aligned to 2 MiB, so that KVM can use huge pages. */
+static int map_aligned(const uint8_t **where, uint64_t bytes, struct udfvm_error *error)
+{
+    const uint8_t *at = NULL;
     int code = map_anonymous(&at, bytes + HUGE_PAGE, error);
     if (code != UDFVM_OK)
         return code;
     uint64_t head = (HUGE_PAGE - (uintptr_t)at % HUGE_PAGE) % HUGE_PAGE;
     if (head)
-        munmap(at, head);
-    munmap(at + head + bytes, HUGE_PAGE - head);
+        unmap(at, head);
+    unmap(at + head + bytes, HUGE_PAGE - head);
     *where = at + head;
     return UDFVM_OK;
 }
@@ -44,9 +49,17 @@ static uint64_t mapped_bytes(const struct machine *machine)
     return machine->memory_bytes + UDFVM_WINDOW_NARROW + machine->wide_bytes;
 }
 
+static int map_system(struct machine *machine, struct udfvm_error *error)
+{
+    const uint8_t *at = NULL;
+    int code = map_anonymous(&at, SYSTEM_SIZE, error);
+    machine->system = (uint8_t *)(uintptr_t)at;
+    return code;
+}
+
 static int map_guest(struct machine *machine, int image_fd, uint64_t image_offset, struct udfvm_error *error)
 {
-    int code = map_anonymous(&machine->system, SYSTEM_SIZE, error);
+    int code = map_system(machine, error);
     if (code == UDFVM_OK)
         code = map_aligned(&machine->memory, mapped_bytes(machine), error);
     if (code == UDFVM_OK)
@@ -56,17 +69,17 @@ static int map_guest(struct machine *machine, int image_fd, uint64_t image_offse
     machine->output = machine->memory + machine->memory_bytes;
     machine->wide = machine->output + UDFVM_WINDOW_NARROW;
     if (machine->wide_bytes)
-        madvise(machine->wide, machine->wide_bytes, MADV_HUGEPAGE);
-    madvise(machine->input, machine->input_bytes, MADV_HUGEPAGE);
+        udfvm_span_advise(machine->wide, machine->wide_bytes, MADV_HUGEPAGE);
+    udfvm_span_advise(machine->input, machine->input_bytes, MADV_HUGEPAGE);
     if (image_fd < 0)
-        madvise(machine->memory, machine->memory_bytes, MADV_HUGEPAGE);
-    else if (mmap(machine->memory, machine->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+        udfvm_span_advise(machine->memory, machine->memory_bytes, MADV_HUGEPAGE);
+    else if (mmap((void *)(uintptr_t)machine->memory, machine->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
                   image_fd, (off_t)image_offset) == MAP_FAILED)
         return udfvm_fail_errno(error, "mapping the image");
     /* A forked child cannot use the VM; sharing its pages copy-on-write would only make the parent's fault again. */
-    madvise(machine->system, SYSTEM_SIZE, MADV_DONTFORK);
-    madvise(machine->memory, mapped_bytes(machine), MADV_DONTFORK);
-    madvise(machine->input, machine->input_bytes, MADV_DONTFORK);
+    udfvm_span_advise(machine->system, SYSTEM_SIZE, MADV_DONTFORK);
+    udfvm_span_advise(machine->memory, mapped_bytes(machine), MADV_DONTFORK);
+    udfvm_span_advise(machine->input, machine->input_bytes, MADV_DONTFORK);
     return UDFVM_OK;
 }
 
@@ -209,7 +222,8 @@ int udfvm_machine_create(struct machine *machine, const struct udfvm_config *con
 
 void udfvm_machine_forget_memory(struct machine *machine)
 {
-    machine->system = machine->memory = machine->input = NULL;
+    machine->system = NULL;
+    machine->memory = machine->input = NULL;
     machine->run = NULL;
 }
 
@@ -222,11 +236,11 @@ void udfvm_machine_destroy(struct machine *machine)
     if (machine->fd >= 0)
         close(machine->fd);
     if (machine->system)
-        munmap(machine->system, SYSTEM_SIZE);
+        unmap(machine->system, SYSTEM_SIZE);
     if (machine->memory)
-        munmap(machine->memory, mapped_bytes(machine));
+        unmap(machine->memory, mapped_bytes(machine));
     if (machine->input)
-        munmap(machine->input, machine->input_bytes);
+        unmap(machine->input, machine->input_bytes);
     *machine = (struct machine){ .fd = -1, .vcpu = -1 };
 }
 
@@ -245,12 +259,12 @@ int udfvm_machine_reset(struct machine *machine, struct udfvm_error *error)
 
 int udfvm_machine_inherit_output(const struct machine *machine, bool inherit, struct udfvm_error *error)
 {
-    if (madvise(machine->output, UDFVM_WINDOW_NARROW + machine->wide_bytes, inherit ? MADV_DOFORK : MADV_DONTFORK))
+    if (udfvm_span_advise(machine->output, UDFVM_WINDOW_NARROW + machine->wide_bytes, inherit ? MADV_DOFORK : MADV_DONTFORK))
         return udfvm_fail_errno(error, "madvise of the output window");
     return UDFVM_OK;
 }
 
-void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length)
+const void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length)
 {
     if (address >= SYSTEM_SIZE && address - SYSTEM_SIZE <= machine->memory_bytes
         && length <= machine->memory_bytes - (address - SYSTEM_SIZE))

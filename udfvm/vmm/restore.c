@@ -1,6 +1,6 @@
 /* Putting memory back: the hot set.
  *
- * KVM logs which pages of the memory slot the guest wrote (what the host writes for it is added by hand). Bits are read but not cleared, so a
+ * KVM logs which pages of the memory slot the guest wrote (span.c adds what the host writes). Bits are read but not cleared, so a
  * page that was written once stays writable and never faults again; instead it belongs to the hot set, whose pages are all copied back from
  * the image after every call, neighbours in one go. Pages that calls have stopped writing leave the set: their bits are cleared, which
  * write-protects them again.
@@ -85,18 +85,15 @@ int udfvm_vm_collect_dirty(struct udfvm_vm *vm, struct udfvm_error *error)
     return UDFVM_OK;
 }
 
-/* What the host is about to write on the guest's behalf joins the hot set here. */
-int udfvm_vm_host_writes(struct udfvm_vm *vm, const void *at, uint64_t length, struct udfvm_error *error)
+int udfvm_hot_set_add(struct udfvm_vm *vm, uint64_t offset, uint64_t length)
 {
-    if (!vm->image || length == 0)
-        return UDFVM_OK;
-    const uint64_t offset = (uint64_t)((const uint8_t *)at - vm->machine.memory), logged = vm->hot.words * 64 * PAGE;
-    if (offset >= logged)
-        return UDFVM_OK;                         /* the wide area is not logged */
+    const uint64_t logged = vm->hot.words * 64 * PAGE;
+    if (!vm->image || length == 0 || offset >= logged)
+        return UDFVM_OK;                         /* never restored; the wide area is not logged */
     length = length < logged - offset ? length : logged - offset;
     for (uint64_t number = offset / PAGE; number <= (offset + length - 1) / PAGE; number++)
         if (!(vm->hot.bits[number / 64] >> number % 64 & 1)) {
-            int code = add_page(vm, (uint32_t)number, error);
+            int code = add_page(vm, (uint32_t)number, NULL);
             if (code != UDFVM_OK)
                 return code;
         }
@@ -156,12 +153,8 @@ static void copy_back(struct udfvm_vm *vm)
         qsort(set->pages, set->count, sizeof *set->pages, by_number);
     set->sorted = true;
     for (size_t i = 0, length; i < set->count; i += length) {
-        uint8_t *to = vm->machine.memory + set->pages[i].number * PAGE;
         length = run_length(set, i);
-        if (set->pages[i].pristine)
-            memcpy(to, set->pages[i].pristine, length * PAGE);
-        else
-            memset(to, 0, length * PAGE);
+        udfvm_span_put_back(&vm->machine, set->pages[i].number, set->pages[i].pristine, length);
     }
     set->pages_copied += set->count;
 }
@@ -184,6 +177,7 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
     if (udfvm_vm_check(vm, error) != UDFVM_OK)
         return UDFVM_E_FORKED;
     udfvm_stream_end(vm);
+    vm->spans.asked = 0;                         /* a request that was begun and not sent: the next call finds what is left of it */
     if (vm->state == VM_SEALED)
         return UDFVM_OK;
     if (vm->state == VM_UNSEALED)
@@ -197,8 +191,10 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
         code = udfvm_wide_scrub(vm, error);
     if (code == UDFVM_OK)
         code = udfvm_vm_collect_dirty(vm, error);
-    if (code == UDFVM_OK)
+    if (code == UDFVM_OK) {
+        udfvm_span_end_call(vm);
         code = restore_memory(vm, error);
+    }
     if (vm->log_length)
         memset(vm->log, 0, vm->log_length);
     vm->log_length = 0;
@@ -210,9 +206,9 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
 static void move_pages(struct udfvm_vm *vm, const struct udfvm_image *from, const struct udfvm_image *to)
 {
     for (uint64_t i = 0; from->base && i < from->header->page_count; i++)
-        memcpy(vm->machine.memory + from->numbers[i] * PAGE, udfvm_image_page(to, from->numbers[i]), PAGE);
+        udfvm_span_put_back(&vm->machine, from->numbers[i], udfvm_image_page(to, from->numbers[i]), 1);
     for (uint64_t i = 0; to->base && i < to->header->page_count; i++)
-        memcpy(vm->machine.memory + to->numbers[i] * PAGE, udfvm_image_page(to, to->numbers[i]), PAGE);
+        udfvm_span_put_back(&vm->machine, to->numbers[i], udfvm_image_page(to, to->numbers[i]), 1);
 }
 
 int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error)

@@ -30,16 +30,11 @@ struct stream {
     atomic_bool parked, stop, ended;     /* ended: the thread is done, with `error` */
     bool has_place;                      /* by the vCPU's thread, while it lives */
     struct udfvm_error error;
-    struct udfvm_ring_reply *reply;
+    const struct udfvm_ring_reply *reply;
     uint64_t asked;                      /* time stamp of the last look at the interrupt hook */
     uint8_t *buffer;                     /* the last reply, for the caller */
     uint64_t capacity;
 };
-
-static struct udfvm_call *call_page(const struct udfvm_vm *vm)
-{
-    return (struct udfvm_call *)vm->machine.input;
-}
 
 static uint64_t ticks(const struct udfvm_vm *vm, uint64_t microseconds)
 {
@@ -158,7 +153,7 @@ void udfvm_stream_end(struct udfvm_vm *vm)
     give_place(stream);
     vm->machine.run->immediate_exit = 0;
     vm->state = VM_BROKEN;                                       /* it was stopped anywhere */
-    call_page(vm)->ring_reply = 0;
+    udfvm_span_call_page(vm)->ring_reply = 0;
     free_stream(stream);
 }
 
@@ -176,6 +171,16 @@ static int start_thread(struct stream *stream, struct udfvm_error *error)
     return failed ? udfvm_fail_errno(error, "starting the vCPU's thread") : UDFVM_OK;
 }
 
+/* There is no reply yet. */
+static int clear_reply(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    void *reply;
+    if (udfvm_span_at(vm, UDFVM_RING_REPLY, sizeof(struct udfvm_ring_reply), &reply) != 0)
+        return udfvm_fail_errno(error, "growing the hot set");
+    memset(reply, 0, sizeof(struct udfvm_ring_reply));
+    return UDFVM_OK;
+}
+
 static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     struct stream *stream = calloc(1, sizeof *stream);
@@ -189,16 +194,15 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
     stream->reply = udfvm_machine_address(&vm->machine, UDFVM_RING_REPLY, sizeof *stream->reply);
     stream->posted = 1;
     stream->asked = __rdtsc();
-    struct udfvm_call *call = call_page(vm);
+    struct udfvm_call *call = udfvm_span_call_page(vm);
     call->ring_reply = UDFVM_RING_REPLY;
     call->ring_spin = ticks(vm, vm->idle_spin_us);
     call->ring_request = 1;
     call->flags &= ~UDFVM_CALL_IN_PLACE;
-    stream->reply->number = 0;
     vm->machine.run->s.regs.regs.rax = 0;                        /* the VM stands in complete(), which returns */
     vm->machine.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
     stream->has_place = true;
-    int code = udfvm_vm_host_writes(vm, stream->reply, sizeof *stream->reply, error);
+    int code = clear_reply(vm, error);
     if (code == UDFVM_OK)
         code = udfvm_deadline_prepare(error);
     if (code == UDFVM_OK)
@@ -216,7 +220,7 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
 static void post(struct stream *stream)
 {
     const uint64_t number = atomic_load(&stream->posted) + 1;
-    __atomic_store_n(&call_page(stream->vm)->ring_request, number, __ATOMIC_RELEASE);
+    __atomic_store_n(&udfvm_span_call_page(stream->vm)->ring_request, number, __ATOMIC_RELEASE);
     atomic_store(&stream->posted, number);
     if (atomic_load(&stream->parked)) {
         pthread_mutex_lock(&stream->lock);

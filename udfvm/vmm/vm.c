@@ -116,7 +116,7 @@ udfvm_vm *udfvm_vm_boot(const struct udfvm_config *config, const void *kernel, s
     if (!vm)
         return NULL;
     vm->state = VM_UNSEALED;
-    memcpy(vm->machine.memory, kernel, kernel_length);
+    udfvm_span_load(&vm->machine, kernel, kernel_length);
     code = boot(vm, boot_payload, boot_length, limits, error);
     udfvm_files_close_all(vm);
     if (report)
@@ -196,12 +196,6 @@ void udfvm_vm_set_watch(udfvm_vm *vm, int (*watch)(void *context), void *context
 void udfvm_vm_set_idle_spin(udfvm_vm *vm, uint32_t microseconds)
 {
     vm->idle_spin_us = microseconds < IDLE_SPIN_MOST_US ? microseconds : IDLE_SPIN_MOST_US;
-}
-
-void *udfvm_vm_input(udfvm_vm *vm, uint64_t *size)
-{
-    *size = vm->machine.input_bytes - PAGE;
-    return vm->machine.input + PAGE;
 }
 
 void udfvm_vm_statistics(const udfvm_vm *vm, struct udfvm_vm_statistics *statistics)

@@ -49,12 +49,12 @@ int64_t udfvm_wide_open(struct udfvm_vm *vm)
 }
 
 /* Zeroes what is not zero; true if anything was. */
-static bool zero(uint8_t *from, const uint8_t *to)
+static bool zero(const uint8_t *from, const uint8_t *to)
 {
     bool written = false;
     for (; from < to; from += PAGE)
         if (!udfvm_page_is_zero(from)) {
-            memset(from, 0, PAGE);
+            udfvm_span_zero_page(from);
             written = true;
         }
     return written;
@@ -124,7 +124,7 @@ static bool scan(struct udfvm_vm *vm)
         if (scrub->count + (size_t)count > WIDE_SPANS)
             zero_now(scrub);
         for (int i = 0; i < count; i++)
-            scrub->spans[scrub->count++] = (struct span){ (uint8_t *)regions[i].start, (uint8_t *)regions[i].end };
+            scrub->spans[scrub->count++] = (struct extent){ (const uint8_t *)regions[i].start, (const uint8_t *)regions[i].end };
         any = any || count;
     }
     begin(scrub, any);
@@ -133,7 +133,7 @@ static bool scan(struct udfvm_vm *vm)
 
 static int drop(const struct machine *machine, struct udfvm_error *error)
 {
-    if (madvise(machine->wide, machine->wide_bytes, MADV_DONTNEED))
+    if (udfvm_span_advise(machine->wide, machine->wide_bytes, MADV_DONTNEED))
         return udfvm_fail_errno(error, "dropping the pages of the wide area");
     return UDFVM_OK;
 }
