@@ -254,3 +254,18 @@ def test_a_byte_order_mark_is_no_part_of_a_source(source: bytes | str) -> None:
     udfvm.sqlite.register(connection, policy=Policy(allow_create=True))
     connection.execute("SELECT vm_create('f', 'python', ?, '(int) -> int')", (source,))
     assert connection.execute("SELECT vm_udf('f', 1)").fetchall() == [(2,)]
+
+
+def test_names_that_differ_by_case() -> None:
+    one, two = udfvm.udf(lambda: 1, name="twice", output_type="int64"), udfvm.udf(lambda: 2, name="Twice", output_type="int64")
+    again = udfvm.udf(lambda: 3, name="twice", output_type="int64")
+    connection = apsw.Connection(":memory:")
+    for pair in ((one, two), (one, again)):
+        with pytest.raises(errors.Error, match="are one name in SQL, where case does not count"):
+            udfvm.sqlite.register(connection, *pair)
+    udfvm.sqlite.register(connection, one, one)
+    with pytest.raises(apsw.Error, match="differs from it by case alone"):
+        udfvm.sqlite.register(connection, two)
+    assert connection.execute("SELECT twice()").fetchall() == [(1,)]
+    udfvm.sqlite.register(connection, again)
+    assert connection.execute("SELECT TWICE()").fetchall() == [(3,)]

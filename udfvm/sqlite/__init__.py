@@ -36,7 +36,7 @@ Errors
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.errors import Error, TypeMappingError
@@ -88,9 +88,22 @@ def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_sc
     >>> con.execute("SELECT vm_udf('initials', 'Ada Lovelace'), initials('Alan Turing')").fetchall()
     [('AL', 'AT')]
     """
+    _check_names(udfs)
     functions = [_function(udf, in_schema) for udf in udfs]
     runtimes = policy.runtimes() if policy else []
     _extension.offer(functions, policy.for_extension() if policy else None, runtimes, _loader(connection))
+
+
+def _check_names(udfs: Sequence[UDF]) -> None:
+    """Raises Error for different functions of one name. Case does not count in SQL."""
+    seen: dict[str, UDF] = {}
+    for udf in udfs:
+        other = seen.setdefault(udf.name.lower(), udf)
+        if other is not udf:
+            raise Error(
+                f"udfvm.sqlite.register: {other.name!r} and {udf.name!r} are one name in SQL, where case does not count: "
+                "give one another by name="
+            )
 
 
 def _loader(connection: Any) -> Callable[[], None]:
