@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypedDict
 
 from udfvm.errors import SignatureError
+from udfvm.output import Log
 from udfvm.policy import Limits
 from udfvm.pool import Pool
 
@@ -18,6 +19,7 @@ class Options(TypedDict, total=False):
     timeout: float | None
     max_output: int | str | None
     max_log: int | str
+    log: Log
     files: bool
     deterministic: bool
     packages: Iterable[str]
@@ -27,7 +29,7 @@ class Options(TypedDict, total=False):
     build_timeout: float | None
 
 
-_LIMITS = ("memory", "timeout", "max_output", "max_log", "files", "deterministic", "host_calls", "build_timeout")
+_LIMITS = ("memory", "timeout", "max_output", "max_log", "log", "files", "deterministic", "host_calls", "build_timeout")
 
 
 def limits_of(target: object, options: Options) -> Limits:

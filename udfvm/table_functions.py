@@ -190,7 +190,7 @@ def table_function(
         input_types: as for ``udfvm.udf``.
         sample: the arguments of a call that runs while the image is built.
         options: ``name``, ``memory``, ``timeout`` (seconds for each piece of the result that is fetched), ``max_output``, ``max_log``,
-            ``files``, ``deterministic``, ``packages``, ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``: as for
+            ``log``, ``files``, ``deterministic``, ``packages``, ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``: as for
             ``udfvm.udf``.
 
     Raises SignatureError.

@@ -89,7 +89,8 @@ def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_sc
     [('AL', 'AT')]
     """
     _check_names(udfs)
-    functions = [_function(udf, in_schema) for udf in udfs]
+    log = policy.for_extension().log_sink if policy else 0
+    functions = [_function(udf, in_schema, log) for udf in udfs]
     runtimes = policy.runtimes() if policy else []
     _extension.offer(functions, policy.for_extension() if policy else None, runtimes, _loader(connection))
 
@@ -141,7 +142,7 @@ def _row_type(udf: UDF, what: str, declared: Type) -> RowType:
     return declared.row
 
 
-def _function(udf: UDF, in_schema: bool) -> _extension.Function:
+def _function(udf: UDF, in_schema: bool, log: int) -> _extension.Function:
     parameters = tuple(
         _extension.Parameter(parameter.name, _row_type(udf, f"parameter {parameter.name!r}", parameter.type), parameter.nullable)
         for parameter in udf.parameters
@@ -158,7 +159,7 @@ def _function(udf: UDF, in_schema: bool) -> _extension.Function:
     if in_schema:
         flags |= _extension.Flag.IN_SCHEMA
     image = udf.image
-    pool, bound = udf.pool.core(udf.base), udf.bound_host_functions
+    pool, bound, own_log = udf.pool.core(udf.base), udf.bound_host_functions, udf.bound_log
     return _extension.Function(
         name=udf.name,
         pool=pool.address,
@@ -174,5 +175,6 @@ def _function(udf: UDF, in_schema: bool) -> _extension.Function:
         role=_extension.Role[udf.kind.upper()],
         columns=tuple(_extension.Column(each.name, _row_type(udf, f"column {each.name!r}", each.type)) for each in columns),
         kind=_extension.Kind[udf.language.upper()],
-        owner=(udf, image, pool, bound),
+        owner=(udf, image, pool, bound, own_log),
+        log_sink=log if log and udf.limits.log == "forward" else own_log.address,
     )
