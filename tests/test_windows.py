@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import numpy as np
 import pyarrow as pa
 import pytest
 
 import udfvm
+import udfvm.sqlite
 from udfvm import image, policy, windows
 from udfvm.windows import Windows, call_with_windows
 
@@ -209,6 +211,68 @@ def test_a_forked_child_makes_large_calls() -> None:
     child.start()
     assert receive.poll(120) and receive.recv() == 0.0
     child.join()
+
+
+# ---- SQL ----
+
+
+@pytest.fixture
+def connection() -> Iterator[apsw.Connection]:
+    made = apsw.Connection(":memory:")
+    made.execute(f"CREATE TABLE t AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS // 2}) SELECT i FROM n")
+    yield made
+    made.close()
+
+
+def mapped(connection: apsw.Connection, name: str, rows: int = ROWS // 2) -> np.ndarray[Any, Any]:
+    query = f"SELECT value FROM vm_map('{name}', 'SELECT i, i * 1.0 FROM t WHERE i <= {rows}')"
+    return np.array([value for (value,) in connection.execute(query)])
+
+
+def test_a_vectorised_function_sees_all_rows_of_a_query(connection: apsw.Connection) -> None:
+    udfvm.sqlite.register(connection, vectorised(standardised, name="standardised"))
+    for rows in (10, 3_000, ROWS // 2, 20):
+        np.testing.assert_array_equal(mapped(connection, "standardised", rows), expected(np.arange(1.0, rows + 1)))
+    joined = connection.execute(
+        "SELECT v.column1, sum(abs(m.value)) FROM (VALUES (1000), (500000), (2000)) v, "
+        "vm_map('standardised', 'SELECT i, i * 1.0 FROM t WHERE i <= ?', v.column1) m GROUP BY v.column1"
+    )
+    for rows, total in joined:                   # several runs of one cursor, the second of them in larger windows
+        assert total == pytest.approx(np.abs(expected(np.arange(1.0, rows + 1))).sum())
+
+
+def test_elementwise_functions_get_the_rows_of_a_query_in_batches(connection: apsw.Connection) -> None:
+    cut = vectorised(count_rows, result="int64", elementwise=True, name="cut")
+    udfvm.sqlite.register(connection, cut, vectorised(count_rows, result="int64", name="whole"))
+    assert set(mapped(connection, "whole")) == {ROWS // 2}
+    assert max(mapped(connection, "cut")) == 16384
+
+
+def test_a_query_that_the_memory_does_not_allow_is_refused(connection: apsw.Connection) -> None:
+    udfvm.sqlite.register(connection, vectorised(whole_text, "string", name="whole_text", memory="256MiB"))
+    text = "SELECT i, printf(''%.2000c'', ''x'') FROM t WHERE i <= 200000"
+    with pytest.raises(apsw.SQLError, match=r"do not fit into the input window of 268431360 bytes: raise memory=.*elementwise=True"):
+        connection.execute(f"SELECT count(*) FROM vm_map('whole_text', '{text}')").fetchall()
+    assert connection.execute("SELECT value FROM vm_map('whole_text', 'SELECT 1, char(97)')").fetchall() == [("1 a",)]
+
+
+def test_results_in_sql_as_large_as_declared(connection: apsw.Connection) -> None:
+    @udfvm.udf(max_output="8MiB")
+    def many(count: int) -> str:
+        return "x" * count
+
+    udfvm.sqlite.register(connection, many)
+    assert connection.execute("SELECT length(many(7000000)), length(many(5))").fetchall() == [(7_000_000, 5)]
+    with pytest.raises(apsw.SQLError, match="raise max_output="):
+        connection.execute("SELECT many(9000000)").fetchall()
+
+
+def test_sealed_functions_say_so() -> None:
+    from udfvm.sqlite import sealed
+
+    for elementwise in (False, True):
+        note = sealed.sealed_note(vectorised(count_rows, result="int64", elementwise=elementwise, name="rows"), "rows")
+        assert note["whole"] == int(not elementwise)
 
 
 # ---- How large the windows become ----

@@ -53,7 +53,7 @@ static void call(struct statement *statement, struct session *session, struct fu
     }
     struct udfvm_error error = { .code = UDFVM_OK };
     bool interrupted = connection_interrupted(sqlite3_api, function->registry->connection);
-    if (!interrupted && session_ready(session, &error))
+    if (!interrupted && session_ready(session, 0, &error))
         run_row(session, context, arguments);
     else if (interrupted || connection_interrupted(sqlite3_api, function->registry->connection))
         sqlite3_result_error_code(context, SQLITE_INTERRUPT);

@@ -9,7 +9,7 @@ static int out_of(char *text, char **error)
     return text ? SQLITE_ERROR : SQLITE_NOMEM;
 }
 
-static int begin(struct session *session, char **error)
+static int begin(struct session *session, uint64_t length, char **error)
 {
     sqlite_library *library = session->function->registry->library;
     sqlite3 *connection = session->function->registry->connection;
@@ -18,22 +18,33 @@ static int begin(struct session *session, char **error)
         return SQLITE_INTERRUPT;
     if (session->end_ns != UINT64_MAX && monotonic_ns() >= session->end_ns)
         return out_of(describe_statement_timeout(session), error);
-    if (session_ready(session, &failure))
+    if (session_ready(session, length, &failure))
         return SQLITE_OK;
     return connection_interrupted(library, connection) ? SQLITE_INTERRUPT : out_of(describe_core_error(session, &failure), error);
 }
 
-/* Writes the request to the window. */
-static int place(struct session *session, const struct exchange *exchange, uint64_t *length, char **error)
+static size_t head_size(const struct exchange *exchange)
 {
-    const size_t head = exchange->request == UDFVM_REQUEST_COLUMNS ? 0 : sizeof exchange->head;
+    return exchange->request == UDFVM_REQUEST_COLUMNS ? 0 : sizeof exchange->head;
+}
+
+static uint64_t request_length(const struct exchange *exchange)
+{
+    return head_size(exchange) + (exchange->batch ? batch_size(exchange->batch) : 0);
+}
+
+/* Writes the request to the window. */
+static int place(struct session *session, const struct exchange *exchange, uint64_t length, char **error)
+{
+    const size_t head = head_size(exchange);
     const uint64_t room = udfvm_vm_input_room(session->vm);
     struct udfvm_error failure;
-    *length = head + (exchange->batch ? batch_size(exchange->batch) : 0);
-    if (*length > room)
-        return out_of(describe(session, "%llu bytes of arguments do not fit into the input window of %llu bytes",
-                               (unsigned long long)*length, (unsigned long long)room), error);
-    uint8_t *window = udfvm_vm_input(session->vm, *length, &failure);
+    if (length > room)
+        return out_of(describe(session, "%llu bytes of arguments do not fit into the input window of %llu bytes: raise memory=, which bounds it, or "
+                               "pass fewer rows%s", (unsigned long long)length, (unsigned long long)room,
+                               session->function->flags & UDFVM_SQLITE_WHOLE ? "; or declare elementwise=True, if the function works row by row" : ""),
+                      error);
+    uint8_t *window = udfvm_vm_input(session->vm, length, &failure);
     if (!window)
         return out_of(describe_core_error(session, &failure), error);
     memcpy(window, exchange->head, head);
@@ -65,11 +76,11 @@ static int call(struct session *session, const struct exchange *exchange, uint64
 
 int session_exchange(struct session *session, const struct exchange *exchange, struct udfvm_reply *reply, char **error)
 {
-    uint64_t length = 0;
+    const uint64_t length = request_length(exchange);
     *error = NULL;
-    int code = begin(session, error);
+    int code = begin(session, length, error);
     if (code == SQLITE_OK)
-        code = place(session, exchange, &length, error);
+        code = place(session, exchange, length, error);
     if (code == SQLITE_OK)
         code = call(session, exchange, length, reply, error);
     session->failed = session->failed || code != SQLITE_OK;

@@ -30,6 +30,7 @@ enum udfvm_sqlite_flag {
     UDFVM_SQLITE_IN_SCHEMA = 2,          /* usable in views, triggers, indexes: without it, SQLITE_DIRECTONLY */
     UDFVM_SQLITE_JSON_RESULT = 4,        /* the TEXT of the result is JSON: it gets SQLite's JSON subtype */
     UDFVM_SQLITE_INVERSE = 8,            /* an aggregate that takes rows out again: for moving windows */
+    UDFVM_SQLITE_WHOLE = 16,             /* its rows depend on each other: all rows of a query of vm_map are one batch */
 };
 
 /* What functions are written in. Bits of udfvm_sqlite_policy.kinds. */

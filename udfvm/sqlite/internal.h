@@ -144,8 +144,10 @@ void statement_clear(struct statement *statement);
 struct session *statement_find(const struct statement *statement, const struct function *function);
 struct session *statement_find_name(const struct statement *statement, const char *name, size_t length);
 struct session *session_create(struct statement *statement, struct function *function);   /* NULL: out of memory */
-/* Takes a VM, where the session has none. False: there is none, or it is of the parent process; nothing may be written to its window. */
-bool session_ready(struct session *session, struct udfvm_error *error);
+/* Takes a VM, where the session has none, with windows for a request of so many bytes, as far as the function's memory allows that; where the rows of
+ * its batches depend on each other, one with larger windows takes the place of one that the session has. False: there is none, or it is of the
+ * parent process; nothing may be written to its window. */
+bool session_ready(struct session *session, uint64_t length, struct udfvm_error *error);
 bool connection_interrupted(sqlite_library *library, sqlite3 *connection);
 
 /* watch.c */
@@ -221,9 +223,6 @@ char *definition_hash(sqlite_library *library, const char *kind, const char *sig
                       size_t length);                    /* sqlite3_malloc'd hexadecimal; NULL: out of memory */
 void sql_create(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
 void sql_drop(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
-
-/* log.c */
-extern const struct udfvm_log_sink log_standard_error;       /* where no program says otherwise */
 
 /* policy.c */
 void policy_default(struct udfvm_sqlite_policy *policy);

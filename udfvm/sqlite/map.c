@@ -186,13 +186,19 @@ static int take_row(struct map_cursor *cursor)
     return SQLITE_OK;
 }
 
+static bool is_full(const struct map_cursor *cursor)
+{
+    const bool whole = cursor->results.session->function->flags & UDFVM_SQLITE_WHOLE;
+    return !whole && (cursor->batch->rows >= cursor->rows || cursor->batch->bytes >= MOST_BYTES);
+}
+
 static int gather(struct map_cursor *cursor)
 {
     sqlite_library *sqlite3_api = library_of(&cursor->base);
     cursor->rows_before += (int64_t)cursor->batch->rows;
     batch_clear(cursor->batch);
     forget_keys(&cursor->keys);
-    while (!cursor->query_done && cursor->batch->rows < cursor->rows && cursor->batch->bytes < MOST_BYTES) {
+    while (!cursor->query_done && !is_full(cursor)) {
         int code = sqlite3_step(cursor->query);
         if (code == SQLITE_ROW) {
             code = take_row(cursor);

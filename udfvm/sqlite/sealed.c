@@ -154,12 +154,12 @@ static bool read_role(const char *note, struct sealed *sealed)
     struct udfvm_sqlite_function *made = &sealed->offered;
     struct signature *names = &sealed->column_names;
     char text[8192];
-    uint64_t role, inverse;
-    if (!note_number(note, "role", &role) || !note_number(note, "inverse", &inverse) || !note_value(note, "columns", text, sizeof text) ||
+    uint64_t role, inverse, whole;
+    if (!note_number(note, "role", &role) || !note_number(note, "inverse", &inverse) || !note_number(note, "whole", &whole) || !note_value(note, "columns", text, sizeof text) ||
         role > UDFVM_SQLITE_AGGREGATE || signature_parse(text, strlen(text), names))
         return false;
     made->role = (uint32_t)role;
-    made->flags |= inverse ? UDFVM_SQLITE_INVERSE : 0;
+    made->flags |= (inverse ? UDFVM_SQLITE_INVERSE : 0) | (whole ? UDFVM_SQLITE_WHOLE : 0);
     made->columns = sealed->columns;
     made->column_count = names->count;
     for (uint32_t i = 0; i < names->count; i++)
@@ -203,7 +203,6 @@ static struct function *make_sealed(struct registry *registry, const char *name,
     struct base *base = open_base(registry, file, message);
     if (!base || !note_value(note, "layer", file, sizeof file))
         return NULL;
-    made->limits.log_sink = registry->policy.limits.log_sink;
     made->pool = base->pool;
     made->image = open_image(registry->library, file, base->image, message);
     struct function *function = made->image ? function_create(registry, NULL, made) : NULL;

@@ -96,6 +96,7 @@ def sealed_note(udf: UDF, name: str) -> dict[str, object]:
         "layer": _name_of(layer),
         "role": int(Role[udf.kind.upper()]),
         "inverse": int(getattr(udf, "windows", False)),
+        "whole": int(udf.kind == "vectorized" and not udf.elementwise),
         "columns": f"({', '.join(f'{each.name} {_type(udf, each.type)}' for each in columns)}) -> int",
         "isolation": udf.isolation,
         "deterministic": int(udf.limits.deterministic),

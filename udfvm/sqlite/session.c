@@ -11,6 +11,9 @@
  * an argument (>= 0) would be lost after each row where that argument is not a constant. */
 #define STATEMENT_DATA (-0x7564)
 
+#define WINDOW_UNIT (2ull << 20)
+#define WINDOW_MOST (16ull << 30)        /* input window; output window and scratch together: see struct udfvm_config */
+#define CALL_PAGE   4096u                /* of the input window, before what the caller writes */
 #define INTERRUPT_CHECK_NS 50000000u     /* how often a wait for a VM looks for sqlite3_interrupt */
 
 static void statement_free(void *data)
@@ -109,8 +112,32 @@ static void say_busy(const struct function *function, unsigned held, struct udfv
              "statements, or give the pool a higher limit", function->pool_limit ? ", " : ": ", held);
 }
 
-static udfvm_vm *take_vm(const struct function *function, struct udfvm_error *error)
+static uint64_t between(uint64_t least, uint64_t bytes, uint64_t most)
 {
+    bytes = (bytes + WINDOW_UNIT - 1) / WINDOW_UNIT * WINDOW_UNIT;
+    return bytes < least ? least : bytes > most ? most : bytes;
+}
+
+/* Windows for a request and its result: as large as it takes, up to the function's memory. False: those that VMs have will do. */
+static bool larger_windows(const struct function *function, uint64_t length, struct udfvm_windows *windows)
+{
+    struct udfvm_image_statistics image;
+    udfvm_image_statistics(function->image, &image);
+    const uint64_t output = function->limits.max_output > length ? function->limits.max_output : length;
+    const uint64_t memory = image.memory > image.input_window ? image.memory : image.input_window;
+    const uint64_t most = memory < WINDOW_MOST / 2 ? memory : WINDOW_MOST / 2;
+    if (length <= image.input_window - CALL_PAGE && output <= image.output_window)
+        return false;
+    windows->input = between(image.input_window, length + CALL_PAGE, most);
+    windows->output = between(image.output_window, output, most);
+    windows->scratch = between(0, image.memory, WINDOW_MOST - windows->output);
+    return true;
+}
+
+static udfvm_vm *take_vm(const struct function *function, uint64_t length, struct udfvm_error *error)
+{
+    struct udfvm_windows windows;
+    const bool larger = larger_windows(function, length, &windows);
     unsigned held = vms_held(function->registry, function->pool);
     /* Statements of one connection run on one thread at a time: waiting for one's own VMs would be for ever. */
     bool hopeless = function->pool_limit && held >= function->pool_limit;
@@ -119,7 +146,8 @@ static udfvm_vm *take_vm(const struct function *function, struct udfvm_error *er
         uint64_t now = monotonic_ns();
         uint64_t left = now < deadline ? deadline - now : 0;
         uint64_t wait = left < INTERRUPT_CHECK_NS ? left : INTERRUPT_CHECK_NS;
-        udfvm_vm *vm = udfvm_pool_take(function->pool, function->image, wait, error);
+        udfvm_vm *vm = larger ? udfvm_pool_take_wide(function->pool, function->image, &windows, wait, error)
+                              : udfvm_pool_take(function->pool, function->image, wait, error);
         if (vm || error->code != UDFVM_E_BUSY)
             return vm;
         if (left == 0 || connection_interrupted(function->registry->library, function->registry->connection)) {
@@ -152,12 +180,16 @@ struct session *session_create(struct statement *statement, struct function *fun
     return session;
 }
 
-bool session_ready(struct session *session, struct udfvm_error *error)
+bool session_ready(struct session *session, uint64_t length, struct udfvm_error *error)
 {
-    if (session->vm)
-        return udfvm_vm_check(session->vm, error) == UDFVM_OK;
+    if (session->vm) {
+        const int code = udfvm_vm_check(session->vm, error);
+        if (code != UDFVM_OK || !(session->function->flags & UDFVM_SQLITE_WHOLE) || length <= udfvm_vm_input_room(session->vm))
+            return code == UDFVM_OK;
+        udfvm_pool_give(session->function->pool, session->vm);
+    }
     *error = (struct udfvm_error){ 0 };
-    session->vm = take_vm(session->function, error);
+    session->vm = take_vm(session->function, length, error);
     if (session->vm) {
         udfvm_vm_set_watch(session->vm, watch, session);
         udfvm_vm_set_idle_spin(session->vm, session->function->registry->policy.idle_spin_us);

@@ -227,6 +227,7 @@ void udfvm_image_statistics(const udfvm_image *image, struct udfvm_image_statist
     *statistics = (struct udfvm_image_statistics){
         .memory = image->header->config.memory, .pages = image->header->page_count,
         .file_bytes = image->mapped, .is_layer = image->base != NULL,
+        .input_window = image->header->config.input_window, .output_window = image->header->config.output_window,
     };
     memcpy(statistics->digest, image->header->digest, sizeof statistics->digest);
 }

@@ -195,7 +195,9 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
         udfvm_span_end_call(vm);
         code = restore_memory(vm, error);
     }
-    udfvm_log_clear(&vm->log);
+    if (vm->log_length)
+        memset(vm->log, 0, vm->log_length);
+    vm->log_length = 0;
     vm->state = code == UDFVM_OK ? VM_SEALED : VM_BROKEN;
     return code;
 }
