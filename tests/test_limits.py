@@ -120,7 +120,7 @@ def test_the_result_is_bounded() -> None:
 
 
 def test_the_log_is_bounded() -> None:
-    @udfvm.udf(max_log=1000)
+    @udfvm.udf(max_log=1000, log="strict")
     def chatty(length: int) -> int:
         print("x" * length)
         return length

@@ -202,7 +202,7 @@ def test_ends_and_limits(program: Path) -> None:
     with pytest.raises(udfvm.GuestExitError) as caught:
         udfvm.from_elf(program, "leaves")(4)
     assert caught.value.status == 4
-    says = udfvm.from_elf(program, "says", max_log=16)
+    says = udfvm.from_elf(program, "says", max_log=16, log="strict")
     assert says(12345) == 6
     with pytest.raises(udfvm.LogLimitError):
         says(pa.array([12345, 12345, 12345]))

@@ -48,6 +48,11 @@ def endless(value: int) -> int:
         pass
 
 @udfvm.udf
+def noisy(value: int) -> int:
+    print("said\x1b", value)
+    return value
+
+@udfvm.udf
 def picky(value: int) -> int:
     if value == 50:
         raise ValueError("fifty")
@@ -98,6 +103,16 @@ def test_attached_functions_have_their_own_name(shell: Shell) -> None:
 def test_calls_are_what_they_are_in_python(shell: Shell) -> None:
     assert shell(NUMBERS + "SELECT max(vm_udf('count', i)), max(vm_udf('alone', i)) FROM n;") == "100|1"
     assert shell("SELECT vm_udf('count', 1);", "SELECT vm_udf('count', 1);") == "1\n1"
+
+
+def test_what_functions_print_goes_to_the_standard_error(shell: Shell) -> None:
+    stored = "SELECT vm_create('stored', 'python', 'def stored(a):\n    print(\"stored\", a)\n    return a', '(int) -> int');"
+    lines = [NUMBERS + "SELECT sum(vm_udf('noisy', i)) FROM n;", stored.replace("\n", "' || char(10) || '"), "SELECT vm_udf('stored', 3);"]
+    expected = "".join(f"said\\x1b {i}\n" for i in range(1, 101)) + "stored 3\n"
+    assert shell(*lines, "SELECT nothing();", fails=True).startswith(expected)
+    assert shell("SELECT vm_policy('log');", "SELECT vm_policy('log', 'drop');", lines[0]) == "stderr\ndrop\n5050"
+    assert shell("SELECT vm_policy('log', 'drop');", lines[0], "SELECT nothing();", fails=True).startswith("Parse error")
+    assert "not a value" in shell("SELECT vm_policy('log', 'nowhere');", fails=True)
 
 
 def test_errors(shell: Shell) -> None:

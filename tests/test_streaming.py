@@ -26,7 +26,7 @@ def count(i: int) -> int:
     return len(_seen)
 
 
-@udfvm.udf(timeout=0.3)
+@udfvm.udf(timeout=0.3, log="strict")
 def trap(i: int, what: str) -> int:
     import ctypes
     import time

@@ -778,7 +778,7 @@ def test_timeouts() -> None:
 
 
 def test_printing_is_harmless_and_limited() -> None:
-    @udfvm.udf(max_log=100_000)
+    @udfvm.udf(max_log=100_000, log="strict")
     def chatty(n: int) -> int:
         print("x" * n, end="")
         return n

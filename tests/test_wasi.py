@@ -200,7 +200,7 @@ def test_a_reactor_is_initialized_once_for_all_calls(reactor: Path) -> None:
 
 
 def test_output_of_a_function_is_the_log(reactor: Path) -> None:
-    say = udfvm.from_wasm(reactor, "say", max_log="1KiB")
+    say = udfvm.from_wasm(reactor, "say", max_log="1KiB", log="strict")
     assert say(10) == 10
     with pytest.raises(udfvm.LogLimitError):
         say(1000)

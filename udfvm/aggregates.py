@@ -224,7 +224,8 @@ def aggregate(
         input_types, output_type: types of ``step``'s parameters and of ``finish``'s result, where they are not annotated.
         sample: a list of tuples of arguments of ``step``, for a group that is computed while the image is built.
         options: ``name`` (default: the class's name in lower case), ``memory``, ``timeout`` (seconds for each exchange with the micro-VM,
-            which may be of many rows), ``max_output``, ``max_log``, ``files``, ``deterministic``, ``packages``: as for ``udfvm.udf``.
+            which may be of many rows), ``max_output``, ``max_log``, ``log``, ``files``, ``deterministic``, ``packages``,
+            ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``: as for ``udfvm.udf``.
 
     Raises SignatureError.
 
@@ -247,6 +248,7 @@ def aggregate(
         return Aggregate(
             target, vectorized=vectorized, input_types=input_types, output_type=output_type, sample=sample,
             limits=limits_of(target, options), name=options.get("name") or target.__name__.lower(), packages=options.get("packages", ()),
+            pool=options.get("pool"), host_functions=options.get("host_functions", ()),
         )  # fmt: skip
 
     return decorate if cls is None else decorate(cls)

@@ -127,7 +127,10 @@ class CallError(Error):
     Attributes:
         udf: name of the UDF, None where the core was used without one.
         row: index of the row in the batch, None where it is not known.
+        output: what the function had printed in the call, to its standard output and error in order; control characters are written out.
     """
+
+    output: str = ""
 
     def __init__(self, message: str, udf: str | None = None, row: int | None = None) -> None:
         where = f"UDF {udf!r}" if udf else ""
@@ -170,7 +173,7 @@ class OutputLimitError(CallError):
 
 
 class LogLimitError(CallError):
-    """The function wrote more than ``max_log=`` bytes to its standard output and error."""
+    """The function wrote more than ``max_log=`` bytes to its standard output and error, and was declared ``log="strict"``."""
 
 
 class HostFunctionError(CallError):

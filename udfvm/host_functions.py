@@ -7,13 +7,14 @@ each must be of the declared type. Layouts: ``struct udfvm_row`` and ``struct ud
 from __future__ import annotations
 
 import struct
+import types
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
 from udfvm.rows import decode_row, encode_value
-from udfvm.signatures import signature_of
-from udfvm.types import Kind, Parameter, ResultType
+from udfvm.signatures import hints_of, signature_of
+from udfvm.types import JSON, Kind, Parameter, ResultType
 
 _KINDS: Final = frozenset({Kind.BOOL, Kind.INT, Kind.FLOAT, Kind.TEXT, Kind.BYTES})
 _LONGEST_NAME: Final = 255
@@ -25,13 +26,22 @@ class HostFunction(NamedTuple):
     name: str
     function: Callable[..., Any]
     parameters: tuple[Parameter, ...]
-    result: ResultType
+    result: ResultType                           # of type null: it returns None
+    defaults: tuple[bytes | None, ...]           # of the parameters, encoded as values; None: there is none
 
     def description(self) -> dict[str, Any]:
         """What the guest knows of it."""
         return {
             "name": self.name,
-            "parameters": [{"name": each.name, "type": each.type.name, "nullable": each.nullable} for each in self.parameters],
+            "parameters": [
+                {
+                    "name": each.name,
+                    "type": each.type.name,
+                    "nullable": each.nullable,
+                    "default": None if default is None else default.hex(),
+                }
+                for each, default in zip(self.parameters, self.defaults, strict=True)
+            ],
             "result": self.result.type.name,
         }
 
@@ -47,7 +57,8 @@ class HostFunctions:
     """
 
     def __init__(self, udf: str, functions: Iterable[Callable[..., Any]]) -> None:
-        """Raises SignatureError for functions without annotations of bool, int, float, str or bytes (``| None``), or of one name."""
+        """Raises SignatureError for functions without annotations of bool, int, float, str or bytes (``| None``), with defaults of other
+        types, for those that are async, and for two of one name."""
         self._udf = udf
         self._functions: dict[bytes, HostFunction] = {}
         for function in functions:
@@ -81,6 +92,8 @@ class HostFunctions:
         if any(value is None and not parameter.nullable for value, parameter in zip(values, host.parameters, strict=True)):
             return encode_value(host.name, Parameter("result", host.result.type, True), None)
         result = host.function(*values)
+        if host.result.type.kind is Kind.NULL and result is not None:
+            raise TypeMappingError(f"host function {host.name!r} returned {type(result).__name__}, and is annotated to return None")
         if result is None and not host.result.nullable:
             raise TypeMappingError(f"host function {host.name!r} returned None; annotate its result {host.result.type.kind.value} | None")
         return encode_value(host.name, Parameter("result", *host.result), result)
@@ -90,9 +103,44 @@ def _host_function(udf: str, function: Callable[..., Any]) -> HostFunction:
     name = getattr(function, "__name__", None)
     if not callable(function) or not isinstance(name, str) or not name.isidentifier() or len(name.encode()) > _LONGEST_NAME:
         raise SignatureError(f"UDF {udf!r}: host_functions= has {function!r}, which is no function with a name")
-    signature = signature_of(function, name, vectorized=False, input_types=None, output_type=None)
+    if _is_async(function):
+        raise SignatureError(
+            f"UDF {udf!r}: host function {name!r} is async: give an ordinary function, which may call it by asyncio.run()"
+        )
+    returns_none = hints_of(function, name).get("return", ...) in (None, types.NoneType)
+    signature = signature_of(function, name, vectorized=False, input_types=None, output_type="null" if returns_none else None)
+    result = ResultType(signature.result.type, True) if returns_none else signature.result
     places = [(f"parameter {each.name!r}", each.type) for each in signature.parameters]
     for where, type_ in (*places, ("the result", signature.result.type)):
-        if type_.kind not in _KINDS:
+        if type_ == JSON or type_.is_nested:
+            raise SignatureError(
+                f"UDF {udf!r}: host function {name!r}: {where} is a dict or list, which do not cross: use str, of which "
+                "json.dumps and json.loads make one"
+            )
+        if type_.kind not in _KINDS and not (returns_none and type_ is signature.result.type):
             raise SignatureError(f"UDF {udf!r}: host function {name!r}: {where} is {type_}; use bool, int, float, str or bytes")
-    return HostFunction(name, function, signature.parameters, signature.result)
+    python = signature.python().parameters
+    defaults = tuple(_default(udf, name, each, python[each.name].default) for each in signature.parameters)
+    return HostFunction(name, function, signature.parameters, result, defaults)
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    import inspect
+
+    candidates = (function, getattr(type(function), "__call__", None))  # noqa: B004 - of an object that is called
+    return any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in candidates)
+
+
+def _default(udf: str, name: str, parameter: Parameter, default: Any) -> bytes | None:
+    """A default, encoded; None where there is none. Raises SignatureError for one that is not of its parameter's type."""
+    import inspect
+
+    if default is inspect.Parameter.empty:
+        return None
+    advice = f"UDF {udf!r}: host function {name!r}: the default of {parameter.name!r} is {default!r}"
+    if default is None and not parameter.nullable:
+        raise SignatureError(f"{advice}: annotate it {parameter.type.kind.value} | None")
+    try:
+        return encode_value(name, parameter, default)
+    except TypeMappingError as error:
+        raise SignatureError(f"{advice}, which is not of its type, {parameter.type.kind.value}") from error

@@ -21,6 +21,7 @@ from udfvm import errors, vmm
 from udfvm.cache import cached_bytes, cached_image, keep_bytes
 from udfvm.cache_files import cache_directory
 from udfvm.hostfs import HostFS
+from udfvm.output import shown
 from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, SCRATCH, WINDOW, Limits
 from udfvm.syscalls import syscall_name
 from udfvm.vmm import guest_error
@@ -300,7 +301,9 @@ def udf_layer(
         with pool.vm(base) as vm:
             reply = load_call(vm, vmm.REQUEST_LOAD, payload(), load, name, advice)
             if not reply.sealed:
-                raise guest_error.parse(reply.data, name)
+                failure = guest_error.parse(reply.data, name)
+                failure.output = shown(reply.log)
+                raise failure
             log = reply.log.decode("utf-8", "replace")
             vm.seal(descriptor, _report(vm, log, time.monotonic() - started, kind="layer", name=name))
 

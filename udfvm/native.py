@@ -11,6 +11,7 @@ from typing import Any, Final
 from udfvm.compiled import CompiledUDF
 from udfvm.errors import SignatureError
 from udfvm.host_compiler import compile_shared_object
+from udfvm.output import Log
 from udfvm.policy import DEFAULT_BUILD_TIMEOUT, DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
 from udfvm.pool import Pool
 from udfvm.udf import UDF, Isolation
@@ -32,6 +33,7 @@ def from_elf(
     timeout: float | None = DEFAULT_TIMEOUT,
     max_output: int | str | None = None,
     max_log: int | str = DEFAULT_LOG,
+    log: Log = "forward",
     files: bool = True,
     deterministic: bool = False,
     isolation: Isolation = "statement",
@@ -49,7 +51,7 @@ def from_elf(
             types, from any language, that a shared object exports or an executable has a symbol for: then pass ``signature``.
         signature: such as ``"(a: f64, b: i64?) -> f64"``; see ``udfvm.compiled.parse_signature``. A plain function takes numbers and bool
             as themselves, text and blob as two arguments (pointer, length), no nulls, and returns a number or bool.
-        name, memory, timeout, max_output, max_log, files, deterministic, isolation, pool, build_timeout: as for ``udfvm.udf``.
+        name, memory, timeout, max_output, max_log, log, files, deterministic, isolation, pool, build_timeout: as for ``udfvm.udf``.
         host_functions, host_calls: as for ``udfvm.udf``; the function calls them by ``udfvm_call_host`` of ``udfvm.h``.
 
     Raises SignatureError where the object has no such function, or of another signature, or where it cannot be loaded; BuildError where an
@@ -61,7 +63,7 @@ def from_elf(
         raise SignatureError(f"{os.fspath(path)} has {len(code)} bytes, more than {_LARGEST}: strip it")
     try:
         limits = Limits.parse(
-            memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, files=files, deterministic=deterministic,
+            memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, log=log, files=files, deterministic=deterministic,
             host_calls=host_calls, build_timeout=build_timeout,
         )  # fmt: skip
     except (TypeError, ValueError) as error:
@@ -84,6 +86,7 @@ def from_c(
     timeout: float | None = DEFAULT_TIMEOUT,
     max_output: int | str | None = None,
     max_log: int | str = DEFAULT_LOG,
+    log: Log = "forward",
     files: bool = True,
     deterministic: bool = False,
     isolation: Isolation = "statement",
@@ -121,6 +124,6 @@ def from_c(
         )  # fmt: skip
         return from_elf(
             made, function, signature=signature, name=name, memory=memory, timeout=timeout, max_output=max_output, max_log=max_log,
-            files=files, deterministic=deterministic, isolation=isolation, pool=pool, host_functions=host_functions, host_calls=host_calls,
-            build_timeout=build_timeout,
+            log=log, files=files, deterministic=deterministic, isolation=isolation, pool=pool, host_functions=host_functions,
+            host_calls=host_calls, build_timeout=build_timeout,
         )  # fmt: skip

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypedDict
+from collections.abc import Callable, Iterable
+from typing import Any, TypedDict
 
 from udfvm.errors import SignatureError
+from udfvm.output import Log
 from udfvm.policy import Limits
+from udfvm.pool import Pool
 
 
 class Options(TypedDict, total=False):
@@ -17,18 +19,26 @@ class Options(TypedDict, total=False):
     timeout: float | None
     max_output: int | str | None
     max_log: int | str
+    log: Log
     files: bool
     deterministic: bool
     packages: Iterable[str]
+    pool: Pool | None
+    host_functions: Iterable[Callable[..., Any]]
+    host_calls: int
     build_timeout: float | None
 
 
-_LIMITS = ("memory", "timeout", "max_output", "max_log", "files", "deterministic", "build_timeout")
+_LIMITS = ("memory", "timeout", "max_output", "max_log", "log", "files", "deterministic", "host_calls", "build_timeout")
 
 
 def limits_of(target: object, options: Options) -> Limits:
-    """The limits among the options. Raises SignatureError."""
+    """The limits among the options. Raises SignatureError, for options that do not exist, too."""
+    name = getattr(target, "__name__", "?")
+    unknown = [option for option in options if option not in Options.__annotations__]
+    if unknown:
+        raise SignatureError(f"UDF {name!r}: there is no option {unknown[0]}=; there are {', '.join(Options.__annotations__)}")
     try:
         return Limits.parse(**{key: options[key] for key in _LIMITS if key in options})  # type: ignore[literal-required]
     except (TypeError, ValueError) as error:
-        raise SignatureError(f"UDF {getattr(target, '__name__', '?')!r}: {error}") from error
+        raise SignatureError(f"UDF {name!r}: {error}") from error

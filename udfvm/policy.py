@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from udfvm.output import Log, check_log
+
 MEBIBYTE: Final = 1 << 20
 MEMORY_UNIT: Final = 2 * MEBIBYTE
 DEFAULT_MEMORY: Final = 512 * MEBIBYTE
@@ -60,6 +62,7 @@ class Limits(NamedTuple):
         deterministic: clock and randomness are fixed.
         host_calls: calls of host functions.
         build_timeout_ns: wall-clock nanoseconds of each step of building the image; 0 for no deadline.
+        log: where what it writes to its standard output and error goes; with "strict" more than max_log bytes fail the call.
     """
 
     memory: int = DEFAULT_MEMORY
@@ -70,6 +73,7 @@ class Limits(NamedTuple):
     deterministic: bool = False
     host_calls: int = DEFAULT_HOST_CALLS
     build_timeout_ns: int = int(DEFAULT_BUILD_TIMEOUT * 1e9)
+    log: Log = "forward"
 
     @classmethod
     def parse(
@@ -83,6 +87,7 @@ class Limits(NamedTuple):
         deterministic: bool = False,
         host_calls: int = DEFAULT_HOST_CALLS,
         build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
+        log: Log = "forward",
     ) -> Limits:
         """Limits as users write them: sizes as in ``parse_size``, ``timeout`` in seconds (None: no deadline).
 
@@ -98,9 +103,10 @@ class Limits(NamedTuple):
         output = 0 if max_output is None else parse_size(max_output)
         if max_output is not None and output == 0:
             raise ValueError("max_output= must be positive; None means as much as the memory")
+        check_log(log)
         if host_calls < 0:
             raise ValueError(f"host_calls={host_calls!r} must not be negative")
         return cls(
             size, _nanoseconds("timeout", timeout), output, parse_size(max_log), files, deterministic,
-            host_calls, _nanoseconds("build_timeout", build_timeout),
+            host_calls, _nanoseconds("build_timeout", build_timeout), log,
         )  # fmt: skip

@@ -16,6 +16,7 @@ from udfvm.types import JSON, SUPPORTED, Container, Kind, Parameter, ResultType,
 if TYPE_CHECKING:
     import inspect
 
+_ASYNC: Final = 0x80 | 0x200                # co_flags of coroutines and asynchronous generators
 _VARIADIC: Final = 0x04 | 0x08              # co_flags of functions with *args or **kwargs
 
 _ARROW_ARRAYS: Final = {
@@ -147,6 +148,7 @@ def signature_of(
     ``output_only``: whatever its result is annotated, ``output_type`` is the result. ``nested``: a result annotated ``list[T]`` or as a
     ``TypedDict`` is a list or struct, where those have a type, and not JSON.
     """
+    _refuse_async(function, name)
     names = _parameter_names(function, name)
     hints = hints_of(function, name)
     if output_only:
@@ -163,6 +165,12 @@ def signature_of(
         raise SignatureError(f"UDF {name!r}: a vectorised function needs at least one parameter")
     result = _result(name, hints, output_type, vectorized, nested)
     return Signature(tuple(parameters), result, functools.cache(lambda: _python_signature(function, name)))
+
+
+def _refuse_async(function: Callable[..., object], name: str) -> None:
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    if flags & _ASYNC:
+        raise SignatureError(f"UDF {name!r}: the function is async, and nothing would await it: write an ordinary function")
 
 
 def _parameter_names(function: Callable[..., object], name: str) -> list[str]:

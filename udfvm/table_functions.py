@@ -182,6 +182,7 @@ def table_function(
     Rows are tuples (or lists, or mappings by column; with one column the value itself). A function may also yield whole
     ``pyarrow.RecordBatch`` or ``pyarrow.Table`` objects, or return a list of rows. It runs only as far as rows are asked for: when the
     caller has enough, its micro-VM is put back in mid-function, so nothing behind a ``yield`` is certain to run, ``finally`` included.
+    Rows before an exception are yielded; it is raised behind them.
 
     Args:
         columns: a type for each column by name (Python types, pyarrow types, names of types); any value may be None. Left out where the
@@ -189,7 +190,8 @@ def table_function(
         input_types: as for ``udfvm.udf``.
         sample: the arguments of a call that runs while the image is built.
         options: ``name``, ``memory``, ``timeout`` (seconds for each piece of the result that is fetched), ``max_output``, ``max_log``,
-            ``files``, ``deterministic``, ``packages``: as for ``udfvm.udf``.
+            ``log``, ``files``, ``deterministic``, ``packages``, ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``: as for
+            ``udfvm.udf``.
 
     Raises SignatureError.
 
@@ -208,7 +210,8 @@ def table_function(
             raise SignatureError(f"@udfvm.table_function decorates functions, not {type(target).__name__}")
         return TableFunction(
             target, columns=columns, input_types=input_types, sample=sample, limits=limits_of(target, options),
-            name=options.get("name"), packages=options.get("packages", ()),
+            name=options.get("name"), packages=options.get("packages", ()), pool=options.get("pool"),
+            host_functions=options.get("host_functions", ()),
         )  # fmt: skip
 
     return decorate if function is None else decorate(function)

@@ -18,6 +18,7 @@ from udfvm.errors import (
     SignatureError,
     TypeMappingError,
 )
+from udfvm.output import Log
 from udfvm.policy import DEFAULT_BUILD_TIMEOUT, DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
 from udfvm.pool import Pool
 from udfvm.rows import RowCodec
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from udfvm.small_batches import SmallBatches
     from udfvm.vmm import VM, Image
     from udfvm.vmm import Pool as Core
-    from udfvm.vmm.callbacks import BoundHostFunctions
+    from udfvm.vmm.callbacks import BoundHostFunctions, BoundLog
     from udfvm.windows import Windows
 
 _Result = TypeVar("_Result")
@@ -56,7 +57,8 @@ class Runtime(NamedTuple):
     image: Image
     pool: Core
     limits: Any                                  # struct udfvm_limits *
-    host_functions: BoundHostFunctions | None    # what the limits point to
+    host_functions: BoundHostFunctions | None    # what the limits point to, as is the next
+    log: BoundLog
 
     @property
     def limits_address(self) -> int:
@@ -214,6 +216,11 @@ class UDF:
         """Its host functions as the core calls them, which whoever calls the core with them must keep; None without any."""
         return self._ready().host_functions
 
+    @property
+    def bound_log(self) -> BoundLog:
+        """What the core calls with what it prints, which whoever calls the core with it must keep."""
+        return self._ready().log
+
     def _ready(self) -> Runtime:
         runtime = self._runtime
         if runtime is None:
@@ -224,7 +231,7 @@ class UDF:
         return runtime
 
     def _build(self) -> Runtime:
-        from udfvm import vmm
+        from udfvm import output, vmm
         from udfvm.image import base_image, udf_layer
         from udfvm.vmm.callbacks import bind_host_functions
 
@@ -233,7 +240,8 @@ class UDF:
         pool = self.pool.core(base)
         layer = udf_layer(base, pool, loading.identity, loading.request, self.limits, self.name, loading.advice)
         bound = bind_host_functions(self.host_functions, self.limits.host_calls) if self.host_functions else None
-        return Runtime(base, layer, pool, vmm.core_limits(self.limits, bound), bound)
+        log = output.bind(self.limits.log)
+        return Runtime(base, layer, pool, vmm.core_limits(self.limits, bound, log), bound, log)
 
     def _loading(self) -> Loading:
         from udfvm.identity import of_pickled, of_plain
@@ -260,7 +268,9 @@ class UDF:
 
     def warm_up(self, vm: VM) -> None:
         """Calls the function in a VM of its image, with a row of zeros, for the pages that a call touches."""
-        limits = self._ready().limits
+        from udfvm import vmm
+
+        limits = vmm.core_limits(self.limits, self._ready().host_functions)      # what it prints of zeros goes nowhere
         if self._rows is not None:
             request, data = _REQUEST_ROW, self._rows.default()
         else:
@@ -523,6 +533,7 @@ def udf(
     timeout: float | None = DEFAULT_TIMEOUT,
     max_output: int | str | None = None,
     max_log: int | str = DEFAULT_LOG,
+    log: Log = "forward",
     files: bool = True,
     deterministic: bool = False,
     name: str | None = None,
@@ -547,6 +558,7 @@ def udf(
     timeout: float | None = DEFAULT_TIMEOUT,
     max_output: int | str | None = None,
     max_log: int | str = DEFAULT_LOG,
+    log: Log = "forward",
     files: bool = True,
     deterministic: bool = False,
     name: str | None = None,
@@ -570,6 +582,7 @@ def udf(
     timeout: float | None = DEFAULT_TIMEOUT,
     max_output: int | str | None = None,
     max_log: int | str = DEFAULT_LOG,
+    log: Log = "forward",
     files: bool = True,
     deterministic: bool = False,
     name: str | None = None,
@@ -598,7 +611,11 @@ def udf(
         memory: guest memory, interpreter and packages included: bytes, or text such as "512MiB".
         timeout: wall-clock seconds that a call may take; None for no limit.
         max_output: bytes that the result of a call may have; None for as many as the memory.
-        max_log: bytes that a call may write to its standard output and error.
+        max_log: bytes that a call may write to its standard output and error; what comes after is cut, with a note in its place.
+        log: where that goes when the call ends (in SQL, with every row): "forward", to this program's ``sys.stdout`` and ``sys.stderr``;
+            "drop"; a ``logging.Logger``, which gets lines of standard output as INFO, of standard error as WARNING; or what is called
+            with each piece of text and "stdout" or "stderr". "strict" is "forward" where more than ``max_log`` ends the call with
+            ``LogLimitError``. Control characters but newlines and tabs are written out. ``error.output`` of a failed call has it, too.
         files: a call may read files of the interpreter and of packages, as imports in the function's body do.
         deterministic: same arguments, same result: clock and randomness are fixed, and SQLite is told so.
         name: the UDF's name; the function's, if not given.
@@ -624,7 +641,7 @@ def udf(
     def decorate(target: Callable[..., object]) -> UDF:
         try:
             limits = Limits.parse(
-                memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, files=files, deterministic=deterministic,
+                memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, log=log, files=files, deterministic=deterministic,
                 host_calls=host_calls, build_timeout=build_timeout,
             )  # fmt: skip
         except (TypeError, ValueError) as error:

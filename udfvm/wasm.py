@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from udfvm.compiled import CompiledUDF, describe, parse_signature
 from udfvm.errors import SignatureError
 from udfvm.nested import take_apart
+from udfvm.output import Log
 from udfvm.policy import DEFAULT_BUILD_TIMEOUT, DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
 from udfvm.pool import Pool
 from udfvm.table_functions import Column, TableFunction
@@ -41,6 +42,7 @@ def from_wasm(
     timeout: float | None = DEFAULT_TIMEOUT,
     max_output: int | str | None = None,
     max_log: int | str = DEFAULT_LOG,
+    log: Log = "forward",
     deterministic: bool = False,
     isolation: Isolation = "statement",
     pool: Pool | None = None,
@@ -62,7 +64,7 @@ def from_wasm(
         args, env: arguments (the program's name first) and environment of a module for WASI.
         files: files that a module for WASI may read, below "/": contents by path, or a folder, whose files are copied now.
         memory: guest memory, from which the module's memory grows, and in which it is compiled: raise it for modules of many MiB.
-        name, timeout, max_output, max_log, deterministic, isolation, pool, build_timeout: as for ``udfvm.udf``.
+        name, timeout, max_output, max_log, log, deterministic, isolation, pool, build_timeout: as for ``udfvm.udf``.
 
     Raises SignatureError where the module is not valid, or has no such function; BuildError where the package wasmtime is missing. A call
     raises ``UDFError`` where the function trapped, with wasmtime's message and the names of the functions.
@@ -79,7 +81,7 @@ def from_wasm(
         raise SignatureError(f"UDF {function!r}: the module with its files has {size} bytes, more than {_LARGEST}: strip it")
     try:
         limits = Limits.parse(
-            memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, files=False, deterministic=deterministic,
+            memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, log=log, files=False, deterministic=deterministic,
             build_timeout=build_timeout,
         )  # fmt: skip
     except (TypeError, ValueError) as error:

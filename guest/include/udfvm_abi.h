@@ -61,6 +61,7 @@ static inline uint64_t udfvm_stack_bytes(uint64_t memory_end)
 #define UDFVM_RING_REPLY       0x201800ull       /* struct udfvm_ring_reply, in the trap page */
 #define UDFVM_FAULT_STACK      0x204000ull       /* grows down to 0x202000 */
 #define UDFVM_BOOT_STACK       0x208000ull       /* grows down to 0x204000 */
+#define UDFVM_LOG_PENDING      0x208000ull       /* struct udfvm_log_pending */
 
 struct udfvm_trap {
     uint64_t syscall_rip;                        /* return address of the `syscall` (its RCX); RCX and R11 are clobbered */
@@ -216,6 +217,12 @@ struct udfvm_call {
     uint8_t random[16];                          /* what AT_RANDOM points to */
     uint32_t process_id;                         /* of the program: another in every call, as after a fork */
     uint32_t reserved;
+};
+
+/* What the program wrote to its standard output and error and the kernel has not sent. The host takes it where a call ends in its midst. */
+struct udfvm_log_pending {
+    uint64_t length, stream;
+    char text[UDFVM_PAGE_SIZE - 2 * sizeof(uint64_t)];
 };
 
 struct udfvm_ring_reply {

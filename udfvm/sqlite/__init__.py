@@ -36,7 +36,7 @@ Errors
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.errors import Error, TypeMappingError
@@ -88,9 +88,23 @@ def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_sc
     >>> con.execute("SELECT vm_udf('initials', 'Ada Lovelace'), initials('Alan Turing')").fetchall()
     [('AL', 'AT')]
     """
-    functions = [_function(udf, in_schema) for udf in udfs]
+    _check_names(udfs)
+    log = policy.for_extension().log_sink if policy else 0
+    functions = [_function(udf, in_schema, log) for udf in udfs]
     runtimes = policy.runtimes() if policy else []
     _extension.offer(functions, policy.for_extension() if policy else None, runtimes, _loader(connection))
+
+
+def _check_names(udfs: Sequence[UDF]) -> None:
+    """Raises Error for different functions of one name. Case does not count in SQL."""
+    seen: dict[str, UDF] = {}
+    for udf in udfs:
+        other = seen.setdefault(udf.name.lower(), udf)
+        if other is not udf:
+            raise Error(
+                f"udfvm.sqlite.register: {other.name!r} and {udf.name!r} are one name in SQL, where case does not count: "
+                "give one another by name="
+            )
 
 
 def _loader(connection: Any) -> Callable[[], None]:
@@ -128,7 +142,7 @@ def _row_type(udf: UDF, what: str, declared: Type) -> RowType:
     return declared.row
 
 
-def _function(udf: UDF, in_schema: bool) -> _extension.Function:
+def _function(udf: UDF, in_schema: bool, log: int) -> _extension.Function:
     parameters = tuple(
         _extension.Parameter(parameter.name, _row_type(udf, f"parameter {parameter.name!r}", parameter.type), parameter.nullable)
         for parameter in udf.parameters
@@ -147,7 +161,7 @@ def _function(udf: UDF, in_schema: bool) -> _extension.Function:
     if in_schema:
         flags |= _extension.Flag.IN_SCHEMA
     image = udf.image
-    pool, bound = udf.pool.core(udf.base), udf.bound_host_functions
+    pool, bound, own_log = udf.pool.core(udf.base), udf.bound_host_functions, udf.bound_log
     return _extension.Function(
         name=udf.name,
         pool=pool.address,
@@ -163,5 +177,6 @@ def _function(udf: UDF, in_schema: bool) -> _extension.Function:
         role=_extension.Role[udf.kind.upper()],
         columns=tuple(_extension.Column(each.name, _row_type(udf, f"column {each.name!r}", each.type)) for each in columns),
         kind=_extension.Kind[udf.language.upper()],
-        owner=(udf, image, pool, bound),
+        owner=(udf, image, pool, bound, own_log),
+        log_sink=log if log and udf.limits.log == "forward" else own_log.address,
     )

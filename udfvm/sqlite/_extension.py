@@ -24,7 +24,10 @@ ENTRY_POINT: Final = "sqlite3_udfvmsqlite_init"
 _ffi: Final = cffi.FFI()
 _ffi.cdef(
     """
-    struct udfvm_limits { uint64_t timeout_ns, max_output, max_log; int files, deterministic; const void *host_functions; };
+    struct udfvm_limits {
+        uint64_t timeout_ns, max_output, max_log; int files, deterministic; const void *host_functions;
+        const void *log_sink; int strict_log;
+    };
     struct udfvm_sqlite_parameter { const char *name; uint32_t type; uint32_t nullable; };
     struct udfvm_sqlite_column { const char *name; uint32_t type; };
     struct udfvm_sqlite_function {
@@ -127,8 +130,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Function:
-    """``struct udfvm_sqlite_function``. ``pool``, ``image`` and ``host_functions`` (0: none) are addresses; ``owner`` is whatever must
-    outlive the function."""
+    """``struct udfvm_sqlite_function``. ``pool``, ``image``, ``host_functions`` and ``log_sink`` (0: none) are addresses; ``owner`` is
+    whatever must outlive the function."""
 
     name: str
     pool: int
@@ -145,6 +148,7 @@ class Function:
     kind: Kind
     owner: object
     host_functions: int = 0
+    log_sink: int = 0
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,7 @@ class Policy:
     load_timeout_ns: int
     statement_timeout_ns: int
     idle_spin_us: int
+    log_sink: int
 
 
 # What connections in C still use, by the number that the extension knows it by.
@@ -231,13 +236,15 @@ def _interrupt() -> dict[str, Any]:
     }
 
 
-def _limits(limits: Limits) -> dict[str, Any]:
+def _limits(limits: Limits, log_sink: int) -> dict[str, Any]:
     return {
         "timeout_ns": limits.timeout_ns,
         "max_output": limits.max_output,
         "max_log": limits.max_log,
         "files": int(limits.files),
         "deterministic": int(limits.deterministic),
+        "log_sink": _ffi.cast("void *", log_sink),
+        "strict_log": int(limits.log == "strict"),
     }
 
 
@@ -250,7 +257,7 @@ def _policy(policy: Policy | None) -> Any:
             "kinds": int(policy.kinds),
             "allow_create": int(policy.allow_create),
             "max_source": policy.max_source,
-            "limits": _limits(policy.limits),
+            "limits": _limits(policy.limits, policy.log_sink),
             "load_timeout_ns": policy.load_timeout_ns,
             "statement_timeout_ns": policy.statement_timeout_ns,
             "idle_spin_us": policy.idle_spin_us,
@@ -292,7 +299,7 @@ def _function(function: Function, keep: list[object]) -> dict[str, Any]:
         "result_type": int(function.result_type),
         "isolation": int(function.isolation),
         "flags": int(function.flags),
-        "limits": {**_limits(function.limits), "host_functions": _ffi.cast("void *", function.host_functions)},
+        "limits": {**_limits(function.limits, function.log_sink), "host_functions": _ffi.cast("void *", function.host_functions)},
         "wait_ns": function.wait_ns,
         "pool_limit": function.pool_limit,
         "role": int(function.role),

@@ -140,6 +140,21 @@ static bool redefines_in_use(const struct registry *registry, const struct udfvm
     return false;
 }
 
+/* SQL compares names of functions without case: one would replace the other. */
+static bool differs_by_case(const struct registry *registry, const struct udfvm_sqlite_offer *offered, size_t *which)
+{
+    for (*which = 0; *which < offered->count; ++*which) {
+        const char *name = offered->functions[*which].name;
+        const struct function *known = registry_find(registry, name, strlen(name));
+        if (known && strcmp(known->name, name) != 0)
+            return true;
+        for (size_t before = 0; before < *which; before++)
+            if (strcasecmp(offered->functions[before].name, name) == 0 && strcmp(offered->functions[before].name, name) != 0)
+                return true;
+    }
+    return false;
+}
+
 /* Takes a function's own SQL function or table away. */
 static int undefine(const struct function *old)
 {
@@ -232,6 +247,9 @@ static int define_all(struct registry *registry, int index, const struct udfvm_s
     for (size_t i = 0; i < offered->runtime_count; i++)
         if (kind_index(offered->runtimes[i].kind) >= KINDS || !offered->runtimes[i].pool || !offered->runtimes[i].base)
             return fail(sqlite3_api, error, SQLITE_MISUSE, "a runtime of an unknown kind, or without pool or image", NULL);
+    if (differs_by_case(registry, offered, &which))
+        return fail(sqlite3_api, error, SQLITE_MISUSE, "another function's name differs from it by case alone, which does not count in SQL",
+                    offered->functions[which].name);
     if (redefines_in_use(registry, offered, &which))
         return fail(sqlite3_api, error, SQLITE_BUSY, "cannot be redefined while statements of this connection run",
                     offered->functions[which].name);

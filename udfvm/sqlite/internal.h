@@ -224,6 +224,9 @@ char *definition_hash(sqlite_library *library, const char *kind, const char *sig
 void sql_create(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
 void sql_drop(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
 
+/* log.c */
+extern const struct udfvm_log_sink log_standard_error;       /* where no program says otherwise */
+
 /* policy.c */
 void policy_default(struct udfvm_sqlite_policy *policy);
 void sql_policy(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);

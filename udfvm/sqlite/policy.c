@@ -14,7 +14,8 @@ void policy_default(struct udfvm_sqlite_policy *policy)
 {
     *policy = (struct udfvm_sqlite_policy){
         .kinds = UDFVM_SQLITE_PYTHON | UDFVM_SQLITE_WASM | UDFVM_SQLITE_NATIVE, .allow_create = 1, .max_source = 16 << 20,
-        .limits = { .timeout_ns = 10000000000u, .max_log = 65536 }, .load_timeout_ns = 30000000000u, .idle_spin_us = 100,
+        .limits = { .timeout_ns = 10000000000u, .max_log = 65536, .log_sink = &log_standard_error },
+        .load_timeout_ns = 30000000000u, .idle_spin_us = 100,
     };
 }
 
@@ -54,6 +55,15 @@ static bool kinds_of(const char *text, uint32_t *kinds)
     return text != NULL;
 }
 
+static bool set_log(const char *text, const struct udfvm_log_sink **sink)
+{
+    const bool drops = text && strcasecmp(text, "drop") == 0;
+    if (!drops && (!text || strcasecmp(text, "stderr") != 0))
+        return false;
+    *sink = drops ? NULL : &log_standard_error;
+    return true;
+}
+
 static bool set(sqlite_library *library, struct udfvm_sqlite_policy *policy, const char *name, sqlite3_value *value)
 {
     sqlite_library *sqlite3_api = library;
@@ -61,6 +71,8 @@ static bool set(sqlite_library *library, struct udfvm_sqlite_policy *policy, con
     double seconds = 0;
     if (strcasecmp(name, "kinds") == 0)
         return kinds_of((const char *)sqlite3_value_text(value), &policy->kinds);
+    if (strcasecmp(name, "log") == 0)
+        return set_log((const char *)sqlite3_value_text(value), &policy->limits.log_sink);
     if (strcasecmp(name, "allow_create") == 0) {
         if (!bytes_of(library, value, &bytes) || bytes > 1)
             return false;
@@ -109,6 +121,12 @@ static bool show(sqlite_library *library, sqlite3_context *context, const struct
         show_kinds(library, context, policy->kinds);
         return true;
     }
+    if (strcasecmp(name, "log") == 0) {
+        const struct udfvm_log_sink *sink = policy->limits.log_sink;
+        const char *where = !sink ? "drop" : sink == &log_standard_error ? "stderr" : "program";
+        sqlite3_result_text(context, where, -1, SQLITE_STATIC);
+        return true;
+    }
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
         if (strcasecmp(name, entries[i].name) == 0) {
             if (entries[i].seconds)
@@ -136,7 +154,7 @@ void sql_policy(sqlite_library *library, sqlite3_context *context, int count, sq
         return;
     }
     if (!show(library, context, &registry->policy, name))
-        sqlite3_result_error(context, "vm_policy: there are allow_create, idle_spin, kinds, load_timeout, max_output, max_source, "
+        sqlite3_result_error(context, "vm_policy: there are allow_create, idle_spin, kinds, load_timeout, log, max_output, max_source, "
                              "statement_timeout, timeout", -1);
     else if (count == 2 && !set(library, &changed, name, arguments[1]))
         sqlite3_result_error(context, "vm_policy: not a value that this setting can have", -1);

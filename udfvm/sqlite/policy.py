@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from udfvm.errors import BuildError, Error
 from udfvm.libraries import is_installed
+from udfvm.output import Log, bind
 from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
 from udfvm.pool import Pool
 from udfvm.sqlite import _extension
+
+if TYPE_CHECKING:
+    from udfvm.vmm.callbacks import BoundLog
 
 Kind = Literal["python", "wasm", "native"]
 
@@ -44,6 +49,8 @@ class Policy:
             None for no limit.
         idle_spin: seconds that a micro-VM waits for the next row of a running statement before it gives its processor up.
             At most 1; 0: never waits, so each row costs an exit.
+        log: where goes what stored functions print, and what functions print that were registered without a ``log=`` of their own;
+            as for ``udfvm.udf``.
 
     >>> Policy(kinds=["python"], allow_create=True, timeout=0.5).kinds
     ('python',)
@@ -60,6 +67,7 @@ class Policy:
     files: bool = False
     statement_timeout: float | None = None
     idle_spin: float = 100e-6
+    log: Log = "forward"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", tuple(self.kinds))
@@ -83,7 +91,8 @@ class Policy:
         """Limits of a stored function's rows. Raises Error for what makes no sense."""
         try:
             return Limits.parse(
-                memory=self.memory, timeout=self.timeout, max_output=self.max_output, max_log=DEFAULT_LOG, files=self.files
+                memory=self.memory, timeout=self.timeout, max_output=self.max_output, max_log=DEFAULT_LOG, files=self.files,
+                log=self.log,
             )
         except ValueError as error:
             raise Error(f"Policy: {error}") from error
@@ -101,11 +110,18 @@ class Policy:
             load_timeout_ns=int(self.load_timeout * _NANOSECONDS),
             statement_timeout_ns=int((self.statement_timeout or 0) * _NANOSECONDS),
             idle_spin_us=round(self.idle_spin * 1e6),
+            log_sink=_sink(self.log).address,
         )
 
     def runtimes(self) -> list[_extension.Runtime]:
         """What loads the functions of each kind. Images are built here where need be; Wasm's only where there is the package wasmtime."""
         return [runtime(kind, self.limits().memory, self.packages) for kind in self.kinds if kind != "wasm" or wasm_is_there()]
+
+
+@functools.cache
+def _sink(log: Log) -> BoundLog:
+    """What takes output by a policy. Kept for good: no connection says when it is closed."""
+    return bind(log)
 
 
 def wasm_is_there() -> bool:

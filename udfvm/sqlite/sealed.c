@@ -203,6 +203,7 @@ static struct function *make_sealed(struct registry *registry, const char *name,
     struct base *base = open_base(registry, file, message);
     if (!base || !note_value(note, "layer", file, sizeof file))
         return NULL;
+    made->limits.log_sink = registry->policy.limits.log_sink;
     made->pool = base->pool;
     made->image = open_image(registry->library, file, base->image, message);
     struct function *function = made->image ? function_create(registry, NULL, made) : NULL;

@@ -198,6 +198,7 @@ static void limit(struct udfvm_limits *limits, const struct udfvm_limits *most)
         limits->max_output = most->max_output;
     if (limits->max_log > most->max_log)
         limits->max_log = most->max_log;
+    limits->log_sink = most->log_sink;
 }
 
 static struct function *make(struct registry *registry, int fd, const char *note, const char *key,

@@ -18,7 +18,8 @@ from udfvm import errors
 from udfvm.guest_text import visible
 from udfvm.policy import Limits
 from udfvm.vmm._core import ffi, lib
-from udfvm.vmm.callbacks import BoundHostFunctions, Files, bind_files, take_host_failure, take_interruption
+from udfvm.vmm.callbacks import BoundHostFunctions, BoundLog, Files, bind_files, take_host_failure, take_interruption
+from udfvm.vmm.guest_error import add_output
 from udfvm.vmm.lending import Lender
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _exception(error: Any, udf: str | None = None, row: int | None = None) -> Ba
         error.code, message, errno=error.os_errno, signal=error.signal, address=error.address, rip=error.rip, udf=udf, row=row
     )
     failure.__cause__ = cause
-    return failure
+    return add_output(failure)
 
 
 def exception_at(address: int, udf: str) -> BaseException:
@@ -84,8 +85,8 @@ def address_of(structure: Any) -> int:
     return int(ffi.cast("uintptr_t", structure))
 
 
-def core_limits(limits: Limits, host_functions: BoundHostFunctions | None = None) -> Any:
-    """``struct udfvm_limits *`` for some limits; to be made once and used for many calls. The host functions must outlive it."""
+def core_limits(limits: Limits, host_functions: BoundHostFunctions | None = None, log: BoundLog | None = None) -> Any:
+    """``struct udfvm_limits *`` for some limits; to be made once and used for many calls. Host functions and log must outlive it."""
     return ffi.new(
         "struct udfvm_limits *",
         {
@@ -95,6 +96,8 @@ def core_limits(limits: Limits, host_functions: BoundHostFunctions | None = None
             "files": limits.files,
             "deterministic": limits.deterministic,
             "host_functions": host_functions.structure if host_functions else ffi.NULL,
+            "log_sink": log.structure if log else ffi.NULL,
+            "strict_log": limits.log == "strict",
         },
     )
 

@@ -35,11 +35,11 @@ enum udfvm_code {
     UDFVM_E_DEADLOCK = 10,       /* every guest thread waits for ever */
     UDFVM_E_PROTOCOL = 11,       /* the guest broke the ABI: a hypercall that is not one, a triple fault, an unknown port */
     UDFVM_E_OUTPUT = 12,         /* reply larger than limits.max_output */
-    UDFVM_E_LOG = 13,            /* more log bytes than limits.max_log */
+    UDFVM_E_LOG = 13,            /* more log bytes than limits.max_log, where limits.strict_log is set */
     UDFVM_E_INPUT = 14,          /* request larger than the input window */
     UDFVM_E_FORKED = 15,         /* VM or pool of the parent process used in a forked child */
     UDFVM_E_BUSY = 16,           /* no VM became free in time */
-    UDFVM_E_HOST_FUNCTION = 17,  /* a host function failed */
+    UDFVM_E_HOST_FUNCTION = 17,  /* a host function failed, or udfvm_log_sink.take */
     UDFVM_E_HOST_CALLS = 18,     /* more calls of host functions than udfvm_host_functions.most_calls */
     UDFVM_E_CACHE = 19,          /* a file or directory of the image cache is not what this user may rely on */
     UDFVM_E_CLOSED = 20,         /* the pool takes no more calls: see udfvm_pool_shut */
@@ -102,6 +102,26 @@ struct udfvm_host_functions {
 #define UDFVM_NO_HOST_FUNCTION     -1
 #define UDFVM_HOST_FUNCTION_FAILED -2
 
+/* ---- What a guest program writes to its standard output and error, in order. It is a guest's text: see udfvm_visible_text. ---- */
+
+struct udfvm_log_part {
+    uint64_t end;                /* in the text; it begins where the part before ends */
+    int stream;                  /* 1: standard output; 2: standard error */
+};
+struct udfvm_log {
+    const char *text;            /* of the whole call so far, not NUL-terminated */
+    uint64_t length, given;      /* given: bytes that an earlier exchange's log had already; a part begins there */
+    const struct udfvm_log_part *parts;
+    uint64_t part_count;
+};
+struct udfvm_log_sink {
+    void *context;
+    /* Called on the thread that made the call, at the end of each exchange in which something was written, and of each that failed, be it
+     * that the guest says so (`failed` is 1 then, and there may be nothing). The VM is still in use; the log must not be kept. Non-zero
+     * fails the call with UDFVM_E_HOST_FUNCTION. */
+    int (*take)(void *context, const struct udfvm_log *log, int failed);
+};
+
 /* ---- VMs ---- */
 
 typedef struct udfvm_vm udfvm_vm;
@@ -120,10 +140,12 @@ struct udfvm_config {
 struct udfvm_limits {
     uint64_t timeout_ns;         /* wall clock, from udfvm_vm_call to its return; 0: none */
     uint64_t max_output;         /* bytes of the reply; 0: the output window, and scratch where the guest leaves a result in place */
-    uint64_t max_log;            /* bytes kept of standard output and error; more fails the call */
+    uint64_t max_log;            /* bytes kept of standard output and error; what comes after is dropped, with a note in its place */
     int files;                   /* 1: the guest may read files through the VM's udfvm_files */
     int deterministic;           /* 1: clock and randomness are fixed */
     const struct udfvm_host_functions *host_functions;           /* NULL: the guest may call none */
+    const struct udfvm_log_sink *log_sink;       /* NULL: udfvm_reply has the log, of calls by exits */
+    int strict_log;              /* 1: writing more than max_log fails the call */
 };
 
 struct udfvm_reply {

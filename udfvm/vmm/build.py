@@ -21,6 +21,7 @@ extern "Python" int64_t udfvm_python_close(void *, int64_t);
 extern "Python" int64_t udfvm_python_list(void *, const char *, uint64_t, void *, uint64_t);
 extern "Python" int64_t udfvm_python_readlink(void *, const char *, char *, uint64_t);
 extern "Python" int64_t udfvm_python_host_call(void *, const char *, const void *, uint64_t, void *, uint64_t, char *);
+extern "Python" int udfvm_python_log(void *, const struct udfvm_log *, int);
 void free(void *);
 """
 

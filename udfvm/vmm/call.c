@@ -201,8 +201,9 @@ int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_er
     if (kind == HYPERCALL_COMPLETE)
         code = completed(vm, &vm->machine.run->s.regs.regs, reply, &local);
     reply->sealed = kind == HYPERCALL_SEAL;
-    reply->log = vm->log;
-    reply->log_length = vm->log_length;
+    code = udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, &local);
+    reply->log = vm->log.text;
+    reply->log_length = vm->log.length;
     if (vm->state != VM_UNSEALED)
         vm->state = code == UDFVM_OK ? VM_STOPPED : VM_BROKEN;
     if (code != UDFVM_OK && error)

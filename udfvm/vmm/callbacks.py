@@ -1,10 +1,12 @@
-"""What the core calls in Python: file access of guests, and the question whether a signal ends a call."""
+"""What the core calls in Python: file access of guests, host functions, what guests print, and the question whether a signal ends a
+call."""
 
 from __future__ import annotations
 
 import errno
 import os
 import threading
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 from udfvm.vmm._core import ffi, lib
@@ -185,6 +187,65 @@ def udfvm_python_host_call(context: Any, name: Any, arguments: Any, length: int,
     if len(answer) <= capacity:
         ffi.memmove(reply, answer, len(answer))
     return len(answer)
+
+
+# ---- What guests print ----
+
+Printed = list[tuple[int, bytes]]                # streams, 1 and 2, and what was written to each, in order
+
+
+class BoundLog(NamedTuple):
+    """``struct udfvm_log_sink *`` and what keeps its context alive."""
+
+    structure: Any
+    context: Any
+
+    @property
+    def address(self) -> int:
+        """Address of the structure, for C code of this process."""
+        return int(ffi.cast("uintptr_t", self.structure))
+
+
+def bind_log(take: Callable[[Printed], object]) -> BoundLog:
+    """Makes callable by the core what takes what a guest prints, at the end of each exchange. What it raises fails the call."""
+    context = ffi.new_handle(take)
+    values = {"context": context, "take": lib.udfvm_python_log}
+    return BoundLog(ffi.new("struct udfvm_log_sink *", values), context)
+
+
+class _Output(threading.local):
+    """What the guest of a failed call of this thread printed, until an exception says it."""
+
+    text = b""
+
+
+_output: Final = _Output()
+
+
+def take_output() -> bytes:
+    """What the guest of the call that just failed on this thread had printed, both streams in order."""
+    text, _output.text = _output.text, b""
+    return text
+
+
+@ffi.def_extern(error=-1)
+def udfvm_python_log(context: Any, log: Any, failed: int) -> int:
+    try:
+        text = bytes(ffi.buffer(log.text, log.length)) if log.length else b""
+        _output.text = text if failed else b""
+        printed: Printed = []
+        start = log.given
+        for index in range(log.part_count if start < log.length else 0):
+            part = log.parts[index]
+            if part.end > start:
+                printed.append((part.stream, text[start : part.end]))
+                start = part.end
+        if printed:
+            ffi.from_handle(context)(printed)
+    except BaseException as exception:           # noqa: BLE001 - it fails the call, which raises it
+        _host_failure.exception = exception
+        return -1
+    return 0
 
 
 # ---- Signals ----

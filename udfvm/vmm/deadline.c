@@ -19,6 +19,7 @@ struct thread_timer {
     struct deadline *volatile running;
     volatile uint64_t deadline_ns;            /* of `running` */
     volatile uint64_t armed_ns;               /* when the timer fires; 0: not armed */
+    struct thread_timer *parents;             /* in a forked child: calls in whose middle it was forked, and end now, still refer to it */
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -73,7 +74,11 @@ static void free_timer(void *value)
     struct thread_timer *state = value;
     if (state->generation == udfvm_fork_generation())
         timer_delete(state->timer);
-    free(state);
+    while (state) {
+        struct thread_timer *parents = state->parents;
+        free(state);
+        state = parents;
+    }
 }
 
 static void setup(void)
@@ -105,7 +110,7 @@ static struct thread_timer *thread_timer(struct udfvm_error *error)
     struct thread_timer *state = pthread_getspecific(timer_key);
     if (state && state->generation == udfvm_fork_generation())
         return state;
-    /* In a forked child the parent's is not freed: a call in whose middle it was forked, and ends now, still refers to it. */
+    struct thread_timer *parents = state;
     state = calloc(1, sizeof *state);
     struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = UDFVM_KICK_SIGNAL };
     event.sigev_value.sival_ptr = state;
@@ -116,11 +121,11 @@ static struct thread_timer *thread_timer(struct udfvm_error *error)
     pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
     if (!state || timer_create(CLOCK_MONOTONIC, &event, &state->timer) < 0) {
         udfvm_fail_errno(error, "creating the deadline timer");
-        pthread_setspecific(timer_key, NULL);
         free(state);
         return NULL;
     }
     state->generation = udfvm_fork_generation();
+    state->parents = parents;
     pthread_setspecific(timer_key, state);
     return state;
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Final, TypeVar
 
 from udfvm import errors
 from udfvm.guest_text import LINES, visible
+from udfvm.output import shown
+from udfvm.vmm.callbacks import take_output
 
 _HEADER: Final = struct.Struct("<IIIIq")
 _PLACES: Final = struct.Struct("<QQ")
@@ -14,6 +16,16 @@ _PLACES: Final = struct.Struct("<QQ")
 _MOST: Final = (256, 20 << 10, 43 << 10)
 _KEEP: Final = ("", LINES, LINES)
 _SHORT: Final = 256 << 10
+
+
+_Failure = TypeVar("_Failure", bound=BaseException)
+
+
+def add_output(failure: _Failure) -> _Failure:
+    """The failure of a call of this thread, with what its guest printed."""
+    if isinstance(failure, errors.CallError) and (text := take_output()):
+        failure.output = shown(text)
+    return failure
 
 
 def parse(reply: bytes | bytearray | memoryview, udf: str | None, first_row: int = 0, rows: int | None = None) -> errors.CallError:
@@ -26,6 +38,10 @@ def parse(reply: bytes | bytearray | memoryview, udf: str | None, first_row: int
     >>> print(parse(reply, "score"))
     UDF 'score', row 7: ValueError: odd
     """
+    return add_output(_parsed(reply, udf, first_row, rows))
+
+
+def _parsed(reply: bytes | bytearray | memoryview, udf: str | None, first_row: int, rows: int | None) -> errors.CallError:
     if len(reply) < _HEADER.size:
         return errors.ProtocolError("the guest reported an error without saying which", udf)
     *lengths, signal, row = _HEADER.unpack_from(reply)

@@ -5,37 +5,7 @@
 
 #include "image_format.h"
 
-#define LOG_MAX_AT_ONCE 65536u
 #define STATUS_FLAGS 0x8d5ull                    /* CF PF AF ZF SF OF */
-
-static int append_log(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error)
-{
-    const uint64_t length = regs->rdx;
-    const void *text = length <= LOG_MAX_AT_ONCE ? udfvm_machine_address(&vm->machine, regs->rsi, length) : NULL;
-    if (!text) {
-        regs->rax = (uint64_t)-EFAULT;
-        return HYPERCALL_CONTINUE;
-    }
-    if (length > vm->limits.max_log - vm->log_length) {
-        udfvm_fail(error, UDFVM_E_LOG, "the function wrote more than %llu bytes to its standard output and error",
-                   (unsigned long long)vm->limits.max_log);
-        return HYPERCALL_FAILED;
-    }
-    if (length > vm->log_capacity - vm->log_length) {
-        size_t capacity = 2 * (vm->log_length + length);
-        char *grown = realloc(vm->log, capacity);
-        if (!grown) {
-            udfvm_fail_errno(error, "keeping the guest's log");
-            return HYPERCALL_FAILED;
-        }
-        vm->log = grown;
-        vm->log_capacity = capacity;
-    }
-    memcpy(vm->log + vm->log_length, text, length);
-    vm->log_length += length;
-    regs->rax = 0;
-    return HYPERCALL_CONTINUE;
-}
 
 static int seal(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfvm_error *error)
 {
@@ -132,7 +102,7 @@ int udfvm_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_err
         exited(vm, regs, error);
         return HYPERCALL_FAILED;
     case UDFVM_HC_LOG:
-        return append_log(vm, regs, error);
+        return udfvm_log_hypercall(vm, regs, error);
     case UDFVM_HC_OPEN:
         regs->rax = (uint64_t)udfvm_wide_open(vm);
         return HYPERCALL_CONTINUE;

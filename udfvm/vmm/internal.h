@@ -127,6 +127,25 @@ void udfvm_work_finish(struct work *work);        /* does what is left and waits
 void udfvm_work_abandon(struct work *work);       /* as finish, without the pieces that nobody began */
 void udfvm_worker_forget(void);                   /* in a forked child, which has no worker */
 
+/* ---- log.c: the program's standard output and error ---- */
+struct udfvm_vm;
+struct log {
+    pthread_mutex_t lock;         /* in a streaming call the vCPU's thread adds to it */
+    char *text;
+    atomic_size_t length;
+    size_t capacity, given;       /* given: bytes that the embedder has */
+    struct udfvm_log_part *parts;
+    size_t part_count, part_capacity;
+    bool cut;                     /* the limit was reached: the rest is dropped */
+};
+void udfvm_log_create(struct log *log);
+void udfvm_log_destroy(struct log *log);
+void udfvm_log_clear(struct log *log);
+int udfvm_log_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error);
+/* An exchange ended with `code`; `failed`: so the guest says. Gives what is new to the embedder, on the
+ * caller's thread. Returns the code, or UDFVM_E_HOST_FUNCTION. */
+int udfvm_log_give(struct udfvm_vm *vm, int code, bool failed, struct udfvm_error *error);
+
 /* ---- wide.c: the output window past its narrow part, and scratch ---- */
 struct udfvm_vm;
 #define WIDE_SPANS 64
@@ -173,8 +192,7 @@ struct udfvm_vm {
     int (*watch)(void *context);  /* see udfvm_vm_set_watch; NULL: none */
     void *watch_context;
     uint32_t idle_spin_us;        /* see udfvm_vm_set_idle_spin */
-    char *log;
-    size_t log_length, log_capacity;
+    struct log log;
     struct spans spans;           /* what the host made writable */
     uint64_t reply_length;        /* of the last exchange */
     bool reply_shared;            /* forked children inherit the output window */

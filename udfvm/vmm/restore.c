@@ -195,9 +195,7 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
         udfvm_span_end_call(vm);
         code = restore_memory(vm, error);
     }
-    if (vm->log_length)
-        memset(vm->log, 0, vm->log_length);
-    vm->log_length = 0;
+    udfvm_log_clear(&vm->log);
     vm->state = code == UDFVM_OK ? VM_SEALED : VM_BROKEN;
     return code;
 }

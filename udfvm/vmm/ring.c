@@ -326,5 +326,5 @@ int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint
         code = accept_reply(vm->stream, reply, error);
     if (code != UDFVM_OK)
         udfvm_stream_end(vm);
-    return code;
+    return udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, error);
 }

@@ -30,6 +30,7 @@ static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_im
     }
     vm->machine.fd = vm->machine.vcpu = vm->pagemap = -1;
     vm->config = *config;
+    udfvm_log_create(&vm->log);
     vm->files = files;
     vm->generation = udfvm_fork_generation();
     vm->idle_spin_us = IDLE_SPIN_US;
@@ -80,10 +81,11 @@ static void start_registers(struct udfvm_vm *vm)
 
 static char *copy_log(const struct udfvm_vm *vm)
 {
-    char *text = malloc(vm->log_length + 1);
+    const size_t length = vm->log.length;
+    char *text = malloc(length + 1);
     if (text) {
-        memcpy(text, vm->log_length ? vm->log : "", vm->log_length);
-        text[vm->log_length] = 0;
+        memcpy(text, length ? vm->log.text : "", length);
+        text[length] = 0;
     }
     return text;
 }
@@ -183,7 +185,7 @@ void udfvm_vm_close(udfvm_vm *vm)
     udfvm_image_close(vm->image);
     free(vm->seal_info);
     free(vm->seal_state);
-    free(vm->log);
+    udfvm_log_destroy(&vm->log);
     free(vm);
 }
 

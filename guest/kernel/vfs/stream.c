@@ -5,11 +5,8 @@
 #define AT_ONCE 65536u                           /* bytes that one hypercall logs at most */
 
 /* Output waits here for a flush. Both streams share it, so that what they say stays in order; one page, so that a call that prints a
- * little dirties no more. */
-static struct {
-    uint64_t length, stream;
-    char text[PAGE_SIZE - 2 * sizeof(uint64_t)];
-} pending __attribute__((aligned(PAGE_SIZE)));
+ * little dirties no more. The host knows where it lies. */
+static struct udfvm_log_pending pending __attribute__((section(".log_pending"), aligned(PAGE_SIZE)));
 
 void streams_flush(void)
 {

@@ -24,6 +24,11 @@ class HostFunction:
         self._names = [parameter["name"] for parameter in description["parameters"]]
         self._types = [_TYPES[parameter["type"]] for parameter in description["parameters"]]
         self._nullable = [parameter["nullable"] for parameter in description["parameters"]]
+        self._defaults = {
+            parameter["name"]: _decode(bytes.fromhex(parameter["default"]))
+            for parameter in description["parameters"]
+            if parameter["default"] is not None
+        }
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         values = self._bind(arguments, keywords)
@@ -33,9 +38,11 @@ class HostFunction:
 
     def _bind(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> list[Any]:
         rest = self._names[len(arguments) :]
-        if len(arguments) > len(self._names) or set(rest) != set(keywords):
-            raise TypeError(f"{self.__name__}() takes the arguments ({', '.join(self._names)})")
-        return [*arguments, *(keywords[name] for name in rest)]
+        given = {**self._defaults, **keywords}
+        if len(arguments) > len(self._names) or not set(keywords) <= set(rest) or not set(rest) <= set(given):
+            shown = (f"{name}={self._defaults[name]!r}" if name in self._defaults else name for name in self._names)
+            raise TypeError(f"{self.__name__}() takes the arguments ({', '.join(shown)})")
+        return [*arguments, *(given[name] for name in rest)]
 
     def _encode(self, values: list[Any]) -> bytes:
         slots, texts = [_ROW.pack(len(values), 0)], []

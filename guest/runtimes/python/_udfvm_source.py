@@ -26,7 +26,7 @@ def load(metadata: dict[str, Any]) -> tuple[_udfvm_agent.Function, Callable[[], 
     """
     namespace = sys.modules["__main__"].__dict__
     filename = f"<{metadata['name']}>"
-    source = metadata["source"]
+    source = metadata["source"].removeprefix("\ufeff")          # a byte order mark: Python allows one in files
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     exec(compile(source, filename, "exec", dont_inherit=True), namespace)
     function = _entry(namespace, metadata["name"], metadata["entry"], filename)

@@ -39,6 +39,16 @@ class _Batch(NamedTuple):
     batch: Any
 
 
+class _Raised(Iterator[Any]):
+    """In place of the items of a function that raised, whose items before that were taken."""
+
+    def __init__(self, exception: BaseException) -> None:
+        self.exception = exception
+
+    def __next__(self) -> Any:
+        raise self.exception
+
+
 class TableFunction:
     """A function that yields rows: what is gathered, and how far it came."""
 
@@ -63,7 +73,7 @@ class TableFunction:
                 rows, lists = self._columns.read(_FETCH.size)
                 self._begin(list(zip(*lists, strict=True)) if lists else [()] * rows)
             if not self._waiting:
-                self._gather(limit)
+                self._run(limit)
             return STATUS_OK, self._reply(limit)
         except BaseException as exception:  # noqa: BLE001 - whatever the function raises is its caller's
             return report(exception, self._source)
@@ -78,8 +88,20 @@ class TableFunction:
         self._source = -1
         self._ended = False
         self._waiting: deque[_Rows | _Batch] = deque()
+        self._failure: BaseException | None = None       # of the function, behind the rows that wait
 
     # ---- From the function ----
+
+    def _run(self, limit: int) -> None:
+        """Gathers rows. An exception waits until the rows before it are taken."""
+        if self._failure is None:
+            try:
+                self._gather(limit)
+                return
+            except BaseException as exception:  # noqa: BLE001 - whatever the function raises is its caller's
+                self._failure = exception
+        if not self._waiting:
+            raise self._failure
 
     def _advance(self) -> bool:
         """On to the next row of arguments; False: there is none."""
@@ -100,13 +122,20 @@ class TableFunction:
             if self._items is None and not self._advance():
                 return
             assert self._items is not None
-            items = list(itertools.islice(self._items, min(chunk, limit - rows)))
+            items: list[Any] = []
+            try:
+                items.extend(itertools.islice(self._items, min(chunk, limit - rows)))
+            except BaseException as exception:  # noqa: BLE001 - whatever the function raises comes behind its rows
+                self._items = _Raised(exception)         # `items` keeps what was yielded before
             if not items:
+                if isinstance(self._items, _Raised):
+                    raise self._items.exception
                 self._items = None
                 continue
             for index, item in enumerate(items) if self._any_batch(items) else ():
                 if _is_batch(item):
-                    self._items = itertools.chain(items[index + 1 :], self._items)
+                    rest = items[index + 1 :]
+                    self._items = itertools.chain(rest, self._items) if rest else self._items
                     self._wait(items[:index])
                     self._waiting.append(_Batch(self._source, self._arrow(item)))
                     return
@@ -119,9 +148,24 @@ class TableFunction:
         """Has rows wait; returns the bytes of their texts and bytes."""
         if not items:
             return 0
-        columns = self._columns_of(items)
+        try:
+            columns = self._columns_of(items)
+        except BaseException:
+            good = self._good(items)
+            if good:
+                self._wait(items[:good])
+            raise
         self._waiting.append(_Rows(self._source, columns, len(items)))
         return sum([len(value) for index in self._variable for value in columns[index] if isinstance(value, (str, bytes))])
+
+    def _good(self, items: list[Any]) -> int:
+        """How many items from the first on are rows; the one behind them is none."""
+        for index, item in enumerate(items):
+            try:
+                self._row(item)
+            except BaseException:  # noqa: BLE001 - items may be of the user's classes
+                return index
+        return len(items)
 
     def _columns_of(self, items: list[Any]) -> list[list[Any]]:
         kinds = set(map(type, items))
@@ -140,14 +184,14 @@ class TableFunction:
 
     def _reply(self, limit: int) -> int:
         if not self._waiting:
-            return self._columns.write(0, [[] for _ in range(len(self._names) + 1)], 0 if self._ended else MORE)
+            return self._columns.write(0, [[] for _ in range(len(self._names) + 1)], self._flags())
         first = self._waiting[0]
         if isinstance(first, _Batch):
             return self._write_batch(self._waiting.popleft(), limit)  # type: ignore[arg-type]
         return self._write_rows(limit)
 
     def _flags(self) -> int:
-        return 0 if self._ended and not self._waiting else MORE
+        return 0 if self._ended and not self._waiting and self._failure is None else MORE
 
     def _take_rows(self) -> tuple[list[int], list[list[Any]]]:
         """All rows that wait, up to a batch: their sources, and their columns."""
@@ -170,10 +214,16 @@ class TableFunction:
             pieces: list[Any] = [sources, *columns] if whole else [column[:count] for column in (sources, *columns)]
             try:
                 length = self._columns.write(count, pieces, self._flags() if whole else MORE)
-            except BaseException:
-                if self._columns.row >= 0:
-                    self._source = sources[self._columns.row]
-                raise
+            except BaseException as exception:
+                good = self._columns.row
+                if good >= 0:
+                    self._source = sources[good]
+                if good <= 0:
+                    raise
+                self._failure, count = exception, good   # the rows before it, then the exception
+                sources, columns = sources[:good], [column[:good] for column in columns]
+                self._waiting.clear()
+                continue
             if length <= room or count == 1:
                 break
             count //= 2

@@ -1,0 +1,271 @@
+"""One set of options for every kind of function; what table functions yield before an error; host functions' declarations."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, TypedDict
+
+import apsw
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import udfvm
+from udfvm import errors
+from udfvm.sqlite import Policy
+
+# ---- Options ----
+
+
+def test_options_that_do_not_exist() -> None:
+    decorators: list[tuple[Callable[..., Any], object]] = [(udfvm.table_function, len), (udfvm.aggregate, dict)]
+    for decorate, target in decorators:
+        for wrong in ("timeot", "vectorised", "isolation", "limits"):
+            with pytest.raises(TypeError, match=f"no option {wrong}=; there are name, memory, timeout"):
+                decorate(**{wrong: 1})(target)
+
+
+def test_pools_of_table_functions_and_aggregates() -> None:
+    with udfvm.Pool(size=1) as pool:
+
+        @udfvm.table_function(columns={"i": int}, pool=pool)
+        def numbers(count: int) -> Iterator[int]:
+            yield from range(count)
+
+        @udfvm.aggregate(pool=pool)
+        class Total:
+            def __init__(self) -> None:
+                self.total = 0
+
+            def step(self, value: int) -> None:
+                self.total += value
+
+            def finish(self) -> int:
+                return self.total
+
+        assert list(numbers(3)) == [(0,), (1,), (2,)]
+        assert Total(np.array([1, 2, 3])) == 6
+        assert pool.statistics().live > 0
+    with pytest.raises(errors.PoolClosedError):
+        list(numbers(3))
+
+
+def price(name: str) -> float:
+    return {"tea": 2.0, "coffee": 3.0}[name]
+
+
+@udfvm.table_function(columns={"name": str, "price": float}, host_functions=[price], host_calls=3)
+def prices(names: str) -> Iterator[tuple[str, float]]:
+    for name in names.split():
+        yield name, price(name)
+
+
+@udfvm.aggregate(host_functions=[price])
+class Bill:
+    def __init__(self) -> None:
+        self.total = 0.0
+
+    def step(self, name: str) -> None:
+        self.total += price(name)
+
+    def finish(self) -> float:
+        return self.total
+
+
+def test_host_functions_of_table_functions_and_aggregates() -> None:
+    assert list(prices("tea coffee")) == [("tea", 2.0), ("coffee", 3.0)]
+    assert Bill(pa.array(["tea", "coffee", "tea"])) == 7.0
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, prices, Bill)
+    assert connection.execute("SELECT sum(price) FROM prices('tea coffee')").fetchall() == [(5.0,)]
+    assert connection.execute("SELECT bill(name) FROM prices('tea coffee')").fetchall() == [(5.0,)]
+    with pytest.raises(errors.HostCallLimitError, match="host_calls="):
+        list(prices("tea tea tea tea"))
+
+
+# ---- Rows before an error ----
+
+
+@udfvm.table_function(columns={"i": int, "text": str})
+def until(count: int, stop: int, how: str) -> Iterator[Any]:
+    for i in range(count):
+        if i == stop:
+            if how == "raises":
+                raise ValueError(f"at {i}")
+            yield {"type": (i, b"bytes"), "width": (i, "a", "b"), "value": ("x", "a"), "none": 7}[how]
+        yield i, "x" * (i % 7)
+
+
+@pytest.mark.parametrize("how", ["raises", "type", "width", "value", "none"])
+@pytest.mark.parametrize("stop", [0, 1, 5, 63, 64, 65, 500, 5000])
+def test_rows_before_an_error_are_yielded(how: str, stop: int) -> None:
+    seen = []
+    with pytest.raises(udfvm.UDFError):
+        for row in until(10_000, stop, how):
+            seen.append(row)
+    assert seen == [(i, "x" * (i % 7)) for i in range(stop)]
+
+
+@pytest.mark.parametrize("how", ["raises", "type", "width"])
+def test_rows_before_an_error_in_sql(how: str) -> None:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, until)
+    rows: list[Any] = []
+    assert connection.execute("SELECT i FROM until(10, 5, ?) LIMIT 5", (how,)).fetchall() == [(i,) for i in range(5)]
+    with pytest.raises(apsw.SQLError):
+        rows.extend(connection.execute("SELECT i FROM until(10, 5, ?)", (how,)))
+    assert rows == [(i,) for i in range(5)]
+
+
+def test_batches_before_an_error_are_yielded() -> None:
+    @udfvm.table_function(columns={"i": int}, packages=["pyarrow"])
+    def batches(wrong: bool) -> Iterator[Any]:
+        import pyarrow as pa
+
+        yield 1
+        yield pa.table({"i": [2, 3]})
+        yield 4
+        if wrong:
+            yield pa.table({"i": ["x"]})
+        raise ValueError("end")
+
+    for wrong in (False, True):
+        seen: list[Any] = []
+        with pytest.raises(udfvm.UDFError):
+            for row in batches(wrong):
+                seen.append(row)
+        assert seen == [(1,), (2,), (3,), (4,)]
+
+
+# ---- Host functions ----
+
+
+def call(function: Callable[..., Any], body: str) -> Any:
+    made = udfvm.udf(
+        eval(f"lambda k: {body}", {function.__name__: function}), name="u", input_types=["string"], output_type="string",
+        host_functions=[function],
+    )  # fmt: skip
+    return made("z")
+
+
+def test_a_host_function_that_returns_nothing() -> None:
+    told = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+
+    assert call(tell, "str(tell(k))") == "None"
+    assert told == ["z"]
+
+    def lies(text: str) -> None:
+        return 5  # type: ignore[return-value]
+
+    with pytest.raises(errors.HostFunctionError, match="returned int, and is annotated to return None"):
+        call(lies, "str(lies(k))")
+
+
+def test_defaults_of_host_functions() -> None:
+    def several(a: str, b: int = 5, c: float = 0.5, d: str = "é", e: bytes = b"\0x", f: bool = True, g: int | None = None) -> str:
+        return repr((a, b, c, d, e, f, g))
+
+    whole = ("z", 5, 0.5, "é", b"\0x", True, None)
+    assert call(several, "several(k)") == repr(whole)
+    assert call(several, "several(k, 6, g=7)") == repr((whole[0], 6, *whole[2:6], 7))
+    assert call(several, "several(a=k, d='d')") == repr((*whole[:3], "d", *whole[4:]))
+    with pytest.raises(udfvm.UDFError, match=r"several\(\) takes the arguments \(a, b=5, c=0\.5"):
+        call(several, "several()")
+    with pytest.raises(udfvm.UDFError, match=r"several\(\) takes the arguments"):
+        call(several, "several(k, x=1)")
+
+
+class Point(TypedDict):
+    x: float
+
+
+def _cases() -> list[tuple[Any, str]]:
+    async def waits(k: str) -> int:
+        return 1
+
+    async def yields(k: str) -> Any:
+        yield 1
+
+    class Waits:
+        __name__ = "waits"
+
+        async def __call__(self, k: str) -> int:
+            return 1
+
+    def dictionary(k: str) -> dict:  # type: ignore[type-arg]
+        return {}
+
+    def structure(k: str) -> Point:
+        return {"x": 1.0}
+
+    def listed(k: list[int]) -> int:
+        return len(k)
+
+    def odd(k: str, n: int = "five") -> int:  # type: ignore[assignment]
+        return n
+
+    def nothing(k: str, n: int = None) -> int:  # type: ignore[assignment]  # noqa: RUF013
+        return n
+
+    return [
+        (waits, "is async: give an ordinary function"),
+        (yields, "is async"),
+        (Waits(), "is async"),
+        (dictionary, "the result is a dict or list, which do not cross: use str, of which json"),
+        (structure, "the result is a dict or list"),
+        (listed, "parameter 'k' is a dict or list"),
+        (odd, "the default of 'n' is 'five', which is not of its type, int"),
+        (nothing, r"the default of 'n' is None: annotate it int \| None"),
+    ]
+
+
+@pytest.mark.parametrize(("function", "message"), _cases())
+def test_host_functions_that_cannot_be(function: Any, message: str) -> None:
+    with pytest.raises(errors.SignatureError, match=message):
+        udfvm.udf(lambda k: 1, name="u", input_types=["string"], output_type="int64", host_functions=[function])
+
+
+def test_asynchronous_functions_are_refused() -> None:
+    async def waits(x: int) -> int:
+        await asyncio.sleep(0)
+        return x
+
+    async def rows(x: int) -> Any:
+        yield x
+
+    for decorate, function in ((udfvm.udf, waits), (udfvm.table_function(columns={"i": int}), rows)):
+        with pytest.raises(errors.SignatureError, match="async"):
+            decorate(function)
+    with pytest.raises(errors.SignatureError, match="async"):
+        udfvm.udf(functools.wraps(waits)(waits))
+
+
+# ---- SQL ----
+
+
+@pytest.mark.parametrize("source", [b"\xef\xbb\xbfdef f(x): return x + 1\n", "\ufeffdef f(x): return x + 1\n"])
+def test_a_byte_order_mark_is_no_part_of_a_source(source: bytes | str) -> None:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, policy=Policy(allow_create=True))
+    connection.execute("SELECT vm_create('f', 'python', ?, '(int) -> int')", (source,))
+    assert connection.execute("SELECT vm_udf('f', 1)").fetchall() == [(2,)]
+
+
+def test_names_that_differ_by_case() -> None:
+    one, two = udfvm.udf(lambda: 1, name="twice", output_type="int64"), udfvm.udf(lambda: 2, name="Twice", output_type="int64")
+    again = udfvm.udf(lambda: 3, name="twice", output_type="int64")
+    connection = apsw.Connection(":memory:")
+    for pair in ((one, two), (one, again)):
+        with pytest.raises(errors.Error, match="are one name in SQL, where case does not count"):
+            udfvm.sqlite.register(connection, *pair)
+    udfvm.sqlite.register(connection, one, one)
+    with pytest.raises(apsw.Error, match="differs from it by case alone"):
+        udfvm.sqlite.register(connection, two)
+    assert connection.execute("SELECT twice()").fetchall() == [(1,)]
+    udfvm.sqlite.register(connection, again)
+    assert connection.execute("SELECT TWICE()").fetchall() == [(3,)]
