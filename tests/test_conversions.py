@@ -410,6 +410,43 @@ def test_what_lists_and_structs_hold_is_checked() -> None:
     assert convert(hidden, pa.list_(pa.int8())).to_pylist() == [[1], None]       # what a null hides is no value
 
 
+# ---- Types that say where there are no nulls ----
+
+STRICT = [
+    pa.list_(pa.field("element", pa.float32(), nullable=False)),
+    pa.large_list(pa.field("item", pa.string(), nullable=False)),
+    pa.list_(pa.field("item", pa.int8(), nullable=False), 2),
+    pa.struct([pa.field("a", pa.int8(), nullable=False), pa.field("b", pa.string())]),
+    pa.list_(pa.struct([pa.field("a", pa.list_(pa.field("item", pa.int64(), nullable=False)), nullable=False)])),
+]
+HELD = [
+    ([[1.0], None, []], [[1.0], [2.0, None]]), ([["a"], None], [["a", None]]), ([[1, 2], None], [[1, 2], [None, 1]]),
+    ([{"a": 1, "b": None}, None], [None, {"a": None, "b": "x"}]), ([[{"a": [1]}, None], None], [[{"a": [1]}], [{"a": [None]}]]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("type_", "values"), list(zip(STRICT, HELD, strict=True)), ids=[str(type_) for type_ in STRICT])
+def test_types_are_as_they_were_declared(type_: pa.DataType, values: tuple[list[Any], list[Any]]) -> None:
+    def same(x):  # type: ignore[no-untyped-def]
+        return x
+
+    canonical = named(str(type_)).arrow
+    good, bad = values
+    function = udfvm.udf(same, name=f"strict_{STRICT.index(type_)}", vectorized=True, input_types=[type_], output_type=type_)
+    for array in (pa.array(good, type_), pa.array(good, canonical)):
+        result = function(array)
+        result.validate(full=True)
+        assert result.type == type_ and result.to_pylist() == good
+    assert function(pa.chunked_array([pa.array(good, type_)])).type == type_
+    udfvm.arrow.register(function)
+    assert pc.call_function(function.name, [pa.array(good, type_)]).type == type_
+    with pytest.raises(TypeMappingError, match=r"argument 'x' \(position 1\), row 1: .*holds a null where there is none"):
+        function(pa.array(bad if len(bad) > 1 else [None, *bad], canonical))
+    loose = udfvm.udf(same, name="loose", vectorized=True, input_types=[canonical], output_type=type_)
+    with pytest.raises(TypeMappingError, match=r"its result, row .*holds a null where there is none"):
+        loose(pa.array(bad, canonical))
+
+
 # ---- Out: vectorised functions ----
 
 
@@ -672,6 +709,19 @@ def test_json_arguments() -> None:
     for text in ('["2020-01-01T00:00:00.5"]', '["2020-01-01T00:00:00.000000001"]'):
         with pytest.raises(apsw.SQLError, match=r"argument 'a' .*whole number of s"):
             made.execute("SELECT moment(?)", (text,)).fetchall()
+
+
+# ---- Samples ----
+
+
+@pytest.mark.parametrize(("name", "sample"), [("float", [1e300]), ("double", [2**53 + 1]), ("list<int8>", [[300]]), ("int64", [1.5])])
+def test_samples(name: str, sample: list[Any]) -> None:
+    def same(x):  # type: ignore[no-untyped-def]
+        return x
+
+    function = udfvm.udf(same, name="sampled", vectorized=True, input_types=[name], output_type=name, sample=(sample,))
+    with pytest.raises(SignatureError, match=r"sample= for 'x': .*row 0"):
+        function.prepare()
 
 
 # ---- Host functions ----

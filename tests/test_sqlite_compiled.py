@@ -173,6 +173,7 @@ def test_isolation(connection: apsw.Connection) -> None:
     ("function", "argument", "expected"),
     [
         ("root", -1.0, "row 1: RuntimeError: no root of -1"), ("narrow", 128, "OverflowError: argument a: 128 is out of range"),
+        ("half", 1e300, r"OverflowError: argument value: 1e\+300 is out of range"),
         ("w_next", 2**31, "row 1: OverflowError"), ("w_trap", 0, "row 1: Trap: wasm `unreachable`"), ("crash", 3, "SIGSEGV"),
         ("endless", 1, "did not end within 0.5 s"), ("w_spin", 1, "did not end within 0.5 s"), ("leaves", 3, "exit status 3"),
         ("forges", 64, "the guest's reply is not valid"), ("forges", 2**40, "larger than the limit"), ("privileged", 1, "SIGSEGV|I/O port"),

@@ -66,7 +66,7 @@ def register(udf: UDF) -> None:
         raise SignatureError(f"UDF {udf.name!r}: pyarrow.compute takes scalar and vectorised UDFs, not those of kind {udf.kind!r}")
     if not udf.parameters:
         raise SignatureError(f"UDF {udf.name!r}: a function of pyarrow.compute needs at least one parameter")
-    types = tuple(parameter.type.name for parameter in udf.parameters), udf.result.type.name
+    types = tuple(str(parameter.type.as_declared) for parameter in udf.parameters), str(udf.result.type.as_declared)
     udf.prepare()
     with _lock:
         mine = _registered.get(udf.name)
@@ -90,7 +90,7 @@ def _register_new(udf: UDF, types: _Types) -> _Registration:
         registration,
         udf.name,
         {"summary": summary, "description": description.strip() or summary},
-        {parameter.name: parameter.type.arrow for parameter in udf.parameters},
-        udf.result.type.arrow,
+        {parameter.name: parameter.type.as_declared for parameter in udf.parameters},
+        udf.result.type.as_declared,
     )
     return registration

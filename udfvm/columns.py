@@ -8,7 +8,7 @@ import datetime
 import enum
 import operator
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from udfvm.types import Kind, named
 if TYPE_CHECKING:
     import numpy as np
 
-    from udfvm.types import Parameter
+    from udfvm.types import Parameter, Type
 
 
 class Form(enum.Enum):
@@ -172,7 +172,8 @@ def _leaf(function: str, parameter: Parameter, value: Any) -> Any:
 def _nested_scalar(function: str, parameter: Parameter, value: object) -> pa.Scalar:
     """A list or tuple for a list, a mapping for a struct; what they hold likewise."""
     try:
-        return pa.scalar(_held(function, parameter, parameter.type.arrow, value), parameter.type.arrow)
+        made = pa.scalar(_held(function, parameter, parameter.type.arrow, value), parameter.type.arrow)
+        return made if parameter.type.exact is None else cast_argument(function, parameter, pa.repeat(made, 1))[0]
     except TypeMappingError:
         raise
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
@@ -236,6 +237,11 @@ def _from_objects(function: str, parameter: Parameter, values: np.ndarray[Any, A
             return convert(pa.array(values), parameter.type.arrow)
         except (pa.ArrowException, OverflowError, TypeError, ValueError):
             pass                                 # the value is found below
+    return column_of_values(function, parameter, values)
+
+
+def column_of_values(function: str, parameter: Parameter, values: Iterable[Any]) -> pa.Array:
+    """An array of Python values. Raises TypeMappingError."""
     scalars = []
     for row, value in enumerate(values):
         try:
@@ -259,6 +265,8 @@ def cast_argument(function: str, parameter: Parameter, array: Any) -> Any:
 
 def _cast_chunk(function: str, parameter: Parameter, array: pa.Array, first_row: int) -> pa.Array:
     try:
+        if parameter.type.exact is not None:
+            array = convert(array, parameter.type.exact)
         return convert(array, parameter.type.arrow)
     except Refused:
         raise wrong_argument(function, parameter, f"an array of {array.type}; cast it first if that is meant") from None
@@ -304,6 +312,16 @@ def one_batch(table: pa.RecordBatch | pa.Table) -> pa.RecordBatch:
         return table
     columns = [column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in table.columns]
     return pa.RecordBatch.from_arrays(columns, schema=table.schema)
+
+
+def as_declared(function: str, result: Type, pieces: Sequence[pa.Array]) -> list[pa.Array]:
+    """The pieces of a result, of the type as it was declared, which says where there are no nulls. Raises TypeMappingError."""
+    if result.exact is None:
+        return list(pieces)
+    try:
+        return [convert(piece, result.exact) for piece in pieces]
+    except Loss as loss:
+        raise TypeMappingError(f"UDF {function!r}: its result, row {loss.row} of its batch: {loss}") from None
 
 
 def in_form(form: Form, type_: pa.DataType, pieces: Sequence[pa.Array]) -> Any:

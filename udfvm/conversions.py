@@ -310,7 +310,13 @@ def _struct(array: Any, declared: Any) -> Any:
         raise Refused(f"{found} where {declared} is declared")
     fields = [declared.field(index) for index in range(declared.num_fields)]
     columns = [_converted(column, field.type) for column, field in zip(array.flatten(), fields, strict=True)]
-    return pa.StructArray.from_arrays(columns, fields=fields, mask=array.is_null() if array.null_count else None)
+    if any(not field.nullable and column.null_count > array.null_count for column, field in zip(columns, fields, strict=True)):
+        raise Loss(f"holds a null where there is none: {declared}")
+    if array.null_count:                         # where the struct is null, its fields are too, whatever is said of them
+        fields = [field.with_nullable(True) for field in fields]
+        made = pa.StructArray.from_arrays(columns, fields=fields, mask=array.is_null())
+        return pa.Array.from_buffers(declared, len(made), made.buffers()[:1], made.null_count, 0, columns)
+    return pa.StructArray.from_arrays(columns, fields=fields)
 
 
 def _list(array: Any, declared: Any) -> Any:
@@ -327,7 +333,7 @@ def _list(array: Any, declared: Any) -> Any:
     mask = array.is_null() if array.null_count else None
     if kinds.is_fixed_size_list(declared):
         return _fixed_list(array, declared, lengths)
-    items = _converted(array.flatten(), declared.value_type)
+    items = _items(array, declared)
     wide = kinds.is_large_list(declared)
     if not wide and len(items) >= 2**31:
         raise Loss(f"cannot be {declared}: they hold more than 2^31 values")
@@ -335,6 +341,13 @@ def _list(array: Any, declared: Any) -> Any:
     made = (pa.LargeListArray if wide else pa.ListArray).from_arrays(offsets, items, type=declared, mask=mask)
     made.validate()
     return made
+
+
+def _items(array: Any, declared: Any) -> Any:
+    items = _converted(array.flatten(), declared.value_type)
+    if items.null_count and not declared.value_field.nullable:
+        raise Loss(f"holds a null where there is none: {declared}")
+    return items
 
 
 def _fixed_list(array: Any, declared: Any, lengths: Any) -> Any:
@@ -345,7 +358,7 @@ def _fixed_list(array: Any, declared: Any, lengths: Any) -> Any:
     valid = array.is_valid()
     if pc.all(pc.or_(pc.equal(lengths, size), array.is_null())).as_py() is False:
         raise Loss(f"has not the {size} values of a {declared}")
-    items = _converted(array.flatten(), declared.value_type)
+    items = _items(array, declared)
     if array.null_count:                         # a null has room for values too
         before = pc.subtract(pc.cumulative_sum(valid.cast(pa.int64())), 1)
         starts = pc.if_else(valid, pc.multiply(before, size), None)

@@ -82,13 +82,13 @@ def _sample_batch(udf: UDF, batches: BatchCodec) -> pa.RecordBatch | None:
         return None
     import pyarrow as pa
 
-    from udfvm.columns import columns_of, one_batch
+    from udfvm.columns import column_of_values, columns_of, one_batch
 
     columns = []
     for parameter, value in zip(udf.parameters, _sample_values(udf), strict=True):
         try:
             is_column = isinstance(value, list) and (udf.vectorized or not parameter.type.is_nested)
-            columns.append(pa.array(value, type=parameter.type.arrow) if is_column else value)
+            columns.append(column_of_values(udf.name, parameter, value) if is_column else value)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise SignatureError(f"UDF {udf.name!r}: sample= for {parameter.name!r}: {error}") from error
     return one_batch(pa.table(columns_of(udf.name, udf.parameters, columns)[0], schema=batches.schema))

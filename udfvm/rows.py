@@ -24,6 +24,8 @@ _EPOCH: Final = datetime.datetime(1970, 1, 1)
 _EPOCH_DAYS: Final = _EPOCH.toordinal()
 _DAY_MS: Final = 86_400_000
 _MICROSECOND: Final = datetime.timedelta(microseconds=1)
+_NUMBERS: Final = frozenset({int, float})
+_EXACT: Final = 2**53                            # up to there every integer is a float
 _MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -55,7 +57,7 @@ class RowCodec:
 
     def encode(self, arguments: Sequence[Any]) -> bytes:
         """The payload of a ROW request. Raises TypeMappingError for an argument that is not of its declared type."""
-        if self._fast is not None and tuple(map(type, arguments)) == self._plain:
+        if self._fast is not None and self._are_numbers(arguments):
             try:
                 return self._fast(self._header, self._tags, arguments)
             except struct.error:
@@ -79,6 +81,13 @@ class RowCodec:
             else:
                 values.append(_INTEGER.pack(parameter.type.row or 0, 0, encoded))
         return b"".join((self._header, *values, *texts))
+
+    def _are_numbers(self, arguments: Sequence[Any]) -> bool:
+        """Whether packing the arguments rounds none."""
+        types = tuple(map(type, arguments))
+        if types == self._plain:
+            return True
+        return _NUMBERS.issuperset(types) and all(-_EXACT <= argument <= _EXACT for argument in arguments if type(argument) is int)
 
     def decode(self, reply: bytes) -> object:
         """The value in the reply to a ROW request, which is the guest's word: all of it is checked. Raises ProtocolError."""
@@ -201,6 +210,8 @@ def _int(function: str, parameter: Parameter, value: Any) -> int:
 
 
 def _float(function: str, parameter: Parameter, value: object) -> float:
+    if type(value) is float and parameter.type.name == "double":
+        return value
     if not isinstance(value, numbers.Real):
         raise wrong_argument(function, parameter, type(value).__name__)
     try:

@@ -59,16 +59,24 @@ class Type(NamedTuple):
     ``name`` is as pyarrow prints it (``double``, ``timestamp[us, tz=UTC]``). ``row`` is None for types that only travel in batches.
     Dates and times are INT64 in a row: days, milliseconds (``date64``) or units of the timestamp since 1970. Lists and structs are TEXT,
     JSON that the guest makes and parses, in the rows of SQL; calls with Python values send them as batches of one row.
+
+    What lists and structs hold may be null, as far as guests know. ``exact`` is the type as it was declared, where that says otherwise.
     """
 
     name: str
     kind: Kind
     row: RowType | None
+    exact: pa.DataType | None = None
 
     @property
     def arrow(self) -> pa.DataType:
         """The pyarrow type."""
         return _arrow_type(self.name)
+
+    @property
+    def as_declared(self) -> pa.DataType:
+        """The pyarrow type as it was declared."""
+        return self.arrow if self.exact is None else self.exact
 
     @property
     def integer_range(self) -> tuple[int, int]:
@@ -232,7 +240,8 @@ def declared(specification: object) -> Type:
         if str(specification).startswith("dictionary"):
             raise ValueError(f"{specification} is an encoding: declare the type of its values (encoded columns are accepted)")
         _check_field_names(specification)
-        return named(str(specification))
+        type_ = named(str(specification))
+        return type_ if type_.arrow == specification else type_._replace(exact=specification)
     raise ValueError(f"{specification!r} is not a supported type; supported are {SUPPORTED}")
 
 

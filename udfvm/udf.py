@@ -408,7 +408,7 @@ class UDF:
 
         import pyarrow as pa
 
-        from udfvm.columns import columns_of, form_of_result, in_form
+        from udfvm.columns import as_declared, columns_of, form_of_result, in_form
 
         columns, rows = columns_of(self.name, self.parameters, arguments, vectorized=self.vectorized)
         codec = self._codec()
@@ -420,7 +420,8 @@ class UDF:
             else:
                 whole = codec.batch(columns)
             pieces = self._in_pieces(whole, self._call_with_batch)
-        return in_form(form or form_of_result(arguments), self.result.type.arrow, pieces)
+        result = self.result.type
+        return in_form(form or form_of_result(arguments), result.as_declared, as_declared(self.name, result, pieces))
 
     def _in_pieces(self, whole: Any, call: Callable[[Any, int, TooLarge | None], Any]) -> list[Any]:
         from udfvm.pieces import call_in_pieces
