@@ -1,4 +1,5 @@
-"""What functions print is seen: on the program's own streams when the call ends, in errors, where ``log=`` says."""
+"""What functions print is seen: on the program's own streams when the call ends, in errors, and
+where ``log=`` says."""
 
 from __future__ import annotations
 
@@ -53,12 +54,16 @@ def test_it_appears_on_the_streams_of_the_program(capsys: Capture) -> None:
     assert tuple(capsys.readouterr()) == ("out 1\n", "err 1\n")
 
 
-BATCHES: list[Callable[[Any], Any]] = [np.array, pa.array, lambda values: pa.chunked_array([values])]
+BATCHES: list[Callable[[Any], Any]] = [
+    np.array,
+    pa.array,
+    lambda values: pa.chunked_array([values]),
+]
 
 
 @pytest.mark.parametrize("make", BATCHES, ids=["numpy", "Arrow", "chunked"])
 def test_batches(capsys: Capture, make: Callable[[Any], Any]) -> None:
-    for _ in range(3):                           # numpy's small batches take another way from the second on
+    for _ in range(3):  # numpy's small batches take another way from the second on
         assert list(np.asarray(says(make([1, 2])))) == [1, 2]
         assert tuple(capsys.readouterr()) == ("out 1\nout 2\n", "err 1\nerr 2\n")
     with pytest.raises(udfvm.UDFError) as caught:
@@ -73,7 +78,7 @@ def test_the_streams_are_those_of_the_moment(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(sys, "stderr", err)
         says(7)
         assert (out.getvalue(), err.getvalue()) == ("out 7\n", "err 7\n")
-    monkeypatch.setattr(sys, "stdout", None)     # a program without a console
+    monkeypatch.setattr(sys, "stdout", None)  # a program without a console
     assert says(7) == 7
 
 
@@ -88,7 +93,9 @@ FAILURES: list[tuple[int, type[udfvm.Error]]] = [
 
 
 @pytest.mark.parametrize("log", ["forward", "drop", "strict"])
-@pytest.mark.parametrize(("x", "kind"), FAILURES, ids=["raises", "spins", "crashes", "leaves", "exits", "aborts"])
+@pytest.mark.parametrize(
+    ("x", "kind"), FAILURES, ids=["raises", "spins", "crashes", "leaves", "exits", "aborts"]
+)
 def test_errors_have_it(capsys: Capture, x: int, kind: type[udfvm.CallError], log: Any) -> None:
     function = udfvm.udf(timeout=2, name="says", log=log)(says.function)
     with pytest.raises(kind) as caught:
@@ -98,7 +105,7 @@ def test_errors_have_it(capsys: Capture, x: int, kind: type[udfvm.CallError], lo
     assert tuple(capsys.readouterr()) == shown
     with pytest.raises(udfvm.UDFError) as caught:
         function(-1)
-    assert caught.value.output == "out -1\nerr -1\nand then"              # of its own call alone
+    assert caught.value.output == "out -1\nerr -1\nand then"  # of its own call alone
 
 
 def test_errors_of_silent_functions_have_none() -> None:
@@ -154,7 +161,10 @@ def test_control_characters_are_written_out(capsys: Capture) -> None:
         return x
 
     escapes(1)
-    assert capsys.readouterr().out == "\\x1b[31mred\\x07\\x00\ttab\nline\nover\\x0dwritten \ufffd\\u202e"
+    assert (
+        capsys.readouterr().out
+        == "\\x1b[31mred\\x07\\x00\ttab\nline\nover\\x0dwritten \ufffd\\u202e"
+    )
 
 
 def test_both_streams_stay_in_order() -> None:
@@ -171,7 +181,13 @@ def test_both_streams_stay_in_order() -> None:
         return x
 
     alternates(2)
-    assert heard == [("stdout", "0 "), ("stderr", "0 "), ("stdout", "1 "), ("stderr", "1 "), ("stdout", "end")]
+    assert heard == [
+        ("stdout", "0 "),
+        ("stderr", "0 "),
+        ("stdout", "1 "),
+        ("stderr", "1 "),
+        ("stdout", "end"),
+    ]
 
 
 def test_loggers(capsys: Capture, caplog: pytest.LogCaptureFixture) -> None:
@@ -179,7 +195,10 @@ def test_loggers(capsys: Capture, caplog: pytest.LogCaptureFixture) -> None:
     function = udfvm.udf(name="says", log=logger)(says.function)
     with caplog.at_level(logging.INFO, "test_output"):
         function(3)
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("INFO", "out 3"), ("WARNING", "err 3")]
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "out 3"),
+        ("WARNING", "err 3"),
+    ]
     assert tuple(capsys.readouterr()) == ("", "")
 
 
@@ -402,10 +421,14 @@ def test_the_policy_of_the_connection(capsys: Capture) -> None:
     def run(log: Any) -> None:
         connection = apsw.Connection(":memory:")
         policy = udfvm.sqlite.Policy(allow_create=True, log=log)
-        own = udfvm.udf(name="own", log=lambda text, stream: heard.append(("own", text)))(says.function)
+        own = udfvm.udf(name="own", log=lambda text, stream: heard.append(("own", text)))(
+            says.function
+        )
         udfvm.sqlite.register(connection, says, own, policy=policy)
         connection.execute("SELECT vm_create('stored', 'python', ?, '(int) -> int')", (source,))
-        assert list(connection.execute("SELECT vm_udf('stored', 1), says(2), own(3)")) == [(1, 2, 3)]
+        assert list(connection.execute("SELECT vm_udf('stored', 1), says(2), own(3)")) == [
+            (1, 2, 3)
+        ]
 
     run("forward")
     assert tuple(capsys.readouterr()) == ("stored 1\nout 2\n", "err 2\n")

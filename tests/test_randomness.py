@@ -292,3 +292,21 @@ def test_native_functions() -> None:
         assert len(set(found)) > (CALLS - 5 if kind == 3 else CALLS - 1), kind
     assert all(struct.unpack("<qq", drawn(3))[0] > 2 for _ in range(3))
     assert udfvm.from_c(NATIVE, "noticed")() == 1000  # it forked once, and its page is zero
+
+
+def test_where_a_thread_goes_on_in_the_image() -> None:
+    @udfvm.udf(sample=(1,))
+    def draw(_: int) -> str:
+        import os
+        import random
+        import ssl
+        import threading
+
+        if threading.active_count() == 1:
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+        return f"{threading.active_count()} {ssl.RAND_bytes(8)!r} {random.random()} {os.urandom(8)!r}"
+
+    drawn = [draw(0) for _ in range(20)]
+    assert all(each.startswith("2 ") for each in drawn)
+    for index in (1, 2, 3):
+        assert len({each.split(" ")[index] for each in drawn}) == 20

@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 
     Log = Literal["forward", "drop", "strict"] | Callable[[str, Stream], object] | logging.Logger
 else:
-    Log = object                                 # programs that do not log do not import logging
+    Log = object  # programs that do not log do not import logging
 
 _WORDS = ("forward", "drop", "strict")
-_INFO, _WARNING = 20, 30                         # of module logging
-_LONGEST_CHARACTER = 6                           # bytes of the visible form, for one byte
+_INFO, _WARNING = 20, 30  # of module logging
+_LONGEST_CHARACTER = 6  # bytes of the visible form, for one byte
 
 
 def check_log(log: object) -> None:
     """Raises ValueError for what ``log=`` cannot be."""
     if not (log in _WORDS if isinstance(log, str) else _is_logger(log) or callable(log)):
         raise ValueError(
-            f"log={log!r} is none of 'forward', 'drop' and 'strict', no logging.Logger, and cannot be called with (text, stream)"
+            f"log={log!r} is none of 'forward', 'drop' and 'strict', no logging.Logger, "
+            "and cannot be called with (text, stream)"
         )
 
 
@@ -37,7 +38,7 @@ def _is_logger(log: object) -> TypeGuard[logging.Logger]:
 
 
 def shown(text: bytes) -> str:
-    """All of a guest's output, fit to be shown: control characters but newlines and tabs are written out."""
+    """What a guest printed: control characters but newlines and tabs are written out."""
     return visible(text.replace(b"\r\n", b"\n"), _LONGEST_CHARACTER * len(text) + 1)
 
 

@@ -1,5 +1,5 @@
-/* What functions print where no program says otherwise: it goes to the standard error of the process,
- * fit to be shown, for the standard output of a shell is its results. */
+/* What functions print where no program says otherwise: it goes to the standard error of the
+ * process, fit to be shown, for the standard output of a shell is its results. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,7 +14,8 @@ static int to_standard_error(void *context, const struct udfvm_log *log, int fai
     char *visible = length ? malloc(room) : NULL;
     if (!visible)
         return 0;
-    fwrite(visible, 1, udfvm_visible_text(log->text + log->given, length, "\n\t", visible, room), stderr);
+    const char *text = log->text + log->given;
+    fwrite(visible, 1, udfvm_visible_text(text, length, "\n\t", visible, room), stderr);
     free(visible);
     return 0;
 }

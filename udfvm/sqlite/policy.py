@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -118,10 +117,12 @@ class Policy:
         return [runtime(kind, self.limits().memory, self.packages) for kind in self.kinds if kind != "wasm" or wasm_is_there()]
 
 
-@functools.cache
+# What takes output by a policy, by the identity of log=. Kept for good: no connection says when it is closed.
+_sinks: Final[dict[int, tuple[Log, BoundLog]]] = {}
+
+
 def _sink(log: Log) -> BoundLog:
-    """What takes output by a policy. Kept for good: no connection says when it is closed."""
-    return bind(log)
+    return _sinks.setdefault(id(log), (log, bind(log)))[1]
 
 
 def wasm_is_there() -> bool:

@@ -1,6 +1,6 @@
-/* What the program writes to its standard output and error in a call: kept in order up to a limit, and
- * given to the embedder at the end of each exchange. In a streaming call it arrives on the vCPU's
- * thread and is given away on the caller's. */
+/* What the program writes to its standard output and error in a call: kept in order up to a
+ * limit, and given to the embedder at the end of each exchange. In a streaming call it arrives
+ * on the vCPU's thread and is given away on the caller's. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +59,8 @@ static bool room_for_part(struct log *log)
     return true;
 }
 
-/* Text of a stream goes on with the part before where that is of the same one and not given away. */
+/* Text of a stream goes on with the part before where that is of the same one and not given
+ * away. */
 static bool append(struct log *log, int stream, const char *text, size_t length)
 {
     const size_t before = atomic_load_explicit(&log->length, memory_order_relaxed);
@@ -88,7 +89,8 @@ static bool append_cut(struct udfvm_vm *vm, int stream, const char *text, size_t
     if (length <= room)
         return append(log, stream, text, length);
     log->cut = true;
-    const int noted = snprintf(note, sizeof note, "\n[udfvm: output cut at %llu bytes; raise max_log=]\n",
+    const int noted = snprintf(note, sizeof note,
+                               "\n[udfvm: output cut at %llu bytes; raise max_log=]\n",
                                (unsigned long long)most);
     return append(log, stream, text, room) && append(log, stream, note, (size_t)noted);
 }
@@ -108,7 +110,8 @@ static int keep(struct udfvm_vm *vm, int stream, const char *text, size_t length
     }
     if (cut && strict)
         return udfvm_fail(error, UDFVM_E_LOG,
-                          "the function wrote more than %llu bytes to its standard output and error",
+                          "the function wrote more than %llu bytes to its standard output "
+                          "and error",
                           (unsigned long long)vm->limits.max_log);
     return UDFVM_OK;
 }
@@ -158,5 +161,6 @@ int udfvm_log_give(struct udfvm_vm *vm, int code, bool failed, struct udfvm_erro
     pthread_mutex_unlock(&log->lock);
     if (taken == 0)
         return code;
-    return udfvm_fail(error, UDFVM_E_HOST_FUNCTION, "what the function printed could not be passed on");
+    return udfvm_fail(error, UDFVM_E_HOST_FUNCTION,
+                      "what the function printed could not be passed on");
 }
