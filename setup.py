@@ -30,8 +30,8 @@ GUEST_FLAGS = [
 ]  # fmt: skip
 
 
-# The library stays where it is once it was loaded: a thread's timer, its clean-up at the thread's end, and handlers of signals and forks lead
-# into it after the last connection that used it was closed.
+# The library stays where it is once it was loaded: a thread's timer, its clean-up at the thread's end, and handlers of
+# signals and forks lead into it after the last connection that used it was closed.
 STAYS_LOADED = "-Wl,-z,nodelete"
 
 
@@ -74,7 +74,8 @@ class BuildNative(build_ext):
 
     def build_core(self, target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
-        run("gcc", *HOST_FLAGS, *CONST_FLAGS, *sanitizers(), "-shared", STAYS_LOADED, "-Wl,-soname,libudfvm.so", "-o", target / "libudfvm.so",
+        run("gcc", *HOST_FLAGS, *CONST_FLAGS, *sanitizers(), "-shared", STAYS_LOADED, "-Wl,-soname,libudfvm.so",
+            "-o", target / "libudfvm.so",
             *sources("udfvm/vmm/*.c", "udfvm/vmm/*.S"), "-lpthread")  # fmt: skip
 
     def build_kernel(self, guest: Path) -> None:
@@ -107,7 +108,8 @@ class BuildNative(build_ext):
 
     def build_sqlite(self, package: Path) -> None:
         (package / "sqlite").mkdir(exist_ok=True)
-        run("gcc", *HOST_FLAGS, *CONST_FLAGS, *sanitizers(), "-shared", STAYS_LOADED, "-I", ROOT / "udfvm" / "vmm", "-I", ROOT / "guest" / "include", "-o",
+        run("gcc", *HOST_FLAGS, *CONST_FLAGS, *sanitizers(), "-shared", STAYS_LOADED,
+            "-I", ROOT / "udfvm" / "vmm", "-I", ROOT / "guest" / "include", "-o",
             package / "sqlite" / "udfvm_sqlite.so", *sources("udfvm/sqlite/*.c"), "-L", package / "vmm", "-ludfvm",
             "-Wl,-rpath,$ORIGIN/../vmm")  # fmt: skip
 
@@ -128,7 +130,8 @@ class BuildNative(build_ext):
 
 SMALL_CALLS = Extension(
     "udfvm._small_calls", ["udfvm/small_calls.c"], include_dirs=["udfvm", "guest/include"], libraries=["udfvm"],
-    extra_compile_args=[flag for flag in (*HOST_FLAGS, *CONST_FLAGS) if flag != "-D_GNU_SOURCE"], extra_link_args=["-Wl,-rpath,$ORIGIN/vmm"],
+    extra_compile_args=[flag for flag in (*HOST_FLAGS, *CONST_FLAGS) if flag != "-D_GNU_SOURCE"],
+    extra_link_args=["-Wl,-rpath,$ORIGIN/vmm"],
 )  # fmt: skip
 
 setup(cffi_modules=["udfvm/vmm/build.py:ffibuilder"], ext_modules=[SMALL_CALLS], cmdclass={"build_ext": BuildNative})

@@ -23,6 +23,10 @@ import udfvm
 def ours(value: int) -> int:
     return value + {0}
 
+@udfvm.udf
+def greeting(name: str, word: str = "Hello", times: int = 2, mark: str | None = None) -> str:
+    return " ".join([word] * times + [name]) + (mark or ".")
+
 @udfvm.udf(timeout=1000)
 def endless(value: int) -> int:
     while True:
@@ -200,3 +204,12 @@ def test_damage_anywhere_is_told(file: Path, tmp_path: Path) -> None:
 def _data_from(file: Path, at: int) -> int:
     with open(file, "rb") as opened:
         return os.lseek(opened.fileno(), at, os.SEEK_DATA)
+
+
+def test_defaults_are_sealed(file: Path, tmp_path: Path) -> None:
+    target = tmp_path / "greeting.udfvm"
+    assert seal(file.parent / "functions.py", "greeting", "--output", target).exit_code == 0
+    query = "SELECT greeting('Ada'), greeting('Ada', 'Bye', 1), vm_udf('greeting', 'Ada', 'Oh', 3, '!');"
+    assert shell(f"SELECT vm_attach('{target}');", query) == "greeting\nHello Hello Ada.|Bye Ada.|Oh Oh Oh Ada!"
+    for old, new in ((b"defaults - ", b"defaults z "), (b"defaults - ", b"defaults - 0"), (b"defaults - ", b"defaults ")):
+        assert "vm_attach" in attach_fails(edited(target, tmp_path / "forged.udfvm", old, new))

@@ -211,7 +211,7 @@ def test_json_results_have_the_subtype(connection: apsw.Connection, query: Query
     assert "ValueError" in error_of(connection, "SELECT vm_udf('nan')")
     created(connection, "length", "def length(doc): return len(doc)", "(json) -> int")
     told = error_of(connection, "SELECT vm_udf('length', '{')")
-    assert "argument 'p1': not valid JSON: Expecting property name" in told
+    assert "not valid JSON: Expecting property name" in told
     assert "json/decoder.py" not in told
 
 

@@ -310,6 +310,16 @@ class UDF:
         bound.apply_defaults()
         return bound.args
 
+    def encoded_defaults(self) -> list[bytes | None]:
+        """The defaults of the parameters, encoded as values of a row (lists and structs as JSON); None where there is none, and before
+        a parameter that has none."""
+        from udfvm.defaults import encoded_default
+
+        python = self._python_signature().parameters
+        found = [encoded_default(self.name, each, python[each.name].default) for each in self.parameters]
+        last = max((index for index, default in enumerate(found) if default is None), default=-1)
+        return [default if index > last else None for index, default in enumerate(found)]
+
     def _call_row(self, rows: RowCodec, arguments: Sequence[Any]) -> object:
         if rows.is_null(arguments):
             return None

@@ -144,8 +144,10 @@ def _row_type(udf: UDF, what: str, declared: Type) -> RowType:
 
 def _function(udf: UDF, in_schema: bool, log: int) -> _extension.Function:
     parameters = tuple(
-        _extension.Parameter(parameter.name, _row_type(udf, f"parameter {parameter.name!r}", parameter.type), parameter.nullable)
-        for parameter in udf.parameters
+        _extension.Parameter(
+            parameter.name, _row_type(udf, f"parameter {parameter.name!r}", parameter.type), parameter.nullable, fallback
+        )
+        for parameter, fallback in zip(udf.parameters, udf.encoded_defaults(), strict=True)
     )
     result_type = _row_type(udf, "the result", udf.result.type)
     columns = getattr(udf, "columns", ())

@@ -28,7 +28,9 @@ _ffi.cdef(
         uint64_t timeout_ns, max_output, max_log; int files, deterministic; const void *host_functions;
         const void *log_sink; int strict_log;
     };
-    struct udfvm_sqlite_parameter { const char *name; uint32_t type; uint32_t nullable; };
+    struct udfvm_sqlite_parameter {
+        const char *name; uint32_t type; uint32_t nullable; const void *fallback; uint64_t fallback_length;
+    };
     struct udfvm_sqlite_column { const char *name; uint32_t type; };
     struct udfvm_sqlite_function {
         const char *name;
@@ -113,11 +115,12 @@ class Kind(enum.IntFlag):
 
 @dataclass(frozen=True)
 class Parameter:
-    """``struct udfvm_sqlite_parameter``."""
+    """``struct udfvm_sqlite_parameter``. ``fallback`` is the default, encoded as a value of a row; None: there is none."""
 
     name: str
     type: RowType
     nullable: bool
+    fallback: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -280,10 +283,22 @@ def _function(function: Function, keep: list[object]) -> dict[str, Any]:
         keep.append(encoded)
         return encoded
 
+    def fallback(encoded: bytes | None) -> dict[str, Any]:
+        if encoded is None:
+            return {}
+        kept = _ffi.new("uint8_t[]", encoded)
+        keep.append(kept)
+        return {"fallback": kept, "fallback_length": len(encoded)}
+
     parameters = _ffi.new(
         "struct udfvm_sqlite_parameter[]",
         [
-            {"name": text(parameter.name), "type": int(parameter.type), "nullable": int(parameter.nullable)}
+            {
+                "name": text(parameter.name),
+                "type": int(parameter.type),
+                "nullable": int(parameter.nullable),
+                **fallback(parameter.fallback),
+            }
             for parameter in function.parameters
         ],
     )

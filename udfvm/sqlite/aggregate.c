@@ -78,7 +78,7 @@ static struct function *function_of(sqlite_library *library, sqlite3_context *co
                                         ROLE(UDFVM_SQLITE_AGGREGATE), &wrong);
     if (!function)
         fail_with(library, context, wrong);
-    else if ((uint32_t)(count - 1) != function->parameter_count)
+    else if (!takes_count(function, count - 1))
         fail_with(library, context, describe_count(function, count - 1));
     else
         return function;
@@ -152,7 +152,8 @@ void aggregate_step(sqlite_library *library, sqlite3_context *context, int count
         return;
     }
     char *error = NULL;
-    int code = take_row(session, group->number, inverse, arguments + by_name, &error);
+    sqlite3_value *room[PARAMETERS_MAX], **whole = with_defaults(session->function, count - by_name, arguments + by_name, room);
+    int code = take_row(session, group->number, inverse, whole, &error);
     if (code != SQLITE_OK) {
         session->failed = true;
         fail(library, context, code, error);

@@ -60,7 +60,11 @@ int aggregate_define_own(struct function *function, int index, int flags)
 {
     sqlite_library *sqlite3_api = function->registry->library;
     const struct entries *entries = &own_entries[index];
-    function->references++;
-    return sqlite3_create_window_function(function->registry->connection, function->name, (int)function->parameter_count, flags, function,
-                                          entries->step, entries->final, entries->value, entries->inverse, forget_function);
+    int code = SQLITE_OK;
+    for (uint32_t count = required_count(function); count <= function->parameter_count && code == SQLITE_OK; count++) {
+        function->references++;
+        code = sqlite3_create_window_function(function->registry->connection, function->name, (int)count, flags, function, entries->step,
+                                              entries->final, entries->value, entries->inverse, forget_function);
+    }
+    return code;
 }

@@ -63,12 +63,13 @@ static void call(struct statement *statement, struct session *session, struct fu
 
 void call_own(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments)
 {
-    (void)count;                                         /* SQLite has checked it */
+    sqlite3_value *room[PARAMETERS_MAX];
     sqlite_library *sqlite3_api = library;
     struct function *function = sqlite3_user_data(context);
     struct statement alone = { .library = library };
     struct statement *statement = statement_of(library, context, &alone);
-    call(statement, statement_find(statement, function), function, context, arguments);
+    call(statement, statement_find(statement, function), function, context,
+         with_defaults(function, count, arguments, room));   /* SQLite has checked the count */
     statement_clear(&alone);
 }
 
@@ -94,6 +95,7 @@ void call_by_name(sqlite_library *library, sqlite3_context *context, int count, 
 {
     sqlite_library *sqlite3_api = library;
     struct registry *registry = sqlite3_user_data(context);
+    sqlite3_value *room[PARAMETERS_MAX];
     if (count == 0 || sqlite3_value_type(arguments[0]) != SQLITE_TEXT) {
         sqlite3_result_error(context, "vm_udf: the first argument must be the name of a UDF, as TEXT", -1);
         return;
@@ -112,9 +114,10 @@ void call_by_name(sqlite_library *library, sqlite3_context *context, int count, 
                                         : resolve(registry, "vm_udf", name, length, ROLE(UDFVM_SQLITE_SCALAR), &wrong);
     if (!function)
         fail_with(library, context, wrong);
-    else if ((uint32_t)(count - 1) != function->parameter_count)
+    else if (!takes_count(function, count - 1))
         fail_with(library, context, describe_count(function, count - 1));
     else
-        call(statement, session ? session : statement_find(statement, function), function, context, arguments + 1);
+        call(statement, session ? session : statement_find(statement, function), function, context,
+             with_defaults(function, count - 1, arguments + 1, room));
     statement_clear(&alone);
 }

@@ -164,7 +164,10 @@ static int undefine(const struct function *old)
         return sqlite3_create_module_v2(connection, old->name, NULL, NULL, NULL);
     if (old->role == UDFVM_SQLITE_VECTORIZED)
         return SQLITE_OK;
-    return sqlite3_create_function_v2(connection, old->name, (int)old->parameter_count, SQLITE_UTF8, NULL, NULL, NULL, NULL, NULL);
+    int code = SQLITE_OK;
+    for (uint32_t count = required_count(old); count <= old->parameter_count && code == SQLITE_OK; count++)
+        code = sqlite3_create_function_v2(connection, old->name, (int)count, SQLITE_UTF8, NULL, NULL, NULL, NULL, NULL);
+    return code;
 }
 
 /* The function's own SQL function or table. A vectorised function has none: vm_map runs it. */
@@ -183,15 +186,28 @@ static int define_own(struct function *function, int index)
         return table_define_own(function);
     if (function->role == UDFVM_SQLITE_AGGREGATE)
         return aggregate_define_own(function, index, flags);
-    function->references++;                              /* SQLite's: it calls the destructor in any case */
-    return sqlite3_create_function_v2(connection, function->name, (int)function->parameter_count, flags, function, own_entries[index],
-                                      NULL, NULL, forget_function);
+    int code = SQLITE_OK;
+    for (uint32_t count = required_count(function); count <= function->parameter_count && code == SQLITE_OK; count++) {
+        function->references++;                          /* SQLite's: it calls the destructor in any case */
+        code = sqlite3_create_function_v2(connection, function->name, (int)count, flags, function, own_entries[index], NULL, NULL,
+                                          forget_function);
+    }
+    return code;
+}
+
+static uint32_t offered_required(const struct udfvm_sqlite_function *offered)
+{
+    uint32_t required = offered->parameter_count;
+    while (required > 0 && offered->parameters[required - 1].fallback)
+        required--;
+    return required;
 }
 
 static int define(struct registry *registry, int index, struct lease *lease, const struct udfvm_sqlite_function *offered)
 {
     struct function *old = registry_find(registry, offered->name, strlen(offered->name));
-    if (old && (old->parameter_count != offered->parameter_count || old->role != offered->role)) {
+    if (old && (old->parameter_count != offered->parameter_count || required_count(old) != offered_required(offered)
+                || old->role != offered->role)) {
         int code = undefine(old);
         if (code != SQLITE_OK)
             return code;

@@ -44,6 +44,8 @@ struct udfvm_sqlite_parameter {
     const char *name;                    /* UTF-8 */
     uint32_t type;                       /* enum udfvm_type, not UDFVM_NULL */
     uint32_t nullable;                   /* 0: an SQL NULL makes the result NULL without a call */
+    const void *fallback;                /* its default: struct udfvm_value, and its bytes behind it; NULL: it has none */
+    uint64_t fallback_length;
 };
 
 struct udfvm_sqlite_column {

@@ -67,6 +67,7 @@ struct parameter {
     char *name;
     uint32_t type;
     bool nullable;
+    sqlite3_value *fallback;             /* its default; NULL: it has none, or one behind it has none */
 };
 
 /* A result column of a table function. */
@@ -175,6 +176,7 @@ struct sealed {
     struct udfvm_sqlite_function offered;
     struct signature signature, column_names;
     struct udfvm_sqlite_column columns[PARAMETERS_MAX];
+    uint8_t defaults[4096];
 };
 bool sealed_read(const char *note, const char *name, struct sealed *sealed);     /* false: it says none of this version */
 /* The value of a key of a note, in `value`; false: it is not there, or too long. */
@@ -244,6 +246,14 @@ bool utf8_valid(const uint8_t *text, size_t length);
 /* Whether a double is exactly the integer. */
 bool exact_real(int64_t integer);
 size_t utf8_sequence(const uint8_t *text, size_t length);      /* bytes of the well-formed character at `text`, 0 where there is none */
+
+/* defaults.c */
+/* A default of that encoding (struct udfvm_value and its bytes), to be freed with sqlite3_value_free; NULL: out of memory, or no such encoding. */
+sqlite3_value *default_create(sqlite_library *library, sqlite3 *connection, const void *encoded, size_t length);
+uint32_t required_count(const struct function *function);       /* arguments that a call has at least */
+bool takes_count(const struct function *function, int count);
+/* All arguments of a call with so many, which the function takes. */
+sqlite3_value **with_defaults(const struct function *function, int count, sqlite3_value **given, sqlite3_value *room[PARAMETERS_MAX]);
 
 /* report.c: texts are sqlite3_malloc'd; NULL is out of memory. */
 void fail_with(sqlite_library *library, sqlite3_context *context, char *text);          /* frees the text */

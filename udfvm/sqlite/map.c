@@ -148,7 +148,7 @@ static int prepare(struct map_cursor *cursor, const struct function *function, s
     if (!sqlite3_stmt_readonly(cursor->query))
         return fail(cursor, SQLITE_ERROR, sqlite3_mprintf("vm_map: the query must not write"));
     const int columns = sqlite3_column_count(cursor->query);
-    if ((uint32_t)columns != function->parameter_count + 1)
+    if (!takes_count(function, columns - 1))
         return fail(cursor, SQLITE_ERROR, sqlite3_mprintf("vm_map: UDF '%s' takes %u argument%s, so the query must have %u columns, a key first; it has %d",
                     function->name, function->parameter_count, function->parameter_count == 1 ? "" : "s", function->parameter_count + 1, columns));
     return SQLITE_OK;
@@ -175,8 +175,9 @@ static int take_row(struct map_cursor *cursor)
     const uint32_t count = session->function->parameter_count;
     char *error = NULL;
     session->row = cursor->rows_before + (int64_t)cursor->batch->rows;
+    const uint32_t given = (uint32_t)sqlite3_column_count(cursor->query) - 1;
     for (uint32_t i = 0; i < count; i++)
-        values[i] = sqlite3_column_value(cursor->query, (int)i + 1);
+        values[i] = i < given ? sqlite3_column_value(cursor->query, (int)i + 1) : session->function->parameters[i].fallback;
     int code = keep_key(sqlite3_api, &cursor->keys, sqlite3_column_value(cursor->query, 0));
     if (code == SQLITE_OK)
         code = batch_put_row(session, cursor->batch, 0, values, &error);

@@ -209,6 +209,11 @@ struct function *function_create(struct registry *registry, struct lease *lease,
         function->parameters[i].nullable = offered->parameters[i].nullable != 0;
         function->parameters[i].name = strdup(offered->parameters[i].name);
         complete = complete && function->parameters[i].name;
+        if (offered->parameters[i].fallback) {
+            function->parameters[i].fallback = default_create(registry->library, registry->connection, offered->parameters[i].fallback,
+                                                              offered->parameters[i].fallback_length);
+            complete = complete && function->parameters[i].fallback;
+        }
     }
     if (!complete) {
         function_release(function);
@@ -221,8 +226,11 @@ void function_release(struct function *function)
 {
     if (--function->references > 0)
         return;
-    for (uint32_t i = 0; i < function->parameter_count; i++)
+    sqlite_library *sqlite3_api = function->registry->library;
+    for (uint32_t i = 0; i < function->parameter_count; i++) {
         free(function->parameters[i].name);
+        sqlite3_value_free(function->parameters[i].fallback);
+    }
     for (uint32_t i = 0; i < function->column_count; i++)
         free(function->columns[i].name);
     free(function->columns);

@@ -199,7 +199,7 @@ char *describe_count(const struct function *function, int found)
     sqlite3_str_appendf(text, "UDF '%s': takes %u argument%s (", function->name, function->parameter_count,
                         function->parameter_count == 1 ? "" : "s");
     for (uint32_t i = 0; i < function->parameter_count; i++)
-        sqlite3_str_appendf(text, "%s%s", i ? ", " : "", function->parameters[i].name);
+        sqlite3_str_appendf(text, "%s%s%s", i ? ", " : "", function->parameters[i].name, i < required_count(function) ? "" : "=");
     sqlite3_str_appendf(text, "), got %d", found);
     return sqlite3_str_finish(text);
 }

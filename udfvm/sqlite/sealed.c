@@ -12,7 +12,7 @@
 #include "internal.h"
 
 #define NOTE_MAX 65536u                                  /* bytes of such a text */
-#define FORMAT "2"
+#define FORMAT "3"
 #define VMS_MAX 64u
 #define WAIT_NS 60000000000u
 
@@ -167,6 +167,49 @@ static bool read_role(const char *note, struct sealed *sealed)
     return (made->role == UDFVM_SQLITE_TABLE) == (names->count > 0);
 }
 
+static int digit(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *found = c ? strchr(digits, c) : NULL;
+    return found ? (int)(found - digits) : -1;
+}
+
+/* Hexadecimal digits up to a space or the end, to bytes; their number, or SIZE_MAX where they are none, or have no room. */
+static size_t read_hex(const char *text, uint8_t *to, size_t room)
+{
+    size_t count = 0;
+    for (; *text && *text != ' '; text += 2) {
+        const int high = digit(text[0]), low = high < 0 ? -1 : digit(text[1]);
+        if (low < 0 || count == room)
+            return SIZE_MAX;
+        to[count++] = (uint8_t)(high << 4 | low);
+    }
+    return count;
+}
+
+/* For each parameter its default, or "-" where it has none. */
+static bool read_defaults(const char *note, struct sealed *sealed)
+{
+    char text[2 * sizeof sealed->defaults + 2 * PARAMETERS_MAX];
+    size_t used = 0;
+    if (!note_value(note, "defaults", text, sizeof text))
+        return false;
+    const char *at = text;
+    for (uint32_t i = 0; i < sealed->signature.count; i++) {
+        if (*at != '-') {
+            const size_t length = read_hex(at, sealed->defaults + used, sizeof sealed->defaults - used);
+            if (length == SIZE_MAX)
+                return false;
+            sealed->signature.parameters[i].fallback = sealed->defaults + used;
+            sealed->signature.parameters[i].fallback_length = length;
+            used += length;
+        }
+        at += strcspn(at, " ");
+        at += *at == ' ';
+    }
+    return *at == 0;
+}
+
 bool sealed_read(const char *note, const char *name, struct sealed *sealed)
 {
     char format[8], text[4096], isolation[16], kind[16];
@@ -188,7 +231,7 @@ bool sealed_read(const char *note, const char *name, struct sealed *sealed)
     made->parameters = signature->parameters;
     made->parameter_count = signature->count;
     made->result_type = signature->result_type;
-    return read_role(note, sealed);
+    return read_defaults(note, sealed) && read_role(note, sealed);
 }
 
 static struct function *make_sealed(struct registry *registry, const char *name, const char *note, struct sealed *sealed, char **message)

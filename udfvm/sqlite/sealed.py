@@ -23,7 +23,8 @@ from udfvm.types import JSON, RowType, Type
 from udfvm.udf import UDF
 from udfvm.vmm import Image
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
+_DEFAULTS: Final = 4096                          # bytes of all defaults of a function: sealed.c has room for so many
 _TYPES: Final = {RowType.INT64: "int", RowType.FLOAT64: "double", RowType.TEXT: "text", RowType.BLOB: "blob", RowType.BOOL: "bool"}
 _NAME: Final = re.compile(r"(?!vm_)[A-Za-z_][A-Za-z0-9_]{0,62}", re.IGNORECASE)
 
@@ -98,12 +99,21 @@ def sealed_note(udf: UDF, name: str) -> dict[str, object]:
         "inverse": int(getattr(udf, "windows", False)),
         "whole": int(udf.kind == "vectorized" and not udf.elementwise),
         "columns": f"({', '.join(f'{each.name} {_type(udf, each.type)}' for each in columns)}) -> int",
+        "defaults": _defaults(udf),
         "isolation": udf.isolation,
         "deterministic": int(udf.limits.deterministic),
         "timeout_ns": udf.limits.timeout_ns,
         "max_output": udf.limits.max_output,
         "max_log": udf.limits.max_log,
     }
+
+
+def _defaults(udf: UDF) -> str:
+    """The defaults of the parameters, in hexadecimal; "-" where there is none."""
+    defaults = udf.encoded_defaults()
+    if sum(len(default or b"") for default in defaults) > _DEFAULTS:
+        raise Error(f"UDF {udf.name!r}: its defaults have more than {_DEFAULTS} bytes, which a sealed function has no room for")
+    return " ".join("-" if default is None else default.hex() for default in defaults)
 
 
 def _source_of(path: Path) -> str | None:

@@ -111,8 +111,9 @@ static const char *take_parameter(struct scanner *scanner, struct signature *sig
         memcpy(signature->names[i], first, sizeof first);
     else
         snprintf(signature->names[i], sizeof signature->names[i], "p%u", i + 1);
-    signature->parameters[i].name = signature->names[i];
-    signature->parameters[i].nullable = accept(scanner, '?');
+    signature->parameters[i] = (struct udfvm_sqlite_parameter){
+        .name = signature->names[i], .type = signature->parameters[i].type, .nullable = accept(scanner, '?'),
+    };
     signature->count++;
     return NULL;
 }

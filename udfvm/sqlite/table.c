@@ -225,12 +225,13 @@ static int filter(sqlite3_vtab_cursor *base, int plan, const char *text, int cou
         code = find_by_name(cursor, count, values, &function);
     if (code != SQLITE_OK)
         return code;
-    if ((uint32_t)(count - skip) != function->parameter_count)
+    if (!takes_count(function, count - skip))
         return fail(cursor, SQLITE_ERROR, describe_count(function, count - skip));
     struct session *session = statement_find(&cursor->statement, function);
     if (!session)
         session = session_create(&cursor->statement, function);
-    return session ? begin(cursor, session, values + skip) : SQLITE_NOMEM;
+    sqlite3_value *room[PARAMETERS_MAX];
+    return session ? begin(cursor, session, with_defaults(function, count - skip, values + skip, room)) : SQLITE_NOMEM;
 }
 
 static int next(sqlite3_vtab_cursor *base)
