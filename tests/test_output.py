@@ -450,3 +450,30 @@ def test_what_a_callable_raises_ends_the_statement() -> None:
     udfvm.sqlite.register(connection, function)
     with pytest.raises(apsw.SQLError, match="printed could not be passed on"):
         connection.execute("SELECT says(1)").fetchall()
+
+
+def test_an_error_before_the_call_has_nothing_of_a_statement_before() -> None:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, says)
+    with pytest.raises(apsw.SQLError):
+        connection.execute("SELECT says(-1)").fetchall()
+
+    @udfvm.udf(memory="64MiB")
+    def measured(x: bytes) -> int:
+        return len(x)
+
+    with pytest.raises(udfvm.InputTooLargeError) as caught:
+        measured(bytes(200 << 20))
+    assert caught.value.output == ""
+
+
+def test_callables_need_not_be_hashable() -> None:
+    class Keeps(list[str]):
+        def __call__(self, text: str, stream: str) -> None:
+            self.append(text)
+
+    kept = Keeps()
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, says, policy=udfvm.sqlite.Policy(log=kept))
+    connection.execute("SELECT says(1)").fetchall()
+    assert kept == ["out 1\n", "err 1\n"]

@@ -23,7 +23,8 @@ _Failure = TypeVar("_Failure", bound=BaseException)
 
 def add_output(failure: _Failure) -> _Failure:
     """The failure of a call of this thread, with what its guest printed."""
-    if isinstance(failure, errors.CallError) and (text := take_output()):
+    text = take_output()                         # what is left of an SQL statement's failure goes, too
+    if text and isinstance(failure, errors.CallError) and not isinstance(failure, errors.InputTooLargeError):
         failure.output = shown(text)
     return failure
 
