@@ -85,6 +85,15 @@ def test_pools_withstand_every_operation_at_once(raw_guest: Path, tmp_path: Path
     assert run(program, raw_guest).count("holds") == 8
 
 
+@pytest.mark.parametrize("sanitizers", ["", "-fsanitize=address,undefined -fno-sanitize-recover=all"], ids=["plain", "asan-ubsan"])
+def test_nothing_of_the_processor_survives_a_call(raw_guest: Path, tmp_path: Path, sanitizers: str) -> None:
+    program = tmp_path / "test_processor"
+    flags = [*HOST_FLAGS, *sanitizers.split(), "-Wl,--wrap=ioctl"]
+    run("gcc", *flags, CORE / "test_processor.c", *core_sources(), "-o", program, "-lpthread")
+    output = run(program, raw_guest)
+    assert output.count("holds") == 9
+
+
 def test_each_function_with_an_error_is_called_without_one() -> None:
     """``error`` may be NULL everywhere: test_pool.c calls all that have one so."""
     api = re.sub(r"/\*.*?\*/", "", (ROOT / "udfvm" / "vmm" / "api.h").read_text(), flags=re.DOTALL)

@@ -29,6 +29,25 @@ resume:
         movq    %xmm7, saved_xmm7(%rip)
         pushfq
         popq    saved_flags(%rip)
+        movq    %rax, observed(%rip)
+        movq    %rbx, observed+8(%rip)
+        movq    %rcx, observed+16(%rip)
+        movq    %rdx, observed+24(%rip)
+        movq    %rsi, observed+32(%rip)
+        movq    %rdi, observed+40(%rip)
+        movq    %rbp, observed+48(%rip)
+        movq    %r8, observed+56(%rip)
+        movq    %r9, observed+64(%rip)
+        movq    %r10, observed+72(%rip)
+        movq    %r11, observed+80(%rip)
+        movq    %r13, observed+88(%rip)
+        movq    %r14, observed+96(%rip)
+        leaq    observed_xsave(%rip), %rdi      /* as sealed: zeros */
+        movl    $-1, %eax
+        movl    $-1, %edx
+        xsave64 (%rdi)
+        fnstenv observed_x87(%rip)
+        fldenv  observed_x87(%rip)
         cld
         call    obey
         jmp     resume                  /* complete() returned: the same call goes on with another request */
@@ -42,4 +61,18 @@ from_syscall:
 
 from_fault:
         call    report_fault
+        ud2
+
+/* Ring 0, where the host's test puts it: clears CR0.WP and writes to the address in RDI. */
+        .globl  poison
+poison:
+        movq    %cr0, %rax
+        andl    $~0x10000, %eax
+        movq    %rax, %cr0
+        movq    $0x706f69736f6e, %rax
+        movq    %rax, (%rdi)
+        movl    $2, %eax
+        xorl    %edi, %edi
+        xorl    %esi, %esi
+        outb    %al, $0x55
         ud2

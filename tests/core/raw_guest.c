@@ -11,7 +11,11 @@ uint64_t saved_rsp, saved_r15, saved_r12, saved_xmm7, saved_flags;
 uint64_t counter;
 uint8_t xsave_area[12288] __attribute__((aligned(64)));
 static struct udfvm_seal_info seal_info;
-extern const char resume[];
+extern const char resume[], poison[];
+uint64_t observed[16];
+uint8_t observed_x87[28];
+uint8_t observed_xsave[12288] __attribute__((aligned(64)));
+static uint64_t end_after_fault;                 /* enum raw_end + 1; 0: report it */
 
 static uint64_t hypercall(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {
@@ -37,8 +41,40 @@ struct udfvm_seal_info *prepare_seal(void)
     return &seal_info;
 }
 
+static void end(uint64_t how)
+{
+    static uint8_t bytes[64];
+    uint64_t at = (uint64_t)bytes, count = 16, complete_number = UDFVM_HC_COMPLETE;
+    switch (how) {
+    case RAW_END_LOOP: for (;;) __asm__ volatile("pause"); break;
+    case RAW_END_CRASH: hypercall(UDFVM_HC_EXIT, UDFVM_EXIT_SIGNAL, 11, 0, 0, 0, 0); break;
+    case RAW_END_WILD: hypercall(77, 0, 0, 0, 0, 0, 0); break;
+    case RAW_END_CALLS: for (;;) { uint64_t n = 1; __asm__ volatile("syscall" : "+a"(n) : : "rcx", "rdx", "r11", "memory"); } break;
+    case RAW_END_TRAP_FLAG:      /* the single step would come after the OUT that ends the call */
+        __asm__ volatile("pushfq\n\torl $0x100, (%%rsp)\n\tpopfq\n\tmovl %k1, %%ss\n\toutb %%al, $0x55" : "+a"(complete_number) : "r"(0x23ul), "D"(0), "S"(0));
+        break;
+    case RAW_END_SHADOW: __asm__ volatile("movl %k1, %%ss\n\toutb %%al, $0x55" : "+a"(complete_number) : "r"(0x23ul), "D"(0), "S"(0)); break;
+    case RAW_END_FAULTS: end_after_fault = RAW_END_FAULTS + 1; for (;;) __asm__ volatile("ud2"); break;
+    case RAW_END_PORT: __asm__ volatile("outb %%al, $0x80" : : "a"(0)); break;
+    case RAW_END_IN: __asm__ volatile("inb $0x55, %%al" : : : "rax"); break;
+    case RAW_END_INS: __asm__ volatile("insb" : "+D"(at) : "d"(0x55) : "memory"); break;
+    case RAW_END_INS_FORBIDDEN: __asm__ volatile("insb" : "+D"(at) : "d"(0x80) : "memory"); break;
+    case RAW_END_REP_INS: __asm__ volatile("rep insb" : "+D"(at), "+c"(count) : "d"(0x55) : "memory"); break;
+    case RAW_END_INSL: __asm__ volatile("insl" : "+D"(at) : "d"(0x55) : "memory"); break;
+    case RAW_END_OUTS: __asm__ volatile("outsb" : "+S"(at) : "d"(0x55), "a"(99) : "memory"); break;
+    case RAW_END_REP_OUTS: __asm__ volatile("rep outsb" : "+S"(at), "+c"(count) : "d"(0x55), "a"(99) : "memory"); break;
+    case RAW_END_OUTL: __asm__ volatile("outl %%eax, $0x55" : : "a"(UDFVM_HC_COMPLETE)); break;
+    default: break;
+    }
+    complete(0);
+}
+
 void report_fault(void)
 {
+    const uint64_t how = end_after_fault;
+    end_after_fault = 0;
+    if (how)
+        end(how - 1);
     const struct udfvm_trap *trap = (const struct udfvm_trap *)UDFVM_TRAP_BASE;
     OUTPUT[0] = RAW_FAULTED;
     OUTPUT[1] = trap->vector;
@@ -191,6 +227,89 @@ static void find(uint64_t from, uint64_t to, uint64_t value)
     complete(1);
 }
 
+static void observe(void)
+{
+    volatile uint8_t *reply = (volatile uint8_t *)OUTPUT;
+    struct { const void *from; uint64_t length; } parts[] = {
+        { observed, sizeof observed }, { &saved_rsp, 8 }, { &saved_r15, 8 }, { &saved_r12, 8 }, { &saved_flags, 8 }, { observed_x87, sizeof observed_x87 },
+        { (void *)UDFVM_TRAP_BASE, UDFVM_RING_REPLY - UDFVM_TRAP_BASE }, { observed_xsave, sizeof observed_xsave },
+    };
+    uint64_t bases[2], length = 0;
+    __asm__("rdfsbase %0" : "=r"(bases[0]));
+    __asm__("rdgsbase %0" : "=r"(bases[1]));
+    for (uint64_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        for (uint64_t byte = 0; byte < parts[i].length; byte++)
+            reply[length++] = ((const volatile uint8_t *)parts[i].from)[byte];
+    for (; length % 8; length++)
+        reply[length] = 0;
+    OUTPUT[length / 8] = bases[0], length += 8;
+    OUTPUT[length / 8] = bases[1], length += 8;
+    for (int i = 0; i < 6; i++, length += 8)
+        OUTPUT[length / 8] = selector(i);
+    complete(length / 8);
+}
+
+static void disturb_vectors(uint64_t mark)
+{
+    uint32_t low, high;
+    const uint32_t mxcsr = 0x9fc0;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    __asm__ volatile("ldmxcsr %1\n\tmovq %0, %%xmm0\n\tmovq %0, %%xmm7\n\tmovq %0, %%xmm15" : : "r"(mark), "m"(mxcsr));
+    if (low & 4)
+        __asm__ volatile("vmovq %0, %%xmm1\n\tvinsertf128 $1, %%xmm1, %%ymm1, %%ymm1" : : "r"(mark));
+    if ((low & 0xe0) == 0xe0)
+        __asm__ volatile("kmovw %k0, %%k1\n\tvpbroadcastq %0, %%zmm2\n\tvpbroadcastq %0, %%zmm31" : : "r"(mark));
+}
+
+/* Faults are expected, and end the call as it is to end. */
+static void disturb(uint64_t what, uint64_t how, uint64_t mark)
+{
+    const uint64_t trap_flag = 0x100;
+    const double zero = 0;
+    uint16_t control = 0x0340;                   /* all exceptions of the x87 unmasked */
+    uint8_t table[16];
+    end_after_fault = how + 1;
+    switch (what) {
+    case RAW_REGISTERS:
+        __asm__ volatile("movq %0, %%rbx\n\tmovq %0, %%r8\n\tmovq %0, %%r9\n\tmovq %0, %%r10\n\tmovq %0, %%r11\n\tmovq %0, %%r13\n\tmovq %0, %%r14\n\tmovq %0, %%r15"
+                         : : "r"(mark) : "rbx", "r8", "r9", "r10", "r11", "r13", "r14", "r15");
+        break;
+    case RAW_FLAGS: __asm__ volatile("pushq $0x244cd7\n\tpopfq\n\tstd"); break;        /* all but the trap flag */
+    case RAW_SEGMENTS:
+        __asm__ volatile("movl %k0, %%ds\n\tmovl %k0, %%es\n\tmovl %k0, %%fs\n\tmovl %k0, %%gs" : : "r"(0x23ul));
+        __asm__ volatile("wrfsbase %0\n\twrgsbase %0" : : "r"(mark));
+        break;
+    case RAW_X87: __asm__ volatile("fldl %0\n\tfldpi\n\tfaddp\n\tfstpl %0" : : "m"(*(const double *)&zero) : "memory"); break;
+    case RAW_X87_PENDING: __asm__ volatile("fldcw %0\n\tfld1\n\tfdivl %1" : : "m"(control), "m"(zero)); break;
+    case RAW_MMX: __asm__ volatile("movq %0, %%mm3" : : "r"(mark)); break;
+    case RAW_VECTORS: disturb_vectors(mark); break;
+    case RAW_PKRU: __asm__ volatile("wrpkru" : : "a"(0xfffffff0), "c"(0), "d"(0)); break;
+    case RAW_PAGE_FAULT: (void)*(volatile uint64_t *)((mark & 0xfffff000) | 0x600000000000); break;
+    case RAW_DIVIDE: __asm__ volatile("movq %0, %%rax\n\txorl %%ecx, %%ecx\n\tdivb %%cl" : : "r"(mark) : "rax", "rcx"); break;
+    case RAW_SINGLE_STEP: __asm__ volatile("pushfq\n\torl %k0, (%%rsp)\n\tpopfq\n\tnop\n\tnop" : : "r"(trap_flag)); break;
+    case RAW_STEP_INTO_CALL:
+        __asm__ volatile("pushfq\n\torl %k0, (%%rsp)\n\tpopfq\n\tmovl %k1, %%ss\n\tsyscall" : : "r"(trap_flag), "r"(0x23ul) : "rcx", "r11", "rax", "rdx");
+        break;
+    case RAW_STEP_INTO_TRAP:
+        __asm__ volatile("pushfq\n\torl %k0, (%%rsp)\n\tpopfq\n\tmovl %k1, %%ss\n\tint3" : : "r"(trap_flag), "r"(0x23ul));
+        break;
+    case RAW_BREAKPOINT: __asm__ volatile("int3"); break;
+    case RAW_ICEBP: __asm__ volatile(".byte 0xf1"); break;
+    case RAW_MOV_SS: __asm__ volatile("movl %k0, %%ss" : : "r"(0x23ul)); break;
+    case RAW_STI: __asm__ volatile("sti"); break;
+    case RAW_LDT: __asm__ volatile("movl %k0, %%gs" : : "r"(0x6027ul)); break;
+    case RAW_VMMCALL: __asm__ volatile("vmmcall" : : "a"(5), "b"(mark), "c"(mark) : "memory"); break;
+    case RAW_VMCALL: __asm__ volatile("vmcall" : : "a"(5), "b"(mark), "c"(mark) : "memory"); break;
+    case RAW_SYSENTER: __asm__ volatile("sysenter"); break;
+    case RAW_TABLES: __asm__ volatile("sgdt %0\n\tsidt %0\n\tsldt %0\n\tstr %0\n\tsmsw %0" : "=m"(table)); break;
+    case RAW_ALIGNMENT: __asm__ volatile("pushfq\n\torl $0x40000, (%%rsp)\n\tpopfq\n\tmovl 1(%0), %%eax" : : "r"(xsave_area) : "rax"); break;
+    case RAW_NO_OPCODE: __asm__ volatile("ud2"); break;
+    case RAW_INTERRUPT: __asm__ volatile("int $0x20"); break;
+    default: break;
+    }
+    end(how);
+}
+
 void obey(void)
 {
     const volatile uint64_t *a = ARGUMENTS;
@@ -212,6 +331,9 @@ void obey(void)
     case RAW_SEAL: counter = a[1]; hypercall(UDFVM_HC_SEAL, (uint64_t)&seal_info, 0, 0, 0, 0, 0); break;
     case RAW_DESCRIPTORS: descriptors(a[1]); break;
     case RAW_SELECTOR: use_selector(a[1], a[2]); break;
+    case RAW_OBSERVE: observe(); break;
+    case RAW_DISTURB: disturb(a[1], a[2], a[3]); break;
+    case RAW_POISON: OUTPUT[0] = (uint64_t)poison; complete(1); break;
     default: complete(0);
     }
 }

@@ -20,8 +20,21 @@ enum {
     RAW_SEAL,            /* value of the counter to seal */
     RAW_DESCRIPTORS,     /* table indicator: 0 GDT, 4 LDT; reply: how many selectors of it name something that ring 3 sees */
     RAW_SELECTOR,        /* enum raw_use, selector */
+    RAW_OBSERVE,         /* reply: all that ring 3 can see of the processor, as it was at the start of the call, and the trap page */
+    RAW_DISTURB,         /* enum raw_disturbance, enum raw_end, mark: changes something, then ends the call */
+    RAW_POISON,          /* reply: the address of code for ring 0 */
 };
 enum raw_use { RAW_DS, RAW_ES, RAW_FS, RAW_GS, RAW_SS, RAW_FAR_CALL, RAW_FAR_JUMP, RAW_FAR_RETURN, RAW_IRET, RAW_LLDT, RAW_USES };
+enum raw_disturbance {
+    RAW_NOTHING, RAW_REGISTERS, RAW_FLAGS, RAW_SEGMENTS, RAW_X87, RAW_X87_PENDING, RAW_MMX, RAW_VECTORS, RAW_PKRU, RAW_PAGE_FAULT, RAW_DIVIDE,
+    RAW_SINGLE_STEP, RAW_STEP_INTO_CALL, RAW_STEP_INTO_TRAP, RAW_BREAKPOINT, RAW_ICEBP, RAW_MOV_SS, RAW_STI, RAW_LDT, RAW_VMMCALL, RAW_VMCALL,
+    RAW_SYSENTER, RAW_TABLES, RAW_ALIGNMENT, RAW_NO_OPCODE, RAW_INTERRUPT, RAW_DISTURBANCES
+};
+enum raw_end {
+    RAW_END_COMPLETE, RAW_END_LOOP, RAW_END_CRASH, RAW_END_WILD, RAW_END_CALLS, RAW_END_TRAP_FLAG, RAW_END_SHADOW, RAW_END_FAULTS,
+    RAW_END_PORT, RAW_END_IN, RAW_END_INS, RAW_END_INS_FORBIDDEN, RAW_END_REP_INS, RAW_END_INSL, RAW_END_OUTS, RAW_END_REP_OUTS, RAW_END_OUTL,
+    RAW_ENDS
+};
 enum { RAW_EXECUTED = 0x600d, RAW_FAULTED = 0xfa17 };   /* first word of a reply */
 
 #endif

@@ -116,7 +116,8 @@ static void test_state_is_restored(void)
 static void test_system_area_is_out_of_reach(void)
 {
     const uint64_t guard_end = MEMORY - udfvm_stack_bytes(MEMORY), guard_start = guard_end - UDFVM_STACK_GUARD;
-    const uint64_t unreadable[] = { 0, 0x1000, 0x2000, 0x3000, 0x4000, 0x6000, 0x7000, 0x8000, 0xa000, 0xc000, 0x20000,
+    const uint64_t unreadable[] = { 0, 0x1000, 0x2000, 0x3000, 0x4000, 0x6000, 0x7000, 0x8000, 0xa000, 0xc000, 0xe000, 0x18000, 0x18ff8, 0x1a000,
+                                           0x20000,
                                            guard_start, guard_end - 8, MEMORY, UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW, UDFVM_OUTPUT_BASE + WINDOW, WIDE_END,
                                            UDFVM_INPUT_BASE + WINDOW, 0x8000000000, UINT64_MAX - 7 };
     static const uint64_t unwritable[] = { 0x10000, 0x11000, 0x12000, 0x14ff8, UDFVM_INPUT_BASE, UDFVM_INPUT_BASE + WINDOW - 8 };

@@ -169,6 +169,7 @@ int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error)
         if (ioctl(vm->machine.vcpu, KVM_RUN, 0) < 0) {
             if (errno != EINTR && errno != EAGAIN) {
                 udfvm_fail_errno(error, "KVM_RUN");
+                vm->unfit = true;
                 return HYPERCALL_FAILED;
             }
             if (interrupted_run(vm, error) != UDFVM_OK)
@@ -176,9 +177,11 @@ int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error)
             continue;
         }
         if (!is_hypercall(run)) {
+            vm->unfit = true;
             unexpected_exit(vm, error);
             return HYPERCALL_FAILED;
         }
+        vm->begun = true;
         int kind = udfvm_hypercall(vm, regs, error);
         if (kind != HYPERCALL_CONTINUE)
             return kind;
@@ -211,6 +214,24 @@ int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_er
     return code;
 }
 
+/* KVM would not enter the VM: the call is made on a new one, on the same memory, once. */
+static int try_again(struct udfvm_vm *vm, int refused, struct udfvm_reply *reply, struct udfvm_error *error)
+{
+    struct udfvm_error local;
+    int code = udfvm_vm_collect_dirty(vm, &local);
+    if (code == UDFVM_OK)
+        code = udfvm_vm_restore_memory(vm, &local);
+    if (code == UDFVM_OK)
+        code = udfvm_vm_restore_processor(vm, &local);
+    if (code == UDFVM_OK)
+        code = udfvm_deadline_start(&vm->deadline, vm->machine.run, vm->limits.timeout_ns, &local);
+    if (code != UDFVM_OK)
+        return refused;                          /* as `error` says */
+    udfvm_error_clear(error);
+    udfvm_vm_enter_sealed(vm);
+    return udfvm_vm_run(vm, reply, error);
+}
+
 int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                   const struct udfvm_limits *limits, struct udfvm_reply *reply, struct udfvm_error *error)
 {
@@ -222,17 +243,18 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
     int code = udfvm_vm_request(vm, request, input, length, limits, error);
     if (code != UDFVM_OK)
         return code;
-    struct kvm_run *run = vm->machine.run;
     if (vm->state == VM_SEALED) {
-        run->s.regs.regs = vm->image->header->state.registers;
+        udfvm_vm_enter_sealed(vm);
+        vm->begun = false;
         vm->exchanges = 0;
         vm->host_calls = 0;
         vm->calls++;
     } else {
-        run->s.regs.regs.rax = 0;                /* complete() returns: here is the next request */
+        vm->machine.run->s.regs.regs.rax = 0;    /* complete() returns: here is the next request */
+        vm->machine.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
     }
-    run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
-    return udfvm_vm_run(vm, reply, error);
+    code = udfvm_vm_run(vm, reply, error);
+    return code != UDFVM_OK && code != UDFVM_E_FORKED && udfvm_vm_never_began(vm) ? try_again(vm, code, reply, error) : code;
 }
 
 int udfvm_vm_fresh_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length, const struct udfvm_limits *limits,

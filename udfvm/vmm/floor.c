@@ -33,7 +33,7 @@ int udfvm_measure_exits(double *microseconds, size_t count, struct udfvm_error *
     if (result != UDFVM_OK)
         return result;
     udfvm_span_load(&machine, code, sizeof code);
-    machine.run->s.regs.regs = (struct kvm_regs){ .rip = UDFVM_KERNEL_BASE, .rsp = UDFVM_BOOT_STACK, .rflags = GUEST_RFLAGS };
+    machine.run->s.regs.regs = (struct kvm_regs){ .rip = UDFVM_KERNEL_BASE, .rsp = UDFVM_BOOT_STACK, .rflags = machine.rflags };
     machine.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
     result = exit_once(&machine, error);                      /* not counted: it touches everything for the first time */
     for (size_t i = 0; result == UDFVM_OK && i < count; i++) {

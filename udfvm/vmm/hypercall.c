@@ -5,7 +5,6 @@
 
 #include "image_format.h"
 
-#define STATUS_FLAGS 0x8d5ull                    /* CF PF AF ZF SF OF */
 
 static int seal(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfvm_error *error)
 {
@@ -33,8 +32,7 @@ static int seal(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfvm_e
         .registers = *regs, .resume_rip = info->resume_rip, .fs_base = info->fs_base, .gs_base = info->gs_base,
         .xsave_length = info->xsave_length,
     };
-    state->registers.rip = udfvm_system_area_resume_stub();
-    state->registers.rflags = (regs->rflags & STATUS_FLAGS) | GUEST_RFLAGS;
+    state->registers.rip = 0;                    /* see udfvm_vm_enter_sealed, also for the flags */
     memcpy(state->xsave, xsave, info->xsave_length);
     return HYPERCALL_SEAL;
 }

@@ -30,10 +30,18 @@ int udfvm_kvm_open(struct udfvm_error *error);                /* descriptor, or 
 struct processor_features {
     struct { struct kvm_cpuid2 head; struct kvm_cpuid_entry2 entries[256]; } cpuid;
     uint64_t xcr0;
+    bool smep, umip;
 };
 int udfvm_processor_features(int kvm, struct processor_features *features, struct udfvm_error *error);
 
 int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *error);
+
+/* ---- probe.c: what differs between processors, KVMs and emulators and can only be found by trying; tried once per process ---- */
+struct behaviour {
+    bool syscall_stays;           /* `syscall` at ring 3 arrives at LSTAR still at CPL 3 */
+    bool bitmap_ignored;          /* the I/O bitmap permits nothing: the hypercall port needs IOPL 3 */
+};
+int udfvm_behaviour(struct behaviour *behaviour, struct udfvm_error *error);
 
 /* ---- machine.c: one KVM VM with its vCPU and memory slots ---- */
 struct machine {
@@ -51,12 +59,19 @@ struct machine {
     uint64_t wide_bytes;
     bool wide_open;               /* the guest can reach it */
     bool dirty_log;
+    struct behaviour behaviour;
+    uint64_t rflags;              /* at ring 3, but for status flags */
     struct kvm_sregs sregs;       /* as set at creation */
 };
 /* Guest memory is anonymous (image_fd < 0) or a private mapping of image_fd at image_offset. */
 int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config, int image_fd, uint64_t image_offset,
                          struct udfvm_error *error);
+/* The same, where the behaviour is not known yet. */
+int udfvm_machine_create_as(struct machine *machine, const struct udfvm_config *config, const struct behaviour *behaviour, int image_fd,
+                            uint64_t image_offset, struct udfvm_error *error);
 void udfvm_machine_destroy(struct machine *machine);
+/* Closes the KVM VM and makes a new one on the same guest memory, which stays as it is; what the dirty log said is lost. */
+int udfvm_machine_renew(struct machine *machine, struct udfvm_error *error);
 /* In a forked child, which has no such mappings: destroying must not unmap what lies there now. */
 void udfvm_machine_forget_memory(struct machine *machine);
 /* Everything about the processor but general registers, vector state and segment bases: for a vCPU stopped anywhere. */
@@ -71,6 +86,8 @@ void udfvm_system_area_fill(const struct machine *machine);
 /* Lets the guest reach the wide area. */
 void udfvm_system_area_open(const struct machine *machine);
 uint64_t udfvm_system_area_resume_stub(void);
+bool udfvm_system_area_stack_used(const uint8_t *system);      /* there was an exception since it was scrubbed */
+void udfvm_system_area_scrub_stack(uint8_t *system);
 /* Sealed state that the resume stub loads. */
 struct sealed_state {
     struct kvm_regs registers;    /* general registers; RIP is the resume stub */
@@ -206,6 +223,8 @@ struct udfvm_vm {
     struct udfvm_seal_info *seal_info;            /* after a seal hypercall */
     struct sealed_state *seal_state;
     uint64_t calls, exits;
+    bool begun;                   /* this call has made a hypercall */
+    bool unfit;                   /* the KVM VM must not run again; see processor.c */
 };
 /* In a forked child, which has neither memory nor registers of its parent's VMs: whatever runs code of the embedder during a call asks afterwards. */
 bool udfvm_vm_forked(const struct udfvm_vm *vm);
@@ -213,6 +232,17 @@ int udfvm_vm_fail_forked(struct udfvm_error *error);     /* UDFVM_E_FORKED: in t
 /* The pages of [offset, offset + length) in the logged slot join the hot set; there is nothing to do for what lies past it. For span.c. */
 int udfvm_hot_set_add(struct udfvm_vm *vm, uint64_t offset, uint64_t length);
 int udfvm_vm_collect_dirty(struct udfvm_vm *vm, struct udfvm_error *error);      /* newly dirty pages join the hot set */
+
+/* Copies the hot set back. */
+int udfvm_vm_restore_memory(struct udfvm_vm *vm, struct udfvm_error *error);
+
+/* ---- processor.c ---- */
+/* The next KVM_RUN begins a call at the sealed state. */
+void udfvm_vm_enter_sealed(struct udfvm_vm *vm);
+/* After a call, however it ended, and after the dirty log was read: another KVM VM may take the place of this one. */
+int udfvm_vm_restore_processor(struct udfvm_vm *vm, struct udfvm_error *error);
+/* KVM refused to enter the VM at all. */
+bool udfvm_vm_never_began(const struct udfvm_vm *vm);
 
 /* ---- call.c, hypercall.c, files.c ---- */
 enum { HYPERCALL_CONTINUE = 0, HYPERCALL_COMPLETE = 1, HYPERCALL_SEAL = 2, HYPERCALL_FAILED = 3 };

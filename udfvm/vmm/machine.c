@@ -12,7 +12,7 @@
 #define MSR_SFMASK 0xc0000084u
 #define RFLAGS_TF_DF_AC_IF 0x40700ull
 
-enum { SLOT_SYSTEM = 0, SLOT_MEMORY = 1, SLOT_INPUT = 2, SLOT_WIDE = 3 };
+enum { SLOT_FIXED = 0, SLOT_MEMORY = 1, SLOT_INPUT = 2, SLOT_WIDE = 3, SLOT_TABLES = 4 };
 
 static int map_anonymous(const uint8_t **where, uint64_t bytes, struct udfvm_error *error)
 {
@@ -105,7 +105,9 @@ static int add_slots(struct machine *machine, struct udfvm_error *error)
         log = KVM_MEM_LOG_DIRTY_PAGES;
     }
     const uint64_t logged = machine->memory_bytes + UDFVM_WINDOW_NARROW;
-    int code = add_slot(machine, SLOT_SYSTEM, 0, 0, SYSTEM_SIZE, machine->system, error);
+    int code = add_slot(machine, SLOT_FIXED, KVM_MEM_READONLY, 0, SYSTEM_FIXED_END, machine->system, error);
+    if (code == UDFVM_OK)
+        code = add_slot(machine, SLOT_TABLES, 0, SYSTEM_FIXED_END, SYSTEM_SIZE - SYSTEM_FIXED_END, machine->system + SYSTEM_FIXED_END, error);
     if (code == UDFVM_OK)
         code = add_slot(machine, SLOT_MEMORY, log, SYSTEM_SIZE, logged, machine->memory, error);
     if (code == UDFVM_OK && machine->wide_bytes)
@@ -115,7 +117,21 @@ static int add_slots(struct machine *machine, struct udfvm_error *error)
     return code;
 }
 
-static int set_special_registers(struct machine *machine, struct udfvm_error *error)
+/* Where KVM can do without: it need not change the guest's code at a `vmcall` of the other vendor, nor serve what CPUID does not promise. */
+static void leave_out_extras(const struct machine *machine)
+{
+    struct kvm_enable_cap features = { .cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID, .args = { 1 } };
+    (void)ioctl(machine->vcpu, KVM_ENABLE_CAP, &features);
+#ifdef KVM_CAP_DISABLE_QUIRKS2
+    const int known = ioctl(machine->fd, KVM_CHECK_EXTENSION, KVM_CAP_DISABLE_QUIRKS2);
+    struct kvm_enable_cap quirks = { .cap = KVM_CAP_DISABLE_QUIRKS2,
+                                     .args = { known > 0 ? (uint64_t)known & (KVM_X86_QUIRK_FIX_HYPERCALL_INSN | KVM_X86_QUIRK_OUT_7E_INC_RIP) : 0 } };
+    if (quirks.args[0])
+        (void)ioctl(machine->fd, KVM_ENABLE_CAP, &quirks);
+#endif
+}
+
+static int set_special_registers(struct machine *machine, const struct processor_features *features, struct udfvm_error *error)
 {
     struct kvm_sregs *sregs = &machine->sregs;
     if (ioctl(machine->vcpu, KVM_GET_SREGS, sregs) < 0)
@@ -123,6 +139,7 @@ static int set_special_registers(struct machine *machine, struct udfvm_error *er
     sregs->cr3 = SYSTEM_PML4;
     sregs->cr0 = 0x80010033;                                   /* PG WP NE ET MP PE */
     sregs->cr4 = 0x20 | 0x600 | 1 << 16 | 1 << 18;             /* PAE, OSFXSR OSXMMEXCPT, FSGSBASE, OSXSAVE */
+    sregs->cr4 |= (features->smep ? 1 << 20 : 0) | (features->umip ? 1 << 11 : 0);
     sregs->efer = 0xd01;                                       /* NXE LMA LME SCE */
     sregs->cs = (struct kvm_segment){ .limit = 0xffffffff, .selector = SELECTOR_RING3_CODE, .type = 11, .present = 1, .dpl = 3,
                                       .s = 1, .l = 1, .g = 1 };
@@ -149,7 +166,7 @@ static int set_model_registers(struct machine *machine, uint64_t xcr0, struct ud
         .head = { .nmsrs = 3 },
         .entries = {
             { .index = MSR_STAR, .data = (uint64_t)SELECTOR_STAR_USER << 48 | (uint64_t)SELECTOR_RING0_CODE << 32 },
-            { .index = MSR_LSTAR, .data = SYSTEM_STUBS },
+            { .index = MSR_LSTAR, .data = machine->behaviour.syscall_stays ? SYSTEM_STUBS : SYSTEM_GATES },
             { .index = MSR_SFMASK, .data = RFLAGS_TF_DF_AC_IF },
         },
     };
@@ -181,43 +198,61 @@ static int create_vcpu(struct machine *machine, int kvm, struct udfvm_error *err
         return udfvm_fail_errno(error, "mapping the vCPU");
     machine->run = run;
     madvise(run, machine->run_size, MADV_DONTFORK);            /* a shared mapping: a forked child would write the parent's registers */
+    leave_out_extras(machine);
     if (ioctl(machine->vcpu, KVM_SET_CPUID2, &features.cpuid) < 0)
         return udfvm_fail_errno(error, "KVM_SET_CPUID2");
-    code = set_special_registers(machine, error);
+    code = set_special_registers(machine, &features, error);
     if (code == UDFVM_OK)
         code = set_model_registers(machine, features.xcr0, error);
-    machine->run->kvm_valid_regs = KVM_SYNC_X86_REGS;
+    machine->run->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS;
+    return code;
+}
+
+static int create_vm(struct machine *machine, struct udfvm_error *error)
+{
+    int kvm = udfvm_kvm_open(error);
+    if (kvm < 0)
+        return error ? error->code : UDFVM_E_NO_KVM;
+    int code = UDFVM_OK;
+    do {
+        machine->fd = ioctl(kvm, KVM_CREATE_VM, 0);
+    } while (machine->fd < 0 && errno == EINTR);               /* a signal interrupts the creation of KVM's worker threads */
+    if (machine->fd < 0)
+        code = udfvm_fail_errno(error, "KVM_CREATE_VM");
+    if (code == UDFVM_OK)
+        code = add_slots(machine, error);
+    if (code == UDFVM_OK)
+        code = create_vcpu(machine, kvm, error);
+    close(kvm);
+    return code;
+}
+
+int udfvm_machine_create_as(struct machine *machine, const struct udfvm_config *config, const struct behaviour *behaviour, int image_fd,
+                            uint64_t image_offset, struct udfvm_error *error)
+{
+    *machine = (struct machine){
+        .fd = -1, .vcpu = -1, .memory_bytes = config->memory - SYSTEM_SIZE,
+        .input_bytes = config->input_window, .output_bytes = config->output_window,
+        .wide_bytes = config->output_window - UDFVM_WINDOW_NARROW + config->scratch, .dirty_log = image_fd >= 0,
+        .behaviour = *behaviour, .rflags = GUEST_RFLAGS | (behaviour->bitmap_ignored ? RFLAGS_IOPL_3 : 0),
+    };
+    int code = map_guest(machine, image_fd, image_offset, error);
+    if (code == UDFVM_OK) {
+        udfvm_system_area_fill(machine);
+        code = create_vm(machine, error);
+    }
+    if (code != UDFVM_OK)
+        udfvm_machine_destroy(machine);
     return code;
 }
 
 int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config, int image_fd, uint64_t image_offset,
                          struct udfvm_error *error)
 {
-    *machine = (struct machine){
-        .fd = -1, .vcpu = -1, .memory_bytes = config->memory - SYSTEM_SIZE,
-        .input_bytes = config->input_window, .output_bytes = config->output_window,
-        .wide_bytes = config->output_window - UDFVM_WINDOW_NARROW + config->scratch, .dirty_log = image_fd >= 0,
-    };
-    int kvm = udfvm_kvm_open(error);
-    if (kvm < 0)
-        return error ? error->code : UDFVM_E_NO_KVM;
-    int code = map_guest(machine, image_fd, image_offset, error);
-    if (code == UDFVM_OK) {
-        udfvm_system_area_fill(machine);
-        do {
-            machine->fd = ioctl(kvm, KVM_CREATE_VM, 0);
-        } while (machine->fd < 0 && errno == EINTR);           /* a signal interrupts the creation of KVM's worker threads */
-        if (machine->fd < 0)
-            code = udfvm_fail_errno(error, "KVM_CREATE_VM");
-    }
-    if (code == UDFVM_OK)
-        code = add_slots(machine, error);
-    if (code == UDFVM_OK)
-        code = create_vcpu(machine, kvm, error);
-    close(kvm);
-    if (code != UDFVM_OK)
-        udfvm_machine_destroy(machine);
-    return code;
+    struct behaviour behaviour;
+    *machine = (struct machine){ .fd = -1, .vcpu = -1 };
+    int code = udfvm_behaviour(&behaviour, error);
+    return code == UDFVM_OK ? udfvm_machine_create_as(machine, config, &behaviour, image_fd, image_offset, error) : code;
 }
 
 void udfvm_machine_forget_memory(struct machine *machine)
@@ -227,7 +262,7 @@ void udfvm_machine_forget_memory(struct machine *machine)
     machine->run = NULL;
 }
 
-void udfvm_machine_destroy(struct machine *machine)
+static void close_vm(struct machine *machine)
 {
     if (machine->run)
         munmap(machine->run, machine->run_size);
@@ -235,6 +270,13 @@ void udfvm_machine_destroy(struct machine *machine)
         close(machine->vcpu);
     if (machine->fd >= 0)
         close(machine->fd);
+    machine->run = NULL;
+    machine->fd = machine->vcpu = -1;
+}
+
+void udfvm_machine_destroy(struct machine *machine)
+{
+    close_vm(machine);
     if (machine->system)
         unmap(machine->system, SYSTEM_SIZE);
     if (machine->memory)
@@ -244,13 +286,29 @@ void udfvm_machine_destroy(struct machine *machine)
     *machine = (struct machine){ .fd = -1, .vcpu = -1 };
 }
 
+int udfvm_machine_renew(struct machine *machine, struct udfvm_error *error)
+{
+    close_vm(machine);
+    /* Page tables and ring-0 stack are written anew; what the VM could not write stays, the sealed state among it. */
+    if (udfvm_span_advise(machine->system + SYSTEM_FIXED_END, SYSTEM_SIZE - SYSTEM_FIXED_END, MADV_DONTNEED))
+        return udfvm_fail_errno(error, "dropping the page tables");
+    udfvm_system_area_fill(machine);
+    if (machine->wide_open)
+        udfvm_system_area_open(machine);
+    return create_vm(machine, error);
+}
+
 int udfvm_machine_reset(struct machine *machine, struct udfvm_error *error)
 {
-    struct kvm_vcpu_events events = { .flags = 0 };            /* nothing pending, nothing being injected */
+    /* Nothing pending, nothing being injected, no instruction in whose shadow interrupts wait. */
+    struct kvm_vcpu_events events = { .flags = KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_NMI_PENDING };
     if (ioctl(machine->vcpu, KVM_SET_VCPU_EVENTS, &events) < 0)
         return udfvm_fail_errno(error, "KVM_SET_VCPU_EVENTS");
     if (ioctl(machine->vcpu, KVM_SET_SREGS, &machine->sregs) < 0)
         return udfvm_fail_errno(error, "KVM_SET_SREGS");
+    struct kvm_debugregs debug = { .dr6 = 0xffff0ff0, .dr7 = 0x400 };     /* as after a reset: a single step changes DR6 */
+    if (ioctl(machine->vcpu, KVM_SET_DEBUGREGS, &debug) < 0)
+        return udfvm_fail_errno(error, "KVM_SET_DEBUGREGS");
     struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_RUNNABLE };
     if (ioctl(machine->vcpu, KVM_SET_MP_STATE, &state) < 0 && errno != EINVAL && errno != ENXIO)
         return udfvm_fail_errno(error, "KVM_SET_MP_STATE");

@@ -159,7 +159,7 @@ static void copy_back(struct udfvm_vm *vm)
     set->pages_copied += set->count;
 }
 
-static int restore_memory(struct udfvm_vm *vm, struct udfvm_error *error)
+int udfvm_vm_restore_memory(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     struct hot_set *set = &vm->hot;
     const bool large = set->count > LARGE_SET;
@@ -183,9 +183,7 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
     if (vm->state == VM_UNSEALED)
         return udfvm_fail(error, UDFVM_E_ARGUMENT, "a VM that was booted has no sealed state to go back to");
     udfvm_files_close_all(vm);
-    int code = vm->state == VM_BROKEN ? udfvm_machine_reset(&vm->machine, error) : UDFVM_OK;
-    if (code == UDFVM_OK && vm->reply_shared)
-        code = udfvm_machine_inherit_output(&vm->machine, false, error);
+    int code = vm->reply_shared ? udfvm_machine_inherit_output(&vm->machine, false, error) : UDFVM_OK;
     vm->reply_shared = false;
     if (code == UDFVM_OK)                        /* first: the worker zeroes while pages are copied here */
         code = udfvm_wide_scrub(vm, error);
@@ -193,8 +191,10 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
         code = udfvm_vm_collect_dirty(vm, error);
     if (code == UDFVM_OK) {
         udfvm_span_end_call(vm);
-        code = restore_memory(vm, error);
+        code = udfvm_vm_restore_memory(vm, error);
     }
+    if (code == UDFVM_OK)
+        code = udfvm_vm_restore_processor(vm, error);
     udfvm_log_clear(&vm->log);
     vm->state = code == UDFVM_OK ? VM_SEALED : VM_BROKEN;
     return code;

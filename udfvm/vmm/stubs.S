@@ -1,5 +1,6 @@
-/* The only code that a micro-VM runs outside the guest's own: copied to SYSTEM_STUBS, read-only for ring 3, position-independent but
- * for absolute addresses of guest memory. Ring-0 instructions are emulated on PVM (about 230 ns each), so they are few.
+/* The only code that a micro-VM runs outside the guest's own, in read-only memory, position-independent but for absolute addresses of guest
+ * memory. What ring 0 runs is copied to SYSTEM_GATES, out of reach for ring 3; what ring 3 runs to SYSTEM_STUBS, which ring 0 cannot execute
+ * where the processor has SMEP. Ring-0 instructions are emulated on PVM (about 230 ns each), so they are few.
  */
 #include "layout.h"
 
@@ -17,28 +18,29 @@
 #define VECTOR_FAULT      0x200020
 #define FAULT_STACK       0x204000
 #define PORT_PANIC        0x56
+#define VECTOR_PAGE_FAULT 14
 
         .section .rodata
         .balign 16
-        .globl  udfvm_stubs, udfvm_stub_exceptions, udfvm_stub_resume, udfvm_stubs_end
-        .hidden udfvm_stubs, udfvm_stub_exceptions, udfvm_stub_resume, udfvm_stubs_end
+        .globl  udfvm_gates, udfvm_gate_exceptions, udfvm_gate_flags_call, udfvm_gate_flags_fault, udfvm_gates_end
+        .hidden udfvm_gates, udfvm_gate_exceptions, udfvm_gate_flags_call, udfvm_gate_flags_fault, udfvm_gates_end
+        .globl  udfvm_stubs, udfvm_stub_resume, udfvm_stubs_end
+        .hidden udfvm_stubs, udfvm_stub_resume, udfvm_stubs_end
 
-/* LSTAR. A processor arrives at CPL 0 and must drop to ring 3; PVM arrives at CPL 3 already. */
-udfvm_stubs:
+/* ---- Ring 0 ---- */
+
+/* LSTAR where `syscall` arrives at CPL 0: drops to ring 3. The flags, here and below, end in the four bytes that system_area.c completes. */
+udfvm_gates:
         movq    %rcx, TRAP_SYSCALL_RIP
-        movl    %cs, %r11d
         movl    $VECTOR_SYSCALL, %ecx
-        testb   $3, %r11b
-        jz      1f
-        cld
-        jmp     *%rcx
-1:      movl    $GUEST_RFLAGS, %r11d
+        movl    $GUEST_RFLAGS, %r11d
+udfvm_gate_flags_call:
         sysretq
 
 /* Exceptions: one entry of 16 bytes per vector. The processor pushes an error code for vectors 8, 10-14, 17, 21, 29, 30
  * (AMD APM 2, 8.2); the others push a zero. */
         .balign 16
-udfvm_stub_exceptions:
+udfvm_gate_exceptions:
         .set    vector, 0
         .rept   32
         .balign 16
@@ -58,10 +60,13 @@ exception:
         pushq   %rax
         movq    8(%rsp), %rax
         movq    %rax, TRAP_VECTOR
+        cmpl    $VECTOR_PAGE_FAULT, %eax
+        movl    $0, %eax                /* CR2 means nothing else, and may be of an earlier call */
+        jne     1f
+        movq    %cr2, %rax
+1:      movq    %rax, TRAP_CR2
         movq    16(%rsp), %rax
         movq    %rax, TRAP_ERROR_CODE
-        movq    %cr2, %rax
-        movq    %rax, TRAP_CR2
         movq    24(%rsp), %rax
         movq    %rax, TRAP_RIP
         movq    32(%rsp), %rax
@@ -75,19 +80,32 @@ exception:
         movq    $VECTOR_FAULT, 24(%rsp)
         movq    $SELECTOR_RING3_CODE, 32(%rsp)
         movq    $GUEST_RFLAGS, 40(%rsp)
+udfvm_gate_flags_fault:
         movq    $FAULT_STACK, 48(%rsp)
         movq    $SELECTOR_RING3_DATA, 56(%rsp)
         popq    %rax
         addq    $16, %rsp
         iretq
 
-/* An exception at ring 0: only a broken image can cause it. */
+/* An exception at ring 0: a debug trap that `mov %ss` put off into a gate, or a broken image. The VM is given up. */
 panic:
         outb    %al, $PORT_PANIC
         hlt
+udfvm_gates_end:
 
-/* Where every call starts, at ring 3: puts back what general registers do not cover. XRSTOR with all bits asked for restores every
- * component that XCR0 enables, whatever that is here (on PVM the host's own), to the sealed value or to its initial one. */
+/* ---- Ring 3 ---- */
+
+/* LSTAR where `syscall` leaves the CPL at 3, as PVM does. */
+        .balign 16
+udfvm_stubs:
+        movq    %rcx, TRAP_SYSCALL_RIP
+        movl    $VECTOR_SYSCALL, %ecx
+        cld
+        jmp     *%rcx
+
+/* Where every call starts: puts back what general registers do not cover. XRSTOR with all bits asked for restores every component that XCR0
+ * enables, whatever that is here (on PVM the host's own), to the sealed value or to its initial one. Older AMD processors leave FOP, FIP and FDP
+ * alone while no x87 exception is pending (AMD APM 5, XRSTOR), so an x87 load points them here before. */
         .balign 16
 udfvm_stub_resume:
         xorl    %eax, %eax
@@ -99,6 +117,9 @@ udfvm_stub_resume:
         wrfsbase %rax
         movq    STATE_GS_BASE, %rax
         wrgsbase %rax
+        fnclex
+        emms
+        fildl   STATE_RESUME_RIP
         movl    $-1, %eax
         movl    $-1, %edx
         xrstor64 SYSTEM_XSAVE

@@ -32,17 +32,48 @@ int udfvm_kvm_open(struct udfvm_error *error)
     return kvm;
 }
 
+/* KVM's own leaves (and those of the hypervisors that it imitates) promise hypercalls and shared pages that the guest must not use. */
+static bool is_paravirtual(uint32_t function)
+{
+    return function >= 0x40000000 && function < 0x50000000;
+}
+
+/* KVM fills in the number of the processor that asked. The guest's is 0. */
+static void number_processor(struct kvm_cpuid_entry2 *entry)
+{
+    if (entry->function == 1)
+        entry->ebx &= 0xffffff;                  /* initial APIC ID */
+    if (entry->function == 0xb || entry->function == 0x1f)
+        entry->edx = 0;                          /* x2APIC ID */
+    if (entry->function == 0x8000001e)
+        entry->eax = 0;                          /* extended APIC ID */
+}
+
+static void note_features(struct processor_features *features, const struct kvm_cpuid_entry2 *entry)
+{
+    if (entry->function == 0xd && entry->index == 0)
+        features->xcr0 = (entry->eax | (uint64_t)entry->edx << 32) & XCR0_WANTED;
+    if (entry->function == 7 && entry->index == 0) {
+        features->smep = entry->ebx >> 7 & 1;
+        features->umip = entry->ecx >> 2 & 1;
+    }
+}
+
 int udfvm_processor_features(int kvm, struct processor_features *features, struct udfvm_error *error)
 {
     memset(features, 0, sizeof *features);
     features->cpuid.head.nent = sizeof features->cpuid.entries / sizeof features->cpuid.entries[0];
     if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &features->cpuid) < 0)
         return udfvm_fail_errno(error, "KVM_GET_SUPPORTED_CPUID");
+    uint32_t kept = 0;
     for (uint32_t i = 0; i < features->cpuid.head.nent; i++) {
-        const struct kvm_cpuid_entry2 *entry = &features->cpuid.entries[i];
-        if (entry->function == 0xd && entry->index == 0)
-            features->xcr0 = (entry->eax | (uint64_t)entry->edx << 32) & XCR0_WANTED;
+        struct kvm_cpuid_entry2 entry = features->cpuid.entries[i];
+        note_features(features, &entry);
+        number_processor(&entry);
+        if (!is_paravirtual(entry.function))
+            features->cpuid.entries[kept++] = entry;
     }
+    features->cpuid.head.nent = kept;
     if ((features->xcr0 & 3) != 3)
         return udfvm_fail(error, UDFVM_E_NO_KVM, "KVM offers guests no SSE state (XCR0 %#llx)",
                           (unsigned long long)features->xcr0);

@@ -11,7 +11,8 @@
 #define ENTRY_NO_EXEC  (1ull << 63)
 #define TABLE          (ENTRY_PRESENT | ENTRY_WRITE | ENTRY_USER)
 
-extern const uint8_t udfvm_stubs[], udfvm_stub_exceptions[], udfvm_stub_resume[], udfvm_stubs_end[];
+extern const uint8_t udfvm_gates[], udfvm_gate_exceptions[], udfvm_gate_flags_call[], udfvm_gate_flags_fault[], udfvm_gates_end[];
+extern const uint8_t udfvm_stubs[], udfvm_stub_resume[], udfvm_stubs_end[];
 
 static uint64_t *table(uint8_t *system, uint64_t address)
 {
@@ -37,6 +38,7 @@ static void map_system_area(uint8_t *system)
     for (uint64_t page = SYSTEM_GDT; page < SYSTEM_TSS_END; page += PAGE)
         low[page / PAGE] = page | ENTRY_PRESENT | ENTRY_NO_EXEC;
     low[SYSTEM_STACK / PAGE] = SYSTEM_STACK | ENTRY_PRESENT | ENTRY_WRITE | ENTRY_NO_EXEC;
+    low[SYSTEM_GATES / PAGE] = SYSTEM_GATES | ENTRY_PRESENT;
     low[SYSTEM_STUBS / PAGE] = SYSTEM_STUBS | ENTRY_PRESENT | ENTRY_USER;
     for (uint64_t page = SYSTEM_STATE; page < SYSTEM_XSAVE_END; page += PAGE)
         low[page / PAGE] = page | ENTRY_PRESENT | ENTRY_USER | ENTRY_NO_EXEC;
@@ -84,7 +86,7 @@ static void fill_descriptors(uint8_t *system)
 
     uint64_t *idt = table(system, SYSTEM_IDT);
     for (uint64_t vector = 0; vector < 32; vector++) {
-        uint64_t handler = SYSTEM_STUBS + (uint64_t)(udfvm_stub_exceptions - udfvm_stubs) + vector * 16;
+        uint64_t handler = SYSTEM_GATES + (uint64_t)(udfvm_gate_exceptions - udfvm_gates) + vector * 16;
         uint64_t gate = vector == 3 ? 0xeeull : 0x8eull;       /* int3 is for ring 3 too */
         idt[2 * vector] = (handler & 0xffff) | (uint64_t)SELECTOR_RING0_CODE << 16 | gate << 40 | (handler >> 16 & 0xffff) << 48;
         idt[2 * vector + 1] = handler >> 32;
@@ -98,6 +100,15 @@ static void fill_descriptors(uint8_t *system)
     system[SYSTEM_TSS + bitmap + UDFVM_PORT / 8] &= (uint8_t)~(1u << UDFVM_PORT % 8);
 }
 
+static void fill_stubs(uint8_t *system, uint32_t rflags)
+{
+    uint8_t *gates = system + SYSTEM_GATES;
+    memcpy(gates, udfvm_gates, (size_t)(udfvm_gates_end - udfvm_gates));
+    memcpy(gates + (udfvm_gate_flags_call - udfvm_gates) - sizeof rflags, &rflags, sizeof rflags);
+    memcpy(gates + (udfvm_gate_flags_fault - udfvm_gates) - sizeof rflags, &rflags, sizeof rflags);
+    memcpy(system + SYSTEM_STUBS, udfvm_stubs, (size_t)(udfvm_stubs_end - udfvm_stubs));
+}
+
 void udfvm_system_area_fill(const struct machine *machine)
 {
     uint8_t *system = machine->system;
@@ -106,7 +117,19 @@ void udfvm_system_area_fill(const struct machine *machine)
     map_system_area(system);
     map_memory(machine);
     fill_descriptors(system);
-    memcpy(system + SYSTEM_STUBS, udfvm_stubs, (size_t)(udfvm_stubs_end - udfvm_stubs));
+    fill_stubs(system, (uint32_t)machine->rflags);
+}
+
+/* An exception leaves its frame there, which the processor itself pushes; the selector of the stack segment is its first word. */
+bool udfvm_system_area_stack_used(const uint8_t *system)
+{
+    const uint64_t *frame = (const uint64_t *)(system + SYSTEM_STACK_TOP);
+    return (frame[-1] | frame[-2] | frame[-3] | frame[-4] | frame[-5]) != 0;
+}
+
+void udfvm_system_area_scrub_stack(uint8_t *system)
+{
+    memset(system + SYSTEM_STACK, 0, SYSTEM_STACK_TOP - SYSTEM_STACK);
 }
 
 uint64_t udfvm_system_area_resume_stub(void)

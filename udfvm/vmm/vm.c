@@ -75,7 +75,7 @@ int udfvm_vm_check(const udfvm_vm *vm, struct udfvm_error *error)
 static void start_registers(struct udfvm_vm *vm)
 {
     struct kvm_run *run = vm->machine.run;
-    run->s.regs.regs = (struct kvm_regs){ .rip = UDFVM_VECTOR_BOOT, .rsp = UDFVM_BOOT_STACK, .rflags = GUEST_RFLAGS };
+    run->s.regs.regs = (struct kvm_regs){ .rip = UDFVM_VECTOR_BOOT, .rsp = UDFVM_BOOT_STACK, .rflags = vm->machine.rflags };
     run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
 }
 

@@ -8,19 +8,24 @@
  * Megabytes are zeroed by the worker from the moment of the restore on, and by whoever enters the VM next, who first copies a batch into it: what is
  * not zeroed by then is zeroed by both, and only then the guest runs.
  *
- * Residency is read with PAGEMAP_SCAN (Linux 6.7), which also finds what is swapped out; mincore(2) would not. Without it all pages of
- * the area are dropped after each call.
+ * Residency is asked of PAGEMAP_SCAN (Linux 6.7), before that read from the page map, an entry a page; both also tell what is swapped out, which
+ * mincore(2) would not. Where neither can be read, all pages of the area are dropped after each call.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "internal.h"
 
 #define PIECE        (256ull << 10)
 #define SHARED_LEAST (1ull << 20) /* less is zeroed at once */
+
+#define ENTRY_PRESENT (1ull << 63) /* Linux, Documentation/admin-guide/mm/pagemap.rst */
+#define ENTRY_SWAPPED (1ull << 62)
+#define ENTRIES       4096u
 
 #ifndef PAGEMAP_SCAN             /* layout: Linux, Documentation/admin-guide/mm/pagemap.rst */
 #define PAGE_IS_PRESENT (1 << 3)
@@ -104,30 +109,58 @@ static void zero_now(struct scrub *scrub)
     scrub->count = 0;
 }
 
-/* Finds what is resident or swapped out; false where that cannot be told. */
-static bool scan(struct udfvm_vm *vm)
+static void add_span(struct scrub *scrub, uint64_t from, uint64_t to)
 {
-    struct scrub *scrub = &vm->scrub;
-    const uint64_t start = (uint64_t)vm->machine.wide, end = start + vm->machine.wide_bytes;
+    struct extent *last = scrub->count ? &scrub->spans[scrub->count - 1] : NULL;
+    if (last && last->to == (const uint8_t *)from) {
+        last->to = (const uint8_t *)to;
+        return;
+    }
+    if (scrub->count == WIDE_SPANS)
+        zero_now(scrub);
+    scrub->spans[scrub->count++] = (struct extent){ (const uint8_t *)from, (const uint8_t *)to };
+}
+
+static bool scan_regions(struct udfvm_vm *vm, uint64_t start, uint64_t end)
+{
     struct page_region regions[WIDE_SPANS] = { { .start = 0 } };
     struct pm_scan_arg arguments = {
         .size = sizeof arguments, .start = start, .end = end, .vec = (uint64_t)regions, .vec_len = WIDE_SPANS,
         .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED, .return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
     };
-    bool any = false;
-    if (vm->pagemap < 0)
-        return false;
     for (; arguments.start < end; arguments.start = arguments.walk_end) {
         const int count = ioctl(vm->pagemap, PAGEMAP_SCAN, &arguments);
         if (count < 0 || arguments.walk_end <= arguments.start)
             return false;
-        if (scrub->count + (size_t)count > WIDE_SPANS)
-            zero_now(scrub);
         for (int i = 0; i < count; i++)
-            scrub->spans[scrub->count++] = (struct extent){ (const uint8_t *)regions[i].start, (const uint8_t *)regions[i].end };
-        any = any || count;
+            add_span(&vm->scrub, regions[i].start, regions[i].end);
     }
-    begin(scrub, any);
+    return true;
+}
+
+static bool scan_entries(struct udfvm_vm *vm, uint64_t start, uint64_t end)
+{
+    uint64_t entries[ENTRIES];
+    vm->scrub.count = 0;
+    for (uint64_t at = start; at < end;) {
+        const uint64_t left = (end - at) / PAGE, wanted = left < ENTRIES ? left : ENTRIES;
+        const ssize_t bytes = pread(vm->pagemap, entries, wanted * sizeof *entries, (off_t)(at / PAGE * sizeof *entries));
+        if (bytes < (ssize_t)sizeof *entries)
+            return false;
+        for (size_t i = 0; i < (size_t)bytes / sizeof *entries; i++, at += PAGE)
+            if (entries[i] & (ENTRY_PRESENT | ENTRY_SWAPPED))
+                add_span(&vm->scrub, at, at + PAGE);
+    }
+    return true;
+}
+
+/* Finds what is resident or swapped out; false where that cannot be told. */
+static bool scan(struct udfvm_vm *vm)
+{
+    const uint64_t start = (uint64_t)vm->machine.wide, end = start + vm->machine.wide_bytes;
+    if (vm->pagemap < 0 || (!scan_regions(vm, start, end) && !scan_entries(vm, start, end)))
+        return false;
+    begin(&vm->scrub, vm->scrub.count != 0 || atomic_load(&vm->scrub.written));
     return true;
 }
 

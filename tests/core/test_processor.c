@@ -1,0 +1,434 @@
+/* State of the processor, whatever a call did to it and however it ended, with the raw guest. Linked with -Wl,--wrap=ioctl, so that KVM can be made
+ * to answer what it seldom does. Usage: test_processor raw_guest.bin. Prints what failed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../../udfvm/vmm/internal.h"
+#include "raw_guest.h"
+
+#define MEMORY (32ull << 20)
+#define WINDOW (4ull << 20)
+#define MARK 0x6d61726bull
+
+#ifndef KVM_GET_XSAVE2
+#define KVM_GET_XSAVE2 KVM_GET_XSAVE
+#endif
+#ifndef PAGEMAP_SCAN
+#define PAGEMAP_SCAN _IOC(_IOC_READ | _IOC_WRITE, 'f', 16, 96)
+#endif
+
+static int failures;
+static udfvm_image *image;
+
+static void check(bool holds, const char *format, ...)
+{
+    if (holds)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    putchar('\n');
+    failures++;
+}
+
+/* ---- What KVM answers ---- */
+
+static int vms_made;
+static bool scan_refused;
+static struct { bool armed; int skip; struct kvm_run *run; uint32_t reason; } forged;   /* the answer to a KVM_RUN, which is not made */
+
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+    va_list arguments;
+    va_start(arguments, request);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    vms_made += request == KVM_CREATE_VM;
+    if (request == PAGEMAP_SCAN && scan_refused) {
+        errno = ENOTTY;
+        return -1;
+    }
+    if (request == KVM_RUN && forged.armed && forged.skip-- == 0) {
+        forged.armed = false;
+        forged.run->exit_reason = forged.reason;
+        return 0;
+    }
+    return __real_ioctl(fd, request, argument);
+}
+
+/* ---- Calls ---- */
+
+static const struct udfvm_limits usual = { .timeout_ns = 20000000000 }, soon = { .timeout_ns = 20000000 };
+
+static int call(udfvm_vm *vm, const struct udfvm_limits *limits, struct udfvm_reply *reply, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    const uint64_t request[] = { a, b, c, d };
+    struct udfvm_error error;
+    return udfvm_vm_call(vm, UDFVM_REQUEST_ROW, request, sizeof request, limits, reply, &error);
+}
+
+static udfvm_vm *open_vm(void)
+{
+    struct udfvm_error error;
+    udfvm_vm *vm = udfvm_vm_open(image, NULL, &error);
+    if (!vm) {
+        printf("cannot open a VM: %s\n", error.message);
+        exit(1);
+    }
+    return vm;
+}
+
+static void build(const char *path)
+{
+    static char kernel[1 << 20];
+    const struct udfvm_config config = { .memory = MEMORY, .input_window = WINDOW, .output_window = WINDOW, .scratch = WINDOW };
+    const struct udfvm_boot boot = { .memory_end = MEMORY };
+    struct udfvm_error error = { .message = "" };
+    int fd = open(path, O_RDONLY);
+    ssize_t length = read(fd, kernel, sizeof kernel);
+    close(fd);
+    FILE *file = tmpfile();
+    udfvm_vm *vm = length > 0 ? udfvm_vm_boot(&config, kernel, (size_t)length, &boot, sizeof boot, NULL, NULL, NULL, &error) : NULL;
+    if (vm && udfvm_vm_seal(vm, fileno(file), "raw", 3, &error) == UDFVM_OK)
+        image = udfvm_image_open(fileno(file), NULL, &error);
+    udfvm_vm_close(vm);
+    fclose(file);
+    if (!image) {
+        printf("cannot build the raw guest: %s\n", error.message);
+        exit(1);
+    }
+}
+
+/* ---- All that KVM knows of a virtual processor ---- */
+
+enum { PARTS = 12, PART_MOST = 65536 };
+struct snapshot { size_t length[PARTS]; uint8_t data[PARTS][PART_MOST]; uint64_t seen_length; uint8_t seen[32768]; };
+static const char *const part_names[PARTS] = { "registers", "special registers", "special registers 2", "", "XSAVE", "XCRs", "debug registers",
+                                               "events", "MP state", "MSRs", "CPUID", "I/O" };
+
+/* Counters, which go on by themselves: the time stamp and what follows from it, and counts of the processor's cycles. */
+static bool is_counter(uint32_t msr)
+{
+    return msr == 0x10 || msr == 0xe7 || msr == 0xe8 || msr == 0xc0000104 || (msr >= 0x40000000 && msr < 0x40000200);
+}
+
+static void get(const struct machine *machine, struct snapshot *into, int part, unsigned long request, size_t length)
+{
+    into->length[part] = __real_ioctl(machine->vcpu, request, into->data[part]) < 0 ? 0 : length;
+}
+
+static void get_msrs(const struct machine *machine, struct snapshot *into, int part)
+{
+    static struct { struct kvm_msr_list head; uint32_t indices[2048]; } list;
+    list.head.nmsrs = 2048;
+    int kvm = open("/dev/kvm", O_RDWR);
+    check(__real_ioctl(kvm, KVM_GET_MSR_INDEX_LIST, &list) == 0, "the list of MSRs");
+    close(kvm);
+    struct kvm_msr_entry *entries = (struct kvm_msr_entry *)into->data[part];
+    size_t count = 0;
+    for (uint32_t i = 0; i < list.head.nmsrs; i++) {
+        struct { struct kvm_msrs head; struct kvm_msr_entry entry; } one = { .head.nmsrs = 1, .entry.index = list.head.indices[i] };
+        if (!is_counter(one.entry.index) && __real_ioctl(machine->vcpu, KVM_GET_MSRS, &one) == 1)
+            entries[count++] = one.entry;
+    }
+    check(count > 5, "KVM tells of %zu MSRs", count);
+    into->length[part] = count * sizeof *entries;
+}
+
+/* Where the reply has XSTATE_BV. It is left out, here and in KVM's answer: whether a component with initial values counts as in use changes when the
+ * host switches threads. */
+#define SEEN_IN_USE (16 * 8 + 4 * 8 + 28 + (UDFVM_RING_REPLY - UDFVM_TRAP_BASE) + 512)
+
+/* At the end of a call that tells what it sees, which is the same each time. */
+static void observe(udfvm_vm *vm, struct snapshot *into)
+{
+    struct machine *machine = &vm->machine;
+    struct udfvm_reply reply;
+    memset(into, 0, sizeof *into);
+    if (call(vm, &usual, &reply, RAW_OBSERVE, 0, 0, 0) != UDFVM_OK) {
+        check(false, "the call that observes failed");
+        return;
+    }
+    into->seen_length = reply.length;
+    memcpy(into->seen, reply.data, reply.length);
+    memset(into->seen + SEEN_IN_USE, 0, 8);
+    ((struct kvm_cpuid2 *)into->data[10])->nent = 256;
+    get(machine, into, 0, KVM_GET_REGS, sizeof(struct kvm_regs));
+    get(machine, into, 1, KVM_GET_SREGS, sizeof(struct kvm_sregs));
+    get(machine, into, 2, KVM_GET_SREGS2, sizeof(struct kvm_sregs2));
+    /* KVM_GET_FPU has less than KVM_GET_XSAVE, and for a component in its initial state what the kernel's buffer held before. */
+    get(machine, into, 4, KVM_GET_XSAVE2, 12288);
+    memset(into->data[4] + 512, 0, 8);
+    get(machine, into, 5, KVM_GET_XCRS, sizeof(struct kvm_xcrs));
+    get(machine, into, 6, KVM_GET_DEBUGREGS, sizeof(struct kvm_debugregs));
+    get(machine, into, 7, KVM_GET_VCPU_EVENTS, sizeof(struct kvm_vcpu_events));
+    get(machine, into, 8, KVM_GET_MP_STATE, sizeof(struct kvm_mp_state));
+    get_msrs(machine, into, 9);
+    get(machine, into, 10, KVM_GET_CPUID2, PART_MOST);
+    for (int part = 0; part < 11; part++)
+        check(into->length[part] != 0 || part == 2 || part == 3 || part == 8, "KVM does not tell of %s", part_names[part]);
+    check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore after looking");
+}
+
+static void compare(const struct snapshot *before, const struct snapshot *after, const char *what, int one, int other)
+{
+    for (int part = 0; part < PARTS; part++)
+        for (size_t i = 0; i < before->length[part]; i++)
+            if (before->length[part] != after->length[part] || before->data[part][i] != after->data[part][i]) {
+                check(false, "%s %d, %d: byte %zu of %s: %#x, was %#x", what, one, other, i, part_names[part], after->data[part][i], before->data[part][i]);
+                break;
+            }
+    check(before->seen_length == after->seen_length, "%s %d, %d: the guest sees more", what, one, other);
+    for (size_t i = 0; i < before->seen_length; i++)
+        if (before->seen[i] != after->seen[i]) {
+            check(false, "%s %d, %d: the guest sees byte %zu: %#x, was %#x", what, one, other, i, after->seen[i], before->seen[i]);
+            break;
+        }
+}
+
+static struct snapshot pristine, present;
+
+static bool stack_is_clean(const udfvm_vm *vm)
+{
+    for (size_t i = SYSTEM_STACK; i < SYSTEM_STACK_TOP; i++)
+        if (vm->machine.system[i])
+            return false;
+    return true;
+}
+
+/* ---- Tests ---- */
+
+static void test_nothing_of_the_processor_stays(void)
+{
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    observe(vm, &pristine);
+    observe(vm, &present);
+    compare(&pristine, &present, "nothing", 0, 0);
+    check(pristine.seen_length > SEEN_IN_USE + 8, "the guest tells too little");
+    for (int what = 0; what < RAW_DISTURBANCES; what++)
+        for (int end = 0; end < RAW_ENDS; end++) {
+            const int code = call(vm, end == RAW_END_COMPLETE || end == RAW_END_CRASH ? &usual : &soon, &reply, RAW_DISTURB, (uint64_t)what, (uint64_t)end, MARK);
+            check(code == UDFVM_OK || code == UDFVM_E_TIMEOUT || code == UDFVM_E_CRASH || code == UDFVM_E_PROTOCOL, "%d, %d: code %d", what, end, code);
+            check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore after %d, %d", what, end);
+            check(stack_is_clean(vm), "%d, %d: something is left on the ring-0 stack", what, end);
+            observe(vm, &present);
+            compare(&pristine, &present, "disturbance and end", what, end);
+        }
+    udfvm_vm_close(vm);
+}
+
+/* An end that leaves the emulation of an instruction unfinished costs the KVM VM; the usual ones do not. */
+static void test_a_vm_with_an_unexpected_exit_is_closed(void)
+{
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    for (int end = 0; end < RAW_ENDS; end++) {
+        const int code = call(vm, &soon, &reply, RAW_DISTURB, RAW_NOTHING, (uint64_t)end, 0);
+        const bool unfit = vm->unfit, trapping = vm->machine.run->s.regs.regs.rflags & 0x100;
+        const int before = vms_made;
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK && !vm->unfit, "restore after end %d", end);
+        check(vms_made - before == (unfit || trapping), "end %d, code %d: %d new VMs", end, code, vms_made - before);
+        if (end == RAW_END_IN || end == RAW_END_INS || end == RAW_END_REP_INS)
+            check(code == UDFVM_E_PROTOCOL && unfit, "end %d: code %d, %s", end, code, unfit ? "closed" : "kept");
+        if (end == RAW_END_COMPLETE || end == RAW_END_LOOP || end == RAW_END_CRASH || end == RAW_END_CALLS)
+            check(!unfit, "end %d is expected", end);
+    }
+    udfvm_vm_close(vm);
+}
+
+static void forge(udfvm_vm *vm, uint32_t reason, int skip)
+{
+    forged.run = vm->machine.run;
+    forged.reason = reason;
+    forged.skip = skip;
+    forged.armed = true;
+}
+
+static void test_a_call_that_never_began_is_made_on_a_new_vm(void)
+{
+    static const uint32_t refusals[] = { KVM_EXIT_FAIL_ENTRY, KVM_EXIT_INTERNAL_ERROR };
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    for (size_t i = 0; i < 2; i++) {
+        const int before = vms_made;
+        forge(vm, refusals[i], 0);
+        check(call(vm, &usual, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_OK && *(const uint64_t *)reply.data == 1, "a refused entry was not tried again");
+        check(vms_made == before + 1, "%d new VMs", vms_made - before);
+        forge(vm, refusals[i], 0);               /* the same call goes on: its state would be lost */
+        check(call(vm, &usual, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_E_PROTOCOL && vm->unfit, "a call that began was made twice");
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK && vms_made == before + 2, "the VM was kept");
+        check(call(vm, &usual, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_OK && *(const uint64_t *)reply.data == 1, "the next call");
+        udfvm_vm_restore(vm, NULL);
+    }
+    udfvm_vm_close(vm);
+}
+
+static void test_every_kind_of_exit(void)
+{
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    for (uint32_t reason = 0; reason < 48; reason++) {
+        if (reason == KVM_EXIT_IO)
+            continue;
+        check(call(vm, &usual, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_OK, "begin");
+        const int before = vms_made;
+        forge(vm, reason, 0);
+        check(call(vm, &usual, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_E_PROTOCOL && vm->unfit, "exit %u was accepted", reason);
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK && vms_made == before + 1, "a VM after exit %u was kept", reason);
+        observe(vm, &present);
+        compare(&pristine, &present, "exit", (int)reason, 0);
+    }
+    udfvm_vm_close(vm);
+}
+
+/* What the first call wrote is known although the KVM VM that logged it is gone. */
+static void test_memory_of_a_closed_vm_is_restored(void)
+{
+    const uint64_t at = UDFVM_PROGRAM_BASE + (5 << 20), wide = UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW;
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    for (int round = 0; round < 3; round++) {
+        check(call(vm, &usual, &reply, RAW_HYPERCALL, UDFVM_HC_OPEN, 0, 0) == UDFVM_OK, "opening the wide area");
+        check(call(vm, &usual, &reply, RAW_FILL, at, at + 65536, MARK) == UDFVM_OK, "fill");
+        check(call(vm, &usual, &reply, RAW_FILL, wide, wide + 65536, MARK) == UDFVM_OK, "fill the wide area");
+        check(call(vm, &usual, &reply, RAW_DISTURB, RAW_NOTHING, RAW_END_INS, 0) != UDFVM_OK && udfvm_vm_restore(vm, NULL) == UDFVM_OK, "end and restore");
+        check(call(vm, &usual, &reply, RAW_FIND, at, at + 65536, MARK) == UDFVM_OK && *(const uint64_t *)reply.data == 0, "memory leaks");
+        check(call(vm, &usual, &reply, RAW_FIND, wide, wide + 65536, MARK) == UDFVM_OK && *(const uint64_t *)reply.data == 0, "the wide area leaks");
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+    }
+    udfvm_vm_close(vm);
+}
+
+static void test_ports_are_closed(void)
+{
+    static const uint64_t ports[] = { 0, 0x20, 0x54, 0x56, 0x60, 0x80, 0xcf8, 0xffff };
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    const bool bitmap = !vm->machine.behaviour.bitmap_ignored;
+    check(call(vm, &usual, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_OK, "count");
+    check((vm->machine.run->s.regs.regs.rflags >> 12 & 3) == (bitmap ? 0 : 3), "IOPL of the guest");
+    udfvm_vm_restore(vm, NULL);
+    for (size_t i = 0; bitmap && i < sizeof ports / sizeof *ports; i++) {
+        check(call(vm, &usual, &reply, RAW_PORT, ports[i], 0, 0) == UDFVM_OK && *(const uint64_t *)reply.data == RAW_FAULTED, "port %#llx is open",
+              (unsigned long long)ports[i]);
+        udfvm_vm_restore(vm, NULL);
+    }
+    printf("(the I/O bitmap %s, `syscall` %s)\n", bitmap ? "counts" : "is ignored", vm->machine.behaviour.syscall_stays ? "stays at CPL 3" : "goes to CPL 0");
+    udfvm_vm_close(vm);
+}
+
+static void enter_ring_0(udfvm_vm *vm, bool smep)
+{
+    struct kvm_sregs sregs;
+    __real_ioctl(vm->machine.vcpu, KVM_GET_SREGS, &sregs);
+    sregs.cs = (struct kvm_segment){ .limit = 0xffffffff, .selector = SELECTOR_RING0_CODE, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1 };
+    sregs.ss = (struct kvm_segment){ .limit = 0xffffffff, .selector = SELECTOR_RING0_CODE + 8, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1 };
+    if (!smep)
+        sregs.cr4 &= ~(1ull << 20);
+    __real_ioctl(vm->machine.vcpu, KVM_SET_SREGS, &sregs);
+}
+
+/* Ring 0 is out of reach. If it were not, it could not change what is fixed, nor, where the processor has SMEP, run a program's code. */
+static void test_ring_0_would_be_of_little_use(void)
+{
+    static const uint64_t places[] = { SYSTEM_GDT + 0x50, SYSTEM_IDT, SYSTEM_TSS + 104, SYSTEM_GATES, SYSTEM_STUBS + 0x800, SYSTEM_STATE, SYSTEM_XSAVE };
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    uint8_t *fixed = malloc(SYSTEM_FIXED_END);
+    memcpy(fixed, vm->machine.system, SYSTEM_FIXED_END);
+    const bool has_smep = vm->machine.sregs.cr4 >> 20 & 1;
+    for (int smep = 0; smep <= has_smep; smep++)
+        for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+            check(call(vm, &usual, &reply, RAW_POISON, 0, 0, 0) == UDFVM_OK, "where is the poison?");
+            enter_ring_0(vm, smep);
+            vm->machine.run->s.regs.regs.rip = *(const uint64_t *)reply.data;
+            vm->machine.run->s.regs.regs.rdi = smep ? UDFVM_PROGRAM_BASE : places[i];
+            check(call(vm, &soon, &reply, RAW_COUNT, 0, 0, 0) != UDFVM_OK, "ring 0 wrote to %#llx", (unsigned long long)places[i]);
+            check(memcmp(fixed, vm->machine.system, SYSTEM_FIXED_END) == 0, "%#llx was changed", (unsigned long long)places[i]);
+            check(!smep || *(const uint64_t *)(vm->machine.memory + (UDFVM_PROGRAM_BASE - UDFVM_KERNEL_BASE)) != 0x706f69736f6e, "ring 0 ran a program's code");
+            check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+            observe(vm, &present);
+            compare(&pristine, &present, "ring 0", smep, (int)i);
+        }
+    free(fixed);
+    udfvm_vm_close(vm);
+}
+
+static size_t resident_pages(const udfvm_vm *vm)
+{
+    static unsigned char pages[(2 * WINDOW - UDFVM_WINDOW_NARROW) / PAGE];
+    size_t count = 0;
+    check(mincore((void *)(uintptr_t)vm->machine.wide, vm->machine.wide_bytes, pages) == 0 && vm->machine.wide_bytes == sizeof pages * PAGE, "mincore");
+    for (size_t i = 0; i < sizeof pages; i++)
+        count += pages[i] & 1;
+    return count;
+}
+
+/* With PAGEMAP_SCAN and without it, as before Linux 6.7: what a call wrote is zeroed where it is, so that the next need not fault it in again. */
+static void test_the_wide_area_stays_in_memory(void)
+{
+    const uint64_t start = UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW, end = UDFVM_OUTPUT_BASE + 2 * WINDOW;
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    for (int round = 0; round < 4; round++) {
+        scan_refused = round >= 2;
+        check(call(vm, &usual, &reply, RAW_HYPERCALL, UDFVM_HC_OPEN, 0, 0) == UDFVM_OK, "opening the wide area");
+        for (uint64_t at = start; at < end; at += 3 * PAGE)              /* more pieces than are kept as such */
+            check(call(vm, &usual, &reply, RAW_WRITE, at, MARK, 0) == UDFVM_OK, "write");
+        check(call(vm, &usual, &reply, RAW_FILL, start + (1 << 20), start + (3 << 20), MARK) == UDFVM_OK, "fill");
+        const size_t before = resident_pages(vm);
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK && udfvm_wide_settle(vm, NULL) == UDFVM_OK, "restore");
+        check(resident_pages(vm) >= before && before >= 512, "round %d: %zu pages in memory, then %zu", round, before, resident_pages(vm));
+        check(call(vm, &usual, &reply, RAW_FIND, start, end, MARK) == UDFVM_OK && *(const uint64_t *)reply.data == 0, "round %d: the wide area leaks", round);
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+    }
+    scan_refused = false;
+    udfvm_vm_close(vm);
+}
+
+static void test_no_paravirtual_features(void)
+{
+    udfvm_vm *vm = open_vm();
+    static struct { struct kvm_cpuid2 head; struct kvm_cpuid_entry2 entries[256]; } cpuid = { .head.nent = 256 };
+    check(__real_ioctl(vm->machine.vcpu, KVM_GET_CPUID2, &cpuid) == 0 && cpuid.head.nent > 4, "KVM_GET_CPUID2");
+    for (uint32_t i = 0; i < cpuid.head.nent; i++)
+        check(cpuid.entries[i].function >> 28 != 4, "CPUID leaf %#x", cpuid.entries[i].function);
+    udfvm_vm_close(vm);
+}
+
+int main(int count, char **arguments)
+{
+    static const struct { const char *name; void (*run)(void); } tests[] = {
+        { "state", test_nothing_of_the_processor_stays },
+        { "unexpected exits", test_a_vm_with_an_unexpected_exit_is_closed },
+        { "refused entries", test_a_call_that_never_began_is_made_on_a_new_vm },
+        { "kinds of exits", test_every_kind_of_exit },
+        { "memory of closed VMs", test_memory_of_a_closed_vm_is_restored },
+        { "ports", test_ports_are_closed },
+        { "ring 0", test_ring_0_would_be_of_little_use },
+        { "paravirtual features", test_no_paravirtual_features },
+        { "wide area", test_the_wide_area_stays_in_memory },
+    };
+    if (count < 2)
+        return 2;
+    build(arguments[1]);
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+        const int before = failures;
+        tests[i].run();
+        printf("%s: %s\n", tests[i].name, failures == before ? "holds" : "FAILED");
+        fflush(stdout);
+    }
+    udfvm_image_close(image);
+    return failures != 0;
+}
