@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -107,8 +108,6 @@ def building(path: Path) -> Iterator[None]:
 
 def _temporary(path: Path) -> tuple[int, str]:
     """A new file beside it, locked, so that nobody sweeps it."""
-    import tempfile  # which answers from the cache do without
-
     with explained(path):
         while True:
             descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem[:16]}.", suffix=".tmp")

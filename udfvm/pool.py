@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from udfvm.vmm import Pool as Core
 
 MOST_VMS: Final = 4096
+_NEVER: Final = 1e9                                # seconds
 
 
 class PoolStatistics(NamedTuple):
@@ -40,7 +41,8 @@ class Pool:
     Args:
         size: VMs that there may be at most, of each base image: 1 to 4096.
         keep: how many of them stay open while they are idle; when more are, those used longest ago are closed.
-        keep_seconds: all idle VMs but the one used last are closed once they were idle for so long.
+        keep_seconds: all idle VMs but the one used last are closed once they were idle for so long; that one gives back the memory that
+            calls left, beyond what calls usually write.
         wait: seconds for which a call waits while all are busy, before it raises ``BusyError``.
 
     Raises ValueError for settings that make no sense.
@@ -150,7 +152,7 @@ class Pool:
     # ---- Idle VMs ----
 
     def _trim_later(self) -> None:
-        """Called where more than one VM of a base image is in use: when that is over, some will be idle."""
+        """Called where more than one VM of a base image is in use, or one took much memory: when that is over, some will be idle."""
         with self._lock:
             if self._trimmer is None:
                 self._trimmer = threading.Thread(target=_trim, args=(weakref.ref(self),), name="udfvm-trim", daemon=True)
@@ -159,8 +161,11 @@ class Pool:
     def _trim_old(self) -> bool:
         """Whether there is anything left to trim."""
         left = [core.trim_old(1, self.keep_seconds) for core in self._list()]
+        for core in self._list():
+            core.shrink_old(self.keep_seconds * 3 / 4)           # this is done each quarter, so it is no later than keep_seconds
         with self._lock:
-            if any(idle > 1 for idle in left) or any(core.vms_out > 1 for core in self._cores.values()):
+            cores = self._cores.values()
+            if any(idle > 1 for idle in left) or any(core.vms_out > 1 or core.shrink_old(_NEVER) for core in cores):
                 return True
             self._trimmer = None
             return False

@@ -221,8 +221,8 @@ static PyObject *exchange(struct small_calls *self, struct call *call, PyObject 
     if (call->reply.kept ? take_whole_reply(self, call) < 0
                          : call->reply.length < (uint64_t)room && PyByteArray_Resize(call->output, (Py_ssize_t)call->reply.length) < 0)
         return NULL;
-    if (call->reply.in_use > 1) {
-        PyObject *done = PyObject_CallMethod(self->pool, "more_in_use", "I", call->reply.in_use);
+    if (call->reply.attend) {
+        PyObject *done = PyObject_CallMethod(self->pool, "attend", "I", call->reply.in_use);
         Py_XDECREF(done);
         if (!done)
             return NULL;

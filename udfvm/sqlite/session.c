@@ -45,7 +45,7 @@ static void session_close(struct session *session)
     if (session->next_of_registry)
         session->next_of_registry->link_of_registry = session->link_of_registry;
     if (session->vm)
-        udfvm_pool_give(session->function->pool, session->vm);
+        udfvm_pool_give_small(session->function->pool, session->vm);
     batch_free(session->batch);
     function_release(session->function);
     free(session);

@@ -511,6 +511,7 @@ class Pool:
             data = self._lender.lend(vm, begin, end - begin) if self._lender.lends(end - begin) else None
             if data is not None:
                 self.vms_out -= 1
+                self.attend(self.vms_out)
             else:
                 data = memoryview(bytearray(reply.data[begin:end]))      # one copy, which numpy may let its user write to
             return reply.status, data, found is not None
@@ -534,18 +535,21 @@ class Pool:
             handle = lib.udfvm_pool_take_wide(self._handle, image._handle, wide, self.wait_ns, error)
         if not handle:
             raise _exception(error)
-        self.more_in_use(self.vms_out + 1)
+        self.vms_out += 1
+        if self.vms_out > 1:
+            self.attend(self.vms_out)
         return handle
 
-    def more_in_use(self, count: int) -> None:
-        """A call found so many VMs in use."""
+    def attend(self, count: int) -> None:
+        """A call found so many VMs in use: there will be idle ones to close, or to shrink."""
         self.vms_out = count
-        if count > 1 and self._crowded is not None:
+        if self._crowded is not None:
             self._crowded()
 
     def _give(self, handle: Any) -> None:
         self.vms_out -= 1
-        lib.udfvm_pool_give(self._handle, handle)
+        if lib.udfvm_pool_give(self._handle, handle):
+            self.attend(self.vms_out)
 
     def give(self, vm: VM) -> None:
         """Returns a VM. It is restored if it was not, and destroyed if that fails."""
@@ -560,7 +564,7 @@ class Pool:
         error, taken = _error(), _taken_reply()
         reply, output = taken
         code = lib.udfvm_pool_call(self._handle, image._handle, self.wait_ns, request, payload, len(payload), limits, reply, error)
-        status, length, in_use, kept = reply.status, reply.length, reply.in_use, reply.kept
+        status, length, attend, kept = reply.status, reply.length, reply.attend, reply.kept
         if kept:
             try:
                 data: bytes = _copied(ffi.buffer(reply.data, length), status)
@@ -571,8 +575,8 @@ class Pool:
         _thread.reply = taken
         if code:
             raise _exception(error, udf)
-        if in_use > 1:
-            self.more_in_use(in_use)
+        if attend:
+            self.attend(reply.in_use)
         return status, data
 
     @contextmanager
@@ -593,6 +597,10 @@ class Pool:
         live, idle = self.pool_statistics()
         self.vms_out = live - idle
         return int(lib.udfvm_pool_trim_old(self._handle, keep, int(seconds * 1e9)))
+
+    def shrink_old(self, seconds: float) -> int:
+        """VMs that were idle for so long give back what memory calls left. Returns how many have such memory still, or will have."""
+        return int(lib.udfvm_pool_shrink_old(self._handle, int(seconds * 1e9))) + self._lender.count
 
     def pool_statistics(self) -> tuple[int, int]:
         """How many VMs there are, and how many of these are idle."""

@@ -283,8 +283,11 @@ udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t timeout
 /* A new VM of the pool with other windows, for one call: it is closed when it is given back. Counts and waits as any other; an idle one makes room. */
 udfvm_vm *udfvm_pool_take_wide(udfvm_pool *pool, udfvm_image *image, const struct udfvm_windows *windows, uint64_t timeout_ns,
                                struct udfvm_error *error);
-/* Returns a VM: restored if the caller did not, destroyed if that fails. */
-void udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm);
+/* Returns a VM: restored if the caller did not, destroyed if that fails. Non-zero: it is idle now, and has memory that udfvm_pool_shrink_old() would
+ * give back. */
+int udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm);
+/* The same, of a VM whose windows and scratch are given back at once: for embedders that look after no idle VMs. */
+int udfvm_pool_give_small(udfvm_pool *pool, udfvm_vm *vm);
 
 /* A whole fresh call: a VM is taken, called, the reply copied, the VM restored and given back. */
 struct udfvm_pool_reply {
@@ -293,6 +296,7 @@ struct udfvm_pool_reply {
     uint64_t length;
     int status;                  /* enum udfvm_status */
     unsigned in_use;             /* VMs of the pool that were in use during the call, this one included */
+    int attend;                  /* there will be idle VMs to trim or to shrink */
     udfvm_vm *kept;              /* the VM, where there was no room: read `data`, then give it back; else NULL */
     const void *data;
 };
@@ -303,6 +307,9 @@ int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint
 void udfvm_pool_trim(udfvm_pool *pool, unsigned keep);
 /* Closes VMs that have been idle for so long, but for the `keep` used last. Returns how many are idle then. */
 unsigned udfvm_pool_trim_old(udfvm_pool *pool, unsigned keep, uint64_t idle_ns);
+/* VMs that have been idle for so long give back the memory that calls left, beyond what calls usually write: zeroed pages of windows and scratch.
+ * What is more than 64 MiB is given back after the call already. Returns how many idle VMs have such memory still. */
+unsigned udfvm_pool_shrink_old(udfvm_pool *pool, uint64_t idle_ns);
 /* How many VMs may be idle; when more are, those used longest ago are closed. 8 unless set. */
 void udfvm_pool_set_idle(udfvm_pool *pool, unsigned most);
 /* No VM is taken from now on: who tries, or waits for one, fails with UDFVM_E_CLOSED. Idle VMs are closed, others when they are given back. The

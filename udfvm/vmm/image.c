@@ -165,7 +165,7 @@ udfvm_image *udfvm_image_open_within(int fd, uint64_t offset, uint64_t length, u
     if (code == UDFVM_OK) {
         image->base = base ? udfvm_image_retain(base) : NULL;
         image->numbers = (const uint32_t *)(file(image) + image->header->numbers_offset);
-        code = base ? check_numbers(image, error) : UDFVM_OK;
+        code = base ? check_numbers(image, error) : udfvm_image_find_holes(image, error);
     }
     if (code == UDFVM_OK)
         return image;
@@ -188,6 +188,7 @@ void udfvm_image_close(udfvm_image *image)
     if (image->fd >= 0)
         close(image->fd);
     udfvm_image_close(image->base);
+    free(image->holes);
     free(image);
 }
 
@@ -236,7 +237,7 @@ const uint8_t *udfvm_image_page(const struct udfvm_image *image, uint32_t number
 {
     const struct image_header *header = image->header;
     if (!image->base)
-        return file(image) + header->pages_offset + number * PAGE;
+        return udfvm_image_is_hole(image, number) ? NULL : file(image) + header->pages_offset + number * PAGE;
     size_t low = 0, high = header->page_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -248,4 +249,9 @@ const uint8_t *udfvm_image_page(const struct udfvm_image *image, uint32_t number
     if (low < header->page_count && image->numbers[low] == number)
         return file(image) + header->pages_offset + low * PAGE;
     return udfvm_image_page(image->base, number);
+}
+
+bool udfvm_image_is_of_base(const struct udfvm_image *image, const uint8_t *page)
+{
+    return !image->base || page < file(image) || page >= file(image) + image->mapped;
 }

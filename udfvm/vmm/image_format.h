@@ -29,9 +29,17 @@ struct udfvm_image {
     size_t mapped;
     struct udfvm_image *base;                     /* layer: holds a reference; base: NULL */
     const uint32_t *numbers;                      /* layer: ascending page numbers */
+    uint64_t *holes;                              /* base: bitmap of the pages of program memory that the file has not */
 };
-/* The sealed content of page `number` of program memory. */
+/* The sealed content of page `number` of program memory; NULL: zeros, which the image does not store. */
 const uint8_t *udfvm_image_page(const struct udfvm_image *image, uint32_t number);
+/* Whether that is what a VM's mapping of the base has there: what a layer stores is not. */
+bool udfvm_image_is_of_base(const struct udfvm_image *image, const uint8_t *page);
+/* ---- holes.c ---- */
+int udfvm_image_find_holes(struct udfvm_image *image, struct udfvm_error *error);
+bool udfvm_image_is_hole(const struct udfvm_image *image, uint64_t number);
+/* Program memory of a VM of the base, where that has large holes, becomes anonymous. */
+int udfvm_image_map_holes(const struct udfvm_image *image, const struct machine *machine, struct udfvm_error *error);
 /* Both are of one base image, by content: a process may have it open more than once. */
 bool udfvm_image_same_base(const struct udfvm_image *left, const struct udfvm_image *right);
 void udfvm_image_header_digest(const struct image_header *header, uint8_t digest[32]);

@@ -57,7 +57,8 @@ static uint64_t changed_pages(const struct udfvm_vm *vm, uint32_t *numbers)
     uint64_t count = 0;
     for (size_t i = 0; i < vm->hot.count; i++) {
         const struct hot_page *page = &vm->hot.pages[i];
-        if (page->number < limit && memcmp(vm->machine.memory + page->number * PAGE, page->pristine, PAGE) != 0)
+        const uint8_t *now = vm->machine.memory + page->number * PAGE;
+        if (page->number < limit && (page->pristine ? memcmp(now, page->pristine, PAGE) != 0 : !udfvm_page_is_zero(now)))
             numbers[count++] = page->number;
     }
     qsort(numbers, count, sizeof *numbers, compare_numbers);

@@ -131,6 +131,11 @@ struct hot_set {
 int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine, struct udfvm_error *error);
 void udfvm_hot_set_destroy(struct hot_set *set);
 
+/* Gives back the windows' and scratch's memory of a restored VM. */
+int udfvm_vm_drop_buffers(struct udfvm_vm *vm, struct udfvm_error *error);
+/* Gives back what a restored VM has beyond its hot set: what calls with much memory left, zeroed. The next call with much pays for it. */
+int udfvm_vm_shrink(struct udfvm_vm *vm, struct udfvm_error *error);
+
 /* ---- worker.c: work on much memory, shared with a second thread ---- */
 struct work {
     void (*piece)(struct work *work, size_t index);   /* does one piece, on either thread */
@@ -181,6 +186,8 @@ int udfvm_wide_scrub(struct udfvm_vm *vm, struct udfvm_error *error);
 int udfvm_wide_settle(struct udfvm_vm *vm, struct udfvm_error *error);
 /* Stops that, because the memory goes. */
 void udfvm_wide_abandon(struct udfvm_vm *vm);
+/* Gives its memory back, of a VM that is restored. */
+int udfvm_wide_drop(struct udfvm_vm *vm, struct udfvm_error *error);
 
 /* ---- vm.c ---- */
 enum vm_state {
@@ -194,6 +201,7 @@ struct udfvm_vm {
     struct udfvm_config config;
     enum vm_state state;
     unsigned generation;          /* of the process that opened it */
+    bool large;                   /* it has more memory than its hot set needs, since it was shrunk last */
     bool once;                    /* its windows are for one call: a pool closes it when it is given back */
     struct udfvm_image *image;    /* what it is bound to; NULL for a VM that was booted */
     struct hot_set hot;

@@ -28,6 +28,11 @@ class Lender:
         self._most = min(MOST_VMS, limit // 2)
         self._lent: set[int] = set()
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._lent)
+
     def lends(self, length: int) -> bool:
         """Whether a reply of so many bytes is to be lent."""
         return length >= LEAST_BYTES and len(self._lent) < self._most

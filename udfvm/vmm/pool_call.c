@@ -17,6 +17,7 @@ int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint
         return error->code;
     udfvm_pool_statistics(pool, &statistics);
     reply->in_use = statistics.live - statistics.idle;
+    reply->attend = reply->in_use > 1;
     int code = udfvm_vm_call(vm, request, input, length, limits, &exchanged, error);
     if (code == UDFVM_OK) {
         reply->status = exchanged.status;
@@ -28,6 +29,6 @@ int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint
         }
         memcpy(reply->output, exchanged.data, exchanged.length);
     }
-    udfvm_pool_give(pool, vm);
+    reply->attend |= udfvm_pool_give(pool, vm);
     return code;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include "image_format.h"
 
@@ -15,6 +16,7 @@
 #define SAMPLES_IDLE 4u           /* a page not written in so many samples cools */
 #define COOL_ABOVE   16u          /* not worth it for a smaller set */
 #define LARGE_SET    1024u        /* pages; copying them costs more than the call itself */
+#define DROP_SET     16384u       /* pages; 64 MiB: so many are given back to the machine at once */
 
 int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine, struct udfvm_error *error)
 {
@@ -100,11 +102,42 @@ int udfvm_hot_set_add(struct udfvm_vm *vm, uint64_t offset, uint64_t length)
     return UDFVM_OK;
 }
 
+/* Gives the memory of a run of pages back, where the mapping then shows what they are to hold: what a layer stores stays. */
+static int drop_run(const struct udfvm_vm *vm, uint64_t first, uint64_t pages, struct udfvm_error *error)
+{
+    if (pages && udfvm_span_advise(vm->machine.memory + first * PAGE, pages * PAGE, MADV_DONTNEED))
+        return udfvm_fail_errno(error, "giving back memory of a micro-VM");
+    return UDFVM_OK;
+}
+
+/* The same for all pages of the set that were idle for so many samples. The set is sorted. */
+static int drop_idle(const struct udfvm_vm *vm, uint32_t samples_idle, struct udfvm_error *error)
+{
+    uint64_t first = 0, pages = 0;
+    int code = UDFVM_OK;
+    for (size_t i = 0; i < vm->hot.count && code == UDFVM_OK; i++) {
+        const struct hot_page *page = &vm->hot.pages[i];
+        if (page->idle < samples_idle || !udfvm_image_is_of_base(vm->image, page->pristine))
+            continue;
+        if (page->number == first + pages) {
+            pages++;
+            continue;
+        }
+        code = drop_run(vm, first, pages, error);
+        first = page->number;
+        pages = 1;
+    }
+    return code == UDFVM_OK ? drop_run(vm, first, pages, error) : code;
+}
+
 /* Lets the pages go that have been idle for long. They are pristine now and the guest does not run. */
 static int cool(struct udfvm_vm *vm, uint32_t samples_idle, struct udfvm_error *error)
 {
     struct hot_set *set = &vm->hot;
     size_t kept = 0;
+    const int code = drop_idle(vm, samples_idle, error);
+    if (code != UDFVM_OK)
+        return code;
     memset(set->dirty, 0, set->words * sizeof *set->dirty);
     for (size_t i = 0; i < set->count; i++) {
         const uint32_t number = set->pages[i].number;
@@ -146,12 +179,17 @@ static size_t run_length(const struct hot_set *set, size_t first)
     return length;
 }
 
-static void copy_back(struct udfvm_vm *vm)
+static void sort(struct hot_set *set)
 {
-    struct hot_set *set = &vm->hot;
     if (!set->sorted)
         qsort(set->pages, set->count, sizeof *set->pages, by_number);
     set->sorted = true;
+}
+
+static void copy_back(struct udfvm_vm *vm)
+{
+    struct hot_set *set = &vm->hot;
+    sort(set);
     for (size_t i = 0, length; i < set->count; i += length) {
         length = run_length(set, i);
         udfvm_span_put_back(&vm->machine, set->pages[i].number, set->pages[i].pristine, length);
@@ -159,11 +197,49 @@ static void copy_back(struct udfvm_vm *vm)
     set->pages_copied += set->count;
 }
 
+/* The whole set goes: what was written is dropped rather than copied back, but for what a layer stores. */
+static int drop_set(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct hot_set *set = &vm->hot;
+    sort(set);
+    for (size_t i = 0; i < set->count; i++) {
+        struct hot_page *page = &set->pages[i];
+        page->idle = SAMPLES_IDLE;
+        if (!udfvm_image_is_of_base(vm->image, page->pristine))
+            udfvm_span_put_back(&vm->machine, page->number, page->pristine, 1);
+    }
+    int code = cool(vm, SAMPLES_IDLE, error);
+    struct hot_page *smaller = code == UDFVM_OK ? realloc(set->pages, LARGE_SET * sizeof *smaller) : NULL;
+    if (smaller) {
+        set->pages = smaller;
+        set->capacity = LARGE_SET;
+    }
+    return code;
+}
+
+int udfvm_vm_drop_buffers(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    const int code = udfvm_wide_drop(vm, error);
+    return code == UDFVM_OK ? udfvm_span_drop_input(vm, error) : code;
+}
+
+int udfvm_vm_shrink(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    if (vm->state != VM_SEALED || !vm->image)
+        return UDFVM_OK;
+    vm->large = false;
+    const int code = udfvm_vm_drop_buffers(vm, error);
+    return code == UDFVM_OK && vm->hot.count > LARGE_SET ? drop_set(vm, error) : code;
+}
+
 int udfvm_vm_restore_memory(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     struct hot_set *set = &vm->hot;
     const bool large = set->count > LARGE_SET;
     set->restores++;
+    vm->large = vm->large || large || vm->spans.input > HUGE_PAGE;
+    if (set->count > DROP_SET)
+        return drop_set(vm, error);
     const bool sample = large || (set->restores % SAMPLE_EVERY == 0 && set->count > COOL_ABOVE);
     if (sample)
         sample_pages(vm);

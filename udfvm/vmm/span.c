@@ -171,3 +171,11 @@ void udfvm_span_zero_page(const uint8_t *page)
 {
     memset(writable(page), 0, PAGE);
 }
+
+int udfvm_span_drop_input(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    if (udfvm_span_advise(payload_of(vm), udfvm_vm_input_room(vm), MADV_DONTNEED))
+        return udfvm_fail_errno(error, "giving back the input window");
+    vm->spans.input = vm->spans.sent = vm->spans.asked = 0;
+    return UDFVM_OK;
+}

@@ -56,6 +56,8 @@ void udfvm_span_put_back(const struct machine *machine, uint64_t number, const u
 void udfvm_span_zero_page(const uint8_t *page);
 /* Reply and request of a call that ended; what lies in the hot set is left to it. */
 void udfvm_span_end_call(struct udfvm_vm *vm);
+/* Gives the memory of the input window back, of a VM that is restored. */
+int udfvm_span_drop_input(struct udfvm_vm *vm, struct udfvm_error *error);
 /* madvise(2) on guest memory. */
 int udfvm_span_advise(const uint8_t *at, uint64_t length, int advice);
 

@@ -40,6 +40,8 @@ static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_im
                    ? UDFVM_OK : udfvm_fail_errno(error, "getrandom");
     if (code == UDFVM_OK)
         code = udfvm_machine_create(&vm->machine, config, image ? image->fd : -1, image ? image->offset + image->header->pages_offset : 0, error);
+    if (code == UDFVM_OK && image)
+        code = udfvm_image_map_holes(image, &vm->machine, error);
     if (code == UDFVM_OK) {
         int khz = ioctl(vm->machine.vcpu, KVM_GET_TSC_KHZ, 0);
         if (khz <= 0)

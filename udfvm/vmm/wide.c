@@ -180,6 +180,7 @@ int udfvm_wide_scrub(struct udfvm_vm *vm, struct udfvm_error *error)
     atomic_store(&vm->scrub.written, false);
     if (!scan(vm))
         return drop(&vm->machine, error);
+    vm->large = vm->large || bytes_of(&vm->scrub) >= HUGE_PAGE;
     return bytes_of(&vm->scrub) >= SHARED_LEAST ? UDFVM_OK : udfvm_wide_settle(vm, error);
 }
 
@@ -194,6 +195,18 @@ int udfvm_wide_settle(struct udfvm_vm *vm, struct udfvm_error *error)
     const int code = atomic_load(&scrub->written) ? UDFVM_OK : drop(&vm->machine, error);
     if (code != UDFVM_OK)
         vm->state = VM_BROKEN;                   /* it must be restored again, or closed */
+    return code;
+}
+
+int udfvm_wide_drop(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    if (!vm->machine.wide_open)
+        return UDFVM_OK;
+    udfvm_wide_abandon(vm);
+    vm->scrub.count = 0;
+    const int code = drop(&vm->machine, error);
+    if (code != UDFVM_OK)
+        vm->state = VM_BROKEN;                   /* what was being zeroed may not be */
     return code;
 }
 
