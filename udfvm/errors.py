@@ -40,7 +40,18 @@ class Code(enum.IntEnum):
 
 
 class Error(Exception):
-    """Base of everything that udfvm raises on its own account."""
+    """Base of everything that udfvm raises on its own account. Errors of all classes can be pickled, with their attributes."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(cls: type[Error], arguments: tuple[object, ...], attributes: dict[str, object]) -> Error:
+    """An error as it was. ``__init__`` is passed over: it would make the text anew, of arguments that are not kept."""
+    error = cls.__new__(cls)
+    error.args = arguments
+    error.__dict__.update(attributes)
+    return error
 
 
 # ---- Before a call ----

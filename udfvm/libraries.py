@@ -52,9 +52,13 @@ def is_installed(module: str) -> bool:
 
 
 def is_users(module: types.ModuleType) -> bool:
-    """Whether a module is the user's own, with a file."""
+    """Whether a module is the user's own, with a file, or a package of theirs without ``__init__.py``."""
     filename = getattr(module, "__file__", None)
-    if not isinstance(filename, str) or module.__name__ in ("__main__", "udfvm") or module.__name__.startswith("udfvm."):
+    if module.__name__ in ("__main__", "udfvm") or module.__name__.startswith("udfvm."):
+        return False
+    if filename is None and (folders := getattr(module, "__path__", None)):
+        return isinstance(module, types.ModuleType) and not any(_is_in_library(folder) for folder in folders)
+    if not isinstance(filename, str):
         return False
     return not is_library(filename)
 

@@ -126,10 +126,23 @@ def _own(specification: ModuleSpec, folders: list[str] | None, is_library: Calla
     if not specification.has_location or origin is None or not origin.endswith(".py") or is_library(origin):
         return None
     try:
-        text = importlib.util.decode_source(Path(origin).read_bytes())
+        text: str | None = importlib.util.decode_source(Path(origin).read_bytes())
+    except NotADirectoryError:                   # in a zip file
+        text = _source_of(specification)
     except (OSError, SyntaxError, UnicodeDecodeError):
         return None
+    if text is None:
+        return None
     return OwnModule(specification.name, origin, folders is not None, text)
+
+
+def _source_of(specification: ModuleSpec) -> str | None:
+    get_source = getattr(specification.loader, "get_source", None)
+    try:
+        text: str | None = get_source(specification.name) if get_source else None
+    except (ImportError, OSError, SyntaxError, UnicodeDecodeError):
+        return None
+    return text
 
 
 def _imports_of(module: OwnModule) -> Iterator[str]:

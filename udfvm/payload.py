@@ -7,6 +7,7 @@ all that they refer to included; own modules that bodies import go as source; th
 from __future__ import annotations
 
 import importlib
+import inspect
 import io
 import json
 import linecache
@@ -17,12 +18,14 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import cloudpickle
+from cloudpickle.cloudpickle import dynamic_subimport
 
+from udfvm.callables import GuestModule, reduced_callable
 from udfvm.errors import SignatureError
 from udfvm.libraries import is_library, is_users
 from udfvm.own_modules import OwnModule, all_imported_names, imported_names, own_modules
@@ -30,6 +33,7 @@ from udfvm.own_modules import OwnModule, all_imported_names, imported_names, own
 if TYPE_CHECKING:
     from udfvm.host_functions import HostFunctions
 
+UNPICKLABLE: Final = (pickle.PicklingError, TypeError, AttributeError, ValueError, NotImplementedError, RecursionError)
 _registry_lock: Final = threading.Lock()         # of cloudpickle's own registry of modules that go by value
 
 
@@ -51,10 +55,22 @@ def pickle_function(name: str, function: Callable[..., object], host_functions: 
     """
     pickled = PickledFunction()
     buffer = io.BytesIO()
+
+    def pickles(value: object) -> bool:
+        try:
+            _Pickler(io.BytesIO(), PickledFunction(), host_functions).dump(value)
+        except UNPICKLABLE:
+            return False
+        return True
+
     try:
         with _user_modules_by_value():
-            _Pickler(buffer, pickled, host_functions).dump(function)
-    except (pickle.PicklingError, TypeError, AttributeError, ValueError, NotImplementedError, RecursionError) as error:
+            try:
+                _Pickler(buffer, pickled, host_functions).dump(function)
+            except UNPICKLABLE as error:
+                culprit = _culprit(function, pickles, set())
+                raise pickle.PicklingError(f"{culprit}: {error}" if culprit else error) from error
+    except pickle.PicklingError as error:
         raise SignatureError(
             f"UDF {name!r} cannot be sent to a micro-VM: {error}. Whatever the function refers to (globals, closure, defaults) must be "
             "picklable: create connections, locks and open files inside the function"
@@ -77,11 +93,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         from udfvm.udf import UDF
 
         if self._host_functions is not None and (name := self._host_functions.name_of(obj)) is not None:
-            return operator.methodcaller("find", name), (_GuestModule("_udfvm_host"),)
+            return operator.methodcaller("find", name), (GuestModule("_udfvm_host"),)
         if isinstance(obj, UDF) and obj.language != "python":
             raise pickle.PicklingError(f"it refers to UDF {obj.name!r}, which is compiled code and needs a micro-VM of its own")
         if isinstance(obj, UDF):                 # a UDF that a UDF calls is, in the guest, the function itself
             return operator.itemgetter(0), ((obj.function,),)
+        if (callables := reduced_callable(obj, "_udfvm_callables", is_users)) is not None:
+            return callables
         if _GLOBAL_RANDOM is not None and getattr(obj, "__self__", None) is _GLOBAL_RANDOM:
             # random.random and its like: bound methods, which would take a copy of the generator along
             return getattr, (random, obj.__name__)
@@ -91,6 +109,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 return operator.methodcaller("replace", co_filename=obj.co_filename), (obj.replace(co_filename=""),)
         elif isinstance(obj, types.ModuleType):
             self._note_module(obj.__name__)
+            if (module := _reduced_module(obj)) is not None:
+                return module
         elif isinstance(obj, (type, types.FunctionType, types.BuiltinFunctionType)):
             if isinstance(obj, types.FunctionType) and not is_library(obj.__code__.co_filename):
                 self._note_imports(all_imported_names(obj.__code__, obj.__globals__.get("__package__") or ""))
@@ -115,15 +135,60 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             self._notes.modules.add(name)
 
 
-class _GuestModule(NamedTuple):
-    """A module that only the guest has."""
+def _reduced_module(module: types.ModuleType) -> tuple[object, ...] | None:
+    """How modules of subclasses, and the user's packages without ``__init__.py``, are pickled; None for others, which cloudpickle knows."""
+    if not is_users(module):
+        if type(module) is types.ModuleType or sys.modules.get(module.__name__) is not module:
+            return None
+        return importlib.import_module, (module.__name__,)
+    if type(module) is types.ModuleType and getattr(module, "__file__", None):
+        return None
+    state = {name: value for name, value in vars(module).items() if name not in _OF_THIS_PROCESS}
+    if "__path__" in state:
+        state["__path__"] = list(state["__path__"])
+    return dynamic_subimport, (module.__name__, state)
 
-    name: str
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return importlib.import_module, (self.name,)
+def unpicklable_name(function: object) -> str:
+    """The name of what a function refers to that cannot be sent to another process; empty: it is not known."""
+
+    def pickles(value: object) -> bool:
+        try:
+            cloudpickle.dumps(value)
+        except UNPICKLABLE:
+            return False
+        return True
+
+    return _culprit(function, pickles, set())
 
 
+def _culprit(function: Any, pickles: Callable[[object], bool], seen: set[int]) -> str:
+    """The name of what cannot be pickled among what a function refers to, "'lock' in 'helper'" for a helper's; empty: it is not known."""
+    function = getattr(inspect.unwrap(function), "__func__", inspect.unwrap(function)) if callable(function) else function
+    if not isinstance(function, types.FunctionType) or id(function) in seen:
+        return ""
+    seen.add(id(function))
+    code = function.__code__
+    names: dict[str, object] = {name: function.__globals__[name] for name in _names_in(code) if name in function.__globals__}
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
+        with suppress(ValueError):               # not assigned yet
+            names[name] = cell.cell_contents
+    for parameter, value in zip(reversed(code.co_varnames[: code.co_argcount]), reversed(function.__defaults__ or ()), strict=False):
+        names[f"{parameter}={value!r}"] = value
+    for name, value in names.items():
+        if not pickles(value):
+            return _culprit(value, pickles, seen) or f"{name!r} in {function.__name__!r}"
+    return ""
+
+
+def _names_in(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names_in(constant)
+
+
+_OF_THIS_PROCESS: Final = frozenset({"__builtins__", "__cached__", "__loader__", "__spec__"})
 _GLOBAL_RANDOM: Final[object] = getattr(random.random, "__self__", None)
 
 
@@ -133,6 +198,7 @@ def _user_modules_by_value() -> Iterator[None]:
         already = cloudpickle.list_registry_pickle_by_value()
         mine = [module for name, module in list(sys.modules.items()) if module is not None and name not in already and is_users(module)]
         mine = [module for module in mine if sys.modules.get(module.__name__) is module]
+        mine = list({id(module): module for module in mine}.values())        # one may have several names
         for module in mine:
             cloudpickle.register_pickle_by_value(module)
         try:

@@ -16,6 +16,7 @@ from udfvm.types import JSON, SUPPORTED, Container, Kind, Parameter, ResultType,
 if TYPE_CHECKING:
     import inspect
 
+_ALIAS: Final[Any] = getattr(typing, "TypeAliasType", None)
 _ASYNC: Final = 0x80 | 0x200                # co_flags of coroutines and asynchronous generators
 _VARIADIC: Final = 0x04 | 0x08              # co_flags of functions with *args or **kwargs
 
@@ -66,6 +67,10 @@ def annotation_of(annotation: object) -> Annotation:
     origin = typing.get_origin(annotation)
     if origin is Annotated:
         return annotation_of(typing.get_args(annotation)[0])
+    if isinstance(annotation, typing.NewType):
+        return annotation_of(annotation.__supertype__)
+    if _ALIAS is not None and isinstance(annotation, _ALIAS):
+        return annotation_of(annotation.__value__)
     if origin in (Union, types.UnionType):
         alternatives = typing.get_args(annotation)
         others = [alternative for alternative in alternatives if alternative is not type(None)]
@@ -168,7 +173,7 @@ def signature_of(
 
 
 def _refuse_async(function: Callable[..., object], name: str) -> None:
-    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    flags = getattr(getattr(_annotated(function), "__code__", None), "co_flags", 0)
     if flags & _ASYNC:
         raise SignatureError(f"UDF {name!r}: the function is async, and nothing would await it: write an ordinary function")
 
@@ -191,6 +196,10 @@ def _python_signature(function: Callable[..., object], name: str) -> inspect.Sig
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
         raise SignatureError(f"UDF {name!r}: {error}; wrap it in a function with named parameters") from error
+    bound: Mapping[str, object] = {}
+    if isinstance(function, functools.partial):              # what it passes by keyword is no parameter any more
+        bound = function.keywords
+        signature = signature.replace(parameters=[each for each in signature.parameters.values() if each.name not in bound])
     for parameter in signature.parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):
             raise SignatureError(
@@ -199,13 +208,22 @@ def _python_signature(function: Callable[..., object], name: str) -> inspect.Sig
     return signature
 
 
+def _annotated(function: Any) -> Any:
+    """The function whose annotations are those of a callable: that of a ``functools.partial``, ``__call__`` of an object."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not hasattr(function, "__annotations__") and not isinstance(function, type):
+        return getattr(type(function), "__call__", function)             # noqa: B004 - of an object that is called
+    return function
+
+
 def hints_of(function: Callable[..., object], name: str) -> dict[str, object]:
     """The annotations of a function, evaluated. Raises SignatureError."""
-    target = function
-    if hasattr(function, "__wrapped__"):
+    target = _annotated(function)
+    if hasattr(target, "__wrapped__"):
         import inspect
 
-        target = inspect.unwrap(function)
+        target = inspect.unwrap(target)
     closure = getattr(target, "__closure__", None) or ()
     free = getattr(getattr(target, "__code__", None), "co_freevars", ())
     local = {}

@@ -179,10 +179,13 @@ class UDF:
         return f"<{kind}UDF {self.name}({parameters}) -> {self.result.type}>"
 
     def __reduce__(self) -> str | tuple[object, ...]:
-        module = sys.modules.get(getattr(self.function, "__module__", None) or "")
-        if module is not None and module.__name__ != "__main__" and getattr(module, self.function.__qualname__, None) is self:
-            return str(self.function.__qualname__)
-        return _rebuild, (type(self), self.function, self._options)
+        from udfvm.travel import reduced
+
+        return reduced(self)
+
+    def options(self) -> dict[str, object]:
+        """What it was declared with, besides the function and the pool, which is this process's."""
+        return self._options
 
     language = "python"
 
@@ -522,10 +525,6 @@ def _checked_packages(name: str, packages: Iterable[str]) -> tuple[str, ...]:
         if not is_installed(package):
             raise SignatureError(f"UDF {name!r}: packages= has {package!r}, which is not installed: pip install it, or leave it out")
     return checked
-
-
-def _rebuild(cls: type[UDF], function: Callable[..., object], options: dict[str, Any]) -> UDF:
-    return cls(function, **options)
 
 
 @overload

@@ -187,12 +187,14 @@ def _coercing_float(name: str) -> Converter:
 
 
 def _coerce_text(value: object) -> str:
+    if isinstance(value, str):                   # of a subclass, whose methods do not count
+        return str.__str__(value)
     raise _wrong(value, "str")
 
 
 def _coerce_bytes(value: object) -> bytes:
-    if isinstance(value, (bytearray, memoryview)):
-        return bytes(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(memoryview(value))
     raise _wrong(value, "bytes")
 
 

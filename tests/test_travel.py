@@ -1,0 +1,373 @@
+"""What travels: UDFs to other processes, helpers and types to the guest, errors back."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import multiprocessing
+import pickle
+import subprocess
+import sys
+import textwrap
+import types
+import typing
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+import udfvm
+import udfvm.compiled
+import udfvm.pieces
+import udfvm.vmm
+from udfvm import errors
+
+# ---- Errors ----
+
+
+def _classes(base: type[errors.Error]) -> list[type[errors.Error]]:
+    found = [base]
+    for each in base.__subclasses__():
+        found += _classes(each)
+    return list(dict.fromkeys(found))
+
+
+def _made(cls: type[errors.Error]) -> errors.Error:
+    """An error of a class, with a value of its own for each argument."""
+    arguments: list[Any] = []
+    for parameter in inspect.signature(cls.__init__).parameters.values():
+        if parameter.name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        number = "int" in str(parameter.annotation)
+        arguments.append(len(arguments) + 7 if number else f"{parameter.name}\nof it")
+    return cls(*(arguments or ["what happened"]))
+
+
+@pytest.mark.parametrize("cls", _classes(errors.Error), ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("protocol", [0, 2, pickle.HIGHEST_PROTOCOL])
+def test_errors_of_every_class_pickle_with_all_attributes(cls: type[errors.Error], protocol: int) -> None:
+    error = _made(cls)
+    error.output = "printed\n"                                   # type: ignore[attr-defined]
+    error.add_note("a note")
+    again = pickle.loads(pickle.dumps(error, protocol))
+    assert type(again) is cls
+    assert str(again) == str(error)
+    assert again.args == error.args
+    assert vars(again) == vars(error)
+
+
+# ---- Other processes ----
+
+PROGRAM = """
+    import multiprocessing, sys
+    from concurrent.futures import ProcessPoolExecutor
+    import udfvm
+
+    OFFSET = 1
+
+    def bonus(k): return OFFSET
+
+    @udfvm.udf
+    def f(x: int) -> int:
+        if x == 13:
+            raise ValueError("bad row")
+        return x + bonus(x)
+
+    @udfvm.table_function(columns={"n": int})
+    def numbers(k: int):
+        yield from range(k)
+
+    @udfvm.aggregate
+    class Total:
+        def __init__(self): self.sum = 0
+        def step(self, v: int) -> None: self.sum += v
+        def finish(self) -> int: return self.sum
+
+    def rows(table, k): return list(table(k))
+
+    def aggregated(each):
+        import numpy
+        return each(numpy.array([1, 2, 3]))
+
+    def main(method):
+        context = multiprocessing.get_context(method)
+        with context.Pool(2) as pool:
+            print(pool.map(f, [1, 2, 3]), pool.starmap(rows, [(numbers, 3)]), pool.map(aggregated, [Total]))
+        with ProcessPoolExecutor(1, mp_context=context) as executor:
+            failed = executor.submit(f, 13).exception()
+            print(type(failed).__name__, failed.guest_message, failed.udf)
+            print(executor.submit(f, 4).result())
+
+    if __name__ == "__main__":
+        main(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_functions_of_main_go_to_workers(tmp_path: Path, method: str) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(PROGRAM))
+    ended = subprocess.run([sys.executable, program, method], capture_output=True, text=True, timeout=600, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines() == ["[2, 3, 4] [[(0,), (1,), (2,)]] [6]", "UDFError bad row f", "5"]
+
+
+def test_joblib_takes_functions_of_main(tmp_path: Path) -> None:
+    pytest.importorskip("joblib")
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent(PROGRAM).partition("def main(")[0]
+        + "import joblib\nprint(joblib.Parallel(2)(joblib.delayed(f)(x) for x in (1, 2)))\n"
+    )
+    ended = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=600, check=False)
+    assert ended.stdout.splitlines() == ["[2, 3]"], ended.stderr
+
+
+@udfvm.udf
+def found_here(x: int) -> int:
+    return x * 2
+
+
+def _declared_inside(factor: int) -> udfvm.UDF:
+    @udfvm.udf(name="inside", timeout=7)
+    def function(x: int) -> int:
+        return x * factor
+
+    return function
+
+
+def test_by_reference_where_it_can_be_found_else_by_value() -> None:
+    assert pickle.loads(pickle.dumps(found_here)) is found_here
+    inside = _declared_inside(5)
+    arrived = pickle.loads(pickle.dumps(inside))
+    assert arrived is not inside
+    assert (arrived.name, arrived.limits, arrived(3)) == ("inside", inside.limits, 15)
+    assert pickle.loads(pickle.dumps(inside)) is arrived         # its image is opened once
+    assert pickle.loads(pickle.dumps(_declared_inside(6)))(3) == 18
+
+
+def test_a_function_may_refer_to_its_own_udf() -> None:
+    @udfvm.udf
+    def factorial(x: int) -> int:
+        return x * factorial(x - 1) if x > 1 else 1
+
+    arrived = pickle.loads(pickle.dumps(factorial))
+    assert arrived(5) == 120
+
+
+def test_one_bad_row_does_not_break_a_pool() -> None:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as executor:
+        with pytest.raises(errors.TypeMappingError) as raised:
+            executor.submit(found_here, "text").result()
+        assert (raised.value.argument, raised.value.position) == ("x", 1)
+        assert executor.submit(found_here, 4).result() == 8
+
+
+def test_what_cannot_travel_is_named_with_a_way_out() -> None:
+    import threading
+
+    lock = threading.Lock()
+
+    @udfvm.udf
+    def locked(x: int) -> int:
+        with lock:
+            return x
+
+    with pytest.raises(udfvm.SignatureError, match="'lock'") as raised:
+        locked(1)
+    assert "inside the function" in str(raised.value)
+    with pytest.raises(udfvm.SignatureError, match=r"'lock'.*module that the other process can import"):
+        pickle.dumps(locked)
+
+
+# ---- Helpers ----
+
+_calls = 3
+
+
+@functools.lru_cache(maxsize=4)
+def table(n: int) -> dict[int, int]:
+    return {i: i * i for i in range(n)}
+
+
+@functools.cache
+def fibonacci(n: int) -> int:
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+
+@functools.singledispatch
+def kind(value: object) -> str:
+    return "object"
+
+
+@kind.register
+def _(value: int) -> str:
+    return "int"
+
+
+@kind.register(list)
+def _of_list(value: list[object]) -> str:
+    return "list of " + (kind(value[0]) if value else "nothing")
+
+
+class Shape:
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    @functools.cached_property
+    def area(self) -> int:
+        return self.width * self.width
+
+    @functools.lru_cache  # noqa: B019 - what is tested
+    def scaled(self, by: int) -> int:
+        return self.width * by
+
+    @functools.singledispatchmethod
+    def described(self, value: object) -> str:
+        return f"object {self.width}"
+
+    @described.register
+    def _(self, value: int) -> str:
+        return f"int {self.width}"
+
+
+UserId = typing.NewType("UserId", int)
+
+
+def test_helpers_that_functools_made() -> None:
+    @udfvm.udf
+    def use(x: int) -> str:
+        shape = Shape(x)
+        functions = f"{table(10)[x]} {fibonacci(30)} {kind([x])} {kind('')}"
+        return f"{functions} {shape.area} {shape.scaled(2)} {shape.described(x)} {table.cache_info()[2]}"
+
+    assert use(3) == "9 832040 list of int object 9 6 int 3 4"
+
+
+def test_new_types_are_what_they_are_of() -> None:
+    Name = typing.NewType("Name", str)
+
+    @udfvm.udf
+    def use(x: UserId) -> Name | None:
+        return Name(str(UserId(x + 1)))
+
+    assert [str(each.type) for each in use.parameters] == ["int64"]
+    assert use(1) == "2"
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+class Callable_:
+    def __init__(self, by: int) -> None:
+        self.by = by
+
+    def __call__(self, x: int) -> int:
+        return x + self.by
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        functools.partial(add, 10),
+        functools.partial(add, b=10),
+        functools.partial(functools.partial(add), 10),
+        Callable_(10),
+        Callable_(10).__call__,
+        functools.cache(Callable_(10).__call__),
+    ],
+)
+def test_callables_keep_their_annotations(function: Callable[..., int]) -> None:
+    made = udfvm.udf(function, name="plus")
+    assert [str(each.type) for each in made.parameters] == ["int64"]
+    assert made(5) == 15
+    assert pickle.loads(pickle.dumps(made))(6) == 16
+
+
+# ---- Modules ----
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    yield tmp_path                                               # type: ignore[misc]
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def test_a_module_under_two_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "twice_named.py").write_text("K = {'a': 1}\ndef one():\n    return K['a']\n")
+    module = importlib.import_module("twice_named")
+    monkeypatch.setitem(sys.modules, "alias_of_twice_named", module)
+
+    @udfvm.udf
+    def use(x: int) -> int:
+        return x + module.K["a"] + module.one()
+
+    assert use(1) == 3
+
+
+def test_modules_of_a_subclass(folder: Path) -> None:
+    @udfvm.udf
+    def constant(x: int) -> int:
+        return x + apsw.SQLITE_MISUSE
+
+    assert type(apsw) is not types.ModuleType
+    assert constant(1) == 22
+    (folder / "lazy_one.py").write_text(
+        "import sys, types\nclass Lazy(types.ModuleType):\n    pass\nsys.modules[__name__].__class__ = Lazy\nK = 4\n"
+    )
+    lazy = importlib.import_module("lazy_one")
+
+    @udfvm.udf
+    def own(x: int) -> int:
+        return x + lazy.K
+
+    assert own(1) == 5
+
+
+def test_namespace_packages_by_dotted_name(folder: Path) -> None:
+    (folder / "spaced" / "inner").mkdir(parents=True)
+    (folder / "spaced" / "inner" / "part.py").write_text("def two():\n    return 2\n")
+    program: dict[str, Any] = {"__name__": "__main__"}
+    exec("import spaced.inner.part\ndef use(x: int) -> int:\n    return x + spaced.inner.part.two()\n", program)
+    assert udfvm.udf(program["use"])(1) == 3
+
+
+def test_modules_in_zip_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(folder / "code.zip", "w") as archive:
+        archive.writestr("zipped_one.py", "def three():\n    return 3\n")
+        archive.writestr("zipped_two.py", "import zipped_one\ndef four():\n    return zipped_one.three() + 1\n")
+    monkeypatch.syspath_prepend(folder / "code.zip")
+    zipped = importlib.import_module("zipped_one")
+
+    @udfvm.udf
+    def use(x: int) -> int:
+        import zipped_two
+
+        return x + zipped.three() + zipped_two.four()
+
+    assert use(1) == 8
+
+
+def test_subclasses_of_str_inside_lists() -> None:
+    import enum
+
+    class Text(str):
+        pass
+
+    class Color(enum.StrEnum):
+        RED = "red"
+
+    @udfvm.udf
+    def joined(words: list[str]) -> list[str]:
+        return [*words, Text("made"), Color.RED]
+
+    assert joined([Text("a"), Color.RED, "c"]) == ["a", "red", "c", "made", "red"]
