@@ -134,4 +134,8 @@ SMALL_CALLS = Extension(
     extra_link_args=["-Wl,-rpath,$ORIGIN/vmm"],
 )  # fmt: skip
 
-setup(cffi_modules=["udfvm/vmm/build.py:ffibuilder"], ext_modules=[SMALL_CALLS], cmdclass={"build_ext": BuildNative})
+BINDINGS = Extension(
+    "udfvm._bindings", ["udfvm/bindings.c"], extra_compile_args=[flag for flag in HOST_FLAGS if flag != "-D_GNU_SOURCE"]
+)
+
+setup(cffi_modules=["udfvm/vmm/build.py:ffibuilder"], ext_modules=[SMALL_CALLS, BINDINGS], cmdclass={"build_ext": BuildNative})

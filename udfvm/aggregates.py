@@ -85,6 +85,7 @@ class Aggregate(UDF):
         """The aggregate of all rows of some arrays."""
         from udfvm.columns import Form, columns_of, form_of
 
+        self.follow()
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
         if all(form_of(argument) is Form.SCALAR for argument in arguments):

@@ -35,6 +35,7 @@ class _Registration:
         self.__signature__ = inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names])
 
     def __call__(self, context: Any, *arguments: Any) -> pa.Array | pa.Scalar:
+        self.udf.follow()
         if any(isinstance(argument, (pa.Array, pa.ChunkedArray)) for argument in arguments):
             return self.udf.call_columns(arguments, Form.ARRAY)
         result = self.udf.call_columns(arguments, Form.ARRAY)[0]

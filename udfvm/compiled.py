@@ -21,6 +21,7 @@ from udfvm.types import Kind, Parameter, ResultType, Type, declared, named
 from udfvm.udf import UDF, Isolation, Loading, checked_name, guest_exception
 
 if TYPE_CHECKING:
+    from udfvm.bindings import Places
     from udfvm.image import BaseSpec
     from udfvm.ipc import BatchCodec
 
@@ -99,6 +100,9 @@ class CompiledUDF(UDF):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.language, self.code, self.symbol, self._options)
+
+    def _capture(self) -> Places:
+        return ()                                # compiled code refers to nothing here
 
     def _loading(self) -> Loading:
         from udfvm import vmm

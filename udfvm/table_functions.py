@@ -83,6 +83,7 @@ class TableFunction(UDF):
         from udfvm.column_blocks import decode, encode, widened
         from udfvm.columns import Form, columns_of, form_of
 
+        self.follow()
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
         if any(form_of(argument) is not Form.SCALAR for argument in arguments):

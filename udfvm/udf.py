@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, overload
 
+from udfvm._bindings import changed
 from udfvm.errors import (
     CallError,
     ForkedError,
@@ -28,6 +29,7 @@ from udfvm.types import Parameter, ResultType
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from udfvm.bindings import Places
     from udfvm.columns import Form
     from udfvm.host_functions import HostFunctions
     from udfvm.image import BaseSpec
@@ -169,6 +171,7 @@ class UDF:
         self._rows = RowCodec(self.name, self.parameters, self.result) if in_rows else None
         self._lock = threading.RLock()
         self._runtime: Runtime | None = None
+        self._places: Places = ()                            # that the image was made from; see udfvm/bindings.py
         self._batch_codec: BatchCodec | None = None
         self._numbers: NumberBatches | None = None
         self._small: SmallBatches | None = None              # once a batch of numpy arrays was seen
@@ -201,8 +204,40 @@ class UDF:
 
     def prepare(self) -> UDF:
         """Builds the image, or takes it from the cache, ahead of the first call. Returns the UDF."""
-        self._ready()
+        self.current()
         return self
+
+    def current(self) -> Runtime:
+        """What calls need now: built, or taken from the cache, where names in the function mean other objects than before."""
+        self.follow()
+        return self._ready()
+
+    def refresh(self) -> UDF:
+        """Forgets the image: the next call captures anew what the function refers to. Needed where an object that it refers to was
+        changed in place; a name that means another object is noticed without. Returns the UDF.
+
+        >>> table = {"a": 1}
+        >>> look = udfvm.udf(lambda key: table[key], name="look", input_types=["string"], output_type="int64")
+        >>> look("a")
+        1
+        >>> table["a"] = 2
+        >>> look.refresh()("a")
+        2
+        """
+        self._forget(self._places)
+        return self
+
+    def follow(self) -> None:
+        """Forgets the image if a name in the function means another object than it did. Each call does so first."""
+        places = self._places
+        if places and changed(places):
+            self._forget(places)
+
+    def _forget(self, places: Places) -> None:
+        with self._lock:
+            if self._places is places:           # else another thread was here before
+                self._places = ()
+                self._runtime = self._small = None
 
     @property
     def image(self) -> Image:
@@ -229,9 +264,16 @@ class UDF:
         if runtime is None:
             with self._lock:
                 if self._runtime is None:
+                    self._places = self._capture()
                     self._runtime = self._build()
                 runtime = self._runtime
         return runtime
+
+    def _capture(self) -> Places:
+        """What names in the function mean now."""
+        from udfvm.bindings import capture
+
+        return capture(self.function)
 
     def _build(self) -> Runtime:
         from udfvm import output, vmm
@@ -294,6 +336,9 @@ class UDF:
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Calls the function with values, or with arrays; see the class."""
+        places = self._places
+        if places and changed(places):
+            self._forget(places)
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
         small = self._small

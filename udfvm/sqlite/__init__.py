@@ -12,7 +12,8 @@ A call
     UDF's sealed state, all rows that the statement computes with that UDF, wherever in it, run in that micro-VM one after the other,
     and when the execution ends (last row, error, reset, closed cursor) everything they left there is put back. The next execution of the
     same statement begins at the sealed state again. Different UDFs in one statement have a micro-VM each; a firing of a trigger is an
-    execution of its own. With isolation ``"row"`` each row is a call of its own, which starts from the sealed state.
+    execution of its own. A statement runs a Python function as it is when the statement comes to it: names in it that mean
+    other objects than before are captured anew. With isolation ``"row"`` each row is a call of its own, which starts from the sealed state.
     A UDF's ``timeout`` and ``max_output`` are those of each row. A statement that is not finished keeps its micro-VMs.
 
 Types
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from udfvm.udf import UDF
+    from udfvm.udf import UDF, Runtime
 
 __all__ = ["EXTENSION", "Policy", "register"]
 
@@ -162,8 +163,8 @@ def _function(udf: UDF, in_schema: bool, log: int) -> _extension.Function:
         flags |= _extension.Flag.DETERMINISTIC
     if in_schema:
         flags |= _extension.Flag.IN_SCHEMA
-    image = udf.image
-    pool, bound, own_log = udf.pool.core(udf.base), udf.bound_host_functions, udf.bound_log
+    runtime = udf.current()
+    image, pool, bound, own_log = runtime.image, runtime.pool, runtime.host_functions, runtime.log
     return _extension.Function(
         name=udf.name,
         pool=pool.address,
@@ -181,4 +182,19 @@ def _function(udf: UDF, in_schema: bool, log: int) -> _extension.Function:
         kind=_extension.Kind[udf.language.upper()],
         owner=(udf, image, pool, bound, own_log),
         log_sink=log if log and udf.limits.log == "forward" else own_log.address,
+        renew=_renewal(udf, runtime) if udf.language == "python" else None,
     )
+
+
+def _renewal(udf: UDF, runtime: Runtime) -> Callable[[], _extension.Renewal | None]:
+    """What tells, at the start of statements, how a function runs now that names in it may mean other objects."""
+
+    def renew() -> _extension.Renewal | None:
+        nonlocal runtime
+        current = udf.current()
+        if current is runtime:
+            return None
+        runtime = current
+        return _extension.Renewal(current.pool.address, current.image.address, current.pool.limit)
+
+    return renew

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cffi
 
@@ -59,6 +59,7 @@ _ffi.cdef(
         uint64_t statement_timeout_ns;
         uint32_t idle_spin_us;
     };
+    struct udfvm_sqlite_renewal { void *pool; void *image; uint32_t pool_limit; char message[480]; };
     struct udfvm_sqlite_offer {
         size_t size;
         size_t function_size;
@@ -73,6 +74,7 @@ _ffi.cdef(
         const struct udfvm_sqlite_policy *policy;
         const struct udfvm_sqlite_runtime *runtimes;
         size_t runtime_count;
+        int (*renew)(uint64_t owner, const char *name, struct udfvm_sqlite_renewal *renewal);
     };
     int udfvm_sqlite_set_offer(const struct udfvm_sqlite_offer *offer);
     """
@@ -131,6 +133,14 @@ class Column:
     type: RowType
 
 
+class Renewal(NamedTuple):
+    """``struct udfvm_sqlite_renewal``: addresses of what runs a function from now on."""
+
+    pool: int
+    image: int
+    pool_limit: int
+
+
 @dataclass(frozen=True)
 class Function:
     """``struct udfvm_sqlite_function``. ``pool``, ``image``, ``host_functions`` and ``log_sink`` (0: none) are addresses; ``owner`` is
@@ -152,6 +162,7 @@ class Function:
     owner: object
     host_functions: int = 0
     log_sink: int = 0
+    renew: Callable[[], Renewal | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -179,13 +190,41 @@ class Policy:
     log_sink: int
 
 
+class _Owner(NamedTuple):
+    """What an offer keeps alive, and by name what says how a function runs now."""
+
+    objects: list[object]
+    renewals: dict[str, Callable[[], Renewal | None]]
+
+
 # What connections in C still use, by the number that the extension knows it by.
-_owners: Final[dict[int, object]] = {}
+_owners: Final[dict[int, _Owner]] = {}
 _owner_numbers: Final = itertools.count(1)
 # A bound method of a built-in type: it works even while modules are being torn down, when connections are closed by the collector.
 _release: Final = _ffi.callback("void(uint64_t)", _owners.__delitem__)
 # For the same reason it must never be freed.
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_release))
+
+
+def _answer_renewal(number: int, name: Any, renewal: Any) -> int:
+    """How a function of an offer runs from now on; see ``struct udfvm_sqlite_offer``."""
+    ask = _owners[number].renewals.get(_ffi.string(name).decode())
+    try:
+        found = ask() if ask is not None else None
+    except Exception as error:                   # noqa: BLE001 - whatever keeps the image from being built is the statement's error
+        text = str(error).encode("utf-8", "backslashreplace")[:479]
+        renewal.message = text.decode("utf-8", "ignore").encode()
+        return -1
+    if found is None:
+        return 0
+    renewal.pool = _ffi.cast("void *", found.pool)
+    renewal.image = _ffi.cast("void *", found.image)
+    renewal.pool_limit = found.pool_limit
+    return 1
+
+
+_renew: Final = _ffi.callback("int(uint64_t, const char *, struct udfvm_sqlite_renewal *)", _answer_renewal, error=-1)
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_renew))     # as _release
 
 
 def offer(functions: Sequence[Function], policy: Policy | None, runtimes: Sequence[Runtime], load: Callable[[], None]) -> None:
@@ -198,7 +237,10 @@ def offer(functions: Sequence[Function], policy: Policy | None, runtimes: Sequen
     library: Any = _ffi.dlopen(str(PATH))
     keep: list[object] = []
     number = next(_owner_numbers)
-    _owners[number] = [*(function.owner for function in functions), *(runtime.owner for runtime in runtimes)]
+    _owners[number] = _Owner(
+        [*(function.owner for function in functions), *(runtime.owner for runtime in runtimes)],
+        {function.name: function.renew for function in functions if function.renew is not None},
+    )
     array = _ffi.new("struct udfvm_sqlite_function[]", [_function(function, keep) for function in functions])
     runtime_array = _ffi.new("struct udfvm_sqlite_runtime[]", [_runtime(runtime) for runtime in runtimes])
     policy_structure = _policy(policy)
@@ -215,6 +257,7 @@ def offer(functions: Sequence[Function], policy: Policy | None, runtimes: Sequen
             "policy": policy_structure,
             "runtimes": runtime_array,
             "runtime_count": len(runtimes),
+            "renew": _renew,
         },
     )
     library.udfvm_sqlite_set_offer(offered)

@@ -272,7 +272,8 @@ static int define_all(struct registry *registry, int index, const struct udfvm_s
     struct lease *lease = calloc(1, sizeof *lease);
     if (!lease)
         return SQLITE_NOMEM;
-    *lease = (struct lease){ .references = 1, .release = offered->release, .owner = offered->owner, .interrupt = offered->interrupt };
+    *lease = (struct lease){ .references = 1, .release = offered->release, .owner = offered->owner, .interrupt = offered->interrupt,
+                              .renew = offered->renew };
     offer = NULL;                                        /* taken: the lease releases the owner from here on */
     take_policy(registry, lease, offered);
     int code = SQLITE_OK;

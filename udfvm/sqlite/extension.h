@@ -100,6 +100,14 @@ struct udfvm_sqlite_interrupt {
     void *exception;
 };
 
+/* What runs a function from now on. */
+struct udfvm_sqlite_renewal {
+    udfvm_pool *pool;                    /* the extension takes references of its own to both */
+    udfvm_image *image;
+    uint32_t pool_limit;
+    char message[480];                   /* why there is none */
+};
+
 struct udfvm_sqlite_offer {
     size_t size;                         /* sizeof (struct udfvm_sqlite_offer) and of one function: guards against a header mismatch */
     size_t function_size;
@@ -112,6 +120,9 @@ struct udfvm_sqlite_offer {
     const struct udfvm_sqlite_policy *policy;            /* NULL: leaves that of the connection, which at first allows no stored functions */
     const struct udfvm_sqlite_runtime *runtimes;
     size_t runtime_count;
+    /* Asked, with `owner`, before the first row of each of its functions in a statement. 0: it runs as before; 1: as `renewal` says; -1: it cannot
+     * be built. NULL: functions never change. */
+    int (*renew)(uint64_t owner, const char *name, struct udfvm_sqlite_renewal *renewal);
 };
 
 /* Makes `offer` this thread's offer; it must stay valid until it was taken or withdrawn. NULL withdraws. Returns 1 where an earlier offer

@@ -61,6 +61,7 @@ struct lease {
     void (*release)(uint64_t owner);
     uint64_t owner;
     struct udfvm_sqlite_interrupt interrupt;
+    int (*renew)(uint64_t owner, const char *name, struct udfvm_sqlite_renewal *renewal);     /* NULL: none changes */
 };
 
 struct parameter {
@@ -104,6 +105,8 @@ struct function {
 /* One function at work in one execution of a statement. */
 struct session {
     struct function *function;           /* a reference */
+    udfvm_pool *pool;                    /* references to what ran the function when the statement came to it; NULL: it did not yet */
+    udfvm_image *image;
     udfvm_vm *vm;                        /* NULL until a row needs it: rows that NULL decides do not */
     int64_t row;                         /* index of the row at hand among those of this session; -1: none, or not known */
     uint64_t end_ns;                     /* of the statement, by its timeout; UINT64_MAX: none */
@@ -136,6 +139,8 @@ void registry_put(struct registry *registry, struct function *function);        
 struct function *function_create(struct registry *registry, struct lease *lease, const struct udfvm_sqlite_function *offered);
 bool same_name(const char *a, const char *b, size_t length);    /* as SQL compares names of functions */
 void function_release(struct function *function);
+/* Asks whoever offered the function what runs it now. false: it cannot be built. */
+bool function_renew(struct function *function, struct udfvm_error *error);
 void runtime_clear(struct runtime *runtime);            /* gives its references back */
 void lease_release(struct lease *lease);
 

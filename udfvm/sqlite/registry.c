@@ -222,6 +222,29 @@ struct function *function_create(struct registry *registry, struct lease *lease,
     return function;
 }
 
+bool function_renew(struct function *function, struct udfvm_error *error)
+{
+    const struct lease *lease = function->lease;
+    struct udfvm_sqlite_renewal renewal = { .pool = NULL };
+    const int answer = lease && lease->renew ? lease->renew(lease->owner, function->name, &renewal) : 0;
+    if (answer < 0) {
+        *error = (struct udfvm_error){ .code = UDFVM_E_IMAGE };
+        memcpy(error->message, renewal.message, sizeof error->message);
+        error->message[sizeof error->message - 1] = 0;
+        return false;
+    }
+    if (answer > 0) {
+        udfvm_pool *const pool = function->pool;
+        udfvm_image *const image = function->image;
+        function->pool = udfvm_pool_retain(renewal.pool);
+        function->image = udfvm_image_retain(renewal.image);
+        function->pool_limit = renewal.pool_limit;
+        udfvm_pool_close(pool);
+        udfvm_image_close(image);
+    }
+    return true;
+}
+
 void function_release(struct function *function)
 {
     if (--function->references > 0)

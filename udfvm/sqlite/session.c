@@ -45,7 +45,9 @@ static void session_close(struct session *session)
     if (session->next_of_registry)
         session->next_of_registry->link_of_registry = session->link_of_registry;
     if (session->vm)
-        udfvm_pool_give_small(session->function->pool, session->vm);
+        udfvm_pool_give_small(session->pool, session->vm);
+    udfvm_pool_close(session->pool);
+    udfvm_image_close(session->image);
     batch_free(session->batch);
     function_release(session->function);
     free(session);
@@ -97,7 +99,7 @@ static unsigned vms_held(const struct registry *registry, const udfvm_pool *pool
 {
     unsigned held = 0;
     for (const struct session *session = registry->sessions; session; session = session->next_of_registry)
-        held += session->vm && session->function->pool == pool;
+        held += session->vm && session->pool == pool;
     return held;
 }
 
@@ -119,10 +121,11 @@ static uint64_t between(uint64_t least, uint64_t bytes, uint64_t most)
 }
 
 /* Windows for a request and its result: as large as it takes, up to the function's memory. False: those that VMs have will do. */
-static bool larger_windows(const struct function *function, uint64_t length, struct udfvm_windows *windows)
+static bool larger_windows(const struct session *session, uint64_t length, struct udfvm_windows *windows)
 {
+    const struct function *function = session->function;
     struct udfvm_image_statistics image;
-    udfvm_image_statistics(function->image, &image);
+    udfvm_image_statistics(session->image, &image);
     const uint64_t output = function->limits.max_output > length ? function->limits.max_output : length;
     const uint64_t memory = image.memory > image.input_window ? image.memory : image.input_window;
     const uint64_t most = memory < WINDOW_MOST / 2 ? memory : WINDOW_MOST / 2;
@@ -134,11 +137,12 @@ static bool larger_windows(const struct function *function, uint64_t length, str
     return true;
 }
 
-static udfvm_vm *take_vm(const struct function *function, uint64_t length, struct udfvm_error *error)
+static udfvm_vm *take_vm(const struct session *session, uint64_t length, struct udfvm_error *error)
 {
+    const struct function *function = session->function;
     struct udfvm_windows windows;
-    const bool larger = larger_windows(function, length, &windows);
-    unsigned held = vms_held(function->registry, function->pool);
+    const bool larger = larger_windows(session, length, &windows);
+    unsigned held = vms_held(function->registry, session->pool);
     /* Statements of one connection run on one thread at a time: waiting for one's own VMs would be for ever. */
     bool hopeless = function->pool_limit && held >= function->pool_limit;
     uint64_t deadline = monotonic_ns() + (hopeless ? 0 : function->wait_ns);
@@ -146,8 +150,8 @@ static udfvm_vm *take_vm(const struct function *function, uint64_t length, struc
         uint64_t now = monotonic_ns();
         uint64_t left = now < deadline ? deadline - now : 0;
         uint64_t wait = left < INTERRUPT_CHECK_NS ? left : INTERRUPT_CHECK_NS;
-        udfvm_vm *vm = larger ? udfvm_pool_take_wide(function->pool, function->image, &windows, wait, error)
-                              : udfvm_pool_take(function->pool, function->image, wait, error);
+        udfvm_vm *vm = larger ? udfvm_pool_take_wide(session->pool, session->image, &windows, wait, error)
+                              : udfvm_pool_take(session->pool, session->image, wait, error);
         if (vm || error->code != UDFVM_E_BUSY)
             return vm;
         if (left == 0 || connection_interrupted(function->registry->library, function->registry->connection)) {
@@ -186,10 +190,17 @@ bool session_ready(struct session *session, uint64_t length, struct udfvm_error 
         const int code = udfvm_vm_check(session->vm, error);
         if (code != UDFVM_OK || !(session->function->flags & UDFVM_SQLITE_WHOLE) || length <= udfvm_vm_input_room(session->vm))
             return code == UDFVM_OK;
-        udfvm_pool_give(session->function->pool, session->vm);
+        udfvm_pool_give(session->pool, session->vm);
+        session->vm = NULL;
     }
     *error = (struct udfvm_error){ 0 };
-    session->vm = take_vm(session->function, length, error);
+    if (!session->pool) {
+        if (!function_renew(session->function, error))
+            return false;
+        session->pool = udfvm_pool_retain(session->function->pool);
+        session->image = udfvm_image_retain(session->function->image);
+    }
+    session->vm = take_vm(session, length, error);
     if (session->vm) {
         udfvm_vm_set_watch(session->vm, watch, session);
         udfvm_vm_set_idle_spin(session->vm, session->function->registry->policy.idle_spin_us);

@@ -1,0 +1,3 @@
+ABSENT: object
+
+def changed(places: tuple[object, ...], /) -> bool: ...
