@@ -310,6 +310,18 @@ static void disturb(uint64_t what, uint64_t how, uint64_t mark)
     end(how);
 }
 
+static void bytes(const volatile uint64_t *code)
+{
+    static uint64_t buffer[3] __attribute__((aligned(64)));
+    buffer[0] = code[0];
+    buffer[1] = code[1];
+    buffer[2] = 0xc390;                          /* nop; ret */
+    __asm__ volatile("call *%0" : : "r"(buffer), "a"(0), "b"(UDFVM_PROGRAM_BASE), "c"(0), "d"(0), "S"(UDFVM_PROGRAM_BASE), "D"(UDFVM_PROGRAM_BASE)
+                     : "memory", "r8", "r9", "r10", "r11", "xmm0");
+    OUTPUT[0] = RAW_EXECUTED;
+    complete(1);
+}
+
 void obey(void)
 {
     const volatile uint64_t *a = ARGUMENTS;
@@ -333,6 +345,7 @@ void obey(void)
     case RAW_SELECTOR: use_selector(a[1], a[2]); break;
     case RAW_OBSERVE: observe(); break;
     case RAW_DISTURB: disturb(a[1], a[2], a[3]); break;
+    case RAW_BYTES: bytes(a + 1); break;
     case RAW_POISON: OUTPUT[0] = (uint64_t)poison; complete(1); break;
     default: complete(0);
     }

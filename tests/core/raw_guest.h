@@ -22,6 +22,7 @@ enum {
     RAW_SELECTOR,        /* enum raw_use, selector */
     RAW_OBSERVE,         /* reply: all that ring 3 can see of the processor, as it was at the start of the call, and the trap page */
     RAW_DISTURB,         /* enum raw_disturbance, enum raw_end, mark: changes something, then ends the call */
+    RAW_BYTES,           /* 16 bytes of code that ends in the reply RAW_EXECUTED unless it faults; RBX: program memory, ECX EDX: 0 */
     RAW_POISON,          /* reply: the address of code for ring 0 */
 };
 enum raw_use { RAW_DS, RAW_ES, RAW_FS, RAW_GS, RAW_SS, RAW_FAR_CALL, RAW_FAR_JUMP, RAW_FAR_RETURN, RAW_IRET, RAW_LLDT, RAW_USES };
