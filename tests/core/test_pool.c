@@ -375,7 +375,9 @@ static void test_errors_that_nobody_asks_for(void)
     udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, NULL);
     check(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &reply, NULL) == UDFVM_E_TIMEOUT, "an endless call", 0);
     udfvm_vm *vm = udfvm_pool_take(pool, image, 0, NULL);
-    check(!udfvm_pool_take(pool, image, 0, NULL), "taken twice", 0);
+    struct udfvm_held held = { .vm = NULL };
+    check(!udfvm_pool_take(pool, image, 0, NULL) && udfvm_pool_hold(&held, pool, image, NULL, 0, NULL) == UDFVM_E_BUSY, "taken twice", 0);
+    udfvm_pool_let_go(&held);
     check(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_E_BUSY, "a call of a busy pool", 0);
     udfvm_pool_give(pool, vm);
     udfvm_pool_close(pool);

@@ -310,10 +310,11 @@ class Statistics(NamedTuple):
 class VM:
     """A micro-VM on loan from a pool, or opened by itself."""
 
-    __slots__ = ("_error", "_files", "_handle", "_image", "_reply")
+    __slots__ = ("_error", "_files", "_handle", "_held", "_image", "_reply")
 
-    def __init__(self, handle: Any, image: Image | None, files: object = None) -> None:
+    def __init__(self, handle: Any, image: Image | None, files: object = None, held: Any = None) -> None:
         self._handle = handle
+        self._held = held                        # struct udfvm_held *, which goes back to its pool with this object if not before
         self._image = image
         self._files = files
         self._reply = ffi.new("struct udfvm_reply *")
@@ -485,7 +486,7 @@ class Pool:
         self.wait_ns = int(wait * 1e9)
         self.vms_out = 0                         # about so many are in use
         self._crowded = crowded
-        self._lender = Lender(self._handle, limit)
+        self._lender = Lender(limit)
         lib.udfvm_pool_set_idle(self._handle, keep)
 
     @property
@@ -516,29 +517,22 @@ class Pool:
                 data = memoryview(bytearray(reply.data[begin:end]))      # one copy, which numpy may let its user write to
             return reply.status, data, found is not None
         finally:
-            if vm._handle:
-                self.give(vm)
+            self.give(vm)
 
     def take(self, image: Image, windows: Windows | None = None) -> VM:
         """A VM at the sealed state of ``image``; with ``windows``, one that has these and is closed when it is given back.
 
         Waits while all are busy, then raises BusyError. Raises PoolClosedError.
         """
-        return VM(self._take(image, windows), image, self._bound)
-
-    def _take(self, image: Image, windows: Windows | None = None) -> Any:
-        error = _error()
-        if windows is None:
-            handle = lib.udfvm_pool_take(self._handle, image._handle, self.wait_ns, error)
-        else:
-            wide = ffi.new("struct udfvm_windows *", tuple(windows))
-            handle = lib.udfvm_pool_take_wide(self._handle, image._handle, wide, self.wait_ns, error)
-        if not handle:
-            raise _exception(error)
+        vm = VM(ffi.NULL, image, self._bound, ffi.gc(ffi.new("struct udfvm_held *"), lib.udfvm_pool_let_go))
+        wide = ffi.NULL if windows is None else ffi.new("struct udfvm_windows *", tuple(windows))
+        if lib.udfvm_pool_hold(vm._held, self._handle, image._handle, wide, self.wait_ns, vm._error):
+            raise _exception(vm._error)
+        vm._handle = vm._held.vm
         self.vms_out += 1
         if self.vms_out > 1:
             self.attend(self.vms_out)
-        return handle
+        return vm
 
     def attend(self, count: int) -> None:
         """A call found so many VMs in use: there will be idle ones to close, or to shrink."""
@@ -546,15 +540,13 @@ class Pool:
         if self._crowded is not None:
             self._crowded()
 
-    def _give(self, handle: Any) -> None:
-        self.vms_out -= 1
-        if lib.udfvm_pool_give(self._handle, handle):
-            self.attend(self.vms_out)
-
     def give(self, vm: VM) -> None:
-        """Returns a VM. It is restored if it was not, and destroyed if that fails."""
-        handle, vm._handle = vm._handle, ffi.NULL
-        self._give(handle)
+        """Returns a VM, if it was not returned or lent. It is restored if it was not, and destroyed if that fails."""
+        if vm._handle:
+            self.vms_out -= 1
+        vm._handle = ffi.NULL
+        if lib.udfvm_pool_let_go(vm._held):
+            self.attend(self.vms_out)
 
     def fresh_call(self, image: Image, request: int, payload: bytes, limits: Any, udf: str | None = None) -> tuple[int, bytes]:
         """A whole call on any VM: taken, called, its reply copied out, restored and given back. Returns the status and the reply.
@@ -563,15 +555,14 @@ class Pool:
         """
         error, taken = _error(), _taken_reply()
         reply, output = taken
-        code = lib.udfvm_pool_call(self._handle, image._handle, self.wait_ns, request, payload, len(payload), limits, reply, error)
-        status, length, attend, kept = reply.status, reply.length, reply.attend, reply.kept
-        if kept:
-            try:
-                data: bytes = _copied(ffi.buffer(reply.data, length), status)
-            finally:
+        try:
+            code = lib.udfvm_pool_call(self._handle, image._handle, self.wait_ns, request, payload, len(payload), limits, reply, error)
+            status, length, attend = reply.status, reply.length, reply.attend
+            data: bytes = _copied(ffi.buffer(reply.data, length), status) if reply.kept else output[:length]
+        finally:
+            kept, reply.kept = reply.kept, ffi.NULL
+            if kept:
                 lib.udfvm_pool_give(self._handle, kept)
-        else:
-            data = output[:length]
         _thread.reply = taken
         if code:
             raise _exception(error, udf)

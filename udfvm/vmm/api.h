@@ -289,6 +289,16 @@ int udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm);
 /* The same, of a VM whose windows and scratch are given back at once: for embedders that look after no idle VMs. */
 int udfvm_pool_give_small(udfvm_pool *pool, udfvm_vm *vm);
 
+/* Taking and giving for callers whom an exception can meet between any two steps: at each moment the VM is in `held`, or not taken. */
+struct udfvm_held {
+    udfvm_pool *pool;
+    udfvm_vm *vm;                /* NULL: none */
+};
+/* Takes a VM into `held`, which has none; `windows` (may be NULL) as for udfvm_pool_take_wide. */
+int udfvm_pool_hold(struct udfvm_held *held, udfvm_pool *pool, udfvm_image *image, const struct udfvm_windows *windows, uint64_t timeout_ns,
+                    struct udfvm_error *error);
+int udfvm_pool_let_go(struct udfvm_held *held);             /* as udfvm_pool_give; NULL, and none in it, are allowed */
+
 /* A whole fresh call: a VM is taken, called, the reply copied, the VM restored and given back. */
 struct udfvm_pool_reply {
     void *output;                /* room for the reply: set by the caller, as is the next */

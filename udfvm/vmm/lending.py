@@ -9,7 +9,7 @@ there that its caller may hold.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from udfvm.vmm._core import ffi, lib
 
@@ -23,8 +23,7 @@ MOST_VMS: Final = 4
 class Lender:
     """The VMs of a pool whose replies are in use."""
 
-    def __init__(self, pool: Any, limit: int) -> None:
-        self._pool = pool
+    def __init__(self, limit: int) -> None:
         self._most = min(MOST_VMS, limit // 2)
         self._lent: set[int] = set()
 
@@ -45,14 +44,13 @@ class Lender:
         data = lib.udfvm_vm_lend(vm._handle, begin, length, vm._error)
         if not data:
             return None
-        pool, lent, handle = self._pool, self._lent, vm._handle
-        number = int(ffi.cast("uintptr_t", handle))
+        lent, held, number = self._lent, vm._held, int(ffi.cast("uintptr_t", vm._handle))
 
         def put_back(_: object) -> None:
-            lib.udfvm_pool_give(pool, handle)
+            lib.udfvm_pool_let_go(held)
             lent.discard(number)
 
         part = ffi.gc(ffi.cast("char *", data), put_back, length)
-        vm._handle = ffi.NULL
+        vm._handle = vm._held = ffi.NULL         # from here on the part holds it
         lent.add(number)
         return memoryview(ffi.buffer(part, length))

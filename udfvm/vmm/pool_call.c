@@ -32,3 +32,22 @@ int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint
     reply->attend |= udfvm_pool_give(pool, vm);
     return code;
 }
+
+int udfvm_pool_hold(struct udfvm_held *held, udfvm_pool *pool, udfvm_image *image, const struct udfvm_windows *windows, uint64_t timeout_ns,
+                    struct udfvm_error *error)
+{
+    struct udfvm_error unasked;
+    error = error ? error : &unasked;
+    held->pool = pool;
+    held->vm = windows ? udfvm_pool_take_wide(pool, image, windows, timeout_ns, error) : udfvm_pool_take(pool, image, timeout_ns, error);
+    return held->vm ? UDFVM_OK : error->code;
+}
+
+int udfvm_pool_let_go(struct udfvm_held *held)
+{
+    udfvm_vm *vm = held ? held->vm : NULL;
+    if (!vm)
+        return 0;
+    held->vm = NULL;
+    return udfvm_pool_give(held->pool, vm);
+}
