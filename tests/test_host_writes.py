@@ -556,7 +556,8 @@ def test_nothing_else_has_a_pointer_to_write_with() -> None:
         if path.suffix == ".c" and (lines := re.findall(r"\((?!const)[^()]*\*\) *\((?:uintptr_t|uint64_t|size_t)\).*", path.read_text())):
             detours[path.name] = lines
     detours.pop("small_calls.c")                              # addresses of the core's objects, which Python has as numbers
-    assert {name: len(lines) for name, lines in detours.items()} == {"span.c": 1, "machine.c": 3, "image.c": 1}
+    # span.c: the way to write; machine.c, image.c, holes.c: mappings, which are made and unmapped, and the host's own system area
+    assert {name: len(lines) for name, lines in detours.items()} == {"span.c": 1, "machine.c": 3, "image.c": 1, "holes.c": 1}
 
 
 def test_python_views_guest_memory_in_known_places() -> None:

@@ -88,9 +88,11 @@ int udfvm_span_send(struct udfvm_vm *vm, const void *input, uint64_t length, str
         return udfvm_fail(error, UDFVM_E_ARGUMENT, "a request of %llu bytes where %llu bytes of the input window were asked for",
                           (unsigned long long)length, (unsigned long long)spans->asked);
     code = zero_input(vm, length, error);
-    if (code == UDFVM_OK)
-        *spans = (struct spans){ .input = length, .sent = length };
-    return code;
+    if (code != UDFVM_OK)
+        return code;
+    spans->input = spans->sent = length;
+    spans->asked = 0;
+    return UDFVM_OK;
 }
 
 struct udfvm_call *udfvm_span_call_page(const struct udfvm_vm *vm)
