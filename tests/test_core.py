@@ -101,3 +101,10 @@ def test_each_function_with_an_error_is_called_without_one() -> None:
     called = re.findall(r"\b(udfvm_\w+)\((?:[^;()]|\([^()]*\))*\bNULL\)", (CORE / "test_pool.c").read_text())
     assert len(functions) >= 15
     assert set(functions) <= set(called)
+
+
+@pytest.mark.parametrize("sanitizers", ["", "-fsanitize=address,undefined -fno-sanitize-recover=all"], ids=["plain", "asan-ubsan"])
+def test_layers_are_bound_to_their_base_and_name(raw_guest: Path, tmp_path: Path, sanitizers: str) -> None:
+    program = tmp_path / "test_layer"
+    run("gcc", *HOST_FLAGS, *sanitizers.split(), CORE / "test_layer.c", *core_sources(), "-o", program, "-lpthread")
+    assert run(program, raw_guest).count("holds") == 7

@@ -95,6 +95,10 @@ class CompiledUDF(UDF):
             described = describe(
                 language, code, symbol, settings, name=self.name, limits=limits, pool=pool, declared=read
             )
+            if language == "native":
+                _refuse_others_than_c_has(self.name, described.signature)
+                if described.table:
+                    raise ProtocolError("the guest's description is that of a table function, which shared objects have not", self.name)
             read = read or described.signature
         self._declare(read, limits, isolation, pool, host_functions)
 
@@ -309,6 +313,8 @@ def _check_held(name: str, type_: str) -> None:
 def _signature(name: str, parameters: list[tuple[str, Type, bool]], result: Type, result_nullable: bool) -> Signature:
     if len(parameters) > _MOST_PARAMETERS:
         raise SignatureError(f"UDF {name!r}: {len(parameters)} parameters where compiled code has at most {_MOST_PARAMETERS}")
+    if not all(label for label, _, _ in parameters):
+        raise SignatureError(f"UDF {name!r}: a parameter has an empty name")
     import inspect
 
     try:

@@ -27,6 +27,7 @@ from udfvm.syscalls import syscall_name
 from udfvm.vmm import guest_error
 
 _Read = TypeVar("_Read")
+_DIGEST: Final = 32                              # bytes
 
 GUEST: Final = Path(__file__).resolve().parent / "_guest"
 _NATIVE_ROOM: Final = 24 << 20                   # bytes for the native runtime, its libraries, heap and stack
@@ -255,10 +256,12 @@ def base_image(spec: BaseSpec, timeout_ns: int = Limits().build_timeout_ns) -> v
         kernel = (GUEST / "kernel.bin").read_bytes()
         vm, log = vmm.boot(kernel, _boot_payload(spec), spec.memory, spec.window, host_files(), limits, SCRATCH)
         with vm:
-            vm.seal(descriptor, _report(vm, log, time.monotonic() - started, kind="base", packages=list(spec.packages), memory=spec.memory))
+            report = _report(vm, log, time.monotonic() - started, kind="base", packages=list(spec.packages), memory=spec.memory)
+            vm.seal(descriptor, report, key)
 
+    key = base_key(spec)
     with _open_bases.lock:
-        path = cache_directory() / f"{base_key(spec)}.base"
+        path = cache_directory() / f"{key}.base"
         if path not in _open_bases.images:
             _open_bases.images[path] = cached_image(path, None, build)
         return _open_bases.images[path]
@@ -305,9 +308,10 @@ def udf_layer(
                 failure.output = shown(reply.log)
                 raise failure
             log = reply.log.decode("utf-8", "replace")
-            vm.seal(descriptor, _report(vm, log, time.monotonic() - started, kind="layer", name=name))
+            vm.seal(descriptor, _report(vm, log, time.monotonic() - started, kind="layer", name=name), key)
 
-    return cached_image(cache_directory() / f"{layer_key(base, identity, limits)}.layer", base, build)
+    key = layer_key(base, identity, limits)
+    return cached_image(cache_directory() / f"{key}.layer", base, build)
 
 
 def cached_reply(base: vmm.Image, identity: bytes, suffix: str, ask: Callable[[], bytes], read: Callable[[bytes], _Read]) -> _Read:
@@ -316,9 +320,14 @@ def cached_reply(base: vmm.Image, identity: bytes, suffix: str, ask: Callable[[]
     path = cache_directory() / f"{layer_key(base, identity, Limits())}{suffix}"
     kept = cached_bytes(path)
     with contextlib.suppress(errors.ProtocolError):
-        if kept is not None:
-            return read(kept)
+        if kept is not None and kept[:_DIGEST] == _kept_digest(path, kept[_DIGEST:]):
+            return read(kept[_DIGEST:])
     reply = ask()
     made = read(reply)
-    keep_bytes(path, reply)
+    keep_bytes(path, _kept_digest(path, reply) + reply)
     return made
+
+
+def _kept_digest(path: Path, reply: bytes) -> bytes:
+    """Stands before a reply that is kept: of its name too, so that it is none under another."""
+    return vmm.sha256(path.name.encode() + b"\0", reply)

@@ -338,6 +338,8 @@ static void test_errors_that_nobody_asks_for_of_vms(void)
     udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
     check(!udfvm_vm_boot(&odd, "", 0, "", 0, NULL, NULL, NULL, NULL), "booted of an odd size", 0);
     check(udfvm_vm_seal(vm, -1, "", 0, NULL) == UDFVM_E_ARGUMENT, "sealed without being asked", 0);
+    check(udfvm_vm_seal_named(vm, -1, NULL, "", 0, NULL) == UDFVM_E_ARGUMENT, "sealed without being asked", 1);
+    check(udfvm_vm_check(vm, NULL) == UDFVM_OK, "a VM of this process", 0);
     check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_OK, "a call", 0);
     check(udfvm_vm_lend(vm, 0, 8, NULL) && !udfvm_vm_lend(vm, 1, 8, NULL) && udfvm_vm_restore(vm, NULL) == UDFVM_OK, "lending, restoring", 0);
     check(udfvm_vm_input(vm, 8, NULL) && !udfvm_vm_input(vm, WINDOW, NULL), "a request in place", 0);

@@ -1,5 +1,6 @@
 /* Stored functions become functions of a connection: compiled and loaded inside a micro-VM, sealed into a layer in memory. The host looks at
  * names, signature and options; the source it only carries. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -75,14 +76,18 @@ static const char *parse_options(const char *text, struct options *options)
 
 static udfvm_image *seal(udfvm_vm *vm, udfvm_image *base, struct udfvm_error *error)
 {
-    int fd = memfd_create("udfvm-layer", MFD_CLOEXEC);
+    int fd = memfd_create("udfvm-layer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0) {
         *error = (struct udfvm_error){ .code = UDFVM_E_SYSTEM, .message = "creating memory for a layer failed" };
         return NULL;
     }
     udfvm_image *image = NULL;
-    if (udfvm_vm_seal(vm, fd, "{}", 2, error) == UDFVM_OK)
-        image = udfvm_image_open(fd, base, error);
+    if (udfvm_vm_seal(vm, fd, "{}", 2, error) == UDFVM_OK) {
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+            image = udfvm_image_open(fd, base, error);
+        else
+            *error = (struct udfvm_error){ .code = UDFVM_E_SYSTEM, .message = "sealing the memory of a layer failed" };
+    }
     close(fd);
     return image;
 }

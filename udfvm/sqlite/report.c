@@ -159,8 +159,8 @@ char *describe_core_error(const struct session *session, const struct udfvm_erro
         return NULL;
     if (is_interrupt(session, error))
         raise_interrupt(session);
-    else if (error->code == UDFVM_E_INTERRUPTED)
-        return describe_statement_timeout(session);
+    else if (error->code == UDFVM_E_INTERRUPTED || (error->code == UDFVM_E_TIMEOUT && monotonic_ns() >= session->end_ns))
+        return describe_statement_timeout(session);          /* as the watch said, or the thread of a streaming call */
     return describe(session, "%.*s%s", (int)sizeof error->message, error->message, advice(error->code));
 }
 

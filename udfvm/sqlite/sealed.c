@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -237,9 +238,13 @@ bool sealed_read(const char *note, const char *name, struct sealed *sealed)
 static struct function *make_sealed(struct registry *registry, const char *name, const char *note, struct sealed *sealed, char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
-    char file[256];
+    char file[256], own[NAME_MAX_BYTES + 1];
     if (!sealed_read(note, name, sealed) || !note_value(note, "base", file, sizeof file)) {
         *message = sqlite3_mprintf("its entry in the image cache is of another version of udfvm: run `udfvm seal` again");
+        return NULL;
+    }
+    if (!note_value(note, "name", own, sizeof own) || strcasecmp(own, name) != 0) {
+        *message = sqlite3_mprintf("its entry in the image cache is that of another function: run `udfvm seal` again");
         return NULL;
     }
     struct udfvm_sqlite_function *made = &sealed->offered;

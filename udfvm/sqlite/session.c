@@ -203,6 +203,7 @@ bool session_ready(struct session *session, uint64_t length, struct udfvm_error 
     session->vm = take_vm(session, length, error);
     if (session->vm) {
         udfvm_vm_set_watch(session->vm, watch, session);
+        udfvm_vm_set_end(session->vm, session->end_ns == UINT64_MAX ? 0 : session->end_ns);
         udfvm_vm_set_idle_spin(session->vm, session->function->registry->policy.idle_spin_us);
     }
     return session->vm != NULL;

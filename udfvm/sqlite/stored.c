@@ -16,11 +16,16 @@
 #define IS_TABLE_SQL \
     "SELECT 1 FROM main.sqlite_master WHERE name = 'udfvm_functions' COLLATE NOCASE AND type = 'table' AND sql LIKE 'CREATE TABLE%'"
 #define FIND_SQL "SELECT kind, signature, options, source, version FROM main.udfvm_functions WHERE name = ?1 COLLATE NOCASE"
+/* Puts a version if the one before it is still there (-1: none): one statement, so that other processes come before it or after it. */
 #define PUT_SQL \
     "INSERT OR REPLACE INTO main.udfvm_functions (name, kind, signature, options, source, version, created) " \
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))"
+    "SELECT ?1, ?2, ?3, ?4, ?5, ?6, strftime('%Y-%m-%dT%H:%M:%SZ', 'now') WHERE ?7 = coalesce((SELECT CASE WHEN typeof(version) = 'integer' " \
+    "AND version BETWEEN 0 AND 9223372036854775806 THEN version ELSE 0 END FROM main.udfvm_functions WHERE name = ?1 COLLATE NOCASE), -1)"
 #define DROP_SQL "DELETE FROM main.udfvm_functions WHERE name = ?1 COLLATE NOCASE"
 
+#define TRIES 1000                                       /* of a replacement, while others replace the same function */
+#define STORED_MOST 64u                                  /* functions that a connection keeps loaded, at most, */
+#define STORED_BYTES_MOST (64u << 20)                    /* and bytes of their layers and sources: those used last */
 #define TEXT_MAX 4096                                    /* bytes of a signature, and of options */
 
 bool stored_table(struct registry *registry, int *code)
@@ -106,22 +111,49 @@ static bool kind_allowed(const struct registry *registry, const char *kind)
     return false;
 }
 
+static void drop_link(struct function **link)
+{
+    struct function *old = *link;
+    *link = old->next;
+    old->next = NULL;
+    function_release(old);
+}
+
+/* The first was used last, and stays. Those that running statements use live as long as these. */
+static void trim_stored(struct registry *registry)
+{
+    uint64_t bytes = 0;
+    unsigned count = 0;
+    for (struct function **link = &registry->stored; *link;) {
+        struct udfvm_image_statistics image;
+        udfvm_image_statistics((*link)->image, &image);
+        bytes += image.file_bytes + (*link)->definition_length;
+        if (++count > 1 && (count > STORED_MOST || bytes > STORED_BYTES_MOST))
+            drop_link(link);
+        else
+            link = &(*link)->next;
+    }
+}
+
 static struct function *load_and_keep(struct registry *registry, const struct definition *definition, char **message)
 {
     struct function **link = stored_link(registry, definition->name, definition->name_length), *old = *link;
-    if (old && made_of(registry, old, definition) && kind_allowed(registry, definition->kind))
+    if (old && made_of(registry, old, definition) && kind_allowed(registry, definition->kind)) {
+        *link = old->next;
+        old->next = registry->stored;
+        registry->stored = old;
         return old;
+    }
     struct function *function = load_function(registry, definition, message);
     link = stored_link(registry, definition->name, definition->name_length);
     old = *link;
     if (!function)
         return NULL;
-    function->next = old ? old->next : NULL;
-    *link = function;
-    if (old) {
-        old->next = NULL;
-        function_release(old);
-    }
+    if (old)
+        drop_link(link);
+    function->next = registry->stored;
+    registry->stored = function;
+    trim_stored(registry);
     return function;
 }
 
@@ -224,44 +256,61 @@ static int stored_version(struct registry *registry, const struct definition *de
         return code;
     sqlite3_bind_text(statement, 1, definition->name, (int)definition->name_length, SQLITE_STATIC);
     *found = sqlite3_step(statement) == SQLITE_ROW;
-    *version = *found ? sqlite3_column_int64(statement, 4) : 0;
+    *version = *found && sqlite3_column_type(statement, 4) == SQLITE_INTEGER ? sqlite3_column_int64(statement, 4) : 0;
     if (*version < 0 || *version == INT64_MAX)
         *version = 0;
     return sqlite3_finalize(statement);
 }
 
-static bool put(struct registry *registry, const struct definition *definition, bool replace, sqlite3_int64 *version, char **message)
+/* Writes the definition where the stored version is still `old` (-1: none). Returns an SQLite code; *put says whether it was. */
+static int put_version(struct registry *registry, const struct definition *definition, sqlite3_int64 old, bool *put)
 {
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(registry->connection, PUT_SQL, -1, &statement, NULL);
+    if (code != SQLITE_OK)
+        return code;
+    sqlite3_bind_text(statement, 1, definition->name, (int)definition->name_length, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 2, definition->kind, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 3, definition->signature, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 4, definition->options, -1, SQLITE_STATIC);
+    if (definition->source_is_text)
+        sqlite3_bind_text64(statement, 5, definition->source, definition->source_length, SQLITE_STATIC, SQLITE_UTF8);
+    else
+        sqlite3_bind_blob64(statement, 5, definition->source, definition->source_length, SQLITE_STATIC);
+    sqlite3_bind_int64(statement, 6, old < 0 ? 1 : old + 1);
+    sqlite3_bind_int64(statement, 7, old);
+    code = run(registry, statement);
+    *put = code == SQLITE_OK && sqlite3_changes(registry->connection) > 0;
+    return code;
+}
+
+static bool put(struct registry *registry, const struct definition *definition, bool replace, sqlite3_int64 *version, char **message)
+{
+    sqlite_library *sqlite3_api = registry->library;
     int code = sqlite3_exec(registry->connection, TABLE_SQL, NULL, NULL, NULL);
     if (code == SQLITE_OK && !stored_table(registry, &code) && code == SQLITE_OK) {
         *message = sqlite3_mprintf("udfvm_functions is no ordinary table in this database");
         return false;
     }
-    bool found = false;
-    sqlite3_int64 old = 0;
-    if (code == SQLITE_OK)
-        code = stored_version(registry, definition, &found, &old);
-    if (code == SQLITE_OK && found && !replace) {
-        *message = sqlite3_mprintf("it exists already (version %lld): drop it, or pass 'replace' as the last argument", (long long)old);
-        return false;
-    }
-    *version = old + 1;
-    if (code == SQLITE_OK && sqlite3_prepare_v2(registry->connection, PUT_SQL, -1, &statement, NULL) == SQLITE_OK) {
-        sqlite3_bind_text(statement, 1, definition->name, (int)definition->name_length, SQLITE_STATIC);
-        sqlite3_bind_text(statement, 2, definition->kind, -1, SQLITE_STATIC);
-        sqlite3_bind_text(statement, 3, definition->signature, -1, SQLITE_STATIC);
-        sqlite3_bind_text(statement, 4, definition->options, -1, SQLITE_STATIC);
-        if (definition->source_is_text)
-            sqlite3_bind_text64(statement, 5, definition->source, definition->source_length, SQLITE_STATIC, SQLITE_UTF8);
-        else
-            sqlite3_bind_blob64(statement, 5, definition->source, definition->source_length, SQLITE_STATIC);
-        sqlite3_bind_int64(statement, 6, *version);
-        if (run(registry, statement) == SQLITE_OK)
+    for (int i = 0; i < TRIES && code == SQLITE_OK; i++) {
+        bool found = false, done = false;
+        sqlite3_int64 old = -1;
+        if (replace || i > 0)
+            code = stored_version(registry, definition, &found, &old);
+        if (found && !replace) {
+            *message = sqlite3_mprintf("it exists already (version %lld): drop it, or pass 'replace' as the last argument", (long long)old);
+            return false;
+        }
+        old = found ? old : -1;
+        if (code == SQLITE_OK)
+            code = put_version(registry, definition, old, &done);
+        *version = old < 0 ? 1 : old + 1;
+        if (done)
             return true;
     }
-    *message = sqlite3_mprintf("%s", sqlite3_errmsg(registry->connection));
+    *message = code == SQLITE_OK ? sqlite3_mprintf("it cannot be written: others, or a trigger on udfvm_functions, do not let it")
+                                 : sqlite3_mprintf("%s", sqlite3_errmsg(registry->connection));
     return false;
 }
 
@@ -342,8 +391,10 @@ void sql_drop(sqlite_library *library, sqlite3_context *context, int count, sqli
     }
     if (code != SQLITE_OK)
         fail(library, context, sqlite3_mprintf("vm_drop: '%.255s': %s", name, sqlite3_errmsg(registry->connection)));
-    else if (dropped == 0)
+    if (code == SQLITE_OK && *stored_link(registry, name, strlen(name)))
+        drop_link(stored_link(registry, name, strlen(name)));
+    if (code == SQLITE_OK && dropped == 0)
         fail(library, context, sqlite3_mprintf("vm_drop: there is no function '%.255s' in this database", name));
-    else
+    else if (code == SQLITE_OK)
         sqlite3_result_int(context, dropped);
 }

@@ -395,9 +395,10 @@ class VM:
         if lib.udfvm_vm_restore(self._handle, self._error):
             raise _exception(self._error)
 
-    def seal(self, descriptor: int, metadata: bytes) -> None:
-        """Writes the image of a VM whose guest asked to be sealed."""
-        if lib.udfvm_vm_seal(self._handle, descriptor, metadata, len(metadata), self._error):
+    def seal(self, descriptor: int, metadata: bytes, key: str | None = None) -> None:
+        """Writes the image of a VM whose guest asked to be sealed. ``key`` is its name in the cache."""
+        name = ffi.NULL if key is None else bytes.fromhex(key)
+        if lib.udfvm_vm_seal_named(self._handle, descriptor, name, metadata, len(metadata), self._error):
             raise _exception(self._error)
 
     def seal_report(self) -> SealReport:

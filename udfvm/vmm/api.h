@@ -167,6 +167,8 @@ udfvm_vm *udfvm_vm_boot(const struct udfvm_config *config, const void *kernel, s
 /* Writes the state at the seal to the file descriptor (a new, empty, regular file). A VM that was booted gives a base image; a VM on a base
  * image gives a layer of it: the pages that differ. `metadata` is kept in the image for the embedder. */
 int udfvm_vm_seal(udfvm_vm *vm, int fd, const void *metadata, size_t metadata_length, struct udfvm_error *error);
+/* So for the image cache, where `name`, in hexadecimal, is the image's name: it is no image under any other. */
+int udfvm_vm_seal_named(udfvm_vm *vm, int fd, const uint8_t name[32], const void *metadata, size_t metadata_length, struct udfvm_error *error);
 
 /* What the guest reported at its seal; NULL for a VM that has not asked to be sealed. */
 struct udfvm_seal_info;
@@ -200,7 +202,7 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
 
 /* As udfvm_vm_call, for calls of many exchanges with the same limits. After the first few the VM moves to a thread of its own and stays
  * entered: requests and replies then cross through shared memory without an exit, in well under a microsecond. The guest waits a while
- * for the next request (udfvm_vm_set_idle_spin), then exits and its thread sleeps. There are as many such threads at a time as processors beside the
+ * for the next request (udfvm_vm_set_idle_spin), then exits and its thread sleeps; one that does not is taken out. There are as many such threads at a time as processors beside the
  * caller's; calls beyond them, and all with one processor, go on by exits. The deadline is that of each
  * exchange; the reply's data is a copy, and valid until the next; its log is not given. Restoring the VM ends the thread. */
 int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
@@ -212,6 +214,9 @@ void udfvm_vm_set_watch(udfvm_vm *vm, int (*watch)(void *context), void *context
 /* How long the guest of a streaming call waits for the next request before it exits and its thread sleeps: microseconds, at most 1,000,000; 100
  * where nothing was set; 0: every exchange is an exit. For calls that begin later; stays set until the VM is given back to its pool. */
 void udfvm_vm_set_idle_spin(udfvm_vm *vm, uint32_t microseconds);
+/* When a streaming call's thread stops an exchange, in nanoseconds of CLOCK_MONOTONIC, whatever the caller's thread does meanwhile; 0: only its
+ * timeout does. Stays set until the VM is given back to its pool. */
+void udfvm_vm_set_end(udfvm_vm *vm, uint64_t monotonic_ns);
 
 /* A part of the reply of the last call, for the embedder to read and to write as it likes until the VM is used again or given back, without a copy. It
  * counts as written: the restore puts it back. Forked children get a copy of it. NULL: UDFVM_E_ARGUMENT where the VM has no such

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "image_format.h"
 
 #define IDENTITY_MOST 160u
 #define NAME_MOST     200u
@@ -64,6 +64,15 @@ static void write_note(const char *directory, const char *note, const char *iden
     close(folder);
 }
 
+/* An image under the name of another would run another function. */
+static bool has_name(const udfvm_image *image, const char *file)
+{
+    char expected[2 * sizeof image->header->name + 1];
+    for (size_t i = 0; i < sizeof image->header->name; i++)
+        snprintf(expected + 2 * i, 3, "%02x", image->header->name[i]);
+    return strncmp(file, expected, sizeof expected - 1) == 0 && file[sizeof expected - 1] == '.';
+}
+
 udfvm_image *udfvm_image_open_cached(const char *directory, const char *name, udfvm_image *base, struct udfvm_error *error)
 {
     char note[NAME_MOST + 16], identity[IDENTITY_MOST];
@@ -72,6 +81,11 @@ udfvm_image *udfvm_image_open_cached(const char *directory, const char *name, ud
         return NULL;
     flock(fd, LOCK_SH | LOCK_NB);                /* refused by who is about to remove it: it stays usable here, for the last time */
     udfvm_image *image = udfvm_image_open(fd, base, error);
+    if (image && !has_name(image, name)) {
+        udfvm_fail(error, UDFVM_E_IMAGE, "%.80s is another image than its name says", name);
+        udfvm_image_close(image);
+        image = NULL;
+    }
     const bool noted = snprintf(note, sizeof note, "%s.verified", name) < (int)sizeof note && identity_of(fd, identity);
     if (image && !(noted && checked_before(directory, note, identity))) {
         if (udfvm_image_verify(image, error) != UDFVM_OK) {

@@ -121,6 +121,8 @@ bool udfvm_vm_watched_out(struct udfvm_vm *vm)
 
 static int interrupted_run(struct udfvm_vm *vm, struct udfvm_error *error)
 {
+    if (vm->stream)
+        return udfvm_stream_look(vm, error);
     if (atomic_load_explicit(&vm->deadline.expired, memory_order_relaxed))
         return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end within %.3g s", (double)vm->limits.timeout_ns / 1e9);
     bool stopped = false;

@@ -1,10 +1,29 @@
 /* The file hypercalls: arguments are checked and copied here, the embedder's struct udfvm_files does the work. */
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "internal.h"
 
 #define READ_MAX (1ull << 30)
+#define FILES_ALWAYS 8u           /* open files of one VM for which the last part of the budget is kept */
+
+/* Open files of all guests of the process: a budget, so that guests leave the program the descriptors that it needs. */
+static atomic_uint open_files;
+
+/* Half of what the process may open; the last quarter of that is for VMs that have few open. */
+static bool take_from_budget(const struct udfvm_vm *vm)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return false;
+    const uint64_t whole = limit.rlim_cur == RLIM_INFINITY ? UINT32_MAX : limit.rlim_cur / 2;
+    const uint64_t most = vm->handles_open < FILES_ALWAYS ? whole : whole - whole / 4;
+    if (atomic_fetch_add(&open_files, 1) < most)
+        return true;
+    atomic_fetch_sub(&open_files, 1);
+    return false;
+}
 
 static int copy_path(const struct udfvm_vm *vm, uint64_t address, uint64_t length, char path[UDFVM_PATH_MAX + 1])
 {
@@ -29,9 +48,13 @@ static int64_t file_open(struct udfvm_vm *vm, const char *path, void *stat_out)
         number++;
     if (number == FILES_MAX)
         return -EMFILE;
+    if (!take_from_budget(vm))
+        return -ENFILE;
     int64_t handle = vm->files->open(vm->files->context, path, &stat);
-    if (handle < 0)
+    if (handle < 0) {
+        atomic_fetch_sub(&open_files, 1);
         return handle;
+    }
     vm->handles[number] = handle;
     vm->handles_open++;
     if (!udfvm_vm_forked(vm))
@@ -47,6 +70,7 @@ static int64_t file_close(struct udfvm_vm *vm, uint64_t handle)
     vm->files->close(vm->files->context, *slot);
     *slot = -1;
     vm->handles_open--;
+    atomic_fetch_sub(&open_files, 1);
     return 0;
 }
 

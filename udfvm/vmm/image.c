@@ -1,5 +1,6 @@
 /* Opening sealed images. The format is struct image_header in internal.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -53,7 +54,8 @@ static int check_header(const struct image_header *header, uint64_t size, const 
         return udfvm_fail(error, UDFVM_E_IMAGE, "image is truncated or its header makes no sense");
     if (is_base != (base == NULL))
         return udfvm_fail(error, UDFVM_E_IMAGE, is_base ? "image is a base, not a layer" : "image is a layer, not a base");
-    if (base && memcmp(base->header->digest, header->base_digest, sizeof header->base_digest) != 0)
+    if (base && (memcmp(base->header->digest, header->base_digest, sizeof header->base_digest) != 0
+                 || header->config.memory != base->header->config.memory))      /* its page numbers are of that much */
         return udfvm_fail(error, UDFVM_E_IMAGE, "layer was sealed on another base image");
     return UDFVM_OK;
 }
@@ -120,7 +122,7 @@ int udfvm_image_verify(const udfvm_image *image, struct udfvm_error *error)
 }
 
 /* `length` UINT64_MAX: up to the end of the file. */
-static int map_file(struct udfvm_image *image, int fd, uint64_t offset, uint64_t length, struct udfvm_error *error)
+static int map_file(struct udfvm_image *image, int fd, uint64_t offset, uint64_t length, bool layer, struct udfvm_error *error)
 {
     struct stat status;
     if (fstat(fd, &status) < 0)
@@ -130,15 +132,20 @@ static int map_file(struct udfvm_image *image, int fd, uint64_t offset, uint64_t
         length = size - offset;
     if (offset % PAGE != 0 || !inside(offset, length, size) || length < sizeof(struct image_header))
         return udfvm_fail(error, UDFVM_E_IMAGE, "not a udfvm image: too short");
-    image->fd = dup(fd);
+    image->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (image->fd < 0)
         return udfvm_fail_errno(error, "duplicating the image's descriptor");
     image->offset = offset;
     image->mapped = length;
-    void *at = mmap(NULL, image->mapped, PROT_READ, MAP_SHARED, image->fd, (off_t)offset);
+    /* Not shared: Linux before 6.7 refuses that for memory sealed against writing. */
+    void *at = mmap(NULL, image->mapped, PROT_READ, MAP_PRIVATE, image->fd, (off_t)offset);
     if (at == MAP_FAILED)
         return udfvm_fail_errno(error, "mapping the image");
     image->header = at;
+    if (layer && status.st_nlink == 0) {         /* memory without a name: the mapping is all that is needed of it */
+        close(image->fd);
+        image->fd = -1;
+    }
     return UDFVM_OK;
 }
 
@@ -159,7 +166,7 @@ udfvm_image *udfvm_image_open_within(int fd, uint64_t offset, uint64_t length, u
     image->fd = -1;
     int code = base && base->base ? udfvm_fail(error, UDFVM_E_ARGUMENT, "a layer cannot be the base of a layer") : UDFVM_OK;
     if (code == UDFVM_OK)
-        code = map_file(image, fd, offset, length, error);
+        code = map_file(image, fd, offset, length, base != NULL, error);
     if (code == UDFVM_OK)
         code = check_header(image->header, image->mapped, base, error);
     if (code == UDFVM_OK) {

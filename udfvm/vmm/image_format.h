@@ -5,7 +5,7 @@
 #include "internal.h"
 
 #define IMAGE_MAGIC 0x314d564644554d49ull
-#define IMAGE_VERSION 3u
+#define IMAGE_VERSION 4u
 enum { IMAGE_BASE = 1, IMAGE_LAYER = 2 };
 /* File: this header, then metadata, layer page numbers (uint32_t each), and the pages at a page boundary. A base stores its memory at full
  * length with holes for zero pages; a layer stores just its pages, in the order of their numbers. */
@@ -16,6 +16,7 @@ struct image_header {
     uint64_t metadata_offset, metadata_length;
     uint64_t numbers_offset, pages_offset;
     uint64_t page_count;                          /* base: non-zero pages */
+    uint8_t name[32];                             /* under which it is in the cache; zeros: none */
     uint8_t base_digest[32];                      /* layer: the base's digest */
     uint8_t content_digest[32];                   /* of metadata, numbers and pages */
     struct sealed_state state;

@@ -102,7 +102,7 @@ static uint64_t round_up(uint64_t value, uint64_t unit)
     return (value + unit - 1) / unit * unit;
 }
 
-int udfvm_vm_seal(udfvm_vm *vm, int fd, const void *metadata, size_t metadata_length, struct udfvm_error *error)
+int udfvm_vm_seal_named(udfvm_vm *vm, int fd, const uint8_t name[32], const void *metadata, size_t metadata_length, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
     if (!vm->seal_info || (vm->image && vm->image->base))
@@ -120,6 +120,8 @@ int udfvm_vm_seal(udfvm_vm *vm, int fd, const void *metadata, size_t metadata_le
         .magic = IMAGE_MAGIC, .version = IMAGE_VERSION, .kind = vm->image ? IMAGE_LAYER : IMAGE_BASE, .config = vm->config,
         .metadata_offset = round_up(sizeof *header, 64), .metadata_length = metadata_length, .state = *vm->seal_state,
     };
+    if (name)
+        memcpy(header->name, name, sizeof header->name);
     header->numbers_offset = round_up(header->metadata_offset + metadata_length, 64);
     if (vm->image) {
         header->page_count = changed_pages(vm, numbers);
@@ -131,4 +133,9 @@ out:
     free(numbers);
     free(header);
     return code;
+}
+
+int udfvm_vm_seal(udfvm_vm *vm, int fd, const void *metadata, size_t metadata_length, struct udfvm_error *error)
+{
+    return udfvm_vm_seal_named(vm, fd, NULL, metadata, metadata_length, error);
 }

@@ -217,6 +217,7 @@ struct udfvm_vm {
     int (*watch)(void *context);  /* see udfvm_vm_set_watch; NULL: none */
     void *watch_context;
     uint32_t idle_spin_us;        /* see udfvm_vm_set_idle_spin */
+    uint64_t end_ns;              /* see udfvm_vm_set_end */
     struct log log;
     struct spans spans;           /* what the host made writable */
     uint64_t reply_length;        /* of the last exchange */
@@ -277,6 +278,8 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
 #define IDLE_SPIN_MOST_US 1000000u
 #define STREAM_AFTER 8u           /* exchanges of a call, before a thread is worth its start */
 void udfvm_stream_end(struct udfvm_vm *vm);
+/* On the vCPU's thread, after a signal: UDFVM_OK to go on. */
+int udfvm_stream_look(struct udfvm_vm *vm, struct udfvm_error *error);
 void udfvm_stream_forget_places(void);            /* in a forked child, which has no streams */
 
 #endif

@@ -144,6 +144,8 @@ int udfvm_log_give(struct udfvm_vm *vm, int code, bool failed, struct udfvm_erro
 {
     const struct udfvm_log_sink *sink = vm->limits.log_sink;
     struct log *log = &vm->log;
+    if (udfvm_vm_forked(vm))                     /* neither what the guest wrote last nor who takes it is here */
+        return code;
     if (code != UDFVM_OK)
         take_pending(vm);
     if (!sink)

@@ -196,6 +196,7 @@ int udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm)
     unsigned keep = UINT_MAX;
     udfvm_vm_set_watch(vm, NULL, NULL);
     udfvm_vm_set_idle_spin(vm, IDLE_SPIN_US);
+    udfvm_vm_set_end(vm, 0);
     if (vm->once || udfvm_vm_restore(vm, NULL) != UDFVM_OK || !own || !put_idle(pool, vm, &keep, &large)) {
         udfvm_vm_close(vm);
         if (own)

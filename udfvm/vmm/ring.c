@@ -4,6 +4,9 @@
  * (complete() in the guest kernel). The caller's thread posts a request there and waits for the reply in the last page of the output window. A
  * guest that has waited for long exits, and its thread sleeps until the next request. Replies are copied while the guest runs, so the
  * header is copied first, checked, and what it says is copied once.
+ *
+ * What the caller does in between is not known: so the vCPU's thread looks from time to time itself, whether an exchange is past its deadline,
+ * and takes a guest out that goes on where nothing was asked of it. The next request lets it in again.
  */
 #include <errno.h>
 #include <sched.h>
@@ -27,6 +30,9 @@ struct stream {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     atomic_ulong posted, accepted;       /* requests, replies: by the caller's thread */
+    atomic_ulong posted_at;              /* time stamp of the last request */
+    unsigned long idle_number;           /* by the vCPU's thread: the last request, where a look found it answered, */
+    uint64_t idle_since;                 /* and the time stamp of that look */
     atomic_bool parked, stop, ended;     /* ended: the thread is done, with `error` */
     bool has_place;                      /* by the vCPU's thread, while it lives */
     struct udfvm_error error;
@@ -39,6 +45,20 @@ struct stream {
 static uint64_t ticks(const struct udfvm_vm *vm, uint64_t microseconds)
 {
     return microseconds * vm->tsc_khz / 1000;
+}
+
+/* 0: no limit. */
+static uint64_t timeout_ticks(const struct udfvm_vm *vm)
+{
+    const uint64_t microseconds = vm->limits.timeout_ns / 1000;
+    return vm->limits.timeout_ns == 0 || microseconds > UINT64_MAX / 1000000 ? 0 : ticks(vm, microseconds + 1);
+}
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* ---- Places. Threads that spin against each other for a processor are slower than exits: so only as many calls are streamed at a time as there
@@ -99,16 +119,65 @@ static bool wait_for_request(struct stream *stream)
     return !atomic_load(&stream->stop);
 }
 
+/* The guest had nothing to do at an earlier look already, for longer than it may wait for a request. */
+static bool idle_for_long(struct stream *stream, uint64_t now)
+{
+    const unsigned long posted = atomic_load(&stream->posted);
+    if (!nothing_to_do(stream))
+        return false;
+    if (stream->idle_number == posted)
+        return now - stream->idle_since > ticks(stream->vm, stream->vm->idle_spin_us);
+    stream->idle_number = posted;
+    stream->idle_since = now;
+    return false;
+}
+
+static int fail_timeout(const struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end within %.3g s", (double)vm->limits.timeout_ns / 1e9);
+}
+
+static int check_deadlines(const struct stream *stream, uint64_t now, struct udfvm_error *error)
+{
+    const struct udfvm_vm *vm = stream->vm;
+    const uint64_t allowed = timeout_ticks(vm);
+    if (nothing_to_do(stream))
+        return UDFVM_OK;
+    if (allowed && now - atomic_load(&stream->posted_at) > allowed)
+        return fail_timeout(vm, error);
+    return vm->end_ns && monotonic_ns() >= vm->end_ns ? udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end in the time of its statement") : UDFVM_OK;
+}
+
+int udfvm_stream_look(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct stream *stream = vm->stream;
+    if (atomic_load(&vm->deadline.due)) {
+        const uint64_t now = __rdtsc();
+        int code = check_deadlines(stream, now, error);
+        if (code != UDFVM_OK)
+            return code;
+        if (idle_for_long(stream, now))
+            wait_for_request(stream);
+        udfvm_deadline_looked(&vm->deadline);
+    }
+    /* After the look, which lets the vCPU run on: whoever ends the stream says so first, and then stops it. */
+    return atomic_load(&stream->stop) || atomic_load(&vm->deadline.expired) ? udfvm_fail(error, UDFVM_E_TIMEOUT, "the stream was ended") : UDFVM_OK;
+}
+
 static void *run_stream(void *argument)
 {
     struct stream *stream = argument;
-    struct kvm_run *run = stream->vm->machine.run;
-    int kind;
-    while ((kind = udfvm_vm_run_vcpu(stream->vm, &stream->error)) == HYPERCALL_COMPLETE
-           && run->s.regs.regs.rdi == UDFVM_STATUS_IDLE && wait_for_request(stream)) {
-        run->s.regs.regs.rax = 0;
-        run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
-    }
+    struct udfvm_vm *vm = stream->vm;
+    struct kvm_run *run = vm->machine.run;
+    int kind = HYPERCALL_FAILED;
+    vm->deadline.looks = true;
+    if (udfvm_deadline_start(&vm->deadline, run, 0, &stream->error) == UDFVM_OK && !atomic_load(&stream->stop))
+        while ((kind = udfvm_vm_run_vcpu(vm, &stream->error)) == HYPERCALL_COMPLETE
+               && run->s.regs.regs.rdi == UDFVM_STATUS_IDLE && wait_for_request(stream)) {
+            run->s.regs.regs.rax = 0;
+            run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+        }
+    udfvm_deadline_stop(&vm->deadline);
     if (kind != HYPERCALL_FAILED && !atomic_load(&stream->stop))
         udfvm_fail(&stream->error, UDFVM_E_PROTOCOL, "the guest left its ring");
     atomic_store(&stream->ended, true);
@@ -138,18 +207,18 @@ static void free_stream(struct stream *stream)
 void udfvm_stream_end(struct udfvm_vm *vm)
 {
     struct stream *stream = vm->stream;
-    vm->stream = NULL;
     if (!stream)
         return;
     if (udfvm_vm_forked(vm)) {           /* there is no such thread, and no memory of the VM; the condition's waiter is gone for good */
+        vm->stream = NULL;
         free(stream->buffer);
         free(stream);
         return;
     }
     atomic_store(&stream->stop, true);
-    atomic_store(&vm->deadline.expired, true);                   /* what run_vcpu takes as the reason to stop */
     kick(stream);
     pthread_join(stream->thread, NULL);
+    vm->stream = NULL;
     give_place(stream);
     vm->machine.run->immediate_exit = 0;
     vm->state = VM_BROKEN;                                       /* it was stopped anywhere */
@@ -193,6 +262,7 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
     stream->vm = vm;
     stream->reply = udfvm_machine_address(&vm->machine, UDFVM_RING_REPLY, sizeof *stream->reply);
     stream->posted = 1;
+    stream->posted_at = __rdtsc();
     stream->asked = __rdtsc();
     struct udfvm_call *call = udfvm_span_call_page(vm);
     call->ring_reply = UDFVM_RING_REPLY;
@@ -205,21 +275,22 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
     int code = clear_reply(vm, error);
     if (code == UDFVM_OK)
         code = udfvm_deadline_prepare(error);
+    vm->stream = stream;
     if (code == UDFVM_OK)
         code = start_thread(stream, error);
     if (code != UDFVM_OK) {
+        vm->stream = NULL;
         give_place(stream);
         call->ring_reply = 0;
         free_stream(stream);
-        return code;
     }
-    vm->stream = stream;
-    return UDFVM_OK;
+    return code;
 }
 
 static void post(struct stream *stream)
 {
     const uint64_t number = atomic_load(&stream->posted) + 1;
+    atomic_store_explicit(&stream->posted_at, __rdtsc(), memory_order_relaxed);          /* before the request is seen */
     __atomic_store_n(&udfvm_span_call_page(stream->vm)->ring_request, number, __ATOMIC_RELEASE);
     atomic_store(&stream->posted, number);
     if (atomic_load(&stream->parked)) {
@@ -238,7 +309,7 @@ static int look_up(struct stream *stream, uint64_t now, uint64_t until, struct u
         return stream->error.code;
     }
     if (now >= until)
-        return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end within %.3g s", (double)stream->vm->limits.timeout_ns / 1e9);
+        return fail_timeout(stream->vm, error);
     if (now - stream->asked > ticks(stream->vm, INTERRUPT_ASK_US)) {
         stream->asked = now;
         const bool stopped = udfvm_interrupted() || udfvm_vm_watched_out(stream->vm);
@@ -255,8 +326,7 @@ static int wait_for_reply(struct stream *stream, struct udfvm_error *error)
     const struct timespec sleep = { .tv_nsec = REPLY_SLEEP_NS };
     const struct udfvm_vm *vm = stream->vm;
     const uint64_t number = atomic_load(&stream->posted), start = __rdtsc();
-    const uint64_t timeout = vm->limits.timeout_ns, allowed = timeout / 1000 > UINT64_MAX / 1000000 ? 0 : ticks(vm, timeout / 1000 + 1);
-    const uint64_t until = timeout && allowed ? start + allowed : UINT64_MAX;
+    const uint64_t allowed = timeout_ticks(vm), until = allowed ? start + allowed : UINT64_MAX;
     for (unsigned turn = 0; __atomic_load_n(&stream->reply->number, __ATOMIC_ACQUIRE) != number; turn++) {
         if (turn % 64 == 63) {
             const uint64_t now = __rdtsc();

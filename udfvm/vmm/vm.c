@@ -197,6 +197,11 @@ void udfvm_vm_set_watch(udfvm_vm *vm, int (*watch)(void *context), void *context
     vm->watch_context = context;
 }
 
+void udfvm_vm_set_end(udfvm_vm *vm, uint64_t monotonic_ns)
+{
+    vm->end_ns = monotonic_ns;
+}
+
 void udfvm_vm_set_idle_spin(udfvm_vm *vm, uint32_t microseconds)
 {
     vm->idle_spin_us = microseconds < IDLE_SPIN_MOST_US ? microseconds : IDLE_SPIN_MOST_US;
