@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
-from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
+from udfvm.errors import CallError, ProtocolError, SignatureError, TypeMappingError
 from udfvm.options import Options, limits_of
 from udfvm.signatures import Signature, signature_of
 from udfvm.types import named
@@ -91,7 +91,15 @@ class Aggregate(UDF):
         if all(form_of(argument) is Form.SCALAR for argument in arguments):
             raise TypeMappingError(f"UDF {self.name!r}: an aggregate is called with arrays: pass at least one pyarrow or numpy array")
         columns, rows = columns_of(self.name, self.parameters, arguments, vectorized=self.vectorized)
-        table = self._table(columns)
+        table, valid = self._table(columns)
+        try:
+            return self._aggregate(table, rows)
+        except CallError as error:
+            if error.row is not None and valid is not None:
+                error.locate(_place_of(error.row, valid))
+            raise
+
+    def _aggregate(self, table: pa.Table, rows: int) -> Any:
         if not self.merges or rows < _ENOUGH_FOR_TWO:
             return self._value(table)
         half = rows // 2
@@ -104,8 +112,8 @@ class Aggregate(UDF):
             finally:
                 runtime.pool.give(vm)
 
-    def _table(self, columns: Sequence[Any]) -> pa.Table:
-        """The rows that count: without those with a null in a parameter that does not allow None."""
+    def _table(self, columns: Sequence[Any]) -> tuple[pa.Table, Any]:
+        """The rows that count: without those with a null in a parameter that does not allow None; and which those are, None: all."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -114,7 +122,7 @@ class Aggregate(UDF):
         for column, parameter in zip(table.columns, self.parameters, strict=True):
             if not parameter.nullable and column.null_count:
                 valid = column.is_valid() if valid is None else pc.and_(valid, column.is_valid())
-        return table if valid is None else table.filter(valid)
+        return (table, None) if valid is None else (table.filter(valid), valid)
 
     def _value(self, table: pa.Table) -> Any:
         runtime, vm = self.take_vm()
@@ -179,6 +187,14 @@ class Aggregate(UDF):
         if batch.num_rows != 1:
             raise ProtocolError("the guest's reply is not valid: no row", self.name)
         return batch.column(0)[0].as_py()
+
+
+def _place_of(row: int, valid: Any) -> int:
+    """The place among all rows of one of those that count."""
+    import pyarrow.compute as pc
+
+    places: Any = pc.indices_nonzero(valid)
+    return int(places[row].as_py())
 
 
 def _check_partner(name: str, cls: Any, method: str, count: int) -> None:

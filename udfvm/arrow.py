@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from udfvm.columns import Form
-from udfvm.errors import SignatureError
+from udfvm.errors import CallError, SignatureError
 
 if TYPE_CHECKING:
     from udfvm.udf import UDF
@@ -37,7 +37,11 @@ class _Registration:
     def __call__(self, context: Any, *arguments: Any) -> pa.Array | pa.Scalar:
         self.udf.follow()
         if any(isinstance(argument, (pa.Array, pa.ChunkedArray)) for argument in arguments):
-            return self.udf.call_columns(arguments, Form.ARRAY)
+            try:
+                return self.udf.call_columns(arguments, Form.ARRAY)
+            except CallError as error:           # pyarrow does not say which rows of its input the batch has
+                error.locate(error.row, of_batch=True)
+                raise
         result = self.udf.call_columns(arguments, Form.ARRAY)[0]
         return pa.repeat(result, context.batch_length)
 

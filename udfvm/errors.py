@@ -137,18 +137,24 @@ class CallError(Error):
 
     Attributes:
         udf: name of the UDF, None where the core was used without one.
-        row: index of the row in the batch, None where it is not known.
+        row: index of the row in all that the caller passed, or in the batch, where the text says so; None where it is not known.
         output: what the function had printed in the call, to its standard output and error in order; control characters are written out.
     """
 
     output: str = ""
 
     def __init__(self, message: str, udf: str | None = None, row: int | None = None) -> None:
-        where = f"UDF {udf!r}" if udf else ""
-        if row is not None:
-            where = f"{where}, row {row}" if where else f"row {row}"
-        super().__init__(visible(f"{where}: {message}" if where else message))
         self.udf = udf
+        self._message = message
+        self.locate(row)
+
+    def locate(self, row: int | None, *, of_batch: bool = False) -> None:
+        """Says which row it was; ``of_batch``: a row of a batch, whose place in all of the rows nobody knows."""
+        where = f"UDF {self.udf!r}" if self.udf else ""
+        if row is not None:
+            place = f"row {row} of its batch" if of_batch else f"row {row}"
+            where = f"{where}, {place}" if where else place
+        self.args = (visible(f"{where}: {self._message}" if where else self._message),)
         self.row = row
 
 

@@ -30,7 +30,8 @@ Safety
 
 Errors
     are ``apsw.SQLError`` with the full text of what Python would have raised: the guest's exception with its traceback, or the limit
-    that was passed, and the row, counted from 0 in the order in which the statement came to them. The connection stays usable, and a
+    that was passed, and the row, counted from 0 in the order in which the statement came to them. What Python would have raised is the
+    ``__cause__``. The connection stays usable, and a
     transaction around the statement intact. Ctrl-C in a call is a KeyboardInterrupt; ``Connection.interrupt`` ends a statement
     between two calls. What a function prints is not shown.
 """
@@ -93,7 +94,12 @@ def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_sc
     log = policy.for_extension().log_sink if policy else 0
     functions = [_function(udf, in_schema, log) for udf in udfs]
     runtimes = policy.runtimes() if policy else []
-    _extension.offer(functions, policy.for_extension() if policy else None, runtimes, _loader(connection))
+    offered_policy = policy.for_extension() if policy else None
+    _extension.offer(functions, offered_policy, runtimes, _loader(connection), to_apsw=_is_apsw(connection))
+
+
+def _is_apsw(connection: object) -> bool:
+    return any(cls.__module__ == "apsw" for cls in type(connection).__mro__)
 
 
 def _check_names(udfs: Sequence[UDF]) -> None:

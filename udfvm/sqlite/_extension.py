@@ -60,6 +60,10 @@ _ffi.cdef(
         uint32_t idle_spin_us;
     };
     struct udfvm_sqlite_renewal { void *pool; void *image; uint32_t pool_limit; char message[480]; };
+    struct udfvm_sqlite_failure {
+        const char *function; const char *text; int64_t row; const void *report; uint64_t report_length; const void *error;
+    };
+    struct udfvm_sqlite_exception { void *type, *value; };
     struct udfvm_sqlite_offer {
         size_t size;
         size_t function_size;
@@ -71,6 +75,9 @@ _ffi.cdef(
         void (*raise)(void *exception);
         void (*leave)(int state);
         void *exception;
+        int (*failed)(const struct udfvm_sqlite_failure *failure, struct udfvm_sqlite_exception *exception);
+        void *(*pending)(void);
+        void (*restore)(void *type, void *value, void *traceback);
         const struct udfvm_sqlite_policy *policy;
         const struct udfvm_sqlite_runtime *runtimes;
         size_t runtime_count;
@@ -227,10 +234,64 @@ _renew: Final = _ffi.callback("int(uint64_t, const char *, struct udfvm_sqlite_r
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_renew))     # as _release
 
 
-def offer(functions: Sequence[Function], policy: Policy | None, runtimes: Sequence[Runtime], load: Callable[[], None]) -> None:
+def _failure_callback(wrap: Callable[[str], Exception]) -> Any:
+    """What answers the extension that a call failed. ``wrap`` makes the exception of an SQL error with that text."""
+
+    def failed(failure: Any, made: Any) -> int:
+        exception = exception_of(failure)
+        if failure.text and isinstance(exception, Exception):    # others are the program's own
+            cause, exception = exception, wrap(_ffi.string(failure.text).decode("utf-8", "replace"))
+            exception.__cause__ = cause
+        for place, value in (("type", type(exception)), ("value", exception)):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
+            setattr(made, place, _ffi.cast("void *", id(value)))
+        return 1
+
+    return _ffi.callback("int(const struct udfvm_sqlite_failure *, struct udfvm_sqlite_exception *)", failed, error=0)
+
+
+def exception_of(failure: Any) -> BaseException:
+    """What a call in Python would have raised."""
+    from udfvm import vmm
+    from udfvm.vmm import guest_error
+
+    udf, row = _ffi.string(failure.function).decode("utf-8", "replace"), None if failure.row < 0 else int(failure.row)
+    if failure.error:
+        return vmm.exception_at(int(_ffi.cast("uintptr_t", failure.error)), udf, row)
+    length = failure.report_length
+    report = guest_error.excerpt(memoryview(_ffi.buffer(failure.report, length))) if length else b""
+    exception = guest_error.parse(report, udf, rows=0)
+    exception.locate(row)
+    return exception
+
+
+def _apsw_error(text: str) -> Exception:
+    """An error of SQL as apsw raises it."""
+    import apsw
+
+    error: Any = apsw.SQLError(text)
+    error.result = error.extendedresult = int(apsw.SQLITE_ERROR)
+    error.error_offset = -1
+    return error
+
+
+# Never freed, as _release.
+_failed_in_apsw: Final = _failure_callback(_apsw_error)
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_failed_in_apsw))
+
+
+def offer(
+    functions: Sequence[Function],
+    policy: Policy | None,
+    runtimes: Sequence[Runtime],
+    load: Callable[[], None],
+    *,
+    to_apsw: bool = False,
+) -> None:
     """Runs ``load``, which must load the extension into a connection on this thread, with ``functions`` on offer to it.
 
-    ``policy`` None leaves the connection's policy as it is.
+    ``policy`` None leaves the connection's policy as it is. ``to_apsw``: the connection is apsw's, which raises an exception that is
+    pending in place of the error that SQLite reports.
 
     Raises what ``load`` raises; the functions are then not defined.
     """
@@ -254,6 +315,7 @@ def offer(functions: Sequence[Function], policy: Policy | None, runtimes: Sequen
             "release": _release,
             "owner": number,
             **_interrupt(),
+            **(_failures() if to_apsw else {}),
             "policy": policy_structure,
             "runtimes": runtime_array,
             "runtime_count": len(runtimes),
@@ -268,16 +330,25 @@ def offer(functions: Sequence[Function], policy: Policy | None, runtimes: Sequen
             del _owners[number]
 
 
+def _address(name: str) -> int:
+    return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
+
+
+def _failures() -> dict[str, Any]:
+    """Python's part in a failed call: a pending exception with the error of the call as its cause."""
+    return {
+        "failed": _failed_in_apsw,
+        "pending": _ffi.cast("void *(*)(void)", _address("PyErr_Occurred")),
+        "restore": _ffi.cast("void (*)(void *, void *, void *)", _address("PyErr_Restore")),
+    }
+
+
 def _interrupt() -> dict[str, Any]:
     """Python's part in an interrupted call: a pending KeyboardInterrupt, which goes before apsw's own InterruptError."""
-
-    def address(name: str) -> int:
-        return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
-
     return {
-        "enter": _ffi.cast("int (*)(void)", address("PyGILState_Ensure")),
-        "raise": _ffi.cast("void (*)(void *)", address("PyErr_SetNone")),
-        "leave": _ffi.cast("void (*)(int)", address("PyGILState_Release")),
+        "enter": _ffi.cast("int (*)(void)", _address("PyGILState_Ensure")),
+        "raise": _ffi.cast("void (*)(void *)", _address("PyErr_SetNone")),
+        "leave": _ffi.cast("void (*)(int)", _address("PyGILState_Release")),
         "exception": _ffi.cast("void *", id(KeyboardInterrupt)),
     }
 

@@ -6,6 +6,8 @@
 #include "exchange.h"
 #include "view.h"
 
+#include <stdlib.h>
+
 #define BATCH_ROWS  16384u
 #define BATCH_BYTES (4u << 20)
 #define FIRST_ARGUMENT 2                 /* after group and inverse */
@@ -18,12 +20,10 @@ struct group {
 static int fail(sqlite_library *library, sqlite3_context *context, int code, char *text)
 {
     sqlite_library *sqlite3_api = library;
-    if (code == SQLITE_NOMEM || !text)
-        sqlite3_result_error_code(context, code == SQLITE_INTERRUPT ? SQLITE_INTERRUPT : SQLITE_NOMEM);
+    if (code == SQLITE_INTERRUPT)
+        sqlite3_result_error_code(context, SQLITE_INTERRUPT);    /* SQLite has the text */
     else
         fail_with(library, context, text);
-    if (code == SQLITE_INTERRUPT)
-        sqlite3_result_error_code(context, SQLITE_INTERRUPT);
     return code;
 }
 
@@ -32,9 +32,13 @@ static struct batch *batch_of(struct session *session)
     if (session->batch)
         return session->batch;
     const struct function *function = session->function;
-    session->batch = batch_create(FIRST_ARGUMENT + function->parameter_count);
-    if (!session->batch)
+    session->batch_rows = calloc(BATCH_ROWS, sizeof *session->batch_rows);
+    session->batch = session->batch_rows ? batch_create(FIRST_ARGUMENT + function->parameter_count) : NULL;
+    if (!session->batch) {
+        free(session->batch_rows);
+        session->batch_rows = NULL;
         return NULL;
+    }
     session->batch->columns[0].type = UDFVM_INT64;
     session->batch->columns[1].type = UDFVM_BOOL;
     for (uint32_t i = 0; i < function->parameter_count; i++)
@@ -46,14 +50,14 @@ static struct batch *batch_of(struct session *session)
 static int send(struct session *session, uint64_t group, uint32_t answer, struct udfvm_reply *reply, char **error)
 {
     const struct udfvm_aggregate head = { .group = group, .answer = answer };
-    struct exchange exchange = { .request = UDFVM_REQUEST_AGGREGATE, .batch = batch_of(session), .first_row = session->rows_sent,
-                                 .streaming = true };
+    struct exchange exchange = { .request = UDFVM_REQUEST_AGGREGATE, .batch = batch_of(session), .streaming = true };
     _Static_assert(sizeof head == sizeof exchange.head, "the head of the request");
     if (!exchange.batch)
         return SQLITE_NOMEM;
+    exchange.rows = exchange.batch->rows;
+    exchange.rows_of = session->batch_rows;
     __builtin_memcpy(exchange.head, &head, sizeof head);
     int code = session_exchange(session, &exchange, reply, error);
-    session->rows_sent += (int64_t)session->batch->rows;
     batch_clear(session->batch);
     return code;
 }
@@ -100,15 +104,17 @@ static int put_row(struct session *session, uint64_t group, bool inverse, sqlite
     if (!(inverse ? batch_put_integer(batch, 1, 1) : batch_put_null(batch, 1)))
         return SQLITE_NOMEM;
     int code = batch_put_row(session, batch, FIRST_ARGUMENT, arguments, error);
-    if (code == SQLITE_OK)
-        batch_end_row(batch);
-    return code;
+    if (code != SQLITE_OK)
+        return code;
+    session->batch_rows[batch->rows] = session->row;
+    batch_end_row(batch);
+    return SQLITE_OK;
 }
 
 static int take_row(struct session *session, uint64_t group, bool inverse, sqlite3_value **arguments, char **error)
 {
     struct udfvm_reply reply;
-    session->row = session->rows_sent + (session->batch ? (int64_t)session->batch->rows : 0);
+    session->row = inverse ? -1 : session->rows_seen++;
     enum row_check check = row_check(session, arguments, error);
     if (check == ROW_NULL)
         return SQLITE_OK;                        /* as SQL's own aggregates do */

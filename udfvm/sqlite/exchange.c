@@ -16,11 +16,13 @@ static int begin(struct session *session, uint64_t length, char **error)
     struct udfvm_error failure;
     if (connection_interrupted(library, connection))
         return SQLITE_INTERRUPT;
+    if (exception_pending(session))
+        return out_of(describe(session, "the statement has failed before"), error);
     if (session->end_ns != UINT64_MAX && monotonic_ns() >= session->end_ns)
         return out_of(describe_statement_timeout(session), error);
     if (session_ready(session, length, &failure))
         return SQLITE_OK;
-    return connection_interrupted(library, connection) ? SQLITE_INTERRUPT : out_of(describe_core_error(session, &failure), error);
+    return connection_interrupted(library, connection) ? SQLITE_INTERRUPT : explain_core_error(session, &failure, error);
 }
 
 static size_t head_size(const struct exchange *exchange)
@@ -46,11 +48,28 @@ static int place(struct session *session, const struct exchange *exchange, uint6
                       error);
     uint8_t *window = udfvm_vm_input(session->vm, length, &failure);
     if (!window)
-        return out_of(describe_core_error(session, &failure), error);
+        return explain_core_error(session, &failure, error);
     memcpy(window, exchange->head, head);
     if (exchange->batch)
         batch_write(exchange->batch, window + head);
     return SQLITE_OK;
+}
+
+/* The row that an error of the guest's is about; -1: it says none. */
+static int64_t guest_row(const struct udfvm_reply *reply)
+{
+    struct udfvm_guest_error header = { .row = -1 };
+    if (reply->length >= sizeof header)
+        memcpy(&header, reply->data, sizeof header);
+    return header.row;
+}
+
+/* Which row of the whole input that is; -1: not known. */
+static int64_t row_of(const struct exchange *exchange, int64_t row)
+{
+    if (row < 0 || (uint64_t)row >= exchange->rows)
+        return -1;
+    return exchange->rows_of ? exchange->rows_of[row] : exchange->first_row + row;
 }
 
 static int call(struct session *session, const struct exchange *exchange, uint64_t length, struct udfvm_reply *reply, char **error)
@@ -63,15 +82,15 @@ static int call(struct session *session, const struct exchange *exchange, uint64
         : udfvm_vm_call(session->vm, exchange->request, NULL, length, limits, reply, &failure);
     watch_end(session);
     if (code != UDFVM_OK) {
-        session->row = -1;
-        const int failed = out_of(describe_core_error(session, &failure), error);
-        return is_interrupt(session, &failure) ? SQLITE_INTERRUPT : failed;
+        session->row = exchange->rows == 1 && !exchange->rows_of ? row_of(exchange, 0) : -1;
+        return explain_core_error(session, &failure, error);
     }
     if (reply->sealed)
         return out_of(describe(session, "the guest asked to be sealed in a call"), error);
-    if (reply->status != UDFVM_STATUS_OK)
-        return out_of(describe_guest_error(session, reply, exchange->first_row, exchange->batch ? exchange->batch->rows : 0), error);
-    return SQLITE_OK;
+    if (reply->status == UDFVM_STATUS_OK)
+        return SQLITE_OK;
+    session->row = row_of(exchange, guest_row(reply));
+    return out_of(describe_guest_error(session, reply), error);
 }
 
 int session_exchange(struct session *session, const struct exchange *exchange, struct udfvm_reply *reply, char **error)

@@ -9,7 +9,9 @@ struct exchange {
     uint32_t request;                    /* enum udfvm_request */
     uint64_t head[2];                    /* struct udfvm_fetch or udfvm_aggregate; not for UDFVM_REQUEST_COLUMNS */
     const struct batch *batch;           /* NULL: no columns */
-    int64_t first_row;                   /* index of the batch's first row, for errors */
+    int64_t first_row;                   /* for errors: index of the first of so many rows in which the guest counts */
+    uint64_t rows;
+    const int64_t *rows_of;              /* or the index of each; NULL: they follow each other */
     bool streaming;                      /* one of many small exchanges */
 };
 

@@ -273,7 +273,7 @@ static int define_all(struct registry *registry, int index, const struct udfvm_s
     if (!lease)
         return SQLITE_NOMEM;
     *lease = (struct lease){ .references = 1, .release = offered->release, .owner = offered->owner, .interrupt = offered->interrupt,
-                              .renew = offered->renew };
+                              .renew = offered->renew, .failures = offered->failures };
     offer = NULL;                                        /* taken: the lease releases the owner from here on */
     take_policy(registry, lease, offered);
     int code = SQLITE_OK;

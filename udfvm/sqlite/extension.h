@@ -108,6 +108,29 @@ struct udfvm_sqlite_renewal {
     char message[480];                   /* why there is none */
 };
 
+/* A call that failed. */
+struct udfvm_sqlite_failure {
+    const char *function;                /* its name */
+    const char *text;                    /* of the SQL error; NULL: the program itself interrupted the call */
+    int64_t row;                         /* -1: not known */
+    const void *report;                  /* struct udfvm_guest_error, as the guest wrote it; NULL: the core reports the failure */
+    uint64_t report_length;
+    const struct udfvm_error *error;     /* the core's report, else NULL */
+};
+
+struct udfvm_sqlite_exception {
+    void *type, *value;                  /* a reference each, for `restore` */
+};
+
+/* How other failures become the embedder's own exceptions. `failed` fills in one, or returns 0 where an SQL error is all; between enter() and
+ * leave() of the interrupt, restore(type, value, NULL) makes it pending. Nothing is made while pending() is not NULL.
+ * For CPython: PyErr_Occurred and PyErr_Restore. `failed` NULL: there is nothing to do. */
+struct udfvm_sqlite_failures {
+    int (*failed)(const struct udfvm_sqlite_failure *failure, struct udfvm_sqlite_exception *exception);
+    void *(*pending)(void);
+    void (*restore)(void *type, void *value, void *traceback);
+};
+
 struct udfvm_sqlite_offer {
     size_t size;                         /* sizeof (struct udfvm_sqlite_offer) and of one function: guards against a header mismatch */
     size_t function_size;
@@ -117,6 +140,7 @@ struct udfvm_sqlite_offer {
     void (*release)(uint64_t owner);
     uint64_t owner;
     struct udfvm_sqlite_interrupt interrupt;
+    struct udfvm_sqlite_failures failures;
     const struct udfvm_sqlite_policy *policy;            /* NULL: leaves that of the connection, which at first allows no stored functions */
     const struct udfvm_sqlite_runtime *runtimes;
     size_t runtime_count;

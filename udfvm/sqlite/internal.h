@@ -52,6 +52,7 @@ struct registry {
     struct runtime runtimes[KINDS];
     struct base *bases;
     bool embedded;                       /* a program made an offer: it decides, not SQL */
+    bool raised;                         /* an exception of the program's may be pending: see raise.c */
     struct registry *next;               /* table of registries; guarded by its mutex */
 };
 
@@ -62,6 +63,7 @@ struct lease {
     uint64_t owner;
     struct udfvm_sqlite_interrupt interrupt;
     int (*renew)(uint64_t owner, const char *name, struct udfvm_sqlite_renewal *renewal);     /* NULL: none changes */
+    struct udfvm_sqlite_failures failures;
 };
 
 struct parameter {
@@ -114,7 +116,8 @@ struct session {
     sqlite3_stmt *pulse;                 /* see watch.c; finalised with each call */
     uint64_t groups;                     /* aggregates: groups begun */
     struct batch *batch;                 /* aggregates: rows that wait; NULL until there are */
-    int64_t rows_sent;                   /* aggregates: rows that wait no more */
+    int64_t *batch_rows;                 /* aggregates: which rows of the statement's those are; -1: a row that goes out of a window */
+    int64_t rows_seen;                   /* aggregates: rows that came in, those left out for a NULL too */
     bool failed;                         /* nothing more is asked of the guest */
     struct session *next;                /* of this statement */
     struct session *next_of_registry, **link_of_registry;
@@ -263,19 +266,24 @@ sqlite3_value **with_defaults(const struct function *function, int count, sqlite
 /* report.c: texts are sqlite3_malloc'd; NULL is out of memory. */
 void fail_with(sqlite_library *library, sqlite3_context *context, char *text);          /* frees the text */
 char *describe(const struct session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* `first_row` is that of the batch of so many `rows` in which the guest counts; negative: session->row is the row. */
-char *describe_guest_error(struct session *session, const struct udfvm_reply *reply, int64_t first_row, uint64_t rows);
-char *describe_core_error(const struct session *session, const struct udfvm_error *error);
-bool is_interrupt(const struct session *session, const struct udfvm_error *error);      /* not of a statement's timeout */
+/* session->row is the row. */
+char *describe_guest_error(const struct session *session, const struct udfvm_reply *reply);
+/* Why the core's failure ends the call: SQLITE_INTERRUPT, for which SQLite has the text and *text is NULL, or another code, with *text. */
+int explain_core_error(const struct session *session, const struct udfvm_error *error, char **text);
 char *describe_unknown(const struct registry *registry, const char *caller, const char *name, unsigned roles);
 char *describe_count(const struct function *function, int found);
 char *describe_role(const struct function *function, const char *caller);
 void report(const struct session *session, sqlite3_context *context, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void report_guest_error(struct session *session, sqlite3_context *context, const struct udfvm_reply *reply);
+void report_guest_error(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply);
 /* What the guest reported, as text, sqlite3_malloc'd. NULL: out of memory. */
 char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply);
 char *describe_statement_timeout(const struct session *session);
 void report_core_error(const struct session *session, sqlite3_context *context, const struct udfvm_error *error);
+
+/* raise.c: exceptions of the program that embeds SQLite, where it said how to make them */
+void raise_interrupt(const struct session *session, const struct udfvm_error *error);
+void raise_failure(const struct session *session, const char *text, const struct udfvm_reply *reply, const struct udfvm_error *error);
+bool exception_pending(const struct session *session);   /* nothing of the program may run before it has seen its exception */
 
 /* A set of roles. */
 #define ROLE(role) (1u << (role))

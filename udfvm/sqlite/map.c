@@ -207,6 +207,8 @@ static int gather(struct map_cursor *cursor)
                 return code;
         } else if (code == SQLITE_DONE) {
             cursor->query_done = true;
+        } else if (code == SQLITE_INTERRUPT) {
+            return fail(cursor, code, NULL);             /* SQLite has the text */
         } else {
             const char *why = sqlite3_errmsg(cursor->results.session->function->registry->connection);
             return fail(cursor, code, sqlite3_mprintf("vm_map: in the query: %s", why));

@@ -110,20 +110,17 @@ static const char *advice(int code)
     }
 }
 
-char *describe_guest_error(struct session *session, const struct udfvm_reply *reply, int64_t first_row, uint64_t rows)
+char *describe_guest_error(const struct session *session, const struct udfvm_reply *reply)
 {
     sqlite_library *sqlite3_api = session->function->registry->library;
-    struct udfvm_guest_error header;
-    if (first_row >= 0 && reply->length >= sizeof header) {
-        memcpy(&header, reply->data, sizeof header);
-        session->row = header.row >= 0 && (uint64_t)header.row < rows ? first_row + header.row : -1;
-    }
     char *detail = guest_error_text(sqlite3_api, reply);
     sqlite3_str *text = begin(session);
     if (detail)
         sqlite3_str_appendall(text, detail);
     sqlite3_free(detail);
-    return sqlite3_str_finish(text);
+    char *whole = sqlite3_str_finish(text);
+    raise_failure(session, whole, reply, NULL);
+    return whole;
 }
 
 char *describe_statement_timeout(const struct session *session)
@@ -132,44 +129,37 @@ char *describe_statement_timeout(const struct session *session)
                     (double)session->function->registry->policy.statement_timeout_ns / 1e9);
 }
 
-void report_guest_error(struct session *session, sqlite3_context *context, const struct udfvm_reply *reply)
+void report_guest_error(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply)
 {
-    fail_with(session->function->registry->library, context, describe_guest_error(session, reply, -1, 0));
+    fail_with(session->function->registry->library, context, describe_guest_error(session, reply));
 }
 
-bool is_interrupt(const struct session *session, const struct udfvm_error *error)
+int explain_core_error(const struct session *session, const struct udfvm_error *error, char **text)
 {
-    return error->code == UDFVM_E_INTERRUPTED && session->watched != WATCH_STATEMENT_TIMEOUT;
-}
-
-/* The program's own exception, where it was the program that interrupted, and not SQLite. */
-static void raise_interrupt(const struct session *session)
-{
-    const struct lease *lease = session->function->lease;
-    if (session->watched == WATCH_INTERRUPT || !lease || !lease->interrupt.raise)
-        return;
-    int state = lease->interrupt.enter();
-    lease->interrupt.raise(lease->interrupt.exception);
-    lease->interrupt.leave(state);
-}
-
-char *describe_core_error(const struct session *session, const struct udfvm_error *error)
-{
+    *text = NULL;
     if (error->code == UDFVM_E_SYSTEM && error->os_errno == ENOMEM)
-        return NULL;
-    if (is_interrupt(session, error))
-        raise_interrupt(session);
-    else if (error->code == UDFVM_E_INTERRUPTED || (error->code == UDFVM_E_TIMEOUT && monotonic_ns() >= session->end_ns))
-        return describe_statement_timeout(session);          /* as the watch said, or the thread of a streaming call */
-    return describe(session, "%.*s%s", (int)sizeof error->message, error->message, advice(error->code));
+        return SQLITE_NOMEM;
+    if (error->code == UDFVM_E_INTERRUPTED && session->watched != WATCH_STATEMENT_TIMEOUT) {
+        raise_interrupt(session, error);
+        return SQLITE_INTERRUPT;
+    }
+    if (error->code == UDFVM_E_INTERRUPTED || (error->code == UDFVM_E_TIMEOUT && monotonic_ns() >= session->end_ns)) {
+        *text = describe_statement_timeout(session);      /* as the watch said, or the thread of a streaming call */
+    } else {
+        *text = describe(session, "%.*s%s", (int)sizeof error->message, error->message, advice(error->code));
+        raise_failure(session, *text, NULL, error);
+    }
+    return *text ? SQLITE_ERROR : SQLITE_NOMEM;
 }
 
 void report_core_error(const struct session *session, sqlite3_context *context, const struct udfvm_error *error)
 {
     sqlite_library *sqlite3_api = session->function->registry->library;
-    fail_with(sqlite3_api, context, describe_core_error(session, error));
-    if (is_interrupt(session, error))
+    char *text;
+    if (explain_core_error(session, error, &text) == SQLITE_INTERRUPT)
         sqlite3_result_error_code(context, SQLITE_INTERRUPT);
+    else
+        fail_with(sqlite3_api, context, text);
 }
 
 char *describe_unknown(const struct registry *registry, const char *caller, const char *name, unsigned roles)

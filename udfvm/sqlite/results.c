@@ -65,11 +65,11 @@ static int receive(struct results *results, const struct exchange *exchange, uin
     return wrong ? bad_reply(results, wrong, error) : SQLITE_OK;
 }
 
-static int fetch(struct results *results, const struct batch *batch, int64_t first_row, char **error)
+static int fetch(struct results *results, const struct batch *batch, char **error)
 {
     const uint64_t rows = results->limit;
     const struct exchange exchange = { .request = batch ? UDFVM_REQUEST_TABLE : UDFVM_REQUEST_FETCH, .head = { rows },
-                                       .batch = batch, .first_row = first_row };
+                                       .batch = batch, .first_row = results->first_row, .rows = results->sources };
     results->limit = rows * 2 < LARGEST_FETCH ? rows * 2 : LARGEST_FETCH;
     return receive(results, &exchange, rows, error);
 }
@@ -79,18 +79,19 @@ static int fetch_until_rows(struct results *results, char **error)
 {
     int code = SQLITE_OK;
     while (code == SQLITE_OK && results->at >= results->view.rows && results->view.more)
-        code = fetch(results, NULL, 0, error);
+        code = fetch(results, NULL, error);
     return code;
 }
 
 int results_begin(struct results *results, const struct batch *batch, int64_t first_row, char **error)
 {
     results->sources = batch->rows;
+    results->first_row = first_row;
     if (!is_table(results)) {
-        const struct exchange exchange = { .request = UDFVM_REQUEST_COLUMNS, .batch = batch, .first_row = first_row };
+        const struct exchange exchange = { .request = UDFVM_REQUEST_COLUMNS, .batch = batch, .first_row = first_row, .rows = batch->rows };
         return receive(results, &exchange, batch->rows, error);
     }
-    int code = fetch(results, batch, first_row, error);
+    int code = fetch(results, batch, error);
     return code == SQLITE_OK ? fetch_until_rows(results, error) : code;
 }
 
@@ -99,8 +100,7 @@ int results_ready(const struct results *results, char **error)
     struct udfvm_error failure;
     if (udfvm_vm_check(results->session->vm, &failure) == UDFVM_OK)
         return SQLITE_OK;
-    *error = describe_core_error(results->session, &failure);
-    return *error ? SQLITE_ERROR : SQLITE_NOMEM;
+    return explain_core_error(results->session, &failure, error);
 }
 
 int results_next(struct results *results, char **error)

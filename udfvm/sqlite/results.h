@@ -13,6 +13,7 @@ struct results {
     uint64_t at;                         /* row of it */
     uint64_t limit;                      /* rows to fetch next, at most */
     uint64_t sources;                    /* rows of arguments */
+    int64_t first_row;                   /* index of the first of them in the whole input */
 };
 
 int results_create(struct results *results, struct session *session);       /* SQLITE_OK or SQLITE_NOMEM */

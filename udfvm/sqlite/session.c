@@ -49,6 +49,7 @@ static void session_close(struct session *session)
     udfvm_pool_close(session->pool);
     udfvm_image_close(session->image);
     batch_free(session->batch);
+    free(session->batch_rows);
     function_release(session->function);
     free(session);
 }

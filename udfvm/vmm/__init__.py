@@ -75,9 +75,9 @@ def _exception(error: Any, udf: str | None = None, row: int | None = None) -> Ba
     return add_output(failure)
 
 
-def exception_at(address: int, udf: str) -> BaseException:
+def exception_at(address: int, udf: str, row: int | None = None) -> BaseException:
     """The exception for the ``struct udfvm_error`` at an address, which C code of this process filled."""
-    return _exception(ffi.cast("struct udfvm_error *", address), udf)
+    return _exception(ffi.cast("struct udfvm_error *", address), udf, row)
 
 
 def address_of(structure: Any) -> int:

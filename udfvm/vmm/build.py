@@ -22,7 +22,25 @@ extern "Python" int64_t udfvm_python_list(void *, const char *, uint64_t, void *
 extern "Python" int64_t udfvm_python_readlink(void *, const char *, char *, uint64_t);
 extern "Python" int64_t udfvm_python_host_call(void *, const char *, const void *, uint64_t, void *, uint64_t, char *);
 extern "Python" int udfvm_python_log(void *, const struct udfvm_log *, int);
+int udfvm_python_log_beside(void *, const struct udfvm_log *, int);
 void free(void *);
+"""
+
+# A call may end because Python raised, in a progress handler of SQLite's for one. What the call printed is passed on before the program has
+# that exception, which no other Python code must see.
+LOG_BESIDE = """
+static int udfvm_python_log(void *, const struct udfvm_log *, int);
+
+static int udfvm_python_log_beside(void *context, const struct udfvm_log *log, int failed)
+{
+    PyObject *type, *value, *traceback;
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyErr_Fetch(&type, &value, &traceback);
+    const int taken = udfvm_python_log(context, log, failed);
+    PyErr_Restore(type, value, traceback);
+    PyGILState_Release(state);
+    return taken;
+}
 """
 
 
@@ -58,7 +76,7 @@ ffibuilder = cffi.FFI()
 ffibuilder.cdef(declarations())
 ffibuilder.set_source(
     "udfvm.vmm._core",
-    '#include <stdlib.h>\n#include "udfvm_abi.h"\n#include "api.h"\n',
+    '#include <stdlib.h>\n#include "udfvm_abi.h"\n#include "api.h"\n' + LOG_BESIDE,
     include_dirs=[str(HERE), str(HERE.parents[1] / "guest" / "include")],
     libraries=["udfvm"],
     library_dirs=[str(HERE)],

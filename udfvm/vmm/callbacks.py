@@ -209,7 +209,7 @@ class BoundLog(NamedTuple):
 def bind_log(take: Callable[[Printed], object]) -> BoundLog:
     """Makes callable by the core what takes what a guest prints, at the end of each exchange. What it raises fails the call."""
     context = ffi.new_handle(take)
-    values = {"context": context, "take": lib.udfvm_python_log}
+    values = {"context": context, "take": ffi.addressof(lib, "udfvm_python_log_beside")}
     return BoundLog(ffi.new("struct udfvm_log_sink *", values), context)
 
 

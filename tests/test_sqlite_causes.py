@@ -1,0 +1,198 @@
+"""Failures in SQL through apsw: the exception that Python would have raised is the cause; interrupts have SQLite's own text."""
+
+from __future__ import annotations
+
+import gc
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator
+
+import apsw
+import pytest
+
+import udfvm
+from udfvm.udf import UDF
+
+
+class Marked(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def functions() -> list[UDF]:
+    def ask(x: int) -> int:
+        if x == 1:
+            raise LookupError("not here")
+        if x == 2:
+            raise SystemExit(7)
+        return x
+
+    @udfvm.udf(timeout=1.0, host_functions=[ask])
+    def fails(how: str) -> int:
+        import os
+
+        if how == "raise":
+            raise KeyError("no such key")
+        if how == "exit":
+            os._exit(3)
+        if how == "time":
+            while True:
+                pass
+        return ask(1 if how == "host" else 2 if how == "quit" else 0)
+
+    @udfvm.udf(timeout=None)
+    def waits(x: int) -> int:
+        while x:
+            pass
+        return x
+
+    @udfvm.aggregate(timeout=None)
+    class gathers:  # noqa: N801 - its name in SQL
+        def __init__(self) -> None:
+            self.rows = 0
+
+        def step(self, x: int) -> None:
+            if x < 0:
+                raise ValueError("negative")
+            self.rows += 1
+
+        def finish(self) -> int:
+            while self.rows == 1:
+                pass
+            return self.rows
+
+    @udfvm.table_function(columns={"i": int}, timeout=None)
+    def yields(n: int):  # type: ignore[no-untyped-def]
+        while n:
+            pass
+        yield n
+
+    return [fails, waits, gathers, yields]
+
+
+@pytest.fixture
+def connection(functions: list[UDF]) -> Iterator[apsw.Connection]:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, *functions, policy=udfvm.sqlite.Policy(allow_create=True))
+    yield connection
+    connection.close()
+
+
+PLACES = ["SELECT fails('{}')", "SELECT value FROM vm_map('fails', 'SELECT 1, ''{}''')", "INSERT INTO kept SELECT fails('{}')"]
+
+
+@pytest.mark.parametrize("query", PLACES)
+@pytest.mark.parametrize(
+    ("how", "kind"),
+    [
+        ("raise", udfvm.UDFError),
+        ("exit", udfvm.GuestExitError),
+        ("time", udfvm.CallTimeoutError),
+        ("host", udfvm.errors.HostFunctionError),
+    ],
+)
+def test_the_cause_is_what_python_would_have_raised(
+    connection: apsw.Connection, query: str, how: str, kind: type[udfvm.errors.CallError]
+) -> None:
+    connection.execute("CREATE TABLE kept(x)")
+    with pytest.raises(apsw.SQLError) as raised:
+        connection.execute(query.format(how)).fetchall()
+    error, cause = raised.value, raised.value.__cause__
+    assert type(cause) is kind
+    assert (error.result, error.extendedresult) == (apsw.SQLITE_ERROR, apsw.SQLITE_ERROR)
+    assert (cause.udf, cause.row) == ("fails", 0)
+    assert str(error).splitlines()[0] == str(cause).splitlines()[0]
+    if isinstance(cause, udfvm.UDFError):
+        assert (cause.guest_type, cause.guest_message) == ("KeyError", "'no such key'")
+        assert 'raise KeyError("no such key")' in cause.guest_traceback
+    if how == "host":
+        assert isinstance(cause.__cause__, LookupError)
+    assert connection.execute("SELECT fails('ok'), count(*) FROM kept").fetchall() == [(0, 0)]
+
+
+def test_a_stored_function_has_a_cause_too(connection: apsw.Connection) -> None:
+    connection.execute("SELECT vm_create('kept_one', 'python', 'def f(x): return 1 // x', '(int) -> int')").fetchall()
+    with pytest.raises(apsw.SQLError) as raised:
+        connection.execute("SELECT vm_udf('kept_one', 0)").fetchall()
+    assert isinstance(raised.value.__cause__, udfvm.UDFError)
+    assert raised.value.__cause__.guest_type == "ZeroDivisionError"
+
+
+@pytest.mark.parametrize("query", [PLACES[0], PLACES[1]])
+def test_what_ends_a_program_in_a_host_function_passes_as_it_is(connection: apsw.Connection, query: str) -> None:
+    with pytest.raises(SystemExit) as raised:
+        connection.execute(query.format("quit")).fetchall()
+    assert raised.value.code == 7
+    assert connection.execute("SELECT fails('ok')").fetchall() == [(0,)]
+
+
+def test_an_aggregate_that_fails_beside_others_raises_its_own_error(connection: apsw.Connection) -> None:
+    query = "SELECT gathers(x), gathers(x + 10), gathers(x) FILTER (WHERE x < 3) FROM (SELECT 1 x UNION ALL SELECT 2 UNION ALL SELECT -1)"
+    with pytest.raises(apsw.SQLError, match="ValueError: negative") as raised:
+        connection.execute(query).fetchall()
+    assert isinstance(raised.value.__cause__, udfvm.UDFError)
+    assert connection.execute("SELECT gathers(x) FROM (SELECT 1 x UNION ALL SELECT 2)").fetchall() == [(2,)]
+
+
+def test_nothing_keeps_a_failure_alive(connection: apsw.Connection) -> None:
+    class Local:
+        pass
+
+    def fail() -> weakref.ref[Local]:
+        local = Local()
+        with pytest.raises(apsw.SQLError):
+            connection.execute("SELECT fails('raise')").fetchall()
+        return weakref.ref(local)
+
+    reference = fail()
+    gc.collect()
+    assert reference() is None
+
+
+def test_an_exception_of_python_goes_before(connection: apsw.Connection) -> None:
+    def breaks(x: int) -> int:
+        raise Marked
+
+    connection.create_scalar_function("breaks", breaks)
+    with pytest.raises(Marked):
+        connection.execute("SELECT gathers(x), breaks(x) FROM (SELECT 2 x UNION ALL SELECT 3)").fetchall()
+    assert connection.execute("SELECT fails('ok')").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT waits(1)",
+        "SELECT value FROM vm_map('waits', 'SELECT 1, 1')",
+        "SELECT value FROM vm_map('fails', 'SELECT 1, waits(1)')",
+        "SELECT gathers(1)",
+        "SELECT gathers(x) OVER () FROM (SELECT 1 x)",
+        "SELECT i FROM yields(1)",
+        "SELECT c1 FROM vm_table('yields', 1)",
+        "WITH n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n) SELECT count(waits(0)) FROM n",
+    ],
+)
+def test_an_interrupt_has_sqlites_own_text(connection: apsw.Connection, query: str) -> None:
+    other = threading.Timer(0.5, connection.interrupt)
+    again = threading.Timer(5, connection.interrupt)     # the first may come before the statement begins
+    other.start()
+    again.start()
+    try:
+        with pytest.raises(apsw.InterruptError) as raised:
+            connection.execute(query).fetchall()
+    finally:
+        other.cancel()
+        again.cancel()
+    assert str(raised.value) == "interrupted"
+    assert connection.execute("SELECT waits(0)").fetchall() == [(0,)]
+
+
+@pytest.mark.skipif(not hasattr(sqlite3.Connection, "enable_load_extension"), reason="this Python's sqlite3 loads no extensions")
+def test_the_standard_librarys_sqlite3_has_the_text(functions: list[UDF]) -> None:
+    connection = sqlite3.connect(":memory:")
+    udfvm.sqlite.register(connection, *functions)
+    with pytest.raises(sqlite3.OperationalError, match="UDF 'fails', row 0: KeyError"):
+        connection.execute("SELECT fails('raise')").fetchall()
+    assert connection.execute("SELECT fails('ok')").fetchall() == [(0,)]
+    connection.close()
