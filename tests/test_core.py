@@ -108,3 +108,18 @@ def test_layers_are_bound_to_their_base_and_name(raw_guest: Path, tmp_path: Path
     program = tmp_path / "test_layer"
     run("gcc", *HOST_FLAGS, *sanitizers.split(), CORE / "test_layer.c", *core_sources(), "-o", program, "-lpthread")
     assert run(program, raw_guest).count("holds") == 7
+
+
+@pytest.mark.parametrize(
+    ("sanitizers", "holds"),
+    [("", 9), ("-fsanitize=address,undefined -fno-sanitize-recover=all", 9), ("-fsanitize=thread", 8)],
+    ids=["plain", "asan-ubsan", "tsan"],
+)
+def test_deadlines_hold_whatever_the_program_does(
+    raw_guest: Path, tmp_path: Path, sanitizers: str, holds: int
+) -> None:
+    program = tmp_path / "test_deadline"
+    flags = [*HOST_FLAGS, *sanitizers.split()]
+    run("gcc", *flags, CORE / "test_deadline.c", *core_sources(), "-o", program, "-lpthread")
+    without_forks = ["--no-fork"] if holds == 8 else []
+    assert run(program, raw_guest, *without_forks).count("holds") == holds

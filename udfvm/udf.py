@@ -381,10 +381,10 @@ class UDF:
         """A VM of the function's image, and what calls need. Give it back to the pool."""
         runtime = self._ready()
         try:
-            return runtime, runtime.pool.take(runtime.image, windows)
+            return runtime, runtime.pool.take(runtime.image, windows, runtime.limits.timeout_ns)
         except ForkedError:
             runtime = self._renew(runtime)
-            return runtime, runtime.pool.take(runtime.image, windows)
+            return runtime, runtime.pool.take(runtime.image, windows, runtime.limits.timeout_ns)
 
     def _fresh_call(self, request: int, payload: bytes) -> tuple[int, bytes]:
         """A whole call; returns the status and the reply."""

@@ -306,9 +306,9 @@ static void test_a_vm_with_larger_windows_is_for_once(void)
     struct rig rig = { .pool = pool, .limit = 1 };
     udfvm_pool_give(pool, udfvm_pool_take(pool, image, 0, NULL));
     for (int i = 0; i < 3; i++) {
-        udfvm_vm *vm = udfvm_pool_take_wide(pool, image, &windows, 0, NULL);         /* the idle one makes room */
+        udfvm_vm *vm = udfvm_pool_take_wide(pool, image, &windows, 0, 0, NULL);         /* the idle one makes room */
         check(vm && udfvm_vm_input_room(vm) == windows.input - 4096, "a larger window", i);
-        check(!udfvm_pool_take(pool, image, 0, NULL) && !udfvm_pool_take_wide(pool, image, &windows, 0, NULL), "two of one", i);
+        check(!udfvm_pool_take(pool, image, 0, NULL) && !udfvm_pool_take_wide(pool, image, &windows, 0, 0, NULL), "two of one", i);
         use(&rig, vm);
         udfvm_pool_give(pool, vm);
         udfvm_pool_statistics(pool, &statistics);
@@ -317,11 +317,11 @@ static void test_a_vm_with_larger_windows_is_for_once(void)
         check(vm && udfvm_vm_input_room(vm) == WINDOW - 4096, "a usual window", i);
         udfvm_pool_give(pool, vm);
     }
-    check(!udfvm_pool_take_wide(pool, image, &odd, 0, NULL) && !udfvm_vm_open_wide(image, &odd, NULL, NULL), "an odd window", 0);
+    check(!udfvm_pool_take_wide(pool, image, &odd, 0, 0, NULL) && !udfvm_vm_open_wide(image, &odd, NULL, NULL), "an odd window", 0);
     udfvm_pool_statistics(pool, &statistics);
     check(statistics.live == 0, "nothing is left of it", statistics.live);
     udfvm_pool_shut(pool);
-    check(!udfvm_pool_take_wide(pool, image, &windows, SECOND, NULL), "taken from a closed pool", 0);
+    check(!udfvm_pool_take_wide(pool, image, &windows, SECOND, 0, NULL), "taken from a closed pool", 0);
     udfvm_pool_close(pool);
 }
 
@@ -337,6 +337,7 @@ static void test_errors_that_nobody_asks_for_of_vms(void)
     int status;
     udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
     check(!udfvm_vm_boot(&odd, "", 0, "", 0, NULL, NULL, NULL, NULL), "booted of an odd size", 0);
+    check(udfvm_vm_check(vm, NULL) == UDFVM_OK, "a VM of this process", 0);
     check(udfvm_vm_seal(vm, -1, "", 0, NULL) == UDFVM_E_ARGUMENT, "sealed without being asked", 0);
     check(udfvm_vm_seal_named(vm, -1, NULL, "", 0, NULL) == UDFVM_E_ARGUMENT, "sealed without being asked", 1);
     check(udfvm_vm_check(vm, NULL) == UDFVM_OK, "a VM of this process", 0);
@@ -372,14 +373,16 @@ static void test_errors_that_nobody_asks_for(void)
     check(!udfvm_image_open_within(fileno(empty), 0, 0, NULL, NULL), "opened what is no part of an image", 0);
     check(!udfvm_image_open_cached("/nowhere", "none", NULL, NULL), "opened what is nowhere", 0);
     check(udfvm_private_open("/nowhere", "none", O_RDONLY, NULL) < 0 && udfvm_private_open("/dev", "null", O_RDONLY, NULL) < 0, "opened a device", 0);
+    check(!udfvm_image_open_within(fileno(empty), 4096, 4096, NULL, NULL), "opened what is no part of a file", 0);
     check(udfvm_image_verify(image, NULL) == UDFVM_OK, "verifying", 0);
     check(!udfvm_pool_create(image, 0, NULL, NULL), "a pool of none", 0);
     udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, NULL);
     check(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &reply, NULL) == UDFVM_E_TIMEOUT, "an endless call", 0);
     udfvm_vm *vm = udfvm_pool_take(pool, image, 0, NULL);
     struct udfvm_held held = { .vm = NULL };
-    check(!udfvm_pool_take(pool, image, 0, NULL) && udfvm_pool_hold(&held, pool, image, NULL, 0, NULL) == UDFVM_E_BUSY, "taken twice", 0);
+    check(!udfvm_pool_take(pool, image, 0, NULL) && udfvm_pool_hold(&held, pool, image, NULL, 0, 0, NULL) == UDFVM_E_BUSY, "taken twice", 0);
     udfvm_pool_let_go(&held);
+    check(!udfvm_pool_take_in_time(pool, image, 0, 1, NULL), "taken twice in time", 0);
     check(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_E_BUSY, "a call of a busy pool", 0);
     udfvm_pool_give(pool, vm);
     udfvm_pool_close(pool);

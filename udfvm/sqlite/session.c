@@ -138,7 +138,14 @@ static bool larger_windows(const struct session *session, uint64_t length, struc
     return true;
 }
 
-static udfvm_vm *take_vm(const struct session *session, uint64_t length, struct udfvm_error *error)
+/* What the statement's timeout leaves of a wait. */
+static uint64_t wait_end(const struct session *session, uint64_t now, uint64_t wait_ns)
+{
+    const uint64_t end = wait_ns > UINT64_MAX - now ? UINT64_MAX : now + wait_ns;
+    return end < session->end_ns ? end : session->end_ns;
+}
+
+static udfvm_vm *take_vm(struct session *session, uint64_t length, struct udfvm_error *error)
 {
     const struct function *function = session->function;
     struct udfvm_windows windows;
@@ -146,15 +153,21 @@ static udfvm_vm *take_vm(const struct session *session, uint64_t length, struct 
     unsigned held = vms_held(function->registry, session->pool);
     /* Statements of one connection run on one thread at a time: waiting for one's own VMs would be for ever. */
     bool hopeless = function->pool_limit && held >= function->pool_limit;
-    uint64_t deadline = monotonic_ns() + (hopeless ? 0 : function->wait_ns);
-    for (;;) {
-        uint64_t now = monotonic_ns();
+    const uint64_t began = monotonic_ns(), deadline = wait_end(session, began, hopeless ? 0 : function->wait_ns);
+    for (uint64_t now = began;; now = monotonic_ns()) {
         uint64_t left = now < deadline ? deadline - now : 0;
         uint64_t wait = left < INTERRUPT_CHECK_NS ? left : INTERRUPT_CHECK_NS;
-        udfvm_vm *vm = larger ? udfvm_pool_take_wide(session->pool, session->image, &windows, wait, error)
+        udfvm_vm *vm = larger ? udfvm_pool_take_wide(session->pool, session->image, &windows, wait, 0, error)
                               : udfvm_pool_take(session->pool, session->image, wait, error);
+        if (vm)
+            udfvm_vm_add_wait(vm, now - began);
         if (vm || error->code != UDFVM_E_BUSY)
             return vm;
+        if (left == 0 && deadline == session->end_ns) {
+            session->watched = WATCH_STATEMENT_TIMEOUT;      /* as if it had passed in the middle of the call */
+            error->code = UDFVM_E_INTERRUPTED;
+            return NULL;
+        }
         if (left == 0 || connection_interrupted(function->registry->library, function->registry->connection)) {
             say_busy(function, held, error);
             return NULL;
@@ -201,6 +214,7 @@ bool session_ready(struct session *session, uint64_t length, struct udfvm_error 
         session->pool = udfvm_pool_retain(session->function->pool);
         session->image = udfvm_image_retain(session->function->image);
     }
+    session->watched = WATCH_NOTHING;
     session->vm = take_vm(session, length, error);
     if (session->vm) {
         udfvm_vm_set_watch(session->vm, watch, session);

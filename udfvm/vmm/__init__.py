@@ -520,14 +520,15 @@ class Pool:
         finally:
             self.give(vm)
 
-    def take(self, image: Image, windows: Windows | None = None) -> VM:
+    def take(self, image: Image, windows: Windows | None = None, timeout_ns: int = 0) -> VM:
         """A VM at the sealed state of ``image``; with ``windows``, one that has these and is closed when it is given back.
 
-        Waits while all are busy, then raises BusyError. Raises PoolClosedError.
+        Waits while all are busy, then raises BusyError. Raises PoolClosedError. A wait counts for the deadline of the VM's next
+        call, which may take ``timeout_ns`` (0: any time): past it, CallTimeoutError.
         """
         vm = VM(ffi.NULL, image, self._bound, ffi.gc(ffi.new("struct udfvm_held *"), lib.udfvm_pool_let_go))
         wide = ffi.NULL if windows is None else ffi.new("struct udfvm_windows *", tuple(windows))
-        if lib.udfvm_pool_hold(vm._held, self._handle, image._handle, wide, self.wait_ns, vm._error):
+        if lib.udfvm_pool_hold(vm._held, self._handle, image._handle, wide, self.wait_ns, timeout_ns, vm._error):
             raise _exception(vm._error)
         vm._handle = vm._held.vm
         self.vms_out += 1

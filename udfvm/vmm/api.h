@@ -195,8 +195,10 @@ uint64_t udfvm_vm_input_room(const udfvm_vm *vm);           /* bytes of the larg
 
 /* One entry. `input` is copied into the window, unless it is NULL or udfvm_vm_input() itself. On a VM at its sealed state this begins a call;
  * after a reply that was not followed by udfvm_vm_restore it continues that call with the next request. Returns when the guest completes or
- * asks to be sealed, or with an error, after which the VM must be restored. A deadline is kept by a POSIX timer that interrupts the
- * calling thread with the real-time signal SIGRTMAX-3, whose handler is installed at first use. */
+ * asks to be sealed, or with an error, after which the VM must be restored. Deadlines are kept by a thread of the core's, whatever the
+ * program does with its signals: it interrupts the calling thread with the real-time signal SIGRTMAX-3, whose handler is installed before it is
+ * sent first, unless the program has one. A call that is made in the middle of another on the same thread, by a host function say, ends by the
+ * deadline of that one too. */
 int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                   const struct udfvm_limits *limits, struct udfvm_reply *reply, struct udfvm_error *error);
 
@@ -283,11 +285,16 @@ udfvm_image *udfvm_image_open_cached(const char *directory, const char *name, ud
 
 /* At most `limit` VMs live at once. `files` may be NULL. */
 udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct udfvm_files *files, struct udfvm_error *error);
-/* A VM at the sealed state of `image`. Waits up to timeout_ns while all are busy (UDFVM_E_BUSY). */
-udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t timeout_ns, struct udfvm_error *error);
+/* A VM at the sealed state of `image`. Waits up to wait_ns while all are busy (UDFVM_E_BUSY). */
+udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, struct udfvm_error *error);
+/* The same for a call that may take timeout_ns (0: any time), which the wait counts for: UDFVM_E_TIMEOUT where it is over before a VM is free. A
+ * host function's calls wait no longer than the call that it serves may take. */
+udfvm_vm *udfvm_pool_take_in_time(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint64_t timeout_ns, struct udfvm_error *error);
 /* A new VM of the pool with other windows, for one call: it is closed when it is given back. Counts and waits as any other; an idle one makes room. */
-udfvm_vm *udfvm_pool_take_wide(udfvm_pool *pool, udfvm_image *image, const struct udfvm_windows *windows, uint64_t timeout_ns,
-                               struct udfvm_error *error);
+udfvm_vm *udfvm_pool_take_wide(udfvm_pool *pool, udfvm_image *image, const struct udfvm_windows *windows, uint64_t wait_ns,
+                               uint64_t timeout_ns, struct udfvm_error *error);
+/* What the caller itself waited for a VM, by trying again and again: it counts for the deadline of its next call. */
+void udfvm_vm_add_wait(udfvm_vm *vm, uint64_t waited_ns);
 /* Returns a VM: restored if the caller did not, destroyed if that fails. Non-zero: it is idle now, and has memory that udfvm_pool_shrink_old() would
  * give back. */
 int udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm);
@@ -300,8 +307,8 @@ struct udfvm_held {
     udfvm_vm *vm;                /* NULL: none */
 };
 /* Takes a VM into `held`, which has none; `windows` (may be NULL) as for udfvm_pool_take_wide. */
-int udfvm_pool_hold(struct udfvm_held *held, udfvm_pool *pool, udfvm_image *image, const struct udfvm_windows *windows, uint64_t timeout_ns,
-                    struct udfvm_error *error);
+int udfvm_pool_hold(struct udfvm_held *held, udfvm_pool *pool, udfvm_image *image, const struct udfvm_windows *windows, uint64_t wait_ns,
+                    uint64_t timeout_ns, struct udfvm_error *error);
 int udfvm_pool_let_go(struct udfvm_held *held);             /* as udfvm_pool_give; NULL, and none in it, are allowed */
 
 /* A whole fresh call: a VM is taken, called, the reply copied, the VM restored and given back. */

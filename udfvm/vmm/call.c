@@ -84,6 +84,16 @@ int udfvm_vm_place_request(struct udfvm_vm *vm, uint32_t request, const void *in
     return UDFVM_OK;
 }
 
+/* For the call that begins, less what was waited for its VM. */
+static uint64_t time_left(struct udfvm_vm *vm)
+{
+    const uint64_t timeout = vm->limits.timeout_ns, waited = vm->waited_ns;
+    vm->waited_ns = 0;
+    if (timeout == 0)
+        return 0;
+    return timeout > waited ? timeout - waited : 1;
+}
+
 int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                      const struct udfvm_limits *limits, struct udfvm_error *error)
 {
@@ -100,7 +110,11 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
     if (code == UDFVM_OK)
         code = fill_call_page(vm, request, length, error);
     vm->deadline.looks = vm->watch != NULL;
-    return code == UDFVM_OK ? udfvm_deadline_start(&vm->deadline, vm->machine.run, vm->limits.timeout_ns, error) : code;
+    if (code == UDFVM_OK && vm->signals_shut) {
+        code = udfvm_signals_admit(vm->machine.vcpu, error);
+        vm->signals_shut = code != UDFVM_OK;
+    }
+    return code == UDFVM_OK ? udfvm_deadline_start(&vm->deadline, vm->machine.run, time_left(vm), error) : code;
 }
 
 static int unexpected_exit(const struct udfvm_vm *vm, struct udfvm_error *error)
@@ -119,12 +133,21 @@ bool udfvm_vm_watched_out(struct udfvm_vm *vm)
     return vm->watch && vm->watch(vm->watch_context) != 0;
 }
 
+int udfvm_vm_timed_out(const struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    if (vm->deadline.of_outer)
+        return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end by the deadline of the call that it is part of");
+    return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end within %.3g s", (double)vm->limits.timeout_ns / 1e9);
+}
+
 static int interrupted_run(struct udfvm_vm *vm, struct udfvm_error *error)
 {
+    if (udfvm_signals_settle(vm->machine.vcpu))
+        vm->signals_shut = true;
     if (vm->stream)
         return udfvm_stream_look(vm, error);
     if (atomic_load_explicit(&vm->deadline.expired, memory_order_relaxed))
-        return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end within %.3g s", (double)vm->limits.timeout_ns / 1e9);
+        return udfvm_vm_timed_out(vm, error);
     bool stopped = false;
     if (atomic_load_explicit(&vm->deadline.due, memory_order_relaxed)) {
         stopped = udfvm_vm_watched_out(vm);
@@ -168,7 +191,11 @@ int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error)
     struct kvm_regs *regs = &run->s.regs.regs;
     for (;;) {
         vm->exits++;
-        if (ioctl(vm->machine.vcpu, KVM_RUN, 0) < 0) {
+        atomic_store(&vm->deadline.entered, true);
+        const int failed = ioctl(vm->machine.vcpu, KVM_RUN, 0) < 0 ? errno : 0;
+        atomic_store_explicit(&vm->deadline.entered, false, memory_order_release);
+        if (failed) {
+            errno = failed;
             if (errno != EINTR && errno != EAGAIN) {
                 udfvm_fail_errno(error, "KVM_RUN");
                 vm->unfit = true;

@@ -31,6 +31,10 @@ static int64_t call(struct udfvm_vm *vm, const struct kvm_regs *regs, const char
     }
     if (got == UDFVM_NO_HOST_FUNCTION)
         return -ENOENT;
+    if (got < 0 && udfvm_deadline_passed(&vm->deadline)) {       /* what it was in the middle of ended for that */
+        udfvm_vm_timed_out(vm, error);
+        return 0;
+    }
     if (got < 0) {
         udfvm_fail(error, UDFVM_E_HOST_FUNCTION, "the host function %s failed: %.255s", name, text);
         return 0;

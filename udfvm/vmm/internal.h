@@ -105,17 +105,51 @@ void udfvm_checksum_digest(const struct checksum *sum, uint8_t digest[32]);
 bool udfvm_page_is_zero(const void *page);
 
 /* ---- deadline.c ---- */
-#define UDFVM_KICK_SIGNAL (SIGRTMAX - 3)
-struct thread_timer;
-/* `looks` asks for a look at the vCPU's thread every UDFVM_WATCH_NS, ahead of the end; `due`: it is time for one. */
-struct deadline { struct kvm_run *run; struct thread_timer *timer; atomic_bool expired, due; bool looks; uint64_t end_ns; struct deadline *outer; };
+#define UDFVM_NEVER (UINT64_MAX / 2)
 #define UDFVM_WATCH_NS 50000000u
+enum { DEADLINE_NONE, DEADLINE_RUNS, DEADLINE_KICKED, DEADLINE_HELD };        /* held: by the watchdog, which changes it */
+/* `looks` asks for a look at the vCPU's thread every UDFVM_WATCH_NS, ahead of the end; `due`: it is time for one. */
+struct deadline {
+    struct kvm_run *run;
+    atomic_uint state;
+    atomic_bool expired, due;
+    atomic_bool entered;                          /* the thread is in KVM_RUN, or about to be */
+    bool looks;
+    bool of_outer;                                /* its end is that of `outer` */
+    pid_t thread;
+    uint64_t end_ns;
+    _Atomic uint64_t next_ns;                     /* when the watchdog must see to it */
+    unsigned kicks;
+    struct deadline *outer;                       /* of a call that waits for this one: a host function or a signal handler made it */
+    unsigned generation;                          /* of the process in whose list it is */
+    struct deadline *following, **link;
+};
+uint64_t udfvm_monotonic_ns(void);
+/* On the thread that runs the vCPU, and so is stop. The deadline ends with that of the call that this one is part of, if that is sooner. */
 int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_t timeout_ns, struct udfvm_error *error);
 void udfvm_deadline_looked(struct deadline *deadline);   /* the look was taken: the vCPU may run on */
 void udfvm_deadline_stop(struct deadline *deadline);
-int udfvm_deadline_prepare(struct udfvm_error *error);   /* makes UDFVM_KICK_SIGNAL harmless to the process */
+bool udfvm_deadline_passed(const struct deadline *deadline);
+uint64_t udfvm_deadline_of_thread(void);          /* the end of the call that this thread is in the middle of; UDFVM_NEVER: of none */
 bool udfvm_interrupted(void);                     /* asks the interrupt hook */
 unsigned udfvm_fork_generation(void);             /* changes in a forked child */
+
+/* ---- watchdog.c ---- */
+#define UDFVM_KICK_SIGNAL (SIGRTMAX - 3)
+void udfvm_deadline_register(struct deadline *deadline);      /* once, before it is used; zeroed */
+void udfvm_deadline_unregister(struct deadline *deadline);
+uint64_t udfvm_watchdog_wakes_at(void);
+int udfvm_watchdog_wake(uint64_t next_ns, struct udfvm_error *error);
+void udfvm_watchdog_before_fork(void);
+void udfvm_watchdog_in_parent(void);
+void udfvm_watchdog_in_child(void);
+/* Makes a thread leave KVM_RUN, whatever the program does with its signals. */
+void udfvm_kick(pid_t thread);
+/* The vCPU leaves KVM_RUN for every signal from now on. */
+int udfvm_signals_admit(int vcpu, struct udfvm_error *error);
+/* After KVM_RUN was interrupted: what its thread blocks would interrupt it for ever. Kicks are taken; for others the vCPU does as the thread
+ * does until udfvm_signals_admit, then it returns true. */
+bool udfvm_signals_settle(int vcpu);
 
 /* ---- restore.c: the hot set ---- */
 struct hot_page { uint32_t number; uint32_t idle; const uint8_t *pristine; };   /* pristine NULL: zeros (output window) */
@@ -214,6 +248,8 @@ struct udfvm_vm {
     struct udfvm_limits limits;   /* of the running call */
     uint64_t reply_most;          /* bytes from the window's start, a result left in scratch included */
     struct deadline deadline;
+    bool signals_shut;            /* the vCPU ignores signals that its thread blocked: see udfvm_signals_settle */
+    uint64_t waited_ns;           /* for it; counts for the deadline of the call that comes */
     int (*watch)(void *context);  /* see udfvm_vm_set_watch; NULL: none */
     void *watch_context;
     uint32_t idle_spin_us;        /* see udfvm_vm_set_idle_spin */
@@ -265,6 +301,7 @@ int udfvm_host_call(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_err
 int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error);
 /* Runs until a hypercall that ends this exchange; its kind, or HYPERCALL_FAILED. */
 int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error);
+int udfvm_vm_timed_out(const struct udfvm_vm *vm, struct udfvm_error *error);
 /* Asks the watch, if there is one. */
 bool udfvm_vm_watched_out(struct udfvm_vm *vm);
 /* Puts a request into the input window, in a call that goes on. */

@@ -133,7 +133,7 @@ static void take_pending(struct udfvm_vm *vm)
 {
     struct udfvm_log_pending pending;
     const void *from = udfvm_machine_address(&vm->machine, UDFVM_LOG_PENDING, sizeof pending);
-    if (!from)
+    if (!from || udfvm_vm_forked(vm))            /* a child has not that memory */
         return;
     memcpy(&pending, from, sizeof pending);
     if (pending.length <= sizeof pending.text)

@@ -75,19 +75,41 @@ static struct udfvm_vm *pick_idle(struct udfvm_pool *pool, const struct udfvm_im
     return moves ? remove_idle(pool, 0) : NULL;
 }
 
-static uint64_t monotonic_ns(void)
+/* How long a call waits: as long as the pool's users do, and no longer than it may take itself. */
+struct wait { uint64_t began_ns, until_ns, timeout_ns, end_ns; };
+
+static uint64_t later(uint64_t now, uint64_t by)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return by > UDFVM_NEVER - now ? UDFVM_NEVER : now + by;
+}
+
+static struct wait begin_wait(uint64_t wait_ns, uint64_t timeout_ns)
+{
+    const uint64_t now = udfvm_monotonic_ns(), outer = udfvm_deadline_of_thread();
+    struct wait wait = { now, later(now, wait_ns), timeout_ns, timeout_ns ? later(now, timeout_ns) : UDFVM_NEVER };
+    if (outer < wait.end_ns)
+        wait.end_ns = outer;
+    return wait;
+}
+
+static int waited_too_long(const struct udfvm_pool *pool, const struct wait *wait, struct udfvm_error *error)
+{
+    if (wait->until_ns < wait->end_ns)
+        return udfvm_fail(error, UDFVM_E_BUSY, "all %u VMs of the pool are busy", pool->limit);
+    if (udfvm_deadline_of_thread() == wait->end_ns)
+        return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call is part of one whose deadline passed while all %u VMs of the pool were busy",
+                          pool->limit);
+    return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not begin within %.3g s: all %u VMs of the pool were busy",
+                      (double)wait->timeout_ns / 1e9, pool->limit);
 }
 
 /* Waits for a VM to be given back, for a slice of time at most. Called with the lock held. */
-static int wait_for_vm(struct udfvm_pool *pool, uint64_t until_ns, struct udfvm_error *error)
+static int wait_for_vm(struct udfvm_pool *pool, const struct wait *wait, struct udfvm_error *error)
 {
-    const uint64_t now = monotonic_ns(), slice = now + WAIT_SLICE, at = until_ns < slice ? until_ns : slice;
+    const uint64_t until_ns = wait->until_ns < wait->end_ns ? wait->until_ns : wait->end_ns;
+    const uint64_t now = udfvm_monotonic_ns(), slice = now + WAIT_SLICE, at = until_ns < slice ? until_ns : slice;
     if (now >= until_ns)
-        return udfvm_fail(error, UDFVM_E_BUSY, "all %u VMs of the pool are busy", pool->limit);
+        return waited_too_long(pool, wait, error);
     const struct timespec when = { .tv_sec = (time_t)(at / 1000000000u), .tv_nsec = (long)(at % 1000000000u) };
     if (pthread_cond_timedwait(&pool->freed, &pool->lock, &when) != ETIMEDOUT)
         return UDFVM_OK;
@@ -103,10 +125,9 @@ static int fail_closed(struct udfvm_error *error)
 }
 
 /* An idle VM, or NULL where the caller may make a new one, which is counted as live already. */
-static int reserve(struct udfvm_pool *pool, const struct udfvm_image *image, uint64_t timeout_ns, struct udfvm_vm **vm,
+static int reserve(struct udfvm_pool *pool, const struct udfvm_image *image, struct wait *wait, struct udfvm_vm **vm,
                    struct udfvm_error *error)
 {
-    const uint64_t now = monotonic_ns(), until = timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
     int code = UDFVM_OK;
     pthread_mutex_lock(&pool->lock);
     *vm = NULL;
@@ -115,7 +136,9 @@ static int reserve(struct udfvm_pool *pool, const struct udfvm_image *image, uin
             pool->live++;
             break;
         }
-        code = wait_for_vm(pool, until, error);
+        if (wait->began_ns == 0)
+            *wait = begin_wait(wait->until_ns, wait->timeout_ns);
+        code = wait_for_vm(pool, wait, error);
     }
     if (code == UDFVM_OK && pool->closed)
         code = fail_closed(error);
@@ -141,37 +164,54 @@ static int may_take(const struct udfvm_pool *pool, const struct udfvm_image *ima
     return UDFVM_OK;
 }
 
-udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t timeout_ns, struct udfvm_error *error)
+static uint64_t waited_ns(const struct wait *wait)
 {
-    struct udfvm_vm *vm;
-    if (may_take(pool, image, error) != UDFVM_OK || reserve(pool, image, timeout_ns, &vm, error) != UDFVM_OK)
+    return wait->began_ns ? udfvm_monotonic_ns() - wait->began_ns : 0;
+}
+
+/* The VM that a caller gets; NULL: there is none in the place that was reserved. */
+static udfvm_vm *taken(struct udfvm_pool *pool, struct udfvm_vm *vm, uint64_t waited)
+{
+    if (!vm) {
+        forget_vm(pool);
         return NULL;
+    }
+    vm->waited_ns = waited;
+    udfvm_pool_retain(pool);
+    return vm;
+}
+
+udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, struct udfvm_error *error)
+{
+    return udfvm_pool_take_in_time(pool, image, wait_ns, 0, error);
+}
+
+udfvm_vm *udfvm_pool_take_in_time(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint64_t timeout_ns, struct udfvm_error *error)
+{
+    struct wait wait = { .until_ns = wait_ns, .timeout_ns = timeout_ns };         /* begins where it must */
+    struct udfvm_vm *vm;
+    if (may_take(pool, image, error) != UDFVM_OK || reserve(pool, image, &wait, &vm, error) != UDFVM_OK)
+        return NULL;
+    const uint64_t waited = waited_ns(&wait);
     if (vm && udfvm_vm_bind(vm, image, error) != UDFVM_OK) {
         udfvm_vm_close(vm);
         vm = NULL;
     } else if (!vm) {
         vm = udfvm_vm_open(image, pool->files, error);
     }
-    if (vm)
-        udfvm_pool_retain(pool);
-    else
-        forget_vm(pool);
-    return vm;
+    return taken(pool, vm, waited);
 }
 
-udfvm_vm *udfvm_pool_take_wide(udfvm_pool *pool, udfvm_image *image, const struct udfvm_windows *windows, uint64_t timeout_ns,
-                               struct udfvm_error *error)
+udfvm_vm *udfvm_pool_take_wide(udfvm_pool *pool, udfvm_image *image, const struct udfvm_windows *windows, uint64_t wait_ns,
+                               uint64_t timeout_ns, struct udfvm_error *error)
 {
+    struct wait wait = { .until_ns = wait_ns, .timeout_ns = timeout_ns };
     struct udfvm_vm *vm;
-    if (may_take(pool, image, error) != UDFVM_OK || reserve(pool, NULL, timeout_ns, &vm, error) != UDFVM_OK)
+    if (may_take(pool, image, error) != UDFVM_OK || reserve(pool, NULL, &wait, &vm, error) != UDFVM_OK)
         return NULL;
+    const uint64_t waited = waited_ns(&wait);
     udfvm_vm_close(vm);
-    vm = udfvm_vm_open_wide(image, windows, pool->files, error);
-    if (vm)
-        udfvm_pool_retain(pool);
-    else
-        forget_vm(pool);
-    return vm;
+    return taken(pool, udfvm_vm_open_wide(image, windows, pool->files, error), waited);
 }
 
 /* Whether the VM is idle now: that of a closed pool is not kept. */
@@ -181,7 +221,7 @@ static bool put_idle(struct udfvm_pool *pool, struct udfvm_vm *vm, unsigned *too
     *large = vm->large;
     const bool kept = !pool->closed;
     if (kept) {
-        pool->idle[pool->idle_count++] = (struct idle){ vm, monotonic_ns() };
+        pool->idle[pool->idle_count++] = (struct idle){ vm, udfvm_monotonic_ns() };
         pthread_cond_signal(&pool->freed);
     }
     *too_many = pool->idle_count > pool->idle_most ? pool->idle_most : UINT_MAX;
@@ -223,7 +263,7 @@ static bool is_old(const struct idle *idle, uint64_t now, uint64_t idle_ns)
 
 unsigned udfvm_pool_trim_old(udfvm_pool *pool, unsigned keep, uint64_t idle_ns)
 {
-    const uint64_t now = monotonic_ns();
+    const uint64_t now = udfvm_monotonic_ns();
     if (pool->generation != udfvm_fork_generation())
         return 0;
     for (;;) {
@@ -277,7 +317,7 @@ unsigned udfvm_pool_shrink_old(udfvm_pool *pool, uint64_t idle_ns)
 {
     if (pool->generation != udfvm_fork_generation())
         return 0;
-    shrink_old(pool, monotonic_ns(), idle_ns);
+    shrink_old(pool, udfvm_monotonic_ns(), idle_ns);
     unsigned left = 0;
     pthread_mutex_lock(&pool->lock);
     for (unsigned i = 0; i < pool->idle_count; i++)

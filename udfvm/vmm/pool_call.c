@@ -12,7 +12,7 @@ int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint
     struct udfvm_error unasked;
     error = error ? error : &unasked;
     reply->kept = NULL;
-    udfvm_vm *vm = udfvm_pool_take(pool, image, wait_ns, error);
+    udfvm_vm *vm = udfvm_pool_take_in_time(pool, image, wait_ns, limits ? limits->timeout_ns : 0, error);
     if (!vm)
         return error->code;
     udfvm_pool_statistics(pool, &statistics);
@@ -33,13 +33,14 @@ int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint
     return code;
 }
 
-int udfvm_pool_hold(struct udfvm_held *held, udfvm_pool *pool, udfvm_image *image, const struct udfvm_windows *windows, uint64_t timeout_ns,
-                    struct udfvm_error *error)
+int udfvm_pool_hold(struct udfvm_held *held, udfvm_pool *pool, udfvm_image *image, const struct udfvm_windows *windows, uint64_t wait_ns,
+                    uint64_t timeout_ns, struct udfvm_error *error)
 {
     struct udfvm_error unasked;
     error = error ? error : &unasked;
     held->pool = pool;
-    held->vm = windows ? udfvm_pool_take_wide(pool, image, windows, timeout_ns, error) : udfvm_pool_take(pool, image, timeout_ns, error);
+    held->vm = windows ? udfvm_pool_take_wide(pool, image, windows, wait_ns, timeout_ns, error)
+                       : udfvm_pool_take_in_time(pool, image, wait_ns, timeout_ns, error);
     return held->vm ? UDFVM_OK : error->code;
 }
 

@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 #include <x86intrin.h>
 
 #include "image_format.h"
@@ -27,6 +29,7 @@
 struct stream {
     struct udfvm_vm *vm;
     pthread_t thread;
+    atomic_int number;                   /* of the thread; 0: it has not begun, and sees immediate_exit */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     atomic_ulong posted, accepted;       /* requests, replies: by the caller's thread */
@@ -52,13 +55,6 @@ static uint64_t timeout_ticks(const struct udfvm_vm *vm)
 {
     const uint64_t microseconds = vm->limits.timeout_ns / 1000;
     return vm->limits.timeout_ns == 0 || microseconds > UINT64_MAX / 1000000 ? 0 : ticks(vm, microseconds + 1);
-}
-
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* ---- Places. Threads that spin against each other for a processor are slower than exits: so only as many calls are streamed at a time as there
@@ -145,7 +141,7 @@ static int check_deadlines(const struct stream *stream, uint64_t now, struct udf
         return UDFVM_OK;
     if (allowed && now - atomic_load(&stream->posted_at) > allowed)
         return fail_timeout(vm, error);
-    return vm->end_ns && monotonic_ns() >= vm->end_ns ? udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end in the time of its statement") : UDFVM_OK;
+    return vm->end_ns && udfvm_monotonic_ns() >= vm->end_ns ? udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end in the time of its statement") : UDFVM_OK;
 }
 
 int udfvm_stream_look(struct udfvm_vm *vm, struct udfvm_error *error)
@@ -170,6 +166,7 @@ static void *run_stream(void *argument)
     struct udfvm_vm *vm = stream->vm;
     struct kvm_run *run = vm->machine.run;
     int kind = HYPERCALL_FAILED;
+    atomic_store(&stream->number, (int)syscall(SYS_gettid));
     vm->deadline.looks = true;
     if (udfvm_deadline_start(&vm->deadline, run, 0, &stream->error) == UDFVM_OK && !atomic_load(&stream->stop))
         while ((kind = udfvm_vm_run_vcpu(vm, &stream->error)) == HYPERCALL_COMPLETE
@@ -191,7 +188,7 @@ static void kick(struct stream *stream)
     pthread_mutex_lock(&stream->lock);
     pthread_cond_signal(&stream->wake);
     pthread_mutex_unlock(&stream->lock);
-    pthread_kill(stream->thread, UDFVM_KICK_SIGNAL);
+    udfvm_kick(atomic_load(&stream->number));
 }
 
 /* ---- The caller's thread ---- */
@@ -226,12 +223,11 @@ void udfvm_stream_end(struct udfvm_vm *vm)
     free_stream(stream);
 }
 
-/* The thread takes no signals but the kick: others are for the program's own threads. */
+/* The thread takes no signals: they are for the program's own threads. */
 static int start_thread(struct stream *stream, struct udfvm_error *error)
 {
     sigset_t all, before;
     sigfillset(&all);
-    sigdelset(&all, UDFVM_KICK_SIGNAL);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     errno = pthread_create(&stream->thread, NULL, run_stream, stream);
     int failed = errno;
@@ -273,8 +269,6 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
     vm->machine.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
     stream->has_place = true;
     int code = clear_reply(vm, error);
-    if (code == UDFVM_OK)
-        code = udfvm_deadline_prepare(error);
     vm->stream = stream;
     if (code == UDFVM_OK)
         code = start_thread(stream, error);
@@ -312,6 +306,8 @@ static int look_up(struct stream *stream, uint64_t now, uint64_t until, struct u
         return fail_timeout(stream->vm, error);
     if (now - stream->asked > ticks(stream->vm, INTERRUPT_ASK_US)) {
         stream->asked = now;
+        if (udfvm_monotonic_ns() >= udfvm_deadline_of_thread())
+            return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end by the deadline of the call that it is part of");
         const bool stopped = udfvm_interrupted() || udfvm_vm_watched_out(stream->vm);
         if (udfvm_vm_forked(stream->vm))                         /* by a signal handler, or by the watch */
             return udfvm_vm_fail_forked(error);

@@ -33,6 +33,7 @@ static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_im
     udfvm_log_create(&vm->log);
     vm->files = files;
     vm->generation = udfvm_fork_generation();
+    udfvm_deadline_register(&vm->deadline);
     vm->idle_spin_us = IDLE_SPIN_US;
     memset(vm->handles, 0xff, sizeof vm->handles);
     /* Never that of an earlier VM on the same image, whose sealed memory may remember it. */
@@ -40,6 +41,8 @@ static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_im
                    ? UDFVM_OK : udfvm_fail_errno(error, "getrandom");
     if (code == UDFVM_OK)
         code = udfvm_machine_create(&vm->machine, config, image ? image->fd : -1, image ? image->offset + image->header->pages_offset : 0, error);
+    if (code == UDFVM_OK)
+        code = udfvm_signals_admit(vm->machine.vcpu, error);
     if (code == UDFVM_OK && image)
         code = udfvm_image_map_holes(image, &vm->machine, error);
     if (code == UDFVM_OK) {
@@ -175,6 +178,7 @@ void udfvm_vm_close(udfvm_vm *vm)
     if (!vm)
         return;
     udfvm_stream_end(vm);
+    udfvm_deadline_unregister(&vm->deadline);
     udfvm_files_close_all(vm);
     udfvm_hot_set_destroy(&vm->hot);
     if (udfvm_vm_forked(vm))
@@ -205,6 +209,11 @@ void udfvm_vm_set_end(udfvm_vm *vm, uint64_t monotonic_ns)
 void udfvm_vm_set_idle_spin(udfvm_vm *vm, uint32_t microseconds)
 {
     vm->idle_spin_us = microseconds < IDLE_SPIN_MOST_US ? microseconds : IDLE_SPIN_MOST_US;
+}
+
+void udfvm_vm_add_wait(udfvm_vm *vm, uint64_t waited_ns)
+{
+    vm->waited_ns += waited_ns;
 }
 
 void udfvm_vm_statistics(const udfvm_vm *vm, struct udfvm_vm_statistics *statistics)
