@@ -73,6 +73,17 @@ def built_worker_test(directory: Path, sanitizers: str) -> Path:
     return program
 
 
+WRAPPED = ("malloc", "calloc", "realloc", "ioctl", "madvise", "open", "timer_create", "timer_settime", "pthread_create", "getrandom")
+
+
+@pytest.mark.parametrize("sanitizers", ["", "-fsanitize=address,undefined -fno-sanitize-recover=all"], ids=["plain", "asan-ubsan"])
+def test_what_the_host_writes_leaves_with_the_call_at_whatever_step_it_fails(raw_guest: Path, tmp_path: Path, sanitizers: str) -> None:
+    program = tmp_path / "test_spans"
+    wrap = ",".join(["-Wl", *(f"--wrap={name}" for name in WRAPPED)])
+    run("gcc", *HOST_FLAGS, *sanitizers.split(), CORE / "test_spans.c", *core_sources(), "-o", program, "-lpthread", wrap)
+    assert run(program, raw_guest).count("holds") == 17
+
+
 @pytest.mark.parametrize(
     "sanitizers",
     ["", "-fsanitize=address,undefined -fno-sanitize-recover=all", "-fsanitize=thread"],

@@ -504,9 +504,12 @@ def test_sql_that_is_interrupted(name: str) -> None:
             break
 
 
-def test_stored_functions() -> None:
+def test_stored_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udfvm.Pool, "default", lambda: POOL)
+    bases = len(POOL._list())
     connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, in_rows, policy=udfvm.sqlite.Policy(allow_create=True))
+    udfvm.sqlite.register(connection, in_rows, policy=udfvm.sqlite.Policy(kinds=["python"], packages=PACKAGES, allow_create=True))
+    assert len(POOL._list()) == bases                         # it is loaded on the spy's micro-VM
     source = f"def kept(x): return x\nTEXT = {TEXT * 1000!r}\n"
     broken = f"TEXT = {TEXT * 1000!r}\nraise ValueError(1)\n"
     connection.execute("SELECT vm_create('kept', 'python', ?, '(int) -> int')", (source,)).fetchall()
