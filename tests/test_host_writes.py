@@ -30,13 +30,14 @@ import pytest
 
 import udfvm
 import udfvm.sqlite
+from udfvm.sqlite.policy import STANDARD_MODULES
 
 MARK = b"\x8e=written by the host=\x8e\0"                    # of 24 bytes, three numbers
 HIDDEN = bytes(byte ^ 0xFF for byte in MARK)
 NUMBERS = np.frombuffer(MARK, np.int64)
 TEXT = MARK[1:-2].decode()
 POOL = udfvm.Pool(size=1, wait=20)
-PACKAGES = ["numpy", "pyarrow"]                               # one base image for all, or they would not share a micro-VM
+PACKAGES = [*STANDARD_MODULES, "numpy", "pyarrow"]            # one base image for all, or they would not share a micro-VM
 HOST_CODE = str(Path(udfvm.__file__).parent)
 
 

@@ -259,7 +259,7 @@ def exception_of(failure: Any) -> BaseException:
     if failure.error:
         return vmm.exception_at(int(_ffi.cast("uintptr_t", failure.error)), udf, row)
     length = failure.report_length
-    report = guest_error.excerpt(memoryview(_ffi.buffer(failure.report, length))) if length else b""
+    report = guest_error.excerpt(memoryview(_ffi.buffer(failure.report, length)).toreadonly()) if length else b""
     exception = guest_error.parse(report, udf, rows=0)
     exception.locate(row)
     return exception
