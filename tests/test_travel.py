@@ -371,3 +371,132 @@ def test_subclasses_of_str_inside_lists() -> None:
         return [*words, Text("made"), Color.RED]
 
     assert joined([Text("a"), Color.RED, "c"]) == ["a", "red", "c", "made", "red"]
+
+
+# ---- Data files ----
+
+_INIT = """
+import importlib.resources
+import pkgutil
+
+def greeting():
+    return importlib.resources.files("with_data").joinpath("texts", "greeting.txt").read_text(encoding="utf-8")
+
+def raw():
+    return pkgutil.get_data(__name__, "raw.bin")
+"""
+
+
+def _with_data() -> dict[str, bytes]:
+    return {
+        "with_data/__init__.py": _INIT.encode(),
+        "with_data/texts/greeting.txt": "grüß".encode(),
+        "with_data/raw.bin": bytes(range(256)),
+        "with_data/inner/__init__.py": b"",
+        "with_data/inner/more.txt": b"more",
+    }
+
+
+@pytest.fixture(params=["folder", "zip"])
+def package(request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    if request.param == "zip":
+        with zipfile.ZipFile(folder / "data.zip", "w") as archive:
+            for name, data in _with_data().items():
+                archive.writestr(name, data)
+        monkeypatch.syspath_prepend(folder / "data.zip")
+        return folder / "data.zip"
+    for name, data in _with_data().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder / "with_data"
+
+
+def test_data_files_of_own_packages_travel(package: Path) -> None:
+    @udfvm.udf
+    def imported_inside(x: int) -> str:
+        import with_data
+
+        return f"{with_data.greeting()} {len(with_data.raw())}"
+
+    assert imported_inside(1) == "grüß 256"
+    with_data = importlib.import_module("with_data")
+
+    @udfvm.udf
+    def by_value(x: int) -> str:
+        return f"{with_data.greeting()} {len(with_data.raw())}"
+
+    assert by_value(1) == "grüß 256"
+
+    @udfvm.udf
+    def by_name(x: int) -> list[str]:
+        from importlib.resources import files
+
+        names = sorted(each.name for each in files("with_data").iterdir())
+        return [*names, files("with_data.inner").joinpath("more.txt").read_text()]
+
+    assert by_name(1) == ["inner", "raw.bin", "texts", "more"]
+
+
+def test_data_files_are_part_of_what_a_function_is(package: Path) -> None:
+    def make() -> udfvm.UDF:
+        @udfvm.udf
+        def read(x: int) -> str:
+            import with_data
+
+            return str(with_data.greeting())
+
+        return read
+
+    assert make()(1) == "grüß"
+    if package.is_dir():
+        (package / "texts" / "greeting.txt").write_text("moin")
+        assert make()(1) == "moin"
+
+
+def test_data_files_that_are_too_large_are_an_error(folder: Path) -> None:
+    (folder / "heavy").mkdir()
+    (folder / "heavy" / "__init__.py").write_text("import pkgutil\n")
+    with (folder / "heavy" / "large.bin").open("wb") as file:
+        file.truncate(65 << 20)
+
+    @udfvm.udf
+    def read(x: int) -> int:
+        import heavy
+
+        return len(heavy.pkgutil.get_data("heavy", "large.bin"))
+
+    with pytest.raises(udfvm.SignatureError, match=r"'read': data files of package 'heavy' are larger than 64 MiB.*install"):
+        read(1)
+
+
+# ---- Options ----
+
+
+def test_an_option_that_cannot_travel_is_named(tmp_path: Path) -> None:
+    import threading
+
+    lock = threading.Lock()
+
+    def log(text: str, stream: str) -> None:
+        with lock:
+            print(text, stream)
+
+    @udfvm.udf(log=log)
+    def logged(x: int) -> int:
+        return x
+
+    with pytest.raises(udfvm.SignatureError, match=r"'logged' cannot be sent to another process: log="):
+        pickle.dumps(logged)
+    def doubled(x: int) -> int:
+        print("hello")
+        return 2 * x
+
+    seen: list[str] = []
+    arrived = pickle.loads(pickle.dumps(udfvm.udf(doubled, log=lambda text, _: seen.append(text))))
+    assert arrived(3) == 6
+    source = "long long twice_over(long long x) { return 2 * x; }"
+    compiled = udfvm.from_c(source, "twice_over", signature="(int64) -> int64", log=log)
+    with pytest.raises(udfvm.SignatureError, match=r"'twice_over' cannot be sent to another process: log="):
+        pickle.dumps(compiled)
+    local = udfvm.from_c(source, "twice_over", signature="(int64) -> int64", log=lambda *_: None)
+    assert pickle.loads(pickle.dumps(local))(4) == 8

@@ -7,6 +7,7 @@ Layouts: ``struct udfvm_load``, ``struct udfvm_slot`` and ``struct udfvm_descrip
 from __future__ import annotations
 
 import functools
+import pickle
 import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -103,7 +104,9 @@ class CompiledUDF(UDF):
         self._declare(read, limits, isolation, pool, host_functions)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.language, self.code, self.symbol, self._options)
+        from udfvm.travel import options_of
+
+        return _rebuild, (type(self), self.language, self.code, self.symbol, options_of(self))
 
     def _capture(self) -> Places:
         return ()                                # compiled code refers to nothing here
@@ -130,8 +133,8 @@ class CompiledUDF(UDF):
         return self.settings
 
 
-def _rebuild(cls: type[CompiledUDF], language: str, code: bytes, symbol: str, options: dict[str, Any]) -> CompiledUDF:
-    return cls(language, code, symbol, checked=True, **options)
+def _rebuild(cls: type[CompiledUDF], language: str, code: bytes, symbol: str, options: bytes) -> CompiledUDF:
+    return cls(language, code, symbol, checked=True, **pickle.loads(options))
 
 
 def _refuse_others_than_c_has(name: str, signature: Signature) -> None:

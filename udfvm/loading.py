@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,7 @@ def _common_metadata(udf: UDF, pickled: PickledFunction) -> dict[str, object]:
         "imports": sorted(pickled.imports),
         "sources": pickled.sources,
         "own_modules": sorted(pickled.own_modules.values()),
+        "own_data": base64.b64encode(pickled.data_files).decode(),
         "deterministic": udf.limits.deterministic,
         "columns": _columns(udf),
         "host_functions": udf.host_functions.descriptions() if udf.host_functions else [],

@@ -28,6 +28,7 @@ from cloudpickle.cloudpickle import dynamic_subimport
 from udfvm.callables import GuestModule, reduced_callable
 from udfvm.errors import SignatureError
 from udfvm.libraries import is_library, is_users
+from udfvm.own_data import data_files, mentioned_names, reads_data
 from udfvm.own_modules import OwnModule, all_imported_names, imported_names, own_modules
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class PickledFunction:
     modules: set[str] = field(default_factory=set)       # that the guest imports to unpickle it, or the function's body imports
     imports: set[str] = field(default_factory=set)       # of these, what bodies import
     own_modules: dict[str, OwnModule] = field(default_factory=dict)
+    mentioned: set[str] = field(default_factory=set)     # names that may be of packages whose data files it reads
+    data_files: bytes = b""                              # a zip archive; empty: none
 
 
 def pickle_function(name: str, function: Callable[..., object], host_functions: HostFunctions | None = None) -> PickledFunction:
@@ -78,6 +81,9 @@ def pickle_function(name: str, function: Callable[..., object], host_functions: 
     pickled.data = buffer.getvalue()
     pickled.own_modules, seen = own_modules(pickled.imports, is_library)
     pickled.modules |= seen
+    if reads_data(pickled.modules):
+        pickled.own_modules |= own_modules(pickled.mentioned, is_library)[0]
+        pickled.data_files = data_files(name, pickled.own_modules.values())
     return pickled
 
 
@@ -113,7 +119,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 return module
         elif isinstance(obj, (type, types.FunctionType, types.BuiltinFunctionType)):
             if isinstance(obj, types.FunctionType) and not is_library(obj.__code__.co_filename):
-                self._note_imports(all_imported_names(obj.__code__, obj.__globals__.get("__package__") or ""))
+                package = obj.__globals__.get("__package__") or ""
+                self._note_imports(all_imported_names(obj.__code__, package))
+                self._notes.mentioned.update(filter(None, (package, *mentioned_names(obj.__code__))))
             self._note_module(getattr(obj, "__module__", None) or "builtins")
         return super().reducer_override(obj)
 

@@ -34,12 +34,41 @@ def reduced(udf: UDF) -> str | tuple[object, ...]:
     except UNPICKLABLE as error:
         if name := _found_as(udf):
             return name                          # a forked or spawned worker has it
-        culprit = unpicklable_name(udf.function)
+        culprit = unpicklable_name(udf.function) or _unpicklable_option(udf)
         what = f"{culprit}: {error}" if culprit else error
         raise SignatureError(
             f"UDF {udf.name!r} cannot be sent to another process: {what}. Define it in a module that the other process can import, "
             "or create what cannot be pickled inside its functions"
         ) from error
+
+
+def options_of(udf: UDF) -> bytes:
+    """The options of a UDF of compiled code, pickled. Raises SignatureError where one cannot travel."""
+    import cloudpickle
+
+    from udfvm.payload import UNPICKLABLE
+
+    try:
+        options: bytes = cloudpickle.dumps(udf.options())
+    except UNPICKLABLE as error:
+        raise SignatureError(
+            f"UDF {udf.name!r} cannot be sent to another process: {_unpicklable_option(udf)}: {error}. Leave it out, or make the UDF there"
+        ) from error
+    return options
+
+
+def _unpicklable_option(udf: UDF) -> str:
+    """The option that cannot be sent to another process; empty: all can."""
+    import cloudpickle
+
+    from udfvm.payload import UNPICKLABLE
+
+    for option, value in {**udf.options(), "log": udf.limits.log, "limits": None}.items():
+        try:
+            cloudpickle.dumps(value)
+        except UNPICKLABLE:
+            return f"{option}="
+    return ""
 
 
 def _is_importable(udf: UDF) -> bool:

@@ -1,0 +1,86 @@
+"""Data files of the user's own packages, for functions that read them as ``importlib.resources`` or ``pkgutil`` do."""
+
+from __future__ import annotations
+
+import io
+import os
+import types
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from udfvm.errors import SignatureError
+from udfvm.own_modules import OwnModule
+
+MOST: Final = 64 << 20                           # bytes of all that a function takes along
+
+_READERS: Final = ("importlib.resources", "importlib_resources", "pkgutil")
+_CODE: Final = (".py", ".pyc", ".pyi", ".so", ".pyd")
+_WHEN: Final = (1980, 1, 1, 0, 0, 0)             # the same files make the same archive
+
+
+def reads_data(modules: Iterable[str]) -> bool:
+    """Whether one of these modules reads data files of packages."""
+    return any(name == reader or name.startswith(reader + ".") for name in modules for reader in _READERS)
+
+
+def mentioned_names(code: types.CodeType) -> Iterator[str]:
+    """Texts in code that may be names of packages."""
+    for constant in code.co_consts:
+        if isinstance(constant, str) and all(part.isidentifier() for part in constant.split(".")):
+            yield constant
+        elif isinstance(constant, types.CodeType):
+            yield from mentioned_names(constant)
+
+
+def data_files(name: str, modules: Iterable[OwnModule]) -> bytes:
+    """The data files of packages, each in a folder of the package's name, as a zip archive; empty where there are none.
+
+    Raises SignatureError where they are too large.
+    """
+    import zipfile  # most functions read none
+
+    buffer, size = io.BytesIO(), 0
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for module in sorted(modules):
+            if not module.is_package or not module.filename:
+                continue
+            for path, data in _files_of(Path(module.filename).parent):
+                size += len(data)
+                if size > MOST:
+                    raise SignatureError(
+                        f"UDF {name!r}: data files of package {module.name!r} are larger than {MOST >> 20} MiB, too large to travel to a "
+                        "micro-VM: install the package (not editable), or pass what the function needs as an argument"
+                    )
+                archive.writestr(zipfile.ZipInfo("/".join((*module.name.split("."), path)), _WHEN), data)
+    return buffer.getvalue() if size else b""
+
+
+def _files_of(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Data files of a package by their paths in it, those of packages in it left out."""
+    if not folder.is_dir():
+        yield from _zipped_files_of(folder)
+        return
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(each for each in folders if each != "__pycache__" and not Path(place, each, "__init__.py").exists())
+        for file in sorted(files):
+            path = Path(place, file)
+            if not file.endswith(_CODE) and path.is_file():
+                yield path.relative_to(folder).as_posix(), path.read_bytes()
+
+
+def _zipped_files_of(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """The same of a package that is imported from a zip file."""
+    import zipfile
+
+    archives = [parent for parent in folder.parents if parent.is_file()]
+    if not archives:
+        return
+    prefix = folder.relative_to(archives[0]).as_posix() + "/"
+    with zipfile.ZipFile(archives[0]) as archive:
+        names = set(archive.namelist())
+        for each in sorted(names):
+            parents = [parent.as_posix() for parent in Path(each).parents]
+            inner = [parent for parent in parents if parent.startswith(prefix) and f"{parent}/__init__.py" in names]
+            if each.startswith(prefix) and not inner and not each.endswith((*_CODE, "/")):
+                yield each.removeprefix(prefix), archive.read(each)
