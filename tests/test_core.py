@@ -102,7 +102,7 @@ def test_nothing_of_the_processor_survives_a_call(raw_guest: Path, tmp_path: Pat
     flags = [*HOST_FLAGS, *sanitizers.split(), "-Wl,--wrap=ioctl"]
     run("gcc", *flags, CORE / "test_processor.c", *core_sources(), "-o", program, "-lpthread")
     output = run(program, raw_guest)
-    assert output.count("holds") == 11
+    assert output.count("holds") == 12
 
 
 def test_each_function_with_an_error_is_called_without_one() -> None:

@@ -497,6 +497,33 @@ static void test_ring_0_would_be_of_little_use(void)
     udfvm_vm_close(vm);
 }
 
+/* Nor would changed page tables stay, where ring 0 was entered as it would be: by an exception. */
+static void test_page_tables_are_put_back(void)
+{
+    static const uint64_t places[] = { SYSTEM_PML4 + 8, SYSTEM_PDPT, SYSTEM_PT_LOW + 8 * (SYSTEM_STUBS / PAGE), SYSTEM_PT_GUARD + 0x18, SYSTEM_PD + 8,
+                                       SYSTEM_PD_INPUT, SYSTEM_PD_OUTPUT + 16 };
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    uint8_t *system = malloc(SYSTEM_SIZE);
+    check(call(vm, &usual, &reply, RAW_HYPERCALL, UDFVM_HC_OPEN, 0, 0) == UDFVM_OK, "opening the wide area");
+    check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+    memcpy(system, vm->machine.system, SYSTEM_SIZE);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const int before = vm->machine.fd;
+        check(call(vm, &usual, &reply, RAW_PORT, 0x80, 0, 0) == UDFVM_OK, "an exception");
+        vm->machine.system[SYSTEM_STACK_TOP - 8] = 1;                    /* the emulator lets the port pass */
+        vm->machine.system[places[i]] ^= 2;
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+        check(memcmp(system + SYSTEM_PML4, vm->machine.system + SYSTEM_PML4, SYSTEM_SIZE - SYSTEM_PML4) == 0, "page table at %#llx stays changed",
+              (unsigned long long)places[i]);
+        check(vm->machine.fd >= 0 && before >= 0, "there is no VM");
+        check(call(vm, &usual, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_OK && *(const uint64_t *)reply.data == 1, "the VM is of no use");
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+    }
+    free(system);
+    udfvm_vm_close(vm);
+}
+
 static size_t resident_pages(const udfvm_vm *vm)
 {
     static unsigned char pages[(2 * WINDOW - UDFVM_WINDOW_NARROW) / PAGE];
@@ -550,7 +577,7 @@ int main(int count, char **arguments)
         { "kinds of exits", test_every_kind_of_exit },
         { "memory of closed VMs", test_memory_of_a_closed_vm_is_restored },
         { "ports", test_ports_are_closed },
-        { "ring 0", test_ring_0_would_be_of_little_use },
+        { "ring 0", test_ring_0_would_be_of_little_use }, { "page tables", test_page_tables_are_put_back },
         { "paravirtual features", test_no_paravirtual_features },
         { "wide area", test_the_wide_area_stays_in_memory },
     };

@@ -61,6 +61,7 @@ struct machine {
     bool dirty_log;
     struct behaviour behaviour;
     uint64_t rflags;              /* at ring 3, but for status flags */
+    uint8_t *page_tables;         /* a copy; NULL: there was no memory for it */
     struct kvm_sregs sregs;       /* as set at creation */
 };
 /* Guest memory is anonymous (image_fd < 0) or a private mapping of image_fd at image_offset. */
@@ -80,6 +81,11 @@ int udfvm_machine_reset(struct machine *machine, struct udfvm_error *error);
 int udfvm_machine_inherit_output(const struct machine *machine, bool inherit, struct udfvm_error *error);
 /* Host address of [address, address + length) in guest virtual memory that ring 3 can write (RAM, output window), to read it; NULL if it is not. */
 const void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length);
+
+/* ---- page_tables.c ---- */
+void udfvm_page_tables_keep(struct machine *machine);          /* as they are now, they are right */
+bool udfvm_page_tables_changed(const struct machine *machine);
+void udfvm_page_tables_forget(struct machine *machine);
 
 /* ---- system_area.c ---- */
 void udfvm_system_area_fill(const struct machine *machine);

@@ -239,6 +239,7 @@ int udfvm_machine_create_as(struct machine *machine, const struct udfvm_config *
     int code = map_guest(machine, image_fd, image_offset, error);
     if (code == UDFVM_OK) {
         udfvm_system_area_fill(machine);
+        udfvm_page_tables_keep(machine);
         code = create_vm(machine, error);
     }
     if (code != UDFVM_OK)
@@ -277,6 +278,7 @@ static void close_vm(struct machine *machine)
 void udfvm_machine_destroy(struct machine *machine)
 {
     close_vm(machine);
+    udfvm_page_tables_forget(machine);
     if (machine->system)
         unmap(machine->system, SYSTEM_SIZE);
     if (machine->memory)

@@ -43,7 +43,7 @@ int udfvm_vm_restore_processor(struct udfvm_vm *vm, struct udfvm_error *error)
     const bool used = udfvm_system_area_stack_used(machine->system);
     int code = UDFVM_OK;
     /* With the trap flag set Intel's processors may hold a single step back that no ioctl takes away (SDM 3, 27.3.1.5). */
-    if (vm->unfit || last->regs.rflags & RFLAGS_TRAP)
+    if (vm->unfit || last->regs.rflags & RFLAGS_TRAP || (used && udfvm_page_tables_changed(machine)))
         code = udfvm_machine_renew(machine, error);
     else if (used || vm->state == VM_BROKEN || events_left(&last->events))
         code = udfvm_machine_reset(machine, error);

@@ -49,6 +49,7 @@ int64_t udfvm_wide_open(struct udfvm_vm *vm)
         return 0;
     vm->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     udfvm_system_area_open(machine);
+    udfvm_page_tables_keep(machine);
     machine->wide_open = true;
     return 0;
 }
