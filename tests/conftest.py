@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from udfvm.cli import flights
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sigint_as_in_the_foreground() -> Iterator[None]:
+    """Shells start what runs in the background with SIGINT ignored, and so would start all programs of the tests."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)

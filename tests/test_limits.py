@@ -194,6 +194,14 @@ def test_control_c_interrupts_a_call() -> None:
     assert script(body) == ["interrupted", "1"]
 
 
+def test_control_c_interrupts_calls_of_tests_in_the_background() -> None:
+    """Where the parent of pytest has SIGINT ignored, as shells do for what they start with ``&``."""
+    tests = f"{__file__}::test_control_c_interrupts_a_call"
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout
+
+
 def test_a_signal_that_is_handled_does_not_end_a_call() -> None:
     body = """
     seen = []

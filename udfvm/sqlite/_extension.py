@@ -234,12 +234,15 @@ _renew: Final = _ffi.callback("int(uint64_t, const char *, struct udfvm_sqlite_r
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_renew))     # as _release
 
 
-def _failure_callback(wrap: Callable[[str], Exception]) -> Any:
-    """What answers the extension that a call failed. ``wrap`` makes the exception of an SQL error with that text."""
+def _failure_callback(wrap: Callable[[str], Exception] | None) -> Any:
+    """What answers the extension that a call failed. ``wrap`` makes the exception of an SQL error with that text; without it an SQL error
+    is all, but for the program's own exceptions."""
 
     def failed(failure: Any, made: Any) -> int:
         exception = exception_of(failure)
-        if failure.text and isinstance(exception, Exception):    # others are the program's own
+        if wrap is None and failure.text and isinstance(exception, Exception):
+            return 0
+        if wrap is not None and failure.text and isinstance(exception, Exception):    # others are the program's own
             cause, exception = exception, wrap(_ffi.string(failure.text).decode("utf-8", "replace"))
             exception.__cause__ = cause
         for place, value in (("type", type(exception)), ("value", exception)):
@@ -278,6 +281,8 @@ def _apsw_error(text: str) -> Exception:
 # Never freed, as _release.
 _failed_in_apsw: Final = _failure_callback(_apsw_error)
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_failed_in_apsw))
+_failed_elsewhere: Final = _failure_callback(None)
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_failed_elsewhere))
 
 
 def offer(
@@ -315,7 +320,7 @@ def offer(
             "release": _release,
             "owner": number,
             **_interrupt(),
-            **(_failures() if to_apsw else {}),
+            **_failures(_failed_in_apsw if to_apsw else _failed_elsewhere),
             "policy": policy_structure,
             "runtimes": runtime_array,
             "runtime_count": len(runtimes),
@@ -334,10 +339,10 @@ def _address(name: str) -> int:
     return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
 
 
-def _failures() -> dict[str, Any]:
+def _failures(failed: Any) -> dict[str, Any]:
     """Python's part in a failed call: a pending exception with the error of the call as its cause."""
     return {
-        "failed": _failed_in_apsw,
+        "failed": failed,
         "pending": _ffi.cast("void *(*)(void)", _address("PyErr_Occurred")),
         "restore": _ffi.cast("void (*)(void *, void *, void *)", _address("PyErr_Restore")),
     }

@@ -63,9 +63,9 @@ def _taken_reply() -> _PoolReply:
 
 def _exception(error: Any, udf: str | None = None, row: int | None = None) -> BaseException:
     message = ffi.string(error.message).decode("utf-8", "replace")
-    if error.code == errors.Code.INTERRUPTED and (interruption := take_interruption()):
+    interruption, cause = take_interruption(), take_host_failure()      # always: or their frames would stay alive
+    if interruption is not None and error.code in (errors.Code.INTERRUPTED, errors.Code.HOST_FUNCTION):
         return interruption
-    cause = take_host_failure() if error.code == errors.Code.HOST_FUNCTION else None
     if cause is not None and (not isinstance(cause, Exception) or isinstance(cause, errors.ProtocolError)):
         return cause                             # Ctrl-C in a host function; arguments that are not what the function takes
     failure = errors.from_core(

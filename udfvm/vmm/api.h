@@ -74,7 +74,7 @@ int udfvm_measure_exits(double *microseconds, size_t count, struct udfvm_error *
 void udfvm_set_interrupt_hook(int (*hook)(void));
 
 /* ---- Files that a guest may read: implemented by the embedder. Paths are absolute, NUL-terminated, at most 4096 bytes.
- * Results: negative errno on failure. Never called in a call whose limits.files is 0. A handle is any number >= 0; the core gives the
+ * Results: negative errno on failure; after -EINTR the interrupt hook is asked. Never called in a call whose limits.files is 0. A handle is any number >= 0; the core gives the
  * guest numbers of its own, and closes what a call left open. ---- */
 
 struct udfvm_stat;               /* guest/include/udfvm_abi.h */

@@ -62,8 +62,11 @@ def bind_files(files: Files | None) -> BoundFiles | None:
 
 
 def _failed(_kind: object, exception: BaseException, _traceback: object) -> int:
-    """The result of a callback that raised."""
-    return -(exception.errno or errno.EIO) if isinstance(exception, OSError) else -errno.EIO
+    """The result of a callback that raised. What is no error of files is a signal handler's: it ends the call."""
+    if isinstance(exception, OSError):
+        return -(exception.errno or errno.EIO)
+    _interruption.exception = exception
+    return -errno.EINTR
 
 
 def _fill(target: Any, status: os.stat_result) -> None:
@@ -273,8 +276,9 @@ def _interrupted(_kind: object, exception: BaseException, _traceback: object) ->
 
 @ffi.def_extern(onerror=_interrupted)
 def udfvm_python_interrupted() -> int:
-    """A signal interrupted a call. Handlers of Python run as soon as Python code does, which is here: one that raises ends the call."""
-    return 0
+    """A signal interrupted a call. Handlers of Python run as soon as Python code does, which is here: one that raises ends the call, and
+    so does one that raised in a callback before."""
+    return int(_interruption.exception is not None)
 
 
 lib.udfvm_set_interrupt_hook(lib.udfvm_python_interrupted)

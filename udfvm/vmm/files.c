@@ -67,11 +67,11 @@ static int64_t file_close(struct udfvm_vm *vm, uint64_t handle)
     int64_t *slot = handle_slot(vm, handle);
     if (!slot)
         return -EBADF;
-    vm->files->close(vm->files->context, *slot);
+    const int64_t result = vm->files->close(vm->files->context, *slot);
     *slot = -1;
     vm->handles_open--;
     atomic_fetch_sub(&open_files, 1);
-    return 0;
+    return result == -EINTR ? result : 0;        /* closed it is in any case */
 }
 
 static int64_t file_read(struct udfvm_vm *vm, uint64_t handle, uint64_t offset, uint64_t address, uint64_t length)

@@ -85,6 +85,10 @@ static int serve_files(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_
         udfvm_vm_fail_forked(error);
         return HYPERCALL_FAILED;
     }
+    if (result == -EINTR && udfvm_interrupted()) {
+        udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted");
+        return HYPERCALL_FAILED;
+    }
     regs->rax = (uint64_t)result;
     return HYPERCALL_CONTINUE;
 }
