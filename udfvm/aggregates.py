@@ -171,6 +171,7 @@ class Aggregate(UDF):
         import pyarrow as pa
 
         from udfvm.column_blocks import decode, encode, widened
+        from udfvm.python_values import python_values
 
         rows = len(columns[0]) if columns else 0
         if not columns:
@@ -186,7 +187,7 @@ class Aggregate(UDF):
         batch, _ = decode(self.name, data, [type_], 1)
         if batch.num_rows != 1:
             raise ProtocolError("the guest's reply is not valid: no row", self.name)
-        return batch.column(0)[0].as_py()
+        return python_values(self.name, batch.column(0))[0]
 
 
 def _place_of(row: int, valid: Any) -> int:

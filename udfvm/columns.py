@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from udfvm.conversions import Loss, Refused, convert, is_missing
 from udfvm.errors import TypeMappingError
+from udfvm.python_values import python_values
 from udfvm.rows import WHOLE_MICROSECONDS, check_argument, mapping_error, wrong_argument
 from udfvm.types import Kind, named
 
@@ -324,25 +325,25 @@ def as_declared(function: str, result: Type, pieces: Sequence[pa.Array]) -> list
         raise TypeMappingError(f"UDF {function!r}: its result, row {loss.row} of its batch: {loss}") from None
 
 
-def in_form(form: Form, type_: pa.DataType, pieces: Sequence[pa.Array]) -> Any:
-    """The pieces of a result, in order, as the caller wants them."""
+def in_form(function: str, form: Form, type_: pa.DataType, pieces: Sequence[pa.Array]) -> Any:
+    """The pieces of a result, in order, as the caller wants them. Raises TypeMappingError for what Python has no value for."""
     if form is Form.CHUNKED:
         return pa.chunked_array(pieces, type=type_)
     whole = pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces) if pieces else pa.nulls(0, type_)
     if form is Form.NUMPY:
-        return to_numpy(whole)
-    return whole if form is Form.ARRAY else whole[0].as_py()
+        return to_numpy(function, whole)
+    return whole if form is Form.ARRAY else python_values(function, whole[:1])[0]
 
 
-def to_numpy(array: pa.Array) -> np.ndarray[Any, Any]:
+def to_numpy(function: str, array: pa.Array) -> np.ndarray[Any, Any]:
     """As numpy. Nulls are NaN (floats), NaT (dates and times, which are in UTC) or None, in an array of objects (all others)."""
     kind = array.type
     plain = array.null_count == 0 and not pa.types.is_null(kind) and not kind.num_fields
-    if plain or pa.types.is_floating(kind) or pa.types.is_temporal(kind):
+    if not pa.types.is_time(kind) and (plain or pa.types.is_floating(kind) or pa.types.is_temporal(kind)):
         values = array.to_numpy(zero_copy_only=False)
         return values if values.flags.writeable else values.copy()
     import numpy as np
 
     values = np.empty(len(array), dtype=object)
-    values[:] = array.to_pylist()
+    values[:] = python_values(function, array)
     return values

@@ -45,7 +45,7 @@ class BatchCodec:
     """Streams of one signature."""
 
     def __init__(self, function: str, parameters: Sequence[Parameter], result: ResultType) -> None:
-        self._function = function
+        self.function = function
         self.schema = pa.schema([pa.field(f"c{index}", parameter.type.arrow) for index, parameter in enumerate(parameters)])
         self.result_schema = pa.schema([pa.field("result", result.type.arrow)])
         self.schema_message: bytes = self.schema.serialize().to_pybytes()
@@ -118,7 +118,7 @@ class BatchCodec:
         try:
             return self._read(reply, rows)
         except (struct.error, ValueError, pa.ArrowException) as error:
-            raise ProtocolError(f"UDF {self._function!r}: the guest's reply is no valid stream of {self._result_type}: {error}") from error
+            raise ProtocolError(f"UDF {self.function!r}: the guest's reply is no valid stream of {self._result_type}: {error}") from error
 
     def _read(self, reply: bytes | memoryview, rows: int) -> pa.Array:
         start = len(self.result_schema_message)

@@ -159,7 +159,7 @@ class NumberBatches:
 
             numbers = np.frombuffer(replies[0].data, self._numpy_types()[-1])
             return numbers if numbers.flags.writeable else numbers.copy()
-        return in_form(form, self._result, [self._batch_codec.array(reply) for reply in replies])
+        return in_form(self._batch_codec.function, form, self._result, [self._batch_codec.array(reply) for reply in replies])
 
 
 def _slice(pieces: Iterable[memoryview], start: int, length: int) -> Iterable[memoryview]:

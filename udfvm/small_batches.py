@@ -66,7 +66,7 @@ class SmallBatches:
         data = self._codec.numbers_in(memoryview(reply), layout.rows)
         if data is not None:
             return np.frombuffer(reply, self._result, layout.rows, data.start)
-        return to_numpy(self._codec.read(bytes(reply), layout.rows))
+        return to_numpy(self._name, self._codec.read(bytes(reply), layout.rows))
 
     def failed(self, error: int, arguments: tuple[Any, ...]) -> Any:
         """The call failed: raises what the ``struct udfvm_error`` at an address says, or makes the call in another way."""

@@ -73,8 +73,11 @@ class TableFunction(UDF):
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Generator[tuple[Any, ...]]:
         """The rows for some arguments."""
+        from udfvm.python_values import python_values
+
         for batch in self.batches(*arguments, **keywords):
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            columns = zip(self.columns, batch.columns, strict=True)
+            yield from zip(*(python_values(self.name, values, f"column {each.name!r}") for each, values in columns), strict=True)
 
     def batches(self, *arguments: Any, **keywords: Any) -> Generator[pa.RecordBatch]:
         """The rows for some arguments, as record batches of at most 16,384 rows."""

@@ -479,7 +479,7 @@ class UDF:
                 whole = codec.batch(columns)
             pieces = self._in_pieces(whole, self._call_with_batch)
         result = self.result.type
-        return in_form(form or form_of_result(arguments), result.as_declared, as_declared(self.name, result, pieces))
+        return in_form(self.name, form or form_of_result(arguments), result.as_declared, as_declared(self.name, result, pieces))
 
     def _in_pieces(self, whole: Any, call: Callable[[Any, int, TooLarge | None], Any]) -> list[Any]:
         from udfvm.pieces import call_in_pieces

@@ -66,6 +66,6 @@ int table_fail(sqlite_library *library, sqlite3_vtab *table, int code, char *tex
     if (!text)
         return code == SQLITE_ERROR ? SQLITE_NOMEM : code;
     sqlite3_free(table->zErrMsg);
-    table->zErrMsg = text;
+    table->zErrMsg = shown(library, text);
     return code;
 }

@@ -323,10 +323,9 @@ static void sql_attach(sqlite_library *library, sqlite3_context *context, int co
         message = sqlite3_mprintf("%s", sqlite3_errmsg(registry->connection));
     char *whole = message ? sqlite3_mprintf("vm_attach: '%.255s': %s", name, message) : NULL;
     if (whole)
-        sqlite3_result_error(context, whole, -1);
+        fail_with(library, context, whole);
     else
         sqlite3_result_text(context, function->name, -1, SQLITE_TRANSIENT);
-    sqlite3_free(whole);
     sqlite3_free(message);
 }
 

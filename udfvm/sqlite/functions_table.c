@@ -4,6 +4,8 @@
 
 #include "internal.h"
 
+#define TEXT_MOST 65536u                /* bytes of a text of the database that are shown */
+
 #define SCHEMA "CREATE TABLE x(name TEXT, kind TEXT, signature TEXT, size INTEGER, hash TEXT, created TEXT, version INTEGER, origin TEXT)"
 #define STORED_SQL "SELECT name, kind, signature, options, source, created, version FROM main.udfvm_functions ORDER BY name"
 
@@ -184,6 +186,22 @@ static void stored_hash(sqlite_library *library, sqlite3_context *context, sqlit
     sqlite3_result_text(context, hash, -1, sqlite3_free);
 }
 
+/* A stranger's file may hold any bytes as text: programs get what is valid, and can be looked at. */
+static void stored_value(sqlite_library *library, sqlite3_context *context, sqlite3_value *value)
+{
+    sqlite_library *sqlite3_api = library;
+    const void *text = sqlite3_value_type(value) == SQLITE_TEXT ? sqlite3_value_text(value) : NULL;
+    if (!text) {
+        sqlite3_result_value(context, value);
+        return;
+    }
+    const size_t length = (size_t)sqlite3_value_bytes(value), room = 6 * length < TEXT_MOST ? 6 * length : TEXT_MOST;
+    char *visible = sqlite3_malloc64(room + 1);
+    if (visible)
+        udfvm_visible_text(text, length, "\n\t", visible, room + 1);
+    sqlite3_result_text(context, visible, -1, sqlite3_free);
+}
+
 static void stored_column(sqlite_library *library, sqlite3_context *context, sqlite3_stmt *row, int number)
 {
     sqlite_library *sqlite3_api = library;
@@ -192,7 +210,7 @@ static void stored_column(sqlite_library *library, sqlite3_context *context, sql
     case SIZE: sqlite3_result_int64(context, sqlite3_column_bytes(row, 4)); break;
     case HASH: stored_hash(library, context, row); break;
     case ORIGIN: sqlite3_result_text(context, "database", -1, SQLITE_STATIC); break;
-    default: sqlite3_result_value(context, sqlite3_column_value(row, places[number]));
+    default: stored_value(library, context, sqlite3_column_value(row, places[number]));
     }
 }
 

@@ -265,6 +265,7 @@ sqlite3_value **with_defaults(const struct function *function, int count, sqlite
 
 /* report.c: texts are sqlite3_malloc'd; NULL is out of memory. */
 void fail_with(sqlite_library *library, sqlite3_context *context, char *text);          /* frees the text */
+char *shown(sqlite_library *library, char *text);         /* what there is to see of it, which may have come from a stranger's file; frees the text */
 char *describe(const struct session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* session->row is the row. */
 char *describe_guest_error(const struct session *session, const struct udfvm_reply *reply);

@@ -8,11 +8,24 @@
 
 #define TYPE_MAX 256u                    /* bytes kept of what the guest says, together at most 64 KiB, as in guest_error.py */
 #define MESSAGE_MAX (20u << 10)
+#define WHOLE_MAX (66u << 10)            /* of an error's text, with what comes from elsewhere */
 #define TRACEBACK_MAX (43u << 10)
+
+char *shown(sqlite_library *library, char *text)
+{
+    sqlite_library *sqlite3_api = library;
+    const size_t length = text ? strlen(text) : 0, room = 6 * length < WHOLE_MAX ? 6 * length : WHOLE_MAX;
+    char *visible = text ? sqlite3_malloc64(room + 1) : NULL;
+    if (visible)
+        udfvm_visible_text(text, length, "\n\t", visible, room + 1);
+    sqlite3_free(text);
+    return visible;
+}
 
 void fail_with(sqlite_library *library, sqlite3_context *context, char *text)
 {
     sqlite_library *sqlite3_api = library;
+    text = shown(library, text);
     if (text)
         sqlite3_result_error(context, text, -1);
     else

@@ -185,16 +185,6 @@ struct function *stored_find(struct registry *registry, const char *name, size_t
 
 /* ---- vm_create ---- */
 
-static void fail(sqlite_library *library, sqlite3_context *context, char *message)
-{
-    sqlite_library *sqlite3_api = library;
-    if (message)
-        sqlite3_result_error(context, message, -1);
-    else
-        sqlite3_result_error_nomem(context);
-    sqlite3_free(message);
-}
-
 /* A TEXT argument without NUL; NULL for anything else. */
 static const char *text_argument(sqlite_library *library, sqlite3_value *value)
 {
@@ -326,7 +316,7 @@ static void create(struct registry *registry, sqlite3_context *context, const st
     else if (!message)
         sqlite3_result_error_nomem(context);
     if (message)
-        fail(sqlite3_api, context, sqlite3_mprintf("vm_create: '%.*s': %z", (int)definition->name_length, definition->name, message));
+        fail_with(sqlite3_api, context, sqlite3_mprintf("vm_create: '%.*s': %z", (int)definition->name_length, definition->name, message));
 }
 
 /* vm_create(name, kind, source, signature, option...): the version. */
@@ -335,7 +325,7 @@ void sql_create(sqlite_library *library, sqlite3_context *context, int count, sq
     sqlite_library *sqlite3_api = library;
     struct registry *registry = sqlite3_user_data(context);
     if (!registry->policy.allow_create) {
-        fail(library, context, sqlite3_mprintf("vm_create: the policy of this connection does not allow it (allow_create)"));
+        fail_with(library, context, sqlite3_mprintf("vm_create: the policy of this connection does not allow it (allow_create)"));
         return;
     }
     struct definition definition = { 0 };
@@ -346,12 +336,12 @@ void sql_create(sqlite_library *library, sqlite3_context *context, int count, sq
         definition.signature = text_argument(library, arguments[3]);
     }
     if (!definition.name || !definition.kind || !definition.signature || !take_source(library, arguments[2], &definition)) {
-        fail(library, context, sqlite3_mprintf("vm_create: takes name, kind, source, signature, as TEXT, then options; the source may be a BLOB"));
+        fail_with(library, context, sqlite3_mprintf("vm_create: takes name, kind, source, signature, as TEXT, then options; the source may be a BLOB"));
         return;
     }
     definition.name_length = strlen(definition.name);
     if (!name_valid(definition.name, definition.name_length)) {
-        fail(library, context, sqlite3_mprintf("vm_create: '%.64s' cannot be a name: it takes letters, digits and _, at most 255, not a digit "
+        fail_with(library, context, sqlite3_mprintf("vm_create: '%.64s' cannot be a name: it takes letters, digits and _, at most 255, not a digit "
                                                "first, and not vm_ at the beginning", definition.name));
         return;
     }
@@ -360,7 +350,7 @@ void sql_create(sqlite_library *library, sqlite3_context *context, int count, sq
         definition.options = options;
         create(registry, context, &definition, replace);
     } else {
-        fail(library, context, sqlite3_mprintf("vm_create: options are TEXT"));
+        fail_with(library, context, sqlite3_mprintf("vm_create: options are TEXT"));
     }
     sqlite3_free(options);
 }
@@ -374,11 +364,11 @@ void sql_drop(sqlite_library *library, sqlite3_context *context, int count, sqli
     sqlite3_stmt *statement = NULL;
     int code = SQLITE_OK, dropped = 0;
     if (!registry->policy.allow_create) {
-        fail(library, context, sqlite3_mprintf("vm_drop: the policy of this connection does not allow it (allow_create)"));
+        fail_with(library, context, sqlite3_mprintf("vm_drop: the policy of this connection does not allow it (allow_create)"));
         return;
     }
     if (!name) {
-        fail(library, context, sqlite3_mprintf("vm_drop: takes the name of a function in the database"));
+        fail_with(library, context, sqlite3_mprintf("vm_drop: takes the name of a function in the database"));
         return;
     }
     if (stored_table(registry, &code)) {
@@ -390,11 +380,11 @@ void sql_drop(sqlite_library *library, sqlite3_context *context, int count, sqli
         }
     }
     if (code != SQLITE_OK)
-        fail(library, context, sqlite3_mprintf("vm_drop: '%.255s': %s", name, sqlite3_errmsg(registry->connection)));
+        fail_with(library, context, sqlite3_mprintf("vm_drop: '%.255s': %s", name, sqlite3_errmsg(registry->connection)));
     if (code == SQLITE_OK && *stored_link(registry, name, strlen(name)))
         drop_link(stored_link(registry, name, strlen(name)));
     if (code == SQLITE_OK && dropped == 0)
-        fail(library, context, sqlite3_mprintf("vm_drop: there is no function '%.255s' in this database", name));
+        fail_with(library, context, sqlite3_mprintf("vm_drop: there is no function '%.255s' in this database", name));
     else if (code == SQLITE_OK)
         sqlite3_result_int(context, dropped);
 }
