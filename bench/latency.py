@@ -60,9 +60,11 @@ def native_program(directory: Path, source: str) -> tuple[Any, Any]:
     payload = struct.pack("<QQII", memory, 0, 1, 0) + os.fsencode(program) + b"\0"
     files = HostFS([directory])
     booted, _ = vmm.boot((GUEST / "kernel.bin").read_bytes(), payload, memory, window, files, Limits(memory=memory))
-    with booted, program.with_suffix(".base").open("w+b") as image:
-        booted.seal(image.fileno(), b"{}")
-    return vmm.Image.open(program.with_suffix(".base")), files
+    key = vmm.sha256(source.encode()).hex()
+    path = directory / f"{key}.base"
+    with booted, path.open("w+b") as image:
+        booted.seal(image.fileno(), b"{}", key)
+    return vmm.Image.open(path), files
 
 
 def native_vm(directory: Path) -> Any:

@@ -34,4 +34,4 @@ FROM orders, json_each(vm_udf('invoice', document, 0.2), '$.lines') AS line ORDE
 
 -- A document that is none is an error of the statement, with the parser's words.
 SELECT vm_udf('invoice', '{"lines": [', 0.2);
--- expect error: UDF 'invoice', row 0: json.decoder.JSONDecodeError
+-- expect error: UDF 'invoice', row 0: ValueError: argument

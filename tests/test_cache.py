@@ -377,7 +377,7 @@ def layers(here: Path) -> list[Path]:
     base = vmm.Image.open(the(here, ".base"))
     made = []
     for index in range(5):
-        path = here / f"copy{index}.layer"
+        path = here / f"{original.stem}.copy{index}.layer"
         shutil.copyfile(original, path)
         path.chmod(0o600)
         vmm.Image.open(path, base).close()

@@ -249,8 +249,8 @@ def test_declared_types() -> None:
     udf = function(POINT, signature="(points: list<struct<x: f64, y: f64>>) -> list<struct<x: f64, y: f64>>")
     assert udf([{"x": 1.0, "y": 2.0}]) == [{"x": 1.0, "y": 2.0}]
     message = "points is declared as list<item: struct<x: double>>, and compiled as list<item: struct<x: double, y: double>>"
-    with pytest.raises(udfvm.UDFError, match=message):
-        function(POINT, signature="(points: list<struct<x: f64>>) -> list<struct<x: f64, y: f64>>").prepare()
+    with pytest.raises(errors.SignatureError, match=message):
+        function(POINT, signature="(points: list<struct<x: f64>>) -> list<struct<x: f64, y: f64>>")
 
 
 def test_arguments_of_another_type() -> None:
@@ -268,5 +268,5 @@ def test_native_functions_take_none() -> None:
 
 def test_modules_of_numbers_take_none() -> None:
     text = '(module (func (export "f") (param f64) (result f64) local.get 0))'
-    with pytest.raises(udfvm.UDFError, match="x is f64 in the module, which the declared type does not fit"):
-        udfvm.from_wasm(text, "f", signature="(x: list<f64>) -> f64").prepare()
+    with pytest.raises(errors.SignatureError, match="x is f64 in the module, which the declared type does not fit"):
+        udfvm.from_wasm(text, "f", signature="(x: list<f64>) -> f64")

@@ -79,12 +79,14 @@ def runs_well(program: Path, memory: int, place: int = 0) -> None:
 @pytest.mark.parametrize("name", sorted(SEALING))
 def test_every_call_finds_the_seal(folder: Path, tmp_path: Path, name: str) -> None:
     booted, log = boot(compiled(folder, name, "dynamic"), 64 << 20)
-    with booted, (tmp_path / "image").open("w+b") as file:
-        booted.seal(file.fileno(), b"{}")
+    key = vmm.sha256(name.encode()).hex()
+    path = tmp_path / f"{key}.base"
+    with booted, path.open("w+b") as file:
+        booted.seal(file.fileno(), b"{}", key)
     assert "failures" not in log
     files = HostFS([folder, *LIBRARY_DIRECTORIES], SINGLE_FILES)
     limits = vmm.core_limits(Limits(memory=64 << 20, files=True))
-    with vmm.VM.open(vmm.Image.open(tmp_path / "image"), files) as vm:
+    with vmm.VM.open(vmm.Image.open(path), files) as vm:
         for _ in range(20):
             vm.call(vmm.REQUEST_BATCH, b"x" * 16384, limits)
             vm.restore()

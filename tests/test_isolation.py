@@ -308,7 +308,6 @@ def misbehaves(how: str) -> int:
         ("loop", udfvm.CallTimeoutError),
         ("crash", udfvm.GuestCrashError),
         ("exit", udfvm.GuestExitError),
-        ("log", udfvm.LogLimitError),
         ("abort", udfvm.GuestCrashError),
     ],
 )

@@ -145,7 +145,7 @@ HOSTILE_SCHEMAS = {
     "values that are computed": (
         "CREATE TABLE udfvm_functions(name DEFAULT 'f', kind AS ('python'), signature AS ('() -> int'), options AS (''), "
         "source AS ('def f(): return 5'), version AS (1), created AS ('')); INSERT INTO udfvm_functions DEFAULT VALUES",
-        "it exists already", [(5,)],
+        r"cannot INSERT into generated column", [(5,)],
     ),
     "two of one name": (
         f"{UNTYPED}; INSERT INTO udfvm_functions SELECT 'f', 'python', '() -> int', '', 'def f(): return 1', 1, '' FROM (VALUES (1), (2))",

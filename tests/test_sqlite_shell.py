@@ -68,9 +68,9 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file whose functions were sealed, and the Python runtime prepared, by the commands that users have."""
     file = tmp_path_factory.mktemp("sealed") / "functions.py"
     file.write_text(SOURCE)
-    done = CliRunner().invoke(commands, ["seal", str(file)])
+    done = CliRunner().invoke(commands, ["seal", "--replace", str(file)])
     assert done.exit_code == 0, done.output
-    assert "score(dep_delay double, distance double) -> double" in done.output.splitlines()
+    assert "score(dep_delay double, distance double) -> double" in done.output
     assert CliRunner().invoke(commands, ["prepare"]).exit_code == 0
     return file
 
@@ -175,7 +175,7 @@ def test_what_is_gone_from_the_cache_is_an_error_that_says_what_to_do(sealed: Pa
     functions = cache_directory() / "functions"
     whole = (functions / "score.udf").read_text()
     damaged = {
-        "run the command of udfvm that made it again": whole.replace("layer ", "layer x"),
+        "that of another function: run `udfvm seal` again": whole.replace("layer ", "layer x"),
         "of another version of udfvm": whole.replace("udfvm-function ", "udfvm-function 999"),
         "run `udfvm seal` again": whole.replace("signature (", "signature ["),
     }
@@ -285,11 +285,11 @@ def test_control_c_interrupts_a_call(sealed: Path) -> None:
 def test_seal_refuses_what_it_cannot_seal(tmp_path: Path) -> None:
     file = tmp_path / "f.py"
     file.write_text("import udfvm\n")
-    done = CliRunner().invoke(commands, ["seal", str(file)])
+    done = CliRunner().invoke(commands, ["seal", "--replace", str(file)])
     assert done.exit_code != 0 and "defines no UDF" in str(done.exception)
     file.write_text(SOURCE)
     done = CliRunner().invoke(commands, ["seal", str(file), "nobody"])
     assert done.exit_code != 0 and "defines no UDF nobody" in str(done.exception)
     file.write_text("import udfvm\n@udfvm.udf(input_types=['uint64'])\ndef f(x: int) -> int:\n    return x\n")
-    done = CliRunner().invoke(commands, ["seal", str(file)])
+    done = CliRunner().invoke(commands, ["seal", "--replace", str(file)])
     assert done.exit_code != 0 and "SQLite has no type for uint64" in str(done.exception)

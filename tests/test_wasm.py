@@ -14,6 +14,7 @@ import pytest
 
 import udfvm
 from udfvm import errors, image
+from udfvm.cache import clear_cache
 
 MODULE = """
 (module
@@ -290,5 +291,5 @@ def test_a_description_is_cached_and_checked(monkeypatch: pytest.MonkeyPatch, tm
     cached.write_bytes(content[:-1])
     assert len(function("score").parameters) == 2
     assert cached.read_bytes() == content
-    image.clear_cache()
+    clear_cache()
     assert not cached.exists()

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -108,6 +107,8 @@ def building(path: Path) -> Iterator[None]:
 
 def _temporary(path: Path) -> tuple[int, str]:
     """A new file beside it, locked, so that nobody sweeps it."""
+    import tempfile  # which answers from the cache do without
+
     with explained(path):
         while True:
             descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem[:16]}.", suffix=".tmp")
