@@ -301,6 +301,7 @@ def test_what_this_user_may_not_read_or_write(outside: Path) -> None:
     (outside / "secret.base").touch(mode=0o600)
     program = f"""
         import os
+        import tempfile                          # while this user may still read the library
         from pathlib import Path
         from udfvm import cache, vmm, ImageError
         os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
@@ -445,7 +446,7 @@ def test_what_is_in_use_here_stays(here: Path, layers: list[Path]) -> None:
 
 
 def test_what_another_process_uses_stays(here: Path, layers: list[Path]) -> None:
-    program = PROGRAM.replace("print(double(21))", "vm = double.pool.core(double.base)._take(double.image); print(1, flush=True); input()")
+    program = PROGRAM.replace("print(double(21))", "vm = double.pool.core(double.base).take(double.image); print(1, flush=True); input()")
     command = [sys.executable, "-c", textwrap.dedent(program)]
     with subprocess.Popen(
         command, env={**os.environ, "UDFVM_CACHE": str(here)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

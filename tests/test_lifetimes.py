@@ -106,7 +106,7 @@ def test_connections_that_thread_specific_data_close(program: Path, steps: str) 
 
 
 @pytest.mark.parametrize(
-    "steps", ["aL aR", "aL aR w", "aL aC bL bS aR w", "aL aR f", "aL bL bC aR f bX bE f", "aL bL aR bR w f", "aL bL bS aR f bX"]
+    "steps", ["aL aR", "aL aR w", "aL aC bL bS aR w", "aL aR f", "aL bL aR bR w f", "aL bL bS aR f bX"]
 )
 def test_the_process_ends_while_calls_run(program: Path, steps: str) -> None:
     run(program, *steps.split())
