@@ -330,7 +330,8 @@ def test_ten_thousand_calls_do_not_grow_the_process() -> None:
     for _ in range(10_000):
         assert in_a_global(1) == 1
     memory_after, descriptors_after, mappings_after = _resources()
-    assert descriptors_after == descriptors and mappings_after <= mappings + 2
+    # Idle VMs of earlier tests may go meanwhile: fewer are no growth.
+    assert descriptors_after <= descriptors and mappings_after <= mappings + 2
     assert memory_after - memory < 8 << 20
 
 
