@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import apsw
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -65,3 +72,79 @@ def test_where_a_function_was_looked_for(tmp_path: Path) -> None:
     udfvm.sqlite.register(connection, udfvm.udf(lambda: 1, name="one", output_type="int64"))
     with pytest.raises(apsw.SQLError, match=r"no UDF named 'absent' is registered on this connection \(registered: one\)"):
         connection.execute("SELECT vm_udf('absent', 1)")
+
+
+NO_NUMBERS = ["1s", "5", "", b"1", [1], True, Decimal(1), timedelta(seconds=1), 1j]
+C = ('#include <udfvm.h>\nUDFVM_SCALAR(one, f64, (f64, x)) { return 1; }', "one")
+
+
+class Count:
+    def step(self, x: int) -> None: ...
+    def finish(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+@pytest.mark.parametrize("option", ["timeout", "build_timeout"])
+def test_a_time_that_is_no_number(option: str, value: object) -> None:
+    def one(x: float) -> float:
+        return 1
+
+    def many(x: float) -> Iterator[float]:
+        yield 1
+
+    given: dict[str, Any] = {option: value}
+    text = re.escape(f"{option}= takes seconds as a number, such as 1.5; got {value!r}")
+    for declare in (
+        lambda: udfvm.udf(**given)(one),
+        lambda: udfvm.udf(one, **given),
+        lambda: udfvm.table_function(columns={"x": float}, **given)(many),
+        lambda: udfvm.aggregate(**given)(Count),
+        lambda: udfvm.from_c(*C, **given),
+        lambda: udfvm.from_elf("/bin/true", "one", **given),
+        lambda: udfvm.from_wasm(b"\0asm\1\0\0\0", "one", **given),
+    ):
+        with pytest.raises(udfvm.SignatureError, match=f"UDF '(one|many|Count)': {text}") as caught:
+            declare()
+        assert isinstance(caught.value.__cause__, udfvm.OptionError)
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+def test_times_of_pools_and_policies_that_are_no_numbers(value: object) -> None:
+    for option, make in (
+        ("keep_seconds", udfvm.Pool), ("wait", udfvm.Pool), ("timeout", Policy), ("load_timeout", Policy),
+        ("statement_timeout", Policy), ("idle_spin", Policy),
+    ):  # fmt: skip
+        given: dict[str, Any] = {option: value}
+        with pytest.raises(udfvm.OptionError, match=re.escape(f"{option}= takes seconds as a number, such as 1.5; got {value!r}")):
+            make(**given)
+
+
+def test_a_period_says_how_it_is_a_number() -> None:
+    with pytest.raises(udfvm.SignatureError, match=r"pass its \.total_seconds\(\)"):
+        udfvm.udf(timeout=timedelta(seconds=1))(lambda: 1)  # type: ignore[call-overload]
+
+
+def test_numbers_of_other_libraries_are_numbers() -> None:
+    options: dict[str, Any] = {"timeout": np.float32(1.5), "memory": np.int64(64 << 20), "host_calls": np.int64(5)}
+    options["build_timeout"] = Fraction(9)
+    limits = udfvm.udf(**options, name="one", output_type="int64")(lambda: 1).limits
+    assert limits[:2] == (64 << 20, 1_500_000_000) and limits.host_calls == 5 and limits.build_timeout_ns == 9_000_000_000
+    assert udfvm.Pool(np.int64(3), wait=np.float32(0.5)).size == 3  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["many", 1.5, None, True, [1]], ids=repr)
+def test_a_count_or_size_that_is_none(value: object) -> None:
+    given: dict[str, Any]
+    for option in ("host_calls", "memory", "max_log"):
+        given = {option: value}
+        with pytest.raises(udfvm.SignatureError, match=f"UDF '<lambda>': {option}=") as caught:
+            udfvm.udf(**given)(lambda: 1)
+        assert repr(value) in str(caught.value)
+    for make, option in ((udfvm.Pool, "size"), (udfvm.Pool, "keep"), (Policy, "max_source")):
+        given = {option: value}
+        with pytest.raises(udfvm.OptionError, match=re.escape(f"{option}= takes a whole number; got {value!r}")):
+            make(**given)
+    given = {"pool": 4}
+    with pytest.raises(udfvm.SignatureError, match=r"UDF 'one': pool= takes a udfvm\.Pool; got 4"):
+        udfvm.udf(**given, name="one", output_type="int64")(lambda: 1)

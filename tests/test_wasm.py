@@ -229,12 +229,12 @@ def test_pickle() -> None:
     ("module", "export", "message"),
     [
         (MODULE, "nothing", "the module exports no function nothing; it has score, "),
-        ("(module)", "f", "exports no function f, and no other"),
+        ("(module)", "f", "exports no function f: it has none"),
         (MODULE, "two", "does not take at most 32 parameters and return one result"),
         (MODULE, "vector", "each i32, i64, f32 or f64"),
         ('(module (func (export "f"', "f", "CompileError: unknown operator or unexpected token"),
         (b"\0asm\1\0\0\0garbage", "f", "(?s)CompileError: failed to parse WebAssembly module.*unexpected end-of-file"),
-        (b"", "f", "CompileError: not a WebAssembly file"),
+        (b"", "f", "CompileError: not a WebAssembly file: it is empty"),
         ('(module (func (export "f") (result i32) f64.const 0))', "f", "(?s)CompileError: .*type mismatch: expected i32, found f64"),
         ('(module (import "env" "x" (func)))', "f", "LinkError: the module imports what a micro-VM does not have: env.x; it has WASI"),
         (

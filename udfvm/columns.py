@@ -8,7 +8,7 @@ import datetime
 import enum
 import operator
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -78,6 +78,7 @@ def columns_of(
 def _column(function: str, parameter: Parameter, value: Any, rows: int) -> pa.Array | pa.ChunkedArray:
     form = form_of(value)
     if form is Form.SCALAR:
+        _refuse_collection(function, parameter, value)
         return pa.repeat(scalar_of(function, parameter, value), rows)
     if form is Form.NUMPY:
         value = _from_numpy(function, parameter, value)
@@ -86,6 +87,7 @@ def _column(function: str, parameter: Parameter, value: Any, rows: int) -> pa.Ar
 
 # ---- Values ----
 
+_SINGLE: Final = (str, bytes, bytearray, memoryview, pa.Scalar)
 _PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes, datetime.date, datetime.datetime})
 
 
@@ -102,6 +104,7 @@ def python_value(function: str, parameter: Parameter, value: Any) -> Any:
         if parameter.type.unit == "ns":
             scalar = scalar.cast(pa.timestamp("us", parameter.type.timezone))
         return scalar.as_py()
+    _refuse_collection(function, parameter, value)
     _refuse_series(function, parameter, value)
     check_argument(function, parameter, value)
     return value
@@ -130,6 +133,15 @@ def _is_missing(parameter: Parameter, value: Any) -> bool:
     return timely and _is_numpy_time(value) and type(value).__name__ == "datetime64" and bool(value != value)  # noqa: PLR0124 - as NaN
 
 
+def _refuse_collection(function: str, parameter: Parameter, value: object) -> None:
+    """Python's own collections, in the place of columns."""
+    single = parameter.type.is_nested or isinstance(value, _SINGLE)
+    if not single and isinstance(value, (Sequence, Set, Iterator)):
+        raise wrong_argument(
+            function, parameter, f"{type(value).__name__}: as a column, pass numpy.array(...) or pyarrow.array(...) of it"
+        )
+
+
 def _refuse_series(function: str, parameter: Parameter, value: Any) -> None:
     """Columns of other libraries, whose nulls and results are not for us to guess."""
     if hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__"):
@@ -149,8 +161,6 @@ def scalar_of(function: str, parameter: Parameter, value: Any) -> pa.Scalar:
         return cast_argument(function, parameter, _from_numpy(function, parameter, value.reshape(1)))[0]
     if parameter.type.is_nested:
         return _nested_scalar(function, parameter, value)
-    if isinstance(value, (list, tuple, dict, set)):
-        raise wrong_argument(function, parameter, f"{type(value).__name__} (a column is a pyarrow or numpy array)")
     _refuse_series(function, parameter, value)
     try:
         return pa.scalar(_leaf(function, parameter, value), declared)
@@ -198,6 +208,8 @@ def _held(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -
         if not isinstance(value, (list, tuple)):
             raise TypeError(f"{type(value).__name__} where a list is declared: {type_}")
         return [_held(function, parameter, type_.value_type, item) for item in value]
+    if isinstance(value, (list, tuple)):
+        raise TypeError(f"{type(value).__name__} where {type_} is declared; as a column of lists, pass pyarrow.array(...) of it")
     inner = parameter._replace(type=named(str(type_)))
     value = _from_numpy_scalar(value)
     if _is_missing(inner, value):
@@ -205,7 +217,7 @@ def _held(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -
     try:
         return scalar_of(function, inner, value).as_py() if _is_numpy_time(value) else _leaf(function, inner, value)
     except TypeMappingError as error:
-        raise mapping_error(function, parameter, f"is no {parameter.type}: {error}") from None
+        raise mapping_error(function, parameter, f"is no {parameter.type}: a value in it {error.reason}") from None
 
 
 # ---- Arrays ----
@@ -248,7 +260,7 @@ def column_of_values(function: str, parameter: Parameter, values: Iterable[Any])
         try:
             scalars.append(scalar_of(function, parameter, value))
         except TypeMappingError as error:
-            raise mapping_error(function, parameter, str(error), row) from None
+            raise mapping_error(function, parameter, error.reason, row) from None
     return pa.array(scalars, parameter.type.arrow)
 
 

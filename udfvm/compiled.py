@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from udfvm.errors import OutputLimitError, ProtocolError, SignatureError
 from udfvm.nested import Field, at_colon, split_at_commas, take_apart
 from udfvm.policy import WINDOW, Limits
-from udfvm.pool import Pool
+from udfvm.pool import Pool, pool_of
 from udfvm.signatures import Signature
 from udfvm.types import Kind, Parameter, ResultType, Type, declared, named
-from udfvm.udf import UDF, Isolation, Loading, checked_name, guest_exception
+from udfvm.udf import UDF, Isolation, Loading, checked_name, function_list, guest_exception
 
 if TYPE_CHECKING:
     from udfvm.bindings import Places
@@ -85,9 +85,10 @@ class CompiledUDF(UDF):
         self.elementwise = True
         self.sample = None
         self.__name__ = self.name
+        functions = function_list(self.name, host_functions)
         self._options = {
             "settings": settings, "signature": signature, "name": name, "limits": limits, "isolation": isolation,
-            "host_functions": tuple(host_functions),
+            "host_functions": functions,
         }  # fmt: skip
         read = None if signature is None else parse_signature(self.name, signature)
         if read is not None and language == "native":
@@ -101,7 +102,7 @@ class CompiledUDF(UDF):
                 if described.table:
                     raise ProtocolError("the guest's description is that of a table function, which shared objects have not", self.name)
             read = read or described.signature
-        self._declare(read, limits, isolation, pool, host_functions)
+        self._declare(read, limits, isolation, pool, functions)
 
     def __reduce__(self) -> tuple[object, ...]:
         from udfvm.travel import options_of
@@ -193,7 +194,7 @@ def _ask(request: int, language: str, payload: bytes, name: str, limits: Limits,
     from udfvm.image import base_image, load_call, load_limits
 
     base = base_image(_base(language, limits), limits.build_timeout_ns)
-    with (pool or Pool.default()).core(base).vm(base) as vm:
+    with pool_of(name, pool).core(base).vm(base) as vm:
         reply = load_call(vm, request, payload, load_limits(limits), name, _ADVICE.get(language, ""))
         status, data = reply.status, bytes(reply.data)
     if status:

@@ -77,17 +77,27 @@ class SignatureError(Error, TypeError):
     """A function cannot become a UDF as it is declared."""
 
 
+class OptionError(Error, ValueError):
+    """An option has a value that it cannot have; where it is a function's own option, the cause of a ``SignatureError``."""
+
+
 class TypeMappingError(Error, TypeError):
     """A value or column does not fit the declared type.
 
     Attributes:
         argument, position: name of the argument, and its place from 1 on; None where it is not about one.
         row: index of the row in the argument, None where it is a single value or its type.
+        reason: what is the matter with it; the whole text, where that says no more.
     """
 
     argument: str | None = None
     position: int | None = None
     row: int | None = None
+    reason: str = ""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
+        self.reason = str(self)
 
 
 class UnknownUDFError(Error, LookupError):

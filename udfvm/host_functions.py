@@ -100,9 +100,12 @@ class HostFunctions:
 
 
 def _host_function(udf: str, function: Callable[..., Any]) -> HostFunction:
+    if isinstance(function, str):
+        shown = f"[{function}]" if function.isidentifier() else "[price]"
+        raise SignatureError(f"UDF {udf!r}: host_functions= has the text {function!r:.100}: give the function itself, {shown}")
     name = getattr(function, "__name__", None)
     if not callable(function) or not isinstance(name, str) or not name.isidentifier() or len(name.encode()) > _LONGEST_NAME:
-        raise SignatureError(f"UDF {udf!r}: host_functions= has {function!r}, which is no function with a name")
+        raise SignatureError(f"UDF {udf!r}: host_functions= has {function!r:.100}, which is no function with a name: write it with def")
     if _is_async(function):
         raise SignatureError(
             f"UDF {udf!r}: host function {name!r} is async: give an ordinary function, which may call it by asyncio.run()"

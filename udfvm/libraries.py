@@ -9,6 +9,8 @@ import types
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from udfvm.errors import OptionError
+
 
 @cache
 def _roots() -> tuple[str, ...]:
@@ -49,6 +51,22 @@ def is_installed(module: str) -> bool:
         return importlib.util.find_spec(top) is not None
     except (ImportError, ValueError):
         return False
+
+
+def checked_packages(packages: object) -> tuple[str, ...]:
+    """The names in ``packages=``, in order. Raises OptionError for what is no collection of names of installed modules."""
+    if isinstance(packages, str) or not isinstance(packages, Iterable):
+        name = packages if isinstance(packages, str) else getattr(packages, "__name__", "pandas")
+        raise OptionError(f"packages= must be a list of names of modules, such as [{name!r}]; got {packages!r:.100}")
+    names = list(packages)
+    for name in names:
+        if isinstance(name, types.ModuleType):
+            raise OptionError(f"packages= has the module {name.__name__!r}: write its name, {name.__name__!r}")
+        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
+            raise OptionError(f"packages= has {name!r:.100}, which is not the name of a module")
+        if not is_installed(name):
+            raise OptionError(f"packages= has {name!r}, which is not installed: pip install it, or leave it out")
+    return tuple(sorted(set(names)))
 
 
 def is_users(module: types.ModuleType) -> bool:

@@ -61,13 +61,10 @@ def from_elf(
     code = Path(path).read_bytes()
     if len(code) > _LARGEST:
         raise SignatureError(f"{os.fspath(path)} has {len(code)} bytes, more than {_LARGEST}: strip it")
-    try:
-        limits = Limits.parse(
-            memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, log=log, files=files, deterministic=deterministic,
-            host_calls=host_calls, build_timeout=build_timeout,
-        )  # fmt: skip
-    except (TypeError, ValueError) as error:
-        raise SignatureError(f"UDF {function!r}: {error}") from error
+    limits = Limits.of(
+        function, memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, log=log, files=files,
+        deterministic=deterministic, host_calls=host_calls, build_timeout=build_timeout,
+    )  # fmt: skip
     return CompiledUDF(
         "native", code, function, signature=signature, name=name, limits=limits, isolation=isolation, pool=pool,
         host_functions=host_functions,
@@ -116,6 +113,7 @@ def from_c(
     >>> score(12.0, 300.0), score(1.0, 0.0)
     (4.0, None)
     """
+    Limits.of(function, build_timeout=build_timeout)             # which the compiler is to keep
     with tempfile.TemporaryDirectory(prefix="udfvm-") as folder:
         made = Path(folder) / "udf.so"
         compile_shared_object(

@@ -38,7 +38,4 @@ def limits_of(target: object, options: Options) -> Limits:
     unknown = [option for option in options if option not in Options.__annotations__]
     if unknown:
         raise SignatureError(f"UDF {name!r}: there is no option {unknown[0]}=; there are {', '.join(Options.__annotations__)}")
-    try:
-        return Limits.parse(**{key: options[key] for key in _LIMITS if key in options})  # type: ignore[literal-required]
-    except (TypeError, ValueError) as error:
-        raise SignatureError(f"UDF {name!r}: {error}") from error
+    return Limits.of(name, **{key: options[key] for key in _LIMITS if key in options})  # type: ignore[literal-required]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
+import numbers
 import re
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from udfvm.errors import OptionError, SignatureError
 from udfvm.output import Log, check_log
 
 MEBIBYTE: Final = 1 << 20
@@ -22,6 +25,25 @@ DEFAULT_HOST_CALLS: Final = 10_000
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
 
+def check_seconds(option: str, seconds: object) -> None:
+    """Raises OptionError for what is no number. Which numbers an option takes is its own matter.
+
+    >>> check_seconds("timeout", "1s")
+    Traceback (most recent call last):
+    udfvm.errors.OptionError: timeout= takes seconds as a number, such as 1.5; got '1s'
+    """
+    if isinstance(seconds, numbers.Real) and not isinstance(seconds, bool):
+        return
+    advice = ": pass its .total_seconds()" if isinstance(seconds, datetime.timedelta) else ""
+    raise OptionError(f"{option}= takes seconds as a number, such as 1.5; got {seconds!r:.100}{advice}")
+
+
+def check_count(option: str, count: object) -> None:
+    """Raises OptionError for what is no whole number. Which numbers an option takes is its own matter."""
+    if not isinstance(count, numbers.Integral) or isinstance(count, bool):
+        raise OptionError(f"{option}= takes a whole number; got {count!r:.100}")
+
+
 def parse_size(size: int | str) -> int:
     """Bytes of a size: a number, or text such as ``"64MiB"``, ``"1.5 GB"``, ``"512K"``. Units with an i are powers of 1024, others of 1000.
 
@@ -30,23 +52,31 @@ def parse_size(size: int | str) -> int:
     >>> parse_size("64MiB"), parse_size("1.5 kB"), parse_size(4096)
     (67108864, 1500, 4096)
     """
-    if isinstance(size, int):
+    if isinstance(size, numbers.Integral) and not isinstance(size, bool):
         if size < 0:
             raise ValueError(f"a size cannot be negative: {size}")
-        return size
-    match = _SIZE.fullmatch(size)
+        return int(size)
+    match = _SIZE.fullmatch(size) if isinstance(size, str) else None
     if match is None:
-        raise ValueError(f"{size!r} is not a size; write a number of bytes, or text such as '64MiB'")
+        raise ValueError(f"{size!r:.100} is not a size; write a number of bytes, or text such as '64MiB'")
     number, prefix, binary = match.groups()
     return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
 
 
+def _bytes(option: str, size: int | str) -> int:
+    try:
+        return parse_size(size)
+    except ValueError as error:
+        raise OptionError(f"{option}=: {error}") from None
+
+
 def _nanoseconds(option: str, seconds: float | None) -> int:
-    """Nanoseconds of an option in seconds; 0 for None, which means no deadline. Raises ValueError."""
+    """Nanoseconds of an option in seconds; 0 for None, which means no deadline. Raises OptionError."""
     if seconds is None:
         return 0
+    check_seconds(option, seconds)
     if not 0 < seconds < 1e9:
-        raise ValueError(f"{option}={seconds!r} is not a positive number of seconds; None means no deadline")
+        raise OptionError(f"{option}={seconds!r} is not a positive number of seconds; None means no deadline")
     return max(1, int(seconds * 1e9))
 
 
@@ -91,22 +121,31 @@ class Limits(NamedTuple):
     ) -> Limits:
         """Limits as users write them: sizes as in ``parse_size``, ``timeout`` in seconds (None: no deadline).
 
-        Raises ValueError for what makes no sense.
+        Raises OptionError for what makes no sense.
 
         >>> Limits.parse(memory="64MiB", timeout=0.5).timeout_ns
         500000000
         """
-        size = parse_size(memory)
+        size = _bytes("memory", memory)
         size += -size % MEMORY_UNIT
         if not SMALLEST_MEMORY <= size <= LARGEST_MEMORY:
-            raise ValueError(f"memory={memory!r} is not between 16MiB and 64GiB")
-        output = 0 if max_output is None else parse_size(max_output)
+            raise OptionError(f"memory={memory!r} is not between 16MiB and 64GiB")
+        output = 0 if max_output is None else _bytes("max_output", max_output)
         if max_output is not None and output == 0:
-            raise ValueError("max_output= must be positive; None means as much as the memory")
+            raise OptionError("max_output= must be positive; None means as much as the memory")
         check_log(log)
+        check_count("host_calls", host_calls)
         if host_calls < 0:
-            raise ValueError(f"host_calls={host_calls!r} must not be negative")
+            raise OptionError(f"host_calls={host_calls!r} must not be negative")
         return cls(
-            size, _nanoseconds("timeout", timeout), output, parse_size(max_log), files, deterministic,
+            size, _nanoseconds("timeout", timeout), output, _bytes("max_log", max_log), files, deterministic,
             host_calls, _nanoseconds("build_timeout", build_timeout), log,
         )  # fmt: skip
+
+    @classmethod
+    def of(cls, udf: str, **options: Any) -> Limits:
+        """Limits of a UDF, from what ``parse`` takes. Raises SignatureError, which names it."""
+        try:
+            return cls.parse(**options)
+        except ValueError as error:
+            raise SignatureError(f"UDF {udf!r}: {error}") from error

@@ -10,6 +10,9 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
+from udfvm.errors import OptionError, SignatureError
+from udfvm.policy import check_count, check_seconds
+
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
@@ -45,7 +48,7 @@ class Pool:
             calls left, beyond what calls usually write.
         wait: seconds for which a call waits while all are busy, before it raises ``BusyError``.
 
-    Raises ValueError for settings that make no sense.
+    Raises OptionError, a ValueError, for settings that make no sense.
 
     >>> with udfvm.Pool(size=2) as pool:
     ...     @udfvm.udf(pool=pool)
@@ -58,10 +61,14 @@ class Pool:
     """
 
     def __init__(self, size: int = 64, *, keep: int = 8, keep_seconds: float = 60.0, wait: float = 60.0) -> None:
+        for option, count in (("size", size), ("keep", keep)):
+            check_count(option, count)
+        for option, seconds in (("keep_seconds", keep_seconds), ("wait", wait)):
+            check_seconds(option, seconds)
         if not 1 <= size <= MOST_VMS:
-            raise ValueError(f"size={size!r} must be from 1 to {MOST_VMS}")
+            raise OptionError(f"size={size!r} must be from 1 to {MOST_VMS}")
         if keep < 0 or keep_seconds < 0 or wait < 0:
-            raise ValueError("keep=, keep_seconds= and wait= must not be negative")
+            raise OptionError("keep=, keep_seconds= and wait= must not be negative")
         self.size = size
         self.keep = keep
         self.keep_seconds = keep_seconds
@@ -169,6 +176,15 @@ class Pool:
                 return True
             self._trimmer = None
             return False
+
+
+def pool_of(udf: str, pool: object) -> Pool:
+    """The pool that a UDF's ``pool=`` means. Raises SignatureError for what is no pool."""
+    if pool is None:
+        return _default
+    if not isinstance(pool, Pool):
+        raise SignatureError(f"UDF {udf!r}: pool= takes a udfvm.Pool; got {pool!r:.100}")
+    return pool
 
 
 def _trim(reference: weakref.ref[Pool]) -> None:

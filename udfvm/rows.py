@@ -182,12 +182,19 @@ def wrong_argument(function: str, parameter: Parameter, found: str) -> TypeMappi
     )
 
 
+def _found(value: object) -> str:
+    """What a value is that is not of its declared type."""
+    if isinstance(value, float) and value != value:          # noqa: PLR0124 - so NaN is known
+        return "nan, which is a float: put None where a value is missing"
+    return type(value).__name__
+
+
 def mapping_error(function: str, parameter: Parameter, what: str, row: int | None = None) -> TypeMappingError:
     """An error about an argument, and where it is known a row of it, with what is the matter with it."""
     position = f" (position {parameter.position})" if parameter.position else ""
     at = "" if row is None else f", row {row}:"
     error = TypeMappingError(f"UDF {function!r}: argument {parameter.name!r}{position}{at} {what}")
-    error.argument, error.position, error.row = parameter.name, parameter.position or None, row
+    error.argument, error.position, error.row, error.reason = parameter.name, parameter.position or None, row, what
     return error
 
 
@@ -195,14 +202,14 @@ def _bool(function: str, parameter: Parameter, value: object) -> int:
     numpy = sys.modules.get("numpy")
     if isinstance(value, bool) or (numpy is not None and isinstance(value, numpy.bool_)):
         return int(value)
-    raise wrong_argument(function, parameter, type(value).__name__)
+    raise wrong_argument(function, parameter, _found(value))
 
 
 def _int(function: str, parameter: Parameter, value: Any) -> int:
     try:
         integer = int(operator.index(value))
     except TypeError:
-        raise wrong_argument(function, parameter, type(value).__name__) from None
+        raise wrong_argument(function, parameter, _found(value)) from None
     smallest, largest = parameter.type.integer_range
     if not smallest <= integer <= largest:
         raise mapping_error(function, parameter, f"is {short(integer)}, out of the range of {parameter.type}")
@@ -213,7 +220,7 @@ def _float(function: str, parameter: Parameter, value: object) -> float:
     if type(value) is float and parameter.type.name == "double":
         return value
     if not isinstance(value, numbers.Real):
-        raise wrong_argument(function, parameter, type(value).__name__)
+        raise wrong_argument(function, parameter, _found(value))
     try:
         return exact_float(value, parameter.type.name)
     except Loss as loss:
@@ -222,7 +229,7 @@ def _float(function: str, parameter: Parameter, value: object) -> float:
 
 def _text(function: str, parameter: Parameter, value: object) -> bytes:
     if not isinstance(value, str):
-        raise wrong_argument(function, parameter, type(value).__name__)
+        raise wrong_argument(function, parameter, _found(value))
     try:
         return value.encode()
     except UnicodeEncodeError as error:
@@ -232,19 +239,19 @@ def _text(function: str, parameter: Parameter, value: object) -> bytes:
 def _bytes(function: str, parameter: Parameter, value: object) -> bytes:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
-    raise wrong_argument(function, parameter, type(value).__name__)
+    raise wrong_argument(function, parameter, _found(value))
 
 
 def _date(function: str, parameter: Parameter, value: object) -> int:
     if not isinstance(value, datetime.date) or isinstance(value, datetime.datetime):
-        raise wrong_argument(function, parameter, type(value).__name__)
+        raise wrong_argument(function, parameter, _found(value))
     days = value.toordinal() - _EPOCH_DAYS
     return days * _DAY_MS if parameter.type.name == "date64[ms]" else days
 
 
 def _datetime(function: str, parameter: Parameter, value: object) -> int:
     if not isinstance(value, datetime.datetime):
-        raise wrong_argument(function, parameter, type(value).__name__)
+        raise wrong_argument(function, parameter, _found(value))
     aware = value.utcoffset() is not None
     if aware != (parameter.type.timezone is not None):
         raise wrong_argument(function, parameter, f"{'an aware' if aware else 'a naive'} datetime")
@@ -265,7 +272,7 @@ def _datetime(function: str, parameter: Parameter, value: object) -> int:
 
 
 def _null(function: str, parameter: Parameter, value: object) -> int:
-    raise wrong_argument(function, parameter, type(value).__name__)
+    raise wrong_argument(function, parameter, _found(value))
 
 
 _ENCODERS: Final[dict[Kind, Callable[[str, Parameter, Any], int | float | bytes]]] = {

@@ -163,8 +163,7 @@ def signature_of(
     for position, parameter in enumerate(names, 1):
         where = f"parameter {parameter!r}"
         annotation = _read(name, where, hints, parameter)
-        type_ = _combine(name, where, annotation.type, given.get(parameter), "input_types=")
-        _check_container(name, where, annotation.container, vectorized)
+        type_ = _combine(name, where, annotation, given.get(parameter), "input_types=", vectorized)
         parameters.append(Parameter(parameter, type_, annotation.nullable, annotation.container or Container.ARROW, position))
     if vectorized and not parameters:
         raise SignatureError(f"UDF {name!r}: a vectorised function needs at least one parameter")
@@ -275,7 +274,20 @@ def _read(name: str, where: str, hints: Mapping[str, object], key: str) -> Annot
         raise SignatureError(f"UDF {name!r}: {where}: annotation {error}") from error
 
 
-def _combine(name: str, where: str, annotated: Type | None, given: Type | None, option: str) -> Type:
+_ELEMENTS: Final = {
+    Container.NUMPY: "a numpy array without the type of its elements: annotate numpy.typing.NDArray[numpy.float64] (or numpy.int64, "
+    "numpy.bool_, numpy.str_, ...)",
+    Container.ARROW: "a pyarrow array without the type of its elements: annotate pyarrow.DoubleArray (or Int64Array, StringArray, ...)",
+}
+
+
+def _combine(name: str, where: str, annotation: Annotation, given: Type | None, option: str, vectorized: bool) -> Type:
+    """The type of a parameter or of the result. Raises SignatureError."""
+    annotated, container = annotation.type, annotation.container
+    if container is not None and not vectorized:
+        raise SignatureError(f"UDF {name!r}: {where} is annotated as an array: a function over arrays needs @udfvm.udf(vectorized=True)")
+    if given is None and annotated is None and container is not None:
+        raise SignatureError(f"UDF {name!r}: {where} is annotated as {_ELEMENTS[container]}, or pass {option}")
     if given is None and annotated is None:
         raise SignatureError(f"UDF {name!r}: {where} has no type: annotate it, or pass {option}. Types are {SUPPORTED}")
     if given is not None and annotated is not None and given.kind is not annotated.kind:
@@ -283,11 +295,6 @@ def _combine(name: str, where: str, annotated: Type | None, given: Type | None, 
             f"UDF {name!r}: {where} is annotated {annotated.kind.value} but {option} says {given}: make the two agree, or drop one"
         )
     return given or typing.cast(Type, annotated)
-
-
-def _check_container(name: str, where: str, container: Container | None, vectorized: bool) -> None:
-    if container is not None and not vectorized:
-        raise SignatureError(f"UDF {name!r}: {where} is annotated as an array: a function over arrays needs @udfvm.udf(vectorized=True)")
 
 
 def _is_json(annotation: object) -> bool:
@@ -329,6 +336,5 @@ def _result(name: str, hints: Mapping[str, object], output_type: object, vectori
             given = declared(output_type)
         except ValueError as error:
             raise SignatureError(f"UDF {name!r}: output_type=: {error}") from error
-    type_ = _combine(name, where, annotation.type, given, "output_type=")
-    _check_container(name, where, annotation.container, vectorized)
+    type_ = _combine(name, where, annotation, given, "output_type=", vectorized)
     return ResultType(type_, annotation.nullable or vectorized or "return" not in hints)

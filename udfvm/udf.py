@@ -15,13 +15,14 @@ from udfvm.errors import (
     CallError,
     ForkedError,
     InputTooLargeError,
+    OptionError,
     OutputLimitError,
     SignatureError,
     TypeMappingError,
 )
 from udfvm.output import Log
 from udfvm.policy import DEFAULT_BUILD_TIMEOUT, DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
-from udfvm.pool import Pool
+from udfvm.pool import Pool, pool_of
 from udfvm.rows import RowCodec
 from udfvm.signatures import Signature, signature_of
 from udfvm.types import Parameter, ResultType
@@ -134,11 +135,12 @@ class UDF:
             raise SignatureError(f"UDF {self.name!r}: elementwise=False is for vectorised functions: others are called row by row")
         self.packages = _checked_packages(self.name, packages)
         self.sample = sample
-        self._declare(self._signature(input_types, output_type), limits or Limits(), isolation, pool, host_functions)
+        functions = function_list(self.name, host_functions)
+        self._declare(self._signature(input_types, output_type), limits or Limits(), isolation, pool, functions)
         self._options: dict[str, object] = {
             "name": self.name, "vectorized": vectorized, "elementwise": elementwise, "input_types": input_types,
             "output_type": output_type, "sample": sample, "limits": self.limits,
-            "isolation": isolation, "packages": self.packages, "host_functions": tuple(host_functions),
+            "isolation": isolation, "packages": self.packages, "host_functions": functions,
         }  # fmt: skip
         functools.update_wrapper(self, function)
 
@@ -148,22 +150,21 @@ class UDF:
         limits: Limits,
         isolation: Isolation,
         pool: Pool | None,
-        host_functions: Iterable[Callable[..., Any]] = (),
+        host_functions: tuple[Callable[..., Any], ...] = (),
     ) -> None:
         """Sets what does not depend on the language of the function."""
-        functions = tuple(host_functions)
         self.host_functions: HostFunctions | None = None
-        if functions:
+        if host_functions:
             from udfvm.host_functions import HostFunctions
 
-            self.host_functions = HostFunctions(self.name, functions)
+            self.host_functions = HostFunctions(self.name, host_functions)
         self.parameters: tuple[Parameter, ...] = signature.parameters
         self.result: ResultType = signature.result
         self.limits = limits
         if isolation not in ("statement", "row"):
             raise SignatureError(f"UDF {self.name!r}: isolation={isolation!r} must be 'statement' or 'row'")
         self.isolation: Isolation = isolation
-        self.pool = pool or Pool.default()
+        self.pool = pool_of(self.name, pool)
         self._python_signature = signature.python
         self._arity = len(self.parameters)
         types = [*(parameter.type for parameter in self.parameters), self.result.type]
@@ -558,18 +559,23 @@ def checked_name(name: object) -> str:
     return name
 
 
-def _checked_packages(name: str, packages: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(packages, str):
-        raise SignatureError(f"UDF {name!r}: packages= must be a list of names of modules, such as [{packages!r}]")
-    from udfvm.libraries import is_installed
+def function_list(name: str, functions: object) -> tuple[Callable[..., Any], ...]:
+    """The functions in ``host_functions=``. Raises SignatureError for what is no collection."""
+    if isinstance(functions, (str, Mapping)) or not isinstance(functions, Iterable):
+        shown = f"[{getattr(functions, '__name__', 'price')}]"
+        raise SignatureError(f"UDF {name!r}: host_functions= must be a list of functions, such as {shown}; got {functions!r:.100}")
+    return tuple(functions)
 
-    checked = tuple(sorted(set(packages)))
-    for package in checked:
-        if not isinstance(package, str) or not all(part.isidentifier() for part in package.split(".")):
-            raise SignatureError(f"UDF {name!r}: packages= has {package!r}, which is not the name of a module")
-        if not is_installed(package):
-            raise SignatureError(f"UDF {name!r}: packages= has {package!r}, which is not installed: pip install it, or leave it out")
-    return checked
+
+def _checked_packages(name: str, packages: Iterable[str]) -> tuple[str, ...]:
+    if not packages and isinstance(packages, tuple):
+        return ()                                # most have none, and need no module for it
+    from udfvm.libraries import checked_packages
+
+    try:
+        return checked_packages(packages)
+    except OptionError as error:
+        raise SignatureError(f"UDF {name!r}: {error}") from error
 
 
 @overload
@@ -694,13 +700,10 @@ def udf(
     """
 
     def decorate(target: Callable[..., object]) -> UDF:
-        try:
-            limits = Limits.parse(
-                memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, log=log, files=files, deterministic=deterministic,
-                host_calls=host_calls, build_timeout=build_timeout,
-            )  # fmt: skip
-        except (TypeError, ValueError) as error:
-            raise SignatureError(f"UDF {getattr(target, '__name__', '?')!r}: {error}") from error
+        limits = Limits.of(
+            getattr(target, "__name__", "?"), memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, log=log, files=files,
+            deterministic=deterministic, host_calls=host_calls, build_timeout=build_timeout,
+        )  # fmt: skip
         return UDF(
             target, name=name, vectorized=vectorized, elementwise=elementwise, input_types=input_types, output_type=output_type,
             sample=sample, limits=limits, isolation=isolation, packages=packages, pool=pool, host_functions=host_functions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,13 +79,10 @@ def from_wasm(
     if len(code) + len(settings) > _LARGEST:
         size = len(code) + len(settings)
         raise SignatureError(f"UDF {function!r}: the module with its files has {size} bytes, more than {_LARGEST}: strip it")
-    try:
-        limits = Limits.parse(
-            memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, log=log, files=False, deterministic=deterministic,
-            build_timeout=build_timeout,
-        )  # fmt: skip
-    except (TypeError, ValueError) as error:
-        raise SignatureError(f"UDF {function!r}: {error}") from error
+    limits = Limits.of(
+        function, memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, log=log, files=False, deterministic=deterministic,
+        build_timeout=build_timeout,
+    )  # fmt: skip
     kind: type[WasmUDF] = WasmUDF
     if _yields_rows(code, function, settings, signature, name or function, limits, pool):
         kind = WasmTableFunction
@@ -123,7 +120,7 @@ class WasmTableFunction(WasmUDF, TableFunction):
         limits: Limits,
         isolation: Isolation,
         pool: Pool | None,
-        host_functions: Iterable[Callable[..., Any]] = (),
+        host_functions: tuple[Callable[..., Any], ...] = (),
     ) -> None:
         from udfvm.column_blocks import row_type
 
@@ -152,8 +149,8 @@ def _columns(name: str, result: ResultType) -> tuple[Column, ...]:
 def _code(module: bytes | str | os.PathLike[str]) -> bytes:
     if isinstance(module, bytes | bytearray | memoryview):
         return bytes(module)
-    if isinstance(module, str) and module.lstrip().startswith(("(", ";;")):
-        return module.encode()
+    if isinstance(module, str) and (not module.strip() or module.lstrip().startswith(("(", ";;"))):
+        return module.strip().encode()
     return Path(module).read_bytes()
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from udfvm.errors import BuildError, Error
-from udfvm.libraries import is_installed
+from udfvm.errors import BuildError, OptionError
+from udfvm.libraries import checked_packages
 from udfvm.output import Log, bind
-from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
+from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits, check_count, check_seconds
 from udfvm.pool import Pool
 from udfvm.sqlite import _extension
 
@@ -70,31 +70,39 @@ class Policy:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", tuple(self.kinds))
-        object.__setattr__(self, "packages", tuple(sorted({*self.packages})))
         unknown = [kind for kind in self.kinds if kind not in _KINDS]
         if unknown:
-            raise Error(f"Policy: kinds= has {unknown[0]!r}; there are {', '.join(_KINDS)}")
-        absent = [package for package in self.packages if not is_installed(package)]
-        if absent:
-            raise Error(f"Policy: packages= has {absent[0]!r}, which is not installed: pip install it, or leave it out")
-        if not 0 <= self.idle_spin <= 1:
-            raise Error(f"Policy: idle_spin={self.idle_spin!r} is not between 0 and 1 second")
-        for name, seconds in (("load_timeout", self.load_timeout), ("statement_timeout", self.statement_timeout)):
-            if seconds is not None and not 1e-6 <= seconds < 1e9:
-                raise Error(f"Policy: {name}={seconds!r} is not a positive number of seconds")
-        if self.max_source <= 0:
-            raise Error("Policy: max_source= must be positive")
+            raise OptionError(f"Policy: kinds= has {unknown[0]!r}; there are {', '.join(_KINDS)}")
+        self._check_options()
         self.limits()
 
+    def _check_options(self) -> None:
+        try:
+            object.__setattr__(self, "packages", checked_packages(self.packages))
+            check_seconds("idle_spin", self.idle_spin)
+            check_seconds("load_timeout", self.load_timeout)
+            if self.statement_timeout is not None:
+                check_seconds("statement_timeout", self.statement_timeout)
+            check_count("max_source", self.max_source)
+        except OptionError as error:
+            raise OptionError(f"Policy: {error}") from None
+        if not 0 <= self.idle_spin <= 1:
+            raise OptionError(f"Policy: idle_spin={self.idle_spin!r} is not between 0 and 1 second")
+        for name, seconds in (("load_timeout", self.load_timeout), ("statement_timeout", self.statement_timeout)):
+            if seconds is not None and not 1e-6 <= seconds < 1e9:
+                raise OptionError(f"Policy: {name}={seconds!r} is not a positive number of seconds")
+        if self.max_source <= 0:
+            raise OptionError("Policy: max_source= must be positive")
+
     def limits(self) -> Limits:
-        """Limits of a stored function's rows. Raises Error for what makes no sense."""
+        """Limits of a stored function's rows. Raises OptionError for what makes no sense."""
         try:
             return Limits.parse(
                 memory=self.memory, timeout=self.timeout, max_output=self.max_output, max_log=DEFAULT_LOG, files=self.files,
                 log=self.log,
             )
         except ValueError as error:
-            raise Error(f"Policy: {error}") from error
+            raise OptionError(f"Policy: {error}") from error
 
     def for_extension(self) -> _extension.Policy:
         """As the extension takes it."""

@@ -32,7 +32,7 @@ static const char *mark(const struct bytes *list)
 static void fail_no_export(const char *what, const char *name, struct bytes *list)
 {
     failure_set("AttributeError", "the %s exports no function %.*s%s%.*s%s", what, NAME_SHOWN, name,
-                list->length > 0 ? "; it has " : ", and no other", shown(list),
+                list->length > 0 ? "; it has " : ": it has none", shown(list),
                 list->length > 0 ? (const char *)list->at : "", mark(list));
     bytes_free(list);
 }

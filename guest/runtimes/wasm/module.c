@@ -56,8 +56,8 @@ static bool to_binary(const uint8_t **code, size_t *length, wasm_bytes *binary)
     if (is_binary(*code, *length))
         return true;
     if (!is_text(*code, *length)) {
-        failure_set("CompileError", "not a WebAssembly file: it begins neither as a binary module "
-                    "(\\0asm) nor as text, \"(module\"");
+        failure_set("CompileError", "not a WebAssembly file: %s", *length == 0 ? "it is empty"
+                    : "it begins neither as a binary module (\\0asm) nor as text, \"(module\"");
         return false;
     }
     if (problem("CompileError", wasmtime.wasmtime_wat2wasm((const char *)*code, *length, binary), NULL))
