@@ -56,9 +56,9 @@ def cached_image(path: Path, base: vmm.Image | None, build: Callable[[int], None
 
     Raises CacheError, and what ``build`` raises.
     """
+    most = cache_size()                          # a setting that is no size is said whether or not there is anything to build
     if image := _open_image(path, base):
         return image
-    most = cache_size()
     make_directory(path.parent)
     with building(path):
         for _ in range(_TRIES):

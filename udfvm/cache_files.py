@@ -38,9 +38,9 @@ def cache_size() -> int:
     """Bytes that the cache may take on disk: ``$UDFVM_CACHE_SIZE``. Raises CacheError where that is no size."""
     chosen = os.environ.get("UDFVM_CACHE_SIZE")
     try:
-        return parse_size(chosen) if chosen else DEFAULT_SIZE
+        return parse_size(chosen, "UDFVM_CACHE_SIZE") if chosen else DEFAULT_SIZE
     except ValueError as error:
-        raise CacheError(f"UDFVM_CACHE_SIZE: {error}") from None
+        raise CacheError(str(error)) from None
 
 
 # ---- Writing ----

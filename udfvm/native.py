@@ -58,17 +58,20 @@ def from_elf(
     executable ends before it serves. A call raises ``UDFError`` where the function
     called ``udfvm_fail``, and ``GuestCrashError`` with registers and a backtrace where it crashed.
     """
-    code = Path(path).read_bytes()
-    if len(code) > _LARGEST:
-        raise SignatureError(f"{os.fspath(path)} has {len(code)} bytes, more than {_LARGEST}: strip it")
     limits = Limits.of(
         function, memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, log=log, files=files,
         deterministic=deterministic, host_calls=host_calls, build_timeout=build_timeout,
     )  # fmt: skip
-    return CompiledUDF(
-        "native", code, function, signature=signature, name=name, limits=limits, isolation=isolation, pool=pool,
-        host_functions=host_functions,
+    return _from_file(
+        Path(path), function, limits, signature=signature, name=name, isolation=isolation, pool=pool, host_functions=host_functions,
     )  # fmt: skip
+
+
+def _from_file(path: Path, function: str, limits: Limits, **options: Any) -> UDF:
+    code = path.read_bytes()
+    if len(code) > _LARGEST:
+        raise SignatureError(f"{path} has {len(code)} bytes, more than {_LARGEST}: strip it")
+    return CompiledUDF("native", code, function, limits=limits, **options)
 
 
 def from_c(
@@ -113,15 +116,16 @@ def from_c(
     >>> score(12.0, 300.0), score(1.0, 0.0)
     (4.0, None)
     """
-    Limits.of(function, build_timeout=build_timeout)             # which the compiler is to keep
+    limits = Limits.of(
+        function, memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, log=log, files=files,
+        deterministic=deterministic, host_calls=host_calls, build_timeout=build_timeout,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="udfvm-") as folder:
         made = Path(folder) / "udf.so"
         compile_shared_object(
             source, made, name=function, compiler=compiler, flags=flags, include=INCLUDE,
-            timeout=build_timeout,
+            timeout=limits.build_timeout_ns / 1e9 or None,
         )  # fmt: skip
-        return from_elf(
-            made, function, signature=signature, name=name, memory=memory, timeout=timeout, max_output=max_output, max_log=max_log,
-            log=log, files=files, deterministic=deterministic, isolation=isolation, pool=pool, host_functions=host_functions,
-            host_calls=host_calls, build_timeout=build_timeout,
+        return _from_file(
+            made, function, limits, signature=signature, name=name, isolation=isolation, pool=pool, host_functions=host_functions,
         )  # fmt: skip

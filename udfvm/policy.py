@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
-import numbers
 import re
 from typing import Any, Final, NamedTuple
 
+from udfvm.checks import LARGEST, LONGEST, check_count, check_seconds, check_switch, is_whole, shown
 from udfvm.errors import OptionError, SignatureError
 from udfvm.output import Log, check_log
 
@@ -22,62 +21,40 @@ DEFAULT_BUILD_TIMEOUT: Final = 300.0
 DEFAULT_LOG: Final = 64 * 1024
 DEFAULT_HOST_CALLS: Final = 10_000
 
-_SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
+_SHORTEST: Final = 1e-9                          # seconds of a timeout
+
+_SIZE: Final = re.compile(r"\s*(\d{1,30})(?:\.(\d{1,30}))?\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE | re.ASCII)
 
 
-def check_seconds(option: str, seconds: object) -> None:
-    """Raises OptionError for what is no number. Which numbers an option takes is its own matter.
-
-    >>> check_seconds("timeout", "1s")
-    Traceback (most recent call last):
-    udfvm.errors.OptionError: timeout= takes seconds as a number, such as 1.5; got '1s'
-    """
-    if isinstance(seconds, numbers.Real) and not isinstance(seconds, bool):
-        return
-    advice = ": pass its .total_seconds()" if isinstance(seconds, datetime.timedelta) else ""
-    raise OptionError(f"{option}= takes seconds as a number, such as 1.5; got {seconds!r:.100}{advice}")
-
-
-def check_count(option: str, count: object) -> None:
-    """Raises OptionError for what is no whole number. Which numbers an option takes is its own matter."""
-    if not isinstance(count, numbers.Integral) or isinstance(count, bool):
-        raise OptionError(f"{option}= takes a whole number; got {count!r:.100}")
-
-
-def parse_size(size: int | str) -> int:
+def parse_size(size: int | str, option: str = "size", least: int = 0) -> int:
     """Bytes of a size: a number, or text such as ``"64MiB"``, ``"1.5 GB"``, ``"512K"``. Units with an i are powers of 1024, others of 1000.
 
-    Raises ValueError for anything else.
+    Raises OptionError, a ValueError, for anything else.
 
     >>> parse_size("64MiB"), parse_size("1.5 kB"), parse_size(4096)
     (67108864, 1500, 4096)
     """
-    if isinstance(size, numbers.Integral) and not isinstance(size, bool):
-        if size < 0:
-            raise ValueError(f"a size cannot be negative: {size}")
-        return int(size)
+    if is_whole(size):
+        return check_count(option, size, least)
     match = _SIZE.fullmatch(size) if isinstance(size, str) else None
     if match is None:
-        raise ValueError(f"{size!r:.100} is not a size; write a number of bytes, or text such as '64MiB'")
-    number, prefix, binary = match.groups()
-    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
-
-
-def _bytes(option: str, size: int | str) -> int:
-    try:
-        return parse_size(size)
-    except ValueError as error:
-        raise OptionError(f"{option}=: {error}") from None
+        raise OptionError(f"{option}={shown(size)} is not a size; write a whole number of bytes, or text such as '64MiB'")
+    number, fraction, prefix, binary = match[1], match[2] or "", match[3], match[4]
+    unit = (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " ")
+    found = int(number + fraction) * unit // 10 ** len(fraction)
+    if not least <= found <= LARGEST:
+        raise OptionError(f"{option}={shown(size)} must be from {least} to {LARGEST} bytes")
+    return found
 
 
 def _nanoseconds(option: str, seconds: float | None) -> int:
     """Nanoseconds of an option in seconds; 0 for None, which means no deadline. Raises OptionError."""
     if seconds is None:
         return 0
-    check_seconds(option, seconds)
-    if not 0 < seconds < 1e9:
-        raise OptionError(f"{option}={seconds!r} is not a positive number of seconds; None means no deadline")
-    return max(1, int(seconds * 1e9))
+    try:
+        return max(1, int(check_seconds(option, seconds, _SHORTEST, LONGEST) * 1e9))
+    except OptionError as error:
+        raise OptionError(f"{error}; None means no deadline") from None
 
 
 class Limits(NamedTuple):
@@ -126,20 +103,21 @@ class Limits(NamedTuple):
         >>> Limits.parse(memory="64MiB", timeout=0.5).timeout_ns
         500000000
         """
-        size = _bytes("memory", memory)
+        size = parse_size(memory, "memory")
         size += -size % MEMORY_UNIT
         if not SMALLEST_MEMORY <= size <= LARGEST_MEMORY:
-            raise OptionError(f"memory={memory!r} is not between 16MiB and 64GiB")
-        output = 0 if max_output is None else _bytes("max_output", max_output)
-        if max_output is not None and output == 0:
-            raise OptionError("max_output= must be positive; None means as much as the memory")
+            raise OptionError(f"memory={shown(memory)} is not between 16MiB and 64GiB")
+        output = 0
+        if max_output is not None:
+            try:
+                output = parse_size(max_output, "max_output", 1)
+            except OptionError as error:
+                raise OptionError(f"{error}; None means as much as the memory") from None
         check_log(log)
-        check_count("host_calls", host_calls)
-        if host_calls < 0:
-            raise OptionError(f"host_calls={host_calls!r} must not be negative")
         return cls(
-            size, _nanoseconds("timeout", timeout), output, _bytes("max_log", max_log), files, deterministic,
-            host_calls, _nanoseconds("build_timeout", build_timeout), log,
+            size, _nanoseconds("timeout", timeout), output, parse_size(max_log, "max_log"), check_switch("files", files),
+            check_switch("deterministic", deterministic), check_count("host_calls", host_calls),
+            _nanoseconds("build_timeout", build_timeout), log,
         )  # fmt: skip
 
     @classmethod

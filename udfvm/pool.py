@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from udfvm.errors import OptionError, SignatureError
-from udfvm.policy import check_count, check_seconds
+from udfvm.checks import check_count, check_seconds
+from udfvm.errors import SignatureError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -43,7 +43,7 @@ class Pool:
 
     Args:
         size: VMs that there may be at most, of each base image: 1 to 4096.
-        keep: how many of them stay open while they are idle; when more are, those used longest ago are closed.
+        keep: how many of them stay open while they are idle, 0 to 4096; when more are, those used longest ago are closed.
         keep_seconds: all idle VMs but the one used last are closed once they were idle for so long; that one gives back the memory that
             calls left, beyond what calls usually write.
         wait: seconds for which a call waits while all are busy, before it raises ``BusyError``.
@@ -61,18 +61,10 @@ class Pool:
     """
 
     def __init__(self, size: int = 64, *, keep: int = 8, keep_seconds: float = 60.0, wait: float = 60.0) -> None:
-        for option, count in (("size", size), ("keep", keep)):
-            check_count(option, count)
-        for option, seconds in (("keep_seconds", keep_seconds), ("wait", wait)):
-            check_seconds(option, seconds)
-        if not 1 <= size <= MOST_VMS:
-            raise OptionError(f"size={size!r} must be from 1 to {MOST_VMS}")
-        if keep < 0 or keep_seconds < 0 or wait < 0:
-            raise OptionError("keep=, keep_seconds= and wait= must not be negative")
-        self.size = size
-        self.keep = keep
-        self.keep_seconds = keep_seconds
-        self.wait = wait
+        self.size = check_count("size", size, 1, MOST_VMS)
+        self.keep = check_count("keep", keep, 0, MOST_VMS)
+        self.keep_seconds = check_seconds("keep_seconds", keep_seconds)
+        self.wait = check_seconds("wait", wait)
         self._begin()
         _pools.add(self)
 
@@ -109,11 +101,12 @@ class Pool:
         """
         from concurrent.futures import Future
 
+        count = min(check_count("vms", vms, 1), self.size)
         future: Future[int] = Future()
 
         def work() -> None:
             try:
-                future.set_result(sum(self._warm(function, min(vms, self.size)) for function in functions))
+                future.set_result(sum(self._warm(function, count) for function in functions))
             except BaseException as error:       # noqa: BLE001 - it is the caller's, who asks the future
                 future.set_exception(error)
 
@@ -135,8 +128,9 @@ class Pool:
 
     def trim(self, keep: int = 0) -> None:
         """Closes idle VMs of each base image until at most ``keep`` are left."""
+        most = check_count("keep", keep, 0, MOST_VMS)
         for core in self._list():
-            core.trim(keep)
+            core.trim(most)
 
     def close(self) -> None:
         """Closes the idle VMs, and those in use when their calls end. Later calls of functions bound to the pool, and those that wait for a

@@ -66,7 +66,7 @@ def prune(size: str | None) -> None:
     What a process uses stays, and what sealed functions and prepared runtimes need.
     """
     try:
-        most = None if size is None else parse_size(size)
+        most = None if size is None else parse_size(size, "--size")
     except ValueError as error:
         raise Error(str(error)) from error
     done = images.prune(most)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from udfvm.errors import Error
-from udfvm.policy import DEFAULT_MEMORY, parse_size
+from udfvm.policy import DEFAULT_MEMORY, Limits
 
 
 @click.command()
@@ -49,7 +49,7 @@ def prepare(packages: tuple[str, ...], memory: str) -> None:
     from udfvm.sqlite import sealed
 
     try:
-        size = parse_size(memory)
+        size = Limits.parse(memory=memory).memory
     except ValueError as error:
         raise Error(str(error)) from error
     for path in sealed.prepare(packages, size):

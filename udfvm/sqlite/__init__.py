@@ -41,6 +41,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from udfvm.checks import check_switch
 from udfvm.errors import Error, TypeMappingError
 from udfvm.sqlite import _extension
 from udfvm.sqlite.policy import Policy
@@ -90,6 +91,7 @@ def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_sc
     >>> con.execute("SELECT vm_udf('initials', 'Ada Lovelace'), initials('Alan Turing')").fetchall()
     [('AL', 'AT')]
     """
+    check_switch("in_schema", in_schema)
     _check_names(udfs)
     log = policy.for_extension().log_sink if policy else 0
     functions = [_function(udf, in_schema, log) for udf in udfs]

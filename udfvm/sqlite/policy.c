@@ -157,7 +157,7 @@ void sql_policy(sqlite_library *library, sqlite3_context *context, int count, sq
         sqlite3_result_error(context, "vm_policy: there are allow_create, idle_spin, kinds, load_timeout, log, max_output, max_source, "
                              "statement_timeout, timeout", -1);
     else if (count == 2 && !set(library, &changed, name, arguments[1]))
-        sqlite3_result_error(context, "vm_policy: not a value that this setting can have", -1);
+        fail_with(library, context, sqlite3_mprintf("vm_policy: not a value that %s can have", name));
     else if (count == 2) {
         registry->policy = changed;
         show(library, context, &registry->policy, name);

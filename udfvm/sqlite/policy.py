@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from udfvm.checks import check_count, check_seconds, check_switch
 from udfvm.errors import BuildError, OptionError
 from udfvm.libraries import checked_packages
 from udfvm.output import Log, bind
-from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits, check_count, check_seconds
+from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
 from udfvm.pool import Pool
 from udfvm.sqlite import _extension
 
@@ -20,6 +21,7 @@ Kind = Literal["python", "wasm", "native"]
 
 _KINDS: Final = {"python": _extension.Kind.PYTHON, "wasm": _extension.Kind.WASM, "native": _extension.Kind.NATIVE}
 _NANOSECONDS: Final = 1e9
+_SHORTEST: Final = 1e-6                          # seconds of a timeout
 
 # Modules of the standard library that the source of a function is likely to import. They are in the base image, because a stored function
 # reads no file of the host unless the policy lets it.
@@ -78,21 +80,19 @@ class Policy:
 
     def _check_options(self) -> None:
         try:
-            object.__setattr__(self, "packages", checked_packages(self.packages))
-            check_seconds("idle_spin", self.idle_spin)
-            check_seconds("load_timeout", self.load_timeout)
+            checked: dict[str, object] = {
+                "packages": checked_packages(self.packages),
+                "allow_create": check_switch("allow_create", self.allow_create),
+                "max_source": check_count("max_source", self.max_source, 1),
+                "load_timeout": check_seconds("load_timeout", self.load_timeout, _SHORTEST),
+                "idle_spin": check_seconds("idle_spin", self.idle_spin, 0, 1),
+            }
             if self.statement_timeout is not None:
-                check_seconds("statement_timeout", self.statement_timeout)
-            check_count("max_source", self.max_source)
+                checked["statement_timeout"] = check_seconds("statement_timeout", self.statement_timeout, _SHORTEST)
         except OptionError as error:
             raise OptionError(f"Policy: {error}") from None
-        if not 0 <= self.idle_spin <= 1:
-            raise OptionError(f"Policy: idle_spin={self.idle_spin!r} is not between 0 and 1 second")
-        for name, seconds in (("load_timeout", self.load_timeout), ("statement_timeout", self.statement_timeout)):
-            if seconds is not None and not 1e-6 <= seconds < 1e9:
-                raise OptionError(f"Policy: {name}={seconds!r} is not a positive number of seconds")
-        if self.max_source <= 0:
-            raise OptionError("Policy: max_source= must be positive")
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def limits(self) -> Limits:
         """Limits of a stored function's rows. Raises OptionError for what makes no sense."""
