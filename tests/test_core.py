@@ -103,7 +103,7 @@ def test_nothing_of_the_processor_survives_a_call(raw_guest: Path, tmp_path: Pat
     flags = [*HOST_FLAGS, *sanitizers.split(), "-Wl,--wrap=ioctl"]
     run("gcc", *flags, CORE / "test_processor.c", *core_sources(), "-o", program, "-lpthread")
     output = run(program, raw_guest)
-    assert output.count("holds") == 12
+    assert output.count("holds") == 16
 
 
 def test_each_function_with_an_error_is_called_without_one() -> None:
@@ -124,7 +124,7 @@ def test_layers_are_bound_to_their_base_and_name(raw_guest: Path, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("sanitizers", "holds"),
-    [("", 9), ("-fsanitize=address,undefined -fno-sanitize-recover=all", 9), ("-fsanitize=thread", 8)],
+    [("", 10), ("-fsanitize=address,undefined -fno-sanitize-recover=all", 10), ("-fsanitize=thread", 9)],
     ids=["plain", "asan-ubsan", "tsan"],
 )
 def test_deadlines_hold_whatever_the_program_does(
@@ -133,5 +133,5 @@ def test_deadlines_hold_whatever_the_program_does(
     program = tmp_path / "test_deadline"
     flags = [*HOST_FLAGS, *sanitizers.split()]
     run("gcc", *flags, CORE / "test_deadline.c", *core_sources(), "-o", program, "-lpthread")
-    without_forks = ["--no-fork"] if holds == 8 else []
+    without_forks = ["--no-fork"] if holds == 9 else []
     assert run(program, raw_guest, *without_forks).count("holds") == holds

@@ -163,6 +163,29 @@ static void test_signals_reach_who_waits(void)
     udfvm_vm_close(vm);
 }
 
+/* A signal that waits makes the vCPU ignore what its thread blocks. The kick that is sent where a process may queue none is not among that. Before all
+ * other tests that need it: from its first use on it is always taken. */
+static void test_the_other_kick_while_signals_wait(void)
+{
+    struct rlimit signals;
+    udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
+    uint64_t answer = 0;
+    sigset_t waiting;
+    sigemptyset(&waiting);
+    sigaddset(&waiting, SIGTERM);
+    getrlimit(RLIMIT_SIGPENDING, &signals);
+    set_all(SIG_BLOCK);
+    raise(SIGTERM);
+    check(call(vm, RAW_COUNT, NULL, &answer) == UDFVM_OK, "a call with a signal pending", 0);
+    setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){ 0, signals.rlim_max });
+    check(call(vm, RAW_LOOP, &soon, &answer) == UDFVM_E_TIMEOUT, "an endless call with a signal pending, at the limit", 0);
+    check(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1, "a call with a signal pending, at the limit", 0);
+    setrlimit(RLIMIT_SIGPENDING, &signals);
+    check(sigtimedwait(&waiting, NULL, &(struct timespec){ 0 }) == SIGTERM, "the signal", 0);
+    set_all(SIG_UNBLOCK);
+    udfvm_vm_close(vm);
+}
+
 static void test_limits_of_the_process(void)
 {
     struct rlimit files, signals;
@@ -345,6 +368,7 @@ int main(int count, char **arguments)
         { "signals", test_signals_are_the_programs },
         { "pending", test_pending_signals_stay_so },
         { "waiting", test_signals_reach_who_waits },
+        { "the other kick", test_the_other_kick_while_signals_wait },
         { "limits", test_limits_of_the_process },
         { "looks", test_looks },
         { "within", test_calls_within_a_call },

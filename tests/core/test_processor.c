@@ -2,6 +2,7 @@
  * to answer what it seldom does. Usage: test_processor raw_guest.bin. Prints what failed. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -249,7 +250,7 @@ static void test_a_vm_with_an_unexpected_exit_is_closed(void)
 
 /* Instructions that are ring 0's, or that touch what is not the guest's; the rest of the 16 bytes is `nop`. `free`: it may execute, and must leave
  * nothing behind. On PVM `cpuid` and the like are the host's. */
-struct instruction { const char *name; bool free; uint8_t length, bytes[10]; };
+struct instruction { const char *name; bool free; uint8_t length, bytes[14]; };
 static const struct instruction instructions[] = {
     { "mov %rax, %cr0", 0, 3, { 0x0f, 0x22, 0xc0 } },          { "mov %rax, %cr2", 0, 3, { 0x0f, 0x22, 0xd0 } },
     { "mov %rax, %cr3", 0, 3, { 0x0f, 0x22, 0xd8 } },          { "mov %rax, %cr4", 0, 3, { 0x0f, 0x22, 0xe0 } },
@@ -332,6 +333,24 @@ static const struct instruction instructions[] = {
     { "xgetbv 1", 1, 5, { 0xb1, 0x01, 0x0f, 0x01, 0xd0 } },    { "fldpi", 1, 2, { 0xd9, 0xeb } },
     { "fnstenv (%rbx)", 1, 2, { 0xd9, 0x33 } },                { "fxrstor (%rbx)", 1, 3, { 0x0f, 0xae, 0x0b } },
     { "popf: all flags but TF", 1, 6, { 0x68, 0xd5, 0x7c, 0x24, 0x00, 0x9d } },   { "popf: IOPL", 1, 6, { 0x68, 0x02, 0x30, 0x00, 0x00, 0x9d } },
+    { "urdmsr %rcx, %rax", 0, 5, { 0xf2, 0x0f, 0x38, 0xf8, 0xc1 } }, { "uwrmsr %rax, %rcx", 0, 5, { 0xf3, 0x0f, 0x38, 0xf8, 0xc1 } },
+    { "wrmsrns", 0, 3, { 0x0f, 0x01, 0xc6 } },                 { "wrmsrlist", 0, 4, { 0xf3, 0x0f, 0x01, 0xc6 } },
+    { "rdmsrlist", 0, 4, { 0xf2, 0x0f, 0x01, 0xc6 } },         { "loadiwkey", 0, 5, { 0xf3, 0x0f, 0x38, 0xdc, 0xc1 } },
+    { "eretu", 0, 4, { 0xf3, 0x0f, 0x01, 0xca } },             { "erets", 0, 4, { 0xf2, 0x0f, 0x01, 0xca } },
+    { "lkgs %ax", 0, 4, { 0xf2, 0x0f, 0x00, 0xf0 } },          { "testui", 0, 4, { 0xf3, 0x0f, 0x01, 0xed } },
+    { "clui", 0, 4, { 0xf3, 0x0f, 0x01, 0xee } },              { "rstorssp (%rbx)", 0, 4, { 0xf3, 0x0f, 0x01, 0x2b } },
+    { "incsspq %rax", 1, 5, { 0xf3, 0x48, 0x0f, 0xae, 0xe8 } }, { "rdsspq %rax", 1, 5, { 0xf3, 0x48, 0x0f, 0x1e, 0xc8 } },
+    { "psmash", 0, 4, { 0xf3, 0x0f, 0x01, 0xff } },            { "pvalidate", 0, 4, { 0xf2, 0x0f, 0x01, 0xff } },
+    { "tdcall", 0, 4, { 0x66, 0x0f, 0x01, 0xcc } },            { "seamcall", 0, 4, { 0x66, 0x0f, 0x01, 0xcf } },
+    { "vmgexit", 1, 4, { 0xf3, 0x0f, 0x01, 0xd9 } },           { "llwpcb %rax", 0, 5, { 0x8f, 0xe9, 0x78, 0x12, 0xc0 } },
+    { "umonitor %rax", 1, 4, { 0xf3, 0x0f, 0xae, 0xf0 } },     { "umwait %ecx", 1, 4, { 0xf2, 0x0f, 0xae, 0xf1 } },
+    { "tpause %ecx", 1, 4, { 0x66, 0x0f, 0xae, 0xf1 } },       { "xbegin", 1, 6, { 0xc7, 0xf8 } },
+    { "enqcmds (%rbx), %eax", 0, 5, { 0xf3, 0x0f, 0x38, 0xf8, 0x03 } }, { "wbnoinvd", 0, 3, { 0xf3, 0x0f, 0x09 } },
+    { "pvm: invlpg, cpuid", 0, 10, { 0x0f, 0x01, 0x3c, 0x25, 0x50, 0x56, 0x4d, 0xff, 0x0f, 0xa2 } },
+    { "kvm: ud2, cpuid", 0, 7, { 0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x0f, 0xa2 } },
+    { "xen: ud2, cpuid", 0, 7, { 0x0f, 0x0b, 0x78, 0x65, 0x6e, 0x0f, 0xa2 } },
+    { "syscall twice, PVM's WRMSR", 1, 14, { 0xb8, 0x06, 0x82, 0x08, 0x17, 0x0f, 0x05, 0xb8, 0x06, 0x82, 0x08, 0x17, 0x0f, 0x05 } },
+    { "popfw: all flags", 0, 6, { 0x66, 0x68, 0xff, 0xff, 0x66, 0x9d } },         { "iretl", 0, 1, { 0xcf } },
     { "wrfsbase %rbx", 1, 5, { 0xf3, 0x48, 0x0f, 0xae, 0xd3 } }, { "wrgsbase %rbx", 1, 5, { 0xf3, 0x48, 0x0f, 0xae, 0xdb } },
 };
 
@@ -509,18 +528,122 @@ static void test_page_tables_are_put_back(void)
     check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
     memcpy(system, vm->machine.system, SYSTEM_SIZE);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const int before = vm->machine.fd;
-        check(call(vm, &usual, &reply, RAW_PORT, 0x80, 0, 0) == UDFVM_OK, "an exception");
-        vm->machine.system[SYSTEM_STACK_TOP - 8] = 1;                    /* the emulator lets the port pass */
+        const int before = vms_made;
+        check(call(vm, &usual, &reply, RAW_BYTES, 0x90909090ull << 32 | 0x90900b0f, 0x9090909090909090, 0) == UDFVM_OK         /* ud2 */
+                  && *(const uint64_t *)reply.data == RAW_FAULTED, "an exception");
         vm->machine.system[places[i]] ^= 2;
-        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK && vms_made == before + 1, "restore");
         check(memcmp(system + SYSTEM_PML4, vm->machine.system + SYSTEM_PML4, SYSTEM_SIZE - SYSTEM_PML4) == 0, "page table at %#llx stays changed",
               (unsigned long long)places[i]);
-        check(vm->machine.fd >= 0 && before >= 0, "there is no VM");
         check(call(vm, &usual, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_OK && *(const uint64_t *)reply.data == 1, "the VM is of no use");
         check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
     }
     free(system);
+    udfvm_vm_close(vm);
+}
+
+/* Whatever a selector names, or seems to, and however it is used: PVM's ring 3 runs with the descriptors of the host. */
+static void test_no_selector_leads_further(void)
+{
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    for (uint64_t use = 0; use < RAW_USES; use++)
+        for (uint64_t selector = 0; selector < 0x88; selector++) {
+            const int code = call(vm, &usual, &reply, RAW_SELECTOR, use, selector, 0);
+            const bool faulted = code == UDFVM_OK && *(const uint64_t *)reply.data == RAW_FAULTED;
+            check(code == UDFVM_OK && (faulted || use <= RAW_SS), "use %d of selector %#x: code %d", (int)use, (unsigned)selector, code);
+            check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+            check(call(vm, &usual, &reply, RAW_STATE, 0, 0, 0) == UDFVM_OK && reply.length == 17 * 8, "the call after use %d", (int)use);
+            const uint64_t *state = reply.data;
+            check((state[11] | state[12] | state[13] | state[14]) == 0 && state[8] == 0, "a selector is left of %#x, use %d", (unsigned)selector, (int)use);
+            check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+        }
+    observe(vm, &present);
+    compare(&pristine, &present, "selectors", 0, 0);
+    udfvm_vm_close(vm);
+}
+
+/* Protection keys, where ring 3 may write them: on PVM where the host's programs may, here with CR4.PKE, which machines do not have otherwise. A call
+ * that forbids all memory, its own stack too, leaves nothing of that to the next, which begins by reading. */
+static void test_protection_keys_do_not_stay(void)
+{
+    static const uint8_t forbid[16] = { 0x83, 0xc8, 0xff, 0x0f, 0x01, 0xef,        /* or $-1, %eax; wrpkru */
+                                        0xf7, 0xd8, 0xff, 0xc0, 0x31, 0xff, 0x31, 0xf6, 0xe6, UDFVM_PORT };    /* complete(0, 0) */
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    uint64_t code[2];
+    memcpy(code, forbid, sizeof code);
+    vm->machine.sregs.cr4 |= 1ull << 22;
+    __real_ioctl(vm->machine.vcpu, KVM_SET_SREGS, &vm->machine.sregs);
+    const bool keys = call(vm, &usual, &reply, RAW_BYTES, 0x90ee010f | 0x90909090ull << 32, 0x9090909090909090, 0) == UDFVM_OK   /* rdpkru */
+                      && *(const uint64_t *)reply.data == RAW_EXECUTED;
+    check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+    check(keys || !vm->machine.behaviour.has_keys, "keys were found where there are none");
+    vm->machine.behaviour.has_keys = keys;
+    for (int round = 0; keys && round < 3; round++) {
+        check(call(vm, &soon, &reply, RAW_BYTES, code[0], code[1], 0) == UDFVM_OK, "a call that forbids memory");
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+        check(call(vm, &soon, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_OK && *(const uint64_t *)reply.data == 1, "protection keys stay");
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+    }
+    printf("(protection keys: %s)\n", keys ? "yes" : "no");
+    udfvm_vm_close(vm);
+}
+
+static void *give_up_after_a_minute(void *unused)
+{
+    sleep(60);
+    printf("a call cannot be stopped: FAILED\n");
+    fflush(stdout);
+    _exit(1);
+    return unused;
+}
+
+/* Deadlines of a VM that took the place of another, on a thread that blocks all signals, as threads of streams do. */
+static void test_a_new_vm_can_be_stopped(void)
+{
+    static const int ends[] = { RAW_END_INS, RAW_END_TRAP_FLAG, RAW_END_PORT };
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    sigset_t all, before;
+    pthread_t watch;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    check(pthread_create(&watch, NULL, give_up_after_a_minute, NULL) == 0, "a thread");
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        call(vm, &soon, &reply, RAW_DISTURB, RAW_NOTHING, (uint64_t)ends[i], 0);
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore after end %d", ends[i]);
+        check(call(vm, &soon, &reply, RAW_LOOP, 0, 0, 0) == UDFVM_E_TIMEOUT, "a loop after end %d", ends[i]);
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+    }
+    forge(vm, KVM_EXIT_FAIL_ENTRY, 0);
+    check(call(vm, &soon, &reply, RAW_LOOP, 0, 0, 0) == UDFVM_E_TIMEOUT, "a loop in a call that is made again");
+    check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+    pthread_cancel(watch);
+    pthread_join(watch, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    udfvm_vm_close(vm);
+}
+
+/* To be sealed is for LOAD: in a call it is an error, whoever makes the call, and the next is right. */
+static void test_a_call_cannot_be_sealed(void)
+{
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    struct udfvm_error error;
+    const uint64_t seal[] = { RAW_SEAL, 7 };
+    uint8_t output[64];
+    uint64_t length;
+    int status;
+    check(call(vm, &usual, &reply, RAW_SEAL, 7, 0, 0) == UDFVM_E_PROTOCOL, "a call was sealed");
+    check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+    check(udfvm_vm_fresh_call(vm, UDFVM_REQUEST_BATCH, seal, sizeof seal, &usual, output, sizeof output, &length, &status, &error) == UDFVM_E_PROTOCOL
+              && strstr(error.message, "sealed"), "a fresh call was sealed");
+    check(call(vm, &usual, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_OK, "count");
+    check(call(vm, &usual, &reply, RAW_SEAL, 7, 0, 0) == UDFVM_E_PROTOCOL, "a call that went on was sealed");
+    check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+    check(call(vm, &usual, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_OK && *(const uint64_t *)reply.data == 1, "the next call");
+    check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
     udfvm_vm_close(vm);
 }
 
@@ -578,6 +701,8 @@ int main(int count, char **arguments)
         { "memory of closed VMs", test_memory_of_a_closed_vm_is_restored },
         { "ports", test_ports_are_closed },
         { "ring 0", test_ring_0_would_be_of_little_use }, { "page tables", test_page_tables_are_put_back },
+        { "selectors", test_no_selector_leads_further }, { "protection keys", test_protection_keys_do_not_stay },
+        { "deadlines of new VMs", test_a_new_vm_can_be_stopped }, { "seals", test_a_call_cannot_be_sealed },
         { "paravirtual features", test_no_paravirtual_features },
         { "wide area", test_the_wide_area_stays_in_memory },
     };

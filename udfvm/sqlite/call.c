@@ -18,9 +18,7 @@ static void run_row(struct session *session, sqlite3_context *context, sqlite3_v
         report_core_error(session, context, &error);
         return;
     }
-    if (reply.sealed)
-        report(session, context, "the guest asked to be sealed in a call");
-    else if (reply.status != UDFVM_STATUS_OK)
+    if (reply.status != UDFVM_STATUS_OK)
         report_guest_error(session, context, &reply);
     else
         row_decode(session, context, &reply);

@@ -85,8 +85,6 @@ static int call(struct session *session, const struct exchange *exchange, uint64
         session->row = exchange->rows == 1 && !exchange->rows_of ? row_of(exchange, 0) : -1;
         return explain_core_error(session, &failure, error);
     }
-    if (reply->sealed)
-        return out_of(describe(session, "the guest asked to be sealed in a call"), error);
     if (reply->status == UDFVM_STATUS_OK)
         return SQLITE_OK;
     session->row = row_of(exchange, guest_row(reply));

@@ -283,7 +283,13 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
         vm->machine.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
     }
     code = udfvm_vm_run(vm, reply, error);
-    return code != UDFVM_OK && code != UDFVM_E_FORKED && udfvm_vm_never_began(vm) ? try_again(vm, code, reply, error) : code;
+    if (code != UDFVM_OK && code != UDFVM_E_FORKED && udfvm_vm_never_began(vm))
+        code = try_again(vm, code, reply, error);
+    if (code == UDFVM_OK && reply->sealed && request != UDFVM_REQUEST_LOAD) {
+        vm->state = VM_BROKEN;
+        code = udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest asked to be sealed in a call");
+    }
+    return code;
 }
 
 int udfvm_vm_fresh_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length, const struct udfvm_limits *limits,
@@ -295,9 +301,7 @@ int udfvm_vm_fresh_call(udfvm_vm *vm, uint32_t request, const void *input, uint6
     if (code == UDFVM_OK) {
         *status = reply.status;
         *output_length = reply.length;
-        if (reply.sealed)
-            code = udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest asked to be sealed in a call");
-        else if (reply.length > capacity)
+        if (reply.length > capacity)
             code = udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %llu bytes is larger than the buffer of %llu bytes",
                               (unsigned long long)reply.length, (unsigned long long)capacity);
         else

@@ -40,6 +40,7 @@ int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *er
 struct behaviour {
     bool syscall_stays;           /* `syscall` at ring 3 arrives at LSTAR still at CPL 3 */
     bool bitmap_ignored;          /* the I/O bitmap permits nothing: the hypercall port needs IOPL 3 */
+    bool has_keys;                /* ring 3 can write PKRU, whatever CR4 says */
 };
 int udfvm_behaviour(struct behaviour *behaviour, struct udfvm_error *error);
 
@@ -91,7 +92,7 @@ void udfvm_page_tables_forget(struct machine *machine);
 void udfvm_system_area_fill(const struct machine *machine);
 /* Lets the guest reach the wide area. */
 void udfvm_system_area_open(const struct machine *machine);
-uint64_t udfvm_system_area_resume_stub(void);
+uint64_t udfvm_system_area_resume_stub(const struct machine *machine);
 bool udfvm_system_area_stack_used(const uint8_t *system);      /* there was an exception since it was scrubbed */
 void udfvm_system_area_scrub_stack(uint8_t *system);
 /* Sealed state that the resume stub loads. */

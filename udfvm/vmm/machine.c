@@ -297,7 +297,8 @@ int udfvm_machine_renew(struct machine *machine, struct udfvm_error *error)
     udfvm_system_area_fill(machine);
     if (machine->wide_open)
         udfvm_system_area_open(machine);
-    return create_vm(machine, error);
+    const int code = create_vm(machine, error);
+    return code == UDFVM_OK ? udfvm_signals_admit(machine->vcpu, error) : code;
 }
 
 int udfvm_machine_reset(struct machine *machine, struct udfvm_error *error)

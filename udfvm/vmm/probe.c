@@ -5,14 +5,16 @@
 
 #include "internal.h"
 
-enum { UNKNOWN = 0, KNOWN = 1, SYSCALL_STAYS = 2, BITMAP_IGNORED = 4 };
+enum { UNKNOWN = 0, KNOWN = 1, SYSCALL_STAYS = 2, BITMAP_IGNORED = 4, HAS_KEYS = 8 };
 
 /* Each of the three ways into the guest's kernel makes a hypercall, so the instruction pointer at the exit tells which was taken. */
-static const uint8_t vectors[3][16] = {
+static const uint8_t vectors[4][16] = {
     { 0xe6, UDFVM_PORT, 0x0f, 0x05 },            /* out; syscall */
     { 0xe6, UDFVM_PORT },
     { 0xe6, UDFVM_PORT },
+    { 0x0f, 0x01, 0xee, 0xe6, UDFVM_PORT },      /* rdpkru; out */
 };
+#define TRY_KEYS (UDFVM_VECTOR_BOOT + 3 * 16)
 
 /* Runs to the next hypercall; the vector (a multiple of 16) whose code makes it, or 0. */
 static uint64_t run_to_hypercall(const struct machine *machine, struct udfvm_error *error)
@@ -48,7 +50,12 @@ static int try_out(const struct machine *machine, int *found, struct udfvm_error
     const uint64_t call = run_to_hypercall(machine, error);
     if (!call)
         return UDFVM_E_PROTOCOL;
-    *found = KNOWN | (port == UDFVM_VECTOR_BOOT ? 0 : BITMAP_IGNORED) | (call == UDFVM_VECTOR_SYSCALL ? 0 : SYSCALL_STAYS);
+    enter_at(machine, TRY_KEYS, machine->rflags);
+    const uint64_t keys = run_to_hypercall(machine, error);
+    if (!keys)
+        return UDFVM_E_PROTOCOL;
+    *found = KNOWN | (port == UDFVM_VECTOR_BOOT ? 0 : BITMAP_IGNORED) | (call == UDFVM_VECTOR_SYSCALL ? 0 : SYSCALL_STAYS)
+             | (keys == TRY_KEYS ? HAS_KEYS : 0);
     return UDFVM_OK;
 }
 
@@ -69,6 +76,7 @@ int udfvm_behaviour(struct behaviour *behaviour, struct udfvm_error *error)
             return code;
         atomic_store(&known, found);
     }
-    *behaviour = (struct behaviour){ .syscall_stays = found & SYSCALL_STAYS, .bitmap_ignored = found & BITMAP_IGNORED };
+    *behaviour = (struct behaviour){ .syscall_stays = found & SYSCALL_STAYS, .bitmap_ignored = found & BITMAP_IGNORED,
+                                      .has_keys = found & HAS_KEYS };
     return UDFVM_OK;
 }

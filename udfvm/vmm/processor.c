@@ -25,7 +25,7 @@ void udfvm_vm_enter_sealed(struct udfvm_vm *vm)
     struct kvm_run *run = vm->machine.run;
     struct kvm_regs *registers = &run->s.regs.regs;
     *registers = vm->image->header->state.registers;
-    registers->rip = udfvm_system_area_resume_stub();
+    registers->rip = udfvm_system_area_resume_stub(&vm->machine);
     registers->rflags = (registers->rflags & RFLAGS_STATUS) | vm->machine.rflags;
     run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
 }
@@ -57,5 +57,5 @@ bool udfvm_vm_never_began(const struct udfvm_vm *vm)
 {
     const struct kvm_run *run = vm->machine.run;
     const bool refused = run->exit_reason == KVM_EXIT_FAIL_ENTRY || run->exit_reason == KVM_EXIT_INTERNAL_ERROR;
-    return vm->unfit && !vm->begun && refused && run->s.regs.regs.rip == udfvm_system_area_resume_stub();
+    return vm->unfit && !vm->begun && refused && run->s.regs.regs.rip == udfvm_system_area_resume_stub(&vm->machine);
 }

@@ -24,8 +24,8 @@
         .balign 16
         .globl  udfvm_gates, udfvm_gate_exceptions, udfvm_gate_flags_call, udfvm_gate_flags_fault, udfvm_gates_end
         .hidden udfvm_gates, udfvm_gate_exceptions, udfvm_gate_flags_call, udfvm_gate_flags_fault, udfvm_gates_end
-        .globl  udfvm_stubs, udfvm_stub_resume, udfvm_stubs_end
-        .hidden udfvm_stubs, udfvm_stub_resume, udfvm_stubs_end
+        .globl  udfvm_stubs, udfvm_stub_resume_keys, udfvm_stub_resume, udfvm_stubs_end
+        .hidden udfvm_stubs, udfvm_stub_resume_keys, udfvm_stub_resume, udfvm_stubs_end
 
 /* ---- Ring 0 ---- */
 
@@ -105,8 +105,14 @@ udfvm_stubs:
 
 /* Where every call starts: puts back what general registers do not cover. XRSTOR with all bits asked for restores every component that XCR0
  * enables, whatever that is here (on PVM the host's own), to the sealed value or to its initial one. Older AMD processors leave FOP, FIP and FDP
- * alone while no x87 exception is pending (AMD APM 5, XRSTOR), so an x87 load points them here before. */
+ * alone while no x87 exception is pending (AMD APM 5, XRSTOR), so an x87 load points them here before.
+ * Where ring 3 has protection keys, those of an earlier call may forbid to read anything, XRSTOR's area too: so PKRU is written first. */
         .balign 16
+udfvm_stub_resume_keys:
+        xorl    %eax, %eax
+        xorl    %ecx, %ecx
+        xorl    %edx, %edx
+        wrpkru
 udfvm_stub_resume:
         xorl    %eax, %eax
         movl    %eax, %ds

@@ -12,7 +12,7 @@
 #define TABLE          (ENTRY_PRESENT | ENTRY_WRITE | ENTRY_USER)
 
 extern const uint8_t udfvm_gates[], udfvm_gate_exceptions[], udfvm_gate_flags_call[], udfvm_gate_flags_fault[], udfvm_gates_end[];
-extern const uint8_t udfvm_stubs[], udfvm_stub_resume[], udfvm_stubs_end[];
+extern const uint8_t udfvm_stubs[], udfvm_stub_resume_keys[], udfvm_stub_resume[], udfvm_stubs_end[];
 
 static uint64_t *table(uint8_t *system, uint64_t address)
 {
@@ -132,9 +132,10 @@ void udfvm_system_area_scrub_stack(uint8_t *system)
     memset(system + SYSTEM_STACK, 0, SYSTEM_STACK_TOP - SYSTEM_STACK);
 }
 
-uint64_t udfvm_system_area_resume_stub(void)
+uint64_t udfvm_system_area_resume_stub(const struct machine *machine)
 {
-    return SYSTEM_STUBS + (uint64_t)(udfvm_stub_resume - udfvm_stubs);
+    const uint8_t *stub = machine->behaviour.has_keys ? udfvm_stub_resume_keys : udfvm_stub_resume;
+    return SYSTEM_STUBS + (uint64_t)(stub - udfvm_stubs);
 }
 
 void udfvm_system_area_state(uint8_t *system, const struct sealed_state *state)

@@ -96,6 +96,8 @@ bool udfvm_signals_settle(int vcpu)
                     ;
             sigdelset(&blocked, number);
             sigdelset(&waiting, number);
+        } else if (number == SIGURG && sigismember(&waiting, number) != 1) {
+            sigdelset(&blocked, number);  /* the next kick may need it */
         }
     return !sigisemptyset(&waiting) && admit(vcpu, &blocked) == 0;
 }
