@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import linecache
 import re
 from pathlib import Path
@@ -12,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import udfvm
+from udfvm import native, policy, wasm
+from udfvm.policy import Limits, format_size, parse_size
 
 ROOT = Path(__file__).resolve().parent.parent
 WITH_EXAMPLES = sorted(
@@ -73,6 +76,27 @@ def test_links_between_documents_lead_somewhere() -> None:
     for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_limits_are_as_documented() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \| (.*?) ?\|$", (ROOT / "docs" / "reference.md").read_text(), re.MULTILINE)
+    said = {option: bounds for option, *bounds in rows}
+    options = inspect.signature(Limits.parse).parameters
+    assert said["memory"][1:] == [
+        format_size(policy.SMALLEST_MEMORY),
+        f"{format_size(policy.DEFAULT_MEMORY)}; `from_wasm` {format_size(parse_size(wasm._MEMORY))}; "
+        f"`from_c` and `from_elf` {format_size(parse_size(native._MEMORY))}",
+        format_size(policy.LARGEST_MEMORY),
+    ]
+    assert Limits.parse(memory=policy.SMALLEST_MEMORY).memory == 16 << 20 and Limits.parse(memory="64GiB").memory == policy.LARGEST_MEMORY
+    for beyond in (policy.SMALLEST_MEMORY - (2 << 20), policy.LARGEST_MEMORY + 1):
+        with pytest.raises(udfvm.OptionError, match="is not between 16MiB and 64GiB"):
+            Limits.parse(memory=beyond)
+    assert [float(said[name][2]) for name in ("timeout", "build_timeout", "host_calls")] == [
+        options[name].default for name in ("timeout", "build_timeout", "host_calls")
+    ]
+    assert said["max_log"][2] == format_size(options["max_log"].default) and options["max_output"].default is None
+    assert set(said) >= {name for name in options if name not in ("files", "deterministic", "log")}
 
 
 def test_public_names_are_documented() -> None:

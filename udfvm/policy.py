@@ -47,6 +47,20 @@ def parse_size(size: int | str, option: str = "size", least: int = 0) -> int:
     return found
 
 
+def format_size(size: int) -> str:
+    """Bytes as text, in units that are powers of 1024, as memory, windows and the cache are measured.
+
+    >>> format_size(512 << 20), format_size(8 << 30), format_size(1_500_000), format_size(100)
+    ('512 MiB', '8 GiB', '1.4 MiB', '100 bytes')
+    """
+    amount, unit = float(size), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if round(amount, 1) < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:.1f}".removesuffix(".0") + f" {unit}"
+
+
 def _nanoseconds(option: str, seconds: float | None) -> int:
     """Nanoseconds of an option in seconds; 0 for None, which means no deadline. Raises OptionError."""
     if seconds is None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from udfvm import cache as images
 from udfvm.cache import CacheEntry
 from udfvm.cache_files import cache_directory, cache_size
-from udfvm.errors import Error
-from udfvm.policy import parse_size
+from udfvm.cli.terminal import console, size_of
+from udfvm.policy import format_size
 
 
 @click.group()
@@ -39,38 +38,34 @@ def list_images() -> None:
     entries = images.cache_entries()
     table = Table(box=None)
     for heading in ("image", "kind", "size", "last used", "content", "built in", "system calls", "not implemented"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for entry in entries:
         unknown = ", ".join(f"{name} x{count}" for name, count in entry.report.get("unknown_syscalls", {}).items())
         table.add_row(
             entry.path.name[:12],
             entry.kind,
-            f"{entry.stored_bytes / 1e6:.1f} MB",
+            format_size(entry.stored_bytes),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used)),
             _content(entry),
             f"{entry.report.get('seconds', 0):.2f} s",
             _system_calls(entry),
             unknown,
         )
-    console = Console(soft_wrap=True)
-    console.print(table if entries else "no images")
-    total, most = images.stored_bytes() if entries else 0, cache_size()
-    console.print(f"{cache_directory()}: {len(entries)} images, {total / 1e6:.1f} MB of at most {most / 1e6:.1f} MB")
+    out = console()
+    out.print(table if entries else "no images", markup=False)
+    total = images.stored_bytes() if entries else 0
+    out.print(f"{cache_directory()}: {len(entries)} images, {format_size(total)} of at most {format_size(cache_size())}")
 
 
 @cache.command()
-@click.option("--size", help="What may be left, such as 2GiB; UDFVM_CACHE_SIZE, or 8GiB, if not given.")
-def prune(size: str | None) -> None:
+@click.option("--size", callback=size_of, help="What may be left, such as 2GiB; UDFVM_CACHE_SIZE, or 8GiB, if not given.")
+def prune(size: int | None) -> None:
     """Removes what builds left behind that were killed, and the images used longest ago until the cache has its size.
 
     What a process uses stays, and what sealed functions and prepared runtimes need.
     """
-    try:
-        most = None if size is None else parse_size(size, "--size")
-    except ValueError as error:
-        raise Error(str(error)) from error
-    done = images.prune(most)
-    removed, left = f"{done.removed_bytes / 1e6:.1f} MB", f"{done.left_bytes / 1e6:.1f} MB"
+    done = images.prune(size)
+    removed, left = format_size(done.removed_bytes), format_size(done.left_bytes)
     click.echo(f"{done.files} files removed, {removed}; {left} are left in {cache_directory()}")
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 import udfvm
 from udfvm.cli import flights
+from udfvm.cli.terminal import console
 
 _CALLS = 2000
 
@@ -24,7 +25,7 @@ def score(dep_delay: float, distance: float) -> float | None:
     return None if distance == 0 else dep_delay / distance * 100
 
 
-def _from_sql(console: Console, database: Path) -> None:
+def _from_sql(out: Console, database: Path) -> None:
     import apsw
 
     import udfvm.sqlite
@@ -38,13 +39,13 @@ def _from_sql(console: Console, database: Path) -> None:
     table = Table("carrier", "flights", "score", title="Delay for each hundred miles, by carrier")
     for carrier, count, value in result:
         table.add_row(carrier, f"{count:,}", f"{value:.3f}")
-    console.print(table)
+    out.print(table)
     total = sum(count for _, count, _ in result)
-    console.print(f"SQL:     {total:,} rows, 1 call of 1 statement: {seconds:.2f} s, {seconds / total * 1e6:.1f} us a row")
+    out.print(f"SQL:     {total:,} rows, 1 call of 1 statement: {seconds:.2f} s, {seconds / total * 1e6:.1f} us a row")
     connection.close()
 
 
-def _from_arrow(console: Console, parquet: Path) -> None:
+def _from_arrow(out: Console, parquet: Path) -> None:
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
@@ -55,15 +56,15 @@ def _from_arrow(console: Console, parquet: Path) -> None:
     started = time.perf_counter()
     table: Any = ds.dataset(parquet).to_table(columns={"s": expression})
     seconds = time.perf_counter() - started
-    console.print(f"Dataset: {table.num_rows:,} rows: {seconds:.2f} s, mean score {pc.mean(table['s']).as_py():.3f}")
+    out.print(f"Dataset: {table.num_rows:,} rows: {seconds:.2f} s, mean score {pc.mean(table['s']).as_py():.3f}")
     columns = ds.dataset(parquet).to_table(columns=["dep_delay", "distance"])
     started = time.perf_counter()
     scores = score(columns["dep_delay"], columns["distance"])
     seconds = time.perf_counter() - started
-    console.print(f"Arrays:  {len(scores):,} rows, 1 call: {seconds:.2f} s")
+    out.print(f"Arrays:  {len(scores):,} rows, 1 call: {seconds:.2f} s")
 
 
-def _latency(console: Console) -> None:
+def _latency(out: Console) -> None:
     from udfvm import vmm
 
     samples = []
@@ -73,20 +74,20 @@ def _latency(console: Console) -> None:
         samples.append((time.perf_counter() - started) * 1e6)
     call = statistics.median(samples)
     floor = statistics.median(vmm.measure_exits(_CALLS))
-    console.print(f"Scalar:  score(12.0, 300.0) = {score(12.0, 300.0)}, {_CALLS:,} fresh micro-VMs: {call:.0f} us a call (median)")
-    console.print(f"Floor:   one exit of a micro-VM costs {floor:.0f} us here: a fresh call is {call / floor:.1f} times that")
+    out.print(f"Scalar:  score(12.0, 300.0) = {score(12.0, 300.0)}, {_CALLS:,} fresh micro-VMs: {call:.0f} us a call (median)")
+    out.print(f"Floor:   one exit of a micro-VM costs {floor:.0f} us here: a fresh call is {call / floor:.1f} times that")
 
 
 @click.command()
 def demo() -> None:
     """Runs a function over 336,776 flights, from SQL and from Arrow, each call in a fresh micro-VM."""
-    console = Console(soft_wrap=True)
+    out = console()
     with tempfile.TemporaryDirectory(prefix="udfvm-demo-") as directory:
         database, parquet = Path(directory) / "flights.db", Path(directory) / "flights.parquet"
-        console.print(f"Loading flights ... {flights.write(database, parquet):,}")
+        out.print(f"Loading flights ... {flights.write(database, parquet):,}")
         started = time.perf_counter()
         score.prepare()
-        console.print(f"Image:   built or opened in {time.perf_counter() - started:.2f} s")
-        _from_sql(console, database)
-        _from_arrow(console, parquet)
-    _latency(console)
+        out.print(f"Image:   built or opened in {time.perf_counter() - started:.2f} s")
+        _from_sql(out, database)
+        _from_arrow(out, parquet)
+    _latency(out)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import shutil
 import statistics
+import subprocess
 import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from udfvm import __version__
 from udfvm.cache import cache_entries, stored_bytes
 from udfvm.cache_files import cache_directory, cache_size
-from udfvm.errors import CacheError, KVMUnavailableError
-from udfvm.image import GUEST
+from udfvm.cli.terminal import console
+from udfvm.errors import BuildError, CacheError, KVMUnavailableError
+from udfvm.image import GUEST, wasmtime_library
+from udfvm.policy import format_size
 
 _ROUNDS = 2000
+_KINDS = {"pvm": "PVM, without VT-x or AMD-V from below", "vmx": "standard KVM on Intel VT-x", "svm": "standard KVM on AMD-V"}
+_COMPILER = "gcc"                                # of from_c, unless compiler= names another
 
 
 def _huge_pages() -> str:
@@ -36,10 +43,56 @@ def _processor() -> str:
 
 def _cache() -> str:
     try:
-        found = f"{len(cache_entries())} images, {stored_bytes() / 1e6:.0f} MB of at most {cache_size() / 1e6:.0f} MB"
+        found = f"{len(cache_entries())} images, {format_size(stored_bytes())} of at most {format_size(cache_size())}"
     except CacheError as error:
         found = f"not usable: {error}"
     return f"{cache_directory()} ({found})"
+
+
+def _version(package: str, absent: str = "not installed: reinstall udfvm") -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return absent
+
+
+def _wasmtime() -> str:
+    try:
+        wasmtime_library()
+    except BuildError as error:
+        return f"not usable: {error}"
+    return _version("wasmtime")
+
+
+def _compiler() -> str:
+    path = shutil.which(_COMPILER)
+    if path is None:
+        return "not found: udfvm.from_c needs it (apt-get install gcc), or another by compiler="
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, errors="replace", timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"{path} does not run: {error}"
+    return f"{(said.splitlines() or ['no version'])[0]} at {path}"
+
+
+def _standard_sqlite() -> str:
+    """The standard library's sqlite3. Whether it can load extensions was decided when Python was built."""
+    try:
+        import sqlite3
+    except ImportError as error:
+        return f"not usable: {error}"
+    able = hasattr(sqlite3.Connection, "enable_load_extension")
+    loads = "loads extensions" if able else "cannot load extensions (this Python was built without): use apsw with udfvm.sqlite.register"
+    return f"SQLite {sqlite3.sqlite_version}, {loads}"
+
+
+def _apsw() -> str:
+    version = _version("apsw")
+    try:
+        import apsw
+    except ImportError:
+        return version
+    return f"{version}, SQLite {apsw.sqlite_lib_version()}"
 
 
 def _found(table: Table) -> bool:
@@ -47,8 +100,7 @@ def _found(table: Table) -> bool:
     from udfvm import vmm
 
     system = vmm.probe()
-    kinds = {"pvm": "PVM (no VT-x or AMD-V from below)", "vmx": "Intel VT-x", "svm": "AMD-V"}
-    table.add_row("KVM", f"API {system.kvm_api_version}, {kinds.get(system.vendor, 'unknown kind')}")
+    table.add_row("KVM", f"API {system.kvm_api_version}, {_KINDS.get(system.vendor, 'unknown kind')}")
     missing = [name for name in ("sync_regs", "manual_dirty_log", "xcrs") if not getattr(system, name)]
     table.add_row("KVM capabilities", "all present" if not missing else f"missing: {', '.join(missing)} (a newer kernel has them)")
     table.add_row("Vector state", f"XCR0 {system.xcr0:#x}")
@@ -61,6 +113,7 @@ def _found(table: Table) -> bool:
 def doctor() -> None:
     """Shows what micro-VMs find on this machine, and what they miss."""
     table = Table(show_header=False, box=None)
+    table.add_row("udfvm", __version__)
     table.add_row("Python", f"{sys.version.split()[0]} at {os.path.realpath(sys.executable)}")
     table.add_row("Processor", _processor())
     problem = None
@@ -72,7 +125,14 @@ def doctor() -> None:
     table.add_row("Huge pages", _huge_pages())
     table.add_row("Guest kernel", "present" if (GUEST / "kernel.bin").exists() else "missing: reinstall udfvm")
     table.add_row("Image cache", _cache())
-    Console(soft_wrap=True).print(table)
+    table.add_row("apsw", _apsw())
+    table.add_row("Module sqlite3", _standard_sqlite())
+    table.add_row("pyarrow", _version("pyarrow"))
+    for package in ("numpy", "pandas"):
+        table.add_row(package, _version(package, "not installed, and needed only by functions that use it"))
+    table.add_row("wasmtime", _wasmtime())
+    table.add_row(_COMPILER, _compiler())
+    console().print(table, markup=False)
     if problem is not None:
         click.echo(f"\n{problem}", err=True)
     sys.exit(0 if usable else 1)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from udfvm.cli.terminal import size_of
 from udfvm.errors import Error
+from udfvm.libraries import checked_packages
 from udfvm.policy import DEFAULT_MEMORY, Limits
 
 
@@ -19,7 +21,11 @@ from udfvm.policy import DEFAULT_MEMORY, Limits
 )
 @click.option("--replace", is_flag=True, help="Replace what another file sealed under the name, or the output file.")
 def seal(file: Path, names: tuple[str, ...], namespace: str, output: Path | None, replace: bool) -> None:
-    """Seals the UDFs of a Python FILE (or those NAMES), for use from the sqlite3 shell with the extension loaded."""
+    """Seals the UDFs of a Python FILE (or those NAMES), for use from the sqlite3 shell with the extension loaded.
+
+    FILE is imported for that: all of its code but the bodies of UDFs runs on this host, outside of any micro-VM, with your rights. Seal
+    only files that you would run.
+    """
     from udfvm.sqlite import sealed
 
     udfs = sealed.udfs_of(file)
@@ -43,16 +49,12 @@ def seal(file: Path, names: tuple[str, ...], namespace: str, output: Path | None
 
 @click.command()
 @click.option("--package", "packages", multiple=True, help="A module that stored functions may import; may be given several times.")
-@click.option("--memory", default=str(DEFAULT_MEMORY), help="Guest memory, such as 512MiB.")
-def prepare(packages: tuple[str, ...], memory: str) -> None:
+@click.option("--memory", callback=size_of, default=str(DEFAULT_MEMORY), help="Guest memory, from 16MiB to 64GiB; 512MiB, if not given.")
+def prepare(packages: tuple[str, ...], memory: int) -> None:
     """Builds what loads functions stored in databases, for programs without Python."""
     from udfvm.sqlite import sealed
 
-    try:
-        size = Limits.parse(memory=memory).memory
-    except ValueError as error:
-        raise Error(str(error)) from error
-    for path in sealed.prepare(packages, size):
+    for path in sealed.prepare(checked_packages(packages), Limits.parse(memory=memory).memory):
         click.echo(path)
 
 
