@@ -24,7 +24,7 @@ import udfvm
 import udfvm.sqlite
 from udfvm.column_blocks import narrowed, widened
 from udfvm.columns import columns_of, python_value, scalar_of
-from udfvm.conversions import CONVERSIONS, Loss, Refused, Rule, convert, family, integer_range, markdown, rule
+from udfvm.conversions import _NUMBERS, CONVERSIONS, Loss, Refused, Rule, convert, family, integer_range, markdown, rule
 from udfvm.errors import SignatureError, TypeMappingError, UDFError
 from udfvm.rows import RowCodec
 from udfvm.types import Kind, Parameter, ResultType, RowType, declared, named
@@ -743,3 +743,9 @@ def test_host_functions() -> None:
 def test_fixed_size_zero_is_refused() -> None:
     with pytest.raises((SignatureError, ValueError)):
         declared("fixed_size_list<int8>[0]")
+
+
+def test_numbers_are_told_by_arrows_numbers_for_their_types() -> None:
+    ours = {name for name in dir(pa.lib) if name.startswith("Type_") and getattr(pa.lib, name) in _NUMBERS}
+    widths = {f"Type_{kind}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64)}
+    assert ours == widths | {"Type_BOOL", "Type_HALF_FLOAT", "Type_FLOAT", "Type_DOUBLE", "Type_DATE32", "Type_TIMESTAMP"}

@@ -195,9 +195,14 @@ def short(value: object) -> str:
 
 # ---- Arrays ----
 
+# Types any bytes of which are values, by Arrow's numbers for them (``Type::type``): booleans, integers, floats, date32, timestamps.
+_NUMBERS: Final = frozenset({*range(1, 13), 16, 18})
+
 
 def convert(array: Any, declared: Any) -> Any:
     """A pyarrow array as another type. Raises Refused, or Loss with the first row that cannot be converted."""
+    if array.type.id in _NUMBERS and array.type == declared:
+        return array                             # at once: in a guest each object that is touched is a page to put back
     try:
         return _converted(array, declared)
     except Loss as loss:
@@ -255,7 +260,8 @@ def _is_checked(type_: Any) -> bool:
 
     if type_.num_fields:
         return any(_is_checked(type_.field(index).type) for index in range(type_.num_fields))
-    return bool(pa.types.is_date64(type_)) or family(str(type_)) == "text"
+    kinds = pa.types
+    return bool(kinds.is_date64(type_) or kinds.is_string(type_) or kinds.is_large_string(type_) or kinds.is_string_view(type_))
 
 
 def _run_ends_decoded(array: Any) -> Any:

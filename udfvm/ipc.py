@@ -107,6 +107,10 @@ class BatchCodec:
         replies = self.number_replies()
         return None if replies is None else replies.numbers_in(reply, rows)
 
+    def reply(self, data: bytes | memoryview, rows: int, is_data: bool) -> BatchReply:
+        """What the core handed out of a reply to so many rows."""
+        return BatchReply(data, rows, is_data)
+
     def array(self, reply: BatchReply) -> pa.Array:
         """The column in a reply. Views the reply, without a copy. Raises ProtocolError."""
         if not reply.is_data:

@@ -8,7 +8,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeVar, overload
 
 from udfvm._bindings import changed
 from udfvm.errors import (
@@ -21,6 +21,7 @@ from udfvm.errors import (
     TypeMappingError,
 )
 from udfvm.output import Log
+from udfvm.pieces import TooLargeForWindowError, call_in_pieces
 from udfvm.policy import DEFAULT_BUILD_TIMEOUT, DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
 from udfvm.pool import Pool, pool_of
 from udfvm.rows import RowCodec
@@ -78,6 +79,16 @@ class Loading(NamedTuple):
     identity: bytes
     request: Callable[[], bytes]
     advice: str = ""                             # for whose program ends before the function is loaded
+
+
+class Writer(Protocol):
+    """What writes requests with rows of one kind: ``BatchCodec`` record batches, ``NumberBatches`` columns of numbers."""
+
+    def size(self, batch: Any, /) -> int:
+        """Bytes of the request."""
+
+    def write(self, window: memoryview, batch: Any, /) -> int:
+        """Writes the request to the beginning of the window; returns its length in bytes."""
 
 
 class UDF:
@@ -483,8 +494,6 @@ class UDF:
         return in_form(self.name, form or form_of_result(arguments), result.as_declared, as_declared(self.name, result, pieces))
 
     def _in_pieces(self, whole: Any, call: Callable[[Any, int, TooLarge | None], Any]) -> list[Any]:
-        from udfvm.pieces import call_in_pieces
-
         return call_in_pieces(whole, call, cut=self.elementwise, cut_results=not self.limits.max_output)
 
     def _call_renewed(self, arguments: tuple[Any, ...]) -> Any:
@@ -495,36 +504,28 @@ class UDF:
         return self._call_with_any(arguments)
 
     def _call_with_numbers(self, numbers: NumberColumns, first_row: int, failure: TooLarge | None) -> BatchReply:
-        batches = self._number_batches()
-        size = batches.size(numbers)
-        call = functools.partial(self._call_batch, size, lambda window: batches.write(window, numbers), first_row, numbers.num_rows)
-        if failure is None and not self._wide_at_once:
-            return call()
-        return self._call_in_windows(call, size, failure)
+        return self._call_with_rows(self._number_batches(), numbers, first_row, failure)
 
     def _call_with_batch(self, rows: pa.RecordBatch | pa.Table, first_row: int, failure: TooLarge | None) -> pa.Array:
         from udfvm.columns import one_batch
 
-        codec, batch = self._codec(), one_batch(rows)
-        size = codec.size(batch)
-        call = functools.partial(self._call_batch, size, lambda window: codec.write(window, batch), first_row, batch.num_rows)
-        if failure is None and not self._wide_at_once:
-            return codec.array(call())
-        return codec.array(self._call_in_windows(call, size, failure))
-
-    def _call_batch(
-        self, size: int, write: Callable[[memoryview], int], first_row: int, rows: int, windows: Windows | None = None
-    ) -> BatchReply:
-        """One call. ``write`` writes the request, of ``size`` bytes, to the input window and returns its length in bytes."""
-        from udfvm.ipc import BatchReply
-        from udfvm.pieces import TooLargeForWindowError
-
         codec = self._codec()
+        return codec.array(self._call_with_rows(codec, one_batch(rows), first_row, failure))
+
+    def _call_with_rows(self, writer: Writer, rows: Any, first_row: int, failure: TooLarge | None) -> BatchReply:
+        if failure is None and not self._wide_at_once:
+            return self._call_batch(writer, rows, first_row)
+        return self._call_in_windows(functools.partial(self._call_batch, writer, rows, first_row), writer.size(rows), failure)
+
+    def _call_batch(self, writer: Writer, batch: Any, first_row: int, windows: Windows | None = None) -> BatchReply:
+        """One call. ``writer`` writes the request with the rows of ``batch``."""
+        codec, rows = self._codec(), batch.num_rows
+        size = writer.size(batch)
         runtime, vm = self.take_vm(windows)
         try:
             if size > vm.room:
                 raise TooLargeForWindowError(size, vm.room)
-            length = write(vm.input(size))
+            length = writer.write(vm.input(size), batch)
         except BaseException:
             runtime.pool.give(vm)
             raise
@@ -533,7 +534,7 @@ class UDF:
         )
         if status:
             raise guest_exception(reply, self.name, first_row, rows)
-        return BatchReply(reply, rows, is_data)
+        return codec.reply(reply, rows, is_data)
 
 
 def _loaded_arrays() -> tuple[type, ...]:
