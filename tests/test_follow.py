@@ -128,6 +128,126 @@ def test_what_is_wrapped(notebook: Notebook, kind: str) -> None:
     assert made(2) == 60
 
 
+HELD = {
+    "dict": "OPS = {'a': lambda x: x * K}\ndef g(x): return OPS['a'](x)",
+    "nested": "OPS = (('a', {'b': [lambda x: x * K]}),)\ndef g(x): return OPS[0][1]['b'][0](x)",
+    "instance": "class M:\n    def __init__(self, h): self.h = h\nm = M(h)\ndef g(x): return m.h(x)",
+    "slots": "class M:\n    __slots__ = ('h',)\nm = M()\nm.h = h\ndef g(x): return m.h(x)",
+    "empty slots": "class M:\n    __slots__ = ()\n    def m(self, x): return x * K\nm = M()\ndef g(x): return m.m(x)",
+    "dataclass": "@dataclasses.dataclass(slots=True, frozen=True)\nclass M:\n    h: object\nm = M(h)\ndef g(x): return m.h(x)",
+    "namespace": "m = types.SimpleNamespace(h=h)\ndef g(x): return m.h(x)",
+    "proxy": "m = types.MappingProxyType({'h': h})\ndef g(x): return m['h'](x)",
+    "defaultdict": "m = collections.defaultdict(lambda: K)\ndef g(x): return x * m[0]",
+    "default": "def g(x, by={'h': h}): return by['h'](x)",
+    "udf": "@udfvm.udf\ndef inner(x: int) -> int: return h(x)\nm = [inner]\ndef g(x): return m[0](x)",
+    "partial method": "class M:\n    def m(self, by, x): return x * by * K\n    p = functools.partialmethod(m, 1)\n"
+    "def g(x): return M().p(x)",
+    "generic function": "@functools.singledispatch\ndef d(x): return 0\n@d.register\ndef _(x: int): return x * K\ndef g(x): return d(x)",
+    "generic method": "class M:\n    @functools.singledispatchmethod\n    def m(self, x): return 0\n    @m.register\n"
+    "    def _(self, x: int): return x * K\ndef g(x): return M().m(x)",
+    "library's decorator": "@contextlib.contextmanager\ndef m(): yield K\ndef g(x):\n    with m() as k: return x * k",
+    "metaclass": "class Meta(type):\n    def m(cls, x): return x * K\nclass M(metaclass=Meta): pass\ndef g(x): return M.m(x)",
+    "alias": "T = typing.TypeVar('T')\nclass M(typing.Generic[T]):\n    def m(self, x): return x * K\nA = M[int]\n"
+    "def g(x): return A().m(x)",
+    "class of no module": "space = {'__name__': 'nowhere'}\nexec('class M:\\n    k = 1', space)\nM = space['M']\n"
+    "def K_(value): M.k = value\ndef g(x): return x * M.k",
+    "subclass of list": "class M(list): pass\nm = M([h])\ndef g(x): return m[0](x)",
+    "cycle": "m = [h]\nm.append(m)\ndef g(x): return m[1][1][0](x)",
+}
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_functions_are_followed_wherever_they_are_held(notebook: Notebook, kind: str) -> None:
+    notebook.run("import collections, contextlib, dataclasses, functools, types, typing\nK = 2\ndef h(x): return x * K\n" + HELD[kind])
+    if "K_" in HELD[kind]:
+        notebook.run("K_(2)")
+    notebook.run(UDF.format("g(x)"))
+    assert notebook["f"](2) == 4
+    notebook.run("K_(5)" if "K_" in HELD[kind] else "K = 5")
+    assert notebook["f"](2) == 10
+
+
+def test_a_chain_of_any_length_is_followed(notebook: Notebook) -> None:
+    notebook.run("K = 1\nlink = lambda x: x * K\nfor _ in range(5000):\n    link = [link]\n")
+    places = capture(notebook["link"])
+    assert not changed(places)
+    notebook.run("K = 2")
+    assert changed(places)
+
+
+def test_what_comes_to_a_class_or_a_generic_function(notebook: Notebook) -> None:
+    notebook.run(
+        UDF.format("x * C.k + d(x)") + "import functools\nclass B:\n    k = 1\nclass C(B): pass\n"
+        "@functools.singledispatch\ndef d(x): return 0\n"
+    )
+    made = notebook["f"]
+    assert made(1) == 1
+    notebook.run("C.k = 5")
+    assert made(1) == 5
+    notebook.run("d.register(int, lambda x: 10)")
+    assert made(1) == 15
+    notebook.run("d.register(int, lambda x: 20)")
+    assert made(1) == 25
+    notebook.run("del C.k")
+    assert made(1) == 21
+
+
+def test_a_module_that_only_the_body_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "imported_later.py"
+    file.write_text("K = 1\n")
+
+    @udfvm.udf
+    def f(x: int) -> int:
+        import imported_later  # type: ignore[import-not-found]
+
+        return x * int(imported_later.K)
+
+    assert f(3) == 3
+    file.write_text("K = 55\n")
+    importlib.invalidate_caches()
+    importlib.import_module("imported_later")
+    assert f(3) == 165
+    del sys.modules["imported_later"]
+
+
+def test_host_functions(notebook: Notebook) -> None:
+    notebook.run(
+        "calls = 0\ndef price(x: int) -> int:\n    global calls\n    calls += 1\n    return calls\n"
+        "@udfvm.udf(host_functions=[price])\ndef f(x: int) -> int: return price(x)\n"
+    )
+    made = notebook["f"]
+    assert made(0) == 1
+    runtime = made._runtime
+    assert [made(0), made(0)] == [2, 3]          # what its globals mean is nothing to the guest
+    assert made._runtime is runtime
+    notebook.run("def price(x: int) -> int: return 7")
+    for _ in range(2):
+        with pytest.raises(udfvm.SignatureError, match=r"^UDF 'f': 'price' has been defined anew.*declare the UDF again$"):
+            made(0)
+    notebook.run("price = lambda x: 8")          # another function, that is meant to travel
+    assert made(0) == 8
+
+
+def test_batches_that_race_with_a_change(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook.run(UDF.format("x * K") + "K = 1")
+    made, array = notebook["f"], np.array([1, 2])
+    assert made(1) == 1
+    whole = type(made._number_batches()).small
+
+    def meanwhile(*arguments: Any) -> Any:
+        small = whole(*arguments)
+        notebook.run("K = 3")
+        assert made(1) == 3                      # another thread's call
+        return small
+
+    monkeypatch.setattr(type(made._number_batches()), "small", meanwhile)
+    made(array)
+    monkeypatch.undo()
+    for _ in range(3):
+        assert list(made(array)) == [3, 6]
+
+
 def _one_argument(function: Callable[..., int]) -> Callable[[int], int]:
     def f(x: int) -> int:
         return function(x)

@@ -1,3 +1,4 @@
 ABSENT: object
+LENGTH: object
 
 def changed(places: tuple[object, ...], /) -> bool: ...

@@ -3,6 +3,7 @@
 #include <Python.h>
 
 static PyObject *absent;                         /* stands for what a name does not mean yet */
+static PyObject *length;                         /* as a key: of the place that is the number of keys */
 
 /* What a place holds now, a new reference. A place: a dictionary or another mapping and a key, a function and the name of an attribute,
  * a cell and anything. NULL with an exception. */
@@ -26,6 +27,21 @@ static PyObject *held_by(PyObject *container, PyObject *key)
     return Py_NewRef(absent);
 }
 
+/* 1: it holds what it held; 0: something else; -1: an exception. */
+static int holds(PyObject *container, PyObject *key, PyObject *held)
+{
+    if (key == length) {
+        const Py_ssize_t now = PyObject_Size(container), then = PyLong_AsSsize_t(held);
+        return PyErr_Occurred() ? -1 : now == then;
+    }
+    PyObject *value = held_by(container, key);
+    if (!value)
+        return -1;
+    const int same = value == held;
+    Py_DECREF(value);
+    return same;
+}
+
 static PyObject *bindings_changed(PyObject *module, PyObject *places)
 {
     (void)module;
@@ -34,11 +50,9 @@ static PyObject *bindings_changed(PyObject *module, PyObject *places)
         return NULL;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(places); i += 3) {
-        PyObject *value = held_by(PyTuple_GET_ITEM(places, i), PyTuple_GET_ITEM(places, i + 1));
-        if (!value)
+        const int same = holds(PyTuple_GET_ITEM(places, i), PyTuple_GET_ITEM(places, i + 1), PyTuple_GET_ITEM(places, i + 2));
+        if (same < 0)
             return NULL;
-        const int same = value == PyTuple_GET_ITEM(places, i + 2);
-        Py_DECREF(value);
         if (!same)
             Py_RETURN_TRUE;
     }
@@ -56,7 +70,8 @@ PyMODINIT_FUNC PyInit__bindings(void)
 {
     PyObject *module = PyModule_Create(&definition);
     absent = module ? PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type) : NULL;
-    if (absent && PyModule_AddObjectRef(module, "ABSENT", absent) == 0)
+    length = absent ? PyObject_CallNoArgs((PyObject *)&PyBaseObject_Type) : NULL;
+    if (length && PyModule_AddObjectRef(module, "ABSENT", absent) == 0 && PyModule_AddObjectRef(module, "LENGTH", length) == 0)
         return module;
     Py_XDECREF(module);
     return NULL;

@@ -3,32 +3,41 @@
 A function travels to its micro-VM with all that it refers to: globals, what its closure holds, helpers, classes, the user's own
 modules, and what these refer to in turn. Python looks a name up when it is used, so a name that means another object than it did
 needs another image. Compared are identities, of the places that user code can reach by names; objects that were changed in
-place look the same: for them there is ``UDF.refresh``.
+place look the same: for them there is ``UDF.refresh``. Functions and classes are followed wherever they are held: in containers,
+in attributes of instances, in what decorators and functools made.
 """
 
 from __future__ import annotations
 
+import copyreg
 import functools
+import gc
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from opcode import opmap
 from typing import Any, Final
 
-from udfvm._bindings import ABSENT, changed
-from udfvm.libraries import is_library, is_users
+from udfvm._bindings import ABSENT, LENGTH, changed
+from udfvm.callables import is_single_dispatch
+from udfvm.libraries import is_library, is_third_party, is_users
 
 __all__ = ["Places", "capture", "changed"]
 
-#: Containers, keys and what they held, one after the other; see ``changed``.
+#: Containers, keys and what they held, one after the other; see ``changed``. The key LENGTH stands for the number of keys.
 Places = tuple[object, ...]
 
 _FUNCTION: Final = ("__code__", "__defaults__", "__kwdefaults__")
 _OF_EVERY_CLASS: Final = frozenset({"__dict__", "__weakref__", "__module__", "__doc__", "__slots__"})
+_ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
+_CACHED: Final = type(functools.lru_cache(len))
+# Modules whose objects hold what they were given, though they pickle in ways of their own.
+_HOLDERS: Final = frozenset({"builtins", "collections", "functools", "itertools", "operator", "types", "typing"})
 
 
-def capture(function: object) -> Places:
-    """All places that a function, or a class, and user code that it refers to, look names up in.
+def capture(function: object, leave: Iterable[object] = ()) -> Places:
+    """All places that a function, or a class, and user code that it refers to, look names up in. What is in ``leave`` (host functions)
+    stays here: names may mean it, and what it refers to does not matter.
 
     >>> def twice(x): return FACTOR * x
     >>> places = capture(twice)
@@ -38,26 +47,44 @@ def capture(function: object) -> Places:
     >>> changed(places)
     True
     """
-    walk = _Walk()
-    walk.visit(function, frozenset())
+    walk = _Walk(leave)
+    walk.run(function)
     return tuple(walk.places)
 
 
 class _Walk:
     """A walk over what user code refers to. Each object is visited once."""
 
-    def __init__(self) -> None:
-        self.places: list[object] = []
-        self._seen: set[tuple[int, frozenset[str]]] = set()
-        self._kept: list[object] = []            # so that no other object gets the number of one that was seen
+    def __init__(self, leave: Iterable[object]) -> None:
+        from udfvm.udf import UDF
 
-    def visit(self, value: object, names: frozenset[str]) -> None:
+        self.places: list[object] = []
+        self._udf = UDF
+        self._waiting: list[tuple[object, frozenset[str]]] = []
+        self._seen: set[tuple[int, frozenset[str]]] = set()
+        self._kept = list(leave)                 # so that no other object gets the number of one that was seen
+        self._seen.update((id(each), frozenset()) for each in self._kept)
+
+    def run(self, value: object) -> None:
+        self._visit(value)
+        while self._waiting:
+            self._look_into(*self._waiting.pop())
+
+    def _visit(self, value: object, names: frozenset[str] = frozenset()) -> None:
         """``names`` are those in the code that refers to the value: of a module, attributes of these names are looked up."""
-        of_modules = names if isinstance(value, types.ModuleType) else frozenset()
-        if (id(value), of_modules) in self._seen:
+        if type(value) in _ATOMS:
             return
-        self._seen.add((id(value), of_modules))
-        self._kept.append(value)
+        of_modules = names if isinstance(value, types.ModuleType) else frozenset()
+        if (id(value), of_modules) not in self._seen:
+            self._seen.add((id(value), of_modules))
+            self._kept.append(value)
+            self._waiting.append((value, of_modules))
+
+    def _visit_all(self, values: Iterable[object], names: frozenset[str] = frozenset()) -> None:
+        for value in values:
+            self._visit(value, names)
+
+    def _look_into(self, value: object, names: frozenset[str]) -> None:
         if isinstance(value, types.FunctionType):
             self._function(value)
         elif isinstance(value, types.ModuleType):
@@ -65,15 +92,29 @@ class _Walk:
         elif isinstance(value, type):
             self._class(value)
         else:
-            for part in _parts(value):
-                self.visit(part, names)
-            self.visit(type(value), names)
+            parts = [getattr(value, "function", None)] if isinstance(value, self._udf) else _parts(value)
+            self._visit_all(filter(gc.is_tracked, parts))        # others hold nothing: numbers, texts, tuples of such
+            self._visit_all({type(value), *map(type, parts)})
 
     def _place(self, container: object, key: object, value: object) -> None:
         self.places += (container, key, value)
 
+    def _mapping(self, mapping: Mapping[Any, object], leave: frozenset[str] = frozenset()) -> None:
+        """A place for each key, and one for the keys that may come."""
+        self._place(mapping, LENGTH, len(mapping))
+        for key, value in list(mapping.items()):
+            if key not in leave:
+                self._place(mapping, key, value)
+                self._visit(value)
+
     def _function(self, function: types.FunctionType) -> None:
+        self._visit_all(function.__dict__.values())
+        self._visit_all((*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()))
         if is_library(function.__code__.co_filename):
+            # A decorator's, perhaps: it has what it was given in its closure, and its own code is no user's.
+            if is_single_dispatch(function):
+                self._mapping(function.registry)     # type: ignore[attr-defined]
+            self._visit_all(map(_content, function.__closure__ or ()))
             return
         for attribute in _FUNCTION:
             self._place(function, attribute, getattr(function, attribute))
@@ -81,17 +122,12 @@ class _Walk:
         for name in names:
             value = function.__globals__.get(name, ABSENT)
             self._place(function.__globals__, name, value)
-            self.visit(value, names)
+            self._visit(value, names)
         for cell in function.__closure__ or ():
             value = _content(cell)
             self._place(cell, None, value)
-            self.visit(value, names)
-        for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            self.visit(value, names)
+            self._visit(value, names)
         self._imports(function, names)
-        wrapped = function.__dict__.get("__wrapped__")
-        if wrapped is not None:
-            self.visit(wrapped, names)
 
     def _imports(self, function: types.FunctionType, names: frozenset[str]) -> None:
         if not _has_imports(function.__code__):
@@ -103,7 +139,9 @@ class _Walk:
             module = sys.modules.get(name)
             if module is not None and is_users(module):
                 self._place(sys.modules, name, module)
-                self.visit(module, names)
+                self._visit(module, names)
+            elif module is None and not _is_of_library(name):
+                self._place(sys.modules, name, ABSENT)
 
     def _module(self, module: types.ModuleType, names: frozenset[str]) -> None:
         if not is_users(module):
@@ -111,36 +149,26 @@ class _Walk:
         for name in names:
             value = module.__dict__.get(name, ABSENT)
             self._place(module.__dict__, name, value)
-            self.visit(value, names)
+            self._visit(value, names)
 
     def _class(self, cls: type) -> None:
         if not _is_users_class(cls):
             return
-        namespace: Mapping[str, object] = cls.__dict__
-        for name, value in list(namespace.items()):
-            if name not in _OF_EVERY_CLASS:
-                self._place(namespace, name, value)
-                self.visit(value, frozenset())
-        for base in cls.__bases__:
-            self.visit(base, frozenset())
+        copyreg._slotnames(cls)                  # type: ignore[attr-defined]  # which pickling leaves in the class
+        self._mapping(cls.__dict__, _OF_EVERY_CLASS)
+        self._visit_all((*cls.__bases__, type(cls)))
 
 
-def _parts(value: Any) -> Iterator[object]:
-    """Functions and objects in wrappers of the standard library and of UDFs, whose own code is no user's."""
-    if isinstance(value, functools.partial):
-        yield value.func
-        yield from (*value.args, *value.keywords.values())
-    elif isinstance(value, (types.MethodType, staticmethod, classmethod)):
-        yield value.__func__
-        yield getattr(value, "__self__", None)
-    elif isinstance(value, property):
-        yield from (value.fget, value.fset, value.fdel)
-    elif isinstance(value, functools.cached_property):
-        yield value.func
-    else:
-        attributes = getattr(value, "__dict__", None)
-        if isinstance(attributes, dict):         # what functools.wraps and lru_cache leave, and a UDF
-            yield from (attributes[name] for name in ("__wrapped__", "function") if name in attributes)
+_PLAIN: Final[Any] = object                     # whose ways to pickle are those of all that have none of their own
+
+
+def _parts(value: Any) -> Sequence[object]:
+    """What an object that is no function, class or module holds, as far as it travels with it."""
+    if isinstance(value, _CACHED):
+        return (value.__wrapped__,)              # what the cache holds stays here
+    cls: Any = type(value)
+    plain = cls.__reduce__ is _PLAIN.__reduce__ and cls.__reduce_ex__ is _PLAIN.__reduce_ex__
+    return gc.get_referents(value) if plain or cls.__module__ in _HOLDERS or _is_users_class(cls) else ()
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
@@ -165,6 +193,12 @@ def _content(cell: types.CellType) -> object:
         return ABSENT
 
 
+def _is_of_library(module: str) -> bool:
+    top = module.partition(".")[0]
+    return top in sys.stdlib_module_names or is_third_party(top)
+
+
 def _is_users_class(cls: type) -> bool:
+    """Classes of code that is run without a module travel by value, as those of the user's modules do."""
     module = sys.modules.get(cls.__module__)
-    return module is not None and (module.__name__ == "__main__" or is_users(module))
+    return module is None or module.__name__ == "__main__" or is_users(module)

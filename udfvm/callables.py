@@ -46,7 +46,7 @@ def reduced_callable(obj: Any, maker: str, by_value: Callable[[types.ModuleType]
         return made("cached", obj.__wrapped__, parameters["maxsize"], parameters["typed"])
     if isinstance(obj, functools.cached_property):
         return made("cached_property", obj.func, obj.attrname)
-    if _is_single_dispatch(obj):
+    if is_single_dispatch(obj):
         return None if found(obj) else made("single_dispatch", obj.__wrapped__, dict(obj.registry))
     if isinstance(obj, typing.NewType) and not found(obj):
         return made("new_type", obj.__name__, obj.__supertype__, obj.__module__)
@@ -55,7 +55,8 @@ def reduced_callable(obj: Any, maker: str, by_value: Callable[[types.ModuleType]
     return None
 
 
-def _is_single_dispatch(function: Any) -> bool:
+def is_single_dispatch(function: Any) -> bool:
+    """Whether it is what ``functools.singledispatch`` made."""
     return (
         isinstance(function, types.FunctionType)
         and function.__code__.co_filename == functools.singledispatch.__code__.co_filename

@@ -73,9 +73,20 @@ class HostFunctions:
         """All of them, by name."""
         return [self._functions[name].description() for name in sorted(self._functions)]
 
+    def functions(self) -> list[Callable[..., Any]]:
+        """The functions themselves."""
+        return [each.function for each in self._functions.values()]
+
     def name_of(self, function: object) -> str | None:
-        """The name of one of them; None for other objects."""
-        return next((each.name for each in self._functions.values() if each.function is function), None)
+        """The name of one of them; None for other objects. Raises SignatureError for what one of them has been defined anew as."""
+        for each in self._functions.values():
+            if each.function is function:
+                return each.name
+            if isinstance(function, types.FunctionType) and _place_of(function) == _place_of(each.function):
+                raise SignatureError(
+                    f"UDF {self._udf!r}: {each.name!r} has been defined anew, and host_functions= has it as it was: declare the UDF again"
+                )
+        return None
 
     def call(self, name: bytes, arguments: bytes) -> bytes | None:
         """The reply to what a guest asks; None where there is no function of that name.
@@ -97,6 +108,11 @@ class HostFunctions:
         if result is None and not host.result.nullable:
             raise TypeMappingError(f"host function {host.name!r} returned None; annotate its result {host.result.type.kind.value} | None")
         return encode_value(host.name, Parameter("result", *host.result), result)
+
+
+def _place_of(function: object) -> tuple[str | None, str | None]:
+    """The module and the name that a function is defined under."""
+    return getattr(function, "__module__", None), getattr(function, "__qualname__", None)
 
 
 def _host_function(udf: str, function: Callable[..., Any]) -> HostFunction:

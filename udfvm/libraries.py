@@ -87,7 +87,7 @@ def packages_of(modules: Iterable[str], explicit: Sequence[str], *, arrow: bool)
     packages = set(explicit)
     if arrow:
         packages.update(("pyarrow", *filter(_is_installed, ("numpy",))))
-    packages.update(top for top in {module.partition(".")[0] for module in modules} if _is_third_party(top))
+    packages.update(top for top in {module.partition(".")[0] for module in modules} if is_third_party(top))
     return tuple(sorted(packages))
 
 
@@ -100,7 +100,8 @@ def _is_installed(top: str) -> bool:
         return False
 
 
-def _is_third_party(top: str) -> bool:
+def is_third_party(top: str) -> bool:
+    """Whether a top-level module or package is an installed one, not of the standard library."""
     if top in sys.stdlib_module_names or top in ("__main__", "udfvm", "cloudpickle"):
         return False
     import importlib.util

@@ -70,6 +70,8 @@ def pickle_function(name: str, function: Callable[..., object], host_functions: 
         with _user_modules_by_value():
             try:
                 _Pickler(buffer, pickled, host_functions).dump(function)
+            except SignatureError:               # it says what to do
+                raise
             except UNPICKLABLE as error:
                 culprit = _culprit(function, pickles, set())
                 raise pickle.PicklingError(f"{culprit}: {error}" if culprit else error) from error

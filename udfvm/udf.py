@@ -285,7 +285,7 @@ class UDF:
         """What names in the function mean now."""
         from udfvm.bindings import capture
 
-        return capture(self.function)
+        return capture(self.function, self.host_functions.functions() if self.host_functions else ())
 
     def _build(self) -> Runtime:
         from udfvm import output, vmm
@@ -473,7 +473,7 @@ class UDF:
         numbers = batches.take(arguments)
         if numbers is not None:
             if self._small is None and type(arguments[0]).__module__ == "numpy":
-                self._small = batches.small(self.name, self._ready(), self._call_renewed)
+                self._keep_small(batches, self._ready())
             return batches.result(form or numbers.form, self._in_pieces(numbers, self._call_with_numbers))
 
         import pyarrow as pa
@@ -492,6 +492,12 @@ class UDF:
             pieces = self._in_pieces(whole, self._call_with_batch)
         result = self.result.type
         return in_form(self.name, form or form_of_result(arguments), result.as_declared, as_declared(self.name, result, pieces))
+
+    def _keep_small(self, batches: NumberBatches, runtime: Runtime) -> None:
+        small = batches.small(self.name, runtime, self._call_renewed)
+        with self._lock:
+            if self._runtime is runtime:         # else names changed meanwhile
+                self._small = small
 
     def _in_pieces(self, whole: Any, call: Callable[[Any, int, TooLarge | None], Any]) -> list[Any]:
         return call_in_pieces(whole, call, cut=self.elementwise, cut_results=not self.limits.max_output)
