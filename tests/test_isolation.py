@@ -282,7 +282,7 @@ def test_a_deterministic_function_has_none() -> None:
     assert len({fixed_chance() for _ in range(20)}) == 1
 
 
-@udfvm.udf(timeout=0.2)
+@udfvm.udf(timeout=0.2, log="strict")
 def misbehaves(how: str) -> int:
     _global.append(1)
     if how == "raise":
@@ -308,6 +308,7 @@ def misbehaves(how: str) -> int:
         ("loop", udfvm.CallTimeoutError),
         ("crash", udfvm.GuestCrashError),
         ("exit", udfvm.GuestExitError),
+        ("log", udfvm.LogLimitError),
         ("abort", udfvm.GuestCrashError),
     ],
 )

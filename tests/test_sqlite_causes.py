@@ -119,6 +119,114 @@ def test_a_stored_function_has_a_cause_too(connection: apsw.Connection) -> None:
     assert raised.value.__cause__.guest_type == "ZeroDivisionError"
 
 
+@pytest.mark.parametrize("place", ["SELECT {}", "SELECT value FROM vm_map('{}', 'SELECT 1, 1')", "SELECT c1 FROM vm_table('{}', 1)"])
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_statements_timeout_is_the_cause(functions: list[UDF], place: str, streams: bool) -> None:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, *functions, policy=udfvm.sqlite.Policy(statement_timeout=0.3))
+    name = "yields" if "vm_table" in place else "waits"
+    query = place.format(name if "(" in place else f"{name}(1)")
+    if streams:
+        query = f"WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 40) SELECT count(waits(i / 40)), ({query}) FROM n"
+    with pytest.raises(apsw.SQLError, match=r"the statement did not end within 0\.3 s \(statement_timeout\)") as raised:
+        connection.execute(query).fetchall()
+    assert type(raised.value.__cause__) is udfvm.CallTimeoutError
+    assert str(raised.value.__cause__) == str(raised.value)
+    assert raised.value.__cause__.udf in ("waits", "yields")
+    assert connection.execute("SELECT waits(0)").fetchall() == [(0,)]
+    connection.close()
+
+
+def test_a_wait_past_the_statements_timeout_has_a_cause() -> None:
+    @udfvm.udf(pool=udfvm.Pool(size=1, wait=30))
+    def lone(x: int) -> int:
+        return x
+
+    connection, other = apsw.Connection(":memory:"), apsw.Connection(":memory:")
+    for each in (connection, other):
+        udfvm.sqlite.register(each, lone, policy=udfvm.sqlite.Policy(statement_timeout=0.3 if each is connection else None))
+    holds = other.execute("SELECT lone(value) FROM json_each('[1, 2, 3]')")
+    next(holds)
+    with pytest.raises(apsw.SQLError, match="statement_timeout") as raised:
+        connection.execute("SELECT lone(1)").fetchall()
+    assert type(raised.value.__cause__) is udfvm.CallTimeoutError
+    connection.close()
+    other.close(True)
+
+
+LOADS: list[tuple[tuple[object, ...], type[Exception], str]] = [
+    (("bad", "python", "def bad(x) return x", "(int) -> int"), udfvm.UDFError, "SyntaxError"),
+    (("bad", "python", "1 / 0", "(int) -> int"), udfvm.UDFError, "ZeroDivisionError"),
+    (("bad", "python", "while True: pass", "(int) -> int"), udfvm.BuildError, r"was not ready within 1 s \(load_timeout\)"),
+    (("bad", "python", "import os\nos._exit(3)", "(int) -> int"), udfvm.BuildError, "was not ready by then"),
+    (("bad", "python", "import os\nos.abort()", "(int) -> int"), udfvm.GuestCrashError, r"signal 6 \(ABRT\)"),
+    (("bad", "wasm", b"no module", "(int) -> int"), udfvm.UDFError, "not a WebAssembly"),
+    (("bad", "native", b"no object", "(int) -> int"), udfvm.UDFError, ""),
+    (("bad", "python", "def bad(x): return x", "(int) ->"), udfvm.SignatureError, "its signature"),
+    (("bad", "python", "def bad(x): return x", "(int) -> int", "timeot=1"), udfvm.SignatureError, "its options"),
+    (("bad", "python", b"\xff", "(int) -> int"), udfvm.Error, "not valid UTF-8"),
+    (("bad", "cobol", "x", "(int) -> int"), udfvm.Error, "unknown kind"),
+    (("fails", "python", "x", "(int) -> int"), udfvm.Error, "the connection has a function of that name"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "kind", "text"), LOADS, ids=[f"{case[2][:20]}-{index}" for index, case in enumerate(LOADS)])
+def test_what_keeps_a_stored_function_from_loading_is_the_cause(
+    functions: list[UDF], arguments: tuple[object, ...], kind: type[Exception], text: str
+) -> None:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, *functions, policy=udfvm.sqlite.Policy(allow_create=True, load_timeout=1))
+    marks = ", ".join("?" * len(arguments))
+    with pytest.raises(apsw.SQLError, match=f"^vm_create: '{arguments[0]}': (.|\n)*{text}") as raised:
+        connection.execute(f"SELECT vm_create({marks})", arguments).fetchall()
+    assert type(raised.value.__cause__) is kind
+    connection.execute("SELECT vm_create('good', 'python', 'def good(x): return x', '(int) -> int')").fetchall()
+    if kind is not udfvm.Error:
+        values = (*arguments[1:4], " ".join(map(str, arguments[4:])))
+        connection.execute("UPDATE udfvm_functions SET kind = ?, source = ?, signature = ?, options = ?", values)
+        for query in ("SELECT vm_udf('good', 1)", "SELECT value FROM vm_map('good', 'SELECT 1, 1')"):
+            with pytest.raises(apsw.SQLError, match=f"^UDF 'good': (.|\n)*{text}") as raised:
+                connection.execute(query).fetchall()
+            assert type(raised.value.__cause__) is kind
+    assert connection.execute("SELECT fails('ok')").fetchall() == [(0,)]
+    connection.close()
+
+
+MOVES = "(ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)"
+
+
+@pytest.mark.parametrize(
+    ("query", "kind", "attributes"),
+    [
+        ("SELECT waits('x')", udfvm.TypeMappingError, ("x", 1, 0)),
+        ("SELECT vm_udf('waits', x'00')", udfvm.TypeMappingError, ("x", 1, 0)),
+        ("SELECT fails(CAST(x'ff' AS TEXT))", udfvm.TypeMappingError, ("how", 1, 0)),
+        ("SELECT value FROM vm_map('waits', 'SELECT 1, value FROM json_each(''[0, 0, 2.5]'')')", udfvm.TypeMappingError, ("x", 1, 2)),
+        ("SELECT gathers('x')", udfvm.TypeMappingError, ("x", 1, 0)),
+        ("SELECT i FROM yields(2.5)", udfvm.TypeMappingError, ("n", 1, 0)),
+        ("SELECT vm_udf('waits', 1, 2)", udfvm.TypeMappingError, (None, None, None)),
+        ("SELECT vm_agg('gathers')", udfvm.TypeMappingError, (None, None, None)),
+        ("SELECT vm_udf('nobody', 1)", udfvm.UnknownUDFError, None),
+        ("SELECT vm_agg('nobody', 1)", udfvm.UnknownUDFError, None),
+        ("SELECT value FROM vm_map('nobody', 'SELECT 1, 1')", udfvm.UnknownUDFError, None),
+        ("SELECT c1 FROM vm_table('nobody', 1)", udfvm.UnknownUDFError, None),
+        ("SELECT vm_udf('gathers', 1)", udfvm.Error, None),
+        (f"SELECT gathers(value) OVER {MOVES} FROM json_each('[1, 2, 3, 4]')", udfvm.SignatureError, None),
+    ],
+)
+def test_what_comes_to_no_call_has_a_cause_too(
+    connection: apsw.Connection, query: str, kind: type[Exception], attributes: tuple[str | None, int | None, int | None] | None
+) -> None:
+    with pytest.raises(apsw.SQLError) as raised:
+        connection.execute(query).fetchall()
+    cause = raised.value.__cause__
+    assert type(cause) is kind
+    assert str(cause) == str(raised.value)
+    if isinstance(cause, udfvm.TypeMappingError):
+        assert (cause.argument, cause.position, cause.row) == attributes
+    assert connection.execute("SELECT fails('ok')").fetchall() == [(0,)]
+
+
 @pytest.mark.parametrize("query", [PLACES[0], PLACES[1]])
 def test_what_ends_a_program_in_a_host_function_passes_as_it_is(connection: apsw.Connection, query: str) -> None:
     with pytest.raises(SystemExit) as raised:

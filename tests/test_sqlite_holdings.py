@@ -78,6 +78,26 @@ def test_functions_used_last_stay_loaded(connection: apsw.Connection) -> None:
     assert call(connection, "f1") == 1           # loaded again
 
 
+def test_release_lets_all_go(connection: apsw.Connection) -> None:
+    create(connection, "first", 0)
+    assert connection.execute("SELECT vm_release()").fetchall() == [(1,)]
+    before = layers()
+    for i in range(20):
+        create(connection, f"f{i}", i)
+        assert call(connection, f"f{i}") == i
+    assert layers() >= before + 20
+    cursor = connection.execute("SELECT vm_udf('f3', value) FROM json_each('[1, 2, 3]')")
+    assert next(cursor) == (4,)
+    assert connection.execute("SELECT vm_release()").fetchall() == [(20,)]
+    assert layers() <= before + 1                # what the running statement uses
+    assert cursor.fetchall() == [(5,), (6,)]
+    assert connection.execute("SELECT vm_release()").fetchall() == [(0,)]
+    assert layers() <= before
+    assert call(connection, "f7") == 7           # loaded again
+    with pytest.raises(apsw.SQLError, match="vm_release: takes no arguments"):
+        connection.execute("SELECT vm_release(1)")
+
+
 def test_a_statement_keeps_its_function(connection: apsw.Connection) -> None:
     create(connection, "kept", 1)
     cursor = connection.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 50) SELECT vm_udf('kept', i) FROM n")

@@ -290,6 +290,13 @@ def test_what_is_too_large_is_an_error_and_no_more(large: apsw.Connection, funct
     for size in (128 << 20, 200 << 20):
         with pytest.raises(apsw.SQLError, match=r"row 0: .*(window|limit)"):
             large.execute(f"SELECT {function}(zeroblob({size}))").fetchall()
+        mapped = f"SELECT value = {size} OR value = zeroblob({size}) FROM vm_map('{function}', 'SELECT 1, zeroblob({size})')"
+        assert large.execute(mapped).fetchall() == [(1,)]        # a batch gets windows as large as it takes,
+    with pytest.raises(apsw.SQLError, match=r"row 0: .* do not fit into the input window .* raise memory=") as raised:
+        large.execute(f"SELECT value FROM vm_map('{function}', 'SELECT 1, zeroblob({600 << 20})')").fetchall()      # up to the memory
+    assert isinstance(raised.value.__cause__, udfvm.InputTooLargeError)
+    with pytest.raises(apsw.SQLError, match=r"row 0: .*(window|limit|raise memory=)"):
+        large.execute(f"SELECT value FROM vm_map('{function}', 'SELECT 1, zeroblob({500 << 20})')").fetchall()
     assert large.execute("SELECT same_bytes(x''), text_of(''), typeof(same_bytes_row(x''))").fetchall() == [(b"", 0, "blob")]
     empty = "SELECT typeof(value), length(value) FROM vm_map('same_bytes', 'SELECT 1, zeroblob(0)')"
     assert large.execute(empty).fetchall() == [("blob", 0)]

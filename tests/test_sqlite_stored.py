@@ -237,7 +237,7 @@ def test_options(connection: apsw.Connection, query: Query) -> None:
         (("x", "python", "y = 1", "() -> int"), "defines no function"),
         (("x", "python", "x = 1", "() -> int"), "not a function"),
         (("x", "python", "def x(): pass", "() -> int", "entry=y"), "defines no 'y'"),
-        (("x", "python", "while True: pass", "() -> int"), "did not end within"),
+        (("x", "python", "while True: pass", "() -> int"), "was not ready within 0.5 s (load_timeout)"),
         (("x", "python", "import os; os._exit(1)", "() -> int"), "exit"),
         (("x", "python", b"\xff\xfe", "() -> int"), "not valid UTF-8"),
         (("x", "python", "def x(): pass\0", "() -> int"), "not valid UTF-8"),

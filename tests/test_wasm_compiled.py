@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -85,17 +86,24 @@ def test_functions_of_one_module_share_what_was_compiled(cache: Path, kind: str)
         udfvm.from_wasm(code, "h")
 
 
+def digest_of(kept: Path) -> bytes:
+    """What stands before a reply that is kept: of its name and content."""
+    return hashlib.sha256(kept.name.encode() + b"\0" + kept.read_bytes()[32:]).digest()
+
+
 def test_compiled_code_that_is_damaged_is_made_again(cache: Path) -> None:
     module = large_module(4000)
     udfvm.from_wasm(module, "f").prepare()
     (kept,) = cache.glob("*.compiled")
     content = kept.read_bytes()
+    assert content[:32] == digest_of(kept)
     for damaged in (b"", content[:-1], content[:1000] + b"\xff" + content[1001:]):
         kept.write_bytes(damaged)
         for path in cache.glob("*.layer"):
             path.unlink()
         assert udfvm.from_wasm(module, "g", name=f"g{len(damaged)}")(7) % 2**64 == mixed(3998, 7)
-        assert len(kept.read_bytes()) == len(content)
+        assert kept.read_bytes()[:32] == digest_of(kept)
+        assert kept.read_bytes()[32:] != damaged[32:]
     clear_cache()
     assert not kept.exists()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import enum
 import itertools
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, Final, NamedTuple
 
 import cffi
 
+from udfvm import errors
+from udfvm.guest_text import visible
 from udfvm.policy import Limits
 from udfvm.types import RowType
 
@@ -61,7 +64,8 @@ _ffi.cdef(
     };
     struct udfvm_sqlite_renewal { void *pool; void *image; uint32_t pool_limit; char message[480]; };
     struct udfvm_sqlite_failure {
-        const char *function; const char *text; int64_t row; const void *report; uint64_t report_length; const void *error;
+        const char *function; const char *text; const char *detail; int64_t row; const void *report; uint64_t report_length;
+        const void *error; uint32_t cause; uint32_t position; const char *argument;
     };
     struct udfvm_sqlite_exception { void *type, *value; };
     struct udfvm_sqlite_offer {
@@ -102,6 +106,29 @@ class Role(enum.IntEnum):
     VECTORIZED = 1
     TABLE = 2
     AGGREGATE = 3
+
+
+class Cause(enum.IntEnum):
+    """``enum udfvm_sqlite_cause``."""
+
+    REPORTED = 0
+    TIMEOUT = 1
+    TYPE = 2
+    PROTOCOL = 3
+    INPUT = 4
+    BUILD = 5
+    SIGNATURE = 6
+    UNKNOWN = 7
+    OTHER = 8
+
+
+_IN_CALLS: Final[dict[int, type[errors.CallError]]] = {
+    Cause.TIMEOUT: errors.CallTimeoutError, Cause.PROTOCOL: errors.ProtocolError, Cause.INPUT: errors.InputTooLargeError,
+}  # fmt: skip
+_BEFORE_CALLS: Final[dict[int, type[errors.Error]]] = {
+    Cause.TYPE: errors.TypeMappingError, Cause.BUILD: errors.BuildError, Cause.SIGNATURE: errors.SignatureError,
+    Cause.UNKNOWN: errors.UnknownUDFError, Cause.OTHER: errors.Error,
+}  # fmt: skip
 
 
 class Flag(enum.IntFlag):
@@ -213,14 +240,31 @@ _release: Final = _ffi.callback("void(uint64_t)", _owners.__delitem__)
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_release))
 
 
+class _Renewals(threading.local):
+    """Why a function could not be renewed: for whoever makes the exception of the statement, a moment later."""
+
+    text: str = ""
+    failure: BaseException | None = None
+
+
+_renewals: Final = _Renewals()
+
+
+def _take_renewal_failure(text: str) -> BaseException | None:
+    failure, _renewals.failure = _renewals.failure, None
+    return failure if text == _renewals.text else None
+
+
 def _answer_renewal(number: int, name: Any, renewal: Any) -> int:
     """How a function of an offer runs from now on; see ``struct udfvm_sqlite_offer``."""
     ask = _owners[number].renewals.get(_ffi.string(name).decode())
+    _renewals.failure = None
     try:
         found = ask() if ask is not None else None
-    except Exception as error:                   # noqa: BLE001 - whatever keeps the image from being built is the statement's error
-        text = str(error).encode("utf-8", "backslashreplace")[:479]
-        renewal.message = text.decode("utf-8", "ignore").encode()
+    except BaseException as error:               # noqa: BLE001 - Ctrl-C too: whatever keeps the image from being built ends the statement
+        text = (str(error) or type(error).__name__).encode("utf-8", "backslashreplace")[:479]
+        _renewals.text, _renewals.failure = text.decode("utf-8", "ignore"), error.with_traceback(None)
+        renewal.message = _renewals.text.encode()
         return -1
     if found is None:
         return 0
@@ -243,7 +287,7 @@ def _failure_callback(wrap: Callable[[str], Exception] | None) -> Any:
         if wrap is None and failure.text and isinstance(exception, Exception):
             return 0
         if wrap is not None and failure.text and isinstance(exception, Exception):    # others are the program's own
-            cause, exception = exception, wrap(_ffi.string(failure.text).decode("utf-8", "replace"))
+            cause, exception = exception, wrap(visible(_ffi.string(failure.text)))
             exception.__cause__ = cause
         for place, value in (("type", type(exception)), ("value", exception)):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
@@ -258,13 +302,31 @@ def exception_of(failure: Any) -> BaseException:
     from udfvm import vmm
     from udfvm.vmm import guest_error
 
-    udf, row = _ffi.string(failure.function).decode("utf-8", "replace"), None if failure.row < 0 else int(failure.row)
+    udf, row = _text(failure.function), None if failure.row < 0 else int(failure.row)
+    if failure.cause in _IN_CALLS:
+        return guest_error.add_output(_IN_CALLS[failure.cause](_text(failure.detail), udf, row))
+    if failure.cause in _BEFORE_CALLS:
+        return _before_call(failure, row)
     if failure.error:
-        return vmm.exception_at(int(_ffi.cast("uintptr_t", failure.error)), udf, row)
+        renewal = _take_renewal_failure(_text(failure.detail)) if failure.detail else None
+        return renewal or vmm.exception_at(int(_ffi.cast("uintptr_t", failure.error)), udf, row)
     length = failure.report_length
     report = guest_error.excerpt(memoryview(_ffi.buffer(failure.report, length)).toreadonly()) if length else b""
     exception = guest_error.parse(report, udf, rows=0)
     exception.locate(row)
+    return exception
+
+
+def _text(characters: Any) -> str:
+    return str(_ffi.string(characters).decode("utf-8", "replace"))
+
+
+def _before_call(failure: Any, row: int | None) -> Exception:
+    exception = _BEFORE_CALLS[failure.cause](visible(_ffi.string(failure.text)))
+    if isinstance(exception, errors.TypeMappingError):
+        exception.row = row
+        if failure.position:
+            exception.position, exception.argument = int(failure.position), _text(failure.argument)
     return exception
 
 

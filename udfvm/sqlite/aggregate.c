@@ -152,7 +152,7 @@ void aggregate_step(sqlite_library *library, sqlite3_context *context, int count
     }
     if (inverse && !(session->function->flags & UDFVM_SQLITE_INVERSE)) {
         session->row = -1;
-        fail(library, context, SQLITE_ERROR, describe(session, "has no inverse(), so it cannot serve a window that moves: define inverse(), or let "
+        fail(library, context, SQLITE_ERROR, describe(session, UDFVM_SQLITE_SIGNATURE, "has no inverse(), so it cannot serve a window that moves: define inverse(), or let "
                                                       "the window begin at UNBOUNDED PRECEDING"));
         session->failed = true;
         return;
@@ -191,7 +191,7 @@ static void give_value(struct session *session, sqlite3_context *context, uint64
     view_close(&view);
     if (wrong) {
         session->failed = true;
-        fail(library, context, SQLITE_ERROR, describe(session, "the guest's reply is not valid: %s", wrong));
+        fail(library, context, SQLITE_ERROR, describe_bad_reply(session, wrong));
     }
 }
 

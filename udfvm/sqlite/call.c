@@ -73,7 +73,6 @@ void call_own(sqlite_library *library, sqlite3_context *context, int count, sqli
 
 struct function *resolve(struct registry *registry, const char *caller, const char *name, size_t length, unsigned roles, char **wrong)
 {
-    sqlite_library *sqlite3_api = registry->library;
     char *message = NULL;
     *wrong = NULL;
     struct function *function = registry_find(registry, name, length);
@@ -81,11 +80,13 @@ struct function *resolve(struct registry *registry, const char *caller, const ch
         function = sealed_find(registry, name, length, &message);
     if (!function && !message)
         function = stored_find(registry, name, length, &message);
-    if (!function)
-        *wrong = message ? sqlite3_mprintf("UDF '%s': %s", name, message) : describe_unknown(registry, caller, name, roles);
+    const struct definition wanted = { .name = name, .name_length = length };
+    if (!function && message)
+        *wrong = describe_definition(registry, &wanted, message, (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_OTHER });
+    else if (!function)
+        *wrong = describe_unknown(registry, caller, name, roles);
     else if (!(roles & ROLE(function->role)))
         *wrong = describe_role(function, caller);
-    sqlite3_free(message);
     return *wrong ? NULL : function;
 }
 

@@ -17,7 +17,7 @@ static int begin(struct session *session, uint64_t length, char **error)
     if (connection_interrupted(library, connection))
         return SQLITE_INTERRUPT;
     if (exception_pending(session))
-        return out_of(describe(session, "the statement has failed before"), error);
+        return out_of(describe(session, UDFVM_SQLITE_OTHER, "the statement has failed before"), error);
     if (session->end_ns != UINT64_MAX && monotonic_ns() >= session->end_ns)
         return out_of(describe_statement_timeout(session), error);
     if (session_ready(session, length, &failure))
@@ -42,7 +42,7 @@ static int place(struct session *session, const struct exchange *exchange, uint6
     const uint64_t room = udfvm_vm_input_room(session->vm);
     struct udfvm_error failure;
     if (length > room)
-        return out_of(describe(session, "%llu bytes of arguments do not fit into the input window of %llu bytes: raise memory=, which bounds it, or "
+        return out_of(describe(session, UDFVM_SQLITE_INPUT, "%llu bytes of arguments do not fit into the input window of %llu bytes: raise memory=, which bounds it, or "
                                "pass fewer rows%s", (unsigned long long)length, (unsigned long long)room,
                                session->function->flags & UDFVM_SQLITE_WHOLE ? "; or declare elementwise=True, if the function works row by row" : ""),
                       error);
@@ -114,7 +114,7 @@ static int put_bytes(const struct session *session, struct batch *batch, size_t 
     if (!bytes && (is_text || length > 0))
         return SQLITE_NOMEM;
     if (is_text && !utf8_valid(bytes, length))
-        return out_of(describe(session, "argument %u (%.128s): TEXT that is not valid UTF-8", index + 1, parameter->name), error);
+        return out_of(describe_argument(session, index, "TEXT that is not valid UTF-8"), error);
     return batch_put_bytes(batch, column, bytes, length) ? SQLITE_OK : SQLITE_NOMEM;
 }
 

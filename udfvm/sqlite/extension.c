@@ -37,10 +37,12 @@ ENTRIES(vm_attach, sql_attach)
 ENTRIES(vm_create, sql_create)
 ENTRIES(vm_drop, sql_drop)
 ENTRIES(vm_policy, sql_policy)
+ENTRIES(vm_release, sql_release)
 
 /* Those beside vm_udf. */
 static const struct { const char *name; sql_function *const *entries; } helpers[] = {
     { "vm_attach", vm_attach_entries }, { "vm_create", vm_create_entries }, { "vm_drop", vm_drop_entries }, { "vm_policy", vm_policy_entries },
+    { "vm_release", vm_release_entries },
 };
 
 #ifndef SQLITE_RESULT_SUBTYPE
@@ -275,6 +277,11 @@ static int define_all(struct registry *registry, int index, const struct udfvm_s
     *lease = (struct lease){ .references = 1, .release = offered->release, .owner = offered->owner, .interrupt = offered->interrupt,
                               .renew = offered->renew, .failures = offered->failures };
     offer = NULL;                                        /* taken: the lease releases the owner from here on */
+    struct lease *earlier = registry->embedder;
+    lease->references++;
+    registry->embedder = lease;
+    if (earlier)
+        lease_release(earlier);
     take_policy(registry, lease, offered);
     int code = SQLITE_OK;
     for (size_t i = 0; i < offered->count && code == SQLITE_OK; i++) {

@@ -108,14 +108,31 @@ struct udfvm_sqlite_renewal {
     char message[480];                   /* why there is none */
 };
 
-/* A call that failed. */
+/* What a failure is, where neither the guest nor the core reports it. */
+enum udfvm_sqlite_cause {
+    UDFVM_SQLITE_REPORTED = 0,           /* as `report` or `error` say */
+    UDFVM_SQLITE_TIMEOUT = 1,            /* the statement's, which no call has passed */
+    UDFVM_SQLITE_TYPE = 2,               /* an argument is not of the declared type, or their number is another */
+    UDFVM_SQLITE_PROTOCOL = 3,           /* a reply that an honest guest cannot make */
+    UDFVM_SQLITE_INPUT = 4,              /* the arguments do not fit the input window */
+    UDFVM_SQLITE_BUILD = 5,              /* a stored function cannot be loaded */
+    UDFVM_SQLITE_SIGNATURE = 6,          /* a function is not declared in a way that it can be used in */
+    UDFVM_SQLITE_UNKNOWN = 7,            /* there is no function of that name */
+    UDFVM_SQLITE_OTHER = 8,
+};
+
+/* A call that failed, or a function that there is none of. */
 struct udfvm_sqlite_failure {
     const char *function;                /* its name */
     const char *text;                    /* of the SQL error; NULL: the program itself interrupted the call */
+    const char *detail;                  /* the end of `text`, behind function and row */
     int64_t row;                         /* -1: not known */
-    const void *report;                  /* struct udfvm_guest_error, as the guest wrote it; NULL: the core reports the failure */
+    const void *report;                  /* struct udfvm_guest_error, as the guest wrote it, else NULL */
     uint64_t report_length;
     const struct udfvm_error *error;     /* the core's report, else NULL */
+    uint32_t cause;                      /* enum udfvm_sqlite_cause */
+    uint32_t position;                   /* UDFVM_SQLITE_TYPE: of the argument, from 1 on; 0: it is not about one */
+    const char *argument;                /* its name; NULL where `position` is 0 */
 };
 
 struct udfvm_sqlite_exception {

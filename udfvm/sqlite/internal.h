@@ -51,6 +51,7 @@ struct registry {
     struct udfvm_sqlite_policy policy;
     struct runtime runtimes[KINDS];
     struct base *bases;
+    struct lease *embedder;              /* a reference: the last offer's, to make exceptions of the program's; NULL: there was none */
     bool embedded;                       /* a program made an offer: it decides, not SQL */
     bool raised;                         /* an exception of the program's may be pending: see raise.c */
     struct registry *next;               /* table of registries; guarded by its mutex */
@@ -204,6 +205,7 @@ void bases_free(struct registry *registry);
 
 /* load.c */
 struct definition {
+    const char *caller;                                  /* the SQL function that it is made by, for errors; NULL: a call wants it */
     const char *name, *kind, *signature, *options;
     const void *source;
     size_t name_length, source_length;
@@ -232,6 +234,7 @@ bool stored_table(struct registry *registry, int *code); /* the database has the
 char *definition_hash(sqlite_library *library, const char *kind, const char *signature, const char *options, const void *source,
                       size_t length);                    /* sqlite3_malloc'd hexadecimal; NULL: out of memory */
 void sql_create(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
+void sql_release(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
 void sql_drop(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
 
 /* log.c */
@@ -266,15 +269,20 @@ sqlite3_value **with_defaults(const struct function *function, int count, sqlite
 /* report.c: texts are sqlite3_malloc'd; NULL is out of memory. */
 void fail_with(sqlite_library *library, sqlite3_context *context, char *text);          /* frees the text */
 char *shown(sqlite_library *library, char *text);         /* what there is to see of it, which may have come from a stranger's file; frees the text */
-char *describe(const struct session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Of a failure of that cause (enum udfvm_sqlite_cause). */
+char *describe(const struct session *session, uint32_t cause, const char *format, ...) __attribute__((format(printf, 3, 4)));
+char *describe_bad_reply(const struct session *session, const char *why);
+/* The same about an argument, by its index. */
+char *describe_argument(const struct session *session, uint32_t index, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* session->row is the row. */
 char *describe_guest_error(const struct session *session, const struct udfvm_reply *reply);
 /* Why the core's failure ends the call: SQLITE_INTERRUPT, for which SQLite has the text and *text is NULL, or another code, with *text. */
 int explain_core_error(const struct session *session, const struct udfvm_error *error, char **text);
-char *describe_unknown(const struct registry *registry, const char *caller, const char *name, unsigned roles);
+/* That there is no such function, and why: `message`, which it frees, and which becomes the end of the text. */
+char *describe_definition(struct registry *registry, const struct definition *definition, char *message, struct udfvm_sqlite_failure failure);
+char *describe_unknown(struct registry *registry, const char *caller, const char *name, unsigned roles);
 char *describe_count(const struct function *function, int found);
 char *describe_role(const struct function *function, const char *caller);
-void report(const struct session *session, sqlite3_context *context, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void report_guest_error(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply);
 /* What the guest reported, as text, sqlite3_malloc'd. NULL: out of memory. */
 char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply);
@@ -283,7 +291,8 @@ void report_core_error(const struct session *session, sqlite3_context *context, 
 
 /* raise.c: exceptions of the program that embeds SQLite, where it said how to make them */
 void raise_interrupt(const struct session *session, const struct udfvm_error *error);
-void raise_failure(const struct session *session, const char *text, const struct udfvm_reply *reply, const struct udfvm_error *error);
+/* A failure has become an SQL error of that text. A first one keeps what it made. */
+void raise_failure(struct registry *registry, const struct udfvm_sqlite_failure *failure);
 bool exception_pending(const struct session *session);   /* nothing of the program may run before it has seen its exception */
 
 /* A set of roles. */

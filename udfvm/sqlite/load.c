@@ -92,10 +92,28 @@ static udfvm_image *seal(udfvm_vm *vm, udfvm_image *base, struct udfvm_error *er
     return image;
 }
 
-static udfvm_image *load_layer(struct registry *registry, const struct runtime *runtime, const void *payload, size_t length,
-                               bool deterministic, char **message)
+/* Tells the program of a failure; whoever asked for the function adds to *message what it is about. */
+static void fail(struct registry *registry, const struct definition *definition, const char *message, struct udfvm_sqlite_failure failure)
 {
     sqlite_library *sqlite3_api = registry->library;
+    if (message)
+        sqlite3_free(describe_definition(registry, definition, sqlite3_mprintf("%s", message), failure));
+}
+
+static char *describe_load(const struct registry *registry, const struct udfvm_error *error)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    const int length = (int)sizeof error->message;
+    if (error->code == UDFVM_E_TIMEOUT)
+        return sqlite3_mprintf("the function was not ready within %.3g s (load_timeout)", (double)registry->policy.load_timeout_ns / 1e9);
+    if (error->code == UDFVM_E_EXIT)
+        return sqlite3_mprintf("%.*s; the function was not ready by then", length, error->message);
+    return sqlite3_mprintf("%.*s", length, error->message);
+}
+
+static udfvm_image *load_layer(struct registry *registry, const struct runtime *runtime, const struct definition *definition,
+                               const void *payload, size_t length, bool deterministic, char **message)
+{
     const struct udfvm_limits limits = { .timeout_ns = registry->policy.load_timeout_ns, .max_log = LOAD_LOG,
                                          .files = registry->policy.limits.files, .deterministic = deterministic };
     struct udfvm_error error = { .code = UDFVM_OK };
@@ -105,13 +123,19 @@ static udfvm_image *load_layer(struct registry *registry, const struct runtime *
     if (vm && udfvm_vm_call(vm, UDFVM_REQUEST_LOAD, payload, length, &limits, &reply, &error) == UDFVM_OK) {
         if (reply.sealed)
             image = seal(vm, runtime->base, &error);
-        else
-            *message = guest_error_text(sqlite3_api, &reply);
+        else {
+            *message = guest_error_text(registry->library, &reply);
+            fail(registry, definition, *message, (struct udfvm_sqlite_failure){ .report = reply.data, .report_length = reply.length });
+        }
     }
     if (vm)
         udfvm_pool_give(runtime->pool, vm);
-    if (!image && !*message)
-        *message = sqlite3_mprintf("%s", error.message);
+    if (!image && !*message) {
+        const bool not_ready = error.code == UDFVM_E_TIMEOUT || error.code == UDFVM_E_EXIT;
+        *message = describe_load(registry, &error);
+        fail(registry, definition, *message,
+             (struct udfvm_sqlite_failure){ .cause = not_ready ? UDFVM_SQLITE_BUILD : UDFVM_SQLITE_REPORTED, .error = not_ready ? NULL : &error });
+    }
     return image;
 }
 
@@ -194,12 +218,14 @@ struct function *load_function(struct registry *registry, const struct definitio
         what = "options";
         problem = parse_options(definition->options, &options);
     }
-    if (problem)
+    if (problem) {
         *message = sqlite3_mprintf("its %s: %s", what, problem);
+        fail(registry, definition, *message, (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_SIGNATURE });
+    }
     struct runtime *runtime = problem ? NULL : runtime_of(registry, kind, message);
     size_t length;
     uint8_t *payload = runtime ? requests[kind](sqlite3_api, definition, signature, &options, &length, message) : NULL;
-    udfvm_image *image = payload ? load_layer(registry, runtime, payload, length, options.deterministic, message) : NULL;
+    udfvm_image *image = payload ? load_layer(registry, runtime, definition, payload, length, options.deterministic, message) : NULL;
     struct function *function = image ? make_function(registry, runtime, image, definition, signature, &options) : NULL;
     udfvm_image_close(image);
     sqlite3_free(payload);

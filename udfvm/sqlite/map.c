@@ -401,7 +401,7 @@ static int map_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int i
     if (!wrong)
         return SQLITE_OK;
     cursor->results.session->row = -1;
-    return fail(cursor, SQLITE_ERROR, describe(cursor->results.session, "the guest's reply is not valid: %s", wrong));
+    return fail(cursor, SQLITE_ERROR, describe_bad_reply(cursor->results.session, wrong));
 }
 
 static int map_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *rowid)

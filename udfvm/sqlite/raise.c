@@ -5,28 +5,26 @@
  */
 #include "internal.h"
 
-static void make_pending(const struct session *session, const char *text, const struct udfvm_reply *reply, const struct udfvm_error *error)
+static void make_pending(struct registry *registry, const struct udfvm_sqlite_failure *failure)
 {
-    const struct lease *lease = session->function->lease;
-    const struct udfvm_sqlite_failure failure = { .function = session->function->name, .text = text, .row = session->row,
-                                                  .report = reply ? reply->data : NULL, .report_length = reply ? reply->length : 0,
-                                                  .error = error };
+    const struct lease *lease = registry->embedder;
     struct udfvm_sqlite_exception exception = { NULL, NULL };
     int state = lease->interrupt.enter();
-    if (!lease->failures.pending() && lease->failures.failed(&failure, &exception)) {
+    if (!lease->failures.pending() && lease->failures.failed(failure, &exception)) {
         lease->failures.restore(exception.type, exception.value, NULL);
-        session->function->registry->raised = true;
+        registry->raised = true;
     }
     lease->interrupt.leave(state);
 }
 
 void raise_interrupt(const struct session *session, const struct udfvm_error *error)
 {
-    const struct lease *lease = session->function->lease;
+    struct registry *registry = session->function->registry;
+    const struct lease *lease = registry->embedder;
     if (session->watched == WATCH_INTERRUPT || !lease)
         return;                                          /* it was SQLite that interrupted */
     if (lease->failures.failed) {
-        make_pending(session, NULL, NULL, error);
+        make_pending(registry, &(struct udfvm_sqlite_failure){ .function = session->function->name, .row = session->row, .error = error });
     } else if (lease->interrupt.raise) {
         int state = lease->interrupt.enter();
         lease->interrupt.raise(lease->interrupt.exception);
@@ -34,17 +32,16 @@ void raise_interrupt(const struct session *session, const struct udfvm_error *er
     }
 }
 
-void raise_failure(const struct session *session, const char *text, const struct udfvm_reply *reply, const struct udfvm_error *error)
+void raise_failure(struct registry *registry, const struct udfvm_sqlite_failure *failure)
 {
-    const struct lease *lease = session->function->lease;
-    if (text && lease && lease->failures.failed)
-        make_pending(session, text, reply, error);
+    if (registry->embedder && registry->embedder->failures.failed)
+        make_pending(registry, failure);
 }
 
 bool exception_pending(const struct session *session)
 {
     struct registry *registry = session->function->registry;
-    const struct lease *lease = session->function->lease;
+    const struct lease *lease = registry->embedder;
     if (!registry->raised || !lease || !lease->failures.failed)
         return false;
     int state = lease->interrupt.enter();

@@ -102,6 +102,9 @@ void registry_forget(struct registry *registry)
     pthread_mutex_unlock(&table_lock);
     release_list(&registry->functions);
     release_list(&registry->stored);
+    if (registry->embedder)
+        lease_release(registry->embedder);
+    registry->embedder = NULL;
     registry_release(registry);
 }
 

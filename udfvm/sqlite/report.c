@@ -45,31 +45,50 @@ static sqlite3_str *begin(const struct session *session)
     return text;
 }
 
-static char *describe_list(const struct session *session, const char *format, va_list arguments)
+/* The text of a failure, which the program learns of in `failure`'s terms. */
+static char *failing(const struct session *session, const char *detail, struct udfvm_sqlite_failure failure)
 {
     sqlite_library *sqlite3_api = session->function->registry->library;
     sqlite3_str *text = begin(session);
-    char detail[640];
-    vsnprintf(detail, sizeof detail, format, arguments);
+    const int place = sqlite3_str_length(text);
     sqlite3_str_appendall(text, detail);
-    return sqlite3_str_finish(text);
+    char *whole = sqlite3_str_finish(text);
+    if (!whole)
+        return NULL;
+    failure.function = session->function->name;
+    failure.row = session->row;
+    failure.text = whole;
+    failure.detail = whole + place;
+    raise_failure(session->function->registry, &failure);
+    return whole;
 }
 
-char *describe(const struct session *session, const char *format, ...)
+char *describe(const struct session *session, uint32_t cause, const char *format, ...)
 {
+    char detail[640];
     va_list arguments;
     va_start(arguments, format);
-    char *text = describe_list(session, format, arguments);
+    vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
-    return text;
+    return failing(session, detail, (struct udfvm_sqlite_failure){ .cause = cause });
 }
 
-void report(const struct session *session, sqlite3_context *context, const char *format, ...)
+char *describe_bad_reply(const struct session *session, const char *why)
 {
+    return describe(session, UDFVM_SQLITE_PROTOCOL, "the guest's reply is not valid: %s", why);
+}
+
+char *describe_argument(const struct session *session, uint32_t index, const char *format, ...)
+{
+    const char *name = session->function->parameters[index].name;
+    char detail[640];
+    const int used = snprintf(detail, sizeof detail, "argument %u (%.128s): ", index + 1, name);
     va_list arguments;
     va_start(arguments, format);
-    fail_with(session->function->registry->library, context, describe_list(session, format, arguments));
+    vsnprintf(detail + used, sizeof detail - (size_t)used, format, arguments);
     va_end(arguments);
+    return failing(session, detail,
+                   (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_TYPE, .position = index + 1, .argument = name });
 }
 
 /* Appends what there is to see of a text of the guest's: `most` bytes of it. */
@@ -127,18 +146,15 @@ char *describe_guest_error(const struct session *session, const struct udfvm_rep
 {
     sqlite_library *sqlite3_api = session->function->registry->library;
     char *detail = guest_error_text(sqlite3_api, reply);
-    sqlite3_str *text = begin(session);
-    if (detail)
-        sqlite3_str_appendall(text, detail);
+    char *text = detail ? failing(session, detail, (struct udfvm_sqlite_failure){ .report = reply->data, .report_length = reply->length })
+                        : NULL;
     sqlite3_free(detail);
-    char *whole = sqlite3_str_finish(text);
-    raise_failure(session, whole, reply, NULL);
-    return whole;
+    return text;
 }
 
 char *describe_statement_timeout(const struct session *session)
 {
-    return describe(session, "the statement did not end within %.3g s (statement_timeout)",
+    return describe(session, UDFVM_SQLITE_TIMEOUT, "the statement did not end within %.3g s (statement_timeout)",
                     (double)session->function->registry->policy.statement_timeout_ns / 1e9);
 }
 
@@ -159,8 +175,9 @@ int explain_core_error(const struct session *session, const struct udfvm_error *
     if (error->code == UDFVM_E_INTERRUPTED || (error->code == UDFVM_E_TIMEOUT && monotonic_ns() >= session->end_ns)) {
         *text = describe_statement_timeout(session);      /* as the watch said, or the thread of a streaming call */
     } else {
-        *text = describe(session, "%.*s%s", (int)sizeof error->message, error->message, advice(error->code));
-        raise_failure(session, *text, NULL, error);
+        char detail[sizeof error->message + 128];
+        snprintf(detail, sizeof detail, "%.*s%s", (int)sizeof error->message, error->message, advice(error->code));
+        *text = failing(session, detail, (struct udfvm_sqlite_failure){ .error = error });
     }
     return *text ? SQLITE_ERROR : SQLITE_NOMEM;
 }
@@ -175,7 +192,39 @@ void report_core_error(const struct session *session, sqlite3_context *context, 
         fail_with(sqlite3_api, context, text);
 }
 
-char *describe_unknown(const struct registry *registry, const char *caller, const char *name, unsigned roles)
+char *describe_definition(struct registry *registry, const struct definition *definition, char *message, struct udfvm_sqlite_failure failure)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    sqlite3_str *text = sqlite3_str_new(registry->connection);
+    char name[NAME_MAX_BYTES + 1];
+    snprintf(name, sizeof name, "%.*s", (int)definition->name_length, definition->name);
+    if (definition->caller)
+        sqlite3_str_appendf(text, "%s: '%s': ", definition->caller, name);
+    else
+        sqlite3_str_appendf(text, "UDF '%s': ", name);
+    const int place = sqlite3_str_length(text);
+    sqlite3_str_appendall(text, message);
+    sqlite3_free(message);
+    char *whole = sqlite3_str_finish(text);
+    if (!whole)
+        return NULL;
+    failure.function = name;
+    failure.row = -1;
+    failure.text = whole;
+    failure.detail = whole + place;
+    raise_failure(registry, &failure);
+    return whole;
+}
+
+/* What names no function that runs is no call: its text has no row. */
+static char *failing_function(struct registry *registry, const char *name, uint32_t cause, char *text)
+{
+    if (text)
+        raise_failure(registry, &(struct udfvm_sqlite_failure){ .function = name, .text = text, .detail = text, .row = -1, .cause = cause });
+    return text;
+}
+
+char *describe_unknown(struct registry *registry, const char *caller, const char *name, unsigned roles)
 {
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_str *text = sqlite3_str_new(registry->connection);
@@ -192,7 +241,7 @@ char *describe_unknown(const struct registry *registry, const char *caller, cons
             any = true;
         }
     sqlite3_str_appendall(text, any ? ")" : "none)");
-    return sqlite3_str_finish(text);
+    return failing_function(registry, name, UDFVM_SQLITE_UNKNOWN, sqlite3_str_finish(text));
 }
 
 char *describe_count(const struct function *function, int found)
@@ -204,7 +253,7 @@ char *describe_count(const struct function *function, int found)
     for (uint32_t i = 0; i < function->parameter_count; i++)
         sqlite3_str_appendf(text, "%s%s%s", i ? ", " : "", function->parameters[i].name, i < required_count(function) ? "" : "=");
     sqlite3_str_appendf(text, "), got %d", found);
-    return sqlite3_str_finish(text);
+    return failing_function(function->registry, function->name, UDFVM_SQLITE_TYPE, sqlite3_str_finish(text));
 }
 
 static const char *const homes[] = { [UDFVM_SQLITE_SCALAR] = "vm_udf and vm_map", [UDFVM_SQLITE_VECTORIZED] = "vm_map",
@@ -215,6 +264,7 @@ static const char *const roles_named[] = { [UDFVM_SQLITE_SCALAR] = "a scalar fun
 char *describe_role(const struct function *function, const char *caller)
 {
     sqlite_library *sqlite3_api = function->registry->library;
-    return sqlite3_mprintf("UDF '%s': %s, which %s does not run: use %s", function->name, roles_named[function->role], caller,
-                           homes[function->role]);
+    char *text = sqlite3_mprintf("UDF '%s': %s, which %s does not run: use %s", function->name, roles_named[function->role], caller,
+                                 homes[function->role]);
+    return failing_function(function->registry, function->name, UDFVM_SQLITE_OTHER, text);
 }

@@ -38,7 +38,7 @@ static int bad_reply(struct results *results, const char *wrong, char **error)
     struct session *session = results->session;
     session->row = -1;
     session->failed = true;
-    *error = describe(session, "the guest's reply is not valid: %s", wrong);
+    *error = describe_bad_reply(session, wrong);
     return *error ? SQLITE_ERROR : SQLITE_NOMEM;
 }
 

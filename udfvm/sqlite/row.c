@@ -98,14 +98,12 @@ enum row_check row_check(const struct session *session, sqlite3_value **argument
         if (acceptable(sqlite3_api, parameter->type, found, arguments[i]))
             continue;
         if (parameter->type == UDFVM_FLOAT64 && found == SQLITE_INTEGER)
-            *wrong = describe(session, "argument %u (%.128s): INTEGER %lld is no REAL exactly", i + 1, parameter->name,
-                              (long long)sqlite3_value_int64(arguments[i]));
+            *wrong = describe_argument(session, i, "INTEGER %lld is no REAL exactly", (long long)sqlite3_value_int64(arguments[i]));
         else if (parameter->type == UDFVM_BOOL && found == SQLITE_INTEGER)
-            *wrong = describe(session, "argument %u (%.128s): expected %s, got INTEGER %lld", i + 1,
-                              parameter->name, expected_name(parameter->type), (long long)sqlite3_value_int64(arguments[i]));
+            *wrong = describe_argument(session, i, "expected %s, got INTEGER %lld", expected_name(parameter->type),
+                                       (long long)sqlite3_value_int64(arguments[i]));
         else
-            *wrong = describe(session, "argument %u (%.128s): expected %s, got %s", i + 1,
-                              parameter->name, expected_name(parameter->type), sql_type_name(found));
+            *wrong = describe_argument(session, i, "expected %s, got %s", expected_name(parameter->type), sql_type_name(found));
         return ROW_BAD;
     }
     return result;
@@ -126,7 +124,7 @@ static bool encode_bytes(const struct session *session, sqlite3_context *context
                          struct udfvm_value *value, uint64_t *used)
 {
     const struct function *function = session->function;
-    sqlite_library *sqlite3_api = function->registry->library;
+    sqlite_library *library = function->registry->library, *sqlite3_api = library;
     bool is_text = value->type == UDFVM_TEXT;
     const void *bytes = is_text ? (const void *)sqlite3_value_text(argument) : sqlite3_value_blob(argument);
     size_t length = (size_t)sqlite3_value_bytes(argument);
@@ -135,14 +133,13 @@ static bool encode_bytes(const struct session *session, sqlite3_context *context
         return false;
     }
     if (is_text && !utf8_valid(bytes, length)) {
-        report(session, context, "argument %u (%.128s): TEXT that is not valid UTF-8", index + 1,
-               function->parameters[index].name);
+        fail_with(library, context, describe_argument(session, index, "TEXT that is not valid UTF-8"));
         return false;
     }
     const uint64_t room = udfvm_vm_input_room(session->vm);
     if (length > room - *used) {
-        report(session, context, "argument %u (%.128s), %zu bytes, does not fit into the input window of %llu bytes", index + 1,
-               function->parameters[index].name, length, (unsigned long long)room);
+        fail_with(library, context, describe(session, UDFVM_SQLITE_INPUT, "argument %u (%.128s), %zu bytes, does not fit into the input window "
+                                             "of %llu bytes", index + 1, function->parameters[index].name, length, (unsigned long long)room));
         return false;
     }
     uint8_t *window = window_for(session, context, *used + length);
@@ -163,7 +160,7 @@ bool row_encode(const struct session *session, sqlite3_context *context, sqlite3
     struct udfvm_row row = { .count = function->parameter_count };
     uint64_t used = sizeof row + (uint64_t)row.count * sizeof(struct udfvm_value);
     if (used > udfvm_vm_input_room(session->vm)) {
-        report(session, context, "%u arguments do not fit into the input window", row.count);
+        fail_with(sqlite3_api, context, describe(session, UDFVM_SQLITE_INPUT, "%u arguments do not fit into the input window", row.count));
         return false;
     }
     uint8_t *window = window_for(session, context, used);
@@ -188,7 +185,7 @@ bool row_encode(const struct session *session, sqlite3_context *context, sqlite3
 
 static void bad_reply(const struct session *session, sqlite3_context *context, const char *why)
 {
-    report(session, context, "the guest's reply is not valid: %s", why);
+    fail_with(session->function->registry->library, context, describe_bad_reply(session, why));
 }
 
 static void decode_bytes(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply,

@@ -316,7 +316,7 @@ static void create(struct registry *registry, sqlite3_context *context, const st
     else if (!message)
         sqlite3_result_error_nomem(context);
     if (message)
-        fail_with(sqlite3_api, context, sqlite3_mprintf("vm_create: '%.*s': %z", (int)definition->name_length, definition->name, message));
+        fail_with(sqlite3_api, context, describe_definition(registry, definition, message, (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_OTHER }));
 }
 
 /* vm_create(name, kind, source, signature, option...): the version. */
@@ -328,7 +328,7 @@ void sql_create(sqlite_library *library, sqlite3_context *context, int count, sq
         fail_with(library, context, sqlite3_mprintf("vm_create: the policy of this connection does not allow it (allow_create)"));
         return;
     }
-    struct definition definition = { 0 };
+    struct definition definition = { .caller = "vm_create" };
     bool replace = false;
     if (count >= 4) {
         definition.name = text_argument(library, arguments[0]);
@@ -353,6 +353,28 @@ void sql_create(sqlite_library *library, sqlite3_context *context, int count, sq
         fail_with(library, context, sqlite3_mprintf("vm_create: options are TEXT"));
     }
     sqlite3_free(options);
+}
+
+/* vm_release(): lets go of the stored functions that are loaded and of idle VMs; how many functions that were. Those that running statements use
+ * live as long as these. SQLite tells no extension of PRAGMA shrink_memory, which frees pages of databases alone. */
+void sql_release(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments)
+{
+    sqlite_library *sqlite3_api = library;
+    struct registry *registry = sqlite3_user_data(context);
+    int released = 0;
+    (void)arguments;
+    if (count != 0) {
+        fail_with(library, context, sqlite3_mprintf("vm_release: takes no arguments"));
+        return;
+    }
+    for (; registry->stored; released++)
+        drop_link(&registry->stored);
+    for (int i = 0; i < KINDS; i++)
+        if (registry->runtimes[i].pool)
+            udfvm_pool_trim(registry->runtimes[i].pool, 0);
+    for (const struct base *base = registry->bases; base; base = base->next)
+        udfvm_pool_trim(base->pool, 0);
+    sqlite3_result_int(context, released);
 }
 
 /* vm_drop(name): how many were dropped, which is 1. */

@@ -270,7 +270,7 @@ static int column(sqlite3_vtab_cursor *base, sqlite3_context *context, int index
         sqlite3_result_null(context);
     else
         wrong = results_value(&cursor->results, (size_t)index, context);
-    return wrong ? fail(cursor, SQLITE_ERROR, describe(cursor->results.session, "the guest's reply is not valid: %s", wrong)) : SQLITE_OK;
+    return wrong ? fail(cursor, SQLITE_ERROR, describe_bad_reply(cursor->results.session, wrong)) : SQLITE_OK;
 }
 
 static int rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *number)
