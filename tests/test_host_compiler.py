@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -101,12 +104,69 @@ def _runs(process: int) -> bool:
         ({"compiler": []}, "compiler= is empty"),
         ({"compiler": "gcc"}, "lists of words, not 'gcc'"),
         ({"flags": "-lz"}, "lists of words, not '-lz'"),
+        ({"flags": [1]}, "lists of words, and 1 is none"),
+        ({"flags": None}, "lists of words, not None"),
+        ({"flags": ["a\0b"]}, "does not start"),
+        ({"compiler": ["true"]}, "ended well and made no shared object"),
+        ({"compiler": ["sh", "-c", "kill -9 $$"]}, "signal 9 ended the compiler"),
+        ({"compiler": ["sh", "-c", "printf '\\033[31mred' >&2; exit 1"]}, r"\\x1b\[31mred"),
         ({"flags": ["-lnothing_of_that_name"]}, "(?s)does not compile.*nothing_of_that_name"),
     ],
 )
 def test_what_cannot_be_run(options: dict[str, object], message: str) -> None:
     with pytest.raises(errors.BuildError, match=message):
         udfvm.from_c("int f(int x) { return x; }", "f", signature="(i32) -> i32", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("makes", ["mkfifo", "mkdir", "ln -s /etc/passwd"])
+def test_a_compiler_that_makes_something_else(tmp_path: Path, makes: str) -> None:
+    script = tmp_path / "compiler"
+    script.write_text(f'#!/bin/bash\n{makes} "${{@: -1}}"\n')
+    script.chmod(0o755)
+    with pytest.raises(errors.BuildError, match="made no shared object"):
+        udfvm.from_c("", "f", signature="(i32) -> i32", compiler=[str(script)])
+
+
+def test_what_a_compiler_says_has_a_bound(tmp_path: Path) -> None:
+    script = tmp_path / "compiler"
+    script.write_text("#!/bin/sh\necho first >&2\nyes | head -c 300000000 >&2\necho last >&2\nexit 1\n")
+    script.chmod(0o755)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(errors.BuildError, match=r"(?s)first.*of 300000011 are left out.*last$") as raised:
+        udfvm.from_c("", "f", signature="(i32) -> i32", compiler=[str(script)])
+    assert len(str(raised.value)) < 70 << 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+
+
+def test_a_compiler_that_does_not_read_and_leaves_something_behind(tmp_path: Path) -> None:
+    script = tmp_path / "compiler"
+    script.write_text(f"#!/bin/sh\nexec 0<&-\nsleep 100000 &\necho $! > {tmp_path}/child\necho said >&2\nexit 4\n")
+    script.chmod(0o755)
+    with pytest.raises(errors.BuildError, match="does not compile\nsaid"):
+        udfvm.from_c("/" * (8 << 20), "f", signature="(i32) -> i32", compiler=[str(script)], build_timeout=None)
+    child = int((tmp_path / "child").read_text())
+    while _runs(child):
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("source", [b"int f;", "int f; //\udc80"])
+def test_a_source_that_is_no_text(source: object) -> None:
+    with pytest.raises(errors.BuildError, match="source"):
+        udfvm.from_c(source, "f", signature="(i32) -> i32")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("declare", [udfvm.from_elf, udfvm.from_wasm])
+def test_code_is_read_of_files_alone(tmp_path: Path, declare: Callable[..., object]) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero"), tmp_path):
+        with pytest.raises(errors.SignatureError, match="no regular file"):
+            declare(path, "f")
+    with open(tmp_path / "large", "wb") as large:
+        large.truncate(1 << 40)
+    with pytest.raises(errors.SignatureError, match="strip it"):
+        declare(tmp_path / "large", "f")
+    with pytest.raises(FileNotFoundError):
+        declare(tmp_path / "none", "f")
 
 
 def test_a_missing_symbol_is_told_at_the_declaration() -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from udfvm.code_files import read_code
 from udfvm.compiled import CompiledUDF
-from udfvm.errors import SignatureError
 from udfvm.host_compiler import compile_shared_object
 from udfvm.output import Log
 from udfvm.policy import DEFAULT_BUILD_TIMEOUT, DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
@@ -20,7 +20,6 @@ from udfvm.udf import UDF, Isolation
 INCLUDE: Final = str(Path(__file__).resolve().parent / "_guest" / "include")
 
 _MEMORY: Final = "64MiB"
-_LARGEST: Final = 48 << 20                       # bytes of an object: it travels through the input window
 
 
 def from_elf(
@@ -68,10 +67,7 @@ def from_elf(
 
 
 def _from_file(path: Path, function: str, limits: Limits, **options: Any) -> UDF:
-    code = path.read_bytes()
-    if len(code) > _LARGEST:
-        raise SignatureError(f"{path} has {len(code)} bytes, more than {_LARGEST}: strip it")
-    return CompiledUDF("native", code, function, limits=limits, **options)
+    return CompiledUDF("native", read_code(path), function, limits=limits, **options)
 
 
 def from_c(

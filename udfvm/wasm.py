@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from udfvm.code_files import LARGEST, read_code
 from udfvm.compiled import CompiledUDF, describe, parse_signature
 from udfvm.errors import SignatureError
 from udfvm.nested import take_apart
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from udfvm.signatures import Signature
 
 _MEMORY: Final = "256MiB"
-_LARGEST: Final = 48 << 20                       # bytes of a module and its files: they travel through the input window
 _ARROW_UDF: Final = b"ARROWUDF_VERSION_"         # in the name of an export of modules for arrow-udf, which alone have table functions
 _TABLE_ARROW: Final = "->>"                      # as they write it
 _SETTING: Final = struct.Struct("<BII")          # struct setting of guest/runtimes/wasm/settings.c
@@ -76,9 +76,9 @@ def from_wasm(
     """
     code = _code(module)
     settings = b"".join(_settings(function, args, env or {}, files or {}))
-    if len(code) + len(settings) > _LARGEST:
+    if len(code) + len(settings) > LARGEST:
         size = len(code) + len(settings)
-        raise SignatureError(f"UDF {function!r}: the module with its files has {size} bytes, more than {_LARGEST}: strip it")
+        raise SignatureError(f"UDF {function!r}: the module with its files has {size} bytes, more than {LARGEST}: strip it")
     limits = Limits.of(
         function, memory=memory, timeout=timeout, max_output=max_output, max_log=max_log, log=log, files=False, deterministic=deterministic,
         build_timeout=build_timeout,
@@ -151,7 +151,7 @@ def _code(module: bytes | str | os.PathLike[str]) -> bytes:
         return bytes(module)
     if isinstance(module, str) and (not module.strip() or module.lstrip().startswith(("(", ";;"))):
         return module.strip().encode()
-    return Path(module).read_bytes()
+    return read_code(module)
 
 
 def _settings(
