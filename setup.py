@@ -98,7 +98,9 @@ class BuildNative(build_ext):
             *sources("guest/runtimes/common/*.c", "guest/runtimes/python/*.c"))  # fmt: skip
         for module in runtime.glob("*.py"):
             shutil.copy(module, guest / module.name)
-        shutil.copy(ROOT / "udfvm" / "conversions.py", guest / "_udfvm_conversions.py")
+        for name in ("conversions", "numpy_conversions"):        # under other names: the host's package is no business of guests
+            text = (ROOT / "udfvm" / f"{name}.py").read_text()
+            (guest / f"_udfvm_{name}.py").write_text(text.replace("from udfvm.", "from _udfvm_"))
 
     def build_compiled_runtime(self, guest: Path, language: str) -> None:
         runtimes = ROOT / "guest" / "runtimes"

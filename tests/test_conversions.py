@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import itertools
 import math
 import pickle
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from udfvm.column_blocks import narrowed, widened
 from udfvm.columns import columns_of, python_value, scalar_of
 from udfvm.conversions import _NUMBERS, CONVERSIONS, Loss, Refused, Rule, convert, family, integer_range, markdown, rule
 from udfvm.errors import SignatureError, TypeMappingError, UDFError
-from udfvm.rows import RowCodec
+from udfvm.rows import RowCodec, decode_row
 from udfvm.types import Kind, Parameter, ResultType, RowType, declared, named
 
 # ---- Types, and values of them as they are stored ----
@@ -749,3 +750,30 @@ def test_numbers_are_told_by_arrows_numbers_for_their_types() -> None:
     ours = {name for name in dir(pa.lib) if name.startswith("Type_") and getattr(pa.lib, name) in _NUMBERS}
     widths = {f"Type_{kind}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64)}
     assert ours == widths | {"Type_BOOL", "Type_HALF_FLOAT", "Type_FLOAT", "Type_DOUBLE", "Type_DATE32", "Type_TIMESTAMP"}
+
+
+# ---- Rows of numbers, which are packed in few steps ----
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_rows_of_numbers_are_the_same_by_every_way(count: int) -> None:
+    """One to three numbers, and more, have code of their own; other values come to the same bytes, or errors."""
+    for names in itertools.product(("int64", "double"), repeat=count):
+        codec = RowCodec("f", [parameter(name) for name in names], ResultType(named("int64"), True))
+        for values in itertools.product((5, 2**53, -(2**63), 1.5, True, np.int64(7), 2**53 + 1, 2**63, "x"), repeat=min(count, 2)):
+            arguments = [*values, *(7 if name == "int64" else 7.5 for name in names[len(values) :])]
+            try:
+                expected = codec._encode(list(map(_not_plain, arguments)))
+            except TypeMappingError:
+                with pytest.raises(TypeMappingError, match="argument 'x'"):
+                    codec.encode(arguments)
+            else:
+                assert codec.encode(arguments) == expected
+                assert [repr(value) for value in decode_row(expected, codec._parameters)] == [
+                    repr(int(value) if name == "int64" else float(value)) for name, value in zip(names, arguments, strict=True)
+                ]
+
+
+def _not_plain(value: Any) -> Any:
+    """The same value, of a class that is not packed in few steps."""
+    return type("Number", (type(value),), {})(value) if type(value) in (int, float) else value

@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from udfvm.conversions import Loss, Refused, convert, is_missing
 from udfvm.errors import TypeMappingError
+from udfvm.numpy_conversions import from_numpy, from_objects
 from udfvm.python_values import python_values
-from udfvm.rows import WHOLE_MICROSECONDS, check_argument, mapping_error, wrong_argument
+from udfvm.rows import WHOLE_MICROSECONDS, check_argument, mapping_error, time_zone, wrong_argument
 from udfvm.types import Kind, named
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def _held(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -
             raise TypeError(f"{unknown[0]!r} is no field of {type_}")
         return {field.name: _held(function, parameter, field.type, value.get(field.name)) for field in fields}
     if type_.num_fields:
-        if not isinstance(value, (list, tuple)):
+        if not isinstance(value, (list, tuple)) and form_of(value) is not Form.NUMPY:
             raise TypeError(f"{type(value).__name__} where a list is declared: {type_}")
         return [_held(function, parameter, type_.value_type, item) for item in value]
     if isinstance(value, (list, tuple)):
@@ -226,31 +227,20 @@ def _held(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -
 def _from_numpy(function: str, parameter: Parameter, value: np.ndarray[Any, Any]) -> pa.Array | pa.ChunkedArray:
     if value.ndim != 1:
         raise wrong_argument(function, parameter, f"a numpy array of {value.ndim} dimensions")
-    if not value.dtype.isnative:
-        value = value.astype(value.dtype.newbyteorder("="))
-    if value.dtype.kind == "T":
-        value = value.astype(object)
-    if value.dtype.kind == "O" and not parameter.type.is_nested:
-        return _from_objects(function, parameter, value)
+    if value.dtype.kind in "OT":
+        return _from_objects(function, parameter, value.tolist())
     try:
-        array = pa.array(value)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise wrong_argument(function, parameter, f"a numpy array of {value.dtype}: {error}") from error
-    if parameter.type.timezone is not None and pa.types.is_timestamp(array.type) and array.type.tz is None:
-        return array.view(pa.timestamp(array.type.unit, tz=parameter.type.timezone))     # numpy's times are UTC
-    if parameter.type.name == "date64[ms]" and array.type == pa.timestamp("ms"):
-        return array.view(pa.date64())           # numpy has no dates of milliseconds: whole days are
-    return array
+        return from_numpy(value, parameter.type.arrow)
+    except Refused as refused:
+        raise wrong_argument(function, parameter, str(refused)) from None
+    except Loss as loss:
+        raise mapping_error(function, parameter, str(loss), loss.row) from None
 
 
-def _from_objects(function: str, parameter: Parameter, values: np.ndarray[Any, Any]) -> pa.Array:
+def _from_objects(function: str, parameter: Parameter, values: list[Any]) -> pa.Array:
     """An array of Python values: each is what it would be alone."""
-    if parameter.type.kind not in (Kind.DATE, Kind.DATETIME):         # of which pyarrow makes one of the others, and naive ones UTC
-        try:
-            return convert(pa.array(values), parameter.type.arrow)
-        except (pa.ArrowException, OverflowError, TypeError, ValueError):
-            pass                                 # the value is found below
-    return column_of_values(function, parameter, values)
+    array = from_objects(values, parameter.type.arrow)
+    return column_of_values(function, parameter, values) if array is None else array
 
 
 def column_of_values(function: str, parameter: Parameter, values: Iterable[Any]) -> pa.Array:
@@ -261,6 +251,8 @@ def column_of_values(function: str, parameter: Parameter, values: Iterable[Any])
             scalars.append(scalar_of(function, parameter, value))
         except TypeMappingError as error:
             raise mapping_error(function, parameter, error.reason, row) from None
+    if parameter.type.is_nested and scalars:     # pa.array() takes no scalars that are null lists
+        return pa.concat_arrays([pa.repeat(scalar, 1) for scalar in scalars])
     return pa.array(scalars, parameter.type.arrow)
 
 
@@ -290,33 +282,64 @@ def _cast_chunk(function: str, parameter: Parameter, array: pa.Array, first_row:
         raise wrong_argument(function, parameter, f"an array of {array.type}: {error}") from error
 
 
-_COUNTED: Final = {"date32[day]": "days", "date64[ms]": "ms"}
 _EPOCH: Final = datetime.datetime(1970, 1, 1)
 _FIRST_DAY, _LAST_DAY = (datetime.datetime.min - _EPOCH).days, (datetime.datetime.max - _EPOCH).days
-_DAY: Final = {"date32[day]": 1, "date64[ms]": 86_400_000, "s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
+_DAY: Final = {"day": 1, "s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
+_BEYOND: Final = "dates and times in Python, which scalar functions take, have the years 1 to 9999"
 
 
 def check_python_dates(function: str, parameter: Parameter, column: pa.Array | pa.ChunkedArray) -> None:
-    """Raises TypeMappingError for dates and times that Python has not: those of other years than 1 to 9999, those with nanoseconds."""
-    import pyarrow.compute as pc
-
-    if parameter.type.kind not in (Kind.DATE, Kind.DATETIME):
+    """Raises TypeMappingError for dates and times, in lists and structs too, that Python has not: those of other years than 1 to 9999,
+    those with nanoseconds."""
+    if "date" not in parameter.type.name and "timestamp" not in parameter.type.name:
         return
     start = 0
     for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
-        stored = chunk.view(pa.int32() if pa.types.is_date32(chunk.type) else pa.int64())
-        if parameter.type.unit == "ns":
-            wrong = pc.not_equal(pc.multiply(pc.divide(stored, 1000), 1000), stored)
-            why = WHOLE_MICROSECONDS
-        else:
-            day = _DAY[parameter.type.unit or parameter.type.name]
-            wrong = pc.or_(pc.less(stored, _FIRST_DAY * day), pc.greater_equal(stored, (_LAST_DAY + 1) * day))
-            why = f"{parameter.type.kind.value}, which scalar functions take, has the years 1 to 9999"
-        row = pc.index(wrong, True).as_py()
-        if row >= 0:
-            count = f"{stored[row]} {parameter.type.unit or _COUNTED[parameter.type.name]} since 1970"
-            raise mapping_error(function, parameter, f"{count}: {why}", start + row)
+        wrong = _first_not_of_python(chunk)
+        if wrong is not None:
+            raise mapping_error(function, parameter, wrong[1], start + wrong[0])
         start += len(chunk)
+
+
+def _first_not_of_python(array: pa.Array) -> tuple[int, str] | None:
+    """The first row that holds such a date or time, and what is the matter with it."""
+    import pyarrow.compute as pc
+
+    if pa.types.is_struct(array.type):
+        found = [wrong for column in array.flatten() if (wrong := _first_not_of_python(column)) is not None]
+        return min(found, default=None)
+    if array.type.num_fields:
+        wrong = _first_not_of_python(array.flatten())
+        if wrong is None:
+            return None
+        ends = pc.cumulative_sum(pc.fill_null(pc.list_value_length(array).cast(pa.int64()), 0))
+        return pc.sum(pc.less_equal(ends, wrong[0])).as_py(), wrong[1]
+    if not pa.types.is_date(array.type) and not pa.types.is_timestamp(array.type):
+        return None
+    unit = "day" if pa.types.is_date32(array.type) else "ms" if pa.types.is_date64(array.type) else array.type.unit
+    stored = array.view(pa.int32() if unit == "day" else pa.int64())
+    if unit == "ns":
+        row, why = pc.index(pc.not_equal(pc.multiply(pc.divide(stored, 1000), 1000), stored), True).as_py(), WHOLE_MICROSECONDS
+    else:
+        first, last = _FIRST_DAY * _DAY[unit], (_LAST_DAY + 1) * _DAY[unit]
+        row, why = pc.index(pc.or_(pc.less(stored, first), pc.greater_equal(stored, last)), True).as_py(), _BEYOND
+        if row < 0 and pa.types.is_timestamp(array.type) and array.type.tz is not None:
+            row = _first_beyond_in_zone(array.type.tz, stored, _DAY[unit])
+    return None if row < 0 else (row, f"{stored[row]} {'days' if unit == 'day' else unit} since 1970: {why}")
+
+
+def _first_beyond_in_zone(zone: str, stored: pa.Array, day: int) -> int:
+    """The first time that is beyond the ends of the calendar in a zone, and not in UTC: within a day of them; -1 where there is none."""
+    import pyarrow.compute as pc
+
+    near = pc.or_(pc.less(stored, (_FIRST_DAY + 1) * day), pc.greater_equal(stored, _LAST_DAY * day))
+    for row in pc.indices_nonzero(near.fill_null(False)).to_pylist():
+        moment = _EPOCH + datetime.timedelta(microseconds=stored[row].as_py() * (_DAY["us"] // day))
+        try:
+            moment.replace(tzinfo=datetime.UTC).astimezone(time_zone(zone))
+        except OverflowError:
+            return int(row)
+    return -1
 
 
 def one_batch(table: pa.RecordBatch | pa.Table) -> pa.RecordBatch:

@@ -238,9 +238,9 @@ def _converted(array: Any, declared: Any) -> Any:
     found = array.type
     kinds = pa.types
     if kinds.is_dictionary(found):
-        return _converted(array.dictionary_decode(), declared)
+        return _dictionary_decoded(array, declared)
     if kinds.is_run_end_encoded(found):
-        return _converted(_run_ends_decoded(array), declared)
+        return _run_ends_decoded(array, declared)
     if found == declared and not _is_checked(declared):
         return array
     if rule(str(found), str(declared)) is Rule.REFUSED:
@@ -264,14 +264,68 @@ def _is_checked(type_: Any) -> bool:
     return bool(kinds.is_date64(type_) or kinds.is_string(type_) or kinds.is_large_string(type_) or kinds.is_string_view(type_))
 
 
-def _run_ends_decoded(array: Any) -> Any:
-    """Also for values of types that ``pyarrow.compute.run_end_decode`` does not know."""
+def _dictionary_decoded(array: Any, declared: Any) -> Any:
+    """The values are converted first: not every type can be taken from. Those that no row has do not matter."""
+    import pyarrow.compute as pc
+
+    if not len(array.dictionary):
+        return _nulls(len(array), declared)
+    try:
+        return _converted(array.dictionary, declared).take(array.indices)
+    except Loss:
+        used = pc.unique(array.indices.drop_null())
+    return _pieces(array.dictionary, [(index, 1) for index in used.to_pylist()], declared).take(pc.index_in(array.indices, used))
+
+
+def _run_ends_decoded(array: Any, declared: Any) -> Any:
+    """The values of the runs that the rows are of, converted, as often as they occur."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    places = pa.array(range(len(array.values)), pa.int64())
-    runs = pa.RunEndEncodedArray.from_arrays(array.run_ends, places)
-    return array.values.take(pc.run_end_decode(runs.slice(array.offset, len(array))))
+    if not len(array):
+        return _nulls(0, declared)
+    first, count = array.find_physical_offset(), array.find_physical_length()
+    runs = pa.RunEndEncodedArray.from_arrays(array.run_ends, pa.array(range(len(array.run_ends)), pa.int64()))
+    places = pc.run_end_decode(runs.slice(array.offset, len(array)))
+    return _converted(array.values.slice(first, count), declared).take(pc.subtract(places, first))
+
+
+def _nulls(rows: int, declared: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.nulls(rows, declared)
+
+
+def _pieces(array: Any, places: list[tuple[int, int]], declared: Any) -> Any:
+    """Parts of an array, each from a row and of a length, converted and put together."""
+    import pyarrow as pa
+
+    parts = [_converted(array.slice(start, length), declared) for start, length in places if length]
+    return pa.concat_arrays(parts) if parts else _nulls(0, declared)
+
+
+def _flat(array: Any, declared: Any) -> Any:
+    """The values that lists hold, converted. ``flatten`` leaves out what nulls and gaps hide, but cannot do so for all encodings."""
+    import pyarrow as pa
+
+    try:
+        flat = array.flatten()
+    except (pa.ArrowInvalid, NotImplementedError):
+        starts, lengths = _extents(array)
+        return _pieces(array.values, list(zip(starts, lengths, strict=True)), declared)
+    return _converted(flat, declared)
+
+
+def _extents(array: Any) -> tuple[list[int], list[int]]:
+    """Where each list begins among the values, and how many it has; none where it is null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lengths = pc.fill_null(pc.list_value_length(array).cast(pa.int64()), 0).to_pylist()
+    if pa.types.is_fixed_size_list(array.type):
+        size = array.type.list_size
+        return [size * (array.offset + row) for row in range(len(array))], lengths
+    return array.offsets.to_pylist()[: len(array)], lengths
 
 
 def _leaf(array: Any, declared: Any) -> Any:
@@ -331,7 +385,7 @@ def _list(array: Any, declared: Any) -> Any:
     import pyarrow.compute as pc
 
     kinds = pa.types
-    if array.type == declared:
+    if array.type == declared:                   # so it holds no encodings
         flat = array.flatten()
         if _converted(flat, declared.value_type) is flat:
             return array                         # there was nothing to check, or it held
@@ -350,7 +404,7 @@ def _list(array: Any, declared: Any) -> Any:
 
 
 def _items(array: Any, declared: Any) -> Any:
-    items = _converted(array.flatten(), declared.value_type)
+    items = _flat(array, declared.value_type)
     if items.null_count and not declared.value_field.nullable:
         raise Loss(f"holds a null where there is none: {declared}")
     return items

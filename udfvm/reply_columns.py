@@ -64,8 +64,8 @@ def _is_plain(array: pa.Array) -> bool:
         if offsets[0].as_py():
             return False
         if array.null_count:
-            lengths = pc.subtract(offsets.slice(1), offsets.slice(0, len(array)))
-            if pc.any(pc.and_(array.is_null(), pc.greater(lengths, 0))).as_py():
+            nulls = pc.indices_nonzero(array.is_null())
+            if not offsets.take(nulls).equals(offsets.slice(1).take(nulls)):
                 return False
     return all(map(_is_plain, _child_arrays(array)))
 

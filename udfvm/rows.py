@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import numbers
 import operator
 import struct
@@ -24,8 +25,8 @@ _EPOCH: Final = datetime.datetime(1970, 1, 1)
 _EPOCH_DAYS: Final = _EPOCH.toordinal()
 _DAY_MS: Final = 86_400_000
 _MICROSECOND: Final = datetime.timedelta(microseconds=1)
-_NUMBERS: Final = frozenset({int, float})
 _EXACT: Final = 2**53                            # up to there every integer is a float
+_MIDDLE: Final = (2, 9998)                       # years whose times every zone has
 _MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -43,11 +44,10 @@ class RowCodec:
         self._any_refuses_null = any(self._refuses_null)
         self._header = _ROW.pack(len(self._parameters), 0)
         self._encoders = tuple(_ENCODERS[parameter.type.kind] for parameter in parameters)
-        # Where every argument is a number of its own type that struct can pack by itself, one pack() makes the row.
-        self._fast = _fast_packer(self._parameters)
-        self._plain = tuple(int if parameter.type.kind is Kind.INT else float for parameter in parameters)
-        self._tags = tuple(_ROW.pack(parameter.type.row or 0, 0) for parameter in parameters)
+        self._packed = _packer(self._parameters)
         self._decode = _decoder(result.type)
+        # The payload of a ROW request. Raises TypeMappingError for an argument that is not of its declared type.
+        self.encode: Final[Callable[[Sequence[Any]], bytes]] = _fast_encoder(self._parameters, self._encode)
 
     def is_null(self, arguments: Sequence[object]) -> bool:
         """Whether a null argument decides that the result is null."""
@@ -55,11 +55,11 @@ class RowCodec:
             return False
         return any(argument is None and refuses for argument, refuses in zip(arguments, self._refuses_null, strict=True))
 
-    def encode(self, arguments: Sequence[Any]) -> bytes:
-        """The payload of a ROW request. Raises TypeMappingError for an argument that is not of its declared type."""
-        if self._fast is not None and self._are_numbers(arguments):
+    def _encode(self, arguments: Sequence[Any]) -> bytes:
+        """The same for any arguments."""
+        if self._packed is not None and _are_exact(arguments):
             try:
-                return self._fast(self._header, self._tags, arguments)
+                return self._packed(arguments)
             except struct.error:
                 pass                             # an integer out of range: named below
         values = []
@@ -70,8 +70,8 @@ class RowCodec:
                 values.append(_NULL_VALUE)
                 continue
             encoded = encoder(self._function, parameter, argument)
-            if parameter.type.unit == "ns" and encoded % 1000:
-                raise mapping_error(self._function, parameter, f"is {argument}: {WHOLE_MICROSECONDS}")
+            if parameter.type.kind is Kind.DATETIME:
+                _check_moment(self._function, parameter, argument, int(encoded))
             if isinstance(encoded, bytes):
                 values.append(_VALUE.pack(parameter.type.row or 0, len(encoded), position))
                 texts.append(encoded)
@@ -82,15 +82,9 @@ class RowCodec:
                 values.append(_INTEGER.pack(parameter.type.row or 0, 0, encoded))
         return b"".join((self._header, *values, *texts))
 
-    def _are_numbers(self, arguments: Sequence[Any]) -> bool:
-        """Whether packing the arguments rounds none."""
-        types = tuple(map(type, arguments))
-        if types == self._plain:
-            return True
-        return _NUMBERS.issuperset(types) and all(-_EXACT <= argument <= _EXACT for argument in arguments if type(argument) is int)
-
     def decode(self, reply: bytes) -> object:
-        """The value in the reply to a ROW request, which is the guest's word: all of it is checked. Raises ProtocolError."""
+        """The value in the reply to a ROW request, which is the guest's word: all of it is checked. Raises ProtocolError;
+        TypeMappingError for a date or time that Python has not."""
         try:
             type_, length, _ = _VALUE.unpack_from(reply)
             if type_ == RowType.NULL:
@@ -98,6 +92,9 @@ class RowCodec:
             if type_ != self._result.type.row:
                 raise ValueError(f"a value of type {type_} where {self._result.type} is declared")
             return self._decode(reply, length)
+        except _NotHeldError as error:
+            what = f"the result is a {self._result.type} that Python cannot hold: {error}; Arrow can: ask for arrays"
+            raise TypeMappingError(f"UDF {self._function!r}: {what}") from error
         except (struct.error, ValueError, OverflowError) as error:
             raise ProtocolError(f"UDF {self._function!r}: the guest's reply is not valid: {error}") from error
 
@@ -110,26 +107,83 @@ class RowCodec:
         return b"".join((self._header, *values))
 
 
-_FastPacker = Callable[[bytes, tuple[bytes, ...], Sequence[Any]], bytes]
+_Encoder = Callable[[Sequence[Any]], bytes]
+_FORMATS: Final = {"int64": "q", "double": "d"}
 
 
-def _fast_packer(parameters: tuple[Parameter, ...]) -> _FastPacker | None:
-    formats = {"int64": "q", "double": "d"}
-    if not all(parameter.type.name in formats for parameter in parameters):
+def _are_exact(arguments: Sequence[Any]) -> bool:
+    """Whether all are numbers that packing as floats rounds none of."""
+    for argument in arguments:
+        kind = type(argument)
+        if kind is not float and (kind is not int or not -_EXACT <= argument <= _EXACT):
+            return False
+    return True
+
+
+def _packer(parameters: tuple[Parameter, ...]) -> _Encoder | None:
+    """What makes a row of numbers in one pack(), which raises struct.error for what is no number of its type; None for other types."""
+    if not all(parameter.type.name in _FORMATS for parameter in parameters):
         return None
-    pack = struct.Struct("<8s" + "".join("8s" + formats[parameter.type.name] for parameter in parameters)).pack
-    match len(parameters):
-        case 0:
-            return lambda header, tags, arguments: pack(header)
-        case 1:
-            return lambda header, tags, arguments: pack(header, tags[0], arguments[0])
-        case 2:
-            return lambda header, tags, arguments: pack(header, tags[0], arguments[0], tags[1], arguments[1])
-        case 3:
-            return lambda header, tags, arguments: pack(
-                header, tags[0], arguments[0], tags[1], arguments[1], tags[2], arguments[2]
-            )
-    return lambda header, tags, arguments: pack(header, *(part for pair in zip(tags, arguments, strict=True) for part in pair))
+    if not parameters:
+        return lambda arguments: _ROW.pack(0, 0)
+    pack, heads = _row_format(parameters)
+    return lambda arguments: pack(*itertools.chain.from_iterable(zip(heads, arguments, strict=True)))
+
+
+def _row_format(parameters: tuple[Parameter, ...]) -> tuple[Callable[..., bytes], tuple[bytes, ...]]:
+    """What packs a row of numbers, from what stands before each of them and the numbers, in turn."""
+    heads = [_ROW.pack(parameter.type.row or 0, 0) for parameter in parameters]
+    heads[0] = _ROW.pack(len(parameters), 0) + heads[0]
+    layout = "".join(f"{len(head)}s{_FORMATS[each.type.name]}" for head, each in zip(heads, parameters, strict=True))
+    return struct.Struct("<" + layout).pack, tuple(heads)
+
+
+def _fast_encoder(parameters: tuple[Parameter, ...], encode: _Encoder) -> _Encoder:
+    """Where every argument is a number of its parameter's own type, one pack() makes the row, with as little code as that takes, for the
+    usual numbers of parameters without a loop. All others are left to ``encode``."""
+    if not parameters or not all(parameter.type.name in _FORMATS for parameter in parameters):
+        return encode
+    pack, heads = _row_format(parameters)
+    kinds = tuple(int if parameter.type.kind is Kind.INT else float for parameter in parameters)
+    head, middle_head, last_head = heads[0], heads[len(heads) // 2], heads[-1]
+    kind, middle_kind, last_kind = kinds[0], kinds[len(kinds) // 2], kinds[-1]
+
+    def one(arguments: Sequence[Any]) -> bytes:
+        (value,) = arguments
+        if type(value) is kind:
+            try:
+                return pack(head, value)
+            except struct.error:
+                pass                             # an integer out of range
+        return encode(arguments)
+
+    def two(arguments: Sequence[Any]) -> bytes:
+        first, second = arguments
+        if type(first) is kind and type(second) is last_kind:
+            try:
+                return pack(head, first, last_head, second)
+            except struct.error:
+                pass
+        return encode(arguments)
+
+    def three(arguments: Sequence[Any]) -> bytes:
+        first, second, third = arguments
+        if type(first) is kind and type(second) is middle_kind and type(third) is last_kind:
+            try:
+                return pack(head, first, middle_head, second, last_head, third)
+            except struct.error:
+                pass
+        return encode(arguments)
+
+    def many(arguments: Sequence[Any]) -> bytes:
+        if tuple(map(type, arguments)) == kinds:
+            try:
+                return pack(*itertools.chain.from_iterable(zip(heads, arguments, strict=True)))
+            except struct.error:
+                pass
+        return encode(arguments)
+
+    return {1: one, 2: two, 3: three}.get(len(parameters), many)
 
 
 def decode_row(payload: bytes, parameters: Sequence[Parameter]) -> list[Any]:
@@ -172,6 +226,7 @@ def encode_value(function: str, parameter: Parameter, value: object) -> bytes:
 # ---- Arguments ----
 
 
+_YEARS: Final = "it is beyond the years 1 to 9999, which datetime.datetime has"
 WHOLE_MICROSECONDS: Final = "datetime.datetime, which scalar functions take, has whole microseconds: use a vectorised function"
 
 
@@ -256,7 +311,10 @@ def _datetime(function: str, parameter: Parameter, value: object) -> int:
     if aware != (parameter.type.timezone is not None):
         raise wrong_argument(function, parameter, f"{'an aware' if aware else 'a naive'} datetime")
     if aware:
-        value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+        try:
+            value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+        except OverflowError:
+            raise mapping_error(function, parameter, f"is {value}: in UTC, {_YEARS}") from None
     microseconds = (value - _EPOCH) // _MICROSECOND
     nanoseconds: int = getattr(value, "nanosecond", 0)       # of pandas' Timestamp
     unit = parameter.type.unit
@@ -269,6 +327,22 @@ def _datetime(function: str, parameter: Parameter, value: object) -> int:
     if microseconds % step or nanoseconds:
         raise mapping_error(function, parameter, f"is {value}, no whole number of {unit}")
     return microseconds // step
+
+
+def _check_moment(function: str, parameter: Parameter, value: datetime.datetime, count: int) -> None:
+    """Raises TypeMappingError where a time, of so many units, has more digits than scalar functions get, or is beyond the ends of the
+    calendar in UTC or in the zone of the parameter: they are elsewhere in each zone, and pandas' Timestamp goes on behind them."""
+    if parameter.type.unit == "ns" and count % 1000:
+        raise mapping_error(function, parameter, f"is {value}: {WHOLE_MICROSECONDS}")
+    if _MIDDLE[0] <= value.year <= _MIDDLE[1]:
+        return
+    try:
+        parts = (value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond)
+        plain = datetime.datetime(*parts, tzinfo=value.tzinfo)
+        if parameter.type.timezone is not None:
+            plain.astimezone(datetime.UTC).astimezone(time_zone(parameter.type.timezone))
+    except (OverflowError, ValueError):
+        raise mapping_error(function, parameter, f"is {value}: as {parameter.type}, {_YEARS}") from None
 
 
 def _null(function: str, parameter: Parameter, value: object) -> int:
@@ -306,15 +380,28 @@ def _decoder(type_: Type) -> Callable[[bytes, int], object]:
     if type_.kind is Kind.BOOL:
         return lambda reply, length: bool(_within(_reply_integer(reply), 0, 1))
     if type_.kind is Kind.DATE:
-        if type_.name == "date64[ms]":
-            return lambda reply, length: datetime.date.fromordinal(_reply_integer(reply) // _DAY_MS + _EPOCH_DAYS)
-        return lambda reply, length: datetime.date.fromordinal(_reply_integer(reply) + _EPOCH_DAYS)
+        step = _DAY_MS if type_.name == "date64[ms]" else 1
+        return lambda reply, length: _date_from(_reply_integer(reply), step)
     if type_.kind is Kind.DATETIME:
         return _datetime_decoder(type_)
     if type_.kind is Kind.NULL:
         return lambda reply, length: _within(1, 0, 0)
     smallest, largest = type_.integer_range
     return lambda reply, length: _within(_reply_integer(reply), smallest, largest)
+
+
+class _NotHeldError(ValueError):
+    """A value that its type has, and Python has not."""
+
+
+def _date_from(count: int, step: int) -> datetime.date:
+    days, rest = divmod(count, step)
+    if rest:
+        raise ValueError(f"{count} ms is no whole number of days")
+    try:
+        return datetime.date.fromordinal(days + _EPOCH_DAYS)
+    except (ValueError, OverflowError):
+        raise _NotHeldError(f"{days} days since 1970") from None
 
 
 def _reply_integer(reply: bytes) -> int:
@@ -342,10 +429,13 @@ def _datetime_decoder(type_: Type) -> Callable[[bytes, int], datetime.datetime]:
     def decode(reply: bytes, length: int) -> datetime.datetime:
         count = _reply_integer(reply)
         if unit == "ns" and count % 1000:
-            raise ValueError(f"{count} ns is no whole number of microseconds, as datetime.datetime has them")
+            raise _NotHeldError(f"{count} ns since 1970 is no whole number of microseconds")
         microseconds = count // 1000 if unit == "ns" else count * _MICROSECONDS[unit]
-        moment = _EPOCH + datetime.timedelta(microseconds=microseconds)
-        return moment if zone is None else moment.replace(tzinfo=datetime.UTC).astimezone(zone)
+        try:
+            moment = _EPOCH + datetime.timedelta(microseconds=microseconds)
+            return moment if zone is None else moment.replace(tzinfo=datetime.UTC).astimezone(zone)
+        except OverflowError:
+            raise _NotHeldError(f"{count} {unit} since 1970") from None
 
     return decode
 

@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import _udfvm_agent
 import pyarrow as pa
 import pyarrow.compute as pc
+from _udfvm_conversions import Loss, Refused, is_missing
+from _udfvm_nested import checked, tree_of
+from _udfvm_numpy_conversions import from_numpy, from_objects
+from _udfvm_scalar import value_check
 from _udfvm_stream import Stream, strict_cast
 from _udfvm_types import storage_of
 from _udfvm_warmup import repeat
@@ -156,7 +160,7 @@ def _column(value: object, declared: pa.DataType, rows: int) -> pa.Array:
     elif numpy is not None and isinstance(value, numpy.ndarray):
         array = _from_numpy(value, declared)
     elif hasattr(value, "__array__") and hasattr(value, "index") and hasattr(value, "dtype"):
-        array = pa.array(value, from_pandas=True)        # a pandas Series
+        array = _from_series(value, declared)
     else:
         raise TypeError(f"the function returned {type(value).__name__}, not an array: return a pyarrow.Array or a numpy.ndarray")
     if isinstance(array, pa.ChunkedArray):
@@ -166,16 +170,38 @@ def _column(value: object, declared: pa.DataType, rows: int) -> pa.Array:
     return strict_cast(array, declared)
 
 
-def _from_numpy(value: np.ndarray[Any, Any], declared: pa.DataType) -> pa.Array:
+def _from_numpy(value: np.ndarray[Any, Any], declared: pa.DataType) -> pa.Array | pa.ChunkedArray:
     if value.ndim != 1:
         raise ValueError(f"the function returned an array of {value.ndim} dimensions: return one of 1 dimension, with a value for each row")
-    if not value.dtype.isnative:
-        value = value.astype(value.dtype.newbyteorder("="))
-    if value.dtype.kind == "T":
-        value = value.astype(object)
-    array = pa.array(value)
-    if pa.types.is_timestamp(declared) and declared.tz is not None and pa.types.is_timestamp(array.type) and array.type.tz is None:
-        return array.view(pa.timestamp(array.type.unit, tz=declared.tz))     # numpy's times are UTC
-    if pa.types.is_date64(declared) and array.type == pa.timestamp("ms"):
-        return array.view(declared)              # numpy has no dates of milliseconds: whole days are
-    return array
+    if value.dtype.kind in "OT":
+        return _from_objects(value.tolist(), declared)
+    try:
+        return from_numpy(value, declared)
+    except Refused as refused:
+        raise TypeError(f"the function returned {refused}, but its result is declared {declared}") from None
+    except Loss as loss:
+        raise ValueError(f"the function returned a value that is not of its result, {declared}: row {loss.row}: {loss}") from None
+
+
+def _from_series(series: Any, declared: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    """A Series of pandas, which has NaN for nulls."""
+    if str(series.dtype) != "object":
+        return pa.array(series, from_pandas=True)
+    values = series.tolist()
+    return _from_objects([None if isinstance(value, float) and value != value else value for value in values], declared)  # noqa: PLR0124
+
+
+def _from_objects(values: list[Any], declared: pa.DataType) -> pa.Array:
+    """Each value as a scalar function may return it."""
+    array = from_objects(values, declared)
+    if array is not None:
+        return array
+    name = str(declared)
+    check = checked(tree_of(name), value_check) if declared.num_fields else value_check(name)
+    made = []
+    for row, value in enumerate(values):
+        try:
+            made.append(None if value is None or is_missing(value) else check(value))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise type(error)(f"row {row}: {error}") from None
+    return pa.array(made, declared)
