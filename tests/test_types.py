@@ -250,7 +250,7 @@ def _chunked(x: pa.ChunkedArray) -> int:
         (_plain, {"timeout": -1}, "timeout=-1"),
         (_plain, {"memory": "lots"}, "is not a size"),
         (_plain, {"memory": "1MiB"}, "not between"),
-        (_plain, {"max_output": 0}, "max_output= must be positive"),
+        (_plain, {"max_output": 0}, "max_output=0 must be from 1"),
         (_plain, {"name": "no name"}, "pass name="),
         (_plain, {"name": "x" * 300}, "longer than 255 bytes"),
         (_plain, {"packages": "pandas"}, "must be a list"),

@@ -140,7 +140,7 @@ def test_wrong_arguments() -> None:
         score(1.0, "300")
     with pytest.raises(udfvm.TypeMappingError, match=r"missing a required argument.*it takes 2 arguments"):
         score(1.0)
-    with pytest.raises(udfvm.TypeMappingError, match=r"got list.*a column is a pyarrow or numpy array"):
+    with pytest.raises(udfvm.TypeMappingError, match=r"got list: as a column, pass numpy"):
         score(np.array([1.0]), [1.0])
     with pytest.raises(udfvm.TypeMappingError, match="different lengths: 'dep_delay' has 1, 'distance' has 2"):
         score(np.array([1.0]), np.array([1.0, 2.0]))
