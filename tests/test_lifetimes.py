@@ -106,12 +106,32 @@ def test_connections_that_thread_specific_data_close(program: Path, steps: str) 
 
 
 @pytest.mark.parametrize(
-    "steps", ["aL aR", "aL aR w", "aL aC bL bS aR w", "aL aR f", "aL bL aR bR w f", "aL bL bS aR f bX"]
-)
+    "steps",
+    [
+        "aL aR", "aL aR w", "aL aC bL bS aR w", "aL aR f", "aL bL bC aR f bX bE f", "aL bL aR bR w f", "aL bL bS aR f bX",
+        "aL bL aR bR" + " f" * 40,
+    ],
+)  # fmt: skip
 def test_the_process_ends_while_calls_run(program: Path, steps: str) -> None:
     run(program, *steps.split())
 
 
-@pytest.mark.parametrize("steps", ["p", "aL aC aE p", "aL aC aX aE bL bC aL aC aK bK p"])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "p", "aL aC aE p", "aL aC aX aE bL bC aL aC aK bK p", "aL aS aE p", "aL aS bL bS aE bE p", "aL aS aE w w w w w p",
+        "aL aS w w w w w aN aE p", "aL aS aE f p",
+    ],
+)  # fmt: skip
 def test_the_main_thread_ends_first(program: Path, steps: str) -> None:
+    """No thread of the library's keeps the process, whatever was left open."""
     run(program, *steps.split())
+
+
+@pytest.mark.parametrize(
+    "steps",
+    ["aN aN aF aC aX aE", "aX", "aN w w w w w aN aX aE", "f aN aX", "", "aE", "bL bS w w w w w aN bN aX bN bX"],
+)
+def test_statements_that_were_left_for_long_go_on(program: Path, steps: str) -> None:
+    """Their micro-VMs have no thread any more."""
+    run(program, *f"aL aS w w w w w {steps}".split())

@@ -5,7 +5,8 @@
  *   S  it begins a statement and takes ten rows                     N  it takes a row more
  *   F  it ends the statement                                        X  it closes the connection, and ends the statement, where one runs
  *   K  as its end, the thread closes the connection in a destructor of thread-specific data, after a call there
- *   E  the thread ends                                              R  it begins a call that does not end, and is left in it
+ *   E  the thread ends                                              R  it begins a call that does not end, and is left in it, in the midst
+ *                                                                       of the first look whether the call is interrupted
  *   f  the process forks; the child uses, closes and ends everything that it inherited, and its exit status is looked at
  *   w  time passes until the deadlines of all calls so far would have passed
  *   l  data that threads get with k have a destructor that runs behind the library's own, where that is loaded
@@ -14,6 +15,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@
 #include <unistd.h>
 
 #define ROWS "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT vm_udf('lifetime', i) FROM n"
+#define LOOK_US     1000u
 #define DEADLINE_US 300000u              /* twice the timeout that the function was sealed with */
 
 static const char *extension;
@@ -107,6 +110,24 @@ static void close_at_the_end(void *data)
     close_connection(actor);
 }
 
+static atomic_int looks;                 /* that run: SQLite's shared locks may be held */
+
+/* A progress handler. It is asked in the midst of the call alone: the statement itself is short. */
+static int is_in_the_call(void *data)
+{
+    struct actor *actor = data;
+    atomic_fetch_add(&looks, 1);
+    pthread_mutex_lock(&actor->lock);
+    if (actor->step == 'R') {
+        actor->step = 0;
+        pthread_cond_broadcast(&actor->changed);
+    }
+    pthread_mutex_unlock(&actor->lock);
+    usleep(LOOK_US);
+    atomic_fetch_sub(&looks, 1);
+    return 0;
+}
+
 /* It does not return, but by the end of the process. */
 static void call_for_ever(struct actor *actor)
 {
@@ -114,9 +135,8 @@ static void call_for_ever(struct actor *actor)
     if (sqlite3_prepare_v2(actor->connection, "SELECT vm_udf('for_ever', 1)", -1, &statement, NULL) != SQLITE_OK)
         die("prepare", sqlite3_errmsg(actor->connection));
     actor->busy = true;
-    actor->step = 0;
-    pthread_cond_broadcast(&actor->changed);
     pthread_mutex_unlock(&actor->lock);
+    sqlite3_progress_handler(actor->connection, 500, is_in_the_call, actor);
     sqlite3_step(statement);
     die("the endless call", sqlite3_errmsg(actor->connection));
 }
@@ -173,6 +193,8 @@ static void order(struct actor *actor, char step)
 /* The child has no other thread. What it inherited fails with errors, if at all, and goes. */
 static void be_child(struct actor *actors, size_t count)
 {
+    if (atomic_load(&looks))
+        die("the process was forked", "in the midst of a look whether a call is interrupted");
     for (size_t i = 0; i < count; i++) {
         struct actor *actor = &actors[i];
         char *error = NULL;

@@ -164,6 +164,9 @@ bool connection_interrupted(sqlite_library *library, sqlite3 *connection);
 uint64_t monotonic_ns(void);
 int watch(void *session);                                /* of udfvm_vm_set_watch */
 void watch_end(struct session *session);                 /* after each call */
+void watch_before_fork(void);
+void watch_in_parent(void);
+void watch_in_child(void);
 
 /* signature.c */
 enum { PARAMETERS_MAX = 127, NAME_MAX_BYTES = 255 };

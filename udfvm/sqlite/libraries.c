@@ -1,19 +1,15 @@
 /* Copies of SQLite in this process: see libraries.h. */
-#include <pthread.h>
-
 #include "libraries.h"
 
 sqlite_library *libraries[LIBRARIES];
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* Without a lock: a child that is forked meanwhile would find it held. */
 int library_index(sqlite_library *library)
 {
-    int index = 0;
-    pthread_mutex_lock(&lock);
-    while (index < LIBRARIES && libraries[index] && libraries[index] != library)
-        index++;
-    if (index < LIBRARIES)
-        libraries[index] = library;
-    pthread_mutex_unlock(&lock);
-    return index < LIBRARIES ? index : -1;
+    for (int index = 0; index < LIBRARIES; index++) {
+        sqlite_library *known = NULL;
+        if (__atomic_compare_exchange_n(&libraries[index], &known, library, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) || known == library)
+            return index;
+    }
+    return -1;
 }

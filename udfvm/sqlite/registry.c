@@ -33,6 +33,7 @@ static void adopt_mutex(const struct registry *registry)
 
 static void before_fork(void)
 {
+    watch_before_fork();
     pthread_mutex_lock(&table_lock);
     forking_thread = (pid_t)syscall(SYS_gettid);
 }
@@ -40,10 +41,12 @@ static void before_fork(void)
 static void in_parent(void)
 {
     pthread_mutex_unlock(&table_lock);
+    watch_in_parent();
 }
 
 static void in_child(void)
 {
+    watch_in_child();
     for (const struct registry *registry = table; registry; registry = registry->next)
         adopt_mutex(registry);
     table_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;

@@ -23,7 +23,7 @@
 
 #define REPLY_SPIN_US     30u        /* the caller's wait for a reply, before it sleeps in between */
 #define REPLY_SLEEP_NS    50000      /* the length of those sleeps */
-#define PLACE_KEPT_NS     1000000000 /* how long a sleeping stream keeps its place */
+#define SLEEP_MOST_S      1          /* how long a sleeping stream keeps its thread, and its place */
 #define INTERRUPT_ASK_US  50000u     /* how often the interrupt hook is asked */
 
 struct stream {
@@ -37,6 +37,8 @@ struct stream {
     unsigned long idle_number;           /* by the vCPU's thread: the last request, where a look found it answered, */
     uint64_t idle_since;                 /* and the time stamp of that look */
     atomic_bool parked, stop, ended;     /* ended: the thread is done, with `error` */
+    bool dormant;                        /* with the lock: the thread ends, and the next request starts another */
+    bool started;                        /* there is a thread to join */
     bool has_place;                      /* by the vCPU's thread, while it lives */
     struct udfvm_error error;
     const struct udfvm_ring_reply *reply;
@@ -92,27 +94,25 @@ static bool nothing_to_do(const struct stream *stream)
     return !atomic_load(&stream->stop) && atomic_load(&stream->posted) == atomic_load(&stream->accepted);
 }
 
-/* Sleeps until there is a request to answer; false: the stream ends. */
+/* Sleeps until there is a request to answer; false: the thread is to end. Where there is none for long it ends as well: a thread that
+ * stayed would keep a process whose others have ended. */
 static bool wait_for_request(struct stream *stream)
 {
     pthread_mutex_lock(&stream->lock);
     atomic_store(&stream->parked, true);
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += PLACE_KEPT_NS / 1000000000;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += SLEEP_MOST_S;
     while (nothing_to_do(stream) && pthread_cond_timedwait(&stream->wake, &stream->lock, &until) == 0)
         ;
-    if (nothing_to_do(stream))
+    stream->dormant = nothing_to_do(stream);
+    if (stream->dormant)
         give_place(stream);
-    while (nothing_to_do(stream))
-        pthread_cond_wait(&stream->wake, &stream->lock);
-    if (!stream->has_place) {                            /* it goes on even where there is none */
-        atomic_fetch_add(&places_taken, 1);
-        stream->has_place = true;
-    }
-    atomic_store(&stream->parked, false);
+    else
+        atomic_store(&stream->parked, false);
+    const bool goes_on = !stream->dormant && !atomic_load(&stream->stop);
     pthread_mutex_unlock(&stream->lock);
-    return !atomic_load(&stream->stop);
+    return goes_on;
 }
 
 /* The guest had nothing to do at an earlier look already, for longer than it may wait for a request. */
@@ -152,29 +152,42 @@ int udfvm_stream_look(struct udfvm_vm *vm, struct udfvm_error *error)
         int code = check_deadlines(stream, now, error);
         if (code != UDFVM_OK)
             return code;
-        if (idle_for_long(stream, now))
-            wait_for_request(stream);
+        if (idle_for_long(stream, now) && !wait_for_request(stream))
+            return udfvm_fail(error, UDFVM_E_TIMEOUT, "the stream was ended, or waits without a thread");
         udfvm_deadline_looked(&vm->deadline);
     }
     /* After the look, which lets the vCPU run on: whoever ends the stream says so first, and then stops it. */
     return atomic_load(&stream->stop) || atomic_load(&vm->deadline.expired) ? udfvm_fail(error, UDFVM_E_TIMEOUT, "the stream was ended") : UDFVM_OK;
 }
 
+/* Runs the guest until the thread is to end; how the last exit was. */
+static int run_guest(struct stream *stream)
+{
+    struct udfvm_vm *vm = stream->vm;
+    struct kvm_run *run = vm->machine.run;
+    for (;;) {
+        const int kind = udfvm_vm_run_vcpu(vm, &stream->error);
+        if (kind != HYPERCALL_COMPLETE || run->s.regs.regs.rdi != UDFVM_STATUS_IDLE)
+            return kind;
+        run->s.regs.regs.rax = 0;
+        run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+        if (!wait_for_request(stream))
+            return kind;
+    }
+}
+
 static void *run_stream(void *argument)
 {
     struct stream *stream = argument;
     struct udfvm_vm *vm = stream->vm;
-    struct kvm_run *run = vm->machine.run;
     int kind = HYPERCALL_FAILED;
     atomic_store(&stream->number, (int)syscall(SYS_gettid));
     vm->deadline.looks = true;
-    if (udfvm_deadline_start(&vm->deadline, run, 0, &stream->error) == UDFVM_OK && !atomic_load(&stream->stop))
-        while ((kind = udfvm_vm_run_vcpu(vm, &stream->error)) == HYPERCALL_COMPLETE
-               && run->s.regs.regs.rdi == UDFVM_STATUS_IDLE && wait_for_request(stream)) {
-            run->s.regs.regs.rax = 0;
-            run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
-        }
+    if (udfvm_deadline_start(&vm->deadline, vm->machine.run, 0, &stream->error) == UDFVM_OK && !atomic_load(&stream->stop))
+        kind = run_guest(stream);
     udfvm_deadline_stop(&vm->deadline);
+    if (stream->dormant)
+        return NULL;
     if (kind != HYPERCALL_FAILED && !atomic_load(&stream->stop))
         udfvm_fail(&stream->error, UDFVM_E_PROTOCOL, "the guest left its ring");
     atomic_store(&stream->ended, true);
@@ -186,9 +199,11 @@ static void kick(struct stream *stream)
 {
     stream->vm->machine.run->immediate_exit = 1;
     pthread_mutex_lock(&stream->lock);
+    const bool runs = !stream->dormant;
     pthread_cond_signal(&stream->wake);
     pthread_mutex_unlock(&stream->lock);
-    udfvm_kick(atomic_load(&stream->number));
+    if (runs)                            /* or the number may be another thread's by now */
+        udfvm_kick(atomic_load(&stream->number));
 }
 
 /* ---- The caller's thread ---- */
@@ -213,8 +228,10 @@ void udfvm_stream_end(struct udfvm_vm *vm)
         return;
     }
     atomic_store(&stream->stop, true);
-    kick(stream);
-    pthread_join(stream->thread, NULL);
+    if (stream->started) {
+        kick(stream);
+        pthread_join(stream->thread, NULL);
+    }
     vm->stream = NULL;
     give_place(stream);
     vm->machine.run->immediate_exit = 0;
@@ -232,6 +249,7 @@ static int start_thread(struct stream *stream, struct udfvm_error *error)
     errno = pthread_create(&stream->thread, NULL, run_stream, stream);
     int failed = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    stream->started = failed == 0;
     errno = failed;
     return failed ? udfvm_fail_errno(error, "starting the vCPU's thread") : UDFVM_OK;
 }
@@ -253,8 +271,12 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
         atomic_fetch_sub(&places_taken, 1);
         return udfvm_fail_errno(error, "allocating a stream");
     }
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&stream->lock, NULL);
-    pthread_cond_init(&stream->wake, NULL);
+    pthread_cond_init(&stream->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
     stream->vm = vm;
     stream->reply = udfvm_machine_address(&vm->machine, UDFVM_RING_REPLY, sizeof *stream->reply);
     stream->posted = 1;
@@ -281,17 +303,32 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
     return code;
 }
 
-static void post(struct stream *stream)
+/* The stream has a request, and its thread ended for want of one. */
+static int start_again(struct stream *stream, struct udfvm_error *error)
+{
+    pthread_join(stream->thread, NULL);
+    stream->started = stream->dormant = false;
+    atomic_store(&stream->parked, false);
+    atomic_store(&stream->number, 0);
+    udfvm_error_clear(&stream->error);
+    atomic_fetch_add(&places_taken, 1);                          /* it goes on even where there is none */
+    stream->has_place = true;
+    return start_thread(stream, error);
+}
+
+static int post(struct stream *stream, struct udfvm_error *error)
 {
     const uint64_t number = atomic_load(&stream->posted) + 1;
     atomic_store_explicit(&stream->posted_at, __rdtsc(), memory_order_relaxed);          /* before the request is seen */
     __atomic_store_n(&udfvm_span_call_page(stream->vm)->ring_request, number, __ATOMIC_RELEASE);
     atomic_store(&stream->posted, number);
-    if (atomic_load(&stream->parked)) {
-        pthread_mutex_lock(&stream->lock);
-        pthread_cond_signal(&stream->wake);
-        pthread_mutex_unlock(&stream->lock);
-    }
+    if (!atomic_load(&stream->parked))
+        return UDFVM_OK;
+    pthread_mutex_lock(&stream->lock);
+    const bool dormant = stream->dormant;
+    pthread_cond_signal(&stream->wake);
+    pthread_mutex_unlock(&stream->lock);
+    return dormant ? start_again(stream, error) : UDFVM_OK;
 }
 
 /* Why the reply is not waited for any longer: UDFVM_OK to go on. */
@@ -374,8 +411,8 @@ int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint
     int code = UDFVM_OK;
     if (vm->stream) {
         code = udfvm_vm_place_request(vm, request, input, length, error);
-        if (code == UDFVM_OK)
-            post(vm->stream);
+        if (code == UDFVM_OK && (code = post(vm->stream, error)) != UDFVM_OK)
+            udfvm_stream_end(vm);
     } else {
         code = udfvm_vm_request(vm, request, input, length, limits, error);
         udfvm_deadline_stop(&vm->deadline);                      /* the caller's thread keeps it itself */
