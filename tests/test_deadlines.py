@@ -113,8 +113,12 @@ def test_calls_that_recurse_end_with_the_first() -> None:
     def recursive(x: int) -> int:
         return again(x + 1)
 
-    with pool, pytest.raises(udfvm.CallTimeoutError):
-        recursive(1)                             # each call waits for a VM that its callers have
+    with pool:
+        recursive.prepare()
+        with pool.core(recursive.base).vm(recursive.image), pytest.raises(udfvm.CallTimeoutError):
+            recursive(1)                         # the third call waits for a VM that may become free
+        with pytest.raises(udfvm.HostFunctionError, match="BusyError: all 3 VMs of the pool are in use by the calls in the midst of"):
+            recursive(1)                         # the fourth would wait for its callers
 
 
 def test_a_wait_for_a_vm_counts() -> None:

@@ -42,10 +42,10 @@ HOST_CODE = str(Path(udfvm.__file__).parent)
 
 
 @udfvm.udf(pool=POOL, packages=PACKAGES)
-def spies(mark: bytes, everywhere: bool) -> int:
+def spies(mark: bytes, everywhere: bool, planted: int = -1) -> int:
     """Copies of the bytes, xor 0xff, in what the host writes to: the input window past this request, the output window; or in all memory.
 
-    Its argument is the complement of what it looks for, so as not to find that.
+    Its argument is the complement of what it looks for, so as not to find that. It plants a copy itself at the end of the area ``planted``.
     """
     wanted = (ctypes.c_uint8 * len(mark))()
     for index, byte in enumerate(mark):
@@ -59,6 +59,8 @@ def spies(mark: bytes, everywhere: bool) -> int:
         stack = (512 - 8) << 20
         areas += [(0x200000, stack - (256 << 10)), (stack, stack + (8 << 20)), (0x5000200000, 0x5000000000 + (128 << 20)),
                   (block.ctypes.data, block.ctypes.data + block.nbytes)]  # fmt: skip
+    if planted >= 0:
+        ctypes.memmove(areas[planted][1] - 4096, wanted, len(mark))
     found = 0
     for start, end in areas:
         at = start
@@ -107,6 +109,28 @@ def _is_stopped_in(filename: str) -> bool:
 
 def _nothing_is_left() -> None:
     assert spies(HIDDEN, False) == 0
+
+
+@pytest.mark.parametrize("area", ["output window", "program", "stack", "rest of the output window", "scratch"])
+def test_the_spy_finds_what_is_in_its_memory(area: str) -> None:
+    place = ["input window", "output window", "program", "stack", "rest of the output window", "scratch"].index(area)
+    before = spies(HIDDEN, True)
+    assert spies(HIDDEN, True, place) == before + 1
+    assert spies(HIDDEN, True) == before
+
+
+def test_the_spy_finds_what_a_host_left() -> None:
+    """A host that writes to a window behind the back of the core, between two calls: what must never happen is seen."""
+    runtime, vm = spies.take_vm()
+    window = ctypes.addressof(ctypes.c_char.from_buffer(vm.input(1 << 20)))
+    runtime.pool.give(vm)
+    _nothing_is_left()
+    for place in (4096, 500_001, (1 << 20) - len(MARK)):
+        ctypes.memmove(window + place, MARK, len(MARK))
+        assert spies(HIDDEN, False) == 1
+        assert spies(HIDDEN, True) == 1
+        ctypes.memset(window + place, 0, len(MARK))
+        _nothing_is_left()
 
 
 @pytest.fixture(autouse=True)

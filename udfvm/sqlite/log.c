@@ -7,9 +7,9 @@
 
 #define LONGEST_CHARACTER 6u             /* bytes of the visible form, for one byte */
 
-static int to_standard_error(void *context, const struct udfvm_log *log, int failed)
+static int to_standard_error(void *context, const struct udfvm_log *log, int failed, char *failure)
 {
-    (void)context, (void)failed;
+    (void)context, (void)failed, (void)failure;
     const size_t length = log->length - log->given, room = LONGEST_CHARACTER * length + 1;
     char *visible = length ? malloc(room) : NULL;
     if (!visible)

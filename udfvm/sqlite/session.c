@@ -1,4 +1,5 @@
 /* A micro-VM's time with a statement: taken at the first row, given back when the statement's execution ends. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,7 +162,7 @@ static udfvm_vm *take_vm(struct session *session, uint64_t length, struct udfvm_
                               : udfvm_pool_take(session->pool, session->image, wait, error);
         if (vm)
             udfvm_vm_add_wait(vm, now - began);
-        if (vm || error->code != UDFVM_E_BUSY)
+        if (vm || error->code != UDFVM_E_BUSY || error->os_errno == EDEADLK)
             return vm;
         if (left == 0 && deadline == session->end_ns) {
             session->watched = WATCH_STATEMENT_TIMEOUT;      /* as if it had passed in the middle of the call */

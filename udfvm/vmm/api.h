@@ -118,8 +118,8 @@ struct udfvm_log_sink {
     void *context;
     /* Called on the thread that made the call, at the end of each exchange in which something was written, and of each that failed, be it
      * that the guest says so (`failed` is 1 then, and there may be nothing). The VM is still in use; the log must not be kept. Non-zero
-     * fails the call with UDFVM_E_HOST_FUNCTION. */
-    int (*take)(void *context, const struct udfvm_log *log, int failed);
+     * fails the call with UDFVM_E_HOST_FUNCTION, if it had not failed, and the text of less than 256 bytes in `failure` says why. */
+    int (*take)(void *context, const struct udfvm_log *log, int failed, char *failure);
 };
 
 /* ---- VMs ---- */
@@ -285,7 +285,8 @@ udfvm_image *udfvm_image_open_cached(const char *directory, const char *name, ud
 
 /* At most `limit` VMs live at once. `files` may be NULL. */
 udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct udfvm_files *files, struct udfvm_error *error);
-/* A VM at the sealed state of `image`. Waits up to wait_ns while all are busy (UDFVM_E_BUSY). */
+/* A VM at the sealed state of `image`. Waits up to wait_ns while all are busy (UDFVM_E_BUSY), but not where all are in use by calls in whose midst
+ * the thread is, by a host function or a log sink: that would be for ever (os_errno is EDEADLK then). */
 udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, struct udfvm_error *error);
 /* The same for a call that may take timeout_ns (0: any time), which the wait counts for: UDFVM_E_TIMEOUT where it is over before a VM is free. A
  * host function's calls wait no longer than the call that it serves may take. */

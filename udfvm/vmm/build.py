@@ -21,22 +21,22 @@ extern "Python" int64_t udfvm_python_close(void *, int64_t);
 extern "Python" int64_t udfvm_python_list(void *, const char *, uint64_t, void *, uint64_t);
 extern "Python" int64_t udfvm_python_readlink(void *, const char *, char *, uint64_t);
 extern "Python" int64_t udfvm_python_host_call(void *, const char *, const void *, uint64_t, void *, uint64_t, char *);
-extern "Python" int udfvm_python_log(void *, const struct udfvm_log *, int);
-int udfvm_python_log_beside(void *, const struct udfvm_log *, int);
+extern "Python" int udfvm_python_log(void *, const struct udfvm_log *, int, char *);
+int udfvm_python_log_beside(void *, const struct udfvm_log *, int, char *);
 void free(void *);
 """
 
 # A call may end because Python raised, in a progress handler of SQLite's for one. What the call printed is passed on before the program has
 # that exception, which no other Python code must see.
 LOG_BESIDE = """
-static int udfvm_python_log(void *, const struct udfvm_log *, int);
+static int udfvm_python_log(void *, const struct udfvm_log *, int, char *);
 
-static int udfvm_python_log_beside(void *context, const struct udfvm_log *log, int failed)
+static int udfvm_python_log_beside(void *context, const struct udfvm_log *log, int failed, char *failure)
 {
     PyObject *type, *value, *traceback;
     PyGILState_STATE state = PyGILState_Ensure();
     PyErr_Fetch(&type, &value, &traceback);
-    const int taken = udfvm_python_log(context, log, failed);
+    const int taken = udfvm_python_log(context, log, failed, failure);
     PyErr_Restore(type, value, traceback);
     PyGILState_Release(state);
     return taken;

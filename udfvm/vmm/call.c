@@ -149,12 +149,14 @@ static int interrupted_run(struct udfvm_vm *vm, struct udfvm_error *error)
     if (atomic_load_explicit(&vm->deadline.expired, memory_order_relaxed))
         return udfvm_vm_timed_out(vm, error);
     bool stopped = false;
+    udfvm_vm_out(vm);
     if (atomic_load_explicit(&vm->deadline.due, memory_order_relaxed)) {
         stopped = udfvm_vm_watched_out(vm);
         if (!stopped && !udfvm_vm_forked(vm))
             udfvm_deadline_looked(&vm->deadline);
     }
     stopped = stopped || udfvm_interrupted();
+    udfvm_vm_in(vm);
     if (udfvm_vm_forked(vm))
         return udfvm_vm_fail_forked(error);
     return stopped ? udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted") : UDFVM_OK;

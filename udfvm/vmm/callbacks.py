@@ -160,6 +160,9 @@ def bind_host_functions(server: HostServer, most_calls: int) -> BoundHostFunctio
     return BoundHostFunctions(ffi.new("struct udfvm_host_functions *", values), context)
 
 
+_LONGEST_FAILURE: Final = 255
+
+
 class _HostFailure(threading.local):
     """What a host function raised during a call of this thread, until the call has ended and raises it."""
 
@@ -175,6 +178,17 @@ def take_host_failure() -> BaseException | None:
     return exception
 
 
+def _say(exception: BaseException, failure: Any) -> None:
+    """Writes what was raised to the room for a text of 255 bytes."""
+    name = type(exception).__name__
+    try:
+        text = f"{name}: {exception}"
+    except Exception:                            # noqa: BLE001 - of a class of the program's, whose texts fail
+        text = name
+    said = text.encode("utf-8", "replace")[:_LONGEST_FAILURE]
+    ffi.memmove(failure, said + b"\0", len(said) + 1)
+
+
 @ffi.def_extern(error=-2)
 def udfvm_python_host_call(context: Any, name: Any, arguments: Any, length: int, reply: Any, capacity: int, failure: Any) -> int:
     server: HostServer = ffi.from_handle(context)
@@ -182,8 +196,7 @@ def udfvm_python_host_call(context: Any, name: Any, arguments: Any, length: int,
         answer = server.call(ffi.string(name), bytes(ffi.buffer(arguments, length)) if length else b"")
     except BaseException as exception:           # noqa: BLE001 - it ends the call, which raises it
         _host_failure.exception = exception
-        text = f"{type(exception).__name__}: {exception}".encode("utf-8", "replace")[:255]
-        ffi.memmove(failure, text + b"\0", len(text) + 1)
+        _say(exception, failure)
         return -2                                # UDFVM_HOST_FUNCTION_FAILED
     if answer is None:
         return -1                                # UDFVM_NO_HOST_FUNCTION
@@ -232,10 +245,10 @@ def take_output() -> bytes:
 
 
 @ffi.def_extern(error=-1)
-def udfvm_python_log(context: Any, log: Any, failed: int) -> int:
+def udfvm_python_log(context: Any, log: Any, failed: int, failure: Any) -> int:
+    text = b""
     try:
         text = bytes(ffi.buffer(log.text, log.length)) if log.length else b""
-        _output.text = text if failed else b""
         printed: Printed = []
         start = log.given
         for index in range(log.part_count if start < log.length else 0):
@@ -247,7 +260,11 @@ def udfvm_python_log(context: Any, log: Any, failed: int) -> int:
             ffi.from_handle(context)(printed)
     except BaseException as exception:           # noqa: BLE001 - it fails the call, which raises it
         _host_failure.exception = exception
+        _say(exception, failure)
+        failed = 1
         return -1
+    finally:
+        _output.text = text if failed else b""   # now: calls made meanwhile had output of their own
     return 0
 
 

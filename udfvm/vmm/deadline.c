@@ -83,7 +83,7 @@ int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_
     deadline->of_outer = false;
     atomic_store_explicit(&deadline->expired, false, memory_order_relaxed);
     atomic_store_explicit(&deadline->due, false, memory_order_relaxed);
-    run->immediate_exit = 0;
+    __atomic_store_n(&run->immediate_exit, 0, __ATOMIC_RELAXED);
     if (timeout_ns == 0 && !deadline->looks && !outer)
         return UDFVM_OK;
     const uint64_t now = udfvm_monotonic_ns();
@@ -122,7 +122,7 @@ void udfvm_deadline_stop(struct deadline *deadline)
         return;
     if (end(deadline)) {                                     /* whoever runs the vCPU next is not this call */
         atomic_store(&deadline->due, false);
-        deadline->run->immediate_exit = 0;
+        __atomic_store_n(&deadline->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
     }
 }
 

@@ -24,7 +24,9 @@ static int64_t call(struct udfvm_vm *vm, const struct kvm_regs *regs, const char
     uint8_t *reply = buffer + length;
     memcpy(buffer, arguments, length);
     char text[256] = "";
+    udfvm_vm_out(vm);
     const int64_t got = functions->call(functions->context, name, buffer, length, reply, capacity, text);
+    udfvm_vm_in(vm);
     if (udfvm_vm_forked(vm)) {
         udfvm_vm_fail_forked(error);
         return 0;

@@ -80,12 +80,15 @@ static void exited(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfv
 
 static int serve_files(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error)
 {
+    udfvm_vm_out(vm);
     const int64_t result = udfvm_file_hypercall(vm, regs);
+    const bool interrupted = result == -EINTR && udfvm_interrupted();
+    udfvm_vm_in(vm);
     if (udfvm_vm_forked(vm)) {                       /* by a signal handler that ran in the embedder's code */
         udfvm_vm_fail_forked(error);
         return HYPERCALL_FAILED;
     }
-    if (result == -EINTR && udfvm_interrupted()) {
+    if (interrupted) {
         udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted");
         return HYPERCALL_FAILED;
     }

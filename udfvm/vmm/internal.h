@@ -256,6 +256,8 @@ struct udfvm_vm {
     uint64_t reply_most;          /* bytes from the window's start, a result left in scratch included */
     struct deadline deadline;
     bool signals_shut;            /* the vCPU ignores signals that its thread blocked: see udfvm_signals_settle */
+    const struct udfvm_pool *pool;                /* that it was taken from last, which may be gone; NULL: none */
+    struct udfvm_vm *outer;       /* see udfvm_vm_out */
     uint64_t waited_ns;           /* for it; counts for the deadline of the call that comes */
     int (*watch)(void *context);  /* see udfvm_vm_set_watch; NULL: none */
     void *watch_context;
@@ -278,6 +280,10 @@ struct udfvm_vm {
     bool begun;                   /* this call has made a hypercall */
     bool unfit;                   /* the KVM VM must not run again; see processor.c */
 };
+/* Between the two the embedder's code runs on this thread, in the midst of the VM's call: it may make calls, for which this VM is not free. */
+void udfvm_vm_out(struct udfvm_vm *vm);
+void udfvm_vm_in(struct udfvm_vm *vm);
+unsigned udfvm_vms_out(const struct udfvm_pool *pool);   /* how many of a pool's VMs are in use by such calls of this thread */
 /* In a forked child, which has neither memory nor registers of its parent's VMs: whatever runs code of the embedder during a call asks afterwards. */
 bool udfvm_vm_forked(const struct udfvm_vm *vm);
 int udfvm_vm_fail_forked(struct udfvm_error *error);     /* UDFVM_E_FORKED: in the middle of a call */

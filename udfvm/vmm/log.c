@@ -10,6 +10,7 @@
 
 #define AT_ONCE 65536u                   /* bytes of one hypercall, at most */
 #define NOTE_ROOM 128u
+#define FAILURE_ROOM 256u
 
 void udfvm_log_create(struct log *log)
 {
@@ -140,6 +141,20 @@ static void take_pending(struct udfvm_vm *vm)
         keep(vm, (int)pending.stream, pending.text, pending.length, NULL);
 }
 
+/* A call that failed fails as it did. */
+static int not_passed_on(int code, const char *why, struct udfvm_error *error)
+{
+    const char *const what = "what the function printed could not be passed on";
+    const char *const colon = *why ? ": " : "";
+    if (code == UDFVM_OK)
+        return udfvm_fail(error, UDFVM_E_HOST_FUNCTION, "%s%s%s", what, colon, why);
+    if (error) {
+        const size_t length = strlen(error->message);
+        snprintf(error->message + length, sizeof error->message - length, "; %s%s%s", what, colon, why);
+    }
+    return code;
+}
+
 int udfvm_log_give(struct udfvm_vm *vm, int code, bool failed, struct udfvm_error *error)
 {
     const struct udfvm_log_sink *sink = vm->limits.log_sink;
@@ -159,10 +174,12 @@ int udfvm_log_give(struct udfvm_vm *vm, int code, bool failed, struct udfvm_erro
         .part_count = log->part_count,
     };
     log->given = given.length;
-    const int taken = sink->take(sink->context, &given, failed);
+    char failure[FAILURE_ROOM] = "";
+    udfvm_vm_out(vm);
+    const int taken = sink->take(sink->context, &given, failed, failure);
+    udfvm_vm_in(vm);
     pthread_mutex_unlock(&log->lock);
-    if (taken == 0)
-        return code;
-    return udfvm_fail(error, UDFVM_E_HOST_FUNCTION,
-                      "what the function printed could not be passed on");
+    if (udfvm_vm_forked(vm))                     /* by the sink: neither a reply nor a reason is here */
+        return udfvm_vm_fail_forked(error);
+    return taken == 0 ? code : not_passed_on(code, failure, error);
 }

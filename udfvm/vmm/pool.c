@@ -124,6 +124,14 @@ static int fail_closed(struct udfvm_error *error)
     return udfvm_fail(error, UDFVM_E_CLOSED, "the pool is closed");
 }
 
+static int fail_for_ever(const struct udfvm_pool *pool, struct udfvm_error *error)
+{
+    udfvm_fail(error, UDFVM_E_BUSY, "all %u VMs of the pool are in use by the calls in the midst of which this one is made", pool->limit);
+    if (error)
+        error->os_errno = EDEADLK;
+    return UDFVM_E_BUSY;
+}
+
 /* An idle VM, or NULL where the caller may make a new one, which is counted as live already. */
 static int reserve(struct udfvm_pool *pool, const struct udfvm_image *image, struct wait *wait, struct udfvm_vm **vm,
                    struct udfvm_error *error)
@@ -138,7 +146,7 @@ static int reserve(struct udfvm_pool *pool, const struct udfvm_image *image, str
         }
         if (wait->began_ns == 0)
             *wait = begin_wait(wait->until_ns, wait->timeout_ns);
-        code = wait_for_vm(pool, wait, error);
+        code = udfvm_vms_out(pool) >= pool->limit ? fail_for_ever(pool, error) : wait_for_vm(pool, wait, error);
     }
     if (code == UDFVM_OK && pool->closed)
         code = fail_closed(error);
@@ -177,6 +185,7 @@ static udfvm_vm *taken(struct udfvm_pool *pool, struct udfvm_vm *vm, uint64_t wa
         return NULL;
     }
     vm->waited_ns = waited;
+    vm->pool = pool;
     udfvm_pool_retain(pool);
     return vm;
 }

@@ -197,7 +197,7 @@ static void *run_stream(void *argument)
 /* Makes the vCPU's thread leave the guest, or its sleep. */
 static void kick(struct stream *stream)
 {
-    stream->vm->machine.run->immediate_exit = 1;
+    __atomic_store_n(&stream->vm->machine.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_lock(&stream->lock);
     const bool runs = !stream->dormant;
     pthread_cond_signal(&stream->wake);
@@ -234,7 +234,7 @@ void udfvm_stream_end(struct udfvm_vm *vm)
     }
     vm->stream = NULL;
     give_place(stream);
-    vm->machine.run->immediate_exit = 0;
+    __atomic_store_n(&vm->machine.run->immediate_exit, 0, __ATOMIC_SEQ_CST);
     vm->state = VM_BROKEN;                                       /* it was stopped anywhere */
     udfvm_span_call_page(vm)->ring_reply = 0;
     free_stream(stream);
@@ -345,7 +345,9 @@ static int look_up(struct stream *stream, uint64_t now, uint64_t until, struct u
         stream->asked = now;
         if (udfvm_monotonic_ns() >= udfvm_deadline_of_thread())
             return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end by the deadline of the call that it is part of");
+        udfvm_vm_out(stream->vm);
         const bool stopped = udfvm_interrupted() || udfvm_vm_watched_out(stream->vm);
+        udfvm_vm_in(stream->vm);
         if (udfvm_vm_forked(stream->vm))                         /* by a signal handler, or by the watch */
             return udfvm_vm_fail_forked(error);
         if (stopped)

@@ -59,6 +59,27 @@ static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_im
     return NULL;
 }
 
+static _Thread_local struct udfvm_vm *outside;     /* VMs in whose calls this thread runs the embedder's code; the innermost first */
+
+void udfvm_vm_out(struct udfvm_vm *vm)
+{
+    vm->outer = outside;
+    outside = vm;
+}
+
+void udfvm_vm_in(struct udfvm_vm *vm)
+{
+    outside = vm->outer;
+}
+
+unsigned udfvm_vms_out(const struct udfvm_pool *pool)
+{
+    unsigned count = 0;
+    for (const struct udfvm_vm *vm = outside; vm; vm = vm->outer)
+        count += vm->pool == pool;
+    return count;
+}
+
 bool udfvm_vm_forked(const struct udfvm_vm *vm)
 {
     return vm->generation != udfvm_fork_generation();
