@@ -142,6 +142,47 @@ def attach_fails(path: Path) -> str:
     return shell(f"SELECT vm_attach('{path}');", fails=True)
 
 
+def test_it_may_be_attached_again(file: Path, tmp_path: Path) -> None:
+    again = (f"SELECT vm_attach('{file}');", "SELECT shop_ours(2);") * 2
+    assert shell(*again, "SELECT vm_udf('shop_ours', 3);") == "shop_ours\n42\nshop_ours\n42\n43"
+    other = tmp_path / "other.udfvm"
+    (tmp_path / "functions.py").write_text(SOURCE.format(1000))
+    assert seal(tmp_path / "functions.py", "ours", "--output", other, "--namespace", "shop").exit_code == 0
+    for second in (f"'{other}'", f"'{file}', 'in_schema'"):
+        told = shell(f"SELECT vm_attach('{file}');", f"SELECT vm_attach({second});", fails=True)
+        assert "the connection has another function 'shop_ours'" in told
+    attempts = f"SELECT vm_attach('{file}');\nSELECT vm_attach('{other}');\nSELECT shop_ours(2), vm_udf('shop_ours', 2);"
+    lines = f".load {udfvm.sqlite.EXTENSION}\n.bail off\n{attempts}"
+    done = subprocess.run(["sqlite3", ":memory:"], input=lines, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "shop_ours\n42|42\n"      # what was attached stays what it was, by both names
+
+
+@pytest.mark.parametrize("name", ["abs", "ABS", "coalesce", "max", "printf", "json_each", "vm_map", "upper"])
+def test_a_file_changes_the_meaning_of_no_name(file: Path, tmp_path: Path, name: str) -> None:
+    """A stranger's file says what its function is called."""
+    forged = edited(file, tmp_path / "forged.udfvm", b"name shop_ours", f"name {name}".encode())
+    assert ("has a function" if name != "vm_map" else "of this version") in attach_fails(forged)
+    table = edited(file, tmp_path / "table.udfvm", b"name shop_ours", b"name json_tree\nsource x")
+    assert "SQL has a function 'json_tree' already" in attach_fails(table)
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_file_does_not_take_the_place_of_a_sealed_function(projects: tuple[Path, Path], tmp_path: Path) -> None:
+    one, two = projects
+    assert seal(one, "ours").exit_code == 0
+    assert seal(two, "ours", "--output", tmp_path / "ours.udfvm").exit_code == 0
+    told = shell("SELECT vm_udf('ours', 1);", f"SELECT vm_attach('{tmp_path}/ours.udfvm');", cache=cache_directory(), fails=True)
+    assert "the connection has another function 'ours'" in told
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_name_may_be_attached_again(projects: tuple[Path, Path]) -> None:
+    assert seal(projects[0], "ours").exit_code == 0
+    again = "SELECT vm_attach('ours');", "SELECT ours(1), vm_udf('ours', 1);"
+    assert shell("SELECT vm_udf('ours', 1);", *again, *again, cache=cache_directory()) == "2\nours\n2|2\nours\n2|2"
+    assert "takes the name or file" in shell("SELECT vm_attach('ours' || char(0));", cache=cache_directory(), fails=True)
+
+
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_what_is_no_file(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "x.udfvm"

@@ -29,8 +29,6 @@ typedef void sql_function(sqlite3_context *, int, sqlite3_value **);
     ENTRY(name, body, 0) ENTRY(name, body, 1) ENTRY(name, body, 2) ENTRY(name, body, 3) \
     static sql_function *const name##_entries[LIBRARIES] = { name##_0, name##_1, name##_2, name##_3 };
 
-static void sql_attach(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
-
 ENTRIES(own, call_own)
 ENTRIES(vm_udf, call_by_name)
 ENTRIES(vm_attach, sql_attach)
@@ -173,7 +171,7 @@ static int undefine(const struct function *old)
 }
 
 /* The function's own SQL function or table. A vectorised function has none: vm_map runs it. */
-static int define_own(struct function *function, int index)
+int define_own(struct function *function, int index)
 {
     sqlite_library *sqlite3_api = function->registry->library;
     sqlite3 *connection = function->registry->connection;
@@ -291,49 +289,6 @@ static int define_all(struct registry *registry, int index, const struct udfvm_s
     }
     lease_release(lease);
     return code;
-}
-
-/* A name has neither a slash nor a dot. */
-static bool is_path(const char *text)
-{
-    return text[strcspn(text, "/.")] != 0;
-}
-
-static struct function *find_sealed(struct registry *registry, const char *name, size_t length, char **message)
-{
-    if (!registry->embedded && is_path(name))
-        return sealed_open(registry, name, message);
-    return sealed_find(registry, name, length, message);
-}
-
-/* vm_attach(name), vm_attach(name, 'in_schema'): a sealed function, by its name or its file, under its own name. */
-static void sql_attach(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments)
-{
-    sqlite_library *sqlite3_api = library;
-    struct registry *registry = sqlite3_user_data(context);
-    char *message = NULL;
-    const char *option = count == 2 ? (const char *)sqlite3_value_text(arguments[1]) : "";
-    const bool in_schema = option && strcmp(option, "in_schema") == 0;
-    const char *name = (count == 1 || in_schema) && sqlite3_value_type(arguments[0]) == SQLITE_TEXT ? (const char *)sqlite3_value_text(arguments[0]) : NULL;
-    if (!name) {
-        sqlite3_result_error(context, "vm_attach: takes the name or file of a sealed function, as TEXT, and may be 'in_schema'", -1);
-        return;
-    }
-    struct function *function = find_sealed(registry, name, (size_t)sqlite3_value_bytes(arguments[0]), &message);
-    if (function && in_schema)
-        function->flags |= UDFVM_SQLITE_IN_SCHEMA;
-    int code = function ? define_own(function, library_index(library)) : SQLITE_ERROR;
-    if (!function && !message)
-        message = sqlite3_mprintf(registry->embedded ? "the program that opened this connection registers its functions"
-                                  : "no function of that name was sealed: see `udfvm seal`");
-    else if (function && code != SQLITE_OK)
-        message = sqlite3_mprintf("%s", sqlite3_errmsg(registry->connection));
-    char *whole = message ? sqlite3_mprintf("vm_attach: '%.255s': %s", name, message) : NULL;
-    if (whole)
-        fail_with(library, context, whole);
-    else
-        sqlite3_result_text(context, function->name, -1, SQLITE_TRANSIENT);
-    sqlite3_free(message);
 }
 
 /* The registry of a connection that has none yet, and what every connection gets. */

@@ -99,6 +99,7 @@ struct function {
     uint32_t pool_limit;
     uint32_t role;                       /* enum udfvm_sqlite_role */
     uint32_t kind;                       /* enum udfvm_sqlite_kind */
+    bool attached;                       /* vm_attach gave it a function or table of its own */
     uint32_t column_count;               /* table functions */
     struct result_column *columns;
     uint32_t parameter_count;
@@ -200,6 +201,8 @@ struct base *base_add(struct registry *registry, const char *key, udfvm_image *i
 char *cache_path(sqlite_library *library, const char *folder);
 /* The sealed function of that name, put into the registry; NULL with *message NULL: there is none. *message is sqlite3_malloc'd. */
 struct function *sealed_find(struct registry *registry, const char *name, size_t length, char **message);
+/* The same, a reference, which the registry does not know. */
+struct function *sealed_load(struct registry *registry, const char *name, size_t length, char **message);
 /* sealed_file.c: the same of a function that is a file of its own; NULL with *message, or out of memory. */
 struct function *sealed_open(struct registry *registry, const char *path, char **message);
 /* What loads functions of a kind (its index): from an offer, or prepared in the image cache. NULL with *message. */
@@ -300,6 +303,12 @@ bool exception_pending(const struct session *session);   /* nothing of the progr
 
 /* A set of roles. */
 #define ROLE(role) (1u << (role))
+
+/* extension.c: the function's own SQL function or table, by the index of its library. Returns an SQLite code. */
+int define_own(struct function *function, int index);
+
+/* attach.c */
+void sql_attach(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
 
 /* call.c */
 /* The function that SQL means by a name: the connection's own, one sealed by a command, one stored in the database; of one of the roles. NULL with

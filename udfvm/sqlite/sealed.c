@@ -259,7 +259,7 @@ static struct function *make_sealed(struct registry *registry, const char *name,
     return function;
 }
 
-struct function *sealed_find(struct registry *registry, const char *name, size_t length, char **message)
+struct function *sealed_load(struct registry *registry, const char *name, size_t length, char **message)
 {
     char copy[NAME_MAX_BYTES + 1];
     *message = NULL;
@@ -270,10 +270,16 @@ struct function *sealed_find(struct registry *registry, const char *name, size_t
     char *note = read_note(registry->library, "/functions", copy, ".udf", message);
     struct sealed *sealed = note ? malloc(sizeof *sealed) : NULL;
     struct function *function = sealed ? make_sealed(registry, copy, note, sealed, message) : NULL;
-    if (function)
-        registry_put(registry, function);
     free(sealed);
     free(note);
+    return function;
+}
+
+struct function *sealed_find(struct registry *registry, const char *name, size_t length, char **message)
+{
+    struct function *function = sealed_load(registry, name, length, message);
+    if (function)
+        registry_put(registry, function);
     return function;
 }
 

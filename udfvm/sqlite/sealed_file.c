@@ -234,8 +234,6 @@ struct function *sealed_open(struct registry *registry, const char *path, char *
     char *note = fd >= 0 ? read_head(fd) : NULL;
     struct sealed *sealed = note ? malloc(sizeof *sealed) : NULL;
     struct function *function = sealed ? make(registry, fd, note, key, sealed, message) : NULL;
-    if (function)
-        registry_put(registry, function);
     if (fd >= 0)
         close(fd);
     free(sealed);
