@@ -28,6 +28,25 @@ def test_options_that_do_not_exist() -> None:
                 decorate(**{wrong: 1})(target)
 
 
+def test_what_was_probably_meant() -> None:
+    def f(x: int) -> int:
+        return x
+
+    code, connection = "long long f(long long x) { return x; }", apsw.Connection(":memory:")
+    cases: list[tuple[Callable[..., Any], tuple[object, ...], str, str]] = [
+        (udfvm.udf, (), "timeot", "timeout"), (udfvm.udf, (f,), "vectorised", "vectorized"),
+        (udfvm.from_c, (code, "f"), "memroy", "memory"),
+        (udfvm.from_elf, ("/bin/true", "f"), "signatur", "signature"), (udfvm.from_wasm, ("(module)", "f"), "memry", "memory"),
+        (udfvm.sqlite.register, (connection,), "polcy", "policy"), (udfvm.Pool, (), "sze", "size"), (Policy, (), "timeot", "timeout"),
+    ]  # fmt: skip
+    for function, arguments, wrong, meant in cases:
+        with pytest.raises(errors.SignatureError, match=f"no option {wrong}=; there are .*; did you mean {meant}=") as raised:
+            function(*arguments, **{wrong: 1})
+        assert isinstance(raised.value, TypeError)
+    with pytest.raises(errors.SignatureError, match="did you mean memory="):
+        udfvm.table_function(columns={"x": int}, memroy=1)(f)  # type: ignore[call-arg]
+
+
 def test_pools_of_table_functions_and_aggregates() -> None:
     with udfvm.Pool(size=1) as pool:
 

@@ -274,6 +274,79 @@ def test_what_log_cannot_be(log: Any) -> None:
         udfvm.sqlite.Policy(log=log)
 
 
+@pytest.mark.parametrize(
+    ("most", "kept"), [(0, ""), (1, ""), (2, "é"), (3, "é"), (4, "é"), (5, "é✓"), (8, "é✓"), (9, "é✓😀")]
+)
+def test_the_cut_is_between_characters(capsys: Capture, most: int, kept: str) -> None:
+    @udfvm.udf(max_log=most)
+    def writes(x: int) -> int:
+        print("é✓😀", end="")
+        return x
+
+    writes(1)
+    mark = "" if most == 9 else f"\n[udfvm: output cut at {most} bytes; raise max_log=]\n"
+    assert capsys.readouterr().out == kept + mark
+
+
+def test_bytes_that_are_no_text_are_cut_where_the_limit_is() -> None:
+    heard: list[str] = []
+
+    @udfvm.udf(max_log=6, log=lambda text, stream: heard.append(text))
+    def writes(x: int) -> int:
+        import os
+
+        os.write(1, b"\x80" * 10)
+        return x
+
+    writes(1)
+    assert "".join(heard).startswith("\ufffd" * 6 + "\n[udfvm")
+
+
+class _Broken(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "nobody reads it")
+
+
+def test_a_stream_that_takes_nothing_fails_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    for stream in (closed, _Broken()):
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert says(3) == 3
+        connection = apsw.Connection(":memory:")
+        udfvm.sqlite.register(connection, says)
+        assert connection.execute("SELECT says(4)").fetchall() == [(4,)]
+
+
+def test_a_stream_of_another_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    @udfvm.udf
+    def writes(x: int) -> int:
+        print("grüß ✓")
+        return x
+
+    data = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(data, encoding="latin-1", write_through=True))
+    assert writes(1) == 1
+    assert data.getvalue() == "grüß \\u2713\n".encode("latin-1")
+
+
+async def _waits(text: str, stream: str) -> None: ...
+
+
+@pytest.mark.parametrize("log", [_waits, lambda text: None, lambda: None, lambda a, b, c: None])
+def test_callables_that_cannot_take_it(log: Any) -> None:
+    with pytest.raises(udfvm.SignatureError, match=r"no function that can be called with \(text, stream\)"):
+        udfvm.udf(log=log)(says.function)
+
+
+def test_adapters_of_loggers(caplog: pytest.LogCaptureFixture) -> None:
+    adapter = logging.LoggerAdapter(logging.getLogger("test_output"), {})
+    with caplog.at_level(logging.INFO, "test_output"):
+        udfvm.udf(name="says", log=adapter)(says.function)(3)
+    assert [record.getMessage() for record in caplog.records] == ["out 3", "err 3"]
+
+
 # ---- Other kinds ----
 
 

@@ -290,6 +290,73 @@ def test_callables_keep_their_annotations(function: Callable[..., int]) -> None:
     assert pickle.loads(pickle.dumps(made))(6) == 16
 
 
+PIECES = {
+    "attributes of cached functions": (
+        "import functools\n@functools.lru_cache\ndef g(x): return x\ng.extra = 5\n@functools.singledispatch\ndef d(x): return x\n"
+        "d.more = [d]",
+        "g(x) + g.extra + d.more[0](1)", 9,
+    ),
+    "parameters of generic types": (
+        "import typing\nP = typing.ParamSpec('P')\nTs = typing.TypeVarTuple('Ts')\nT = typing.TypeVar('T')\n"
+        "class C(typing.Generic[P, T]):\n    def __init__(self, f): self.f = f\n    def __call__(self, *a: P.args): return self.f(*a)\n"
+        "class D(typing.Generic[typing.Unpack[Ts]]): pass\nc = C[[int], int](abs)\nd = D[int, str]()",
+        "c(-x) + len(type(d).__parameters__)", 4,
+    ),
+    "private slots": (
+        "class C:\n    __slots__ = ('a', '__b')\n    def __init__(self): self.a, self.__b = 1, 2\n"
+        "    def b(self): return self.__b\nc = C()",
+        "c.a + c.b() + x", 6,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PIECES)
+def test_pieces_of_main(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, body, expected = PIECES[kind]
+    module = types.ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    exec(source + f"\ndef f(x: int) -> int: return {body}\n", module.__dict__)
+    made = udfvm.udf(module.__dict__["f"])
+    assert made(3) == expected
+    assert pickle.loads(pickle.dumps(made))(3) == expected
+
+
+CULPRITS = {
+    "L": ("L = threading.Lock()", r"'L' in 'f'"),
+    "g()": ("L = threading.Lock()\ndef g(): return L", r"'L' in 'g' \(by g\)"),
+    "h()": ("L = threading.Lock()\ndef g(): return L\ndef h(): return g()", r"'L' in 'g' \(by h, g\)"),
+    "d": ("d = {'a': {'b': [1, threading.Lock()]}}", r"d\['a'\]\['b'\]\[1\] in 'f'"),
+    "c": ("class C: pass\nc = C()\nc.x = {'k': threading.Lock()}", r"c\.x\['k'\] in 'f'"),
+    "s": ("class C:\n    __slots__ = ('x',)\ns = C()\ns.x = threading.Lock()", r"s\.x in 'f'"),
+    "C.m": ("L = threading.Lock()\nclass C:\n    def m(self): return L", r"'L' in 'm' \(by C\.m\)"),
+    "C": ("class C:\n    lock = threading.RLock()", r"C\.lock in 'f'"),
+    "p": ("p = functools.partial(print, threading.Lock())", r"p\.args\[0\] in 'f'"),
+    "k()": ("def k(*, l=threading.Lock()): return l", r"l=<.*> in 'k' \(by k\)"),
+    "o['f']": ("L = threading.Lock()\ndef g(): return L\no = {'f': g}", r"'L' in 'g' \(by o\['f'\]\)"),
+}
+
+
+@pytest.mark.parametrize("body", CULPRITS)
+def test_the_way_to_what_cannot_travel(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, expected = CULPRITS[body]
+    module = types.ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    exec(f"import functools, threading\n{source}\ndef f(x: int) -> str: return str({body})\n", module.__dict__)
+    with pytest.raises(udfvm.SignatureError, match=f"'f' cannot be sent to a micro-VM: {expected}: cannot pickle.*inside the function"):
+        udfvm.udf(module.__dict__["f"]).prepare()
+
+
+def test_files_of_the_host_are_missed_with_a_way_out() -> None:
+    @udfvm.udf
+    def read(x: int) -> str:
+        with open("/home/someone/table.csv") as file:
+            return file.read()
+
+    with pytest.raises(udfvm.UDFError, match=r"(?s)FileNotFoundError.*importlib\.resources.*as an argument") as raised:
+        read(1)
+    assert raised.value.guest_message == "[Errno 2] No such file or directory: '/home/someone/table.csv'"
+
+
 # ---- Modules ----
 
 

@@ -25,8 +25,15 @@ class GuestModule(NamedTuple):
         return importlib.import_module, (self.name,)
 
 
+_PARAMETERS: Final[Any] = (typing.ParamSpec, *filter(None, [getattr(typing, "TypeVarTuple", None)]))
+_OF_WRAPPERS: Final = frozenset(
+    {*functools.WRAPPER_ASSIGNMENTS, "__wrapped__", "register", "dispatch", "registry", "_clear_cache", "cache_parameters"}
+)
+
+
 def reduced_callable(obj: Any, maker: str, by_value: Callable[[types.ModuleType], bool]) -> tuple[object, ...] | None:
-    """How a helper with ``lru_cache``, ``cache``, ``singledispatch`` or ``cached_property``, a ``NewType`` or a type alias is pickled that
+    """How a helper with ``lru_cache``, ``cache``, ``singledispatch`` or ``cached_property``, a ``NewType``, a parameter of
+    generic types or a type alias is pickled that
     is not found in a module there; None for everything else. What caches hold stays here.
 
     ``maker`` is what ``_udfvm_callables`` is imported as where it is unpickled. ``by_value`` tells which modules are not there; that of
@@ -39,17 +46,23 @@ def reduced_callable(obj: Any, maker: str, by_value: Callable[[types.ModuleType]
     def made(function: str, *arguments: object) -> tuple[object, ...]:
         return operator.methodcaller(function, *arguments), (GuestModule(maker),)
 
+    def with_attributes(*reduced: object) -> tuple[object, ...]:
+        attributes = {name: value for name, value in vars(obj).items() if name not in _OF_WRAPPERS}
+        return (*reduced, attributes) if attributes else reduced
+
     if isinstance(obj, _CACHED):
         if found(obj):
             return None
         parameters = obj.cache_parameters()
-        return made("cached", obj.__wrapped__, parameters["maxsize"], parameters["typed"])
+        return with_attributes(*made("cached", obj.__wrapped__, parameters["maxsize"], parameters["typed"]))
     if isinstance(obj, functools.cached_property):
         return made("cached_property", obj.func, obj.attrname)
     if is_single_dispatch(obj):
-        return None if found(obj) else made("single_dispatch", obj.__wrapped__, dict(obj.registry))
+        return None if found(obj) else with_attributes(*made("single_dispatch", obj.__wrapped__, dict(obj.registry)))
     if isinstance(obj, typing.NewType) and not found(obj):
         return made("new_type", obj.__name__, obj.__supertype__, obj.__module__)
+    if isinstance(obj, _PARAMETERS) and not found(obj):
+        return type(obj), (obj.__name__,)
     if _ALIAS is not None and isinstance(obj, _ALIAS) and not found(obj):
         return _ALIAS, (obj.__name__, obj.__value__)
     return None

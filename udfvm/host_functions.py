@@ -126,8 +126,12 @@ def _host_function(udf: str, function: Callable[..., Any]) -> HostFunction:
         raise SignatureError(
             f"UDF {udf!r}: host function {name!r} is async: give an ordinary function, which may call it by asyncio.run()"
         )
-    returns_none = hints_of(function, name).get("return", ...) in (None, types.NoneType)
-    signature = signature_of(function, name, vectorized=False, input_types=None, output_type="null" if returns_none else None)
+    try:
+        returns_none = hints_of(function, name).get("return", ...) in (None, types.NoneType)
+        signature = signature_of(function, name, vectorized=False, input_types=None, output_type="null" if returns_none else None)
+    except SignatureError as error:
+        text = str(error).removeprefix(f"UDF {name!r}: ")
+        raise SignatureError(f"UDF {udf!r}: host function {name!r}: {text}") from error
     result = ResultType(signature.result.type, True) if returns_none else signature.result
     places = [(f"parameter {each.name!r}", each.type) for each in signature.parameters]
     for where, type_ in (*places, ("the result", signature.result.type)):

@@ -11,6 +11,7 @@ from typing import Any, Final
 from udfvm.code_files import read_code
 from udfvm.compiled import CompiledUDF
 from udfvm.host_compiler import compile_shared_object
+from udfvm.keywords import checks_options
 from udfvm.output import Log
 from udfvm.policy import DEFAULT_BUILD_TIMEOUT, DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
 from udfvm.pool import Pool
@@ -22,6 +23,7 @@ INCLUDE: Final = str(Path(__file__).resolve().parent / "_guest" / "include")
 _MEMORY: Final = "64MiB"
 
 
+@checks_options
 def from_elf(
     path: str | os.PathLike[str],
     function: str,
@@ -70,6 +72,7 @@ def _from_file(path: Path, function: str, limits: Limits, **options: Any) -> UDF
     return CompiledUDF("native", read_code(path), function, limits=limits, **options)
 
 
+@checks_options
 def from_c(
     source: str,
     function: str,

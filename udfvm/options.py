@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypedDict
 
-from udfvm.errors import SignatureError
+from udfvm.keywords import unknown_option
 from udfvm.output import Log
 from udfvm.policy import Limits
 from udfvm.pool import Pool
@@ -37,5 +37,5 @@ def limits_of(target: object, options: Options) -> Limits:
     name = getattr(target, "__name__", "?")
     unknown = [option for option in options if option not in Options.__annotations__]
     if unknown:
-        raise SignatureError(f"UDF {name!r}: there is no option {unknown[0]}=; there are {', '.join(Options.__annotations__)}")
+        raise unknown_option(f"UDF {name!r}", unknown[0], Options.__annotations__)
     return Limits.of(name, **{key: options[key] for key in _LIMITS if key in options})  # type: ignore[literal-required]

@@ -25,16 +25,31 @@ _LONGEST_CHARACTER = 6  # bytes of the visible form, for one byte
 
 def check_log(log: object) -> None:
     """Raises ValueError for what ``log=`` cannot be."""
-    if not (log in _WORDS if isinstance(log, str) else _is_logger(log) or callable(log)):
+    if not (log in _WORDS if isinstance(log, str) else _is_logger(log) or _takes_output(log)):
         raise ValueError(
             f"log={log!r} is none of 'forward', 'drop' and 'strict', no logging.Logger, "
-            "and cannot be called with (text, stream)"
+            "and no function that can be called with (text, stream)"
         )
 
 
 def _is_logger(log: object) -> TypeGuard[logging.Logger]:
     logging = sys.modules.get("logging")
-    return logging is not None and isinstance(log, logging.Logger)
+    return logging is not None and isinstance(log, (logging.Logger, logging.LoggerAdapter))
+
+
+def _takes_output(log: object) -> bool:
+    """Whether it can be called with two arguments, and what it then does is done."""
+    import inspect
+
+    if not callable(log) or inspect.iscoroutinefunction(log):
+        return False
+    try:
+        inspect.signature(log).bind("text", "stdout")
+    except TypeError:
+        return False
+    except ValueError:                           # code in C may not tell
+        return True
+    return True
 
 
 def shown(text: bytes) -> str:
@@ -66,4 +81,16 @@ def _pass_on(log: Log, stream: Stream, text: str) -> None:
         # Looked up now: a notebook's cell, or a test that captures output, has its own.
         target: Any = sys.stdout if stream == "stdout" else sys.stderr
         if target is not None:
+            _write(target, text)
+
+
+def _write(target: Any, text: str) -> None:
+    """What the program's stream cannot take, because it is closed or nobody reads it, goes nowhere: the call did what it was to do."""
+    try:
+        try:
             target.write(text)
+        except UnicodeEncodeError:
+            encoding = getattr(target, "encoding", None) or "ascii"
+            target.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    except (OSError, ValueError):
+        return

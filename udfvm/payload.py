@@ -7,7 +7,6 @@ all that they refer to included; own modules that bodies import go as source; th
 from __future__ import annotations
 
 import importlib
-import inspect
 import io
 import json
 import linecache
@@ -18,7 +17,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +25,7 @@ import cloudpickle
 from cloudpickle.cloudpickle import dynamic_subimport
 
 from udfvm.callables import GuestModule, reduced_callable
+from udfvm.culprits import culprit
 from udfvm.errors import SignatureError
 from udfvm.libraries import is_library, is_users
 from udfvm.own_data import data_files, mentioned_names, reads_data
@@ -73,8 +73,8 @@ def pickle_function(name: str, function: Callable[..., object], host_functions: 
             except SignatureError:               # it says what to do
                 raise
             except UNPICKLABLE as error:
-                culprit = _culprit(function, pickles, set())
-                raise pickle.PicklingError(f"{culprit}: {error}" if culprit else error) from error
+                found = culprit(function, pickles)
+                raise pickle.PicklingError(f"{found}: {error}" if found else error) from error
     except pickle.PicklingError as error:
         raise SignatureError(
             f"UDF {name!r} cannot be sent to a micro-VM: {error}. Whatever the function refers to (globals, closure, defaults) must be "
@@ -125,7 +125,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 self._note_imports(all_imported_names(obj.__code__, package))
                 self._notes.mentioned.update(filter(None, (package, *mentioned_names(obj.__code__))))
             self._note_module(getattr(obj, "__module__", None) or "builtins")
-        return super().reducer_override(obj)
+        return without_slots(super().reducer_override(obj))
 
     def _note_module(self, name: str) -> None:
         self._notes.modules.add(name)
@@ -143,6 +143,15 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         for name in names:
             self._notes.imports.add(name)
             self._notes.modules.add(name)
+
+
+def without_slots(reduced: Any) -> Any:
+    """How a class is pickled by value, without the descriptors of its slots: cloudpickle leaves those of private names in."""
+    if isinstance(reduced, tuple) and len(reduced) == _PARTS and isinstance(reduced[2], tuple) and isinstance(reduced[2][0], dict):
+        namespace = reduced[2][0]
+        for name in [name for name, value in namespace.items() if isinstance(value, types.MemberDescriptorType)]:
+            del namespace[name]
+    return reduced
 
 
 def _reduced_module(module: types.ModuleType) -> tuple[object, ...] | None:
@@ -169,35 +178,10 @@ def unpicklable_name(function: object) -> str:
             return False
         return True
 
-    return _culprit(function, pickles, set())
+    return culprit(function, pickles)
 
 
-def _culprit(function: Any, pickles: Callable[[object], bool], seen: set[int]) -> str:
-    """The name of what cannot be pickled among what a function refers to, "'lock' in 'helper'" for a helper's; empty: it is not known."""
-    function = getattr(inspect.unwrap(function), "__func__", inspect.unwrap(function)) if callable(function) else function
-    if not isinstance(function, types.FunctionType) or id(function) in seen:
-        return ""
-    seen.add(id(function))
-    code = function.__code__
-    names: dict[str, object] = {name: function.__globals__[name] for name in _names_in(code) if name in function.__globals__}
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
-        with suppress(ValueError):               # not assigned yet
-            names[name] = cell.cell_contents
-    for parameter, value in zip(reversed(code.co_varnames[: code.co_argcount]), reversed(function.__defaults__ or ()), strict=False):
-        names[f"{parameter}={value!r}"] = value
-    for name, value in names.items():
-        if not pickles(value):
-            return _culprit(value, pickles, seen) or f"{name!r} in {function.__name__!r}"
-    return ""
-
-
-def _names_in(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names_in(constant)
-
-
+_PARTS: Final = 6                                # of a reduction with a function that sets the state
 _OF_THIS_PROCESS: Final = frozenset({"__builtins__", "__cached__", "__loader__", "__spec__"})
 _GLOBAL_RANDOM: Final[object] = getattr(random.random, "__self__", None)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from udfvm.checks import check_count, check_seconds
 from udfvm.errors import SignatureError
+from udfvm.keywords import checks_options
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -60,6 +61,7 @@ class Pool:
     (42, PoolStatistics(size=2, live=2, idle=2))
     """
 
+    @checks_options
     def __init__(self, size: int = 64, *, keep: int = 8, keep_seconds: float = 60.0, wait: float = 60.0) -> None:
         self.size = check_count("size", size, 1, MOST_VMS)
         self.keep = check_count("keep", keep, 0, MOST_VMS)

@@ -88,6 +88,7 @@ def _dumped(udf: UDF) -> bytes:
     import cloudpickle
 
     from udfvm.callables import reduced_callable
+    from udfvm.payload import without_slots
     from udfvm.udf import UDF
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -99,7 +100,7 @@ def _dumped(udf: UDF) -> bytes:
                 return object.__new__, (type(obj),), state, None, None, fill
             if (callables := reduced_callable(obj, _MAKER, lambda _: False)) is not None:
                 return callables
-            return super().reducer_override(obj)
+            return without_slots(super().reducer_override(obj))
 
     buffer = io.BytesIO()
     Pickler(buffer, protocol=pickle.DEFAULT_PROTOCOL).dump(udf)

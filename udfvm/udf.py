@@ -20,6 +20,7 @@ from udfvm.errors import (
     SignatureError,
     TypeMappingError,
 )
+from udfvm.keywords import checks_options
 from udfvm.output import Log
 from udfvm.pieces import TooLargeForWindowError, call_in_pieces
 from udfvm.policy import DEFAULT_BUILD_TIMEOUT, DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
@@ -637,6 +638,7 @@ def udf(
     host_calls: int = DEFAULT_HOST_CALLS,
     build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
 ) -> UDF: ...
+@checks_options
 def udf(
     function: Callable[..., object] | None = None,
     /,

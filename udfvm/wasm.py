@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from udfvm.code_files import LARGEST, read_code
 from udfvm.compiled import CompiledUDF, describe, parse_signature
 from udfvm.errors import SignatureError
+from udfvm.keywords import checks_options
 from udfvm.nested import take_apart
 from udfvm.output import Log
 from udfvm.policy import DEFAULT_BUILD_TIMEOUT, DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
@@ -29,6 +30,7 @@ _TABLE_ARROW: Final = "->>"                      # as they write it
 _SETTING: Final = struct.Struct("<BII")          # struct setting of guest/runtimes/wasm/settings.c
 
 
+@checks_options
 def from_wasm(
     module: bytes | str | os.PathLike[str],
     function: str,

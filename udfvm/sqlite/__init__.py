@@ -43,6 +43,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.checks import check_switch
 from udfvm.errors import Error, TypeMappingError
+from udfvm.keywords import checks_options
 from udfvm.sqlite import _extension
 from udfvm.sqlite.policy import Policy
 from udfvm.types import JSON, RowType, Type
@@ -65,6 +66,7 @@ _ENABLE_LOAD_EXTENSION: Final = 1005
 _WAIT_NS: Final = 60 * 10**9
 
 
+@checks_options
 def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_schema: bool = False, policy: Policy | None = None) -> None:
     """Gives a connection an SQL function for each UDF, and ``vm_udf(name, ...)`` for all of them.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from udfvm.checks import check_count, check_seconds, check_switch
 from udfvm.errors import BuildError, OptionError
+from udfvm.keywords import checks_options
 from udfvm.libraries import checked_packages
 from udfvm.output import Log, bind
 from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
@@ -124,6 +125,8 @@ class Policy:
         """What loads the functions of each kind. Images are built here where need be; Wasm's only where there is the package wasmtime."""
         return [runtime(kind, self.limits().memory, self.packages) for kind in self.kinds if kind != "wasm" or wasm_is_there()]
 
+
+Policy.__init__ = checks_options(Policy.__init__)            # type: ignore[method-assign]
 
 # What takes output by a policy, by the identity of log=. Kept for good: no connection says when it is closed.
 _sinks: Final[dict[int, tuple[Log, BoundLog]]] = {}

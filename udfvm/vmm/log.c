@@ -79,6 +79,15 @@ static bool append(struct log *log, int stream, const char *text, size_t length)
     return true;
 }
 
+/* As many of the first `length` bytes as are whole characters of UTF-8; a byte follows them. */
+static size_t whole_characters(const char *text, size_t length)
+{
+    size_t whole = length;
+    while (whole > 0 && length - whole < 3 && ((uint8_t)text[whole] & 0xC0) == 0x80)
+        whole--;
+    return ((uint8_t)text[whole] & 0xC0) == 0x80 ? length : whole;
+}
+
 static bool append_cut(struct udfvm_vm *vm, int stream, const char *text, size_t length)
 {
     struct log *log = &vm->log;
@@ -90,10 +99,11 @@ static bool append_cut(struct udfvm_vm *vm, int stream, const char *text, size_t
     if (length <= room)
         return append(log, stream, text, length);
     log->cut = true;
+    const size_t kept = whole_characters(text, (size_t)room);
     const int noted = snprintf(note, sizeof note,
                                "\n[udfvm: output cut at %llu bytes; raise max_log=]\n",
                                (unsigned long long)most);
-    return append(log, stream, text, room) && append(log, stream, note, (size_t)noted);
+    return append(log, stream, text, kept) && append(log, stream, note, (size_t)noted);
 }
 
 static int keep(struct udfvm_vm *vm, int stream, const char *text, size_t length,

@@ -16,9 +16,16 @@ LONGEST_MESSAGE: Final = 20 * 1024
 LONGEST_TRACEBACK: Final = 43 * 1024
 OWN_DIRECTORY: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120 - compared with file names of code
 
+_NO_FILES: Final = (
+    "udfvm: a micro-VM has no files of this machine but those of Python and of installed packages. Data files of your own packages come "
+    "along where importlib.resources or pkgutil reads them; what else a function needs is passed as an argument"
+)
+
 
 def report(exception: BaseException, row: int = -1) -> tuple[int, int]:
     """Writes the report; returns status and length of the reply."""
+    if isinstance(exception, FileNotFoundError) and exception.filename is not None:
+        exception.add_note(_NO_FILES)
     output = _udfvm_agent.output()
     room = max(0, len(output) - ERROR_HEADER.size)
     texts = []
