@@ -216,6 +216,39 @@ def test_table_functions_do_not_depend_on_how_rows_are_fetched(connection: apsw.
     assert many[:3] == few
 
 
+@udfvm.udf(deterministic=True)
+def names(a: int) -> str:
+    import os
+    import tempfile
+    import threading
+
+    drawn: list[bytes] = []
+    threads = [threading.Thread(target=lambda: drawn.append(os.urandom(3))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+        thread.join()
+    with tempfile.NamedTemporaryFile() as file, tempfile.TemporaryDirectory() as folder:
+        found = repr((file.name, folder, tempfile.mktemp(), drawn, os.urandom(3)))
+    if a < 0:
+        raise ValueError("negative")
+    return found
+
+
+def test_temporary_names_and_threads(connection: apsw.Connection) -> None:
+    expected = names(1)
+    assert names(pa.array([1, 1, None, 1])).to_pylist() == [expected, expected, None, expected]
+    udfvm.sqlite.register(connection, names)
+    for query in ("SELECT names(a) FROM t", "SELECT value FROM vm_map('names', 'SELECT 1, a FROM t')"):
+        assert set(connection.execute(query)) == {(expected,)}
+    with pytest.raises(udfvm.UDFError) as caught:
+        names(pa.array([1, -1, 1]))
+    assert caught.value.row == 1
+    assert names(1) == expected
+    with pytest.raises(apsw.SQLError):
+        connection.execute("SELECT names(-1)").fetchall()
+    assert connection.execute("SELECT names(1)").fetchall() == [(expected,)]
+
+
 SCRIPT = """
 import sys, udfvm
 sys.path.insert(0, {tests!r})

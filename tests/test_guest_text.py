@@ -123,3 +123,27 @@ def test_a_long_report_takes_no_memory_to_speak_of() -> None:
         with pytest.raises(udfvm.UDFError):
             fails(0)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40 << 10
+
+
+@udfvm.udf
+def fails_oddly(kind: int) -> int:
+    class Text(str):
+        def encode(self, *_: object) -> int:  # type: ignore[override]
+            return 5
+
+    class Odd(Exception):
+        def __str__(self) -> str:
+            return Text("odd\x1b")
+
+    class Closed(Exception):
+        def __getattribute__(self, name: str) -> object:
+            raise RuntimeError(name)
+
+    raise (Odd, Closed)[kind]
+
+
+@pytest.mark.parametrize(("kind", "said"), [(0, r"Odd: odd\\x1b"), (1, "Closed")])
+def test_exceptions_of_odd_classes_are_told(kind: int, said: str) -> None:
+    with pytest.raises(udfvm.UDFError, match=said) as caught:
+        fails_oddly(kind)
+    assert is_shown(str(caught.value)) and "test_guest_text.py" in caught.value.guest_traceback

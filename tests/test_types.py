@@ -398,8 +398,7 @@ def test_replies_are_decoded(result: str, reply: bytes, expected: object) -> Non
         ("binary", _reply(4, 0xFFFFFFFF, 16, b"abcd")),
         ("binary", _reply(4, 1, 2**62, b"abcd")),
         ("date32[day]", _reply(1, 0, 2**31)),
-        ("timestamp[us]", _reply(1, 0, 2**63 - 1)),
-        ("timestamp[ns]", _reply(1, 0, 1)),
+        ("date64[ms]", _reply(1, 0, 5)),
     ],
 )
 def test_invalid_replies_are_refused(result: str, reply: bytes) -> None:
@@ -407,11 +406,21 @@ def test_invalid_replies_are_refused(result: str, reply: bytes) -> None:
         _codec(result=result).decode(reply)
 
 
+@pytest.mark.parametrize(
+    ("result", "count"),
+    [("date32[day]", 2**31 - 1), ("date64[ms]", 2**36 * 86_400_000), ("timestamp[us]", 2**63 - 1), ("timestamp[ns]", 1),
+     ("timestamp[us, tz=+05:00]", 253402300799999999)],
+)  # fmt: skip
+def test_replies_that_python_has_no_value_for(result: str, count: int) -> None:
+    with pytest.raises(TypeMappingError, match=r"the result is a .* that Python cannot hold"):
+        _codec(result=result).decode(_reply(1, 0, count))
+
+
 @given(st.binary(max_size=64), st.sampled_from(["int64", "int8", "double", "string", "binary", "bool", "date32[day]", "timestamp[us]"]))
 def test_any_reply_is_decoded_or_refused(reply: bytes, result: str) -> None:
     try:
         _codec(result=result).decode(reply)
-    except ProtocolError:
+    except (ProtocolError, TypeMappingError):
         pass
 
 

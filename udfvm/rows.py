@@ -396,8 +396,8 @@ class _NotHeldError(ValueError):
 
 def _date_from(count: int, step: int) -> datetime.date:
     days, rest = divmod(count, step)
-    if rest:
-        raise ValueError(f"{count} ms is no whole number of days")
+    if rest or (step == 1 and not -(2**31) <= days < 2**31):
+        raise ValueError(f"{count} is no date")
     try:
         return datetime.date.fromordinal(days + _EPOCH_DAYS)
     except (ValueError, OverflowError):

@@ -61,17 +61,17 @@ def _type_name(cls: type[BaseException]) -> str:
 
 def _message(exception: BaseException) -> str:
     try:
-        text = str(exception)
+        text = str.__str__(str(exception))       # of a subclass, whose methods do not count
     except BaseException:  # noqa: BLE001 - the user's __str__
         return "<str() of the exception failed>"
-    if not text and isinstance(exception, MemoryError):
+    if not text and issubclass(type(exception), MemoryError):
         return "the micro-VM has no more memory: raise memory="
     return text
 
 
 def _traceback(exception: BaseException) -> str:
     """As Python prints it, from the user's first frame on."""
-    frames = exception.__traceback__
+    frames = BaseException.__dict__["__traceback__"].__get__(exception)      # whatever the user's class makes of its attributes
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(OWN_DIRECTORY):
         frames = frames.tb_next
     try:

@@ -10,6 +10,7 @@ import gc
 import importlib
 import json
 import linecache
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -72,6 +73,7 @@ def _load(request: int, length: int) -> Answer:
     native, stream, handler = _LOADERS[payload.metadata["kind"]](function, payload)
     if payload.metadata["deterministic"] and "numpy" in sys.modules:
         _import_quietly("numpy.random")          # which numpy imports when it is first used: in some row
+    _find_temporary_directory()
     begin = become_child()
     _settle()
     _udfvm_agent.serve(native, stream, handler, report, begin)
@@ -107,6 +109,7 @@ def _load_source(metadata: dict[str, Any]) -> None:
             raise RuntimeError(f"a function that was loaded from source does not answer request {request}")
         return answer_columns()
 
+    _find_temporary_directory()
     begin = become_child()
     _settle()
     _udfvm_agent.serve(loaded, None, handle, report, begin)
@@ -226,6 +229,14 @@ _LOADERS: Final[dict[str, Callable[[Callable[..., Any], _Payload], Loaded]]] = {
     "table": _load_table,
     "aggregate": _load_aggregate,
 }
+
+
+def _find_temporary_directory() -> None:
+    """What tempfile does when it is first used, in some row, which would draw more random numbers than the others; no file is written."""
+    tempfile: Any = sys.modules.get("tempfile")
+    if tempfile is not None and tempfile.tempdir is None and hasattr(tempfile, "_candidate_tempdir_list"):
+        candidates = tempfile._candidate_tempdir_list()
+        tempfile.tempdir = next((each for each in candidates if os.access(each, os.W_OK | os.X_OK)), None)
 
 
 def _import_quietly(name: str) -> None:

@@ -338,10 +338,18 @@ int generators_begin_call(void)
     return 0;
 }
 
+/* tempfile draws its names from a generator of its own, which notices forks, and no rows. */
+static int forget_names(void)
+{
+    PyObject *module = loaded("tempfile");
+    PyObject *names = module ? PyDict_GetItemString(PyModule_GetDict(module), "_name_sequence") : NULL;
+    return names && names != Py_None ? PyObject_SetAttrString(module, "_name_sequence", Py_None) : 0;
+}
+
 int row_begin(void)
 {
     if (!(((const struct udfvm_call *)UDFVM_INPUT_BASE)->flags & UDFVM_CALL_DETERMINISTIC))
         return 0;
     ((void (*)(void))UDFVM_VECTOR_ROW)();
-    return generators_mark() < 0 || generators_begin_call() < 0 ? -1 : 0;
+    return generators_mark() < 0 || generators_begin_call() < 0 || forget_names() < 0 ? -1 : 0;
 }
