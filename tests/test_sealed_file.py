@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from hostile_files import ALL_KINDS, put, remove
+from hostile_files import ALL_KINDS, needs_root, put, remove
 
 import udfvm.sqlite
 from udfvm.cache_files import cache_directory
@@ -62,7 +62,8 @@ def projects(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def forgotten() -> None:
-    (cache_directory() / "functions" / "ours.udf").unlink(missing_ok=True)
+    for name in ("ours", "second_ours"):
+        (cache_directory() / "functions" / f"{name}.udf").unlink(missing_ok=True)
 
 
 @pytest.mark.usefixtures("forgotten")
@@ -129,6 +130,33 @@ def test_an_output_is_replaced_by_request_only(file: Path, tmp_path: Path) -> No
     assert "takes one function" in str(seal(source, "--output", target, "--replace").exception)
     assert "cannot be written" in str(seal(source, "ours", "--output", tmp_path / "none" / "f").exception)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["there.udfvm"]
+
+
+NO_FILES = [
+    "FIFO", "directory", "socket", "dangling link", "link to a device", "link to a good file",
+    pytest.param("device", marks=needs_root)]
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+@pytest.mark.parametrize("replace", [(), ("--replace",)])
+def test_what_is_no_file_is_never_replaced(file: Path, tmp_path: Path, kind: str, replace: tuple[str, ...]) -> None:
+    """All of it made for the test: a device of the machine would not come back."""
+    target = tmp_path / "x.udfvm"
+    put(kind, target)
+    try:
+        before, names = target.lstat(), sorted(os.listdir(tmp_path))
+        refused = seal(file.parent / "functions.py", "ours", "--output", target, *replace)
+        assert refused.exit_code != 0
+        assert kind == "directory" or "which stays: pass another --output" in str(refused.exception)
+        assert os.path.samestat(before, target.lstat())
+        assert sorted(os.listdir(tmp_path)) == names
+    finally:
+        remove(target)
+
+
+def test_a_name_that_is_too_long(file: Path, tmp_path: Path) -> None:
+    refused = seal(file.parent / "functions.py", "ours", "--output", tmp_path / ("x" * 300))
+    assert "cannot be written: File name too long" in str(refused.exception)
 
 
 def test_the_policy_bounds_what_a_file_asks_for(file: Path, tmp_path: Path) -> None:

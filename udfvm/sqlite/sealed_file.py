@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,12 +27,12 @@ _PAGE: Final = 4096
 def write_sealed_file(path: Path, note: Mapping[str, object], *, replace: bool) -> None:
     """Writes the function of a note, as ``sealed.seal`` makes it, whole or not at all.
 
-    Raises Error where the file is there already, unless ``replace``, and where it cannot be written.
+    Raises Error where the file is there already, unless ``replace``, where something else than a
+    file is, which stays whatever ``replace`` says, and where it cannot be written.
     """
-    if path.exists() and not replace:
-        raise Error(f"{path} is there already: pass --replace, or another --output")
     try:
-        with _replaced(path) as target:
+        _check(path, replace)
+        with _new_file(path, replace) as target:
             end, places = HEAD, {}
             for kind in ("base", "layer"):
                 length = _append(target, end, cache_directory() / str(note[kind]))
@@ -47,15 +48,33 @@ def write_sealed_file(path: Path, note: Mapping[str, object], *, replace: bool) 
         raise Error(f"{path} cannot be written: {error.strerror}") from error
 
 
+def _check(path: Path, replace: bool) -> None:
+    """A device, say, would not come back: files alone are replaced."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        kind = "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
+        raise Error(f"{path} is {kind}, which stays: pass another --output")
+    if not replace:
+        raise Error(f"{path} is there already: pass --replace, or another --output")
+
+
 @contextlib.contextmanager
-def _replaced(path: Path) -> Iterator[int]:
-    """A descriptor of a new file, which takes the place of ``path`` at the end."""
+def _new_file(path: Path, replace: bool) -> Iterator[int]:
+    """A descriptor of a new file, which becomes ``path`` at the end."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         yield descriptor
         os.fchmod(descriptor, 0o644)
         os.fsync(descriptor)
-        os.rename(temporary, path)
+        _check(path, replace)                    # that took a while
+        if replace:
+            os.rename(temporary, path)
+        else:
+            os.link(temporary, path)
+            os.unlink(temporary)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
