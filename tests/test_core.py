@@ -106,6 +106,14 @@ def test_nothing_of_the_processor_survives_a_call(raw_guest: Path, tmp_path: Pat
     assert output.count("holds") == 16
 
 
+@pytest.mark.parametrize("sanitizers", ["", "-fsanitize=address,undefined -fno-sanitize-recover=all"], ids=["plain", "asan-ubsan"])
+def test_pages_that_calls_stopped_writing(raw_guest: Path, tmp_path: Path, sanitizers: str) -> None:
+    program = tmp_path / "test_hot_set"
+    flags = [*HOST_FLAGS, *sanitizers.split(), "-Wl,--wrap=madvise"]
+    run("gcc", *flags, CORE / "test_hot_set.c", *core_sources(), "-o", program, "-lpthread")
+    assert run(program, raw_guest).count("holds") == 3
+
+
 def test_each_function_with_an_error_is_called_without_one() -> None:
     """``error`` may be NULL everywhere: test_pool.c calls all that have one so."""
     api = re.sub(r"/\*.*?\*/", "", (ROOT / "udfvm" / "vmm" / "api.h").read_text(), flags=re.DOTALL)

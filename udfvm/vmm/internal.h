@@ -163,6 +163,8 @@ struct hot_page { uint32_t number; uint32_t idle; const uint8_t *pristine; };   
 struct hot_set {
     uint64_t *dirty;                              /* bitmap as KVM returns it */
     uint64_t *bits;                               /* members */
+    uint64_t *cold;                               /* pages that left the set and are memory of the VM's own still */
+    size_t cold_count;
     size_t words;
     struct hot_page *pages;
     size_t count, capacity;

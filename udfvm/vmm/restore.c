@@ -3,7 +3,7 @@
  * KVM logs which pages of the memory slot the guest wrote (span.c adds what the host writes). Bits are read but not cleared, so a
  * page that was written once stays writable and never faults again; instead it belongs to the hot set, whose pages are all copied back from
  * the image after every call, neighbours in one go. Pages that calls have stopped writing leave the set: their bits are cleared, which
- * write-protects them again.
+ * write-protects them again. Their memory is given back once there are more than a few of them.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,7 @@
 #define SAMPLES_IDLE 4u           /* a page not written in so many samples cools */
 #define COOL_ABOVE   16u          /* not worth it for a smaller set */
 #define LARGE_SET    1024u        /* pages; copying them costs more than the call itself */
+#define COLD_MOST    384u         /* cooled pages whose memory is kept: many are soon hot again, and each run of them costs a system call to drop */
 #define DROP_SET     16384u       /* pages; 64 MiB: so many are given back to the machine at once */
 
 int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine, struct udfvm_error *error)
@@ -25,8 +26,9 @@ int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine, str
     set->capacity = 256;
     set->dirty = calloc(set->words, sizeof *set->dirty);
     set->bits = calloc(set->words, sizeof *set->bits);
+    set->cold = calloc(set->words, sizeof *set->cold);
     set->pages = malloc(set->capacity * sizeof *set->pages);
-    if (set->dirty && set->bits && set->pages)
+    if (set->dirty && set->bits && set->cold && set->pages)
         return UDFVM_OK;
     udfvm_hot_set_destroy(set);
     return udfvm_fail_errno(error, "allocating the hot set");
@@ -36,6 +38,7 @@ void udfvm_hot_set_destroy(struct hot_set *set)
 {
     free(set->dirty);
     free(set->bits);
+    free(set->cold);
     free(set->pages);
     *set = (struct hot_set){ .dirty = NULL };
 }
@@ -57,6 +60,8 @@ static int add_page(struct udfvm_vm *vm, uint32_t number, struct udfvm_error *er
     }
     set->pages[set->count++] = (struct hot_page){ .number = number, .pristine = pristine(vm, number) };
     set->bits[number / 64] |= 1ull << number % 64;
+    set->cold_count -= set->cold[number / 64] >> number % 64 & 1;
+    set->cold[number / 64] &= ~(1ull << number % 64);
     set->sorted = false;
     return UDFVM_OK;
 }
@@ -110,23 +115,24 @@ static int drop_run(const struct udfvm_vm *vm, uint64_t first, uint64_t pages, s
     return UDFVM_OK;
 }
 
-/* The same for all pages of the set that were idle for so many samples. The set is sorted. */
-static int drop_idle(const struct udfvm_vm *vm, uint32_t samples_idle, struct udfvm_error *error)
+/* The same for all pages that are cold, and pristine therefore. What the image's layer stores was perhaps put there since they cooled: it stays. */
+static int drop_cold(struct udfvm_vm *vm, struct udfvm_error *error)
 {
+    struct hot_set *set = &vm->hot;
     uint64_t first = 0, pages = 0;
     int code = UDFVM_OK;
-    for (size_t i = 0; i < vm->hot.count && code == UDFVM_OK; i++) {
-        const struct hot_page *page = &vm->hot.pages[i];
-        if (page->idle < samples_idle || !udfvm_image_is_of_base(vm->image, page->pristine))
-            continue;
-        if (page->number == first + pages) {
+    for (size_t word = 0; word < set->words && set->cold_count && code == UDFVM_OK; word++)
+        for (; set->cold[word] && code == UDFVM_OK; set->cold[word] &= set->cold[word] - 1, set->cold_count--) {
+            const uint64_t number = word * 64 + (uint64_t)__builtin_ctzll(set->cold[word]);
+            if (!udfvm_image_is_of_base(vm->image, pristine(vm, (uint32_t)number)))
+                continue;
+            if (pages && number != first + pages) {
+                code = drop_run(vm, first, pages, error);
+                pages = 0;
+            }
+            first = pages ? first : number;
             pages++;
-            continue;
         }
-        code = drop_run(vm, first, pages, error);
-        first = page->number;
-        pages = 1;
-    }
     return code == UDFVM_OK ? drop_run(vm, first, pages, error) : code;
 }
 
@@ -135,9 +141,6 @@ static int cool(struct udfvm_vm *vm, uint32_t samples_idle, struct udfvm_error *
 {
     struct hot_set *set = &vm->hot;
     size_t kept = 0;
-    const int code = drop_idle(vm, samples_idle, error);
-    if (code != UDFVM_OK)
-        return code;
     memset(set->dirty, 0, set->words * sizeof *set->dirty);
     for (size_t i = 0; i < set->count; i++) {
         const uint32_t number = set->pages[i].number;
@@ -149,12 +152,15 @@ static int cool(struct udfvm_vm *vm, uint32_t samples_idle, struct udfvm_error *
     if (kept == set->count)
         return UDFVM_OK;
     set->count = kept;
-    for (size_t word = 0; word < set->words; word++)
+    for (size_t word = 0; word < set->words; word++) {
         set->bits[word] &= ~set->dirty[word];
+        set->cold[word] |= set->dirty[word];
+        set->cold_count += (size_t)__builtin_popcountll(set->dirty[word]);
+    }
     struct kvm_clear_dirty_log clear = { .slot = 1, .num_pages = (uint32_t)(set->words * 64), .dirty_bitmap = set->dirty };
     if (ioctl(vm->machine.fd, KVM_CLEAR_DIRTY_LOG, &clear) < 0)
         return udfvm_fail_errno(error, "KVM_CLEAR_DIRTY_LOG");
-    return UDFVM_OK;
+    return set->cold_count > COLD_MOST ? drop_cold(vm, error) : UDFVM_OK;
 }
 
 /* Notes which hot pages the last call really wrote. */
@@ -197,6 +203,8 @@ static void copy_back(struct udfvm_vm *vm)
     set->pages_copied += set->count;
 }
 
+_Static_assert(COLD_MOST < LARGE_SET, "what is dropped as a whole is not kept as cold");
+
 /* The whole set goes: what was written is dropped rather than copied back, but for what a layer stores. */
 static int drop_set(struct udfvm_vm *vm, struct udfvm_error *error)
 {
@@ -228,8 +236,10 @@ int udfvm_vm_shrink(struct udfvm_vm *vm, struct udfvm_error *error)
     if (vm->state != VM_SEALED || !vm->image)
         return UDFVM_OK;
     vm->large = false;
-    const int code = udfvm_vm_drop_buffers(vm, error);
-    return code == UDFVM_OK && vm->hot.count > LARGE_SET ? drop_set(vm, error) : code;
+    int code = udfvm_vm_drop_buffers(vm, error);
+    if (code == UDFVM_OK && vm->hot.count > LARGE_SET)
+        code = drop_set(vm, error);
+    return code == UDFVM_OK ? drop_cold(vm, error) : code;
 }
 
 int udfvm_vm_restore_memory(struct udfvm_vm *vm, struct udfvm_error *error)
