@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -72,6 +73,66 @@ def test_where_a_function_was_looked_for(tmp_path: Path) -> None:
     udfvm.sqlite.register(connection, udfvm.udf(lambda: 1, name="one", output_type="int64"))
     with pytest.raises(apsw.SQLError, match=r"no UDF named 'absent' is registered on this connection \(registered: one\)"):
         connection.execute("SELECT vm_udf('absent', 1)")
+
+
+def shell(cache: Path, *statements: str, database: str = ":memory:") -> str:
+    done = subprocess.run(
+        ["sqlite3", database, "-cmd", f".load {EXTENSION}", *statements],
+        capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin", "UDFVM_CACHE": str(cache)},
+    )  # fmt: skip
+    return done.stderr
+
+
+def test_an_unknown_name_tells_which_there_are_and_which_was_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shell(tmp_path / "none", "SELECT vm_udf('score')").rstrip().endswith("none/functions (there is none)")
+    source = tmp_path / "mine.py"
+    source.write_text("import udfvm\n" + "".join(
+        f"@udfvm.udf\ndef {name}(x: float) -> float:\n    return x\n" for name in ("score", "other", "shop_price")
+    ))  # fmt: skip
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("UDFVM_CACHE", str(cache))
+    done = subprocess.run([sys.executable, "-c", "from udfvm.cli import main; main()", "seal", str(source)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (cache / "functions" / "not a name.udf").write_text("")
+    (cache / "functions" / "note.txt").write_text("")
+    sealed = "(sealed: other, score, shop_price)"
+    for asked, meant in (("scor", "score"), ("SCORE", "score"), ("scroe", "score"), ("price", "shop_price"), ("my_other", "other"),
+                         ("absent", None), ("s", None), ("", None), ("x" * 10_000, None)):  # fmt: skip
+        for call in (f"vm_udf('{asked}', 1.0)", f"* FROM vm_map('{asked}', 'SELECT 1.0')", f"vm_attach('{asked}')"):
+            said = shell(cache, f"SELECT {call}")
+            assert sealed in said and (f": did you mean '{meant}'?" in said if meant else "did you mean" not in said), (call, said)
+    # What was used is registered; what SQL stored is beside it.
+    database = str(tmp_path / "stored.db")
+    connection = apsw.Connection(database)
+    udfvm.sqlite.register(connection, policy=Policy(allow_create=True, kinds=["python"]))
+    for name in ("tax", "total"):
+        connection.execute(f"SELECT vm_create('{name}', 'python', 'def {name}(x): return x', '(x double) -> double')")
+    with pytest.raises(apsw.SQLError, match=r"'taxx' is registered on this connection \(stored: tax, total\): did you mean 'tax'\?"):
+        connection.execute("SELECT vm_udf('taxx', 1.0)")
+    with pytest.raises(apsw.SQLError, match=r"no function 'totl' in this database \(stored: tax, total\): did you mean 'total'\?"):
+        connection.execute("SELECT vm_drop('totl')")
+    with pytest.raises(apsw.SQLError, match=r"vm_agg: no UDF named 'tax_' is registered on this connection \(there is none\)"):
+        connection.execute("SELECT vm_agg('tax_', 1.0)")
+    said = shell(cache, "SELECT vm_udf('score', 1.0)", "SELECT vm_udf('tota', 1.0)", database=database)
+    assert "(registered: score; stored: tax, total; sealed: other, shop_price): did you mean 'total'?" in said
+    columns = "kind, signature, options, source, version, created"
+    connection.execute(f"INSERT INTO udfvm_functions SELECT ?, {columns} FROM udfvm_functions LIMIT 1", ("evil\x1b[31m",))
+    with pytest.raises(apsw.SQLError, match=r"\(stored: evil\\x1b\[31m, tax, total\)"):
+        connection.execute("SELECT vm_udf('absent', 1.0)")
+    # A policy that runs none says so, and does not advise what would not run.
+    closed = apsw.Connection(database)
+    udfvm.sqlite.register(closed)
+    with pytest.raises(apsw.SQLError, match=r"\(stored, which the connection's policy does not run: .*tax, total\)$"):
+        closed.execute("SELECT vm_udf('taxx', 1.0)")
+
+
+def test_many_names_are_cut(tmp_path: Path) -> None:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, policy=Policy(allow_create=True, kinds=["python"]))
+    for number in range(30):
+        connection.execute(f"SELECT vm_create('name_{number:02}', 'python', 'def f(x): return x', '(x double) -> double', 'entry=f')")
+    with pytest.raises(apsw.SQLError, match=r"name_19, \.\.\.\): did you mean 'name_29'\?"):
+        connection.execute("SELECT vm_udf('name_299', 1.0)")
 
 
 NO_NUMBERS = ["1s", "5", "", b"1", [1], True, Decimal(1), timedelta(seconds=1), 1j]

@@ -75,6 +75,15 @@ static bool attach(struct registry *registry, struct function *function, bool of
     return true;
 }
 
+static char *not_sealed(struct registry *registry, const char *name)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    sqlite3_str *text = sqlite3_str_new(registry->connection);
+    sqlite3_str_appendall(text, "no function of that name was sealed: see `udfvm seal`");
+    append_known(text, registry, name, KNOWN_SEALED, 0);
+    return sqlite3_str_finish(text);
+}
+
 static struct function *load(struct registry *registry, const char *name, size_t length, char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
@@ -86,7 +95,7 @@ static struct function *load(struct registry *registry, const char *name, size_t
     else
         function = sealed_load(registry, name, length, message);
     if (!function && !*message)
-        *message = sqlite3_mprintf(is_path(name) ? "it is damaged" : "no function of that name was sealed: see `udfvm seal`");
+        *message = is_path(name) ? sqlite3_mprintf("it is damaged") : not_sealed(registry, name);
     return function;
 }
 

@@ -195,27 +195,18 @@ int define_own(struct function *function, int index)
     return code;
 }
 
-static uint32_t offered_required(const struct udfvm_sqlite_function *offered)
-{
-    uint32_t required = offered->parameter_count;
-    while (required > 0 && offered->parameters[required - 1].fallback)
-        required--;
-    return required;
-}
-
 static int define(struct registry *registry, int index, struct lease *lease, const struct udfvm_sqlite_function *offered)
 {
-    struct function *old = registry_find(registry, offered->name, strlen(offered->name));
-    if (old && (old->parameter_count != offered->parameter_count || required_count(old) != offered_required(offered)
-                || old->role != offered->role)) {
-        int code = undefine(old);
-        if (code != SQLITE_OK)
-            return code;
-    }
     struct function *function = function_create(registry, lease, offered);
     if (!function)
         return SQLITE_NOMEM;
-    int code = define_own(function, index);
+    struct function *old = registry_find(registry, offered->name, strlen(offered->name));
+    int code = SQLITE_OK;
+    if (old && (old->parameter_count != function->parameter_count || required_count(old) != required_count(function)
+                || old->role != function->role))
+        code = undefine(old);
+    if (code == SQLITE_OK)
+        code = define_own(function, index);
     if (code == SQLITE_OK)
         registry_put(registry, function);
     else

@@ -286,7 +286,8 @@ char *describe_guest_error(const struct session *session, const struct udfvm_rep
 int explain_core_error(const struct session *session, const struct udfvm_error *error, char **text);
 /* That there is no such function, and why: `message`, which it frees, and which becomes the end of the text. */
 char *describe_definition(struct registry *registry, const struct definition *definition, char *message, struct udfvm_sqlite_failure failure);
-char *describe_unknown(struct registry *registry, const char *caller, const char *name, unsigned roles);
+/* Notes the failure to find a function that runs, whose text it is; returns the text. */
+char *failing_function(struct registry *registry, const char *name, uint32_t cause, char *text);
 char *describe_count(const struct function *function, int found);
 char *describe_role(const struct function *function, const char *caller);
 void report_guest_error(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply);
@@ -294,6 +295,12 @@ void report_guest_error(const struct session *session, sqlite3_context *context,
 char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply);
 char *describe_statement_timeout(const struct session *session);
 void report_core_error(const struct session *session, sqlite3_context *context, const struct udfvm_error *error);
+
+/* unknown.c: names that nothing has */
+enum { KNOWN_REGISTERED = 1, KNOWN_STORED = 2, KNOWN_SEALED = 4 };
+/* Says what there is in those places, and which of it was likely meant. Registered functions are of those roles. */
+void append_known(sqlite3_str *text, struct registry *registry, const char *wanted, unsigned places, unsigned roles);
+char *describe_unknown(struct registry *registry, const char *caller, const char *name, unsigned roles);
 
 /* raise.c: exceptions of the program that embeds SQLite, where it said how to make them */
 void raise_interrupt(const struct session *session, const struct udfvm_error *error);

@@ -217,31 +217,11 @@ char *describe_definition(struct registry *registry, const struct definition *de
 }
 
 /* What names no function that runs is no call: its text has no row. */
-static char *failing_function(struct registry *registry, const char *name, uint32_t cause, char *text)
+char *failing_function(struct registry *registry, const char *name, uint32_t cause, char *text)
 {
     if (text)
         raise_failure(registry, &(struct udfvm_sqlite_failure){ .function = name, .text = text, .detail = text, .row = -1, .cause = cause });
     return text;
-}
-
-char *describe_unknown(struct registry *registry, const char *caller, const char *name, unsigned roles)
-{
-    sqlite_library *sqlite3_api = registry->library;
-    sqlite3_str *text = sqlite3_str_new(registry->connection);
-    char *cache = registry->embedded ? NULL : cache_path(sqlite3_api, "/functions");
-    sqlite3_str_appendf(text, "%s: no UDF named '%.128s' is registered on this connection", caller, name);
-    if (!registry->embedded)
-        sqlite3_str_appendf(text, ", stored in its database or sealed in %s", cache ? cache : "a cache, which needs HOME");
-    sqlite3_free(cache);
-    sqlite3_str_appendall(text, " (registered: ");
-    bool any = false;
-    for (const struct function *function = registry->functions; function; function = function->next)
-        if (roles & ROLE(function->role)) {
-            sqlite3_str_appendf(text, "%s%s", any ? ", " : "", function->name);
-            any = true;
-        }
-    sqlite3_str_appendall(text, any ? ")" : "none)");
-    return failing_function(registry, name, UDFVM_SQLITE_UNKNOWN, sqlite3_str_finish(text));
 }
 
 char *describe_count(const struct function *function, int found)

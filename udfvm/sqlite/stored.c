@@ -377,6 +377,15 @@ void sql_release(sqlite_library *library, sqlite3_context *context, int count, s
     sqlite3_result_int(context, released);
 }
 
+static char *not_stored(struct registry *registry, const char *name)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    sqlite3_str *text = sqlite3_str_new(registry->connection);
+    sqlite3_str_appendf(text, "vm_drop: there is no function '%.255s' in this database", name);
+    append_known(text, registry, name, KNOWN_STORED, 0);
+    return sqlite3_str_finish(text);
+}
+
 /* vm_drop(name): how many were dropped, which is 1. */
 void sql_drop(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments)
 {
@@ -406,7 +415,7 @@ void sql_drop(sqlite_library *library, sqlite3_context *context, int count, sqli
     if (code == SQLITE_OK && *stored_link(registry, name, strlen(name)))
         drop_link(stored_link(registry, name, strlen(name)));
     if (code == SQLITE_OK && dropped == 0)
-        fail_with(library, context, sqlite3_mprintf("vm_drop: there is no function '%.255s' in this database", name));
+        fail_with(library, context, not_stored(registry, name));
     else if (code == SQLITE_OK)
         sqlite3_result_int(context, dropped);
 }

@@ -141,7 +141,7 @@ bool command_prepare(struct program *program, const struct load *load, wasmtime_
     if (!command)
         abort();
     *command = (struct command){ .signature = &program->signature, .settings = *settings, .module = module };
-    if (!module_has_export(module, COMMAND_EXPORT) || (load->declared && !check(&load->signature))
+    if (!module_function(module, COMMAND_EXPORT, NULL, NULL) || (load->declared && !check(&load->signature))
         || !(command->pre = module_link(module))) {
         free(command);
         return false;

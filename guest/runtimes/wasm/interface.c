@@ -47,57 +47,58 @@ static bool fail_undefined(const char *what, const char *has, struct bytes *list
     return false;
 }
 
-void module_fail_no_export(const wasmtime_module *module, const char *name)
+bool module_function(const wasmtime_module *module, const char *name, export_taker *take, void *into)
 {
     wasm_exporttypes exports;
     struct bytes list = { 0 };
-    wasmtime.wasmtime_module_exports(module, &exports);
-    for (size_t i = 0; i < exports.size; i++) {
-        const wasm_bytes *label = wasmtime.wasm_exporttype_name(exports.data[i]);
-        const wasm_externtype *what = wasmtime.wasm_exporttype_type(exports.data[i]);
-        if (wasmtime.wasm_externtype_kind(what) == WASM_EXTERN_FUNC)
-            list_name(&list, "", 0, "", label->data, label->size);
-    }
-    wasmtime.wasm_exporttype_vec_delete(&exports);
-    fail_no_export("module", name, &list);
-}
-
-bool module_has_export(const wasmtime_module *module, const char *name)
-{
-    wasm_exporttypes exports;
-    bool found = false;
+    bool found = false, fits = true;
     wasmtime.wasmtime_module_exports(module, &exports);
     for (size_t i = 0; i < exports.size && !found; i++) {
         const wasm_bytes *label = wasmtime.wasm_exporttype_name(exports.data[i]);
         const wasm_externtype *what = wasmtime.wasm_exporttype_type(exports.data[i]);
-        found = label->size == strlen(name) && memcmp(label->data, name, label->size) == 0
-                && wasmtime.wasm_externtype_kind(what) == WASM_EXTERN_FUNC;
+        if (wasmtime.wasm_externtype_kind(what) != WASM_EXTERN_FUNC)
+            continue;
+        found = label->size == strlen(name) && memcmp(label->data, name, label->size) == 0;
+        if (!found)
+            list_name(&list, "", 0, "", label->data, label->size);
+        else if (take)
+            fits = take(wasmtime.wasm_externtype_as_functype_const(what), name, into);
     }
     wasmtime.wasm_exporttype_vec_delete(&exports);
-    if (!found)
-        module_fail_no_export(module, name);
-    return found;
+    if (found)
+        bytes_free(&list);
+    else
+        fail_no_export("module", name, &list);
+    return found && fits;
 }
 
-/* The functions of an interface, as "interface#function". */
+static void list_interface(struct bytes *list, const wasmtime_component_instance_type *type,
+                           const wasm_engine *engine, const char *interface, size_t length);
+
+/* A function, as "function" or "interface#function", and all those of an interface. Takes the item over. */
+static void list_item(struct bytes *list, const wasm_engine *engine, const char *interface, size_t interface_length,
+                      const char *name, size_t length, wasmtime_component_extern *what)
+{
+    wasmtime_component_item item;
+    wasmtime.wasmtime_component_extern_type(what, &item);
+    if (item.kind == COMPONENT_ITEM_FUNC)
+        list_name(list, interface, interface_length, interface_length > 0 ? "#" : "", name, length);
+    else if (item.kind == COMPONENT_ITEM_INSTANCE && interface_length == 0)
+        list_interface(list, item.of.instance, engine, name, length);
+    wasmtime.wasmtime_component_item_delete(&item);
+    wasmtime.wasmtime_component_extern_delete(what);
+}
+
 static void list_interface(struct bytes *list, const wasmtime_component_instance_type *type,
                            const wasm_engine *engine, const char *interface, size_t length)
 {
     const size_t count = wasmtime.wasmtime_component_instance_type_export_count(type, engine);
-    for (size_t i = 0; i < count; i++) {
-        const char *name;
-        size_t name_length;
-        wasmtime_component_extern *what = NULL;
-        wasmtime_component_item item;
-        if (!wasmtime.wasmtime_component_instance_type_export_nth(type, engine, i, &name,
-                                                                  &name_length, &what))
-            continue;
-        wasmtime.wasmtime_component_extern_type(what, &item);
-        if (item.kind == COMPONENT_ITEM_FUNC)
-            list_name(list, interface, length, "#", name, name_length);
-        wasmtime.wasmtime_component_item_delete(&item);
-        wasmtime.wasmtime_component_extern_delete(what);
-    }
+    const char *name;
+    size_t name_length;
+    wasmtime_component_extern *what;
+    for (size_t i = 0; i < count; i++)
+        if (wasmtime.wasmtime_component_instance_type_export_nth(type, engine, i, &name, &name_length, &what))
+            list_item(list, engine, interface, length, name, name_length, what);
 }
 
 void component_fail_no_export(const wasmtime_component *component, const wasm_engine *engine,
@@ -106,21 +107,12 @@ void component_fail_no_export(const wasmtime_component *component, const wasm_en
     struct bytes list = { 0 };
     wasmtime_component_componenttype *type = wasmtime.wasmtime_component_type(component);
     const size_t count = wasmtime.wasmtime_component_type_export_count(type, engine);
-    for (size_t i = 0; i < count; i++) {
-        const char *label;
-        size_t length;
-        wasmtime_component_extern *what = NULL;
-        wasmtime_component_item item;
-        if (!wasmtime.wasmtime_component_type_export_nth(type, engine, i, &label, &length, &what))
-            continue;
-        wasmtime.wasmtime_component_extern_type(what, &item);
-        if (item.kind == COMPONENT_ITEM_FUNC)
-            list_name(&list, "", 0, "", label, length);
-        else if (item.kind == COMPONENT_ITEM_INSTANCE)
-            list_interface(&list, item.of.instance, engine, label, length);
-        wasmtime.wasmtime_component_item_delete(&item);
-        wasmtime.wasmtime_component_extern_delete(what);
-    }
+    const char *label;
+    size_t length;
+    wasmtime_component_extern *what;
+    for (size_t i = 0; i < count; i++)
+        if (wasmtime.wasmtime_component_type_export_nth(type, engine, i, &label, &length, &what))
+            list_item(&list, engine, "", 0, label, length, what);
     wasmtime.wasmtime_component_type_delete(type);
     fail_no_export("component", name, &list);
 }

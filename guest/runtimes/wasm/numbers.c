@@ -52,8 +52,9 @@ static bool take_kind(const wasm_valtype *from, enum wasm_kind *kind)
     return false;
 }
 
-static bool take_type(const wasm_functype *from, const char *name, struct function_type *type)
+static bool take_type(const wasm_functype *from, const char *name, void *into)
 {
+    struct function_type *type = into;
     const wasm_valtypes *parameters = wasmtime.wasm_functype_params(from), *results = wasmtime.wasm_functype_results(from);
     bool numbers = parameters->size <= PROGRAM_PARAMETERS && results->size == 1 && take_kind(results->data[0], &type->result);
     type->count = parameters->size;
@@ -63,24 +64,6 @@ static bool take_type(const wasm_functype *from, const char *name, struct functi
         failure_set("TypeError", "the export %s does not take at most %d parameters and return one result, each i32, i64, f32 or f64", name,
                     PROGRAM_PARAMETERS);
     return numbers;
-}
-
-static bool find_type(const struct module *module, const char *name, struct function_type *type)
-{
-    wasm_exporttypes exports;
-    bool found = false, fits = false;
-    wasmtime.wasmtime_module_exports(module->module, &exports);
-    for (size_t i = 0; i < exports.size && !found; i++) {
-        const wasm_bytes *label = wasmtime.wasm_exporttype_name(exports.data[i]);
-        const wasm_externtype *what = wasmtime.wasm_exporttype_type(exports.data[i]);
-        found = label->size == strlen(name) && memcmp(label->data, name, label->size) == 0
-                && wasmtime.wasm_externtype_kind(what) == WASM_EXTERN_FUNC;
-        fits = found && take_type(wasmtime.wasm_externtype_as_functype_const(what), name, type);
-    }
-    wasmtime.wasm_exporttype_vec_delete(&exports);
-    if (!found)
-        module_fail_no_export(module->module, name);
-    return fits;
 }
 
 static void describe(const struct function_type *type, struct signature *signature)
@@ -372,7 +355,7 @@ bool numbers_prepare(struct program *program, const struct load *load, const str
         abort();
     numbers->module = *module;
     numbers->signature = &program->signature;
-    if (!find_type(module, load->name, &numbers->type) || (load->declared && !check_declared(&load->signature, &numbers->type))
+    if (!module_function(module->module, load->name, take_type, &numbers->type) || (load->declared && !check_declared(&load->signature, &numbers->type))
         || !make_loop(numbers, load->name)) {
         free(numbers);
         return false;
