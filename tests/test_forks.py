@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -205,3 +209,36 @@ def test_a_signal_handler_that_forks(way: str) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+BUILDS = """
+    import os, random, threading, time, udfvm
+
+    tag, begun = random.random(), time.monotonic()       # a function of its own: its image is not in the cache
+
+    @udfvm.udf(sample=(1,), timeout=60)
+    def slow(x: int) -> int:
+        import time
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:
+            pass
+        return x + int(tag * 0)
+
+    thread = threading.Thread(target=slow, args=(1,))
+    thread.start()
+    children = []
+    while thread.is_alive():
+        time.sleep(0.2)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if slow(2) == 2 else 1)
+        children.append(child)
+    print([os.waitpid(child, 0)[1] for child in children])
+"""
+
+
+def test_a_child_that_is_forked_while_another_thread_builds() -> None:
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(BUILDS)], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    statuses = ast.literal_eval(done.stdout)
+    assert statuses and not any(statuses)

@@ -7,7 +7,6 @@ pyarrow matches argument types exactly: a UDF declared ``float`` takes ``double`
 from __future__ import annotations
 
 import inspect
-import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 
 from udfvm.columns import Form
 from udfvm.errors import CallError, SignatureError
+from udfvm.forks import ForkLock
 
 if TYPE_CHECKING:
     from udfvm.udf import UDF
@@ -46,7 +46,7 @@ class _Registration:
         return pa.repeat(result, context.batch_length)
 
 
-_lock: Final = threading.Lock()
+_guard: Final = ForkLock()
 _registered: Final[dict[str, _Registration]] = {}        # mirrors what is ours in pyarrow's registry
 
 
@@ -73,7 +73,7 @@ def register(udf: UDF) -> None:
         raise SignatureError(f"UDF {udf.name!r}: a function of pyarrow.compute needs at least one parameter")
     types = tuple(str(parameter.type.as_declared) for parameter in udf.parameters), str(udf.result.type.as_declared)
     udf.prepare()
-    with _lock:
+    with _guard.lock:
         mine = _registered.get(udf.name)
         if mine is None:
             _registered[udf.name] = _register_new(udf, types)

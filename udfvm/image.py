@@ -11,7 +11,6 @@ import os
 import struct
 import sys
 import sysconfig
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from udfvm import errors, vmm
 from udfvm.cache import cached_bytes, cached_image, keep_bytes
 from udfvm.cache_files import cache_directory
+from udfvm.forks import ForkLock
 from udfvm.hostfs import HostFS
 from udfvm.output import shown
 from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, SCRATCH, WINDOW, Limits
@@ -149,16 +149,12 @@ def layer_key(base: vmm.Image, identity: bytes, limits: Limits) -> str:
     return vmm.sha256(base.digest, bytes([limits.deterministic]), identity).hex()
 
 
-class _OpenBases:
+class _OpenBases(ForkLock):
     """The base images that this process has open: each is mapped, and checked, once."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        super().__init__()
         self.images: dict[Path, vmm.Image] = {}
-        os.register_at_fork(after_in_child=self._renew_lock)
-
-    def _renew_lock(self) -> None:
-        self.lock = threading.RLock()
 
 
 _open_bases: Final = _OpenBases()

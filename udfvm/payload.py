@@ -14,7 +14,6 @@ import operator
 import pickle
 import random
 import sys
-import threading
 import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from cloudpickle.cloudpickle import dynamic_subimport
 from udfvm.callables import GuestModule, reduced_callable
 from udfvm.culprits import culprit
 from udfvm.errors import SignatureError
+from udfvm.forks import ForkLock
 from udfvm.libraries import is_library, is_users
 from udfvm.own_data import data_files, mentioned_names, reads_data
 from udfvm.own_modules import OwnModule, all_imported_names, imported_names, own_modules
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from udfvm.host_functions import HostFunctions
 
 UNPICKLABLE: Final = (pickle.PicklingError, TypeError, AttributeError, ValueError, NotImplementedError, RecursionError)
-_registry_lock: Final = threading.Lock()         # of cloudpickle's own registry of modules that go by value
+_registry_guard: Final = ForkLock()              # of cloudpickle's own registry of modules that go by value
 
 
 @dataclass
@@ -188,7 +188,7 @@ _GLOBAL_RANDOM: Final[object] = getattr(random.random, "__self__", None)
 
 @contextmanager
 def _user_modules_by_value() -> Iterator[None]:
-    with _registry_lock:
+    with _registry_guard.lock:
         already = cloudpickle.list_registry_pickle_by_value()
         mine = [module for name, module in list(sys.modules.items()) if module is not None and name not in already and is_users(module)]
         mine = [module for module in mine if sys.modules.get(module.__name__) is module]

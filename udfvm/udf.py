@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import functools
 import sys
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeVar, overload
 
@@ -20,6 +19,7 @@ from udfvm.errors import (
     SignatureError,
     TypeMappingError,
 )
+from udfvm.forks import ForkLock
 from udfvm.keywords import checks_options
 from udfvm.output import Log
 from udfvm.pieces import TooLargeForWindowError, call_in_pieces
@@ -182,7 +182,7 @@ class UDF:
         types = [*(parameter.type for parameter in self.parameters), self.result.type]
         in_rows = not self.vectorized and all(type_.row is not None and not type_.is_nested for type_ in types)
         self._rows = RowCodec(self.name, self.parameters, self.result) if in_rows else None
-        self._lock = threading.RLock()
+        self._guard = ForkLock()
         self._runtime: Runtime | None = None
         self._places: Places = ()                            # that the image was made from; see udfvm/bindings.py
         self._batch_codec: BatchCodec | None = None
@@ -247,7 +247,7 @@ class UDF:
             self._forget(places)
 
     def _forget(self, places: Places) -> None:
-        with self._lock:
+        with self._guard.lock:
             if self._places is places:           # else another thread was here before
                 self._places = ()
                 self._runtime = self._small = None
@@ -275,7 +275,7 @@ class UDF:
     def _ready(self) -> Runtime:
         runtime = self._runtime
         if runtime is None:
-            with self._lock:
+            with self._guard.lock:
                 if self._runtime is None:
                     self._places = self._capture()
                     self._runtime = self._build()
@@ -444,7 +444,7 @@ class UDF:
 
     def _renew(self, runtime: Runtime) -> Runtime:
         """In a forked child: VMs are the parent's, images are shared."""
-        with self._lock:
+        with self._guard.lock:
             if self._runtime is runtime:
                 self._runtime = self._small = None
         return self._ready()
@@ -496,7 +496,7 @@ class UDF:
 
     def _keep_small(self, batches: NumberBatches, runtime: Runtime) -> None:
         small = batches.small(self.name, runtime, self._call_renewed)
-        with self._lock:
+        with self._guard.lock:
             if self._runtime is runtime:         # else names changed meanwhile
                 self._small = small
 

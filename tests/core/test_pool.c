@@ -1,4 +1,4 @@
-/* Pools under every operation at once, and functions of api.h that are not asked for their error. Usage: test_pool raw_guest.bin [rounds].
+/* Pools under every operation at once, and functions of api.h that are not asked for their error. Usage: test_pool raw_guest.bin [rounds [--no-fork]].
  * Prints what holds and what failed. */
 #include <fcntl.h>
 #include <pthread.h>
@@ -19,6 +19,7 @@
 #define WINDOW (2ull << 20)
 #define THREADS 8u
 #define OPERATIONS 60u
+#define FORKS 20
 #define SECOND 1000000000ull
 
 static atomic_int failures;
@@ -114,9 +115,8 @@ static void shut(struct rig *rig)
     atomic_store(&rig->shut, true);
 }
 
-static void *use_pool(void *argument)
+static void operate(struct user *user)
 {
-    struct user *user = argument;
     struct rig *rig = user->rig;
     for (unsigned i = 0; i < OPERATIONS; i++) {
         if (i == user->shuts_at)
@@ -133,7 +133,13 @@ static void *use_pool(void *argument)
         case 8: udfvm_pool_close(udfvm_pool_retain(rig->pool)); break;
         }
     }
-    udfvm_pool_close(rig->pool);                 /* each user has a reference: the last frees it */
+}
+
+static void *use_pool(void *argument)
+{
+    struct user *user = argument;
+    operate(user);
+    udfvm_pool_close(user->rig->pool);           /* each user has a reference: the last frees it */
     return NULL;
 }
 
@@ -248,6 +254,56 @@ static void test_a_forked_child_touches_nothing(void)
     use(&rig, vm);
     udfvm_pool_give(pool, vm);
     udfvm_pool_close(pool);
+}
+
+/* A child finds the lists of its parent's pools whole, whatever the parent's threads were about to change, and its own pools usable. */
+static void be_child_of_users(const struct rig *rig)
+{
+    struct rig own = { .pool = udfvm_pool_create(image, 1, NULL, NULL), .limit = 1 };
+    atomic_store(&failures, 0);
+    check_refused(rig->pool, 0, UDFVM_E_FORKED, "a child took a VM");
+    udfvm_pool_trim(rig->pool, 0);
+    udfvm_pool_close(rig->pool);                     /* the only reference: it is freed, unless VMs are taken */
+    take_and_give(&own, 0);
+    check(atomic_load(&own.answered) == 1, "a child's own pool", 0);
+    udfvm_pool_close(own.pool);
+    fflush(stdout);
+    _exit(atomic_load(&failures) != 0);
+}
+
+static atomic_bool forked_enough;
+
+static void *use_until_forked(void *user)
+{
+    while (!atomic_load(&forked_enough))
+        operate(user);
+    return NULL;
+}
+
+static void test_forks_meanwhile(void)
+{
+    struct rig rig = { .limit = 4 };
+    struct user users[THREADS];
+    rig.pool = udfvm_pool_create(image, rig.limit, NULL, NULL);
+    for (unsigned i = 0; i < THREADS; i++) {
+        users[i] = (struct user){ .rig = &rig, .seed = 1000 + i, .shuts_at = UINT32_MAX };
+        pthread_create(&users[i].thread, NULL, use_until_forked, &users[i]);
+    }
+    for (unsigned i = 0; i < FORKS; i++) {
+        int status;
+        fflush(stdout);
+        const pid_t child = fork();
+        if (child == 0) {
+            alarm(60);                               /* where a lock is held for ever */
+            be_child_of_users(&rig);
+        }
+        waitpid(child, &status, 0);
+        check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a child that was forked meanwhile failed", status);
+    }
+    atomic_store(&forked_enough, true);
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(users[i].thread, NULL);
+    udfvm_pool_close(rig.pool);
 }
 
 /* ---- Larger windows ---- */
@@ -397,6 +453,7 @@ int main(int count, char **arguments)
         { "closed meanwhile", test_a_pool_is_closed_while_calls_wait },
         { "outlived", test_the_last_vm_outlives_its_pool },
         { "fork", test_a_forked_child_touches_nothing },
+        { "forks meanwhile", test_forks_meanwhile },
         { "gigabytes", test_windows_of_gigabytes },
         { "once", test_a_vm_with_larger_windows_is_for_once },
         { "no errors asked for", test_errors_that_nobody_asks_for },
@@ -413,6 +470,8 @@ int main(int count, char **arguments)
     udfvm_vm_close(vm);
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         const int before = atomic_load(&failures);
+        if (count > 3 && tests[i].run == test_forks_meanwhile)
+            continue;                                /* the thread sanitizer does not support threads that start in children */
         tests[i].run();
         printf("%s: %s\n", tests[i].name, atomic_load(&failures) == before ? "holds" : "FAILED");
         fflush(stdout);

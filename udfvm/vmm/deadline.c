@@ -24,6 +24,13 @@ uint64_t udfvm_monotonic_ns(void)
 static void before_fork(void)
 {
     udfvm_watchdog_before_fork();
+    udfvm_pools_before_fork();
+}
+
+static void in_parent(void)
+{
+    udfvm_pools_in_parent();
+    udfvm_watchdog_in_parent();
 }
 
 static void in_child(void)
@@ -31,13 +38,14 @@ static void in_child(void)
     atomic_fetch_add(&fork_generation, 1);
     innermost = NULL;
     udfvm_watchdog_in_child();
+    udfvm_pools_in_child();
     udfvm_stream_forget_places();
     udfvm_worker_forget();
 }
 
 __attribute__((constructor)) static void watch_forks(void)
 {
-    pthread_atfork(before_fork, udfvm_watchdog_in_parent, in_child);
+    pthread_atfork(before_fork, in_parent, in_child);
 }
 
 static pid_t this_thread(void)

@@ -141,6 +141,11 @@ uint64_t udfvm_deadline_of_thread(void);          /* the end of the call that th
 bool udfvm_interrupted(void);                     /* asks the interrupt hook */
 unsigned udfvm_fork_generation(void);             /* changes in a forked child */
 
+/* ---- pool.c ---- */
+void udfvm_pools_before_fork(void);
+void udfvm_pools_in_parent(void);
+void udfvm_pools_in_child(void);
+
 /* ---- watchdog.c ---- */
 #define UDFVM_KICK_SIGNAL (SIGRTMAX - 3)
 void udfvm_deadline_register(struct deadline *deadline);      /* once, before it is used; zeroed */

@@ -20,7 +20,54 @@ struct udfvm_pool {
     unsigned limit, live, idle_count, idle_most;
     bool closed;                                  /* no more VMs are taken */
     struct idle { struct udfvm_vm *vm; uint64_t since_ns; } *idle;                /* room for `limit`; the last was used last */
+    struct udfvm_pool *following, **link;         /* among all pools of this process */
 };
+
+/* ---- Forks. A child frees pools of its parent, whose lists must not be in the midst of a change then. ---- */
+
+static struct { pthread_mutex_t lock; struct udfvm_pool *first; } pools = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void register_pool(struct udfvm_pool *pool)
+{
+    pthread_mutex_lock(&pools.lock);
+    pool->following = pools.first;
+    pool->link = &pools.first;
+    if (pools.first)
+        pools.first->link = &pool->following;
+    pools.first = pool;
+    pthread_mutex_unlock(&pools.lock);
+}
+
+static void unregister_pool(struct udfvm_pool *pool)
+{
+    pthread_mutex_lock(&pools.lock);
+    *pool->link = pool->following;
+    if (pool->following)
+        pool->following->link = pool->link;
+    pthread_mutex_unlock(&pools.lock);
+}
+
+void udfvm_pools_before_fork(void)
+{
+    pthread_mutex_lock(&pools.lock);
+    for (struct udfvm_pool *pool = pools.first; pool; pool = pool->following)
+        pthread_mutex_lock(&pool->lock);
+}
+
+void udfvm_pools_in_parent(void)
+{
+    for (struct udfvm_pool *pool = pools.first; pool; pool = pool->following)
+        pthread_mutex_unlock(&pool->lock);
+    pthread_mutex_unlock(&pools.lock);
+}
+
+void udfvm_pools_in_child(void)
+{
+    pools.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    pools.first = NULL;
+}
+
+/* ---- Pools ---- */
 
 udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct udfvm_files *files, struct udfvm_error *error)
 {
@@ -50,6 +97,7 @@ udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct ud
     pool->limit = limit;
     pool->idle_most = IDLE_MOST;
     pool->idle = idle;
+    register_pool(pool);
     return pool;
 }
 
@@ -367,7 +415,7 @@ void udfvm_pool_statistics(udfvm_pool *pool, struct udfvm_pool_statistics *stati
 {
     *statistics = (struct udfvm_pool_statistics){ .limit = pool->limit };
     if (pool->generation != udfvm_fork_generation())
-        return;                                  /* a child may have inherited the lock as another thread held it */
+        return;                                  /* a child inherited the lock as it was held for the fork */
     pthread_mutex_lock(&pool->lock);
     *statistics = (struct udfvm_pool_statistics){ .limit = pool->limit, .live = pool->live, .idle = pool->idle_count };
     pthread_mutex_unlock(&pool->lock);
@@ -383,10 +431,12 @@ void udfvm_pool_close(udfvm_pool *pool)
 {
     if (!pool || atomic_fetch_sub(&pool->references, 1) != 1)
         return;
+    if (pool->generation == udfvm_fork_generation())
+        unregister_pool(pool);
     for (unsigned i = 0; i < pool->idle_count; i++)
         udfvm_vm_close(pool->idle[i].vm);
     udfvm_image_close(pool->base);
-    if (pool->generation == udfvm_fork_generation()) {        /* a child may have inherited them locked */
+    if (pool->generation == udfvm_fork_generation()) {        /* a child inherited them locked */
         pthread_cond_destroy(&pool->freed);
         pthread_mutex_destroy(&pool->lock);
     }
