@@ -7,6 +7,7 @@ import struct
 import traceback
 from typing import Final
 
+import _udfvm_advice
 import _udfvm_agent
 
 STATUS_ERROR: Final = 1
@@ -16,16 +17,9 @@ LONGEST_MESSAGE: Final = 20 * 1024
 LONGEST_TRACEBACK: Final = 43 * 1024
 OWN_DIRECTORY: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120 - compared with file names of code
 
-_NO_FILES: Final = (
-    "udfvm: a micro-VM has no files of this machine but those of Python and of installed packages. Data files of your own packages come "
-    "along where importlib.resources or pkgutil reads them; what else a function needs is passed as an argument"
-)
-
 
 def report(exception: BaseException, row: int = -1) -> tuple[int, int]:
     """Writes the report; returns status and length of the reply."""
-    if isinstance(exception, FileNotFoundError) and exception.filename is not None:
-        exception.add_note(_NO_FILES)
     output = _udfvm_agent.output()
     room = max(0, len(output) - ERROR_HEADER.size)
     texts = []
@@ -74,7 +68,8 @@ def _traceback(exception: BaseException) -> str:
     frames = BaseException.__dict__["__traceback__"].__get__(exception)      # whatever the user's class makes of its attributes
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(OWN_DIRECTORY):
         frames = frames.tb_next
+    advice = _udfvm_advice.of(exception)
     try:
-        return "".join(traceback.TracebackException(type(exception), exception, frames).format())
+        return "".join(traceback.TracebackException(type(exception), exception, frames).format()) + advice
     except BaseException:  # noqa: BLE001 - the user's classes take part in formatting
-        return "".join(("Traceback (most recent call last):\n", *traceback.format_tb(frames), _type_name(type(exception)), "\n"))
+        return "".join(("Traceback (most recent call last):\n", *traceback.format_tb(frames), _type_name(type(exception)), "\n", advice))

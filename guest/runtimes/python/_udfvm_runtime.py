@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+import _udfvm_advice
 import _udfvm_agent
 import _udfvm_scalar
 import _udfvm_source
@@ -101,6 +102,7 @@ class _Payload(NamedTuple):
 
 def _load_source(metadata: dict[str, Any]) -> None:
     """Handles LOAD of source text. Returns only by an exception."""
+    _udfvm_advice.stored = True
     warm_up_reports()
     loaded, answer_columns = _udfvm_source.load(metadata)
 
