@@ -7,9 +7,10 @@ import importlib
 import inspect
 import linecache
 import re
+import subprocess
+import sys
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 import udfvm
@@ -34,10 +35,16 @@ def run_example(source: str, name: str, names: dict[str, object]) -> None:
     exec(compile(source, name, "exec"), {"__name__": "example", **names})
 
 
-def test_the_readme_runs(flights_files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(flights_files[0].parent)
+@pytest.mark.parametrize("options", [(), ("-i",)], ids=["as a script", "pasted"])
+def test_the_readme_runs(options: tuple[str, ...], tmp_path: Path) -> None:
+    """As it is: with nothing before it, anywhere."""
     (source,) = examples(ROOT / "README.md")
-    run_example(source, "<readme>", {"table": pq.read_table(flights_files[1])})
+    done = subprocess.run([sys.executable, *options, "-"], input=source, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0 and "Error" not in done.stderr, done.stderr
+    printed = [line for line in done.stdout.splitlines() if line.startswith(("4", "["))]    # pasted, expressions show what they are
+    assert printed == [
+        "4.0", "[4.0, None, -1.0]", "[('AA', None), ('UA', 1.5)]", "[4.0, None, -1.0]",
+    ]  # fmt: skip
 
 
 def test_the_tutorial_runs() -> None:

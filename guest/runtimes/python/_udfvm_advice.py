@@ -16,9 +16,13 @@ FILES: Final = (
     "its own. Data files of your own packages come along where importlib.resources or pkgutil reads them; what else a function needs is "
     "passed as an argument, or read by a host function (host_functions=)"
 )
-NETWORK: Final = "udfvm: a micro-VM has no network: pass what the function needs as an argument, or let a host function get it (host_functions=)"
+NETWORK: Final = (
+    "udfvm: a micro-VM has no network: pass what the function needs as an argument, or let a host function get it (host_functions=)"
+)
 PROCESSES: Final = "udfvm: a micro-VM has one process and starts no others: let a host function run the program (host_functions=)"
-VARIABLES: Final = "udfvm: a micro-VM has no environment variables of this machine: pass the value as an argument, or read it into a global outside"
+VARIABLES: Final = (
+    "udfvm: a micro-VM has no environment variables of this machine: pass the value as an argument, or read it into a global outside"
+)
 MODULES: Final = (
     "udfvm: a micro-VM finds the packages that are installed for the Python that declared the function, with files=False only what "
     "packages= names or an import in the function does, and modules of your own that an import in the function names"
