@@ -538,7 +538,7 @@ def test_other_results_that_are_taken() -> None:
 
 # ---- SQL ----
 
-SQL_VALUES = [0, 1, -1, 127, 128, 2**31, 2**53 + 1, 2**54, 2**63 - 1, 0.1, 1e300, 3e38, "text", b"\xff", None]
+SQL_VALUES = [0, 1, -1, 127, 128, 2**24 + 1, -(2**24) - 1, 2**31, 2**53 + 1, 2**54, 2**63 - 1, 0.1, 1e300, 3e38, "text", b"\xff", None]
 SQL_TYPES = ["bool", "int8", "uint32", "int64", "float", "double", "string", "large_binary", "date32[day]", "timestamp[ms]"]
 
 
@@ -704,9 +704,19 @@ def test_json_arguments() -> None:
         (("[1]", "[1e400]"), r"argument 'b' .*too large"),
         (("[1]", "[16777217]"), r"argument 'b' .*no float exactly"),
         (("[9223372036854775808]", "[1]"), "argument 'a' "),
+        (("[9007199254740993.0]", "[1]"), r"argument 'a' .*without a fraction"),
+        (("[1e17]", "[1]"), r"argument 'a' .*without a fraction"),
+        (("[1]", "[NaN]"), r"argument 'b' .*NaN is no JSON"),
+        (("[1]", "[-Infinity]"), r"argument 'b' .*Infinity is no JSON"),
     ):
         with pytest.raises(apsw.SQLError, match=message):
             made.execute("SELECT two(?, ?)", arguments).fetchall()
+    texts = udfvm.udf(lambda a: f"{a}", name="texts", input_types=["list<string>"], output_type="string")
+    udfvm.sqlite.register(made, texts)
+    assert made.execute("SELECT texts(?)", ('["\\u0000\\ud83d\\ude00"]',)).fetchall() == [("['\\x00😀']",)]
+    for way in ("SELECT texts(?)", "SELECT value FROM vm_map('texts', 'SELECT 1, ?', ?)"):
+        with pytest.raises(apsw.SQLError, match=r"argument 'a' .*surrogates"):
+            made.execute(way, ('["\\ud83d"]',)).fetchall()
     for text in ('["2020-01-01T00:00:00.5"]', '["2020-01-01T00:00:00.000000001"]'):
         with pytest.raises(apsw.SQLError, match=r"argument 'a' .*whole number of s"):
             made.execute("SELECT moment(?)", (text,)).fetchall()
@@ -777,3 +787,19 @@ def test_rows_of_numbers_are_the_same_by_every_way(count: int) -> None:
 def _not_plain(value: Any) -> Any:
     """The same value, of a class that is not packed in few steps."""
     return type("Number", (type(value),), {})(value) if type(value) in (int, float) else value
+
+
+def test_sealed_functions_know_their_floats() -> None:
+    from udfvm.sqlite import _extension, sealed
+
+    function = udfvm.udf(lambda a, b, c: a, name="floats", input_types=["float", "double", "float"], output_type="double")
+    assert sealed.sealed_note(function, "floats")["singles"] == 0b101
+    name, _ = sealed.seal(function, replace=True)
+    made = apsw.Connection(":memory:")
+    made.enable_load_extension(True)
+    made.load_extension(str(_extension.PATH))
+    made.execute("SELECT vm_attach(?)", (name,))
+    assert made.execute(f"SELECT {name}(16777216, 16777217, 5)").fetchall() == [(16777216.0,)]
+    for arguments in ("16777217, 1, 1", "1, 1, 16777217"):
+        with pytest.raises(apsw.SQLError, match="16777217 is no float of 32 bits exactly"):
+            made.execute(f"SELECT {name}({arguments})").fetchall()

@@ -156,7 +156,11 @@ def _row_type(udf: UDF, what: str, declared: Type) -> RowType:
 def _function(udf: UDF, in_schema: bool, log: int) -> _extension.Function:
     parameters = tuple(
         _extension.Parameter(
-            parameter.name, _row_type(udf, f"parameter {parameter.name!r}", parameter.type), parameter.nullable, fallback
+            name=parameter.name,
+            type=_row_type(udf, f"parameter {parameter.name!r}", parameter.type),
+            nullable=parameter.nullable,
+            fallback=fallback,
+            single=parameter.type.name == "float",
         )
         for parameter, fallback in zip(udf.parameters, udf.encoded_defaults(), strict=True)
     )

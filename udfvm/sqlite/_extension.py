@@ -33,6 +33,7 @@ _ffi.cdef(
     };
     struct udfvm_sqlite_parameter {
         const char *name; uint32_t type; uint32_t nullable; const void *fallback; uint64_t fallback_length;
+        uint64_t single;
     };
     struct udfvm_sqlite_column { const char *name; uint32_t type; };
     struct udfvm_sqlite_function {
@@ -151,12 +152,14 @@ class Kind(enum.IntFlag):
 
 @dataclass(frozen=True)
 class Parameter:
-    """``struct udfvm_sqlite_parameter``. ``fallback`` is the default, encoded as a value of a row; None: there is none."""
+    """``struct udfvm_sqlite_parameter``. ``fallback`` is the default, encoded as a value of a row; None: there is none.
+    ``single``: of 32 bits, a float."""
 
     name: str
     type: RowType
     nullable: bool
     fallback: bytes | None = None
+    single: bool = False
 
 
 @dataclass(frozen=True)
@@ -478,6 +481,7 @@ def _function(function: Function, keep: list[object]) -> dict[str, Any]:
                 "name": text(parameter.name),
                 "type": int(parameter.type),
                 "nullable": int(parameter.nullable),
+                "single": int(parameter.single),
                 **fallback(parameter.fallback),
             }
             for parameter in function.parameters

@@ -137,7 +137,7 @@ int batch_put_row(const struct session *session, struct batch *batch, size_t fir
         bool put = true;
         if (found == SQLITE_NULL)
             put = batch_put_null(batch, column);
-        else if (type == UDFVM_FLOAT64 && (found == SQLITE_FLOAT || (found == SQLITE_INTEGER && exact_real(sqlite3_value_int64(arguments[i])))))
+        else if (type == UDFVM_FLOAT64 && (found == SQLITE_FLOAT || (found == SQLITE_INTEGER && exact_real(&function->parameters[i], sqlite3_value_int64(arguments[i])))))
             put = batch_put_real(batch, column, sqlite3_value_double(arguments[i]));
         else if (type == UDFVM_INT64 && found == SQLITE_INTEGER)
             put = batch_put_integer(batch, column, sqlite3_value_int64(arguments[i]));

@@ -46,6 +46,7 @@ struct udfvm_sqlite_parameter {
     uint32_t nullable;                   /* 0: an SQL NULL makes the result NULL without a call */
     const void *fallback;                /* its default: struct udfvm_value, and its bytes behind it; NULL: it has none */
     uint64_t fallback_length;
+    uint64_t single;                     /* a FLOAT64 that is to be a float of 32 bits: an INTEGER has to be one exactly */
 };
 
 struct udfvm_sqlite_column {

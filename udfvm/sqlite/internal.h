@@ -70,7 +70,7 @@ struct lease {
 struct parameter {
     char *name;
     uint32_t type;
-    bool nullable;
+    bool nullable, single;
     sqlite3_value *fallback;             /* its default; NULL: it has none, or one behind it has none */
 };
 
@@ -261,7 +261,7 @@ bool row_encode(const struct session *session, sqlite3_context *context, sqlite3
 void row_decode(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply);
 bool utf8_valid(const uint8_t *text, size_t length);
 /* Whether a double is exactly the integer. */
-bool exact_real(int64_t integer);
+bool exact_real(const struct parameter *parameter, int64_t integer);
 size_t utf8_sequence(const uint8_t *text, size_t length);      /* bytes of the well-formed character at `text`, 0 where there is none */
 
 /* defaults.c */

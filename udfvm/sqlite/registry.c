@@ -213,6 +213,7 @@ struct function *function_create(struct registry *registry, struct lease *lease,
     for (uint32_t i = 0; i < offered->parameter_count; i++) {
         function->parameters[i].type = offered->parameters[i].type;
         function->parameters[i].nullable = offered->parameters[i].nullable != 0;
+        function->parameters[i].single = offered->parameters[i].single != 0;
         function->parameters[i].name = strdup(offered->parameters[i].name);
         complete = complete && function->parameters[i].name;
         if (offered->parameters[i].fallback) {

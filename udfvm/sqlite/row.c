@@ -64,18 +64,18 @@ bool utf8_valid(const uint8_t *text, size_t length)
     return true;
 }
 
-bool exact_real(int64_t integer)
+bool exact_real(const struct parameter *parameter, int64_t integer)
 {
-    const double real = (double)integer;         /* 2^63 is a double, and no int64_t */
+    const double real = parameter->single ? (double)(float)integer : (double)integer;    /* 2^63 is a double, and no int64_t */
     return real < 9223372036854775808.0 && (int64_t)real == integer;
 }
 
-static bool acceptable(sqlite_library *library, uint32_t type, int found, sqlite3_value *value)
+static bool acceptable(sqlite_library *library, const struct parameter *parameter, int found, sqlite3_value *value)
 {
     sqlite_library *sqlite3_api = library;
-    switch (type) {
+    switch (parameter->type) {
     case UDFVM_INT64: return found == SQLITE_INTEGER;
-    case UDFVM_FLOAT64: return found == SQLITE_FLOAT || (found == SQLITE_INTEGER && exact_real(sqlite3_value_int64(value)));
+    case UDFVM_FLOAT64: return found == SQLITE_FLOAT || (found == SQLITE_INTEGER && exact_real(parameter, sqlite3_value_int64(value)));
     case UDFVM_TEXT: return found == SQLITE_TEXT;
     case UDFVM_BLOB: return found == SQLITE_BLOB;
     default: return found == SQLITE_INTEGER && (uint64_t)sqlite3_value_int64(value) <= 1;
@@ -95,10 +95,11 @@ enum row_check row_check(const struct session *session, sqlite3_value **argument
                 result = ROW_NULL;
             continue;
         }
-        if (acceptable(sqlite3_api, parameter->type, found, arguments[i]))
+        if (acceptable(sqlite3_api, parameter, found, arguments[i]))
             continue;
         if (parameter->type == UDFVM_FLOAT64 && found == SQLITE_INTEGER)
-            *wrong = describe_argument(session, i, "INTEGER %lld is no REAL exactly", (long long)sqlite3_value_int64(arguments[i]));
+            *wrong = describe_argument(session, i, "INTEGER %lld is no %s exactly", (long long)sqlite3_value_int64(arguments[i]),
+                                       parameter->single ? "float of 32 bits" : "REAL");
         else if (parameter->type == UDFVM_BOOL && found == SQLITE_INTEGER)
             *wrong = describe_argument(session, i, "expected %s, got INTEGER %lld", expected_name(parameter->type),
                                        (long long)sqlite3_value_int64(arguments[i]));

@@ -229,6 +229,10 @@ bool sealed_read(const char *note, const char *name, struct sealed *sealed)
     made->kind = 1u << kind_of(kind);
     made->isolation = strcmp(isolation, "row") == 0 ? UDFVM_SQLITE_ROW : UDFVM_SQLITE_STATEMENT;
     made->flags = (deterministic ? UDFVM_SQLITE_DETERMINISTIC : 0) | (signature->result_json ? UDFVM_SQLITE_JSON_RESULT : 0);
+    uint64_t singles = 0;                        /* a bit for each parameter; a note may be older than they are */
+    note_number(note, "singles", &singles);
+    for (uint32_t i = 0; i < signature->count && i < 64; i++)
+        signature->parameters[i].single = singles >> i & 1;
     made->parameters = signature->parameters;
     made->parameter_count = signature->count;
     made->result_type = signature->result_type;

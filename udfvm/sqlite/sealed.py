@@ -29,6 +29,9 @@ _TYPES: Final = {RowType.INT64: "int", RowType.FLOAT64: "double", RowType.TEXT: 
 _NAME: Final = re.compile(r"(?!vm_)[A-Za-z_][A-Za-z0-9_]{0,62}", re.IGNORECASE)
 
 
+_BITS: Final = 64                                # of what says which parameters are floats of 32 bits
+
+
 def signature_text(udf: UDF) -> str:
     """A UDF's signature in the language of ``vm_create``.
 
@@ -100,6 +103,7 @@ def sealed_note(udf: UDF, name: str) -> dict[str, object]:
         "whole": int(udf.kind == "vectorized" and not udf.elementwise),
         "columns": f"({', '.join(f'{each.name} {_type(udf, each.type)}' for each in columns)}) -> int",
         "defaults": _defaults(udf),
+        "singles": sum(1 << index for index, each in enumerate(udf.parameters) if each.type.name == "float" and index < _BITS),
         "isolation": udf.isolation,
         "deterministic": int(udf.limits.deterministic),
         "timeout_ns": udf.limits.timeout_ns,

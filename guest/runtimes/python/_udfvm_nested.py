@@ -150,10 +150,17 @@ def json_reader(tree: Tree) -> Callable[[str], Any]:
     return lambda text: check(from_json_text(text))
 
 
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
+
+
 def from_json_text(text: str) -> Any:
     """The value of JSON text. Raises ValueError, with the place of the fault and no frames of ``json``."""
     try:
-        return json.loads(text)
+        return _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not valid JSON: {error}") from None
 
@@ -192,7 +199,7 @@ def _json_leaf(name: str) -> Check:
     if name.startswith("date"):
         return lambda value: datetime.date.fromisoformat(_expect(value, str, "a date in text"))
     if name.endswith("string"):
-        return lambda value: _expect(value, str, "text")
+        return _json_string
     if name.endswith("binary"):
         return lambda value: bytes.fromhex(_expect(value, str, "hexadecimal digits"))
     if name == "bool":
@@ -218,6 +225,13 @@ def _moment(value: Any, unit: str, zone: str | None) -> datetime.datetime:
     return moment
 
 
+def _json_string(value: Any) -> Any:
+    text: str = _expect(value, str, "text")
+    if not text.isascii():
+        text.encode()                            # which a half of a pair, escaped, cannot be
+    return text
+
+
 def _json_float(value: Any, name: str) -> float:
     number = exact_float(_expect(value, (int, float), "a number"), name)
     if math.isinf(number):
@@ -235,4 +249,6 @@ def _json_integer(value: Any, smallest: int, largest: int) -> int:
     number = _expect(value, (int, float), "an integer")
     if not math.isfinite(number) or number != int(number) or not smallest <= number <= largest:
         raise ValueError(f"{number} in JSON where an integer from {smallest} to {largest} is declared")
+    if isinstance(number, float) and abs(number) >= 2**53:        # it may have been another integer, before it was a float
+        raise ValueError(f"{number} in JSON where an integer is declared: write it without a fraction or exponent")
     return int(number)
