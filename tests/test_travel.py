@@ -536,6 +536,88 @@ def test_data_files_that_are_too_large_are_an_error(folder: Path) -> None:
         read(1)
 
 
+FILES = {
+    "open": "def read(x: int) -> str:\n    return open(os.path.join(os.path.dirname(__file__), 'table.csv')).read()",
+    "path": "def read(x: int) -> str:\n    return (Path(__file__).parent / 'table.csv').read_text()",
+    "folder": "def read(x: int) -> str:\n    return (Path(__file__).resolve().parent / 'data' / 'deep' / 'more.csv').read_text()",
+    "whole": "def read(x: int) -> str:\n    return Path(__file__).with_name('data').joinpath('deep/more.csv').read_text()",
+    "here": "HERE = Path(__file__).parent\ndef read(x: int) -> str:\n    return (HERE / 'table.csv').read_text()",
+    "text": "HERE = os.path.dirname(__file__)\ndef read(x: int) -> str:\n    return open(HERE + '/' + 'table.csv').read()",
+    "file": "TABLE = Path(__file__).parent / 'table.csv'\ndef read(x: int) -> str:\n    return TABLE.read_text()",
+    "below": "DATA = Path(__file__).parent / 'data'\ndef read(x: int) -> str:\n    return next(DATA.rglob('*.csv')).read_text()",
+    "helper": "def path(name): return Path(__file__).parent / name\ndef read(x: int) -> str:\n    return path('table.csv').read_text()",
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("where", ["module", "package", "imported"])
+def test_files_beside_the_code(folder: Path, kind: str, where: str) -> None:
+    home = folder / "beside" if where == "package" else folder
+    (home / "data" / "deep").mkdir(parents=True)
+    (home / "table.csv").write_text("a,b")
+    (home / "data" / "deep" / "more.csv").write_text("a,b")
+    (home / "secret.csv").write_text("secret")
+    name = "beside" if where == "package" else f"files_{kind}"
+    (home / ("__init__.py" if where == "package" else f"{name}.py")).write_text(f"import os\nfrom pathlib import Path\n{FILES[kind]}\n")
+    if where == "imported":
+        space: dict[str, Any] = {"__name__": "__main__"}
+        exec(f"def read(x: int) -> str:\n    import {name}\n    return {name}.read(x)\n", space)
+        function = space["read"]
+    else:
+        function = importlib.import_module(name).read
+    made = udfvm.udf(function, name="read")
+    assert made(1) == "a,b"
+    (home / "table.csv").write_text("c,d")
+    (home / "data" / "deep" / "more.csv").write_text("c,d")
+    assert made.refresh()(1) == "c,d"
+
+
+def test_only_what_the_code_names_comes_along(folder: Path) -> None:
+    (folder / "named.csv").write_text("named")
+    (folder / "secret.csv").write_text("secret")
+    (folder / "lists.py").write_text(
+        "import os\ndef names(x: int) -> list[str]:\n    assert os.path.join(os.path.dirname(__file__), 'named.csv')\n"
+        "    return sorted(os.listdir(os.path.dirname(__file__)))\n"
+        "def dynamic(x: int) -> str:\n    return open(os.path.dirname(__file__) + '/' + 'secret'[:6] + '.csv'[:4]).read()\n"
+    )
+    module = importlib.import_module("lists")
+    assert udfvm.udf(module.names)(1) == ["lists.py", "named.csv"]
+    with pytest.raises(udfvm.UDFError, match=r"(?s)FileNotFoundError.*where code opens them by __file__"):
+        udfvm.udf(module.dynamic)(1)
+
+
+def test_files_beside_the_code_that_are_too_large_are_an_error(folder: Path) -> None:
+    with (folder / "large.bin").open("wb") as file:
+        file.truncate(65 << 20)
+    (folder / "opens_large.py").write_text(
+        "import os\ndef read(x: int) -> int:\n    return len(open(os.path.dirname(__file__) + '/' + 'large.bin', 'rb').read())\n"
+    )
+    with pytest.raises(udfvm.SignatureError, match=r"'read': files beside its code are larger than 64 MiB.*large\.bin.*as an argument"):
+        udfvm.udf(importlib.import_module("opens_large").read)(1)
+
+
+def test_memory_file_systems_can_be_mounted_anywhere() -> None:
+    @udfvm.udf
+    def mounted(x: int) -> list[str]:
+        import ctypes
+        import os
+
+        library, folder = ctypes.CDLL(None, use_errno=True), "/srv/some/where"
+        library.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_void_p]
+        assert not os.path.exists(folder)                        # nothing of the call before
+        assert library.mount(b"tmpfs", folder.encode(), b"tmpfs", 0, None) == 0
+        with open(folder + "/file", "w") as file:
+            file.write("x")
+        errors = []
+        for target, kind in (("/srv/other", "ext4"), ("/", "tmpfs"), (folder + "/file/below", "tmpfs"), (folder + "/file", "tmpfs")):
+            assert library.mount(b"", target.encode(), kind.encode(), 0, None) == -1
+            errors.append(os.strerror(ctypes.get_errno()))
+        return [*os.listdir("/srv/some"), *os.listdir(folder), *errors, str(os.path.exists(os.__file__))]
+
+    for _ in range(2):
+        assert mounted(1) == ["where", "file", "No such device", "Device or resource busy", "Not a directory", "Not a directory", "True"]
+
+
 # ---- Options ----
 
 

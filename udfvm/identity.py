@@ -35,7 +35,7 @@ def of_pickled(udf: UDF, pickled: PickledFunction) -> bytes:
 
     facts = (sorted(pickled.imports), sorted(pickled.sources.items()), sorted(pickled.own_modules.values()))
     sample: bytes = b"" if udf.sample is None else cloudpickle.dumps(udf.sample)
-    return repr((_declaration(udf), facts)).encode() + b"\0" + pickled.data + sample + pickled.data_files
+    return repr((_declaration(udf), facts)).encode() + b"\0" + pickled.data + sample + pickled.data_files + pickled.files
 
 
 def of_plain(udf: UDF) -> bytes | None:

@@ -72,6 +72,7 @@ def _common_metadata(udf: UDF, pickled: PickledFunction) -> dict[str, object]:
         "sources": pickled.sources,
         "own_modules": sorted(pickled.own_modules.values()),
         "own_data": base64.b64encode(pickled.data_files).decode(),
+        "own_files": base64.b64encode(pickled.files).decode(),
         "deterministic": udf.limits.deterministic,
         "columns": _columns(udf),
         "host_functions": udf.host_functions.descriptions() if udf.host_functions else [],

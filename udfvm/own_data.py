@@ -38,35 +38,50 @@ def data_files(name: str, modules: Iterable[OwnModule]) -> bytes:
 
     Raises SignatureError where they are too large.
     """
-    import zipfile  # most functions read none
-
-    buffer, size = io.BytesIO(), 0
-    with zipfile.ZipFile(buffer, "w") as archive:
+    def contents() -> Iterator[tuple[str, bytes]]:
+        size = 0
         for module in sorted(modules):
             if not module.is_package or not module.filename:
                 continue
-            for path, data in _files_of(Path(module.filename).parent):
+            for path, data in _contents_of(Path(module.filename).parent):
                 size += len(data)
                 if size > MOST:
                     raise SignatureError(
                         f"UDF {name!r}: data files of package {module.name!r} are larger than {MOST >> 20} MiB, too large to travel to a "
                         "micro-VM: install the package (not editable), or pass what the function needs as an argument"
                     )
-                archive.writestr(zipfile.ZipInfo("/".join((*module.name.split("."), path)), _WHEN), data)
-    return buffer.getvalue() if size else b""
+                yield "/".join((*module.name.split("."), path)), data
+
+    return archive_of(contents())
 
 
-def _files_of(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Data files of a package by their paths in it, those of packages in it left out."""
-    if not folder.is_dir():
+def archive_of(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """A zip archive of files, by their names; empty where there are none."""
+    import zipfile  # most functions read none
+
+    buffer, count = io.BytesIO(), 0
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files:
+            count += 1
+            archive.writestr(zipfile.ZipInfo(name, _WHEN), data)
+    return buffer.getvalue() if count else b""
+
+
+def _contents_of(folder: Path) -> Iterator[tuple[str, bytes]]:
+    if folder.is_dir():
+        yield from ((path, (folder / path).read_bytes()) for path in files_of(folder))
+    else:
         yield from _zipped_files_of(folder)
-        return
+
+
+def files_of(folder: Path) -> Iterator[str]:
+    """Data files of a folder by their paths in it, those of packages in it left out."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(each for each in folders if each != "__pycache__" and not Path(place, each, "__init__.py").exists())
         for file in sorted(files):
             path = Path(place, file)
             if not file.endswith(_CODE) and path.is_file():
-                yield path.relative_to(folder).as_posix(), path.read_bytes()
+                yield path.relative_to(folder).as_posix()
 
 
 def _zipped_files_of(folder: Path) -> Iterator[tuple[str, bytes]]:

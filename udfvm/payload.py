@@ -29,6 +29,7 @@ from udfvm.errors import SignatureError
 from udfvm.forks import ForkLock
 from udfvm.libraries import is_library, is_users
 from udfvm.own_data import data_files, mentioned_names, reads_data
+from udfvm.own_files import Beside, files_beside
 from udfvm.own_modules import OwnModule, all_imported_names, imported_names, own_modules
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class PickledFunction:
     own_modules: dict[str, OwnModule] = field(default_factory=dict)
     mentioned: set[str] = field(default_factory=set)     # names that may be of packages whose data files it reads
     data_files: bytes = b""                              # a zip archive; empty: none
+    beside: Beside = field(default_factory=Beside)
+    files: bytes = b""                                   # files beside own code, as a zip archive by absolute names; empty: none
 
 
 def pickle_function(name: str, function: Callable[..., object], host_functions: HostFunctions | None = None) -> PickledFunction:
@@ -86,6 +89,9 @@ def pickle_function(name: str, function: Callable[..., object], host_functions: 
     if reads_data(pickled.modules):
         pickled.own_modules |= own_modules(pickled.mentioned, is_library)[0]
         pickled.data_files = data_files(name, pickled.own_modules.values())
+    for module in pickled.own_modules.values():
+        pickled.beside.note_source(module)
+    pickled.files = files_beside(name, pickled.beside)
     return pickled
 
 
@@ -121,6 +127,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 return module
         elif isinstance(obj, (type, types.FunctionType, types.BuiltinFunctionType)):
             if isinstance(obj, types.FunctionType) and not is_library(obj.__code__.co_filename):
+                self._notes.beside.note_function(obj)
                 package = obj.__globals__.get("__package__") or ""
                 self._note_imports(all_imported_names(obj.__code__, package))
                 self._notes.mentioned.update(filter(None, (package, *mentioned_names(obj.__code__))))

@@ -29,7 +29,8 @@ _SHORTEST: Final = 1e-6                          # seconds of a timeout
 STANDARD_MODULES: Final = (
     "base64", "binascii", "bisect", "calendar", "collections", "colorsys", "csv", "dataclasses", "datetime", "decimal", "difflib", "enum",
     "fractions", "functools", "hashlib", "heapq", "hmac", "html", "io", "ipaddress", "itertools", "json", "math", "operator", "random",
-    "re", "statistics", "string", "struct", "textwrap", "time", "typing", "unicodedata", "urllib.parse", "uuid", "zlib", "zoneinfo",
+    "re", "secrets", "statistics", "string",
+    "struct", "textwrap", "time", "typing", "unicodedata", "urllib.parse", "uuid", "zlib", "zoneinfo",
 )  # fmt: skip
 
 

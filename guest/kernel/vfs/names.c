@@ -82,6 +82,19 @@ static int64_t make_directory(int directory, uint64_t string, uint64_t mode)
 SYSCALL(sys_mkdir) { return make_directory(AT_FDCWD, a, b); }
 SYSCALL(sys_mkdirat) { return make_directory((int)a, b, c); }
 
+/* Memory file systems alone. Unlike elsewhere the directory need not be there: the tree of the host cannot be written. */
+SYSCALL(sys_mount)
+{
+    char path[PATH_LIMIT];
+    const int64_t length = user_string_length(c, 64);
+    if (length < 0)
+        return length;
+    if (strcmp((const char *)c, "tmpfs") != 0)
+        return -ENODEV;
+    const int64_t result = path_from_program(AT_FDCWD, b, PATH_NAME, path);
+    return result < 0 ? result : overlay_mount(path);
+}
+
 static int64_t remove_directory(int directory, uint64_t string)
 {
     char path[PATH_LIMIT];

@@ -298,8 +298,8 @@ int64_t overlay_change(const char *path, const struct attributes *change)
 
 /* ---- The beginning ---- */
 
-/* A directory and all that lead to it. */
-static void make_fixed(const char *path, bool mount)
+/* A directory and all that lead to it. 0 or a negative errno. */
+static int64_t make_fixed(const char *path, bool mount)
 {
     char prefix[PATH_LIMIT];
     const char *name;
@@ -313,16 +313,31 @@ static void make_fixed(const char *path, bool mount)
         struct node *directory = node_parent(prefix, &name, &error);
         if (!node && directory) {
             node = node_create(S_IFDIR | 0755);
-            if (add_new(directory, name, node))
-                kernel_panic("no memory for the file system");
+            error = add_new(directory, name, node);
+            if (error)
+                return error;
             node->writable = directory->writable;
             node->overlaps = true;
         }
-        if (node && mount && !path[length] && node_is(node, S_IFDIR)) {
+        if (!node || !node_is(node, S_IFDIR))
+            return -ENOTDIR;
+        if (mount && !path[length]) {
             node->writable = true;
             node->mode = S_IFDIR | S_ISVTX | 0777;
         }
     }
+    return 0;
+}
+
+int64_t overlay_mount(const char *path)
+{
+    return path[1] ? make_fixed(path, true) : -EBUSY;
+}
+
+static void make_at_boot(const char *path, bool mount)
+{
+    if (make_fixed(path, mount))
+        kernel_panic("no memory for the file system");
 }
 
 /* The home directory is memory too, for programs that keep caches and settings there. */
@@ -340,10 +355,10 @@ void overlay_init(void)
 {
     tree_init();
     for (size_t i = 0; i < sizeof mounts / sizeof *mounts; i++)
-        make_fixed(mounts[i], true);
+        make_at_boot(mounts[i], true);
     for (size_t i = 0; i < sizeof fixed_directories / sizeof *fixed_directories; i++)
-        make_fixed(fixed_directories[i], false);
+        make_at_boot(fixed_directories[i], false);
     const char *home = home_directory();
     if (home && home[1])
-        make_fixed(home, true);
+        make_at_boot(home, true);
 }

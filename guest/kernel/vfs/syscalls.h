@@ -27,7 +27,7 @@ syscall_function sys_read, sys_write, sys_pread64, sys_pwrite64, sys_readv, sys_
     sys_preadv2, sys_pwritev2, sys_lseek, sys_sync, sys_fsync, sys_fadvise64;
 
 /* names.c */
-syscall_function sys_open, sys_openat, sys_creat, sys_openat2, sys_memfd_create, sys_mkdir, sys_mkdirat, sys_rmdir,
+syscall_function sys_open, sys_openat, sys_creat, sys_openat2, sys_memfd_create, sys_mkdir, sys_mkdirat, sys_mount, sys_rmdir,
     sys_unlink, sys_unlinkat, sys_rename, sys_renameat, sys_renameat2, sys_symlink, sys_symlinkat, sys_link, sys_linkat,
     sys_chmod, sys_fchmodat, sys_fchmod, sys_chown, sys_lchown, sys_fchown, sys_fchownat, sys_utimensat, sys_umask;
 

@@ -62,6 +62,10 @@ def _load(request: int, length: int) -> Answer:
     for filename, text in payload.metadata["sources"].items():
         # For tracebacks: files that exist on the host only. An entry without a time is never checked against a file.
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    if payload.metadata["own_files"]:
+        from _udfvm_own_files import unpack
+
+        unpack(payload.metadata["own_files"])
     OwnModules(payload.metadata["own_modules"], payload.metadata["own_data"]).install()
     if payload.metadata["host_functions"]:
         import _udfvm_host
