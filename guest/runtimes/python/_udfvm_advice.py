@@ -14,7 +14,8 @@ from typing import Any, Final
 FILES: Final = (
     "udfvm: a micro-VM has no files of this machine but those of Python and of installed packages (none with files=False), and a /tmp of "
     "its own. Data files of your own packages come along where importlib.resources or pkgutil reads them, and files beside your modules "
-    "where code opens them by __file__ and names them; what else a function needs is passed as an argument, or read by a host function (host_functions=)"
+    "where code opens them by __file__ and names them; what else a function needs is passed as an argument, or read by a host function "
+    "(host_functions=)"
 )
 NETWORK: Final = (
     "udfvm: a micro-VM has no network: pass what the function needs as an argument, or let a host function get it (host_functions=)"
