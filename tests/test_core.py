@@ -106,7 +106,7 @@ def test_nothing_of_the_processor_survives_a_call(raw_guest: Path, tmp_path: Pat
     flags = [*HOST_FLAGS, *sanitizers.split(), "-Wl,--wrap=ioctl"]
     run("gcc", *flags, CORE / "test_processor.c", *core_sources(), "-o", program, "-lpthread")
     output = run(program, raw_guest)
-    assert output.count("holds") == 16
+    assert output.count("holds") == 17
 
 
 @pytest.mark.parametrize("sanitizers", ["", "-fsanitize=address,undefined -fno-sanitize-recover=all"], ids=["plain", "asan-ubsan"])

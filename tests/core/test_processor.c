@@ -647,6 +647,23 @@ static void test_a_call_cannot_be_sealed(void)
     udfvm_vm_close(vm);
 }
 
+/* Nor would model-specific registers. */
+static void test_entries_into_ring_0_are_put_back(void)
+{
+    static const uint32_t registers[] = { 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0x174, 0x175, 0x176 };
+    udfvm_vm *vm = open_vm();
+    struct udfvm_reply reply;
+    for (size_t i = 0; i < sizeof registers / sizeof *registers; i++) {
+        struct { struct kvm_msrs head; struct kvm_msr_entry entry; } one = { .head.nmsrs = 1, .entry = { .index = registers[i], .data = 0x207000 } };
+        check(call(vm, &usual, &reply, RAW_BYTES, 0x90909090ull << 32 | 0x90900b0f, 0x9090909090909090, 0) == UDFVM_OK, "an exception");       /* ud2 */
+        check(__real_ioctl(vm->machine.vcpu, KVM_SET_MSRS, &one) == 1, "setting %#x", registers[i]);
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
+        observe(vm, &present);
+        compare(&pristine, &present, "register", (int)registers[i], 0);
+    }
+    udfvm_vm_close(vm);
+}
+
 static size_t resident_pages(const udfvm_vm *vm)
 {
     static unsigned char pages[(2 * WINDOW - UDFVM_WINDOW_NARROW) / PAGE];
@@ -701,6 +718,7 @@ int main(int count, char **arguments)
         { "memory of closed VMs", test_memory_of_a_closed_vm_is_restored },
         { "ports", test_ports_are_closed },
         { "ring 0", test_ring_0_would_be_of_little_use }, { "page tables", test_page_tables_are_put_back },
+        { "ways into ring 0", test_entries_into_ring_0_are_put_back },
         { "selectors", test_no_selector_leads_further }, { "protection keys", test_protection_keys_do_not_stay },
         { "deadlines of new VMs", test_a_new_vm_can_be_stopped }, { "seals", test_a_call_cannot_be_sealed },
         { "paravirtual features", test_no_paravirtual_features },

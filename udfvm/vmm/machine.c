@@ -7,9 +7,14 @@
 
 #include "internal.h"
 
-#define MSR_STAR   0xc0000081u
-#define MSR_LSTAR  0xc0000082u
-#define MSR_SFMASK 0xc0000084u
+#define MSR_SYSENTER_CS    0x174u
+#define MSR_SYSENTER_ESP   0x175u
+#define MSR_SYSENTER_EIP   0x176u
+#define MSR_STAR           0xc0000081u
+#define MSR_LSTAR          0xc0000082u
+#define MSR_CSTAR          0xc0000083u
+#define MSR_SFMASK         0xc0000084u
+#define MSR_KERNEL_GS_BASE 0xc0000102u
 #define RFLAGS_TF_DF_AC_IF 0x40700ull
 
 enum { SLOT_FIXED = 0, SLOT_MEMORY = 1, SLOT_INPUT = 2, SLOT_WIDE = 3, SLOT_TABLES = 4 };
@@ -157,21 +162,30 @@ static int set_special_registers(struct machine *machine, const struct processor
     return UDFVM_OK;
 }
 
+/* What decides where ring 3 enters ring 0, and with what. Those left out are 0: none of these ways is used. */
+static int set_entry_registers(const struct machine *machine, struct udfvm_error *error)
+{
+    struct { struct kvm_msrs head; struct kvm_msr_entry entries[8]; } msrs = {
+        .head = { .nmsrs = 8 },
+        .entries = {
+            { .index = MSR_STAR, .data = (uint64_t)SELECTOR_STAR_USER << 48 | (uint64_t)SELECTOR_RING0_CODE << 32 },
+            { .index = MSR_LSTAR, .data = machine->behaviour.syscall_stays ? SYSTEM_STUBS : SYSTEM_GATES },
+            { .index = MSR_SFMASK, .data = RFLAGS_TF_DF_AC_IF },
+            { .index = MSR_CSTAR }, { .index = MSR_KERNEL_GS_BASE },
+            { .index = MSR_SYSENTER_CS }, { .index = MSR_SYSENTER_ESP }, { .index = MSR_SYSENTER_EIP },
+        },
+    };
+    return ioctl(machine->vcpu, KVM_SET_MSRS, &msrs) == 8 ? UDFVM_OK : udfvm_fail_errno(error, "KVM_SET_MSRS");
+}
+
 static int set_model_registers(struct machine *machine, uint64_t xcr0, struct udfvm_error *error)
 {
     struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs = { { .xcr = 0, .value = xcr0 } } };
     if (ioctl(machine->vcpu, KVM_SET_XCRS, &xcrs) < 0)
         return udfvm_fail_errno(error, "KVM_SET_XCRS");
-    struct { struct kvm_msrs head; struct kvm_msr_entry entries[3]; } msrs = {
-        .head = { .nmsrs = 3 },
-        .entries = {
-            { .index = MSR_STAR, .data = (uint64_t)SELECTOR_STAR_USER << 48 | (uint64_t)SELECTOR_RING0_CODE << 32 },
-            { .index = MSR_LSTAR, .data = machine->behaviour.syscall_stays ? SYSTEM_STUBS : SYSTEM_GATES },
-            { .index = MSR_SFMASK, .data = RFLAGS_TF_DF_AC_IF },
-        },
-    };
-    if (ioctl(machine->vcpu, KVM_SET_MSRS, &msrs) != 3)
-        return udfvm_fail_errno(error, "KVM_SET_MSRS");
+    const int code = set_entry_registers(machine, error);
+    if (code != UDFVM_OK)
+        return code;
     /* The guest's time stamp counter is the host's, so that the host can say what time it was at which count. */
     uint64_t offset = 0;
     struct kvm_device_attr attribute = { .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uint64_t)&offset };
@@ -309,6 +323,9 @@ int udfvm_machine_reset(struct machine *machine, struct udfvm_error *error)
         return udfvm_fail_errno(error, "KVM_SET_VCPU_EVENTS");
     if (ioctl(machine->vcpu, KVM_SET_SREGS, &machine->sregs) < 0)
         return udfvm_fail_errno(error, "KVM_SET_SREGS");
+    const int code = set_entry_registers(machine, error);
+    if (code != UDFVM_OK)
+        return code;
     struct kvm_debugregs debug = { .dr6 = 0xffff0ff0, .dr7 = 0x400 };     /* as after a reset: a single step changes DR6 */
     if (ioctl(machine->vcpu, KVM_SET_DEBUGREGS, &debug) < 0)
         return udfvm_fail_errno(error, "KVM_SET_DEBUGREGS");
