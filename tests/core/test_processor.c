@@ -181,6 +181,21 @@ static void observe(udfvm_vm *vm, struct snapshot *into)
     check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore after looking");
 }
 
+/* Where the reply has FIP, FOP and FDP, as FNSTENV and XSAVE store them. On AMD's processors that leave them alone in XRSTOR, the host's kernel does as
+ * the stub does when it switches to a thread: then they are addresses of its own. */
+#define SEEN_X87 (16 * 8 + 4 * 8)
+#define SEEN_XSAVE (SEEN_IN_USE - 512)
+
+static bool is_hosts(const struct snapshot *snapshot)
+{
+    return snapshot->seen[SEEN_X87 + 15] & 0x80;
+}
+
+static bool is_pointer(size_t byte)
+{
+    return (byte >= SEEN_X87 + 12 && byte < SEEN_X87 + 28) || (byte >= SEEN_XSAVE + 6 && byte < SEEN_XSAVE + 24);
+}
+
 static void compare(const struct snapshot *before, const struct snapshot *after, const char *what, int one, int other)
 {
     for (int part = 0; part < PARTS; part++)
@@ -190,8 +205,9 @@ static void compare(const struct snapshot *before, const struct snapshot *after,
                 break;
             }
     check(before->seen_length == after->seen_length, "%s %d, %d: the guest sees more", what, one, other);
+    const bool hosts = is_hosts(before) || is_hosts(after);
     for (size_t i = 0; i < before->seen_length; i++)
-        if (before->seen[i] != after->seen[i]) {
+        if (before->seen[i] != after->seen[i] && !(hosts && is_pointer(i))) {
             check(false, "%s %d, %d: the guest sees byte %zu: %#x, was %#x", what, one, other, i, after->seen[i], before->seen[i]);
             break;
         }
