@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
 import struct
+import sys
 from typing import Any, Final
 
 import _udfvm_agent
+from _udfvm_conversions import exact_float
 
 _ROW: Final = struct.Struct("<II")
 _VALUE: Final = struct.Struct("<IIQ")
@@ -52,17 +55,43 @@ class HostFunction:
                 if value is None:
                     slots.append(_INTEGER.pack(_NULL, 0, 0))
                 elif type_ == _FLOAT64:
-                    slots.append(_REAL.pack(type_, 0, value))
+                    slots.append(_REAL.pack(type_, 0, value if type(value) is float else _real(value)))
                 elif type_ in (_INT64, _BOOL):
-                    slots.append(_INTEGER.pack(type_, 0, operator.index(value) if type_ == _INT64 else bool(value)))
+                    slots.append(_INTEGER.pack(type_, 0, _bool(value) if type_ == _BOOL else operator.index(_python_bool(value))))
                 else:
-                    text = value.encode() if type_ == _TEXT else bytes(memoryview(value))
+                    text = str.encode(value) if type_ == _TEXT else _bytes(value)
                     slots.append(_VALUE.pack(type_, len(text), position))
                     texts.append(text)
                     position += len(text)
-            except (struct.error, TypeError, AttributeError, UnicodeEncodeError) as error:
+            except (struct.error, TypeError, ValueError) as error:
                 raise TypeError(f"{self.__name__}(): argument {name!r}: {error}") from error
         return b"".join((*slots, *texts))
+
+
+def _python_bool(value: Any) -> Any:
+    """numpy's bool, which is no number, as Python's, which is."""
+    numpy = sys.modules.get("numpy")
+    return bool(value) if numpy is not None and isinstance(value, numpy.bool_) else value
+
+
+def _real(value: Any) -> float:
+    value = _python_bool(value)
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"{type(value).__name__} where a float is declared")
+    return exact_float(value, "double")
+
+
+def _bool(value: Any) -> bool:
+    value = _python_bool(value)
+    if not isinstance(value, bool):
+        raise TypeError(f"{type(value).__name__} where a bool is declared")
+    return value
+
+
+def _bytes(value: Any) -> bytes:
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError(f"{type(value).__name__} where bytes are declared")
+    return bytes(memoryview(value))
 
 
 def _decode(reply: bytes) -> Any:
