@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import sqlite3
 import threading
 import weakref
@@ -294,6 +296,85 @@ def test_an_interrupt_has_sqlites_own_text(connection: apsw.Connection, query: s
         again.cancel()
     assert str(raised.value) == "interrupted"
     assert connection.execute("SELECT waits(0)").fetchall() == [(0,)]
+
+
+LOADING = [
+    "SELECT vm_create('endless', 'python', 'while True: pass', '() -> int')",
+    "SELECT vm_udf('loops')",
+    "SELECT value FROM vm_map('loops', 'SELECT 1')",
+]
+
+
+@pytest.fixture
+def with_endless_source(functions: list[UDF]) -> Iterator[apsw.Connection]:
+    """A connection whose stored function ``loops`` does not end to load."""
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, *functions, policy=udfvm.sqlite.Policy(allow_create=True, load_timeout=300))
+    connection.execute("SELECT vm_create('loops', 'python', 'def loops(): return 1', '() -> int')").fetchall()
+    connection.execute("UPDATE udfvm_functions SET source = 'while True: pass'")
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize("query", LOADING)
+def test_loading_is_interrupted(with_endless_source: apsw.Connection, query: str) -> None:
+    timers = [threading.Timer(after, with_endless_source.interrupt) for after in (0.5, 5)]
+    for timer in timers:
+        timer.start()
+    try:
+        with pytest.raises(apsw.InterruptError) as raised:
+            with_endless_source.execute(query).fetchall()
+    finally:
+        for timer in timers:
+            timer.cancel()
+    assert str(raised.value) == "interrupted"
+    with_endless_source.set_progress_handler(lambda: True, 2000)
+    with pytest.raises(apsw.InterruptError, match=r"^interrupted$"):
+        with_endless_source.execute(query).fetchall()
+    with_endless_source.set_progress_handler(None)
+    with pytest.raises(apsw.SQLError, match="no UDF named") as failed:
+        with_endless_source.execute("SELECT vm_udf('nobody')").fetchall()
+    assert isinstance(failed.value.__cause__, udfvm.UnknownUDFError)
+    assert with_endless_source.execute("SELECT waits(0)").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Marked])
+def test_what_a_signal_handler_raises_while_a_function_loads(with_endless_source: apsw.Connection, kind: type[BaseException]) -> None:
+    def handler(number: int, frame: object) -> None:
+        raise kind
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    timer.start()
+    try:
+        with pytest.raises(kind):
+            with_endless_source.execute(LOADING[1]).fetchall()
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert with_endless_source.execute("SELECT waits(0)").fetchall() == [(0,)]
+
+
+def test_loading_does_not_wait_for_what_its_own_statement_holds() -> None:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, policy=udfvm.sqlite.Policy(allow_create=True))
+    for i in range(70):
+        connection.execute("SELECT vm_create(?, 'python', 'def f(x): return x', '(int) -> int')", (f"f{i}",)).fetchall()
+    calls = ", ".join(f"vm_udf('f{i}', 1)" for i in range(70))
+    with pytest.raises(apsw.SQLError, match="no micro-VM became free: the pool's limit is 64, 64 held") as raised:
+        connection.execute(f"SELECT {calls}").fetchall()
+    assert isinstance(raised.value.__cause__, udfvm.BusyError)
+    connection.close()
+
+
+@pytest.mark.parametrize("query", LOADING)
+def test_a_statements_timeout_ends_its_loading(with_endless_source: apsw.Connection, query: str) -> None:
+    policy = udfvm.sqlite.Policy(allow_create=True, load_timeout=300, statement_timeout=0.4)
+    udfvm.sqlite.register(with_endless_source, policy=policy)
+    with pytest.raises(apsw.SQLError, match=r"the statement did not end within 0\.4 s") as raised:
+        with_endless_source.execute(query).fetchall()
+    assert type(raised.value.__cause__) is udfvm.CallTimeoutError
+    assert with_endless_source.execute("SELECT waits(0)").fetchall() == [(0,)]
 
 
 @pytest.mark.skipif(not hasattr(sqlite3.Connection, "enable_load_extension"), reason="this Python's sqlite3 loads no extensions")

@@ -78,10 +78,10 @@ static struct function *function_of(sqlite_library *library, sqlite3_context *co
         return NULL;
     }
     char *wrong;
-    struct function *function = resolve(registry, "vm_agg", name, (size_t)sqlite3_value_bytes(arguments[0]),
+    struct function *function = resolve(registry, statement_of(library, context, NULL), "vm_agg", name, (size_t)sqlite3_value_bytes(arguments[0]),
                                         ROLE(UDFVM_SQLITE_AGGREGATE), &wrong);
     if (!function)
-        fail_with(library, context, wrong);
+        fail_to_resolve(registry, context, wrong);
     else if (!takes_count(function, count - 1))
         fail_with(library, context, describe_count(function, count - 1));
     else

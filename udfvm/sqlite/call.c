@@ -71,15 +71,40 @@ void call_own(sqlite_library *library, sqlite3_context *context, int count, sqli
     statement_clear(&alone);
 }
 
-struct function *resolve(struct registry *registry, const char *caller, const char *name, size_t length, unsigned roles, char **wrong)
+int resolve_code(struct registry *registry, char **wrong)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    if (!registry->interrupted)
+        return SQLITE_ERROR;
+    registry->interrupted = false;
+    sqlite3_free(*wrong);
+    *wrong = NULL;
+    return SQLITE_INTERRUPT;
+}
+
+void fail_to_resolve(struct registry *registry, sqlite3_context *context, char *wrong)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    if (resolve_code(registry, &wrong) == SQLITE_INTERRUPT)
+        sqlite3_result_error_code(context, SQLITE_INTERRUPT);
+    else
+        fail_with(registry->library, context, wrong);
+}
+
+struct function *resolve(struct registry *registry, struct statement *statement, const char *caller, const char *name, size_t length,
+                         unsigned roles, char **wrong)
 {
     char *message = NULL;
     *wrong = NULL;
     struct function *function = registry_find(registry, name, length);
     if (!function)
         function = sealed_find(registry, name, length, &message);
-    if (!function && !message)
+    if (!function && !message) {
+        registry->load_end_ns = statement ? statement->end_ns : 0;     /* 0: its time begins where it loads */
         function = stored_find(registry, name, length, &message);
+        if (statement)
+            statement->end_ns = registry->load_end_ns;
+    }
     const struct definition wanted = { .name = name, .name_length = length };
     if (!function && message)
         *wrong = describe_definition(registry, &wanted, message, (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_OTHER });
@@ -110,9 +135,9 @@ void call_by_name(sqlite_library *library, sqlite3_context *context, int count, 
     struct session *session = statement_find_name(statement, name, length);
     char *wrong = NULL;
     struct function *function = session ? session->function
-                                        : resolve(registry, "vm_udf", name, length, ROLE(UDFVM_SQLITE_SCALAR), &wrong);
+                                        : resolve(registry, statement, "vm_udf", name, length, ROLE(UDFVM_SQLITE_SCALAR), &wrong);
     if (!function)
-        fail_with(library, context, wrong);
+        fail_to_resolve(registry, context, wrong);
     else if (!takes_count(function, count - 1))
         fail_with(library, context, describe_count(function, count - 1));
     else

@@ -53,6 +53,8 @@ struct registry {
     struct base *bases;
     struct lease *embedder;              /* a reference: the last offer's, to make exceptions of the program's; NULL: there was none */
     bool embedded;                       /* a program made an offer: it decides, not SQL */
+    bool interrupted;                    /* a stored function was being loaded then: see resolve_code() */
+    uint64_t load_end_ns;                /* of the statement that loads one; UINT64_MAX: none */
     bool raised;                         /* an exception of the program's may be pending: see raise.c */
     struct registry *next;               /* table of registries; guarded by its mutex */
 };
@@ -154,10 +156,13 @@ struct statement *statement_of(sqlite_library *library, sqlite3_context *context
 void statement_clear(struct statement *statement);
 struct session *statement_find(const struct statement *statement, const struct function *function);
 struct session *statement_find_name(const struct statement *statement, const char *name, size_t length);
+void statement_begin(struct statement *statement, const struct registry *registry);     /* its time runs from here on, if it did not yet */
 struct session *session_create(struct statement *statement, struct function *function);   /* NULL: out of memory */
 /* Takes a VM, where the session has none, with windows for a request of so many bytes, as far as the function's memory allows that; where the rows of
  * its batches depend on each other, one with larger windows takes the place of one that the session has. False: there is none, or it is of the
  * parent process; nothing may be written to its window. */
+/* Waits for a VM of the session's pool, as long as its function does, and no longer than its statement may. */
+udfvm_vm *session_take_vm(struct session *session, uint64_t length, struct udfvm_error *error);
 bool session_ready(struct session *session, uint64_t length, struct udfvm_error *error);
 bool connection_interrupted(sqlite_library *library, sqlite3 *connection);
 
@@ -294,6 +299,7 @@ void report_guest_error(const struct session *session, sqlite3_context *context,
 /* What the guest reported, as text, sqlite3_malloc'd. NULL: out of memory. */
 char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply);
 char *describe_statement_timeout(const struct session *session);
+char *timeout_text(const struct registry *registry);     /* the same without function and row */
 void report_core_error(const struct session *session, sqlite3_context *context, const struct udfvm_error *error);
 
 /* unknown.c: names that nothing has */
@@ -320,7 +326,11 @@ void sql_attach(sqlite_library *library, sqlite3_context *context, int count, sq
 /* call.c */
 /* The function that SQL means by a name: the connection's own, one sealed by a command, one stored in the database; of one of the roles. NULL with
  * *wrong. */
-struct function *resolve(struct registry *registry, const char *caller, const char *name, size_t length, unsigned roles, char **wrong);
+struct function *resolve(struct registry *registry, struct statement *statement, const char *caller, const char *name, size_t length,
+                         unsigned roles, char **wrong);
+/* Why it found none: SQLITE_ERROR, or SQLITE_INTERRUPT, for which SQLite has the text, and frees that of ours. */
+int resolve_code(struct registry *registry, char **wrong);
+void fail_to_resolve(struct registry *registry, sqlite3_context *context, char *wrong);
 void call_by_name(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);   /* vm_udf */
 void call_own(sqlite_library *library, sqlite3_context *context, int count, sqlite3_value **arguments);
 

@@ -111,6 +111,24 @@ static char *describe_load(const struct registry *registry, const struct udfvm_e
     return sqlite3_mprintf("%.*s", length, error->message);
 }
 
+static uint32_t cause_of(const struct udfvm_error *error, const struct session *session)
+{
+    if (session->watched == WATCH_STATEMENT_TIMEOUT)
+        return UDFVM_SQLITE_TIMEOUT;
+    return error->code == UDFVM_E_TIMEOUT || error->code == UDFVM_E_EXIT ? UDFVM_SQLITE_BUILD : UDFVM_SQLITE_REPORTED;
+}
+
+/* By SQLite, or by the program itself, which then has its exception. */
+static bool interrupted(const struct session *session, const struct udfvm_error *error)
+{
+    const struct registry *registry = session->function->registry;
+    if (session->watched == WATCH_STATEMENT_TIMEOUT)
+        return false;
+    if (error->code == UDFVM_E_INTERRUPTED)
+        raise_interrupt(session, error);
+    return error->code == UDFVM_E_INTERRUPTED || (error->code == UDFVM_E_BUSY && connection_interrupted(registry->library, registry->connection));
+}
+
 static udfvm_image *load_layer(struct registry *registry, const struct runtime *runtime, const struct definition *definition,
                                const void *payload, size_t length, bool deterministic, char **message)
 {
@@ -119,7 +137,15 @@ static udfvm_image *load_layer(struct registry *registry, const struct runtime *
     struct udfvm_error error = { .code = UDFVM_OK };
     struct udfvm_reply reply;
     udfvm_image *image = NULL;
-    udfvm_vm *vm = udfvm_pool_take(runtime->pool, runtime->base, WAIT_NS, &error);
+    char name[] = "";
+    struct function loading = { .registry = registry, .name = name, .wait_ns = WAIT_NS, .pool_limit = runtime->pool_limit };
+    struct statement statement = { .end_ns = registry->load_end_ns };
+    statement_begin(&statement, registry);
+    registry->load_end_ns = statement.end_ns;
+    struct session session = { .function = &loading, .pool = runtime->pool, .image = runtime->base, .row = -1, .end_ns = statement.end_ns };
+    udfvm_vm *vm = session_take_vm(&session, 0, &error);
+    if (vm)
+        udfvm_vm_set_watch(vm, watch, &session);
     if (vm && udfvm_vm_call(vm, UDFVM_REQUEST_LOAD, payload, length, &limits, &reply, &error) == UDFVM_OK) {
         if (reply.sealed)
             image = seal(vm, runtime->base, &error);
@@ -128,13 +154,15 @@ static udfvm_image *load_layer(struct registry *registry, const struct runtime *
             fail(registry, definition, *message, (struct udfvm_sqlite_failure){ .report = reply.data, .report_length = reply.length });
         }
     }
+    watch_end(&session);
     if (vm)
         udfvm_pool_give(runtime->pool, vm);
+    registry->interrupted = !image && interrupted(&session, &error);
     if (!image && !*message) {
-        const bool not_ready = error.code == UDFVM_E_TIMEOUT || error.code == UDFVM_E_EXIT;
-        *message = describe_load(registry, &error);
+        const uint32_t cause = cause_of(&error, &session);
+        *message = cause == UDFVM_SQLITE_TIMEOUT ? timeout_text(registry) : describe_load(registry, &error);
         fail(registry, definition, *message,
-             (struct udfvm_sqlite_failure){ .cause = not_ready ? UDFVM_SQLITE_BUILD : UDFVM_SQLITE_REPORTED, .error = not_ready ? NULL : &error });
+             (struct udfvm_sqlite_failure){ .cause = cause, .error = cause == UDFVM_SQLITE_REPORTED ? &error : NULL });
     }
     return image;
 }

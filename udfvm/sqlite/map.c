@@ -327,9 +327,11 @@ static int find_function(struct map_cursor *cursor, int count, sqlite3_value **v
     if (!name)
         return fail(cursor, SQLITE_ERROR, sqlite3_mprintf("vm_map: takes the name of a UDF, a query, and the query's parameters"));
     char *wrong;
-    *function = resolve(registry, "vm_map", name, (size_t)sqlite3_value_bytes(values[0]), ~ROLE(UDFVM_SQLITE_AGGREGATE), &wrong);
-    if (!*function)
-        return fail(cursor, SQLITE_ERROR, wrong);
+    *function = resolve(registry, &cursor->statement, "vm_map", name, (size_t)sqlite3_value_bytes(values[0]), ~ROLE(UDFVM_SQLITE_AGGREGATE), &wrong);
+    if (!*function) {
+        const int code = resolve_code(registry, &wrong);
+        return fail(cursor, code, wrong);
+    }
     return (*function)->parameter_count > ARGUMENTS_MAX ? fail(cursor, SQLITE_ERROR, sqlite3_mprintf("vm_map: UDF '%s' has too many parameters", name))
                                                         : SQLITE_OK;
 }

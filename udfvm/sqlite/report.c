@@ -152,10 +152,22 @@ char *describe_guest_error(const struct session *session, const struct udfvm_rep
     return text;
 }
 
+#define STATEMENT_TIMEOUT "the statement did not end within %.3g s (statement_timeout)"
+
+static double statement_seconds(const struct registry *registry)
+{
+    return (double)registry->policy.statement_timeout_ns / 1e9;
+}
+
 char *describe_statement_timeout(const struct session *session)
 {
-    return describe(session, UDFVM_SQLITE_TIMEOUT, "the statement did not end within %.3g s (statement_timeout)",
-                    (double)session->function->registry->policy.statement_timeout_ns / 1e9);
+    return describe(session, UDFVM_SQLITE_TIMEOUT, STATEMENT_TIMEOUT, statement_seconds(session->function->registry));
+}
+
+char *timeout_text(const struct registry *registry)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    return sqlite3_mprintf(STATEMENT_TIMEOUT, statement_seconds(registry));
 }
 
 void report_guest_error(const struct session *session, sqlite3_context *context, const struct udfvm_reply *reply)
@@ -212,7 +224,8 @@ char *describe_definition(struct registry *registry, const struct definition *de
     failure.row = -1;
     failure.text = whole;
     failure.detail = whole + place;
-    raise_failure(registry, &failure);
+    if (!registry->interrupted)
+        raise_failure(registry, &failure);
     return whole;
 }
 

@@ -146,7 +146,7 @@ static uint64_t wait_end(const struct session *session, uint64_t now, uint64_t w
     return end < session->end_ns ? end : session->end_ns;
 }
 
-static udfvm_vm *take_vm(struct session *session, uint64_t length, struct udfvm_error *error)
+udfvm_vm *session_take_vm(struct session *session, uint64_t length, struct udfvm_error *error)
 {
     const struct function *function = session->function;
     struct udfvm_windows windows;
@@ -176,6 +176,13 @@ static udfvm_vm *take_vm(struct session *session, uint64_t length, struct udfvm_
     }
 }
 
+void statement_begin(struct statement *statement, const struct registry *registry)
+{
+    const uint64_t timeout = registry->policy.statement_timeout_ns;
+    if (statement->end_ns == 0)
+        statement->end_ns = timeout ? monotonic_ns() + timeout : UINT64_MAX;
+}
+
 struct session *session_create(struct statement *statement, struct function *function)
 {
     struct session *session = calloc(1, sizeof *session);
@@ -183,10 +190,7 @@ struct session *session_create(struct statement *statement, struct function *fun
         return NULL;
     session->function = function;
     session->row = -1;
-    if (statement->end_ns == 0) {
-        const uint64_t timeout = function->registry->policy.statement_timeout_ns;
-        statement->end_ns = timeout ? monotonic_ns() + timeout : UINT64_MAX;
-    }
+    statement_begin(statement, function->registry);
     session->end_ns = statement->end_ns;
     function->references++;
     session->next = statement->sessions;
@@ -216,7 +220,7 @@ bool session_ready(struct session *session, uint64_t length, struct udfvm_error 
         session->image = udfvm_image_retain(session->function->image);
     }
     session->watched = WATCH_NOTHING;
-    session->vm = take_vm(session, length, error);
+    session->vm = session_take_vm(session, length, error);
     if (session->vm) {
         udfvm_vm_set_watch(session->vm, watch, session);
         udfvm_vm_set_end(session->vm, session->end_ns == UINT64_MAX ? 0 : session->end_ns);

@@ -309,6 +309,7 @@ static void create(struct registry *registry, sqlite3_context *context, const st
     sqlite_library *sqlite3_api = registry->library;
     char *message = NULL;
     sqlite3_int64 version = 0;
+    registry->load_end_ns = 0;
     if (registry_find(registry, definition->name, definition->name_length))
         message = sqlite3_mprintf("the connection has a function of that name, which goes before those of the database");
     else if (load_and_keep(registry, definition, &message) && put(registry, definition, replace, &version, &message))
@@ -316,7 +317,7 @@ static void create(struct registry *registry, sqlite3_context *context, const st
     else if (!message)
         sqlite3_result_error_nomem(context);
     if (message)
-        fail_with(sqlite3_api, context, describe_definition(registry, definition, message, (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_OTHER }));
+        fail_to_resolve(registry, context, describe_definition(registry, definition, message, (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_OTHER }));
 }
 
 /* vm_create(name, kind, source, signature, option...): the version. */

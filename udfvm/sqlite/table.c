@@ -179,8 +179,11 @@ static int find_by_name(struct table_cursor *cursor, int count, sqlite3_value **
     if (!name)
         return fail(cursor, SQLITE_ERROR, sqlite3_mprintf("vm_table: takes the name of a table function, as TEXT, and its arguments"));
     char *wrong;
-    *function = resolve(registry, "vm_table", name, (size_t)sqlite3_value_bytes(values[0]), ROLE(UDFVM_SQLITE_TABLE), &wrong);
-    return *function ? SQLITE_OK : fail(cursor, SQLITE_ERROR, wrong);
+    *function = resolve(registry, &cursor->statement, "vm_table", name, (size_t)sqlite3_value_bytes(values[0]), ROLE(UDFVM_SQLITE_TABLE), &wrong);
+    if (*function)
+        return SQLITE_OK;
+    const int code = resolve_code(registry, &wrong);
+    return fail(cursor, code, wrong);
 }
 
 static int begin(struct table_cursor *cursor, struct session *session, sqlite3_value **values)
