@@ -6,8 +6,10 @@ import re
 from collections import deque
 from typing import Any
 
+import apsw
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -53,7 +55,7 @@ def test_nan_where_a_null_is_meant(declared: str, before: object, missing: objec
         same(objects(before, missing))
     message = str(caught.value)
     assert message.startswith("UDF 'same': argument 'x' (position 1), row 1: is declared ") and message.count("argument") == 1
-    assert message.endswith("got nan, which is a float: put None where a value is missing")
+    assert message.endswith("got nan, which is a float: put None where a value is missing, as pyarrow.array(series) does for pandas")
     assert caught.value.row == 1 and caught.value.reason in message and "UDF" not in caught.value.reason
 
 
@@ -171,3 +173,46 @@ def test_an_empty_module() -> None:
             udfvm.from_wasm(empty, "f")
     with pytest.raises(udfvm.SignatureError, match="the module exports no function f: it has none"):
         udfvm.from_wasm(b"\0asm\1\0\0\0", "f")
+
+
+def test_a_column_of_pandas_with_missing_texts() -> None:
+    column_ = pd.Series(["a", None, "c"])
+    assert text(pa.array(column_)).to_pylist() == ["a", None, "c"]
+    with pytest.raises(udfvm.TypeMappingError, match=r"pass it as a numpy array or pyarrow array, such as pyarrow\.array\(\.\.\.\)"):
+        text(column_)
+
+
+# ---- Registering ----
+
+
+def plain(x: float) -> float:
+    return x
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (plain, "takes UDFs; got <function plain at 0x.*: decorate it with @udfvm.udf"),
+        ([real], "takes UDFs one by one; got a list: write a \\* before it"),
+        ((real, text), "takes UDFs one by one; got a tuple"),
+        ("real", "takes UDFs; got 'real'"),
+        (None, "takes UDFs; got None"),
+    ],
+    ids=["function", "list", "tuple", "text", "None"],
+)
+def test_what_is_no_udf_is_not_registered(given: Any, message: str) -> None:
+    with pytest.raises(udfvm.SignatureError, match=f"udfvm.sqlite.register {message}"):
+        udfvm.sqlite.register(apsw.Connection(":memory:"), given)
+    with pytest.raises(udfvm.SignatureError, match=f"udfvm.arrow.register {message}"):
+        udfvm.arrow.register(given)
+
+
+@pytest.mark.parametrize("given", ["data.db", None, object()], ids=["path", "None", "object"])
+def test_what_is_no_connection(given: Any) -> None:
+    with pytest.raises(udfvm.Error, match=r"takes an apsw\.Connection or a sqlite3\.Connection; got (str|NoneType|object)$"):
+        udfvm.sqlite.register(given, real)
+
+
+def test_one_argument_is_one() -> None:
+    with pytest.raises(udfvm.TypeMappingError, match=r"it takes 1 argument$"):
+        real()

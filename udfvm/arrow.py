@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from udfvm.columns import Form
 from udfvm.errors import CallError, SignatureError
 from udfvm.forks import ForkLock
+from udfvm.udf import check_udf
 
 if TYPE_CHECKING:
     from udfvm.udf import UDF
@@ -67,6 +68,7 @@ def register(udf: UDF) -> None:
     >>> flights.to_table(columns={"s": pc.Expression._call("speed", [ds.field("distance"), ds.field("hours")])}).to_pydict()
     {'s': [150.0, None]}
     """
+    check_udf("udfvm.arrow.register", udf)
     if udf.kind in ("table", "aggregate"):
         raise SignatureError(f"UDF {udf.name!r}: pyarrow.compute takes scalar and vectorised UDFs, not those of kind {udf.kind!r}")
     if not udf.parameters:

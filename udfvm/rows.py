@@ -240,7 +240,7 @@ def wrong_argument(function: str, parameter: Parameter, found: str) -> TypeMappi
 def _found(value: object) -> str:
     """What a value is that is not of its declared type."""
     if isinstance(value, float) and value != value:          # noqa: PLR0124 - so NaN is known
-        return "nan, which is a float: put None where a value is missing"
+        return "nan, which is a float: put None where a value is missing, as pyarrow.array(series) does for pandas"
     return type(value).__name__
 
 

@@ -349,9 +349,7 @@ class UDF:
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Calls the function with values, or with arrays; see the class."""
-        places = self._places
-        if places and changed(places):
-            self._forget(places)
+        self.follow()
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
         small = self._small
@@ -367,7 +365,8 @@ class UDF:
         try:
             bound = self._python_signature().bind(*arguments, **keywords)
         except TypeError as error:
-            raise TypeMappingError(f"UDF {self.name!r}: {error}; it takes {self._arity} arguments") from None
+            count = "1 argument" if self._arity == 1 else f"{self._arity} arguments"
+            raise TypeMappingError(f"UDF {self.name!r}: {error}; it takes {count}") from None
         bound.apply_defaults()
         return bound.args
 
@@ -556,6 +555,16 @@ def guest_exception(reply: bytes | memoryview, name: str, first_row: int = 0, ro
     from udfvm.vmm import guest_error
 
     return guest_error.parse(reply, name, first_row, rows)
+
+
+def check_udf(caller: str, udf: object) -> None:
+    """Raises SignatureError for what is no UDF."""
+    if isinstance(udf, UDF):
+        return
+    if isinstance(udf, (list, tuple)):
+        raise SignatureError(f"{caller} takes UDFs one by one; got a {type(udf).__name__}: write a * before it")
+    advice = ": decorate it with @udfvm.udf" if callable(udf) else ""
+    raise SignatureError(f"{caller} takes UDFs; got {udf!r:.100}{advice}")
 
 
 def checked_name(name: object) -> str:

@@ -47,6 +47,7 @@ from udfvm.keywords import checks_options
 from udfvm.sqlite import _extension
 from udfvm.sqlite.policy import Policy
 from udfvm.types import JSON, RowType, Type
+from udfvm.udf import check_udf
 
 if TYPE_CHECKING:
     import sqlite3
@@ -94,6 +95,8 @@ def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_sc
     [('AL', 'AT')]
     """
     check_switch("in_schema", in_schema)
+    for udf in udfs:
+        check_udf("udfvm.sqlite.register", udf)
     _check_names(udfs)
     log = policy.for_extension().log_sink if policy else 0
     functions = [_function(udf, in_schema, log) for udf in udfs]
@@ -123,6 +126,8 @@ def _loader(connection: Any) -> Callable[[], None]:
     if getattr(connection, "is_async", False):
         raise Error("udfvm.sqlite.register: the connection is asynchronous; register from a connection hook, which runs in its thread")
     if not hasattr(connection, "load_extension"):
+        if not any(cls.__module__ == "sqlite3" for cls in type(connection).__mro__):
+            raise Error(f"udfvm.sqlite.register takes an apsw.Connection or a sqlite3.Connection; got {type(connection).__name__}")
         raise Error(
             "udfvm.sqlite.register: this Python's sqlite3 was built without support for loadable extensions: use apsw, or a Python that "
             "was configured with --enable-loadable-sqlite-extensions"
