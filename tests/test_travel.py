@@ -408,6 +408,52 @@ def test_namespace_packages_by_dotted_name(folder: Path) -> None:
     assert udfvm.udf(program["use"])(1) == 3
 
 
+MODULES = {
+    "one.py": "import two\ndef f(n):\n    return two.g(n - 1) if n else 'one'\n",
+    "two.py": "import one\ndef g(n):\n    return one.f(n - 1) if n else 'two'\n",
+    "round_/__init__.py": "from round_.part import X\n",
+    "round_/part.py": "import round_\nclass X:\n    def who(self): return round_.X.__name__\n",
+    "lazy_/__init__.py": "import importlib\ndef __getattr__(name):\n    if name == 'thing':\n"
+    "        return importlib.import_module('._inner', __name__).thing\n    raise AttributeError(name)\n",
+    "lazy_/_inner.py": "def thing(x): return f'thing {x}'\n",
+    "declares.py": "import udfvm\nfrom udfvm import sqlite, udf\nK = 2\npolicy = udfvm.sqlite.Policy\n"
+    "@udfvm.udf\ndef inner(x: int) -> int: return x * K\n@udf(timeout=5)\ndef outer(x: int) -> int: return inner(x) + 1\n",
+}
+USES = {
+    "import one": ("one.f(3)", "two"),
+    "import two": ("two.g(1)", "one"),
+    "from round_ import X": ("X().who()", "X"),
+    "import lazy_": ("lazy_.thing(x)", "thing 1"),
+    "from lazy_ import thing": ("thing(x)", "thing 1"),
+    "import importlib": ("importlib.import_module('lazy_._inner').thing(x)", "thing 1"),
+    "import declares": ("str(declares.outer(x))", "3"),
+    "from declares import outer": ("str(outer(x))", "3"),
+}
+
+
+@pytest.mark.parametrize("where", ["global", "body"])
+@pytest.mark.parametrize("use", USES)
+def test_modules_in_circles_lazy_ones_and_those_that_declare_functions(folder: Path, use: str, where: str) -> None:
+    for name, text in MODULES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    importlib.invalidate_caches()
+    expression, expected = USES[use]
+    before, inside = (f"{use}\n", "") if where == "global" else ("", f"    {use}\n")
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec(f"{before}def f(x: int) -> str:\n{inside}    return {expression}\n", space)
+    assert udfvm.udf(space["f"])(1) == expected
+
+
+def test_what_udfvm_has_not_in_a_micro_vm() -> None:
+    @udfvm.udf
+    def use(x: int) -> int:
+        return udfvm.sqlite.Policy(timeout=x)  # type: ignore[return-value]
+
+    with pytest.raises(udfvm.UDFError, match=r"RuntimeError: udfvm\.sqlite\.Policy is not there in a micro-VM"):
+        use(1)
+
+
 def test_modules_in_zip_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(folder / "code.zip", "w") as archive:
         archive.writestr("zipped_one.py", "def three():\n    return 3\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import types
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -22,15 +21,6 @@ _WHEN: Final = (1980, 1, 1, 0, 0, 0)             # the same files make the same 
 def reads_data(modules: Iterable[str]) -> bool:
     """Whether one of these modules reads data files of packages."""
     return any(name == reader or name.startswith(reader + ".") for name in modules for reader in _READERS)
-
-
-def mentioned_names(code: types.CodeType) -> Iterator[str]:
-    """Texts in code that may be names of packages."""
-    for constant in code.co_consts:
-        if isinstance(constant, str) and all(part.isidentifier() for part in constant.split(".")):
-            yield constant
-        elif isinstance(constant, types.CodeType):
-            yield from mentioned_names(constant)
 
 
 def data_files(name: str, modules: Iterable[OwnModule]) -> bytes:

@@ -8,6 +8,7 @@ import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +59,25 @@ def all_imported_names(code: types.CodeType, package: str = "") -> Iterator[str]
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from all_imported_names(constant, package)
+
+
+def mentioned_names(code: types.CodeType, package: str = "") -> Iterator[str]:
+    """Texts in code that may be names of modules; those that begin with dots are relative to ``package``."""
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from mentioned_names(constant, package)
+        elif isinstance(constant, str) and all(part.isidentifier() for part in constant.lstrip(".").split(".")):
+            name = constant.lstrip(".")
+            yield from filter(None, [_absolute(name, len(constant) - len(name), package)])
+
+
+def imports_by_name(code: types.CodeType) -> bool:
+    """Whether code imports modules whose names are texts."""
+    nested: Iterable[object] = code.co_consts
+    return not _BY_NAME.isdisjoint(code.co_names) or any(isinstance(each, types.CodeType) and imports_by_name(each) for each in nested)
+
+
+_BY_NAME = frozenset({"import_module", "__import__"})
 
 
 def own_modules(names: Iterable[str], is_library: Callable[[str], bool]) -> tuple[dict[str, OwnModule], set[str]]:
@@ -151,4 +171,5 @@ def _imports_of(module: OwnModule) -> Iterator[str]:
     except (SyntaxError, ValueError):
         return iter(())
     package = module.name if module.is_package else module.name.rpartition(".")[0]
-    return all_imported_names(code, package)
+    names = all_imported_names(code, package)
+    return chain(names, mentioned_names(code, package)) if imports_by_name(code) else names

@@ -21,16 +21,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import cloudpickle
-from cloudpickle.cloudpickle import dynamic_subimport
 
 from udfvm.callables import GuestModule, reduced_callable
 from udfvm.culprits import culprit
 from udfvm.errors import SignatureError
 from udfvm.forks import ForkLock
 from udfvm.libraries import is_library, is_users
-from udfvm.own_data import data_files, mentioned_names, reads_data
+from udfvm.own_data import data_files, reads_data
 from udfvm.own_files import Beside, files_beside
-from udfvm.own_modules import OwnModule, all_imported_names, imported_names, own_modules
+from udfvm.own_modules import OwnModule, all_imported_names, imported_names, imports_by_name, mentioned_names, own_modules
 
 if TYPE_CHECKING:
     from udfvm.host_functions import HostFunctions
@@ -49,6 +48,7 @@ class PickledFunction:
     imports: set[str] = field(default_factory=set)       # of these, what bodies import
     own_modules: dict[str, OwnModule] = field(default_factory=dict)
     mentioned: set[str] = field(default_factory=set)     # names that may be of packages whose data files it reads
+    by_name: set[str] = field(default_factory=set)       # names that may be of modules that it imports by a text
     data_files: bytes = b""                              # a zip archive; empty: none
     beside: Beside = field(default_factory=Beside)
     files: bytes = b""                                   # files beside own code, as a zip archive by absolute names; empty: none
@@ -86,6 +86,7 @@ def pickle_function(name: str, function: Callable[..., object], host_functions: 
     pickled.data = buffer.getvalue()
     pickled.own_modules, seen = own_modules(pickled.imports, is_library)
     pickled.modules |= seen
+    pickled.own_modules |= own_modules(pickled.by_name, is_library)[0]
     if reads_data(pickled.modules):
         pickled.own_modules |= own_modules(pickled.mentioned, is_library)[0]
         pickled.data_files = data_files(name, pickled.own_modules.values())
@@ -117,6 +118,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if _GLOBAL_RANDOM is not None and getattr(obj, "__self__", None) is _GLOBAL_RANDOM:
             # random.random and its like: bound methods, which would take a copy of the generator along
             return getattr, (random, obj.__name__)
+        if isinstance(obj, (type, types.FunctionType, types.ModuleType)) and (own := _reduced_own(obj)) is not None:
+            return own
         if isinstance(obj, types.CodeType):
             if obj.co_filename:                  # cloudpickle may replace it, and tracebacks find their source by it
                 self._note_code(obj)
@@ -130,7 +133,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 self._notes.beside.note_function(obj)
                 package = obj.__globals__.get("__package__") or ""
                 self._note_imports(all_imported_names(obj.__code__, package))
-                self._notes.mentioned.update(filter(None, (package, *mentioned_names(obj.__code__))))
+                mentioned = set(mentioned_names(obj.__code__, package))
+                self._notes.mentioned.update(filter(None, (package, *mentioned)))
+                if imports_by_name(obj.__code__):
+                    self._notes.by_name.update(mentioned)
             self._note_module(getattr(obj, "__module__", None) or "builtins")
         return without_slots(super().reducer_override(obj))
 
@@ -162,17 +168,29 @@ def without_slots(reduced: Any) -> Any:
 
 
 def _reduced_module(module: types.ModuleType) -> tuple[object, ...] | None:
-    """How modules of subclasses, and the user's packages without ``__init__.py``, are pickled; None for others, which cloudpickle knows."""
+    """How the user's own modules, and others that are of a subclass, are pickled; None for others, which cloudpickle knows."""
     if not is_users(module):
         if type(module) is types.ModuleType or sys.modules.get(module.__name__) is not module:
             return None
         return importlib.import_module, (module.__name__,)
-    if type(module) is types.ModuleType and getattr(module, "__file__", None):
-        return None
     state = {name: value for name, value in vars(module).items() if name not in _OF_THIS_PROCESS}
     if "__path__" in state:
         state["__path__"] = list(state["__path__"])
-    return dynamic_subimport, (module.__name__, state)
+    return types.ModuleType, (module.__name__,), state       # made first, filled then: modules may import each other
+
+
+def _reduced_own(obj: Any) -> tuple[object, ...] | None:
+    """How modules, functions and classes of this package are pickled, which the guest has in another form; None for everything else."""
+    name = obj.__name__ if isinstance(obj, types.ModuleType) else getattr(obj, "__module__", None)
+    if not isinstance(name, str) or name.partition(".")[0] != "udfvm":
+        return None
+    if isinstance(obj, types.ModuleType):
+        return (operator.itemgetter(0), ((GuestModule("udfvm"),),)) if name == "udfvm" else _of_own(name.partition(".")[2])
+    return _of_own(obj.__qualname__)
+
+
+def _of_own(path: str) -> tuple[object, ...]:
+    return operator.attrgetter(path), (GuestModule("udfvm"),)
 
 
 def unpicklable_name(function: object) -> str:

@@ -58,6 +58,7 @@ def _load(request: int, length: int) -> Answer:
     metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     if "source" in metadata:
         _load_source(metadata)
+    sys.modules["udfvm"] = importlib.import_module("_udfvm_decorators")
     payload = _Payload.parse(data)
     for filename, text in payload.metadata["sources"].items():
         # For tracebacks: files that exist on the host only. An entry without a time is never checked against a file.
