@@ -249,6 +249,17 @@ def test_relative_and_long_paths(outside: Path, monkeypatch: pytest.MonkeyPatch)
             vmm.open_private(path)
 
 
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_a_link_to_nowhere_is_no_cache(outside: Path, monkeypatch: pytest.MonkeyPatch, below: str) -> None:
+    link = outside / "link"
+    link.symlink_to(outside / "nowhere")
+    monkeypatch.setenv("UDFVM_CACHE", str(link / below))
+    with pytest.raises(udfvm.CacheError, match="link is a symbolic link to what is not there: remove it"):
+        call()
+    assert link.is_symlink()
+    assert not (outside / "nowhere").exists()
+
+
 def test_new_directories_are_the_users_alone(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UDFVM_CACHE", str(outside / "a" / "b"))
     before = os.umask(0)

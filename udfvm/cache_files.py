@@ -66,6 +66,9 @@ def explained(path: Path) -> Iterator[None]:
 def make_directory(directory: Path) -> None:
     with explained(directory):
         for path in reversed([directory, *directory.parents]):
+            if path.is_symlink() and not path.exists():
+                advice = "remove it, or set UDFVM_CACHE to another directory"
+                raise CacheError(f"{path} is a symbolic link to what is not there: {advice}")
             if not path.is_dir():
                 path.mkdir(mode=0o700, exist_ok=True)
 
