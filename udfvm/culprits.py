@@ -24,7 +24,7 @@ def culprit(function: object, pickles: Callable[[object], bool]) -> str:
     >>> lock = threading.Lock()
     >>> state = {"locks": [lock]}
     >>> def locked(): return state
-    >>> culprit(locked, lambda value: isinstance(value, (int, str)))
+    >>> culprit(locked, lambda value: isinstance(value, (int, str, type)))
     "state['locks'][0] in 'locked'"
     """
     steps = _steps_to(function, pickles, set())
