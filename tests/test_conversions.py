@@ -524,6 +524,15 @@ def test_other_results_that_are_refused(value: Any, name: str) -> None:
             udfvm.udf(_value, name="other", input_types=["binary"], output_type=name, packages=["pandas"])(argument)
 
 
+@pytest.mark.parametrize("dtype", ["M8[ns]", "m8[ns]", "m8[s]", "M8[as]"])
+def test_times_of_numpy_in_lists_are_no_integers(dtype: str) -> None:
+    values = np.array([1], dtype)
+    held = returning("list<int64>")
+    for argument in (pickle.dumps(values), pa.array([pickle.dumps(values)], pa.binary())):
+        with pytest.raises(UDFError, match="64"):
+            held(argument)
+
+
 def test_other_results_that_are_taken() -> None:
     def nothing(x: int) -> datetime.datetime | None:
         return pd.NaT  # type: ignore[return-value]

@@ -111,7 +111,7 @@ def _checked_list(check: Check, size: int | None) -> Check:
 def _array_as_list(value: Any) -> list[Any]:
     numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
     if numpy is not None and isinstance(value, numpy.ndarray) and value.ndim:
-        items: list[Any] = value.tolist()
+        items: list[Any] = list(value) if value.dtype.kind in "mM" else value.tolist()     # which makes integers of nanoseconds
     elif pyarrow is not None and isinstance(value, (pyarrow.Array, pyarrow.ChunkedArray)):
         items = value.to_pylist()
     else:
