@@ -186,7 +186,15 @@ def _reduced_own(obj: Any) -> tuple[object, ...] | None:
         return None
     if isinstance(obj, types.ModuleType):
         return (operator.itemgetter(0), ((GuestModule("udfvm"),),)) if name == "udfvm" else _of_own(name.partition(".")[2])
-    return _of_own(obj.__qualname__)
+    return _of_own(obj.__qualname__) if _is_found(obj, name) else None
+
+
+def _is_found(obj: Any, module: str) -> bool:
+    """Whether a module has an object under its name."""
+    found: Any = sys.modules.get(module)
+    for part in obj.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is obj
 
 
 def _of_own(path: str) -> tuple[object, ...]:
