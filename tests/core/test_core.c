@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 
 #include "../../guest/include/udfvm_abi.h"
 #include "../../udfvm/vmm/api.h"
+#include "check.h"
 #include "raw_guest.h"
 
 #define MEMORY (32ull << 20)
@@ -22,21 +22,8 @@
 #define SCRATCH (6ull << 20)
 #define WIDE_END (UDFVM_OUTPUT_BASE + WINDOW + SCRATCH)
 
-static int failures;
 static udfvm_image *image;
 static int quick;
-
-static void check(int holds, const char *format, ...)
-{
-    if (holds)
-        return;
-    va_list arguments;
-    va_start(arguments, format);
-    vprintf(format, arguments);
-    va_end(arguments);
-    putchar('\n');
-    failures++;
-}
 
 struct outcome { int code; uint64_t length; uint64_t words[512]; struct udfvm_error error; };
 

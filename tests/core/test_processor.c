@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../../udfvm/vmm/internal.h"
+#include "check.h"
 #include "raw_guest.h"
 
 #define MEMORY (32ull << 20)
@@ -25,20 +26,7 @@
 #define PAGEMAP_SCAN _IOC(_IOC_READ | _IOC_WRITE, 'f', 16, 96)
 #endif
 
-static int failures;
 static udfvm_image *image;
-
-static void check(bool holds, const char *format, ...)
-{
-    if (holds)
-        return;
-    va_list arguments;
-    va_start(arguments, format);
-    vprintf(format, arguments);
-    va_end(arguments);
-    putchar('\n');
-    failures++;
-}
 
 /* ---- What KVM answers ---- */
 
