@@ -202,6 +202,29 @@ def test_another_thread_s_micro_vm_is_waited_for(pool: udfvm.Pool) -> None:
 # ---- Forks ----
 
 
+def test_a_signal_handler_that_forks_while_a_micro_vm_is_waited_for() -> None:
+    children: list[int] = []
+    own = os.getpid()
+    outcome: object = None
+    with udfvm.Pool(size=1, wait=2) as pool:
+        double = inner(pool)
+        before = signal.signal(signal.SIGALRM, lambda *_: children.append(os.fork()))
+        try:
+            with pool.core(double.base).vm(double.image):
+                signal.setitimer(signal.ITIMER_REAL, 0.2)
+                try:
+                    double(1)
+                except udfvm.Error as error:
+                    outcome = error
+                if os.getpid() != own:
+                    os._exit(0 if isinstance(outcome, udfvm.ForkedError) and double(4) == 8 else 1)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert isinstance(outcome, udfvm.BusyError)
+        assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+        assert double(2) == 4
+
+
 @pytest.mark.parametrize("failing", [False, True])
 def test_log_that_forks(failing: bool) -> None:
     """The child's call fails with the typed error, wherever what is printed arrives."""

@@ -63,6 +63,8 @@ void udfvm_pools_in_parent(void)
 
 void udfvm_pools_in_child(void)
 {
+    for (struct udfvm_pool *pool = pools.first; pool; pool = pool->following)
+        pool->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;     /* a wait may be what was forked in */
     pools.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     pools.first = NULL;
 }
@@ -164,6 +166,8 @@ static int wait_for_vm(struct udfvm_pool *pool, const struct wait *wait, struct 
     pthread_mutex_unlock(&pool->lock);
     const bool interrupted = udfvm_interrupted();
     pthread_mutex_lock(&pool->lock);
+    if (pool->generation != udfvm_fork_generation())             /* by a signal handler */
+        return udfvm_vm_fail_forked(error);
     return interrupted ? udfvm_fail(error, UDFVM_E_INTERRUPTED, "the wait for a VM was interrupted") : UDFVM_OK;
 }
 
