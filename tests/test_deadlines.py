@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import threading
 
 import apsw
 import pytest
@@ -163,3 +164,25 @@ def test_statements_of_host_functions_end_with_the_call_that_they_serve() -> Non
     with pytest.raises(udfvm.CallTimeoutError, match="UDF 'outer'"):
         outer(1)
     assert "part of" in texts[0]
+
+
+def test_rows_are_in_time_however_busy_the_processors_are() -> None:
+    """Threads that share processors note the times of one another's requests in any order."""
+
+    @udfvm.udf(timeout=1000)
+    def successor(x: int) -> int:
+        return x + 1
+
+    def rows(found: list[int]) -> None:
+        connection = apsw.Connection(":memory:")
+        udfvm.sqlite.register(connection, successor)
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000)"
+        found += connection.execute(f"{numbers} SELECT sum(successor(i)) FROM n").fetchone()
+
+    sums: list[int] = []
+    threads = [threading.Thread(target=rows, args=(sums,)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sums == [300_000 * 300_003 // 2] * 6

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import udfvm.sqlite
+from udfvm.guest_text import visible
 from udfvm.sqlite import Policy
 
 TABLE = (
@@ -114,6 +115,8 @@ def test_forged_rows(connection: apsw.Connection, **row: Any) -> None:
 
 
 def shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value)
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

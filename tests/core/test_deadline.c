@@ -14,8 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../guest/include/udfvm_abi.h"
-#include "../../udfvm/vmm/api.h"
+#include "../../udfvm/vmm/internal.h"
 #include "raw_guest.h"
 
 #define MEMORY (16ull << 20)
@@ -362,6 +361,14 @@ static void test_waits_count(void)
     udfvm_pool_close(pool);
 }
 
+/* A look at a stream may take its time stamp before the request that it then finds has one. */
+static void test_time_stamps_in_any_order(void)
+{
+    check(udfvm_ticks_between(3, 5) == 2, "in order", 0);
+    check(udfvm_ticks_between(5, 5) == 0, "the same", 0);
+    check(udfvm_ticks_between(6, 5) == 0, "the other thread is ahead", 0);
+}
+
 int main(int count, char **arguments)
 {
     static const struct { const char *name; void (*run)(void); } tests[] = {
@@ -371,6 +378,7 @@ int main(int count, char **arguments)
         { "the other kick", test_the_other_kick_while_signals_wait },
         { "limits", test_limits_of_the_process },
         { "looks", test_looks },
+        { "time stamps", test_time_stamps_in_any_order },
         { "within", test_calls_within_a_call },
         { "waits", test_waits_count },
         { "threads", test_threads },

@@ -138,6 +138,11 @@ void udfvm_deadline_looked(struct deadline *deadline);   /* the look was taken: 
 void udfvm_deadline_stop(struct deadline *deadline);
 bool udfvm_deadline_passed(const struct deadline *deadline);
 uint64_t udfvm_deadline_of_thread(void);          /* the end of the call that this thread is in the middle of; UDFVM_NEVER: of none */
+/* Between time stamps of two threads: the later look may have the earlier stamp, where the other thread, or its processor, is ahead. */
+static inline uint64_t udfvm_ticks_between(uint64_t since, uint64_t now)
+{
+    return now > since ? now - since : 0;
+}
 bool udfvm_interrupted(void);                     /* asks the interrupt hook */
 unsigned udfvm_fork_generation(void);             /* changes in a forked child */
 

@@ -122,7 +122,7 @@ static bool idle_for_long(struct stream *stream, uint64_t now)
     if (!nothing_to_do(stream))
         return false;
     if (stream->idle_number == posted)
-        return now - stream->idle_since > ticks(stream->vm, stream->vm->idle_spin_us);
+        return udfvm_ticks_between(stream->idle_since, now) > ticks(stream->vm, stream->vm->idle_spin_us);
     stream->idle_number = posted;
     stream->idle_since = now;
     return false;
@@ -139,7 +139,7 @@ static int check_deadlines(const struct stream *stream, uint64_t now, struct udf
     const uint64_t allowed = timeout_ticks(vm);
     if (nothing_to_do(stream))
         return UDFVM_OK;
-    if (allowed && now - atomic_load(&stream->posted_at) > allowed)
+    if (allowed && udfvm_ticks_between(atomic_load(&stream->posted_at), now) > allowed)
         return fail_timeout(vm, error);
     return vm->end_ns && udfvm_monotonic_ns() >= vm->end_ns ? udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end in the time of its statement") : UDFVM_OK;
 }
@@ -341,7 +341,7 @@ static int look_up(struct stream *stream, uint64_t now, uint64_t until, struct u
     }
     if (now >= until)
         return fail_timeout(stream->vm, error);
-    if (now - stream->asked > ticks(stream->vm, INTERRUPT_ASK_US)) {
+    if (udfvm_ticks_between(stream->asked, now) > ticks(stream->vm, INTERRUPT_ASK_US)) {
         stream->asked = now;
         if (udfvm_monotonic_ns() >= udfvm_deadline_of_thread())
             return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end by the deadline of the call that it is part of");
@@ -368,7 +368,7 @@ static int wait_for_reply(struct stream *stream, struct udfvm_error *error)
             int code = look_up(stream, now, until, error);
             if (code != UDFVM_OK)
                 return code;
-            if (now - start > ticks(vm, REPLY_SPIN_US))
+            if (udfvm_ticks_between(start, now) > ticks(vm, REPLY_SPIN_US))
                 nanosleep(&sleep, NULL);
         }
         _mm_pause();
