@@ -367,3 +367,13 @@ def test_defaults_that_sql_has_in_another_form() -> None:
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(connection, joined)
     assert connection.execute("SELECT joined(), joined(0)").fetchall() == [("1970-01-03 ['a', 'b']", "1970-01-01 ['a', 'b']")]
+
+
+def test_generators_are_refused_where_a_value_is_declared() -> None:
+    def numbers(x: int) -> int:
+        yield x
+
+    for declared_as in (udfvm.udf, udfvm.udf(vectorized=True, output_type="int64", input_types=["int64"])):
+        with pytest.raises(errors.SignatureError, match=r"the function yields: return a value, or declare it with @udfvm\.table_function"):
+            declared_as(numbers)
+    assert udfvm.table_function(columns={"i": int})(numbers).name == "numbers"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import inspect
 
 _ALIAS: Final[Any] = getattr(typing, "TypeAliasType", None)
+_GENERATOR: Final = 0x20                    # co_flags of generators
 _ASYNC: Final = 0x80 | 0x200                # co_flags of coroutines and asynchronous generators
 _VARIADIC: Final = 0x04 | 0x08              # co_flags of functions with *args or **kwargs
 
@@ -169,6 +170,12 @@ def signature_of(
         raise SignatureError(f"UDF {name!r}: a vectorised function needs at least one parameter")
     result = _result(name, hints, output_type, vectorized, nested)
     return Signature(tuple(parameters), result, functools.cache(lambda: _python_signature(function, name)))
+
+
+def refuse_generators(function: Callable[..., object], name: str) -> None:
+    """Raises SignatureError for functions whose result is never what they are declared to return."""
+    if getattr(getattr(_annotated(function), "__code__", None), "co_flags", 0) & _GENERATOR:
+        raise SignatureError(f"UDF {name!r}: the function yields: return a value, or declare it with @udfvm.table_function")
 
 
 def _refuse_async(function: Callable[..., object], name: str) -> None:

@@ -26,7 +26,7 @@ from udfvm.pieces import TooLargeForWindowError, call_in_pieces
 from udfvm.policy import DEFAULT_BUILD_TIMEOUT, DEFAULT_HOST_CALLS, DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
 from udfvm.pool import Pool, pool_of
 from udfvm.rows import RowCodec
-from udfvm.signatures import Signature, signature_of
+from udfvm.signatures import Signature, refuse_generators, signature_of
 from udfvm.types import Parameter, ResultType
 
 if TYPE_CHECKING:
@@ -211,6 +211,7 @@ class UDF:
         return "vectorized" if self.vectorized else "scalar"
 
     def _signature(self, input_types: Sequence[object] | Mapping[str, object] | None, output_type: object) -> Signature:
+        refuse_generators(self.function, self.name)
         return signature_of(self.function, self.name, vectorized=self.vectorized, input_types=input_types, output_type=output_type)
 
     # ---- Images ----

@@ -31,9 +31,12 @@ Safety
 Errors
     are ``apsw.SQLError`` with the full text of what Python would have raised: the guest's exception with its traceback, or the limit
     that was passed, and the row, counted from 0 in the order in which the statement came to them. What Python would have raised is the
-    ``__cause__``. The connection stays usable, and a
-    transaction around the statement intact. Ctrl-C in a call is a KeyboardInterrupt; ``Connection.interrupt`` ends a statement
-    between two calls. What a function prints is not shown.
+    ``__cause__``. The connection stays usable, and a transaction around the statement intact. Ctrl-C in a call is a KeyboardInterrupt;
+    ``Connection.interrupt`` ends a statement between two calls.
+
+Output
+    of functions goes to the program's own ``sys.stdout`` and ``sys.stderr`` with every row, or where their ``log=`` says; for functions
+    that are stored in the database, where the policy's ``log=`` says.
 """
 
 from __future__ import annotations
