@@ -88,7 +88,13 @@ WAYS: dict[str, Callable[[], Callable[[], object]]] = {
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """SIGINT as in a program that was started in the foreground."""
+    """SIGINT as in a program that was started in the foreground.
+
+    All is built before: a signal is to come in the call, not in code that swallows what handlers raise, as finalizers do.
+    """
+    for function in (endless, endless_batch, reads_files):
+        function.prepare()
+    gc.collect()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGALRM)}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
