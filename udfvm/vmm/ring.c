@@ -360,7 +360,7 @@ static int wait_for_reply(struct stream *stream, struct udfvm_error *error)
 {
     const struct timespec sleep = { .tv_nsec = REPLY_SLEEP_NS };
     const struct udfvm_vm *vm = stream->vm;
-    const uint64_t number = atomic_load(&stream->posted), start = __rdtsc();
+    const uint64_t number = atomic_load(&stream->posted), start = atomic_load_explicit(&stream->posted_at, memory_order_relaxed);
     const uint64_t allowed = timeout_ticks(vm), until = allowed ? start + allowed : UINT64_MAX;
     for (unsigned turn = 0; __atomic_load_n(&stream->reply->number, __ATOMIC_ACQUIRE) != number; turn++) {
         if (turn % 64 == 63) {
