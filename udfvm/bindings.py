@@ -29,7 +29,7 @@ Places = tuple[object, ...]
 
 _FUNCTION: Final = ("__code__", "__defaults__", "__kwdefaults__")
 _OF_EVERY_CLASS: Final = frozenset({"__dict__", "__weakref__", "__module__", "__doc__", "__slots__"})
-_ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
+ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 _CACHED: Final = type(functools.lru_cache(len))
 # Modules whose objects hold what they were given, though they pickle in ways of their own.
 _HOLDERS: Final = frozenset({"builtins", "collections", "functools", "itertools", "operator", "types", "typing"})
@@ -72,7 +72,7 @@ class _Walk:
 
     def _visit(self, value: object, names: frozenset[str] = frozenset()) -> None:
         """``names`` are those in the code that refers to the value: of a module, attributes of these names are looked up."""
-        if type(value) in _ATOMS:
+        if type(value) in ATOMS:
             return
         of_modules = names if isinstance(value, types.ModuleType) else frozenset()
         if (id(value), of_modules) not in self._seen:
@@ -118,7 +118,7 @@ class _Walk:
             return
         for attribute in _FUNCTION:
             self._place(function, attribute, getattr(function, attribute))
-        names = frozenset(_names(function.__code__))
+        names = frozenset(names_in(function.__code__))
         for name in names:
             value = function.__globals__.get(name, ABSENT)
             self._place(function.__globals__, name, value)
@@ -171,12 +171,12 @@ def _parts(value: Any) -> Sequence[object]:
     return gc.get_referents(value) if plain or cls.__module__ in _HOLDERS or _is_users_class(cls) else ()
 
 
-def _names(code: types.CodeType) -> Iterator[str]:
+def names_in(code: types.CodeType) -> Iterator[str]:
     """Names that code looks up outside of itself, attributes included, with those of code in it."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _names(constant)
+            yield from names_in(constant)
 
 
 def _has_imports(code: types.CodeType) -> bool:

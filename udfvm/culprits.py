@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from udfvm.bindings import ATOMS, names_in
 from udfvm.libraries import is_library, is_users
 
-_ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 _OF_EVERY_CLASS: Final = frozenset({"__dict__", "__weakref__", "__module__", "__doc__"})
 
 #: The function that has a name, or "" for a part of what came before; how it is written; what it is.
@@ -48,7 +48,7 @@ def _steps_to(value: object, pickles: Callable[[object], bool], seen: set[int]) 
         return []
     seen.add(id(value))
     for step in _parts(value):
-        if type(step[2]) not in _ATOMS and id(step[2]) not in seen and not pickles(step[2]):
+        if type(step[2]) not in ATOMS and id(step[2]) not in seen and not pickles(step[2]):
             return [step, *_steps_to(step[2], pickles, seen)]
     return []
 
@@ -77,7 +77,7 @@ def _of_function(function: types.FunctionType) -> Iterator[Step]:
         yield from _of_function(wrapped)
     if not is_library(function.__code__.co_filename):
         name = function.__name__
-        for each in dict.fromkeys(_names_in(function.__code__)):
+        for each in dict.fromkeys(names_in(function.__code__)):
             if each in function.__globals__:
                 yield name, each, function.__globals__[each]
         for each, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
@@ -127,10 +127,3 @@ def _file_of(cls: type) -> str:
     if module is None or getattr(module, "__name__", "") == "__main__":
         return "/"                               # code that is run without a module is the user's
     return filename if isinstance(filename, str) else __file__
-
-
-def _names_in(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names_in(constant)

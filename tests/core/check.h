@@ -1,4 +1,4 @@
-/* What tests in C count: statements that do not hold. */
+/* What tests in C count: statements that do not hold. And the order in which they run: each says whether it holds. */
 #ifndef UDFVM_TESTS_CHECK_H
 #define UDFVM_TESTS_CHECK_H
 
@@ -19,6 +19,21 @@ static void check(bool holds, const char *format, ...)
     va_end(arguments);
     putchar('\n');
     failures++;
+}
+
+struct test {
+    const char *name;
+    void (*run)(void);
+};
+
+static void run_tests(const struct test *tests, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const int before = failures;
+        tests[i].run();
+        printf("%s: %s\n", tests[i].name, failures == before ? "holds" : "FAILED");
+        fflush(stdout);
+    }
 }
 
 #endif

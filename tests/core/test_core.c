@@ -775,7 +775,7 @@ static void test_damage(void) { test_damaged_images(guest_path); }
 
 int main(int count, char **arguments)
 {
-    static const struct { const char *name; void (*run)(void); } tests[] = {
+    static const struct test tests[] = {
         { "state", test_state_is_restored },
         { "system area", test_system_area_is_out_of_reach },
         { "privileged", test_privileged_instructions_fault },
@@ -805,12 +805,7 @@ int main(int count, char **arguments)
     quick = count > 2;
     guest_path = arguments[1];
     image = build(guest_path);
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
-        int before = failures;
-        tests[i].run();
-        printf("%s: %s\n", tests[i].name, failures == before ? "holds" : "FAILED");
-        fflush(stdout);
-    }
+    run_tests(tests, sizeof tests / sizeof *tests);
     udfvm_image_close(image);
     return failures != 0;
 }

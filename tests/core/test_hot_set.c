@@ -1,13 +1,13 @@
 /* Pages that leave the hot set, with the raw guest. Linked with -Wl,--wrap=madvise, to count what is given back. Usage: test_hot_set raw_guest.bin.
  * Prints what failed. */
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "../../udfvm/vmm/internal.h"
+#include "check.h"
 #include "raw_guest.h"
 
 #define MEMORY (32ull << 20)
@@ -19,20 +19,8 @@
 #define MANY_PAGES 600ull         /* more than are kept */
 #define MARK 0x6d61726bull
 
-static int failures, dropped;
+static int dropped;
 static udfvm_image *base, *layer;
-
-static void check(bool holds, const char *format, ...)
-{
-    if (holds)
-        return;
-    va_list arguments;
-    va_start(arguments, format);
-    vprintf(format, arguments);
-    va_end(arguments);
-    putchar('\n');
-    failures++;
-}
 
 int __real_madvise(void *at, size_t length, int advice);
 int __wrap_madvise(void *at, size_t length, int advice);
@@ -164,7 +152,7 @@ static void test_a_layers_pages_stay(void)
 
 int main(int count_of, char **arguments)
 {
-    static const struct { const char *name; void (*run)(void); } tests[] = {
+    static const struct test tests[] = {
         { "few", test_few_cold_pages_stay },
         { "many", test_many_cold_pages_go },
         { "layers", test_a_layers_pages_stay },
@@ -172,12 +160,7 @@ int main(int count_of, char **arguments)
     if (count_of < 2)
         return 2;
     build(arguments[1]);
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
-        const int before = failures;
-        tests[i].run();
-        printf("%s: %s\n", tests[i].name, failures == before ? "holds" : "FAILED");
-        fflush(stdout);
-    }
+    run_tests(tests, sizeof tests / sizeof *tests);
     udfvm_image_close(layer);
     udfvm_image_close(base);
     return failures != 0;

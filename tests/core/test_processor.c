@@ -712,7 +712,7 @@ static void test_no_paravirtual_features(void)
 
 int main(int count, char **arguments)
 {
-    static const struct { const char *name; void (*run)(void); } tests[] = {
+    static const struct test tests[] = {
         { "state", test_nothing_of_the_processor_stays },
         { "instructions", test_no_instruction_reaches_further },
         { "shadows", test_shadows_and_held_back_steps },
@@ -731,12 +731,7 @@ int main(int count, char **arguments)
     if (count < 2)
         return 2;
     build(arguments[1]);
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
-        const int before = failures;
-        tests[i].run();
-        printf("%s: %s\n", tests[i].name, failures == before ? "holds" : "FAILED");
-        fflush(stdout);
-    }
+    run_tests(tests, sizeof tests / sizeof *tests);
     udfvm_image_close(image);
     return failures != 0;
 }

@@ -132,6 +132,7 @@ struct deadline {
     struct deadline *following, **link;
 };
 uint64_t udfvm_monotonic_ns(void);
+void udfvm_condition_init(pthread_cond_t *condition);     /* waits of it end by the clock of udfvm_monotonic_ns */
 /* On the thread that runs the vCPU, and so is stop. The deadline ends with that of the call that this one is part of, if that is sooner. */
 int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_t timeout_ns, struct udfvm_error *error);
 void udfvm_deadline_looked(struct deadline *deadline);   /* the look was taken: the vCPU may run on */

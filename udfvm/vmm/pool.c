@@ -86,11 +86,7 @@ udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct ud
         free(idle);
         return NULL;
     }
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->freed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    udfvm_condition_init(&pool->freed);
     pthread_mutex_init(&pool->lock, NULL);
     pool->references = 1;
     pool->generation = udfvm_fork_generation();

@@ -271,12 +271,8 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
         atomic_fetch_sub(&places_taken, 1);
         return udfvm_fail_errno(error, "allocating a stream");
     }
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&stream->lock, NULL);
-    pthread_cond_init(&stream->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    udfvm_condition_init(&stream->wake);
     stream->vm = vm;
     stream->reply = udfvm_machine_address(&vm->machine, UDFVM_RING_REPLY, sizeof *stream->reply);
     stream->posted = 1;

@@ -201,11 +201,7 @@ static void stop(void)
 
 static void setup(void)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&dog.wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    udfvm_condition_init(&dog.wake);
 }
 
 int udfvm_watchdog_wake(uint64_t next_ns, struct udfvm_error *error)
