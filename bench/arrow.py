@@ -1,21 +1,21 @@
-"""What a batch costs. ``python bench/arrow.py --json`` prints one JSON object; all times are taken in one run, in turns.
+"""What a batch costs. ``python bench/arrow.py --json`` prints one JSON object; all times are taken
+in one run, in turns.
 
 Each body is a function of one column of float64, written with numpy:
 
-    affine           x * 2 + 1, which does next to nothing: what is measured is the way there and back
-    heavy            numpy.exp(numpy.sin(x))
+    affine x * 2 + 1, which does next to nothing: what is measured is the way there and back heavy
+    numpy.exp(numpy.sin(x))
 
 and is called in these ways with a whole column (``--rows``), in microseconds:
 
-    host_numpy       the body itself, numpy array in and out
-    host_compute     pyarrow.compute.call_function, the body registered as a scalar function of this process
-    vm_compute       pyarrow.compute.call_function, the body a registered UDF: one call, one fresh micro-VM
-    vm_array         the UDF called with a pyarrow.Array
-    vm_chunked       the same with a pyarrow.ChunkedArray of eight chunks
-    vm_numpy         the same with a numpy array
+    host_numpy the body itself, numpy array in and out host_compute pyarrow.compute.call_function,
+    the body registered as a scalar function of this process vm_compute
+    pyarrow.compute.call_function, the body a registered UDF: one call, one fresh micro-VM vm_array
+    the UDF called with a pyarrow.Array vm_chunked the same with a pyarrow.ChunkedArray of eight
+    chunks vm_numpy the same with a numpy array
 
-``times_host`` is vm_compute / host_compute. ``by_rows`` has host_compute and vm_compute of ``affine`` for batches of 1 row to all, and
-nanoseconds per row.
+``times_host`` is vm_compute / host_compute. ``by_rows`` has host_compute and vm_compute of
+``affine`` for batches of 1 row to all, and nanoseconds per row.
 """
 
 from __future__ import annotations
@@ -48,20 +48,31 @@ def heavy(x: np.ndarray) -> np.ndarray:
 
 
 def registered(body: Body) -> tuple[Any, str, str]:
-    """A UDF of a body, and the names of two functions of pyarrow.compute: the body in this process, and the UDF."""
+    """A UDF of a body, and the names of two functions of pyarrow.compute: the body in this process,
+    and the UDF.
+    """
     import udfvm
     import udfvm.arrow
 
     name = body.__name__
     sample = (np.linspace(0, 1, 1000),)
-    function = udfvm.udf(body, name=f"vm_{name}", vectorized=True, input_types=["double"], output_type="double", sample=sample)
+    function = udfvm.udf(
+        body,
+        name=f"vm_{name}",
+        vectorized=True,
+        input_types=["double"],
+        output_type="double",
+        sample=sample,
+    )
     udfvm.arrow.register(function)
 
     def in_process(_context: Any, column: pa.Array) -> pa.Array:
         return pa.array(body(column.to_numpy()))
 
     documentation = {"summary": f"{name} in this process", "description": f"{name} in this process"}
-    pc.register_scalar_function(in_process, f"host_{name}", documentation, {"x": pa.float64()}, pa.float64())
+    pc.register_scalar_function(
+        in_process, f"host_{name}", documentation, {"x": pa.float64()}, pa.float64()
+    )
     return function, f"host_{name}", f"vm_{name}"
 
 
@@ -79,7 +90,12 @@ def measure_body(body: Body, values: np.ndarray, repeats: int) -> dict[str, Any]
     step = max(1, len(values) // 8)
     chunked = pa.chunked_array([column.slice(start, step) for start in range(0, len(column), step)])
     expected = pa.array(body(values))
-    for result in (pc.call_function(vm, [column]), function(column), function(chunked).combine_chunks(), pa.array(function(values))):
+    for result in (
+        pc.call_function(vm, [column]),
+        function(column),
+        function(chunked).combine_chunks(),
+        pa.array(function(values)),
+    ):
         if not result.equals(expected):
             raise RuntimeError(f"{body.__name__}: the results in the VM are not those of the host")
     if function(chunked).num_chunks != 1:
@@ -99,7 +115,12 @@ def measure_body(body: Body, values: np.ndarray, repeats: int) -> dict[str, Any]
 
 def measure_by_rows(values: np.ndarray, repeats: int) -> list[dict[str, float]]:
     """``affine``, which must be registered, with batches of 1 row to all of them."""
-    sizes = sorted({*(10**power for power in range(len(str(len(values)))) if 10**power <= len(values)), len(values)})
+    sizes = sorted(
+        {
+            *(10**power for power in range(len(str(len(values)))) if 10**power <= len(values)),
+            len(values),
+        }
+    )
     sizes = sorted({*sizes, *(3 * size for size in sizes if 3 * size < len(values))})
     figures = []
     for rows in sizes:
@@ -140,8 +161,10 @@ def main(as_json: bool, rows: int, repeats: int) -> None:
         for name, value in result[body].items():
             print(f"{body:8} {name:14} {value}")
     for entry in result["by_rows"]:
-        print(f"{entry['rows']:>8} rows: host {entry['host_compute_us']:>9} us, VM {entry['vm_compute_us']:>9} us, "
-              f"{entry['vm_compute_ns_per_row']:>10} ns a row")  # fmt: skip
+        print(
+            f"{entry['rows']:>8} rows: host {entry['host_compute_us']:>9} us, VM"
+            f" {entry['vm_compute_us']:>9} us, {entry['vm_compute_ns_per_row']:>10} ns a row"
+        )
 
 
 if __name__ == "__main__":

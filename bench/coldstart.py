@@ -1,13 +1,14 @@
-"""From the start of a process to a first result. ``python bench/coldstart.py --json`` prints one JSON object; times in milliseconds.
+"""From the start of a process to a first result. ``python bench/coldstart.py --json`` prints one
+JSON object; times in milliseconds.
 
-Each measurement is a new process, timed by its parent from before it is started until a line of its output arrives. The kinds take turns,
-so that a drift of the machine falls on all alike.
+Each measurement is a new process, timed by its parent from before it is started until a line of its
+output arrives. The kinds take turns, so that a drift of the machine falls on all alike.
 
-    host_imports     python -c 'import numpy, pyarrow'
-    first_result     import udfvm, and one call of a scalar function whose image, in the cache, holds numpy and pyarrow
-    interpreter      python -c 'pass', which both contain
-    times_host       first_result over host_imports, of the medians
-    parts            of first_result, by the process's own clock: import of udfvm, opening of the images, the call, a second call
+    host_imports python -c 'import numpy, pyarrow' first_result import udfvm, and one call of a
+    scalar function whose image, in the cache, holds numpy and pyarrow interpreter python -c 'pass',
+    which both contain times_host first_result over host_imports, of the medians parts of
+    first_result, by the process's own clock: import of udfvm, opening of the images, the call, a
+    second call
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ called = time.perf_counter()
 print('ready', flush=True)
 score(12.0, 300.0)
 again = time.perf_counter()
-print(*(1e3 * (end - begin) for begin, end in ((started, imported), (imported, opened), (opened, called), (called, again))))
+moments = (started, imported, opened, called, again)
+print(*(1e3 * (end - begin) for begin, end in zip(moments, moments[1:])))
 """
 PARTS = ("import", "open", "call", "second_call")
 
@@ -50,7 +52,9 @@ PARTS = ("import", "open", "call", "second_call")
 def milliseconds(program: str) -> tuple[float, list[float]]:
     """From the start of a process to its first line, and the numbers of its second."""
     started = time.perf_counter()
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         passed = time.perf_counter() - started
@@ -64,7 +68,7 @@ def measure(rounds: int) -> dict[str, Any]:
     programs = {"host_imports": HOST, "first_result": GUEST, "interpreter": NOTHING}
     samples: dict[str, list[float]] = {name: [] for name in programs}
     parts: list[list[float]] = []
-    for program in programs.values():            # the image is built, and files are read from disk, here
+    for program in programs.values():  # the image is built, and files are read from disk, here
         milliseconds(program)
     for _ in range(rounds):
         for name, program in programs.items():
@@ -73,8 +77,16 @@ def measure(rounds: int) -> dict[str, Any]:
             if numbers:
                 parts.append(numbers)
     medians = {name: round(statistics.median(values), 1) for name, values in samples.items()}
-    shares = {name: round(statistics.median(values), 2) for name, values in zip(PARTS, zip(*parts, strict=True), strict=True)}
-    return {**medians, "times_host": round(medians["first_result"] / medians["host_imports"], 2), "parts": shares, "rounds": rounds}
+    shares = {
+        name: round(statistics.median(values), 2)
+        for name, values in zip(PARTS, zip(*parts, strict=True), strict=True)
+    }
+    return {
+        **medians,
+        "times_host": round(medians["first_result"] / medians["host_imports"], 2),
+        "parts": shares,
+        "rounds": rounds,
+    }
 
 
 @click.command(help=__doc__)
@@ -84,7 +96,9 @@ def main(as_json: bool, rounds: int) -> None:
     """Prints the measurements."""
     with tempfile.TemporaryDirectory() as directory:
         os.environ.setdefault("UDFVM_CACHE", directory)
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)      # pip compiled numpy; an editable udfvm is compiled by its first import
+        os.environ.pop(
+            "PYTHONDONTWRITEBYTECODE", None
+        )  # pip compiled numpy; an editable udfvm is compiled by its first import
         result = measure(rounds)
     if as_json:
         click.echo(json.dumps(result))

@@ -1,16 +1,18 @@
-"""Memory of idle micro-VMs. ``python bench/density.py --json`` prints one JSON object; sizes in MiB.
+"""Memory of idle micro-VMs. ``python bench/density.py --json`` prints one JSON object; sizes in
+MiB.
 
-A pool opens so many VMs of an image with Python, numpy and pyarrow, makes a call in each, and leaves them idle. What the process's memory
-grew by meanwhile is read from ``/proc/self/smaps`` and shared out among the VMs; the first of them, which also brings up what they share,
-counts as the others do. Huge pages and page tables of the host are in the kernel's own counters, not in smaps: see ``available``.
+A pool opens so many VMs of an image with Python, numpy and pyarrow, makes a call in each, and
+leaves them idle. What the process's memory grew by meanwhile is read from ``/proc/self/smaps`` and
+shared out among the VMs; the first of them, which also brings up what they share, counts as the
+others do. Huge pages and page tables of the host are in the kernel's own counters, not in smaps:
+see ``available``.
 
-    vms                VMs alive at once, each of which made a call
-    private            private memory of a VM (Private_Clean + Private_Dirty)
-    private_of_images  of it, pages of guest memory that are copies of the image's (those that the VM wrote to)
-    private_of_windows of it, windows and other memory without a file
-    shared             resident pages of the image that the VMs share (Pss adds up to one copy)
-    available          what the machine's available memory fell by, for each VM: kernel's share included
-    answered           VMs that in the end, all held at once, doubled 1,000 numbers correctly
+    vms VMs alive at once, each of which made a call private private memory of a VM (Private_Clean +
+    Private_Dirty) private_of_images of it, pages of guest memory that are copies of the image's
+    (those that the VM wrote to) private_of_windows of it, windows and other memory without a file
+    shared resident pages of the image that the VMs share (Pss adds up to one copy) available what
+    the machine's available memory fell by, for each VM: kernel's share included answered VMs that
+    in the end, all held at once, doubled 1,000 numbers correctly
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import pyarrow as pa
 
 import udfvm
 from udfvm import vmm
-from udfvm.ipc import BatchCodec
+from udfvm.codec.arrow_ipc import BatchCodec
 
 MIB = 1 << 20
 
@@ -49,7 +51,9 @@ def mappings() -> dict[str, dict[str, int]]:
 def available() -> int:
     """Bytes of memory that the machine could give to processes."""
     with open("/proc/meminfo", encoding="utf-8") as lines:
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        return next(
+            int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")
+        )
 
 
 def private(kind: dict[str, int]) -> int:
@@ -85,7 +89,10 @@ def measure(vms: int) -> dict[str, Any]:
         taken = [held.enter_context(pool.core(scaled.base).vm(scaled.image)) for _ in range(vms)]
         replies = [vm.fresh_call(vmm.REQUEST_BATCH, request, limits) for vm in taken]
     pool.close()
-    return {**result, "answered": sum(status == vmm.STATUS_OK and expected in reply for status, reply in replies)}
+    return {
+        **result,
+        "answered": sum(status == vmm.STATUS_OK and expected in reply for status, reply in replies),
+    }
 
 
 @click.command(help=__doc__)

@@ -10,8 +10,10 @@ static double now_us(void)
     return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
-/* Microseconds of `count` calls with the same request, and of the restore of each. Returns a code of the core. */
-int bench_fresh_calls(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length, double *calls, double *restores, size_t count)
+/* Microseconds of `count` calls with the same request, and of the restore of each. Returns a code
+ * of the core. */
+int bench_fresh_calls(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
+                      double *calls, double *restores, size_t count)
 {
     const struct udfvm_limits limits = { .timeout_ns = 10000000000u, .max_log = 4096, .files = 1 };
     for (size_t i = 0; i < count; i++) {

@@ -1,6 +1,8 @@
-"""What a call costs. ``python bench/latency.py --json`` prints one JSON object; times in microseconds, all taken in one run.
+"""What a call costs. ``python bench/latency.py --json`` prints one JSON object; times in
+microseconds, all taken in one run.
 
-The measurements take turns, a few hundred calls each, so that a drift of the machine falls on all of them alike.
+The measurements take turns, a few hundred calls each, so that a drift of the machine falls on all
+of them alike.
 
     floor            an exit and re-entry of a minimal VM: the least that a call can cost
     core_native      a fresh call of a trivial C function through the core's C API, restore included
@@ -43,23 +45,38 @@ def compiled(directory: Path, source: str, *flags: str) -> Path:
 
     core = Path(udfvm.vmm.__file__).parent
     warnings = ("-Wall", "-Wextra", "-Werror")
-    command = ["gcc", "-O2", *warnings, f"-I{ABI}", f"-I{core}", str(HERE / source), "-o", str(target), f"-L{core}", *flags]
+    command = [
+        "gcc",
+        "-O2",
+        *warnings,
+        f"-I{ABI}",
+        f"-I{core / 'core'}",
+        str(HERE / source),
+        "-o",
+        str(target),
+        f"-L{core}",
+        *flags,
+    ]
     subprocess.run(command, check=True)
     return target
 
 
 def native_program(directory: Path, source: str) -> tuple[Any, Any]:
-    """The image of a VM sealed in a static C program of this folder, and the files that it was booted from."""
+    """The image of a VM sealed in a static C program of this folder, and the files that it was
+    booted from.
+    """
     from udfvm import vmm
-    from udfvm.hostfs import HostFS
-    from udfvm.image import GUEST
-    from udfvm.policy import Limits
+    from udfvm.images.hostfs import HostFS
+    from udfvm.installation import GUEST
+    from udfvm.limits import Limits
 
     program = compiled(directory, source, "-static")
     memory = window = 16 << 20
     payload = struct.pack("<QQII", memory, 0, 1, 0) + os.fsencode(program) + b"\0"
     files = HostFS([directory])
-    booted, _ = vmm.boot((GUEST / "kernel.bin").read_bytes(), payload, memory, window, files, Limits(memory=memory))
+    booted, _ = vmm.boot(
+        (GUEST / "kernel.bin").read_bytes(), payload, memory, window, files, Limits(memory=memory)
+    )
     key = vmm.sha256(source.encode()).hex()
     path = directory / f"{key}.base"
     with booted, path.open("w+b") as image:
@@ -87,7 +104,9 @@ class CoreSampler:
 
     def __call__(self, count: int) -> list[float]:
         calls, restores = self._ffi.new("double[]", count), self._ffi.new("double[]", count)
-        code = self._library.bench_fresh_calls(self._handle, self._request, self._payload, len(self._payload), calls, restores, count)
+        code = self._library.bench_fresh_calls(
+            self._handle, self._request, self._payload, len(self._payload), calls, restores, count
+        )
         if code:
             raise RuntimeError(f"the core failed with code {code}")
         self.restores += list(restores)
@@ -98,18 +117,32 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
     """The figures, and the samples that those of calls come from."""
     import udfvm
     from udfvm import vmm
-    from udfvm.cache_files import cache_directory
+    from udfvm.images.cache_files import cache_directory
 
     ffi = cffi.FFI()
-    ffi.cdef("int bench_fresh_calls(void *, uint32_t, const char *, uint64_t, double *, double *, size_t);")
+    ffi.cdef(
+        "int bench_fresh_calls(void *, uint32_t, const char *, uint64_t, double *, double *,"
+        " size_t);"
+    )
     core = Path(vmm.__file__).parent
-    library: Any = ffi.dlopen(str(compiled(directory, "fresh_calls.c", "-shared", "-fPIC", "-ludfvm", f"-Wl,-rpath,{core}")))
+    library: Any = ffi.dlopen(
+        str(
+            compiled(
+                directory, "fresh_calls.c", "-shared", "-fPIC", "-ludfvm", f"-Wl,-rpath,{core}"
+            )
+        )
+    )
 
     @udfvm.udf
     def score(dep_delay: float, distance: float) -> float | None:
         return None if distance == 0 else dep_delay / distance * 100
 
-    @udfvm.udf(vectorized=True, input_types=["double"], output_type="double", sample=(np.linspace(0, 1, 1000),))
+    @udfvm.udf(
+        vectorized=True,
+        input_types=["double"],
+        output_type="double",
+        sample=(np.linspace(0, 1, 1000),),
+    )
     def scaled(x: np.ndarray) -> np.ndarray:
         return x * 2 + 1
 
@@ -121,12 +154,16 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
     image_open_ms = (time.perf_counter() - opened) * 1e3
 
     scaled.prepare()
-    report = vmm.read_metadata(next(path for path in cache_directory().glob("*.base") if path != base_path))
+    report = vmm.read_metadata(
+        next(path for path in cache_directory().glob("*.base") if path != base_path)
+    )
 
     values = np.random.default_rng(0).random(1000)
     assert np.array_equal(scaled(values), values * 2 + 1)
     runtime = score._ready()
-    native = CoreSampler(library, ffi, native_vm(directory), vmm.REQUEST_ROW, np.array([12.0, 300.0]).tobytes())
+    native = CoreSampler(
+        library, ffi, native_vm(directory), vmm.REQUEST_ROW, np.array([12.0, 300.0]).tobytes()
+    )
     python_vm = vmm.VM.open(runtime.image)
     row = score._rows.encode((12.0, 300.0))
     python = CoreSampler(library, ffi, python_vm, vmm.REQUEST_ROW, row)
@@ -147,7 +184,9 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
     result["restore_us_per_page"] = round(result["restore"]["p50"] / result["hot_pages"], 3)
     result["base_build_s"] = report["seconds"]
     result["image_open_ms"] = round(image_open_ms, 2)
-    result["times_floor"] = {name: round(result[name]["p50"] / result["floor"]["p50"], 2) for name in samplers}
+    result["times_floor"] = {
+        name: round(result[name]["p50"] / result["floor"]["p50"], 2) for name in samplers
+    }
     result["calls"] = calls
     return result, samples
 
@@ -158,7 +197,7 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
 def main(as_json: bool, calls: int) -> None:
     """Measures what a call costs."""
     with tempfile.TemporaryDirectory(prefix="udfvm-bench-") as name:
-        os.environ["UDFVM_CACHE"] = str(Path(name) / "cache")       # the build is measured too
+        os.environ["UDFVM_CACHE"] = str(Path(name) / "cache")  # the build is measured too
         result, _ = measure(calls, Path(name))
     if as_json:
         json.dump(result, sys.stdout)

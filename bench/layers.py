@@ -1,13 +1,13 @@
-"""What it takes to register another function. ``python bench/layers.py --json`` prints one JSON object.
+"""What it takes to register another function. ``python bench/layers.py --json`` prints one JSON
+object.
 
-    base_pages, base_mib   pages of 4 KiB that the base image stores, and its size on disk
-    register_ms            from the decorator to an image ready for calls, for a new function on a base image that is open: pickled,
-                           unpickled in a VM, warmed up, sealed, written to the cache and opened; the median
-    first_ms               the same for the first, which also opens a VM
-    layer_pages, layer_mib pages in which the function's image differs from its base, and its size on disk; the median
-    one_function           microseconds of a call where one VM serves one function
-    taking_turns           the same where one VM serves two functions by turns: each call moves it from one layer to the other
-    move                   the difference
+base_pages, base_mib pages of 4 KiB that the base image stores, and its size on disk register_ms
+from the decorator to an image ready for calls, for a new function on a base image that is open:
+pickled, unpickled in a VM, warmed up, sealed, written to the cache and opened; the median first_ms
+the same for the first, which also opens a VM layer_pages, layer_mib pages in which the function's
+image differs from its base, and its size on disk; the median one_function microseconds of a call
+where one VM serves one function taking_turns the same where one VM serves two functions by turns:
+each call moves it from one layer to the other move the difference
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def disk(image: Any) -> float:
 
 def measure(functions: int, calls: int) -> dict[str, Any]:
     with udfvm.Pool(size=1) as pool:
-        function(functions + 1, pool).prepare()   # boots the base image
+        function(functions + 1, pool).prepare()  # boots the base image
         pool.trim()
         made, times = [], []
         for number in range(functions + 1):
@@ -70,7 +70,11 @@ def measure(functions: int, calls: int) -> dict[str, Any]:
             "layer_mib": round(statistics.median(disk(each.image) for each in made), 2),
         }
         medians = {name: round(quantiles(values)["p50"], 1) for name, values in samples.items()}
-    return {**result, **medians, "move": round(medians["taking_turns"] - medians["one_function"], 1)}
+    return {
+        **result,
+        **medians,
+        "move": round(medians["taking_turns"] - medians["one_function"], 1),
+    }
 
 
 @click.command(help=__doc__)
@@ -80,7 +84,7 @@ def measure(functions: int, calls: int) -> dict[str, Any]:
 def main(as_json: bool, functions: int, calls: int) -> None:
     """Prints the measurements."""
     with tempfile.TemporaryDirectory() as directory:
-        os.environ["UDFVM_CACHE"] = directory    # what it registers is to be new
+        os.environ["UDFVM_CACHE"] = directory  # what it registers is to be new
         result = measure(functions, calls)
     if as_json:
         click.echo(json.dumps(result))

@@ -1,4 +1,5 @@
-/* The trivial function of `core_native`: a program that seals, and answers each request with the sum of its two doubles. */
+/* The trivial function of `core_native`: a program that seals, and answers each request with the
+ * sum of its two doubles. */
 #include <stdint.h>
 
 #include "udfvm_abi.h"

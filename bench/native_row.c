@@ -1,4 +1,5 @@
-/* The trivial function of bench/sqlite.py: a program that seals, and answers each row with the sum of its two REALs. */
+/* The trivial function of bench/sqlite.py: a program that seals, and answers each row with the sum
+ * of its two REALs. */
 #include <string.h>
 
 #include "udfvm_abi.h"
@@ -11,7 +12,8 @@ int main(void)
     const volatile struct udfvm_value *arguments = (const volatile struct udfvm_value *)(row + 1);
     seal();
     for (;;) {
-        const struct udfvm_value sum = { .type = UDFVM_FLOAT64, .real = arguments[0].real + arguments[1].real };
+        const struct udfvm_value sum = { .type = UDFVM_FLOAT64,
+                                         .real = arguments[0].real + arguments[1].real };
         memcpy((void *)UDFVM_OUTPUT_BASE, &sum, sizeof sum);
         complete(UDFVM_STATUS_OK, sizeof sum);
     }

@@ -1,8 +1,10 @@
-"""Measures, and draws what it measured: ``python bench/plot.py`` writes docs/performance.svg, and docs/performance.json with the figures.
+"""Measures, and draws what it measured: ``python bench/plot.py`` writes docs/performance.svg, and
+docs/performance.json with the figures.
 
-Left, the distribution of what a call costs against the floor (``bench/latency.py``); right, what a row of a batch costs against the size of
-the batch (``bench/arrow.py``). Both are measured in this one run. ``--figures`` draws those of an earlier run instead. Needs matplotlib:
-``pip install -e '.[plot]'``.
+Left, the distribution of what a call costs against the floor (``bench/latency.py``); right, what a
+row of a batch costs against the size of the batch (``bench/arrow.py``). Both are measured in this
+one run. ``--figures`` draws those of an earlier run instead. Needs matplotlib: ``pip install -e
+'.[plot]'``.
 """
 
 from __future__ import annotations
@@ -36,11 +38,18 @@ QUANTILES = np.round(np.concatenate([np.arange(0, 0.99, 0.01), np.arange(0.99, 0
 def measure(calls: int, rows: int, repeats: int) -> dict[str, Any]:
     """The figures of both benchmarks, and quantiles of what calls cost."""
     with tempfile.TemporaryDirectory(prefix="udfvm-bench-") as name:
-        os.environ["UDFVM_CACHE"] = str(Path(name) / "cache")       # the build is measured too
+        os.environ["UDFVM_CACHE"] = str(Path(name) / "cache")  # the build is measured too
         figures, samples = latency.measure(calls, Path(name))
         batches = arrow.measure(rows, repeats)
-    microseconds = {name: np.round(np.quantile(each, QUANTILES), 2).tolist() for name, each in samples.items()}
-    return {"latency": figures, "arrow": batches, "quantiles": QUANTILES.tolist(), "microseconds": microseconds}
+    microseconds = {
+        name: np.round(np.quantile(each, QUANTILES), 2).tolist() for name, each in samples.items()
+    }
+    return {
+        "latency": figures,
+        "arrow": batches,
+        "quantiles": QUANTILES.tolist(),
+        "microseconds": microseconds,
+    }
 
 
 def draw_latency(axes: Axes, figures: dict[str, Any]) -> None:
@@ -49,13 +58,21 @@ def draw_latency(axes: Axes, figures: dict[str, Any]) -> None:
     for name, label in CALLS.items():
         median = figures["latency"][name]["p50"]
         style = {"linestyle": "--", "color": "black"} if name == "floor" else {}
-        axes.plot(figures["microseconds"][name], percent, label=f"{label}: {median:.0f} µs", **style)
+        axes.plot(
+            figures["microseconds"][name], percent, label=f"{label}: {median:.0f} µs", **style
+        )
     axes.set_xscale("log")
     axes.set_xlabel("microseconds of a fresh call")
     axes.set_ylabel("percent of calls that take no longer")
     axes.set_title("A call against the floor (in the legend: medians)")
     low, high = axes.get_xlim()
-    axes.set_xticks([tick for decade in (1, 10, 100, 1000, 10_000) for tick in (decade, 2 * decade, 3 * decade, 5 * decade, 7 * decade)])
+    axes.set_xticks(
+        [
+            tick
+            for decade in (1, 10, 100, 1000, 10_000)
+            for tick in (decade, 2 * decade, 3 * decade, 5 * decade, 7 * decade)
+        ]
+    )
     axes.set_xlim(low, high)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
@@ -65,8 +82,19 @@ def draw_rows(axes: Axes, figures: dict[str, Any]) -> None:
     """Nanoseconds per row against rows."""
     entries = figures["arrow"]["by_rows"]
     rows = [entry["rows"] for entry in entries]
-    axes.plot(rows, [entry["vm_compute_ns_per_row"] for entry in entries], "o-", label="in a fresh micro-VM")
-    axes.plot(rows, [entry["host_compute_ns_per_row"] for entry in entries], "o--", color="black", label="in this process")
+    axes.plot(
+        rows,
+        [entry["vm_compute_ns_per_row"] for entry in entries],
+        "o-",
+        label="in a fresh micro-VM",
+    )
+    axes.plot(
+        rows,
+        [entry["host_compute_ns_per_row"] for entry in entries],
+        "o--",
+        color="black",
+        label="in this process",
+    )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("rows of a batch (one batch is one call)")
@@ -89,11 +117,22 @@ def draw(figures: dict[str, Any], path: Path) -> None:
 
 
 @click.command()
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), default=DOCS, help="Folder to write to; docs, if not given.")
-@click.option("--figures", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Draw these, of an earlier run.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DOCS,
+    help="Folder to write to; docs, if not given.",
+)
+@click.option(
+    "--figures",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Draw these, of an earlier run.",
+)
 @click.option("--calls", default=6000, show_default=True, help="Calls of each kind.")
 @click.option("--rows", default=1_000_000, show_default=True, help="Rows of the largest batch.")
-@click.option("--repeats", default=30, show_default=True, help="Calls with a large batch, of each kind.")
+@click.option(
+    "--repeats", default=30, show_default=True, help="Calls with a large batch, of each kind."
+)
 def main(output: Path, figures: Path | None, calls: int, rows: int, repeats: int) -> None:
     """Measures, and draws."""
     output.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,6 @@
-"""Timing several things in one run, in turns, so that a drift of the machine falls on all of them alike."""
+"""Timing several things in one run, in turns, so that a drift of the machine falls on all of them
+alike.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-Sampler = Callable[[int], list[float]]           # a number of calls; microseconds of each
+Sampler = Callable[[int], list[float]]  # a number of calls; microseconds of each
 
 
 def python_sampler(call: Callable[[], object]) -> Sampler:
@@ -24,8 +26,12 @@ def python_sampler(call: Callable[[], object]) -> Sampler:
     return sample
 
 
-def take_turns(samplers: Mapping[str, Sampler], rounds: int, per_round: int, settle: int = 20) -> dict[str, list[float]]:
-    """Microseconds of ``rounds * per_round`` calls of each. The first ``settle`` of a turn do not count: the caches are another's."""
+def take_turns(
+    samplers: Mapping[str, Sampler], rounds: int, per_round: int, settle: int = 20
+) -> dict[str, list[float]]:
+    """Microseconds of ``rounds * per_round`` calls of each. The first ``settle`` of a turn do not
+    count: the caches are another's.
+    """
     samples: dict[str, list[float]] = {name: [] for name in samplers}
     for _ in range(rounds):
         for name, sampler in samplers.items():
@@ -37,4 +43,7 @@ def take_turns(samplers: Mapping[str, Sampler], rounds: int, per_round: int, set
 def quantiles(samples: list[float]) -> dict[str, float]:
     """The median and the 99th percentile."""
     ordered = sorted(samples)
-    return {"p50": round(statistics.median(ordered), 2), "p99": round(ordered[len(ordered) * 99 // 100], 2)}
+    return {
+        "p50": round(statistics.median(ordered), 2),
+        "p99": round(ordered[len(ordered) * 99 // 100], 2),
+    }

@@ -1,21 +1,22 @@
-"""What a row costs in SQL. ``python bench/sqlite.py --json`` prints one JSON object; all is taken in one run, the ways taking turns.
+"""What a row costs in SQL. ``python bench/sqlite.py --json`` prints one JSON object; all is taken
+in one run, the ways taking turns.
 
-Over the 336,776 flights, ``SELECT total(f(dep_delay, distance)) FROM flights``, in microseconds a row:
+Over the 336,776 flights, ``SELECT total(f(dep_delay, distance)) FROM flights``, in microseconds a
+row:
 
-    scan             the plain expression dep_delay + distance: what all the others pay too
-    native           a trivial C body in a micro-VM, streamed
-    python           a trivial Python body in a micro-VM, streamed, under its own name
-    python_by_name   the same as vm_udf('plus', ...)
-    stored           the same, stored in the database with vm_create
-    lambda           a Python lambda in the process, through apsw: no isolation
-    wasmtime         a WebAssembly function in the process, through wasmtime-py and apsw; where wasmtime is installed
+    scan the plain expression dep_delay + distance: what all the others pay too native a trivial C
+    body in a micro-VM, streamed python a trivial Python body in a micro-VM, streamed, under its own
+    name python_by_name the same as vm_udf('plus', ...) stored the same, stored in the database with
+    vm_create lambda a Python lambda in the process, through apsw: no isolation wasmtime a
+    WebAssembly function in the process, through wasmtime-py and apsw; where wasmtime is installed
 
 and in microseconds a call, over ``--row-rows`` of the rows:
 
-    fresh_call       a fresh call of the Python function through the core's C API, as in bench/latency.py
-    row              a row of isolation="row", its part of the scan included
+    fresh_call a fresh call of the Python function through the core's C API, as in bench/latency.py
+    row a row of isolation="row", its part of the scan included
 
-``above_scan`` has the cost of each body above the plain scan, ``row_times_fresh_call`` the ratio of the last two.
+``above_scan`` has the cost of each body above the plain scan, ``row_times_fresh_call`` the ratio of
+the last two.
 """
 
 from __future__ import annotations
@@ -59,17 +60,28 @@ def plus_row(dep_delay: float, distance: float) -> float:
 def register_native(connection: apsw.Connection, directory: Path) -> None:
     """The C body as an SQL function: an image of a program with nothing in it but that."""
     from udfvm import vmm
-    from udfvm.policy import Limits
-    from udfvm.types import RowType
+    from udfvm.limits import Limits
+    from udfvm.types.arrow_types import RowType
 
     image, files = native_program(directory, "native_row.c")
     pool = vmm.Pool(image, 2, files)
     parameters = tuple(_extension.Parameter(name, RowType.FLOAT64, False) for name in ("a", "b"))
     function = _extension.Function(
-        name="plus_native", pool=pool.address, image=image.address, parameters=parameters, result_type=RowType.FLOAT64,
-        isolation=_extension.Isolation.STATEMENT, flags=_extension.Flag(0), limits=Limits(), wait_ns=10**9, pool_limit=2,
-        role=_extension.Role.SCALAR, columns=(), kind=_extension.Kind.NATIVE, owner=(image, pool),
-    )  # fmt: skip
+        name="plus_native",
+        pool=pool.address,
+        image=image.address,
+        parameters=parameters,
+        result_type=RowType.FLOAT64,
+        isolation=_extension.Isolation.STATEMENT,
+        flags=_extension.Flag(0),
+        limits=Limits(),
+        wait_ns=10**9,
+        pool_limit=2,
+        role=_extension.Role.SCALAR,
+        columns=(),
+        kind=_extension.Kind.NATIVE,
+        owner=(image, pool),
+    )
     _extension.offer([function], None, [], udfvm.sqlite._loader(connection))
 
 
@@ -91,7 +103,9 @@ def queries(connection: apsw.Connection, directory: Path) -> dict[str, str]:
     udfvm.sqlite.register(connection, plus, plus_row, policy=policy)
     register_native(connection, directory)
     source = "def plus_stored(a, b): return a + b"
-    connection.execute("SELECT vm_create('plus_stored', 'python', ?, '(double, double) -> double')", (source,)).fetchall()
+    connection.execute(
+        "SELECT vm_create('plus_stored', 'python', ?, '(double, double) -> double')", (source,)
+    ).fetchall()
     ways = {
         "scan": "dep_delay + distance",
         "native": "plus_native(dep_delay, distance)",
@@ -100,7 +114,9 @@ def queries(connection: apsw.Connection, directory: Path) -> dict[str, str]:
         "stored": "vm_udf('plus_stored', dep_delay, distance)",
         "lambda": "plus_lambda(dep_delay, distance)",
     }
-    connection.create_scalar_function("plus_lambda", lambda a, b: None if a is None or b is None else a + b, 2)
+    connection.create_scalar_function(
+        "plus_lambda", lambda a, b: None if a is None or b is None else a + b, 2
+    )
     if wasm := wasm_function():
         connection.create_scalar_function("plus_wasm", wasm, 2)
         ways["wasmtime"] = "plus_wasm(dep_delay, distance)"
@@ -112,9 +128,18 @@ def fresh_calls(directory: Path) -> CoreSampler:
     from udfvm import vmm
 
     ffi = cffi.FFI()
-    ffi.cdef("int bench_fresh_calls(void *, uint32_t, const char *, uint64_t, double *, double *, size_t);")
+    ffi.cdef(
+        "int bench_fresh_calls(void *, uint32_t, const char *, uint64_t, double *, double *,"
+        " size_t);"
+    )
     core = Path(vmm.__file__).parent
-    library: Any = ffi.dlopen(str(compiled(directory, "fresh_calls.c", "-shared", "-fPIC", "-ludfvm", f"-Wl,-rpath,{core}")))
+    library: Any = ffi.dlopen(
+        str(
+            compiled(
+                directory, "fresh_calls.c", "-shared", "-fPIC", "-ludfvm", f"-Wl,-rpath,{core}"
+            )
+        )
+    )
     row = plus._rows.encode((12.0, 300.0)) if plus._rows else b""
     return CoreSampler(library, ffi, vmm.VM.open(plus.image), vmm.REQUEST_ROW, row)
 
@@ -131,15 +156,19 @@ def measure(directory: Path, repeats: int, row_rows: int) -> dict[str, Any]:
 
     def timed(expression: str, source: str, count: int) -> float:
         started = time.perf_counter()
-        [(totals[expression],)] = connection.execute(f"SELECT total({expression}) FROM {source}").fetchall()
+        [(totals[expression],)] = connection.execute(
+            f"SELECT total({expression}) FROM {source}"
+        ).fetchall()
         return (time.perf_counter() - started) * 1e6 / count
 
     few = f"(SELECT dep_delay, distance FROM flights WHERE dep_delay IS NOT NULL LIMIT {row_rows})"
     for round_ in range(repeats + 1):
         taken = {name: timed(expression, "flights", rows) for name, expression in ways.items()}
         taken["row"] = timed("plus_row(dep_delay, distance)", few, row_rows)
-        taken["fresh_call"] = statistics.fmean(sampler(row_rows))      # what the others are: the mean of a turn
-        if round_ == 0:                          # warms up
+        taken["fresh_call"] = statistics.fmean(
+            sampler(row_rows)
+        )  # what the others are: the mean of a turn
+        if round_ == 0:  # warms up
             continue
         for name, value in taken.items():
             samples[name].append(value)
@@ -147,10 +176,13 @@ def measure(directory: Path, repeats: int, row_rows: int) -> dict[str, Any]:
         raise RuntimeError(f"the ways differ: {totals}")
     connection.close()
     result: dict[str, Any] = {
-        name: {"p50": round(statistics.median(values), 3), "best": round(min(values), 3)} for name, values in samples.items()
+        name: {"p50": round(statistics.median(values), 3), "best": round(min(values), 3)}
+        for name, values in samples.items()
     }
     scan = result["scan"]["p50"]
-    result["above_scan"] = {name: round(result[name]["p50"] - scan, 3) for name in ways if name != "scan"}
+    result["above_scan"] = {
+        name: round(result[name]["p50"] - scan, 3) for name in ways if name != "scan"
+    }
     result["row_times_fresh_call"] = round(result["row"]["p50"] / result["fresh_call"]["p50"], 3)
     return {**result, "rows": rows, "row_rows": row_rows, "repeats": repeats}
 
@@ -158,7 +190,12 @@ def measure(directory: Path, repeats: int, row_rows: int) -> dict[str, Any]:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @click.option("--repeats", default=5, show_default=True, help="Runs of each statement.")
-@click.option("--row-rows", default=3000, show_default=True, help='Rows with isolation="row", and fresh calls, in each run.')
+@click.option(
+    "--row-rows",
+    default=3000,
+    show_default=True,
+    help='Rows with isolation="row", and fresh calls, in each run.',
+)
 def main(as_json: bool, repeats: int, row_rows: int) -> None:
     """Measures what a row costs in SQL."""
     with tempfile.TemporaryDirectory(prefix="udfvm-bench-") as name:

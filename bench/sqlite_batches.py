@@ -1,7 +1,9 @@
-"""What a row costs in SQL when rows cross in batches, on the 336,776 flights: vm_map, vm_agg and vm_table beside functions in the process.
+"""What a row costs in SQL when rows cross in batches, on the 336,776 flights: vm_map, vm_agg and
+vm_table beside functions in the process.
 
-All in one run, in turns; ``--json`` prints one JSON object. Costs are microseconds a row, the statement's scan included; ``scan`` is
-the scan alone. The best of some runs counts: what else the machine does only ever adds.
+All in one run, in turns; ``--json`` prints one JSON object. Costs are microseconds a row, the
+statement's scan included; ``scan`` is the scan alone. The best of some runs counts: what else the
+machine does only ever adds.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ def score(dep_delay: float, distance: float) -> float | None:
 
 
 @udfvm.udf(vectorized=True)
-def score_arrays(dep_delay: npt.NDArray[np.float64], distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def score_arrays(
+    dep_delay: npt.NDArray[np.float64], distance: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """The same over columns."""
     return dep_delay / distance * 100
 
@@ -105,7 +109,10 @@ def local_score(dep_delay: Any, distance: Any) -> Any:
 
 
 _ARGUMENTS = "SELECT rowid, dep_delay, distance FROM flights"
-_MOVING = "OVER (ORDER BY rowid ROWS 10 PRECEDING) AS x FROM (SELECT rowid, dep_delay FROM flights LIMIT 30000)"
+_MOVING = (
+    "OVER (ORDER BY rowid ROWS 10 PRECEDING) AS x FROM (SELECT rowid, dep_delay FROM flights LIMIT"
+    " 30000)"
+)
 STATEMENTS = {
     "scan": (1, "SELECT sum(dep_delay), sum(distance) FROM flights"),
     "lambda": (1, "SELECT sum(local_score(dep_delay, distance)) FROM flights"),
@@ -114,15 +121,36 @@ STATEMENTS = {
     "vm_map_vectorized": (1, f"SELECT sum(value) FROM vm_map('score_arrays', '{_ARGUMENTS}')"),
     "vm_table": (1, "SELECT sum(c1) FROM vm_table('numbers', 336776)"),
     "group_by_carrier": (1, "SELECT carrier, avg(dep_delay) FROM flights GROUP BY carrier"),
-    "group_by_carrier_local": (1, "SELECT carrier, local_mean(dep_delay) FROM flights GROUP BY carrier"),
-    "group_by_carrier_vm_agg": (1, "SELECT carrier, vm_agg('mean', dep_delay) FROM flights GROUP BY carrier"),
-    "group_by_carrier_vm_agg_vectorized": (1, "SELECT carrier, vm_agg('mean_arrays', dep_delay) FROM flights GROUP BY carrier"),
+    "group_by_carrier_local": (
+        1,
+        "SELECT carrier, local_mean(dep_delay) FROM flights GROUP BY carrier",
+    ),
+    "group_by_carrier_vm_agg": (
+        1,
+        "SELECT carrier, vm_agg('mean', dep_delay) FROM flights GROUP BY carrier",
+    ),
+    "group_by_carrier_vm_agg_vectorized": (
+        1,
+        "SELECT carrier, vm_agg('mean_arrays', dep_delay) FROM flights GROUP BY carrier",
+    ),
     "group_by_aircraft": (1, "SELECT tailnum, avg(dep_delay) FROM flights GROUP BY tailnum"),
-    "group_by_aircraft_local": (1, "SELECT tailnum, local_mean(dep_delay) FROM flights GROUP BY tailnum"),
-    "group_by_aircraft_vm_agg": (1, "SELECT tailnum, vm_agg('mean', dep_delay) FROM flights GROUP BY tailnum"),
+    "group_by_aircraft_local": (
+        1,
+        "SELECT tailnum, local_mean(dep_delay) FROM flights GROUP BY tailnum",
+    ),
+    "group_by_aircraft_vm_agg": (
+        1,
+        "SELECT tailnum, vm_agg('mean', dep_delay) FROM flights GROUP BY tailnum",
+    ),
     "window": (30_000 / 336_776, f"SELECT sum(x) FROM (SELECT avg(dep_delay) {_MOVING})"),
-    "window_local": (30_000 / 336_776, f"SELECT sum(x) FROM (SELECT local_mean(dep_delay) {_MOVING})"),
-    "window_vm_agg": (30_000 / 336_776, f"SELECT sum(x) FROM (SELECT vm_agg('mean', dep_delay) {_MOVING})"),
+    "window_local": (
+        30_000 / 336_776,
+        f"SELECT sum(x) FROM (SELECT local_mean(dep_delay) {_MOVING})",
+    ),
+    "window_vm_agg": (
+        30_000 / 336_776,
+        f"SELECT sum(x) FROM (SELECT vm_agg('mean', dep_delay) {_MOVING})",
+    ),
 }
 
 
@@ -141,12 +169,16 @@ def measure(directory: Path, repeats: int) -> dict[str, float]:
             connection.execute(statement).fetchall()
             best[name] = min(best[name], time.perf_counter() - start)
     connection.close()
-    return {name: round(best[name] / (rows * share) * 1e6, 3) for name, (share, _) in STATEMENTS.items()}
+    return {
+        name: round(best[name] / (rows * share) * 1e6, 3) for name, (share, _) in STATEMENTS.items()
+    }
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--repeats", default=5, show_default=True, help="Runs of each statement; the best counts.")
+@click.option(
+    "--repeats", default=5, show_default=True, help="Runs of each statement; the best counts."
+)
 def main(as_json: bool, repeats: int) -> None:
     """Prints what a row costs."""
     with tempfile.TemporaryDirectory() as directory:

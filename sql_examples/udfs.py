@@ -1,4 +1,5 @@
-"""The UDFs that the examples beside this file use. Each example runs on a connection with all of them:
+"""The UDFs that the examples beside this file use. Each example runs on a connection with all of
+them:
 
 >>> con = apsw.Connection("flights.db")
 >>> udfvm.sqlite.register(con, *udfs.ALL, policy=udfvm.sqlite.Policy(allow_create=True))
@@ -33,7 +34,9 @@ def score(dep_delay: float, distance: float) -> float | None:
 
 @udfvm.udf
 def clean_name(name: str) -> str:
-    """One spelling for a name that people typed: compatibility forms, accents, case and blanks made the same."""
+    """One spelling for a name that people typed: compatibility forms, accents, case and blanks made
+    the same.
+    """
     plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
     return re.sub(r"\s+", " ", plain).strip().title()
 
@@ -66,7 +69,9 @@ def cosine(a: list[float], b: list[float]) -> float | None:
 
 
 class Outline(TypedDict):
-    """What ``outline`` says of a list: its largest number, and the means of its first and second half."""
+    """What ``outline`` says of a list: its largest number, and the means of its first and second
+    half.
+    """
 
     largest: float
     halves: list[float]
@@ -78,7 +83,10 @@ def outline(numbers: list[float]) -> Outline | None:
     if len(numbers) < 2:
         return None
     middle = len(numbers) // 2
-    return {"largest": max(numbers), "halves": [statistics.fmean(numbers[:middle]), statistics.fmean(numbers[middle:])]}
+    return {
+        "largest": max(numbers),
+        "halves": [statistics.fmean(numbers[:middle]), statistics.fmean(numbers[middle:])],
+    }
 
 
 @udfvm.udf
@@ -102,7 +110,9 @@ class Welford:
         self.squares = 0.0
 
     def deviation(self, value: float) -> float | None:
-        """Standard deviations between `value` and the mean of the values before it, then adds `value`."""
+        """Standard deviations between `value` and the mean of the values before it, then adds
+        `value`.
+        """
         spread = math.sqrt(self.squares / (self.count - 1)) if self.count > 1 else 0.0
         result = (value - self.mean) / spread if spread > 0 else None
         self.count += 1
@@ -117,7 +127,9 @@ _seen = Welford()
 
 @udfvm.udf
 def anomaly(value: float) -> float | None:
-    """How unusual a value is among the earlier ones of the statement. The state lives for one execution of it."""
+    """How unusual a value is among the earlier ones of the statement. The state lives for one
+    execution of it.
+    """
     return _seen.deviation(value)
 
 
@@ -137,7 +149,9 @@ def parse_port(text: str) -> int:
 
 
 @udfvm.udf(vectorized=True)
-def speed(distance: npt.NDArray[np.float64], air_time: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def speed(
+    distance: npt.NDArray[np.float64], air_time: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """Miles an hour, of whole columns at once."""
     return distance / air_time * 60
 
@@ -175,7 +189,9 @@ def word_counts(text: str) -> list[tuple[str, int]]:
 
 @udfvm.aggregate
 class gini:  # noqa: N801 - named as in SQL
-    """Inequality: 0 where all values are the same, towards 1 where one has everything (the Gini coefficient)."""
+    """Inequality: 0 where all values are the same, towards 1 where one has everything (the Gini
+    coefficient).
+    """
 
     def __init__(self) -> None:
         self.values: list[float] = []
@@ -189,7 +205,11 @@ class gini:  # noqa: N801 - named as in SQL
     def finish(self) -> float | None:
         ordered = sorted(self.values)
         count, total = len(ordered), math.fsum(ordered)
-        return sum((2 * i - count + 1) * value for i, value in enumerate(ordered)) / (count * total) if total else None
+        return (
+            sum((2 * i - count + 1) * value for i, value in enumerate(ordered)) / (count * total)
+            if total
+            else None
+        )
 
 
 @udfvm.aggregate
@@ -215,7 +235,9 @@ class surprise:  # noqa: N801
 
 @udfvm.udf(deterministic=True)
 def phone(text: str) -> str | None:
-    """A telephone number in international form; numbers without a country are British. None for what is no number."""
+    """A telephone number in international form; numbers without a country are British. None for
+    what is no number.
+    """
     digits = re.sub(r"[^0-9+]", "", text)
     if len(digits) < 7:
         return None
@@ -228,9 +250,23 @@ def ticket(name: str) -> str:
     return f"{name}-{random.getrandbits(32):08x}"
 
 
-IN_SCHEMA: Final = (phone, ticket)               # that the schema of a database may use too
+IN_SCHEMA: Final = (phone, ticket)  # that the schema of a database may use too
 
 ALL: Final = (
-    score, clean_name, parse_duration, basket_total, cosine, outline, compress, decompress, anomaly, anomaly_alone, parse_port,
-    speed, parse_log, word_counts, gini, surprise,
-)  # fmt: skip
+    score,
+    clean_name,
+    parse_duration,
+    basket_total,
+    cosine,
+    outline,
+    compress,
+    decompress,
+    anomaly,
+    anomaly_alone,
+    parse_port,
+    speed,
+    parse_log,
+    word_counts,
+    gini,
+    surprise,
+)

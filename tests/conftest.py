@@ -14,7 +14,9 @@ from udfvm.cli import flights
 
 @pytest.fixture(scope="session", autouse=True)
 def sigint_as_in_the_foreground() -> Iterator[None]:
-    """Shells start what runs in the background with SIGINT ignored, and so would start all programs of the tests."""
+    """Shells start what runs in the background with SIGINT ignored, and so would start all programs
+    of the tests.
+    """
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

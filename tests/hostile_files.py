@@ -12,13 +12,15 @@ from typing import Final
 
 import pytest
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="other users' files and devices are made by root")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="other users' files and devices are made by root"
+)
 NOBODY: Final = 65534
 
 
 def _socket(path: Path) -> None:
     here = os.getcwd()
-    os.chdir(path.parent)                        # names of sockets are short
+    os.chdir(path.parent)  # names of sockets are short
     try:
         with socket.socket(socket.AF_UNIX) as made:
             made.bind(path.name)
@@ -63,7 +65,12 @@ ROOTS_KINDS: Final[dict[str, Callable[[Path], None]]] = {
     "of another user": _of_another_user,
 }
 ALL_KINDS: Final = [*KINDS, *(pytest.param(kind, marks=needs_root) for kind in ROOTS_KINDS)]
-_KEEP: Final = ("link to a good file", "writable by the group", "writable by all", "of another user")
+_KEEP: Final = (
+    "link to a good file",
+    "writable by the group",
+    "writable by all",
+    "of another user",
+)
 
 
 def put(kind: str, path: Path) -> None:

@@ -1,11 +1,13 @@
-"""Replies that a hostile guest could write, and everything that users do with results: a program of its own, for it may be killed.
+"""Replies that a hostile guest could write, and everything that users do with results: a program of
+its own, for it may be killed.
 
-    python hostile_replies.py batches TYPE FIRST LAST     mutations of replies of a type, read without a VM
-    python hostile_replies.py calls SEED COUNT            some of them in calls of a function that writes them, from Python
-    python hostile_replies.py sql SEED COUNT              rows and columns that are mutated, in SQL
+    python hostile_replies.py batches TYPE FIRST LAST mutations of replies of a type, read without a
+    VM python hostile_replies.py calls SEED COUNT some of them in calls of a function that writes
+    them, from Python python hostile_replies.py sql SEED COUNT rows and columns that are mutated, in
+    SQL
 
-It prints, ahead of each use, which mutation and which use that is: the last line names what killed it. Mutations are counted, so that each
-can be made again.
+It prints, ahead of each use, which mutation and which use that is: the last line names what killed
+it. Mutations are counted, so that each can be made again.
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 import udfvm
+from udfvm.codec.arrow_ipc import BatchCodec, _Table, _unsigned
 from udfvm.errors import Error, ProtocolError
-from udfvm.ipc import BatchCodec, _Table, _unsigned
-from udfvm.types import Parameter, ResultType, declared
+from udfvm.types.arrow_types import Parameter, ResultType, declared
 
 OUTPUT, COMPLETE = 0x5000000000, 0x200040
 
@@ -54,8 +56,29 @@ TYPES = [
     pa.list_(pa.list_(pa.list_(pa.binary()))),
 ]
 NUMBERS = [
-    0, 1, 2, 3, 4, 7, 8, 9, 63, 64, 255, 0x7FFF, 2**29, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**61, 2**62, 2**63 - 1, 2**63, 2**64 - 8,
-]  # fmt: skip
+    0,
+    1,
+    2,
+    3,
+    4,
+    7,
+    8,
+    9,
+    63,
+    64,
+    255,
+    0x7FFF,
+    2**29,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**32,
+    2**61,
+    2**62,
+    2**63 - 1,
+    2**63,
+    2**64 - 8,
+]
 
 
 def value(type_: pa.DataType, chance: random.Random) -> Any:
@@ -63,28 +86,51 @@ def value(type_: pa.DataType, chance: random.Random) -> Any:
     if chance.random() < 0.2:
         return None
     if pa.types.is_struct(type_):
-        return {field.name: value(field.type, chance) for field in (type_.field(index) for index in range(type_.num_fields))}
+        return {
+            field.name: value(field.type, chance)
+            for field in (type_.field(index) for index in range(type_.num_fields))
+        }
     if type_.num_fields:
         count = type_.list_size if pa.types.is_fixed_size_list(type_) else chance.randrange(4)
         return [value(type_.value_type, chance) for _ in range(count)]
     if pa.types.is_timestamp(type_):
         return datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     plain: dict[str, Any] = {
-        "string": "é" * chance.randrange(3) + "x" * chance.randrange(5), "binary": chance.randbytes(chance.randrange(6)),
-        "date": datetime.date(2020, 1, 1), "bool": chance.random() < 0.5, "float": 0.5, "double": chance.random(),
-    }  # fmt: skip
-    return next((sample for name, sample in plain.items() if name in str(type_)), chance.randrange(100))
+        "string": "é" * chance.randrange(3) + "x" * chance.randrange(5),
+        "binary": chance.randbytes(chance.randrange(6)),
+        "date": datetime.date(2020, 1, 1),
+        "bool": chance.random() < 0.5,
+        "float": 0.5,
+        "double": chance.random(),
+    }
+    return next(
+        (sample for name, sample in plain.items() if name in str(type_)), chance.randrange(100)
+    )
 
 
 class Mutations:
-    """The mutations of replies of a type, by number: places of nodes and buffers, what buffers hold, then random ones."""
+    """The mutations of replies of a type, by number: places of nodes and buffers, what buffers
+    hold, then random ones.
+    """
 
     def __init__(self, type_: pa.DataType) -> None:
-        self.codec = BatchCodec("f", [Parameter("x", declared("int64"), False)], ResultType(declared(type_), True))
-        self.arrays = {rows: pa.array([value(type_, random.Random(rows * 7 + i)) for i in range(rows)], type_) for rows in (1, 9)}
-        self.arrays[2] = pa.array([[] if str(type_).startswith(("list", "large_list")) else None] * 2, type_)
+        self.codec = BatchCodec(
+            "f", [Parameter("x", declared("int64"), False)], ResultType(declared(type_), True)
+        )
+        self.arrays = {
+            rows: pa.array([value(type_, random.Random(rows * 7 + i)) for i in range(rows)], type_)
+            for rows in (1, 9)
+        }
+        self.arrays[2] = pa.array(
+            [[] if str(type_).startswith(("list", "large_list")) else None] * 2, type_
+        )
         self._replies = {rows: self._stream(array) for rows, array in self.arrays.items()}
-        self._systematic = [(rows, place, number) for rows in (2, 9) for place in self._places(rows) for number in NUMBERS]
+        self._systematic = [
+            (rows, place, number)
+            for rows in (2, 9)
+            for place in self._places(rows)
+            for number in NUMBERS
+        ]
 
     def _stream(self, array: pa.Array) -> bytes:
         sink = pa.BufferOutputStream()
@@ -102,7 +148,9 @@ class Mutations:
         places = [start + header.place(0)]
         for field in (1, 2):
             vector = header.target(field)
-            places += range(start + vector + 4, start + vector + 4 + 16 * _unsigned(metadata, vector), 8)
+            places += range(
+                start + vector + 4, start + vector + 4 + 16 * _unsigned(metadata, vector), 8
+            )
         for begin, used in header.pairs(2):
             places += range(start + length + begin, start + length + begin + min(used, 48), 4)
         return places
@@ -139,7 +187,9 @@ def tampered(data: bytes, chance: random.Random, start: int = 0) -> bytes:
                 changed[at] = chance.randrange(256)
             case 2 | 3:
                 at &= ~7
-                changed[at : at + 8] = struct.pack("<Q", chance.choice([*NUMBERS, len(data), len(data) - 1]))
+                changed[at : at + 8] = struct.pack(
+                    "<Q", chance.choice([*NUMBERS, len(data), len(data) - 1])
+                )
             case 4:
                 at &= ~3
                 changed[at : at + 4] = struct.pack("<I", chance.choice(NUMBERS) & 0xFFFFFFFF)
@@ -164,15 +214,26 @@ def _flat(array: pa.Array) -> Any:
 
 def _wider(type_: pa.DataType) -> pa.DataType:
     if pa.types.is_struct(type_):
-        return pa.struct([(field.name, _wider(field.type)) for field in (type_.field(index) for index in range(type_.num_fields))])
+        return pa.struct(
+            [
+                (field.name, _wider(field.type))
+                for field in (type_.field(index) for index in range(type_.num_fields))
+            ]
+        )
     if type_.num_fields:
         return pa.large_list(_wider(type_.value_type))
-    return {"string": pa.large_string(), "binary": pa.large_binary(), "date32[day]": pa.date64()}.get(str(type_), type_)
+    return {
+        "string": pa.large_string(),
+        "binary": pa.large_binary(),
+        "date32[day]": pa.date64(),
+    }.get(str(type_), type_)
 
 
 def _ipc(array: pa.Array) -> Any:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, pa.schema([("r", array.type)]), options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+    with pa.ipc.new_file(
+        sink, pa.schema([("r", array.type)]), options=pa.ipc.IpcWriteOptions(compression="zstd")
+    ) as writer:
         writer.write_batch(pa.record_batch([array], names=["r"]))
     return pa.ipc.open_file(sink.getvalue()).read_all().to_pylist()
 
@@ -185,14 +246,22 @@ def _parquet(array: pa.Array) -> Any:
 
 def _duckdb(array: pa.Array) -> Any:
     relation = duckdb.from_arrow(pa.table({"r": array}))
-    return relation.query("t", "SELECT r, r::VARCHAR, count(*) OVER (PARTITION BY r) FROM t ORDER BY r").fetchall()
+    return relation.query(
+        "t", "SELECT r, r::VARCHAR, count(*) OVER (PARTITION BY r) FROM t ORDER BY r"
+    ).fetchall()
 
 
 def _polars(array: pa.Array) -> Any:
     series = pl.Series("r", pl.from_arrow(array))
     frame = series.to_frame()
     listed = isinstance(series.dtype, (pl.List, pl.Array))
-    return series.to_list(), frame.explode("r") if listed else frame.sort("r"), frame.unique(), series.to_arrow(), str(series)
+    return (
+        series.to_list(),
+        frame.explode("r") if listed else frame.sort("r"),
+        frame.unique(),
+        series.to_arrow(),
+        str(series),
+    )
 
 
 USES: dict[str, Callable[[pa.Array], Any]] = {
@@ -202,8 +271,12 @@ USES: dict[str, Callable[[pa.Array], Any]] = {
     "flatten": _flat,
     "cast": lambda array: array.cast(_wider(array.type)).validate(full=True),
     "take": lambda array: array.take(pa.array([len(array) - 1, 0, None])).validate(full=True),
-    "filter": lambda array: array.filter(pa.array([index % 2 == 0 for index in range(len(array))])).validate(full=True),
-    "concat": lambda array: pa.concat_arrays([array.slice(1), array, array.slice(0, 0)]).validate(full=True),
+    "filter": lambda array: array.filter(
+        pa.array([index % 2 == 0 for index in range(len(array))])
+    ).validate(full=True),
+    "concat": lambda array: pa.concat_arrays([array.slice(1), array, array.slice(0, 0)]).validate(
+        full=True
+    ),
     "string": str,
     "ipc": _ipc,
     "parquet": _parquet,
@@ -213,7 +286,9 @@ USES: dict[str, Callable[[pa.Array], Any]] = {
 
 
 def use(array: pa.Array, name: str, *, honest: bool = False) -> None:
-    """Does everything with an array. Exceptions are an answer too, but for the values of an honest guest."""
+    """Does everything with an array. Exceptions are an answer too, but for the values of an honest
+    guest.
+    """
     for use_name, function in USES.items():
         print(f"{name}: {use_name}", flush=True)
         try:
@@ -262,12 +337,20 @@ def _complete(data: bytes) -> None:
 def calls(seed: int, count: int) -> int:
     """Mutations that functions in VMs write; returns how many were accepted."""
     accepted = 0
-    for type_ in (pa.list_(pa.list_(pa.int64())), pa.struct([("a", pa.int64()), ("b", pa.string())]), pa.string(), pa.float32()):
+    for type_ in (
+        pa.list_(pa.list_(pa.int64())),
+        pa.struct([("a", pa.int64()), ("b", pa.string())]),
+        pa.string(),
+        pa.float32(),
+    ):
+
         def evil(data: pa.Array) -> pa.Array:
             _complete(data[0].as_py())
             return data
 
-        forged = udfvm.udf(evil, vectorized=True, input_types=["binary"], output_type=type_, name="evil")
+        forged = udfvm.udf(
+            evil, vectorized=True, input_types=["binary"], output_type=type_, name="evil"
+        )
         mutations = Mutations(type_)
         chance = random.Random(seed)
         for number in sorted(chance.sample(range(mutations.count + count), count)):
@@ -286,7 +369,16 @@ def calls(seed: int, count: int) -> int:
 
 # ---- Through SQL ----
 
-_SQL_TYPES = {"int64": 1, "double": 2, "string": 3, "binary": 4, "bool": 5, "list<int64>": 3, "date32": 1, "int8": 1}
+_SQL_TYPES = {
+    "int64": 1,
+    "double": 2,
+    "string": 3,
+    "binary": 4,
+    "bool": 5,
+    "list<int64>": 3,
+    "date32": 1,
+    "int8": 1,
+}
 
 
 def _row(kind: int, chance: random.Random) -> bytes:
@@ -309,7 +401,9 @@ def _columns(kinds: list[int], rows: int, chance: random.Random) -> bytes:
         validity = place(chance.randbytes((rows + 7) // 8)) if chance.random() < 0.3 else 0
         texts = [b"x" * chance.randrange(5) for _ in range(rows)]
         if kind in (3, 4):
-            offsets = place(struct.pack(f"<{rows + 1}q", *itertools.accumulate(map(len, texts), initial=0)))
+            offsets = place(
+                struct.pack(f"<{rows + 1}q", *itertools.accumulate(map(len, texts), initial=0))
+            )
             data = b"".join(texts)
         else:
             offsets, data = 0, bytes((rows + 7) // 8) if kind == 5 else bytes(8 * rows)
@@ -324,12 +418,24 @@ def sql(seed: int, count: int) -> int:
     connection = apsw.Connection(":memory:")
     functions = []
     for index, name in enumerate(_SQL_TYPES):
+
         def scalar(data):  # type: ignore[no-untyped-def]
             _complete(data)
 
-        functions.append(udfvm.udf(scalar, input_types=["binary"], output_type=name, name=f"f{index}"))
+        functions.append(
+            udfvm.udf(scalar, input_types=["binary"], output_type=name, name=f"f{index}")
+        )
 
-    @udfvm.table_function(columns={"x": "int64", "y": "string", "z": "float", "w": "binary", "v": "bool", "d": "date64"})
+    @udfvm.table_function(
+        columns={
+            "x": "int64",
+            "y": "string",
+            "z": "float",
+            "w": "binary",
+            "v": "bool",
+            "d": "date64",
+        }
+    )
     def rows_of(data: bytes) -> Iterator[tuple[Any, ...]]:
         while True:
             _complete(data)
@@ -383,5 +489,9 @@ def sql(seed: int, count: int) -> int:
 
 if __name__ == "__main__":
     mode, *numbers = sys.argv[1:]
-    print("accepted", {"batches": batches, "calls": calls, "sql": sql}[mode](*map(int, numbers)), flush=True)
-    os._exit(0)                                  # threads of the libraries' pools do not always outlive what they refer to
+    print(
+        "accepted",
+        {"batches": batches, "calls": calls, "sql": sql}[mode](*map(int, numbers)),
+        flush=True,
+    )
+    os._exit(0)  # threads of the libraries' pools do not always outlive what they refer to

@@ -1,7 +1,8 @@
 """Components for tests: functions that return what they are given, for any type of WIT.
 
-What ``list<T>`` is in a component's memory, its argument, is what it is there as a result (component-model.bytecodealliance.org, canonical
-ABI), so a function from ``list<T>`` to ``list<T>`` needs to do nothing but hand on address and length.
+What ``list<T>`` is in a component's memory, its argument, is what it is there as a result
+(component-model.bytecodealliance.org, canonical ABI), so a function from ``list<T>`` to ``list<T>``
+needs to do nothing but hand on address and length.
 """
 
 from __future__ import annotations
@@ -25,9 +26,20 @@ CORE: Final = """
 """
 
 NUMBERS: Final = {
-    "bool": "bool", "s8": "int8", "s16": "int16", "s32": "int32", "s64": "int64", "u8": "uint8", "u16": "uint16", "u32": "uint32",
-    "u64": "uint64", "f32": "float", "f64": "double", "string": "string", "char": "string",
-}  # fmt: skip
+    "bool": "bool",
+    "s8": "int8",
+    "s16": "int16",
+    "s32": "int32",
+    "s64": "int64",
+    "u8": "uint8",
+    "u16": "uint16",
+    "u32": "uint32",
+    "u64": "uint64",
+    "f32": "float",
+    "f64": "double",
+    "string": "string",
+    "char": "string",
+}
 TEXTS: Final = ("", "a", "añ", "日本\0語", 'quote " and \\', "\x1f\n", "🙂" * 40)
 
 
@@ -65,7 +77,11 @@ class Wit:
             case "tuple":
                 return f"(tuple {' '.join(field for _, field in inner)})"
             case "record":
-                definition = "(record " + " ".join(f'(field "{name}" {field})' for name, field in inner) + ")"
+                definition = (
+                    "(record "
+                    + " ".join(f'(field "{name}" {field})' for name, field in inner)
+                    + ")"
+                )
             case "enum" | "flags":
                 words = " ".join(f'"{word}"' for word in self.words)
                 definition = f"({self.name} {words})"
@@ -81,7 +97,17 @@ class Wit:
             case "bool":
                 return chance.random() < 0.5
             case "f32" | "f64":
-                return chance.choice((0.0, -0.0, 0.5, -1e-3 if self.name == "f64" else 0.25, 2.0**100, float("inf"), 7.0))
+                return chance.choice(
+                    (
+                        0.0,
+                        -0.0,
+                        0.5,
+                        -1e-3 if self.name == "f64" else 0.25,
+                        2.0**100,
+                        float("inf"),
+                        7.0,
+                    )
+                )
             case "string":
                 return chance.choice(TEXTS)
             case "char":
@@ -93,7 +119,9 @@ class Wit:
             case "option":
                 return None if chance.random() < 0.4 else self.fields[0][1].value(chance)
             case "list":
-                items = [self.fields[0][1].value(chance) for _ in range(chance.choice((0, 0, 1, 2, 9)))]
+                items = [
+                    self.fields[0][1].value(chance) for _ in range(chance.choice((0, 0, 1, 2, 9)))
+                ]
                 return bytes(items) if self.arrow() == "binary" else items
             case "record" | "tuple":
                 return {name: field.value(chance) for name, field in self.fields}
@@ -124,9 +152,14 @@ def tuple_of(*fields: Wit) -> Wit:
 
 
 def same(item: Wit, more: str = "") -> str:
-    """A component whose function ``same`` returns its argument, a list of this type, and that has more in it."""
+    """A component whose function ``same`` returns its argument, a list of this type, and that has
+    more in it.
+    """
     types: list[str] = []
     text = list_of(item).text(types)
-    options = '(memory (core memory $i "memory")) (realloc (core func $i "realloc")) (post-return (core func $i "reset"))'
+    options = (
+        '(memory (core memory $i "memory")) (realloc (core func $i "realloc")) (post-return (core'
+        ' func $i "reset"))'
+    )
     return f"""(component {CORE} {more} {" ".join(types)}
       (func (export "same") (param "the-list" {text}) (result {text}) (canon lift (core func $i "same") {options})))"""

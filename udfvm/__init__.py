@@ -1,4 +1,5 @@
-"""User-defined functions in micro-VMs: every call of a Python function runs in a fresh virtual machine, from Python, Arrow and SQL.
+"""User-defined functions in micro-VMs: every call of a Python function runs in a fresh virtual
+machine, from Python, Arrow and SQL.
 
 >>> import udfvm
 >>> @udfvm.udf
@@ -7,8 +8,9 @@
 >>> score(12.0, 300.0)
 4.0
 
-``udfvm.sqlite`` and ``udfvm.arrow`` register UDFs as SQL functions and as functions of ``pyarrow.compute``; ``udfvm.errors`` has the
-exceptions. This module imports neither pyarrow nor the core, and of its own parts only what ``udf`` needs: the first use does.
+``udfvm.sqlite`` and ``udfvm.arrow`` register UDFs as SQL functions and as functions of
+``pyarrow.compute``; ``udfvm.errors`` has the exceptions. This module imports neither pyarrow nor
+the core, and of its own parts only what ``udf`` needs: the first use does.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from udfvm.call.pool import Pool, PoolStatistics
 from udfvm.errors import (
     BuildError,
     BusyError,
@@ -44,15 +47,15 @@ from udfvm.errors import (
     UDFError,
     UnknownUDFError,
 )
-from udfvm.pool import Pool, PoolStatistics
-from udfvm.udf import UDF, udf
+from udfvm.functions.function import UDF, udf
+from udfvm.installation import get_include
 
 if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite
-    from udfvm.aggregates import Aggregate, aggregate
-    from udfvm.native import from_c, from_elf
-    from udfvm.table_functions import TableFunction, table_function
-    from udfvm.wasm import from_wasm
+    from udfvm.functions.aggregate import Aggregate, aggregate
+    from udfvm.functions.native import from_c, from_elf
+    from udfvm.functions.table import TableFunction, table_function
+    from udfvm.functions.wasm import from_wasm
 
 __version__ = "0.1.0"
 
@@ -95,20 +98,21 @@ __all__ = [
     "from_c",
     "from_elf",
     "from_wasm",
+    "get_include",
     "sqlite",
     "table_function",
     "udf",
 ]
 
-_SUBMODULES = frozenset({"arrow", "errors", "image", "native", "pool", "sqlite", "vmm", "wasm"})
+_SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm"})
 _MODULES = {
-    "Aggregate": "aggregates",
-    "TableFunction": "table_functions",
-    "aggregate": "aggregates",
-    "from_c": "native",
-    "from_elf": "native",
-    "from_wasm": "wasm",
-    "table_function": "table_functions",
+    "Aggregate": "functions.aggregate",
+    "TableFunction": "functions.table",
+    "aggregate": "functions.aggregate",
+    "from_c": "functions.native",
+    "from_elf": "functions.native",
+    "from_wasm": "functions.wasm",
+    "table_function": "functions.table",
 }
 
 

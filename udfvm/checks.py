@@ -1,6 +1,7 @@
 """Numbers and switches among options.
 
-What makes no sense raises OptionError, with the option's name: what is no number, or out of range, as nan and infinity are.
+What makes no sense raises OptionError, with the option's name: what is no number, or out of range,
+as nan and infinity are.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any, Final
 
 from udfvm.errors import OptionError
 
-LONGEST: Final = 1e9                             # seconds: some 30 years
-LARGEST: Final = 1 << 60                         # bytes, or how often: the core has 64 bits for either
+LONGEST: Final = 1e9  # seconds: some 30 years
+LARGEST: Final = 1 << 60  # bytes, or how often: the core has 64 bits for either
 _SHOWN: Final = 100
 
 
@@ -25,7 +26,7 @@ def shown(value: object) -> str:
     """What was passed, for the text of an error."""
     try:
         text = repr(value)
-    except ValueError:                           # Python does not write out ints of some thousand digits
+    except ValueError:  # Python does not write out ints of some thousand digits
         return "a huge number"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
@@ -57,12 +58,14 @@ def check_seconds(option: str, seconds: Any, least: float = 0.0, most: float = L
     """
     if not isinstance(seconds, numbers.Real) or _is_switch(seconds):
         advice = ": pass its .total_seconds()" if isinstance(seconds, datetime.timedelta) else ""
-        raise OptionError(f"{option}= takes seconds as a number, such as 1.5; got {shown(seconds)}{advice}")
+        raise OptionError(
+            f"{option}= takes seconds as a number, such as 1.5; got {shown(seconds)}{advice}"
+        )
     try:
         number = float(seconds)
-    except OverflowError:                        # an int that no float can be
+    except OverflowError:  # an int that no float can be
         number = float("inf")
-    if not least <= number <= most:              # nan is nowhere
+    if not least <= number <= most:  # nan is nowhere
         raise OptionError(f"{option}={shown(seconds)} must be from {least:g} to {most:g} seconds")
     return number
 

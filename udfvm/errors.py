@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 
-from udfvm.guest_text import visible
+from udfvm.codec.guest_text import visible
 
 
 class Code(enum.IntEnum):
@@ -40,14 +40,20 @@ class Code(enum.IntEnum):
 
 
 class Error(Exception):
-    """Base of everything that udfvm raises on its own account. Errors of all classes can be pickled, with their attributes."""
+    """Base of everything that udfvm raises on its own account. Errors of all classes can be
+    pickled, with their attributes.
+    """
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restored, (type(self), self.args, self.__dict__)
 
 
-def _restored(cls: type[Error], arguments: tuple[object, ...], attributes: dict[str, object]) -> Error:
-    """An error as it was. ``__init__`` is passed over: it would make the text anew, of arguments that are not kept."""
+def _restored(
+    cls: type[Error], arguments: tuple[object, ...], attributes: dict[str, object]
+) -> Error:
+    """An error as it was. ``__init__`` is passed over: it would make the text anew, of arguments
+    that are not kept.
+    """
     error = cls.__new__(cls)
     error.args = arguments
     error.__dict__.update(attributes)
@@ -78,14 +84,17 @@ class SignatureError(Error, TypeError):
 
 
 class OptionError(Error, ValueError):
-    """An option has a value that it cannot have; where it is a function's own option, the cause of a ``SignatureError``."""
+    """An option has a value that it cannot have; where it is a function's own option, the cause of
+    a ``SignatureError``.
+    """
 
 
 class TypeMappingError(Error, TypeError):
     """A value or column does not fit the declared type.
 
     Attributes:
-        argument, position: name of the argument, and its place from 1 on; None where it is not about one.
+        argument, position: name of the argument, and its place from 1 on; None where it is not
+            about one.
         row: index of the row in the argument, None where it is a single value or its type.
         reason: what is the matter with it; the whole text, where that says no more.
     """
@@ -109,11 +118,15 @@ class ImageError(Error):
 
 
 class CacheError(ImageError):
-    """A file or directory of the image cache cannot be used: something else is in its place, others can write it, or this user cannot."""
+    """A file or directory of the image cache cannot be used: something else is in its place, others
+    can write it, or this user cannot.
+    """
 
 
 class BuildError(Error):
-    """An image could not be built. ``report`` is what the guest wrote to its standard output and error."""
+    """An image could not be built. ``report`` is what the guest wrote to its standard output and
+    error.
+    """
 
     def __init__(self, message: str, report: str = "") -> None:
         super().__init__(f"{message}\n{report}".rstrip() if report else message)
@@ -132,7 +145,8 @@ class ForkedError(Error):
     """A VM or pool of the parent process was used in a forked child.
 
     Attributes:
-        during_call: the process was forked in the middle of the call, by a host function or a signal handler. The parent goes on with it.
+        during_call: the process was forked in the middle of the call, by a host function or a
+            signal handler. The parent goes on with it.
     """
 
     during_call: bool = False
@@ -142,13 +156,15 @@ class ForkedError(Error):
 
 
 class CallError(Error):
-    """A call failed. The VM is restored; the next call is not affected. Its text, much of which may be the guest's, has at most 64 KiB, and
-    control characters in it are written out.
+    """A call failed. The VM is restored; the next call is not affected. Its text, much of which may
+    be the guest's, has at most 64 KiB, and control characters in it are written out.
 
     Attributes:
         udf: name of the UDF, None where the core was used without one.
-        row: index of the row in all that the caller passed, or in the batch, where the text says so; None where it is not known.
-        output: what the function had printed in the call, to its standard output and error in order; control characters are written out.
+        row: index of the row in all that the caller passed, or in the batch, where the text says
+            so; None where it is not known.
+        output: what the function had printed in the call, to its standard output and error in
+            order; control characters are written out.
     """
 
     output: str = ""
@@ -159,7 +175,9 @@ class CallError(Error):
         self.locate(row)
 
     def locate(self, row: int | None, *, of_batch: bool = False) -> None:
-        """Says which row it was; ``of_batch``: a row of a batch, whose place in all of the rows nobody knows."""
+        """Says which row it was; ``of_batch``: a row of a batch, whose place in all of the rows
+        nobody knows.
+        """
         where = f"UDF {self.udf!r}" if self.udf else ""
         if row is not None:
             place = f"row {row} of its batch" if of_batch else f"row {row}"
@@ -177,9 +195,18 @@ class UDFError(CallError):
         guest_traceback: the traceback, as Python prints it, from the user's first frame on.
     """
 
-    def __init__(self, guest_type: str, guest_message: str, guest_traceback: str, udf: str | None = None, row: int | None = None) -> None:
+    def __init__(
+        self,
+        guest_type: str,
+        guest_message: str,
+        guest_traceback: str,
+        udf: str | None = None,
+        row: int | None = None,
+    ) -> None:
         summary = f"{guest_type}: {guest_message}" if guest_message else guest_type
-        super().__init__(f"{summary}\n{guest_traceback}".rstrip() if guest_traceback else summary, udf, row)
+        super().__init__(
+            f"{summary}\n{guest_traceback}".rstrip() if guest_traceback else summary, udf, row
+        )
         self.guest_type = guest_type
         self.guest_message = guest_message
         self.guest_traceback = guest_traceback
@@ -200,11 +227,15 @@ class OutputLimitError(CallError):
 
 
 class LogLimitError(CallError):
-    """The function wrote more than ``max_log=`` bytes to its standard output and error, and was declared ``log="strict"``."""
+    """The function wrote more than ``max_log=`` bytes to its standard output and error, and was
+    declared ``log="strict"``.
+    """
 
 
 class HostFunctionError(CallError):
-    """A host function failed that the function called (``host_functions=``); its exception is the cause. The guest learns nothing of it."""
+    """A host function failed that the function called (``host_functions=``); its exception is the
+    cause. The guest learns nothing of it.
+    """
 
 
 class HostCallLimitError(CallError):
@@ -216,9 +247,13 @@ class InputTooLargeError(CallError):
 
 
 class GuestCrashError(CallError):
-    """The guest program died of a signal (``signal``) at the instruction ``rip``, for touching ``address`` where that applies."""
+    """The guest program died of a signal (``signal``) at the instruction ``rip``, for touching
+    ``address`` where that applies.
+    """
 
-    def __init__(self, message: str, udf: str | None, row: int | None, signal: int, address: int, rip: int) -> None:
+    def __init__(
+        self, message: str, udf: str | None, row: int | None, signal: int, address: int, rip: int
+    ) -> None:
         super().__init__(message, udf, row)
         self.signal = signal
         self.address = address
@@ -238,17 +273,20 @@ class GuestDeadlockError(CallError):
 
 
 class ProtocolError(CallError):
-    """The guest broke the rules of its boundary: a reply or hypercall that an honest guest cannot make."""
+    """The guest broke the rules of its boundary: a reply or hypercall that an honest guest cannot
+    make.
+    """
 
 
 KVM_ADVICE = (
-    "udfvm runs functions in KVM micro-VMs. On a machine of your own, load the module (modprobe kvm_intel or kvm_amd) and switch "
-    "virtualisation on in the firmware; in a virtual machine, ask for nested virtualisation; in a container, pass the device "
-    "(--device=/dev/kvm). `udfvm doctor` shows what was found."
+    "udfvm runs functions in KVM micro-VMs. On a machine of your own, load the module (modprobe"
+    " kvm_intel or kvm_amd) and switch virtualisation on in the firmware; in a virtual machine, ask"
+    " for nested virtualisation; in a container, pass the device (--device=/dev/kvm). `udfvm"
+    " doctor` shows what was found."
 )
 PERMISSION_ADVICE = (
-    "Add the user to the group that owns the device (usually: sudo usermod -aG kvm $USER, then log in again), or in a container pass "
-    "--device=/dev/kvm with that group."
+    "Add the user to the group that owns the device (usually: sudo usermod -aG kvm $USER, then log"
+    " in again), or in a container pass --device=/dev/kvm with that group."
 )
 
 
@@ -263,10 +301,11 @@ def from_core(
     udf: str | None = None,
     row: int | None = None,
 ) -> BaseException:
-    """The exception for a failure that the core reported; ``KeyboardInterrupt`` for an interrupted call.
+    """The exception for a failure that the core reported; ``KeyboardInterrupt`` for an interrupted
+    call.
 
     >>> from_core(Code.TIMEOUT, "the call did not end within 1 s", udf="score")
-    CallTimeoutError("UDF 'score': the call did not end within 1 s; raise timeout= if it needs longer")
+    CallTimeoutError("UDF 'score': the call did not end within 1 s; ...")
     """
     match code:
         case Code.NO_KVM:
@@ -307,11 +346,13 @@ def from_core(
             return forked
         case Code.BUSY:
             return BusyError(
-                f"{message}; call from fewer threads at once, or bind the function to a larger pool (udfvm.Pool(size=...)), or to one that "
-                "waits longer (wait=...)"
+                f"{message}; call from fewer threads at once, or bind the function to a larger pool"
+                " (udfvm.Pool(size=...)), or to one that waits longer (wait=...)"
             )
         case Code.CLOSED:
-            return PoolClosedError(f"{message}: bind the function to another, or call before the pool is closed")
+            return PoolClosedError(
+                f"{message}: bind the function to another, or call before the pool is closed"
+            )
         case Code.ARGUMENT:
             return ValueError(message)
         case _:

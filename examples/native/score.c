@@ -1,6 +1,7 @@
 /* A function with nulls, and one over whole columns.
  *
- *     gcc -O3 -g -shared -fPIC -I "$(python -c 'import udfvm.native; print(udfvm.native.INCLUDE)')" score.c -o score.so
+ *     gcc -O3 -g -shared -fPIC -I "$(python -c 'import udfvm; print(udfvm.get_include())')" score.c
+ * -o score.so
  */
 #include <udfvm.h>
 
@@ -9,7 +10,8 @@ UDFVM_SCALAR(score, optional_f64, (f64, dep_delay), (f64, distance))
     return distance == 0 ? udfvm_null_f64() : udfvm_some_f64(dep_delay / distance * 100);
 }
 
-/* Each number minus the one before it, in the batch: nulls count as what they hold, so there are none to be. */
+/* Each number minus the one before it, in the batch: nulls count as what they hold, so there are
+ * none to be. */
 UDFVM_VECTOR(difference, f64, (f64, number))
 {
     const double *from = (const double *)arguments[0].buffers[1] + arguments[0].offset;

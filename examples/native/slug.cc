@@ -1,6 +1,6 @@
 // Text in, text out, with C++'s library.
 //
-//     g++ -O3 -g -shared -fPIC -std=gnu++20 -I "$(python -c 'import udfvm.native; print(udfvm.native.INCLUDE)')" slug.cc -o slug.so
+//     g++ -O3 -g -shared -fPIC -std=gnu++20 -I "$(python -c 'import udfvm; print(udfvm.get_include())')" slug.cc -o slug.so
 #include <udfvm.h>
 
 #include <algorithm>

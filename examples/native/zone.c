@@ -1,13 +1,15 @@
-/* A program: what its main() prepares, every call finds. Linked statically it brings its whole C library along.
+/* A program: what its main() prepares, every call finds. Linked statically it brings its whole C
+ * library along.
  *
- *     gcc -O3 -g -static -I "$(python -c 'import udfvm.native; print(udfvm.native.INCLUDE)')" zone.c -o zone
+ *     gcc -O3 -g -static -I "$(python -c 'import udfvm; print(udfvm.get_include())')" zone.c -o
+ * zone
  */
 #include <udfvm.h>
 
 #include <stdlib.h>
 
 struct zone {
-    double border;                               /* degrees of longitude: the zone begins there */
+    double border; /* degrees of longitude: the zone begins there */
     int hours;
 };
 

@@ -1,4 +1,5 @@
-/* What tests in C count: statements that do not hold. And the order in which they run: each says whether it holds. */
+/* What tests in C count: statements that do not hold. And the order in which they run: each says
+ * whether it holds. */
 #ifndef UDFVM_TESTS_CHECK_H
 #define UDFVM_TESTS_CHECK_H
 

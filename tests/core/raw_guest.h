@@ -3,39 +3,95 @@
 #define RAW_GUEST_H
 
 enum {
-    RAW_STATE = 1,       /* reply: everything that ring 3 can change, as it was at the start of the call */
-    RAW_DIRTY,           /* changes all of it */
-    RAW_READ,            /* address */
-    RAW_WRITE,           /* address, value */
+    RAW_STATE =
+        1,     /* reply: everything that ring 3 can change, as it was at the start of the call */
+    RAW_DIRTY, /* changes all of it */
+    RAW_READ,  /* address */
+    RAW_WRITE, /* address, value */
     RAW_LOOP,
-    RAW_PORT,            /* port */
-    RAW_HYPERCALL,       /* number, six arguments; reply: result, second word of the output window */
-    RAW_PRIVILEGED,      /* which */
-    RAW_SYSCALL,         /* number; reply: 1000 + number, CPL in the kernel */
-    RAW_COUNT,           /* reply: how often in this state */
-    RAW_FILL,            /* from, to, value */
-    RAW_FIND,            /* from, to, value; reply: how many */
-    RAW_ECHO,            /* words; reply: so many words of the request */
+    RAW_PORT,       /* port */
+    RAW_HYPERCALL,  /* number, six arguments; reply: result, second word of the output window */
+    RAW_PRIVILEGED, /* which */
+    RAW_SYSCALL,    /* number; reply: 1000 + number, CPL in the kernel */
+    RAW_COUNT,      /* reply: how often in this state */
+    RAW_FILL,       /* from, to, value */
+    RAW_FIND,       /* from, to, value; reply: how many */
+    RAW_ECHO,       /* words; reply: so many words of the request */
     RAW_SYSCALL_LOOP,
-    RAW_SEAL,            /* value of the counter to seal */
-    RAW_DESCRIPTORS,     /* table indicator: 0 GDT, 4 LDT; reply: how many selectors of it name something that ring 3 sees */
-    RAW_SELECTOR,        /* enum raw_use, selector */
-    RAW_OBSERVE,         /* reply: all that ring 3 can see of the processor, as it was at the start of the call, and the trap page */
-    RAW_DISTURB,         /* enum raw_disturbance, enum raw_end, mark: changes something, then ends the call */
-    RAW_BYTES,           /* 16 bytes of code that ends in the reply RAW_EXECUTED unless it faults; RBX: program memory, ECX EDX: 0 */
-    RAW_POISON,          /* reply: the address of code for ring 0 */
+    RAW_SEAL,        /* value of the counter to seal */
+    RAW_DESCRIPTORS, /* table indicator: 0 GDT, 4 LDT; reply: how many selectors of it name
+                        something that ring 3 sees */
+    RAW_SELECTOR,    /* enum raw_use, selector */
+    RAW_OBSERVE, /* reply: all that ring 3 can see of the processor, as it was at the start of the
+                    call, and the trap page */
+    RAW_DISTURB, /* enum raw_disturbance, enum raw_end, mark: changes something, then ends the call
+                  */
+    RAW_BYTES,   /* 16 bytes of code that ends in the reply RAW_EXECUTED unless it faults; RBX:
+                    program memory, ECX EDX: 0 */
+    RAW_POISON,  /* reply: the address of code for ring 0 */
 };
-enum raw_use { RAW_DS, RAW_ES, RAW_FS, RAW_GS, RAW_SS, RAW_FAR_CALL, RAW_FAR_JUMP, RAW_FAR_RETURN, RAW_IRET, RAW_LLDT, RAW_USES };
+enum raw_use {
+    RAW_DS,
+    RAW_ES,
+    RAW_FS,
+    RAW_GS,
+    RAW_SS,
+    RAW_FAR_CALL,
+    RAW_FAR_JUMP,
+    RAW_FAR_RETURN,
+    RAW_IRET,
+    RAW_LLDT,
+    RAW_USES
+};
 enum raw_disturbance {
-    RAW_NOTHING, RAW_REGISTERS, RAW_FLAGS, RAW_SEGMENTS, RAW_X87, RAW_X87_PENDING, RAW_MMX, RAW_VECTORS, RAW_PKRU, RAW_PAGE_FAULT, RAW_DIVIDE,
-    RAW_SINGLE_STEP, RAW_STEP_INTO_CALL, RAW_STEP_INTO_TRAP, RAW_BREAKPOINT, RAW_ICEBP, RAW_MOV_SS, RAW_STI, RAW_LDT, RAW_VMMCALL, RAW_VMCALL,
-    RAW_SYSENTER, RAW_TABLES, RAW_ALIGNMENT, RAW_NO_OPCODE, RAW_INTERRUPT, RAW_DISTURBANCES
+    RAW_NOTHING,
+    RAW_REGISTERS,
+    RAW_FLAGS,
+    RAW_SEGMENTS,
+    RAW_X87,
+    RAW_X87_PENDING,
+    RAW_MMX,
+    RAW_VECTORS,
+    RAW_PKRU,
+    RAW_PAGE_FAULT,
+    RAW_DIVIDE,
+    RAW_SINGLE_STEP,
+    RAW_STEP_INTO_CALL,
+    RAW_STEP_INTO_TRAP,
+    RAW_BREAKPOINT,
+    RAW_ICEBP,
+    RAW_MOV_SS,
+    RAW_STI,
+    RAW_LDT,
+    RAW_VMMCALL,
+    RAW_VMCALL,
+    RAW_SYSENTER,
+    RAW_TABLES,
+    RAW_ALIGNMENT,
+    RAW_NO_OPCODE,
+    RAW_INTERRUPT,
+    RAW_DISTURBANCES
 };
 enum raw_end {
-    RAW_END_COMPLETE, RAW_END_LOOP, RAW_END_CRASH, RAW_END_WILD, RAW_END_CALLS, RAW_END_TRAP_FLAG, RAW_END_SHADOW, RAW_END_FAULTS,
-    RAW_END_PORT, RAW_END_IN, RAW_END_INS, RAW_END_INS_FORBIDDEN, RAW_END_REP_INS, RAW_END_INSL, RAW_END_OUTS, RAW_END_REP_OUTS, RAW_END_OUTL,
+    RAW_END_COMPLETE,
+    RAW_END_LOOP,
+    RAW_END_CRASH,
+    RAW_END_WILD,
+    RAW_END_CALLS,
+    RAW_END_TRAP_FLAG,
+    RAW_END_SHADOW,
+    RAW_END_FAULTS,
+    RAW_END_PORT,
+    RAW_END_IN,
+    RAW_END_INS,
+    RAW_END_INS_FORBIDDEN,
+    RAW_END_REP_INS,
+    RAW_END_INSL,
+    RAW_END_OUTS,
+    RAW_END_REP_OUTS,
+    RAW_END_OUTL,
     RAW_ENDS
 };
-enum { RAW_EXECUTED = 0x600d, RAW_FAULTED = 0xfa17 };   /* first word of a reply */
+enum { RAW_EXECUTED = 0x600d, RAW_FAULTED = 0xfa17 }; /* first word of a reply */
 
 #endif

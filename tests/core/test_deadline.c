@@ -1,5 +1,6 @@
-/* Deadlines, whatever the program does with its signals and limits. Usage: test_deadline raw_guest.bin. Prints what holds and what failed. A
- * deadline that is not kept is a test that does not end: an alarm ends it. */
+/* Deadlines, whatever the program does with its signals and limits. Usage: test_deadline
+ * raw_guest.bin. Prints what holds and what failed. A deadline that is not kept is a test that does
+ * not end: an alarm ends it. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,18 +15,19 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../udfvm/vmm/internal.h"
+#include "internal.h"
 #include "raw_guest.h"
 
-#define MEMORY (16ull << 20)
-#define WINDOW (2ull << 20)
+#define MEMORY      (16ull << 20)
+#define WINDOW      (2ull << 20)
 #define MILLISECOND 1000000ull
-#define KICK (SIGRTMAX - 3)
+#define KICK        (SIGRTMAX - 3)
 
 static atomic_int failures;
 static udfvm_image *image;
 static char kernel[1 << 20];
-static const struct udfvm_limits soon = { .timeout_ns = 5 * MILLISECOND }, late = { .timeout_ns = 600000 * MILLISECOND };
+static const struct udfvm_limits soon = { .timeout_ns = 5 * MILLISECOND },
+                                 late = { .timeout_ns = 600000 * MILLISECOND };
 
 static void check(bool holds, const char *what, long number)
 {
@@ -37,14 +39,19 @@ static void check(bool holds, const char *what, long number)
 
 static void build(const char *path)
 {
-    const struct udfvm_config config = { .memory = MEMORY, .input_window = WINDOW, .output_window = WINDOW };
+    const struct udfvm_config config = { .memory = MEMORY,
+                                         .input_window = WINDOW,
+                                         .output_window = WINDOW };
     const struct udfvm_boot boot = { .memory_end = MEMORY };
     const int fd = open(path, O_RDONLY);
     const ssize_t length = read(fd, kernel, sizeof kernel);
     close(fd);
-    udfvm_vm *vm = length > 0 ? udfvm_vm_boot(&config, kernel, (size_t)length, &boot, sizeof boot, NULL, NULL, NULL, NULL) : NULL;
+    udfvm_vm *vm = length > 0 ? udfvm_vm_boot(&config, kernel, (size_t)length, &boot, sizeof boot,
+                                              NULL, NULL, NULL, NULL)
+                              : NULL;
     FILE *file = tmpfile();
-    if (!vm || udfvm_vm_seal(vm, fileno(file), "raw", 3, NULL) != UDFVM_OK || !(image = udfvm_image_open(fileno(file), NULL, NULL)))
+    if (!vm || udfvm_vm_seal(vm, fileno(file), "raw", 3, NULL) != UDFVM_OK ||
+        !(image = udfvm_image_open(fileno(file), NULL, NULL)))
         exit(2);
     fclose(file);
     udfvm_vm_close(vm);
@@ -55,7 +62,8 @@ static int call(udfvm_vm *vm, uint64_t command, const struct udfvm_limits *limit
     const uint64_t request[] = { command };
     uint64_t length;
     int status;
-    return udfvm_vm_fresh_call(vm, UDFVM_REQUEST_ROW, request, sizeof request, limits, answer, 8, &length, &status, NULL);
+    return udfvm_vm_fresh_call(vm, UDFVM_REQUEST_ROW, request, sizeof request, limits, answer, 8,
+                               &length, &status, NULL);
 }
 
 /* An endless call ends, one with time enough is not disturbed by it, and the VM goes on. */
@@ -79,12 +87,16 @@ static void set_all(int how)
 {
     sigset_t all;
     sigfillset(&all);
-    sigdelset(&all, SIGALRM);                    /* which ends a test that hangs */
+    sigdelset(&all, SIGALRM); /* which ends a test that hangs */
     pthread_sigmask(how, &all, NULL);
 }
 
 static atomic_int handled;
-static void count(int number) { (void)number; atomic_fetch_add(&handled, 1); }
+static void count(int number)
+{
+    (void)number;
+    atomic_fetch_add(&handled, 1);
+}
 
 static void test_signals_are_the_programs(void)
 {
@@ -102,7 +114,8 @@ static void test_signals_are_the_programs(void)
     signal(KICK, SIG_DFL);
 }
 
-/* What the program holds back stays held back, and neither ends the call nor keeps the processor from it. */
+/* What the program holds back stays held back, and neither ends the call nor keeps the processor
+ * from it. */
 static void test_pending_signals_stay_so(void)
 {
     udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
@@ -113,15 +126,17 @@ static void test_pending_signals_stay_so(void)
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         i % 2 ? raise(held[i]) : kill(getpid(), held[i]);
     for (unsigned i = 0; i < 3; i++) {
-        check(call(vm, RAW_LOOP, &soon, &answer) == UDFVM_E_TIMEOUT, "an endless call with signals pending", i);
-        check(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1, "a call with signals pending", i);
+        check(call(vm, RAW_LOOP, &soon, &answer) == UDFVM_E_TIMEOUT,
+              "an endless call with signals pending", i);
+        check(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1,
+              "a call with signals pending", i);
     }
     sigpending(&pending);
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         check(sigismember(&pending, held[i]), "a pending signal is gone", held[i]);
     check(!sigismember(&pending, KICK), "a kick is left behind", 0);
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
-        signal(held[i], SIG_IGN);                /* which drops it */
+        signal(held[i], SIG_IGN); /* which drops it */
     set_all(SIG_UNBLOCK);
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         signal(held[i], SIG_DFL);
@@ -137,7 +152,8 @@ static void *wait_for_signal(void *got)
     return NULL;
 }
 
-/* A signal of the process reaches the thread that waits for it, while another is in a guest with it blocked. */
+/* A signal of the process reaches the thread that waits for it, while another is in a guest with it
+ * blocked. */
 static void test_signals_reach_who_waits(void)
 {
     udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
@@ -162,8 +178,9 @@ static void test_signals_reach_who_waits(void)
     udfvm_vm_close(vm);
 }
 
-/* A signal that waits makes the vCPU ignore what its thread blocks. The kick that is sent where a process may queue none is not among that. Before all
- * other tests that need it: from its first use on it is always taken. */
+/* A signal that waits makes the vCPU ignore what its thread blocks. The kick that is sent where a
+ * process may queue none is not among that. Before all other tests that need it: from its first use
+ * on it is always taken. */
 static void test_the_other_kick_while_signals_wait(void)
 {
     struct rlimit signals;
@@ -177,8 +194,10 @@ static void test_the_other_kick_while_signals_wait(void)
     raise(SIGTERM);
     check(call(vm, RAW_COUNT, NULL, &answer) == UDFVM_OK, "a call with a signal pending", 0);
     setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){ 0, signals.rlim_max });
-    check(call(vm, RAW_LOOP, &soon, &answer) == UDFVM_E_TIMEOUT, "an endless call with a signal pending, at the limit", 0);
-    check(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1, "a call with a signal pending, at the limit", 0);
+    check(call(vm, RAW_LOOP, &soon, &answer) == UDFVM_E_TIMEOUT,
+          "an endless call with a signal pending, at the limit", 0);
+    check(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1,
+          "a call with a signal pending, at the limit", 0);
     setrlimit(RLIMIT_SIGPENDING, &signals);
     check(sigtimedwait(&waiting, NULL, &(struct timespec){ 0 }) == SIGTERM, "the signal", 0);
     set_all(SIG_UNBLOCK);
@@ -197,8 +216,10 @@ static void test_limits_of_the_process(void)
     for (int blocked = 0; blocked < 2; blocked++) {
         set_all(blocked ? SIG_BLOCK : SIG_UNBLOCK);
         for (int i = 0; i < 3; i++) {
-            check(call(vm, RAW_LOOP, &soon, &answer) == UDFVM_E_TIMEOUT, "an endless call at the limits of the process", blocked);
-            check(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1, "a call at the limits of the process", blocked);
+            check(call(vm, RAW_LOOP, &soon, &answer) == UDFVM_E_TIMEOUT,
+                  "an endless call at the limits of the process", blocked);
+            check(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1,
+                  "a call at the limits of the process", blocked);
         }
     }
     set_all(SIG_UNBLOCK);
@@ -214,17 +235,20 @@ static void *call_often(void *argument)
     if (seed % 2)
         set_all(SIG_BLOCK);
     for (int i = 0; i < 40; i++) {
-        const struct udfvm_limits limits = { .timeout_ns = (uint64_t)(1 + rand_r(&seed) % 4000) * 1000 };
+        const struct udfvm_limits limits = { .timeout_ns = (uint64_t)(1 + rand_r(&seed) % 4000) *
+                                                           1000 };
         const bool endless = rand_r(&seed) % 3 == 0;
         uint64_t answer = 0;
         const int code = call(vm, endless ? RAW_LOOP : RAW_COUNT, &limits, &answer);
-        check(code == UDFVM_E_TIMEOUT || (!endless && code == UDFVM_OK && answer == 1), "a call among many", code);
+        check(code == UDFVM_E_TIMEOUT || (!endless && code == UDFVM_OK && answer == 1),
+              "a call among many", code);
     }
     udfvm_vm_close(vm);
     return NULL;
 }
 
-/* Deadlines that pass as calls begin and end, of threads that have the same VMs one after the other. */
+/* Deadlines that pass as calls begin and end, of threads that have the same VMs one after the
+ * other. */
 static void test_threads(void)
 {
     pthread_t threads[8];
@@ -267,7 +291,11 @@ static void test_forks_meanwhile(void)
 }
 
 static atomic_int looks;
-static int look(void *context) { (void)context; return atomic_fetch_add(&looks, 1) >= 2; }
+static int look(void *context)
+{
+    (void)context;
+    return atomic_fetch_add(&looks, 1) >= 2;
+}
 
 static void test_looks(void)
 {
@@ -277,8 +305,11 @@ static void test_looks(void)
         set_all(blocked ? SIG_BLOCK : SIG_UNBLOCK);
         atomic_store(&looks, 0);
         udfvm_vm_set_watch(vm, look, NULL);
-        check(call(vm, RAW_LOOP, blocked ? NULL : &late, &answer) == UDFVM_E_INTERRUPTED && looks == 3, "looks at an endless call", looks);
-        check(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1, "after looks", blocked);
+        check(call(vm, RAW_LOOP, blocked ? NULL : &late, &answer) == UDFVM_E_INTERRUPTED &&
+                  looks == 3,
+              "looks at an endless call", looks);
+        check(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1, "after looks",
+              blocked);
     }
     set_all(SIG_UNBLOCK);
     udfvm_vm_close(vm);
@@ -290,12 +321,18 @@ static udfvm_pool *pool;
 static int inner_code;
 static struct udfvm_error inner_error;
 
-static int64_t call_within(void *context, const char *name, const void *arguments, uint64_t length, void *reply, uint64_t capacity, char *failure)
+static int64_t call_within(void *context, const char *name, const void *arguments, uint64_t length,
+                           void *reply, uint64_t capacity, char *failure)
 {
     const uint64_t request[] = { (uint64_t)(uintptr_t)context };
     struct udfvm_pool_reply got = { .output = NULL };
-    (void)name; (void)arguments; (void)length; (void)reply; (void)capacity;
-    inner_code = udfvm_pool_call(pool, image, 600000 * MILLISECOND, UDFVM_REQUEST_ROW, request, 8, &late, &got, &inner_error);
+    (void)name;
+    (void)arguments;
+    (void)length;
+    (void)reply;
+    (void)capacity;
+    inner_code = udfvm_pool_call(pool, image, 600000 * MILLISECOND, UDFVM_REQUEST_ROW, request, 8,
+                                 &late, &got, &inner_error);
     if (got.kept)
         udfvm_pool_give(pool, got.kept);
     strcpy(failure, "inner");
@@ -306,24 +343,33 @@ static int outer_call(udfvm_vm *vm, uint64_t inner, uint64_t timeout_ns)
 {
     const struct udfvm_host_functions functions = { (void *)(uintptr_t)inner, call_within, 10 };
     const struct udfvm_limits limits = { .timeout_ns = timeout_ns, .host_functions = &functions };
-    const uint64_t request[] = { RAW_HYPERCALL, UDFVM_HC_HOST_CALL, UDFVM_OUTPUT_BASE, 0, UDFVM_OUTPUT_BASE, 0, UDFVM_OUTPUT_BASE, 8 };
+    const uint64_t request[] = { RAW_HYPERCALL,     UDFVM_HC_HOST_CALL,
+                                 UDFVM_OUTPUT_BASE, 0,
+                                 UDFVM_OUTPUT_BASE, 0,
+                                 UDFVM_OUTPUT_BASE, 8 };
     uint64_t length, output[64];
     int status;
-    return udfvm_vm_fresh_call(vm, UDFVM_REQUEST_ROW, request, sizeof request, &limits, output, sizeof output, &length, &status, NULL);
+    return udfvm_vm_fresh_call(vm, UDFVM_REQUEST_ROW, request, sizeof request, &limits, output,
+                               sizeof output, &length, &status, NULL);
 }
 
 static void test_calls_within_a_call(void)
 {
     pool = udfvm_pool_create(image, 1, NULL, NULL);
     udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
-    check(outer_call(vm, RAW_COUNT, 0) == UDFVM_OK && inner_code == UDFVM_OK, "a call within a call", inner_code);
+    check(outer_call(vm, RAW_COUNT, 0) == UDFVM_OK && inner_code == UDFVM_OK,
+          "a call within a call", inner_code);
     const int code = outer_call(vm, RAW_LOOP, 20 * MILLISECOND);
-    check(code == UDFVM_E_TIMEOUT && inner_code == UDFVM_E_TIMEOUT, "an endless call within one", code);
+    check(code == UDFVM_E_TIMEOUT && inner_code == UDFVM_E_TIMEOUT, "an endless call within one",
+          code);
     check(strstr(inner_error.message, "part of") != NULL, "of whose deadline it ended", 0);
     udfvm_vm *busy = udfvm_pool_take(pool, image, 0, NULL);
-    check(outer_call(vm, RAW_COUNT, 20 * MILLISECOND) == UDFVM_E_TIMEOUT && inner_code == UDFVM_E_TIMEOUT, "a wait within a call", inner_code);
+    check(outer_call(vm, RAW_COUNT, 20 * MILLISECOND) == UDFVM_E_TIMEOUT &&
+              inner_code == UDFVM_E_TIMEOUT,
+          "a wait within a call", inner_code);
     udfvm_pool_give(pool, busy);
-    check(outer_call(vm, RAW_COUNT, 0) == UDFVM_OK && inner_code == UDFVM_OK, "a call within a call, later", inner_code);
+    check(outer_call(vm, RAW_COUNT, 0) == UDFVM_OK && inner_code == UDFVM_OK,
+          "a call within a call, later", inner_code);
     keeps_deadlines("after calls within calls");
     udfvm_vm_close(vm);
     udfvm_pool_close(pool);
@@ -346,14 +392,20 @@ static void test_waits_count(void)
     pthread_t giving;
     pool = udfvm_pool_create(image, 1, NULL, NULL);
     udfvm_vm *vm = udfvm_pool_take(pool, image, 0, NULL);
-    check(udfvm_pool_call(pool, image, 600000 * MILLISECOND, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &reply, &error) == UDFVM_E_TIMEOUT
-              && strstr(error.message, "did not begin"), "a wait that lasts too long", 0);
-    check(udfvm_pool_call(pool, image, MILLISECOND, UDFVM_REQUEST_ROW, loop, 8, &late, &reply, NULL) == UDFVM_E_BUSY, "a short wait", 0);
+    check(udfvm_pool_call(pool, image, 600000 * MILLISECOND, UDFVM_REQUEST_ROW, loop, 8,
+                          &short_limits, &reply, &error) == UDFVM_E_TIMEOUT &&
+              strstr(error.message, "did not begin"),
+          "a wait that lasts too long", 0);
+    check(udfvm_pool_call(pool, image, MILLISECOND, UDFVM_REQUEST_ROW, loop, 8, &late, &reply,
+                          NULL) == UDFVM_E_BUSY,
+          "a short wait", 0);
     pthread_create(&giving, NULL, give_later, vm);
     struct timespec before, after;
     clock_gettime(CLOCK_MONOTONIC, &before);
     const struct udfvm_limits more = { .timeout_ns = 1500 * MILLISECOND };
-    check(udfvm_pool_call(pool, image, 600000 * MILLISECOND, UDFVM_REQUEST_ROW, loop, 8, &more, &reply, &error) == UDFVM_E_TIMEOUT, "waited, then endless", 0);
+    check(udfvm_pool_call(pool, image, 600000 * MILLISECOND, UDFVM_REQUEST_ROW, loop, 8, &more,
+                          &reply, &error) == UDFVM_E_TIMEOUT,
+          "waited, then endless", 0);
     clock_gettime(CLOCK_MONOTONIC, &after);
     pthread_join(giving, NULL);
     check(strstr(error.message, "within 1.5 s") != NULL, "the timeout that was given", 0);
@@ -371,7 +423,10 @@ static void test_time_stamps_in_any_order(void)
 
 int main(int count, char **arguments)
 {
-    static const struct { const char *name; void (*run)(void); } tests[] = {
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } tests[] = {
         { "signals", test_signals_are_the_programs },
         { "pending", test_pending_signals_stay_so },
         { "waiting", test_signals_reach_who_waits },
@@ -389,7 +444,7 @@ int main(int count, char **arguments)
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         const int before = atomic_load(&failures);
         if (count > 2 && tests[i].run == test_forks_meanwhile)
-            continue;                            /* the thread sanitizer does not support threads that start in children */
+            continue; /* the thread sanitizer does not support threads that start in children */
         tests[i].run();
         printf("%s: %s\n", tests[i].name, atomic_load(&failures) == before ? "holds" : "FAILED");
         fflush(stdout);

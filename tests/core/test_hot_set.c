@@ -1,23 +1,23 @@
-/* Pages that leave the hot set, with the raw guest. Linked with -Wl,--wrap=madvise, to count what is given back. Usage: test_hot_set raw_guest.bin.
- * Prints what failed. */
+/* Pages that leave the hot set, with the raw guest. Linked with -Wl,--wrap=madvise, to count what
+ * is given back. Usage: test_hot_set raw_guest.bin. Prints what failed. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../../udfvm/vmm/internal.h"
+#include "internal.h"
 #include "check.h"
 #include "raw_guest.h"
 
-#define MEMORY (32ull << 20)
-#define WINDOW (2ull << 20)
-#define COOLING 400               /* restores after which what is not written has cooled */
-#define FEW (UDFVM_PROGRAM_BASE + (2ull << 20))
-#define MANY (UDFVM_PROGRAM_BASE + (8ull << 20))
-#define FEW_PAGES 100ull          /* fewer than are kept */
-#define MANY_PAGES 600ull         /* more than are kept */
-#define MARK 0x6d61726bull
+#define MEMORY     (32ull << 20)
+#define WINDOW     (2ull << 20)
+#define COOLING    400 /* restores after which what is not written has cooled */
+#define FEW        (UDFVM_PROGRAM_BASE + (2ull << 20))
+#define MANY       (UDFVM_PROGRAM_BASE + (8ull << 20))
+#define FEW_PAGES  100ull /* fewer than are kept */
+#define MANY_PAGES 600ull /* more than are kept */
+#define MARK       0x6d61726bull
 
 static int dropped;
 static udfvm_image *base, *layer;
@@ -36,7 +36,8 @@ static uint64_t call(udfvm_vm *vm, uint32_t request, uint64_t a, uint64_t b, uin
     const struct udfvm_limits usual = { .timeout_ns = 20000000000 };
     struct udfvm_error error;
     struct udfvm_reply reply;
-    check(udfvm_vm_call(vm, request, words, sizeof words, &usual, &reply, &error) == UDFVM_OK, "%s", error.message);
+    check(udfvm_vm_call(vm, request, words, sizeof words, &usual, &reply, &error) == UDFVM_OK, "%s",
+          error.message);
     return reply.length >= 8 ? *(const uint64_t *)reply.data : 0;
 }
 
@@ -77,7 +78,9 @@ static udfvm_vm *open_vm(void)
 static udfvm_image *sealed(udfvm_vm *vm, udfvm_image *on)
 {
     FILE *file = tmpfile();
-    udfvm_image *made = udfvm_vm_seal(vm, fileno(file), "raw", 3, NULL) == UDFVM_OK ? udfvm_image_open(fileno(file), on, NULL) : NULL;
+    udfvm_image *made = udfvm_vm_seal(vm, fileno(file), "raw", 3, NULL) == UDFVM_OK
+                            ? udfvm_image_open(fileno(file), on, NULL)
+                            : NULL;
     fclose(file);
     return made;
 }
@@ -86,12 +89,16 @@ static udfvm_image *sealed(udfvm_vm *vm, udfvm_image *on)
 static void build(const char *path)
 {
     static char kernel[1 << 20];
-    const struct udfvm_config config = { .memory = MEMORY, .input_window = WINDOW, .output_window = WINDOW };
+    const struct udfvm_config config = { .memory = MEMORY,
+                                         .input_window = WINDOW,
+                                         .output_window = WINDOW };
     const struct udfvm_boot boot = { .memory_end = MEMORY };
     const int fd = open(path, O_RDONLY);
     const ssize_t length = read(fd, kernel, sizeof kernel);
     close(fd);
-    udfvm_vm *vm = length > 0 ? udfvm_vm_boot(&config, kernel, (size_t)length, &boot, sizeof boot, NULL, NULL, NULL, NULL) : NULL;
+    udfvm_vm *vm = length > 0 ? udfvm_vm_boot(&config, kernel, (size_t)length, &boot, sizeof boot,
+                                              NULL, NULL, NULL, NULL)
+                              : NULL;
     base = vm ? sealed(vm, NULL) : NULL;
     udfvm_vm_close(vm);
     vm = open_vm();
@@ -101,20 +108,24 @@ static void build(const char *path)
     udfvm_vm_close(vm);
 }
 
-/* Their memory is kept while they are few, so that pages which calls write now and then cost no system calls. */
+/* Their memory is kept while they are few, so that pages which calls write now and then cost no
+ * system calls. */
 static void test_few_cold_pages_stay(void)
 {
     udfvm_vm *vm = open_vm();
     dropped = 0;
     for (int round = 0; round < 4; round++) {
         write_pages(vm, FEW, FEW_PAGES, MARK);
-        check(vm->hot.count >= FEW_PAGES && vm->hot.cold_count < FEW_PAGES, "%zu hot pages, %zu cold ones", vm->hot.count, vm->hot.cold_count);
+        check(vm->hot.count >= FEW_PAGES && vm->hot.cold_count < FEW_PAGES,
+              "%zu hot pages, %zu cold ones", vm->hot.count, vm->hot.cold_count);
         cool_down(vm);
-        check(vm->hot.count < FEW_PAGES && vm->hot.cold_count >= FEW_PAGES, "%zu hot pages, %zu cold ones", vm->hot.count, vm->hot.cold_count);
+        check(vm->hot.count < FEW_PAGES && vm->hot.cold_count >= FEW_PAGES,
+              "%zu hot pages, %zu cold ones", vm->hot.count, vm->hot.cold_count);
         check(count(vm, FEW, FEW_PAGES, MARK) == 0, "a cold page was not restored");
     }
     check(dropped == 0, "%d system calls for a few pages", dropped);
-    check(udfvm_vm_shrink(vm, NULL) == UDFVM_OK && vm->hot.cold_count == 0 && dropped > 0, "a VM that is shrunk keeps %zu cold pages", vm->hot.cold_count);
+    check(udfvm_vm_shrink(vm, NULL) == UDFVM_OK && vm->hot.cold_count == 0 && dropped > 0,
+          "a VM that is shrunk keeps %zu cold pages", vm->hot.cold_count);
     udfvm_vm_close(vm);
 }
 
@@ -125,7 +136,8 @@ static void test_many_cold_pages_go(void)
         dropped = 0;
         write_pages(vm, MANY, MANY_PAGES, MARK);
         cool_down(vm);
-        check(vm->hot.cold_count < FEW_PAGES && dropped > 0 && dropped < 32, "%zu cold pages, %d system calls", vm->hot.cold_count, dropped);
+        check(vm->hot.cold_count < FEW_PAGES && dropped > 0 && dropped < 32,
+              "%zu cold pages, %d system calls", vm->hot.cold_count, dropped);
         check(count(vm, MANY, MANY_PAGES, MARK) == 0, "what was dropped is back");
     }
     udfvm_vm_close(vm);
@@ -139,13 +151,18 @@ static void test_a_layers_pages_stay(void)
         write_pages(vm, FEW, FEW_PAGES, MARK + 1);
         cool_down(vm);
         check(vm->hot.cold_count >= FEW_PAGES, "%zu cold pages", vm->hot.cold_count);
-        check(udfvm_vm_bind(vm, layer, NULL) == UDFVM_OK && count(vm, FEW, FEW_PAGES, MARK) == FEW_PAGES, "the layer's pages");
+        check(udfvm_vm_bind(vm, layer, NULL) == UDFVM_OK &&
+                  count(vm, FEW, FEW_PAGES, MARK) == FEW_PAGES,
+              "the layer's pages");
         write_pages(vm, MANY, MANY_PAGES, MARK);
         cool_down(vm);
         check(vm->hot.cold_count < FEW_PAGES, "%zu cold pages", vm->hot.cold_count);
-        check(count(vm, FEW, FEW_PAGES, MARK) == FEW_PAGES, "the layer's pages went with the cold ones");
-        check(udfvm_vm_bind(vm, base, NULL) == UDFVM_OK && count(vm, FEW, FEW_PAGES, MARK) == 0, "the layer's pages are on the base");
-        check(count(vm, FEW, FEW_PAGES, MARK + 1) == 0 && count(vm, MANY, MANY_PAGES, MARK) == 0, "an earlier call's pages are back");
+        check(count(vm, FEW, FEW_PAGES, MARK) == FEW_PAGES,
+              "the layer's pages went with the cold ones");
+        check(udfvm_vm_bind(vm, base, NULL) == UDFVM_OK && count(vm, FEW, FEW_PAGES, MARK) == 0,
+              "the layer's pages are on the base");
+        check(count(vm, FEW, FEW_PAGES, MARK + 1) == 0 && count(vm, MANY, MANY_PAGES, MARK) == 0,
+              "an earlier call's pages are back");
     }
     udfvm_vm_close(vm);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../udfvm/vmm/image_format.h"
+#include "image/image_format.h"
 
 #define GUEST_MEMORY (32ull << 20)
 
@@ -20,11 +20,14 @@ static void check(bool holds, const char *what)
 static FILE *sealed_base(const char *path, const uint8_t *name)
 {
     static char kernel[1 << 20];
-    const struct udfvm_config config = { .memory = GUEST_MEMORY, .input_window = 4 << 20, .output_window = 4 << 20 };
+    const struct udfvm_config config = { .memory = GUEST_MEMORY,
+                                         .input_window = 4 << 20,
+                                         .output_window = 4 << 20 };
     const struct udfvm_boot boot = { .memory_end = GUEST_MEMORY };
     FILE *source = fopen(path, "rb"), *file = tmpfile();
     const size_t length = source ? fread(kernel, 1, sizeof kernel, source) : 0;
-    udfvm_vm *vm = udfvm_vm_boot(&config, kernel, length, &boot, sizeof boot, NULL, NULL, NULL, NULL);
+    udfvm_vm *vm = udfvm_vm_boot(&config, kernel, length, &boot, sizeof boot, NULL, NULL, NULL,
+                                 NULL);
     if (!vm || udfvm_vm_seal_named(vm, fileno(file), name, "raw", 3, NULL) != UDFVM_OK)
         exit(2);
     udfvm_vm_close(vm);
@@ -43,7 +46,8 @@ static FILE *forged_layer(const udfvm_image *base, uint64_t memory)
     header->config.memory = memory;
     memcpy(header->base_digest, base->header->digest, sizeof header->base_digest);
     udfvm_image_header_digest(header, header->digest);
-    if (pwrite(fileno(file), header, sizeof *header, 0) != (ssize_t)sizeof *header || ftruncate(fileno(file), (off_t)base->mapped) != 0)
+    if (pwrite(fileno(file), header, sizeof *header, 0) != (ssize_t)sizeof *header ||
+        ftruncate(fileno(file), (off_t)base->mapped) != 0)
         exit(2);
     free(header);
     return file;

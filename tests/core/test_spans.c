@@ -1,7 +1,9 @@
-/* What the host writes leaves with the call, whichever step of it fails. Usage: test_spans raw_guest.bin. Prints what holds and what failed.
+/* What the host writes leaves with the call, whichever step of it fails. Usage: test_spans
+ * raw_guest.bin. Prints what holds and what failed.
  *
- * Each way of writing is taken again and again, on the one VM of a pool: the first time the first system call or allocation of the core fails,
- * then the second, and so on until none is left to fail. After each a spy, another function of the same base image, searches the VM for the mark.
+ * Each way of writing is taken again and again, on the one VM of a pool: the first time the first
+ * system call or allocation of the core fails, then the second, and so on until none is left to
+ * fail. After each a spy, another function of the same base image, searches the VM for the mark.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,16 +18,16 @@
 #include <unistd.h>
 
 #include "../../guest/include/udfvm_abi.h"
-#include "../../udfvm/vmm/api.h"
+#include "api.h"
 #include "raw_guest.h"
 
-#define MEMORY (16ull << 20)
-#define WINDOW (8ull << 20)
+#define MEMORY  (16ull << 20)
+#define WINDOW  (8ull << 20)
 #define SCRATCH (2ull << 20)
-#define MARK 0x68656c6c6f2d2d21ull
-#define SMALL 512u
-#define LARGE ((size_t)3 << 20)
-#define FAR (UDFVM_PROGRAM_BASE + (6ull << 20))  /* memory that nothing else uses */
+#define MARK    0x68656c6c6f2d2d21ull
+#define SMALL   512u
+#define LARGE   ((size_t)3 << 20)
+#define FAR     (UDFVM_PROGRAM_BASE + (6ull << 20)) /* memory that nothing else uses */
 
 static int failures;
 static udfvm_image *image, *other;
@@ -40,7 +42,8 @@ static void check(bool holds, const char *what, long number)
 
 /* ---- Failures of this thread's calls, by the linker's --wrap ---- */
 
-static _Thread_local long left = -1;             /* calls that succeed before the one that fails; -1: none fails */
+static _Thread_local long left =
+    -1; /* calls that succeed before the one that fails; -1: none fails */
 static _Thread_local bool failed;
 
 static bool fails(int code)
@@ -53,25 +56,46 @@ static bool fails(int code)
 }
 
 void *__real_malloc(size_t), *__real_calloc(size_t, size_t), *__real_realloc(void *, size_t);
-int __real_ioctl(int, unsigned long, ...), __real_madvise(void *, size_t, int), __real_open(const char *, int, ...);
+int __real_ioctl(int, unsigned long, ...), __real_madvise(void *, size_t, int),
+    __real_open(const char *, int, ...);
 int __real_timer_create(clockid_t, struct sigevent *, timer_t *);
 int __real_timer_settime(timer_t, int, const struct itimerspec *, struct itimerspec *);
 int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 ssize_t __real_getrandom(void *, size_t, unsigned);
 
-void *__wrap_malloc(size_t size) { return fails(ENOMEM) ? NULL : __real_malloc(size); }
-void *__wrap_calloc(size_t count, size_t size) { return fails(ENOMEM) ? NULL : __real_calloc(count, size); }
-void *__wrap_realloc(void *old, size_t size) { return fails(ENOMEM) ? NULL : __real_realloc(old, size); }
-int __wrap_madvise(void *at, size_t length, int advice) { return fails(ENOMEM) ? -1 : __real_madvise(at, length, advice); }
-int __wrap_timer_create(clockid_t clock, struct sigevent *event, timer_t *timer) { return fails(EAGAIN) ? -1 : __real_timer_create(clock, event, timer); }
-ssize_t __wrap_getrandom(void *to, size_t length, unsigned flags) { return fails(ENOSYS) ? -1 : __real_getrandom(to, length, flags); }
+void *__wrap_malloc(size_t size)
+{
+    return fails(ENOMEM) ? NULL : __real_malloc(size);
+}
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails(ENOMEM) ? NULL : __real_calloc(count, size);
+}
+void *__wrap_realloc(void *old, size_t size)
+{
+    return fails(ENOMEM) ? NULL : __real_realloc(old, size);
+}
+int __wrap_madvise(void *at, size_t length, int advice)
+{
+    return fails(ENOMEM) ? -1 : __real_madvise(at, length, advice);
+}
+int __wrap_timer_create(clockid_t clock, struct sigevent *event, timer_t *timer)
+{
+    return fails(EAGAIN) ? -1 : __real_timer_create(clock, event, timer);
+}
+ssize_t __wrap_getrandom(void *to, size_t length, unsigned flags)
+{
+    return fails(ENOSYS) ? -1 : __real_getrandom(to, length, flags);
+}
 
-int __wrap_timer_settime(timer_t timer, int flags, const struct itimerspec *value, struct itimerspec *old)
+int __wrap_timer_settime(timer_t timer, int flags, const struct itimerspec *value,
+                         struct itimerspec *old)
 {
     return fails(EINVAL) ? -1 : __real_timer_settime(timer, flags, value, old);
 }
 
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                          void *argument)
 {
     return fails(EAGAIN) ? EAGAIN : __real_pthread_create(thread, attributes, run, argument);
 }
@@ -116,13 +140,15 @@ static int64_t stat_file(void *context, const char *path, int follow, struct udf
     (void)follow;
     return open_file(context, path, stat) == 7 ? file_result : -EIO;
 }
-static int64_t read_file(void *context, int64_t handle, uint64_t offset, void *buffer, uint64_t length)
+static int64_t read_file(void *context, int64_t handle, uint64_t offset, void *buffer,
+                         uint64_t length)
 {
     (void)context, (void)handle, (void)offset;
     put_marks(buffer, length);
     return file_result < 0 ? file_result : (int64_t)length + file_result;
 }
-static int64_t list_files(void *context, const char *path, uint64_t first, void *buffer, uint64_t length)
+static int64_t list_files(void *context, const char *path, uint64_t first, void *buffer,
+                          uint64_t length)
 {
     (void)path;
     return read_file(context, 7, first, buffer, length);
@@ -132,9 +158,14 @@ static int64_t read_link(void *context, const char *path, char *buffer, uint64_t
     (void)path;
     return read_file(context, 7, 0, buffer, length);
 }
-static int64_t close_file(void *context, int64_t handle) { (void)context, (void)handle; return 0; }
+static int64_t close_file(void *context, int64_t handle)
+{
+    (void)context, (void)handle;
+    return 0;
+}
 
-static int64_t answer(void *context, const char *name, const void *arguments, uint64_t length, void *reply, uint64_t capacity, char *failure)
+static int64_t answer(void *context, const char *name, const void *arguments, uint64_t length,
+                      void *reply, uint64_t capacity, char *failure)
 {
     (void)context, (void)name, (void)arguments, (void)length;
     strcpy(failure, "refused");
@@ -142,13 +173,20 @@ static int64_t answer(void *context, const char *name, const void *arguments, ui
     return file_result < 0 ? UDFVM_HOST_FUNCTION_FAILED : (int64_t)capacity + file_result;
 }
 
-static const struct udfvm_files files = { .open = open_file, .stat = stat_file, .read = read_file, .close = close_file, .list = list_files,
+static const struct udfvm_files files = { .open = open_file,
+                                          .stat = stat_file,
+                                          .read = read_file,
+                                          .close = close_file,
+                                          .list = list_files,
                                           .readlink = read_link };
 static const struct udfvm_host_functions functions = { .call = answer, .most_calls = 100 };
-static const struct udfvm_limits limits = { .timeout_ns = 60000000000, .files = 1, .host_functions = &functions };
+static const struct udfvm_limits limits = { .timeout_ns = 60000000000,
+                                            .files = 1,
+                                            .host_functions = &functions };
 static const struct udfvm_limits streaming = { .timeout_ns = 60000000000, .files = 1 };
 
-/* ---- The ways in which the host writes. Each is on its own with a VM, which it need not restore ---- */
+/* ---- The ways in which the host writes. Each is on its own with a VM, which it need not restore
+ * ---- */
 
 static uint64_t large[LARGE / 8];
 
@@ -164,8 +202,14 @@ static void copied(udfvm_vm *vm, size_t bytes)
     large[0] = RAW_COUNT;
     call(vm, large, bytes / 8, &reply);
 }
-static void copies_small(udfvm_vm *vm) { copied(vm, SMALL); }
-static void copies_large(udfvm_vm *vm) { copied(vm, LARGE); }
+static void copies_small(udfvm_vm *vm)
+{
+    copied(vm, SMALL);
+}
+static void copies_large(udfvm_vm *vm)
+{
+    copied(vm, LARGE);
+}
 
 static void loads(udfvm_vm *vm)
 {
@@ -187,19 +231,35 @@ static void in_place(udfvm_vm *vm, size_t asked, size_t sent)
     if (sent)
         udfvm_vm_call(vm, UDFVM_REQUEST_ROW, NULL, sent, &limits, &reply, NULL);
 }
-static void writes_small(udfvm_vm *vm) { in_place(vm, SMALL, SMALL); }
-static void writes_large(udfvm_vm *vm) { in_place(vm, LARGE, LARGE); }
-static void sends_a_part(udfvm_vm *vm) { in_place(vm, LARGE, 8); }
-static void sends_nothing(udfvm_vm *vm) { in_place(vm, WINDOW - 4096, 0); }
+static void writes_small(udfvm_vm *vm)
+{
+    in_place(vm, SMALL, SMALL);
+}
+static void writes_large(udfvm_vm *vm)
+{
+    in_place(vm, LARGE, LARGE);
+}
+static void sends_a_part(udfvm_vm *vm)
+{
+    in_place(vm, LARGE, 8);
+}
+static void sends_nothing(udfvm_vm *vm)
+{
+    in_place(vm, WINDOW - 4096, 0);
+}
 
 static void files_at(udfvm_vm *vm, int64_t result)
 {
     const uint64_t prepare[] = { RAW_WRITE, FAR + 65536, 0x2f2f2f2f }, path = FAR + 65536;
     const uint64_t requests[][8] = {
-        { RAW_HYPERCALL, UDFVM_HC_FILE_OPEN, path, 4, FAR }, { RAW_HYPERCALL, UDFVM_HC_FILE_READ, 0, 0, FAR + 8192, 9000 },
-        { RAW_HYPERCALL, UDFVM_HC_FILE_STAT, path, 4, FAR + 32768, 1 }, { RAW_HYPERCALL, UDFVM_HC_FILE_LIST, path, 4, 0, FAR + 131072, 5000 },
-        { RAW_HYPERCALL, UDFVM_HC_FILE_READLINK, path, 4, FAR + 262144, 100 }, { RAW_HYPERCALL, UDFVM_HC_OPEN },
-        { RAW_HYPERCALL, UDFVM_HC_FILE_READ, 0, 0, UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW - 4096, 20000 },
+        { RAW_HYPERCALL, UDFVM_HC_FILE_OPEN, path, 4, FAR },
+        { RAW_HYPERCALL, UDFVM_HC_FILE_READ, 0, 0, FAR + 8192, 9000 },
+        { RAW_HYPERCALL, UDFVM_HC_FILE_STAT, path, 4, FAR + 32768, 1 },
+        { RAW_HYPERCALL, UDFVM_HC_FILE_LIST, path, 4, 0, FAR + 131072, 5000 },
+        { RAW_HYPERCALL, UDFVM_HC_FILE_READLINK, path, 4, FAR + 262144, 100 },
+        { RAW_HYPERCALL, UDFVM_HC_OPEN },
+        { RAW_HYPERCALL, UDFVM_HC_FILE_READ, 0, 0, UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW - 4096,
+          20000 },
     };
     struct udfvm_reply reply;
     file_result = result;
@@ -207,20 +267,40 @@ static void files_at(udfvm_vm *vm, int64_t result)
     for (size_t i = 0; i < sizeof requests / sizeof *requests && code == UDFVM_OK; i++)
         code = call(vm, requests[i], 8, &reply);
 }
-static void serves_files(udfvm_vm *vm) { files_at(vm, 0); }
-static void fails_to_serve_files(udfvm_vm *vm) { files_at(vm, -EIO); }
-static void serves_too_much(udfvm_vm *vm) { files_at(vm, 1); }
+static void serves_files(udfvm_vm *vm)
+{
+    files_at(vm, 0);
+}
+static void fails_to_serve_files(udfvm_vm *vm)
+{
+    files_at(vm, -EIO);
+}
+static void serves_too_much(udfvm_vm *vm)
+{
+    files_at(vm, 1);
+}
 
 static void answers_at(udfvm_vm *vm, int64_t result)
 {
-    const uint64_t request[] = { RAW_HYPERCALL, UDFVM_HC_HOST_CALL, FAR, 0, FAR, 8, FAR + 8192, 9000 };
+    const uint64_t request[] = {
+        RAW_HYPERCALL, UDFVM_HC_HOST_CALL, FAR, 0, FAR, 8, FAR + 8192, 9000
+    };
     struct udfvm_reply reply;
     file_result = result;
     call(vm, request, 8, &reply);
 }
-static void answers(udfvm_vm *vm) { answers_at(vm, 0); }
-static void fails_to_answer(udfvm_vm *vm) { answers_at(vm, -1); }
-static void answers_too_much(udfvm_vm *vm) { answers_at(vm, 1); }
+static void answers(udfvm_vm *vm)
+{
+    answers_at(vm, 0);
+}
+static void fails_to_answer(udfvm_vm *vm)
+{
+    answers_at(vm, -1);
+}
+static void answers_too_much(udfvm_vm *vm)
+{
+    answers_at(vm, 1);
+}
 
 static void lends(udfvm_vm *vm, uint64_t status, uint64_t begin, uint64_t end)
 {
@@ -233,8 +313,14 @@ static void lends(udfvm_vm *vm, uint64_t status, uint64_t begin, uint64_t end)
     if (lent)
         put_marks(lent, end - begin);
 }
-static void lends_the_window(udfvm_vm *vm) { lends(vm, UDFVM_STATUS_OK, 0, UDFVM_WINDOW_NARROW + 65536); }
-static void lends_scratch(udfvm_vm *vm) { lends(vm, UDFVM_STATUS_IN_PLACE, WINDOW, WINDOW + SCRATCH); }
+static void lends_the_window(udfvm_vm *vm)
+{
+    lends(vm, UDFVM_STATUS_OK, 0, UDFVM_WINDOW_NARROW + 65536);
+}
+static void lends_scratch(udfvm_vm *vm)
+{
+    lends(vm, UDFVM_STATUS_IN_PLACE, WINDOW, WINDOW + SCRATCH);
+}
 
 static void streams(udfvm_vm *vm)
 {
@@ -245,7 +331,8 @@ static void streams(udfvm_vm *vm)
             return;
         put_marks(window, SMALL);
         window[0] = RAW_COUNT;
-        if (udfvm_vm_stream_call(vm, UDFVM_REQUEST_ROW, NULL, SMALL, &streaming, &reply, NULL) != UDFVM_OK)
+        if (udfvm_vm_stream_call(vm, UDFVM_REQUEST_ROW, NULL, SMALL, &streaming, &reply, NULL) !=
+            UDFVM_OK)
             return;
     }
 }
@@ -264,11 +351,13 @@ static uint64_t find(udfvm_vm *vm, uint64_t from, uint64_t to)
 
 static uint64_t marks_in(udfvm_vm *vm)
 {
-    const uint64_t stack = MEMORY - udfvm_stack_bytes(MEMORY), wide[] = { RAW_HYPERCALL, UDFVM_HC_OPEN, 0, 0, 0, 0, 0, 0 };
+    const uint64_t stack = MEMORY - udfvm_stack_bytes(MEMORY),
+                   wide[] = { RAW_HYPERCALL, UDFVM_HC_OPEN, 0, 0, 0, 0, 0, 0 };
     struct udfvm_reply reply;
     uint64_t found = find(vm, UDFVM_INPUT_PAYLOAD + 32, UDFVM_INPUT_BASE + WINDOW);
     found += find(vm, UDFVM_KERNEL_BASE, stack - UDFVM_STACK_GUARD) + find(vm, stack, MEMORY);
-    check(call(vm, wide, 8, &reply) == UDFVM_OK && udfvm_vm_restore(vm, NULL) == UDFVM_OK, "opening all of the output window", 0);
+    check(call(vm, wide, 8, &reply) == UDFVM_OK && udfvm_vm_restore(vm, NULL) == UDFVM_OK,
+          "opening all of the output window", 0);
     return found + find(vm, UDFVM_OUTPUT_BASE, UDFVM_OUTPUT_BASE + WINDOW + SCRATCH);
 }
 
@@ -304,14 +393,19 @@ static void at_each_step(const char *name, void (*writes)(udfvm_vm *))
 /* The spy would see it. */
 static void test_the_spy(void)
 {
-    const uint64_t places[] = { FAR, UDFVM_OUTPUT_BASE + 8192, UDFVM_OUTPUT_BASE + WINDOW + SCRATCH - 8 };
+    const uint64_t places[] = { FAR, UDFVM_OUTPUT_BASE + 8192,
+                                UDFVM_OUTPUT_BASE + WINDOW + SCRATCH - 8 };
     const uint64_t open_wide[] = { RAW_HYPERCALL, UDFVM_HC_OPEN, 0, 0, 0, 0, 0, 0 };
     udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
     struct udfvm_reply reply;
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const uint64_t write[] = { RAW_WRITE, places[i], MARK }, look[] = { RAW_FIND, places[i] & -4096ull, (places[i] & -4096ull) + 4096, MARK };
-        check(call(vm, open_wide, 8, &reply) == UDFVM_OK && call(vm, write, 3, &reply) == UDFVM_OK && call(vm, look, 4, &reply) == UDFVM_OK
-                  && *(const uint64_t *)reply.data == 1, "the spy sees nothing", (long)i);
+        const uint64_t write[] = { RAW_WRITE, places[i], MARK },
+                       look[] = { RAW_FIND, places[i] & -4096ull, (places[i] & -4096ull) + 4096,
+                                  MARK };
+        check(call(vm, open_wide, 8, &reply) == UDFVM_OK &&
+                  call(vm, write, 3, &reply) == UDFVM_OK && call(vm, look, 4, &reply) == UDFVM_OK &&
+                  *(const uint64_t *)reply.data == 1,
+              "the spy sees nothing", (long)i);
         check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restoring", (long)i);
     }
     udfvm_vm_close(vm);
@@ -331,7 +425,9 @@ static udfvm_image *sealed(udfvm_vm *vm, udfvm_image *base)
 static bool build(const char *path)
 {
     static char kernel[1 << 20];
-    const struct udfvm_config config = { .memory = MEMORY, .input_window = WINDOW, .output_window = WINDOW, .scratch = SCRATCH };
+    const struct udfvm_config config = {
+        .memory = MEMORY, .input_window = WINDOW, .output_window = WINDOW, .scratch = SCRATCH
+    };
     const struct udfvm_boot boot = { .memory_end = MEMORY };
     const uint64_t load[] = { RAW_SEAL, 300 };
     struct udfvm_reply reply;
@@ -340,21 +436,37 @@ static bool build(const char *path)
     close(fd);
     if (length <= 0)
         return false;
-    image = sealed(udfvm_vm_boot(&config, kernel, (size_t)length, &boot, sizeof boot, NULL, NULL, NULL, NULL), NULL);
+    image = sealed(
+        udfvm_vm_boot(&config, kernel, (size_t)length, &boot, sizeof boot, NULL, NULL, NULL, NULL),
+        NULL);
     udfvm_vm *vm = image ? udfvm_vm_open(image, NULL, NULL) : NULL;
-    if (vm && udfvm_vm_call(vm, UDFVM_REQUEST_LOAD, load, sizeof load, NULL, &reply, NULL) == UDFVM_OK)
+    if (vm &&
+        udfvm_vm_call(vm, UDFVM_REQUEST_LOAD, load, sizeof load, NULL, &reply, NULL) == UDFVM_OK)
         other = sealed(vm, image);
     return other != NULL;
 }
 
 int main(int count, char **arguments)
 {
-    static const struct { const char *name; void (*writes)(udfvm_vm *); } ways[] = {
-        { "a small request", copies_small }, { "a large request", copies_large }, { "a load request", loads },
-        { "a small request in place", writes_small }, { "a large request in place", writes_large }, { "a request of which a part is sent", sends_a_part },
-        { "a request that is not sent", sends_nothing }, { "files", serves_files }, { "files that fail", fails_to_serve_files },
-        { "files that serve too much", serves_too_much }, { "host functions", answers }, { "host functions that fail", fails_to_answer },
-        { "host functions that answer too much", answers_too_much }, { "a lent reply", lends_the_window }, { "a reply lent in scratch", lends_scratch },
+    static const struct {
+        const char *name;
+        void (*writes)(udfvm_vm *);
+    } ways[] = {
+        { "a small request", copies_small },
+        { "a large request", copies_large },
+        { "a load request", loads },
+        { "a small request in place", writes_small },
+        { "a large request in place", writes_large },
+        { "a request of which a part is sent", sends_a_part },
+        { "a request that is not sent", sends_nothing },
+        { "files", serves_files },
+        { "files that fail", fails_to_serve_files },
+        { "files that serve too much", serves_too_much },
+        { "host functions", answers },
+        { "host functions that fail", fails_to_answer },
+        { "host functions that answer too much", answers_too_much },
+        { "a lent reply", lends_the_window },
+        { "a reply lent in scratch", lends_scratch },
         { "a stream", streams },
     };
     if (count < 2 || !build(arguments[1]))

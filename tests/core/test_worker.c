@@ -1,4 +1,5 @@
-/* Work that is shared with the worker, and copies. Usage: test_worker [--no-fork]. Prints what holds and what failed. */
+/* Work that is shared with the worker, and copies. Usage: test_worker [--no-fork]. Prints what
+ * holds and what failed. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -10,9 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../udfvm/vmm/internal.h"
+#include "internal.h"
 
-#define MIB ((size_t)1 << 20)
+#define MIB    ((size_t)1 << 20)
 #define PIECES 200u
 #define OFFERS 300u
 
@@ -52,7 +53,9 @@ static void check_copy(size_t length, size_t from_offset, size_t to_offset)
 
 static void test_copies(void)
 {
-    const size_t lengths[] = { 0, 1, 63, 4096, 2 * MIB - 1, 2 * MIB, 2 * MIB + 1, 3 * MIB + 77, 9 * MIB + 5, 70 * MIB, 70 * MIB + 3 };
+    const size_t lengths[] = { 0,           1,        63,          4096,
+                               2 * MIB - 1, 2 * MIB,  2 * MIB + 1, 3 * MIB + 77,
+                               9 * MIB + 5, 70 * MIB, 70 * MIB + 3 };
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         check_copy(lengths[i], 0, 0);
         check_copy(lengths[i], 3, 8);
@@ -60,7 +63,10 @@ static void test_copies(void)
     }
 }
 
-struct counted { struct work work; atomic_uint times[PIECES]; };
+struct counted {
+    struct work work;
+    atomic_uint times[PIECES];
+};
 
 static void count_piece(struct work *work, size_t index)
 {
@@ -88,7 +94,7 @@ static void *offer_often(void *argument)
             if (atomic_load(&other->times[piece]) != (piece < other->work.pieces))
                 *(bool *)argument = false;
         }
-        free(one);                               /* nobody may look at it any more: the sanitizers would see */
+        free(one); /* nobody may look at it any more: the sanitizers would see */
         free(other);
     }
     return NULL;
@@ -108,14 +114,14 @@ static void test_every_piece_is_done_once(void)
 
 static void test_a_forked_child_works(void)
 {
-    check_copy(9 * MIB, 0, 0);                   /* there is a worker */
+    check_copy(9 * MIB, 0, 0); /* there is a worker */
     fflush(stdout);
     const pid_t child = fork();
     if (child == 0) {
         bool right = true;
         offer_often(&right);
         check_copy(9 * MIB, 1, 2);
-        exit(!right || failures);                /* which ends its worker, not the parent's */
+        exit(!right || failures); /* which ends its worker, not the parent's */
     }
     int status;
     waitpid(child, &status, 0);
@@ -150,7 +156,10 @@ static void run_for_a_thread(struct work *work, size_t index)
 
 static void test_signals_are_for_other_threads(void)
 {
-    struct { struct work work; pthread_t self; } mine = { .self = pthread_self() };
+    struct {
+        struct work work;
+        pthread_t self;
+    } mine = { .self = pthread_self() };
     for (int i = 0; i < 200; i++) {
         mine.work = (struct work){ .piece = run_for_a_thread, .pieces = 50 };
         udfvm_work_offer(&mine.work);
@@ -161,7 +170,10 @@ static void test_signals_are_for_other_threads(void)
 int main(int count, char **arguments)
 {
     (void)arguments;
-    static const struct { const char *name; void (*run)(void); } tests[] = {
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } tests[] = {
         { "copies", test_copies },
         { "pieces", test_every_piece_is_done_once },
         { "fork", test_a_forked_child_works },

@@ -22,8 +22,10 @@ static int64_t read_clock(clockid_t clock)
 
 int main(void)
 {
-    static const clockid_t all[] = { CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID,
-                                     CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME };
+    static const clockid_t all[] = { CLOCK_REALTIME,           CLOCK_MONOTONIC,
+                                     CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID,
+                                     CLOCK_MONOTONIC_RAW,      CLOCK_REALTIME_COARSE,
+                                     CLOCK_MONOTONIC_COARSE,   CLOCK_BOOTTIME };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         struct timespec resolution;
         int64_t before = read_clock(all[i]);
@@ -49,7 +51,8 @@ int main(void)
     CHECK(read_clock(CLOCK_MONOTONIC) - before >= 20000000);
     before = read_clock(CLOCK_MONOTONIC);
     const int64_t until = before + 10000000;
-    const struct timespec deadline = { .tv_sec = until / 1000000000, .tv_nsec = until % 1000000000 };
+    const struct timespec deadline = { .tv_sec = until / 1000000000,
+                                       .tv_nsec = until % 1000000000 };
     CHECK(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &deadline, NULL) == 0);
     CHECK(read_clock(CLOCK_MONOTONIC) >= until);
     const struct timespec bad = { .tv_nsec = -1 };

@@ -1,4 +1,5 @@
-/* A program that asks for more than there is gets ENOMEM, and all of it again once it has given it back. */
+/* A program that asks for more than there is gets ENOMEM, and all of it again once it has given it
+ * back. */
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@ static int take_all(size_t unit)
 {
     static void *taken[4096];
     int count = 0;
-    while (count < 4096 && (taken[count] = mmap(NULL, unit, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED)
+    while (count < 4096 && (taken[count] = mmap(NULL, unit, PROT_READ | PROT_WRITE,
+                                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED)
         memset(taken[count++], 1, unit);
     CHECK(errno == ENOMEM);
     for (int i = 0; i < count; i++)

@@ -13,7 +13,8 @@
 static uint32_t word, other;
 static volatile int woken;
 
-static long futex(uint32_t *address, int operation, uint32_t value, const void *timeout, uint32_t *second, uint32_t value3)
+static long futex(uint32_t *address, int operation, uint32_t value, const void *timeout,
+                  uint32_t *second, uint32_t value3)
 {
     return syscall(SYS_futex, address, operation, value, timeout, second, value3);
 }
@@ -57,8 +58,10 @@ int main(void)
     CHECK(futex(&word, FUTEX_WAIT, 0, &moment, NULL, 0) == -1 && errno == ETIMEDOUT);
     CHECK(futex(&word, FUTEX_WAIT, 0, &bad, NULL, 0) == -1 && errno == EINVAL);
     CHECK(futex((uint32_t *)1, FUTEX_WAIT, 0, &moment, NULL, 0) == -1);
-    CHECK(futex(&word, FUTEX_WAIT_BITSET, 0, &moment, NULL, 1) == -1 && errno == ETIMEDOUT);   /* absolute: long past */
-    CHECK(futex(&word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 0, &moment, NULL, 1) == -1 && errno == ETIMEDOUT);
+    CHECK(futex(&word, FUTEX_WAIT_BITSET, 0, &moment, NULL, 1) == -1 &&
+          errno == ETIMEDOUT); /* absolute: long past */
+    CHECK(futex(&word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 0, &moment, NULL, 1) == -1 &&
+          errno == ETIMEDOUT);
     CHECK(futex(&word, FUTEX_WAIT_BITSET, 0, NULL, NULL, 0) == -1 && errno == EINVAL);
     CHECK(futex(&word, FUTEX_WAKE, 9, NULL, NULL, 0) == 0);
 
@@ -69,7 +72,8 @@ int main(void)
     join(threads, 4);
 
     start(threads, 6, 1);
-    CHECK(futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)2, &other, 1) == -1 && errno == EAGAIN);
+    CHECK(futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)2, &other, 1) == -1 &&
+          errno == EAGAIN);
     CHECK(futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)2, &other, 0) == 3);
     CHECK(futex(&other, FUTEX_WAKE_PRIVATE, 9, NULL, NULL, 0) == 2);
     CHECK(futex(&word, FUTEX_WAKE_PRIVATE, 9, NULL, NULL, 0) == 3);
@@ -77,10 +81,12 @@ int main(void)
 
     start(threads, 2, 1);
     other = 7;
-    CHECK(futex(&other, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &word, FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_EQ, 0)) == 1);
+    CHECK(futex(&other, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &word,
+                FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_EQ, 0)) == 1);
     CHECK(word == 3);
     word = 0;
-    CHECK(futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &other, FUTEX_OP(FUTEX_OP_SET, 9, FUTEX_OP_CMP_GT, 9)) == 1);
+    CHECK(futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &other,
+                FUTEX_OP(FUTEX_OP_SET, 9, FUTEX_OP_CMP_GT, 9)) == 1);
     CHECK(other == 9);
     join(threads, 2);
     return DONE();

@@ -32,7 +32,7 @@ int main(void)
     CHECK(start[2 * PAGE + 99] == 1);
     CHECK(is_zero(start + 3 * PAGE, 2 * PAGE));
     CHECK(set_break(start) == start);
-    CHECK(set_break((uint8_t *)1) == start);     /* refused: the break stays */
+    CHECK(set_break((uint8_t *)1) == start); /* refused: the break stays */
     CHECK(set_break((uint8_t *)(1ul << 50)) == start);
     for (int i = 0; i < 100; i++) {
         CHECK(set_break(start + 64 * PAGE) == start + 64 * PAGE);

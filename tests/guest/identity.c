@@ -18,7 +18,8 @@ static void random_numbers(void)
 {
     uint8_t first[300] = { 0 }, second[300] = { 0 };
     unsigned bits = 0;
-    CHECK(getrandom(first, sizeof first, 0) == sizeof first && getrandom(second, sizeof second, GRND_NONBLOCK) == sizeof second);
+    CHECK(getrandom(first, sizeof first, 0) == sizeof first &&
+          getrandom(second, sizeof second, GRND_NONBLOCK) == sizeof second);
     CHECK(memcmp(first, second, sizeof first) != 0 && memcmp(first, first + 64, 64) != 0);
     for (size_t i = 0; i < sizeof first; i++)
         bits += (unsigned)__builtin_popcount(first[i]);
@@ -34,14 +35,19 @@ int main(int argc, char **argv)
     char thread_name[16] = { 0 };
     cpu_set_t processors;
     CHECK(argc >= 1 && argv[argc] == NULL && argv[0] != NULL);
-    CHECK(uname(&name) == 0 && strcmp(name.sysname, "Linux") == 0 && strcmp(name.machine, "x86_64") == 0);
-    CHECK(sysinfo(&info) == 0 && info.totalram > 0 && info.freeram <= info.totalram && info.procs >= 1);
+    CHECK(uname(&name) == 0 && strcmp(name.sysname, "Linux") == 0 &&
+          strcmp(name.machine, "x86_64") == 0);
+    CHECK(sysinfo(&info) == 0 && info.totalram > 0 && info.freeram <= info.totalram &&
+          info.procs >= 1);
     CHECK(getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur >= 1 << 20);
     CHECK(sched_getaffinity(0, sizeof processors, &processors) == 0 && CPU_COUNT(&processors) >= 1);
-    CHECK(sysconf(_SC_NPROCESSORS_ONLN) >= 1 && sysconf(_SC_PAGESIZE) == 4096 && sysconf(_SC_CLK_TCK) == 100);
+    CHECK(sysconf(_SC_NPROCESSORS_ONLN) >= 1 && sysconf(_SC_PAGESIZE) == 4096 &&
+          sysconf(_SC_CLK_TCK) == 100);
     CHECK(sched_getcpu() >= 0);
-    CHECK(prctl(PR_SET_NAME, "worker") == 0 && prctl(PR_GET_NAME, thread_name) == 0 && strcmp(thread_name, "worker") == 0);
-    CHECK(getauxval(AT_PAGESZ) == 4096 && getauxval(AT_RANDOM) && getauxval(AT_PHDR) && getauxval(AT_ENTRY));
+    CHECK(prctl(PR_SET_NAME, "worker") == 0 && prctl(PR_GET_NAME, thread_name) == 0 &&
+          strcmp(thread_name, "worker") == 0);
+    CHECK(getauxval(AT_PAGESZ) == 4096 && getauxval(AT_RANDOM) && getauxval(AT_PHDR) &&
+          getauxval(AT_ENTRY));
     CHECK(getauxval(AT_MINSIGSTKSZ) >= 1024 && getauxval(AT_SECURE) == 0);
     CHECK(strcmp((const char *)getauxval(AT_PLATFORM), "x86_64") == 0);
     CHECK(((uintptr_t)__builtin_frame_address(0) & 15) == 0);

@@ -1,4 +1,5 @@
-/* mmap, munmap, mremap, mprotect, madvise: what is handed out is zero, what is given back is used again. */
+/* mmap, munmap, mremap, mprotect, madvise: what is handed out is zero, what is given back is used
+ * again. */
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdlib.h>
@@ -8,7 +9,7 @@
 #include "check.h"
 
 #define PAGE 4096ul
-#define MIB (1ul << 20)
+#define MIB  (1ul << 20)
 
 static uint8_t *map(size_t length)
 {
@@ -42,7 +43,8 @@ static void many(void)
     enum { COUNT = 700 };
     static uint8_t *at[COUNT];
     for (int i = 0; i < COUNT; i++) {
-        at[i] = mmap(NULL, PAGE * (1 + i % 5), i % 2 ? PROT_READ | PROT_WRITE : PROT_READ | PROT_WRITE | PROT_EXEC,
+        at[i] = mmap(NULL, PAGE * (1 + i % 5),
+                     i % 2 ? PROT_READ | PROT_WRITE : PROT_READ | PROT_WRITE | PROT_EXEC,
                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         CHECK(at[i] != MAP_FAILED);
         memset(at[i], i, PAGE * (1 + i % 5));
@@ -68,13 +70,17 @@ static void split(void)
     memset(at, 1, 8 * PAGE);
     CHECK(munmap(at + 2 * PAGE, 3 * PAGE) == 0);
     CHECK(is_filled(at, 2 * PAGE, 1) && is_filled(at + 5 * PAGE, 3 * PAGE, 1));
-    uint8_t *again = mmap(at + 2 * PAGE, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    uint8_t *again = mmap(at + 2 * PAGE, 3 * PAGE, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     CHECK(again == at + 2 * PAGE && is_filled(again, 3 * PAGE, 0));
-    CHECK(mmap(at, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED && errno == EEXIST);
-    CHECK(mmap(at + PAGE, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at + PAGE);
+    CHECK(mmap(at, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
+              MAP_FAILED &&
+          errno == EEXIST);
+    CHECK(mmap(at + PAGE, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+               -1, 0) == at + PAGE);
     CHECK(is_filled(at, PAGE, 1) && is_filled(at + PAGE, 4 * PAGE, 0));
     CHECK(munmap(at, 8 * PAGE) == 0);
-    CHECK(munmap(at, 8 * PAGE) == 0);            /* nothing there: no error */
+    CHECK(munmap(at, 8 * PAGE) == 0); /* nothing there: no error */
 }
 
 static void resize(void)
@@ -87,7 +93,8 @@ static void resize(void)
     if (wall == at + 64 * PAGE)
         CHECK(mremap(at, 64 * PAGE, 128 * PAGE, 0) == MAP_FAILED && errno == ENOMEM);
     at = mremap(at, 64 * PAGE, 128 * PAGE, MREMAP_MAYMOVE);
-    CHECK(at != MAP_FAILED && is_filled(at, 2 * PAGE, 7) && is_filled(at + 2 * PAGE, 126 * PAGE, 0));
+    CHECK(at != MAP_FAILED && is_filled(at, 2 * PAGE, 7) &&
+          is_filled(at + 2 * PAGE, 126 * PAGE, 0));
     memset(at, 9, 128 * PAGE);
     CHECK(mremap(at, 128 * PAGE, 3 * PAGE, 0) == at);
     at = mremap(at, 3 * PAGE, 6 * PAGE, MREMAP_MAYMOVE);
@@ -102,7 +109,8 @@ static void resize(void)
 
 static void reserve_and_commit(void)
 {
-    uint8_t *at = mmap(NULL, 4 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *at = mmap(NULL, 4 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                       0);
     CHECK(at != MAP_FAILED);
     CHECK(mprotect(at, MIB, PROT_READ | PROT_WRITE) == 0 && is_filled(at, MIB, 0));
     memset(at, 5, MIB);
@@ -119,9 +127,13 @@ static void reserve_and_commit(void)
 
 static void out_of_memory(void)
 {
-    CHECK(mmap(NULL, 1ul << 46, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED || getenv("ON_LINUX"));
-    CHECK(mmap(NULL, -PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == ENOMEM);
-    CHECK(mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL);
+    CHECK(mmap(NULL, 1ul << 46, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+              MAP_FAILED ||
+          getenv("ON_LINUX"));
+    CHECK(mmap(NULL, -PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
+          errno == ENOMEM);
+    CHECK(mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
+          errno == EINVAL);
     CHECK(malloc(1ul << 46) == NULL);
     CHECK(map(PAGE) != MAP_FAILED);
 }

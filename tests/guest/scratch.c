@@ -1,5 +1,6 @@
-/* A program that seals itself and answers calls with large blocks of memory, which lie in scratch: accessible, zero at first and when handed
- * out again, kept when they move, and counted as memory. The reply is one uint64_t: the number of failures. */
+/* A program that seals itself and answers calls with large blocks of memory, which lie in scratch:
+ * accessible, zero at first and when handed out again, kept when they move, and counted as memory.
+ * The reply is one uint64_t: the number of failures. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdint.h>
@@ -46,7 +47,8 @@ static int is_filled(const uint8_t *block, size_t length, uint8_t value)
 static void blocks(void)
 {
     uint8_t *small = map(64 << 10), *large = map(4 * MIB), *second = map(4 * MIB);
-    CHECK(small != MAP_FAILED && large != MAP_FAILED && second != MAP_FAILED && !in_scratch(small) && in_scratch(large) && in_scratch(second));
+    CHECK(small != MAP_FAILED && large != MAP_FAILED && second != MAP_FAILED &&
+          !in_scratch(small) && in_scratch(large) && in_scratch(second));
     CHECK(is_filled(large, 4 * MIB, 0) && is_filled(second, 4 * MIB, 0));
     memset(large, 1, 4 * MIB);
     memset(second, 2, 4 * MIB);
@@ -55,17 +57,22 @@ static void blocks(void)
     CHECK(again == large && is_filled(again, 4 * MIB, 0) && is_filled(second, 4 * MIB, 2));
     memset(again, 3, 4 * MIB);
     uint8_t *moved = mremap(again, 4 * MIB, 6 * MIB, MREMAP_MAYMOVE);
-    CHECK(moved != MAP_FAILED && moved != again && is_filled(moved, 4 * MIB, 3) && is_filled(moved + 4 * MIB, 2 * MIB, 0));
+    CHECK(moved != MAP_FAILED && moved != again && is_filled(moved, 4 * MIB, 3) &&
+          is_filled(moved + 4 * MIB, 2 * MIB, 0));
     CHECK(mremap(moved, 6 * MIB, 1 * MIB, 0) == moved && is_filled(moved, 1 * MIB, 3));
-    CHECK(madvise(second, 2 * MIB, MADV_DONTNEED) == 0 && is_filled(second, 2 * MIB, 0) && is_filled(second + 2 * MIB, 2 * MIB, 2));
-    CHECK(mmap(second, 1 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == second);
-    CHECK(mprotect(second, 4 * MIB, PROT_READ) == 0 && mprotect(second, 4 * MIB, PROT_READ | PROT_WRITE) == 0);
-    CHECK(munmap(second + 4096, 4096) == 0 && munmap(second, 4 * MIB) == 0 && munmap(moved, 1 * MIB) == 0 && munmap(small, 64 << 10) == 0);
+    CHECK(madvise(second, 2 * MIB, MADV_DONTNEED) == 0 && is_filled(second, 2 * MIB, 0) &&
+          is_filled(second + 2 * MIB, 2 * MIB, 2));
+    CHECK(mmap(second, 1 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+               0) == second);
+    CHECK(mprotect(second, 4 * MIB, PROT_READ) == 0 &&
+          mprotect(second, 4 * MIB, PROT_READ | PROT_WRITE) == 0);
+    CHECK(munmap(second + 4096, 4096) == 0 && munmap(second, 4 * MIB) == 0 &&
+          munmap(moved, 1 * MIB) == 0 && munmap(small, 64 << 10) == 0);
 }
 
 static void executable(void)
 {
-    static const uint8_t code[] = { 0xb8, 42, 0, 0, 0, 0xc3 };       /* mov $42, %eax; ret */
+    static const uint8_t code[] = { 0xb8, 42, 0, 0, 0, 0xc3 }; /* mov $42, %eax; ret */
     uint8_t *block = map(1 * MIB);
     CHECK(in_scratch(block));
     memcpy(block, code, sizeof code);
@@ -79,21 +86,25 @@ static void limit(void)
     size_t count = 0;
     while (count < 1024 && (taken[count] = map(1 * MIB)) != MAP_FAILED)
         memset(taken[count++], 5, 1 * MIB);
-    CHECK(errno == ENOMEM && count > 20 && count < 64);              /* of a VM of 64 MiB */
+    CHECK(errno == ENOMEM && count > 20 && count < 64); /* of a VM of 64 MiB */
     CHECK(map(2 * MIB) == MAP_FAILED && errno == ENOMEM);
     for (size_t i = 0; i < count; i++)
         CHECK(munmap(taken[i], 1 * MIB) == 0);
     uint8_t *most = map((count - 4) * MIB);
-    CHECK(most != MAP_FAILED && is_filled(most, (count - 4) * MIB, 0) && munmap(most, (count - 4) * MIB) == 0);
+    CHECK(most != MAP_FAILED && is_filled(most, (count - 4) * MIB, 0) &&
+          munmap(most, (count - 4) * MIB) == 0);
 }
 
 static void system_calls(void)
 {
     char *block = (char *)map(1 * MIB);
     int fds[2];
-    CHECK(in_scratch(block) && pipe(fds) == 0 && write(fds[1], "through", 8) == 8 && read(fds[0], block + 1000, 8) == 8);
-    CHECK(strcmp(block + 1000, "through") == 0 && write(fds[1], block + 1000, 8) == 8 && close(fds[0]) == 0 && close(fds[1]) == 0);
-    CHECK(pipe(fds) == 0 && write(fds[1], "xy", 2) == 2 && read(fds[0], (void *)(UDFVM_OUTPUT_BASE + 3 * MIB), 1) == 1);
+    CHECK(in_scratch(block) && pipe(fds) == 0 && write(fds[1], "through", 8) == 8 &&
+          read(fds[0], block + 1000, 8) == 8);
+    CHECK(strcmp(block + 1000, "through") == 0 && write(fds[1], block + 1000, 8) == 8 &&
+          close(fds[0]) == 0 && close(fds[1]) == 0);
+    CHECK(pipe(fds) == 0 && write(fds[1], "xy", 2) == 2 &&
+          read(fds[0], (void *)(UDFVM_OUTPUT_BASE + 3 * MIB), 1) == 1);
     errno = 0;
     CHECK(read(fds[0], (void *)(call->scratch_end + MIB), 1) == -1 && errno == EFAULT);
     CHECK(close(fds[0]) == 0 && close(fds[1]) == 0 && munmap(block, 1 * MIB) == 0);
@@ -106,7 +117,7 @@ int main(void)
     memset(before, 7, 4 * MIB);
     for (seal();; failures = 0) {
         uint64_t *rest = (uint64_t *)(UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW + 64);
-        CHECK(*rest == 0);                                           /* the window past its narrow part opens by a fault */
+        CHECK(*rest == 0); /* the window past its narrow part opens by a fault */
         *rest = 1;
         CHECK(is_filled(before, 4 * MIB, 7));
         before[100] = 8;

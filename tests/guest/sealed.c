@@ -1,5 +1,5 @@
-/* A program that seals itself and answers calls: every call must find the state of the seal. The reply is one uint64_t: how much of the
- * state of an earlier call was still there (0: none). */
+/* A program that seals itself and answers calls: every call must find the state of the seal. The
+ * reply is one uint64_t: how much of the state of an earlier call was still there (0: none). */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdint.h>
@@ -30,7 +30,8 @@ static void complete(uint64_t status, uint64_t length)
 
 static long call_kernel(long number, long a, long b, long c, long d, long e, long f)
 {
-    return ((long (*)(long, long, long, long, long, long, long))UDFVM_VECTOR_SYSCALL_FUNCTION)(number, a, b, c, d, e, f);
+    return ((long (*)(long, long, long, long, long, long, long))UDFVM_VECTOR_SYSCALL_FUNCTION)(
+        number, a, b, c, d, e, f);
 }
 
 static void *in_thread(void *argument)
@@ -57,12 +58,14 @@ static void leave_traces(volatile uint64_t *block)
     global++;
     (*block)++;
     reply[100] = 9;
-    uint64_t *mapped = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint64_t *mapped = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                            0);
     CHECK(mapped != MAP_FAILED && mapped[77] == 0);
     mapped[77] = 1;
     pthread_t thread;
     void *result = NULL;
-    CHECK(pthread_create(&thread, NULL, in_thread, NULL) == 0 && pthread_join(thread, &result) == 0 && result == (void *)1);
+    CHECK(pthread_create(&thread, NULL, in_thread, NULL) == 0 &&
+          pthread_join(thread, &result) == 0 && result == (void *)1);
     struct timespec time;
     CHECK(clock_gettime(CLOCK_REALTIME, &time) == 0 && time.tv_sec > 900000000);
     CHECK(call_kernel(SYS_getpid, 0, 0, 0, 0, 0, 0) == getpid());

@@ -1,4 +1,5 @@
-/* Two heaps in an address space: the one of this program's C library, and one that begins below. Run where programs are put high. */
+/* Two heaps in an address space: the one of this program's C library, and one that begins below.
+ * Run where programs are put high. */
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdlib.h>
@@ -8,8 +9,8 @@
 
 #include "check.h"
 
-#define PAGE 4096ul
-#define LOWEST ((uint8_t *)0x400000)             /* of program memory */
+#define PAGE   4096ul
+#define LOWEST ((uint8_t *)0x400000) /* of program memory */
 
 static uint8_t *set_break(uint8_t *to)
 {
@@ -25,7 +26,7 @@ int main(void)
 {
     static uint8_t *blocks[500];
     uint8_t *first = set_break(NULL);
-    CHECK(malloc(1) != NULL);                    /* the C library has its heap */
+    CHECK(malloc(1) != NULL); /* the C library has its heap */
     uint8_t *closed = set_break(NULL);
     CHECK(first > LOWEST + 256 * PAGE);
     CHECK(begin(closed) == -1 && errno == EINVAL);
@@ -36,9 +37,9 @@ int main(void)
     CHECK(set_break(NULL) == LOWEST);
     CHECK(set_break(LOWEST + 3 * PAGE) == LOWEST + 3 * PAGE);
     memset(LOWEST, 1, 3 * PAGE);
-    CHECK(set_break(closed + PAGE) == closed);   /* who had the first is told where it ended */
-    CHECK(set_break(closed - PAGE) == LOWEST + 3 * PAGE);       /* too far for the second */
-    for (int i = 0; i < 500; i++) {              /* the C library maps memory from now on */
+    CHECK(set_break(closed + PAGE) == closed); /* who had the first is told where it ended */
+    CHECK(set_break(closed - PAGE) == LOWEST + 3 * PAGE); /* too far for the second */
+    for (int i = 0; i < 500; i++) { /* the C library maps memory from now on */
         blocks[i] = malloc(10000);
         CHECK(blocks[i] != NULL && (blocks[i] < LOWEST || blocks[i] >= first));
         memset(blocks[i], 2, 10000);

@@ -1,4 +1,5 @@
-/* Signals: dispositions, masks, faults that are handled, alternate stacks, restarted calls, vector state across a handler. */
+/* Signals: dispositions, masks, faults that are handled, alternate stacks, restarted calls, vector
+ * state across a handler. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <setjmp.h>
@@ -82,7 +83,14 @@ static void masked(void)
     sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
-#define FAULT(number, statement) do { seen = 0; if (!sigsetjmp(back, 1)) { statement; } CHECK(seen == (number)); } while (0)
+#define FAULT(number, statement)   \
+    do {                           \
+        seen = 0;                  \
+        if (!sigsetjmp(back, 1)) { \
+            statement;             \
+        }                          \
+        CHECK(seen == (number));   \
+    } while (0)
 
 static void faults(void)
 {
@@ -112,13 +120,14 @@ static void step_over(int number, siginfo_t *info, void *context)
 {
     ucontext_t *where = context;
     record(number, info, context);
-    where->uc_mcontext.gregs[REG_RIP] += 2;      /* ud2 */
+    where->uc_mcontext.gregs[REG_RIP] += 2; /* ud2 */
     where->uc_mcontext.gregs[REG_R12] = 77;
     double spoil = 9;
     __asm__ volatile("movapd %0, %%xmm3\n\tmovapd %0, %%xmm4" : : "x"(spoil) : "xmm3", "xmm4");
 }
 
-/* A handler sees the registers, may change them, and the rest comes back as it was: vector registers, the red zone. */
+/* A handler sees the registers, may change them, and the rest comes back as it was: vector
+ * registers, the red zone. */
 static void context(void)
 {
     install(SIGILL, step_over, 0);
@@ -131,16 +140,20 @@ static void context(void)
                      "ud2\n\t"
                      "movq -16(%%rsp), %2\n\t"
                      "movapd %%xmm3, %1"
-                     : "+r"(r12), "=x"(after), "=r"(red_zone), "+m"(seen) : "x"(kept) : "xmm3", "memory");
+                     : "+r"(r12), "=x"(after), "=r"(red_zone), "+m"(seen)
+                     : "x"(kept)
+                     : "xmm3", "memory");
     CHECK(seen == SIGILL && r12 == 77 && after == kept && red_zone == 1234567);
     signal(SIGILL, SIG_DFL);
 }
 
 static void alternate_stack(void)
 {
-    const stack_t stack = { .ss_sp = alternate, .ss_size = sizeof alternate }, off = { .ss_flags = SS_DISABLE };
+    const stack_t stack = { .ss_sp = alternate, .ss_size = sizeof alternate },
+                  off = { .ss_flags = SS_DISABLE };
     stack_t old;
-    CHECK(sigaltstack(&stack, NULL) == 0 && sigaltstack(NULL, &old) == 0 && old.ss_sp == alternate && old.ss_flags == 0);
+    CHECK(sigaltstack(&stack, NULL) == 0 && sigaltstack(NULL, &old) == 0 &&
+          old.ss_sp == alternate && old.ss_flags == 0);
     install(SIGUSR1, record, SA_ONSTACK);
     on_stack = 0;
     raise(SIGUSR1);
@@ -184,7 +197,8 @@ static void interrupted_sleep(void)
     main_thread = pthread_self();
     seen = 0;
     CHECK(pthread_create(&thread, NULL, interrupt_main, NULL) == 0);
-    CHECK(nanosleep(&long_time, &left) == -1 && errno == EINTR && left.tv_sec >= 15 && seen == SIGUSR1);
+    CHECK(nanosleep(&long_time, &left) == -1 && errno == EINTR && left.tv_sec >= 15 &&
+          seen == SIGUSR1);
     pthread_join(thread, NULL);
 }
 

@@ -1,4 +1,5 @@
-/* Threads that run cooperatively: creation, joining, locks, condition variables, time-outs, thread-local storage, vector state. */
+/* Threads that run cooperatively: creation, joining, locks, condition variables, time-outs,
+ * thread-local storage, vector state. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
@@ -57,7 +58,8 @@ static void *ping(void *argument)
 static void ping_pong(void)
 {
     pthread_t one, two;
-    CHECK(pthread_create(&one, NULL, ping, (void *)0) == 0 && pthread_create(&two, NULL, ping, (void *)1) == 0);
+    CHECK(pthread_create(&one, NULL, ping, (void *)0) == 0 &&
+          pthread_create(&two, NULL, ping, (void *)1) == 0);
     pthread_join(one, NULL);
     pthread_join(two, NULL);
     CHECK(turn == 2000);
@@ -96,7 +98,10 @@ static void *keep_vectors(void *argument)
     for (int i = 0; i < 300; i++) {
         __asm__ volatile("" : "+x"(a), "+x"(b), "+x"(c));
         long result = SYS_sched_yield;
-        __asm__ volatile("syscall" : "+a"(result), "+x"(a), "+x"(b), "+x"(c) : : "rcx", "r11", "memory");
+        __asm__ volatile("syscall"
+                         : "+a"(result), "+x"(a), "+x"(b), "+x"(c)
+                         :
+                         : "rcx", "r11", "memory");
         bad += a != seed || b != seed * 2 || c != seed * 3;
     }
     return (void *)bad;

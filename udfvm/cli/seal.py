@@ -1,4 +1,6 @@
-"""``udfvm seal``, ``udfvm prepare``, ``udfvm extension``: what programs without Python need to run functions."""
+"""``udfvm seal``, ``udfvm prepare``, ``udfvm extension``: what programs without Python need to run
+functions.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ import click
 
 from udfvm.cli.terminal import size_of
 from udfvm.errors import Error
-from udfvm.libraries import checked_packages
-from udfvm.policy import DEFAULT_MEMORY, Limits
+from udfvm.limits import DEFAULT_MEMORY, Limits
+from udfvm.load.libraries import checked_packages
 
 
 @click.command()
@@ -17,14 +19,23 @@ from udfvm.policy import DEFAULT_MEMORY, Limits
 @click.argument("names", nargs=-1)
 @click.option("--namespace", default="", help="Seal each function as NAMESPACE_NAME.")
 @click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write one function to this file, for vm_attach, not to the cache."
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write one function to this file, for vm_attach, not to the cache.",
 )
-@click.option("--replace", is_flag=True, help="Replace what another file sealed under the name, or the output file.")
-def seal(file: Path, names: tuple[str, ...], namespace: str, output: Path | None, replace: bool) -> None:
-    """Seals the UDFs of a Python FILE (or those NAMES), for use from the sqlite3 shell with the extension loaded.
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace what another file sealed under the name, or the output file.",
+)
+def seal(
+    file: Path, names: tuple[str, ...], namespace: str, output: Path | None, replace: bool
+) -> None:
+    """Seals the UDFs of a Python FILE (or those NAMES), for use from the sqlite3 shell with the
+    extension loaded.
 
-    FILE is imported for that: all of its code but the bodies of UDFs runs on this host, outside of any micro-VM, with your rights. Seal
-    only files that you would run.
+    FILE is imported for that: all of its code but the bodies of UDFs runs on this host, outside of
+    any micro-VM, with your rights. Seal only files that you would run.
     """
     from udfvm.sqlite import sealed
 
@@ -39,7 +50,9 @@ def seal(file: Path, names: tuple[str, ...], namespace: str, output: Path | None
             click.echo(f"{name}{sealed.signature_text(udf)}{' (replaced)' if replaced else ''}")
         return
     if len(chosen) != 1:
-        raise Error(f"--output takes one function, and {file} has {', '.join(udfs)}: name one of them")
+        raise Error(
+            f"--output takes one function, and {file} has {', '.join(udfs)}: name one of them"
+        )
     from udfvm.sqlite.sealed_file import write_sealed_file
 
     name = sealed.sealed_name(chosen[0], namespace)
@@ -48,8 +61,18 @@ def seal(file: Path, names: tuple[str, ...], namespace: str, output: Path | None
 
 
 @click.command()
-@click.option("--package", "packages", multiple=True, help="A module that stored functions may import; may be given several times.")
-@click.option("--memory", callback=size_of, default=str(DEFAULT_MEMORY), help="Guest memory, from 16MiB to 64GiB; 512MiB, if not given.")
+@click.option(
+    "--package",
+    "packages",
+    multiple=True,
+    help="A module that stored functions may import; may be given several times.",
+)
+@click.option(
+    "--memory",
+    callback=size_of,
+    default=str(DEFAULT_MEMORY),
+    help="Guest memory, from 16MiB to 64GiB; 512MiB, if not given.",
+)
 def prepare(packages: tuple[str, ...], memory: int) -> None:
     """Builds what loads functions stored in databases, for programs without Python."""
     from udfvm.sqlite import sealed

@@ -6,9 +6,9 @@ import click
 from rich.console import Console
 
 from udfvm.errors import OptionError
-from udfvm.policy import parse_size
+from udfvm.limits import parse_size
 
-_UNCUT = 100_000                                 # columns, for what is no terminal
+_UNCUT = 100_000  # columns, for what is no terminal
 
 
 def console() -> Console:

@@ -1,42 +1,46 @@
 """UDFs as SQL functions of an SQLite connection.
 
-``register(con, score)`` gives the connection two functions that run ``score`` in a micro-VM: ``score(...)`` itself, and
-``vm_udf('score', ...)``, which finds any registered UDF by its name. Rows never enter Python on the host: a loadable extension in C,
-beside this file, moves them between SQLite and the micro-VM.
+``register(con, score)`` gives the connection two functions that run ``score`` in a micro-VM:
+``score(...)`` itself, and ``vm_udf('score', ...)``, which finds any registered UDF by its name.
+Rows never enter Python on the host: a loadable extension in C, beside this file, moves them between
+SQLite and the micro-VM.
 
-``vm_map`` runs functions over whole queries in batches, ``vm_table`` and ``vm_agg`` run table functions and aggregates, which have SQL
-functions of their own names too: see docs/sqlite_batches.md.
+``vm_map`` runs functions over whole queries in batches, ``vm_table`` and ``vm_agg`` run table
+functions and aggregates, which have SQL functions of their own names too: see
+docs/sqlite_batches.md.
 
-A call
-    With isolation ``"statement"``, the default, one execution of an SQL statement is one call: the first row takes a micro-VM at the
-    UDF's sealed state, all rows that the statement computes with that UDF, wherever in it, run in that micro-VM one after the other,
-    and when the execution ends (last row, error, reset, closed cursor) everything they left there is put back. The next execution of the
-    same statement begins at the sealed state again. Different UDFs in one statement have a micro-VM each; a firing of a trigger is an
-    execution of its own. A statement runs a Python function as it is when the statement comes to it: names in it that mean
-    other objects than before are captured anew. With isolation ``"row"`` each row is a call of its own, which starts from the sealed state.
-    A UDF's ``timeout`` and ``max_output`` are those of each row. A statement that is not finished keeps its micro-VMs.
+A call With isolation ``"statement"``, the default, one execution of an SQL statement is one call:
+    the first row takes a micro-VM at the UDF's sealed state, all rows that the statement computes
+    with that UDF, wherever in it, run in that micro-VM one after the other, and when the execution
+    ends (last row, error, reset, closed cursor) everything they left there is put back. The next
+    execution of the same statement begins at the sealed state again. Different UDFs in one
+    statement have a micro-VM each; a firing of a trigger is an execution of its own. A statement
+    runs a Python function as it is when the statement comes to it: names in it that mean other
+    objects than before are captured anew. With isolation ``"row"`` each row is a call of its own,
+    which starts from the sealed state. A UDF's ``timeout`` and ``max_output`` are those of each
+    row. A statement that is not finished keeps its micro-VMs.
 
-Types
-    ``int`` takes INTEGER; ``float`` takes REAL or INTEGER; ``bool`` takes INTEGER 0 or 1; ``str`` takes TEXT (valid UTF-8); ``bytes``
-    takes BLOB. Nothing is converted with loss: another type, or an INTEGER that is no REAL exactly, is an SQL error that names the
-    argument. NULL for a parameter that does
-    not allow None makes the result NULL without a call. Results come back the same way; NaN becomes NULL, as always in SQLite. A ``dict``
-    or ``list`` comes back as JSON, with SQLite's subtype for it.
+Types ``int`` takes INTEGER; ``float`` takes REAL or INTEGER; ``bool`` takes INTEGER 0 or 1; ``str``
+    takes TEXT (valid UTF-8); ``bytes`` takes BLOB. Nothing is converted with loss: another type, or
+    an INTEGER that is no REAL exactly, is an SQL error that names the argument. NULL for a
+    parameter that does not allow None makes the result NULL without a call. Results come back the
+    same way; NaN becomes NULL, as always in SQLite. A ``dict`` or ``list`` comes back as JSON, with
+    SQLite's subtype for it.
 
-Safety
-    The functions are ``SQLITE_DIRECTONLY``: SQL text can use them, the schema of a database (views, triggers, indexes, generated
-    columns), which may be a stranger's, cannot, unless ``in_schema=True``. They are ``SQLITE_DETERMINISTIC`` only for UDFs declared
-    deterministic; ``vm_udf`` never is, and is never usable in a schema.
+Safety The functions are ``SQLITE_DIRECTONLY``: SQL text can use them, the schema of a database
+    (views, triggers, indexes, generated columns), which may be a stranger's, cannot, unless
+    ``in_schema=True``. They are ``SQLITE_DETERMINISTIC`` only for UDFs declared deterministic;
+    ``vm_udf`` never is, and is never usable in a schema.
 
-Errors
-    are ``apsw.SQLError`` with the full text of what Python would have raised: the guest's exception with its traceback, or the limit
-    that was passed, and the row, counted from 0 in the order in which the statement came to them. What Python would have raised is the
-    ``__cause__``. The connection stays usable, and a transaction around the statement intact. Ctrl-C in a call is a KeyboardInterrupt;
-    ``Connection.interrupt`` ends a statement between two calls.
+Errors are ``apsw.SQLError`` with the full text of what Python would have raised: the guest's
+    exception with its traceback, or the limit that was passed, and the row, counted from 0 in the
+    order in which the statement came to them. What Python would have raised is the ``__cause__``.
+    The connection stays usable, and a transaction around the statement intact. Ctrl-C in a call is
+    a KeyboardInterrupt; ``Connection.interrupt`` ends a statement between two calls.
 
-Output
-    of functions goes to the program's own ``sys.stdout`` and ``sys.stderr`` with every row, or where their ``log=`` says; for functions
-    that are stored in the database, where the policy's ``log=`` says.
+Output of functions goes to the program's own ``sys.stdout`` and ``sys.stderr`` with every row, or
+    where their ``log=`` says; for functions that are stored in the database, where the policy's
+    ``log=`` says.
 """
 
 from __future__ import annotations
@@ -46,47 +50,59 @@ from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.checks import check_switch
 from udfvm.errors import Error, TypeMappingError
-from udfvm.keywords import checks_options
+from udfvm.functions.function import check_udf
+from udfvm.functions.keywords import checks_options
 from udfvm.sqlite import _extension
 from udfvm.sqlite.policy import Policy
-from udfvm.types import JSON, RowType, Type
-from udfvm.udf import check_udf
+from udfvm.types.arrow_types import JSON, RowType, Type
 
 if TYPE_CHECKING:
     import sqlite3
 
     import apsw
 
-    from udfvm.udf import UDF, Runtime
+    from udfvm.functions.function import UDF, Runtime
 
 __all__ = ["EXTENSION", "Policy", "register"]
 
-#: Path of the loadable extension, for ``.load`` of the sqlite3 shell and other programs without Python.
+#: Path of the loadable extension, for ``.load`` of the sqlite3 shell and other programs without
+# Python.
 EXTENSION: Final = _extension.PATH
 
-# SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION: switches extension loading for C alone; the SQL function load_extension() stays as it was.
+# SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION: switches extension loading for C alone; the SQL function
+# load_extension() stays as it was.
 _ENABLE_LOAD_EXTENSION: Final = 1005
 # How long a row waits for a micro-VM where the UDF has no timeout.
 _WAIT_NS: Final = 60 * 10**9
 
 
 @checks_options
-def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_schema: bool = False, policy: Policy | None = None) -> None:
+def register(
+    connection: apsw.Connection | sqlite3.Connection,
+    *udfs: UDF,
+    in_schema: bool = False,
+    policy: Policy | None = None,
+) -> None:
     """Gives a connection an SQL function for each UDF, and ``vm_udf(name, ...)`` for all of them.
 
-    May be called again, to add UDFs or to replace those of the same name. Images are built (or taken from the cache) here, not in
-    the first statement. The connection keeps what it needs until it is closed.
+    May be called again, to add UDFs or to replace those of the same name. Images are built (or
+    taken from the cache) here, not in the first statement. The connection keeps what it needs until
+    it is closed.
 
-    ``in_schema`` lets views, triggers, indexes and generated columns use the functions: for databases whose schema you trust.
+    ``in_schema`` lets views, triggers, indexes and generated columns use the functions: for
+    databases whose schema you trust.
 
-    ``policy`` says what SQL may do with functions that are stored in the database (``vm_create``), and how long statements may
-    take. Without one the connection keeps the policy that it has; at first none run, and none can be created. See docs/sqlite.md.
+    ``policy`` says what SQL may do with functions that are stored in the database (``vm_create``),
+    and how long statements may take. Without one the connection keeps the policy that it has; at
+    first none run, and none can be created. See docs/sqlite.md.
 
-    ``connection`` is an ``apsw.Connection``; a ``sqlite3.Connection`` of the standard library works where Python was built with support for
-    extensions, and has extension loading switched off afterwards.
+    ``connection`` is an ``apsw.Connection``; a ``sqlite3.Connection`` of the standard library works
+    where Python was built with support for extensions, and has extension loading switched off
+    afterwards.
 
-    Raises ``TypeMappingError`` for a UDF with a type that SQL has not, ``udfvm.errors.Error`` where the connection takes no
-    extensions, and what building an image raises. A function cannot be replaced while statements of the connection run.
+    Raises ``TypeMappingError`` for a UDF with a type that SQL has not, ``udfvm.errors.Error`` where
+    the connection takes no extensions, and what building an image raises. A function cannot be
+    replaced while statements of the connection run.
 
     >>> import apsw
     >>> @udfvm.udf
@@ -105,7 +121,9 @@ def register(connection: apsw.Connection | sqlite3.Connection, *udfs: UDF, in_sc
     functions = [_function(udf, in_schema, log) for udf in udfs]
     runtimes = policy.runtimes() if policy else []
     offered_policy = policy.for_extension() if policy else None
-    _extension.offer(functions, offered_policy, runtimes, _loader(connection), to_apsw=_is_apsw(connection))
+    _extension.offer(
+        functions, offered_policy, runtimes, _loader(connection), to_apsw=_is_apsw(connection)
+    )
 
 
 def _is_apsw(connection: object) -> bool:
@@ -119,21 +137,28 @@ def _check_names(udfs: Sequence[UDF]) -> None:
         other = seen.setdefault(udf.name.lower(), udf)
         if other is not udf:
             raise Error(
-                f"udfvm.sqlite.register: {other.name!r} and {udf.name!r} are one name in SQL, where case does not count: "
-                "give one another by name="
+                f"udfvm.sqlite.register: {other.name!r} and {udf.name!r} are one name in SQL, where"
+                " case does not count: give one another by name="
             )
 
 
 def _loader(connection: Any) -> Callable[[], None]:
     """What loads the extension into the connection; extension loading is afterwards as it was."""
     if getattr(connection, "is_async", False):
-        raise Error("udfvm.sqlite.register: the connection is asynchronous; register from a connection hook, which runs in its thread")
+        raise Error(
+            "udfvm.sqlite.register: the connection is asynchronous; register from a connection"
+            " hook, which runs in its thread"
+        )
     if not hasattr(connection, "load_extension"):
         if not any(cls.__module__ == "sqlite3" for cls in type(connection).__mro__):
-            raise Error(f"udfvm.sqlite.register takes an apsw.Connection or a sqlite3.Connection; got {type(connection).__name__}")
+            raise Error(
+                "udfvm.sqlite.register takes an apsw.Connection or a sqlite3.Connection; got"
+                f" {type(connection).__name__}"
+            )
         raise Error(
-            "udfvm.sqlite.register: this Python's sqlite3 was built without support for loadable extensions: use apsw, or a Python that "
-            "was configured with --enable-loadable-sqlite-extensions"
+            "udfvm.sqlite.register: this Python's sqlite3 was built without support for loadable"
+            " extensions: use apsw, or a Python that was configured with"
+            " --enable-loadable-sqlite-extensions"
         )
     path = str(_extension.PATH)
 
@@ -157,7 +182,10 @@ def _loader(connection: Any) -> Callable[[], None]:
 
 def _row_type(udf: UDF, what: str, declared: Type) -> RowType:
     if declared.row is None:
-        raise TypeMappingError(f"UDF {udf.name!r}: {what} is {declared}, for which SQLite has no type; use int, float, bool, str or bytes")
+        raise TypeMappingError(
+            f"UDF {udf.name!r}: {what} is {declared}, for which SQLite has no type; use int, float,"
+            " bool, str or bytes"
+        )
     return declared.row
 
 
@@ -200,7 +228,10 @@ def _function(udf: UDF, in_schema: bool, log: int) -> _extension.Function:
         wait_ns=udf.limits.timeout_ns or _WAIT_NS,
         pool_limit=pool.limit,
         role=_extension.Role[udf.kind.upper()],
-        columns=tuple(_extension.Column(each.name, _row_type(udf, f"column {each.name!r}", each.type)) for each in columns),
+        columns=tuple(
+            _extension.Column(each.name, _row_type(udf, f"column {each.name!r}", each.type))
+            for each in columns
+        ),
         kind=_extension.Kind[udf.language.upper()],
         owner=(udf, image, pool, bound, own_log),
         log_sink=log if log and udf.limits.log == "forward" else own_log.address,
@@ -209,7 +240,9 @@ def _function(udf: UDF, in_schema: bool, log: int) -> _extension.Function:
 
 
 def _renewal(udf: UDF, runtime: Runtime) -> Callable[[], _extension.Renewal | None]:
-    """What tells, at the start of statements, how a function runs now that names in it may mean other objects."""
+    """What tells, at the start of statements, how a function runs now that names in it may mean
+    other objects.
+    """
 
     def renew() -> _extension.Renewal | None:
         nonlocal runtime

@@ -1,4 +1,5 @@
-"""The C extension as Python sees it: offers a list of functions to the entry point that runs in a connection.
+"""The C extension as Python sees it: offers a list of functions to the entry point that runs in a
+connection.
 
 Mirrors ``extension.h``; a mismatch of the two is caught by the sizes in the offer.
 """
@@ -17,22 +18,23 @@ from typing import Any, Final, NamedTuple
 import cffi
 
 from udfvm import errors
-from udfvm.guest_text import visible
-from udfvm.policy import Limits
-from udfvm.types import RowType
+from udfvm.codec.guest_text import visible
+from udfvm.limits import Limits
+from udfvm.types.arrow_types import RowType
 
 PATH: Final = Path(__file__).with_name("udfvm_sqlite.so")
 ENTRY_POINT: Final = "sqlite3_udfvmsqlite_init"
 
 _ffi: Final = cffi.FFI()
-_ffi.cdef(
-    """
+_ffi.cdef("""
     struct udfvm_limits {
-        uint64_t timeout_ns, max_output, max_log; int files, deterministic; const void *host_functions;
+        uint64_t timeout_ns, max_output, max_log; int files, deterministic;
+        const void *host_functions;
         const void *log_sink; int strict_log;
     };
     struct udfvm_sqlite_parameter {
-        const char *name; uint32_t type; uint32_t nullable; const void *fallback; uint64_t fallback_length;
+        const char *name; uint32_t type; uint32_t nullable;
+        const void *fallback; uint64_t fallback_length;
         uint64_t single;
     };
     struct udfvm_sqlite_column { const char *name; uint32_t type; };
@@ -63,9 +65,12 @@ _ffi.cdef(
         uint64_t statement_timeout_ns;
         uint32_t idle_spin_us;
     };
-    struct udfvm_sqlite_renewal { void *pool; void *image; uint32_t pool_limit; char message[480]; };
+    struct udfvm_sqlite_renewal {
+        void *pool; void *image; uint32_t pool_limit; char message[480];
+    };
     struct udfvm_sqlite_failure {
-        const char *function; const char *text; const char *detail; int64_t row; const void *report; uint64_t report_length;
+        const char *function; const char *text; const char *detail; int64_t row;
+        const void *report; uint64_t report_length;
         const void *error; uint32_t cause; uint32_t position; const char *argument;
     };
     struct udfvm_sqlite_exception { void *type, *value; };
@@ -80,7 +85,8 @@ _ffi.cdef(
         void (*raise)(void *exception);
         void (*leave)(int state);
         void *exception;
-        int (*failed)(const struct udfvm_sqlite_failure *failure, struct udfvm_sqlite_exception *exception);
+        int (*failed)(const struct udfvm_sqlite_failure *failure,
+                      struct udfvm_sqlite_exception *exception);
         void *(*pending)(void);
         void (*restore)(void *type, void *value, void *traceback);
         const struct udfvm_sqlite_policy *policy;
@@ -89,8 +95,7 @@ _ffi.cdef(
         int (*renew)(uint64_t owner, const char *name, struct udfvm_sqlite_renewal *renewal);
     };
     int udfvm_sqlite_set_offer(const struct udfvm_sqlite_offer *offer);
-    """
-)
+    """)
 
 
 class Isolation(enum.IntEnum):
@@ -124,12 +129,17 @@ class Cause(enum.IntEnum):
 
 
 _IN_CALLS: Final[dict[int, type[errors.CallError]]] = {
-    Cause.TIMEOUT: errors.CallTimeoutError, Cause.PROTOCOL: errors.ProtocolError, Cause.INPUT: errors.InputTooLargeError,
-}  # fmt: skip
+    Cause.TIMEOUT: errors.CallTimeoutError,
+    Cause.PROTOCOL: errors.ProtocolError,
+    Cause.INPUT: errors.InputTooLargeError,
+}
 _BEFORE_CALLS: Final[dict[int, type[errors.Error]]] = {
-    Cause.TYPE: errors.TypeMappingError, Cause.BUILD: errors.BuildError, Cause.SIGNATURE: errors.SignatureError,
-    Cause.UNKNOWN: errors.UnknownUDFError, Cause.OTHER: errors.Error,
-}  # fmt: skip
+    Cause.TYPE: errors.TypeMappingError,
+    Cause.BUILD: errors.BuildError,
+    Cause.SIGNATURE: errors.SignatureError,
+    Cause.UNKNOWN: errors.UnknownUDFError,
+    Cause.OTHER: errors.Error,
+}
 
 
 class Flag(enum.IntFlag):
@@ -152,8 +162,9 @@ class Kind(enum.IntFlag):
 
 @dataclass(frozen=True)
 class Parameter:
-    """``struct udfvm_sqlite_parameter``. ``fallback`` is the default, encoded as a value of a row; None: there is none.
-    ``single``: of 32 bits, a float."""
+    """``struct udfvm_sqlite_parameter``. ``fallback`` is the default, encoded as a value of a row;
+    None: there is none. ``single``: of 32 bits, a float.
+    """
 
     name: str
     type: RowType
@@ -180,8 +191,9 @@ class Renewal(NamedTuple):
 
 @dataclass(frozen=True)
 class Function:
-    """``struct udfvm_sqlite_function``. ``pool``, ``image``, ``host_functions`` and ``log_sink`` (0: none) are addresses; ``owner`` is
-    whatever must outlive the function."""
+    """``struct udfvm_sqlite_function``. ``pool``, ``image``, ``host_functions`` and ``log_sink``
+    (0: none) are addresses; ``owner`` is whatever must outlive the function.
+    """
 
     name: str
     pool: int
@@ -204,7 +216,9 @@ class Function:
 
 @dataclass(frozen=True)
 class Runtime:
-    """``struct udfvm_sqlite_runtime``. ``pool`` and ``base`` are addresses; ``owner`` is whatever must outlive it."""
+    """``struct udfvm_sqlite_runtime``. ``pool`` and ``base`` are addresses; ``owner`` is whatever
+    must outlive it.
+    """
 
     kind: Kind
     pool: int
@@ -237,14 +251,17 @@ class _Owner(NamedTuple):
 # What connections in C still use, by the number that the extension knows it by.
 _owners: Final[dict[int, _Owner]] = {}
 _owner_numbers: Final = itertools.count(1)
-# A bound method of a built-in type: it works even while modules are being torn down, when connections are closed by the collector.
+# A bound method of a built-in type: it works even while modules are being torn down, when
+# connections are closed by the collector.
 _release: Final = _ffi.callback("void(uint64_t)", _owners.__delitem__)
 # For the same reason it must never be freed.
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_release))
 
 
 class _Renewals(threading.local):
-    """Why a function could not be renewed: for whoever makes the exception of the statement, a moment later."""
+    """Why a function could not be renewed: for whoever makes the exception of the statement, a
+    moment later.
+    """
 
     text: str = ""
     failure: BaseException | None = None
@@ -264,9 +281,12 @@ def _answer_renewal(number: int, name: Any, renewal: Any) -> int:
     _renewals.failure = None
     try:
         found = ask() if ask is not None else None
-    except BaseException as error:               # noqa: BLE001 - Ctrl-C too: whatever keeps the image from being built ends the statement
+    except BaseException as error:  # noqa: BLE001 - Ctrl-C too: whatever keeps the image from being built ends the statement
         text = (str(error) or type(error).__name__).encode("utf-8", "backslashreplace")[:479]
-        _renewals.text, _renewals.failure = text.decode("utf-8", "ignore"), error.with_traceback(None)
+        _renewals.text, _renewals.failure = (
+            text.decode("utf-8", "ignore"),
+            error.with_traceback(None),
+        )
         renewal.message = _renewals.text.encode()
         return -1
     if found is None:
@@ -277,19 +297,24 @@ def _answer_renewal(number: int, name: Any, renewal: Any) -> int:
     return 1
 
 
-_renew: Final = _ffi.callback("int(uint64_t, const char *, struct udfvm_sqlite_renewal *)", _answer_renewal, error=-1)
-ctypes.pythonapi.Py_IncRef(ctypes.py_object(_renew))     # as _release
+_renew: Final = _ffi.callback(
+    "int(uint64_t, const char *, struct udfvm_sqlite_renewal *)", _answer_renewal, error=-1
+)
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_renew))  # as _release
 
 
 def _failure_callback(wrap: Callable[[str], Exception] | None) -> Any:
-    """What answers the extension that a call failed. ``wrap`` makes the exception of an SQL error with that text; without it an SQL error
-    is all, but for the program's own exceptions."""
+    """What answers the extension that a call failed. ``wrap`` makes the exception of an SQL error
+    with that text; without it an SQL error is all, but for the program's own exceptions.
+    """
 
     def failed(failure: Any, made: Any) -> int:
         exception = exception_of(failure)
         if wrap is None and failure.text and isinstance(exception, Exception):
             return 0
-        if wrap is not None and failure.text and isinstance(exception, Exception):    # others are the program's own
+        if (
+            wrap is not None and failure.text and isinstance(exception, Exception)
+        ):  # others are the program's own
             cause, exception = exception, wrap(visible(_ffi.string(failure.text)))
             exception.__cause__ = cause
         for place, value in (("type", type(exception)), ("value", exception)):
@@ -297,13 +322,15 @@ def _failure_callback(wrap: Callable[[str], Exception] | None) -> Any:
             setattr(made, place, _ffi.cast("void *", id(value)))
         return 1
 
-    return _ffi.callback("int(const struct udfvm_sqlite_failure *, struct udfvm_sqlite_exception *)", failed, error=0)
+    return _ffi.callback(
+        "int(const struct udfvm_sqlite_failure *, struct udfvm_sqlite_exception *)", failed, error=0
+    )
 
 
 def exception_of(failure: Any) -> BaseException:
     """What a call in Python would have raised."""
     from udfvm import vmm
-    from udfvm.vmm import guest_error
+    from udfvm.codec import guest_error
 
     udf, row = _text(failure.function), None if failure.row < 0 else int(failure.row)
     if failure.cause in _IN_CALLS:
@@ -314,7 +341,11 @@ def exception_of(failure: Any) -> BaseException:
         renewal = _take_renewal_failure(_text(failure.detail)) if failure.detail else None
         return renewal or vmm.exception_at(int(_ffi.cast("uintptr_t", failure.error)), udf, row)
     length = failure.report_length
-    report = guest_error.excerpt(memoryview(_ffi.buffer(failure.report, length)).toreadonly()) if length else b""
+    report = (
+        guest_error.excerpt(memoryview(_ffi.buffer(failure.report, length)).toreadonly())
+        if length
+        else b""
+    )
     exception = guest_error.parse(report, udf, rows=0)
     exception.locate(row)
     return exception
@@ -358,10 +389,11 @@ def offer(
     *,
     to_apsw: bool = False,
 ) -> None:
-    """Runs ``load``, which must load the extension into a connection on this thread, with ``functions`` on offer to it.
+    """Runs ``load``, which must load the extension into a connection on this thread, with
+    ``functions`` on offer to it.
 
-    ``policy`` None leaves the connection's policy as it is. ``to_apsw``: the connection is apsw's, which raises an exception that is
-    pending in place of the error that SQLite reports.
+    ``policy`` None leaves the connection's policy as it is. ``to_apsw``: the connection is apsw's,
+    which raises an exception that is pending in place of the error that SQLite reports.
 
     Raises what ``load`` raises; the functions are then not defined.
     """
@@ -372,8 +404,12 @@ def offer(
         [*(function.owner for function in functions), *(runtime.owner for runtime in runtimes)],
         {function.name: function.renew for function in functions if function.renew is not None},
     )
-    array = _ffi.new("struct udfvm_sqlite_function[]", [_function(function, keep) for function in functions])
-    runtime_array = _ffi.new("struct udfvm_sqlite_runtime[]", [_runtime(runtime) for runtime in runtimes])
+    array = _ffi.new(
+        "struct udfvm_sqlite_function[]", [_function(function, keep) for function in functions]
+    )
+    runtime_array = _ffi.new(
+        "struct udfvm_sqlite_runtime[]", [_runtime(runtime) for runtime in runtimes]
+    )
     policy_structure = _policy(policy)
     offered = _ffi.new(
         "struct udfvm_sqlite_offer *",
@@ -405,7 +441,9 @@ def _address(name: str) -> int:
 
 
 def _failures(failed: Any) -> dict[str, Any]:
-    """Python's part in a failed call: a pending exception with the error of the call as its cause."""
+    """Python's part in a failed call: a pending exception with the error of the call as its
+    cause.
+    """
     return {
         "failed": failed,
         "pending": _ffi.cast("void *(*)(void)", _address("PyErr_Occurred")),
@@ -414,7 +452,9 @@ def _failures(failed: Any) -> dict[str, Any]:
 
 
 def _interrupt() -> dict[str, Any]:
-    """Python's part in an interrupted call: a pending KeyboardInterrupt, which goes before apsw's own InterruptError."""
+    """Python's part in an interrupted call: a pending KeyboardInterrupt, which goes before apsw's
+    own InterruptError.
+    """
     return {
         "enter": _ffi.cast("int (*)(void)", _address("PyGILState_Ensure")),
         "raise": _ffi.cast("void (*)(void *)", _address("PyErr_SetNone")),
@@ -488,7 +528,10 @@ def _function(function: Function, keep: list[object]) -> dict[str, Any]:
         ],
     )
     keep.append(parameters)
-    columns = _ffi.new("struct udfvm_sqlite_column[]", [{"name": text(each.name), "type": int(each.type)} for each in function.columns])
+    columns = _ffi.new(
+        "struct udfvm_sqlite_column[]",
+        [{"name": text(each.name), "type": int(each.type)} for each in function.columns],
+    )
     keep.append(columns)
     return {
         "name": text(function.name),
@@ -499,7 +542,10 @@ def _function(function: Function, keep: list[object]) -> dict[str, Any]:
         "result_type": int(function.result_type),
         "isolation": int(function.isolation),
         "flags": int(function.flags),
-        "limits": {**_limits(function.limits, function.log_sink), "host_functions": _ffi.cast("void *", function.host_functions)},
+        "limits": {
+            **_limits(function.limits, function.log_sink),
+            "host_functions": _ffi.cast("void *", function.host_functions),
+        },
         "wait_ns": function.wait_ns,
         "pool_limit": function.pool_limit,
         "role": int(function.role),

@@ -1,4 +1,6 @@
-"""What SQL may do on a connection: which functions stored in the database run, whether it may store some, and their limits."""
+"""What SQL may do on a connection: which functions stored in the database run, whether it may store
+some, and their limits.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from udfvm.call.output import Log, bind
+from udfvm.call.pool import Pool
 from udfvm.checks import check_count, check_seconds, check_switch
 from udfvm.errors import BuildError, OptionError
-from udfvm.keywords import checks_options
-from udfvm.libraries import checked_packages
-from udfvm.output import Log, bind
-from udfvm.policy import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
-from udfvm.pool import Pool
+from udfvm.functions.keywords import checks_options
+from udfvm.limits import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
+from udfvm.load.libraries import checked_packages
 from udfvm.sqlite import _extension
 
 if TYPE_CHECKING:
@@ -20,18 +22,56 @@ if TYPE_CHECKING:
 
 Kind = Literal["python", "wasm", "native"]
 
-_KINDS: Final = {"python": _extension.Kind.PYTHON, "wasm": _extension.Kind.WASM, "native": _extension.Kind.NATIVE}
+_KINDS: Final = {
+    "python": _extension.Kind.PYTHON,
+    "wasm": _extension.Kind.WASM,
+    "native": _extension.Kind.NATIVE,
+}
 _NANOSECONDS: Final = 1e9
-_SHORTEST: Final = 1e-6                          # seconds of a timeout
+_SHORTEST: Final = 1e-6  # seconds of a timeout
 
-# Modules of the standard library that the source of a function is likely to import. They are in the base image, because a stored function
-# reads no file of the host unless the policy lets it.
+# Modules of the standard library that the source of a function is likely to import. They are in the
+# base image, because a stored function reads no file of the host unless the policy lets it.
 STANDARD_MODULES: Final = (
-    "base64", "binascii", "bisect", "calendar", "collections", "colorsys", "csv", "dataclasses", "datetime", "decimal", "difflib", "enum",
-    "fractions", "functools", "hashlib", "heapq", "hmac", "html", "io", "ipaddress", "itertools", "json", "math", "operator", "random",
-    "re", "secrets", "statistics", "string",
-    "struct", "textwrap", "time", "typing", "unicodedata", "urllib.parse", "uuid", "zlib", "zoneinfo",
-)  # fmt: skip
+    "base64",
+    "binascii",
+    "bisect",
+    "calendar",
+    "collections",
+    "colorsys",
+    "csv",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "difflib",
+    "enum",
+    "fractions",
+    "functools",
+    "hashlib",
+    "heapq",
+    "hmac",
+    "html",
+    "io",
+    "ipaddress",
+    "itertools",
+    "json",
+    "math",
+    "operator",
+    "random",
+    "re",
+    "secrets",
+    "statistics",
+    "string",
+    "struct",
+    "textwrap",
+    "time",
+    "typing",
+    "unicodedata",
+    "urllib.parse",
+    "uuid",
+    "zlib",
+    "zoneinfo",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,21 +79,25 @@ class Policy:
     """The policy of a connection; see ``udfvm.sqlite.register``.
 
     Attributes:
-        kinds: what stored functions that run may be written in: ``"python"``, ``"wasm"``, ``"native"``. Empty: none run.
+        kinds: what stored functions that run may be written in: ``"python"``, ``"wasm"``,
+            ``"native"``. Empty: none run.
         allow_create: SQL may use ``vm_create`` and ``vm_drop``.
-        packages: modules for stored Python functions to import, besides common ones of the standard library.
+        packages: modules for stored Python functions to import, besides common ones of the standard
+            library.
         memory: guest memory of stored functions: bytes, or text such as ``"512MiB"``.
-        timeout: seconds that a row of a stored function may take; None for no limit. A function may ask for less.
+        timeout: seconds that a row of a stored function may take; None for no limit. A function may
+            ask for less.
         max_output: bytes of a result of a stored function; None for the size of the output window.
         max_source: bytes of a stored function's source.
         load_timeout: seconds that compiling and loading a stored function may take.
-        files: stored functions may read the files of the interpreter and its packages, as late imports do.
-        statement_timeout: seconds that a statement may take from its first row in a micro-VM on, whatever functions it uses;
-            None for no limit.
-        idle_spin: seconds that a micro-VM waits for the next row of a running statement before it gives its processor up.
-            At most 1; 0: never waits, so each row costs an exit.
-        log: where goes what stored functions print, and what functions print that were registered without a ``log=`` of their own;
-            as for ``udfvm.udf``.
+        files: stored functions may read the files of the interpreter and its packages, as late
+            imports do.
+        statement_timeout: seconds that a statement may take from its first row in a micro-VM on,
+            whatever functions it uses; None for no limit.
+        idle_spin: seconds that a micro-VM waits for the next row of a running statement before it
+            gives its processor up. At most 1; 0: never waits, so each row costs an exit.
+        log: where goes what stored functions print, and what functions print that were registered
+            without a ``log=`` of their own; as for ``udfvm.udf``.
 
     >>> Policy(kinds=["python"], allow_create=True, timeout=0.5).kinds
     ('python',)
@@ -90,7 +134,9 @@ class Policy:
                 "idle_spin": check_seconds("idle_spin", self.idle_spin, 0, 1),
             }
             if self.statement_timeout is not None:
-                checked["statement_timeout"] = check_seconds("statement_timeout", self.statement_timeout, _SHORTEST)
+                checked["statement_timeout"] = check_seconds(
+                    "statement_timeout", self.statement_timeout, _SHORTEST
+                )
         except OptionError as error:
             raise OptionError(f"Policy: {error}") from None
         for name, value in checked.items():
@@ -100,7 +146,11 @@ class Policy:
         """Limits of a stored function's rows. Raises OptionError for what makes no sense."""
         try:
             return Limits.parse(
-                memory=self.memory, timeout=self.timeout, max_output=self.max_output, max_log=DEFAULT_LOG, files=self.files,
+                memory=self.memory,
+                timeout=self.timeout,
+                max_output=self.max_output,
+                max_log=DEFAULT_LOG,
+                files=self.files,
                 log=self.log,
             )
         except ValueError as error:
@@ -123,13 +173,20 @@ class Policy:
         )
 
     def runtimes(self) -> list[_extension.Runtime]:
-        """What loads the functions of each kind. Images are built here where need be; Wasm's only where there is the package wasmtime."""
-        return [runtime(kind, self.limits().memory, self.packages) for kind in self.kinds if kind != "wasm" or wasm_is_there()]
+        """What loads the functions of each kind. Images are built here where need be; Wasm's only
+        where there is the package wasmtime.
+        """
+        return [
+            runtime(kind, self.limits().memory, self.packages)
+            for kind in self.kinds
+            if kind != "wasm" or wasm_is_there()
+        ]
 
 
-Policy.__init__ = checks_options(Policy.__init__)            # type: ignore[method-assign]
+Policy.__init__ = checks_options(Policy.__init__)  # type: ignore[method-assign]
 
-# What takes output by a policy, by the identity of log=. Kept for good: no connection says when it is closed.
+# What takes output by a policy, by the identity of log=. Kept for good: no connection says when it
+# is closed.
 _sinks: Final[dict[int, tuple[Log, BoundLog]]] = {}
 
 
@@ -138,8 +195,10 @@ def _sink(log: Log) -> BoundLog:
 
 
 def wasm_is_there() -> bool:
-    """Whether stored functions in Wasm can run: the package ``wasmtime`` is installed, in the version that is needed."""
-    from udfvm.image import wasmtime_library
+    """Whether stored functions in Wasm can run: the package ``wasmtime`` is installed, in the
+    version that is needed.
+    """
+    from udfvm.images.build import wasmtime_library
 
     try:
         wasmtime_library()
@@ -148,7 +207,9 @@ def wasm_is_there() -> bool:
     return True
 
 
-def runtime(kind: Kind, memory: int = DEFAULT_MEMORY, packages: Iterable[str] = ()) -> _extension.Runtime:
+def runtime(
+    kind: Kind, memory: int = DEFAULT_MEMORY, packages: Iterable[str] = ()
+) -> _extension.Runtime:
     """The base image and pool for stored functions of a kind."""
     base: Any = stored_base(kind, memory, packages)
     pool = Pool.default().core(base)
@@ -156,9 +217,15 @@ def runtime(kind: Kind, memory: int = DEFAULT_MEMORY, packages: Iterable[str] = 
 
 
 def stored_base(kind: Kind, memory: int, packages: Iterable[str] = ()) -> Any:
-    """The base image for stored functions of a kind, built if need be. ``packages`` are for Python."""
-    from udfvm.image import BaseSpec, base_image
+    """The base image for stored functions of a kind, built if need be. ``packages`` are for
+    Python.
+    """
+    from udfvm.images.build import BaseSpec, base_image
 
     if kind != "python":
         return base_image(BaseSpec(memory=memory, window=WINDOW, runtime=kind))
-    return base_image(BaseSpec(memory=memory, packages=tuple(sorted({*STANDARD_MODULES, *packages})), window=WINDOW))
+    return base_image(
+        BaseSpec(
+            memory=memory, packages=tuple(sorted({*STANDARD_MODULES, *packages})), window=WINDOW
+        )
+    )

@@ -1,6 +1,8 @@
-"""Functions and runtimes left in the image cache under names, for programs without Python: the ``sqlite3`` shell with the extension loaded.
+"""Functions and runtimes left in the image cache under names, for programs without Python: the
+``sqlite3`` shell with the extension loaded.
 
-``functions/NAME.udf`` and ``runtimes/KIND.runtime`` are small texts, lines of a key and a value; ``sealed.c`` reads them.
+``functions/NAME.udf`` and ``runtimes/KIND.runtime`` are small texts, lines of a key and a value;
+``sealed.c`` reads them.
 """
 
 from __future__ import annotations
@@ -13,23 +15,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from udfvm.cache import cached_bytes
-from udfvm.cache_files import cache_directory, write_text
 from udfvm.errors import Error, TypeMappingError
-from udfvm.policy import DEFAULT_MEMORY
+from udfvm.functions.function import UDF
+from udfvm.images.cache import cached_bytes
+from udfvm.images.cache_files import cache_directory, write_text
+from udfvm.limits import DEFAULT_MEMORY
 from udfvm.sqlite._extension import Role
 from udfvm.sqlite.policy import Kind, stored_base, wasm_is_there
-from udfvm.types import JSON, RowType, Type
-from udfvm.udf import UDF
+from udfvm.types.arrow_types import JSON, RowType, Type
 from udfvm.vmm import Image
 
 _FORMAT: Final = 3
-_DEFAULTS: Final = 4096                          # bytes of all defaults of a function: sealed.c has room for so many
-_TYPES: Final = {RowType.INT64: "int", RowType.FLOAT64: "double", RowType.TEXT: "text", RowType.BLOB: "blob", RowType.BOOL: "bool"}
+_DEFAULTS: Final = 4096  # bytes of all defaults of a function: sealed.c has room for so many
+_TYPES: Final = {
+    RowType.INT64: "int",
+    RowType.FLOAT64: "double",
+    RowType.TEXT: "text",
+    RowType.BLOB: "blob",
+    RowType.BOOL: "bool",
+}
 _NAME: Final = re.compile(r"(?!vm_)[A-Za-z_][A-Za-z0-9_]{0,62}", re.IGNORECASE)
 
 
-_BITS: Final = 64                                # of what says which parameters are floats of 32 bits
+_BITS: Final = 64  # of what says which parameters are floats of 32 bits
 
 
 def signature_text(udf: UDF) -> str:
@@ -42,22 +50,32 @@ def signature_text(udf: UDF) -> str:
     >>> signature_text(score)
     '(dep_delay double, distance double?) -> double'
     """
-    parameters = ", ".join(f"{each.name} {_type(udf, each.type)}{'?' if each.nullable else ''}" for each in udf.parameters)
+    parameters = ", ".join(
+        f"{each.name} {_type(udf, each.type)}{'?' if each.nullable else ''}"
+        for each in udf.parameters
+    )
     return f"({parameters}) -> {_type(udf, udf.result.type)}"
 
 
 def _type(udf: UDF, declared: Type) -> str:
     if declared.row is None or declared.row not in _TYPES:
-        raise TypeMappingError(f"UDF {udf.name!r}: SQLite has no type for {declared}; use int, float, bool, str or bytes")
+        raise TypeMappingError(
+            f"UDF {udf.name!r}: SQLite has no type for {declared}; use int, float, bool, str or"
+            " bytes"
+        )
     return JSON.name if declared == JSON or declared.is_nested else _TYPES[declared.row]
 
 
-def seal(udf: UDF, *, namespace: str = "", source: Path | None = None, replace: bool = False) -> tuple[str, bool]:
-    """Builds a UDF's image and leaves its name in the cache, behind ``namespace`` and an underscore.
+def seal(
+    udf: UDF, *, namespace: str = "", source: Path | None = None, replace: bool = False
+) -> tuple[str, bool]:
+    """Builds a UDF's image and leaves its name in the cache, behind ``namespace`` and an
+    underscore.
 
-    ``source`` is the file that the UDF is from: one of another file is replaced only where ``replace``
-    says so. Returns the name, and whether one of that name was replaced. Raises Error for a name that
-    SQL functions cannot have or that another file has, and what building an image raises.
+    ``source`` is the file that the UDF is from: one of another file is replaced only where
+    ``replace`` says so. Returns the name, and whether one of that name was replaced. Raises Error
+    for a name that SQL functions cannot have or that another file has, and what building an image
+    raises.
     """
     name = sealed_name(udf, namespace)
     path = cache_directory() / "functions" / f"{name}.udf"
@@ -65,8 +83,8 @@ def seal(udf: UDF, *, namespace: str = "", source: Path | None = None, replace: 
     present = str(source.resolve()) if source else ""
     if before is not None and before != present and not replace:
         raise Error(
-            f"{name!r} was sealed from {before or 'another place'} before: pass --replace to replace it, "
-            "or --namespace for a name of its own"
+            f"{name!r} was sealed from {before or 'another place'} before: pass --replace to"
+            " replace it, or --namespace for a name of its own"
         )
     write_note(path, {**sealed_note(udf, name), "source": present})
     return name, before is not None
@@ -76,8 +94,14 @@ def sealed_name(udf: UDF, namespace: str) -> str:
     """The name in SQL. Raises Error where SQL functions cannot have it."""
     name = f"{namespace}_{udf.name}" if namespace else udf.name
     columns = getattr(udf, "columns", ())
-    if not all(_NAME.fullmatch(each) for each in (name, *(each.name for each in (*udf.parameters, *columns)))):
-        raise Error(f"UDF {name!r}: names of sealed functions, parameters and columns are of ASCII letters, digits and _, at most 63")
+    if not all(
+        _NAME.fullmatch(each)
+        for each in (name, *(each.name for each in (*udf.parameters, *columns)))
+    ):
+        raise Error(
+            f"UDF {name!r}: names of sealed functions, parameters and columns are of ASCII letters,"
+            " digits and _, at most 63"
+        )
     return name
 
 
@@ -87,7 +111,10 @@ def sealed_note(udf: UDF, name: str) -> dict[str, object]:
     Raises Error for a function that calls host functions.
     """
     if udf.host_functions:
-        raise Error(f"UDF {udf.name!r}: a function that calls host functions cannot be sealed for programs without them")
+        raise Error(
+            f"UDF {udf.name!r}: a function that calls host functions cannot be sealed for programs"
+            " without them"
+        )
     columns = getattr(udf, "columns", ())
     signature = signature_text(udf)
     layer, base = udf.image, udf.base
@@ -101,9 +128,15 @@ def sealed_note(udf: UDF, name: str) -> dict[str, object]:
         "role": int(Role[udf.kind.upper()]),
         "inverse": int(getattr(udf, "windows", False)),
         "whole": int(udf.kind == "vectorized" and not udf.elementwise),
-        "columns": f"({', '.join(f'{each.name} {_type(udf, each.type)}' for each in columns)}) -> int",
+        "columns": (
+            f"({', '.join(f'{each.name} {_type(udf, each.type)}' for each in columns)}) -> int"
+        ),
         "defaults": _defaults(udf),
-        "singles": sum(1 << index for index, each in enumerate(udf.parameters) if each.type.name == "float" and index < _BITS),
+        "singles": sum(
+            1 << index
+            for index, each in enumerate(udf.parameters)
+            if each.type.name == "float" and index < _BITS
+        ),
         "isolation": udf.isolation,
         "deterministic": int(udf.limits.deterministic),
         "timeout_ns": udf.limits.timeout_ns,
@@ -116,23 +149,33 @@ def _defaults(udf: UDF) -> str:
     """The defaults of the parameters, in hexadecimal; "-" where there is none."""
     defaults = udf.encoded_defaults()
     if sum(len(default or b"") for default in defaults) > _DEFAULTS:
-        raise Error(f"UDF {udf.name!r}: its defaults have more than {_DEFAULTS} bytes, which a sealed function has no room for")
+        raise Error(
+            f"UDF {udf.name!r}: its defaults have more than {_DEFAULTS} bytes, which a sealed"
+            " function has no room for"
+        )
     return " ".join("-" if default is None else default.hex() for default in defaults)
 
 
 def _source_of(path: Path) -> str | None:
-    """The file that a sealed function is from, "" where its note does not say; None where there is no such function."""
+    """The file that a sealed function is from, "" where its note does not say; None where there is
+    no such function.
+    """
     note = cached_bytes(path)
     if note is None:
         return None
     lines = note.decode("utf-8", "replace").splitlines()
-    return next((line.removeprefix("source ").strip() for line in lines if line.startswith("source")), "")
+    return next(
+        (line.removeprefix("source ").strip() for line in lines if line.startswith("source")), ""
+    )
 
 
 def prepare(packages: Iterable[str] = (), memory: int = DEFAULT_MEMORY) -> list[Path]:
-    """Builds the base images that load functions stored in databases. Returns the files that name them. Wasm's is left out where the
-    package wasmtime is missing."""
-    kinds: tuple[Kind, ...] = ("python", "native", "wasm") if wasm_is_there() else ("python", "native")
+    """Builds the base images that load functions stored in databases. Returns the files that name
+    them. Wasm's is left out where the package wasmtime is missing.
+    """
+    kinds: tuple[Kind, ...] = (
+        ("python", "native", "wasm") if wasm_is_there() else ("python", "native")
+    )
     return [
         write_note(
             cache_directory() / "runtimes" / f"{kind}.runtime",

@@ -1,7 +1,8 @@
 """One sealed function as one file, for ``vm_attach`` in programs without Python.
 
-The file: a note of ``HEAD`` bytes, text padded with zeros, with lines of a key and a value; the base
-image; the layer of the function. Images begin at a page and keep their holes. ``sealed_file.c`` reads it.
+The file: a note of ``HEAD`` bytes, text padded with zeros, with lines of a key and a value; the
+base image; the layer of the function. Images begin at a page and keep their holes.
+``sealed_file.c`` reads it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from udfvm import vmm
-from udfvm.cache_files import cache_directory
 from udfvm.errors import Error
-from udfvm.image import processor
+from udfvm.images.build import processor
+from udfvm.images.cache_files import cache_directory
 
 HEAD: Final = 64 << 10
 _PAGE: Final = 4096
@@ -69,7 +70,7 @@ def _new_file(path: Path, replace: bool) -> Iterator[int]:
         yield descriptor
         os.fchmod(descriptor, 0o644)
         os.fsync(descriptor)
-        _check(path, replace)                    # that took a while
+        _check(path, replace)  # that took a while
         if replace:
             os.rename(temporary, path)
         else:

@@ -20,18 +20,20 @@ extern "Python" int64_t udfvm_python_read(void *, int64_t, uint64_t, void *, uin
 extern "Python" int64_t udfvm_python_close(void *, int64_t);
 extern "Python" int64_t udfvm_python_list(void *, const char *, uint64_t, void *, uint64_t);
 extern "Python" int64_t udfvm_python_readlink(void *, const char *, char *, uint64_t);
-extern "Python" int64_t udfvm_python_host_call(void *, const char *, const void *, uint64_t, void *, uint64_t, char *);
+extern "Python" int64_t udfvm_python_host_call(void *, const char *, const void *, uint64_t, void *,
+                                               uint64_t, char *);
 extern "Python" int udfvm_python_log(void *, const struct udfvm_log *, int, char *);
 int udfvm_python_log_beside(void *, const struct udfvm_log *, int, char *);
 void free(void *);
 """
 
-# A call may end because Python raised, in a progress handler of SQLite's for one. What the call printed is passed on before the program has
-# that exception, which no other Python code must see.
+# A call may end because Python raised, in a progress handler of SQLite's for one. What the call
+# printed is passed on before the program has that exception, which no other Python code must see.
 LOG_BESIDE = """
 static int udfvm_python_log(void *, const struct udfvm_log *, int, char *);
 
-static int udfvm_python_log_beside(void *context, const struct udfvm_log *log, int failed, char *failure)
+static int udfvm_python_log_beside(void *context, const struct udfvm_log *log, int failed,
+                                   char *failure)
 {
     PyObject *type, *value, *traceback;
     PyGILState_STATE state = PyGILState_Ensure();
@@ -46,7 +48,7 @@ static int udfvm_python_log_beside(void *context, const struct udfvm_log *log, i
 
 def _without_preprocessor(text: str) -> str:
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-    text = re.sub(r'#ifdef __cplusplus.*?#endif', "", text, flags=re.DOTALL)
+    text = re.sub(r"#ifdef __cplusplus.*?#endif", "", text, flags=re.DOTALL)
     return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
 
 
@@ -66,7 +68,7 @@ def _structures_of_abi(*names: str) -> str:
 
 def declarations() -> str:
     """What cffi needs to know of the C interface."""
-    api = _without_preprocessor((HERE / "api.h").read_text())
+    api = _without_preprocessor((HERE / "core" / "api.h").read_text())
     for structure in ("udfvm_stat", "udfvm_seal_info"):
         api = api.replace(f"struct {structure};", "")
     return _structures_of_abi("udfvm_stat", "udfvm_seal_info") + api + CALLBACKS
@@ -77,7 +79,7 @@ ffibuilder.cdef(declarations())
 ffibuilder.set_source(
     "udfvm.vmm._core",
     '#include <stdlib.h>\n#include "udfvm_abi.h"\n#include "api.h"\n' + LOG_BESIDE,
-    include_dirs=[str(HERE), str(HERE.parents[1] / "guest" / "include")],
+    include_dirs=[str(HERE / "core"), str(HERE.parents[1] / "guest" / "include")],
     libraries=["udfvm"],
     library_dirs=[str(HERE)],
     extra_link_args=["-Wl,-rpath,$ORIGIN"],

@@ -1,5 +1,6 @@
-"""What the core calls in Python: file access of guests, host functions, what guests print, and the question whether a signal ends a
-call."""
+"""What the core calls in Python: file access of guests, host functions, what guests print, and the
+question whether a signal ends a call.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from udfvm.vmm._core import ffi, lib
 
 
 class Files(Protocol):
-    """Read-only files for guests. Paths are absolute; methods raise OSError, whose ``errno`` the guest gets."""
+    """Read-only files for guests. Paths are absolute; methods raise OSError, whose ``errno`` the
+    guest gets.
+    """
 
     def open(self, path: bytes) -> tuple[int, os.stat_result]:
         """Opens a regular file or directory: a handle and its status."""
@@ -28,7 +31,9 @@ class Files(Protocol):
         """Closes a handle."""
 
     def list(self, path: bytes) -> list[tuple[bytes, int, int]]:
-        """Entries of a directory, in an order that does not change: name, inode, type (as in ``dirent.d_type``)."""
+        """Entries of a directory, in an order that does not change: name, inode, type (as in
+        ``dirent.d_type``).
+        """
 
     def readlink(self, path: bytes) -> bytes:
         """Target of a symbolic link."""
@@ -62,7 +67,9 @@ def bind_files(files: Files | None) -> BoundFiles | None:
 
 
 def _failed(_kind: object, exception: BaseException, _traceback: object) -> int:
-    """The result of a callback that raised. What is no error of files is a signal handler's: it ends the call."""
+    """The result of a callback that raised. What is no error of files is a signal handler's: it
+    ends the call.
+    """
     if isinstance(exception, OSError):
         return -(exception.errno or errno.EIO)
     _interruption.exception = exception
@@ -114,10 +121,15 @@ def udfvm_python_list(context: Any, path: Any, first: int, buffer: Any, length: 
     target = memoryview(ffi.buffer(buffer, length)) if length else memoryview(b"")
     used = 0
     for name, inode, kind in files.list(ffi.string(path))[first:]:
-        size = (12 + len(name) + 7) & ~7                      # struct udfvm_directory_entry, padded to 8 bytes
+        size = (12 + len(name) + 7) & ~7  # struct udfvm_directory_entry, padded to 8 bytes
         if used + size > length:
             break
-        record = inode.to_bytes(8, "little") + size.to_bytes(2, "little") + bytes((kind, len(name))) + name
+        record = (
+            inode.to_bytes(8, "little")
+            + size.to_bytes(2, "little")
+            + bytes((kind, len(name)))
+            + name
+        )
         target[used : used + size] = record.ljust(size, b"\0")
         used += size
     return used
@@ -138,7 +150,9 @@ class HostServer(Protocol):
     """Functions of the host that guests may call."""
 
     def call(self, name: bytes, arguments: bytes) -> bytes | None:
-        """The reply to arguments that the guest wrote; None where there is no such function. What it raises ends the guest's call."""
+        """The reply to arguments that the guest wrote; None where there is no such function. What
+        it raises ends the guest's call.
+        """
 
 
 class BoundHostFunctions(NamedTuple):
@@ -164,7 +178,9 @@ _LONGEST_FAILURE: Final = 255
 
 
 class _HostFailure(threading.local):
-    """What a host function raised during a call of this thread, until the call has ended and raises it."""
+    """What a host function raised during a call of this thread, until the call has ended and raises
+    it.
+    """
 
     exception: BaseException | None = None
 
@@ -183,23 +199,27 @@ def _say(exception: BaseException, failure: Any) -> None:
     name = type(exception).__name__
     try:
         text = f"{name}: {exception}"
-    except Exception:                            # noqa: BLE001 - of a class of the program's, whose texts fail
+    except Exception:  # noqa: BLE001 - of a class of the program's, whose texts fail
         text = name
     said = text.encode("utf-8", "replace")[:_LONGEST_FAILURE]
     ffi.memmove(failure, said + b"\0", len(said) + 1)
 
 
 @ffi.def_extern(error=-2)
-def udfvm_python_host_call(context: Any, name: Any, arguments: Any, length: int, reply: Any, capacity: int, failure: Any) -> int:
+def udfvm_python_host_call(
+    context: Any, name: Any, arguments: Any, length: int, reply: Any, capacity: int, failure: Any
+) -> int:
     server: HostServer = ffi.from_handle(context)
     try:
-        answer = server.call(ffi.string(name), bytes(ffi.buffer(arguments, length)) if length else b"")
-    except BaseException as exception:           # noqa: BLE001 - it ends the call, which raises it
+        answer = server.call(
+            ffi.string(name), bytes(ffi.buffer(arguments, length)) if length else b""
+        )
+    except BaseException as exception:  # noqa: BLE001 - it ends the call, which raises it
         _host_failure.exception = exception
         _say(exception, failure)
-        return -2                                # UDFVM_HOST_FUNCTION_FAILED
+        return -2  # UDFVM_HOST_FUNCTION_FAILED
     if answer is None:
-        return -1                                # UDFVM_NO_HOST_FUNCTION
+        return -1  # UDFVM_NO_HOST_FUNCTION
     if len(answer) <= capacity:
         ffi.memmove(reply, answer, len(answer))
     return len(answer)
@@ -207,7 +227,7 @@ def udfvm_python_host_call(context: Any, name: Any, arguments: Any, length: int,
 
 # ---- What guests print ----
 
-Printed = list[tuple[int, bytes]]                # streams, 1 and 2, and what was written to each, in order
+Printed = list[tuple[int, bytes]]  # streams, 1 and 2, and what was written to each, in order
 
 
 class BoundLog(NamedTuple):
@@ -223,7 +243,9 @@ class BoundLog(NamedTuple):
 
 
 def bind_log(take: Callable[[Printed], object]) -> BoundLog:
-    """Makes callable by the core what takes what a guest prints, at the end of each exchange. What it raises fails the call."""
+    """Makes callable by the core what takes what a guest prints, at the end of each exchange. What
+    it raises fails the call.
+    """
     context = ffi.new_handle(take)
     values = {"context": context, "take": ffi.addressof(lib, "udfvm_python_log_beside")}
     return BoundLog(ffi.new("struct udfvm_log_sink *", values), context)
@@ -239,7 +261,9 @@ _output: Final = _Output()
 
 
 def take_output() -> bytes:
-    """What the guest of the call that just failed on this thread had printed, both streams in order."""
+    """What the guest of the call that just failed on this thread had printed, both streams in
+    order.
+    """
     text, _output.text = _output.text, b""
     return text
 
@@ -258,13 +282,13 @@ def udfvm_python_log(context: Any, log: Any, failed: int, failure: Any) -> int:
                 start = part.end
         if printed:
             ffi.from_handle(context)(printed)
-    except BaseException as exception:           # noqa: BLE001 - it fails the call, which raises it
+    except BaseException as exception:  # noqa: BLE001 - it fails the call, which raises it
         _host_failure.exception = exception
         _say(exception, failure)
         failed = 1
         return -1
     finally:
-        _output.text = text if failed else b""   # now: calls made meanwhile had output of their own
+        _output.text = text if failed else b""  # now: calls made meanwhile had output of their own
     return 0
 
 
@@ -272,7 +296,9 @@ def udfvm_python_log(context: Any, log: Any, failed: int, failure: Any) -> int:
 
 
 class _Interruption(threading.local):
-    """What a signal handler raised during a call of this thread, until the call has ended and raises it."""
+    """What a signal handler raised during a call of this thread, until the call has ended and
+    raises it.
+    """
 
     exception: BaseException | None = None
 
@@ -293,8 +319,9 @@ def _interrupted(_kind: object, exception: BaseException, _traceback: object) ->
 
 @ffi.def_extern(onerror=_interrupted)
 def udfvm_python_interrupted() -> int:
-    """A signal interrupted a call. Handlers of Python run as soon as Python code does, which is here: one that raises ends the call, and
-    so does one that raised in a callback before."""
+    """A signal interrupted a call. Handlers of Python run as soon as Python code does, which is
+    here: one that raises ends the call, and so does one that raised in a callback before.
+    """
     return int(_interruption.exception is not None)
 
 

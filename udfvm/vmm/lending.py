@@ -1,10 +1,12 @@
 """Replies handed out without a copy: while one is in use, its VM stays out of the pool.
 
-Only the part of a reply that its user needs is lent. The user may write to it: the core takes it as written (``udfvm_vm_lend``).
+Only the part of a reply that its user needs is lent. The user may write to it: the core takes it as
+written (``udfvm_vm_lend``).
 
-Who drops the last view of a reply puts its VM back, as who frees large memory pays for that: the next call then finds the VM whose memory
-is in the processor's caches, and there are no more VMs than replies in use. That may be in a garbage collection: the core takes no lock
-there that its caller may hold.
+Who drops the last view of a reply puts its VM back, as who frees large memory pays for that: the
+next call then finds the VM whose memory is in the processor's caches, and there are no more VMs
+than replies in use. That may be in a garbage collection: the core takes no lock there that its
+caller may hold.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from udfvm.vmm._core import ffi, lib
 if TYPE_CHECKING:
     from udfvm.vmm import VM
 
-LEAST_BYTES: Final = 1 << 20                      # a smaller reply is copied sooner than lent
+LEAST_BYTES: Final = 1 << 20  # a smaller reply is copied sooner than lent
 MOST_VMS: Final = 4
 
 
@@ -37,7 +39,8 @@ class Lender:
         return length >= LEAST_BYTES and len(self._lent) < self._most
 
     def lend(self, vm: VM, begin: int, length: int) -> memoryview | None:
-        """A part of the VM's reply. The VM is no longer the caller's: it goes back to the pool when nobody views the part any more.
+        """A part of the VM's reply. The VM is no longer the caller's: it goes back to the pool when
+        nobody views the part any more.
 
         None where it cannot be lent; then the VM is still the caller's.
         """
@@ -51,6 +54,6 @@ class Lender:
             lent.discard(number)
 
         part = ffi.gc(ffi.cast("char *", data), put_back, length)
-        vm._handle = vm._held = ffi.NULL         # from here on the part holds it
+        vm._handle = vm._held = ffi.NULL  # from here on the part holds it
         lent.add(number)
         return memoryview(ffi.buffer(part, length))

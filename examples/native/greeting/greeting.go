@@ -1,6 +1,6 @@
 // A program in Go: what main prepares, every call finds. udfs.c, a part of the package, makes UDFs of its functions.
 //
-//	CGO_CFLAGS="-O2 -g -I $(python -c 'import udfvm.native; print(udfvm.native.INCLUDE)')" go build -o greeting .
+//	CGO_CFLAGS="-O2 -g -I $(python -c 'import udfvm; print(udfvm.get_include())')" go build -o greeting .
 //
 // udfvm.from_elf("greeting", "greeting", memory="3GiB"): see words.go.
 package main

@@ -11,7 +11,8 @@ char *udfvm_memory(size_t size)
 UDFVM_SCALAR(greeting, text, (text, language), (text, name))
 {
     udfvm_text made = { NULL, 0 };
-    const int64_t length = greet((char *)language.data, (char *)name.data, language.length, name.length, (char **)&made.data);
+    const int64_t length = greet((char *)language.data, (char *)name.data, language.length,
+                                 name.length, (char **)&made.data);
     if (length < 0)
         udfvm_fail("no greeting in %.*s", (int)language.length, language.data);
     else

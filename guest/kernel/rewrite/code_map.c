@@ -1,7 +1,8 @@
-/* See code_map.h. An instruction that a path from the function's entry reaches is code, whatever lies around it: that, and that calls return,
- * is all that is assumed. Paths through indirect jumps are not followed. */
-#include "code_map.h"
-#include "instruction.h"
+/* See code_map.h. An instruction that a path from the function's entry reaches is code, whatever
+ * lies around it: that, and that calls return, is all that is assumed. Paths through indirect jumps
+ * are not followed. */
+#include "rewrite/code_map.h"
+#include "rewrite/instruction.h"
 
 static void mark(struct code_map *map, size_t offset)
 {
@@ -11,7 +12,7 @@ static void mark(struct code_map *map, size_t offset)
 static bool wait(struct code_map *map, size_t offset)
 {
     if (offset >= map->length || code_map_is_start(map, offset))
-        return true;                             /* leaves the function, or is known */
+        return true; /* leaves the function, or is known */
     if (map->waiting == WAITING_MOST)
         return false;
     map->targets[map->waiting++] = (uint32_t)offset;
@@ -28,8 +29,8 @@ static bool follow(struct code_map *map, size_t at)
         mark(map, at);
         at += instruction.length;
         /* A target before the function wraps around and is no offset in it. */
-        if ((instruction.flow == FLOW_BRANCH || instruction.flow == FLOW_JUMP)
-            && !wait(map, at + (size_t)(int64_t)instruction.displacement))
+        if ((instruction.flow == FLOW_BRANCH || instruction.flow == FLOW_JUMP) &&
+            !wait(map, at + (size_t)(int64_t)instruction.displacement))
             return false;
         if (instruction.flow == FLOW_INDIRECT)
             map->has_indirect_jump = true;

@@ -1,4 +1,5 @@
-/* Which bytes of a function begin an instruction, found by following its control flow from its first instruction. */
+/* Which bytes of a function begin an instruction, found by following its control flow from its
+ * first instruction. */
 #ifndef UDFVM_CODE_MAP_H
 #define UDFVM_CODE_MAP_H
 
@@ -6,19 +7,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FUNCTION_LONGEST 65536u                  /* bytes; longer ones are not looked at */
-#define WAITING_MOST 2048u                       /* branch targets still to follow */
+#define FUNCTION_LONGEST 65536u /* bytes; longer ones are not looked at */
+#define WAITING_MOST     2048u  /* branch targets still to follow */
 
 struct code_map {
     const uint8_t *code;
     size_t length;
-    bool has_indirect_jump;                      /* some of its instructions may be reached from there alone */
+    bool has_indirect_jump; /* some of its instructions may be reached from there alone */
     size_t waiting;
     uint32_t targets[WAITING_MOST];
     uint64_t starts[FUNCTION_LONGEST / 64];
 };
 
-/* False where the flow leads to what is no instruction, or is too much to follow: then nothing is known. */
+/* False where the flow leads to what is no instruction, or is too much to follow: then nothing is
+ * known. */
 bool code_map_build(struct code_map *map, const uint8_t *code, size_t length);
 
 /* An instruction that the flow reaches begins at the offset. */

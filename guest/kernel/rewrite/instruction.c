@@ -1,38 +1,104 @@
-/* See instruction.h. The tables are those of the Intel SDM, volume 2, appendix A.2: what follows an opcode. */
-#include "instruction.h"
+/* See instruction.h. The tables are those of the Intel SDM, volume 2, appendix A.2: what follows an
+ * opcode. */
+#include "rewrite/instruction.h"
 
 enum {
-    NONE = 0,                                    /* nothing follows */
-    MODRM = 1,                                   /* a ModRM byte, with SIB and displacement as that says */
-    IMM8 = 2, IMM16 = 4,
-    IMMZ = 8,                                    /* 2 or 4 bytes, by operand size */
-    IMMV = 16,                                   /* 2, 4 or 8 bytes, by operand size */
-    MOFFS = 32,                                  /* an address: 8 or 4 bytes, by address size */
-    REL8 = 64, RELZ = 128,
+    NONE = 0,  /* nothing follows */
+    MODRM = 1, /* a ModRM byte, with SIB and displacement as that says */
+    IMM8 = 2,
+    IMM16 = 4,
+    IMMZ = 8,   /* 2 or 4 bytes, by operand size */
+    IMMV = 16,  /* 2, 4 or 8 bytes, by operand size */
+    MOFFS = 32, /* an address: 8 or 4 bytes, by address size */
+    REL8 = 64,
+    RELZ = 128,
     BAD = 255,
 };
 
 static const uint8_t one_byte[256] = {
-#define ARITHMETIC(at) [at ... at + 3] = MODRM, [at + 4] = IMM8, [at + 5] = IMMZ, [at + 6 ... at + 7] = BAD
-    ARITHMETIC(0x00), ARITHMETIC(0x08), ARITHMETIC(0x10), ARITHMETIC(0x18), ARITHMETIC(0x20), ARITHMETIC(0x28), ARITHMETIC(0x30),
+#define ARITHMETIC(at) \
+    [at... at + 3] = MODRM, [at + 4] = IMM8, [at + 5] = IMMZ, [at + 6 ... at + 7] = BAD
+    ARITHMETIC(0x00),
+    ARITHMETIC(0x08),
+    ARITHMETIC(0x10),
+    ARITHMETIC(0x18),
+    ARITHMETIC(0x20),
+    ARITHMETIC(0x28),
+    ARITHMETIC(0x30),
     ARITHMETIC(0x38),
 #undef ARITHMETIC
-    [0x60 ... 0x62] = BAD, [0x63] = MODRM, [0x68] = IMMZ, [0x69] = MODRM | IMMZ, [0x6a] = IMM8, [0x6b] = MODRM | IMM8,
-    [0x70 ... 0x7f] = REL8, [0x80] = MODRM | IMM8, [0x81] = MODRM | IMMZ, [0x82] = BAD, [0x83] = MODRM | IMM8,
-    [0x84 ... 0x8f] = MODRM, [0x9a] = BAD, [0xa0 ... 0xa3] = MOFFS, [0xa8] = IMM8, [0xa9] = IMMZ, [0xb0 ... 0xb7] = IMM8,
-    [0xb8 ... 0xbf] = IMMV, [0xc0 ... 0xc1] = MODRM | IMM8, [0xc2] = IMM16, [0xc4 ... 0xc5] = BAD, [0xc6] = MODRM | IMM8,
-    [0xc7] = MODRM | IMMZ, [0xc8] = IMM16 | IMM8, [0xca] = IMM16, [0xcd] = IMM8, [0xce] = BAD, [0xd0 ... 0xd3] = MODRM,
-    [0xd4 ... 0xd6] = BAD, [0xd8 ... 0xdf] = MODRM, [0xe0 ... 0xe3] = REL8, [0xe4 ... 0xe7] = IMM8, [0xe8 ... 0xe9] = RELZ,
-    [0xea] = BAD, [0xeb] = REL8, [0xf6 ... 0xf7] = MODRM, [0xfe ... 0xff] = MODRM,
+    [0x60 ... 0x62] = BAD,
+    [0x63] = MODRM,
+    [0x68] = IMMZ,
+    [0x69] = MODRM | IMMZ,
+    [0x6a] = IMM8,
+    [0x6b] = MODRM | IMM8,
+    [0x70 ... 0x7f] = REL8,
+    [0x80] = MODRM | IMM8,
+    [0x81] = MODRM | IMMZ,
+    [0x82] = BAD,
+    [0x83] = MODRM | IMM8,
+    [0x84 ... 0x8f] = MODRM,
+    [0x9a] = BAD,
+    [0xa0 ... 0xa3] = MOFFS,
+    [0xa8] = IMM8,
+    [0xa9] = IMMZ,
+    [0xb0 ... 0xb7] = IMM8,
+    [0xb8 ... 0xbf] = IMMV,
+    [0xc0 ... 0xc1] = MODRM | IMM8,
+    [0xc2] = IMM16,
+    [0xc4 ... 0xc5] = BAD,
+    [0xc6] = MODRM | IMM8,
+    [0xc7] = MODRM | IMMZ,
+    [0xc8] = IMM16 | IMM8,
+    [0xca] = IMM16,
+    [0xcd] = IMM8,
+    [0xce] = BAD,
+    [0xd0 ... 0xd3] = MODRM,
+    [0xd4 ... 0xd6] = BAD,
+    [0xd8 ... 0xdf] = MODRM,
+    [0xe0 ... 0xe3] = REL8,
+    [0xe4 ... 0xe7] = IMM8,
+    [0xe8 ... 0xe9] = RELZ,
+    [0xea] = BAD,
+    [0xeb] = REL8,
+    [0xf6 ... 0xf7] = MODRM,
+    [0xfe ... 0xff] = MODRM,
 };
 
-static const uint8_t two_byte[256] = {           /* 0F */
-    [0x00 ... 0x03] = MODRM, [0x04] = BAD, [0x0a] = BAD, [0x0c] = BAD, [0x0d] = MODRM, [0x0f] = MODRM | IMM8, [0x10 ... 0x1f] = MODRM,
-    [0x20 ... 0x27] = BAD, [0x28 ... 0x2f] = MODRM, [0x36] = BAD, [0x38 ... 0x3f] = BAD, [0x40 ... 0x6f] = MODRM,
-    [0x70 ... 0x73] = MODRM | IMM8, [0x74 ... 0x76] = MODRM, [0x78 ... 0x7b] = BAD, [0x7c ... 0x7f] = MODRM, [0x80 ... 0x8f] = RELZ,
-    [0x90 ... 0x9f] = MODRM, [0xa3] = MODRM, [0xa4] = MODRM | IMM8, [0xa5 ... 0xa7] = MODRM, [0xab] = MODRM, [0xac] = MODRM | IMM8,
-    [0xad ... 0xb9] = MODRM, [0xba] = MODRM | IMM8, [0xbb ... 0xc1] = MODRM, [0xc2] = MODRM | IMM8, [0xc3] = MODRM,
-    [0xc4 ... 0xc6] = MODRM | IMM8, [0xc7] = MODRM, [0xd0 ... 0xff] = MODRM,
+static const uint8_t two_byte[256] = {
+    /* 0F */
+    [0x00 ... 0x03] = MODRM,
+    [0x04] = BAD,
+    [0x0a] = BAD,
+    [0x0c] = BAD,
+    [0x0d] = MODRM,
+    [0x0f] = MODRM | IMM8,
+    [0x10 ... 0x1f] = MODRM,
+    [0x20 ... 0x27] = BAD,
+    [0x28 ... 0x2f] = MODRM,
+    [0x36] = BAD,
+    [0x38 ... 0x3f] = BAD,
+    [0x40 ... 0x6f] = MODRM,
+    [0x70 ... 0x73] = MODRM | IMM8,
+    [0x74 ... 0x76] = MODRM,
+    [0x78 ... 0x7b] = BAD,
+    [0x7c ... 0x7f] = MODRM,
+    [0x80 ... 0x8f] = RELZ,
+    [0x90 ... 0x9f] = MODRM,
+    [0xa3] = MODRM,
+    [0xa4] = MODRM | IMM8,
+    [0xa5 ... 0xa7] = MODRM,
+    [0xab] = MODRM,
+    [0xac] = MODRM | IMM8,
+    [0xad ... 0xb9] = MODRM,
+    [0xba] = MODRM | IMM8,
+    [0xbb ... 0xc1] = MODRM,
+    [0xc2] = MODRM | IMM8,
+    [0xc3] = MODRM,
+    [0xc4 ... 0xc6] = MODRM | IMM8,
+    [0xc7] = MODRM,
+    [0xd0 ... 0xff] = MODRM,
 };
 
 struct decoder {
@@ -40,7 +106,7 @@ struct decoder {
     size_t at, end;
     struct instruction *instruction;
     uint8_t rex;
-    bool operand_size, address_size, repeat, lock;             /* prefixes 66, 67, F2 or F3, F0 */
+    bool operand_size, address_size, repeat, lock; /* prefixes 66, 67, F2 or F3, F0 */
     uint8_t modrm;
 };
 
@@ -97,7 +163,7 @@ static bool take_rest(struct decoder *decoder, uint8_t what)
         return false;
     if (what & REL8)
         return take_displacement(decoder, 1);
-    if (what & RELZ)                             /* with prefix 66, Intel's processors take 4 bytes, AMD's 2 */
+    if (what & RELZ) /* with prefix 66, Intel's processors take 4 bytes, AMD's 2 */
         return !narrow && take_displacement(decoder, 4);
     size_t bytes = (what & IMM8 ? 1u : 0) + (what & IMM16 ? 2u : 0);
     if (what & (IMMZ | IMMV))
@@ -114,7 +180,7 @@ static bool take_prefixes(struct decoder *decoder, uint8_t *opcode)
             return false;
         const uint8_t byte = *opcode;
         if (byte >= 0x40 && byte <= 0x4f) {
-            decoder->rex = byte;                 /* counts only directly before the opcode */
+            decoder->rex = byte; /* counts only directly before the opcode */
             continue;
         }
         if (byte == 0x66)
@@ -125,7 +191,8 @@ static bool take_prefixes(struct decoder *decoder, uint8_t *opcode)
             decoder->repeat = true;
         else if (byte == 0xf0)
             decoder->lock = true;
-        else if (byte != 0x26 && byte != 0x2e && byte != 0x36 && byte != 0x3e && byte != 0x64 && byte != 0x65)
+        else if (byte != 0x26 && byte != 0x2e && byte != 0x36 && byte != 0x3e && byte != 0x64 &&
+                 byte != 0x65)
             return true;
         decoder->rex = 0;
     }
@@ -137,7 +204,8 @@ static bool decode_one_byte(struct decoder *decoder, uint8_t opcode)
     if (!take_rest(decoder, one_byte[opcode]))
         return false;
     const uint8_t extension = decoder->modrm >> 3 & 7;
-    if ((opcode == 0xf6 || opcode == 0xf7) && extension < 2 && !take_rest(decoder, opcode == 0xf6 ? IMM8 : IMMZ))
+    if ((opcode == 0xf6 || opcode == 0xf7) && extension < 2 &&
+        !take_rest(decoder, opcode == 0xf6 ? IMM8 : IMMZ))
         return false;
     if ((opcode >= 0x70 && opcode <= 0x7f) || (opcode >= 0xe0 && opcode <= 0xe3))
         instruction->flow = FLOW_BRANCH;
@@ -145,9 +213,11 @@ static bool decode_one_byte(struct decoder *decoder, uint8_t opcode)
         instruction->flow = FLOW_JUMP;
     else if (opcode == 0xff && (extension == 4 || extension == 5))
         instruction->flow = FLOW_INDIRECT;
-    else if (opcode == 0xc2 || opcode == 0xc3 || (opcode >= 0xca && opcode <= 0xcc) || opcode == 0xcf || opcode == 0xf4)
+    else if (opcode == 0xc2 || opcode == 0xc3 || (opcode >= 0xca && opcode <= 0xcc) ||
+             opcode == 0xcf || opcode == 0xf4)
         instruction->flow = FLOW_END;
-    else if (opcode == 0xc7 && decoder->modrm == 0xf8)         /* xbegin: the immediate is where an abort goes */
+    else if (opcode == 0xc7 &&
+             decoder->modrm == 0xf8) /* xbegin: the immediate is where an abort goes */
         return false;
     instruction->is_call = opcode == 0xe8 || (opcode == 0xff && (extension == 2 || extension == 3));
     return opcode != 0xff || extension != 7;
@@ -175,16 +245,21 @@ static bool decode_two_byte(struct decoder *decoder)
 static bool decode_mapped(struct decoder *decoder, uint8_t map)
 {
     uint8_t opcode;
-    if (decoder->rex || decoder->operand_size || decoder->repeat || decoder->lock || !take(decoder, &opcode))
+    if (decoder->rex || decoder->operand_size || decoder->repeat || decoder->lock ||
+        !take(decoder, &opcode))
         return false;
     switch (map) {
     case 1:
         if (opcode == 0x77)
-            return true;                         /* vzeroupper */
+            return true; /* vzeroupper */
         return take_rest(decoder, two_byte[opcode] & IMM8 ? MODRM | IMM8 : MODRM);
-    case 2: case 5: case 6: case 9:
+    case 2:
+    case 5:
+    case 6:
+    case 9:
         return take_rest(decoder, MODRM);
-    case 3: case 8:
+    case 3:
+    case 8:
         return take_rest(decoder, MODRM | IMM8);
     case 10:
         return take_rest(decoder, MODRM) && skip(decoder, 4);
@@ -231,7 +306,9 @@ static bool decode_8f(struct decoder *decoder)
 bool instruction_decode(const uint8_t *code, size_t available, struct instruction *instruction)
 {
     struct decoder decoder = {
-        .code = code, .end = available < INSTRUCTION_LONGEST ? available : INSTRUCTION_LONGEST, .instruction = instruction,
+        .code = code,
+        .end = available < INSTRUCTION_LONGEST ? available : INSTRUCTION_LONGEST,
+        .instruction = instruction,
     };
     uint8_t opcode;
     bool decoded;
@@ -264,7 +341,8 @@ static size_t one_padding(const uint8_t *code, size_t available)
     while (code[prefixes] == 0x66 || code[prefixes] == 0x2e)
         prefixes++;
     const uint8_t *opcode = code + prefixes;
-    const bool is_nop = opcode[0] == 0x90 || (opcode[0] == 0x0f && opcode[1] == 0x1f && (opcode[2] & 0x38) == 0);
+    const bool is_nop = opcode[0] == 0x90 ||
+                        (opcode[0] == 0x0f && opcode[1] == 0x1f && (opcode[2] & 0x38) == 0);
     return is_nop ? instruction.length : 0;
 }
 

@@ -1,12 +1,13 @@
-/* See object.h. Layouts: System V ABI, chapter 5; Linux Standard Base 5, Core, 10.6 (.eh_frame, .eh_frame_hdr); DWARF 5, 6.4. */
-#include "memory.h"
-#include "object.h"
+/* See object.h. Layouts: System V ABI, chapter 5; Linux Standard Base 5, Core, 10.6 (.eh_frame,
+ * .eh_frame_hdr); DWARF 5, 6.4. */
+#include "mm/memory.h"
+#include "rewrite/object.h"
 
-#define POINTER_RELATIVE_TO_ITSELF 0x1bu         /* DW_EH_PE_pcrel | DW_EH_PE_sdata4 */
-#define POINTER_RELATIVE_TO_TABLE 0x3bu          /* DW_EH_PE_datarel | DW_EH_PE_sdata4 */
-#define POINTER_UNSIGNED_4 0x03u                 /* DW_EH_PE_udata4 */
-#define TABLE_HEADER 12u
-#define TABLE_ENTRY 8u
+#define POINTER_RELATIVE_TO_ITSELF 0x1bu /* DW_EH_PE_pcrel | DW_EH_PE_sdata4 */
+#define POINTER_RELATIVE_TO_TABLE  0x3bu /* DW_EH_PE_datarel | DW_EH_PE_sdata4 */
+#define POINTER_UNSIGNED_4         0x03u /* DW_EH_PE_udata4 */
+#define TABLE_HEADER               12u
+#define TABLE_ENTRY                8u
 
 /* Bytes of the file, where a mapping has them unchanged. */
 static const uint8_t *file_bytes(const struct region_name *name, uint64_t offset, uint64_t length)
@@ -14,7 +15,8 @@ static const uint8_t *file_bytes(const struct region_name *name, uint64_t offset
     for (size_t index = 0; index < region_count(); index++) {
         const struct region *region = region_at(index);
         const uint64_t inside = offset - region->offset, size = region->end - region->start;
-        if (region->name == name && region->pristine && offset >= region->offset && inside < size && length <= size - inside)
+        if (region->name == name && region->pristine && offset >= region->offset && inside < size &&
+            length <= size - inside)
             return (const uint8_t *)(region->start + inside);
     }
     return NULL;
@@ -26,7 +28,8 @@ static const uint8_t *bytes_at(const struct object *object, uint64_t address, ui
     for (size_t i = 0; i < object->segment_count; i++) {
         const Elf64_Phdr *segment = &object->segments[i];
         const uint64_t inside = address - segment->p_vaddr;
-        if (address >= segment->p_vaddr && inside < segment->p_filesz && length <= segment->p_filesz - inside)
+        if (address >= segment->p_vaddr && inside < segment->p_filesz &&
+            length <= segment->p_filesz - inside)
             return file_bytes(object->name, segment->p_offset + inside, length);
     }
     return NULL;
@@ -47,13 +50,15 @@ static uint64_t relative_to(uint64_t address, const uint8_t *at)
 static bool open_table(struct object *object, const Elf64_Phdr *segment)
 {
     const uint8_t *header = bytes_at(object, segment->p_vaddr, segment->p_filesz);
-    if (!header || segment->p_filesz < TABLE_HEADER || header[0] != 1 || header[1] != POINTER_RELATIVE_TO_ITSELF
-        || header[2] != POINTER_UNSIGNED_4 || header[3] != POINTER_RELATIVE_TO_TABLE)
+    if (!header || segment->p_filesz < TABLE_HEADER || header[0] != 1 ||
+        header[1] != POINTER_RELATIVE_TO_ITSELF || header[2] != POINTER_UNSIGNED_4 ||
+        header[3] != POINTER_RELATIVE_TO_TABLE)
         return false;
     object->table_address = segment->p_vaddr;
     object->table = header + TABLE_HEADER;
     object->table_count = read_u32(header + 8);
-    return object->table_count > 0 && object->table_count <= (segment->p_filesz - TABLE_HEADER) / TABLE_ENTRY;
+    return object->table_count > 0 &&
+           object->table_count <= (segment->p_filesz - TABLE_HEADER) / TABLE_ENTRY;
 }
 
 bool object_open(struct object *object, const struct region_name *name)
@@ -61,10 +66,12 @@ bool object_open(struct object *object, const struct region_name *name)
     const Elf64_Phdr *table = NULL, *segments;
     const Elf64_Ehdr *header = (const Elf64_Ehdr *)file_bytes(name, 0, sizeof *header);
     *object = (struct object){ .name = name };
-    if (!header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_ident[EI_CLASS] != ELFCLASS64
-        || header->e_machine != EM_X86_64 || header->e_phentsize != sizeof *segments || header->e_phnum > OBJECT_SEGMENTS_MOST)
+    if (!header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
+        header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_machine != EM_X86_64 ||
+        header->e_phentsize != sizeof *segments || header->e_phnum > OBJECT_SEGMENTS_MOST)
         return false;
-    segments = (const Elf64_Phdr *)file_bytes(name, header->e_phoff, header->e_phnum * sizeof *segments);
+    segments = (const Elf64_Phdr *)file_bytes(name, header->e_phoff,
+                                              header->e_phnum * sizeof *segments);
     if (!segments)
         return false;
     for (size_t i = 0; i < header->e_phnum; i++) {
@@ -102,8 +109,8 @@ static const uint8_t *skip_leb128(const uint8_t *at, const uint8_t *end)
     return at + 1;
 }
 
-/* The common part of frame descriptions: true where its code pointers are of the usual form and the code is no signal trampoline, whose
- * bytes unwinders compare. */
+/* The common part of frame descriptions: true where its code pointers are of the usual form and the
+ * code is no signal trampoline, whose bytes unwinders compare. */
 static bool has_usual_pointers(const uint8_t *entry, size_t length)
 {
     const uint8_t *end = entry + length, *letters = entry + 9, *at = letters;
@@ -111,8 +118,9 @@ static bool has_usual_pointers(const uint8_t *entry, size_t length)
         return false;
     while (at < end && *at)
         at++;
-    at = skip_leb128(skip_leb128(at + 1, end), end) + 1;       /* alignments of code and data, return address */
-    at = skip_leb128(at, end);                                 /* length of what the letters stand for */
+    at = skip_leb128(skip_leb128(at + 1, end), end) +
+         1;                    /* alignments of code and data, return address */
+    at = skip_leb128(at, end); /* length of what the letters stand for */
     bool usual = false;
     for (letters++; at < end && *letters; letters++) {
         if (*letters == 'R')
@@ -122,7 +130,7 @@ static bool has_usual_pointers(const uint8_t *entry, size_t length)
         else if (*letters == 'L')
             at++;
         else
-            return false;                        /* among them S: a signal frame */
+            return false; /* among them S: a signal frame */
     }
     return usual;
 }
@@ -142,13 +150,16 @@ bool object_function(const struct object *object, uint64_t address, struct funct
     const size_t index = find_entry(object, address);
     if (index == object->table_count)
         return false;
-    const uint64_t entry = relative_to(object->table_address, object->table + index * TABLE_ENTRY + 4);
-    const uint8_t *bytes = bytes_at(object, entry, 16);        /* length, distance to the common part, start, size */
+    const uint64_t entry = relative_to(object->table_address,
+                                       object->table + index * TABLE_ENTRY + 4);
+    const uint8_t *bytes = bytes_at(object, entry,
+                                    16); /* length, distance to the common part, start, size */
     if (!bytes || read_u32(bytes) < 12 || read_u32(bytes) == UINT32_MAX)
         return false;
     function->start = relative_to(entry + 8, bytes + 8);
     function->end = function->start + read_u32(bytes + 12);
     function->next = index + 1 < object->table_count ? entry_start(object, index + 1) : 0;
-    return function->start == entry_start(object, index) && address >= function->start && address < function->end
-           && (!function->next || function->next >= function->end) && usual_common_part(object, entry + 4 - read_u32(bytes + 4));
+    return function->start == entry_start(object, index) && address >= function->start &&
+           address < function->end && (!function->next || function->next >= function->end) &&
+           usual_common_part(object, entry + 4 - read_u32(bytes + 4));
 }

@@ -1,5 +1,5 @@
-/* A mapped ELF object, as far as rewriting needs it: its bytes by address, and where its functions lie. Whatever is not as expected
- * makes the object unknown; then it is left alone. */
+/* A mapped ELF object, as far as rewriting needs it: its bytes by address, and where its functions
+ * lie. Whatever is not as expected makes the object unknown; then it is left alone. */
 #ifndef UDFVM_OBJECT_H
 #define UDFVM_OBJECT_H
 
@@ -12,16 +12,19 @@
 struct region_name;
 
 struct object {
-    const struct region_name *name;              /* of the file */
+    const struct region_name *name; /* of the file */
     Elf64_Phdr segments[OBJECT_SEGMENTS_MOST];
     size_t segment_count;
-    uint64_t table_address;                      /* of .eh_frame_hdr, in the object */
-    const uint8_t *table;                        /* its sorted entries */
+    uint64_t table_address; /* of .eh_frame_hdr, in the object */
+    const uint8_t *table;   /* its sorted entries */
     size_t table_count;
 };
 
 /* [start, end) in the object's own addresses. */
-struct function { uint64_t start, end; uint64_t next; };       /* next: where the function after it begins; 0: none is known */
+struct function {
+    uint64_t start, end;
+    uint64_t next;
+}; /* next: where the function after it begins; 0: none is known */
 
 /* The object of a file that is mapped, from the parts of it that still hold what the file holds. */
 bool object_open(struct object *object, const struct region_name *name);

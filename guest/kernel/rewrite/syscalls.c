@@ -1,54 +1,62 @@
-/* Rewriting of `syscall` instructions, which cost a trap: tens of microseconds on a KVM without hardware virtualisation.
+/* Rewriting of `syscall` instructions, which cost a trap: tens of microseconds on a KVM without
+ * hardware virtualisation.
  *
- * The instruction itself, of two bytes, stays where it is. What is replaced is the one before it, mostly `mov $number, %eax`: by a jump to
- * a trampoline, which does what was replaced and enters the kernel with the address behind the `syscall` as the one to return to:
+ * The instruction itself, of two bytes, stays where it is. What is replaced is the one before it,
+ * mostly `mov $number, %eax`: by a jump to a trampoline, which does what was replaced and enters
+ * the kernel with the address behind the `syscall` as the one to return to:
  *
  *          mov $39, %eax                jmp trampoline            trampoline:   mov $39, %eax
- *          syscall              =>      syscall                                 lea back(%rip), %rcx
- *          cmp $-4095, %rax      back:  cmp $-4095, %rax                        mov $direct_syscall_entry, %r11d
- *                                                                               jmp *%r11
+ *          syscall              =>      syscall                                 lea back(%rip),
+ * %rcx cmp $-4095, %rax      back:  cmp $-4095, %rax                        mov
+ * $direct_syscall_entry, %r11d jmp *%r11
  *
- * So whatever jumps to the `syscall` or behind it finds what it did before, a call that is restarted after a signal traps, and in signal
- * frames and unwinders the program stands where it always stood. RCX and R11 are free: a `syscall` overwrites them. The stack is not
- * touched, for the red zone.
+ * So whatever jumps to the `syscall` or behind it finds what it did before, a call that is
+ * restarted after a signal traps, and in signal frames and unwinders the program stands where it
+ * always stood. RCX and R11 are free: a `syscall` overwrites them. The stack is not touched, for
+ * the red zone.
  *
- * A jump has five bytes. Where the instruction before has fewer, it becomes a short jump to padding that no path reaches, and the jump
- * to the trampoline is put there.
+ * A jump has five bytes. Where the instruction before has fewer, it becomes a short jump to padding
+ * that no path reaches, and the jump to the trampoline is put there.
  *
- * A site is rewritten if both instructions are reached by following the code from the start of a function that .eh_frame_hdr names, and
- * nothing jumps into the middle of either. Others trap as before.
+ * A site is rewritten if both instructions are reached by following the code from the start of a
+ * function that .eh_frame_hdr names, and nothing jumps into the middle of either. Others trap as
+ * before.
  */
-#include "code_map.h"
-#include "instruction.h"
-#include "memory.h"
-#include "object.h"
-#include "syscalls.h"
+#include "rewrite/code_map.h"
+#include "rewrite/instruction.h"
+#include "mm/memory.h"
+#include "rewrite/object.h"
+#include "rewrite/syscalls.h"
 
-#define JUMP_LONG 5u
-#define JUMP_SHORT 2u
+#define JUMP_LONG      5u
+#define JUMP_SHORT     2u
 #define SYSCALL_LENGTH 2u
-#define REACH (1ull << 30)                       /* between text and its trampolines; a jump could go twice as far */
-#define TRAMPOLINE_SIZE 32u
+#define REACH (1ull << 30) /* between text and its trampolines; a jump could go twice as far */
+#define TRAMPOLINE_SIZE  32u
 #define TRAMPOLINE_PAGES 4u
-#define MEMORY_SHARE 128u                        /* trampolines take this part of all memory at most */
-#define INT3 0xcc
+#define MEMORY_SHARE     128u /* trampolines take this part of all memory at most */
+#define INT3             0xcc
 
-void direct_syscall_entry(void);                 /* entry.S */
+void direct_syscall_entry(void); /* entry.S */
 
 /* Trampolines of earlier objects are kept: their text may be mapped still. */
-static struct { uint64_t next, end, bytes; } trampolines;
+static struct {
+    uint64_t next, end, bytes;
+} trampolines;
 
-struct text {                                    /* being rewritten */
+struct text { /* being rewritten */
     struct object object;
     struct code_map map;
     const Elf64_Phdr *segment;
-    uint64_t low, high;                          /* addresses in memory */
-    uint64_t bias;                               /* from addresses of the object to addresses in memory */
+    uint64_t low, high; /* addresses in memory */
+    uint64_t bias;      /* from addresses of the object to addresses in memory */
     struct function function;
     bool changed;
 };
 
-struct range { size_t start, end; };             /* offsets in the function */
+struct range {
+    size_t start, end;
+}; /* offsets in the function */
 
 /* ---- Trampolines ---- */
 
@@ -61,7 +69,8 @@ static uint8_t *take_trampoline(uint64_t site)
 {
     const uint64_t length = TRAMPOLINE_PAGES * PAGE_SIZE;
     if (trampolines.next == trampolines.end || !within_reach(trampolines.next, site)) {
-        if (trampolines.bytes + length > (program_end - program_start) / MEMORY_SHARE || !regions_have_room(3))
+        if (trampolines.bytes + length > (program_end - program_start) / MEMORY_SHARE ||
+            !regions_have_room(3))
             return NULL;
         const uint64_t at = (uint64_t)page_alloc_near(TRAMPOLINE_PAGES, site, REACH);
         if (!at)
@@ -91,11 +100,11 @@ static void write_trampoline(uint8_t *at, const uint8_t *before, size_t length, 
     memset(at, INT3, TRAMPOLINE_SIZE);
     memcpy(at, before, length);
     at += length;
-    memcpy(at, "\x48\x8d\x0d", 3);               /* lea back(%rip), %rcx */
+    memcpy(at, "\x48\x8d\x0d", 3); /* lea back(%rip), %rcx */
     at = put_relative(at + 3, back);
-    memcpy(at, "\x41\xbb", 2);                   /* mov $direct_syscall_entry, %r11d */
+    memcpy(at, "\x41\xbb", 2); /* mov $direct_syscall_entry, %r11d */
     at = put_u32(at + 2, (uint32_t)(uint64_t)direct_syscall_entry);
-    memcpy(at, "\x41\xff\xe3", 3);               /* jmp *%r11 */
+    memcpy(at, "\x41\xff\xe3", 3); /* jmp *%r11 */
 }
 
 /* ---- Padding for jumps ---- */
@@ -109,13 +118,16 @@ static bool has_room(const struct code_map *map, struct range *padding)
     return length >= JUMP_LONG && instruction_padding(map->code + padding->start, length) == length;
 }
 
-/* End of the padding behind an instruction at `start` that does not go on there; `start` where it is none that is safe to use. */
+/* End of the padding behind an instruction at `start` that does not go on there; `start` where it
+ * is none that is safe to use. */
 static size_t padding_end(const struct text *text, size_t start)
 {
     const struct code_map *map = &text->map;
     size_t end = start;
-    if (start == map->length)                    /* between functions: all that lies there */
-        return text->function.next && text->function.next + text->bias <= text->high ? text->function.next - text->function.start : start;
+    if (start == map->length) /* between functions: all that lies there */
+        return text->function.next && text->function.next + text->bias <= text->high
+                   ? text->function.next - text->function.start
+                   : start;
     if (map->has_indirect_jump)
         return start;
     while (end < map->length && !code_map_is_start(map, end))
@@ -128,10 +140,12 @@ static bool find_padding(const struct text *text, size_t from, struct range *pad
 {
     const struct code_map *map = &text->map;
     const size_t first = from > 128 ? from - 128 : 0;
-    for (size_t at = first > INSTRUCTION_LONGEST ? first - INSTRUCTION_LONGEST : 0; at < map->length && at < from + 127; at++) {
+    for (size_t at = first > INSTRUCTION_LONGEST ? first - INSTRUCTION_LONGEST : 0;
+         at < map->length && at < from + 127; at++) {
         struct instruction instruction;
-        if (!code_map_is_start(map, at) || !instruction_decode(map->code + at, map->length - at, &instruction)
-            || instruction.flow == FLOW_NEXT || instruction.flow == FLOW_BRANCH)
+        if (!code_map_is_start(map, at) ||
+            !instruction_decode(map->code + at, map->length - at, &instruction) ||
+            instruction.flow == FLOW_NEXT || instruction.flow == FLOW_BRANCH)
             continue;
         padding->start = at + instruction.length;
         padding->end = padding_end(text, padding->start);
@@ -147,7 +161,7 @@ static bool find_padding(const struct text *text, size_t from, struct range *pad
 static bool redirect(struct text *text, size_t at, size_t length, size_t site)
 {
     uint8_t *code = (uint8_t *)text->map.code;
-    struct range jump = { at, site };            /* where the jump to the trampoline goes */
+    struct range jump = { at, site }; /* where the jump to the trampoline goes */
     if (length < JUMP_LONG && (length < JUMP_SHORT || !find_padding(text, at + JUMP_SHORT, &jump)))
         return false;
     uint8_t *trampoline = take_trampoline((uint64_t)code);
@@ -176,8 +190,9 @@ static void rewrite_site(struct text *text, size_t site)
         if (at == 0 || site - at == INSTRUCTION_LONGEST)
             return;
     while (!code_map_is_start(map, --at));
-    if (!instruction_decode(map->code + at, map->length - at, &before) || at + before.length != site || before.flow != FLOW_NEXT
-        || before.is_call || before.is_syscall || before.rip_relative)
+    if (!instruction_decode(map->code + at, map->length - at, &before) ||
+        at + before.length != site || before.flow != FLOW_NEXT || before.is_call ||
+        before.is_syscall || before.rip_relative)
         return;
     text->changed |= redirect(text, at, before.length, site);
 }
@@ -196,15 +211,16 @@ static bool is_syscall_at(uint64_t at)
     return ((const uint8_t *)at)[0] == 0x0f && ((const uint8_t *)at)[1] == 0x05;
 }
 
-/* The first 0F 05 in [at, end), or `end`. Eight places at a time: a byte that is zero is found by borrowing through it (H. S. Warren,
- * Hacker's Delight, 6-1). */
+/* The first 0F 05 in [at, end), or `end`. Eight places at a time: a byte that is zero is found by
+ * borrowing through it (H. S. Warren, Hacker's Delight, 6-1). */
 static uint64_t find_syscall(uint64_t at, uint64_t end)
 {
     const uint64_t ones = 0x0101010101010101u, highs = ones << 7;
     for (; end - at > sizeof at; at += sizeof at) {
-        const uint64_t differences = (read_u64(at) ^ ones * 0x0f) | (read_u64(at + 1) ^ ones * 0x05);
+        const uint64_t differences = (read_u64(at) ^ ones * 0x0f) |
+                                     (read_u64(at + 1) ^ ones * 0x05);
         const uint64_t found = (differences - ones) & ~differences & highs;
-        if (found)                               /* the lowest bit is right */
+        if (found) /* the lowest bit is right */
             return at + (unsigned)__builtin_ctzll(found) / 8;
     }
     while (end - at >= SYSCALL_LENGTH && !is_syscall_at(at))
@@ -212,16 +228,18 @@ static uint64_t find_syscall(uint64_t at, uint64_t end)
     return end - at >= SYSCALL_LENGTH ? at : end;
 }
 
-/* Nearly every `syscall` follows an instruction that loads a register from an immediate, or sets EAX otherwise: mov from a register, xor with
- * itself. Few pairs of bytes that are no `syscall` do, so few functions are decoded in vain. */
+/* Nearly every `syscall` follows an instruction that loads a register from an immediate, or sets
+ * EAX otherwise: mov from a register, xor with itself. Few pairs of bytes that are no `syscall` do,
+ * so few functions are decoded in vain. */
 static bool is_plausible(const struct text *text, uint64_t site)
 {
     const uint8_t *at = (const uint8_t *)site;
     if (site - text->low < INSTRUCTION_LONGEST)
         return false;
-    return (at[-5] & 0xf8) == 0xb8 || (at[-6] == 0xc7 && at[-5] == 0xc0)
-           || (at[-1] == 0xc0 && (at[-2] == 0x31 || at[-2] == 0x33)) || (at[-2] == 0x89 && (at[-1] & 0xc7) == 0xc0)
-           || (at[-2] == 0x8b && (at[-1] & 0xf8) == 0xc0);
+    return (at[-5] & 0xf8) == 0xb8 || (at[-6] == 0xc7 && at[-5] == 0xc0) ||
+           (at[-1] == 0xc0 && (at[-2] == 0x31 || at[-2] == 0x33)) ||
+           (at[-2] == 0x89 && (at[-1] & 0xc7) == 0xc0) ||
+           (at[-2] == 0x8b && (at[-1] & 0xf8) == 0xc0);
 }
 
 /* Rewrites the sites of the function that holds one. Returns where to go on. */
@@ -231,7 +249,8 @@ static uint64_t rewrite_function(struct text *text, uint64_t site)
     if (!object_function(&text->object, site - text->bias, function))
         return site + SYSCALL_LENGTH;
     const uint64_t start = function->start + text->bias, end = function->end + text->bias;
-    if (start < text->low || end > text->high || !code_map_build(&text->map, (const uint8_t *)start, end - start))
+    if (start < text->low || end > text->high ||
+        !code_map_build(&text->map, (const uint8_t *)start, end - start))
         return site + SYSCALL_LENGTH;
     while ((site = find_syscall(site, end)) != end) {
         rewrite_site(text, site - start);
@@ -240,10 +259,13 @@ static uint64_t rewrite_function(struct text *text, uint64_t site)
     return end;
 }
 
-/* The part of [start, start + length), of the file from `offset` on, that an executable segment of the object covers. */
-static bool choose_segment(struct text *text, const Elf64_Phdr *segment, uint64_t start, uint64_t length, uint64_t offset)
+/* The part of [start, start + length), of the file from `offset` on, that an executable segment of
+ * the object covers. */
+static bool choose_segment(struct text *text, const Elf64_Phdr *segment, uint64_t start,
+                           uint64_t length, uint64_t offset)
 {
-    const uint64_t low = maximum(segment->p_offset, offset), high = minimum(segment->p_offset + segment->p_filesz, offset + length);
+    const uint64_t low = maximum(segment->p_offset, offset),
+                   high = minimum(segment->p_offset + segment->p_filesz, offset + length);
     if (!(segment->p_flags & PF_X) || low >= high)
         return false;
     text->low = start + (low - offset);
@@ -273,7 +295,8 @@ void rewrite_syscalls(uint64_t start, uint64_t length)
         return;
     if (object_open(&text->object, region_at(region_find(start))->name))
         for (size_t i = 0; i < text->object.segment_count; i++)
-            if (regions_have_room(2) && choose_segment(text, &text->object.segments[i], start, length, offset))
+            if (regions_have_room(2) &&
+                choose_segment(text, &text->object.segments[i], start, length, offset))
                 rewrite_segment(text);
     page_free(text, pages);
 }

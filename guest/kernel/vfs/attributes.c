@@ -1,6 +1,7 @@
-/* Extended attributes: no file system here has them, and programs that copy files want to hear just that. */
-#include "file.h"
-#include "syscalls.h"
+/* Extended attributes: no file system here has them, and programs that copy files want to hear just
+ * that. */
+#include "vfs/file.h"
+#include "vfs/syscalls.h"
 
 static int64_t by_path(uint64_t string, bool follow)
 {
@@ -12,6 +13,15 @@ static int64_t by_path(uint64_t string, bool follow)
     return result ? result : -EOPNOTSUPP;
 }
 
-SYSCALL(sys_xattr) { return by_path(a, true); }
-SYSCALL(sys_lxattr) { return by_path(a, false); }
-SYSCALL(sys_fxattr) { return descriptor_in_use((int)a) ? -EOPNOTSUPP : -EBADF; }
+SYSCALL(sys_xattr)
+{
+    return by_path(a, true);
+}
+SYSCALL(sys_lxattr)
+{
+    return by_path(a, false);
+}
+SYSCALL(sys_fxattr)
+{
+    return descriptor_in_use((int)a) ? -EOPNOTSUPP : -EBADF;
+}

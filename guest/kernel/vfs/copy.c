@@ -1,9 +1,9 @@
 /* Sizes of files, and copying between descriptors inside the kernel. */
-#include "file.h"
-#include "syscalls.h"
+#include "vfs/file.h"
+#include "vfs/syscalls.h"
 
 #define CHUNK_BYTES 65536u
-#define KEEP_SIZE 1u                             /* fallocate(2) */
+#define KEEP_SIZE   1u /* fallocate(2) */
 
 static int64_t truncate_file(struct file *file, uint64_t size)
 {
@@ -64,7 +64,10 @@ SYSCALL(sys_fallocate)
 /* ---- Copying ---- */
 
 /* One side: at an offset of its own, or at the file's. */
-struct side { struct file *file; uint64_t *offset; };
+struct side {
+    struct file *file;
+    uint64_t *offset;
+};
 
 static int64_t write_side(const struct side *to, const char *chunk, uint64_t length)
 {
@@ -83,11 +86,12 @@ static int64_t copy(const struct side *from, const struct side *to, uint64_t len
     while (result >= 0 && (uint64_t)total < length) {
         uint64_t *position = from->offset ? from->offset : &from->file->offset;
         const uint64_t at = *position;
-        const int64_t got = from->file->operations->read(from->file, at, chunk, minimum(length - (uint64_t)total, CHUNK_BYTES));
+        const int64_t got = from->file->operations->read(
+            from->file, at, chunk, minimum(length - (uint64_t)total, CHUNK_BYTES));
         result = got > 0 ? write_side(to, chunk, (uint64_t)got) : got;
         if (result <= 0)
             break;
-        *position = at + (uint64_t)result;       /* not added: both sides may be the same open file */
+        *position = at + (uint64_t)result; /* not added: both sides may be the same open file */
         total += result;
         if (result < got)
             break;
@@ -103,7 +107,8 @@ static int64_t check_sides(const struct side *from, const struct side *to)
         return -EBADF;
     if (file_is_directory(from->file) || file_is_directory(to->file))
         return -EISDIR;
-    if (!from->file->operations->read || !from->file->operations->seekable || !to->file->operations->write)
+    if (!from->file->operations->read || !from->file->operations->seekable ||
+        !to->file->operations->write)
         return -EINVAL;
     if ((from->offset && (int64_t)*from->offset < 0) || (to->offset && (int64_t)*to->offset < 0))
         return -EINVAL;
@@ -112,11 +117,14 @@ static int64_t check_sides(const struct side *from, const struct side *to)
     return to->offset && !to->file->operations->seekable ? -ESPIPE : 0;
 }
 
-static int64_t copy_descriptors(uint64_t from_fd, uint64_t from_offset, uint64_t to_fd, uint64_t to_offset, uint64_t length)
+static int64_t copy_descriptors(uint64_t from_fd, uint64_t from_offset, uint64_t to_fd,
+                                uint64_t to_offset, uint64_t length)
 {
-    if ((from_offset && !user_range_ok(from_offset, sizeof(uint64_t))) || (to_offset && !user_range_ok(to_offset, sizeof(uint64_t))))
+    if ((from_offset && !user_range_ok(from_offset, sizeof(uint64_t))) ||
+        (to_offset && !user_range_ok(to_offset, sizeof(uint64_t))))
         return -EFAULT;
-    const struct side from = { file_get((int)from_fd), (uint64_t *)from_offset }, to = { file_get((int)to_fd), (uint64_t *)to_offset };
+    const struct side from = { file_get((int)from_fd), (uint64_t *)from_offset },
+                      to = { file_get((int)to_fd), (uint64_t *)to_offset };
     int64_t result = check_sides(&from, &to);
     if (result == 0)
         result = copy(&from, &to, minimum(length, INT32_MAX));
@@ -125,5 +133,11 @@ static int64_t copy_descriptors(uint64_t from_fd, uint64_t from_offset, uint64_t
     return result;
 }
 
-SYSCALL(sys_sendfile) { return copy_descriptors(b, c, a, 0, d); }
-SYSCALL(sys_copy_file_range) { return f ? -EINVAL : copy_descriptors(a, b, c, d, e); }
+SYSCALL(sys_sendfile)
+{
+    return copy_descriptors(b, c, a, 0, d);
+}
+SYSCALL(sys_copy_file_range)
+{
+    return f ? -EINVAL : copy_descriptors(a, b, c, d, e);
+}

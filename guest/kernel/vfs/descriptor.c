@@ -1,22 +1,29 @@
 /* The descriptor table. */
-#include "file.h"
-#include "syscalls.h"
+#include "vfs/file.h"
+#include "vfs/syscalls.h"
 
 #include <asm/ioctls.h>
 #include <linux/close_range.h>
 
 #define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_NOATIME | O_DIRECT)
-#define OPENING_FLAGS (O_CLOEXEC | O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY)         /* those that F_GETFL does not tell */
+#define OPENING_FLAGS \
+    (O_CLOEXEC | O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY) /* those that F_GETFL does not tell */
 #define PIPE_SIZE 65536
 
-static struct { struct file *file; bool close_on_exec; } table[DESCRIPTORS];
+static struct {
+    struct file *file;
+    bool close_on_exec;
+} table[DESCRIPTORS];
 
-struct file *file_create(const struct file_operations *operations, void *object, int flags, const char *path)
+struct file *file_create(const struct file_operations *operations, void *object, int flags,
+                         const char *path)
 {
     struct file *file = kernel_alloc(sizeof *file);
     if (!file)
         return NULL;
-    *file = (struct file){ .operations = operations, .references = 1, .flags = flags, .object = object };
+    *file = (struct file){
+        .operations = operations, .references = 1, .flags = flags, .object = object
+    };
     if (path) {
         file->path = kernel_alloc(strlen(path) + 1);
         if (!file->path) {
@@ -62,7 +69,9 @@ size_t file_describe(struct file *file, char *buffer, size_t size)
 {
     struct status status;
     file->operations->status(file, &status);
-    const char *kind = status_is(&status, S_IFSOCK) ? "socket" : status_is(&status, S_IFIFO) ? "pipe" : "anon_inode";
+    const char *kind = status_is(&status, S_IFSOCK)  ? "socket"
+                       : status_is(&status, S_IFIFO) ? "pipe"
+                                                     : "anon_inode";
     return format(buffer, size, "%s:[%llu]", kind, (unsigned long long)status.inode);
 }
 
@@ -105,7 +114,7 @@ SYSCALL(sys_close_range)
         return -EINVAL;
     for (uint32_t fd = first; fd <= last && fd < DESCRIPTORS; fd++) {
         if (c & CLOSE_RANGE_CLOEXEC)
-            table[fd].close_on_exec = true;      /* of a closed one it says nothing */
+            table[fd].close_on_exec = true; /* of a closed one it says nothing */
         else
             descriptor_close((int)fd);
     }
@@ -134,7 +143,10 @@ static int64_t duplicate_to(int from, int to, bool close_on_exec)
     return to;
 }
 
-SYSCALL(sys_dup) { return duplicate((int)a, 0, false); }
+SYSCALL(sys_dup)
+{
+    return duplicate((int)a, 0, false);
+}
 
 SYSCALL(sys_dup2)
 {
@@ -167,19 +179,39 @@ SYSCALL(sys_fcntl)
     struct file *file = table[fd].file;
     const bool stream = file->operations->events && !file->operations->seekable;
     switch ((int)b) {
-    case F_DUPFD: return duplicate(fd, (int)c, false);
-    case F_DUPFD_CLOEXEC: return duplicate(fd, (int)c, true);
-    case F_GETFD: return table[fd].close_on_exec ? FD_CLOEXEC : 0;
-    case F_SETFD: table[fd].close_on_exec = c & FD_CLOEXEC; return 0;
-    case F_GETFL: return file->flags & ~OPENING_FLAGS;
-    case F_SETFL: file->flags = (file->flags & ~SETTABLE_FLAGS) | ((int)c & SETTABLE_FLAGS); return 0;
-    case F_GETLK: case F_OFD_GETLK: return get_lock(c);
-    case F_SETLK: case F_SETLKW: case F_OFD_SETLK: case F_OFD_SETLKW:
+    case F_DUPFD:
+        return duplicate(fd, (int)c, false);
+    case F_DUPFD_CLOEXEC:
+        return duplicate(fd, (int)c, true);
+    case F_GETFD:
+        return table[fd].close_on_exec ? FD_CLOEXEC : 0;
+    case F_SETFD:
+        table[fd].close_on_exec = c & FD_CLOEXEC;
+        return 0;
+    case F_GETFL:
+        return file->flags & ~OPENING_FLAGS;
+    case F_SETFL:
+        file->flags = (file->flags & ~SETTABLE_FLAGS) | ((int)c & SETTABLE_FLAGS);
+        return 0;
+    case F_GETLK:
+    case F_OFD_GETLK:
+        return get_lock(c);
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
         return user_range_ok(c, sizeof(struct flock)) ? 0 : -EFAULT;
-    case F_GETOWN: case F_SETOWN: case F_GETSIG: case F_SETSIG: return 0;
-    case F_GETPIPE_SZ: return stream ? PIPE_SIZE : -EBADF;
-    case F_SETPIPE_SZ: return !stream ? -EBADF : (uint32_t)c <= PIPE_SIZE ? PIPE_SIZE : -EPERM;
-    default: return -EINVAL;
+    case F_GETOWN:
+    case F_SETOWN:
+    case F_GETSIG:
+    case F_SETSIG:
+        return 0;
+    case F_GETPIPE_SZ:
+        return stream ? PIPE_SIZE : -EBADF;
+    case F_SETPIPE_SZ:
+        return !stream ? -EBADF : (uint32_t)c <= PIPE_SIZE ? PIPE_SIZE : -EPERM;
+    default:
+        return -EINVAL;
     }
 }
 
@@ -187,8 +219,10 @@ SYSCALL(sys_flock)
 {
     if (!descriptor_in_use((int)a))
         return -EBADF;
-    const uint64_t operation = b & ~4ull;        /* LOCK_NB */
-    return operation == 1 || operation == 2 || operation == 8 ? 0 : -EINVAL;      /* LOCK_SH, LOCK_EX, LOCK_UN */
+    const uint64_t operation = b & ~4ull; /* LOCK_NB */
+    return operation == 1 || operation == 2 || operation == 8
+               ? 0
+               : -EINVAL; /* LOCK_SH, LOCK_EX, LOCK_UN */
 }
 
 static int64_t readable_bytes(struct file *file, uint64_t address)
@@ -220,9 +254,15 @@ SYSCALL(sys_ioctl)
             return -EFAULT;
         file->flags = *(const int *)c ? file->flags | O_NONBLOCK : file->flags & ~O_NONBLOCK;
         return 0;
-    case FIOCLEX: table[fd].close_on_exec = true; return 0;
-    case FIONCLEX: table[fd].close_on_exec = false; return 0;
-    case FIONREAD: return readable_bytes(file, c);
-    default: return -ENOTTY;                     /* there is no terminal */
+    case FIOCLEX:
+        table[fd].close_on_exec = true;
+        return 0;
+    case FIONCLEX:
+        table[fd].close_on_exec = false;
+        return 0;
+    case FIONREAD:
+        return readable_bytes(file, c);
+    default:
+        return -ENOTTY; /* there is no terminal */
     }
 }

@@ -1,5 +1,5 @@
 /* /dev: the few devices that every program expects. */
-#include "file.h"
+#include "vfs/file.h"
 
 #define MEMORY_MAJOR 1u
 
@@ -20,7 +20,8 @@ static int64_t read_random(struct file *file, uint64_t offset, void *buffer, uin
     return (int64_t)length;
 }
 
-static int64_t write_nowhere(struct file *file, uint64_t offset, const void *buffer, uint64_t length)
+static int64_t write_nowhere(struct file *file, uint64_t offset, const void *buffer,
+                             uint64_t length)
 {
     return (int64_t)length;
 }
@@ -39,13 +40,28 @@ static void device_file_status(struct file *file, struct status *status);
 static int64_t device_list(struct file *file, uint64_t position, emit_function *emit, void *sink);
 
 #define DEVICE_OPERATIONS .change = change_nothing, .status = device_file_status, .seekable = true
-static const struct file_operations null_operations = { .read = read_nothing, .write = write_nowhere, DEVICE_OPERATIONS };
-static const struct file_operations zero_operations = { .read = read_zeros, .write = write_nowhere, DEVICE_OPERATIONS };
-static const struct file_operations full_operations = { .read = read_zeros, .write = write_full, DEVICE_OPERATIONS };
-static const struct file_operations random_operations = { .read = read_random, .write = write_nowhere, DEVICE_OPERATIONS };
-static const struct file_operations directory_operations = { .list = device_list, .status = device_file_status, .seekable = true };
+static const struct file_operations null_operations = { .read = read_nothing,
+                                                        .write = write_nowhere,
+                                                        DEVICE_OPERATIONS };
+static const struct file_operations zero_operations = { .read = read_zeros,
+                                                        .write = write_nowhere,
+                                                        DEVICE_OPERATIONS };
+static const struct file_operations full_operations = { .read = read_zeros,
+                                                        .write = write_full,
+                                                        DEVICE_OPERATIONS };
+static const struct file_operations random_operations = { .read = read_random,
+                                                          .write = write_nowhere,
+                                                          DEVICE_OPERATIONS };
+static const struct file_operations directory_operations = { .list = device_list,
+                                                             .status = device_file_status,
+                                                             .seekable = true };
 
-struct device { const char *name; const struct file_operations *operations; const char *target; uint8_t minor, type; };
+struct device {
+    const char *name;
+    const struct file_operations *operations;
+    const char *target;
+    uint8_t minor, type;
+};
 
 /* Minor numbers: linux/Documentation/admin-guide/devices.txt. */
 static const struct device devices[] = {
@@ -59,7 +75,7 @@ static const struct device devices[] = {
     { "stdin", NULL, "/proc/self/fd/0", 0, TYPE_LINK },
     { "stdout", NULL, "/proc/self/fd/1", 0, TYPE_LINK },
     { "stderr", NULL, "/proc/self/fd/2", 0, TYPE_LINK },
-    { "shm", NULL, NULL, 0, TYPE_DIRECTORY },    /* for the listing: a memory file system */
+    { "shm", NULL, NULL, 0, TYPE_DIRECTORY }, /* for the listing: a memory file system */
 };
 #define DEVICES (sizeof devices / sizeof *devices)
 
@@ -76,9 +92,14 @@ static const struct device *find(const char *path)
 
 static void status_of(const struct device *device, struct status *status)
 {
-    const uint32_t mode = device->type == TYPE_LINK ? S_IFLNK | 0777 : device->type == TYPE_DIRECTORY ? S_IFDIR | 0755 : S_IFCHR | 0666;
+    const uint32_t mode = device->type == TYPE_LINK        ? S_IFLNK | 0777
+                          : device->type == TYPE_DIRECTORY ? S_IFDIR | 0755
+                                                           : S_IFCHR | 0666;
     *status = (struct status){
-        .device = DEVICE_DEVICES, .inode = (uint64_t)(device - devices) + 1, .mode = mode, .links = device->type == TYPE_DIRECTORY ? 2 : 1,
+        .device = DEVICE_DEVICES,
+        .inode = (uint64_t)(device - devices) + 1,
+        .mode = mode,
+        .links = device->type == TYPE_DIRECTORY ? 2 : 1,
         .special = device->type == TYPE_CHARACTER ? MEMORY_MAJOR << 8 | device->minor : 0,
         .size = device->target ? strlen(device->target) : 0,
     };
@@ -91,8 +112,10 @@ static void device_file_status(struct file *file, struct status *status)
 
 static int64_t device_list(struct file *file, uint64_t position, emit_function *emit, void *sink)
 {
-    for (uint64_t i = maximum(position, 2) - 1; i < DEVICES; i++)    /* device 1 is at position 2, behind the dots */
-        if (!emit(sink, &(struct directory_item){ devices[i].name, strlen(devices[i].name), i + 1, i + 2, devices[i].type }))
+    for (uint64_t i = maximum(position, 2) - 1; i < DEVICES;
+         i++) /* device 1 is at position 2, behind the dots */
+        if (!emit(sink, &(struct directory_item){ devices[i].name, strlen(devices[i].name), i + 1,
+                                                  i + 2, devices[i].type }))
             break;
     return 0;
 }

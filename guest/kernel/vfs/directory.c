@@ -1,10 +1,20 @@
 /* Listing directories. */
-#include "file.h"
-#include "syscalls.h"
+#include "vfs/file.h"
+#include "vfs/syscalls.h"
 
-struct linux_entry { uint64_t inode; int64_t next; uint16_t length; uint8_t type; char name[]; };        /* struct linux_dirent64 */
+struct linux_entry {
+    uint64_t inode;
+    int64_t next;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+}; /* struct linux_dirent64 */
 
-struct listing { struct file *file; uint64_t at, end; bool full; };
+struct listing {
+    struct file *file;
+    uint64_t at, end;
+    bool full;
+};
 
 static bool store(void *argument, const struct directory_item *item)
 {
@@ -16,7 +26,10 @@ static bool store(void *argument, const struct directory_item *item)
     }
     struct linux_entry *entry = (struct linux_entry *)listing->at;
     memset(entry, 0, length);
-    *entry = (struct linux_entry){ .inode = item->inode, .next = (int64_t)item->next, .length = (uint16_t)length, .type = item->type };
+    *entry = (struct linux_entry){ .inode = item->inode,
+                                   .next = (int64_t)item->next,
+                                   .length = (uint16_t)length,
+                                   .type = item->type };
     memcpy(entry->name, item->name, item->length);
     listing->at += length;
     listing->file->offset = item->next;
@@ -60,7 +73,9 @@ SYSCALL(sys_getdents64)
     struct file *file = file_get((int)a);
     if (!file)
         return -EBADF;
-    int64_t result = !file_is_directory(file) ? -ENOTDIR : !user_range_ok(b, (uint32_t)c) ? -EFAULT : list(file, b, (uint32_t)c);
+    int64_t result = !file_is_directory(file)         ? -ENOTDIR
+                     : !user_range_ok(b, (uint32_t)c) ? -EFAULT
+                                                      : list(file, b, (uint32_t)c);
     file_put(file);
     return result;
 }

@@ -1,10 +1,11 @@
 /* epoll: a set of descriptors to wait for.
  *
- * An edge-triggered watch reports a file again once its activity count has moved; level-triggered ones are asked each time. A watch lies
- * in two lists: of its set and of its file, so that it goes with whichever goes first.
+ * An edge-triggered watch reports a file again once its activity count has moved; level-triggered
+ * ones are asked each time. A watch lies in two lists: of its set and of its file, so that it goes
+ * with whichever goes first.
  */
-#include "poll.h"
-#include "syscalls.h"
+#include "vfs/poll.h"
+#include "vfs/syscalls.h"
 
 #include <linux/eventpoll.h>
 
@@ -15,13 +16,16 @@ struct watch {
     struct watch_set *set;
     struct file *file;
     int fd;
-    bool armed;                                  /* not yet reported, where EPOLLONESHOT */
-    bool reported;                               /* since it was added or changed: `activity` counts */
+    bool armed;    /* not yet reported, where EPOLLONESHOT */
+    bool reported; /* since it was added or changed: `activity` counts */
     uint64_t activity;
     struct epoll_event event;
 };
 
-struct watch_set { struct watch *first; uint64_t inode; };
+struct watch_set {
+    struct watch *first;
+    uint64_t inode;
+};
 
 static uint64_t last_inode = 1u << 21;
 static const struct file_operations set_operations;
@@ -30,9 +34,14 @@ static uint32_t events_of(const struct watch *watch)
 {
     if (!watch->armed)
         return 0;
-    const uint32_t events = (uint32_t)file_events(watch->file) & ((uint32_t)watch->event.events | EVENT_ERROR | EVENT_HANG_UP);
-    const bool edge = ((uint32_t)watch->event.events & EPOLLET) && watch->file->operations->activity;
-    return edge && watch->reported && watch->activity == watch->file->operations->activity(watch->file) ? 0 : events;
+    const uint32_t events = (uint32_t)file_events(watch->file) &
+                            ((uint32_t)watch->event.events | EVENT_ERROR | EVENT_HANG_UP);
+    const bool edge = ((uint32_t)watch->event.events & EPOLLET) &&
+                      watch->file->operations->activity;
+    return edge && watch->reported &&
+                   watch->activity == watch->file->operations->activity(watch->file)
+               ? 0
+               : events;
 }
 
 static bool any_ready(void *argument)
@@ -53,7 +62,8 @@ static void mark_reported(struct watch *watch)
         watch->armed = false;
 }
 
-/* Takes up to `limit` events. What was reported goes to the end of the set, so that none is starved. */
+/* Takes up to `limit` events. What was reported goes to the end of the set, so that none is
+ * starved. */
 static int64_t take_events(struct watch_set *set, struct epoll_event *to, int64_t limit)
 {
     struct watch *done = NULL, **end = &done, **link = &set->first;
@@ -105,7 +115,9 @@ static int set_events(struct file *file)
 static void set_status(struct file *file, struct status *status)
 {
     const struct watch_set *set = file->object;
-    *status = (struct status){ .device = DEVICE_STREAMS, .inode = set->inode, .mode = 0600, .links = 1 };
+    *status = (struct status){
+        .device = DEVICE_STREAMS, .inode = set->inode, .mode = 0600, .links = 1
+    };
 }
 
 static void set_release(struct file *file)
@@ -116,7 +128,9 @@ static void set_release(struct file *file)
     kernel_free(set);
 }
 
-static const struct file_operations set_operations = { .status = set_status, .events = set_events, .release = set_release };
+static const struct file_operations set_operations = { .status = set_status,
+                                                       .events = set_events,
+                                                       .release = set_release };
 
 static int64_t create(uint64_t flags)
 {
@@ -132,8 +146,14 @@ static int64_t create(uint64_t flags)
     return descriptor_install(file, 0, flags & EPOLL_CLOEXEC);
 }
 
-SYSCALL(sys_epoll_create) { return (int)a > 0 ? create(0) : -EINVAL; }
-SYSCALL(sys_epoll_create1) { return create(a); }
+SYSCALL(sys_epoll_create)
+{
+    return (int)a > 0 ? create(0) : -EINVAL;
+}
+SYSCALL(sys_epoll_create1)
+{
+    return create(a);
+}
 
 /* ---- Control ---- */
 
@@ -144,31 +164,39 @@ static bool reaches(const struct file *file, const struct watch_set *set, unsign
         return false;
     if (file->object == set || depth == 0)
         return true;
-    for (const struct watch *watch = ((const struct watch_set *)file->object)->first; watch; watch = watch->next)
+    for (const struct watch *watch = ((const struct watch_set *)file->object)->first; watch;
+         watch = watch->next)
         if (reaches(watch->file, set, depth - 1))
             return true;
     return false;
 }
 
-static int64_t add_watch(struct watch_set *set, int fd, struct file *file, const struct epoll_event *event)
+static int64_t add_watch(struct watch_set *set, int fd, struct file *file,
+                         const struct epoll_event *event)
 {
     if (reaches(file, set, NESTING_MOST))
         return -ELOOP;
     struct watch *watch = kernel_alloc(sizeof *watch);
     if (!watch)
         return -ENOMEM;
-    *watch = (struct watch){ .next = set->first, .next_of_file = file->watches, .set = set, .file = file, .fd = fd, .armed = true,
+    *watch = (struct watch){ .next = set->first,
+                             .next_of_file = file->watches,
+                             .set = set,
+                             .file = file,
+                             .fd = fd,
+                             .armed = true,
                              .event = *event };
     set->first = watch;
     file->watches = watch;
     return 0;
 }
 
-static int64_t control(struct watch_set *set, uint64_t operation, int fd, struct file *file, const struct epoll_event *event)
+static int64_t control(struct watch_set *set, uint64_t operation, int fd, struct file *file,
+                       const struct epoll_event *event)
 {
     struct watch *watch = file->watches;
     if (!file->operations->events)
-        return -EPERM;                           /* always ready: there is nothing to wait for */
+        return -EPERM; /* always ready: there is nothing to wait for */
     while (watch && !(watch->set == set && watch->fd == fd))
         watch = watch->next_of_file;
     switch (operation) {
@@ -233,7 +261,9 @@ static int64_t wait_for(int fd, uint64_t events, uint64_t limit, uint64_t deadli
     if (!file)
         return error;
     const bool ready = block_until(any_ready, file->object, deadline);
-    error = ready ? take_events(file->object, (struct epoll_event *)events, (int64_t)limit) : interrupted() ? -EINTR : 0;
+    error = ready ? take_events(file->object, (struct epoll_event *)events, (int64_t)limit)
+            : interrupted() ? -EINTR
+                            : 0;
     file_put(file);
     return error;
 }

@@ -1,14 +1,19 @@
 /* eventfd: a counter to wait for. */
-#include "file.h"
-#include "syscalls.h"
-
-
+#include "vfs/file.h"
+#include "vfs/syscalls.h"
 
 #define EFD_SEMAPHORE 1u
-#define COUNT_MOST (UINT64_MAX - 1)
+#define COUNT_MOST    (UINT64_MAX - 1)
 
-struct counter { uint64_t count, activity; bool semaphore; uint64_t inode; };
-struct addition { const struct counter *counter; uint64_t value; };
+struct counter {
+    uint64_t count, activity;
+    bool semaphore;
+    uint64_t inode;
+};
+struct addition {
+    const struct counter *counter;
+    uint64_t value;
+};
 
 static uint64_t last_inode = 1u << 20;
 
@@ -39,7 +44,8 @@ static int64_t counter_read(struct file *file, uint64_t offset, void *buffer, ui
     return sizeof taken;
 }
 
-static int64_t counter_write(struct file *file, uint64_t offset, const void *buffer, uint64_t length)
+static int64_t counter_write(struct file *file, uint64_t offset, const void *buffer,
+                             uint64_t length)
 {
     struct counter *counter = file->object;
     struct addition addition = { counter, 0 };
@@ -71,7 +77,9 @@ static uint64_t counter_activity(struct file *file)
 static void counter_status(struct file *file, struct status *status)
 {
     const struct counter *counter = file->object;
-    *status = (struct status){ .device = DEVICE_STREAMS, .inode = counter->inode, .mode = 0600, .links = 1 };
+    *status = (struct status){
+        .device = DEVICE_STREAMS, .inode = counter->inode, .mode = 0600, .links = 1
+    };
 }
 
 static void counter_release(struct file *file)
@@ -80,7 +88,11 @@ static void counter_release(struct file *file)
 }
 
 static const struct file_operations counter_operations = {
-    .read = counter_read, .write = counter_write, .status = counter_status, .events = counter_events, .activity = counter_activity,
+    .read = counter_read,
+    .write = counter_write,
+    .status = counter_status,
+    .events = counter_events,
+    .activity = counter_activity,
     .release = counter_release,
 };
 
@@ -89,14 +101,24 @@ static int64_t create(uint64_t count, uint64_t flags)
     if (flags & ~(uint64_t)(EFD_SEMAPHORE | O_NONBLOCK | O_CLOEXEC))
         return -EINVAL;
     struct counter *counter = kernel_alloc(sizeof *counter);
-    struct file *file = counter ? file_create(&counter_operations, counter, O_RDWR | ((int)flags & O_NONBLOCK), NULL) : NULL;
+    struct file *file = counter ? file_create(&counter_operations, counter,
+                                              O_RDWR | ((int)flags & O_NONBLOCK), NULL)
+                                : NULL;
     if (!file) {
         kernel_free(counter);
         return -ENOMEM;
     }
-    *counter = (struct counter){ .count = count, .semaphore = flags & EFD_SEMAPHORE, .inode = ++last_inode };
+    *counter = (struct counter){ .count = count,
+                                 .semaphore = flags & EFD_SEMAPHORE,
+                                 .inode = ++last_inode };
     return descriptor_install(file, 0, flags & O_CLOEXEC);
 }
 
-SYSCALL(sys_eventfd) { return create((uint32_t)a, 0); }
-SYSCALL(sys_eventfd2) { return create((uint32_t)a, b); }
+SYSCALL(sys_eventfd)
+{
+    return create((uint32_t)a, 0);
+}
+SYSCALL(sys_eventfd2)
+{
+    return create((uint32_t)a, b);
+}

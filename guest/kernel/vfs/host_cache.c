@@ -1,18 +1,25 @@
-/* Memory of the host's tree, which does not change while an image lives: the status of paths, and whole listings of directories, by which
- * most names that are not there are known without a hypercall. An import in Python asks for many such names.
+/* Memory of the host's tree, which does not change while an image lives: the status of paths, and
+ * whole listings of directories, by which most names that are not there are known without a
+ * hypercall. An import in Python asks for many such names.
  *
- * All of it lies in a few blocks of pages. When they have grown past a bound, everything is forgotten and learnt anew.
+ * All of it lies in a few blocks of pages. When they have grown past a bound, everything is
+ * forgotten and learnt anew.
  */
-#include "host_cache.h"
-#include "hypercall.h"
+#include "vfs/host_cache.h"
+#include "arch/hypercall.h"
 
-#define BUCKETS 1024u
-#define BLOCK_PAGES 8u
-#define BYTES_MOST (8u << 20)
-#define MEMORY_SHARE 32u                         /* and at most this part of all memory */
-#define FULL_MARGIN (sizeof(struct udfvm_directory_entry) + NAME_LIMIT + 8)       /* room that one more entry needs at most */
+#define BUCKETS      1024u
+#define BLOCK_PAGES  8u
+#define BYTES_MOST   (8u << 20)
+#define MEMORY_SHARE 32u /* and at most this part of all memory */
+#define FULL_MARGIN                                      \
+    (sizeof(struct udfvm_directory_entry) + NAME_LIMIT + \
+     8) /* room that one more entry needs at most */
 
-struct block { struct block *next; size_t pages, used; };
+struct block {
+    struct block *next;
+    size_t pages, used;
+};
 
 static struct known_path **buckets;
 static struct block *blocks;
@@ -74,7 +81,8 @@ static uint32_t hash_path(const char *path, size_t length)
 static struct known_path *find(const char *path, size_t length, uint32_t hash)
 {
     struct known_path *known = buckets ? buckets[hash % BUCKETS] : NULL;
-    while (known && !(known->hash == hash && strncmp(known->path, path, length) == 0 && !known->path[length]))
+    while (known && !(known->hash == hash && strncmp(known->path, path, length) == 0 &&
+                      !known->path[length]))
         known = known->next;
     return known;
 }
@@ -97,7 +105,10 @@ static struct known_path *provide(const char *path, size_t length)
     known = buckets ? take(sizeof *known + length + 1) : NULL;
     if (!known)
         return NULL;
-    *known = (struct known_path){ .next = buckets[hash % BUCKETS], .hash = hash, .own_result = UNKNOWN, .followed_result = UNKNOWN };
+    *known = (struct known_path){ .next = buckets[hash % BUCKETS],
+                                  .hash = hash,
+                                  .own_result = UNKNOWN,
+                                  .followed_result = UNKNOWN };
     memcpy(known->path, path, length);
     known->path[length] = 0;
     buckets[hash % BUCKETS] = known;
@@ -118,7 +129,7 @@ static void note_directory(const char *path)
 void cache_status(const char *path, bool follow, int64_t result, const struct udfvm_stat *stat)
 {
     if (result != 0 && result != -ENOENT && result != -ENOTDIR && result != -ELOOP)
-        return;                                  /* not a property of the tree */
+        return; /* not a property of the tree */
     make_room(BLOCK_PAGES * PAGE_SIZE);
     if (result == 0)
         note_directory(path);
@@ -139,7 +150,8 @@ void cache_status(const char *path, bool follow, int64_t result, const struct ud
     }
 }
 
-static const struct udfvm_directory_entry *find_entry(const struct known_path *directory, const char *name, size_t length)
+static const struct udfvm_directory_entry *find_entry(const struct known_path *directory,
+                                                      const char *name, size_t length)
 {
     for (size_t at = 0; at < directory->listing_length;) {
         const struct udfvm_directory_entry *entry = entry_at(directory->entries, at);
@@ -165,8 +177,8 @@ bool cache_denies(const char *path)
         if (path[length] == '/' && length > 0) {
             const struct known_path *known = find(path, length, hash);
             const char *next = path + length + 1;
-            if (known && (known->followed_result == -ENOENT
-                          || (known->entries && !find_entry(known, next, component_length(next)))))
+            if (known && (known->followed_result == -ENOENT ||
+                          (known->entries && !find_entry(known, next, component_length(next)))))
                 return true;
         }
         hash = hash_more(hash, path[length]);
@@ -177,11 +189,13 @@ bool cache_denies(const char *path)
 /* Fetches a directory's listing into a scratch buffer. Returns its length where it is whole. */
 static int64_t fetch(const struct known_path *directory, char *scratch)
 {
-    int64_t got = hypercall(UDFVM_HC_FILE_LIST, (uint64_t)directory->path, strlen(directory->path), 0, (uint64_t)scratch, LISTING_BYTES);
+    int64_t got = hypercall(UDFVM_HC_FILE_LIST, (uint64_t)directory->path, strlen(directory->path),
+                            0, (uint64_t)scratch, LISTING_BYTES);
     if (got < 0 || (uint64_t)got > LISTING_BYTES - FULL_MARGIN)
         return got < 0 ? got : -EFBIG;
     for (int64_t at = 0; at < got;) {
-        const struct udfvm_directory_entry *entry = (const struct udfvm_directory_entry *)(scratch + at);
+        const struct udfvm_directory_entry *entry = (const struct udfvm_directory_entry *)(scratch +
+                                                                                           at);
         if (entry->record_length < sizeof *entry)
             return -EIO;
         at += entry->record_length;
@@ -194,7 +208,7 @@ static bool list(struct known_path *directory)
     static const struct udfvm_directory_entry none;
     if (directory->entries || directory->unlistable)
         return directory->entries;
-    directory->unlistable = true;                /* unless it works out */
+    directory->unlistable = true; /* unless it works out */
     char *scratch = page_alloc(LISTING_BYTES / PAGE_SIZE);
     if (!scratch)
         return false;
@@ -208,18 +222,23 @@ static bool list(struct known_path *directory)
     return directory->entries;
 }
 
-/* Length of the deepest directory on the way to the path that is known to be there; 0 where none is. */
+/* Length of the deepest directory on the way to the path that is known to be there; 0 where none
+ * is. */
 static size_t deepest_directory(const char *path)
 {
-    const struct known_path *above = NULL;       /* the directory that holds the prefix */
+    const struct known_path *above = NULL; /* the directory that holds the prefix */
     size_t deepest = 0, above_length = 0;
     uint32_t hash = 2166136261u;
     for (size_t length = 0; path[length]; length++) {
         if (path[length] == '/' && length > 0) {
             const struct known_path *known = find(path, length, hash);
-            const struct udfvm_directory_entry *entry =
-                above && above->entries ? find_entry(above, path + above_length + 1, length - above_length - 1) : NULL;
-            if ((known && (known->exists || known->followed_result == 0)) || (entry && entry->type == TYPE_DIRECTORY))
+            const struct udfvm_directory_entry *entry = above && above->entries
+                                                            ? find_entry(above,
+                                                                         path + above_length + 1,
+                                                                         length - above_length - 1)
+                                                            : NULL;
+            if ((known && (known->exists || known->followed_result == 0)) ||
+                (entry && entry->type == TYPE_DIRECTORY))
                 deepest = length;
             above = known;
             above_length = length;
@@ -233,7 +252,8 @@ void cache_learn(const char *path, bool parent_only)
 {
     make_room(LISTING_BYTES);
     const size_t deepest = deepest_directory(path);
-    if (deepest == 0 || (parent_only && strlen(path + deepest + 1) > component_length(path + deepest + 1)))
+    if (deepest == 0 ||
+        (parent_only && strlen(path + deepest + 1) > component_length(path + deepest + 1)))
         return;
     struct known_path *directory = provide(path, deepest);
     if (directory)

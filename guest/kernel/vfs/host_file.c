@@ -1,21 +1,22 @@
-/* Files and directories of the host, read-only. A hypercall costs more than copying tens of kilobytes, so small files are fetched whole
- * and larger ones are read ahead where a program reads them bit by bit.
+/* Files and directories of the host, read-only. A hypercall costs more than copying tens of
+ * kilobytes, so small files are fetched whole and larger ones are read ahead where a program reads
+ * them bit by bit.
  */
-#include "host_cache.h"
-#include "hypercall.h"
+#include "vfs/host_cache.h"
+#include "arch/hypercall.h"
 
 #define BUFFER_BYTES 65536u
-#define SMALL_READ 32768u                        /* shorter reads in sequence are worth reading ahead */
-#define READ_MOST (1ull << 30)                   /* of one hypercall */
+#define SMALL_READ   32768u       /* shorter reads in sequence are worth reading ahead */
+#define READ_MOST    (1ull << 30) /* of one hypercall */
 
 struct host_file {
     struct udfvm_stat stat;
-    struct host_file *older, *newer;             /* among those that have a handle */
-    int64_t handle;                              /* -1: none; valid in the call `sequence` */
+    struct host_file *older, *newer; /* among those that have a handle */
+    int64_t handle;                  /* -1: none; valid in the call `sequence` */
     uint64_t sequence;
-    char *buffer;                                /* what is at [buffer_start, buffer_start + buffer_length) of the file */
+    char *buffer; /* what is at [buffer_start, buffer_start + buffer_length) of the file */
     uint64_t buffer_start, buffer_length;
-    uint64_t expected;                           /* where the next read starts, if it goes on with the last */
+    uint64_t expected; /* where the next read starts, if it goes on with the last */
 };
 
 static struct host_file *oldest, *newest;
@@ -31,8 +32,16 @@ static void convert(const struct udfvm_stat *from, struct status *to)
 {
     const struct timestamp time = modified_time(from);
     *to = (struct status){
-        .device = from->device, .inode = from->inode, .size = from->size, .mode = from->mode, .links = from->links, .uid = from->uid,
-        .gid = from->gid, .accessed = time, .modified = time, .changed = time,
+        .device = from->device,
+        .inode = from->inode,
+        .size = from->size,
+        .mode = from->mode,
+        .links = from->links,
+        .uid = from->uid,
+        .gid = from->gid,
+        .accessed = time,
+        .modified = time,
+        .changed = time,
     };
 }
 
@@ -49,7 +58,7 @@ static int64_t find_status(const char *path, bool follow, struct udfvm_stat *sta
 {
     int64_t result = known_status(path, follow, stat);
     if (result == UNKNOWN) {
-        cache_learn(path, true);                 /* most names that are asked for in a directory are not in it */
+        cache_learn(path, true); /* most names that are asked for in a directory are not in it */
         result = known_status(path, follow, stat);
     }
     if (result != UNKNOWN)
@@ -76,7 +85,9 @@ int64_t host_readlink(const char *path, char *buffer, uint64_t size)
     int64_t result = find_status(path, false, &stat);
     if (result == 0 && (stat.mode & S_IFMT) != S_IFLNK)
         result = -EINVAL;
-    return result ? result : hypercall(UDFVM_HC_FILE_READLINK, (uint64_t)path, strlen(path), (uint64_t)buffer, size, 0);
+    return result ? result
+                  : hypercall(UDFVM_HC_FILE_READLINK, (uint64_t)path, strlen(path),
+                              (uint64_t)buffer, size, 0);
 }
 
 /* ---- Handles ---- */
@@ -98,11 +109,14 @@ static void close_handle(struct host_file *host)
     unlist(host);
 }
 
-/* The host gives out so many handles at a time: then the one that was opened first goes. Its file opens another when it is read. */
+/* The host gives out so many handles at a time: then the one that was opened first goes. Its file
+ * opens another when it is read. */
 static int64_t open_handle(const char *path, struct host_file *host, struct udfvm_stat *stat)
 {
     int64_t handle;
-    while ((handle = hypercall(UDFVM_HC_FILE_OPEN, (uint64_t)path, strlen(path), (uint64_t)stat, 0, 0)) == -EMFILE && oldest)
+    while ((handle = hypercall(UDFVM_HC_FILE_OPEN, (uint64_t)path, strlen(path), (uint64_t)stat, 0,
+                               0)) == -EMFILE &&
+           oldest)
         close_handle(oldest);
     if (handle < 0)
         return handle;
@@ -139,7 +153,8 @@ static int64_t fetch(struct file *file, uint64_t offset, void *buffer, uint64_t 
     while (done < length) {
         int64_t got = current_handle(file);
         if (got >= 0)
-            got = hypercall(UDFVM_HC_FILE_READ, (uint64_t)got, offset + done, (uint64_t)buffer + done, minimum(length - done, READ_MOST), 0);
+            got = hypercall(UDFVM_HC_FILE_READ, (uint64_t)got, offset + done,
+                            (uint64_t)buffer + done, minimum(length - done, READ_MOST), 0);
         if (got < 0)
             return done ? (int64_t)done : got;
         if (got == 0)
@@ -151,15 +166,18 @@ static int64_t fetch(struct file *file, uint64_t offset, void *buffer, uint64_t 
 
 static bool in_buffer(const struct host_file *host, uint64_t offset)
 {
-    return host->buffer && offset >= host->buffer_start && offset - host->buffer_start < host->buffer_length;
+    return host->buffer && offset >= host->buffer_start &&
+           offset - host->buffer_start < host->buffer_length;
 }
 
-/* Puts what is at the offset into the buffer, if the rest of the file, or the way it is read, makes that worthwhile. */
+/* Puts what is at the offset into the buffer, if the rest of the file, or the way it is read, makes
+ * that worthwhile. */
 static bool fill_buffer(struct file *file, uint64_t offset, uint64_t length)
 {
     struct host_file *host = file->object;
     const bool whole = host->stat.size <= BUFFER_BYTES;
-    if (whole ? length >= host->stat.size : length > SMALL_READ || offset == 0 || offset != host->expected)
+    if (whole ? length >= host->stat.size
+              : length > SMALL_READ || offset == 0 || offset != host->expected)
         return false;
     if (!host->buffer)
         host->buffer = kernel_alloc(whole ? host->stat.size : BUFFER_BYTES);
@@ -167,7 +185,8 @@ static bool fill_buffer(struct file *file, uint64_t offset, uint64_t length)
         return false;
     host->buffer_start = whole ? 0 : offset;
     host->buffer_length = 0;
-    int64_t got = fetch(file, host->buffer_start, host->buffer, minimum(host->stat.size - host->buffer_start, BUFFER_BYTES));
+    int64_t got = fetch(file, host->buffer_start, host->buffer,
+                        minimum(host->stat.size - host->buffer_start, BUFFER_BYTES));
     host->buffer_length = got > 0 ? (uint64_t)got : 0;
     return in_buffer(host, offset);
 }
@@ -188,7 +207,8 @@ static int64_t host_read(struct file *file, uint64_t offset, void *buffer, uint6
             done += got > 0 ? (uint64_t)got : 0;
             break;
         }
-        const uint64_t part = minimum(length - done, host->buffer_length - (at - host->buffer_start));
+        const uint64_t part = minimum(length - done,
+                                      host->buffer_length - (at - host->buffer_start));
         memcpy((char *)buffer + done, host->buffer + (at - host->buffer_start), part);
         done += part;
     }
@@ -198,22 +218,31 @@ static int64_t host_read(struct file *file, uint64_t offset, void *buffer, uint6
 
 /* ---- Listing ---- */
 
-struct cursor { uint64_t number, first, base; emit_function *emit; void *sink; bool full; };
+struct cursor {
+    uint64_t number, first, base;
+    emit_function *emit;
+    void *sink;
+    bool full;
+};
 
-static void emit_entries(const struct udfvm_directory_entry *entries, size_t length, struct cursor *cursor)
+static void emit_entries(const struct udfvm_directory_entry *entries, size_t length,
+                         struct cursor *cursor)
 {
     for (size_t at = 0; at < length && !cursor->full; cursor->number++) {
         const struct udfvm_directory_entry *entry = entry_at(entries, at);
         const struct directory_item item = {
-            entry->name, entry->name_length, entry->inode, cursor->base + cursor->number + 1, entry->type,
+            entry->name, entry->name_length, entry->inode, cursor->base + cursor->number + 1,
+            entry->type,
         };
-        if (entry->record_length < sizeof *entry || (cursor->number >= cursor->first && !cursor->emit(cursor->sink, &item)))
+        if (entry->record_length < sizeof *entry ||
+            (cursor->number >= cursor->first && !cursor->emit(cursor->sink, &item)))
             cursor->full = true;
         at += entry->record_length;
     }
 }
 
-int64_t host_list(const char *path, uint64_t base, uint64_t position, emit_function *emit, void *sink)
+int64_t host_list(const char *path, uint64_t base, uint64_t position, emit_function *emit,
+                  void *sink)
 {
     const struct udfvm_directory_entry *entries;
     size_t known;
@@ -226,7 +255,8 @@ int64_t host_list(const char *path, uint64_t base, uint64_t position, emit_funct
     int64_t got = chunk ? 1 : -ENOMEM;
     cursor.number = cursor.first;
     while (got > 0 && !cursor.full) {
-        got = hypercall(UDFVM_HC_FILE_LIST, (uint64_t)path, strlen(path), cursor.number, (uint64_t)chunk, LISTING_BYTES);
+        got = hypercall(UDFVM_HC_FILE_LIST, (uint64_t)path, strlen(path), cursor.number,
+                        (uint64_t)chunk, LISTING_BYTES);
         if (got > 0)
             emit_entries((const struct udfvm_directory_entry *)chunk, (size_t)got, &cursor);
     }
@@ -258,10 +288,17 @@ static void host_release(struct file *file)
 }
 
 static const struct file_operations file_operations = {
-    .read = host_read, .status = host_file_status, .release = host_release, .seekable = true, .constant = true,
+    .read = host_read,
+    .status = host_file_status,
+    .release = host_release,
+    .seekable = true,
+    .constant = true,
 };
 static const struct file_operations directory_operations = {
-    .list = list_file, .status = host_file_status, .release = host_release, .seekable = true,
+    .list = list_file,
+    .status = host_file_status,
+    .release = host_release,
+    .seekable = true,
 };
 
 /* What opening fails with whatever the file holds. */
@@ -275,7 +312,9 @@ static int64_t check_flags(const struct udfvm_stat *stat, int flags)
     if ((flags & O_TMPFILE) == O_TMPFILE)
         return directory ? -EROFS : -ENOTDIR;
     if ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_TRUNC | O_CREAT)))
-        return directory ? -EISDIR : (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) ? -EROFS : 0;
+        return directory                                              ? -EISDIR
+               : (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) ? -EROFS
+                                                                      : 0;
     return !directory && (flags & O_DIRECTORY) ? -ENOTDIR : 0;
 }
 
@@ -311,7 +350,9 @@ struct file *host_open(const char *path, int flags, int64_t *error)
     host->handle = -1;
     *error = open_host(path, flags, host);
     const bool directory = (host->stat.mode & S_IFMT) == S_IFDIR;
-    struct file *file = *error ? NULL : file_create(directory ? &directory_operations : &file_operations, host, flags, path);
+    struct file *file = *error ? NULL
+                               : file_create(directory ? &directory_operations : &file_operations,
+                                             host, flags, path);
     if (file)
         return file;
     *error = *error ? *error : -ENOMEM;

@@ -1,16 +1,18 @@
 /* Reading and writing through descriptors. */
-#include "file.h"
-#include "syscalls.h"
+#include "vfs/file.h"
+#include "vfs/syscalls.h"
 
-#define VECTORS_MOST 1024u
-#define TRANSFER_MOST 0x7ffff000ull              /* bytes of one read or write, as in Linux */
+#define VECTORS_MOST   1024u
+#define TRANSFER_MOST  0x7ffff000ull /* bytes of one read or write, as in Linux */
 #define CURRENT_OFFSET UINT64_MAX
-#define HIGH_PRIORITY 1u                         /* RWF_HIPRI, a hint like RWF_DSYNC and RWF_SYNC */
-#define HINTS (HIGH_PRIORITY | 2u | 4u)
+#define HIGH_PRIORITY  1u /* RWF_HIPRI, a hint like RWF_DSYNC and RWF_SYNC */
+#define HINTS          (HIGH_PRIORITY | 2u | 4u)
 
 enum { SEEK_START, SEEK_CURRENT, SEEK_SIZE, SEEK_TO_DATA, SEEK_TO_HOLE };
 
-struct vector { uint64_t base, length; };
+struct vector {
+    uint64_t base, length;
+};
 
 void vfs_init(void)
 {
@@ -23,9 +25,18 @@ void vfs_init(void)
     }
 }
 
-void vfs_flush(void) { streams_flush(); }
-const char *vfs_path(struct file *file) { return file->path; }
-bool vfs_is_constant(struct file *file) { return file->operations->constant; }
+void vfs_flush(void)
+{
+    streams_flush();
+}
+const char *vfs_path(struct file *file)
+{
+    return file->path;
+}
+bool vfs_is_constant(struct file *file)
+{
+    return file->operations->constant;
+}
 
 void vfs_prepare_seal(void)
 {
@@ -46,7 +57,8 @@ int64_t vfs_read_at(struct file *file, uint64_t offset, void *buffer, size_t len
     if (!file->operations->read || !file_readable(file))
         return file_is_directory(file) ? -EISDIR : -EACCES;
     while (done < length) {
-        int64_t got = file->operations->read(file, offset + done, (uint8_t *)buffer + done, length - done);
+        int64_t got = file->operations->read(file, offset + done, (uint8_t *)buffer + done,
+                                             length - done);
         if (got < 0)
             return got;
         if (got == 0)
@@ -83,7 +95,8 @@ int64_t file_write(struct file *file, const void *buffer, uint64_t length)
     return put;
 }
 
-static int64_t transfer(struct file *file, bool write, uint64_t offset, uint64_t buffer, uint64_t length)
+static int64_t transfer(struct file *file, bool write, uint64_t offset, uint64_t buffer,
+                        uint64_t length)
 {
     length = minimum(length, TRANSFER_MOST);
     int64_t error = check(file, write);
@@ -92,16 +105,18 @@ static int64_t transfer(struct file *file, bool write, uint64_t offset, uint64_t
     if (length && !user_range_ok(buffer, length))
         return -EFAULT;
     if (offset == CURRENT_OFFSET)
-        return write ? file_write(file, (const void *)buffer, length) : file_read(file, (void *)buffer, length);
+        return write ? file_write(file, (const void *)buffer, length)
+                     : file_read(file, (void *)buffer, length);
     if (!file->operations->seekable)
         return -ESPIPE;
     if (write && (file->flags & O_APPEND))
-        offset = vfs_size(file);                 /* Linux does so too */
+        offset = vfs_size(file); /* Linux does so too */
     return write ? file->operations->write(file, offset, (const void *)buffer, length)
                  : file->operations->read(file, offset, (void *)buffer, length);
 }
 
-static int64_t transfer_one(uint64_t fd, bool write, uint64_t offset, uint64_t buffer, uint64_t length)
+static int64_t transfer_one(uint64_t fd, bool write, uint64_t offset, uint64_t buffer,
+                            uint64_t length)
 {
     struct file *file = file_get((int)fd);
     if (!file)
@@ -111,8 +126,10 @@ static int64_t transfer_one(uint64_t fd, bool write, uint64_t offset, uint64_t b
     return result;
 }
 
-/* Vector by vector. A stream that has run dry ends it: what has been read is not held back to wait for more. */
-static int64_t transfer_vectors(struct file *file, bool write, uint64_t offset, const struct vector *vectors, uint64_t count)
+/* Vector by vector. A stream that has run dry ends it: what has been read is not held back to wait
+ * for more. */
+static int64_t transfer_vectors(struct file *file, bool write, uint64_t offset,
+                                const struct vector *vectors, uint64_t count)
 {
     int64_t total = 0;
     for (uint64_t i = 0; i < count; i++) {
@@ -132,7 +149,8 @@ static int64_t transfer_vectors(struct file *file, bool write, uint64_t offset, 
     return total;
 }
 
-static int64_t transfer_many(uint64_t fd, bool write, uint64_t offset, uint64_t vectors, uint64_t count)
+static int64_t transfer_many(uint64_t fd, bool write, uint64_t offset, uint64_t vectors,
+                             uint64_t count)
 {
     struct file *file = file_get((int)fd);
     if (!file)
@@ -148,25 +166,61 @@ static int64_t transfer_many(uint64_t fd, bool write, uint64_t offset, uint64_t 
     return result;
 }
 
-static int64_t transfer_with_flags(uint64_t fd, bool write, uint64_t offset, uint64_t vectors, uint64_t count, uint64_t flags)
+static int64_t transfer_with_flags(uint64_t fd, bool write, uint64_t offset, uint64_t vectors,
+                                   uint64_t count, uint64_t flags)
 {
     if (flags & ~(uint64_t)HINTS)
         return -EOPNOTSUPP;
-    return offset != CURRENT_OFFSET && (int64_t)offset < 0 ? -EINVAL : transfer_many(fd, write, offset, vectors, count);
+    return offset != CURRENT_OFFSET && (int64_t)offset < 0
+               ? -EINVAL
+               : transfer_many(fd, write, offset, vectors, count);
 }
 
-static bool negative(uint64_t offset) { return (int64_t)offset < 0; }
+static bool negative(uint64_t offset)
+{
+    return (int64_t)offset < 0;
+}
 
-SYSCALL(sys_read) { return transfer_one(a, false, CURRENT_OFFSET, b, c); }
-SYSCALL(sys_write) { return transfer_one(a, true, CURRENT_OFFSET, b, c); }
-SYSCALL(sys_pread64) { return negative(d) ? -EINVAL : transfer_one(a, false, d, b, c); }
-SYSCALL(sys_pwrite64) { return negative(d) ? -EINVAL : transfer_one(a, true, d, b, c); }
-SYSCALL(sys_readv) { return transfer_many(a, false, CURRENT_OFFSET, b, c); }
-SYSCALL(sys_writev) { return transfer_many(a, true, CURRENT_OFFSET, b, c); }
-SYSCALL(sys_preadv) { return negative(d) ? -EINVAL : transfer_many(a, false, d, b, c); }
-SYSCALL(sys_pwritev) { return negative(d) ? -EINVAL : transfer_many(a, true, d, b, c); }
-SYSCALL(sys_preadv2) { return transfer_with_flags(a, false, d, b, c, f); }
-SYSCALL(sys_pwritev2) { return transfer_with_flags(a, true, d, b, c, f); }
+SYSCALL(sys_read)
+{
+    return transfer_one(a, false, CURRENT_OFFSET, b, c);
+}
+SYSCALL(sys_write)
+{
+    return transfer_one(a, true, CURRENT_OFFSET, b, c);
+}
+SYSCALL(sys_pread64)
+{
+    return negative(d) ? -EINVAL : transfer_one(a, false, d, b, c);
+}
+SYSCALL(sys_pwrite64)
+{
+    return negative(d) ? -EINVAL : transfer_one(a, true, d, b, c);
+}
+SYSCALL(sys_readv)
+{
+    return transfer_many(a, false, CURRENT_OFFSET, b, c);
+}
+SYSCALL(sys_writev)
+{
+    return transfer_many(a, true, CURRENT_OFFSET, b, c);
+}
+SYSCALL(sys_preadv)
+{
+    return negative(d) ? -EINVAL : transfer_many(a, false, d, b, c);
+}
+SYSCALL(sys_pwritev)
+{
+    return negative(d) ? -EINVAL : transfer_many(a, true, d, b, c);
+}
+SYSCALL(sys_preadv2)
+{
+    return transfer_with_flags(a, false, d, b, c, f);
+}
+SYSCALL(sys_pwritev2)
+{
+    return transfer_with_flags(a, true, d, b, c, f);
+}
 
 static int64_t seek(struct file *file, int64_t offset, uint64_t from)
 {
@@ -175,15 +229,22 @@ static int64_t seek(struct file *file, int64_t offset, uint64_t from)
         return -ESPIPE;
     const int64_t size = from == SEEK_START || from == SEEK_CURRENT ? 0 : (int64_t)vfs_size(file);
     switch (from) {
-    case SEEK_START: break;
-    case SEEK_CURRENT: base = (int64_t)file->offset; break;
-    case SEEK_SIZE: base = size; break;
-    case SEEK_TO_DATA: case SEEK_TO_HOLE:        /* a file is taken to be all data, with a hole at its end */
+    case SEEK_START:
+        break;
+    case SEEK_CURRENT:
+        base = (int64_t)file->offset;
+        break;
+    case SEEK_SIZE:
+        base = size;
+        break;
+    case SEEK_TO_DATA:
+    case SEEK_TO_HOLE: /* a file is taken to be all data, with a hole at its end */
         if (offset < 0 || offset >= size)
             return -ENXIO;
         offset = from == SEEK_TO_DATA ? offset : size;
         break;
-    default: return -EINVAL;
+    default:
+        return -EINVAL;
     }
     if (__builtin_add_overflow(base, offset, &result) || result < 0)
         return -EINVAL;
@@ -201,6 +262,15 @@ SYSCALL(sys_lseek)
     return result;
 }
 
-SYSCALL(sys_sync) { return 0; }
-SYSCALL(sys_fsync) { return descriptor_in_use((int)a) ? 0 : -EBADF; }
-SYSCALL(sys_fadvise64) { return descriptor_in_use((int)a) ? 0 : -EBADF; }
+SYSCALL(sys_sync)
+{
+    return 0;
+}
+SYSCALL(sys_fsync)
+{
+    return descriptor_in_use((int)a) ? 0 : -EBADF;
+}
+SYSCALL(sys_fadvise64)
+{
+    return descriptor_in_use((int)a) ? 0 : -EBADF;
+}

@@ -1,10 +1,10 @@
 /* Opening files, and changing names and attributes. */
-#include "file.h"
-#include "syscalls.h"
+#include "vfs/file.h"
+#include "vfs/syscalls.h"
 
-#define TIME_NOW ((1l << 30) - 1l)               /* UTIME_NOW, UTIME_OMIT */
-#define TIME_OMIT ((1l << 30) - 2l)
-#define NO_REPLACE 1u                            /* RENAME_NOREPLACE */
+#define TIME_NOW   ((1l << 30) - 1l) /* UTIME_NOW, UTIME_OMIT */
+#define TIME_OMIT  ((1l << 30) - 2l)
+#define NO_REPLACE 1u /* RENAME_NOREPLACE */
 
 static uint32_t umask_bits = 022;
 
@@ -14,7 +14,8 @@ static int64_t open_at(int directory, uint64_t string, int flags, uint32_t mode)
 {
     char path[PATH_LIMIT];
     const bool follow = !(flags & O_NOFOLLOW) && !((flags & O_CREAT) && (flags & O_EXCL));
-    int64_t error = path_from_program(directory, string, (follow ? PATH_FOLLOW : 0) | (flags & O_CREAT ? PATH_TELL : 0), path);
+    int64_t error = path_from_program(
+        directory, string, (follow ? PATH_FOLLOW : 0) | (flags & O_CREAT ? PATH_TELL : 0), path);
     if (error < 0)
         return error;
     if (error & PATH_SLASH)
@@ -25,13 +26,24 @@ static int64_t open_at(int directory, uint64_t string, int flags, uint32_t mode)
     return file ? descriptor_install(file, 0, flags & O_CLOEXEC) : error;
 }
 
-SYSCALL(sys_open) { return open_at(AT_FDCWD, a, (int)b, (uint32_t)c); }
-SYSCALL(sys_openat) { return open_at((int)a, b, (int)c, (uint32_t)d); }
-SYSCALL(sys_creat) { return open_at(AT_FDCWD, a, O_CREAT | O_WRONLY | O_TRUNC, (uint32_t)b); }
+SYSCALL(sys_open)
+{
+    return open_at(AT_FDCWD, a, (int)b, (uint32_t)c);
+}
+SYSCALL(sys_openat)
+{
+    return open_at((int)a, b, (int)c, (uint32_t)d);
+}
+SYSCALL(sys_creat)
+{
+    return open_at(AT_FDCWD, a, O_CREAT | O_WRONLY | O_TRUNC, (uint32_t)b);
+}
 
 SYSCALL(sys_openat2)
 {
-    struct { uint64_t flags, mode, resolve; } how;
+    struct {
+        uint64_t flags, mode, resolve;
+    } how;
     if (d < sizeof how)
         return -EINVAL;
     if (!user_range_ok(c, sizeof how))
@@ -40,8 +52,9 @@ SYSCALL(sys_openat2)
     if (how.flags >> 32 || how.mode & ~07777ull)
         return -EINVAL;
     if (how.resolve)
-        return -ENOSYS;                          /* rather than to resolve less strictly than asked: programs have ways of their own for kernels
-                                                    without the call, and look for this number (cap-std) */
+        return -ENOSYS; /* rather than to resolve less strictly than asked: programs have ways of
+                           their own for kernels without the call, and look for this number
+                           (cap-std) */
     return open_at((int)a, b, (int)how.flags, (uint32_t)how.mode);
 }
 
@@ -51,7 +64,7 @@ SYSCALL(sys_memfd_create)
     int64_t length = user_string_length(a, 250);
     if (length < 0)
         return length == -ENAMETOOLONG ? -EINVAL : length;
-    if (b & ~3ull)                               /* MFD_CLOEXEC, MFD_ALLOW_SEALING */
+    if (b & ~3ull) /* MFD_CLOEXEC, MFD_ALLOW_SEALING */
         return -EINVAL;
     format(path, sizeof path, "/memfd:%s", (const char *)a);
     struct file *file = tmpfs_anonymous(path, O_RDWR, 0777);
@@ -60,7 +73,8 @@ SYSCALL(sys_memfd_create)
 
 /* ---- Making and removing names ---- */
 
-/* The path of a name to be made other than as a directory: written with a slash it could only be one that is there. */
+/* The path of a name to be made other than as a directory: written with a slash it could only be
+ * one that is there. */
 static int64_t path_to_make(int directory, uint64_t string, char path[PATH_LIMIT])
 {
     struct status status;
@@ -76,13 +90,22 @@ static int64_t make_directory(int directory, uint64_t string, uint64_t mode)
     int64_t result = path_from_program(directory, string, PATH_NAME, path);
     if (result < 0)
         return result;
-    return result & PATH_DOTS ? -EEXIST : overlay_make(path, S_IFDIR | ((uint32_t)mode & 01777 & ~umask_bits), NULL);
+    return result & PATH_DOTS
+               ? -EEXIST
+               : overlay_make(path, S_IFDIR | ((uint32_t)mode & 01777 & ~umask_bits), NULL);
 }
 
-SYSCALL(sys_mkdir) { return make_directory(AT_FDCWD, a, b); }
-SYSCALL(sys_mkdirat) { return make_directory((int)a, b, c); }
+SYSCALL(sys_mkdir)
+{
+    return make_directory(AT_FDCWD, a, b);
+}
+SYSCALL(sys_mkdirat)
+{
+    return make_directory((int)a, b, c);
+}
 
-/* Memory file systems alone. Unlike elsewhere the directory need not be there: the tree of the host cannot be written. */
+/* Memory file systems alone. Unlike elsewhere the directory need not be there: the tree of the host
+ * cannot be written. */
 SYSCALL(sys_mount)
 {
     char path[PATH_LIMIT];
@@ -107,7 +130,9 @@ static int64_t remove_directory(int directory, uint64_t string)
     size_t length = strlen(text);
     while (length && text[length - 1] == '/')
         length--;
-    return length == 0 ? -EBUSY : length > 1 && text[length - 2] == '.' ? -ENOTEMPTY : -EINVAL;      /* "/", "..", "." */
+    return length == 0                             ? -EBUSY
+           : length > 1 && text[length - 2] == '.' ? -ENOTEMPTY
+                                                   : -EINVAL; /* "/", "..", "." */
 }
 
 static int64_t remove_file(int directory, uint64_t string)
@@ -124,8 +149,14 @@ static int64_t remove_file(int directory, uint64_t string)
     return overlay_remove(path, false);
 }
 
-SYSCALL(sys_rmdir) { return remove_directory(AT_FDCWD, a); }
-SYSCALL(sys_unlink) { return remove_file(AT_FDCWD, a); }
+SYSCALL(sys_rmdir)
+{
+    return remove_directory(AT_FDCWD, a);
+}
+SYSCALL(sys_unlink)
+{
+    return remove_file(AT_FDCWD, a);
+}
 
 SYSCALL(sys_unlinkat)
 {
@@ -134,7 +165,8 @@ SYSCALL(sys_unlinkat)
     return c & AT_REMOVEDIR ? remove_directory((int)a, b) : remove_file((int)a, b);
 }
 
-static int64_t rename_names(int from_directory, uint64_t from_string, int to_directory, uint64_t to_string, uint64_t flags)
+static int64_t rename_names(int from_directory, uint64_t from_string, int to_directory,
+                            uint64_t to_string, uint64_t flags)
 {
     char from[PATH_LIMIT], to[PATH_LIMIT];
     if (flags & ~(uint64_t)NO_REPLACE)
@@ -148,9 +180,18 @@ static int64_t rename_names(int from_directory, uint64_t from_string, int to_dir
     return overlay_rename(from, to, !(flags & NO_REPLACE), (one | other) & PATH_SLASH);
 }
 
-SYSCALL(sys_rename) { return rename_names(AT_FDCWD, a, AT_FDCWD, b, 0); }
-SYSCALL(sys_renameat) { return rename_names((int)a, b, (int)c, d, 0); }
-SYSCALL(sys_renameat2) { return rename_names((int)a, b, (int)c, d, (uint32_t)e); }
+SYSCALL(sys_rename)
+{
+    return rename_names(AT_FDCWD, a, AT_FDCWD, b, 0);
+}
+SYSCALL(sys_renameat)
+{
+    return rename_names((int)a, b, (int)c, d, 0);
+}
+SYSCALL(sys_renameat2)
+{
+    return rename_names((int)a, b, (int)c, d, (uint32_t)e);
+}
 
 static int64_t symbolic_link(uint64_t target, int directory, uint64_t string)
 {
@@ -162,11 +203,19 @@ static int64_t symbolic_link(uint64_t target, int directory, uint64_t string)
     return result ? result : overlay_make(path, S_IFLNK | 0777, (const char *)target);
 }
 
-SYSCALL(sys_symlink) { return symbolic_link(a, AT_FDCWD, b); }
-SYSCALL(sys_symlinkat) { return symbolic_link(a, (int)b, c); }
+SYSCALL(sys_symlink)
+{
+    return symbolic_link(a, AT_FDCWD, b);
+}
+SYSCALL(sys_symlinkat)
+{
+    return symbolic_link(a, (int)b, c);
+}
 
-/* A file without a name gets one by its descriptor: with an empty path, or through /proc/self/fd. */
-static int64_t hard_link(int from_directory, uint64_t from_string, int to_directory, uint64_t to_string, uint64_t flags)
+/* A file without a name gets one by its descriptor: with an empty path, or through /proc/self/fd.
+ */
+static int64_t hard_link(int from_directory, uint64_t from_string, int to_directory,
+                         uint64_t to_string, uint64_t flags)
 {
     char from[PATH_LIMIT], to[PATH_LIMIT];
     struct file *file = NULL;
@@ -177,7 +226,8 @@ static int64_t hard_link(int from_directory, uint64_t from_string, int to_direct
         file = file_get(from_directory);
         result = file ? 0 : -EBADF;
     } else {
-        result = path_from_program(from_directory, from_string, flags & AT_SYMLINK_FOLLOW ? PATH_FOLLOW : 0, from);
+        result = path_from_program(from_directory, from_string,
+                                   flags & AT_SYMLINK_FOLLOW ? PATH_FOLLOW : 0, from);
         if (result == 0 && (flags & AT_SYMLINK_FOLLOW))
             file = procfs_descriptor(from);
     }
@@ -189,12 +239,19 @@ static int64_t hard_link(int from_directory, uint64_t from_string, int to_direct
     return result;
 }
 
-SYSCALL(sys_link) { return hard_link(AT_FDCWD, a, AT_FDCWD, b, 0); }
-SYSCALL(sys_linkat) { return hard_link((int)a, b, (int)c, d, (uint32_t)e); }
+SYSCALL(sys_link)
+{
+    return hard_link(AT_FDCWD, a, AT_FDCWD, b, 0);
+}
+SYSCALL(sys_linkat)
+{
+    return hard_link((int)a, b, (int)c, d, (uint32_t)e);
+}
 
 /* ---- Attributes ---- */
 
-static int64_t change_at(int directory, uint64_t string, bool follow, const struct attributes *change)
+static int64_t change_at(int directory, uint64_t string, bool follow,
+                         const struct attributes *change)
 {
     char path[PATH_LIMIT];
     int64_t result = path_from_program(directory, string, follow ? PATH_FOLLOW : 0, path);
@@ -213,28 +270,52 @@ static int64_t change_open(int fd, const struct attributes *change)
     struct file *file = file_get(fd);
     if (!file)
         return -EBADF;
-    int64_t result = file->operations->change ? file->operations->change(file, change) : file->path ? -EROFS : 0;
+    int64_t result = file->operations->change ? file->operations->change(file, change)
+                     : file->path             ? -EROFS
+                                              : 0;
     file_put(file);
     return result;
 }
 
-static struct attributes new_mode(uint64_t mode) { return (struct attributes){ .set_mode = true, .mode = (uint32_t)mode & 07777 }; }
+static struct attributes new_mode(uint64_t mode)
+{
+    return (struct attributes){ .set_mode = true, .mode = (uint32_t)mode & 07777 };
+}
 
-SYSCALL(sys_chmod) { return change_at(AT_FDCWD, a, true, &(struct attributes[]){ new_mode(b) }[0]); }
-SYSCALL(sys_fchmodat) { return change_at((int)a, b, true, &(struct attributes[]){ new_mode(c) }[0]); }
-SYSCALL(sys_fchmod) { return change_open((int)a, &(struct attributes[]){ new_mode(b) }[0]); }
+SYSCALL(sys_chmod)
+{
+    return change_at(AT_FDCWD, a, true, &(struct attributes[]){ new_mode(b) }[0]);
+}
+SYSCALL(sys_fchmodat)
+{
+    return change_at((int)a, b, true, &(struct attributes[]){ new_mode(c) }[0]);
+}
+SYSCALL(sys_fchmod)
+{
+    return change_open((int)a, &(struct attributes[]){ new_mode(b) }[0]);
+}
 
 /* Everything belongs to root, the only user; to give it to root again is no error. */
 static bool is_root(uint64_t user, uint64_t group)
 {
-    return ((uint32_t)user == 0 || (uint32_t)user == UINT32_MAX) && ((uint32_t)group == 0 || (uint32_t)group == UINT32_MAX);
+    return ((uint32_t)user == 0 || (uint32_t)user == UINT32_MAX) &&
+           ((uint32_t)group == 0 || (uint32_t)group == UINT32_MAX);
 }
 
 static const struct attributes no_change;
 
-SYSCALL(sys_chown) { return is_root(b, c) ? change_at(AT_FDCWD, a, true, &no_change) : -EPERM; }
-SYSCALL(sys_lchown) { return is_root(b, c) ? change_at(AT_FDCWD, a, false, &no_change) : -EPERM; }
-SYSCALL(sys_fchown) { return is_root(b, c) ? change_open((int)a, &no_change) : -EPERM; }
+SYSCALL(sys_chown)
+{
+    return is_root(b, c) ? change_at(AT_FDCWD, a, true, &no_change) : -EPERM;
+}
+SYSCALL(sys_lchown)
+{
+    return is_root(b, c) ? change_at(AT_FDCWD, a, false, &no_change) : -EPERM;
+}
+SYSCALL(sys_fchown)
+{
+    return is_root(b, c) ? change_open((int)a, &no_change) : -EPERM;
+}
 
 SYSCALL(sys_fchownat)
 {
@@ -250,14 +331,15 @@ static int64_t take_time(const int64_t from[2], bool *set, struct timestamp *tim
     *set = from[1] != TIME_OMIT;
     if (!*set)
         return 0;
-    *time = from[1] == TIME_NOW ? timestamp_now() : (struct timestamp){ from[0], (uint32_t)from[1] };
+    *time = from[1] == TIME_NOW ? timestamp_now()
+                                : (struct timestamp){ from[0], (uint32_t)from[1] };
     return from[1] != TIME_NOW && (from[1] < 0 || from[1] >= (int64_t)NANOSECONDS) ? -EINVAL : 0;
 }
 
 SYSCALL(sys_utimensat)
 {
     struct attributes change = { .set_mode = false };
-    int64_t times[4] = { 0, TIME_NOW, 0, TIME_NOW };                 /* accessed, modified: seconds, nanoseconds */
+    int64_t times[4] = { 0, TIME_NOW, 0, TIME_NOW }; /* accessed, modified: seconds, nanoseconds */
     if (c && !user_range_ok(c, sizeof times))
         return -EFAULT;
     if (c)
@@ -267,7 +349,8 @@ SYSCALL(sys_utimensat)
         error = take_time(times + 2, &change.set_modified, &change.modified);
     if (error)
         return error;
-    return b ? change_at((int)a, b, !(d & AT_SYMLINK_NOFOLLOW), &change) : change_open((int)a, &change);
+    return b ? change_at((int)a, b, !(d & AT_SYMLINK_NOFOLLOW), &change)
+             : change_open((int)a, &change);
 }
 
 SYSCALL(sys_umask)

@@ -1,12 +1,15 @@
-/* Memory file systems over the host's tree. What is not in memory is looked for on the host, also below a mount point: packages may be
- * installed below /tmp or the home directory. Names are made in memory only, and only below the mount points.
+/* Memory file systems over the host's tree. What is not in memory is looked for on the host, also
+ * below a mount point: packages may be installed below /tmp or the home directory. Names are made
+ * in memory only, and only below the mount points.
  */
-#include "tmpfs.h"
+#include "vfs/tmpfs.h"
 
-#define HOST_POSITIONS (1ull << 62)              /* positions in a listing from here on are the host's */
+#define HOST_POSITIONS (1ull << 62) /* positions in a listing from here on are the host's */
 
 static const char *const mounts[] = { "/tmp", "/var/tmp", "/dev/shm", "/run" };
-static const char *const fixed_directories[] = { "/proc", "/sys" };              /* of procfs.c; here for the listing of "/" */
+static const char *const fixed_directories[] = {
+    "/proc", "/sys"
+}; /* of procfs.c; here for the listing of "/" */
 
 /* ---- Looking ---- */
 
@@ -47,7 +50,11 @@ int64_t overlay_readlink(const char *path, char *buffer, uint64_t size)
     return (int64_t)length;
 }
 
-struct host_sink { const struct node *directory; emit_function *emit; void *sink; };
+struct host_sink {
+    const struct node *directory;
+    emit_function *emit;
+    void *sink;
+};
 
 static bool emit_from_host(void *argument, const struct directory_item *item)
 {
@@ -55,16 +62,18 @@ static bool emit_from_host(void *argument, const struct directory_item *item)
     return entry_find(host->directory, item->name, item->length) || host->emit(host->sink, item);
 }
 
-int64_t overlay_list_host(const struct node *directory, const char *path, uint64_t position, emit_function *emit, void *sink)
+int64_t overlay_list_host(const struct node *directory, const char *path, uint64_t position,
+                          emit_function *emit, void *sink)
 {
     struct host_sink host = { directory, emit, sink };
     host_list(path, HOST_POSITIONS, maximum(position, HOST_POSITIONS), emit_from_host, &host);
-    return 0;                                    /* where the host has no such directory, or hides it, the listing just ends */
+    return 0; /* where the host has no such directory, or hides it, the listing just ends */
 }
 
 /* ---- Making names ---- */
 
-/* The directory in memory in which the path can be made. NULL: it is there already, on the host perhaps, or cannot be made. */
+/* The directory in memory in which the path can be made. NULL: it is there already, on the host
+ * perhaps, or cannot be made. */
 static struct node *place_for(const char *path, const char **name, int64_t *error)
 {
     struct status status;
@@ -74,10 +83,13 @@ static struct node *place_for(const char *path, const char **name, int64_t *erro
         if (*error != -ENOENT)
             return NULL;
         path_parent(path, parent);
-        *error = host_status(path, false, &status) == 0 ? -EEXIST : host_status(parent, true, &status) ? -ENOENT : -EROFS;
+        *error = host_status(path, false, &status) == 0 ? -EEXIST
+                 : host_status(parent, true, &status)   ? -ENOENT
+                                                        : -EROFS;
         return NULL;
     }
-    if (entry_find(directory, *name, strlen(*name)) || !**name || host_status(path, false, &status) == 0)
+    if (entry_find(directory, *name, strlen(*name)) || !**name ||
+        host_status(path, false, &status) == 0)
         *error = -EEXIST;
     else if (!directory->writable)
         *error = -EROFS;
@@ -110,7 +122,10 @@ static struct file *create(const char *path, int flags, int mode, int64_t *error
 
 static struct file *open_unnamed(const struct node *node, int flags, int mode, int64_t *error)
 {
-    *error = !node_is(node, S_IFDIR) ? -ENOTDIR : !node->writable ? -EROFS : (flags & O_ACCMODE) == O_RDONLY ? -EINVAL : 0;
+    *error = !node_is(node, S_IFDIR)           ? -ENOTDIR
+             : !node->writable                 ? -EROFS
+             : (flags & O_ACCMODE) == O_RDONLY ? -EINVAL
+                                               : 0;
     if (*error)
         return NULL;
     struct file *file = tmpfs_anonymous(NULL, flags, mode);
@@ -173,7 +188,9 @@ static struct entry *entry_to_change(const char *path, int64_t *error)
             *error = !*name ? -EBUSY : host_status(path, false, &status) == 0 ? -EROFS : -ENOENT;
         return NULL;
     }
-    *error = node_is(entry->node, S_IFDIR) && entry->node->overlaps ? -EBUSY : !directory->writable ? -EROFS : 0;
+    *error = node_is(entry->node, S_IFDIR) && entry->node->overlaps ? -EBUSY
+             : !directory->writable                                 ? -EROFS
+                                                                    : 0;
     return *error ? NULL : entry;
 }
 
@@ -202,7 +219,9 @@ static int64_t check_replace(const struct node *node, const struct node *there)
 {
     if (node_is(there, S_IFDIR) != node_is(node, S_IFDIR))
         return node_is(there, S_IFDIR) ? -EISDIR : -ENOTDIR;
-    return node_is(there, S_IFDIR) && there->overlaps ? -EBUSY : node_is(there, S_IFDIR) && there->first ? -ENOTEMPTY : 0;
+    return node_is(there, S_IFDIR) && there->overlaps ? -EBUSY
+           : node_is(there, S_IFDIR) && there->first  ? -ENOTEMPTY
+                                                      : 0;
 }
 
 /* The name that is there now means `node`; needs no memory, so it cannot fail half-way. */
@@ -213,12 +232,13 @@ static void replace(struct entry *there, struct node *node)
     node->links++;
     old->links--;
     if (node_is(old, S_IFDIR))
-        old->parent = NULL;                      /* the ".." of the new one counts in its place */
+        old->parent = NULL; /* the ".." of the new one counts in its place */
     node_touch(there->directory);
     node_release(old);
 }
 
-/* The directory that holds the name; NULL: one of the host, or one that names cannot be changed in, or none (an error). */
+/* The directory that holds the name; NULL: one of the host, or one that names cannot be changed in,
+ * or none (an error). */
 static struct node *changeable_parent(const char *path, const char **name, int64_t *error)
 {
     char parent[PATH_LIMIT];
@@ -239,12 +259,16 @@ int64_t overlay_rename(const char *from, const char *to, bool may_replace, bool 
     const char *name, *new_name;
     int64_t error, other_error;
     struct status status;
-    struct node *directory = changeable_parent(from, &name, &error), *new_directory = changeable_parent(to, &new_name, &other_error);
+    struct node *directory = changeable_parent(from, &name, &error),
+                *new_directory = changeable_parent(to, &new_name, &other_error);
     if (error || other_error)
         return error ? error : other_error;
     if (!directory || !new_directory)
-        return directory || new_directory ? -EXDEV : host_status(from, false, &status) == 0 ? -EROFS : -ENOENT;
-    struct entry *entry = entry_to_change(from, &error), *there = entry_find(new_directory, new_name, strlen(new_name));
+        return directory || new_directory               ? -EXDEV
+               : host_status(from, false, &status) == 0 ? -EROFS
+                                                        : -ENOENT;
+    struct entry *entry = entry_to_change(from, &error),
+                 *there = entry_find(new_directory, new_name, strlen(new_name));
     if (!entry)
         return error;
     struct node *node = entry->node;
@@ -345,8 +369,10 @@ static const char *home_directory(void)
 {
     char path[PATH_LIMIT];
     for (int i = 0; i < boot_info.envc; i++)
-        if (strncmp(boot_info.envp[i], "HOME=/", 6) == 0 && strlen(boot_info.envp[i]) < PATH_LIMIT
-            && path_resolve("/", boot_info.envp[i] + 5, 0, path) == 0 && strcmp(path, boot_info.envp[i] + 5) == 0)
+        if (strncmp(boot_info.envp[i], "HOME=/", 6) == 0 &&
+            strlen(boot_info.envp[i]) < PATH_LIMIT &&
+            path_resolve("/", boot_info.envp[i] + 5, 0, path) == 0 &&
+            strcmp(path, boot_info.envp[i] + 5) == 0)
             return boot_info.envp[i] + 5;
     return NULL;
 }

@@ -1,10 +1,11 @@
-/* Paths: from a program's string to an absolute path without links, "." and "..", and from there to the tree that holds it.
+/* Paths: from a program's string to an absolute path without links, "." and "..", and from there to
+ * the tree that holds it.
  *
- * Links in memory and in /proc are followed here, links of the host by the host, so those may be left in a path; but one that ".."
- * follows has to be known.
+ * Links in memory and in /proc are followed here, links of the host by the host, so those may be
+ * left in a path; but one that ".." follows has to be known.
  */
-#include "file.h"
-#include "syscalls.h"
+#include "vfs/file.h"
+#include "vfs/syscalls.h"
 
 static char working_directory[PATH_LIMIT] = "/";
 
@@ -40,29 +41,36 @@ static enum tree tree_of(const char *path)
     const char *rest;
     if (path_below(path, "/dev", &rest))
         return path_below(path, "/dev/shm", &rest) ? TREE_FILES : TREE_DEVICES;
-    return path_below(path, "/proc", &rest) || path_below(path, "/sys", &rest) ? TREE_PROCESS : TREE_FILES;
+    return path_below(path, "/proc", &rest) || path_below(path, "/sys", &rest) ? TREE_PROCESS
+                                                                               : TREE_FILES;
 }
 
 int64_t path_status(const char *path, bool follow, struct status *status)
 {
     switch (tree_of(path)) {
-    case TREE_DEVICES: return device_status(path, follow, status);
-    case TREE_PROCESS: return procfs_status(path, follow, status);
-    default: return overlay_status(path, follow, status);
+    case TREE_DEVICES:
+        return device_status(path, follow, status);
+    case TREE_PROCESS:
+        return procfs_status(path, follow, status);
+    default:
+        return overlay_status(path, follow, status);
     }
 }
 
 int64_t path_readlink(const char *path, char *buffer, uint64_t size)
 {
     switch (tree_of(path)) {
-    case TREE_DEVICES: return device_readlink(path, buffer, size);
-    case TREE_PROCESS: return procfs_readlink(path, buffer, size);
-    default: return overlay_readlink(path, buffer, size);
+    case TREE_DEVICES:
+        return device_readlink(path, buffer, size);
+    case TREE_PROCESS:
+        return procfs_readlink(path, buffer, size);
+    default:
+        return overlay_readlink(path, buffer, size);
     }
 }
 
-/* Target of a link that is followed here. What /proc/self/fd/7 means is no path where the file has lost its name or never had one:
- * such a link is opened as it is. */
+/* Target of a link that is followed here. What /proc/self/fd/7 means is no path where the file has
+ * lost its name or never had one: such a link is opened as it is. */
 static int64_t own_link(const char *path, char *buffer, uint64_t size)
 {
     if (tree_of(path) == TREE_FILES)
@@ -73,19 +81,21 @@ static int64_t own_link(const char *path, char *buffer, uint64_t size)
     return file && !is_directory ? -EINVAL : path_readlink(path, buffer, size);
 }
 
-/* A path on its way to being resolved: `path` is done, `at` is what is left; it lies in `rest` once a link has been met. */
+/* A path on its way to being resolved: `path` is done, `at` is what is left; it lies in `rest` once
+ * a link has been met. */
 struct walk {
     char *path;
     size_t length;
     const char *at;
     unsigned links;
-    bool dots, slash;                            /* the last component was "." or ".."; there was a slash behind it */
+    bool dots, slash; /* the last component was "." or ".."; there was a slash behind it */
     char rest[PATH_LIMIT];
 };
 
 typedef int64_t readlink_function(const char *path, char *buffer, uint64_t size);
 
-/* If the path so far is a link, goes on with its target, and with `left` after that. 1: it was; 0: no link. */
+/* If the path so far is a link, goes on with its target, and with `left` after that. 1: it was; 0:
+ * no link. */
 static int64_t take_link(struct walk *walk, const char *left, readlink_function *read)
 {
     const size_t room = sizeof walk->rest - 1;
@@ -118,7 +128,8 @@ static int64_t take_link(struct walk *walk, const char *left, readlink_function 
     return 1;
 }
 
-/* "..": what it means depends on whether the component before is a link of the host. `left` begins with it. */
+/* "..": what it means depends on whether the component before is a link of the host. `left` begins
+ * with it. */
 static int64_t go_up(struct walk *walk, const char *left)
 {
     struct status status;
@@ -173,7 +184,8 @@ static int64_t step(struct walk *walk, unsigned how)
     walk->length += part;
     walk->path[walk->length] = 0;
     /* With a slash behind it a link is followed even if its end is not, unless it is a name. */
-    if ((how & PATH_NAME ? is_last(end) : !*end && !(how & PATH_FOLLOW)) || !may_be_link(walk->path))
+    if ((how & PATH_NAME ? is_last(end) : !*end && !(how & PATH_FOLLOW)) ||
+        !may_be_link(walk->path))
         return 0;
     int64_t result = take_link(walk, end, own_link);
     return result == 1 ? 0 : result;
@@ -196,7 +208,8 @@ static int64_t walk_on(struct walk *walk, unsigned how)
     return 0;
 }
 
-/* A slash at the end asks for a directory: also a link of the host is followed to it. What is not there at all, the caller finds. */
+/* A slash at the end asks for a directory: also a link of the host is followed to it. What is not
+ * there at all, the caller finds. */
 static int64_t insist_on_directory(struct walk *walk, unsigned how)
 {
     struct status status;
@@ -214,14 +227,14 @@ static int64_t insist_on_directory(struct walk *walk, unsigned how)
 
 int64_t path_resolve(const char *base, const char *text, unsigned how, char path[PATH_LIMIT])
 {
-    struct walk walk;                            /* field by field: zeroing the buffer in it would cost more than the walk */
+    struct walk walk; /* field by field: zeroing the buffer in it would cost more than the walk */
     walk.path = path;
     walk.length = 0;
     walk.at = text;
     walk.links = 0;
-    walk.dots = true;                            /* unless there is a component */
+    walk.dots = true; /* unless there is a component */
     walk.slash = false;
-    if (text[0] != '/' && base[1]) {             /* "/" adds nothing */
+    if (text[0] != '/' && base[1]) { /* "/" adds nothing */
         walk.length = strlen(base);
         memcpy(path, base, walk.length);
     }
@@ -244,7 +257,9 @@ int64_t path_from_program(int directory, uint64_t string, unsigned how, char pat
     struct file *file = file_get(directory);
     if (!file)
         return -EBADF;
-    int64_t result = file->path && file_is_directory(file) ? path_resolve(file->path, text, how, path) : -ENOTDIR;
+    int64_t result = file->path && file_is_directory(file)
+                         ? path_resolve(file->path, text, how, path)
+                         : -ENOTDIR;
     file_put(file);
     return result;
 }
@@ -260,15 +275,18 @@ struct file *vfs_open(const char *path, int flags, int mode, int64_t *error)
             return file;
         }
         if (!open->path)
-            return open;                         /* a pipe, a socket: there is no other way to it */
+            return open; /* a pipe, a socket: there is no other way to it */
         file = vfs_open(open->path, flags, mode, error);
         file_put(open);
         return file;
     }
     switch (tree_of(path)) {
-    case TREE_DEVICES: return device_open(path, flags, error);
-    case TREE_PROCESS: return procfs_open(path, flags, error);
-    default: return overlay_open(path, flags, mode, error);
+    case TREE_DEVICES:
+        return device_open(path, flags, error);
+    case TREE_PROCESS:
+        return procfs_open(path, flags, error);
+    default:
+        return overlay_open(path, flags, mode, error);
     }
 }
 

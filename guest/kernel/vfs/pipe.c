@@ -1,21 +1,26 @@
 /* Pipes, and pairs of connected sockets made of two of them. */
-#include "pipe.h"
-#include "syscalls.h"
+#include "vfs/pipe.h"
+#include "vfs/syscalls.h"
 
 #define CAPACITY_FIRST PAGE_SIZE
-#define CAPACITY 65536u                          /* bytes that wait in one direction, as in Linux */
-#define ATOMIC_WRITE 4096u                       /* PIPE_BUF: up to here a write is not split */
+#define CAPACITY       65536u /* bytes that wait in one direction, as in Linux */
+#define ATOMIC_WRITE   4096u  /* PIPE_BUF: up to here a write is not split */
 
 /* One direction. */
 struct channel {
-    uint8_t *bytes;                              /* a ring of `capacity` bytes, which grows: most pipes carry little */
+    uint8_t *bytes; /* a ring of `capacity` bytes, which grows: most pipes carry little */
     uint64_t capacity, read, written;
-    uint64_t arrivals, departures;               /* what a reader, and a writer, may wait for: counts of changes */
-    unsigned readers, writers, users;            /* users: ends that refer to it, also after a shutdown */
+    uint64_t arrivals,
+        departures; /* what a reader, and a writer, may wait for: counts of changes */
+    unsigned readers, writers, users; /* users: ends that refer to it, also after a shutdown */
 };
 
 /* One end: of a pipe with one of the two, of a socket with both. */
-struct end { struct channel *in, *out; bool in_closed, out_closed; uint64_t inode; };
+struct end {
+    struct channel *in, *out;
+    bool in_closed, out_closed;
+    uint64_t inode;
+};
 
 static uint64_t last_inode;
 
@@ -34,10 +39,12 @@ static void channel_release(struct channel *channel)
 }
 
 /* Copies from or to the ring, which wraps around. */
-static void ring_copy(struct channel *channel, uint64_t position, void *to, const void *from, uint64_t count)
+static void ring_copy(struct channel *channel, uint64_t position, void *to, const void *from,
+                      uint64_t count)
 {
     for (uint64_t done = 0; done < count;) {
-        const uint64_t at = (position + done) % channel->capacity, part = minimum(count - done, channel->capacity - at);
+        const uint64_t at = (position + done) % channel->capacity,
+                       part = minimum(count - done, channel->capacity - at);
         if (from)
             memcpy(channel->bytes + at, (const uint8_t *)from + done, part);
         else
@@ -77,13 +84,17 @@ static bool can_read(void *argument)
     return end->in_closed || waiting_bytes(end->in) || end->in->writers == 0;
 }
 
-struct sending { const struct end *end; uint64_t room; };
+struct sending {
+    const struct end *end;
+    uint64_t room;
+};
 
 static bool can_write(void *argument)
 {
     const struct sending *sending = argument;
     const struct end *end = sending->end;
-    return end->out_closed || end->out->readers == 0 || CAPACITY - waiting_bytes(end->out) >= sending->room;
+    return end->out_closed || end->out->readers == 0 ||
+           CAPACITY - waiting_bytes(end->out) >= sending->room;
 }
 
 int64_t stream_receive(struct file *file, void *buffer, uint64_t length, unsigned how)
@@ -158,18 +169,21 @@ static int pipe_events(struct file *file)
 {
     const struct end *end = file->object;
     if (end->in)
-        return (waiting_bytes(end->in) ? EVENT_IN : 0) | (end->in->writers == 0 ? EVENT_HANG_UP : 0);
-    return (CAPACITY - waiting_bytes(end->out) >= ATOMIC_WRITE || end->out->readers == 0 ? EVENT_OUT : 0)
-           | (end->out->readers == 0 ? EVENT_ERROR : 0);
+        return (waiting_bytes(end->in) ? EVENT_IN : 0) |
+               (end->in->writers == 0 ? EVENT_HANG_UP : 0);
+    return (CAPACITY - waiting_bytes(end->out) >= ATOMIC_WRITE || end->out->readers == 0 ? EVENT_OUT
+                                                                                         : 0) |
+           (end->out->readers == 0 ? EVENT_ERROR : 0);
 }
 
 static int socket_events(struct file *file)
 {
     const struct end *end = file->object;
-    const bool read_end = end->in_closed || end->in->writers == 0, write_end = end->out_closed || end->out->readers == 0;
-    return (waiting_bytes(end->in) || read_end ? EVENT_IN : 0) | (read_end ? EVENT_READ_END : 0)
-           | (write_end || CAPACITY - waiting_bytes(end->out) >= ATOMIC_WRITE ? EVENT_OUT : 0)
-           | (read_end && write_end ? EVENT_HANG_UP : 0);
+    const bool read_end = end->in_closed || end->in->writers == 0,
+               write_end = end->out_closed || end->out->readers == 0;
+    return (waiting_bytes(end->in) || read_end ? EVENT_IN : 0) | (read_end ? EVENT_READ_END : 0) |
+           (write_end || CAPACITY - waiting_bytes(end->out) >= ATOMIC_WRITE ? EVENT_OUT : 0) |
+           (read_end && write_end ? EVENT_HANG_UP : 0);
 }
 
 static uint64_t end_activity(struct file *file)
@@ -188,7 +202,10 @@ static void end_status(struct file *file, struct status *status)
 {
     const struct end *end = file->object;
     *status = (struct status){
-        .device = DEVICE_STREAMS, .inode = end->inode, .mode = (file->operations->socket ? S_IFSOCK | 0777 : S_IFIFO | 0600), .links = 1,
+        .device = DEVICE_STREAMS,
+        .inode = end->inode,
+        .mode = (file->operations->socket ? S_IFSOCK | 0777 : S_IFIFO | 0600),
+        .links = 1,
     };
 }
 
@@ -223,14 +240,29 @@ static void end_release(struct file *file)
 }
 
 static const struct file_operations reading = {
-    .read = end_read, .status = end_status, .events = pipe_events, .activity = end_activity, .available = end_available, .release = end_release,
+    .read = end_read,
+    .status = end_status,
+    .events = pipe_events,
+    .activity = end_activity,
+    .available = end_available,
+    .release = end_release,
 };
 static const struct file_operations writing = {
-    .write = end_write, .status = end_status, .events = pipe_events, .activity = end_activity, .release = end_release,
+    .write = end_write,
+    .status = end_status,
+    .events = pipe_events,
+    .activity = end_activity,
+    .release = end_release,
 };
 static const struct file_operations both = {
-    .read = end_read, .write = end_write, .status = end_status, .events = socket_events, .activity = end_activity,
-    .available = end_available, .release = end_release, .socket = true,
+    .read = end_read,
+    .write = end_write,
+    .status = end_status,
+    .events = socket_events,
+    .activity = end_activity,
+    .available = end_available,
+    .release = end_release,
+    .socket = true,
 };
 
 /* ---- Making them ---- */
@@ -240,7 +272,8 @@ static struct file *open_end(struct channel *in, struct channel *out, int flags)
     struct end *end = kernel_alloc(sizeof *end);
     const struct file_operations *operations = in && out ? &both : in ? &reading : &writing;
     const int access = in && out ? O_RDWR : in ? O_RDONLY : O_WRONLY;
-    struct file *file = end ? file_create(operations, end, access | (flags & O_NONBLOCK), NULL) : NULL;
+    struct file *file = end ? file_create(operations, end, access | (flags & O_NONBLOCK), NULL)
+                            : NULL;
     if (!file) {
         kernel_free(end);
         return NULL;
@@ -258,7 +291,8 @@ static struct file *open_end(struct channel *in, struct channel *out, int flags)
 }
 
 /* Gives a pair of files two descriptors. Takes the references. */
-static int64_t install_pair(struct file *first, struct file *second, uint64_t descriptors, bool close_on_exec)
+static int64_t install_pair(struct file *first, struct file *second, uint64_t descriptors,
+                            bool close_on_exec)
 {
     const int64_t one = descriptor_install(first, 0, close_on_exec);
     if (one < 0) {
@@ -279,12 +313,14 @@ int64_t stream_pair(bool sockets, uint64_t descriptors, int flags)
 {
     if (!user_range_ok(descriptors, 2 * sizeof(int)))
         return -EFAULT;
-    struct channel *there = kernel_alloc(sizeof *there), *back = sockets ? kernel_alloc(sizeof *back) : NULL;
+    struct channel *there = kernel_alloc(sizeof *there),
+                   *back = sockets ? kernel_alloc(sizeof *back) : NULL;
     const bool enough = there && (back || !sockets);
-    struct file *first = enough ? open_end(there, back, flags) : NULL, *second = first ? open_end(back, there, flags) : NULL;
+    struct file *first = enough ? open_end(there, back, flags) : NULL,
+                *second = first ? open_end(back, there, flags) : NULL;
     if (second)
         return install_pair(first, second, descriptors, flags & O_CLOEXEC);
-    file_put(first);                             /* frees the channels, if it got them */
+    file_put(first); /* frees the channels, if it got them */
     if (!first) {
         kernel_free(there);
         kernel_free(back);
@@ -292,5 +328,12 @@ int64_t stream_pair(bool sockets, uint64_t descriptors, int flags)
     return -ENOMEM;
 }
 
-SYSCALL(sys_pipe) { return stream_pair(false, a, 0); }
-SYSCALL(sys_pipe2) { return b & ~(uint64_t)(O_NONBLOCK | O_CLOEXEC | O_DIRECT) ? -EINVAL : stream_pair(false, a, (int)b); }
+SYSCALL(sys_pipe)
+{
+    return stream_pair(false, a, 0);
+}
+SYSCALL(sys_pipe2)
+{
+    return b & ~(uint64_t)(O_NONBLOCK | O_CLOEXEC | O_DIRECT) ? -EINVAL
+                                                              : stream_pair(false, a, (int)b);
+}

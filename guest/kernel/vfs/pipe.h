@@ -2,7 +2,7 @@
 #ifndef UDFVM_PIPE_H
 #define UDFVM_PIPE_H
 
-#include "file.h"
+#include "vfs/file.h"
 
 enum { STREAM_WAIT = 1, STREAM_PEEK = 2 };
 

@@ -1,15 +1,23 @@
 /* Waiting for descriptors: poll and select. */
-#include "poll.h"
-#include "syscalls.h"
+#include "vfs/poll.h"
+#include "vfs/syscalls.h"
 
-#define POLL_INVALID 0x020
+#define POLL_INVALID    0x020
 #define ALWAYS_REPORTED (EVENT_ERROR | EVENT_HANG_UP)
-#define FEW 16u                                  /* entries that need no allocation */
+#define FEW             16u /* entries that need no allocation */
 
-struct poll_entry { int fd; int16_t events, revents; };
+struct poll_entry {
+    int fd;
+    int16_t events, revents;
+};
 
-/* Works on a copy: other threads evaluate it while this one waits, and must not stumble over this program's pointers. */
-struct poll_set { struct poll_entry *entries; uint64_t count; int64_t ready; };
+/* Works on a copy: other threads evaluate it while this one waits, and must not stumble over this
+ * program's pointers. */
+struct poll_set {
+    struct poll_entry *entries;
+    uint64_t count;
+    int64_t ready;
+};
 
 static int16_t events_of(const struct poll_entry *entry)
 {
@@ -17,9 +25,9 @@ static int16_t events_of(const struct poll_entry *entry)
     int events = file ? file_events(file) : POLL_INVALID;
     file_put(file);
     if (events & EVENT_IN)
-        events |= 0x040;                         /* POLLRDNORM */
+        events |= 0x040; /* POLLRDNORM */
     if (events & EVENT_OUT)
-        events |= 0x100;                         /* POLLWRNORM */
+        events |= 0x100; /* POLLWRNORM */
     return (int16_t)(events & (entry->events | ALWAYS_REPORTED | POLL_INVALID));
 }
 
@@ -49,12 +57,15 @@ uint64_t deadline_after(uint64_t nanoseconds)
 
 uint64_t deadline_after_milliseconds(uint64_t milliseconds)
 {
-    return (int)milliseconds < 0 ? NO_DEADLINE : deadline_after((uint64_t)(int)milliseconds * 1000000);
+    return (int)milliseconds < 0 ? NO_DEADLINE
+                                 : deadline_after((uint64_t)(int)milliseconds * 1000000);
 }
 
 int64_t deadline_from_program(uint64_t address, uint64_t unit, uint64_t *deadline)
 {
-    struct { int64_t seconds, fraction; } time;
+    struct {
+        int64_t seconds, fraction;
+    } time;
     *deadline = NO_DEADLINE;
     if (!address)
         return 0;
@@ -63,7 +74,8 @@ int64_t deadline_from_program(uint64_t address, uint64_t unit, uint64_t *deadlin
     memcpy(&time, (const void *)address, sizeof time);
     if (time.seconds < 0 || time.fraction < 0 || (uint64_t)time.fraction >= NANOSECONDS / unit)
         return -EINVAL;
-    *deadline = deadline_after(minimum((uint64_t)time.seconds, 1ull << 33) * NANOSECONDS + (uint64_t)time.fraction * unit);
+    *deadline = deadline_after(minimum((uint64_t)time.seconds, 1ull << 33) * NANOSECONDS +
+                               (uint64_t)time.fraction * unit);
     return 0;
 }
 
@@ -120,7 +132,8 @@ static void put_bit(uint64_t set, int fd, bool value)
 static int64_t collect_bits(const uint64_t sets[SETS], int count, struct poll_set *set)
 {
     for (int fd = 0; fd < count; fd++) {
-        const int events = (bit(sets[SET_READ], fd) ? EVENT_IN : 0) | (bit(sets[SET_WRITE], fd) ? EVENT_OUT : 0);
+        const int events = (bit(sets[SET_READ], fd) ? EVENT_IN : 0) |
+                           (bit(sets[SET_WRITE], fd) ? EVENT_OUT : 0);
         if (!events && !bit(sets[SET_EXCEPTION], fd))
             continue;
         if (!descriptor_in_use(fd))
@@ -136,8 +149,10 @@ static int64_t store_bits(const uint64_t sets[SETS], const struct poll_set *set)
     int64_t bits = 0;
     for (uint64_t i = 0; i < set->count; i++) {
         const struct poll_entry *entry = &set->entries[i];
-        const bool in = (entry->events & EVENT_IN) && (entry->revents & (EVENT_IN | ALWAYS_REPORTED));
-        const bool out = (entry->events & EVENT_OUT) && (entry->revents & (EVENT_OUT | EVENT_ERROR));
+        const bool in = (entry->events & EVENT_IN) &&
+                        (entry->revents & (EVENT_IN | ALWAYS_REPORTED));
+        const bool out = (entry->events & EVENT_OUT) &&
+                         (entry->revents & (EVENT_OUT | EVENT_ERROR));
         put_bit(sets[SET_READ], entry->fd, in);
         put_bit(sets[SET_WRITE], entry->fd, out);
         put_bit(sets[SET_EXCEPTION], entry->fd, false);

@@ -1,21 +1,26 @@
-/* /proc and /sys: files whose text is written when they are opened, the directories that their paths imply, and the links of
- * /proc/self. */
-#include "procfs.h"
-#include "thread.h"
+/* /proc and /sys: files whose text is written when they are opened, the directories that their
+ * paths imply, and the links of /proc/self. */
+#include "vfs/procfs.h"
+#include "sched/thread.h"
 
-#define TEXT_FIRST (4 * PAGE_SIZE)               /* a text that fills its buffer is written again into a larger one */
-#define TEXT_MOST (1ull << 20)
-#define NAME_ROOM 128u                           /* longer than any name below /proc/self */
-#define INODE_TEXTS 1000u
-#define INODE_LINKS 2000u
+#define TEXT_FIRST \
+    (4 * PAGE_SIZE) /* a text that fills its buffer is written again into a larger one */
+#define TEXT_MOST         (1ull << 20)
+#define NAME_ROOM         128u /* longer than any name below /proc/self */
+#define INODE_TEXTS       1000u
+#define INODE_LINKS       2000u
 #define INODE_DESCRIPTORS 3000u
 
-struct text { char *bytes; size_t length, index; };
+struct text {
+    char *bytes;
+    size_t length, index;
+};
 
 static const char *const own_links[] = { "/proc/self/cwd", "/proc/self/exe", "/proc/self/root" };
 #define OWN_LINKS (sizeof own_links / sizeof *own_links)
 
-/* /proc/<own number> is /proc/self, and so is /proc/thread-self. What does not fit names nothing that there is. */
+/* /proc/<own number> is /proc/self, and so is /proc/thread-self. What does not fit names nothing
+ * that there is. */
 static const char *canonical(const char *path, char buffer[NAME_ROOM])
 {
     char own[32];
@@ -46,7 +51,8 @@ struct file *procfs_descriptor(const char *path)
 {
     char storage[NAME_ROOM];
     const char *rest;
-    return path_below(path, "/proc", &rest) ? file_get(descriptor_of(canonical(path, storage))) : NULL;
+    return path_below(path, "/proc", &rest) ? file_get(descriptor_of(canonical(path, storage)))
+                                            : NULL;
 }
 
 /* ---- Texts ---- */
@@ -65,7 +71,10 @@ static int64_t text_read(struct file *file, uint64_t offset, void *buffer, uint6
 static void text_status(struct file *file, struct status *status)
 {
     const struct text *text = file->object;
-    *status = (struct status){ .device = DEVICE_PROCESS, .inode = INODE_TEXTS + text->index, .mode = S_IFREG | 0444, .links = 1 };
+    *status = (struct status){ .device = DEVICE_PROCESS,
+                               .inode = INODE_TEXTS + text->index,
+                               .mode = S_IFREG | 0444,
+                               .links = 1 };
     status->accessed = status->modified = status->changed = timestamp_now();
 }
 
@@ -76,7 +85,10 @@ static void text_release(struct file *file)
     kernel_free(text);
 }
 
-static const struct file_operations text_operations = { .read = text_read, .status = text_status, .release = text_release, .seekable = true };
+static const struct file_operations text_operations = { .read = text_read,
+                                                        .status = text_status,
+                                                        .release = text_release,
+                                                        .seekable = true };
 
 /* The text as it is now; NULL when memory is out. */
 static struct text *write_text(size_t index)
@@ -119,24 +131,28 @@ static struct file *open_text(size_t index, int flags, const char *path)
 
 static bool same_start(const char *left, const char *right, size_t length)
 {
-    return strncmp(left, right, length) == 0 && (!left[length] || left[length] == '/') && (!right[length] || right[length] == '/');
+    return strncmp(left, right, length) == 0 && (!left[length] || left[length] == '/') &&
+           (!right[length] || right[length] == '/');
 }
 
 /* Whether a path before number `index` begins with its first `length` characters, up to a slash. */
 static bool seen_before(size_t index, size_t length)
 {
     for (size_t i = 0; i < index; i++)
-        if (strlen(generated[i].path) >= length && same_start(generated[i].path, generated[index].path, length))
+        if (strlen(generated[i].path) >= length &&
+            same_start(generated[i].path, generated[index].path, length))
             return true;
     return false;
 }
 
-static bool emit_link(const char *name, uint64_t inode, uint64_t next, emit_function *emit, void *sink)
+static bool emit_link(const char *name, uint64_t inode, uint64_t next, emit_function *emit,
+                      void *sink)
 {
     return emit(sink, &(struct directory_item){ name, strlen(name), inode, next, TYPE_LINK });
 }
 
-/* Names directly below a directory, each once: of texts at positions 2 and on, then the links and the descriptors of the process. */
+/* Names directly below a directory, each once: of texts at positions 2 and on, then the links and
+ * the descriptors of the process. */
 static int64_t list_directory(struct file *file, uint64_t position, emit_function *emit, void *sink)
 {
     char storage[NAME_ROOM];
@@ -151,7 +167,8 @@ static int64_t list_directory(struct file *file, uint64_t position, emit_functio
         if (seen_before(at, (size_t)(rest - generated[at].path) + length))
             continue;
         const bool is_directory = rest[length] == '/';
-        const struct directory_item item = { rest + 1, length - 1, INODE_TEXTS + at, at + 3, is_directory ? TYPE_DIRECTORY : TYPE_REGULAR };
+        const struct directory_item item = { rest + 1, length - 1, INODE_TEXTS + at, at + 3,
+                                             is_directory ? TYPE_DIRECTORY : TYPE_REGULAR };
         if (!emit(sink, &item))
             return 0;
     }
@@ -159,7 +176,8 @@ static int64_t list_directory(struct file *file, uint64_t position, emit_functio
         return 0;
     for (; at < generated_count + OWN_LINKS; at++) {
         const size_t link = at - generated_count;
-        if (!emit_link(own_links[link] + strlen("/proc/self/"), INODE_LINKS + link, at + 3, emit, sink))
+        if (!emit_link(own_links[link] + strlen("/proc/self/"), INODE_LINKS + link, at + 3, emit,
+                       sink))
             return 0;
     }
     if (at == generated_count + OWN_LINKS)
@@ -167,7 +185,8 @@ static int64_t list_directory(struct file *file, uint64_t position, emit_functio
     return 0;
 }
 
-static int64_t list_descriptors(struct file *file, uint64_t position, emit_function *emit, void *sink)
+static int64_t list_descriptors(struct file *file, uint64_t position, emit_function *emit,
+                                void *sink)
 {
     char name[16];
     for (int fd = (int)(minimum(maximum(position, 2) - 2, DESCRIPTORS)); fd < DESCRIPTORS; fd++) {
@@ -186,12 +205,18 @@ static void directory_status(struct file *file, struct status *status)
     uint64_t inode = 5381;
     for (const char *at = file->path; *at; at++)
         inode = inode * 33 + (uint8_t)*at;
-    *status = (struct status){ .device = DEVICE_PROCESS, .inode = inode, .mode = S_IFDIR | 0555, .links = 2 };
+    *status = (struct status){
+        .device = DEVICE_PROCESS, .inode = inode, .mode = S_IFDIR | 0555, .links = 2
+    };
     status->accessed = status->modified = status->changed = timestamp_now();
 }
 
-static const struct file_operations directory_operations = { .list = list_directory, .status = directory_status, .seekable = true };
-static const struct file_operations descriptors_operations = { .list = list_descriptors, .status = directory_status, .seekable = true };
+static const struct file_operations directory_operations = { .list = list_directory,
+                                                             .status = directory_status,
+                                                             .seekable = true };
+static const struct file_operations descriptors_operations = { .list = list_descriptors,
+                                                               .status = directory_status,
+                                                               .seekable = true };
 
 /* What a path names: a text, by its index, or a directory. */
 static bool find(const char *name, size_t *index, const struct file_operations **directory)
@@ -232,7 +257,8 @@ struct file *procfs_open(const char *path, int flags, int64_t *error)
     else if (!directory && (flags & O_DIRECTORY))
         *error = -ENOTDIR;
     else {
-        struct file *file = directory ? file_create(directory, NULL, flags, path) : open_text(index, flags, path);
+        struct file *file = directory ? file_create(directory, NULL, flags, path)
+                                      : open_text(index, flags, path);
         *error = file ? 0 : -ENOMEM;
         return file;
     }
@@ -266,7 +292,9 @@ int64_t procfs_readlink(const char *path, char *buffer, uint64_t size)
 
 static void link_status(struct status *status)
 {
-    *status = (struct status){ .device = DEVICE_PROCESS, .inode = INODE_LINKS, .mode = S_IFLNK | 0777, .links = 1 };
+    *status = (struct status){
+        .device = DEVICE_PROCESS, .inode = INODE_LINKS, .mode = S_IFLNK | 0777, .links = 1
+    };
     status->accessed = status->modified = status->changed = timestamp_now();
 }
 
@@ -278,8 +306,11 @@ int64_t procfs_status(const char *path, bool follow, struct status *status)
     struct file *file = follow ? file_get(descriptor_of(name)) : NULL;
     if (!file && is_link(name)) {
         if (follow)
-            return strcmp(name, "/proc/self/exe") == 0 ? path_status(boot_info.program, true, status)
-                   : path_status(strcmp(name, "/proc/self/cwd") == 0 ? path_working_directory() : "/", true, status);
+            return strcmp(name, "/proc/self/exe") == 0
+                       ? path_status(boot_info.program, true, status)
+                       : path_status(strcmp(name, "/proc/self/cwd") == 0 ? path_working_directory()
+                                                                         : "/",
+                                     true, status);
         link_status(status);
         return 0;
     }

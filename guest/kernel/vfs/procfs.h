@@ -2,10 +2,14 @@
 #ifndef UDFVM_PROCFS_H
 #define UDFVM_PROCFS_H
 
-#include "file.h"
+#include "vfs/file.h"
 
-/* Writes at most `size` bytes and returns how many; where that is all of them, there may be more. */
-struct generated { const char *path; size_t (*write)(char *to, size_t size); };
+/* Writes at most `size` bytes and returns how many; where that is all of them, there may be more.
+ */
+struct generated {
+    const char *path;
+    size_t (*write)(char *to, size_t size);
+};
 extern const struct generated generated[];
 extern const size_t generated_count;
 

@@ -1,17 +1,35 @@
 /* The calls of connected pairs of local sockets: the only sockets that there are. */
-#include "pipe.h"
-#include "syscalls.h"
+#include "vfs/pipe.h"
+#include "vfs/syscalls.h"
 
 #include <linux/socket.h>
 
 enum { FAMILY_UNIX = 1, TYPE_STREAM = 1, TYPE_MASK = 0xf };
-enum { MESSAGE_PEEK = 0x2, MESSAGE_NO_WAIT = 0x40, MESSAGE_WAIT_ALL = 0x100, MESSAGE_OTHERS = 0x40004000 };        /* NOSIGNAL, CMSG_CLOEXEC */
-enum { LEVEL_SOCKET = 1, OPTION_TYPE = 3, OPTION_SEND_BUFFER = 7, OPTION_RECEIVE_BUFFER = 8, OPTION_DOMAIN = 39 };
-#define BUFFER_SIZE 65536
+enum {
+    MESSAGE_PEEK = 0x2,
+    MESSAGE_NO_WAIT = 0x40,
+    MESSAGE_WAIT_ALL = 0x100,
+    MESSAGE_OTHERS = 0x40004000
+}; /* NOSIGNAL, CMSG_CLOEXEC */
+enum {
+    LEVEL_SOCKET = 1,
+    OPTION_TYPE = 3,
+    OPTION_SEND_BUFFER = 7,
+    OPTION_RECEIVE_BUFFER = 8,
+    OPTION_DOMAIN = 39
+};
+#define BUFFER_SIZE  65536
 #define VECTORS_MOST 1024u
 
-struct vector { uint64_t base, length; };
-struct message { uint64_t name; uint32_t name_length; uint64_t vectors, count, control, control_length; int flags; };
+struct vector {
+    uint64_t base, length;
+};
+struct message {
+    uint64_t name;
+    uint32_t name_length;
+    uint64_t vectors, count, control, control_length;
+    int flags;
+};
 
 static struct file *get_socket(uint64_t fd, int64_t *error)
 {
@@ -30,7 +48,7 @@ SYSCALL(sys_socketpair)
         return -EAFNOSUPPORT;
     if (type != TYPE_STREAM)
         return -ESOCKTNOSUPPORT;
-    if (flags & ~(O_NONBLOCK | O_CLOEXEC))       /* SOCK_NONBLOCK and SOCK_CLOEXEC have their values */
+    if (flags & ~(O_NONBLOCK | O_CLOEXEC)) /* SOCK_NONBLOCK and SOCK_CLOEXEC have their values */
         return -EINVAL;
     return c ? -EPROTONOSUPPORT : stream_pair(true, d, flags);
 }
@@ -42,24 +60,27 @@ SYSCALL(sys_shutdown)
     if (!file)
         return error;
     if (b <= 2)
-        stream_shutdown(file, b != 1, b != 0);   /* SHUT_RD, SHUT_WR, SHUT_RDWR */
+        stream_shutdown(file, b != 1, b != 0); /* SHUT_RD, SHUT_WR, SHUT_RDWR */
     file_put(file);
     return b <= 2 ? 0 : -EINVAL;
 }
 
 static unsigned how_of(const struct file *file, uint64_t flags)
 {
-    return ((file->flags & O_NONBLOCK) || (flags & MESSAGE_NO_WAIT) ? 0 : STREAM_WAIT) | (flags & MESSAGE_PEEK ? STREAM_PEEK : 0);
+    return ((file->flags & O_NONBLOCK) || (flags & MESSAGE_NO_WAIT) ? 0 : STREAM_WAIT) |
+           (flags & MESSAGE_PEEK ? STREAM_PEEK : 0);
 }
 
 /* Part by part; waits for the first byte only, unless all was asked for. */
-static int64_t receive_vectors(struct file *file, const struct vector *vectors, uint64_t count, uint64_t flags)
+static int64_t receive_vectors(struct file *file, const struct vector *vectors, uint64_t count,
+                               uint64_t flags)
 {
     int64_t total = 0;
     unsigned how = how_of(file, flags);
     for (uint64_t i = 0; i < count; i++)
         for (uint64_t done = 0; done < vectors[i].length;) {
-            int64_t got = stream_receive(file, (void *)(vectors[i].base + done), vectors[i].length - done, how);
+            int64_t got = stream_receive(file, (void *)(vectors[i].base + done),
+                                         vectors[i].length - done, how);
             if (got <= 0)
                 return total ? total : got;
             total += got;
@@ -72,11 +93,13 @@ static int64_t receive_vectors(struct file *file, const struct vector *vectors, 
     return total;
 }
 
-static int64_t send_vectors(struct file *file, const struct vector *vectors, uint64_t count, uint64_t flags)
+static int64_t send_vectors(struct file *file, const struct vector *vectors, uint64_t count,
+                            uint64_t flags)
 {
     int64_t total = 0;
     for (uint64_t i = 0; i < count; i++) {
-        int64_t sent = stream_send(file, (const void *)vectors[i].base, vectors[i].length, how_of(file, flags));
+        int64_t sent = stream_send(file, (const void *)vectors[i].base, vectors[i].length,
+                                   how_of(file, flags));
         if (sent < 0)
             return total ? total : sent;
         total += sent;
@@ -86,7 +109,8 @@ static int64_t send_vectors(struct file *file, const struct vector *vectors, uin
     return total;
 }
 
-static int64_t transfer(uint64_t fd, bool send, const struct vector *vectors, uint64_t count, uint64_t flags)
+static int64_t transfer(uint64_t fd, bool send, const struct vector *vectors, uint64_t count,
+                        uint64_t flags)
 {
     int64_t error;
     const uint64_t known = MESSAGE_PEEK | MESSAGE_NO_WAIT | MESSAGE_WAIT_ALL | MESSAGE_OTHERS;
@@ -103,7 +127,10 @@ static int64_t transfer(uint64_t fd, bool send, const struct vector *vectors, ui
     return result;
 }
 
-SYSCALL(sys_sendto) { return e ? -EISCONN : transfer(a, true, &(struct vector){ b, c }, 1, d); }
+SYSCALL(sys_sendto)
+{
+    return e ? -EISCONN : transfer(a, true, &(struct vector){ b, c }, 1, d);
+}
 
 SYSCALL(sys_recvfrom)
 {
@@ -111,7 +138,7 @@ SYSCALL(sys_recvfrom)
         return -EFAULT;
     int64_t result = transfer(a, false, &(struct vector){ b, c }, 1, d);
     if (result >= 0 && e && f)
-        *(int *)f = 0;                           /* the other end has no name */
+        *(int *)f = 0; /* the other end has no name */
     return result;
 }
 
@@ -123,7 +150,10 @@ static int64_t get_message(uint64_t address, struct message *message)
     memcpy(message, (const void *)address, sizeof *message);
     if (message->count > VECTORS_MOST)
         return -EMSGSIZE;
-    return message->count && !user_range_ok(message->vectors, message->count * sizeof(struct vector)) ? -EFAULT : 0;
+    return message->count &&
+                   !user_range_ok(message->vectors, message->count * sizeof(struct vector))
+               ? -EFAULT
+               : 0;
 }
 
 SYSCALL(sys_sendmsg)
@@ -133,8 +163,10 @@ SYSCALL(sys_sendmsg)
     if (error)
         return error;
     if (message.control_length)
-        return -EOPNOTSUPP;                      /* descriptors are not passed: there is one process */
-    return message.name ? -EISCONN : transfer(a, true, (const struct vector *)message.vectors, message.count, c);
+        return -EOPNOTSUPP; /* descriptors are not passed: there is one process */
+    return message.name
+               ? -EISCONN
+               : transfer(a, true, (const struct vector *)message.vectors, message.count, c);
 }
 
 SYSCALL(sys_recvmsg)
@@ -175,7 +207,9 @@ SYSCALL(sys_getsockopt)
         return error;
     if (b != LEVEL_SOCKET)
         return -EOPNOTSUPP;
-    const int value = c == OPTION_TYPE || c == OPTION_DOMAIN ? 1 : c == OPTION_SEND_BUFFER || c == OPTION_RECEIVE_BUFFER ? BUFFER_SIZE : 0;
+    const int value = c == OPTION_TYPE || c == OPTION_DOMAIN                  ? 1
+                      : c == OPTION_SEND_BUFFER || c == OPTION_RECEIVE_BUFFER ? BUFFER_SIZE
+                                                                              : 0;
     return give(d, e, &value, sizeof value);
 }
 
@@ -183,7 +217,7 @@ SYSCALL(sys_setsockopt)
 {
     int64_t error;
     file_put(get_socket(a, &error));
-    return error;                                /* buffers and timeouts stay as they are */
+    return error; /* buffers and timeouts stay as they are */
 }
 
 /* Neither end of a pair has a name. */

@@ -1,12 +1,12 @@
 /* What files are: the stat family, access, links, file systems. */
-#include "file.h"
-#include "syscalls.h"
+#include "vfs/file.h"
+#include "vfs/syscalls.h"
 
 #include <asm/stat.h>
 #include <asm/statfs.h>
 #include <linux/magic.h>
 
-#define BLOCK 4096u
+#define BLOCK  4096u
 #define SECTOR 512u
 
 static bool is_empty(uint64_t string)
@@ -30,7 +30,8 @@ static int64_t status_at(int directory, uint64_t string, uint64_t flags, struct 
     char path[PATH_LIMIT];
     const bool follow = !(flags & AT_SYMLINK_NOFOLLOW);
     if ((flags & AT_EMPTY_PATH) && is_empty(string))
-        return directory == AT_FDCWD ? path_status(path_working_directory(), true, status) : status_of(directory, status);
+        return directory == AT_FDCWD ? path_status(path_working_directory(), true, status)
+                                     : status_of(directory, status);
     int64_t result = path_from_program(directory, string, follow ? PATH_FOLLOW : 0, path);
     return result ? result : path_status(path, follow, status);
 }
@@ -61,7 +62,8 @@ static void to_linux(const struct status *from, struct stat *to)
 static int64_t stat_at(int directory, uint64_t string, uint64_t flags, uint64_t to)
 {
     struct status status;
-    if (flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE))
+    if (flags &
+        ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE))
         return -EINVAL;
     int64_t result = status_at(directory, string, flags, &status);
     if (result)
@@ -72,10 +74,22 @@ static int64_t stat_at(int directory, uint64_t string, uint64_t flags, uint64_t 
     return 0;
 }
 
-SYSCALL(sys_stat) { return stat_at(AT_FDCWD, a, 0, b); }
-SYSCALL(sys_lstat) { return stat_at(AT_FDCWD, a, AT_SYMLINK_NOFOLLOW, b); }
-SYSCALL(sys_fstat) { return (int)a == AT_FDCWD ? -EBADF : stat_at((int)a, 0, AT_EMPTY_PATH, b); }
-SYSCALL(sys_newfstatat) { return stat_at((int)a, b, (uint32_t)d, c); }
+SYSCALL(sys_stat)
+{
+    return stat_at(AT_FDCWD, a, 0, b);
+}
+SYSCALL(sys_lstat)
+{
+    return stat_at(AT_FDCWD, a, AT_SYMLINK_NOFOLLOW, b);
+}
+SYSCALL(sys_fstat)
+{
+    return (int)a == AT_FDCWD ? -EBADF : stat_at((int)a, 0, AT_EMPTY_PATH, b);
+}
+SYSCALL(sys_newfstatat)
+{
+    return stat_at((int)a, b, (uint32_t)d, c);
+}
 
 /* ---- statx ---- */
 
@@ -85,8 +99,14 @@ static struct statx_timestamp to_statx_time(struct timestamp time)
 }
 
 /* A device number as major and minor: linux/include/linux/kdev_t.h. */
-static uint32_t major_of(uint64_t device) { return (uint32_t)(device >> 8 & 0xfff); }
-static uint32_t minor_of(uint64_t device) { return (uint32_t)((device & 0xff) | (device >> 12 & 0xfff00)); }
+static uint32_t major_of(uint64_t device)
+{
+    return (uint32_t)(device >> 8 & 0xfff);
+}
+static uint32_t minor_of(uint64_t device)
+{
+    return (uint32_t)((device & 0xff) | (device >> 12 & 0xfff00));
+}
 
 static void to_statx(const struct status *from, struct statx *to)
 {
@@ -136,14 +156,26 @@ static int64_t access_at(int directory, uint64_t string, uint64_t wanted, uint64
     if (result)
         return result;
     const bool file = status_is(&status, S_IFREG) || status_is(&status, S_IFDIR);
-    if ((wanted & ACCESS_WRITE) && file && path_from_program(directory, string, PATH_FOLLOW, path) == 0 && !overlay_is_in_memory(path))
+    if ((wanted & ACCESS_WRITE) && file &&
+        path_from_program(directory, string, PATH_FOLLOW, path) == 0 && !overlay_is_in_memory(path))
         return -EROFS;
-    return (wanted & ACCESS_EXECUTE) && status_is(&status, S_IFREG) && !(status.mode & 0111) ? -EACCES : 0;
+    return (wanted & ACCESS_EXECUTE) && status_is(&status, S_IFREG) && !(status.mode & 0111)
+               ? -EACCES
+               : 0;
 }
 
-SYSCALL(sys_access) { return access_at(AT_FDCWD, a, (uint32_t)b, 0); }
-SYSCALL(sys_faccessat) { return access_at((int)a, b, (uint32_t)c, 0); }
-SYSCALL(sys_faccessat2) { return access_at((int)a, b, (uint32_t)c, (uint32_t)d); }
+SYSCALL(sys_access)
+{
+    return access_at(AT_FDCWD, a, (uint32_t)b, 0);
+}
+SYSCALL(sys_faccessat)
+{
+    return access_at((int)a, b, (uint32_t)c, 0);
+}
+SYSCALL(sys_faccessat2)
+{
+    return access_at((int)a, b, (uint32_t)c, (uint32_t)d);
+}
 
 /* ---- Links ---- */
 
@@ -164,8 +196,14 @@ static int64_t readlink_at(int directory, uint64_t string, uint64_t buffer, int 
     return result;
 }
 
-SYSCALL(sys_readlink) { return readlink_at(AT_FDCWD, a, b, (int)c); }
-SYSCALL(sys_readlinkat) { return readlink_at((int)a, b, c, (int)d); }
+SYSCALL(sys_readlink)
+{
+    return readlink_at(AT_FDCWD, a, b, (int)c);
+}
+SYSCALL(sys_readlinkat)
+{
+    return readlink_at((int)a, b, c, (int)d);
+}
 
 /* ---- File systems ---- */
 
@@ -175,11 +213,19 @@ static int64_t file_system_status(bool in_memory, uint64_t to)
     if (!user_range_ok(to, sizeof(struct statfs)))
         return -EFAULT;
     memory_statistics(&memory);
-    const int64_t total = (int64_t)(memory.total / BLOCK), free = (int64_t)((memory.total - memory.used) / BLOCK);
+    const int64_t total = (int64_t)(memory.total / BLOCK),
+                  free = (int64_t)((memory.total - memory.used) / BLOCK);
     *(struct statfs *)to = (struct statfs){
-        .f_type = in_memory ? TMPFS_MAGIC : OVERLAYFS_SUPER_MAGIC, .f_bsize = BLOCK, .f_frsize = BLOCK, .f_namelen = NAME_LIMIT,
-        .f_blocks = total, .f_bfree = in_memory ? free : 0, .f_bavail = in_memory ? free : 0,
-        .f_files = total, .f_ffree = in_memory ? free : 0, .f_flags = in_memory ? 0 : 1,         /* ST_RDONLY */
+        .f_type = in_memory ? TMPFS_MAGIC : OVERLAYFS_SUPER_MAGIC,
+        .f_bsize = BLOCK,
+        .f_frsize = BLOCK,
+        .f_namelen = NAME_LIMIT,
+        .f_blocks = total,
+        .f_bfree = in_memory ? free : 0,
+        .f_bavail = in_memory ? free : 0,
+        .f_files = total,
+        .f_ffree = in_memory ? free : 0,
+        .f_flags = in_memory ? 0 : 1, /* ST_RDONLY */
     };
     return 0;
 }

@@ -1,7 +1,7 @@
 /* Contents of files in memory: pages, with holes. */
-#include "tmpfs.h"
+#include "vfs/tmpfs.h"
 
-#define FILE_MOST (1ull << 40)                   /* bytes; memory ends long before, but for holes */
+#define FILE_MOST   (1ull << 40) /* bytes; memory ends long before, but for holes */
 #define SLOTS_LEAST 8u
 
 /* Room in the page table for `count` pages. */
@@ -118,10 +118,13 @@ static int64_t tmpfs_change(struct file *file, const struct attributes *change)
 
 static uint8_t type_of(const struct node *node)
 {
-    return node_is(node, S_IFDIR) ? TYPE_DIRECTORY : node_is(node, S_IFLNK) ? TYPE_LINK : TYPE_REGULAR;
+    return node_is(node, S_IFDIR)   ? TYPE_DIRECTORY
+           : node_is(node, S_IFLNK) ? TYPE_LINK
+                                    : TYPE_REGULAR;
 }
 
-/* Positions grow in the order of creation, so a listing goes on rightly whatever is made or removed meanwhile. */
+/* Positions grow in the order of creation, so a listing goes on rightly whatever is made or removed
+ * meanwhile. */
 static int64_t tmpfs_list(struct file *file, uint64_t position, emit_function *emit, void *sink)
 {
     const struct node *directory = file->object;
@@ -129,9 +132,12 @@ static int64_t tmpfs_list(struct file *file, uint64_t position, emit_function *e
     while (entry && entry->position < position)
         entry = entry->next;
     for (; entry; entry = entry->next)
-        if (!emit(sink, &(struct directory_item){ entry->name, entry->length, entry->node->inode, entry->position + 1, type_of(entry->node) }))
+        if (!emit(sink, &(struct directory_item){ entry->name, entry->length, entry->node->inode,
+                                                  entry->position + 1, type_of(entry->node) }))
             return 0;
-    return directory->overlaps && file->path ? overlay_list_host(directory, file->path, position, emit, sink) : 0;
+    return directory->overlaps && file->path
+               ? overlay_list_host(directory, file->path, position, emit, sink)
+               : 0;
 }
 
 static void tmpfs_status(struct file *file, struct status *status)
@@ -147,11 +153,20 @@ static void tmpfs_release(struct file *file)
 }
 
 static const struct file_operations file_operations = {
-    .read = tmpfs_read, .write = tmpfs_write, .truncate = tmpfs_truncate, .change = tmpfs_change, .status = tmpfs_status,
-    .release = tmpfs_release, .seekable = true,
+    .read = tmpfs_read,
+    .write = tmpfs_write,
+    .truncate = tmpfs_truncate,
+    .change = tmpfs_change,
+    .status = tmpfs_status,
+    .release = tmpfs_release,
+    .seekable = true,
 };
 static const struct file_operations directory_operations = {
-    .list = tmpfs_list, .change = tmpfs_change, .status = tmpfs_status, .release = tmpfs_release, .seekable = true,
+    .list = tmpfs_list,
+    .change = tmpfs_change,
+    .status = tmpfs_status,
+    .release = tmpfs_release,
+    .seekable = true,
 };
 
 static int64_t check_open(const struct node *node, int flags)
@@ -161,7 +176,8 @@ static int64_t check_open(const struct node *node, int flags)
         return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP;
     if (!directory && (flags & O_DIRECTORY))
         return -ENOTDIR;
-    return directory && ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC))) ? -EISDIR : 0;
+    return directory && ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC))) ? -EISDIR
+                                                                                           : 0;
 }
 
 struct file *node_open(struct node *node, int flags, const char *path, int64_t *error)
@@ -169,7 +185,8 @@ struct file *node_open(struct node *node, int flags, const char *path, int64_t *
     *error = check_open(node, flags);
     if (*error)
         return NULL;
-    struct file *file = file_create(node_is(node, S_IFDIR) ? &directory_operations : &file_operations, node, flags, path);
+    struct file *file = file_create(
+        node_is(node, S_IFDIR) ? &directory_operations : &file_operations, node, flags, path);
     if (!file) {
         *error = -ENOMEM;
         return NULL;
@@ -185,7 +202,9 @@ struct file *tmpfs_anonymous(const char *name, int flags, int mode)
 {
     int64_t error;
     struct node *node = node_create(S_IFREG | ((uint32_t)mode & 07777));
-    struct file *file = node ? node_open(node, flags & ~(O_DIRECTORY | O_CREAT | O_TRUNC), name, &error) : NULL;
+    struct file *file = node ? node_open(node, flags & ~(O_DIRECTORY | O_CREAT | O_TRUNC), name,
+                                         &error)
+                             : NULL;
     if (node && !file)
         node_release(node);
     return file;
@@ -193,8 +212,10 @@ struct file *tmpfs_anonymous(const char *name, int flags, int mode)
 
 struct file *tmpfs_reopen(struct file *file, int flags, int64_t *error)
 {
-    const bool in_memory = file->operations == &file_operations || file->operations == &directory_operations;
-    return in_memory ? node_open(file->object, flags & ~(O_CREAT | O_EXCL), file->path, error) : NULL;
+    const bool in_memory = file->operations == &file_operations ||
+                           file->operations == &directory_operations;
+    return in_memory ? node_open(file->object, flags & ~(O_CREAT | O_EXCL), file->path, error)
+                     : NULL;
 }
 
 int64_t tmpfs_link_file(struct file *file, const char *to)
@@ -206,5 +227,6 @@ int64_t tmpfs_link_file(struct file *file, const char *to)
     struct node *directory = node_parent(to, &name, &error);
     if (!directory || !directory->writable)
         return directory ? -EROFS : error;
-    return entry_find(directory, name, strlen(name)) ? -EEXIST : entry_add(directory, name, file->object);
+    return entry_find(directory, name, strlen(name)) ? -EEXIST
+                                                     : entry_add(directory, name, file->object);
 }

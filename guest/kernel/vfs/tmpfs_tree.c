@@ -1,12 +1,13 @@
-/* Names of the memory file systems. One table of all entries, by directory and name, so that large directories stay fast. */
-#include "clock.h"
-#include "tmpfs.h"
+/* Names of the memory file systems. One table of all entries, by directory and name, so that large
+ * directories stay fast. */
+#include "arch/clock.h"
+#include "vfs/tmpfs.h"
 
 #define BUCKETS 512u
 
 static struct node *root;
 static struct entry **buckets;
-static uint64_t last_inode = 1;                  /* 1 is the root's */
+static uint64_t last_inode = 1; /* 1 is the root's */
 
 struct node *node_create(uint32_t mode)
 {
@@ -17,7 +18,7 @@ struct node *node_create(uint32_t mode)
     node_touch(node);
     node->accessed = node->modified;
     if (node_is(node, S_IFDIR))
-        node->last_position = 1;                 /* those of "." and ".." are taken */
+        node->last_position = 1; /* those of "." and ".." are taken */
     return node;
 }
 
@@ -50,8 +51,8 @@ struct entry *entry_find(const struct node *directory, const char *name, size_t 
 {
     const uint32_t hash = hash_name(directory, name, length);
     struct entry *entry = buckets[hash % BUCKETS];
-    while (entry && !(entry->hash == hash && entry->directory == directory && entry->length == length
-                      && memcmp(entry->name, name, length) == 0))
+    while (entry && !(entry->hash == hash && entry->directory == directory &&
+                      entry->length == length && memcmp(entry->name, name, length) == 0))
         entry = entry->collision;
     return entry;
 }
@@ -64,8 +65,11 @@ int64_t entry_add(struct node *directory, const char *name, struct node *node)
     struct entry *entry = kernel_alloc(sizeof *entry + length + 1);
     if (!entry)
         return -ENOSPC;
-    *entry = (struct entry){ .directory = directory, .node = node, .position = ++directory->last_position,
-                             .hash = hash_name(directory, name, length), .length = (uint32_t)length };
+    *entry = (struct entry){ .directory = directory,
+                             .node = node,
+                             .position = ++directory->last_position,
+                             .hash = hash_name(directory, name, length),
+                             .length = (uint32_t)length };
     memcpy(entry->name, name, length + 1);
     entry->collision = buckets[entry->hash % BUCKETS];
     buckets[entry->hash % BUCKETS] = entry;
@@ -76,7 +80,7 @@ int64_t entry_add(struct node *directory, const char *name, struct node *node)
     node->changed = timestamp_now();
     if (node_is(node, S_IFDIR)) {
         node->parent = directory;
-        directory->links++;                      /* its ".." */
+        directory->links++; /* its ".." */
     }
     node_touch(directory);
     return 0;
@@ -114,7 +118,9 @@ static struct node *walk(const char *path, size_t length, int64_t *error)
             at++;
         if (at == start)
             break;
-        const struct entry *entry = node_is(node, S_IFDIR) ? entry_find(node, path + start, at - start) : NULL;
+        const struct entry *entry = node_is(node, S_IFDIR)
+                                        ? entry_find(node, path + start, at - start)
+                                        : NULL;
         if (!entry) {
             *error = node_is(node, S_IFDIR) ? -ENOENT : -ENOTDIR;
             return NULL;
@@ -143,20 +149,27 @@ struct node *node_parent(const char *path, const char **name, int64_t *error)
     return node;
 }
 
-/* What a deterministic call sees of the times at which its image was built, and of rows before this one: nothing. */
+/* What a deterministic call sees of the times at which its image was built, and of rows before this
+ * one: nothing. */
 static void hide_later(struct timestamp *time)
 {
     const struct timestamp now = timestamp_now();
-    if (time->seconds > now.seconds || (time->seconds == now.seconds && time->nanoseconds > now.nanoseconds))
+    if (time->seconds > now.seconds ||
+        (time->seconds == now.seconds && time->nanoseconds > now.nanoseconds))
         *time = now;
 }
 
 void node_status(const struct node *node, struct status *status)
 {
     *status = (struct status){
-        .device = DEVICE_MEMORY, .inode = node->inode, .size = node->size, .mode = node->mode,
-        .links = node->links + (node->links && node_is(node, S_IFDIR)),        /* its "." */
-        .accessed = node->accessed, .modified = node->modified, .changed = node->changed,
+        .device = DEVICE_MEMORY,
+        .inode = node->inode,
+        .size = node->size,
+        .mode = node->mode,
+        .links = node->links + (node->links && node_is(node, S_IFDIR)), /* its "." */
+        .accessed = node->accessed,
+        .modified = node->modified,
+        .changed = node->changed,
     };
     if (!clock_is_fixed())
         return;

@@ -1,45 +1,58 @@
-/* See elf_image.h. System V ABI, chapter 5, and its supplement for x86-64: every number of the file is checked before it is used. */
-#include "elf_image.h"
+/* See elf_image.h. System V ABI, chapter 5, and its supplement for x86-64: every number of the file
+ * is checked before it is used. */
+#include "native/elf_image.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "failure.h"
+#include "shared/compiled/failure.h"
 
-#define PAGE 4096ull
+#define PAGE          4096ull
 #define ADDRESS_LIMIT (1ull << 47)
-#define DYNAMIC_MOST 512                         /* entries of a dynamic section that are looked at */
+#define DYNAMIC_MOST  512 /* entries of a dynamic section that are looked at */
 
-static uint64_t page_down(uint64_t value) { return value & ~(PAGE - 1); }
-static uint64_t page_up(uint64_t value) { return page_down(value + PAGE - 1); }
+static uint64_t page_down(uint64_t value)
+{
+    return value & ~(PAGE - 1);
+}
+static uint64_t page_up(uint64_t value)
+{
+    return page_down(value + PAGE - 1);
+}
 
 static bool read_exactly(const struct elf_image *image, uint64_t offset, void *to, size_t length)
 {
-    return offset < ADDRESS_LIMIT && pread(image->descriptor, to, length, (off_t)offset) == (ssize_t)length;
+    return offset < ADDRESS_LIMIT &&
+           pread(image->descriptor, to, length, (off_t)offset) == (ssize_t)length;
 }
 
 static const char *read_header(struct elf_image *image)
 {
     const Elf64_Ehdr *header = &image->header;
-    if (!read_exactly(image, 0, &image->header, sizeof image->header) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+    if (!read_exactly(image, 0, &image->header, sizeof image->header) ||
+        memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
         return "is not an ELF file";
-    if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB || header->e_machine != EM_X86_64)
+    if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
+        header->e_machine != EM_X86_64)
         return "is not for x86-64 (64 bits): build it for x86_64-linux";
     if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
         return "is neither an executable nor a shared object: link it";
-    if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0 || header->e_phnum > ELF_IMAGE_SEGMENTS
-        || !read_exactly(image, header->e_phoff, image->segments, header->e_phnum * sizeof(Elf64_Phdr)))
+    if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0 ||
+        header->e_phnum > ELF_IMAGE_SEGMENTS ||
+        !read_exactly(image, header->e_phoff, image->segments,
+                      header->e_phnum * sizeof(Elf64_Phdr)))
         return "has bad program headers";
     return NULL;
 }
 
 static bool segment_is_sound(const Elf64_Phdr *segment)
 {
-    return segment->p_filesz <= segment->p_memsz && segment->p_vaddr < ADDRESS_LIMIT && segment->p_memsz < ADDRESS_LIMIT
-           && segment->p_offset < ADDRESS_LIMIT && ((segment->p_vaddr ^ segment->p_offset) & (PAGE - 1)) == 0
-           && segment->p_align <= ADDRESS_LIMIT && (segment->p_align & (segment->p_align - 1)) == 0;
+    return segment->p_filesz <= segment->p_memsz && segment->p_vaddr < ADDRESS_LIMIT &&
+           segment->p_memsz < ADDRESS_LIMIT && segment->p_offset < ADDRESS_LIMIT &&
+           ((segment->p_vaddr ^ segment->p_offset) & (PAGE - 1)) == 0 &&
+           segment->p_align <= ADDRESS_LIMIT && (segment->p_align & (segment->p_align - 1)) == 0;
 }
 
 static const char *measure(struct elf_image *image)
@@ -62,15 +75,18 @@ static const char *measure(struct elf_image *image)
     return image->high ? NULL : "has nothing to load";
 }
 
-/* A position-independent program says so in its dynamic section. Older linkers do not: then it is one if it has an interpreter and no name to be
- * linked with, which tells it from the C library, a shared object that can be run. */
+/* A position-independent program says so in its dynamic section. Older linkers do not: then it is
+ * one if it has an interpreter and no name to be linked with, which tells it from the C library, a
+ * shared object that can be run. */
 static bool is_program(const struct elf_image *image, const Elf64_Phdr *dynamic)
 {
     Elf64_Dyn entries[DYNAMIC_MOST] = { 0 };
     bool named = false;
     if (image->header.e_type == ET_EXEC)
         return true;
-    const size_t length = !dynamic ? 0 : dynamic->p_filesz < sizeof entries ? dynamic->p_filesz : sizeof entries;
+    const size_t length = !dynamic                             ? 0
+                          : dynamic->p_filesz < sizeof entries ? dynamic->p_filesz
+                                                               : sizeof entries;
     if (!read_exactly(image, dynamic ? dynamic->p_offset : 0, entries, length))
         return false;
     for (size_t i = 0; i < length / sizeof *entries && entries[i].d_tag != DT_NULL; i++) {
@@ -90,9 +106,9 @@ static const char *read_rest(struct elf_image *image)
             dynamic = segment;
         if (segment->p_type != PT_INTERP)
             continue;
-        if (segment->p_filesz == 0 || segment->p_filesz > sizeof image->interpreter
-            || !read_exactly(image, segment->p_offset, image->interpreter, segment->p_filesz)
-            || image->interpreter[segment->p_filesz - 1] != 0)
+        if (segment->p_filesz == 0 || segment->p_filesz > sizeof image->interpreter ||
+            !read_exactly(image, segment->p_offset, image->interpreter, segment->p_filesz) ||
+            image->interpreter[segment->p_filesz - 1] != 0)
             return "has a bad interpreter path";
     }
     image->executable = is_program(image, dynamic);
@@ -114,22 +130,28 @@ bool elf_image_open(struct elf_image *image, const char *path, const char *what)
 
 static int protection_of(const Elf64_Phdr *segment)
 {
-    return (segment->p_flags & PF_R ? PROT_READ : 0) | (segment->p_flags & PF_W ? PROT_WRITE : 0)
-           | (segment->p_flags & PF_X ? PROT_EXEC : 0);
+    return (segment->p_flags & PF_R ? PROT_READ : 0) | (segment->p_flags & PF_W ? PROT_WRITE : 0) |
+           (segment->p_flags & PF_X ? PROT_EXEC : 0);
 }
 
 static bool map_segment(const struct elf_image *image, const Elf64_Phdr *segment, uint64_t bias)
 {
     const int protection = protection_of(segment), flags = MAP_PRIVATE | MAP_FIXED;
-    const uint64_t start = page_down(segment->p_vaddr + bias), inside = segment->p_vaddr & (PAGE - 1);
-    const uint64_t file_end = segment->p_vaddr + bias + segment->p_filesz, end = page_up(segment->p_vaddr + bias + segment->p_memsz);
+    const uint64_t start = page_down(segment->p_vaddr + bias),
+                   inside = segment->p_vaddr & (PAGE - 1);
+    const uint64_t file_end = segment->p_vaddr + bias + segment->p_filesz,
+                   end = page_up(segment->p_vaddr + bias + segment->p_memsz);
     const uint64_t mapped_end = segment->p_filesz ? page_up(file_end) : start;
-    if (segment->p_filesz && mmap((void *)start, inside + segment->p_filesz, protection, flags, image->descriptor,
-                                  (off_t)(segment->p_offset - inside)) == MAP_FAILED)
+    if (segment->p_filesz &&
+        mmap((void *)start, inside + segment->p_filesz, protection, flags, image->descriptor,
+             (off_t)(segment->p_offset - inside)) == MAP_FAILED)
         return false;
     if (segment->p_memsz > segment->p_filesz && mapped_end > file_end)
-        memset((void *)file_end, 0, mapped_end - file_end);          /* the guest's memory can be written whatever its protection */
-    return end <= mapped_end || mmap((void *)mapped_end, end - mapped_end, protection, flags | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
+        memset((void *)file_end, 0,
+               mapped_end -
+                   file_end); /* the guest's memory can be written whatever its protection */
+    return end <= mapped_end || mmap((void *)mapped_end, end - mapped_end, protection,
+                                     flags | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
 }
 
 bool elf_image_map(struct elf_image *image, uint64_t bias)
@@ -137,7 +159,8 @@ bool elf_image_map(struct elf_image *image, uint64_t bias)
     for (int i = 0; i < image->header.e_phnum; i++) {
         const Elf64_Phdr *segment = &image->segments[i];
         if (segment->p_type == PT_LOAD && segment->p_memsz && !map_segment(image, segment, bias)) {
-            failure_set("MemoryError", "the program does not fit the micro-VM's memory: raise memory=");
+            failure_set("MemoryError",
+                        "the program does not fit the micro-VM's memory: raise memory=");
             return false;
         }
     }
@@ -150,7 +173,8 @@ uint64_t elf_image_headers(const struct elf_image *image)
     const uint64_t offset = image->header.e_phoff;
     for (int i = 0; i < image->header.e_phnum; i++) {
         const Elf64_Phdr *segment = &image->segments[i];
-        if (segment->p_type == PT_LOAD && offset >= segment->p_offset && offset - segment->p_offset < segment->p_filesz)
+        if (segment->p_type == PT_LOAD && offset >= segment->p_offset &&
+            offset - segment->p_offset < segment->p_filesz)
             return segment->p_vaddr + (offset - segment->p_offset) + image->bias;
     }
     return 0;

@@ -1,5 +1,5 @@
 /* See executable.h: what Linux does in execve(2), as a part of a process that goes on. */
-#include "executable.h"
+#include "native/executable.h"
 
 #include <inttypes.h>
 #include <malloc.h>
@@ -11,17 +11,18 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "crossing.h"
-#include "failure.h"
+#include "native/crossing.h"
+#include "shared/compiled/failure.h"
 #include "udfvm_abi.h"
 
 #ifndef AT_MINSIGSTKSZ
-#define AT_MINSIGSTKSZ 51                        /* linux/arch/x86/include/uapi/asm/auxvec.h; older C libraries do not have it */
+#define AT_MINSIGSTKSZ \
+    51 /* linux/arch/x86/include/uapi/asm/auxvec.h; older C libraries do not have it */
 #endif
-#define STRINGS_MOST 64                          /* environment variables that are passed on */
-#define WORDS_MOST (STRINGS_MOST + 64)
+#define STRINGS_MOST 64 /* environment variables that are passed on */
+#define WORDS_MOST   (STRINGS_MOST + 64)
 
-extern char __executable_start[];                /* of this runtime, from the linker */
+extern char __executable_start[]; /* of this runtime, from the linker */
 
 static struct {
     uint32_t version;
@@ -30,11 +31,12 @@ static struct {
 
 /* ---- Memory ---- */
 
-/* A place for a position-independent image: at the wanted address if that is free; 0: anywhere. PROT_NONE keeps it out of scratch, which no image
- * holds. */
+/* A place for a position-independent image: at the wanted address if that is free; 0: anywhere.
+ * PROT_NONE keeps it out of scratch, which no image holds. */
 static bool place(const struct elf_image *image, uint64_t wanted, uint64_t *bias)
 {
-    const uint64_t span = image->high - image->low, start = (wanted + image->align - 1) & ~(image->align - 1);
+    const uint64_t span = image->high - image->low,
+                   start = (wanted + image->align - 1) & ~(image->align - 1);
     void *at = mmap((void *)start, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     *bias = (uint64_t)at - image->low;
     if (at == MAP_FAILED)
@@ -45,20 +47,25 @@ static bool place(const struct elf_image *image, uint64_t wanted, uint64_t *bias
 static bool place_fixed(const struct elf_image *image, uint64_t *bias)
 {
     *bias = 0;
-    if (mmap((void *)image->low, image->high - image->low, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_STACK, -1, 0)
-        != MAP_FAILED)
+    if (mmap((void *)image->low, image->high - image->low, PROT_NONE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_STACK, -1, 0) != MAP_FAILED)
         return true;
-    failure_set("ImportError", "the program is linked to addresses 0x%" PRIx64 " to 0x%" PRIx64 ", and this micro-VM has 0x%" PRIx64 " to 0x%"
-                PRIx64 " for that: link it with -pie or -static-pie, or %s", image->low, image->high, (uint64_t)UDFVM_PROGRAM_BASE,
-                (uint64_t)__executable_start, image->low < UDFVM_PROGRAM_BASE ? "with -Wl,-Ttext-segment=0x400000 (lld: -Wl,--image-base=0x400000)"
-                : "raise memory=");
+    failure_set("ImportError",
+                "the program is linked to addresses 0x%" PRIx64 " to 0x%" PRIx64
+                ", and this micro-VM has 0x%" PRIx64 " to 0x%" PRIx64
+                " for that: link it with -pie or -static-pie, or %s",
+                image->low, image->high, (uint64_t)UDFVM_PROGRAM_BASE, (uint64_t)__executable_start,
+                image->low < UDFVM_PROGRAM_BASE
+                    ? "with -Wl,-Ttext-segment=0x400000 (lld: -Wl,--image-base=0x400000)"
+                    : "raise memory=");
     return false;
 }
 
 static bool load_program(struct elf_image *image)
 {
     uint64_t bias;
-    const bool placed = image->header.e_type == ET_EXEC ? place_fixed(image, &bias) : place(image, UDFVM_PROGRAM_BASE, &bias);
+    const bool placed = image->header.e_type == ET_EXEC ? place_fixed(image, &bias)
+                                                        : place(image, UDFVM_PROGRAM_BASE, &bias);
     return placed && elf_image_map(image, bias);
 }
 
@@ -67,7 +74,9 @@ static bool load_interpreter(const char *path, struct elf_image *interpreter)
 {
     char what[sizeof interpreter->interpreter + 100];
     uint64_t bias;
-    snprintf(what, sizeof what, "the program's dynamic linker %s is needed (or -static, when it is linked), and", path);
+    snprintf(what, sizeof what,
+             "the program's dynamic linker %s is needed (or -static, when it is linked), and",
+             path);
     if (!elf_image_open(interpreter, path, what))
         return false;
     const bool loaded = place(interpreter, 0, &bias) && elf_image_map(interpreter, bias);
@@ -77,7 +86,9 @@ static bool load_interpreter(const char *path, struct elf_image *interpreter)
 
 /* ---- The initial stack: System V ABI for x86-64, 3.4.1 ---- */
 
-struct stack { uint64_t at; };
+struct stack {
+    uint64_t at;
+};
 
 static uint64_t push(struct stack *stack, const void *bytes, size_t length)
 {
@@ -91,7 +102,8 @@ static uint64_t push_string(struct stack *stack, const char *text)
     return push(stack, text, strlen(text) + 1);
 }
 
-static int runtime_serve(uint32_t version, const struct udfvm_export *const *begin, const struct udfvm_export *const *end);
+static int runtime_serve(uint32_t version, const struct udfvm_export *const *begin,
+                         const struct udfvm_export *const *end);
 
 static size_t push_environment(struct stack *stack, uint64_t *words)
 {
@@ -106,13 +118,21 @@ static size_t push_environment(struct stack *stack, uint64_t *words)
 }
 
 /* What is true of the process stays so. */
-static size_t auxiliary_vector(uint64_t *words, const struct elf_image *image, uint64_t base, uint64_t name)
+static size_t auxiliary_vector(uint64_t *words, const struct elf_image *image, uint64_t base,
+                               uint64_t name)
 {
-    static const unsigned long inherited[] = { AT_PAGESZ, AT_UID, AT_EUID, AT_GID, AT_EGID, AT_SECURE, AT_RANDOM, AT_PLATFORM, AT_HWCAP,
-                                               AT_HWCAP2, AT_CLKTCK, AT_SYSINFO_EHDR, AT_MINSIGSTKSZ };
+    static const unsigned long inherited[] = { AT_PAGESZ,     AT_UID,    AT_EUID,   AT_GID,
+                                               AT_EGID,       AT_SECURE, AT_RANDOM, AT_PLATFORM,
+                                               AT_HWCAP,      AT_HWCAP2, AT_CLKTCK, AT_SYSINFO_EHDR,
+                                               AT_MINSIGSTKSZ };
     const uint64_t own[][2] = {
-        { AT_PHDR, elf_image_headers(image) }, { AT_PHENT, sizeof(Elf64_Phdr) }, { AT_PHNUM, image->header.e_phnum }, { AT_BASE, base },
-        { AT_FLAGS, 0 }, { AT_ENTRY, image->header.e_entry + image->bias }, { AT_EXECFN, name },
+        { AT_PHDR, elf_image_headers(image) },
+        { AT_PHENT, sizeof(Elf64_Phdr) },
+        { AT_PHNUM, image->header.e_phnum },
+        { AT_BASE, base },
+        { AT_FLAGS, 0 },
+        { AT_ENTRY, image->header.e_entry + image->bias },
+        { AT_EXECFN, name },
     };
     size_t count = sizeof own / sizeof **own;
     memcpy(words, own, sizeof own);
@@ -125,12 +145,13 @@ static size_t auxiliary_vector(uint64_t *words, const struct elf_image *image, u
     return count;
 }
 
-static uint64_t build_stack(uint64_t top, const struct elf_image *image, uint64_t base, const char *path)
+static uint64_t build_stack(uint64_t top, const struct elf_image *image, uint64_t base,
+                            const char *path)
 {
     uint64_t words[WORDS_MOST] = { 1 };
     struct stack stack = { top & ~15ull };
     const uint64_t name = words[1] = push_string(&stack, path);
-    size_t count = 3;                            /* argc, argv[0], NULL */
+    size_t count = 3; /* argc, argv[0], NULL */
     count += push_environment(&stack, words + count);
     count += auxiliary_vector(words + count, image, base, name);
     stack.at = ((stack.at - count * sizeof *words) & ~15ull) + count * sizeof *words;
@@ -139,8 +160,10 @@ static uint64_t build_stack(uint64_t top, const struct elf_image *image, uint64_
 
 /* ---- To the program and back ---- */
 
-/* Called by udfvm_serve() of udfvm.h, on the program's stack, with the program's thread pointer. Once: a second time there is no way back. */
-static int runtime_serve(uint32_t version, const struct udfvm_export *const *begin, const struct udfvm_export *const *end)
+/* Called by udfvm_serve() of udfvm.h, on the program's stack, with the program's thread pointer.
+ * Once: a second time there is no way back. */
+static int runtime_serve(uint32_t version, const struct udfvm_export *const *begin,
+                         const struct udfvm_export *const *end)
 {
     if (crossing_has_program())
         return EXIT_FAILURE;
@@ -151,7 +174,8 @@ static int runtime_serve(uint32_t version, const struct udfvm_export *const *beg
     return EXIT_FAILURE;
 }
 
-/* The program's heap, behind it where it lies below ours, else as low as can be. Ours is closed by that: see guest/kernel/heap.c. */
+/* The program's heap, behind it where it lies below ours, else as low as can be. Ours is closed by
+ * that: see guest/kernel/mm/heap.c. */
 static void begin_heap(uint64_t end)
 {
     const uint64_t start = end <= (uint64_t)__executable_start ? end : UDFVM_PROGRAM_BASE;
@@ -167,13 +191,15 @@ bool executable_start(struct elf_image *image, const char *path)
         return false;
     if (image->interpreter[0] && !load_interpreter(image->interpreter, &interpreter))
         return false;
-    entry = image->interpreter[0] ? interpreter.header.e_entry + interpreter.bias : entry + image->bias;
+    entry = image->interpreter[0] ? interpreter.header.e_entry + interpreter.bias
+                                  : entry + image->bias;
     begin_heap(image->high + image->bias);
     const uint64_t top = (uint64_t)__builtin_frame_address(0) - CROSSING_ROOM;
     crossing_start(entry, build_stack(top, image, interpreter.bias, path));
     if (served.version == UDFVM_NATIVE_VERSION)
         return true;
-    failure_set("ImportError", "the program was built with another version of udfvm.h: build it again");
+    failure_set("ImportError",
+                "the program was built with another version of udfvm.h: build it again");
     return false;
 }
 
@@ -189,6 +215,7 @@ void executable_names(char *text, size_t size)
 {
     size_t used = 0;
     text[0] = 0;
-    for (const struct udfvm_export *const *each = served.begin; each < served.end && used < size; each++)
+    for (const struct udfvm_export *const *each = served.begin; each < served.end && used < size;
+         each++)
         used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", (*each)->name);
 }

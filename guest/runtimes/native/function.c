@@ -1,16 +1,18 @@
 /* Functions that udfvm.h describes: see function.h. */
-#include "function.h"
+#include "native/function.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "crossing.h"
-#include "failure.h"
-#include "host_call.h"
-#include "utf8.h"
+#include "native/crossing.h"
+#include "shared/compiled/failure.h"
+#include "shared/host_call.h"
+#include "shared/compiled/utf8.h"
 
-#define NOT_INLINE __attribute__((noinline))    /* what it finds by the thread pointer must not be looked for before that is the runtime's */
+#define NOT_INLINE                                                                                 \
+    __attribute__((noinline)) /* what it finds by the thread pointer must not be looked for before \
+                                 that is the runtime's */
 
 /* ---- Memory for results, until they were taken ---- */
 
@@ -46,7 +48,9 @@ static size_t row_size(const struct udfvm_any *arguments, size_t count)
 {
     size_t size = sizeof(struct udfvm_row) + count * sizeof(struct udfvm_value);
     for (size_t i = 0; i < count; i++)
-        size += arguments[i].type == UDFVM_TEXT || arguments[i].type == UDFVM_BLOB ? arguments[i].bytes.length : 0;
+        size += arguments[i].type == UDFVM_TEXT || arguments[i].type == UDFVM_BLOB
+                    ? arguments[i].bytes.length
+                    : 0;
     return size;
 }
 
@@ -70,7 +74,8 @@ static void put_row(uint8_t *row, const struct udfvm_any *arguments, size_t coun
     }
 }
 
-NOT_INLINE static const char *call_host(const char *name, const struct udfvm_any *arguments, size_t count, struct udfvm_any *result)
+NOT_INLINE static const char *call_host(const char *name, const struct udfvm_any *arguments,
+                                        size_t count, struct udfvm_any *result)
 {
     const size_t size = row_size(arguments, count);
     uint8_t *row = allocate(size), *reply = allocate(HOST_REPLY_MOST);
@@ -102,11 +107,13 @@ NOT_INLINE static bool append(void *context, const char *bytes, size_t length)
     struct rows *rows = context;
     const bool text = rows->block->storage == STORAGE_TEXT32;
     if (text && !utf8_is_valid(bytes, length)) {
-        snprintf(rows->state->message, sizeof rows->state->message, "the function returned text that is not valid UTF-8");
+        snprintf(rows->state->message, sizeof rows->state->message,
+                 "the function returned text that is not valid UTF-8");
         rows->state->failed = 1;
         return true;
     }
-    const bool taken = block_put(rows->block, rows->next++, &(struct scalar){ .bytes = bytes, .length = length });
+    const bool taken = block_put(rows->block, rows->next++,
+                                 &(struct scalar){ .bytes = bytes, .length = length });
     free_allocations();
     return taken;
 }
@@ -121,7 +128,8 @@ static void *allocate_for_program(size_t size)
     return made;
 }
 
-static const char *call_host_for_program(const char *name, const struct udfvm_any *arguments, size_t count, struct udfvm_any *result)
+static const char *call_host_for_program(const char *name, const struct udfvm_any *arguments,
+                                         size_t count, struct udfvm_any *result)
 {
     const uint64_t thread = crossing_enter();
     const char *problem = call_host(name, arguments, count, result);
@@ -155,17 +163,22 @@ static void call_scalar(void *argument)
 static void to_native(const struct column *columns, struct udfvm_input *native, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        native[i] = (struct udfvm_input){ columns[i].validity, columns[i].data, columns[i].offsets };
+        native[i] = (struct udfvm_input){ columns[i].validity, columns[i].data,
+                                          columns[i].offsets };
 }
 
-static int64_t run_scalar(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips)
+static int64_t run_scalar(void *context, const struct column *columns, struct block *block,
+                          int64_t rows, bool skips)
 {
     const struct udfvm_function *function = context;
     struct udfvm_input native[UDFVM_MOST_PARAMETERS];
     struct rows appended = { .block = block, .state = function->state };
     const struct udfvm_output output = {
-        .validity = block->output + block->validity, .data = block->output + block->data, .skips = skips,
-        .append = crossing_has_program() ? append_for_program : append, .context = &appended,
+        .validity = block->output + block->validity,
+        .data = block->output + block->data,
+        .skips = skips,
+        .append = crossing_has_program() ? append_for_program : append,
+        .context = &appended,
     };
     struct scalar_call call = { function, native, &output, rows, -1 };
     to_native(columns, native, function->count);
@@ -191,7 +204,10 @@ static void to_arrays(const struct column *columns, struct arrays *to, size_t co
         to->buffers[i][1] = variable ? columns[i].offsets : columns[i].data;
         to->buffers[i][2] = columns[i].data;
         to->arrays[i] = (struct ArrowArray){
-            .length = rows, .null_count = columns[i].nulls, .n_buffers = variable ? 3 : 2, .buffers = to->buffers[i],
+            .length = rows,
+            .null_count = columns[i].nulls,
+            .n_buffers = variable ? 3 : 2,
+            .buffers = to->buffers[i],
         };
     }
 }
@@ -203,9 +219,12 @@ static bool take_text(const struct ArrowArray *result, struct block *block)
     for (int64_t row = 0; row < block->rows; row++) {
         const int32_t begin = offsets[row], end = offsets[row + 1];
         const bool valid = udfvm_bit(block->output + block->validity, row);
-        const struct scalar scalar = { .bytes = data + begin, .length = valid && end > begin ? (size_t)(end - begin) : 0 };
+        const struct scalar scalar = { .bytes = data + begin,
+                                       .length = valid && end > begin ? (size_t)(end - begin) : 0 };
         if (block->storage == STORAGE_TEXT32 && !utf8_is_valid(scalar.bytes, scalar.length)) {
-            failure_set("RuntimeError", "the function returned text that is not valid UTF-8, in row %lld", (long long)row);
+            failure_set("RuntimeError",
+                        "the function returned text that is not valid UTF-8, in row %lld",
+                        (long long)row);
             return false;
         }
         if (!block_put(block, row, &scalar)) {
@@ -216,15 +235,19 @@ static bool take_text(const struct ArrowArray *result, struct block *block)
     return true;
 }
 
-static bool take_array(const struct ArrowArray *result, const void *const prepared[2], struct block *block)
+static bool take_array(const struct ArrowArray *result, const void *const prepared[2],
+                       struct block *block)
 {
     const bool variable = storage_is_variable(block->storage);
     uint8_t *validity = block->output + block->validity;
-    if (result->length != block->rows || result->offset != 0 || result->n_buffers != (variable ? 3 : 2) || !result->buffers
-        || !result->buffers[1]) {
-        failure_set("RuntimeError", "the function's result has length %lld, offset %lld, %lld buffers where length %lld, offset 0, %d buffers "
-                    "are expected", (long long)result->length, (long long)result->offset, (long long)result->n_buffers,
-                    (long long)block->rows, variable ? 3 : 2);
+    if (result->length != block->rows || result->offset != 0 ||
+        result->n_buffers != (variable ? 3 : 2) || !result->buffers || !result->buffers[1]) {
+        failure_set("RuntimeError",
+                    "the function's result has length %lld, offset %lld, %lld buffers where length "
+                    "%lld, offset 0, %d buffers "
+                    "are expected",
+                    (long long)result->length, (long long)result->offset,
+                    (long long)result->n_buffers, (long long)block->rows, variable ? 3 : 2);
         return false;
     }
     if (result->buffers[0] && result->buffers[0] != prepared[0])
@@ -255,7 +278,8 @@ static void call_release(void *argument)
     result->release(result);
 }
 
-static int64_t run_vector(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips)
+static int64_t run_vector(void *context, const struct column *columns, struct block *block,
+                          int64_t rows, bool skips)
 {
     (void)skips;
     const struct udfvm_function *function = context;
@@ -263,7 +287,9 @@ static int64_t run_vector(void *context, const struct column *columns, struct bl
     struct arrays arguments;
     const void *prepared[2] = { block->output + block->validity, block->output + block->data };
     const void *buffers[3] = { prepared[0], variable ? NULL : prepared[1], NULL };
-    struct ArrowArray result = { .length = rows, .n_buffers = variable ? 3 : 2, .buffers = buffers };
+    struct ArrowArray result = { .length = rows,
+                                 .n_buffers = variable ? 3 : 2,
+                                 .buffers = buffers };
     struct vector_call call = { function, arguments.arrays, &result };
     to_arrays(columns, &arguments, function->count, rows);
     function->state->failed = 0;
@@ -286,26 +312,31 @@ static bool take_type(uint32_t type, const char *name, struct slot *slot)
     slot->storage = (enum storage)(type & 0xff);
     slot->nullable = type & UDFVM_OPTIONAL;
     snprintf(slot->name, sizeof slot->name, "%s", name);
-    return slot->storage < STORAGE_NULL && slot->storage != STORAGE_TEXT64 && slot->storage != STORAGE_BYTES64;
+    return slot->storage < STORAGE_NULL && slot->storage != STORAGE_TEXT64 &&
+           slot->storage != STORAGE_BYTES64;
 }
 
 static bool take_description(const struct udfvm_function *function, struct signature *found)
 {
-    if (function->version != UDFVM_NATIVE_VERSION || function->count > UDFVM_MOST_PARAMETERS || !function->state
-        || !function->scalar == !function->vector || !take_type(function->result, "result", &found->result)) {
-        failure_set("ImportError", "the object was built with another version of udfvm.h: build it again");
+    if (function->version != UDFVM_NATIVE_VERSION || function->count > UDFVM_MOST_PARAMETERS ||
+        !function->state || !function->scalar == !function->vector ||
+        !take_type(function->result, "result", &found->result)) {
+        failure_set("ImportError",
+                    "the object was built with another version of udfvm.h: build it again");
         return false;
     }
     found->count = function->count;
     for (size_t i = 0; i < found->count; i++)
-        if (!take_type(function->parameters[i].type, function->parameters[i].name, &found->parameters[i])) {
+        if (!take_type(function->parameters[i].type, function->parameters[i].name,
+                       &found->parameters[i])) {
             failure_set("ImportError", "parameter %zu is of a type that does not exist", i);
             return false;
         }
     return true;
 }
 
-bool function_prepare(struct program *program, const struct udfvm_function *function, struct signature *found)
+bool function_prepare(struct program *program, const struct udfvm_function *function,
+                      struct signature *found)
 {
     if (!take_description(function, found))
         return false;

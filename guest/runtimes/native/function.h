@@ -2,12 +2,14 @@
 #ifndef UDFVM_NATIVE_FUNCTION_H
 #define UDFVM_NATIVE_FUNCTION_H
 
-#include "program.h"
-#include "udfvm.h"
+#include "shared/compiled/program.h"
+#include "native/udfvm.h"
 
 /* A function that udfvm.h described; *found is its signature. false with a failure. */
-bool function_prepare(struct program *program, const struct udfvm_function *function, struct signature *found);
-/* A function without a description: checks that the declared signature can be called. false with a failure. */
+bool function_prepare(struct program *program, const struct udfvm_function *function,
+                      struct signature *found);
+/* A function without a description: checks that the declared signature can be called. false with a
+ * failure. */
 bool plain_prepare(struct program *program, void *address);
 
 #endif

@@ -1,4 +1,5 @@
-/* Loads shared objects, which the C library links into this process, and programs: see executable.h. */
+/* Loads shared objects, which the C library links into this process, and programs: see
+ * executable.h. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -6,16 +7,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "executable.h"
-#include "failure.h"
-#include "function.h"
-#include "symbols.h"
+#include "native/executable.h"
+#include "shared/compiled/failure.h"
+#include "native/function.h"
+#include "shared/compiled/symbols.h"
 
 /* What crash reports call them. */
-#define OBJECT_PATH "/tmp/udf.so"
+#define OBJECT_PATH  "/tmp/udf.so"
 #define PROGRAM_PATH "/tmp/udf"
 
-#define SETTLING 100                             /* turns of every thread that can run */
+#define SETTLING 100 /* turns of every thread that can run */
 
 static bool write_file(const char *path, const struct load *load)
 {
@@ -31,11 +32,14 @@ static bool write_file(const char *path, const struct load *load)
         close(descriptor);
     if (descriptor >= 0 && written == load->code_length)
         return true;
-    failure_set("MemoryError", "the object, %zu bytes, does not fit the micro-VM's memory: raise memory=", load->code_length);
+    failure_set("MemoryError",
+                "the object, %zu bytes, does not fit the micro-VM's memory: raise memory=",
+                load->code_length);
     return false;
 }
 
-/* Making a file asks the host for its name, which a call that reads no files of the host could not. */
+/* Making a file asks the host for its name, which a call that reads no files of the host could not.
+ */
 static bool make_file(const char *path)
 {
     const int descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
@@ -46,24 +50,28 @@ static bool make_file(const char *path)
     return descriptor >= 0;
 }
 
-/* What objects are linked with most is loaded now: a call that reads no files of the host can load an object only if all of its libraries are
- * there already. */
+/* What objects are linked with most is loaded now: a call that reads no files of the host can load
+ * an object only if all of its libraries are there already. */
 bool runtime_prepare(int count, char **arguments)
 {
     static const char *const libraries[] = { "libm.so.6", "libgcc_s.so.1" };
     (void)count, (void)arguments;
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++)
-        dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL);                 /* where there is none, no object needs it */
+        dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL); /* where there is none, no object needs it */
     return make_file(OBJECT_PATH) && make_file(PROGRAM_PATH);
 }
 
 /* A function without a description. The host must say what it takes. */
-static bool load_plain(struct program *program, const struct load *load, void *address, struct signature *found)
+static bool load_plain(struct program *program, const struct load *load, void *address,
+                       struct signature *found)
 {
     *found = load->signature;
     if (load->declared)
         return plain_prepare(program, address);
-    failure_set("TypeError", "%s does not say what its parameters are: pass signature=, or define it with UDFVM_SCALAR of udfvm.h", load->name);
+    failure_set("TypeError",
+                "%s does not say what its parameters are: pass signature=, or define it with "
+                "UDFVM_SCALAR of udfvm.h",
+                load->name);
     return false;
 }
 
@@ -82,13 +90,17 @@ static bool load_object(struct program *program, const struct load *load, struct
     void *address = dlsym(object, load->name);
     if (address)
         return load_plain(program, load, address, found);
-    failure_set("AttributeError", "the object exports no function %s: neither UDFVM_SCALAR(%s, ...) nor UDFVM_VECTOR(%s, ...), nor a plain "
-                "C function of that name", load->name, load->name, load->name);
+    failure_set("AttributeError",
+                "the object exports no function %s: neither UDFVM_SCALAR(%s, ...) nor "
+                "UDFVM_VECTOR(%s, ...), nor a plain "
+                "C function of that name",
+                load->name, load->name, load->name);
     return false;
 }
 
 /* Its own word comes first, then its symbols. */
-static bool load_program(struct program *program, const struct load *load, struct elf_image *image, struct signature *found)
+static bool load_program(struct program *program, const struct load *load, struct elf_image *image,
+                         struct signature *found)
 {
     char names[1024];
     uint64_t value;
@@ -103,12 +115,16 @@ static bool load_program(struct program *program, const struct load *load, struc
     if (symbol_find(PROGRAM_PATH, load->name, &value))
         return load_plain(program, load, (void *)(value + image->bias), found);
     executable_names(names, sizeof names);
-    failure_set("AttributeError", "the program has no function %s: neither UDFVM_SCALAR(%s, ...) nor UDFVM_VECTOR(%s, ...), nor, in its symbols, "
-                "a plain C function of that name; its udfvm_serve() offered %s", load->name, load->name, load->name, *names ? names : "none");
+    failure_set("AttributeError",
+                "the program has no function %s: neither UDFVM_SCALAR(%s, ...) nor "
+                "UDFVM_VECTOR(%s, ...), nor, in its symbols, "
+                "a plain C function of that name; its udfvm_serve() offered %s",
+                load->name, load->name, load->name, *names ? names : "none");
     return false;
 }
 
-/* Threads that loading started, such as those of Go's runtime, come to where they wait: else they would do so in every call anew. */
+/* Threads that loading started, such as those of Go's runtime, come to where they wait: else they
+ * would do so in every call anew. */
 static void settle(void)
 {
     for (int i = 0; i < SETTLING; i++)

@@ -1,21 +1,24 @@
-/* Exported functions of plain C types, without a description: `double score(double, double)`, from any language that has C's calling
- * convention. Numbers and booleans are passed as such, text and bytes as two arguments, pointer and length (size_t); the result is a number or
- * boolean.
+/* Exported functions of plain C types, without a description: `double score(double, double)`, from
+ * any language that has C's calling convention. Numbers and booleans are passed as such, text and
+ * bytes as two arguments, pointer and length (size_t); the result is a number or boolean.
  *
- * In the System V ABI for x86-64 (section 3.2.3) the first six integer arguments and the first eight floating-point ones go into
- * registers, each kind counted by itself, whatever their order. So one call with all fourteen registers loaded serves every signature
- * that fits them; a callee does not see those that it has no parameter for. */
+ * In the System V ABI for x86-64 (section 3.2.3) the first six integer arguments and the first
+ * eight floating-point ones go into registers, each kind counted by itself, whatever their order.
+ * So one call with all fourteen registers loaded serves every signature that fits them; a callee
+ * does not see those that it has no parameter for. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "crossing.h"
-#include "failure.h"
-#include "function.h"
+#include "native/crossing.h"
+#include "shared/compiled/failure.h"
+#include "native/function.h"
 
 #define INTEGERS 6
-#define REALS 8
+#define REALS    8
 
-#define ARGUMENTS uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, double, double, double, double, double, double, double, double
+#define ARGUMENTS                                                                               \
+    uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, double, double, double, double, \
+        double, double, double, double
 typedef uint64_t integer_function(ARGUMENTS);
 typedef double real_function(ARGUMENTS);
 typedef float narrow_function(ARGUMENTS);
@@ -33,18 +36,27 @@ struct registers {
 static int64_t integer_at(const struct column *column, int64_t row)
 {
     switch (column->storage) {
-    case STORAGE_BOOL: return column->data[row >> 3] >> (row & 7) & 1;
-    case STORAGE_INT8: return ((const int8_t *)column->data)[row];
-    case STORAGE_INT16: return ((const int16_t *)column->data)[row];
-    case STORAGE_INT32: return ((const int32_t *)column->data)[row];
-    case STORAGE_UINT8: return column->data[row];
-    case STORAGE_UINT16: return ((const uint16_t *)column->data)[row];
-    case STORAGE_UINT32: return ((const uint32_t *)column->data)[row];
-    default: return ((const int64_t *)column->data)[row];
+    case STORAGE_BOOL:
+        return column->data[row >> 3] >> (row & 7) & 1;
+    case STORAGE_INT8:
+        return ((const int8_t *)column->data)[row];
+    case STORAGE_INT16:
+        return ((const int16_t *)column->data)[row];
+    case STORAGE_INT32:
+        return ((const int32_t *)column->data)[row];
+    case STORAGE_UINT8:
+        return column->data[row];
+    case STORAGE_UINT16:
+        return ((const uint16_t *)column->data)[row];
+    case STORAGE_UINT32:
+        return ((const uint32_t *)column->data)[row];
+    default:
+        return ((const int64_t *)column->data)[row];
     }
 }
 
-static void fill(const struct plain *plain, const struct column *columns, int64_t row, struct registers *registers)
+static void fill(const struct plain *plain, const struct column *columns, int64_t row,
+                 struct registers *registers)
 {
     size_t integers = 0, reals = 0;
     for (size_t i = 0; i < plain->signature->count; i++) {
@@ -55,7 +67,7 @@ static void fill(const struct plain *plain, const struct column *columns, int64_
             registers->integers[integers++] = (uint64_t)(offsets[1] - offsets[0]);
         } else if (column->storage == STORAGE_FLOAT64) {
             registers->reals[reals++] = ((const double *)column->data)[row];
-        } else if (column->storage == STORAGE_FLOAT32) {             /* it is the low half of its register */
+        } else if (column->storage == STORAGE_FLOAT32) { /* it is the low half of its register */
             memcpy(&registers->reals[reals++], (const float *)column->data + row, sizeof(float));
         } else {
             registers->integers[integers++] = (uint64_t)integer_at(column, row);
@@ -63,7 +75,9 @@ static void fill(const struct plain *plain, const struct column *columns, int64_
     }
 }
 
-#define CALL(TYPE) ((TYPE *)address)(i[0], i[1], i[2], i[3], i[4], i[5], r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7])
+#define CALL(TYPE)                                                                            \
+    ((TYPE *)address)(i[0], i[1], i[2], i[3], i[4], i[5], r[0], r[1], r[2], r[3], r[4], r[5], \
+                      r[6], r[7])
 
 static struct scalar call(void *address, const struct registers *registers, enum storage storage)
 {
@@ -98,11 +112,12 @@ static void call_rows(void *argument)
             fill(batch->plain, batch->columns, row, &registers);
             scalar = call(batch->plain->address, &registers, block->storage);
         }
-        block_put(block, row, &scalar);          /* cannot fail: it is a number */
+        block_put(block, row, &scalar); /* cannot fail: it is a number */
     }
 }
 
-static int64_t run_plain(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips)
+static int64_t run_plain(void *context, const struct column *columns, struct block *block,
+                         int64_t rows, bool skips)
 {
     struct batch batch = { context, columns, block, rows, skips };
     crossing_call(call_rows, &batch);
@@ -122,9 +137,13 @@ bool plain_prepare(struct program *program, void *address)
         else
             integers += storage_is_variable(storage) ? 2 : 1;
     }
-    if (nullable || storage_is_variable(signature->result.storage) || integers > INTEGERS || reals > REALS) {
-        failure_set("TypeError", "a plain C function takes and returns no nulls, returns a number or bool, and has at most %d arguments that are "
-                    "integers, bools or halves of text and bytes (pointer, length) and %d that are floats: use udfvm.h for others",
+    if (nullable || storage_is_variable(signature->result.storage) || integers > INTEGERS ||
+        reals > REALS) {
+        failure_set("TypeError",
+                    "a plain C function takes and returns no nulls, returns a number or bool, and "
+                    "has at most %d arguments that are "
+                    "integers, bools or halves of text and bytes (pointer, length) and %d that are "
+                    "floats: use udfvm.h for others",
                     INTEGERS, REALS);
         return false;
     }

@@ -1,5 +1,5 @@
-/* udfvm.h: functions in C or C++ (C11, C++20, or GNU dialects) that become UDFs. Build a shared object, or a program, whose main() ends with
- * `return udfvm_serve();`:
+/* udfvm.h: functions in C or C++ (C11, C++20, or GNU dialects) that become UDFs. Build a shared
+ * object, or a program, whose main() ends with `return udfvm_serve();`:
  *
  *     #include <udfvm.h>
  *
@@ -8,10 +8,12 @@
  *         return distance == 0 ? udfvm_null_f64() : udfvm_some_f64(dep_delay / distance * 100);
  *     }
  *
- *     gcc -O3 -g -shared -fPIC -I "$(python -c 'import udfvm; print(udfvm.native.INCLUDE)')" score.c -o score.so
+ *     gcc -O3 -g -shared -fPIC -I "$(python -c 'import udfvm; print(udfvm.get_include())')" score.c
+ * -o score.so
  *
- * and udfvm.from_elf("score.so", "score") is the UDF. Types: i8 i16 i32 i64, u8 u16 u32 u64, f32 f64, boolean, text, blob, each also as
- * optional_TYPE, a struct of `valid` and `value`. A null for a parameter that is not optional makes the result null without a call.
+ * and udfvm.from_elf("score.so", "score") is the UDF. Types: i8 i16 i32 i64, u8 u16 u32 u64, f32
+ * f64, boolean, text, blob, each also as optional_TYPE, a struct of `valid` and `value`. A null for
+ * a parameter that is not optional makes the result null without a call.
  *
  * Everything is in this header: object and program need no library of udfvm's.
  */
@@ -47,34 +49,44 @@ struct ArrowArray {
 
 /* ---- Between an object and the runtime that loads it ---- */
 
-enum udfvm_storage {                             /* as Arrow stores it; text and blob with 32-bit offsets */
-    UDFVM_STORAGE_boolean = 0,
-    UDFVM_STORAGE_i8 = 1, UDFVM_STORAGE_i16 = 2, UDFVM_STORAGE_i32 = 3, UDFVM_STORAGE_i64 = 4,
-    UDFVM_STORAGE_u8 = 5, UDFVM_STORAGE_u16 = 6, UDFVM_STORAGE_u32 = 7, UDFVM_STORAGE_u64 = 8,
-    UDFVM_STORAGE_f32 = 9, UDFVM_STORAGE_f64 = 10,
-    UDFVM_STORAGE_text = 11, UDFVM_STORAGE_blob = 13,
-    UDFVM_OPTIONAL = 256                         /* added to one of them */
+enum udfvm_storage { /* as Arrow stores it; text and blob with 32-bit offsets */
+                     UDFVM_STORAGE_boolean = 0,
+                     UDFVM_STORAGE_i8 = 1,
+                     UDFVM_STORAGE_i16 = 2,
+                     UDFVM_STORAGE_i32 = 3,
+                     UDFVM_STORAGE_i64 = 4,
+                     UDFVM_STORAGE_u8 = 5,
+                     UDFVM_STORAGE_u16 = 6,
+                     UDFVM_STORAGE_u32 = 7,
+                     UDFVM_STORAGE_u64 = 8,
+                     UDFVM_STORAGE_f32 = 9,
+                     UDFVM_STORAGE_f64 = 10,
+                     UDFVM_STORAGE_text = 11,
+                     UDFVM_STORAGE_blob = 13,
+                     UDFVM_OPTIONAL = 256 /* added to one of them */
 };
 
 struct udfvm_bytes {
-    const char *data;                            /* not NUL-terminated; may be NULL where length is 0 */
+    const char *data; /* not NUL-terminated; may be NULL where length is 0 */
     size_t length;
 };
 
 /* A value to or from a host function. */
 struct udfvm_any {
-    uint32_t type;                               /* 0 null, 1 integer, 2 real, 3 text, 4 blob, 5 boolean, in `integer` */
+    uint32_t type; /* 0 null, 1 integer, 2 real, 3 text, 4 blob, 5 boolean, in `integer` */
     int64_t integer;
     double real;
     struct udfvm_bytes bytes;
 };
 
-/* One for each object: weak, so that its translation units share it. The runtime sets the functions. */
+/* One for each object: weak, so that its translation units share it. The runtime sets the
+ * functions. */
 struct udfvm_state {
     uint32_t failed;
     char message[1020];
     void *(*allocate)(size_t size);
-    const char *(*call_host)(const char *name, const struct udfvm_any *arguments, size_t count, struct udfvm_any *result);
+    const char *(*call_host)(const char *name, const struct udfvm_any *arguments, size_t count,
+                             struct udfvm_any *result);
 };
 #ifdef __cplusplus
 extern "C" {
@@ -86,16 +98,17 @@ __attribute__((weak, visibility("hidden"))) struct udfvm_state udfvm_state;
 #endif
 
 struct udfvm_input {
-    const uint8_t *validity;                     /* NULL: no nulls */
+    const uint8_t *validity; /* NULL: no nulls */
     const void *data;
     const int32_t *offsets;
 };
 
 struct udfvm_output {
-    uint8_t *validity;                           /* a bit that is clear: the row is null, and not computed */
-    void *data;                                  /* zeros, where it is bits */
-    uint32_t skips;                              /* 1: some bits of validity are clear */
-    bool (*append)(void *context, const char *bytes, size_t length);     /* of text and blob: the next row */
+    uint8_t *validity; /* a bit that is clear: the row is null, and not computed */
+    void *data;        /* zeros, where it is bits */
+    uint32_t skips;    /* 1: some bits of validity are clear */
+    bool (*append)(void *context, const char *bytes,
+                   size_t length); /* of text and blob: the next row */
     void *context;
 };
 
@@ -110,8 +123,10 @@ struct udfvm_function {
     uint32_t version;
     uint32_t count;
     struct udfvm_state *state;
-    /* Of these one is not NULL. The first returns the number of rows done: less than `rows` where the next one failed. */
-    int64_t (*scalar)(const struct udfvm_input *columns, const struct udfvm_output *output, int64_t rows);
+    /* Of these one is not NULL. The first returns the number of rows done: less than `rows` where
+     * the next one failed. */
+    int64_t (*scalar)(const struct udfvm_input *columns, const struct udfvm_output *output,
+                      int64_t rows);
     void (*vector)(const struct ArrowArray *arguments, struct ArrowArray *result);
     uint32_t result;
     struct udfvm_parameter parameters[UDFVM_MOST_PARAMETERS + 1];
@@ -120,17 +135,21 @@ struct udfvm_function {
 /* What a program offers by udfvm_serve(). */
 struct udfvm_export {
     const char *name;
-    const struct udfvm_function *function;       /* NULL: a plain function of C types, at `address` */
+    const struct udfvm_function *function; /* NULL: a plain function of C types, at `address` */
     const void *address;
 };
 
-/* Of the runtime; its address is in the environment variable UDFVM_RUNTIME, in hexadecimal. Returns only where it was called before. */
-typedef int udfvm_serve_function(uint32_t version, const struct udfvm_export *const *begin, const struct udfvm_export *const *end);
+/* Of the runtime; its address is in the environment variable UDFVM_RUNTIME, in hexadecimal. Returns
+ * only where it was called before. */
+typedef int udfvm_serve_function(uint32_t version, const struct udfvm_export *const *begin,
+                                 const struct udfvm_export *const *end);
 
 /* ---- For functions ---- */
 
-/* Ends the call with an error of that text (as printf), once the function returns. What it returns does not matter. */
-__attribute__((format(printf, 1, 2), cold, noinline, unused)) static void udfvm_fail(const char *format, ...)
+/* Ends the call with an error of that text (as printf), once the function returns. What it returns
+ * does not matter. */
+__attribute__((format(printf, 1, 2), cold, noinline, unused)) static void udfvm_fail(
+    const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -145,7 +164,7 @@ static inline char *udfvm_allocate(size_t size)
     return (char *)udfvm_state.allocate(size);
 }
 
-typedef struct udfvm_bytes udfvm_text;           /* UTF-8 */
+typedef struct udfvm_bytes udfvm_text; /* UTF-8 */
 typedef struct udfvm_bytes udfvm_blob;
 
 typedef bool udfvm_boolean;
@@ -170,7 +189,8 @@ static inline udfvm_boolean udfvm_get_boolean(const struct udfvm_input *column, 
     return udfvm_bit(column->data, row);
 }
 
-static inline void udfvm_put_boolean(const struct udfvm_output *output, int64_t row, udfvm_boolean value)
+static inline void udfvm_put_boolean(const struct udfvm_output *output, int64_t row,
+                                     udfvm_boolean value)
 {
     ((uint8_t *)output->data)[row >> 3] |= (uint8_t)(value << (row & 7));
 }
@@ -201,56 +221,59 @@ static inline void udfvm_put_blob(const struct udfvm_output *output, int64_t row
     udfvm_put_text(output, row, value);
 }
 
-#define UDFVM_DEFINE_NUMBER(TYPE) \
+#define UDFVM_DEFINE_NUMBER(TYPE)                                                              \
     static inline udfvm_##TYPE udfvm_get_##TYPE(const struct udfvm_input *column, int64_t row) \
-    { \
-        return ((const udfvm_##TYPE *)column->data)[row]; \
-    } \
-    static inline void udfvm_put_##TYPE(const struct udfvm_output *output, int64_t row, udfvm_##TYPE value) \
-    { \
-        ((udfvm_##TYPE *)output->data)[row] = value; \
+    {                                                                                          \
+        return ((const udfvm_##TYPE *)column->data)[row];                                      \
+    }                                                                                          \
+    static inline void udfvm_put_##TYPE(const struct udfvm_output *output, int64_t row,        \
+                                        udfvm_##TYPE value)                                    \
+    {                                                                                          \
+        ((udfvm_##TYPE *)output->data)[row] = value;                                           \
     }
 
-#define UDFVM_DEFINE_OPTIONAL(TYPE) \
-    typedef struct udfvm_optional_##TYPE { \
-        bool valid; \
-        udfvm_##TYPE value; \
-    } udfvm_optional_##TYPE; \
-    enum { UDFVM_STORAGE_optional_##TYPE = (int)UDFVM_STORAGE_##TYPE | (int)UDFVM_OPTIONAL }; \
-    static inline udfvm_optional_##TYPE udfvm_null_##TYPE(void) \
-    { \
-        udfvm_optional_##TYPE made; \
-        memset(&made, 0, sizeof made); \
-        return made; \
-    } \
-    static inline udfvm_optional_##TYPE udfvm_some_##TYPE(udfvm_##TYPE value) \
-    { \
-        udfvm_optional_##TYPE made; \
-        made.valid = true; \
-        made.value = value; \
-        return made; \
-    } \
-    static inline udfvm_optional_##TYPE udfvm_get_optional_##TYPE(const struct udfvm_input *column, int64_t row) \
-    { \
-        if (column->validity && !udfvm_bit(column->validity, row)) \
-            return udfvm_null_##TYPE(); \
-        return udfvm_some_##TYPE(udfvm_get_##TYPE(column, row)); \
-    } \
-    static inline void udfvm_put_optional_##TYPE(const struct udfvm_output *output, int64_t row, udfvm_optional_##TYPE optional) \
-    { \
-        if (!optional.valid) { \
-            output->validity[row >> 3] &= (uint8_t)~(1u << (row & 7)); \
-            memset(&optional, 0, sizeof optional); \
-        } \
-        udfvm_put_##TYPE(output, row, optional.value); \
-    } \
-    static inline void udfvm_skip_##TYPE(const struct udfvm_output *output, int64_t row) \
-    { \
-        udfvm_put_##TYPE(output, row, udfvm_null_##TYPE().value); \
-    } \
+#define UDFVM_DEFINE_OPTIONAL(TYPE)                                                               \
+    typedef struct udfvm_optional_##TYPE {                                                        \
+        bool valid;                                                                               \
+        udfvm_##TYPE value;                                                                       \
+    } udfvm_optional_##TYPE;                                                                      \
+    enum { UDFVM_STORAGE_optional_##TYPE = (int)UDFVM_STORAGE_##TYPE | (int)UDFVM_OPTIONAL };     \
+    static inline udfvm_optional_##TYPE udfvm_null_##TYPE(void)                                   \
+    {                                                                                             \
+        udfvm_optional_##TYPE made;                                                               \
+        memset(&made, 0, sizeof made);                                                            \
+        return made;                                                                              \
+    }                                                                                             \
+    static inline udfvm_optional_##TYPE udfvm_some_##TYPE(udfvm_##TYPE value)                     \
+    {                                                                                             \
+        udfvm_optional_##TYPE made;                                                               \
+        made.valid = true;                                                                        \
+        made.value = value;                                                                       \
+        return made;                                                                              \
+    }                                                                                             \
+    static inline udfvm_optional_##TYPE udfvm_get_optional_##TYPE(                                \
+        const struct udfvm_input *column, int64_t row)                                            \
+    {                                                                                             \
+        if (column->validity && !udfvm_bit(column->validity, row))                                \
+            return udfvm_null_##TYPE();                                                           \
+        return udfvm_some_##TYPE(udfvm_get_##TYPE(column, row));                                  \
+    }                                                                                             \
+    static inline void udfvm_put_optional_##TYPE(const struct udfvm_output *output, int64_t row,  \
+                                                 udfvm_optional_##TYPE optional)                  \
+    {                                                                                             \
+        if (!optional.valid) {                                                                    \
+            output->validity[row >> 3] &= (uint8_t)~(1u << (row & 7));                            \
+            memset(&optional, 0, sizeof optional);                                                \
+        }                                                                                         \
+        udfvm_put_##TYPE(output, row, optional.value);                                            \
+    }                                                                                             \
+    static inline void udfvm_skip_##TYPE(const struct udfvm_output *output, int64_t row)          \
+    {                                                                                             \
+        udfvm_put_##TYPE(output, row, udfvm_null_##TYPE().value);                                 \
+    }                                                                                             \
     static inline void udfvm_skip_optional_##TYPE(const struct udfvm_output *output, int64_t row) \
-    { \
-        udfvm_skip_##TYPE(output, row); \
+    {                                                                                             \
+        udfvm_skip_##TYPE(output, row);                                                           \
     }
 
 #define UDFVM_DEFINE_BOTH(TYPE) UDFVM_DEFINE_NUMBER(TYPE) UDFVM_DEFINE_OPTIONAL(TYPE)
@@ -318,9 +341,12 @@ static inline struct udfvm_any udfvm_any_boolean(udfvm_boolean value)
     return made;
 }
 
-/* Calls a host function. Arguments must be of its declared types, or the call ends. The result is null, or of the type that it declares; what it
- * points to is there until the result of this function was taken. false, after udfvm_fail(), where there is no such function. */
-__attribute__((unused)) static bool udfvm_call_host(const char *name, const struct udfvm_any *arguments, size_t count, struct udfvm_any *result)
+/* Calls a host function. Arguments must be of its declared types, or the call ends. The result is
+ * null, or of the type that it declares; what it points to is there until the result of this
+ * function was taken. false, after udfvm_fail(), where there is no such function. */
+__attribute__((unused)) static bool udfvm_call_host(const char *name,
+                                                    const struct udfvm_any *arguments, size_t count,
+                                                    struct udfvm_any *result)
 {
     const char *problem = udfvm_state.call_host(name, arguments, count, result);
     if (problem)
@@ -330,24 +356,26 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name, const stru
 
 /* ---- Lists of parameters: (type, name), ... ---- */
 
-#define UDFVM_COUNT(...) UDFVM_COUNT_(__VA_ARGS__ __VA_OPT__(,) 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define UDFVM_COUNT(...) UDFVM_COUNT_(__VA_ARGS__ __VA_OPT__(, ) 8, 7, 6, 5, 4, 3, 2, 1, 0)
 #define UDFVM_COUNT_(A, B, C, D, E, F, G, H, N, ...) N
-#define UDFVM_JOIN(A, B) UDFVM_JOIN_(A, B)
-#define UDFVM_JOIN_(A, B) A##B
-#define UDFVM_EACH(M, ...) UDFVM_JOIN(UDFVM_EACH_, UDFVM_COUNT(__VA_ARGS__))(M __VA_OPT__(,) __VA_ARGS__)
+#define UDFVM_JOIN(A, B)                             UDFVM_JOIN_(A, B)
+#define UDFVM_JOIN_(A, B)                            A##B
+#define UDFVM_EACH(M, ...) \
+    UDFVM_JOIN(UDFVM_EACH_, UDFVM_COUNT(__VA_ARGS__))(M __VA_OPT__(, ) __VA_ARGS__)
 #define UDFVM_EACH_0(M)
-#define UDFVM_EACH_1(M, A) M(0, A)
-#define UDFVM_EACH_2(M, A, B) UDFVM_EACH_1(M, A), M(1, B)
-#define UDFVM_EACH_3(M, A, B, C) UDFVM_EACH_2(M, A, B), M(2, C)
-#define UDFVM_EACH_4(M, A, B, C, D) UDFVM_EACH_3(M, A, B, C), M(3, D)
-#define UDFVM_EACH_5(M, A, B, C, D, E) UDFVM_EACH_4(M, A, B, C, D), M(4, E)
-#define UDFVM_EACH_6(M, A, B, C, D, E, F) UDFVM_EACH_5(M, A, B, C, D, E), M(5, F)
-#define UDFVM_EACH_7(M, A, B, C, D, E, F, G) UDFVM_EACH_6(M, A, B, C, D, E, F), M(6, G)
+#define UDFVM_EACH_1(M, A)                      M(0, A)
+#define UDFVM_EACH_2(M, A, B)                   UDFVM_EACH_1(M, A), M(1, B)
+#define UDFVM_EACH_3(M, A, B, C)                UDFVM_EACH_2(M, A, B), M(2, C)
+#define UDFVM_EACH_4(M, A, B, C, D)             UDFVM_EACH_3(M, A, B, C), M(3, D)
+#define UDFVM_EACH_5(M, A, B, C, D, E)          UDFVM_EACH_4(M, A, B, C, D), M(4, E)
+#define UDFVM_EACH_6(M, A, B, C, D, E, F)       UDFVM_EACH_5(M, A, B, C, D, E), M(5, F)
+#define UDFVM_EACH_7(M, A, B, C, D, E, F, G)    UDFVM_EACH_6(M, A, B, C, D, E, F), M(6, G)
 #define UDFVM_EACH_8(M, A, B, C, D, E, F, G, H) UDFVM_EACH_7(M, A, B, C, D, E, F, G), M(7, H)
-#define UDFVM_DECLARE(INDEX, PAIR) UDFVM_DECLARE_ PAIR
-#define UDFVM_DECLARE_(TYPE, NAME) udfvm_##TYPE NAME
-#define UDFVM_GET(INDEX, PAIR) UDFVM_JOIN(udfvm_get_, UDFVM_TYPE_OF PAIR)(&udfvm_columns[INDEX], udfvm_row)
-#define UDFVM_TYPE_OF(TYPE, NAME) TYPE
+#define UDFVM_DECLARE(INDEX, PAIR)              UDFVM_DECLARE_ PAIR
+#define UDFVM_DECLARE_(TYPE, NAME)              udfvm_##TYPE NAME
+#define UDFVM_GET(INDEX, PAIR) \
+    UDFVM_JOIN(udfvm_get_, UDFVM_TYPE_OF PAIR)(&udfvm_columns[INDEX], udfvm_row)
+#define UDFVM_TYPE_OF(TYPE, NAME)   TYPE
 #define UDFVM_DESCRIBE(INDEX, PAIR) UDFVM_DESCRIBE_ PAIR
 #define UDFVM_DESCRIBE_(TYPE, NAME) { #NAME, (uint32_t)UDFVM_STORAGE_##TYPE }
 
@@ -367,88 +395,103 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name, const stru
 #define UDFVM_GATHERED __attribute__((section("udfvm_exports"), used))
 #endif
 
-#define UDFVM_OFFER(NAME, FUNCTION, ADDRESS) \
+#define UDFVM_OFFER(NAME, FUNCTION, ADDRESS)                                             \
     static const struct udfvm_export udfvm_export_##NAME = { #NAME, FUNCTION, ADDRESS }; \
     UDFVM_GATHERED static const struct udfvm_export *udfvm_offer_##NAME = &udfvm_export_##NAME;
 
-#define UDFVM_FUNCTION(NAME, SCALAR, VECTOR, RESULT, ...) \
-    UDFVM_EXPORT const struct udfvm_function udfvm_function_##NAME; \
-    const struct udfvm_function udfvm_function_##NAME = { \
-        UDFVM_NATIVE_VERSION, UDFVM_COUNT(__VA_ARGS__), &udfvm_state, SCALAR, VECTOR, (uint32_t)UDFVM_STORAGE_##RESULT, \
-        { UDFVM_EACH(UDFVM_DESCRIBE, __VA_ARGS__) __VA_OPT__(,) { NULL, 0 } } \
-    }; \
+#define UDFVM_FUNCTION(NAME, SCALAR, VECTOR, RESULT, ...)                     \
+    UDFVM_EXPORT const struct udfvm_function udfvm_function_##NAME;           \
+    const struct udfvm_function udfvm_function_##NAME = {                     \
+        UDFVM_NATIVE_VERSION,                                                 \
+        UDFVM_COUNT(__VA_ARGS__),                                             \
+        &udfvm_state,                                                         \
+        SCALAR,                                                               \
+        VECTOR,                                                               \
+        (uint32_t)UDFVM_STORAGE_##RESULT,                                     \
+        { UDFVM_EACH(UDFVM_DESCRIBE, __VA_ARGS__) __VA_OPT__(, ){ NULL, 0 } } \
+    };                                                                        \
     UDFVM_OFFER(NAME, &udfvm_function_##NAME, NULL)
 
-/* UDFVM_SCALAR(name, result type, (type, parameter), ...) { body }: a function of one row at a time. The loop over a batch is compiled
- * around the body, so a simple body becomes vector instructions. */
-#define UDFVM_SCALAR(NAME, RESULT, ...) \
-    static inline udfvm_##RESULT NAME(UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__)); \
-    static int64_t udfvm_run_##NAME(const struct udfvm_input *given, const struct udfvm_output *output_given, int64_t rows) \
-    { \
-        const struct udfvm_output output = *output_given; \
-        struct udfvm_input udfvm_columns[UDFVM_MOST_PARAMETERS + 1]; \
-        memcpy(udfvm_columns, given, UDFVM_COUNT(__VA_ARGS__) * sizeof *given); \
-        for (int64_t udfvm_row = 0; !output.skips && udfvm_row < rows; udfvm_row++) { \
+/* UDFVM_SCALAR(name, result type, (type, parameter), ...) { body }: a function of one row at a
+ * time. The loop over a batch is compiled around the body, so a simple body becomes vector
+ * instructions. */
+#define UDFVM_SCALAR(NAME, RESULT, ...)                                                       \
+    static inline udfvm_##RESULT NAME(UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__));                \
+    static int64_t udfvm_run_##NAME(const struct udfvm_input *given,                          \
+                                    const struct udfvm_output *output_given, int64_t rows)    \
+    {                                                                                         \
+        const struct udfvm_output output = *output_given;                                     \
+        struct udfvm_input udfvm_columns[UDFVM_MOST_PARAMETERS + 1];                          \
+        memcpy(udfvm_columns, given, UDFVM_COUNT(__VA_ARGS__) * sizeof *given);               \
+        for (int64_t udfvm_row = 0; !output.skips && udfvm_row < rows; udfvm_row++) {         \
             udfvm_put_##RESULT(&output, udfvm_row, NAME(UDFVM_EACH(UDFVM_GET, __VA_ARGS__))); \
-            if (__builtin_expect(udfvm_state.failed != 0, 0)) \
-                return udfvm_row; \
-        } \
-        for (int64_t udfvm_row = 0; output.skips && udfvm_row < rows; udfvm_row++) { \
-            if (!udfvm_bit(output.validity, udfvm_row)) { \
-                udfvm_skip_##RESULT(&output, udfvm_row); \
-                continue; \
-            } \
+            if (__builtin_expect(udfvm_state.failed != 0, 0))                                 \
+                return udfvm_row;                                                             \
+        }                                                                                     \
+        for (int64_t udfvm_row = 0; output.skips && udfvm_row < rows; udfvm_row++) {          \
+            if (!udfvm_bit(output.validity, udfvm_row)) {                                     \
+                udfvm_skip_##RESULT(&output, udfvm_row);                                      \
+                continue;                                                                     \
+            }                                                                                 \
             udfvm_put_##RESULT(&output, udfvm_row, NAME(UDFVM_EACH(UDFVM_GET, __VA_ARGS__))); \
-            if (udfvm_state.failed) \
-                return udfvm_row; \
-        } \
-        return rows; \
-    } \
-    UDFVM_FUNCTION(NAME, udfvm_run_##NAME, NULL, RESULT __VA_OPT__(,) __VA_ARGS__) \
+            if (udfvm_state.failed)                                                           \
+                return udfvm_row;                                                             \
+        }                                                                                     \
+        return rows;                                                                          \
+    }                                                                                         \
+    UDFVM_FUNCTION(NAME, udfvm_run_##NAME, NULL, RESULT __VA_OPT__(, ) __VA_ARGS__)           \
     static inline udfvm_##RESULT NAME(UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__))
 
-/* UDFVM_VECTOR(name, result type, (type, parameter), ...) { body }: a function of whole columns. In the body `arguments` is an array of
- * struct ArrowArray, one for each parameter, to be read only; `result` is the struct ArrowArray to fill. Where the result is of fixed
- * width its buffers are there already, for as many rows as the arguments have: buffers[0], validity, all set, and buffers[1]. Otherwise,
- * or instead, the body sets buffers of its own and, if they are to be freed, `release`. Rows with a null in a parameter that is not
- * optional are null in the result, whatever the body computes for them. */
-#define UDFVM_VECTOR(NAME, RESULT, ...) \
+/* UDFVM_VECTOR(name, result type, (type, parameter), ...) { body }: a function of whole columns. In
+ * the body `arguments` is an array of struct ArrowArray, one for each parameter, to be read only;
+ * `result` is the struct ArrowArray to fill. Where the result is of fixed width its buffers are
+ * there already, for as many rows as the arguments have: buffers[0], validity, all set, and
+ * buffers[1]. Otherwise, or instead, the body sets buffers of its own and, if they are to be freed,
+ * `release`. Rows with a null in a parameter that is not optional are null in the result, whatever
+ * the body computes for them. */
+#define UDFVM_VECTOR(NAME, RESULT, ...)                                              \
     static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result); \
-    UDFVM_FUNCTION(NAME, NULL, NAME, RESULT __VA_OPT__(,) __VA_ARGS__) \
+    UDFVM_FUNCTION(NAME, NULL, NAME, RESULT __VA_OPT__(, ) __VA_ARGS__)              \
     static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result)
 
 /* ---- Executables ---- */
 
-/* Offers a plain function, defined above, for from_elf(..., signature=...). Needed where the program is stripped: else its symbols will do. */
+/* Offers a plain function, defined above, for from_elf(..., signature=...). Needed where the
+ * program is stripped: else its symbols will do. */
 #define UDFVM_PLAIN(NAME) UDFVM_OFFER(NAME, NULL, (const void *)&NAME)
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-extern const struct udfvm_export *const __start_udfvm_exports[] __attribute__((weak, visibility("hidden")));
-extern const struct udfvm_export *const __stop_udfvm_exports[] __attribute__((weak, visibility("hidden")));
+extern const struct udfvm_export *const __start_udfvm_exports[]
+    __attribute__((weak, visibility("hidden")));
+extern const struct udfvm_export *const __stop_udfvm_exports[]
+    __attribute__((weak, visibility("hidden")));
 #ifdef __cplusplus
 }
 #endif
 
-/* For main(), when the program is ready: in a micro-VM it does not return, and from then on the functions are called. Elsewhere it says what the
- * program is for and returns 1. */
+/* For main(), when the program is ready: in a micro-VM it does not return, and from then on the
+ * functions are called. Elsewhere it says what the program is for and returns 1. */
 __attribute__((unused)) static int udfvm_serve(void)
 {
     const char *runtime = getenv("UDFVM_RUNTIME");
     if (!runtime) {
-        fputs("This program has functions for udfvm, and does nothing by itself: udfvm.from_elf(path, function) calls them.\n", stderr);
+        fputs("This program has functions for udfvm, and does nothing by itself: "
+              "udfvm.from_elf(path, function) calls them.\n",
+              stderr);
         return EXIT_FAILURE;
     }
     fflush(stdout);
-    setvbuf(stdout, NULL, _IONBF, 0);            /* whatever is printed belongs to its call */
-    return ((udfvm_serve_function *)(uintptr_t)strtoull(runtime, NULL, 16))(UDFVM_NATIVE_VERSION, __start_udfvm_exports, __stop_udfvm_exports);
+    setvbuf(stdout, NULL, _IONBF, 0); /* whatever is printed belongs to its call */
+    return ((udfvm_serve_function *)(uintptr_t)strtoull(runtime, NULL, 16))(
+        UDFVM_NATIVE_VERSION, __start_udfvm_exports, __stop_udfvm_exports);
 }
 
 /* The main() of a program that has nothing to prepare. */
-#define UDFVM_MAIN \
-    int main(void) \
-    { \
+#define UDFVM_MAIN            \
+    int main(void)            \
+    {                         \
         return udfvm_serve(); \
     }
 

@@ -1,13 +1,15 @@
-/* _udfvm_agent: what the Python runtime needs of the micro-VM: the windows, seal and complete, and the fast path of one row.
+/* _udfvm_agent: what the Python runtime needs of the micro-VM: the windows, seal and complete, and
+ * the fast path of one row.
  *
- * seal() and complete() are functions of the guest kernel at fixed addresses (udfvm_abi.h); the windows are memory at fixed addresses.
- * Between the end of seal() and complete() a row runs here without Python code of the runtime, because each page that a call dirties
- * must be put back after it.
+ * seal() and complete() are functions of the guest kernel at fixed addresses (udfvm_abi.h); the
+ * windows are memory at fixed addresses. Between the end of seal() and complete() a row runs here
+ * without Python code of the runtime, because each page that a call dirties must be put back after
+ * it.
  */
-#include "columns.h"
-#include "generators.h"
-#include "host_call.h"
-#include "numpy_function.h"
+#include "python/columns.h"
+#include "python/generators.h"
+#include "shared/host_call.h"
+#include "python/numpy_function.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -41,7 +43,8 @@ static void guest_complete(uint64_t status, uint64_t length)
 
 /* ---- The C library's allocator ---- */
 
-/* Bins that are merged in bulk (fast bins) scatter writes over the heap, and giving memory back costs system calls. */
+/* Bins that are merged in bulk (fast bins) scatter writes over the heap, and giving memory back
+ * costs system calls. */
 static void tune_allocator(void)
 {
 #ifdef __GLIBC__
@@ -51,8 +54,9 @@ static void tune_allocator(void)
 #endif
 }
 
-/* A large request makes malloc sort all that was freed, writing to every such chunk: better before the seal than in each call. What it gets
- * stays at the top of the heap, so that calls need not ask for more. */
+/* A large request makes malloc sort all that was freed, writing to every such chunk: better before
+ * the seal than in each call. What it gets stays at the top of the heap, so that calls need not ask
+ * for more. */
 static void settle_allocator(void)
 {
     void *volatile block = malloc(4 << 20);
@@ -62,12 +66,12 @@ static void settle_allocator(void)
 /* ---- The loop that answers requests ---- */
 
 struct server {
-    struct function *function;                   /* of these at most one is not NULL */
+    struct function *function; /* of these at most one is not NULL */
     struct numpy_function *numpy_function;
     struct stream *stream;
     PyObject *handler;
     PyObject *failure;
-    PyObject *begin;                             /* called at the beginning of each call; or None */
+    PyObject *begin; /* called at the beginning of each call; or None */
 };
 
 struct answer {
@@ -86,20 +90,27 @@ static int answer_from_object(PyObject *object, struct answer *answer)
 /* The last resort: an exception whose report failed too. Needs no memory. */
 static struct answer report_without_python(void)
 {
-    static const char type[] = "SystemError", message[] = "an exception could not be reported (is the guest's memory used up?)";
-    struct udfvm_guest_error error = { .type_length = sizeof type - 1, .message_length = sizeof message - 1, .row = -1 };
+    static const char type[] = "SystemError",
+                      message[] =
+                          "an exception could not be reported (is the guest's memory used up?)";
+    struct udfvm_guest_error error = { .type_length = sizeof type - 1,
+                                       .message_length = sizeof message - 1,
+                                       .row = -1 };
     uint8_t *at = output_window();
     memcpy(at, &error, sizeof error);
     memcpy(at + sizeof error, type, sizeof type - 1);
     memcpy(at + sizeof error + sizeof type - 1, message, sizeof message - 1);
-    return (struct answer){ UDFVM_STATUS_ERROR, sizeof error + sizeof type - 1 + sizeof message - 1 };
+    return (struct answer){ UDFVM_STATUS_ERROR,
+                            sizeof error + sizeof type - 1 + sizeof message - 1 };
 }
 
 static struct answer report_exception(const struct server *server, int64_t row)
 {
     struct answer answer;
     PyObject *exception = take_exception();
-    PyObject *reply = exception ? PyObject_CallFunction(server->failure, "OL", exception, (long long)row) : NULL;
+    PyObject *reply = exception
+                          ? PyObject_CallFunction(server->failure, "OL", exception, (long long)row)
+                          : NULL;
     if (answer_from_object(reply, &answer) < 0) {
         PyErr_Clear();
         answer = report_without_python();
@@ -120,20 +131,26 @@ static bool begin_call(const struct server *server)
     return done != NULL;
 }
 
-/* What is answered without Python code of the runtime: 1: *answer is it; 0: the handler must; -1: exception, in *row. */
+/* What is answered without Python code of the runtime: 1: *answer is it; 0: the handler must; -1:
+ * exception, in *row. */
 static int answer_in_c(const struct server *server, struct answer *answer, int64_t *row)
 {
     const struct udfvm_call *call = current_call();
     if (server->function && call->request == UDFVM_REQUEST_ROW)
-        return function_row(server->function, input_payload(), call->length, output_window(), call->output_size, &answer->length) < 0 ? -1 : 1;
+        return function_row(server->function, input_payload(), call->length, output_window(),
+                            call->output_size, &answer->length) < 0
+                   ? -1
+                   : 1;
     if (server->function && server->stream && call->request == UDFVM_REQUEST_BATCH)
-        return function_batch(server->function, server->stream, input_payload(), call->length, output_window(), call->output_size,
-                              &answer->length, row) < 0 ? -1 : 1;
+        return function_batch(server->function, server->stream, input_payload(), call->length,
+                              output_window(), call->output_size, &answer->length, row) < 0
+                   ? -1
+                   : 1;
     if (!server->numpy_function || call->request != UDFVM_REQUEST_BATCH)
         return 0;
     PyObject *finished = NULL;
-    int code = numpy_function_batch(server->numpy_function, server->stream, call->length, output_window(), call->output_size,
-                                    &answer->length, &finished);
+    int code = numpy_function_batch(server->numpy_function, server->stream, call->length,
+                                    output_window(), call->output_size, &answer->length, &finished);
     if (code == 3)
         *answer = (struct answer){ UDFVM_STATUS_IN_PLACE, answer->length };
     else if (code == 2)
@@ -149,14 +166,15 @@ static struct answer answer_request(const struct server *server, bool first)
     int64_t row = -1;
     if (first && !begin_call(server))
         return report_exception(server, row);
-    if (call->request != UDFVM_REQUEST_FETCH && row_begin() < 0)     /* that goes on with a row */
+    if (call->request != UDFVM_REQUEST_FETCH && row_begin() < 0) /* that goes on with a row */
         return report_exception(server, row);
     int answered = answer_in_c(server, &answer, &row);
     if (answered > 0)
         return answer;
     PyObject *reply = NULL;
     if (answered == 0)
-        reply = PyObject_CallFunction(server->handler, "IK", (unsigned)call->request, (unsigned long long)call->length);
+        reply = PyObject_CallFunction(server->handler, "IK", (unsigned)call->request,
+                                      (unsigned long long)call->length);
     if (answered < 0 || answer_from_object(reply, &answer) < 0)
         answer = report_exception(server, row);
     Py_XDECREF(reply);
@@ -164,12 +182,15 @@ static struct answer answer_request(const struct server *server, bool first)
 }
 
 PyDoc_STRVAR(serve_doc,
-"serve(function, stream, handler, failure, begin)\n\n"
-"Seals, then answers requests for ever. What `function` (a Function, a NumpyFunction, or None) with its Stream (None: rows only) does not\n"
-"answer goes to handler(request, length), which returns (status, length of the reply). failure(exception, row) writes the report of an exception and\n"
-"returns the same. begin(), if not None, runs first in each call.");
+             "serve(function, stream, handler, failure, begin)\n\n"
+             "Seals, then answers requests for ever. What `function` (a Function, a NumpyFunction, "
+             "or None) with its Stream (None: rows only) does not\n"
+             "answer goes to handler(request, length), which returns (status, length of the "
+             "reply). failure(exception, row) writes the report of an exception and\n"
+             "returns the same. begin(), if not None, runs first in each call.");
 
-/* The object, if it is of the module's type of that name; NULL, perhaps with an exception, if not. */
+/* The object, if it is of the module's type of that name; NULL, perhaps with an exception, if not.
+ */
 static void *if_of_type(PyObject *module, PyObject *object, const char *name)
 {
     PyObject *type = PyObject_GetAttrString(module, name);
@@ -182,7 +203,8 @@ static PyObject *agent_serve(PyObject *module, PyObject *arguments)
 {
     struct server server;
     PyObject *function, *stream;
-    if (!PyArg_ParseTuple(arguments, "OOOOO", &function, &stream, &server.handler, &server.failure, &server.begin))
+    if (!PyArg_ParseTuple(arguments, "OOOOO", &function, &stream, &server.handler, &server.failure,
+                          &server.begin))
         return NULL;
     server.stream = if_of_type(module, stream, "Stream");
     server.function = if_of_type(module, function, "Function");
@@ -205,17 +227,21 @@ PyDoc_STRVAR(input_doc, "input() -> memoryview\n\nThe payload of the request, re
 
 static PyObject *agent_input(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    return PyMemoryView_FromMemory((char *)input_payload(), (Py_ssize_t)current_call()->length, PyBUF_READ);
+    return PyMemoryView_FromMemory((char *)input_payload(), (Py_ssize_t)current_call()->length,
+                                   PyBUF_READ);
 }
 
-PyDoc_STRVAR(output_doc, "output() -> memoryview\n\nThe part of the output window that the reply may use.");
+PyDoc_STRVAR(output_doc,
+             "output() -> memoryview\n\nThe part of the output window that the reply may use.");
 
 static PyObject *agent_output(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    return PyMemoryView_FromMemory((char *)output_window(), (Py_ssize_t)current_call()->output_size, PyBUF_WRITE);
+    return PyMemoryView_FromMemory((char *)output_window(), (Py_ssize_t)current_call()->output_size,
+                                   PyBUF_WRITE);
 }
 
-PyDoc_STRVAR(run_row_doc, "run_row(function, payload)\n\nRuns a row as serve() does, from memory of the program to the output window: for warming up.");
+PyDoc_STRVAR(run_row_doc, "run_row(function, payload)\n\nRuns a row as serve() does, from memory "
+                          "of the program to the output window: for warming up.");
 
 static PyObject *agent_run_row(PyObject *module, PyObject *arguments)
 {
@@ -225,14 +251,17 @@ static PyObject *agent_run_row(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "Oy*", &object, &payload))
         return NULL;
     struct function *function = if_of_type(module, object, "Function");
-    int code = function ? function_row(function, payload.buf, (uint64_t)payload.len, output_window(), current_call()->output_size, &length) : -1;
+    int code = function ? function_row(function, payload.buf, (uint64_t)payload.len,
+                                       output_window(), current_call()->output_size, &length)
+                        : -1;
     PyBuffer_Release(&payload);
     if (code < 0)
         return NULL;
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(run_batch_doc, "run_batch(function, stream, payload)\n\nRuns a batch as serve() does, from memory of the program to the output window: for warming up.");
+PyDoc_STRVAR(run_batch_doc, "run_batch(function, stream, payload)\n\nRuns a batch as serve() does, "
+                            "from memory of the program to the output window: for warming up.");
 
 static PyObject *agent_run_batch(PyObject *module, PyObject *arguments)
 {
@@ -244,8 +273,10 @@ static PyObject *agent_run_batch(PyObject *module, PyObject *arguments)
         return NULL;
     struct function *function = if_of_type(module, object, "Function");
     struct stream *stream = if_of_type(module, stream_object, "Stream");
-    int code = function && stream ? function_batch(function, stream, payload.buf, (uint64_t)payload.len, output_window(),
-                                                   current_call()->output_size, &length, &row) : -1;
+    int code = function && stream
+                   ? function_batch(function, stream, payload.buf, (uint64_t)payload.len,
+                                    output_window(), current_call()->output_size, &length, &row)
+                   : -1;
     PyBuffer_Release(&payload);
     if (code < 0)
         return NULL;
@@ -253,8 +284,9 @@ static PyObject *agent_run_batch(PyObject *module, PyObject *arguments)
 }
 
 PyDoc_STRVAR(begin_row_doc,
-"begin_row() -> bool\n\n"
-"A row begins: in a deterministic call clocks and randomness start anew. Returns whether the call is one, so whether later rows need this.");
+             "begin_row() -> bool\n\n"
+             "A row begins: in a deterministic call clocks and randomness start anew. Returns "
+             "whether the call is one, so whether later rows need this.");
 
 static PyObject *agent_begin_row(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
@@ -263,9 +295,8 @@ static PyObject *agent_begin_row(PyObject *Py_UNUSED(module), PyObject *Py_UNUSE
     return PyBool_FromLong(current_call()->flags & UDFVM_CALL_DETERMINISTIC);
 }
 
-PyDoc_STRVAR(become_child_doc,
-"become_child()\n\n"
-"The next os.fork() makes this program its own child.");
+PyDoc_STRVAR(become_child_doc, "become_child()\n\n"
+                               "The next os.fork() makes this program its own child.");
 
 static PyObject *agent_become_child(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
@@ -274,7 +305,8 @@ static PyObject *agent_become_child(PyObject *Py_UNUSED(module), PyObject *Py_UN
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(host_call_doc, "host_call(name, arguments): calls a host function with a struct udfvm_row; returns a struct udfvm_value and its bytes");
+PyDoc_STRVAR(host_call_doc, "host_call(name, arguments): calls a host function with a struct "
+                            "udfvm_row; returns a struct udfvm_value and its bytes");
 
 static PyObject *agent_host_call(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
@@ -286,7 +318,8 @@ static PyObject *agent_host_call(PyObject *Py_UNUSED(module), PyObject *argument
     if (!reply)
         return PyErr_NoMemory();
     const int64_t got = host_call(name, (uint64_t)name_length, row, (uint64_t)length, reply);
-    PyObject *result = got < 0 ? PyErr_Format(PyExc_RuntimeError, "%s: %s", name, host_call_problem(got))
+    PyObject *result = got < 0 ? PyErr_Format(PyExc_RuntimeError, "%s: %s", name,
+                                              host_call_problem(got))
                                : PyBytes_FromStringAndSize(reply, (Py_ssize_t)got);
     PyMem_RawFree(reply);
     return result;
@@ -317,9 +350,10 @@ static int add_type(PyObject *module, PyType_Spec *specification)
 static int agent_exec(PyObject *module)
 {
     tune_allocator();
-    setvbuf(stdout, NULL, _IONBF, 0);            /* whatever is printed belongs to its call */
-    if (add_type(module, &function_type_spec) < 0 || add_type(module, &numpy_function_type_spec) < 0 || add_type(module, &stream_type_spec) < 0
-        || add_type(module, &columns_type_spec) < 0)
+    setvbuf(stdout, NULL, _IONBF, 0); /* whatever is printed belongs to its call */
+    if (add_type(module, &function_type_spec) < 0 ||
+        add_type(module, &numpy_function_type_spec) < 0 ||
+        add_type(module, &stream_type_spec) < 0 || add_type(module, &columns_type_spec) < 0)
         return -1;
     return PyModule_AddIntConstant(module, "ABI_VERSION", UDFVM_ABI_VERSION);
 }

@@ -12,37 +12,58 @@ from types import CodeType
 from typing import Any, Final
 
 FILES: Final = (
-    "udfvm: a micro-VM has no files of this machine but those of Python and of installed packages (none with files=False), and a /tmp of "
-    "its own. Data files of your own packages come along where importlib.resources or pkgutil reads them, and files beside your modules "
-    "where code opens them by __file__ and names them; what else a function needs is passed as an argument, or read by a host function "
-    "(host_functions=)"
+    "udfvm: a micro-VM has no files of this machine but those of Python and of installed packages"
+    " (none with files=False), and a /tmp of its own. Data files of your own packages come along"
+    " where importlib.resources or pkgutil reads them, and files beside your modules where code"
+    " opens them by __file__ and names them; what else a function needs is passed as an argument,"
+    " or read by a host function (host_functions=)"
 )
 NETWORK: Final = (
-    "udfvm: a micro-VM has no network: pass what the function needs as an argument, or let a host function get it (host_functions=)"
+    "udfvm: a micro-VM has no network: pass what the function needs as an argument, or let a host"
+    " function get it (host_functions=)"
 )
-PROCESSES: Final = "udfvm: a micro-VM has one process and starts no others: let a host function run the program (host_functions=)"
+PROCESSES: Final = (
+    "udfvm: a micro-VM has one process and starts no others: let a host function run the program"
+    " (host_functions=)"
+)
 VARIABLES: Final = (
-    "udfvm: a micro-VM has no environment variables of this machine: pass the value as an argument, or read it into a global outside"
+    "udfvm: a micro-VM has no environment variables of this machine: pass the value as an argument,"
+    " or read it into a global outside"
 )
 MODULES: Final = (
-    "udfvm: a micro-VM finds the packages that are installed for the Python that declared the function, with files=False only what "
-    "packages= names or an import in the function does, and modules of your own that an import in the function names"
+    "udfvm: a micro-VM finds the packages that are installed for the Python that declared the"
+    " function, with files=False only what packages= names or an import in the function does, and"
+    " modules of your own that an import in the function names"
 )
 STORED_MODULES: Final = (
-    "udfvm: a stored function finds common modules of the standard library, and what packages= of the policy names (without Python: "
-    "`udfvm prepare --package`)"
+    "udfvm: a stored function finds common modules of the standard library, and what packages= of"
+    " the policy names (without Python: `udfvm prepare --package`)"
 )
 
 _NO_FILE: Final = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_NETWORK: Final = frozenset({errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EHOSTUNREACH})
-_STARTERS: Final = frozenset({"fork", "forkpty", "_fork_exec", "fork_exec", "execv", "execve", "posix_spawn", "posix_spawnp", "_spawnvef"})
+_STARTERS: Final = frozenset(
+    {
+        "fork",
+        "forkpty",
+        "_fork_exec",
+        "fork_exec",
+        "execv",
+        "execve",
+        "posix_spawn",
+        "posix_spawnp",
+        "_spawnvef",
+    }
+)
 _LONGEST_CHAIN: Final = 16
 
-stored = False                                   # the function is one of a database
+stored = False  # the function is one of a database
 
 
 def of(exception: BaseException) -> str:
-    """A line that explains an exception, or what it comes of; empty where there is none. It raises nothing."""
+    """A line that explains an exception, or what it comes of; empty where there is none. It raises
+    nothing.
+    """
     try:
         return next(filter(None, map(_advice, _chain(exception))), "")
     except BaseException:  # noqa: BLE001 - the user's classes take part
@@ -58,7 +79,9 @@ def _chain(exception: BaseException | None) -> Iterator[BaseException]:
         reason = getattr(exception, "reason", None)
         if isinstance(reason, BaseException):
             yield reason
-        exception = exception.__cause__ or (None if exception.__suppress_context__ else exception.__context__)
+        exception = exception.__cause__ or (
+            None if exception.__suppress_context__ else exception.__context__
+        )
 
 
 def _advice(exception: BaseException) -> str:
@@ -66,7 +89,10 @@ def _advice(exception: BaseException) -> str:
     name = f"{kind.__module__}.{kind.__qualname__}"
     if isinstance(exception, ModuleNotFoundError):
         return STORED_MODULES if stored else MODULES
-    if isinstance(exception, KeyError) and _raised_by(exception) is type(os.environ).__getitem__.__code__:
+    if (
+        isinstance(exception, KeyError)
+        and _raised_by(exception) is type(os.environ).__getitem__.__code__
+    ):
         return VARIABLES
     if name == "socket.gaierror":
         return NETWORK
@@ -75,7 +101,11 @@ def _advice(exception: BaseException) -> str:
     number = exception.errno if isinstance(exception, OSError) else None
     if number in _NO_NETWORK:
         return NETWORK
-    if number == errno.ENOSYS and (code := _raised_by(exception)) and not _STARTERS.isdisjoint(code.co_names):
+    if (
+        number == errno.ENOSYS
+        and (code := _raised_by(exception))
+        and not _STARTERS.isdisjoint(code.co_names)
+    ):
         return PROCESSES
     return FILES if number in _NO_FILE else ""
 

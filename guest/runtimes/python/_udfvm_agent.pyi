@@ -7,7 +7,9 @@ _Slot = tuple[int, bool, bool, Callable[..., object] | None, str | None]
 _Bytes = bytes | bytearray | memoryview
 
 class Function:
-    def __new__(cls, callable: Callable[..., object], parameters: tuple[_Slot, ...], result: _Slot) -> Function: ...
+    def __new__(
+        cls, callable: Callable[..., object], parameters: tuple[_Slot, ...], result: _Slot
+    ) -> Function: ...
 
 class NumpyFunction:
     def __new__(
@@ -23,7 +25,9 @@ class NumpyFunction:
 
 class Stream:
     def __new__(cls, request_schema: bytes, reply_schema: bytes, template: bytes) -> Stream: ...
-    def write(self, storage: int, rows: int, nulls: int, validity: object, offsets: object, data: object) -> int: ...
+    def write(
+        self, storage: int, rows: int, nulls: int, validity: object, offsets: object, data: object
+    ) -> int: ...
 
 _Buffers = tuple[int, object, object, object]
 

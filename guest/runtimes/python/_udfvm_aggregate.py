@@ -14,9 +14,9 @@ from _udfvm_columns import STATUS_OK, argument_slots, result_slot
 from _udfvm_report import report
 
 REQUEST_AGGREGATE: Final = 8
-FEW: Final = 8                                           # rows
+FEW: Final = 8  # rows
 
-_HEAD: Final = struct.Struct("<QII")                     # struct udfvm_aggregate
+_HEAD: Final = struct.Struct("<QII")  # struct udfvm_aggregate
 _NONE: Final = 0
 _VALUE: Final = 1
 _FINISH: Final = 2
@@ -33,11 +33,16 @@ class Aggregate:
         self._class = cls
         self._groups: dict[int, Any] = {}
         parameters = metadata["parameters"]
-        types, nullable = [parameter["type"] for parameter in parameters], [parameter["nullable"] for parameter in parameters]
+        types, nullable = (
+            [parameter["type"] for parameter in parameters],
+            [parameter["nullable"] for parameter in parameters],
+        )
         arguments = argument_slots(types, nullable, [parameter["name"] for parameter in parameters])
         result = result_slot(metadata["result"], metadata["result_nullable"])
         self._columns = _udfvm_agent.Columns((*_GROUP, *arguments), (result,))
-        self._states = _udfvm_agent.Columns((*_GROUP, *argument_slots(["binary"], [False])), (result_slot("binary", False),))
+        self._states = _udfvm_agent.Columns(
+            (*_GROUP, *argument_slots(["binary"], [False])), (result_slot("binary", False),)
+        )
         self._row = -1
         self._deterministic = False
 
@@ -82,7 +87,9 @@ class Aggregate:
         return group
 
     def _each(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """The method, with clocks and randomness of its own for each row where the call is deterministic."""
+        """The method, with clocks and randomness of its own for each row where the call is
+        deterministic.
+        """
         if not self._deterministic:
             return method
 
@@ -106,16 +113,27 @@ class Aggregate:
         for (number, inverse), run in itertools.groupby(zip(numbers, inverses, strict=True)):
             end = start + sum(1 for _ in run)
             group = self._group(number)
-            self._apply(group.inverse if inverse else group.step, [column[start:end] for column in arguments], start, end - start)
+            self._apply(
+                group.inverse if inverse else group.step,
+                [column[start:end] for column in arguments],
+                start,
+                end - start,
+            )
             start = end
 
-    def _take_few(self, numbers: list[int], inverses: list[bool | None], arguments: list[list[Any]]) -> None:
+    def _take_few(
+        self, numbers: list[int], inverses: list[bool | None], arguments: list[list[Any]]
+    ) -> None:
         """The rows between two values of a window: not worth sorting out."""
-        for self._row, (number, inverse, *row) in enumerate(zip(numbers, inverses, *arguments, strict=True)):  # noqa: B020
+        for self._row, (number, inverse, *row) in enumerate(
+            zip(numbers, inverses, *arguments, strict=True)
+        ):  # noqa: B020
             group = self._group(number)
             self._each(group.inverse if inverse else group.step)(*row)
 
-    def _apply(self, method: Callable[..., object], arguments: Sequence[list[Any]], start: int, rows: int) -> None:
+    def _apply(
+        self, method: Callable[..., object], arguments: Sequence[list[Any]], start: int, rows: int
+    ) -> None:
         method = self._each(method)
         iterators: list[Iterator[Any]] = [iter(column) for column in arguments]
         try:

@@ -1,4 +1,6 @@
-"""Batches of fixed layout as pyarrow arrays: requests as views of the input window, results from an array's buffers."""
+"""Batches of fixed layout as pyarrow arrays: requests as views of the input window, results from an
+array's buffers.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from _udfvm_nested_batch import from_json, to_json
 
 _Buffers = tuple[int, object, object, object]
 
-_NOT_BY_ONE_CAST: Final = {"date32[day]": pa.int32()}    # int64 becomes a date by way of int32
+_NOT_BY_ONE_CAST: Final = {"date32[day]": pa.int32()}  # int64 becomes a date by way of int32
 
 
 def view(place: tuple[int, int, int, int] | None, declared: pa.DataType, rows: int) -> pa.Array:
@@ -24,9 +26,16 @@ def view(place: tuple[int, int, int, int] | None, declared: pa.DataType, rows: i
     validity, offsets, data, length = place
     bitmap = pa.foreign_buffer(validity, (rows + 7) // 8) if validity else None
     if offsets:
-        buffers = [bitmap, pa.foreign_buffer(offsets, 8 * (rows + 1)), pa.foreign_buffer(data, length)]
+        buffers = [
+            bitmap,
+            pa.foreign_buffer(offsets, 8 * (rows + 1)),
+            pa.foreign_buffer(data, length),
+        ]
     else:
-        buffers = [bitmap, pa.foreign_buffer(data, (rows + 7) // 8 if pa.types.is_boolean(kind) else 8 * rows)]
+        buffers = [
+            bitmap,
+            pa.foreign_buffer(data, (rows + 7) // 8 if pa.types.is_boolean(kind) else 8 * rows),
+        ]
     column = pa.Array.from_buffers(kind, rows, buffers, -1 if bitmap else 0)
     if declared.num_fields:
         return from_json(column, declared)
@@ -37,15 +46,22 @@ def wide_buffers(column: pa.Array) -> _Buffers | list[Any]:
     """A result, for Columns.write()."""
     if not len(column):
         return []
-    stored = to_json(column) if column.type.num_fields else _cast(column, pa.type_for_alias(wide(str(column.type))))
-    if stored.offset:                            # buffers must begin at the first row
+    stored = (
+        to_json(column)
+        if column.type.num_fields
+        else _cast(column, pa.type_for_alias(wide(str(column.type))))
+    )
+    if stored.offset:  # buffers must begin at the first row
         stored = pa.concat_arrays([stored, stored.slice(0, 0)])
     buffers = stored.buffers()
     return stored.null_count, buffers[0], buffers[1] if len(buffers) == 3 else None, buffers[-1]
 
 
 def arguments(
-    places: Sequence[tuple[int, int, int, int] | None], types: Sequence[pa.DataType], names: Sequence[str], rows: int
+    places: Sequence[tuple[int, int, int, int] | None],
+    types: Sequence[pa.DataType],
+    names: Sequence[str],
+    rows: int,
 ) -> list[pa.Array]:
     """The columns of a request. What is raised names the argument."""
     columns = []
@@ -53,7 +69,9 @@ def arguments(
         try:
             columns.append(view(place, declared, rows))
         except Loss as loss:
-            raise OverflowError(f"argument {name!r} (position {position}), row {loss.row}: {loss}") from None
+            raise OverflowError(
+                f"argument {name!r} (position {position}), row {loss.row}: {loss}"
+            ) from None
         except (pa.ArrowException, ValueError, TypeError) as error:
             raise ValueError(f"argument {name!r} (position {position}): {error}") from None
     return columns
@@ -69,11 +87,16 @@ def _cast(column: pa.Array, to: pa.DataType) -> pa.Array:
 
 
 def vectorized_columns(
-    call: Callable[[pa.RecordBatch], pa.Array], schema: pa.Schema, result: str, parameters: Sequence[str]
+    call: Callable[[pa.RecordBatch], pa.Array],
+    schema: pa.Schema,
+    result: str,
+    parameters: Sequence[str],
 ) -> Callable[[], tuple[int, int]]:
     """What answers COLUMNS for a vectorised function."""
     names: Sequence[str] = [str(kind) for kind in schema.types]
-    columns = _udfvm_agent.Columns(argument_slots(names, [True] * len(names)), (result_slot(result, True),))
+    columns = _udfvm_agent.Columns(
+        argument_slots(names, [True] * len(names)), (result_slot(result, True),)
+    )
 
     def answer() -> tuple[int, int]:
         rows, places = columns.places(0)

@@ -1,4 +1,4 @@
-"""Puts together what udfvm/callables.py took apart."""
+"""Puts together what udfvm/load/callables.py took apart."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ def cached(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Ca
     return functools.lru_cache(maxsize, typed)(function)
 
 
-def cached_property(function: Callable[[Any], Any], name: str | None) -> functools.cached_property[Any]:
+def cached_property(
+    function: Callable[[Any], Any], name: str | None
+) -> functools.cached_property[Any]:
     """A property that a class has under a name already."""
     made = functools.cached_property(function)
     made.attrname = name
     return made
 
 
-def single_dispatch(function: Callable[..., Any], registered: dict[type, Callable[..., Any]]) -> Callable[..., Any]:
+def single_dispatch(
+    function: Callable[..., Any], registered: dict[type, Callable[..., Any]]
+) -> Callable[..., Any]:
     """A generic function with its implementations."""
     made = functools.singledispatch(function)
     for cls, implementation in registered.items():

@@ -1,6 +1,7 @@
 """Batches of fixed layout (struct udfvm_columns): how each declared type is stored in them.
 
-They have five types only: what is narrower, and dates and times, travel as int64, float32 as double.
+They have five types only: what is narrower, and dates and times, travel as int64, float32 as
+double.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def wide(name: str) -> str:
     return "large_binary" if name.endswith("binary") else "int64"
 
 
-def argument_slots(types: Sequence[str], nullable: Sequence[bool], names: Sequence[str] | None = None) -> tuple[Slot, ...]:
+def argument_slots(
+    types: Sequence[str], nullable: Sequence[bool], names: Sequence[str] | None = None
+) -> tuple[Slot, ...]:
     """Slots of parameters. Errors name the argument, where names are given."""
     return tuple(map(_argument_slot, types, nullable, places_of(types, names)))
 
@@ -44,7 +47,13 @@ def argument_slots(types: Sequence[str], nullable: Sequence[bool], names: Sequen
 def _argument_slot(type_: str, nullable: bool, place: str | None) -> Slot:
     check = _narrowing(type_)
     codec = codec_of(type_)
-    return storage_of(wide(type_)), nullable, codec.direct and check is None, check or codec.decode, place
+    return (
+        storage_of(wide(type_)),
+        nullable,
+        codec.direct and check is None,
+        check or codec.decode,
+        place,
+    )
 
 
 def result_slot(name: str, nullable: bool) -> Slot:
@@ -58,7 +67,13 @@ def result_slot(name: str, nullable: bool) -> Slot:
             return check(codec.encode(value))
 
         encode = encode_checked
-    return storage_of(wide(name)), nullable, codec.direct and check is None, encode if nullable else refuse_none(encode), None
+    return (
+        storage_of(wide(name)),
+        nullable,
+        codec.direct and check is None,
+        encode if nullable else refuse_none(encode),
+        None,
+    )
 
 
 def _narrowing(name: str) -> Callable[[Any], Any] | None:

@@ -1,5 +1,7 @@
-"""``udfvm`` as a function's own modules find it in a micro-VM: what declares functions leaves them as they are, for a UDF that another one
-calls is the function itself there. Nothing else of it works."""
+"""``udfvm`` as a function's own modules find it in a micro-VM: what declares functions leaves them
+as they are, for a UDF that another one calls is the function itself there. Nothing else of it
+works.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class Absent:
         return _absent(f"{self._name}.{name}", name)
 
     def __call__(self, *_: Any, **__: Any) -> Any:
-        raise RuntimeError(f"{self._name} is not there in a micro-VM: a function that runs in one cannot use it")
+        raise RuntimeError(
+            f"{self._name} is not there in a micro-VM: a function that runs in one cannot use it"
+        )
 
 
 def _absent(path: str, name: str) -> Absent:

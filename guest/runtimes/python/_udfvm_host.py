@@ -1,4 +1,6 @@
-"""Host functions, as the body of a UDF sees them: ordinary functions whose calls leave the micro-VM."""
+"""Host functions, as the body of a UDF sees them: ordinary functions whose calls leave the
+micro-VM.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,19 @@ _VALUE: Final = struct.Struct("<IIQ")
 _INTEGER: Final = struct.Struct("<IIq")
 _REAL: Final = struct.Struct("<IId")
 _NULL, _INT64, _FLOAT64, _TEXT, _BLOB, _BOOL = range(6)  # enum udfvm_type
-_TYPES: Final = {"bool": _BOOL, "int64": _INT64, "double": _FLOAT64, "string": _TEXT, "binary": _BLOB}
+_TYPES: Final = {
+    "bool": _BOOL,
+    "int64": _INT64,
+    "double": _FLOAT64,
+    "string": _TEXT,
+    "binary": _BLOB,
+}
 
 
 class HostFunction:
-    """A function of the host. Arguments must be of the declared types; None for a parameter that allows none gives None without a call."""
+    """A function of the host. Arguments must be of the declared types; None for a parameter that
+    allows none gives None without a call.
+    """
 
     def __init__(self, description: dict[str, Any]) -> None:
         self.__name__ = description["name"]
@@ -35,15 +45,25 @@ class HostFunction:
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         values = self._bind(arguments, keywords)
-        if any(value is None and not nullable for value, nullable in zip(values, self._nullable, strict=True)):
+        if any(
+            value is None and not nullable
+            for value, nullable in zip(values, self._nullable, strict=True)
+        ):
             return None
         return _decode(_udfvm_agent.host_call(self.__name__.encode(), self._encode(values)))
 
     def _bind(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> list[Any]:
         rest = self._names[len(arguments) :]
         given = {**self._defaults, **keywords}
-        if len(arguments) > len(self._names) or not set(keywords) <= set(rest) or not set(rest) <= set(given):
-            shown = (f"{name}={self._defaults[name]!r}" if name in self._defaults else name for name in self._names)
+        if (
+            len(arguments) > len(self._names)
+            or not set(keywords) <= set(rest)
+            or not set(rest) <= set(given)
+        ):
+            shown = (
+                f"{name}={self._defaults[name]!r}" if name in self._defaults else name
+                for name in self._names
+            )
             raise TypeError(f"{self.__name__}() takes the arguments ({', '.join(shown)})")
         return [*arguments, *(given[name] for name in rest)]
 
@@ -55,9 +75,17 @@ class HostFunction:
                 if value is None:
                     slots.append(_INTEGER.pack(_NULL, 0, 0))
                 elif type_ == _FLOAT64:
-                    slots.append(_REAL.pack(type_, 0, value if type(value) is float else _real(value)))
+                    slots.append(
+                        _REAL.pack(type_, 0, value if type(value) is float else _real(value))
+                    )
                 elif type_ in (_INT64, _BOOL):
-                    slots.append(_INTEGER.pack(type_, 0, _bool(value) if type_ == _BOOL else operator.index(_python_bool(value))))
+                    slots.append(
+                        _INTEGER.pack(
+                            type_,
+                            0,
+                            _bool(value) if type_ == _BOOL else operator.index(_python_bool(value)),
+                        )
+                    )
                 else:
                     text = str.encode(value) if type_ == _TEXT else _bytes(value)
                     slots.append(_VALUE.pack(type_, len(text), position))
@@ -112,7 +140,9 @@ _functions: Final[dict[str, HostFunction]] = {}
 
 def install(descriptions: list[dict[str, Any]]) -> None:
     """Makes the host functions of the UDF that is being loaded known."""
-    _functions.update({description["name"]: HostFunction(description) for description in descriptions})
+    _functions.update(
+        {description["name"]: HostFunction(description) for description in descriptions}
+    )
 
 
 def find(name: str) -> HostFunction:

@@ -1,7 +1,10 @@
-"""Lists and structs: their names taken apart, their values checked, and their values as JSON, which stands for them in rows.
+"""Lists and structs: their names taken apart, their values checked, and their values as JSON, which
+stands for them in rows.
 
-A name is as the host writes it: ``list<item: double>``, ``fixed_size_list<item: float>[3]``, ``struct<x: double, at: timestamp[us]>``.
-JSON has no bytes, dates and times: bytes are hexadecimal digits, as SQLite's hex() and unhex() have them, the others ISO 8601.
+A name is as the host writes it: ``list<item: double>``, ``fixed_size_list<item: float>[3]``,
+``struct<x: double, at: timestamp[us]>``.
+JSON has no bytes, dates and times: bytes are hexadecimal digits, as SQLite's hex() and unhex() have
+them, the others ISO 8601.
 """
 
 from __future__ import annotations
@@ -83,7 +86,8 @@ def _tree_at(name: str, at: int) -> tuple[Tree, int]:
 
 
 def checked(tree: Tree, leaf: Callable[[str], Check]) -> Check:
-    """What makes of a value, which may be None, one of plain Python values of the type. It raises TypeError, ValueError or OverflowError.
+    """What makes of a value, which may be None, one of plain Python values of the type. It raises
+    TypeError, ValueError or OverflowError.
 
     ``leaf`` makes such a function for a type that holds no other, which is not called with None.
     """
@@ -111,7 +115,9 @@ def _checked_list(check: Check, size: int | None) -> Check:
 def _array_as_list(value: Any) -> list[Any]:
     numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
     if numpy is not None and isinstance(value, numpy.ndarray) and value.ndim:
-        items: list[Any] = list(value) if value.dtype.kind in "mM" else value.tolist()     # which makes integers of nanoseconds
+        items: list[Any] = (
+            list(value) if value.dtype.kind in "mM" else value.tolist()
+        )  # which makes integers of nanoseconds
     elif pyarrow is not None and isinstance(value, (pyarrow.Array, pyarrow.ChunkedArray)):
         items = value.to_pylist()
     else:
@@ -124,10 +130,14 @@ def _checked_struct(checks: Mapping[str, Check]) -> Check:
         if value is None:
             return None
         if not isinstance(value, Mapping):
-            raise TypeError(f"{type(value).__name__} where a dictionary with {', '.join(checks)} is declared")
+            raise TypeError(
+                f"{type(value).__name__} where a dictionary with {', '.join(checks)} is declared"
+            )
         for key in value:
             if key not in checks:
-                raise TypeError(f"a dictionary with {key!r} where one with {', '.join(checks)} is declared")
+                raise TypeError(
+                    f"a dictionary with {key!r} where one with {', '.join(checks)} is declared"
+                )
         return {name: _in_field(name, check, value.get(name)) for name, check in checks.items()}
 
     return check_struct
@@ -144,7 +154,9 @@ def _in_field(name: str, check: Check, value: Any) -> Any:
 
 
 def json_reader(tree: Tree) -> Callable[[str], Any]:
-    """What makes of JSON text a value of the type. It raises TypeError or ValueError for JSON that is something else."""
+    """What makes of JSON text a value of the type. It raises TypeError or ValueError for JSON that
+    is something else.
+    """
     check = checked(tree, _json_leaf)
 
     return lambda text: check(from_json_text(text))
@@ -158,7 +170,9 @@ _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def from_json_text(text: str) -> Any:
-    """The value of JSON text. Raises ValueError, with the place of the fault and no frames of ``json``."""
+    """The value of JSON text. Raises ValueError, with the place of the fault and no frames of
+    ``json``.
+    """
     try:
         return _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
@@ -178,7 +192,9 @@ def json_writer(tree: Tree, leaf: Callable[[str], Check]) -> Callable[[Any], str
 def to_json_text(value: Any, default: Callable[[Any], str] | None = None) -> str:
     """JSON text of a result. Raises TypeError or ValueError, without frames of ``json``."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=default)
+        return json.dumps(
+            value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=default
+        )
     except (TypeError, ValueError, RecursionError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"the function returned what is no JSON: {error}") from None
@@ -186,7 +202,9 @@ def to_json_text(value: Any, default: Callable[[Any], str] | None = None) -> str
 
 def shown(integer: int) -> str:
     """An integer for a message: Python refuses to write one of thousands of digits."""
-    return str(integer) if integer.bit_length() < 200 else f"an integer of {integer.bit_length()} bits"
+    return (
+        str(integer) if integer.bit_length() < 200 else f"an integer of {integer.bit_length()} bits"
+    )
 
 
 def _jsonable(value: Any) -> str:
@@ -219,16 +237,22 @@ def _expect(value: Any, kinds: type | tuple[type, ...], what: str) -> Any:
 def _moment(value: Any, unit: str, zone: str | None) -> datetime.datetime:
     moment = datetime.datetime.fromisoformat(_expect(value, str, "a time in text"))
     if (moment.utcoffset() is not None) != (zone is not None):
-        raise ValueError(f"{value!r} in JSON where a time {'without' if zone is None else 'with'} an offset is declared")
+        raise ValueError(
+            f"{value!r} in JSON where a time {'without' if zone is None else 'with'} an offset is"
+            " declared"
+        )
     if moment.microsecond % _STEPS[unit] or _NANOSECONDS.search(value):
-        raise ValueError(f"{value!r} in JSON where a whole number of {unit} is declared, or of microseconds, which datetime.datetime has")
+        raise ValueError(
+            f"{value!r} in JSON where a whole number of {unit} is declared, or of microseconds,"
+            " which datetime.datetime has"
+        )
     return moment
 
 
 def _json_string(value: Any) -> Any:
     text: str = _expect(value, str, "text")
     if not text.isascii():
-        text.encode()                            # which a half of a pair, escaped, cannot be
+        text.encode()  # which a half of a pair, escaped, cannot be
     return text
 
 
@@ -240,7 +264,7 @@ def _json_float(value: Any, name: str) -> float:
 
 
 def _json_bool(value: Any) -> bool:
-    if value not in (False, True) or isinstance(value, float):       # 0 and 1 are SQL's
+    if value not in (False, True) or isinstance(value, float):  # 0 and 1 are SQL's
         raise TypeError(f"{json.dumps(value)[:40]} in JSON where true or false is declared")
     return bool(value)
 
@@ -248,7 +272,14 @@ def _json_bool(value: Any) -> bool:
 def _json_integer(value: Any, smallest: int, largest: int) -> int:
     number = _expect(value, (int, float), "an integer")
     if not math.isfinite(number) or number != int(number) or not smallest <= number <= largest:
-        raise ValueError(f"{number} in JSON where an integer from {smallest} to {largest} is declared")
-    if isinstance(number, float) and abs(number) >= 2**53:        # it may have been another integer, before it was a float
-        raise ValueError(f"{number} in JSON where an integer is declared: write it without a fraction or exponent")
+        raise ValueError(
+            f"{number} in JSON where an integer from {smallest} to {largest} is declared"
+        )
+    if (
+        isinstance(number, float) and abs(number) >= 2**53
+    ):  # it may have been another integer, before it was a float
+        raise ValueError(
+            f"{number} in JSON where an integer is declared: write it without a fraction or"
+            " exponent"
+        )
     return int(number)

@@ -1,4 +1,6 @@
-"""Batches of scalar functions that take or return lists or structs: by way of pyarrow, a row at a time."""
+"""Batches of scalar functions that take or return lists or structs: by way of pyarrow, a row at a
+time.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +15,22 @@ from _udfvm_scalar import codec_of, refuse_none, value_check
 from _udfvm_stream import Stream
 from _udfvm_types import is_nested
 
-_STORED: Final = {"date32[day]": pa.int32()}             # other dates and times are stored as int64
+_STORED: Final = {"date32[day]": pa.int32()}  # other dates and times are stored as int64
 
 
 class NestedBatches:
     """Answers BATCH for a scalar function."""
 
-    def __init__(self, function: Callable[..., object], metadata: dict[str, Any], stream: Stream) -> None:
+    def __init__(
+        self, function: Callable[..., object], metadata: dict[str, Any], stream: Stream
+    ) -> None:
         self._function = function
         self._types = [parameter["type"] for parameter in metadata["parameters"]]
-        self._required = [index for index, parameter in enumerate(metadata["parameters"]) if not parameter["nullable"]]
+        self._required = [
+            index
+            for index, parameter in enumerate(metadata["parameters"])
+            if not parameter["nullable"]
+        ]
         check = checked(tree_of(metadata["result"]), value_check)
         self._check = check if metadata["result_nullable"] else refuse_none(check)
         self._stream = stream
@@ -38,9 +46,13 @@ class NestedBatches:
     def run(self, batch: pa.RecordBatch) -> tuple[int, int]:
         """Calls the function with each row, and writes the results."""
         self._row = -1
-        columns = [values_of(column, name) for column, name in zip(batch.columns, self._types, strict=True)]
+        columns = [
+            values_of(column, name) for column, name in zip(batch.columns, self._types, strict=True)
+        ]
         results = []
-        for self._row, values in enumerate(zip(*columns, strict=True) if columns else [()] * batch.num_rows):  # noqa: B020
+        for self._row, values in enumerate(
+            zip(*columns, strict=True) if columns else [()] * batch.num_rows
+        ):  # noqa: B020
             skip = any(values[index] is None for index in self._required)
             _udfvm_agent.begin_row()
             results.append(None if skip else self._check(self._function(*values)))
@@ -66,5 +78,7 @@ def from_json(texts: pa.Array, declared: pa.DataType) -> pa.Array:
 def to_json(column: pa.Array) -> pa.Array:
     """The JSON of a column of lists or structs."""
     write = json_writer(tree_of(str(column.type)), value_check)
-    texts: Sequence[str | None] = [None if value is None else write(value) for value in column.to_pylist()]
+    texts: Sequence[str | None] = [
+        None if value is None else write(value) for value in column.to_pylist()
+    ]
     return pa.array(texts, pa.large_string())

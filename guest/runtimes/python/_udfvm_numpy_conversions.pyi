@@ -1,9 +1,11 @@
-"""The host's udfvm/numpy_conversions.py, of which the build puts a copy beside the agent."""
+"""The host's udfvm/types/numpy_conversions.py, of which the build puts a copy beside the agent."""
 
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-def from_numpy(values: np.ndarray[Any, Any], declared: pa.DataType) -> pa.Array | pa.ChunkedArray: ...
+def from_numpy(
+    values: np.ndarray[Any, Any], declared: pa.DataType
+) -> pa.Array | pa.ChunkedArray: ...
 def from_objects(values: list[Any], declared: pa.DataType) -> pa.Array | None: ...

@@ -15,7 +15,7 @@ def unpack(text: str) -> None:
     mount = ctypes.CDLL(None, use_errno=True).mount
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(text))) as archive:
         for name in archive.namelist():
-            path = Path(f"/{name}")              # archives have no first slash
+            path = Path(f"/{name}")  # archives have no first slash
             there = path.parent.is_dir() and os.access(path.parent, os.W_OK)
             if not there and mount(b"tmpfs", os.fsencode(path.parent), b"tmpfs", 0, None) != 0:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path.parent))

@@ -1,4 +1,6 @@
-"""The user's own modules, which are not in the guest's file system: imported from the sources that came with the function."""
+"""The user's own modules, which are not in the guest's file system: imported from the sources that
+came with the function.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,24 @@ class OwnModules(Loader):
     """A finder and loader of modules, for ``sys.meta_path``."""
 
     def __init__(self, modules: Iterable[tuple[str, str, bool, str]], data: str = "") -> None:
-        """``data`` is a zip archive of data files, in base64: each in a folder of its package's name."""
-        self._modules = {name: (filename, is_package, text) for name, filename, is_package, text in modules}
+        """``data`` is a zip archive of data files, in base64: each in a folder of its package's
+        name.
+        """
+        self._modules = {
+            name: (filename, is_package, text) for name, filename, is_package, text in modules
+        }
         self._data = _DataFiles(data) if data else None
 
     def install(self) -> None:
-        """Makes the modules importable, before all others: the host found them under their names."""
+        """Makes the modules importable, before all others: the host found them under their
+        names.
+        """
         if self._modules:
             sys.meta_path.insert(0, self)
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """The protocol of ``importlib.abc.MetaPathFinder``."""
         if name not in self._modules:
             return None
@@ -42,7 +52,10 @@ class OwnModules(Loader):
         """The protocol of ``importlib.abc.Loader``."""
         filename, _, text = self._modules[module.__name__]
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-        exec(compile(text, filename or f"<{module.__name__}>", "exec", dont_inherit=True), module.__dict__)
+        exec(
+            compile(text, filename or f"<{module.__name__}>", "exec", dont_inherit=True),
+            module.__dict__,
+        )
 
     def get_source(self, name: str) -> str:
         """The protocol of ``importlib.abc.InspectLoader``."""

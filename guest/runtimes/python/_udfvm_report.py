@@ -1,4 +1,6 @@
-"""Exceptions of the function, as the host gets them: struct udfvm_guest_error and its texts, in the output window."""
+"""Exceptions of the function, as the host gets them: struct udfvm_guest_error and its texts, in the
+output window.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import _udfvm_agent
 
 STATUS_ERROR: Final = 1
 ERROR_HEADER: Final = struct.Struct("<IIIIq")
-LONGEST_TYPE: Final = 256                         # as much as the host keeps
+LONGEST_TYPE: Final = 256  # as much as the host keeps
 LONGEST_MESSAGE: Final = 20 * 1024
 LONGEST_TRACEBACK: Final = 43 * 1024
 OWN_DIRECTORY: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120 - compared with file names of code
@@ -42,20 +44,27 @@ def _cut(encoded: bytes, longest: int) -> bytes:
         return encoded
     mark = b"\n[... cut: the whole has %d bytes ...]\n" % len(encoded)
     half = max(0, longest - len(mark)) // 2
-    head, tail = (part.decode("utf-8", "ignore").encode() for part in (encoded[:half], encoded[len(encoded) - half :]))
+    head, tail = (
+        part.decode("utf-8", "ignore").encode()
+        for part in (encoded[:half], encoded[len(encoded) - half :])
+    )
     return (head + mark + tail)[:longest]
 
 
 def _type_name(cls: type[BaseException]) -> str:
     try:
-        return cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
+        return (
+            cls.__qualname__
+            if cls.__module__ in ("builtins", "__main__")
+            else f"{cls.__module__}.{cls.__qualname__}"
+        )
     except BaseException:  # noqa: BLE001 - the user's class may have no module, or a property of that name
         return type.__dict__["__qualname__"].__get__(cls)
 
 
 def _message(exception: BaseException) -> str:
     try:
-        text = str.__str__(str(exception))       # of a subclass, whose methods do not count
+        text = str.__str__(str(exception))  # of a subclass, whose methods do not count
     except BaseException:  # noqa: BLE001 - the user's __str__
         return "<str() of the exception failed>"
     if not text and issubclass(type(exception), MemoryError):
@@ -65,11 +74,24 @@ def _message(exception: BaseException) -> str:
 
 def _traceback(exception: BaseException) -> str:
     """As Python prints it, from the user's first frame on."""
-    frames = BaseException.__dict__["__traceback__"].__get__(exception)      # whatever the user's class makes of its attributes
+    frames = BaseException.__dict__["__traceback__"].__get__(
+        exception
+    )  # whatever the user's class makes of its attributes
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(OWN_DIRECTORY):
         frames = frames.tb_next
     advice = _udfvm_advice.of(exception)
     try:
-        return "".join(traceback.TracebackException(type(exception), exception, frames).format()) + advice
+        return (
+            "".join(traceback.TracebackException(type(exception), exception, frames).format())
+            + advice
+        )
     except BaseException:  # noqa: BLE001 - the user's classes take part in formatting
-        return "".join(("Traceback (most recent call last):\n", *traceback.format_tb(frames), _type_name(type(exception)), "\n", advice))
+        return "".join(
+            (
+                "Traceback (most recent call last):\n",
+                *traceback.format_tb(frames),
+                _type_name(type(exception)),
+                "\n",
+                advice,
+            )
+        )

@@ -1,6 +1,7 @@
 """Loads a function and answers its calls.
 
-Payload of LOAD: 8 bytes little endian, the length of the JSON that follows; then the parts whose lengths it lists, those of class _Payload.
+Payload of LOAD: 8 bytes little endian, the length of the JSON that follows; then the parts whose
+lengths it lists, those of class _Payload.
 Nothing here needs pyarrow: a base image for scalar functions does without it.
 """
 
@@ -29,12 +30,15 @@ from _udfvm_warmup import repeat, warm_up_reports
 REQUEST_LOAD: Final = 2
 REQUEST_BATCH: Final = 4
 REQUEST_COLUMNS: Final = 5
-# Collections are for calls of many rows: few objects live when a call begins (the rest is frozen), and a short call never collects.
+# Collections are for calls of many rows: few objects live when a call begins (the rest is frozen),
+# and a short call never collects.
 GC_THRESHOLD: Final = 50_000
 
 Answer = tuple[int, int]
 Handler = Callable[[int, int], Answer]
-Loaded = tuple[_udfvm_agent.Function | _udfvm_agent.NumpyFunction | None, _udfvm_agent.Stream | None, Handler]
+Loaded = tuple[
+    _udfvm_agent.Function | _udfvm_agent.NumpyFunction | None, _udfvm_agent.Stream | None, Handler
+]
 
 
 def serve_load() -> None:
@@ -44,7 +48,9 @@ def serve_load() -> None:
 
 
 def _settle() -> None:
-    """Moves everything alive out of the collector's sight, so that a collection in a call touches none of its pages."""
+    """Moves everything alive out of the collector's sight, so that a collection in a call touches
+    none of its pages.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 10, 10)
@@ -61,7 +67,8 @@ def _load(request: int, length: int) -> Answer:
     sys.modules["udfvm"] = importlib.import_module("_udfvm_decorators")
     payload = _Payload.parse(data)
     for filename, text in payload.metadata["sources"].items():
-        # For tracebacks: files that exist on the host only. An entry without a time is never checked against a file.
+        # For tracebacks: files that exist on the host only. An entry without a time is never
+        # checked against a file.
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     if payload.metadata["own_files"]:
         from _udfvm_own_files import unpack
@@ -78,7 +85,7 @@ def _load(request: int, length: int) -> Answer:
     function = cloudpickle.loads(payload.function)
     native, stream, handler = _LOADERS[payload.metadata["kind"]](function, payload)
     if payload.metadata["deterministic"] and "numpy" in sys.modules:
-        _import_quietly("numpy.random")          # which numpy imports when it is first used: in some row
+        _import_quietly("numpy.random")  # which numpy imports when it is first used: in some row
     _find_temporary_directory()
     begin = become_child()
     _settle()
@@ -87,12 +94,12 @@ def _load(request: int, length: int) -> Answer:
 
 class _Payload(NamedTuple):
     metadata: dict[str, Any]
-    schema: bytes                                # of the arguments: Arrow IPC message
+    schema: bytes  # of the arguments: Arrow IPC message
     result_schema: bytes
-    template: bytes                              # record batch message of a result of one row
-    function: bytes                              # pickled
-    warm: bytes                                  # Arrow IPC stream: a row of nulls, a row of zeros
-    sample: bytes                                # Arrow IPC stream; for tables and aggregates pickled rows; may be empty
+    template: bytes  # record batch message of a result of one row
+    function: bytes  # pickled
+    warm: bytes  # Arrow IPC stream: a row of nulls, a row of zeros
+    sample: bytes  # Arrow IPC stream; for tables and aggregates pickled rows; may be empty
 
     @classmethod
     def parse(cls, payload: bytes) -> _Payload:
@@ -113,7 +120,9 @@ def _load_source(metadata: dict[str, Any]) -> None:
 
     def handle(request: int, _: int) -> Answer:
         if request != REQUEST_COLUMNS:
-            raise RuntimeError(f"a function that was loaded from source does not answer request {request}")
+            raise RuntimeError(
+                f"a function that was loaded from source does not answer request {request}"
+            )
         return answer_columns()
 
     _find_temporary_directory()
@@ -129,7 +138,10 @@ def _load_scalar(function: Callable[..., object], payload: _Payload) -> Loaded:
         native, answer_batch = None, _nested_batches(function, payload)
         loaded = _udfvm_scalar.of_rows(function, metadata)
     else:
-        native, answer_batch = _udfvm_agent.Stream(payload.schema, payload.result_schema, payload.template), None
+        native, answer_batch = (
+            _udfvm_agent.Stream(payload.schema, payload.result_schema, payload.template),
+            None,
+        )
         loaded = _udfvm_scalar.load(function, metadata, native, payload.warm, payload.sample)
     answer_columns = None
     if metadata["in_columns"]:
@@ -179,7 +191,12 @@ def _load_vectorized(function: Callable[..., object], payload: _Payload) -> Load
     if metadata["in_columns"]:
         from _udfvm_arrow_columns import vectorized_columns
 
-        answer_columns = vectorized_columns(loaded, stream.schema, metadata["result"], [each["name"] for each in metadata["parameters"]])
+        answer_columns = vectorized_columns(
+            loaded,
+            stream.schema,
+            metadata["result"],
+            [each["name"] for each in metadata["parameters"]],
+        )
 
     def handle(request: int, length: int) -> Answer:
         if request == REQUEST_COLUMNS and answer_columns is not None:
@@ -215,7 +232,9 @@ def _load_aggregate(cls: Callable[..., Any], payload: _Payload) -> Loaded:
         import pyarrow as pa
         from _udfvm_vectorized_aggregate import VectorizedAggregate
 
-        aggregate: Aggregate = VectorizedAggregate(user_class, payload.metadata, pa.ipc.read_schema(pa.py_buffer(payload.schema)))
+        aggregate: Aggregate = VectorizedAggregate(
+            user_class, payload.metadata, pa.ipc.read_schema(pa.py_buffer(payload.schema))
+        )
     else:
         aggregate = Aggregate(user_class, payload.metadata)
     if payload.sample:
@@ -239,15 +258,25 @@ _LOADERS: Final[dict[str, Callable[[Callable[..., Any], _Payload], Loaded]]] = {
 
 
 def _find_temporary_directory() -> None:
-    """What tempfile does when it is first used, in some row, which would draw more random numbers than the others; no file is written."""
+    """What tempfile does when it is first used, in some row, which would draw more random numbers
+    than the others; no file is written.
+    """
     tempfile: Any = sys.modules.get("tempfile")
-    if tempfile is not None and tempfile.tempdir is None and hasattr(tempfile, "_candidate_tempdir_list"):
+    if (
+        tempfile is not None
+        and tempfile.tempdir is None
+        and hasattr(tempfile, "_candidate_tempdir_list")
+    ):
         candidates = tempfile._candidate_tempdir_list()
-        tempfile.tempdir = next((each for each in candidates if os.access(each, os.W_OK | os.X_OK)), None)
+        tempfile.tempdir = next(
+            (each for each in candidates if os.access(each, os.W_OK | os.X_OK)), None
+        )
 
 
 def _import_quietly(name: str) -> None:
-    """An import in a function's body, done ahead of the first call. Where it fails, the body will see it fail."""
+    """An import in a function's body, done ahead of the first call. Where it fails, the body will
+    see it fail.
+    """
     try:
         importlib.import_module(name)
     except Exception:  # noqa: BLE001 - a module may raise anything

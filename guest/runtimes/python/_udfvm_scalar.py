@@ -1,6 +1,7 @@
 """Scalar functions: how each declared type is stored, and the conversions that C leaves to Python.
 
-Strict: a result must be of the declared type. Integers do for floats; numpy scalars do for the Python types they stand for.
+Strict: a result must be of the declared type. Integers do for floats; numpy scalars do for the
+Python types they stand for.
 """
 
 from __future__ import annotations
@@ -36,11 +37,17 @@ class Codec(NamedTuple):
 
 
 def load(
-    function: Callable[..., object], metadata: dict[str, Any], stream: _udfvm_agent.Stream, warm: bytes, sample: bytes
+    function: Callable[..., object],
+    metadata: dict[str, Any],
+    stream: _udfvm_agent.Stream,
+    warm: bytes,
+    sample: bytes,
 ) -> _udfvm_agent.Function:
-    """A function of one row at a time, for rows and for whole batches, ready to be called: everything that is set up on first use is.
+    """A function of one row at a time, for rows and for whole batches, ready to be called:
+    everything that is set up on first use is.
 
-    It runs on the sample, if there is one. `warm` is a batch for a function of our own, which runs through the paths that calls take.
+    It runs on the sample, if there is one. `warm` is a batch for a function of our own, which runs
+    through the paths that calls take.
     """
     types = [parameter["type"] for parameter in metadata["parameters"]]
     internal = _function(lambda *_: None, types, [True] * len(types), metadata["result"], True)
@@ -63,7 +70,9 @@ def of_rows(function: Callable[..., object], metadata: dict[str, Any]) -> _udfvm
     types = [parameter["type"] for parameter in metadata["parameters"]]
     nullable = [parameter["nullable"] for parameter in metadata["parameters"]]
     names = [parameter["name"] for parameter in metadata["parameters"]]
-    return _function(function, types, nullable, metadata["result"], metadata["result_nullable"], names)
+    return _function(
+        function, types, nullable, metadata["result"], metadata["result_nullable"], names
+    )
 
 
 def _function(
@@ -79,8 +88,17 @@ def _function(
     slots = zip(codecs, nullable, places_of(types, names), strict=True)
     return _udfvm_agent.Function(
         function,
-        tuple((each.storage, may_be_null, each.direct, each.decode, place) for each, may_be_null, place in slots),
-        (codec.storage, result_nullable, codec.direct, codec.encode if result_nullable else refuse_none(codec.encode), None),
+        tuple(
+            (each.storage, may_be_null, each.direct, each.decode, place)
+            for each, may_be_null, place in slots
+        ),
+        (
+            codec.storage,
+            result_nullable,
+            codec.direct,
+            codec.encode if result_nullable else refuse_none(codec.encode),
+            None,
+        ),
     )
 
 
@@ -105,16 +123,29 @@ def codec_of(name: str) -> Codec:
         return Codec(storage, False, _date_from_days, _days_from_date)
     if name == "date64[ms]":
         return Codec(storage, False, lambda ms: _date_from_days(ms // _DAY_MS), _ms_from_date)
-    return Codec(storage, True, None, next(coerce for prefix, coerce in _COERCE.items() if name.startswith(prefix)))
+    return Codec(
+        storage,
+        True,
+        None,
+        next(coerce for prefix, coerce in _COERCE.items() if name.startswith(prefix)),
+    )
 
 
 _PLAIN: Final = {
-    "bool": bool, "float": float, "double": float, "string": str, "large_string": str, "binary": bytes, "large_binary": bytes,
-}  # fmt: skip
+    "bool": bool,
+    "float": float,
+    "double": float,
+    "string": str,
+    "large_string": str,
+    "binary": bytes,
+    "large_binary": bytes,
+}
 
 
 def value_check(name: str) -> Converter:
-    """What checks a value for a type that holds no other, and makes a plain Python value of it: a date stays a date."""
+    """What checks a value for a type that holds no other, and makes a plain Python value of it: a
+    date stays a date.
+    """
     codec = codec_of(name)
     if timestamp_parts(name) or name.startswith("date"):
 
@@ -128,7 +159,9 @@ def value_check(name: str) -> Converter:
         def check_integer(value: object) -> object:
             integer = _coerce_int(value)
             if not smallest <= integer <= largest:
-                raise OverflowError(f"{shown(integer)} is out of the range of its declared type, {name}")
+                raise OverflowError(
+                    f"{shown(integer)} is out of the range of its declared type, {name}"
+                )
             return integer
 
         return check_integer
@@ -137,13 +170,18 @@ def value_check(name: str) -> Converter:
 
 
 def _wrong(value: object, declared: str) -> TypeError:
-    return TypeError(f"the function returned {type(value).__name__}, but its result is declared {declared}")
+    return TypeError(
+        f"the function returned {type(value).__name__}, but its result is declared {declared}"
+    )
 
 
 def refuse_none(encode: Converter) -> Converter:
     def refusing(value: object) -> object:
         if value is None or is_missing(value):
-            raise TypeError("the function returned None, but its result is not declared to allow it: annotate the result `... | None`")
+            raise TypeError(
+                "the function returned None, but its result is not declared to allow it: annotate"
+                " the result `... | None`"
+            )
         return encode(value)
 
     return refusing
@@ -181,13 +219,15 @@ def _coercing_float(name: str) -> Converter:
         try:
             return exact_float(value, name)
         except Loss as loss:
-            raise OverflowError(f"the function returned a value that its declared result type has not: {loss}") from None
+            raise OverflowError(
+                f"the function returned a value that its declared result type has not: {loss}"
+            ) from None
 
     return coerce
 
 
 def _coerce_text(value: object) -> str:
-    if isinstance(value, str):                   # of a subclass, whose methods do not count
+    if isinstance(value, str):  # of a subclass, whose methods do not count
         return str.__str__(value)
     raise _wrong(value, "str")
 
@@ -244,10 +284,13 @@ def _timestamp(unit: str, timezone: str | None) -> tuple[Converter, Converter]:
             raise _wrong(value, "datetime.datetime")
         if (value.utcoffset() is None) != (zone is None):
             found, wanted = ("a naive", "aware") if zone is not None else ("an aware", "naive")
-            raise TypeError(f"the function returned {found} datetime, but its result is declared {wanted} ({unit}, time zone {timezone})")
+            raise TypeError(
+                f"the function returned {found} datetime, but its result is declared {wanted}"
+                f" ({unit}, time zone {timezone})"
+            )
         if zone is not None:
             value = value.astimezone(datetime.UTC).replace(tzinfo=None)
-        nanoseconds = getattr(value, "nanosecond", 0)        # of pandas' Timestamp
+        nanoseconds = getattr(value, "nanosecond", 0)  # of pandas' Timestamp
         return _from_microseconds((value - _EPOCH) // _MICROSECOND, nanoseconds, unit)
 
     return decode, encode
@@ -257,7 +300,10 @@ def _to_microseconds(count: int, unit: str) -> int:
     if unit != "ns":
         return count * _MICROSECONDS[unit]
     if count % 1000:
-        raise ValueError(f"the timestamp {count} ns cannot be a datetime.datetime, which has microseconds: use a vectorised function")
+        raise ValueError(
+            f"the timestamp {count} ns cannot be a datetime.datetime, which has microseconds: use a"
+            " vectorised function"
+        )
     return count // 1000
 
 
@@ -265,7 +311,9 @@ def _from_microseconds(microseconds: int, nanoseconds: int, unit: str) -> int:
     if unit == "ns":
         return microseconds * 1000 + nanoseconds
     if microseconds % _MICROSECONDS[unit] or nanoseconds:
-        raise ValueError(f"the function returned a datetime that is no whole number of {unit}, its declared unit")
+        raise ValueError(
+            f"the function returned a datetime that is no whole number of {unit}, its declared unit"
+        )
     return microseconds // _MICROSECONDS[unit]
 
 

@@ -20,39 +20,55 @@ _TAGS: Final = {"int64": 1, "double": 2, "string": 3, "json": 3, "binary": 4, "b
 
 
 def load(metadata: dict[str, Any]) -> tuple[_udfvm_agent.Function, Callable[[], tuple[int, int]]]:
-    """Runs the source as a module and makes its function ready to be called: for rows, and what answers COLUMNS.
+    """Runs the source as a module and makes its function ready to be called: for rows, and what
+    answers COLUMNS.
 
-    The function is the one named `entry`; without that the one with the UDF's own name, or else the last one that the source defines.
+    The function is the one named `entry`; without that the one with the UDF's own name, or else the
+    last one that the source defines.
     """
     namespace = sys.modules["__main__"].__dict__
     filename = f"<{metadata['name']}>"
-    source = metadata["source"].removeprefix("\ufeff")          # a byte order mark: Python allows one in files
+    source = metadata["source"].removeprefix(
+        "\ufeff"
+    )  # a byte order mark: Python allows one in files
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     exec(compile(source, filename, "exec", dont_inherit=True), namespace)
     function = _entry(namespace, metadata["name"], metadata["entry"], filename)
     types = [parameter["type"] for parameter in metadata["parameters"]]
     nullable = [parameter["nullable"] for parameter in metadata["parameters"]]
     row = _zero_row(types)
-    internal = _udfvm_scalar._function(lambda *_: None, types, [True] * len(types), metadata["result"], True)
-    if "json" not in types:                      # an empty text is none
+    internal = _udfvm_scalar._function(
+        lambda *_: None, types, [True] * len(types), metadata["result"], True
+    )
+    if "json" not in types:  # an empty text is none
         repeat(lambda: _udfvm_agent.run_row(internal, row))
     names = [parameter["name"] for parameter in metadata["parameters"]]
     loaded = _udfvm_scalar._function(function, types, nullable, metadata["result"], True, names)
     return loaded, scalar_columns(function, types, nullable, metadata["result"], True, names)
 
 
-def _entry(namespace: dict[str, Any], name: str, entry: str, filename: str) -> Callable[..., object]:
+def _entry(
+    namespace: dict[str, Any], name: str, entry: str, filename: str
+) -> Callable[..., object]:
     for candidate in filter(None, (entry, name)):
         if candidate in namespace:
             found: Callable[..., object] = namespace[candidate]
             if not callable(found):
-                raise TypeError(f"{candidate!r} in the source is a {type(found).__name__}, not a function")
+                raise TypeError(
+                    f"{candidate!r} in the source is a {type(found).__name__}, not a function"
+                )
             return found
         if entry:
             raise NameError(f"the source defines no {entry!r}")
-    defined = [value for value in namespace.values() if getattr(getattr(value, "__code__", None), "co_filename", None) == filename]
+    defined = [
+        value
+        for value in namespace.values()
+        if getattr(getattr(value, "__code__", None), "co_filename", None) == filename
+    ]
     if not defined:
-        raise NameError(f"the source defines no function: it must define {name!r}, or another that entry= names")
+        raise NameError(
+            f"the source defines no function: it must define {name!r}, or another that entry= names"
+        )
     last: Callable[..., object] = defined[-1]
     return last
 
@@ -61,4 +77,6 @@ def _zero_row(types: Sequence[str]) -> bytes:
     """A row of zeros and empty strings."""
     end = _ROW.size + len(types) * _VALUE.size
     tags = [_TAGS[name] for name in types]
-    return _ROW.pack(len(types), 0) + b"".join(_VALUE.pack(tag, 0, end if tag in (3, 4) else 0) for tag in tags)
+    return _ROW.pack(len(types), 0) + b"".join(
+        _VALUE.pack(tag, 0, end if tag in (3, 4) else 0) for tag in tags
+    )

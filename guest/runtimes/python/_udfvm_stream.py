@@ -1,4 +1,6 @@
-"""Arrow IPC streams in the windows: one record batch in, one column out, and the types on the way."""
+"""Arrow IPC streams in the windows: one record batch in, one column out, and the types on the
+way.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,13 @@ from _udfvm_types import is_nested, storage_of
 
 INPUT_PAYLOAD: Final = 0x4000001000
 STATUS_OK: Final = 0
-END_OF_STREAM: Final = 8                         # bytes
+END_OF_STREAM: Final = 8  # bytes
 
 
 class Formats(Protocol):
-    """Messages that the host made: what streams begin with, and a record batch message of a result of one row."""
+    """Messages that the host made: what streams begin with, and a record batch message of a result
+    of one row.
+    """
 
     @property
     def schema(self) -> bytes: ...
@@ -27,17 +31,28 @@ class Formats(Protocol):
 
 
 class Stream:
-    """Reads batches of one schema and writes columns of one type. ``native`` does the same in C; None for columns of lists or structs."""
+    """Reads batches of one schema and writes columns of one type. ``native`` does the same in C;
+    None for columns of lists or structs.
+    """
 
     @classmethod
     def of(cls, formats: Formats) -> Self:
         """The streams of a function."""
-        schema, result = (pa.ipc.read_schema(pa.py_buffer(message)) for message in (formats.schema, formats.result_schema))
+        schema, result = (
+            pa.ipc.read_schema(pa.py_buffer(message))
+            for message in (formats.schema, formats.result_schema)
+        )
         flat = not any(is_nested(str(type_)) for type_ in (*schema.types, result.types[0]))
-        native = _udfvm_agent.Stream(formats.schema, formats.result_schema, formats.template) if flat else None
+        native = (
+            _udfvm_agent.Stream(formats.schema, formats.result_schema, formats.template)
+            if flat
+            else None
+        )
         return cls(native, schema, result)
 
-    def __init__(self, native: _udfvm_agent.Stream | None, schema: pa.Schema, result: pa.Schema) -> None:
+    def __init__(
+        self, native: _udfvm_agent.Stream | None, schema: pa.Schema, result: pa.Schema
+    ) -> None:
         self.native = native
         self.schema = schema
         self.type = result.field(0).type
@@ -67,10 +82,14 @@ class Stream:
         buffers = column.buffers()
         offsets = buffers[1] if len(buffers) == 3 else None
         data = buffers[-1] if len(buffers) > 1 else None
-        return STATUS_OK, self.native.write(self.storage, len(column), column.null_count, buffers[0], offsets, data)
+        return STATUS_OK, self.native.write(
+            self.storage, len(column), column.null_count, buffers[0], offsets, data
+        )
 
     def _write_any(self, column: pa.Array) -> tuple[int, int]:
-        """Leaves it to pyarrow to bring the buffers of a slice to their beginnings, and to lay out lists and structs."""
+        """Leaves it to pyarrow to bring the buffers of a slice to their beginnings, and to lay out
+        lists and structs.
+        """
         batch = pa.RecordBatch.from_arrays([column], schema=self._result_schema)
         window = _udfvm_agent.output()
         length = self._overhead + pa.ipc.get_record_batch_size(batch)
@@ -87,8 +106,16 @@ def strict_cast(array: pa.Array, declared: pa.DataType) -> pa.Array:
     try:
         return convert(array, declared)
     except Refused:
-        raise TypeError(f"the function returned an array of {array.type}, but its result is declared {declared}") from None
+        raise TypeError(
+            f"the function returned an array of {array.type}, but its result is declared {declared}"
+        ) from None
     except Loss as loss:
-        kind = OverflowError if pa.types.is_integer(declared) or pa.types.is_floating(declared) else ValueError
-        found = f"the function returned an array of {array.type}, but its result is declared {declared}"
+        kind = (
+            OverflowError
+            if pa.types.is_integer(declared) or pa.types.is_floating(declared)
+            else ValueError
+        )
+        found = (
+            f"the function returned an array of {array.type}, but its result is declared {declared}"
+        )
         raise kind(f"{found}: row {loss.row}: {loss}") from None

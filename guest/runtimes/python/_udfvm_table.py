@@ -1,4 +1,6 @@
-"""Table functions: rows, or whole Arrow batches, from a function that yields them, a bounded number for each request."""
+"""Table functions: rows, or whole Arrow batches, from a function that yields them, a bounded number
+for each request.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ REQUEST_FETCH: Final = 7
 MORE: Final = 1
 # Texts and bytes that are gathered for one reply, at most, but for the last row.
 LARGEST_PIECE: Final = 4 << 20
-FIRST_CHUNK: Final = 4                                   # rows, where their size is not known from their types
+FIRST_CHUNK: Final = 4  # rows, where their size is not known from their types
 
-_FETCH: Final = struct.Struct("<QQ")                     # struct udfvm_fetch
+_FETCH: Final = struct.Struct("<QQ")  # struct udfvm_fetch
 
 
 class _Rows(NamedTuple):
@@ -58,10 +60,18 @@ class TableFunction:
         self._nullable = [parameter["nullable"] for parameter in parameters]
         self._names = [column["name"] for column in metadata["columns"]]
         self._types = [column["type"] for column in metadata["columns"]]
-        self._variable = [index for index, name in enumerate(self._types) if wide(name).startswith("large_")]
-        types, names = [parameter["type"] for parameter in parameters], [parameter["name"] for parameter in parameters]
+        self._variable = [
+            index for index, name in enumerate(self._types) if wide(name).startswith("large_")
+        ]
+        types, names = (
+            [parameter["type"] for parameter in parameters],
+            [parameter["name"] for parameter in parameters],
+        )
         arguments = argument_slots(types, self._nullable, names)
-        slots = (result_slot("int64", False), *(result_slot(column["type"], column["nullable"]) for column in metadata["columns"]))
+        slots = (
+            result_slot("int64", False),
+            *(result_slot(column["type"], column["nullable"]) for column in metadata["columns"]),
+        )
         self._columns = _udfvm_agent.Columns(arguments, slots)
         self._begin([])
 
@@ -80,15 +90,17 @@ class TableFunction:
 
     def rows_of(self, arguments: Sequence[Any]) -> list[list[Any]]:
         """All rows for some arguments, for warming up. Batches are left out."""
-        return self._columns_of([item for item in _iterable(self._function(*arguments)) if not _is_batch(item)])
+        return self._columns_of(
+            [item for item in _iterable(self._function(*arguments)) if not _is_batch(item)]
+        )
 
     def _begin(self, arguments: Sequence[tuple[Any, ...]]) -> None:
         self._arguments = enumerate(arguments)
-        self._items: Iterator[Any] | None = None         # of the row of arguments at hand
+        self._items: Iterator[Any] | None = None  # of the row of arguments at hand
         self._source = -1
         self._ended = False
         self._waiting: deque[_Rows | _Batch] = deque()
-        self._failure: BaseException | None = None       # of the function, behind the rows that wait
+        self._failure: BaseException | None = None  # of the function, behind the rows that wait
 
     # ---- From the function ----
 
@@ -107,15 +119,20 @@ class TableFunction:
         """On to the next row of arguments; False: there is none."""
         for source, row in self._arguments:
             self._source = source
-            if all(nullable or value is not None for value, nullable in zip(row, self._nullable, strict=True)):
+            if all(
+                nullable or value is not None
+                for value, nullable in zip(row, self._nullable, strict=True)
+            ):
                 _udfvm_agent.begin_row()
                 self._items = iter(_iterable(self._function(*row)))
-                return True                              # a null that is not welcome: no rows
+                return True  # a null that is not welcome: no rows
         self._ended = True
         return False
 
     def _gather(self, limit: int) -> None:
-        """Runs the function for so many rows, or until they are large, or until it yields a batch."""
+        """Runs the function for so many rows, or until they are large, or until it yields a
+        batch.
+        """
         rows = size = 0
         chunk = FIRST_CHUNK if self._variable else limit
         while rows < limit and size < LARGEST_PIECE:
@@ -126,7 +143,7 @@ class TableFunction:
             try:
                 items.extend(itertools.islice(self._items, min(chunk, limit - rows)))
             except BaseException as exception:  # noqa: BLE001 - whatever the function raises comes behind its rows
-                self._items = _Raised(exception)         # `items` keeps what was yielded before
+                self._items = _Raised(exception)  # `items` keeps what was yielded before
             if not items:
                 if isinstance(self._items, _Raised):
                     raise self._items.exception
@@ -141,7 +158,7 @@ class TableFunction:
                     return
             size += self._wait(items)
             rows += len(items)
-            if self._variable:                           # as many more as are likely to fit, but not too sure of it
+            if self._variable:  # as many more as are likely to fit, but not too sure of it
                 chunk = max(1, min(4 * rows, (LARGEST_PIECE - size) * rows // (size + 1)))
 
     def _wait(self, items: list[Any]) -> int:
@@ -156,7 +173,14 @@ class TableFunction:
                 self._wait(items[:good])
             raise
         self._waiting.append(_Rows(self._source, columns, len(items)))
-        return sum([len(value) for index in self._variable for value in columns[index] if isinstance(value, (str, bytes))])
+        return sum(
+            [
+                len(value)
+                for index in self._variable
+                for value in columns[index]
+                if isinstance(value, (str, bytes))
+            ]
+        )
 
     def _good(self, items: list[Any]) -> int:
         """How many items from the first on are rows; the one behind them is none."""
@@ -169,16 +193,22 @@ class TableFunction:
 
     def _columns_of(self, items: list[Any]) -> list[list[Any]]:
         kinds = set(map(type, items))
-        if all(issubclass(kind, (tuple, list)) for kind in kinds) and set(map(len, items)) == {len(self._names)}:
+        if all(issubclass(kind, (tuple, list)) for kind in kinds) and set(map(len, items)) == {
+            len(self._names)
+        }:
             return [list(column) for column in zip(*items, strict=True)]
-        if len(self._names) == 1 and not any(issubclass(kind, (tuple, list, Mapping)) for kind in kinds):
+        if len(self._names) == 1 and not any(
+            issubclass(kind, (tuple, list, Mapping)) for kind in kinds
+        ):
             return [items]
         return [list(column) for column in zip(*map(self._row, items), strict=True)]
 
     @staticmethod
     def _any_batch(items: list[Any]) -> bool:
         pyarrow = sys.modules.get("pyarrow")
-        return pyarrow is not None and not {pyarrow.RecordBatch, pyarrow.Table}.isdisjoint(map(type, items))
+        return pyarrow is not None and not {pyarrow.RecordBatch, pyarrow.Table}.isdisjoint(
+            map(type, items)
+        )
 
     # ---- To the host ----
 
@@ -211,7 +241,9 @@ class TableFunction:
         room = len(_udfvm_agent.output())
         while True:
             whole = count == len(sources)
-            pieces: list[Any] = [sources, *columns] if whole else [column[:count] for column in (sources, *columns)]
+            pieces: list[Any] = (
+                [sources, *columns] if whole else [column[:count] for column in (sources, *columns)]
+            )
             try:
                 length = self._columns.write(count, pieces, self._flags() if whole else MORE)
             except BaseException as exception:
@@ -220,7 +252,7 @@ class TableFunction:
                     self._source = sources[good]
                 if good <= 0:
                     raise
-                self._failure, count = exception, good   # the rows before it, then the exception
+                self._failure, count = exception, good  # the rows before it, then the exception
                 sources, columns = sources[:good], [column[:good] for column in columns]
                 self._waiting.clear()
                 continue
@@ -228,9 +260,11 @@ class TableFunction:
                 break
             count //= 2
         rest = []
-        while count < len(sources):                      # what does not fit waits on, before what waits already
+        while count < len(sources):  # what does not fit waits on, before what waits already
             end = bisect_right(sources, sources[count])
-            rest.append(_Rows(sources[count], [column[count:end] for column in columns], end - count))
+            rest.append(
+                _Rows(sources[count], [column[count:end] for column in columns], end - count)
+            )
             count = end
         self._waiting.extendleft(reversed(rest))
         return length
@@ -242,14 +276,23 @@ class TableFunction:
         elif isinstance(item, Mapping):
             unknown = [name for name in item if name not in self._names]
             if unknown:
-                raise TypeError(f"the function yielded a value for {unknown[0]!r}, which is no column: there are {', '.join(self._names)}")
+                raise TypeError(
+                    f"the function yielded a value for {unknown[0]!r}, which is no column: there"
+                    f" are {', '.join(self._names)}"
+                )
             row = tuple(item.get(name) for name in self._names)
         elif width == 1:
             row = (item,)
         else:
-            raise TypeError(f"the function yielded {type(item).__name__}: yield a tuple with the columns {', '.join(self._names)}")
+            raise TypeError(
+                f"the function yielded {type(item).__name__}: yield a tuple with the columns"
+                f" {', '.join(self._names)}"
+            )
         if len(row) != width:
-            raise TypeError(f"the function yielded a row of {len(row)} values, but has {width} columns: {', '.join(self._names)}")
+            raise TypeError(
+                f"the function yielded a row of {len(row)} values, but has {width} columns:"
+                f" {', '.join(self._names)}"
+            )
         return row
 
     # ---- Arrow batches ----
@@ -261,14 +304,21 @@ class TableFunction:
 
         table = pa.table(item) if isinstance(item, pa.RecordBatch) else item
         if table.num_columns != len(self._names):
-            raise TypeError(f"the function yielded a batch of {table.num_columns} columns, but has {len(self._names)}")
+            raise TypeError(
+                f"the function yielded a batch of {table.num_columns} columns, but has"
+                f" {len(self._names)}"
+            )
         if set(table.column_names) == set(self._names):
             table = table.select(self._names)
         arrays = []
         for column, name in zip(table.columns, self._types, strict=True):
-            array = pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
+            array = (
+                pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
+            )
             arrays.append(strict_cast(array, _arrow_type(name)))
-        return pa.RecordBatch.from_arrays(arrays, names=[str(index) for index in range(len(arrays))])
+        return pa.RecordBatch.from_arrays(
+            arrays, names=[str(index) for index in range(len(arrays))]
+        )
 
     def _write_batch(self, waiting: _Batch, limit: int) -> int:
         import pyarrow as pa
@@ -281,7 +331,9 @@ class TableFunction:
             piece = batch.slice(0, count)
             columns = [pa.array([source] * count, pa.int64()), *piece.columns]
             more = self._flags() or count < batch.num_rows
-            length = self._columns.write(count, [wide_buffers(column) for column in columns], MORE if more else 0)
+            length = self._columns.write(
+                count, [wide_buffers(column) for column in columns], MORE if more else 0
+            )
             if length <= room or count <= 1:
                 break
             count //= 2
@@ -295,14 +347,21 @@ def _arrow_type(name: str) -> Any:
     from _udfvm_types import timestamp_parts
 
     parts = timestamp_parts(name)
-    return pa.timestamp(*parts) if parts else pa.type_for_alias(name.removesuffix("[day]").removesuffix("[ms]"))
+    return (
+        pa.timestamp(*parts)
+        if parts
+        else pa.type_for_alias(name.removesuffix("[day]").removesuffix("[ms]"))
+    )
 
 
 def _iterable(result: Any) -> Iterable[Any]:
     if result is None:
         return ()
     if not isinstance(result, Iterable) or isinstance(result, (str, bytes, Mapping)):
-        raise TypeError(f"the function returned {type(result).__name__}: a table function yields rows, or returns a list of them")
+        raise TypeError(
+            f"the function returned {type(result).__name__}: a table function yields rows, or"
+            " returns a list of them"
+        )
     return (result,) if _is_batch(result) else result
 
 

@@ -37,7 +37,9 @@ def is_nested(name: str) -> bool:
 
 
 def storage_of(name: str) -> int:
-    """How Arrow stores a type; of lists and structs, how it stores the JSON that stands for them in rows."""
+    """How Arrow stores a type; of lists and structs, how it stores the JSON that stands for them in
+    rows.
+    """
     if is_nested(name):
         return STORAGES["json"]
     return STORAGES["int64"] if name.startswith("timestamp") else STORAGES[name]

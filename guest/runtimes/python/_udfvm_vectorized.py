@@ -1,8 +1,9 @@
 """Vectorised functions: whole columns in, one column out.
 
-Rows with a null in a parameter that is not nullable are taken out before the call and are null in the result: the function sees the rows
-that have values only. Where a parameter allows None, pyarrow arrays carry the nulls; numpy arrays have NaN (floats), NaT (dates and
-times) or, in an object array, None (all others).
+Rows with a null in a parameter that is not nullable are taken out before the call and are null in
+the result: the function sees the rows that have values only. Where a parameter allows None, pyarrow
+arrays carry the nulls; numpy arrays have NaN (floats), NaT (dates and times) or, in an object
+array, None (all others).
 """
 
 from __future__ import annotations
@@ -30,7 +31,13 @@ if TYPE_CHECKING:
 class VectorizedFunction:
     """A function and what it receives for each column."""
 
-    def __init__(self, function: Callable[..., object], nullable: Sequence[bool], numpy: Sequence[bool], stream: Stream) -> None:
+    def __init__(
+        self,
+        function: Callable[..., object],
+        nullable: Sequence[bool],
+        numpy: Sequence[bool],
+        stream: Stream,
+    ) -> None:
         self._function = function
         self._nullable = tuple(nullable)
         self._containers = tuple(map(container_of, numpy))
@@ -67,7 +74,9 @@ class VectorizedFunction:
         )
 
     def _call(self, columns: Sequence[pa.Array], rows: int) -> pa.Array:
-        arguments = [container(column) for container, column in zip(self._containers, columns, strict=True)]
+        arguments = [
+            container(column) for container, column in zip(self._containers, columns, strict=True)
+        ]
         return _column(self._function(*arguments), self._stream.type, rows)
 
     def _call_without_nulls(self, columns: Sequence[pa.Array], rows: int) -> pa.Array:
@@ -85,9 +94,17 @@ class VectorizedFunction:
 
 # Types that numpy and Arrow store alike, and their formats in the struct module.
 _FORMATS: Final = {
-    "int8": "b", "int16": "h", "int32": "i", "int64": "l", "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "L", "float": "f",
+    "int8": "b",
+    "int16": "h",
+    "int32": "i",
+    "int64": "l",
+    "uint8": "B",
+    "uint16": "H",
+    "uint32": "I",
+    "uint64": "L",
+    "float": "f",
     "double": "d",
-}  # fmt: skip
+}
 
 
 def _numpy_type(type_: pa.DataType) -> str | None:
@@ -97,14 +114,23 @@ def _numpy_type(type_: pa.DataType) -> str | None:
     return _FORMATS.get(str(type_))
 
 
-def load(function: Callable[..., object], metadata: dict[str, Any], stream: Stream, warm: bytes, sample: bytes) -> VectorizedFunction:
+def load(
+    function: Callable[..., object],
+    metadata: dict[str, Any],
+    stream: Stream,
+    warm: bytes,
+    sample: bytes,
+) -> VectorizedFunction:
     """Makes a function ready to be called: everything that is set up on first use is.
 
-    It runs on the sample; without one it runs on an empty batch, and whatever it raises then does not count: nobody promised that it takes
-    one. `warm` is a batch for functions of our own, which run through the paths that calls take.
+    It runs on the sample; without one it runs on an empty batch, and whatever it raises then does
+    not count: nobody promised that it takes one. `warm` is a batch for functions of our own, which
+    run through the paths that calls take.
     """
     nullable = [parameter["nullable"] for parameter in metadata["parameters"]]
-    loaded = VectorizedFunction(function, nullable, [parameter["numpy"] for parameter in metadata["parameters"]], stream)
+    loaded = VectorizedFunction(
+        function, nullable, [parameter["numpy"] for parameter in metadata["parameters"]], stream
+    )
     _warm_up(stream, pa.py_buffer(warm))
     if sample:
         batch = stream.read(pa.py_buffer(sample))
@@ -162,7 +188,10 @@ def _column(value: object, declared: pa.DataType, rows: int) -> pa.Array:
     elif hasattr(value, "__array__") and hasattr(value, "index") and hasattr(value, "dtype"):
         array = _from_series(value, declared)
     else:
-        raise TypeError(f"the function returned {type(value).__name__}, not an array: return a pyarrow.Array or a numpy.ndarray")
+        raise TypeError(
+            f"the function returned {type(value).__name__}, not an array: return a pyarrow.Array or"
+            " a numpy.ndarray"
+        )
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks)
     if len(array) != rows:
@@ -172,23 +201,35 @@ def _column(value: object, declared: pa.DataType, rows: int) -> pa.Array:
 
 def _from_numpy(value: np.ndarray[Any, Any], declared: pa.DataType) -> pa.Array | pa.ChunkedArray:
     if value.ndim != 1:
-        raise ValueError(f"the function returned an array of {value.ndim} dimensions: return one of 1 dimension, with a value for each row")
+        raise ValueError(
+            f"the function returned an array of {value.ndim} dimensions: return one of 1 dimension,"
+            " with a value for each row"
+        )
     if value.dtype.kind in "OT":
         return _from_objects(value.tolist(), declared)
     try:
         return from_numpy(value, declared)
     except Refused as refused:
-        raise TypeError(f"the function returned {refused}, but its result is declared {declared}") from None
+        raise TypeError(
+            f"the function returned {refused}, but its result is declared {declared}"
+        ) from None
     except Loss as loss:
-        raise ValueError(f"the function returned a value that is not of its result, {declared}: row {loss.row}: {loss}") from None
+        raise ValueError(
+            f"the function returned a value that is not of its result, {declared}: row {loss.row}:"
+            f" {loss}"
+        ) from None
 
 
 def _from_series(series: Any, declared: pa.DataType) -> pa.Array | pa.ChunkedArray:
     """A Series of pandas, which has NaN for nulls."""
     if str(series.dtype) != "object":
         return pa.array(series, from_pandas=True)
-    values = series.tolist()
-    return _from_objects([None if isinstance(value, float) and value != value else value for value in values], declared)  # noqa: PLR0124
+    values = [None if _is_nan(value) else value for value in series.tolist()]
+    return _from_objects(values, declared)
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and value != value  # noqa: PLR0124
 
 
 def _from_objects(values: list[Any], declared: pa.DataType) -> pa.Array:

@@ -20,28 +20,40 @@ class VectorizedAggregate(Aggregate):
         super().__init__(cls, metadata)
         self._types = [pa.int64(), pa.bool_(), *schema.types]
         self._names = [parameter["name"] for parameter in metadata["parameters"]]
-        self._containers = [container_of(parameter["numpy"]) for parameter in metadata["parameters"]]
+        self._containers = [
+            container_of(parameter["numpy"]) for parameter in metadata["parameters"]
+        ]
 
     def _take_rows(self) -> None:
         rows, places = self._columns.places(_HEAD.size)
         if not rows:
             return
-        numbers, inverses = (view(place, kind, rows) for place, kind in zip(places[:2], self._types[:2], strict=True))
+        numbers, inverses = (
+            view(place, kind, rows) for place, kind in zip(places[:2], self._types[:2], strict=True)
+        )
         columns = arguments(places[2:], self._types[2:], self._names, rows)
         plain = inverses.null_count == rows
         distinct = pc.unique(numbers).to_pylist()
         if plain:
             for number in distinct:
-                chosen = columns if len(distinct) == 1 else [column.filter(pc.equal(numbers, number)) for column in columns]
+                chosen = (
+                    columns
+                    if len(distinct) == 1
+                    else [column.filter(pc.equal(numbers, number)) for column in columns]
+                )
                 self._pass(number, False, chosen)
             return
         start = 0
-        for (number, inverse), run in itertools.groupby(zip(numbers.to_pylist(), inverses.to_pylist(), strict=True)):
+        for (number, inverse), run in itertools.groupby(
+            zip(numbers.to_pylist(), inverses.to_pylist(), strict=True)
+        ):
             length = sum(1 for _ in run)
             self._pass(number, bool(inverse), [column.slice(start, length) for column in columns])
             start += length
 
     def _pass(self, number: int, inverse: bool, columns: Sequence[pa.Array]) -> None:
         group = self._group(number)
-        arguments = [container(column) for container, column in zip(self._containers, columns, strict=True)]
+        arguments = [
+            container(column) for container, column in zip(self._containers, columns, strict=True)
+        ]
         (group.inverse if inverse else group.step)(*arguments)

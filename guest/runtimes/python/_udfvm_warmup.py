@@ -1,4 +1,6 @@
-"""Warming up: runs the paths that a call takes, so that what is built on first use is in the image."""
+"""Warming up: runs the paths that a call takes, so that what is built on first use is in the
+image.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,12 @@
 """The program that runs in a Python micro-VM: starts once, loads one function, answers requests.
 
-Life: the base image is this program after it imported its packages, at its first seal. A LOAD request unpickles a function, warms
-everything up and seals again: that is the UDF's layer. Each call continues after that second seal, in a fresh copy of it.
+Life: the base image is this program after it imported its packages, at its first seal. A LOAD
+request unpickles a function, warms
+everything up and seals again: that is the UDF's layer. Each call continues after that second seal,
+in a fresh copy of it.
 
-Arguments: one, JSON: {"path": sys.path, "packages": modules to import, "extension": path of _udfvm_agent}.
+Arguments: one, JSON: {"path": sys.path, "packages": modules to import, "extension": path of
+_udfvm_agent}.
 """
 
 from __future__ import annotations
@@ -28,17 +31,22 @@ def main() -> None:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            error.add_note(f"udfvm: {name!r} is imported because packages= names it, or because the function uses it")
+            error.add_note(
+                f"udfvm: {name!r} is imported because packages= names it, or because the function"
+                " uses it"
+            )
             raise
     if "pyarrow" in sys.modules:
         _prepare_pyarrow()
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         stream = _unbuffered(descriptor)
         setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)      # where libraries find the original
+        setattr(sys, f"__{name}__", stream)  # where libraries find the original
     runtime = importlib.import_module("_udfvm_runtime")
     sys.modules["_udfvm_main"] = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")     # a user's `__main__` is not this program
+    sys.modules["__main__"] = types.ModuleType(
+        "__main__"
+    )  # a user's `__main__` is not this program
     runtime.serve_load()
 
 
@@ -55,7 +63,8 @@ def _prepare_pyarrow() -> None:
     pyarrow = importlib.import_module("pyarrow")
     pyarrow.set_cpu_count(1)
     pyarrow.set_io_thread_count(1)
-    # At its first conversion pyarrow looks for pandas, which takes longer to import than all the rest. It finds it only where asked for.
+    # At its first conversion pyarrow looks for pandas, which takes longer to import than all the
+    # rest. It finds it only where asked for.
     sys.meta_path.insert(0, _NoPandas)
     pyarrow.array([0])
     sys.meta_path.remove(_NoPandas)
@@ -63,7 +72,9 @@ def _prepare_pyarrow() -> None:
 
 
 def _unbuffered(descriptor: int) -> io.TextIOWrapper:
-    """Standard output without buffers, because flushing them at the end of each call would cost more than few calls' printing."""
+    """Standard output without buffers, because flushing them at the end of each call would cost
+    more than few calls' printing.
+    """
     raw = io.FileIO(descriptor, "wb", closefd=False)
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
 
@@ -71,7 +82,9 @@ def _unbuffered(descriptor: int) -> io.TextIOWrapper:
 def _find_modules(configuration: dict[str, Any]) -> None:
     here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib is not needed otherwise
     sys.path[:] = [*configuration["path"], here]
-    specification = importlib.util.spec_from_file_location("_udfvm_agent", configuration["extension"])
+    specification = importlib.util.spec_from_file_location(
+        "_udfvm_agent", configuration["extension"]
+    )
     if specification is None or specification.loader is None:
         raise ImportError(f"{configuration['extension']} is no extension module")
     module = importlib.util.module_from_spec(specification)

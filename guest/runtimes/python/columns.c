@@ -1,15 +1,14 @@
 /* udfvm_agent.Columns: see columns.h. */
-#include "columns.h"
+#include "python/columns.h"
 
 #include <structmember.h>
 #include <string.h>
 
 struct columns {
-    PyObject_HEAD
-    size_t argument_count, result_count;
+    PyObject_HEAD size_t argument_count, result_count;
     struct slot *arguments, *results;
-    struct column *found;                        /* the arguments of the request at hand */
-    Py_ssize_t row;                              /* where the last exception was raised, -1 where that is not known */
+    struct column *found; /* the arguments of the request at hand */
+    Py_ssize_t row;       /* where the last exception was raised, -1 where that is not known */
 };
 
 static const uint8_t *payload(uint64_t *length)
@@ -46,8 +45,8 @@ static PyObject *columns_new(PyTypeObject *type, PyObject *arguments, PyObject *
     self->found = PyMem_Calloc((size_t)PyTuple_GET_SIZE(parameters) + 1, sizeof *self->found);
     if (!self->found)
         PyErr_NoMemory();
-    if (!self->found || take_slots(parameters, &self->arguments, &self->argument_count) < 0
-        || take_slots(results, &self->results, &self->result_count) < 0)
+    if (!self->found || take_slots(parameters, &self->arguments, &self->argument_count) < 0 ||
+        take_slots(results, &self->results, &self->result_count) < 0)
         Py_CLEAR(self);
     return (PyObject *)self;
 }
@@ -95,9 +94,10 @@ static bool inside(uint64_t place, uint64_t bytes, uint64_t length)
     return place <= length && bytes <= length - place;
 }
 
-/* A column as the slot has it; false where it is something else. The host is trusted, so this is against mistakes. */
-static bool find_column(const struct slot *slot, const struct udfvm_column *head, const uint8_t *base, uint64_t length, uint64_t rows,
-                        struct column *column)
+/* A column as the slot has it; false where it is something else. The host is trusted, so this is
+ * against mistakes. */
+static bool find_column(const struct slot *slot, const struct udfvm_column *head,
+                        const uint8_t *base, uint64_t length, uint64_t rows, struct column *column)
 {
     *column = (struct column){ .all_null = head->type == UDFVM_NULL };
     if (column->all_null)
@@ -106,9 +106,12 @@ static bool find_column(const struct slot *slot, const struct udfvm_column *head
         return false;
     const bool variable = storage_is_variable(slot->storage);
     const uint64_t bits = (rows + 7) / 8;
-    const uint64_t bytes = variable ? head->data_length : slot->storage == STORAGE_BOOL ? bits : rows * 8;
-    if (!inside(head->data, bytes, length) || (head->validity && !inside(head->validity, bits, length))
-        || (variable && !inside(head->offsets, (rows + 1) * 8, length)))
+    const uint64_t bytes = variable                        ? head->data_length
+                           : slot->storage == STORAGE_BOOL ? bits
+                                                           : rows * 8;
+    if (!inside(head->data, bytes, length) ||
+        (head->validity && !inside(head->validity, bits, length)) ||
+        (variable && !inside(head->offsets, (rows + 1) * 8, length)))
         return false;
     column->validity = head->validity ? base + head->validity : NULL;
     column->offsets = variable ? base + head->offsets : NULL;
@@ -116,8 +119,10 @@ static bool find_column(const struct slot *slot, const struct udfvm_column *head
     return true;
 }
 
-/* Finds the columns of the struct udfvm_columns at `offset` of the payload. 0; -1 with an exception. */
-static int find_columns(struct columns *self, uint64_t offset, struct udfvm_columns *head, const struct udfvm_column **heads)
+/* Finds the columns of the struct udfvm_columns at `offset` of the payload. 0; -1 with an
+ * exception. */
+static int find_columns(struct columns *self, uint64_t offset, struct udfvm_columns *head,
+                        const struct udfvm_column **heads)
 {
     uint64_t length;
     const uint8_t *base = payload(&length);
@@ -127,17 +132,19 @@ static int find_columns(struct columns *self, uint64_t offset, struct udfvm_colu
         length -= offset;
         memcpy(head, base, sizeof *head);
         const struct udfvm_column *columns = (const struct udfvm_column *)(base + sizeof *head);
-        bool valid = head->count == self->argument_count && head->rows < INT64_MAX / 16
-                     && inside(sizeof *head, head->count * sizeof *columns, length);
+        bool valid = head->count == self->argument_count && head->rows < INT64_MAX / 16 &&
+                     inside(sizeof *head, head->count * sizeof *columns, length);
         for (size_t i = 0; valid && i < self->argument_count; i++)
-            valid = find_column(&self->arguments[i], &columns[i], base, length, head->rows, &self->found[i]);
+            valid = find_column(&self->arguments[i], &columns[i], base, length, head->rows,
+                                &self->found[i]);
         if (valid) {
             if (heads)
                 *heads = columns;
             return 0;
         }
     }
-    PyErr_SetString(PyExc_ValueError, "the columns are not those that the function was loaded with");
+    PyErr_SetString(PyExc_ValueError,
+                    "the columns are not those that the function was loaded with");
     return -1;
 }
 
@@ -145,7 +152,8 @@ static PyObject *column_list(const struct slot *slot, const struct column *colum
 {
     PyObject *list = PyList_New(rows);
     for (Py_ssize_t row = 0; list && row < rows; row++) {
-        PyObject *value = column_is_null(column, row) ? Py_NewRef(Py_None) : value_from_column(slot, column, row);
+        PyObject *value = column_is_null(column, row) ? Py_NewRef(Py_None)
+                                                      : value_from_column(slot, column, row);
         if (!value) {
             Py_CLEAR(list);
             break;
@@ -155,7 +163,8 @@ static PyObject *column_list(const struct slot *slot, const struct column *colum
     return list;
 }
 
-PyDoc_STRVAR(read_doc, "read(offset) -> (rows, lists)\n\nThe columns at `offset` of the request's payload, a list each, None for null.");
+PyDoc_STRVAR(read_doc, "read(offset) -> (rows, lists)\n\nThe columns at `offset` of the request's "
+                       "payload, a list each, None for null.");
 
 static PyObject *columns_read(PyObject *object, PyObject *arguments)
 {
@@ -170,16 +179,16 @@ static PyObject *columns_read(PyObject *object, PyObject *arguments)
         if (!list) {
             value_of_argument(&self->arguments[i]);
             Py_CLEAR(lists);
-        }
-        else
+        } else
             PyList_SET_ITEM(lists, (Py_ssize_t)i, list);
     }
     return lists ? Py_BuildValue("nN", (Py_ssize_t)head.rows, lists) : NULL;
 }
 
 PyDoc_STRVAR(places_doc,
-"places(offset) -> (rows, [(validity, offsets, data, data_length), ...])\n\n"
-"Addresses of the buffers of the columns at `offset` of the request's payload, 0 for those that are not there; None for a column of nulls.");
+             "places(offset) -> (rows, [(validity, offsets, data, data_length), ...])\n\n"
+             "Addresses of the buffers of the columns at `offset` of the request's payload, 0 for "
+             "those that are not there; None for a column of nulls.");
 
 static PyObject *columns_places(PyObject *object, PyObject *arguments)
 {
@@ -192,8 +201,13 @@ static PyObject *columns_places(PyObject *object, PyObject *arguments)
     PyObject *places = PyList_New((Py_ssize_t)self->argument_count);
     for (size_t i = 0; places && i < self->argument_count; i++) {
         const struct column *column = &self->found[i];
-        PyObject *place = column->all_null ? Py_NewRef(Py_None) : Py_BuildValue("KKKK", (unsigned long long)(uintptr_t)column->validity,
-            (unsigned long long)(uintptr_t)column->offsets, (unsigned long long)(uintptr_t)column->data, (unsigned long long)heads[i].data_length);
+        PyObject *place = column->all_null
+                              ? Py_NewRef(Py_None)
+                              : Py_BuildValue("KKKK",
+                                              (unsigned long long)(uintptr_t)column->validity,
+                                              (unsigned long long)(uintptr_t)column->offsets,
+                                              (unsigned long long)(uintptr_t)column->data,
+                                              (unsigned long long)heads[i].data_length);
         if (!place)
             Py_CLEAR(places);
         else
@@ -206,7 +220,7 @@ static PyObject *columns_places(PyObject *object, PyObject *arguments)
 
 struct writer {
     uint8_t *output;
-    uint64_t capacity, end;                      /* `end` may grow past the capacity: then it is what would be needed */
+    uint64_t capacity, end; /* `end` may grow past the capacity: then it is what would be needed */
 };
 
 static struct writer writer_begin(size_t count)
@@ -223,24 +237,33 @@ static void writer_close_block(struct writer *writer, size_t index, const struct
         return;
     block_pad(block);
     const struct udfvm_column column = {
-        .type = storage_row_type(block->storage), .validity = block->nulls ? block->validity : 0,
-        .offsets = storage_is_variable(block->storage) ? block->offsets : 0, .data = block->data, .data_length = block->data_bytes,
+        .type = storage_row_type(block->storage),
+        .validity = block->nulls ? block->validity : 0,
+        .offsets = storage_is_variable(block->storage) ? block->offsets : 0,
+        .data = block->data,
+        .data_length = block->data_bytes,
     };
-    memcpy(writer->output + sizeof(struct udfvm_columns) + index * sizeof column, &column, sizeof column);
+    memcpy(writer->output + sizeof(struct udfvm_columns) + index * sizeof column, &column,
+           sizeof column);
 }
 
-static uint64_t writer_finish(const struct writer *writer, size_t count, int64_t rows, uint32_t flags)
+static uint64_t writer_finish(const struct writer *writer, size_t count, int64_t rows,
+                              uint32_t flags)
 {
-    const struct udfvm_columns head = { .rows = (uint64_t)rows, .count = (uint32_t)count, .flags = flags };
+    const struct udfvm_columns head = { .rows = (uint64_t)rows,
+                                        .count = (uint32_t)count,
+                                        .flags = flags };
     if (writer->end <= writer->capacity)
         memcpy(writer->output, &head, sizeof head);
     return writer->end;
 }
 
-static int write_list(struct columns *self, const struct slot *slot, PyObject *list, int64_t rows, struct writer *writer, struct block *block)
+static int write_list(struct columns *self, const struct slot *slot, PyObject *list, int64_t rows,
+                      struct writer *writer, struct block *block)
 {
     if (PyList_GET_SIZE(list) != rows) {
-        PyErr_Format(PyExc_ValueError, "a column of %zd values for %lld rows", PyList_GET_SIZE(list), (long long)rows);
+        PyErr_Format(PyExc_ValueError, "a column of %zd values for %lld rows",
+                     PyList_GET_SIZE(list), (long long)rows);
         return -1;
     }
     if (!block_begin(block, slot->storage, rows, writer->output, writer->capacity, writer->end, 0))
@@ -261,7 +284,8 @@ static int write_list(struct columns *self, const struct slot *slot, PyObject *l
     return 0;
 }
 
-static bool buffers_suffice(enum storage storage, int64_t rows, const Py_buffer *validity, const Py_buffer *offsets, const Py_buffer *data)
+static bool buffers_suffice(enum storage storage, int64_t rows, const Py_buffer *validity,
+                            const Py_buffer *offsets, const Py_buffer *data)
 {
     const uint64_t bits = ((uint64_t)rows + 7) / 8, width = storage_width(storage);
     if (validity->buf && (uint64_t)validity->len < bits)
@@ -272,7 +296,8 @@ static bool buffers_suffice(enum storage storage, int64_t rows, const Py_buffer 
 }
 
 /* (nulls, validity, offsets, data), of the storage of the slot. */
-static int write_buffers(const struct slot *slot, PyObject *tuple, int64_t rows, struct writer *writer, struct block *block)
+static int write_buffers(const struct slot *slot, PyObject *tuple, int64_t rows,
+                         struct writer *writer, struct block *block)
 {
     long long nulls;
     Py_buffer validity, offsets, data;
@@ -281,7 +306,8 @@ static int write_buffers(const struct slot *slot, PyObject *tuple, int64_t rows,
     const bool valid = buffers_suffice(slot->storage, rows, &validity, &offsets, &data);
     if (!valid)
         PyErr_SetString(PyExc_ValueError, "the buffers are too short for the column");
-    else if (block_begin(block, slot->storage, rows, writer->output, writer->capacity, writer->end, 0))
+    else if (block_begin(block, slot->storage, rows, writer->output, writer->capacity, writer->end,
+                         0))
         block_put_buffers(block, nulls, validity.buf, offsets.buf, data.buf, (uint64_t)data.len);
     PyBuffer_Release(&validity);
     PyBuffer_Release(&offsets);
@@ -290,9 +316,10 @@ static int write_buffers(const struct slot *slot, PyObject *tuple, int64_t rows,
 }
 
 PyDoc_STRVAR(write_doc,
-"write(rows, columns, flags) -> length of the reply\n\n"
-"Writes the results to the output window. A column is a list of values, or a tuple (nulls, validity, offsets, data) of buffers as they are\n"
-"stored. Where the length is more than the window may hold, nothing was written.");
+             "write(rows, columns, flags) -> length of the reply\n\n"
+             "Writes the results to the output window. A column is a list of values, or a tuple "
+             "(nulls, validity, offsets, data) of buffers as they are\n"
+             "stored. Where the length is more than the window may hold, nothing was written.");
 
 static PyObject *columns_write(PyObject *object, PyObject *arguments)
 {
@@ -305,13 +332,15 @@ static PyObject *columns_write(PyObject *object, PyObject *arguments)
     self->row = -1;
     const size_t count = (size_t)PyList_GET_SIZE(columns);
     if (rows < 0 || count > self->result_count)
-        return PyErr_Format(PyExc_ValueError, "%zu columns of %lld rows where there are %zu", count, rows, self->result_count);
+        return PyErr_Format(PyExc_ValueError, "%zu columns of %lld rows where there are %zu", count,
+                            rows, self->result_count);
     struct writer writer = writer_begin(count);
     for (size_t i = 0; i < count; i++) {
         struct block block;
         PyObject *column = PyList_GET_ITEM(columns, (Py_ssize_t)i);
-        int code = PyList_Check(column) ? write_list(self, &self->results[i], column, rows, &writer, &block)
-                                        : write_buffers(&self->results[i], column, rows, &writer, &block);
+        int code = PyList_Check(column)
+                       ? write_list(self, &self->results[i], column, rows, &writer, &block)
+                       : write_buffers(&self->results[i], column, rows, &writer, &block);
         if (code < 0)
             return NULL;
         writer_close_block(&writer, i, &block);
@@ -321,7 +350,8 @@ static PyObject *columns_write(PyObject *object, PyObject *arguments)
 
 /* ---- A scalar function over a batch ---- */
 
-PyDoc_STRVAR(map_doc, "map(function, offset) -> length of the reply\n\nRuns a Function on each row of the columns at `offset` of the payload.");
+PyDoc_STRVAR(map_doc, "map(function, offset) -> length of the reply\n\nRuns a Function on each row "
+                      "of the columns at `offset` of the payload.");
 
 static PyObject *columns_map(PyObject *object, PyObject *arguments)
 {
@@ -334,14 +364,17 @@ static PyObject *columns_map(PyObject *object, PyObject *arguments)
         return NULL;
     struct function *function = (struct function *)callee;
     PyObject *type = PyObject_GetAttrString(PyType_GetModule(Py_TYPE(object)), "Function");
-    const bool valid = type && PyObject_TypeCheck(callee, (PyTypeObject *)type) && function->count == self->argument_count;
+    const bool valid = type && PyObject_TypeCheck(callee, (PyTypeObject *)type) &&
+                       function->count == self->argument_count;
     Py_XDECREF(type);
     if (!valid)
-        return PyErr_Format(PyExc_TypeError, "map() takes a Function of %zu parameters", self->argument_count);
+        return PyErr_Format(PyExc_TypeError, "map() takes a Function of %zu parameters",
+                            self->argument_count);
     if (find_columns(self, offset, &head, NULL) < 0)
         return NULL;
     struct writer writer = writer_begin(1);
-    if (block_begin(&block, function->result.storage, (int64_t)head.rows, writer.output, writer.capacity, writer.end, 0))
+    if (block_begin(&block, function->result.storage, (int64_t)head.rows, writer.output,
+                    writer.capacity, writer.end, 0))
         for (int64_t row = 0; row < (int64_t)head.rows; row++)
             if (function_put_row(function, self->found, row, &block) < 0) {
                 self->row = (Py_ssize_t)row;
@@ -360,12 +393,14 @@ static PyMethodDef columns_methods[] = {
 };
 
 static PyMemberDef columns_members[] = {
-    { "row", T_PYSSIZET, offsetof(struct columns, row), READONLY, "row at which the last map() or write() failed; -1 where that is not known" },
+    { "row", T_PYSSIZET, offsetof(struct columns, row), READONLY,
+      "row at which the last map() or write() failed; -1 where that is not known" },
     { NULL, 0, 0, 0, NULL },
 };
 
 static PyType_Slot columns_slots[] = {
-    { Py_tp_doc, "Columns(arguments, results): reads requests and writes replies of fixed layout, for slots (storage, nullable, direct, convert)" },
+    { Py_tp_doc, "Columns(arguments, results): reads requests and writes replies of fixed layout, "
+                 "for slots (storage, nullable, direct, convert)" },
     { Py_tp_new, columns_new },
     { Py_tp_dealloc, columns_dealloc },
     { Py_tp_traverse, columns_traverse },

@@ -1,9 +1,9 @@
-/* Batches of fixed layout (struct udfvm_columns of udfvm_abi.h): requests as Python lists, as places for Arrow, or as rows of a function; replies
- * from lists and from Arrow's buffers. */
+/* Batches of fixed layout (struct udfvm_columns of udfvm_abi.h): requests as Python lists, as
+ * places for Arrow, or as rows of a function; replies from lists and from Arrow's buffers. */
 #ifndef UDFVM_PYTHON_COLUMNS_H
 #define UDFVM_PYTHON_COLUMNS_H
 
-#include "function.h"
+#include "python/function.h"
 
 extern PyType_Spec columns_type_spec;
 

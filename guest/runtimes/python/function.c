@@ -1,7 +1,7 @@
 /* udfvm_agent.Function: a scalar function with its signature. See function.h. */
-#include "function.h"
+#include "python/function.h"
 
-#include "generators.h"
+#include "python/generators.h"
 
 #include <string.h>
 
@@ -11,7 +11,8 @@ int slot_from_tuple(PyObject *tuple, struct slot *slot)
 {
     int storage, nullable, direct;
     PyObject *convert, *place = Py_None;
-    if (!PyTuple_Check(tuple) || !PyArg_ParseTuple(tuple, "ippO|O", &storage, &nullable, &direct, &convert, &place)) {
+    if (!PyTuple_Check(tuple) ||
+        !PyArg_ParseTuple(tuple, "ippO|O", &storage, &nullable, &direct, &convert, &place)) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_TypeError, "a slot is a tuple");
         return -1;
@@ -20,7 +21,8 @@ int slot_from_tuple(PyObject *tuple, struct slot *slot)
         PyErr_SetString(PyExc_ValueError, "no such storage");
         return -1;
     }
-    *slot = (struct slot){ (enum storage)storage, nullable, direct, Py_NewRef(convert), place == Py_None ? NULL : Py_NewRef(place) };
+    *slot = (struct slot){ (enum storage)storage, nullable, direct, Py_NewRef(convert),
+                           place == Py_None ? NULL : Py_NewRef(place) };
     return 0;
 }
 
@@ -28,7 +30,8 @@ static PyObject *function_new(PyTypeObject *type, PyObject *arguments, PyObject 
 {
     static char *names[] = { "callable", "parameters", "result", NULL };
     PyObject *callable, *parameters, *result;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO!O", names, &callable, &PyTuple_Type, &parameters, &result))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO!O", names, &callable, &PyTuple_Type,
+                                     &parameters, &result))
         return NULL;
     struct function *self = (struct function *)type->tp_alloc(type, 0);
     if (!self)
@@ -44,7 +47,8 @@ static PyObject *function_new(PyTypeObject *type, PyObject *arguments, PyObject 
     }
     bool ok = slot_from_tuple(result, &self->result) == 0;
     for (; ok && self->count < count; self->count += ok)
-        ok = slot_from_tuple(PyTuple_GET_ITEM(parameters, (Py_ssize_t)self->count), &self->parameters[self->count]) == 0;
+        ok = slot_from_tuple(PyTuple_GET_ITEM(parameters, (Py_ssize_t)self->count),
+                             &self->parameters[self->count]) == 0;
     for (size_t i = 0; i < self->count; i++)
         self->columns[i].storage = self->parameters[i].storage;
     if (!ok)
@@ -96,7 +100,8 @@ static void drop_arguments(PyObject **arguments, size_t count)
         Py_DECREF(arguments[count]);
 }
 
-/* Whether arguments[i + 1] was made, and is no null where there is none (JSON has a word for it). If not, those so far are released. */
+/* Whether arguments[i + 1] was made, and is no null where there is none (JSON has a word for it).
+ * If not, those so far are released. */
 static bool take_argument(struct function *function, size_t i)
 {
     PyObject **made = &function->arguments[i + 1];
@@ -111,12 +116,14 @@ static bool take_argument(struct function *function, size_t i)
 /* Calls with arguments[1..count], which it releases. */
 static PyObject *call(const struct function *function, PyObject **arguments)
 {
-    PyObject *value = PyObject_Vectorcall(function->callable, arguments + 1, function->count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    PyObject *value = PyObject_Vectorcall(function->callable, arguments + 1,
+                                          function->count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     drop_arguments(arguments + 1, function->count);
     return value;
 }
 
-static uint64_t write_reply(const struct slot *slot, const struct scalar *scalar, uint8_t *output, uint64_t capacity)
+static uint64_t write_reply(const struct slot *slot, const struct scalar *scalar, uint8_t *output,
+                            uint64_t capacity)
 {
     struct udfvm_value value = { .type = UDFVM_NULL };
     uint64_t length = sizeof value;
@@ -128,7 +135,8 @@ static uint64_t write_reply(const struct slot *slot, const struct scalar *scalar
             length += (uint64_t)scalar->length;
         } else if (slot->storage == STORAGE_FLOAT32 || slot->storage == STORAGE_FLOAT64) {
             value.type = UDFVM_FLOAT64;
-            value.real = slot->storage == STORAGE_FLOAT32 ? (double)(float)scalar->real : scalar->real;
+            value.real = slot->storage == STORAGE_FLOAT32 ? (double)(float)scalar->real
+                                                          : scalar->real;
         } else {
             value.type = slot->storage == STORAGE_BOOL ? UDFVM_BOOL : UDFVM_INT64;
             value.integer = scalar->integer;
@@ -143,11 +151,13 @@ static uint64_t write_reply(const struct slot *slot, const struct scalar *scalar
 }
 
 /* 1: called, *result is new; 0: a null argument makes the result null; -1: exception. */
-static int call_row(struct function *function, const uint8_t *payload, uint64_t length, PyObject **result)
+static int call_row(struct function *function, const uint8_t *payload, uint64_t length,
+                    PyObject **result)
 {
     const struct udfvm_row *row = (const struct udfvm_row *)payload;
     const struct udfvm_value *values = (const struct udfvm_value *)(row + 1);
-    if (length < sizeof *row || row->count != function->count || length < sizeof *row + row->count * sizeof *values) {
+    if (length < sizeof *row || row->count != function->count ||
+        length < sizeof *row + row->count * sizeof *values) {
         PyErr_SetString(PyExc_TypeError, "the row does not have the declared number of arguments");
         return -1;
     }
@@ -157,7 +167,9 @@ static int call_row(struct function *function, const uint8_t *payload, uint64_t 
     PyObject **arguments = function->arguments;
     for (size_t i = 0; i < function->count; i++) {
         bool null = values[i].type == UDFVM_NULL;
-        arguments[i + 1] = null ? Py_NewRef(Py_None) : value_from_row(&function->parameters[i], &values[i], payload, length);
+        arguments[i + 1] = null ? Py_NewRef(Py_None)
+                                : value_from_row(&function->parameters[i], &values[i], payload,
+                                                 length);
         if (!take_argument(function, i))
             return arguments[i + 1] ? 0 : -1;
     }
@@ -165,7 +177,8 @@ static int call_row(struct function *function, const uint8_t *payload, uint64_t 
     return *result ? 1 : -1;
 }
 
-int function_row(struct function *function, const uint8_t *payload, uint64_t length, uint8_t *output, uint64_t capacity, uint64_t *reply)
+int function_row(struct function *function, const uint8_t *payload, uint64_t length,
+                 uint8_t *output, uint64_t capacity, uint64_t *reply)
 {
     PyObject *result = NULL;
     struct result converted = { .scalar.null = true };
@@ -181,7 +194,8 @@ int function_row(struct function *function, const uint8_t *payload, uint64_t len
 }
 
 /* As call_row, for a row of columns. */
-static int call_columns(struct function *function, const struct column *columns, int64_t row, PyObject **result)
+static int call_columns(struct function *function, const struct column *columns, int64_t row,
+                        PyObject **result)
 {
     PyObject **arguments = function->arguments;
     for (size_t i = 0; i < function->count; i++)
@@ -189,7 +203,8 @@ static int call_columns(struct function *function, const struct column *columns,
             return 0;
     for (size_t i = 0; i < function->count; i++) {
         bool null = column_is_null(&columns[i], row);
-        arguments[i + 1] = null ? Py_NewRef(Py_None) : value_from_column(&function->parameters[i], &columns[i], row);
+        arguments[i + 1] = null ? Py_NewRef(Py_None)
+                                : value_from_column(&function->parameters[i], &columns[i], row);
         if (!take_argument(function, i))
             return arguments[i + 1] ? 0 : -1;
     }
@@ -197,11 +212,12 @@ static int call_columns(struct function *function, const struct column *columns,
     return *result ? 1 : -1;
 }
 
-int function_put_row(struct function *function, const struct column *columns, int64_t row, struct block *block)
+int function_put_row(struct function *function, const struct column *columns, int64_t row,
+                     struct block *block)
 {
     PyObject *result = NULL;
     struct result converted = { .scalar.null = true };
-    if (row > 0 && row_begin() < 0)              /* the first began with the request */
+    if (row > 0 && row_begin() < 0) /* the first began with the request */
         return -1;
     int called = call_columns(function, columns, row, &result);
     if (called < 0)
@@ -214,13 +230,15 @@ int function_put_row(struct function *function, const struct column *columns, in
     return code;
 }
 
-int function_batch(struct function *function, const struct stream *stream, const uint8_t *request, uint64_t request_length,
-                   uint8_t *output, uint64_t capacity, uint64_t *reply_length, int64_t *failed_row)
+int function_batch(struct function *function, const struct stream *stream, const uint8_t *request,
+                   uint64_t request_length, uint8_t *output, uint64_t capacity,
+                   uint64_t *reply_length, int64_t *failed_row)
 {
     int64_t rows;
     struct reply reply;
     *failed_row = -1;
-    if (!stream_read(&stream->format, request, request_length, function->count, function->columns, &rows))
+    if (!stream_read(&stream->format, request, request_length, function->count, function->columns,
+                     &rows))
         return stream_refuse();
     if (reply_begin(&reply, &stream->format, function->result.storage, rows, output, capacity))
         for (int64_t row = 0; row < rows; row++)

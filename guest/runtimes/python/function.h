@@ -2,16 +2,15 @@
 #ifndef UDFVM_PYTHON_FUNCTION_H
 #define UDFVM_PYTHON_FUNCTION_H
 
-#include "stream.h"
+#include "python/stream.h"
 
 struct function {
-    PyObject_HEAD
-    PyObject *callable;
+    PyObject_HEAD PyObject *callable;
     struct slot result;
     size_t count;
     struct slot *parameters;
-    PyObject **arguments;                        /* one before the first is the callee's to use (vectorcall) */
-    struct column *columns;                      /* of the batch that runs */
+    PyObject **arguments;   /* one before the first is the callee's to use (vectorcall) */
+    struct column *columns; /* of the batch that runs */
 };
 
 extern PyType_Spec function_type_spec;
@@ -20,14 +19,18 @@ extern PyType_Spec function_type_spec;
 int slot_from_tuple(PyObject *tuple, struct slot *slot);
 
 /* Calls with a row of columns and puts the result into the block; -1 with an exception. */
-int function_put_row(struct function *function, const struct column *columns, int64_t row, struct block *block);
+int function_put_row(struct function *function, const struct column *columns, int64_t row,
+                     struct block *block);
 
-/* Runs the row in the input window; writes the reply. *length: bytes of the reply; where it is more than `capacity` nothing was
- * written. 0, or -1 with an exception. */
-int function_row(struct function *function, const uint8_t *payload, uint64_t length, uint8_t *output, uint64_t capacity, uint64_t *reply);
+/* Runs the row in the input window; writes the reply. *length: bytes of the reply; where it is more
+ * than `capacity` nothing was written. 0, or -1 with an exception. */
+int function_row(struct function *function, const uint8_t *payload, uint64_t length,
+                 uint8_t *output, uint64_t capacity, uint64_t *reply);
 
-/* Runs the batch at `request`, row by row; writes the reply as above. After an exception *failed_row is the row that raised, or -1. */
-int function_batch(struct function *function, const struct stream *stream, const uint8_t *request, uint64_t request_length,
-                   uint8_t *output, uint64_t capacity, uint64_t *reply_length, int64_t *failed_row);
+/* Runs the batch at `request`, row by row; writes the reply as above. After an exception
+ * *failed_row is the row that raised, or -1. */
+int function_batch(struct function *function, const struct stream *stream, const uint8_t *request,
+                   uint64_t request_length, uint8_t *output, uint64_t capacity,
+                   uint64_t *reply_length, int64_t *failed_row);
 
 #endif

@@ -3,7 +3,7 @@
  * has is the mark. Who reads the state comes by a function whose address is kept in a table of
  * its type, or of the generator, which leads here first. Where a table or a state does not look
  * as expected, the generator is seeded at the beginning of each call instead. */
-#include "generators.h"
+#include "python/generators.h"
 
 #include "udfvm_abi.h"
 
@@ -11,8 +11,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define WORDS 624
-#define MARK  (WORDS + 1)
+#define WORDS     624
+#define MARK      (WORDS + 1)
 #define KEY_WORDS 8
 
 static void draw_key(uint32_t key[KEY_WORDS])
@@ -68,7 +68,10 @@ static bool same_words(const uint32_t *words, PyObject *numbers)
 /* ---- The module `random` ---- */
 
 /* Behind the head of an object of _random.Random. */
-struct python_state { int position; uint32_t words[WORDS]; };
+struct python_state {
+    int position;
+    uint32_t words[WORDS];
+};
 
 static struct {
     PyObject *generator;
@@ -84,11 +87,11 @@ static void refresh_python(PyObject *generator)
     python.state->position = WORDS;
 }
 
-#define PYTHON_METHOD(name) \
+#define PYTHON_METHOD(name)                                           \
     static PyObject *fresh_##name(PyObject *self, PyObject *argument) \
-    { \
-        refresh_python(self); \
-        return python.name(self, argument); \
+    {                                                                 \
+        refresh_python(self);                                         \
+        return python.name(self, argument);                           \
     }
 PYTHON_METHOD(random)
 PYTHON_METHOD(getrandbits)
@@ -102,7 +105,7 @@ static PyMethodDef *method_entry(PyObject *type, const char *name)
     PyMethodDef *entry = NULL;
     if (method && Py_IS_TYPE(method, &PyMethodDescr_Type))
         entry = ((PyMethodDescrObject *)method)->d_method;
-    Py_XDECREF(method);                          /* the type keeps it */
+    Py_XDECREF(method); /* the type keeps it */
     return entry && (entry->ml_flags == METH_NOARGS || entry->ml_flags == METH_O) ? entry : NULL;
 }
 
@@ -113,9 +116,9 @@ static bool take_python_state(PyObject *base, PyObject *generator)
     if ((size_t)((PyTypeObject *)base)->tp_basicsize < needed)
         return false;
     PyObject *state = PyObject_CallMethod(base, "getstate", "O", generator);
-    const bool same = state && PyTuple_Check(state) && PyTuple_GET_SIZE(state) == WORDS + 1
-                      && same_words(python.state->words, state)
-                      && PyLong_AsLong(PyTuple_GET_ITEM(state, WORDS)) == python.state->position;
+    const bool same = state && PyTuple_Check(state) && PyTuple_GET_SIZE(state) == WORDS + 1 &&
+                      same_words(python.state->words, state) &&
+                      PyLong_AsLong(PyTuple_GET_ITEM(state, WORDS)) == python.state->position;
     Py_XDECREF(state);
     PyErr_Clear();
     return same;
@@ -127,8 +130,8 @@ static bool take_python(PyObject *module)
     PyObject *generator = PyObject_GetAttrString(module, "_inst");
     PyObject *core = PyImport_ImportModule("_random");
     PyObject *base = core ? PyObject_GetAttrString(core, "Random") : NULL;
-    const bool known = generator && base && PyType_Check(base)
-                       && PyObject_TypeCheck(generator, (PyTypeObject *)base);
+    const bool known = generator && base && PyType_Check(base) &&
+                       PyObject_TypeCheck(generator, (PyTypeObject *)base);
     PyMethodDef *const random = known ? method_entry(base, "random") : NULL;
     PyMethodDef *const getrandbits = known ? method_entry(base, "getrandbits") : NULL;
     PyMethodDef *const getstate = known ? method_entry(base, "getstate") : NULL;
@@ -160,8 +163,11 @@ static int mark_python(void)
 
 /* ---- numpy.random ---- */
 
-struct numpy_state { uint32_t words[WORDS]; int position; };
-struct bit_generator {                           /* bitgen_t: numpy/random/bitgen.h */
+struct numpy_state {
+    uint32_t words[WORDS];
+    int position;
+};
+struct bit_generator { /* bitgen_t: numpy/random/bitgen.h */
     void *state;
     uint64_t (*next_uint64)(void *state);
     uint32_t (*next_uint32)(void *state);
@@ -170,9 +176,9 @@ struct bit_generator {                           /* bitgen_t: numpy/random/bitge
 };
 
 static struct {
-    PyObject *generator, *bits;          /* RandomState, and the MT19937 that it draws from */
+    PyObject *generator, *bits; /* RandomState, and the MT19937 that it draws from */
     struct numpy_state *state;
-    struct bit_generator own;                    /* its functions */
+    struct bit_generator own; /* its functions */
     getter get_state;
 } numpy;
 
@@ -184,11 +190,11 @@ static void refresh_numpy(const void *state)
     numpy.state->position = WORDS;
 }
 
-#define NUMPY_FUNCTION(name, type) \
+#define NUMPY_FUNCTION(name, type)        \
     static type fresh_##name(void *state) \
-    { \
-        refresh_numpy(state); \
-        return numpy.own.name(state); \
+    {                                     \
+        refresh_numpy(state);             \
+        return numpy.own.name(state);     \
     }
 NUMPY_FUNCTION(next_uint64, uint64_t)
 NUMPY_FUNCTION(next_uint32, uint32_t)
@@ -208,9 +214,9 @@ static bool take_numpy_state(PyObject *bits)
     PyObject *inner = state ? PyMapping_GetItemString(state, "state") : NULL;
     PyObject *words = inner ? PyMapping_GetItemString(inner, "key") : NULL;
     PyObject *position = inner ? PyMapping_GetItemString(inner, "pos") : NULL;
-    const bool same = words && position && PySequence_Size(words) == WORDS
-                      && same_words(numpy.state->words, words)
-                      && PyLong_AsLong(position) == numpy.state->position;
+    const bool same = words && position && PySequence_Size(words) == WORDS &&
+                      same_words(numpy.state->words, words) &&
+                      PyLong_AsLong(position) == numpy.state->position;
     Py_XDECREF(position);
     Py_XDECREF(words);
     Py_XDECREF(inner);
@@ -225,7 +231,7 @@ static PyGetSetDef *state_entry(PyObject *bits)
     PyGetSetDef *entry = NULL;
     if (property && Py_IS_TYPE(property, &PyGetSetDescr_Type))
         entry = ((PyGetSetDescrObject *)property)->d_getset;
-    Py_XDECREF(property);                        /* the type keeps it */
+    Py_XDECREF(property); /* the type keeps it */
     return entry;
 }
 
@@ -262,8 +268,8 @@ static bool take_numpy(PyObject *module)
         numpy.bits = Py_NewRef(bits);
         property->get = fresh_get_state;
         *functions = (struct bit_generator){
-            numpy.own.state, fresh_next_uint64, fresh_next_uint32, fresh_next_double,
-            fresh_next_raw,
+            numpy.own.state,   fresh_next_uint64, fresh_next_uint32,
+            fresh_next_double, fresh_next_raw,
         };
         taken = reconnect(generator, bits);
     }
@@ -289,7 +295,7 @@ static int mark_numpy(void)
 static struct {
     const char *name;
     bool (*take)(PyObject *module);
-    bool tried, unknown;                 /* unknown: the generator could not be taken over */
+    bool tried, unknown; /* unknown: the generator could not be taken over */
 } modules[] = {
     { .name = "random", .take = take_python },
     { .name = "numpy.random.mtrand", .take = take_numpy },
@@ -342,8 +348,10 @@ int generators_begin_call(void)
 static int forget_names(void)
 {
     PyObject *module = loaded("tempfile");
-    PyObject *names = module ? PyDict_GetItemString(PyModule_GetDict(module), "_name_sequence") : NULL;
-    return names && names != Py_None ? PyObject_SetAttrString(module, "_name_sequence", Py_None) : 0;
+    PyObject *names = module ? PyDict_GetItemString(PyModule_GetDict(module), "_name_sequence")
+                             : NULL;
+    return names && names != Py_None ? PyObject_SetAttrString(module, "_name_sequence", Py_None)
+                                     : 0;
 }
 
 int row_begin(void)

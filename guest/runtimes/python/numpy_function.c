@@ -1,9 +1,11 @@
-/* udfvm_agent.NumpyFunction: see numpy_function.h. numpy is used through its Python interface: the extension needs no numpy to be built. */
-#include "numpy_function.h"
+/* udfvm_agent.NumpyFunction: see numpy_function.h. numpy is used through its Python interface: the
+ * extension needs no numpy to be built. */
+#include "python/numpy_function.h"
 
 #include <string.h>
 
-/* The largest input window, so one view serves all calls; what lies past the request is not used. */
+/* The largest input window, so one view serves all calls; what lies past the request is not used.
+ */
 #define WINDOW_BYTES ((Py_ssize_t)(UDFVM_WINDOW_MAX - UDFVM_PAGE_SIZE))
 
 static int take_columns(struct numpy_function *self, PyObject *columns)
@@ -27,11 +29,13 @@ static int take_columns(struct numpy_function *self, PyObject *columns)
     return 0;
 }
 
-static PyObject *numpy_function_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+static PyObject *numpy_function_new(PyTypeObject *type, PyObject *arguments,
+                                    PyObject *Py_UNUSED(keywords))
 {
     PyObject *callable, *columns, *frombuffer, *array_type, *finish;
     int format, storage;
-    if (!PyArg_ParseTuple(arguments, "OO!CiOOO", &callable, &PyTuple_Type, &columns, &format, &storage, &frombuffer, &array_type, &finish))
+    if (!PyArg_ParseTuple(arguments, "OO!CiOOO", &callable, &PyTuple_Type, &columns, &format,
+                          &storage, &frombuffer, &array_type, &finish))
         return NULL;
     struct numpy_function *self = (struct numpy_function *)type->tp_alloc(type, 0);
     if (!self)
@@ -96,11 +100,13 @@ static void numpy_function_dealloc(PyObject *object)
 static PyObject *array_of(const struct numpy_function *function, size_t index, int64_t rows)
 {
     PyObject *count = PyLong_FromLongLong(rows);
-    PyObject *offset = PyLong_FromLongLong((long long)((uint64_t)(uintptr_t)function->columns[index].data - UDFVM_INPUT_PAYLOAD));
+    PyObject *offset = PyLong_FromLongLong(
+        (long long)((uint64_t)(uintptr_t)function->columns[index].data - UDFVM_INPUT_PAYLOAD));
     PyObject *array = NULL;
     if (count && offset) {
         PyObject *arguments[] = { NULL, function->window, function->types[index], count, offset };
-        array = PyObject_Vectorcall(function->frombuffer, arguments + 1, 4 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        array = PyObject_Vectorcall(function->frombuffer, arguments + 1,
+                                    4 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     }
     Py_XDECREF(count);
     Py_XDECREF(offset);
@@ -117,14 +123,17 @@ static PyObject *call(struct numpy_function *function, int64_t rows)
             break;
     }
     if (made == function->count)
-        result = PyObject_Vectorcall(function->callable, arguments + 1, function->count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        result = PyObject_Vectorcall(function->callable, arguments + 1,
+                                     function->count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     while (made > 0)
         Py_DECREF(arguments[made--]);
     return result;
 }
 
-/* An array of exactly the declared type, contiguous, of one dimension: its values can be copied. Else false, without an exception. */
-static bool take_result(const struct numpy_function *function, PyObject *result, int64_t rows, Py_buffer *buffer)
+/* An array of exactly the declared type, contiguous, of one dimension: its values can be copied.
+ * Else false, without an exception. */
+static bool take_result(const struct numpy_function *function, PyObject *result, int64_t rows,
+                        Py_buffer *buffer)
 {
     if (!function->result_format || (PyObject *)Py_TYPE(result) != function->array_type)
         return false;
@@ -133,16 +142,20 @@ static bool take_result(const struct numpy_function *function, PyObject *result,
         return false;
     }
     const char *format = buffer->format ? buffer->format : "B";
-    const char found = *format == 'q' ? 'l' : *format == 'Q' ? 'L' : *format;     /* both are of 8 bytes */
-    if (found == function->result_format && format[1] == '\0' && buffer->ndim == 1 && buffer->shape[0] == rows)
+    const char found = *format == 'q'   ? 'l'
+                       : *format == 'Q' ? 'L'
+                                        : *format; /* both are of 8 bytes */
+    if (found == function->result_format && format[1] == '\0' && buffer->ndim == 1 &&
+        buffer->shape[0] == rows)
         return true;
     PyBuffer_Release(buffer);
     return false;
 }
 
 /* Writes the reply for a result that take_result() took. Returns as numpy_function_batch(). */
-static int answer(struct numpy_function *function, const struct stream *stream, PyObject *result, const Py_buffer *buffer, int64_t rows,
-                  uint8_t *output, uint64_t capacity, uint64_t *length)
+static int answer(struct numpy_function *function, const struct stream *stream, PyObject *result,
+                  const Py_buffer *buffer, int64_t rows, uint8_t *output, uint64_t capacity,
+                  uint64_t *length)
 {
     struct reply reply;
     *length = reply_in_place(&stream->format, output, rows, buffer->buf, (uint64_t)buffer->len);
@@ -156,12 +169,14 @@ static int answer(struct numpy_function *function, const struct stream *stream, 
     return 1;
 }
 
-int numpy_function_batch(struct numpy_function *function, const struct stream *stream, uint64_t request_length, uint8_t *output,
-                         uint64_t capacity, uint64_t *reply_length, PyObject **finished)
+int numpy_function_batch(struct numpy_function *function, const struct stream *stream,
+                         uint64_t request_length, uint8_t *output, uint64_t capacity,
+                         uint64_t *reply_length, PyObject **finished)
 {
     int64_t rows;
     const uint8_t *request = (const uint8_t *)UDFVM_INPUT_PAYLOAD;
-    if (!stream_read(&stream->format, request, request_length, function->count, function->columns, &rows))
+    if (!stream_read(&stream->format, request, request_length, function->count, function->columns,
+                     &rows))
         return stream_refuse();
     for (size_t i = 0; i < function->count; i++)
         if (function->columns[i].nulls)
@@ -183,7 +198,8 @@ int numpy_function_batch(struct numpy_function *function, const struct stream *s
 }
 
 static PyType_Slot numpy_function_slots[] = {
-    { Py_tp_doc, "NumpyFunction(callable, ((storage, dtype), ...), result_format, result_storage, numpy.frombuffer, numpy.ndarray, finish)" },
+    { Py_tp_doc, "NumpyFunction(callable, ((storage, dtype), ...), result_format, result_storage, "
+                 "numpy.frombuffer, numpy.ndarray, finish)" },
     { Py_tp_new, numpy_function_new },
     { Py_tp_dealloc, numpy_function_dealloc },
     { Py_tp_traverse, numpy_function_traverse },

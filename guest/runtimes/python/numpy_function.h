@@ -1,30 +1,34 @@
-/* A vectorised function over numpy arrays of numbers: the path without pyarrow, which would write to many more pages. */
+/* A vectorised function over numpy arrays of numbers: the path without pyarrow, which would write
+ * to many more pages. */
 #ifndef UDFVM_PYTHON_NUMPY_FUNCTION_H
 #define UDFVM_PYTHON_NUMPY_FUNCTION_H
 
-#include "stream.h"
+#include "python/stream.h"
 
 struct numpy_function {
-    PyObject_HEAD
-    PyObject *callable;
-    PyObject *frombuffer;                        /* numpy.frombuffer */
-    PyObject *array_type;                        /* numpy.ndarray */
-    PyObject *window;                            /* memoryview of the input window */
-    PyObject *finish;                            /* (result, rows) -> (status, length): for results that are not taken as they are */
-    char result_format;                          /* as in the struct module; the result's buffer must have it; 0: none is taken */
+    PyObject_HEAD PyObject *callable;
+    PyObject *frombuffer; /* numpy.frombuffer */
+    PyObject *array_type; /* numpy.ndarray */
+    PyObject *window;     /* memoryview of the input window */
+    PyObject *
+        finish; /* (result, rows) -> (status, length): for results that are not taken as they are */
+    char result_format; /* as in the struct module; the result's buffer must have it; 0: none is
+                           taken */
     enum storage result_storage;
     size_t count;
-    PyObject **types;                            /* numpy.dtype of each parameter */
+    PyObject **types; /* numpy.dtype of each parameter */
     PyObject **arguments;
     struct column *columns;
-    PyObject *left_in_place;                     /* the last result that the host reads where it is */
+    PyObject *left_in_place; /* the last result that the host reads where it is */
 };
 
 extern PyType_Spec numpy_function_type_spec;
 
-/* Runs the batch in the input window. 1: done, the reply is written (*reply_length as in reply_end()); 3: done, in place; 0: a column has nulls, nothing was
- * called; 2: *finished is what finish() returned; -1: exception. */
-int numpy_function_batch(struct numpy_function *function, const struct stream *stream, uint64_t request_length, uint8_t *output,
-                         uint64_t capacity, uint64_t *reply_length, PyObject **finished);
+/* Runs the batch in the input window. 1: done, the reply is written (*reply_length as in
+ * reply_end()); 3: done, in place; 0: a column has nulls, nothing was called; 2: *finished is what
+ * finish() returned; -1: exception. */
+int numpy_function_batch(struct numpy_function *function, const struct stream *stream,
+                         uint64_t request_length, uint8_t *output, uint64_t capacity,
+                         uint64_t *reply_length, PyObject **finished);
 
 #endif

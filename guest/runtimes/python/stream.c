@@ -1,16 +1,18 @@
 /* _udfvm_agent.Stream: see stream.h. */
-#include "stream.h"
+#include "python/stream.h"
 
 #include <string.h>
 
 int stream_refuse(void)
 {
-    PyErr_SetString(PyExc_ValueError, "the batch is not of the schema that the function was loaded with");
+    PyErr_SetString(PyExc_ValueError,
+                    "the batch is not of the schema that the function was loaded with");
     return -1;
 }
 
 /* The reply's head, from a stream with one row that pyarrow wrote: everything up to the body. */
-static int take_template(struct stream *self, const uint8_t *schema, size_t schema_length, const uint8_t *message, size_t message_length)
+static int take_template(struct stream *self, const uint8_t *schema, size_t schema_length,
+                         const uint8_t *message, size_t message_length)
 {
     const size_t head = stream_reply_head(&self->format, schema_length, message, message_length);
     if (head == 0)
@@ -29,7 +31,8 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *arguments, PyObject *P
     PyObject *request_schema;
     const char *schema, *message;
     Py_ssize_t schema_length, message_length;
-    if (!PyArg_ParseTuple(arguments, "Sy#y#", &request_schema, &schema, &schema_length, &message, &message_length))
+    if (!PyArg_ParseTuple(arguments, "Sy#y#", &request_schema, &schema, &schema_length, &message,
+                          &message_length))
         return NULL;
     struct stream *self = (struct stream *)type->tp_alloc(type, 0);
     if (!self)
@@ -37,9 +40,11 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *arguments, PyObject *P
     self->request_schema = Py_NewRef(request_schema);
     self->format.request_schema = (const uint8_t *)PyBytes_AS_STRING(request_schema);
     self->format.request_schema_length = (size_t)PyBytes_GET_SIZE(request_schema);
-    if (take_template(self, (const uint8_t *)schema, (size_t)schema_length, (const uint8_t *)message, (size_t)message_length) < 0) {
+    if (take_template(self, (const uint8_t *)schema, (size_t)schema_length,
+                      (const uint8_t *)message, (size_t)message_length) < 0) {
         if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_ValueError, "the template is no record batch message of one column");
+            PyErr_SetString(PyExc_ValueError,
+                            "the template is no record batch message of one column");
         Py_CLEAR(self);
     }
     return (PyObject *)self;
@@ -56,34 +61,41 @@ static void stream_dealloc(PyObject *object)
 }
 
 /* The bytes that a text or bytes column uses; -1 where its buffers are too short. */
-static int64_t used_bytes(enum storage storage, int64_t rows, const Py_buffer *offsets, const Py_buffer *data)
+static int64_t used_bytes(enum storage storage, int64_t rows, const Py_buffer *offsets,
+                          const Py_buffer *data)
 {
     const bool narrow = storage_width(storage) == sizeof(int32_t);
     if ((uint64_t)offsets->len / storage_width(storage) < (uint64_t)rows + 1)
         return -1;
-    const int64_t end = narrow ? ((const int32_t *)offsets->buf)[rows] : ((const int64_t *)offsets->buf)[rows];
+    const int64_t end = narrow ? ((const int32_t *)offsets->buf)[rows]
+                               : ((const int64_t *)offsets->buf)[rows];
     return end > data->len ? -1 : end;
 }
 
-static int64_t data_bytes(enum storage storage, int64_t rows, const Py_buffer *offsets, const Py_buffer *data)
+static int64_t data_bytes(enum storage storage, int64_t rows, const Py_buffer *offsets,
+                          const Py_buffer *data)
 {
     if (storage_is_variable(storage))
         return used_bytes(storage, rows, offsets, data);
     const uint64_t width = storage_width(storage);
-    const uint64_t needed = storage == STORAGE_NULL ? 0 : width ? (uint64_t)rows * width : ((uint64_t)rows + 7) / 8;
+    const uint64_t needed = storage == STORAGE_NULL ? 0
+                            : width                 ? (uint64_t)rows * width
+                                                    : ((uint64_t)rows + 7) / 8;
     return needed > (uint64_t)data->len ? -1 : (int64_t)needed;
 }
 
 PyDoc_STRVAR(write_doc,
-"write(storage, rows, nulls, validity, offsets, data) -> length of the reply\n\n"
-"Writes a column to the output window, from buffers that begin at its first row; those that it has not are None.");
+             "write(storage, rows, nulls, validity, offsets, data) -> length of the reply\n\n"
+             "Writes a column to the output window, from buffers that begin at its first row; "
+             "those that it has not are None.");
 
 static PyObject *stream_write(PyObject *object, PyObject *arguments)
 {
     int storage;
     long long rows, nulls;
     Py_buffer validity, offsets, data;
-    if (!PyArg_ParseTuple(arguments, "iLLz*z*z*", &storage, &rows, &nulls, &validity, &offsets, &data))
+    if (!PyArg_ParseTuple(arguments, "iLLz*z*z*", &storage, &rows, &nulls, &validity, &offsets,
+                          &data))
         return NULL;
     const struct udfvm_call *call = (const struct udfvm_call *)UDFVM_INPUT_BASE;
     const int64_t used = rows < 0 ? -1 : data_bytes((enum storage)storage, rows, &offsets, &data);
@@ -92,8 +104,10 @@ static PyObject *stream_write(PyObject *object, PyObject *arguments)
         PyErr_SetString(PyExc_ValueError, "the buffers are too short for the column");
     } else {
         struct reply reply;
-        if (reply_begin(&reply, &((struct stream *)object)->format, (enum storage)storage, rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
-            block_put_buffers(&reply.block, nulls, validity.buf, offsets.buf, data.buf, (uint64_t)used);
+        if (reply_begin(&reply, &((struct stream *)object)->format, (enum storage)storage, rows,
+                        (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
+            block_put_buffers(&reply.block, nulls, validity.buf, offsets.buf, data.buf,
+                              (uint64_t)used);
         length = PyLong_FromUnsignedLongLong(reply_end(&reply));
     }
     PyBuffer_Release(&validity);
@@ -108,7 +122,8 @@ static PyMethodDef stream_methods[] = {
 };
 
 static PyType_Slot stream_slots[] = {
-    { Py_tp_doc, "Stream(request_schema, reply_schema, template): reads requests and writes replies of one signature" },
+    { Py_tp_doc, "Stream(request_schema, reply_schema, template): reads requests and writes "
+                 "replies of one signature" },
     { Py_tp_new, stream_new },
     { Py_tp_dealloc, stream_dealloc },
     { Py_tp_methods, stream_methods },

@@ -2,12 +2,11 @@
 #ifndef UDFVM_PYTHON_STREAM_H
 #define UDFVM_PYTHON_STREAM_H
 
-#include "stream_format.h"
-#include "values.h"
+#include "arrow/stream_format.h"
+#include "python/values.h"
 
 struct stream {
-    PyObject_HEAD
-    PyObject *request_schema;                    /* bytes: these two hold what the format points to */
+    PyObject_HEAD PyObject *request_schema; /* bytes: these two hold what the format points to */
     PyObject *reply_head;
     struct stream_format format;
 };

@@ -1,5 +1,5 @@
 /* Values between Python and rows or Arrow columns: see values.h. */
-#include "values.h"
+#include "python/values.h"
 
 #include <string.h>
 
@@ -14,31 +14,39 @@ static PyObject *converted(const struct slot *slot, PyObject *stored)
     return argument;
 }
 
-PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *value, const uint8_t *payload, uint64_t length)
+PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *value,
+                         const uint8_t *payload, uint64_t length)
 {
     if (value->type != storage_row_type(slot->storage))
-        return PyErr_Format(PyExc_TypeError, "an argument of row type %u where type %u is declared", value->type, storage_row_type(slot->storage));
+        return PyErr_Format(PyExc_TypeError, "an argument of row type %u where type %u is declared",
+                            value->type, storage_row_type(slot->storage));
     switch (value->type) {
     case UDFVM_BOOL:
         return PyBool_FromLong(value->integer != 0);
     case UDFVM_INT64:
         if (!storage_holds(slot->storage, value->integer))
-            return PyErr_Format(PyExc_OverflowError, "%lld is out of the range of its declared type", (long long)value->integer);
+            return PyErr_Format(PyExc_OverflowError,
+                                "%lld is out of the range of its declared type",
+                                (long long)value->integer);
         return converted(slot, PyLong_FromLongLong(value->integer));
     case UDFVM_FLOAT64:
         if (!storage_holds_real(slot->storage, value->real)) {
-            PyErr_SetString(PyExc_OverflowError, "the number is out of the range of its declared type, float");
+            PyErr_SetString(PyExc_OverflowError,
+                            "the number is out of the range of its declared type, float");
             return NULL;
         }
-        return PyFloat_FromDouble(slot->storage == STORAGE_FLOAT32 ? (double)(float)value->real : value->real);
+        return PyFloat_FromDouble(slot->storage == STORAGE_FLOAT32 ? (double)(float)value->real
+                                                                   : value->real);
     default:
         break;
     }
     if (value->offset > length || value->length > length - value->offset)
-        return PyErr_Format(PyExc_ValueError, "the bytes of an argument lie outside of the request");
+        return PyErr_Format(PyExc_ValueError,
+                            "the bytes of an argument lie outside of the request");
     const char *bytes = (const char *)payload + value->offset;
-    return converted(slot, value->type == UDFVM_TEXT ? PyUnicode_DecodeUTF8(bytes, value->length, NULL)
-                                                     : PyBytes_FromStringAndSize(bytes, value->length));
+    return converted(slot, value->type == UDFVM_TEXT
+                               ? PyUnicode_DecodeUTF8(bytes, value->length, NULL)
+                               : PyBytes_FromStringAndSize(bytes, value->length));
 }
 
 PyObject *take_exception(void)
@@ -93,18 +101,30 @@ static PyObject *bytes_from_column(enum storage storage, const struct column *co
 static PyObject *number_from_column(enum storage storage, const uint8_t *data, int64_t index)
 {
     switch (storage) {
-    case STORAGE_BOOL: return PyBool_FromLong(data[index >> 3] >> (index & 7) & 1);
-    case STORAGE_INT8: return PyLong_FromLong(((const int8_t *)data)[index]);
-    case STORAGE_INT16: return PyLong_FromLong(((const int16_t *)data)[index]);
-    case STORAGE_INT32: return PyLong_FromLong(((const int32_t *)data)[index]);
-    case STORAGE_INT64: return PyLong_FromLongLong(((const int64_t *)data)[index]);
-    case STORAGE_UINT8: return PyLong_FromLong(data[index]);
-    case STORAGE_UINT16: return PyLong_FromLong(((const uint16_t *)data)[index]);
-    case STORAGE_UINT32: return PyLong_FromUnsignedLong(((const uint32_t *)data)[index]);
-    case STORAGE_UINT64: return PyLong_FromUnsignedLongLong(((const uint64_t *)data)[index]);
-    case STORAGE_FLOAT32: return PyFloat_FromDouble((double)((const float *)data)[index]);
-    case STORAGE_FLOAT64: return PyFloat_FromDouble(((const double *)data)[index]);
-    default: Py_RETURN_NONE;
+    case STORAGE_BOOL:
+        return PyBool_FromLong(data[index >> 3] >> (index & 7) & 1);
+    case STORAGE_INT8:
+        return PyLong_FromLong(((const int8_t *)data)[index]);
+    case STORAGE_INT16:
+        return PyLong_FromLong(((const int16_t *)data)[index]);
+    case STORAGE_INT32:
+        return PyLong_FromLong(((const int32_t *)data)[index]);
+    case STORAGE_INT64:
+        return PyLong_FromLongLong(((const int64_t *)data)[index]);
+    case STORAGE_UINT8:
+        return PyLong_FromLong(data[index]);
+    case STORAGE_UINT16:
+        return PyLong_FromLong(((const uint16_t *)data)[index]);
+    case STORAGE_UINT32:
+        return PyLong_FromUnsignedLong(((const uint32_t *)data)[index]);
+    case STORAGE_UINT64:
+        return PyLong_FromUnsignedLongLong(((const uint64_t *)data)[index]);
+    case STORAGE_FLOAT32:
+        return PyFloat_FromDouble((double)((const float *)data)[index]);
+    case STORAGE_FLOAT64:
+        return PyFloat_FromDouble(((const double *)data)[index]);
+    default:
+        Py_RETURN_NONE;
     }
 }
 
@@ -122,11 +142,15 @@ static void report_out_of_range(PyObject *integer)
     if (!text)
         PyErr_Clear();
     if (text && PyUnicode_GET_LENGTH(text) <= DIGITS_SHOWN)
-        PyErr_Format(PyExc_OverflowError,
-                     "the function returned %U, which is out of the range of the declared result type", text);
+        PyErr_Format(
+            PyExc_OverflowError,
+            "the function returned %U, which is out of the range of the declared result type",
+            text);
     else
-        PyErr_Format(PyExc_OverflowError, "the function returned an integer of more than %d digits, "
-                     "which is out of the range of the declared result type", DIGITS_SHOWN);
+        PyErr_Format(PyExc_OverflowError,
+                     "the function returned an integer of more than %d digits, "
+                     "which is out of the range of the declared result type",
+                     DIGITS_SHOWN);
     Py_XDECREF(text);
 }
 
@@ -136,7 +160,7 @@ static int integer_from_object(enum storage storage, PyObject *object, struct sc
         scalar->natural = PyLong_AsUnsignedLongLong(object);
         if (scalar->natural != UINT64_MAX || !PyErr_Occurred())
             return 0;
-        PyErr_Clear();                           /* it is an int, so only its size can be wrong */
+        PyErr_Clear(); /* it is an int, so only its size can be wrong */
         report_out_of_range(object);
         return -1;
     }
@@ -151,7 +175,7 @@ static int integer_from_object(enum storage storage, PyObject *object, struct sc
 /* A number as a float: of an integer, the float that it is exactly. As scalar_direct(). */
 static int float_from_object(enum storage storage, PyObject *object, struct scalar *scalar)
 {
-    const double exact = 9007199254740992.0;     /* 2^53: up to there all integers are floats */
+    const double exact = 9007199254740992.0; /* 2^53: up to there all integers are floats */
     int equal = 1;
     if (PyFloat_Check(object)) {
         scalar->real = PyFloat_AS_DOUBLE(object);
@@ -162,7 +186,8 @@ static int float_from_object(enum storage storage, PyObject *object, struct scal
         if (scalar->real == -1.0 && PyErr_Occurred())
             return -1;
         if (storage == STORAGE_FLOAT32 || scalar->real >= exact || scalar->real <= -exact) {
-            PyObject *real = PyFloat_FromDouble(storage == STORAGE_FLOAT32 ? (double)(float)scalar->real : scalar->real);
+            PyObject *real = PyFloat_FromDouble(
+                storage == STORAGE_FLOAT32 ? (double)(float)scalar->real : scalar->real);
             equal = real ? PyObject_RichCompareBool(object, real, Py_EQ) : -1;
             Py_XDECREF(real);
         }
@@ -170,7 +195,9 @@ static int float_from_object(enum storage storage, PyObject *object, struct scal
     if (equal > 0 && storage_holds_real(storage, scalar->real))
         return 1;
     if (equal >= 0)
-        PyErr_Format(PyExc_OverflowError, "the function returned %R, which the declared result type does not have", object);
+        PyErr_Format(PyExc_OverflowError,
+                     "the function returned %R, which the declared result type does not have",
+                     object);
     return -1;
 }
 
@@ -223,14 +250,16 @@ int result_from_object(const struct slot *slot, PyObject *object, struct result 
     PyObject *stored = PyObject_CallOneArg(slot->convert, object);
     if (!stored)
         return -1;
-    if (stored == Py_None && slot->nullable) {   /* another word for None */
+    if (stored == Py_None && slot->nullable) { /* another word for None */
         result->scalar = (struct scalar){ .null = true };
         result->owner = stored;
         return 0;
     }
     taken = scalar_direct(slot->storage, stored, &result->scalar);
     if (taken == 0)
-        PyErr_SetString(PyExc_TypeError, "the function returned a value that cannot be stored as the declared result type");
+        PyErr_SetString(
+            PyExc_TypeError,
+            "the function returned a value that cannot be stored as the declared result type");
     if (taken <= 0) {
         Py_DECREF(stored);
         return -1;

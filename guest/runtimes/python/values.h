@@ -1,20 +1,22 @@
-/* Values between Python and the two forms in which they cross the boundary: rows (struct udfvm_value) and Arrow columns. */
+/* Values between Python and the two forms in which they cross the boundary: rows (struct
+ * udfvm_value) and Arrow columns. */
 #ifndef UDFVM_PYTHON_VALUES_H
 #define UDFVM_PYTHON_VALUES_H
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "storage.h"
+#include "arrow/storage.h"
 
 /* A parameter, or the result. */
 struct slot {
     enum storage storage;
     bool nullable;
-    bool direct;                                 /* the stored value is the Python value: bool, int, float, str, bytes */
-    PyObject *convert;                           /* parameter: stored value -> argument, where not direct. Result: what the function
-                                                    returned -> the Python value that is stored, where C does not take it as it is */
-    PyObject *place;                             /* how errors name the parameter; NULL where it has no name */
+    bool direct;       /* the stored value is the Python value: bool, int, float, str, bytes */
+    PyObject *convert; /* parameter: stored value -> argument, where not direct. Result: what the
+                          function returned -> the Python value that is stored, where C does not
+                          take it as it is */
+    PyObject *place;   /* how errors name the parameter; NULL where it has no name */
 };
 
 /* A result on its way out. Its bytes belong to `owner`. */
@@ -24,7 +26,8 @@ struct result {
 };
 
 /* The argument in a row; NULL with an exception. The value must not be UDFVM_NULL. */
-PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *value, const uint8_t *payload, uint64_t length);
+PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *value,
+                         const uint8_t *payload, uint64_t length);
 
 /* The argument in a row of a column; NULL with an exception. The row must not be null. */
 PyObject *value_from_column(const struct slot *slot, const struct column *column, int64_t row);
@@ -37,7 +40,8 @@ void value_of_argument(const struct slot *slot);
 /* Sets the exception for a value that block_put() has no room for; returns -1. */
 int column_too_large(void);
 
-/* What the function returned, checked against the declared type. 0, or -1 with an exception. Release with result_clear(). */
+/* What the function returned, checked against the declared type. 0, or -1 with an exception.
+ * Release with result_clear(). */
 int result_from_object(const struct slot *slot, PyObject *object, struct result *result);
 static inline void result_clear(struct result *result)
 {

@@ -1,23 +1,27 @@
-/* See arrow_abi.h. Addresses and lengths that the module names are checked: its author's mistake is an error of the call, not a crash. */
-#include "arrow_abi.h"
+/* See arrow_abi.h. Addresses and lengths that the module names are checked: its author's mistake is
+ * an error of the call, not a crash. */
+#include "wasm/arrow_abi.h"
 
 #include <string.h>
 
-#include "failure.h"
-#include "problem.h"
-#include "said.h"
-#include "utf8.h"
+#include "shared/compiled/failure.h"
+#include "wasm/problem.h"
+#include "wasm/said.h"
+#include "shared/compiled/utf8.h"
 
-#define SLICE 8                                  /* bytes of two 32-bit numbers, address and length */
-#define SHOWN 1800                               /* bytes of a message */
+#define SLICE 8    /* bytes of two 32-bit numbers, address and length */
+#define SHOWN 1800 /* bytes of a message */
 
 bool arrow_find(struct arrow_module *arrow, const char *name)
 {
     wasmtime_extern memory, alloc, dealloc, function;
     const struct module *module = &arrow->module;
-    if (!module_export(module, "memory", WASMTIME_MEMORY, &memory) || !module_export(module, "alloc", WASMTIME_FUNC, &alloc)
-        || !module_export(module, "dealloc", WASMTIME_FUNC, &dealloc) || !module_export(module, name, WASMTIME_FUNC, &function)) {
-        failure_set("ImportError", "the module does not export memory, alloc and dealloc, as the ABI of arrow-udf has them");
+    if (!module_export(module, "memory", WASMTIME_MEMORY, &memory) ||
+        !module_export(module, "alloc", WASMTIME_FUNC, &alloc) ||
+        !module_export(module, "dealloc", WASMTIME_FUNC, &dealloc) ||
+        !module_export(module, name, WASMTIME_FUNC, &function)) {
+        failure_set("ImportError", "the module does not export memory, alloc and dealloc, as the "
+                                   "ABI of arrow-udf has them");
         return false;
     }
     arrow->memory = memory.of.memory;
@@ -27,13 +31,15 @@ bool arrow_find(struct arrow_module *arrow, const char *name)
     return true;
 }
 
-bool arrow_call(const struct arrow_module *arrow, const wasmtime_func *function, const uint32_t *numbers, size_t count, uint32_t *result)
+bool arrow_call(const struct arrow_module *arrow, const wasmtime_func *function,
+                const uint32_t *numbers, size_t count, uint32_t *result)
 {
     wasmtime_val arguments[3], results[1];
     wasm_trap *trap = NULL;
     for (size_t i = 0; i < count; i++)
         arguments[i] = (wasmtime_val){ .kind = WASM_I32, .of.i32 = (int32_t)numbers[i] };
-    wasmtime_error *error = wasmtime.wasmtime_func_call(arrow->module.context, function, arguments, count, results, result ? 1 : 0, &trap);
+    wasmtime_error *error = wasmtime.wasmtime_func_call(arrow->module.context, function, arguments,
+                                                        count, results, result ? 1 : 0, &trap);
     if (problem("RuntimeError", error, trap))
         return false;
     if (result)
@@ -47,24 +53,29 @@ static uint8_t *memory_at(const struct arrow_module *arrow, uint32_t address, ui
     const size_t size = wasmtime.wasmtime_memory_data_size(arrow->module.context, &arrow->memory);
     if (address <= size && length <= size - address)
         return wasmtime.wasmtime_memory_data(arrow->module.context, &arrow->memory) + address;
-    failure_set("RuntimeError", "the module named %llu bytes at 0x%x, which are not inside of its memory", (unsigned long long)length, address);
+    failure_set("RuntimeError",
+                "the module named %llu bytes at 0x%x, which are not inside of its memory",
+                (unsigned long long)length, address);
     return NULL;
 }
 
 /* A place for a slice and the file behind it, filled. */
-static bool put_request(const struct arrow_module *arrow, const struct column *columns, int64_t rows, struct arrow_request *request)
+static bool put_request(const struct arrow_module *arrow, const struct column *columns,
+                        int64_t rows, struct arrow_request *request)
 {
     const size_t count = arrow->signature->count;
     const uint64_t needed = SLICE + file_length(&arrow->format, columns, count, rows);
     if (needed > INT32_MAX) {
-        failure_set("MemoryError", "the batch has %llu bytes, too many for the module", (unsigned long long)needed);
+        failure_set("MemoryError", "the batch has %llu bytes, too many for the module",
+                    (unsigned long long)needed);
         return false;
     }
     const uint32_t numbers[] = { (uint32_t)needed, 4 };
     if (!arrow_call(arrow, &arrow->alloc, numbers, 2, &request->address))
         return false;
     if (request->address == 0) {
-        failure_set("MemoryError", "the module has no memory for a batch of %llu bytes", (unsigned long long)needed);
+        failure_set("MemoryError", "the module has no memory for a batch of %llu bytes",
+                    (unsigned long long)needed);
         return false;
     }
     uint8_t *memory = memory_at(arrow, request->address, needed);
@@ -75,23 +86,27 @@ static bool put_request(const struct arrow_module *arrow, const struct column *c
     return true;
 }
 
-bool arrow_ask(const struct arrow_module *arrow, const struct column *columns, int64_t rows, struct arrow_request *request, uint32_t *status)
+bool arrow_ask(const struct arrow_module *arrow, const struct column *columns, int64_t rows,
+               struct arrow_request *request, uint32_t *status)
 {
     said_begin();
     if (!put_request(arrow, columns, rows, request))
         return false;
-    const uint32_t numbers[] = { request->address + SLICE, request->length - SLICE, request->address };
+    const uint32_t numbers[] = { request->address + SLICE, request->length - SLICE,
+                                 request->address };
     return arrow_call(arrow, &arrow->function, numbers, 3, status);
 }
 
-bool arrow_take(const struct arrow_module *arrow, const struct arrow_request *request, bool iterator, struct arrow_slice *slice)
+bool arrow_take(const struct arrow_module *arrow, const struct arrow_request *request,
+                bool iterator, struct arrow_slice *slice)
 {
     const uint8_t *memory = memory_at(arrow, request->address, SLICE);
     uint32_t places[2];
     if (!memory)
         return false;
     memcpy(places, memory, sizeof places);
-    *slice = (struct arrow_slice){ places[0], places[1], iterator ? memory : memory_at(arrow, places[0], places[1]) };
+    *slice = (struct arrow_slice){ places[0], places[1],
+                                   iterator ? memory : memory_at(arrow, places[0], places[1]) };
     return slice->bytes != NULL;
 }
 
@@ -109,13 +124,15 @@ bool arrow_end(const struct arrow_module *arrow, const struct arrow_request *req
 
 void arrow_refused(const struct arrow_slice *slice)
 {
-    failure_set("RuntimeError", "%.*s", slice->length > SHOWN ? SHOWN : (int)slice->length, (const char *)slice->bytes);
+    failure_set("RuntimeError", "%.*s", slice->length > SHOWN ? SHOWN : (int)slice->length,
+                (const char *)slice->bytes);
 }
 
 struct scalar arrow_bytes(const struct column *column, int64_t row)
 {
     const int64_t begin = column_offset(column, row);
-    return (struct scalar){ .bytes = (const char *)column->data + begin, .length = (size_t)(column_offset(column, row + 1) - begin) };
+    return (struct scalar){ .bytes = (const char *)column->data + begin,
+                            .length = (size_t)(column_offset(column, row + 1) - begin) };
 }
 
 bool arrow_texts_valid(const struct column *column, int64_t rows)
@@ -138,17 +155,20 @@ int64_t arrow_failed_row(const struct column *errors, int64_t first, int64_t end
     for (int64_t row = first; row < end; row++)
         if (!column_is_null(errors, row)) {
             const struct scalar text = arrow_bytes(errors, row);
-            failure_set("RuntimeError", "%.*s", text.length > SHOWN ? SHOWN : (int)text.length, text.bytes);
+            failure_set("RuntimeError", "%.*s", text.length > SHOWN ? SHOWN : (int)text.length,
+                        text.bytes);
             return row;
         }
     return end;
 }
 
-int64_t arrow_null_row(const struct column *column, const uint8_t *valid, int64_t first, int64_t end)
+int64_t arrow_null_row(const struct column *column, const uint8_t *valid, int64_t first,
+                       int64_t end)
 {
     for (int64_t row = first; column->validity && row < end; row++)
         if (column_is_null(column, row) && (!valid || (valid[row >> 3] >> (row & 7) & 1))) {
-            failure_set("TypeError", "the function returned a null, and the declared result has no ?");
+            failure_set("TypeError",
+                        "the function returned a null, and the declared result has no ?");
             return row;
         }
     return end;

@@ -1,18 +1,21 @@
 /* Calls of a module for arrow-udf.
  *
- * The ABI (arrow-udf 0.9: arrow-udf/src/ffi.rs and arrow-udf-runtime/src/wasm/mod.rs): the module exports `memory`,
- * `alloc(length, align) -> address`, `dealloc(address, length, align)`, a global ARROWUDF_VERSION_major_minor, and its functions,
- * f(address, length, slice) -> status, under names that say their signatures. A function is given an Arrow IPC file, and puts the address and length of what it made into the slice:
- * where the status is 0, a file whose first column is the result and whose second one, if there is one, the error of each row; otherwise a
- * message. Both sides of a call are the caller's to deallocate. What a table function makes is an iterator: record_batch_iterator_next(iterator,
- * slice) puts files into the slice, whose first column (int32) is the row of the arguments, the second the result, the third, if there is one,
- * the error; address 0 is the end. record_batch_iterator_drop(iterator) ends it. */
+ * The ABI (arrow-udf 0.9: arrow-udf/src/ffi.rs and arrow-udf-runtime/src/wasm/mod.rs): the module
+ * exports `memory`, `alloc(length, align) -> address`, `dealloc(address, length, align)`, a global
+ * ARROWUDF_VERSION_major_minor, and its functions, f(address, length, slice) -> status, under names
+ * that say their signatures. A function is given an Arrow IPC file, and puts the address and length
+ * of what it made into the slice: where the status is 0, a file whose first column is the result
+ * and whose second one, if there is one, the error of each row; otherwise a message. Both sides of
+ * a call are the caller's to deallocate. What a table function makes is an iterator:
+ * record_batch_iterator_next(iterator, slice) puts files into the slice, whose first column (int32)
+ * is the row of the arguments, the second the result, the third, if there is one, the error;
+ * address 0 is the end. record_batch_iterator_drop(iterator) ends it. */
 #ifndef UDFVM_WASM_ARROW_ABI_H
 #define UDFVM_WASM_ARROW_ABI_H
 
-#include "arrow_file.h"
-#include "bytes.h"
-#include "module.h"
+#include "wasm/arrow_file.h"
+#include "shared/compiled/bytes.h"
+#include "wasm/module.h"
 
 struct arrow_module {
     struct module module;
@@ -20,14 +23,14 @@ struct arrow_module {
     wasmtime_func alloc, dealloc, function;
     struct file_format format;
     const struct signature *signature;
-    struct column result;                        /* what is in it */
-    struct bytes file;                           /* a copy of the last one, of results that are structs or lists */
+    struct column result; /* what is in it */
+    struct bytes file;    /* a copy of the last one, of results that are structs or lists */
 };
 
 /* What a call left in the slice. */
 struct arrow_slice {
     uint32_t address, length;
-    const uint8_t *bytes;                        /* until the module runs again */
+    const uint8_t *bytes; /* until the module runs again */
 };
 
 /* A request in the module's memory: a slice, and a file behind it. */
@@ -37,12 +40,16 @@ struct arrow_request {
 
 /* Finds the exports; `name` is the function's. false with a failure. */
 bool arrow_find(struct arrow_module *arrow, const char *name);
-/* Calls with at most three numbers; *result may be NULL where there is none. false with a failure. */
-bool arrow_call(const struct arrow_module *arrow, const wasmtime_func *function, const uint32_t *numbers, size_t count, uint32_t *result);
+/* Calls with at most three numbers; *result may be NULL where there is none. false with a failure.
+ */
+bool arrow_call(const struct arrow_module *arrow, const wasmtime_func *function,
+                const uint32_t *numbers, size_t count, uint32_t *result);
 /* Puts the arguments into the module's memory and calls the function. false with a failure. */
-bool arrow_ask(const struct arrow_module *arrow, const struct column *columns, int64_t rows, struct arrow_request *request, uint32_t *status);
+bool arrow_ask(const struct arrow_module *arrow, const struct column *columns, int64_t rows,
+               struct arrow_request *request, uint32_t *status);
 /* The slice of a request. With `iterator` it names one, not bytes. false with a failure. */
-bool arrow_take(const struct arrow_module *arrow, const struct arrow_request *request, bool iterator, struct arrow_slice *slice);
+bool arrow_take(const struct arrow_module *arrow, const struct arrow_request *request,
+                bool iterator, struct arrow_slice *slice);
 /* Deallocates what a slice or a request names. false with a failure. */
 bool arrow_give_back(const struct arrow_module *arrow, const struct arrow_slice *slice);
 bool arrow_end(const struct arrow_module *arrow, const struct arrow_request *request);
@@ -50,9 +57,10 @@ bool arrow_end(const struct arrow_module *arrow, const struct arrow_request *req
 void arrow_refused(const struct arrow_slice *slice);
 /* The row among [first, end) that has an error, which becomes the failure; or `end`. */
 int64_t arrow_failed_row(const struct column *errors, int64_t first, int64_t end);
-/* The row among [first, end) that is null although the declared result may not be, which becomes the failure; or `end`. `valid`: bits of the rows
- * that count; NULL: all. */
-int64_t arrow_null_row(const struct column *column, const uint8_t *valid, int64_t first, int64_t end);
+/* The row among [first, end) that is null although the declared result may not be, which becomes
+ * the failure; or `end`. `valid`: bits of the rows that count; NULL: all. */
+int64_t arrow_null_row(const struct column *column, const uint8_t *valid, int64_t first,
+                       int64_t end);
 /* Text or bytes of a row. */
 struct scalar arrow_bytes(const struct column *column, int64_t row);
 /* Whether all texts in a column, and in columns in it, are valid UTF-8. false with a failure. */

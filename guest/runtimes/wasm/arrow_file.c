@@ -1,15 +1,16 @@
 /* See arrow_file.h. */
-#include "arrow_file.h"
+#include "wasm/arrow_file.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "body.h"
-#include "flatbuffer.h"
+#include "shared/body.h"
+#include "arrow/flatbuffer.h"
 
-#define MAGIC "ARROW1"
+#define MAGIC   "ARROW1"
 #define TRAILER (sizeof(int32_t) + strlen(MAGIC))
-#define BLOCK_BYTES 24                           /* struct Block: offset (8), metaDataLength (4), padding (4), bodyLength (8) */
+#define BLOCK_BYTES \
+    24 /* struct Block: offset (8), metaDataLength (4), padding (4), bodyLength (8) */
 #define BLOCK_BODY 16
 
 enum { FOOTER_BATCHES = 3 };
@@ -17,7 +18,8 @@ enum { FOOTER_BATCHES = 3 };
 /* ---- The format ---- */
 
 /* Where the metadata of a message are, and what follows them. false: there is no message. */
-static bool take_message(const uint8_t *file, uint64_t length, uint64_t at, uint64_t *metadata, uint32_t *metadata_length)
+static bool take_message(const uint8_t *file, uint64_t length, uint64_t at, uint64_t *metadata,
+                         uint32_t *metadata_length)
 {
     struct prefix prefix;
     if (at > length || length - at < sizeof prefix)
@@ -25,10 +27,12 @@ static bool take_message(const uint8_t *file, uint64_t length, uint64_t at, uint
     memcpy(&prefix, file + at, sizeof prefix);
     *metadata = at + sizeof prefix;
     *metadata_length = prefix.metadata_length;
-    return prefix.continuation == UINT32_MAX && prefix.metadata_length > 0 && prefix.metadata_length <= length - *metadata;
+    return prefix.continuation == UINT32_MAX && prefix.metadata_length > 0 &&
+           prefix.metadata_length <= length - *metadata;
 }
 
-/* Where the footer, at the end of the file, tells of the record batch. false: there is no footer of one batch. */
+/* Where the footer, at the end of the file, tells of the record batch. false: there is no footer of
+ * one batch. */
 static bool find_block(const uint8_t *tail, size_t length, size_t *block)
 {
     int32_t footer_length;
@@ -40,21 +44,24 @@ static bool find_block(const uint8_t *tail, size_t length, size_t *block)
         return false;
     const uint8_t *footer = tail + length - TRAILER - (size_t)footer_length;
     const uint32_t size = (uint32_t)footer_length;
-    const uint32_t first = flatbuffer_vector(footer, size, flatbuffer_root(footer, size), FOOTER_BATCHES, BLOCK_BYTES, &count);
+    const uint32_t first = flatbuffer_vector(footer, size, flatbuffer_root(footer, size),
+                                             FOOTER_BATCHES, BLOCK_BYTES, &count);
     *block = (size_t)(footer - tail) + first;
     return first && count == 1;
 }
 
-/* The metadata of the record batch. Writers differ in what they pad the beginning of a file to, so only the footer knows. */
-static bool find_batch(const uint8_t *file, uint64_t length, uint64_t *metadata, uint32_t *metadata_length, struct batch_fields *fields)
+/* The metadata of the record batch. Writers differ in what they pad the beginning of a file to, so
+ * only the footer knows. */
+static bool find_batch(const uint8_t *file, uint64_t length, uint64_t *metadata,
+                       uint32_t *metadata_length, struct batch_fields *fields)
 {
     size_t block;
     int64_t at;
     if (!find_block(file, length, &block))
         return false;
     memcpy(&at, file + block, sizeof at);
-    return at >= 0 && take_message(file, length, (uint64_t)at, metadata, metadata_length)
-           && stream_find_fields(file + *metadata, *metadata_length, fields);
+    return at >= 0 && take_message(file, length, (uint64_t)at, metadata, metadata_length) &&
+           stream_find_fields(file + *metadata, *metadata_length, fields);
 }
 
 static uint8_t *copy(const uint8_t *from, size_t length)
@@ -65,24 +72,27 @@ static uint8_t *copy(const uint8_t *from, size_t length)
     return memcpy(made, from, length);
 }
 
-static bool has_columns(const struct batch_fields *fields, const struct column *columns, size_t count)
+static bool has_columns(const struct batch_fields *fields, const struct column *columns,
+                        size_t count)
 {
     const struct body_counts counts = body_counts(columns, count);
     return counts.nodes == fields->node_count && counts.buffers == fields->buffer_count;
 }
 
-bool file_format_take(struct file_format *format, const uint8_t *file, size_t length, const struct column *columns, size_t count)
+bool file_format_take(struct file_format *format, const uint8_t *file, size_t length,
+                      const struct column *columns, size_t count)
 {
     uint64_t metadata, body_length = 0;
     uint32_t metadata_length;
     *format = (struct file_format){ NULL };
-    if (!find_batch(file, length, &metadata, &metadata_length, &format->fields) || format->fields.rows == 0
-        || !has_columns(&format->fields, columns, count))
+    if (!find_batch(file, length, &metadata, &metadata_length, &format->fields) ||
+        format->fields.rows == 0 || !has_columns(&format->fields, columns, count))
         return false;
     const uint64_t body = metadata + metadata_length;
     if (format->fields.body_length)
         memcpy(&body_length, file + metadata + format->fields.body_length, sizeof body_length);
-    if (body_length > length - body || !find_block(file + body + body_length, length - body - body_length, &format->block))
+    if (body_length > length - body ||
+        !find_block(file + body + body_length, length - body - body_length, &format->block))
         return false;
     format->block += BLOCK_BODY;
     format->metadata = (uint32_t)metadata;
@@ -101,16 +111,19 @@ void file_format_free(struct file_format *format)
 
 /* ---- Writing ---- */
 
-uint64_t file_length(const struct file_format *format, const struct column *columns, size_t count, int64_t rows)
+uint64_t file_length(const struct file_format *format, const struct column *columns, size_t count,
+                     int64_t rows)
 {
     return format->head_length + body_length(columns, count, rows) + format->tail_length;
 }
 
-void file_write(const struct file_format *format, const struct column *columns, size_t count, int64_t rows, uint8_t *to)
+void file_write(const struct file_format *format, const struct column *columns, size_t count,
+                int64_t rows, uint8_t *to)
 {
     uint8_t *const body = to + format->head_length;
     memcpy(to, format->head, format->head_length);
-    const uint64_t length = body_write(columns, count, rows, &format->fields, to + format->metadata, body);
+    const uint64_t length = body_write(columns, count, rows, &format->fields, to + format->metadata,
+                                       body);
     memcpy(body + length, format->tail, format->tail_length);
     memcpy(body + length + format->block, &length, sizeof length);
 }
@@ -120,10 +133,10 @@ void file_write(const struct file_format *format, const struct column *columns, 
 /* A record batch on its way into columns, which come in pre-order: a column, then what is in it. */
 struct batch {
     const uint8_t *metadata, *body;
-    uint64_t room;                               /* bytes of the body, and what is behind it */
+    uint64_t room; /* bytes of the body, and what is behind it */
     struct batch_fields fields;
-    uint32_t node, buffer;                       /* the next ones */
-    int64_t most;                                /* rows that a column of this file can have */
+    uint32_t node, buffer; /* the next ones */
+    int64_t most;          /* rows that a column of this file can have */
 };
 
 static struct pair pair_at(const uint8_t *metadata, uint32_t first, size_t index)
@@ -144,7 +157,8 @@ static const uint8_t *next_buffer(struct batch *batch, uint64_t *length)
     if (batch->buffer == batch->fields.buffer_count)
         return NULL;
     const struct pair place = pair_at(batch->metadata, batch->fields.buffers, batch->buffer++);
-    if (place.first < 0 || place.second < 0 || (uint64_t)place.first > batch->room || (uint64_t)place.second > batch->room - (uint64_t)place.first)
+    if (place.first < 0 || place.second < 0 || (uint64_t)place.first > batch->room ||
+        (uint64_t)place.second > batch->room - (uint64_t)place.first)
         return NULL;
     *length = (uint64_t)place.second;
     return batch->body + place.first;
@@ -185,7 +199,8 @@ static bool take_data(struct batch *batch, struct column *column, uint64_t neede
 
 static bool take_column(struct batch *batch, struct column *column, int64_t rows);
 
-/* A list's items: as many as their node says, which must be as many as the list's last row needs. */
+/* A list's items: as many as their node says, which must be as many as the list's last row needs.
+ */
 static bool take_items(struct batch *batch, struct column *items, int64_t needed)
 {
     if (batch->node == batch->fields.node_count)
@@ -205,10 +220,15 @@ static bool take_column(struct batch *batch, struct column *column, int64_t rows
     const uint8_t *validity = next_buffer(batch, &length);
     if (node.first != rows || !validity || (node.second != 0 && length < bits(rows)))
         return false;
-    *column = (struct column){ .storage = column->storage, .children = column->children, .child_count = column->child_count, .rows = rows,
-                               .nulls = node.second, .validity = node.second != 0 ? validity : NULL };
+    *column = (struct column){ .storage = column->storage,
+                               .children = column->children,
+                               .child_count = column->child_count,
+                               .rows = rows,
+                               .nulls = node.second,
+                               .validity = node.second != 0 ? validity : NULL };
     if (column->storage == STORAGE_LIST)
-        return take_offsets(batch, column, rows, &last) && take_items(batch, column->children, last);
+        return take_offsets(batch, column, rows, &last) &&
+               take_items(batch, column->children, last);
     if (storage_is_variable(column->storage))
         return take_offsets(batch, column, rows, &last) && take_data(batch, column, (uint64_t)last);
     if (column->storage != STORAGE_STRUCT)
@@ -219,7 +239,8 @@ static bool take_column(struct batch *batch, struct column *column, int64_t rows
     return true;
 }
 
-bool file_read(const uint8_t *file, uint64_t length, struct column *columns, size_t most, size_t *count, int64_t *rows)
+bool file_read(const uint8_t *file, uint64_t length, struct column *columns, size_t most,
+               size_t *count, int64_t *rows)
 {
     uint64_t metadata;
     uint32_t metadata_length;

@@ -1,31 +1,37 @@
-/* Arrow IPC files of one record batch (arrow.apache.org/docs/format/Columnar.html, "IPC File Format"), which modules for arrow-udf take and
- * return. */
+/* Arrow IPC files of one record batch (arrow.apache.org/docs/format/Columnar.html, "IPC File
+ * Format"), which modules for arrow-udf take and return. */
 #ifndef UDFVM_WASM_ARROW_FILE_H
 #define UDFVM_WASM_ARROW_FILE_H
 
-#include "stream_format.h"
+#include "arrow/stream_format.h"
 
-/* Files with the columns of one signature: those of a file that pyarrow wrote, with the numbers put in. */
+/* Files with the columns of one signature: those of a file that pyarrow wrote, with the numbers put
+ * in. */
 struct file_format {
-    uint8_t *head;                               /* up to the body of the record batch */
-    uint8_t *tail;                               /* behind it: end mark, footer */
+    uint8_t *head; /* up to the body of the record batch */
+    uint8_t *tail; /* behind it: end mark, footer */
     size_t head_length, tail_length;
-    uint32_t metadata;                           /* of the record batch, in the head */
-    struct batch_fields fields;                  /* in the metadata */
-    size_t block;                                /* in the tail: where the footer says how long the body is */
+    uint32_t metadata;          /* of the record batch, in the head */
+    struct batch_fields fields; /* in the metadata */
+    size_t block;               /* in the tail: where the footer says how long the body is */
 };
 
 /* false: it is no file with such columns, whose storage, and what is in them, is said. */
-bool file_format_take(struct file_format *format, const uint8_t *file, size_t length, const struct column *columns, size_t count);
+bool file_format_take(struct file_format *format, const uint8_t *file, size_t length,
+                      const struct column *columns, size_t count);
 void file_format_free(struct file_format *format);
 
 /* Bytes of a file with these columns. */
-uint64_t file_length(const struct file_format *format, const struct column *columns, size_t count, int64_t rows);
-void file_write(const struct file_format *format, const struct column *columns, size_t count, int64_t rows, uint8_t *to);
+uint64_t file_length(const struct file_format *format, const struct column *columns, size_t count,
+                     int64_t rows);
+void file_write(const struct file_format *format, const struct column *columns, size_t count,
+                int64_t rows, uint8_t *to);
 
-/* Finds the columns in a file that a module wrote: at most `most`, of which *count are there; each says how it is stored, and what is in it.
- * Their buffers are inside the file and long enough for the rows, and offsets point to what is there. false: it is no file of one batch with
- * such columns. */
-bool file_read(const uint8_t *file, uint64_t length, struct column *columns, size_t most, size_t *count, int64_t *rows);
+/* Finds the columns in a file that a module wrote: at most `most`, of which *count are there; each
+ * says how it is stored, and what is in it. Their buffers are inside the file and long enough for
+ * the rows, and offsets point to what is there. false: it is no file of one batch with such
+ * columns. */
+bool file_read(const uint8_t *file, uint64_t length, struct column *columns, size_t most,
+               size_t *count, int64_t *rows);
 
 #endif

@@ -1,18 +1,19 @@
 /* See arrow_scalar.h. A batch is one call. */
-#include "arrow_scalar.h"
+#include "wasm/arrow_scalar.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "failure.h"
-#include "utf8.h"
+#include "shared/compiled/failure.h"
+#include "shared/compiled/utf8.h"
 
 static bool bit(const uint8_t *bits, int64_t row)
 {
     return bits[row >> 3] >> (row & 7) & 1;
 }
 
-/* The row that has an error, or `rows`. A row that was null before is passed over: its error is of nothing. */
+/* The row that has an error, or `rows`. A row that was null before is passed over: its error is of
+ * nothing. */
 static int64_t failed_row(const struct column *errors, const uint8_t *valid, int64_t rows)
 {
     for (int64_t row = 0; row < rows; row++)
@@ -21,22 +22,26 @@ static int64_t failed_row(const struct column *errors, const uint8_t *valid, int
     return rows;
 }
 
-/* Reads the file that the function returned: the column of results. `valid`: bits of the rows that were not null before. Returns the number of
- * rows without an error, -1 where it cannot be said. */
-static int64_t read_results(const struct arrow_module *arrow, const uint8_t *file, uint32_t length, const uint8_t *valid, int64_t rows,
-                            struct column *result)
+/* Reads the file that the function returned: the column of results. `valid`: bits of the rows that
+ * were not null before. Returns the number of rows without an error, -1 where it cannot be said. */
+static int64_t read_results(const struct arrow_module *arrow, const uint8_t *file, uint32_t length,
+                            const uint8_t *valid, int64_t rows, struct column *result)
 {
     struct column columns[2] = { arrow->result, { .storage = STORAGE_TEXT32 } };
     size_t count;
     int64_t found;
     if (!file_read(file, length, columns, 2, &count, &found) || count == 0 || found != rows) {
-        failure_set("RuntimeError", "the module returned %u bytes, which are no Arrow IPC file of %lld rows with the declared result", length,
-                    (long long)rows);
+        failure_set("RuntimeError",
+                    "the module returned %u bytes, which are no Arrow IPC file of %lld rows with "
+                    "the declared result",
+                    length, (long long)rows);
         return -1;
     }
     *result = columns[0];
     const int64_t done = count == 2 ? failed_row(&columns[1], valid, rows) : rows;
-    return done < rows || arrow->signature->result.nullable ? done : arrow_null_row(result, valid, 0, rows);
+    return done < rows || arrow->signature->result.nullable
+               ? done
+               : arrow_null_row(result, valid, 0, rows);
 }
 
 /* ---- Results without columns in them ---- */
@@ -44,7 +49,9 @@ static int64_t read_results(const struct arrow_module *arrow, const uint8_t *fil
 static int64_t put_texts(struct block *block, const struct column *column, int64_t rows)
 {
     for (int64_t row = 0; row < rows; row++) {
-        const struct scalar text = bit(block->output + block->validity, row) ? arrow_bytes(column, row) : (struct scalar){ .length = 0 };
+        const struct scalar text = bit(block->output + block->validity, row)
+                                       ? arrow_bytes(column, row)
+                                       : (struct scalar){ .length = 0 };
         if (storage_is_text(block->storage) && !utf8_is_valid(text.bytes, text.length)) {
             failure_set("UnicodeDecodeError", "the function returned text that is not valid UTF-8");
             return row;
@@ -57,7 +64,8 @@ static int64_t put_texts(struct block *block, const struct column *column, int64
     return rows;
 }
 
-static int64_t take_batch(const struct arrow_module *arrow, const struct arrow_slice *slice, struct block *block, int64_t rows)
+static int64_t take_batch(const struct arrow_module *arrow, const struct arrow_slice *slice,
+                          struct block *block, int64_t rows)
 {
     struct column result;
     uint8_t *validity = block->output + block->validity;
@@ -72,7 +80,8 @@ static int64_t take_batch(const struct arrow_module *arrow, const struct arrow_s
     return rows;
 }
 
-static int64_t run(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips)
+static int64_t run(void *context, const struct column *columns, struct block *block, int64_t rows,
+                   bool skips)
 {
     (void)skips;
     const struct arrow_module *arrow = context;
@@ -80,20 +89,24 @@ static int64_t run(void *context, const struct column *columns, struct block *bl
     struct arrow_slice slice;
     uint32_t status;
     int64_t done = -1;
-    if (!arrow_ask(arrow, columns, rows, &request, &status) || !arrow_take(arrow, &request, false, &slice))
+    if (!arrow_ask(arrow, columns, rows, &request, &status) ||
+        !arrow_take(arrow, &request, false, &slice))
         return -1;
     if (status == 0)
         done = take_batch(arrow, &slice, block, rows);
     else
         arrow_refused(&slice);
-    return done < rows || (arrow_give_back(arrow, &slice) && arrow_end(arrow, &request)) ? done : -1;
+    return done < rows || (arrow_give_back(arrow, &slice) && arrow_end(arrow, &request)) ? done
+                                                                                         : -1;
 }
 
 /* ---- Structs and lists: read from a copy of the file, which stays until the next call ---- */
 
-static int64_t take_copy(struct arrow_module *arrow, const uint8_t *valid, int64_t rows, struct column *result)
+static int64_t take_copy(struct arrow_module *arrow, const uint8_t *valid, int64_t rows,
+                         struct column *result)
 {
-    const int64_t done = read_results(arrow, arrow->file.at, (uint32_t)arrow->file.length, valid, rows, result);
+    const int64_t done = read_results(arrow, arrow->file.at, (uint32_t)arrow->file.length, valid,
+                                      rows, result);
     if (done < rows)
         return done;
     if (!arrow_texts_valid(result, rows))
@@ -108,13 +121,15 @@ static int64_t take_copy(struct arrow_module *arrow, const uint8_t *valid, int64
     return rows;
 }
 
-static int64_t run_nested(void *context, const struct column *columns, int64_t rows, const uint8_t *valid, struct column *result)
+static int64_t run_nested(void *context, const struct column *columns, int64_t rows,
+                          const uint8_t *valid, struct column *result)
 {
     struct arrow_module *arrow = context;
     struct arrow_request request;
     struct arrow_slice slice;
     uint32_t status;
-    if (!arrow_ask(arrow, columns, rows, &request, &status) || !arrow_take(arrow, &request, false, &slice))
+    if (!arrow_ask(arrow, columns, rows, &request, &status) ||
+        !arrow_take(arrow, &request, false, &slice))
         return -1;
     if (status != 0) {
         arrow_refused(&slice);
@@ -122,10 +137,13 @@ static int64_t run_nested(void *context, const struct column *columns, int64_t r
     }
     bytes_free(&arrow->file);
     bytes_put(&arrow->file, slice.bytes, slice.length);
-    return arrow_give_back(arrow, &slice) && arrow_end(arrow, &request) ? take_copy(arrow, valid, rows, result) : -1;
+    return arrow_give_back(arrow, &slice) && arrow_end(arrow, &request)
+               ? take_copy(arrow, valid, rows, result)
+               : -1;
 }
 
-void arrow_scalar_prepare(struct program *program, const struct arrow_module *arrow, const struct signature *found)
+void arrow_scalar_prepare(struct program *program, const struct arrow_module *arrow,
+                          const struct signature *found)
 {
     struct arrow_module *kept = malloc(sizeof *kept);
     if (!kept)

@@ -1,22 +1,25 @@
-/* See arrow_signature.h. Source of the encoding and of the names of types: arrow-udf 0.9, ABI 3.0 (github.com/arrow-udf/arrow-udf,
- * arrow-udf-runtime/src/wasm, arrow-udf/arrow-udf-macros/src/types.rs); of the old names: arrow-udf 0.2, ABI 2.0. A type is the name of a
- * simple one, "T[]", or "struct Name", which the export of a description tells: "Name=field:type,field:type". */
-#include "arrow_signature.h"
+/* See arrow_signature.h. Source of the encoding and of the names of types: arrow-udf 0.9, ABI 3.0
+ * (github.com/arrow-udf/arrow-udf, arrow-udf-runtime/src/wasm,
+ * arrow-udf/arrow-udf-macros/src/types.rs); of the old names: arrow-udf 0.2, ABI 2.0. A type is the
+ * name of a simple one, "T[]", or "struct Name", which the export of a description tells:
+ * "Name=field:type,field:type". */
+#include "wasm/arrow_signature.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "failure.h"
+#include "shared/compiled/failure.h"
 
-#define PREFIX "arrowudf_"
+#define PREFIX        "arrowudf_"
 #define STRUCT_PREFIX "arrowudt_"
-#define STRUCT "struct "
-#define LIST "[]"
-#define NOT_IN_NAMES "<>[]:,"                    /* of fields: the names of types have other uses for them */
-#define MOST_TYPES 2000                          /* in a type: structs that hold each other twice could be as large as they like */
+#define STRUCT        "struct "
+#define LIST          "[]"
+#define NOT_IN_NAMES  "<>[]:," /* of fields: the names of types have other uses for them */
+#define MOST_TYPES \
+    2000 /* in a type: structs that hold each other twice could be as large as they like */
 
-#define RENAMED 3                                /* version of the ABI since which types have the names of today */
+#define RENAMED 3 /* version of the ABI since which types have the names of today */
 
 struct leaf {
     const char *name;
@@ -25,20 +28,36 @@ struct leaf {
 };
 
 static const struct leaf leaves[] = {
-    { "boolean", STORAGE_BOOL, TIME_NONE }, { "int8", STORAGE_INT8, TIME_NONE }, { "int16", STORAGE_INT16, TIME_NONE },
-    { "int32", STORAGE_INT32, TIME_NONE }, { "int64", STORAGE_INT64, TIME_NONE }, { "uint8", STORAGE_UINT8, TIME_NONE },
-    { "uint16", STORAGE_UINT16, TIME_NONE }, { "uint32", STORAGE_UINT32, TIME_NONE }, { "uint64", STORAGE_UINT64, TIME_NONE },
-    { "float32", STORAGE_FLOAT32, TIME_NONE }, { "float64", STORAGE_FLOAT64, TIME_NONE }, { "string", STORAGE_TEXT32, TIME_NONE },
-    { "largestring", STORAGE_TEXT64, TIME_NONE }, { "largebinary", STORAGE_BYTES64, TIME_NONE },
-    { "json", STORAGE_TEXT32, TIME_NONE }, { "decimal", STORAGE_TEXT32, TIME_NONE }, { "binary", STORAGE_BYTES32, TIME_NONE },
-    { "date32", STORAGE_INT32, TIME_DAYS }, { "timestamp", STORAGE_INT64, TIME_MICROSECONDS }, { NULL, STORAGE_COUNT, TIME_NONE },
+    { "boolean", STORAGE_BOOL, TIME_NONE },
+    { "int8", STORAGE_INT8, TIME_NONE },
+    { "int16", STORAGE_INT16, TIME_NONE },
+    { "int32", STORAGE_INT32, TIME_NONE },
+    { "int64", STORAGE_INT64, TIME_NONE },
+    { "uint8", STORAGE_UINT8, TIME_NONE },
+    { "uint16", STORAGE_UINT16, TIME_NONE },
+    { "uint32", STORAGE_UINT32, TIME_NONE },
+    { "uint64", STORAGE_UINT64, TIME_NONE },
+    { "float32", STORAGE_FLOAT32, TIME_NONE },
+    { "float64", STORAGE_FLOAT64, TIME_NONE },
+    { "string", STORAGE_TEXT32, TIME_NONE },
+    { "largestring", STORAGE_TEXT64, TIME_NONE },
+    { "largebinary", STORAGE_BYTES64, TIME_NONE },
+    { "json", STORAGE_TEXT32, TIME_NONE },
+    { "decimal", STORAGE_TEXT32, TIME_NONE },
+    { "binary", STORAGE_BYTES32, TIME_NONE },
+    { "date32", STORAGE_INT32, TIME_DAYS },
+    { "timestamp", STORAGE_INT64, TIME_MICROSECONDS },
+    { NULL, STORAGE_COUNT, TIME_NONE },
 };
 
-static const struct leaf old_leaves[] = {        /* int8 has 8 bytes; json and decimal are other types, too */
-    { "boolean", STORAGE_BOOL, TIME_NONE }, { "int2", STORAGE_INT16, TIME_NONE }, { "int4", STORAGE_INT32, TIME_NONE },
-    { "int8", STORAGE_INT64, TIME_NONE }, { "float4", STORAGE_FLOAT32, TIME_NONE }, { "float8", STORAGE_FLOAT64, TIME_NONE },
-    { "varchar", STORAGE_TEXT32, TIME_NONE }, { "bytea", STORAGE_BYTES32, TIME_NONE }, { "json", STORAGE_TEXT64, TIME_NONE },
-    { "decimal", STORAGE_BYTES64, TIME_NONE }, { "date", STORAGE_INT32, TIME_DAYS }, { "timestamp", STORAGE_INT64, TIME_MICROSECONDS },
+static const struct leaf old_leaves[] = {
+    /* int8 has 8 bytes; json and decimal are other types, too */
+    { "boolean", STORAGE_BOOL, TIME_NONE },   { "int2", STORAGE_INT16, TIME_NONE },
+    { "int4", STORAGE_INT32, TIME_NONE },     { "int8", STORAGE_INT64, TIME_NONE },
+    { "float4", STORAGE_FLOAT32, TIME_NONE }, { "float8", STORAGE_FLOAT64, TIME_NONE },
+    { "varchar", STORAGE_TEXT32, TIME_NONE }, { "bytea", STORAGE_BYTES32, TIME_NONE },
+    { "json", STORAGE_TEXT64, TIME_NONE },    { "decimal", STORAGE_BYTES64, TIME_NONE },
+    { "date", STORAGE_INT32, TIME_DAYS },     { "timestamp", STORAGE_INT64, TIME_MICROSECONDS },
     { NULL, STORAGE_COUNT, TIME_NONE },
 };
 
@@ -87,26 +106,30 @@ bool arrow_signature_take(struct arrow_signature *signature, const char *name, s
 
 /* ---- Types ---- */
 
-struct types {                                   /* of one signature */
+struct types { /* of one signature */
     const wasm_exporttypes *exports;
     const struct leaf *leaves;
-    size_t left;                                 /* how many more there may be */
+    size_t left; /* how many more there may be */
 };
 
-static bool take_type(struct types *types, const char *text, size_t length, unsigned depth, struct type *type);
+static bool take_type(struct types *types, const char *text, size_t length, unsigned depth,
+                      struct type *type);
 
 static bool refuse(const char *text, size_t length, const char *why)
 {
-    failure_set("TypeError", "the function takes or returns %.*s, %s", length > 256 ? 256 : (int)length, text, why);
+    failure_set("TypeError", "the function takes or returns %.*s, %s",
+                length > 256 ? 256 : (int)length, text, why);
     return false;
 }
 
 /* The fields in the description of a struct; NULL: no export describes it. */
-static const char *find_struct(const wasm_exporttypes *exports, const char *name, size_t length, char *text, size_t size)
+static const char *find_struct(const wasm_exporttypes *exports, const char *name, size_t length,
+                               char *text, size_t size)
 {
     for (size_t i = 0; i < exports->size; i++) {
         const wasm_bytes *label = wasmtime.wasm_exporttype_name(exports->data[i]);
-        if (decode(STRUCT_PREFIX, label->data, label->size, text, size) && strncmp(text, name, length) == 0 && text[length] == '=')
+        if (decode(STRUCT_PREFIX, label->data, label->size, text, size) &&
+            strncmp(text, name, length) == 0 && text[length] == '=')
             return text + length + 1;
     }
     return NULL;
@@ -135,14 +158,17 @@ static bool take_fields(struct types *types, const char *fields, unsigned depth,
     return true;
 }
 
-static bool take_struct(struct types *types, const char *text, size_t length, unsigned depth, struct type *type)
+static bool take_struct(struct types *types, const char *text, size_t length, unsigned depth,
+                        struct type *type)
 {
     const size_t skipped = strlen(STRUCT);
     char *description = malloc(ARROW_TEXT);
     if (!description)
         abort();
-    const char *fields = find_struct(types->exports, text + skipped, length - skipped, description, ARROW_TEXT);
-    const bool taken = fields ? take_fields(types, fields, depth, type) : refuse(text, length, "which the module does not describe");
+    const char *fields = find_struct(types->exports, text + skipped, length - skipped, description,
+                                     ARROW_TEXT);
+    const bool taken = fields ? take_fields(types, fields, depth, type)
+                              : refuse(text, length, "which the module does not describe");
     free(description);
     return taken;
 }
@@ -160,12 +186,14 @@ static bool take_leaf(const struct leaf *leaf, const char *text, size_t length, 
             type->time = leaf->time;
             return true;
         }
-    if (is_named("null", text, length) || is_named("void", text, length))        /* also of a function that is declared without a result */
+    if (is_named("null", text, length) ||
+        is_named("void", text, length)) /* also of a function that is declared without a result */
         return refuse(text, length, "which has no values: a function without a result is no UDF");
     return refuse(text, length, "which no UDF can");
 }
 
-static bool take_type(struct types *types, const char *text, size_t length, unsigned depth, struct type *type)
+static bool take_type(struct types *types, const char *text, size_t length, unsigned depth,
+                      struct type *type)
 {
     if (depth >= TYPE_DEPTH || types->left == 0)
         return refuse(text, length, "in a type that is nested too deep or too large");
@@ -179,7 +207,8 @@ static bool take_type(struct types *types, const char *text, size_t length, unsi
     return take_leaf(types->leaves, text, length, type);
 }
 
-static bool take_slot(const wasm_exporttypes *exports, unsigned version, const char *text, size_t length, struct slot *slot)
+static bool take_slot(const wasm_exporttypes *exports, unsigned version, const char *text,
+                      size_t length, struct slot *slot)
 {
     struct types types = { exports, version < RENAMED ? old_leaves : leaves, MOST_TYPES };
     struct type *type = calloc(1, sizeof *type);
@@ -187,14 +216,16 @@ static bool take_slot(const wasm_exporttypes *exports, unsigned version, const c
         abort();
     const bool taken = take_type(&types, text, length, 0, type);
     slot->storage = type->storage;
-    slot->nullable = true;                       /* what a null makes is the function's to say */
-    slot->type = taken && (storage_is_nested(type->storage) || type->time != TIME_NONE) ? type : NULL;
+    slot->nullable = true; /* what a null makes is the function's to say */
+    slot->type = taken && (storage_is_nested(type->storage) || type->time != TIME_NONE) ? type
+                                                                                        : NULL;
     if (!slot->type)
         type_delete(type);
     return taken;
 }
 
-bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports, unsigned version, struct signature *found)
+bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports,
+                           unsigned version, struct signature *found)
 {
     const char *at = signature->text + signature->name_length + 1, *end = strstr(at, ")->");
     const char *result = end + (signature->table ? 4 : 3);
@@ -203,7 +234,8 @@ bool arrow_signature_types(const struct arrow_signature *signature, const wasm_e
         const size_t length = strcspn(at, ",)");
         struct slot *slot = &found->parameters[found->count];
         if (found->count == PROGRAM_PARAMETERS) {
-            failure_set("TypeError", "the function takes more than %d parameters", PROGRAM_PARAMETERS);
+            failure_set("TypeError", "the function takes more than %d parameters",
+                        PROGRAM_PARAMETERS);
             return false;
         }
         if (!take_slot(exports, version, at, length, slot))

@@ -1,22 +1,24 @@
-/* Names of the exports of modules for arrow-udf: signatures and descriptions of structs in base 64. */
+/* Names of the exports of modules for arrow-udf: signatures and descriptions of structs in base 64.
+ */
 #ifndef UDFVM_WASM_ARROW_SIGNATURE_H
 #define UDFVM_WASM_ARROW_SIGNATURE_H
 
-#include "program.h"
-#include "wasmtime.h"
+#include "shared/compiled/program.h"
+#include "wasm/wasmtime.h"
 
-#define ARROW_TEXT 4096                          /* bytes of a signature or description as text, with its end */
+#define ARROW_TEXT 4096 /* bytes of a signature or description as text, with its end */
 
 struct arrow_signature {
-    char text[ARROW_TEXT];                       /* "gcd(int32,int32)->int32" */
+    char text[ARROW_TEXT]; /* "gcd(int32,int32)->int32" */
     size_t name_length;
-    bool table;                                  /* it returns any number of rows: "->>" */
+    bool table; /* it returns any number of rows: "->>" */
 };
 
 /* Takes an export's name apart. false: it is not the name of a function. */
 bool arrow_signature_take(struct arrow_signature *signature, const char *name, size_t length);
-/* Its types, by name where they are structs, lists, dates or times; structs are described by other exports. `version`: the ABI's, of which the
- * first number counts. false with a failure. */
-bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports, unsigned version, struct signature *types);
+/* Its types, by name where they are structs, lists, dates or times; structs are described by other
+ * exports. `version`: the ABI's, of which the first number counts. false with a failure. */
+bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports,
+                           unsigned version, struct signature *types);
 
 #endif

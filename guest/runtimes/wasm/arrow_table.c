@@ -1,20 +1,21 @@
-/* See arrow_table.h. Batches are read where the module put them, and given back once their rows were taken. */
-#include "arrow_table.h"
+/* See arrow_table.h. Batches are read where the module put them, and given back once their rows
+ * were taken. */
+#include "wasm/arrow_table.h"
 
 #include <stdlib.h>
 
-#include "failure.h"
+#include "shared/compiled/failure.h"
 
 struct arrow_table {
     struct arrow_module arrow;
     wasmtime_func next, drop;
-    bool running;                                /* there is an iterator, and a request whose slice it uses */
+    bool running; /* there is an iterator, and a request whose slice it uses */
     struct arrow_request request;
     uint32_t iterator;
-    struct arrow_slice batch;                    /* address 0: none */
-    struct table_rows rows;                      /* of the batch, those that were not taken, up to one that fails */
-    bool fails;                                  /* there is one behind them */
-    struct column errors;                        /* of the batch */
+    struct arrow_slice batch; /* address 0: none */
+    struct table_rows rows;   /* of the batch, those that were not taken, up to one that fails */
+    bool fails;               /* there is one behind them */
+    struct column errors;     /* of the batch */
     int64_t arguments;
 };
 
@@ -34,14 +35,19 @@ static bool end(struct arrow_table *table)
     if (!table->running)
         return true;
     table->running = false;
-    return arrow_call(&table->arrow, &table->drop, &table->iterator, 1, NULL) && arrow_end(&table->arrow, &table->request);
+    return arrow_call(&table->arrow, &table->drop, &table->iterator, 1, NULL) &&
+           arrow_end(&table->arrow, &table->request);
 }
 
-/* A null in a parameter that is not nullable: the row yields nothing. Requests for rows are of one row of arguments. */
-static bool is_passed_over(const struct arrow_table *table, const struct column *columns, int64_t rows)
+/* A null in a parameter that is not nullable: the row yields nothing. Requests for rows are of one
+ * row of arguments. */
+static bool is_passed_over(const struct arrow_table *table, const struct column *columns,
+                           int64_t rows)
 {
     uint8_t valid = 1;
-    return rows == 0 || (rows == 1 && program_skip_nulls(table->arrow.signature, columns, rows, &valid) && !(valid & 1));
+    return rows == 0 ||
+           (rows == 1 && program_skip_nulls(table->arrow.signature, columns, rows, &valid) &&
+            !(valid & 1));
 }
 
 static bool begin(void *context, const struct column *columns, int64_t rows, int64_t *row)
@@ -55,7 +61,8 @@ static bool begin(void *context, const struct column *columns, int64_t rows, int
         return false;
     if (is_passed_over(table, columns, rows))
         return true;
-    if (!arrow_ask(&table->arrow, columns, rows, &table->request, &status) || !arrow_take(&table->arrow, &table->request, status == 0, &slice))
+    if (!arrow_ask(&table->arrow, columns, rows, &table->request, &status) ||
+        !arrow_take(&table->arrow, &table->request, status == 0, &slice))
         return false;
     if (status != 0) {
         arrow_refused(&slice);
@@ -66,27 +73,38 @@ static bool begin(void *context, const struct column *columns, int64_t rows, int
     return true;
 }
 
-/* The first of [first, end) that has an error, or is null and may not be: that becomes the failure. Else `end`. */
-static int64_t good_rows(const struct arrow_table *table, const struct column *values, int64_t first, int64_t end)
+/* The first of [first, end) that has an error, or is null and may not be: that becomes the failure.
+ * Else `end`. */
+static int64_t good_rows(const struct arrow_table *table, const struct column *values,
+                         int64_t first, int64_t end)
 {
     const int64_t good = arrow_failed_row(&table->errors, first, end);
-    return table->arrow.signature->result.nullable || good == first ? good : arrow_null_row(values, NULL, first, good);
+    return table->arrow.signature->result.nullable || good == first
+               ? good
+               : arrow_null_row(values, NULL, first, good);
 }
 
 static bool read_batch(struct arrow_table *table)
 {
-    struct column columns[3] = { { .storage = STORAGE_INT32 }, table->arrow.result, { .storage = STORAGE_TEXT32 } };
+    struct column columns[3] = { { .storage = STORAGE_INT32 },
+                                 table->arrow.result,
+                                 { .storage = STORAGE_TEXT32 } };
     size_t count;
     int64_t rows;
-    if (!file_read(table->batch.bytes, table->batch.length, columns, 3, &count, &rows) || count < 2 || columns[0].validity) {
-        failure_set("RuntimeError", "the module returned %u bytes, which are no Arrow IPC file of a table function's rows with the declared result",
+    if (!file_read(table->batch.bytes, table->batch.length, columns, 3, &count, &rows) ||
+        count < 2 || columns[0].validity) {
+        failure_set("RuntimeError",
+                    "the module returned %u bytes, which are no Arrow IPC file of a table "
+                    "function's rows with the declared result",
                     table->batch.length);
         return false;
     }
     if (!arrow_texts_valid(&columns[1], rows))
         return false;
     table->errors = count == 3 ? columns[2] : (struct column){ .validity = NULL, .all_null = true };
-    table->rows = (struct table_rows){ .index = columns[0], .value = columns[1], .count = good_rows(table, &columns[1], 0, rows) };
+    table->rows = (struct table_rows){ .index = columns[0],
+                                       .value = columns[1],
+                                       .count = good_rows(table, &columns[1], 0, rows) };
     table->fails = table->rows.count < rows;
     return true;
 }
@@ -109,8 +127,8 @@ static bool next_batch(struct arrow_table *table, int64_t *row)
             return false;
         }
         const uint32_t numbers[] = { table->iterator, table->request.address };
-        if (!give_back_batch(table) || !arrow_call(&table->arrow, &table->next, numbers, 2, NULL)
-            || !arrow_take(&table->arrow, &table->request, false, &table->batch))
+        if (!give_back_batch(table) || !arrow_call(&table->arrow, &table->next, numbers, 2, NULL) ||
+            !arrow_take(&table->arrow, &table->request, false, &table->batch))
             return false;
         if (table->batch.address == 0 ? !end(table) : !read_batch(table))
             return false;
@@ -137,7 +155,8 @@ static void took(void *context, int64_t count)
     table->rows.count -= count;
 }
 
-bool arrow_table_prepare(struct program *program, const struct arrow_module *arrow, const struct signature *found)
+bool arrow_table_prepare(struct program *program, const struct arrow_module *arrow,
+                         const struct signature *found)
 {
     static const struct table functions = { begin, rows, took };
     wasmtime_extern next, drop;
@@ -150,9 +169,10 @@ bool arrow_table_prepare(struct program *program, const struct arrow_module *arr
         free(table);
         return false;
     }
-    if (!module_export(&arrow->module, "record_batch_iterator_next", WASMTIME_FUNC, &next)
-        || !module_export(&arrow->module, "record_batch_iterator_drop", WASMTIME_FUNC, &drop)) {
-        failure_set("ImportError", "the module does not export record_batch_iterator_next and record_batch_iterator_drop, as the ABI of "
+    if (!module_export(&arrow->module, "record_batch_iterator_next", WASMTIME_FUNC, &next) ||
+        !module_export(&arrow->module, "record_batch_iterator_drop", WASMTIME_FUNC, &drop)) {
+        failure_set("ImportError", "the module does not export record_batch_iterator_next and "
+                                   "record_batch_iterator_drop, as the ABI of "
                                    "arrow-udf has them");
         free(table);
         return false;

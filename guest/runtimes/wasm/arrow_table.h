@@ -2,9 +2,11 @@
 #ifndef UDFVM_WASM_ARROW_TABLE_H
 #define UDFVM_WASM_ARROW_TABLE_H
 
-#include "arrow_abi.h"
+#include "wasm/arrow_abi.h"
 
-/* Fills in table and context for a function that was found, which it takes over. false with a failure. */
-bool arrow_table_prepare(struct program *program, const struct arrow_module *arrow, const struct signature *found);
+/* Fills in table and context for a function that was found, which it takes over. false with a
+ * failure. */
+bool arrow_table_prepare(struct program *program, const struct arrow_module *arrow,
+                         const struct signature *found);
 
 #endif

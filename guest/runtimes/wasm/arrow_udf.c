@@ -1,26 +1,28 @@
 /* See arrow_udf.h, and arrow_abi.h for what these modules are. */
-#include "arrow_udf.h"
+#include "wasm/arrow_udf.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "arrow_abi.h"
-#include "arrow_scalar.h"
-#include "arrow_signature.h"
-#include "arrow_table.h"
-#include "failure.h"
+#include "wasm/arrow_abi.h"
+#include "wasm/arrow_scalar.h"
+#include "wasm/arrow_signature.h"
+#include "wasm/arrow_table.h"
+#include "shared/compiled/failure.h"
 
 #define VERSION_PREFIX "ARROWUDF_VERSION_"
-#define NEWEST 3                                 /* version of the ABI; with it types were renamed, and nothing else changed */
-#define SHOWN 1024                               /* bytes of signatures in an error */
+#define NEWEST 3    /* version of the ABI; with it types were renamed, and nothing else changed */
+#define SHOWN  1024 /* bytes of signatures in an error */
 
 /* ---- Finding the function ---- */
 
 static const char *version_of(const wasm_bytes *name)
 {
-    return name->size > strlen(VERSION_PREFIX) && memcmp(name->data, VERSION_PREFIX, strlen(VERSION_PREFIX)) == 0
-               ? name->data + strlen(VERSION_PREFIX) : NULL;
+    return name->size > strlen(VERSION_PREFIX) &&
+                   memcmp(name->data, VERSION_PREFIX, strlen(VERSION_PREFIX)) == 0
+               ? name->data + strlen(VERSION_PREFIX)
+               : NULL;
 }
 
 bool arrow_udf_is(const wasmtime_module *module)
@@ -40,14 +42,17 @@ static unsigned find_version(const wasm_exporttypes *exports)
     for (size_t i = 0; i < exports->size; i++) {
         const wasm_bytes *label = wasmtime.wasm_exporttype_name(exports->data[i]);
         const char *version = version_of(label);
-        const unsigned major = version && *version >= '1' && *version <= '9' ? (unsigned)(*version - '0') : 0;
+        const unsigned major = version && *version >= '1' && *version <= '9'
+                                   ? (unsigned)(*version - '0')
+                                   : 0;
         const size_t length = version ? (size_t)(label->data + label->size - version) : 0;
         if (!version)
             continue;
         if (major > 0 && major <= NEWEST && (length == 1 || version[1] == '_'))
             return major;
-        failure_set("ImportError", "the module is for version %.*s of the ABI of arrow-udf, not 1.0 to %d.0", length > SHOWN ? SHOWN : (int)length,
-                    version, NEWEST);
+        failure_set("ImportError",
+                    "the module is for version %.*s of the ABI of arrow-udf, not 1.0 to %d.0",
+                    length > SHOWN ? SHOWN : (int)length, version, NEWEST);
         return 0;
     }
     return 0;
@@ -55,7 +60,8 @@ static unsigned find_version(const wasm_exporttypes *exports)
 
 static bool slots_agree(const struct slot *declared, const struct slot *found)
 {
-    return declared->storage == found->storage && (!declared->type || type_equal(declared->type, found->type));
+    return declared->storage == found->storage &&
+           (!declared->type || type_equal(declared->type, found->type));
 }
 
 static bool types_agree(const struct signature *declared, const struct signature *types)
@@ -66,19 +72,22 @@ static bool types_agree(const struct signature *declared, const struct signature
     return agree;
 }
 
-static bool is_wanted(const struct arrow_signature *signature, const wasm_exporttypes *exports, unsigned version, const struct load *load)
+static bool is_wanted(const struct arrow_signature *signature, const wasm_exporttypes *exports,
+                      unsigned version, const struct load *load)
 {
     struct signature types;
     if (strcmp(signature->text, load->name) == 0)
         return true;
-    if (signature->name_length != strlen(load->name) || memcmp(signature->text, load->name, signature->name_length) != 0)
+    if (signature->name_length != strlen(load->name) ||
+        memcmp(signature->text, load->name, signature->name_length) != 0)
         return false;
-    return !load->declared || (arrow_signature_types(signature, exports, version, &types) && types_agree(&load->signature, &types));
+    return !load->declared || (arrow_signature_types(signature, exports, version, &types) &&
+                               types_agree(&load->signature, &types));
 }
 
 /* The export's name and signature. Functions may share a name: then the declared types tell. */
-static bool find(const struct load *load, const wasm_exporttypes *exports, unsigned version, char *name, size_t size,
-                 struct arrow_signature *signature)
+static bool find(const struct load *load, const wasm_exporttypes *exports, unsigned version,
+                 char *name, size_t size, struct arrow_signature *signature)
 {
     struct arrow_signature each;
     size_t matches = 0;
@@ -97,8 +106,10 @@ static bool find(const struct load *load, const wasm_exporttypes *exports, unsig
         name[label->size] = 0;
     }
     if (matches != 1)
-        failure_set(matches ? "TypeError" : "AttributeError", "%s function %s%s in the module, which has: %.*s",
-                    matches ? "more than one" : "there is no", load->name, load->declared ? " of the declared types" : "",
+        failure_set(matches ? "TypeError" : "AttributeError",
+                    "%s function %s%s in the module, which has: %.*s",
+                    matches ? "more than one" : "there is no", load->name,
+                    load->declared ? " of the declared types" : "",
                     others.length > SHOWN ? SHOWN : (int)others.length, (const char *)others.at);
     bytes_free(&others);
     return matches == 1;
@@ -110,12 +121,13 @@ static bool check_declared(const struct load *load, const struct signature *type
 {
     const bool agrees = types_agree(&load->signature, types);
     if (!agrees)
-        failure_set("TypeError", "the declared types are not those of %s in the module", load->name);
+        failure_set("TypeError", "the declared types are not those of %s in the module",
+                    load->name);
     return agrees;
 }
 
-static bool take_signature(const struct arrow_signature *signature, const wasm_exporttypes *exports, unsigned version, const struct load *load,
-                           struct signature *found)
+static bool take_signature(const struct arrow_signature *signature, const wasm_exporttypes *exports,
+                           unsigned version, const struct load *load, struct signature *found)
 {
     if (!arrow_signature_types(signature, exports, version, found))
         return false;
@@ -130,7 +142,8 @@ static bool can_load(const struct load *load)
 {
     if (!load->serves || !load_is_for_rows(load) || load->settings_length > 0)
         return true;
-    failure_set("TypeError", "a function of a module for arrow-udf cannot be stored in a database: register it, as udfvm.from_wasm makes it");
+    failure_set("TypeError", "a function of a module for arrow-udf cannot be stored in a database: "
+                             "register it, as udfvm.from_wasm makes it");
     return false;
 }
 
@@ -139,7 +152,8 @@ static bool check_kind(const struct load *load, const struct arrow_signature *si
 {
     if (!load->serves || signature->table == load_is_for_rows(load))
         return true;
-    failure_set("TypeError", "%.*s is %s in the module", SHOWN, signature->text, signature->table ? "a table function" : "no table function");
+    failure_set("TypeError", "%.*s is %s in the module", SHOWN, signature->text,
+                signature->table ? "a table function" : "no table function");
     return false;
 }
 
@@ -148,39 +162,43 @@ static struct column column_of(const struct slot *slot)
     return slot->type ? type_column(slot->type) : (struct column){ .storage = slot->storage };
 }
 
-static bool take_format(struct arrow_module *arrow, const struct load *load, const struct settings *settings, const struct signature *found)
+static bool take_format(struct arrow_module *arrow, const struct load *load,
+                        const struct settings *settings, const struct signature *found)
 {
     struct column columns[PROGRAM_PARAMETERS];
     for (size_t i = 0; i < found->count; i++)
         columns[i] = column_of(&found->parameters[i]);
     arrow->result = column_of(&found->result);
-    if (!load->serves || file_format_take(&arrow->format, settings->batch, settings->batch_length, columns, found->count))
+    if (!load->serves || file_format_take(&arrow->format, settings->batch, settings->batch_length,
+                                          columns, found->count))
         return true;
     failure_set("ValueError", "the request has no example of a batch for arrow-udf");
     return false;
 }
 
 /* Finds the function, and takes its types. */
-static bool find_function(const struct module *module, const struct load *load, char *name, size_t size, struct arrow_signature *signature,
-                          struct signature *found)
+static bool find_function(const struct module *module, const struct load *load, char *name,
+                          size_t size, struct arrow_signature *signature, struct signature *found)
 {
     wasm_exporttypes exports;
     wasmtime.wasmtime_module_exports(module->module, &exports);
     const unsigned version = find_version(&exports);
-    const bool done = version > 0 && find(load, &exports, version, name, size, signature)
-                      && take_signature(signature, &exports, version, load, found);
+    const bool done = version > 0 && find(load, &exports, version, name, size, signature) &&
+                      take_signature(signature, &exports, version, load, found);
     wasmtime.wasm_exporttype_vec_delete(&exports);
     return done;
 }
 
-bool arrow_udf_prepare(struct program *program, const struct load *load, const struct module *module, const struct settings *settings,
+bool arrow_udf_prepare(struct program *program, const struct load *load,
+                       const struct module *module, const struct settings *settings,
                        struct signature *found)
 {
     char name[ARROW_TEXT * 2];
     struct arrow_signature signature;
     struct arrow_module arrow = { .module = *module, .signature = &program->signature };
-    if (!can_load(load) || !find_function(module, load, name, sizeof name, &signature, found) || !check_kind(load, &signature)
-        || !arrow_find(&arrow, name) || !take_format(&arrow, load, settings, found))
+    if (!can_load(load) || !find_function(module, load, name, sizeof name, &signature, found) ||
+        !check_kind(load, &signature) || !arrow_find(&arrow, name) ||
+        !take_format(&arrow, load, settings, found))
         return false;
     if (signature.table)
         return arrow_table_prepare(program, &arrow, found);

@@ -1,16 +1,17 @@
-/* See command.h. A command runs once, from its start to its end: so each row has an instance, and a store, of its own. */
-#include "command.h"
+/* See command.h. A command runs once, from its start to its end: so each row has an instance, and a
+ * store, of its own. */
+#include "wasm/command.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "failure.h"
-#include "interface.h"
-#include "problem.h"
-#include "rows.h"
-#include "said.h"
-#include "utf8.h"
-#include "wasi.h"
+#include "shared/compiled/failure.h"
+#include "wasm/interface.h"
+#include "wasm/problem.h"
+#include "shared/compiled/rows.h"
+#include "wasm/said.h"
+#include "shared/compiled/utf8.h"
+#include "wasm/wasi.h"
 
 struct command {
     const struct signature *signature;
@@ -28,15 +29,18 @@ static bool check(const struct signature *declared)
 {
     bool fits = is_bytes(declared->result.storage);
     for (size_t i = 0; i < declared->count; i++)
-        fits &= (i == 0 ? is_bytes(declared->parameters[i].storage) : declared->parameters[i].storage == STORAGE_TEXT32)
-                && !declared->parameters[i].nullable;
+        fits &= (i == 0 ? is_bytes(declared->parameters[i].storage)
+                        : declared->parameters[i].storage == STORAGE_TEXT32) &&
+                !declared->parameters[i].nullable;
     if (!fits)
-        failure_set("TypeError", "a command takes its standard input, text or blob, and after it arguments, text, none with ?, and returns its "
-                    "standard output, text or blob");
+        failure_set("TypeError", "a command takes its standard input, text or blob, and after it "
+                                 "arguments, text, none with ?, and returns its "
+                                 "standard output, text or blob");
     return fits;
 }
 
-/* What a command ends with: exit() is an error to wasmtime, and none to a command where its status is 0. false with a failure. */
+/* What a command ends with: exit() is an error to wasmtime, and none to a command where its status
+ * is 0. false with a failure. */
 static bool take_end(wasmtime_error *error, wasm_trap *trap)
 {
     int status = 0;
@@ -55,14 +59,18 @@ static bool start(const struct command *command, wasmtime_context *context)
     wasmtime_instance instance;
     wasmtime_extern function;
     wasm_trap *trap = NULL;
-    if (problem("LinkError", wasmtime.wasmtime_instance_pre_instantiate(command->pre, context, &instance, &trap), trap))
+    if (problem("LinkError",
+                wasmtime.wasmtime_instance_pre_instantiate(command->pre, context, &instance, &trap),
+                trap))
         return false;
-    if (!wasmtime.wasmtime_instance_export_get(context, &instance, COMMAND_EXPORT, strlen(COMMAND_EXPORT), &function)
-        || function.kind != WASMTIME_FUNC) {
+    if (!wasmtime.wasmtime_instance_export_get(context, &instance, COMMAND_EXPORT,
+                                               strlen(COMMAND_EXPORT), &function) ||
+        function.kind != WASMTIME_FUNC) {
         failure_set("AttributeError", "the module exports no function " COMMAND_EXPORT);
         return false;
     }
-    wasmtime_error *error = wasmtime.wasmtime_func_call(context, &function.of.func, NULL, 0, NULL, 0, &trap);
+    wasmtime_error *error = wasmtime.wasmtime_func_call(context, &function.of.func, NULL, 0, NULL,
+                                                        0, &trap);
     return take_end(error, trap);
 }
 
@@ -71,7 +79,8 @@ static bool run_once(const struct command *command, struct wasi_streams *streams
     wasmtime_store *store = module_store();
     wasmtime_context *context = wasmtime.wasmtime_store_context(store);
     said_begin();
-    const bool done = wasi_configure(context, &command->settings, streams) && start(command, context);
+    const bool done = wasi_configure(context, &command->settings, streams) &&
+                      start(command, context);
     wasmtime.wasmtime_store_delete(store);
     return done;
 }
@@ -79,7 +88,8 @@ static bool run_once(const struct command *command, struct wasi_streams *streams
 static char *argument_at(const struct column *column, int64_t row)
 {
     const int32_t *offsets = (const int32_t *)column->offsets + row;
-    char *text = strndup((const char *)column->data + offsets[0], (size_t)(offsets[1] - offsets[0]));
+    char *text = strndup((const char *)column->data + offsets[0],
+                         (size_t)(offsets[1] - offsets[0]));
     if (!text)
         abort();
     return text;
@@ -89,7 +99,8 @@ static char *argument_at(const struct column *column, int64_t row)
 static void add_arguments(struct command *command, const struct column *columns, int64_t row)
 {
     for (size_t i = 1; i < command->signature->count; i++)
-        command->settings.arguments[command->settings.argument_count++] = argument_at(&columns[i], row);
+        command->settings.arguments[command->settings.argument_count++] = argument_at(&columns[i],
+                                                                                      row);
 }
 
 static void remove_arguments(struct command *command)
@@ -98,7 +109,8 @@ static void remove_arguments(struct command *command)
         free((void *)command->settings.arguments[--command->settings.argument_count]);
 }
 
-static bool run_row(struct command *command, const struct column *columns, struct block *block, int64_t row)
+static bool run_row(struct command *command, const struct column *columns, struct block *block,
+                    int64_t row)
 {
     struct wasi_streams streams = { 0 };
     if (command->signature->count > 0) {
@@ -110,11 +122,16 @@ static bool run_row(struct command *command, const struct column *columns, struc
     row_begin();
     bool done = run_once(command, &streams);
     remove_arguments(command);
-    if (done && block->storage == STORAGE_TEXT32 && !utf8_is_valid(streams.output.bytes, streams.output.length)) {
-        failure_set("UnicodeDecodeError", "what the command wrote to its standard output is not valid UTF-8: declare a blob");
+    if (done && block->storage == STORAGE_TEXT32 &&
+        !utf8_is_valid(streams.output.bytes, streams.output.length)) {
+        failure_set(
+            "UnicodeDecodeError",
+            "what the command wrote to its standard output is not valid UTF-8: declare a blob");
         done = false;
     }
-    if (done && !block_put(block, row, &(struct scalar){ .bytes = streams.output.bytes, .length = streams.output.length })) {
+    if (done && !block_put(block, row,
+                           &(struct scalar){ .bytes = streams.output.bytes,
+                                             .length = streams.output.length })) {
         failure_set("OverflowError", "the results of this batch are too large for one column");
         done = false;
     }
@@ -122,10 +139,13 @@ static bool run_row(struct command *command, const struct column *columns, struc
     return done;
 }
 
-static int64_t run_command(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips)
+static int64_t run_command(void *context, const struct column *columns, struct block *block,
+                           int64_t rows, bool skips)
 {
     for (int64_t row = 0; row < rows; row++) {
-        const bool skipped = skips && !(block->output[block->validity + (uint64_t)(row >> 3)] >> (row & 7) & 1);
+        const bool skipped = skips &&
+                             !(block->output[block->validity + (uint64_t)(row >> 3)] >> (row & 7) &
+                               1);
         if (skipped)
             block_put(block, row, &(struct scalar){ .length = 0 });
         else if (!run_row(context, columns, block, row))
@@ -134,22 +154,26 @@ static int64_t run_command(void *context, const struct column *columns, struct b
     return rows;
 }
 
-bool command_prepare(struct program *program, const struct load *load, wasmtime_module *module, const struct settings *settings,
-                     struct signature *found)
+bool command_prepare(struct program *program, const struct load *load, wasmtime_module *module,
+                     const struct settings *settings, struct signature *found)
 {
     struct command *command = calloc(1, sizeof *command);
     if (!command)
         abort();
-    *command = (struct command){ .signature = &program->signature, .settings = *settings, .module = module };
-    if (!module_function(module, COMMAND_EXPORT, NULL, NULL) || (load->declared && !check(&load->signature))
-        || !(command->pre = module_link(module))) {
+    *command = (struct command){ .signature = &program->signature,
+                                 .settings = *settings,
+                                 .module = module };
+    if (!module_function(module, COMMAND_EXPORT, NULL, NULL) ||
+        (load->declared && !check(&load->signature)) || !(command->pre = module_link(module))) {
         free(command);
         return false;
     }
     *found = load->signature;
     if (!load->declared)
         *found = (struct signature){
-            .count = 1, .result = { STORAGE_TEXT32, false, "result" }, .parameters = { { STORAGE_TEXT32, false, "stdin" } },
+            .count = 1,
+            .result = { STORAGE_TEXT32, false, "result" },
+            .parameters = { { STORAGE_TEXT32, false, "stdin" } },
         };
     program->run = run_command;
     program->context = command;

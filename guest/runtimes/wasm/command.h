@@ -1,13 +1,14 @@
-/* WASI commands: programs, whose function is from standard input and arguments to standard output. */
+/* WASI commands: programs, whose function is from standard input and arguments to standard output.
+ */
 #ifndef UDFVM_WASM_COMMAND_H
 #define UDFVM_WASM_COMMAND_H
 
-#include "module.h"
+#include "wasm/module.h"
 
 #define COMMAND_EXPORT "_start"
 
 /* Prepares a compiled module, which it takes over with its settings. false with a failure. */
-bool command_prepare(struct program *program, const struct load *load, wasmtime_module *module, const struct settings *settings,
-                     struct signature *found);
+bool command_prepare(struct program *program, const struct load *load, wasmtime_module *module,
+                     const struct settings *settings, struct signature *found);
 
 #endif

@@ -1,11 +1,12 @@
-/* See compiled_code.h. Compiled code is a byte that tells a module from a component, and what wasmtime makes of it. */
-#include "compiled_code.h"
+/* See compiled_code.h. Compiled code is a byte that tells a module from a component, and what
+ * wasmtime makes of it. */
+#include "wasm/compiled_code.h"
 
 #include <string.h>
 
-#include "component.h"
-#include "failure.h"
-#include "problem.h"
+#include "wasm/component.h"
+#include "shared/compiled/failure.h"
+#include "wasm/problem.h"
 
 enum { COMPILED_MODULE = 'm', COMPILED_COMPONENT = 'c' };
 
@@ -38,8 +39,9 @@ bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity
     wasm_bytes bytes = { 0, NULL };
     if (!code_take(load, false, &code))
         return false;
-    wasmtime_error *error = code.module ? wasmtime.wasmtime_module_serialize(code.module, &bytes)
-                                        : wasmtime.wasmtime_component_serialize(code.component, &bytes);
+    wasmtime_error *error = code.module
+                                ? wasmtime.wasmtime_module_serialize(code.module, &bytes)
+                                : wasmtime.wasmtime_component_serialize(code.component, &bytes);
     if (problem("CompileError", error, NULL))
         return false;
     *length = 1 + bytes.size;
@@ -47,5 +49,5 @@ bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity
         output[0] = code.module ? COMPILED_MODULE : COMPILED_COMPONENT;
         memcpy(output + 1, bytes.data, bytes.size);
     }
-    return true;                                 /* nothing is given back: the VM is put back after this */
+    return true; /* nothing is given back: the VM is put back after this */
 }

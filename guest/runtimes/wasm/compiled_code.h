@@ -1,10 +1,11 @@
-/* Modules and components as wasmtime keeps them once they are compiled, which takes seconds for code of megabytes.
+/* Modules and components as wasmtime keeps them once they are compiled, which takes seconds for
+ * code of megabytes.
  *
  * Whoever made such code, it runs in a micro-VM of its own, as all that it could be made of. */
 #ifndef UDFVM_WASM_COMPILED_CODE_H
 #define UDFVM_WASM_COMPILED_CODE_H
 
-#include "module.h"
+#include "wasm/module.h"
 
 /* A module or a component. */
 struct code {

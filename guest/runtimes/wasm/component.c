@@ -1,25 +1,25 @@
 /* See component.h. */
-#include "component.h"
+#include "wasm/component.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "component_value.h"
-#include "failure.h"
-#include "interface.h"
-#include "module.h"
-#include "problem.h"
-#include "rows.h"
-#include "said.h"
+#include "wasm/component_value.h"
+#include "shared/compiled/failure.h"
+#include "wasm/interface.h"
+#include "wasm/module.h"
+#include "wasm/problem.h"
+#include "shared/compiled/rows.h"
+#include "wasm/said.h"
 
 struct component {
     wasmtime_context *context;
     wasmtime_component_func function;
     size_t count;
     struct component_kind result, parameters[PROGRAM_PARAMETERS];
-    struct bytes made;                           /* for results */
-    struct builder builder;                      /* of results that are structs or lists, */
-    struct column column;                        /* and the column that they are */
+    struct bytes made;      /* for results */
+    struct builder builder; /* of results that are structs or lists, */
+    struct column column;   /* and the column that they are */
 };
 
 bool component_is(const uint8_t *code, size_t length)
@@ -28,22 +28,28 @@ bool component_is(const uint8_t *code, size_t length)
     size_t start = 0;
     if (length >= sizeof binary && memcmp(code, binary, sizeof binary) == 0)
         return true;
-    while (start < length && (code[start] == ' ' || code[start] == '\n' || code[start] == '\t' || code[start] == '\r'))
+    while (start < length && (code[start] == ' ' || code[start] == '\n' || code[start] == '\t' ||
+                              code[start] == '\r'))
         start++;
-    return length - start > strlen("(component") && memcmp(code + start, "(component", strlen("(component")) == 0;
+    return length - start > strlen("(component") &&
+           memcmp(code + start, "(component", strlen("(component")) == 0;
 }
 
 /* ---- Finding the function ---- */
 
-static bool find_in(const wasmtime_component_instance *instance, wasmtime_context *context, const char *name, wasmtime_component_func *function)
+static bool find_in(const wasmtime_component_instance *instance, wasmtime_context *context,
+                    const char *name, wasmtime_component_func *function)
 {
     const char *hash = strchr(name, '#');
     wasmtime_component_index *outer = NULL;
-    if (hash && !(outer = wasmtime.wasmtime_component_instance_get_export_index(instance, context, NULL, name, (size_t)(hash - name))))
+    if (hash && !(outer = wasmtime.wasmtime_component_instance_get_export_index(
+                      instance, context, NULL, name, (size_t)(hash - name))))
         return false;
     const char *inner = hash ? hash + 1 : name;
-    wasmtime_component_index *index = wasmtime.wasmtime_component_instance_get_export_index(instance, context, outer, inner, strlen(inner));
-    const bool found = index && wasmtime.wasmtime_component_instance_get_func(instance, context, index, function);
+    wasmtime_component_index *index = wasmtime.wasmtime_component_instance_get_export_index(
+        instance, context, outer, inner, strlen(inner));
+    const bool found = index && wasmtime.wasmtime_component_instance_get_func(instance, context,
+                                                                              index, function);
     if (index)
         wasmtime.wasmtime_component_export_index_delete(index);
     if (outer)
@@ -59,11 +65,14 @@ static bool does_not_cross(const char *name, const char *wrong)
 
 static struct slot slot_of(const struct component_kind *kind)
 {
-    return (struct slot){ .storage = kind->storage, .nullable = kind->options > 0,
-                          .type = storage_is_nested(kind->storage) ? component_kind_type(kind) : NULL };
+    return (struct slot){ .storage = kind->storage,
+                          .nullable = kind->options > 0,
+                          .type = storage_is_nested(kind->storage) ? component_kind_type(kind)
+                                                                   : NULL };
 }
 
-static bool take_parameter(const wasmtime_component_functype *type, size_t index, struct component *component, struct signature *found)
+static bool take_parameter(const wasmtime_component_functype *type, size_t index,
+                           struct component *component, struct signature *found)
 {
     wasmtime_component_valtype parameter;
     const char *name;
@@ -76,12 +85,13 @@ static bool take_parameter(const wasmtime_component_functype *type, size_t index
     wasmtime.wasmtime_component_valtype_delete(&parameter);
     *slot = wrong ? (struct slot){ .nullable = false } : slot_of(kind);
     length = length < sizeof slot->name ? length : sizeof slot->name - 1;
-    for (size_t i = 0; i < length; i++)          /* names of WIT are kebab-case */
+    for (size_t i = 0; i < length; i++) /* names of WIT are kebab-case */
         slot->name[i] = name[i] == '-' ? '_' : name[i];
     return !wrong || does_not_cross(slot->name, wrong);
 }
 
-static bool take_result(const wasmtime_component_functype *type, struct component *component, struct signature *found)
+static bool take_result(const wasmtime_component_functype *type, struct component *component,
+                        struct signature *found)
 {
     wasmtime_component_valtype result;
     if (!wasmtime.wasmtime_component_func_type_result(type, &result)) {
@@ -97,11 +107,13 @@ static bool take_result(const wasmtime_component_functype *type, struct componen
     return true;
 }
 
-static bool take_type(const wasmtime_component_functype *type, struct component *component, struct signature *found)
+static bool take_type(const wasmtime_component_functype *type, struct component *component,
+                      struct signature *found)
 {
     const size_t count = wasmtime.wasmtime_component_func_type_param_count(type);
     if (wasmtime.wasmtime_component_func_type_async(type) || count > PROGRAM_PARAMETERS) {
-        failure_set("TypeError", "the function is async, or has more than %d parameters", PROGRAM_PARAMETERS);
+        failure_set("TypeError", "the function is async, or has more than %d parameters",
+                    PROGRAM_PARAMETERS);
         return false;
     }
     for (size_t i = 0; i < count; i++, found->count = component->count = i)
@@ -111,13 +123,15 @@ static bool take_type(const wasmtime_component_functype *type, struct component 
 }
 
 static bool find(struct component *component, const wasmtime_component *compiled,
-                 const wasmtime_component_instance *instance, const char *name, struct signature *found)
+                 const wasmtime_component_instance *instance, const char *name,
+                 struct signature *found)
 {
     if (!find_in(instance, component->context, name, &component->function)) {
         component_fail_no_export(compiled, engine_used(), name);
         return false;
     }
-    wasmtime_component_functype *type = wasmtime.wasmtime_component_func_type(&component->function, component->context);
+    wasmtime_component_functype *type = wasmtime.wasmtime_component_func_type(&component->function,
+                                                                              component->context);
     const bool taken = take_type(type, component, found);
     wasmtime.wasmtime_component_func_type_delete(type);
     return taken;
@@ -126,7 +140,8 @@ static bool find(struct component *component, const wasmtime_component *compiled
 /* ---- Calls ---- */
 
 /* Calls the function; the result is to be deleted. false with a failure: then there is none. */
-static bool call(const struct component *component, const struct column *columns, int64_t row, wasmtime_component_val *result)
+static bool call(const struct component *component, const struct column *columns, int64_t row,
+                 wasmtime_component_val *result)
 {
     wasmtime_component_val arguments[PROGRAM_PARAMETERS + 1];
     wasmtime_error *error = NULL;
@@ -136,29 +151,36 @@ static bool call(const struct component *component, const struct column *columns
     said_begin();
     *result = (wasmtime_component_val){ 0 };
     for (; made && count < component->count; count++)
-        made = component_value_make(&component->parameters[count], &columns[count], row, &arguments[count]);
+        made = component_value_make(&component->parameters[count], &columns[count], row,
+                                    &arguments[count]);
     if (made)
-        error = wasmtime.wasmtime_component_func_call(&component->function, component->context, arguments, count, result, 1);
+        error = wasmtime.wasmtime_component_func_call(&component->function, component->context,
+                                                      arguments, count, result, 1);
     for (size_t i = 0; i < count; i++)
         wasmtime.wasmtime_component_val_delete(&arguments[i]);
     return made && !problem("RuntimeError", error, NULL);
 }
 
-static bool run_row(struct component *component, const struct column *columns, struct block *block, int64_t row)
+static bool run_row(struct component *component, const struct column *columns, struct block *block,
+                    int64_t row)
 {
     wasmtime_component_val result;
     if (!call(component, columns, row, &result))
         return false;
     const wasmtime_component_val *value = component_value_ok(&component->result, &result);
-    const bool done = value && component_value_put(&component->result, value, &component->made, block, row);
+    const bool done = value &&
+                      component_value_put(&component->result, value, &component->made, block, row);
     wasmtime.wasmtime_component_val_delete(&result);
     return done;
 }
 
-static int64_t run_component(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips)
+static int64_t run_component(void *context, const struct column *columns, struct block *block,
+                             int64_t rows, bool skips)
 {
     for (int64_t row = 0; row < rows; row++) {
-        const bool skipped = skips && !(block->output[block->validity + (uint64_t)(row >> 3)] >> (row & 7) & 1);
+        const bool skipped = skips &&
+                             !(block->output[block->validity + (uint64_t)(row >> 3)] >> (row & 7) &
+                               1);
         if (skipped)
             block_put(block, row, &(struct scalar){ .length = 0 });
         else if (!run_row(context, columns, block, row))
@@ -173,12 +195,14 @@ static bool append_row(struct component *component, const struct column *columns
     if (!call(component, columns, row, &result))
         return false;
     const wasmtime_component_val *value = component_value_ok(&component->result, &result);
-    const bool done = value && component_value_append(&component->result, value, &component->made, &component->builder);
+    const bool done = value && component_value_append(&component->result, value, &component->made,
+                                                      &component->builder);
     wasmtime.wasmtime_component_val_delete(&result);
     return done;
 }
 
-static int64_t run_nested(void *context, const struct column *columns, int64_t rows, const uint8_t *valid, struct column *result)
+static int64_t run_nested(void *context, const struct column *columns, int64_t rows,
+                          const uint8_t *valid, struct column *result)
 {
     struct component *component = context;
     builder_clear(&component->builder);
@@ -193,7 +217,8 @@ static int64_t run_nested(void *context, const struct column *columns, int64_t r
     return rows;
 }
 
-static void set_run(struct program *program, struct component *component, const struct signature *found)
+static void set_run(struct program *program, struct component *component,
+                    const struct signature *found)
 {
     const struct type *type = found->result.type;
     program->context = component;
@@ -205,8 +230,8 @@ static void set_run(struct program *program, struct component *component, const 
     component->column = type_column(type);
 }
 
-bool component_prepare(struct program *program, const char *name, wasmtime_component *compiled, const struct settings *settings,
-                       struct signature *found)
+bool component_prepare(struct program *program, const char *name, wasmtime_component *compiled,
+                       const struct settings *settings, struct signature *found)
 {
     wasmtime_component_instance instance;
     struct component *component = calloc(1, sizeof *component);
@@ -215,8 +240,8 @@ bool component_prepare(struct program *program, const char *name, wasmtime_compo
     wasmtime_store *store = module_store();
     component->context = wasmtime.wasmtime_store_context(store);
     memset(found, 0, sizeof *found);
-    if (component_instantiate(compiled, component->context, settings, &instance)
-        && find(component, compiled, &instance, name, found)) {
+    if (component_instantiate(compiled, component->context, settings, &instance) &&
+        find(component, compiled, &instance, name, found)) {
         set_run(program, component, found);
         return true;
     }

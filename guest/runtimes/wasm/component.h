@@ -2,13 +2,13 @@
 #ifndef UDFVM_WASM_COMPONENT_H
 #define UDFVM_WASM_COMPONENT_H
 
-#include "module.h"
+#include "wasm/module.h"
 
 /* Whether the code, binary or text, is a component. */
 bool component_is(const uint8_t *code, size_t length);
-/* Instantiates a compiled one, which it takes over, and prepares the function of that name: "function", or "interface#function". false with a
- * failure. */
-bool component_prepare(struct program *program, const char *name, wasmtime_component *compiled, const struct settings *settings,
-                       struct signature *found);
+/* Instantiates a compiled one, which it takes over, and prepares the function of that name:
+ * "function", or "interface#function". false with a failure. */
+bool component_prepare(struct program *program, const char *name, wasmtime_component *compiled,
+                       const struct settings *settings, struct signature *found);
 
 #endif

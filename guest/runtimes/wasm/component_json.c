@@ -1,23 +1,38 @@
 /* See component_json.h. */
-#include "component_json.h"
+#include "wasm/component_json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "json.h"
+#include "shared/compiled/json.h"
 
 static void write_integer(const wasmtime_component_val *value, struct bytes *to)
 {
     char text[24];
     switch (value->kind) {
-    case COMPONENT_S8: snprintf(text, sizeof text, "%d", value->of.s8); break;
-    case COMPONENT_U8: snprintf(text, sizeof text, "%u", value->of.u8); break;
-    case COMPONENT_S16: snprintf(text, sizeof text, "%d", value->of.s16); break;
-    case COMPONENT_U16: snprintf(text, sizeof text, "%u", value->of.u16); break;
-    case COMPONENT_S32: snprintf(text, sizeof text, "%" PRId32, value->of.s32); break;
-    case COMPONENT_U32: snprintf(text, sizeof text, "%" PRIu32, value->of.u32); break;
-    case COMPONENT_S64: snprintf(text, sizeof text, "%" PRId64, value->of.s64); break;
-    default: snprintf(text, sizeof text, "%" PRIu64, value->of.u64);
+    case COMPONENT_S8:
+        snprintf(text, sizeof text, "%d", value->of.s8);
+        break;
+    case COMPONENT_U8:
+        snprintf(text, sizeof text, "%u", value->of.u8);
+        break;
+    case COMPONENT_S16:
+        snprintf(text, sizeof text, "%d", value->of.s16);
+        break;
+    case COMPONENT_U16:
+        snprintf(text, sizeof text, "%u", value->of.u16);
+        break;
+    case COMPONENT_S32:
+        snprintf(text, sizeof text, "%" PRId32, value->of.s32);
+        break;
+    case COMPONENT_U32:
+        snprintf(text, sizeof text, "%" PRIu32, value->of.u32);
+        break;
+    case COMPONENT_S64:
+        snprintf(text, sizeof text, "%" PRId64, value->of.s64);
+        break;
+    default:
+        snprintf(text, sizeof text, "%" PRIu64, value->of.u64);
     }
     bytes_text(to, text);
 }
@@ -40,7 +55,8 @@ static void write_character(uint32_t point, struct bytes *to)
     bytes_free(&text);
 }
 
-static void write_case(const char *name, size_t length, const wasmtime_component_val *value, struct bytes *to)
+static void write_case(const char *name, size_t length, const wasmtime_component_val *value,
+                       struct bytes *to)
 {
     if (!value) {
         json_write_string(name, length, to);
@@ -88,24 +104,47 @@ static void write_flags(const wasmtime_component_flags *flags, struct bytes *to)
 void component_json(const wasmtime_component_val *value, struct bytes *to)
 {
     switch (value->kind) {
-    case COMPONENT_BOOL: bytes_text(to, value->of.boolean ? "true" : "false"); break;
-    case COMPONENT_F32: json_write_real((double)value->of.f32, JSON_FLOAT_DIGITS, to); break;
-    case COMPONENT_F64: json_write_real(value->of.f64, JSON_DOUBLE_DIGITS, to); break;
-    case COMPONENT_CHAR: write_character(value->of.character, to); break;
+    case COMPONENT_BOOL:
+        bytes_text(to, value->of.boolean ? "true" : "false");
+        break;
+    case COMPONENT_F32:
+        json_write_real((double)value->of.f32, JSON_FLOAT_DIGITS, to);
+        break;
+    case COMPONENT_F64:
+        json_write_real(value->of.f64, JSON_DOUBLE_DIGITS, to);
+        break;
+    case COMPONENT_CHAR:
+        write_character(value->of.character, to);
+        break;
     case COMPONENT_STRING:
-    case COMPONENT_ENUM: json_write_string(value->of.string.data, value->of.string.size, to); break;
+    case COMPONENT_ENUM:
+        json_write_string(value->of.string.data, value->of.string.size, to);
+        break;
     case COMPONENT_LIST:
-    case COMPONENT_TUPLE: write_values(&value->of.list, to); break;
-    case COMPONENT_RECORD: write_record(&value->of.record, to); break;
-    case COMPONENT_VARIANT: write_case(value->of.variant.name.data, value->of.variant.name.size, value->of.variant.value, to); break;
-    case COMPONENT_RESULT: write_case(value->of.result.is_ok ? "ok" : "err", value->of.result.is_ok ? 2 : 3, value->of.result.value, to); break;
-    case COMPONENT_FLAGS: write_flags(&value->of.flags, to); break;
+    case COMPONENT_TUPLE:
+        write_values(&value->of.list, to);
+        break;
+    case COMPONENT_RECORD:
+        write_record(&value->of.record, to);
+        break;
+    case COMPONENT_VARIANT:
+        write_case(value->of.variant.name.data, value->of.variant.name.size,
+                   value->of.variant.value, to);
+        break;
+    case COMPONENT_RESULT:
+        write_case(value->of.result.is_ok ? "ok" : "err", value->of.result.is_ok ? 2 : 3,
+                   value->of.result.value, to);
+        break;
+    case COMPONENT_FLAGS:
+        write_flags(&value->of.flags, to);
+        break;
     case COMPONENT_OPTION:
         if (value->of.option)
             component_json(value->of.option, to);
         else
             bytes_text(to, "null");
         break;
-    default: write_integer(value, to);
+    default:
+        write_integer(value, to);
     }
 }

@@ -1,17 +1,18 @@
 /* See component_value.h. */
-#include "component_value.h"
+#include "wasm/component_value.h"
 
 #include <string.h>
 
-#include "component_json.h"
-#include "failure.h"
-#include "utf8.h"
+#include "wasm/component_json.h"
+#include "shared/compiled/failure.h"
+#include "shared/compiled/utf8.h"
 
-#define SHOWN 1800                               /* bytes of a message */
+#define SHOWN 1800 /* bytes of a message */
 
 /* ---- Arguments ---- */
 
-static bool make(const struct component_kind *kind, unsigned options, const struct column *column, int64_t row, wasmtime_component_val *value);
+static bool make(const struct component_kind *kind, unsigned options, const struct column *column,
+                 int64_t row, wasmtime_component_val *value);
 
 /* What is deleted without harm, until there is more. */
 static void make_nothing(wasmtime_component_val *values, size_t count)
@@ -25,13 +26,15 @@ static void make_bytes(const char *bytes, size_t length, wasmtime_component_val 
     value->kind = COMPONENT_LIST;
     wasmtime.wasmtime_component_vallist_new_uninit(&value->of.list, length);
     for (size_t i = 0; i < length; i++)
-        value->of.list.data[i] = (wasmtime_component_val){ .kind = COMPONENT_U8, .of.u8 = (uint8_t)bytes[i] };
+        value->of.list.data[i] = (wasmtime_component_val){ .kind = COMPONENT_U8,
+                                                           .of.u8 = (uint8_t)bytes[i] };
 }
 
 static struct scalar text_at(const struct column *column, int64_t row)
 {
     const int32_t *offsets = (const int32_t *)column->offsets + row;
-    return (struct scalar){ .bytes = (const char *)column->data + offsets[0], .length = (size_t)(offsets[1] - offsets[0]) };
+    return (struct scalar){ .bytes = (const char *)column->data + offsets[0],
+                            .length = (size_t)(offsets[1] - offsets[0]) };
 }
 
 static bool make_character(const struct scalar *text, wasmtime_component_val *value)
@@ -40,7 +43,8 @@ static bool make_character(const struct scalar *text, wasmtime_component_val *va
     const uint8_t first = text->length > 0 ? at[0] : 0;
     const size_t length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
     if (text->length != length || !utf8_is_valid(text->bytes, text->length)) {
-        failure_set("ValueError", "%.*s is not one character", text->length > SHOWN ? SHOWN : (int)text->length, text->bytes);
+        failure_set("ValueError", "%.*s is not one character",
+                    text->length > SHOWN ? SHOWN : (int)text->length, text->bytes);
         return false;
     }
     uint32_t point = length == 1 ? first : first & (0x7fu >> length);
@@ -50,7 +54,8 @@ static bool make_character(const struct scalar *text, wasmtime_component_val *va
     return true;
 }
 
-static bool make_simple(const struct component_kind *kind, const struct column *column, int64_t row, wasmtime_component_val *value)
+static bool make_simple(const struct component_kind *kind, const struct column *column, int64_t row,
+                        wasmtime_component_val *value)
 {
     const size_t width = storage_width(kind->storage);
     *value = (wasmtime_component_val){ .kind = kind->value };
@@ -70,7 +75,8 @@ static bool make_simple(const struct component_kind *kind, const struct column *
     return true;
 }
 
-static bool make_list(const struct component_kind *kind, const struct column *column, int64_t row, wasmtime_component_val *value)
+static bool make_list(const struct component_kind *kind, const struct column *column, int64_t row,
+                      wasmtime_component_val *value)
 {
     const int32_t *offsets = (const int32_t *)column->offsets + row;
     const size_t count = (size_t)(offsets[1] - offsets[0]);
@@ -78,40 +84,47 @@ static bool make_list(const struct component_kind *kind, const struct column *co
     wasmtime.wasmtime_component_vallist_new_uninit(&value->of.list, count);
     make_nothing(value->of.list.data, count);
     for (size_t i = 0; i < count; i++)
-        if (!make(kind->children, kind->children->options, column->children, offsets[0] + (int64_t)i, &value->of.list.data[i]))
+        if (!make(kind->children, kind->children->options, column->children,
+                  offsets[0] + (int64_t)i, &value->of.list.data[i]))
             return false;
     return true;
 }
 
-static bool make_record(const struct component_kind *kind, const struct column *column, int64_t row, wasmtime_component_val *value)
+static bool make_record(const struct component_kind *kind, const struct column *column, int64_t row,
+                        wasmtime_component_val *value)
 {
     value->kind = COMPONENT_RECORD;
     wasmtime.wasmtime_component_valrecord_new_uninit(&value->of.record, kind->count);
     for (size_t i = 0; i < kind->count; i++) {
         struct wasmtime_component_field *field = &value->of.record.data[i];
-        wasmtime.wasm_byte_vec_new(&field->name, strlen(kind->children[i].name), kind->children[i].name);
+        wasmtime.wasm_byte_vec_new(&field->name, strlen(kind->children[i].name),
+                                   kind->children[i].name);
         make_nothing(&field->value, 1);
     }
     for (size_t i = 0; i < kind->count; i++)
-        if (!make(&kind->children[i], kind->children[i].options, &column->children[i], row, &value->of.record.data[i].value))
+        if (!make(&kind->children[i], kind->children[i].options, &column->children[i], row,
+                  &value->of.record.data[i].value))
             return false;
     return true;
 }
 
-static bool make_tuple(const struct component_kind *kind, const struct column *column, int64_t row, wasmtime_component_val *value)
+static bool make_tuple(const struct component_kind *kind, const struct column *column, int64_t row,
+                       wasmtime_component_val *value)
 {
     value->kind = COMPONENT_TUPLE;
     wasmtime.wasmtime_component_valtuple_new_uninit(&value->of.list, kind->count);
     make_nothing(value->of.list.data, kind->count);
     for (size_t i = 0; i < kind->count; i++)
-        if (!make(&kind->children[i], kind->children[i].options, &column->children[i], row, &value->of.list.data[i]))
+        if (!make(&kind->children[i], kind->children[i].options, &column->children[i], row,
+                  &value->of.list.data[i]))
             return false;
     return true;
 }
 
 static bool wrong_null(const char *field)
 {
-    failure_set("TypeError", "%s%s is null, and its type is not an option", field ? "the field " : "an item", field ? field : "");
+    failure_set("TypeError", "%s%s is null, and its type is not an option",
+                field ? "the field " : "an item", field ? field : "");
     return false;
 }
 
@@ -131,7 +144,8 @@ static bool make_flags(const struct column *column, int64_t row, wasmtime_compon
     return !nulls || wrong_null(NULL);
 }
 
-static bool make(const struct component_kind *kind, unsigned options, const struct column *column, int64_t row, wasmtime_component_val *value)
+static bool make(const struct component_kind *kind, unsigned options, const struct column *column,
+                 int64_t row, wasmtime_component_val *value)
 {
     wasmtime_component_val inner;
     const bool null = column_is_null(column, row);
@@ -141,21 +155,27 @@ static bool make(const struct component_kind *kind, unsigned options, const stru
             return true;
         make_nothing(&inner, 1);
         const bool made = make(kind, options - 1, column, row, &inner);
-        value->of.option = wasmtime.wasmtime_component_val_new(&inner);    /* moves it */
+        value->of.option = wasmtime.wasmtime_component_val_new(&inner); /* moves it */
         return made;
     }
     if (null)
         return wrong_null(kind->name);
     switch (kind->form) {
-    case FORM_LIST: return make_list(kind, column, row, value);
-    case FORM_RECORD: return make_record(kind, column, row, value);
-    case FORM_TUPLE: return make_tuple(kind, column, row, value);
-    case FORM_FLAGS: return make_flags(column, row, value);
-    default: return make_simple(kind, column, row, value);
+    case FORM_LIST:
+        return make_list(kind, column, row, value);
+    case FORM_RECORD:
+        return make_record(kind, column, row, value);
+    case FORM_TUPLE:
+        return make_tuple(kind, column, row, value);
+    case FORM_FLAGS:
+        return make_flags(column, row, value);
+    default:
+        return make_simple(kind, column, row, value);
     }
 }
 
-bool component_value_make(const struct component_kind *kind, const struct column *column, int64_t row, wasmtime_component_val *value)
+bool component_value_make(const struct component_kind *kind, const struct column *column,
+                          int64_t row, wasmtime_component_val *value)
 {
     make_nothing(value, 1);
     return make(kind, kind->options, column, row, value);
@@ -169,15 +189,19 @@ static void set_error(const wasmtime_component_val *error)
     if (!error) {
         failure_set("RuntimeError", "the function returned an error");
     } else if (error->kind == COMPONENT_STRING || error->kind == COMPONENT_ENUM) {
-        failure_set("RuntimeError", "%.*s", error->of.string.size > SHOWN ? SHOWN : (int)error->of.string.size, error->of.string.data);
+        failure_set("RuntimeError", "%.*s",
+                    error->of.string.size > SHOWN ? SHOWN : (int)error->of.string.size,
+                    error->of.string.data);
     } else {
         component_json(error, &text);
-        failure_set("RuntimeError", "%.*s", text.length > SHOWN ? SHOWN : (int)text.length, (const char *)text.at);
+        failure_set("RuntimeError", "%.*s", text.length > SHOWN ? SHOWN : (int)text.length,
+                    (const char *)text.at);
         bytes_free(&text);
     }
 }
 
-const wasmtime_component_val *component_value_ok(const struct component_kind *kind, const wasmtime_component_val *value)
+const wasmtime_component_val *component_value_ok(const struct component_kind *kind,
+                                                 const wasmtime_component_val *value)
 {
     if (!kind->fallible)
         return value;
@@ -188,7 +212,8 @@ const wasmtime_component_val *component_value_ok(const struct component_kind *ki
 }
 
 /* The value in options; NULL: none. */
-static const wasmtime_component_val *some(const struct component_kind *kind, const wasmtime_component_val *value)
+static const wasmtime_component_val *some(const struct component_kind *kind,
+                                          const wasmtime_component_val *value)
 {
     for (unsigned i = 0; i < kind->options && value; i++)
         value = value->of.option;
@@ -196,19 +221,25 @@ static const wasmtime_component_val *some(const struct component_kind *kind, con
 }
 
 /* The bytes of what is stored as text or bytes. */
-static struct scalar bytes_of(const struct component_kind *kind, const wasmtime_component_val *value, struct bytes *made)
+static struct scalar bytes_of(const struct component_kind *kind,
+                              const wasmtime_component_val *value, struct bytes *made)
 {
     made->length = 0;
     switch (kind->form) {
-    case FORM_JSON: component_json(value, made); break;
-    case FORM_CHARACTER: component_character(value->of.character, made); break;
+    case FORM_JSON:
+        component_json(value, made);
+        break;
+    case FORM_CHARACTER:
+        component_character(value->of.character, made);
+        break;
     case FORM_BYTES: {
         uint8_t *at = bytes_extend(made, value->of.list.size);
         for (size_t i = 0; i < value->of.list.size; i++)
             at[i] = value->of.list.data[i].of.u8;
         break;
     }
-    default: return (struct scalar){ .bytes = value->of.string.data, .length = value->of.string.size };
+    default:
+        return (struct scalar){ .bytes = value->of.string.data, .length = value->of.string.size };
     }
     return (struct scalar){ .bytes = (const char *)made->at, .length = made->length };
 }
@@ -216,16 +247,26 @@ static struct scalar bytes_of(const struct component_kind *kind, const wasmtime_
 static struct scalar number_of(const wasmtime_component_val *value)
 {
     switch (value->kind) {
-    case COMPONENT_BOOL: return (struct scalar){ .integer = value->of.boolean };
-    case COMPONENT_S8: return (struct scalar){ .integer = value->of.s8 };
-    case COMPONENT_U8: return (struct scalar){ .integer = value->of.u8 };
-    case COMPONENT_S16: return (struct scalar){ .integer = value->of.s16 };
-    case COMPONENT_U16: return (struct scalar){ .integer = value->of.u16 };
-    case COMPONENT_S32: return (struct scalar){ .integer = value->of.s32 };
-    case COMPONENT_U32: return (struct scalar){ .integer = value->of.u32 };
-    case COMPONENT_F32: return (struct scalar){ .real = (double)value->of.f32 };
-    case COMPONENT_F64: return (struct scalar){ .real = value->of.f64 };
-    default: return (struct scalar){ .integer = value->of.s64 };
+    case COMPONENT_BOOL:
+        return (struct scalar){ .integer = value->of.boolean };
+    case COMPONENT_S8:
+        return (struct scalar){ .integer = value->of.s8 };
+    case COMPONENT_U8:
+        return (struct scalar){ .integer = value->of.u8 };
+    case COMPONENT_S16:
+        return (struct scalar){ .integer = value->of.s16 };
+    case COMPONENT_U16:
+        return (struct scalar){ .integer = value->of.u16 };
+    case COMPONENT_S32:
+        return (struct scalar){ .integer = value->of.s32 };
+    case COMPONENT_U32:
+        return (struct scalar){ .integer = value->of.u32 };
+    case COMPONENT_F32:
+        return (struct scalar){ .real = (double)value->of.f32 };
+    case COMPONENT_F64:
+        return (struct scalar){ .real = value->of.f64 };
+    default:
+        return (struct scalar){ .integer = value->of.s64 };
     }
 }
 
@@ -235,28 +276,34 @@ static bool too_large(void)
     return false;
 }
 
-bool component_value_put(const struct component_kind *kind, const wasmtime_component_val *value, struct bytes *made, struct block *block,
-                         int64_t row)
+bool component_value_put(const struct component_kind *kind, const wasmtime_component_val *value,
+                         struct bytes *made, struct block *block, int64_t row)
 {
     value = some(kind, value);
     const struct scalar scalar = !value ? (struct scalar){ .null = true }
-                                 : storage_is_variable(kind->storage) ? bytes_of(kind, value, made) : number_of(value);
+                                 : storage_is_variable(kind->storage) ? bytes_of(kind, value, made)
+                                                                      : number_of(value);
     return block_put(block, row, &scalar) || too_large();
 }
 
-static bool append_list(const struct component_kind *kind, const wasmtime_component_val *value, struct bytes *made, struct builder *builder)
+static bool append_list(const struct component_kind *kind, const wasmtime_component_val *value,
+                        struct bytes *made, struct builder *builder)
 {
     for (size_t i = 0; i < value->of.list.size; i++)
-        if (!component_value_append(kind->children, &value->of.list.data[i], made, builder->children))
+        if (!component_value_append(kind->children, &value->of.list.data[i], made,
+                                    builder->children))
             return false;
     return builder_list(builder) || too_large();
 }
 
-static bool append_fields(const struct component_kind *kind, const wasmtime_component_val *value, struct bytes *made, struct builder *builder)
+static bool append_fields(const struct component_kind *kind, const wasmtime_component_val *value,
+                          struct bytes *made, struct builder *builder)
 {
     builder_struct(builder);
     for (size_t i = 0; i < kind->count; i++) {
-        const wasmtime_component_val *field = kind->form == FORM_TUPLE ? &value->of.list.data[i] : &value->of.record.data[i].value;
+        const wasmtime_component_val *field = kind->form == FORM_TUPLE
+                                                  ? &value->of.list.data[i]
+                                                  : &value->of.record.data[i].value;
         if (!component_value_append(&kind->children[i], field, made, &builder->children[i]))
             return false;
     }
@@ -266,12 +313,14 @@ static bool append_fields(const struct component_kind *kind, const wasmtime_comp
 static bool append_flags(const wasmtime_component_val *value, struct builder *builder)
 {
     for (size_t i = 0; i < value->of.flags.size; i++)
-        if (!builder_bytes(builder->children, value->of.flags.data[i].data, value->of.flags.data[i].size))
+        if (!builder_bytes(builder->children, value->of.flags.data[i].data,
+                           value->of.flags.data[i].size))
             return too_large();
     return builder_list(builder) || too_large();
 }
 
-bool component_value_append(const struct component_kind *kind, const wasmtime_component_val *value, struct bytes *made, struct builder *builder)
+bool component_value_append(const struct component_kind *kind, const wasmtime_component_val *value,
+                            struct bytes *made, struct builder *builder)
 {
     value = some(kind, value);
     if (!value) {
@@ -279,16 +328,20 @@ bool component_value_append(const struct component_kind *kind, const wasmtime_co
         return true;
     }
     switch (kind->form) {
-    case FORM_LIST: return append_list(kind, value, made, builder);
+    case FORM_LIST:
+        return append_list(kind, value, made, builder);
     case FORM_RECORD:
-    case FORM_TUPLE: return append_fields(kind, value, made, builder);
-    case FORM_FLAGS: return append_flags(value, builder);
-    default: break;
+    case FORM_TUPLE:
+        return append_fields(kind, value, made, builder);
+    case FORM_FLAGS:
+        return append_flags(value, builder);
+    default:
+        break;
     }
     if (storage_is_variable(kind->storage)) {
         const struct scalar bytes = bytes_of(kind, value, made);
         return builder_bytes(builder, bytes.bytes, bytes.length) || too_large();
     }
-    builder_number(builder, &value->of);         /* little endian: all begin there */
+    builder_number(builder, &value->of); /* little endian: all begin there */
     return true;
 }

@@ -1,16 +1,17 @@
-/* See component_wasi.h. The functions are wasmtime's own but for randomness, which comes from the guest kernel, as in wasi.c, and for the same
- * reason. Source of names and types: WASI 0.2 (github.com/WebAssembly/WASI), package wasi:random. */
-#include "component_wasi.h"
+/* See component_wasi.h. The functions are wasmtime's own but for randomness, which comes from the
+ * guest kernel, as in wasi.c, and for the same reason. Source of names and types: WASI 0.2
+ * (github.com/WebAssembly/WASI), package wasi:random. */
+#include "wasm/component_wasi.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-#include "failure.h"
-#include "problem.h"
-#include "wasi.h"
+#include "shared/compiled/failure.h"
+#include "wasm/problem.h"
+#include "wasm/wasi.h"
 
-#define MOST_BYTES (64u << 20)                   /* that a component may ask for at once */
+#define MOST_BYTES (64u << 20) /* that a component may ask for at once */
 
 static wasmtime_error *fill(void *bytes, size_t length)
 {
@@ -23,12 +24,16 @@ static wasmtime_error *fill(void *bytes, size_t length)
     return NULL;
 }
 
-static wasmtime_error *random_bytes(void *data, wasmtime_context *context, const wasmtime_component_functype *type,
-                                    wasmtime_component_val *arguments, size_t argument_count, wasmtime_component_val *results, size_t result_count)
+static wasmtime_error *random_bytes(void *data, wasmtime_context *context,
+                                    const wasmtime_component_functype *type,
+                                    wasmtime_component_val *arguments, size_t argument_count,
+                                    wasmtime_component_val *results, size_t result_count)
 {
     (void)data, (void)context, (void)type;
-    if (argument_count != 1 || result_count != 1 || arguments[0].kind != COMPONENT_U64 || arguments[0].of.u64 > MOST_BYTES)
-        return wasmtime.wasmtime_error_new("random bytes are asked for in another way than WASI 0.2 has it, or too many");
+    if (argument_count != 1 || result_count != 1 || arguments[0].kind != COMPONENT_U64 ||
+        arguments[0].of.u64 > MOST_BYTES)
+        return wasmtime.wasmtime_error_new(
+            "random bytes are asked for in another way than WASI 0.2 has it, or too many");
     const size_t length = arguments[0].of.u64;
     uint8_t *bytes = malloc(length + 1);
     if (!bytes)
@@ -37,38 +42,50 @@ static wasmtime_error *random_bytes(void *data, wasmtime_context *context, const
     results[0] = (wasmtime_component_val){ .kind = COMPONENT_LIST };
     wasmtime.wasmtime_component_vallist_new_uninit(&results[0].of.list, length);
     for (size_t i = 0; i < length; i++)
-        results[0].of.list.data[i] = (wasmtime_component_val){ .kind = COMPONENT_U8, .of.u8 = bytes[i] };
+        results[0].of.list.data[i] = (wasmtime_component_val){ .kind = COMPONENT_U8,
+                                                               .of.u8 = bytes[i] };
     free(bytes);
     return error;
 }
 
-static wasmtime_error *random_number(void *data, wasmtime_context *context, const wasmtime_component_functype *type,
-                                     wasmtime_component_val *arguments, size_t argument_count, wasmtime_component_val *results, size_t result_count)
+static wasmtime_error *random_number(void *data, wasmtime_context *context,
+                                     const wasmtime_component_functype *type,
+                                     wasmtime_component_val *arguments, size_t argument_count,
+                                     wasmtime_component_val *results, size_t result_count)
 {
     (void)data, (void)context, (void)type, (void)arguments;
     if (argument_count != 0 || result_count != 1)
-        return wasmtime.wasmtime_error_new("a random number is asked for in another way than WASI 0.2 has it");
+        return wasmtime.wasmtime_error_new(
+            "a random number is asked for in another way than WASI 0.2 has it");
     results[0] = (wasmtime_component_val){ .kind = COMPONENT_U64 };
     return fill(&results[0].of.u64, sizeof results[0].of.u64);
 }
 
-static wasmtime_error *random_pair(void *data, wasmtime_context *context, const wasmtime_component_functype *type,
-                                   wasmtime_component_val *arguments, size_t argument_count, wasmtime_component_val *results, size_t result_count)
+static wasmtime_error *random_pair(void *data, wasmtime_context *context,
+                                   const wasmtime_component_functype *type,
+                                   wasmtime_component_val *arguments, size_t argument_count,
+                                   wasmtime_component_val *results, size_t result_count)
 {
     (void)data, (void)context, (void)type, (void)arguments;
     uint64_t numbers[2];
     wasmtime_error *error = argument_count != 0 || result_count != 1
-                                ? wasmtime.wasmtime_error_new("a seed is asked for in another way than WASI 0.2 has it") : fill(numbers, sizeof numbers);
+                                ? wasmtime.wasmtime_error_new(
+                                      "a seed is asked for in another way than WASI 0.2 has it")
+                                : fill(numbers, sizeof numbers);
     if (error)
         return error;
     results[0] = (wasmtime_component_val){ .kind = COMPONENT_TUPLE };
     wasmtime.wasmtime_component_valtuple_new_uninit(&results[0].of.list, 2);
     for (size_t i = 0; i < 2; i++)
-        results[0].of.list.data[i] = (wasmtime_component_val){ .kind = COMPONENT_U64, .of.u64 = numbers[i] };
+        results[0].of.list.data[i] = (wasmtime_component_val){ .kind = COMPONENT_U64,
+                                                               .of.u64 = numbers[i] };
     return NULL;
 }
 
-static const struct { const char *interface, *function; wasmtime_component_callback *body; } functions[] = {
+static const struct {
+    const char *interface, *function;
+    wasmtime_component_callback *body;
+} functions[] = {
     { "wasi:random/random@", "get-random-bytes", random_bytes },
     { "wasi:random/random@", "get-random-u64", random_number },
     { "wasi:random/insecure@", "get-insecure-random-bytes", random_bytes },
@@ -81,25 +98,29 @@ static bool begins(const char *name, size_t length, const char *with)
     return length >= strlen(with) && memcmp(name, with, strlen(with)) == 0;
 }
 
-static bool add_functions(wasmtime_component_linker_instance *instance, const char *name, size_t length)
+static bool add_functions(wasmtime_component_linker_instance *instance, const char *name,
+                          size_t length)
 {
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         const char *function = functions[i].function;
         if (!begins(name, length, functions[i].interface))
             continue;
-        wasmtime_error *error = wasmtime.wasmtime_component_linker_instance_add_func(instance, function, strlen(function), functions[i].body,
-                                                                                     NULL, NULL);
+        wasmtime_error *error = wasmtime.wasmtime_component_linker_instance_add_func(
+            instance, function, strlen(function), functions[i].body, NULL, NULL);
         if (problem("LinkError", error, NULL))
             return false;
     }
     return true;
 }
 
-/* Under the very name, version included, that the component imports: that is what is looked for first. */
+/* Under the very name, version included, that the component imports: that is what is looked for
+ * first. */
 static bool define_random(wasmtime_component_linker *linker, const char *name, size_t length)
 {
-    wasmtime_component_linker_instance *root = wasmtime.wasmtime_component_linker_root(linker), *instance = NULL;
-    wasmtime_error *error = wasmtime.wasmtime_component_linker_instance_add_instance(root, name, length, &instance);
+    wasmtime_component_linker_instance *root = wasmtime.wasmtime_component_linker_root(linker),
+                                       *instance = NULL;
+    wasmtime_error *error = wasmtime.wasmtime_component_linker_instance_add_instance(
+        root, name, length, &instance);
     const bool done = !problem("LinkError", error, NULL) && add_functions(instance, name, length);
     if (instance)
         wasmtime.wasmtime_component_linker_instance_delete(instance);
@@ -108,8 +129,9 @@ static bool define_random(wasmtime_component_linker *linker, const char *name, s
 }
 
 /* Each import with the prefix; counts them, or defines them. */
-static bool each_import(wasmtime_component_linker *linker, const wasm_engine *engine, const wasmtime_component_componenttype *type,
-                        const char *prefix, size_t *count)
+static bool each_import(wasmtime_component_linker *linker, const wasm_engine *engine,
+                        const wasmtime_component_componenttype *type, const char *prefix,
+                        size_t *count)
 {
     const size_t imports = wasmtime.wasmtime_component_type_import_count(type, engine);
     bool done = true;
@@ -130,8 +152,9 @@ static bool each_import(wasmtime_component_linker *linker, const wasm_engine *en
     return done;
 }
 
-bool component_wasi_define(wasmtime_component_linker *linker, const wasm_engine *engine, const wasmtime_component *component,
-                           wasmtime_context *context, const struct settings *settings)
+bool component_wasi_define(wasmtime_component_linker *linker, const wasm_engine *engine,
+                           const wasmtime_component *component, wasmtime_context *context,
+                           const struct settings *settings)
 {
     size_t count = 0;
     wasmtime_component_componenttype *type = wasmtime.wasmtime_component_type(component);
@@ -139,7 +162,8 @@ bool component_wasi_define(wasmtime_component_linker *linker, const wasm_engine 
     if (count > 0) {
         done = !problem("LinkError", wasmtime.wasmtime_component_linker_add_wasip2(linker), NULL);
         wasmtime.wasmtime_component_linker_allow_shadowing(linker, true);
-        done = done && each_import(linker, engine, type, "wasi:random/", &count) && wasi_configure(context, settings, NULL);
+        done = done && each_import(linker, engine, type, "wasi:random/", &count) &&
+               wasi_configure(context, settings, NULL);
     }
     wasmtime.wasmtime_component_type_delete(type);
     return done;

@@ -1,12 +1,12 @@
 /* See interface.h. */
-#include "interface.h"
+#include "wasm/interface.h"
 
 #include <string.h>
 
-#include "bytes.h"
-#include "failure.h"
+#include "shared/compiled/bytes.h"
+#include "shared/compiled/failure.h"
 
-#define SHOWN 1400                               /* bytes of a list: a failure holds 2048 */
+#define SHOWN      1400 /* bytes of a list: a failure holds 2048 */
 #define NAME_SHOWN 400
 
 static void list_name(struct bytes *list, const char *interface, size_t interface_length,
@@ -47,7 +47,8 @@ static bool fail_undefined(const char *what, const char *has, struct bytes *list
     return false;
 }
 
-bool module_function(const wasmtime_module *module, const char *name, export_taker *take, void *into)
+bool module_function(const wasmtime_module *module, const char *name, export_taker *take,
+                     void *into)
 {
     wasm_exporttypes exports;
     struct bytes list = { 0 };
@@ -75,9 +76,11 @@ bool module_function(const wasmtime_module *module, const char *name, export_tak
 static void list_interface(struct bytes *list, const wasmtime_component_instance_type *type,
                            const wasm_engine *engine, const char *interface, size_t length);
 
-/* A function, as "function" or "interface#function", and all those of an interface. Takes the item over. */
-static void list_item(struct bytes *list, const wasm_engine *engine, const char *interface, size_t interface_length,
-                      const char *name, size_t length, wasmtime_component_extern *what)
+/* A function, as "function" or "interface#function", and all those of an interface. Takes the item
+ * over. */
+static void list_item(struct bytes *list, const wasm_engine *engine, const char *interface,
+                      size_t interface_length, const char *name, size_t length,
+                      wasmtime_component_extern *what)
 {
     wasmtime_component_item item;
     wasmtime.wasmtime_component_extern_type(what, &item);
@@ -97,7 +100,8 @@ static void list_interface(struct bytes *list, const wasmtime_component_instance
     size_t name_length;
     wasmtime_component_extern *what;
     for (size_t i = 0; i < count; i++)
-        if (wasmtime.wasmtime_component_instance_type_export_nth(type, engine, i, &name, &name_length, &what))
+        if (wasmtime.wasmtime_component_instance_type_export_nth(type, engine, i, &name,
+                                                                 &name_length, &what))
             list_item(list, engine, interface, length, name, name_length, what);
 }
 

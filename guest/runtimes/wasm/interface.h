@@ -4,14 +4,17 @@
 
 #include <stdbool.h>
 
-#include "wasmtime.h"
+#include "wasm/wasmtime.h"
 
-/* Looks at the type of an exported function; false with a failure, where it is none that will do. */
+/* Looks at the type of an exported function; false with a failure, where it is none that will do.
+ */
 typedef bool export_taker(const wasm_functype *type, const char *name, void *into);
-/* Whether a module exports a function `name`, whose type `take` takes, if it is not NULL. false with its failure, or one that lists what
- * functions the module does export. */
-bool module_function(const wasmtime_module *module, const char *name, export_taker *take, void *into);
-/* The failure that a component exports no function `name`: lists those that it does, with those of its interfaces. */
+/* Whether a module exports a function `name`, whose type `take` takes, if it is not NULL. false
+ * with its failure, or one that lists what functions the module does export. */
+bool module_function(const wasmtime_module *module, const char *name, export_taker *take,
+                     void *into);
+/* The failure that a component exports no function `name`: lists those that it does, with those of
+ * its interfaces. */
 void component_fail_no_export(const wasmtime_component *component, const wasm_engine *engine,
                               const char *name);
 /* Whether all that a module imports is defined; false with a failure that lists what is not. */

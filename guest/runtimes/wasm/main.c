@@ -1,13 +1,14 @@
-/* The runtime for Wasm modules: libwasmtime, which parses, checks and compiles them. Its path is the program's argument. */
+/* The runtime for Wasm modules: libwasmtime, which parses, checks and compiles them. Its path is
+ * the program's argument. */
 #include <string.h>
 
-#include "arrow_udf.h"
-#include "command.h"
-#include "compiled_code.h"
-#include "component.h"
-#include "failure.h"
-#include "module.h"
-#include "numbers.h"
+#include "wasm/arrow_udf.h"
+#include "wasm/command.h"
+#include "wasm/compiled_code.h"
+#include "wasm/component.h"
+#include "shared/compiled/failure.h"
+#include "wasm/module.h"
+#include "wasm/numbers.h"
 
 bool runtime_prepare(int count, char **arguments)
 {
@@ -21,7 +22,8 @@ bool runtime_prepare(int count, char **arguments)
     return true;
 }
 
-static bool load_function(struct program *program, const struct load *load, const struct settings *settings, struct signature *found)
+static bool load_function(struct program *program, const struct load *load,
+                          const struct settings *settings, struct signature *found)
 {
     struct module module;
     struct code code;
@@ -33,7 +35,8 @@ static bool load_function(struct program *program, const struct load *load, cons
         return command_prepare(program, load, code.module, settings, found);
     if (!module_open(&module, code.module, settings))
         return false;
-    if (arrow_udf_is(code.module) ? arrow_udf_prepare(program, load, &module, settings, found) : numbers_prepare(program, load, &module, found))
+    if (arrow_udf_is(code.module) ? arrow_udf_prepare(program, load, &module, settings, found)
+                                  : numbers_prepare(program, load, &module, found))
         return true;
     module_close(&module);
     return false;

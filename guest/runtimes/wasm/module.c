@@ -1,20 +1,22 @@
 /* Compiling and instantiating: see module.h. */
-#include "module.h"
+#include "wasm/module.h"
 
 #include <string.h>
 
-#include "component_wasi.h"
-#include "failure.h"
-#include "interface.h"
-#include "problem.h"
-#include "wasi.h"
+#include "wasm/component_wasi.h"
+#include "shared/compiled/failure.h"
+#include "wasm/interface.h"
+#include "wasm/problem.h"
+#include "wasm/wasi.h"
 
-#define WASM_STACK (512u << 10)                  /* bytes that calls of Wasm functions may take on the program's stack */
+#define WASM_STACK \
+    (512u << 10) /* bytes that calls of Wasm functions may take on the program's stack */
 
 static wasm_engine *engine;
 
-/* A micro-VM has no memory protection inside, no address space beyond its memory and one processor: so bounds are checked by the code, not by
- * guard pages, traps are not signals, memory is reserved only as it is used, and compiling takes one thread. */
+/* A micro-VM has no memory protection inside, no address space beyond its memory and one processor:
+ * so bounds are checked by the code, not by guard pages, traps are not signals, memory is reserved
+ * only as it is used, and compiling takes one thread. */
 void engine_prepare(void)
 {
     wasm_config *config = wasmtime.wasm_config_new();
@@ -35,8 +37,8 @@ static bool is_text(const uint8_t *code, size_t length)
     size_t at = 0;
     while (at < length && strchr(" \t\r\n", code[at]) && code[at])
         at++;
-    return at + 1 < length && (code[at] == '(' || (code[at] == ';' && code[at + 1] == ';'))
-           && !memchr(code, 0, length);
+    return at + 1 < length && (code[at] == '(' || (code[at] == ';' && code[at + 1] == ';')) &&
+           !memchr(code, 0, length);
 }
 
 const wasm_engine *engine_used(void)
@@ -56,11 +58,14 @@ static bool to_binary(const uint8_t **code, size_t *length, wasm_bytes *binary)
     if (is_binary(*code, *length))
         return true;
     if (!is_text(*code, *length)) {
-        failure_set("CompileError", "not a WebAssembly file: %s", *length == 0 ? "it is empty"
-                    : "it begins neither as a binary module (\\0asm) nor as text, \"(module\"");
+        failure_set("CompileError", "not a WebAssembly file: %s",
+                    *length == 0
+                        ? "it is empty"
+                        : "it begins neither as a binary module (\\0asm) nor as text, \"(module\"");
         return false;
     }
-    if (problem("CompileError", wasmtime.wasmtime_wat2wasm((const char *)*code, *length, binary), NULL))
+    if (problem("CompileError", wasmtime.wasmtime_wat2wasm((const char *)*code, *length, binary),
+                NULL))
         return false;
     *code = (const uint8_t *)binary->data;
     *length = binary->size;
@@ -86,7 +91,8 @@ wasmtime_component *component_compile(const uint8_t *code, size_t length)
     wasm_bytes binary;
     if (!to_binary(&code, &length, &binary))
         return NULL;
-    if (problem("CompileError", wasmtime.wasmtime_component_new(engine, code, length, &component), NULL))
+    if (problem("CompileError", wasmtime.wasmtime_component_new(engine, code, length, &component),
+                NULL))
         component = NULL;
     if (binary.data)
         wasmtime.wasm_byte_vec_delete(&binary);
@@ -96,22 +102,31 @@ wasmtime_component *component_compile(const uint8_t *code, size_t length)
 wasmtime_module *module_deserialize(const uint8_t *bytes, size_t length)
 {
     wasmtime_module *module = NULL;
-    return problem("CompileError", wasmtime.wasmtime_module_deserialize(engine, bytes, length, &module), NULL) ? NULL : module;
+    return problem("CompileError",
+                   wasmtime.wasmtime_module_deserialize(engine, bytes, length, &module), NULL)
+               ? NULL
+               : module;
 }
 
 wasmtime_component *component_deserialize(const uint8_t *bytes, size_t length)
 {
     wasmtime_component *component = NULL;
-    return problem("CompileError", wasmtime.wasmtime_component_deserialize(engine, bytes, length, &component), NULL) ? NULL : component;
+    return problem("CompileError",
+                   wasmtime.wasmtime_component_deserialize(engine, bytes, length, &component), NULL)
+               ? NULL
+               : component;
 }
 
-bool component_instantiate(const wasmtime_component *component, wasmtime_context *context, const struct settings *settings,
-                           wasmtime_component_instance *instance)
+bool component_instantiate(const wasmtime_component *component, wasmtime_context *context,
+                           const struct settings *settings, wasmtime_component_instance *instance)
 {
     wasmtime_component_linker *linker = wasmtime.wasmtime_component_linker_new(engine);
-    const bool done = component_imports_defined(component, engine)
-                      && component_wasi_define(linker, engine, component, context, settings)
-                      && !problem("LinkError", wasmtime.wasmtime_component_linker_instantiate(linker, context, component, instance), NULL);
+    const bool done = component_imports_defined(component, engine) &&
+                      component_wasi_define(linker, engine, component, context, settings) &&
+                      !problem("LinkError",
+                               wasmtime.wasmtime_component_linker_instantiate(linker, context,
+                                                                              component, instance),
+                               NULL);
     wasmtime.wasmtime_component_linker_delete(linker);
     return done;
 }
@@ -121,9 +136,9 @@ wasmtime_instance_pre *module_link(const wasmtime_module *module)
     wasmtime_instance_pre *pre = NULL;
     wasmtime_linker *linker = wasmtime.wasmtime_linker_new(engine);
     wasmtime_store *store = module_store();
-    if ((!wasi_is_imported(module) || wasi_define(linker))
-        && module_imports_defined(linker, wasmtime.wasmtime_store_context(store), module)
-        && problem("LinkError", wasmtime.wasmtime_linker_instantiate_pre(linker, module, &pre), NULL))
+    if ((!wasi_is_imported(module) || wasi_define(linker)) &&
+        module_imports_defined(linker, wasmtime.wasmtime_store_context(store), module) &&
+        problem("LinkError", wasmtime.wasmtime_linker_instantiate_pre(linker, module, &pre), NULL))
         pre = NULL;
     wasmtime.wasmtime_store_delete(store);
     wasmtime.wasmtime_linker_delete(linker);
@@ -142,7 +157,10 @@ static bool initialize(struct module *module)
     wasm_trap *trap = NULL;
     if (!module_export(module, "_initialize", WASMTIME_FUNC, &function))
         return true;
-    return !problem("RuntimeError", wasmtime.wasmtime_func_call(module->context, &function.of.func, NULL, 0, NULL, 0, &trap), trap);
+    return !problem(
+        "RuntimeError",
+        wasmtime.wasmtime_func_call(module->context, &function.of.func, NULL, 0, NULL, 0, &trap),
+        trap);
 }
 
 static bool instantiate(struct module *module)
@@ -151,7 +169,8 @@ static bool instantiate(struct module *module)
     wasmtime_instance_pre *pre = module_link(module->module);
     if (!pre)
         return false;
-    wasmtime_error *error = wasmtime.wasmtime_instance_pre_instantiate(pre, module->context, &module->instance, &trap);
+    wasmtime_error *error = wasmtime.wasmtime_instance_pre_instantiate(pre, module->context,
+                                                                       &module->instance, &trap);
     wasmtime.wasmtime_instance_pre_delete(pre);
     return !problem("LinkError", error, trap) && initialize(module);
 }
@@ -160,7 +179,8 @@ bool module_open(struct module *module, wasmtime_module *compiled, const struct 
 {
     *module = (struct module){ .module = compiled, .store = module_store() };
     module->context = wasmtime.wasmtime_store_context(module->store);
-    if ((!wasi_is_imported(compiled) || wasi_configure(module->context, settings, NULL)) && instantiate(module))
+    if ((!wasi_is_imported(compiled) || wasi_configure(module->context, settings, NULL)) &&
+        instantiate(module))
         return true;
     module_close(module);
     return false;
@@ -175,7 +195,10 @@ void module_close(struct module *module)
     *module = (struct module){ NULL };
 }
 
-bool module_export(const struct module *module, const char *name, enum wasmtime_extern_kind kind, wasmtime_extern *found)
+bool module_export(const struct module *module, const char *name, enum wasmtime_extern_kind kind,
+                   wasmtime_extern *found)
 {
-    return wasmtime.wasmtime_instance_export_get(module->context, &module->instance, name, strlen(name), found) && found->kind == kind;
+    return wasmtime.wasmtime_instance_export_get(module->context, &module->instance, name,
+                                                 strlen(name), found) &&
+           found->kind == kind;
 }

@@ -2,8 +2,8 @@
 #ifndef UDFVM_WASM_MODULE_H
 #define UDFVM_WASM_MODULE_H
 
-#include "settings.h"
-#include "wasmtime.h"
+#include "wasm/settings.h"
+#include "wasm/wasmtime.h"
 
 struct module {
     wasmtime_module *module;
@@ -23,8 +23,8 @@ wasmtime_component *component_compile(const uint8_t *code, size_t length);
 wasmtime_module *module_deserialize(const uint8_t *bytes, size_t length);
 wasmtime_component *component_deserialize(const uint8_t *bytes, size_t length);
 /* Instantiates a component, with WASI where it imports that. false with a failure. */
-bool component_instantiate(const wasmtime_component *component, wasmtime_context *context, const struct settings *settings,
-                           wasmtime_component_instance *instance);
+bool component_instantiate(const wasmtime_component *component, wasmtime_context *context,
+                           const struct settings *settings, wasmtime_component_instance *instance);
 /* Finds what a compiled module imports. NULL with a failure. */
 wasmtime_instance_pre *module_link(const wasmtime_module *module);
 /* A store for instances, without anything in it. */
@@ -33,6 +33,7 @@ wasmtime_store *module_store(void);
 bool module_open(struct module *module, wasmtime_module *compiled, const struct settings *settings);
 void module_close(struct module *module);
 /* An export of the instance, of a kind. false: there is none. */
-bool module_export(const struct module *module, const char *name, enum wasmtime_extern_kind kind, wasmtime_extern *found);
+bool module_export(const struct module *module, const char *name, enum wasmtime_extern_kind kind,
+                   wasmtime_extern *found);
 
 #endif

@@ -1,25 +1,32 @@
 /* Exported functions over numbers: see numbers.h.
  *
- * A call from the host into Wasm costs tens of nanoseconds, one from Wasm to Wasm a few. So a second module, made here for the function's
- * type, holds the loop: it takes the arguments of a block of rows from its memory, calls, and stores the results there. */
-#include "numbers.h"
+ * A call from the host into Wasm costs tens of nanoseconds, one from Wasm to Wasm a few. So a
+ * second module, made here for the function's type, holds the loop: it takes the arguments of a
+ * block of rows from its memory, calls, and stores the results there. */
+#include "wasm/numbers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "failure.h"
-#include "interface.h"
-#include "problem.h"
-#include "said.h"
+#include "shared/compiled/failure.h"
+#include "wasm/interface.h"
+#include "wasm/problem.h"
+#include "wasm/said.h"
 
-#define BLOCK 1024                               /* rows */
+#define BLOCK         1024 /* rows */
 #define PLACE(COLUMN) ((size_t)(COLUMN) * BLOCK * 8)
-#define WASM_PAGE 65536
+#define WASM_PAGE     65536
 
-static const struct { const char *name; size_t width; enum storage storage; } kinds[] = {
-    [WASM_I32] = { "i32", 4, STORAGE_INT32 }, [WASM_I64] = { "i64", 8, STORAGE_INT64 },
-    [WASM_F32] = { "f32", 4, STORAGE_FLOAT32 }, [WASM_F64] = { "f64", 8, STORAGE_FLOAT64 },
+static const struct {
+    const char *name;
+    size_t width;
+    enum storage storage;
+} kinds[] = {
+    [WASM_I32] = { "i32", 4, STORAGE_INT32 },
+    [WASM_I64] = { "i64", 8, STORAGE_INT64 },
+    [WASM_F32] = { "f32", 4, STORAGE_FLOAT32 },
+    [WASM_F64] = { "f64", 8, STORAGE_FLOAT64 },
 };
 
 struct function_type {
@@ -41,7 +48,8 @@ struct numbers {
 
 static bool take_kind(const wasm_valtype *from, enum wasm_kind *kind)
 {
-    for (int number = WASM_I32; number <= WASM_F64; number++) {    /* wasm_valtype_kind() aborts the program where it is v128 */
+    for (int number = WASM_I32; number <= WASM_F64;
+         number++) { /* wasm_valtype_kind() aborts the program where it is v128 */
         wasm_valtype *type = wasmtime.wasm_valtype_new((uint8_t)number);
         const bool equal = wasmtime.wasmtime_wasm_valtype_equal(from, type);
         wasmtime.wasm_valtype_delete(type);
@@ -55,14 +63,18 @@ static bool take_kind(const wasm_valtype *from, enum wasm_kind *kind)
 static bool take_type(const wasm_functype *from, const char *name, void *into)
 {
     struct function_type *type = into;
-    const wasm_valtypes *parameters = wasmtime.wasm_functype_params(from), *results = wasmtime.wasm_functype_results(from);
-    bool numbers = parameters->size <= PROGRAM_PARAMETERS && results->size == 1 && take_kind(results->data[0], &type->result);
+    const wasm_valtypes *parameters = wasmtime.wasm_functype_params(from),
+                        *results = wasmtime.wasm_functype_results(from);
+    bool numbers = parameters->size <= PROGRAM_PARAMETERS && results->size == 1 &&
+                   take_kind(results->data[0], &type->result);
     type->count = parameters->size;
     for (size_t i = 0; numbers && i < parameters->size; i++)
         numbers = take_kind(parameters->data[i], &type->parameters[i]);
     if (!numbers)
-        failure_set("TypeError", "the export %s does not take at most %d parameters and return one result, each i32, i64, f32 or f64", name,
-                    PROGRAM_PARAMETERS);
+        failure_set("TypeError",
+                    "the export %s does not take at most %d parameters and return one result, each "
+                    "i32, i64, f32 or f64",
+                    name, PROGRAM_PARAMETERS);
     return numbers;
 }
 
@@ -79,23 +91,29 @@ static void describe(const struct function_type *type, struct signature *signatu
 static bool slot_fits(const char *what, const struct slot *slot, enum wasm_kind kind)
 {
     const bool real = slot->storage == STORAGE_FLOAT32 || slot->storage == STORAGE_FLOAT64;
-    const bool fits = slot->storage <= STORAGE_FLOAT64 && real == (kind == WASM_F32 || kind == WASM_F64);
+    const bool fits = slot->storage <= STORAGE_FLOAT64 &&
+                      real == (kind == WASM_F32 || kind == WASM_F64);
     if (!fits)
-        failure_set("TypeError", "%s is %s in the module, which the declared type does not fit", what, kinds[kind].name);
+        failure_set("TypeError", "%s is %s in the module, which the declared type does not fit",
+                    what, kinds[kind].name);
     return fits;
 }
 
 static bool check_declared(const struct signature *declared, const struct function_type *type)
 {
     if (declared->count != type->count) {
-        failure_set("TypeError", "the function has %zu parameters where the signature declares %zu", type->count, declared->count);
+        failure_set("TypeError", "the function has %zu parameters where the signature declares %zu",
+                    type->count, declared->count);
         return false;
     }
     for (size_t i = 0; i < type->count; i++) {
         if (!slot_fits(declared->parameters[i].name, &declared->parameters[i], type->parameters[i]))
             return false;
         if (declared->parameters[i].nullable) {
-            failure_set("TypeError", "%s: a number in Wasm is never null, so no parameter may be declared with ?", declared->parameters[i].name);
+            failure_set(
+                "TypeError",
+                "%s: a number in Wasm is never null, so no parameter may be declared with ?",
+                declared->parameters[i].name);
             return false;
         }
     }
@@ -124,14 +142,17 @@ static void write_loop(FILE *text, const struct function_type *type)
     write_types(text, type);
     fprintf(text, "))\n  (memory (export \"memory\") %zu)\n", (bytes + WASM_PAGE - 1) / WASM_PAGE);
     fprintf(text, "  (global $at (export \"row\") (mut i32) (i32.const 0))\n"
-                  "  (func (export \"run\") (param $rows i32) (local $row i32)\n   loop\n    local.get $row global.set $at\n");
+                  "  (func (export \"run\") (param $rows i32) (local $row i32)\n   loop\n    "
+                  "local.get $row global.set $at\n");
     write_address(text, type->result);
     for (size_t i = 0; i < type->count; i++) {
         write_address(text, type->parameters[i]);
         fprintf(text, "    %s.load offset=%zu\n", kinds[type->parameters[i]].name, PLACE(i));
     }
-    fprintf(text, "    call $function\n    %s.store offset=%zu\n", kinds[type->result].name, PLACE(type->count));
-    fprintf(text, "    local.get $row i32.const 1 i32.add local.tee $row local.get $rows i32.lt_u br_if 0\n   end))\n");
+    fprintf(text, "    call $function\n    %s.store offset=%zu\n", kinds[type->result].name,
+            PLACE(type->count));
+    fprintf(text, "    local.get $row i32.const 1 i32.add local.tee $row local.get $rows i32.lt_u "
+                  "br_if 0\n   end))\n");
 }
 
 static wasmtime_module *compile_loop(const struct function_type *type)
@@ -159,10 +180,12 @@ static bool make_loop(struct numbers *numbers, const char *name)
     loop.module = compile_loop(&numbers->type);
     if (!loop.module)
         return false;
-    wasmtime_error *error = wasmtime.wasmtime_instance_new(loop.context, loop.module, &function, 1, &loop.instance, &trap);
-    wasmtime.wasmtime_module_delete(loop.module);          /* the instance keeps it */
-    if (problem("LinkError", error, trap) || !module_export(&loop, "run", WASMTIME_FUNC, &run)
-        || !module_export(&loop, "row", WASMTIME_GLOBAL, &row) || !module_export(&loop, "memory", WASMTIME_MEMORY, &memory))
+    wasmtime_error *error = wasmtime.wasmtime_instance_new(loop.context, loop.module, &function, 1,
+                                                           &loop.instance, &trap);
+    wasmtime.wasmtime_module_delete(loop.module); /* the instance keeps it */
+    if (problem("LinkError", error, trap) || !module_export(&loop, "run", WASMTIME_FUNC, &run) ||
+        !module_export(&loop, "row", WASMTIME_GLOBAL, &row) ||
+        !module_export(&loop, "memory", WASMTIME_MEMORY, &memory))
         return false;
     numbers->run = run.of.func;
     numbers->row = row.of.global;
@@ -175,43 +198,64 @@ static bool make_loop(struct numbers *numbers, const char *name)
 static int64_t integer_at(const struct column *column, int64_t row)
 {
     switch (column->storage) {
-    case STORAGE_BOOL: return column->data[row >> 3] >> (row & 7) & 1;
-    case STORAGE_INT8: return ((const int8_t *)column->data)[row];
-    case STORAGE_INT16: return ((const int16_t *)column->data)[row];
-    case STORAGE_INT32: return ((const int32_t *)column->data)[row];
-    case STORAGE_UINT8: return column->data[row];
-    case STORAGE_UINT16: return ((const uint16_t *)column->data)[row];
-    case STORAGE_UINT32: return ((const uint32_t *)column->data)[row];
-    default: return ((const int64_t *)column->data)[row];
+    case STORAGE_BOOL:
+        return column->data[row >> 3] >> (row & 7) & 1;
+    case STORAGE_INT8:
+        return ((const int8_t *)column->data)[row];
+    case STORAGE_INT16:
+        return ((const int16_t *)column->data)[row];
+    case STORAGE_INT32:
+        return ((const int32_t *)column->data)[row];
+    case STORAGE_UINT8:
+        return column->data[row];
+    case STORAGE_UINT16:
+        return ((const uint16_t *)column->data)[row];
+    case STORAGE_UINT32:
+        return ((const uint32_t *)column->data)[row];
+    default:
+        return ((const int64_t *)column->data)[row];
     }
 }
 
 static double real_at(const struct column *column, int64_t row)
 {
-    return column->storage == STORAGE_FLOAT32 ? (double)((const float *)column->data)[row] : ((const double *)column->data)[row];
+    return column->storage == STORAGE_FLOAT32 ? (double)((const float *)column->data)[row]
+                                              : ((const double *)column->data)[row];
 }
 
 /* Whether rows of the storage are, byte for byte, values of the kind. */
 static bool is_plain(enum storage storage, enum wasm_kind kind)
 {
     switch (kind) {
-    case WASM_I32: return storage == STORAGE_INT32 || storage == STORAGE_UINT32;
-    case WASM_I64: return storage == STORAGE_INT64 || storage == STORAGE_UINT64;
-    case WASM_F32: return storage == STORAGE_FLOAT32;
-    default: return storage == STORAGE_FLOAT64;
+    case WASM_I32:
+        return storage == STORAGE_INT32 || storage == STORAGE_UINT32;
+    case WASM_I64:
+        return storage == STORAGE_INT64 || storage == STORAGE_UINT64;
+    case WASM_F32:
+        return storage == STORAGE_FLOAT32;
+    default:
+        return storage == STORAGE_FLOAT64;
     }
 }
 
-static bool put_argument(const struct slot *slot, const struct column *column, int64_t row, enum wasm_kind kind, uint8_t *to)
+static bool put_argument(const struct slot *slot, const struct column *column, int64_t row,
+                         enum wasm_kind kind, uint8_t *to)
 {
     const double real = kind == WASM_F32 || kind == WASM_F64 ? real_at(column, row) : 0;
     const float narrow = (float)real;
     const int64_t integer = kind == WASM_I32 || kind == WASM_I64 ? integer_at(column, row) : 0;
-    if (kind == WASM_I32 && !storage_holds(column->storage == STORAGE_UINT32 ? STORAGE_UINT32 : STORAGE_INT32, integer)) {
-        failure_set("OverflowError", "%s is i32 in the module, and %lld is out of its range", slot->name, (long long)integer);
+    if (kind == WASM_I32 &&
+        !storage_holds(column->storage == STORAGE_UINT32 ? STORAGE_UINT32 : STORAGE_INT32,
+                       integer)) {
+        failure_set("OverflowError", "%s is i32 in the module, and %lld is out of its range",
+                    slot->name, (long long)integer);
         return false;
     }
-    memcpy(to, kind == WASM_F64 ? (const void *)&real : kind == WASM_F32 ? (const void *)&narrow : (const void *)&integer, kinds[kind].width);
+    memcpy(to,
+           kind == WASM_F64   ? (const void *)&real
+           : kind == WASM_F32 ? (const void *)&narrow
+                              : (const void *)&integer,
+           kinds[kind].width);
     return true;
 }
 
@@ -220,9 +264,11 @@ static bool valid_at(const struct block *block, int64_t row)
     return block->output[block->validity + (uint64_t)(row >> 3)] >> (row & 7) & 1;
 }
 
-/* One column of the rows [begin, end) that are not null, side by side. Returns end, or the row that does not fit, with a failure. */
-static int64_t gather(const struct numbers *numbers, size_t index, const struct column *column, const struct block *block, int64_t begin,
-                      int64_t end, bool skips, uint8_t *to)
+/* One column of the rows [begin, end) that are not null, side by side. Returns end, or the row that
+ * does not fit, with a failure. */
+static int64_t gather(const struct numbers *numbers, size_t index, const struct column *column,
+                      const struct block *block, int64_t begin, int64_t end, bool skips,
+                      uint8_t *to)
 {
     const enum wasm_kind kind = numbers->type.parameters[index];
     const size_t width = kinds[kind].width;
@@ -243,7 +289,8 @@ static int64_t gather(const struct numbers *numbers, size_t index, const struct 
     return end;
 }
 
-static bool take_result(enum storage storage, enum wasm_kind kind, const uint8_t *from, struct scalar *scalar)
+static bool take_result(enum storage storage, enum wasm_kind kind, const uint8_t *from,
+                        struct scalar *scalar)
 {
     float narrow;
     int32_t small;
@@ -265,19 +312,24 @@ static bool take_result(enum storage storage, enum wasm_kind kind, const uint8_t
     }
     if (storage == STORAGE_BOOL)
         scalar->integer = scalar->integer != 0;
-    if (storage == STORAGE_BOOL || (storage == STORAGE_UINT64 && kind == WASM_I64) || storage_holds(storage, scalar->integer))
+    if (storage == STORAGE_BOOL || (storage == STORAGE_UINT64 && kind == WASM_I64) ||
+        storage_holds(storage, scalar->integer))
         return true;
-    failure_set("OverflowError", "the function returned %lld, which the declared type does not hold", (long long)scalar->integer);
+    failure_set("OverflowError",
+                "the function returned %lld, which the declared type does not hold",
+                (long long)scalar->integer);
     return false;
 }
 
 /* The results back to their rows. Returns end, or the row whose result does not fit. */
-static int64_t scatter(const struct numbers *numbers, struct block *block, int64_t begin, int64_t end, bool skips, const uint8_t *from)
+static int64_t scatter(const struct numbers *numbers, struct block *block, int64_t begin,
+                       int64_t end, bool skips, const uint8_t *from)
 {
     const enum wasm_kind kind = numbers->type.result;
     const size_t width = kinds[kind].width;
     if (!skips && is_plain(block->storage, kind)) {
-        memcpy(block->output + block->data + (size_t)begin * width, from, (size_t)(end - begin) * width);
+        memcpy(block->output + block->data + (size_t)begin * width, from,
+               (size_t)(end - begin) * width);
         return end;
     }
     for (int64_t row = begin; row < end; row++) {
@@ -287,7 +339,7 @@ static int64_t scatter(const struct numbers *numbers, struct block *block, int64
                 return row;
             from += width;
         }
-        block_put(block, row, &scalar);          /* cannot fail: it is a number */
+        block_put(block, row, &scalar); /* cannot fail: it is a number */
     }
     return end;
 }
@@ -301,7 +353,8 @@ static int64_t count_valid(const struct block *block, int64_t begin, int64_t end
 }
 
 /* The row with that number among those of a block that are not null. */
-static int64_t nth_valid(const struct block *block, int64_t begin, int64_t end, bool skips, int64_t number)
+static int64_t nth_valid(const struct block *block, int64_t begin, int64_t end, bool skips,
+                         int64_t number)
 {
     for (int64_t row = begin; skips && row < end; row++)
         if (valid_at(block, row) && number-- == 0)
@@ -313,18 +366,21 @@ static bool run_loop(const struct numbers *numbers, int64_t rows)
 {
     wasmtime_raw arguments[1] = { { .i32 = (int32_t)rows } };
     wasm_trap *trap = NULL;
-    wasmtime_error *error = wasmtime.wasmtime_func_call_unchecked(numbers->module.context, &numbers->run, arguments, 1, &trap);
+    wasmtime_error *error = wasmtime.wasmtime_func_call_unchecked(
+        numbers->module.context, &numbers->run, arguments, 1, &trap);
     return !problem("RuntimeError", error, trap);
 }
 
 /* Returns end, or the row that failed. */
-static int64_t run_block(const struct numbers *numbers, const struct column *columns, struct block *block, int64_t begin, int64_t end, bool skips)
+static int64_t run_block(const struct numbers *numbers, const struct column *columns,
+                         struct block *block, int64_t begin, int64_t end, bool skips)
 {
     uint8_t *memory = wasmtime.wasmtime_memory_data(numbers->module.context, &numbers->memory);
     const int64_t rows = skips ? count_valid(block, begin, end) : end - begin;
     int64_t failed = end;
     for (size_t i = 0; i < numbers->type.count; i++) {
-        const int64_t row = gather(numbers, i, &columns[i], block, begin, end, skips, memory + PLACE(i));
+        const int64_t row = gather(numbers, i, &columns[i], block, begin, end, skips,
+                                   memory + PLACE(i));
         if (row < end)
             return row;
     }
@@ -333,10 +389,13 @@ static int64_t run_block(const struct numbers *numbers, const struct column *col
         wasmtime.wasmtime_global_get(numbers->module.context, &numbers->row, &row);
         failed = nth_valid(block, begin, end, skips, row.of.i32);
     }
-    return failed < end ? failed : scatter(numbers, block, begin, end, skips, memory + PLACE(numbers->type.count));
+    return failed < end
+               ? failed
+               : scatter(numbers, block, begin, end, skips, memory + PLACE(numbers->type.count));
 }
 
-static int64_t run_numbers(void *context, const struct column *columns, struct block *block, int64_t rows, bool skips)
+static int64_t run_numbers(void *context, const struct column *columns, struct block *block,
+                           int64_t rows, bool skips)
 {
     said_begin();
     for (int64_t begin = 0; begin < rows; begin += BLOCK) {
@@ -348,15 +407,17 @@ static int64_t run_numbers(void *context, const struct column *columns, struct b
     return rows;
 }
 
-bool numbers_prepare(struct program *program, const struct load *load, const struct module *module, struct signature *found)
+bool numbers_prepare(struct program *program, const struct load *load, const struct module *module,
+                     struct signature *found)
 {
     struct numbers *numbers = calloc(1, sizeof *numbers);
     if (!numbers)
         abort();
     numbers->module = *module;
     numbers->signature = &program->signature;
-    if (!module_function(module->module, load->name, take_type, &numbers->type) || (load->declared && !check_declared(&load->signature, &numbers->type))
-        || !make_loop(numbers, load->name)) {
+    if (!module_function(module->module, load->name, take_type, &numbers->type) ||
+        (load->declared && !check_declared(&load->signature, &numbers->type)) ||
+        !make_loop(numbers, load->name)) {
         free(numbers);
         return false;
     }

@@ -1,19 +1,22 @@
 /* See problem.h. */
-#include "problem.h"
+#include "wasm/problem.h"
 
 #include <string.h>
 
-#include "failure.h"
-#include "said.h"
+#include "shared/compiled/failure.h"
+#include "wasm/said.h"
 
 #define FRAMES_SHOWN 32
-#define NAME_SHOWN 256                           /* bytes of a function's name: the traceback has room for as many frames, and what was said */
+#define NAME_SHOWN                                                                             \
+    256 /* bytes of a function's name: the traceback has room for as many frames, and what was \
+           said */
 #define TRAP_PREFIX "wasm trap: "
 
 static bool is_own(const wasm_frame *frame)
 {
     const wasm_bytes *module = wasmtime.wasmtime_frame_module_name(frame);
-    return module && module->size == strlen(OWN_MODULE) && memcmp(module->data, OWN_MODULE, module->size) == 0;
+    return module && module->size == strlen(OWN_MODULE) &&
+           memcmp(module->data, OWN_MODULE, module->size) == 0;
 }
 
 static void trace(const wasm_frames *frames)
@@ -31,15 +34,18 @@ static void trace(const wasm_frames *frames)
         }
         failure_trace("\n  #%zu ", shown++);
         if (name)
-            failure_trace("%.*s", name->size > NAME_SHOWN ? NAME_SHOWN : (int)name->size, name->data);
+            failure_trace("%.*s", name->size > NAME_SHOWN ? NAME_SHOWN : (int)name->size,
+                          name->data);
         else
             failure_trace("function %u", wasmtime.wasm_frame_func_index(frames->data[i]));
-        failure_trace(" (offset 0x%zx of the module)", wasmtime.wasm_frame_module_offset(frames->data[i]));
+        failure_trace(" (offset 0x%zx of the module)",
+                      wasmtime.wasm_frame_module_offset(frames->data[i]));
     }
     said_trace(shown > 0 ? "\n" : "");
 }
 
-/* Length of what is shown of a message: without line feeds at its end, and not more than a failure holds. */
+/* Length of what is shown of a message: without line feeds at its end, and not more than a failure
+ * holds. */
 static int printable(const char *text, size_t length)
 {
     while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == 0))
@@ -47,7 +53,8 @@ static int printable(const char *text, size_t length)
     return length > 1800 ? 1800 : (int)length;
 }
 
-/* The text of a trap is what follows the prefix, behind a backtrace of wasmtime's own. What has no prefix is of the type. */
+/* The text of a trap is what follows the prefix, behind a backtrace of wasmtime's own. What has no
+ * prefix is of the type. */
 static void set_text(const char *type, const wasm_bytes *message)
 {
     const size_t length = strnlen(message->data, message->size);

@@ -2,13 +2,13 @@
 #ifndef UDFVM_WASM_PROBLEM_H
 #define UDFVM_WASM_PROBLEM_H
 
-#include "wasmtime.h"
+#include "wasm/wasmtime.h"
 
 /* The name of modules that the runtime makes: their frames are left out of backtraces. */
 #define OWN_MODULE "udfvm"
 
-/* Takes an error, a trap or neither; frees them. true: there was one, which is the failure now, with what the module said (said.h). `type` is
- * that of an error that is no trap. */
+/* Takes an error, a trap or neither; frees them. true: there was one, which is the failure now,
+ * with what the module said (said.h). `type` is that of an error that is no trap. */
 bool problem(const char *type, wasmtime_error *error, wasm_trap *trap);
 
 #endif

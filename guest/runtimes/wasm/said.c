@@ -1,23 +1,23 @@
 /* See said.h. */
-#include "said.h"
+#include "wasm/said.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-#include "failure.h"
-#include "utf8.h"
+#include "shared/compiled/failure.h"
+#include "shared/compiled/utf8.h"
 
-#define KEPT 4096u                               /* bytes that are shown, and at least so many not forgotten */
+#define KEPT 4096u /* bytes that are shown, and at least so many not forgotten */
 
 static struct {
     char bytes[2 * KEPT];
     size_t length;
-    bool cut;                                    /* there was more before them */
+    bool cut; /* there was more before them */
 } said;
 
 void said_begin(void)
 {
-    if (said.length > 0) {                       /* a page that is not written to need not be put back after the call */
+    if (said.length > 0) { /* a page that is not written to need not be put back after the call */
         said.length = 0;
         said.cut = false;
     }
@@ -30,7 +30,7 @@ void said_put(const unsigned char *bytes, size_t length)
         bytes += length - KEPT;
         length = KEPT;
     }
-    if (length > sizeof said.bytes - said.length) {                  /* then there are more than KEPT */
+    if (length > sizeof said.bytes - said.length) { /* then there are more than KEPT */
         said.cut = true;
         memmove(said.bytes, said.bytes + said.length - KEPT, KEPT);
         said.length = KEPT;
@@ -39,7 +39,8 @@ void said_put(const unsigned char *bytes, size_t length)
     said.length += length;
 }
 
-/* A copy of [from, end) as text: a '?' for each byte that is no UTF-8. What is left of a character that was cut is left out. */
+/* A copy of [from, end) as text: a '?' for each byte that is no UTF-8. What is left of a character
+ * that was cut is left out. */
 static void copy_text(char *to, const char *from, const char *end, bool cut)
 {
     while (cut && from < end && (*from & 0xc0) == 0x80)
@@ -62,7 +63,7 @@ void said_trace(const char *separator)
     const char *begin = said.bytes, *end = begin + said.length;
     while (end > begin && end[-1] == '\n')
         end--;
-    while (begin < end && *begin == '\n')       /* a panic begins with one */
+    while (begin < end && *begin == '\n') /* a panic begins with one */
         begin++;
     if (begin == end)
         return;

@@ -1,4 +1,5 @@
-/* The end of what a module wrote to its standard error in a call: what panics in it, and aborts, says there why before it traps. */
+/* The end of what a module wrote to its standard error in a call: what panics in it, and aborts,
+ * says there why before it traps. */
 #ifndef UDFVM_WASM_SAID_H
 #define UDFVM_WASM_SAID_H
 
@@ -7,7 +8,8 @@
 /* A call begins: what was written before is forgotten. */
 void said_begin(void);
 void said_put(const unsigned char *bytes, size_t length);
-/* Adds it to the failure's traceback, in valid UTF-8, after `separator`; nothing where nothing was written. */
+/* Adds it to the failure's traceback, in valid UTF-8, after `separator`; nothing where nothing was
+ * written. */
 void said_trace(const char *separator);
 
 #endif

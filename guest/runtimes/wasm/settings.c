@@ -1,6 +1,7 @@
-/* See settings.h. A setting is a byte that says what it is, two lengths (32 bits) and two strings: an argument and nothing; a variable and its
- * value; a file's path and its content; nothing and a batch of arguments; that the code is compiled, and two empty strings. */
-#include "settings.h"
+/* See settings.h. A setting is a byte that says what it is, two lengths (32 bits) and two strings:
+ * an argument and nothing; a variable and its value; a file's path and its content; nothing and a
+ * batch of arguments; that the code is compiled, and two empty strings. */
+#include "wasm/settings.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "failure.h"
+#include "shared/compiled/failure.h"
 
 #define PATH_ROOM 4096
 
@@ -34,7 +35,8 @@ static char *copy(const uint8_t *text, size_t length)
 
 static bool make_folders(char *path)
 {
-    for (char *slash = strchr(path + strlen(SETTINGS_FOLDER), '/'); slash; slash = strchr(slash + 1, '/')) {
+    for (char *slash = strchr(path + strlen(SETTINGS_FOLDER), '/'); slash;
+         slash = strchr(slash + 1, '/')) {
         *slash = 0;
         const bool made = mkdir(path, 0755) == 0 || errno == EEXIST;
         *slash = '/';
@@ -56,16 +58,21 @@ static bool write_all(int descriptor, const uint8_t *bytes, size_t length)
     return true;
 }
 
-static bool write_file(const uint8_t *name, size_t name_length, const uint8_t *content, size_t length)
+static bool write_file(const uint8_t *name, size_t name_length, const uint8_t *content,
+                       size_t length)
 {
     char path[PATH_ROOM] = SETTINGS_FOLDER "/";
     if (name_length > sizeof path - sizeof SETTINGS_FOLDER - 1)
         return malformed();
     memcpy(path + sizeof SETTINGS_FOLDER, name, name_length);
-    const int descriptor = make_folders(path) ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : -1;
+    const int descriptor = make_folders(path)
+                               ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)
+                               : -1;
     const bool written = descriptor >= 0 && write_all(descriptor, content, length);
     if (!written)
-        failure_set("OSError", "the file %s, %zu bytes, cannot be written in the micro-VM: %s; raise memory= where it is large",
+        failure_set("OSError",
+                    "the file %s, %zu bytes, cannot be written in the micro-VM: %s; raise memory= "
+                    "where it is large",
                     path + sizeof SETTINGS_FOLDER, length, strerror(errno));
     if (descriptor >= 0)
         close(descriptor);
@@ -103,7 +110,9 @@ bool settings_take(struct settings *settings, const struct load *load)
     const size_t most = load->settings_length / sizeof(struct setting) + PROGRAM_PARAMETERS + 1;
     const uint8_t *at = load->settings, *end = at + load->settings_length;
     *settings = (struct settings){
-        .arguments = calloc(most, sizeof(char *)), .names = calloc(most, sizeof(char *)), .values = calloc(most, sizeof(char *)),
+        .arguments = calloc(most, sizeof(char *)),
+        .names = calloc(most, sizeof(char *)),
+        .values = calloc(most, sizeof(char *)),
     };
     if (!settings->arguments || !settings->names || !settings->values)
         abort();

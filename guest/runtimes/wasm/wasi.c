@@ -1,5 +1,6 @@
-/* See wasi.h. The functions are wasmtime's own, which it serves with system calls to the guest kernel. */
-#include "wasi.h"
+/* See wasi.h. The functions are wasmtime's own, which it serves with system calls to the guest
+ * kernel. */
+#include "wasm/wasi.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,12 +8,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "failure.h"
-#include "problem.h"
-#include "said.h"
+#include "shared/compiled/failure.h"
+#include "wasm/problem.h"
+#include "wasm/said.h"
 
 #define WASI_MODULE "wasi_snapshot_preview1"
-#define WASI_FAULT 21                            /* errno "fault" of preview 1 */
+#define WASI_FAULT  21 /* errno "fault" of preview 1 */
 
 bool wasi_is_imported(const wasmtime_module *module)
 {
@@ -21,7 +22,8 @@ bool wasi_is_imported(const wasmtime_module *module)
     wasmtime.wasmtime_module_imports(module, &imports);
     for (size_t i = 0; i < imports.size && !found; i++) {
         const wasm_bytes *name = wasmtime.wasm_importtype_module(imports.data[i]);
-        found = name->size == strlen(WASI_MODULE) && memcmp(name->data, WASI_MODULE, name->size) == 0;
+        found = name->size == strlen(WASI_MODULE) &&
+                memcmp(name->data, WASI_MODULE, name->size) == 0;
     }
     wasmtime.wasm_importtype_vec_delete(&imports);
     return found;
@@ -29,17 +31,19 @@ bool wasi_is_imported(const wasmtime_module *module)
 
 /* ---- Random numbers ---- */
 
-/* random_get(buffer, length): from the guest kernel, whose generator has a new key in every call. wasmtime's own generator would be sealed with the
- * image, and every call would see the same numbers. */
-static wasm_trap *random_get(void *unused, wasmtime_caller *caller, const wasmtime_val *arguments, size_t argument_count, wasmtime_val *results,
-                             size_t result_count)
+/* random_get(buffer, length): from the guest kernel, whose generator has a new key in every call.
+ * wasmtime's own generator would be sealed with the image, and every call would see the same
+ * numbers. */
+static wasm_trap *random_get(void *unused, wasmtime_caller *caller, const wasmtime_val *arguments,
+                             size_t argument_count, wasmtime_val *results, size_t result_count)
 {
     (void)unused, (void)argument_count, (void)result_count;
     const uint64_t at = (uint32_t)arguments[0].of.i32;
     const size_t length = (uint32_t)arguments[1].of.i32;
     wasmtime_context *context = wasmtime.wasmtime_caller_context(caller);
     wasmtime_extern memory;
-    bool done = wasmtime.wasmtime_caller_export_get(caller, "memory", strlen("memory"), &memory) && memory.kind == WASMTIME_MEMORY;
+    bool done = wasmtime.wasmtime_caller_export_get(caller, "memory", strlen("memory"), &memory) &&
+                memory.kind == WASMTIME_MEMORY;
     if (done) {
         const size_t size = wasmtime.wasmtime_memory_data_size(context, &memory.of.memory);
         uint8_t *buffer = wasmtime.wasmtime_memory_data(context, &memory.of.memory) + at;
@@ -56,12 +60,13 @@ static wasm_trap *random_get(void *unused, wasmtime_caller *caller, const wasmti
 
 static wasm_functype *random_type(void)
 {
-    wasm_valtype *parameter_types[2] = { wasmtime.wasm_valtype_new(WASM_I32), wasmtime.wasm_valtype_new(WASM_I32) };
+    wasm_valtype *parameter_types[2] = { wasmtime.wasm_valtype_new(WASM_I32),
+                                         wasmtime.wasm_valtype_new(WASM_I32) };
     wasm_valtype *result_types[1] = { wasmtime.wasm_valtype_new(WASM_I32) };
     wasm_valtypes parameters, results;
     wasmtime.wasm_valtype_vec_new(&parameters, 2, parameter_types);
     wasmtime.wasm_valtype_vec_new(&results, 1, result_types);
-    return wasmtime.wasm_functype_new(&parameters, &results);      /* takes over the vectors */
+    return wasmtime.wasm_functype_new(&parameters, &results); /* takes over the vectors */
 }
 
 bool wasi_define(wasmtime_linker *linker)
@@ -70,8 +75,9 @@ bool wasi_define(wasmtime_linker *linker)
         return false;
     wasmtime.wasmtime_linker_allow_shadowing(linker, true);
     wasm_functype *type = random_type();
-    wasmtime_error *error = wasmtime.wasmtime_linker_define_func(linker, WASI_MODULE, strlen(WASI_MODULE), "random_get", strlen("random_get"),
-                                                                 type, random_get, NULL, NULL);
+    wasmtime_error *error = wasmtime.wasmtime_linker_define_func(
+        linker, WASI_MODULE, strlen(WASI_MODULE), "random_get", strlen("random_get"), type,
+        random_get, NULL, NULL);
     wasmtime.wasm_functype_delete(type);
     return !problem("LinkError", error, NULL);
 }
@@ -101,16 +107,20 @@ static ptrdiff_t keep_and_log(void *unused, const unsigned char *bytes, size_t l
     return write(STDERR_FILENO, bytes, length) < 0 ? -errno : (ptrdiff_t)length;
 }
 
-bool wasi_configure(wasmtime_context *context, const struct settings *settings, struct wasi_streams *streams)
+bool wasi_configure(wasmtime_context *context, const struct settings *settings,
+                    struct wasi_streams *streams)
 {
     wasi_config *config = wasmtime.wasi_config_new();
-    bool done = wasmtime.wasi_config_set_argv(config, settings->argument_count, settings->arguments)
-                && wasmtime.wasi_config_set_env(config, settings->variable_count, settings->names, settings->values)
-                && (!settings->files || wasmtime.wasi_config_preopen_dir(config, SETTINGS_FOLDER, "/", false));
+    bool done = wasmtime.wasi_config_set_argv(config, settings->argument_count,
+                                              settings->arguments) &&
+                wasmtime.wasi_config_set_env(config, settings->variable_count, settings->names,
+                                             settings->values) &&
+                (!settings->files ||
+                 wasmtime.wasi_config_preopen_dir(config, SETTINGS_FOLDER, "/", false));
     if (streams) {
         wasm_bytes input;
         wasmtime.wasm_byte_vec_new(&input, streams->input_length, (const char *)streams->input);
-        wasmtime.wasi_config_set_stdin_bytes(config, &input);      /* takes it over */
+        wasmtime.wasi_config_set_stdin_bytes(config, &input); /* takes it over */
         wasmtime.wasi_config_set_stdout_custom(config, append_output, streams, NULL);
     } else {
         wasmtime.wasi_config_inherit_stdout(config);
@@ -118,7 +128,8 @@ bool wasi_configure(wasmtime_context *context, const struct settings *settings, 
     wasmtime.wasi_config_set_stderr_custom(config, keep_and_log, NULL, NULL);
     if (!done) {
         wasmtime.wasi_config_delete(config);
-        failure_set("ValueError", "wasmtime does not take the arguments, the environment or the files: they must be UTF-8");
+        failure_set("ValueError", "wasmtime does not take the arguments, the environment or the "
+                                  "files: they must be UTF-8");
         return false;
     }
     return !problem("LinkError", wasmtime.wasmtime_context_set_wasi(context, config), NULL);

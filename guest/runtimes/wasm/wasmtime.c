@@ -1,10 +1,10 @@
 /* Loads libwasmtime: see wasmtime.h. */
-#include "wasmtime.h"
+#include "wasm/wasmtime.h"
 
 #include <dlfcn.h>
 #include <string.h>
 
-#include "failure.h"
+#include "shared/compiled/failure.h"
 
 struct wasmtime wasmtime;
 
@@ -13,7 +13,9 @@ static bool find(void *library, const char *name, void *pointer)
     void *address = dlsym(library, name);
     memcpy(pointer, &address, sizeof address);
     if (!address)
-        failure_set("ImportError", "libwasmtime has no function %s: version %d of the package wasmtime is needed", name, WASMTIME_MAJOR);
+        failure_set("ImportError",
+                    "libwasmtime has no function %s: version %d of the package wasmtime is needed",
+                    name, WASMTIME_MAJOR);
     return address != NULL;
 }
 
@@ -24,7 +26,7 @@ bool wasmtime_open(const char *path)
         failure_set("ImportError", "libwasmtime does not load: %s", dlerror());
         return false;
     }
-#define FIND(RESULT, NAME, ARGUMENTS) \
+#define FIND(RESULT, NAME, ARGUMENTS)          \
     if (!find(library, #NAME, &wasmtime.NAME)) \
         return false;
     WASMTIME_FUNCTIONS(FIND)

@@ -1,0 +1,191 @@
+/* ELF files (System V ABI, chapter 5; x86-64 supplement): every number in them is checked before it
+ * is used. */
+#include "boot/elf.h"
+#include "mm/memory.h"
+#include "rewrite/syscalls.h"
+#include "sched/thread.h"
+#include "vfs/vfs.h"
+
+#include <linux/elf.h>
+#include <linux/fcntl.h>
+
+#define HEADERS_MOST 64u
+#define ALIGN_MOST   (1ull << 30)
+
+struct elf_file {
+    struct file *file;
+    Elf64_Ehdr header;
+    Elf64_Phdr segments[HEADERS_MOST];
+    uint64_t low, high; /* bounds of what is loaded */
+    uint64_t align;
+};
+
+static bool read_exactly(struct file *file, uint64_t offset, void *buffer, size_t length)
+{
+    return vfs_read_at(file, offset, buffer, length) == (int64_t)length;
+}
+
+static const char *read_headers(struct elf_file *elf)
+{
+    const Elf64_Ehdr *header = &elf->header;
+    if (!read_exactly(elf->file, 0, &elf->header, sizeof elf->header) ||
+        memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+        return "is not an ELF file";
+    if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
+        header->e_machine != EM_X86_64)
+        return "is not an x86-64 ELF file";
+    if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
+        return "is not an executable ELF file";
+    if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0 ||
+        header->e_phnum > HEADERS_MOST ||
+        !read_exactly(elf->file, header->e_phoff, elf->segments,
+                      header->e_phnum * sizeof(Elf64_Phdr)))
+        return "has bad ELF program headers";
+    return NULL;
+}
+
+static bool segment_ok(const Elf64_Phdr *segment)
+{
+    const uint64_t limit = ADDRESS_LIMIT;
+    return segment->p_filesz <= segment->p_memsz && segment->p_vaddr < limit &&
+           segment->p_memsz < limit && segment->p_offset < limit &&
+           ((segment->p_vaddr ^ segment->p_offset) & PAGE_MASK) == 0 &&
+           segment->p_align <= ALIGN_MOST && (segment->p_align & (segment->p_align - 1)) == 0;
+}
+
+/* Checks the loadable segments and finds the bounds of the image. */
+static const char *measure(struct elf_file *elf)
+{
+    elf->low = UINT64_MAX;
+    elf->high = 0;
+    elf->align = PAGE_SIZE;
+    for (int i = 0; i < elf->header.e_phnum; i++) {
+        const Elf64_Phdr *segment = &elf->segments[i];
+        if (segment->p_type != PT_LOAD || segment->p_memsz == 0)
+            continue;
+        if (!segment_ok(segment) || segment->p_vaddr < elf->high)
+            return "has bad ELF segments";
+        elf->low = minimum(elf->low, page_down(segment->p_vaddr));
+        elf->high = segment->p_vaddr + segment->p_memsz;
+        elf->align = maximum(elf->align, segment->p_align);
+    }
+    return elf->high ? NULL : "has no loadable ELF segment";
+}
+
+static int protection_of(const Elf64_Phdr *segment)
+{
+    return (segment->p_flags & PF_R ? PROT_READ : 0) | (segment->p_flags & PF_W ? PROT_WRITE : 0) |
+           (segment->p_flags & PF_X ? PROT_EXEC : 0);
+}
+
+static bool map_segment(const struct elf_file *elf, const Elf64_Phdr *segment, uint64_t bias)
+{
+    const int flags = MAP_PRIVATE | MAP_FIXED, protection = protection_of(segment);
+    const uint64_t start = page_down(segment->p_vaddr + bias),
+                   inside = segment->p_vaddr & PAGE_MASK;
+    const uint64_t file_end = segment->p_vaddr + bias + segment->p_filesz,
+                   end = page_up(segment->p_vaddr + bias + segment->p_memsz);
+    const uint64_t mapped_end = segment->p_filesz ? page_up(file_end) : start;
+    if (segment->p_filesz && memory_map(start, inside + segment->p_filesz, protection, flags,
+                                        elf->file, segment->p_offset - inside) < 0)
+        return false;
+    if (segment->p_memsz > segment->p_filesz && mapped_end > file_end)
+        memset((void *)file_end, 0, mapped_end - file_end);
+    return end <= mapped_end || memory_map(mapped_end, end - mapped_end, protection,
+                                           flags | MAP_ANONYMOUS, NULL, 0) >= 0;
+}
+
+/* A place for the image. The interpreter's is reserved as a whole, to keep its segments together.
+ */
+static bool place(const struct elf_file *elf, bool is_interpreter, uint64_t *bias)
+{
+    *bias = 0;
+    if (elf->header.e_type == ET_EXEC)
+        return true;
+    if (!is_interpreter) {
+        const uint64_t least = maximum(program_start, minimum(boot_info.place, program_end));
+        *bias = ((least + elf->align - 1) & ~(elf->align - 1)) - (elf->low & ~(elf->align - 1));
+        return true;
+    }
+    int64_t at = memory_map(0, elf->high - elf->low, PROT_NONE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, NULL, 0);
+    *bias = (uint64_t)at - elf->low;
+    return at > 0;
+}
+
+static uint64_t headers_address(const struct elf_file *elf, uint64_t bias)
+{
+    const uint64_t offset = elf->header.e_phoff;
+    for (int i = 0; i < elf->header.e_phnum; i++) {
+        const Elf64_Phdr *segment = &elf->segments[i];
+        if (segment->p_type == PT_LOAD && offset >= segment->p_offset &&
+            offset - segment->p_offset < segment->p_filesz)
+            return segment->p_vaddr + (offset - segment->p_offset) + bias;
+    }
+    return 0;
+}
+
+static const char *read_interpreter(const struct elf_file *elf, struct elf_image *image)
+{
+    for (int i = 0; i < elf->header.e_phnum; i++) {
+        const Elf64_Phdr *segment = &elf->segments[i];
+        if (segment->p_type != PT_INTERP)
+            continue;
+        if (segment->p_filesz == 0 || segment->p_filesz > sizeof image->interpreter ||
+            !read_exactly(elf->file, segment->p_offset, image->interpreter, segment->p_filesz) ||
+            image->interpreter[segment->p_filesz - 1] != 0)
+            return "has a bad ELF interpreter path";
+        break;
+    }
+    return NULL;
+}
+
+static void rewrite_text(const struct elf_file *elf, uint64_t bias)
+{
+    for (int i = 0; i < elf->header.e_phnum && vfs_is_constant(elf->file); i++) {
+        const Elf64_Phdr *segment = &elf->segments[i];
+        const uint64_t start = page_down(segment->p_vaddr + bias);
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) && segment->p_filesz)
+            rewrite_syscalls(start, page_up(segment->p_vaddr + bias + segment->p_filesz) - start);
+    }
+}
+
+static const char *load(struct elf_file *elf, bool is_interpreter, struct elf_image *image)
+{
+    const char *problem = read_headers(elf);
+    problem = problem ? problem : measure(elf);
+    problem = problem || is_interpreter ? problem : read_interpreter(elf, image);
+    if (problem)
+        return problem;
+    if (!place(elf, is_interpreter, &image->bias))
+        return "does not fit the memory of the VM";
+    for (int i = 0; i < elf->header.e_phnum; i++) {
+        const Elf64_Phdr *segment = &elf->segments[i];
+        if (segment->p_type == PT_LOAD && segment->p_memsz &&
+            !map_segment(elf, segment, image->bias))
+            return "does not fit the memory of the VM, or could not be read";
+    }
+    rewrite_text(elf, image->bias);
+    image->entry = elf->header.e_entry + image->bias;
+    image->headers = headers_address(elf, image->bias);
+    image->header_count = elf->header.e_phnum;
+    image->end = elf->high + image->bias;
+    return NULL;
+}
+
+const char *elf_load(const char *path, bool is_interpreter, struct elf_image *image)
+{
+    int64_t error = 0;
+    struct elf_file *elf = kernel_alloc(sizeof *elf);
+    if (!elf)
+        return "does not fit the memory of the VM";
+    *image = (struct elf_image){ .bias = 0 };
+    elf->file = vfs_open(path, O_RDONLY | O_CLOEXEC, 0, &error);
+    const char *problem = "cannot be opened";
+    if (elf->file) {
+        problem = load(elf, is_interpreter, image);
+        file_put(elf->file);
+    }
+    kernel_free(elf);
+    return problem;
+}

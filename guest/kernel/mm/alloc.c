@@ -1,0 +1,75 @@
+/* The kernel's heap: free lists by size class over page_alloc. A block begins with a header that
+ * says its class; larger blocks are pages of their own. */
+#include "kernel.h"
+
+#define CLASSES     9u /* 32, 64, ... 8192 bytes, header included */
+#define SMALLEST    32u
+#define CHUNK_PAGES 4u
+
+struct block {
+    uint64_t class;     /* CLASSES and above: class - CLASSES pages */
+    struct block *next; /* while free */
+};
+_Static_assert(sizeof(struct block) == 16, "keeps what follows aligned");
+
+static HOT_DATA struct block *free_blocks[CLASSES];
+
+static size_t class_size(unsigned class)
+{
+    return (size_t)SMALLEST << class;
+}
+
+static bool refill(unsigned class)
+{
+    uint8_t *chunk = page_alloc(CHUNK_PAGES);
+    if (!chunk)
+        return false;
+    for (size_t at = 0; at < CHUNK_PAGES * PAGE_SIZE; at += class_size(class)) {
+        struct block *block = (struct block *)(chunk + at);
+        block->next = free_blocks[class];
+        free_blocks[class] = block;
+    }
+    return true;
+}
+
+static void *alloc_pages(size_t bytes)
+{
+    const size_t pages = page_up(bytes) / PAGE_SIZE;
+    struct block *block = page_alloc(pages);
+    if (!block)
+        return NULL;
+    block->class = CLASSES + pages;
+    return block + 1;
+}
+
+void *kernel_alloc(size_t bytes)
+{
+    unsigned class = 0;
+    if (bytes > SIZE_MAX / 2)
+        return NULL;
+    bytes += sizeof(struct block);
+    while (class < CLASSES && class_size(class) < bytes)
+        class++;
+    if (class == CLASSES)
+        return alloc_pages(bytes);
+    if (!free_blocks[class] && !refill(class))
+        return NULL;
+    struct block *block = free_blocks[class];
+    free_blocks[class] = block->next;
+    block->class = class;
+    memset(block + 1, 0, bytes - sizeof *block);
+    return block + 1;
+}
+
+void kernel_free(void *p)
+{
+    if (!p)
+        return;
+    struct block *block = (struct block *)p - 1;
+    if (block->class >= CLASSES) {
+        page_free(block, block->class - CLASSES);
+        return;
+    }
+    block->next = free_blocks[block->class];
+    free_blocks[block->class] = block;
+}

@@ -1,0 +1,62 @@
+/* The heap of brk(2).
+ *
+ * A program that runs a second one in its own address space, with a C library of its own, begins
+ * another heap for that by prctl(PR_SET_MM, PR_SET_MM_START_BRK): both libraries would take the end
+ * of one heap for theirs. The first heap is closed then. A library that asks for more of it is told
+ * where it ended and maps memory instead; addresses below its end mean the other heap. So the first
+ * program must not shrink its heap any more.
+ */
+#include "mm/memory.h"
+
+static uint64_t heap_start, heap_limit, closed_end, first_limit;
+static HOT_DATA uint64_t heap_end;
+
+uint64_t mappings_start(void)
+{
+    return first_limit ? first_limit : program_start;
+}
+
+static void begin(uint64_t address, uint64_t most)
+{
+    heap_start = heap_end = address;
+    heap_limit = minimum(page_up(address) + page_down((program_end - program_start) / 4), most);
+}
+
+void heap_set(uint64_t address)
+{
+    begin(address, program_end);
+    first_limit = heap_limit;
+}
+
+int64_t heap_begin_other(uint64_t address)
+{
+    if (closed_end || address < program_start || address >= heap_start)
+        return -EINVAL;
+    closed_end = heap_end;
+    begin(address, page_down(heap_start));
+    return 0;
+}
+
+int64_t heap_break(uint64_t address)
+{
+    if (closed_end && address >= closed_end)
+        return (int64_t)closed_end;
+    if (address < heap_start || address > heap_limit || !regions_have_room(2))
+        return (int64_t)heap_end;
+    const uint64_t old_page = page_up(heap_end), new_page = page_up(address);
+    if (new_page > old_page) {
+        if (!range_is_free(old_page, new_page) || memory_over_limit(new_page - old_page))
+            return (int64_t)heap_end;
+        region_insert((struct region){ .start = old_page,
+                                       .end = new_page,
+                                       .kind = REGION_HEAP,
+                                       .protection = PROT_READ | PROT_WRITE });
+        pages_hand_out(old_page, new_page, true);
+    } else if (address < heap_end) {
+        if (new_page < old_page)
+            regions_remove(new_page, old_page);
+        memset((void *)address, 0, minimum(new_page, heap_end) - address);
+    }
+    heap_end = address;
+    return (int64_t)heap_end;
+}

@@ -1,0 +1,155 @@
+/* The memory system calls. */
+#include "sched/calls.h"
+#include "mm/memory.h"
+#include "rewrite/syscalls.h"
+#include "vfs/vfs.h"
+
+static struct udfvm_refused *refused(void)
+{
+    return (struct udfvm_refused *)UDFVM_REFUSED;
+}
+
+/* Notes that memory was refused. What asks for more than there is, or for address space alone, is
+ * looking for how much it can have. */
+static int64_t note(int64_t result, uint64_t length, int protection)
+{
+    struct memory_statistics statistics;
+    if (result == -ENOMEM && protection != PROT_NONE) {
+        memory_statistics(&statistics);
+        *refused() = (struct udfvm_refused){ length, statistics.used, statistics.total };
+    }
+    return result;
+}
+
+void memory_describe_refusal(char *text, size_t size)
+{
+    const struct udfvm_refused *last = refused();
+    const uint64_t kib = 1024;
+    text[0] = 0;
+    if (last->length)
+        format(text, size,
+               "out of memory: %llu KiB were asked for where %llu of %llu KiB are used; "
+               "raise memory=",
+               (unsigned long long)(last->length / kib), (unsigned long long)(last->used / kib),
+               (unsigned long long)(last->total / kib));
+}
+
+SYSCALL(sys_mmap)
+{
+    if (d & MAP_ANONYMOUS)
+        return note(memory_map(a, b, (int)c, (int)d, NULL, 0), b, (int)c);
+    struct file *file = file_get((int)e);
+    if (!file)
+        return -EBADF;
+    int64_t result = note(memory_map(a, b, (int)c, (int)d, file, f), b, (int)c);
+    if (result > 0 && (c & PROT_EXEC) && vfs_is_constant(file))
+        rewrite_syscalls((uint64_t)result, page_up(b));
+    file_put(file);
+    return result;
+}
+
+SYSCALL(sys_munmap)
+{
+    return memory_unmap(a, b);
+}
+
+SYSCALL(sys_mprotect)
+{
+    return memory_protect(a, b, (int)c);
+}
+
+SYSCALL(sys_mremap)
+{
+    return note(memory_remap(a, b, c, (int)d, e), c, PROT_READ);
+}
+
+SYSCALL(sys_brk)
+{
+    return heap_break(a);
+}
+
+/* Ends of a page-aligned range of the program's, or an error. */
+static int64_t mapped_range(uint64_t address, uint64_t length, uint64_t *end)
+{
+    if (address & PAGE_MASK)
+        return -EINVAL;
+    if (!user_range_ok(address, length) || length > program_end)
+        return -ENOMEM;
+    *end = address + page_up(length);
+    return range_is_mapped(address, *end) ? 0 : -ENOMEM;
+}
+
+/* A call is to the program what a forked child is: it finds what was sealed, but for this memory.
+ * That is how libraries that keep random numbers tell that they are in another process. */
+static int64_t wipe_on_fork(uint64_t start, uint64_t end, bool wiped)
+{
+    for (size_t index = region_find(start); index < region_count() && region_at(index)->start < end;
+         index++)
+        if (region_at(index)->shared || region_at(index)->name ||
+            region_at(index)->kind == REGION_KERNEL)
+            return -EINVAL;
+    if (!regions_have_room(2))
+        return -ENOMEM;
+    regions_wipe(start, end, wiped);
+    return 0;
+}
+
+SYSCALL(sys_madvise)
+{
+    uint64_t end;
+    int64_t error = b ? mapped_range(a, b, &end) : 0;
+    if (error || b == 0)
+        return error;
+    switch ((int)c) {
+    case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
+    case MADV_REMOVE:
+        if (range_has_kernel(a, end))
+            return -EINVAL;
+        pages_zero(a, end);
+        return 0;
+    case MADV_WIPEONFORK:
+    case MADV_KEEPONFORK:
+        return wipe_on_fork(a, end, c == MADV_WIPEONFORK);
+    case MADV_HWPOISON:
+    case MADV_SOFT_OFFLINE:
+        return -EPERM;
+    default:
+        return 0; /* the others are hints */
+    }
+}
+
+SYSCALL(sys_mincore)
+{
+    uint64_t end;
+    int64_t error = b ? mapped_range(a, b, &end) : 0;
+    if (error || b == 0)
+        return error;
+    const uint64_t pages = (end - a) / PAGE_SIZE;
+    if (!user_range_ok(c, pages))
+        return -EFAULT;
+    for (uint64_t page = 0; page < pages; page++)
+        ((uint8_t *)c)[page] = page_is_used(a + page * PAGE_SIZE);
+    return 0;
+}
+
+static int64_t check_range(uint64_t address, uint64_t length)
+{
+    uint64_t end;
+    return length ? mapped_range(address, length, &end) : 0;
+}
+
+SYSCALL(sys_msync)
+{
+    return check_range(a, b);
+}
+
+SYSCALL(sys_mlock) /* and munlock, mlock2: memory never leaves */
+{
+    return check_range(page_down(a), b + (a & PAGE_MASK));
+}
+
+SYSCALL(sys_mlockall)
+{
+    return 0;
+}

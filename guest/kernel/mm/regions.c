@@ -1,0 +1,226 @@
+/* The map of program memory. A sorted array: searches are binary, changes move a few entries, and
+ * neighbours of the same kind are joined, so that it stays short. */
+#include "mm/memory.h"
+
+#define REGIONS_LEAST 1024u
+#define REGIONS_MOST  65530u /* as Linux's vm.max_map_count */
+
+uint64_t program_start, program_end;
+static struct region *regions;
+static size_t capacity;
+static HOT_DATA size_t count;
+
+void regions_init(uint64_t start, uint64_t top, uint64_t end)
+{
+    const uint64_t pages = (end - start) / PAGE_SIZE;
+    capacity = minimum(maximum(pages / 8, REGIONS_LEAST), REGIONS_MOST);
+    const uint64_t bitmap = page_down(top - (pages + 7) / 8 - 8);
+    regions = (struct region *)page_down(bitmap - capacity * sizeof *regions);
+    program_start = start;
+    program_end = end;
+    pages_init((uint64_t *)bitmap, start);
+    region_insert((struct region){ .start = (uint64_t)regions,
+                                   .end = top,
+                                   .kind = REGION_KERNEL,
+                                   .protection = PROT_READ | PROT_WRITE });
+    pages_mark_used((uint64_t)regions, top);
+}
+
+size_t region_count(void)
+{
+    return count;
+}
+
+struct region *region_at(size_t index)
+{
+    return &regions[index];
+}
+
+size_t region_find(uint64_t address)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (regions[middle].end > address)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+bool regions_have_room(size_t more)
+{
+    return count + more <= capacity;
+}
+
+void region_name_release(struct region_name *name)
+{
+    if (name && --name->references == 0)
+        kernel_free(name);
+}
+
+static void open_slot(size_t index)
+{
+    memmove(&regions[index + 1], &regions[index], (count - index) * sizeof *regions);
+    count++;
+}
+
+static void close_slots(size_t index, size_t number)
+{
+    memmove(&regions[index], &regions[index + number], (count - index - number) * sizeof *regions);
+    count -= number;
+}
+
+static bool joinable(const struct region *low, const struct region *high)
+{
+    return low->end == high->start && low->name == high->name &&
+           low->protection == high->protection && low->kind == high->kind &&
+           low->shared == high->shared && low->pristine == high->pristine &&
+           low->wiped == high->wiped &&
+           (!low->name || low->offset + (low->end - low->start) == high->offset);
+}
+
+/* Joins regions[index] to its lower neighbour where they are alike. */
+static bool join_down(size_t index)
+{
+    if (index == 0 || index >= count || !joinable(&regions[index - 1], &regions[index]))
+        return false;
+    regions[index - 1].end = regions[index].end;
+    region_name_release(regions[index].name);
+    close_slots(index, 1);
+    return true;
+}
+
+void region_insert(struct region region)
+{
+    size_t index = region_find(region.start);
+    if (index > 0 && joinable(&regions[index - 1], &region)) {
+        regions[index - 1].end = region.end; /* the common case needs no slot of its own */
+        region_name_release(region.name);
+        join_down(index);
+        return;
+    }
+    open_slot(index);
+    regions[index] = region;
+    join_down(index + 1);
+}
+
+/* Makes a region begin at `address`, if one contains it. */
+static void split(uint64_t address)
+{
+    size_t index = region_find(address);
+    if (index == count || regions[index].start >= address)
+        return;
+    open_slot(index);
+    struct region *low = &regions[index], *high = &regions[index + 1];
+    low->end = address;
+    high->start = address;
+    if (high->name) {
+        high->offset += address - low->start;
+        high->name->references++;
+    }
+}
+
+void regions_remove(uint64_t start, uint64_t end)
+{
+    size_t first = region_find(start);
+    if (first < count && regions[first].start < start && regions[first].end <= end)
+        regions[first].end = start; /* only the tail of a region goes: no slot is needed */
+    split(start);
+    split(end);
+    first = region_find(start);
+    size_t after = first;
+    for (; after < count && regions[after].start < end; after++)
+        region_name_release(regions[after].name);
+    close_slots(first, after - first);
+}
+
+void regions_protect(uint64_t start, uint64_t end, int protection)
+{
+    split(start);
+    split(end);
+    size_t index = region_find(start);
+    for (; index < count && regions[index].start < end; index++) {
+        regions[index].protection = (uint8_t)protection;
+        if (protection & PROT_WRITE)
+            regions[index].pristine = false;
+        if (join_down(index))
+            index--;
+    }
+    join_down(index);
+}
+
+void regions_spoil(uint64_t start, uint64_t end)
+{
+    split(start);
+    split(end);
+    for (size_t index = region_find(start); index < count && regions[index].start < end; index++)
+        regions[index].pristine = false;
+}
+
+void regions_wipe(uint64_t start, uint64_t end, bool wiped)
+{
+    split(start);
+    split(end);
+    for (size_t index = region_find(start); index < count && regions[index].start < end; index++)
+        regions[index].wiped = wiped;
+}
+
+bool range_is_free(uint64_t start, uint64_t end)
+{
+    size_t index = region_find(start);
+    return index == count || regions[index].start >= end;
+}
+
+bool range_is_mapped(uint64_t start, uint64_t end)
+{
+    size_t index = region_find(start);
+    for (; start < end && index < count && regions[index].start <= start; index++)
+        start = regions[index].end;
+    return start >= end;
+}
+
+bool range_has_kernel(uint64_t start, uint64_t end)
+{
+    for (size_t index = region_find(start); index < count && regions[index].start < end; index++)
+        if (regions[index].kind == REGION_KERNEL)
+            return true;
+    return false;
+}
+
+uint64_t gap_lowest(uint64_t length, uint64_t low, uint64_t high)
+{
+    uint64_t at = low;
+    for (size_t index = region_find(low); index < count && at < high; index++) {
+        uint64_t end = minimum(regions[index].start, high);
+        if (end > at && end - at >= length)
+            return at;
+        at = maximum(at, regions[index].end);
+    }
+    return at < high && high - at >= length ? at : 0;
+}
+
+uint64_t gap_highest(uint64_t length, uint64_t low, uint64_t high)
+{
+    uint64_t end = high;
+    for (size_t index = count; index > 0 && end > low; index--) {
+        uint64_t start = maximum(regions[index - 1].end, low);
+        if (start < end && end - start >= length)
+            return end - length;
+        end = minimum(end, regions[index - 1].start);
+    }
+    return end > low && end - low >= length ? end - length : 0;
+}
+
+uint64_t largest_gap(void)
+{
+    uint64_t largest = 0, at = program_start;
+    for (size_t index = 0; index < count; index++) {
+        if (regions[index].start >= program_end)
+            break; /* in scratch */
+        largest = maximum(largest, regions[index].start - at);
+        at = regions[index].end;
+    }
+    return maximum(largest, program_end - at);
+}

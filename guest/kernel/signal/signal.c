@@ -1,0 +1,360 @@
+/* Signals: dispositions, masks, sending, delivery. They come from the program alone: from its
+ * instructions and its threads. */
+#include "sched/calls.h"
+#include "arch/clock.h"
+#include "arch/hypercall.h"
+#include "mm/memory.h"
+#include "signal/signal.h"
+#include "vfs/vfs.h"
+
+#define SIGNALS 64
+
+static struct sigaction actions[SIGNALS + 1];
+static HOT_DATA struct {
+    uint64_t set;
+} process_pending;
+static struct pending_signal process_pending_info[SIGNALS];
+
+/* Signals whose default is to do nothing. The stopping ones are here: nobody could continue the
+ * program. */
+#define IGNORED_BY_DEFAULT                                                   \
+    (1ull << (SIGCHLD - 1) | 1ull << (SIGURG - 1) | 1ull << (SIGWINCH - 1) | \
+     1ull << (SIGCONT - 1) | 1ull << (SIGSTOP - 1) | 1ull << (SIGTSTP - 1) | \
+     1ull << (SIGTTIN - 1) | 1ull << (SIGTTOU - 1))
+
+static bool is_ignored(int number)
+{
+    const __sighandler_t handler = actions[number].sa_handler;
+    return handler == SIG_IGN || (handler == SIG_DFL && (IGNORED_BY_DEFAULT & signal_bit(number)));
+}
+
+bool signal_is_pending(const struct thread *thread)
+{
+    return (thread->pending.set | process_pending.set) & ~thread->blocked;
+}
+
+void signal_set_mask(struct thread *thread, uint64_t mask)
+{
+    thread->blocked = mask & ~SIGNALS_NEVER_BLOCKED;
+}
+
+/* thread NULL: to the process, whichever thread takes it first. */
+static void send(struct thread *thread, int number, struct pending_signal info)
+{
+    const uint64_t blocked = thread ? thread->blocked : current->blocked;
+    if (is_ignored(number) && !(blocked & signal_bit(number)))
+        return;
+    if (thread) {
+        thread->pending.set |= signal_bit(number);
+        thread->pending.info[number - 1] = info;
+    } else {
+        process_pending.set |= signal_bit(number);
+        process_pending_info[number - 1] = info;
+    }
+}
+
+/* The lowest pending signal of `wanted`, taken off. */
+static bool take(struct thread *thread, uint64_t wanted, struct signal_event *event)
+{
+    const uint64_t set = (thread->pending.set | process_pending.set) & wanted;
+    if (!set)
+        return false;
+    const int number = __builtin_ctzll(set) + 1;
+    const struct pending_signal *info = &process_pending_info[number - 1];
+    if (thread->pending.set & signal_bit(number)) {
+        info = &thread->pending.info[number - 1];
+        thread->pending.set &= ~signal_bit(number);
+    } else {
+        process_pending.set &= ~signal_bit(number);
+    }
+    *event = (struct signal_event){
+        .number = number, .code = info->code, .address = info->value, .sender = info->sender
+    };
+    return true;
+}
+
+noreturn void signal_die(struct thread *thread, const struct signal_event *event)
+{
+    struct udfvm_crash crash = {
+        .address = event->trap ? event->address : 0,
+        .rip = thread->user.rip,
+        .rflags = thread->user.rflags,
+        .signal_code = (uint32_t)event->code,
+    };
+    memcpy(crash.registers, &thread->user, sizeof crash.registers);
+    if (memory_in_stack_guard(thread->user.rsp) || memory_in_stack_guard(crash.address))
+        format(crash.text, sizeof crash.text, "the stack overflowed");
+    else
+        memory_describe_refusal(crash.text, sizeof crash.text);
+    if (crash.text[0] == 0)
+        memory_describe(thread->user.rip, crash.text, sizeof crash.text);
+    crash.text_length = (uint32_t)strlen(crash.text);
+    vfs_flush();
+    hypercall(UDFVM_HC_EXIT, UDFVM_EXIT_SIGNAL, (uint64_t)event->number, (uint64_t)&crash, 0, 0);
+    __builtin_unreachable();
+}
+
+static void handle(struct thread *thread, const struct signal_event *event)
+{
+    struct sigaction *action = &actions[event->number];
+    const struct sigaction copy = *action;
+    if (action->sa_flags & SA_RESETHAND)
+        action->sa_handler = SIG_DFL;
+    signal_push_frame(thread, &copy, event);
+    uint64_t mask = thread->blocked | copy.sa_mask;
+    if (!(copy.sa_flags & SA_NODEFER))
+        mask |= signal_bit(event->number);
+    signal_set_mask(thread, mask);
+}
+
+void signal_force(struct thread *thread, int number, int code, uint64_t address,
+                  const struct udfvm_trap *trap)
+{
+    const struct signal_event event = {
+        .number = number, .code = code, .address = address, .trap = trap
+    };
+    const __sighandler_t handler = actions[number].sa_handler;
+    if ((thread->blocked & signal_bit(number)) || handler == SIG_DFL || handler == SIG_IGN)
+        signal_die(thread, &event);
+    handle(thread, &event);
+}
+
+/* Calls that a signal ends with EINTR even where its handler has SA_RESTART: signal(7). */
+static bool never_restarts(uint64_t number)
+{
+    switch (number) {
+    case SYS_pause:
+    case SYS_rt_sigsuspend:
+    case SYS_rt_sigtimedwait:
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_poll:
+    case SYS_ppoll:
+    case SYS_select:
+    case SYS_pselect6:
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void restart(struct thread *thread)
+{
+    thread->user.rip -= 2; /* the `syscall` instruction */
+    thread->user.rax = thread->call_number;
+}
+
+void signals_deliver(struct thread *thread, int64_t result)
+{
+    struct signal_event event;
+    bool restartable = result == -EINTR && thread->trapped != TRAPPED_NOT &&
+                       !thread->keep_registers,
+         handled = false;
+    while (take(thread, ~thread->blocked, &event)) {
+        if (is_ignored(event.number))
+            continue;
+        if (actions[event.number].sa_handler == SIG_DFL)
+            signal_die(thread, &event);
+        if (restartable && (actions[event.number].sa_flags & SA_RESTART) &&
+            !never_restarts(thread->call_number))
+            restart(thread);
+        restartable = false;
+        handled = true;
+        handle(thread, &event);
+    }
+    if (restartable && !handled && thread->call_number != SYS_rt_sigtimedwait)
+        restart(thread);
+    if (thread->suspended && !handled)
+        signal_set_mask(thread, thread->suspended_mask);
+    thread->suspended = false;
+}
+
+/* ---- System calls ---- */
+
+#define MASK_SIZE 8u
+
+static bool is_signal(uint64_t number)
+{
+    return number >= 1 && number <= SIGNALS;
+}
+
+SYSCALL(sys_rt_sigaction)
+{
+    struct sigaction action;
+    if (d != MASK_SIZE || !is_signal(a) || (b && (a == SIGKILL || a == SIGSTOP)))
+        return -EINVAL;
+    if ((b && !user_range_ok(b, sizeof action)) || (c && !user_range_ok(c, sizeof action)))
+        return -EFAULT;
+    if (b)
+        action = *(const struct sigaction *)b;
+    if (c)
+        *(struct sigaction *)c = actions[a];
+    if (!b)
+        return 0;
+    actions[a] = action;
+    if (is_ignored((int)a)) {
+        process_pending.set &= ~signal_bit((int)a);
+        current->pending.set &= ~signal_bit((int)a);
+    }
+    return 0;
+}
+
+SYSCALL(sys_rt_sigprocmask)
+{
+    const uint64_t old = current->blocked;
+    uint64_t set = 0;
+    if (d != MASK_SIZE)
+        return -EINVAL;
+    if ((b && !user_range_ok(b, MASK_SIZE)) || (c && !user_range_ok(c, MASK_SIZE)))
+        return -EFAULT;
+    if (b)
+        set = *(const uint64_t *)b;
+    if (b && a != SIG_BLOCK && a != SIG_UNBLOCK && a != SIG_SETMASK)
+        return -EINVAL;
+    if (c)
+        *(uint64_t *)c = old;
+    if (b)
+        signal_set_mask(current, a == SIG_BLOCK ? old | set : a == SIG_UNBLOCK ? old & ~set : set);
+    return 0;
+}
+
+SYSCALL(sys_rt_sigpending)
+{
+    if (b > MASK_SIZE)
+        return -EINVAL;
+    if (!user_range_ok(a, b))
+        return -EFAULT;
+    const uint64_t set = (current->pending.set | process_pending.set) & current->blocked;
+    memcpy((void *)a, &set, b);
+    return 0;
+}
+
+static bool never(void *argument)
+{
+    (void)argument;
+    return false;
+}
+
+SYSCALL(sys_pause)
+{
+    block_until(never, NULL, NO_DEADLINE);
+    return -EINTR;
+}
+
+SYSCALL(sys_rt_sigsuspend)
+{
+    if (b != MASK_SIZE)
+        return -EINVAL;
+    if (!user_range_ok(a, MASK_SIZE))
+        return -EFAULT;
+    current->suspended_mask = current->blocked;
+    signal_set_mask(current, *(const uint64_t *)a);
+    current->suspended = true;
+    block_until(never, NULL, NO_DEADLINE);
+    return -EINTR;
+}
+
+struct signal_wait {
+    const struct thread *thread;
+    uint64_t set;
+};
+
+static bool has_signal(void *argument)
+{
+    const struct signal_wait *wait = argument;
+    return (wait->thread->pending.set | process_pending.set) & wait->set;
+}
+
+SYSCALL(sys_rt_sigtimedwait)
+{
+    uint64_t deadline = NO_DEADLINE;
+    struct signal_event event;
+    if (d != MASK_SIZE)
+        return -EINVAL;
+    if (!user_range_ok(a, MASK_SIZE) || (b && !user_range_ok(b, sizeof(siginfo_t))))
+        return -EFAULT;
+    struct signal_wait wait = { current, *(const uint64_t *)a & ~SIGNALS_NEVER_BLOCKED };
+    int64_t error = c ? clock_deadline(CLOCK_MONOTONIC, false, c, &deadline) : 0;
+    if (error)
+        return error;
+    if (!block_until(has_signal, &wait, deadline))
+        return interrupted() ? -EINTR : -EAGAIN;
+    take(current, wait.set, &event);
+    if (b) {
+        siginfo_t *info = (siginfo_t *)b;
+        memset(info, 0, sizeof *info);
+        info->si_signo = event.number;
+        info->si_code = event.code;
+        info->si_pid = event.sender;
+        info->si_value.sival_ptr = (void *)event.address;
+    }
+    return event.number;
+}
+
+static int64_t send_to_thread(int32_t id, uint64_t number, struct pending_signal info)
+{
+    struct thread *thread = thread_find(id);
+    if (!thread || thread->dead)
+        return -ESRCH;
+    if (number && !is_signal(number))
+        return -EINVAL;
+    if (number)
+        send(thread, (int)number, info);
+    return 0;
+}
+
+static int64_t send_to_process(int32_t id, uint64_t number, struct pending_signal info)
+{
+    if (id != process_id() && id != 0 && id != -SESSION_ID)
+        return -ESRCH;
+    if (number && !is_signal(number))
+        return -EINVAL;
+    if (number)
+        send(NULL, (int)number, info);
+    return 0;
+}
+
+SYSCALL(sys_kill)
+{
+    return send_to_process((int32_t)a, b,
+                           (struct pending_signal){ .code = SI_USER, .sender = process_id() });
+}
+
+SYSCALL(sys_tkill)
+{
+    return send_to_thread((int32_t)a, b,
+                          (struct pending_signal){ .code = SI_TKILL, .sender = process_id() });
+}
+
+SYSCALL(sys_tgkill)
+{
+    return (int32_t)a == process_id() ? sys_tkill(b, c, 0, 0, 0, 0) : -ESRCH;
+}
+
+static int64_t read_info(uint64_t address, struct pending_signal *pending)
+{
+    if (!user_range_ok(address, sizeof(siginfo_t)))
+        return -EFAULT;
+    const siginfo_t *info = (const siginfo_t *)address;
+    *pending = (struct pending_signal){ .code = info->si_code,
+                                        .sender = process_id(),
+                                        .value = (uint64_t)info->si_value.sival_ptr };
+    return 0;
+}
+
+SYSCALL(sys_rt_sigqueueinfo)
+{
+    struct pending_signal pending;
+    int64_t error = read_info(c, &pending);
+    return error ? error : send_to_process((int32_t)a, b, pending);
+}
+
+SYSCALL(sys_rt_tgsigqueueinfo)
+{
+    struct pending_signal pending;
+    int64_t error = (int32_t)a == process_id() ? read_info(d, &pending) : -ESRCH;
+    return error ? error : send_to_thread((int32_t)b, c, pending);
+}

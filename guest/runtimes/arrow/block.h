@@ -1,0 +1,43 @@
+/* The buffers of one column, put together where the host reads them: validity, offsets (of text and
+ * bytes), data, one after the other. Nothing is allocated, so no page but the reply's own is
+ * written. */
+#ifndef UDFVM_COMMON_BLOCK_H
+#define UDFVM_COMMON_BLOCK_H
+
+#include "arrow/storage.h"
+
+struct block {
+    enum storage storage;
+    uint8_t *output;
+    uint64_t capacity;
+    int64_t rows, nulls;
+    uint64_t validity, offsets, data; /* places in the output */
+    uint64_t data_bytes; /* may grow past what there is room for: then they are only counted */
+};
+
+static inline uint64_t padded(uint64_t bytes)
+{
+    return (bytes + 7) & ~(uint64_t)7;
+}
+
+/* Begins at `start` of the output, of which the block may use all but the last `reserve` bytes.
+ * false: there is no room for so many rows, whatever their values. */
+bool block_begin(struct block *block, enum storage storage, int64_t rows, uint8_t *output,
+                 uint64_t capacity, uint64_t start, uint64_t reserve);
+/* Rows must come in order, without a gap. false: the column grew too large for its offsets. */
+bool block_put(struct block *block, int64_t row, const struct scalar *scalar);
+/* All rows at once; validity may be NULL. */
+void block_put_buffers(struct block *block, int64_t nulls, const void *validity,
+                       const void *offsets, const void *data, uint64_t data_bytes);
+
+/* Whether all of it fitted. */
+bool block_fits(const struct block *block);
+/* Where the next may begin. */
+uint64_t block_end(const struct block *block);
+/* Zeroes the bytes behind the data, up to the end. */
+void block_pad(const struct block *block);
+
+uint64_t block_validity_bytes(const struct block *block);
+uint64_t block_offsets_bytes(const struct block *block);
+
+#endif

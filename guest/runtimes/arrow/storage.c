@@ -1,0 +1,77 @@
+/* What is known of each way of storage: see storage.h. */
+#include "arrow/storage.h"
+
+static const struct {
+    const char *name;
+    size_t width;
+    int64_t smallest; /* range of a narrow integer */
+    uint64_t largest;
+} storages[STORAGE_COUNT] = {
+    [STORAGE_BOOL] = { "bool", .width = 0 },
+    [STORAGE_INT8] = { "i8", 1, INT8_MIN, INT8_MAX },
+    [STORAGE_INT16] = { "i16", 2, INT16_MIN, INT16_MAX },
+    [STORAGE_INT32] = { "i32", 4, INT32_MIN, INT32_MAX },
+    [STORAGE_INT64] = { "i64", 8, INT64_MIN, INT64_MAX },
+    [STORAGE_UINT8] = { "u8", 1, 0, UINT8_MAX },
+    [STORAGE_UINT16] = { "u16", 2, 0, UINT16_MAX },
+    [STORAGE_UINT32] = { "u32", 4, 0, UINT32_MAX },
+    [STORAGE_UINT64] = { "u64", 8, 0, UINT64_MAX },
+    [STORAGE_FLOAT32] = { "f32", .width = 4 },
+    [STORAGE_FLOAT64] = { "f64", .width = 8 },
+    [STORAGE_TEXT32] = { "text", .width = 4 },
+    [STORAGE_TEXT64] = { "large text", .width = 8 },
+    [STORAGE_BYTES32] = { "blob", .width = 4 },
+    [STORAGE_BYTES64] = { "large blob", .width = 8 },
+    [STORAGE_NULL] = { "null", .width = 0 },
+    [STORAGE_STRUCT] = { "struct", .width = 0 },
+    [STORAGE_LIST] = { "list", .width = 4 },
+};
+
+const char *storage_name(enum storage storage)
+{
+    return storages[storage].name;
+}
+
+size_t storage_width(enum storage storage)
+{
+    return storages[storage].width;
+}
+
+bool storage_is_variable(enum storage storage)
+{
+    return storage >= STORAGE_TEXT32 && storage <= STORAGE_BYTES64;
+}
+
+bool storage_is_text(enum storage storage)
+{
+    return storage == STORAGE_TEXT32 || storage == STORAGE_TEXT64;
+}
+
+bool storage_has_offsets(enum storage storage)
+{
+    return storage == STORAGE_LIST || storage_is_variable(storage);
+}
+
+bool storage_is_nested(enum storage storage)
+{
+    return storage == STORAGE_STRUCT || storage == STORAGE_LIST;
+}
+
+uint32_t storage_row_type(enum storage storage)
+{
+    if (storage == STORAGE_BOOL)
+        return UDFVM_BOOL;
+    if (storage <= STORAGE_UINT64)
+        return UDFVM_INT64;
+    if (storage <= STORAGE_FLOAT64)
+        return UDFVM_FLOAT64;
+    if (storage == STORAGE_NULL)
+        return UDFVM_NULL;
+    return storage <= STORAGE_TEXT64 || storage_is_nested(storage) ? UDFVM_TEXT : UDFVM_BLOB;
+}
+
+bool storage_holds(enum storage storage, int64_t integer)
+{
+    return integer >= storages[storage].smallest &&
+           (integer < 0 || (uint64_t)integer <= storages[storage].largest);
+}

@@ -1,0 +1,103 @@
+/* How values are stored: Arrow columns in memory, and single values on their way into one. */
+#ifndef UDFVM_COMMON_STORAGE_H
+#define UDFVM_COMMON_STORAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "udfvm_abi.h"
+
+/* How Arrow stores a type. Dates and times are stored as integers. */
+enum storage {
+    STORAGE_BOOL,
+    STORAGE_INT8,
+    STORAGE_INT16,
+    STORAGE_INT32,
+    STORAGE_INT64,
+    STORAGE_UINT8,
+    STORAGE_UINT16,
+    STORAGE_UINT32,
+    STORAGE_UINT64,
+    STORAGE_FLOAT32,
+    STORAGE_FLOAT64,
+    STORAGE_TEXT32,
+    STORAGE_TEXT64, /* UTF-8, with 32- or 64-bit offsets */
+    STORAGE_BYTES32,
+    STORAGE_BYTES64,
+    STORAGE_NULL, /* nothing is stored: every row is null */
+    STORAGE_STRUCT,
+    STORAGE_LIST, /* columns with columns in them; in rows and in struct udfvm_columns JSON text */
+    STORAGE_COUNT,
+};
+
+/* A value on its way out. */
+struct scalar {
+    bool null;
+    union {
+        int64_t integer;
+        uint64_t natural;
+        double real;
+    };
+    const char *bytes;
+    size_t length;
+};
+
+/* An Arrow column in memory. Offsets have 32 bits, those of TEXT64 and BYTES64 64. */
+struct column {
+    const uint8_t *validity; /* NULL: no nulls */
+    const uint8_t *data;
+    const void *offsets;
+    int64_t nulls;
+    bool all_null;
+    enum storage storage;    /* set before a batch is read, as is what follows */
+    struct column *children; /* a struct's fields; a list's items, the only one, into which its
+                                offsets point */
+    size_t child_count;
+    int64_t rows; /* of a list's items: how many there are */
+};
+
+/* As udfvm.h calls it. */
+const char *storage_name(enum storage storage);
+/* Width in bytes of a stored value or of an offset; 0 for bits. */
+size_t storage_width(enum storage storage);
+bool storage_is_variable(enum storage storage);
+bool storage_is_text(enum storage storage);
+/* What is variable, and lists. */
+bool storage_has_offsets(enum storage storage);
+/* Struct or list. */
+bool storage_is_nested(enum storage storage);
+/* enum udfvm_type of a stored value in a row. */
+uint32_t storage_row_type(enum storage storage);
+/* Whether an integer is in the range of an integer type. */
+bool storage_holds(enum storage storage, int64_t integer);
+
+/* Whether a number becomes one of a float type, the nearest, and not infinite. */
+static inline bool storage_holds_real(enum storage storage, double real)
+{
+    const bool finite = real - real == 0;
+    const float narrow = (float)real;
+    return storage != STORAGE_FLOAT32 || !finite || narrow - narrow == 0;
+}
+
+/* Where a row of a column with offsets begins in what it holds; the row before ends there. A module
+ * may have offsets at any address. */
+static inline int64_t column_offset(const struct column *column, int64_t row)
+{
+    int32_t narrow;
+    int64_t wide;
+    if (column->storage == STORAGE_TEXT64 || column->storage == STORAGE_BYTES64) {
+        memcpy(&wide, (const uint8_t *)column->offsets + (size_t)row * sizeof wide, sizeof wide);
+        return wide;
+    }
+    memcpy(&narrow, (const uint8_t *)column->offsets + (size_t)row * sizeof narrow, sizeof narrow);
+    return narrow;
+}
+
+static inline bool column_is_null(const struct column *column, int64_t row)
+{
+    return column->all_null || (column->validity && !(column->validity[row >> 3] >> (row & 7) & 1));
+}
+
+#endif

@@ -1,8 +1,0 @@
-/* A program that dies of a signal says where. */
-#ifndef UDFVM_COMPILED_CRASH_H
-#define UDFVM_COMPILED_CRASH_H
-
-/* From now on SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP and SIGSYS end the call with a report: address, registers, backtrace. */
-void crash_install(void);
-
-#endif

@@ -1,0 +1,200 @@
+/* Large blocks from the guest kernel's scratch area, by a preloaded library that stands before the
+ * C library's allocator.
+ *
+ * The C library serves large requests from free memory of its heap where it can. Those pages are in
+ * the image, so each one that a call writes is logged, kept and copied back. A block in scratch
+ * costs none of that; and the guest kernel is asked by a call of its entry, not by a system call,
+ * which costs a trap. Which blocks lie in scratch is told by their addresses. Replacing malloc:
+ * glibc manual, 3.2.5.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "udfvm_abi.h"
+
+#define LARGE     (512ul << 10)
+#define ALIGNMENT 64ul
+#define EXPORT    __attribute__((visibility("default")))
+
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
+extern void __libc_free(void *);
+
+struct header {
+    uint64_t start, length;
+}; /* of the mapping; lies right before the block */
+
+EXPORT void *malloc(size_t size);
+EXPORT void *calloc(size_t count, size_t size);
+EXPORT void *realloc(void *block, size_t size);
+EXPORT void *memalign(size_t alignment, size_t size);
+EXPORT void *aligned_alloc(size_t alignment, size_t size);
+EXPORT int posix_memalign(void **block, size_t alignment, size_t size);
+EXPORT void *valloc(size_t size);
+EXPORT void *pvalloc(size_t size);
+EXPORT size_t malloc_usable_size(void *block);
+EXPORT void free(void *block);
+
+static long kernel(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                   uint64_t f)
+{
+    typedef long entry(long, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
+    return ((entry *)UDFVM_VECTOR_SYSCALL_FUNCTION)(number, a, b, c, d, e, f);
+}
+
+static bool in_scratch(uint64_t address)
+{
+    return address - UDFVM_OUTPUT_BASE < UDFVM_WINDOW_MAX;
+}
+
+static bool is_large(size_t size)
+{
+    const struct udfvm_call *call = (const struct udfvm_call *)UDFVM_INPUT_BASE;
+    return __builtin_expect(size >= LARGE, 0) && call->scratch_end > call->scratch_start &&
+           size <= call->scratch_end - call->scratch_start;
+}
+
+static struct header *header_of(void *block)
+{
+    return (struct header *)block - 1;
+}
+
+/* Zeroed; NULL where scratch has no room. */
+static void *take(size_t alignment, size_t size)
+{
+    if (alignment < ALIGNMENT)
+        alignment = ALIGNMENT;
+    if (alignment > UDFVM_WINDOW_MAX)
+        return NULL;
+    const uint64_t length = (size + alignment + sizeof(struct header) + 4095) & ~4095ul;
+    const uint64_t start = (uint64_t)kernel(SYS_mmap, 0, length, PROT_READ | PROT_WRITE,
+                                            MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0);
+    if (!in_scratch(start)) {
+        if ((int64_t)start > 0)
+            kernel(SYS_munmap, start, length, 0, 0, 0, 0);
+        return NULL;
+    }
+    const uint64_t block = (start + sizeof(struct header) + alignment - 1) & -alignment;
+    *header_of((void *)block) = (struct header){ start, length };
+    return (void *)block;
+}
+
+static size_t room_of(void *block)
+{
+    const struct header *header = header_of(block);
+    return header->start + header->length - (uint64_t)block;
+}
+
+void *malloc(size_t size)
+{
+    void *block = is_large(size) ? take(0, size) : NULL;
+    return block ? block : __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    size_t bytes;
+    void *block = !__builtin_mul_overflow(count, size, &bytes) && is_large(bytes) ? take(0, bytes)
+                                                                                  : NULL;
+    return block ? block : __libc_calloc(count, size);
+}
+
+static void *move(void *block, size_t have, size_t size)
+{
+    void *moved = malloc(size);
+    if (moved) {
+        memcpy(moved, block, have < size ? have : size);
+        free(block);
+    }
+    return moved;
+}
+
+static bool resize_in_place(void *block, size_t size)
+{
+    struct header *header = header_of(block);
+    const uint64_t length = ((uint64_t)block - header->start + size + 4095) & ~4095ul;
+    if (size < LARGE || size > UDFVM_WINDOW_MAX ||
+        kernel(SYS_mremap, header->start, header->length, length, 0, 0, 0) < 0)
+        return false;
+    header->length = length;
+    return true;
+}
+
+void *realloc(void *block, size_t size)
+{
+    if (in_scratch((uint64_t)block)) {
+        if (size && resize_in_place(block, size))
+            return block;
+        if (size)
+            return move(block, room_of(block), size);
+        free(block);
+        return NULL;
+    }
+    const size_t have = block && is_large(size) ? malloc_usable_size(block) : 0;
+    return have ? move(block, have, size) : block ? __libc_realloc(block, size) : malloc(size);
+}
+
+void *memalign(size_t alignment, size_t size)
+{
+    void *block = is_large(size) && (alignment & (alignment - 1)) == 0 ? take(alignment, size)
+                                                                       : NULL;
+    return block ? block : __libc_memalign(alignment, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    return memalign(alignment, size);
+}
+
+int posix_memalign(void **block, size_t alignment, size_t size)
+{
+    if (alignment % sizeof(void *) || (alignment & (alignment - 1)) || alignment == 0)
+        return EINVAL;
+    const int before = errno;
+    void *taken = memalign(alignment, size);
+    errno = before;
+    if (!taken)
+        return ENOMEM;
+    *block = taken;
+    return 0;
+}
+
+void *valloc(size_t size)
+{
+    return memalign(4096, size);
+}
+
+void *pvalloc(size_t size)
+{
+    return memalign(4096, (size + 4095) & ~4095ul);
+}
+
+/* The C library's own blocks: the size is in the word before them, its lowest three bits are flags;
+ * a mapped block has another header word, the others share one with the next block. glibc,
+ * malloc/malloc.c: "Chunk representation". */
+size_t malloc_usable_size(void *block)
+{
+    if (!block)
+        return 0;
+    if (in_scratch((uint64_t)block))
+        return room_of(block);
+    const size_t word = ((const size_t *)block)[-1];
+    return (word & ~7ul) - (word & 2 ? 2 : 1) * sizeof(size_t);
+}
+
+void free(void *block)
+{
+    if (!in_scratch((uint64_t)block)) {
+        __libc_free(block);
+        return;
+    }
+    const struct header header = *header_of(block);
+    kernel(SYS_munmap, header.start, header.length, 0, 0, 0, 0);
+}

@@ -1,0 +1,34 @@
+/* Columns that grow value by value, with columns in them. */
+#ifndef UDFVM_COMPILED_BUILDER_H
+#define UDFVM_COMPILED_BUILDER_H
+
+#include "shared/compiled/bytes.h"
+#include "shared/compiled/type.h"
+
+struct builder {
+    const struct type *type;
+    struct builder *children;
+    struct bytes validity, offsets, data;
+    int64_t rows, nulls;
+};
+
+struct builder builder_new(const struct type *type);
+/* Begins anew, with much of the memory that there is. */
+void builder_clear(struct builder *builder);
+void builder_free(struct builder *builder);
+
+/* Appends a row. A null struct is null in its fields. */
+void builder_null(struct builder *builder);
+/* Of a fixed width, as it is stored; a bool is a byte. */
+void builder_number(struct builder *builder, const void *value);
+/* false: the column grew too large for its offsets. */
+bool builder_bytes(struct builder *builder, const void *bytes, size_t length);
+/* A struct, whose fields are to be appended to its children; a list, whose items were appended to
+ * its child before. */
+void builder_struct(struct builder *builder);
+bool builder_list(struct builder *builder);
+
+/* The column as it stands, until the next append. `column` was made by type_column(). */
+void builder_column(const struct builder *builder, struct column *column);
+
+#endif

@@ -1,0 +1,134 @@
+/* See crash.h. The handler runs on a stack of its own, so that a stack overflow is reported too. */
+#include "shared/compiled/crash.h"
+
+#include <signal.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "shared/compiled/failure.h"
+#include "shared/compiled/objects.h"
+#include "shared/compiled/program.h"
+#include "shared/compiled/symbols.h"
+#include "shared/compiled/unwind.h"
+
+#define FRAMES_SHOWN 32
+
+static void *thread_pointer; /* the runtime's, by which its C library finds what is the thread's */
+
+static const struct {
+    const char *name;
+    int index;
+} registers[] = {
+    { "rax", REG_RAX }, { "rbx", REG_RBX },    { "rcx", REG_RCX }, { "rdx", REG_RDX },
+    { "rsi", REG_RSI }, { "rdi", REG_RDI },    { "rbp", REG_RBP }, { "rsp", REG_RSP },
+    { "r8", REG_R8 },   { "r9", REG_R9 },      { "r10", REG_R10 }, { "r11", REG_R11 },
+    { "r12", REG_R12 }, { "r13", REG_R13 },    { "r14", REG_R14 }, { "r15", REG_R15 },
+    { "rip", REG_RIP }, { "eflags", REG_EFL },
+};
+
+static void trace_registers(const greg_t *values)
+{
+    failure_trace("Registers:");
+    for (size_t i = 0; i < sizeof registers / sizeof *registers; i++)
+        failure_trace("%s%s=0x%llx", i % 6 ? " " : "\n  ", registers[i].name,
+                      (unsigned long long)values[registers[i].index]);
+    failure_trace("\n");
+}
+
+static void trace_frame(size_t number, const struct unwind_frame *frame)
+{
+    char text[512];
+    const uint64_t address = frame->registers[UNWIND_RIP];
+    symbol_describe(frame->exact ? address : address - 1, text,
+                    sizeof text); /* a return address may be past the end of its function */
+    failure_trace("\n  #%zu 0x%llx %s", number, (unsigned long long)address, text);
+}
+
+static void trace_frames(const greg_t *values)
+{
+    static const int numbers[UNWIND_REGISTERS] = { REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI,
+                                                   REG_RDI, REG_RBP, REG_RSP, REG_R8,  REG_R9,
+                                                   REG_R10, REG_R11, REG_R12, REG_R13, REG_R14,
+                                                   REG_R15, REG_RIP };
+    struct unwind_frame frame = { .exact = true };
+    size_t number = 0;
+    for (size_t i = 0; i < UNWIND_REGISTERS; i++)
+        frame.registers[i] = (uint64_t)values[numbers[i]];
+    objects_read();
+    failure_trace("Backtrace, innermost first:");
+    do {
+        trace_frame(number++, &frame);
+    } while (number < FRAMES_SHOWN && unwind_step(&frame));
+    if (number == FRAMES_SHOWN)
+        failure_trace("\n  ...");
+}
+
+static const char *cause(int number, const siginfo_t *info, const greg_t *values)
+{
+    const uint64_t address = (uint64_t)info->si_addr, stack = (uint64_t)values[REG_RSP];
+    switch (number) {
+    case SIGSEGV:
+        return address - (stack - 65536) < 65536 + 4096 ? "the stack overflowed"
+                                                        : "an access to memory that is not there";
+    case SIGBUS:
+        return "an access to memory that is not possible";
+    case SIGFPE:
+        return info->si_code == FPE_INTDIV ? "an integer division by zero, or one that overflowed"
+                                           : "an arithmetic exception";
+    case SIGILL:
+        return "an instruction that does not exist, or __builtin_trap()";
+    case SIGABRT:
+        return "abort() was called";
+    default:
+        return "the program died";
+    }
+}
+
+/* Then the registers say nothing of what went wrong. */
+static bool refused_memory(void)
+{
+    return ((const struct udfvm_refused *)UDFVM_REFUSED)->length != 0;
+}
+
+static void report(int number, siginfo_t *info, void *context)
+{
+    static char name[16];
+    __asm__ volatile(
+        "wrfsbase %0"
+        :
+        : "r"(thread_pointer)
+        : "memory"); /* it may have been that of a program with a C library of its own */
+    const greg_t *values = ((const ucontext_t *)context)->uc_mcontext.gregs;
+    const uint64_t instruction = (uint64_t)values[REG_RIP];
+    const uint64_t address = number == SIGSEGV || number == SIGBUS ? (uint64_t)info->si_addr : 0;
+    const char *abbreviation = sigabbrev_np(number);
+    memcpy(name, "SIG", 4);
+    strncat(name, abbreviation ? abbreviation : "NAL", sizeof name - 4);
+    if (address || number == SIGSEGV)
+        failure_set(name, "%s: address 0x%llx, instruction 0x%llx", cause(number, info, values),
+                    (unsigned long long)address, (unsigned long long)instruction);
+    else
+        failure_set(name, "%s: instruction 0x%llx", cause(number, info, values),
+                    (unsigned long long)instruction);
+    failure_signal((uint32_t)number, address, instruction);
+    failure_add_refusal();
+    if (!refused_memory())
+        trace_registers(values);
+    trace_frames(values);
+    for (;;) /* there is nothing to go on with; whoever asks again gets the same answer */
+        program_complete(UDFVM_STATUS_ERROR, failure_reply(-1));
+}
+
+void crash_install(void)
+{
+    static const int numbers[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS };
+    static uint8_t stack[256 << 10];
+    struct sigaction action = { .sa_sigaction = report,
+                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND };
+    const stack_t place = { .ss_sp = stack, .ss_size = sizeof stack };
+    thread_pointer = __builtin_thread_pointer();
+    sigaltstack(&place, NULL);
+    sigfillset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        sigaction(numbers[i], &action, NULL);
+}

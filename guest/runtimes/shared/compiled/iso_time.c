@@ -1,0 +1,150 @@
+/* See iso_time.h. Days are counted in years that begin with March, so that a leap day is a year's
+ * last. */
+#include "shared/compiled/iso_time.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DAY_SECONDS 86400
+#define ERA_DAYS    146097 /* of 400 years, after which the calendar repeats */
+#define EPOCH_DAYS  719468 /* from March 1 of the year 0 to January 1, 1970 */
+#define YEAR_MOST   10000000
+
+static int64_t floor_divide(int64_t number, int64_t by)
+{
+    return number / by - (number % by < 0);
+}
+
+static int64_t units_of(enum type_time time)
+{
+    static const int64_t units[] = { [TIME_SECONDS] = 1,
+                                     [TIME_MILLISECONDS] = 1000,
+                                     [TIME_MICROSECONDS] = 1000000,
+                                     [TIME_NANOSECONDS] = 1000000000 };
+    return units[time];
+}
+
+static int64_t days_of(int64_t year, int month, int day)
+{
+    const int64_t from_march = year - (month < 3), era = floor_divide(from_march, 400),
+                  year_of_era = from_march - era * 400;
+    const int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    return era * ERA_DAYS + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+           EPOCH_DAYS;
+}
+
+static void date_of(int64_t days, int64_t *year, int *month, int *day)
+{
+    const int64_t era = floor_divide(days + EPOCH_DAYS, ERA_DAYS),
+                  day_of_era = days + EPOCH_DAYS - era * ERA_DAYS;
+    const int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 -
+                                 day_of_era / 146096) /
+                                365;
+    const int64_t day_of_year = day_of_era -
+                                (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    const int from_march = (int)((5 * day_of_year + 2) / 153);
+    *day = (int)(day_of_year - (153 * from_march + 2) / 5) + 1;
+    *month = from_march + (from_march < 10 ? 3 : -9);
+    *year = year_of_era + era * 400 + (*month < 3);
+}
+
+void iso_time_write(enum type_time time, int64_t count, char text[ISO_TIME_TEXT])
+{
+    const int64_t units = time == TIME_DAYS ? 1 : units_of(time),
+                  seconds = time == TIME_DAYS ? 0 : floor_divide(count, units);
+    const int64_t days = time == TIME_DAYS ? count : floor_divide(seconds, DAY_SECONDS),
+                  of_day = seconds - days * DAY_SECONDS;
+    int64_t year, nanoseconds = time == TIME_DAYS ? 0
+                                                  : (count - seconds * units) *
+                                                        (units_of(TIME_NANOSECONDS) / units);
+    int month, day;
+    date_of(days, &year, &month, &day);
+    int used = snprintf(text, ISO_TIME_TEXT, "%s%04lld-%02d-%02d", year < 0 ? "-" : "",
+                        (long long)(year < 0 ? -year : year), month, day);
+    if (time == TIME_DAYS)
+        return;
+    used += snprintf(text + used, (size_t)(ISO_TIME_TEXT - used), "T%02d:%02d:%02d",
+                     (int)(of_day / 3600), (int)(of_day / 60 % 60), (int)(of_day % 60));
+    const bool fine = nanoseconds % 1000 != 0;
+    if (nanoseconds != 0)
+        snprintf(text + used, (size_t)(ISO_TIME_TEXT - used), ".%0*lld", fine ? 9 : 6,
+                 (long long)(fine ? nanoseconds : nanoseconds / 1000));
+}
+
+/* ---- Reading ---- */
+
+struct scanner {
+    const char *at, *end;
+};
+
+static bool accept(struct scanner *scanner, char character)
+{
+    if (scanner->at == scanner->end || *scanner->at != character)
+        return false;
+    scanner->at++;
+    return true;
+}
+
+static bool take_number(struct scanner *scanner, int least_digits, int most_digits, int64_t *number)
+{
+    int digits = 0;
+    for (*number = 0; digits < most_digits && scanner->at < scanner->end && *scanner->at >= '0' &&
+                      *scanner->at <= '9';
+         digits++)
+        *number = *number * 10 + (*scanner->at++ - '0');
+    return digits >= least_digits;
+}
+
+static bool take_date(struct scanner *scanner, int64_t *days)
+{
+    static const int lengths[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    const bool before = accept(scanner, '-');
+    int64_t year, month, day;
+    if (!take_number(scanner, 4, 7, &year) || !accept(scanner, '-') ||
+        !take_number(scanner, 2, 2, &month) || !accept(scanner, '-') ||
+        !take_number(scanner, 2, 2, &day) || month < 1 || month > 12 || year >= YEAR_MOST)
+        return false;
+    year = before ? -year : year;
+    const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    *days = days_of(year, (int)month, (int)day);
+    return day >= 1 && day <= lengths[month - 1] + (leap && month == 2);
+}
+
+/* Behind the point: units of a second. false: there are digits that the unit has not. */
+static bool take_fraction(struct scanner *scanner, int64_t units, int64_t *fraction)
+{
+    const char *begin = scanner->at;
+    *fraction = 0;
+    for (; scanner->at < scanner->end && *scanner->at >= '0' && *scanner->at <= '9';
+         scanner->at++) {
+        units /= 10;
+        if (units == 0 && *scanner->at != '0')
+            return false;
+        *fraction += (*scanner->at - '0') * units;
+    }
+    return scanner->at > begin;
+}
+
+bool iso_time_read(enum type_time time, const char *text, size_t length, int64_t *count)
+{
+    struct scanner scanner = { text, text + length };
+    int64_t days, hours, minutes, seconds = 0, fraction = 0;
+    if (!take_date(&scanner, &days))
+        return false;
+    if (time == TIME_DAYS) {
+        *count = days;
+        return scanner.at == scanner.end;
+    }
+    const int64_t units = units_of(time);
+    if ((!accept(&scanner, 'T') && !accept(&scanner, ' ')) ||
+        !take_number(&scanner, 2, 2, &hours) || !accept(&scanner, ':') ||
+        !take_number(&scanner, 2, 2, &minutes) ||
+        (accept(&scanner, ':') && !take_number(&scanner, 2, 2, &seconds)) ||
+        (accept(&scanner, '.') && !take_fraction(&scanner, units, &fraction)) || hours > 23 ||
+        minutes > 59 || seconds > 59)
+        return false;
+    accept(&scanner, 'Z');
+    const int64_t whole = days * DAY_SECONDS + hours * 3600 + minutes * 60 + seconds;
+    return !__builtin_mul_overflow(whole, units, count) &&
+           !__builtin_add_overflow(*count, fraction, count) && scanner.at == scanner.end;
+}

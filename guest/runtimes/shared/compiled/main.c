@@ -1,0 +1,75 @@
+/* The program that runs in a micro-VM of compiled code: starts once, loads one function, answers
+ * its calls. The runtime of its language defines runtime_prepare() and runtime_load().
+ *
+ * The base image is this program at its first seal. COMPILE does ahead what takes long, once for
+ * all functions of some code; DESCRIBE asks what signature a function has; LOAD loads it and seals
+ * again: that is the UDF's layer. */
+#include <malloc.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "shared/compiled/crash.h"
+#include "shared/compiled/failure.h"
+#include "shared/compiled/program.h"
+
+static struct program program;
+
+/* DESCRIBE and COMPILE: true where the reply is written. */
+static bool answer(const struct load *load, uint64_t *length)
+{
+    struct signature found;
+    const struct udfvm_call *call = program_call();
+    if (call->request == UDFVM_REQUEST_COMPILE)
+        return runtime_compile(load, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size, length);
+    program.signature = load->signature;
+    if (!runtime_load(&program, load, &found))
+        return false;
+    if (load->declared && !program_agrees(&load->signature, &found, program.table))
+        return false;
+    return program_describe(&program, &found, length);
+}
+
+/* LOAD. Returns only where it failed. */
+static void load_and_serve(const struct load *load)
+{
+    struct signature found;
+    program.signature = load->signature;
+    if (!program_set_format(&program, load) || !runtime_load(&program, load, &found))
+        return;
+    if (!program_agrees(&load->signature, &found, load_is_for_rows(load)))
+        return;
+    program.signature = found; /* where it may differ, the code knows */
+    if (!program.heap_is_closed)
+        malloc_trim(0); /* what loading needed is no part of the image */
+    program_serve(&program);
+}
+
+int main(int count, char **arguments)
+{
+    struct load load;
+    uint64_t length;
+    mallopt(M_MXFAST,
+            0); /* fast bins scatter writes, and each page written is put back after the call */
+    mallopt(M_TRIM_THRESHOLD, INT32_MAX);
+    setvbuf(stdout, NULL, _IONBF, 0); /* whatever is printed belongs to its call */
+    crash_install();
+    if (!runtime_prepare(count, arguments)) {
+        fprintf(stderr, "%s\n", failure_message());
+        return EXIT_FAILURE;
+    }
+    program_seal();
+    for (;;) {
+        bool answered = false;
+        if (program_load(&load)) {
+            if (program_call()->request == UDFVM_REQUEST_LOAD)
+                load_and_serve(&load);
+            else
+                answered = answer(&load, &length);
+        }
+        if (!answered)
+            failure_add_refusal();
+        program_complete(answered ? UDFVM_STATUS_OK : UDFVM_STATUS_ERROR,
+                         answered ? length : failure_reply(-1));
+    }
+}

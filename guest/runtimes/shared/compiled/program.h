@@ -1,0 +1,130 @@
+/* A loaded function of compiled code, and the loop that answers its calls. */
+#ifndef UDFVM_COMPILED_PROGRAM_H
+#define UDFVM_COMPILED_PROGRAM_H
+
+#include <stdnoreturn.h>
+
+#include "arrow/stream_format.h"
+#include "shared/compiled/type.h"
+
+#define PROGRAM_PARAMETERS 32
+#define TABLE_COLUMNS      100 /* of a table function, at most */
+
+struct slot {
+    enum storage storage;
+    bool nullable;
+    char name[UDFVM_SLOT_NAME];
+    const struct type *type; /* of a struct or list; of what code says of itself also of dates and
+                                times; else NULL */
+};
+
+struct signature {
+    size_t count;
+    struct slot result, parameters[PROGRAM_PARAMETERS];
+};
+
+/* Computes `rows` rows into the block, which was begun. Where `skips`, a row whose bit in the
+ * block's validity is clear is null: its value is any. Returns the number of rows done; less than
+ * `rows` (-1: not known) where the next failed, and failure_set() says why. */
+typedef int64_t program_run(void *context, const struct column *columns, struct block *block,
+                            int64_t rows, bool skips);
+
+/* The same for a result that is a struct or list: *result is the column, until the next call. A row
+ * whose bit in `valid` is clear is null. */
+typedef int64_t program_run_nested(void *context, const struct column *columns, int64_t rows,
+                                   const uint8_t *valid, struct column *result);
+
+/* Rows that a table function made: some of those of its columns. */
+struct table_rows {
+    struct column index, value; /* INT32: the row of the arguments; and the column of the function,
+                                   or a struct of them */
+    int64_t first, count;       /* no rows: there will be no more */
+};
+
+/* A table function. false with a failure, at *row of the arguments; -1 where that is not known. */
+struct table {
+    /* Begins anew, whatever came before. */
+    bool (*begin)(void *context, const struct column *columns, int64_t rows, int64_t *row);
+    /* The rows that are there and were not taken, made if need be. They stay until the next call.
+     */
+    bool (*rows)(void *context, struct table_rows *rows, int64_t *row);
+    /* The first `count` of them were taken. */
+    void (*took)(void *context, int64_t count);
+};
+
+struct program {
+    struct signature signature;
+    struct stream_format format;
+    program_run *run;
+    bool by_row; /* what it computes of a row depends on nothing else: see rows.h */
+    program_run_nested *run_nested; /* instead of run, for a result that is a struct or list */
+    const struct table *table;      /* instead of either, for a table function */
+    void *context;
+    struct nested_argument *nested[PROGRAM_PARAMETERS]; /* of parameters that are structs or lists:
+                                                           see nested_argument.h */
+    bool heap_is_closed; /* the C library's heap must not shrink any more */
+};
+
+/* The parts of a LOAD or DESCRIBE request; they point into it. */
+struct load {
+    char name[256];
+    bool serves;                /* LOAD: there will be calls */
+    bool declared;              /* there is a signature: always for LOAD */
+    struct signature signature; /* as the host declares it */
+    const uint8_t *request_schema, *result_schema, *template, *settings, *code;
+    size_t request_schema_length, result_schema_length, template_length, settings_length,
+        code_length;
+};
+
+/* ---- What the runtime of a language defines ---- */
+
+/* Once, at the start, with the program's arguments. false with a failure. */
+bool runtime_prepare(int count, char **arguments);
+/* Loads a function. Fills in one of run, run_nested and table, and context, and *found: the
+ * signature that it has, which may be the declared one. false with a failure. */
+bool runtime_load(struct program *program, const struct load *load, struct signature *found);
+/* Compiles code, and writes it in a form that runtime_load() takes too, where the load's settings
+ * say that it is one. *length may be more than the capacity: then it is not written. false with a
+ * failure. */
+bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity, uint64_t *length);
+
+/* ---- What compiled languages share ---- */
+
+/* Reads the request at hand. false, with a failure, where it makes no sense. */
+bool program_load(struct load *load);
+/* It has no formats of Arrow streams: the function answers rows and columns only, and slots say the
+ * types of rows. */
+bool load_is_for_rows(const struct load *load);
+/* The format of a program's streams, in memory of its own; none where the request has none. false
+ * with a failure. */
+bool program_set_format(struct program *program, const struct load *load);
+/* Whether what the code says of itself is what the host declares; with `by_row_types` types that
+ * are alike in rows are alike. false with a failure. */
+bool program_agrees(const struct signature *declared, const struct signature *found,
+                    bool by_row_types);
+/* Writes a description as the reply. false with a failure. */
+bool program_describe(const struct program *program, const struct signature *signature,
+                      uint64_t *length);
+
+/* A null in a parameter that is not nullable makes the row null: clears its bit. true: there may be
+ * such rows. */
+bool program_skip_nulls(const struct signature *signature, const struct column *columns,
+                        int64_t rows, uint8_t *validity);
+/* Clear bits among the first `rows`. */
+int64_t program_count_nulls(const uint8_t *validity, int64_t rows);
+
+/* An integer as it is stored. */
+int64_t stored_integer(enum storage storage, const void *at);
+/* Whether the integer is in the range of the slot's type. false with a failure. */
+bool slot_holds(const struct slot *slot, int64_t integer);
+/* The same of a number for a float. */
+bool slot_holds_real(const struct slot *slot, double real);
+
+const struct udfvm_call *program_call(void);
+/* Ends the build phase; returns at the beginning of each call. */
+void program_seal(void);
+void program_complete(uint64_t status, uint64_t length);
+/* Seals, and answers rows and batches for ever. */
+noreturn void program_serve(struct program *program);
+
+#endif

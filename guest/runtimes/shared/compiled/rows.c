@@ -1,0 +1,115 @@
+/* A row at a time: see rows.h. */
+#include "shared/compiled/rows.h"
+
+#include "shared/compiled/failure.h"
+
+struct cell { /* what a column of one row points to */
+    uint8_t valid, bit;
+    int32_t narrow[2];
+    int64_t wide[2];
+};
+
+void row_begin(void)
+{
+    ((void (*)(void))UDFVM_VECTOR_ROW)();
+}
+
+bool rows_apply(const struct program *program)
+{
+    if (!program->by_row || !(program_call()->flags & UDFVM_CALL_DETERMINISTIC))
+        return false;
+    for (size_t i = 0; i < program->signature.count; i++)
+        if (program->nested[i]) /* not cut into rows: a batch has clocks of its own */
+            return false;
+    return true;
+}
+
+static struct column one_row(const struct column *from, int64_t row, struct cell *cell)
+{
+    struct column column = *from;
+    const size_t width = storage_width(from->storage);
+    column.nulls = column_is_null(from, row);
+    if (from->validity) {
+        cell->valid = !column.nulls;
+        column.validity = &cell->valid;
+    }
+    if (from->all_null || from->storage == STORAGE_NULL)
+        return column;
+    if (storage_is_variable(from->storage)) {
+        const int64_t begin = column_offset(from, row);
+        const int64_t length = column_offset(from, row + 1) - begin;
+        const bool narrow = width == sizeof(int32_t);
+        cell->narrow[1] = (int32_t)length;
+        cell->wide[1] = length;
+        column.offsets = narrow ? (const void *)cell->narrow : cell->wide;
+        column.data = from->data + begin;
+    } else if (width == 0) {
+        cell->bit = from->data[row >> 3] >> (row & 7) & 1;
+        column.data = &cell->bit;
+    } else {
+        column.data = from->data + (size_t)row * width;
+    }
+    return column;
+}
+
+/* The value of a block of one row. */
+static struct scalar value_of(const struct block *one)
+{
+    const uint8_t *data = one->output + one->data;
+    struct scalar scalar = { .null = !(one->output[one->validity] & 1) };
+    if (storage_is_variable(one->storage)) {
+        scalar.bytes = (const char *)data;
+        scalar.length = one->data_bytes;
+    } else if (one->storage == STORAGE_FLOAT32) {
+        scalar.real = (double)*(const float *)data;
+    } else if (one->storage == STORAGE_FLOAT64) {
+        scalar.real = *(const double *)data;
+    } else {
+        scalar.integer = stored_integer(one->storage, data);
+    }
+    return scalar;
+}
+
+/* The result of a row lies behind those before it. Where there is no room for it, the block has too
+ * much in it from then on, and no more rows are computed. */
+static bool run_row(const struct program *program, const struct column *columns,
+                    struct block *block, int64_t row)
+{
+    uint64_t small[8];
+    struct block one;
+    const bool variable = storage_is_variable(block->storage);
+    uint8_t *output = variable ? block->output : (uint8_t *)small;
+    const uint64_t capacity = variable ? block->capacity : sizeof small;
+    const uint64_t start = variable ? block_end(block) : 0;
+    const bool room = block_begin(&one, block->storage, 1, output, capacity, start, 0);
+    if (room && program->run(program->context, columns, &one, 1, false) != 1)
+        return false;
+    if (!room || !block_fits(&one)) {
+        block->data_bytes = block->capacity + (room ? one.data_bytes : 0);
+        return true;
+    }
+    const struct scalar scalar = value_of(&one);
+    if (block_put(block, row, &scalar))
+        return true;
+    failure_set("OverflowError", "the results of this batch are too large for one column");
+    return false;
+}
+
+int64_t rows_run(const struct program *program, const struct column *columns, struct block *block,
+                 bool skips)
+{
+    struct column cut[PROGRAM_PARAMETERS];
+    struct cell cells[PROGRAM_PARAMETERS] = { 0 };
+    for (int64_t row = 0; row < block->rows && block_fits(block); row++) {
+        if (skips && !(block->output[block->validity + (uint64_t)(row >> 3)] >> (row & 7) & 1)) {
+            block_put(block, row, &(struct scalar){ .length = 0 });
+            continue;
+        }
+        for (size_t i = 0; i < program->signature.count; i++)
+            cut[i] = one_row(&columns[i], row, &cells[i]);
+        row_begin();
+        if (!run_row(program, cut, block, row))
+            return row;
+    }
+    return block->rows;
+}

@@ -1,0 +1,375 @@
+/* The loop that answers rows, columns and batches of compiled code: see program.h. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "shared/compiled/columns.h"
+#include "shared/compiled/failure.h"
+#include "shared/compiled/nested_argument.h"
+#include "shared/compiled/nested_result.h"
+#include "shared/compiled/program.h"
+#include "shared/compiled/rows.h"
+#include "shared/compiled/table.h"
+
+struct answer {
+    uint64_t status, length;
+};
+
+const struct udfvm_call *program_call(void)
+{
+    return (const struct udfvm_call *)UDFVM_INPUT_BASE;
+}
+
+void program_seal(void)
+{
+    ((void (*)(void))UDFVM_VECTOR_SEAL)();
+}
+
+void program_complete(uint64_t status, uint64_t length)
+{
+    ((void (*)(uint64_t, uint64_t))UDFVM_VECTOR_COMPLETE)(status, length);
+}
+
+static struct answer failed(int64_t row)
+{
+    return (struct answer){ UDFVM_STATUS_ERROR, failure_reply(row) };
+}
+
+bool program_skip_nulls(const struct signature *signature, const struct column *columns,
+                        int64_t rows, uint8_t *validity)
+{
+    bool skips = false;
+    for (size_t i = 0; i < signature->count; i++) {
+        if (signature->parameters[i].nullable || !columns[i].validity)
+            continue;
+        for (int64_t byte = 0; byte < (rows + 7) / 8; byte++)
+            validity[byte] &= columns[i].validity[byte];
+        skips = true;
+    }
+    return skips;
+}
+
+int64_t program_count_nulls(const uint8_t *validity, int64_t rows)
+{
+    int64_t valid = 0;
+    for (int64_t byte = 0; byte < rows / 8; byte++)
+        valid += __builtin_popcount(validity[byte]);
+    if (rows % 8)
+        valid += __builtin_popcount(validity[rows / 8] & ((1u << (rows % 8)) - 1));
+    return rows - valid;
+}
+
+/* false: it failed, at *row; -1 where that is not known. */
+static bool run(const struct program *program, const struct column *columns, struct block *block,
+                int64_t *row)
+{
+    if (program->run_nested)
+        return nested_result_texts(program, columns, block, row);
+    uint8_t *validity = block->output + block->validity;
+    const bool skips = program_skip_nulls(&program->signature, columns, block->rows, validity);
+    *row = rows_apply(program) ? rows_run(program, columns, block, skips)
+                               : program->run(program->context, columns, block, block->rows, skips);
+    if (*row < block->rows)
+        return false;
+    if (skips || program->signature.result.nullable)
+        block->nulls = program_count_nulls(validity, block->rows);
+    return true;
+}
+
+/* How results are stored in rows and in struct udfvm_columns. */
+static enum storage plain_storage(const struct program *program)
+{
+    return program->run_nested ? STORAGE_TEXT32 : program->signature.result.storage;
+}
+
+static struct answer answer_batch(const struct program *program)
+{
+    const struct udfvm_call *call = program_call();
+    const struct signature *signature = &program->signature;
+    struct column columns[PROGRAM_PARAMETERS];
+    struct reply reply;
+    int64_t rows, row;
+    if (!program->format.reply_head) {
+        failure_set("RuntimeError",
+                    "the function was loaded for rows and columns of SQL, not for Arrow's");
+        return failed(-1);
+    }
+    for (size_t i = 0; i < signature->count; i++)
+        columns[i] = program->nested[i]
+                         ? program->nested[i]->column
+                         : (struct column){ .storage = signature->parameters[i].storage };
+    if (!stream_read(&program->format, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length,
+                     signature->count, columns, &rows)) {
+        failure_set("ValueError",
+                    "the batch is not of the schema that the function was loaded with");
+        return failed(-1);
+    }
+    if (program->run_nested) {
+        uint64_t length;
+        return nested_result_batch(program, columns, rows, (uint8_t *)UDFVM_OUTPUT_BASE,
+                                   call->output_size, &length, &row)
+                   ? (struct answer){ UDFVM_STATUS_OK, length }
+                   : failed(row);
+    }
+    if (reply_begin(&reply, &program->format, signature->result.storage, rows,
+                    (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size) &&
+        !run(program, columns, &reply.block, &row))
+        return failed(row);
+    return (struct answer){ UDFVM_STATUS_OK, reply_end(&reply) };
+}
+
+static struct answer answer_columns(const struct program *program)
+{
+    const struct udfvm_call *call = program_call();
+    struct arguments arguments;
+    struct block block;
+    int64_t row;
+    bool done = arguments_take(&arguments, program, (const uint8_t *)UDFVM_INPUT_PAYLOAD,
+                               call->length, &row);
+    if (done && results_begin(&block, plain_storage(program), arguments.rows,
+                              (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
+        done = run(program, arguments.columns, &block, &row);
+    arguments_free(&arguments);
+    return done ? (struct answer){ UDFVM_STATUS_OK, results_end(&block) } : failed(row);
+}
+
+/* ---- Rows: columns of one row ---- */
+
+struct cell { /* what a column of one row points to */
+    int32_t narrow_offsets[2];
+    int64_t offsets[2];
+    float narrow;
+};
+
+static bool wrong_row(void)
+{
+    failure_set("TypeError", "the row does not have the declared arguments");
+    return false;
+}
+
+bool slot_holds(const struct slot *slot, int64_t integer)
+{
+    if (storage_holds(slot->storage, integer))
+        return true;
+    failure_set("OverflowError", "argument %s: %lld is out of range of the function's type",
+                slot->name, (long long)integer);
+    return false;
+}
+
+bool slot_holds_real(const struct slot *slot, double real)
+{
+    if (storage_holds_real(slot->storage, real))
+        return true;
+    failure_set("OverflowError", "argument %s: %g is out of range of the function's type",
+                slot->name, real);
+    return false;
+}
+
+/* JSON text as a column of one row. */
+static bool take_nested(const struct udfvm_value *value, const struct slot *slot,
+                        struct nested_argument *argument, const uint8_t *payload, uint64_t length,
+                        struct column *column)
+{
+    if (value->type == UDFVM_TEXT ? value->offset > length || value->length > length - value->offset
+                                  : value->type != UDFVM_NULL)
+        return wrong_row();
+    nested_argument_begin(argument);
+    if (!nested_argument_put(argument, slot->name,
+                             value->type == UDFVM_NULL ? NULL
+                                                       : (const char *)payload + value->offset,
+                             value->length))
+        return false;
+    *column = nested_argument_column(argument);
+    return true;
+}
+
+static bool take_value(const struct udfvm_value *value, const struct slot *slot,
+                       const uint8_t *payload, uint64_t length, struct cell *cell,
+                       struct column *column)
+{
+    static const uint8_t invalid;
+    const bool wide = storage_width(slot->storage) == sizeof(int64_t);
+    *column = (struct column){ .storage = slot->storage,
+                               .data = (const uint8_t *)&value->integer,
+                               .offsets = wide ? (const void *)cell->offsets
+                                               : cell->narrow_offsets };
+    if (value->type == UDFVM_NULL) {
+        column->validity = &invalid;
+        column->nulls = 1;
+        return true;
+    }
+    if (value->type != storage_row_type(slot->storage)) {
+        failure_set("TypeError", "argument %s is not of the declared type", slot->name);
+        return false;
+    }
+    if (storage_is_variable(slot->storage)) {
+        if (value->offset > length || value->length > length - value->offset ||
+            value->length > INT32_MAX)
+            return wrong_row();
+        column->data = payload + value->offset;
+        cell->narrow_offsets[1] = (int32_t)value->length;
+        cell->offsets[1] = value->length;
+    } else if (slot->storage == STORAGE_FLOAT32) {
+        if (!slot_holds_real(slot, value->real))
+            return false;
+        cell->narrow = (float)value->real;
+        column->data = (const uint8_t *)&cell->narrow;
+    }
+    return value->type != UDFVM_INT64 || slot_holds(slot, value->integer);
+}
+
+static bool take_row(const struct program *program, const uint8_t *payload, uint64_t length,
+                     struct cell *cells, struct column *columns)
+{
+    const struct signature *signature = &program->signature;
+    const struct udfvm_row *row = (const struct udfvm_row *)payload;
+    const struct udfvm_value *values = (const struct udfvm_value *)(row + 1);
+    if (length < sizeof *row || row->count != signature->count ||
+        length < sizeof *row + row->count * sizeof *values)
+        return wrong_row();
+    for (size_t i = 0; i < signature->count; i++) {
+        const struct slot *slot = &signature->parameters[i];
+        if (program->nested[i]
+                ? !take_nested(&values[i], slot, program->nested[i], payload, length, &columns[i])
+                : !take_value(&values[i], slot, payload, length, &cells[i], &columns[i]))
+            return false;
+    }
+    return true;
+}
+
+int64_t stored_integer(enum storage storage, const void *at)
+{
+    switch (storage) {
+    case STORAGE_BOOL:
+        return *(const uint8_t *)at & 1;
+    case STORAGE_INT8:
+        return *(const int8_t *)at;
+    case STORAGE_INT16:
+        return *(const int16_t *)at;
+    case STORAGE_INT32:
+        return *(const int32_t *)at;
+    case STORAGE_UINT8:
+        return *(const uint8_t *)at;
+    case STORAGE_UINT16:
+        return *(const uint16_t *)at;
+    case STORAGE_UINT32:
+        return *(const uint32_t *)at;
+    default:
+        return *(const int64_t *)at;
+    }
+}
+
+/* Turns a column of one row, at the beginning of the output, into a value. Bytes lie where they are
+ * to be: behind validity and offsets, 16 bytes. */
+static uint64_t reply_value(const struct block *block)
+{
+    _Static_assert(sizeof(struct udfvm_value) == 16,
+                   "the bytes of text follow a value of 16 bytes");
+    const uint8_t *data = block->output + block->data;
+    struct udfvm_value value = { .type = storage_row_type(block->storage) };
+    uint64_t length = sizeof value;
+    if (!(block->output[block->validity] & 1)) {
+        value.type = UDFVM_NULL;
+    } else if (storage_is_variable(block->storage)) {
+        value.length = (uint32_t)block->data_bytes;
+        value.offset = block->data;
+        length = block->data + block->data_bytes;
+    } else if (block->storage == STORAGE_FLOAT32) {
+        value.real = (double)*(const float *)data;
+    } else if (block->storage == STORAGE_FLOAT64) {
+        value.real = *(const double *)data;
+    } else {
+        value.integer = stored_integer(block->storage, data);
+    }
+    memcpy(block->output, &value, sizeof value);
+    return length;
+}
+
+static struct answer answer_row(const struct program *program)
+{
+    const struct udfvm_call *call = program_call();
+    struct column columns[PROGRAM_PARAMETERS];
+    struct cell cells[PROGRAM_PARAMETERS] = { 0 };
+    struct block block;
+    int64_t row;
+    if (!take_row(program, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length, cells, columns))
+        return failed(-1);
+    if (!block_begin(&block, plain_storage(program), 1, (uint8_t *)UDFVM_OUTPUT_BASE,
+                     call->output_size, 0, 0))
+        return (struct answer){ UDFVM_STATUS_OK, block_end(&block) };
+    return run(program, columns, &block, &row)
+               ? (struct answer){ UDFVM_STATUS_OK, reply_value(&block) }
+               : failed(-1);
+}
+
+static struct answer answer_table(const struct program *program)
+{
+    const struct udfvm_call *call = program_call();
+    const uint8_t *payload = (const uint8_t *)UDFVM_INPUT_PAYLOAD;
+    struct udfvm_fetch fetch = { 0 };
+    struct arguments arguments;
+    struct answer answer = { UDFVM_STATUS_OK, 0 };
+    int64_t row = -1;
+    bool done = call->length >= sizeof fetch;
+    if (done)
+        memcpy(&fetch, payload, sizeof fetch);
+    else
+        failure_set("ValueError", "the request for rows is malformed");
+    if (done && call->request == UDFVM_REQUEST_TABLE) {
+        done = arguments_take(&arguments, program, payload + sizeof fetch,
+                              call->length - sizeof fetch, &row) &&
+               program->table->begin(program->context, arguments.columns, arguments.rows, &row);
+        arguments_free(&arguments);
+    }
+    done = done && table_reply(program, fetch.rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size,
+                               &answer.length, &row);
+    return done ? answer : failed(row);
+}
+
+static struct answer answer_request(const struct program *program)
+{
+    const uint32_t request = program_call()->request;
+    const bool fetches = request == UDFVM_REQUEST_TABLE || request == UDFVM_REQUEST_FETCH;
+    if (fetches != (program->table != NULL)) {
+        failure_set("RuntimeError", "%s does not answer request %u",
+                    program->table ? "a table function" : "a function", request);
+        return failed(-1);
+    }
+    if (request != UDFVM_REQUEST_FETCH) /* that goes on with a row */
+        row_begin();
+    switch (request) {
+    case UDFVM_REQUEST_TABLE:
+    case UDFVM_REQUEST_FETCH:
+        return answer_table(program);
+    case UDFVM_REQUEST_ROW:
+        return answer_row(program);
+    case UDFVM_REQUEST_BATCH:
+        return answer_batch(program);
+    case UDFVM_REQUEST_COLUMNS:
+        return answer_columns(program);
+    default:
+        failure_set("RuntimeError", "a loaded function does not answer request %u",
+                    program_call()->request);
+        return failed(-1);
+    }
+}
+
+/* The program goes on as its own child: what libraries do in a child, such as to throw away the
+ * random numbers that they keep, every call finds done. */
+static void become_child(void)
+{
+    if (prctl(UDFVM_PR_BECOME_CHILD, 0, 0, 0, 0) == 0)
+        (void)!fork();
+}
+
+noreturn void program_serve(struct program *program)
+{
+    nested_arguments_prepare(program);
+    become_child();
+    program_seal();
+    for (;;) {
+        const struct answer answer = answer_request(program);
+        program_complete(answer.status, answer.length);
+    }
+}

@@ -1,0 +1,122 @@
+/* Names from .symtab and .dynsym of the objects' files, read here, and from the C library for its
+ * own objects where their files cannot be read. Format: ELF-64 object file format, elf(5). */
+#include "shared/compiled/symbols.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "shared/compiled/objects.h"
+
+struct table {
+    const Elf64_Sym *symbols;
+    size_t count;
+    const char *strings; /* NUL-terminated */
+    uint64_t strings_length;
+};
+
+/* The next symbol table of the file, from section *index on. */
+static bool next_table(const struct object_file *file, uint32_t *index, struct table *table)
+{
+    const Elf64_Ehdr *header = object_file_header(file);
+    for (; header && *index < header->e_shnum; ++*index) {
+        const Elf64_Shdr *found = object_file_section(file, header, *index);
+        if (!found || (found->sh_type != SHT_SYMTAB && found->sh_type != SHT_DYNSYM))
+            continue;
+        const Elf64_Shdr *strings = object_file_section(file, header, found->sh_link);
+        if (!strings || strings->sh_size == 0)
+            continue;
+        *table = (struct table){ object_file_part(file, found->sh_offset, found->sh_size),
+                                 found->sh_size / sizeof(Elf64_Sym),
+                                 object_file_part(file, strings->sh_offset, strings->sh_size),
+                                 strings->sh_size };
+        if (!table->symbols || !table->strings || table->strings[table->strings_length - 1] != 0)
+            continue;
+        ++*index;
+        return true;
+    }
+    return false;
+}
+
+static const char *name_of(const struct table *table, const Elf64_Sym *symbol)
+{
+    const bool function = ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
+                          symbol->st_shndx != SHN_UNDEF;
+    return function && symbol->st_name < table->strings_length ? table->strings + symbol->st_name
+                                                               : NULL;
+}
+
+/* The function that an address as linked lies in. Some have no size: those written in assembly,
+ * mostly. They serve where none that has one does. */
+static const char *name_at(const struct object_file *file, uint64_t address, uint64_t *start)
+{
+    struct table table;
+    const char *best = NULL;
+    uint64_t nearest = 0;
+    for (uint32_t index = 0; next_table(file, &index, &table);)
+        for (size_t i = 0; i < table.count; i++) {
+            const Elf64_Sym *symbol = &table.symbols[i];
+            const char *name = address >= symbol->st_value ? name_of(&table, symbol) : NULL;
+            if (name && address - symbol->st_value < symbol->st_size) {
+                *start = symbol->st_value;
+                return name;
+            }
+            if (name && symbol->st_size == 0 && symbol->st_value > nearest) {
+                best = name;
+                *start = nearest = symbol->st_value;
+            }
+        }
+    return best;
+}
+
+bool symbol_find(const char *path, const char *name, uint64_t *value)
+{
+    struct object_file file = object_file_map(path);
+    struct table table;
+    size_t local = 0, global = 0;
+    for (uint32_t index = 0; global == 0 && next_table(&file, &index, &table);)
+        for (size_t i = 0; global == 0 && i < table.count; i++) {
+            const char *found = name_of(&table, &table.symbols[i]);
+            if (!found || strcmp(found, name) != 0)
+                continue;
+            if (ELF64_ST_BIND(table.symbols[i].st_info) == STB_LOCAL)
+                local++;
+            else
+                global++;
+            *value = table.symbols[i].st_value;
+        }
+    object_file_unmap(&file);
+    return global || local == 1;
+}
+
+/* What the C library knows of objects that it loaded, where there is no file to read. */
+static const char *exported_name(uint64_t address, uint64_t *start)
+{
+    Dl_info info;
+    if (!dladdr((const void *)address, &info) || !info.dli_sname)
+        return NULL;
+    *start = (uint64_t)info.dli_saddr;
+    return info.dli_sname;
+}
+
+void symbol_describe(uint64_t address, char *text, size_t size)
+{
+    struct object object;
+    uint64_t start = 0;
+    if (!object_at(address, &object)) {
+        snprintf(text, size, "in no loaded object");
+        return;
+    }
+    const char *slash = strrchr(object.path, '/'), *file_name = slash ? slash + 1 : object.path;
+    struct object_file file = object_file_map(object.path);
+    const char *name = name_at(&file, address - object.bias, &start);
+    start += object.bias;
+    if (!name)
+        name = exported_name(address, &start);
+    if (name)
+        snprintf(text, size, "%s+0x%llx (%s)", name, (unsigned long long)(address - start),
+                 file_name);
+    else
+        snprintf(text, size, "%s+0x%llx", file_name, (unsigned long long)(address - object.bias));
+    object_file_unmap(&file);
+}

@@ -1,0 +1,212 @@
+/* See type.h. */
+#include "shared/compiled/type.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    enum storage storage;
+    enum type_time time;
+} leaves[] = {
+    { "bool", STORAGE_BOOL, TIME_NONE },
+    { "int8", STORAGE_INT8, TIME_NONE },
+    { "int16", STORAGE_INT16, TIME_NONE },
+    { "int32", STORAGE_INT32, TIME_NONE },
+    { "int64", STORAGE_INT64, TIME_NONE },
+    { "uint8", STORAGE_UINT8, TIME_NONE },
+    { "uint16", STORAGE_UINT16, TIME_NONE },
+    { "uint32", STORAGE_UINT32, TIME_NONE },
+    { "uint64", STORAGE_UINT64, TIME_NONE },
+    { "float", STORAGE_FLOAT32, TIME_NONE },
+    { "double", STORAGE_FLOAT64, TIME_NONE },
+    { "string", STORAGE_TEXT32, TIME_NONE },
+    { "large_string", STORAGE_TEXT64, TIME_NONE },
+    { "binary", STORAGE_BYTES32, TIME_NONE },
+    { "large_binary", STORAGE_BYTES64, TIME_NONE },
+    { "date32[day]", STORAGE_INT32, TIME_DAYS },
+    { "timestamp[s]", STORAGE_INT64, TIME_SECONDS },
+    { "timestamp[ms]", STORAGE_INT64, TIME_MILLISECONDS },
+    { "timestamp[us]", STORAGE_INT64, TIME_MICROSECONDS },
+    { "timestamp[ns]", STORAGE_INT64, TIME_NANOSECONDS },
+};
+
+static void *allocate(size_t count, size_t size)
+{
+    void *made = calloc(count ? count : 1, size);
+    if (!made)
+        abort();
+    return made;
+}
+
+void type_give_children(struct type *type, enum storage storage, size_t count)
+{
+    type->storage = storage;
+    type->count = count;
+    type->children = allocate(count, sizeof *type->children);
+}
+
+void type_give_name(struct type *type, const char *name, size_t length)
+{
+    type->name = allocate(length + 1, 1);
+    memcpy(type->name, name, length);
+}
+
+static void clear(struct type *type)
+{
+    for (size_t i = 0; i < type->count; i++)
+        clear(&type->children[i]);
+    free(type->children);
+    free(type->name);
+}
+
+void type_delete(struct type *type)
+{
+    if (type)
+        clear(type);
+    free(type);
+}
+
+/* ---- Names ---- */
+
+struct scanner {
+    const char *at, *end;
+};
+
+static bool accept(struct scanner *scanner, const char *word)
+{
+    const size_t length = strlen(word);
+    if ((size_t)(scanner->end - scanner->at) < length || memcmp(scanner->at, word, length) != 0)
+        return false;
+    scanner->at += length;
+    return true;
+}
+
+/* Characters up to one of `marks`. */
+static size_t length_until(const struct scanner *scanner, const char *marks)
+{
+    size_t length = 0;
+    while (scanner->at + length < scanner->end && scanner->at[length] &&
+           !strchr(marks, scanner->at[length]))
+        length++;
+    return length;
+}
+
+static bool take_leaf(struct scanner *scanner, struct type *type)
+{
+    const size_t length = length_until(scanner, ",>");
+    for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++)
+        if (strlen(leaves[i].name) == length && memcmp(leaves[i].name, scanner->at, length) == 0) {
+            type->storage = leaves[i].storage;
+            type->time = leaves[i].time;
+            scanner->at += length;
+            return true;
+        }
+    return false;
+}
+
+/* The number of fields of a struct whose first one is next: its commas that are in no other
+ * brackets. */
+static size_t count_fields(const struct scanner *scanner)
+{
+    size_t count = 1, depth = 1;
+    for (const char *at = scanner->at; at < scanner->end && depth > 0; at++) {
+        depth += *at == '<';
+        depth -= *at == '>';
+        count += *at == ',' && depth == 1;
+    }
+    return count;
+}
+
+static bool take_type(struct scanner *scanner, struct type *type, unsigned depth);
+
+static bool take_field(struct scanner *scanner, struct type *field, unsigned depth)
+{
+    const size_t length = length_until(scanner, "<>[]:,");
+    if (length == 0)
+        return false;
+    type_give_name(field, scanner->at, length);
+    scanner->at += length;
+    return accept(scanner, ": ") && take_type(scanner, field, depth);
+}
+
+static bool take_fields(struct scanner *scanner, struct type *type, unsigned depth)
+{
+    type_give_children(type, STORAGE_STRUCT, count_fields(scanner));
+    for (size_t i = 0; i < type->count; i++)
+        if ((i > 0 && !accept(scanner, ", ")) || !take_field(scanner, &type->children[i], depth))
+            return false;
+    return accept(scanner, ">");
+}
+
+static bool take_type(struct scanner *scanner, struct type *type, unsigned depth)
+{
+    if (depth == TYPE_DEPTH)
+        return false;
+    if (accept(scanner, "struct<"))
+        return take_fields(scanner, type, depth + 1);
+    if (!accept(scanner, "list<item: "))
+        return take_leaf(scanner, type);
+    type_give_children(type, STORAGE_LIST, 1);
+    return take_type(scanner, type->children, depth + 1) && accept(scanner, ">");
+}
+
+struct type *type_parse(const char *text, size_t length)
+{
+    struct scanner scanner = { text, text + length };
+    struct type *type = allocate(1, sizeof *type);
+    if (length <= TYPE_TEXT && take_type(&scanner, type, 0) && scanner.at == scanner.end)
+        return type;
+    type_delete(type);
+    return NULL;
+}
+
+static const char *leaf_name(const struct type *type)
+{
+    for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++)
+        if (leaves[i].storage == type->storage && leaves[i].time == type->time)
+            return leaves[i].name;
+    return "?";
+}
+
+void type_write(const struct type *type, struct bytes *to)
+{
+    if (!storage_is_nested(type->storage)) {
+        bytes_text(to, leaf_name(type));
+        return;
+    }
+    bytes_text(to, type->storage == STORAGE_LIST ? "list<item: " : "struct<");
+    for (size_t i = 0; i < type->count; i++) {
+        const struct type *child = &type->children[i];
+        if (type->storage == STORAGE_STRUCT) {
+            bytes_text(to, i > 0 ? ", " : "");
+            bytes_text(to, child->name);
+            bytes_text(to, ": ");
+        }
+        type_write(child, to);
+    }
+    bytes_text(to, ">");
+}
+
+/* ---- Structure ---- */
+
+bool type_equal(const struct type *a, const struct type *b)
+{
+    const bool names = a->name && b->name ? strcmp(a->name, b->name) == 0 : a->name == b->name;
+    if (a->storage != b->storage || a->count != b->count || !names)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (!type_equal(&a->children[i], &b->children[i]))
+            return false;
+    return true;
+}
+
+struct column type_column(const struct type *type)
+{
+    struct column column = { .storage = type->storage, .child_count = type->count };
+    if (type->count > 0)
+        column.children = allocate(type->count, sizeof *column.children);
+    for (size_t i = 0; i < type->count; i++)
+        column.children[i] = type_column(&type->children[i]);
+    return column;
+}

@@ -1,0 +1,45 @@
+/* Types of parameters and results that hold others: their names, as pyarrow prints them (struct<x:
+ * double, tags: list<item: string>>), and what they are made of. */
+#ifndef UDFVM_COMPILED_TYPE_H
+#define UDFVM_COMPILED_TYPE_H
+
+#include "shared/compiled/bytes.h"
+#include "arrow/storage.h"
+
+#define TYPE_DEPTH 32          /* how deep types may be nested */
+#define TYPE_TEXT  (16u << 10) /* bytes of a name, at most */
+
+/* What an integer counts since 1970. */
+enum type_time {
+    TIME_NONE,
+    TIME_DAYS,
+    TIME_SECONDS,
+    TIME_MILLISECONDS,
+    TIME_MICROSECONDS,
+    TIME_NANOSECONDS
+};
+
+struct type {
+    enum storage storage;
+    enum type_time time;
+    char *name; /* of a struct's field; NULL where it is none */
+    size_t count;
+    struct type *children; /* a struct's fields; a list's items, the only one */
+};
+
+/* A type of this name, to be deleted; NULL where it names none. */
+struct type *type_parse(const char *text, size_t length);
+/* Appends its name. */
+void type_write(const struct type *type, struct bytes *to);
+bool type_equal(const struct type *a, const struct type *b);
+void type_delete(struct type *type);
+
+/* Gives a type children, without anything in them, or a name. */
+void type_give_children(struct type *type, enum storage storage, size_t count);
+void type_give_name(struct type *type, const char *name, size_t length);
+
+/* What a column of the type looks like: its storage, and that of columns in it. The memory is never
+ * given back. */
+struct column type_column(const struct type *type);
+
+#endif

@@ -1,0 +1,36 @@
+/* See host_call.h. The hypercall is made here, at ring 3: the guest kernel has no part in it. */
+#include "shared/host_call.h"
+
+#include <errno.h>
+
+#include "udfvm_abi.h"
+
+int64_t host_call(const char *name, uint64_t name_length, const void *arguments, uint64_t length,
+                  void *reply)
+{
+    int64_t result = UDFVM_HC_HOST_CALL;
+    register uint64_t r10 __asm__("r10") = length;
+    register void *r8 __asm__("r8") = reply;
+    register uint64_t r9 __asm__("r9") = HOST_REPLY_MOST;
+    __asm__ volatile("outb %%al, %[port]"
+                     : "+a"(result)
+                     : [port] "N"(UDFVM_PORT), "D"(name), "S"(name_length), "d"(arguments),
+                       "r"(r10), "r"(r8), "r"(r9)
+                     : "memory");
+    return result;
+}
+
+const char *host_call_problem(int64_t result)
+{
+    switch (result) {
+    case -ENOENT:
+        return "there is no such host function here: see host_functions=; none can be called while "
+               "the image is built";
+    case -EMSGSIZE:
+        return "the host function's result is larger than 256 KiB";
+    case -E2BIG:
+        return "the arguments of the host function are larger than 16 MiB";
+    default:
+        return "the host function cannot be called";
+    }
+}

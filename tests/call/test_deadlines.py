@@ -1,0 +1,207 @@
+"""Deadlines hold whatever the program does with its signals and limits, for calls of every kind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+
+import apsw
+import pytest
+
+import udfvm
+import udfvm.sqlite
+
+PROGRAM = """
+import resource, signal, sys, threading, apsw, numpy as np, udfvm, udfvm.sqlite
+
+@udfvm.udf(timeout=0.5)
+def loop(x: int) -> int:
+    while x < 0:
+        pass
+    return x + 1
+
+@udfvm.udf(vectorized=True, input_types=["int64"], output_type="int64", timeout=0.5)
+def batch(x):
+    while x[0].as_py() < 0:
+        pass
+    return x
+
+def change():
+    {change}
+
+def run():
+    change()
+    kinds = [
+        lambda: loop(-1),
+        lambda: batch(np.array([-1])),
+        lambda: connection.execute("SELECT loop(-1)").fetchall(),
+        lambda: connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30) SELECT loop(20 - i) FROM n"
+        ).fetchall(),
+        lambda: connection.execute("SELECT * FROM vm_map('loop', 'SELECT 1, -1')").fetchall(),
+    ]
+    for kind in kinds:
+        try:
+            kind()
+        except (udfvm.CallTimeoutError, apsw.SQLError) as error:
+            print("did not end within 0.5 s" in str(error), flush=True)
+
+connection = apsw.Connection(":memory:")
+udfvm.sqlite.register(connection, loop, batch)
+assert loop(1) == 2 and batch(np.array([1]))[0] == 1
+if {thread}:
+    connection.execute("SELECT 1")
+    worker = threading.Thread(target=run)
+    worker.start()
+    worker.join()
+else:
+    run()
+"""
+CHANGES = {
+    "blocked": "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
+    "ignored": "signal.signal(signal.SIGRTMAX - 3, signal.SIG_IGN)",
+    "default": "signal.signal(signal.SIGRTMAX - 3, signal.SIG_DFL)",
+    "handled": "signal.signal(signal.SIGRTMAX - 3, lambda *_: None)",
+    "no files": (
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3,"
+        " resource.getrlimit(resource.RLIMIT_NOFILE)[1]))"
+    ),
+    "no signals": (
+        "resource.setrlimit(resource.RLIMIT_SIGPENDING, (0,"
+        " resource.getrlimit(resource.RLIMIT_SIGPENDING)[1]))"
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("thread", [False, True], ids=["main", "thread"])
+def test_deadlines_hold(change: str, thread: bool) -> None:
+    if thread and "signal.signal" in CHANGES[change]:
+        pytest.skip("handlers are set by the main thread")
+    program = textwrap.dedent(PROGRAM).format(change=CHANGES[change], thread=thread)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=200
+    )
+    assert (done.stdout.split(), done.stderr) == (["True"] * 5, "")
+
+
+def test_calls_of_host_functions_end_with_the_call_that_they_serve() -> None:
+    @udfvm.udf(timeout=600.0)
+    def endless(x: int) -> int:
+        while True:
+            pass
+
+    caught: list[BaseException] = []
+
+    def inner(x: int) -> int:
+        try:
+            return int(endless(x))
+        except udfvm.CallTimeoutError as error:
+            caught.append(error)
+            raise
+
+    @udfvm.udf(timeout=0.5, host_functions=[inner])
+    def outer(x: int) -> int:
+        return inner(x)
+
+    endless.prepare()
+    with pytest.raises(
+        udfvm.CallTimeoutError, match=r"UDF 'outer': the call did not end within 0\.5 s"
+    ):
+        outer(1)
+    assert "part of" in str(caught[0])
+
+
+def test_calls_that_recurse_end_with_the_first() -> None:
+    def again(x: int) -> int:
+        return int(recursive(x))
+
+    pool = udfvm.Pool(size=3, wait=600.0)
+
+    @udfvm.udf(timeout=1.0, host_functions=[again], pool=pool)
+    def recursive(x: int) -> int:
+        return again(x + 1)
+
+    with pool:
+        recursive.prepare()
+        with pool.core(recursive.base).vm(recursive.image), pytest.raises(udfvm.CallTimeoutError):
+            recursive(1)  # the third call waits for a VM that may become free
+        with pytest.raises(
+            udfvm.HostFunctionError,
+            match="BusyError: all 3 VMs of the pool are in use by the calls in the midst of",
+        ):
+            recursive(1)  # the fourth would wait for its callers
+
+
+def test_a_wait_for_a_vm_counts() -> None:
+    with udfvm.Pool(size=1, wait=600.0) as pool:
+
+        @udfvm.udf(timeout=0.2, pool=pool)
+        def quick(x: int) -> int:
+            return x
+
+        quick(1)
+        with (
+            pool.core(quick.base).vm(quick.image),
+            pytest.raises(
+                udfvm.CallTimeoutError,
+                match=r"did not begin within 0\.2 s: all 1 VMs of the pool were busy",
+            ),
+        ):
+            quick(1)
+        assert quick(1) == 1
+
+
+def test_statements_of_host_functions_end_with_the_call_that_they_serve() -> None:
+    @udfvm.udf(timeout=600.0)
+    def stops_at(x: int) -> int:
+        while x == 20:
+            pass
+        return x
+
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, stops_at)
+    texts: list[str] = []
+
+    def query(x: int) -> int:
+        sql = (
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30) SELECT"
+            " sum(stops_at(i)) FROM n"
+        )
+        try:
+            return int(connection.execute(sql).fetchone()[0])
+        except apsw.SQLError as error:
+            texts.append(str(error))
+            raise
+
+    @udfvm.udf(timeout=1.0, host_functions=[query])
+    def outer(x: int) -> int:
+        return query(x)
+
+    with pytest.raises(udfvm.CallTimeoutError, match="UDF 'outer'"):
+        outer(1)
+    assert "part of" in texts[0]
+
+
+def test_rows_are_in_time_however_busy_the_processors_are() -> None:
+    """Threads that share processors note the times of one another's requests in any order."""
+
+    @udfvm.udf(timeout=1000)
+    def successor(x: int) -> int:
+        return x + 1
+
+    def rows(found: list[int]) -> None:
+        connection = apsw.Connection(":memory:")
+        udfvm.sqlite.register(connection, successor)
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000)"
+        found += connection.execute(f"{numbers} SELECT sum(successor(i)) FROM n").fetchone()
+
+    sums: list[int] = []
+    threads = [threading.Thread(target=rows, args=(sums,)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sums == [300_000 * 300_003 // 2] * 6

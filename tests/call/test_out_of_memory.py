@@ -1,0 +1,101 @@
+"""Too little guest memory is told as such, with the option that gives more: while building,
+compiling, mapping and calling.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+import udfvm
+from udfvm import errors
+
+LARGE = (
+    "(module "
+    + "".join(
+        f'(func (export "f{number}") (param f64) (result f64) local.get 0'
+        f" {'local.get 0 f64.mul f64.sqrt ' * 200})"
+        for number in range(3000)
+    )
+    + ")"
+)
+STATIC = "static volatile char block[200 << 20]; int f(int x) { block[x] = 1; return block[x]; }"
+ALLOCATES = """
+    #include <stdlib.h>
+    #include <string.h>
+    int f(int x) { char *p = malloc(200u << 20); memset(p, 1, 200u << 20); return p[x]; }
+"""
+ABORTS = """
+    #include <stdlib.h>
+    int f(int x) { char *p = malloc(200u << 20); if (!p) abort(); return p[x]; }
+"""
+SIGNATURE = "(i32) -> i32"
+
+
+def test_the_interpreter_does_not_fit() -> None:
+    @udfvm.udf(memory="16MiB")
+    def same(x: float) -> float:
+        return x
+
+    with pytest.raises(errors.BuildError, match=r"out of memory: .*; raise memory="):
+        same(1.0)
+
+
+def test_a_package_does_not_fit() -> None:
+    @udfvm.udf(memory="32MiB", packages=["numpy"])
+    def same(x: float) -> float:
+        return x
+
+    with pytest.raises(errors.BuildError, match=r"out of memory: .*; raise memory="):
+        same(1.0)
+
+
+def test_wasm_does_not_fit_while_it_is_compiled() -> None:
+    with pytest.raises(errors.Error, match="raise memory=") as caught:
+        udfvm.from_wasm(LARGE, "f1", memory="72MiB")
+    assert "rax=" not in str(caught.value)
+
+
+def test_wasm_memory_does_not_fit() -> None:
+    with pytest.raises(errors.SignatureError, match=r"(?s)LinkError: .*raise memory="):
+        udfvm.from_wasm(
+            '(module (memory 4000) (func (export "f") (result i32) i32.const 0))',
+            "f",
+            memory="128MiB",
+        )
+
+
+def test_an_object_does_not_fit_while_it_is_mapped() -> None:
+    with pytest.raises(errors.SignatureError, match=r"ImportError: .*raise memory="):
+        udfvm.from_c(STATIC, "f", signature=SIGNATURE)
+
+
+@pytest.mark.parametrize("source", [ALLOCATES, ABORTS])
+def test_native_code_that_crashes_for_want_of_memory(source: str) -> None:
+    made = udfvm.from_c(source, "f", signature=SIGNATURE)
+    told = r"the micro-VM refused 20\d{4} KiB of memory where .* are used: raise memory="
+    with pytest.raises(errors.GuestCrashError, match=told) as caught:
+        made(1)
+    assert "rax=" not in str(caught.value)
+    assert "#0 0x" in str(caught.value)
+    assert udfvm.from_c(source, "f", signature=SIGNATURE, memory="320MiB")(1) in (0, 1)
+
+
+def test_a_crash_of_another_cause_says_nothing_of_memory() -> None:
+    made = udfvm.from_c(
+        "int f(int x) { return *(volatile int *)(long)x; }", "f", signature=SIGNATURE
+    )
+    with pytest.raises(errors.GuestCrashError, match="rax=") as caught:
+        made(1)
+    assert "raise memory=" not in str(caught.value)
+
+
+def test_python_code_that_wants_too_much() -> None:
+    @udfvm.udf(memory="64MiB")
+    def block(size: int) -> int:
+        return len(bytearray(size))
+
+    with pytest.raises(
+        udfvm.UDFError, match="MemoryError: the micro-VM has no more memory: raise memory="
+    ):
+        block(200 << 20)
+    assert block(1 << 20) == 1 << 20

@@ -1,0 +1,190 @@
+"""The program's own exceptions (Ctrl-C, what a signal handler raises, SystemExit) pass through
+calls as what they are, and once they were handled nothing of them stays alive.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+import apsw
+import numpy as np
+import pytest
+
+import udfvm
+import udfvm.sqlite
+
+
+class Alarm(Exception):
+    """What a signal handler raises."""
+
+
+class Stop(BaseException):
+    """The same, of no error."""
+
+
+class Witness:
+    """Is alive as long as the frame that it lies in."""
+
+
+witnesses: list[weakref.ref[Witness]] = []
+
+
+def raise_here(kind: type[BaseException]) -> None:
+    witness = Witness()
+    witnesses.append(weakref.ref(witness))
+    raise kind("the program's own")
+
+
+@udfvm.udf(timeout=60.0)
+def endless(x: int) -> int:
+    while x:
+        pass
+    return 1
+
+
+@udfvm.udf(vectorized=True, input_types=["int64"], output_type="int64", timeout=60.0)
+def endless_batch(x):  # type: ignore[no-untyped-def]
+    while len(x) and x[-1].as_py():
+        pass
+    return x
+
+
+@udfvm.udf(timeout=60.0)
+def reads_files(x: int) -> int:
+    import os
+
+    while x:
+        with open(os.__file__):
+            os.stat(os.__file__)
+    return x
+
+
+def connected(*functions: udfvm.UDF) -> apsw.Connection:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, *functions)
+    return connection
+
+
+def fetch(sql: str, *functions: udfvm.UDF) -> Callable[[], object]:
+    connection = connected(*functions)
+    return lambda: connection.execute(sql).fetchall()
+
+
+NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30) "
+WAYS: dict[str, Callable[[], Callable[[], object]]] = {
+    "row": lambda: lambda: endless(1),
+    "small batch": lambda: lambda: endless_batch(np.array([1])),
+    "batch": lambda: lambda: endless_batch(np.arange(1 << 20)),
+    "files": lambda: lambda: reads_files(1),
+    "sql": lambda: fetch("SELECT endless(1)", endless),
+    "streaming": lambda: fetch(NUMBERS + "SELECT endless(i = 20) FROM n", endless),
+    "vm_map": lambda: fetch("SELECT * FROM vm_map('endless', 'SELECT 1, 1')", endless),
+    "sql files": lambda: fetch("SELECT reads_files(1)", reads_files),
+}
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """SIGINT as in a program that was started in the foreground.
+
+    All is built before: a signal is to come in the call, not in code that swallows what handlers
+    raise, as finalizers do.
+    """
+    for function in (endless, endless_batch, reads_files):
+        function.prepare()
+    gc.collect()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGALRM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    del witnesses[:]
+
+
+def nothing_stays() -> bool:
+    gc.collect()
+    return all(witness() is None for witness in witnesses)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("kind", [Alarm, Stop, SystemExit])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_signal_handler_raises_passes(way: str, kind: type[BaseException]) -> None:
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        raise_here(kind)
+
+    signal.signal(signal.SIGALRM, handle)
+    call = WAYS[way]()
+    for _ in range(3 if "files" in way else 1):
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(kind, match="the program's own"):
+            call()
+    assert witnesses and nothing_stays()
+    assert endless(0) == 1
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("way", WAYS)
+def test_control_c_passes(way: str) -> None:
+    call = WAYS[way]()
+    threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        call()
+    assert endless(0) == 1
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, Stop])
+@pytest.mark.parametrize("deadline", [False, True], ids=["in time", "past the deadline"])
+def test_what_ends_a_program_passes_host_functions(
+    kind: type[BaseException], deadline: bool
+) -> None:
+    def ends(x: int) -> int:
+        while deadline and x:
+            try:
+                return int(endless(1))  # which ends with the call that this serves
+            except udfvm.CallTimeoutError:
+                break
+        raise_here(kind)
+        return 0
+
+    @udfvm.udf(host_functions=[ends], timeout=0.5)
+    def asks(x: int) -> int:
+        return ends(x)
+
+    connection = connected(asks)
+    queries = ("SELECT asks(1)", "SELECT * FROM vm_map('asks', 'SELECT 1, 1')")
+    for call in (
+        lambda: asks(1),
+        *(lambda sql=sql: connection.execute(sql).fetchall() for sql in queries),
+    ):
+        with pytest.raises(kind):
+            call()
+    assert len(witnesses) >= 3 and nothing_stays()
+    del witnesses[:]
+
+
+def test_errors_of_host_functions_stay_no_longer_than_the_error() -> None:
+    def fails(x: int) -> int:
+        raise_here(Alarm)
+        return 0
+
+    @udfvm.udf(host_functions=[fails])
+    def asks(x: int) -> int:
+        return fails(x)
+
+    connection = connected(asks)
+    with pytest.raises(udfvm.HostFunctionError) as caught:
+        asks(1)
+    assert isinstance(caught.value.__cause__, Alarm) and not nothing_stays()
+    with pytest.raises(apsw.SQLError):
+        connection.execute("SELECT asks(1)").fetchall()
+    del caught
+    assert nothing_stays()
+    del witnesses[:]

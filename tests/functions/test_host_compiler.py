@@ -1,0 +1,232 @@
+"""The host's compiler, as ``from_c`` runs it: words in their places, and none that outlives its
+time.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import udfvm
+from udfvm import errors
+
+CHECKSUM = """
+#include <udfvm.h>
+#include <zlib.h>
+UDFVM_SCALAR(checksum, i64, (text, value))
+{
+    return crc32(0, (const unsigned char *)value.data, value.length);
+}
+"""
+CALLER = "int helper(int);\nint caller(int x) { return helper(x) + 1; }"
+
+
+@pytest.fixture
+def helper(tmp_path: Path) -> Path:
+    subprocess.run(
+        ["gcc", "-x", "c", "-c", "-fPIC", "-o", str(tmp_path / "helper.o"), "-"],
+        input="int helper(int x) { return 10 * x; }", text=True, check=True,
+    )  # fmt: skip
+    return tmp_path
+
+
+def test_libraries_are_linked() -> None:
+    import zlib
+
+    made = udfvm.from_c(CHECKSUM, "checksum", flags=["-lz"])
+    assert made("hello") == zlib.crc32(b"hello")
+
+
+@pytest.mark.parametrize("compiler", [("gcc",), ("gcc", "-x", "c"), ("g++", "-x", "c++")])
+def test_objects_are_linked_as_what_they_are(helper: Path, compiler: tuple[str, ...]) -> None:
+    source = CALLER if "c++" not in compiler else f'extern "C" {{ {CALLER} }}'
+    made = udfvm.from_c(
+        source,
+        "caller",
+        signature="(i32) -> i32",
+        compiler=compiler,
+        flags=[str(helper / "helper.o")],
+    )
+    assert made(4) == 41
+
+
+def test_a_language_among_the_flags_is_that_of_the_source(helper: Path) -> None:
+    made = udfvm.from_c(
+        f'extern "C" {{ {CALLER} }}\ntemplate <class T> T same(T x) {{ return x; }}',
+        "caller",
+        signature="(i32) -> i32",
+        compiler=["g++"],
+        flags=["-x", "c++", str(helper / "helper.o")],
+    )
+    assert made(4) == 41
+
+
+def test_paths_are_relative_to_the_present_directory(
+    helper: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(helper)
+    (helper / "include").mkdir()
+    (helper / "include" / "ten.h").write_text("#define TEN 10\n")
+    made = udfvm.from_c(
+        "#include <ten.h>\nint helper(int);\nint caller(int x) { return helper(x) + TEN; }",
+        "caller",
+        signature="(i32) -> i32",
+        flags=["-Iinclude", "helper.o"],
+    )
+    assert made(4) == 50
+
+
+def test_the_same_source_makes_the_same_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = udfvm.from_c(
+        CALLER + "\nint helper(int x) { return x; }", "caller", signature="(i32) -> i32"
+    )
+    monkeypatch.chdir(tmp_path)
+    two = udfvm.from_c(
+        CALLER + "\nint helper(int x) { return x; }", "caller", signature="(i32) -> i32"
+    )
+    assert one.code == two.code  # type: ignore[attr-defined]
+
+
+def test_a_compiler_that_does_not_end(tmp_path: Path) -> None:
+    script = tmp_path / "compiler"
+    script.write_text(f"#!/bin/sh\nsleep 100000 &\necho $! > {tmp_path}/child\nwait\n")
+    script.chmod(0o755)
+    with pytest.raises(errors.BuildError, match=r"did not end within 0\.5 s: raise build_timeout="):
+        udfvm.from_c("", "f", signature="(i32) -> i32", compiler=[str(script)], build_timeout=0.5)
+    child = int((tmp_path / "child").read_text())
+    for _ in range(1000):
+        if not _runs(child):
+            return
+        time.sleep(0.02)
+    pytest.fail("what the compiler started runs on")
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"compiler": ["/nowhere/cc"]}, "the compiler /nowhere/cc does not start"),
+        ({"compiler": []}, "compiler= is empty"),
+        ({"compiler": "gcc"}, "lists of words, not 'gcc'"),
+        ({"flags": "-lz"}, "lists of words, not '-lz'"),
+        ({"flags": [1]}, "lists of words, and 1 is none"),
+        ({"flags": None}, "lists of words, not None"),
+        ({"flags": ["a\0b"]}, "does not start"),
+        ({"compiler": ["true"]}, "ended well and made no shared object"),
+        ({"compiler": ["sh", "-c", "kill -9 $$"]}, "signal 9 ended the compiler"),
+        ({"compiler": ["sh", "-c", "printf '\\033[31mred' >&2; exit 1"]}, r"\\x1b\[31mred"),
+        ({"flags": ["-lnothing_of_that_name"]}, "(?s)does not compile.*nothing_of_that_name"),
+    ],
+)
+def test_what_cannot_be_run(options: dict[str, object], message: str) -> None:
+    with pytest.raises(errors.BuildError, match=message):
+        udfvm.from_c("int f(int x) { return x; }", "f", signature="(i32) -> i32", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("makes", ["mkfifo", "mkdir", "ln -s /etc/passwd"])
+def test_a_compiler_that_makes_something_else(tmp_path: Path, makes: str) -> None:
+    script = tmp_path / "compiler"
+    script.write_text(f'#!/bin/bash\n{makes} "${{@: -1}}"\n')
+    script.chmod(0o755)
+    with pytest.raises(errors.BuildError, match="made no shared object"):
+        udfvm.from_c("", "f", signature="(i32) -> i32", compiler=[str(script)])
+
+
+def test_what_a_compiler_says_has_a_bound(tmp_path: Path) -> None:
+    script = tmp_path / "compiler"
+    script.write_text(
+        "#!/bin/sh\necho first >&2\nyes | head -c 300000000 >&2\necho last >&2\nexit 1\n"
+    )
+    script.chmod(0o755)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(
+        errors.BuildError, match=r"(?s)first.*of 300000011 are left out.*last$"
+    ) as raised:
+        udfvm.from_c("", "f", signature="(i32) -> i32", compiler=[str(script)])
+    assert len(str(raised.value)) < 70 << 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+
+
+def test_a_compiler_that_does_not_read_and_leaves_something_behind(tmp_path: Path) -> None:
+    script = tmp_path / "compiler"
+    script.write_text(
+        f"#!/bin/sh\nexec 0<&-\nsleep 100000 &\necho $! > {tmp_path}/child\necho said >&2\nexit 4\n"
+    )
+    script.chmod(0o755)
+    with pytest.raises(errors.BuildError, match="does not compile\nsaid"):
+        udfvm.from_c(
+            "/" * (8 << 20),
+            "f",
+            signature="(i32) -> i32",
+            compiler=[str(script)],
+            build_timeout=None,
+        )
+    child = int((tmp_path / "child").read_text())
+    while _runs(child):
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("source", [b"int f;", "int f; //\udc80"])
+def test_a_source_that_is_no_text(source: object) -> None:
+    with pytest.raises(errors.BuildError, match="source"):
+        udfvm.from_c(source, "f", signature="(i32) -> i32")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("declare", [udfvm.from_elf, udfvm.from_wasm])
+def test_code_is_read_of_files_alone(tmp_path: Path, declare: Callable[..., object]) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero"), tmp_path):
+        with pytest.raises(errors.SignatureError, match="no regular file"):
+            declare(path, "f")
+    with open(tmp_path / "large", "wb") as large:
+        large.truncate(1 << 40)
+    with pytest.raises(errors.SignatureError, match="strip it"):
+        declare(tmp_path / "large", "f")
+    with pytest.raises(FileNotFoundError):
+        declare(tmp_path / "none", "f")
+
+
+def test_a_missing_symbol_is_told_at_the_declaration() -> None:
+    with pytest.raises(errors.SignatureError, match="undefined symbol: helper"):
+        udfvm.from_c(CALLER, "caller", signature="(i32) -> i32")
+
+
+def test_loading_has_build_timeout(tmp_path: Path) -> None:
+    source = """
+        __attribute__((constructor)) static void begin(void) { for (;;) __asm__ volatile(""); }
+        int f(int x) { return x; }
+    """
+    udfvm.from_c(
+        "int f(int x) { return x; }", "f", signature="(i32) -> i32"
+    ).prepare()  # the base image is built
+    subprocess.run(
+        ["gcc", "-x", "c", "-shared", "-fPIC", "-o", str(tmp_path / "f.so"), "-"],
+        input=source,
+        text=True,
+        check=True,
+    )
+    with pytest.raises(errors.BuildError, match=r"not ready within 0\.5 s: raise build_timeout="):
+        udfvm.from_elf(tmp_path / "f.so", "f", signature="(i32) -> i32", build_timeout=0.5)
+
+
+def test_python_functions_have_build_timeout() -> None:
+    def spins() -> int:
+        while True:
+            pass
+
+    with pytest.raises(errors.BuildError, match=r"not ready within 1 s: raise build_timeout="):
+        udfvm.udf(spins, sample=(), build_timeout=1).prepare()

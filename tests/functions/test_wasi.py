@@ -1,0 +1,346 @@
+"""WASI modules, compiled from C: commands and reactors, their streams, arguments, environment,
+files, clock and randomness.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import apsw
+import pyarrow as pa
+import pytest
+
+import udfvm
+from udfvm import errors
+
+COMMAND = r"""
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static int copy(FILE *from, int (*change)(int))
+{
+    int character;
+    if (!from) {
+        perror("open");
+        return 4;
+    }
+    while ((character = getc(from)) != EOF)
+        putchar(change ? change(character) : character);
+    return 0;
+}
+
+int main(int count, char **arguments)
+{
+    const char *what = count > 1 ? arguments[1] : "upper", *more = count > 2 ? arguments[2] : "";
+    if (strcmp(what, "upper") == 0)
+        exit(copy(stdin, toupper));
+    if (strcmp(what, "read") == 0)
+        return copy(fopen(more, "r"), NULL);
+    if (strcmp(what, "write") == 0)
+        return fopen(more, "w") ? 0 : (perror("open"), 4);
+    if (strcmp(what, "variable") == 0)
+        return printf("%s", getenv(more) ? getenv(more) : "(none)") < 0;
+    if (strcmp(what, "program") == 0)
+        return puts(arguments[0]) < 0;
+    if (strcmp(what, "time") == 0)
+        return printf("%lld", (long long)time(NULL)) < 0;
+    if (strcmp(what, "bytes") == 0)
+        return fwrite("\xff\0\xfe", 1, 3, stdout) != 3;
+    if (strcmp(what, "random") == 0) {
+        unsigned long long number;
+        getentropy(&number, sizeof number);
+        return printf("%llx", number) < 0;
+    }
+    if (strcmp(what, "trap") == 0)
+        __builtin_trap();
+    fprintf(stderr, "what is %s?\n", what);
+    return 3;
+}
+"""
+
+REACTOR = r"""
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+static int ready;
+static long size;
+
+__attribute__((constructor)) static void begin(void)
+{
+    FILE *file = fopen("/table/numbers.txt", "r");
+    ready = 42;
+    while (file && getc(file) != EOF)
+        size++;
+}
+
+__attribute__((export_name("ready_and_size"))) long long ready_and_size(int unused) { return ready * 1000 + size + unused; }
+__attribute__((export_name("random"))) int random_number(int unused) { getentropy(&unused, sizeof unused); return unused; }
+__attribute__((export_name("now"))) long long now(int unused) { return time(NULL) + unused; }
+__attribute__((export_name("say"))) int say(int number)
+{
+    for (int i = 0; i < number; i++)
+        puts("something");
+    fflush(stdout);
+    return number;
+}
+__attribute__((export_name("panic"))) int panic(int number)
+{
+    if (number < 0)
+        write(2, "ab\xff\0\xc3", 5);
+    for (int i = 0; i < number && number >= 1000; i++)
+        fprintf(stderr, "line %d: \u00f1\n", i);
+    fprintf(stderr, "panicked at number %d\n", number);
+    if (number != 1)
+        __builtin_trap();
+    return number;
+}
+"""
+
+
+def compiled(folder: Path, name: str, source: str, *flags: str) -> Path:
+    (folder / f"{name}.c").write_text(source)
+    command = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        "-target",
+        "wasm32-wasi",
+        "-O2",
+        "-s",
+        "-Wl,-z,stack-size=65536",
+        *flags,
+        "-o",
+        f"{name}.wasm",
+        f"{name}.c",
+    ]
+    subprocess.run(command, cwd=folder, check=True, timeout=300)
+    return folder / f"{name}.wasm"
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(tmp_path_factory.mktemp("command"), "command", COMMAND)
+
+
+@pytest.fixture(scope="module")
+def reactor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(tmp_path_factory.mktemp("reactor"), "reactor", REACTOR, "-mexec-model=reactor")
+
+
+@pytest.fixture(scope="module")
+def does(command: Path) -> udfvm.UDF:
+    """A command with two arguments behind its standard input."""
+    return udfvm.from_wasm(
+        command,
+        "_start",
+        signature="(stdin: text, what: text, more: text) -> text",
+        name="does",
+        args=["program"],
+        env={"HOME": "/nowhere", "EMPTY": ""},
+        files={"/data/a.txt": b"content", "b.txt": "text"},
+    )
+
+
+def test_a_command_is_a_function_of_its_input(command: Path) -> None:
+    upper = udfvm.from_wasm(command, "_start", name="upper")
+    assert repr(upper) == "<UDF upper(stdin: string) -> string>"
+    assert upper("some text") == "SOME TEXT"
+    assert upper("") == ""
+    assert upper(None) is None
+    assert upper(pa.array(["a", None, "", "b" * 100_000])).to_pylist() == [
+        "A",
+        None,
+        "",
+        "B" * 100_000,
+    ]
+
+
+def test_blobs(command: Path) -> None:
+    assert (
+        udfvm.from_wasm(command, "_start", name="upper", signature="(blob) -> blob")(b"a\xff\0b")
+        == b"A\xff\0B"
+    )
+    assert (
+        udfvm.from_wasm(
+            command, "_start", name="bytes", signature="() -> blob", args=["x", "bytes"]
+        )()
+        == b"\xff\0\xfe"
+    )
+    with pytest.raises(udfvm.UDFError, match="not valid UTF-8: declare a blob"):
+        udfvm.from_wasm(
+            command, "_start", name="bytes", signature="() -> text", args=["x", "bytes"]
+        )()
+
+
+def test_arguments_environment_and_files(does: udfvm.UDF) -> None:
+    assert does("", "program", "") == "program\n"
+    assert [does("", "variable", name) for name in ("HOME", "EMPTY", "PATH")] == [
+        "/nowhere",
+        "",
+        "(none)",
+    ]
+    assert [does("", "read", path) for path in ("/data/a.txt", "data/a.txt", "b.txt")] == [
+        "content",
+        "content",
+        "text",
+    ]
+    assert does("x", pa.array(["upper", "read"]), pa.array(["", "b.txt"])).to_pylist() == [
+        "X",
+        "text",
+    ]
+
+
+@pytest.mark.parametrize("path", ["/data/a.txt", "/data/new.txt"])
+def test_files_cannot_be_written(does: udfvm.UDF, path: str) -> None:
+    with pytest.raises(udfvm.UDFError, match=r"exit status 4\n(.|\n)*open: "):
+        does("", "write", path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "../settings",
+        "/proc/self/maps",
+        "/tmp/preopened/b.txt",
+        "/data/../../etc/passwd",
+    ],
+)
+def test_other_files_do_not_exist(does: udfvm.UDF, path: str) -> None:
+    with pytest.raises(udfvm.UDFError, match="exit status 4"):
+        does("", "read", path)
+
+
+def test_a_folder_of_files(command: Path, tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "file").write_text("from the folder")
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    options = {"signature": "(text, text, text) -> text", "args": ["x"], "files": tmp_path}
+    read = udfvm.from_wasm(command, "_start", name="read", **options)  # type: ignore[arg-type]
+    assert read("", "read", "inner/file") == "from the folder"
+    with pytest.raises(udfvm.UDFError, match="exit status 4"):
+        read("", "read", "link")
+
+
+def test_exit_status_and_traps(does: udfvm.UDF) -> None:
+    with pytest.raises(
+        udfvm.UDFError,
+        match=r"row 1: SystemExit: the command ended with exit status 3\n.*\nwhat is love\?",
+    ):
+        does("", pa.array(["upper", "love"]), "")
+    with pytest.raises(udfvm.UDFError, match="Trap: wasm `unreachable`"):
+        does("", "trap", "")
+    assert does("a", "upper", "") == "A"
+
+
+def test_clock_and_randomness(does: udfvm.UDF, reactor: Path) -> None:
+    assert abs(int(does("", "time", "")) - time.time()) < 5
+    assert abs(udfvm.from_wasm(reactor, "now")(0) - time.time()) < 5
+    random = udfvm.from_wasm(reactor, "random")
+    assert len({does("", "random", "") for _ in range(3)} | {random(0) for _ in range(3)}) == 6
+    same = udfvm.from_wasm(reactor, "random", deterministic=True)
+    assert same(0) == same(0)
+
+
+def test_a_reactor_is_initialized_once_for_all_calls(reactor: Path) -> None:
+    size = udfvm.from_wasm(reactor, "ready_and_size", files={"table/numbers.txt": b"x" * 321})
+    assert [size(0), size(0)] == [42_321, 42_321]
+    assert udfvm.from_wasm(reactor, "ready_and_size")(0) == 42_000
+
+
+def test_output_of_a_function_is_the_log(reactor: Path) -> None:
+    say = udfvm.from_wasm(reactor, "say", max_log="1KiB", log="strict")
+    assert say(10) == 10
+    with pytest.raises(udfvm.LogLimitError):
+        say(1000)
+
+
+def test_a_trap_tells_what_was_written_to_the_standard_error(reactor: Path) -> None:
+    panic = udfvm.from_wasm(reactor, "panic")
+    assert panic(1) == 1
+    with pytest.raises(
+        udfvm.UDFError,
+        match=r"Trap: wasm `unreachable`(.|\n)*\nIts standard error:\npanicked at number 13\Z",
+    ):
+        panic(13)
+    with pytest.raises(
+        udfvm.UDFError,
+        match=r"row 2: Trap: (.|\n)*:(\npanicked at number 1){2}\npanicked at number 5\Z",
+    ):
+        panic(pa.array([1, 1, 5, 1], pa.int32()))
+    with pytest.raises(
+        udfvm.UDFError, match=r"Its standard error:\nab\?\?\?panicked at number -1\Z"
+    ):
+        panic(-1)
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, panic)
+    numbers = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 30)"
+    with pytest.raises(apsw.SQLError, match=r"Its standard error:\npanicked at number 7\Z"):
+        connection.execute(
+            f"{numbers} SELECT panic(CASE x WHEN 30 THEN 7 ELSE 1 END) FROM n"
+        ).fetchall()
+
+
+@pytest.mark.parametrize("lines", [1000, 1001, 1002, 1003])
+def test_only_the_end_of_the_standard_error_is_in_the_error(reactor: Path, lines: int) -> None:
+    panic = udfvm.from_wasm(reactor, "panic", max_log="1MiB")
+    with pytest.raises(udfvm.UDFError) as caught:
+        panic(lines)
+    _, said = caught.value.guest_traceback.split("Its standard error:\n...")
+    whole = "".join(f"line {line}: ñ\n" for line in range(lines)) + f"panicked at number {lines}"
+    assert whole.endswith(said)
+    assert 4000 < len(said.encode()) <= 4096
+
+
+def test_sql(command: Path) -> None:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, udfvm.from_wasm(command, "_start", name="upper"))
+    query = (
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 20) SELECT"
+        " upper('row ' || x) FROM n"
+    )
+    assert [text for (text,) in connection.execute(query)] == [f"ROW {x}" for x in range(1, 21)]
+
+
+def test_a_command_stored_in_a_database(command: Path) -> None:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, policy=udfvm.sqlite.Policy(allow_create=True))
+    connection.execute(
+        "SELECT vm_create('upper', 'wasm', ?, '(text) -> text', 'entry=_start')",
+        (command.read_bytes(),),
+    )
+    assert connection.execute(
+        "SELECT vm_udf('upper', 'stored'), vm_udf('upper', NULL)"
+    ).fetchall() == [("STORED", None)]
+
+
+def test_a_signature_that_is_no_commands(command: Path) -> None:
+    for signature in ("(i64) -> text", "(text) -> f64", "(text, blob) -> text", "(text?) -> text"):
+        with pytest.raises(errors.SignatureError, match="a command takes its standard input"):
+            udfvm.from_wasm(command, "_start", name="x", signature=signature)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"args": "text"},
+        {"args": ["a\0b"]},
+        {"env": {"A=B": ""}},
+        {"env": {"A": "\0"}},
+        {"files": {"../x": b""}},
+        {"files": {"/": b""}},
+        {"files": {"a": bytes(49 << 20)}},
+    ],
+)
+def test_settings_that_are_none(options: dict[str, object]) -> None:
+    with pytest.raises(errors.SignatureError):
+        udfvm.from_wasm("(module)", "_start", **options)  # type: ignore[arg-type]

@@ -1,0 +1,149 @@
+"""Large modules: compiled once, in a micro-VM, and kept in the cache for all of their functions."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+import udfvm
+from udfvm.errors import SignatureError
+from udfvm.images.cache import cache_entries, clear_cache
+
+
+def leb(number: int) -> bytes:
+    """Unsigned LEB128."""
+    low, rest = number & 127, number >> 7
+    return bytes([low | 128]) + leb(rest) if rest else bytes([low])
+
+
+def large_module(functions: int) -> bytes:
+    """Each function mixes its argument some times, and calls the one before it; each hundredth
+    calls none. The last is f, g before it.
+    """
+
+    def section(number: int, content: bytes) -> bytes:
+        return bytes([number]) + leb(len(content)) + content
+
+    bodies = []
+    for index in range(functions):
+        mixing = b"".join(
+            b"\x42"
+            + leb((index * 61 + step) % 63)
+            + b"\x7e\x42"
+            + leb(step + 3)
+            + b"\x88\x20\x00\x85"
+            for step in range(10)
+        )
+        call = b"\x10" + leb(index - 1) if index % 100 else b""
+        body = b"\x00\x20\x00" + mixing + call + b"\x0b"
+        bodies.append(leb(len(body)) + body)
+    exports = b"\x02\x01f\x00" + leb(functions - 1) + b"\x01g\x00" + leb(functions - 2)
+    return b"".join(
+        (
+            b"\0asm\1\0\0\0",
+            section(1, b"\x01\x60\x01\x7e\x01\x7e"),
+            section(3, leb(functions) + bytes(functions)),
+            section(7, exports),
+            section(10, leb(functions) + b"".join(bodies)),
+        )
+    )
+
+
+def mixed(index: int, argument: int) -> int:
+    """What that function of ``large_module`` returns."""
+    value = argument
+    for step in range(10):
+        value = (value * ((index * 61 + step) % 63) % 2**64 >> (step + 3)) ^ argument
+    return mixed(index - 1, value) if index % 100 else value
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("UDFVM_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def test_a_module_of_tens_of_thousands_of_functions(cache: Path) -> None:
+    module = large_module(20_000)
+    assert len(module) > 1_500_000
+    udf = udfvm.from_wasm(module, "f")
+    assert udf(5) % 2**64 == mixed(19_999, 5)
+    [size] = [entry.stored_bytes for entry in cache_entries() if entry.kind == "layer"]
+    assert 2 * len(module) < size < 8 * len(module)
+
+
+def large_component(functions: int) -> str:
+    """The text of a component with what ``large_module`` has."""
+    bodies = []
+    for index in range(functions):
+        mixing = " ".join(
+            f"i64.const {(index * 61 + step) % 63} i64.mul i64.const {step + 3} i64.shr_u local.get"
+            " 0 i64.xor"
+            for step in range(10)
+        )
+        call = f"call {index - 1}" if index % 100 else ""
+        bodies.append(f"(func (param i64) (result i64) local.get 0 {mixing} {call})")
+    exports = f'(export "f" (func {functions - 1})) (export "g" (func {functions - 2}))'
+    lifted = "".join(
+        f'(func (export "{name}") (param "x" s64) (result s64) (canon lift (core func $i'
+        f' "{name}")))'
+        for name in "fg"
+    )
+    return (
+        f"(component (core module $m {' '.join(bodies)} {exports}) (core instance $i (instantiate"
+        f" $m)) {lifted})"
+    )
+
+
+@pytest.mark.parametrize("kind", ["module", "component"])
+def test_functions_of_one_module_share_what_was_compiled(cache: Path, kind: str) -> None:
+    code = large_module(5000) if kind == "module" else large_component(5000)
+    assert udfvm.from_wasm(code, "f")(5) % 2**64 == mixed(4999, 5)
+    (kept,) = cache.glob("*.compiled")
+    written = kept.stat().st_mtime_ns
+    assert udfvm.from_wasm(code, "g", signature="(i64) -> i64")(5) % 2**64 == mixed(4998, 5)
+    assert [path.stat().st_mtime_ns for path in cache.glob("*.compiled")] == [written]
+    with pytest.raises(SignatureError, match="exports no function h"):
+        udfvm.from_wasm(code, "h")
+
+
+def digest_of(kept: Path) -> bytes:
+    """What stands before a reply that is kept: of its name and content."""
+    return hashlib.sha256(kept.name.encode() + b"\0" + kept.read_bytes()[32:]).digest()
+
+
+def test_compiled_code_that_is_damaged_is_made_again(cache: Path) -> None:
+    module = large_module(4000)
+    udfvm.from_wasm(module, "f").prepare()
+    (kept,) = cache.glob("*.compiled")
+    content = kept.read_bytes()
+    assert content[:32] == digest_of(kept)
+    for damaged in (b"", content[:-1], content[:1000] + b"\xff" + content[1001:]):
+        kept.write_bytes(damaged)
+        for path in cache.glob("*.layer"):
+            path.unlink()
+        assert udfvm.from_wasm(module, "g", name=f"g{len(damaged)}")(7) % 2**64 == mixed(3998, 7)
+        assert kept.read_bytes()[:32] == digest_of(kept)
+        assert kept.read_bytes()[32:] != damaged[32:]
+    clear_cache()
+    assert not kept.exists()
+
+
+def test_small_modules_are_compiled_as_they_are_loaded(cache: Path) -> None:
+    assert udfvm.from_wasm(large_module(100), "f")(5) % 2**64 == mixed(99, 5)
+    assert not list(cache.glob("*.compiled"))
+
+
+def test_a_large_module_that_does_not_compile() -> None:
+    module = large_module(5000)
+    with pytest.raises(SignatureError, match="CompileError"):
+        udfvm.from_wasm(module[:-100], "f")
+
+
+def test_code_that_poses_as_compiled_is_no_module() -> None:
+    """Only what the runtime made itself is taken as compiled."""
+    for code in (b"m" + b"\x7fELF" + bytes(100), b"c" + bytes(300 << 10)):
+        with pytest.raises(SignatureError, match="CompileError"):
+            udfvm.from_wasm(code, "f")

@@ -1,0 +1,51 @@
+"""A wheel holds all that is needed to run: it is built, unpacked elsewhere and used from there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LEFT_OUT = shutil.ignore_patterns(
+    ".*", "build", "dist", "*.egg-info", "*.so", "_guest", "_core.c", "__pycache__"
+)
+PROGRAM = textwrap.dedent(
+    """
+    import apsw, udfvm, udfvm.sqlite
+
+    @udfvm.udf
+    def double(x: int) -> int:
+        return 2 * x
+
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, double)
+    print(udfvm.__file__, connection.execute("SELECT vm_udf('double', 21)").fetchall())
+    """
+)
+
+
+def test_a_wheel_is_whole(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(ROOT, source, ignore=LEFT_OUT)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), str(source)],
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("udfvm-*.whl")
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(installed)
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == f"{installed / 'udfvm' / '__init__.py'} [(42,)]\n", done.stderr

@@ -1,0 +1,28 @@
+"""What ``import udfvm`` offers."""
+
+from __future__ import annotations
+
+import udfvm
+from udfvm import errors
+
+
+def test_every_exception_is_exported() -> None:
+    raised = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.Error)
+    }
+    assert {"Error", "CallError", "HostFunctionError", "HostCallLimitError"} <= raised
+    assert raised <= set(udfvm.__all__)
+    assert all(getattr(udfvm, name) is getattr(errors, name) for name in raised)
+
+
+def test_every_failure_of_the_core_has_its_exception() -> None:
+    for code in errors.Code:
+        raised = errors.from_core(code, "something failed")
+        assert isinstance(raised, errors.Error | KeyboardInterrupt | ValueError), code
+    assert isinstance(errors.from_core(errors.Code.CLOSED, ""), udfvm.PoolClosedError)
+
+
+def test_every_public_name_exists() -> None:
+    assert [name for name in udfvm.__all__ if not hasattr(udfvm, name)] == []

@@ -1,0 +1,257 @@
+"""Rows of a statement that cross over the ring: from its ninth row on, the micro-VM stays entered
+on a thread of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from typing import Any
+
+import apsw
+import pytest
+
+import udfvm
+import udfvm.sqlite
+
+ROWS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
+_seen: list[int] = []
+
+
+@udfvm.udf
+def count(i: int) -> int:
+    _seen.append(i)
+    return len(_seen)
+
+
+@udfvm.udf(timeout=0.3, log="strict")
+def trap(i: int, what: str) -> int:
+    import ctypes
+    import time
+
+    if i != 100:
+        return i
+    if what == "loop":
+        while True:
+            pass
+    if what == "sleep":
+        time.sleep(1000)
+    if what == "raise":
+        raise ValueError("row 100")
+    if what == "crash":
+        ctypes.string_at(8)
+    if what == "exit":
+        os._exit(3)
+    if what == "print":
+        print("x" * 100_000)
+    if what == "port":
+        from mmap import MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE, mmap
+
+        code = mmap(-1, 4096, MAP_PRIVATE | MAP_ANONYMOUS, PROT_READ | PROT_WRITE | PROT_EXEC)
+        code.write(b"\xe6\x77\xc3")  # out %al, $0x77; ret
+        ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
+    return 0
+
+
+RING = 0x201800  # UDFVM_RING_REPLY
+BEFORE_THE_RING = 8  # rows of a statement that are exits
+
+
+@udfvm.udf(timeout=2)
+def forge(i: int, number: int, length: int, status: int) -> int:
+    import ctypes
+
+    if i == 100:
+        header = (ctypes.c_uint64 * 3).from_address(RING)
+        header[1], header[2] = length & 0xFFFFFFFFFFFFFFFF, status
+        header[0] = number & 0xFFFFFFFFFFFFFFFF
+        while True:
+            pass
+    return i
+
+
+@udfvm.udf
+def repeated(text: str, times: int) -> str:
+    return text * times
+
+
+@pytest.fixture
+def connection() -> Any:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, count, trap, forge, repeated)
+    yield connection
+    connection.close()
+
+
+def total(connection: Any, sql: str, *bindings: object) -> int:
+    return next(iter(connection.execute(sql, bindings)))[0]
+
+
+def test_state_lives_for_the_statement_and_no_longer(connection: Any) -> None:
+    for _ in range(3):
+        assert total(connection, ROWS.format(5000) + "SELECT max(count(i)) FROM n") == 5000
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("loop", "did not end within"),
+        ("sleep", "did not end within"),
+        ("raise", "ValueError: row 100"),
+        ("crash", "SEGV"),
+        ("exit", "exit status 3"),
+        ("print", "standard output"),
+        ("port", "I/O port 0x77|SEGV"),  # which of the two depends on the processor
+    ],
+)
+def test_what_goes_wrong_in_a_row_is_an_error_of_the_statement(
+    connection: Any, what: str, expected: str
+) -> None:
+    connection.execute("CREATE TABLE kept (x); BEGIN; INSERT INTO kept VALUES (1)")
+    for _ in range(2):
+        with pytest.raises(apsw.SQLError, match=expected):
+            total(connection, ROWS.format(200) + "SELECT sum(trap(i, ?)) FROM n", what)
+    assert total(connection, ROWS.format(50) + "SELECT sum(trap(i, 'none')) FROM n") == 50 * 51 // 2
+    assert total(connection, "SELECT count(*) FROM kept") == 1
+    connection.execute("COMMIT")
+
+
+@pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="with one processor nothing is read from the ring"
+)
+@pytest.mark.parametrize(
+    ("length", "status", "expected"),
+    [
+        (1 << 62, 0, "larger than the limit"),
+        (-1, 0, "larger than the limit"),
+        (16, 7, "status that makes no sense"),
+        (3, 0, "reply"),
+        (3, 1, "error"),
+    ],
+)
+def test_a_forged_reply_is_refused(
+    connection: Any, length: int, status: int, expected: str
+) -> None:
+    sql = ROWS.format(200) + "SELECT sum(forge(i, ?, ?, ?)) FROM n"
+    with pytest.raises(apsw.SQLError, match=expected):
+        total(connection, sql, 100 - BEFORE_THE_RING, length, status)
+    with pytest.raises(apsw.SQLError, match="did not end within"):
+        total(connection, sql, 12345, length, status)
+    assert (
+        total(connection, ROWS.format(50) + "SELECT sum(forge(i, 0, 0, 0)) FROM n") == 50 * 51 // 2
+    )
+
+
+def test_a_slow_reader_puts_the_guest_to_sleep(connection: Any) -> None:
+    cursor = connection.execute(ROWS.format(40) + "SELECT count(i) FROM n")
+    seen = []
+    for row in cursor:
+        seen.append(row[0])
+        if len(seen) % 10 == 0:
+            time.sleep(0.01)
+    assert seen == list(range(1, 41))
+
+
+def test_statements_of_one_connection_take_turns(connection: Any) -> None:
+    cursors = [
+        connection.cursor().execute(ROWS.format(60) + "SELECT count(i) FROM n") for _ in range(3)
+    ]
+    for expected in range(1, 61):
+        assert [next(cursor)[0] for cursor in cursors] == [expected] * 3
+
+
+def test_connections_of_several_threads() -> None:
+    results: list[int] = []
+
+    def work() -> None:
+        connection = apsw.Connection(":memory:")
+        udfvm.sqlite.register(connection, count)
+        for _ in range(3):
+            results.append(total(connection, ROWS.format(2000) + "SELECT max(count(i)) FROM n"))
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [2000] * 12
+
+
+def test_a_statement_left_in_the_middle(connection: Any) -> None:
+    for _ in range(20):
+        cursor = connection.execute(ROWS.format(1000) + "SELECT count(i) FROM n")
+        assert [next(cursor)[0] for _ in range(15)] == list(range(1, 16))
+        cursor.close()
+    assert total(connection, ROWS.format(20) + "SELECT max(count(i)) FROM n") == 20
+
+
+def test_replies_of_all_sizes(connection: Any) -> None:
+    sizes = [0, 1, 7, 4096, 100_000, 3, 5_000_000, 2] * 3
+    found = []
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE sizes (n)")
+    cursor.executemany("INSERT INTO sizes VALUES (?)", [(size,) for size in sizes])
+    for (text,) in connection.execute("SELECT repeated('ä', n) FROM sizes"):
+        assert set(text) <= {"ä"}
+        found.append(len(text))
+    assert found == sizes
+
+
+SCRIPT = """
+    import os, signal, threading, time, apsw, udfvm, udfvm.sqlite
+    {prepare}
+    @udfvm.udf
+    def same(i: int) -> int:
+        return i
+
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, same)
+    rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) "
+    {body}
+"""
+
+
+def script(prepare: str, body: str, rows: int) -> str:
+    source = textwrap.dedent(SCRIPT).format(prepare=prepare, body=textwrap.dedent(body), rows=rows)
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_one_processor() -> None:
+    body = "print(next(connection.execute(rows + 'SELECT sum(same(i)) FROM n'))[0])"
+    assert script(
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})", body, 300
+    ).strip() == str(300 * 301 // 2)
+
+
+def test_control_c_ends_a_statement_of_many_fast_rows() -> None:
+    body = textwrap.dedent("""
+        threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        try:
+            connection.execute(rows + "SELECT sum(same(i)) FROM n").fetchall()
+        except KeyboardInterrupt:
+            print("interrupted")
+        print(next(connection.execute("SELECT same(7)"))[0])
+    """)
+    assert script("", body, 10**12).split() == ["interrupted", "7"]
+
+
+def test_a_fork_in_the_middle_of_a_statement() -> None:
+    body = textwrap.dedent("""
+        cursor = connection.execute(rows + "SELECT same(i) FROM n")
+        first = [next(cursor)[0] for _ in range(20)]
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        print(first == list(range(1, 21)), len(list(cursor)))
+    """)
+    assert script("", body, 100).split() == ["True", "80"]

@@ -1,0 +1,1 @@
+"""One call: pools, chunks, windows, host functions, output."""

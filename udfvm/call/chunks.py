@@ -1,0 +1,84 @@
+"""Batches that are larger than a window, or whose results are: cut into as few calls as will do,
+where a function works row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, Self, TypeVar
+
+from udfvm.errors import OutputLimitError
+
+_Result = TypeVar("_Result")
+
+
+class Sliceable(Protocol):
+    """Rows: a record batch, a table, columns of numbers."""
+
+    @property
+    def num_rows(self) -> int:
+        """How many there are."""
+
+    def slice(self, start: int, count: int) -> Self:
+        """Some of them, without a copy."""
+
+
+_Rows = TypeVar("_Rows", bound=Sliceable)
+
+
+class TooLargeForWindowError(Exception):
+    """A batch must be cut into pieces: it has ``size`` bytes where there is ``room`` for fewer."""
+
+    def __init__(self, size: int, room: int) -> None:
+        super().__init__(size, room)
+        self.size = size
+        self.room = room
+        self.parts = size // room + 1
+
+
+TooLarge = TooLargeForWindowError | OutputLimitError
+
+
+def call_in_pieces(
+    whole: _Rows,
+    call: Callable[[_Rows, int, TooLarge | None], _Result],
+    *,
+    cut: bool,
+    cut_results: bool,
+) -> list[_Result]:
+    """Calls with all rows, in as few pieces as fit the windows; returns the results in the order of
+    the rows.
+
+    Args:
+        whole: the rows.
+        call: calls with some of the rows and the index of the first of them; and, where they did
+            not fit, with what was too large: it finds larger windows for them.
+        cut: whether the rows may be cut at all; else there is one call for them.
+        cut_results: whether rows whose result is too large (OutputLimitError) may be cut too, which
+            is not so where the user set the limit.
+
+    Raises what ``call`` raises.
+    """
+    results = []
+    waiting = [(0, whole.num_rows)]
+    while waiting:
+        start, count = waiting.pop()
+        rows = whole.slice(start, count)
+        try:
+            results.append(call(rows, start, None))
+        except TooLargeForWindowError as error:
+            if not cut or count == 1:
+                results.append(call(rows, start, error))
+                continue
+            step = max(1, count // error.parts)
+            waiting += [
+                (first, min(step, start + count - first))
+                for first in range(start, start + count, step)
+            ][::-1]
+        except OutputLimitError as error:
+            if not cut or count == 1 or not cut_results:
+                results.append(call(rows, start, error))
+                continue
+            half = count // 2
+            waiting += [(start + half, count - half), (start, half)]
+    return results

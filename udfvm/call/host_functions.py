@@ -1,0 +1,224 @@
+"""Host functions: functions of this process that a UDF may call, by name, and no others.
+
+The guest is hostile: a name is looked up among those that the UDF was given, arguments are decoded
+from a copy of what the guest wrote, and each must be of the declared type. Layouts: ``struct
+udfvm_row`` and ``struct udfvm_value`` of guest/include/udfvm_abi.h.
+"""
+
+from __future__ import annotations
+
+import struct
+import types
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
+
+from udfvm.codec.rows import decode_row, encode_value
+from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
+from udfvm.types.arrow_types import JSON, Kind, Parameter, ResultType
+from udfvm.types.signatures import hints_of, signature_of
+
+_KINDS: Final = frozenset({Kind.BOOL, Kind.INT, Kind.FLOAT, Kind.TEXT, Kind.BYTES})
+_LONGEST_NAME: Final = 255
+
+
+class HostFunction(NamedTuple):
+    """A function and its declared types."""
+
+    name: str
+    function: Callable[..., Any]
+    parameters: tuple[Parameter, ...]
+    result: ResultType  # of type null: it returns None
+    defaults: tuple[bytes | None, ...]  # of the parameters, encoded as values; None: there is none
+
+    def description(self) -> dict[str, Any]:
+        """What the guest knows of it."""
+        return {
+            "name": self.name,
+            "parameters": [
+                {
+                    "name": each.name,
+                    "type": each.type.name,
+                    "nullable": each.nullable,
+                    "default": None if default is None else default.hex(),
+                }
+                for each, default in zip(self.parameters, self.defaults, strict=True)
+            ],
+            "result": self.result.type.name,
+        }
+
+
+class HostFunctions:
+    """The host functions of a UDF.
+
+    >>> def rate(currency: str) -> float | None:
+    ...     return {"EUR": 1.0, "USD": 1.1}.get(currency)
+    >>> functions = HostFunctions("convert", [rate])
+    >>> [each["name"] for each in functions.descriptions()]
+    ['rate']
+    """
+
+    def __init__(self, udf: str, functions: Iterable[Callable[..., Any]]) -> None:
+        """Raises SignatureError for functions without annotations of bool, int, float, str or bytes
+        (``| None``), with defaults of other types, for those that are async, and for two of one
+        name.
+        """
+        self._udf = udf
+        self._functions: dict[bytes, HostFunction] = {}
+        for function in functions:
+            made = _host_function(udf, function)
+            if self._functions.setdefault(made.name.encode(), made) is not made:
+                raise SignatureError(
+                    f"UDF {udf!r}: host_functions= has two functions named {made.name!r}"
+                )
+
+    def __bool__(self) -> bool:
+        return bool(self._functions)
+
+    def descriptions(self) -> list[dict[str, Any]]:
+        """All of them, by name."""
+        return [self._functions[name].description() for name in sorted(self._functions)]
+
+    def functions(self) -> list[Callable[..., Any]]:
+        """The functions themselves."""
+        return [each.function for each in self._functions.values()]
+
+    def name_of(self, function: object) -> str | None:
+        """The name of one of them; None for other objects. Raises SignatureError for what one of
+        them has been defined anew as.
+        """
+        for each in self._functions.values():
+            if each.function is function:
+                return each.name
+            if isinstance(function, types.FunctionType) and _place_of(function) == _place_of(
+                each.function
+            ):
+                raise SignatureError(
+                    f"UDF {self._udf!r}: {each.name!r} has been defined anew, and host_functions="
+                    " has it as it was: declare the UDF again"
+                )
+        return None
+
+    def call(self, name: bytes, arguments: bytes) -> bytes | None:
+        """The reply to what a guest asks; None where there is no function of that name.
+
+        Raises ProtocolError for arguments that are not what it takes, TypeMappingError for a result
+        that is not of its type, and what the function raises.
+        """
+        host = self._functions.get(name)
+        if host is None:
+            return None
+        try:
+            values = decode_row(arguments, host.parameters)
+        except (struct.error, ValueError, OverflowError) as error:
+            raise ProtocolError(
+                f"the guest's arguments for host function {host.name!r} are not valid: {error}",
+                self._udf,
+            ) from error
+        if any(
+            value is None and not parameter.nullable
+            for value, parameter in zip(values, host.parameters, strict=True)
+        ):
+            return encode_value(host.name, Parameter("result", host.result.type, True), None)
+        result = host.function(*values)
+        if host.result.type.kind is Kind.NULL and result is not None:
+            raise TypeMappingError(
+                f"host function {host.name!r} returned {type(result).__name__}, and is annotated to"
+                " return None"
+            )
+        if result is None and not host.result.nullable:
+            raise TypeMappingError(
+                f"host function {host.name!r} returned None; annotate its result"
+                f" {host.result.type.kind.value} | None"
+            )
+        return encode_value(host.name, Parameter("result", *host.result), result)
+
+
+def _place_of(function: object) -> tuple[str | None, str | None]:
+    """The module and the name that a function is defined under."""
+    return getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+
+
+def _host_function(udf: str, function: Callable[..., Any]) -> HostFunction:
+    if isinstance(function, str):
+        shown = f"[{function}]" if function.isidentifier() else "[price]"
+        raise SignatureError(
+            f"UDF {udf!r}: host_functions= has the text {function!r:.100}: give the function"
+            f" itself, {shown}"
+        )
+    name = getattr(function, "__name__", None)
+    if (
+        not callable(function)
+        or not isinstance(name, str)
+        or not name.isidentifier()
+        or len(name.encode()) > _LONGEST_NAME
+    ):
+        raise SignatureError(
+            f"UDF {udf!r}: host_functions= has {function!r:.100}, which is no function with a name:"
+            " write it with def"
+        )
+    if _is_async(function):
+        raise SignatureError(
+            f"UDF {udf!r}: host function {name!r} is async: give an ordinary function, which may"
+            " call it by asyncio.run()"
+        )
+    try:
+        returns_none = hints_of(function, name).get("return", ...) in (None, types.NoneType)
+        signature = signature_of(
+            function,
+            name,
+            vectorized=False,
+            input_types=None,
+            output_type="null" if returns_none else None,
+        )
+    except SignatureError as error:
+        text = str(error).removeprefix(f"UDF {name!r}: ")
+        raise SignatureError(f"UDF {udf!r}: host function {name!r}: {text}") from error
+    result = ResultType(signature.result.type, True) if returns_none else signature.result
+    places = [(f"parameter {each.name!r}", each.type) for each in signature.parameters]
+    for where, type_ in (*places, ("the result", signature.result.type)):
+        if type_ == JSON or type_.is_nested:
+            raise SignatureError(
+                f"UDF {udf!r}: host function {name!r}: {where} is a dict or list, which do not"
+                " cross: use str, of which json.dumps and json.loads make one"
+            )
+        if type_.kind not in _KINDS and not (returns_none and type_ is signature.result.type):
+            raise SignatureError(
+                f"UDF {udf!r}: host function {name!r}: {where} is {type_}; use bool, int, float,"
+                " str or bytes"
+            )
+    python = signature.python().parameters
+    defaults = tuple(
+        _default(udf, name, each, python[each.name].default) for each in signature.parameters
+    )
+    return HostFunction(name, function, signature.parameters, result, defaults)
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    import inspect
+
+    of_its_class = getattr(type(function), "__call__", None)  # noqa: B004 - an object that is called
+    candidates = (function, of_its_class)
+    return any(
+        inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in candidates
+    )
+
+
+def _default(udf: str, name: str, parameter: Parameter, default: Any) -> bytes | None:
+    """A default, encoded; None where there is none. Raises SignatureError for one that is not of
+    its parameter's type.
+    """
+    import inspect
+
+    if default is inspect.Parameter.empty:
+        return None
+    advice = (
+        f"UDF {udf!r}: host function {name!r}: the default of {parameter.name!r} is {default!r}"
+    )
+    if default is None and not parameter.nullable:
+        raise SignatureError(f"{advice}: annotate it {parameter.type.kind.value} | None")
+    try:
+        return encode_value(name, parameter, default)
+    except TypeMappingError as error:
+        raise SignatureError(
+            f"{advice}, which is not of its type, {parameter.type.kind.value}"
+        ) from error

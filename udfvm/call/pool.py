@@ -1,0 +1,242 @@
+"""Pools of micro-VMs: how many there are, how long a call waits for one, how many stay open when
+nothing is to do.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+from udfvm.checks import check_count, check_seconds
+from udfvm.errors import SignatureError
+from udfvm.functions.keywords import checks_options
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from udfvm.functions.function import UDF
+    from udfvm.vmm import Image
+    from udfvm.vmm import Pool as Core
+
+MOST_VMS: Final = 4096
+_NEVER: Final = 1e9  # seconds
+
+
+class PoolStatistics(NamedTuple):
+    """VMs of a pool: how many there may be (of each base image), how many there are, and how many
+    of these are idle.
+    """
+
+    size: int
+    live: int
+    idle: int
+
+
+class Pool:
+    """VMs for the functions that are bound to it.
+
+    Functions with the same memory and packages share a base image, and its VMs: a VM moves from one
+    function to another by the pages in which they differ, and nothing of one call is ever seen by
+    the next. A call takes an idle VM, opens a new one while there are fewer than ``size``, or
+    waits. Calls from several threads run at once, each on a VM of its own, without the
+    interpreter's lock.
+
+    A forked child begins with an empty pool of the same settings.
+
+    Args:
+        size: VMs that there may be at most, of each base image: 1 to 4096.
+        keep: how many of them stay open while they are idle, 0 to 4096; when more are, those used
+            longest ago are closed.
+        keep_seconds: all idle VMs but the one used last are closed once they were idle for so long;
+            that one gives back the memory that calls left, beyond what calls usually write.
+        wait: seconds for which a call waits while all are busy, before it raises ``BusyError``.
+
+    Raises OptionError, a ValueError, for settings that make no sense.
+
+    >>> with udfvm.Pool(size=2) as pool:
+    ...     @udfvm.udf(pool=pool)
+    ...     def double(x: int) -> int:
+    ...         return 2 * x
+    ...     pool.warm(double, vms=2).result()       # in the background, unless one waits for it
+    ...     (double(21), pool.statistics())
+    2
+    (42, PoolStatistics(size=2, live=2, idle=2))
+    """
+
+    @checks_options
+    def __init__(
+        self, size: int = 64, *, keep: int = 8, keep_seconds: float = 60.0, wait: float = 60.0
+    ) -> None:
+        self.size = check_count("size", size, 1, MOST_VMS)
+        self.keep = check_count("keep", keep, 0, MOST_VMS)
+        self.keep_seconds = check_seconds("keep_seconds", keep_seconds)
+        self.wait = check_seconds("wait", wait)
+        self._begin()
+        _pools.add(self)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._cores: dict[bytes, Core] = {}
+        self._closed = False
+        self._trimmer: threading.Thread | None = None
+
+    @staticmethod
+    def default() -> Pool:
+        """The pool of functions that name none."""
+        return _default
+
+    def core(self, base: Image) -> Core:
+        """The VMs of one base image. Raises PoolClosedError."""
+        from udfvm.images.build import host_files
+        from udfvm.vmm import Pool as Core
+
+        with self._lock:
+            core = self._cores.get(base.digest)
+            if core is None:
+                core = Core(
+                    base,
+                    self.size,
+                    host_files(),
+                    wait=self.wait,
+                    keep=self.keep,
+                    crowded=self._trim_later,
+                )
+                if self._closed:
+                    core.close()
+                self._cores[base.digest] = core
+            return core
+
+    def warm(self, *functions: UDF, vms: int = 1) -> Future[int]:
+        """Makes VMs ready for functions, in the background: images are built or opened, so many VMs
+        opened for each function, and a call made in each, with a row of zeros, whose result is
+        dropped.
+
+        Returns a future of the number of VMs that were made ready; its exception is what building
+        an image raised, or ``BusyError``.
+        """
+        from concurrent.futures import Future
+
+        count = min(check_count("vms", vms, 1), self.size)
+        future: Future[int] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(sum(self._warm(function, count) for function in functions))
+            except BaseException as error:  # noqa: BLE001 - it is the caller's, who asks the future
+                future.set_exception(error)
+
+        threading.Thread(target=work, name="udfvm-warm", daemon=True).start()
+        return future
+
+    def _warm(self, function: UDF, vms: int) -> int:
+        function.prepare()
+        core = self.core(function.base)
+        with ExitStack() as held:  # all at once, so that they are different VMs
+            for vm in [held.enter_context(core.vm(function.image)) for _ in range(vms)]:
+                function.warm_up(vm)
+        return vms
+
+    def statistics(self) -> PoolStatistics:
+        """How many VMs there are, of all base images."""
+        found = [core.pool_statistics() for core in self._list()]
+        return PoolStatistics(
+            self.size, sum(live for live, _ in found), sum(idle for _, idle in found)
+        )
+
+    def trim(self, keep: int = 0) -> None:
+        """Closes idle VMs of each base image until at most ``keep`` are left."""
+        most = check_count("keep", keep, 0, MOST_VMS)
+        for core in self._list():
+            core.trim(most)
+
+    def close(self) -> None:
+        """Closes the idle VMs, and those in use when their calls end. Later calls of functions
+        bound to the pool, and those that wait for a VM, raise PoolClosedError.
+        """
+        with self._lock:
+            self._closed = True
+        for core in self._list():
+            core.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _list(self) -> list[Core]:
+        with self._lock:
+            return list(self._cores.values())
+
+    # ---- Idle VMs ----
+
+    def _trim_later(self) -> None:
+        """Called where more than one VM of a base image is in use, or one took much memory: when
+        that is over, some will be idle.
+        """
+        with self._lock:
+            if self._trimmer is None:
+                self._trimmer = threading.Thread(
+                    target=_trim, args=(weakref.ref(self),), name="udfvm-trim", daemon=True
+                )
+                self._trimmer.start()
+
+    def _trim_old(self) -> bool:
+        """Whether there is anything left to trim."""
+        left = [core.trim_old(1, self.keep_seconds) for core in self._list()]
+        for core in self._list():
+            core.shrink_old(
+                self.keep_seconds * 3 / 4
+            )  # this is done each quarter, so it is no later than keep_seconds
+        with self._lock:
+            cores = self._cores.values()
+            if any(idle > 1 for idle in left) or any(
+                core.vms_out > 1 or core.shrink_old(_NEVER) for core in cores
+            ):
+                return True
+            self._trimmer = None
+            return False
+
+
+def pool_of(udf: str, pool: object) -> Pool:
+    """The pool that a UDF's ``pool=`` means. Raises SignatureError for what is no pool."""
+    if pool is None:
+        return _default
+    if not isinstance(pool, Pool):
+        raise SignatureError(f"UDF {udf!r}: pool= takes a udfvm.Pool; got {pool!r:.100}")
+    return pool
+
+
+def _trim(reference: weakref.ref[Pool]) -> None:
+    """Closes old idle VMs from time to time, until there are none."""
+    while (pool := reference()) is not None:
+        seconds = pool.keep_seconds
+        del pool
+        time.sleep(max(0.01, seconds / 4))
+        pool = reference()
+        if pool is None or not pool._trim_old():
+            return
+
+
+_pools: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
+_default: Final = Pool()
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        closed = pool._closed
+        pool._begin()
+        pool._closed = closed
+
+
+os.register_at_fork(after_in_child=_after_fork)

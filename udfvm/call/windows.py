@@ -1,0 +1,111 @@
+"""Calls that need larger windows than those that VMs have: they are made on a VM of their own,
+opened for the one call.
+
+The windows of a VM are as large as they are, for its whole life. Most calls need little, so VMs
+have windows of ``policy.WINDOW``; what needs more gets a VM on the same image with windows, and
+room for large blocks, as large as it takes, up to the memory of the function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeVar
+
+from udfvm.errors import InputTooLargeError, OutputLimitError
+from udfvm.limits import MEBIBYTE, MEMORY_UNIT, SCRATCH, WINDOW, Limits
+
+_Result = TypeVar("_Result")
+
+_MOST: Final = (
+    16 << 30
+)  # UDFVM_WINDOW_MAX: of the input window, and of output window and scratch together
+_CALL_PAGE: Final = 4096  # of the input window, before the payload
+_NOT_AGAIN: Final = (
+    "more than the output window has, and a call that may have called host functions is not made"
+    " again with a larger one: say max_output=, the size of the largest result"
+)
+
+
+class Windows(NamedTuple):
+    """Bytes of the input window, of the output window, and of scratch."""
+
+    input: int
+    output: int
+    scratch: int
+
+
+class _Room:
+    """How large the windows of a function's calls may become."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.memory = limits.memory
+        self.most = min(max(WINDOW, limits.memory), _MOST // 2)
+
+    def windows(self, request: int, reply: int) -> Windows:
+        """Windows for a request and a reply of so many bytes, no larger than they may be."""
+        output = min(max(WINDOW, _rounded(reply)), self.most)
+        scratch = min(max(SCRATCH, self.memory), _MOST - output)
+        return Windows(min(max(WINDOW, _rounded(request + _CALL_PAGE)), self.most), output, scratch)
+
+    @property
+    def advice(self) -> str:
+        """What to do where they may not."""
+        megabytes = self.most // MEBIBYTE
+        if self.most == _MOST // 2:
+            return (
+                f"more than the {megabytes} MiB that a window can have: pass fewer rows at a time"
+            )
+        return (
+            f"more than the {megabytes} MiB that the memory of the function allows: raise memory=,"
+            " or pass fewer rows at a time"
+        )
+
+
+def _rounded(size: int) -> int:
+    return size + -size % MEMORY_UNIT
+
+
+def call_with_windows(
+    function: str,
+    limits: Limits,
+    request: int,
+    call: Callable[[Windows], _Result],
+    *,
+    failure: OutputLimitError | None = None,
+    again: bool = True,
+    advice: str = "",
+) -> _Result:
+    """A call with windows for a request of so many bytes; ``failure`` is how it ended with the
+    usual ones, where it was made.
+
+    A result shows how large it is once it is there. The call is made again then, with a larger
+    window, where ``again`` allows that.
+
+    Raises InputTooLargeError or OutputLimitError where the memory of the function does not allow
+    what it takes; ``advice`` is added.
+    """
+    room = _Room(limits)
+    if request + _CALL_PAGE > room.most:
+        raise InputTooLargeError(
+            f"the arguments are of {request} bytes, {room.advice}{advice}", function
+        )
+    windows = Windows(WINDOW, WINDOW, SCRATCH)
+    reply = max(request, limits.max_output)  # results tend to be as large as the arguments
+    while True:
+        if failure is not None:
+            if limits.max_output and failure.size > limits.max_output:
+                raise failure
+            if failure.size > room.most or windows.output == room.most:
+                raise OutputLimitError(
+                    f"the result is of {failure.size} bytes, {room.advice}{advice}", function
+                ) from failure
+            if not again:
+                raise OutputLimitError(
+                    f"the result is of {failure.size} bytes, {_NOT_AGAIN}", function
+                ) from failure
+            reply = max(failure.size, 2 * windows.output)
+        windows = room.windows(request, reply)
+        try:
+            return call(windows)
+        except OutputLimitError as error:
+            failure = error

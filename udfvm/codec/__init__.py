@@ -1,0 +1,1 @@
+"""Values and columns to bytes and back, and what guests answer, checked."""

@@ -1,0 +1,209 @@
+"""Batches of numbers without nulls: the way around the IPC writer and reader.
+
+For small batches the pages of memory that a library touches cost more than what it does: after each
+exit from a VM the processor finds its caches and translations gone. So columns that are already
+stored as they travel, whole, sliced or in chunks, are copied as they are, once, straight into guest
+memory, and numbers in a reply are used where they lie.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+
+from udfvm.call.chunks import TooLargeForWindowError
+from udfvm.codec.arrow_ipc import NumberCodec
+from udfvm.codec.columns import Form, in_form
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from udfvm.call.fast_path import SmallBatches
+    from udfvm.codec.arrow_ipc import BatchCodec, BatchReply
+    from udfvm.functions.function import Runtime
+
+
+class NumberColumns(NamedTuple):
+    """Columns of numbers: of each, its bytes in one piece or several."""
+
+    form: Form  # of the result
+    num_rows: int
+    widths: tuple[int, ...]  # bytes of a number of each column
+    data: tuple[tuple[memoryview, ...], ...]
+
+    def slice(self, start: int, count: int) -> NumberColumns:
+        """So many rows, without a copy."""
+        if start == 0 and count == self.num_rows:
+            return self
+        data = tuple(
+            tuple(_slice(pieces, start * width, count * width))
+            for pieces, width in zip(self.data, self.widths, strict=True)
+        )
+        return self._replace(num_rows=count, data=data)
+
+
+class NumberBatches:
+    """Requests from arrays of numbers and results as the caller wants them, for one signature.
+
+    >>> import pyarrow as pa
+    >>> from udfvm.codec.arrow_ipc import BatchCodec
+    >>> from udfvm.types.signatures import signature_of
+    >>> def half(x: float) -> float: ...
+    >>> signature = signature_of(half, "half", vectorized=False, input_types=None, output_type=None)
+    >>> batches = NumberBatches(BatchCodec("half", signature.parameters, signature.result))
+    >>> batches.take([pa.chunked_array([[1.0, 2.0], [3.0]])]).num_rows
+    3
+    >>> batches.take([pa.array([1.0, None])]) is None            # not without nulls
+    True
+    """
+
+    def __init__(self, codec: BatchCodec, *, times: bool = True) -> None:
+        """``times``: of any value, as vectorised functions take them; scalar ones take those that
+        Python has.
+        """
+        self._types = tuple(codec.schema.types)
+        self._result: pa.DataType = codec.result_schema.types[0]
+        taken = bool(self._types) and all(map(NumberCodec.takes, (*self._types, self._result)))
+        taken = taken and (times or not any(map(pa.types.is_timestamp, self._types)))
+        self._codec = NumberCodec(codec) if taken else None
+        self._batch_codec = codec
+        self._widths = tuple(type_.bit_width // 8 for type_ in self._types) if taken else ()
+        self._dtypes: tuple[
+            np.dtype[Any], ...
+        ] = ()  # the types in numpy, the result's last, once they are asked for
+
+    def take(self, arguments: Sequence[Any]) -> NumberColumns | None:
+        """The arguments, if all are columns of one length, not empty, without nulls and stored as
+        the declared types are; else None.
+        """
+        if self._codec is None:
+            return None
+        numpy = sys.modules.get("numpy")
+        ndarray = None if numpy is None else numpy.ndarray
+        form, rows, data = Form.NUMPY, 0, []
+        for index, argument in enumerate(arguments):
+            if type(argument) is ndarray:
+                pieces = self._numpy_pieces(argument, index)
+            elif isinstance(argument, pa.Array):
+                form = Form.ARRAY if form is Form.NUMPY else form
+                pieces = self._pieces((argument,), index)
+            elif isinstance(argument, pa.ChunkedArray):
+                form = Form.CHUNKED
+                pieces = (
+                    self._pieces(argument.chunks, index)
+                    if argument.type == self._types[index]
+                    else None
+                )
+            else:
+                return None
+            if pieces is None:
+                return None
+            length = len(argument)
+            if length == 0 or (rows and length != rows):
+                return None
+            rows = length
+            data.append(pieces)
+        return NumberColumns(form, rows, self._widths, tuple(data))
+
+    def _pieces(self, chunks: Iterable[pa.Array], index: int) -> tuple[memoryview, ...] | None:
+        type_, width = self._types[index], self._widths[index]
+        pieces = []
+        for chunk in chunks:
+            if chunk.type != type_ or chunk.null_count:
+                return None
+            data = chunk.buffers()[1]
+            if data is None:
+                continue  # it has no rows
+            if not data.is_cpu:
+                return None
+            begin = chunk.offset * width
+            pieces.append(memoryview(data).cast("B")[begin : begin + len(chunk) * width])
+        return tuple(pieces)
+
+    def _numpy_pieces(
+        self, argument: np.ndarray[Any, Any], index: int
+    ) -> tuple[memoryview, ...] | None:
+        if argument.ndim != 1 or argument.dtype != self._numpy_types()[index]:
+            return None
+        import numpy as np
+
+        if argument.dtype.kind == "M" and np.isnat(argument).any():
+            return None  # these are nulls
+        if not argument.flags.c_contiguous:
+            argument = np.ascontiguousarray(argument)
+        return (argument.view(np.uint8).data,)
+
+    def _numpy_types(self) -> tuple[np.dtype[Any], ...]:
+        if not self._dtypes:
+            import numpy as np
+
+            self._dtypes = tuple(
+                np.dtype(_numpy_name(type_)) for type_ in (*self._types, self._result)
+            )
+        return self._dtypes
+
+    def small(
+        self, name: str, runtime: Runtime, renewed: Callable[[tuple[Any, ...]], Any]
+    ) -> SmallBatches | None:
+        """The shorter way for small numpy arrays; None where the types have values that stand for
+        nulls, or are none of numbers.
+        """
+        if self._codec is None or any(dtype.kind == "M" for dtype in self._numpy_types()):
+            return None
+        from udfvm.call.fast_path import SmallBatches
+
+        return SmallBatches(
+            name, self._batch_codec, self._codec, self._numpy_types(), runtime, renewed
+        )
+
+    def size(self, columns: NumberColumns) -> int:
+        """Bytes of a request."""
+        assert self._codec is not None  # or nothing would have been taken
+        return self._codec.layout(columns.num_rows).request_length
+
+    def write(self, window: memoryview, columns: NumberColumns) -> int:
+        """Writes a request to the window; returns its length in bytes. Raises
+        TooLargeForWindowError.
+        """
+        codec = self._codec
+        assert codec is not None  # or nothing would have been taken
+        layout = codec.layout(columns.num_rows)
+        if layout.request_length > len(window):
+            raise TooLargeForWindowError(layout.request_length, len(window))
+        codec.write(window, layout, columns.data)
+        return layout.request_length
+
+    def result(self, form: Form, replies: Sequence[BatchReply]) -> Any:
+        """The numbers in replies to the pieces of a batch, as the caller wants them."""
+        if form is Form.NUMPY and len(replies) == 1 and replies[0].is_data:
+            import numpy as np
+
+            numbers = np.frombuffer(replies[0].data, self._numpy_types()[-1])
+            return numbers if numbers.flags.writeable else numbers.copy()
+        return in_form(
+            self._batch_codec.function,
+            form,
+            self._result,
+            [self._batch_codec.array(reply) for reply in replies],
+        )
+
+
+def _slice(pieces: Iterable[memoryview], start: int, length: int) -> Iterable[memoryview]:
+    for piece in pieces:
+        if length == 0:
+            return
+        part = piece[start : start + length]
+        start = max(0, start - len(piece))
+        length -= len(part)
+        if part:
+            yield part
+
+
+def _numpy_name(type_: pa.DataType) -> str:
+    """The name of the numpy type that is stored like an Arrow type."""
+    if pa.types.is_timestamp(type_):
+        return f"datetime64[{type_.unit}]"
+    return {"float": "float32", "double": "float64"}.get(str(type_), str(type_))

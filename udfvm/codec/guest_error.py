@@ -1,0 +1,100 @@
+"""``struct udfvm_guest_error``: an exception of the guest, in the guest's words."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, TypeVar
+
+from udfvm import errors
+from udfvm.call.output import shown
+from udfvm.codec.guest_text import LINES, visible
+from udfvm.vmm.callbacks import take_output
+
+_HEADER: Final = struct.Struct("<IIIIq")
+_PLACES: Final = struct.Struct("<QQ")
+# Bytes kept of type, message and traceback: together no more than guest_text.LONGEST. The extension
+# keeps as much (report.c).
+_MOST: Final = (256, 20 << 10, 43 << 10)
+_KEEP: Final = ("", LINES, LINES)
+_SHORT: Final = 256 << 10
+
+
+_Failure = TypeVar("_Failure", bound=BaseException)
+
+
+def add_output(failure: _Failure) -> _Failure:
+    """The failure of a call of this thread, with what its guest printed."""
+    text = take_output()  # what is left of an SQL statement's failure goes, too
+    if (
+        text
+        and isinstance(failure, errors.CallError)
+        and not isinstance(failure, errors.InputTooLargeError)
+    ):
+        failure.output = shown(text)
+    return failure
+
+
+def parse(
+    reply: bytes | bytearray | memoryview,
+    udf: str | None,
+    first_row: int = 0,
+    rows: int | None = None,
+) -> errors.CallError:
+    """The exception that a reply with status ERROR describes. A reply that makes no sense gives a
+    ProtocolError.
+
+    The call's batch had so many ``rows`` (None: not known), from ``first_row`` on of what the
+    caller passed; a row index that is not of the batch is not believed.
+
+    >>> reply = _HEADER.pack(10, 3, 0, 0, 7) + b"ValueErrorodd"
+    >>> print(parse(reply, "score"))
+    UDF 'score', row 7: ValueError: odd
+    """
+    return add_output(_parsed(reply, udf, first_row, rows))
+
+
+def _parsed(
+    reply: bytes | bytearray | memoryview, udf: str | None, first_row: int, rows: int | None
+) -> errors.CallError:
+    if len(reply) < _HEADER.size:
+        return errors.ProtocolError("the guest reported an error without saying which", udf)
+    *lengths, signal, row = _HEADER.unpack_from(reply)
+    if _HEADER.size + sum(lengths) > len(reply):
+        return errors.ProtocolError("the guest's error report is longer than its reply", udf)
+    texts = []
+    position, whole = _HEADER.size, memoryview(reply)
+    for length, most, keep in zip(lengths, _MOST, _KEEP, strict=True):
+        texts.append(visible(whole[position : position + length], most, keep))
+        position += length
+    if signal:
+        return _crash(whole[position:], texts, udf, signal)
+    known = row >= 0 and (rows is None or row < rows)
+    return errors.UDFError(texts[0], texts[1], texts[2], udf, first_row + row if known else None)
+
+
+def excerpt(reply: memoryview) -> bytes:
+    """A copy of a reply with status ERROR, of which no more is copied than ``parse`` looks at,
+    however long it is.
+    """
+    if len(reply) <= _SHORT:
+        return bytes(reply)
+    *lengths, signal, row = _HEADER.unpack_from(reply)
+    if _HEADER.size + sum(lengths) > len(reply):
+        return bytes(reply[: _HEADER.size])
+    texts = []
+    position = _HEADER.size
+    for length, most, keep in zip(lengths, _MOST, _KEEP, strict=True):
+        texts.append(visible(reply[position : position + length], most, keep).encode())
+        position += length
+    head = _HEADER.pack(*(len(text) for text in texts), signal, row)
+    return b"".join([head, *texts, bytes(reply[position : position + _PLACES.size])])
+
+
+def _crash(places: memoryview, texts: list[str], udf: str | None, signal: int) -> errors.CallError:
+    if len(places) < _PLACES.size:
+        return errors.ProtocolError("the guest's error report is cut short", udf)
+    address, instruction = _PLACES.unpack_from(places)
+    kind, message, report = texts
+    return errors.GuestCrashError(
+        f"{kind}: {message}\n{report}".rstrip(), udf, None, signal, address, instruction
+    )

@@ -1,0 +1,208 @@
+"""The column in a reply: arrays over the places that a record batch's metadata name. All of these
+are the guest's word.
+
+Nodes and buffers come in the order in which Arrow lays out nested columns: a column's own, then its
+children's, one after the other (arrow.apache.org/docs/format/Columnar.html, "Recordbatch message").
+
+``validate(full=True)`` alone does not make a column safe for everybody: it reads no offset of a
+column without rows, while others do. So nothing of a reply is handed on but buffers that are known
+to be right: columns without rows are made here, buffers are cut to what their column needs and lie
+at multiples of 8 bytes, and text behind a null, which nobody looked at, is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_ALIGNMENT: Final = 8  # bytes; the widest value of a buffer
+
+
+class Places(NamedTuple):
+    """What the metadata of a record batch of one column say."""
+
+    rows: int
+    nodes: list[tuple[int, int]]  # rows and nulls
+    buffers: list[tuple[int, int]]  # offset and length
+
+
+def column_of(
+    type_: pa.DataType, rows: int, places: Places, reply: pa.Buffer, body: int
+) -> pa.Array:
+    """The column, which must be of so many rows, as views of the reply, whose buffers are from
+    ``body`` on; valid for every use.
+
+    Raises ValueError where there are not as many nodes and buffers as the type has, where one lies
+    outside of the reply or is too small, and for values that the type has not.
+    """
+    nodes, buffers = _count(type_)
+    if len(places.nodes) != nodes:
+        raise ValueError(f"it has {len(places.nodes)} columns where there is {nodes}")
+    if places.rows != rows or places.nodes[0][0] != rows:
+        raise ValueError(f"it has {places.rows} rows where the request had {rows}")
+    if len(places.buffers) != buffers:
+        raise ValueError(f"it has {len(places.buffers)} buffers where the type has {buffers}")
+    slices = [_slice(reply, body, offset, length) for offset, length in places.buffers]
+    return checked(_array(type_, iter(places.nodes), iter(slices)))
+
+
+def checked(array: pa.Array) -> pa.Array:
+    """An array whose buffers a guest filled, valid for every use. Its buffers are as large as it
+    needs. Raises ValueError.
+    """
+    array.validate(full=True)
+    return (
+        array if _is_plain(array) else array.take(pc.indices_nonzero(pa.repeat(True, len(array))))
+    )
+
+
+def empty(type_: pa.DataType) -> pa.Array:
+    """A column without rows."""
+    return pa.array([], type_)
+
+
+def _is_plain(array: pa.Array) -> bool:
+    """Whether offsets begin at 0, and nulls hold nothing."""
+    if not len(array) or not _has_places(array.type):
+        return True
+    if _has_offsets(array.type):
+        offsets = _offsets(array)
+        if offsets[0].as_py():
+            return False
+        if array.null_count:
+            nulls = pc.indices_nonzero(array.is_null())
+            if not offsets.take(nulls).equals(offsets.slice(1).take(nulls)):
+                return False
+    return all(map(_is_plain, _child_arrays(array)))
+
+
+def _has_places(type_: pa.DataType) -> bool:
+    return _has_offsets(type_) or type_.num_fields > 0
+
+
+def _has_offsets(type_: pa.DataType) -> bool:
+    kinds = pa.types
+    return bool(
+        kinds.is_list(type_)
+        or kinds.is_large_list(type_)
+        or kinds.is_string(type_)
+        or kinds.is_binary(type_)
+        or _has_wide_offsets(type_)
+    )
+
+
+def _has_wide_offsets(type_: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_large_list(type_)
+        or pa.types.is_large_string(type_)
+        or pa.types.is_large_binary(type_)
+    )
+
+
+def _offsets(array: pa.Array) -> pa.Array:
+    kind = pa.int64() if _has_wide_offsets(array.type) else pa.int32()
+    return pa.Array.from_buffers(kind, len(array) + 1, [None, array.buffers()[1]], 0)
+
+
+def _child_arrays(array: pa.Array) -> list[pa.Array]:
+    if pa.types.is_struct(array.type):
+        return [array.field(index) for index in range(array.type.num_fields)]
+    return [array.values] if array.type.num_fields else []
+
+
+def _count(type_: pa.DataType) -> tuple[int, int]:
+    """Nodes and buffers of a type."""
+    nodes, buffers = 1, _own_buffers(type_)
+    for child in _children(type_):
+        more = _count(child)
+        nodes, buffers = nodes + more[0], buffers + more[1]
+    return nodes, buffers
+
+
+def _own_buffers(type_: pa.DataType) -> int:
+    if pa.types.is_null(type_):
+        return 0
+    return int(type_.num_buffers)
+
+
+def _children(type_: pa.DataType) -> Sequence[pa.DataType]:
+    return [type_.field(index).type for index in range(type_.num_fields)]
+
+
+def _slice(reply: pa.Buffer, body: int, offset: int, length: int) -> pa.Buffer:
+    room = reply.size - body
+    if not (0 <= offset <= room and 0 <= length <= room - offset):
+        raise ValueError("a buffer lies outside of the reply")
+    return reply.slice(body + offset, length)
+
+
+def _array(
+    type_: pa.DataType, nodes: Iterator[tuple[int, int]], slices: Iterator[pa.Buffer]
+) -> pa.Array:
+    rows = next(nodes)[0]
+    if rows < 0:
+        raise ValueError("a column of it has fewer than no rows")
+    if pa.types.is_null(type_):
+        return pa.nulls(rows, type_)
+    found = [next(slices) for _ in range(_own_buffers(type_))]
+    children = [_array(child, nodes, slices) for child in _children(type_)]
+    if not rows:
+        if _has_offsets(type_) and found[1].size:
+            _offsets_of(type_, 0, found, children)
+        return empty(type_)  # whatever its children hold
+    wanted = (
+        rows
+        if pa.types.is_struct(type_)
+        else rows * type_.list_size
+        if pa.types.is_fixed_size_list(type_)
+        else None
+    )
+    if wanted is not None and any(len(child) != wanted for child in children):
+        raise ValueError(f"a column in a {type_} has not the {wanted} rows that go with it")
+    buffers = _buffers(type_, rows, found, children)
+    return pa.Array.from_buffers(
+        type_, rows, buffers, 0 if buffers[0] is None else -1, 0, children or None
+    )
+
+
+def _buffers(
+    type_: pa.DataType, rows: int, found: Sequence[pa.Buffer], children: Sequence[pa.Array]
+) -> list[pa.Buffer | None]:
+    """The buffers of a column of some rows, each as long as it has to be. No bitmap: no nulls."""
+    bits = (rows + 7) // 8
+    buffers: list[pa.Buffer | None] = [_cut(found[0], bits) if found[0].size else None]
+    if _has_offsets(type_):
+        offsets, last = _offsets_of(type_, rows, found, children)
+        buffers.append(offsets)
+        if not children:
+            buffers.append(found[2].slice(0, last))  # bytes: they may lie anywhere
+    elif len(found) > 1:
+        buffers.append(
+            _cut(found[1], bits if pa.types.is_boolean(type_) else rows * (type_.bit_width // 8))
+        )
+    return buffers
+
+
+def _offsets_of(
+    type_: pa.DataType, rows: int, found: Sequence[pa.Buffer], children: Sequence[pa.Array]
+) -> tuple[pa.Buffer, int]:
+    """The offsets of a column, and the last of them, which leads to where there is something; those
+    before it are to be validated.
+    """
+    width = 8 if _has_wide_offsets(type_) else 4
+    offsets = _cut(found[1], (rows + 1) * width)
+    last = int.from_bytes(offsets[rows * width : (rows + 1) * width], "little", signed=True)
+    if not 0 <= last <= (len(children[0]) if children else found[2].size):
+        raise ValueError("its offsets lead out of what they point into")
+    return offsets, last
+
+
+def _cut(buffer: pa.Buffer, length: int) -> pa.Buffer:
+    if buffer.size < length:
+        raise ValueError(f"a buffer of {buffer.size} bytes where {length} are needed")
+    if buffer.address % _ALIGNMENT:
+        raise ValueError(f"a buffer is not at a multiple of {_ALIGNMENT} bytes")
+    return buffer.slice(0, length)

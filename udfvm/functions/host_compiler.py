@@ -1,0 +1,196 @@
+"""Runs the host's C compiler for ``udfvm.from_c``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from udfvm.codec.guest_text import visible
+from udfvm.errors import BuildError
+
+_FLAGS: Final = ("-O3", "-g", "-Wall", "-shared", "-fPIC", "-fno-omit-frame-pointer")
+_LANGUAGE: Final = "-x"
+_HEAD_MOST: Final = 40 << 10  # bytes kept of what a compiler says: with the mark
+_TAIL_MOST: Final = 20 << 10  # between them less than guest_text.LONGEST
+_SLICE: Final = 0.05  # seconds between two looks whether it has ended
+
+
+def compile_shared_object(
+    source: str,
+    made: Path,
+    *,
+    name: str,
+    compiler: Sequence[str],
+    flags: Sequence[str],
+    include: str,
+    timeout: float | None,
+) -> None:
+    """Compiles source text to the shared object ``made``. ``name`` is the UDF's, for errors.
+
+    ``flags`` follow the source, where the linker wants libraries and objects. Paths in them are
+    relative to the present directory. Raises BuildError, with what the compiler said.
+    """
+    language, others = _split_language(name, compiler, flags)
+    command = [
+        *language.compiler, *_FLAGS, "-I", include, f"-fdebug-prefix-map={os.getcwd()}=.",
+        _LANGUAGE, language.name, "-", _LANGUAGE, "none", *others, "-o", str(made),
+    ]  # fmt: skip
+    if not isinstance(source, str):
+        raise BuildError(f"UDF {name!r}: the source is text, not {type(source).__name__}")
+    try:
+        text = source.encode()
+    except UnicodeEncodeError as error:
+        raise BuildError(f"UDF {name!r}: its source is not valid Unicode: {error}") from error
+    try:
+        with _started(command) as process:
+            said = _said(process, text, timeout)
+    except subprocess.TimeoutExpired as error:
+        message = (
+            f"UDF {name!r}: the compiler did not end within {timeout:g} s: raise build_timeout="
+        )
+        raise BuildError(message) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a word
+        message = f"UDF {name!r}: the compiler {command[0]} does not start: {error}"
+        raise BuildError(message) from error
+    if process.returncode:
+        how = (
+            "" if process.returncode > 0 else f" (signal {-process.returncode} ended the compiler)"
+        )
+        raise BuildError(f"UDF {name!r} does not compile{how}", said)
+    if not made.is_file() or made.is_symlink():
+        raise BuildError(
+            f"UDF {name!r}: the compiler {command[0]} ended well and made no shared object: see to"
+            " flags=",
+            said,
+        )
+
+
+class _Excerpt:
+    """What a compiler says: of much, head and tail."""
+
+    def __init__(self) -> None:
+        self.head, self.tail, self.length = b"", b"", 0
+
+    def add(self, data: bytes) -> None:
+        room = _HEAD_MOST - len(self.head)
+        self.head += data[:room]
+        self.tail = (self.tail + data[room:])[-_TAIL_MOST:]
+        self.length += len(data)
+
+    def text(self) -> str:
+        left_out = self.length - len(self.head) - len(self.tail)
+        mark = f"\n[... {left_out} bytes of {self.length} are left out ...]\n" if left_out else ""
+        return visible(self.head + mark.encode() + self.tail)
+
+
+def _said(process: subprocess.Popen[bytes], source: bytes, timeout: float | None) -> str:
+    """Writes the source, and reads what the compiler says until it has ended. Raises
+    TimeoutExpired.
+    """
+    assert process.stdin is not None
+    assert process.stderr is not None
+    deadline = None if timeout is None else time.monotonic() + timeout
+    said, left = _Excerpt(), memoryview(source)
+    with selectors.DefaultSelector() as selector:
+        for file, event in (
+            (process.stdin, selectors.EVENT_WRITE),
+            (process.stderr, selectors.EVENT_READ),
+        ):
+            os.set_blocking(file.fileno(), False)
+            selector.register(file, event)
+        while True:
+            ended = _has_ended(process)  # what it started may hold its standard error, for ever
+            ready = selector.select(0 if ended else _SLICE)
+            for key, _ in ready:
+                if key.fileobj is process.stdin:
+                    left = left[_write(process.stdin.fileno(), left) :]
+                    if not left:
+                        selector.unregister(process.stdin)
+                        process.stdin.close()
+                elif data := os.read(key.fd, 1 << 16):
+                    said.add(data)
+                else:
+                    selector.unregister(key.fileobj)
+            if ended and not ready:
+                return said.text()
+            if deadline is not None and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(process.args, timeout or 0)
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # the program ignores SIGCHLD, and nobody is left to ask
+        process.wait()
+        return True
+
+
+def _write(descriptor: int, data: memoryview) -> int:
+    """Bytes that went into the pipe; all of them where nobody reads it."""
+    try:
+        return os.write(descriptor, data) if data else 0
+    except BrokenPipeError:
+        return len(data)
+    except BlockingIOError:
+        return 0
+
+
+class _Language:
+    """A compiler's command without its language, and the language of the source."""
+
+    def __init__(self, compiler: list[str], name: str) -> None:
+        self.compiler = compiler
+        self.name = name
+
+
+def _split_language(
+    name: str, compiler: Sequence[str], flags: Sequence[str]
+) -> tuple[_Language, list[str]]:
+    """``-x LANGUAGE`` of either list is the source's, and must not be that of objects in the
+    flags.
+    """
+    chosen = "c"
+    rest: list[list[str]] = []
+    for words in (compiler, flags):
+        if isinstance(words, str) or not isinstance(words, Iterable):
+            raise BuildError(
+                f"UDF {name!r}: compiler= and flags= are lists of words, not {words!r}"
+            )
+        kept = list(words)
+        if wrong := [word for word in kept if not isinstance(word, str)]:
+            raise BuildError(
+                f"UDF {name!r}: compiler= and flags= are lists of words, and {wrong[0]!r} is none"
+            )
+        while _LANGUAGE in kept:
+            at = kept.index(_LANGUAGE)
+            chosen = kept[at + 1] if at + 1 < len(kept) else chosen
+            del kept[at : at + 2]
+        rest.append(kept)
+    if not rest[0]:
+        raise BuildError(f"UDF {name!r}: compiler= is empty")
+    return _Language(rest[0], chosen), rest[1]
+
+
+@contextlib.contextmanager
+def _started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The compiler, with the processes that it starts. None outlives the block."""
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        bufsize=0, start_new_session=True,
+    )  # fmt: skip
+    with process:
+        try:
+            yield process
+        finally:
+            if (
+                process.returncode is None
+            ):  # nobody has waited for it: its number, the group's, is still its own
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)

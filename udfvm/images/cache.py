@@ -1,0 +1,322 @@
+"""The image cache: images and replies that are built once, what there is of them, and what goes to
+keep the cache at its size.
+
+What nobody has a lock on (``cache_files.py``) can be swept, if it is a leftover, or removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from udfvm import vmm
+from udfvm.errors import CacheError, ImageError
+from udfvm.images.cache_files import (
+    building,
+    cache_directory,
+    cache_size,
+    explained,
+    is_locked,
+    make_directory,
+    remove_unused,
+    unlink,
+    write_bytes,
+    write_file,
+)
+
+_IMAGES: Final = (".base", ".layer")
+_REPLIES: Final = (".compiled", ".description")
+_NAMES: Final = ("functions/*.udf", "runtimes/*.runtime")  # files that name images
+_FOLDERS: Final = ("", "functions", "runtimes")
+_TRIES: Final = 5
+
+
+# ---- Images, and replies that are kept ----
+
+
+def _open_image(path: Path, base: vmm.Image | None) -> vmm.Image | None:
+    """The image, or None where there is none. A damaged one is removed."""
+    try:
+        return vmm.Image.open(path, base)
+    except FileNotFoundError:
+        return None
+    except CacheError:
+        raise
+    except ImageError:
+        with explained(path):
+            path.unlink(missing_ok=True)
+        return None
+
+
+def cached_image(path: Path, base: vmm.Image | None, build: Callable[[int], None]) -> vmm.Image:
+    """Opens an image of the cache, building it if need be. ``build`` writes it to a descriptor.
+
+    Raises CacheError, and what ``build`` raises.
+    """
+    most = (
+        cache_size()
+    )  # a setting that is no size is said whether or not there is anything to build
+    if image := _open_image(path, base):
+        return image
+    make_directory(path.parent)
+    with building(path):
+        for _ in range(_TRIES):
+            if image := _open_image(path, base):
+                break
+            _sweep()
+            write_file(path, build)
+        else:
+            raise CacheError(
+                f"{path} is damaged or removed as soon as it is written: set UDFVM_CACHE to another"
+                " directory"
+            )
+    _keep_size(most)
+    return image
+
+
+def cached_bytes(path: Path) -> bytes | None:
+    """The content of a file of the cache, which is marked as used; None where there is none. Raises
+    CacheError.
+    """
+    try:
+        descriptor = vmm.open_private(path)
+    except FileNotFoundError:
+        return None
+    with open(descriptor, "rb") as file, explained(path):
+        with contextlib.suppress(
+            OSError
+        ):  # the time of access, whatever the file system does about it
+            os.utime(descriptor, ns=(time.time_ns(), os.fstat(descriptor).st_mtime_ns))
+        return file.read()
+
+
+def keep_bytes(path: Path, content: bytes) -> None:
+    """Puts a file into the cache."""
+    most = cache_size()
+    write_bytes(path, content)
+    _keep_size(most)
+
+
+# ---- What is in the cache ----
+
+
+class CacheFile(NamedTuple):
+    """A file of the cache: bytes that it takes on disk, holes not counted, and when it was used
+    last (seconds since 1970).
+    """
+
+    path: Path
+    stored_bytes: int
+    used: float
+
+
+class CacheEntry(NamedTuple):
+    """An image of the cache: ``report`` is the build report, empty where the file cannot be read;
+    ``used`` is when it was opened last.
+    """
+
+    path: Path
+    kind: str
+    stored_bytes: int
+    used: float
+    report: dict[str, Any]
+
+
+def _listed() -> dict[str, CacheFile]:
+    """The regular files of the cache, by their paths in it."""
+    directory, found = cache_directory(), {}
+    for folder in _FOLDERS:
+        with (
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            _scanned(directory / folder) as entries,
+        ):
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.is_file(follow_symlinks=False):
+                        path, status = Path(entry.path), entry.stat(follow_symlinks=False)
+                        used = (
+                            max(status.st_mtime, status.st_atime)
+                            if path.suffix in _REPLIES
+                            else status.st_mtime
+                        )
+                        found[os.path.join(folder, entry.name)] = CacheFile(
+                            path, status.st_blocks * 512, used
+                        )
+    for name, file in found.items():
+        note = found.get(f"{name}.verified")
+        if note is not None:
+            found[name] = file._replace(used=max(file.used, note.used))
+    return found
+
+
+@contextlib.contextmanager
+def _scanned(directory: Path) -> Iterator[Any]:
+    try:
+        entries = os.scandir(directory)
+    except PermissionError as error:
+        raise CacheError(
+            f"{directory} cannot be read: see to its permissions, or set UDFVM_CACHE to another"
+            " directory"
+        ) from error
+    with entries:
+        yield entries
+
+
+def stored_bytes() -> int:
+    """Bytes that the cache takes on disk."""
+    return sum(file.stored_bytes for file in _listed().values())
+
+
+def cache_entries() -> list[CacheEntry]:
+    """All images in the cache, the one used last first. Raises CacheError where the directory is
+    not this user's alone.
+    """
+    if not _usable():
+        return []
+    entries = [
+        CacheEntry(
+            file.path, file.path.suffix[1:], file.stored_bytes, file.used, _report(file.path)
+        )
+        for file in _listed().values()
+        if file.path.suffix in _IMAGES
+    ]
+    return sorted(entries, key=lambda entry: entry.used, reverse=True)
+
+
+def _report(path: Path) -> dict[str, Any]:
+    try:
+        return vmm.read_metadata(path)
+    except (OSError, ImageError):
+        return {}
+
+
+def _usable() -> bool:
+    """Whether there is a cache. Raises CacheError where it is not to be used."""
+    try:
+        os.close(vmm.open_private_directory(cache_directory()))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+# ---- Removal ----
+
+
+def _sweep() -> None:
+    """Removes what builds that were killed left behind."""
+    files = _listed()
+    for name, file in files.items():
+        if file.path.suffix in (".tmp", ".lock"):
+            remove_unused(file.path)
+        elif file.path.suffix == ".verified" and name.removesuffix(".verified") not in files:
+            unlink(file.path)
+
+
+def _named() -> set[str]:
+    """Images that sealed functions and prepared runtimes name: without them programs without Python
+    cannot run these.
+    """
+    names: set[str] = set()
+    for pattern in _NAMES:
+        for path in cache_directory().glob(pattern):
+            with (
+                contextlib.suppress(CacheError, FileNotFoundError),
+                open(vmm.open_private(path), "rb") as file,
+            ):
+                pairs = (
+                    line.split() for line in file.read().decode("utf-8", "replace").splitlines()
+                )
+                names.update(
+                    pair[1] for pair in pairs if len(pair) == 2 and pair[0] in ("base", "layer")
+                )
+    return names
+
+
+def _by_use(files: dict[str, CacheFile]) -> list[CacheFile]:
+    """What may be removed, in the order in which it goes: layers whose base is gone, then what was
+    used longest ago. A base is used when one of its layers is, and goes after them.
+    """
+    kept, identities = _named(), {}
+    candidates = {
+        name: file
+        for name, file in files.items()
+        if file.path.suffix in (*_IMAGES, *_REPLIES) and name not in kept
+    }
+    for name, file in files.items():
+        with contextlib.suppress(OSError, ImageError):
+            if file.path.suffix in _IMAGES and (identity := vmm.read_identity(file.path)):
+                identities[name] = identity
+    bases = {digest: name for name, (digest, _) in identities.items() if name.endswith(".base")}
+    used = {name: file.used for name, file in candidates.items()}
+    for name, (_, base_digest) in identities.items():
+        base = bases.get(base_digest)
+        if name.endswith(".layer") and base is None and name in used:
+            used[name] = 0.0
+        elif base in used and name.endswith(".layer"):
+            used[base] = max(used[base], files[name].used)
+    order = sorted(candidates, key=lambda name: (used[name], name.endswith(".base")))
+    return [candidates[name] for name in order]
+
+
+class Pruned(NamedTuple):
+    """What was removed, in files and in bytes on disk, and the bytes that are left."""
+
+    files: int
+    removed_bytes: int
+    left_bytes: int
+
+
+def prune(most: int | None = None) -> Pruned:
+    """Sweeps what killed builds left behind and removes what was used longest ago until the cache
+    takes ``most`` bytes on disk, or as ``$UDFVM_CACHE_SIZE`` says. What is in use, in any process,
+    stays, and what sealed functions and prepared runtimes name.
+    """
+    if most is None:
+        most = cache_size()
+    if not _usable():
+        return Pruned(0, 0, 0)
+    before = stored_bytes()
+    _sweep()
+    files = _listed()
+    left, removed = sum(file.stored_bytes for file in files.values()), 0
+    for file in _by_use(files) if left > most else ():
+        if left <= most:
+            break
+        if is_locked(file.path.with_suffix(".lock")) or not remove_unused(file.path):
+            continue  # being built, or in use
+        removed += 1
+        left -= file.stored_bytes
+        note = files.get(f"{file.path.name}.verified")
+        if note is not None:
+            unlink(note.path)
+            left -= note.stored_bytes
+    return Pruned(removed, before - left, left)
+
+
+def _keep_size(most: int) -> None:
+    """As ``prune``, where something was added: that this user may not remove what others have in
+    the cache is no failure of a build.
+    """
+    with contextlib.suppress(CacheError, OSError):
+        prune(most)
+
+
+def clear_cache() -> int:
+    """Removes every image of the cache, and what builds left behind; returns how many images that
+    were. Images in use stay usable.
+    """
+    removed = 0
+    if not _usable():
+        return 0
+    _sweep()
+    for pattern in (f"*{suffix}" for suffix in (*_IMAGES, *_REPLIES, ".verified")):
+        for path in cache_directory().glob(pattern):
+            removed += unlink(path) and path.suffix in _IMAGES
+    for pattern in _NAMES:  # names of what is gone
+        for path in cache_directory().glob(pattern):
+            unlink(path)
+    return removed

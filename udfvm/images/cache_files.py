@@ -1,0 +1,227 @@
+"""Files of the image cache: where they are, how they are written, and what tells that somebody uses
+them.
+
+Only files are used that nobody but this user and root can have put there
+(``udfvm/vmm/core/image/private_file.c``). They appear under their names by an atomic rename, and a
+lock lets one of several processes build while the others wait for it. Whoever writes a file or uses
+an image has a lock on it, which goes with the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from udfvm import vmm
+from udfvm.errors import CacheError, HostError
+from udfvm.limits import parse_size
+
+DEFAULT_SIZE: Final = 8 << 30
+_ADVICE: Final = {
+    errno.ENOSPC: (
+        "free some space (`udfvm cache prune --size 1GiB`), or set UDFVM_CACHE to a directory on"
+        " another disk"
+    ),
+    errno.EDQUOT: (
+        "free some space (`udfvm cache prune --size 1GiB`), or set UDFVM_CACHE to a directory on"
+        " another disk"
+    ),
+    errno.EFBIG: (
+        "raise the limit of the process (ulimit -f), or set UDFVM_CACHE to a directory on another"
+        " disk"
+    ),
+}
+
+
+def cache_directory() -> Path:
+    """``$UDFVM_CACHE``, else ``udfvm`` in the user's cache directory."""
+    if chosen := os.environ.get("UDFVM_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "udfvm"
+
+
+def cache_size() -> int:
+    """Bytes that the cache may take on disk: ``$UDFVM_CACHE_SIZE``. Raises CacheError where that is
+    no size.
+    """
+    chosen = os.environ.get("UDFVM_CACHE_SIZE")
+    try:
+        return parse_size(chosen, "UDFVM_CACHE_SIZE") if chosen else DEFAULT_SIZE
+    except ValueError as error:
+        raise CacheError(str(error)) from None
+
+
+# ---- Writing ----
+
+
+# ---- Files ----
+
+
+def _failure(path: Path, number: int | None) -> CacheError:
+    advice = _ADVICE.get(
+        number or 0, "see to its permissions, or set UDFVM_CACHE to a directory that you can write"
+    )
+    return CacheError(f"{path} cannot be written: {os.strerror(number or errno.EIO)}: {advice}")
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """System calls that fail are failures of the cache."""
+    try:
+        yield
+    except OSError as error:
+        raise _failure(path, error.errno) from error
+
+
+def make_directory(directory: Path) -> None:
+    with explained(directory):
+        for path in reversed([directory, *directory.parents]):
+            if path.is_symlink() and not path.exists():
+                advice = "remove it, or set UDFVM_CACHE to another directory"
+                raise CacheError(f"{path} is a symbolic link to what is not there: {advice}")
+            if not path.is_dir():
+                path.mkdir(mode=0o700, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _unlocking(descriptor: int) -> Iterator[None]:
+    """Gives up the lock, which would go on in a child that was forked meanwhile, and closes."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: str | Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def building(path: Path) -> Iterator[None]:
+    """Holds the lock file of what is being built. It is removed afterwards; whoever waited on it
+    looks again.
+    """
+    lock = path.with_suffix(".lock")
+    while True:
+        descriptor = vmm.open_private(lock, os.O_RDWR | os.O_CREAT)
+        with _unlocking(descriptor):
+            with explained(lock):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_at(descriptor, lock):
+                try:
+                    yield
+                finally:
+                    lock.unlink(missing_ok=True)
+                return
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    """A new file beside it, locked, so that nobody sweeps it."""
+    import tempfile  # which answers from the cache do without
+
+    with explained(path):
+        while True:
+            descriptor, name = tempfile.mkstemp(
+                dir=path.parent, prefix=f"{path.stem[:16]}.", suffix=".tmp"
+            )
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(descriptor, name):
+                return descriptor, name
+            os.close(descriptor)
+
+
+def write_file(path: Path, build: Callable[[int], None]) -> None:
+    """Makes a file of the cache, whole or not at all. ``build`` writes it to a descriptor. Raises
+    CacheError where that cannot be.
+    """
+    make_directory(path.parent)
+    os.close(vmm.open_private_directory(path.parent))
+    descriptor, temporary = _temporary(path)
+    with _unlocking(descriptor):
+        try:
+            try:
+                build(descriptor)
+            except HostError as error:
+                if error.errno in _ADVICE:
+                    raise _failure(path, error.errno) from error
+                raise
+            with explained(path):
+                os.fsync(descriptor)
+                os.rename(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Makes a small file of the cache."""
+    write_file(path, lambda descriptor: _write_all(path, descriptor, content))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Makes a small file of the cache."""
+    write_bytes(path, text.encode())
+
+
+def _write_all(path: Path, descriptor: int, content: bytes) -> None:
+    with explained(path), open(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+
+
+# ---- Removal ----
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody has a lock on the file, or it cannot be told."""
+    try:
+        descriptor = vmm.open_private(path)
+    except FileNotFoundError:
+        return False
+    except CacheError:
+        return True
+    with _unlocking(descriptor):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def remove_unused(path: Path) -> bool:
+    """Removes a file, unless somebody uses it. Who opens it in that moment uses it for the last
+    time.
+    """
+    try:
+        descriptor = vmm.open_private(path)
+    except (FileNotFoundError, CacheError):
+        return False
+    with _unlocking(descriptor):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_at(descriptor, path):
+                return False
+            path.unlink()
+        except OSError:
+            return False
+    return True
+
+
+def unlink(path: Path) -> bool:
+    try:
+        path.unlink()
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+    except OSError as error:
+        raise _failure(path, error.errno) from error
+    return True

@@ -1,0 +1,19 @@
+"""Where the installed package is, and what of it goes into guests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+PACKAGE: Final = Path(__file__).resolve().parent
+GUEST: Final = PACKAGE / "_guest"  # the guest kernel and the runtimes, built
+
+
+def get_include() -> str:
+    """The folder of ``udfvm.h``, for compilers of native functions.
+
+    >>> import os, udfvm
+    >>> os.listdir(udfvm.get_include())
+    ['udfvm.h']
+    """
+    return str(GUEST / "include")

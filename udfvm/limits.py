@@ -1,0 +1,163 @@
+"""Limits of a UDF's calls, as users write them and as the core takes them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, NamedTuple
+
+from udfvm.call.output import Log, check_log
+from udfvm.checks import LARGEST, LONGEST, check_count, check_seconds, check_switch, is_whole, shown
+from udfvm.errors import OptionError, SignatureError
+
+MEBIBYTE: Final = 1 << 20
+MEMORY_UNIT: Final = 2 * MEBIBYTE
+DEFAULT_MEMORY: Final = 512 * MEBIBYTE
+SMALLEST_MEMORY: Final = 16 * MEBIBYTE
+LARGEST_MEMORY: Final = 64 << 30
+WINDOW: Final = 128 * MEBIBYTE
+SCRATCH: Final = (
+    128 * MEBIBYTE
+)  # address space for large blocks of memory of a call; counted as its memory
+DEFAULT_TIMEOUT: Final = 10.0
+DEFAULT_BUILD_TIMEOUT: Final = 300.0
+DEFAULT_LOG: Final = 64 * 1024
+DEFAULT_HOST_CALLS: Final = 10_000
+
+_SHORTEST: Final = 1e-9  # seconds of a timeout
+
+_SIZE: Final = re.compile(
+    r"\s*(\d{1,30})(?:\.(\d{1,30}))?\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE | re.ASCII
+)
+
+
+def parse_size(size: int | str, option: str = "size", least: int = 0) -> int:
+    """Bytes of a size: a number, or text such as ``"64MiB"``, ``"1.5 GB"``, ``"512K"``. Units with
+    an i are powers of 1024, others of 1000.
+
+    Raises OptionError, a ValueError, for anything else.
+
+    >>> parse_size("64MiB"), parse_size("1.5 kB"), parse_size(4096)
+    (67108864, 1500, 4096)
+    """
+    if is_whole(size):
+        return check_count(option, size, least)
+    match = _SIZE.fullmatch(size) if isinstance(size, str) else None
+    if match is None:
+        raise OptionError(
+            f"{option}={shown(size)} is not a size; write a whole number of bytes, or text such as"
+            " '64MiB'"
+        )
+    number, fraction, prefix, binary = match[1], match[2] or "", match[3], match[4]
+    unit = (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " ")
+    found = int(number + fraction) * unit // 10 ** len(fraction)
+    if not least <= found <= LARGEST:
+        raise OptionError(f"{option}={shown(size)} must be from {least} to {LARGEST} bytes")
+    return found
+
+
+def format_size(size: int) -> str:
+    """Bytes as text, in units that are powers of 1024, as memory, windows and the cache are
+    measured.
+
+    >>> format_size(512 << 20), format_size(8 << 30), format_size(1_500_000), format_size(100)
+    ('512 MiB', '8 GiB', '1.4 MiB', '100 bytes')
+    """
+    amount, unit = float(size), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if round(amount, 1) < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def _nanoseconds(option: str, seconds: float | None) -> int:
+    """Nanoseconds of an option in seconds; 0 for None, which means no deadline. Raises
+    OptionError.
+    """
+    if seconds is None:
+        return 0
+    try:
+        return max(1, int(check_seconds(option, seconds, _SHORTEST, LONGEST) * 1e9))
+    except OptionError as error:
+        raise OptionError(f"{error}; None means no deadline") from None
+
+
+class Limits(NamedTuple):
+    """What a call may use. The host enforces every one of them.
+
+    Attributes:
+        memory: bytes of guest memory, interpreter and packages included; rounded up to 2 MiB.
+        timeout_ns: wall-clock nanoseconds of one call; 0 for no deadline.
+        max_output: bytes of the result; 0 for as many as the memory.
+        max_log: bytes of standard output and error.
+        files: the function may read the interpreter's and packages' files (late imports need it).
+        deterministic: clock and randomness are fixed.
+        host_calls: calls of host functions.
+        build_timeout_ns: wall-clock nanoseconds of each step of building the image; 0 for no
+            deadline.
+        log: where what it writes to its standard output and error goes; with "strict" more than
+            max_log bytes fail the call.
+    """
+
+    memory: int = DEFAULT_MEMORY
+    timeout_ns: int = int(DEFAULT_TIMEOUT * 1e9)
+    max_output: int = 0
+    max_log: int = DEFAULT_LOG
+    files: bool = True
+    deterministic: bool = False
+    host_calls: int = DEFAULT_HOST_CALLS
+    build_timeout_ns: int = int(DEFAULT_BUILD_TIMEOUT * 1e9)
+    log: Log = "forward"
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        memory: int | str = DEFAULT_MEMORY,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        max_output: int | str | None = None,
+        max_log: int | str = DEFAULT_LOG,
+        files: bool = True,
+        deterministic: bool = False,
+        host_calls: int = DEFAULT_HOST_CALLS,
+        build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
+        log: Log = "forward",
+    ) -> Limits:
+        """Limits as users write them: sizes as in ``parse_size``, ``timeout`` in seconds (None: no
+        deadline).
+
+        Raises OptionError for what makes no sense.
+
+        >>> Limits.parse(memory="64MiB", timeout=0.5).timeout_ns
+        500000000
+        """
+        size = parse_size(memory, "memory")
+        size += -size % MEMORY_UNIT
+        if not SMALLEST_MEMORY <= size <= LARGEST_MEMORY:
+            raise OptionError(f"memory={shown(memory)} is not between 16MiB and 64GiB")
+        output = 0
+        if max_output is not None:
+            try:
+                output = parse_size(max_output, "max_output", 1)
+            except OptionError as error:
+                raise OptionError(f"{error}; None means as much as the memory") from None
+        check_log(log)
+        return cls(
+            size,
+            _nanoseconds("timeout", timeout),
+            output,
+            parse_size(max_log, "max_log"),
+            check_switch("files", files),
+            check_switch("deterministic", deterministic),
+            check_count("host_calls", host_calls),
+            _nanoseconds("build_timeout", build_timeout),
+            log,
+        )
+
+    @classmethod
+    def of(cls, udf: str, **options: Any) -> Limits:
+        """Limits of a UDF, from what ``parse`` takes. Raises SignatureError, which names it."""
+        try:
+            return cls.parse(**options)
+        except ValueError as error:
+            raise SignatureError(f"UDF {udf!r}: {error}") from error

@@ -1,0 +1,227 @@
+"""What the names in a function mean: captured when its image is built, and compared before each
+call.
+
+A function travels to its micro-VM with all that it refers to: globals, what its closure holds,
+helpers, classes, the user's own modules, and what these refer to in turn. Python looks a name up
+when it is used, so a name that means another object than it did needs another image. Compared are
+identities, of the places that user code can reach by names; objects that were changed in place look
+the same: for them there is ``UDF.refresh``. Functions and classes are followed wherever they are
+held: in containers, in attributes of instances, in what decorators and functools made.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import gc
+import sys
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from opcode import opmap
+from typing import Any, Final
+
+from udfvm.load._bindings import ABSENT, LENGTH, changed
+from udfvm.load.callables import is_single_dispatch
+from udfvm.load.libraries import is_library, is_third_party, is_users
+
+__all__ = ["Places", "capture", "changed"]
+
+#: Containers, keys and what they held, one after the other; see ``changed``. The key LENGTH stands
+# for the number of keys.
+Places = tuple[object, ...]
+
+_FUNCTION: Final = ("__code__", "__defaults__", "__kwdefaults__")
+_OF_EVERY_CLASS: Final = frozenset(
+    {"__dict__", "__weakref__", "__module__", "__doc__", "__slots__"}
+)
+ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
+_CACHED: Final = type(functools.lru_cache(len))
+# Modules whose objects hold what they were given, though they pickle in ways of their own.
+_HOLDERS: Final = frozenset(
+    {"builtins", "collections", "functools", "itertools", "operator", "types", "typing"}
+)
+
+
+def capture(function: object, leave: Iterable[object] = ()) -> Places:
+    """All places that a function, or a class, and user code that it refers to, look names up in.
+    What is in ``leave`` (host functions) stays here: names may mean it, and what it refers to does
+    not matter.
+
+    >>> def twice(x): return FACTOR * x
+    >>> places = capture(twice)
+    >>> changed(places)
+    False
+    >>> globals()["FACTOR"] = 2
+    >>> changed(places)
+    True
+    """
+    walk = _Walk(leave)
+    walk.run(function)
+    return tuple(walk.places)
+
+
+class _Walk:
+    """A walk over what user code refers to. Each object is visited once."""
+
+    def __init__(self, leave: Iterable[object]) -> None:
+        from udfvm.functions.function import UDF
+
+        self.places: list[object] = []
+        self._udf = UDF
+        self._waiting: list[tuple[object, frozenset[str]]] = []
+        self._seen: set[tuple[int, frozenset[str]]] = set()
+        self._kept = list(leave)  # so that no other object gets the number of one that was seen
+        self._seen.update((id(each), frozenset()) for each in self._kept)
+
+    def run(self, value: object) -> None:
+        self._visit(value)
+        while self._waiting:
+            self._look_into(*self._waiting.pop())
+
+    def _visit(self, value: object, names: frozenset[str] = frozenset()) -> None:
+        """``names`` are those in the code that refers to the value: of a module, attributes of
+        these names are looked up.
+        """
+        if type(value) in ATOMS:
+            return
+        of_modules = names if isinstance(value, types.ModuleType) else frozenset()
+        if (id(value), of_modules) not in self._seen:
+            self._seen.add((id(value), of_modules))
+            self._kept.append(value)
+            self._waiting.append((value, of_modules))
+
+    def _visit_all(self, values: Iterable[object], names: frozenset[str] = frozenset()) -> None:
+        for value in values:
+            self._visit(value, names)
+
+    def _look_into(self, value: object, names: frozenset[str]) -> None:
+        if isinstance(value, types.FunctionType):
+            self._function(value)
+        elif isinstance(value, types.ModuleType):
+            self._module(value, names)
+        elif isinstance(value, type):
+            self._class(value)
+        else:
+            parts = (
+                [getattr(value, "function", None)]
+                if isinstance(value, self._udf)
+                else _parts(value)
+            )
+            self._visit_all(
+                filter(gc.is_tracked, parts)
+            )  # others hold nothing: numbers, texts, tuples of such
+            self._visit_all({type(value), *map(type, parts)})
+
+    def _place(self, container: object, key: object, value: object) -> None:
+        self.places += (container, key, value)
+
+    def _mapping(self, mapping: Mapping[Any, object], leave: frozenset[str] = frozenset()) -> None:
+        """A place for each key, and one for the keys that may come."""
+        self._place(mapping, LENGTH, len(mapping))
+        for key, value in list(mapping.items()):
+            if key not in leave:
+                self._place(mapping, key, value)
+                self._visit(value)
+
+    def _function(self, function: types.FunctionType) -> None:
+        self._visit_all(function.__dict__.values())
+        self._visit_all((*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()))
+        if is_library(function.__code__.co_filename):
+            # A decorator's, perhaps: it has what it was given in its closure, and its own code is
+            # no user's.
+            if is_single_dispatch(function):
+                self._mapping(function.registry)  # type: ignore[attr-defined]
+            self._visit_all(map(_content, function.__closure__ or ()))
+            return
+        for attribute in _FUNCTION:
+            self._place(function, attribute, getattr(function, attribute))
+        names = frozenset(names_in(function.__code__))
+        for name in names:
+            value = function.__globals__.get(name, ABSENT)
+            self._place(function.__globals__, name, value)
+            self._visit(value, names)
+        for cell in function.__closure__ or ():
+            value = _content(cell)
+            self._place(cell, None, value)
+            self._visit(value, names)
+        self._imports(function, names)
+
+    def _imports(self, function: types.FunctionType, names: frozenset[str]) -> None:
+        if not _has_imports(function.__code__):
+            return
+        from udfvm.load.user_modules import all_imported_names
+
+        package = function.__globals__.get("__package__") or ""
+        for name in all_imported_names(function.__code__, package):
+            module = sys.modules.get(name)
+            if module is not None and is_users(module):
+                self._place(sys.modules, name, module)
+                self._visit(module, names)
+            elif module is None and not _is_of_library(name):
+                self._place(sys.modules, name, ABSENT)
+
+    def _module(self, module: types.ModuleType, names: frozenset[str]) -> None:
+        if not is_users(module):
+            return
+        for name in names:
+            value = module.__dict__.get(name, ABSENT)
+            self._place(module.__dict__, name, value)
+            self._visit(value, names)
+
+    def _class(self, cls: type) -> None:
+        if not _is_users_class(cls):
+            return
+        copyreg._slotnames(cls)  # type: ignore[attr-defined]  # which pickling leaves in the class
+        self._mapping(cls.__dict__, _OF_EVERY_CLASS)
+        self._visit_all((*cls.__bases__, type(cls)))
+
+
+_PLAIN: Final[Any] = object  # whose ways to pickle are those of all that have none of their own
+
+
+def _parts(value: Any) -> Sequence[object]:
+    """What an object that is no function, class or module holds, as far as it travels with it."""
+    if isinstance(value, _CACHED):
+        return (value.__wrapped__,)  # what the cache holds stays here
+    cls: Any = type(value)
+    plain = cls.__reduce__ is _PLAIN.__reduce__ and cls.__reduce_ex__ is _PLAIN.__reduce_ex__
+    return (
+        gc.get_referents(value)
+        if plain or cls.__module__ in _HOLDERS or _is_users_class(cls)
+        else ()
+    )
+
+
+def names_in(code: types.CodeType) -> Iterator[str]:
+    """Names that code looks up outside of itself, attributes included, with those of code in it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from names_in(constant)
+
+
+def _has_imports(code: types.CodeType) -> bool:
+    nested: Iterable[object] = code.co_consts
+    return opmap["IMPORT_NAME"] in code.co_code[::2] or any(
+        isinstance(constant, types.CodeType) and _has_imports(constant) for constant in nested
+    )
+
+
+def _content(cell: types.CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return ABSENT
+
+
+def _is_of_library(module: str) -> bool:
+    top = module.partition(".")[0]
+    return top in sys.stdlib_module_names or is_third_party(top)
+
+
+def _is_users_class(cls: type) -> bool:
+    """Classes of code that is run without a module travel by value, as those of the user's modules
+    do.
+    """
+    module = sys.modules.get(cls.__module__)
+    return module is None or module.__name__ == "__main__" or is_users(module)

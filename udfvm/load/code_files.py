@@ -1,0 +1,32 @@
+"""Files with compiled code, as the user names them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from udfvm.errors import SignatureError
+
+LARGEST: Final = 48 << 20  # bytes of code: it travels through the input window
+
+
+def read_code(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a regular file. Raises SignatureError for anything else, which might be read for
+    ever, and OSError where there is none that this user can read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise SignatureError(f"{Path(path)} is no regular file, so no code")
+        with open(descriptor, "rb", closefd=False) as file:
+            code = file.read(LARGEST + 1)
+        if len(code) > LARGEST:
+            raise SignatureError(
+                f"{Path(path)} has {status.st_size} bytes, more than {LARGEST}: strip it"
+            )
+        return code
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,175 @@
+"""What tells a function from others: the name of its image in the cache is made of it.
+
+In general it is all that travels to the guest, so the function is pickled to name it. A function
+that refers to nothing outside of itself but builtins is named by its code, and pickled where an
+image is built only: pickling, with what it imports, takes longer than a new process otherwise takes
+to its first result.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from collections.abc import Mapping
+from opcode import opmap
+from typing import TYPE_CHECKING, Any, Final
+
+from udfvm.load.libraries import is_library
+
+if TYPE_CHECKING:
+    from udfvm.functions.function import UDF
+    from udfvm.load.pickling import PickledFunction
+
+_ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes, type(...)})
+_NOTED: Final = frozenset({"to_pandas"})  # what pickling makes a note of wherever it is named
+_MODULE_FACTS: Final = ("__name__", "__package__", "__file__", "__path__")
+
+
+class _NotPlain(Exception):
+    """The function refers to more than can be told here."""
+
+
+def of_pickled(udf: UDF, pickled: PickledFunction) -> bytes:
+    """The identity of any function of Python. No more than what its image depends on: opening a
+    cached image imports no pyarrow.
+    """
+    import cloudpickle
+
+    facts = (
+        sorted(pickled.imports),
+        sorted(pickled.sources.items()),
+        sorted(pickled.own_modules.values()),
+    )
+    sample: bytes = b"" if udf.sample is None else cloudpickle.dumps(udf.sample)
+    return (
+        repr((_declaration(udf), facts)).encode()
+        + b"\0"
+        + pickled.data
+        + sample
+        + pickled.data_files
+        + pickled.files
+    )
+
+
+def of_plain(udf: UDF) -> bytes | None:
+    """The identity of a function that refers to builtins alone; None for others."""
+    function = udf.function
+    if (
+        udf.sample is not None
+        or type(function) is not types.FunctionType
+        or is_library(function.__code__.co_filename)
+    ):
+        return None
+    if function.__closure__ or function.__dict__ or function.__kwdefaults__:
+        return None
+    try:
+        facts = (
+            _code(function.__code__, function.__globals__),
+            _constant(function.__defaults__),
+            [(name, _annotation(value)) for name, value in function.__annotations__.items()],
+            [
+                _constant(value)
+                for value in (
+                    function.__name__,
+                    function.__qualname__,
+                    function.__module__,
+                    function.__doc__,
+                )
+            ],
+            [_constant(function.__globals__.get(name)) for name in _MODULE_FACTS],
+        )
+    except _NotPlain:
+        return None
+    return (
+        repr((_declaration(udf), "plain", facts)).encode()
+        + b"\0"
+        + _source(function.__code__.co_filename)
+    )
+
+
+def _declaration(udf: UDF) -> tuple[object, ...]:
+    types_ = [(each.type.name, each.nullable, each.container.value) for each in udf.parameters]
+    columns = [(each.name, each.type.name, each.nullable) for each in getattr(udf, "columns", ())]
+    host = udf.host_functions.descriptions() if udf.host_functions else []
+    return (
+        udf.limits.deterministic,
+        host,
+        udf.kind,
+        udf.name,
+        udf.vectorized,
+        types_,
+        udf.result.type.name,
+        udf.result.nullable,
+        columns,
+    )
+
+
+def _code(code: types.CodeType, namespace: Mapping[str, object]) -> tuple[object, ...]:
+    """All of a code object, those in it included."""
+    if any(name in namespace or name in _NOTED for name in code.co_names):
+        raise _NotPlain
+    if (
+        opmap["IMPORT_NAME"] in code.co_code[::2]
+    ):  # instructions are pairs of bytes: the operation, and its argument
+        raise _NotPlain
+    return (
+        code.co_name,
+        code.co_qualname,
+        code.co_argcount,
+        code.co_posonlyargcount,
+        code.co_kwonlyargcount,
+        code.co_flags,
+        code.co_stacksize,
+        code.co_code,
+        code.co_names,
+        code.co_varnames,
+        code.co_cellvars,
+        code.co_freevars,
+        code.co_filename,
+        code.co_firstlineno,
+        code.co_linetable,
+        code.co_exceptiontable,
+        [
+            _code(value, namespace) if isinstance(value, types.CodeType) else _constant(value)
+            for value in code.co_consts
+        ],
+    )
+
+
+def _constant(value: object) -> object:
+    """A text that no other constant has, whatever the order of sets in this process."""
+    if type(value) in _ATOMS:
+        return repr(value)
+    if isinstance(value, tuple):
+        return [_constant(each) for each in value]
+    if isinstance(value, frozenset):
+        return "frozenset", sorted(repr(_constant(each)) for each in value)
+    raise _NotPlain
+
+
+def _annotation(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return repr(value)
+    if isinstance(value, types.UnionType):
+        return " | ".join(map(_annotation, value.__args__))
+    if isinstance(value, type) and value.__module__ in ("builtins", "datetime"):
+        return f"{value.__module__}.{value.__qualname__}"
+    raise _NotPlain
+
+
+def _source(filename: str) -> bytes:
+    """The text that tracebacks in the guest show lines of."""
+    linecache = sys.modules.get("linecache")
+    if linecache is None and filename.startswith("<"):
+        return b""  # code without a file has a text where linecache was given one
+    if linecache is None and os.path.isabs(filename):
+        try:
+            with open(filename, "rb") as file:
+                text = file.read()
+        except OSError:
+            return b""
+        return text if text.endswith(b"\n") else text + b"\n"
+    import linecache as lines
+
+    return "".join(lines.getlines(filename)).encode("utf-8", "surrogatepass")

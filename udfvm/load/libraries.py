@@ -1,0 +1,148 @@
+"""Whose code is it: the user's own, which travels to the guest by value, or that of a library,
+which the guest imports.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import types
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from udfvm.errors import OptionError
+from udfvm.installation import PACKAGE
+
+
+@cache
+def _roots() -> tuple[str, ...]:
+    """Folders of the standard library and of installed packages, and of this package, each with a
+    separator at its end.
+    """
+    from udfvm.images.build import package_directories
+
+    standard = [
+        path
+        for key, path in sysconfig.get_paths().items()
+        if key in ("stdlib", "platstdlib", "purelib", "platlib")
+    ]
+    folders = {
+        os.path.realpath(folder) for folder in (*standard, *package_directories(), str(PACKAGE))
+    }
+    return tuple(folder + os.sep for folder in folders)
+
+
+@cache
+def _is_in_library(folder: str) -> bool:
+    return (os.path.realpath(folder) + os.sep).startswith(_roots())
+
+
+def is_library(filename: str) -> bool:
+    """Whether a file belongs to the standard library or an installed package.
+
+    >>> is_library(os.__file__), is_library("/srv/functions/mine.py")
+    (True, False)
+    """
+    return _is_in_library(os.path.dirname(os.path.abspath(filename)))
+
+
+def is_installed(module: str) -> bool:
+    """Whether the top-level module or package of a dotted name is there. Nothing is imported for
+    the answer.
+
+    >>> is_installed("urllib.parse"), is_installed("no_such_package")
+    (True, False)
+    """
+    import importlib.util
+
+    top = module.partition(".")[0]
+    if top in sys.modules or top in sys.builtin_module_names:
+        return True
+    try:
+        return importlib.util.find_spec(top) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def checked_packages(packages: object) -> tuple[str, ...]:
+    """The names in ``packages=``, in order. Raises OptionError for what is no collection of names
+    of installed modules.
+    """
+    if isinstance(packages, str) or not isinstance(packages, Iterable):
+        name = packages if isinstance(packages, str) else getattr(packages, "__name__", "pandas")
+        raise OptionError(
+            f"packages= must be a list of names of modules, such as [{name!r}]; got"
+            f" {packages!r:.100}"
+        )
+    names = list(packages)
+    for name in names:
+        if isinstance(name, types.ModuleType):
+            raise OptionError(
+                f"packages= has the module {name.__name__!r}: write its name, {name.__name__!r}"
+            )
+        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
+            raise OptionError(f"packages= has {name!r:.100}, which is not the name of a module")
+        if not is_installed(name):
+            raise OptionError(
+                f"packages= has {name!r}, which is not installed: pip install it, or leave it out"
+            )
+    return tuple(sorted(set(names)))
+
+
+def is_users(module: types.ModuleType) -> bool:
+    """Whether a module is the user's own, with a file, or a package of theirs without
+    ``__init__.py``.
+    """
+    filename = getattr(module, "__file__", None)
+    if module.__name__ in ("__main__", "udfvm") or module.__name__.startswith("udfvm."):
+        return False
+    if filename is None and (folders := getattr(module, "__path__", None)):
+        return isinstance(module, types.ModuleType) and not any(
+            _is_in_library(folder) for folder in folders
+        )
+    if not isinstance(filename, str):
+        return False
+    return not is_library(filename)
+
+
+def packages_of(modules: Iterable[str], explicit: Sequence[str], *, arrow: bool) -> tuple[str, ...]:
+    """Modules that a base image imports: those asked for, third-party packages among ``modules``,
+    which the function refers to, and for functions over Arrow's arrays pyarrow and, where
+    installed, numpy.
+    """
+    packages = set(explicit)
+    if arrow:
+        packages.update(("pyarrow", *filter(_is_installed, ("numpy",))))
+    packages.update(
+        top for top in {module.partition(".")[0] for module in modules} if is_third_party(top)
+    )
+    return tuple(sorted(packages))
+
+
+def _is_installed(top: str) -> bool:
+    import importlib.util
+
+    try:
+        return importlib.util.find_spec(top) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def is_third_party(top: str) -> bool:
+    """Whether a top-level module or package is an installed one, not of the standard library."""
+    if top in sys.stdlib_module_names or top in ("__main__", "udfvm", "cloudpickle"):
+        return False
+    import importlib.util
+
+    try:
+        specification = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return False
+    if specification is None:
+        return False
+    places = [
+        *(specification.submodule_search_locations or ()),
+        *([specification.origin] if specification.has_location else []),
+    ]
+    return any(is_library(place) for place in places if place)

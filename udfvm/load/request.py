@@ -1,0 +1,144 @@
+"""The LOAD request that the image of a UDF is built from."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from udfvm.errors import SignatureError
+from udfvm.load.pickling import PickledFunction, load_payload
+from udfvm.types.arrow_types import Container
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from udfvm.codec.arrow_ipc import BatchCodec
+    from udfvm.codec.rows import RowCodec
+    from udfvm.functions.function import UDF
+
+
+def load_request(
+    udf: UDF, pickled: PickledFunction, rows: RowCodec | None, batches: BatchCodec
+) -> bytes:
+    """The payload of LOAD. ``rows`` is None for functions that take no single rows."""
+    if udf.kind in ("table", "aggregate"):
+        return _load_rows_request(udf, pickled, batches)
+    sample = _sample_batch(udf, batches)
+    metadata = {
+        **_common_metadata(udf, pickled),
+        "in_columns": all(
+            each.row is not None
+            for each in (*(parameter.type for parameter in udf.parameters), udf.result.type)
+        ),
+        "default_row": rows.default().hex() if rows else "",
+        "sample_row": _sample_row(rows, sample).hex() if rows and udf.sample is not None else "",
+    }
+    return load_payload(
+        metadata,
+        batches.schema_message,
+        batches.result_schema_message,
+        batches.result_template(),
+        pickled.data,
+        batches.stream(batches.null_and_zero()),
+        b"" if sample is None else batches.stream(sample),
+    )
+
+
+def _load_rows_request(udf: UDF, pickled: PickledFunction, batches: BatchCodec) -> bytes:
+    """For table functions and aggregates. Their sample travels pickled, and is unpickled in the
+    guest.
+    """
+    import cloudpickle
+
+    sample: bytes = b"" if udf.sample is None else cloudpickle.dumps(udf.sample)
+    return load_payload(
+        _common_metadata(udf, pickled), batches.schema_message, b"", b"", pickled.data, b"", sample
+    )
+
+
+def _columns(udf: UDF) -> list[dict[str, object]]:
+    return [
+        {"name": each.name, "type": each.type.name, "nullable": each.nullable}
+        for each in getattr(udf, "columns", ())
+    ]
+
+
+def _common_metadata(udf: UDF, pickled: PickledFunction) -> dict[str, object]:
+    return {
+        "kind": udf.kind,
+        "name": udf.name,
+        "vectorized": udf.vectorized,
+        "parameters": [
+            {
+                "name": each.name,
+                "type": each.type.name,
+                "nullable": each.nullable,
+                "numpy": each.container is Container.NUMPY,
+            }
+            for each in udf.parameters
+        ],
+        "result": udf.result.type.name,
+        "result_nullable": udf.result.nullable,
+        "imports": sorted(pickled.imports),
+        "sources": pickled.sources,
+        "own_modules": sorted(pickled.own_modules.values()),
+        "own_data": base64.b64encode(pickled.data_files).decode(),
+        "own_files": base64.b64encode(pickled.files).decode(),
+        "deterministic": udf.limits.deterministic,
+        "columns": _columns(udf),
+        "host_functions": udf.host_functions.descriptions() if udf.host_functions else [],
+    }
+
+
+def _sample_batch(udf: UDF, batches: BatchCodec) -> pa.RecordBatch | None:
+    """The sample as a batch; None without one, and for functions without parameters."""
+    if udf.sample is None or not udf.parameters:
+        return None
+    import pyarrow as pa
+
+    from udfvm.codec.columns import column_of_values, columns_of, one_batch
+
+    columns = []
+    for parameter, value in zip(udf.parameters, _sample_values(udf), strict=True):
+        try:
+            is_column = isinstance(value, list) and (udf.vectorized or not parameter.type.is_nested)
+            columns.append(column_of_values(udf.name, parameter, value) if is_column else value)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise SignatureError(
+                f"UDF {udf.name!r}: sample= for {parameter.name!r}: {error}"
+            ) from error
+    return one_batch(
+        pa.table(columns_of(udf.name, udf.parameters, columns)[0], schema=batches.schema)
+    )
+
+
+def _sample_values(udf: UDF) -> list[Any]:
+    """One value or column for each parameter."""
+    sample: Any = udf.sample
+    if isinstance(sample, Mapping):
+        missing = [parameter.name for parameter in udf.parameters if parameter.name not in sample]
+        if missing:
+            raise SignatureError(f"UDF {udf.name!r}: sample= has no value for {missing[0]!r}")
+        return [sample[parameter.name] for parameter in udf.parameters]
+    if hasattr(sample, "columns") and hasattr(sample, "num_rows"):
+        values = list(sample.columns)
+    else:
+        values = list(sample) if isinstance(sample, tuple) else [sample]
+    if len(values) != len(udf.parameters):
+        raise SignatureError(
+            f"UDF {udf.name!r}: sample= must be a tuple with the {len(udf.parameters)} arguments of"
+            " one call"
+        )
+    return values
+
+
+def _sample_row(rows: RowCodec, sample: pa.RecordBatch | None) -> bytes:
+    """The first row of the sample that calls the function, encoded; empty where none does."""
+    if sample is None:
+        return rows.encode([])
+    for index in range(sample.num_rows):
+        row = [column[index].as_py() for column in sample.columns]
+        if not rows.is_null(row):
+            return rows.encode(row)
+    return b""

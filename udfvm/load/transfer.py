@@ -1,0 +1,137 @@
+"""UDFs as they go to other processes: by reference where they can be found there, else by value.
+
+By reference: the attribute of an importable module that is the UDF itself. By value: the function,
+as cloudpickle has it, and the options; so go those of ``__main__``, which a worker may not have, or
+have with other values of its globals. The pool does not travel.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import pickle
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from udfvm.errors import SignatureError
+
+if TYPE_CHECKING:
+    from udfvm.functions.function import UDF
+
+_MAIN: Final = frozenset(
+    {"__main__", "__mp_main__"}
+)  # the second is what multiprocessing calls the first in a new process
+_MAKER: Final = "udfvm._guest._udfvm_callables"
+_KEPT: Final = 64  # UDFs that arrived by value
+
+
+def reduced(udf: UDF) -> str | tuple[object, ...]:
+    """The answer of ``UDF.__reduce__``. Raises SignatureError where it cannot travel."""
+    if _is_importable(udf):
+        return _found_as(udf)
+    from udfvm.load.pickling import UNPICKLABLE, unpicklable_name
+
+    try:
+        return arrived, (_dumped(udf),)
+    except UNPICKLABLE as error:
+        if name := _found_as(udf):
+            return name  # a forked or spawned worker has it
+        culprit = unpicklable_name(udf.function) or _unpicklable_option(udf)
+        what = f"{culprit}: {error}" if culprit else error
+        raise SignatureError(
+            f"UDF {udf.name!r} cannot be sent to another process: {what}. Define it in a module"
+            " that the other process can import, or create what cannot be pickled inside its"
+            " functions"
+        ) from error
+
+
+def options_of(udf: UDF) -> bytes:
+    """The options of a UDF of compiled code, pickled. Raises SignatureError where one cannot
+    travel.
+    """
+    import cloudpickle
+
+    from udfvm.load.pickling import UNPICKLABLE
+
+    try:
+        options: bytes = cloudpickle.dumps(udf.options())
+    except UNPICKLABLE as error:
+        raise SignatureError(
+            f"UDF {udf.name!r} cannot be sent to another process: {_unpicklable_option(udf)}:"
+            f" {error}. Leave it out, or make the UDF there"
+        ) from error
+    return options
+
+
+def _unpicklable_option(udf: UDF) -> str:
+    """The option that cannot be sent to another process; empty: all can."""
+    import cloudpickle
+
+    from udfvm.load.pickling import UNPICKLABLE
+
+    for option, value in {**udf.options(), "log": udf.limits.log, "limits": None}.items():
+        try:
+            cloudpickle.dumps(value)
+        except UNPICKLABLE:
+            return f"{option}="
+    return ""
+
+
+def _is_importable(udf: UDF) -> bool:
+    return getattr(udf.function, "__module__", None) not in _MAIN and bool(_found_as(udf))
+
+
+def _found_as(udf: UDF) -> str:
+    """The qualified name under which the UDF itself is found in the function's module; empty: it is
+    not.
+    """
+    found: Any = sys.modules.get(getattr(udf.function, "__module__", None) or "")
+    name = getattr(udf.function, "__qualname__", "")
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return name if found is udf else ""
+
+
+def _dumped(udf: UDF) -> bytes:
+    import cloudpickle
+
+    from udfvm.functions.function import UDF
+    from udfvm.load.callables import reduced_callable
+    from udfvm.load.pickling import without_slots
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        """Cloudpickle. UDFs are made blank and filled afterwards, for functions may refer to the
+        UDF that they are of.
+        """
+
+        def reducer_override(self, obj: Any) -> Any:
+            if (
+                isinstance(obj, UDF)
+                and obj.language == "python"
+                and (obj is udf or not _is_importable(obj))
+            ):
+                state = obj.function, obj.options()
+                return object.__new__, (type(obj),), state, None, None, fill
+            if (callables := reduced_callable(obj, _MAKER, lambda _: False)) is not None:
+                return callables
+            return without_slots(super().reducer_override(obj))
+
+    buffer = io.BytesIO()
+    Pickler(buffer, protocol=pickle.DEFAULT_PROTOCOL).dump(udf)
+    return buffer.getvalue()
+
+
+def fill(udf: UDF, state: tuple[Callable[..., object], dict[str, Any]]) -> None:
+    """Makes a blank UDF what it was."""
+    function, options = state
+    udf.__init__(function, **options)  # type: ignore[misc]
+
+
+@functools.lru_cache(_KEPT)
+def arrived(data: bytes) -> UDF:
+    """A UDF that came by value. A worker gets the same with each task, and builds or opens its
+    image once.
+    """
+    found: UDF = pickle.loads(data)
+    return found

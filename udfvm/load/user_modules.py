@@ -1,0 +1,204 @@
+"""The user's own modules that functions import in their bodies: found, not imported, so that their
+sources can travel to the guest.
+"""
+
+from __future__ import annotations
+
+import dis
+import importlib.util
+import sys
+import types
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.machinery import ModuleSpec
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+
+class OwnModule(NamedTuple):
+    """A module as source. A package without ``__init__.py`` has no text."""
+
+    name: str
+    filename: str
+    is_package: bool
+    text: str
+
+
+def imported_names(code: types.CodeType, package: str = "") -> Iterator[str]:
+    """Absolute names of what the code imports; ``from a import b`` gives ``a`` and ``a.b``, which
+    may be no module.
+
+    Relative imports count where ``package`` names the package that they are relative to.
+
+    >>> code = compile("import a.b; from c import d; from . import e", "", "exec")
+    >>> list(imported_names(code, "p"))
+    ['a.b', 'c', 'c.d', 'p', 'p.e']
+    """
+    earlier: list[object] = [None, None]
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME":
+            level = earlier[0] if isinstance(earlier[0], int) else 0
+            base = _absolute(str(instruction.argval), level, package)
+            if base:
+                yield base
+                names = earlier[1] if isinstance(earlier[1], tuple) else ()
+                yield from (f"{base}.{name}" for name in names if name != "*")
+        if not instruction.opname.startswith(("CACHE", "EXTENDED_ARG")):
+            earlier = [earlier[1], instruction.argval]
+
+
+def _absolute(name: str, level: int, package: str) -> str:
+    """Empty where a relative name is relative to nothing."""
+    if level == 0:
+        return name
+    parents = package.split(".") if package else []
+    if level > len(parents):
+        return ""
+    return ".".join(filter(None, (*parents[: len(parents) - level + 1], name)))
+
+
+def all_imported_names(code: types.CodeType, package: str = "") -> Iterator[str]:
+    """As ``imported_names``, those of functions and classes in the code included."""
+    yield from imported_names(code, package)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from all_imported_names(constant, package)
+
+
+def mentioned_names(code: types.CodeType, package: str = "") -> Iterator[str]:
+    """Texts in code that may be names of modules; those that begin with dots are relative to
+    ``package``.
+    """
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from mentioned_names(constant, package)
+        elif isinstance(constant, str) and all(
+            part.isidentifier() for part in constant.lstrip(".").split(".")
+        ):
+            name = constant.lstrip(".")
+            yield from filter(None, [_absolute(name, len(constant) - len(name), package)])
+
+
+def imports_by_name(code: types.CodeType) -> bool:
+    """Whether code imports modules whose names are texts."""
+    nested: Iterable[object] = code.co_consts
+    return not _BY_NAME.isdisjoint(code.co_names) or any(
+        isinstance(each, types.CodeType) and imports_by_name(each) for each in nested
+    )
+
+
+_BY_NAME = frozenset({"import_module", "__import__"})
+
+
+def own_modules(
+    names: Iterable[str], is_library: Callable[[str], bool]
+) -> tuple[dict[str, OwnModule], set[str]]:
+    """The modules among ``names`` that are the user's own, and those that they import in turn, by
+    name; and every name seen on the way.
+
+    ``is_library`` tells whether a file belongs to the standard library or an installed package.
+    Extension modules cannot travel and are left out, as is what has no source or does not compile:
+    importing it in the guest fails as it would here.
+    """
+    found: dict[str, OwnModule] = {}
+    seen: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        path: Sequence[str] | None = None
+        for whole in _prefixes(name):
+            specification = _find(whole, path)
+            if specification is None:
+                break
+            path = _folders(specification, path)
+            if whole not in seen:
+                seen.add(whole)
+                if module := _own(specification, path, is_library):
+                    found[whole] = module
+                    waiting.extend(_imports_of(module))
+            if path is None:
+                break
+        seen.add(name)
+    return found, seen
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    return (".".join(parts[: count + 1]) for count in range(len(parts)))
+
+
+def _find(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+    """As an import of the module would, but without importing its parents."""
+    for finder in sys.meta_path:
+        try:
+            specification = finder.find_spec(name, path)
+        except KeyError:  # a package without __init__.py asks for its parent, which is not imported
+            return ModuleSpec(name, None, is_package=True)
+        except (ImportError, AttributeError, ValueError):
+            continue
+        if specification is not None:
+            return specification
+    return None
+
+
+def _folders(specification: ModuleSpec, path: Sequence[str] | None) -> list[str] | None:
+    """Where the submodules of a package are; None for other modules."""
+    locations = specification.submodule_search_locations
+    if locations is None:
+        return None
+    if specification.origin is not None:
+        return list(locations)
+    # Without __init__.py. Its locations cannot be asked for while its parent is not imported.
+    name = specification.name.rpartition(".")[2]
+    return [
+        str(folder)
+        for folder in (Path(parent) / name for parent in (sys.path if path is None else path))
+        if folder.is_dir()
+    ]
+
+
+def _own(
+    specification: ModuleSpec, folders: list[str] | None, is_library: Callable[[str], bool]
+) -> OwnModule | None:
+    if specification.origin is None and folders is not None:
+        return (
+            OwnModule(specification.name, "", True, "")
+            if folders and not any(map(is_library, folders))
+            else None
+        )
+    origin = specification.origin
+    if (
+        not specification.has_location
+        or origin is None
+        or not origin.endswith(".py")
+        or is_library(origin)
+    ):
+        return None
+    try:
+        text: str | None = importlib.util.decode_source(Path(origin).read_bytes())
+    except NotADirectoryError:  # in a zip file
+        text = _source_of(specification)
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return None
+    if text is None:
+        return None
+    return OwnModule(specification.name, origin, folders is not None, text)
+
+
+def _source_of(specification: ModuleSpec) -> str | None:
+    get_source = getattr(specification.loader, "get_source", None)
+    try:
+        text: str | None = get_source(specification.name) if get_source else None
+    except (ImportError, OSError, SyntaxError, UnicodeDecodeError):
+        return None
+    return text
+
+
+def _imports_of(module: OwnModule) -> Iterator[str]:
+    try:
+        code = compile(module.text, module.filename or module.name, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return iter(())
+    package = module.name if module.is_package else module.name.rpartition(".")[0]
+    names = all_imported_names(code, package)
+    return chain(names, mentioned_names(code, package)) if imports_by_name(code) else names

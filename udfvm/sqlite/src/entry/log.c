@@ -1,0 +1,23 @@
+/* What functions print where no program says otherwise: it goes to the standard error of the
+ * process, fit to be shown, for the standard output of a shell is its results. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+#define LONGEST_CHARACTER 6u /* bytes of the visible form, for one byte */
+
+static int to_standard_error(void *context, const struct udfvm_log *log, int failed, char *failure)
+{
+    (void)context, (void)failed, (void)failure;
+    const size_t length = log->length - log->given, room = LONGEST_CHARACTER * length + 1;
+    char *visible = length ? malloc(room) : NULL;
+    if (!visible)
+        return 0;
+    const char *text = log->text + log->given;
+    fwrite(visible, 1, udfvm_visible_text(text, length, "\n\t", visible, room), stderr);
+    free(visible);
+    return 0;
+}
+
+const struct udfvm_log_sink log_standard_error = { .take = to_standard_error };

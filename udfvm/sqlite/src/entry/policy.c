@@ -1,0 +1,190 @@
+/* The policy of a connection, and vm_policy(), which shows it, and changes it where no program set
+ * it. */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "internal.h"
+
+#define SECOND_NS        1e9
+#define LONGEST_SECONDS  1e9
+#define SHORTEST_SECONDS 1e-6
+
+/* For a connection that no program made an offer to, such as the sqlite3 shell's: its SQL is typed
+ * by its user. */
+void policy_default(struct udfvm_sqlite_policy *policy)
+{
+    *policy = (struct udfvm_sqlite_policy){
+        .kinds = UDFVM_SQLITE_PYTHON | UDFVM_SQLITE_WASM | UDFVM_SQLITE_NATIVE,
+        .allow_create = 1,
+        .max_source = 16 << 20,
+        .limits = { .timeout_ns = 10000000000u, .max_log = 65536, .log_sink = &log_standard_error },
+        .load_timeout_ns = 30000000000u,
+        .idle_spin_us = 100,
+    };
+}
+
+static bool seconds_of(sqlite_library *library, sqlite3_value *value, double *seconds)
+{
+    sqlite_library *sqlite3_api = library;
+    int type = sqlite3_value_type(value);
+    *seconds = sqlite3_value_double(value);
+    return (type == SQLITE_INTEGER || type == SQLITE_FLOAT) &&
+           (*seconds == 0 || *seconds >= SHORTEST_SECONDS) && *seconds < LONGEST_SECONDS;
+}
+
+static bool bytes_of(sqlite_library *library, sqlite3_value *value, uint64_t *bytes)
+{
+    sqlite_library *sqlite3_api = library;
+    sqlite3_int64 number = sqlite3_value_int64(value);
+    if (sqlite3_value_type(value) != SQLITE_INTEGER || number < 0)
+        return false;
+    *bytes = (uint64_t)number;
+    return true;
+}
+
+/* 'python,wasm' and the like; the empty text is none. */
+static bool kinds_of(const char *text, uint32_t *kinds)
+{
+    uint32_t found = 0;
+    while (text && *text) {
+        size_t length = strcspn(text, ",");
+        unsigned kind = 0;
+        while (kind_name(kind) &&
+               (strlen(kind_name(kind)) != length || strncmp(kind_name(kind), text, length) != 0))
+            kind++;
+        if (!kind_name(kind))
+            return false;
+        found |= 1u << kind;
+        text += length + (text[length] == ',');
+    }
+    *kinds = found;
+    return text != NULL;
+}
+
+static bool set_log(const char *text, const struct udfvm_log_sink **sink)
+{
+    const bool drops = text && strcasecmp(text, "drop") == 0;
+    if (!drops && (!text || strcasecmp(text, "stderr") != 0))
+        return false;
+    *sink = drops ? NULL : &log_standard_error;
+    return true;
+}
+
+static bool set(sqlite_library *library, struct udfvm_sqlite_policy *policy, const char *name,
+                sqlite3_value *value)
+{
+    sqlite_library *sqlite3_api = library;
+    uint64_t bytes = 0;
+    double seconds = 0;
+    if (strcasecmp(name, "kinds") == 0)
+        return kinds_of((const char *)sqlite3_value_text(value), &policy->kinds);
+    if (strcasecmp(name, "log") == 0)
+        return set_log((const char *)sqlite3_value_text(value), &policy->limits.log_sink);
+    if (strcasecmp(name, "allow_create") == 0) {
+        if (!bytes_of(library, value, &bytes) || bytes > 1)
+            return false;
+        policy->allow_create = (uint32_t)bytes;
+    } else if (strcasecmp(name, "max_source") == 0) {
+        return bytes_of(library, value, &policy->max_source);
+    } else if (strcasecmp(name, "max_output") == 0) {
+        return bytes_of(library, value, &policy->limits.max_output);
+    } else {
+        if (!seconds_of(library, value, &seconds))
+            return false;
+        if (strcasecmp(name, "timeout") == 0 && seconds > 0)
+            policy->limits.timeout_ns = (uint64_t)(seconds * SECOND_NS);
+        else if (strcasecmp(name, "load_timeout") == 0 && seconds > 0)
+            policy->load_timeout_ns = (uint64_t)(seconds * SECOND_NS);
+        else if (strcasecmp(name, "statement_timeout") == 0)
+            policy->statement_timeout_ns = (uint64_t)(seconds * SECOND_NS);
+        else if (strcasecmp(name, "idle_spin") == 0 && seconds <= 1)
+            policy->idle_spin_us = (uint32_t)(seconds * 1e6);
+        else
+            return false;
+    }
+    return true;
+}
+
+static void show_kinds(sqlite_library *library, sqlite3_context *context, uint32_t kinds)
+{
+    sqlite_library *sqlite3_api = library;
+    char text[64] = "";
+    for (unsigned kind = 0; kind_name(kind); kind++)
+        if (kinds >> kind & 1)
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", *text ? "," : "",
+                     kind_name(kind));
+    sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
+}
+
+static bool show(sqlite_library *library, sqlite3_context *context,
+                 const struct udfvm_sqlite_policy *policy, const char *name)
+{
+    sqlite_library *sqlite3_api = library;
+    const struct {
+        const char *name;
+        bool seconds;
+        uint64_t number;
+    } entries[] = {
+        { "allow_create", false, policy->allow_create },
+        { "max_source", false, policy->max_source },
+        { "max_output", false, policy->limits.max_output },
+        { "timeout", true, policy->limits.timeout_ns },
+        { "load_timeout", true, policy->load_timeout_ns },
+        { "statement_timeout", true, policy->statement_timeout_ns },
+        { "idle_spin", true, policy->idle_spin_us * 1000ull },
+    };
+    if (strcasecmp(name, "kinds") == 0) {
+        show_kinds(library, context, policy->kinds);
+        return true;
+    }
+    if (strcasecmp(name, "log") == 0) {
+        const struct udfvm_log_sink *sink = policy->limits.log_sink;
+        const char *where = !sink ? "drop" : sink == &log_standard_error ? "stderr" : "program";
+        sqlite3_result_text(context, where, -1, SQLITE_STATIC);
+        return true;
+    }
+    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++)
+        if (strcasecmp(name, entries[i].name) == 0) {
+            if (entries[i].seconds)
+                sqlite3_result_double(context, (double)entries[i].number / SECOND_NS);
+            else
+                sqlite3_result_int64(context, (sqlite3_int64)entries[i].number);
+            return true;
+        }
+    return false;
+}
+
+/* vm_policy(name) and vm_policy(name, value): the value that holds from then on. */
+void sql_policy(sqlite_library *library, sqlite3_context *context, int count,
+                sqlite3_value **arguments)
+{
+    sqlite_library *sqlite3_api = library;
+    struct registry *registry = sqlite3_user_data(context);
+    struct udfvm_sqlite_policy changed = registry->policy;
+    const char *name = count >= 1 ? (const char *)sqlite3_value_text(arguments[0]) : NULL;
+    if (!name || count > 2) {
+        sqlite3_result_error(context, "vm_policy: takes a name, and a value to set", -1);
+        return;
+    }
+    if (count == 2 && registry->embedded) {
+        sqlite3_result_error(context,
+                             "vm_policy: the program that opened this connection sets its policy, "
+                             "SQL cannot change it",
+                             -1);
+        return;
+    }
+    if (!show(library, context, &registry->policy, name))
+        sqlite3_result_error(context,
+                             "vm_policy: there are allow_create, idle_spin, kinds, load_timeout, "
+                             "log, max_output, max_source, "
+                             "statement_timeout, timeout",
+                             -1);
+    else if (count == 2 && !set(library, &changed, name, arguments[1]))
+        fail_with(library, context,
+                  sqlite3_mprintf("vm_policy: not a value that %s can have", name));
+    else if (count == 2) {
+        registry->policy = changed;
+        show(library, context, &registry->policy, name);
+    }
+}

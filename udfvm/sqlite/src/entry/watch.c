@@ -1,0 +1,102 @@
+/* During a long call: whether the statement is to be interrupted, by sqlite3_interrupt, by a
+ * progress handler, or by its own timeout. */
+#include <stdatomic.h>
+#include <time.h>
+
+#include "internal.h"
+
+#define FORK_WAIT_NS  300000000u /* for the pulses of other threads, before a fork goes ahead */
+#define FORK_SLEEP_NS 100000
+
+/* SQLite asks its progress handler, and looks for an interrupt, while it runs a statement, and it
+ * is not running one while a function waits for its VM. So the watch runs a little one, of some
+ * thousand virtual instructions. It is kept for the length of a call, because a statement counts
+ * its instructions from run to run, and handlers may want to be called seldom. */
+#define PULSE                                                                                     \
+    "/* udfvm watches for interrupts */ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 " \
+    "FROM n LIMIT 500) SELECT count(*) FROM n"
+
+uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* A pulse takes locks of SQLite's that the whole process shares, such as that of its memory; a
+ * child that is forked meanwhile would find them held for ever, though its parent's threads seem to
+ * do no more than wait for their functions. So forks wait for pulses that have begun, for a moment
+ * (a progress handler may wait for the forking thread itself), and none begins meanwhile. */
+static atomic_int pulses, forks;
+static _Thread_local int own_pulses; /* a progress handler may fork */
+
+static bool begin_pulse(void)
+{
+    atomic_fetch_add(&pulses, 1);
+    own_pulses++;
+    return atomic_load(&forks) == 0;
+}
+
+static void end_pulse(void)
+{
+    own_pulses--;
+    atomic_fetch_sub(&pulses, 1);
+}
+
+void watch_before_fork(void)
+{
+    const struct timespec sleep = { .tv_nsec = FORK_SLEEP_NS };
+    const uint64_t until = monotonic_ns() + FORK_WAIT_NS;
+    atomic_fetch_add(&forks, 1);
+    while (atomic_load(&pulses) > own_pulses && monotonic_ns() < until)
+        nanosleep(&sleep, NULL);
+}
+
+void watch_in_parent(void)
+{
+    atomic_fetch_sub(&forks, 1);
+}
+
+void watch_in_child(void)
+{
+    atomic_store(&pulses, own_pulses);
+    atomic_store(&forks, 0);
+}
+
+static bool run_pulse(struct session *session)
+{
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    sqlite3 *connection = session->function->registry->connection;
+    if (!session->pulse &&
+        sqlite3_prepare_v2(connection, PULSE, -1, &session->pulse, NULL) != SQLITE_OK)
+        return connection_interrupted(sqlite3_api, connection); /* an authorizer may refuse it */
+    while (sqlite3_step(session->pulse) == SQLITE_ROW)
+        ;
+    return sqlite3_reset(session->pulse) == SQLITE_INTERRUPT;
+}
+
+static bool pulse_interrupted(struct session *session)
+{
+    const bool interrupted = begin_pulse() && run_pulse(session);
+    end_pulse();
+    return interrupted;
+}
+
+int watch(void *context)
+{
+    struct session *session = context;
+    if (monotonic_ns() >= session->end_ns)
+        session->watched = WATCH_STATEMENT_TIMEOUT;
+    else if (pulse_interrupted(session))
+        session->watched = WATCH_INTERRUPT;
+    return session->watched != WATCH_NOTHING;
+}
+
+void watch_end(struct session *session)
+{
+    if (!session->pulse)
+        return;
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    sqlite3_finalize(session->pulse);
+    session->pulse = NULL;
+}

@@ -1,0 +1,244 @@
+/* Aggregates and window functions: vm_agg, which finds a UDF by name, and a UDF's own function.
+ *
+ * All groups of one execution of a statement live in one micro-VM, each under a number. Rows wait
+ * in the session's batch, whatever their group, until there are many, or until SQLite wants the
+ * value of a group. A group's place is SQLite's aggregate context.
+ */
+#include "statement/exchange.h"
+#include "wire/view.h"
+
+#include <stdlib.h>
+
+#define BATCH_ROWS     16384u
+#define BATCH_BYTES    (4u << 20)
+#define FIRST_ARGUMENT 2 /* after group and inverse */
+
+struct group {
+    struct session *session; /* NULL until the first row */
+    uint64_t number;
+};
+
+static int fail(sqlite_library *library, sqlite3_context *context, int code, char *text)
+{
+    sqlite_library *sqlite3_api = library;
+    if (code == SQLITE_INTERRUPT)
+        sqlite3_result_error_code(context, SQLITE_INTERRUPT); /* SQLite has the text */
+    else
+        fail_with(library, context, text);
+    return code;
+}
+
+static struct batch *batch_of(struct session *session)
+{
+    if (session->batch)
+        return session->batch;
+    const struct function *function = session->function;
+    session->batch_rows = calloc(BATCH_ROWS, sizeof *session->batch_rows);
+    session->batch = session->batch_rows ? batch_create(FIRST_ARGUMENT + function->parameter_count)
+                                         : NULL;
+    if (!session->batch) {
+        free(session->batch_rows);
+        session->batch_rows = NULL;
+        return NULL;
+    }
+    session->batch->columns[0].type = UDFVM_INT64;
+    session->batch->columns[1].type = UDFVM_BOOL;
+    for (uint32_t i = 0; i < function->parameter_count; i++)
+        session->batch->columns[FIRST_ARGUMENT + i].type = function->parameters[i].type;
+    return session->batch;
+}
+
+/* Sends the rows that wait, and asks for an answer about a group. */
+static int send(struct session *session, uint64_t group, uint32_t answer, struct udfvm_reply *reply,
+                char **error)
+{
+    const struct udfvm_aggregate head = { .group = group, .answer = answer };
+    struct exchange exchange = { .request = UDFVM_REQUEST_AGGREGATE,
+                                 .batch = batch_of(session),
+                                 .streaming = true };
+    _Static_assert(sizeof head == sizeof exchange.head, "the head of the request");
+    if (!exchange.batch)
+        return SQLITE_NOMEM;
+    exchange.rows = exchange.batch->rows;
+    exchange.rows_of = session->batch_rows;
+    __builtin_memcpy(exchange.head, &head, sizeof head);
+    int code = session_exchange(session, &exchange, reply, error);
+    batch_clear(session->batch);
+    return code;
+}
+
+/* ---- Rows ---- */
+
+static struct function *function_of(sqlite_library *library, sqlite3_context *context, int count,
+                                    sqlite3_value **arguments)
+{
+    sqlite_library *sqlite3_api = library;
+    struct registry *registry = sqlite3_user_data(context);
+    if (count == 0 || sqlite3_value_type(arguments[0]) != SQLITE_TEXT) {
+        sqlite3_result_error(
+            context, "vm_agg: the first argument must be the name of an aggregate, as TEXT", -1);
+        return NULL;
+    }
+    const char *name = (const char *)sqlite3_value_text(arguments[0]);
+    if (!name) {
+        sqlite3_result_error_nomem(context);
+        return NULL;
+    }
+    char *wrong;
+    struct function *function = resolve(registry, statement_of(library, context, NULL), "vm_agg",
+                                        name, (size_t)sqlite3_value_bytes(arguments[0]),
+                                        ROLE(UDFVM_SQLITE_AGGREGATE), &wrong);
+    if (!function)
+        fail_to_resolve(registry, context, wrong);
+    else if (!takes_count(function, count - 1))
+        fail_with(library, context, describe_count(function, count - 1));
+    else
+        return function;
+    return NULL;
+}
+
+static struct session *session_of(sqlite_library *library, sqlite3_context *context,
+                                  struct function *function)
+{
+    struct statement *statement = statement_of(library, context, NULL);
+    struct session *session = statement ? statement_find(statement, function) : NULL;
+    return session || !statement ? session : session_create(statement, function);
+}
+
+static int put_row(struct session *session, uint64_t group, bool inverse, sqlite3_value **arguments,
+                   char **error)
+{
+    struct batch *batch = batch_of(session);
+    if (!batch || !batch_put_integer(batch, 0, (int64_t)group))
+        return SQLITE_NOMEM;
+    if (!(inverse ? batch_put_integer(batch, 1, 1) : batch_put_null(batch, 1)))
+        return SQLITE_NOMEM;
+    int code = batch_put_row(session, batch, FIRST_ARGUMENT, arguments, error);
+    if (code != SQLITE_OK)
+        return code;
+    session->batch_rows[batch->rows] = session->row;
+    batch_end_row(batch);
+    return SQLITE_OK;
+}
+
+static int take_row(struct session *session, uint64_t group, bool inverse,
+                    sqlite3_value **arguments, char **error)
+{
+    struct udfvm_reply reply;
+    session->row = inverse ? -1 : session->rows_seen++;
+    enum row_check check = row_check(session, arguments, error);
+    if (check == ROW_NULL)
+        return SQLITE_OK; /* as SQL's own aggregates do */
+    if (check == ROW_BAD)
+        return SQLITE_ERROR;
+    int code = put_row(session, group, inverse, arguments, error);
+    if (code == SQLITE_OK &&
+        (session->batch->rows >= BATCH_ROWS || session->batch->bytes >= BATCH_BYTES))
+        code = send(session, group, UDFVM_ANSWER_NONE, &reply, error);
+    return code;
+}
+
+void aggregate_step(sqlite_library *library, sqlite3_context *context, int count,
+                    sqlite3_value **arguments, bool by_name, bool inverse)
+{
+    sqlite_library *sqlite3_api = library;
+    struct group *group = sqlite3_aggregate_context(context, sizeof *group);
+    if (!group) {
+        sqlite3_result_error_nomem(context);
+        return;
+    }
+    if (!group->session) {
+        struct function *function = by_name ? function_of(library, context, count, arguments)
+                                            : sqlite3_user_data(context);
+        if (!function)
+            return;
+        group->session = session_of(library, context, function);
+        if (!group->session) {
+            sqlite3_result_error_nomem(context);
+            return;
+        }
+        group->number = group->session->groups++;
+    }
+    struct session *session = group->session;
+    if (session->failed) {
+        sqlite3_result_error(context, "the aggregate has failed before in this statement", -1);
+        return;
+    }
+    if (inverse && !(session->function->flags & UDFVM_SQLITE_INVERSE)) {
+        session->row = -1;
+        fail(library, context, SQLITE_ERROR,
+             describe(session, UDFVM_SQLITE_SIGNATURE,
+                      "has no inverse(), so it cannot serve a window that moves: define inverse(), "
+                      "or let "
+                      "the window begin at UNBOUNDED PRECEDING"));
+        session->failed = true;
+        return;
+    }
+    char *error = NULL;
+    sqlite3_value *room[PARAMETERS_MAX],
+        **whole = with_defaults(session->function, count - by_name, arguments + by_name, room);
+    int code = take_row(session, group->number, inverse, whole, &error);
+    if (code != SQLITE_OK) {
+        session->failed = true;
+        fail(library, context, code, error);
+    }
+}
+
+/* ---- Values ---- */
+
+static void give_value(struct session *session, sqlite3_context *context, uint64_t group,
+                       uint32_t answer)
+{
+    const struct function *function = session->function;
+    sqlite_library *library = function->registry->library, *sqlite3_api = library;
+    struct udfvm_reply reply;
+    struct view view;
+    char *error = NULL;
+    int code = send(session, group, answer, &reply, &error);
+    if (code != SQLITE_OK) {
+        fail(library, context, code, error);
+        return;
+    }
+    session->row = -1;
+    const char *wrong = view_open(&view, &reply, &function->result_type, 1, 1);
+    if (!wrong && view.rows != 1)
+        wrong = "no value";
+    if (!wrong)
+        wrong = view_result(&view, 0, 0, library, context);
+    if (!wrong && function->flags & UDFVM_SQLITE_JSON_RESULT)
+        sqlite3_result_subtype(context, JSON_SUBTYPE);
+    view_close(&view);
+    if (wrong) {
+        session->failed = true;
+        fail(library, context, SQLITE_ERROR, describe_bad_reply(session, wrong));
+    }
+}
+
+/* A group without rows has no statement that could hold its micro-VM. */
+static void give_value_of_nothing(sqlite_library *library, sqlite3_context *context,
+                                  struct function *function)
+{
+    sqlite_library *sqlite3_api = library;
+    struct statement alone = { .library = library };
+    struct session *session = session_create(&alone, function);
+    if (session)
+        give_value(session, context, 0, UDFVM_ANSWER_FINISH);
+    else
+        sqlite3_result_error_nomem(context);
+    statement_clear(&alone);
+}
+
+void aggregate_value(sqlite_library *library, sqlite3_context *context, bool by_name, bool final)
+{
+    sqlite_library *sqlite3_api = library;
+    struct group *group = sqlite3_aggregate_context(context, 0);
+    if (group && group->session) {
+        if (!group->session->failed)
+            give_value(group->session, context, group->number,
+                       final ? UDFVM_ANSWER_FINISH : UDFVM_ANSWER_VALUE);
+    } else if (by_name) {
+        sqlite3_result_null(context); /* there was no row to say which UDF is meant */
+    } else {
+        give_value_of_nothing(library, context, sqlite3_user_data(context));
+    }
+}

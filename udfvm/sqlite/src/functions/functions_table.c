@@ -1,0 +1,284 @@
+/* vm_functions: an eponymous virtual table of the functions that vm_udf finds: those of the
+ * connection, then those stored in the database. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define TEXT_MOST 65536u /* bytes of a text of the database that are shown */
+
+#define SCHEMA                                                                                     \
+    "CREATE TABLE x(name TEXT, kind TEXT, signature TEXT, size INTEGER, hash TEXT, created TEXT, " \
+    "version INTEGER, origin TEXT)"
+#define STORED_SQL                                                                               \
+    "SELECT name, kind, signature, options, source, created, version FROM main.udfvm_functions " \
+    "ORDER BY name"
+
+enum { NAME, KIND, SIGNATURE, SIZE, HASH, CREATED, VERSION, ORIGIN };
+
+struct functions_table {
+    sqlite3_vtab base;
+    struct registry *registry; /* a reference */
+};
+
+struct functions_cursor {
+    sqlite3_vtab_cursor base;
+    struct function *own; /* a reference; NULL: those of the connection are done */
+    sqlite3_stmt *stored; /* NULL: none, or done */
+    sqlite3_int64 row;
+};
+
+static struct registry *registry_at(sqlite3_vtab_cursor *cursor)
+{
+    return ((struct functions_table *)cursor->pVtab)->registry;
+}
+
+static int connect_table(sqlite3 *connection, void *data, int count, const char *const *arguments,
+                         sqlite3_vtab **table, char **error)
+{
+    struct registry *registry = data;
+    sqlite_library *sqlite3_api = registry->library;
+    (void)count, (void)arguments, (void)error;
+    int code = sqlite3_declare_vtab(connection, SCHEMA);
+    if (code != SQLITE_OK)
+        return code;
+    sqlite3_vtab_config(connection, SQLITE_VTAB_DIRECTONLY);
+    struct functions_table *made = sqlite3_malloc64(sizeof *made);
+    if (!made)
+        return SQLITE_NOMEM;
+    *made = (struct functions_table){ .registry = registry };
+    registry->references++;
+    *table = &made->base;
+    return SQLITE_OK;
+}
+
+static int disconnect_table(sqlite3_vtab *table)
+{
+    struct registry *registry = ((struct functions_table *)table)->registry;
+    sqlite_library *sqlite3_api = registry->library;
+    sqlite3_free(table);
+    registry_release(registry);
+    return SQLITE_OK;
+}
+
+static int best_index(sqlite3_vtab *table, sqlite3_index_info *info)
+{
+    (void)table;
+    info->estimatedCost = 100;
+    info->estimatedRows = 20;
+    return SQLITE_OK;
+}
+
+/* The list may change while the cursor stands on it. */
+static void move_own(struct functions_cursor *cursor, struct function *to)
+{
+    struct function *from = cursor->own;
+    if (to)
+        to->references++;
+    cursor->own = to;
+    if (from)
+        function_release(from);
+}
+
+static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **cursor)
+{
+    sqlite_library *sqlite3_api = ((struct functions_table *)table)->registry->library;
+    struct functions_cursor *made = sqlite3_malloc64(sizeof *made);
+    if (!made)
+        return SQLITE_NOMEM;
+    *made = (struct functions_cursor){ .row = 0 };
+    *cursor = &made->base;
+    return SQLITE_OK;
+}
+
+static int close_cursor(sqlite3_vtab_cursor *cursor)
+{
+    sqlite_library *sqlite3_api = registry_at(cursor)->library;
+    sqlite3_finalize(((struct functions_cursor *)cursor)->stored);
+    move_own((struct functions_cursor *)cursor, NULL);
+    sqlite3_free(cursor);
+    return SQLITE_OK;
+}
+
+static int step_stored(struct functions_cursor *cursor)
+{
+    sqlite_library *sqlite3_api = registry_at(&cursor->base)->library;
+    int code = cursor->stored ? sqlite3_step(cursor->stored) : SQLITE_DONE;
+    if (code == SQLITE_ROW)
+        return SQLITE_OK;
+    int finalized = sqlite3_finalize(cursor->stored);
+    cursor->stored = NULL;
+    return finalized;
+}
+
+static int filter(sqlite3_vtab_cursor *base, int index, const char *text, int count,
+                  sqlite3_value **arguments)
+{
+    (void)index, (void)text, (void)count, (void)arguments;
+    struct functions_cursor *cursor = (struct functions_cursor *)base;
+    struct registry *registry = registry_at(base);
+    sqlite_library *sqlite3_api = registry->library;
+    int code;
+    sqlite3_finalize(cursor->stored);
+    cursor->stored = NULL;
+    cursor->row = 0;
+    move_own(cursor, registry->functions);
+    if (stored_table(registry, &code) && code == SQLITE_OK)
+        code = sqlite3_prepare_v2(registry->connection, STORED_SQL, -1, &cursor->stored, NULL);
+    return code == SQLITE_OK && !cursor->own ? step_stored(cursor) : code;
+}
+
+static int next(sqlite3_vtab_cursor *base)
+{
+    struct functions_cursor *cursor = (struct functions_cursor *)base;
+    cursor->row++;
+    if (cursor->own)
+        move_own(cursor, cursor->own->next);
+    else
+        return step_stored(cursor);
+    return cursor->own ? SQLITE_OK : step_stored(cursor);
+}
+
+static int at_end(sqlite3_vtab_cursor *base)
+{
+    const struct functions_cursor *cursor = (const struct functions_cursor *)base;
+    return !cursor->own && !cursor->stored;
+}
+
+static void signature_of(sqlite_library *library, sqlite3_context *context,
+                         const struct function *function)
+{
+    sqlite_library *sqlite3_api = library;
+    sqlite3_str *out = sqlite3_str_new(NULL);
+    sqlite3_str_appendall(out, "(");
+    for (uint32_t i = 0; i < function->parameter_count; i++)
+        sqlite3_str_appendf(out, "%s%s %s%s", i ? ", " : "", function->parameters[i].name,
+                            type_text(function->parameters[i].type, false),
+                            function->parameters[i].nullable ? "?" : "");
+    sqlite3_str_appendf(
+        out, ") -> %s",
+        type_text(function->result_type, function->flags & UDFVM_SQLITE_JSON_RESULT));
+    sqlite3_result_text(context, sqlite3_str_finish(out), -1, sqlite3_free);
+}
+
+static void image_hash(sqlite_library *library, sqlite3_context *context, const udfvm_image *image)
+{
+    sqlite_library *sqlite3_api = library;
+    struct udfvm_image_statistics statistics;
+    char text[65];
+    udfvm_image_statistics(image, &statistics);
+    for (size_t i = 0; i < sizeof statistics.digest; i++)
+        sqlite3_snprintf(3, text + 2 * i, "%02x", statistics.digest[i]);
+    sqlite3_result_text(context, text, 64, SQLITE_TRANSIENT);
+}
+
+static void own_column(sqlite_library *library, sqlite3_context *context,
+                       const struct function *function, int number)
+{
+    sqlite_library *sqlite3_api = library;
+    switch (number) {
+    case NAME:
+        sqlite3_result_text(context, function->name, -1, SQLITE_TRANSIENT);
+        break;
+    case KIND:
+        sqlite3_result_text(context, kind_name((unsigned)__builtin_ctz(function->kind)), -1,
+                            SQLITE_STATIC);
+        break;
+    case SIGNATURE:
+        signature_of(library, context, function);
+        break;
+    case HASH:
+        image_hash(library, context, function->image);
+        break;
+    case ORIGIN:
+        sqlite3_result_text(context, function->lease ? "connection" : "sealed", -1, SQLITE_STATIC);
+        break;
+    default:
+        sqlite3_result_null(context);
+    }
+}
+
+/* The hash of what is stored, not a stored hash. */
+static void stored_hash(sqlite_library *library, sqlite3_context *context, sqlite3_stmt *row)
+{
+    sqlite_library *sqlite3_api = library;
+    const char *kind = (const char *)sqlite3_column_text(row, 1),
+               *signature = (const char *)sqlite3_column_text(row, 2);
+    const char *options = (const char *)sqlite3_column_text(row, 3);
+    const void *source = sqlite3_column_blob(row, 4);
+    char *hash = kind && signature && options && source
+                     ? definition_hash(library, kind, signature, options, source,
+                                       (size_t)sqlite3_column_bytes(row, 4))
+                     : NULL;
+    sqlite3_result_text(context, hash, -1, sqlite3_free);
+}
+
+/* A stranger's file may hold any bytes as text: programs get what is valid, and can be looked at.
+ */
+static void stored_value(sqlite_library *library, sqlite3_context *context, sqlite3_value *value)
+{
+    sqlite_library *sqlite3_api = library;
+    const void *text = sqlite3_value_type(value) == SQLITE_TEXT ? sqlite3_value_text(value) : NULL;
+    if (!text) {
+        sqlite3_result_value(context, value);
+        return;
+    }
+    const size_t length = (size_t)sqlite3_value_bytes(value),
+                 room = 6 * length < TEXT_MOST ? 6 * length : TEXT_MOST;
+    char *visible = sqlite3_malloc64(room + 1);
+    if (visible)
+        udfvm_visible_text(text, length, "\n\t", visible, room + 1);
+    sqlite3_result_text(context, visible, -1, sqlite3_free);
+}
+
+static void stored_column(sqlite_library *library, sqlite3_context *context, sqlite3_stmt *row,
+                          int number)
+{
+    sqlite_library *sqlite3_api = library;
+    static const int places[] = {
+        [NAME] = 0, [KIND] = 1, [SIGNATURE] = 2, [CREATED] = 5, [VERSION] = 6
+    };
+    switch (number) {
+    case SIZE:
+        sqlite3_result_int64(context, sqlite3_column_bytes(row, 4));
+        break;
+    case HASH:
+        stored_hash(library, context, row);
+        break;
+    case ORIGIN:
+        sqlite3_result_text(context, "database", -1, SQLITE_STATIC);
+        break;
+    default:
+        stored_value(library, context, sqlite3_column_value(row, places[number]));
+    }
+}
+
+static int column(sqlite3_vtab_cursor *base, sqlite3_context *context, int number)
+{
+    const struct functions_cursor *cursor = (const struct functions_cursor *)base;
+    if (cursor->own)
+        own_column(registry_at(base)->library, context, cursor->own, number);
+    else
+        stored_column(registry_at(base)->library, context, cursor->stored, number);
+    return SQLITE_OK;
+}
+
+static int row_id(sqlite3_vtab_cursor *base, sqlite3_int64 *id)
+{
+    *id = ((struct functions_cursor *)base)->row;
+    return SQLITE_OK;
+}
+
+const sqlite3_module functions_module = {
+    .iVersion = 1,
+    .xConnect = connect_table,
+    .xBestIndex = best_index,
+    .xDisconnect = disconnect_table,
+    .xOpen = open_cursor,
+    .xClose = close_cursor,
+    .xFilter = filter,
+    .xNext = next,
+    .xEof = at_end,
+    .xColumn = column,
+    .xRowid = row_id,
+};

@@ -1,0 +1,150 @@
+/* What a function makes of a batch of rows: see results.h. */
+#include "functions/results.h"
+
+#include <stdlib.h>
+
+/* A table function is asked for few rows first, so that LIMIT 1 does not make it compute thousands,
+ * then for more and more. */
+#define FIRST_FETCH   64u
+#define LARGEST_FETCH 16384u
+
+static bool is_table(const struct results *results)
+{
+    return results->session->function->role == UDFVM_SQLITE_TABLE;
+}
+
+int results_create(struct results *results, struct session *session)
+{
+    const struct function *function = session->function;
+    *results = (struct results){ .session = session, .limit = FIRST_FETCH };
+    results->count = is_table(results) ? function->column_count + 1 : 1;
+    results->types = calloc(results->count, sizeof *results->types);
+    if (!results->types)
+        return SQLITE_NOMEM;
+    results->types[0] = is_table(results) ? (uint32_t)UDFVM_INT64 : function->result_type;
+    for (size_t i = 1; i < results->count; i++)
+        results->types[i] = function->columns[i - 1].type;
+    return SQLITE_OK;
+}
+
+void results_free(struct results *results)
+{
+    view_close(&results->view);
+    free(results->types);
+    *results = (struct results){ 0 };
+}
+
+static int bad_reply(struct results *results, const char *wrong, char **error)
+{
+    struct session *session = results->session;
+    session->row = -1;
+    session->failed = true;
+    *error = describe_bad_reply(session, wrong);
+    return *error ? SQLITE_ERROR : SQLITE_NOMEM;
+}
+
+/* Where each row of a table function comes from, which says where its key is. */
+static const char *check_sources(const struct results *results)
+{
+    for (uint64_t row = 0; row < results->view.rows; row++)
+        if (view_is_null(&results->view, 0, row) ||
+            (uint64_t)view_integer(&results->view, 0, row) >= results->sources)
+            return "a row of no row of arguments";
+    return NULL;
+}
+
+static int receive(struct results *results, const struct exchange *exchange, uint64_t most_rows,
+                   char **error)
+{
+    struct udfvm_reply reply;
+    view_close(&results->view);
+    results->at = 0;
+    int code = session_exchange(results->session, exchange, &reply, error);
+    if (code != SQLITE_OK)
+        return code;
+    const char *wrong = view_open(&results->view, &reply, results->types, results->count,
+                                  most_rows);
+    if (!wrong)
+        wrong = is_table(results)                 ? check_sources(results)
+                : results->view.rows != most_rows ? "not a value for each row"
+                                                  : NULL;
+    return wrong ? bad_reply(results, wrong, error) : SQLITE_OK;
+}
+
+static int fetch(struct results *results, const struct batch *batch, char **error)
+{
+    const uint64_t rows = results->limit;
+    const struct exchange exchange = { .request = batch ? UDFVM_REQUEST_TABLE : UDFVM_REQUEST_FETCH,
+                                       .head = { rows },
+                                       .batch = batch,
+                                       .first_row = results->first_row,
+                                       .rows = results->sources };
+    results->limit = rows * 2 < LARGEST_FETCH ? rows * 2 : LARGEST_FETCH;
+    return receive(results, &exchange, rows, error);
+}
+
+/* A reply without rows may still say that there are more. */
+static int fetch_until_rows(struct results *results, char **error)
+{
+    int code = SQLITE_OK;
+    while (code == SQLITE_OK && results->at >= results->view.rows && results->view.more)
+        code = fetch(results, NULL, error);
+    return code;
+}
+
+int results_begin(struct results *results, const struct batch *batch, int64_t first_row,
+                  char **error)
+{
+    results->sources = batch->rows;
+    results->first_row = first_row;
+    if (!is_table(results)) {
+        const struct exchange exchange = { .request = UDFVM_REQUEST_COLUMNS,
+                                           .batch = batch,
+                                           .first_row = first_row,
+                                           .rows = batch->rows };
+        return receive(results, &exchange, batch->rows, error);
+    }
+    int code = fetch(results, batch, error);
+    return code == SQLITE_OK ? fetch_until_rows(results, error) : code;
+}
+
+int results_ready(const struct results *results, char **error)
+{
+    struct udfvm_error failure;
+    if (udfvm_vm_check(results->session->vm, &failure) == UDFVM_OK)
+        return SQLITE_OK;
+    return explain_core_error(results->session, &failure, error);
+}
+
+int results_next(struct results *results, char **error)
+{
+    int code = results_ready(results, error);
+    results->at++;
+    return code == SQLITE_OK ? fetch_until_rows(results, error) : code;
+}
+
+bool results_done(const struct results *results)
+{
+    return results->at >= results->view.rows;
+}
+
+uint64_t results_source(const struct results *results)
+{
+    return is_table(results) ? (uint64_t)view_integer(&results->view, 0, results->at) : results->at;
+}
+
+size_t results_width(const struct results *results)
+{
+    return is_table(results) ? results->count - 1 : 1;
+}
+
+const char *results_value(const struct results *results, size_t column, sqlite3_context *context)
+{
+    const struct function *function = results->session->function;
+    sqlite_library *sqlite3_api = function->registry->library;
+    const char *wrong = view_result(&results->view, column + is_table(results), results->at,
+                                    sqlite3_api, context);
+    if (!wrong && !is_table(results) && function->flags & UDFVM_SQLITE_JSON_RESULT)
+        sqlite3_result_subtype(context, JSON_SUBTYPE);
+    return wrong;
+}

@@ -1,0 +1,158 @@
+/* The SQL functions: vm_udf, which finds a UDF by name, and a UDF's own function. */
+#include "internal.h"
+
+static void run_row(struct session *session, sqlite3_context *context, sqlite3_value **arguments)
+{
+    const struct function *function = session->function;
+    uint64_t length;
+    if (!row_encode(session, context, arguments, &length))
+        return;
+    struct udfvm_reply reply;
+    struct udfvm_error error;
+    int (*exchange)(udfvm_vm *, uint32_t, const void *, uint64_t, const struct udfvm_limits *,
+                    struct udfvm_reply *,
+                    struct udfvm_error *) = function->isolation == UDFVM_SQLITE_ROW
+                                                ? udfvm_vm_call
+                                                : udfvm_vm_stream_call;
+    session->watched = WATCH_NOTHING;
+    int code = exchange(session->vm, UDFVM_REQUEST_ROW, NULL, length, &function->limits, &reply,
+                        &error);
+    watch_end(session);
+    if (code != UDFVM_OK) {
+        report_core_error(session, context, &error);
+        return;
+    }
+    if (reply.status != UDFVM_STATUS_OK)
+        report_guest_error(session, context, &reply);
+    else
+        row_decode(session, context, &reply);
+    if (function->isolation == UDFVM_SQLITE_ROW &&
+        udfvm_vm_restore(session->vm, &error) != UDFVM_OK)
+        report_core_error(session, context, &error);
+}
+
+static void call(struct statement *statement, struct session *session, struct function *function,
+                 sqlite3_context *context, sqlite3_value **arguments)
+{
+    sqlite_library *sqlite3_api = function->registry->library;
+    if (!session)
+        session = session_create(statement, function);
+    if (!session) {
+        sqlite3_result_error_nomem(context);
+        return;
+    }
+    session->row++;
+    char *wrong;
+    enum row_check check = row_check(session, arguments, &wrong);
+    if (check == ROW_BAD)
+        fail_with(sqlite3_api, context, wrong);
+    if (check == ROW_NULL)
+        sqlite3_result_null(context);
+    if (check != ROW_CALL)
+        return;
+    if (session->end_ns != UINT64_MAX && monotonic_ns() >= session->end_ns) {
+        fail_with(sqlite3_api, context, describe_statement_timeout(session));
+        return;
+    }
+    struct udfvm_error error = { .code = UDFVM_OK };
+    bool interrupted = connection_interrupted(sqlite3_api, function->registry->connection);
+    if (!interrupted && session_ready(session, 0, &error))
+        run_row(session, context, arguments);
+    else if (interrupted || connection_interrupted(sqlite3_api, function->registry->connection))
+        sqlite3_result_error_code(context, SQLITE_INTERRUPT);
+    else
+        report_core_error(session, context, &error);
+}
+
+void call_own(sqlite_library *library, sqlite3_context *context, int count,
+              sqlite3_value **arguments)
+{
+    sqlite3_value *room[PARAMETERS_MAX];
+    sqlite_library *sqlite3_api = library;
+    struct function *function = sqlite3_user_data(context);
+    struct statement alone = { .library = library };
+    struct statement *statement = statement_of(library, context, &alone);
+    call(statement, statement_find(statement, function), function, context,
+         with_defaults(function, count, arguments, room)); /* SQLite has checked the count */
+    statement_clear(&alone);
+}
+
+int resolve_code(struct registry *registry, char **wrong)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    if (!registry->interrupted)
+        return SQLITE_ERROR;
+    registry->interrupted = false;
+    sqlite3_free(*wrong);
+    *wrong = NULL;
+    return SQLITE_INTERRUPT;
+}
+
+void fail_to_resolve(struct registry *registry, sqlite3_context *context, char *wrong)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    if (resolve_code(registry, &wrong) == SQLITE_INTERRUPT)
+        sqlite3_result_error_code(context, SQLITE_INTERRUPT);
+    else
+        fail_with(registry->library, context, wrong);
+}
+
+struct function *resolve(struct registry *registry, struct statement *statement, const char *caller,
+                         const char *name, size_t length, unsigned roles, char **wrong)
+{
+    char *message = NULL;
+    *wrong = NULL;
+    struct function *function = registry_find(registry, name, length);
+    if (!function)
+        function = sealed_find(registry, name, length, &message);
+    if (!function && !message) {
+        registry->load_end_ns = statement ? statement->end_ns
+                                          : 0; /* 0: its time begins where it loads */
+        function = stored_find(registry, name, length, &message);
+        if (statement)
+            statement->end_ns = registry->load_end_ns;
+    }
+    const struct definition wanted = { .name = name, .name_length = length };
+    if (!function && message)
+        *wrong = describe_definition(registry, &wanted, message,
+                                     (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_OTHER });
+    else if (!function)
+        *wrong = describe_unknown(registry, caller, name, roles);
+    else if (!(roles & ROLE(function->role)))
+        *wrong = describe_role(function, caller);
+    return *wrong ? NULL : function;
+}
+
+void call_by_name(sqlite_library *library, sqlite3_context *context, int count,
+                  sqlite3_value **arguments)
+{
+    sqlite_library *sqlite3_api = library;
+    struct registry *registry = sqlite3_user_data(context);
+    sqlite3_value *room[PARAMETERS_MAX];
+    if (count == 0 || sqlite3_value_type(arguments[0]) != SQLITE_TEXT) {
+        sqlite3_result_error(context,
+                             "vm_udf: the first argument must be the name of a UDF, as TEXT", -1);
+        return;
+    }
+    const char *name = (const char *)sqlite3_value_text(arguments[0]);
+    size_t length = (size_t)sqlite3_value_bytes(arguments[0]);
+    if (!name) {
+        sqlite3_result_error_nomem(context);
+        return;
+    }
+    struct statement alone = { .library = library };
+    struct statement *statement = statement_of(library, context, &alone);
+    struct session *session = statement_find_name(statement, name, length);
+    char *wrong = NULL;
+    struct function *function = session ? session->function
+                                        : resolve(registry, statement, "vm_udf", name, length,
+                                                  ROLE(UDFVM_SQLITE_SCALAR), &wrong);
+    if (!function)
+        fail_to_resolve(registry, context, wrong);
+    else if (!takes_count(function, count - 1))
+        fail_with(library, context, describe_count(function, count - 1));
+    else
+        call(statement, session ? session : statement_find(statement, function), function, context,
+             with_defaults(function, count - 1, arguments + 1, room));
+    statement_clear(&alone);
+}

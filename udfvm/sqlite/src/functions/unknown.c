@@ -1,0 +1,215 @@
+/* Names that nothing has: what there is instead, and what was likely meant. */
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define STORED_NAMES_SQL \
+    "SELECT name FROM main.udfvm_functions WHERE typeof(name) = 'text' ORDER BY name LIMIT 1000"
+#define SUFFIX ".udf"
+
+enum { NAMES_MOST = 1000, NAMES_SHOWN = 20, FARTHEST = 3 };
+
+/* What is said, and the name that is the nearest to what was asked for. */
+struct listing {
+    sqlite_library *library;
+    const struct registry *registry;
+    sqlite3_str *text;
+    const char *wanted;
+    size_t wanted_length;
+    unsigned distance; /* of the nearest; past FARTHEST there is none */
+    char nearest[NAME_MAX_BYTES + 1];
+    unsigned groups, names; /* said so far; names: of the group */
+};
+
+/* ---- What was likely meant ---- */
+
+static bool same_letter(char a, char b)
+{
+    return tolower((unsigned char)a) == tolower((unsigned char)b);
+}
+
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+/* Letters to put in, leave out or replace, until one name is the other; names are at most
+ * NAME_MAX_BYTES long. */
+static unsigned edits(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+    unsigned row[NAME_MAX_BYTES + 1];
+    for (unsigned j = 0; j <= b_length; j++)
+        row[j] = j;
+    for (unsigned i = 1; i <= a_length; i++) {
+        unsigned diagonal = row[0];
+        row[0] = i;
+        for (unsigned j = 1; j <= b_length; j++) {
+            const unsigned replaced = diagonal + !same_letter(a[i - 1], b[j - 1]);
+            diagonal = row[j];
+            row[j] = least(replaced, least(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[b_length];
+}
+
+/* A name behind a namespace and an underscore is as near as one with another letter. */
+static bool behind_namespace(const char *name, size_t length, const char *wanted,
+                             size_t wanted_length)
+{
+    return length > wanted_length + 1 && name[length - wanted_length - 1] == '_' &&
+           same_name(name + length - wanted_length, wanted, wanted_length);
+}
+
+static void compare(struct listing *listing, const char *name, size_t length)
+{
+    const size_t wanted = listing->wanted_length, longer = length > wanted ? length : wanted,
+                 shorter = length > wanted ? wanted : length;
+    unsigned distance = FARTHEST + 1;
+    if (longer > NAME_MAX_BYTES || shorter == 0)
+        return;
+    if (behind_namespace(name, length, listing->wanted, wanted) ||
+        behind_namespace(listing->wanted, wanted, name, length))
+        distance = 1;
+    else if (longer - shorter <= FARTHEST)
+        distance = edits(name, length, listing->wanted, wanted);
+    if (distance >= listing->distance || distance > 1 + shorter / 4 || distance >= shorter)
+        return;
+    listing->distance = distance;
+    memcpy(listing->nearest, name, length);
+    listing->nearest[length] = 0;
+}
+
+/* ---- What there is ---- */
+
+static void say(struct listing *listing, const char *group, const char *name, bool may_run)
+{
+    sqlite_library *sqlite3_api = listing->library;
+    if (listing->names == 0)
+        sqlite3_str_appendf(listing->text, "%s%s: ", listing->groups++ ? "; " : " (", group);
+    if (listing->names < NAMES_SHOWN)
+        sqlite3_str_appendf(listing->text, "%s%.255s", listing->names ? ", " : "", name);
+    else if (listing->names == NAMES_SHOWN)
+        sqlite3_str_appendall(listing->text, ", ...");
+    listing->names++;
+    if (may_run)
+        compare(listing, name, strlen(name));
+}
+
+static void say_registered(struct listing *listing, unsigned roles)
+{
+    listing->names = 0;
+    for (const struct function *function = listing->registry->functions; function;
+         function = function->next)
+        if (roles & ROLE(function->role))
+            say(listing, "registered", function->name, true);
+}
+
+/* They may be a stranger's: whoever shows the text makes them visible. */
+static void say_stored(struct listing *listing, struct registry *registry)
+{
+    sqlite_library *sqlite3_api = listing->library;
+    sqlite3_stmt *statement = NULL;
+    const bool may_run = registry->policy.kinds != 0;
+    int code;
+    listing->names = 0;
+    if (!stored_table(registry, &code) || sqlite3_prepare_v2(registry->connection, STORED_NAMES_SQL,
+                                                             -1, &statement, NULL) != SQLITE_OK)
+        return;
+    while (sqlite3_step(statement) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(statement, 0);
+        if (name)
+            say(listing, may_run ? "stored" : "stored, which the connection's policy does not run",
+                name, may_run);
+    }
+    sqlite3_finalize(statement);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The names of notes in the directory, malloc'd; so is each. */
+static char **sealed_names(sqlite_library *library, size_t *count)
+{
+    sqlite_library *sqlite3_api = library;
+    char *path = cache_path(library, "/functions"), **names = calloc(NAMES_MOST, sizeof *names);
+    struct udfvm_error error;
+    const int fd = path && names ? udfvm_private_open(path, NULL, O_RDONLY, &error) : -1;
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    if (fd >= 0 && !directory)
+        close(fd);
+    *count = 0;
+    while (directory && *count < NAMES_MOST && (entry = readdir(directory))) {
+        const size_t length = strlen(entry->d_name), suffix = sizeof SUFFIX - 1;
+        if (length > suffix && strcmp(entry->d_name + length - suffix, SUFFIX) == 0 &&
+            name_valid(entry->d_name, length - suffix) &&
+            (names[*count] = strndup(entry->d_name, length - suffix)))
+            ++*count;
+    }
+    if (directory)
+        closedir(directory);
+    sqlite3_free(path);
+    return names;
+}
+
+static void say_sealed(struct listing *listing)
+{
+    size_t count;
+    char **names = sealed_names(listing->library, &count);
+    listing->names = 0;
+    if (count > 0)
+        qsort(names, count, sizeof *names, by_text);
+    for (size_t i = 0; i < count; i++) {
+        if (!registry_find(listing->registry, names[i], strlen(names[i]))) /* else it was said */
+            say(listing, "sealed", names[i], true);
+        free(names[i]);
+    }
+    free(names);
+}
+
+void append_known(sqlite3_str *text, struct registry *registry, const char *wanted, unsigned places,
+                  unsigned roles)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    struct listing listing = { .library = registry->library,
+                               .registry = registry,
+                               .text = text,
+                               .wanted = wanted,
+                               .wanted_length = strlen(wanted),
+                               .distance = FARTHEST + 1 };
+    if (places & KNOWN_REGISTERED)
+        say_registered(&listing, roles);
+    if (places & KNOWN_STORED)
+        say_stored(&listing, registry);
+    if (places & KNOWN_SEALED && !registry->embedded)
+        say_sealed(&listing);
+    sqlite3_str_appendall(text, listing.groups ? ")" : " (there is none)");
+    if (listing.distance <= FARTHEST && strcmp(listing.nearest, wanted) != 0)
+        sqlite3_str_appendf(text, ": did you mean '%s'?", listing.nearest);
+}
+
+char *describe_unknown(struct registry *registry, const char *caller, const char *name,
+                       unsigned roles)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    sqlite3_str *text = sqlite3_str_new(registry->connection);
+    char *cache = registry->embedded ? NULL : cache_path(sqlite3_api, "/functions");
+    sqlite3_str_appendf(text, "%s: no UDF named '%.128s' is registered on this connection", caller,
+                        name);
+    if (!registry->embedded)
+        sqlite3_str_appendf(text, ", stored in its database or sealed in %s",
+                            cache ? cache : "a cache, which needs HOME");
+    sqlite3_free(cache);
+    append_known(text, registry, name,
+                 KNOWN_REGISTERED | KNOWN_SEALED |
+                     (roles & ROLE(UDFVM_SQLITE_SCALAR) ? KNOWN_STORED : 0),
+                 roles);
+    return failing_function(registry, name, UDFVM_SQLITE_UNKNOWN, sqlite3_str_finish(text));
+}

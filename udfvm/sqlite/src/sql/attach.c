@@ -1,0 +1,146 @@
+/* vm_attach: a sealed function, by its name or its file, gets its own name on a connection.
+ *
+ * The name of a function in a file is whatever the file says. So no name changes its meaning: not
+ * those of SQLite, nor of other extensions, nor what was attached before. */
+#include <string.h>
+
+#include "internal.h"
+#include "entry/libraries.h"
+
+#define EXISTS_SQL                                                       \
+    "SELECT 1 FROM pragma_function_list WHERE name = ?1 COLLATE NOCASE " \
+    "UNION ALL SELECT 1 FROM pragma_module_list WHERE name = ?1 COLLATE NOCASE"
+
+/* A name has neither a slash nor a dot. */
+static bool is_path(const char *text)
+{
+    return text[strcspn(text, "/.")] != 0;
+}
+
+static bool same_parameters(const struct function *one, const struct function *other)
+{
+    if (one->parameter_count != other->parameter_count)
+        return false;
+    for (uint32_t i = 0; i < one->parameter_count; i++)
+        if (one->parameters[i].type != other->parameters[i].type ||
+            one->parameters[i].nullable != other->parameters[i].nullable)
+            return false;
+    return true;
+}
+
+/* Whether attaching one after the other changes nothing. */
+static bool same_function(const struct function *one, const struct function *other)
+{
+    struct udfvm_image_statistics image, image_of_other;
+    udfvm_image_statistics(one->image, &image);
+    udfvm_image_statistics(other->image, &image_of_other);
+    return memcmp(image.digest, image_of_other.digest, sizeof image.digest) == 0 &&
+           one->role == other->role && one->flags == other->flags &&
+           one->result_type == other->result_type && one->isolation == other->isolation &&
+           memcmp(&one->limits, &other->limits, sizeof one->limits) == 0 &&
+           strcmp(one->name, other->name) == 0 && same_parameters(one, other);
+}
+
+/* Whether SQL has a function or a table-valued one of that name. Returns an SQLite code. */
+static int name_is_taken(struct registry *registry, const char *name, bool *taken)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(registry->connection, EXISTS_SQL, -1, &statement, NULL);
+    if (code != SQLITE_OK)
+        return code;
+    sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+    *taken = sqlite3_step(statement) == SQLITE_ROW;
+    return sqlite3_finalize(statement);
+}
+
+/* Gives a function that the registry does not know its place in both. Returns false with *message.
+ */
+static bool attach(struct registry *registry, struct function *function, bool of_file,
+                   char **message)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    const struct function *old = registry_find(registry, function->name, function->name_length);
+    bool taken = false;
+    if (old && (old->attached || of_file))
+        *message = sqlite3_mprintf("the connection has another function '%s', or another state of "
+                                   "it: attach it on a new connection, or seal "
+                                   "it with --namespace",
+                                   function->name);
+    else if (name_is_taken(registry, function->name, &taken) != SQLITE_OK)
+        *message = sqlite3_mprintf("%s", sqlite3_errmsg(registry->connection));
+    else if (taken)
+        *message = sqlite3_mprintf("SQL has a function '%s' already: seal it with --namespace",
+                                   function->name);
+    else if (define_own(function, library_index(registry->library)) != SQLITE_OK)
+        *message = sqlite3_mprintf("%s", sqlite3_errmsg(registry->connection));
+    if (*message)
+        return false;
+    function->attached = true;
+    function->references++;
+    registry_put(registry, function);
+    return true;
+}
+
+static char *not_sealed(struct registry *registry, const char *name)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    sqlite3_str *text = sqlite3_str_new(registry->connection);
+    sqlite3_str_appendall(text, "no function of that name was sealed: see `udfvm seal`");
+    append_known(text, registry, name, KNOWN_SEALED, 0);
+    return sqlite3_str_finish(text);
+}
+
+static struct function *load(struct registry *registry, const char *name, size_t length,
+                             char **message)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    struct function *function = NULL;
+    if (registry->embedded)
+        *message = sqlite3_mprintf(
+            "the program that opened this connection registers its functions");
+    else if (is_path(name))
+        function = sealed_open(registry, name, message);
+    else
+        function = sealed_load(registry, name, length, message);
+    if (!function && !*message)
+        *message = is_path(name) ? sqlite3_mprintf("it is damaged") : not_sealed(registry, name);
+    return function;
+}
+
+/* vm_attach(name), vm_attach(name, 'in_schema') */
+void sql_attach(sqlite_library *library, sqlite3_context *context, int count,
+                sqlite3_value **arguments)
+{
+    sqlite_library *sqlite3_api = library;
+    struct registry *registry = sqlite3_user_data(context);
+    char *message = NULL;
+    const char *option = count == 2 ? (const char *)sqlite3_value_text(arguments[1]) : "";
+    const bool in_schema = option && strcmp(option, "in_schema") == 0,
+               is_text = count > 0 && sqlite3_value_type(arguments[0]) == SQLITE_TEXT;
+    const char *name = (count == 1 || in_schema) && is_text
+                           ? (const char *)sqlite3_value_text(arguments[0])
+                           : NULL;
+    if (!name || strlen(name) != (size_t)sqlite3_value_bytes(arguments[0])) {
+        sqlite3_result_error(context,
+                             "vm_attach: takes the name or file of a sealed function, as TEXT, and "
+                             "may be 'in_schema'",
+                             -1);
+        return;
+    }
+    struct function *function = load(registry, name, strlen(name), &message);
+    const struct function *old = function ? registry_find(registry, function->name,
+                                                          function->name_length)
+                                          : NULL;
+    if (function && in_schema)
+        function->flags |= UDFVM_SQLITE_IN_SCHEMA;
+    if (function && ((old && old->attached && same_function(old, function)) ||
+                     attach(registry, function, is_path(name), &message)))
+        sqlite3_result_text(context, function->name, -1, SQLITE_TRANSIENT);
+    else
+        fail_with(library, context,
+                  message ? sqlite3_mprintf("vm_attach: '%.255s': %s", name, message) : NULL);
+    sqlite3_free(message);
+    if (function)
+        function_release(function);
+}

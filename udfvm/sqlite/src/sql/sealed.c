@@ -1,0 +1,346 @@
+/* What commands of udfvm left in the image cache for programs without Python: functions that were
+ * sealed under a name, and runtimes that were prepared to load stored functions.
+ *
+ * functions/NAME.udf and runtimes/KIND.runtime in the cache are small texts, lines of a key and a
+ * value, written by sealed.py. The cache belongs to the user, and what nobody else can have put
+ * there is as trusted as the program that reads it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define NOTE_MAX 65536u /* bytes of such a text */
+#define FORMAT   "3"
+#define VMS_MAX  64u
+#define WAIT_NS  60000000000u
+
+/* ---- The cache ---- */
+
+char *cache_path(sqlite_library *library, const char *folder)
+{
+    sqlite_library *sqlite3_api = library;
+    const char *chosen = getenv("UDFVM_CACHE"), *xdg = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
+    if (chosen && *chosen)
+        return sqlite3_mprintf("%s%s", chosen, folder);
+    if (xdg && *xdg)
+        return sqlite3_mprintf("%s/udfvm%s", xdg, folder);
+    return home && *home ? sqlite3_mprintf("%s/.cache/udfvm%s", home, folder) : NULL;
+}
+
+/* The text of a file; NULL where there is none, with a message where it cannot be used. Release
+ * with free. */
+static char *read_note(sqlite_library *library, const char *folder, const char *name,
+                       const char *suffix, char **message)
+{
+    sqlite_library *sqlite3_api = library;
+    struct udfvm_error error = { .code = UDFVM_OK };
+    char *directory = cache_path(library, folder), *file = sqlite3_mprintf("%s%s", name, suffix),
+         *text = NULL;
+    int fd = directory && file ? udfvm_private_open(directory, file, O_RDONLY, &error) : -1;
+    if (fd < 0 && error.code == UDFVM_E_CACHE)
+        *message = sqlite3_mprintf("%s", error.message);
+    ssize_t length = fd >= 0 && (text = malloc(NOTE_MAX + 1)) ? read(fd, text, NOTE_MAX) : -1;
+    if (fd >= 0)
+        close(fd);
+    sqlite3_free(directory);
+    sqlite3_free(file);
+    if (length < 0) {
+        free(text);
+        return NULL;
+    }
+    text[length] = 0;
+    return text;
+}
+
+/* The value of a key, in `value`; false: it is not there, or too long. */
+bool note_value(const char *note, const char *key, char *value, size_t size)
+{
+    const size_t key_length = strlen(key);
+    for (const char *line = note; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        if (strncmp(line, key, key_length) != 0 || line[key_length] != ' ')
+            continue;
+        const char *start = line + key_length + 1;
+        const size_t length = strcspn(start, "\n");
+        if (length >= size)
+            return false;
+        memcpy(value, start, length);
+        value[length] = 0;
+        return true;
+    }
+    return false;
+}
+
+static bool note_number(const char *note, const char *key, uint64_t *number)
+{
+    char text[32], *end;
+    if (!note_value(note, key, text, sizeof text))
+        return false;
+    errno = 0;
+    *number = strtoull(text, &end, 10);
+    return errno == 0 && end != text && *end == 0;
+}
+
+/* ---- Images ---- */
+
+static udfvm_image *open_image(sqlite_library *library, const char *file, udfvm_image *base,
+                               char **message)
+{
+    sqlite_library *sqlite3_api = library;
+    struct udfvm_error error = { .code = UDFVM_OK };
+    char *directory = cache_path(library, "");
+    udfvm_image *image = directory ? udfvm_image_open_cached(directory, file, base, &error) : NULL;
+    if (!image && error.code == UDFVM_E_IMAGE)
+        *message = sqlite3_mprintf("%s/%s: %s: run the command of udfvm that made it again",
+                                   directory, file, error.message);
+    else if (!image && error.code == UDFVM_E_SYSTEM && error.os_errno == ENOENT)
+        *message = sqlite3_mprintf(
+            "its image is no longer in the cache: run the command of udfvm that made it again");
+    else if (!image)
+        *message = sqlite3_mprintf("%s", error.message);
+    sqlite3_free(directory);
+    return image;
+}
+
+struct base *base_find(const struct registry *registry, const char *key)
+{
+    struct base *base = registry->bases;
+    while (base && strcmp(base->path, key) != 0)
+        base = base->next;
+    return base;
+}
+
+struct base *base_add(struct registry *registry, const char *key, udfvm_image *image,
+                      char **message)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    struct udfvm_error error = { .code = UDFVM_OK };
+    struct base *base = calloc(1, sizeof *base);
+    if (base && (base->path = strdup(key)) &&
+        (base->pool = udfvm_pool_create(image, VMS_MAX, NULL, &error))) {
+        base->image = image;
+        base->next = registry->bases;
+        registry->bases = base;
+        return base;
+    }
+    if (error.code != UDFVM_OK)
+        *message = sqlite3_mprintf("%s", error.message);
+    udfvm_image_close(image);
+    if (base)
+        free(base->path);
+    free(base);
+    return NULL;
+}
+
+static struct base *open_base(struct registry *registry, const char *file, char **message)
+{
+    struct base *base = base_find(registry, file);
+    if (base)
+        return base;
+    udfvm_image *image = open_image(registry->library, file, NULL, message);
+    return image ? base_add(registry, file, image, message) : NULL;
+}
+
+void bases_free(struct registry *registry)
+{
+    while (registry->bases) {
+        struct base *base = registry->bases;
+        registry->bases = base->next;
+        udfvm_pool_close(base->pool);
+        udfvm_image_close(base->image);
+        free(base->path);
+        free(base);
+    }
+}
+
+/* ---- Sealed functions ---- */
+
+/* What kind of function it is, and its columns. */
+static bool read_role(const char *note, struct sealed *sealed)
+{
+    struct udfvm_sqlite_function *made = &sealed->offered;
+    struct signature *names = &sealed->column_names;
+    char text[8192];
+    uint64_t role, inverse, whole;
+    if (!note_number(note, "role", &role) || !note_number(note, "inverse", &inverse) ||
+        !note_number(note, "whole", &whole) || !note_value(note, "columns", text, sizeof text) ||
+        role > UDFVM_SQLITE_AGGREGATE || signature_parse(text, strlen(text), names))
+        return false;
+    made->role = (uint32_t)role;
+    made->flags |= (inverse ? UDFVM_SQLITE_INVERSE : 0) | (whole ? UDFVM_SQLITE_WHOLE : 0);
+    made->columns = sealed->columns;
+    made->column_count = names->count;
+    for (uint32_t i = 0; i < names->count; i++)
+        sealed->columns[i] = (struct udfvm_sqlite_column){ names->parameters[i].name,
+                                                           names->parameters[i].type };
+    return (made->role == UDFVM_SQLITE_TABLE) == (names->count > 0);
+}
+
+static int digit(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *found = c ? strchr(digits, c) : NULL;
+    return found ? (int)(found - digits) : -1;
+}
+
+/* Hexadecimal digits up to a space or the end, to bytes; their number, or SIZE_MAX where they are
+ * none, or have no room. */
+static size_t read_hex(const char *text, uint8_t *to, size_t room)
+{
+    size_t count = 0;
+    for (; *text && *text != ' '; text += 2) {
+        const int high = digit(text[0]), low = high < 0 ? -1 : digit(text[1]);
+        if (low < 0 || count == room)
+            return SIZE_MAX;
+        to[count++] = (uint8_t)(high << 4 | low);
+    }
+    return count;
+}
+
+/* For each parameter its default, or "-" where it has none. */
+static bool read_defaults(const char *note, struct sealed *sealed)
+{
+    char text[2 * sizeof sealed->defaults + 2 * PARAMETERS_MAX];
+    size_t used = 0;
+    if (!note_value(note, "defaults", text, sizeof text))
+        return false;
+    const char *at = text;
+    for (uint32_t i = 0; i < sealed->signature.count; i++) {
+        if (*at != '-') {
+            const size_t length = read_hex(at, sealed->defaults + used,
+                                           sizeof sealed->defaults - used);
+            if (length == SIZE_MAX)
+                return false;
+            sealed->signature.parameters[i].fallback = sealed->defaults + used;
+            sealed->signature.parameters[i].fallback_length = length;
+            used += length;
+        }
+        at += strcspn(at, " ");
+        at += *at == ' ';
+    }
+    return *at == 0;
+}
+
+bool sealed_read(const char *note, const char *name, struct sealed *sealed)
+{
+    char format[8], text[4096], isolation[16], kind[16];
+    uint64_t deterministic;
+    struct udfvm_sqlite_function *made = &sealed->offered;
+    struct signature *signature = &sealed->signature;
+    *made = (struct udfvm_sqlite_function){ .name = name,
+                                            .wait_ns = WAIT_NS,
+                                            .pool_limit = VMS_MAX };
+    if (!note_value(note, "udfvm-function", format, sizeof format) || strcmp(format, FORMAT) != 0 ||
+        !note_value(note, "signature", text, sizeof text) ||
+        signature_parse(text, strlen(text), signature) ||
+        !note_number(note, "timeout_ns", &made->limits.timeout_ns) ||
+        !note_number(note, "max_output", &made->limits.max_output) ||
+        !note_number(note, "max_log", &made->limits.max_log) ||
+        !note_number(note, "deterministic", &deterministic) ||
+        !note_value(note, "kind", kind, sizeof kind) || kind_of(kind) == KINDS ||
+        !note_value(note, "isolation", isolation, sizeof isolation))
+        return false;
+    made->limits.deterministic = deterministic != 0;
+    made->kind = 1u << kind_of(kind);
+    made->isolation = strcmp(isolation, "row") == 0 ? UDFVM_SQLITE_ROW : UDFVM_SQLITE_STATEMENT;
+    made->flags = (deterministic ? UDFVM_SQLITE_DETERMINISTIC : 0) |
+                  (signature->result_json ? UDFVM_SQLITE_JSON_RESULT : 0);
+    uint64_t singles = 0; /* a bit for each parameter; a note may be older than they are */
+    note_number(note, "singles", &singles);
+    for (uint32_t i = 0; i < signature->count && i < 64; i++)
+        signature->parameters[i].single = singles >> i & 1;
+    made->parameters = signature->parameters;
+    made->parameter_count = signature->count;
+    made->result_type = signature->result_type;
+    return read_defaults(note, sealed) && read_role(note, sealed);
+}
+
+static struct function *make_sealed(struct registry *registry, const char *name, const char *note,
+                                    struct sealed *sealed, char **message)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    char file[256], own[NAME_MAX_BYTES + 1];
+    if (!sealed_read(note, name, sealed) || !note_value(note, "base", file, sizeof file)) {
+        *message = sqlite3_mprintf(
+            "its entry in the image cache is of another version of udfvm: run `udfvm seal` again");
+        return NULL;
+    }
+    if (!note_value(note, "name", own, sizeof own) || strcasecmp(own, name) != 0) {
+        *message = sqlite3_mprintf(
+            "its entry in the image cache is that of another function: run `udfvm seal` again");
+        return NULL;
+    }
+    struct udfvm_sqlite_function *made = &sealed->offered;
+    struct base *base = open_base(registry, file, message);
+    if (!base || !note_value(note, "layer", file, sizeof file))
+        return NULL;
+    made->limits.log_sink = registry->policy.limits.log_sink;
+    made->pool = base->pool;
+    made->image = open_image(registry->library, file, base->image, message);
+    struct function *function = made->image ? function_create(registry, NULL, made) : NULL;
+    udfvm_image_close(made->image);
+    return function;
+}
+
+struct function *sealed_load(struct registry *registry, const char *name, size_t length,
+                             char **message)
+{
+    char copy[NAME_MAX_BYTES + 1];
+    *message = NULL;
+    if (registry->embedded || !name_valid(name, length))
+        return NULL;
+    memcpy(copy, name, length);
+    copy[length] = 0;
+    char *note = read_note(registry->library, "/functions", copy, ".udf", message);
+    struct sealed *sealed = note ? malloc(sizeof *sealed) : NULL;
+    struct function *function = sealed ? make_sealed(registry, copy, note, sealed, message) : NULL;
+    free(sealed);
+    free(note);
+    return function;
+}
+
+struct function *sealed_find(struct registry *registry, const char *name, size_t length,
+                             char **message)
+{
+    struct function *function = sealed_load(registry, name, length, message);
+    if (function)
+        registry_put(registry, function);
+    return function;
+}
+
+/* ---- Runtimes ---- */
+
+struct runtime *runtime_of(struct registry *registry, unsigned kind, char **message)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    struct runtime *runtime = &registry->runtimes[kind];
+    char format[8], file[256];
+    if (runtime->pool)
+        return runtime;
+    char *note = registry->embedded
+                     ? NULL
+                     : read_note(sqlite3_api, "/runtimes", kind_name(kind), ".runtime", message);
+    struct base *base = NULL;
+    if (note && note_value(note, "udfvm-runtime", format, sizeof format) &&
+        strcmp(format, FORMAT) == 0 && note_value(note, "base", file, sizeof file))
+        base = open_base(registry, file, message);
+    if (base) {
+        runtime->pool = udfvm_pool_retain(base->pool);
+        runtime->base = udfvm_image_retain(base->image);
+        runtime->pool_limit = VMS_MAX;
+    } else if (!*message) {
+        *message = sqlite3_mprintf(
+            registry->embedded ? "the program that opened this connection offers no runtime for "
+                                 "functions of kind '%s'%s"
+                               : "there is no runtime for functions of kind '%s' in the image "
+                                 "cache%s: run `udfvm prepare`",
+            kind_name(kind),
+            strcmp(kind_name(kind), "wasm") == 0 ? " (it needs the package wasmtime)" : "");
+    }
+    free(note);
+    return base ? runtime : NULL;
+}

@@ -1,0 +1,161 @@
+/* The signatures of stored and sealed functions: `(double, name text?) -> double`. */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "internal.h"
+
+static const struct {
+    const char *name;
+    uint32_t type;
+    bool json;
+} types[] = {
+    { "int", UDFVM_INT64, false },      { "integer", UDFVM_INT64, false },
+    { "bigint", UDFVM_INT64, false },   { "int64", UDFVM_INT64, false },
+    { "double", UDFVM_FLOAT64, false }, { "real", UDFVM_FLOAT64, false },
+    { "float", UDFVM_FLOAT64, false },  { "float64", UDFVM_FLOAT64, false },
+    { "text", UDFVM_TEXT, false },      { "string", UDFVM_TEXT, false },
+    { "str", UDFVM_TEXT, false },       { "blob", UDFVM_BLOB, false },
+    { "bytes", UDFVM_BLOB, false },     { "binary", UDFVM_BLOB, false },
+    { "bool", UDFVM_BOOL, false },      { "boolean", UDFVM_BOOL, false },
+    { "json", UDFVM_TEXT, true },
+};
+
+const char *type_text(uint32_t type, bool json)
+{
+    static const char *const names[] = { "null", "int", "double", "text", "blob", "bool" };
+    return json ? "json" : type < sizeof names / sizeof *names ? names[type] : "?";
+}
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+static bool in_word(char c)
+{
+    return is_letter(c) || (c >= '0' && c <= '9');
+}
+
+bool name_valid(const char *name, size_t length)
+{
+    if (length == 0 || length > NAME_MAX_BYTES || !is_letter(name[0]) ||
+        (length >= 3 && strncasecmp(name, "vm_", 3) == 0))
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (!in_word(name[i]))
+            return false;
+    return true;
+}
+
+struct scanner {
+    const char *at, *end, *start;
+};
+
+static _Thread_local char fault[160];
+
+static const char *wrong(const struct scanner *scanner, const char *what)
+{
+    snprintf(fault, sizeof fault, "%s at byte %td", what, scanner->at - scanner->start + 1);
+    return fault;
+}
+
+static void skip_blanks(struct scanner *scanner)
+{
+    while (scanner->at < scanner->end && (*scanner->at == ' ' || *scanner->at == '\t' ||
+                                          *scanner->at == '\n' || *scanner->at == '\r'))
+        scanner->at++;
+}
+
+static bool accept(struct scanner *scanner, char c)
+{
+    skip_blanks(scanner);
+    if (scanner->at == scanner->end || *scanner->at != c)
+        return false;
+    scanner->at++;
+    return true;
+}
+
+/* A word of at most 63 bytes; its length, 0 where there is none. */
+static size_t take_word(struct scanner *scanner, char word[64])
+{
+    size_t length = 0;
+    skip_blanks(scanner);
+    if (scanner->at == scanner->end || !is_letter(*scanner->at))
+        return 0;
+    while (scanner->at + length < scanner->end && in_word(scanner->at[length]))
+        length++;
+    if (length > 63)
+        return 0;
+    memcpy(word, scanner->at, length);
+    word[length] = 0;
+    scanner->at += length;
+    return length;
+}
+
+static bool find_type(const char *word, uint32_t *type, bool *json)
+{
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcasecmp(word, types[i].name) == 0) {
+            *type = types[i].type;
+            *json = types[i].json;
+            return true;
+        }
+    return false;
+}
+
+static const char *take_parameter(struct scanner *scanner, struct signature *signature)
+{
+    const uint32_t i = signature->count;
+    char first[64], second[64];
+    if (i == PARAMETERS_MAX)
+        return wrong(scanner, "more than 127 parameters");
+    if (!take_word(scanner, first))
+        return wrong(
+            scanner,
+            "expected a type, or a name and a type (int, double, text, blob, bool, json),");
+    const bool named = take_word(scanner, second) > 0;
+    if (!find_type(named ? second : first, &signature->parameters[i].type, &signature->json[i]))
+        return wrong(scanner,
+                     "unknown type (there are int, double, text, blob, bool, json) before");
+    if (named)
+        memcpy(signature->names[i], first, sizeof first);
+    else
+        snprintf(signature->names[i], sizeof signature->names[i], "p%u", i + 1);
+    signature->parameters[i] = (struct udfvm_sqlite_parameter){
+        .name = signature->names[i],
+        .type = signature->parameters[i].type,
+        .nullable = accept(scanner, '?'),
+    };
+    signature->count++;
+    return NULL;
+}
+
+const char *signature_parse(const char *text, size_t length, struct signature *signature)
+{
+    struct scanner scanner = { text, text + length, text };
+    char word[64];
+    const char *problem = NULL;
+    signature->count = 0;
+    if (!accept(&scanner, '('))
+        return wrong(&scanner, "expected '('");
+    if (!accept(&scanner, ')')) {
+        do
+            problem = take_parameter(&scanner, signature);
+        while (!problem && accept(&scanner, ','));
+        if (problem)
+            return problem;
+        if (!accept(&scanner, ')'))
+            return wrong(&scanner, "expected ',' or ')'");
+    }
+    if (!accept(&scanner, '-') || scanner.at == scanner.end || *scanner.at++ != '>')
+        return wrong(&scanner, "expected '->'");
+    if (!take_word(&scanner, word) ||
+        !find_type(word, &signature->result_type, &signature->result_json))
+        return wrong(
+            &scanner,
+            "unknown type of the result (there are int, double, text, blob, bool, json) before");
+    accept(&scanner, '?'); /* any result may be NULL */
+    skip_blanks(&scanner);
+    return scanner.at == scanner.end ? NULL : wrong(&scanner, "expected the end");
+}

@@ -1,0 +1,176 @@
+/* Exchanges of whole batches: see exchange.h. */
+#include "statement/exchange.h"
+
+#include <string.h>
+
+static int out_of(char *text, char **error)
+{
+    *error = text;
+    return text ? SQLITE_ERROR : SQLITE_NOMEM;
+}
+
+static int begin(struct session *session, uint64_t length, char **error)
+{
+    sqlite_library *library = session->function->registry->library;
+    sqlite3 *connection = session->function->registry->connection;
+    struct udfvm_error failure;
+    if (connection_interrupted(library, connection))
+        return SQLITE_INTERRUPT;
+    if (exception_pending(session))
+        return out_of(describe(session, UDFVM_SQLITE_OTHER, "the statement has failed before"),
+                      error);
+    if (session->end_ns != UINT64_MAX && monotonic_ns() >= session->end_ns)
+        return out_of(describe_statement_timeout(session), error);
+    if (session_ready(session, length, &failure))
+        return SQLITE_OK;
+    return connection_interrupted(library, connection)
+               ? SQLITE_INTERRUPT
+               : explain_core_error(session, &failure, error);
+}
+
+static size_t head_size(const struct exchange *exchange)
+{
+    return exchange->request == UDFVM_REQUEST_COLUMNS ? 0 : sizeof exchange->head;
+}
+
+static uint64_t request_length(const struct exchange *exchange)
+{
+    return head_size(exchange) + (exchange->batch ? batch_size(exchange->batch) : 0);
+}
+
+/* Writes the request to the window. */
+static int place(struct session *session, const struct exchange *exchange, uint64_t length,
+                 char **error)
+{
+    const size_t head = head_size(exchange);
+    const uint64_t room = udfvm_vm_input_room(session->vm);
+    struct udfvm_error failure;
+    if (length > room)
+        return out_of(
+            describe(session, UDFVM_SQLITE_INPUT,
+                     "%llu bytes of arguments do not fit into the input window of %llu bytes: "
+                     "raise memory=, which bounds it, or "
+                     "pass fewer rows%s",
+                     (unsigned long long)length, (unsigned long long)room,
+                     session->function->flags & UDFVM_SQLITE_WHOLE
+                         ? "; or declare elementwise=True, if the function works row by row"
+                         : ""),
+            error);
+    uint8_t *window = udfvm_vm_input(session->vm, length, &failure);
+    if (!window)
+        return explain_core_error(session, &failure, error);
+    memcpy(window, exchange->head, head);
+    if (exchange->batch)
+        batch_write(exchange->batch, window + head);
+    return SQLITE_OK;
+}
+
+/* The row that an error of the guest's is about; -1: it says none. */
+static int64_t guest_row(const struct udfvm_reply *reply)
+{
+    struct udfvm_guest_error header = { .row = -1 };
+    if (reply->length >= sizeof header)
+        memcpy(&header, reply->data, sizeof header);
+    return header.row;
+}
+
+/* Which row of the whole input that is; -1: not known. */
+static int64_t row_of(const struct exchange *exchange, int64_t row)
+{
+    if (row < 0 || (uint64_t)row >= exchange->rows)
+        return -1;
+    return exchange->rows_of ? exchange->rows_of[row] : exchange->first_row + row;
+}
+
+static int call(struct session *session, const struct exchange *exchange, uint64_t length,
+                struct udfvm_reply *reply, char **error)
+{
+    const struct udfvm_limits *limits = &session->function->limits;
+    struct udfvm_error failure;
+    session->watched = WATCH_NOTHING;
+    const int code = exchange->streaming
+                         ? udfvm_vm_stream_call(session->vm, exchange->request, NULL, length,
+                                                limits, reply, &failure)
+                         : udfvm_vm_call(session->vm, exchange->request, NULL, length, limits,
+                                         reply, &failure);
+    watch_end(session);
+    if (code != UDFVM_OK) {
+        session->row = exchange->rows == 1 && !exchange->rows_of ? row_of(exchange, 0) : -1;
+        return explain_core_error(session, &failure, error);
+    }
+    if (reply->status == UDFVM_STATUS_OK)
+        return SQLITE_OK;
+    session->row = row_of(exchange, guest_row(reply));
+    return out_of(describe_guest_error(session, reply), error);
+}
+
+int session_exchange(struct session *session, const struct exchange *exchange,
+                     struct udfvm_reply *reply, char **error)
+{
+    const uint64_t length = request_length(exchange);
+    *error = NULL;
+    int code = begin(session, length, error);
+    if (code == SQLITE_OK)
+        code = place(session, exchange, length, error);
+    if (code == SQLITE_OK)
+        code = call(session, exchange, length, reply, error);
+    session->failed = session->failed || code != SQLITE_OK;
+    return code;
+}
+
+static int put_bytes(const struct session *session, struct batch *batch, size_t column,
+                     uint32_t index, sqlite3_value *value, char **error)
+{
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    const struct parameter *parameter = &session->function->parameters[index];
+    const bool is_text = parameter->type == UDFVM_TEXT;
+    const void *bytes = is_text ? (const void *)sqlite3_value_text(value)
+                                : sqlite3_value_blob(value);
+    const size_t length = (size_t)sqlite3_value_bytes(value);
+    if (!bytes && (is_text || length > 0))
+        return SQLITE_NOMEM;
+    if (is_text && !utf8_valid(bytes, length))
+        return out_of(describe_argument(session, index, "TEXT that is not valid UTF-8"), error);
+    return batch_put_bytes(batch, column, bytes, length) ? SQLITE_OK : SQLITE_NOMEM;
+}
+
+/* A value of another type than the parameter's, as row_check() says it. */
+static int wrong_type(const struct session *session, sqlite3_value **arguments, char **error)
+{
+    return row_check(session, arguments, error) == ROW_BAD && *error ? SQLITE_ERROR : SQLITE_NOMEM;
+}
+
+int batch_put_row(const struct session *session, struct batch *batch, size_t first,
+                  sqlite3_value **arguments, char **error)
+{
+    const struct function *function = session->function;
+    sqlite_library *sqlite3_api = function->registry->library;
+    int code = SQLITE_OK;
+    *error = NULL;
+    for (uint32_t i = 0; i < function->parameter_count && code == SQLITE_OK; i++) {
+        const uint32_t type = function->parameters[i].type;
+        const int found = sqlite3_value_type(arguments[i]);
+        const size_t column = first + i;
+        bool put = true;
+        if (found == SQLITE_NULL)
+            put = batch_put_null(batch, column);
+        else if (type == UDFVM_FLOAT64 &&
+                 (found == SQLITE_FLOAT ||
+                  (found == SQLITE_INTEGER &&
+                   exact_real(&function->parameters[i], sqlite3_value_int64(arguments[i])))))
+            put = batch_put_real(batch, column, sqlite3_value_double(arguments[i]));
+        else if (type == UDFVM_INT64 && found == SQLITE_INTEGER)
+            put = batch_put_integer(batch, column, sqlite3_value_int64(arguments[i]));
+        else if (type == UDFVM_BOOL && found == SQLITE_INTEGER &&
+                 (uint64_t)sqlite3_value_int64(arguments[i]) <= 1)
+            put = batch_put_integer(batch, column, sqlite3_value_int64(arguments[i]));
+        else if ((type == UDFVM_TEXT && found == SQLITE_TEXT) ||
+                 (type == UDFVM_BLOB && found == SQLITE_BLOB))
+            code = put_bytes(session, batch, column, i, arguments[i], error);
+        else
+            code = wrong_type(session, arguments, error);
+        if (!put)
+            code = SQLITE_NOMEM;
+    }
+    return code;
+}

@@ -1,0 +1,294 @@
+/* SQL error texts: what happened, to which function, in which row. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define TYPE_MAX \
+    256u /* bytes kept of what the guest says, together at most 64 KiB, as in guest_error.py */
+#define MESSAGE_MAX   (20u << 10)
+#define WHOLE_MAX     (66u << 10) /* of an error's text, with what comes from elsewhere */
+#define TRACEBACK_MAX (43u << 10)
+
+char *shown(sqlite_library *library, char *text)
+{
+    sqlite_library *sqlite3_api = library;
+    const size_t length = text ? strlen(text) : 0,
+                 room = 6 * length < WHOLE_MAX ? 6 * length : WHOLE_MAX;
+    char *visible = text ? sqlite3_malloc64(room + 1) : NULL;
+    if (visible)
+        udfvm_visible_text(text, length, "\n\t", visible, room + 1);
+    sqlite3_free(text);
+    return visible;
+}
+
+void fail_with(sqlite_library *library, sqlite3_context *context, char *text)
+{
+    sqlite_library *sqlite3_api = library;
+    text = shown(library, text);
+    if (text)
+        sqlite3_result_error(context, text, -1);
+    else
+        sqlite3_result_error_nomem(context);
+    sqlite3_free(text);
+}
+
+/* As udfvm's Python exceptions begin, so that one failure reads the same everywhere. */
+static sqlite3_str *begin(const struct session *session)
+{
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    sqlite3_str *text = sqlite3_str_new(session->function->registry->connection);
+    sqlite3_str_appendf(text, "UDF '%s'", session->function->name);
+    if (session->row >= 0)
+        sqlite3_str_appendf(text, ", row %lld", (long long)session->row);
+    sqlite3_str_appendall(text, ": ");
+    return text;
+}
+
+/* The text of a failure, which the program learns of in `failure`'s terms. */
+static char *failing(const struct session *session, const char *detail,
+                     struct udfvm_sqlite_failure failure)
+{
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    sqlite3_str *text = begin(session);
+    const int place = sqlite3_str_length(text);
+    sqlite3_str_appendall(text, detail);
+    char *whole = sqlite3_str_finish(text);
+    if (!whole)
+        return NULL;
+    failure.function = session->function->name;
+    failure.row = session->row;
+    failure.text = whole;
+    failure.detail = whole + place;
+    raise_failure(session->function->registry, &failure);
+    return whole;
+}
+
+char *describe(const struct session *session, uint32_t cause, const char *format, ...)
+{
+    char detail[640];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    return failing(session, detail, (struct udfvm_sqlite_failure){ .cause = cause });
+}
+
+char *describe_bad_reply(const struct session *session, const char *why)
+{
+    return describe(session, UDFVM_SQLITE_PROTOCOL, "the guest's reply is not valid: %s", why);
+}
+
+char *describe_argument(const struct session *session, uint32_t index, const char *format, ...)
+{
+    const char *name = session->function->parameters[index].name;
+    char detail[640];
+    const int used = snprintf(detail, sizeof detail, "argument %u (%.128s): ", index + 1, name);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail + used, sizeof detail - (size_t)used, format, arguments);
+    va_end(arguments);
+    return failing(session, detail,
+                   (struct udfvm_sqlite_failure){
+                       .cause = UDFVM_SQLITE_TYPE, .position = index + 1, .argument = name });
+}
+
+/* Appends what there is to see of a text of the guest's: `most` bytes of it. */
+static void append_guest_text(sqlite_library *library, sqlite3_str *out, const uint8_t *text,
+                              size_t length, const char *keep, size_t most)
+{
+    sqlite_library *sqlite3_api = library;
+    char *visible = sqlite3_malloc64(most + 1);
+    if (visible)
+        sqlite3_str_append(out, visible,
+                           (int)udfvm_visible_text(text, length, keep, visible, most + 1));
+    else
+        sqlite3_str_appendall(out, "(no memory is left for the guest's text)");
+    sqlite3_free(visible);
+}
+
+char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply)
+{
+    sqlite_library *sqlite3_api = library;
+    struct udfvm_guest_error header;
+    if (reply->length < sizeof header)
+        return sqlite3_mprintf("the guest's error report is too short");
+    memcpy(&header, reply->data, sizeof header);
+    uint64_t left = reply->length - sizeof header;
+    if ((uint64_t)header.type_length + header.message_length + header.traceback_length > left)
+        return sqlite3_mprintf("the guest's error report is longer than its reply");
+    const uint8_t *type = (const uint8_t *)reply->data + sizeof header;
+    const uint8_t *message = type + header.type_length;
+    const uint8_t *traceback = message + header.message_length;
+
+    sqlite3_str *text = sqlite3_str_new(NULL);
+    append_guest_text(sqlite3_api, text, type, header.type_length, "", TYPE_MAX);
+    if (header.message_length) {
+        sqlite3_str_appendall(text, ": ");
+        append_guest_text(sqlite3_api, text, message, header.message_length, "\n\t", MESSAGE_MAX);
+    }
+    if (header.traceback_length) {
+        sqlite3_str_appendall(text, "\n");
+        append_guest_text(sqlite3_api, text, traceback, header.traceback_length, "\n\t",
+                          TRACEBACK_MAX);
+    }
+    return sqlite3_str_finish(text);
+}
+
+static const char *advice(int code)
+{
+    switch (code) {
+    case UDFVM_E_TIMEOUT:
+        return "; raise timeout= if it needs longer";
+    case UDFVM_E_OUTPUT:
+        return "; raise max_output= or return less";
+    case UDFVM_E_LOG:
+        return "; raise max_log= or print less";
+    case UDFVM_E_CLOSED:
+        return ": bind the function to another, or call before the pool is closed";
+    case UDFVM_E_FORKED:
+        return "; open connections and register UDFs after the fork";
+    default:
+        return "";
+    }
+}
+
+char *describe_guest_error(const struct session *session, const struct udfvm_reply *reply)
+{
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    char *detail = guest_error_text(sqlite3_api, reply);
+    char *text = detail ? failing(session, detail,
+                                  (struct udfvm_sqlite_failure){ .report = reply->data,
+                                                                 .report_length = reply->length })
+                        : NULL;
+    sqlite3_free(detail);
+    return text;
+}
+
+#define STATEMENT_TIMEOUT "the statement did not end within %.3g s (statement_timeout)"
+
+static double statement_seconds(const struct registry *registry)
+{
+    return (double)registry->policy.statement_timeout_ns / 1e9;
+}
+
+char *describe_statement_timeout(const struct session *session)
+{
+    return describe(session, UDFVM_SQLITE_TIMEOUT, STATEMENT_TIMEOUT,
+                    statement_seconds(session->function->registry));
+}
+
+char *timeout_text(const struct registry *registry)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    return sqlite3_mprintf(STATEMENT_TIMEOUT, statement_seconds(registry));
+}
+
+void report_guest_error(const struct session *session, sqlite3_context *context,
+                        const struct udfvm_reply *reply)
+{
+    fail_with(session->function->registry->library, context, describe_guest_error(session, reply));
+}
+
+int explain_core_error(const struct session *session, const struct udfvm_error *error, char **text)
+{
+    *text = NULL;
+    if (error->code == UDFVM_E_SYSTEM && error->os_errno == ENOMEM)
+        return SQLITE_NOMEM;
+    if (error->code == UDFVM_E_INTERRUPTED && session->watched != WATCH_STATEMENT_TIMEOUT) {
+        raise_interrupt(session, error);
+        return SQLITE_INTERRUPT;
+    }
+    if (error->code == UDFVM_E_INTERRUPTED ||
+        (error->code == UDFVM_E_TIMEOUT && monotonic_ns() >= session->end_ns)) {
+        *text = describe_statement_timeout(
+            session); /* as the watch said, or the thread of a streaming call */
+    } else {
+        char detail[sizeof error->message + 128];
+        snprintf(detail, sizeof detail, "%.*s%s", (int)sizeof error->message, error->message,
+                 advice(error->code));
+        *text = failing(session, detail, (struct udfvm_sqlite_failure){ .error = error });
+    }
+    return *text ? SQLITE_ERROR : SQLITE_NOMEM;
+}
+
+void report_core_error(const struct session *session, sqlite3_context *context,
+                       const struct udfvm_error *error)
+{
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    char *text;
+    if (explain_core_error(session, error, &text) == SQLITE_INTERRUPT)
+        sqlite3_result_error_code(context, SQLITE_INTERRUPT);
+    else
+        fail_with(sqlite3_api, context, text);
+}
+
+char *describe_definition(struct registry *registry, const struct definition *definition,
+                          char *message, struct udfvm_sqlite_failure failure)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    sqlite3_str *text = sqlite3_str_new(registry->connection);
+    char name[NAME_MAX_BYTES + 1];
+    snprintf(name, sizeof name, "%.*s", (int)definition->name_length, definition->name);
+    if (definition->caller)
+        sqlite3_str_appendf(text, "%s: '%s': ", definition->caller, name);
+    else
+        sqlite3_str_appendf(text, "UDF '%s': ", name);
+    const int place = sqlite3_str_length(text);
+    sqlite3_str_appendall(text, message);
+    sqlite3_free(message);
+    char *whole = sqlite3_str_finish(text);
+    if (!whole)
+        return NULL;
+    failure.function = name;
+    failure.row = -1;
+    failure.text = whole;
+    failure.detail = whole + place;
+    if (!registry->interrupted)
+        raise_failure(registry, &failure);
+    return whole;
+}
+
+/* What names no function that runs is no call: its text has no row. */
+char *failing_function(struct registry *registry, const char *name, uint32_t cause, char *text)
+{
+    if (text)
+        raise_failure(
+            registry,
+            &(struct udfvm_sqlite_failure){
+                .function = name, .text = text, .detail = text, .row = -1, .cause = cause });
+    return text;
+}
+
+char *describe_count(const struct function *function, int found)
+{
+    sqlite_library *sqlite3_api = function->registry->library;
+    sqlite3_str *text = sqlite3_str_new(function->registry->connection);
+    sqlite3_str_appendf(text, "UDF '%s': takes %u argument%s (", function->name,
+                        function->parameter_count, function->parameter_count == 1 ? "" : "s");
+    for (uint32_t i = 0; i < function->parameter_count; i++)
+        sqlite3_str_appendf(text, "%s%s%s", i ? ", " : "", function->parameters[i].name,
+                            i < required_count(function) ? "" : "=");
+    sqlite3_str_appendf(text, "), got %d", found);
+    return failing_function(function->registry, function->name, UDFVM_SQLITE_TYPE,
+                            sqlite3_str_finish(text));
+}
+
+static const char *const homes[] = { [UDFVM_SQLITE_SCALAR] = "vm_udf and vm_map",
+                                     [UDFVM_SQLITE_VECTORIZED] = "vm_map",
+                                     [UDFVM_SQLITE_TABLE] = "vm_table and vm_map",
+                                     [UDFVM_SQLITE_AGGREGATE] = "vm_agg" };
+static const char *const roles_named[] = { [UDFVM_SQLITE_SCALAR] = "a scalar function",
+                                           [UDFVM_SQLITE_VECTORIZED] = "a vectorised function",
+                                           [UDFVM_SQLITE_TABLE] = "a table function",
+                                           [UDFVM_SQLITE_AGGREGATE] = "an aggregate" };
+
+char *describe_role(const struct function *function, const char *caller)
+{
+    sqlite_library *sqlite3_api = function->registry->library;
+    char *text = sqlite3_mprintf("UDF '%s': %s, which %s does not run: use %s", function->name,
+                                 roles_named[function->role], caller, homes[function->role]);
+    return failing_function(function->registry, function->name, UDFVM_SQLITE_OTHER, text);
+}

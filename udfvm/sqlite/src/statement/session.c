@@ -1,0 +1,253 @@
+/* A micro-VM's time with a statement: taken at the first row, given back when the statement's
+ * execution ends. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/batch.h"
+#include "internal.h"
+
+/* SQLite keeps auxiliary data with a negative argument number for the whole execution of a
+ * statement, visible to each function in it that asks for the same number, and destroys it when the
+ * execution ends in any way (its own JSON functions keep their parse cache so). Data of an argument
+ * (>= 0) would be lost after each row where that argument is not a constant. */
+#define STATEMENT_DATA (-0x7564)
+
+#define WINDOW_UNIT (2ull << 20)
+#define WINDOW_MOST \
+    (16ull << 30) /* input window; output window and scratch together: see struct udfvm_config */
+#define CALL_PAGE          4096u     /* of the input window, before what the caller writes */
+#define INTERRUPT_CHECK_NS 50000000u /* how often a wait for a VM looks for sqlite3_interrupt */
+
+static void statement_free(void *data)
+{
+    struct statement *statement = data;
+    statement_clear(statement);
+    free(statement);
+}
+
+/* Where SQLite keeps no data (it evaluates a constant while it plans, or memory is out), the
+ * caller's `fallback` serves this one row. */
+struct statement *statement_of(sqlite_library *library, sqlite3_context *context,
+                               struct statement *fallback)
+{
+    sqlite_library *sqlite3_api = library;
+    struct statement *statement = sqlite3_get_auxdata(context, STATEMENT_DATA);
+    if (statement)
+        return statement;
+    statement = calloc(1, sizeof *statement);
+    if (statement) {
+        statement->library = library;
+        sqlite3_set_auxdata(context, STATEMENT_DATA, statement, statement_free);
+        statement = sqlite3_get_auxdata(context, STATEMENT_DATA);
+    }
+    return statement ? statement : fallback;
+}
+
+static void session_close(struct session *session)
+{
+    *session->link_of_registry = session->next_of_registry;
+    if (session->next_of_registry)
+        session->next_of_registry->link_of_registry = session->link_of_registry;
+    if (session->vm)
+        udfvm_pool_give_small(session->pool, session->vm);
+    udfvm_pool_close(session->pool);
+    udfvm_image_close(session->image);
+    batch_free(session->batch);
+    free(session->batch_rows);
+    function_release(session->function);
+    free(session);
+}
+
+void statement_clear(struct statement *statement)
+{
+    while (statement->sessions) {
+        struct session *session = statement->sessions;
+        statement->sessions = session->next;
+        session_close(session);
+    }
+}
+
+struct session *statement_find(const struct statement *statement, const struct function *function)
+{
+    struct session *session = statement->sessions;
+    while (session && session->function != function)
+        session = session->next;
+    return session;
+}
+
+struct session *statement_find_name(const struct statement *statement, const char *name,
+                                    size_t length)
+{
+    struct session *session = statement->sessions;
+    while (session && (session->function->name_length != length ||
+                       memcmp(session->function->name, name, length) != 0))
+        session = session->next;
+    return session;
+}
+
+bool connection_interrupted(sqlite_library *library, sqlite3 *connection)
+{
+    sqlite_library *sqlite3_api = library;
+    if (sqlite3_libversion_number() < 3041000)
+        return false;
+#if SQLITE_VERSION_NUMBER >= 3041000
+    return sqlite3_is_interrupted(connection) != 0;
+#elif SQLITE_VERSION_NUMBER >= 3040000
+    /* The table only grows at its end: 3.41 put this routine behind the last one of 3.40. */
+    struct {
+        struct sqlite3_api_routines known;
+        int (*is_interrupted)(sqlite3 *);
+    } const *extended = (const void *)sqlite3_api;
+    return extended->is_interrupted(connection) != 0;
+#else
+    (void)connection;
+    return false;
+#endif
+}
+
+static unsigned vms_held(const struct registry *registry, const udfvm_pool *pool)
+{
+    unsigned held = 0;
+    for (const struct session *session = registry->sessions; session;
+         session = session->next_of_registry)
+        held += session->vm && session->pool == pool;
+    return held;
+}
+
+static void say_busy(const struct function *function, unsigned held, struct udfvm_error *error)
+{
+    int length = snprintf(error->message, sizeof error->message, "no micro-VM became free");
+    size_t used = (size_t)length;
+    if (function->pool_limit)
+        used += (size_t)snprintf(error->message + used, sizeof error->message - used,
+                                 ": the pool's limit is %u", function->pool_limit);
+    snprintf(error->message + used, sizeof error->message - used,
+             "%s%u held by running statements of this connection. Each function in a running "
+             "statement holds one: finish or close "
+             "statements, or give the pool a higher limit",
+             function->pool_limit ? ", " : ": ", held);
+}
+
+static uint64_t between(uint64_t least, uint64_t bytes, uint64_t most)
+{
+    bytes = (bytes + WINDOW_UNIT - 1) / WINDOW_UNIT * WINDOW_UNIT;
+    return bytes < least ? least : bytes > most ? most : bytes;
+}
+
+/* Windows for a request and its result: as large as it takes, up to the function's memory. False:
+ * those that VMs have will do. */
+static bool larger_windows(const struct session *session, uint64_t length,
+                           struct udfvm_windows *windows)
+{
+    const struct function *function = session->function;
+    struct udfvm_image_statistics image;
+    udfvm_image_statistics(session->image, &image);
+    const uint64_t output = function->limits.max_output > length ? function->limits.max_output
+                                                                 : length;
+    const uint64_t memory = image.memory > image.input_window ? image.memory : image.input_window;
+    const uint64_t most = memory < WINDOW_MOST / 2 ? memory : WINDOW_MOST / 2;
+    if (length <= image.input_window - CALL_PAGE && output <= image.output_window)
+        return false;
+    windows->input = between(image.input_window, length + CALL_PAGE, most);
+    windows->output = between(image.output_window, output, most);
+    windows->scratch = between(0, image.memory, WINDOW_MOST - windows->output);
+    return true;
+}
+
+/* What the statement's timeout leaves of a wait. */
+static uint64_t wait_end(const struct session *session, uint64_t now, uint64_t wait_ns)
+{
+    const uint64_t end = wait_ns > UINT64_MAX - now ? UINT64_MAX : now + wait_ns;
+    return end < session->end_ns ? end : session->end_ns;
+}
+
+udfvm_vm *session_take_vm(struct session *session, uint64_t length, struct udfvm_error *error)
+{
+    const struct function *function = session->function;
+    struct udfvm_windows windows;
+    const bool larger = larger_windows(session, length, &windows);
+    unsigned held = vms_held(function->registry, session->pool);
+    /* Statements of one connection run on one thread at a time: waiting for one's own VMs would be
+     * for ever. */
+    bool hopeless = function->pool_limit && held >= function->pool_limit;
+    const uint64_t began = monotonic_ns(),
+                   deadline = wait_end(session, began, hopeless ? 0 : function->wait_ns);
+    for (uint64_t now = began;; now = monotonic_ns()) {
+        uint64_t left = now < deadline ? deadline - now : 0;
+        uint64_t wait = left < INTERRUPT_CHECK_NS ? left : INTERRUPT_CHECK_NS;
+        udfvm_vm *vm = larger ? udfvm_pool_take_wide(session->pool, session->image, &windows, wait,
+                                                     0, error)
+                              : udfvm_pool_take(session->pool, session->image, wait, error);
+        if (vm)
+            udfvm_vm_add_wait(vm, now - began);
+        if (vm || error->code != UDFVM_E_BUSY || error->os_errno == EDEADLK)
+            return vm;
+        if (left == 0 && deadline == session->end_ns) {
+            session->watched =
+                WATCH_STATEMENT_TIMEOUT; /* as if it had passed in the middle of the call */
+            error->code = UDFVM_E_INTERRUPTED;
+            return NULL;
+        }
+        if (left == 0 ||
+            connection_interrupted(function->registry->library, function->registry->connection)) {
+            say_busy(function, held, error);
+            return NULL;
+        }
+    }
+}
+
+void statement_begin(struct statement *statement, const struct registry *registry)
+{
+    const uint64_t timeout = registry->policy.statement_timeout_ns;
+    if (statement->end_ns == 0)
+        statement->end_ns = timeout ? monotonic_ns() + timeout : UINT64_MAX;
+}
+
+struct session *session_create(struct statement *statement, struct function *function)
+{
+    struct session *session = calloc(1, sizeof *session);
+    if (!session)
+        return NULL;
+    session->function = function;
+    session->row = -1;
+    statement_begin(statement, function->registry);
+    session->end_ns = statement->end_ns;
+    function->references++;
+    session->next = statement->sessions;
+    statement->sessions = session;
+    session->link_of_registry = &function->registry->sessions;
+    session->next_of_registry = function->registry->sessions;
+    if (session->next_of_registry)
+        session->next_of_registry->link_of_registry = &session->next_of_registry;
+    function->registry->sessions = session;
+    return session;
+}
+
+bool session_ready(struct session *session, uint64_t length, struct udfvm_error *error)
+{
+    if (session->vm) {
+        const int code = udfvm_vm_check(session->vm, error);
+        if (code != UDFVM_OK || !(session->function->flags & UDFVM_SQLITE_WHOLE) ||
+            length <= udfvm_vm_input_room(session->vm))
+            return code == UDFVM_OK;
+        udfvm_pool_give(session->pool, session->vm);
+        session->vm = NULL;
+    }
+    *error = (struct udfvm_error){ 0 };
+    if (!session->pool) {
+        if (!function_renew(session->function, error))
+            return false;
+        session->pool = udfvm_pool_retain(session->function->pool);
+        session->image = udfvm_image_retain(session->function->image);
+    }
+    session->watched = WATCH_NOTHING;
+    session->vm = session_take_vm(session, length, error);
+    if (session->vm) {
+        udfvm_vm_set_watch(session->vm, watch, session);
+        udfvm_vm_set_end(session->vm, session->end_ns == UINT64_MAX ? 0 : session->end_ns);
+        udfvm_vm_set_idle_spin(session->vm, session->function->registry->policy.idle_spin_us);
+    }
+    return session->vm != NULL;
+}

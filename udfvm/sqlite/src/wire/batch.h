@@ -1,0 +1,50 @@
+/* Rows on their way to a guest, as struct udfvm_columns: gathered column by column in memory of the
+ * host's own, then written to the window at once. */
+#ifndef UDFVM_SQLITE_BATCH_H
+#define UDFVM_SQLITE_BATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "udfvm_abi.h"
+
+struct buffer {
+    uint8_t *data;
+    size_t length, capacity;
+};
+
+struct batch_column {
+    uint32_t type; /* enum udfvm_type */
+    uint64_t nulls;
+    struct buffer validity; /* empty until there is a null */
+    struct buffer offsets, data;
+};
+
+struct batch {
+    uint64_t rows;
+    size_t bytes; /* of TEXT and BLOB values */
+    size_t count;
+    struct batch_column columns[];
+};
+
+struct batch *batch_create(size_t count); /* NULL: out of memory. Set the columns' types. */
+void batch_free(struct batch *batch);     /* NULL is allowed */
+void batch_clear(struct batch *batch);
+
+/* A value for each column, then batch_end_row(). false: out of memory. */
+bool batch_put_null(struct batch *batch, size_t column);
+bool batch_put_integer(struct batch *batch, size_t column, int64_t integer); /* INT64, BOOL */
+bool batch_put_real(struct batch *batch, size_t column, double real);
+bool batch_put_bytes(struct batch *batch, size_t column, const void *bytes, size_t length);
+void batch_end_row(struct batch *batch);
+
+size_t batch_size(const struct batch *batch);
+void batch_write(const struct batch *batch, uint8_t *to); /* batch_size() bytes */
+
+bool buffer_reserve(struct buffer *buffer,
+                    size_t more); /* room for so many bytes; false: out of memory */
+bool buffer_append(struct buffer *buffer, const void *bytes, size_t length);
+void buffer_free(struct buffer *buffer);
+
+#endif

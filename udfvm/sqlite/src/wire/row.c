@@ -1,0 +1,278 @@
+/* Rows across the boundary: SQL values to struct udfvm_row in the input window, a guest's reply to
+ * an SQL result. */
+#include <string.h>
+
+#include "internal.h"
+
+static const char *sql_type_name(int type)
+{
+    switch (type) {
+    case SQLITE_INTEGER:
+        return "INTEGER";
+    case SQLITE_FLOAT:
+        return "REAL";
+    case SQLITE_TEXT:
+        return "TEXT";
+    case SQLITE_BLOB:
+        return "BLOB";
+    default:
+        return "NULL";
+    }
+}
+
+static const char *expected_name(uint32_t type)
+{
+    switch (type) {
+    case UDFVM_INT64:
+        return "INTEGER";
+    case UDFVM_FLOAT64:
+        return "REAL or INTEGER";
+    case UDFVM_TEXT:
+        return "TEXT";
+    case UDFVM_BLOB:
+        return "BLOB";
+    default:
+        return "INTEGER 0 or 1 (a bool)";
+    }
+}
+
+size_t utf8_sequence(const uint8_t *text, size_t length)
+{
+    uint8_t first = text[0];
+    if (first < 0x80)
+        return 1;
+    size_t bytes = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4 || length < bytes)
+        return 0;
+    for (size_t i = 1; i < bytes; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    /* No overlong forms, no surrogates, nothing past U+10FFFF (RFC 3629). */
+    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
+        (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f))
+        return 0;
+    return bytes;
+}
+
+bool utf8_valid(const uint8_t *text, size_t length)
+{
+    size_t i = 0;
+    while (i < length) {
+        uint64_t word;
+        if (length - i >= sizeof word) {
+            memcpy(&word, text + i, sizeof word);
+            if (!(word & 0x8080808080808080ull)) {
+                i += sizeof word;
+                continue;
+            }
+        }
+        size_t bytes = utf8_sequence(text + i, length - i);
+        if (!bytes)
+            return false;
+        i += bytes;
+    }
+    return true;
+}
+
+bool exact_real(const struct parameter *parameter, int64_t integer)
+{
+    const double real = parameter->single ? (double)(float)integer
+                                          : (double)integer; /* 2^63 is a double, and no int64_t */
+    return real < 9223372036854775808.0 && (int64_t)real == integer;
+}
+
+static bool acceptable(sqlite_library *library, const struct parameter *parameter, int found,
+                       sqlite3_value *value)
+{
+    sqlite_library *sqlite3_api = library;
+    switch (parameter->type) {
+    case UDFVM_INT64:
+        return found == SQLITE_INTEGER;
+    case UDFVM_FLOAT64:
+        return found == SQLITE_FLOAT ||
+               (found == SQLITE_INTEGER && exact_real(parameter, sqlite3_value_int64(value)));
+    case UDFVM_TEXT:
+        return found == SQLITE_TEXT;
+    case UDFVM_BLOB:
+        return found == SQLITE_BLOB;
+    default:
+        return found == SQLITE_INTEGER && (uint64_t)sqlite3_value_int64(value) <= 1;
+    }
+}
+
+enum row_check row_check(const struct session *session, sqlite3_value **arguments, char **wrong)
+{
+    const struct function *function = session->function;
+    sqlite_library *sqlite3_api = function->registry->library;
+    enum row_check result = ROW_CALL;
+    for (uint32_t i = 0; i < function->parameter_count; i++) {
+        const struct parameter *parameter = &function->parameters[i];
+        int found = sqlite3_value_type(arguments[i]);
+        if (found == SQLITE_NULL) {
+            if (!parameter->nullable)
+                result = ROW_NULL;
+            continue;
+        }
+        if (acceptable(sqlite3_api, parameter, found, arguments[i]))
+            continue;
+        if (parameter->type == UDFVM_FLOAT64 && found == SQLITE_INTEGER)
+            *wrong = describe_argument(session, i, "INTEGER %lld is no %s exactly",
+                                       (long long)sqlite3_value_int64(arguments[i]),
+                                       parameter->single ? "float of 32 bits" : "REAL");
+        else if (parameter->type == UDFVM_BOOL && found == SQLITE_INTEGER)
+            *wrong = describe_argument(session, i, "expected %s, got INTEGER %lld",
+                                       expected_name(parameter->type),
+                                       (long long)sqlite3_value_int64(arguments[i]));
+        else
+            *wrong = describe_argument(session, i, "expected %s, got %s",
+                                       expected_name(parameter->type), sql_type_name(found));
+        return ROW_BAD;
+    }
+    return result;
+}
+
+/* The window, to write a row of `size` bytes; NULL with the SQL error set. */
+static uint8_t *window_for(const struct session *session, sqlite3_context *context, uint64_t size)
+{
+    struct udfvm_error error;
+    uint8_t *window = udfvm_vm_input(session->vm, size, &error);
+    if (!window)
+        report_core_error(session, context, &error);
+    return window;
+}
+
+/* Appends the bytes of a TEXT or BLOB at *used; false with the SQL error set. */
+static bool encode_bytes(const struct session *session, sqlite3_context *context, uint32_t index,
+                         sqlite3_value *argument, struct udfvm_value *value, uint64_t *used)
+{
+    const struct function *function = session->function;
+    sqlite_library *library = function->registry->library, *sqlite3_api = library;
+    bool is_text = value->type == UDFVM_TEXT;
+    const void *bytes = is_text ? (const void *)sqlite3_value_text(argument)
+                                : sqlite3_value_blob(argument);
+    size_t length = (size_t)sqlite3_value_bytes(argument);
+    if (!bytes && (is_text || length > 0)) {
+        sqlite3_result_error_nomem(context);
+        return false;
+    }
+    if (is_text && !utf8_valid(bytes, length)) {
+        fail_with(library, context,
+                  describe_argument(session, index, "TEXT that is not valid UTF-8"));
+        return false;
+    }
+    const uint64_t room = udfvm_vm_input_room(session->vm);
+    if (length > room - *used) {
+        fail_with(library, context,
+                  describe(session, UDFVM_SQLITE_INPUT,
+                           "argument %u (%.128s), %zu bytes, does not fit into the input window "
+                           "of %llu bytes",
+                           index + 1, function->parameters[index].name, length,
+                           (unsigned long long)room));
+        return false;
+    }
+    uint8_t *window = window_for(session, context, *used + length);
+    if (!window)
+        return false;
+    value->length = (uint32_t)length;
+    value->offset = *used;
+    if (length)
+        memcpy(window + *used, bytes, length);
+    *used += length;
+    return true;
+}
+
+bool row_encode(const struct session *session, sqlite3_context *context, sqlite3_value **arguments,
+                uint64_t *length)
+{
+    const struct function *function = session->function;
+    sqlite_library *sqlite3_api = function->registry->library;
+    struct udfvm_row row = { .count = function->parameter_count };
+    uint64_t used = sizeof row + (uint64_t)row.count * sizeof(struct udfvm_value);
+    if (used > udfvm_vm_input_room(session->vm)) {
+        fail_with(sqlite3_api, context,
+                  describe(session, UDFVM_SQLITE_INPUT,
+                           "%u arguments do not fit into the input window", row.count));
+        return false;
+    }
+    uint8_t *window = window_for(session, context, used);
+    if (!window)
+        return false;
+    memcpy(window, &row, sizeof row);
+    for (uint32_t i = 0; i < row.count; i++) {
+        struct udfvm_value value = { .type = function->parameters[i].type };
+        if (sqlite3_value_type(arguments[i]) == SQLITE_NULL)
+            value.type = UDFVM_NULL;
+        else if (value.type == UDFVM_INT64 || value.type == UDFVM_BOOL)
+            value.integer = sqlite3_value_int64(arguments[i]);
+        else if (value.type == UDFVM_FLOAT64)
+            value.real = sqlite3_value_double(arguments[i]);
+        else if (!encode_bytes(session, context, i, arguments[i], &value, &used))
+            return false;
+        memcpy(window + sizeof row + i * sizeof value, &value, sizeof value);
+    }
+    *length = used;
+    return true;
+}
+
+static void bad_reply(const struct session *session, sqlite3_context *context, const char *why)
+{
+    fail_with(session->function->registry->library, context, describe_bad_reply(session, why));
+}
+
+static void decode_bytes(const struct session *session, sqlite3_context *context,
+                         const struct udfvm_reply *reply, const struct udfvm_value *value)
+{
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    if (value->offset > reply->length || value->length > reply->length - value->offset) {
+        bad_reply(session, context, "bytes outside of the reply");
+        return;
+    }
+    const uint8_t *bytes = (const uint8_t *)reply->data + value->offset;
+    if (value->type == UDFVM_BLOB)
+        sqlite3_result_blob64(context, bytes, value->length, SQLITE_TRANSIENT);
+    else if (utf8_valid(bytes, value->length)) {
+        sqlite3_result_text64(context, (const char *)bytes, value->length, SQLITE_TRANSIENT,
+                              SQLITE_UTF8);
+        if (session->function->flags & UDFVM_SQLITE_JSON_RESULT)
+            sqlite3_result_subtype(context, JSON_SUBTYPE);
+    } else
+        bad_reply(session, context, "TEXT that is not valid UTF-8");
+}
+
+/* The guest does not run here, so the window is stable; still everything in it is what a hostile
+ * program chose. */
+void row_decode(const struct session *session, sqlite3_context *context,
+                const struct udfvm_reply *reply)
+{
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    struct udfvm_value value;
+    if (reply->length < sizeof value) {
+        bad_reply(session, context, "too short");
+        return;
+    }
+    memcpy(&value, reply->data, sizeof value);
+    if (value.type == UDFVM_NULL) {
+        sqlite3_result_null(context);
+        return;
+    }
+    if (value.type != session->function->result_type) {
+        bad_reply(session, context, "not of the declared type");
+        return;
+    }
+    switch (value.type) {
+    case UDFVM_INT64:
+        sqlite3_result_int64(context, value.integer);
+        return;
+    case UDFVM_FLOAT64:
+        sqlite3_result_double(context, value.real); /* NaN becomes NULL: SQL has no NaN */
+        return;
+    case UDFVM_BOOL:
+        if (value.integer == 0 || value.integer == 1)
+            sqlite3_result_int64(context, value.integer);
+        else
+            bad_reply(session, context, "BOOL that is neither 0 nor 1");
+        return;
+    default:
+        decode_bytes(session, context, reply, &value);
+    }
+}

@@ -1,0 +1,33 @@
+/* A guest's reply in columns (struct udfvm_columns), which is hostile input: checked once as a
+ * whole, then read row by row. */
+#ifndef UDFVM_SQLITE_VIEW_H
+#define UDFVM_SQLITE_VIEW_H
+
+#include "internal.h"
+
+struct view_column {
+    uint32_t type;           /* UDFVM_NULL: every row is null */
+    const uint8_t *validity; /* NULL: no nulls */
+    const uint8_t *offsets, *data;
+};
+
+struct view {
+    uint64_t rows;
+    bool more;
+    size_t count;
+    struct view_column *columns;
+};
+
+/* Reads a reply that must have columns of these types and at most so many rows, and views it: the
+ * reply must stay as it is. NULL where all is well, else what is wrong. */
+const char *view_open(struct view *view, const struct udfvm_reply *reply, const uint32_t *types,
+                      size_t count, uint64_t most_rows);
+void view_close(struct view *view);
+
+bool view_is_null(const struct view *view, size_t column, uint64_t row);
+int64_t view_integer(const struct view *view, size_t column, uint64_t row); /* INT64, not null */
+/* The value as the result of an SQL function or column; else what is wrong with it. */
+const char *view_result(const struct view *view, size_t column, uint64_t row,
+                        sqlite_library *library, sqlite3_context *context);
+
+#endif

@@ -1,0 +1,1 @@
+"""What a signature can say: types, annotations, their text, and the conversions between them."""

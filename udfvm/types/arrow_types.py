@@ -1,0 +1,280 @@
+"""Types of parameters and results: what annotations and Arrow types mean, and how their values
+cross the boundary.
+
+A type has an Arrow form (batches) and, but for a few, a row form (calls of one row). It is known by
+the name that pyarrow prints for it, so that declaring a function imports nothing; pyarrow is
+imported when the Arrow form is first asked for.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import functools
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from udfvm.types.conversions import integer_range
+from udfvm.types.nested import Field, Nested, check_field_name, take_apart
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Kind(enum.Enum):
+    """What a value is in Python; the value of each member is how an annotation spells it."""
+
+    NULL = "None"
+    BOOL = "bool"
+    INT = "int"
+    FLOAT = "float"
+    TEXT = "str"
+    BYTES = "bytes"
+    DATE = "datetime.date"
+    DATETIME = "datetime.datetime"
+    LIST = "list"
+    STRUCT = "dict"
+
+
+class RowType(enum.IntEnum):
+    """What a value is in a call of one row (``enum udfvm_type`` of the ABI)."""
+
+    NULL = 0
+    INT64 = 1
+    FLOAT64 = 2
+    TEXT = 3
+    BLOB = 4
+    BOOL = 5
+
+
+class Container(enum.Enum):
+    """What a vectorised function receives for a column."""
+
+    ARROW = "arrow"
+    NUMPY = "numpy"
+
+
+class Type(NamedTuple):
+    """A type that can cross the boundary.
+
+    ``name`` is as pyarrow prints it (``double``, ``timestamp[us, tz=UTC]``). ``row`` is None for
+    types that only travel in batches. Dates and times are INT64 in a row: days, milliseconds
+    (``date64``) or units of the timestamp since 1970. Lists and structs are TEXT, JSON that the
+    guest makes and parses, in the rows of SQL; calls with Python values send them as batches of one
+    row.
+
+    What lists and structs hold may be null, as far as guests know. ``exact`` is the type as it was
+    declared, where that says otherwise.
+    """
+
+    name: str
+    kind: Kind
+    row: RowType | None
+    exact: pa.DataType | None = None
+
+    @property
+    def arrow(self) -> pa.DataType:
+        """The pyarrow type."""
+        return _arrow_type(self.name)
+
+    @property
+    def as_declared(self) -> pa.DataType:
+        """The pyarrow type as it was declared."""
+        return self.arrow if self.exact is None else self.exact
+
+    @property
+    def integer_range(self) -> tuple[int, int]:
+        """Smallest and largest value of an integer type."""
+        return integer_range(self.name)
+
+    @property
+    def timezone(self) -> str | None:
+        """The time zone of a timestamp; None for one without, and for other types."""
+        match = _TIMESTAMP.fullmatch(self.name)
+        return match[2] if match else None
+
+    @property
+    def unit(self) -> str | None:
+        """The unit of a timestamp: ``s``, ``ms``, ``us`` or ``ns``; None for other types."""
+        match = _TIMESTAMP.fullmatch(self.name)
+        return match[1] if match else None
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether it holds values of other types."""
+        return self.kind in (Kind.LIST, Kind.STRUCT)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+#: Of results that are dictionaries or lists: their JSON text. The guest makes it, and the host
+# does not parse it.
+JSON: Final = Type("json", Kind.TEXT, RowType.TEXT)
+
+
+class Parameter(NamedTuple):
+    """A parameter of a UDF. A null argument for one that is not nullable makes the result null
+    without calling the function.
+
+    ``position`` counts from 1; 0 where it has none.
+    """
+
+    name: str
+    type: Type
+    nullable: bool
+    container: Container = Container.ARROW
+    position: int = 0
+
+
+class ResultType(NamedTuple):
+    """The result of a UDF. Nullable: the function may return None."""
+
+    type: Type
+    nullable: bool
+
+
+_TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
+
+_KINDS: Final = {
+    "null": (Kind.NULL, None),
+    "bool": (Kind.BOOL, RowType.BOOL),
+    **{f"int{bits}": (Kind.INT, RowType.INT64) for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": (Kind.INT, RowType.INT64) for bits in (8, 16, 32)},
+    "uint64": (Kind.INT, None),
+    "float": (Kind.FLOAT, RowType.FLOAT64),
+    "double": (Kind.FLOAT, RowType.FLOAT64),
+    "string": (Kind.TEXT, RowType.TEXT),
+    "large_string": (Kind.TEXT, RowType.TEXT),
+    "binary": (Kind.BYTES, RowType.BLOB),
+    "large_binary": (Kind.BYTES, RowType.BLOB),
+    "date32[day]": (Kind.DATE, RowType.INT64),
+    "date64[ms]": (Kind.DATE, RowType.INT64),
+}
+
+_ALIASES: Final = {
+    "boolean": "bool",
+    "float32": "float",
+    "float64": "double",
+    "str": "string",
+    "utf8": "string",
+    "large_utf8": "large_string",
+    "bytes": "binary",
+    "date": "date32[day]",
+    "date32": "date32[day]",
+    "date64": "date64[ms]",
+    "datetime": "timestamp[us]",
+}
+
+_PYTHON_TYPES: Final[dict[object, str]] = {
+    bool: "bool",
+    int: "int64",
+    float: "double",
+    str: "string",
+    bytes: "binary",
+    datetime.date: "date32[day]",
+    datetime.datetime: "timestamp[us]",
+}
+
+SUPPORTED: Final = (
+    "bool, int, float, str, bytes, datetime.date, datetime.datetime, list[T] and TypedDict of"
+    " these, for results dict and list, each with `| None` where null is welcome; or, with"
+    " input_types= and output_type=, the pyarrow types null, bool, int8..int64, uint8..uint64,"
+    " float32, float64, string, large_string, binary, large_binary, date32, date64, timestamp (with"
+    " a time zone or without), and list, large_list, fixed_size_list and struct of them"
+)
+
+
+@functools.cache
+def _arrow_type(name: str) -> pa.DataType:
+    import pyarrow as pa
+
+    if name == JSON.name:
+        return pa.string()
+    if (nested := take_apart(name)) is not None:
+        return _nested_arrow_type(nested)
+    match = _TIMESTAMP.fullmatch(name)
+    return pa.timestamp(match[1], tz=match[2]) if match else pa.type_for_alias(name)
+
+
+def _nested_arrow_type(nested: Nested) -> pa.DataType:
+    import pyarrow as pa
+
+    fields = [pa.field(field.name, _arrow_type(field.type)) for field in nested.fields]
+    if nested.container == "struct":
+        return pa.struct(fields)
+    if nested.size is not None:
+        return pa.list_(fields[0], nested.size)
+    return pa.large_list(fields[0]) if nested.container == "large_list" else pa.list_(fields[0])
+
+
+@functools.cache
+def named(name: str) -> Type:
+    """The type of a name, or of one of its aliases: ``"double"``, ``"float64"``, ``"timestamp[ms,
+    tz=UTC]"``, ``"list<float64>"``.
+
+    Raises ValueError for a name that is no supported type.
+    """
+    name = name.strip()
+    name = _ALIASES.get(name, name)
+    if (nested := take_apart(name)) is not None:
+        fields = tuple(Field(field.name, _held(field.type)) for field in nested.fields)
+        return Type(
+            str(nested._replace(fields=fields)),
+            Kind.STRUCT if nested.container == "struct" else Kind.LIST,
+            RowType.TEXT,
+        )
+    if _TIMESTAMP.fullmatch(name):
+        return Type(name, Kind.DATETIME, RowType.INT64)
+    if name not in _KINDS:
+        raise ValueError(f"{name!r} is not a supported type; supported are {SUPPORTED}")
+    return Type(name, *_KINDS[name])
+
+
+def _held(name: str) -> str:
+    held = named(name)
+    if held.kind is Kind.NULL:  # any number of them takes no room in a reply
+        raise ValueError(
+            "lists and structs hold no values of type null; give them another type, which may be"
+            " null too"
+        )
+    return held.name
+
+
+def declared(specification: object) -> Type:
+    """The type of an entry of ``input_types`` or of ``output_type``: a pyarrow type, a name, or a
+    Python type.
+
+    Raises ValueError for anything else.
+    """
+    if isinstance(specification, str):
+        return named(specification)
+    if specification is None or specification is type(None):
+        return named("null")
+    if isinstance(specification, type) and specification in _PYTHON_TYPES:
+        return named(_PYTHON_TYPES[specification])
+    if _is_arrow_type(specification):
+        if str(specification).startswith("dictionary"):
+            raise ValueError(
+                f"{specification} is an encoding: declare the type of its values (encoded columns"
+                " are accepted)"
+            )
+        _check_field_names(specification)
+        type_ = named(str(specification))
+        return type_ if type_.arrow == specification else type_._replace(exact=specification)
+    raise ValueError(f"{specification!r} is not a supported type; supported are {SUPPORTED}")
+
+
+def _check_field_names(type_: Any) -> None:
+    """Raises ValueError where the name of a field would be read as something else in the name of
+    the type.
+    """
+    for index in range(type_.num_fields):
+        check_field_name(type_.field(index).name)
+        _check_field_names(type_.field(index).type)
+
+
+def _is_arrow_type(value: object) -> bool:
+    pyarrow = sys.modules.get("pyarrow")
+    return pyarrow is not None and isinstance(value, pyarrow.DataType)

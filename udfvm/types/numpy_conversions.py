@@ -1,0 +1,180 @@
+"""Arrays of numpy and of Python objects as Arrow's, on the host and in guests: each value is what
+it would be alone.
+
+pyarrow guesses what objects have in common, and converts some to it with loss. Of numpy's types it
+ignores steps (``datetime64[10ms]`` counts milliseconds to it), wraps days that no ``date32`` has,
+and cuts text at its first NUL.
+
+The build copies this beside ``conversions``, so it imports nothing else of udfvm, and numpy not at
+all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any, Final
+
+from udfvm.types.conversions import Loss, Refused, convert, family
+
+_PLAIN: Final = {
+    "bool": {"bool"},
+    "integer": {"int"},
+    "float": {"float", "int"},
+    "text": {"str"},
+    "bytes": {"bytes"},
+    "date": {"date"},
+}
+_STEPS: Final = re.compile(r"datetime64\[\d+")
+_NUMBERS: Final = "biuf"
+_DAYS: Final = 2**31  # that a date32 has in each direction
+
+
+def from_numpy(values: Any, declared: Any) -> Any:
+    """A numpy array of one dimension, of no objects, as Arrow has it, perhaps in chunks.
+    ``declared`` says what times count.
+
+    Raises Refused for types of numpy that Arrow has not, Loss for values.
+    """
+    import pyarrow as pa
+
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    kind = values.dtype.kind
+    if kind in "US":
+        return _from_texts(values.tolist(), pa.string() if kind == "U" else pa.binary())
+    if kind == "M":
+        _check_times(values)
+    try:
+        array = pa.array(values)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise Refused(f"a numpy array of {values.dtype}: {error}") from None
+    if (
+        pa.types.is_timestamp(declared)
+        and declared.tz is not None
+        and pa.types.is_timestamp(array.type)
+    ):
+        return array.view(pa.timestamp(array.type.unit, tz=declared.tz))  # numpy's times are UTC
+    if pa.types.is_date64(declared) and array.type == pa.timestamp("ms"):
+        return array.view(declared)  # numpy has no dates of milliseconds: whole days are
+    return array
+
+
+def _from_texts(values: list[Any], type_: Any) -> Any:
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, type_)
+    except ValueError:  # a surrogate
+        for row, value in enumerate(values):
+            try:
+                pa.array([value], type_)
+            except ValueError as error:
+                raise Loss(f"is not valid Unicode: {error}", row) from None
+        raise
+
+
+def _check_times(values: Any) -> None:
+    if _STEPS.match(str(values.dtype)):
+        raise Refused(
+            f"a numpy array of {values.dtype}, which counts in steps; cast it first to a plain unit"
+        )
+    if str(values.dtype) != "datetime64[D]":
+        return
+    days = values.view("int64")
+    days = days.filled(0) if hasattr(days, "filled") else days  # of a masked array
+    wrong = ((days < -_DAYS) | (days >= _DAYS)) & (days != -(2**63))  # which is NaT
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise Loss(f"{days[row]} days since 1970 are no date32[day]", row)
+
+
+# ---- Python objects ----
+
+
+def from_objects(values: list[Any], declared: Any) -> Any:
+    """Python values as an array of the declared type, where all are plainly of it; None where one
+    is not, or is something else that may stand for one: then each is to be converted alone. pyarrow
+    sees only values of which it has no two opinions.
+    """
+    import pyarrow as pa
+
+    try:
+        array = _of_arrays(values, declared)
+        if array is None and _are_plain(values, declared):
+            array = pa.array(values, _wide(declared))
+        return None if array is None else convert(array, declared)
+    except (pa.ArrowException, OverflowError, ValueError, Refused):
+        return None
+
+
+def _are_plain(values: list[Any], type_: Any) -> bool:
+    import pyarrow as pa
+
+    kinds = {
+        kind.__name__ if kind.__module__ in ("builtins", "datetime") else ""
+        for kind in set(map(type, values))
+    } - {"NoneType"}
+    if pa.types.is_struct(type_):
+        held = [value for value in values if value is not None]
+        names = {type_.field(index).name for index in range(type_.num_fields)}
+        if not kinds <= {"dict"} or not all(value.keys() <= names for value in held):
+            return False
+        fields = [type_.field(index) for index in range(type_.num_fields)]
+        return all(
+            _are_plain([value.get(field.name) for value in held], field.type) for field in fields
+        )
+    if type_.num_fields:
+        if not kinds <= {"list", "tuple"}:
+            return False
+        flat = list(itertools.chain.from_iterable(value for value in values if value is not None))
+        return _are_plain(flat, type_.value_type)
+    if pa.types.is_float32(type_):
+        return kinds <= {"float"}  # of an integer it is to be exactly that, of a float the nearest
+    return kinds <= _PLAIN.get(family(str(type_)), set())
+
+
+def _wide(type_: Any) -> Any:
+    """The type with nulls and numbers of all widths: what is narrower is left to ``convert``, which
+    checks it.
+    """
+    import pyarrow as pa
+
+    kinds = pa.types
+    if kinds.is_struct(type_):
+        fields = [type_.field(index) for index in range(type_.num_fields)]
+        return pa.struct([pa.field(field.name, _wide(field.type)) for field in fields])
+    if kinds.is_fixed_size_list(type_):
+        return pa.list_(_wide(type_.value_type), type_.list_size)
+    if type_.num_fields:
+        return pa.large_list(_wide(type_.value_type))
+    if kinds.is_floating(type_):
+        return pa.float64()
+    return pa.int64() if kinds.is_integer(type_) and not kinds.is_uint64(type_) else type_
+
+
+def _of_arrays(values: list[Any], declared: Any) -> Any:
+    """Lists that are numpy arrays of numbers, all of one type, as an array; None for others."""
+    import pyarrow as pa
+
+    held = [value for value in values if value is not None]
+    if (
+        not held
+        or not declared.num_fields
+        or pa.types.is_struct(declared)
+        or any(type(value) is not type(held[0]) for value in held)
+    ):
+        return None
+    if type(held[0]).__name__ != "ndarray" or not type(held[0]).__module__.startswith("numpy"):
+        return None
+    if (
+        len({str(value.dtype) for value in held}) > 1
+        or held[0].dtype.kind not in _NUMBERS
+        or any(value.ndim != 1 for value in held)
+    ):
+        return None
+    lengths = [0 if value is None else len(value) for value in values]
+    flat = pa.concat_arrays([from_numpy(value, declared.value_type) for value in held])
+    offsets = pa.array([0, *itertools.accumulate(lengths)], pa.int64())
+    missing = pa.array([value is None for value in values]) if len(held) < len(values) else None
+    return pa.LargeListArray.from_arrays(offsets, flat, mask=missing)

@@ -1,0 +1,459 @@
+"""Signatures of functions: what annotations and declared types say of their parameters and
+results.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Union
+
+from udfvm.errors import SignatureError
+from udfvm.types.arrow_types import (
+    JSON,
+    SUPPORTED,
+    Container,
+    Kind,
+    Parameter,
+    ResultType,
+    Type,
+    declared,
+    named,
+)
+from udfvm.types.nested import check_field_name
+
+if TYPE_CHECKING:
+    import inspect
+
+_ALIAS: Final[Any] = getattr(typing, "TypeAliasType", None)
+_GENERATOR: Final = 0x20  # co_flags of generators
+_ASYNC: Final = 0x80 | 0x200  # co_flags of coroutines and asynchronous generators
+_VARIADIC: Final = 0x04 | 0x08  # co_flags of functions with *args or **kwargs
+
+_ARROW_ARRAYS: Final = {
+    "NullArray": "null",
+    "BooleanArray": "bool",
+    "Int8Array": "int8",
+    "Int16Array": "int16",
+    "Int32Array": "int32",
+    "Int64Array": "int64",
+    "UInt8Array": "uint8",
+    "UInt16Array": "uint16",
+    "UInt32Array": "uint32",
+    "UInt64Array": "uint64",
+    "FloatArray": "float",
+    "DoubleArray": "double",
+    "StringArray": "string",
+    "LargeStringArray": "large_string",
+    "BinaryArray": "binary",
+    "LargeBinaryArray": "large_binary",
+    "Date32Array": "date32[day]",
+    "Date64Array": "date64[ms]",
+}
+
+_NUMPY_TYPES: Final = {
+    "bool": "bool",
+    **{
+        name: name
+        for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+    },
+    "float32": "float",
+    "float64": "double",
+    "str": "string",
+    "bytes": "binary",
+}
+
+
+class Annotation(NamedTuple):
+    """What an annotation says; None where it says nothing."""
+
+    type: Type | None
+    nullable: bool
+    container: Container | None
+
+
+_NOTHING: Final = Annotation(None, False, None)
+
+
+def annotation_of(annotation: object) -> Annotation:
+    """What an annotation of a parameter or result says. Raises ValueError for one without a meaning
+    here.
+    """
+    origin = typing.get_origin(annotation)
+    if origin is Annotated:
+        return annotation_of(typing.get_args(annotation)[0])
+    if isinstance(annotation, typing.NewType):
+        return annotation_of(annotation.__supertype__)
+    if _ALIAS is not None and isinstance(annotation, _ALIAS):
+        return annotation_of(annotation.__value__)
+    if origin in (Union, types.UnionType):
+        alternatives = typing.get_args(annotation)
+        others = [alternative for alternative in alternatives if alternative is not type(None)]
+        if len(others) != 1:
+            raise ValueError(f"{annotation} allows more than one type; use one of {SUPPORTED}")
+        inner = annotation_of(others[0])
+        return inner._replace(nullable=inner.nullable or len(others) < len(alternatives))
+    array = _from_array_class(annotation if origin is None else origin, typing.get_args(annotation))
+    return array or Annotation(_nested_of(annotation) or declared(annotation), False, None)
+
+
+def _nested_of(annotation: object) -> Type | None:
+    """The type of ``list[T]`` and of a ``TypedDict``; None for other annotations. Raises ValueError
+    where what they hold has no type.
+    """
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is list and len(arguments) == 1:
+        return named(f"list<item: {_held(arguments[0])}>")
+    if typing.is_typeddict(annotation):
+        hints = typing.get_type_hints(annotation, include_extras=True)
+        fields = ", ".join(
+            f"{check_field_name(name)}: {_held(hint)}" for name, hint in hints.items()
+        )
+        return named(f"struct<{fields}>")
+    return None
+
+
+def _held(annotation: Any) -> Type:
+    if typing.get_origin(annotation) in (typing.Required, typing.NotRequired):
+        annotation = typing.get_args(annotation)[0]
+    held = annotation_of(annotation)
+    if held.type is None or held.container is not None:
+        raise ValueError(f"{annotation} is not a supported type for what a list or TypedDict holds")
+    return held.type
+
+
+def _from_array_class(cls: object, arguments: tuple[Any, ...]) -> Annotation | None:
+    if not isinstance(cls, type):
+        return None
+    numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
+    if numpy is not None and issubclass(cls, numpy.ndarray):
+        return Annotation(_numpy_element(arguments), False, Container.NUMPY)
+    if pyarrow is not None and issubclass(cls, pyarrow.ChunkedArray):
+        raise ValueError(
+            "a function receives whole arrays: annotate pyarrow.Array in place of"
+            " pyarrow.ChunkedArray"
+        )
+    if pyarrow is not None and issubclass(cls, pyarrow.Array):
+        if cls is not pyarrow.Array and cls.__name__ not in _ARROW_ARRAYS:
+            return Annotation(None, False, Container.ARROW)
+        name = _ARROW_ARRAYS.get(cls.__name__)
+        return Annotation(named(name) if name else None, False, Container.ARROW)
+    return None
+
+
+def _numpy_element(arguments: tuple[Any, ...]) -> Type | None:
+    """The type in ``ndarray[shape, dtype[T]]``; None where it is open."""
+    if len(arguments) != 2:
+        return None
+    elements = typing.get_args(arguments[1])
+    if not elements or not isinstance(elements[0], type):
+        return None
+    name = elements[0].__name__.rstrip("_")
+    return named(_NUMPY_TYPES[name]) if name in _NUMPY_TYPES else None
+
+
+class Signature(NamedTuple):
+    """Parameters and result of a UDF, and what makes the Python signature that binds arguments to
+    them.
+    """
+
+    parameters: tuple[Parameter, ...]
+    result: ResultType
+    python: Callable[[], inspect.Signature]
+
+
+def signature_of(
+    function: Callable[..., object],
+    name: str,
+    *,
+    vectorized: bool,
+    input_types: Sequence[object] | Mapping[str, object] | None,
+    output_type: object,
+    output_only: bool = False,
+    nested: bool = True,
+) -> Signature:
+    """Reads the signature of a function that is to be a UDF. Raises SignatureError.
+
+    ``output_only``: whatever its result is annotated, ``output_type`` is the result. ``nested``: a
+    result annotated ``list[T]`` or as a ``TypedDict`` is a list or struct, where those have a type,
+    and not JSON.
+    """
+    _refuse_async(function, name)
+    names = _parameter_names(function, name)
+    hints = hints_of(function, name)
+    if output_only:
+        hints.pop("return", None)
+    given = _given_inputs(name, names, input_types)
+    parameters = []
+    for position, parameter in enumerate(names, 1):
+        where = f"parameter {parameter!r}"
+        annotation = _read(name, where, hints, parameter)
+        type_ = _combine(name, where, annotation, given.get(parameter), "input_types=", vectorized)
+        parameters.append(
+            Parameter(
+                parameter,
+                type_,
+                annotation.nullable,
+                annotation.container or Container.ARROW,
+                position,
+            )
+        )
+    if vectorized and not parameters:
+        raise SignatureError(f"UDF {name!r}: a vectorised function needs at least one parameter")
+    result = _result(name, hints, output_type, vectorized, nested)
+    return Signature(
+        tuple(parameters), result, functools.cache(lambda: _python_signature(function, name))
+    )
+
+
+def refuse_generators(function: Callable[..., object], name: str) -> None:
+    """Raises SignatureError for functions whose result is never what they are declared to
+    return.
+    """
+    if getattr(getattr(_annotated(function), "__code__", None), "co_flags", 0) & _GENERATOR:
+        raise SignatureError(
+            f"UDF {name!r}: the function yields: return a value, or declare it with"
+            " @udfvm.table_function"
+        )
+
+
+def _refuse_async(function: Callable[..., object], name: str) -> None:
+    flags = getattr(getattr(_annotated(function), "__code__", None), "co_flags", 0)
+    if flags & _ASYNC:
+        raise SignatureError(
+            f"UDF {name!r}: the function is async, and nothing would await it: write an ordinary"
+            " function"
+        )
+
+
+def _parameter_names(function: Callable[..., object], name: str) -> list[str]:
+    """Names of the parameters. Raises SignatureError for those that cannot be passed by position.
+
+    Ordinary functions are read from their code, which is all that ``inspect`` would do: its import
+    takes longer than a call.
+    """
+    plain = (
+        type(function) is types.FunctionType
+        and not hasattr(function, "__wrapped__")
+        and not hasattr(function, "__signature__")
+    )
+    if (
+        plain
+        and not function.__code__.co_kwonlyargcount
+        and not function.__code__.co_flags & _VARIADIC
+    ):
+        return list(function.__code__.co_varnames[: function.__code__.co_argcount])
+    return list(_python_signature(function, name).parameters)
+
+
+def _python_signature(function: Callable[..., object], name: str) -> inspect.Signature:
+    import inspect
+
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError) as error:
+        raise SignatureError(
+            f"UDF {name!r}: {error}; wrap it in a function with named parameters"
+        ) from error
+    bound: Mapping[str, object] = {}
+    if isinstance(
+        function, functools.partial
+    ):  # what it passes by keyword is no parameter any more
+        bound = function.keywords
+        signature = signature.replace(
+            parameters=[each for each in signature.parameters.values() if each.name not in bound]
+        )
+    for parameter in signature.parameters.values():
+        if parameter.kind in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        ):
+            raise SignatureError(
+                f"UDF {name!r}: parameter {parameter} cannot be passed by position; use ordinary"
+                " parameters, one for each argument"
+            )
+    return signature
+
+
+def _annotated(function: Any) -> Any:
+    """The function whose annotations are those of a callable: that of a ``functools.partial``,
+    ``__call__`` of an object.
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not hasattr(function, "__annotations__") and not isinstance(function, type):
+        return getattr(type(function), "__call__", function)  # noqa: B004 - of an object that is called
+    return function
+
+
+def hints_of(function: Callable[..., object], name: str) -> dict[str, object]:
+    """The annotations of a function, evaluated. Raises SignatureError."""
+    target = _annotated(function)
+    if hasattr(target, "__wrapped__"):
+        import inspect
+
+        target = inspect.unwrap(target)
+    closure = getattr(target, "__closure__", None) or ()
+    free = getattr(getattr(target, "__code__", None), "co_freevars", ())
+    local = {}
+    for variable, cell in zip(free, closure, strict=False):
+        try:
+            local[variable] = cell.cell_contents
+        except ValueError:  # not assigned yet: the name of the function that is being decorated
+            continue
+    if not getattr(target, "__annotations__", None):
+        return {}
+    try:
+        return typing.get_type_hints(target, localns=local, include_extras=True)
+    except (NameError, SyntaxError, TypeError, AttributeError) as error:
+        raise SignatureError(
+            f"UDF {name!r}: an annotation cannot be evaluated ({error}); annotations must use names"
+            " that exist at module level when the function is defined"
+        ) from error
+
+
+def _given_inputs(
+    name: str, parameters: list[str], given: Sequence[object] | Mapping[str, object] | None
+) -> dict[str, Type]:
+    if given is None:
+        return {}
+    if isinstance(given, str) or not isinstance(given, (Sequence, Mapping)):
+        raise SignatureError(
+            f"UDF {name!r}: input_types= must be a list with one type for each parameter, not"
+            f" {given!r}"
+        )
+    if isinstance(given, Mapping):
+        unknown = [key for key in given if key not in parameters]
+        if unknown:
+            raise SignatureError(
+                f"UDF {name!r}: input_types= names {unknown[0]!r}, which is not a parameter; there"
+                f" are {parameters}"
+            )
+        pairs = dict(given)
+    else:
+        if len(given) != len(parameters):
+            raise SignatureError(
+                f"UDF {name!r}: input_types= has {len(given)} types for {len(parameters)}"
+                f" parameters {parameters}"
+            )
+        pairs = dict(zip(parameters, given, strict=True))
+    types_ = {}
+    for parameter, specification in pairs.items():
+        try:
+            types_[parameter] = declared(specification)
+        except ValueError as error:
+            raise SignatureError(
+                f"UDF {name!r}: input type of parameter {parameter!r}: {error}"
+            ) from error
+    return types_
+
+
+def _read(name: str, where: str, hints: Mapping[str, object], key: str) -> Annotation:
+    if key not in hints:
+        return _NOTHING
+    try:
+        return annotation_of(hints[key])
+    except (ValueError, NameError) as error:
+        raise SignatureError(f"UDF {name!r}: {where}: annotation {error}") from error
+
+
+_ELEMENTS: Final = {
+    Container.NUMPY: (
+        "a numpy array without the type of its elements: annotate"
+        " numpy.typing.NDArray[numpy.float64] (or numpy.int64, numpy.bool_, numpy.str_, ...)"
+    ),
+    Container.ARROW: (
+        "a pyarrow array without the type of its elements: annotate pyarrow.DoubleArray (or"
+        " Int64Array, StringArray, ...)"
+    ),
+}
+
+
+def _combine(
+    name: str, where: str, annotation: Annotation, given: Type | None, option: str, vectorized: bool
+) -> Type:
+    """The type of a parameter or of the result. Raises SignatureError."""
+    annotated, container = annotation.type, annotation.container
+    if container is not None and not vectorized:
+        raise SignatureError(
+            f"UDF {name!r}: {where} is annotated as an array: a function over arrays needs"
+            " @udfvm.udf(vectorized=True)"
+        )
+    if given is None and annotated is None and container is not None:
+        raise SignatureError(
+            f"UDF {name!r}: {where} is annotated as {_ELEMENTS[container]}, or pass {option}"
+        )
+    if given is None and annotated is None:
+        raise SignatureError(
+            f"UDF {name!r}: {where} has no type: annotate it, or pass {option}. Types are"
+            f" {SUPPORTED}"
+        )
+    if given is not None and annotated is not None and given.kind is not annotated.kind:
+        raise SignatureError(
+            f"UDF {name!r}: {where} is annotated {annotated.kind.value} but {option} says {given}:"
+            " make the two agree, or drop one"
+        )
+    return given or typing.cast(Type, annotated)
+
+
+def _is_json(annotation: object) -> bool:
+    """Whether values of an annotation are dictionaries or lists: ``dict``, ``list[float]``, a
+    ``TypedDict``.
+    """
+    origin = typing.get_origin(annotation) or annotation
+    return isinstance(origin, type) and issubclass(origin, (dict, list))
+
+
+def _json_result(annotation: object, nested: bool) -> ResultType | None:
+    """The result that ``dict``, ``list[...]``, or either ``| None`` stands for, with ``nested``
+    only where what it holds has no type; None for other annotations.
+    """
+    union = typing.get_origin(annotation) in (Union, types.UnionType)
+    alternatives = typing.get_args(annotation) if union else (annotation,)
+    others = [alternative for alternative in alternatives if alternative is not type(None)]
+    if (
+        not others
+        or not all(map(_is_json, others))
+        or (nested and len(others) == 1 and _has_type(others[0]))
+    ):
+        return None
+    return ResultType(JSON, len(others) < len(alternatives))
+
+
+def _has_type(annotation: object) -> bool:
+    try:
+        return _nested_of(annotation) is not None
+    except (ValueError, NameError):
+        return False
+
+
+def _result(
+    name: str, hints: Mapping[str, object], output_type: object, vectorized: bool, nested: bool
+) -> ResultType:
+    where = "the result"
+    if (
+        not vectorized
+        and output_type is None
+        and (json := _json_result(hints.get("return"), nested)) is not None
+    ):
+        return json
+    annotation = _read(name, where, hints, "return")
+    if annotation.type is not None and annotation.type.kind is Kind.NULL:
+        if output_type is None:
+            raise SignatureError(
+                f"UDF {name!r}: the result is annotated None: annotate what the function returns,"
+                " or pass output_type="
+            )
+        annotation = _NOTHING
+    given = None
+    if output_type is not None:
+        try:
+            given = declared(output_type)
+        except ValueError as error:
+            raise SignatureError(f"UDF {name!r}: output_type=: {error}") from error
+    type_ = _combine(name, where, annotation, given, "output_type=", vectorized)
+    return ResultType(type_, annotation.nullable or vectorized or "return" not in hints)

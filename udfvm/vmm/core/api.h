@@ -1,0 +1,452 @@
+/* The micro-VM core: everything that a program needs to run sealed images, with no Python in it.
+ *
+ * Use:   udfvm_image_open()  ->  udfvm_pool_create()  ->  udfvm_pool_take()  ->  udfvm_vm_call()
+ * ...  ->  udfvm_pool_give()
+ *
+ * Errors: a function that can fail returns a code of enum udfvm_code (or NULL) and fills *error
+ * where error is not NULL. Nothing prints, nothing exits, no signal disposition changes but that of
+ * the kick signal (see udfvm_vm_call). Threads: images and pools may be used from any thread; a VM
+ * by one thread at a time. A thread of the core's own, which takes no signals, helps with
+ * megabytes; it ends when there was nothing to do for a second. Fork: a child must not use VMs of
+ * its parent; calls on them fail with UDFVM_E_FORKED, those too in whose middle it was forked (by a
+ * host function, an interrupt hook, a watch), and freeing them is safe. Windows and replies of such
+ * VMs are not there. Ends: libudfvm.so stays loaded once it was; threads may end, with calls in
+ * their clean-up, and the process, in any order.
+ */
+#ifndef UDFVM_API_H
+#define UDFVM_API_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+enum udfvm_code {
+    UDFVM_OK = 0,
+    UDFVM_E_NO_KVM = 1,      /* /dev/kvm is absent or is no usable KVM */
+    UDFVM_E_PERMISSION = 2,  /* /dev/kvm may not be opened by this user */
+    UDFVM_E_SYSTEM = 3,      /* a system call failed: see error.os_errno */
+    UDFVM_E_ARGUMENT = 4,    /* the caller's mistake */
+    UDFVM_E_IMAGE = 5,       /* image file damaged, foreign, or of another version */
+    UDFVM_E_TIMEOUT = 6,     /* deadline passed */
+    UDFVM_E_INTERRUPTED = 7, /* the interrupt hook said so */
+    UDFVM_E_CRASH = 8,       /* the guest program died of a signal: see error.crash_* */
+    UDFVM_E_EXIT = 9,        /* the guest program called exit */
+    UDFVM_E_DEADLOCK = 10,   /* every guest thread waits for ever */
+    UDFVM_E_PROTOCOL = 11, /* the guest broke the ABI: a hypercall that is not one, a triple fault,
+                              an unknown port */
+    UDFVM_E_OUTPUT = 12,   /* reply larger than limits.max_output */
+    UDFVM_E_LOG = 13,      /* more log bytes than limits.max_log, where limits.strict_log is set */
+    UDFVM_E_INPUT = 14,    /* request larger than the input window */
+    UDFVM_E_FORKED = 15,   /* VM or pool of the parent process used in a forked child */
+    UDFVM_E_BUSY = 16,     /* no VM became free in time */
+    UDFVM_E_HOST_FUNCTION = 17, /* a host function failed, or udfvm_log_sink.take */
+    UDFVM_E_HOST_CALLS = 18, /* more calls of host functions than udfvm_host_functions.most_calls */
+    UDFVM_E_CACHE =
+        19, /* a file or directory of the image cache is not what this user may rely on */
+    UDFVM_E_CLOSED = 20, /* the pool takes no more calls: see udfvm_pool_shut */
+};
+
+struct udfvm_error {
+    int code;     /* enum udfvm_code */
+    int os_errno; /* errno, 0 where it has no part in it */
+    int signal;   /* UDFVM_E_CRASH: the signal; UDFVM_E_EXIT: the exit status; UDFVM_E_FORKED: 1 in
+                     the middle of a call */
+    uint64_t address, rip; /* UDFVM_E_CRASH; address, UDFVM_E_OUTPUT: bytes of the reply, as far as
+                              the guest says */
+    char message[480];     /* one sentence, no newline at the end */
+};
+
+/* ---- System ---- */
+
+struct udfvm_system {
+    int kvm_api_version;                   /* 12 */
+    int is_pvm;                            /* 1: KVM is served by PVM */
+    char vendor[16];                       /* "pvm", "vmx", "svm" or "unknown" */
+    int sync_regs, manual_dirty_log, xcrs; /* capabilities that the core needs: 1 where present */
+    uint64_t xcr0;                         /* state components that VMs enable */
+};
+/* What KVM on this machine is. Fails with UDFVM_E_NO_KVM or UDFVM_E_PERMISSION. */
+int udfvm_system_probe(struct udfvm_system *system, struct udfvm_error *error);
+
+/* The floor under every call: microseconds of one exit from ring-3 code and the entry back into it,
+ * `count` of them in the order they were taken, in a minimal VM of its own that does nothing else.
+ */
+int udfvm_measure_exits(double *microseconds, size_t count, struct udfvm_error *error);
+
+/* Called when a signal interrupted a running call (EINTR): non-zero abandons the call with
+ * UDFVM_E_INTERRUPTED. One for the process, called on the thread that runs the call; NULL for none.
+ */
+void udfvm_set_interrupt_hook(int (*hook)(void));
+
+/* ---- Files that a guest may read: implemented by the embedder. Paths are absolute,
+ * NUL-terminated, at most 4096 bytes. Results: negative errno on failure; after -EINTR the
+ * interrupt hook is asked. Never called in a call whose limits.files is 0. A handle is any number
+ * >= 0; the core gives the guest numbers of its own, and closes what a call left open. ---- */
+
+struct udfvm_stat; /* guest/include/udfvm_abi.h */
+struct udfvm_files {
+    void *context;
+    int64_t (*open)(void *context, const char *path, struct udfvm_stat *stat);
+    int64_t (*stat)(void *context, const char *path, int follow, struct udfvm_stat *stat);
+    int64_t (*read)(void *context, int64_t handle, uint64_t offset, void *buffer, uint64_t length);
+    int64_t (*close)(void *context, int64_t handle);
+    int64_t (*list)(void *context, const char *path, uint64_t first, void *buffer, uint64_t length);
+    int64_t (*readlink)(void *context, const char *path, char *buffer, uint64_t length);
+};
+
+/* ---- Functions of the embedder that a guest may call. The call is made on the thread that runs
+ * the VM; time that it takes counts for the deadline, which is kept once it returns. Calls of many
+ * exchanges that may make such calls are not streamed. ---- */
+
+struct udfvm_host_functions {
+    void *context;
+    /* `name` is any string of at most UDFVM_HOST_NAME_MAX bytes, `arguments` a copy of what the
+     * guest wrote. Returns the length of the reply, which is written if it is not longer than
+     * `capacity`; UDFVM_NO_HOST_FUNCTION; or UDFVM_HOST_FUNCTION_FAILED, with a text of less than
+     * 256 bytes in `failure`, which ends the call with UDFVM_E_HOST_FUNCTION. */
+    int64_t (*call)(void *context, const char *name, const void *arguments, uint64_t length,
+                    void *reply, uint64_t capacity, char *failure);
+    uint64_t most_calls; /* in one call of the guest; one more ends it with UDFVM_E_HOST_CALLS */
+};
+#define UDFVM_NO_HOST_FUNCTION     -1
+#define UDFVM_HOST_FUNCTION_FAILED -2
+
+/* ---- What a guest program writes to its standard output and error, in order. It is a guest's
+ * text: see udfvm_visible_text. ---- */
+
+struct udfvm_log_part {
+    uint64_t end; /* in the text; it begins where the part before ends */
+    int stream;   /* 1: standard output; 2: standard error */
+};
+struct udfvm_log {
+    const char *text; /* of the whole call so far, not NUL-terminated */
+    uint64_t length,
+        given; /* given: bytes that an earlier exchange's log had already; a part begins there */
+    const struct udfvm_log_part *parts;
+    uint64_t part_count;
+};
+struct udfvm_log_sink {
+    void *context;
+    /* Called on the thread that made the call, at the end of each exchange in which something was
+     * written, and of each that failed, be it that the guest says so (`failed` is 1 then, and there
+     * may be nothing). The VM is still in use; the log must not be kept. Non-zero fails the call
+     * with UDFVM_E_HOST_FUNCTION, if it had not failed, and the text of less than 256 bytes in
+     * `failure` says why. */
+    int (*take)(void *context, const struct udfvm_log *log, int failed, char *failure);
+};
+
+/* ---- VMs ---- */
+
+typedef struct udfvm_vm udfvm_vm;
+typedef struct udfvm_image udfvm_image;
+typedef struct udfvm_pool udfvm_pool;
+
+struct udfvm_config {
+    uint64_t
+        memory; /* bytes of guest memory, kernel included; a multiple of 2 MiB, 16 MiB to 64 GiB */
+    uint64_t input_window; /* bytes, multiples of 2 MiB, at most 16 GiB; reserved, not allocated */
+    uint64_t output_window;
+    uint64_t scratch; /* bytes that calls may use beside the memory, which no image holds; a
+                         multiple of 2 MiB, may be 0; together with the output window at most 16
+                         GiB; reserved, not allocated */
+};
+
+/* Where NULL is passed: no deadline, 64 KiB of log, no files. */
+struct udfvm_limits {
+    uint64_t timeout_ns; /* wall clock, from udfvm_vm_call to its return; 0: none */
+    uint64_t max_output; /* bytes of the reply; 0: the output window, and scratch where the guest
+                            leaves a result in place */
+    uint64_t max_log;  /* bytes kept of standard output and error; what comes after is dropped, with
+                          a note in its place */
+    int files;         /* 1: the guest may read files through the VM's udfvm_files */
+    int deterministic; /* 1: clock and randomness are fixed */
+    const struct udfvm_host_functions *host_functions; /* NULL: the guest may call none */
+    const struct udfvm_log_sink *log_sink; /* NULL: udfvm_reply has the log, of calls by exits */
+    int strict_log;                        /* 1: writing more than max_log fails the call */
+};
+
+struct udfvm_reply {
+    int sealed;       /* 1: the guest asks to be sealed (after BOOT and LOAD) */
+    int status;       /* enum udfvm_status */
+    const void *data; /* in the output window: valid until the next use of this VM; the guest does
+                         not run meanwhile */
+    uint64_t length;
+    const char
+        *log; /* standard output and error of this call, not NUL-terminated; owned by the VM */
+    uint64_t log_length;
+};
+
+/* Starts a new VM: loads the flat kernel image and runs the program named by the boot payload
+ * (struct udfvm_boot and strings) until it asks to be sealed (UDFVM_OK; seal with udfvm_vm_seal),
+ * or fails. On failure returns NULL; *report (may be NULL) gets a malloc'd NUL-terminated copy of
+ * what the guest logged, in either case. */
+udfvm_vm *udfvm_vm_boot(const struct udfvm_config *config, const void *kernel, size_t kernel_length,
+                        const void *boot, size_t boot_length, const struct udfvm_files *files,
+                        const struct udfvm_limits *limits, char **report,
+                        struct udfvm_error *error);
+
+/* Writes the state at the seal to the file descriptor (a new, empty, regular file). A VM that was
+ * booted gives a base image; a VM on a base image gives a layer of it: the pages that differ.
+ * `metadata` is kept in the image for the embedder. */
+int udfvm_vm_seal(udfvm_vm *vm, int fd, const void *metadata, size_t metadata_length,
+                  struct udfvm_error *error);
+/* So for the image cache, where `name`, in hexadecimal, is the image's name: it is no image under
+ * any other. */
+int udfvm_vm_seal_named(udfvm_vm *vm, int fd, const uint8_t name[32], const void *metadata,
+                        size_t metadata_length, struct udfvm_error *error);
+
+/* What the guest reported at its seal; NULL for a VM that has not asked to be sealed. */
+struct udfvm_seal_info;
+const struct udfvm_seal_info *udfvm_vm_seal_info(const udfvm_vm *vm);
+
+/* A new VM on a base image, or on a layer, at its sealed state. `files` (may be NULL) must outlive
+ * the VM. */
+udfvm_vm *udfvm_vm_open(udfvm_image *image, const struct udfvm_files *files,
+                        struct udfvm_error *error);
+/* The same with other windows and scratch than those of the image, as in struct udfvm_config: for a
+ * call that needs larger ones. */
+struct udfvm_windows {
+    uint64_t input, output, scratch;
+};
+udfvm_vm *udfvm_vm_open_wide(udfvm_image *image, const struct udfvm_windows *windows,
+                             const struct udfvm_files *files, struct udfvm_error *error);
+/* Moves a restored VM to another image of the same base: copies the pages in which the two differ.
+ */
+int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error);
+void udfvm_vm_close(udfvm_vm *vm);
+
+/* UDFVM_E_FORKED in a forked child of the process that opened the VM, else UDFVM_OK. Ask before you
+ * write to the input window. */
+int udfvm_vm_check(const udfvm_vm *vm, struct udfvm_error *error);
+
+/* `size` bytes of the input window, from its start, to write a request in place. They count as
+ * written from now on, whatever comes of the request: the next call finds nothing of them but what
+ * is sent. May be asked for again with a larger size while the request is written; at most what was
+ * asked for may be sent, and every byte of that must have been written. The pointer is good until
+ * the VM is called, restored or given back. NULL: UDFVM_E_INPUT, UDFVM_E_FORKED. */
+void *udfvm_vm_input(udfvm_vm *vm, uint64_t size, struct udfvm_error *error);
+uint64_t udfvm_vm_input_room(const udfvm_vm *vm); /* bytes of the largest request */
+
+/* One entry. `input` is copied into the window, unless it is NULL or udfvm_vm_input() itself. On a
+ * VM at its sealed state this begins a call; after a reply that was not followed by
+ * udfvm_vm_restore it continues that call with the next request. Returns when the guest completes
+ * or asks to be sealed, or with an error, after which the VM must be restored. Deadlines are kept
+ * by a thread of the core's, whatever the program does with its signals: it interrupts the calling
+ * thread with the real-time signal SIGRTMAX-3, whose handler is installed before it is sent first,
+ * unless the program has one. A call that is made in the middle of another on the same thread, by a
+ * host function say, ends by the deadline of that one too. */
+int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
+                  const struct udfvm_limits *limits, struct udfvm_reply *reply,
+                  struct udfvm_error *error);
+
+/* As udfvm_vm_call, for calls of many exchanges with the same limits. After the first few the VM
+ * moves to a thread of its own and stays entered: requests and replies then cross through shared
+ * memory without an exit, in well under a microsecond. The guest waits a while for the next request
+ * (udfvm_vm_set_idle_spin), then exits and its thread sleeps; one that does not is taken out. There
+ * are as many such threads at a time as processors beside the caller's; calls beyond them, and all
+ * with one processor, go on by exits. The deadline is that of each exchange; the reply's data is a
+ * copy, and valid until the next; its log is not given. Restoring the VM ends the thread. */
+int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
+                         const struct udfvm_limits *limits, struct udfvm_reply *reply,
+                         struct udfvm_error *error);
+
+/* While a call runs, `watch` is called about every 50 ms on the thread that made it; non-zero
+ * abandons the call with UDFVM_E_INTERRUPTED. It must not use the VM. NULL for none. Stays set
+ * until the VM is given back to its pool. */
+void udfvm_vm_set_watch(udfvm_vm *vm, int (*watch)(void *context), void *context);
+/* How long the guest of a streaming call waits for the next request before it exits and its thread
+ * sleeps: microseconds, at most 1,000,000; 100 where nothing was set; 0: every exchange is an exit.
+ * For calls that begin later; stays set until the VM is given back to its pool. */
+void udfvm_vm_set_idle_spin(udfvm_vm *vm, uint32_t microseconds);
+/* When a streaming call's thread stops an exchange, in nanoseconds of CLOCK_MONOTONIC, whatever the
+ * caller's thread does meanwhile; 0: only its timeout does. Stays set until the VM is given back to
+ * its pool. */
+void udfvm_vm_set_end(udfvm_vm *vm, uint64_t monotonic_ns);
+
+/* A part of the reply of the last call, for the embedder to read and to write as it likes until the
+ * VM is used again or given back, without a copy. It counts as written: the restore puts it back.
+ * Forked children get a copy of it. NULL: UDFVM_E_ARGUMENT where the VM has no such reply (it was
+ * streamed, or is shorter), UDFVM_E_FORKED, UDFVM_E_SYSTEM. */
+void *udfvm_vm_lend(udfvm_vm *vm, uint64_t begin, uint64_t length, struct udfvm_error *error);
+
+/* Puts the VM back to its sealed state, wherever it stopped. On failure the VM must be closed.
+ * Where a call wrote megabytes their zeroing may go on meanwhile: the next call waits for it. */
+int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error);
+
+/* One fresh call in one go: call, copy the reply to `output` (at most `capacity` bytes; *length
+ * gets its full length), restore. Returns UDFVM_OK with *status set. A reply larger than capacity
+ * is UDFVM_E_OUTPUT. */
+int udfvm_vm_fresh_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
+                        const struct udfvm_limits *limits, void *output, uint64_t capacity,
+                        uint64_t *output_length, int *status, struct udfvm_error *error);
+
+struct udfvm_vm_statistics {
+    uint64_t calls, restores, hot_pages, pages_copied, memory;
+    uint64_t exits;
+};
+void udfvm_vm_statistics(const udfvm_vm *vm, struct udfvm_vm_statistics *statistics);
+
+/* ---- Images ---- */
+
+/* Maps a sealed image and checks its header (UDFVM_E_IMAGE). A layer needs the very base it was
+ * sealed on; NULL for a base. The descriptor may be closed afterwards. Images are
+ * reference-counted: VMs, layers and pools hold their images. */
+udfvm_image *udfvm_image_open(int fd, udfvm_image *base, struct udfvm_error *error);
+/* The same of an image that is a part of a file, which begins at a page. */
+udfvm_image *udfvm_image_open_within(int fd, uint64_t offset, uint64_t length, udfvm_image *base,
+                                     struct udfvm_error *error);
+/* Checks the whole content against its checksum, which reads all of it (UDFVM_E_IMAGE). Not needed
+ * again for a file that has not changed. */
+int udfvm_image_verify(const udfvm_image *image, struct udfvm_error *error);
+void udfvm_image_close(udfvm_image *image);          /* gives one reference back; NULL is allowed */
+udfvm_image *udfvm_image_retain(udfvm_image *image); /* one more reference */
+const void *udfvm_image_metadata(const udfvm_image *image, size_t *length);
+
+/* Where the metadata lies in an image file, which image that is and on which it was sealed (zeros
+ * for a base), by its header alone. Non-zero where the header is not that of an image. */
+struct udfvm_image_location {
+    uint64_t offset, length;
+    uint8_t digest[32], base_digest[32];
+};
+int udfvm_image_locate_metadata(int fd, struct udfvm_image_location *location);
+
+struct udfvm_image_statistics {
+    uint64_t memory; /* bytes of guest memory */
+    uint64_t pages;  /* stored pages */
+    uint64_t file_bytes;
+    int is_layer;
+    uint64_t input_window, output_window; /* bytes, of VMs as they are opened on it */
+    uint8_t digest[32];                   /* identity of the content */
+};
+void udfvm_image_statistics(const udfvm_image *image, struct udfvm_image_statistics *statistics);
+
+/* ---- The image cache: a directory that this user and root alone can write. ---- */
+
+/* Opens the file `name` of a directory, with flags of open(2), or the directory where it is NULL;
+ * returns the descriptor, or -1. Symbolic links in place of the file, FIFOs, sockets, devices and
+ * directories are refused (UDFVM_E_CACHE), and what other users own or could have written: the
+ * file, its directory, or one above that. Does not wait. UDFVM_E_SYSTEM with ENOENT: there is none.
+ * New files are this user's alone. */
+int udfvm_private_open(const char *directory, const char *name, int flags,
+                       struct udfvm_error *error);
+/* Opens an image of the cache so, and checks its content, unless the note NAME.verified beside it
+ * says that this state of the file was checked before. While it is open, in any process, the file
+ * has a shared lock (flock); when it was opened last is the note's time of modification. */
+udfvm_image *udfvm_image_open_cached(const char *directory, const char *name, udfvm_image *base,
+                                     struct udfvm_error *error);
+
+/* ---- Pool: VMs of one base image, serving the base and every layer of it. ---- */
+
+/* At most `limit` VMs live at once. `files` may be NULL. */
+udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct udfvm_files *files,
+                              struct udfvm_error *error);
+/* A VM at the sealed state of `image`. Waits up to wait_ns while all are busy (UDFVM_E_BUSY), but
+ * not where all are in use by calls in whose midst the thread is, by a host function or a log sink:
+ * that would be for ever (os_errno is EDEADLK then). */
+udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns,
+                          struct udfvm_error *error);
+/* The same for a call that may take timeout_ns (0: any time), which the wait counts for:
+ * UDFVM_E_TIMEOUT where it is over before a VM is free. A host function's calls wait no longer than
+ * the call that it serves may take. */
+udfvm_vm *udfvm_pool_take_in_time(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns,
+                                  uint64_t timeout_ns, struct udfvm_error *error);
+/* A new VM of the pool with other windows, for one call: it is closed when it is given back. Counts
+ * and waits as any other; an idle one makes room. */
+udfvm_vm *udfvm_pool_take_wide(udfvm_pool *pool, udfvm_image *image,
+                               const struct udfvm_windows *windows, uint64_t wait_ns,
+                               uint64_t timeout_ns, struct udfvm_error *error);
+/* What the caller itself waited for a VM, by trying again and again: it counts for the deadline of
+ * its next call. */
+void udfvm_vm_add_wait(udfvm_vm *vm, uint64_t waited_ns);
+/* Returns a VM: restored if the caller did not, destroyed if that fails. Non-zero: it is idle now,
+ * and has memory that udfvm_pool_shrink_old() would give back. */
+int udfvm_pool_give(udfvm_pool *pool, udfvm_vm *vm);
+/* The same, of a VM whose windows and scratch are given back at once: for embedders that look after
+ * no idle VMs. */
+int udfvm_pool_give_small(udfvm_pool *pool, udfvm_vm *vm);
+
+/* Taking and giving for callers whom an exception can meet between any two steps: at each moment
+ * the VM is in `held`, or not taken. */
+struct udfvm_held {
+    udfvm_pool *pool;
+    udfvm_vm *vm; /* NULL: none */
+};
+/* Takes a VM into `held`, which has none; `windows` (may be NULL) as for udfvm_pool_take_wide. */
+int udfvm_pool_hold(struct udfvm_held *held, udfvm_pool *pool, udfvm_image *image,
+                    const struct udfvm_windows *windows, uint64_t wait_ns, uint64_t timeout_ns,
+                    struct udfvm_error *error);
+int udfvm_pool_let_go(
+    struct udfvm_held *held); /* as udfvm_pool_give; NULL, and none in it, are allowed */
+
+/* A whole fresh call: a VM is taken, called, the reply copied, the VM restored and given back. */
+struct udfvm_pool_reply {
+    void *output; /* room for the reply: set by the caller, as is the next */
+    uint64_t capacity;
+    uint64_t length;
+    int status;      /* enum udfvm_status */
+    unsigned in_use; /* VMs of the pool that were in use during the call, this one included */
+    int attend;      /* there will be idle VMs to trim or to shrink */
+    udfvm_vm *kept; /* the VM, where there was no room: read `data`, then give it back; else NULL */
+    const void *data;
+};
+int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint32_t request,
+                    const void *input, uint64_t length, const struct udfvm_limits *limits,
+                    struct udfvm_pool_reply *reply, struct udfvm_error *error);
+
+/* Closes idle VMs until at most `keep` are left idle. */
+void udfvm_pool_trim(udfvm_pool *pool, unsigned keep);
+/* Closes VMs that have been idle for so long, but for the `keep` used last. Returns how many are
+ * idle then. */
+unsigned udfvm_pool_trim_old(udfvm_pool *pool, unsigned keep, uint64_t idle_ns);
+/* VMs that have been idle for so long give back the memory that calls left, beyond what calls
+ * usually write: zeroed pages of windows and scratch. What is more than 64 MiB is given back after
+ * the call already. Returns how many idle VMs have such memory still. */
+unsigned udfvm_pool_shrink_old(udfvm_pool *pool, uint64_t idle_ns);
+/* How many VMs may be idle; when more are, those used longest ago are closed. 8 unless set. */
+void udfvm_pool_set_idle(udfvm_pool *pool, unsigned most);
+/* No VM is taken from now on: who tries, or waits for one, fails with UDFVM_E_CLOSED. Idle VMs are
+ * closed, others when they are given back. The references stay as they are. */
+void udfvm_pool_shut(udfvm_pool *pool);
+
+struct udfvm_pool_statistics {
+    unsigned limit, live, idle;
+};
+void udfvm_pool_statistics(udfvm_pool *pool, struct udfvm_pool_statistics *statistics);
+/* Gives one reference back (NULL is allowed). The pool is freed with its last reference and the
+ * last VM taken from it. */
+void udfvm_pool_close(udfvm_pool *pool);
+udfvm_pool *udfvm_pool_retain(udfvm_pool *pool); /* one more reference */
+
+/* ---- Copying. As memcpy; megabytes are copied on two processors, where there are two. ---- */
+
+void udfvm_copy(void *to, const void *from, size_t length);
+
+/* ---- Text of a guest, made fit to be shown: what it says of its errors, what it printed. Control
+ * characters (terminal escapes, NUL), marks of direction and line separators are written out (\x1b,
+ * \u202e), but for the ASCII ones in `keep` ("\n\t", or "" for text of one line); bytes that are no
+ * UTF-8 become U+FFFD. Writes at most `capacity` bytes with the NUL at the end; of what is longer
+ * the head and the tail, with a mark between. Returns the length without the NUL. ---- */
+
+size_t udfvm_visible_text(const void *text, size_t length, const char *keep, char *out,
+                          size_t capacity);
+
+/* ---- SHA-256 of bytes that come in parts. ---- */
+
+struct udfvm_sha256 {
+    uint32_t state[8];
+    uint64_t length;
+    uint8_t block[64];
+};
+void udfvm_sha256_start(struct udfvm_sha256 *hash);
+void udfvm_sha256_add(struct udfvm_sha256 *hash, const void *data, size_t length);
+void udfvm_sha256_end(struct udfvm_sha256 *hash, uint8_t digest[32]);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

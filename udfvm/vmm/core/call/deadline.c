@@ -1,0 +1,179 @@
+/* Deadlines of calls, interrupts, and forks. The watchdog (watchdog.c) keeps the deadlines; here
+ * are they, as the thread of a call sees them. */
+#include <errno.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static atomic_uint fork_generation = 1;
+static int (*_Atomic interrupt_hook)(void);
+
+/* The innermost call of this thread that has a deadline. */
+static _Thread_local struct deadline *innermost;
+static _Thread_local struct {
+    pid_t number;
+    unsigned generation;
+} own_thread;
+
+uint64_t udfvm_monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void udfvm_condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static void before_fork(void)
+{
+    udfvm_watchdog_before_fork();
+    udfvm_pools_before_fork();
+}
+
+static void in_parent(void)
+{
+    udfvm_pools_in_parent();
+    udfvm_watchdog_in_parent();
+}
+
+static void in_child(void)
+{
+    atomic_fetch_add(&fork_generation, 1);
+    innermost = NULL;
+    udfvm_watchdog_in_child();
+    udfvm_pools_in_child();
+    udfvm_stream_forget_places();
+    udfvm_worker_forget();
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    pthread_atfork(before_fork, in_parent, in_child);
+}
+
+static pid_t this_thread(void)
+{
+    const unsigned generation = udfvm_fork_generation();
+    if (own_thread.generation != generation) {
+        own_thread.number = (pid_t)syscall(SYS_gettid);
+        own_thread.generation = generation;
+    }
+    return own_thread.number;
+}
+
+/* The next time at which the watchdog must see to the call. */
+static uint64_t next_look(const struct deadline *deadline, uint64_t now)
+{
+    return deadline->looks && deadline->end_ns > now + UDFVM_WATCH_NS ? now + UDFVM_WATCH_NS
+                                                                      : deadline->end_ns;
+}
+
+/* From now on the watchdog sees to it. */
+static int begin(struct deadline *deadline, uint64_t next, struct udfvm_error *error)
+{
+    atomic_store_explicit(&deadline->next_ns, next, memory_order_relaxed);
+    atomic_store(&deadline->state, DEADLINE_RUNS);
+    return udfvm_watchdog_wakes_at() > next ? udfvm_watchdog_wake(next, error) : UDFVM_OK;
+}
+
+/* From now on it does not; whether it kicked. */
+static bool end(struct deadline *deadline)
+{
+    for (;;) {
+        unsigned state = atomic_load(&deadline->state);
+        if (state == DEADLINE_HELD)
+            sched_yield(); /* the watchdog is at it */
+        else if (atomic_compare_exchange_weak(&deadline->state, &state, DEADLINE_NONE))
+            return state == DEADLINE_KICKED;
+    }
+}
+
+int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_t timeout_ns,
+                         struct udfvm_error *error)
+{
+    struct deadline *outer = innermost;
+    deadline->run = run;
+    deadline->of_outer = false;
+    atomic_store_explicit(&deadline->expired, false, memory_order_relaxed);
+    atomic_store_explicit(&deadline->due, false, memory_order_relaxed);
+    __atomic_store_n(&run->immediate_exit, 0, __ATOMIC_RELAXED);
+    if (timeout_ns == 0 && !deadline->looks && !outer)
+        return UDFVM_OK;
+    const uint64_t now = udfvm_monotonic_ns();
+    deadline->end_ns = timeout_ns == 0 || timeout_ns > UDFVM_NEVER - now ? UDFVM_NEVER
+                                                                         : now + timeout_ns;
+    deadline->of_outer = outer && outer->end_ns < deadline->end_ns;
+    if (deadline->of_outer)
+        deadline->end_ns = outer->end_ns;
+    deadline->thread = this_thread();
+    deadline->outer = outer;
+    const int code = begin(deadline, next_look(deadline, now), error);
+    if (code == UDFVM_OK)
+        innermost = deadline;
+    else
+        end(deadline);
+    return code;
+}
+
+void udfvm_deadline_looked(struct deadline *deadline)
+{
+    if (deadline->generation != udfvm_fork_generation())
+        return;
+    end(deadline);
+    atomic_store(&deadline->due, false);
+    __atomic_store_n(&deadline->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+    if (begin(deadline, next_look(deadline, udfvm_monotonic_ns()), NULL) != UDFVM_OK) {
+        atomic_store(&deadline->expired, true); /* no further look, and no deadline, would come */
+        __atomic_store_n(&deadline->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
+void udfvm_deadline_stop(struct deadline *deadline)
+{
+    if (innermost == deadline)
+        innermost = deadline->outer;
+    if (deadline->generation != udfvm_fork_generation() ||
+        atomic_load(&deadline->state) == DEADLINE_NONE)
+        return;
+    if (end(deadline)) { /* whoever runs the vCPU next is not this call */
+        atomic_store(&deadline->due, false);
+        __atomic_store_n(&deadline->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+    }
+}
+
+bool udfvm_deadline_passed(const struct deadline *deadline)
+{
+    return atomic_load(&deadline->state) != DEADLINE_NONE &&
+           udfvm_monotonic_ns() >= deadline->end_ns;
+}
+
+uint64_t udfvm_deadline_of_thread(void)
+{
+    return innermost ? innermost->end_ns : UDFVM_NEVER;
+}
+
+void udfvm_set_interrupt_hook(int (*hook)(void))
+{
+    atomic_store(&interrupt_hook, hook);
+}
+
+bool udfvm_interrupted(void)
+{
+    int (*hook)(void) = atomic_load(&interrupt_hook);
+    return hook && hook() != 0;
+}
+
+unsigned udfvm_fork_generation(void)
+{
+    return atomic_load_explicit(&fork_generation, memory_order_relaxed);
+}

@@ -1,0 +1,158 @@
+/* The file hypercalls: arguments are checked and copied here, the embedder's struct udfvm_files
+ * does the work. */
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "internal.h"
+
+#define READ_MAX     (1ull << 30)
+#define FILES_ALWAYS 8u /* open files of one VM for which the last part of the budget is kept */
+
+/* Open files of all guests of the process: a budget, so that guests leave the program the
+ * descriptors that it needs. */
+static atomic_uint open_files;
+
+/* Half of what the process may open; the last quarter of that is for VMs that have few open. */
+static bool take_from_budget(const struct udfvm_vm *vm)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return false;
+    const uint64_t whole = limit.rlim_cur == RLIM_INFINITY ? UINT32_MAX : limit.rlim_cur / 2;
+    const uint64_t most = vm->handles_open < FILES_ALWAYS ? whole : whole - whole / 4;
+    if (atomic_fetch_add(&open_files, 1) < most)
+        return true;
+    atomic_fetch_sub(&open_files, 1);
+    return false;
+}
+
+static int copy_path(const struct udfvm_vm *vm, uint64_t address, uint64_t length,
+                     char path[UDFVM_PATH_MAX + 1])
+{
+    const char *from = length <= UDFVM_PATH_MAX
+                           ? udfvm_machine_address(&vm->machine, address, length)
+                           : NULL;
+    if (!from)
+        return length > UDFVM_PATH_MAX ? -ENAMETOOLONG : -EFAULT;
+    memcpy(path, from, length);
+    path[length] = 0;
+    return memchr(path, 0, length) || path[0] != '/' ? -EINVAL : 0;
+}
+
+static int64_t *handle_slot(struct udfvm_vm *vm, uint64_t handle)
+{
+    return handle < FILES_MAX && vm->handles[handle] >= 0 ? &vm->handles[handle] : NULL;
+}
+
+static int64_t file_open(struct udfvm_vm *vm, const char *path, void *stat_out)
+{
+    struct udfvm_stat stat = { .mode = 0 };
+    int64_t number = 0;
+    while (number < FILES_MAX && vm->handles[number] >= 0)
+        number++;
+    if (number == FILES_MAX)
+        return -EMFILE;
+    if (!take_from_budget(vm))
+        return -ENFILE;
+    int64_t handle = vm->files->open(vm->files->context, path, &stat);
+    if (handle < 0) {
+        atomic_fetch_sub(&open_files, 1);
+        return handle;
+    }
+    vm->handles[number] = handle;
+    vm->handles_open++;
+    if (!udfvm_vm_forked(vm))
+        memcpy(stat_out, &stat, sizeof stat);
+    return number;
+}
+
+static int64_t file_close(struct udfvm_vm *vm, uint64_t handle)
+{
+    int64_t *slot = handle_slot(vm, handle);
+    if (!slot)
+        return -EBADF;
+    const int64_t result = vm->files->close(vm->files->context, *slot);
+    *slot = -1;
+    vm->handles_open--;
+    atomic_fetch_sub(&open_files, 1);
+    return result == -EINTR ? result : 0; /* closed it is in any case */
+}
+
+static int64_t file_read(struct udfvm_vm *vm, uint64_t handle, uint64_t offset, uint64_t address,
+                         uint64_t length)
+{
+    const int64_t *slot = handle_slot(vm, handle);
+    void *buffer;
+    if (!slot || length > READ_MAX || offset > INT64_MAX - READ_MAX)
+        return !slot                                                  ? -EBADF
+               : udfvm_machine_address(&vm->machine, address, length) ? -EINVAL
+                                                                      : -EFAULT;
+    const int code = udfvm_span_at(vm, address, length, &buffer);
+    if (code != 0)
+        return code;
+    int64_t got = vm->files->read(vm->files->context, *slot, offset, buffer, length);
+    return got > (int64_t)length ? -EIO : got;
+}
+
+/* The hypercalls that take a path and fill a buffer of the guest. */
+static int64_t path_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs, const char *path)
+{
+    const struct udfvm_files *files = vm->files;
+    struct udfvm_stat stat = { .mode = 0 };
+    uint64_t address = regs->rdx, length = regs->r10, first = 0;
+    int64_t result;
+    switch (regs->rax) {
+    case UDFVM_HC_FILE_LIST:
+        first = regs->rdx;
+        address = regs->r10;
+        length = regs->r8;
+        break;
+    case UDFVM_HC_FILE_OPEN:
+    case UDFVM_HC_FILE_STAT:
+        length = sizeof stat;
+        break;
+    }
+    void *buffer;
+    const int code = length > READ_MAX ? -EFAULT : udfvm_span_at(vm, address, length, &buffer);
+    if (code != 0)
+        return code;
+    switch (regs->rax) {
+    case UDFVM_HC_FILE_OPEN:
+        return file_open(vm, path, buffer);
+    case UDFVM_HC_FILE_STAT:
+        result = files->stat(files->context, path, regs->r10 != 0, &stat);
+        if (!udfvm_vm_forked(vm))
+            memcpy(buffer, &stat, sizeof stat);
+        return result;
+    case UDFVM_HC_FILE_LIST:
+        result = files->list(files->context, path, first, buffer, length);
+        break;
+    default:
+        result = files->readlink(files->context, path, buffer, length);
+    }
+    return result > (int64_t)length ? -EIO : result;
+}
+
+int64_t udfvm_file_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs)
+{
+    char path[UDFVM_PATH_MAX + 1];
+    int code;
+    if (!vm->files || !vm->limits.files)
+        return -EACCES;
+    switch (regs->rax) {
+    case UDFVM_HC_FILE_READ:
+        return file_read(vm, regs->rdi, regs->rsi, regs->rdx, regs->r10);
+    case UDFVM_HC_FILE_CLOSE:
+        return file_close(vm, regs->rdi);
+    default:
+        code = copy_path(vm, regs->rdi, regs->rsi, path);
+        return code ? code : path_hypercall(vm, regs, path);
+    }
+}
+
+void udfvm_files_close_all(struct udfvm_vm *vm)
+{
+    for (uint64_t handle = 0; vm->handles_open && handle < FILES_MAX; handle++)
+        file_close(vm, handle);
+}

@@ -1,0 +1,91 @@
+/* Calls of host functions: name and arguments are copied out of guest memory before anyone looks at
+ * them, the reply is copied in. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+static int64_t put_reply(struct udfvm_vm *vm, uint64_t address, const void *reply, uint64_t length)
+{
+    void *to;
+    const int code = udfvm_span_at(vm, address, length, &to);
+    if (code != 0)
+        return code;
+    memcpy(to, reply, length);
+    return (int64_t)length;
+}
+
+/* `buffer` has room for the arguments, and behind them for the reply. */
+static int64_t call(struct udfvm_vm *vm, const struct kvm_regs *regs, const char *name,
+                    uint8_t *buffer, const void *arguments, struct udfvm_error *error)
+{
+    const struct udfvm_host_functions *functions = vm->limits.host_functions;
+    const uint64_t length = regs->r10, capacity = regs->r9;
+    uint8_t *reply = buffer + length;
+    memcpy(buffer, arguments, length);
+    char text[256] = "";
+    udfvm_vm_out(vm);
+    const int64_t got = functions->call(functions->context, name, buffer, length, reply, capacity,
+                                        text);
+    udfvm_vm_in(vm);
+    if (udfvm_vm_forked(vm)) {
+        udfvm_vm_fail_forked(error);
+        return 0;
+    }
+    if (got == UDFVM_NO_HOST_FUNCTION)
+        return -ENOENT;
+    if (got < 0 &&
+        udfvm_deadline_passed(&vm->deadline)) { /* what it was in the middle of ended for that */
+        udfvm_vm_timed_out(vm, error);
+        return 0;
+    }
+    if (got < 0) {
+        udfvm_fail(error, UDFVM_E_HOST_FUNCTION, "the host function %s failed: %.255s", name, text);
+        return 0;
+    }
+    return (uint64_t)got > capacity ? -EMSGSIZE : put_reply(vm, regs->r8, reply, (uint64_t)got);
+}
+
+int udfvm_host_call(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error)
+{
+    const struct udfvm_host_functions *functions = vm->limits.host_functions;
+    const uint64_t name_length = regs->rsi, length = regs->r10, capacity = regs->r9;
+    char name[UDFVM_HOST_NAME_MAX + 1] = "";
+    regs->rax = (uint64_t)-ENOENT;
+    if (!functions || name_length > UDFVM_HOST_NAME_MAX)
+        return HYPERCALL_CONTINUE;
+    if (vm->host_calls++ >= functions->most_calls) {
+        udfvm_fail(error, UDFVM_E_HOST_CALLS,
+                   "the function called host functions more than %llu times",
+                   (unsigned long long)functions->most_calls);
+        return HYPERCALL_FAILED;
+    }
+    const void *name_from = udfvm_machine_address(&vm->machine, regs->rdi, name_length);
+    const void *arguments = udfvm_machine_address(&vm->machine, regs->rdx, length);
+    regs->rax = (uint64_t)(length > UDFVM_HOST_MESSAGE_MAX || capacity > UDFVM_HOST_MESSAGE_MAX
+                               ? -E2BIG
+                               : -EFAULT);
+    if (!name_from || !arguments || length > UDFVM_HOST_MESSAGE_MAX ||
+        capacity > UDFVM_HOST_MESSAGE_MAX)
+        return HYPERCALL_CONTINUE;
+    memcpy(name, name_from, name_length);
+    regs->rax = (uint64_t)-ENOENT;
+    if (memchr(name, 0, name_length)) /* not the name that the embedder would read */
+        return HYPERCALL_CONTINUE;
+    uint8_t *buffer = malloc(length + capacity + 1);
+    if (!buffer) {
+        regs->rax = (uint64_t)-ENOMEM;
+        return HYPERCALL_CONTINUE;
+    }
+    struct udfvm_error failure = { .code = UDFVM_OK };
+    const uint64_t result = (uint64_t)call(vm, regs, name, buffer, arguments, &failure);
+    free(buffer);
+    if (failure.code == UDFVM_OK) {
+        regs->rax = result;
+        return HYPERCALL_CONTINUE;
+    }
+    if (error)
+        *error = failure;
+    return HYPERCALL_FAILED;
+}

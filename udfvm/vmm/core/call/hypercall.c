@@ -1,0 +1,134 @@
+/* Serving hypercalls. Arguments are registers, so they cannot change under us; what they point to
+ * is copied before it is looked at. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "image/image_format.h"
+
+static int seal(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfvm_error *error)
+{
+    const void *from = udfvm_machine_address(&vm->machine, regs->rdi, sizeof *vm->seal_info);
+    if (!vm->seal_info)
+        vm->seal_info = malloc(sizeof *vm->seal_info);
+    if (!vm->seal_state)
+        vm->seal_state = malloc(sizeof *vm->seal_state);
+    if (!from || !vm->seal_info || !vm->seal_state) {
+        udfvm_fail(error, from ? UDFVM_E_SYSTEM : UDFVM_E_PROTOCOL,
+                   from ? "out of memory" : "seal: bad address");
+        return HYPERCALL_FAILED;
+    }
+    struct udfvm_seal_info *info = vm->seal_info;
+    struct sealed_state *state = vm->seal_state;
+    memcpy(info, from, sizeof *info);
+    const void *xsave = info->xsave_length <= XSAVE_MAX
+                            ? udfvm_machine_address(&vm->machine, info->xsave_area,
+                                                    info->xsave_length)
+                            : NULL;
+    if (!xsave || info->xsave_length < 576) { /* legacy region and header */
+        udfvm_fail(error, UDFVM_E_PROTOCOL, "seal: bad XSAVE area");
+        return HYPERCALL_FAILED;
+    }
+    if (info->unknown_count > UDFVM_UNKNOWN_SYSCALLS)
+        info->unknown_count = UDFVM_UNKNOWN_SYSCALLS;
+    *state = (struct sealed_state){
+        .registers = *regs,
+        .resume_rip = info->resume_rip,
+        .fs_base = info->fs_base,
+        .gs_base = info->gs_base,
+        .xsave_length = info->xsave_length,
+    };
+    state->registers.rip = 0; /* see udfvm_vm_enter_sealed, also for the flags */
+    memcpy(state->xsave, xsave, info->xsave_length);
+    return HYPERCALL_SEAL;
+}
+
+static void copy_text(char *to, size_t size, const struct udfvm_crash *crash)
+{
+    size_t length = crash->text_length < sizeof crash->text ? crash->text_length
+                                                            : sizeof crash->text;
+    length = length < size - 1 ? length : size - 1;
+    for (size_t i = 0; i < length; i++)
+        to[i] = crash->text[i] >= ' ' && crash->text[i] < 127 ? crash->text[i] : ' ';
+    to[length] = 0;
+}
+
+static void exited(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfvm_error *error)
+{
+    struct udfvm_crash crash = { .text_length = 0 };
+    char text[256];
+    const void *from = udfvm_machine_address(&vm->machine, regs->rdx, sizeof crash);
+    if (from)
+        memcpy(&crash, from, sizeof crash);
+    copy_text(text, sizeof text, &crash);
+    const int number = (int)(uint8_t)regs->rsi;
+    switch (regs->rdi) {
+    case UDFVM_EXIT_STATUS:
+        udfvm_fail(error, UDFVM_E_EXIT, "the guest program ended with exit status %d%s%s", number,
+                   text[0] ? ": " : "", text);
+        break;
+    case UDFVM_EXIT_SIGNAL:
+        udfvm_fail(error, UDFVM_E_CRASH,
+                   "the guest program died of signal %d (%s) at %#llx, address %#llx%s%s", number,
+                   sigabbrev_np(number) ? sigabbrev_np(number) : "unknown",
+                   (unsigned long long)crash.rip, (unsigned long long)crash.address,
+                   text[0] ? ": " : "", text);
+        break;
+    case UDFVM_EXIT_DEADLOCK:
+        udfvm_fail(error, UDFVM_E_DEADLOCK, "every thread of the guest program waits for ever%s%s",
+                   text[0] ? ": " : "", text);
+        break;
+    default:
+        udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest kernel gave up: %s", text);
+    }
+    if (error) {
+        error->signal = number;
+        error->address = crash.address;
+        error->rip = crash.rip;
+    }
+}
+
+static int serve_files(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error)
+{
+    udfvm_vm_out(vm);
+    const int64_t result = udfvm_file_hypercall(vm, regs);
+    const bool interrupted = result == -EINTR && udfvm_interrupted();
+    udfvm_vm_in(vm);
+    if (udfvm_vm_forked(vm)) { /* by a signal handler that ran in the embedder's code */
+        udfvm_vm_fail_forked(error);
+        return HYPERCALL_FAILED;
+    }
+    if (interrupted) {
+        udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted");
+        return HYPERCALL_FAILED;
+    }
+    regs->rax = (uint64_t)result;
+    return HYPERCALL_CONTINUE;
+}
+
+int udfvm_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error)
+{
+    switch (regs->rax) {
+    case UDFVM_HC_COMPLETE:
+        return HYPERCALL_COMPLETE;
+    case UDFVM_HC_SEAL:
+        return seal(vm, regs, error);
+    case UDFVM_HC_EXIT:
+        exited(vm, regs, error);
+        return HYPERCALL_FAILED;
+    case UDFVM_HC_LOG:
+        return udfvm_log_hypercall(vm, regs, error);
+    case UDFVM_HC_OPEN:
+        regs->rax = (uint64_t)udfvm_wide_open(vm);
+        return HYPERCALL_CONTINUE;
+    case UDFVM_HC_HOST_CALL:
+        return udfvm_host_call(vm, regs, error);
+    case UDFVM_HC_FILE_OPEN ... UDFVM_HC_FILE_READLINK:
+        return serve_files(vm, regs, error);
+    default:
+        udfvm_fail(error, UDFVM_E_PROTOCOL,
+                   "the guest made a hypercall that does not exist (%#llx)",
+                   (unsigned long long)regs->rax);
+        return HYPERCALL_FAILED;
+    }
+}

@@ -1,0 +1,62 @@
+/* A checksum against damage, not forgery: four lanes of multiply, rotate and xor, in the manner of
+ * xxHash64's rounds (BSD-licensed specification by Y. Collet), finished by mixing every lane into
+ * every other. */
+#include <string.h>
+
+#include "internal.h"
+
+#define PRIME_1 0x9e3779b185ebca87ull
+#define PRIME_2 0xc2b2ae3d27d4eb4full
+
+static uint64_t rotate(uint64_t value, unsigned bits)
+{
+    return value << bits | value >> (64 - bits);
+}
+
+void udfvm_checksum_start(struct checksum *sum)
+{
+    *sum = (struct checksum){ { PRIME_1 + PRIME_2, PRIME_2, 1, PRIME_1 } };
+}
+
+void udfvm_checksum_add(struct checksum *sum, const void *data, size_t length)
+{
+    const uint8_t *at = data;
+    uint64_t lanes[4];
+    memcpy(lanes, sum->lanes, sizeof lanes);
+    for (; length >= 32; length -= 32, at += 32) {
+        uint64_t words[4];
+        memcpy(words, at, sizeof words);
+        for (int i = 0; i < 4; i++)
+            lanes[i] = rotate(lanes[i] + words[i] * PRIME_2, 31) * PRIME_1;
+    }
+    memcpy(sum->lanes, lanes, sizeof lanes);
+    if (length) {
+        uint8_t last[32] = { 0 };
+        memcpy(last, at, length);
+        last[31] = (uint8_t)(last[31] ^ length);
+        udfvm_checksum_add(sum, last, sizeof last);
+    }
+}
+
+void udfvm_checksum_digest(const struct checksum *sum, uint8_t digest[32])
+{
+    uint64_t lanes[4];
+    memcpy(lanes, sum->lanes, sizeof lanes);
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < 4; i++) {
+            uint64_t mixed = lanes[i] ^ rotate(lanes[(i + 1) & 3] * PRIME_2, 29);
+            mixed = (mixed ^ mixed >> 33) * PRIME_1;
+            lanes[i] = mixed ^ mixed >> 29;
+        }
+    memcpy(digest, lanes, sizeof lanes);
+}
+
+bool udfvm_page_is_zero(const void *page)
+{
+    const uint64_t *words = page;
+    uint64_t any = 0;
+    for (size_t i = 0; i < PAGE / 8 && !any; i += 8)
+        any = words[i] | words[i + 1] | words[i + 2] | words[i + 3] | words[i + 4] | words[i + 5] |
+              words[i + 6] | words[i + 7];
+    return any == 0;
+}

@@ -1,0 +1,70 @@
+/* What a base image does not store: pages of zeros, holes of its file.
+ *
+ * Reading a hole through a mapping fills the page cache with zeros, and so does the first write of
+ * a private mapping. So nobody looks there: the copy of what is pristine asks here first, and large
+ * holes are anonymous memory in a VM, which costs what was written, once.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "image/image_format.h"
+
+#define LARGE_HOLE ((uint64_t)1 << 20) /* smaller ones are not worth a mapping of their own */
+
+/* Marks what is between two places of the file, and in program memory, as a hole. */
+static void mark(struct udfvm_image *image, uint64_t from, uint64_t to)
+{
+    const uint64_t start = image->offset + image->header->pages_offset;
+    for (uint64_t page = (from - start + PAGE - 1) / PAGE; (page + 1) * PAGE <= to - start; page++)
+        image->holes[page / 64] |= 1ull << page % 64;
+}
+
+int udfvm_image_find_holes(struct udfvm_image *image, struct udfvm_error *error)
+{
+    const uint64_t memory = image->header->config.memory - SYSTEM_SIZE;
+    const uint64_t start = image->offset + image->header->pages_offset, end = start + memory;
+    image->holes = calloc(memory / PAGE / 64, sizeof *image->holes);
+    if (!image->holes)
+        return udfvm_fail_errno(error, "allocating the map of an image's holes");
+    for (uint64_t at = start; at < end;) {
+        const off_t data = lseek(image->fd, (off_t)at, SEEK_DATA);
+        if (data < 0 && errno != ENXIO)
+            return UDFVM_OK; /* a file system that tells nothing of holes: none are known */
+        const uint64_t hole_end = data < 0 || (uint64_t)data > end ? end : (uint64_t)data;
+        mark(image, at, hole_end);
+        const off_t hole = hole_end < end ? lseek(image->fd, data, SEEK_HOLE) : (off_t)end;
+        if (hole < 0)
+            return UDFVM_OK;
+        at = (uint64_t)hole;
+    }
+    return UDFVM_OK;
+}
+
+bool udfvm_image_is_hole(const struct udfvm_image *image, uint64_t number)
+{
+    return image->holes && image->holes[number / 64] >> number % 64 & 1;
+}
+
+int udfvm_image_map_holes(const struct udfvm_image *image, const struct machine *machine,
+                          struct udfvm_error *error)
+{
+    const uint64_t pages = machine->memory_bytes / PAGE;
+    for (uint64_t first = 0, last; first < pages; first = last + 1) {
+        for (last = first; last < pages && udfvm_image_is_hole(image, last);)
+            last++;
+        const uint64_t bytes = (last - first) * PAGE;
+        if (bytes < LARGE_HOLE)
+            continue;
+        void *at = (void *)(uintptr_t)(machine->memory + first * PAGE);
+        if (mmap(at, bytes, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+            return udfvm_fail_errno(error, "mapping memory that an image has nothing of");
+        madvise(at, bytes, MADV_DONTFORK);
+        madvise(
+            at, bytes,
+            MADV_NOHUGEPAGE); /* a page that is written costs a page, as elsewhere in the slot */
+    }
+    return UDFVM_OK;
+}

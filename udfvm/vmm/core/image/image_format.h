@@ -1,0 +1,52 @@
+/* The image file and its mapping. */
+#ifndef UDFVM_IMAGE_FORMAT_H
+#define UDFVM_IMAGE_FORMAT_H
+
+#include "internal.h"
+
+#define IMAGE_MAGIC   0x314d564644554d49ull
+#define IMAGE_VERSION 4u
+enum { IMAGE_BASE = 1, IMAGE_LAYER = 2 };
+/* File: this header, then metadata, layer page numbers (uint32_t each), and the pages at a page
+ * boundary. A base stores its memory at full length with holes for zero pages; a layer stores just
+ * its pages, in the order of their numbers. */
+struct image_header {
+    uint64_t magic;
+    uint32_t version, kind;
+    struct udfvm_config config;
+    uint64_t metadata_offset, metadata_length;
+    uint64_t numbers_offset, pages_offset;
+    uint64_t page_count;        /* base: non-zero pages */
+    uint8_t name[32];           /* under which it is in the cache; zeros: none */
+    uint8_t base_digest[32];    /* layer: the base's digest */
+    uint8_t content_digest[32]; /* of metadata, numbers and pages */
+    struct sealed_state state;
+    uint8_t digest[32]; /* of everything above: the identity of the image */
+};
+struct udfvm_image {
+    atomic_int references;
+    int fd;
+    uint64_t offset; /* of the image in the file: 0 where it is a file of its own */
+    const struct image_header *header; /* mapping of the whole image, read-only */
+    size_t mapped;
+    struct udfvm_image *base; /* layer: holds a reference; base: NULL */
+    const uint32_t *numbers;  /* layer: ascending page numbers */
+    uint64_t *holes; /* base: bitmap of the pages of program memory that the file has not */
+};
+/* The sealed content of page `number` of program memory; NULL: zeros, which the image does not
+ * store. */
+const uint8_t *udfvm_image_page(const struct udfvm_image *image, uint32_t number);
+/* Whether that is what a VM's mapping of the base has there: what a layer stores is not. */
+bool udfvm_image_is_of_base(const struct udfvm_image *image, const uint8_t *page);
+/* ---- holes.c ---- */
+int udfvm_image_find_holes(struct udfvm_image *image, struct udfvm_error *error);
+bool udfvm_image_is_hole(const struct udfvm_image *image, uint64_t number);
+/* Program memory of a VM of the base, where that has large holes, becomes anonymous. */
+int udfvm_image_map_holes(const struct udfvm_image *image, const struct machine *machine,
+                          struct udfvm_error *error);
+/* Both are of one base image, by content: a process may have it open more than once. */
+bool udfvm_image_same_base(const struct udfvm_image *left, const struct udfvm_image *right);
+void udfvm_image_header_digest(const struct image_header *header, uint8_t digest[32]);
+void udfvm_image_add_page(struct checksum *sum, uint64_t number, const void *page);
+
+#endif

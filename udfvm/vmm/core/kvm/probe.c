@@ -1,0 +1,92 @@
+/* What differs between processors, KVMs and emulators and no feature bit tells: a VM tries it, once
+ * per process. */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "internal.h"
+
+enum { UNKNOWN = 0, KNOWN = 1, SYSCALL_STAYS = 2, BITMAP_IGNORED = 4, HAS_KEYS = 8 };
+
+/* Each of the three ways into the guest's kernel makes a hypercall, so the instruction pointer at
+ * the exit tells which was taken. */
+static const uint8_t vectors[4][16] = {
+    { 0xe6, UDFVM_PORT, 0x0f, 0x05 }, /* out; syscall */
+    { 0xe6, UDFVM_PORT },
+    { 0xe6, UDFVM_PORT },
+    { 0x0f, 0x01, 0xee, 0xe6, UDFVM_PORT }, /* rdpkru; out */
+};
+#define TRY_KEYS (UDFVM_VECTOR_BOOT + 3 * 16)
+
+/* Runs to the next hypercall; the vector (a multiple of 16) whose code makes it, or 0. */
+static uint64_t run_to_hypercall(const struct machine *machine, struct udfvm_error *error)
+{
+    while (ioctl(machine->vcpu, KVM_RUN, 0) < 0)
+        if (errno != EINTR && errno != EAGAIN) {
+            udfvm_fail_errno(error, "KVM_RUN");
+            return 0;
+        }
+    const struct kvm_run *run = machine->run;
+    if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT &&
+        run->io.port == UDFVM_PORT)
+        return run->s.regs.regs.rip & ~15ull;
+    udfvm_fail(error, UDFVM_E_PROTOCOL,
+               "a first look at the virtual processor ended at %#llx (KVM exit %u)",
+               (unsigned long long)run->s.regs.regs.rip, run->exit_reason);
+    return 0;
+}
+
+static void enter_at(const struct machine *machine, uint64_t address, uint64_t rflags)
+{
+    machine->run->s.regs.regs = (struct kvm_regs){ .rip = address,
+                                                   .rsp = UDFVM_BOOT_STACK,
+                                                   .rflags = rflags };
+    machine->run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+}
+
+/* The VM's own flags have IOPL 3, and LSTAR is the gate that only ring 0 can execute: what does not
+ * work becomes an exception. */
+static int try_out(const struct machine *machine, int *found, struct udfvm_error *error)
+{
+    udfvm_span_load(machine, vectors, sizeof vectors);
+    enter_at(machine, UDFVM_VECTOR_BOOT, GUEST_RFLAGS);
+    const uint64_t port = run_to_hypercall(machine, error);
+    if (!port)
+        return UDFVM_E_PROTOCOL;
+    enter_at(machine, UDFVM_VECTOR_BOOT + 2, machine->rflags);
+    const uint64_t call = run_to_hypercall(machine, error);
+    if (!call)
+        return UDFVM_E_PROTOCOL;
+    enter_at(machine, TRY_KEYS, machine->rflags);
+    const uint64_t keys = run_to_hypercall(machine, error);
+    if (!keys)
+        return UDFVM_E_PROTOCOL;
+    *found = KNOWN | (port == UDFVM_VECTOR_BOOT ? 0 : BITMAP_IGNORED) |
+             (call == UDFVM_VECTOR_SYSCALL ? 0 : SYSCALL_STAYS) | (keys == TRY_KEYS ? HAS_KEYS : 0);
+    return UDFVM_OK;
+}
+
+int udfvm_behaviour(struct behaviour *behaviour, struct udfvm_error *error)
+{
+    static atomic_int known; /* two threads that begin at once find the same */
+    int found = atomic_load(&known);
+    if (found == UNKNOWN) {
+        const struct udfvm_config config = { .memory = 8 * HUGE_PAGE,
+                                             .input_window = HUGE_PAGE,
+                                             .output_window = HUGE_PAGE };
+        const struct behaviour cautious = { .bitmap_ignored = true };
+        struct machine machine;
+        int code = udfvm_machine_create_as(&machine, &config, &cautious, -1, 0, error);
+        if (code != UDFVM_OK)
+            return code;
+        code = try_out(&machine, &found, error);
+        udfvm_machine_destroy(&machine);
+        if (code != UDFVM_OK)
+            return code;
+        atomic_store(&known, found);
+    }
+    *behaviour = (struct behaviour){ .syscall_stays = found & SYSCALL_STAYS,
+                                     .bitmap_ignored = found & BITMAP_IGNORED,
+                                     .has_keys = found & HAS_KEYS };
+    return UDFVM_OK;
+}

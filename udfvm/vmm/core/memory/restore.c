@@ -1,0 +1,338 @@
+/* Putting memory back: the hot set.
+ *
+ * KVM logs which pages of the memory slot the guest wrote (span.c adds what the host writes). Bits
+ * are read but not cleared, so a page that was written once stays writable and never faults again;
+ * instead it belongs to the hot set, whose pages are all copied back from the image after every
+ * call, neighbours in one go. Pages that calls have stopped writing leave the set: their bits are
+ * cleared, which write-protects them again. Their memory is given back once there are more than a
+ * few of them.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "image/image_format.h"
+
+#define SAMPLE_EVERY 64u   /* restores between two looks at which hot pages were really written */
+#define SAMPLES_IDLE 4u    /* a page not written in so many samples cools */
+#define COOL_ABOVE   16u   /* not worth it for a smaller set */
+#define LARGE_SET    1024u /* pages; copying them costs more than the call itself */
+#define COLD_MOST                                                                                  \
+    384u /* cooled pages whose memory is kept: many are soon hot again, and each run of them costs \
+            a system call to drop */
+#define DROP_SET 16384u /* pages; 64 MiB: so many are given back to the machine at once */
+
+int udfvm_hot_set_create(struct hot_set *set, const struct machine *machine,
+                         struct udfvm_error *error)
+{
+    const uint64_t pages = (machine->memory_bytes + UDFVM_WINDOW_NARROW) / PAGE;
+    set->words = pages / 64; /* slots are multiples of 2 MiB, so of 512 pages */
+    set->capacity = 256;
+    set->dirty = calloc(set->words, sizeof *set->dirty);
+    set->bits = calloc(set->words, sizeof *set->bits);
+    set->cold = calloc(set->words, sizeof *set->cold);
+    set->pages = malloc(set->capacity * sizeof *set->pages);
+    if (set->dirty && set->bits && set->cold && set->pages)
+        return UDFVM_OK;
+    udfvm_hot_set_destroy(set);
+    return udfvm_fail_errno(error, "allocating the hot set");
+}
+
+void udfvm_hot_set_destroy(struct hot_set *set)
+{
+    free(set->dirty);
+    free(set->bits);
+    free(set->cold);
+    free(set->pages);
+    *set = (struct hot_set){ .dirty = NULL };
+}
+
+static const uint8_t *pristine(const struct udfvm_vm *vm, uint32_t number)
+{
+    return number < vm->machine.memory_bytes / PAGE ? udfvm_image_page(vm->image, number) : NULL;
+}
+
+static int add_page(struct udfvm_vm *vm, uint32_t number, struct udfvm_error *error)
+{
+    struct hot_set *set = &vm->hot;
+    if (set->count == set->capacity) {
+        struct hot_page *grown = realloc(set->pages, 2 * set->capacity * sizeof *grown);
+        if (!grown)
+            return udfvm_fail_errno(error, "growing the hot set");
+        set->pages = grown;
+        set->capacity *= 2;
+    }
+    set->pages[set->count++] = (struct hot_page){ .number = number,
+                                                  .pristine = pristine(vm, number) };
+    set->bits[number / 64] |= 1ull << number % 64;
+    set->cold_count -= set->cold[number / 64] >> number % 64 & 1;
+    set->cold[number / 64] &= ~(1ull << number % 64);
+    set->sorted = false;
+    return UDFVM_OK;
+}
+
+static int by_number(const void *left, const void *right)
+{
+    const uint32_t one = ((const struct hot_page *)left)->number,
+                   other = ((const struct hot_page *)right)->number;
+    return (one > other) - (one < other);
+}
+
+int udfvm_vm_collect_dirty(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct hot_set *set = &vm->hot;
+    struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = set->dirty };
+    if (ioctl(vm->machine.fd, KVM_GET_DIRTY_LOG, &log) < 0)
+        return udfvm_fail_errno(error, "KVM_GET_DIRTY_LOG");
+    for (size_t chunk = 0; chunk < set->words; chunk += 8) {
+        uint64_t any = 0;
+        for (size_t word = chunk; word < chunk + 8; word++)
+            any |= set->dirty[word] & ~set->bits[word];
+        for (size_t word = chunk; any && word < chunk + 8; word++)
+            for (uint64_t fresh = set->dirty[word] & ~set->bits[word]; fresh; fresh &= fresh - 1) {
+                int code = add_page(vm, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(fresh),
+                                    error);
+                if (code != UDFVM_OK)
+                    return code;
+            }
+    }
+    return UDFVM_OK;
+}
+
+int udfvm_hot_set_add(struct udfvm_vm *vm, uint64_t offset, uint64_t length)
+{
+    const uint64_t logged = vm->hot.words * 64 * PAGE;
+    if (!vm->image || length == 0 || offset >= logged)
+        return UDFVM_OK; /* never restored; the wide area is not logged */
+    length = length < logged - offset ? length : logged - offset;
+    for (uint64_t number = offset / PAGE; number <= (offset + length - 1) / PAGE; number++)
+        if (!(vm->hot.bits[number / 64] >> number % 64 & 1)) {
+            int code = add_page(vm, (uint32_t)number, NULL);
+            if (code != UDFVM_OK)
+                return code;
+        }
+    return UDFVM_OK;
+}
+
+/* Gives the memory of a run of pages back, where the mapping then shows what they are to hold: what
+ * a layer stores stays. */
+static int drop_run(const struct udfvm_vm *vm, uint64_t first, uint64_t pages,
+                    struct udfvm_error *error)
+{
+    if (pages && udfvm_span_advise(vm->machine.memory + first * PAGE, pages * PAGE, MADV_DONTNEED))
+        return udfvm_fail_errno(error, "giving back memory of a micro-VM");
+    return UDFVM_OK;
+}
+
+/* The same for all pages that are cold, and pristine therefore. What the image's layer stores was
+ * perhaps put there since they cooled: it stays. */
+static int drop_cold(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct hot_set *set = &vm->hot;
+    uint64_t first = 0, pages = 0;
+    int code = UDFVM_OK;
+    for (size_t word = 0; word < set->words && set->cold_count && code == UDFVM_OK; word++)
+        for (; set->cold[word] && code == UDFVM_OK;
+             set->cold[word] &= set->cold[word] - 1, set->cold_count--) {
+            const uint64_t number = word * 64 + (uint64_t)__builtin_ctzll(set->cold[word]);
+            if (!udfvm_image_is_of_base(vm->image, pristine(vm, (uint32_t)number)))
+                continue;
+            if (pages && number != first + pages) {
+                code = drop_run(vm, first, pages, error);
+                pages = 0;
+            }
+            first = pages ? first : number;
+            pages++;
+        }
+    return code == UDFVM_OK ? drop_run(vm, first, pages, error) : code;
+}
+
+/* Lets the pages go that have been idle for long. They are pristine now and the guest does not run.
+ */
+static int cool(struct udfvm_vm *vm, uint32_t samples_idle, struct udfvm_error *error)
+{
+    struct hot_set *set = &vm->hot;
+    size_t kept = 0;
+    memset(set->dirty, 0, set->words * sizeof *set->dirty);
+    for (size_t i = 0; i < set->count; i++) {
+        const uint32_t number = set->pages[i].number;
+        if (set->pages[i].idle >= samples_idle)
+            set->dirty[number / 64] |= 1ull << number % 64;
+        else
+            set->pages[kept++] = set->pages[i];
+    }
+    if (kept == set->count)
+        return UDFVM_OK;
+    set->count = kept;
+    for (size_t word = 0; word < set->words; word++) {
+        set->bits[word] &= ~set->dirty[word];
+        set->cold[word] |= set->dirty[word];
+        set->cold_count += (size_t)__builtin_popcountll(set->dirty[word]);
+    }
+    struct kvm_clear_dirty_log clear = { .slot = 1,
+                                         .num_pages = (uint32_t)(set->words * 64),
+                                         .dirty_bitmap = set->dirty };
+    if (ioctl(vm->machine.fd, KVM_CLEAR_DIRTY_LOG, &clear) < 0)
+        return udfvm_fail_errno(error, "KVM_CLEAR_DIRTY_LOG");
+    return set->cold_count > COLD_MOST ? drop_cold(vm, error) : UDFVM_OK;
+}
+
+/* Notes which hot pages the last call really wrote. */
+static void sample_pages(struct udfvm_vm *vm)
+{
+    for (size_t i = 0; i < vm->hot.count; i++) {
+        struct hot_page *hot = &vm->hot.pages[i];
+        const uint8_t *page = vm->machine.memory + hot->number * PAGE;
+        const bool written = hot->pristine ? memcmp(page, hot->pristine, PAGE) != 0
+                                           : !udfvm_page_is_zero(page);
+        hot->idle = written ? 0 : hot->idle + 1;
+    }
+}
+
+/* The number of pages from `first` on that are neighbours in memory and in the image. */
+static size_t run_length(const struct hot_set *set, size_t first)
+{
+    const struct hot_page *pages = &set->pages[first];
+    size_t length = 1;
+    while (first + length < set->count && pages[length].number == pages[0].number + length &&
+           (pages[0].pristine ? pages[length].pristine == pages[0].pristine + length * PAGE
+                              : !pages[length].pristine))
+        length++;
+    return length;
+}
+
+static void sort(struct hot_set *set)
+{
+    if (!set->sorted)
+        qsort(set->pages, set->count, sizeof *set->pages, by_number);
+    set->sorted = true;
+}
+
+static void copy_back(struct udfvm_vm *vm)
+{
+    struct hot_set *set = &vm->hot;
+    sort(set);
+    for (size_t i = 0, length; i < set->count; i += length) {
+        length = run_length(set, i);
+        udfvm_span_put_back(&vm->machine, set->pages[i].number, set->pages[i].pristine, length);
+    }
+    set->pages_copied += set->count;
+}
+
+_Static_assert(COLD_MOST < LARGE_SET, "what is dropped as a whole is not kept as cold");
+
+/* The whole set goes: what was written is dropped rather than copied back, but for what a layer
+ * stores. */
+static int drop_set(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct hot_set *set = &vm->hot;
+    sort(set);
+    for (size_t i = 0; i < set->count; i++) {
+        struct hot_page *page = &set->pages[i];
+        page->idle = SAMPLES_IDLE;
+        if (!udfvm_image_is_of_base(vm->image, page->pristine))
+            udfvm_span_put_back(&vm->machine, page->number, page->pristine, 1);
+    }
+    int code = cool(vm, SAMPLES_IDLE, error);
+    struct hot_page *smaller = code == UDFVM_OK ? realloc(set->pages, LARGE_SET * sizeof *smaller)
+                                                : NULL;
+    if (smaller) {
+        set->pages = smaller;
+        set->capacity = LARGE_SET;
+    }
+    return code;
+}
+
+int udfvm_vm_drop_buffers(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    const int code = udfvm_wide_drop(vm, error);
+    return code == UDFVM_OK ? udfvm_span_drop_input(vm, error) : code;
+}
+
+int udfvm_vm_shrink(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    if (vm->state != VM_SEALED || !vm->image)
+        return UDFVM_OK;
+    vm->large = false;
+    int code = udfvm_vm_drop_buffers(vm, error);
+    if (code == UDFVM_OK && vm->hot.count > LARGE_SET)
+        code = drop_set(vm, error);
+    return code == UDFVM_OK ? drop_cold(vm, error) : code;
+}
+
+int udfvm_vm_restore_memory(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct hot_set *set = &vm->hot;
+    const bool large = set->count > LARGE_SET;
+    set->restores++;
+    vm->large = vm->large || large || vm->spans.input > HUGE_PAGE;
+    if (set->count > DROP_SET)
+        return drop_set(vm, error);
+    const bool sample = large || (set->restores % SAMPLE_EVERY == 0 && set->count > COOL_ABOVE);
+    if (sample)
+        sample_pages(vm);
+    copy_back(vm);
+    return sample ? cool(vm, large ? 1 : SAMPLES_IDLE, error) : UDFVM_OK;
+}
+
+int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    if (udfvm_vm_check(vm, error) != UDFVM_OK)
+        return UDFVM_E_FORKED;
+    udfvm_stream_end(vm);
+    vm->spans.asked =
+        0; /* a request that was begun and not sent: the next call finds what is left of it */
+    if (vm->state == VM_SEALED)
+        return UDFVM_OK;
+    if (vm->state == VM_UNSEALED)
+        return udfvm_fail(error, UDFVM_E_ARGUMENT,
+                          "a VM that was booted has no sealed state to go back to");
+    udfvm_files_close_all(vm);
+    int code = vm->reply_shared ? udfvm_machine_inherit_output(&vm->machine, false, error)
+                                : UDFVM_OK;
+    vm->reply_shared = false;
+    if (code == UDFVM_OK) /* first: the worker zeroes while pages are copied here */
+        code = udfvm_wide_scrub(vm, error);
+    if (code == UDFVM_OK)
+        code = udfvm_vm_collect_dirty(vm, error);
+    if (code == UDFVM_OK) {
+        udfvm_span_end_call(vm);
+        code = udfvm_vm_restore_memory(vm, error);
+    }
+    if (code == UDFVM_OK)
+        code = udfvm_vm_restore_processor(vm, error);
+    udfvm_log_clear(&vm->log);
+    vm->state = code == UDFVM_OK ? VM_SEALED : VM_BROKEN;
+    return code;
+}
+
+/* Copies the pages in which `from` and `to`, images of one base, differ. */
+static void move_pages(struct udfvm_vm *vm, const struct udfvm_image *from,
+                       const struct udfvm_image *to)
+{
+    for (uint64_t i = 0; from->base && i < from->header->page_count; i++)
+        udfvm_span_put_back(&vm->machine, from->numbers[i], udfvm_image_page(to, from->numbers[i]),
+                            1);
+    for (uint64_t i = 0; to->base && i < to->header->page_count; i++)
+        udfvm_span_put_back(&vm->machine, to->numbers[i], udfvm_image_page(to, to->numbers[i]), 1);
+}
+
+int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    struct udfvm_image *from = vm->image;
+    if (vm->state != VM_SEALED || !udfvm_image_same_base(from, image))
+        return udfvm_fail(error, UDFVM_E_ARGUMENT,
+                          "a VM moves only while restored, and only between images of one base");
+    if (from == image)
+        return UDFVM_OK;
+    move_pages(vm, from, image);
+    vm->image = udfvm_image_retain(image);
+    udfvm_image_close(from);
+    for (size_t i = 0; i < vm->hot.count; i++)
+        vm->hot.pages[i].pristine = pristine(vm, vm->hot.pages[i].number);
+    udfvm_system_area_state(vm->machine.system, &image->header->state);
+    return UDFVM_OK;
+}

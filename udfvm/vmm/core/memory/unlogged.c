@@ -1,0 +1,231 @@
+/* The wide area: the output window past its first 2 MiB, and the scratch that calls use for large
+ * blocks of memory.
+ *
+ * Where dirty pages are logged KVM maps memory by 4 KiB, and the first write to each costs a fault.
+ * That is right for the few pages that a small call writes, and ruinous for results of megabytes.
+ * So this area is not logged and is backed by huge pages. What a call wrote in it is found by what
+ * there is in it: it begins without a page, a page that is resident or swapped out was touched, and
+ * one that is not zero is zeroed. The guest reaches it only once it asked for it, so VMs of small
+ * calls pay nothing for it.
+ *
+ * Megabytes are zeroed by the worker from the moment of the restore on, and by whoever enters the
+ * VM next, who first copies a batch into it: what is not zeroed by then is zeroed by both, and only
+ * then the guest runs.
+ *
+ * Residency is asked of PAGEMAP_SCAN (Linux 6.7), before that read from the page map, an entry a
+ * page; both also tell what is swapped out, which mincore(2) would not. Where neither can be read,
+ * all pages of the area are dropped after each call.
+ */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define PIECE        (256ull << 10)
+#define SHARED_LEAST (1ull << 20) /* less is zeroed at once */
+
+#define ENTRY_PRESENT (1ull << 63) /* Linux, Documentation/admin-guide/mm/pagemap.rst */
+#define ENTRY_SWAPPED (1ull << 62)
+#define ENTRIES       4096u
+
+#ifndef PAGEMAP_SCAN /* layout: Linux, Documentation/admin-guide/mm/pagemap.rst */
+#define PAGE_IS_PRESENT (1 << 3)
+#define PAGE_IS_SWAPPED (1 << 4)
+struct page_region {
+    uint64_t start, end, categories;
+};
+struct pm_scan_arg {
+    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+    uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
+#endif
+
+int64_t udfvm_wide_open(struct udfvm_vm *vm)
+{
+    struct machine *machine = &vm->machine;
+    if (machine->wide_bytes == 0)
+        return -1;
+    if (machine->wide_open)
+        return 0;
+    vm->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    udfvm_system_area_open(machine);
+    udfvm_page_tables_keep(machine);
+    machine->wide_open = true;
+    return 0;
+}
+
+/* Zeroes what is not zero; true if anything was. */
+static bool zero(const uint8_t *from, const uint8_t *to)
+{
+    bool written = false;
+    for (; from < to; from += PAGE)
+        if (!udfvm_page_is_zero(from)) {
+            udfvm_span_zero_page(from);
+            written = true;
+        }
+    return written;
+}
+
+/* A piece is PIECE bytes of the spans one after the other. */
+static void zero_piece(struct work *work, size_t index)
+{
+    struct scrub *scrub = (struct scrub *)work;
+    uint64_t skip = index * PIECE, left = PIECE;
+    for (size_t i = 0; i < scrub->count && left; i++) {
+        const uint64_t length = (uint64_t)(scrub->spans[i].to - scrub->spans[i].from);
+        if (skip >= length) {
+            skip -= length;
+            continue;
+        }
+        const uint64_t part = length - skip < left ? length - skip : left;
+        if (zero(scrub->spans[i].from + skip, scrub->spans[i].from + skip + part))
+            atomic_store_explicit(&scrub->written, true, memory_order_relaxed);
+        left -= part;
+        skip = 0;
+    }
+}
+
+static uint64_t bytes_of(const struct scrub *scrub)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < scrub->count; i++)
+        bytes += (uint64_t)(scrub->spans[i].to - scrub->spans[i].from);
+    return bytes;
+}
+
+static void begin(struct scrub *scrub, bool any)
+{
+    const uint64_t bytes = bytes_of(scrub);
+    scrub->work = (struct work){ .piece = zero_piece, .pieces = (bytes + PIECE - 1) / PIECE };
+    scrub->pending = any;
+    if (bytes >= SHARED_LEAST)
+        udfvm_work_offer(&scrub->work);
+}
+
+static void zero_now(struct scrub *scrub)
+{
+    for (size_t i = 0; i < scrub->count; i++)
+        if (zero(scrub->spans[i].from, scrub->spans[i].to))
+            atomic_store_explicit(&scrub->written, true, memory_order_relaxed);
+    scrub->count = 0;
+}
+
+static void add_span(struct scrub *scrub, uint64_t from, uint64_t to)
+{
+    struct extent *last = scrub->count ? &scrub->spans[scrub->count - 1] : NULL;
+    if (last && last->to == (const uint8_t *)from) {
+        last->to = (const uint8_t *)to;
+        return;
+    }
+    if (scrub->count == WIDE_SPANS)
+        zero_now(scrub);
+    scrub->spans[scrub->count++] = (struct extent){ (const uint8_t *)from, (const uint8_t *)to };
+}
+
+static bool scan_regions(struct udfvm_vm *vm, uint64_t start, uint64_t end)
+{
+    struct page_region regions[WIDE_SPANS] = { { .start = 0 } };
+    struct pm_scan_arg arguments = {
+        .size = sizeof arguments,
+        .start = start,
+        .end = end,
+        .vec = (uint64_t)regions,
+        .vec_len = WIDE_SPANS,
+        .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+        .return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+    };
+    for (; arguments.start < end; arguments.start = arguments.walk_end) {
+        const int count = ioctl(vm->pagemap, PAGEMAP_SCAN, &arguments);
+        if (count < 0 || arguments.walk_end <= arguments.start)
+            return false;
+        for (int i = 0; i < count; i++)
+            add_span(&vm->scrub, regions[i].start, regions[i].end);
+    }
+    return true;
+}
+
+static bool scan_entries(struct udfvm_vm *vm, uint64_t start, uint64_t end)
+{
+    uint64_t entries[ENTRIES];
+    vm->scrub.count = 0;
+    for (uint64_t at = start; at < end;) {
+        const uint64_t left = (end - at) / PAGE, wanted = left < ENTRIES ? left : ENTRIES;
+        const ssize_t bytes = pread(vm->pagemap, entries, wanted * sizeof *entries,
+                                    (off_t)(at / PAGE * sizeof *entries));
+        if (bytes < (ssize_t)sizeof *entries)
+            return false;
+        for (size_t i = 0; i < (size_t)bytes / sizeof *entries; i++, at += PAGE)
+            if (entries[i] & (ENTRY_PRESENT | ENTRY_SWAPPED))
+                add_span(&vm->scrub, at, at + PAGE);
+    }
+    return true;
+}
+
+/* Finds what is resident or swapped out; false where that cannot be told. */
+static bool scan(struct udfvm_vm *vm)
+{
+    const uint64_t start = (uint64_t)vm->machine.wide, end = start + vm->machine.wide_bytes;
+    if (vm->pagemap < 0 || (!scan_regions(vm, start, end) && !scan_entries(vm, start, end)))
+        return false;
+    begin(&vm->scrub, vm->scrub.count != 0 || atomic_load(&vm->scrub.written));
+    return true;
+}
+
+static int drop(const struct machine *machine, struct udfvm_error *error)
+{
+    if (udfvm_span_advise(machine->wide, machine->wide_bytes, MADV_DONTNEED))
+        return udfvm_fail_errno(error, "dropping the pages of the wide area");
+    return UDFVM_OK;
+}
+
+int udfvm_wide_scrub(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    if (!vm->machine.wide_open)
+        return UDFVM_OK;
+    udfvm_wide_abandon(vm); /* of a restore that failed */
+    vm->scrub.count = 0;
+    atomic_store(&vm->scrub.written, false);
+    if (!scan(vm))
+        return drop(&vm->machine, error);
+    vm->large = vm->large || bytes_of(&vm->scrub) >= HUGE_PAGE;
+    return bytes_of(&vm->scrub) >= SHARED_LEAST ? UDFVM_OK : udfvm_wide_settle(vm, error);
+}
+
+int udfvm_wide_settle(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct scrub *scrub = &vm->scrub;
+    if (!scrub->pending)
+        return UDFVM_OK;
+    udfvm_work_finish(&scrub->work);
+    scrub->pending = false;
+    /* What a call did not use is given back, so that the next small calls have nothing to look
+     * through. */
+    const int code = atomic_load(&scrub->written) ? UDFVM_OK : drop(&vm->machine, error);
+    if (code != UDFVM_OK)
+        vm->state = VM_BROKEN; /* it must be restored again, or closed */
+    return code;
+}
+
+int udfvm_wide_drop(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    if (!vm->machine.wide_open)
+        return UDFVM_OK;
+    udfvm_wide_abandon(vm);
+    vm->scrub.count = 0;
+    const int code = drop(&vm->machine, error);
+    if (code != UDFVM_OK)
+        vm->state = VM_BROKEN; /* what was being zeroed may not be */
+    return code;
+}
+
+void udfvm_wide_abandon(struct udfvm_vm *vm)
+{
+    if (vm->scrub.pending)
+        udfvm_work_abandon(&vm->scrub.work);
+    vm->scrub.pending = false;
+}

@@ -1,0 +1,173 @@
+/* A second thread for work on megabytes: copying batches, zeroing what calls wrote.
+ *
+ * One processor does not move data as fast as memory can. So such work is cut into pieces, which
+ * whoever waits for it and the worker take in turn. The worker is a help, never a need: where it
+ * does not get a processor the waiting thread does all of it, at no loss but that of one look at a
+ * lock for each piece. It starts with the first work that is offered, and ends when there was none
+ * for a while.
+ */
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+#include <x86intrin.h>
+
+#include "internal.h"
+
+#define IDLE_SECONDS 1
+#define SPIN \
+    4000u /* looks at the worker's last piece before the waiting thread sleeps: some 50 us */
+
+enum life { LIFE_NONE, LIFE_RUNS, LIFE_ENDED };
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t offered, finished;
+    pthread_t thread;
+    enum life life;
+    bool stop;
+    struct work *first; /* work with pieces that nobody took */
+} worker = { .lock = PTHREAD_MUTEX_INITIALIZER,
+             .offered = PTHREAD_COND_INITIALIZER,
+             .finished = PTHREAD_COND_INITIALIZER };
+
+static void unlink_work(const struct work *work)
+{
+    for (struct work **link = &worker.first; *link; link = &(*link)->after)
+        if (*link == work) {
+            *link = work->after;
+            return;
+        }
+}
+
+/* Does one piece; false where none is left to take. Called with the lock held, and returns with it.
+ */
+static bool do_piece(struct work *work)
+{
+    if (work->next == work->pieces)
+        return false;
+    const size_t index = work->next++;
+    if (work->next == work->pieces)
+        unlink_work(work);
+    pthread_mutex_unlock(&worker.lock);
+    work->piece(work, index);
+    pthread_mutex_lock(&worker.lock);
+    if (atomic_fetch_add(&work->done, 1) + 1 == work->pieces)
+        pthread_cond_broadcast(&worker.finished);
+    return true;
+}
+
+static bool wait_for_work(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += IDLE_SECONDS;
+    while (!worker.first && !worker.stop)
+        if (pthread_cond_timedwait(&worker.offered, &worker.lock, &until) != 0)
+            break;
+    return worker.first && !worker.stop;
+}
+
+static void *run_worker(void *unused)
+{
+    /* Where no other processor is free it must not take the one of the thread that offers work:
+     * threads of SCHED_BATCH do not preempt others as they wake up (sched(7)). That there is such a
+     * policy here is not needed. */
+    pthread_setschedparam(pthread_self(), SCHED_BATCH,
+                          &(struct sched_param){ .sched_priority = 0 });
+    pthread_mutex_lock(&worker.lock);
+    while (wait_for_work())
+        do_piece(worker.first);
+    worker.life = LIFE_ENDED;
+    pthread_cond_broadcast(&worker.finished);
+    pthread_mutex_unlock(&worker.lock);
+    return unused;
+}
+
+/* One that has ended is joined once, by whoever sees it first. Called with the lock held, which it
+ * let go as the last thing that it did. */
+static void join_ended(void)
+{
+    if (worker.life != LIFE_ENDED)
+        return;
+    pthread_join(worker.thread, NULL);
+    worker.life = LIFE_NONE;
+}
+
+static bool has_processor(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1;
+}
+
+/* Where it cannot be started the work is done without it. Called with the lock held. */
+static void start_worker(void)
+{
+    sigset_t all, before;
+    join_ended();
+    if (worker.stop)
+        return; /* the process ends: other threads may still be at work */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the program's own threads */
+    if (has_processor() && pthread_create(&worker.thread, NULL, run_worker, NULL) == 0)
+        worker.life = LIFE_RUNS;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void udfvm_work_offer(struct work *work)
+{
+    struct work **last = &worker.first;
+    pthread_mutex_lock(&worker.lock);
+    if (worker.life != LIFE_RUNS)
+        start_worker();
+    while (*last)
+        last = &(*last)->after;
+    work->after = NULL;
+    *last = work;
+    pthread_cond_signal(&worker.offered);
+    pthread_mutex_unlock(&worker.lock);
+}
+
+void udfvm_work_finish(struct work *work)
+{
+    pthread_mutex_lock(&worker.lock);
+    while (do_piece(work))
+        ;
+    pthread_mutex_unlock(&worker.lock);
+    for (unsigned i = 0; i < SPIN && atomic_load(&work->done) < work->pieces; i++)
+        _mm_pause();
+    pthread_mutex_lock(&worker.lock);
+    while (atomic_load(&work->done) < work->pieces)
+        pthread_cond_wait(&worker.finished, &worker.lock);
+    pthread_mutex_unlock(&worker.lock);
+}
+
+void udfvm_work_abandon(struct work *work)
+{
+    pthread_mutex_lock(&worker.lock);
+    if (work->next < work->pieces)
+        unlink_work(work);
+    work->pieces = work->next;
+    pthread_mutex_unlock(&worker.lock);
+    udfvm_work_finish(work);
+}
+
+void udfvm_worker_forget(void)
+{
+    worker.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    worker.offered = worker.finished = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    worker.life = LIFE_NONE;
+    worker.stop = false;
+    worker.first = NULL;
+}
+
+/* At exit. Threads of the program may go on with their work meanwhile, without the worker. */
+__attribute__((destructor)) static void end_worker(void)
+{
+    pthread_mutex_lock(&worker.lock);
+    worker.stop = true;
+    pthread_cond_signal(&worker.offered);
+    while (worker.life == LIFE_RUNS)
+        pthread_cond_wait(&worker.finished, &worker.lock);
+    join_ended();
+    pthread_mutex_unlock(&worker.lock);
+}

@@ -1,0 +1,271 @@
+/* Life of a VM: booted for a build, or opened on an image. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "image/image_format.h"
+
+int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *error)
+{
+    const uint64_t windows[] = { config->input_window, config->output_window };
+    if (config->memory % HUGE_PAGE || config->memory < 8 * HUGE_PAGE || config->memory > MEMORY_MAX)
+        return udfvm_fail(error, UDFVM_E_ARGUMENT,
+                          "memory must be a multiple of 2 MiB from 16 MiB to 64 GiB");
+    for (int i = 0; i < 2; i++)
+        if (windows[i] % HUGE_PAGE || windows[i] == 0 || windows[i] > UDFVM_WINDOW_MAX)
+            return udfvm_fail(error, UDFVM_E_ARGUMENT,
+                              "windows must be multiples of 2 MiB, 16 GiB at most");
+    if (config->scratch % HUGE_PAGE || config->scratch > UDFVM_WINDOW_MAX ||
+        config->output_window + config->scratch > UDFVM_WINDOW_MAX)
+        return udfvm_fail(
+            error, UDFVM_E_ARGUMENT,
+            "scratch must be a multiple of 2 MiB, with the output window 16 GiB at most");
+    return UDFVM_OK;
+}
+
+static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_image *image,
+                        const struct udfvm_files *files, struct udfvm_error *error)
+{
+    struct udfvm_vm *vm = calloc(1, sizeof *vm);
+    if (!vm) {
+        udfvm_fail_errno(error, "allocating a VM");
+        return NULL;
+    }
+    vm->machine.fd = vm->machine.vcpu = vm->pagemap = -1;
+    vm->config = *config;
+    udfvm_log_create(&vm->log);
+    vm->files = files;
+    vm->generation = udfvm_fork_generation();
+    udfvm_deadline_register(&vm->deadline);
+    vm->idle_spin_us = IDLE_SPIN_US;
+    memset(vm->handles, 0xff, sizeof vm->handles);
+    /* Never that of an earlier VM on the same image, whose sealed memory may remember it. */
+    int code = getrandom(&vm->sequence, sizeof vm->sequence, 0) == (ssize_t)sizeof vm->sequence
+                   ? UDFVM_OK
+                   : udfvm_fail_errno(error, "getrandom");
+    if (code == UDFVM_OK)
+        code = udfvm_machine_create(&vm->machine, config, image ? image->fd : -1,
+                                    image ? image->offset + image->header->pages_offset : 0, error);
+    if (code == UDFVM_OK)
+        code = udfvm_signals_admit(vm->machine.vcpu, error);
+    if (code == UDFVM_OK && image)
+        code = udfvm_image_map_holes(image, &vm->machine, error);
+    if (code == UDFVM_OK) {
+        int khz = ioctl(vm->machine.vcpu, KVM_GET_TSC_KHZ, 0);
+        if (khz <= 0)
+            code = udfvm_fail_errno(error, "KVM_GET_TSC_KHZ");
+        vm->tsc_khz = (uint32_t)khz;
+    }
+    if (code == UDFVM_OK && image)
+        code = udfvm_hot_set_create(&vm->hot, &vm->machine, error);
+    if (code == UDFVM_OK)
+        return vm;
+    udfvm_vm_close(vm);
+    return NULL;
+}
+
+static _Thread_local struct udfvm_vm
+    *outside; /* VMs in whose calls this thread runs the embedder's code; the innermost first */
+
+void udfvm_vm_out(struct udfvm_vm *vm)
+{
+    vm->outer = outside;
+    outside = vm;
+}
+
+void udfvm_vm_in(struct udfvm_vm *vm)
+{
+    outside = vm->outer;
+}
+
+unsigned udfvm_vms_out(const struct udfvm_pool *pool)
+{
+    unsigned count = 0;
+    for (const struct udfvm_vm *vm = outside; vm; vm = vm->outer)
+        count += vm->pool == pool;
+    return count;
+}
+
+bool udfvm_vm_forked(const struct udfvm_vm *vm)
+{
+    return vm->generation != udfvm_fork_generation();
+}
+
+int udfvm_vm_fail_forked(struct udfvm_error *error)
+{
+    udfvm_fail(error, UDFVM_E_FORKED,
+               "the process was forked in the middle of this call, which goes on in the parent "
+               "process alone");
+    if (error)
+        error->signal = 1;
+    return UDFVM_E_FORKED;
+}
+
+int udfvm_vm_check(const udfvm_vm *vm, struct udfvm_error *error)
+{
+    return udfvm_vm_forked(vm)
+               ? udfvm_fail(error, UDFVM_E_FORKED, "this VM belongs to the parent process")
+               : UDFVM_OK;
+}
+
+static void start_registers(struct udfvm_vm *vm)
+{
+    struct kvm_run *run = vm->machine.run;
+    run->s.regs.regs = (struct kvm_regs){ .rip = UDFVM_VECTOR_BOOT,
+                                          .rsp = UDFVM_BOOT_STACK,
+                                          .rflags = vm->machine.rflags };
+    run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+}
+
+static char *copy_log(const struct udfvm_vm *vm)
+{
+    const size_t length = vm->log.length;
+    char *text = malloc(length + 1);
+    if (text) {
+        memcpy(text, length ? vm->log.text : "", length);
+        text[length] = 0;
+    }
+    return text;
+}
+
+static int boot(struct udfvm_vm *vm, const void *boot_payload, size_t boot_length,
+                const struct udfvm_limits *limits, struct udfvm_error *error)
+{
+    struct udfvm_reply reply;
+    int code = udfvm_vm_request(vm, UDFVM_REQUEST_BOOT, boot_payload, boot_length, limits, error);
+    if (code != UDFVM_OK)
+        return code;
+    start_registers(vm);
+    code = udfvm_vm_run(vm, &reply, error);
+    if (code == UDFVM_OK && !reply.sealed)
+        code = udfvm_fail(error, UDFVM_E_PROTOCOL,
+                          "the guest completed a call before it was sealed");
+    return code;
+}
+
+udfvm_vm *udfvm_vm_boot(const struct udfvm_config *config, const void *kernel, size_t kernel_length,
+                        const void *boot_payload, size_t boot_length,
+                        const struct udfvm_files *files, const struct udfvm_limits *limits,
+                        char **report, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    if (report)
+        *report = NULL;
+    int code = udfvm_config_check(config, error);
+    if (code == UDFVM_OK && kernel_length > UDFVM_PROGRAM_BASE - UDFVM_KERNEL_BASE)
+        code = udfvm_fail(error, UDFVM_E_ARGUMENT, "the guest kernel is larger than 2 MiB");
+    struct udfvm_vm *vm = code == UDFVM_OK ? create(config, NULL, files, error) : NULL;
+    if (!vm)
+        return NULL;
+    vm->state = VM_UNSEALED;
+    udfvm_span_load(&vm->machine, kernel, kernel_length);
+    code = boot(vm, boot_payload, boot_length, limits, error);
+    udfvm_files_close_all(vm);
+    if (report)
+        *report = copy_log(vm);
+    if (code == UDFVM_OK)
+        return vm;
+    udfvm_vm_close(vm);
+    return NULL;
+}
+
+const struct udfvm_seal_info *udfvm_vm_seal_info(const udfvm_vm *vm)
+{
+    return vm->seal_info;
+}
+
+static udfvm_vm *open_on(udfvm_image *image, const struct udfvm_config *config,
+                         const struct udfvm_files *files, struct udfvm_error *error)
+{
+    struct udfvm_image *base = image->base ? image->base : image;
+    struct udfvm_vm *vm = create(config, base, files, error);
+    if (!vm)
+        return NULL;
+    vm->image = udfvm_image_retain(base);
+    vm->state = VM_SEALED;
+    udfvm_system_area_state(vm->machine.system, &base->header->state);
+    if (udfvm_vm_bind(vm, image, error) == UDFVM_OK)
+        return vm;
+    udfvm_vm_close(vm);
+    return NULL;
+}
+
+udfvm_vm *udfvm_vm_open(udfvm_image *image, const struct udfvm_files *files,
+                        struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    return open_on(image, &image->header->config, files, error);
+}
+
+udfvm_vm *udfvm_vm_open_wide(udfvm_image *image, const struct udfvm_windows *windows,
+                             const struct udfvm_files *files, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    struct udfvm_config config = image->header->config;
+    config.input_window = windows->input;
+    config.output_window = windows->output;
+    config.scratch = windows->scratch;
+    udfvm_vm *vm = udfvm_config_check(&config, error) == UDFVM_OK
+                       ? open_on(image, &config, files, error)
+                       : NULL;
+    if (vm)
+        vm->once = true;
+    return vm;
+}
+
+void udfvm_vm_close(udfvm_vm *vm)
+{
+    if (!vm)
+        return;
+    udfvm_stream_end(vm);
+    udfvm_deadline_unregister(&vm->deadline);
+    udfvm_files_close_all(vm);
+    udfvm_hot_set_destroy(&vm->hot);
+    if (udfvm_vm_forked(vm))
+        udfvm_machine_forget_memory(&vm->machine);
+    else
+        udfvm_wide_abandon(vm);
+    udfvm_machine_destroy(&vm->machine);
+    if (vm->pagemap >= 0)
+        close(vm->pagemap);
+    udfvm_image_close(vm->image);
+    free(vm->seal_info);
+    free(vm->seal_state);
+    udfvm_log_destroy(&vm->log);
+    free(vm);
+}
+
+void udfvm_vm_set_watch(udfvm_vm *vm, int (*watch)(void *context), void *context)
+{
+    vm->watch = watch;
+    vm->watch_context = context;
+}
+
+void udfvm_vm_set_end(udfvm_vm *vm, uint64_t monotonic_ns)
+{
+    vm->end_ns = monotonic_ns;
+}
+
+void udfvm_vm_set_idle_spin(udfvm_vm *vm, uint32_t microseconds)
+{
+    vm->idle_spin_us = microseconds < IDLE_SPIN_MOST_US ? microseconds : IDLE_SPIN_MOST_US;
+}
+
+void udfvm_vm_add_wait(udfvm_vm *vm, uint64_t waited_ns)
+{
+    vm->waited_ns += waited_ns;
+}
+
+void udfvm_vm_statistics(const udfvm_vm *vm, struct udfvm_vm_statistics *statistics)
+{
+    *statistics = (struct udfvm_vm_statistics){
+        .calls = vm->calls,
+        .restores = vm->hot.restores,
+        .hot_pages = vm->hot.count,
+        .pages_copied = vm->hot.pages_copied,
+        .memory = vm->config.memory,
+        .exits = vm->exits,
+    };
+}
