@@ -12,7 +12,7 @@ int main(void)
     const volatile struct udfvm_value *arguments = (const volatile struct udfvm_value *)(row + 1);
     seal();
     for (;;) {
-        const struct udfvm_value sum = { .type = UDFVM_FLOAT64,
+        const struct udfvm_value sum = { .type = UDFVM_TYPE_FLOAT64,
                                          .real = arguments[0].real + arguments[1].real };
         memcpy((void *)UDFVM_OUTPUT_BASE, &sum, sizeof sum);
         complete(UDFVM_STATUS_OK, sizeof sum);

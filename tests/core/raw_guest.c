@@ -33,7 +33,7 @@ static uint64_t hypercall(uint64_t number, uint64_t a, uint64_t b, uint64_t c, u
 
 static void complete(uint64_t words)
 {
-    hypercall(UDFVM_HC_COMPLETE, UDFVM_STATUS_OK, words * 8, 0, 0, 0, 0);
+    hypercall(UDFVM_HYPERCALL_COMPLETE, UDFVM_STATUS_OK, words * 8, 0, 0, 0, 0);
 }
 
 struct udfvm_seal_info *prepare_seal(void)
@@ -49,14 +49,14 @@ struct udfvm_seal_info *prepare_seal(void)
 static void end(uint64_t how)
 {
     static uint8_t bytes[64];
-    uint64_t at = (uint64_t)bytes, count = 16, complete_number = UDFVM_HC_COMPLETE;
+    uint64_t at = (uint64_t)bytes, count = 16, complete_number = UDFVM_HYPERCALL_COMPLETE;
     switch (how) {
     case RAW_END_LOOP:
         for (;;)
             __asm__ volatile("pause");
         break;
     case RAW_END_CRASH:
-        hypercall(UDFVM_HC_EXIT, UDFVM_EXIT_SIGNAL, 11, 0, 0, 0, 0);
+        hypercall(UDFVM_HYPERCALL_EXIT, UDFVM_EXIT_SIGNAL, 11, 0, 0, 0, 0);
         break;
     case RAW_END_WILD:
         hypercall(77, 0, 0, 0, 0, 0, 0);
@@ -108,7 +108,7 @@ static void end(uint64_t how)
         __asm__ volatile("rep outsb" : "+S"(at), "+c"(count) : "d"(0x55), "a"(99) : "memory");
         break;
     case RAW_END_OUTL:
-        __asm__ volatile("outl %%eax, $0x55" : : "a"(UDFVM_HC_COMPLETE));
+        __asm__ volatile("outl %%eax, $0x55" : : "a"(UDFVM_HYPERCALL_COMPLETE));
         break;
     default:
         break;
@@ -195,7 +195,7 @@ static void dirty_state(void)
         "movl %0, %%ds\n\tmovl %0, %%es\n\tmovl %0, %%fs\n\tmovl %0, %%gs\n\tfldpi\n\tstd"
         :
         : "r"((uint32_t)selector(5)));
-    hypercall(UDFVM_HC_COMPLETE, UDFVM_STATUS_OK, 0, 0, 0, 0, 0);
+    hypercall(UDFVM_HYPERCALL_COMPLETE, UDFVM_STATUS_OK, 0, 0, 0, 0, 0);
 }
 
 /* One instruction each that ring 3 must not execute. */
@@ -365,7 +365,7 @@ static void observe(void)
         { &saved_r12, 8 },
         { &saved_flags, 8 },
         { observed_x87, sizeof observed_x87 },
-        { (void *)UDFVM_TRAP_BASE, UDFVM_RING_REPLY - UDFVM_TRAP_BASE },
+        { (void *)UDFVM_TRAP_BASE, UDFVM_STREAM_REPLY - UDFVM_TRAP_BASE },
         { observed_xsave, sizeof observed_xsave },
     };
     uint64_t bases[2], length = 0;
@@ -588,7 +588,7 @@ void obey(void)
         break;
     case RAW_SEAL:
         counter = a[1];
-        hypercall(UDFVM_HC_SEAL, (uint64_t)&seal_info, 0, 0, 0, 0, 0);
+        hypercall(UDFVM_HYPERCALL_SEAL, (uint64_t)&seal_info, 0, 0, 0, 0, 0);
         break;
     case RAW_DESCRIPTORS:
         descriptors(a[1]);

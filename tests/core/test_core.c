@@ -139,7 +139,7 @@ static void test_system_area_is_out_of_reach(void)
                                     guard_start,
                                     guard_end - 8,
                                     MEMORY,
-                                    UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW,
+                                    UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT,
                                     UDFVM_OUTPUT_BASE + WINDOW,
                                     WIDE_END,
                                     UDFVM_INPUT_BASE + WINDOW,
@@ -223,32 +223,35 @@ static void test_ports_and_hypercalls(void)
     for (size_t i = 0; i < sizeof wild / 8; i++)
         check(CALL(vm, NULL, RAW_HYPERCALL, wild[i], 1, 2, 3, 4, 5).code == UDFVM_E_PROTOCOL,
               "hypercall %#llx", (unsigned long long)wild[i]);
-    for (uint64_t file = UDFVM_HC_FILE_OPEN; file <= UDFVM_HC_FILE_READLINK; file++) {
+    for (uint64_t file = UDFVM_HYPERCALL_FILE_OPEN; file <= UDFVM_HYPERCALL_FILE_READLINK; file++) {
         struct outcome got = CALL(vm, NULL, RAW_HYPERCALL, file, UDFVM_PROGRAM_BASE, 10,
                                   UDFVM_PROGRAM_BASE, 100, 0);
         check(got.code == 0 && (int64_t)got.words[0] == -EACCES,
               "file hypercall %d without files: %lld", (int)file, (long long)got.words[0]);
     }
-    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_COMPLETE, 2, 0).code == UDFVM_E_PROTOCOL,
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_COMPLETE, 2, 0).code == UDFVM_E_PROTOCOL,
           "status 2");
-    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_COMPLETE, 0, WINDOW + 1).code == UDFVM_E_OUTPUT,
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_COMPLETE, 0, WINDOW + 1).code ==
+              UDFVM_E_OUTPUT,
           "reply beyond the window");
-    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_COMPLETE, 0, UINT64_MAX).code == UDFVM_E_OUTPUT,
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_COMPLETE, 0, UINT64_MAX).code ==
+              UDFVM_E_OUTPUT,
           "reply of 2^64 bytes");
     struct udfvm_limits small = { .max_output = 64, .timeout_ns = 5000000000 };
-    check(CALL(vm, &small, RAW_HYPERCALL, UDFVM_HC_COMPLETE, 0, 65).code == UDFVM_E_OUTPUT,
+    check(CALL(vm, &small, RAW_HYPERCALL, UDFVM_HYPERCALL_COMPLETE, 0, 65).code == UDFVM_E_OUTPUT,
           "max_output");
-    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_SEAL, UINT64_MAX).code == UDFVM_E_PROTOCOL,
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_SEAL, UINT64_MAX).code == UDFVM_E_PROTOCOL,
           "seal at a wild address");
-    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_SEAL, MEMORY - 8).code == UDFVM_E_PROTOCOL,
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_SEAL, MEMORY - 8).code == UDFVM_E_PROTOCOL,
           "seal across the end of memory");
-    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_EXIT, UDFVM_EXIT_SIGNAL, 11, UINT64_MAX).code ==
-              UDFVM_E_CRASH,
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_EXIT, UDFVM_EXIT_SIGNAL, 11, UINT64_MAX)
+                  .code == UDFVM_E_CRASH,
           "crash report at a wild address");
-    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_EXIT, UDFVM_EXIT_STATUS, 3, 0).code ==
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_EXIT, UDFVM_EXIT_STATUS, 3, 0).code ==
               UDFVM_E_EXIT,
           "exit");
-    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_EXIT, 77, 3, MEMORY - 8).code == UDFVM_E_PROTOCOL,
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_EXIT, 77, 3, MEMORY - 8).code ==
+              UDFVM_E_PROTOCOL,
           "exit for no reason");
     check(CALL(vm, NULL, RAW_STATE).words[2] == 0x1515, "VM unusable after hostile hypercalls");
     udfvm_vm_close(vm);
@@ -288,14 +291,15 @@ static void test_files(void)
     udfvm_vm *vm = udfvm_vm_open(image, &files, &error);
     struct udfvm_reply reply;
     for (int i = 0; i < 3; i++) {
-        check(CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_FILE_READ, 0, 0, far, 4096).words[0] ==
-                  (uint64_t)-EBADF,
-              "a handle of an earlier call");
+        check(
+            CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HYPERCALL_FILE_READ, 0, 0, far, 4096).words[0] ==
+                (uint64_t)-EBADF,
+            "a handle of an earlier call");
         const uint64_t path = 0x2f2f2f2f;
         const uint64_t prepare[] = { RAW_WRITE, far + 65536, path }, open_it[] = {
-            RAW_HYPERCALL, UDFVM_HC_FILE_OPEN, far + 65536, 4, far + 8192, 0, 0
+            RAW_HYPERCALL, UDFVM_HYPERCALL_FILE_OPEN, far + 65536, 4, far + 8192, 0, 0
         };
-        const uint64_t read_it[] = { RAW_HYPERCALL, UDFVM_HC_FILE_READ, 0, 0, far, 4096, 0 };
+        const uint64_t read_it[] = { RAW_HYPERCALL, UDFVM_HYPERCALL_FILE_READ, 0, 0, far, 4096, 0 };
         check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, prepare, sizeof prepare, &limits, &reply,
                             &error) == 0,
               "prepare: %s", error.message);
@@ -321,14 +325,15 @@ static void test_log_is_bounded(void)
 {
     udfvm_vm *vm = open_vm(image);
     struct udfvm_limits limits = { .max_log = 100, .timeout_ns = 5000000000, .strict_log = 1 };
-    struct outcome got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_LOG, 1, UDFVM_PROGRAM_BASE, 100);
+    struct outcome got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HYPERCALL_LOG, 1,
+                              UDFVM_PROGRAM_BASE, 100);
     check(got.code == 0 && got.words[0] == 0, "log within the limit");
-    check(CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_LOG, 1, UDFVM_PROGRAM_BASE, 101).code ==
+    check(CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HYPERCALL_LOG, 1, UDFVM_PROGRAM_BASE, 101).code ==
               UDFVM_E_LOG,
           "log beyond the limit");
-    got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_LOG, 1, MEMORY - 4, 8);
+    got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HYPERCALL_LOG, 1, MEMORY - 4, 8);
     check(got.code == 0 && (int64_t)got.words[0] == -EFAULT, "log from outside memory");
-    got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_LOG, 1, UDFVM_PROGRAM_BASE, UINT64_MAX);
+    got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HYPERCALL_LOG, 1, UDFVM_PROGRAM_BASE, UINT64_MAX);
     check(got.code == 0 && (int64_t)got.words[0] == -EFAULT, "log of 2^64 bytes");
     udfvm_vm_close(vm);
 }
@@ -363,20 +368,23 @@ static void test_log_is_given_to_the_sink(void)
                                          .timeout_ns = 5000000000,
                                          .log_sink = &sink };
     check(CALL(vm, &limits, RAW_STATE).code == 0 && heard.calls == 0, "silence is not heard");
-    check(CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_LOG, 2, UDFVM_PROGRAM_BASE, 60).code == 0,
+    check(CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HYPERCALL_LOG, 2, UDFVM_PROGRAM_BASE, 60).code ==
+              0,
           "log");
     check(heard.calls == 1 && heard.length == 60 && heard.given == 0 && heard.stream == 2 &&
               heard.failures == 0,
           "what was logged is heard");
-    check(CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_LOG, 1, UDFVM_PROGRAM_BASE, 60000).code == 0,
-          "log that is cut");
+    check(
+        CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HYPERCALL_LOG, 1, UDFVM_PROGRAM_BASE, 60000).code ==
+            0,
+        "log that is cut");
     check(heard.calls == 2 && heard.length > 100 && heard.length < 200 && heard.stream == 1,
           "the log is cut, with a note");
     check(CALL(vm, &limits, RAW_HYPERCALL, 12345).code == UDFVM_E_PROTOCOL && heard.calls == 3 &&
               heard.failures == 1,
           "failures are heard");
     heard.result = -1;
-    check(CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_LOG, 1, UDFVM_PROGRAM_BASE, 1).code ==
+    check(CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HYPERCALL_LOG, 1, UDFVM_PROGRAM_BASE, 1).code ==
               UDFVM_E_HOST_FUNCTION,
           "a sink that fails");
     heard.result = 0;
@@ -446,7 +454,7 @@ static uint64_t marks_in_windows(udfvm_vm *vm, uint64_t mark)
 {
     return CALL(vm, NULL, RAW_FIND, UDFVM_INPUT_BASE + 4096 + 32, UDFVM_INPUT_BASE + WINDOW, mark)
                .words[0] +
-           CALL(vm, NULL, RAW_FIND, UDFVM_OUTPUT_BASE, UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW,
+           CALL(vm, NULL, RAW_FIND, UDFVM_OUTPUT_BASE, UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT,
                 mark)
                .words[0];
 }
@@ -484,9 +492,9 @@ static void test_what_the_host_writes_leaves_with_the_call(void)
     check(!udfvm_vm_input(vm, WINDOW, &error) && error.code == UDFVM_E_INPUT &&
               udfvm_vm_input_room(vm) == WINDOW - 4096,
           "no end of the window");
-    for (uint64_t length = 8; length <= UDFVM_WINDOW_NARROW; length = length * 3 + 8) {
+    for (uint64_t length = 8; length <= UDFVM_LOGGED_OUTPUT; length = length * 3 + 8) {
         const uint64_t request[] = {
-            RAW_HYPERCALL, UDFVM_HC_COMPLETE, UDFVM_STATUS_OK, length, 0, 0, 0, 0
+            RAW_HYPERCALL, UDFVM_HYPERCALL_COMPLETE, UDFVM_STATUS_OK, length, 0, 0, 0, 0
         };
         check(!udfvm_vm_lend(vm, 0, 8, &error) && error.code == UDFVM_E_ARGUMENT,
               "lent what no call left");
@@ -524,7 +532,7 @@ static udfvm_image *layer(uint64_t value)
 
 static uint64_t marks_in_wide(udfvm_vm *vm, uint64_t mark)
 {
-    struct outcome got = CALL(vm, NULL, RAW_FIND, UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW, WIDE_END,
+    struct outcome got = CALL(vm, NULL, RAW_FIND, UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT, WIDE_END,
                               mark);
     check(got.code == 0, "looking through the wide area: %s", got.error.message);
     return got.words[0];
@@ -532,30 +540,33 @@ static uint64_t marks_in_wide(udfvm_vm *vm, uint64_t mark)
 
 static void test_the_wide_area_leaks_nothing(void)
 {
-    const uint64_t mark = 0x776964652d2d3e21, start = UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW;
+    const uint64_t mark = 0x776964652d2d3e21, start = UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT;
     const struct udfvm_limits soon = { .timeout_ns = 300000 }, bounded = { .max_output = 4096 };
     udfvm_image *other = layer(300);
     udfvm_vm *vm = open_vm(image);
     check(CALL(vm, NULL, RAW_WRITE, start, mark).words[0] == RAW_FAULTED,
           "the wide area is open unasked");
-    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_LOG, 1, start, 8).code == 0,
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_LOG, 1, start, 8).code == 0,
           "a hypercall about what is not open");
-    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_COMPLETE, 0, UDFVM_WINDOW_NARROW + 1).code ==
-              UDFVM_E_OUTPUT,
-          "a reply in what is not open");
-    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_COMPLETE, UDFVM_STATUS_IN_PLACE,
-               UDFVM_WINDOW_NARROW + 1)
+    check(
+        CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_COMPLETE, 0, UDFVM_LOGGED_OUTPUT + 1).code ==
+            UDFVM_E_OUTPUT,
+        "a reply in what is not open");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_COMPLETE, UDFVM_STATUS_IN_PLACE,
+               UDFVM_LOGGED_OUTPUT + 1)
                   .code == UDFVM_E_OUTPUT,
           "a reply left where nothing is open");
-    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_OPEN).code == 0, "opening the wide area");
-    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_COMPLETE, 0, WINDOW + 1).code == UDFVM_E_OUTPUT,
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED).code == 0,
+          "opening the wide area");
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_COMPLETE, 0, WINDOW + 1).code ==
+              UDFVM_E_OUTPUT,
           "a reply beyond the window");
-    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_COMPLETE, UDFVM_STATUS_IN_PLACE,
+    check(CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_COMPLETE, UDFVM_STATUS_IN_PLACE,
                WINDOW + SCRATCH + 1)
                   .code == UDFVM_E_OUTPUT,
           "a reply beyond scratch");
-    check(CALL(vm, &bounded, RAW_HYPERCALL, UDFVM_HC_COMPLETE, UDFVM_STATUS_IN_PLACE, 8).code ==
-              UDFVM_E_PROTOCOL,
+    check(CALL(vm, &bounded, RAW_HYPERCALL, UDFVM_HYPERCALL_COMPLETE, UDFVM_STATUS_IN_PLACE, 8)
+                  .code == UDFVM_E_PROTOCOL,
           "a reply left in place where its size is bounded");
     check(CALL(vm, NULL, RAW_WRITE, WIDE_END, mark).words[0] == RAW_FAULTED,
           "the wide area has no end");
@@ -584,15 +595,15 @@ static void test_the_wide_area_leaks_nothing(void)
  * forked, other VMs used. */
 static void test_the_wide_area_is_zeroed_meanwhile(void)
 {
-    const uint64_t mark = 0x6d65616e7768696c, start = UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW;
+    const uint64_t mark = 0x6d65616e7768696c, start = UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT;
     udfvm_vm *kept[4];
     for (int i = 0; i < 4; i++) {
         kept[i] = open_vm(image);
-        CALL(kept[i], NULL, RAW_HYPERCALL, UDFVM_HC_OPEN);
+        CALL(kept[i], NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED);
     }
     for (int round = 0; round < (quick ? 2 : 12); round++) {
         udfvm_vm *vm = open_vm(image);
-        CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_OPEN);
+        CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED);
         for (int i = 0; i < 4; i++)
             check(CALL(kept[i], NULL, RAW_FILL, start, WIDE_END, mark).code == 0,
                   "filling the wide area of one of several");
@@ -605,7 +616,7 @@ static void test_the_wide_area_is_zeroed_meanwhile(void)
         if (forks && child == 0) {
             udfvm_vm_close(vm);
             udfvm_vm *own = open_vm(image);
-            CALL(own, NULL, RAW_HYPERCALL, UDFVM_HC_OPEN);
+            CALL(own, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED);
             const bool clean = CALL(own, NULL, RAW_FILL, start, WIDE_END, mark).code == 0 &&
                                marks_in_wide(own, mark) == 0;
             udfvm_vm_close(own);
@@ -830,7 +841,7 @@ static int64_t answer(void *context, const char *name, const void *arguments, ui
 static void test_host_functions(void)
 {
     static const uint64_t out = UDFVM_OUTPUT_BASE, base = UDFVM_PROGRAM_BASE,
-                          most = UDFVM_HOST_MESSAGE_MAX;
+                          most = UDFVM_MAX_HOST_MESSAGE;
     static const struct {
         int64_t result;
         uint64_t arguments[6];
@@ -858,27 +869,28 @@ static void test_host_functions(void)
     const struct udfvm_host_functions none = { .context = &calls, .call = answer };
     const struct udfvm_limits stingy = { .timeout_ns = 20000000000, .host_functions = &none };
     udfvm_vm *vm = open_vm(image);
-    struct outcome got = CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HC_HOST_CALL, base, 0, out, 8, out + 8,
-                              8);
+    struct outcome got = CALL(vm, NULL, RAW_HYPERCALL, UDFVM_HYPERCALL_HOST_CALL, base, 0, out, 8,
+                              out + 8, 8);
     check(got.code == 0 && (int64_t)got.words[0] == -ENOENT && calls == 0,
           "a call without host functions: %lld", (long long)got.words[0]);
     for (int i = 0; i < 3; i++) {
-        got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_HOST_CALL, base, 0, out, 8, out + 8, 8);
+        got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HYPERCALL_HOST_CALL, base, 0, out, 8, out + 8,
+                   8);
         check(got.code == 0 && got.words[0] == 8 && got.words[1] == 0x5a5a5a5a5a5a5a5a &&
                   calls == i + 1,
               "host call %d: %s", i, got.error.message);
     }
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         const uint64_t *a = refused[i].arguments;
-        got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_HOST_CALL, a[0], a[1], a[2], a[3], a[4],
-                   a[5]);
+        got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HYPERCALL_HOST_CALL, a[0], a[1], a[2], a[3],
+                   a[4], a[5]);
         check(got.code == 0 && (int64_t)got.words[0] == refused[i].result, "host call %zu: %lld", i,
               (long long)got.words[0]);
     }
-    got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HC_HOST_CALL, base, 0, out, 16, out, 16);
+    got = CALL(vm, &limits, RAW_HYPERCALL, UDFVM_HYPERCALL_HOST_CALL, base, 0, out, 16, out, 16);
     check(got.code == UDFVM_E_HOST_FUNCTION && strstr(got.error.message, "sixteen"),
           "a host function that fails: %d", got.code);
-    got = CALL(vm, &stingy, RAW_HYPERCALL, UDFVM_HC_HOST_CALL, base, 0, out, 8, out, 8);
+    got = CALL(vm, &stingy, RAW_HYPERCALL, UDFVM_HYPERCALL_HOST_CALL, base, 0, out, 8, out, 8);
     check(got.code == UDFVM_E_HOST_CALLS, "more host calls than are allowed: %d", got.code);
     check(CALL(vm, &limits, RAW_STATE).words[2] == 0x1515, "VM unusable after host calls");
     udfvm_vm_close(vm);

@@ -343,7 +343,7 @@ static int outer_call(udfvm_vm *vm, uint64_t inner, uint64_t timeout_ns)
 {
     const struct udfvm_host_functions functions = { (void *)(uintptr_t)inner, call_within, 10 };
     const struct udfvm_limits limits = { .timeout_ns = timeout_ns, .host_functions = &functions };
-    const uint64_t request[] = { RAW_HYPERCALL,     UDFVM_HC_HOST_CALL,
+    const uint64_t request[] = { RAW_HYPERCALL,     UDFVM_HYPERCALL_HOST_CALL,
                                  UDFVM_OUTPUT_BASE, 0,
                                  UDFVM_OUTPUT_BASE, 0,
                                  UDFVM_OUTPUT_BASE, 8 };

@@ -366,7 +366,7 @@ static void test_windows_of_gigabytes(void)
                                            .scratch = 3ull << 30 };
     const uint64_t input_end = UDFVM_INPUT_BASE + windows.input,
                    output_end = UDFVM_OUTPUT_BASE + windows.output + windows.scratch;
-    const uint64_t open[] = { RAW_HYPERCALL, UDFVM_HC_OPEN },
+    const uint64_t open[] = { RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED },
                    places[] = { output_end - 8, UDFVM_OUTPUT_BASE + (1ull << 30),
                                 output_end - (1ull << 30) - 8 };
     udfvm_vm *vm = udfvm_vm_open_wide(image, &windows, NULL, NULL);

@@ -172,7 +172,7 @@ static void get_msrs(const struct machine *machine, struct snapshot *into, int p
 
 /* Where the reply has XSTATE_BV. It is left out, here and in KVM's answer: whether a component with
  * initial values counts as in use changes when the host switches threads. */
-#define SEEN_IN_USE (16 * 8 + 4 * 8 + 28 + (UDFVM_RING_REPLY - UDFVM_TRAP_BASE) + 512)
+#define SEEN_IN_USE (16 * 8 + 4 * 8 + 28 + (UDFVM_STREAM_REPLY - UDFVM_TRAP_BASE) + 512)
 
 /* At the end of a call that tells what it sees, which is the same each time. */
 static void observe(udfvm_vm *vm, struct snapshot *into)
@@ -619,11 +619,12 @@ static void test_every_kind_of_exit(void)
 static void test_memory_of_a_closed_vm_is_restored(void)
 {
     const uint64_t at = UDFVM_PROGRAM_BASE + (5 << 20),
-                   wide = UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW;
+                   wide = UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT;
     udfvm_vm *vm = open_vm();
     struct udfvm_reply reply;
     for (int round = 0; round < 3; round++) {
-        check(call(vm, &usual, &reply, RAW_HYPERCALL, UDFVM_HC_OPEN, 0, 0) == UDFVM_OK,
+        check(call(vm, &usual, &reply, RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED, 0, 0) ==
+                  UDFVM_OK,
               "opening the wide area");
         check(call(vm, &usual, &reply, RAW_FILL, at, at + 65536, MARK) == UDFVM_OK, "fill");
         check(call(vm, &usual, &reply, RAW_FILL, wide, wide + 65536, MARK) == UDFVM_OK,
@@ -731,7 +732,7 @@ static void test_page_tables_are_put_back(void)
     udfvm_vm *vm = open_vm();
     struct udfvm_reply reply;
     uint8_t *system = malloc(SYSTEM_SIZE);
-    check(call(vm, &usual, &reply, RAW_HYPERCALL, UDFVM_HC_OPEN, 0, 0) == UDFVM_OK,
+    check(call(vm, &usual, &reply, RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED, 0, 0) == UDFVM_OK,
           "opening the wide area");
     check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
     memcpy(system, vm->machine.system, SYSTEM_SIZE);
@@ -906,7 +907,7 @@ static void test_entries_into_ring_0_are_put_back(void)
 
 static size_t resident_pages(const udfvm_vm *vm)
 {
-    static unsigned char pages[(2 * WINDOW - UDFVM_WINDOW_NARROW) / PAGE];
+    static unsigned char pages[(2 * WINDOW - UDFVM_LOGGED_OUTPUT) / PAGE];
     size_t count = 0;
     check(mincore((void *)(uintptr_t)vm->machine.wide, vm->machine.wide_bytes, pages) == 0 &&
               vm->machine.wide_bytes == sizeof pages * PAGE,
@@ -920,13 +921,14 @@ static size_t resident_pages(const udfvm_vm *vm)
  * so that the next need not fault it in again. */
 static void test_the_wide_area_stays_in_memory(void)
 {
-    const uint64_t start = UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW,
+    const uint64_t start = UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT,
                    end = UDFVM_OUTPUT_BASE + 2 * WINDOW;
     udfvm_vm *vm = open_vm();
     struct udfvm_reply reply;
     for (int round = 0; round < 4; round++) {
         scan_refused = round >= 2;
-        check(call(vm, &usual, &reply, RAW_HYPERCALL, UDFVM_HC_OPEN, 0, 0) == UDFVM_OK,
+        check(call(vm, &usual, &reply, RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED, 0, 0) ==
+                  UDFVM_OK,
               "opening the wide area");
         for (uint64_t at = start; at < end; at += 3 * PAGE) /* more pieces than are kept as such */
             check(call(vm, &usual, &reply, RAW_WRITE, at, MARK, 0) == UDFVM_OK, "write");

@@ -252,14 +252,14 @@ static void files_at(udfvm_vm *vm, int64_t result)
 {
     const uint64_t prepare[] = { RAW_WRITE, FAR + 65536, 0x2f2f2f2f }, path = FAR + 65536;
     const uint64_t requests[][8] = {
-        { RAW_HYPERCALL, UDFVM_HC_FILE_OPEN, path, 4, FAR },
-        { RAW_HYPERCALL, UDFVM_HC_FILE_READ, 0, 0, FAR + 8192, 9000 },
-        { RAW_HYPERCALL, UDFVM_HC_FILE_STAT, path, 4, FAR + 32768, 1 },
-        { RAW_HYPERCALL, UDFVM_HC_FILE_LIST, path, 4, 0, FAR + 131072, 5000 },
-        { RAW_HYPERCALL, UDFVM_HC_FILE_READLINK, path, 4, FAR + 262144, 100 },
-        { RAW_HYPERCALL, UDFVM_HC_OPEN },
-        { RAW_HYPERCALL, UDFVM_HC_FILE_READ, 0, 0, UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW - 4096,
-          20000 },
+        { RAW_HYPERCALL, UDFVM_HYPERCALL_FILE_OPEN, path, 4, FAR },
+        { RAW_HYPERCALL, UDFVM_HYPERCALL_FILE_READ, 0, 0, FAR + 8192, 9000 },
+        { RAW_HYPERCALL, UDFVM_HYPERCALL_FILE_STAT, path, 4, FAR + 32768, 1 },
+        { RAW_HYPERCALL, UDFVM_HYPERCALL_FILE_LIST, path, 4, 0, FAR + 131072, 5000 },
+        { RAW_HYPERCALL, UDFVM_HYPERCALL_FILE_READLINK, path, 4, FAR + 262144, 100 },
+        { RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED },
+        { RAW_HYPERCALL, UDFVM_HYPERCALL_FILE_READ, 0, 0,
+          UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT - 4096, 20000 },
     };
     struct udfvm_reply reply;
     file_result = result;
@@ -283,7 +283,7 @@ static void serves_too_much(udfvm_vm *vm)
 static void answers_at(udfvm_vm *vm, int64_t result)
 {
     const uint64_t request[] = {
-        RAW_HYPERCALL, UDFVM_HC_HOST_CALL, FAR, 0, FAR, 8, FAR + 8192, 9000
+        RAW_HYPERCALL, UDFVM_HYPERCALL_HOST_CALL, FAR, 0, FAR, 8, FAR + 8192, 9000
     };
     struct udfvm_reply reply;
     file_result = result;
@@ -304,8 +304,8 @@ static void answers_too_much(udfvm_vm *vm)
 
 static void lends(udfvm_vm *vm, uint64_t status, uint64_t begin, uint64_t end)
 {
-    const uint64_t wide[] = { RAW_HYPERCALL, UDFVM_HC_OPEN, 0, 0, 0, 0, 0, 0 };
-    const uint64_t request[] = { RAW_HYPERCALL, UDFVM_HC_COMPLETE, status, end, 0, 0, 0, 0 };
+    const uint64_t wide[] = { RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED, 0, 0, 0, 0, 0, 0 };
+    const uint64_t request[] = { RAW_HYPERCALL, UDFVM_HYPERCALL_COMPLETE, status, end, 0, 0, 0, 0 };
     struct udfvm_reply reply;
     if (call(vm, wide, 8, &reply) != UDFVM_OK || call(vm, request, 8, &reply) != UDFVM_OK)
         return;
@@ -315,7 +315,7 @@ static void lends(udfvm_vm *vm, uint64_t status, uint64_t begin, uint64_t end)
 }
 static void lends_the_window(udfvm_vm *vm)
 {
-    lends(vm, UDFVM_STATUS_OK, 0, UDFVM_WINDOW_NARROW + 65536);
+    lends(vm, UDFVM_STATUS_OK, 0, UDFVM_LOGGED_OUTPUT + 65536);
 }
 static void lends_scratch(udfvm_vm *vm)
 {
@@ -352,7 +352,7 @@ static uint64_t find(udfvm_vm *vm, uint64_t from, uint64_t to)
 static uint64_t marks_in(udfvm_vm *vm)
 {
     const uint64_t stack = MEMORY - udfvm_stack_bytes(MEMORY),
-                   wide[] = { RAW_HYPERCALL, UDFVM_HC_OPEN, 0, 0, 0, 0, 0, 0 };
+                   wide[] = { RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED, 0, 0, 0, 0, 0, 0 };
     struct udfvm_reply reply;
     uint64_t found = find(vm, UDFVM_INPUT_PAYLOAD + 32, UDFVM_INPUT_BASE + WINDOW);
     found += find(vm, UDFVM_KERNEL_BASE, stack - UDFVM_STACK_GUARD) + find(vm, stack, MEMORY);
@@ -395,7 +395,7 @@ static void test_the_spy(void)
 {
     const uint64_t places[] = { FAR, UDFVM_OUTPUT_BASE + 8192,
                                 UDFVM_OUTPUT_BASE + WINDOW + SCRATCH - 8 };
-    const uint64_t open_wide[] = { RAW_HYPERCALL, UDFVM_HC_OPEN, 0, 0, 0, 0, 0, 0 };
+    const uint64_t open_wide[] = { RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED, 0, 0, 0, 0, 0, 0 };
     udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
     struct udfvm_reply reply;
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {

@@ -116,7 +116,7 @@ int main(void)
     CHECK(before != MAP_FAILED && !in_scratch(before));
     memset(before, 7, 4 * MIB);
     for (seal();; failures = 0) {
-        uint64_t *rest = (uint64_t *)(UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW + 64);
+        uint64_t *rest = (uint64_t *)(UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT + 64);
         CHECK(*rest == 0); /* the window past its narrow part opens by a fault */
         *rest = 1;
         CHECK(is_filled(before, 4 * MIB, 7));

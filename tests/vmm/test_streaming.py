@@ -57,7 +57,7 @@ def trap(i: int, what: str) -> int:
     return 0
 
 
-RING = 0x201800  # UDFVM_RING_REPLY
+RING = 0x201800  # UDFVM_STREAM_REPLY
 BEFORE_THE_RING = 8  # rows of a statement that are exits
 
 

@@ -18,7 +18,7 @@ _Result = TypeVar("_Result")
 
 _MOST: Final = (
     16 << 30
-)  # UDFVM_WINDOW_MAX: of the input window, and of output window and scratch together
+)  # UDFVM_MAX_WINDOW: of the input window, and of output window and scratch together
 _CALL_PAGE: Final = 4096  # of the input window, before the payload
 _NOT_AGAIN: Final = (
     "more than the output window has, and a call that may have called host functions is not made"

@@ -38,7 +38,7 @@ class Kind(enum.Enum):
 
 
 class RowType(enum.IntEnum):
-    """What a value is in a call of one row (``enum udfvm_type`` of the ABI)."""
+    """What a value is in a call of one row (``UDFVM_TYPE_x`` of the ABI)."""
 
     NULL = 0
     INT64 = 1

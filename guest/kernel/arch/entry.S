@@ -1,6 +1,7 @@
 /* Every way into the kernel and back to the program. Offsets are those of struct thread. */
+#include "udfvm_abi.h"
 
-#define TRAP_SYSCALL_RIP 0x201000
+#define TRAP_SYSCALL_RIP (UDFVM_TRAP_BASE + 0)
 #define RAX 0
 #define RCX 8
 #define RDX 16

@@ -25,7 +25,7 @@ noreturn void kernel_panic(const char *text)
     const size_t length = minimum(strlen(text), sizeof crash.text);
     memcpy(crash.text, text, length);
     crash.text_length = (uint32_t)length;
-    hypercall(UDFVM_HC_EXIT, UDFVM_EXIT_PANIC, 0, (uint64_t)&crash, 0, 0);
+    hypercall(UDFVM_HYPERCALL_EXIT, UDFVM_EXIT_PANIC, 0, (uint64_t)&crash, 0, 0);
     __builtin_unreachable();
 }
 
@@ -61,7 +61,7 @@ static void read_request(void)
         at += strlen(at) + 1;
     }
     boot_info = (struct boot_info){ .program = pointers[0],
-                                    .place = boot->program_place,
+                                    .place = boot->program_address,
                                     .argc = (int)boot->argc,
                                     .argv = pointers,
                                     .envc = (int)boot->envc,

@@ -15,7 +15,7 @@ void count_unknown(uint64_t number)
     uint32_t index = 0;
     while (index < info.unknown_count && info.unknown[index].number != (uint32_t)number)
         index++;
-    if (index == UDFVM_UNKNOWN_SYSCALLS)
+    if (index == UDFVM_MAX_UNKNOWN_SYSCALLS)
         return;
     if (index == info.unknown_count)
         info.unknown[info.unknown_count++].number = (uint32_t)number;
@@ -27,7 +27,7 @@ void count_unknown(uint64_t number)
  * `info` loaded. */
 static void seal_here(void)
 {
-    uint64_t number = UDFVM_HC_SEAL, address = (uint64_t)&info;
+    uint64_t number = UDFVM_HYPERCALL_SEAL, address = (uint64_t)&info;
     __asm__ volatile("leaq 1f(%%rip), %%rcx\n\t"
                      "movq %%rcx, %c3(%%rdi)\n\t"
                      "outb %%al, %2\n"
@@ -73,15 +73,15 @@ void row(void)
 /* Answers over the ring and waits there for the next request; exits where none comes. */
 static void exchange(const struct udfvm_call *call, uint64_t status, uint64_t length)
 {
-    struct udfvm_ring_reply *reply = (struct udfvm_ring_reply *)call->ring_reply;
-    const uint64_t number = __atomic_load_n(&call->ring_request, __ATOMIC_RELAXED);
+    struct udfvm_stream_reply *reply = (struct udfvm_stream_reply *)call->stream_reply;
+    const uint64_t number = __atomic_load_n(&call->stream_request, __ATOMIC_RELAXED);
     reply->status = (uint32_t)status;
     reply->length = length;
     __atomic_store_n(&reply->number, number, __ATOMIC_RELEASE);
     for (uint64_t start = time_stamp();
-         __atomic_load_n(&call->ring_request, __ATOMIC_ACQUIRE) == number;) {
-        if (time_stamp() - start > call->ring_spin) {
-            hypercall(UDFVM_HC_COMPLETE, UDFVM_STATUS_IDLE, 0, 0, 0, 0);
+         __atomic_load_n(&call->stream_request, __ATOMIC_ACQUIRE) == number;) {
+        if (time_stamp() - start > call->stream_spin) {
+            hypercall(UDFVM_HYPERCALL_COMPLETE, UDFVM_STATUS_IDLE, 0, 0, 0, 0);
             start = time_stamp();
         }
         __builtin_ia32_pause();
@@ -92,8 +92,8 @@ void complete(uint64_t status, uint64_t length)
 {
     const struct udfvm_call *call = (const struct udfvm_call *)UDFVM_INPUT_BASE;
     vfs_flush();
-    if (call->ring_reply)
+    if (call->stream_reply)
         exchange(call, status, length);
     else
-        hypercall(UDFVM_HC_COMPLETE, status, length, 0, 0, 0);
+        hypercall(UDFVM_HYPERCALL_COMPLETE, status, length, 0, 0, 0);
 }

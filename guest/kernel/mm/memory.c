@@ -30,10 +30,10 @@ bool user_range_ok(uint64_t address, uint64_t length)
 {
     if (address >= program_start && address <= program_end)
         return length <= program_end - address;
-    if (address >= UDFVM_INPUT_BASE && address - UDFVM_INPUT_BASE <= UDFVM_WINDOW_MAX)
-        return length <= UDFVM_WINDOW_MAX - (address - UDFVM_INPUT_BASE);
-    if (address < UDFVM_OUTPUT_BASE || address - UDFVM_OUTPUT_BASE > UDFVM_WINDOW_MAX ||
-        length > UDFVM_WINDOW_MAX - (address - UDFVM_OUTPUT_BASE))
+    if (address >= UDFVM_INPUT_BASE && address - UDFVM_INPUT_BASE <= UDFVM_MAX_WINDOW)
+        return length <= UDFVM_MAX_WINDOW - (address - UDFVM_INPUT_BASE);
+    if (address < UDFVM_OUTPUT_BASE || address - UDFVM_OUTPUT_BASE > UDFVM_MAX_WINDOW ||
+        length > UDFVM_MAX_WINDOW - (address - UDFVM_OUTPUT_BASE))
         return false;
     scratch_open_for(address + length); /* the kernel itself must not fault on it */
     return true;

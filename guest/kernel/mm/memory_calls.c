@@ -4,9 +4,9 @@
 #include "rewrite/syscalls.h"
 #include "vfs/vfs.h"
 
-static struct udfvm_refused *refused(void)
+static struct udfvm_refused_memory *refused(void)
 {
-    return (struct udfvm_refused *)UDFVM_REFUSED;
+    return (struct udfvm_refused_memory *)UDFVM_REFUSED_MEMORY;
 }
 
 /* Notes that memory was refused. What asks for more than there is, or for address space alone, is
@@ -16,14 +16,14 @@ static int64_t note(int64_t result, uint64_t length, int protection)
     struct memory_statistics statistics;
     if (result == -ENOMEM && protection != PROT_NONE) {
         memory_statistics(&statistics);
-        *refused() = (struct udfvm_refused){ length, statistics.used, statistics.total };
+        *refused() = (struct udfvm_refused_memory){ length, statistics.used, statistics.total };
     }
     return result;
 }
 
 void memory_describe_refusal(char *text, size_t size)
 {
-    const struct udfvm_refused *last = refused();
+    const struct udfvm_refused_memory *last = refused();
     const uint64_t kib = 1024;
     text[0] = 0;
     if (last->length)

@@ -7,7 +7,7 @@ struct map {
     uint64_t *used;
     uint64_t first_page; /* page number of bit 0 */
 };
-static uint64_t scratch_used[UDFVM_WINDOW_MAX / PAGE_SIZE / 64];
+static uint64_t scratch_used[UDFVM_MAX_WINDOW / PAGE_SIZE / 64];
 static struct map program_map, scratch_map = { scratch_used, UDFVM_OUTPUT_BASE / PAGE_SIZE };
 
 void pages_init(uint64_t *bitmap, uint64_t start)

@@ -32,8 +32,8 @@ bool scratch_holds(uint64_t address, uint64_t length)
 
 bool scratch_open(void)
 {
-    if (!opened && !(call_page()->flags & UDFVM_CALL_OPEN) &&
-        hypercall(UDFVM_HC_OPEN, 0, 0, 0, 0, 0) != 0)
+    if (!opened && !(call_page()->flags & UDFVM_CALL_UNLOGGED_OPEN) &&
+        hypercall(UDFVM_HYPERCALL_OPEN_UNLOGGED, 0, 0, 0, 0, 0) != 0)
         return false;
     opened = true;
     return true;
@@ -41,8 +41,8 @@ bool scratch_open(void)
 
 bool scratch_open_for(uint64_t address)
 {
-    const bool closed = !opened && !(call_page()->flags & UDFVM_CALL_OPEN);
-    return closed && address - UDFVM_OUTPUT_BASE >= UDFVM_WINDOW_NARROW &&
+    const bool closed = !opened && !(call_page()->flags & UDFVM_CALL_UNLOGGED_OPEN);
+    return closed && address - UDFVM_OUTPUT_BASE >= UDFVM_LOGGED_OUTPUT &&
            address - UDFVM_OUTPUT_BASE < scratch_end() - UDFVM_OUTPUT_BASE && scratch_open();
 }
 

@@ -172,7 +172,7 @@ static noreturn void deadlock(void)
     } while (thread != current);
     crash.text_length = (uint32_t)length;
     vfs_flush();
-    hypercall(UDFVM_HC_EXIT, UDFVM_EXIT_DEADLOCK, 0, (uint64_t)&crash, 0, 0);
+    hypercall(UDFVM_HYPERCALL_EXIT, UDFVM_EXIT_DEADLOCK, 0, (uint64_t)&crash, 0, 0);
     __builtin_unreachable();
 }
 
@@ -344,7 +344,8 @@ noreturn void process_exit(int status)
     memory_describe_refusal(crash.text, sizeof crash.text);
     crash.text_length = (uint32_t)strlen(crash.text);
     vfs_flush();
-    hypercall(UDFVM_HC_EXIT, UDFVM_EXIT_STATUS, (uint64_t)(status & 0xff), (uint64_t)&crash, 0, 0);
+    hypercall(UDFVM_HYPERCALL_EXIT, UDFVM_EXIT_STATUS, (uint64_t)(status & 0xff), (uint64_t)&crash,
+              0, 0);
     __builtin_unreachable();
 }
 

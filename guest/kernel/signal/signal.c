@@ -90,7 +90,8 @@ noreturn void signal_die(struct thread *thread, const struct signal_event *event
         memory_describe(thread->user.rip, crash.text, sizeof crash.text);
     crash.text_length = (uint32_t)strlen(crash.text);
     vfs_flush();
-    hypercall(UDFVM_HC_EXIT, UDFVM_EXIT_SIGNAL, (uint64_t)event->number, (uint64_t)&crash, 0, 0);
+    hypercall(UDFVM_HYPERCALL_EXIT, UDFVM_EXIT_SIGNAL, (uint64_t)event->number, (uint64_t)&crash, 0,
+              0);
     __builtin_unreachable();
 }
 

@@ -189,8 +189,8 @@ bool cache_denies(const char *path)
 /* Fetches a directory's listing into a scratch buffer. Returns its length where it is whole. */
 static int64_t fetch(const struct known_path *directory, char *scratch)
 {
-    int64_t got = hypercall(UDFVM_HC_FILE_LIST, (uint64_t)directory->path, strlen(directory->path),
-                            0, (uint64_t)scratch, LISTING_BYTES);
+    int64_t got = hypercall(UDFVM_HYPERCALL_FILE_LIST, (uint64_t)directory->path,
+                            strlen(directory->path), 0, (uint64_t)scratch, LISTING_BYTES);
     if (got < 0 || (uint64_t)got > LISTING_BYTES - FULL_MARGIN)
         return got < 0 ? got : -EFBIG;
     for (int64_t at = 0; at < got;) {

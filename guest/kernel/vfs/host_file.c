@@ -63,7 +63,8 @@ static int64_t find_status(const char *path, bool follow, struct udfvm_stat *sta
     }
     if (result != UNKNOWN)
         return result;
-    result = hypercall(UDFVM_HC_FILE_STAT, (uint64_t)path, strlen(path), (uint64_t)stat, follow, 0);
+    result = hypercall(UDFVM_HYPERCALL_FILE_STAT, (uint64_t)path, strlen(path), (uint64_t)stat,
+                       follow, 0);
     cache_status(path, follow, result, stat);
     if (result == -ENOENT)
         cache_learn(path, false);
@@ -86,7 +87,7 @@ int64_t host_readlink(const char *path, char *buffer, uint64_t size)
     if (result == 0 && (stat.mode & S_IFMT) != S_IFLNK)
         result = -EINVAL;
     return result ? result
-                  : hypercall(UDFVM_HC_FILE_READLINK, (uint64_t)path, strlen(path),
+                  : hypercall(UDFVM_HYPERCALL_FILE_READLINK, (uint64_t)path, strlen(path),
                               (uint64_t)buffer, size, 0);
 }
 
@@ -105,7 +106,7 @@ static void close_handle(struct host_file *host)
     if (host->handle < 0)
         return;
     if (host->sequence == call_sequence())
-        hypercall(UDFVM_HC_FILE_CLOSE, (uint64_t)host->handle, 0, 0, 0, 0);
+        hypercall(UDFVM_HYPERCALL_FILE_CLOSE, (uint64_t)host->handle, 0, 0, 0, 0);
     unlist(host);
 }
 
@@ -114,8 +115,8 @@ static void close_handle(struct host_file *host)
 static int64_t open_handle(const char *path, struct host_file *host, struct udfvm_stat *stat)
 {
     int64_t handle;
-    while ((handle = hypercall(UDFVM_HC_FILE_OPEN, (uint64_t)path, strlen(path), (uint64_t)stat, 0,
-                               0)) == -EMFILE &&
+    while ((handle = hypercall(UDFVM_HYPERCALL_FILE_OPEN, (uint64_t)path, strlen(path),
+                               (uint64_t)stat, 0, 0)) == -EMFILE &&
            oldest)
         close_handle(oldest);
     if (handle < 0)
@@ -153,7 +154,7 @@ static int64_t fetch(struct file *file, uint64_t offset, void *buffer, uint64_t 
     while (done < length) {
         int64_t got = current_handle(file);
         if (got >= 0)
-            got = hypercall(UDFVM_HC_FILE_READ, (uint64_t)got, offset + done,
+            got = hypercall(UDFVM_HYPERCALL_FILE_READ, (uint64_t)got, offset + done,
                             (uint64_t)buffer + done, minimum(length - done, READ_MOST), 0);
         if (got < 0)
             return done ? (int64_t)done : got;
@@ -255,7 +256,7 @@ int64_t host_list(const char *path, uint64_t base, uint64_t position, emit_funct
     int64_t got = chunk ? 1 : -ENOMEM;
     cursor.number = cursor.first;
     while (got > 0 && !cursor.full) {
-        got = hypercall(UDFVM_HC_FILE_LIST, (uint64_t)path, strlen(path), cursor.number,
+        got = hypercall(UDFVM_HYPERCALL_FILE_LIST, (uint64_t)path, strlen(path), cursor.number,
                         (uint64_t)chunk, LISTING_BYTES);
         if (got > 0)
             emit_entries((const struct udfvm_directory_entry *)chunk, (size_t)got, &cursor);

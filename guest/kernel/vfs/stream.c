@@ -6,14 +6,14 @@
 
 /* Output waits here for a flush. Both streams share it, so that what they say stays in order; one
  * page, so that a call that prints a little dirties no more. The host knows where it lies. */
-static struct udfvm_log_pending pending
+static struct udfvm_pending_log pending
     __attribute__((section(".log_pending"), aligned(PAGE_SIZE)));
 
 void streams_flush(void)
 {
     if (!pending.length)
         return;
-    hypercall(UDFVM_HC_LOG, pending.stream, (uint64_t)pending.text, pending.length, 0, 0);
+    hypercall(UDFVM_HYPERCALL_LOG, pending.stream, (uint64_t)pending.text, pending.length, 0, 0);
     pending.length = 0;
 }
 
@@ -29,7 +29,7 @@ static int64_t write_stream(uint64_t stream, const char *text, uint64_t length)
         return (int64_t)length;
     }
     for (uint64_t done = 0; done < length; done += AT_ONCE) {
-        const int64_t error = hypercall(UDFVM_HC_LOG, stream, (uint64_t)text + done,
+        const int64_t error = hypercall(UDFVM_HYPERCALL_LOG, stream, (uint64_t)text + done,
                                         minimum(length - done, AT_ONCE), 0, 0);
         if (error < 0)
             return done ? (int64_t)done : error;

@@ -60,14 +60,15 @@ bool storage_is_nested(enum storage storage)
 uint32_t storage_row_type(enum storage storage)
 {
     if (storage == STORAGE_BOOL)
-        return UDFVM_BOOL;
+        return UDFVM_TYPE_BOOL;
     if (storage <= STORAGE_UINT64)
-        return UDFVM_INT64;
+        return UDFVM_TYPE_INT64;
     if (storage <= STORAGE_FLOAT64)
-        return UDFVM_FLOAT64;
+        return UDFVM_TYPE_FLOAT64;
     if (storage == STORAGE_NULL)
-        return UDFVM_NULL;
-    return storage <= STORAGE_TEXT64 || storage_is_nested(storage) ? UDFVM_TEXT : UDFVM_BLOB;
+        return UDFVM_TYPE_NULL;
+    return storage <= STORAGE_TEXT64 || storage_is_nested(storage) ? UDFVM_TYPE_TEXT
+                                                                   : UDFVM_TYPE_BLOB;
 }
 
 bool storage_holds(enum storage storage, int64_t integer)

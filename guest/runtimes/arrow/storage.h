@@ -9,27 +9,27 @@
 
 #include "udfvm_abi.h"
 
-/* How Arrow stores a type. Dates and times are stored as integers. */
+/* How Arrow stores a type: the numbers of the ABI. */
 enum storage {
-    STORAGE_BOOL,
-    STORAGE_INT8,
-    STORAGE_INT16,
-    STORAGE_INT32,
-    STORAGE_INT64,
-    STORAGE_UINT8,
-    STORAGE_UINT16,
-    STORAGE_UINT32,
-    STORAGE_UINT64,
-    STORAGE_FLOAT32,
-    STORAGE_FLOAT64,
-    STORAGE_TEXT32,
-    STORAGE_TEXT64, /* UTF-8, with 32- or 64-bit offsets */
-    STORAGE_BYTES32,
-    STORAGE_BYTES64,
-    STORAGE_NULL, /* nothing is stored: every row is null */
-    STORAGE_STRUCT,
-    STORAGE_LIST, /* columns with columns in them; in rows and in struct udfvm_columns JSON text */
-    STORAGE_COUNT,
+    STORAGE_BOOL = UDFVM_STORAGE_BOOL,
+    STORAGE_INT8 = UDFVM_STORAGE_INT8,
+    STORAGE_INT16 = UDFVM_STORAGE_INT16,
+    STORAGE_INT32 = UDFVM_STORAGE_INT32,
+    STORAGE_INT64 = UDFVM_STORAGE_INT64,
+    STORAGE_UINT8 = UDFVM_STORAGE_UINT8,
+    STORAGE_UINT16 = UDFVM_STORAGE_UINT16,
+    STORAGE_UINT32 = UDFVM_STORAGE_UINT32,
+    STORAGE_UINT64 = UDFVM_STORAGE_UINT64,
+    STORAGE_FLOAT32 = UDFVM_STORAGE_FLOAT32,
+    STORAGE_FLOAT64 = UDFVM_STORAGE_FLOAT64,
+    STORAGE_TEXT32 = UDFVM_STORAGE_TEXT32,
+    STORAGE_TEXT64 = UDFVM_STORAGE_TEXT64,
+    STORAGE_BYTES32 = UDFVM_STORAGE_BYTES32,
+    STORAGE_BYTES64 = UDFVM_STORAGE_BYTES64,
+    STORAGE_NULL = UDFVM_STORAGE_NULL,
+    STORAGE_STRUCT = UDFVM_STORAGE_STRUCT,
+    STORAGE_LIST = UDFVM_STORAGE_LIST,
+    STORAGE_COUNT = UDFVM_STORAGE_COUNT,
 };
 
 /* A value on its way out. */
@@ -68,7 +68,7 @@ bool storage_is_text(enum storage storage);
 bool storage_has_offsets(enum storage storage);
 /* Struct or list. */
 bool storage_is_nested(enum storage storage);
-/* enum udfvm_type of a stored value in a row. */
+/* UDFVM_TYPE_x of a stored value in a row. */
 uint32_t storage_row_type(enum storage storage);
 /* Whether an integer is in the range of an integer type. */
 bool storage_holds(enum storage storage, int64_t integer);

@@ -48,7 +48,7 @@ static size_t row_size(const struct udfvm_any *arguments, size_t count)
 {
     size_t size = sizeof(struct udfvm_row) + count * sizeof(struct udfvm_value);
     for (size_t i = 0; i < count; i++)
-        size += arguments[i].type == UDFVM_TEXT || arguments[i].type == UDFVM_BLOB
+        size += arguments[i].type == UDFVM_TYPE_TEXT || arguments[i].type == UDFVM_TYPE_BLOB
                     ? arguments[i].bytes.length
                     : 0;
     return size;
@@ -62,9 +62,9 @@ static void put_row(uint8_t *row, const struct udfvm_any *arguments, size_t coun
     for (size_t i = 0; i < count; i++) {
         const struct udfvm_any *argument = &arguments[i];
         values[i] = (struct udfvm_value){ .type = argument->type, .integer = argument->integer };
-        if (argument->type == UDFVM_FLOAT64)
+        if (argument->type == UDFVM_TYPE_FLOAT64)
             values[i].real = argument->real;
-        if (argument->type != UDFVM_TEXT && argument->type != UDFVM_BLOB)
+        if (argument->type != UDFVM_TYPE_TEXT && argument->type != UDFVM_TYPE_BLOB)
             continue;
         values[i].offset = end;
         values[i].length = (uint32_t)argument->bytes.length;
@@ -85,9 +85,9 @@ NOT_INLINE static const char *call_host(const char *name, const struct udfvm_any
         return host_call_problem(got);
     const struct udfvm_value *value = (const struct udfvm_value *)reply;
     *result = (struct udfvm_any){ .type = value->type };
-    if (value->type == UDFVM_TEXT || value->type == UDFVM_BLOB)
+    if (value->type == UDFVM_TYPE_TEXT || value->type == UDFVM_TYPE_BLOB)
         result->bytes = (struct udfvm_bytes){ (const char *)reply + value->offset, value->length };
-    else if (value->type == UDFVM_FLOAT64)
+    else if (value->type == UDFVM_TYPE_FLOAT64)
         result->real = value->real;
     else
         result->integer = value->integer;

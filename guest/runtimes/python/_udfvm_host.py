@@ -17,7 +17,7 @@ _ROW: Final = struct.Struct("<II")
 _VALUE: Final = struct.Struct("<IIQ")
 _INTEGER: Final = struct.Struct("<IIq")
 _REAL: Final = struct.Struct("<IId")
-_NULL, _INT64, _FLOAT64, _TEXT, _BLOB, _BOOL = range(6)  # enum udfvm_type
+_NULL, _INT64, _FLOAT64, _TEXT, _BLOB, _BOOL = range(6)  # UDFVM_TYPE_x
 _TYPES: Final = {
     "bool": _BOOL,
     "int64": _INT64,

@@ -13,7 +13,7 @@ import _udfvm_scalar
 from _udfvm_columns import scalar_columns
 from _udfvm_warmup import repeat
 
-# struct udfvm_row and struct udfvm_value, with the tags of enum udfvm_type.
+# struct udfvm_row and struct udfvm_value, with the tags of UDFVM_TYPE_x.
 _ROW: Final = struct.Struct("<II")
 _VALUE: Final = struct.Struct("<IIQ")
 _TAGS: Final = {"int64": 1, "double": 2, "string": 3, "json": 3, "binary": 4, "bool": 5}

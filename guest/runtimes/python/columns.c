@@ -99,7 +99,7 @@ static bool inside(uint64_t place, uint64_t bytes, uint64_t length)
 static bool find_column(const struct slot *slot, const struct udfvm_column *head,
                         const uint8_t *base, uint64_t length, uint64_t rows, struct column *column)
 {
-    *column = (struct column){ .all_null = head->type == UDFVM_NULL };
+    *column = (struct column){ .all_null = head->type == UDFVM_TYPE_NULL };
     if (column->all_null)
         return true;
     if (head->type != storage_row_type(slot->storage))

@@ -125,20 +125,20 @@ static PyObject *call(const struct function *function, PyObject **arguments)
 static uint64_t write_reply(const struct slot *slot, const struct scalar *scalar, uint8_t *output,
                             uint64_t capacity)
 {
-    struct udfvm_value value = { .type = UDFVM_NULL };
+    struct udfvm_value value = { .type = UDFVM_TYPE_NULL };
     uint64_t length = sizeof value;
     if (!scalar->null) {
         if (storage_is_variable(slot->storage)) {
-            value.type = slot->storage <= STORAGE_TEXT64 ? UDFVM_TEXT : UDFVM_BLOB;
+            value.type = slot->storage <= STORAGE_TEXT64 ? UDFVM_TYPE_TEXT : UDFVM_TYPE_BLOB;
             value.length = (uint32_t)scalar->length;
             value.offset = sizeof value;
             length += (uint64_t)scalar->length;
         } else if (slot->storage == STORAGE_FLOAT32 || slot->storage == STORAGE_FLOAT64) {
-            value.type = UDFVM_FLOAT64;
+            value.type = UDFVM_TYPE_FLOAT64;
             value.real = slot->storage == STORAGE_FLOAT32 ? (double)(float)scalar->real
                                                           : scalar->real;
         } else {
-            value.type = slot->storage == STORAGE_BOOL ? UDFVM_BOOL : UDFVM_INT64;
+            value.type = slot->storage == STORAGE_BOOL ? UDFVM_TYPE_BOOL : UDFVM_TYPE_INT64;
             value.integer = scalar->integer;
         }
     }
@@ -162,11 +162,11 @@ static int call_row(struct function *function, const uint8_t *payload, uint64_t 
         return -1;
     }
     for (size_t i = 0; i < function->count; i++)
-        if (values[i].type == UDFVM_NULL && !function->parameters[i].nullable)
+        if (values[i].type == UDFVM_TYPE_NULL && !function->parameters[i].nullable)
             return 0;
     PyObject **arguments = function->arguments;
     for (size_t i = 0; i < function->count; i++) {
-        bool null = values[i].type == UDFVM_NULL;
+        bool null = values[i].type == UDFVM_TYPE_NULL;
         arguments[i + 1] = null ? Py_NewRef(Py_None)
                                 : value_from_row(&function->parameters[i], &values[i], payload,
                                                  length);

@@ -6,7 +6,7 @@
 
 /* The largest input window, so one view serves all calls; what lies past the request is not used.
  */
-#define WINDOW_BYTES ((Py_ssize_t)(UDFVM_WINDOW_MAX - UDFVM_PAGE_SIZE))
+#define WINDOW_BYTES ((Py_ssize_t)(UDFVM_MAX_WINDOW - UDFVM_PAGE_SIZE))
 
 static int take_columns(struct numpy_function *self, PyObject *columns)
 {

@@ -21,15 +21,15 @@ PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *valu
         return PyErr_Format(PyExc_TypeError, "an argument of row type %u where type %u is declared",
                             value->type, storage_row_type(slot->storage));
     switch (value->type) {
-    case UDFVM_BOOL:
+    case UDFVM_TYPE_BOOL:
         return PyBool_FromLong(value->integer != 0);
-    case UDFVM_INT64:
+    case UDFVM_TYPE_INT64:
         if (!storage_holds(slot->storage, value->integer))
             return PyErr_Format(PyExc_OverflowError,
                                 "%lld is out of the range of its declared type",
                                 (long long)value->integer);
         return converted(slot, PyLong_FromLongLong(value->integer));
-    case UDFVM_FLOAT64:
+    case UDFVM_TYPE_FLOAT64:
         if (!storage_holds_real(slot->storage, value->real)) {
             PyErr_SetString(PyExc_OverflowError,
                             "the number is out of the range of its declared type, float");
@@ -44,7 +44,7 @@ PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *valu
         return PyErr_Format(PyExc_ValueError,
                             "the bytes of an argument lie outside of the request");
     const char *bytes = (const char *)payload + value->offset;
-    return converted(slot, value->type == UDFVM_TEXT
+    return converted(slot, value->type == UDFVM_TYPE_TEXT
                                ? PyUnicode_DecodeUTF8(bytes, value->length, NULL)
                                : PyBytes_FromStringAndSize(bytes, value->length));
 }

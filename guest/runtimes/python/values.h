@@ -25,7 +25,7 @@ struct result {
     PyObject *owner;
 };
 
-/* The argument in a row; NULL with an exception. The value must not be UDFVM_NULL. */
+/* The argument in a row; NULL with an exception. The value must not be UDFVM_TYPE_NULL. */
 PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *value,
                          const uint8_t *payload, uint64_t length);
 

@@ -8,7 +8,7 @@
 int64_t host_call(const char *name, uint64_t name_length, const void *arguments, uint64_t length,
                   void *reply)
 {
-    int64_t result = UDFVM_HC_HOST_CALL;
+    int64_t result = UDFVM_HYPERCALL_HOST_CALL;
     register uint64_t r10 __asm__("r10") = length;
     register void *r8 __asm__("r8") = reply;
     register uint64_t r9 __asm__("r9") = HOST_REPLY_MOST;

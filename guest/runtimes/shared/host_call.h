@@ -1,4 +1,4 @@
-/* Calls of host functions: UDFVM_HC_HOST_CALL. */
+/* Calls of host functions: UDFVM_HYPERCALL_HOST_CALL. */
 #ifndef UDFVM_HOST_CALL_H
 #define UDFVM_HOST_CALL_H
 

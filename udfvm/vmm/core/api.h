@@ -104,7 +104,7 @@ struct udfvm_files {
 
 struct udfvm_host_functions {
     void *context;
-    /* `name` is any string of at most UDFVM_HOST_NAME_MAX bytes, `arguments` a copy of what the
+    /* `name` is any string of at most UDFVM_MAX_HOST_NAME bytes, `arguments` a copy of what the
      * guest wrote. Returns the length of the reply, which is written if it is not longer than
      * `capacity`; UDFVM_NO_HOST_FUNCTION; or UDFVM_HOST_FUNCTION_FAILED, with a text of less than
      * 256 bytes in `failure`, which ends the call with UDFVM_E_HOST_FUNCTION. */
@@ -171,7 +171,7 @@ struct udfvm_limits {
 
 struct udfvm_reply {
     int sealed;       /* 1: the guest asks to be sealed (after BOOT and LOAD) */
-    int status;       /* enum udfvm_status */
+    int status;       /* UDFVM_STATUS_x */
     const void *data; /* in the output window: valid until the next use of this VM; the guest does
                          not run meanwhile */
     uint64_t length;
@@ -387,7 +387,7 @@ struct udfvm_pool_reply {
     void *output; /* room for the reply: set by the caller, as is the next */
     uint64_t capacity;
     uint64_t length;
-    int status;      /* enum udfvm_status */
+    int status;      /* UDFVM_STATUS_x */
     unsigned in_use; /* VMs of the pool that were in use during the call, this one included */
     int attend;      /* there will be idle VMs to trim or to shrink */
     udfvm_vm *kept; /* the VM, where there was no room: read `data`, then give it back; else NULL */

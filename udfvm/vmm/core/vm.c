@@ -14,11 +14,11 @@ int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *er
         return udfvm_fail(error, UDFVM_E_ARGUMENT,
                           "memory must be a multiple of 2 MiB from 16 MiB to 64 GiB");
     for (int i = 0; i < 2; i++)
-        if (windows[i] % HUGE_PAGE || windows[i] == 0 || windows[i] > UDFVM_WINDOW_MAX)
+        if (windows[i] % HUGE_PAGE || windows[i] == 0 || windows[i] > UDFVM_MAX_WINDOW)
             return udfvm_fail(error, UDFVM_E_ARGUMENT,
                               "windows must be multiples of 2 MiB, 16 GiB at most");
-    if (config->scratch % HUGE_PAGE || config->scratch > UDFVM_WINDOW_MAX ||
-        config->output_window + config->scratch > UDFVM_WINDOW_MAX)
+    if (config->scratch % HUGE_PAGE || config->scratch > UDFVM_MAX_WINDOW ||
+        config->output_window + config->scratch > UDFVM_MAX_WINDOW)
         return udfvm_fail(
             error, UDFVM_E_ARGUMENT,
             "scratch must be a multiple of 2 MiB, with the output window 16 GiB at most");

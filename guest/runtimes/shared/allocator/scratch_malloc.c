@@ -51,7 +51,7 @@ static long kernel(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, 
 
 static bool in_scratch(uint64_t address)
 {
-    return address - UDFVM_OUTPUT_BASE < UDFVM_WINDOW_MAX;
+    return address - UDFVM_OUTPUT_BASE < UDFVM_MAX_WINDOW;
 }
 
 static bool is_large(size_t size)
@@ -71,7 +71,7 @@ static void *take(size_t alignment, size_t size)
 {
     if (alignment < ALIGNMENT)
         alignment = ALIGNMENT;
-    if (alignment > UDFVM_WINDOW_MAX)
+    if (alignment > UDFVM_MAX_WINDOW)
         return NULL;
     const uint64_t length = (size + alignment + sizeof(struct header) + 4095) & ~4095ul;
     const uint64_t start = (uint64_t)kernel(SYS_mmap, 0, length, PROT_READ | PROT_WRITE,
@@ -120,7 +120,7 @@ static bool resize_in_place(void *block, size_t size)
 {
     struct header *header = header_of(block);
     const uint64_t length = ((uint64_t)block - header->start + size + 4095) & ~4095ul;
-    if (size < LARGE || size > UDFVM_WINDOW_MAX ||
+    if (size < LARGE || size > UDFVM_MAX_WINDOW ||
         kernel(SYS_mremap, header->start, header->length, length, 0, 0, 0) < 0)
         return false;
     header->length = length;

@@ -108,7 +108,7 @@ static void *narrow(const struct slot *slot, struct column *column, uint64_t row
     else if (slot->storage == STORAGE_FLOAT32)
         column->data = made = narrow_reals(slot, column, (const double *)column->data, rows,
                                            failed);
-    else if (storage_row_type(slot->storage) == UDFVM_INT64 && slot->storage != STORAGE_INT64)
+    else if (storage_row_type(slot->storage) == UDFVM_TYPE_INT64 && slot->storage != STORAGE_INT64)
         column->data = made = narrow_integers(slot, column, (const int64_t *)column->data, rows,
                                               failed);
     return made;
@@ -121,7 +121,7 @@ static bool take_nested(struct nested_argument *argument, const struct slot *slo
 {
     const struct slot text = { .storage = STORAGE_TEXT32 };
     struct column texts = { .all_null = true };
-    if (head->type != UDFVM_NULL) {
+    if (head->type != UDFVM_TYPE_NULL) {
         texts = (struct column){ .storage = STORAGE_TEXT32 };
         if (!find_buffers(&text, head, base, length, (uint64_t)rows, &texts))
             return false;
@@ -160,7 +160,7 @@ bool arguments_take(struct arguments *arguments, const struct program *program,
         if (program->nested[i]) {
             valid = take_nested(program->nested[i], slot, &columns[i], payload, length,
                                 arguments->rows, column, row);
-        } else if (columns[i].type == UDFVM_NULL) {
+        } else if (columns[i].type == UDFVM_TYPE_NULL) {
             arguments->made[i] = all_null(column, head->rows);
         } else {
             valid = find_buffers(slot, &columns[i], payload, length, head->rows, column);

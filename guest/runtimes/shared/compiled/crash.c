@@ -87,7 +87,7 @@ static const char *cause(int number, const siginfo_t *info, const greg_t *values
 /* Then the registers say nothing of what went wrong. */
 static bool refused_memory(void)
 {
-    return ((const struct udfvm_refused *)UDFVM_REFUSED)->length != 0;
+    return ((const struct udfvm_refused_memory *)UDFVM_REFUSED_MEMORY)->length != 0;
 }
 
 static void report(int number, siginfo_t *info, void *context)

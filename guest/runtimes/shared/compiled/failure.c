@@ -32,7 +32,8 @@ const char *failure_message(void)
 
 void failure_add_refusal(void)
 {
-    const struct udfvm_refused *refused = (const struct udfvm_refused *)UDFVM_REFUSED;
+    const struct udfvm_refused_memory *refused = (const struct udfvm_refused_memory *)
+        UDFVM_REFUSED_MEMORY;
     const size_t used = strlen(failure.message);
     if (refused->length)
         snprintf(failure.message + used, sizeof failure.message - used,

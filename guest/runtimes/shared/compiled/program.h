@@ -13,7 +13,7 @@
 struct slot {
     enum storage storage;
     bool nullable;
-    char name[UDFVM_SLOT_NAME];
+    char name[UDFVM_MAX_SLOT_NAME];
     const struct type *type; /* of a struct or list; of what code says of itself also of dates and
                                 times; else NULL */
 };

@@ -171,13 +171,14 @@ static bool take_nested(const struct udfvm_value *value, const struct slot *slot
                         struct nested_argument *argument, const uint8_t *payload, uint64_t length,
                         struct column *column)
 {
-    if (value->type == UDFVM_TEXT ? value->offset > length || value->length > length - value->offset
-                                  : value->type != UDFVM_NULL)
+    if (value->type == UDFVM_TYPE_TEXT
+            ? value->offset > length || value->length > length - value->offset
+            : value->type != UDFVM_TYPE_NULL)
         return wrong_row();
     nested_argument_begin(argument);
     if (!nested_argument_put(argument, slot->name,
-                             value->type == UDFVM_NULL ? NULL
-                                                       : (const char *)payload + value->offset,
+                             value->type == UDFVM_TYPE_NULL ? NULL
+                                                            : (const char *)payload + value->offset,
                              value->length))
         return false;
     *column = nested_argument_column(argument);
@@ -194,7 +195,7 @@ static bool take_value(const struct udfvm_value *value, const struct slot *slot,
                                .data = (const uint8_t *)&value->integer,
                                .offsets = wide ? (const void *)cell->offsets
                                                : cell->narrow_offsets };
-    if (value->type == UDFVM_NULL) {
+    if (value->type == UDFVM_TYPE_NULL) {
         column->validity = &invalid;
         column->nulls = 1;
         return true;
@@ -216,7 +217,7 @@ static bool take_value(const struct udfvm_value *value, const struct slot *slot,
         cell->narrow = (float)value->real;
         column->data = (const uint8_t *)&cell->narrow;
     }
-    return value->type != UDFVM_INT64 || slot_holds(slot, value->integer);
+    return value->type != UDFVM_TYPE_INT64 || slot_holds(slot, value->integer);
 }
 
 static bool take_row(const struct program *program, const uint8_t *payload, uint64_t length,
@@ -270,7 +271,7 @@ static uint64_t reply_value(const struct block *block)
     struct udfvm_value value = { .type = storage_row_type(block->storage) };
     uint64_t length = sizeof value;
     if (!(block->output[block->validity] & 1)) {
-        value.type = UDFVM_NULL;
+        value.type = UDFVM_TYPE_NULL;
     } else if (storage_is_variable(block->storage)) {
         value.length = (uint32_t)block->data_bytes;
         value.offset = block->data;

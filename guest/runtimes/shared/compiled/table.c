@@ -183,7 +183,7 @@ static void write_reply(const struct piece *piece, uint64_t rows, uint8_t *outpu
     const struct udfvm_columns head = { .rows = rows,
                                         .count = 1 + (uint32_t)piece->count,
                                         .flags = piece->rows.count > 0 ? UDFVM_COLUMNS_MORE : 0 };
-    struct udfvm_column column = { .type = UDFVM_INT64,
+    struct udfvm_column column = { .type = UDFVM_TYPE_INT64,
                                    .data = index_place(piece),
                                    .data_length = rows * sizeof(int64_t) };
     uint8_t *at = output + sizeof head;

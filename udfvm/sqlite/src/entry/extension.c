@@ -27,13 +27,13 @@ typedef void sql_function(sqlite3_context *, int, sqlite3_value **);
     {                                                                                      \
         body(libraries[n], context, count, arguments);                                     \
     }
-#define ENTRIES(name, body)                                                                   \
-    ENTRY(name, body, 0)                                                                      \
-    ENTRY(name, body, 1)                                                                      \
-    ENTRY(name, body, 2)                                                                      \
-        ENTRY(name, body,                                                                     \
-              3) static sql_function *const name##_entries[LIBRARIES] = { name##_0, name##_1, \
-                                                                          name##_2, name##_3 };
+#define ENTRIES(name, body)                                                                \
+    ENTRY(name, body, 0)                                                                   \
+    ENTRY(name, body, 1)                                                                   \
+    ENTRY(name, body, 2)                                                                   \
+    ENTRY(name, body, 3)                                                                   \
+    static sql_function *const name##_entries[LIBRARIES] = { name##_0, name##_1, name##_2, \
+                                                             name##_3 };
 
 ENTRIES(own, call_own)
 ENTRIES(vm_udf, call_by_name)
@@ -85,7 +85,7 @@ static int fail(sqlite_library *library, char **error, int code, const char *why
 
 static bool type_known(uint32_t type)
 {
-    return type >= UDFVM_INT64 && type <= UDFVM_BOOL;
+    return type >= UDFVM_TYPE_INT64 && type <= UDFVM_TYPE_BOOL;
 }
 
 static const char *fault_of_table(const struct udfvm_sqlite_function *function)

@@ -47,7 +47,7 @@ enum udfvm_sqlite_kind {
 
 struct udfvm_sqlite_parameter {
     const char *name;  /* UTF-8 */
-    uint32_t type;     /* enum udfvm_type, not UDFVM_NULL */
+    uint32_t type;     /* UDFVM_TYPE_x, not UDFVM_TYPE_NULL */
     uint32_t nullable; /* 0: an SQL NULL makes the result NULL without a call */
     const void
         *fallback; /* its default: struct udfvm_value, and its bytes behind it; NULL: it has none */
@@ -58,7 +58,7 @@ struct udfvm_sqlite_parameter {
 
 struct udfvm_sqlite_column {
     const char *name; /* UTF-8 */
-    uint32_t type;    /* enum udfvm_type, not UDFVM_NULL; any value may be NULL */
+    uint32_t type;    /* UDFVM_TYPE_x, not UDFVM_TYPE_NULL; any value may be NULL */
 };
 
 struct udfvm_sqlite_function {
@@ -68,7 +68,7 @@ struct udfvm_sqlite_function {
     udfvm_image *image;
     const struct udfvm_sqlite_parameter *parameters;
     uint32_t parameter_count;
-    uint32_t result_type;       /* enum udfvm_type, not UDFVM_NULL; any result may be NULL */
+    uint32_t result_type;       /* UDFVM_TYPE_x, not UDFVM_TYPE_NULL; any result may be NULL */
     uint32_t isolation;         /* enum udfvm_sqlite_isolation */
     uint32_t flags;             /* enum udfvm_sqlite_flag */
     struct udfvm_limits limits; /* of one row */

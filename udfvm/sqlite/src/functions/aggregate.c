@@ -41,8 +41,8 @@ static struct batch *batch_of(struct session *session)
         session->batch_rows = NULL;
         return NULL;
     }
-    session->batch->columns[0].type = UDFVM_INT64;
-    session->batch->columns[1].type = UDFVM_BOOL;
+    session->batch->columns[0].type = UDFVM_TYPE_INT64;
+    session->batch->columns[1].type = UDFVM_TYPE_BOOL;
     for (uint32_t i = 0; i < function->parameter_count; i++)
         session->batch->columns[FIRST_ARGUMENT + i].type = function->parameters[i].type;
     return session->batch;

@@ -9,14 +9,14 @@ static int bind(sqlite_library *library, sqlite3_stmt *statement, const struct u
 {
     sqlite_library *sqlite3_api = library;
     switch (value->type) {
-    case UDFVM_NULL:
+    case UDFVM_TYPE_NULL:
         return sqlite3_bind_null(statement, 1);
-    case UDFVM_FLOAT64:
+    case UDFVM_TYPE_FLOAT64:
         return sqlite3_bind_double(statement, 1, value->real);
-    case UDFVM_TEXT:
+    case UDFVM_TYPE_TEXT:
         return sqlite3_bind_text64(statement, 1, bytes, value->length, SQLITE_TRANSIENT,
                                    SQLITE_UTF8);
-    case UDFVM_BLOB:
+    case UDFVM_TYPE_BLOB:
         return sqlite3_bind_blob64(statement, 1, bytes, value->length, SQLITE_TRANSIENT);
     default:
         return sqlite3_bind_int64(statement, 1, value->integer);
@@ -34,7 +34,7 @@ sqlite3_value *default_create(sqlite_library *library, sqlite3 *connection, cons
     if (length < sizeof value)
         return NULL;
     memcpy(&value, encoded, sizeof value);
-    const bool variable = value.type == UDFVM_TEXT || value.type == UDFVM_BLOB;
+    const bool variable = value.type == UDFVM_TYPE_TEXT || value.type == UDFVM_TYPE_BLOB;
     if (variable && value.length != length - sizeof value)
         return NULL;
     if (sqlite3_prepare_v2(connection, "SELECT ?1", -1, &statement, NULL) == SQLITE_OK &&

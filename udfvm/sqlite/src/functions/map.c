@@ -70,29 +70,29 @@ static int keep_key(sqlite_library *library, struct keys *keys, sqlite3_value *k
         keys->values = values;
         keys->capacity = capacity;
     }
-    struct udfvm_value value = { .type = UDFVM_NULL };
+    struct udfvm_value value = { .type = UDFVM_TYPE_NULL };
     const void *bytes = NULL;
     switch (sqlite3_value_type(key)) {
     case SQLITE_INTEGER:
-        value.type = UDFVM_INT64;
+        value.type = UDFVM_TYPE_INT64;
         value.integer = sqlite3_value_int64(key);
         break;
     case SQLITE_FLOAT:
-        value.type = UDFVM_FLOAT64;
+        value.type = UDFVM_TYPE_FLOAT64;
         value.real = sqlite3_value_double(key);
         break;
     case SQLITE_TEXT:
-        value.type = UDFVM_TEXT;
+        value.type = UDFVM_TYPE_TEXT;
         bytes = sqlite3_value_text(key);
         break;
     case SQLITE_BLOB:
-        value.type = UDFVM_BLOB;
+        value.type = UDFVM_TYPE_BLOB;
         bytes = sqlite3_value_blob(key);
         break;
     default:
         break;
     }
-    if (value.type == UDFVM_TEXT || value.type == UDFVM_BLOB) {
+    if (value.type == UDFVM_TYPE_TEXT || value.type == UDFVM_TYPE_BLOB) {
         value.length = (uint32_t)sqlite3_value_bytes(key);
         value.offset = keys->bytes.length;
         if ((!bytes && value.length) || !buffer_append(&keys->bytes, bytes, value.length))
@@ -109,16 +109,16 @@ static void key_result(sqlite_library *library, const struct keys *keys, uint64_
     const struct udfvm_value *value = &keys->values[index];
     const char *bytes = keys->bytes.data ? (const char *)keys->bytes.data + value->offset : "";
     switch (value->type) {
-    case UDFVM_INT64:
+    case UDFVM_TYPE_INT64:
         sqlite3_result_int64(context, value->integer);
         break;
-    case UDFVM_FLOAT64:
+    case UDFVM_TYPE_FLOAT64:
         sqlite3_result_double(context, value->real);
         break;
-    case UDFVM_TEXT:
+    case UDFVM_TYPE_TEXT:
         sqlite3_result_text64(context, bytes, value->length, SQLITE_TRANSIENT, SQLITE_UTF8);
         break;
-    case UDFVM_BLOB:
+    case UDFVM_TYPE_BLOB:
         sqlite3_result_blob64(context, bytes, value->length, SQLITE_TRANSIENT);
         break;
     default:

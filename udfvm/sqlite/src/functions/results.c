@@ -21,7 +21,7 @@ int results_create(struct results *results, struct session *session)
     results->types = calloc(results->count, sizeof *results->types);
     if (!results->types)
         return SQLITE_NOMEM;
-    results->types[0] = is_table(results) ? (uint32_t)UDFVM_INT64 : function->result_type;
+    results->types[0] = is_table(results) ? (uint32_t)UDFVM_TYPE_INT64 : function->result_type;
     for (size_t i = 1; i < results->count; i++)
         results->types[i] = function->columns[i - 1].type;
     return SQLITE_OK;

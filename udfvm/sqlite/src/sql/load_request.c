@@ -72,11 +72,11 @@ uint8_t *python_request(sqlite_library *library, const struct definition *defini
 /* enum storage of guest/runtimes/arrow/storage.h, as the types of rows. */
 static uint32_t storage_of(uint32_t type)
 {
-    static const uint32_t storages[] = { [UDFVM_BOOL] = 0,
-                                         [UDFVM_INT64] = 4,
-                                         [UDFVM_FLOAT64] = 10,
-                                         [UDFVM_TEXT] = 11,
-                                         [UDFVM_BLOB] = 13 };
+    static const uint32_t storages[] = { [UDFVM_TYPE_BOOL] = 0,
+                                         [UDFVM_TYPE_INT64] = 4,
+                                         [UDFVM_TYPE_FLOAT64] = 10,
+                                         [UDFVM_TYPE_TEXT] = 11,
+                                         [UDFVM_TYPE_BLOB] = 13 };
     return storages[type];
 }
 

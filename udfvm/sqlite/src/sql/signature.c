@@ -10,15 +10,15 @@ static const struct {
     uint32_t type;
     bool json;
 } types[] = {
-    { "int", UDFVM_INT64, false },      { "integer", UDFVM_INT64, false },
-    { "bigint", UDFVM_INT64, false },   { "int64", UDFVM_INT64, false },
-    { "double", UDFVM_FLOAT64, false }, { "real", UDFVM_FLOAT64, false },
-    { "float", UDFVM_FLOAT64, false },  { "float64", UDFVM_FLOAT64, false },
-    { "text", UDFVM_TEXT, false },      { "string", UDFVM_TEXT, false },
-    { "str", UDFVM_TEXT, false },       { "blob", UDFVM_BLOB, false },
-    { "bytes", UDFVM_BLOB, false },     { "binary", UDFVM_BLOB, false },
-    { "bool", UDFVM_BOOL, false },      { "boolean", UDFVM_BOOL, false },
-    { "json", UDFVM_TEXT, true },
+    { "int", UDFVM_TYPE_INT64, false },      { "integer", UDFVM_TYPE_INT64, false },
+    { "bigint", UDFVM_TYPE_INT64, false },   { "int64", UDFVM_TYPE_INT64, false },
+    { "double", UDFVM_TYPE_FLOAT64, false }, { "real", UDFVM_TYPE_FLOAT64, false },
+    { "float", UDFVM_TYPE_FLOAT64, false },  { "float64", UDFVM_TYPE_FLOAT64, false },
+    { "text", UDFVM_TYPE_TEXT, false },      { "string", UDFVM_TYPE_TEXT, false },
+    { "str", UDFVM_TYPE_TEXT, false },       { "blob", UDFVM_TYPE_BLOB, false },
+    { "bytes", UDFVM_TYPE_BLOB, false },     { "binary", UDFVM_TYPE_BLOB, false },
+    { "bool", UDFVM_TYPE_BOOL, false },      { "boolean", UDFVM_TYPE_BOOL, false },
+    { "json", UDFVM_TYPE_TEXT, true },
 };
 
 const char *type_text(uint32_t type, bool json)

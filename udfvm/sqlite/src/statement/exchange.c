@@ -123,7 +123,7 @@ static int put_bytes(const struct session *session, struct batch *batch, size_t 
 {
     sqlite_library *sqlite3_api = session->function->registry->library;
     const struct parameter *parameter = &session->function->parameters[index];
-    const bool is_text = parameter->type == UDFVM_TEXT;
+    const bool is_text = parameter->type == UDFVM_TYPE_TEXT;
     const void *bytes = is_text ? (const void *)sqlite3_value_text(value)
                                 : sqlite3_value_blob(value);
     const size_t length = (size_t)sqlite3_value_bytes(value);
@@ -154,18 +154,18 @@ int batch_put_row(const struct session *session, struct batch *batch, size_t fir
         bool put = true;
         if (found == SQLITE_NULL)
             put = batch_put_null(batch, column);
-        else if (type == UDFVM_FLOAT64 &&
+        else if (type == UDFVM_TYPE_FLOAT64 &&
                  (found == SQLITE_FLOAT ||
                   (found == SQLITE_INTEGER &&
                    exact_real(&function->parameters[i], sqlite3_value_int64(arguments[i])))))
             put = batch_put_real(batch, column, sqlite3_value_double(arguments[i]));
-        else if (type == UDFVM_INT64 && found == SQLITE_INTEGER)
+        else if (type == UDFVM_TYPE_INT64 && found == SQLITE_INTEGER)
             put = batch_put_integer(batch, column, sqlite3_value_int64(arguments[i]));
-        else if (type == UDFVM_BOOL && found == SQLITE_INTEGER &&
+        else if (type == UDFVM_TYPE_BOOL && found == SQLITE_INTEGER &&
                  (uint64_t)sqlite3_value_int64(arguments[i]) <= 1)
             put = batch_put_integer(batch, column, sqlite3_value_int64(arguments[i]));
-        else if ((type == UDFVM_TEXT && found == SQLITE_TEXT) ||
-                 (type == UDFVM_BLOB && found == SQLITE_BLOB))
+        else if ((type == UDFVM_TYPE_TEXT && found == SQLITE_TEXT) ||
+                 (type == UDFVM_TYPE_BLOB && found == SQLITE_BLOB))
             code = put_bytes(session, batch, column, i, arguments[i], error);
         else
             code = wrong_type(session, arguments, error);

@@ -6,7 +6,7 @@
 #include "internal.h"
 
 struct exchange {
-    uint32_t request; /* enum udfvm_request */
+    uint32_t request; /* UDFVM_REQUEST_x */
     uint64_t head[2]; /* struct udfvm_fetch or udfvm_aggregate; not for UDFVM_REQUEST_COLUMNS */
     const struct batch *batch; /* NULL: no columns */
     int64_t

@@ -41,7 +41,7 @@ void buffer_free(struct buffer *buffer)
 
 static bool is_variable(const struct batch_column *column)
 {
-    return column->type == UDFVM_TEXT || column->type == UDFVM_BLOB;
+    return column->type == UDFVM_TYPE_TEXT || column->type == UDFVM_TYPE_BLOB;
 }
 
 struct batch *batch_create(size_t count)
@@ -131,8 +131,8 @@ bool batch_put_null(struct batch *batch, size_t index)
         return false;
     if (is_variable(column))
         return put_end(column);
-    return column->type == UDFVM_BOOL ? put_bit(&column->data, batch->rows, false)
-                                      : put_word(&column->data, &nothing);
+    return column->type == UDFVM_TYPE_BOOL ? put_bit(&column->data, batch->rows, false)
+                                           : put_word(&column->data, &nothing);
 }
 
 bool batch_put_integer(struct batch *batch, size_t index, int64_t integer)
@@ -140,8 +140,8 @@ bool batch_put_integer(struct batch *batch, size_t index, int64_t integer)
     struct batch_column *column = &batch->columns[index];
     if (!put_valid(batch, column))
         return false;
-    return column->type == UDFVM_BOOL ? put_bit(&column->data, batch->rows, integer != 0)
-                                      : put_word(&column->data, &integer);
+    return column->type == UDFVM_TYPE_BOOL ? put_bit(&column->data, batch->rows, integer != 0)
+                                           : put_word(&column->data, &integer);
 }
 
 bool batch_put_real(struct batch *batch, size_t index, double real)
@@ -209,7 +209,7 @@ void batch_write(const struct batch *batch, uint8_t *to)
     memcpy(to, &head, sizeof head);
     for (size_t i = 0; i < batch->count; i++) {
         const struct batch_column *column = &batch->columns[i];
-        struct udfvm_column written = { .type = UDFVM_NULL };
+        struct udfvm_column written = { .type = UDFVM_TYPE_NULL };
         if (!all_null(batch, column)) {
             written.type = column->type;
             written.validity = column->nulls ? write_buffer(to, &place, &column->validity) : 0;

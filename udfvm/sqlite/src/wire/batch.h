@@ -15,7 +15,7 @@ struct buffer {
 };
 
 struct batch_column {
-    uint32_t type; /* enum udfvm_type */
+    uint32_t type; /* UDFVM_TYPE_x */
     uint64_t nulls;
     struct buffer validity; /* empty until there is a null */
     struct buffer offsets, data;

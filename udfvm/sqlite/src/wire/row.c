@@ -23,13 +23,13 @@ static const char *sql_type_name(int type)
 static const char *expected_name(uint32_t type)
 {
     switch (type) {
-    case UDFVM_INT64:
+    case UDFVM_TYPE_INT64:
         return "INTEGER";
-    case UDFVM_FLOAT64:
+    case UDFVM_TYPE_FLOAT64:
         return "REAL or INTEGER";
-    case UDFVM_TEXT:
+    case UDFVM_TYPE_TEXT:
         return "TEXT";
-    case UDFVM_BLOB:
+    case UDFVM_TYPE_BLOB:
         return "BLOB";
     default:
         return "INTEGER 0 or 1 (a bool)";
@@ -86,14 +86,14 @@ static bool acceptable(sqlite_library *library, const struct parameter *paramete
 {
     sqlite_library *sqlite3_api = library;
     switch (parameter->type) {
-    case UDFVM_INT64:
+    case UDFVM_TYPE_INT64:
         return found == SQLITE_INTEGER;
-    case UDFVM_FLOAT64:
+    case UDFVM_TYPE_FLOAT64:
         return found == SQLITE_FLOAT ||
                (found == SQLITE_INTEGER && exact_real(parameter, sqlite3_value_int64(value)));
-    case UDFVM_TEXT:
+    case UDFVM_TYPE_TEXT:
         return found == SQLITE_TEXT;
-    case UDFVM_BLOB:
+    case UDFVM_TYPE_BLOB:
         return found == SQLITE_BLOB;
     default:
         return found == SQLITE_INTEGER && (uint64_t)sqlite3_value_int64(value) <= 1;
@@ -115,11 +115,11 @@ enum row_check row_check(const struct session *session, sqlite3_value **argument
         }
         if (acceptable(sqlite3_api, parameter, found, arguments[i]))
             continue;
-        if (parameter->type == UDFVM_FLOAT64 && found == SQLITE_INTEGER)
+        if (parameter->type == UDFVM_TYPE_FLOAT64 && found == SQLITE_INTEGER)
             *wrong = describe_argument(session, i, "INTEGER %lld is no %s exactly",
                                        (long long)sqlite3_value_int64(arguments[i]),
                                        parameter->single ? "float of 32 bits" : "REAL");
-        else if (parameter->type == UDFVM_BOOL && found == SQLITE_INTEGER)
+        else if (parameter->type == UDFVM_TYPE_BOOL && found == SQLITE_INTEGER)
             *wrong = describe_argument(session, i, "expected %s, got INTEGER %lld",
                                        expected_name(parameter->type),
                                        (long long)sqlite3_value_int64(arguments[i]));
@@ -147,7 +147,7 @@ static bool encode_bytes(const struct session *session, sqlite3_context *context
 {
     const struct function *function = session->function;
     sqlite_library *library = function->registry->library, *sqlite3_api = library;
-    bool is_text = value->type == UDFVM_TEXT;
+    bool is_text = value->type == UDFVM_TYPE_TEXT;
     const void *bytes = is_text ? (const void *)sqlite3_value_text(argument)
                                 : sqlite3_value_blob(argument);
     size_t length = (size_t)sqlite3_value_bytes(argument);
@@ -201,10 +201,10 @@ bool row_encode(const struct session *session, sqlite3_context *context, sqlite3
     for (uint32_t i = 0; i < row.count; i++) {
         struct udfvm_value value = { .type = function->parameters[i].type };
         if (sqlite3_value_type(arguments[i]) == SQLITE_NULL)
-            value.type = UDFVM_NULL;
-        else if (value.type == UDFVM_INT64 || value.type == UDFVM_BOOL)
+            value.type = UDFVM_TYPE_NULL;
+        else if (value.type == UDFVM_TYPE_INT64 || value.type == UDFVM_TYPE_BOOL)
             value.integer = sqlite3_value_int64(arguments[i]);
-        else if (value.type == UDFVM_FLOAT64)
+        else if (value.type == UDFVM_TYPE_FLOAT64)
             value.real = sqlite3_value_double(arguments[i]);
         else if (!encode_bytes(session, context, i, arguments[i], &value, &used))
             return false;
@@ -228,7 +228,7 @@ static void decode_bytes(const struct session *session, sqlite3_context *context
         return;
     }
     const uint8_t *bytes = (const uint8_t *)reply->data + value->offset;
-    if (value->type == UDFVM_BLOB)
+    if (value->type == UDFVM_TYPE_BLOB)
         sqlite3_result_blob64(context, bytes, value->length, SQLITE_TRANSIENT);
     else if (utf8_valid(bytes, value->length)) {
         sqlite3_result_text64(context, (const char *)bytes, value->length, SQLITE_TRANSIENT,
@@ -251,7 +251,7 @@ void row_decode(const struct session *session, sqlite3_context *context,
         return;
     }
     memcpy(&value, reply->data, sizeof value);
-    if (value.type == UDFVM_NULL) {
+    if (value.type == UDFVM_TYPE_NULL) {
         sqlite3_result_null(context);
         return;
     }
@@ -260,13 +260,13 @@ void row_decode(const struct session *session, sqlite3_context *context,
         return;
     }
     switch (value.type) {
-    case UDFVM_INT64:
+    case UDFVM_TYPE_INT64:
         sqlite3_result_int64(context, value.integer);
         return;
-    case UDFVM_FLOAT64:
+    case UDFVM_TYPE_FLOAT64:
         sqlite3_result_double(context, value.real); /* NaN becomes NULL: SQL has no NaN */
         return;
-    case UDFVM_BOOL:
+    case UDFVM_TYPE_BOOL:
         if (value.integer == 0 || value.integer == 1)
             sqlite3_result_int64(context, value.integer);
         else

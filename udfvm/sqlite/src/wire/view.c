@@ -34,13 +34,13 @@ static const char *open_column(struct view_column *column, const struct udfvm_co
                                uint32_t type, const uint8_t *base, uint64_t length, uint64_t rows)
 {
     *column = (struct view_column){ .type = head->type };
-    if (head->type == UDFVM_NULL)
+    if (head->type == UDFVM_TYPE_NULL)
         return NULL;
     if (head->type != type)
         return "not of the declared type";
-    const bool variable = type == UDFVM_TEXT || type == UDFVM_BLOB;
+    const bool variable = type == UDFVM_TYPE_TEXT || type == UDFVM_TYPE_BLOB;
     const uint64_t bits = (rows + 7) / 8;
-    const uint64_t bytes = variable ? head->data_length : type == UDFVM_BOOL ? bits : rows * 8;
+    const uint64_t bytes = variable ? head->data_length : type == UDFVM_TYPE_BOOL ? bits : rows * 8;
     if (!inside(head->data, bytes, length) ||
         (head->validity && !inside(head->validity, bits, length)) ||
         (variable && !inside(head->offsets, (rows + 1) * 8, length)))
@@ -93,7 +93,7 @@ void view_close(struct view *view)
 bool view_is_null(const struct view *view, size_t index, uint64_t row)
 {
     const struct view_column *column = &view->columns[index];
-    return column->type == UDFVM_NULL ||
+    return column->type == UDFVM_TYPE_NULL ||
            (column->validity && !(column->validity[row / 8] >> (row % 8) & 1));
 }
 
@@ -115,14 +115,14 @@ const char *view_result(const struct view *view, size_t index, uint64_t row,
     }
     double real;
     switch (column->type) {
-    case UDFVM_INT64:
+    case UDFVM_TYPE_INT64:
         sqlite3_result_int64(context, view_integer(view, index, row));
         return NULL;
-    case UDFVM_FLOAT64:
+    case UDFVM_TYPE_FLOAT64:
         memcpy(&real, column->data + row * sizeof real, sizeof real);
         sqlite3_result_double(context, real); /* NaN becomes NULL: SQL has no NaN */
         return NULL;
-    case UDFVM_BOOL:
+    case UDFVM_TYPE_BOOL:
         sqlite3_result_int64(context, column->data[row / 8] >> (row % 8) & 1);
         return NULL;
     default:
@@ -131,7 +131,7 @@ const char *view_result(const struct view *view, size_t index, uint64_t row,
     const uint64_t begin = (uint64_t)offset_at(column, row),
                    end = (uint64_t)offset_at(column, row + 1);
     const uint8_t *bytes = column->data + begin;
-    if (column->type == UDFVM_BLOB)
+    if (column->type == UDFVM_TYPE_BLOB)
         sqlite3_result_blob64(context, bytes, end - begin, SQLITE_TRANSIENT);
     else if (utf8_valid(bytes, end - begin))
         sqlite3_result_text64(context, (const char *)bytes, end - begin, SQLITE_TRANSIENT,

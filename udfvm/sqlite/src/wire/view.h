@@ -6,7 +6,7 @@
 #include "internal.h"
 
 struct view_column {
-    uint32_t type;           /* UDFVM_NULL: every row is null */
+    uint32_t type;           /* UDFVM_TYPE_NULL: every row is null */
     const uint8_t *validity; /* NULL: no nulls */
     const uint8_t *offsets, *data;
 };

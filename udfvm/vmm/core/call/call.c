@@ -65,7 +65,7 @@ static int fill_call_page(struct udfvm_vm *vm, uint32_t request, uint64_t length
         vm->process_id = !call_proper ? BUILD_PROCESS
                          : fixed      ? FIXED_PROCESS
                                       : FIRST_PROCESS + fresh.process % PROCESSES;
-    const uint64_t window_end = UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW + machine->wide_bytes;
+    const uint64_t window_end = UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT + machine->wide_bytes;
     *call = (struct udfvm_call){
         .abi_version = UDFVM_ABI_VERSION,
         .request = request,
@@ -74,7 +74,7 @@ static int fill_call_page(struct udfvm_vm *vm, uint32_t request, uint64_t length
         .output_size = vm->limits.max_output,
         .tsc_khz = vm->tsc_khz,
         .flags = (fixed ? UDFVM_CALL_DETERMINISTIC : 0) |
-                 (machine->wide_open ? UDFVM_CALL_OPEN : 0) |
+                 (machine->wide_open ? UDFVM_CALL_UNLOGGED_OPEN : 0) |
                  (vm->reply_most > vm->limits.max_output ? UDFVM_CALL_IN_PLACE : 0),
         .scratch_start = UDFVM_OUTPUT_BASE + machine->output_bytes,
         .scratch_end = call_proper ? window_end : UDFVM_OUTPUT_BASE + machine->output_bytes,
@@ -116,10 +116,10 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
 {
     vm->limits = limits ? *limits : no_limits;
     vm->reply_most = vm->limits.max_output ? vm->limits.max_output
-                                           : UDFVM_WINDOW_NARROW + vm->machine.wide_bytes;
+                                           : UDFVM_LOGGED_OUTPUT + vm->machine.wide_bytes;
     if (vm->limits.max_output == 0 || vm->limits.max_output > vm->machine.output_bytes)
         vm->limits.max_output = vm->machine.output_bytes;
-    if (length >= UDFVM_WINDOW_NARROW / 2)
+    if (length >= UDFVM_LOGGED_OUTPUT / 2)
         udfvm_wide_open(vm); /* its reply is likely as large: this spares the guest to ask */
     vm->reply_length = 0;
     int code = udfvm_span_send(vm, input, length, error);
@@ -202,7 +202,7 @@ static int completed(struct udfvm_vm *vm, const struct kvm_regs *regs, struct ud
     if (regs->rdi > UDFVM_STATUS_ERROR && !in_place)
         return udfvm_fail(error, UDFVM_E_PROTOCOL,
                           "the guest completed with a status that makes no sense");
-    const uint64_t reachable = UDFVM_WINDOW_NARROW +
+    const uint64_t reachable = UDFVM_LOGGED_OUTPUT +
                                (vm->machine.wide_open ? vm->machine.wide_bytes : 0);
     const uint64_t most = in_place ? vm->reply_most : vm->limits.max_output;
     if (regs->rsi > most ||

@@ -28,13 +28,13 @@ static bool take_from_budget(const struct udfvm_vm *vm)
 }
 
 static int copy_path(const struct udfvm_vm *vm, uint64_t address, uint64_t length,
-                     char path[UDFVM_PATH_MAX + 1])
+                     char path[UDFVM_MAX_PATH + 1])
 {
-    const char *from = length <= UDFVM_PATH_MAX
+    const char *from = length <= UDFVM_MAX_PATH
                            ? udfvm_machine_address(&vm->machine, address, length)
                            : NULL;
     if (!from)
-        return length > UDFVM_PATH_MAX ? -ENAMETOOLONG : -EFAULT;
+        return length > UDFVM_MAX_PATH ? -ENAMETOOLONG : -EFAULT;
     memcpy(path, from, length);
     path[length] = 0;
     return memchr(path, 0, length) || path[0] != '/' ? -EINVAL : 0;
@@ -103,13 +103,13 @@ static int64_t path_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs, 
     uint64_t address = regs->rdx, length = regs->r10, first = 0;
     int64_t result;
     switch (regs->rax) {
-    case UDFVM_HC_FILE_LIST:
+    case UDFVM_HYPERCALL_FILE_LIST:
         first = regs->rdx;
         address = regs->r10;
         length = regs->r8;
         break;
-    case UDFVM_HC_FILE_OPEN:
-    case UDFVM_HC_FILE_STAT:
+    case UDFVM_HYPERCALL_FILE_OPEN:
+    case UDFVM_HYPERCALL_FILE_STAT:
         length = sizeof stat;
         break;
     }
@@ -118,14 +118,14 @@ static int64_t path_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs, 
     if (code != 0)
         return code;
     switch (regs->rax) {
-    case UDFVM_HC_FILE_OPEN:
+    case UDFVM_HYPERCALL_FILE_OPEN:
         return file_open(vm, path, buffer);
-    case UDFVM_HC_FILE_STAT:
+    case UDFVM_HYPERCALL_FILE_STAT:
         result = files->stat(files->context, path, regs->r10 != 0, &stat);
         if (!udfvm_vm_forked(vm))
             memcpy(buffer, &stat, sizeof stat);
         return result;
-    case UDFVM_HC_FILE_LIST:
+    case UDFVM_HYPERCALL_FILE_LIST:
         result = files->list(files->context, path, first, buffer, length);
         break;
     default:
@@ -136,14 +136,14 @@ static int64_t path_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs, 
 
 int64_t udfvm_file_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs)
 {
-    char path[UDFVM_PATH_MAX + 1];
+    char path[UDFVM_MAX_PATH + 1];
     int code;
     if (!vm->files || !vm->limits.files)
         return -EACCES;
     switch (regs->rax) {
-    case UDFVM_HC_FILE_READ:
+    case UDFVM_HYPERCALL_FILE_READ:
         return file_read(vm, regs->rdi, regs->rsi, regs->rdx, regs->r10);
-    case UDFVM_HC_FILE_CLOSE:
+    case UDFVM_HYPERCALL_FILE_CLOSE:
         return file_close(vm, regs->rdi);
     default:
         code = copy_path(vm, regs->rdi, regs->rsi, path);

@@ -51,9 +51,9 @@ int udfvm_host_call(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_err
 {
     const struct udfvm_host_functions *functions = vm->limits.host_functions;
     const uint64_t name_length = regs->rsi, length = regs->r10, capacity = regs->r9;
-    char name[UDFVM_HOST_NAME_MAX + 1] = "";
+    char name[UDFVM_MAX_HOST_NAME + 1] = "";
     regs->rax = (uint64_t)-ENOENT;
-    if (!functions || name_length > UDFVM_HOST_NAME_MAX)
+    if (!functions || name_length > UDFVM_MAX_HOST_NAME)
         return HYPERCALL_CONTINUE;
     if (vm->host_calls++ >= functions->most_calls) {
         udfvm_fail(error, UDFVM_E_HOST_CALLS,
@@ -63,11 +63,11 @@ int udfvm_host_call(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_err
     }
     const void *name_from = udfvm_machine_address(&vm->machine, regs->rdi, name_length);
     const void *arguments = udfvm_machine_address(&vm->machine, regs->rdx, length);
-    regs->rax = (uint64_t)(length > UDFVM_HOST_MESSAGE_MAX || capacity > UDFVM_HOST_MESSAGE_MAX
+    regs->rax = (uint64_t)(length > UDFVM_MAX_HOST_MESSAGE || capacity > UDFVM_MAX_HOST_MESSAGE
                                ? -E2BIG
                                : -EFAULT);
-    if (!name_from || !arguments || length > UDFVM_HOST_MESSAGE_MAX ||
-        capacity > UDFVM_HOST_MESSAGE_MAX)
+    if (!name_from || !arguments || length > UDFVM_MAX_HOST_MESSAGE ||
+        capacity > UDFVM_MAX_HOST_MESSAGE)
         return HYPERCALL_CONTINUE;
     memcpy(name, name_from, name_length);
     regs->rax = (uint64_t)-ENOENT;

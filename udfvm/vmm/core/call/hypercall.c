@@ -29,8 +29,8 @@ static int seal(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfvm_e
         udfvm_fail(error, UDFVM_E_PROTOCOL, "seal: bad XSAVE area");
         return HYPERCALL_FAILED;
     }
-    if (info->unknown_count > UDFVM_UNKNOWN_SYSCALLS)
-        info->unknown_count = UDFVM_UNKNOWN_SYSCALLS;
+    if (info->unknown_count > UDFVM_MAX_UNKNOWN_SYSCALLS)
+        info->unknown_count = UDFVM_MAX_UNKNOWN_SYSCALLS;
     *state = (struct sealed_state){
         .registers = *regs,
         .resume_rip = info->resume_rip,
@@ -109,21 +109,21 @@ static int serve_files(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_
 int udfvm_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error)
 {
     switch (regs->rax) {
-    case UDFVM_HC_COMPLETE:
+    case UDFVM_HYPERCALL_COMPLETE:
         return HYPERCALL_COMPLETE;
-    case UDFVM_HC_SEAL:
+    case UDFVM_HYPERCALL_SEAL:
         return seal(vm, regs, error);
-    case UDFVM_HC_EXIT:
+    case UDFVM_HYPERCALL_EXIT:
         exited(vm, regs, error);
         return HYPERCALL_FAILED;
-    case UDFVM_HC_LOG:
+    case UDFVM_HYPERCALL_LOG:
         return udfvm_log_hypercall(vm, regs, error);
-    case UDFVM_HC_OPEN:
+    case UDFVM_HYPERCALL_OPEN_UNLOGGED:
         regs->rax = (uint64_t)udfvm_wide_open(vm);
         return HYPERCALL_CONTINUE;
-    case UDFVM_HC_HOST_CALL:
+    case UDFVM_HYPERCALL_HOST_CALL:
         return udfvm_host_call(vm, regs, error);
-    case UDFVM_HC_FILE_OPEN ... UDFVM_HC_FILE_READLINK:
+    case UDFVM_HYPERCALL_FILE_OPEN ... UDFVM_HYPERCALL_FILE_READLINK:
         return serve_files(vm, regs, error);
     default:
         udfvm_fail(error, UDFVM_E_PROTOCOL,

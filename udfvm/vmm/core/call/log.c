@@ -142,8 +142,8 @@ int udfvm_log_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm
 /* What the guest kernel had not sent yet when the call ended in its midst. */
 static void take_pending(struct udfvm_vm *vm)
 {
-    struct udfvm_log_pending pending;
-    const void *from = udfvm_machine_address(&vm->machine, UDFVM_LOG_PENDING, sizeof pending);
+    struct udfvm_pending_log pending;
+    const void *from = udfvm_machine_address(&vm->machine, UDFVM_PENDING_LOG, sizeof pending);
     if (!from || udfvm_vm_forked(vm)) /* a child has not that memory */
         return;
     memcpy(&pending, from, sizeof pending);

@@ -44,7 +44,7 @@ struct stream {
     bool started;   /* there is a thread to join */
     bool has_place; /* by the vCPU's thread, while it lives */
     struct udfvm_error error;
-    const struct udfvm_ring_reply *reply;
+    const struct udfvm_stream_reply *reply;
     uint64_t asked;  /* time stamp of the last look at the interrupt hook */
     uint8_t *buffer; /* the last reply, for the caller */
     uint64_t capacity;
@@ -255,7 +255,7 @@ void udfvm_stream_end(struct udfvm_vm *vm)
     give_place(stream);
     __atomic_store_n(&vm->machine.run->immediate_exit, 0, __ATOMIC_SEQ_CST);
     vm->state = VM_BROKEN; /* it was stopped anywhere */
-    udfvm_span_call_page(vm)->ring_reply = 0;
+    udfvm_span_call_page(vm)->stream_reply = 0;
     free_stream(stream);
 }
 
@@ -277,9 +277,9 @@ static int start_thread(struct stream *stream, struct udfvm_error *error)
 static int clear_reply(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     void *reply;
-    if (udfvm_span_at(vm, UDFVM_RING_REPLY, sizeof(struct udfvm_ring_reply), &reply) != 0)
+    if (udfvm_span_at(vm, UDFVM_STREAM_REPLY, sizeof(struct udfvm_stream_reply), &reply) != 0)
         return udfvm_fail_errno(error, "growing the hot set");
-    memset(reply, 0, sizeof(struct udfvm_ring_reply));
+    memset(reply, 0, sizeof(struct udfvm_stream_reply));
     return UDFVM_OK;
 }
 
@@ -293,14 +293,14 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
     pthread_mutex_init(&stream->lock, NULL);
     udfvm_condition_init(&stream->wake);
     stream->vm = vm;
-    stream->reply = udfvm_machine_address(&vm->machine, UDFVM_RING_REPLY, sizeof *stream->reply);
+    stream->reply = udfvm_machine_address(&vm->machine, UDFVM_STREAM_REPLY, sizeof *stream->reply);
     stream->posted = 1;
     stream->posted_at = __rdtsc();
     stream->asked = __rdtsc();
     struct udfvm_call *call = udfvm_span_call_page(vm);
-    call->ring_reply = UDFVM_RING_REPLY;
-    call->ring_spin = ticks(vm, vm->idle_spin_us);
-    call->ring_request = 1;
+    call->stream_reply = UDFVM_STREAM_REPLY;
+    call->stream_spin = ticks(vm, vm->idle_spin_us);
+    call->stream_request = 1;
     call->flags &= ~UDFVM_CALL_IN_PLACE;
     vm->machine.run->s.regs.regs.rax = 0; /* the VM stands in complete(), which returns */
     vm->machine.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
@@ -312,7 +312,7 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
     if (code != UDFVM_OK) {
         vm->stream = NULL;
         give_place(stream);
-        call->ring_reply = 0;
+        call->stream_reply = 0;
         free_stream(stream);
     }
     return code;
@@ -336,7 +336,7 @@ static int post(struct stream *stream, struct udfvm_error *error)
     const uint64_t number = atomic_load(&stream->posted) + 1;
     atomic_store_explicit(&stream->posted_at, __rdtsc(),
                           memory_order_relaxed); /* before the request is seen */
-    __atomic_store_n(&udfvm_span_call_page(stream->vm)->ring_request, number, __ATOMIC_RELEASE);
+    __atomic_store_n(&udfvm_span_call_page(stream->vm)->stream_request, number, __ATOMIC_RELEASE);
     atomic_store(&stream->posted, number);
     if (!atomic_load(&stream->parked))
         return UDFVM_OK;
@@ -400,7 +400,7 @@ static int wait_for_reply(struct stream *stream, struct udfvm_error *error)
 static int accept_reply(struct stream *stream, struct udfvm_reply *reply, struct udfvm_error *error)
 {
     const struct udfvm_vm *vm = stream->vm;
-    struct udfvm_ring_reply header;
+    struct udfvm_stream_reply header;
     memcpy(&header, stream->reply, sizeof header);
     if (header.status > UDFVM_STATUS_ERROR)
         return udfvm_fail(error, UDFVM_E_PROTOCOL,

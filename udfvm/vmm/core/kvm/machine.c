@@ -54,7 +54,7 @@ static int map_aligned(const uint8_t **where, uint64_t bytes, struct udfvm_error
  */
 static uint64_t mapped_bytes(const struct machine *machine)
 {
-    return machine->memory_bytes + UDFVM_WINDOW_NARROW + machine->wide_bytes;
+    return machine->memory_bytes + UDFVM_LOGGED_OUTPUT + machine->wide_bytes;
 }
 
 static int map_system(struct machine *machine, struct udfvm_error *error)
@@ -76,7 +76,7 @@ static int map_guest(struct machine *machine, int image_fd, uint64_t image_offse
     if (code != UDFVM_OK)
         return code;
     machine->output = machine->memory + machine->memory_bytes;
-    machine->wide = machine->output + UDFVM_WINDOW_NARROW;
+    machine->wide = machine->output + UDFVM_LOGGED_OUTPUT;
     if (machine->wide_bytes)
         udfvm_span_advise(machine->wide, machine->wide_bytes, MADV_HUGEPAGE);
     udfvm_span_advise(machine->input, machine->input_bytes, MADV_HUGEPAGE);
@@ -121,7 +121,7 @@ static int add_slots(struct machine *machine, struct udfvm_error *error)
             return udfvm_fail_errno(error, "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2");
         log = KVM_MEM_LOG_DIRTY_PAGES;
     }
-    const uint64_t logged = machine->memory_bytes + UDFVM_WINDOW_NARROW;
+    const uint64_t logged = machine->memory_bytes + UDFVM_LOGGED_OUTPUT;
     int code = add_slot(machine, SLOT_FIXED, KVM_MEM_READONLY, 0, SYSTEM_FIXED_END, machine->system,
                         error);
     if (code == UDFVM_OK)
@@ -299,7 +299,7 @@ int udfvm_machine_create_as(struct machine *machine, const struct udfvm_config *
         .memory_bytes = config->memory - SYSTEM_SIZE,
         .input_bytes = config->input_window,
         .output_bytes = config->output_window,
-        .wide_bytes = config->output_window - UDFVM_WINDOW_NARROW + config->scratch,
+        .wide_bytes = config->output_window - UDFVM_LOGGED_OUTPUT + config->scratch,
         .dirty_log = image_fd >= 0,
         .behaviour = *behaviour,
         .rflags = GUEST_RFLAGS | (behaviour->bitmap_ignored ? RFLAGS_IOPL_3 : 0),
@@ -398,7 +398,7 @@ int udfvm_machine_reset(struct machine *machine, struct udfvm_error *error)
 int udfvm_machine_inherit_output(const struct machine *machine, bool inherit,
                                  struct udfvm_error *error)
 {
-    if (udfvm_span_advise(machine->output, UDFVM_WINDOW_NARROW + machine->wide_bytes,
+    if (udfvm_span_advise(machine->output, UDFVM_LOGGED_OUTPUT + machine->wide_bytes,
                           inherit ? MADV_DOFORK : MADV_DONTFORK))
         return udfvm_fail_errno(error, "madvise of the output window");
     return UDFVM_OK;
@@ -409,7 +409,7 @@ const void *udfvm_machine_address(const struct machine *machine, uint64_t addres
     if (address >= SYSTEM_SIZE && address - SYSTEM_SIZE <= machine->memory_bytes &&
         length <= machine->memory_bytes - (address - SYSTEM_SIZE))
         return machine->memory + (address - SYSTEM_SIZE);
-    const uint64_t window = UDFVM_WINDOW_NARROW + (machine->wide_open ? machine->wide_bytes : 0);
+    const uint64_t window = UDFVM_LOGGED_OUTPUT + (machine->wide_open ? machine->wide_bytes : 0);
     if (address >= UDFVM_OUTPUT_BASE && address - UDFVM_OUTPUT_BASE <= window &&
         length <= window - (address - UDFVM_OUTPUT_BASE))
         return machine->output + (address - UDFVM_OUTPUT_BASE);

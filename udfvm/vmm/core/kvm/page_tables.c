@@ -27,7 +27,7 @@ static size_t reachable(const struct machine *machine, uint32_t tables[TABLES_MO
     count = add(tables, count, SYSTEM_PD, gibibytes(SYSTEM_SIZE + machine->memory_bytes));
     count = add(tables, count, SYSTEM_PD_INPUT, gibibytes(machine->input_bytes));
     return add(tables, count, SYSTEM_PD_OUTPUT,
-               gibibytes(UDFVM_WINDOW_NARROW + machine->wide_bytes));
+               gibibytes(UDFVM_LOGGED_OUTPUT + machine->wide_bytes));
 }
 
 void udfvm_page_tables_keep(struct machine *machine)

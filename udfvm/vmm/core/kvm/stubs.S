@@ -3,21 +3,17 @@
  * where the processor has SMEP. Ring-0 instructions are emulated on PVM (about 230 ns each), so they are few.
  */
 #include "kvm/layout.h"
+#include "udfvm_abi.h"
 
-#define TRAP              0x201000          /* UDFVM_TRAP_BASE */
-#define TRAP_SYSCALL_RIP  (TRAP + 0)
-#define TRAP_VECTOR       (TRAP + 16)
-#define TRAP_ERROR_CODE   (TRAP + 24)
-#define TRAP_CR2          (TRAP + 32)
-#define TRAP_RIP          (TRAP + 40)
-#define TRAP_CS           (TRAP + 48)
-#define TRAP_RFLAGS       (TRAP + 56)
-#define TRAP_RSP          (TRAP + 64)
-#define TRAP_SS           (TRAP + 72)
-#define VECTOR_SYSCALL    0x200010
-#define VECTOR_FAULT      0x200020
-#define FAULT_STACK       0x204000
-#define PORT_PANIC        0x56
+#define TRAP_SYSCALL_RIP  (UDFVM_TRAP_BASE + 0)
+#define TRAP_VECTOR       (UDFVM_TRAP_BASE + 16)
+#define TRAP_ERROR_CODE   (UDFVM_TRAP_BASE + 24)
+#define TRAP_CR2          (UDFVM_TRAP_BASE + 32)
+#define TRAP_RIP          (UDFVM_TRAP_BASE + 40)
+#define TRAP_CS           (UDFVM_TRAP_BASE + 48)
+#define TRAP_RFLAGS       (UDFVM_TRAP_BASE + 56)
+#define TRAP_RSP          (UDFVM_TRAP_BASE + 64)
+#define TRAP_SS           (UDFVM_TRAP_BASE + 72)
 #define VECTOR_PAGE_FAULT 14
 
         .section .rodata
@@ -32,7 +28,7 @@
 /* LSTAR where `syscall` arrives at CPL 0: drops to ring 3. The flags, here and below, end in the four bytes that system_area.c completes. */
 udfvm_gates:
         movq    %rcx, TRAP_SYSCALL_RIP
-        movl    $VECTOR_SYSCALL, %ecx
+        movl    $UDFVM_VECTOR_SYSCALL, %ecx
         movl    $GUEST_RFLAGS, %r11d
 udfvm_gate_flags_call:
         sysretq
@@ -77,11 +73,11 @@ exception:
         movq    %rax, TRAP_RSP
         movq    56(%rsp), %rax
         movq    %rax, TRAP_SS
-        movq    $VECTOR_FAULT, 24(%rsp)
+        movq    $UDFVM_VECTOR_FAULT, 24(%rsp)
         movq    $SELECTOR_RING3_CODE, 32(%rsp)
         movq    $GUEST_RFLAGS, 40(%rsp)
 udfvm_gate_flags_fault:
-        movq    $FAULT_STACK, 48(%rsp)
+        movq    $UDFVM_FAULT_STACK, 48(%rsp)
         movq    $SELECTOR_RING3_DATA, 56(%rsp)
         popq    %rax
         addq    $16, %rsp
@@ -89,7 +85,7 @@ udfvm_gate_flags_fault:
 
 /* An exception at ring 0: a debug trap that `mov %ss` put off into a gate, or a broken image. The VM is given up. */
 panic:
-        outb    %al, $PORT_PANIC
+        outb    %al, $UDFVM_PORT_PANIC
         hlt
 udfvm_gates_end:
 
@@ -99,7 +95,7 @@ udfvm_gates_end:
         .balign 16
 udfvm_stubs:
         movq    %rcx, TRAP_SYSCALL_RIP
-        movl    $VECTOR_SYSCALL, %ecx
+        movl    $UDFVM_VECTOR_SYSCALL, %ecx
         cld
         jmp     *%rcx
 

@@ -68,10 +68,10 @@ static void map_memory(const struct machine *machine)
     uint8_t *system = machine->system;
     const uint64_t user = ENTRY_PRESENT | ENTRY_USER;
     const uint64_t end = SYSTEM_SIZE + machine->memory_bytes,
-                   input = end + UDFVM_WINDOW_NARROW + machine->wide_bytes;
+                   input = end + UDFVM_LOGGED_OUTPUT + machine->wide_bytes;
     map_huge(system, SYSTEM_PD, SYSTEM_SIZE, SYSTEM_SIZE, end - SYSTEM_SIZE, user | ENTRY_WRITE);
     unmap_guard(system, end);
-    map_huge(system, SYSTEM_PD_OUTPUT, UDFVM_OUTPUT_BASE, end, UDFVM_WINDOW_NARROW,
+    map_huge(system, SYSTEM_PD_OUTPUT, UDFVM_OUTPUT_BASE, end, UDFVM_LOGGED_OUTPUT,
              user | ENTRY_WRITE | ENTRY_NO_EXEC);
     map_huge(system, SYSTEM_PD_INPUT, UDFVM_INPUT_BASE, input, machine->input_bytes,
              user | ENTRY_NO_EXEC);
@@ -81,8 +81,8 @@ static void map_memory(const struct machine *machine)
  * see without being told. */
 void udfvm_system_area_open(const struct machine *machine)
 {
-    map_huge(machine->system, SYSTEM_PD_OUTPUT, UDFVM_OUTPUT_BASE + UDFVM_WINDOW_NARROW,
-             SYSTEM_SIZE + machine->memory_bytes + UDFVM_WINDOW_NARROW, machine->wide_bytes,
+    map_huge(machine->system, SYSTEM_PD_OUTPUT, UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT,
+             SYSTEM_SIZE + machine->memory_bytes + UDFVM_LOGGED_OUTPUT, machine->wide_bytes,
              ENTRY_PRESENT | ENTRY_USER |
                  ENTRY_WRITE); /* a program may compile code into its memory */
 }

@@ -132,7 +132,7 @@ static void end_lending(struct udfvm_vm *vm)
 {
     const struct spans *spans = &vm->spans;
     const uint64_t first = vm->machine.memory_bytes / PAGE,
-                   to = spans->lent_to < UDFVM_WINDOW_NARROW ? spans->lent_to : UDFVM_WINDOW_NARROW;
+                   to = spans->lent_to < UDFVM_LOGGED_OUTPUT ? spans->lent_to : UDFVM_LOGGED_OUTPUT;
     for (uint64_t at = spans->lent_from / PAGE * PAGE; at < to; at += PAGE) {
         const uint64_t number = first + at / PAGE;
         if (!(vm->hot.bits[number / 64] >> number % 64 & 1))
