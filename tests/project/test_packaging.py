@@ -1,4 +1,6 @@
-"""A wheel holds all that is needed to run: it is built, unpacked elsewhere and used from there."""
+"""A source distribution holds all that is needed to build, and a wheel all that is needed to run: the
+wheel is built from it, unpacked elsewhere and used from there.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,14 @@ PROGRAM = textwrap.dedent(
 )
 
 
-def test_a_wheel_is_whole(tmp_path: Path) -> None:
+def test_a_wheel_of_the_source_distribution_is_whole(tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(ROOT, source, ignore=LEFT_OUT)
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), str(source)],
+        [sys.executable, "-m", "build", "-o", str(tmp_path), str(source)],
         check=True,
+        capture_output=True,
+        cwd=tmp_path,
     )
     (wheel,) = tmp_path.glob("udfvm-*.whl")
     installed = tmp_path / "installed"

@@ -1,16 +1,17 @@
-"""Builds ``udfvm.vmm._core``: the cffi binding (API mode) of ``libudfvm.so``, which lies beside it.
+"""Generates the C source of ``udfvm.vmm._core``, the binding of the core with cffi (API mode).
 
-The declarations come from ``api.h`` itself, so the two cannot drift apart.
+The declarations come from the headers themselves, so the two cannot drift apart.
+
+Usage: binding.py api.h udfvm_abi.h target
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import cffi
-
-HERE = Path(__file__).resolve().parent
 
 CALLBACKS = """
 extern "Python" int udfvm_python_interrupted(void);
@@ -52,11 +53,10 @@ def _without_preprocessor(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
 
 
-def _structures_of_abi(*names: str) -> str:
+def _structures(abi: str, *names: str) -> str:
     """The definitions of some structures of the ABI header, array sizes resolved."""
-    text = (HERE.parents[1] / "guest" / "include" / "udfvm_abi.h").read_text()
-    constants = dict(re.findall(r"#define (UDFVM_\w+) +(\d+)\b", text))
-    text = _without_preprocessor(text)
+    constants = dict(re.findall(r"#define (UDFVM_\w+) +(\d+)\b", abi))
+    text = _without_preprocessor(abi)
     found = []
     for name in names:
         match = re.search(rf"struct {name} \{{.*?^\}};", text, flags=re.DOTALL | re.MULTILINE)
@@ -66,21 +66,24 @@ def _structures_of_abi(*names: str) -> str:
     return "\n".join(found)
 
 
-def declarations() -> str:
-    """What cffi needs to know of the C interface."""
-    api = _without_preprocessor((HERE / "core" / "api.h").read_text())
-    for structure in ("udfvm_stat", "udfvm_seal_info"):
-        api = api.replace(f"struct {structure};", "")
-    return _structures_of_abi("udfvm_stat", "udfvm_seal_info") + api + CALLBACKS
+def declarations(api: str, abi: str) -> str:
+    """What cffi needs to know of the C interface, from the texts of the two headers."""
+    shared = ("udfvm_stat", "udfvm_seal_info")
+    interface = _without_preprocessor(api)
+    for structure in shared:
+        interface = interface.replace(f"struct {structure};", "")
+    return _structures(abi, *shared) + interface + CALLBACKS
 
 
-ffibuilder = cffi.FFI()
-ffibuilder.cdef(declarations())
-ffibuilder.set_source(
-    "udfvm.vmm._core",
-    '#include <stdlib.h>\n#include "udfvm_abi.h"\n#include "api.h"\n' + LOG_BESIDE,
-    include_dirs=[str(HERE / "core"), str(HERE.parents[1] / "guest" / "include")],
-    libraries=["udfvm"],
-    library_dirs=[str(HERE)],
-    extra_link_args=["-Wl,-rpath,$ORIGIN"],
-)
+def main(api: str, abi: str, target: str) -> None:
+    builder = cffi.FFI()
+    builder.cdef(declarations(Path(api).read_text(), Path(abi).read_text()))
+    builder.set_source(
+        "udfvm.vmm._core",
+        '#include <stdlib.h>\n#include "udfvm_abi.h"\n#include "api.h"\n' + LOG_BESIDE,
+    )
+    builder.emit_c_code(target)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,19 @@
+"""Copies a module of the package ``udfvm.types`` for guests, where it has a name of its own: the
+host's package is not installed there.
+
+Usage: guest_module.py source target
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def main(source: str, target: str) -> None:
+    text = Path(source).read_text()
+    Path(target).write_text(text.replace("from udfvm.types.", "from _udfvm_"))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
