@@ -4,7 +4,7 @@ function sees its whole batch.
 
 from __future__ import annotations
 
-import importlib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,10 @@ ROWS = 1_000_000  # 8 MB of numbers: more than such a window holds
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows and scratch of 2 MiB, so that a few megabytes are too large."""
-    for module in ("udf", "windows", "compiled", "image"):
-        for name in ("WINDOW", "SCRATCH"):
-            monkeypatch.setattr(
-                importlib.import_module(f"udfvm.{module}"), name, WINDOW, raising=False
-            )
+    users = [module for name, module in sys.modules.items() if name.startswith("udfvm.")]
+    for module in users:
+        for name in {"WINDOW", "SCRATCH"} & set(vars(module)):
+            monkeypatch.setattr(module, name, WINDOW)
     monkeypatch.setattr(image, "_open_bases", image._OpenBases())
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import pickle
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +42,7 @@ static int fail(struct slice *out, const char *text) { return answer(out, text, 
 """
 
 COMPUTING = r"""
-#include "arrow_file.h"
+#include "wasm/arrow_file.h"
 
 /* Templates of results, from pyarrow. */
 @TEMPLATES@
@@ -271,21 +270,14 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
         " out); }\n"
         for function, signature in EXPORTS.items()
     )
-    for name in (
-        "wasm/arrow_file",
-        "common/body",
-        "common/flatbuffer",
-        "common/stream_format",
-        "common/storage",
-    ):
-        for path in (GUEST / "runtimes" / f"{name}.c", GUEST / "runtimes" / f"{name}.h"):
-            shutil.copy(path, folder)
-    shutil.copy(GUEST / "runtimes" / "common" / "block.h", folder)
-    sources = ["arrow_file.c", "body.c", "flatbuffer.c", "stream_format.c", "storage.c"]
+    runtimes = GUEST / "runtimes"
+    parts = ("wasm/arrow_file", "shared/body", "arrow/flatbuffer", "arrow/stream_format")
+    sources = [str(runtimes / f"{name}.c") for name in (*parts, "arrow/storage")]
     return compiled(
         folder,
         HEAD + COMPUTING.replace("@TEMPLATES@", templates) + functions,
         f"-I{GUEST / 'include'}",
+        f"-I{runtimes}",
         *sources,
     )
 

@@ -151,7 +151,7 @@ def test_numpy_arrays_return(dtype: str, vectorized: bool) -> None:
     values, type_ = _NUMBERS[dtype]
     if dtype == "datetime64[us]" and not vectorized:
         pytest.skip("datetime.datetime holds fewer")
-    same = _identity(udfvm.types.declared(type_).arrow, vectorized, False, vectorized)
+    same = _identity(udfvm.types.arrow_types.declared(type_).arrow, vectorized, False, vectorized)
 
     @_checked
     @given(st.lists(values, max_size=40), st.integers(1, 3))

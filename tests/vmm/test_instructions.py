@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-REWRITE = ROOT / "guest" / "kernel" / "rewrite"
+KERNEL = ROOT / "guest" / "kernel"
+REWRITE = KERNEL / "rewrite"
 LONGEST_TEXT = 1 << 20
 FLOWS = {0: "next", 1: "branch", 2: "jump", 3: "indirect", 4: "end"}
 UNKNOWN = re.compile(r"\(bad\)|^\.byte")
@@ -52,6 +53,7 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Any:
         "-shared",
         "-fsanitize=undefined",
         "-fno-sanitize-recover",
+        f"-I{KERNEL}",
     ]
     subprocess.run(["gcc", *flags, str(REWRITE / "instruction.c"), "-o", str(library)], check=True)
     loaded = ctypes.CDLL(str(library))
