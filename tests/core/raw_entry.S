@@ -50,7 +50,7 @@ resume:
         fldenv  observed_x87(%rip)
         cld
         call    obey
-        jmp     resume                  /* complete() returned: the same call goes on with another request */
+        jmp     resume                  /* complete() returned: the call has another request */
 
 /* A system call returns 1000 + its number and the code segment that the kernel ran in. */
 from_syscall:

@@ -14,49 +14,130 @@
 #include "check.h"
 
 /* The numbers: read 0, getpid 39, getppid 110. */
-#define FUNCTION(name, body)                                                                      \
-    ".globl " #name "\n.type " #name ", @function\n.p2align 4\n" #name ":\n.cfi_startproc\n" body \
-    "\n.cfi_endproc\n.size " #name ", .-" #name "\n"
+#define FUNCTION(name, body)                                                                \
+    __asm__(".text\n.globl " #name "\n.type " #name ", @function\n.p2align 4\n" #name ":\n" \
+            ".cfi_startproc\n" body "\n.cfi_endproc\n.size " #name ", .-" #name "\n")
 
-__asm__(
-    ".text\n" FUNCTION(long_one, "mov $39, %eax\n syscall\nlong_one_back: ret")
-        FUNCTION(short_one, "xor %eax, %eax\n syscall\nshort_one_back: ret") FUNCTION(
-            short_inner, "test %edi, %edi\n js 1f\n xor %eax, %eax\n syscall\n ret\n .p2align "
-                         "4\n1: xor %eax, %eax\n syscall\n ret\n"
-                         ".fill 200, 1, 0x90\n ret")
-            FUNCTION(number_elsewhere, "mov $110, %eax\n mov $0x1234, %edi\n syscall\n ret")
-                FUNCTION(red_zone, "mov $0x1122, %rax\n mov %rax, -8(%rsp)\n mov %rax, "
-                                   "-120(%rsp)\n mov $39, %eax\n syscall\n"
-                                   " mov -8(%rsp), %rax\n add -120(%rsp), %rax\n ret")
-                    FUNCTION(shared, "mov $110, %eax\n test %edi, %edi\n jnz 1f\nshared_number: "
-                                     "mov $39, %eax\n1: syscall\n ret")
-                        FUNCTION(overlapped,
-                                 "test %edi, %edi\n mov $-1, %edi\n jnz 1f\nmiddle: .byte "
-                                 "0xb8\n1: .byte 0x31, 0xc0, 0x90, 0x90\n syscall\n ret")
-                            FUNCTION(data,
-                                     "jmp 1f\nno_code: .byte 0xb8, 0x27, 0, 0, 0, 0x0f, 0x05\n1: "
-                                     "mov no_code(%rip), %rax\n ret")
-                                FUNCTION(switched, "lea 1f(%rip), %rax\n jmp *%rax\n1: mov $39, "
-                                                   "%eax\n syscall\n ret") FUNCTION(
-                                    relative,
-                                    "mov $39, %eax\n lea relative(%rip), %rdi\n syscall\n ret")
-                                    FUNCTION(clobbers, "mov $39, %eax\n syscall\nclobbers_back: "
-                                                       "mov %rcx, %rax\n ret")
-    /* Stores the call-saved registers and those with arguments before and after; returns 0 where
-       they are the same. */
-    FUNCTION(kept,
-             "push %rbx\n push %rbp\n push %r12\n push %r13\n push %r14\n push %r15\n mov $1, "
-             "%ebx\n mov $2, %ebp\n mov $3, %r12d\n"
-             " mov $4, %r13d\n mov $5, %r14d\n mov $6, %r15d\n mov $7, %edi\n mov $8, %esi\n mov "
-             "$9, %edx\n mov $10, %r10d\n"
-             " mov $11, %r8d\n mov $12, %r9d\n mov $39, %eax\n syscall\n lea (%rbx, %rbp), %rax\n "
-             "add %r12, %rax\n add %r13, %rax\n"
-             " add %r14, %rax\n add %r15, %rax\n add %rdi, %rax\n add %rsi, %rax\n add %rdx, "
-             "%rax\n add %r10, %rax\n"
-             " add %r8, %rax\n add %r9, %rax\n sub $78, %rax\n pop %r15\n pop %r14\n pop %r13\n "
-             "pop %r12\n pop %rbp\n pop %rbx\n ret") ".globl undescribed\n.p2align 4\nundescribed: "
-                                                     "mov $39, %eax\n syscall\n ret\n"
-                                                     ".p2align 4\n");
+FUNCTION(long_one, "mov $39, %eax\n"
+                   "syscall\n"
+                   "long_one_back: ret");
+
+FUNCTION(short_one, "xor %eax, %eax\n"
+                    "syscall\n"
+                    "short_one_back: ret");
+
+FUNCTION(short_inner, "test %edi, %edi\n"
+                      "js 1f\n"
+                      "xor %eax, %eax\n"
+                      "syscall\n"
+                      "ret\n"
+                      ".p2align 4\n"
+                      "1: xor %eax, %eax\n"
+                      "syscall\n"
+                      "ret\n"
+                      ".fill 200, 1, 0x90\n"
+                      "ret");
+
+FUNCTION(number_elsewhere, "mov $110, %eax\n"
+                           "mov $0x1234, %edi\n"
+                           "syscall\n"
+                           "ret");
+
+FUNCTION(red_zone, "mov $0x1122, %rax\n"
+                   "mov %rax, -8(%rsp)\n"
+                   "mov %rax, -120(%rsp)\n"
+                   "mov $39, %eax\n"
+                   "syscall\n"
+                   "mov -8(%rsp), %rax\n"
+                   "add -120(%rsp), %rax\n"
+                   "ret");
+
+FUNCTION(shared, "mov $110, %eax\n"
+                 "test %edi, %edi\n"
+                 "jnz 1f\n"
+                 "shared_number: mov $39, %eax\n"
+                 "1: syscall\n"
+                 "ret");
+
+FUNCTION(overlapped, "test %edi, %edi\n"
+                     "mov $-1, %edi\n"
+                     "jnz 1f\n"
+                     "middle: .byte 0xb8\n"
+                     "1: .byte 0x31, 0xc0, 0x90, 0x90\n"
+                     "syscall\n"
+                     "ret");
+
+FUNCTION(data, "jmp 1f\n"
+               "no_code: .byte 0xb8, 0x27, 0, 0, 0, 0x0f, 0x05\n"
+               "1: mov no_code(%rip), %rax\n"
+               "ret");
+
+FUNCTION(switched, "lea 1f(%rip), %rax\n"
+                   "jmp *%rax\n"
+                   "1: mov $39, %eax\n"
+                   "syscall\n"
+                   "ret");
+
+FUNCTION(relative, "mov $39, %eax\n"
+                   "lea relative(%rip), %rdi\n"
+                   "syscall\n"
+                   "ret");
+
+FUNCTION(clobbers, "mov $39, %eax\n"
+                   "syscall\n"
+                   "clobbers_back: mov %rcx, %rax\n"
+                   "ret");
+
+/* Stores the call-saved registers and those with arguments before and after; returns 0 where
+   they are the same. */
+FUNCTION(kept, "push %rbx\n"
+               "push %rbp\n"
+               "push %r12\n"
+               "push %r13\n"
+               "push %r14\n"
+               "push %r15\n"
+               "mov $1, %ebx\n"
+               "mov $2, %ebp\n"
+               "mov $3, %r12d\n"
+               "mov $4, %r13d\n"
+               "mov $5, %r14d\n"
+               "mov $6, %r15d\n"
+               "mov $7, %edi\n"
+               "mov $8, %esi\n"
+               "mov $9, %edx\n"
+               "mov $10, %r10d\n"
+               "mov $11, %r8d\n"
+               "mov $12, %r9d\n"
+               "mov $39, %eax\n"
+               "syscall\n"
+               "lea (%rbx, %rbp), %rax\n"
+               "add %r12, %rax\n"
+               "add %r13, %rax\n"
+               "add %r14, %rax\n"
+               "add %r15, %rax\n"
+               "add %rdi, %rax\n"
+               "add %rsi, %rax\n"
+               "add %rdx, %rax\n"
+               "add %r10, %rax\n"
+               "add %r8, %rax\n"
+               "add %r9, %rax\n"
+               "sub $78, %rax\n"
+               "pop %r15\n"
+               "pop %r14\n"
+               "pop %r13\n"
+               "pop %r12\n"
+               "pop %rbp\n"
+               "pop %rbx\n"
+               "ret");
+
+/* No table describes this one. */
+__asm__(".text\n"
+        ".globl undescribed\n"
+        ".p2align 4\n"
+        "undescribed: mov $39, %eax\n"
+        "syscall\n"
+        "ret\n"
+        ".p2align 4\n");
 
 long long_one(void), short_one(int fd, void *buffer, size_t size),
     short_inner(int fd, void *buffer, size_t size), number_elsewhere(void), red_zone(void),

@@ -1,5 +1,5 @@
-"""A source distribution holds all that is needed to build, and a wheel all that is needed to run: the
-wheel is built from it, unpacked elsewhere and used from there.
+"""A source distribution holds all that is needed to build, and a wheel all that is needed to run:
+the wheel is built from it, unpacked elsewhere and used from there.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ vectors:
 boot_entry:
         call    kernel_boot
 
-/* From the LSTAR stub: the return address is in the trap page, RCX and R11 are free, the stack is the program's. */
+/* From the LSTAR stub: the return address is in the trap page, RCX and R11 are free, the stack is
+   the program's. */
         .balign 16
 syscall_entry:
         movq    TRAP_SYSCALL_RIP, %r11
@@ -59,7 +60,8 @@ syscall_entry:
         movl    $TRAPPED_SYSCALL, %edx
         jmp     save_arguments
 
-/* From a trampoline of rewrite/syscalls.c, in the place of a `syscall`: the return address is in RCX, R11 is free. */
+/* From a trampoline of rewrite/syscalls.c, in the place of a `syscall`: the return address is in
+   RCX, R11 is free. */
         .globl  direct_syscall_entry
         .balign 16
 direct_syscall_entry:

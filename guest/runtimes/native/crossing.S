@@ -1,5 +1,5 @@
-/* See crossing.h. System V ABI for x86-64, 3.2.1: RBX, RBP and R12 to R15 belong to the caller, the stack is aligned to 16 bytes at a call; and
- * 3.4.1, the state of a process at its entry. */
+/* See crossing.h. System V ABI for x86-64, 3.2.1: RBX, RBP and R12 to R15 belong to the caller, the
+   stack is aligned to 16 bytes at a call; and 3.4.1, the state of a process at its entry. */
         .bss
         .balign 8
         .globl  crossing_runtime_thread
@@ -92,7 +92,8 @@ crossing_has_program:
         .cfi_endproc
         .size   crossing_has_program, . - crossing_has_program
 
-/* The frame is found by RBX, so that a backtrace goes on from the program's functions into the runtime's. */
+/* The frame is found by RBX, so that a backtrace goes on from the program's functions into the
+   runtime's. */
         .globl  crossing_call
         .type   crossing_call, @function
 crossing_call:

@@ -1,10 +1,12 @@
-// node workers.js EXTENSION WAY: worker threads that load the extension, call a function, and end in some way. Prints how they ended.
+// node workers.js EXTENSION WAY: worker threads that load the extension, call a function, and end
+// in some way. Prints how they ended.
 const { Worker, isMainThread, workerData, parentPort } = require("worker_threads");
 const Database = require("better-sqlite3");
 
 const [extension, way] = isMainThread ? process.argv.slice(2) : workerData;
 const ROWS =
-  "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= 100) SELECT vm_udf('of_a_worker', i) AS value FROM n";
+  "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= 100) " +
+  "SELECT vm_udf('of_a_worker', i) AS value FROM n";
 
 function run() {
   const worker = new Worker(__filename, { workerData: [extension, way] });
@@ -21,7 +23,8 @@ function run() {
 
 async function main() {
   const ends = [];
-  for (let round = 0; round < 3; round++) ends.push(...(await Promise.all([run(), run(), run(), run()])));
+  for (let round = 0; round < 3; round++)
+    ends.push(...(await Promise.all([run(), run(), run(), run()])));
   console.log([...new Set(ends)].join(" | "));
 }
 

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "../../guest/include/udfvm_abi.h"
+#include "udfvm_abi.h"
 #include "api.h"
 #include "kvm/layout.h"
 #include "memory/span.h"

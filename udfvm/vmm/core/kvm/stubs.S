@@ -1,7 +1,8 @@
-/* The only code that a micro-VM runs outside the guest's own, in read-only memory, position-independent but for absolute addresses of guest
- * memory. What ring 0 runs is copied to SYSTEM_GATES, out of reach for ring 3; what ring 3 runs to SYSTEM_STUBS, which ring 0 cannot execute
- * where the processor has SMEP. Ring-0 instructions are emulated on PVM (about 230 ns each), so they are few.
- */
+/* The only code that a micro-VM runs outside the guest's own, in read-only memory,
+   position-independent but for absolute addresses of guest memory. What ring 0 runs is copied to
+   SYSTEM_GATES, out of reach for ring 3; what ring 3 runs to SYSTEM_STUBS, which ring 0 cannot
+   execute where the processor has SMEP. Ring-0 instructions are emulated on PVM (about 230 ns
+   each), so they are few. */
 #include "kvm/layout.h"
 #include "udfvm_abi.h"
 
@@ -18,14 +19,17 @@
 
         .section .rodata
         .balign 16
-        .globl  udfvm_gates, udfvm_gate_exceptions, udfvm_gate_flags_call, udfvm_gate_flags_fault, udfvm_gates_end
-        .hidden udfvm_gates, udfvm_gate_exceptions, udfvm_gate_flags_call, udfvm_gate_flags_fault, udfvm_gates_end
+        .globl  udfvm_gates, udfvm_gate_exceptions, udfvm_gates_end
+        .hidden udfvm_gates, udfvm_gate_exceptions, udfvm_gates_end
+        .globl  udfvm_gate_flags_call, udfvm_gate_flags_fault
+        .hidden udfvm_gate_flags_call, udfvm_gate_flags_fault
         .globl  udfvm_stubs, udfvm_stub_resume_keys, udfvm_stub_resume, udfvm_stubs_end
         .hidden udfvm_stubs, udfvm_stub_resume_keys, udfvm_stub_resume, udfvm_stubs_end
 
 /* ---- Ring 0 ---- */
 
-/* LSTAR where `syscall` arrives at CPL 0: drops to ring 3. The flags, here and below, end in the four bytes that system_area.c completes. */
+/* LSTAR where `syscall` arrives at CPL 0: drops to ring 3. The flags, here and below, end in the
+   four bytes that system_area.c completes. */
 udfvm_gates:
         movq    %rcx, TRAP_SYSCALL_RIP
         movl    $UDFVM_VECTOR_SYSCALL, %ecx
@@ -33,14 +37,15 @@ udfvm_gates:
 udfvm_gate_flags_call:
         sysretq
 
-/* Exceptions: one entry of 16 bytes per vector. The processor pushes an error code for vectors 8, 10-14, 17, 21, 29, 30
- * (AMD APM 2, 8.2); the others push a zero. */
+/* Exceptions: one entry of 16 bytes per vector. The processor pushes an error code for vectors 8,
+   10-14, 17, 21, 29, 30 (AMD APM 2, 8.2); the others push a zero. */
         .balign 16
 udfvm_gate_exceptions:
         .set    vector, 0
         .rept   32
         .balign 16
-        .if     !((vector == 8) || (vector >= 10 && vector <= 14) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30))
+        .if     !((vector == 8) || (vector >= 10 && vector <= 14) || (vector == 17) \
+                  || (vector == 21) || (vector == 29) || (vector == 30))
         pushq   $0
         .endif
         pushq   $vector
@@ -48,7 +53,8 @@ udfvm_gate_exceptions:
         .set    vector, vector + 1
         .endr
 
-/* Stack: RAX, vector, error code, RIP, CS, RFLAGS, RSP, SS. Records them in the trap page and returns to the guest kernel at ring 3. */
+/* Stack: RAX, vector, error code, RIP, CS, RFLAGS, RSP, SS. Records them in the trap page and
+   returns to the guest kernel at ring 3. */
         .balign 16
 exception:
         testb   $3, 24(%rsp)
@@ -83,7 +89,8 @@ udfvm_gate_flags_fault:
         addq    $16, %rsp
         iretq
 
-/* An exception at ring 0: a debug trap that `mov %ss` put off into a gate, or a broken image. The VM is given up. */
+/* An exception at ring 0: a debug trap that `mov %ss` put off into a gate, or a broken image. The
+   VM is given up. */
 panic:
         outb    %al, $UDFVM_PORT_PANIC
         hlt
@@ -99,10 +106,12 @@ udfvm_stubs:
         cld
         jmp     *%rcx
 
-/* Where every call starts: puts back what general registers do not cover. XRSTOR with all bits asked for restores every component that XCR0
- * enables, whatever that is here (on PVM the host's own), to the sealed value or to its initial one. Older AMD processors leave FOP, FIP and FDP
- * alone while no x87 exception is pending (AMD APM 5, XRSTOR), so an x87 load points them here before.
- * Where ring 3 has protection keys, those of an earlier call may forbid to read anything, XRSTOR's area too: so PKRU is written first. */
+/* Where every call starts: puts back what general registers do not cover. XRSTOR with all bits
+   asked for restores every component that XCR0 enables, whatever that is here (on PVM the host's
+   own), to the sealed value or to its initial one. Older AMD processors leave FOP, FIP and FDP
+   alone while no x87 exception is pending (AMD APM 5, XRSTOR), so an x87 load points them here
+   before. Where ring 3 has protection keys, those of an earlier call may forbid to read anything,
+   XRSTOR's area too: so PKRU is written first. */
         .balign 16
 udfvm_stub_resume_keys:
         xorl    %eax, %eax

@@ -1,0 +1,85 @@
+"""C includes what its layer may know of: the core itself and the ABI, the extension and the fast
+path the interface of the core and the ABI besides.
+
+What the guest kernel and the runtimes include is checked in tests/guest.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from sources import ROOT, check, name, sources
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+(["<][^">]+[">])', re.MULTILINE)
+ABI = ROOT / "guest" / "include" / "udfvm_abi.h"
+CORE = ROOT / "udfvm" / "vmm" / "core"
+API = CORE / "api.h"
+# What the files of a folder may include besides each other.
+LAYERS = {
+    "udfvm/vmm/core": {ABI},
+    "udfvm/sqlite/src": {ABI, API},
+    "udfvm/call": {ABI, API},
+    "udfvm/load": set(),
+}
+
+
+def included(path: Path, root: Path, others: set[Path]) -> list[Path]:
+    """The files that this one includes: by their place in the layer, or beside it."""
+    found = []
+    for header in INCLUDE.findall(path.read_text()):
+        if header.startswith('"'):
+            candidates = [root / header[1:-1], path.parent / header[1:-1]]
+            candidates += [other for other in others if other.name == header[1:-1]]
+            resolved = [candidate for candidate in candidates if candidate.is_file()]
+            assert resolved, f"{name(path)} includes {header}, which is nowhere in its layer"
+            found.append(resolved[0].resolve())
+    return found
+
+
+@pytest.mark.parametrize("folder", LAYERS)
+def test_a_layer_includes_itself_and_what_is_below(folder: str) -> None:
+    root, others = ROOT / folder, LAYERS[folder]
+    paths = sources(".c", ".h", ".S", folders=[folder])
+    paths = [path for path in paths if path.is_relative_to(root)]
+    assert paths
+    for path in paths:
+        for header in included(path, root, others):
+            assert header.is_relative_to(root) or header in others, (
+                f"{name(path)} includes {name(header)}"
+            )
+
+
+@pytest.mark.parametrize("header", [ABI, API], ids=["abi", "api"])
+def test_an_interface_stands_alone(header: Path) -> None:
+    assert [found for found in INCLUDE.findall(header.read_text()) if found.startswith('"')] == []
+
+
+def systems(folder: str) -> dict[str, set[str]]:
+    """The headers of the system and of libraries that each file of a folder includes."""
+    return {
+        name(path): {found[1:-1] for found in INCLUDE.findall(path.read_text()) if found[0] == "<"}
+        for path in sources(".c", ".h", ".S", folders=[folder])
+    }
+
+
+@pytest.mark.parametrize("folder", ["udfvm/vmm/core", "udfvm/sqlite/src"])
+def test_no_python(folder: str) -> None:
+    """Programs without Python use the core and the extension."""
+    assert [path for path, found in systems(folder).items() if "Python.h" in found] == []
+
+
+def test_the_core_knows_no_database() -> None:
+    for path, found in systems("udfvm/vmm/core").items():
+        assert not any("sqlite" in header for header in found), path
+
+
+def test_one_folder_knows_kvm() -> None:
+    """Another hypervisor has a place beside ``kvm``."""
+    outside = {
+        path
+        for path, found in systems("udfvm").items()
+        if "linux/kvm.h" in found and not path.startswith("udfvm/vmm/core/kvm/")
+    }
+    check(outside, "KVM outside its folder")

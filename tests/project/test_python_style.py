@@ -1,0 +1,49 @@
+"""Python is typed, formatted and lint-clean, without exceptions that are not needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from sources import ROOT
+
+COMMANDS = {
+    "lint": ("ruff", "check", "."),
+    "format": ("ruff", "format", "--check", "."),
+    "types": ("mypy",),
+}
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_python(command: tuple[str, ...]) -> None:
+    done = run(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_rule_of_branches_or_width_is_ignored() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]
+    assert settings["line-length"] == 100
+    assert settings["lint"]["mccabe"]["max-complexity"] == 12
+    assert {"E", "C901", "PL"} <= set(settings["lint"]["select"])
+    assert not {"E501", "C901", "PLR0911", "PLR0912"} & set(settings["lint"]["ignore"])
+
+
+def test_every_exception_is_needed() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    excepted = {
+        (path, rule) for path, rules in settings["per-file-ignores"].items() for rule in rules
+    }
+    rules = ",".join({rule for _, rule in excepted} or {"E501"})
+    without = ("--config", "lint.per-file-ignores={}", "--output-format", "json")
+    broken = json.loads(run("ruff", "check", "--select", rules, *without, ".").stdout)
+    found = {(entry["filename"].removeprefix(f"{ROOT}/"), entry["code"]) for entry in broken}
+    assert sorted(excepted - found) == []
