@@ -271,14 +271,13 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for function, signature in EXPORTS.items()
     )
     runtimes = GUEST / "runtimes"
-    parts = ("wasm/arrow_file", "shared/body", "arrow/flatbuffer", "arrow/stream_format")
-    sources = [str(runtimes / f"{name}.c") for name in (*parts, "arrow/storage")]
+    names = ["arrow/body", "arrow/flatbuffer", "arrow/storage", "arrow/stream_format"]
     return compiled(
         folder,
         HEAD + COMPUTING.replace("@TEMPLATES@", templates) + functions,
         f"-I{GUEST / 'include'}",
         f"-I{runtimes}",
-        *sources,
+        *(runtimes / f"{name}.c" for name in (*names, "wasm/arrow_file")),
     )
 
 

@@ -259,7 +259,7 @@ def test_plain_functions(static: Path, tmp_path: Path) -> None:
     stripped = build(
         tmp_path,
         ["gcc", "-static", "-s", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections"],
-        SOURCE.replace("int main(", "UDFVM_PLAIN(twice)\nint main("),
+        SOURCE.replace("int main(", "UDFVM_C_FUNCTION(twice)\nint main("),
     )
     assert udfvm.from_elf(stripped, "half")(5.0) == 2.5
     assert udfvm.from_elf(stripped, "twice", signature="(f64) -> f64")(5.0) == 10

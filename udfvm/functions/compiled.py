@@ -47,7 +47,7 @@ _SLOT: Final = struct.Struct("<III116s")
 _LABEL: Final = 116 - 1  # bytes of a name
 _TYPE_NAME: Final = (
     16 << 10
-)  # bytes of the name of a type: TYPE_TEXT of guest/runtimes/compiled/type.h
+)  # bytes of the name of a type: MAX_TYPE_NAME of guest/runtimes/shared/compiled/type.h
 _DESCRIPTION: Final = struct.Struct("<II")
 _TABLE: Final = 1  # UDFVM_DESCRIPTION_TABLE
 _MOST_PARAMETERS: Final = 32

@@ -5,7 +5,7 @@
 
 uint64_t block_validity_bytes(const struct block *block)
 {
-    return block->storage == STORAGE_NULL ? 0 : ((uint64_t)block->rows + 7) / 8;
+    return block->storage == STORAGE_NULL ? 0 : bitmap_bytes(block->rows);
 }
 
 uint64_t block_offsets_bytes(const struct block *block)

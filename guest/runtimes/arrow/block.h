@@ -1,8 +1,8 @@
 /* The buffers of one column, put together where the host reads them: validity, offsets (of text and
  * bytes), data, one after the other. Nothing is allocated, so no page but the reply's own is
  * written. */
-#ifndef UDFVM_COMMON_BLOCK_H
-#define UDFVM_COMMON_BLOCK_H
+#ifndef UDFVM_ARROW_BLOCK_H
+#define UDFVM_ARROW_BLOCK_H
 
 #include "arrow/storage.h"
 
@@ -11,8 +11,8 @@ struct block {
     uint8_t *output;
     uint64_t capacity;
     int64_t rows, nulls;
-    uint64_t validity, offsets, data; /* places in the output */
-    uint64_t data_bytes; /* may grow past what there is room for: then they are only counted */
+    uint64_t validity, offsets, data; /* offsets in the output */
+    uint64_t data_bytes;              /* may grow past the capacity: then they are only counted */
 };
 
 static inline uint64_t padded(uint64_t bytes)
@@ -29,6 +29,12 @@ bool block_put(struct block *block, int64_t row, const struct scalar *scalar);
 /* All rows at once; validity may be NULL. */
 void block_put_buffers(struct block *block, int64_t nulls, const void *validity,
                        const void *offsets, const void *data, uint64_t data_bytes);
+
+/* Whether a row may be computed: its bit of validity is set. */
+static inline bool block_is_valid(const struct block *block, int64_t row)
+{
+    return bitmap_get(block->output + block->validity, row);
+}
 
 /* Whether all of it fitted. */
 bool block_fits(const struct block *block);

@@ -1,7 +1,7 @@
 /* Flatbuffers (flatbuffers.dev), as far as Arrow's metadata need them. Places are offsets into the
  * data; 0 is none, or one that is not inside. */
-#ifndef UDFVM_COMMON_FLATBUFFER_H
-#define UDFVM_COMMON_FLATBUFFER_H
+#ifndef UDFVM_ARROW_FLATBUFFER_H
+#define UDFVM_ARROW_FLATBUFFER_H
 
 #include <stddef.h>
 #include <stdint.h>

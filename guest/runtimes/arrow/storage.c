@@ -76,3 +76,13 @@ bool storage_holds(enum storage storage, int64_t integer)
     return integer >= storages[storage].smallest &&
            (integer < 0 || (uint64_t)integer <= storages[storage].largest);
 }
+
+int64_t bitmap_count_clear(const uint8_t *bitmap, int64_t rows)
+{
+    int64_t set = 0;
+    for (int64_t byte = 0; byte < rows / 8; byte++)
+        set += __builtin_popcount(bitmap[byte]);
+    if (rows % 8)
+        set += __builtin_popcount(bitmap[rows / 8] & ((1u << (rows % 8)) - 1));
+    return rows - set;
+}

@@ -1,6 +1,6 @@
 /* How values are stored: Arrow columns in memory, and single values on their way into one. */
-#ifndef UDFVM_COMMON_STORAGE_H
-#define UDFVM_COMMON_STORAGE_H
+#ifndef UDFVM_ARROW_STORAGE_H
+#define UDFVM_ARROW_STORAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -73,6 +73,62 @@ uint32_t storage_row_type(enum storage storage);
 /* Whether an integer is in the range of an integer type. */
 bool storage_holds(enum storage storage, int64_t integer);
 
+/* Bitmaps: a bit a row, the least significant first. */
+static inline bool bitmap_get(const uint8_t *bitmap, int64_t row)
+{
+    return bitmap[row >> 3] >> (row & 7) & 1;
+}
+
+static inline uint64_t bitmap_bytes(int64_t rows)
+{
+    return ((uint64_t)rows + 7) / 8;
+}
+
+/* Clears the bits that are clear in the other. */
+static inline void bitmap_and(uint8_t *bitmap, const uint8_t *other, int64_t rows)
+{
+    for (uint64_t byte = 0; byte < bitmap_bytes(rows); byte++)
+        bitmap[byte] &= other[byte];
+}
+
+/* Clear bits among the first `rows`: nulls, of a bitmap of validity. */
+int64_t bitmap_count_clear(const uint8_t *bitmap, int64_t rows);
+
+/* The integer or boolean of a row; of a uint64 its bits. */
+static inline int64_t stored_integer(enum storage storage, const void *data, int64_t row)
+{
+    switch (storage) {
+    case STORAGE_BOOL:
+        return bitmap_get((const uint8_t *)data, row);
+    case STORAGE_INT8:
+        return ((const int8_t *)data)[row];
+    case STORAGE_INT16:
+        return ((const int16_t *)data)[row];
+    case STORAGE_INT32:
+        return ((const int32_t *)data)[row];
+    case STORAGE_UINT8:
+        return ((const uint8_t *)data)[row];
+    case STORAGE_UINT16:
+        return ((const uint16_t *)data)[row];
+    case STORAGE_UINT32:
+        return ((const uint32_t *)data)[row];
+    default:
+        return ((const int64_t *)data)[row];
+    }
+}
+
+/* The number of a row of a float type. */
+static inline double stored_real(enum storage storage, const void *data, int64_t row)
+{
+    return storage == STORAGE_FLOAT32 ? (double)((const float *)data)[row]
+                                      : ((const double *)data)[row];
+}
+
+static inline bool storage_is_real(enum storage storage)
+{
+    return storage == STORAGE_FLOAT32 || storage == STORAGE_FLOAT64;
+}
+
 /* Whether a number becomes one of a float type, the nearest, and not infinite. */
 static inline bool storage_holds_real(enum storage storage, double real)
 {
@@ -97,7 +153,15 @@ static inline int64_t column_offset(const struct column *column, int64_t row)
 
 static inline bool column_is_null(const struct column *column, int64_t row)
 {
-    return column->all_null || (column->validity && !(column->validity[row >> 3] >> (row & 7) & 1));
+    return column->all_null || (column->validity && !bitmap_get(column->validity, row));
+}
+
+/* Text or bytes of a row. */
+static inline struct scalar column_bytes(const struct column *column, int64_t row)
+{
+    const int64_t begin = column_offset(column, row);
+    return (struct scalar){ .bytes = (const char *)column->data + begin,
+                            .length = (size_t)(column_offset(column, row + 1) - begin) };
 }
 
 #endif

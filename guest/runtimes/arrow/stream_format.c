@@ -42,6 +42,34 @@ static struct pair pair_at(const uint8_t *metadata, uint32_t first, size_t index
     return pair;
 }
 
+bool batch_peek_node(const struct batch_cursor *cursor, struct pair *node)
+{
+    if (cursor->node == cursor->fields.node_count)
+        return false;
+    *node = pair_at(cursor->metadata, cursor->fields.nodes, cursor->node);
+    return true;
+}
+
+const uint8_t *batch_next_buffer(struct batch_cursor *cursor, uint64_t *length)
+{
+    if (cursor->buffer == cursor->fields.buffer_count)
+        return NULL;
+    const struct pair buffer = pair_at(cursor->metadata, cursor->fields.buffers, cursor->buffer++);
+    if (buffer.first < 0 || buffer.second < 0 || (uint64_t)buffer.first > cursor->capacity ||
+        (uint64_t)buffer.second > cursor->capacity - (uint64_t)buffer.first)
+        return NULL;
+    *length = (uint64_t)buffer.second;
+    return cursor->body + buffer.first;
+}
+
+int64_t batch_rows(const struct batch_cursor *cursor)
+{
+    int64_t rows = 0; /* a flatbuffer leaves out what is zero */
+    if (cursor->fields.rows)
+        memcpy(&rows, cursor->metadata + cursor->fields.rows, sizeof rows);
+    return rows;
+}
+
 unsigned storage_buffers(enum storage storage)
 {
     return storage == STORAGE_NULL        ? 0
@@ -50,49 +78,32 @@ unsigned storage_buffers(enum storage storage)
                                           : 2;
 }
 
-/* A record batch on its way into columns, which come in pre-order: a column, then what is in it. */
-struct batch {
-    const uint8_t *metadata, *body;
-    uint64_t room; /* bytes of the body, and what is behind it */
-    struct batch_fields fields;
-    uint32_t node, buffer; /* the next ones */
-};
-
-static bool take_buffers(struct batch *batch, unsigned count, const uint8_t **places)
-{
-    if (batch->buffer + count > batch->fields.buffer_count)
-        return false;
-    for (unsigned i = 0; i < count; i++) {
-        struct pair place = pair_at(batch->metadata, batch->fields.buffers, batch->buffer++);
-        if (place.first < 0 || place.second < 0 || (uint64_t)place.first > batch->room ||
-            (uint64_t)place.second > batch->room - (uint64_t)place.first)
-            return false;
-        places[i] = batch->body + place.first;
-    }
-    return true;
-}
-
-static bool take_column(struct batch *batch, struct column *column)
+static bool take_column(struct batch_cursor *cursor, struct column *column)
 {
     static const uint8_t no_valid_rows[1];
-    const uint8_t *places[3] = { no_valid_rows, NULL, NULL };
+    const uint8_t *addresses[3] = { no_valid_rows, NULL, NULL };
     const unsigned buffers = storage_buffers(column->storage);
-    if (batch->node == batch->fields.node_count || !take_buffers(batch, buffers, places))
+    struct pair node;
+    uint64_t length;
+    if (!batch_peek_node(cursor, &node))
         return false;
-    const struct pair node = pair_at(batch->metadata, batch->fields.nodes, batch->node++);
+    cursor->node++;
+    for (unsigned i = 0; i < buffers; i++)
+        if (!(addresses[i] = batch_next_buffer(cursor, &length)))
+            return false;
     *column = (struct column){ .storage = column->storage,
                                .children = column->children,
                                .child_count = column->child_count,
                                .rows = node.first,
                                .nulls = node.second,
-                               .data = places[buffers == 3 ? 2 : 1],
+                               .data = addresses[buffers == 3 ? 2 : 1],
                                .offsets = buffers == 3 || column->storage == STORAGE_LIST
-                                              ? places[1]
+                                              ? addresses[1]
                                               : NULL };
-    column->validity = column->nulls ? places[0] : NULL;
+    column->validity = column->nulls ? addresses[0] : NULL;
     column->all_null = buffers == 0;
     for (size_t i = 0; i < column->child_count; i++)
-        if (!take_column(batch, &column->children[i]))
+        if (!take_column(cursor, &column->children[i]))
             return false;
     return true;
 }
@@ -100,25 +111,23 @@ static bool take_column(struct batch *batch, struct column *column)
 bool stream_read(const struct stream_format *format, const uint8_t *request, uint64_t length,
                  size_t count, struct column *columns, int64_t *rows)
 {
-    struct batch batch = { 0 };
+    struct batch_cursor cursor = { 0 };
     struct prefix prefix;
     const size_t schema = format->request_schema_length;
     if (length < schema + sizeof prefix || memcmp(request, format->request_schema, schema) != 0)
         return false;
     memcpy(&prefix, request + schema, sizeof prefix);
-    batch.metadata = request + schema + sizeof prefix;
+    cursor.metadata = request + schema + sizeof prefix;
     if (prefix.metadata_length > length - schema - sizeof prefix ||
-        !stream_find_fields(batch.metadata, prefix.metadata_length, &batch.fields))
+        !stream_find_fields(cursor.metadata, prefix.metadata_length, &cursor.fields))
         return false;
-    *rows = 0; /* a flatbuffer leaves out what is zero */
-    if (batch.fields.rows)
-        memcpy(rows, batch.metadata + batch.fields.rows, sizeof *rows);
-    batch.body = batch.metadata + prefix.metadata_length;
-    batch.room = length - (uint64_t)(batch.body - request);
+    *rows = batch_rows(&cursor);
+    cursor.body = cursor.metadata + prefix.metadata_length;
+    cursor.capacity = length - (uint64_t)(cursor.body - request);
     for (size_t i = 0; i < count; i++)
-        if (!take_column(&batch, &columns[i]))
+        if (!take_column(&cursor, &columns[i]))
             return false;
-    return batch.node == batch.fields.node_count;
+    return cursor.node == cursor.fields.node_count;
 }
 
 /* ---- Replies ---- */

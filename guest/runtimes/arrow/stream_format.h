@@ -6,8 +6,8 @@
  * pyarrow wrote, with the numbers put in. Columns may hold others (structs, lists): then these
  * follow them in the metadata, in pre-order.
  */
-#ifndef UDFVM_COMMON_STREAM_FORMAT_H
-#define UDFVM_COMMON_STREAM_FORMAT_H
+#ifndef UDFVM_ARROW_STREAM_FORMAT_H
+#define UDFVM_ARROW_STREAM_FORMAT_H
 
 #include "arrow/block.h"
 
@@ -26,6 +26,21 @@ struct batch_fields {
     uint32_t rows, body_length, nodes, buffers;
     uint32_t node_count, buffer_count;
 };
+
+/* A record batch on its way into columns, which come in pre-order: a column, then what is in it. */
+struct batch_cursor {
+    const uint8_t *metadata, *body;
+    uint64_t capacity; /* bytes of the body, and what is behind it */
+    struct batch_fields fields;
+    uint32_t node, buffer; /* the next ones */
+};
+
+/* The next node; false: there is none. The cursor stays where it is. */
+bool batch_peek_node(const struct batch_cursor *cursor, struct pair *node);
+/* The next buffer, and its length; NULL: there is none inside of the body. */
+const uint8_t *batch_next_buffer(struct batch_cursor *cursor, uint64_t *length);
+/* Rows of the batch. */
+int64_t batch_rows(const struct batch_cursor *cursor);
 
 /* Finds them. false: it is no record batch message. */
 bool stream_find_fields(const uint8_t *metadata, uint32_t length, struct batch_fields *fields);

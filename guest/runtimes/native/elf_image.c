@@ -9,9 +9,9 @@
 
 #include "shared/compiled/failure.h"
 
-#define PAGE          4096ull
-#define ADDRESS_LIMIT (1ull << 47)
-#define DYNAMIC_MOST  512 /* entries of a dynamic section that are looked at */
+#define PAGE                4096ull
+#define ADDRESS_LIMIT       (1ull << 47)
+#define MAX_DYNAMIC_ENTRIES 512 /* entries of a dynamic section that are looked at */
 
 static uint64_t page_down(uint64_t value)
 {
@@ -40,7 +40,7 @@ static const char *read_header(struct elf_image *image)
     if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
         return "is neither an executable nor a shared object: link it";
     if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0 ||
-        header->e_phnum > ELF_IMAGE_SEGMENTS ||
+        header->e_phnum > MAX_SEGMENTS ||
         !read_exactly(image, header->e_phoff, image->segments,
                       header->e_phnum * sizeof(Elf64_Phdr)))
         return "has bad program headers";
@@ -80,7 +80,7 @@ static const char *measure(struct elf_image *image)
  * shared object that can be run. */
 static bool is_program(const struct elf_image *image, const Elf64_Phdr *dynamic)
 {
-    Elf64_Dyn entries[DYNAMIC_MOST] = { 0 };
+    Elf64_Dyn entries[MAX_DYNAMIC_ENTRIES] = { 0 };
     bool named = false;
     if (image->header.e_type == ET_EXEC)
         return true;
@@ -118,12 +118,12 @@ static const char *read_rest(struct elf_image *image)
 bool elf_image_open(struct elf_image *image, const char *path, const char *what)
 {
     *image = (struct elf_image){ .descriptor = open(path, O_RDONLY | O_CLOEXEC) };
-    const char *problem = image->descriptor < 0 ? "cannot be opened" : read_header(image);
-    problem = problem ? problem : measure(image);
-    problem = problem ? problem : read_rest(image);
-    if (!problem)
+    const char *error = image->descriptor < 0 ? "cannot be opened" : read_header(image);
+    error = error ? error : measure(image);
+    error = error ? error : read_rest(image);
+    if (!error)
         return true;
-    failure_set("ImportError", "%s %s", what, problem);
+    failure_set("ImportError", "%s %s", what, error);
     elf_image_close(image);
     return false;
 }

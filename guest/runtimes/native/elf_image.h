@@ -6,12 +6,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define ELF_IMAGE_SEGMENTS 64
+#define MAX_SEGMENTS 64
 
 struct elf_image {
     int descriptor;
     Elf64_Ehdr header;
-    Elf64_Phdr segments[ELF_IMAGE_SEGMENTS];
+    Elf64_Phdr segments[MAX_SEGMENTS];
     uint64_t low, high,
         align;             /* of its loadable segments, as linked: bounds, whole pages; alignment */
     uint64_t bias;         /* added to addresses as linked: 0 until it is mapped */

@@ -11,7 +11,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "native/crossing.h"
+#include "native/context_switch.h"
 #include "shared/compiled/failure.h"
 #include "udfvm_abi.h"
 
@@ -19,8 +19,8 @@
 #define AT_MINSIGSTKSZ \
     51 /* linux/arch/x86/include/uapi/asm/auxvec.h; older C libraries do not have it */
 #endif
-#define STRINGS_MOST 64 /* environment variables that are passed on */
-#define WORDS_MOST   (STRINGS_MOST + 64)
+#define MAX_VARIABLES   64 /* environment variables that are passed on */
+#define MAX_STACK_WORDS (MAX_VARIABLES + 64)
 
 extern char __executable_start[]; /* of this runtime, from the linker */
 
@@ -111,7 +111,7 @@ static size_t push_environment(struct stack *stack, uint64_t *words)
     size_t count = 0;
     snprintf(runtime, sizeof runtime, "UDFVM_RUNTIME=%" PRIx64, (uint64_t)runtime_serve);
     words[count++] = push_string(stack, runtime);
-    for (char **each = environ; *each && count < STRINGS_MOST; each++)
+    for (char **each = environ; *each && count < MAX_VARIABLES; each++)
         words[count++] = push_string(stack, *each);
     words[count++] = 0;
     return count;
@@ -148,7 +148,7 @@ static size_t auxiliary_vector(uint64_t *words, const struct elf_image *image, u
 static uint64_t build_stack(uint64_t top, const struct elf_image *image, uint64_t base,
                             const char *path)
 {
-    uint64_t words[WORDS_MOST] = { 1 };
+    uint64_t words[MAX_STACK_WORDS] = { 1 };
     struct stack stack = { top & ~15ull };
     const uint64_t name = words[1] = push_string(&stack, path);
     size_t count = 3; /* argc, argv[0], NULL */
@@ -165,12 +165,12 @@ static uint64_t build_stack(uint64_t top, const struct elf_image *image, uint64_
 static int runtime_serve(uint32_t version, const struct udfvm_export *const *begin,
                          const struct udfvm_export *const *end)
 {
-    if (crossing_has_program())
+    if (context_has_program())
         return EXIT_FAILURE;
     served.version = version;
     served.begin = begin;
     served.end = end;
-    crossing_serve();
+    context_serve();
     return EXIT_FAILURE;
 }
 
@@ -194,8 +194,8 @@ bool executable_start(struct elf_image *image, const char *path)
     entry = image->interpreter[0] ? interpreter.header.e_entry + interpreter.bias
                                   : entry + image->bias;
     begin_heap(image->high + image->bias);
-    const uint64_t top = (uint64_t)__builtin_frame_address(0) - CROSSING_ROOM;
-    crossing_start(entry, build_stack(top, image, interpreter.bias, path));
+    const uint64_t top = (uint64_t)__builtin_frame_address(0) - CONTEXT_RUNTIME_STACK;
+    context_start(entry, build_stack(top, image, interpreter.bias, path));
     if (served.version == UDFVM_NATIVE_VERSION)
         return true;
     failure_set("ImportError",

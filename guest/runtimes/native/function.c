@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "native/crossing.h"
+#include "native/context_switch.h"
 #include "shared/compiled/failure.h"
 #include "shared/host_call.h"
 #include "shared/compiled/utf8.h"
@@ -78,11 +78,11 @@ NOT_INLINE static const char *call_host(const char *name, const struct udfvm_any
                                         size_t count, struct udfvm_any *result)
 {
     const size_t size = row_size(arguments, count);
-    uint8_t *row = allocate(size), *reply = allocate(HOST_REPLY_MOST);
+    uint8_t *row = allocate(size), *reply = allocate(MAX_HOST_REPLY);
     put_row(row, arguments, count);
     const int64_t got = host_call(name, strlen(name), row, size, reply);
     if (got < 0)
-        return host_call_problem(got);
+        return host_call_error(got);
     const struct udfvm_value *value = (const struct udfvm_value *)reply;
     *result = (struct udfvm_any){ .type = value->type };
     if (value->type == UDFVM_TYPE_TEXT || value->type == UDFVM_TYPE_BLOB)
@@ -122,26 +122,26 @@ NOT_INLINE static bool append(void *context, const char *bytes, size_t length)
 
 static void *allocate_for_program(size_t size)
 {
-    const uint64_t thread = crossing_enter();
+    const uint64_t thread = context_enter();
     void *made = allocate(size);
-    crossing_leave(thread);
+    context_leave(thread);
     return made;
 }
 
 static const char *call_host_for_program(const char *name, const struct udfvm_any *arguments,
                                          size_t count, struct udfvm_any *result)
 {
-    const uint64_t thread = crossing_enter();
-    const char *problem = call_host(name, arguments, count, result);
-    crossing_leave(thread);
-    return problem;
+    const uint64_t thread = context_enter();
+    const char *error = call_host(name, arguments, count, result);
+    context_leave(thread);
+    return error;
 }
 
 static bool append_for_program(void *context, const char *bytes, size_t length)
 {
-    const uint64_t thread = crossing_enter();
+    const uint64_t thread = context_enter();
     const bool taken = append(context, bytes, length);
-    crossing_leave(thread);
+    context_leave(thread);
     return taken;
 }
 
@@ -171,19 +171,19 @@ static int64_t run_scalar(void *context, const struct column *columns, struct bl
                           int64_t rows, bool skips)
 {
     const struct udfvm_function *function = context;
-    struct udfvm_input native[UDFVM_MOST_PARAMETERS];
+    struct udfvm_input native[UDFVM_MAX_PARAMETERS];
     struct rows appended = { .block = block, .state = function->state };
     const struct udfvm_output output = {
         .validity = block->output + block->validity,
         .data = block->output + block->data,
         .skips = skips,
-        .append = crossing_has_program() ? append_for_program : append,
+        .append = context_has_program() ? append_for_program : append,
         .context = &appended,
     };
     struct scalar_call call = { function, native, &output, rows, -1 };
     to_native(columns, native, function->count);
     function->state->failed = 0;
-    crossing_call(call_scalar, &call);
+    context_call(call_scalar, &call);
     if (function->state->failed)
         failure_set("RuntimeError", "%s", function->state->message);
     return call.done;
@@ -192,8 +192,8 @@ static int64_t run_scalar(void *context, const struct column *columns, struct bl
 /* ---- Vector functions ---- */
 
 struct arrays {
-    struct ArrowArray arrays[UDFVM_MOST_PARAMETERS];
-    const void *buffers[UDFVM_MOST_PARAMETERS][3];
+    struct ArrowArray arrays[UDFVM_MAX_PARAMETERS];
+    const void *buffers[UDFVM_MAX_PARAMETERS][3];
 };
 
 static void to_arrays(const struct column *columns, struct arrays *to, size_t count, int64_t rows)
@@ -218,7 +218,7 @@ static bool take_text(const struct ArrowArray *result, struct block *block)
     const char *data = result->buffers[2];
     for (int64_t row = 0; row < block->rows; row++) {
         const int32_t begin = offsets[row], end = offsets[row + 1];
-        const bool valid = udfvm_bit(block->output + block->validity, row);
+        const bool valid = block_is_valid(block, row);
         const struct scalar scalar = { .bytes = data + begin,
                                        .length = valid && end > begin ? (size_t)(end - begin) : 0 };
         if (block->storage == STORAGE_TEXT32 && !utf8_is_valid(scalar.bytes, scalar.length)) {
@@ -239,7 +239,6 @@ static bool take_array(const struct ArrowArray *result, const void *const prepar
                        struct block *block)
 {
     const bool variable = storage_is_variable(block->storage);
-    uint8_t *validity = block->output + block->validity;
     if (result->length != block->rows || result->offset != 0 ||
         result->n_buffers != (variable ? 3 : 2) || !result->buffers || !result->buffers[1]) {
         failure_set("RuntimeError",
@@ -251,8 +250,7 @@ static bool take_array(const struct ArrowArray *result, const void *const prepar
         return false;
     }
     if (result->buffers[0] && result->buffers[0] != prepared[0])
-        for (int64_t byte = 0; byte < (block->rows + 7) / 8; byte++)
-            validity[byte] &= ((const uint8_t *)result->buffers[0])[byte];
+        bitmap_and(block->output + block->validity, result->buffers[0], block->rows);
     if (variable)
         return take_text(result, block);
     if (result->buffers[1] != prepared[1])
@@ -293,14 +291,14 @@ static int64_t run_vector(void *context, const struct column *columns, struct bl
     struct vector_call call = { function, arguments.arrays, &result };
     to_arrays(columns, &arguments, function->count, rows);
     function->state->failed = 0;
-    crossing_call(call_vector, &call);
+    context_call(call_vector, &call);
     bool taken = !function->state->failed;
     if (taken)
         taken = take_array(&result, prepared, block);
     else
         failure_set("RuntimeError", "%s", function->state->message);
     if (result.release)
-        crossing_call(call_release, &result);
+        context_call(call_release, &result);
     free_allocations();
     return taken ? rows : -1;
 }
@@ -318,7 +316,7 @@ static bool take_type(uint32_t type, const char *name, struct slot *slot)
 
 static bool take_description(const struct udfvm_function *function, struct signature *found)
 {
-    if (function->version != UDFVM_NATIVE_VERSION || function->count > UDFVM_MOST_PARAMETERS ||
+    if (function->version != UDFVM_NATIVE_VERSION || function->count > UDFVM_MAX_PARAMETERS ||
         !function->state || !function->scalar == !function->vector ||
         !take_type(function->result, "result", &found->result)) {
         failure_set("ImportError",
@@ -340,8 +338,8 @@ bool function_prepare(struct program *program, const struct udfvm_function *func
 {
     if (!take_description(function, found))
         return false;
-    function->state->allocate = crossing_has_program() ? allocate_for_program : allocate;
-    function->state->call_host = crossing_has_program() ? call_host_for_program : call_host;
+    function->state->allocate = context_has_program() ? allocate_for_program : allocate;
+    function->state->call_host = context_has_program() ? call_host_for_program : call_host;
     program->run = function->scalar ? run_scalar : run_vector;
     program->by_row = function->scalar != NULL;
     program->context = (void *)function;

@@ -10,6 +10,6 @@ bool function_prepare(struct program *program, const struct udfvm_function *func
                       struct signature *found);
 /* A function without a description: checks that the declared signature can be called. false with a
  * failure. */
-bool plain_prepare(struct program *program, void *address);
+bool c_function_prepare(struct program *program, void *address);
 
 #endif

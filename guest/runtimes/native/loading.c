@@ -16,7 +16,7 @@
 #define OBJECT_PATH  "/tmp/udf.so"
 #define PROGRAM_PATH "/tmp/udf"
 
-#define SETTLING 100 /* turns of every thread that can run */
+#define SETTLING_TURNS 100 /* turns of every thread that can run */
 
 static bool write_file(const char *path, const struct load *load)
 {
@@ -62,12 +62,12 @@ bool runtime_prepare(int count, char **arguments)
 }
 
 /* A function without a description. The host must say what it takes. */
-static bool load_plain(struct program *program, const struct load *load, void *address,
-                       struct signature *found)
+static bool load_c_function(struct program *program, const struct load *load, void *address,
+                            struct signature *found)
 {
     *found = load->signature;
     if (load->declared)
-        return plain_prepare(program, address);
+        return c_function_prepare(program, address);
     failure_set("TypeError",
                 "%s does not say what its parameters are: pass signature=, or define it with "
                 "UDFVM_SCALAR of udfvm.h",
@@ -89,7 +89,7 @@ static bool load_object(struct program *program, const struct load *load, struct
         return function_prepare(program, function, found);
     void *address = dlsym(object, load->name);
     if (address)
-        return load_plain(program, load, address, found);
+        return load_c_function(program, load, address, found);
     failure_set("AttributeError",
                 "the object exports no function %s: neither UDFVM_SCALAR(%s, ...) nor "
                 "UDFVM_VECTOR(%s, ...), nor a plain "
@@ -111,9 +111,9 @@ static bool load_program(struct program *program, const struct load *load, struc
     if (export && export->function)
         return function_prepare(program, export->function, found);
     if (export)
-        return load_plain(program, load, (void *)export->address, found);
+        return load_c_function(program, load, (void *)export->address, found);
     if (symbol_find(PROGRAM_PATH, load->name, &value))
-        return load_plain(program, load, (void *)(value + image->bias), found);
+        return load_c_function(program, load, (void *)(value + image->bias), found);
     executable_names(names, sizeof names);
     failure_set("AttributeError",
                 "the program has no function %s: neither UDFVM_SCALAR(%s, ...) nor "
@@ -127,7 +127,7 @@ static bool load_program(struct program *program, const struct load *load, struc
  * would do so in every call anew. */
 static void settle(void)
 {
-    for (int i = 0; i < SETTLING; i++)
+    for (int i = 0; i < SETTLING_TURNS; i++)
         sched_yield();
 }
 

@@ -117,7 +117,7 @@ struct udfvm_parameter {
     uint32_t type;
 };
 
-#define UDFVM_MOST_PARAMETERS 8
+#define UDFVM_MAX_PARAMETERS 8
 
 struct udfvm_function {
     uint32_t version;
@@ -129,7 +129,7 @@ struct udfvm_function {
                       int64_t rows);
     void (*vector)(const struct ArrowArray *arguments, struct ArrowArray *result);
     uint32_t result;
-    struct udfvm_parameter parameters[UDFVM_MOST_PARAMETERS + 1];
+    struct udfvm_parameter parameters[UDFVM_MAX_PARAMETERS + 1];
 };
 
 /* What a program offers by udfvm_serve(). */
@@ -348,10 +348,10 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name,
                                                     const struct udfvm_any *arguments, size_t count,
                                                     struct udfvm_any *result)
 {
-    const char *problem = udfvm_state.call_host(name, arguments, count, result);
-    if (problem)
-        udfvm_fail("%s: %s", name, problem);
-    return !problem;
+    const char *error = udfvm_state.call_host(name, arguments, count, result);
+    if (error)
+        udfvm_fail("%s: %s", name, error);
+    return !error;
 }
 
 /* ---- Lists of parameters: (type, name), ... ---- */
@@ -421,7 +421,7 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name,
                                     const struct udfvm_output *output_given, int64_t rows)    \
     {                                                                                         \
         const struct udfvm_output output = *output_given;                                     \
-        struct udfvm_input udfvm_columns[UDFVM_MOST_PARAMETERS + 1];                          \
+        struct udfvm_input udfvm_columns[UDFVM_MAX_PARAMETERS + 1];                           \
         memcpy(udfvm_columns, given, UDFVM_COUNT(__VA_ARGS__) * sizeof *given);               \
         for (int64_t udfvm_row = 0; !output.skips && udfvm_row < rows; udfvm_row++) {         \
             udfvm_put_##RESULT(&output, udfvm_row, NAME(UDFVM_EACH(UDFVM_GET, __VA_ARGS__))); \
@@ -458,7 +458,7 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name,
 
 /* Offers a plain function, defined above, for from_elf(..., signature=...). Needed where the
  * program is stripped: else its symbols will do. */
-#define UDFVM_PLAIN(NAME) UDFVM_OFFER(NAME, NULL, (const void *)&NAME)
+#define UDFVM_C_FUNCTION(NAME) UDFVM_OFFER(NAME, NULL, (const void *)&NAME)
 
 #ifdef __cplusplus
 extern "C" {

@@ -6,7 +6,7 @@
  * without Python code of the runtime, because each page that a call dirties must be put back after
  * it.
  */
-#include "python/columns.h"
+#include "python/column_batch.h"
 #include "python/generators.h"
 #include "shared/host_call.h"
 #include "python/numpy_function.h"
@@ -66,7 +66,7 @@ static void settle_allocator(void)
 /* ---- The loop that answers requests ---- */
 
 struct server {
-    struct function *function; /* of these at most one is not NULL */
+    struct scalar_function *function; /* of these at most one is not NULL */
     struct numpy_function *numpy_function;
     struct stream *stream;
     PyObject *handler;
@@ -137,13 +137,14 @@ static int answer_in_c(const struct server *server, struct answer *answer, int64
 {
     const struct udfvm_call *call = current_call();
     if (server->function && call->request == UDFVM_REQUEST_ROW)
-        return function_row(server->function, input_payload(), call->length, output_window(),
-                            call->output_size, &answer->length) < 0
+        return scalar_function_row(server->function, input_payload(), call->length, output_window(),
+                                   call->output_size, &answer->length) < 0
                    ? -1
                    : 1;
     if (server->function && server->stream && call->request == UDFVM_REQUEST_BATCH)
-        return function_batch(server->function, server->stream, input_payload(), call->length,
-                              output_window(), call->output_size, &answer->length, row) < 0
+        return scalar_function_batch(server->function, server->stream, input_payload(),
+                                     call->length, output_window(), call->output_size,
+                                     &answer->length, row) < 0
                    ? -1
                    : 1;
     if (!server->numpy_function || call->request != UDFVM_REQUEST_BATCH)
@@ -207,7 +208,7 @@ static PyObject *agent_serve(PyObject *module, PyObject *arguments)
                           &server.begin))
         return NULL;
     server.stream = if_of_type(module, stream, "Stream");
-    server.function = if_of_type(module, function, "Function");
+    server.function = if_of_type(module, function, "ScalarFunction");
     server.numpy_function = server.stream ? if_of_type(module, function, "NumpyFunction") : NULL;
     if (PyErr_Occurred())
         return NULL;
@@ -250,9 +251,9 @@ static PyObject *agent_run_row(PyObject *module, PyObject *arguments)
     PyObject *object;
     if (!PyArg_ParseTuple(arguments, "Oy*", &object, &payload))
         return NULL;
-    struct function *function = if_of_type(module, object, "Function");
-    int code = function ? function_row(function, payload.buf, (uint64_t)payload.len,
-                                       output_window(), current_call()->output_size, &length)
+    struct scalar_function *function = if_of_type(module, object, "ScalarFunction");
+    int code = function ? scalar_function_row(function, payload.buf, (uint64_t)payload.len,
+                                              output_window(), current_call()->output_size, &length)
                         : -1;
     PyBuffer_Release(&payload);
     if (code < 0)
@@ -271,11 +272,12 @@ static PyObject *agent_run_batch(PyObject *module, PyObject *arguments)
     PyObject *object, *stream_object;
     if (!PyArg_ParseTuple(arguments, "OOy*", &object, &stream_object, &payload))
         return NULL;
-    struct function *function = if_of_type(module, object, "Function");
+    struct scalar_function *function = if_of_type(module, object, "ScalarFunction");
     struct stream *stream = if_of_type(module, stream_object, "Stream");
     int code = function && stream
-                   ? function_batch(function, stream, payload.buf, (uint64_t)payload.len,
-                                    output_window(), current_call()->output_size, &length, &row)
+                   ? scalar_function_batch(function, stream, payload.buf, (uint64_t)payload.len,
+                                           output_window(), current_call()->output_size, &length,
+                                           &row)
                    : -1;
     PyBuffer_Release(&payload);
     if (code < 0)
@@ -314,13 +316,13 @@ static PyObject *agent_host_call(PyObject *Py_UNUSED(module), PyObject *argument
     Py_ssize_t name_length, length;
     if (!PyArg_ParseTuple(arguments, "y#y#", &name, &name_length, &row, &length))
         return NULL;
-    void *reply = PyMem_RawMalloc(HOST_REPLY_MOST);
+    void *reply = PyMem_RawMalloc(MAX_HOST_REPLY);
     if (!reply)
         return PyErr_NoMemory();
     const int64_t got = host_call(name, (uint64_t)name_length, row, (uint64_t)length, reply);
-    PyObject *result = got < 0 ? PyErr_Format(PyExc_RuntimeError, "%s: %s", name,
-                                              host_call_problem(got))
-                               : PyBytes_FromStringAndSize(reply, (Py_ssize_t)got);
+    PyObject *result = got < 0
+                           ? PyErr_Format(PyExc_RuntimeError, "%s: %s", name, host_call_error(got))
+                           : PyBytes_FromStringAndSize(reply, (Py_ssize_t)got);
     PyMem_RawFree(reply);
     return result;
 }
@@ -351,9 +353,9 @@ static int agent_exec(PyObject *module)
 {
     tune_allocator();
     setvbuf(stdout, NULL, _IONBF, 0); /* whatever is printed belongs to its call */
-    if (add_type(module, &function_type_spec) < 0 ||
+    if (add_type(module, &scalar_function_type_spec) < 0 ||
         add_type(module, &numpy_function_type_spec) < 0 ||
-        add_type(module, &stream_type_spec) < 0 || add_type(module, &columns_type_spec) < 0)
+        add_type(module, &stream_type_spec) < 0 || add_type(module, &column_batch_type_spec) < 0)
         return -1;
     return PyModule_AddIntConstant(module, "ABI_VERSION", UDFVM_ABI_VERSION);
 }

@@ -55,7 +55,7 @@ _STARTERS: Final = frozenset(
         "_spawnvef",
     }
 )
-_LONGEST_CHAIN: Final = 16
+_MAX_CHAIN: Final = 16
 
 stored = False  # the function is one of a database
 
@@ -72,7 +72,7 @@ def of(exception: BaseException) -> str:
 
 def _chain(exception: BaseException | None) -> Iterator[BaseException]:
     """An exception and those that it comes of; URLError keeps its own in an attribute."""
-    for _ in range(_LONGEST_CHAIN):
+    for _ in range(_MAX_CHAIN):
         if exception is None:
             return
         yield exception

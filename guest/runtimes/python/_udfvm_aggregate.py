@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import _udfvm_agent
 import cloudpickle
-from _udfvm_columns import STATUS_OK, argument_slots, result_slot
+from _udfvm_column_batch import STATUS_OK, argument_slots, result_slot
 from _udfvm_report import report
 
 REQUEST_AGGREGATE: Final = 8
-FEW: Final = 8  # rows
+MAX_FEW_ROWS: Final = 8  # rows
 
 _HEAD: Final = struct.Struct("<QII")  # struct udfvm_aggregate
 _NONE: Final = 0
@@ -39,8 +39,8 @@ class Aggregate:
         )
         arguments = argument_slots(types, nullable, [parameter["name"] for parameter in parameters])
         result = result_slot(metadata["result"], metadata["result_nullable"])
-        self._columns = _udfvm_agent.Columns((*_GROUP, *arguments), (result,))
-        self._states = _udfvm_agent.Columns(
+        self._columns = _udfvm_agent.ColumnBatch((*_GROUP, *arguments), (result,))
+        self._states = _udfvm_agent.ColumnBatch(
             (*_GROUP, *argument_slots(["binary"], [False])), (result_slot("binary", False),)
         )
         self._row = -1
@@ -103,7 +103,7 @@ class Aggregate:
         rows, (numbers, inverses, *arguments) = self._columns.read(_HEAD.size)
         if not rows:
             return
-        if rows <= FEW:
+        if rows <= MAX_FEW_ROWS:
             self._take_few(numbers, inverses, arguments)
             return
         if numbers.count(numbers[0]) == rows and not any(inverses):

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import _udfvm_agent
 import pyarrow as pa
-from _udfvm_columns import STATUS_OK, argument_slots, result_slot, wide
+from _udfvm_column_batch import STATUS_OK, argument_slots, column_type, result_slot
 from _udfvm_conversions import Loss, convert
 from _udfvm_nested_batch import from_json, to_json
 
@@ -18,38 +18,38 @@ _Buffers = tuple[int, object, object, object]
 _NOT_BY_ONE_CAST: Final = {"date32[day]": pa.int32()}  # int64 becomes a date by way of int32
 
 
-def view(place: tuple[int, int, int, int] | None, declared: pa.DataType, rows: int) -> pa.Array:
+def view(buffers: tuple[int, int, int, int] | None, declared: pa.DataType, rows: int) -> pa.Array:
     """A column of a request, as the declared type."""
-    if place is None:
+    if buffers is None:
         return pa.nulls(rows, declared)
-    kind = pa.type_for_alias(wide(str(declared)))
-    validity, offsets, data, length = place
+    kind = pa.type_for_alias(column_type(str(declared)))
+    validity, offsets, data, length = buffers
     bitmap = pa.foreign_buffer(validity, (rows + 7) // 8) if validity else None
     if offsets:
-        buffers = [
+        arrow = [
             bitmap,
             pa.foreign_buffer(offsets, 8 * (rows + 1)),
             pa.foreign_buffer(data, length),
         ]
     else:
-        buffers = [
+        arrow = [
             bitmap,
             pa.foreign_buffer(data, (rows + 7) // 8 if pa.types.is_boolean(kind) else 8 * rows),
         ]
-    column = pa.Array.from_buffers(kind, rows, buffers, -1 if bitmap else 0)
+    column = pa.Array.from_buffers(kind, rows, arrow, -1 if bitmap else 0)
     if declared.num_fields:
         return from_json(column, declared)
     return _cast(column, declared)
 
 
-def wide_buffers(column: pa.Array) -> _Buffers | list[Any]:
+def column_buffers(column: pa.Array) -> _Buffers | list[Any]:
     """A result, for Columns.write()."""
     if not len(column):
         return []
     stored = (
         to_json(column)
         if column.type.num_fields
-        else _cast(column, pa.type_for_alias(wide(str(column.type))))
+        else _cast(column, pa.type_for_alias(column_type(str(column.type))))
     )
     if stored.offset:  # buffers must begin at the first row
         stored = pa.concat_arrays([stored, stored.slice(0, 0)])
@@ -58,16 +58,16 @@ def wide_buffers(column: pa.Array) -> _Buffers | list[Any]:
 
 
 def arguments(
-    places: Sequence[tuple[int, int, int, int] | None],
+    buffers: Sequence[tuple[int, int, int, int] | None],
     types: Sequence[pa.DataType],
     names: Sequence[str],
     rows: int,
 ) -> list[pa.Array]:
     """The columns of a request. What is raised names the argument."""
     columns = []
-    for position, (place, declared, name) in enumerate(zip(places, types, names, strict=True), 1):
+    for position, (each, declared, name) in enumerate(zip(buffers, types, names, strict=True), 1):
         try:
-            columns.append(view(place, declared, rows))
+            columns.append(view(each, declared, rows))
         except Loss as loss:
             raise OverflowError(
                 f"argument {name!r} (position {position}), row {loss.row}: {loss}"
@@ -94,14 +94,14 @@ def vectorized_columns(
 ) -> Callable[[], tuple[int, int]]:
     """What answers COLUMNS for a vectorised function."""
     names: Sequence[str] = [str(kind) for kind in schema.types]
-    columns = _udfvm_agent.Columns(
+    columns = _udfvm_agent.ColumnBatch(
         argument_slots(names, [True] * len(names)), (result_slot(result, True),)
     )
 
     def answer() -> tuple[int, int]:
-        rows, places = columns.places(0)
-        arrays = arguments(places, schema.types, parameters, rows)
+        rows, buffers = columns.buffers(0)
+        arrays = arguments(buffers, schema.types, parameters, rows)
         column = call(pa.RecordBatch.from_arrays(arrays, schema=schema))
-        return STATUS_OK, columns.write(rows, [wide_buffers(column)], 0)
+        return STATUS_OK, columns.write(rows, [column_buffers(column)], 0)
 
     return answer

@@ -83,7 +83,7 @@ class HostFunction:
                         _INTEGER.pack(
                             type_,
                             0,
-                            _bool(value) if type_ == _BOOL else operator.index(_python_bool(value)),
+                            _bool(value) if type_ == _BOOL else operator.index(python_bool(value)),
                         )
                     )
                 else:
@@ -96,21 +96,21 @@ class HostFunction:
         return b"".join((*slots, *texts))
 
 
-def _python_bool(value: Any) -> Any:
+def python_bool(value: Any) -> Any:
     """numpy's bool, which is no number, as Python's, which is."""
     numpy = sys.modules.get("numpy")
     return bool(value) if numpy is not None and isinstance(value, numpy.bool_) else value
 
 
 def _real(value: Any) -> float:
-    value = _python_bool(value)
+    value = python_bool(value)
     if not isinstance(value, numbers.Real):
         raise TypeError(f"{type(value).__name__} where a float is declared")
     return exact_float(value, "double")
 
 
 def _bool(value: Any) -> bool:
-    value = _python_bool(value)
+    value = python_bool(value)
     if not isinstance(value, bool):
         raise TypeError(f"{type(value).__name__} where a bool is declared")
     return value

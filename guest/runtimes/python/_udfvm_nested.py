@@ -170,7 +170,7 @@ _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def from_json_text(text: str) -> Any:
-    """The value of JSON text. Raises ValueError, with the place of the fault and no frames of
+    """The value of JSON text. Raises ValueError, with the position of the fault and no frames of
     ``json``.
     """
     try:

@@ -14,41 +14,41 @@ import _udfvm_agent
 
 STATUS_ERROR: Final = 1
 ERROR_HEADER: Final = struct.Struct("<IIIIq")
-LONGEST_TYPE: Final = 256  # as much as the host keeps
-LONGEST_MESSAGE: Final = 20 * 1024
-LONGEST_TRACEBACK: Final = 43 * 1024
-OWN_DIRECTORY: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120 - compared with file names of code
+MAX_TYPE: Final = 256  # as much as the host keeps
+MAX_MESSAGE: Final = 20 * 1024
+MAX_TRACEBACK: Final = 43 * 1024
+RUNTIME_DIRECTORY: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120 - compared with file names of code
 
 
 def report(exception: BaseException, row: int = -1) -> tuple[int, int]:
     """Writes the report; returns status and length of the reply."""
     output = _udfvm_agent.output()
-    room = max(0, len(output) - ERROR_HEADER.size)
+    capacity = max(0, len(output) - ERROR_HEADER.size)
     texts = []
-    for text, longest in (
-        (_type_name(type(exception)), LONGEST_TYPE),
-        (_message(exception), LONGEST_MESSAGE),
-        (_traceback(exception), LONGEST_TRACEBACK),
+    for text, limit in (
+        (_type_name(type(exception)), MAX_TYPE),
+        (_message(exception), MAX_MESSAGE),
+        (_traceback(exception), MAX_TRACEBACK),
     ):
-        cut = _cut(text.encode("utf-8", "backslashreplace"), min(longest, room))
-        room -= len(cut)
+        cut = _cut(text.encode("utf-8", "backslashreplace"), min(limit, capacity))
+        capacity -= len(cut)
         texts.append(cut)
     reply = ERROR_HEADER.pack(*map(len, texts), 0, row) + b"".join(texts)
     output[: len(reply)] = reply
     return STATUS_ERROR, len(reply)
 
 
-def _cut(encoded: bytes, longest: int) -> bytes:
+def _cut(encoded: bytes, limit: int) -> bytes:
     """Head and tail of UTF-8, without halves of characters, and a mark between."""
-    if len(encoded) <= longest:
+    if len(encoded) <= limit:
         return encoded
     mark = b"\n[... cut: the whole has %d bytes ...]\n" % len(encoded)
-    half = max(0, longest - len(mark)) // 2
+    half = max(0, limit - len(mark)) // 2
     head, tail = (
         part.decode("utf-8", "ignore").encode()
         for part in (encoded[:half], encoded[len(encoded) - half :])
     )
-    return (head + mark + tail)[:longest]
+    return (head + mark + tail)[:limit]
 
 
 def _type_name(cls: type[BaseException]) -> str:
@@ -77,7 +77,7 @@ def _traceback(exception: BaseException) -> str:
     frames = BaseException.__dict__["__traceback__"].__get__(
         exception
     )  # whatever the user's class makes of its attributes
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(OWN_DIRECTORY):
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(RUNTIME_DIRECTORY):
         frames = frames.tb_next
     advice = _udfvm_advice.of(exception)
     try:

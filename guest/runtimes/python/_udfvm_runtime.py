@@ -22,9 +22,9 @@ import _udfvm_scalar
 import _udfvm_source
 import cloudpickle
 from _udfvm_fork import become_child
-from _udfvm_own_modules import OwnModules
 from _udfvm_report import report
 from _udfvm_types import is_nested
+from _udfvm_user_modules import UserModules
 from _udfvm_warmup import repeat, warm_up_reports
 
 REQUEST_LOAD: Final = 2
@@ -37,7 +37,9 @@ GC_THRESHOLD: Final = 50_000
 Answer = tuple[int, int]
 Handler = Callable[[int, int], Answer]
 Loaded = tuple[
-    _udfvm_agent.Function | _udfvm_agent.NumpyFunction | None, _udfvm_agent.Stream | None, Handler
+    _udfvm_agent.ScalarFunction | _udfvm_agent.NumpyFunction | None,
+    _udfvm_agent.Stream | None,
+    Handler,
 ]
 
 
@@ -70,11 +72,11 @@ def _load(request: int, length: int) -> Answer:
         # For tracebacks: files that exist on the host only. An entry without a time is never
         # checked against a file.
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    if payload.metadata["own_files"]:
-        from _udfvm_own_files import unpack
+    if payload.metadata["user_files"]:
+        from _udfvm_user_files import unpack
 
-        unpack(payload.metadata["own_files"])
-    OwnModules(payload.metadata["own_modules"], payload.metadata["own_data"]).install()
+        unpack(payload.metadata["user_files"])
+    UserModules(payload.metadata["user_modules"], payload.metadata["user_data"]).install()
     if payload.metadata["host_functions"]:
         import _udfvm_host
 
@@ -145,7 +147,7 @@ def _load_scalar(function: Callable[..., object], payload: _Payload) -> Loaded:
         loaded = _udfvm_scalar.load(function, metadata, native, payload.warm, payload.sample)
     answer_columns = None
     if metadata["in_columns"]:
-        from _udfvm_columns import scalar_columns
+        from _udfvm_column_batch import scalar_columns
 
         answer_columns = scalar_columns(
             function,

@@ -42,7 +42,7 @@ def load(
     stream: _udfvm_agent.Stream,
     warm: bytes,
     sample: bytes,
-) -> _udfvm_agent.Function:
+) -> _udfvm_agent.ScalarFunction:
     """A function of one row at a time, for rows and for whole batches, ready to be called:
     everything that is set up on first use is.
 
@@ -65,7 +65,9 @@ def load(
     return loaded
 
 
-def of_rows(function: Callable[..., object], metadata: dict[str, Any]) -> _udfvm_agent.Function:
+def of_rows(
+    function: Callable[..., object], metadata: dict[str, Any]
+) -> _udfvm_agent.ScalarFunction:
     """A function as the loop that answers calls takes it."""
     types = [parameter["type"] for parameter in metadata["parameters"]]
     nullable = [parameter["nullable"] for parameter in metadata["parameters"]]
@@ -82,15 +84,15 @@ def _function(
     result: str,
     result_nullable: bool,
     names: Sequence[str] | None = None,
-) -> _udfvm_agent.Function:
+) -> _udfvm_agent.ScalarFunction:
     codecs = [codec_of(type_) for type_ in types]
     codec = codec_of(result)
-    slots = zip(codecs, nullable, places_of(types, names), strict=True)
-    return _udfvm_agent.Function(
+    slots = zip(codecs, nullable, labels_of(types, names), strict=True)
+    return _udfvm_agent.ScalarFunction(
         function,
         tuple(
-            (each.storage, may_be_null, each.direct, each.decode, place)
-            for each, may_be_null, place in slots
+            (each.storage, may_be_null, each.direct, each.decode, label)
+            for each, may_be_null, label in slots
         ),
         (
             codec.storage,
@@ -102,7 +104,7 @@ def _function(
     )
 
 
-def places_of(types: Sequence[str], names: Sequence[str] | None) -> Sequence[str | None]:
+def labels_of(types: Sequence[str], names: Sequence[str] | None) -> Sequence[str | None]:
     """How errors name the arguments of some types; None where they have no names."""
     if names is None:
         return [None] * len(types)
@@ -131,7 +133,7 @@ def codec_of(name: str) -> Codec:
     )
 
 
-_PLAIN: Final = {
+_PYTHON_TYPES: Final = {
     "bool": bool,
     "float": float,
     "double": float,
@@ -165,7 +167,7 @@ def value_check(name: str) -> Converter:
             return integer
 
         return check_integer
-    plain = None if name == "float" else _PLAIN.get(name)
+    plain = None if name == "float" else _PYTHON_TYPES.get(name)
     return lambda value: value if type(value) is plain else codec.encode(value)
 
 
@@ -198,7 +200,7 @@ def _coerce_bool(value: object) -> bool:
     raise _wrong(value, "bool")
 
 
-def _plain_bool(value: object) -> object:
+def python_bool(value: object) -> object:
     """numpy's bool, which is no number, as Python's, which is."""
     numpy = sys.modules.get("numpy")
     return bool(value) if numpy is not None and isinstance(value, numpy.bool_) else value
@@ -206,14 +208,14 @@ def _plain_bool(value: object) -> object:
 
 def _coerce_int(value: object) -> int:
     try:
-        return int(operator.index(_plain_bool(value)))  # type: ignore[arg-type]
+        return int(operator.index(python_bool(value)))  # type: ignore[arg-type]
     except TypeError:
         raise _wrong(value, "int") from None
 
 
 def _coercing_float(name: str) -> Converter:
     def coerce(value: object) -> float:
-        value = _plain_bool(value)
+        value = python_bool(value)
         if not isinstance(value, numbers.Real):
             raise _wrong(value, "float")
         try:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import _udfvm_agent
 import _udfvm_scalar
-from _udfvm_columns import scalar_columns
+from _udfvm_column_batch import scalar_columns
 from _udfvm_warmup import repeat
 
 # struct udfvm_row and struct udfvm_value, with the tags of UDFVM_TYPE_x.
@@ -19,7 +19,9 @@ _VALUE: Final = struct.Struct("<IIQ")
 _TAGS: Final = {"int64": 1, "double": 2, "string": 3, "json": 3, "binary": 4, "bool": 5}
 
 
-def load(metadata: dict[str, Any]) -> tuple[_udfvm_agent.Function, Callable[[], tuple[int, int]]]:
+def load(
+    metadata: dict[str, Any],
+) -> tuple[_udfvm_agent.ScalarFunction, Callable[[], tuple[int, int]]]:
     """Runs the source as a module and makes its function ready to be called: for rows, and what
     answers COLUMNS.
 

@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import _udfvm_agent
-from _udfvm_columns import STATUS_OK, argument_slots, result_slot, wide
+from _udfvm_column_batch import STATUS_OK, argument_slots, column_type, result_slot
 from _udfvm_report import report
 
 REQUEST_TABLE: Final = 6
 REQUEST_FETCH: Final = 7
 MORE: Final = 1
 # Texts and bytes that are gathered for one reply, at most, but for the last row.
-LARGEST_PIECE: Final = 4 << 20
-FIRST_CHUNK: Final = 4  # rows, where their size is not known from their types
+MAX_CHUNK_BYTES: Final = 4 << 20
+FIRST_CHUNK_ROWS: Final = 4  # rows, where their size is not known from their types
 
 _FETCH: Final = struct.Struct("<QQ")  # struct udfvm_fetch
 
@@ -61,7 +61,9 @@ class TableFunction:
         self._names = [column["name"] for column in metadata["columns"]]
         self._types = [column["type"] for column in metadata["columns"]]
         self._variable = [
-            index for index, name in enumerate(self._types) if wide(name).startswith("large_")
+            index
+            for index, name in enumerate(self._types)
+            if column_type(name).startswith("large_")
         ]
         types, names = (
             [parameter["type"] for parameter in parameters],
@@ -72,7 +74,7 @@ class TableFunction:
             result_slot("int64", False),
             *(result_slot(column["type"], column["nullable"]) for column in metadata["columns"]),
         )
-        self._columns = _udfvm_agent.Columns(arguments, slots)
+        self._columns = _udfvm_agent.ColumnBatch(arguments, slots)
         self._begin([])
 
     def answer(self, request: int) -> tuple[int, int]:
@@ -134,8 +136,8 @@ class TableFunction:
         batch.
         """
         rows = size = 0
-        chunk = FIRST_CHUNK if self._variable else limit
-        while rows < limit and size < LARGEST_PIECE:
+        chunk = FIRST_CHUNK_ROWS if self._variable else limit
+        while rows < limit and size < MAX_CHUNK_BYTES:
             if self._items is None and not self._advance():
                 return
             assert self._items is not None
@@ -159,7 +161,7 @@ class TableFunction:
             size += self._wait(items)
             rows += len(items)
             if self._variable:  # as many more as are likely to fit, but not too sure of it
-                chunk = max(1, min(4 * rows, (LARGEST_PIECE - size) * rows // (size + 1)))
+                chunk = max(1, min(4 * rows, (MAX_CHUNK_BYTES - size) * rows // (size + 1)))
 
     def _wait(self, items: list[Any]) -> int:
         """Has rows wait; returns the bytes of their texts and bytes."""
@@ -228,24 +230,24 @@ class TableFunction:
         sources: list[int] = []
         columns: list[list[Any]] = [[] for _ in self._names]
         while self._waiting and isinstance(self._waiting[0], _Rows):
-            piece = self._waiting.popleft()
-            assert isinstance(piece, _Rows)
-            sources += [piece.source] * piece.rows
-            for column, more in zip(columns, piece.columns, strict=True):
+            chunk = self._waiting.popleft()
+            assert isinstance(chunk, _Rows)
+            sources += [chunk.source] * chunk.rows
+            for column, more in zip(columns, chunk.columns, strict=True):
                 column += more
         return sources, columns
 
     def _write_rows(self, limit: int) -> int:
         sources, columns = self._take_rows()
         count = min(limit, len(sources))
-        room = len(_udfvm_agent.output())
+        capacity = len(_udfvm_agent.output())
         while True:
             whole = count == len(sources)
-            pieces: list[Any] = (
+            chunks: list[Any] = (
                 [sources, *columns] if whole else [column[:count] for column in (sources, *columns)]
             )
             try:
-                length = self._columns.write(count, pieces, self._flags() if whole else MORE)
+                length = self._columns.write(count, chunks, self._flags() if whole else MORE)
             except BaseException as exception:
                 good = self._columns.row
                 if good >= 0:
@@ -256,7 +258,7 @@ class TableFunction:
                 sources, columns = sources[:good], [column[:good] for column in columns]
                 self._waiting.clear()
                 continue
-            if length <= room or count == 1:
+            if length <= capacity or count == 1:
                 break
             count //= 2
         rest = []
@@ -322,19 +324,19 @@ class TableFunction:
 
     def _write_batch(self, waiting: _Batch, limit: int) -> int:
         import pyarrow as pa
-        from _udfvm_arrow_columns import wide_buffers
+        from _udfvm_arrow_columns import column_buffers
 
         source, batch = waiting
         count = min(limit, batch.num_rows)
-        room = len(_udfvm_agent.output())
+        capacity = len(_udfvm_agent.output())
         while True:
-            piece = batch.slice(0, count)
-            columns = [pa.array([source] * count, pa.int64()), *piece.columns]
+            chunk = batch.slice(0, count)
+            columns = [pa.array([source] * count, pa.int64()), *chunk.columns]
             more = self._flags() or count < batch.num_rows
             length = self._columns.write(
-                count, [wide_buffers(column) for column in columns], MORE if more else 0
+                count, [column_buffers(column) for column in columns], MORE if more else 0
             )
-            if length <= room or count <= 1:
+            if length <= capacity or count <= 1:
                 break
             count //= 2
         if count < batch.num_rows:

@@ -88,8 +88,8 @@ class VectorizedFunction:
         if not valid.true_count:
             return pa.nulls(rows, self._stream.type)
         values = self._call([column.filter(valid) for column in columns], valid.true_count)
-        places = pc.subtract(pc.cumulative_sum(valid.cast(pa.int64())), 1)
-        return values.take(pc.if_else(valid, places, None))
+        indices = pc.subtract(pc.cumulative_sum(valid.cast(pa.int64())), 1)
+        return values.take(pc.if_else(valid, indices, None))
 
 
 # Types that numpy and Arrow store alike, and their formats in the struct module.

@@ -25,13 +25,13 @@ class VectorizedAggregate(Aggregate):
         ]
 
     def _take_rows(self) -> None:
-        rows, places = self._columns.places(_HEAD.size)
+        rows, buffers = self._columns.buffers(_HEAD.size)
         if not rows:
             return
         numbers, inverses = (
-            view(place, kind, rows) for place, kind in zip(places[:2], self._types[:2], strict=True)
+            view(each, kind, rows) for each, kind in zip(buffers[:2], self._types[:2], strict=True)
         )
-        columns = arguments(places[2:], self._types[2:], self._names, rows)
+        columns = arguments(buffers[2:], self._types[2:], self._names, rows)
         plain = inverses.null_count == rows
         distinct = pc.unique(numbers).to_pylist()
         if plain:

@@ -80,7 +80,7 @@ static int64_t data_bytes(enum storage storage, int64_t rows, const Py_buffer *o
     const uint64_t width = storage_width(storage);
     const uint64_t needed = storage == STORAGE_NULL ? 0
                             : width                 ? (uint64_t)rows * width
-                                                    : ((uint64_t)rows + 7) / 8;
+                                                    : bitmap_bytes(rows);
     return needed > (uint64_t)data->len ? -1 : (int64_t)needed;
 }
 
@@ -100,7 +100,8 @@ static PyObject *stream_write(PyObject *object, PyObject *arguments)
     const struct udfvm_call *call = (const struct udfvm_call *)UDFVM_INPUT_BASE;
     const int64_t used = rows < 0 ? -1 : data_bytes((enum storage)storage, rows, &offsets, &data);
     PyObject *length = NULL;
-    if (used < 0 || (nulls && storage != STORAGE_NULL && validity.len < (rows + 7) / 8)) {
+    if (used < 0 ||
+        (nulls && storage != STORAGE_NULL && (uint64_t)validity.len < bitmap_bytes(rows))) {
         PyErr_SetString(PyExc_ValueError, "the buffers are too short for the column");
     } else {
         struct reply reply;

@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#define DIGITS_SHOWN 60
+#define MAX_DIGITS_SHOWN 60
 
-static PyObject *converted(const struct slot *slot, PyObject *stored)
+static PyObject *converted(const struct value_slot *slot, PyObject *stored)
 {
     if (slot->direct || !stored)
         return stored;
@@ -14,7 +14,7 @@ static PyObject *converted(const struct slot *slot, PyObject *stored)
     return argument;
 }
 
-PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *value,
+PyObject *value_from_row(const struct value_slot *slot, const struct udfvm_value *value,
                          const uint8_t *payload, uint64_t length)
 {
     if (value->type != storage_row_type(slot->storage))
@@ -65,13 +65,13 @@ PyObject *take_exception(void)
 #endif
 }
 
-void value_of_argument(const struct slot *slot)
+void name_argument(const struct value_slot *slot)
 {
     PyObject *kinds[] = { PyExc_TypeError, PyExc_OverflowError, PyExc_ValueError };
     PyObject *exception = take_exception();
-    for (size_t i = 0; exception && slot->place && i < sizeof kinds / sizeof *kinds; i++)
+    for (size_t i = 0; exception && slot->label && i < sizeof kinds / sizeof *kinds; i++)
         if (PyErr_GivenExceptionMatches(exception, kinds[i])) {
-            PyErr_Format(kinds[i], "%S: %S", slot->place, exception);
+            PyErr_Format(kinds[i], "%S: %S", slot->label, exception);
             Py_DECREF(exception);
             return;
         }
@@ -80,58 +80,36 @@ void value_of_argument(const struct slot *slot)
     Py_XDECREF(exception);
 }
 
-static PyObject *bytes_from_column(enum storage storage, const struct column *column, int64_t row)
+static PyObject *bytes_from_column(const struct column *column, int64_t row)
 {
-    int64_t begin, end;
-    if (storage == STORAGE_TEXT32 || storage == STORAGE_BYTES32) {
-        const int32_t *offsets = (const int32_t *)column->offsets + row;
-        begin = offsets[0];
-        end = offsets[1];
-    } else {
-        const int64_t *offsets = (const int64_t *)column->offsets + row;
-        begin = offsets[0];
-        end = offsets[1];
-    }
-    const char *bytes = begin == end ? "" : (const char *)column->data + begin;
-    if (storage == STORAGE_TEXT32 || storage == STORAGE_TEXT64)
-        return PyUnicode_DecodeUTF8(bytes, end - begin, NULL);
-    return PyBytes_FromStringAndSize(bytes, end - begin);
+    const struct scalar bytes = column_bytes(column, row);
+    const char *start = bytes.length == 0 ? "" : bytes.bytes;
+    if (storage_is_text(column->storage))
+        return PyUnicode_DecodeUTF8(start, (Py_ssize_t)bytes.length, NULL);
+    return PyBytes_FromStringAndSize(start, (Py_ssize_t)bytes.length);
 }
 
-static PyObject *number_from_column(enum storage storage, const uint8_t *data, int64_t index)
+static PyObject *number_from_column(enum storage storage, const uint8_t *data, int64_t row)
 {
     switch (storage) {
     case STORAGE_BOOL:
-        return PyBool_FromLong(data[index >> 3] >> (index & 7) & 1);
-    case STORAGE_INT8:
-        return PyLong_FromLong(((const int8_t *)data)[index]);
-    case STORAGE_INT16:
-        return PyLong_FromLong(((const int16_t *)data)[index]);
-    case STORAGE_INT32:
-        return PyLong_FromLong(((const int32_t *)data)[index]);
-    case STORAGE_INT64:
-        return PyLong_FromLongLong(((const int64_t *)data)[index]);
-    case STORAGE_UINT8:
-        return PyLong_FromLong(data[index]);
-    case STORAGE_UINT16:
-        return PyLong_FromLong(((const uint16_t *)data)[index]);
-    case STORAGE_UINT32:
-        return PyLong_FromUnsignedLong(((const uint32_t *)data)[index]);
+        return PyBool_FromLong(bitmap_get(data, row));
     case STORAGE_UINT64:
-        return PyLong_FromUnsignedLongLong(((const uint64_t *)data)[index]);
+        return PyLong_FromUnsignedLongLong(((const uint64_t *)data)[row]);
     case STORAGE_FLOAT32:
-        return PyFloat_FromDouble((double)((const float *)data)[index]);
     case STORAGE_FLOAT64:
-        return PyFloat_FromDouble(((const double *)data)[index]);
-    default:
+        return PyFloat_FromDouble(stored_real(storage, data, row));
+    case STORAGE_NULL:
         Py_RETURN_NONE;
+    default:
+        return PyLong_FromLongLong(stored_integer(storage, data, row));
     }
 }
 
-PyObject *value_from_column(const struct slot *slot, const struct column *column, int64_t row)
+PyObject *value_from_column(const struct value_slot *slot, const struct column *column, int64_t row)
 {
     if (storage_is_variable(slot->storage))
-        return converted(slot, bytes_from_column(slot->storage, column, row));
+        return converted(slot, bytes_from_column(column, row));
     return converted(slot, number_from_column(slot->storage, column->data, row));
 }
 
@@ -141,7 +119,7 @@ static void report_out_of_range(PyObject *integer)
     PyObject *text = PyObject_Repr(integer);
     if (!text)
         PyErr_Clear();
-    if (text && PyUnicode_GET_LENGTH(text) <= DIGITS_SHOWN)
+    if (text && PyUnicode_GET_LENGTH(text) <= MAX_DIGITS_SHOWN)
         PyErr_Format(
             PyExc_OverflowError,
             "the function returned %U, which is out of the range of the declared result type",
@@ -150,7 +128,7 @@ static void report_out_of_range(PyObject *integer)
         PyErr_Format(PyExc_OverflowError,
                      "the function returned an integer of more than %d digits, "
                      "which is out of the range of the declared result type",
-                     DIGITS_SHOWN);
+                     MAX_DIGITS_SHOWN);
     Py_XDECREF(text);
 }
 
@@ -235,7 +213,7 @@ static int scalar_direct(enum storage storage, PyObject *object, struct scalar *
     }
 }
 
-int result_from_object(const struct slot *slot, PyObject *object, struct result *result)
+int result_from_object(const struct value_slot *slot, PyObject *object, struct result *result)
 {
     *result = (struct result){ .scalar.null = object == Py_None && slot->nullable };
     if (result->scalar.null)

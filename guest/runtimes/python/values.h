@@ -9,14 +9,14 @@
 #include "arrow/storage.h"
 
 /* A parameter, or the result. */
-struct slot {
+struct value_slot {
     enum storage storage;
     bool nullable;
     bool direct;       /* the stored value is the Python value: bool, int, float, str, bytes */
     PyObject *convert; /* parameter: stored value -> argument, where not direct. Result: what the
                           function returned -> the Python value that is stored, where C does not
                           take it as it is */
-    PyObject *place;   /* how errors name the parameter; NULL where it has no name */
+    PyObject *label;   /* how errors name the parameter; NULL where it has no name */
 };
 
 /* A result on its way out. Its bytes belong to `owner`. */
@@ -26,23 +26,24 @@ struct result {
 };
 
 /* The argument in a row; NULL with an exception. The value must not be UDFVM_TYPE_NULL. */
-PyObject *value_from_row(const struct slot *slot, const struct udfvm_value *value,
+PyObject *value_from_row(const struct value_slot *slot, const struct udfvm_value *value,
                          const uint8_t *payload, uint64_t length);
 
 /* The argument in a row of a column; NULL with an exception. The row must not be null. */
-PyObject *value_from_column(const struct slot *slot, const struct column *column, int64_t row);
+PyObject *value_from_column(const struct value_slot *slot, const struct column *column,
+                            int64_t row);
 
 /* The pending exception, with its traceback attached. */
 PyObject *take_exception(void);
 /* Says in the exception at hand which argument it is about, where it is about the value. */
-void value_of_argument(const struct slot *slot);
+void name_argument(const struct value_slot *slot);
 
 /* Sets the exception for a value that block_put() has no room for; returns -1. */
 int column_too_large(void);
 
 /* What the function returned, checked against the declared type. 0, or -1 with an exception.
  * Release with result_clear(). */
-int result_from_object(const struct slot *slot, PyObject *object, struct result *result);
+int result_from_object(const struct value_slot *slot, PyObject *object, struct result *result);
 static inline void result_clear(struct result *result)
 {
     Py_CLEAR(result->owner);

@@ -11,7 +11,7 @@ int64_t host_call(const char *name, uint64_t name_length, const void *arguments,
     int64_t result = UDFVM_HYPERCALL_HOST_CALL;
     register uint64_t r10 __asm__("r10") = length;
     register void *r8 __asm__("r8") = reply;
-    register uint64_t r9 __asm__("r9") = HOST_REPLY_MOST;
+    register uint64_t r9 __asm__("r9") = MAX_HOST_REPLY;
     __asm__ volatile("outb %%al, %[port]"
                      : "+a"(result)
                      : [port] "N"(UDFVM_PORT), "D"(name), "S"(name_length), "d"(arguments),
@@ -20,7 +20,7 @@ int64_t host_call(const char *name, uint64_t name_length, const void *arguments,
     return result;
 }
 
-const char *host_call_problem(int64_t result)
+const char *host_call_error(int64_t result)
 {
     switch (result) {
     case -ENOENT:

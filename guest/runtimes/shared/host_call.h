@@ -1,17 +1,17 @@
 /* Calls of host functions: UDFVM_HYPERCALL_HOST_CALL. */
-#ifndef UDFVM_HOST_CALL_H
-#define UDFVM_HOST_CALL_H
+#ifndef UDFVM_SHARED_HOST_CALL_H
+#define UDFVM_SHARED_HOST_CALL_H
 
 #include <stdint.h>
 
-#define HOST_REPLY_MOST (256u << 10) /* bytes; less than what the allocator takes from scratch */
+#define MAX_HOST_REPLY (256u << 10) /* bytes; less than what the allocator takes from scratch */
 
-/* Arguments: struct udfvm_row and its values. Returns the reply's length, at most HOST_REPLY_MOST,
+/* Arguments: struct udfvm_row and its values. Returns the reply's length, at most MAX_HOST_REPLY,
  * or a negative errno. */
 int64_t host_call(const char *name, uint64_t name_length, const void *arguments, uint64_t length,
                   void *reply);
 
 /* What a negative result of host_call() means, for a message. */
-const char *host_call_problem(int64_t result);
+const char *host_call_error(int64_t result);
 
 #endif

@@ -5,17 +5,17 @@
 #include <string.h>
 
 #include "shared/compiled/failure.h"
-#include "wasm/problem.h"
-#include "wasm/said.h"
+#include "wasm/wasmtime_failure.h"
+#include "wasm/standard_error.h"
 #include "shared/compiled/utf8.h"
 
-#define SLICE 8    /* bytes of two 32-bit numbers, address and length */
-#define SHOWN 1800 /* bytes of a message */
+#define SLICE     8    /* bytes of two 32-bit numbers, address and length */
+#define MAX_SHOWN 1800 /* bytes of a message */
 
 bool arrow_find(struct arrow_module *arrow, const char *name)
 {
     wasmtime_extern memory, alloc, dealloc, function;
-    const struct module *module = &arrow->module;
+    const struct wasm_module *module = &arrow->module;
     if (!module_export(module, "memory", WASMTIME_MEMORY, &memory) ||
         !module_export(module, "alloc", WASMTIME_FUNC, &alloc) ||
         !module_export(module, "dealloc", WASMTIME_FUNC, &dealloc) ||
@@ -40,7 +40,7 @@ bool arrow_call(const struct arrow_module *arrow, const wasmtime_func *function,
         arguments[i] = (wasmtime_val){ .kind = WASM_I32, .of.i32 = (int32_t)numbers[i] };
     wasmtime_error *error = wasmtime.wasmtime_func_call(arrow->module.context, function, arguments,
                                                         count, results, result ? 1 : 0, &trap);
-    if (problem("RuntimeError", error, trap))
+    if (wasmtime_failed("RuntimeError", error, trap))
         return false;
     if (result)
         *result = (uint32_t)results[0].of.i32;
@@ -89,7 +89,7 @@ static bool put_request(const struct arrow_module *arrow, const struct column *c
 bool arrow_ask(const struct arrow_module *arrow, const struct column *columns, int64_t rows,
                struct arrow_request *request, uint32_t *status)
 {
-    said_begin();
+    standard_error_begin();
     if (!put_request(arrow, columns, rows, request))
         return false;
     const uint32_t numbers[] = { request->address + SLICE, request->length - SLICE,
@@ -124,21 +124,14 @@ bool arrow_end(const struct arrow_module *arrow, const struct arrow_request *req
 
 void arrow_refused(const struct arrow_slice *slice)
 {
-    failure_set("RuntimeError", "%.*s", slice->length > SHOWN ? SHOWN : (int)slice->length,
+    failure_set("RuntimeError", "%.*s", slice->length > MAX_SHOWN ? MAX_SHOWN : (int)slice->length,
                 (const char *)slice->bytes);
-}
-
-struct scalar arrow_bytes(const struct column *column, int64_t row)
-{
-    const int64_t begin = column_offset(column, row);
-    return (struct scalar){ .bytes = (const char *)column->data + begin,
-                            .length = (size_t)(column_offset(column, row + 1) - begin) };
 }
 
 bool arrow_texts_valid(const struct column *column, int64_t rows)
 {
     for (int64_t row = 0; storage_is_text(column->storage) && row < rows; row++) {
-        const struct scalar text = arrow_bytes(column, row);
+        const struct scalar text = column_bytes(column, row);
         if (!column_is_null(column, row) && !utf8_is_valid(text.bytes, text.length)) {
             failure_set("UnicodeDecodeError", "the function returned text that is not valid UTF-8");
             return false;
@@ -154,9 +147,9 @@ int64_t arrow_failed_row(const struct column *errors, int64_t first, int64_t end
 {
     for (int64_t row = first; row < end; row++)
         if (!column_is_null(errors, row)) {
-            const struct scalar text = arrow_bytes(errors, row);
-            failure_set("RuntimeError", "%.*s", text.length > SHOWN ? SHOWN : (int)text.length,
-                        text.bytes);
+            const struct scalar text = column_bytes(errors, row);
+            failure_set("RuntimeError", "%.*s",
+                        text.length > MAX_SHOWN ? MAX_SHOWN : (int)text.length, text.bytes);
             return row;
         }
     return end;
@@ -166,7 +159,7 @@ int64_t arrow_null_row(const struct column *column, const uint8_t *valid, int64_
                        int64_t end)
 {
     for (int64_t row = first; column->validity && row < end; row++)
-        if (column_is_null(column, row) && (!valid || (valid[row >> 3] >> (row & 7) & 1))) {
+        if (column_is_null(column, row) && (!valid || bitmap_get(valid, row))) {
             failure_set("TypeError",
                         "the function returned a null, and the declared result has no ?");
             return row;

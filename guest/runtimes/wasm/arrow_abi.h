@@ -18,7 +18,7 @@
 #include "wasm/module.h"
 
 struct arrow_module {
-    struct module module;
+    struct wasm_module module;
     wasmtime_memory memory;
     wasmtime_func alloc, dealloc, function;
     struct file_format format;
@@ -61,8 +61,6 @@ int64_t arrow_failed_row(const struct column *errors, int64_t first, int64_t end
  * the failure; or `end`. `valid`: bits of the rows that count; NULL: all. */
 int64_t arrow_null_row(const struct column *column, const uint8_t *valid, int64_t first,
                        int64_t end);
-/* Text or bytes of a row. */
-struct scalar arrow_bytes(const struct column *column, int64_t row);
 /* Whether all texts in a column, and in columns in it, are valid UTF-8. false with a failure. */
 bool arrow_texts_valid(const struct column *column, int64_t rows);
 

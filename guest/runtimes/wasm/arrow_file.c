@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/body.h"
+#include "arrow/body.h"
 #include "arrow/flatbuffer.h"
 
 #define MAGIC   "ARROW1"
@@ -130,39 +130,12 @@ void file_write(const struct file_format *format, const struct column *columns, 
 
 /* ---- Reading ---- */
 
-/* A record batch on its way into columns, which come in pre-order: a column, then what is in it. */
-struct batch {
-    const uint8_t *metadata, *body;
-    uint64_t room; /* bytes of the body, and what is behind it */
-    struct batch_fields fields;
-    uint32_t node, buffer; /* the next ones */
-    int64_t most;          /* rows that a column of this file can have */
+/* Bits for each row are the least that a column has; but for what has no buffers, which is
+ * bounded by its list, nothing in a file has more rows than the file has bits. */
+struct file_cursor {
+    struct batch_cursor batch;
+    int64_t max_rows;
 };
-
-static struct pair pair_at(const uint8_t *metadata, uint32_t first, size_t index)
-{
-    struct pair pair;
-    memcpy(&pair, metadata + first + index * sizeof pair, sizeof pair);
-    return pair;
-}
-
-static uint64_t bits(int64_t rows)
-{
-    return ((uint64_t)rows + 7) / 8;
-}
-
-/* The next buffer, and its length; NULL: there is none inside of the file. */
-static const uint8_t *next_buffer(struct batch *batch, uint64_t *length)
-{
-    if (batch->buffer == batch->fields.buffer_count)
-        return NULL;
-    const struct pair place = pair_at(batch->metadata, batch->fields.buffers, batch->buffer++);
-    if (place.first < 0 || place.second < 0 || (uint64_t)place.first > batch->room ||
-        (uint64_t)place.second > batch->room - (uint64_t)place.first)
-        return NULL;
-    *length = (uint64_t)place.second;
-    return batch->body + place.first;
-}
 
 static bool offsets_rise(const struct column *column, int64_t rows, int64_t *last)
 {
@@ -177,11 +150,12 @@ static bool offsets_rise(const struct column *column, int64_t rows, int64_t *las
 }
 
 /* *last is where the last row ends. Where there are no rows, there may be no offsets. */
-static bool take_offsets(struct batch *batch, struct column *column, int64_t rows, int64_t *last)
+static bool take_offsets(struct file_cursor *cursor, struct column *column, int64_t rows,
+                         int64_t *last)
 {
     static const int64_t none;
     uint64_t length;
-    const uint8_t *offsets = next_buffer(batch, &length);
+    const uint8_t *offsets = batch_next_buffer(&cursor->batch, &length);
     if (offsets && rows == 0 && length == 0)
         offsets = (const uint8_t *)&none;
     else if (!offsets || length < ((uint64_t)rows + 1) * storage_width(column->storage))
@@ -190,35 +164,57 @@ static bool take_offsets(struct batch *batch, struct column *column, int64_t row
     return offsets_rise(column, rows, last);
 }
 
-static bool take_data(struct batch *batch, struct column *column, uint64_t needed)
+static bool take_data(struct file_cursor *cursor, struct column *column, uint64_t needed)
 {
     uint64_t length;
-    column->data = next_buffer(batch, &length);
+    column->data = batch_next_buffer(&cursor->batch, &length);
     return column->data && length >= needed;
 }
 
-static bool take_column(struct batch *batch, struct column *column, int64_t rows);
+static bool take_column(struct file_cursor *cursor, struct column *column, int64_t rows);
 
 /* A list's items: as many as their node says, which must be as many as the list's last row needs.
  */
-static bool take_items(struct batch *batch, struct column *items, int64_t needed)
+static bool take_items(struct file_cursor *cursor, struct column *items, int64_t needed)
 {
-    if (batch->node == batch->fields.node_count)
-        return false;
-    const int64_t rows = pair_at(batch->metadata, batch->fields.nodes, batch->node).first;
-    return rows >= needed && rows <= batch->most && take_column(batch, items, rows);
+    struct pair node;
+    return batch_peek_node(&cursor->batch, &node) && node.first >= needed &&
+           node.first <= cursor->max_rows && take_column(cursor, items, node.first);
 }
 
-static bool take_column(struct batch *batch, struct column *column, int64_t rows)
+static bool take_fields(struct file_cursor *cursor, struct column *column, int64_t rows)
+{
+    for (size_t i = 0; i < column->child_count; i++)
+        if (!take_column(cursor, &column->children[i], rows))
+            return false;
+    return true;
+}
+
+/* What is behind the validity of a column. */
+static bool take_values(struct file_cursor *cursor, struct column *column, int64_t rows)
 {
     const size_t width = storage_width(column->storage);
-    uint64_t length;
     int64_t last;
-    if (batch->node == batch->fields.node_count)
+    if (column->storage == STORAGE_STRUCT)
+        return take_fields(cursor, column, rows);
+    if (column->storage == STORAGE_LIST)
+        return take_offsets(cursor, column, rows, &last) &&
+               take_items(cursor, column->children, last);
+    if (storage_is_variable(column->storage))
+        return take_offsets(cursor, column, rows, &last) &&
+               take_data(cursor, column, (uint64_t)last);
+    return take_data(cursor, column, width ? (uint64_t)rows * width : bitmap_bytes(rows));
+}
+
+static bool take_column(struct file_cursor *cursor, struct column *column, int64_t rows)
+{
+    struct pair node;
+    uint64_t length;
+    if (!batch_peek_node(&cursor->batch, &node))
         return false;
-    const struct pair node = pair_at(batch->metadata, batch->fields.nodes, batch->node++);
-    const uint8_t *validity = next_buffer(batch, &length);
-    if (node.first != rows || !validity || (node.second != 0 && length < bits(rows)))
+    cursor->batch.node++;
+    const uint8_t *validity = batch_next_buffer(&cursor->batch, &length);
+    if (node.first != rows || !validity || (node.second != 0 && length < bitmap_bytes(rows)))
         return false;
     *column = (struct column){ .storage = column->storage,
                                .children = column->children,
@@ -226,37 +222,26 @@ static bool take_column(struct batch *batch, struct column *column, int64_t rows
                                .rows = rows,
                                .nulls = node.second,
                                .validity = node.second != 0 ? validity : NULL };
-    if (column->storage == STORAGE_LIST)
-        return take_offsets(batch, column, rows, &last) &&
-               take_items(batch, column->children, last);
-    if (storage_is_variable(column->storage))
-        return take_offsets(batch, column, rows, &last) && take_data(batch, column, (uint64_t)last);
-    if (column->storage != STORAGE_STRUCT)
-        return take_data(batch, column, width ? (uint64_t)rows * width : bits(rows));
-    for (size_t i = 0; i < column->child_count; i++)
-        if (!take_column(batch, &column->children[i], rows))
-            return false;
-    return true;
+    return take_values(cursor, column, rows);
 }
 
-bool file_read(const uint8_t *file, uint64_t length, struct column *columns, size_t most,
+bool file_read(const uint8_t *file, uint64_t length, struct column *columns, size_t capacity,
                size_t *count, int64_t *rows)
 {
     uint64_t metadata;
     uint32_t metadata_length;
-    struct batch batch = { .most = (int64_t)(length * 8) };
-    if (!find_batch(file, length, &metadata, &metadata_length, &batch.fields))
+    struct file_cursor cursor = { .max_rows = (int64_t)(length * 8) };
+    struct batch_cursor *batch = &cursor.batch;
+    if (!find_batch(file, length, &metadata, &metadata_length, &batch->fields))
         return false;
-    batch.metadata = file + metadata;
-    batch.body = batch.metadata + metadata_length;
-    batch.room = length - (uint64_t)(batch.body - file);
-    *rows = 0;
-    if (batch.fields.rows)
-        memcpy(rows, batch.metadata + batch.fields.rows, sizeof *rows);
-    if (*rows < 0 || *rows > batch.most)
+    batch->metadata = file + metadata;
+    batch->body = batch->metadata + metadata_length;
+    batch->capacity = length - (uint64_t)(batch->body - file);
+    *rows = batch_rows(batch);
+    if (*rows < 0 || *rows > cursor.max_rows)
         return false;
-    for (*count = 0; *count < most && batch.node < batch.fields.node_count; ++*count)
-        if (!take_column(&batch, &columns[*count], *rows))
+    for (*count = 0; *count < capacity && batch->node < batch->fields.node_count; ++*count)
+        if (!take_column(&cursor, &columns[*count], *rows))
             return false;
-    return batch.node == batch.fields.node_count && batch.buffer == batch.fields.buffer_count;
+    return batch->node == batch->fields.node_count && batch->buffer == batch->fields.buffer_count;
 }

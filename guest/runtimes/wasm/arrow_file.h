@@ -27,11 +27,11 @@ uint64_t file_length(const struct file_format *format, const struct column *colu
 void file_write(const struct file_format *format, const struct column *columns, size_t count,
                 int64_t rows, uint8_t *to);
 
-/* Finds the columns in a file that a module wrote: at most `most`, of which *count are there; each
- * says how it is stored, and what is in it. Their buffers are inside the file and long enough for
- * the rows, and offsets point to what is there. false: it is no file of one batch with such
- * columns. */
-bool file_read(const uint8_t *file, uint64_t length, struct column *columns, size_t most,
+/* Finds the columns in a file that a module wrote: at capacity `capacity`, of which *count are
+ * there; each says how it is stored, and what is in it. Their buffers are inside the file and long
+ * enough for the rows, and offsets point to what is there. false: it is no file of one batch with
+ * such columns. */
+bool file_read(const uint8_t *file, uint64_t length, struct column *columns, size_t capacity,
                size_t *count, int64_t *rows);
 
 #endif

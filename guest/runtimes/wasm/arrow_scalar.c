@@ -7,17 +7,12 @@
 #include "shared/compiled/failure.h"
 #include "shared/compiled/utf8.h"
 
-static bool bit(const uint8_t *bits, int64_t row)
-{
-    return bits[row >> 3] >> (row & 7) & 1;
-}
-
 /* The row that has an error, or `rows`. A row that was null before is passed over: its error is of
  * nothing. */
 static int64_t failed_row(const struct column *errors, const uint8_t *valid, int64_t rows)
 {
     for (int64_t row = 0; row < rows; row++)
-        if (bit(valid, row) && arrow_failed_row(errors, row, row + 1) == row)
+        if (bitmap_get(valid, row) && arrow_failed_row(errors, row, row + 1) == row)
             return row;
     return rows;
 }
@@ -49,9 +44,8 @@ static int64_t read_results(const struct arrow_module *arrow, const uint8_t *fil
 static int64_t put_texts(struct block *block, const struct column *column, int64_t rows)
 {
     for (int64_t row = 0; row < rows; row++) {
-        const struct scalar text = bit(block->output + block->validity, row)
-                                       ? arrow_bytes(column, row)
-                                       : (struct scalar){ .length = 0 };
+        const struct scalar text = block_is_valid(block, row) ? column_bytes(column, row)
+                                                              : (struct scalar){ .length = 0 };
         if (storage_is_text(block->storage) && !utf8_is_valid(text.bytes, text.length)) {
             failure_set("UnicodeDecodeError", "the function returned text that is not valid UTF-8");
             return row;
@@ -72,8 +66,8 @@ static int64_t take_batch(const struct arrow_module *arrow, const struct arrow_s
     const int64_t done = read_results(arrow, slice->bytes, slice->length, validity, rows, &result);
     if (done < rows)
         return done;
-    for (uint64_t byte = 0; result.validity && byte < block_validity_bytes(block); byte++)
-        validity[byte] &= result.validity[byte];
+    if (result.validity)
+        bitmap_and(validity, result.validity, rows);
     if (storage_is_variable(block->storage))
         return put_texts(block, &result, rows);
     memcpy(block->output + block->data, result.data, block->data_bytes);
@@ -116,8 +110,7 @@ static int64_t take_copy(struct arrow_module *arrow, const uint8_t *valid, int64
         return rows;
     }
     uint8_t *validity = arrow->file.at + (result->validity - arrow->file.at);
-    for (int64_t byte = 0; byte < (rows + 7) / 8; byte++)
-        validity[byte] &= valid[byte];
+    bitmap_and(validity, valid, rows);
     return rows;
 }
 

@@ -16,7 +16,7 @@
 #define STRUCT        "struct "
 #define LIST          "[]"
 #define NOT_IN_NAMES  "<>[]:," /* of fields: the names of types have other uses for them */
-#define MOST_TYPES \
+#define MAX_TYPES \
     2000 /* in a type: structs that hold each other twice could be as large as they like */
 
 #define RENAMED 3 /* version of the ABI since which types have the names of today */
@@ -162,11 +162,11 @@ static bool take_struct(struct types *types, const char *text, size_t length, un
                         struct type *type)
 {
     const size_t skipped = strlen(STRUCT);
-    char *description = malloc(ARROW_TEXT);
+    char *description = malloc(MAX_ARROW_TEXT);
     if (!description)
         abort();
     const char *fields = find_struct(types->exports, text + skipped, length - skipped, description,
-                                     ARROW_TEXT);
+                                     MAX_ARROW_TEXT);
     const bool taken = fields ? take_fields(types, fields, depth, type)
                               : refuse(text, length, "which the module does not describe");
     free(description);
@@ -195,7 +195,7 @@ static bool take_leaf(const struct leaf *leaf, const char *text, size_t length, 
 static bool take_type(struct types *types, const char *text, size_t length, unsigned depth,
                       struct type *type)
 {
-    if (depth >= TYPE_DEPTH || types->left == 0)
+    if (depth >= MAX_TYPE_DEPTH || types->left == 0)
         return refuse(text, length, "in a type that is nested too deep or too large");
     types->left--;
     if (length > strlen(LIST) && memcmp(text + length - strlen(LIST), LIST, strlen(LIST)) == 0) {
@@ -210,7 +210,7 @@ static bool take_type(struct types *types, const char *text, size_t length, unsi
 static bool take_slot(const wasm_exporttypes *exports, unsigned version, const char *text,
                       size_t length, struct slot *slot)
 {
-    struct types types = { exports, version < RENAMED ? old_leaves : leaves, MOST_TYPES };
+    struct types types = { exports, version < RENAMED ? old_leaves : leaves, MAX_TYPES };
     struct type *type = calloc(1, sizeof *type);
     if (!type)
         abort();
@@ -233,9 +233,8 @@ bool arrow_signature_types(const struct arrow_signature *signature, const wasm_e
     while (at < end) {
         const size_t length = strcspn(at, ",)");
         struct slot *slot = &found->parameters[found->count];
-        if (found->count == PROGRAM_PARAMETERS) {
-            failure_set("TypeError", "the function takes more than %d parameters",
-                        PROGRAM_PARAMETERS);
+        if (found->count == MAX_PARAMETERS) {
+            failure_set("TypeError", "the function takes more than %d parameters", MAX_PARAMETERS);
             return false;
         }
         if (!take_slot(exports, version, at, length, slot))

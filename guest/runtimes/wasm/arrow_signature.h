@@ -6,10 +6,10 @@
 #include "shared/compiled/program.h"
 #include "wasm/wasmtime.h"
 
-#define ARROW_TEXT 4096 /* bytes of a signature or description as text, with its end */
+#define MAX_ARROW_TEXT 4096 /* bytes of a signature or description as text, with its end */
 
 struct arrow_signature {
-    char text[ARROW_TEXT]; /* "gcd(int32,int32)->int32" */
+    char text[MAX_ARROW_TEXT]; /* "gcd(int32,int32)->int32" */
     size_t name_length;
     bool table; /* it returns any number of rows: "->>" */
 };

@@ -158,14 +158,14 @@ static void took(void *context, int64_t count)
 bool arrow_table_prepare(struct program *program, const struct arrow_module *arrow,
                          const struct signature *found)
 {
-    static const struct table functions = { begin, rows, took };
+    static const struct table_function functions = { begin, rows, took };
     wasmtime_extern next, drop;
     struct arrow_table *table = calloc(1, sizeof *table);
     if (!table)
         abort();
     table->arrow = *arrow;
-    if (found->result.storage == STORAGE_STRUCT && found->result.type->count > TABLE_COLUMNS) {
-        failure_set("TypeError", "the function has more than %d columns", TABLE_COLUMNS);
+    if (found->result.storage == STORAGE_STRUCT && found->result.type->count > MAX_TABLE_COLUMNS) {
+        failure_set("TypeError", "the function has more than %d columns", MAX_TABLE_COLUMNS);
         free(table);
         return false;
     }

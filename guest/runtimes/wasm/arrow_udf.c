@@ -12,8 +12,9 @@
 #include "shared/compiled/failure.h"
 
 #define VERSION_PREFIX "ARROWUDF_VERSION_"
-#define NEWEST 3    /* version of the ABI; with it types were renamed, and nothing else changed */
-#define SHOWN  1024 /* bytes of signatures in an error */
+#define NEWEST_VERSION \
+    3 /* version of the ABI; with it types were renamed, and nothing else changed */
+#define MAX_SHOWN 1024 /* bytes of signatures in an error */
 
 /* ---- Finding the function ---- */
 
@@ -48,11 +49,11 @@ static unsigned find_version(const wasm_exporttypes *exports)
         const size_t length = version ? (size_t)(label->data + label->size - version) : 0;
         if (!version)
             continue;
-        if (major > 0 && major <= NEWEST && (length == 1 || version[1] == '_'))
+        if (major > 0 && major <= NEWEST_VERSION && (length == 1 || version[1] == '_'))
             return major;
         failure_set("ImportError",
                     "the module is for version %.*s of the ABI of arrow-udf, not 1.0 to %d.0",
-                    length > SHOWN ? SHOWN : (int)length, version, NEWEST);
+                    length > MAX_SHOWN ? MAX_SHOWN : (int)length, version, NEWEST_VERSION);
         return 0;
     }
     return 0;
@@ -110,7 +111,8 @@ static bool find(const struct load *load, const wasm_exporttypes *exports, unsig
                     "%s function %s%s in the module, which has: %.*s",
                     matches ? "more than one" : "there is no", load->name,
                     load->declared ? " of the declared types" : "",
-                    others.length > SHOWN ? SHOWN : (int)others.length, (const char *)others.at);
+                    others.length > MAX_SHOWN ? MAX_SHOWN : (int)others.length,
+                    (const char *)others.at);
     bytes_free(&others);
     return matches == 1;
 }
@@ -152,7 +154,7 @@ static bool check_kind(const struct load *load, const struct arrow_signature *si
 {
     if (!load->serves || signature->table == load_is_for_rows(load))
         return true;
-    failure_set("TypeError", "%.*s is %s in the module", SHOWN, signature->text,
+    failure_set("TypeError", "%.*s is %s in the module", MAX_SHOWN, signature->text,
                 signature->table ? "a table function" : "no table function");
     return false;
 }
@@ -165,7 +167,7 @@ static struct column column_of(const struct slot *slot)
 static bool take_format(struct arrow_module *arrow, const struct load *load,
                         const struct settings *settings, const struct signature *found)
 {
-    struct column columns[PROGRAM_PARAMETERS];
+    struct column columns[MAX_PARAMETERS];
     for (size_t i = 0; i < found->count; i++)
         columns[i] = column_of(&found->parameters[i]);
     arrow->result = column_of(&found->result);
@@ -177,7 +179,7 @@ static bool take_format(struct arrow_module *arrow, const struct load *load,
 }
 
 /* Finds the function, and takes its types. */
-static bool find_function(const struct module *module, const struct load *load, char *name,
+static bool find_function(const struct wasm_module *module, const struct load *load, char *name,
                           size_t size, struct arrow_signature *signature, struct signature *found)
 {
     wasm_exporttypes exports;
@@ -190,10 +192,10 @@ static bool find_function(const struct module *module, const struct load *load, 
 }
 
 bool arrow_udf_prepare(struct program *program, const struct load *load,
-                       const struct module *module, const struct settings *settings,
+                       const struct wasm_module *module, const struct settings *settings,
                        struct signature *found)
 {
-    char name[ARROW_TEXT * 2];
+    char name[MAX_ARROW_TEXT * 2];
     struct arrow_signature signature;
     struct arrow_module arrow = { .module = *module, .signature = &program->signature };
     if (!can_load(load) || !find_function(module, load, name, sizeof name, &signature, found) ||

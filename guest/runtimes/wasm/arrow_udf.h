@@ -10,7 +10,7 @@ bool arrow_udf_is(const wasmtime_module *module);
 /* As numbers_prepare(), for the function `load->name`: its name, or its signature as the module has
  * it. */
 bool arrow_udf_prepare(struct program *program, const struct load *load,
-                       const struct module *module, const struct settings *settings,
+                       const struct wasm_module *module, const struct settings *settings,
                        struct signature *found);
 
 #endif

@@ -7,9 +7,9 @@
 
 #include "shared/compiled/failure.h"
 #include "wasm/interface.h"
-#include "wasm/problem.h"
+#include "wasm/wasmtime_failure.h"
 #include "shared/compiled/rows.h"
-#include "wasm/said.h"
+#include "wasm/standard_error.h"
 #include "shared/compiled/utf8.h"
 #include "wasm/wasi.h"
 
@@ -45,12 +45,12 @@ static bool take_end(wasmtime_error *error, wasm_trap *trap)
 {
     int status = 0;
     if (trap || !error || !wasmtime.wasmtime_error_exit_status(error, &status))
-        return !problem("RuntimeError", error, trap);
+        return !wasmtime_failed("RuntimeError", error, trap);
     wasmtime.wasmtime_error_delete(error);
     if (status == 0)
         return true;
     failure_set("SystemExit", "the command ended with exit status %d", status);
-    said_trace("");
+    standard_error_trace("");
     return false;
 }
 
@@ -59,9 +59,10 @@ static bool start(const struct command *command, wasmtime_context *context)
     wasmtime_instance instance;
     wasmtime_extern function;
     wasm_trap *trap = NULL;
-    if (problem("LinkError",
-                wasmtime.wasmtime_instance_pre_instantiate(command->pre, context, &instance, &trap),
-                trap))
+    if (wasmtime_failed(
+            "LinkError",
+            wasmtime.wasmtime_instance_pre_instantiate(command->pre, context, &instance, &trap),
+            trap))
         return false;
     if (!wasmtime.wasmtime_instance_export_get(context, &instance, COMMAND_EXPORT,
                                                strlen(COMMAND_EXPORT), &function) ||
@@ -78,7 +79,7 @@ static bool run_once(const struct command *command, struct wasi_streams *streams
 {
     wasmtime_store *store = module_store();
     wasmtime_context *context = wasmtime.wasmtime_store_context(store);
-    said_begin();
+    standard_error_begin();
     const bool done = wasi_configure(context, &command->settings, streams) &&
                       start(command, context);
     wasmtime.wasmtime_store_delete(store);
@@ -87,9 +88,8 @@ static bool run_once(const struct command *command, struct wasi_streams *streams
 
 static char *argument_at(const struct column *column, int64_t row)
 {
-    const int32_t *offsets = (const int32_t *)column->offsets + row;
-    char *text = strndup((const char *)column->data + offsets[0],
-                         (size_t)(offsets[1] - offsets[0]));
+    const struct scalar argument = column_bytes(column, row);
+    char *text = strndup(argument.bytes, argument.length);
     if (!text)
         abort();
     return text;
@@ -114,9 +114,9 @@ static bool run_row(struct command *command, const struct column *columns, struc
 {
     struct wasi_streams streams = { 0 };
     if (command->signature->count > 0) {
-        const int32_t *offsets = (const int32_t *)columns[0].offsets + row;
-        streams.input = columns[0].data + offsets[0];
-        streams.input_length = (size_t)(offsets[1] - offsets[0]);
+        const struct scalar input = column_bytes(&columns[0], row);
+        streams.input = (const uint8_t *)input.bytes;
+        streams.input_length = input.length;
     }
     add_arguments(command, columns, row);
     row_begin();

@@ -6,7 +6,7 @@
 
 #include "wasm/component.h"
 #include "shared/compiled/failure.h"
-#include "wasm/problem.h"
+#include "wasm/wasmtime_failure.h"
 
 enum { COMPILED_MODULE = 'm', COMPILED_COMPONENT = 'c' };
 
@@ -42,7 +42,7 @@ bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity
     wasmtime_error *error = code.module
                                 ? wasmtime.wasmtime_module_serialize(code.module, &bytes)
                                 : wasmtime.wasmtime_component_serialize(code.component, &bytes);
-    if (problem("CompileError", error, NULL))
+    if (wasmtime_failed("CompileError", error, NULL))
         return false;
     *length = 1 + bytes.size;
     if (*length <= capacity) {

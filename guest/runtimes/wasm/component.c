@@ -8,15 +8,15 @@
 #include "shared/compiled/failure.h"
 #include "wasm/interface.h"
 #include "wasm/module.h"
-#include "wasm/problem.h"
+#include "wasm/wasmtime_failure.h"
 #include "shared/compiled/rows.h"
-#include "wasm/said.h"
+#include "wasm/standard_error.h"
 
 struct component {
     wasmtime_context *context;
     wasmtime_component_func function;
     size_t count;
-    struct component_kind result, parameters[PROGRAM_PARAMETERS];
+    struct component_kind result, parameters[MAX_PARAMETERS];
     struct bytes made;      /* for results */
     struct builder builder; /* of results that are structs or lists, */
     struct column column;   /* and the column that they are */
@@ -57,7 +57,7 @@ static bool find_in(const wasmtime_component_instance *instance, wasmtime_contex
     return found;
 }
 
-static bool does_not_cross(const char *name, const char *wrong)
+static bool refuse_type(const char *name, const char *wrong)
 {
     failure_set("TypeError", "%s has %s", name, wrong);
     return false;
@@ -87,7 +87,7 @@ static bool take_parameter(const wasmtime_component_functype *type, size_t index
     length = length < sizeof slot->name ? length : sizeof slot->name - 1;
     for (size_t i = 0; i < length; i++) /* names of WIT are kebab-case */
         slot->name[i] = name[i] == '-' ? '_' : name[i];
-    return !wrong || does_not_cross(slot->name, wrong);
+    return !wrong || refuse_type(slot->name, wrong);
 }
 
 static bool take_result(const wasmtime_component_functype *type, struct component *component,
@@ -101,7 +101,7 @@ static bool take_result(const wasmtime_component_functype *type, struct componen
     const char *wrong = component_kind_take(&result, true, &component->result);
     wasmtime.wasmtime_component_valtype_delete(&result);
     if (wrong)
-        return does_not_cross("the result", wrong);
+        return refuse_type("the result", wrong);
     found->result = slot_of(&component->result);
     memcpy(found->result.name, "result", sizeof "result");
     return true;
@@ -111,9 +111,9 @@ static bool take_type(const wasmtime_component_functype *type, struct component 
                       struct signature *found)
 {
     const size_t count = wasmtime.wasmtime_component_func_type_param_count(type);
-    if (wasmtime.wasmtime_component_func_type_async(type) || count > PROGRAM_PARAMETERS) {
+    if (wasmtime.wasmtime_component_func_type_async(type) || count > MAX_PARAMETERS) {
         failure_set("TypeError", "the function is async, or has more than %d parameters",
-                    PROGRAM_PARAMETERS);
+                    MAX_PARAMETERS);
         return false;
     }
     for (size_t i = 0; i < count; i++, found->count = component->count = i)
@@ -143,12 +143,12 @@ static bool find(struct component *component, const wasmtime_component *compiled
 static bool call(const struct component *component, const struct column *columns, int64_t row,
                  wasmtime_component_val *result)
 {
-    wasmtime_component_val arguments[PROGRAM_PARAMETERS + 1];
+    wasmtime_component_val arguments[MAX_PARAMETERS + 1];
     wasmtime_error *error = NULL;
     size_t count = 0;
     bool made = true;
     row_begin();
-    said_begin();
+    standard_error_begin();
     *result = (wasmtime_component_val){ 0 };
     for (; made && count < component->count; count++)
         made = component_value_make(&component->parameters[count], &columns[count], row,
@@ -158,7 +158,7 @@ static bool call(const struct component *component, const struct column *columns
                                                       arguments, count, result, 1);
     for (size_t i = 0; i < count; i++)
         wasmtime.wasmtime_component_val_delete(&arguments[i]);
-    return made && !problem("RuntimeError", error, NULL);
+    return made && !wasmtime_failed("RuntimeError", error, NULL);
 }
 
 static bool run_row(struct component *component, const struct column *columns, struct block *block,
@@ -207,7 +207,7 @@ static int64_t run_nested(void *context, const struct column *columns, int64_t r
     struct component *component = context;
     builder_clear(&component->builder);
     for (int64_t row = 0; row < rows; row++) {
-        if (!(valid[row >> 3] >> (row & 7) & 1))
+        if (!bitmap_get(valid, row))
             builder_null(&component->builder);
         else if (!append_row(component, columns, row))
             return row;
@@ -246,7 +246,7 @@ bool component_prepare(struct program *program, const char *name, wasmtime_compo
         return true;
     }
     component_kind_clear(&component->result);
-    for (size_t i = 0; i < PROGRAM_PARAMETERS; i++)
+    for (size_t i = 0; i < MAX_PARAMETERS; i++)
         component_kind_clear(&component->parameters[i]);
     free(component);
     wasmtime.wasmtime_store_delete(store);

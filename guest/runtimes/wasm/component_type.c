@@ -127,7 +127,7 @@ static const char *take_option(const wasmtime_component_valtype *type, bool resu
 static const char *take(const wasmtime_component_valtype *type, bool result, unsigned depth,
                         struct component_kind *kind)
 {
-    if (depth >= TYPE_DEPTH)
+    if (depth >= MAX_TYPE_DEPTH)
         return "types that are nested too deep";
     if (take_leaf(type, kind))
         return NULL;

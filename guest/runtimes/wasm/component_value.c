@@ -7,7 +7,7 @@
 #include "shared/compiled/failure.h"
 #include "shared/compiled/utf8.h"
 
-#define SHOWN 1800 /* bytes of a message */
+#define MAX_SHOWN 1800 /* bytes of a message */
 
 /* ---- Arguments ---- */
 
@@ -30,13 +30,6 @@ static void make_bytes(const char *bytes, size_t length, wasmtime_component_val 
                                                            .of.u8 = (uint8_t)bytes[i] };
 }
 
-static struct scalar text_at(const struct column *column, int64_t row)
-{
-    const int32_t *offsets = (const int32_t *)column->offsets + row;
-    return (struct scalar){ .bytes = (const char *)column->data + offsets[0],
-                            .length = (size_t)(offsets[1] - offsets[0]) };
-}
-
 static bool make_character(const struct scalar *text, wasmtime_component_val *value)
 {
     const uint8_t *at = (const uint8_t *)text->bytes;
@@ -44,7 +37,7 @@ static bool make_character(const struct scalar *text, wasmtime_component_val *va
     const size_t length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
     if (text->length != length || !utf8_is_valid(text->bytes, text->length)) {
         failure_set("ValueError", "%.*s is not one character",
-                    text->length > SHOWN ? SHOWN : (int)text->length, text->bytes);
+                    text->length > MAX_SHOWN ? MAX_SHOWN : (int)text->length, text->bytes);
         return false;
     }
     uint32_t point = length == 1 ? first : first & (0x7fu >> length);
@@ -60,7 +53,7 @@ static bool make_simple(const struct component_kind *kind, const struct column *
     const size_t width = storage_width(kind->storage);
     *value = (wasmtime_component_val){ .kind = kind->value };
     if (storage_is_variable(kind->storage)) {
-        const struct scalar text = text_at(column, row);
+        const struct scalar text = column_bytes(column, row);
         if (kind->form == FORM_CHARACTER)
             return make_character(&text, value);
         if (kind->form == FORM_BYTES)
@@ -68,7 +61,7 @@ static bool make_simple(const struct component_kind *kind, const struct column *
         else
             wasmtime.wasm_byte_vec_new(&value->of.string, text.length, text.bytes);
     } else if (kind->storage == STORAGE_BOOL) {
-        value->of.boolean = column->data[row >> 3] >> (row & 7) & 1;
+        value->of.boolean = bitmap_get(column->data, row);
     } else {
         memcpy(&value->of, column->data + (size_t)row * width, width);
     }
@@ -136,7 +129,7 @@ static bool make_flags(const struct column *column, int64_t row, wasmtime_compon
     value->kind = COMPONENT_FLAGS;
     wasmtime.wasmtime_component_valflags_new_uninit(&value->of.flags, count);
     for (size_t i = 0; i < count; i++) {
-        const struct scalar name = text_at(column->children, offsets[0] + (int64_t)i);
+        const struct scalar name = column_bytes(column->children, offsets[0] + (int64_t)i);
         const bool null = column_is_null(column->children, offsets[0] + (int64_t)i);
         wasmtime.wasm_byte_vec_new(&value->of.flags.data[i], null ? 0 : name.length, name.bytes);
         nulls |= null;
@@ -190,11 +183,11 @@ static void set_error(const wasmtime_component_val *error)
         failure_set("RuntimeError", "the function returned an error");
     } else if (error->kind == COMPONENT_STRING || error->kind == COMPONENT_ENUM) {
         failure_set("RuntimeError", "%.*s",
-                    error->of.string.size > SHOWN ? SHOWN : (int)error->of.string.size,
+                    error->of.string.size > MAX_SHOWN ? MAX_SHOWN : (int)error->of.string.size,
                     error->of.string.data);
     } else {
         component_json(error, &text);
-        failure_set("RuntimeError", "%.*s", text.length > SHOWN ? SHOWN : (int)text.length,
+        failure_set("RuntimeError", "%.*s", text.length > MAX_SHOWN ? MAX_SHOWN : (int)text.length,
                     (const char *)text.at);
         bytes_free(&text);
     }

@@ -8,10 +8,10 @@
 #include <sys/random.h>
 
 #include "shared/compiled/failure.h"
-#include "wasm/problem.h"
+#include "wasm/wasmtime_failure.h"
 #include "wasm/wasi.h"
 
-#define MOST_BYTES (64u << 20) /* that a component may ask for at once */
+#define MAX_RANDOM_BYTES (64u << 20) /* that a component may ask for at once */
 
 static wasmtime_error *fill(void *bytes, size_t length)
 {
@@ -31,7 +31,7 @@ static wasmtime_error *random_bytes(void *data, wasmtime_context *context,
 {
     (void)data, (void)context, (void)type;
     if (argument_count != 1 || result_count != 1 || arguments[0].kind != COMPONENT_U64 ||
-        arguments[0].of.u64 > MOST_BYTES)
+        arguments[0].of.u64 > MAX_RANDOM_BYTES)
         return wasmtime.wasmtime_error_new(
             "random bytes are asked for in another way than WASI 0.2 has it, or too many");
     const size_t length = arguments[0].of.u64;
@@ -107,7 +107,7 @@ static bool add_functions(wasmtime_component_linker_instance *instance, const ch
             continue;
         wasmtime_error *error = wasmtime.wasmtime_component_linker_instance_add_func(
             instance, function, strlen(function), functions[i].body, NULL, NULL);
-        if (problem("LinkError", error, NULL))
+        if (wasmtime_failed("LinkError", error, NULL))
             return false;
     }
     return true;
@@ -121,7 +121,8 @@ static bool define_random(wasmtime_component_linker *linker, const char *name, s
                                        *instance = NULL;
     wasmtime_error *error = wasmtime.wasmtime_component_linker_instance_add_instance(
         root, name, length, &instance);
-    const bool done = !problem("LinkError", error, NULL) && add_functions(instance, name, length);
+    const bool done = !wasmtime_failed("LinkError", error, NULL) &&
+                      add_functions(instance, name, length);
     if (instance)
         wasmtime.wasmtime_component_linker_instance_delete(instance);
     wasmtime.wasmtime_component_linker_instance_delete(root);
@@ -160,7 +161,8 @@ bool component_wasi_define(wasmtime_component_linker *linker, const wasm_engine 
     wasmtime_component_componenttype *type = wasmtime.wasmtime_component_type(component);
     bool done = each_import(NULL, engine, type, "wasi:", &count);
     if (count > 0) {
-        done = !problem("LinkError", wasmtime.wasmtime_component_linker_add_wasip2(linker), NULL);
+        done = !wasmtime_failed("LinkError", wasmtime.wasmtime_component_linker_add_wasip2(linker),
+                                NULL);
         wasmtime.wasmtime_component_linker_allow_shadowing(linker, true);
         done = done && each_import(linker, engine, type, "wasi:random/", &count) &&
                wasi_configure(context, settings, NULL);

@@ -6,8 +6,8 @@
 #include "shared/compiled/bytes.h"
 #include "shared/compiled/failure.h"
 
-#define SHOWN      1400 /* bytes of a list: a failure holds 2048 */
-#define NAME_SHOWN 400
+#define MAX_SHOWN      1400 /* bytes of a list: a failure holds 2048 */
+#define MAX_NAME_SHOWN 400
 
 static void list_name(struct bytes *list, const char *interface, size_t interface_length,
                       const char *separator, const char *name, size_t length)
@@ -20,19 +20,19 @@ static void list_name(struct bytes *list, const char *interface, size_t interfac
 
 static int shown(const struct bytes *list)
 {
-    return list->length > SHOWN ? SHOWN : (int)list->length;
+    return list->length > MAX_SHOWN ? MAX_SHOWN : (int)list->length;
 }
 
 static const char *mark(const struct bytes *list)
 {
-    return list->length > SHOWN ? ", ..." : "";
+    return list->length > MAX_SHOWN ? ", ..." : "";
 }
 
 /* Both free the list. */
 static void fail_no_export(const char *what, const char *name, struct bytes *list)
 {
-    failure_set("AttributeError", "the %s exports no function %.*s%s%.*s%s", what, NAME_SHOWN, name,
-                list->length > 0 ? "; it has " : ": it has none", shown(list),
+    failure_set("AttributeError", "the %s exports no function %.*s%s%.*s%s", what, MAX_NAME_SHOWN,
+                name, list->length > 0 ? "; it has " : ": it has none", shown(list),
                 list->length > 0 ? (const char *)list->at : "", mark(list));
     bytes_free(list);
 }

@@ -25,7 +25,7 @@ bool runtime_prepare(int count, char **arguments)
 static bool load_function(struct program *program, const struct load *load,
                           const struct settings *settings, struct signature *found)
 {
-    struct module module;
+    struct wasm_module module;
     struct code code;
     if (!code_take(load, settings->compiled, &code))
         return false;

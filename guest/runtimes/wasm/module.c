@@ -6,7 +6,7 @@
 #include "wasm/component_wasi.h"
 #include "shared/compiled/failure.h"
 #include "wasm/interface.h"
-#include "wasm/problem.h"
+#include "wasm/wasmtime_failure.h"
 #include "wasm/wasi.h"
 
 #define WASM_STACK \
@@ -64,8 +64,8 @@ static bool to_binary(const uint8_t **code, size_t *length, wasm_bytes *binary)
                         : "it begins neither as a binary module (\\0asm) nor as text, \"(module\"");
         return false;
     }
-    if (problem("CompileError", wasmtime.wasmtime_wat2wasm((const char *)*code, *length, binary),
-                NULL))
+    if (wasmtime_failed("CompileError",
+                        wasmtime.wasmtime_wat2wasm((const char *)*code, *length, binary), NULL))
         return false;
     *code = (const uint8_t *)binary->data;
     *length = binary->size;
@@ -78,7 +78,8 @@ wasmtime_module *module_compile(const uint8_t *code, size_t length)
     wasm_bytes binary;
     if (!to_binary(&code, &length, &binary))
         return NULL;
-    if (problem("CompileError", wasmtime.wasmtime_module_new(engine, code, length, &module), NULL))
+    if (wasmtime_failed("CompileError", wasmtime.wasmtime_module_new(engine, code, length, &module),
+                        NULL))
         module = NULL;
     if (binary.data)
         wasmtime.wasm_byte_vec_delete(&binary);
@@ -91,8 +92,8 @@ wasmtime_component *component_compile(const uint8_t *code, size_t length)
     wasm_bytes binary;
     if (!to_binary(&code, &length, &binary))
         return NULL;
-    if (problem("CompileError", wasmtime.wasmtime_component_new(engine, code, length, &component),
-                NULL))
+    if (wasmtime_failed("CompileError",
+                        wasmtime.wasmtime_component_new(engine, code, length, &component), NULL))
         component = NULL;
     if (binary.data)
         wasmtime.wasm_byte_vec_delete(&binary);
@@ -102,8 +103,9 @@ wasmtime_component *component_compile(const uint8_t *code, size_t length)
 wasmtime_module *module_deserialize(const uint8_t *bytes, size_t length)
 {
     wasmtime_module *module = NULL;
-    return problem("CompileError",
-                   wasmtime.wasmtime_module_deserialize(engine, bytes, length, &module), NULL)
+    return wasmtime_failed("CompileError",
+                           wasmtime.wasmtime_module_deserialize(engine, bytes, length, &module),
+                           NULL)
                ? NULL
                : module;
 }
@@ -111,8 +113,9 @@ wasmtime_module *module_deserialize(const uint8_t *bytes, size_t length)
 wasmtime_component *component_deserialize(const uint8_t *bytes, size_t length)
 {
     wasmtime_component *component = NULL;
-    return problem("CompileError",
-                   wasmtime.wasmtime_component_deserialize(engine, bytes, length, &component), NULL)
+    return wasmtime_failed(
+               "CompileError",
+               wasmtime.wasmtime_component_deserialize(engine, bytes, length, &component), NULL)
                ? NULL
                : component;
 }
@@ -123,10 +126,10 @@ bool component_instantiate(const wasmtime_component *component, wasmtime_context
     wasmtime_component_linker *linker = wasmtime.wasmtime_component_linker_new(engine);
     const bool done = component_imports_defined(component, engine) &&
                       component_wasi_define(linker, engine, component, context, settings) &&
-                      !problem("LinkError",
-                               wasmtime.wasmtime_component_linker_instantiate(linker, context,
-                                                                              component, instance),
-                               NULL);
+                      !wasmtime_failed("LinkError",
+                                       wasmtime.wasmtime_component_linker_instantiate(
+                                           linker, context, component, instance),
+                                       NULL);
     wasmtime.wasmtime_component_linker_delete(linker);
     return done;
 }
@@ -138,7 +141,8 @@ wasmtime_instance_pre *module_link(const wasmtime_module *module)
     wasmtime_store *store = module_store();
     if ((!wasi_is_imported(module) || wasi_define(linker)) &&
         module_imports_defined(linker, wasmtime.wasmtime_store_context(store), module) &&
-        problem("LinkError", wasmtime.wasmtime_linker_instantiate_pre(linker, module, &pre), NULL))
+        wasmtime_failed("LinkError", wasmtime.wasmtime_linker_instantiate_pre(linker, module, &pre),
+                        NULL))
         pre = NULL;
     wasmtime.wasmtime_store_delete(store);
     wasmtime.wasmtime_linker_delete(linker);
@@ -151,19 +155,19 @@ wasmtime_store *module_store(void)
 }
 
 /* A reactor is initialized before its other functions are called (WASI application ABI). */
-static bool initialize(struct module *module)
+static bool initialize(struct wasm_module *module)
 {
     wasmtime_extern function;
     wasm_trap *trap = NULL;
     if (!module_export(module, "_initialize", WASMTIME_FUNC, &function))
         return true;
-    return !problem(
+    return !wasmtime_failed(
         "RuntimeError",
         wasmtime.wasmtime_func_call(module->context, &function.of.func, NULL, 0, NULL, 0, &trap),
         trap);
 }
 
-static bool instantiate(struct module *module)
+static bool instantiate(struct wasm_module *module)
 {
     wasm_trap *trap = NULL;
     wasmtime_instance_pre *pre = module_link(module->module);
@@ -172,12 +176,13 @@ static bool instantiate(struct module *module)
     wasmtime_error *error = wasmtime.wasmtime_instance_pre_instantiate(pre, module->context,
                                                                        &module->instance, &trap);
     wasmtime.wasmtime_instance_pre_delete(pre);
-    return !problem("LinkError", error, trap) && initialize(module);
+    return !wasmtime_failed("LinkError", error, trap) && initialize(module);
 }
 
-bool module_open(struct module *module, wasmtime_module *compiled, const struct settings *settings)
+bool module_open(struct wasm_module *module, wasmtime_module *compiled,
+                 const struct settings *settings)
 {
-    *module = (struct module){ .module = compiled, .store = module_store() };
+    *module = (struct wasm_module){ .module = compiled, .store = module_store() };
     module->context = wasmtime.wasmtime_store_context(module->store);
     if ((!wasi_is_imported(compiled) || wasi_configure(module->context, settings, NULL)) &&
         instantiate(module))
@@ -186,17 +191,17 @@ bool module_open(struct module *module, wasmtime_module *compiled, const struct 
     return false;
 }
 
-void module_close(struct module *module)
+void module_close(struct wasm_module *module)
 {
     if (module->store)
         wasmtime.wasmtime_store_delete(module->store);
     if (module->module)
         wasmtime.wasmtime_module_delete(module->module);
-    *module = (struct module){ NULL };
+    *module = (struct wasm_module){ NULL };
 }
 
-bool module_export(const struct module *module, const char *name, enum wasmtime_extern_kind kind,
-                   wasmtime_extern *found)
+bool module_export(const struct wasm_module *module, const char *name,
+                   enum wasmtime_extern_kind kind, wasmtime_extern *found)
 {
     return wasmtime.wasmtime_instance_export_get(module->context, &module->instance, name,
                                                  strlen(name), found) &&

@@ -5,7 +5,7 @@
 #include "wasm/settings.h"
 #include "wasm/wasmtime.h"
 
-struct module {
+struct wasm_module {
     wasmtime_module *module;
     wasmtime_store *store;
     wasmtime_context *context;
@@ -30,10 +30,11 @@ wasmtime_instance_pre *module_link(const wasmtime_module *module);
 /* A store for instances, without anything in it. */
 wasmtime_store *module_store(void);
 /* Instantiates a compiled module, which it takes over. false with a failure. */
-bool module_open(struct module *module, wasmtime_module *compiled, const struct settings *settings);
-void module_close(struct module *module);
+bool module_open(struct wasm_module *module, wasmtime_module *compiled,
+                 const struct settings *settings);
+void module_close(struct wasm_module *module);
 /* An export of the instance, of a kind. false: there is none. */
-bool module_export(const struct module *module, const char *name, enum wasmtime_extern_kind kind,
-                   wasmtime_extern *found);
+bool module_export(const struct wasm_module *module, const char *name,
+                   enum wasmtime_extern_kind kind, wasmtime_extern *found);
 
 #endif

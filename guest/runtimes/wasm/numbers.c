@@ -11,12 +11,12 @@
 
 #include "shared/compiled/failure.h"
 #include "wasm/interface.h"
-#include "wasm/problem.h"
-#include "wasm/said.h"
+#include "wasm/wasmtime_failure.h"
+#include "wasm/standard_error.h"
 
-#define BLOCK         1024 /* rows */
-#define PLACE(COLUMN) ((size_t)(COLUMN) * BLOCK * 8)
-#define WASM_PAGE     65536
+#define BLOCK                 1024 /* rows */
+#define COLUMN_OFFSET(COLUMN) ((size_t)(COLUMN) * BLOCK * 8)
+#define WASM_PAGE             65536
 
 static const struct {
     const char *name;
@@ -31,13 +31,13 @@ static const struct {
 
 struct function_type {
     size_t count;
-    enum wasm_kind result, parameters[PROGRAM_PARAMETERS];
+    enum wasm_kind result, parameters[MAX_PARAMETERS];
 };
 
 struct numbers {
     const struct signature *signature;
     struct function_type type;
-    struct module module;
+    struct wasm_module module;
     wasmtime_instance loop;
     wasmtime_func run;
     wasmtime_global row;
@@ -65,7 +65,7 @@ static bool take_type(const wasm_functype *from, const char *name, void *into)
     struct function_type *type = into;
     const wasm_valtypes *parameters = wasmtime.wasm_functype_params(from),
                         *results = wasmtime.wasm_functype_results(from);
-    bool numbers = parameters->size <= PROGRAM_PARAMETERS && results->size == 1 &&
+    bool numbers = parameters->size <= MAX_PARAMETERS && results->size == 1 &&
                    take_kind(results->data[0], &type->result);
     type->count = parameters->size;
     for (size_t i = 0; numbers && i < parameters->size; i++)
@@ -74,7 +74,7 @@ static bool take_type(const wasm_functype *from, const char *name, void *into)
         failure_set("TypeError",
                     "the export %s does not take at most %d parameters and return one result, each "
                     "i32, i64, f32 or f64",
-                    name, PROGRAM_PARAMETERS);
+                    name, MAX_PARAMETERS);
     return numbers;
 }
 
@@ -90,7 +90,7 @@ static void describe(const struct function_type *type, struct signature *signatu
 
 static bool slot_fits(const char *what, const struct slot *slot, enum wasm_kind kind)
 {
-    const bool real = slot->storage == STORAGE_FLOAT32 || slot->storage == STORAGE_FLOAT64;
+    const bool real = storage_is_real(slot->storage);
     const bool fits = slot->storage <= STORAGE_FLOAT64 &&
                       real == (kind == WASM_F32 || kind == WASM_F64);
     if (!fits)
@@ -137,8 +137,8 @@ static void write_address(FILE *text, enum wasm_kind kind)
 /* In text, which wasmtime compiles. `row` says, after a trap, which one it was. */
 static void write_loop(FILE *text, const struct function_type *type)
 {
-    const size_t bytes = PLACE(type->count + 1);
-    fprintf(text, "(module $" OWN_MODULE "\n  (import \"\" \"function\" (func $function");
+    const size_t bytes = COLUMN_OFFSET(type->count + 1);
+    fprintf(text, "(module $" RUNTIME_MODULE "\n  (import \"\" \"function\" (func $function");
     write_types(text, type);
     fprintf(text, "))\n  (memory (export \"memory\") %zu)\n", (bytes + WASM_PAGE - 1) / WASM_PAGE);
     fprintf(text, "  (global $at (export \"row\") (mut i32) (i32.const 0))\n"
@@ -147,10 +147,11 @@ static void write_loop(FILE *text, const struct function_type *type)
     write_address(text, type->result);
     for (size_t i = 0; i < type->count; i++) {
         write_address(text, type->parameters[i]);
-        fprintf(text, "    %s.load offset=%zu\n", kinds[type->parameters[i]].name, PLACE(i));
+        fprintf(text, "    %s.load offset=%zu\n", kinds[type->parameters[i]].name,
+                COLUMN_OFFSET(i));
     }
     fprintf(text, "    call $function\n    %s.store offset=%zu\n", kinds[type->result].name,
-            PLACE(type->count));
+            COLUMN_OFFSET(type->count));
     fprintf(text, "    local.get $row i32.const 1 i32.add local.tee $row local.get $rows i32.lt_u "
                   "br_if 0\n   end))\n");
 }
@@ -174,7 +175,7 @@ static bool make_loop(struct numbers *numbers, const char *name)
 {
     wasmtime_extern function, run, row, memory;
     wasm_trap *trap = NULL;
-    struct module loop = numbers->module;
+    struct wasm_module loop = numbers->module;
     if (!module_export(&numbers->module, name, WASMTIME_FUNC, &function))
         return false;
     loop.module = compile_loop(&numbers->type);
@@ -183,7 +184,8 @@ static bool make_loop(struct numbers *numbers, const char *name)
     wasmtime_error *error = wasmtime.wasmtime_instance_new(loop.context, loop.module, &function, 1,
                                                            &loop.instance, &trap);
     wasmtime.wasmtime_module_delete(loop.module); /* the instance keeps it */
-    if (problem("LinkError", error, trap) || !module_export(&loop, "run", WASMTIME_FUNC, &run) ||
+    if (wasmtime_failed("LinkError", error, trap) ||
+        !module_export(&loop, "run", WASMTIME_FUNC, &run) ||
         !module_export(&loop, "row", WASMTIME_GLOBAL, &row) ||
         !module_export(&loop, "memory", WASMTIME_MEMORY, &memory))
         return false;
@@ -195,36 +197,8 @@ static bool make_loop(struct numbers *numbers, const char *name)
 
 /* ---- Batches ---- */
 
-static int64_t integer_at(const struct column *column, int64_t row)
-{
-    switch (column->storage) {
-    case STORAGE_BOOL:
-        return column->data[row >> 3] >> (row & 7) & 1;
-    case STORAGE_INT8:
-        return ((const int8_t *)column->data)[row];
-    case STORAGE_INT16:
-        return ((const int16_t *)column->data)[row];
-    case STORAGE_INT32:
-        return ((const int32_t *)column->data)[row];
-    case STORAGE_UINT8:
-        return column->data[row];
-    case STORAGE_UINT16:
-        return ((const uint16_t *)column->data)[row];
-    case STORAGE_UINT32:
-        return ((const uint32_t *)column->data)[row];
-    default:
-        return ((const int64_t *)column->data)[row];
-    }
-}
-
-static double real_at(const struct column *column, int64_t row)
-{
-    return column->storage == STORAGE_FLOAT32 ? (double)((const float *)column->data)[row]
-                                              : ((const double *)column->data)[row];
-}
-
 /* Whether rows of the storage are, byte for byte, values of the kind. */
-static bool is_plain(enum storage storage, enum wasm_kind kind)
+static bool is_stored_alike(enum storage storage, enum wasm_kind kind)
 {
     switch (kind) {
     case WASM_I32:
@@ -241,9 +215,13 @@ static bool is_plain(enum storage storage, enum wasm_kind kind)
 static bool put_argument(const struct slot *slot, const struct column *column, int64_t row,
                          enum wasm_kind kind, uint8_t *to)
 {
-    const double real = kind == WASM_F32 || kind == WASM_F64 ? real_at(column, row) : 0;
+    const double real = kind == WASM_F32 || kind == WASM_F64
+                            ? stored_real(column->storage, column->data, row)
+                            : 0;
     const float narrow = (float)real;
-    const int64_t integer = kind == WASM_I32 || kind == WASM_I64 ? integer_at(column, row) : 0;
+    const int64_t integer = kind == WASM_I32 || kind == WASM_I64
+                                ? stored_integer(column->storage, column->data, row)
+                                : 0;
     if (kind == WASM_I32 &&
         !storage_holds(column->storage == STORAGE_UINT32 ? STORAGE_UINT32 : STORAGE_INT32,
                        integer)) {
@@ -259,11 +237,6 @@ static bool put_argument(const struct slot *slot, const struct column *column, i
     return true;
 }
 
-static bool valid_at(const struct block *block, int64_t row)
-{
-    return block->output[block->validity + (uint64_t)(row >> 3)] >> (row & 7) & 1;
-}
-
 /* One column of the rows [begin, end) that are not null, side by side. Returns end, or the row that
  * does not fit, with a failure. */
 static int64_t gather(const struct numbers *numbers, size_t index, const struct column *column,
@@ -272,15 +245,15 @@ static int64_t gather(const struct numbers *numbers, size_t index, const struct 
 {
     const enum wasm_kind kind = numbers->type.parameters[index];
     const size_t width = kinds[kind].width;
-    const bool plain = is_plain(column->storage, kind);
-    if (plain && !skips) {
+    const bool stored_alike = is_stored_alike(column->storage, kind);
+    if (stored_alike && !skips) {
         memcpy(to, column->data + (size_t)begin * width, (size_t)(end - begin) * width);
         return end;
     }
     for (int64_t row = begin; row < end; row++) {
-        if (skips && !valid_at(block, row))
+        if (skips && !block_is_valid(block, row))
             continue;
-        if (plain)
+        if (stored_alike)
             memcpy(to, column->data + (size_t)row * width, width);
         else if (!put_argument(&numbers->signature->parameters[index], column, row, kind, to))
             return row;
@@ -327,14 +300,14 @@ static int64_t scatter(const struct numbers *numbers, struct block *block, int64
 {
     const enum wasm_kind kind = numbers->type.result;
     const size_t width = kinds[kind].width;
-    if (!skips && is_plain(block->storage, kind)) {
+    if (!skips && is_stored_alike(block->storage, kind)) {
         memcpy(block->output + block->data + (size_t)begin * width, from,
                (size_t)(end - begin) * width);
         return end;
     }
     for (int64_t row = begin; row < end; row++) {
         struct scalar scalar = { .integer = 0 };
-        if (!skips || valid_at(block, row)) {
+        if (!skips || block_is_valid(block, row)) {
             if (!take_result(block->storage, kind, from, &scalar))
                 return row;
             from += width;
@@ -348,7 +321,7 @@ static int64_t count_valid(const struct block *block, int64_t begin, int64_t end
 {
     int64_t valid = 0;
     for (int64_t row = begin; row < end; row++)
-        valid += valid_at(block, row);
+        valid += block_is_valid(block, row);
     return valid;
 }
 
@@ -357,7 +330,7 @@ static int64_t nth_valid(const struct block *block, int64_t begin, int64_t end, 
                          int64_t number)
 {
     for (int64_t row = begin; skips && row < end; row++)
-        if (valid_at(block, row) && number-- == 0)
+        if (block_is_valid(block, row) && number-- == 0)
             return row;
     return begin + number;
 }
@@ -368,7 +341,7 @@ static bool run_loop(const struct numbers *numbers, int64_t rows)
     wasm_trap *trap = NULL;
     wasmtime_error *error = wasmtime.wasmtime_func_call_unchecked(
         numbers->module.context, &numbers->run, arguments, 1, &trap);
-    return !problem("RuntimeError", error, trap);
+    return !wasmtime_failed("RuntimeError", error, trap);
 }
 
 /* Returns end, or the row that failed. */
@@ -380,7 +353,7 @@ static int64_t run_block(const struct numbers *numbers, const struct column *col
     int64_t failed = end;
     for (size_t i = 0; i < numbers->type.count; i++) {
         const int64_t row = gather(numbers, i, &columns[i], block, begin, end, skips,
-                                   memory + PLACE(i));
+                                   memory + COLUMN_OFFSET(i));
         if (row < end)
             return row;
     }
@@ -389,15 +362,15 @@ static int64_t run_block(const struct numbers *numbers, const struct column *col
         wasmtime.wasmtime_global_get(numbers->module.context, &numbers->row, &row);
         failed = nth_valid(block, begin, end, skips, row.of.i32);
     }
-    return failed < end
-               ? failed
-               : scatter(numbers, block, begin, end, skips, memory + PLACE(numbers->type.count));
+    return failed < end ? failed
+                        : scatter(numbers, block, begin, end, skips,
+                                  memory + COLUMN_OFFSET(numbers->type.count));
 }
 
 static int64_t run_numbers(void *context, const struct column *columns, struct block *block,
                            int64_t rows, bool skips)
 {
-    said_begin();
+    standard_error_begin();
     for (int64_t begin = 0; begin < rows; begin += BLOCK) {
         const int64_t end = rows - begin < BLOCK ? rows : begin + BLOCK;
         const int64_t done = run_block(context, columns, block, begin, end, skips);
@@ -407,8 +380,8 @@ static int64_t run_numbers(void *context, const struct column *columns, struct b
     return rows;
 }
 
-bool numbers_prepare(struct program *program, const struct load *load, const struct module *module,
-                     struct signature *found)
+bool numbers_prepare(struct program *program, const struct load *load,
+                     const struct wasm_module *module, struct signature *found)
 {
     struct numbers *numbers = calloc(1, sizeof *numbers);
     if (!numbers)

@@ -12,7 +12,7 @@
 
 #include "shared/compiled/failure.h"
 
-#define PATH_ROOM 4096
+#define MAX_PATH_BYTES 4096
 
 struct setting {
     uint8_t kind;
@@ -61,7 +61,7 @@ static bool write_all(int descriptor, const uint8_t *bytes, size_t length)
 static bool write_file(const uint8_t *name, size_t name_length, const uint8_t *content,
                        size_t length)
 {
-    char path[PATH_ROOM] = SETTINGS_FOLDER "/";
+    char path[MAX_PATH_BYTES] = SETTINGS_FOLDER "/";
     if (name_length > sizeof path - sizeof SETTINGS_FOLDER - 1)
         return malformed();
     memcpy(path + sizeof SETTINGS_FOLDER, name, name_length);
@@ -107,12 +107,12 @@ static bool take(struct settings *settings, const struct setting *setting, const
 
 bool settings_take(struct settings *settings, const struct load *load)
 {
-    const size_t most = load->settings_length / sizeof(struct setting) + PROGRAM_PARAMETERS + 1;
+    const size_t capacity = load->settings_length / sizeof(struct setting) + MAX_PARAMETERS + 1;
     const uint8_t *at = load->settings, *end = at + load->settings_length;
     *settings = (struct settings){
-        .arguments = calloc(most, sizeof(char *)),
-        .names = calloc(most, sizeof(char *)),
-        .values = calloc(most, sizeof(char *)),
+        .arguments = calloc(capacity, sizeof(char *)),
+        .names = calloc(capacity, sizeof(char *)),
+        .values = calloc(capacity, sizeof(char *)),
     };
     if (!settings->arguments || !settings->names || !settings->values)
         abort();

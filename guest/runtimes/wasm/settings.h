@@ -10,7 +10,7 @@
 struct settings {
     size_t argument_count, variable_count;
     const char **arguments, **names,
-        **values;         /* NUL-terminated; arguments with room for PROGRAM_PARAMETERS more */
+        **values;         /* NUL-terminated; arguments with room for MAX_PARAMETERS more */
     const uint8_t *batch; /* an Arrow IPC file with one row of arguments; in the request */
     size_t batch_length;
     bool files;    /* there are some, in the folder */

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "shared/compiled/failure.h"
-#include "wasm/problem.h"
-#include "wasm/said.h"
+#include "wasm/wasmtime_failure.h"
+#include "wasm/standard_error.h"
 
 #define WASI_MODULE "wasi_snapshot_preview1"
 #define WASI_FAULT  21 /* errno "fault" of preview 1 */
@@ -71,7 +71,7 @@ static wasm_functype *random_type(void)
 
 bool wasi_define(wasmtime_linker *linker)
 {
-    if (problem("LinkError", wasmtime.wasmtime_linker_define_wasi(linker), NULL))
+    if (wasmtime_failed("LinkError", wasmtime.wasmtime_linker_define_wasi(linker), NULL))
         return false;
     wasmtime.wasmtime_linker_allow_shadowing(linker, true);
     wasm_functype *type = random_type();
@@ -79,7 +79,7 @@ bool wasi_define(wasmtime_linker *linker)
         linker, WASI_MODULE, strlen(WASI_MODULE), "random_get", strlen("random_get"), type,
         random_get, NULL, NULL);
     wasmtime.wasm_functype_delete(type);
-    return !problem("LinkError", error, NULL);
+    return !wasmtime_failed("LinkError", error, NULL);
 }
 
 /* ---- Streams ---- */
@@ -87,13 +87,13 @@ bool wasi_define(wasmtime_linker *linker)
 static ptrdiff_t append_output(void *context, const unsigned char *bytes, size_t length)
 {
     struct wasi_streams *streams = context;
-    if (length > streams->output.room - streams->output.length) {
-        const size_t room = 2 * (streams->output.length + length) + 4096;
-        char *grown = realloc(streams->output.bytes, room);
+    if (length > streams->output.capacity - streams->output.length) {
+        const size_t capacity = 2 * (streams->output.length + length) + 4096;
+        char *grown = realloc(streams->output.bytes, capacity);
         if (!grown)
             return -ENOMEM;
         streams->output.bytes = grown;
-        streams->output.room = room;
+        streams->output.capacity = capacity;
     }
     memcpy(streams->output.bytes + streams->output.length, bytes, length);
     streams->output.length += length;
@@ -103,7 +103,7 @@ static ptrdiff_t append_output(void *context, const unsigned char *bytes, size_t
 static ptrdiff_t keep_and_log(void *unused, const unsigned char *bytes, size_t length)
 {
     (void)unused;
-    said_put(bytes, length);
+    standard_error_append(bytes, length);
     return write(STDERR_FILENO, bytes, length) < 0 ? -errno : (ptrdiff_t)length;
 }
 
@@ -132,5 +132,5 @@ bool wasi_configure(wasmtime_context *context, const struct settings *settings,
                                   "files: they must be UTF-8");
         return false;
     }
-    return !problem("LinkError", wasmtime.wasmtime_context_set_wasi(context, config), NULL);
+    return !wasmtime_failed("LinkError", wasmtime.wasmtime_context_set_wasi(context, config), NULL);
 }

@@ -11,7 +11,7 @@ struct wasi_streams {
     size_t input_length;
     struct {
         char *bytes; /* to be freed */
-        size_t length, room;
+        size_t length, capacity;
     } output;
 };
 
@@ -20,7 +20,7 @@ bool wasi_is_imported(const wasmtime_module *module);
 bool wasi_define(wasmtime_linker *linker);
 /* Gives a store arguments, environment, files and streams. Without streams there is no input, and
  * output goes to the log, as what is written to the standard error does in any case; the end of
- * that is kept too (said.h). false with a failure. */
+ * that is kept too (standard_error.h). false with a failure. */
 bool wasi_configure(wasmtime_context *context, const struct settings *settings,
                     struct wasi_streams *streams);
 

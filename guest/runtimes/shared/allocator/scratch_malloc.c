@@ -86,7 +86,7 @@ static void *take(size_t alignment, size_t size)
     return (void *)block;
 }
 
-static size_t room_of(void *block)
+static size_t capacity_of(void *block)
 {
     const struct header *header = header_of(block);
     return header->start + header->length - (uint64_t)block;
@@ -133,7 +133,7 @@ void *realloc(void *block, size_t size)
         if (size && resize_in_place(block, size))
             return block;
         if (size)
-            return move(block, room_of(block), size);
+            return move(block, capacity_of(block), size);
         free(block);
         return NULL;
     }
@@ -184,7 +184,7 @@ size_t malloc_usable_size(void *block)
     if (!block)
         return 0;
     if (in_scratch((uint64_t)block))
-        return room_of(block);
+        return capacity_of(block);
     const size_t word = ((const size_t *)block)[-1];
     return (word & ~7ul) - (word & 2 ? 2 : 1) * sizeof(size_t);
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT (64u << 10) /* bytes of a buffer that stay for the next batch */
+#define MAX_KEPT_BYTES (64u << 10) /* bytes of a buffer that stay for the next batch */
 
 struct builder builder_new(const struct type *type)
 {
@@ -20,7 +20,7 @@ struct builder builder_new(const struct type *type)
 static void empty(struct bytes *bytes)
 {
     bytes->length = 0;
-    if (bytes->capacity > KEPT)
+    if (bytes->capacity > MAX_KEPT_BYTES)
         bytes_free(bytes);
 }
 

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAST 64
+#define MIN_CAPACITY 64
 
 static uint8_t *room(struct bytes *bytes, size_t length)
 {
-    size_t capacity = bytes->capacity ? bytes->capacity : LEAST;
+    size_t capacity = bytes->capacity ? bytes->capacity : MIN_CAPACITY;
     if (length > SIZE_MAX / 4 - bytes->length)
         abort();
     while (capacity < bytes->length + length)

@@ -11,7 +11,7 @@
 #include "shared/compiled/symbols.h"
 #include "shared/compiled/unwind.h"
 
-#define FRAMES_SHOWN 32
+#define MAX_FRAMES 32
 
 static void *thread_pointer; /* the runtime's, by which its C library finds what is the thread's */
 
@@ -58,8 +58,8 @@ static void trace_frames(const greg_t *values)
     failure_trace("Backtrace, innermost first:");
     do {
         trace_frame(number++, &frame);
-    } while (number < FRAMES_SHOWN && unwind_step(&frame));
-    if (number == FRAMES_SHOWN)
+    } while (number < MAX_FRAMES && unwind_step(&frame));
+    if (number == MAX_FRAMES)
         failure_trace("\n  ...");
 }
 

@@ -11,7 +11,7 @@ static struct {
     const char *type;
     char message[2048], traceback[16384];
     uint32_t signal;
-    uint64_t places[2]; /* address, instruction */
+    uint64_t addresses[2]; /* address, instruction */
 } failure;
 
 void failure_set(const char *type, const char *format, ...)
@@ -56,8 +56,8 @@ void failure_trace(const char *format, ...)
 void failure_signal(uint32_t signal, uint64_t address, uint64_t instruction)
 {
     failure.signal = signal;
-    failure.places[0] = address;
-    failure.places[1] = instruction;
+    failure.addresses[0] = address;
+    failure.addresses[1] = instruction;
 }
 
 static uint8_t *put(uint8_t *at, const void *bytes, size_t length)
@@ -80,6 +80,6 @@ uint64_t failure_reply(int64_t row)
     at = put(at, failure.message, error.message_length);
     at = put(at, failure.traceback, error.traceback_length);
     if (failure.signal)
-        at = put(at, failure.places, sizeof failure.places);
+        at = put(at, failure.addresses, sizeof failure.addresses);
     return (uint64_t)(at - output);
 }

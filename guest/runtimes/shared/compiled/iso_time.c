@@ -8,7 +8,7 @@
 #define DAY_SECONDS 86400
 #define ERA_DAYS    146097 /* of 400 years, after which the calendar repeats */
 #define EPOCH_DAYS  719468 /* from March 1 of the year 0 to January 1, 1970 */
-#define YEAR_MOST   10000000
+#define MAX_YEAR    10000000
 
 static int64_t floor_divide(int64_t number, int64_t by)
 {
@@ -48,7 +48,7 @@ static void date_of(int64_t days, int64_t *year, int *month, int *day)
     *year = year_of_era + era * 400 + (*month < 3);
 }
 
-void iso_time_write(enum type_time time, int64_t count, char text[ISO_TIME_TEXT])
+void iso_time_write(enum type_time time, int64_t count, char text[MAX_ISO_TIME])
 {
     const int64_t units = time == TIME_DAYS ? 1 : units_of(time),
                   seconds = time == TIME_DAYS ? 0 : floor_divide(count, units);
@@ -59,15 +59,15 @@ void iso_time_write(enum type_time time, int64_t count, char text[ISO_TIME_TEXT]
                                                         (units_of(TIME_NANOSECONDS) / units);
     int month, day;
     date_of(days, &year, &month, &day);
-    int used = snprintf(text, ISO_TIME_TEXT, "%s%04lld-%02d-%02d", year < 0 ? "-" : "",
+    int used = snprintf(text, MAX_ISO_TIME, "%s%04lld-%02d-%02d", year < 0 ? "-" : "",
                         (long long)(year < 0 ? -year : year), month, day);
     if (time == TIME_DAYS)
         return;
-    used += snprintf(text + used, (size_t)(ISO_TIME_TEXT - used), "T%02d:%02d:%02d",
+    used += snprintf(text + used, (size_t)(MAX_ISO_TIME - used), "T%02d:%02d:%02d",
                      (int)(of_day / 3600), (int)(of_day / 60 % 60), (int)(of_day % 60));
     const bool fine = nanoseconds % 1000 != 0;
     if (nanoseconds != 0)
-        snprintf(text + used, (size_t)(ISO_TIME_TEXT - used), ".%0*lld", fine ? 9 : 6,
+        snprintf(text + used, (size_t)(MAX_ISO_TIME - used), ".%0*lld", fine ? 9 : 6,
                  (long long)(fine ? nanoseconds : nanoseconds / 1000));
 }
 
@@ -85,14 +85,14 @@ static bool accept(struct scanner *scanner, char character)
     return true;
 }
 
-static bool take_number(struct scanner *scanner, int least_digits, int most_digits, int64_t *number)
+static bool take_number(struct scanner *scanner, int min_digits, int max_digits, int64_t *number)
 {
     int digits = 0;
-    for (*number = 0; digits < most_digits && scanner->at < scanner->end && *scanner->at >= '0' &&
+    for (*number = 0; digits < max_digits && scanner->at < scanner->end && *scanner->at >= '0' &&
                       *scanner->at <= '9';
          digits++)
         *number = *number * 10 + (*scanner->at++ - '0');
-    return digits >= least_digits;
+    return digits >= min_digits;
 }
 
 static bool take_date(struct scanner *scanner, int64_t *days)
@@ -102,7 +102,7 @@ static bool take_date(struct scanner *scanner, int64_t *days)
     int64_t year, month, day;
     if (!take_number(scanner, 4, 7, &year) || !accept(scanner, '-') ||
         !take_number(scanner, 2, 2, &month) || !accept(scanner, '-') ||
-        !take_number(scanner, 2, 2, &day) || month < 1 || month > 12 || year >= YEAR_MOST)
+        !take_number(scanner, 2, 2, &day) || month < 1 || month > 12 || year >= MAX_YEAR)
         return false;
     year = before ? -year : year;
     const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);

@@ -10,7 +10,7 @@
 #include "shared/compiled/iso_time.h"
 #include "shared/compiled/utf8.h"
 
-#define SHOWN 32 /* bytes of the text in an error */
+#define MAX_SHOWN 32 /* bytes of the text in an error */
 
 struct reader {
     const char *argument, *start, *at, *end;
@@ -24,7 +24,7 @@ static bool read_value(struct reader *reader, struct builder *builder);
 /* So many bytes of the text as make whole characters. */
 static int shown(const char *at, const char *end)
 {
-    int length = end - at < SHOWN ? (int)(end - at) : SHOWN;
+    int length = end - at < MAX_SHOWN ? (int)(end - at) : MAX_SHOWN;
     while (at + length < end && length > 0 && ((unsigned char)at[length] & 0xc0) == 0x80)
         length--;
     return length;

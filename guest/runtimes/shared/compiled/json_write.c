@@ -55,7 +55,7 @@ void json_write_real(double value, int digits, struct bytes *to)
 
 static void write_integer(const struct type *type, const uint8_t *at, struct bytes *to)
 {
-    char text[ISO_TIME_TEXT];
+    char text[MAX_ISO_TIME];
     uint64_t bits = 0;
     const size_t width = storage_width(type->storage);
     memcpy(&bits, at, width);
@@ -104,25 +104,22 @@ static bool write_leaf(const struct type *type, const struct column *column, int
                        struct bytes *to)
 {
     const uint8_t *at = column->data + (size_t)row * storage_width(type->storage);
-    int64_t begin;
+    const struct scalar bytes = storage_is_variable(type->storage) ? column_bytes(column, row)
+                                                                   : (struct scalar){ 0 };
     switch (type->storage) {
     case STORAGE_BOOL:
-        bytes_text(to, column->data[row >> 3] >> (row & 7) & 1 ? "true" : "false");
+        bytes_text(to, bitmap_get(column->data, row) ? "true" : "false");
         break;
     case STORAGE_FLOAT32:
     case STORAGE_FLOAT64:
         return write_real(type, at, to);
     case STORAGE_TEXT32:
     case STORAGE_TEXT64:
-        begin = column_offset(column, row);
-        json_write_string((const char *)column->data + begin,
-                          (size_t)(column_offset(column, row + 1) - begin), to);
+        json_write_string(bytes.bytes, bytes.length, to);
         break;
     case STORAGE_BYTES32:
     case STORAGE_BYTES64:
-        begin = column_offset(column, row);
-        write_hexadecimal(column->data + begin, (size_t)(column_offset(column, row + 1) - begin),
-                          to);
+        write_hexadecimal((const uint8_t *)bytes.bytes, bytes.length, to);
         break;
     default:
         write_integer(type, at, to);

@@ -24,7 +24,7 @@ static bool take_signature(struct signature *signature, const struct udfvm_slot 
     const char *names = (const char *)(slots + count);
     if (count == 0)
         return true;
-    if (count - 1 > PROGRAM_PARAMETERS || !take_slot(&signature->result, slots, &names))
+    if (count - 1 > MAX_PARAMETERS || !take_slot(&signature->result, slots, &names))
         return false;
     signature->count = count - 1;
     for (size_t i = 0; i < signature->count; i++)
@@ -63,7 +63,7 @@ bool program_load(struct load *load)
         !take_signature(&load->signature, slots, header.slots)) {
         failure_set("ValueError",
                     "the request to load a function is malformed, or has more than %d parameters",
-                    PROGRAM_PARAMETERS);
+                    MAX_PARAMETERS);
         return false;
     }
     load->serves = program_call()->request == UDFVM_REQUEST_LOAD;
@@ -167,9 +167,9 @@ static bool put_slot(struct udfvm_slot *to, const struct slot *slot, struct byte
     const size_t before = names->length;
     if (slot->type)
         type_write(slot->type, names);
-    if (names->length - before > TYPE_TEXT) {
+    if (names->length - before > MAX_TYPE_NAME) {
         failure_set("TypeError", "%s has a type whose name is longer than %u bytes", slot->name,
-                    TYPE_TEXT);
+                    MAX_TYPE_NAME);
         return false;
     }
     to->storage = slot->storage;

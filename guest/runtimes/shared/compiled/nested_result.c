@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/body.h"
+#include "arrow/body.h"
 #include "shared/compiled/failure.h"
 #include "shared/compiled/json.h"
 
@@ -42,7 +42,7 @@ bool nested_result_batch(const struct program *program, const struct column *col
                          uint8_t *output, uint64_t capacity, uint64_t *length, int64_t *row)
 {
     struct column result;
-    const size_t bytes = ((size_t)rows + 7) / 8;
+    const size_t bytes = bitmap_bytes(rows);
     uint8_t *valid = malloc(bytes + 1);
     if (!valid)
         abort();
@@ -75,6 +75,6 @@ bool nested_result_texts(const struct program *program, const struct column *col
         }
     }
     bytes_free(&text);
-    block->nulls = program_count_nulls(valid, block->rows);
+    block->nulls = bitmap_count_clear(valid, block->rows);
     return *row == block->rows;
 }

@@ -7,8 +7,8 @@
 #include "arrow/stream_format.h"
 #include "shared/compiled/type.h"
 
-#define PROGRAM_PARAMETERS 32
-#define TABLE_COLUMNS      100 /* of a table function, at most */
+#define MAX_PARAMETERS    32
+#define MAX_TABLE_COLUMNS 100 /* of a table function, at most */
 
 struct slot {
     enum storage storage;
@@ -20,7 +20,7 @@ struct slot {
 
 struct signature {
     size_t count;
-    struct slot result, parameters[PROGRAM_PARAMETERS];
+    struct slot result, parameters[MAX_PARAMETERS];
 };
 
 /* Computes `rows` rows into the block, which was begun. Where `skips`, a row whose bit in the
@@ -42,7 +42,7 @@ struct table_rows {
 };
 
 /* A table function. false with a failure, at *row of the arguments; -1 where that is not known. */
-struct table {
+struct table_function {
     /* Begins anew, whatever came before. */
     bool (*begin)(void *context, const struct column *columns, int64_t rows, int64_t *row);
     /* The rows that are there and were not taken, made if need be. They stay until the next call.
@@ -57,10 +57,10 @@ struct program {
     struct stream_format format;
     program_run *run;
     bool by_row; /* what it computes of a row depends on nothing else: see rows.h */
-    program_run_nested *run_nested; /* instead of run, for a result that is a struct or list */
-    const struct table *table;      /* instead of either, for a table function */
+    program_run_nested *run_nested;     /* instead of run, for a result that is a struct or list */
+    const struct table_function *table; /* instead of either, for a table function */
     void *context;
-    struct nested_argument *nested[PROGRAM_PARAMETERS]; /* of parameters that are structs or lists:
+    struct nested_argument *nested[MAX_PARAMETERS]; /* of parameters that are structs or lists:
                                                            see nested_argument.h */
     bool heap_is_closed; /* the C library's heap must not shrink any more */
 };
@@ -110,11 +110,6 @@ bool program_describe(const struct program *program, const struct signature *sig
  * such rows. */
 bool program_skip_nulls(const struct signature *signature, const struct column *columns,
                         int64_t rows, uint8_t *validity);
-/* Clear bits among the first `rows`. */
-int64_t program_count_nulls(const uint8_t *validity, int64_t rows);
-
-/* An integer as it is stored. */
-int64_t stored_integer(enum storage storage, const void *at);
 /* Whether the integer is in the range of the slot's type. false with a failure. */
 bool slot_holds(const struct slot *slot, int64_t integer);
 /* The same of a number for a float. */

@@ -3,7 +3,7 @@
 
 #include "shared/compiled/failure.h"
 
-struct cell { /* what a column of one row points to */
+struct row_cell { /* what a column of one row points to */
     uint8_t valid, bit;
     int32_t narrow[2];
     int64_t wide[2];
@@ -24,7 +24,7 @@ bool rows_apply(const struct program *program)
     return true;
 }
 
-static struct column one_row(const struct column *from, int64_t row, struct cell *cell)
+static struct column one_row(const struct column *from, int64_t row, struct row_cell *cell)
 {
     struct column column = *from;
     const size_t width = storage_width(from->storage);
@@ -44,7 +44,7 @@ static struct column one_row(const struct column *from, int64_t row, struct cell
         column.offsets = narrow ? (const void *)cell->narrow : cell->wide;
         column.data = from->data + begin;
     } else if (width == 0) {
-        cell->bit = from->data[row >> 3] >> (row & 7) & 1;
+        cell->bit = bitmap_get(from->data, row);
         column.data = &cell->bit;
     } else {
         column.data = from->data + (size_t)row * width;
@@ -60,12 +60,10 @@ static struct scalar value_of(const struct block *one)
     if (storage_is_variable(one->storage)) {
         scalar.bytes = (const char *)data;
         scalar.length = one->data_bytes;
-    } else if (one->storage == STORAGE_FLOAT32) {
-        scalar.real = (double)*(const float *)data;
-    } else if (one->storage == STORAGE_FLOAT64) {
-        scalar.real = *(const double *)data;
+    } else if (storage_is_real(one->storage)) {
+        scalar.real = stored_real(one->storage, data, 0);
     } else {
-        scalar.integer = stored_integer(one->storage, data);
+        scalar.integer = stored_integer(one->storage, data, 0);
     }
     return scalar;
 }
@@ -98,10 +96,10 @@ static bool run_row(const struct program *program, const struct column *columns,
 int64_t rows_run(const struct program *program, const struct column *columns, struct block *block,
                  bool skips)
 {
-    struct column cut[PROGRAM_PARAMETERS];
-    struct cell cells[PROGRAM_PARAMETERS] = { 0 };
+    struct column cut[MAX_PARAMETERS];
+    struct row_cell cells[MAX_PARAMETERS] = { 0 };
     for (int64_t row = 0; row < block->rows && block_fits(block); row++) {
-        if (skips && !(block->output[block->validity + (uint64_t)(row >> 3)] >> (row & 7) & 1)) {
+        if (skips && !block_is_valid(block, row)) {
             block_put(block, row, &(struct scalar){ .length = 0 });
             continue;
         }

@@ -4,7 +4,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "shared/compiled/columns.h"
+#include "shared/compiled/column_batch.h"
 #include "shared/compiled/failure.h"
 #include "shared/compiled/nested_argument.h"
 #include "shared/compiled/nested_result.h"
@@ -43,21 +43,10 @@ bool program_skip_nulls(const struct signature *signature, const struct column *
     for (size_t i = 0; i < signature->count; i++) {
         if (signature->parameters[i].nullable || !columns[i].validity)
             continue;
-        for (int64_t byte = 0; byte < (rows + 7) / 8; byte++)
-            validity[byte] &= columns[i].validity[byte];
+        bitmap_and(validity, columns[i].validity, rows);
         skips = true;
     }
     return skips;
-}
-
-int64_t program_count_nulls(const uint8_t *validity, int64_t rows)
-{
-    int64_t valid = 0;
-    for (int64_t byte = 0; byte < rows / 8; byte++)
-        valid += __builtin_popcount(validity[byte]);
-    if (rows % 8)
-        valid += __builtin_popcount(validity[rows / 8] & ((1u << (rows % 8)) - 1));
-    return rows - valid;
 }
 
 /* false: it failed, at *row; -1 where that is not known. */
@@ -73,12 +62,12 @@ static bool run(const struct program *program, const struct column *columns, str
     if (*row < block->rows)
         return false;
     if (skips || program->signature.result.nullable)
-        block->nulls = program_count_nulls(validity, block->rows);
+        block->nulls = bitmap_count_clear(validity, block->rows);
     return true;
 }
 
 /* How results are stored in rows and in struct udfvm_columns. */
-static enum storage plain_storage(const struct program *program)
+static enum storage row_storage(const struct program *program)
 {
     return program->run_nested ? STORAGE_TEXT32 : program->signature.result.storage;
 }
@@ -87,7 +76,7 @@ static struct answer answer_batch(const struct program *program)
 {
     const struct udfvm_call *call = program_call();
     const struct signature *signature = &program->signature;
-    struct column columns[PROGRAM_PARAMETERS];
+    struct column columns[MAX_PARAMETERS];
     struct reply reply;
     int64_t rows, row;
     if (!program->format.reply_head) {
@@ -127,7 +116,7 @@ static struct answer answer_columns(const struct program *program)
     int64_t row;
     bool done = arguments_take(&arguments, program, (const uint8_t *)UDFVM_INPUT_PAYLOAD,
                                call->length, &row);
-    if (done && results_begin(&block, plain_storage(program), arguments.rows,
+    if (done && results_begin(&block, row_storage(program), arguments.rows,
                               (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
         done = run(program, arguments.columns, &block, &row);
     arguments_free(&arguments);
@@ -136,7 +125,7 @@ static struct answer answer_columns(const struct program *program)
 
 /* ---- Rows: columns of one row ---- */
 
-struct cell { /* what a column of one row points to */
+struct argument_cell { /* what a column of one row points to */
     int32_t narrow_offsets[2];
     int64_t offsets[2];
     float narrow;
@@ -186,7 +175,7 @@ static bool take_nested(const struct udfvm_value *value, const struct slot *slot
 }
 
 static bool take_value(const struct udfvm_value *value, const struct slot *slot,
-                       const uint8_t *payload, uint64_t length, struct cell *cell,
+                       const uint8_t *payload, uint64_t length, struct argument_cell *cell,
                        struct column *column)
 {
     static const uint8_t invalid;
@@ -221,7 +210,7 @@ static bool take_value(const struct udfvm_value *value, const struct slot *slot,
 }
 
 static bool take_row(const struct program *program, const uint8_t *payload, uint64_t length,
-                     struct cell *cells, struct column *columns)
+                     struct argument_cell *cells, struct column *columns)
 {
     const struct signature *signature = &program->signature;
     const struct udfvm_row *row = (const struct udfvm_row *)payload;
@@ -239,28 +228,6 @@ static bool take_row(const struct program *program, const uint8_t *payload, uint
     return true;
 }
 
-int64_t stored_integer(enum storage storage, const void *at)
-{
-    switch (storage) {
-    case STORAGE_BOOL:
-        return *(const uint8_t *)at & 1;
-    case STORAGE_INT8:
-        return *(const int8_t *)at;
-    case STORAGE_INT16:
-        return *(const int16_t *)at;
-    case STORAGE_INT32:
-        return *(const int32_t *)at;
-    case STORAGE_UINT8:
-        return *(const uint8_t *)at;
-    case STORAGE_UINT16:
-        return *(const uint16_t *)at;
-    case STORAGE_UINT32:
-        return *(const uint32_t *)at;
-    default:
-        return *(const int64_t *)at;
-    }
-}
-
 /* Turns a column of one row, at the beginning of the output, into a value. Bytes lie where they are
  * to be: behind validity and offsets, 16 bytes. */
 static uint64_t reply_value(const struct block *block)
@@ -276,12 +243,10 @@ static uint64_t reply_value(const struct block *block)
         value.length = (uint32_t)block->data_bytes;
         value.offset = block->data;
         length = block->data + block->data_bytes;
-    } else if (block->storage == STORAGE_FLOAT32) {
-        value.real = (double)*(const float *)data;
-    } else if (block->storage == STORAGE_FLOAT64) {
-        value.real = *(const double *)data;
+    } else if (storage_is_real(block->storage)) {
+        value.real = stored_real(block->storage, data, 0);
     } else {
-        value.integer = stored_integer(block->storage, data);
+        value.integer = stored_integer(block->storage, data, 0);
     }
     memcpy(block->output, &value, sizeof value);
     return length;
@@ -290,13 +255,13 @@ static uint64_t reply_value(const struct block *block)
 static struct answer answer_row(const struct program *program)
 {
     const struct udfvm_call *call = program_call();
-    struct column columns[PROGRAM_PARAMETERS];
-    struct cell cells[PROGRAM_PARAMETERS] = { 0 };
+    struct column columns[MAX_PARAMETERS];
+    struct argument_cell cells[MAX_PARAMETERS] = { 0 };
     struct block block;
     int64_t row;
     if (!take_row(program, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length, cells, columns))
         return failed(-1);
-    if (!block_begin(&block, plain_storage(program), 1, (uint8_t *)UDFVM_OUTPUT_BASE,
+    if (!block_begin(&block, row_storage(program), 1, (uint8_t *)UDFVM_OUTPUT_BASE,
                      call->output_size, 0, 0))
         return (struct answer){ UDFVM_STATUS_OK, block_end(&block) };
     return run(program, columns, &block, &row)

@@ -8,7 +8,7 @@
 
 #include "shared/compiled/objects.h"
 
-struct table {
+struct symbol_table {
     const Elf64_Sym *symbols;
     size_t count;
     const char *strings; /* NUL-terminated */
@@ -16,7 +16,7 @@ struct table {
 };
 
 /* The next symbol table of the file, from section *index on. */
-static bool next_table(const struct object_file *file, uint32_t *index, struct table *table)
+static bool next_table(const struct object_file *file, uint32_t *index, struct symbol_table *table)
 {
     const Elf64_Ehdr *header = object_file_header(file);
     for (; header && *index < header->e_shnum; ++*index) {
@@ -26,10 +26,11 @@ static bool next_table(const struct object_file *file, uint32_t *index, struct t
         const Elf64_Shdr *strings = object_file_section(file, header, found->sh_link);
         if (!strings || strings->sh_size == 0)
             continue;
-        *table = (struct table){ object_file_part(file, found->sh_offset, found->sh_size),
-                                 found->sh_size / sizeof(Elf64_Sym),
-                                 object_file_part(file, strings->sh_offset, strings->sh_size),
-                                 strings->sh_size };
+        *table = (struct symbol_table){
+            object_file_part(file, found->sh_offset, found->sh_size),
+            found->sh_size / sizeof(Elf64_Sym),
+            object_file_part(file, strings->sh_offset, strings->sh_size), strings->sh_size
+        };
         if (!table->symbols || !table->strings || table->strings[table->strings_length - 1] != 0)
             continue;
         ++*index;
@@ -38,7 +39,7 @@ static bool next_table(const struct object_file *file, uint32_t *index, struct t
     return false;
 }
 
-static const char *name_of(const struct table *table, const Elf64_Sym *symbol)
+static const char *name_of(const struct symbol_table *table, const Elf64_Sym *symbol)
 {
     const bool function = ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
                           symbol->st_shndx != SHN_UNDEF;
@@ -50,7 +51,7 @@ static const char *name_of(const struct table *table, const Elf64_Sym *symbol)
  * mostly. They serve where none that has one does. */
 static const char *name_at(const struct object_file *file, uint64_t address, uint64_t *start)
 {
-    struct table table;
+    struct symbol_table table;
     const char *best = NULL;
     uint64_t nearest = 0;
     for (uint32_t index = 0; next_table(file, &index, &table);)
@@ -72,7 +73,7 @@ static const char *name_at(const struct object_file *file, uint64_t address, uin
 bool symbol_find(const char *path, const char *name, uint64_t *value)
 {
     struct object_file file = object_file_map(path);
-    struct table table;
+    struct symbol_table table;
     size_t local = 0, global = 0;
     for (uint32_t index = 0; global == 0 && next_table(&file, &index, &table);)
         for (size_t i = 0; global == 0 && i < table.count; i++) {

@@ -8,7 +8,7 @@
 #include "shared/compiled/failure.h"
 #include "shared/compiled/json.h"
 
-struct field { /* a column of the reply, but the first, and its places in the output */
+struct reply_column { /* a column of the reply, but the first, and its places in the output */
     struct column column;
     int64_t first; /* its row of the first row */
     const struct column
@@ -17,32 +17,33 @@ struct field { /* a column of the reply, but the first, and its places in the ou
     uint64_t validity, offsets, data, data_bytes;
 };
 
-struct piece { /* of a table */
+struct table_chunk { /* of a table */
     struct table_rows rows;
     size_t count;
-    struct field fields[TABLE_COLUMNS];
+    struct reply_column fields[MAX_TABLE_COLUMNS];
 };
 
 static const struct type text_type = { .storage = STORAGE_TEXT32 };
 
-static bool is_null(const struct piece *piece, const struct field *field, int64_t place)
+static bool is_null(const struct table_chunk *chunk, const struct reply_column *field,
+                    int64_t place)
 {
-    return (field->whole && column_is_null(field->whole, piece->rows.first + place)) ||
+    return (field->whole && column_is_null(field->whole, chunk->rows.first + place)) ||
            column_is_null(&field->column, field->first + place);
 }
 
 /* ---- Columns ---- */
 
 /* Turns a column of structs or lists into one of JSON. *failed is the row that has no JSON. */
-static bool write_texts(const struct piece *piece, struct field *field, const struct type *type,
-                        int64_t count, int64_t *failed)
+static bool write_texts(const struct table_chunk *chunk, struct reply_column *field,
+                        const struct type *type, int64_t count, int64_t *failed)
 {
     struct bytes text = { 0 };
     field->texts = builder_new(&text_type);
     bool done = true;
     for (*failed = 0; done && *failed < count; ++*failed) {
         text.length = 0;
-        if (is_null(piece, field, *failed)) {
+        if (is_null(chunk, field, *failed)) {
             builder_null(&field->texts);
         } else {
             done = json_write(type, &field->column, field->first + *failed, &text);
@@ -62,72 +63,75 @@ static bool write_texts(const struct piece *piece, struct field *field, const st
 }
 
 /* The columns of the next `count` rows. false with a failure, at *failed. */
-static bool find_fields(const struct program *program, struct piece *piece, int64_t count,
+static bool find_fields(const struct program *program, struct table_chunk *chunk, int64_t count,
                         int64_t *failed)
 {
     const struct slot *slot = &program->signature.result;
     const bool whole = slot->storage == STORAGE_STRUCT;
     const size_t fields = whole ? slot->type->count : 1;
-    for (piece->count = 0; piece->count < fields; piece->count++) {
-        const struct type *type = whole ? &slot->type->children[piece->count] : slot->type;
-        struct field *field = &piece->fields[piece->count];
-        *field = (struct field){ .first = piece->rows.first,
-                                 .texts = { .type = &text_type },
-                                 .column = whole ? piece->rows.value.children[piece->count]
-                                                 : piece->rows.value,
-                                 .whole = whole ? &piece->rows.value : NULL };
+    for (chunk->count = 0; chunk->count < fields; chunk->count++) {
+        const struct type *type = whole ? &slot->type->children[chunk->count] : slot->type;
+        struct reply_column *field = &chunk->fields[chunk->count];
+        *field = (struct reply_column){ .first = chunk->rows.first,
+                                        .texts = { .type = &text_type },
+                                        .column = whole ? chunk->rows.value.children[chunk->count]
+                                                        : chunk->rows.value,
+                                        .whole = whole ? &chunk->rows.value : NULL };
         if (type && storage_is_nested(type->storage) &&
-            !write_texts(piece, field, type, count, failed)) {
-            piece->count++;
+            !write_texts(chunk, field, type, count, failed)) {
+            chunk->count++;
             return false;
         }
     }
     return true;
 }
 
-static void free_fields(struct piece *piece)
+static void free_fields(struct table_chunk *chunk)
 {
-    for (size_t i = 0; i < piece->count; i++)
-        builder_free(&piece->fields[i].texts);
+    for (size_t i = 0; i < chunk->count; i++)
+        builder_free(&chunk->fields[i].texts);
 }
 
 /* ---- Places ---- */
 
-static uint64_t text_length(const struct piece *piece, const struct field *field, int64_t place)
+static uint64_t text_length(const struct table_chunk *chunk, const struct reply_column *field,
+                            int64_t place)
 {
     const int64_t row = field->first + place;
-    return is_null(piece, field, place) ? 0
+    return is_null(chunk, field, place) ? 0
                                         : (uint64_t)(column_offset(&field->column, row + 1) -
                                                      column_offset(&field->column, row));
 }
 
-static uint64_t data_length(const struct piece *piece, const struct field *field, uint64_t rows)
+static uint64_t data_length(const struct table_chunk *chunk, const struct reply_column *field,
+                            uint64_t rows)
 {
     uint64_t length = 0;
     if (!storage_is_variable(field->column.storage))
-        return field->column.storage == STORAGE_BOOL ? (rows + 7) / 8 : rows * sizeof(int64_t);
+        return field->column.storage == STORAGE_BOOL ? bitmap_bytes((int64_t)rows)
+                                                     : rows * sizeof(int64_t);
     for (uint64_t row = 0; row < rows; row++)
-        length += text_length(piece, field, (int64_t)row);
+        length += text_length(chunk, field, (int64_t)row);
     return length;
 }
 
-static uint64_t index_place(const struct piece *piece)
+static uint64_t index_place(const struct table_chunk *chunk)
 {
-    return sizeof(struct udfvm_columns) + (1 + piece->count) * sizeof(struct udfvm_column);
+    return sizeof(struct udfvm_columns) + (1 + chunk->count) * sizeof(struct udfvm_column);
 }
 
 /* Says where everything goes. Returns the length of the reply. */
-static uint64_t lay_out(struct piece *piece, uint64_t rows)
+static uint64_t lay_out(struct table_chunk *chunk, uint64_t rows)
 {
-    uint64_t place = index_place(piece) + rows * sizeof(int64_t);
-    for (size_t i = 0; i < piece->count; i++) {
-        struct field *field = &piece->fields[i];
+    uint64_t place = index_place(chunk) + rows * sizeof(int64_t);
+    for (size_t i = 0; i < chunk->count; i++) {
+        struct reply_column *field = &chunk->fields[i];
         field->validity = place;
-        field->offsets = field->validity + padded((rows + 7) / 8);
+        field->offsets = field->validity + padded(bitmap_bytes((int64_t)rows));
         field->data = field->offsets + (storage_is_variable(field->column.storage)
                                             ? (rows + 1) * sizeof(int64_t)
                                             : 0);
-        field->data_bytes = data_length(piece, field, rows);
+        field->data_bytes = data_length(chunk, field, rows);
         place = field->data + padded(field->data_bytes);
     }
     return place;
@@ -135,30 +139,30 @@ static uint64_t lay_out(struct piece *piece, uint64_t rows)
 
 /* ---- Values ---- */
 
-static uint64_t stored_value(const struct column *column, int64_t row)
+/* As 64 bits: an integer, or a double. */
+static uint64_t stored_bits(const struct column *column, int64_t row)
 {
-    const uint8_t *at = column->data + (uint64_t)row * storage_width(column->storage);
-    const double wide = column->storage == STORAGE_FLOAT32 ? (double)*(const float *)at : 0;
+    const double wide = column->storage == STORAGE_FLOAT32
+                            ? stored_real(column->storage, column->data, row)
+                            : 0;
     uint64_t bits;
-    if (column->storage == STORAGE_BOOL)
-        return column->data[row >> 3] >> (row & 7) & 1;
-    if (column->storage != STORAGE_FLOAT32)
-        return (uint64_t)stored_integer(column->storage, at); /* a double is taken as it is */
+    if (column->storage != STORAGE_FLOAT32) /* a double is taken as it is */
+        return (uint64_t)stored_integer(column->storage, column->data, row);
     memcpy(&bits, &wide, sizeof bits);
     return bits;
 }
 
-static void put_value(const struct piece *piece, const struct field *field, int64_t place,
-                      uint8_t *output)
+static void put_value(const struct table_chunk *chunk, const struct reply_column *field,
+                      int64_t place, uint8_t *output)
 {
     const struct column *column = &field->column;
     const int64_t row = field->first + place;
     uint64_t value = 0, *offsets = (uint64_t *)(output + field->offsets);
-    const bool null = is_null(piece, field, place);
+    const bool null = is_null(chunk, field, place);
     if (!null)
         output[field->validity + (uint64_t)place / 8] |= (uint8_t)(1u << (place & 7));
     if (storage_is_variable(column->storage)) {
-        const uint64_t length = text_length(piece, field, place);
+        const uint64_t length = text_length(chunk, field, place);
         if (length > 0)
             memcpy(output + field->data + offsets[place], column->data + column_offset(column, row),
                    length);
@@ -166,35 +170,35 @@ static void put_value(const struct piece *piece, const struct field *field, int6
         return;
     }
     if (!null)
-        value = stored_value(column, row);
+        value = stored_bits(column, row);
     if (column->storage == STORAGE_BOOL)
         output[field->data + (uint64_t)place / 8] |= (uint8_t)(value << (place & 7));
     else
         memcpy(output + field->data + (uint64_t)place * sizeof value, &value, sizeof value);
 }
 
-static int64_t argument_row(const struct piece *piece, int64_t place)
+static int64_t argument_row(const struct table_chunk *chunk, int64_t place)
 {
-    return ((const int32_t *)piece->rows.index.data)[piece->rows.first + place];
+    return ((const int32_t *)chunk->rows.index.data)[chunk->rows.first + place];
 }
 
-static void write_reply(const struct piece *piece, uint64_t rows, uint8_t *output)
+static void write_reply(const struct table_chunk *chunk, uint64_t rows, uint8_t *output)
 {
     const struct udfvm_columns head = { .rows = rows,
-                                        .count = 1 + (uint32_t)piece->count,
-                                        .flags = piece->rows.count > 0 ? UDFVM_COLUMNS_MORE : 0 };
+                                        .count = 1 + (uint32_t)chunk->count,
+                                        .flags = chunk->rows.count > 0 ? UDFVM_COLUMNS_MORE : 0 };
     struct udfvm_column column = { .type = UDFVM_TYPE_INT64,
-                                   .data = index_place(piece),
+                                   .data = index_place(chunk),
                                    .data_length = rows * sizeof(int64_t) };
     uint8_t *at = output + sizeof head;
     memcpy(output, &head, sizeof head);
     memcpy(at, &column, sizeof column);
     for (uint64_t place = 0; place < rows; place++) {
-        const int64_t index = argument_row(piece, (int64_t)place);
+        const int64_t index = argument_row(chunk, (int64_t)place);
         memcpy(output + column.data + place * sizeof index, &index, sizeof index);
     }
-    for (size_t i = 0; i < piece->count; i++) {
-        const struct field *field = &piece->fields[i];
+    for (size_t i = 0; i < chunk->count; i++) {
+        const struct reply_column *field = &chunk->fields[i];
         const enum storage storage = field->column.storage;
         column = (struct udfvm_column){ .type = storage_row_type(storage),
                                         .validity = field->validity,
@@ -206,29 +210,29 @@ static void write_reply(const struct piece *piece, uint64_t rows, uint8_t *outpu
         memset(output + field->validity, 0,
                field->data + padded(field->data_bytes) - field->validity);
         for (uint64_t place = 0; place < rows; place++)
-            put_value(piece, field, (int64_t)place, output);
+            put_value(chunk, field, (int64_t)place, output);
     }
 }
 
-bool table_reply(const struct program *program, uint64_t most, uint8_t *output, uint64_t capacity,
+bool table_reply(const struct program *program, uint64_t limit, uint8_t *output, uint64_t capacity,
                  uint64_t *length, int64_t *row)
 {
-    struct piece piece;
-    if (!program->table->rows(program->context, &piece.rows, row))
+    struct table_chunk chunk;
+    if (!program->table->rows(program->context, &chunk.rows, row))
         return false;
-    uint64_t count = (uint64_t)piece.rows.count < most ? (uint64_t)piece.rows.count : most;
-    const bool found = find_fields(program, &piece, (int64_t)count, row);
+    uint64_t count = (uint64_t)chunk.rows.count < limit ? (uint64_t)chunk.rows.count : limit;
+    const bool found = find_fields(program, &chunk, (int64_t)count, row);
     if (found) {
-        *length = lay_out(&piece, count);
+        *length = lay_out(&chunk, count);
         for (; *length > capacity && count > 1;
-             *length = lay_out(&piece, count)) /* one row is tried in any case */
+             *length = lay_out(&chunk, count)) /* one row is tried in any case */
             count /= 2;
         if (*length <= capacity)
-            write_reply(&piece, count, output);
+            write_reply(&chunk, count, output);
     } else {
-        *row = argument_row(&piece, *row);
+        *row = argument_row(&chunk, *row);
     }
-    free_fields(&piece);
+    free_fields(&chunk);
     if (found && *length <= capacity && count > 0)
         program->table->took(program->context, (int64_t)count);
     return found;

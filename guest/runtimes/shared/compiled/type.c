@@ -141,7 +141,7 @@ static bool take_fields(struct scanner *scanner, struct type *type, unsigned dep
 
 static bool take_type(struct scanner *scanner, struct type *type, unsigned depth)
 {
-    if (depth == TYPE_DEPTH)
+    if (depth == MAX_TYPE_DEPTH)
         return false;
     if (accept(scanner, "struct<"))
         return take_fields(scanner, type, depth + 1);
@@ -155,7 +155,7 @@ struct type *type_parse(const char *text, size_t length)
 {
     struct scanner scanner = { text, text + length };
     struct type *type = allocate(1, sizeof *type);
-    if (length <= TYPE_TEXT && take_type(&scanner, type, 0) && scanner.at == scanner.end)
+    if (length <= MAX_TYPE_NAME && take_type(&scanner, type, 0) && scanner.at == scanner.end)
         return type;
     type_delete(type);
     return NULL;

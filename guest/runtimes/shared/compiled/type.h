@@ -6,8 +6,8 @@
 #include "shared/compiled/bytes.h"
 #include "arrow/storage.h"
 
-#define TYPE_DEPTH 32          /* how deep types may be nested */
-#define TYPE_TEXT  (16u << 10) /* bytes of a name, at most */
+#define MAX_TYPE_DEPTH 32          /* how deep types may be nested */
+#define MAX_TYPE_NAME  (16u << 10) /* bytes of a name, at most */
 
 /* What an integer counts since 1970. */
 enum type_time {

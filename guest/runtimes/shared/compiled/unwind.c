@@ -11,8 +11,8 @@
 
 #include "shared/compiled/objects.h"
 
-#define FRAME_TABLE_MOST (64ull << 20)
-#define STATES_MOST      8
+#define MAX_FRAME_TABLE (64ull << 20)
+#define MAX_SAVED_RULES 8
 
 /* DW_EH_PE_: how a pointer is written. */
 enum {
@@ -217,7 +217,7 @@ static bool find_sorted(const uint8_t *table, const uint8_t *limit, uint64_t add
     memcpy(&place, reader.at + low * 8 + 4, sizeof place);
     const uint8_t *entry = table + place;
     return address_is_mapped((uint64_t)entry, 4) &&
-           read_own(entry, entry - FRAME_TABLE_MOST, entry + FRAME_TABLE_MOST, description) &&
+           read_own(entry, entry - MAX_FRAME_TABLE, entry + MAX_FRAME_TABLE, description) &&
            covers(description, address);
 }
 
@@ -275,7 +275,7 @@ static bool find(uint64_t address, struct description *description)
 
 struct machine {
     const struct description *description;
-    struct rules rules, initial, kept[STATES_MOST];
+    struct rules rules, initial, kept[MAX_SAVED_RULES];
     size_t depth;
     uint64_t location;
     bool failed;
@@ -297,7 +297,7 @@ static void restore(struct machine *machine, uint64_t number)
 
 static void keep_or_go_back(struct machine *machine, bool keep)
 {
-    if (keep && machine->depth < STATES_MOST)
+    if (keep && machine->depth < MAX_SAVED_RULES)
         machine->kept[machine->depth++] = machine->rules;
     else if (!keep && machine->depth > 0)
         machine->rules = machine->kept[--machine->depth];

@@ -67,7 +67,7 @@ uint8_t *python_request(sqlite_library *library, const struct definition *defini
     return payload;
 }
 
-/* ---- Compiled code: guest/runtimes/compiled/load.c reads this ---- */
+/* ---- Compiled code: guest/runtimes/shared/compiled/load.c reads this ---- */
 
 /* enum storage of guest/runtimes/arrow/storage.h, as the types of rows. */
 static uint32_t storage_of(uint32_t type)

@@ -1,6 +1,6 @@
 /* See body.h. Buffers are those of the Arrow columnar format, one after the other, each padded to 8
  * bytes. */
-#include "shared/body.h"
+#include "arrow/body.h"
 
 #include <string.h>
 
@@ -14,16 +14,11 @@ struct buffers { /* of one column, in order */
     } each[3];
 };
 
-static uint64_t bits(int64_t rows)
-{
-    return ((uint64_t)rows + 7) / 8;
-}
-
 static struct buffers buffers_of(const struct column *column, int64_t rows)
 {
     struct buffers buffers = { .count = storage_buffers(column->storage),
-                               .each = {
-                                   { column->validity, column->validity ? bits(rows) : 0 } } };
+                               .each = { { column->validity,
+                                           column->validity ? bitmap_bytes(rows) : 0 } } };
     const size_t width = storage_width(column->storage);
     if (storage_has_offsets(column->storage)) {
         buffers.each[1].bytes = column->offsets;
@@ -34,7 +29,7 @@ static struct buffers buffers_of(const struct column *column, int64_t rows)
                                      : 0;
     } else {
         buffers.each[1].bytes = column->data;
-        buffers.each[1].length = width ? (uint64_t)rows * width : bits(rows);
+        buffers.each[1].length = width ? (uint64_t)rows * width : bitmap_bytes(rows);
     }
     return buffers;
 }
@@ -72,10 +67,7 @@ uint64_t body_length(const struct column *columns, size_t count, int64_t rows)
 
 static int64_t count_nulls(const struct column *column, int64_t rows)
 {
-    int64_t nulls = 0;
-    for (int64_t row = 0; column->validity && row < rows; row++)
-        nulls += !(column->validity[row >> 3] >> (row & 7) & 1);
-    return nulls;
+    return column->validity ? bitmap_count_clear(column->validity, rows) : 0;
 }
 
 struct writer {

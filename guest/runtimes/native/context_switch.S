@@ -1,9 +1,9 @@
-/* See crossing.h. System V ABI for x86-64, 3.2.1: RBX, RBP and R12 to R15 belong to the caller, the
+/* See context_switch.h. System V ABI for x86-64, 3.2.1: RBX, RBP and R12 to R15 belong to the caller, the
    stack is aligned to 16 bytes at a call; and 3.4.1, the state of a process at its entry. */
         .bss
         .balign 8
-        .globl  crossing_runtime_thread
-crossing_runtime_thread:
+        .globl  context_runtime_thread
+context_runtime_thread:
         .skip   8
 runtime_stack:
         .skip   8
@@ -13,9 +13,9 @@ program_stack:
         .skip   8
 
         .text
-        .globl  crossing_start
-        .type   crossing_start, @function
-crossing_start:
+        .globl  context_start
+        .type   context_start, @function
+context_start:
         .cfi_startproc
         pushq   %rbp
         .cfi_adjust_cfa_offset 8
@@ -37,7 +37,7 @@ crossing_start:
         .cfi_rel_offset %r15, 0
         movq    %rsp, runtime_stack(%rip)
         rdfsbase %rax
-        movq    %rax, crossing_runtime_thread(%rip)
+        movq    %rax, context_runtime_thread(%rip)
         xorl    %eax, %eax
         wrfsbase %rax
         movq    %rsi, %rsp
@@ -59,16 +59,16 @@ crossing_start:
         xorl    %edi, %edi
         ret     $0
         .cfi_endproc
-        .size   crossing_start, . - crossing_start
+        .size   context_start, . - context_start
 
-        .globl  crossing_serve
-        .type   crossing_serve, @function
-crossing_serve:
+        .globl  context_serve
+        .type   context_serve, @function
+context_serve:
         .cfi_startproc
         movq    %rsp, program_stack(%rip)
         rdfsbase %rax
         movq    %rax, program_thread(%rip)
-        movq    crossing_runtime_thread(%rip), %rax
+        movq    context_runtime_thread(%rip), %rax
         wrfsbase %rax
         movq    runtime_stack(%rip), %rsp
         .cfi_undefined %rip
@@ -80,23 +80,23 @@ crossing_serve:
         popq    %rbp
         ret
         .cfi_endproc
-        .size   crossing_serve, . - crossing_serve
+        .size   context_serve, . - context_serve
 
-        .globl  crossing_has_program
-        .type   crossing_has_program, @function
-crossing_has_program:
+        .globl  context_has_program
+        .type   context_has_program, @function
+context_has_program:
         .cfi_startproc
         cmpq    $0, program_stack(%rip)
         setne   %al
         ret
         .cfi_endproc
-        .size   crossing_has_program, . - crossing_has_program
+        .size   context_has_program, . - context_has_program
 
 /* The frame is found by RBX, so that a backtrace goes on from the program's functions into the
    runtime's. */
-        .globl  crossing_call
-        .type   crossing_call, @function
-crossing_call:
+        .globl  context_call
+        .type   context_call, @function
+context_call:
         .cfi_startproc
         pushq   %rbx
         .cfi_adjust_cfa_offset 8
@@ -113,7 +113,7 @@ crossing_call:
         movq    program_thread(%rip), %rdx
         wrfsbase %rdx
         call    *%rax
-        movq    crossing_runtime_thread(%rip), %rdx
+        movq    context_runtime_thread(%rip), %rdx
         wrfsbase %rdx
         movq    %rbx, %rsp
         popq    %rbx
@@ -128,6 +128,6 @@ crossing_call:
         .cfi_restore %rbx
         ret
         .cfi_endproc
-        .size   crossing_call, . - crossing_call
+        .size   context_call, . - context_call
 
         .section .note.GNU-stack, "", @progbits

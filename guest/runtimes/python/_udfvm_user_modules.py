@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 
-class OwnModules(Loader):
+class UserModules(Loader):
     """A finder and loader of modules, for ``sys.meta_path``."""
 
     def __init__(self, modules: Iterable[tuple[str, str, bool, str]], data: str = "") -> None:

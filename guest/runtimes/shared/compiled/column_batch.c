@@ -1,20 +1,16 @@
-/* Batches as struct udfvm_columns: see columns.h. */
-#include "shared/compiled/columns.h"
+/* Batches as struct udfvm_columns: see column_batch.h. */
+#include "shared/compiled/column_batch.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "arrow/column_batch.h"
 #include "shared/compiled/failure.h"
 #include "shared/compiled/nested_argument.h"
 
 #define HEAD (sizeof(struct udfvm_columns) + sizeof(struct udfvm_column))
 
 /* ---- Arguments ---- */
-
-static bool inside(uint64_t place, uint64_t bytes, uint64_t length)
-{
-    return place <= length && bytes <= length - place;
-}
 
 static void *allocate(size_t size)
 {
@@ -28,6 +24,7 @@ static void *allocate(size_t size)
 static void *all_null(struct column *column, uint64_t rows)
 {
     void *zeros = allocate((rows + 1) * sizeof(uint64_t));
+    column->all_null = false;
     column->validity = column->data = zeros;
     column->offsets = zeros;
     column->nulls = (int64_t)rows;
@@ -71,32 +68,16 @@ static void *narrow_integers(const struct slot *slot, const struct column *colum
     return narrow;
 }
 
-static int64_t count_nulls(const uint8_t *validity, uint64_t rows)
+/* The column of an argument as the request has it. false: it is not one of the slot. */
+static bool find_argument(const struct column_request *request, size_t index,
+                          const struct slot *slot, struct column *column)
 {
-    int64_t nulls = 0;
-    for (uint64_t row = 0; validity && row < rows; row++)
-        nulls += !(validity[row >> 3] >> (row & 7) & 1);
-    return nulls;
-}
-
-/* Places of a column's buffers. false: it is not one of the slot. The host is trusted, so this is
- * against mistakes. */
-static bool find_buffers(const struct slot *slot, const struct udfvm_column *head,
-                         const uint8_t *base, uint64_t length, uint64_t rows, struct column *column)
-{
-    const bool variable = storage_is_variable(slot->storage);
-    const uint64_t bits = (rows + 7) / 8, bytes = variable ? head->data_length
-                                                  : slot->storage == STORAGE_BOOL ? bits
-                                                                                  : rows * 8;
-    if (head->type != storage_row_type(slot->storage) || !inside(head->data, bytes, length) ||
-        (head->validity && !inside(head->validity, bits, length)) ||
-        (variable && !inside(head->offsets, (rows + 1) * 8, length)))
+    if (!column_request_find(request, index, slot->storage, column))
         return false;
-    column->validity = head->validity ? base + head->validity : NULL;
-    column->nulls = count_nulls(column->validity, rows);
-    column->offsets = variable ? base + head->offsets : NULL;
-    column->data = base + head->data;
-    return !variable || storage_width(slot->storage) == sizeof(int64_t) || bytes <= INT32_MAX;
+    if (column->validity)
+        column->nulls = bitmap_count_clear(column->validity, (int64_t)request->rows);
+    return !storage_is_variable(slot->storage) || storage_width(slot->storage) == sizeof(int64_t) ||
+           request->heads[index].data_length <= INT32_MAX;
 }
 
 /* Stores what the function has narrower than SQL; *failed is the row that does not fit. */
@@ -115,24 +96,20 @@ static void *narrow(const struct slot *slot, struct column *column, uint64_t row
 }
 
 /* Parses the JSON of a column, which may be one of nulls. *failed is the row that does not fit. */
-static bool take_nested(struct nested_argument *argument, const struct slot *slot,
-                        const struct udfvm_column *head, const uint8_t *base, uint64_t length,
-                        int64_t rows, struct column *column, int64_t *failed)
+static bool take_nested(struct nested_argument *argument, const struct column_request *request,
+                        size_t index, const struct slot *slot, struct column *column,
+                        int64_t *failed)
 {
-    const struct slot text = { .storage = STORAGE_TEXT32 };
-    struct column texts = { .all_null = true };
-    if (head->type != UDFVM_TYPE_NULL) {
-        texts = (struct column){ .storage = STORAGE_TEXT32 };
-        if (!find_buffers(&text, head, base, length, (uint64_t)rows, &texts))
-            return false;
-    }
+    const struct slot text = { .storage = STORAGE_TEXT64 };
+    struct column texts;
+    if (!find_argument(request, index, &text, &texts))
+        return false;
     nested_argument_begin(argument);
-    for (int64_t row = 0; row < rows; row++) {
-        const int64_t *places = (const int64_t *)texts.offsets + row;
+    for (int64_t row = 0; row < (int64_t)request->rows; row++) {
         const bool null = column_is_null(&texts, row);
-        if (!nested_argument_put(argument, slot->name,
-                                 null ? NULL : (const char *)texts.data + places[0],
-                                 null ? 0 : (size_t)(places[1] - places[0]))) {
+        const struct scalar json = null ? (struct scalar){ .null = true }
+                                        : column_bytes(&texts, row);
+        if (!nested_argument_put(argument, slot->name, json.bytes, json.length)) {
             *failed = row;
             return true;
         }
@@ -141,31 +118,33 @@ static bool take_nested(struct nested_argument *argument, const struct slot *slo
     return true;
 }
 
+/* The argument as the function takes it. false: it is not one of the slot; *failed is the row that
+ * does not fit. */
+static bool take_argument(struct arguments *arguments, const struct program *program,
+                          const struct column_request *request, size_t index, int64_t *failed)
+{
+    const struct slot *slot = &program->signature.parameters[index];
+    struct column *column = &arguments->columns[index];
+    if (program->nested[index])
+        return take_nested(program->nested[index], request, index, slot, column, failed);
+    if (!find_argument(request, index, slot, column))
+        return false;
+    arguments->made[index] = column->all_null ? all_null(column, request->rows)
+                                              : narrow(slot, column, request->rows, failed);
+    return true;
+}
+
 bool arguments_take(struct arguments *arguments, const struct program *program,
                     const uint8_t *payload, uint64_t length, int64_t *row)
 {
-    const struct signature *signature = &program->signature;
-    const struct udfvm_columns *head = (const struct udfvm_columns *)payload;
-    const struct udfvm_column *columns = (const struct udfvm_column *)(head + 1);
+    struct column_request request;
+    const size_t count = program->signature.count;
     memset(arguments->made, 0, sizeof arguments->made);
     *row = -1;
-    bool valid = length >= sizeof *head && head->count == signature->count &&
-                 head->rows < INT64_MAX / 16 &&
-                 inside(sizeof *head, head->count * sizeof *columns, length);
-    arguments->rows = valid ? (int64_t)head->rows : 0;
-    for (size_t i = 0; valid && i < signature->count; i++) {
-        const struct slot *slot = &signature->parameters[i];
-        struct column *column = &arguments->columns[i];
-        *column = (struct column){ .storage = slot->storage };
-        if (program->nested[i]) {
-            valid = take_nested(program->nested[i], slot, &columns[i], payload, length,
-                                arguments->rows, column, row);
-        } else if (columns[i].type == UDFVM_TYPE_NULL) {
-            arguments->made[i] = all_null(column, head->rows);
-        } else {
-            valid = find_buffers(slot, &columns[i], payload, length, head->rows, column);
-            arguments->made[i] = valid ? narrow(slot, column, head->rows, row) : NULL;
-        }
+    bool valid = column_request_open(&request, payload, length, count);
+    arguments->rows = valid ? (int64_t)request.rows : 0;
+    for (size_t i = 0; valid && i < count; i++) {
+        valid = take_argument(arguments, program, &request, i, row);
         if (*row >= 0)
             return false;
     }
@@ -176,7 +155,7 @@ bool arguments_take(struct arguments *arguments, const struct program *program,
 
 void arguments_free(struct arguments *arguments)
 {
-    for (size_t i = 0; i < PROGRAM_PARAMETERS; i++)
+    for (size_t i = 0; i < MAX_PARAMETERS; i++)
         free(arguments->made[i]);
 }
 
@@ -210,28 +189,19 @@ static void widen(const struct block *block, uint64_t *wide)
             ((double *)wide)[row] = (double)((const float *)data)[row];
     else
         for (int64_t row = 0; row < block->rows; row++)
-            wide[row] = (uint64_t)stored_integer(block->storage,
-                                                 (const uint8_t *)data +
-                                                     (size_t)row * storage_width(block->storage));
+            wide[row] = (uint64_t)stored_integer(block->storage, data, row);
 }
 
 uint64_t results_end(const struct block *block)
 {
-    const uint64_t place = block_end(block),
-                   length = place + wide_bytes(block->storage, block->rows);
+    const uint64_t wide = block_end(block), length = wide + wide_bytes(block->storage, block->rows);
     if (!block_fits(block))
         return length;
     const struct udfvm_columns head = { .rows = (uint64_t)block->rows, .count = 1 };
-    struct udfvm_column column = {
-        .type = storage_row_type(block->storage),
-        .validity = block->nulls ? block->validity : 0,
-        .offsets = block->offsets,
-        .data = block->data,
-        .data_length = block->data_bytes,
-    };
+    struct udfvm_column column = column_head(block);
     if (is_narrow(block->storage)) {
-        widen(block, (uint64_t *)(block->output + place));
-        *(storage_is_variable(block->storage) ? &column.offsets : &column.data) = place;
+        widen(block, (uint64_t *)(block->output + wide));
+        *(storage_is_variable(block->storage) ? &column.offsets : &column.data) = wide;
     }
     memcpy(block->output, &head, sizeof head);
     memcpy(block->output + sizeof head, &column, sizeof column);

@@ -14,7 +14,7 @@ from typing import Any, Final
 import _udfvm_agent
 from _udfvm_nested import shown
 from _udfvm_report import report
-from _udfvm_scalar import codec_of, places_of, refuse_none
+from _udfvm_scalar import codec_of, labels_of, refuse_none
 from _udfvm_types import is_nested, storage_of
 
 REQUEST_COLUMNS: Final = 5
@@ -26,7 +26,7 @@ _NARROW: Final = re.compile(r"(u?)int(8|16|32)")
 _FLOAT: Final = struct.Struct("<f")
 
 
-def wide(name: str) -> str:
+def column_type(name: str) -> str:
     """The type that stands for a declared type in columns."""
     if name in ("bool", "double"):
         return name
@@ -41,18 +41,18 @@ def argument_slots(
     types: Sequence[str], nullable: Sequence[bool], names: Sequence[str] | None = None
 ) -> tuple[Slot, ...]:
     """Slots of parameters. Errors name the argument, where names are given."""
-    return tuple(map(_argument_slot, types, nullable, places_of(types, names)))
+    return tuple(map(_argument_slot, types, nullable, labels_of(types, names)))
 
 
-def _argument_slot(type_: str, nullable: bool, place: str | None) -> Slot:
+def _argument_slot(type_: str, nullable: bool, label: str | None) -> Slot:
     check = _narrowing(type_)
     codec = codec_of(type_)
     return (
-        storage_of(wide(type_)),
+        storage_of(column_type(type_)),
         nullable,
         codec.direct and check is None,
         check or codec.decode,
-        place,
+        label,
     )
 
 
@@ -68,7 +68,7 @@ def result_slot(name: str, nullable: bool) -> Slot:
 
         encode = encode_checked
     return (
-        storage_of(wide(name)),
+        storage_of(column_type(name)),
         nullable,
         codec.direct and check is None,
         encode if nullable else refuse_none(encode),
@@ -77,7 +77,7 @@ def result_slot(name: str, nullable: bool) -> Slot:
 
 
 def _narrowing(name: str) -> Callable[[Any], Any] | None:
-    """What makes a wide value a value of a narrower type; None for types that are not narrower."""
+    """What makes a value of 64 bits one of a narrower type; None for types that are none."""
     if name == "float":
         return _to_float32
     match = _NARROW.fullmatch(name)
@@ -113,8 +113,8 @@ def scalar_columns(
 ) -> Callable[[], tuple[int, int]]:
     """What answers COLUMNS for a scalar function."""
     slots = argument_slots(types, nullable, names)
-    columns = _udfvm_agent.Columns(slots, ())
-    callee = _udfvm_agent.Function(function, slots, result_slot(result, result_nullable))
+    columns = _udfvm_agent.ColumnBatch(slots, ())
+    callee = _udfvm_agent.ScalarFunction(function, slots, result_slot(result, result_nullable))
 
     def answer() -> tuple[int, int]:
         try:

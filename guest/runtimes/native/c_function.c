@@ -1,6 +1,6 @@
-/* Exported functions of plain C types, without a description: `double score(double, double)`, from
- * any language that has C's calling convention. Numbers and booleans are passed as such, text and
- * bytes as two arguments, pointer and length (size_t); the result is a number or boolean.
+/* Exported functions of C types, without a description: `double score(double, double)`,
+ * from any language that has C's calling convention. Numbers and booleans are passed as such, text
+ * and bytes as two arguments, pointer and length (size_t); the result is a number or boolean.
  *
  * In the System V ABI for x86-64 (section 3.2.3) the first six integer arguments and the first
  * eight floating-point ones go into registers, each kind counted by itself, whatever their order.
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "native/crossing.h"
+#include "native/context_switch.h"
 #include "shared/compiled/failure.h"
 #include "native/function.h"
 
@@ -23,7 +23,7 @@ typedef uint64_t integer_function(ARGUMENTS);
 typedef double real_function(ARGUMENTS);
 typedef float narrow_function(ARGUMENTS);
 
-struct plain {
+struct c_function {
     void *address;
     const struct signature *signature;
 };
@@ -33,44 +33,23 @@ struct registers {
     double reals[REALS];
 };
 
-static int64_t integer_at(const struct column *column, int64_t row)
-{
-    switch (column->storage) {
-    case STORAGE_BOOL:
-        return column->data[row >> 3] >> (row & 7) & 1;
-    case STORAGE_INT8:
-        return ((const int8_t *)column->data)[row];
-    case STORAGE_INT16:
-        return ((const int16_t *)column->data)[row];
-    case STORAGE_INT32:
-        return ((const int32_t *)column->data)[row];
-    case STORAGE_UINT8:
-        return column->data[row];
-    case STORAGE_UINT16:
-        return ((const uint16_t *)column->data)[row];
-    case STORAGE_UINT32:
-        return ((const uint32_t *)column->data)[row];
-    default:
-        return ((const int64_t *)column->data)[row];
-    }
-}
-
-static void fill(const struct plain *plain, const struct column *columns, int64_t row,
+static void fill(const struct c_function *function, const struct column *columns, int64_t row,
                  struct registers *registers)
 {
     size_t integers = 0, reals = 0;
-    for (size_t i = 0; i < plain->signature->count; i++) {
+    for (size_t i = 0; i < function->signature->count; i++) {
         const struct column *column = &columns[i];
         if (storage_is_variable(column->storage)) {
-            const int32_t *offsets = (const int32_t *)column->offsets + row;
-            registers->integers[integers++] = (uint64_t)(column->data + offsets[0]);
-            registers->integers[integers++] = (uint64_t)(offsets[1] - offsets[0]);
+            const struct scalar bytes = column_bytes(column, row);
+            registers->integers[integers++] = (uint64_t)bytes.bytes;
+            registers->integers[integers++] = bytes.length;
         } else if (column->storage == STORAGE_FLOAT64) {
             registers->reals[reals++] = ((const double *)column->data)[row];
         } else if (column->storage == STORAGE_FLOAT32) { /* it is the low half of its register */
             memcpy(&registers->reals[reals++], (const float *)column->data + row, sizeof(float));
         } else {
-            registers->integers[integers++] = (uint64_t)integer_at(column, row);
+            registers->integers[integers++] = (uint64_t)stored_integer(column->storage,
+                                                                       column->data, row);
         }
     }
 }
@@ -91,8 +70,8 @@ static struct scalar call(void *address, const struct registers *registers, enum
     return (struct scalar){ .natural = storage == STORAGE_BOOL ? (natural & 0xff) != 0 : natural };
 }
 
-struct batch {
-    const struct plain *plain;
+struct function_rows {
+    const struct c_function *function;
     const struct column *columns;
     struct block *block;
     int64_t rows;
@@ -102,29 +81,28 @@ struct batch {
 /* With the function's thread pointer: nothing here uses it. */
 static void call_rows(void *argument)
 {
-    const struct batch *batch = argument;
+    const struct function_rows *batch = argument;
     struct block *block = batch->block;
     struct registers registers = { 0 };
-    const uint8_t *validity = block->output + block->validity;
     for (int64_t row = 0; row < batch->rows; row++) {
         struct scalar scalar = { .integer = 0 };
-        if (!batch->skips || validity[row >> 3] >> (row & 7) & 1) {
-            fill(batch->plain, batch->columns, row, &registers);
-            scalar = call(batch->plain->address, &registers, block->storage);
+        if (!batch->skips || block_is_valid(block, row)) {
+            fill(batch->function, batch->columns, row, &registers);
+            scalar = call(batch->function->address, &registers, block->storage);
         }
         block_put(block, row, &scalar); /* cannot fail: it is a number */
     }
 }
 
-static int64_t run_plain(void *context, const struct column *columns, struct block *block,
-                         int64_t rows, bool skips)
+static int64_t run_c_function(void *context, const struct column *columns, struct block *block,
+                              int64_t rows, bool skips)
 {
-    struct batch batch = { context, columns, block, rows, skips };
-    crossing_call(call_rows, &batch);
+    struct function_rows batch = { context, columns, block, rows, skips };
+    context_call(call_rows, &batch);
     return rows;
 }
 
-bool plain_prepare(struct program *program, void *address)
+bool c_function_prepare(struct program *program, void *address)
 {
     const struct signature *signature = &program->signature;
     size_t integers = 0, reals = 0;
@@ -132,7 +110,7 @@ bool plain_prepare(struct program *program, void *address)
     for (size_t i = 0; i < signature->count; i++) {
         const enum storage storage = signature->parameters[i].storage;
         nullable |= signature->parameters[i].nullable;
-        if (storage == STORAGE_FLOAT32 || storage == STORAGE_FLOAT64)
+        if (storage_is_real(storage))
             reals++;
         else
             integers += storage_is_variable(storage) ? 2 : 1;
@@ -147,12 +125,12 @@ bool plain_prepare(struct program *program, void *address)
                     INTEGERS, REALS);
         return false;
     }
-    struct plain *plain = malloc(sizeof *plain);
-    if (!plain)
+    struct c_function *function = malloc(sizeof *function);
+    if (!function)
         abort();
-    *plain = (struct plain){ address, signature };
-    program->run = run_plain;
+    *function = (struct c_function){ address, signature };
+    program->run = run_c_function;
     program->by_row = true;
-    program->context = plain;
+    program->context = function;
     return true;
 }

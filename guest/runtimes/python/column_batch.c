@@ -1,12 +1,14 @@
-/* udfvm_agent.Columns: see columns.h. */
-#include "python/columns.h"
+/* udfvm_agent.ColumnBatch: see column_batch.h. */
+#include "python/column_batch.h"
+
+#include "arrow/column_batch.h"
 
 #include <structmember.h>
 #include <string.h>
 
-struct columns {
+struct column_batch {
     PyObject_HEAD size_t argument_count, result_count;
-    struct slot *arguments, *results;
+    struct value_slot *arguments, *results;
     struct column *found; /* the arguments of the request at hand */
     Py_ssize_t row;       /* where the last exception was raised, -1 where that is not known */
 };
@@ -19,7 +21,7 @@ static const uint8_t *payload(uint64_t *length)
 
 /* ---- Construction ---- */
 
-static int take_slots(PyObject *tuple, struct slot **slots, size_t *count)
+static int take_slots(PyObject *tuple, struct value_slot **slots, size_t *count)
 {
     const size_t wanted = (size_t)PyTuple_GET_SIZE(tuple);
     *slots = PyMem_Calloc(wanted + 1, sizeof **slots);
@@ -38,7 +40,7 @@ static PyObject *columns_new(PyTypeObject *type, PyObject *arguments, PyObject *
     PyObject *parameters, *results;
     if (!PyArg_ParseTuple(arguments, "O!O!", &PyTuple_Type, &parameters, &PyTuple_Type, &results))
         return NULL;
-    struct columns *self = (struct columns *)type->tp_alloc(type, 0);
+    struct column_batch *self = (struct column_batch *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
     self->row = -1;
@@ -53,7 +55,7 @@ static PyObject *columns_new(PyTypeObject *type, PyObject *arguments, PyObject *
 
 static int columns_traverse(PyObject *object, visitproc visit, void *arg)
 {
-    struct columns *self = (struct columns *)object;
+    struct column_batch *self = (struct column_batch *)object;
     Py_VISIT(Py_TYPE(object));
     for (size_t i = 0; i < self->argument_count; i++)
         Py_VISIT(self->arguments[i].convert);
@@ -64,10 +66,10 @@ static int columns_traverse(PyObject *object, visitproc visit, void *arg)
 
 static int columns_clear(PyObject *object)
 {
-    struct columns *self = (struct columns *)object;
+    struct column_batch *self = (struct column_batch *)object;
     for (size_t i = 0; i < self->argument_count; i++) {
         Py_CLEAR(self->arguments[i].convert);
-        Py_CLEAR(self->arguments[i].place);
+        Py_CLEAR(self->arguments[i].label);
     }
     for (size_t i = 0; i < self->result_count; i++)
         Py_CLEAR(self->results[i].convert);
@@ -76,7 +78,7 @@ static int columns_clear(PyObject *object)
 
 static void columns_dealloc(PyObject *object)
 {
-    struct columns *self = (struct columns *)object;
+    struct column_batch *self = (struct column_batch *)object;
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     columns_clear(object);
@@ -89,66 +91,24 @@ static void columns_dealloc(PyObject *object)
 
 /* ---- Requests ---- */
 
-static bool inside(uint64_t place, uint64_t bytes, uint64_t length)
-{
-    return place <= length && bytes <= length - place;
-}
-
-/* A column as the slot has it; false where it is something else. The host is trusted, so this is
- * against mistakes. */
-static bool find_column(const struct slot *slot, const struct udfvm_column *head,
-                        const uint8_t *base, uint64_t length, uint64_t rows, struct column *column)
-{
-    *column = (struct column){ .all_null = head->type == UDFVM_TYPE_NULL };
-    if (column->all_null)
-        return true;
-    if (head->type != storage_row_type(slot->storage))
-        return false;
-    const bool variable = storage_is_variable(slot->storage);
-    const uint64_t bits = (rows + 7) / 8;
-    const uint64_t bytes = variable                        ? head->data_length
-                           : slot->storage == STORAGE_BOOL ? bits
-                                                           : rows * 8;
-    if (!inside(head->data, bytes, length) ||
-        (head->validity && !inside(head->validity, bits, length)) ||
-        (variable && !inside(head->offsets, (rows + 1) * 8, length)))
-        return false;
-    column->validity = head->validity ? base + head->validity : NULL;
-    column->offsets = variable ? base + head->offsets : NULL;
-    column->data = base + head->data;
-    return true;
-}
-
-/* Finds the columns of the struct udfvm_columns at `offset` of the payload. 0; -1 with an
- * exception. */
-static int find_columns(struct columns *self, uint64_t offset, struct udfvm_columns *head,
-                        const struct udfvm_column **heads)
+/* Finds the columns of the column batch at `offset` of the payload. 0; -1 with an exception. */
+static int find_columns(struct column_batch *self, uint64_t offset, struct column_request *request)
 {
     uint64_t length;
     const uint8_t *base = payload(&length);
     self->row = -1;
-    if (inside(offset, sizeof *head, length)) {
-        base += offset;
-        length -= offset;
-        memcpy(head, base, sizeof *head);
-        const struct udfvm_column *columns = (const struct udfvm_column *)(base + sizeof *head);
-        bool valid = head->count == self->argument_count && head->rows < INT64_MAX / 16 &&
-                     inside(sizeof *head, head->count * sizeof *columns, length);
-        for (size_t i = 0; valid && i < self->argument_count; i++)
-            valid = find_column(&self->arguments[i], &columns[i], base, length, head->rows,
-                                &self->found[i]);
-        if (valid) {
-            if (heads)
-                *heads = columns;
-            return 0;
-        }
-    }
-    PyErr_SetString(PyExc_ValueError,
-                    "the columns are not those that the function was loaded with");
-    return -1;
+    bool valid = offset <= length &&
+                 column_request_open(request, base + offset, length - offset, self->argument_count);
+    for (size_t i = 0; valid && i < self->argument_count; i++)
+        valid = column_request_find(request, i, self->arguments[i].storage, &self->found[i]);
+    if (!valid)
+        PyErr_SetString(PyExc_ValueError,
+                        "the columns are not those that the function was loaded with");
+    return valid ? 0 : -1;
 }
 
-static PyObject *column_list(const struct slot *slot, const struct column *column, Py_ssize_t rows)
+static PyObject *column_list(const struct value_slot *slot, const struct column *column,
+                             Py_ssize_t rows)
 {
     PyObject *list = PyList_New(rows);
     for (Py_ssize_t row = 0; list && row < rows; row++) {
@@ -168,35 +128,35 @@ PyDoc_STRVAR(read_doc, "read(offset) -> (rows, lists)\n\nThe columns at `offset`
 
 static PyObject *columns_read(PyObject *object, PyObject *arguments)
 {
-    struct columns *self = (struct columns *)object;
+    struct column_batch *self = (struct column_batch *)object;
     unsigned long long offset;
-    struct udfvm_columns head;
-    if (!PyArg_ParseTuple(arguments, "K", &offset) || find_columns(self, offset, &head, NULL) < 0)
+    struct column_request request;
+    if (!PyArg_ParseTuple(arguments, "K", &offset) || find_columns(self, offset, &request) < 0)
         return NULL;
     PyObject *lists = PyList_New((Py_ssize_t)self->argument_count);
     for (size_t i = 0; lists && i < self->argument_count; i++) {
-        PyObject *list = column_list(&self->arguments[i], &self->found[i], (Py_ssize_t)head.rows);
+        PyObject *list = column_list(&self->arguments[i], &self->found[i],
+                                     (Py_ssize_t)request.rows);
         if (!list) {
-            value_of_argument(&self->arguments[i]);
+            name_argument(&self->arguments[i]);
             Py_CLEAR(lists);
         } else
             PyList_SET_ITEM(lists, (Py_ssize_t)i, list);
     }
-    return lists ? Py_BuildValue("nN", (Py_ssize_t)head.rows, lists) : NULL;
+    return lists ? Py_BuildValue("nN", (Py_ssize_t)request.rows, lists) : NULL;
 }
 
-PyDoc_STRVAR(places_doc,
-             "places(offset) -> (rows, [(validity, offsets, data, data_length), ...])\n\n"
+PyDoc_STRVAR(buffers_doc,
+             "buffers(offset) -> (rows, [(validity, offsets, data, data_length), ...])\n\n"
              "Addresses of the buffers of the columns at `offset` of the request's payload, 0 for "
              "those that are not there; None for a column of nulls.");
 
-static PyObject *columns_places(PyObject *object, PyObject *arguments)
+static PyObject *columns_buffers(PyObject *object, PyObject *arguments)
 {
-    struct columns *self = (struct columns *)object;
+    struct column_batch *self = (struct column_batch *)object;
     unsigned long long offset;
-    struct udfvm_columns head;
-    const struct udfvm_column *heads;
-    if (!PyArg_ParseTuple(arguments, "K", &offset) || find_columns(self, offset, &head, &heads) < 0)
+    struct column_request request;
+    if (!PyArg_ParseTuple(arguments, "K", &offset) || find_columns(self, offset, &request) < 0)
         return NULL;
     PyObject *places = PyList_New((Py_ssize_t)self->argument_count);
     for (size_t i = 0; places && i < self->argument_count; i++) {
@@ -207,47 +167,42 @@ static PyObject *columns_places(PyObject *object, PyObject *arguments)
                                               (unsigned long long)(uintptr_t)column->validity,
                                               (unsigned long long)(uintptr_t)column->offsets,
                                               (unsigned long long)(uintptr_t)column->data,
-                                              (unsigned long long)heads[i].data_length);
+                                              (unsigned long long)request.heads[i].data_length);
         if (!place)
             Py_CLEAR(places);
         else
             PyList_SET_ITEM(places, (Py_ssize_t)i, place);
     }
-    return places ? Py_BuildValue("nN", (Py_ssize_t)head.rows, places) : NULL;
+    return places ? Py_BuildValue("nN", (Py_ssize_t)request.rows, places) : NULL;
 }
 
 /* ---- Replies ---- */
 
-struct writer {
+struct batch_writer {
     uint8_t *output;
     uint64_t capacity, end; /* `end` may grow past the capacity: then it is what would be needed */
 };
 
-static struct writer writer_begin(size_t count)
+static struct batch_writer writer_begin(size_t count)
 {
     const struct udfvm_call *call = (const struct udfvm_call *)UDFVM_INPUT_BASE;
-    return (struct writer){ (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size,
-                            sizeof(struct udfvm_columns) + count * sizeof(struct udfvm_column) };
+    return (struct batch_writer){ (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size,
+                                  sizeof(struct udfvm_columns) +
+                                      count * sizeof(struct udfvm_column) };
 }
 
-static void writer_close_block(struct writer *writer, size_t index, const struct block *block)
+static void writer_close_block(struct batch_writer *writer, size_t index, const struct block *block)
 {
     writer->end = block_end(block);
     if (!block_fits(block))
         return;
     block_pad(block);
-    const struct udfvm_column column = {
-        .type = storage_row_type(block->storage),
-        .validity = block->nulls ? block->validity : 0,
-        .offsets = storage_is_variable(block->storage) ? block->offsets : 0,
-        .data = block->data,
-        .data_length = block->data_bytes,
-    };
+    const struct udfvm_column column = column_head(block);
     memcpy(writer->output + sizeof(struct udfvm_columns) + index * sizeof column, &column,
            sizeof column);
 }
 
-static uint64_t writer_finish(const struct writer *writer, size_t count, int64_t rows,
+static uint64_t writer_finish(const struct batch_writer *writer, size_t count, int64_t rows,
                               uint32_t flags)
 {
     const struct udfvm_columns head = { .rows = (uint64_t)rows,
@@ -258,8 +213,8 @@ static uint64_t writer_finish(const struct writer *writer, size_t count, int64_t
     return writer->end;
 }
 
-static int write_list(struct columns *self, const struct slot *slot, PyObject *list, int64_t rows,
-                      struct writer *writer, struct block *block)
+static int write_list(struct column_batch *self, const struct value_slot *slot, PyObject *list,
+                      int64_t rows, struct batch_writer *writer, struct block *block)
 {
     if (PyList_GET_SIZE(list) != rows) {
         PyErr_Format(PyExc_ValueError, "a column of %zd values for %lld rows",
@@ -287,7 +242,7 @@ static int write_list(struct columns *self, const struct slot *slot, PyObject *l
 static bool buffers_suffice(enum storage storage, int64_t rows, const Py_buffer *validity,
                             const Py_buffer *offsets, const Py_buffer *data)
 {
-    const uint64_t bits = ((uint64_t)rows + 7) / 8, width = storage_width(storage);
+    const uint64_t bits = bitmap_bytes(rows), width = storage_width(storage);
     if (validity->buf && (uint64_t)validity->len < bits)
         return false;
     if (!storage_is_variable(storage))
@@ -296,8 +251,8 @@ static bool buffers_suffice(enum storage storage, int64_t rows, const Py_buffer 
 }
 
 /* (nulls, validity, offsets, data), of the storage of the slot. */
-static int write_buffers(const struct slot *slot, PyObject *tuple, int64_t rows,
-                         struct writer *writer, struct block *block)
+static int write_buffers(const struct value_slot *slot, PyObject *tuple, int64_t rows,
+                         struct batch_writer *writer, struct block *block)
 {
     long long nulls;
     Py_buffer validity, offsets, data;
@@ -323,7 +278,7 @@ PyDoc_STRVAR(write_doc,
 
 static PyObject *columns_write(PyObject *object, PyObject *arguments)
 {
-    struct columns *self = (struct columns *)object;
+    struct column_batch *self = (struct column_batch *)object;
     long long rows;
     unsigned flags;
     PyObject *columns;
@@ -334,7 +289,7 @@ static PyObject *columns_write(PyObject *object, PyObject *arguments)
     if (rows < 0 || count > self->result_count)
         return PyErr_Format(PyExc_ValueError, "%zu columns of %lld rows where there are %zu", count,
                             rows, self->result_count);
-    struct writer writer = writer_begin(count);
+    struct batch_writer writer = writer_begin(count);
     for (size_t i = 0; i < count; i++) {
         struct block block;
         PyObject *column = PyList_GET_ITEM(columns, (Py_ssize_t)i);
@@ -355,52 +310,53 @@ PyDoc_STRVAR(map_doc, "map(function, offset) -> length of the reply\n\nRuns a Fu
 
 static PyObject *columns_map(PyObject *object, PyObject *arguments)
 {
-    struct columns *self = (struct columns *)object;
+    struct column_batch *self = (struct column_batch *)object;
     PyObject *callee;
     unsigned long long offset;
-    struct udfvm_columns head;
+    struct column_request request;
     struct block block;
     if (!PyArg_ParseTuple(arguments, "OK", &callee, &offset))
         return NULL;
-    struct function *function = (struct function *)callee;
-    PyObject *type = PyObject_GetAttrString(PyType_GetModule(Py_TYPE(object)), "Function");
+    struct scalar_function *function = (struct scalar_function *)callee;
+    PyObject *type = PyObject_GetAttrString(PyType_GetModule(Py_TYPE(object)), "ScalarFunction");
     const bool valid = type && PyObject_TypeCheck(callee, (PyTypeObject *)type) &&
                        function->count == self->argument_count;
     Py_XDECREF(type);
     if (!valid)
         return PyErr_Format(PyExc_TypeError, "map() takes a Function of %zu parameters",
                             self->argument_count);
-    if (find_columns(self, offset, &head, NULL) < 0)
+    if (find_columns(self, offset, &request) < 0)
         return NULL;
-    struct writer writer = writer_begin(1);
-    if (block_begin(&block, function->result.storage, (int64_t)head.rows, writer.output,
+    struct batch_writer writer = writer_begin(1);
+    if (block_begin(&block, function->result.storage, (int64_t)request.rows, writer.output,
                     writer.capacity, writer.end, 0))
-        for (int64_t row = 0; row < (int64_t)head.rows; row++)
-            if (function_put_row(function, self->found, row, &block) < 0) {
+        for (int64_t row = 0; row < (int64_t)request.rows; row++)
+            if (scalar_function_put_row(function, self->found, row, &block) < 0) {
                 self->row = (Py_ssize_t)row;
                 return NULL;
             }
     writer_close_block(&writer, 0, &block);
-    return PyLong_FromUnsignedLongLong(writer_finish(&writer, 1, (int64_t)head.rows, 0));
+    return PyLong_FromUnsignedLongLong(writer_finish(&writer, 1, (int64_t)request.rows, 0));
 }
 
 static PyMethodDef columns_methods[] = {
     { "read", columns_read, METH_VARARGS, read_doc },
-    { "places", columns_places, METH_VARARGS, places_doc },
+    { "buffers", columns_buffers, METH_VARARGS, buffers_doc },
     { "write", columns_write, METH_VARARGS, write_doc },
     { "map", columns_map, METH_VARARGS, map_doc },
     { NULL, NULL, 0, NULL },
 };
 
 static PyMemberDef columns_members[] = {
-    { "row", T_PYSSIZET, offsetof(struct columns, row), READONLY,
+    { "row", T_PYSSIZET, offsetof(struct column_batch, row), READONLY,
       "row at which the last map() or write() failed; -1 where that is not known" },
     { NULL, 0, 0, 0, NULL },
 };
 
 static PyType_Slot columns_slots[] = {
-    { Py_tp_doc, "Columns(arguments, results): reads requests and writes replies of fixed layout, "
-                 "for slots (storage, nullable, direct, convert)" },
+    { Py_tp_doc,
+      "ColumnBatch(arguments, results): reads requests and writes replies of fixed layout, "
+      "for slots (storage, nullable, direct, convert)" },
     { Py_tp_new, columns_new },
     { Py_tp_dealloc, columns_dealloc },
     { Py_tp_traverse, columns_traverse },
@@ -410,9 +366,9 @@ static PyType_Slot columns_slots[] = {
     { 0, NULL },
 };
 
-PyType_Spec columns_type_spec = {
-    .name = "_udfvm_agent.Columns",
-    .basicsize = sizeof(struct columns),
+PyType_Spec column_batch_type_spec = {
+    .name = "_udfvm_agent.ColumnBatch",
+    .basicsize = sizeof(struct column_batch),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = columns_slots,
 };

@@ -1,22 +1,22 @@
-/* See problem.h. */
-#include "wasm/problem.h"
+/* See wasmtime_failure.h. */
+#include "wasm/wasmtime_failure.h"
 
 #include <string.h>
 
 #include "shared/compiled/failure.h"
-#include "wasm/said.h"
+#include "wasm/standard_error.h"
 
-#define FRAMES_SHOWN 32
-#define NAME_SHOWN                                                                             \
+#define MAX_FRAMES 32
+#define MAX_NAME_SHOWN                                                                         \
     256 /* bytes of a function's name: the traceback has room for as many frames, and what was \
            said */
 #define TRAP_PREFIX "wasm trap: "
 
-static bool is_own(const wasm_frame *frame)
+static bool is_of_runtime(const wasm_frame *frame)
 {
     const wasm_bytes *module = wasmtime.wasmtime_frame_module_name(frame);
-    return module && module->size == strlen(OWN_MODULE) &&
-           memcmp(module->data, OWN_MODULE, module->size) == 0;
+    return module && module->size == strlen(RUNTIME_MODULE) &&
+           memcmp(module->data, RUNTIME_MODULE, module->size) == 0;
 }
 
 static void trace(const wasm_frames *frames)
@@ -24,24 +24,24 @@ static void trace(const wasm_frames *frames)
     size_t shown = 0;
     for (size_t i = 0; i < frames->size; i++) {
         const wasm_bytes *name = wasmtime.wasmtime_frame_func_name(frames->data[i]);
-        if (is_own(frames->data[i]))
+        if (is_of_runtime(frames->data[i]))
             continue;
         if (shown == 0)
             failure_trace("Backtrace, innermost first:");
-        if (shown == FRAMES_SHOWN) {
+        if (shown == MAX_FRAMES) {
             failure_trace("\n  ...");
             break;
         }
         failure_trace("\n  #%zu ", shown++);
         if (name)
-            failure_trace("%.*s", name->size > NAME_SHOWN ? NAME_SHOWN : (int)name->size,
+            failure_trace("%.*s", name->size > MAX_NAME_SHOWN ? MAX_NAME_SHOWN : (int)name->size,
                           name->data);
         else
             failure_trace("function %u", wasmtime.wasm_frame_func_index(frames->data[i]));
         failure_trace(" (offset 0x%zx of the module)",
                       wasmtime.wasm_frame_module_offset(frames->data[i]));
     }
-    said_trace(shown > 0 ? "\n" : "");
+    standard_error_trace(shown > 0 ? "\n" : "");
 }
 
 /* Length of what is shown of a message: without line feeds at its end, and not more than a failure
@@ -98,7 +98,7 @@ static void set_error(const char *type, const wasmtime_error *error)
     wasmtime.wasm_frame_vec_delete(&frames);
 }
 
-bool problem(const char *type, wasmtime_error *error, wasm_trap *trap)
+bool wasmtime_failed(const char *type, wasmtime_error *error, wasm_trap *trap)
 {
     if (trap) {
         set_trap(trap);

@@ -1,7 +1,7 @@
 /* The body of a record batch, from columns that lie anywhere in memory: what a reply with columns
  * in its column is made of, and files. */
-#ifndef UDFVM_COMMON_BODY_H
-#define UDFVM_COMMON_BODY_H
+#ifndef UDFVM_ARROW_BODY_H
+#define UDFVM_ARROW_BODY_H
 
 #include "arrow/stream_format.h"
 

@@ -1,15 +1,15 @@
 /* Batches as struct udfvm_columns: those of SQL, whose integers, floats and offsets have 64 bits
  * whatever the function's have. */
-#ifndef UDFVM_COMPILED_COLUMNS_H
-#define UDFVM_COMPILED_COLUMNS_H
+#ifndef UDFVM_COMPILED_COLUMN_BATCH_H
+#define UDFVM_COMPILED_COLUMN_BATCH_H
 
 #include "shared/compiled/program.h"
 
 /* The arguments of a request, stored as the function takes them. */
 struct arguments {
     int64_t rows;
-    struct column columns[PROGRAM_PARAMETERS];
-    void *made[PROGRAM_PARAMETERS]; /* what had to be stored otherwise than it came */
+    struct column columns[MAX_PARAMETERS];
+    void *made[MAX_PARAMETERS]; /* what had to be stored otherwise than it came */
 };
 
 /* Reads the request; arguments_free() in any case. false with a failure, at *row; -1 where that is

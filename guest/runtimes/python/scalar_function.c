@@ -1,5 +1,5 @@
-/* udfvm_agent.Function: a scalar function with its signature. See function.h. */
-#include "python/function.h"
+/* udfvm_agent.ScalarFunction: a scalar function with its signature. See scalar_function.h. */
+#include "python/scalar_function.h"
 
 #include "python/generators.h"
 
@@ -7,7 +7,7 @@
 
 /* ---- Construction ---- */
 
-int slot_from_tuple(PyObject *tuple, struct slot *slot)
+int slot_from_tuple(PyObject *tuple, struct value_slot *slot)
 {
     int storage, nullable, direct;
     PyObject *convert, *place = Py_None;
@@ -21,19 +21,19 @@ int slot_from_tuple(PyObject *tuple, struct slot *slot)
         PyErr_SetString(PyExc_ValueError, "no such storage");
         return -1;
     }
-    *slot = (struct slot){ (enum storage)storage, nullable, direct, Py_NewRef(convert),
-                           place == Py_None ? NULL : Py_NewRef(place) };
+    *slot = (struct value_slot){ (enum storage)storage, nullable, direct, Py_NewRef(convert),
+                                 place == Py_None ? NULL : Py_NewRef(place) };
     return 0;
 }
 
-static PyObject *function_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+static PyObject *scalar_function_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = { "callable", "parameters", "result", NULL };
     PyObject *callable, *parameters, *result;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO!O", names, &callable, &PyTuple_Type,
                                      &parameters, &result))
         return NULL;
-    struct function *self = (struct function *)type->tp_alloc(type, 0);
+    struct scalar_function *self = (struct scalar_function *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
     self->callable = Py_NewRef(callable);
@@ -56,9 +56,9 @@ static PyObject *function_new(PyTypeObject *type, PyObject *arguments, PyObject 
     return (PyObject *)self;
 }
 
-static int function_traverse(PyObject *object, visitproc visit, void *arg)
+static int scalar_function_traverse(PyObject *object, visitproc visit, void *arg)
 {
-    struct function *self = (struct function *)object;
+    struct scalar_function *self = (struct scalar_function *)object;
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->callable);
     Py_VISIT(self->result.convert);
@@ -67,24 +67,24 @@ static int function_traverse(PyObject *object, visitproc visit, void *arg)
     return 0;
 }
 
-static int function_clear(PyObject *object)
+static int scalar_function_clear(PyObject *object)
 {
-    struct function *self = (struct function *)object;
+    struct scalar_function *self = (struct scalar_function *)object;
     Py_CLEAR(self->callable);
     Py_CLEAR(self->result.convert);
     for (size_t i = 0; i < self->count; i++) {
         Py_CLEAR(self->parameters[i].convert);
-        Py_CLEAR(self->parameters[i].place);
+        Py_CLEAR(self->parameters[i].label);
     }
     return 0;
 }
 
-static void function_dealloc(PyObject *object)
+static void scalar_function_dealloc(PyObject *object)
 {
-    struct function *self = (struct function *)object;
+    struct scalar_function *self = (struct scalar_function *)object;
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-    function_clear(object);
+    scalar_function_clear(object);
     PyMem_Free(self->parameters);
     PyMem_Free(self->arguments);
     PyMem_Free(self->columns);
@@ -102,11 +102,11 @@ static void drop_arguments(PyObject **arguments, size_t count)
 
 /* Whether arguments[i + 1] was made, and is no null where there is none (JSON has a word for it).
  * If not, those so far are released. */
-static bool take_argument(struct function *function, size_t i)
+static bool take_argument(struct scalar_function *function, size_t i)
 {
     PyObject **made = &function->arguments[i + 1];
     if (!*made)
-        value_of_argument(&function->parameters[i]);
+        name_argument(&function->parameters[i]);
     else if (*made != Py_None || function->parameters[i].nullable)
         return true;
     drop_arguments(function->arguments + 1, *made ? i + 1 : i);
@@ -114,7 +114,7 @@ static bool take_argument(struct function *function, size_t i)
 }
 
 /* Calls with arguments[1..count], which it releases. */
-static PyObject *call(const struct function *function, PyObject **arguments)
+static PyObject *call(const struct scalar_function *function, PyObject **arguments)
 {
     PyObject *value = PyObject_Vectorcall(function->callable, arguments + 1,
                                           function->count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
@@ -122,8 +122,8 @@ static PyObject *call(const struct function *function, PyObject **arguments)
     return value;
 }
 
-static uint64_t write_reply(const struct slot *slot, const struct scalar *scalar, uint8_t *output,
-                            uint64_t capacity)
+static uint64_t write_reply(const struct value_slot *slot, const struct scalar *scalar,
+                            uint8_t *output, uint64_t capacity)
 {
     struct udfvm_value value = { .type = UDFVM_TYPE_NULL };
     uint64_t length = sizeof value;
@@ -151,7 +151,7 @@ static uint64_t write_reply(const struct slot *slot, const struct scalar *scalar
 }
 
 /* 1: called, *result is new; 0: a null argument makes the result null; -1: exception. */
-static int call_row(struct function *function, const uint8_t *payload, uint64_t length,
+static int call_row(struct scalar_function *function, const uint8_t *payload, uint64_t length,
                     PyObject **result)
 {
     const struct udfvm_row *row = (const struct udfvm_row *)payload;
@@ -177,8 +177,8 @@ static int call_row(struct function *function, const uint8_t *payload, uint64_t 
     return *result ? 1 : -1;
 }
 
-int function_row(struct function *function, const uint8_t *payload, uint64_t length,
-                 uint8_t *output, uint64_t capacity, uint64_t *reply)
+int scalar_function_row(struct scalar_function *function, const uint8_t *payload, uint64_t length,
+                        uint8_t *output, uint64_t capacity, uint64_t *reply)
 {
     PyObject *result = NULL;
     struct result converted = { .scalar.null = true };
@@ -194,7 +194,7 @@ int function_row(struct function *function, const uint8_t *payload, uint64_t len
 }
 
 /* As call_row, for a row of columns. */
-static int call_columns(struct function *function, const struct column *columns, int64_t row,
+static int call_columns(struct scalar_function *function, const struct column *columns, int64_t row,
                         PyObject **result)
 {
     PyObject **arguments = function->arguments;
@@ -212,8 +212,8 @@ static int call_columns(struct function *function, const struct column *columns,
     return *result ? 1 : -1;
 }
 
-int function_put_row(struct function *function, const struct column *columns, int64_t row,
-                     struct block *block)
+int scalar_function_put_row(struct scalar_function *function, const struct column *columns,
+                            int64_t row, struct block *block)
 {
     PyObject *result = NULL;
     struct result converted = { .scalar.null = true };
@@ -230,9 +230,9 @@ int function_put_row(struct function *function, const struct column *columns, in
     return code;
 }
 
-int function_batch(struct function *function, const struct stream *stream, const uint8_t *request,
-                   uint64_t request_length, uint8_t *output, uint64_t capacity,
-                   uint64_t *reply_length, int64_t *failed_row)
+int scalar_function_batch(struct scalar_function *function, const struct stream *stream,
+                          const uint8_t *request, uint64_t request_length, uint8_t *output,
+                          uint64_t capacity, uint64_t *reply_length, int64_t *failed_row)
 {
     int64_t rows;
     struct reply reply;
@@ -242,7 +242,7 @@ int function_batch(struct function *function, const struct stream *stream, const
         return stream_refuse();
     if (reply_begin(&reply, &stream->format, function->result.storage, rows, output, capacity))
         for (int64_t row = 0; row < rows; row++)
-            if (function_put_row(function, function->columns, row, &reply.block) < 0) {
+            if (scalar_function_put_row(function, function->columns, row, &reply.block) < 0) {
                 *failed_row = row;
                 return -1;
             }
@@ -250,18 +250,19 @@ int function_batch(struct function *function, const struct stream *stream, const
     return 0;
 }
 
-static PyType_Slot function_slots[] = {
-    { Py_tp_doc, "Function(callable, parameters, result): a scalar function with its signature" },
-    { Py_tp_new, function_new },
-    { Py_tp_dealloc, function_dealloc },
-    { Py_tp_traverse, function_traverse },
-    { Py_tp_clear, function_clear },
+static PyType_Slot scalar_function_slots[] = {
+    { Py_tp_doc,
+      "ScalarFunction(callable, parameters, result): a scalar function with its signature" },
+    { Py_tp_new, scalar_function_new },
+    { Py_tp_dealloc, scalar_function_dealloc },
+    { Py_tp_traverse, scalar_function_traverse },
+    { Py_tp_clear, scalar_function_clear },
     { 0, NULL },
 };
 
-PyType_Spec function_type_spec = {
-    .name = "_udfvm_agent.Function",
-    .basicsize = sizeof(struct function),
+PyType_Spec scalar_function_type_spec = {
+    .name = "_udfvm_agent.ScalarFunction",
+    .basicsize = sizeof(struct scalar_function),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .slots = function_slots,
+    .slots = scalar_function_slots,
 };
