@@ -86,7 +86,9 @@ def measure(vms: int) -> dict[str, Any]:
     request = codec.stream(pa.record_batch([numbers], schema=codec.schema))
     limits, expected = vmm.core_limits(scaled.limits), (numbers * 2 + 1).tobytes()
     with ExitStack() as held:
-        taken = [held.enter_context(pool.core(scaled.base).vm(scaled.image)) for _ in range(vms)]
+        taken = [
+            held.enter_context(pool.core(scaled.image.base).vm(scaled.image)) for _ in range(vms)
+        ]
         replies = [vm.fresh_call(vmm.REQUEST_BATCH, request, limits) for vm in taken]
     pool.close()
     return {

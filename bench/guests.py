@@ -97,7 +97,7 @@ WASM = """(module (func (export "score") (param f64 f64) (result f64)
 # ---- The function in each language; `shift` tells one from another ----
 
 
-def python(shift: int) -> udfvm.UDF:
+def python(shift: int) -> udfvm.ScalarFunction:
     @udfvm.udf(name="python")
     def score(dep_delay: float, distance: float) -> float:
         return dep_delay / distance * 100 + shift
@@ -105,7 +105,7 @@ def python(shift: int) -> udfvm.UDF:
     return score
 
 
-def vectorized(shift: int) -> udfvm.UDF:
+def vectorized(shift: int) -> udfvm.ScalarFunction:
     sample = (np.ones(1000), np.ones(1000))
 
     @udfvm.udf(
@@ -121,15 +121,15 @@ def vectorized(shift: int) -> udfvm.UDF:
     return score
 
 
-def native(shift: int) -> udfvm.UDF:
+def native(shift: int) -> udfvm.ScalarFunction:
     return udfvm.from_c(C % shift, "score", name="native")
 
 
-def wasm(shift: int) -> udfvm.UDF:
+def wasm(shift: int) -> udfvm.ScalarFunction:
     return udfvm.from_wasm(WASM % shift, "score", name="wasm")
 
 
-KINDS: tuple[Callable[[int], udfvm.UDF], ...] = (python, vectorized, native, wasm)
+KINDS: tuple[Callable[[int], udfvm.ScalarFunction], ...] = (python, vectorized, native, wasm)
 
 
 def seconds(make: Callable[[], object]) -> float:
@@ -142,7 +142,9 @@ def on_disk(image: Any) -> int:
     return int(os.stat(image.path).st_blocks * 512)
 
 
-def built(kind: Callable[[int], udfvm.UDF], functions: int) -> tuple[udfvm.UDF, dict[str, Any]]:
+def built(
+    kind: Callable[[int], udfvm.ScalarFunction], functions: int
+) -> tuple[udfvm.ScalarFunction, dict[str, Any]]:
     """The function, and what building it and its like took."""
     first_s = seconds(lambda: kind(0).prepare())
     build_s = statistics.median(
@@ -152,7 +154,7 @@ def built(kind: Callable[[int], udfvm.UDF], functions: int) -> tuple[udfvm.UDF, 
     return function, {
         "first_s": first_s,
         "build_s": build_s,
-        "base_bytes": on_disk(function.base),
+        "base_bytes": on_disk(function.image.base),
         "layer_bytes": on_disk(function.image),
     }
 
@@ -183,7 +185,7 @@ class InProcess:
 
 
 def expressions(
-    connection: apsw.Connection, functions: dict[str, udfvm.UDF], in_process: InProcess
+    connection: apsw.Connection, functions: dict[str, udfvm.ScalarFunction], in_process: InProcess
 ) -> dict[str, str]:
     """A SELECT of each way, its function registered."""
     udfvm.sqlite.register(connection, *functions.values())
@@ -202,7 +204,10 @@ def expressions(
 
 
 def measure_sql(
-    functions: dict[str, udfvm.UDF], in_process: InProcess, columns: list[np.ndarray], repeats: int
+    functions: dict[str, udfvm.ScalarFunction],
+    in_process: InProcess,
+    columns: list[np.ndarray],
+    repeats: int,
 ) -> dict[str, float]:
     """Nanoseconds a row, above the scan; of the fastest run, as a stream needs a second processor
     that others may be using.
@@ -235,7 +240,7 @@ def measure_sql(
 
 
 def measure_calls(
-    functions: dict[str, udfvm.UDF], in_process: InProcess, calls: int
+    functions: dict[str, udfvm.ScalarFunction], in_process: InProcess, calls: int
 ) -> dict[str, float]:
     """Microseconds of a call, and the floor's."""
     samplers: dict[str, Sampler] = {
@@ -251,7 +256,10 @@ def measure_calls(
 
 
 def measure_batches(
-    functions: dict[str, udfvm.UDF], in_process: InProcess, columns: list[np.ndarray], repeats: int
+    functions: dict[str, udfvm.ScalarFunction],
+    in_process: InProcess,
+    columns: list[np.ndarray],
+    repeats: int,
 ) -> dict[str, float]:
     """Nanoseconds a row."""
     ways: dict[str, tuple[Callable[..., Any], list[np.ndarray]]] = {

@@ -117,6 +117,7 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
     """The figures, and the samples that those of calls come from."""
     import udfvm
     from udfvm import vmm
+    from udfvm.codec.rows import RowCodec
     from udfvm.images.cache_files import cache_directory
 
     ffi = cffi.FFI()
@@ -160,12 +161,12 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
 
     values = np.random.default_rng(0).random(1000)
     assert np.array_equal(scaled(values), values * 2 + 1)
-    runtime = score._ready()
     native = CoreSampler(
         library, ffi, native_vm(directory), vmm.REQUEST_ROW, np.array([12.0, 300.0]).tobytes()
     )
-    python_vm = vmm.VM.open(runtime.image)
-    row = score._rows.encode((12.0, 300.0))
+    python_vm = vmm.VM.open(score.image)
+    rows = RowCodec(score.name, score.parameters, score.result)
+    row = rows.encode((12.0, 300.0))
     python = CoreSampler(library, ffi, python_vm, vmm.REQUEST_ROW, row)
     samplers: dict[str, Sampler] = {
         "floor": vmm.measure_exits,

@@ -27,7 +27,7 @@ import udfvm
 MIB = 1 << 20
 
 
-def function(number: int, pool: udfvm.Pool) -> udfvm.UDF:
+def function(number: int, pool: udfvm.Pool) -> udfvm.ScalarFunction:
     """A function like no other: its image is not in the cache."""
 
     @udfvm.udf(packages=["numpy", "pyarrow"], pool=pool, name=f"score_{number}")
@@ -60,7 +60,7 @@ def measure(functions: int, calls: int) -> dict[str, Any]:
             rounds=10,
             per_round=max(1, calls // 10),
         )
-        base = one.base
+        base = one.image.base
         result: dict[str, Any] = {
             "base_pages": base.pages,
             "base_mib": round(disk(base), 1),

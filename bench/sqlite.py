@@ -126,6 +126,7 @@ def queries(connection: apsw.Connection, directory: Path) -> dict[str, str]:
 def fresh_calls(directory: Path) -> CoreSampler:
     """Fresh calls of the Python function through the core's C API."""
     from udfvm import vmm
+    from udfvm.codec.rows import RowCodec
 
     ffi = cffi.FFI()
     ffi.cdef(
@@ -140,7 +141,7 @@ def fresh_calls(directory: Path) -> CoreSampler:
             )
         )
     )
-    row = plus._rows.encode((12.0, 300.0)) if plus._rows else b""
+    row = RowCodec(plus.name, plus.parameters, plus.result).encode((12.0, 300.0))
     return CoreSampler(library, ffi, vmm.VM.open(plus.image), vmm.REQUEST_ROW, row)
 
 

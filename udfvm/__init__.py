@@ -47,12 +47,13 @@ from udfvm.errors import (
     UDFError,
     UnknownUDFError,
 )
-from udfvm.functions.function import UDF, udf
+from udfvm.functions.function import Function
+from udfvm.functions.scalar import ScalarFunction, udf
 from udfvm.installation import get_include
 
 if TYPE_CHECKING:
     from udfvm import arrow, errors, sqlite
-    from udfvm.functions.aggregate import Aggregate, aggregate
+    from udfvm.functions.aggregate import AggregateFunction, aggregate
     from udfvm.functions.native import from_c, from_elf
     from udfvm.functions.table import TableFunction, table_function
     from udfvm.functions.wasm import from_wasm
@@ -60,8 +61,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "UDF",
-    "Aggregate",
+    "AggregateFunction",
     "BuildError",
     "BusyError",
     "CacheError",
@@ -69,6 +69,7 @@ __all__ = [
     "CallTimeoutError",
     "Error",
     "ForkedError",
+    "Function",
     "GuestCrashError",
     "GuestDeadlockError",
     "GuestExitError",
@@ -86,6 +87,7 @@ __all__ = [
     "PoolClosedError",
     "PoolStatistics",
     "ProtocolError",
+    "ScalarFunction",
     "SignatureError",
     "TableFunction",
     "TypeMappingError",
@@ -106,7 +108,7 @@ __all__ = [
 
 _SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm"})
 _MODULES = {
-    "Aggregate": "functions.aggregate",
+    "AggregateFunction": "functions.aggregate",
     "TableFunction": "functions.table",
     "aggregate": "functions.aggregate",
     "from_c": "functions.native",

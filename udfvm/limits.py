@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Final, NamedTuple
 
-from udfvm.call.output import Log, check_log
 from udfvm.checks import LARGEST, LONGEST, check_count, check_seconds, check_switch, is_whole, shown
 from udfvm.errors import OptionError, SignatureError
+from udfvm.log import Log, check_log
 
 MEBIBYTE: Final = 1 << 20
 MEMORY_UNIT: Final = 2 * MEBIBYTE

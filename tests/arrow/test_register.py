@@ -32,7 +32,7 @@ def score(dep_delay: float, distance: float) -> float | None:
     return None if distance == 0 else dep_delay / distance * 100
 
 
-def _registered(name: str) -> udfvm.UDF:
+def _registered(name: str) -> udfvm.ScalarFunction:
     function = udfvm.udf(score, name=name)
     udfvm.arrow.register(function)
     return function

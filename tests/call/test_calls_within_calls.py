@@ -20,7 +20,7 @@ import udfvm
 import udfvm.sqlite
 
 FOR_EVER = "all 1 VMs of the pool are in use by the calls in the midst of which this one is made"
-Declare = Callable[..., udfvm.UDF]
+Declare = Callable[..., udfvm.ScalarFunction]
 
 
 def printing(x: int) -> int:
@@ -39,7 +39,7 @@ def pool() -> Iterator[udfvm.Pool]:
         yield made
 
 
-def inner(pool: udfvm.Pool, **options: Any) -> udfvm.UDF:
+def inner(pool: udfvm.Pool, **options: Any) -> udfvm.ScalarFunction:
     made = udfvm.udf(pool=pool, timeout=None, **options)(doubles)
     made.prepare()
     return made
@@ -129,7 +129,7 @@ def test_a_larger_pool_serves_them() -> None:
 
 def test_what_calls_itself_ends(pool: udfvm.Pool) -> None:
     large = udfvm.Pool(size=4, wait=10_000)
-    functions: list[udfvm.UDF] = []
+    functions: list[udfvm.ScalarFunction] = []
     functions.append(udfvm.udf(pool=large, log=lambda text, stream: functions[0](1))(printing))
     with pytest.raises(
         udfvm.HostFunctionError, match=r"could not be passed on: HostFunctionError"
@@ -226,7 +226,7 @@ def test_a_signal_handler_that_forks_while_a_micro_vm_is_waited_for() -> None:
         double = inner(pool)
         before = signal.signal(signal.SIGALRM, lambda *_: children.append(os.fork()))
         try:
-            with pool.core(double.base).vm(double.image):
+            with pool.core(double.image.base).vm(double.image):
                 signal.setitimer(signal.ITIMER_REAL, 0.2)
                 try:
                     double(1)

@@ -41,7 +41,7 @@ def arguments(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def _seen() -> None:
     x, weight = arguments(10)
     assert np.array_equal(weighted(x, weight), x * weight + 1)
-    assert weighted._small is not None
+    assert weighted._calls._small is not None
 
 
 @pytest.mark.parametrize("rows", [1, 7, 8, 1000, LARGEST // 12 - 100, LARGEST // 8, 100_000])
@@ -74,7 +74,7 @@ def test_what_is_not_plain_takes_the_ordinary_way() -> None:
 
 
 def test_the_short_way_is_taken_by_what_is_plain_alone() -> None:
-    small = weighted._small
+    small = weighted._calls._small
     assert small is not None
     x, weight = arguments(100)
     assert np.array_equal(small.call((x, weight)), x * weight + 1)
@@ -109,7 +109,7 @@ def test_the_short_way_keeps_nothing() -> None:
             with pytest.raises(udfvm.UDFError):
                 weighted(x, weight)
     for _ in range(20):
-        assert weighted._small.call((strided, weight)) is NotImplemented
+        assert weighted._calls._small.call((strided, weight)) is NotImplemented
     gc.collect()
     assert not any(reference() is not None for reference in alive)
     assert [sys.getrefcount(each) for each in (x, weight, strided, NotImplemented)] == counts
@@ -142,7 +142,7 @@ def test_a_closed_pool_is_said_to_be() -> None:
 
         for _ in range(2):
             assert halved(np.array([2.0])).tolist() == [1.0]
-        assert halved._small is not None
+        assert halved._calls._small is not None
     with pytest.raises(udfvm.PoolClosedError):
         halved(np.array([2.0]))
 
@@ -156,7 +156,7 @@ def test_limits_hold() -> None:
 
     for _ in range(2):
         assert endless(np.array([1.0])).tolist() == [2.0]
-    assert endless._small is not None
+    assert endless._calls._small is not None
     with pytest.raises(udfvm.CallTimeoutError):
         endless(np.array([2.0]))
     assert endless(np.array([1.0])).tolist() == [2.0]

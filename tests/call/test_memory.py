@@ -155,12 +155,12 @@ def test_nothing_is_left_in_memory_that_was_given_back() -> None:
 @pytest.mark.parametrize("function", [bomb, count])
 def test_the_page_cache_holds_no_zeros(function: Callable[[int], int]) -> None:
     made = udfvm.udf(timeout=None, pool=udfvm.Pool(), packages=["fractions"])(function)
-    before = resident_zeros(made.base)
+    before = resident_zeros(made.image.base)
     made(16 << 10)
     made(MIB)
     made.pool.trim()
     made(MIB)
-    assert resident_zeros(made.base) - max(before, 0) < 16 * MIB
+    assert resident_zeros(made.image.base) - max(before, 0) < 16 * MIB
     made.pool.close()
 
 

@@ -25,7 +25,7 @@ def pool() -> Iterator[udfvm.Pool]:
         yield made
 
 
-def waits(pool: udfvm.Pool) -> udfvm.UDF:
+def waits(pool: udfvm.Pool) -> udfvm.ScalarFunction:
     @udfvm.udf(pool=pool)
     def wait(seconds: float) -> float:
         import time
@@ -222,7 +222,7 @@ def test_closing_ends_the_wait_for_a_vm() -> None:
         return 1
 
     assert wait(0) == 1
-    with pool.core(wait.base).vm(wait.image):  # the only VM is in use
+    with pool.core(wait.image.base).vm(wait.image):  # the only VM is in use
 
         def call() -> None:
             try:

@@ -65,13 +65,13 @@ def reads_files(x: int) -> int:
     return x
 
 
-def connected(*functions: udfvm.UDF) -> apsw.Connection:
+def connected(*functions: udfvm.ScalarFunction) -> apsw.Connection:
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(connection, *functions)
     return connection
 
 
-def fetch(sql: str, *functions: udfvm.UDF) -> Callable[[], object]:
+def fetch(sql: str, *functions: udfvm.ScalarFunction) -> Callable[[], object]:
     connection = connected(*functions)
     return lambda: connection.execute(sql).fetchall()
 

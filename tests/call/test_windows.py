@@ -45,8 +45,8 @@ def expected(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def vectorised(
     function: Callable[..., Any], kind: str = "double", result: str | None = None, **options: Any
-) -> udfvm.UDF:
-    made: udfvm.UDF = udfvm.udf(
+) -> udfvm.ScalarFunction:
+    made: udfvm.ScalarFunction = udfvm.udf(
         function,
         vectorized=True,
         input_types=[kind],

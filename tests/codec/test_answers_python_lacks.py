@@ -26,7 +26,7 @@ TYPES = [
 ]
 
 
-def hostile(name: str, whole: pa.DataType) -> udfvm.UDF:
+def hostile(name: str, whole: pa.DataType) -> udfvm.ScalarFunction:
     @udfvm.udf(vectorized=True, input_types=["int64"], output_type=name, name="odd")
     def odd(x):  # type: ignore[no-untyped-def]
         import pyarrow as pa

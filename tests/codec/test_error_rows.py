@@ -12,11 +12,11 @@ import pyarrow.dataset as ds
 import pytest
 
 import udfvm
-from udfvm.functions.function import UDF
+from udfvm.functions.scalar import ScalarFunction
 
 
 @pytest.fixture(scope="module")
-def odd() -> UDF:
+def odd() -> ScalarFunction:
     @udfvm.udf(name="odd_row")
     def function(x: int, text: str = "") -> int:
         if x < 0:
@@ -27,7 +27,7 @@ def odd() -> UDF:
 
 
 @pytest.fixture(scope="module")
-def total() -> UDF:
+def total() -> ScalarFunction:
     @udfvm.aggregate(name="total_rows")
     class Total:
         def __init__(self) -> None:
@@ -53,7 +53,7 @@ def total() -> UDF:
 
 
 @pytest.fixture(scope="module")
-def ranges() -> UDF:
+def ranges() -> ScalarFunction:
     @udfvm.table_function(columns={"i": int}, name="rows_up_to")
     def function(n: int):  # type: ignore[no-untyped-def]
         yield from range(abs(n))
@@ -67,7 +67,9 @@ ROWS = [1, None, 2, None, 3, -4]
 
 
 @pytest.fixture
-def connection(odd: UDF, total: UDF, ranges: UDF) -> apsw.Connection:
+def connection(
+    odd: ScalarFunction, total: ScalarFunction, ranges: ScalarFunction
+) -> apsw.Connection:
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(connection, odd, total, ranges)
     connection.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
@@ -86,14 +88,14 @@ def connection(odd: UDF, total: UDF, ranges: UDF) -> apsw.Connection:
     ],
     ids=["array", "chunks", "chunks of one", "slice", "numpy"],
 )
-def test_rows_of_arrays_are_those_of_the_whole(odd: UDF, argument: object) -> None:
+def test_rows_of_arrays_are_those_of_the_whole(odd: ScalarFunction, argument: object) -> None:
     for arguments in ((argument,), (argument, "and a text")):
         with pytest.raises(udfvm.UDFError, match=r"odd_row', row 5: ValueError") as raised:
             odd(*arguments)
         assert raised.value.row == 5
 
 
-def test_rows_of_pieces_are_those_of_the_whole(odd: UDF) -> None:
+def test_rows_of_pieces_are_those_of_the_whole(odd: ScalarFunction) -> None:
     text = "x" * (1 << 20)
     values = pa.array([*range(150), -1], pa.int64())  # more than a window has room for
     with pytest.raises(udfvm.UDFError) as raised:
@@ -101,7 +103,7 @@ def test_rows_of_pieces_are_those_of_the_whole(odd: UDF) -> None:
     assert raised.value.row == 150
 
 
-def test_rows_of_aggregates_count_those_that_null_leaves_out(total: UDF) -> None:
+def test_rows_of_aggregates_count_those_that_null_leaves_out(total: ScalarFunction) -> None:
     for argument in (
         pa.array(ROWS, pa.int64()),
         pa.chunked_array([ROWS[:3], ROWS[3:]], pa.int64()),
@@ -112,7 +114,9 @@ def test_rows_of_aggregates_count_those_that_null_leaves_out(total: UDF) -> None
 
 
 @pytest.mark.parametrize("place", [100, 199_999, 200_001, 399_998])
-def test_rows_of_aggregates_in_two_machines_are_those_of_the_whole(total: UDF, place: int) -> None:
+def test_rows_of_aggregates_in_two_machines_are_those_of_the_whole(
+    total: ScalarFunction, place: int
+) -> None:
     values: list[int | None] = [1] * 400_000
     values[0], values[place] = None, -1
     with pytest.raises(udfvm.UDFError) as raised:
@@ -180,7 +184,7 @@ def test_a_table_function_fails_behind_many_rows_with_the_row_of_its_arguments(
         assert raised.value.__cause__.row == ("vm_map" in query)
 
 
-def test_a_row_of_a_batch_of_pyarrow_is_said_to_be_one(odd: UDF) -> None:
+def test_a_row_of_a_batch_of_pyarrow_is_said_to_be_one(odd: ScalarFunction) -> None:
     @udfvm.udf(name="odd_row_of_batch")
     def function(x: int) -> int:
         if x < 0:

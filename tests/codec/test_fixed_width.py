@@ -74,7 +74,7 @@ def _codec(parameters: Sequence[str], result: str) -> BatchCodec:
     forms=st.tuples(*[st.sampled_from(["array", "chunked", "numpy", "steps", "backwards"])] * 2),
 )
 def test_columns_in_any_shape(
-    function: udfvm.UDF,
+    function: udfvm.ScalarFunction,
     rows: int,
     skipped: int,
     cuts: tuple[list[int], list[int]],

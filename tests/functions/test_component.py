@@ -85,7 +85,7 @@ COMPONENT = r"""
 """
 
 
-def function(export: str, name: str | None = None, **options: object) -> udfvm.UDF:
+def function(export: str, name: str | None = None, **options: object) -> udfvm.ScalarFunction:
     name = name or export.replace("-", "_")
     return udfvm.from_wasm(COMPONENT, export, name=name, **options)  # type: ignore[arg-type]
 

@@ -45,7 +45,7 @@ TYPES = [
 ]
 
 
-def function(item: Wit, **options: object) -> udfvm.UDF:
+def function(item: Wit, **options: object) -> udfvm.ScalarFunction:
     return udfvm.from_wasm(same(item), "same", **options)  # type: ignore[arg-type]
 
 
@@ -144,7 +144,7 @@ def test_words_that_a_type_does_not_have() -> None:
             udf(pa.array([[], [bad]], udf.parameters[0].type.arrow))
 
 
-def sql(*functions: udfvm.UDF) -> apsw.Connection:
+def sql(*functions: udfvm.ScalarFunction) -> apsw.Connection:
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(connection, *functions, policy=udfvm.sqlite.Policy(allow_create=True))
     return connection
@@ -257,7 +257,7 @@ BAD_JSON = [
 ]
 
 
-def everything() -> udfvm.UDF:
+def everything() -> udfvm.ScalarFunction:
     fields = {"n": "s8", "t": "string", "f": "f32", "u": "u64", "b": "bool"}
     return function(
         record(

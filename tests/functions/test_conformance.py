@@ -192,14 +192,14 @@ SHARED = functools.partial(_object, "-shared", "-fPIC")
 STATIC = functools.partial(_object, "-static")
 
 
-def _native(made: Callable[[], bytes], function: str, **options: Any) -> udfvm.UDF:
+def _native(made: Callable[[], bytes], function: str, **options: Any) -> udfvm.ScalarFunction:
     with tempfile.NamedTemporaryFile() as file:
         file.write(made())
         file.flush()
         return udfvm.from_elf(file.name, function, **options)
 
 
-def _vectorized(function: str, **options: Any) -> udfvm.UDF:
+def _vectorized(function: str, **options: Any) -> udfvm.ScalarFunction:
     arguments, result = _types(function)
     return udfvm.udf(
         VECTORIZED[function], vectorized=True, input_types=arguments, output_type=result, **options
@@ -215,7 +215,7 @@ class Kind(NamedTuple):
     """A way to write functions."""
 
     name: str
-    make: Callable[..., udfvm.UDF]  # (function, name=, isolation=, timeout=)
+    make: Callable[..., udfvm.ScalarFunction]  # (function, name=, isolation=, timeout=)
     stored: (
         tuple[str, Callable[[], str | bytes]] | None
     )  # kind and source for vm_create, where a database may hold such functions

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from udfvm.errors import ProtocolError
-from udfvm.functions.compiled import _read_description
+from udfvm.functions.compiled_requests import read_description
 
 STRUCT, LIST, DOUBLE, INT32 = 16, 17, 10, 3
 POINT = b"struct<x: double, y: double>"
@@ -30,7 +30,7 @@ def test_a_description() -> None:
         slot(DOUBLE, name=b"b"),
     )
     reply = description(*slots, items, POINT, count=2)
-    found = _read_description("f", reply)
+    found = read_description("f", reply)
     assert [str(each.type) for each in found.signature.parameters] == [POINT.decode(), "double"]
     assert [each.nullable for each in found.signature.parameters] == [True, False]
     assert str(found.signature.result.type) == items.decode()
@@ -38,7 +38,7 @@ def test_a_description() -> None:
 
 def test_types_that_are_stored_as_others_are() -> None:
     assert (
-        str(_read_description("f", one(INT32, b"date32[day]")).signature.result.type)
+        str(read_description("f", one(INT32, b"date32[day]")).signature.result.type)
         == "date32[day]"
     )
 
@@ -91,7 +91,7 @@ def one(storage: int, text: bytes, length: int | None = None) -> bytes:
 )
 def test_descriptions_that_are_none(reply: bytes) -> None:
     with pytest.raises(ProtocolError, match="the guest's description of the function is not valid"):
-        _read_description("f", reply)
+        read_description("f", reply)
 
 
 def test_damaged_descriptions() -> None:
@@ -104,7 +104,7 @@ def test_damaged_descriptions() -> None:
     )
     good = good.replace(struct.pack("<III", LIST, 0, 22), struct.pack("<III", LIST, 0, 28))
     assert (
-        str(_read_description("f", good).signature.parameters[0].type)
+        str(read_description("f", good).signature.parameters[0].type)
         == "list<item: list<item: int8>>"
     )
     chance = random.Random(3)
@@ -115,7 +115,7 @@ def test_damaged_descriptions() -> None:
                 (*b"<>,: l", 0, 0xFF, chance.randrange(256))
             )
         try:
-            _read_description(
+            read_description(
                 "f", bytes(damaged[: chance.choice((len(damaged), chance.randrange(len(damaged))))])
             )
         except ProtocolError:

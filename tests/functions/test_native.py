@@ -19,7 +19,7 @@ import pytest
 
 import udfvm
 from udfvm import errors
-from udfvm.functions.compiled import parse_signature
+from udfvm.functions.signature_text import parse_signature
 
 SOURCE = r"""
 #include <udfvm.h>

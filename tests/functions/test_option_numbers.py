@@ -23,6 +23,7 @@ from click.testing import CliRunner
 import udfvm
 import udfvm.sqlite
 from udfvm.cli import commands
+from udfvm.functions import options
 from udfvm.limits import parse_size
 
 MODULE = '(module (func (export "f") (param i64) (result i64) local.get 0))'
@@ -48,17 +49,17 @@ class Sum:
         return self.sum
 
 
-def of_c(source: str = "no C at all", **options: Any) -> udfvm.UDF:
+def of_c(source: str = "no C at all", **options: Any) -> udfvm.ScalarFunction:
     return udfvm.from_c(source, "f", **options)
 
 
 PUBLIC: dict[str, tuple[Callable[..., object], Callable[..., object]]] = {
     "udf": (udfvm.udf, lambda **options: udfvm.udf(**options)(function)),
     "table_function": (
-        udfvm.udf,
+        udfvm.table_function,
         lambda **options: udfvm.table_function(columns={"x": int}, **options)(rows),
     ),
-    "aggregate": (udfvm.udf, lambda **options: udfvm.aggregate(**options)(Sum)),
+    "aggregate": (udfvm.aggregate, lambda **options: udfvm.aggregate(**options)(Sum)),
     "from_c": (udfvm.from_c, of_c),
     "from_elf": (udfvm.from_elf, lambda **options: udfvm.from_elf("/nowhere", "f", **options)),
     "from_wasm": (udfvm.from_wasm, lambda **options: udfvm.from_wasm(MODULE, "f", **options)),
@@ -71,13 +72,23 @@ SWITCHES = {"files", "deterministic", "allow_create"}
 SWITCHED_ELSEWHERE = {"vectorized", "elementwise"}  # any object is true or not
 
 
+def annotations_of(name: str) -> dict[str, str]:
+    """The annotations of what is passed by keyword, those of a ``TypedDict`` of options too."""
+    found = {}
+    for option, parameter in inspect.signature(PUBLIC[name][0]).parameters.items():
+        unpacked = re.fullmatch(r"Unpack\[(\w+)\]", str(parameter.annotation))
+        if unpacked:
+            found.update(getattr(options, unpacked[1]).__annotations__)
+        else:
+            found[option] = parameter.annotation
+    return {option: str(annotation) for option, annotation in found.items()}
+
+
 def options_of(name: str, kind: str) -> list[str]:
-    taken = {"table_function", "aggregate"} & {name}
     return [
         option
-        for option, parameter in inspect.signature(PUBLIC[name][0]).parameters.items()
-        if re.search(rf"\b({kind})\b", str(parameter.annotation))
-        and not (taken and option in SWITCHED_ELSEWHERE)
+        for option, annotation in annotations_of(name).items()
+        if re.search(rf"\b({kind})\b", annotation)
     ]
 
 

@@ -85,7 +85,7 @@ def test_null_arguments() -> None:
     assert fails_on_odd(pa.array([2, None, 4])).to_pylist() == [2, None, 4]
 
 
-def _identity(type_: object) -> udfvm.UDF:
+def _identity(type_: object) -> udfvm.ScalarFunction:
     def same(x):  # type: ignore[no-untyped-def]
         return x
 

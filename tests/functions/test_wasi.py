@@ -137,7 +137,7 @@ def reactor(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def does(command: Path) -> udfvm.UDF:
+def does(command: Path) -> udfvm.ScalarFunction:
     """A command with two arguments behind its standard input."""
     return udfvm.from_wasm(
         command,
@@ -146,7 +146,7 @@ def does(command: Path) -> udfvm.UDF:
         name="does",
         args=["program"],
         env={"HOME": "/nowhere", "EMPTY": ""},
-        files={"/data/a.txt": b"content", "b.txt": "text"},
+        root={"/data/a.txt": b"content", "b.txt": "text"},
     )
 
 
@@ -181,7 +181,7 @@ def test_blobs(command: Path) -> None:
         )()
 
 
-def test_arguments_environment_and_files(does: udfvm.UDF) -> None:
+def test_arguments_environment_and_files(does: udfvm.ScalarFunction) -> None:
     assert does("", "program", "") == "program\n"
     assert [does("", "variable", name) for name in ("HOME", "EMPTY", "PATH")] == [
         "/nowhere",
@@ -200,7 +200,7 @@ def test_arguments_environment_and_files(does: udfvm.UDF) -> None:
 
 
 @pytest.mark.parametrize("path", ["/data/a.txt", "/data/new.txt"])
-def test_files_cannot_be_written(does: udfvm.UDF, path: str) -> None:
+def test_files_cannot_be_written(does: udfvm.ScalarFunction, path: str) -> None:
     with pytest.raises(udfvm.UDFError, match=r"exit status 4\n(.|\n)*open: "):
         does("", "write", path)
 
@@ -215,7 +215,7 @@ def test_files_cannot_be_written(does: udfvm.UDF, path: str) -> None:
         "/data/../../etc/passwd",
     ],
 )
-def test_other_files_do_not_exist(does: udfvm.UDF, path: str) -> None:
+def test_other_files_do_not_exist(does: udfvm.ScalarFunction, path: str) -> None:
     with pytest.raises(udfvm.UDFError, match="exit status 4"):
         does("", "read", path)
 
@@ -224,14 +224,14 @@ def test_a_folder_of_files(command: Path, tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "file").write_text("from the folder")
     (tmp_path / "link").symlink_to("/etc/passwd")
-    options = {"signature": "(text, text, text) -> text", "args": ["x"], "files": tmp_path}
+    options = {"signature": "(text, text, text) -> text", "args": ["x"], "root": tmp_path}
     read = udfvm.from_wasm(command, "_start", name="read", **options)  # type: ignore[arg-type]
     assert read("", "read", "inner/file") == "from the folder"
     with pytest.raises(udfvm.UDFError, match="exit status 4"):
         read("", "read", "link")
 
 
-def test_exit_status_and_traps(does: udfvm.UDF) -> None:
+def test_exit_status_and_traps(does: udfvm.ScalarFunction) -> None:
     with pytest.raises(
         udfvm.UDFError,
         match=r"row 1: SystemExit: the command ended with exit status 3\n.*\nwhat is love\?",
@@ -242,7 +242,7 @@ def test_exit_status_and_traps(does: udfvm.UDF) -> None:
     assert does("a", "upper", "") == "A"
 
 
-def test_clock_and_randomness(does: udfvm.UDF, reactor: Path) -> None:
+def test_clock_and_randomness(does: udfvm.ScalarFunction, reactor: Path) -> None:
     assert abs(int(does("", "time", "")) - time.time()) < 5
     assert abs(udfvm.from_wasm(reactor, "now")(0) - time.time()) < 5
     random = udfvm.from_wasm(reactor, "random")
@@ -252,7 +252,7 @@ def test_clock_and_randomness(does: udfvm.UDF, reactor: Path) -> None:
 
 
 def test_a_reactor_is_initialized_once_for_all_calls(reactor: Path) -> None:
-    size = udfvm.from_wasm(reactor, "ready_and_size", files={"table/numbers.txt": b"x" * 321})
+    size = udfvm.from_wasm(reactor, "ready_and_size", root={"table/numbers.txt": b"x" * 321})
     assert [size(0), size(0)] == [42_321, 42_321]
     assert udfvm.from_wasm(reactor, "ready_and_size")(0) == 42_000
 

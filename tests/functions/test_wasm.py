@@ -59,7 +59,7 @@ MODULE = """
 """
 
 
-def function(export: str, **options: object) -> udfvm.UDF:
+def function(export: str, **options: object) -> udfvm.ScalarFunction:
     return udfvm.from_wasm(MODULE, export, **options)  # type: ignore[arg-type]
 
 

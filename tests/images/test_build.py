@@ -24,7 +24,7 @@ PROGRAM = textwrap.dedent("""
 
     assert double(21) == 42
     layer = json.loads(double.image.metadata)
-    base = json.loads(double.base.metadata)
+    base = json.loads(double.image.base.metadata)
     times = {"layer": layer["created"], "base": base["created"]}
     calls = [base["syscalls"], base["trapped_syscalls"]]
     print(json.dumps({**times, "unknown": base["unknown_syscalls"], "pages": double.image.pages, "calls": calls}))
@@ -168,12 +168,12 @@ def test_a_layer_needs_its_own_base(filled: tuple[Path, dict[str, object]], tmp_
 
     (layer,) = filled[0].glob("*.layer")
     with pytest.raises(errors.ImageError):
-        vmm.Image.open(layer, other.base)
+        vmm.Image.open(layer, other.image.base)
     with pytest.raises(errors.ImageError):
         vmm.Image.open(layer)
     (base,) = filled[0].glob("*.base")
     with pytest.raises(errors.ImageError):
-        vmm.Image.open(base, other.base)
+        vmm.Image.open(base, other.image.base)
 
 
 def test_what_is_built_depends_on_its_content() -> None:

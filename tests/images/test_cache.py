@@ -512,7 +512,7 @@ def test_what_is_in_use_here_stays(here: Path, layers: list[Path]) -> None:
 def test_what_another_process_uses_stays(here: Path, layers: list[Path]) -> None:
     program = PROGRAM.replace(
         "print(double(21))",
-        "vm = double.pool.core(double.base).take(double.image); print(1, flush=True); input()",
+        "vm = double.pool.core(double.image.base).take(double.image); print(1, flush=True); input()",
     )
     command = [sys.executable, "-c", textwrap.dedent(program)]
     with subprocess.Popen(
@@ -568,7 +568,7 @@ def test_holes_do_not_count(here: Path) -> None:
 
 
 def test_builds_keep_the_cache_at_its_size(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def function(number: int) -> udfvm.UDF:
+    def function(number: int) -> udfvm.ScalarFunction:
         space: dict[str, object] = {}
         exec(f"def f(x: int) -> int:\n    return x + {number}\n", space)
         return udfvm.udf(packages=[], pool=udfvm.Pool())(space["f"])  # type: ignore[call-overload,no-any-return]

@@ -258,9 +258,9 @@ def test_host_functions(notebook: Notebook) -> None:
     )
     made = notebook["f"]
     assert made(0) == 1
-    runtime = made._runtime
+    runtime = made._calls._runtime
     assert [made(0), made(0)] == [2, 3]  # what its globals mean is nothing to the guest
-    assert made._runtime is runtime
+    assert made._calls._runtime is runtime
     notebook.run("def price(x: int) -> int: return 7")
     for _ in range(2):
         with pytest.raises(
@@ -278,7 +278,7 @@ def test_batches_that_race_with_a_change(
     notebook.run(UDF.format("x * K") + "K = 1")
     made, array = notebook["f"], np.array([1, 2])
     assert made(1) == 1
-    whole = type(made._number_batches()).small
+    whole = type(made._calls.codecs.numbers).small
 
     def meanwhile(*arguments: Any) -> Any:
         small = whole(*arguments)
@@ -286,7 +286,7 @@ def test_batches_that_race_with_a_change(
         assert made(1) == 3  # another thread's call
         return small
 
-    monkeypatch.setattr(type(made._number_batches()), "small", meanwhile)
+    monkeypatch.setattr(type(made._calls.codecs.numbers), "small", meanwhile)
     made(array)
     monkeypatch.undo()
     for _ in range(3):
@@ -301,7 +301,7 @@ def _one_argument(function: Callable[..., int]) -> Callable[[int], int]:
 
 
 def test_closures() -> None:
-    def make() -> tuple[udfvm.UDF, Callable[[int], None]]:
+    def make() -> tuple[udfvm.ScalarFunction, Callable[[int], None]]:
         factor = 2
 
         @udfvm.udf
@@ -433,12 +433,12 @@ def test_threads_see_the_old_meaning_or_the_new(notebook: Notebook) -> None:
 def test_names_that_stay_cost_no_image(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook.run(UDF.format("x * K") + "K = 1")
     made = notebook["f"]
-    runtime = made._ready()
+    runtime = made._calls.ready()
     for _ in range(3):
         assert made(2) == 2
     notebook.run("unrelated = 1")
     assert made(2) == 2
-    assert made._ready() is runtime
+    assert made._calls.ready() is runtime
 
 
 def test_changed_is_exact() -> None:

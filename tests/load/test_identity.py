@@ -15,12 +15,18 @@ from typing import Any
 import pytest
 
 import udfvm
+from udfvm.functions.integration import declaration_of
 from udfvm.load.identity import of_plain
 
 OFFSET = 3
 
 
-def made(source: str, filename: str = "/srv/functions.py", **names: object) -> udfvm.UDF:
+def identity_of(function: Any) -> bytes | None:
+    """The identity of a function that refers to builtins alone."""
+    return of_plain(declaration_of(function), function.function, function._program.sample)
+
+
+def made(source: str, filename: str = "/srv/functions.py", **names: object) -> udfvm.ScalarFunction:
     """The UDF ``f`` of some source text."""
     namespace: dict[str, Any] = {"__name__": "functions", **names}
     exec(compile(textwrap.dedent(source), filename, "exec", dont_inherit=True), namespace)
@@ -53,15 +59,15 @@ PLAIN = (
 )
 def test_functions_that_differ_have_different_names(now: str, then: str) -> None:
     assert now in PLAIN
-    one, other = of_plain(made(PLAIN)), of_plain(made(PLAIN.replace(now, then, 1)))
+    one, other = identity_of(made(PLAIN)), identity_of(made(PLAIN.replace(now, then, 1)))
     assert one is not None and other is not None and one != other
-    assert of_plain(made(PLAIN)) == one
+    assert identity_of(made(PLAIN)) == one
 
 
 def test_constants_of_other_types_are_others() -> None:
     constants = ["1", "1.0", "True", "-0.0", "0.0", "'1'", "b'1'", "(1,)", "..."]
     sources = [f"def f(x: int) -> float: return ({constant}, x)[0]" for constant in constants]
-    assert len({of_plain(made(source)) for source in sources}) == len(sources)
+    assert len({identity_of(made(source)) for source in sources}) == len(sources)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,7 @@ def test_constants_of_other_types_are_others() -> None:
 def test_functions_that_refer_to_more_are_named_by_their_pickle(
     source: str, names: dict[str, object]
 ) -> None:
-    assert of_plain(made(source, **names)) is None
+    assert identity_of(made(source, **names)) is None
 
 
 class Whole(int):
@@ -87,39 +93,40 @@ class Whole(int):
 
 def test_defaults_count_by_value_where_they_are_constants() -> None:
     source = "def f(x: int, y: int = LIMIT) -> int: return x + y"
-    names = [of_plain(made(source, LIMIT=limit)) for limit in (1, 2, 1)]
+    names = [identity_of(made(source, LIMIT=limit)) for limit in (1, 2, 1)]
     assert names[0] == names[2] != names[1] and None not in names
-    assert of_plain(made(source, LIMIT=Whole(1))) is None
+    assert identity_of(made(source, LIMIT=Whole(1))) is None
 
 
 def test_other_facts_of_a_function() -> None:
-    plain = of_plain(made(PLAIN))
+    plain = identity_of(made(PLAIN))
     others = [
-        of_plain(made(PLAIN, filename="/srv/other.py")),
-        of_plain(made(PLAIN, __file__="/srv/functions.py")),
-        of_plain(made(PLAIN + "\nf.__doc__ = 'text'")),
-        of_plain(made(PLAIN + "\nf.__qualname__ = 'g.f'")),
-        of_plain(made(PLAIN, __package__="p")),
+        identity_of(made(PLAIN, filename="/srv/other.py")),
+        identity_of(made(PLAIN, __file__="/srv/functions.py")),
+        identity_of(made(PLAIN + "\nf.__doc__ = 'text'")),
+        identity_of(made(PLAIN + "\nf.__qualname__ = 'g.f'")),
+        identity_of(made(PLAIN, __package__="p")),
     ]
     assert None not in others and len({plain, *others}) == len(others) + 1
-    assert of_plain(udfvm.udf(sample=(1.0, 2))(made(PLAIN).function)) is None
+    assert identity_of(udfvm.udf(sample=(1.0, 2))(made(PLAIN).function)) is None
 
 
 def test_functions_of_libraries_go_by_name() -> None:
     function = udfvm.udf(input_types=["string"], output_type="bool")(os.path.isabs)
-    assert of_plain(function) is None
+    assert identity_of(function) is None
     assert function("/srv") is True
 
 
 NAMES = """
 import hashlib, sys
 import udfvm
+from udfvm.functions.integration import declaration_of
 from udfvm.load.identity import of_plain
 {before}
 @udfvm.udf
 def f(x: str) -> bool:
     return x in {{"a", "b", "c", "d", "e", "f"}}
-print(hashlib.sha256(of_plain(f)).hexdigest())
+print(hashlib.sha256(of_plain(declaration_of(f), f.function, None)).hexdigest())
 """
 
 
@@ -156,7 +163,7 @@ def test_tracebacks_show_the_source_of_plain_functions(tmp_path: Path) -> None:
     source = "def f(x: int) -> int:\n    return 1 // x    # here\n"
     path.write_text(source)
     function = made(source, filename=str(path))
-    assert of_plain(function) is not None
+    assert identity_of(function) is not None
     with pytest.raises(udfvm.UDFError, match="return 1 // x    # here") as raised:
         function(0)
     assert "functions.py" in str(raised.value)
@@ -175,7 +182,7 @@ def both_ways() -> list[Callable[[int], int]]:
 @pytest.mark.parametrize("function", both_ways(), ids=lambda function: function.__name__)
 def test_both_ways_run(function: Callable[[int], int]) -> None:
     made_one = udfvm.udf(function)
-    assert (of_plain(made_one) is None) == (function.__name__ == "other")
+    assert (identity_of(made_one) is None) == (function.__name__ == "other")
     assert made_one(5) == function(5)
 
 

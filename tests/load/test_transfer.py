@@ -146,7 +146,7 @@ def found_here(x: int) -> int:
     return x * 2
 
 
-def _declared_inside(factor: int) -> udfvm.UDF:
+def _declared_inside(factor: int) -> udfvm.ScalarFunction:
     @udfvm.udf(name="inside", timeout=7)
     def function(x: int) -> int:
         return x * factor
@@ -612,7 +612,7 @@ def test_data_files_of_own_packages_travel(package: Path) -> None:
 
 
 def test_data_files_are_part_of_what_a_function_is(package: Path) -> None:
-    def make() -> udfvm.UDF:
+    def make() -> udfvm.ScalarFunction:
         @udfvm.udf
         def read(x: int) -> str:
             import with_data

@@ -16,7 +16,7 @@ import apsw
 import pytest
 
 import udfvm
-from udfvm.functions.function import UDF
+from udfvm.functions.scalar import ScalarFunction
 
 
 class Marked(Exception):
@@ -24,7 +24,7 @@ class Marked(Exception):
 
 
 @pytest.fixture(scope="module")
-def functions() -> list[UDF]:
+def functions() -> list[ScalarFunction]:
     def ask(x: int) -> int:
         if x == 1:
             raise LookupError("not here")
@@ -76,7 +76,7 @@ def functions() -> list[UDF]:
 
 
 @pytest.fixture
-def connection(functions: list[UDF]) -> Iterator[apsw.Connection]:
+def connection(functions: list[ScalarFunction]) -> Iterator[apsw.Connection]:
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(connection, *functions, policy=udfvm.sqlite.Policy(allow_create=True))
     yield connection
@@ -138,7 +138,9 @@ def test_a_stored_function_has_a_cause_too(connection: apsw.Connection) -> None:
     ],
 )
 @pytest.mark.parametrize("streams", [False, True])
-def test_a_statements_timeout_is_the_cause(functions: list[UDF], place: str, streams: bool) -> None:
+def test_a_statements_timeout_is_the_cause(
+    functions: list[ScalarFunction], place: str, streams: bool
+) -> None:
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(connection, *functions, policy=udfvm.sqlite.Policy(statement_timeout=0.3))
     name = "yields" if "vm_table" in place else "waits"
@@ -222,7 +224,7 @@ LOADS: list[tuple[tuple[object, ...], type[Exception], str]] = [
     ids=[f"{case[2][:20]}-{index}" for index, case in enumerate(LOADS)],
 )
 def test_what_keeps_a_stored_function_from_loading_is_the_cause(
-    functions: list[UDF], arguments: tuple[object, ...], kind: type[Exception], text: str
+    functions: list[ScalarFunction], arguments: tuple[object, ...], kind: type[Exception], text: str
 ) -> None:
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(
@@ -389,7 +391,7 @@ LOADING = [
 
 
 @pytest.fixture
-def with_endless_source(functions: list[UDF]) -> Iterator[apsw.Connection]:
+def with_endless_source(functions: list[ScalarFunction]) -> Iterator[apsw.Connection]:
     """A connection whose stored function ``loops`` does not end to load."""
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(
@@ -476,7 +478,7 @@ def test_a_statements_timeout_ends_its_loading(
     not hasattr(sqlite3.Connection, "enable_load_extension"),
     reason="this Python's sqlite3 loads no extensions",
 )
-def test_the_standard_librarys_sqlite3_has_the_text(functions: list[UDF]) -> None:
+def test_the_standard_librarys_sqlite3_has_the_text(functions: list[ScalarFunction]) -> None:
     connection = sqlite3.connect(":memory:")
     udfvm.sqlite.register(connection, *functions)
     with pytest.raises(sqlite3.OperationalError, match="UDF 'fails', row 0: KeyError"):

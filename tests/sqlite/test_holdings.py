@@ -238,7 +238,7 @@ print(len(counts), own > 0, all(counts))
 # ---- Names ----
 
 
-def first() -> udfvm.UDF:
+def first() -> udfvm.ScalarFunction:
     @udfvm.udf
     def swapped(x: int) -> int:
         return x + 1001
@@ -246,7 +246,7 @@ def first() -> udfvm.UDF:
     return swapped
 
 
-def second() -> udfvm.UDF:
+def second() -> udfvm.ScalarFunction:
     @udfvm.udf
     def swapped(x: int) -> int:
         return x + 2002

@@ -655,7 +655,7 @@ def _value(data):  # type: ignore[no-untyped-def]
 
 
 @functools.cache
-def returning(name: str) -> udfvm.UDF:
+def returning(name: str) -> udfvm.ScalarFunction:
     return udfvm.udf(_value, name="returning", input_types=["binary"], output_type=name)
 
 

@@ -75,7 +75,7 @@ def values(type_: pa.DataType) -> st.SearchStrategy[Any]:
 
 
 @functools.cache
-def identity(type_: pa.DataType, vectorized: bool) -> udfvm.UDF:
+def identity(type_: pa.DataType, vectorized: bool) -> udfvm.ScalarFunction:
     def same(x):  # type: ignore[no-untyped-def]
         return x
 
@@ -369,7 +369,7 @@ def test_calls_do_not_see_what_others_did() -> None:
 # ---- SQL ----
 
 
-def query(sql: str, *udfs: udfvm.UDF) -> Any:
+def query(sql: str, *udfs: udfvm.ScalarFunction) -> Any:
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(connection, *udfs)
     return connection.execute(sql).fetchall()

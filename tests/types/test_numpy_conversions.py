@@ -338,8 +338,8 @@ def _held(x):  # type: ignore[no-untyped-def]
     return np.array([{"a": 1.0}, {"a": 2**53 + 1}], dtype=object)
 
 
-def vectorised(function: Callable[..., Any], name: str) -> udfvm.UDF:
-    made: udfvm.UDF = udfvm.udf(
+def vectorised(function: Callable[..., Any], name: str) -> udfvm.ScalarFunction:
+    made: udfvm.ScalarFunction = udfvm.udf(
         function,
         vectorized=True,
         input_types=["int64"],

@@ -95,7 +95,7 @@ def _same_bits(left: pa.Array, right: pa.Array) -> bool:
 @functools.cache
 def _identity(
     type_: pa.DataType, vectorized: bool, nullable: bool, numpy: bool = False
-) -> udfvm.UDF:
+) -> udfvm.ScalarFunction:
     def same(x):  # type: ignore[no-untyped-def]
         return x
 
@@ -195,7 +195,7 @@ def test_batches_of_several_columns(data: st.DataObject) -> None:
 
 
 @functools.cache
-def _second() -> udfvm.UDF:
+def _second() -> udfvm.ScalarFunction:
     @udfvm.udf
     def second(number: float, text: str, constant: int) -> str:
         assert constant == 7

@@ -151,7 +151,7 @@ def test_the_spy_finds_what_a_host_left() -> None:
     """A host that writes to a window behind the back of the core, between two calls: what must
     never happen is seen.
     """
-    runtime, vm = spies.take_vm()
+    runtime, vm = spies._calls.take_vm()
     window = ctypes.addressof(ctypes.c_char.from_buffer(vm.input(1 << 20)))
     runtime.pool.give(vm)
     _nothing_is_left()
@@ -264,9 +264,9 @@ WAYS: dict[str, Callable[[], object]] = {
 
 
 def test_all_functions_share_a_micro_vm() -> None:
-    functions = [value for value in globals().values() if isinstance(value, udfvm.UDF)]
+    functions = [value for value in globals().values() if isinstance(value, udfvm.Function)]
     assert len(functions) > 10
-    assert {function.base.digest for function in functions} == {spies.base.digest}
+    assert {function.image.base.digest for function in functions} == {spies.image.base.digest}
     assert all(function.pool is POOL for function in functions)
 
 
@@ -286,7 +286,7 @@ def test_every_byte_of_a_request_is_written(way: str) -> None:
         "strings": of_strings,
         "nested": of_nested,
     }[way]
-    pool = udf.prepare().take_vm()[0].pool  # that VM goes back as it is forgotten
+    pool = udf.prepare()._calls.take_vm()[0].pool  # that VM goes back as it is forgotten
     call = pool.call_and_give
 
     def looks(vm: Any, request: int, length: int, *rest: Any) -> Any:
@@ -372,7 +372,7 @@ def _lent() -> tuple[np.ndarray, Callable[[], int]]:
 
     def found() -> int:
         gc.collect()
-        runtime, first = looks.take_vm()  # both VMs
+        runtime, first = looks._calls.take_vm()  # both VMs
         try:
             one = looks(HIDDEN, True)
         finally:
@@ -380,7 +380,7 @@ def _lent() -> tuple[np.ndarray, Callable[[], int]]:
         return int(one + looks(HIDDEN, True))
 
     rows = 200_000
-    codec = lazy._codec()
+    codec = lazy._calls.codecs.batches
     layout = codec.number_replies().layout(rows)  # type: ignore[union-attr]
     words = np.frombuffer(layout.head.ljust(-(-len(layout.head) // 8) * 8, b"\0"), np.int64)
     request = np.zeros(rows, np.int64)
@@ -441,8 +441,12 @@ def _resident() -> int:
 
 
 def test_replies_are_read_only_until_they_are_lent() -> None:
-    runtime, vm = echoes.take_vm()
-    reply = vm.call(4, echoes._codec().stream(echoes._codec().null_and_zero()), runtime.limits)
+    runtime, vm = echoes._calls.take_vm()
+    reply = vm.call(
+        4,
+        echoes._calls.codecs.batches.stream(echoes._calls.codecs.batches.null_and_zero()),
+        runtime.limits,
+    )
     assert reply.data.readonly
     runtime.pool.give(vm)
 

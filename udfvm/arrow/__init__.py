@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from udfvm.call.forks import ForkLock
 from udfvm.codec.columns import Form
 from udfvm.errors import CallError, SignatureError
-from udfvm.functions.function import check_udf
+from udfvm.functions.integration import calls_of, check_function
 
 if TYPE_CHECKING:
-    from udfvm.functions.function import UDF
+    from udfvm.functions.function import Function
 
 __all__ = ["register"]
 
@@ -31,7 +31,7 @@ class _Registration:
     name can change, its types cannot.
     """
 
-    def __init__(self, udf: UDF, types: _Types) -> None:
+    def __init__(self, udf: Function, types: _Types) -> None:
         self.udf = udf
         self.types = types
         # pyarrow reads the number of arguments from here; without it the function would be
@@ -42,14 +42,15 @@ class _Registration:
         )
 
     def __call__(self, context: Any, *arguments: Any) -> pa.Array | pa.Scalar:
-        self.udf.follow()
+        calls = calls_of(self.udf)
+        calls.follow()
         if any(isinstance(argument, (pa.Array, pa.ChunkedArray)) for argument in arguments):
             try:
-                return self.udf.call_columns(arguments, Form.ARRAY)
+                return calls.call_columns(arguments, Form.ARRAY)
             except CallError as error:  # pyarrow does not say which rows of its input the batch has
                 error.locate(error.row, of_batch=True)
                 raise
-        result = self.udf.call_columns(arguments, Form.ARRAY)[0]
+        result = calls.call_columns(arguments, Form.ARRAY)[0]
         return pa.repeat(result, context.batch_length)
 
 
@@ -57,7 +58,7 @@ _guard: Final = ForkLock()
 _registered: Final[dict[str, _Registration]] = {}  # mirrors what is ours in pyarrow's registry
 
 
-def register(udf: UDF) -> None:
+def register(udf: Function) -> None:
     """Makes a UDF the ``pyarrow.compute`` function of its name. Its image is built, or taken from
     the cache, here.
 
@@ -77,11 +78,11 @@ def register(udf: UDF) -> None:
     >>> flights.to_table(columns={"s": call}).to_pydict()
     {'s': [150.0, None]}
     """
-    check_udf("udfvm.arrow.register", udf)
-    if udf.kind in ("table", "aggregate"):
+    check_function("udfvm.arrow.register", udf)
+    if udf.form in ("table", "aggregate"):
         raise SignatureError(
-            f"UDF {udf.name!r}: pyarrow.compute takes scalar and vectorised UDFs, not those of kind"
-            f" {udf.kind!r}"
+            f"UDF {udf.name!r}: pyarrow.compute takes scalar and vectorised UDFs, not those of form"
+            f" {udf.form!r}"
         )
     if not udf.parameters:
         raise SignatureError(
@@ -106,7 +107,7 @@ def register(udf: UDF) -> None:
             )
 
 
-def _register_new(udf: UDF, types: _Types) -> _Registration:
+def _register_new(udf: Function, types: _Types) -> _Registration:
     if udf.name in pc.list_functions():
         raise SignatureError(
             f"UDF {udf.name!r}: pyarrow.compute has a function of that name already: pass another"

@@ -19,8 +19,8 @@ from udfvm.errors import ForkedError
 from udfvm.vmm import exception_at
 
 if TYPE_CHECKING:
+    from udfvm.call.runtime import Runtime
     from udfvm.codec.arrow_ipc import BatchCodec, NumberCodec, NumberLayout
-    from udfvm.functions.function import Runtime
 
 LARGEST: Final = 1 << 18  # bytes of a request; above, what is saved here does not matter
 
@@ -76,9 +76,9 @@ class SmallBatches:
         what the function raised.
         """
         if status:
-            from udfvm.functions.function import guest_exception
+            from udfvm.codec import guest_error
 
-            raise guest_exception(memoryview(reply), self._name, 0, layout.rows)
+            raise guest_error.parse(memoryview(reply), self._name, 0, layout.rows)
         data = self._codec.numbers_in(memoryview(reply), layout.rows)
         if data is not None:
             return np.frombuffer(reply, self._result, layout.rows, data.start)

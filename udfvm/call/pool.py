@@ -8,18 +8,16 @@ import os
 import threading
 import time
 import weakref
-from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
 
 from udfvm.checks import check_count, check_seconds
 from udfvm.errors import SignatureError
-from udfvm.functions.keywords import checks_options
+from udfvm.keywords import checks_options
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from udfvm.functions.function import UDF
     from udfvm.vmm import Image
     from udfvm.vmm import Pool as Core
 
@@ -35,6 +33,13 @@ class PoolStatistics(NamedTuple):
     size: int
     live: int
     idle: int
+
+
+class Warmable(Protocol):
+    """A function, as pools know it."""
+
+    def _warm(self, pool: Pool, vms: int) -> int:
+        """Makes so many VMs of a pool ready; returns their number."""
 
 
 class Pool:
@@ -111,7 +116,7 @@ class Pool:
                 self._cores[base.digest] = core
             return core
 
-    def warm(self, *functions: UDF, vms: int = 1) -> Future[int]:
+    def warm(self, *functions: Warmable, vms: int = 1) -> Future[int]:
         """Makes VMs ready for functions, in the background: images are built or opened, so many VMs
         opened for each function, and a call made in each, with a row of zeros, whose result is
         dropped.
@@ -126,20 +131,12 @@ class Pool:
 
         def work() -> None:
             try:
-                future.set_result(sum(self._warm(function, count) for function in functions))
+                future.set_result(sum(function._warm(self, count) for function in functions))
             except BaseException as error:  # noqa: BLE001 - it is the caller's, who asks the future
                 future.set_exception(error)
 
         threading.Thread(target=work, name="udfvm-warm", daemon=True).start()
         return future
-
-    def _warm(self, function: UDF, vms: int) -> int:
-        function.prepare()
-        core = self.core(function.base)
-        with ExitStack() as held:  # all at once, so that they are different VMs
-            for vm in [held.enter_context(core.vm(function.image)) for _ in range(vms)]:
-                function.warm_up(vm)
-        return vms
 
     def statistics(self) -> PoolStatistics:
         """How many VMs there are, of all base images."""

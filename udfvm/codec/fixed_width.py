@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from udfvm.call.fast_path import SmallBatches
+    from udfvm.call.runtime import Runtime
     from udfvm.codec.arrow_ipc import BatchCodec, BatchReply
-    from udfvm.functions.function import Runtime
 
 
 class NumberColumns(NamedTuple):

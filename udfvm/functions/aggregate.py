@@ -9,15 +9,22 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
+from udfvm.call.dispatch import guest_exception
 from udfvm.errors import CallError, ProtocolError, SignatureError, TypeMappingError
-from udfvm.functions.function import UDF, Runtime, guest_exception
-from udfvm.functions.options import Options, limits_of
+from udfvm.functions.function import Function
+from udfvm.functions.options import PythonOptions, parsed_options
+from udfvm.functions.program import Interface
+from udfvm.functions.python import PythonProgram
+from udfvm.keywords import checks_options_of
 from udfvm.types.arrow_types import named
-from udfvm.types.signatures import Signature, signature_of
+from udfvm.types.signatures import signature_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from udfvm.call.pool import Pool
+    from udfvm.call.runtime import Runtime
+    from udfvm.limits import Limits
     from udfvm.types.arrow_types import Type
     from udfvm.vmm import VM
 
@@ -27,91 +34,33 @@ _NO_ANSWER: Final = 0
 _FINISH: Final = 2
 _STATE: Final = 3
 _MERGE: Final = 4
-_BATCH: Final = 1 << 16  # rows of one exchange
+_MAX_BATCH: Final = 1 << 16  # rows of one exchange
 _ENOUGH_FOR_TWO: Final = 1 << 18  # rows from which on a second micro-VM is worth it
 
-_NOT_OPTIONS: Final = frozenset({"isolation"})
 
-
-class Aggregate(UDF):
+class AggregateFunction(Function):
     """An aggregate. Made by ``udfvm.aggregate``.
 
     Called with arrays (pyarrow or numpy, one for each parameter of ``step``; values among them are
     repeated) it returns the aggregate of all rows: one call, in one fresh micro-VM. Where the class
     has ``merge``, many rows are shared between two micro-VMs that run at once.
-
-    Attributes:
-        function: the class.
-        windows: it has ``inverse``, and so can serve moving windows.
-        merges: it has ``merge``.
     """
 
-    def __init__(self, function: type[Any], **options: Any) -> None:
-        super().__init__(function, **options)
-        self._options = {
-            key: value for key, value in self._options.items() if key not in _NOT_OPTIONS
-        }
-        self.windows = hasattr(function, "inverse")
-        self.merges = hasattr(function, "merge")
-
-    def __repr__(self) -> str:
-        parameters = ", ".join(
-            f"{each.name}: {each.type}{' | null' if each.nullable else ''}"
-            for each in self.parameters
-        )
-        return (
-            f"<{'vectorized ' if self.vectorized else ''}aggregate UDF {self.name}({parameters}) ->"
-            f" {self.result.type}>"
-        )
+    @property
+    def has_inverse(self) -> bool:
+        """The class has ``inverse``, and so can serve moving windows."""
+        return self._declaration.has_inverse
 
     @property
-    def kind(self) -> str:
-        """What runs in the guest."""
-        return "aggregate"
-
-    def _signature(
-        self, input_types: Sequence[object] | Mapping[str, object] | None, output_type: object
-    ) -> Signature:
-        from udfvm.codec.column_batches import row_type
-
-        cls: Any = self.function
-        for method in ("step", "finish"):
-            if not inspect.isfunction(getattr(cls, method, None)):
-                raise SignatureError(
-                    f"UDF {self.name!r}: an aggregate is a class with step(self, ...) and"
-                    f" finish(self); it has no {method}()"
-                )
-        step, finish = types.MethodType(cls.step, cls), types.MethodType(cls.finish, cls)
-        signature = signature_of(
-            step,
-            self.name,
-            vectorized=self.vectorized,
-            input_types=input_types,
-            output_type="bool",
-            output_only=True,
-        )
-        result = signature_of(
-            finish,
-            self.name,
-            vectorized=False,
-            input_types=None,
-            output_type=output_type,
-            nested=False,
-        )
-        if result.parameters:
-            raise SignatureError(f"UDF {self.name!r}: finish() takes no arguments but self")
-        _check_partner(self.name, cls, "inverse", len(signature.parameters))
-        _check_partner(self.name, cls, "merge", 1)
-        for parameter in signature.parameters:
-            row_type(self.name, f"parameter {parameter.name!r}", parameter.type)
-        row_type(self.name, "the result", result.result.type)
-        return signature._replace(result=result.result)
+    def has_merge(self) -> bool:
+        """The class has ``merge``."""
+        return hasattr(self.function, "merge")
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """The aggregate of all rows of some arrays."""
         from udfvm.codec.columns import Form, columns_of, form_of
 
-        self.follow()
+        self._calls.follow()
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
         if all(form_of(argument) is Form.SCALAR for argument in arguments):
@@ -127,16 +76,16 @@ class Aggregate(UDF):
             return self._aggregate(table, rows)
         except CallError as error:
             if error.row is not None and valid is not None:
-                error.locate(_place_of(error.row, valid))
+                error.locate(_index_of(error.row, valid))
             raise
 
     def _aggregate(self, table: pa.Table, rows: int) -> Any:
-        if not self.merges or rows < _ENOUGH_FOR_TWO:
+        if not self.has_merge or rows < _ENOUGH_FOR_TWO:
             return self._value(table)
         half = rows // 2
         with ThreadPoolExecutor(1) as executor:
             other = executor.submit(self._state, table.slice(half), half)
-            runtime, vm = self.take_vm()
+            runtime, vm = self._calls.take_vm()
             try:
                 self._feed(runtime, vm, table.slice(0, half), 0)
                 return self._finish(runtime, vm, other.result())
@@ -158,7 +107,7 @@ class Aggregate(UDF):
         return (table, None) if valid is None else (table.filter(valid), valid)
 
     def _value(self, table: pa.Table) -> Any:
-        runtime, vm = self.take_vm()
+        runtime, vm = self._calls.take_vm()
         try:
             self._feed(runtime, vm, table, 0)
             return self._finish(runtime, vm, None)
@@ -166,7 +115,7 @@ class Aggregate(UDF):
             runtime.pool.give(vm)
 
     def _state(self, table: pa.Table, first_row: int) -> bytes:
-        runtime, vm = self.take_vm()
+        runtime, vm = self._calls.take_vm()
         try:
             self._feed(runtime, vm, table, first_row)
             state = self._ask(runtime, vm, _STATE, [], named("binary"))
@@ -188,16 +137,16 @@ class Aggregate(UDF):
         from udfvm.codec.columns import one_batch
 
         start = 0
-        size = _BATCH
-        room = vm.room // 2
+        size = _MAX_BATCH
+        capacity = vm.room // 2
         while start < table.num_rows:
-            piece = table.slice(start, size)
-            if size > 1 and piece.nbytes > room:
+            chunk = table.slice(start, size)
+            if size > 1 and chunk.nbytes > capacity:
                 size //= 2
                 continue
-            columns = [widened(column) for column in one_batch(piece).columns]
+            columns = [widened(column) for column in one_batch(chunk).columns]
             self._ask(runtime, vm, _NO_ANSWER, columns, None, first_row + start)
-            start += len(piece)
+            start += len(chunk)
 
     def _ask(
         self,
@@ -231,12 +180,80 @@ class Aggregate(UDF):
         return python_values(self.name, batch.column(0))[0]
 
 
-def _place_of(row: int, valid: Any) -> int:
-    """The place among all rows of one of those that count."""
+class AggregateProgram(PythonProgram):
+    """A class with ``step`` and ``finish``."""
+
+    function: type[Any]
+
+    def __init__(
+        self,
+        function: type[Any],
+        sample: object,
+        *,
+        vectorized: bool,
+        input_types: Sequence[object] | Mapping[str, object] | None,
+        output_type: object,
+    ) -> None:
+        super().__init__(function, sample)
+        self._vectorized = bool(vectorized)
+        self._input_types = input_types
+        self._output_type = output_type
+
+    @property
+    def default_name(self) -> object:
+        """The name of the class, in lower case."""
+        return self.function.__name__.lower()
+
+    def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
+        """What the annotations of ``step`` and ``finish`` say."""
+        from udfvm.codec.column_batches import row_type
+
+        cls: Any = self.function
+        for method in ("step", "finish"):
+            if not inspect.isfunction(getattr(cls, method, None)):
+                raise SignatureError(
+                    f"UDF {name!r}: an aggregate is a class with step(self, ...) and"
+                    f" finish(self); it has no {method}()"
+                )
+        step, finish = types.MethodType(cls.step, cls), types.MethodType(cls.finish, cls)
+        signature = signature_of(
+            step,
+            name,
+            vectorized=self._vectorized,
+            input_types=self._input_types,
+            output_type="bool",
+            output_only=True,
+        )
+        result = signature_of(
+            finish,
+            name,
+            vectorized=False,
+            input_types=None,
+            output_type=self._output_type,
+            nested=False,
+        )
+        if result.parameters:
+            raise SignatureError(f"UDF {name!r}: finish() takes no arguments but self")
+        _check_partner(name, cls, "inverse", len(signature.parameters))
+        _check_partner(name, cls, "merge", 1)
+        for parameter in signature.parameters:
+            row_type(name, f"parameter {parameter.name!r}", parameter.type)
+        row_type(name, "the result", result.result.type)
+        return Interface(
+            "aggregate",
+            signature._replace(result=result.result),
+            vectorized=self._vectorized,
+            elementwise=not self._vectorized,
+            has_inverse=hasattr(cls, "inverse"),
+        )
+
+
+def _index_of(row: int, valid: Any) -> int:
+    """The index among all rows of one of those that count."""
     import pyarrow.compute as pc
 
-    places: Any = pc.indices_nonzero(valid)
-    return int(places[row].as_py())
+    indices: Any = pc.indices_nonzero(valid)
+    return int(indices[row].as_py())
 
 
 def _check_partner(name: str, cls: Any, method: str, count: int) -> None:
@@ -251,7 +268,7 @@ def _check_partner(name: str, cls: Any, method: str, count: int) -> None:
 
 
 @overload
-def aggregate(cls: type[Any], /) -> Aggregate: ...
+def aggregate(cls: type[Any], /) -> AggregateFunction: ...
 @overload
 def aggregate(
     cls: None = None,
@@ -261,8 +278,9 @@ def aggregate(
     input_types: Sequence[object] | Mapping[str, object] | None = None,
     output_type: object = None,
     sample: Sequence[tuple[object, ...]] | None = None,
-    **options: Unpack[Options],
-) -> Callable[[type[Any]], Aggregate]: ...
+    **options: Unpack[PythonOptions],
+) -> Callable[[type[Any]], AggregateFunction]: ...
+@checks_options_of(PythonOptions)
 def aggregate(
     cls: type[Any] | None = None,
     /,
@@ -271,8 +289,8 @@ def aggregate(
     input_types: Sequence[object] | Mapping[str, object] | None = None,
     output_type: object = None,
     sample: Sequence[tuple[object, ...]] | None = None,
-    **options: Unpack[Options],
-) -> Aggregate | Callable[[type[Any]], Aggregate]:
+    **options: Unpack[PythonOptions],
+) -> AggregateFunction | Callable[[type[Any]], AggregateFunction]:
     """Makes a class an aggregate, in SQL (window functions included) and in Python.
 
     Each group is an instance, made without arguments. ``step(self, ...)`` takes a row; rows with a
@@ -308,20 +326,16 @@ def aggregate(
     5.5
     """
 
-    def decorate(target: type[Any]) -> Aggregate:
+    def decorate(target: type[Any]) -> AggregateFunction:
         if not isinstance(target, type):
             raise SignatureError(f"@udfvm.aggregate decorates classes, not {type(target).__name__}")
-        return Aggregate(
+        program = AggregateProgram(
             target,
+            sample,
             vectorized=vectorized,
             input_types=input_types,
             output_type=output_type,
-            sample=sample,
-            limits=limits_of(target, options),
-            name=options.get("name") or target.__name__.lower(),
-            packages=options.get("packages", ()),
-            pool=options.get("pool"),
-            host_functions=options.get("host_functions", ()),
         )
+        return AggregateFunction(program, **parsed_options(target.__name__, options))
 
     return decorate if cls is None else decorate(cls)

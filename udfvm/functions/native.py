@@ -4,49 +4,29 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
-from udfvm.call.output import Log
-from udfvm.call.pool import Pool
-from udfvm.functions.compiled import CompiledUDF
-from udfvm.functions.function import UDF, Isolation
+from udfvm.functions.compiled import NativeProgram
 from udfvm.functions.host_compiler import compile_shared_object
-from udfvm.functions.keywords import checks_options
+from udfvm.functions.options import NativeOptions, parsed_options
+from udfvm.functions.scalar import ScalarFunction
 from udfvm.installation import get_include
-from udfvm.limits import (
-    DEFAULT_BUILD_TIMEOUT,
-    DEFAULT_HOST_CALLS,
-    DEFAULT_LOG,
-    DEFAULT_TIMEOUT,
-    Limits,
-)
+from udfvm.keywords import checks_options_of
 from udfvm.load.code_files import read_code
 
-_MEMORY: Final = "64MiB"
+_MEMORY: Final = "64MiB"  # unless memory= says otherwise
 
 
-@checks_options
+@checks_options_of(NativeOptions)
 def from_elf(
     path: str | os.PathLike[str],
     function: str,
     *,
     signature: str | None = None,
-    name: str | None = None,
-    memory: int | str = _MEMORY,
-    timeout: float | None = DEFAULT_TIMEOUT,
-    max_output: int | str | None = None,
-    max_log: int | str = DEFAULT_LOG,
-    log: Log = "forward",
-    files: bool = True,
-    deterministic: bool = False,
-    isolation: Isolation = "statement",
-    pool: Pool | None = None,
-    host_functions: Iterable[Callable[..., Any]] = (),
-    host_calls: int = DEFAULT_HOST_CALLS,
-    build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
-) -> UDF:
+    **options: Unpack[NativeOptions],
+) -> ScalarFunction:
     """A function of a shared object or executable as a UDF. The host only copies the file: a
     micro-VM loads it. An executable runs there, once, until its ``main`` calls ``udfvm_serve`` of
     ``udfvm.h``; every call finds the state that it has then.
@@ -55,73 +35,35 @@ def from_elf(
         path: the object or executable. What it is linked with must be in the system's library
             folders.
         function: a function that it defines with ``UDFVM_SCALAR`` or ``UDFVM_VECTOR`` of
-            ``udfvm.h``; or any function of plain C
-            types, from any language, that a shared object exports or an executable has a symbol
-                for: then pass ``signature``.
+            ``udfvm.h``; or any function of plain C types, from any language, that a shared object
+            exports or an executable has a symbol for: then pass ``signature``.
         signature: such as ``"(a: f64, b: i64?) -> f64"``; see
-            ``udfvm.functions.compiled.parse_signature``. A plain function takes numbers and bool as
-            themselves, text and blob as two arguments (pointer, length), no nulls, and returns a
-            number or bool.
-        name, memory, timeout, max_output, max_log, log, files, deterministic, isolation, pool,
-            build_timeout: as for ``udfvm.udf``.
-        host_functions, host_calls: as for ``udfvm.udf``; the function calls them by
-            ``udfvm_call_host`` of ``udfvm.h``.
+            ``udfvm.functions.signature_text.parse_signature``. A plain function takes numbers and
+            bool as themselves, text and blob as two arguments (pointer, length), no nulls, and
+            returns a number or bool.
+        options: ``name``, ``memory`` (64 MiB if not given), ``timeout``, ``max_output``,
+            ``max_log``, ``log``, ``files``, ``deterministic``, ``isolation``, ``pool``,
+            ``host_functions``, ``host_calls``, ``build_timeout``: as for ``udfvm.udf``. The
+            function calls host functions by ``udfvm_call_host`` of ``udfvm.h``.
 
     Raises SignatureError where the object has no such function, or of another signature, or where
     it cannot be loaded; BuildError where an executable ends before it serves. A call raises
     ``UDFError`` where the function called ``udfvm_fail``, and ``GuestCrashError`` with registers
     and a backtrace where it crashed.
     """
-    limits = Limits.of(
-        function,
-        memory=memory,
-        timeout=timeout,
-        max_output=max_output,
-        max_log=max_log,
-        log=log,
-        files=files,
-        deterministic=deterministic,
-        host_calls=host_calls,
-        build_timeout=build_timeout,
-    )
-    return _from_file(
-        Path(path),
-        function,
-        limits,
-        signature=signature,
-        name=name,
-        isolation=isolation,
-        pool=pool,
-        host_functions=host_functions,
-    )
+    return _from_file(Path(path), function, signature, _parsed(function, options))
 
 
-def _from_file(path: Path, function: str, limits: Limits, **options: Any) -> UDF:
-    return CompiledUDF("native", read_code(path), function, limits=limits, **options)
-
-
-@checks_options
+@checks_options_of(NativeOptions)
 def from_c(
     source: str,
     function: str,
     *,
     signature: str | None = None,
-    name: str | None = None,
     compiler: Sequence[str] = ("gcc", "-std=gnu17"),
     flags: Sequence[str] = (),
-    memory: int | str = _MEMORY,
-    timeout: float | None = DEFAULT_TIMEOUT,
-    max_output: int | str | None = None,
-    max_log: int | str = DEFAULT_LOG,
-    log: Log = "forward",
-    files: bool = True,
-    deterministic: bool = False,
-    isolation: Isolation = "statement",
-    pool: Pool | None = None,
-    host_functions: Iterable[Callable[..., Any]] = (),
-    host_calls: int = DEFAULT_HOST_CALLS,
-    build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
-) -> UDF:
+    **options: Unpack[NativeOptions],
+) -> ScalarFunction:
     """A function in C source text as a UDF. It is compiled **on the host**, in a temporary folder:
     pass source only that you would give to your compiler. Objects that others compiled go to
     ``from_elf``.
@@ -145,31 +87,26 @@ def from_c(
     >>> score(12.0, 300.0), score(1.0, 0.0)
     (4.0, None)
     """
-    limits = Limits.of(
-        function,
-        memory=memory,
-        timeout=timeout,
-        max_output=max_output,
-        max_log=max_log,
-        log=log,
-        files=files,
-        deterministic=deterministic,
-        host_calls=host_calls,
-        build_timeout=build_timeout,
-    )
+    parsed = _parsed(function, options)
     with tempfile.TemporaryDirectory(prefix="udfvm-") as folder:
         made = Path(folder) / "udf.so"
         compile_shared_object(
-            source, made, name=function, compiler=compiler, flags=flags, include=get_include(),
-            timeout=limits.build_timeout_ns / 1e9 or None,
-        )  # fmt: skip
-        return _from_file(
+            source,
             made,
-            function,
-            limits,
-            signature=signature,
-            name=name,
-            isolation=isolation,
-            pool=pool,
-            host_functions=host_functions,
+            name=function,
+            compiler=compiler,
+            flags=flags,
+            include=get_include(),
+            timeout=parsed["limits"].build_timeout_ns / 1e9 or None,
         )
+        return _from_file(made, function, signature, parsed)
+
+
+def _parsed(function: str, options: NativeOptions) -> dict[str, Any]:
+    return parsed_options(function, {"memory": _MEMORY, **options})
+
+
+def _from_file(
+    path: Path, function: str, signature: str | None, options: dict[str, Any]
+) -> ScalarFunction:
+    return ScalarFunction(NativeProgram(read_code(path), function, signature=signature), **options)

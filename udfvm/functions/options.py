@@ -1,20 +1,20 @@
-"""What every decorator takes: limits of a call, and what goes into the image."""
+"""Options that declaring functions take as keywords, written once: for type checkers, for the
+errors about options that do not exist, and for copies of functions with other options.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypedDict
 
-from udfvm.call.output import Log
 from udfvm.call.pool import Pool
-from udfvm.functions.keywords import unknown_option
 from udfvm.limits import Limits
+from udfvm.load.declaration import Isolation
+from udfvm.log import Log
 
 
 class Options(TypedDict, total=False):
-    """Keyword arguments of ``udfvm.table_function`` and ``udfvm.aggregate``; they mean what they
-    mean for ``udfvm.udf``.
-    """
+    """Options of every function; ``udfvm.udf`` says what they mean."""
 
     name: str | None
     memory: int | str
@@ -22,32 +22,72 @@ class Options(TypedDict, total=False):
     max_output: int | str | None
     max_log: int | str
     log: Log
-    files: bool
     deterministic: bool
-    packages: Iterable[str]
     pool: Pool | None
-    host_functions: Iterable[Callable[..., Any]]
-    host_calls: int
     build_timeout: float | None
 
 
-_LIMITS = (
-    "memory",
-    "timeout",
-    "max_output",
-    "max_log",
-    "log",
-    "files",
-    "deterministic",
-    "host_calls",
-    "build_timeout",
-)
+class IsolationOption(TypedDict, total=False):
+    """The option of functions that return a value for each row."""
+
+    isolation: Isolation
 
 
-def limits_of(target: object, options: Options) -> Limits:
-    """The limits among the options. Raises SignatureError, for options that do not exist, too."""
-    name = getattr(target, "__name__", "?")
-    unknown = [option for option in options if option not in Options.__annotations__]
-    if unknown:
-        raise unknown_option(f"UDF {name!r}", unknown[0], Options.__annotations__)
-    return Limits.of(name, **{key: options[key] for key in _LIMITS if key in options})  # type: ignore[literal-required]
+class HostOptions(Options, total=False):
+    """Options of functions that may be given parts of the host: those in Python and native code."""
+
+    files: bool
+    host_functions: Iterable[Callable[..., Any]]
+    host_calls: int
+
+
+class PythonOptions(HostOptions, total=False):
+    """Options of table functions and aggregates in Python."""
+
+    packages: Iterable[str]
+
+
+class ScalarPythonOptions(PythonOptions, IsolationOption, total=False):
+    """Options of scalar and vectorised functions in Python."""
+
+
+class NativeOptions(HostOptions, IsolationOption, total=False):
+    """Options of functions in native code."""
+
+
+class WasmOptions(Options, IsolationOption, total=False):
+    """Options of functions in WebAssembly."""
+
+
+#: Options that are limits, by their fields in ``Limits``.
+_LIMITS: Final = {
+    "memory": "memory",
+    "timeout": "timeout_ns",
+    "max_output": "max_output",
+    "max_log": "max_log",
+    "log": "log",
+    "files": "files",
+    "deterministic": "deterministic",
+    "host_calls": "host_calls",
+    "build_timeout": "build_timeout_ns",
+}
+
+
+def parsed_options(
+    name: str, options: Mapping[str, Any], limits: Limits | None = None
+) -> dict[str, Any]:
+    """Options as users write them, with those that are limits in one, ``limits``.
+
+    ``limits`` has what the options do not say: the defaults, if not given. Raises SignatureError,
+    which names the function, for limits that make no sense.
+    """
+    given = {option: value for option, value in options.items() if option in _LIMITS}
+    parsed = Limits.of(name, **given)
+    if limits is not None:
+        parsed = limits._replace(
+            **{_LIMITS[option]: getattr(parsed, _LIMITS[option]) for option in given}
+        )
+    return {
+        **{option: value for option, value in options.items() if option not in _LIMITS},
+        "limits": parsed,
+    }

@@ -7,92 +7,51 @@ import inspect
 import struct
 import typing
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
+from udfvm.call.dispatch import guest_exception
 from udfvm.errors import SignatureError
-from udfvm.functions.function import UDF, guest_exception
-from udfvm.functions.options import Options, limits_of
-from udfvm.types.arrow_types import ResultType, Type, declared, named
-from udfvm.types.signatures import Signature, annotation_of, hints_of, signature_of
+from udfvm.functions.function import Function
+from udfvm.functions.options import PythonOptions, parsed_options
+from udfvm.functions.program import Interface
+from udfvm.functions.python import PythonProgram
+from udfvm.keywords import checks_options_of
+from udfvm.load.declaration import Column
+from udfvm.types.arrow_types import Parameter, ResultType, declared, named
+from udfvm.types.signatures import annotation_of, hints_of, signature_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from udfvm.call.pool import Pool
+    from udfvm.limits import Limits
 
 _REQUEST_TABLE: Final = 6
 _REQUEST_FETCH: Final = 7
 _FETCH: Final = struct.Struct("<QQ")
 _FIRST_FETCH: Final = 64  # rows; each fetch asks for twice as many as the one before
-_LARGEST_FETCH: Final = 1 << 14
-_MOST_COLUMNS: Final = 100
+_MAX_FETCH: Final = 1 << 14
+_MAX_COLUMNS: Final = 100
 
 _Columns = Mapping[str, object]
 
 
-class Column(NamedTuple):
-    """A column of a table function. Nullable: the function may yield None for it."""
-
-    name: str
-    type: Type
-    nullable: bool
-
-
-class TableFunction(UDF):
-    """A function that yields rows. Made by ``udfvm.table_function``.
+class TableFunction(Function):
+    """A function that returns a table. Made by ``udfvm.table_function``, and by
+    ``udfvm.from_wasm``.
 
     Called with values it returns an iterator of the rows, as tuples; ``batches`` iterates over
     ``pyarrow.RecordBatch``. Rows are made as they are asked for, some at a time; the micro-VM is
     held until the last row, or until the iterator is closed.
-
-    Attributes:
-        columns: names and types.
     """
 
-    def __init__(
-        self, function: Callable[..., Any], *, columns: _Columns | None = None, **options: Any
-    ) -> None:
-        self._given_columns = columns
-        super().__init__(function, **options)
-        self._options = {
-            **{key: value for key, value in self._options.items() if key not in _NOT_OPTIONS},
-            "columns": columns,
-        }
-
-    def __repr__(self) -> str:
-        parameters = ", ".join(
-            f"{each.name}: {each.type}{' | null' if each.nullable else ''}"
-            for each in self.parameters
-        )
-        return (
-            f"<table UDF {self.name}({parameters}) ->"
-            f" ({', '.join(f'{each.name}: {each.type}' for each in self.columns)})>"
-        )
-
     @property
-    def kind(self) -> str:
-        """What runs in the guest."""
-        return "table"
+    def columns(self) -> tuple[Column, ...]:
+        """Names and types of the columns."""
+        return self._declaration.columns
 
-    def _signature(
-        self, input_types: Sequence[object] | Mapping[str, object] | None, output_type: object
-    ) -> Signature:
-        from udfvm.codec.column_batches import row_type
-
-        self.columns: tuple[Column, ...] = _columns_of(
-            self.function, self.name, self._given_columns
-        )
-        signature = signature_of(
-            self.function,
-            self.name,
-            vectorized=False,
-            input_types=input_types,
-            output_type="bool",
-            output_only=True,
-        )
-        for parameter in signature.parameters:
-            row_type(self.name, f"parameter {parameter.name!r}", parameter.type)
-        for column in self.columns:
-            row_type(self.name, f"column {column.name!r}", column.type)
-        return signature._replace(result=ResultType(self.columns[0].type, self.columns[0].nullable))
+    def _result_text(self) -> str:
+        return f"({', '.join(f'{each.name}: {each.type}' for each in self.columns)})"
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Generator[tuple[Any, ...]]:
         """The rows for some arguments."""
@@ -115,7 +74,7 @@ class TableFunction(UDF):
         from udfvm.codec.column_batches import decode, encode, widened
         from udfvm.codec.columns import Form, columns_of, form_of
 
-        self.follow()
+        self._calls.follow()
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
         if any(form_of(argument) is not Form.SCALAR for argument in arguments):
@@ -125,7 +84,7 @@ class TableFunction(UDF):
         names = [column.name for column in self.columns]
         request, limit = _REQUEST_TABLE, _FIRST_FETCH
         payload = encode([widened(column) for column in columns], 1)
-        runtime, vm = self.take_vm()
+        runtime, vm = self._calls.take_vm()
         try:
             more = True
             while more:
@@ -136,12 +95,50 @@ class TableFunction(UDF):
                 batch, more = decode(self.name, data, types, limit)
                 if batch.num_rows:
                     yield pa.RecordBatch.from_arrays(batch.columns[1:], names=names)
-                request, payload, limit = _REQUEST_FETCH, b"", min(2 * limit, _LARGEST_FETCH)
+                request, payload, limit = _REQUEST_FETCH, b"", min(2 * limit, _MAX_FETCH)
         finally:
             runtime.pool.give(vm)
 
 
-_NOT_OPTIONS: Final = frozenset({"vectorized", "output_type", "isolation"})
+class TableProgram(PythonProgram):
+    """A Python function that yields rows."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        sample: object,
+        *,
+        columns: _Columns | None,
+        input_types: Sequence[object] | Mapping[str, object] | None,
+    ) -> None:
+        super().__init__(function, sample)
+        self._columns = columns
+        self._input_types = input_types
+
+    def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
+        """What its annotations say, and the declared columns."""
+        columns = _columns_of(self.function, name, self._columns)
+        signature = signature_of(
+            self.function,
+            name,
+            vectorized=False,
+            input_types=self._input_types,
+            output_type="bool",
+            output_only=True,
+        )
+        check_row_types(name, signature.parameters, columns)
+        result = ResultType(columns[0].type, columns[0].nullable)
+        return Interface("table", signature._replace(result=result), columns=columns)
+
+
+def check_row_types(name: str, parameters: Sequence[Parameter], columns: Sequence[Column]) -> None:
+    """Raises SignatureError for a parameter or column of a type that table functions have not."""
+    from udfvm.codec.column_batches import row_type
+
+    for parameter in parameters:
+        row_type(name, f"parameter {parameter.name!r}", parameter.type)
+    for column in columns:
+        row_type(name, f"column {column.name!r}", column.type)
 
 
 def _columns_of(
@@ -151,9 +148,9 @@ def _columns_of(
         columns = [_given_column(name, key, value) for key, value in given.items()]
     else:
         columns = _annotated_columns(name, hints_of(function, name).get("return"))
-    if not columns or len(columns) > _MOST_COLUMNS:
+    if not columns or len(columns) > _MAX_COLUMNS:
         raise SignatureError(
-            f"UDF {name!r}: a table function has 1 to {_MOST_COLUMNS} columns, not {len(columns)}"
+            f"UDF {name!r}: a table function has 1 to {_MAX_COLUMNS} columns, not {len(columns)}"
         )
     lowered = [column.name.lower() for column in columns]
     doubled = next((column for column in lowered if lowered.count(column) > 1), None)
@@ -211,8 +208,9 @@ def table_function(
     columns: _Columns | None = None,
     input_types: Sequence[object] | Mapping[str, object] | None = None,
     sample: tuple[object, ...] | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[PythonOptions],
 ) -> Callable[[Callable[..., Any]], TableFunction]: ...
+@checks_options_of(PythonOptions)
 def table_function(
     function: Callable[..., Any] | None = None,
     /,
@@ -220,7 +218,7 @@ def table_function(
     columns: _Columns | None = None,
     input_types: Sequence[object] | Mapping[str, object] | None = None,
     sample: tuple[object, ...] | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[PythonOptions],
 ) -> TableFunction | Callable[[Callable[..., Any]], TableFunction]:
     """Makes a function that yields rows a table function, in SQL and in Python. A call is one
     micro-VM, until the last row is taken.
@@ -237,10 +235,9 @@ def table_function(
             ``typing.NamedTuple``.
         input_types: as for ``udfvm.udf``.
         sample: the arguments of a call that runs while the image is built.
-        options: ``name``, ``memory``, ``timeout`` (seconds for each piece of the result that is
-            fetched), ``max_output``, ``max_log``, ``log``, ``files``, ``deterministic``,
-            ``packages``, ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``: as for
-            ``udfvm.udf``.
+        options: ``name``, ``memory``, ``timeout`` (of a call, which is a fetch of some rows),
+            ``max_output``, ``max_log``, ``log``, ``files``, ``deterministic``, ``packages``,
+            ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``: as for ``udfvm.udf``.
 
     Raises SignatureError.
 
@@ -259,16 +256,7 @@ def table_function(
             raise SignatureError(
                 f"@udfvm.table_function decorates functions, not {type(target).__name__}"
             )
-        return TableFunction(
-            target,
-            columns=columns,
-            input_types=input_types,
-            sample=sample,
-            limits=limits_of(target, options),
-            name=options.get("name"),
-            packages=options.get("packages", ()),
-            pool=options.get("pool"),
-            host_functions=options.get("host_functions", ()),
-        )
+        program = TableProgram(target, sample, columns=columns, input_types=input_types)
+        return TableFunction(program, **parsed_options(target.__name__, options))
 
     return decorate if function is None else decorate(function)

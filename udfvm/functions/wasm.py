@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
-from udfvm.call.output import Log
-from udfvm.call.pool import Pool
+from udfvm.call.pool import Pool, pool_of
 from udfvm.errors import SignatureError
-from udfvm.functions.compiled import CompiledUDF, describe, parse_signature
-from udfvm.functions.function import UDF, Isolation
-from udfvm.functions.keywords import checks_options
-from udfvm.functions.table import Column, TableFunction
-from udfvm.limits import DEFAULT_BUILD_TIMEOUT, DEFAULT_LOG, DEFAULT_TIMEOUT, Limits
+from udfvm.functions.compiled import CompiledProgram
+from udfvm.functions.options import WasmOptions, parsed_options
+from udfvm.functions.program import Interface
+from udfvm.functions.scalar import ScalarFunction
+from udfvm.functions.signature_text import parse_signature
+from udfvm.functions.table import TableFunction, check_row_types
+from udfvm.keywords import checks_options_of
+from udfvm.limits import Limits
 from udfvm.load.code_files import LARGEST, read_code
+from udfvm.load.declaration import Column
 from udfvm.types.arrow_types import JSON, Kind, ResultType, named
 from udfvm.types.nested import take_apart
 
 if TYPE_CHECKING:
     from udfvm.codec.arrow_ipc import BatchCodec
-    from udfvm.types.signatures import Signature
+    from udfvm.load.declaration import Declaration
 
 _MEMORY: Final = "256MiB"
-# in the name of an export of modules for arrow-udf, which alone have table functions
-_ARROW_UDF: Final = b"ARROWUDF_VERSION_"
-_TABLE_ARROW: Final = "->>"  # as they write it
+_TABLE_ARROW: Final = "->>"  # of table functions, as modules for arrow-udf write it
 _SETTING: Final = struct.Struct("<BII")  # struct setting of guest/runtimes/wasm/settings.c
 
 
-@checks_options
+@checks_options_of(WasmOptions)
 def from_wasm(
     module: bytes | str | os.PathLike[str],
     function: str,
@@ -39,18 +40,9 @@ def from_wasm(
     signature: str | None = None,
     args: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
-    files: Mapping[str, bytes | str] | str | os.PathLike[str] | None = None,
-    name: str | None = None,
-    memory: int | str = _MEMORY,
-    timeout: float | None = DEFAULT_TIMEOUT,
-    max_output: int | str | None = None,
-    max_log: int | str = DEFAULT_LOG,
-    log: Log = "forward",
-    deterministic: bool = False,
-    isolation: Isolation = "statement",
-    pool: Pool | None = None,
-    build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
-) -> UDF:
+    root: Mapping[str, bytes | str] | str | os.PathLike[str] | None = None,
+    **options: Unpack[WasmOptions],
+) -> ScalarFunction | TableFunction:
     """A function of a WebAssembly module as a UDF. The host does not look into the module: wasmtime
     checks, compiles and runs it in a micro-VM. Needs ``pip install 'udfvm[wasm]'``.
 
@@ -62,17 +54,17 @@ def from_wasm(
             (``"gcd(int32,int32)->int32"``); or ``"_start"`` of a WASI command, which is a function
             from its standard input to its standard output.
         signature: such as ``"(a: i32, b: f64) -> bool"``, where the types are to be others than
-            those of the module; see ``udfvm.functions.compiled.parse_signature``. That of a table
-            function has the type of a row, a struct or that of its one column, and may have ``->>``
-            for ``->``. An integer or bool is passed as i32 or i64, a float as f32 or f64, as the
-            module has it; one that does not fit is an OverflowError.
+            those of the module; see ``udfvm.functions.signature_text.parse_signature``. That of a
+            table function has the type of a row, a struct or that of its one column, and may have
+            ``->>`` for ``->``. An integer or bool is passed as i32 or i64, a float as f32 or f64,
+            as the module has it; one that does not fit is an OverflowError.
         args, env: arguments (the program's name first) and environment of a module for WASI.
-        files: files that a module for WASI may read, below "/": contents by path, or a folder,
+        root: files that a module for WASI may read, below "/": contents by path, or a folder,
             whose files are copied now.
-        memory: guest memory, from which the module's memory grows, and in which it is compiled:
+        options: ``name``, ``memory``, ``timeout``, ``max_output``, ``max_log``, ``log``,
+            ``deterministic``, ``isolation``, ``pool``, ``build_timeout``: as for ``udfvm.udf``. The
+            module's memory grows from ``memory``, 256 MiB if not given, and it is compiled there:
             raise it for modules of many MiB.
-        name, timeout, max_output, max_log, log, deterministic, isolation, pool, build_timeout: as
-            for ``udfvm.udf``.
 
     Raises SignatureError where the module is not valid, or has no such function; BuildError where
     the package wasmtime is missing. A call raises ``UDFError`` where the function trapped, with
@@ -85,104 +77,59 @@ def from_wasm(
     12.0
     """
     code = _code(module)
-    settings = b"".join(_settings(function, args, env or {}, files or {}))
+    settings = b"".join(_settings(function, args, env or {}, root or {}))
     if len(code) + len(settings) > LARGEST:
         size = len(code) + len(settings)
         raise SignatureError(
             f"UDF {function!r}: the module with its files has {size} bytes, more than {LARGEST}:"
             " strip it"
         )
-    limits = Limits.of(
-        function,
-        memory=memory,
-        timeout=timeout,
-        max_output=max_output,
-        max_log=max_log,
-        log=log,
-        files=False,
-        deterministic=deterministic,
-        build_timeout=build_timeout,
-    )
-    kind: type[WasmUDF] = WasmUDF
-    if _yields_rows(code, function, settings, signature, name or function, limits, pool):
-        kind = WasmTableFunction
-    signature = signature and signature.replace(_TABLE_ARROW, "->")
-    return kind(
-        "wasm",
-        code,
-        function,
-        settings=settings,
-        signature=signature,
-        name=name,
-        limits=limits,
-        isolation=isolation,
-        pool=pool,
-    )
+    parsed = parsed_options(function, {"memory": _MEMORY, **options}, Limits(files=False))
+    program = WasmProgram(code, function, settings, signature=signature)
+    name = parsed.get("name") or function
+    form = program.interface(name, parsed["limits"], pool_of(name, parsed.get("pool"))).form
+    return (TableFunction if form == "table" else ScalarFunction)(program, **parsed)
 
 
-def _yields_rows(
-    code: bytes,
-    function: str,
-    settings: bytes,
-    signature: str | None,
-    name: str,
-    limits: Limits,
-    pool: Pool | None,
-) -> bool:
-    """Whether the module says that it is a table function. Where types are declared, only a module
-    that may have some is asked: that takes compiling it. Raises SignatureError where the signature
-    says so, and the module does not.
-    """
-    declared = (
-        None if signature is None else parse_signature(name, signature.replace(_TABLE_ARROW, "->"))
-    )
-    asks = declared is None or _ARROW_UDF in code
-    table = (
-        asks
-        and describe(
-            "wasm", code, function, settings, name=name, limits=limits, pool=pool, declared=declared
-        ).table
-    )
-    if signature is not None and _TABLE_ARROW in signature and not table:
-        raise SignatureError(
-            f"UDF {name!r}: signature={signature!r} is that of a table function, and {function!r}"
-            " is none in the module: use ->"
-        )
-    return table
-
-
-class WasmUDF(CompiledUDF):
-    """A function in a WebAssembly module."""
-
-    def _load_settings(self, codec: BatchCodec) -> bytes:
-        return self.settings + _setting(self.name, "b", "", codec.file_template())
-
-
-class WasmTableFunction(WasmUDF, TableFunction):
-    """A function in a WebAssembly module that yields rows: structs, whose fields are its columns,
-    or values of one column, ``value``. What is a list or struct in a column is JSON.
+class WasmProgram(CompiledProgram):
+    """A WebAssembly module. A table function in it yields rows: structs, whose fields are its
+    columns, or values of one column, ``value``. What is a list or struct in a column is JSON.
     """
 
-    def _declare(
-        self,
-        signature: Signature,
-        limits: Limits,
-        isolation: Isolation,
-        pool: Pool | None,
-        host_functions: tuple[Callable[..., Any], ...] = (),
-    ) -> None:
-        from udfvm.codec.column_batches import row_type
+    language = "wasm"
+    options = WasmOptions
 
-        self.columns = _columns(self.name, signature.result)
-        for column in self.columns:
-            row_type(self.name, f"column {column.name!r}", column.type)
-        for parameter in signature.parameters:
-            if not parameter.type.is_nested:  # those are JSON
-                row_type(self.name, f"parameter {parameter.name!r}", parameter.type)
-        super()._declare(signature, limits, isolation, pool, host_functions)
+    def __init__(self, code: bytes, symbol: str, settings: bytes, *, signature: str | None) -> None:
+        super().__init__(code, symbol, signature=signature)
+        self.settings = settings
+        self._table = False  # once it was asked
 
-    def _messages(self, codec: BatchCodec) -> tuple[bytes, ...]:
-        return ()
+    def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
+        """What the signature says, or else the module."""
+        text = self._signature
+        declared = None if text is None else parse_signature(name, text.replace(_TABLE_ARROW, "->"))
+        signature = declared
+        if signature is None or not self._checked:
+            described = self._described(name, limits, pool, declared)
+            self._table = described.table
+            signature = declared or described.signature
+        if text is not None and _TABLE_ARROW in text and not self._table:
+            raise SignatureError(
+                f"UDF {name!r}: signature={text!r} is that of a table function, and"
+                f" {self.symbol!r} is none in the module: use ->"
+            )
+        if not self._table:
+            return Interface("scalar", signature)
+        columns = _columns(name, signature.result)
+        flat = [each for each in signature.parameters if not each.type.is_nested]  # others are JSON
+        check_row_types(name, flat, columns)
+        return Interface("table", signature, columns=columns)
+
+    def _messages(self, declaration: Declaration, codec: BatchCodec) -> tuple[bytes, ...]:
+        return () if self._table else super()._messages(declaration, codec)
+
+    def _load_settings(self, declaration: Declaration, codec: BatchCodec) -> bytes:
+        return self.settings + _setting(declaration.name, "b", "", codec.file_template())
 
 
 def _columns(name: str, result: ResultType) -> tuple[Column, ...]:
@@ -212,7 +159,7 @@ def _settings(
     function: str,
     args: Sequence[str],
     env: Mapping[str, str],
-    files: Mapping[str, bytes | str] | str | os.PathLike[str],
+    root: Mapping[str, bytes | str] | str | os.PathLike[str],
 ) -> Iterator[bytes]:
     if isinstance(args, str):
         raise SignatureError(f"UDF {function!r}: args= must be a list of texts, such as [{args!r}]")
@@ -224,11 +171,11 @@ def _settings(
                 f"UDF {function!r}: env= has {variable!r}, which is not the name of a variable"
             )
         yield _setting(function, "e", variable, value)
-    for path, content in files.items() if isinstance(files, Mapping) else _files_of(Path(files)):
+    for path, content in root.items() if isinstance(root, Mapping) else _files_of(Path(root)):
         parts = PurePosixPath(path.lstrip("/")).parts
         if not parts or ".." in parts:
             raise SignatureError(
-                f"UDF {function!r}: files= has {path!r}, which is not the path of a file below /"
+                f"UDF {function!r}: root= has {path!r}, which is not the path of a file below /"
             )
         yield _setting(function, "f", "/".join(parts), content)
 

@@ -5,8 +5,8 @@ A function travels to its micro-VM with all that it refers to: globals, what its
 helpers, classes, the user's own modules, and what these refer to in turn. Python looks a name up
 when it is used, so a name that means another object than it did needs another image. Compared are
 identities, of the places that user code can reach by names; objects that were changed in place look
-the same: for them there is ``UDF.refresh``. Functions and classes are followed wherever they are
-held: in containers, in attributes of instances, in what decorators and functools made.
+the same: for them there is ``Function.refresh``. Functions and classes are followed wherever they
+are held: in containers, in attributes of instances, in what decorators and functools made.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from udfvm.load._bindings import ABSENT, LENGTH, changed
 from udfvm.load.callables import is_single_dispatch
+from udfvm.load.declaration import DeclaredFunction
 from udfvm.load.libraries import is_library, is_third_party, is_users
 
 __all__ = ["Places", "capture", "changed"]
@@ -64,10 +65,7 @@ class _Walk:
     """A walk over what user code refers to. Each object is visited once."""
 
     def __init__(self, leave: Iterable[object]) -> None:
-        from udfvm.functions.function import UDF
-
         self.places: list[object] = []
-        self._udf = UDF
         self._waiting: list[tuple[object, frozenset[str]]] = []
         self._seen: set[tuple[int, frozenset[str]]] = set()
         self._kept = list(leave)  # so that no other object gets the number of one that was seen
@@ -104,7 +102,7 @@ class _Walk:
         else:
             parts = (
                 [getattr(value, "function", None)]
-                if isinstance(value, self._udf)
+                if isinstance(value, DeclaredFunction)
                 else _parts(value)
             )
             self._visit_all(

@@ -11,14 +11,14 @@ from __future__ import annotations
 import os
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from opcode import opmap
 from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.load.libraries import is_library
 
 if TYPE_CHECKING:
-    from udfvm.functions.function import UDF
+    from udfvm.load.declaration import Declaration
     from udfvm.load.pickling import PickledFunction
 
 _ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes, type(...)})
@@ -30,7 +30,7 @@ class _NotPlain(Exception):
     """The function refers to more than can be told here."""
 
 
-def of_pickled(udf: UDF, pickled: PickledFunction) -> bytes:
+def of_pickled(declaration: Declaration, sample: object, pickled: PickledFunction) -> bytes:
     """The identity of any function of Python. No more than what its image depends on: opening a
     cached image imports no pyarrow.
     """
@@ -41,22 +41,23 @@ def of_pickled(udf: UDF, pickled: PickledFunction) -> bytes:
         sorted(pickled.sources.items()),
         sorted(pickled.own_modules.values()),
     )
-    sample: bytes = b"" if udf.sample is None else cloudpickle.dumps(udf.sample)
+    pickled_sample: bytes = b"" if sample is None else cloudpickle.dumps(sample)
     return (
-        repr((_declaration(udf), facts)).encode()
+        repr((_facts(declaration), facts)).encode()
         + b"\0"
         + pickled.data
-        + sample
+        + pickled_sample
         + pickled.data_files
         + pickled.files
     )
 
 
-def of_plain(udf: UDF) -> bytes | None:
+def of_plain(
+    declaration: Declaration, function: Callable[..., object], sample: object
+) -> bytes | None:
     """The identity of a function that refers to builtins alone; None for others."""
-    function = udf.function
     if (
-        udf.sample is not None
+        sample is not None
         or type(function) is not types.FunctionType
         or is_library(function.__code__.co_filename)
     ):
@@ -82,25 +83,27 @@ def of_plain(udf: UDF) -> bytes | None:
     except _NotPlain:
         return None
     return (
-        repr((_declaration(udf), "plain", facts)).encode()
+        repr((_facts(declaration), "plain", facts)).encode()
         + b"\0"
         + _source(function.__code__.co_filename)
     )
 
 
-def _declaration(udf: UDF) -> tuple[object, ...]:
-    types_ = [(each.type.name, each.nullable, each.container.value) for each in udf.parameters]
-    columns = [(each.name, each.type.name, each.nullable) for each in getattr(udf, "columns", ())]
-    host = udf.host_functions.descriptions() if udf.host_functions else []
+def _facts(declaration: Declaration) -> tuple[object, ...]:
+    host_functions = declaration.host_functions
+    types_ = [
+        (each.type.name, each.nullable, each.container.value) for each in declaration.parameters
+    ]
+    columns = [(each.name, each.type.name, each.nullable) for each in declaration.columns]
     return (
-        udf.limits.deterministic,
-        host,
-        udf.kind,
-        udf.name,
-        udf.vectorized,
+        declaration.limits.deterministic,
+        host_functions.descriptions() if host_functions else [],
+        declaration.form,
+        declaration.name,
+        declaration.vectorized,
         types_,
-        udf.result.type.name,
-        udf.result.nullable,
+        declaration.result.type.name,
+        declaration.result.nullable,
         columns,
     )
 

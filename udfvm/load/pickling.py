@@ -20,7 +20,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import cloudpickle
 
@@ -28,6 +28,7 @@ from udfvm.call.forks import ForkLock
 from udfvm.errors import SignatureError
 from udfvm.load.callables import GuestModule, reduced_callable
 from udfvm.load.culprits import culprit
+from udfvm.load.declaration import DeclaredFunction, OfferedFunctions
 from udfvm.load.libraries import is_library, is_users
 from udfvm.load.user_data import data_files, reads_data
 from udfvm.load.user_files import Beside, files_beside
@@ -39,9 +40,6 @@ from udfvm.load.user_modules import (
     mentioned_names,
     own_modules,
 )
-
-if TYPE_CHECKING:
-    from udfvm.call.host_functions import HostFunctions
 
 UNPICKLABLE: Final = (
     pickle.PicklingError,
@@ -77,7 +75,7 @@ class PickledFunction:
 
 
 def pickle_function(
-    name: str, function: Callable[..., object], host_functions: HostFunctions | None = None
+    name: str, function: Callable[..., object], host_functions: OfferedFunctions | None = None
 ) -> PickledFunction:
     """Pickles a function; host functions become what calls them from the guest.
 
@@ -125,26 +123,26 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Cloudpickle, taking notes."""
 
     def __init__(
-        self, file: io.BytesIO, notes: PickledFunction, host_functions: HostFunctions | None
+        self, file: io.BytesIO, notes: PickledFunction, host_functions: OfferedFunctions | None
     ) -> None:
         super().__init__(file, protocol=pickle.DEFAULT_PROTOCOL)
         self._notes = notes
         self._host_functions = host_functions
 
     def reducer_override(self, obj: Any) -> Any:
-        from udfvm.functions.function import UDF
-
         if (
             self._host_functions is not None
             and (name := self._host_functions.name_of(obj)) is not None
         ):
             return operator.methodcaller("find", name), (GuestModule("_udfvm_host"),)
-        if isinstance(obj, UDF) and obj.language != "python":
+        if isinstance(obj, DeclaredFunction) and obj.language != "python":
             raise pickle.PicklingError(
                 f"it refers to UDF {obj.name!r}, which is compiled code and needs a micro-VM of"
                 " its own"
             )
-        if isinstance(obj, UDF):  # a UDF that a UDF calls is, in the guest, the function itself
+        if isinstance(
+            obj, DeclaredFunction
+        ):  # a UDF that a UDF calls is, in the guest, the function itself
             return operator.itemgetter(0), ((obj.function,),)
         if (callables := reduced_callable(obj, "_udfvm_callables", is_users)) is not None:
             return callables

@@ -15,24 +15,28 @@ if TYPE_CHECKING:
 
     from udfvm.codec.arrow_ipc import BatchCodec
     from udfvm.codec.rows import RowCodec
-    from udfvm.functions.function import UDF
+    from udfvm.load.declaration import Declaration
 
 
 def load_request(
-    udf: UDF, pickled: PickledFunction, rows: RowCodec | None, batches: BatchCodec
+    declaration: Declaration,
+    sample: object,
+    pickled: PickledFunction,
+    rows: RowCodec | None,
+    batches: BatchCodec,
 ) -> bytes:
-    """The payload of LOAD. ``rows`` is None for functions that take no single rows."""
-    if udf.kind in ("table", "aggregate"):
-        return _load_rows_request(udf, pickled, batches)
-    sample = _sample_batch(udf, batches)
+    """The payload of LOAD. ``rows`` is None for functions that take no single rows.
+
+    Raises SignatureError for a sample that is not of the parameters' types.
+    """
+    if declaration.form in ("table", "aggregate"):
+        return _load_rows_request(declaration, sample, pickled, batches)
+    sample_batch = _sample_batch(declaration, sample, batches)
     metadata = {
-        **_common_metadata(udf, pickled),
-        "in_columns": all(
-            each.row is not None
-            for each in (*(parameter.type for parameter in udf.parameters), udf.result.type)
-        ),
+        **_common_metadata(declaration, pickled),
+        "in_columns": all(each.row is not None for each in declaration.types),
         "default_row": rows.default().hex() if rows else "",
-        "sample_row": _sample_row(rows, sample).hex() if rows and udf.sample is not None else "",
+        "sample_row": _sample_row(rows, sample_batch).hex() if rows and sample is not None else "",
     }
     return load_payload(
         metadata,
@@ -41,34 +45,42 @@ def load_request(
         batches.result_template(),
         pickled.data,
         batches.stream(batches.null_and_zero()),
-        b"" if sample is None else batches.stream(sample),
+        b"" if sample_batch is None else batches.stream(sample_batch),
     )
 
 
-def _load_rows_request(udf: UDF, pickled: PickledFunction, batches: BatchCodec) -> bytes:
+def _load_rows_request(
+    declaration: Declaration, sample: object, pickled: PickledFunction, batches: BatchCodec
+) -> bytes:
     """For table functions and aggregates. Their sample travels pickled, and is unpickled in the
     guest.
     """
     import cloudpickle
 
-    sample: bytes = b"" if udf.sample is None else cloudpickle.dumps(udf.sample)
+    pickled_sample: bytes = b"" if sample is None else cloudpickle.dumps(sample)
     return load_payload(
-        _common_metadata(udf, pickled), batches.schema_message, b"", b"", pickled.data, b"", sample
+        _common_metadata(declaration, pickled),
+        batches.schema_message,
+        b"",
+        b"",
+        pickled.data,
+        b"",
+        pickled_sample,
     )
 
 
-def _columns(udf: UDF) -> list[dict[str, object]]:
+def _columns(declaration: Declaration) -> list[dict[str, object]]:
     return [
         {"name": each.name, "type": each.type.name, "nullable": each.nullable}
-        for each in getattr(udf, "columns", ())
+        for each in declaration.columns
     ]
 
 
-def _common_metadata(udf: UDF, pickled: PickledFunction) -> dict[str, object]:
+def _common_metadata(declaration: Declaration, pickled: PickledFunction) -> dict[str, object]:
     return {
-        "kind": udf.kind,
-        "name": udf.name,
-        "vectorized": udf.vectorized,
+        "kind": declaration.form,
+        "name": declaration.name,
+        "vectorized": declaration.vectorized,
         "parameters": [
             {
                 "name": each.name,
@@ -76,59 +88,74 @@ def _common_metadata(udf: UDF, pickled: PickledFunction) -> dict[str, object]:
                 "nullable": each.nullable,
                 "numpy": each.container is Container.NUMPY,
             }
-            for each in udf.parameters
+            for each in declaration.parameters
         ],
-        "result": udf.result.type.name,
-        "result_nullable": udf.result.nullable,
+        "result": declaration.result.type.name,
+        "result_nullable": declaration.result.nullable,
         "imports": sorted(pickled.imports),
         "sources": pickled.sources,
         "user_modules": sorted(pickled.own_modules.values()),
         "user_data": base64.b64encode(pickled.data_files).decode(),
         "user_files": base64.b64encode(pickled.files).decode(),
-        "deterministic": udf.limits.deterministic,
-        "columns": _columns(udf),
-        "host_functions": udf.host_functions.descriptions() if udf.host_functions else [],
+        "deterministic": declaration.limits.deterministic,
+        "columns": _columns(declaration),
+        "host_functions": (
+            declaration.host_functions.descriptions() if declaration.host_functions else []
+        ),
     }
 
 
-def _sample_batch(udf: UDF, batches: BatchCodec) -> pa.RecordBatch | None:
+def _sample_batch(
+    declaration: Declaration, sample: object, batches: BatchCodec
+) -> pa.RecordBatch | None:
     """The sample as a batch; None without one, and for functions without parameters."""
-    if udf.sample is None or not udf.parameters:
+    if sample is None or not declaration.parameters:
         return None
     import pyarrow as pa
 
     from udfvm.codec.columns import column_of_values, columns_of, one_batch
 
     columns = []
-    for parameter, value in zip(udf.parameters, _sample_values(udf), strict=True):
+    for parameter, value in zip(
+        declaration.parameters, _sample_values(declaration, sample), strict=True
+    ):
         try:
-            is_column = isinstance(value, list) and (udf.vectorized or not parameter.type.is_nested)
-            columns.append(column_of_values(udf.name, parameter, value) if is_column else value)
+            is_column = isinstance(value, list) and (
+                declaration.vectorized or not parameter.type.is_nested
+            )
+            columns.append(
+                column_of_values(declaration.name, parameter, value) if is_column else value
+            )
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise SignatureError(
-                f"UDF {udf.name!r}: sample= for {parameter.name!r}: {error}"
+                f"UDF {declaration.name!r}: sample= for {parameter.name!r}: {error}"
             ) from error
     return one_batch(
-        pa.table(columns_of(udf.name, udf.parameters, columns)[0], schema=batches.schema)
+        pa.table(
+            columns_of(declaration.name, declaration.parameters, columns)[0], schema=batches.schema
+        )
     )
 
 
-def _sample_values(udf: UDF) -> list[Any]:
+def _sample_values(declaration: Declaration, sample: Any) -> list[Any]:
     """One value or column for each parameter."""
-    sample: Any = udf.sample
     if isinstance(sample, Mapping):
-        missing = [parameter.name for parameter in udf.parameters if parameter.name not in sample]
+        missing = [
+            parameter.name for parameter in declaration.parameters if parameter.name not in sample
+        ]
         if missing:
-            raise SignatureError(f"UDF {udf.name!r}: sample= has no value for {missing[0]!r}")
-        return [sample[parameter.name] for parameter in udf.parameters]
+            raise SignatureError(
+                f"UDF {declaration.name!r}: sample= has no value for {missing[0]!r}"
+            )
+        return [sample[parameter.name] for parameter in declaration.parameters]
     if hasattr(sample, "columns") and hasattr(sample, "num_rows"):
         values = list(sample.columns)
     else:
         values = list(sample) if isinstance(sample, tuple) else [sample]
-    if len(values) != len(udf.parameters):
+    if len(values) != len(declaration.parameters):
         raise SignatureError(
-            f"UDF {udf.name!r}: sample= must be a tuple with the {len(udf.parameters)} arguments of"
-            " one call"
+            f"UDF {declaration.name!r}: sample= must be a tuple with the"
+            f" {len(declaration.parameters)} arguments of one call"
         )
     return values
 

@@ -50,8 +50,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.checks import check_switch
 from udfvm.errors import Error, TypeMappingError
-from udfvm.functions.function import check_udf
-from udfvm.functions.keywords import checks_options
+from udfvm.functions.integration import (
+    calls_of,
+    check_function,
+    declaration_of,
+    encoded_defaults,
+)
+from udfvm.keywords import checks_options
 from udfvm.sqlite import _extension
 from udfvm.sqlite.policy import Policy
 from udfvm.types.arrow_types import JSON, RowType, Type
@@ -61,7 +66,8 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from udfvm.functions.function import UDF, Runtime
+    from udfvm.call.runtime import Runtime
+    from udfvm.functions.function import Function
 
 __all__ = ["EXTENSION", "Policy", "register"]
 
@@ -79,7 +85,7 @@ _WAIT_NS: Final = 60 * 10**9
 @checks_options
 def register(
     connection: apsw.Connection | sqlite3.Connection,
-    *udfs: UDF,
+    *udfs: Function,
     in_schema: bool = False,
     policy: Policy | None = None,
 ) -> None:
@@ -115,7 +121,7 @@ def register(
     """
     check_switch("in_schema", in_schema)
     for udf in udfs:
-        check_udf("udfvm.sqlite.register", udf)
+        check_function("udfvm.sqlite.register", udf)
     _check_names(udfs)
     log = policy.for_extension().log_sink if policy else 0
     functions = [_function(udf, in_schema, log) for udf in udfs]
@@ -130,9 +136,9 @@ def _is_apsw(connection: object) -> bool:
     return any(cls.__module__ == "apsw" for cls in type(connection).__mro__)
 
 
-def _check_names(udfs: Sequence[UDF]) -> None:
+def _check_names(udfs: Sequence[Function]) -> None:
     """Raises Error for different functions of one name. Case does not count in SQL."""
-    seen: dict[str, UDF] = {}
+    seen: dict[str, Function] = {}
     for udf in udfs:
         other = seen.setdefault(udf.name.lower(), udf)
         if other is not udf:
@@ -180,7 +186,7 @@ def _loader(connection: Any) -> Callable[[], None]:
     return load_into_apsw if hasattr(connection, "config") else load_into_sqlite3
 
 
-def _row_type(udf: UDF, what: str, declared: Type) -> RowType:
+def _row_type(udf: Function, what: str, declared: Type) -> RowType:
     if declared.row is None:
         raise TypeMappingError(
             f"UDF {udf.name!r}: {what} is {declared}, for which SQLite has no type; use int, float,"
@@ -189,7 +195,7 @@ def _row_type(udf: UDF, what: str, declared: Type) -> RowType:
     return declared.row
 
 
-def _function(udf: UDF, in_schema: bool, log: int) -> _extension.Function:
+def _function(udf: Function, in_schema: bool, log: int) -> _extension.Function:
     parameters = tuple(
         _extension.Parameter(
             name=parameter.name,
@@ -198,14 +204,14 @@ def _function(udf: UDF, in_schema: bool, log: int) -> _extension.Function:
             fallback=fallback,
             single=parameter.type.name == "float",
         )
-        for parameter, fallback in zip(udf.parameters, udf.encoded_defaults(), strict=True)
+        for parameter, fallback in zip(udf.parameters, encoded_defaults(udf), strict=True)
     )
     result_type = _row_type(udf, "the result", udf.result.type)
-    columns = getattr(udf, "columns", ())
+    declaration = declaration_of(udf)
     flags = _extension.Flag(0)
-    if getattr(udf, "windows", False):
+    if declaration.has_inverse:
         flags |= _extension.Flag.INVERSE
-    if not udf.elementwise and udf.kind == "vectorized":
+    if not udf.elementwise and udf.form == "vectorized":
         flags |= _extension.Flag.WHOLE
     if udf.result.type == JSON or udf.result.type.is_nested:
         flags |= _extension.Flag.JSON_RESULT
@@ -213,7 +219,7 @@ def _function(udf: UDF, in_schema: bool, log: int) -> _extension.Function:
         flags |= _extension.Flag.DETERMINISTIC
     if in_schema:
         flags |= _extension.Flag.IN_SCHEMA
-    runtime = udf.current()
+    runtime = calls_of(udf).current()
     image, pool, bound, own_log = runtime.image, runtime.pool, runtime.host_functions, runtime.log
     return _extension.Function(
         name=udf.name,
@@ -227,10 +233,10 @@ def _function(udf: UDF, in_schema: bool, log: int) -> _extension.Function:
         host_functions=bound.address if bound else 0,
         wait_ns=udf.limits.timeout_ns or _WAIT_NS,
         pool_limit=pool.limit,
-        role=_extension.Role[udf.kind.upper()],
+        role=_extension.Role[udf.form.upper()],
         columns=tuple(
             _extension.Column(each.name, _row_type(udf, f"column {each.name!r}", each.type))
-            for each in columns
+            for each in declaration.columns
         ),
         kind=_extension.Kind[udf.language.upper()],
         owner=(udf, image, pool, bound, own_log),
@@ -239,14 +245,14 @@ def _function(udf: UDF, in_schema: bool, log: int) -> _extension.Function:
     )
 
 
-def _renewal(udf: UDF, runtime: Runtime) -> Callable[[], _extension.Renewal | None]:
+def _renewal(udf: Function, runtime: Runtime) -> Callable[[], _extension.Renewal | None]:
     """What tells, at the start of statements, how a function runs now that names in it may mean
     other objects.
     """
 
     def renew() -> _extension.Renewal | None:
         nonlocal runtime
-        current = udf.current()
+        current = calls_of(udf).current()
         if current is runtime:
             return None
         runtime = current

@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from udfvm.call.output import Log, bind
+from udfvm.call.output import bind
 from udfvm.call.pool import Pool
 from udfvm.checks import check_count, check_seconds, check_switch
 from udfvm.errors import BuildError, OptionError
-from udfvm.functions.keywords import checks_options
+from udfvm.keywords import checks_options
 from udfvm.limits import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
 from udfvm.load.libraries import checked_packages
+from udfvm.log import Log
 from udfvm.sqlite import _extension
 
 if TYPE_CHECKING:

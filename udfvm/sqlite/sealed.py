@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from udfvm.errors import Error, TypeMappingError
-from udfvm.functions.function import UDF
+from udfvm.functions.function import Function
+from udfvm.functions.integration import declaration_of, encoded_defaults
 from udfvm.images.cache import cached_bytes
 from udfvm.images.cache_files import cache_directory, write_text
 from udfvm.limits import DEFAULT_MEMORY
@@ -40,7 +41,7 @@ _NAME: Final = re.compile(r"(?!vm_)[A-Za-z_][A-Za-z0-9_]{0,62}", re.IGNORECASE)
 _BITS: Final = 64  # of what says which parameters are floats of 32 bits
 
 
-def signature_text(udf: UDF) -> str:
+def signature_text(udf: Function) -> str:
     """A UDF's signature in the language of ``vm_create``.
 
     Raises TypeMappingError for a type that SQL has not.
@@ -57,7 +58,7 @@ def signature_text(udf: UDF) -> str:
     return f"({parameters}) -> {_type(udf, udf.result.type)}"
 
 
-def _type(udf: UDF, declared: Type) -> str:
+def _type(udf: Function, declared: Type) -> str:
     if declared.row is None or declared.row not in _TYPES:
         raise TypeMappingError(
             f"UDF {udf.name!r}: SQLite has no type for {declared}; use int, float, bool, str or"
@@ -67,7 +68,7 @@ def _type(udf: UDF, declared: Type) -> str:
 
 
 def seal(
-    udf: UDF, *, namespace: str = "", source: Path | None = None, replace: bool = False
+    udf: Function, *, namespace: str = "", source: Path | None = None, replace: bool = False
 ) -> tuple[str, bool]:
     """Builds a UDF's image and leaves its name in the cache, behind ``namespace`` and an
     underscore.
@@ -90,14 +91,12 @@ def seal(
     return name, before is not None
 
 
-def sealed_name(udf: UDF, namespace: str) -> str:
+def sealed_name(udf: Function, namespace: str) -> str:
     """The name in SQL. Raises Error where SQL functions cannot have it."""
     name = f"{namespace}_{udf.name}" if namespace else udf.name
-    columns = getattr(udf, "columns", ())
-    if not all(
-        _NAME.fullmatch(each)
-        for each in (name, *(each.name for each in (*udf.parameters, *columns)))
-    ):
+    columns = declaration_of(udf).columns
+    names = [name, *(each.name for each in udf.parameters), *(each.name for each in columns)]
+    if not all(map(_NAME.fullmatch, names)):
         raise Error(
             f"UDF {name!r}: names of sealed functions, parameters and columns are of ASCII letters,"
             " digits and _, at most 63"
@@ -105,7 +104,7 @@ def sealed_name(udf: UDF, namespace: str) -> str:
     return name
 
 
-def sealed_note(udf: UDF, name: str) -> dict[str, object]:
+def sealed_note(udf: Function, name: str) -> dict[str, object]:
     """What programs without Python need to know of a UDF. Builds its image.
 
     Raises Error for a function that calls host functions.
@@ -115,22 +114,21 @@ def sealed_note(udf: UDF, name: str) -> dict[str, object]:
             f"UDF {udf.name!r}: a function that calls host functions cannot be sealed for programs"
             " without them"
         )
-    columns = getattr(udf, "columns", ())
+    declaration = declaration_of(udf)
+    columns = ", ".join(f"{each.name} {_type(udf, each.type)}" for each in declaration.columns)
     signature = signature_text(udf)
-    layer, base = udf.image, udf.base
+    layer = udf.image
     return {
         "udfvm-function": _FORMAT,
         "name": name,
         "kind": udf.language,
         "signature": signature,
-        "base": _name_of(base),
+        "base": _name_of(layer.base),
         "layer": _name_of(layer),
-        "role": int(Role[udf.kind.upper()]),
-        "inverse": int(getattr(udf, "windows", False)),
-        "whole": int(udf.kind == "vectorized" and not udf.elementwise),
-        "columns": (
-            f"({', '.join(f'{each.name} {_type(udf, each.type)}' for each in columns)}) -> int"
-        ),
+        "role": int(Role[udf.form.upper()]),
+        "inverse": int(declaration.has_inverse),
+        "whole": int(udf.form == "vectorized" and not udf.elementwise),
+        "columns": f"({columns}) -> int",
         "defaults": _defaults(udf),
         "singles": sum(
             1 << index
@@ -145,9 +143,9 @@ def sealed_note(udf: UDF, name: str) -> dict[str, object]:
     }
 
 
-def _defaults(udf: UDF) -> str:
+def _defaults(udf: Function) -> str:
     """The defaults of the parameters, in hexadecimal; "-" where there is none."""
-    defaults = udf.encoded_defaults()
+    defaults = encoded_defaults(udf)
     if sum(len(default or b"") for default in defaults) > _DEFAULTS:
         raise Error(
             f"UDF {udf.name!r}: its defaults have more than {_DEFAULTS} bytes, which a sealed"
@@ -185,8 +183,8 @@ def prepare(packages: Iterable[str] = (), memory: int = DEFAULT_MEMORY) -> list[
     ]
 
 
-def _name_of(image: Image) -> str:
-    if image.path is None:
+def _name_of(image: Image | None) -> str:
+    if image is None or image.path is None:
         raise Error("the image is not one of the cache")
     return image.path.name
 
@@ -197,7 +195,7 @@ def write_note(path: Path, values: Mapping[str, object]) -> Path:
     return path
 
 
-def udfs_of(path: Path) -> dict[str, UDF]:
+def udfs_of(path: Path) -> dict[str, Function]:
     """The UDFs that a Python file defines, by name. The file is run as a module."""
     specification = importlib.util.spec_from_file_location(path.stem, path)
     if specification is None or specification.loader is None:
@@ -206,7 +204,7 @@ def udfs_of(path: Path) -> dict[str, UDF]:
     with _importable(path):
         sys.modules[path.stem] = module
         specification.loader.exec_module(module)
-    found = (value for value in vars(module).values() if isinstance(value, UDF))
+    found = (value for value in vars(module).values() if isinstance(value, Function))
     return {udf.name: udf for udf in found}
 
 

@@ -11,13 +11,13 @@ import functools
 import io
 import pickle
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.errors import SignatureError
 
 if TYPE_CHECKING:
-    from udfvm.functions.function import UDF
+    from udfvm.functions.function import Function
+    from udfvm.functions.program import Program
 
 _MAIN: Final = frozenset(
     {"__main__", "__mp_main__"}
@@ -26,8 +26,10 @@ _MAKER: Final = "udfvm._guest._udfvm_callables"
 _KEPT: Final = 64  # UDFs that arrived by value
 
 
-def reduced(udf: UDF) -> str | tuple[object, ...]:
-    """The answer of ``UDF.__reduce__``. Raises SignatureError where it cannot travel."""
+def reduced(udf: Function) -> str | tuple[object, ...]:
+    """The answer of ``Function.__reduce__``. Raises SignatureError where it cannot travel."""
+    if udf.language != "python":
+        return rebuilt, (type(udf), udf._program, _options_of(udf))
     if _is_importable(udf):
         return _found_as(udf)
     from udfvm.load.pickling import UNPICKLABLE, unpicklable_name
@@ -46,7 +48,7 @@ def reduced(udf: UDF) -> str | tuple[object, ...]:
         ) from error
 
 
-def options_of(udf: UDF) -> bytes:
+def _options_of(udf: Function) -> bytes:
     """The options of a UDF of compiled code, pickled. Raises SignatureError where one cannot
     travel.
     """
@@ -55,7 +57,7 @@ def options_of(udf: UDF) -> bytes:
     from udfvm.load.pickling import UNPICKLABLE
 
     try:
-        options: bytes = cloudpickle.dumps(udf.options())
+        options: bytes = cloudpickle.dumps(udf._options)
     except UNPICKLABLE as error:
         raise SignatureError(
             f"UDF {udf.name!r} cannot be sent to another process: {_unpicklable_option(udf)}:"
@@ -64,13 +66,13 @@ def options_of(udf: UDF) -> bytes:
     return options
 
 
-def _unpicklable_option(udf: UDF) -> str:
+def _unpicklable_option(udf: Function) -> str:
     """The option that cannot be sent to another process; empty: all can."""
     import cloudpickle
 
     from udfvm.load.pickling import UNPICKLABLE
 
-    for option, value in {**udf.options(), "log": udf.limits.log, "limits": None}.items():
+    for option, value in {**udf._options, "log": udf.limits.log, "limits": None}.items():
         try:
             cloudpickle.dumps(value)
         except UNPICKLABLE:
@@ -78,11 +80,11 @@ def _unpicklable_option(udf: UDF) -> str:
     return ""
 
 
-def _is_importable(udf: UDF) -> bool:
+def _is_importable(udf: Function) -> bool:
     return getattr(udf.function, "__module__", None) not in _MAIN and bool(_found_as(udf))
 
 
-def _found_as(udf: UDF) -> str:
+def _found_as(udf: Function) -> str:
     """The qualified name under which the UDF itself is found in the function's module; empty: it is
     not.
     """
@@ -93,10 +95,10 @@ def _found_as(udf: UDF) -> str:
     return name if found is udf else ""
 
 
-def _dumped(udf: UDF) -> bytes:
+def _dumped(udf: Function) -> bytes:
     import cloudpickle
 
-    from udfvm.functions.function import UDF
+    from udfvm.functions.function import Function
     from udfvm.load.callables import reduced_callable
     from udfvm.load.pickling import without_slots
 
@@ -107,11 +109,11 @@ def _dumped(udf: UDF) -> bytes:
 
         def reducer_override(self, obj: Any) -> Any:
             if (
-                isinstance(obj, UDF)
+                isinstance(obj, Function)
                 and obj.language == "python"
                 and (obj is udf or not _is_importable(obj))
             ):
-                state = obj.function, obj.options()
+                state = obj._program, obj._options
                 return object.__new__, (type(obj),), state, None, None, fill
             if (callables := reduced_callable(obj, _MAKER, lambda _: False)) is not None:
                 return callables
@@ -122,16 +124,21 @@ def _dumped(udf: UDF) -> bytes:
     return buffer.getvalue()
 
 
-def fill(udf: UDF, state: tuple[Callable[..., object], dict[str, Any]]) -> None:
-    """Makes a blank UDF what it was."""
-    function, options = state
-    udf.__init__(function, **options)  # type: ignore[misc]
+def fill(udf: Function, state: tuple[Program, dict[str, Any]]) -> None:
+    """Makes a blank function what it was."""
+    program, options = state
+    udf.__init__(program, **options)  # type: ignore[misc]
+
+
+def rebuilt(cls: type[Function], program: Program, options: bytes) -> Function:
+    """A function of compiled code as it was."""
+    return cls(program, **pickle.loads(options))
 
 
 @functools.lru_cache(_KEPT)
-def arrived(data: bytes) -> UDF:
+def arrived(data: bytes) -> Function:
     """A UDF that came by value. A worker gets the same with each task, and builds or opens its
     image once.
     """
-    found: UDF = pickle.loads(data)
+    found: Function = pickle.loads(data)
     return found

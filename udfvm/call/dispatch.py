@@ -1,0 +1,327 @@
+"""Calls of one function: with a row of Python values, or with columns, in as few requests as fit
+the windows of a VM.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from udfvm.call.chunks import TooLargeForWindowError, call_in_pieces
+from udfvm.call.runtime import Loader, Runtime, RuntimeKeeper
+from udfvm.errors import CallError, ForkedError, InputTooLargeError, OutputLimitError
+from udfvm.limits import WINDOW
+from udfvm.load._bindings import changed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from udfvm.call.chunks import TooLarge
+    from udfvm.call.pool import Pool
+    from udfvm.call.windows import Windows
+    from udfvm.codec.arrow_ipc import BatchReply
+    from udfvm.codec.columns import Form
+    from udfvm.codec.fixed_width import NumberBatches, NumberColumns
+    from udfvm.codec.rows import RowCodec
+    from udfvm.load.declaration import Declaration
+    from udfvm.vmm import VM
+
+_Result = TypeVar("_Result")
+
+_REQUEST_ROW: Final = 3
+_REQUEST_BATCH: Final = 4
+_PLAIN_TYPES: Final = frozenset(
+    {type(None), bool, int, float, str, bytes, datetime.date, datetime.datetime}
+)
+
+
+class Writer(Protocol):
+    """What writes requests with rows of one kind: ``BatchCodec`` record batches, ``NumberBatches``
+    columns of numbers.
+    """
+
+    def size(self, batch: Any, /) -> int:
+        """Bytes of the request."""
+
+    def write(self, window: memoryview, batch: Any, /) -> int:
+        """Writes the request to the beginning of the window; returns its length in bytes."""
+
+
+class Calls(RuntimeKeeper):
+    """Calls of one function.
+
+    Raise ``UDFError`` where the function raised, ``TypeMappingError`` for arguments that are not of
+    the declared types, and the errors of the limits.
+    """
+
+    def __init__(self, declaration: Declaration, pool: Pool, loader: Loader) -> None:
+        super().__init__(declaration, pool, loader)
+        self._parameters = declaration.parameters
+        self._result = declaration.result.type
+        self._rows = self.codecs.rows
+        # The result may need a larger window, and no call can be made again to find that out.
+        self._wide_at_once = (
+            self._limits.max_output > WINDOW and declaration.host_functions is not None
+        )
+
+    def call(self, arguments: tuple[Any, ...]) -> Any:
+        """A call with an argument for each parameter: values, or arrays among them."""
+        places = self._places
+        if places and changed(places):
+            self._forget(places)
+        small = self._small
+        if small is not None:
+            result = small.call(arguments)
+            if result is not NotImplemented:
+                return result
+        if self._rows is None or not _PLAIN_TYPES.issuperset(map(type, arguments)):
+            return self._call_with_any(arguments)
+        return self._call_row(self._rows, arguments)
+
+    def call_columns(self, arguments: Sequence[Any], form: Form | None = None) -> Any:
+        """Calls the function with a column, or a value to repeat, for each parameter. ``form`` is
+        what to return; that of the arguments, if not given.
+        """
+        batches = self.codecs.numbers
+        numbers = batches.take(arguments)
+        if numbers is not None:
+            if self._small is None and type(arguments[0]).__module__ == "numpy":
+                self._keep_small(batches, self.ready())
+            return batches.result(
+                form or numbers.form, self._in_pieces(numbers, self._call_with_numbers)
+            )
+
+        import pyarrow as pa
+
+        from udfvm.codec.columns import as_declared, columns_of, form_of_result, in_form
+
+        columns, rows = columns_of(
+            self._name, self._parameters, arguments, vectorized=self.declaration.vectorized
+        )
+        codec = self.codecs.batches
+        pieces: list[pa.Array] = []
+        if rows:
+            whole: pa.RecordBatch | pa.Table
+            if any(isinstance(column, pa.ChunkedArray) for column in columns):
+                whole = pa.table(columns, schema=codec.schema)
+            else:
+                whole = codec.batch(columns)
+            pieces = self._in_pieces(whole, self._call_with_batch)
+        return in_form(
+            self._name,
+            form or form_of_result(arguments),
+            self._result.as_declared,
+            as_declared(self._name, self._result, pieces),
+        )
+
+    def take_vm(self, windows: Windows | None = None) -> tuple[Runtime, VM]:
+        """A VM of the function's image, and what calls need. Give it back to the runtime's pool."""
+        runtime = self.ready()
+        try:
+            return runtime, runtime.pool.take(runtime.image, windows, runtime.limits.timeout_ns)
+        except ForkedError:
+            runtime = self._renew(runtime)
+            return runtime, runtime.pool.take(runtime.image, windows, runtime.limits.timeout_ns)
+
+    def warm(self, pool: Pool, vms: int) -> int:
+        """Makes so many VMs of a pool ready, each by a call with a row of zeros, for the pages that
+        a call touches. Returns their number. Raises BusyError.
+        """
+        runtime = self.current()
+        core = pool.core(runtime.base)
+        with ExitStack() as held:  # all at once, so that they are different VMs
+            for vm in [held.enter_context(core.vm(runtime.image)) for _ in range(vms)]:
+                self._call_with_zeros(vm, runtime)
+        return vms
+
+    def _call_with_zeros(self, vm: VM, runtime: Runtime) -> None:
+        from udfvm import vmm
+
+        limits = vmm.core_limits(
+            self._limits, runtime.host_functions
+        )  # what it prints of zeros goes nowhere
+        if self._rows is not None:
+            request, data = _REQUEST_ROW, self._rows.default()
+        else:
+            codec = self.codecs.batches
+            request, data = _REQUEST_BATCH, codec.stream(codec.null_and_zero())
+        with contextlib.suppress(CallError):  # what it makes of zeros does not matter
+            vm.call(request, data, limits, self._name)
+
+    # ---- Rows ----
+
+    def _call_with_any(self, arguments: Sequence[Any]) -> Any:
+        if arguments and isinstance(arguments[0], _loaded_arrays()):
+            return self.call_columns(arguments)
+        from udfvm.codec.columns import Form, form_of_result, python_value
+
+        form = form_of_result(arguments)
+        if form is not Form.SCALAR or self._rows is None:
+            return self.call_columns(arguments, form)
+        values = [
+            python_value(self._name, *each)
+            for each in zip(self._parameters, arguments, strict=True)
+        ]
+        return self._call_row(self._rows, values)
+
+    def _call_row(self, rows: RowCodec, arguments: Sequence[Any]) -> object:
+        if rows.is_null(arguments):
+            return None
+        payload = rows.encode(arguments)
+        status, reply = self._fresh_call(_REQUEST_ROW, payload)
+        if status:
+            raise guest_exception(reply, self._name)
+        return rows.decode(reply)
+
+    def _fresh_call(self, request: int, payload: bytes) -> tuple[int, bytes]:
+        """A whole call; returns the status and the reply."""
+        runtime = self._runtime or self.ready()
+        if self._wide_at_once:
+            return self._fresh_wide_call(request, payload, None)
+        try:
+            return runtime.pool.fresh_call(
+                runtime.image, request, payload, runtime.limits, self._name
+            )
+        except ForkedError as error:
+            if error.during_call:
+                raise
+            runtime = self._renew(runtime)
+            return runtime.pool.fresh_call(
+                runtime.image, request, payload, runtime.limits, self._name
+            )
+        except (InputTooLargeError, OutputLimitError) as error:
+            return self._fresh_wide_call(request, payload, error)
+
+    def _fresh_wide_call(
+        self, request: int, payload: bytes, failure: InputTooLargeError | OutputLimitError | None
+    ) -> tuple[int, bytes]:
+        """A whole call in larger windows."""
+
+        def call(windows: Windows | None) -> tuple[int, bytes]:
+            runtime, vm = self.take_vm(windows)
+            try:
+                reply = vm.call(request, payload, runtime.limits, self._name)
+                return reply.status, bytes(reply.data)
+            finally:
+                runtime.pool.give(vm)
+
+        return self._call_in_windows(call, len(payload), failure)
+
+    def _call_in_windows(
+        self,
+        call: Callable[[Windows | None], _Result],
+        size: int,
+        failure: TooLarge | InputTooLargeError | None,
+    ) -> _Result:
+        """A call whose request, of so many bytes, or whose result does not fit the usual
+        windows.
+        """
+        from udfvm.call.windows import call_with_windows
+
+        output = failure if isinstance(failure, OutputLimitError) else None
+        advice = (
+            ""
+            if self.declaration.elementwise
+            else "; or declare elementwise=True, if the function works row by row"
+        )
+        return call_with_windows(
+            self._name,
+            self._limits,
+            size,
+            call,
+            failure=output,
+            again=not self.declaration.host_functions,
+            advice=advice,
+        )
+
+    # ---- Columns ----
+
+    def _keep_small(self, batches: NumberBatches, runtime: Runtime) -> None:
+        small = batches.small(self._name, runtime, self._call_renewed)
+        with self._guard.lock:
+            if self._runtime is runtime:  # else names changed meanwhile
+                self._small = small
+
+    def _call_renewed(self, arguments: tuple[Any, ...]) -> Any:
+        """A call in a forked child, whose runtime is still the parent's."""
+        runtime = self._runtime
+        if runtime is not None:
+            self._renew(runtime)
+        return self._call_with_any(arguments)
+
+    def _in_pieces(self, whole: Any, call: Callable[[Any, int, TooLarge | None], Any]) -> list[Any]:
+        return call_in_pieces(
+            whole,
+            call,
+            cut=self.declaration.elementwise,
+            cut_results=not self._limits.max_output,
+        )
+
+    def _call_with_numbers(
+        self, numbers: NumberColumns, first_row: int, failure: TooLarge | None
+    ) -> BatchReply:
+        return self._call_with_rows(self.codecs.numbers, numbers, first_row, failure)
+
+    def _call_with_batch(
+        self, rows: pa.RecordBatch | pa.Table, first_row: int, failure: TooLarge | None
+    ) -> pa.Array:
+        from udfvm.codec.columns import one_batch
+
+        codec = self.codecs.batches
+        return codec.array(self._call_with_rows(codec, one_batch(rows), first_row, failure))
+
+    def _call_with_rows(
+        self, writer: Writer, rows: Any, first_row: int, failure: TooLarge | None
+    ) -> BatchReply:
+        if failure is None and not self._wide_at_once:
+            return self._call_batch(writer, rows, first_row)
+        return self._call_in_windows(
+            functools.partial(self._call_batch, writer, rows, first_row), writer.size(rows), failure
+        )
+
+    def _call_batch(
+        self, writer: Writer, batch: Any, first_row: int, windows: Windows | None = None
+    ) -> BatchReply:
+        """One call. ``writer`` writes the request with the rows of ``batch``."""
+        codec, rows = self.codecs.batches, batch.num_rows
+        size = writer.size(batch)
+        runtime, vm = self.take_vm(windows)
+        try:
+            if size > vm.room:
+                raise TooLargeForWindowError(size, vm.room)
+            length = writer.write(vm.input(size), batch)
+        except BaseException:
+            runtime.pool.give(vm)
+            raise
+        status, reply, is_data = runtime.pool.call_and_give(
+            vm,
+            _REQUEST_BATCH,
+            length,
+            runtime.limits,
+            self._name,
+            lambda reply: codec.numbers_in(reply, rows),
+        )
+        if status:
+            raise guest_exception(reply, self._name, first_row, rows)
+        return codec.reply(reply, rows, is_data)
+
+
+def _loaded_arrays() -> tuple[type, ...]:
+    """The classes of arrays, of the libraries that are loaded: no value can be of another's."""
+    numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
+    arrays: tuple[type, ...] = () if numpy is None else (numpy.ndarray,)
+    return arrays if pyarrow is None else (*arrays, pyarrow.Array, pyarrow.ChunkedArray)
+
+
+def guest_exception(
+    reply: bytes | memoryview, name: str, first_row: int = 0, rows: int = 0
+) -> CallError:
+    """The exception in a reply with status ERROR."""
+    from udfvm.codec import guest_error
+
+    return guest_error.parse(reply, name, first_row, rows)

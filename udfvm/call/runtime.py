@@ -1,0 +1,148 @@
+"""What calls of a function need: its images, VMs and limits. Built when they are first needed,
+forgotten when names in the function mean other objects, renewed in forked children.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from udfvm.call.codecs import Codecs
+from udfvm.call.forks import ForkLock
+from udfvm.load._bindings import changed
+
+if TYPE_CHECKING:
+    from udfvm.call.pool import Pool
+    from udfvm.images.build import BaseSpec
+    from udfvm.load.bindings import Places
+    from udfvm.load.declaration import Declaration
+    from udfvm.vmm import Image
+    from udfvm.vmm import Pool as Core
+    from udfvm.vmm.callbacks import BoundHostFunctions, BoundLog
+
+
+class Runtime(NamedTuple):
+    """What calls need once the images are built."""
+
+    base: Image
+    image: Image
+    pool: Core
+    limits: Any  # struct udfvm_limits *
+    host_functions: BoundHostFunctions | None  # what the limits point to, as is the next
+    log: BoundLog
+
+    @property
+    def limits_address(self) -> int:
+        """Address of the limits, for C code of this process."""
+        from udfvm.vmm import address_of
+
+        return address_of(self.limits)
+
+
+class Loading(NamedTuple):
+    """What an image is built from.
+
+    Attributes:
+        base: the base image that it is a layer of.
+        identity: what tells the function from others.
+        request: makes the payload of LOAD, where the image is not in the cache.
+        advice: for an error, where the program ends before the function is loaded.
+    """
+
+    base: BaseSpec
+    identity: bytes
+    request: Callable[[], bytes]
+    advice: str = ""
+
+
+class Loader(Protocol):
+    """What knows the code of a function, in whatever language."""
+
+    def capture(self, declaration: Declaration) -> Places:
+        """What names in the code mean now; empty where it refers to nothing here."""
+
+    def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
+        """What an image of the function is built from. ``pool`` has VMs where one is needed for
+        that.
+        """
+
+
+class RuntimeKeeper:
+    """Keeps the runtime of one function.
+
+    May be used from several threads; a forked child begins with a runtime of its own.
+    """
+
+    def __init__(self, declaration: Declaration, pool: Pool, loader: Loader) -> None:
+        self.declaration = declaration
+        self.codecs = Codecs(declaration)
+        self.pool = pool
+        self._name = declaration.name
+        self._limits = declaration.limits
+        self._loader = loader
+        self._guard = ForkLock()
+        self._runtime: Runtime | None = None
+        self._places: Places = ()  # that the image was made from; see udfvm/load/bindings.py
+        self._small: Any = None  # SmallBatches, once a batch of numpy arrays was seen
+
+    def current(self) -> Runtime:
+        """What calls need now: built, or taken from the cache, where names in the function mean
+        other objects than before.
+
+        Raises what building an image raises.
+        """
+        self.follow()
+        return self.ready()
+
+    def follow(self) -> None:
+        """Forgets the runtime if a name in the function means another object than it did. Each call
+        does so first.
+        """
+        places = self._places
+        if places and changed(places):
+            self._forget(places)
+
+    def forget(self) -> None:
+        """The next call builds another runtime, from what the function then refers to."""
+        self._forget(self._places)
+
+    def ready(self) -> Runtime:
+        """What calls need, as it was built; built now where it was not."""
+        runtime = self._runtime
+        if runtime is None:
+            with self._guard.lock:
+                if self._runtime is None:
+                    self._places = self._loader.capture(self.declaration)
+                    self._runtime = self._build()
+                runtime = self._runtime
+        return runtime
+
+    def _forget(self, places: Places) -> None:
+        with self._guard.lock:
+            if self._places is places:  # else another thread was here before
+                self._places = ()
+                self._runtime = self._small = None
+
+    def _renew(self, runtime: Runtime) -> Runtime:
+        """In a forked child: VMs are the parent's, images are shared."""
+        with self._guard.lock:
+            if self._runtime is runtime:
+                self._runtime = self._small = None
+        return self.ready()
+
+    def _build(self) -> Runtime:
+        from udfvm import vmm
+        from udfvm.call import output
+        from udfvm.images.build import base_image, udf_layer
+        from udfvm.vmm.callbacks import bind_host_functions
+
+        limits, host_functions = self._limits, self.declaration.host_functions
+        loading = self._loader.loading(self.declaration, self.codecs, self.pool)
+        base = base_image(loading.base, limits.build_timeout_ns)
+        pool = self.pool.core(base)
+        layer = udf_layer(
+            base, pool, loading.identity, loading.request, limits, self._name, loading.advice
+        )
+        bound = bind_host_functions(host_functions, limits.host_calls) if host_functions else None
+        log = output.bind(limits.log)
+        return Runtime(base, layer, pool, vmm.core_limits(limits, bound, log), bound, log)

@@ -1,0 +1,235 @@
+"""Requests about compiled code: what describes it, compiles it ahead, and loads it.
+
+Layouts: ``struct udfvm_load``, ``struct udfvm_slot`` and ``struct udfvm_description`` of
+guest/include/udfvm_abi.h.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from udfvm.call.dispatch import guest_exception
+from udfvm.errors import OutputLimitError, ProtocolError, SignatureError
+from udfvm.functions.signature_text import (
+    MAX_PARAMETERS,
+    STORAGE_NAMES,
+    made_signature,
+    storage_of,
+)
+from udfvm.limits import WINDOW, Limits
+from udfvm.types.arrow_types import Parameter, Type, named
+from udfvm.types.signatures import Signature
+
+if TYPE_CHECKING:
+    from udfvm.call.pool import Pool
+    from udfvm.images.build import BaseSpec
+    from udfvm.load.declaration import Language
+
+_REQUEST_DESCRIBE: Final = 9
+_REQUEST_COMPILE: Final = 10
+_COMPILED_ONCE: Final = 256 << 10  # bytes of code; less compiles in no time
+_COMPILED: Final = struct.pack(
+    "<BII", ord("c"), 0, 0
+)  # a setting of guest/runtimes/wasm/settings.c
+_DIGEST: Final = 32  # bytes of a SHA-256
+_LOAD: Final = struct.Struct("<QIIIIII")
+_SLOT: Final = struct.Struct("<III116s")
+_LABEL: Final = 116 - 1  # bytes of a name
+_MAX_TYPE_NAME: Final = (
+    16 << 10
+)  # bytes of the name of a type: MAX_TYPE_NAME of guest/runtimes/shared/compiled/type.h
+_DESCRIPTION: Final = struct.Struct("<II")
+_TABLE: Final = 1  # UDFVM_DESCRIPTION_TABLE
+#: What to do where a program of a language ends before its function is loaded.
+ADVICE: Final = {
+    "native": ": an executable becomes ready when its main() calls udfvm_serve() of udfvm.h"
+}
+
+
+def compiled_base(language: Language, limits: Limits) -> BaseSpec:
+    """The base image for functions of a language."""
+    from udfvm.images.build import BaseSpec
+
+    return BaseSpec(memory=limits.memory, window=WINDOW, runtime=language)
+
+
+class Description(NamedTuple):
+    """What code says of a function in it. ``table``: it yields rows, of one column, which is the
+    signature's result.
+    """
+
+    signature: Signature
+    table: bool
+
+
+def describe(
+    language: Language,
+    code: bytes,
+    symbol: str,
+    settings: bytes,
+    *,
+    name: str,
+    limits: Limits,
+    pool: Pool,
+    declared: Signature | None = None,
+) -> Description:
+    """What code says of its function, read by a micro-VM. ``declared`` chooses among functions of
+    one name. Raises SignatureError where there is no such function, BuildError where it is a
+    program that ends before it says.
+    """
+    from udfvm import vmm
+    from udfvm.images.build import base_image, cached_reply
+
+    base = base_image(compiled_base(language, limits), limits.build_timeout_ns)
+    slots = (Parameter("result", *declared.result), *declared.parameters) if declared else ()
+
+    def ask() -> bytes:
+        loadable = ahead(language, code, name=name, limits=limits, pool=pool)
+        request = load_payload(loadable.code, symbol, slots, (), settings + loadable.settings)
+        return _ask(_REQUEST_DESCRIBE, language, request, name, limits, pool)
+
+    identity = (
+        symbol.encode()
+        + vmm.sha256(settings)
+        + vmm.sha256(code)
+        + (vmm.sha256(slot_bytes(slots)) if slots else b"")
+    )
+    return cached_reply(
+        base, identity, ".description", ask, functools.partial(read_description, name)
+    )
+
+
+def _ask(
+    request: int, language: Language, payload: bytes, name: str, limits: Limits, pool: Pool
+) -> bytes:
+    """The reply of a language's runtime. Raises SignatureError where it has none."""
+    from udfvm.images.build import base_image, load_call, load_limits
+
+    base = base_image(compiled_base(language, limits), limits.build_timeout_ns)
+    with pool.core(base).vm(base) as vm:
+        reply = load_call(vm, request, payload, load_limits(limits), name, ADVICE.get(language, ""))
+        status, data = reply.status, bytes(reply.data)
+    if status:
+        error: Any = guest_exception(data, name)
+        raise SignatureError(str(error)) from error
+    return data
+
+
+class Loadable(NamedTuple):
+    """Code as a runtime is to load it, and settings that say so."""
+
+    code: bytes
+    settings: bytes
+
+
+def ahead(language: Language, code: bytes, *, name: str, limits: Limits, pool: Pool) -> Loadable:
+    """Code in the form that loads soonest: large WebAssembly is compiled once, in a micro-VM, for
+    all functions in it.
+
+    What comes of that is as opaque to the host as the code was, and runs where the code would.
+    Raises SignatureError for code that does not compile.
+    """
+    from udfvm import vmm
+    from udfvm.images.build import base_image, cached_reply
+
+    if language != "wasm" or len(code) < _COMPILED_ONCE:
+        return Loadable(code, b"")
+
+    def ask() -> bytes:
+        compiled = _ask(
+            _REQUEST_COMPILE, language, load_payload(code, "", (), ()), name, limits, pool
+        )
+        return vmm.sha256(compiled) + compiled
+
+    try:
+        compiled = cached_reply(
+            base_image(compiled_base(language, limits)),
+            vmm.sha256(code),
+            ".compiled",
+            ask,
+            _undamaged,
+        )
+    except OutputLimitError:
+        return Loadable(code, b"")  # it would not fit the window on its way back
+    return Loadable(compiled, _COMPILED)
+
+
+def _undamaged(kept: bytes) -> bytes:
+    """What was kept behind its digest. Raises ProtocolError for anything else."""
+    from udfvm import vmm
+
+    digest, compiled = kept[:_DIGEST], kept[_DIGEST:]
+    if vmm.sha256(compiled) != digest:
+        raise ProtocolError("the compiled code in the cache is damaged")
+    return compiled
+
+
+def read_description(name: str, reply: bytes) -> Description:
+    """What is in a ``struct udfvm_description``, which is the guest's word: all of it is checked.
+    Raises ProtocolError.
+    """
+    try:
+        count, flags = _DESCRIPTION.unpack_from(reply)
+        names = _DESCRIPTION.size + (count + 1) * _SLOT.size
+        if flags & ~_TABLE or count > MAX_PARAMETERS or len(reply) < names:
+            raise ValueError(f"{count} parameters in {len(reply)} bytes")
+        slots = []
+        for index in range(count + 1):
+            storage, nullable, length, label = _SLOT.unpack_from(
+                reply, _DESCRIPTION.size + index * _SLOT.size
+            )
+            type_ = _described_type(name, storage, reply[names : names + length], length)
+            slots.append((label.partition(b"\0")[0].decode("ascii"), type_, bool(nullable)))
+            names += length
+        if len(reply) != names:
+            raise ValueError(f"{len(reply) - names} bytes too many")
+        return Description(made_signature(name, slots[1:], *slots[0][1:]), bool(flags & _TABLE))
+    except (struct.error, ValueError, KeyError, SignatureError) as error:
+        raise ProtocolError(
+            f"the guest's description of the function is not valid: {error}", name
+        ) from error
+
+
+def _described_type(name: str, storage: int, text: bytes, length: int) -> Type:
+    if not length:
+        return named(STORAGE_NAMES[storage])
+    if length > _MAX_TYPE_NAME or len(text) != length:
+        raise ValueError(f"a name of {length} bytes for a type")
+    type_ = named(text.decode())
+    if storage_of(name, type_) != storage:
+        raise ValueError(f"{type_}, which is not stored as type {storage} is")
+    return type_
+
+
+def slot_bytes(slots: Sequence[Parameter]) -> bytes:
+    """The slots, and behind them the names of types that are structs or lists."""
+    heads, names = [], []
+    for each in slots:
+        name = each.type.name.encode() if each.type.is_nested else b""
+        heads.append(
+            _SLOT.pack(
+                storage_of(each.name, each.type),
+                each.nullable,
+                len(name),
+                each.name.encode()[:_LABEL],
+            )
+        )
+        names.append(name)
+    return b"".join((*heads, *names))
+
+
+def load_payload(
+    code: bytes,
+    symbol: str,
+    slots: Sequence[Parameter],
+    messages: tuple[bytes, ...],
+    settings: bytes = b"",
+) -> bytes:
+    """The payload of LOAD, DESCRIBE and COMPILE: ``struct udfvm_load`` and what follows it."""
+    text = symbol.encode()
+    lengths = [len(message) for message in messages] or [0, 0, 0]
+    head = _LOAD.pack(len(code), len(slots), len(text), *lengths, len(settings))
+    return b"".join((head, slot_bytes(slots), text, *messages, settings, code))

@@ -1,0 +1,64 @@
+"""The code of a function: what a language must be able to say of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from udfvm.load.declaration import Column, Form, Language
+from udfvm.types.signatures import Signature
+
+if TYPE_CHECKING:
+    from udfvm.call.codecs import Codecs
+    from udfvm.call.pool import Pool
+    from udfvm.call.runtime import Loading
+    from udfvm.limits import Limits
+    from udfvm.load.bindings import Places
+    from udfvm.load.declaration import Declaration
+
+
+class Interface(NamedTuple):
+    """What a function takes and returns, and how it is called; see ``Declaration``."""
+
+    form: Form
+    signature: Signature
+    vectorized: bool = False
+    elementwise: bool = True
+    columns: tuple[Column, ...] = ()
+    has_inverse: bool = False
+
+
+class Program(ABC):
+    """The code of a function in some language.
+
+    Attributes:
+        language: the language.
+        options: the ``TypedDict`` of the options that functions of it take.
+        function: the Python function, or the class of an aggregate; None for other languages.
+    """
+
+    language: Language
+    options: ClassVar[type]
+    function: Callable[..., Any] | None = None
+
+    @property
+    @abstractmethod
+    def default_name(self) -> object:
+        """What the function is called where no option says so."""
+
+    @abstractmethod
+    def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
+        """What the function takes and returns. Raises SignatureError for code that cannot be one of
+        the name.
+        """
+
+    @abstractmethod
+    def capture(self, declaration: Declaration) -> Places:
+        """What names in the code mean now; empty where it refers to nothing here."""
+
+    @abstractmethod
+    def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
+        """What an image of the function is built from. ``pool`` has VMs where one is needed for
+        that.
+        """

@@ -1,0 +1,70 @@
+"""Functions in Python: what travels into their images."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from udfvm.call.runtime import Loading
+from udfvm.functions.options import PythonOptions
+from udfvm.functions.program import Program
+from udfvm.limits import WINDOW
+
+if TYPE_CHECKING:
+    from udfvm.call.codecs import Codecs
+    from udfvm.call.pool import Pool
+    from udfvm.load.bindings import Places
+    from udfvm.load.declaration import Declaration
+    from udfvm.load.pickling import PickledFunction
+
+
+class PythonProgram(Program):
+    """A Python function, or a class."""
+
+    language = "python"
+    options = PythonOptions
+    function: Callable[..., Any]
+
+    def __init__(self, function: Callable[..., Any], sample: object) -> None:
+        """``sample``: arguments of a call that is made while the image is built."""
+        self.function = function
+        self.sample = sample
+
+    @property
+    def default_name(self) -> object:
+        """The name of the Python function."""
+        return getattr(self.function, "__name__", None)
+
+    def capture(self, declaration: Declaration) -> Places:
+        """What names in the function, and in user code that it refers to, mean now."""
+        from udfvm.load.bindings import capture
+
+        offered = declaration.host_functions
+        return capture(self.function, offered.functions() if offered else ())
+
+    def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
+        """The function is pickled where it refers to more than builtins, or is to be loaded."""
+        from udfvm.images.build import BaseSpec
+        from udfvm.load.identity import of_pickled, of_plain
+        from udfvm.load.libraries import packages_of
+
+        @functools.cache
+        def pickled() -> PickledFunction:
+            from udfvm.load.pickling import pickle_function
+
+            return pickle_function(declaration.name, self.function, declaration.host_functions)
+
+        def request() -> bytes:
+            from udfvm.load.request import load_request
+
+            return load_request(declaration, self.sample, pickled(), codecs.rows, codecs.batches)
+
+        identity = of_plain(declaration, self.function, self.sample)
+        packages = packages_of(
+            pickled().modules if identity is None else (),
+            declaration.packages,
+            arrow=declaration.vectorized or any(each.is_nested for each in declaration.types),
+        )
+        base = BaseSpec(memory=declaration.limits.memory, packages=packages, window=WINDOW)
+        return Loading(base, identity or of_pickled(declaration, self.sample, pickled()), request)

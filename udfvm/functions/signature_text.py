@@ -1,0 +1,162 @@
+"""Signatures of functions in compiled code: as text, and the types that such code takes."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from udfvm.errors import SignatureError
+from udfvm.types.arrow_types import Kind, Parameter, ResultType, Type, declared
+from udfvm.types.nested import Field, at_colon, split_at_commas, take_apart
+from udfvm.types.signatures import Signature
+
+MAX_PARAMETERS: Final = 32
+
+#: ``enum storage`` of guest/runtimes/arrow/storage.h, for the types that compiled code takes.
+STORAGE_NAMES: Final = {
+    0: "bool",
+    1: "int8",
+    2: "int16",
+    3: "int32",
+    4: "int64",
+    5: "uint8",
+    6: "uint16",
+    7: "uint32",
+    8: "uint64",
+    9: "float",
+    10: "double",
+    11: "string",
+    12: "large_string",
+    13: "binary",
+    14: "large_binary",
+}
+_STORAGES: Final = {name: number for number, name in STORAGE_NAMES.items()}
+_NESTED: Final = {16: Kind.STRUCT, 17: Kind.LIST}  # types by name, behind the slots
+_HELD: Final = {
+    *_STORAGES,
+    "date32[day]",
+    *(f"timestamp[{unit}]" for unit in ("s", "ms", "us", "ns")),
+}  # what those may hold
+_SIGNATURE: Final = re.compile(r"\s*\((.*)\)\s*->\s*(.+?)\s*", re.DOTALL)
+_SHORT_NAMES: Final = {
+    **{f"i{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"u{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+    "f32": "float",
+    "f64": "double",
+    "int": "int64",
+    "float": "double",
+    "text": "string",
+    "blob": "binary",
+}
+
+
+def parse_signature(name: str, text: str) -> Signature:
+    """A signature as text, ``"(a: f64, b: i64?) -> text?"``; names of parameters may be left out,
+    ``?`` allows null.
+
+    Types are those of ``udfvm.h`` (``i8`` ... ``i64``, ``u8`` ... ``u64``, ``f32``, ``f64``,
+    ``bool``, ``text``, ``blob``), and dates and timestamps by pyarrow's names, which are integers
+    in the code; for WebAssembly also lists and structs of these, ``list<f64>`` and ``struct<x: f64,
+    tags: list<text>>``, ``large_string`` and ``large_binary``. Raises SignatureError.
+
+    >>> signature = parse_signature("score", "(f64, distance: f64?) -> f64")
+    >>> [(each.name, str(each.type), each.nullable) for each in signature.parameters]
+    [('a0', 'double', False), ('distance', 'double', True)]
+    """
+    match = _SIGNATURE.fullmatch(text)
+    if match is None:
+        raise SignatureError(
+            f"UDF {name!r}: signature={text!r} is not of the form '(a: f64, b: i64?) -> f64'"
+        )
+    try:
+        parts = split_at_commas(match[1])
+    except ValueError as error:
+        raise SignatureError(f"UDF {name!r}: signature=: {error}") from error
+    parameters = []
+    for index, part in enumerate(parts):
+        label, colon, type_text = at_colon(part.strip())
+        parameters.append((label.strip() if colon else f"a{index}", *_type(name, type_text)))
+    return made_signature(name, parameters, *_type(name, match[2]))
+
+
+def _long_name(short: str) -> str:
+    """The name of a type whose name, or those of types in it, may be short."""
+    nested = take_apart(short)
+    if nested is None:
+        return _SHORT_NAMES.get(short, short)
+    return str(
+        nested._replace(
+            fields=tuple(Field(field.name, _long_name(field.type)) for field in nested.fields)
+        )
+    )
+
+
+def _type(name: str, text: str) -> tuple[Type, bool]:
+    text = text.strip()
+    nullable = text.endswith("?")
+    try:
+        type_ = declared(_long_name(text.rstrip("?").strip()))
+    except ValueError as error:
+        raise SignatureError(f"UDF {name!r}: signature=: {error}") from error
+    storage_of(name, type_)
+    return type_, nullable
+
+
+def storage_of(name: str, type_: Type) -> int:
+    """The number of how values of a type are stored. ``name`` is the function's. Raises
+    SignatureError for a type that compiled code does not take.
+    """
+    if type_.kind in (Kind.DATE, Kind.DATETIME):
+        return _STORAGES["int32" if type_.name == "date32[day]" else "int64"]
+    if type_.is_nested:
+        _check_held(name, type_.name)
+        return next(number for number, kind in _NESTED.items() if kind is type_.kind)
+    if type_.name not in _STORAGES:
+        raise SignatureError(
+            f"UDF {name!r}: compiled code takes no {type_}; use {', '.join(_STORAGES)}, dates and"
+            " timestamps"
+        )
+    return _STORAGES[type_.name]
+
+
+def _check_held(name: str, type_: str) -> None:
+    nested = take_apart(type_)
+    if nested is None and type_ not in _HELD:
+        raise SignatureError(
+            f"UDF {name!r}: lists and structs of compiled code hold no {type_}; use"
+            f" {', '.join(sorted(_HELD))}"
+        )
+    if nested is not None and nested.container not in ("list", "struct"):
+        raise SignatureError(f"UDF {name!r}: compiled code takes no {type_}; use list and struct")
+    for field in nested.fields if nested else ():
+        _check_held(name, field.type)
+
+
+def made_signature(
+    name: str, parameters: list[tuple[str, Type, bool]], result: Type, result_nullable: bool
+) -> Signature:
+    """A signature of parameters with names, types and whether they may be null. Raises
+    SignatureError.
+    """
+    if len(parameters) > MAX_PARAMETERS:
+        raise SignatureError(
+            f"UDF {name!r}: {len(parameters)} parameters where compiled code has at most"
+            f" {MAX_PARAMETERS}"
+        )
+    if not all(label for label, _, _ in parameters):
+        raise SignatureError(f"UDF {name!r}: a parameter has an empty name")
+    import inspect
+
+    try:
+        python = inspect.Signature(
+            [
+                inspect.Parameter(label, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+                for label, _, _ in parameters
+            ]
+        )
+    except ValueError as error:
+        raise SignatureError(f"UDF {name!r}: the names of its parameters: {error}") from error
+    made = tuple(
+        Parameter(*parameter, position=position) for position, parameter in enumerate(parameters, 1)
+    )
+    return Signature(made, ResultType(result, result_nullable), lambda: python)

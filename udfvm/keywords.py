@@ -1,0 +1,70 @@
+"""Options that do not exist: named, with those that do, and with the one that was probably
+meant.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast
+
+from udfvm.errors import SignatureError
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def unknown_option(what: str, option: str, known: Iterable[str]) -> SignatureError:
+    """The error for an option that does not exist.
+
+    >>> str(unknown_option("udf()", "timeot", ["name", "timeout"]))
+    'udf(): there is no option timeot=; there are name, timeout; did you mean timeout=?'
+    """
+    import difflib  # only where one was mistyped
+
+    names = list(known)
+    close = difflib.get_close_matches(option, names, 1)
+    return SignatureError(
+        f"{what}: there is no option {option}=; there are {', '.join(names)}"
+        + (f"; did you mean {close[0]}=?" if close else "")
+    )
+
+
+def check_options(what: str, options: Iterable[str], known: Iterable[str]) -> None:
+    """Raises ``SignatureError``, which is a ``TypeError``, for an option that is not known."""
+    names = list(known)
+    for option in options:
+        if option not in names:
+            raise unknown_option(what, option, names)
+
+
+def option_names(options: type) -> list[str]:
+    """The options of a ``TypedDict``, those that it inherits included."""
+    return list(options.__annotations__)
+
+
+def checks_options(function: _Function) -> _Function:
+    """Makes a function refuse options that it has not with ``SignatureError``."""
+    return checks_options_of()(function)
+
+
+def checks_options_of(*options: type) -> Callable[[_Function], _Function]:
+    """As ``checks_options``, for a function that takes the options of some ``TypedDict`` too, by
+    ``**options: Unpack[...]``.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        code = function.__code__
+        positional = code.co_varnames[code.co_posonlyargcount : code.co_argcount]
+        named = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+        known = [name for each in options for name in option_names(each)]
+        known += [name for name in (*positional, *named) if name != "self"]
+        what = f"{function.__qualname__.removesuffix('.__init__')}()"
+
+        @functools.wraps(function)
+        def checked(*arguments: Any, **given: Any) -> Any:
+            check_options(what, given, known)
+            return function(*arguments, **given)
+
+        return cast(_Function, checked)
+
+    return decorate

@@ -1,0 +1,82 @@
+"""What a function is declared to be: what its image, its calls and integrations need to know of it,
+whatever language it is written in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+from udfvm.limits import Limits
+from udfvm.types.arrow_types import Parameter, ResultType, Type
+
+Language = Literal["python", "native", "wasm"]
+Form = Literal["scalar", "vectorized", "table", "aggregate"]
+Isolation = Literal["statement", "row"]
+
+
+class Column(NamedTuple):
+    """A column of a table function. Nullable: the function may yield None for it."""
+
+    name: str
+    type: Type
+    nullable: bool
+
+
+class OfferedFunctions(Protocol):
+    """The host functions of a declaration."""
+
+    def descriptions(self) -> list[dict[str, Any]]:
+        """What the guest knows of each."""
+
+    def functions(self) -> list[Callable[..., Any]]:
+        """The functions themselves."""
+
+    def name_of(self, function: object) -> str | None:
+        """The name of one of them; None for other objects."""
+
+    def call(self, name: bytes, arguments: bytes) -> bytes | None:
+        """The reply to arguments that the guest wrote; None where there is no such function."""
+
+
+class Declaration(NamedTuple):
+    """A declared function.
+
+    Attributes:
+        form: how it is called: row by row, with columns, for a table, or for groups of rows.
+        vectorized: it takes columns, which an aggregate may do too.
+        elementwise: each row of the result depends on the same row of the arguments alone.
+        columns: of a table function; none for others.
+        has_inverse: an aggregate that can take rows out again.
+        packages: modules to import into the base image.
+        host_functions: what it may call of this process; None: nothing.
+    """
+
+    name: str
+    language: Language
+    form: Form
+    vectorized: bool
+    elementwise: bool
+    parameters: tuple[Parameter, ...]
+    result: ResultType
+    columns: tuple[Column, ...]
+    has_inverse: bool
+    limits: Limits
+    isolation: Isolation
+    packages: tuple[str, ...]
+    host_functions: OfferedFunctions | None
+
+    @property
+    def types(self) -> Sequence[Type]:
+        """The types of the parameters and, last, of the result."""
+        return [*(parameter.type for parameter in self.parameters), self.result.type]
+
+
+class DeclaredFunction:
+    """The base of every function that runs in micro-VMs. User code that refers to one refers, in
+    the guest, to the Python function itself.
+    """
+
+    name: str
+    language: Language
+    function: Callable[..., Any] | None  # None in other languages
