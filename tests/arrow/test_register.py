@@ -34,7 +34,7 @@ def score(dep_delay: float, distance: float) -> float | None:
 
 def _registered(name: str) -> udfvm.ScalarFunction:
     function = udfvm.udf(score, name=name)
-    udfvm.arrow.register(function)
+    udfvm.arrow.register(None, function)
     return function
 
 
@@ -85,7 +85,7 @@ def test_vectorised(name: str) -> None:
     function = udfvm.udf(
         longer, name=name, vectorized=True, input_types=["string", "int64"], output_type="string"
     )
-    udfvm.arrow.register(function)
+    udfvm.arrow.register(None, function)
     assert pc.call_function(name, [pa.array(["a", None]), pa.array([3, 3])]).to_pylist() == [
         "aaa",
         None,
@@ -96,7 +96,7 @@ def test_errors_are_the_callers(name: str) -> None:
     def fails(x: int) -> int:
         raise ValueError(f"not {x}")
 
-    udfvm.arrow.register(udfvm.udf(fails, name=name))
+    udfvm.arrow.register(None, udfvm.udf(fails, name=name))
     with pytest.raises(udfvm.UDFError, match="ValueError: not 1"):
         pc.call_function(name, [pa.array([1])])
 
@@ -107,7 +107,7 @@ def test_registering_again(name: str) -> None:
     def other(dep_delay: float, distance: float) -> float:
         return dep_delay + distance
 
-    udfvm.arrow.register(udfvm.udf(other, name=name))
+    udfvm.arrow.register(None, udfvm.udf(other, name=name))
     assert pc.call_function(name, [pa.array([1.0]), pa.array([2.0])]).to_pylist() == [3.0]
 
     def of_other_types(x: int) -> int:
@@ -116,14 +116,14 @@ def test_registering_again(name: str) -> None:
     with pytest.raises(
         udfvm.SignatureError, match=f"{name}.*with other types.*double, double.*another name="
     ):
-        udfvm.arrow.register(udfvm.udf(of_other_types, name=name))
+        udfvm.arrow.register(None, udfvm.udf(of_other_types, name=name))
 
 
 def test_names_of_pyarrow_are_taken() -> None:
     with pytest.raises(
         udfvm.SignatureError, match=r"'add'.*pyarrow.compute has a function of that name"
     ):
-        udfvm.arrow.register(udfvm.udf(score, name="add"))
+        udfvm.arrow.register(None, udfvm.udf(score, name="add"))
 
 
 def test_no_parameters() -> None:
@@ -131,4 +131,70 @@ def test_no_parameters() -> None:
         return 1
 
     with pytest.raises(udfvm.SignatureError, match="at least one parameter"):
-        udfvm.arrow.register(udfvm.udf(constant))
+        udfvm.arrow.register(None, udfvm.udf(constant))
+
+
+def test_a_registry_is_a_target(name: str) -> None:
+    udfvm.arrow.register(pc.function_registry(), udfvm.udf(score, name=name))
+    assert pc.call_function(name, [pa.array([1.0]), pa.array([2.0])]).to_pylist() == [50.0]
+    for target in (udfvm.udf(score), score, "score", pc):
+        with pytest.raises(
+            udfvm.SignatureError,
+            match=r"arrow\.register takes None or pyarrow\.compute\.function_reg",
+        ):
+            udfvm.arrow.register(target)  # type: ignore[arg-type]
+    with pytest.raises(udfvm.SignatureError, match=r"write udfvm\.arrow\.register\(None, \.\.\.\)"):
+        udfvm.arrow.register(udfvm.udf(score))  # type: ignore[arg-type]
+
+
+def test_another_name(name: str) -> None:
+    function = udfvm.udf(score)
+    udfvm.arrow.register(None, function, name=name)
+    assert pc.call_function(name, [pa.array([1.0]), pa.array([2.0])]).to_pylist() == [50.0]
+    with pytest.raises(udfvm.SignatureError, match="name= is the name of one function; got 2"):
+        udfvm.arrow.register(None, function, function, name=name)
+    with pytest.raises(udfvm.SignatureError, match="'a b' is no name for a UDF"):
+        udfvm.arrow.register(None, function, name="a b")
+    with pytest.raises(udfvm.SignatureError, match=r"no option nme=.*did you mean name="):
+        udfvm.arrow.register(None, function, nme=name)  # type: ignore[call-arg]
+
+
+def test_several_at_once(name: str) -> None:
+    one, other = udfvm.udf(score, name=name), udfvm.udf(score, name=f"{name}_other")
+    udfvm.arrow.register(None, one, other)
+    for each in (one, other):
+        assert pc.call_function(each.name, [pa.array([1.0]), pa.array([2.0])])[0].as_py() == 50.0
+
+
+def test_names_that_are_not_to_be_replaced(name: str) -> None:
+    function = _registered(name)
+    with pytest.raises(udfvm.SignatureError, match=f"{name}.*is registered.*replace=True"):
+        udfvm.arrow.register(None, function, replace=False)
+    udfvm.arrow.unregister(None, function)
+    udfvm.arrow.register(None, function, replace=False)
+    with pytest.raises(udfvm.OptionError, match="replace= takes True or False"):
+        udfvm.arrow.register(None, function, replace=1)  # type: ignore[arg-type]
+
+
+def test_unregistering(name: str) -> None:
+    function = _registered(name)
+    columns = [pa.array([1.0]), pa.array([2.0])]
+    for target in (function, name):
+        udfvm.arrow.register(None, function)
+        assert pc.call_function(name, columns).to_pylist() == [50.0]
+        with pytest.raises(
+            udfvm.UnknownUDFError, match="no UDF named 'absent' is registered in py"
+        ):
+            udfvm.arrow.unregister(None, target, "absent")
+        assert pc.call_function(name, columns).to_pylist() == [50.0]  # all stay
+        udfvm.arrow.unregister(None, target)
+        with pytest.raises(udfvm.UnknownUDFError, match=f"UDF '{name}' was unregistered"):
+            pc.call_function(name, columns)
+        with pytest.raises(udfvm.UnknownUDFError, match=f"no UDF named '{name}'"):
+            udfvm.arrow.unregister(None, target)
+    with pytest.raises(udfvm.UnknownUDFError, match="no UDF named 'add'"):
+        udfvm.arrow.unregister(None, "add")
+    with pytest.raises(udfvm.SignatureError, match="other types"):
+        udfvm.arrow.register(
+            None, udfvm.udf(lambda x: x, name=name, input_types=["int64"], output_type="int64")
+        )

@@ -171,7 +171,7 @@ def test_demo_runs_the_main_job() -> None:
     done = udfvm("demo")
     assert done.returncode == 0, done.stderr
     assert "336,776 rows" in done.stdout and "EV" in done.stdout and "4.809" in done.stdout
-    assert "score(12.0, 300.0) = 4.0" in done.stdout and "Floor:" in done.stdout
+    assert "score(12.0, 300.0) = 4.0" in done.stdout and "Exit:" in done.stdout
 
 
 def test_the_latency_benchmark_prints_one_json_object() -> None:

@@ -191,7 +191,7 @@ def test_a_row_of_a_batch_of_pyarrow_is_said_to_be_one(odd: ScalarFunction) -> N
             raise ValueError("negative")
         return x
 
-    udfvm.arrow.register(function)
+    udfvm.arrow.register(None, function)
     chunks = pa.chunked_array([[1, 2], [3, -4]])
     with pytest.raises(
         udfvm.UDFError, match=r"'odd_row_of_batch', row 1 of its batch: ValueError"
@@ -200,4 +200,4 @@ def test_a_row_of_a_batch_of_pyarrow_is_said_to_be_one(odd: ScalarFunction) -> N
     assert raised.value.row == 1
     table = ds.dataset(pa.table({"x": chunks}))
     with pytest.raises(udfvm.UDFError, match="row 1 of its batch"):
-        table.to_table(columns={"y": pc.Expression._call("odd_row_of_batch", [ds.field("x")])})
+        table.to_table(columns={"y": function.expr(ds.field("x"))})

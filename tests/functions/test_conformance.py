@@ -289,7 +289,7 @@ class Functions:
             policy=udfvm.sqlite.Policy(allow_create=True, timeout=30),
         )
         for udf in self.udfs.values():
-            udfvm.arrow.register(udf)
+            udfvm.arrow.register(None, udf)
             sealed.seal(udf)
         if kind.stored:
             language, source = kind.stored
@@ -336,9 +336,7 @@ def by_compute(functions: Functions, function: str, rows: Sequence[Row]) -> list
 def by_dataset(functions: Functions, function: str, rows: Sequence[Row]) -> list[Any]:
     columns = functions.columns(function, rows)
     names = [f"c{index}" for index in range(len(columns))]
-    expression = pc.Expression._call(
-        functions.udfs[function].name, [ds.field(name) for name in names]
-    )
+    expression = functions.udfs[function].expr(*map(ds.field, names))
     table = ds.dataset(pa.table(columns, names=names)).to_table(
         columns={"result": expression}, use_threads=False
     )

@@ -296,7 +296,7 @@ def test_what_is_no_udf_is_not_registered(given: Any, message: str) -> None:
     with pytest.raises(udfvm.SignatureError, match=f"udfvm.sqlite.register {message}"):
         udfvm.sqlite.register(apsw.Connection(":memory:"), given)
     with pytest.raises(udfvm.SignatureError, match=f"udfvm.arrow.register {message}"):
-        udfvm.arrow.register(given)
+        udfvm.arrow.register(None, given)
 
 
 @pytest.mark.parametrize("given", ["data.db", None, object()], ids=["path", "None", "object"])

@@ -314,7 +314,7 @@ def test_sql(made: Path) -> None:
 
 def test_arrow(made: Path) -> None:
     udf = udfvm.from_elf(made, "score", name="native_score")
-    udfvm.arrow.register(udf)
+    udfvm.arrow.register(None, udf)
     assert pc.call_function(
         "native_score", [pa.array([12.0, None]), pa.array([300.0, 1.0])]
     ).to_pylist() == [4.0, None]

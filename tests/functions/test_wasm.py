@@ -242,7 +242,7 @@ def test_sql() -> None:
 
 
 def test_arrow() -> None:
-    udfvm.arrow.register(function("score", name="wasm_score"))
+    udfvm.arrow.register(None, function("score", name="wasm_score"))
     assert pc.call_function(
         "wasm_score", [pa.array([12.0, None]), pa.array([300.0, 1.0])]
     ).to_pylist() == [4.0, None]

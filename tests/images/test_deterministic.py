@@ -95,7 +95,7 @@ def test_rows_of_a_batch(expected: str) -> None:
 
 
 def test_arrow_compute(expected: str) -> None:
-    udfvm.arrow.register(seen)
+    udfvm.arrow.register(None, seen)
     assert set(pc.call_function("seen", [pa.array([1] * 5)]).to_pylist()) == {expected}
 
 

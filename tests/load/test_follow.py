@@ -381,7 +381,7 @@ def test_every_way_of_calling(notebook: Notebook) -> None:
         notebook[name] for name in ("followed_scalar", "followed_vector", "table", "Total")
     )
     for made in (scalar, vector):
-        udfvm.arrow.register(made)
+        udfvm.arrow.register(None, made)
 
     def results() -> list[float]:
         array, column = np.array([2.0]), pa.array([2.0])

@@ -727,7 +727,7 @@ def test_declarations_that_cannot_be() -> None:
     ):
         udfvm.table_function(columns={"a": "uint64"})(rows)
     with pytest.raises(udfvm.SignatureError, match="takes scalar and vectorised UDFs"):
-        udfvm.arrow.register(words)
+        udfvm.arrow.register(None, words)
 
 
 def test_redefinition_across_roles() -> None:

@@ -584,7 +584,7 @@ def test_types_are_as_they_were_declared(
         result.validate(full=True)
         assert result.type == type_ and result.to_pylist() == good
     assert function(pa.chunked_array([pa.array(good, type_)])).type == type_
-    udfvm.arrow.register(function)
+    udfvm.arrow.register(None, function)
     assert pc.call_function(function.name, [pa.array(good, type_)]).type == type_
     with pytest.raises(
         TypeMappingError,

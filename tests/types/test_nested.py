@@ -260,11 +260,11 @@ def test_a_batch_larger_than_the_window_is_cut() -> None:
 
 
 def test_in_compute_and_datasets() -> None:
-    udfvm.arrow.register(length)
+    udfvm.arrow.register(None, length)
     column = pa.array([[3.0, 4.0], None])
     assert pc.call_function("length", [column]).to_pylist() == [5.0, None]
     table = ds.dataset(pa.table({"xs": column})).to_table(
-        columns={"n": pc.Expression._call("length", [ds.field("xs")])}
+        columns={"n": length.expr(ds.field("xs"))}
     )
     assert table["n"].to_pylist() == [5.0, None]
 

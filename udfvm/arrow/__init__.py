@@ -1,125 +1,112 @@
 """UDFs as functions of ``pyarrow.compute``: for ``call_function``, and for projections and filters
 of datasets.
 
-pyarrow matches argument types exactly: a UDF declared ``float`` takes ``double`` columns, others
-must be cast in the expression (``ds.field("distance").cast("double")``).
+pyarrow matches argument types exactly: a UDF declared ``float`` takes ``double`` columns. An
+expression that ``ScalarFunction.expr`` makes has the casts that others need, and needs no
+registration.
 """
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Any, Final
-
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from udfvm.call.forks import ForkLock
-from udfvm.codec.columns import Form
-from udfvm.errors import CallError, SignatureError
-from udfvm.functions.integration import calls_of, check_function
+from udfvm.checks import check_switch
+from udfvm.errors import SignatureError
+from udfvm.functions.arrow_registry import check_registrable, forget, register_as
+from udfvm.functions.function import Function, checked_name
+from udfvm.functions.integration import check_function
+from udfvm.keywords import checks_options
 
-if TYPE_CHECKING:
-    from udfvm.functions.function import Function
-
-__all__ = ["register"]
-
-_Types = tuple[tuple[str, ...], str]
+__all__ = ["register", "unregister"]
 
 
-class _Registration:
-    """A name in pyarrow's registry, which is the process's and never forgets. The UDF behind the
-    name can change, its types cannot.
-    """
+@checks_options
+def register(
+    target: pc.FunctionRegistry | None,
+    *functions: Function,
+    name: str | None = None,
+    replace: bool = True,
+) -> None:
+    """Makes each function the ``pyarrow.compute`` function of its name. Images are built, or taken
+    from the cache, here.
 
-    def __init__(self, udf: Function, types: _Types) -> None:
-        self.udf = udf
-        self.types = types
-        # pyarrow reads the number of arguments from here; without it the function would be
-        # variadic.
-        names = ("context", *(f"argument_{index}" for index in range(len(types[0]))))
-        self.__signature__ = inspect.Signature(
-            [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
-        )
+    ``target`` is ``pyarrow.compute.function_registry()``, or None, which means the same: a process
+    has one registry.
 
-    def __call__(self, context: Any, *arguments: Any) -> pa.Array | pa.Scalar:
-        calls = calls_of(self.udf)
-        calls.follow()
-        if any(isinstance(argument, (pa.Array, pa.ChunkedArray)) for argument in arguments):
-            try:
-                return calls.call_columns(arguments, Form.ARRAY)
-            except CallError as error:  # pyarrow does not say which rows of its input the batch has
-                error.locate(error.row, of_batch=True)
-                raise
-        result = calls.call_columns(arguments, Form.ARRAY)[0]
-        return pa.repeat(result, context.batch_length)
+    ``name`` is the name in pyarrow of a single function; without it each has its own.
 
+    ``replace=False`` refuses a name that has a UDF already. With ``replace=True`` that UDF is
+    replaced, by one of the same types only: pyarrow never forgets the types of a name.
 
-_guard: Final = ForkLock()
-_registered: Final[dict[str, _Registration]] = {}  # mirrors what is ours in pyarrow's registry
+    Raises ``SignatureError`` where the name belongs to a function of pyarrow, or to a UDF of other
+    types; for table functions, aggregates and functions without parameters, which pyarrow.compute
+    cannot have; and what building an image raises.
 
-
-def register(udf: Function) -> None:
-    """Makes a UDF the ``pyarrow.compute`` function of its name. Its image is built, or taken from
-    the cache, here.
-
-    Registering again under the same name with the same types replaces the UDF. Raises
-    SignatureError where the name belongs to a function of pyarrow or to a UDF of other types, or
-    where the UDF has no parameters.
-
-    >>> import pyarrow as pa, pyarrow.compute as pc, pyarrow.dataset as ds
+    >>> import pyarrow as pa, pyarrow.compute as pc
     >>> @udfvm.udf
     ... def speed(distance: float, hours: float) -> float | None:
     ...     return distance / hours if hours else None
-    >>> udfvm.arrow.register(speed)
+    >>> udfvm.arrow.register(None, speed)
     >>> pc.call_function("speed", [pa.array([300.0]), pa.array([1.5])]).to_pylist()
     [200.0]
-    >>> flights = ds.dataset(pa.table({"distance": [300.0, 100.0], "hours": [2.0, 0.0]}))
-    >>> call = pc.Expression._call("speed", [ds.field("distance"), ds.field("hours")])
-    >>> flights.to_table(columns={"s": call}).to_pydict()
-    {'s': [150.0, None]}
     """
-    check_function("udfvm.arrow.register", udf)
-    if udf.form in ("table", "aggregate"):
+    _check_target("udfvm.arrow.register", target)
+    check_switch("replace", replace)
+    for function in functions:
+        check_function("udfvm.arrow.register", function)
+        check_registrable(function)
+    if name is not None and len(functions) != 1:
         raise SignatureError(
-            f"UDF {udf.name!r}: pyarrow.compute takes scalar and vectorised UDFs, not those of form"
-            f" {udf.form!r}"
+            f"udfvm.arrow.register: name= is the name of one function; got {len(functions)}:"
+            " register each by itself"
         )
-    if not udf.parameters:
-        raise SignatureError(
-            f"UDF {udf.name!r}: a function of pyarrow.compute needs at least one parameter"
+    for function in functions:
+        function.prepare()
+    for function in functions:
+        register_as(
+            function.name if name is None else checked_name(name), function, replace=replace
         )
-    types = (
-        tuple(str(parameter.type.as_declared) for parameter in udf.parameters),
-        str(udf.result.type.as_declared),
-    )
-    udf.prepare()
-    with _guard.lock:
-        mine = _registered.get(udf.name)
-        if mine is None:
-            _registered[udf.name] = _register_new(udf, types)
-        elif mine.types == types:
-            mine.udf = udf
-        else:
-            raise SignatureError(
-                f"UDF {udf.name!r}: a UDF of that name with other types"
-                f" ({', '.join(mine.types[0])}) -> {mine.types[1]} is registered, and pyarrow"
-                " cannot forget it: pass another name="
-            )
 
 
-def _register_new(udf: Function, types: _Types) -> _Registration:
-    if udf.name in pc.list_functions():
-        raise SignatureError(
-            f"UDF {udf.name!r}: pyarrow.compute has a function of that name already: pass another"
-            " name="
-        )
-    registration = _Registration(udf, types)
-    summary, _, description = (udf.__doc__ or f"The UDF {udf.name}").strip().partition("\n")
-    pc.register_scalar_function(
-        registration,
-        udf.name,
-        {"summary": summary, "description": description.strip() or summary},
-        {parameter.name: parameter.type.as_declared for parameter in udf.parameters},
-        udf.result.type.as_declared,
+def unregister(target: pc.FunctionRegistry | None, *functions_or_names: Function | str) -> None:
+    """Takes functions away that ``register`` made functions of ``pyarrow.compute``: by their names
+    there, or as they are, which means their own names.
+
+    pyarrow cannot forget a name, so ``pyarrow.compute.list_functions()`` still has it: a call of it
+    raises ``UnknownUDFError``, and only a UDF of the same types can be registered under it again.
+    The function and its image are let go of.
+
+    Raises ``UnknownUDFError`` for one that is not registered; all stay then.
+
+    >>> import pyarrow as pa, pyarrow.compute as pc
+    >>> @udfvm.udf
+    ... def doubled(x: int) -> int:
+    ...     return 2 * x
+    >>> udfvm.arrow.register(None, doubled, name="twice")
+    >>> udfvm.arrow.unregister(None, "twice")
+    >>> pc.call_function("twice", [pa.array([1])])
+    Traceback (most recent call last):
+    udfvm.errors.UnknownUDFError: UDF 'twice' was unregistered: pyarrow keeps its name, but ...
+    """
+    _check_target("udfvm.arrow.unregister", target)
+    names: list[str] = []
+    for each in functions_or_names:
+        if not isinstance(each, str):
+            check_function("udfvm.arrow.unregister", each)
+        names.append(each if isinstance(each, str) else each.name)
+    forget(names)
+
+
+def _check_target(caller: str, target: object) -> None:
+    """Raises SignatureError for what is no registry of pyarrow."""
+    if target is None or isinstance(target, pc.FunctionRegistry):
+        return
+    advice = (
+        f": write {caller}(None, ...), which means pyarrow's registry"
+        if isinstance(target, Function) or callable(target)
+        else ""
     )
-    return registration
+    raise SignatureError(
+        f"{caller} takes None or pyarrow.compute.function_registry() first; got {target!r:.100}"
+        f"{advice}"
+    )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from udfvm.call.dispatch import Calls
 from udfvm.call.pool import Pool, pool_of
 from udfvm.errors import OptionError, SignatureError, TypeMappingError
-from udfvm.functions.options import parsed_options
+from udfvm.functions.options import ScalarPythonOptions, parsed_options
 from udfvm.keywords import check_options, option_names
 from udfvm.limits import Limits
 from udfvm.load.declaration import Declaration, DeclaredFunction, Isolation
@@ -120,6 +120,7 @@ class Function(DeclaredFunction):
             self.host_functions,
         )
         self._calls = Calls(self._declaration, self.pool, program)
+        self._arrow_name: str | None = None  # in pyarrow's registry, for expressions
 
     def __repr__(self) -> str:
         parameters = ", ".join(
@@ -141,7 +142,7 @@ class Function(DeclaredFunction):
 
     # ---- Copies with other options ----
 
-    def with_options(self, **options: Any) -> Self:
+    def with_options(self, **options: Unpack[ScalarPythonOptions]) -> Self:
         """A copy of the function with other options: those that its declaring function takes, such
         as ``name=``, ``timeout=`` and ``pool=``. The others stay as they are.
 

@@ -14,6 +14,8 @@ from udfvm.keywords import checks_options_of
 from udfvm.types.signatures import refuse_generators, signature_of
 
 if TYPE_CHECKING:
+    import pyarrow.compute as pc
+
     from udfvm.call.pool import Pool
     from udfvm.limits import Limits
 
@@ -43,6 +45,35 @@ class ScalarFunction(Function):
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
         return self._calls.call(arguments)
+
+    def expr(self, *arguments: Any, **keywords: Any) -> pc.Expression:
+        """A call of the function in an expression of pyarrow, for projections and filters of
+        datasets, ``pyarrow.acero`` and ``Table.filter``.
+
+        Arguments are expressions, such as ``pyarrow.dataset.field("x")``, and values. Expressions
+        are cast to the declared types as ``Expression.cast`` does by default: what would lose
+        something is an error, text is parsed. The function is registered in pyarrow for it, for as
+        long as the process lives, under a name that nothing replaces.
+
+        Raises ``TypeMappingError`` for a value that is not of its parameter's type,
+        ``SignatureError`` for a function without parameters, and what building an image raises.
+
+        >>> import pyarrow as pa, pyarrow.dataset as ds
+        >>> @udfvm.udf
+        ... def speed(distance: float, hours: float) -> float | None:
+        ...     return distance / hours if hours else None
+        >>> flights = ds.dataset(pa.table({"distance": [300, 100], "hours": [2, 0]}))
+        >>> fast = speed.expr(ds.field("distance"), ds.field("hours"))
+        >>> flights.to_table(columns={"speed": fast}).to_pydict()
+        {'speed': [150.0, None]}
+        >>> flights.to_table(filter=fast > 100).num_rows
+        1
+        """
+        if keywords or len(arguments) != self._arity:
+            arguments = self._bind(arguments, keywords)
+        from udfvm.functions.arrow_registry import expression
+
+        return expression(self, arguments)
 
 
 class ScalarProgram(PythonProgram):
