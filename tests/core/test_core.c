@@ -490,21 +490,22 @@ static void test_what_the_host_writes_leaves_with_the_call(void)
               "what an earlier request asked for was sent");
     }
     check(!udfvm_vm_input(vm, WINDOW, &error) && error.code == UDFVM_E_INPUT &&
-              udfvm_vm_input_room(vm) == WINDOW - 4096,
+              udfvm_vm_input_capacity(vm) == WINDOW - 4096,
           "no end of the window");
     for (uint64_t length = 8; length <= UDFVM_LOGGED_OUTPUT; length = length * 3 + 8) {
         const uint64_t request[] = {
             RAW_HYPERCALL, UDFVM_HYPERCALL_COMPLETE, UDFVM_STATUS_OK, length, 0, 0, 0, 0
         };
-        check(!udfvm_vm_lend(vm, 0, 8, &error) && error.code == UDFVM_E_ARGUMENT,
+        check(!udfvm_vm_borrow(vm, 0, 8, &error) && error.code == UDFVM_E_ARGUMENT,
               "lent what no call left");
         check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, request, sizeof request, &usual, &reply,
                             &error) == 0 &&
                   reply.length == length,
               "%s", error.message);
-        check(!udfvm_vm_lend(vm, 8, length, &error) && !udfvm_vm_lend(vm, length + 1, 0, &error),
+        check(!udfvm_vm_borrow(vm, 8, length, &error) &&
+                  !udfvm_vm_borrow(vm, length + 1, 0, &error),
               "lent past the reply");
-        uint64_t *lent = udfvm_vm_lend(vm, 0, length, &error);
+        uint64_t *lent = udfvm_vm_borrow(vm, 0, length, &error);
         for (size_t word = 0; lent && word < length / 8; word++)
             lent[word] = mark;
         if (length % 16 == 0) /* another exchange of the same call comes between */
@@ -864,7 +865,7 @@ static void test_host_functions(void)
     int calls = 0;
     const struct udfvm_host_functions functions = { .context = &calls,
                                                     .call = answer,
-                                                    .most_calls = 1 };
+                                                    .max_calls = 1 };
     const struct udfvm_limits limits = { .timeout_ns = 20000000000, .host_functions = &functions };
     const struct udfvm_host_functions none = { .context = &calls, .call = answer };
     const struct udfvm_limits stingy = { .timeout_ns = 20000000000, .host_functions = &none };

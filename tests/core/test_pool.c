@@ -369,9 +369,9 @@ static void test_windows_of_gigabytes(void)
     const uint64_t open[] = { RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED },
                    places[] = { output_end - 8, UDFVM_OUTPUT_BASE + (1ull << 30),
                                 output_end - (1ull << 30) - 8 };
-    udfvm_vm *vm = udfvm_vm_open_wide(image, &windows, NULL, NULL);
+    udfvm_vm *vm = udfvm_vm_open_windows(image, &windows, NULL, NULL);
     check(vm != NULL, "a VM with large windows", 0);
-    const uint64_t room = udfvm_vm_input_room(vm);
+    const uint64_t room = udfvm_vm_input_capacity(vm);
     check(room == windows.input - 4096, "the size of the input window", (long)room);
     for (uint64_t at = input_end - 8; at > UDFVM_INPUT_BASE + 4096; at -= (1ull << 30) - 8) {
         const uint64_t marker = at ^ 0x5a5a5a5a, read[] = { RAW_READ, at };
@@ -413,28 +413,28 @@ static void test_a_vm_with_larger_windows_is_for_once(void)
     struct rig rig = { .pool = pool, .limit = 1 };
     udfvm_pool_give(pool, udfvm_pool_take(pool, image, 0, NULL));
     for (int i = 0; i < 3; i++) {
-        udfvm_vm *vm = udfvm_pool_take_wide(pool, image, &windows, 0, 0,
-                                            NULL); /* the idle one makes room */
-        check(vm && udfvm_vm_input_room(vm) == windows.input - 4096, "a larger window", i);
+        udfvm_vm *vm = udfvm_pool_take_windows(pool, image, &windows, 0, 0,
+                                               NULL); /* the idle one makes room */
+        check(vm && udfvm_vm_input_capacity(vm) == windows.input - 4096, "a larger window", i);
         check(!udfvm_pool_take(pool, image, 0, NULL) &&
-                  !udfvm_pool_take_wide(pool, image, &windows, 0, 0, NULL),
+                  !udfvm_pool_take_windows(pool, image, &windows, 0, 0, NULL),
               "two of one", i);
         use(&rig, vm);
         udfvm_pool_give(pool, vm);
         udfvm_pool_statistics(pool, &statistics);
         check(statistics.live == 0 && statistics.idle == 0, "it is closed", i);
         vm = udfvm_pool_take(pool, image, 0, NULL);
-        check(vm && udfvm_vm_input_room(vm) == WINDOW - 4096, "a usual window", i);
+        check(vm && udfvm_vm_input_capacity(vm) == WINDOW - 4096, "a usual window", i);
         udfvm_pool_give(pool, vm);
     }
-    check(!udfvm_pool_take_wide(pool, image, &odd, 0, 0, NULL) &&
-              !udfvm_vm_open_wide(image, &odd, NULL, NULL),
+    check(!udfvm_pool_take_windows(pool, image, &odd, 0, 0, NULL) &&
+              !udfvm_vm_open_windows(image, &odd, NULL, NULL),
           "an odd window", 0);
     udfvm_pool_statistics(pool, &statistics);
     check(statistics.live == 0, "nothing is left of it", statistics.live);
     udfvm_pool_shut(pool);
-    check(!udfvm_pool_take_wide(pool, image, &windows, SECOND, 0, NULL), "taken from a closed pool",
-          0);
+    check(!udfvm_pool_take_windows(pool, image, &windows, SECOND, 0, NULL),
+          "taken from a closed pool", 0);
     udfvm_pool_close(pool);
 }
 
@@ -458,7 +458,7 @@ static void test_errors_that_nobody_asks_for_of_vms(void)
     check(udfvm_vm_check(vm, NULL) == UDFVM_OK, "a VM of this process", 0);
     check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_OK, "a call",
           0);
-    check(udfvm_vm_lend(vm, 0, 8, NULL) && !udfvm_vm_lend(vm, 1, 8, NULL) &&
+    check(udfvm_vm_borrow(vm, 0, 8, NULL) && !udfvm_vm_borrow(vm, 1, 8, NULL) &&
               udfvm_vm_restore(vm, NULL) == UDFVM_OK,
           "lending, restoring", 0);
     check(udfvm_vm_input(vm, 8, NULL) && !udfvm_vm_input(vm, WINDOW, NULL), "a request in place",

@@ -179,7 +179,7 @@ static const struct udfvm_files files = { .open = open_file,
                                           .close = close_file,
                                           .list = list_files,
                                           .readlink = read_link };
-static const struct udfvm_host_functions functions = { .call = answer, .most_calls = 100 };
+static const struct udfvm_host_functions functions = { .call = answer, .max_calls = 100 };
 static const struct udfvm_limits limits = { .timeout_ns = 60000000000,
                                             .files = 1,
                                             .host_functions = &functions };
@@ -309,7 +309,7 @@ static void lends(udfvm_vm *vm, uint64_t status, uint64_t begin, uint64_t end)
     struct udfvm_reply reply;
     if (call(vm, wide, 8, &reply) != UDFVM_OK || call(vm, request, 8, &reply) != UDFVM_OK)
         return;
-    void *lent = udfvm_vm_lend(vm, begin, end - begin, NULL);
+    void *lent = udfvm_vm_borrow(vm, begin, end - begin, NULL);
     if (lent)
         put_marks(lent, end - begin);
 }

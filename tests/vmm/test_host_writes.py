@@ -662,7 +662,7 @@ SPAN = ROOT / "udfvm" / "vmm" / "core" / "memory" / "span.c"
 
 def test_the_list_of_writers_is_complete() -> None:
     asks = re.compile(
-        r"\b(?:udfvm_span_(?:at|call_page|send|load)|udfvm_vm_input|udfvm_vm_lend)\([^)]"
+        r"\b(?:udfvm_span_(?:at|call_page|send|load)|udfvm_vm_input|udfvm_vm_borrow)\([^)]"
     )
     headers = {path for path in SOURCES if path.suffix == ".h"}
     found = {
@@ -729,7 +729,7 @@ def test_python_views_guest_memory_in_known_places() -> None:
             ):
                 found.add(function.name)
     assert found == {
-        "input", "lend",                                      # marked by the core
+        "input", "borrow",                                    # marked by the core
         # called by the core with memory that is marked
         "udfvm_python_read", "udfvm_python_list",
         "_taken_reply",                                       # the host's own memory

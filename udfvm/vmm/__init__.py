@@ -20,6 +20,7 @@ from udfvm.codec.guest_error import add_output
 from udfvm.codec.guest_text import visible
 from udfvm.limits import Limits
 from udfvm.vmm._core import ffi, lib
+from udfvm.vmm.borrowed import BorrowedReplies
 from udfvm.vmm.callbacks import (
     BoundHostFunctions,
     BoundLog,
@@ -28,7 +29,6 @@ from udfvm.vmm.callbacks import (
     take_host_failure,
     take_interruption,
 )
-from udfvm.vmm.lending import Lender
 
 if TYPE_CHECKING:
     from udfvm.call.windows import Windows
@@ -459,7 +459,7 @@ class VM:
     @property
     def room(self) -> int:
         """Bytes of the largest request."""
-        return int(lib.udfvm_vm_input_room(self._handle))
+        return int(lib.udfvm_vm_input_capacity(self._handle))
 
     def input(self, size: int) -> memoryview:
         """So many bytes of the input window, to write a request in place: every byte of what is
@@ -605,7 +605,7 @@ class Pool:
         self.wait_ns = int(wait * 1e9)
         self.vms_out = 0  # about so many are in use
         self._crowded = crowded
-        self._lender = Lender(limit)
+        self._borrowed = BorrowedReplies(limit)
         lib.udfvm_pool_set_idle(self._handle, keep)
 
     @property
@@ -628,7 +628,7 @@ class Pool:
 
         What is large is not copied: it is the guest's memory, which forked children inherit, and
         the VM, which does not run meanwhile, goes back when the last view of it is gone. No more
-        than a few VMs of a pool are lent so at a time.
+        than a few VMs of a pool are borrowed from at a time.
         """
         try:
             reply = vm.call(request, None, limits, udf, length)
@@ -637,8 +637,8 @@ class Pool:
             found = part(reply.data)
             begin, end = (0, len(reply.data)) if found is None else (found.start, found.stop)
             data = (
-                self._lender.lend(vm, begin, end - begin)
-                if self._lender.lends(end - begin)
+                self._borrowed.borrow(vm, begin, end - begin)
+                if self._borrowed.takes(end - begin)
                 else None
             )
             if data is not None:
@@ -684,8 +684,8 @@ class Pool:
             self._crowded()
 
     def give(self, vm: VM) -> None:
-        """Returns a VM, if it was not returned or lent. It is restored if it was not, and destroyed
-        if that fails.
+        """Returns a VM, if it was not returned or borrowed from. It is restored if it was not, and
+        destroyed if that fails.
         """
         if vm._handle:
             self.vms_out -= 1
@@ -755,7 +755,9 @@ class Pool:
         """VMs that were idle for so long give back what memory calls left. Returns how many have
         such memory still, or will have.
         """
-        return int(lib.udfvm_pool_shrink_old(self._handle, int(seconds * 1e9))) + self._lender.count
+        return (
+            int(lib.udfvm_pool_shrink_old(self._handle, int(seconds * 1e9))) + self._borrowed.count
+        )
 
     def pool_statistics(self) -> tuple[int, int]:
         """How many VMs there are, and how many of these are idle."""

@@ -167,10 +167,10 @@ class BoundHostFunctions(NamedTuple):
         return int(ffi.cast("uintptr_t", self.structure))
 
 
-def bind_host_functions(server: HostServer, most_calls: int) -> BoundHostFunctions:
+def bind_host_functions(server: HostServer, max_calls: int) -> BoundHostFunctions:
     """Makes host functions callable by the core."""
     context = ffi.new_handle(server)
-    values = {"context": context, "call": lib.udfvm_python_host_call, "most_calls": most_calls}
+    values = {"context": context, "call": lib.udfvm_python_host_call, "max_calls": max_calls}
     return BoundHostFunctions(ffi.new("struct udfvm_host_functions *", values), context)
 
 

@@ -44,7 +44,7 @@ enum udfvm_code {
     UDFVM_E_FORKED = 15,   /* VM or pool of the parent process used in a forked child */
     UDFVM_E_BUSY = 16,     /* no VM became free in time */
     UDFVM_E_HOST_FUNCTION = 17, /* a host function failed, or udfvm_log_sink.take */
-    UDFVM_E_HOST_CALLS = 18, /* more calls of host functions than udfvm_host_functions.most_calls */
+    UDFVM_E_HOST_CALLS = 18, /* more calls of host functions than udfvm_host_functions.max_calls */
     UDFVM_E_CACHE =
         19, /* a file or directory of the image cache is not what this user may rely on */
     UDFVM_E_CLOSED = 20, /* the pool takes no more calls: see udfvm_pool_shut */
@@ -110,7 +110,7 @@ struct udfvm_host_functions {
      * 256 bytes in `failure`, which ends the call with UDFVM_E_HOST_FUNCTION. */
     int64_t (*call)(void *context, const char *name, const void *arguments, uint64_t length,
                     void *reply, uint64_t capacity, char *failure);
-    uint64_t most_calls; /* in one call of the guest; one more ends it with UDFVM_E_HOST_CALLS */
+    uint64_t max_calls; /* in one call of the guest; one more ends it with UDFVM_E_HOST_CALLS */
 };
 #define UDFVM_NO_HOST_FUNCTION     -1
 #define UDFVM_HOST_FUNCTION_FAILED -2
@@ -212,8 +212,8 @@ udfvm_vm *udfvm_vm_open(udfvm_image *image, const struct udfvm_files *files,
 struct udfvm_windows {
     uint64_t input, output, scratch;
 };
-udfvm_vm *udfvm_vm_open_wide(udfvm_image *image, const struct udfvm_windows *windows,
-                             const struct udfvm_files *files, struct udfvm_error *error);
+udfvm_vm *udfvm_vm_open_windows(udfvm_image *image, const struct udfvm_windows *windows,
+                                const struct udfvm_files *files, struct udfvm_error *error);
 /* Moves a restored VM to another image of the same base: copies the pages in which the two differ.
  */
 int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error);
@@ -229,7 +229,7 @@ int udfvm_vm_check(const udfvm_vm *vm, struct udfvm_error *error);
  * asked for may be sent, and every byte of that must have been written. The pointer is good until
  * the VM is called, restored or given back. NULL: UDFVM_E_INPUT, UDFVM_E_FORKED. */
 void *udfvm_vm_input(udfvm_vm *vm, uint64_t size, struct udfvm_error *error);
-uint64_t udfvm_vm_input_room(const udfvm_vm *vm); /* bytes of the largest request */
+uint64_t udfvm_vm_input_capacity(const udfvm_vm *vm); /* bytes of the largest request */
 
 /* One entry. `input` is copied into the window, unless it is NULL or udfvm_vm_input() itself. On a
  * VM at its sealed state this begins a call; after a reply that was not followed by
@@ -271,7 +271,7 @@ void udfvm_vm_set_end(udfvm_vm *vm, uint64_t monotonic_ns);
  * VM is used again or given back, without a copy. It counts as written: the restore puts it back.
  * Forked children get a copy of it. NULL: UDFVM_E_ARGUMENT where the VM has no such reply (it was
  * streamed, or is shorter), UDFVM_E_FORKED, UDFVM_E_SYSTEM. */
-void *udfvm_vm_lend(udfvm_vm *vm, uint64_t begin, uint64_t length, struct udfvm_error *error);
+void *udfvm_vm_borrow(udfvm_vm *vm, uint64_t begin, uint64_t length, struct udfvm_error *error);
 
 /* Puts the VM back to its sealed state, wherever it stopped. On failure the VM must be closed.
  * Where a call wrote megabytes their zeroing may go on meanwhile: the next call waits for it. */
@@ -356,9 +356,9 @@ udfvm_vm *udfvm_pool_take_in_time(udfvm_pool *pool, udfvm_image *image, uint64_t
                                   uint64_t timeout_ns, struct udfvm_error *error);
 /* A new VM of the pool with other windows, for one call: it is closed when it is given back. Counts
  * and waits as any other; an idle one makes room. */
-udfvm_vm *udfvm_pool_take_wide(udfvm_pool *pool, udfvm_image *image,
-                               const struct udfvm_windows *windows, uint64_t wait_ns,
-                               uint64_t timeout_ns, struct udfvm_error *error);
+udfvm_vm *udfvm_pool_take_windows(udfvm_pool *pool, udfvm_image *image,
+                                  const struct udfvm_windows *windows, uint64_t wait_ns,
+                                  uint64_t timeout_ns, struct udfvm_error *error);
 /* What the caller itself waited for a VM, by trying again and again: it counts for the deadline of
  * its next call. */
 void udfvm_vm_add_wait(udfvm_vm *vm, uint64_t waited_ns);
@@ -375,7 +375,8 @@ struct udfvm_held {
     udfvm_pool *pool;
     udfvm_vm *vm; /* NULL: none */
 };
-/* Takes a VM into `held`, which has none; `windows` (may be NULL) as for udfvm_pool_take_wide. */
+/* Takes a VM into `held`, which has none; `windows` (may be NULL) as for udfvm_pool_take_windows.
+ */
 int udfvm_pool_hold(struct udfvm_held *held, udfvm_pool *pool, udfvm_image *image,
                     const struct udfvm_windows *windows, uint64_t wait_ns, uint64_t timeout_ns,
                     struct udfvm_error *error);

@@ -199,8 +199,8 @@ udfvm_vm *udfvm_vm_open(udfvm_image *image, const struct udfvm_files *files,
     return open_on(image, &image->header->config, files, error);
 }
 
-udfvm_vm *udfvm_vm_open_wide(udfvm_image *image, const struct udfvm_windows *windows,
-                             const struct udfvm_files *files, struct udfvm_error *error)
+udfvm_vm *udfvm_vm_open_windows(udfvm_image *image, const struct udfvm_windows *windows,
+                                const struct udfvm_files *files, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
     struct udfvm_config config = image->header->config;

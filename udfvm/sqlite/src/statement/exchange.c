@@ -43,7 +43,7 @@ static int place(struct session *session, const struct exchange *exchange, uint6
                  char **error)
 {
     const size_t head = head_size(exchange);
-    const uint64_t room = udfvm_vm_input_room(session->vm);
+    const uint64_t room = udfvm_vm_input_capacity(session->vm);
     struct udfvm_error failure;
     if (length > room)
         return out_of(

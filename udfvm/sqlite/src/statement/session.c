@@ -177,8 +177,8 @@ udfvm_vm *session_take_vm(struct session *session, uint64_t length, struct udfvm
     for (uint64_t now = began;; now = monotonic_ns()) {
         uint64_t left = now < deadline ? deadline - now : 0;
         uint64_t wait = left < INTERRUPT_CHECK_NS ? left : INTERRUPT_CHECK_NS;
-        udfvm_vm *vm = larger ? udfvm_pool_take_wide(session->pool, session->image, &windows, wait,
-                                                     0, error)
+        udfvm_vm *vm = larger ? udfvm_pool_take_windows(session->pool, session->image, &windows,
+                                                        wait, 0, error)
                               : udfvm_pool_take(session->pool, session->image, wait, error);
         if (vm)
             udfvm_vm_add_wait(vm, now - began);
@@ -230,7 +230,7 @@ bool session_ready(struct session *session, uint64_t length, struct udfvm_error 
     if (session->vm) {
         const int code = udfvm_vm_check(session->vm, error);
         if (code != UDFVM_OK || !(session->function->flags & UDFVM_SQLITE_WHOLE) ||
-            length <= udfvm_vm_input_room(session->vm))
+            length <= udfvm_vm_input_capacity(session->vm))
             return code == UDFVM_OK;
         udfvm_pool_give(session->pool, session->vm);
         session->vm = NULL;

@@ -160,7 +160,7 @@ static bool encode_bytes(const struct session *session, sqlite3_context *context
                   describe_argument(session, index, "TEXT that is not valid UTF-8"));
         return false;
     }
-    const uint64_t room = udfvm_vm_input_room(session->vm);
+    const uint64_t room = udfvm_vm_input_capacity(session->vm);
     if (length > room - *used) {
         fail_with(library, context,
                   describe(session, UDFVM_SQLITE_INPUT,
@@ -188,7 +188,7 @@ bool row_encode(const struct session *session, sqlite3_context *context, sqlite3
     sqlite_library *sqlite3_api = function->registry->library;
     struct udfvm_row row = { .count = function->parameter_count };
     uint64_t used = sizeof row + (uint64_t)row.count * sizeof(struct udfvm_value);
-    if (used > udfvm_vm_input_room(session->vm)) {
+    if (used > udfvm_vm_input_capacity(session->vm)) {
         fail_with(sqlite3_api, context,
                   describe(session, UDFVM_SQLITE_INPUT,
                            "%u arguments do not fit into the input window", row.count));

@@ -55,10 +55,10 @@ int udfvm_host_call(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_err
     regs->rax = (uint64_t)-ENOENT;
     if (!functions || name_length > UDFVM_MAX_HOST_NAME)
         return HYPERCALL_CONTINUE;
-    if (vm->host_calls++ >= functions->most_calls) {
+    if (vm->host_calls++ >= functions->max_calls) {
         udfvm_fail(error, UDFVM_E_HOST_CALLS,
                    "the function called host functions more than %llu times",
-                   (unsigned long long)functions->most_calls);
+                   (unsigned long long)functions->max_calls);
         return HYPERCALL_FAILED;
     }
     const void *name_from = udfvm_machine_address(&vm->machine, regs->rdi, name_length);

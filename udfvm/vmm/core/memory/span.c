@@ -27,7 +27,7 @@ int udfvm_span_advise(const uint8_t *at, uint64_t length, int advice)
 
 static int check_room(const struct udfvm_vm *vm, uint64_t length, struct udfvm_error *error)
 {
-    const uint64_t room = udfvm_vm_input_room(vm);
+    const uint64_t room = udfvm_vm_input_capacity(vm);
     if (length <= room)
         return UDFVM_OK;
     return udfvm_fail(error, UDFVM_E_INPUT,
@@ -35,7 +35,7 @@ static int check_room(const struct udfvm_vm *vm, uint64_t length, struct udfvm_e
                       (unsigned long long)length, (unsigned long long)room);
 }
 
-uint64_t udfvm_vm_input_room(const udfvm_vm *vm)
+uint64_t udfvm_vm_input_capacity(const udfvm_vm *vm)
 {
     return vm->machine.input_bytes - PAGE;
 }
@@ -107,7 +107,7 @@ struct udfvm_call *udfvm_span_call_page(const struct udfvm_vm *vm)
 
 /* ---- Replies ---- */
 
-void *udfvm_vm_lend(udfvm_vm *vm, uint64_t begin, uint64_t length, struct udfvm_error *error)
+void *udfvm_vm_borrow(udfvm_vm *vm, uint64_t begin, uint64_t length, struct udfvm_error *error)
 {
     struct spans *spans = &vm->spans;
     udfvm_error_clear(error);
@@ -115,7 +115,7 @@ void *udfvm_vm_lend(udfvm_vm *vm, uint64_t begin, uint64_t length, struct udfvm_
         return NULL;
     if (vm->state != VM_STOPPED || vm->stream || begin > vm->reply_length ||
         length > vm->reply_length - begin) {
-        udfvm_fail(error, UDFVM_E_ARGUMENT, "the VM has no such reply to lend");
+        udfvm_fail(error, UDFVM_E_ARGUMENT, "the VM has no such reply to borrow");
         return NULL;
     }
     if (udfvm_machine_inherit_output(&vm->machine, true, error) != UDFVM_OK)
@@ -184,7 +184,7 @@ void udfvm_span_zero_page(const uint8_t *page)
 
 int udfvm_span_drop_input(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    if (udfvm_span_advise(payload_of(vm), udfvm_vm_input_room(vm), MADV_DONTNEED))
+    if (udfvm_span_advise(payload_of(vm), udfvm_vm_input_capacity(vm), MADV_DONTNEED))
         return udfvm_fail_errno(error, "giving back the input window");
     vm->spans.input = vm->spans.sent = vm->spans.asked = 0;
     return UDFVM_OK;

@@ -11,7 +11,7 @@
  * more while you write, if you know no better. What is sent then is at most what was asked for, and
  * every byte of it must have been written. Whatever came of it (a call, an error, nothing), what is
  * past the next request is zeroed before the guest is entered. a request, copied udfvm_vm_call()
- * and the like do that. a reply, lent          udfvm_vm_lend() of api.h: a part of the reply, for
+ * and the like do that. a reply, lent          udfvm_vm_borrow() of api.h: a part of the reply, for
  * as long as the embedder keeps the VM. Put back by the restore. at a guest address
  * udfvm_span_at(), for hypercalls and the ring: joins the hot set, or lies in the wide area. Put
  * back by the restore. the call page          udfvm_span_call_page(): written anew for every call.

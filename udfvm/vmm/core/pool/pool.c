@@ -289,9 +289,9 @@ udfvm_vm *udfvm_pool_take_in_time(udfvm_pool *pool, udfvm_image *image, uint64_t
     return taken(pool, vm, waited);
 }
 
-udfvm_vm *udfvm_pool_take_wide(udfvm_pool *pool, udfvm_image *image,
-                               const struct udfvm_windows *windows, uint64_t wait_ns,
-                               uint64_t timeout_ns, struct udfvm_error *error)
+udfvm_vm *udfvm_pool_take_windows(udfvm_pool *pool, udfvm_image *image,
+                                  const struct udfvm_windows *windows, uint64_t wait_ns,
+                                  uint64_t timeout_ns, struct udfvm_error *error)
 {
     struct wait wait = { .until_ns = wait_ns, .timeout_ns = timeout_ns };
     struct udfvm_vm *vm;
@@ -300,7 +300,7 @@ udfvm_vm *udfvm_pool_take_wide(udfvm_pool *pool, udfvm_image *image,
         return NULL;
     const uint64_t waited = waited_ns(&wait);
     udfvm_vm_close(vm);
-    return taken(pool, udfvm_vm_open_wide(image, windows, pool->files, error), waited);
+    return taken(pool, udfvm_vm_open_windows(image, windows, pool->files, error), waited);
 }
 
 /* Whether the VM is idle now: that of a closed pool is not kept. */

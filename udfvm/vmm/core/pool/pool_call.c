@@ -42,7 +42,7 @@ int udfvm_pool_hold(struct udfvm_held *held, udfvm_pool *pool, udfvm_image *imag
     struct udfvm_error unasked;
     error = error ? error : &unasked;
     held->pool = pool;
-    held->vm = windows ? udfvm_pool_take_wide(pool, image, windows, wait_ns, timeout_ns, error)
+    held->vm = windows ? udfvm_pool_take_windows(pool, image, windows, wait_ns, timeout_ns, error)
                        : udfvm_pool_take_in_time(pool, image, wait_ns, timeout_ns, error);
     return held->vm ? UDFVM_OK : error->code;
 }
