@@ -39,7 +39,7 @@ from latency import CoreSampler, compiled, native_program
 import udfvm
 import udfvm.sqlite
 from udfvm.cli import flights
-from udfvm.sqlite import _extension
+from udfvm.sqlite import _extension, _offer
 
 HERE = Path(__file__).resolve().parent
 WASM = '(module (func (export "add") (param f64 f64) (result f64) local.get 0 local.get 1 f64.add))'
@@ -65,8 +65,8 @@ def register_native(connection: apsw.Connection, directory: Path) -> None:
 
     image, files = native_program(directory, "native_row.c")
     pool = vmm.Pool(image, 2, files)
-    parameters = tuple(_extension.Parameter(name, RowType.FLOAT64, False) for name in ("a", "b"))
-    function = _extension.Function(
+    parameters = tuple(_offer.Parameter(name, RowType.FLOAT64, False) for name in ("a", "b"))
+    function = _offer.OfferedFunction(
         name="plus_native",
         pool=pool.address,
         image=image.address,
@@ -79,10 +79,10 @@ def register_native(connection: apsw.Connection, directory: Path) -> None:
         pool_limit=2,
         role=_extension.Role.SCALAR,
         columns=(),
-        kind=_extension.Kind.NATIVE,
+        language=_extension.Language.NATIVE,
         owner=(image, pool),
     )
-    _extension.offer([function], None, [], udfvm.sqlite._loader(connection))
+    _offer.offer(udfvm.sqlite._loader("register", connection), functions=[function])
 
 
 def wasm_function() -> Callable[..., Any] | None:

@@ -47,7 +47,8 @@ static int udfvm_python_log_beside(void *context, const struct udfvm_log *log, i
 """
 
 
-def _without_preprocessor(text: str) -> str:
+def without_preprocessor(text: str) -> str:
+    """The declarations of a header, which is what cffi understands."""
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     text = re.sub(r"#ifdef __cplusplus.*?#endif", "", text, flags=re.DOTALL)
     return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
@@ -56,7 +57,7 @@ def _without_preprocessor(text: str) -> str:
 def _structures(abi: str, *names: str) -> str:
     """The definitions of some structures of the ABI header, array sizes resolved."""
     constants = dict(re.findall(r"#define (UDFVM_\w+) +(\d+)\b", abi))
-    text = _without_preprocessor(abi)
+    text = without_preprocessor(abi)
     found = []
     for name in names:
         match = re.search(rf"struct {name} \{{.*?^\}};", text, flags=re.DOTALL | re.MULTILINE)
@@ -69,7 +70,7 @@ def _structures(abi: str, *names: str) -> str:
 def declarations(api: str, abi: str) -> str:
     """What cffi needs to know of the C interface, from the texts of the two headers."""
     shared = ("udfvm_stat", "udfvm_seal_info")
-    interface = _without_preprocessor(api)
+    interface = without_preprocessor(api)
     for structure in shared:
         interface = interface.replace(f"struct {structure};", "")
     return _structures(abi, *shared) + interface + CALLBACKS

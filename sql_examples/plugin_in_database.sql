@@ -17,7 +17,7 @@ SELECT vm_udf('slug', 'Crème Brûlée, à la carte!');
 -- expect: creme-brulee-a-la-carte
 
 -- What the database holds, and how it may be called. The hash is computed from what is stored, so it can be compared with a trusted one.
-SELECT name, kind, signature, version, length(hash) FROM vm_functions WHERE origin = 'database';
+SELECT name, language, signature, version, length(hash) FROM vm_functions WHERE origin = 'database';
 -- expect: slug|python|(title text) -> text|1|64
 
 -- Like everything in a database it is transactional.

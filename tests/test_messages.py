@@ -154,7 +154,7 @@ def test_an_unknown_name_tells_which_there_are_and_which_was_meant(
     # What was used is registered; what SQL stored is beside it.
     database = str(tmp_path / "stored.db")
     connection = apsw.Connection(database)
-    udfvm.sqlite.register(connection, policy=Policy(allow_create=True, kinds=["python"]))
+    udfvm.sqlite.register(connection, policy=Policy(allow_create=True, languages=["python"]))
     for name in ("tax", "total"):
         connection.execute(
             f"SELECT vm_create('{name}', 'python', 'def {name}(x): return x', '(x double) ->"
@@ -184,7 +184,7 @@ def test_an_unknown_name_tells_which_there_are_and_which_was_meant(
         "(registered: score; stored: tax, total; sealed: other, shop_price): did you mean 'total'?"
         in said
     )
-    columns = "kind, signature, options, source, version, created"
+    columns = "language, signature, options, source, version, created"
     connection.execute(
         f"INSERT INTO udfvm_functions SELECT ?, {columns} FROM udfvm_functions LIMIT 1",
         ("evil\x1b[31m",),
@@ -203,7 +203,7 @@ def test_an_unknown_name_tells_which_there_are_and_which_was_meant(
 
 def test_many_names_are_cut(tmp_path: Path) -> None:
     connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, policy=Policy(allow_create=True, kinds=["python"]))
+    udfvm.sqlite.register(connection, policy=Policy(allow_create=True, languages=["python"]))
     for number in range(30):
         connection.execute(
             f"SELECT vm_create('name_{number:02}', 'python', 'def f(x): return x', '(x double) ->"
@@ -253,7 +253,7 @@ def test_times_of_pools_and_policies_that_are_no_numbers(value: object) -> None:
     for option, make in (
         ("keep_seconds", udfvm.Pool),
         ("wait", udfvm.Pool),
-        ("timeout", Policy),
+        ("row_timeout", Policy),
         ("load_timeout", Policy),
         ("statement_timeout", Policy),
         ("idle_spin", Policy),

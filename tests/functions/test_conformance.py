@@ -286,7 +286,7 @@ class Functions:
         udfvm.sqlite.register(
             self.connection,
             *self.udfs.values(),
-            policy=udfvm.sqlite.Policy(allow_create=True, timeout=30),
+            policy=udfvm.sqlite.Policy(allow_create=True, row_timeout=30),
         )
         for udf in self.udfs.values():
             udfvm.arrow.register(None, udf)

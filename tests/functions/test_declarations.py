@@ -50,7 +50,7 @@ def test_what_was_probably_meant() -> None:
         (udfvm.from_wasm, ("(module)", "f"), "memry", "memory"),
         (udfvm.sqlite.register, (connection,), "polcy", "policy"),
         (udfvm.Pool, (), "sze", "size"),
-        (Policy, (), "timeot", "timeout"),
+        (Policy, (), "row_timeot", "row_timeout"),
     ]
     for function, arguments, wrong, meant in cases:
         with pytest.raises(

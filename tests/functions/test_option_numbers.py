@@ -121,6 +121,7 @@ def test_the_options_are_found() -> None:
         "build_timeout",
         "max_source",
         "load_timeout",
+        "row_timeout",
         "statement_timeout",
         "idle_spin",
     } == {option for _, option in NUMBERS}

@@ -138,7 +138,7 @@ def test_all_kinds_of_functions_say_it() -> None:
         with pytest.raises(udfvm.UDFError, match=FILES):
             call()
     connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, run, policy=Policy(allow_create=True, kinds=["python"]))
+    udfvm.sqlite.register(connection, run, policy=Policy(allow_create=True, languages=["python"]))
     with pytest.raises(apsw.SQLError, match=FILES):
         connection.execute("SELECT run('open(''data.csv'')')")
     source = "def late(x):\n    import numpy\n    return x\n"

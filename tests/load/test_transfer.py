@@ -505,7 +505,7 @@ def test_modules_in_circles_lazy_ones_and_those_that_declare_functions(
 def test_what_udfvm_has_not_in_a_micro_vm() -> None:
     @udfvm.udf
     def use(x: int) -> int:
-        return udfvm.sqlite.Policy(timeout=x)  # type: ignore[return-value]
+        return udfvm.sqlite.Policy(row_timeout=x)  # type: ignore[return-value]
 
     with pytest.raises(
         udfvm.UDFError, match=r"RuntimeError: udfvm\.sqlite\.Policy is not there in a micro-VM"

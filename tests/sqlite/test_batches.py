@@ -882,7 +882,7 @@ def test_sealed_functions_of_every_kind(bare: apsw.Connection) -> None:
 def test_stored_functions_in_batches() -> None:
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(
-        connection, policy=udfvm.sqlite.Policy(kinds=("python",), allow_create=True)
+        connection, policy=udfvm.sqlite.Policy(languages=("python",), allow_create=True)
     )
     query = Query(connection)
     query("SELECT vm_create('twice', 'python', 'def twice(a): return a * 2', '(a int) -> int')")

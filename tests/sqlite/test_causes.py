@@ -209,7 +209,7 @@ LOADS: list[tuple[tuple[object, ...], type[Exception], str]] = [
         "its options",
     ),
     (("bad", "python", b"\xff", "(int) -> int"), udfvm.Error, "not valid UTF-8"),
-    (("bad", "cobol", "x", "(int) -> int"), udfvm.Error, "unknown kind"),
+    (("bad", "cobol", "x", "(int) -> int"), udfvm.Error, "unknown language"),
     (
         ("fails", "python", "x", "(int) -> int"),
         udfvm.Error,
@@ -242,7 +242,8 @@ def test_what_keeps_a_stored_function_from_loading_is_the_cause(
     if kind is not udfvm.Error:
         values = (*arguments[1:4], " ".join(map(str, arguments[4:])))
         connection.execute(
-            "UPDATE udfvm_functions SET kind = ?, source = ?, signature = ?, options = ?", values
+            "UPDATE udfvm_functions SET language = ?, source = ?, signature = ?, options = ?",
+            values,
         )
         for query in (
             "SELECT vm_udf('good', 1)",

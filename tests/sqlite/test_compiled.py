@@ -137,7 +137,7 @@ def object_(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def connection(object_: bytes) -> Iterator[apsw.Connection]:
     """A database that holds every function; those in Wasm have names with a w."""
     connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, policy=Policy(allow_create=True, timeout=0.5))
+    udfvm.sqlite.register(connection, policy=Policy(allow_create=True, row_timeout=0.5))
     for name, signature in SIGNATURES.items():
         connection.execute(
             "SELECT vm_create(?, 'native', ?, ?)", (name, object_, signature)
@@ -311,7 +311,7 @@ def test_signatures_that_the_object_has_not(
 
 
 @pytest.mark.parametrize(
-    ("kind", "source", "expected"),
+    ("language", "source", "expected"),
     [
         ("native", b"\x7fELF", "ImportError"),
         ("native", b"MZ" + bytes(5000), "is not an ELF file"),
@@ -336,13 +336,13 @@ def test_signatures_that_the_object_has_not(
         ),
     ],
 )
-def test_sources_that_are_none(kind: str, source: str | bytes, expected: str) -> None:
+def test_sources_that_are_none(language: str, source: str | bytes, expected: str) -> None:
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(
-        connection, policy=Policy(kinds=["native", "wasm"], allow_create=True, load_timeout=1)
+        connection, policy=Policy(languages=["native", "wasm"], allow_create=True, load_timeout=1)
     )
     with pytest.raises(apsw.Error, match=f"vm_create: 'f': [^$]*{expected}"):
-        query(connection, "SELECT vm_create('f', ?, ?, '() -> int')", kind, source)
+        query(connection, "SELECT vm_create('f', ?, ?, '() -> int')", language, source)
     assert query(connection, "SELECT count(*) FROM sqlite_master") == [(0,)]
     assert query(
         connection,
@@ -366,7 +366,8 @@ def test_sources_that_are_none(kind: str, source: str | bytes, expected: str) ->
 def test_hostile_constructors(tmp_path: Path, body: str, expected: str) -> None:
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(
-        connection, policy=Policy(kinds=["native"], allow_create=True, load_timeout=1, timeout=1)
+        connection,
+        policy=Policy(languages=["native"], allow_create=True, load_timeout=1, row_timeout=1),
     )
     source = compiled(tmp_path, CONSTRUCTOR % body)
     if "0x200030" in body:  # what it seals is what it will be called as: nothing but itself
@@ -396,7 +397,7 @@ def test_registered_by_a_program(object_: bytes, tmp_path: Path) -> None:
     assert query(
         connection, "SELECT value FROM vm_map('twice', 'VALUES (1, ''é''), (2, NULL)')"
     ) == [("éé",), (None,)]
-    assert query(connection, "SELECT name, kind, origin FROM vm_functions ORDER BY 1") == [
+    assert query(connection, "SELECT name, language, origin FROM vm_functions ORDER BY 1") == [
         ("area", "wasm", "connection"), ("twice", "native", "connection"),
     ]  # fmt: skip
     connection.close()
@@ -435,7 +436,7 @@ def test_without_python_in_the_process(object_: bytes, tmp_path: Path) -> None:
         connection,
         "SELECT value FROM vm_map('sealed_native', 'VALUES (1, 3, 2, 1.0), (2, 5, 0, 0.0)')",
     ) == [(2,), (5,)]
-    listed = query(connection, "SELECT name, kind, origin FROM vm_functions ORDER BY 1")
+    listed = query(connection, "SELECT name, language, origin FROM vm_functions ORDER BY 1")
     assert listed == [
         ("c_ratio", "native", "database"),
         ("sealed_native", "native", "sealed"),

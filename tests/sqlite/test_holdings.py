@@ -24,7 +24,7 @@ from udfvm.cli import commands
 from udfvm.functions import compiled
 from udfvm.images.build import cache_directory
 
-POLICY = udfvm.sqlite.Policy(kinds=["python"], allow_create=True)
+POLICY = udfvm.sqlite.Policy(languages=["python"], allow_create=True)
 SEAL_WRITE = 0x0008
 
 
@@ -161,7 +161,7 @@ def f(x: int) -> int:
     import colorsys
     return x + 1
 c = apsw.Connection(":memory:")
-udfvm.sqlite.register(c, f, policy=udfvm.sqlite.Policy(kinds=["python", "native"], allow_create=True))
+udfvm.sqlite.register(c, f, policy=udfvm.sqlite.Policy(languages=["python", "native"], allow_create=True))
 c.execute("select vm_create('g', 'python', 'def g(x): return 1', '(int) -> int')").fetchall()
 it = c.execute("with recursive n(i) as (select 1 union all select i + 1 from n limit 50) select vm_udf('g', i), f(i) from n")
 [next(it) for _ in range(20)]

@@ -20,12 +20,14 @@ from udfvm.codec.guest_text import visible
 from udfvm.sqlite import Policy
 
 TABLE = (
-    "CREATE TABLE udfvm_functions (name TEXT NOT NULL PRIMARY KEY COLLATE NOCASE, kind TEXT NOT"
+    "CREATE TABLE udfvm_functions (name TEXT NOT NULL PRIMARY KEY COLLATE NOCASE, language TEXT NOT"
     " NULL, signature TEXT NOT NULL, options TEXT NOT NULL, source BLOB NOT NULL, version INTEGER"
     " NOT NULL, created TEXT NOT NULL)"
 )
-UNTYPED = "CREATE TABLE udfvm_functions (name, kind, signature, options, source, version, created)"
-POLICY = Policy(allow_create=True, timeout=2, load_timeout=2, max_source=1 << 16)
+UNTYPED = (
+    "CREATE TABLE udfvm_functions (name, language, signature, options, source, version, created)"
+)
+POLICY = Policy(allow_create=True, row_timeout=2, load_timeout=2, max_source=1 << 16)
 SOURCE = "def f(*arguments): return None"
 
 _SETTINGS = settings(
@@ -66,13 +68,13 @@ _OPTIONS = st.sampled_from(
         "deterministic",
         "isolation=row",
         "isolation=",
-        "timeout=1",
-        "timeout=-1",
-        "timeout=1e9",
-        "timeout=nan",
-        "timeout=.",
-        "timeout=0.0000000001",
-        "timeout=99999999999999999999",
+        "row_timeout=1",
+        "row_timeout=-1",
+        "row_timeout=1e9",
+        "row_timeout=nan",
+        "row_timeout=.",
+        "row_timeout=0.0000000001",
+        "row_timeout=99999999999999999999",
         "entry=f",
         "entry=",
         "entry=" + "x" * 99,
@@ -98,7 +100,7 @@ def mostly(good: str, other: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 _SIGNATURES = mostly("(int) -> int", st.one_of(st.lists(_WORDS, max_size=8).map("".join), _ANY))
-_KINDS = mostly(
+_LANGUAGES = mostly(
     "python", st.one_of(st.sampled_from(["wasm", "native", "PYTHON", "python\0", ""]), _ANY)
 )
 _NAMES = mostly(
@@ -140,37 +142,37 @@ def attempt(
 @_SETTINGS
 @given(
     name=_NAMES,
-    kind=_KINDS,
+    language=_LANGUAGES,
     source=_SOURCES,
     signature=_SIGNATURES,
     options=st.lists(_OPTION, max_size=3),
 )
 @example(
     name="f",
-    kind="python",
+    language="python",
     source=SOURCE,
     signature="(a int, b text?) -> json",
-    options=["timeout=1", "replace"],
+    options=["row_timeout=1", "replace"],
 )
 def test_arguments_of_vm_create(
     connection: apsw.Connection,
     name: Any,
-    kind: Any,
+    language: Any,
     source: Any,
     signature: Any,
     options: list[Any],
 ) -> None:
-    arguments = (name, kind, source, signature, *options)
+    arguments = (name, language, source, signature, *options)
     result = attempt(connection, f"SELECT vm_create({', '.join('?' * len(arguments))})", arguments)
     if isinstance(result, str):
         assert result.startswith("vm_create: ")
         return
     assert result[0][0] >= 1
     stored = connection.execute(
-        "SELECT kind, signature, options, source FROM udfvm_functions WHERE name = ?", (name,)
+        "SELECT language, signature, options, source FROM udfvm_functions WHERE name = ?", (name,)
     ).fetchall()
     assert stored == [
-        (kind, signature, " ".join(option for option in options if option != "replace"), source)
+        (language, signature, " ".join(option for option in options if option != "replace"), source)
     ]
     count = signature.split("->")[0].count(",") + (
         signature.split("->")[0].strip() != "()" and "(" in signature and signature[1:2] != ")"
@@ -183,7 +185,7 @@ def test_arguments_of_vm_create(
 @_SETTINGS
 @given(
     name=_NAMES,
-    kind=_KINDS,
+    language=_LANGUAGES,
     signature=_SIGNATURES,
     options=_OPTION,
     source=_SOURCES,
@@ -192,7 +194,7 @@ def test_arguments_of_vm_create(
 )
 @example(
     name="f",
-    kind="python",
+    language="python",
     signature="(int) -> int",
     options="",
     source=SOURCE,
@@ -201,7 +203,7 @@ def test_arguments_of_vm_create(
 )
 @example(
     name="f",
-    kind="python",
+    language="python",
     signature="(int) -> int",
     options="",
     source=SOURCE,
@@ -213,15 +215,15 @@ def test_forged_rows(connection: apsw.Connection, **row: Any) -> None:
     connection.execute(UNTYPED)
     values = [
         row[column]
-        for column in ("name", "kind", "signature", "options", "source", "version", "created")
+        for column in ("name", "language", "signature", "options", "source", "version", "created")
     ]
     connection.execute("INSERT INTO udfvm_functions VALUES (?, ?, ?, ?, ?, ?, ?)", values)
     for name in (row["name"], "f"):
         attempt(connection, "SELECT vm_udf(?, 1)", (name,))
         attempt(connection, "SELECT * FROM vm_map(?, 'SELECT 1, 1')", (name,))
-    listed = attempt(connection, "SELECT name, kind, size, hash, version FROM vm_functions")
+    listed = attempt(connection, "SELECT name, language, size, hash, version FROM vm_functions")
     assert isinstance(listed, list) and [line[:2] for line in listed] == [
-        (shown(row["name"]), shown(row["kind"]))
+        (shown(row["name"]), shown(row["language"]))
     ]
     refused = attempt(connection, "SELECT vm_create('f', 'python', ?, '() -> int')", (SOURCE,))
     named_f = isinstance(row["name"], str) and row["name"].lower() == "f"
@@ -281,9 +283,9 @@ HOSTILE_SCHEMAS = {
     ),
     "values that are computed": (
         (
-            "CREATE TABLE udfvm_functions(name DEFAULT 'f', kind AS ('python'), signature AS ('()"
-            " -> int'), options AS (''), source AS ('def f(): return 5'), version AS (1), created"
-            " AS ('')); INSERT INTO udfvm_functions DEFAULT VALUES"
+            "CREATE TABLE udfvm_functions(name DEFAULT 'f', language AS ('python'), signature AS"
+            " ('() -> int'), options AS (''), source AS ('def f(): return 5'), version AS (1),"
+            " created AS ('')); INSERT INTO udfvm_functions DEFAULT VALUES"
         ),
         r"cannot INSERT into generated column",
         [(5,)],
@@ -305,9 +307,9 @@ HOSTILE_SCHEMAS = {
     ),
     "a view": (
         (
-            "CREATE VIEW udfvm_functions AS SELECT 'f' AS name, 'python' AS kind, '() -> int' AS"
-            " signature, '' AS options, 'x' AS source, 1 AS version, '' AS created; CREATE TRIGGER"
-            " r INSTEAD OF INSERT ON udfvm_functions BEGIN SELECT 1; END"
+            "CREATE VIEW udfvm_functions AS SELECT 'f' AS name, 'python' AS language, '() -> int'"
+            " AS signature, '' AS options, 'x' AS source, 1 AS version, '' AS created; CREATE"
+            " TRIGGER r INSTEAD OF INSERT ON udfvm_functions BEGIN SELECT 1; END"
         ),
         "no ordinary table",
         "no UDF named 'f'",

@@ -77,7 +77,7 @@ def test_a_guest_that_answers_for_ever(connection: apsw.Connection) -> None:
 def test_the_statement_ends_meanwhile(connection: apsw.Connection) -> None:
     burn = udfvm.from_c(BUSY_ANSWERS, "burn", timeout=0.5)
     udfvm.sqlite.register(
-        connection, burn, policy=udfvm.sqlite.Policy(kinds=[], statement_timeout=0.5)
+        connection, burn, policy=udfvm.sqlite.Policy(languages=[], statement_timeout=0.5)
     )
     cursor = connection.execute(NUMBERS + "burn(i) FROM n")
     for _ in range(20):
@@ -93,7 +93,9 @@ def test_a_guest_that_waits(connection: apsw.Connection, spin: float) -> None:
     def plus(x: int) -> int:
         return x + 1
 
-    udfvm.sqlite.register(connection, plus, policy=udfvm.sqlite.Policy(kinds=[], idle_spin=spin))
+    udfvm.sqlite.register(
+        connection, plus, policy=udfvm.sqlite.Policy(languages=[], idle_spin=spin)
+    )
     cursor = connection.execute(NUMBERS + "plus(i) FROM n")
     taken = [next(cursor)[0] for _ in range(20)]
     assert comes_to_rest()
@@ -112,7 +114,7 @@ def test_deadlines_of_a_caller_that_does_not_look(connection: apsw.Connection, l
         return x
 
     policy = udfvm.sqlite.Policy(
-        kinds=[], statement_timeout=1.5 if limit == "statement_timeout" else None
+        languages=[], statement_timeout=1.5 if limit == "statement_timeout" else None
     )
     udfvm.sqlite.register(connection, endless, policy=policy)
     rested: list[bool] = []

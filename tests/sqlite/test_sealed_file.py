@@ -189,7 +189,7 @@ def test_the_policy_bounds_what_a_file_asks_for(file: Path, tmp_path: Path) -> N
     target = tmp_path / "endless.udfvm"
     assert seal(file.parent / "functions.py", "endless", "--output", target).exit_code == 0
     told = shell(
-        "SELECT vm_policy('timeout', 0.2);",
+        "SELECT vm_policy('row_timeout', 0.2);",
         f"SELECT vm_attach('{target}');",
         "SELECT endless(1);",
         fails=True,

@@ -181,7 +181,7 @@ def test_functions_in_the_database(shell: Shell, tmp_path: Path) -> None:
     )
     python = (
         "SELECT vm_create('slow', 'python', 'def slow():\n    while True: pass', '() -> int',"
-        " 'timeout=0.2');"
+        " 'row_timeout=0.2');"
     )
     assert "0.2 s" in shell(python, "SELECT vm_udf('slow');", fails=True)
 
@@ -199,7 +199,7 @@ def test_a_sealed_function_goes_before_a_stored_one(shell: Shell, tmp_path: Path
 
 def test_the_policy_of_the_shell(shell: Shell) -> None:
     assert (
-        shell("SELECT vm_policy('allow_create'), vm_policy('kinds'), vm_policy('timeout');")
+        shell("SELECT vm_policy('allow_create'), vm_policy('languages'), vm_policy('row_timeout');")
         == "1|python,wasm,native|10.0"
     )
     assert "does not allow it" in shell(
@@ -207,15 +207,15 @@ def test_the_policy_of_the_shell(shell: Shell) -> None:
     )
     assert (
         shell(
-            "SELECT vm_policy('kinds', 'python'), vm_policy('statement_timeout', 0.5),"
+            "SELECT vm_policy('languages', 'python'), vm_policy('statement_timeout', 0.5),"
             " vm_policy('idle_spin', 0);"
         )
         == "python|0.5|0.0"
     )
     for wrong in (
-        "'kinds', 'perl'",
-        "'timeout', 0",
-        "'timeout', 'long'",
+        "'languages', 'perl'",
+        "'row_timeout', 0",
+        "'row_timeout', 'long'",
         "'idle_spin', 5",
         "'allow_create', 2",
         "'max_source', -1",

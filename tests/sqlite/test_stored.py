@@ -77,7 +77,7 @@ def test_create_run_list_drop() -> None:
     calls = "vm_udf('score', 12, 300), vm_udf('SCORE', 1, 0), vm_udf('score', NULL, 1)"
     assert connection.execute(f"SELECT {calls}").fetchall() == [(4.0, None, None)]
     [row] = connection.execute(
-        "SELECT name, kind, signature, size, hash, version, origin FROM vm_functions"
+        "SELECT name, language, signature, size, hash, version, origin FROM vm_functions"
     ).fetchall()
     digest = hashlib.sha256(
         b"python\0(double, distance double) -> double\0\0" + SCORE.encode()
@@ -286,7 +286,9 @@ def test_options(connection: apsw.Connection, query: Query) -> None:
         connection, "named", "def one(): return 1\ndef two(): return 2", "() -> int", "entry=one"
     )
     assert query("SELECT vm_udf('named')") == [(1,)]
-    created(connection, "short", "def short():\n    while True: pass", "() -> int", "timeout=0.2")
+    created(
+        connection, "short", "def short():\n    while True: pass", "() -> int", "row_timeout=0.2"
+    )
     assert "0.2 s" in error_of(connection, "SELECT vm_udf('short')")
 
 
@@ -308,10 +310,10 @@ def test_options(connection: apsw.Connection, query: Query) -> None:
         (("x", "python", "import os; os._exit(1)", "() -> int"), "exit"),
         (("x", "python", b"\xff\xfe", "() -> int"), "not valid UTF-8"),
         (("x", "python", "def x(): pass\0", "() -> int"), "not valid UTF-8"),
-        (("x", "python", "", "() -> int"), "takes name, kind, source, signature"),
-        (("x", "python", None, "() -> int"), "takes name, kind, source, signature"),
-        (("x", "python"), "takes name, kind, source, signature"),
-        (("x", "perl", "x", "() -> int"), "unknown kind 'perl'"),
+        (("x", "python", "", "() -> int"), "takes name, language, source, signature"),
+        (("x", "python", None, "() -> int"), "takes name, language, source, signature"),
+        (("x", "python"), "takes name, language, source, signature"),
+        (("x", "perl", "x", "() -> int"), "unknown language 'perl'"),
         (("1x", "python", "x", "() -> int"), "cannot be a name"),
         (("vm_x", "python", "x", "() -> int"), "cannot be a name"),
         (("a b", "python", "x", "() -> int"), "cannot be a name"),
@@ -329,7 +331,7 @@ def test_options(connection: apsw.Connection, query: Query) -> None:
             "more than 127 parameters",
         ),
         (("x", "python", "def x(): pass", "() -> int", "fast"), "there are the options"),
-        (("x", "python", "def x(): pass", "() -> int", "timeout=soon"), "timeout= takes"),
+        (("x", "python", "def x(): pass", "() -> int", "row_timeout=soon"), "row_timeout= takes"),
         (("x", "python", "def x(): pass", "() -> int", 5), "options are TEXT"),
         (("x", "python", "#" + "x" * 5000, "() -> int"), "allows 4096"),
     ],
@@ -372,22 +374,24 @@ def test_without_a_policy_nothing_stored_runs(tmp_path: Path) -> None:
     assert "does not allow it" in error_of(connection, "SELECT vm_drop('f')")
     assert "cannot change it" in error_of(connection, "SELECT vm_policy('allow_create', 1)")
     assert connection.execute(
-        "SELECT vm_policy('allow_create'), vm_policy('kinds')"
+        "SELECT vm_policy('allow_create'), vm_policy('languages')"
     ).fetchall() == [(0, "")]
     udfvm.sqlite.register(connection, policy=Policy())
     assert connection.execute("SELECT vm_udf('f')").fetchall() == [(1,)]
     assert "does not allow it" in error_of(
         connection, "SELECT vm_create('g', 'python', 'def g(): return 1', '() -> int')"
     )
-    udfvm.sqlite.register(connection, policy=Policy(kinds=["wasm"]))
-    assert "does not allow functions of kind 'python'" in error_of(connection, "SELECT vm_udf('f')")
+    udfvm.sqlite.register(connection, policy=Policy(languages=["wasm"]))
+    assert "does not allow functions of language 'python'" in error_of(
+        connection, "SELECT vm_udf('f')"
+    )
     connection.close()
 
 
 def test_limits_of_the_policy() -> None:
-    policy = Policy(allow_create=True, timeout=0.2, max_output=1000)
+    policy = Policy(allow_create=True, row_timeout=0.2, max_output=1000)
     connection = opened(":memory:", policy)
-    created(connection, "loop", "def loop():\n    while True: pass", "() -> int", "timeout=100")
+    created(connection, "loop", "def loop():\n    while True: pass", "() -> int", "row_timeout=100")
     assert "0.2 s" in error_of(connection, "SELECT vm_udf('loop')")
     created(connection, "big", "def big(n): return 'x' * n", "(int) -> text")
     assert "limit of 1000 bytes" in error_of(connection, "SELECT vm_udf('big', 2000)")
@@ -416,8 +420,8 @@ def test_modules_are_what_the_policy_gives() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"kinds": ["perl"]},
-        {"timeout": 0},
+        {"languages": ["perl"]},
+        {"row_timeout": 0},
         {"idle_spin": 2},
         {"statement_timeout": -1},
         {"load_timeout": 1e-9},
@@ -473,7 +477,7 @@ def test_idle_spin_of_nothing_makes_every_row_an_exit() -> None:
 # ---- Hostile databases ----
 
 TABLE = (
-    "CREATE TABLE udfvm_functions (name TEXT NOT NULL PRIMARY KEY COLLATE NOCASE, kind TEXT NOT"
+    "CREATE TABLE udfvm_functions (name TEXT NOT NULL PRIMARY KEY COLLATE NOCASE, language TEXT NOT"
     " NULL, signature TEXT NOT NULL, options TEXT NOT NULL, source BLOB NOT NULL, version INTEGER"
     " NOT NULL, created TEXT NOT NULL)"
 )
@@ -484,15 +488,15 @@ TABLE = (
     [
         (
             (
-                "CREATE VIEW udfvm_functions(name, kind, signature, options, source) AS VALUES"
+                "CREATE VIEW udfvm_functions(name, language, signature, options, source) AS VALUES"
                 " ('f', 'python', '() -> int', '', 'x')"
             ),
             "no UDF",
         ),
         (
             (
-                "CREATE VIRTUAL TABLE udfvm_functions USING fts5(name, kind, signature, options,"
-                " source)"
+                "CREATE VIRTUAL TABLE udfvm_functions USING fts5(name, language, signature,"
+                " options, source)"
             ),
             "no UDF",
         ),
@@ -581,7 +585,7 @@ def test_hostile_tables(tmp_path: Path, sql: str, expected: str) -> None:
         "vm_udf('f')",
         "vm_create('g', 'python', 'def g(): return 1', '() -> int')",
         "vm_drop('f')",
-        "vm_policy('kinds')",
+        "vm_policy('languages')",
         "vm_attach('f')",
         "(SELECT name FROM vm_functions)",
     ],

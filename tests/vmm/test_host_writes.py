@@ -618,7 +618,7 @@ def test_stored_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     udfvm.sqlite.register(
         connection,
         in_rows,
-        policy=udfvm.sqlite.Policy(kinds=["python"], packages=PACKAGES, allow_create=True),
+        policy=udfvm.sqlite.Policy(languages=["python"], packages=PACKAGES, allow_create=True),
     )
     assert len(POOL._list()) == bases  # it is loaded on the spy's micro-VM
     source = f"def kept(x): return x\nTEXT = {TEXT * 1000!r}\n"

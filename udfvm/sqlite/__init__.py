@@ -49,27 +49,24 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.checks import check_switch
-from udfvm.errors import Error, TypeMappingError
-from udfvm.functions.integration import (
-    calls_of,
-    check_function,
-    declaration_of,
-    encoded_defaults,
-)
+from udfvm.errors import Error, OptionError, SignatureError
+from udfvm.functions.function import checked_name
+from udfvm.functions.integration import check_function
 from udfvm.keywords import checks_options
 from udfvm.sqlite import _extension
+from udfvm.sqlite._functions import offered_function
+from udfvm.sqlite._offer import offer
 from udfvm.sqlite.policy import Policy
-from udfvm.types.arrow_types import JSON, RowType, Type
 
 if TYPE_CHECKING:
     import sqlite3
 
     import apsw
 
-    from udfvm.call.runtime import Runtime
     from udfvm.functions.function import Function
+    from udfvm.load.declaration import Isolation
 
-__all__ = ["EXTENSION", "Policy", "register"]
+__all__ = ["EXTENSION", "Policy", "register", "unregister"]
 
 #: Path of the loadable extension, for ``.load`` of the sqlite3 shell and other programs without
 # Python.
@@ -78,22 +75,32 @@ EXTENSION: Final = _extension.PATH
 # SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION: switches extension loading for C alone; the SQL function
 # load_extension() stays as it was.
 _ENABLE_LOAD_EXTENSION: Final = 1005
-# How long a row waits for a micro-VM where the UDF has no timeout.
-_WAIT_NS: Final = 60 * 10**9
 
 
 @checks_options
 def register(
     connection: apsw.Connection | sqlite3.Connection,
-    *udfs: Function,
+    *functions: Function,
+    name: str | None = None,
+    replace: bool = True,
+    isolation: Isolation | None = None,
     in_schema: bool = False,
     policy: Policy | None = None,
 ) -> None:
-    """Gives a connection an SQL function for each UDF, and ``vm_udf(name, ...)`` for all of them.
+    """Gives a connection an SQL function for each function, and ``vm_udf(name, ...)`` for all of
+    them.
 
-    May be called again, to add UDFs or to replace those of the same name. Images are built (or
+    May be called again, to add functions or to replace those of the same name. Images are built (or
     taken from the cache) here, not in the first statement. The connection keeps what it needs until
     it is closed.
+
+    ``name`` is the name in SQL of a single function; without it each has its own.
+
+    ``replace=False`` refuses a name that SQL has a function of already: one that was registered, or
+    one of SQLite's own.
+
+    ``isolation`` says what a call is: ``"statement"``, an execution of a statement, whose rows
+    share a micro-VM, or ``"row"``, each row. Without it each function keeps its own.
 
     ``in_schema`` lets views, triggers, indexes and generated columns use the functions: for
     databases whose schema you trust.
@@ -106,9 +113,9 @@ def register(
     where Python was built with support for extensions, and has extension loading switched off
     afterwards.
 
-    Raises ``TypeMappingError`` for a UDF with a type that SQL has not, ``udfvm.errors.Error`` where
-    the connection takes no extensions, and what building an image raises. A function cannot be
-    replaced while statements of the connection run.
+    Raises ``TypeMappingError`` for a function with a type that SQL has not, ``SignatureError`` for
+    a name that is taken, ``udfvm.errors.Error`` where the connection takes no extensions, and what
+    building an image raises. A function cannot be replaced while statements of the connection run.
 
     >>> import apsw
     >>> @udfvm.udf
@@ -120,16 +127,75 @@ def register(
     [('AL', 'AT')]
     """
     check_switch("in_schema", in_schema)
-    for udf in udfs:
-        check_function("udfvm.sqlite.register", udf)
-    _check_names(udfs)
-    log = policy.for_extension().log_sink if policy else 0
-    functions = [_function(udf, in_schema, log) for udf in udfs]
-    runtimes = policy.runtimes() if policy else []
+    check_switch("replace", replace)
+    if isolation not in (None, "statement", "row"):
+        raise OptionError(
+            f"udfvm.sqlite.register: isolation={isolation!r} must be 'statement' or 'row'"
+        )
+    named = _named(functions, name)
     offered_policy = policy.for_extension() if policy else None
-    _extension.offer(
-        functions, offered_policy, runtimes, _loader(connection), to_apsw=_is_apsw(connection)
+    offer(
+        _loader("register", connection),
+        functions=[
+            offered_function(
+                function,
+                name=name_in_sql,
+                isolation=isolation or function.isolation,
+                in_schema=in_schema,
+                log_sink=offered_policy.log_sink if offered_policy else 0,
+            )
+            for name_in_sql, function in named
+        ],
+        replace=replace,
+        policy=offered_policy,
+        runtimes=policy.runtimes() if policy else [],
+        to_apsw=_is_apsw(connection),
     )
+
+
+def unregister(
+    connection: apsw.Connection | sqlite3.Connection, *functions_or_names: Function | str
+) -> None:
+    """Takes functions away from a connection that ``register`` gave it: by their names in SQL, or
+    as they are, which means their own names.
+
+    Raises ``UnknownUDFError`` for one that the connection does not have; all stay then. A function
+    cannot be taken away while statements of the connection run.
+
+    >>> import apsw
+    >>> @udfvm.udf
+    ... def doubled(x: int) -> int:
+    ...     return 2 * x
+    >>> con = apsw.Connection(":memory:")
+    >>> udfvm.sqlite.register(con, doubled, name="twice")
+    >>> udfvm.sqlite.unregister(con, "twice")
+    >>> con.execute("SELECT count(*) FROM vm_functions").fetchall()
+    [(0,)]
+    """
+    names: list[str] = []
+    for each in functions_or_names:
+        if not isinstance(each, str):
+            check_function("udfvm.sqlite.unregister", each)
+        names.append(each if isinstance(each, str) else each.name)
+    if names:
+        offer(_loader("unregister", connection), removed=names, to_apsw=_is_apsw(connection))
+
+
+def _named(functions: Sequence[Function], name: str | None) -> list[tuple[str, Function]]:
+    """The functions with their names in SQL. Raises SignatureError for what is no function, and for
+    a name that cannot be.
+    """
+    for function in functions:
+        check_function("udfvm.sqlite.register", function)
+    if name is None:
+        _check_names(functions)
+        return [(function.name, function) for function in functions]
+    if len(functions) != 1:
+        raise SignatureError(
+            f"udfvm.sqlite.register: name= is the name of one function; got {len(functions)}:"
+            " register each by itself"
+        )
+    return [(checked_name(name), functions[0])]
 
 
 def _is_apsw(connection: object) -> bool:
@@ -148,22 +214,22 @@ def _check_names(udfs: Sequence[Function]) -> None:
             )
 
 
-def _loader(connection: Any) -> Callable[[], None]:
+def _loader(caller: str, connection: Any) -> Callable[[], None]:
     """What loads the extension into the connection; extension loading is afterwards as it was."""
     if getattr(connection, "is_async", False):
         raise Error(
-            "udfvm.sqlite.register: the connection is asynchronous; register from a connection"
+            f"udfvm.sqlite.{caller}: the connection is asynchronous; {caller} from a connection"
             " hook, which runs in its thread"
         )
     if not hasattr(connection, "load_extension"):
         if not any(cls.__module__ == "sqlite3" for cls in type(connection).__mro__):
             raise Error(
-                "udfvm.sqlite.register takes an apsw.Connection or a sqlite3.Connection; got"
+                f"udfvm.sqlite.{caller} takes an apsw.Connection or a sqlite3.Connection; got"
                 f" {type(connection).__name__}"
             )
         raise Error(
-            "udfvm.sqlite.register: this Python's sqlite3 was built without support for loadable"
-            " extensions: use apsw, or a Python that was configured with"
+            f"udfvm.sqlite.{caller}: this Python's sqlite3 was built without support for"
+            " loadable extensions: use apsw, or a Python that was configured with"
             " --enable-loadable-sqlite-extensions"
         )
     path = str(_extension.PATH)
@@ -184,78 +250,3 @@ def _loader(connection: Any) -> Callable[[], None]:
             connection.enable_load_extension(False)
 
     return load_into_apsw if hasattr(connection, "config") else load_into_sqlite3
-
-
-def _row_type(udf: Function, what: str, declared: Type) -> RowType:
-    if declared.row is None:
-        raise TypeMappingError(
-            f"UDF {udf.name!r}: {what} is {declared}, for which SQLite has no type; use int, float,"
-            " bool, str or bytes"
-        )
-    return declared.row
-
-
-def _function(udf: Function, in_schema: bool, log: int) -> _extension.Function:
-    parameters = tuple(
-        _extension.Parameter(
-            name=parameter.name,
-            type=_row_type(udf, f"parameter {parameter.name!r}", parameter.type),
-            nullable=parameter.nullable,
-            fallback=fallback,
-            single=parameter.type.name == "float",
-        )
-        for parameter, fallback in zip(udf.parameters, encoded_defaults(udf), strict=True)
-    )
-    result_type = _row_type(udf, "the result", udf.result.type)
-    declaration = declaration_of(udf)
-    flags = _extension.Flag(0)
-    if declaration.has_inverse:
-        flags |= _extension.Flag.INVERSE
-    if not udf.elementwise and udf.form == "vectorized":
-        flags |= _extension.Flag.WHOLE
-    if udf.result.type == JSON or udf.result.type.is_nested:
-        flags |= _extension.Flag.JSON_RESULT
-    if udf.limits.deterministic:
-        flags |= _extension.Flag.DETERMINISTIC
-    if in_schema:
-        flags |= _extension.Flag.IN_SCHEMA
-    runtime = calls_of(udf).current()
-    image, pool, bound, own_log = runtime.image, runtime.pool, runtime.host_functions, runtime.log
-    return _extension.Function(
-        name=udf.name,
-        pool=pool.address,
-        image=image.address,
-        parameters=parameters,
-        result_type=result_type,
-        isolation=_extension.Isolation[udf.isolation.upper()],
-        flags=flags,
-        limits=udf.limits,
-        host_functions=bound.address if bound else 0,
-        wait_ns=udf.limits.timeout_ns or _WAIT_NS,
-        pool_limit=pool.limit,
-        role=_extension.Role[udf.form.upper()],
-        columns=tuple(
-            _extension.Column(each.name, _row_type(udf, f"column {each.name!r}", each.type))
-            for each in declaration.columns
-        ),
-        kind=_extension.Kind[udf.language.upper()],
-        owner=(udf, image, pool, bound, own_log),
-        log_sink=log if log and udf.limits.log == "forward" else own_log.address,
-        renew=_renewal(udf, runtime) if udf.language == "python" else None,
-    )
-
-
-def _renewal(udf: Function, runtime: Runtime) -> Callable[[], _extension.Renewal | None]:
-    """What tells, at the start of statements, how a function runs now that names in it may mean
-    other objects.
-    """
-
-    def renew() -> _extension.Renewal | None:
-        nonlocal runtime
-        current = calls_of(udf).current()
-        if current is runtime:
-            return None
-        runtime = current
-        return _extension.Renewal(current.pool.address, current.image.address, current.pool.limit)
-
-    return renew

@@ -16,20 +16,21 @@ from udfvm.keywords import checks_options
 from udfvm.limits import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
 from udfvm.load.libraries import checked_packages
 from udfvm.log import Log
-from udfvm.sqlite import _extension
+from udfvm.sqlite import _offer
+from udfvm.sqlite._extension import Language
 
 if TYPE_CHECKING:
     from udfvm.vmm.callbacks import BoundLog
 
-Kind = Literal["python", "wasm", "native"]
+LanguageName = Literal["python", "wasm", "native"]
 
-_KINDS: Final = {
-    "python": _extension.Kind.PYTHON,
-    "wasm": _extension.Kind.WASM,
-    "native": _extension.Kind.NATIVE,
+_LANGUAGES: Final = {
+    "python": Language.PYTHON,
+    "wasm": Language.WASM,
+    "native": Language.NATIVE,
 }
 _NANOSECONDS: Final = 1e9
-_SHORTEST: Final = 1e-6  # seconds of a timeout
+_MIN_TIMEOUT: Final = 1e-6  # seconds of a timeout
 
 # Modules of the standard library that the source of a function is likely to import. They are in the
 # base image, because a stored function reads no file of the host unless the policy lets it.
@@ -80,14 +81,14 @@ class Policy:
     """The policy of a connection; see ``udfvm.sqlite.register``.
 
     Attributes:
-        kinds: what stored functions that run may be written in: ``"python"``, ``"wasm"``,
+        languages: what stored functions that run may be written in: ``"python"``, ``"wasm"``,
             ``"native"``. Empty: none run.
         allow_create: SQL may use ``vm_create`` and ``vm_drop``.
         packages: modules for stored Python functions to import, besides common ones of the standard
             library.
         memory: guest memory of stored functions: bytes, or text such as ``"512MiB"``.
-        timeout: seconds that a row of a stored function may take; None for no limit. A function may
-            ask for less.
+        row_timeout: seconds that a row of a stored function may take; None for no limit. A function
+            may ask for less.
         max_output: bytes of a result of a stored function; None for the size of the output window.
         max_source: bytes of a stored function's source.
         load_timeout: seconds that compiling and loading a stored function may take.
@@ -100,15 +101,15 @@ class Policy:
         log: where goes what stored functions print, and what functions print that were registered
             without a ``log=`` of their own; as for ``udfvm.udf``.
 
-    >>> Policy(kinds=["python"], allow_create=True, timeout=0.5).kinds
+    >>> Policy(languages=["python"], allow_create=True, row_timeout=0.5).languages
     ('python',)
     """
 
-    kinds: Iterable[Kind] = ("python", "wasm", "native")
+    languages: Iterable[LanguageName] = ("python", "wasm", "native")
     allow_create: bool = False
     packages: Iterable[str] = ()
     memory: int | str = DEFAULT_MEMORY
-    timeout: float | None = DEFAULT_TIMEOUT
+    row_timeout: float | None = DEFAULT_TIMEOUT
     max_output: int | str | None = None
     max_source: int = 16 << 20
     load_timeout: float = 30.0
@@ -118,10 +119,12 @@ class Policy:
     log: Log = "forward"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "kinds", tuple(self.kinds))
-        unknown = [kind for kind in self.kinds if kind not in _KINDS]
+        object.__setattr__(self, "languages", tuple(self.languages))
+        unknown = [language for language in self.languages if language not in _LANGUAGES]
         if unknown:
-            raise OptionError(f"Policy: kinds= has {unknown[0]!r}; there are {', '.join(_KINDS)}")
+            raise OptionError(
+                f"Policy: languages= has {unknown[0]!r}; there are {', '.join(_LANGUAGES)}"
+            )
         self._check_options()
         self.limits()
 
@@ -131,13 +134,12 @@ class Policy:
                 "packages": checked_packages(self.packages),
                 "allow_create": check_switch("allow_create", self.allow_create),
                 "max_source": check_count("max_source", self.max_source, 1),
-                "load_timeout": check_seconds("load_timeout", self.load_timeout, _SHORTEST),
+                "load_timeout": check_seconds("load_timeout", self.load_timeout, _MIN_TIMEOUT),
                 "idle_spin": check_seconds("idle_spin", self.idle_spin, 0, 1),
             }
-            if self.statement_timeout is not None:
-                checked["statement_timeout"] = check_seconds(
-                    "statement_timeout", self.statement_timeout, _SHORTEST
-                )
+            for name in ("row_timeout", "statement_timeout"):
+                if (seconds := getattr(self, name)) is not None:
+                    checked[name] = check_seconds(name, seconds, _MIN_TIMEOUT)
         except OptionError as error:
             raise OptionError(f"Policy: {error}") from None
         for name, value in checked.items():
@@ -148,7 +150,7 @@ class Policy:
         try:
             return Limits.parse(
                 memory=self.memory,
-                timeout=self.timeout,
+                timeout=self.row_timeout,
                 max_output=self.max_output,
                 max_log=DEFAULT_LOG,
                 files=self.files,
@@ -157,13 +159,13 @@ class Policy:
         except ValueError as error:
             raise OptionError(f"Policy: {error}") from error
 
-    def for_extension(self) -> _extension.Policy:
+    def for_extension(self) -> _offer.Policy:
         """As the extension takes it."""
-        kinds = _extension.Kind(0)
-        for kind in self.kinds:
-            kinds |= _KINDS[kind]
-        return _extension.Policy(
-            kinds=kinds,
+        languages = Language(0)
+        for language in self.languages:
+            languages |= _LANGUAGES[language]
+        return _offer.Policy(
+            languages=languages,
             allow_create=self.allow_create,
             max_source=self.max_source,
             limits=self.limits(),
@@ -173,14 +175,14 @@ class Policy:
             log_sink=_sink(self.log).address,
         )
 
-    def runtimes(self) -> list[_extension.Runtime]:
-        """What loads the functions of each kind. Images are built here where need be; Wasm's only
-        where there is the package wasmtime.
+    def runtimes(self) -> list[_offer.Runtime]:
+        """What loads the functions of each language. Images are built here where need be; Wasm's
+        only where there is the package wasmtime.
         """
         return [
-            runtime(kind, self.limits().memory, self.packages)
-            for kind in self.kinds
-            if kind != "wasm" or wasm_is_there()
+            runtime(language, self.limits().memory, self.packages)
+            for language in self.languages
+            if language != "wasm" or wasm_is_there()
         ]
 
 
@@ -209,22 +211,24 @@ def wasm_is_there() -> bool:
 
 
 def runtime(
-    kind: Kind, memory: int = DEFAULT_MEMORY, packages: Iterable[str] = ()
-) -> _extension.Runtime:
-    """The base image and pool for stored functions of a kind."""
-    base: Any = stored_base(kind, memory, packages)
+    language: LanguageName, memory: int = DEFAULT_MEMORY, packages: Iterable[str] = ()
+) -> _offer.Runtime:
+    """The base image and pool for stored functions of a language."""
+    base: Any = stored_base(language, memory, packages)
     pool = Pool.default().core(base)
-    return _extension.Runtime(_KINDS[kind], pool.address, base.address, pool.limit, (base, pool))
+    return _offer.Runtime(
+        _LANGUAGES[language], pool.address, base.address, pool.limit, (base, pool)
+    )
 
 
-def stored_base(kind: Kind, memory: int, packages: Iterable[str] = ()) -> Any:
-    """The base image for stored functions of a kind, built if need be. ``packages`` are for
+def stored_base(language: LanguageName, memory: int, packages: Iterable[str] = ()) -> Any:
+    """The base image for stored functions of a language, built if need be. ``packages`` are for
     Python.
     """
     from udfvm.images.build import BaseSpec, base_image
 
-    if kind != "python":
-        return base_image(BaseSpec(memory=memory, window=WINDOW, runtime=kind))
+    if language != "python":
+        return base_image(BaseSpec(memory=memory, window=WINDOW, runtime=language))
     return base_image(
         BaseSpec(
             memory=memory, packages=tuple(sorted({*STANDARD_MODULES, *packages})), window=WINDOW

@@ -1,8 +1,8 @@
 """Functions and runtimes left in the image cache under names, for programs without Python: the
 ``sqlite3`` shell with the extension loaded.
 
-``functions/NAME.udf`` and ``runtimes/KIND.runtime`` are small texts, lines of a key and a value;
-``sealed.c`` reads them.
+``functions/NAME.udf`` and ``runtimes/LANGUAGE.runtime`` are small texts, lines of a key and a
+value; ``sealed.c`` reads them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from udfvm.images.cache import cached_bytes
 from udfvm.images.cache_files import cache_directory, write_text
 from udfvm.limits import DEFAULT_MEMORY
 from udfvm.sqlite._extension import Role
-from udfvm.sqlite.policy import Kind, stored_base, wasm_is_there
+from udfvm.sqlite.policy import LanguageName, stored_base, wasm_is_there
 from udfvm.types.arrow_types import JSON, RowType, Type
 from udfvm.vmm import Image
 
-_FORMAT: Final = 3
-_DEFAULTS: Final = 4096  # bytes of all defaults of a function: sealed.c has room for so many
+_FORMAT: Final = 4
+_MAX_DEFAULTS: Final = 4096  # bytes of all defaults of a function: sealed.c has room for so many
 _TYPES: Final = {
     RowType.INT64: "int",
     RowType.FLOAT64: "double",
@@ -121,7 +121,7 @@ def sealed_note(udf: Function, name: str) -> dict[str, object]:
     return {
         "udfvm-function": _FORMAT,
         "name": name,
-        "kind": udf.language,
+        "language": udf.language,
         "signature": signature,
         "base": _name_of(layer.base),
         "layer": _name_of(layer),
@@ -146,9 +146,9 @@ def sealed_note(udf: Function, name: str) -> dict[str, object]:
 def _defaults(udf: Function) -> str:
     """The defaults of the parameters, in hexadecimal; "-" where there is none."""
     defaults = encoded_defaults(udf)
-    if sum(len(default or b"") for default in defaults) > _DEFAULTS:
+    if sum(len(default or b"") for default in defaults) > _MAX_DEFAULTS:
         raise Error(
-            f"UDF {udf.name!r}: its defaults have more than {_DEFAULTS} bytes, which a sealed"
+            f"UDF {udf.name!r}: its defaults have more than {_MAX_DEFAULTS} bytes, which a sealed"
             " function has no room for"
         )
     return " ".join("-" if default is None else default.hex() for default in defaults)
@@ -171,15 +171,15 @@ def prepare(packages: Iterable[str] = (), memory: int = DEFAULT_MEMORY) -> list[
     """Builds the base images that load functions stored in databases. Returns the files that name
     them. Wasm's is left out where the package wasmtime is missing.
     """
-    kinds: tuple[Kind, ...] = (
+    languages: tuple[LanguageName, ...] = (
         ("python", "native", "wasm") if wasm_is_there() else ("python", "native")
     )
     return [
         write_note(
-            cache_directory() / "runtimes" / f"{kind}.runtime",
-            {"udfvm-runtime": _FORMAT, "base": _name_of(stored_base(kind, memory, packages))},
+            cache_directory() / "runtimes" / f"{language}.runtime",
+            {"udfvm-runtime": _FORMAT, "base": _name_of(stored_base(language, memory, packages))},
         )
-        for kind in kinds
+        for language in languages
     ]
 
 

@@ -23,9 +23,9 @@ typedef const sqlite3_api_routines sqlite_library;
 struct session;
 struct batch;
 
-enum { KINDS = 3 }; /* of enum udfvm_sqlite_kind */
+enum { LANGUAGES = 3 }; /* of enum udfvm_sqlite_language */
 
-/* What loads stored functions of a kind, and runs them. */
+/* What loads stored functions of a language, and runs them. */
 struct runtime {
     udfvm_pool *pool; /* references; NULL: none yet */
     udfvm_image *base;
@@ -52,7 +52,7 @@ struct registry {
     struct session *sessions;   /* every session of the connection */
     uint32_t width;             /* of vm_map and vm_table, in columns for results */
     struct udfvm_sqlite_policy policy;
-    struct runtime runtimes[KINDS];
+    struct runtime runtimes[LANGUAGES];
     struct base *bases;
     struct lease *embedder; /* a reference: the last offer's, to make exceptions of the program's;
                                NULL: there was none */
@@ -105,7 +105,7 @@ struct function {
     uint64_t wait_ns;
     uint32_t pool_limit;
     uint32_t role;         /* enum udfvm_sqlite_role */
-    uint32_t kind;         /* enum udfvm_sqlite_kind */
+    uint32_t language;     /* enum udfvm_sqlite_language */
     bool attached;         /* vm_attach gave it a function or table of its own */
     uint32_t column_count; /* table functions */
     struct result_column *columns;
@@ -157,6 +157,7 @@ void registry_release(struct registry *registry);
 struct function *registry_find(const struct registry *registry, const char *name, size_t length);
 void registry_put(struct registry *registry,
                   struct function *function); /* takes the reference; replaces a namesake */
+void registry_remove(struct registry *registry, const char *name, size_t length);
 
 /* NULL: out of memory. `lease` may be NULL. */
 struct function *function_create(struct registry *registry, struct lease *lease,
@@ -247,15 +248,15 @@ struct function *sealed_load(struct registry *registry, const char *name, size_t
 /* sealed_file.c: the same of a function that is a file of its own; NULL with *message, or out of
  * memory. */
 struct function *sealed_open(struct registry *registry, const char *path, char **message);
-/* What loads functions of a kind (its index): from an offer, or prepared in the image cache. NULL
- * with *message. */
-struct runtime *runtime_of(struct registry *registry, unsigned kind, char **message);
+/* What loads functions of a language (its index): from an offer, or prepared in the image cache.
+ * NULL with *message. */
+struct runtime *runtime_of(struct registry *registry, unsigned language, char **message);
 void bases_free(struct registry *registry);
 
 /* load.c */
 struct definition {
     const char *caller; /* the SQL function that it is made by, for errors; NULL: a call wants it */
-    const char *name, *kind, *signature, *options;
+    const char *name, *language, *signature, *options;
     const void *source;
     size_t name_length, source_length;
     bool source_is_text;
@@ -263,11 +264,11 @@ struct definition {
 struct options {
     bool deterministic;
     uint32_t isolation;
-    uint64_t timeout_ns; /* 0: not given */
-    char entry[64];      /* empty: the function's name */
+    uint64_t row_timeout_ns; /* 0: not given */
+    char entry[64];          /* empty: the function's name */
 };
-const char *kind_name(unsigned kind); /* by index; NULL past the last */
-unsigned kind_of(const char *name);   /* its index; KINDS where there is none */
+const char *language_name(unsigned language); /* by index; NULL past the last */
+unsigned language_of(const char *name);       /* its index; LANGUAGES where there is none */
 /* Compiles and loads a function in a micro-VM. NULL with *message. */
 struct function *load_function(struct registry *registry, const struct definition *definition,
                                char **message);
@@ -283,7 +284,7 @@ struct function *stored_find(struct registry *registry, const char *name, size_t
                              char **message);
 bool stored_table(struct registry *registry,
                   int *code); /* the database has the table of functions */
-char *definition_hash(sqlite_library *library, const char *kind, const char *signature,
+char *definition_hash(sqlite_library *library, const char *language, const char *signature,
                       const char *options, const void *source,
                       size_t length); /* sqlite3_malloc'd hexadecimal; NULL: out of memory */
 void sql_create(sqlite_library *library, sqlite3_context *context, int count,
@@ -389,6 +390,8 @@ bool exception_pending(const struct session *session); /* nothing of the program
 int define_own(struct function *function, int index);
 
 /* attach.c */
+/* Whether SQL has a function or a table-valued one of that name. Returns an SQLite code. */
+int name_is_taken(struct registry *registry, const char *name, bool *taken);
 void sql_attach(sqlite_library *library, sqlite3_context *context, int count,
                 sqlite3_value **arguments);
 

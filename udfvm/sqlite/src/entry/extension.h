@@ -38,8 +38,8 @@ enum udfvm_sqlite_flag {
         16, /* its rows depend on each other: all rows of a query of vm_map are one batch */
 };
 
-/* What functions are written in. Bits of udfvm_sqlite_policy.kinds. */
-enum udfvm_sqlite_kind {
+/* What functions are written in. Bits of udfvm_sqlite_policy.languages. */
+enum udfvm_sqlite_language {
     UDFVM_SQLITE_PYTHON = 1,
     UDFVM_SQLITE_WASM = 2,
     UDFVM_SQLITE_NATIVE = 4,
@@ -77,13 +77,13 @@ struct udfvm_sqlite_function {
     uint32_t role;              /* enum udfvm_sqlite_role */
     const struct udfvm_sqlite_column *columns; /* of a table function */
     uint32_t column_count;                     /* at most 100 */
-    uint32_t kind;                             /* enum udfvm_sqlite_kind: what it is written in */
+    uint32_t language;                         /* enum udfvm_sqlite_language */
 };
 
-/* What loads stored functions of one kind: a base image and its pool. The extension keeps
+/* What loads stored functions of one language: a base image and its pool. The extension keeps
  * references of its own to both. */
 struct udfvm_sqlite_runtime {
-    uint32_t kind;       /* enum udfvm_sqlite_kind */
+    uint32_t language;   /* enum udfvm_sqlite_language */
     uint32_t pool_limit; /* VMs that the pool can have at once; 0: not known */
     udfvm_pool *pool;
     udfvm_image *base;
@@ -91,7 +91,7 @@ struct udfvm_sqlite_runtime {
 
 /* What SQL may do on a connection. */
 struct udfvm_sqlite_policy {
-    uint32_t kinds;        /* stored functions that may run */
+    uint32_t languages;    /* of stored functions that may run */
     uint32_t allow_create; /* 1: vm_create and vm_drop work */
     uint64_t max_source;   /* bytes of a stored function */
     struct udfvm_limits
@@ -164,12 +164,28 @@ struct udfvm_sqlite_failures {
     void (*restore)(void *type, void *value, void *traceback);
 };
 
+/* Why the extension refused an offer, beside the text of the error. */
+enum udfvm_sqlite_refusal_reason {
+    UDFVM_SQLITE_NOT_REFUSED = 0,
+    UDFVM_SQLITE_NAME_TAKEN = 1,   /* of a function, without `replace` */
+    UDFVM_SQLITE_NAME_UNKNOWN = 2, /* to be removed */
+};
+
+struct udfvm_sqlite_refusal {
+    uint32_t reason; /* enum udfvm_sqlite_refusal_reason */
+    size_t index;    /* of the function, or of the removed name */
+};
+
 struct udfvm_sqlite_offer {
     size_t size; /* sizeof (struct udfvm_sqlite_offer) and of one function: guards against a header
                     mismatch */
     size_t function_size;
     const struct udfvm_sqlite_function *functions;
     size_t count;
+    uint32_t replace;           /* 0: names of `functions` that SQL has already are refused */
+    const char *const *removed; /* names of functions that the connection is to forget */
+    size_t removed_count;
+    struct udfvm_sqlite_refusal *refusal; /* filled in where the offer is refused */
     /* Called once, with `owner`, when no function of the offer is defined or running any more, on
      * the thread that dropped the last one. */
     void (*release)(uint64_t owner);

@@ -15,7 +15,7 @@
 void policy_default(struct udfvm_sqlite_policy *policy)
 {
     *policy = (struct udfvm_sqlite_policy){
-        .kinds = UDFVM_SQLITE_PYTHON | UDFVM_SQLITE_WASM | UDFVM_SQLITE_NATIVE,
+        .languages = UDFVM_SQLITE_PYTHON | UDFVM_SQLITE_WASM | UDFVM_SQLITE_NATIVE,
         .allow_create = 1,
         .max_source = 16 << 20,
         .limits = { .timeout_ns = 10000000000u, .max_log = 65536, .log_sink = &log_standard_error },
@@ -44,21 +44,21 @@ static bool bytes_of(sqlite_library *library, sqlite3_value *value, uint64_t *by
 }
 
 /* 'python,wasm' and the like; the empty text is none. */
-static bool kinds_of(const char *text, uint32_t *kinds)
+static bool languages_of(const char *text, uint32_t *languages)
 {
     uint32_t found = 0;
     while (text && *text) {
         size_t length = strcspn(text, ",");
-        unsigned kind = 0;
-        while (kind_name(kind) &&
-               (strlen(kind_name(kind)) != length || strncmp(kind_name(kind), text, length) != 0))
-            kind++;
-        if (!kind_name(kind))
+        unsigned language = 0;
+        while (language_name(language) && (strlen(language_name(language)) != length ||
+                                           strncmp(language_name(language), text, length) != 0))
+            language++;
+        if (!language_name(language))
             return false;
-        found |= 1u << kind;
+        found |= 1u << language;
         text += length + (text[length] == ',');
     }
-    *kinds = found;
+    *languages = found;
     return text != NULL;
 }
 
@@ -77,8 +77,8 @@ static bool set(sqlite_library *library, struct udfvm_sqlite_policy *policy, con
     sqlite_library *sqlite3_api = library;
     uint64_t bytes = 0;
     double seconds = 0;
-    if (strcasecmp(name, "kinds") == 0)
-        return kinds_of((const char *)sqlite3_value_text(value), &policy->kinds);
+    if (strcasecmp(name, "languages") == 0)
+        return languages_of((const char *)sqlite3_value_text(value), &policy->languages);
     if (strcasecmp(name, "log") == 0)
         return set_log((const char *)sqlite3_value_text(value), &policy->limits.log_sink);
     if (strcasecmp(name, "allow_create") == 0) {
@@ -92,7 +92,7 @@ static bool set(sqlite_library *library, struct udfvm_sqlite_policy *policy, con
     } else {
         if (!seconds_of(library, value, &seconds))
             return false;
-        if (strcasecmp(name, "timeout") == 0 && seconds > 0)
+        if (strcasecmp(name, "row_timeout") == 0 && seconds > 0)
             policy->limits.timeout_ns = (uint64_t)(seconds * SECOND_NS);
         else if (strcasecmp(name, "load_timeout") == 0 && seconds > 0)
             policy->load_timeout_ns = (uint64_t)(seconds * SECOND_NS);
@@ -106,14 +106,14 @@ static bool set(sqlite_library *library, struct udfvm_sqlite_policy *policy, con
     return true;
 }
 
-static void show_kinds(sqlite_library *library, sqlite3_context *context, uint32_t kinds)
+static void show_languages(sqlite_library *library, sqlite3_context *context, uint32_t languages)
 {
     sqlite_library *sqlite3_api = library;
     char text[64] = "";
-    for (unsigned kind = 0; kind_name(kind); kind++)
-        if (kinds >> kind & 1)
+    for (unsigned language = 0; language_name(language); language++)
+        if (languages >> language & 1)
             snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", *text ? "," : "",
-                     kind_name(kind));
+                     language_name(language));
     sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
 }
 
@@ -129,13 +129,13 @@ static bool show(sqlite_library *library, sqlite3_context *context,
         { "allow_create", false, policy->allow_create },
         { "max_source", false, policy->max_source },
         { "max_output", false, policy->limits.max_output },
-        { "timeout", true, policy->limits.timeout_ns },
+        { "row_timeout", true, policy->limits.timeout_ns },
         { "load_timeout", true, policy->load_timeout_ns },
         { "statement_timeout", true, policy->statement_timeout_ns },
         { "idle_spin", true, policy->idle_spin_us * 1000ull },
     };
-    if (strcasecmp(name, "kinds") == 0) {
-        show_kinds(library, context, policy->kinds);
+    if (strcasecmp(name, "languages") == 0) {
+        show_languages(library, context, policy->languages);
         return true;
     }
     if (strcasecmp(name, "log") == 0) {
@@ -175,11 +175,11 @@ void sql_policy(sqlite_library *library, sqlite3_context *context, int count,
         return;
     }
     if (!show(library, context, &registry->policy, name))
-        sqlite3_result_error(context,
-                             "vm_policy: there are allow_create, idle_spin, kinds, load_timeout, "
-                             "log, max_output, max_source, "
-                             "statement_timeout, timeout",
-                             -1);
+        sqlite3_result_error(
+            context,
+            "vm_policy: there are allow_create, idle_spin, languages, load_timeout, "
+            "log, max_output, max_source, row_timeout, statement_timeout",
+            -1);
     else if (count == 2 && !set(library, &changed, name, arguments[1]))
         fail_with(library, context,
                   sqlite3_mprintf("vm_policy: not a value that %s can have", name));

@@ -129,7 +129,7 @@ void registry_release(struct registry *registry)
 {
     if (--registry->references > 0)
         return;
-    for (int i = 0; i < KINDS; i++)
+    for (int i = 0; i < LANGUAGES; i++)
         runtime_clear(&registry->runtimes[i]);
     bases_free(registry);
     free(registry);
@@ -153,13 +153,27 @@ struct function *registry_find(const struct registry *registry, const char *name
     return function;
 }
 
-void registry_put(struct registry *registry, struct function *function)
+static struct function **link_of(struct registry *registry, const char *name, size_t length)
 {
     struct function **link = &registry->functions;
-    while (*link && ((*link)->name_length != function->name_length ||
-                     !same_name((*link)->name, function->name, function->name_length)))
+    while (*link && ((*link)->name_length != length || !same_name((*link)->name, name, length)))
         link = &(*link)->next;
-    struct function *old = *link;
+    return link;
+}
+
+void registry_remove(struct registry *registry, const char *name, size_t length)
+{
+    struct function **link = link_of(registry, name, length), *removed = *link;
+    if (!removed)
+        return;
+    *link = removed->next;
+    removed->next = NULL;
+    function_release(removed);
+}
+
+void registry_put(struct registry *registry, struct function *function)
+{
+    struct function **link = link_of(registry, function->name, function->name_length), *old = *link;
     function->next = old ? old->next : NULL;
     *link = function;
     if (old) {
@@ -215,7 +229,7 @@ struct function *function_create(struct registry *registry, struct lease *lease,
     function->wait_ns = offered->wait_ns;
     function->pool_limit = offered->pool_limit;
     function->role = offered->role;
-    function->kind = offered->kind;
+    function->language = offered->language;
     function->parameter_count = offered->parameter_count;
     bool complete = function->name != NULL && copy_columns(function, offered);
     for (uint32_t i = 0; i < offered->parameter_count; i++) {

@@ -7,14 +7,16 @@
 
 #define TEXT_MOST 65536u /* bytes of a text of the database that are shown */
 
-#define SCHEMA                                                                                     \
-    "CREATE TABLE x(name TEXT, kind TEXT, signature TEXT, size INTEGER, hash TEXT, created TEXT, " \
+#define SCHEMA                                                                                   \
+    "CREATE TABLE x(name TEXT, language TEXT, signature TEXT, size INTEGER, hash TEXT, created " \
+    "TEXT, "                                                                                     \
     "version INTEGER, origin TEXT)"
-#define STORED_SQL                                                                               \
-    "SELECT name, kind, signature, options, source, created, version FROM main.udfvm_functions " \
+#define STORED_SQL                                                              \
+    "SELECT name, language, signature, options, source, created, version FROM " \
+    "main.udfvm_functions "                                                     \
     "ORDER BY name"
 
-enum { NAME, KIND, SIGNATURE, SIZE, HASH, CREATED, VERSION, ORIGIN };
+enum { NAME, LANGUAGE, SIGNATURE, SIZE, HASH, CREATED, VERSION, ORIGIN };
 
 struct functions_table {
     sqlite3_vtab base;
@@ -180,8 +182,8 @@ static void own_column(sqlite_library *library, sqlite3_context *context,
     case NAME:
         sqlite3_result_text(context, function->name, -1, SQLITE_TRANSIENT);
         break;
-    case KIND:
-        sqlite3_result_text(context, kind_name((unsigned)__builtin_ctz(function->kind)), -1,
+    case LANGUAGE:
+        sqlite3_result_text(context, language_name((unsigned)__builtin_ctz(function->language)), -1,
                             SQLITE_STATIC);
         break;
     case SIGNATURE:
@@ -202,12 +204,12 @@ static void own_column(sqlite_library *library, sqlite3_context *context,
 static void stored_hash(sqlite_library *library, sqlite3_context *context, sqlite3_stmt *row)
 {
     sqlite_library *sqlite3_api = library;
-    const char *kind = (const char *)sqlite3_column_text(row, 1),
+    const char *language = (const char *)sqlite3_column_text(row, 1),
                *signature = (const char *)sqlite3_column_text(row, 2);
     const char *options = (const char *)sqlite3_column_text(row, 3);
     const void *source = sqlite3_column_blob(row, 4);
-    char *hash = kind && signature && options && source
-                     ? definition_hash(library, kind, signature, options, source,
+    char *hash = language && signature && options && source
+                     ? definition_hash(library, language, signature, options, source,
                                        (size_t)sqlite3_column_bytes(row, 4))
                      : NULL;
     sqlite3_result_text(context, hash, -1, sqlite3_free);
@@ -236,7 +238,7 @@ static void stored_column(sqlite_library *library, sqlite3_context *context, sql
 {
     sqlite_library *sqlite3_api = library;
     static const int places[] = {
-        [NAME] = 0, [KIND] = 1, [SIGNATURE] = 2, [CREATED] = 5, [VERSION] = 6
+        [NAME] = 0, [LANGUAGE] = 1, [SIGNATURE] = 2, [CREATED] = 5, [VERSION] = 6
     };
     switch (number) {
     case SIZE:

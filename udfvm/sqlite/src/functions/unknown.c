@@ -114,7 +114,7 @@ static void say_stored(struct listing *listing, struct registry *registry)
 {
     sqlite_library *sqlite3_api = listing->library;
     sqlite3_stmt *statement = NULL;
-    const bool may_run = registry->policy.kinds != 0;
+    const bool may_run = registry->policy.languages != 0;
     int code;
     listing->names = 0;
     if (!stored_table(registry, &code) || sqlite3_prepare_v2(registry->connection, STORED_NAMES_SQL,

@@ -41,8 +41,7 @@ static bool same_function(const struct function *one, const struct function *oth
            strcmp(one->name, other->name) == 0 && same_parameters(one, other);
 }
 
-/* Whether SQL has a function or a table-valued one of that name. Returns an SQLite code. */
-static int name_is_taken(struct registry *registry, const char *name, bool *taken)
+int name_is_taken(struct registry *registry, const char *name, bool *taken)
 {
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_stmt *statement = NULL;

@@ -12,12 +12,13 @@
 #define LOAD_LOG 65536u
 #define WAIT_NS  60000000000u
 
-static load_request *const requests[KINDS] = { python_request, compiled_request, compiled_request };
-static const char *const kinds[KINDS] = { "python", "wasm", "native" };
+static load_request *const requests[LANGUAGES] = { python_request, compiled_request,
+                                                   compiled_request };
+static const char *const languages[LANGUAGES] = { "python", "wasm", "native" };
 
-const char *kind_name(unsigned kind)
+const char *language_name(unsigned language)
 {
-    return kind < KINDS ? kinds[kind] : NULL;
+    return language < LANGUAGES ? languages[language] : NULL;
 }
 
 /* ---- Options: words, separated by blanks ---- */
@@ -52,16 +53,16 @@ static const char *take_option(const char *word, size_t length, struct options *
         options->isolation = UDFVM_SQLITE_ROW;
     } else if (strcmp(text, "isolation=statement") == 0) {
         options->isolation = UDFVM_SQLITE_STATEMENT;
-    } else if (strncmp(text, "timeout=", 8) == 0) {
-        options->timeout_ns = take_seconds(text + 8);
-        if (options->timeout_ns == 0)
-            return "timeout= takes a positive number of seconds";
+    } else if (strncmp(text, "row_timeout=", 12) == 0) {
+        options->row_timeout_ns = take_seconds(text + 12);
+        if (options->row_timeout_ns == 0)
+            return "row_timeout= takes a positive number of seconds";
     } else if (strncmp(text, "entry=", 6) == 0 && name_valid(text + 6, length - 6) &&
                length - 6 < sizeof options->entry) {
         memcpy(options->entry, text + 6, length - 6 + 1);
     } else {
         return "there are the options deterministic, isolation=row, isolation=statement, "
-               "timeout=SECONDS, entry=NAME";
+               "row_timeout=SECONDS, entry=NAME";
     }
     return NULL;
 }
@@ -199,14 +200,15 @@ static udfvm_image *load_layer(struct registry *registry, const struct runtime *
 static char *copy_definition(const struct registry *registry, const struct definition *definition,
                              size_t *length)
 {
-    const size_t parts[] = { strlen(definition->kind) + 1, strlen(definition->signature) + 1,
+    const size_t parts[] = { strlen(definition->language) + 1, strlen(definition->signature) + 1,
                              strlen(definition->options) + 1 };
     const struct udfvm_limits *limits = &registry->policy.limits;
     *length = parts[0] + parts[1] + parts[2] + sizeof *limits + definition->source_length;
     char *copy = malloc(*length), *at = copy;
     if (!copy)
         return NULL;
-    const char *const texts[] = { definition->kind, definition->signature, definition->options };
+    const char *const texts[] = { definition->language, definition->signature,
+                                  definition->options };
     for (int i = 0; i < 3; i++, at += parts[i - 1])
         memcpy(at, texts[i], parts[i]);
     memcpy(at, limits, sizeof *limits);
@@ -228,7 +230,7 @@ static struct function *make_function(struct registry *registry, const struct ru
         .image = image,
         .parameters = signature->parameters,
         .parameter_count = signature->count,
-        .kind = 1u << kind_of(definition->kind),
+        .language = 1u << language_of(definition->language),
         .result_type = signature->result_type,
         .isolation = options->isolation,
         .limits = registry->policy.limits,
@@ -237,9 +239,9 @@ static struct function *make_function(struct registry *registry, const struct ru
         .flags = signature->result_json ? UDFVM_SQLITE_JSON_RESULT : 0,
     };
     made.limits.deterministic = options->deterministic;
-    if (options->timeout_ns &&
-        (made.limits.timeout_ns == 0 || options->timeout_ns < made.limits.timeout_ns))
-        made.limits.timeout_ns = options->timeout_ns;
+    if (options->row_timeout_ns &&
+        (made.limits.timeout_ns == 0 || options->row_timeout_ns < made.limits.timeout_ns))
+        made.limits.timeout_ns = options->row_timeout_ns;
     struct function *function = function_create(registry, runtime->lease, &made);
     if (!function)
         return NULL;
@@ -250,23 +252,25 @@ static struct function *make_function(struct registry *registry, const struct ru
     return NULL;
 }
 
-unsigned kind_of(const char *name)
+unsigned language_of(const char *name)
 {
-    unsigned kind = 0;
-    while (kind < KINDS && strcmp(kinds[kind], name) != 0)
-        kind++;
-    return kind;
+    unsigned language = 0;
+    while (language < LANGUAGES && strcmp(languages[language], name) != 0)
+        language++;
+    return language;
 }
 
-static bool find_kind(struct registry *registry, const char *name, unsigned *kind, char **message)
+static bool find_language(struct registry *registry, const char *name, unsigned *language,
+                          char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
-    *kind = kind_of(name);
-    if (*kind == KINDS)
-        *message = sqlite3_mprintf("unknown kind '%.32s': there are python, wasm and native", name);
-    else if (!(registry->policy.kinds >> *kind & 1))
+    *language = language_of(name);
+    if (*language == LANGUAGES)
+        *message = sqlite3_mprintf("unknown language '%.32s': there are python, wasm and native",
+                                   name);
+    else if (!(registry->policy.languages >> *language & 1))
         *message = sqlite3_mprintf(
-            "the policy of this connection does not allow functions of kind '%s'", name);
+            "the policy of this connection does not allow functions of language '%s'", name);
     return !*message;
 }
 
@@ -275,9 +279,9 @@ struct function *load_function(struct registry *registry, const struct definitio
 {
     sqlite_library *sqlite3_api = registry->library;
     struct options options;
-    unsigned kind;
+    unsigned language;
     *message = NULL;
-    if (!find_kind(registry, definition->kind, &kind, message))
+    if (!find_language(registry, definition->language, &language, message))
         return NULL;
     if (definition->source_length > registry->policy.max_source) {
         *message = sqlite3_mprintf(
@@ -299,10 +303,10 @@ struct function *load_function(struct registry *registry, const struct definitio
         fail(registry, definition, *message,
              (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_SIGNATURE });
     }
-    struct runtime *runtime = problem ? NULL : runtime_of(registry, kind, message);
+    struct runtime *runtime = problem ? NULL : runtime_of(registry, language, message);
     size_t length;
-    uint8_t *payload = runtime ? requests[kind](sqlite3_api, definition, signature, &options,
-                                                &length, message)
+    uint8_t *payload = runtime ? requests[language](sqlite3_api, definition, signature, &options,
+                                                    &length, message)
                                : NULL;
     udfvm_image *image = payload ? load_layer(registry, runtime, definition, payload, length,
                                               options.deterministic, message)

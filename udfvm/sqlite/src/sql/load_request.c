@@ -1,5 +1,5 @@
-/* What a micro-VM is sent to load a stored function, by kinds. The host looks at names and types;
- * the source it only carries. */
+/* What a micro-VM is sent to load a stored function, by languages. The host looks at names and
+ * types; the source it only carries. */
 #include <string.h>
 
 #include "internal.h"

@@ -1,8 +1,8 @@
 /* What commands of udfvm left in the image cache for programs without Python: functions that were
  * sealed under a name, and runtimes that were prepared to load stored functions.
  *
- * functions/NAME.udf and runtimes/KIND.runtime in the cache are small texts, lines of a key and a
- * value, written by sealed.py. The cache belongs to the user, and what nobody else can have put
+ * functions/NAME.udf and runtimes/LANGUAGE.runtime in the cache are small texts, lines of a key and
+ * a value, written by sealed.py. The cache belongs to the user, and what nobody else can have put
  * there is as trusted as the program that reads it. */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include "internal.h"
 
 #define NOTE_MAX 65536u /* bytes of such a text */
-#define FORMAT   "3"
+#define FORMAT   "4"
 #define VMS_MAX  64u
 #define WAIT_NS  60000000000u
 
@@ -159,7 +159,7 @@ void bases_free(struct registry *registry)
 
 /* ---- Sealed functions ---- */
 
-/* What kind of function it is, and its columns. */
+/* What a note says of the role and the columns. */
 static bool read_role(const char *note, struct sealed *sealed)
 {
     struct udfvm_sqlite_function *made = &sealed->offered;
@@ -227,7 +227,7 @@ static bool read_defaults(const char *note, struct sealed *sealed)
 
 bool sealed_read(const char *note, const char *name, struct sealed *sealed)
 {
-    char format[8], text[4096], isolation[16], kind[16];
+    char format[8], text[4096], isolation[16], language[16];
     uint64_t deterministic;
     struct udfvm_sqlite_function *made = &sealed->offered;
     struct signature *signature = &sealed->signature;
@@ -241,11 +241,12 @@ bool sealed_read(const char *note, const char *name, struct sealed *sealed)
         !note_number(note, "max_output", &made->limits.max_output) ||
         !note_number(note, "max_log", &made->limits.max_log) ||
         !note_number(note, "deterministic", &deterministic) ||
-        !note_value(note, "kind", kind, sizeof kind) || kind_of(kind) == KINDS ||
+        !note_value(note, "language", language, sizeof language) ||
+        language_of(language) == LANGUAGES ||
         !note_value(note, "isolation", isolation, sizeof isolation))
         return false;
     made->limits.deterministic = deterministic != 0;
-    made->kind = 1u << kind_of(kind);
+    made->language = 1u << language_of(language);
     made->isolation = strcmp(isolation, "row") == 0 ? UDFVM_SQLITE_ROW : UDFVM_SQLITE_STATEMENT;
     made->flags = (deterministic ? UDFVM_SQLITE_DETERMINISTIC : 0) |
                   (signature->result_json ? UDFVM_SQLITE_JSON_RESULT : 0);
@@ -314,16 +315,16 @@ struct function *sealed_find(struct registry *registry, const char *name, size_t
 
 /* ---- Runtimes ---- */
 
-struct runtime *runtime_of(struct registry *registry, unsigned kind, char **message)
+struct runtime *runtime_of(struct registry *registry, unsigned language, char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
-    struct runtime *runtime = &registry->runtimes[kind];
+    struct runtime *runtime = &registry->runtimes[language];
     char format[8], file[256];
     if (runtime->pool)
         return runtime;
-    char *note = registry->embedded
-                     ? NULL
-                     : read_note(sqlite3_api, "/runtimes", kind_name(kind), ".runtime", message);
+    char *note = registry->embedded ? NULL
+                                    : read_note(sqlite3_api, "/runtimes", language_name(language),
+                                                ".runtime", message);
     struct base *base = NULL;
     if (note && note_value(note, "udfvm-runtime", format, sizeof format) &&
         strcmp(format, FORMAT) == 0 && note_value(note, "base", file, sizeof file))
@@ -335,11 +336,11 @@ struct runtime *runtime_of(struct registry *registry, unsigned kind, char **mess
     } else if (!*message) {
         *message = sqlite3_mprintf(
             registry->embedded ? "the program that opened this connection offers no runtime for "
-                                 "functions of kind '%s'%s"
-                               : "there is no runtime for functions of kind '%s' in the image "
+                                 "functions of language '%s'%s"
+                               : "there is no runtime for functions of language '%s' in the image "
                                  "cache%s: run `udfvm prepare`",
-            kind_name(kind),
-            strcmp(kind_name(kind), "wasm") == 0 ? " (it needs the package wasmtime)" : "");
+            language_name(language),
+            strcmp(language_name(language), "wasm") == 0 ? " (it needs the package wasmtime)" : "");
     }
     free(note);
     return base ? runtime : NULL;

@@ -10,25 +10,27 @@
 
 #include "internal.h"
 
-#define TABLE_SQL                                                                                  \
-    "CREATE TABLE IF NOT EXISTS main.udfvm_functions ("                                            \
-    "name TEXT NOT NULL PRIMARY KEY COLLATE NOCASE, kind TEXT NOT NULL, signature TEXT NOT NULL, " \
-    "options TEXT NOT NULL, "                                                                      \
+#define TABLE_SQL                                                                                \
+    "CREATE TABLE IF NOT EXISTS main.udfvm_functions ("                                          \
+    "name TEXT NOT NULL PRIMARY KEY COLLATE NOCASE, language TEXT NOT NULL, signature TEXT NOT " \
+    "NULL, "                                                                                     \
+    "options TEXT NOT NULL, "                                                                    \
     "source BLOB NOT NULL, version INTEGER NOT NULL, created TEXT NOT NULL)"
 #define IS_TABLE_SQL                                                                             \
     "SELECT 1 FROM main.sqlite_master WHERE name = 'udfvm_functions' COLLATE NOCASE AND type = " \
     "'table' AND sql LIKE 'CREATE TABLE%'"
-#define FIND_SQL                                                                                  \
-    "SELECT kind, signature, options, source, version FROM main.udfvm_functions WHERE name = ?1 " \
+#define FIND_SQL                                                                                   \
+    "SELECT language, signature, options, source, version FROM main.udfvm_functions WHERE name = " \
+    "?1 "                                                                                          \
     "COLLATE NOCASE"
 /* Puts a version if the one before it is still there (-1: none): one statement, so that other
  * processes come before it or after it. */
-#define PUT_SQL                                                                             \
-    "INSERT OR REPLACE INTO main.udfvm_functions (name, kind, signature, options, source, " \
-    "version, created) "                                                                    \
-    "SELECT ?1, ?2, ?3, ?4, ?5, ?6, strftime('%Y-%m-%dT%H:%M:%SZ', 'now') WHERE ?7 = "      \
-    "coalesce((SELECT CASE WHEN typeof(version) = 'integer' "                               \
-    "AND version BETWEEN 0 AND 9223372036854775806 THEN version ELSE 0 END FROM "           \
+#define PUT_SQL                                                                                 \
+    "INSERT OR REPLACE INTO main.udfvm_functions (name, language, signature, options, source, " \
+    "version, created) "                                                                        \
+    "SELECT ?1, ?2, ?3, ?4, ?5, ?6, strftime('%Y-%m-%dT%H:%M:%SZ', 'now') WHERE ?7 = "          \
+    "coalesce((SELECT CASE WHEN typeof(version) = 'integer' "                                   \
+    "AND version BETWEEN 0 AND 9223372036854775806 THEN version ELSE 0 END FROM "               \
     "main.udfvm_functions WHERE name = ?1 COLLATE NOCASE), -1)"
 #define DROP_SQL "DELETE FROM main.udfvm_functions WHERE name = ?1 COLLATE NOCASE"
 
@@ -48,7 +50,7 @@ bool stored_table(struct registry *registry, int *code)
     return found;
 }
 
-char *definition_hash(sqlite_library *library, const char *kind, const char *signature,
+char *definition_hash(sqlite_library *library, const char *language, const char *signature,
                       const char *options, const void *source, size_t length)
 {
     sqlite_library *sqlite3_api = library;
@@ -56,7 +58,7 @@ char *definition_hash(sqlite_library *library, const char *kind, const char *sig
     uint8_t digest[32];
     char text[65];
     udfvm_sha256_start(&hash);
-    udfvm_sha256_add(&hash, kind, strlen(kind) + 1);
+    udfvm_sha256_add(&hash, language, strlen(language) + 1);
     udfvm_sha256_add(&hash, signature, strlen(signature) + 1);
     udfvm_sha256_add(&hash, options, strlen(options) + 1);
     udfvm_sha256_add(&hash, source, length);
@@ -83,7 +85,7 @@ static bool read_definition(sqlite_library *library, sqlite3_stmt *statement,
 {
     sqlite_library *sqlite3_api = library;
     const int type = sqlite3_column_type(statement, 3);
-    definition->kind = text_column(library, statement, 0);
+    definition->language = text_column(library, statement, 0);
     definition->signature = text_column(library, statement, 1);
     definition->options = text_column(library, statement, 2);
     definition->source_is_text = type == SQLITE_TEXT;
@@ -91,8 +93,9 @@ static bool read_definition(sqlite_library *library, sqlite3_stmt *statement,
                              ? (const void *)sqlite3_column_text(statement, 3)
                              : sqlite3_column_blob(statement, 3);
     definition->source_length = (size_t)sqlite3_column_bytes(statement, 3);
-    return definition->kind && definition->signature && definition->options && definition->source &&
-           definition->source_length > 0 && (type == SQLITE_TEXT || type == SQLITE_BLOB);
+    return definition->language && definition->signature && definition->options &&
+           definition->source && definition->source_length > 0 &&
+           (type == SQLITE_TEXT || type == SQLITE_BLOB);
 }
 
 static struct function **stored_link(struct registry *registry, const char *name, size_t length)
@@ -107,25 +110,26 @@ static struct function **stored_link(struct registry *registry, const char *name
 static bool made_of(const struct registry *registry, const struct function *function,
                     const struct definition *definition)
 {
-    const size_t kind = strlen(definition->kind) + 1, signature = strlen(definition->signature) + 1,
+    const size_t language = strlen(definition->language) + 1,
+                 signature = strlen(definition->signature) + 1,
                  options = strlen(definition->options) + 1;
     const size_t limits = sizeof registry->policy.limits;
     const char *at = function->definition;
     return function->definition_length ==
-               kind + signature + options + limits + definition->source_length &&
-           memcmp(at, definition->kind, kind) == 0 &&
-           memcmp(at + kind, definition->signature, signature) == 0 &&
-           memcmp(at + kind + signature, definition->options, options) == 0 &&
-           memcmp(at + kind + signature + options, &registry->policy.limits, limits) == 0 &&
-           memcmp(at + kind + signature + options + limits, definition->source,
+               language + signature + options + limits + definition->source_length &&
+           memcmp(at, definition->language, language) == 0 &&
+           memcmp(at + language, definition->signature, signature) == 0 &&
+           memcmp(at + language + signature, definition->options, options) == 0 &&
+           memcmp(at + language + signature + options, &registry->policy.limits, limits) == 0 &&
+           memcmp(at + language + signature + options + limits, definition->source,
                   definition->source_length) == 0;
 }
 
-static bool kind_allowed(const struct registry *registry, const char *kind)
+static bool language_allowed(const struct registry *registry, const char *language)
 {
-    for (unsigned i = 0; kind_name(i); i++)
-        if (strcmp(kind_name(i), kind) == 0)
-            return registry->policy.kinds >> i & 1;
+    for (unsigned i = 0; language_name(i); i++)
+        if (strcmp(language_name(i), language) == 0)
+            return registry->policy.languages >> i & 1;
     return false;
 }
 
@@ -158,7 +162,8 @@ static struct function *load_and_keep(struct registry *registry,
 {
     struct function **link = stored_link(registry, definition->name, definition->name_length),
                     *old = *link;
-    if (old && made_of(registry, old, definition) && kind_allowed(registry, definition->kind)) {
+    if (old && made_of(registry, old, definition) &&
+        language_allowed(registry, definition->language)) {
         *link = old->next;
         old->next = registry->stored;
         registry->stored = old;
@@ -186,7 +191,7 @@ struct function *stored_find(struct registry *registry, const char *name, size_t
     sqlite3_stmt *statement = NULL;
     int code;
     *message = NULL;
-    if (registry->policy.kinds == 0 || !name_valid(name, length) ||
+    if (registry->policy.languages == 0 || !name_valid(name, length) ||
         (!stored_table(registry, &code) && code == SQLITE_OK))
         return NULL;
     if (code == SQLITE_OK)
@@ -296,7 +301,7 @@ static int put_version(struct registry *registry, const struct definition *defin
     if (code != SQLITE_OK)
         return code;
     sqlite3_bind_text(statement, 1, definition->name, (int)definition->name_length, SQLITE_STATIC);
-    sqlite3_bind_text(statement, 2, definition->kind, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 2, definition->language, -1, SQLITE_STATIC);
     sqlite3_bind_text(statement, 3, definition->signature, -1, SQLITE_STATIC);
     sqlite3_bind_text(statement, 4, definition->options, -1, SQLITE_STATIC);
     if (definition->source_is_text)
@@ -369,7 +374,7 @@ static void create(struct registry *registry, sqlite3_context *context,
                                 (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_OTHER }));
 }
 
-/* vm_create(name, kind, source, signature, option...): the version. */
+/* vm_create(name, language, source, signature, option...): the version. */
 void sql_create(sqlite_library *library, sqlite3_context *context, int count,
                 sqlite3_value **arguments)
 {
@@ -385,14 +390,15 @@ void sql_create(sqlite_library *library, sqlite3_context *context, int count,
     bool replace = false;
     if (count >= 4) {
         definition.name = text_argument(library, arguments[0]);
-        definition.kind = text_argument(library, arguments[1]);
+        definition.language = text_argument(library, arguments[1]);
         definition.signature = text_argument(library, arguments[3]);
     }
-    if (!definition.name || !definition.kind || !definition.signature ||
+    if (!definition.name || !definition.language || !definition.signature ||
         !take_source(library, arguments[2], &definition)) {
-        fail_with(library, context,
-                  sqlite3_mprintf("vm_create: takes name, kind, source, signature, as TEXT, then "
-                                  "options; the source may be a BLOB"));
+        fail_with(
+            library, context,
+            sqlite3_mprintf("vm_create: takes name, language, source, signature, as TEXT, then "
+                            "options; the source may be a BLOB"));
         return;
     }
     definition.name_length = strlen(definition.name);
@@ -430,7 +436,7 @@ void sql_release(sqlite_library *library, sqlite3_context *context, int count,
     }
     for (; registry->stored; released++)
         drop_link(&registry->stored);
-    for (int i = 0; i < KINDS; i++)
+    for (int i = 0; i < LANGUAGES; i++)
         if (registry->runtimes[i].pool)
             udfvm_pool_trim(registry->runtimes[i].pool, 0);
     for (const struct base *base = registry->bases; base; base = base->next)

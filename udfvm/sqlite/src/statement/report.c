@@ -137,11 +137,13 @@ char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply)
     return sqlite3_str_finish(text);
 }
 
-static const char *advice(int code)
+/* The limits of a stored function have names of their own: see vm_policy. */
+static const char *advice(const struct function *function, int code)
 {
     switch (code) {
     case UDFVM_E_TIMEOUT:
-        return "; raise timeout= if it needs longer";
+        return function->definition ? "; raise row_timeout= if it needs longer"
+                                    : "; raise timeout= if it needs longer";
     case UDFVM_E_OUTPUT:
         return "; raise max_output= or return less";
     case UDFVM_E_LOG:
@@ -208,7 +210,7 @@ int explain_core_error(const struct session *session, const struct udfvm_error *
     } else {
         char detail[sizeof error->message + 128];
         snprintf(detail, sizeof detail, "%.*s%s", (int)sizeof error->message, error->message,
-                 advice(error->code));
+                 advice(session->function, error->code));
         *text = failing(session, detail, (struct udfvm_sqlite_failure){ .error = error });
     }
     return *text ? SQLITE_ERROR : SQLITE_NOMEM;

@@ -1,0 +1,104 @@
+"""UDFs as the extension takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from udfvm.errors import TypeMappingError
+from udfvm.functions.integration import calls_of, declaration_of, encoded_defaults
+from udfvm.sqlite._extension import Flag, Isolation, Language, Role
+from udfvm.sqlite._offer import Column, OfferedFunction, Parameter, Renewal
+from udfvm.types.arrow_types import JSON, RowType, Type
+
+if TYPE_CHECKING:
+    from udfvm.call.runtime import Runtime
+    from udfvm.functions.function import Function
+
+# How long a row waits for a micro-VM where the UDF has no timeout.
+_WAIT_NS: Final = 60 * 10**9
+
+
+def _row_type(udf: Function, what: str, declared: Type) -> RowType:
+    if declared.row is None:
+        raise TypeMappingError(
+            f"UDF {udf.name!r}: {what} is {declared}, for which SQLite has no type; use int, float,"
+            " bool, str or bytes"
+        )
+    return declared.row
+
+
+def offered_function(
+    udf: Function, *, name: str, isolation: str, in_schema: bool, log_sink: int
+) -> OfferedFunction:
+    """A UDF as an SQL function of that name. Builds its image.
+
+    ``log_sink`` (0: none) takes the output of UDFs without a ``log=`` of their own. Raises
+    TypeMappingError for a type that SQL has not.
+    """
+    parameters = tuple(
+        Parameter(
+            name=parameter.name,
+            type=_row_type(udf, f"parameter {parameter.name!r}", parameter.type),
+            nullable=parameter.nullable,
+            fallback=fallback,
+            single=parameter.type.name == "float",
+        )
+        for parameter, fallback in zip(udf.parameters, encoded_defaults(udf), strict=True)
+    )
+    result_type = _row_type(udf, "the result", udf.result.type)
+    runtime = calls_of(udf).current()
+    image, pool, bound, own_log = runtime.image, runtime.pool, runtime.host_functions, runtime.log
+    return OfferedFunction(
+        name=name,
+        pool=pool.address,
+        image=image.address,
+        parameters=parameters,
+        result_type=result_type,
+        isolation=Isolation[isolation.upper()],
+        flags=_flags(udf, in_schema),
+        limits=udf.limits,
+        host_functions=bound.address if bound else 0,
+        wait_ns=udf.limits.timeout_ns or _WAIT_NS,
+        pool_limit=pool.limit,
+        role=Role[udf.form.upper()],
+        columns=tuple(
+            Column(each.name, _row_type(udf, f"column {each.name!r}", each.type))
+            for each in declaration_of(udf).columns
+        ),
+        language=Language[udf.language.upper()],
+        owner=(udf, image, pool, bound, own_log),
+        log_sink=log_sink if log_sink and udf.limits.log == "forward" else own_log.address,
+        renew=_renewal(udf, runtime) if udf.language == "python" else None,
+    )
+
+
+def _flags(udf: Function, in_schema: bool) -> Flag:
+    chosen = {
+        Flag.INVERSE: declaration_of(udf).has_inverse,
+        Flag.WHOLE: not udf.elementwise and udf.form == "vectorized",
+        Flag.JSON_RESULT: udf.result.type == JSON or udf.result.type.is_nested,
+        Flag.DETERMINISTIC: udf.limits.deterministic,
+        Flag.IN_SCHEMA: in_schema,
+    }
+    flags = Flag(0)
+    for flag, is_set in chosen.items():
+        if is_set:
+            flags |= flag
+    return flags
+
+
+def _renewal(udf: Function, runtime: Runtime) -> Callable[[], Renewal | None]:
+    """What tells, at the start of statements, how a function runs now that names in it may mean
+    other objects.
+    """
+
+    def renew() -> Renewal | None:
+        nonlocal runtime
+        current = calls_of(udf).current()
+        if current is runtime:
+            return None
+        runtime = current
+        return Renewal(current.pool.address, current.image.address, current.pool.limit)
+
+    return renew

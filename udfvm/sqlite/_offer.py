@@ -1,0 +1,344 @@
+"""Offers to the C extension: what its entry point takes for a connection that it is loaded into."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from udfvm.errors import SignatureError, UnknownUDFError
+from udfvm.limits import Limits
+from udfvm.sqlite import _failures
+from udfvm.sqlite._extension import PATH, Flag, Isolation, Language, Refusal, Role, ffi, member_type
+from udfvm.types.arrow_types import RowType
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """``struct udfvm_sqlite_parameter``. ``fallback`` is the default, encoded as a value of a row;
+    None: there is none. ``single``: of 32 bits, a float.
+    """
+
+    name: str
+    type: RowType
+    nullable: bool
+    fallback: bytes | None = None
+    single: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """``struct udfvm_sqlite_column``."""
+
+    name: str
+    type: RowType
+
+
+class Renewal(NamedTuple):
+    """``struct udfvm_sqlite_renewal``: addresses of what runs a function from now on."""
+
+    pool: int
+    image: int
+    pool_limit: int
+
+
+@dataclass(frozen=True)
+class OfferedFunction:
+    """``struct udfvm_sqlite_function``. ``pool``, ``image``, ``host_functions`` and ``log_sink``
+    (0: none) are addresses; ``owner`` is whatever must outlive the function.
+    """
+
+    name: str
+    pool: int
+    image: int
+    parameters: tuple[Parameter, ...]
+    result_type: RowType
+    isolation: Isolation
+    flags: Flag
+    limits: Limits
+    wait_ns: int
+    pool_limit: int
+    role: Role
+    columns: tuple[Column, ...]
+    language: Language
+    owner: object
+    host_functions: int = 0
+    log_sink: int = 0
+    renew: Callable[[], Renewal | None] | None = None
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """``struct udfvm_sqlite_runtime``. ``pool`` and ``base`` are addresses; ``owner`` is whatever
+    must outlive it.
+    """
+
+    language: Language
+    pool: int
+    base: int
+    pool_limit: int
+    owner: object
+
+
+@dataclass(frozen=True)
+class Policy:
+    """``struct udfvm_sqlite_policy``."""
+
+    languages: Language
+    allow_create: bool
+    max_source: int
+    limits: Limits
+    load_timeout_ns: int
+    statement_timeout_ns: int
+    idle_spin_us: int
+    log_sink: int
+
+
+class _Owner(NamedTuple):
+    """What an offer keeps alive, and by name what says how a function runs now."""
+
+    objects: list[object]
+    renewals: dict[str, Callable[[], Renewal | None]]
+
+
+# What connections in C still use, by the number that the extension knows it by.
+_owners: Final[dict[int, _Owner]] = {}
+_owner_numbers: Final = itertools.count(1)
+# A bound method of a built-in type: it works even while modules are being torn down, when
+# connections are closed by the collector.
+_release: Final = ffi.callback(member_type("udfvm_sqlite_offer", "release"), _owners.__delitem__)
+# For the same reason it must never be freed.
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_release))
+
+
+def _answer_renewal(number: int, name: Any, renewal: Any) -> int:
+    """How a function of an offer runs from now on; see ``struct udfvm_sqlite_offer``."""
+    ask = _owners[number].renewals.get(ffi.string(name).decode())
+    _failures.forget_renewal_failure()
+    try:
+        found = ask() if ask is not None else None
+    except BaseException as error:  # noqa: BLE001 - Ctrl-C too: whatever keeps the image from being built ends the statement
+        renewal.message = _failures.keep_renewal_failure(error)
+        return -1
+    if found is None:
+        return 0
+    renewal.pool = ffi.cast("void *", found.pool)
+    renewal.image = ffi.cast("void *", found.image)
+    renewal.pool_limit = found.pool_limit
+    return 1
+
+
+_renew: Final = ffi.callback(member_type("udfvm_sqlite_offer", "renew"), _answer_renewal, error=-1)
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_renew))  # as _release
+
+
+def offer(  # noqa: PLR0913 - all of struct udfvm_sqlite_offer
+    load: Callable[[], None],
+    *,
+    functions: Sequence[OfferedFunction] = (),
+    removed: Sequence[str] = (),
+    replace: bool = True,
+    policy: Policy | None = None,
+    runtimes: Sequence[Runtime] = (),
+    to_apsw: bool = False,
+) -> None:
+    """Runs ``load``, which must load the extension into a connection on this thread, with
+    ``functions`` on offer to it.
+
+    The connection forgets the functions of the names ``removed``. ``policy`` None leaves the
+    connection's policy as it is. ``to_apsw``: the connection is apsw's, which raises an exception
+    that is pending in place of the error that SQLite reports.
+
+    Raises what ``load`` raises, SignatureError for a name that is taken where ``replace`` is False,
+    and UnknownUDFError for a name to be removed that no function has; nothing has changed then.
+    """
+    library: Any = ffi.dlopen(str(PATH))
+    keep: list[object] = []
+    number = next(_owner_numbers)
+    _owners[number] = _Owner(
+        [*(function.owner for function in functions), *(runtime.owner for runtime in runtimes)],
+        {function.name: function.renew for function in functions if function.renew is not None},
+    )
+    refusal = ffi.new("struct udfvm_sqlite_refusal *")
+    failed = _failures.failed_in_apsw if to_apsw else _failures.failed_elsewhere
+    fields = {
+        "size": ffi.sizeof("struct udfvm_sqlite_offer"),
+        "function_size": ffi.sizeof("struct udfvm_sqlite_function"),
+        "functions": ffi.new(
+            "struct udfvm_sqlite_function[]", [_function(function, keep) for function in functions]
+        ),
+        "count": len(functions),
+        "replace": int(replace),
+        "removed": ffi.new("const char *[]", [_text(name, keep) for name in removed]),
+        "removed_count": len(removed),
+        "refusal": refusal,
+        "release": _release,
+        "owner": number,
+        "interrupt": _interrupt(),
+        "failures": _failure_functions(failed),
+        "policy": _policy(policy),
+        "runtimes": ffi.new(
+            "struct udfvm_sqlite_runtime[]", [_runtime(runtime) for runtime in runtimes]
+        ),
+        "runtime_count": len(runtimes),
+        "renew": _renew,
+    }
+    offered = ffi.new("struct udfvm_sqlite_offer *", fields)
+    library.udfvm_sqlite_set_offer(offered)
+    try:
+        load()
+    except Exception as error:
+        if refusal.reason == Refusal.NAME_TAKEN:
+            raise _name_taken(functions[refusal.index].name) from error
+        if refusal.reason == Refusal.NAME_UNKNOWN:
+            raise _name_unknown(removed[refusal.index]) from error
+        raise
+    finally:
+        if library.udfvm_sqlite_set_offer(ffi.NULL):
+            del _owners[number]
+
+
+def _name_taken(name: str) -> SignatureError:
+    return SignatureError(
+        f"udfvm.sqlite.register: SQL has a function {name!r} already: pass another name=, or"
+        " replace=True"
+    )
+
+
+def _name_unknown(name: str) -> UnknownUDFError:
+    return UnknownUDFError(
+        f"udfvm.sqlite.unregister: no function {name!r} is registered on this connection; the table"
+        " vm_functions lists those that are"
+    )
+
+
+def _address(name: str) -> int:
+    return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
+
+
+def _failure_functions(failed: Any) -> dict[str, Any]:
+    """Python's part in a failed call: a pending exception with the error of the call as its
+    cause.
+    """
+    return {
+        "failed": failed,
+        "pending": ffi.cast(
+            member_type("udfvm_sqlite_failures", "pending"), _address("PyErr_Occurred")
+        ),
+        "restore": ffi.cast(
+            member_type("udfvm_sqlite_failures", "restore"), _address("PyErr_Restore")
+        ),
+    }
+
+
+def _interrupt() -> dict[str, Any]:
+    """Python's part in an interrupted call: a pending KeyboardInterrupt, which goes before apsw's
+    own InterruptError.
+    """
+    return {
+        "enter": ffi.cast(
+            member_type("udfvm_sqlite_interrupt", "enter"), _address("PyGILState_Ensure")
+        ),
+        "raise": ffi.cast(
+            member_type("udfvm_sqlite_interrupt", "raise"), _address("PyErr_SetNone")
+        ),
+        "leave": ffi.cast(
+            member_type("udfvm_sqlite_interrupt", "leave"), _address("PyGILState_Release")
+        ),
+        "exception": ffi.cast("void *", id(KeyboardInterrupt)),
+    }
+
+
+def _limits(limits: Limits, log_sink: int) -> dict[str, Any]:
+    return {
+        "timeout_ns": limits.timeout_ns,
+        "max_output": limits.max_output,
+        "max_log": limits.max_log,
+        "files": int(limits.files),
+        "deterministic": int(limits.deterministic),
+        "log_sink": ffi.cast("void *", log_sink),
+        "strict_log": int(limits.log == "strict"),
+    }
+
+
+def _policy(policy: Policy | None) -> Any:
+    if policy is None:
+        return ffi.NULL
+    return ffi.new(
+        "struct udfvm_sqlite_policy *",
+        {
+            "languages": int(policy.languages),
+            "allow_create": int(policy.allow_create),
+            "max_source": policy.max_source,
+            "limits": _limits(policy.limits, policy.log_sink),
+            "load_timeout_ns": policy.load_timeout_ns,
+            "statement_timeout_ns": policy.statement_timeout_ns,
+            "idle_spin_us": policy.idle_spin_us,
+        },
+    )
+
+
+def _runtime(runtime: Runtime) -> dict[str, Any]:
+    return {
+        "language": int(runtime.language),
+        "pool_limit": runtime.pool_limit,
+        "pool": ffi.cast("void *", runtime.pool),
+        "base": ffi.cast("void *", runtime.base),
+    }
+
+
+def _text(string: str, keep: list[object]) -> Any:
+    encoded = ffi.new("char[]", string.encode())
+    keep.append(encoded)
+    return encoded
+
+
+def _function(function: OfferedFunction, keep: list[object]) -> dict[str, Any]:
+    def fallback(encoded: bytes | None) -> dict[str, Any]:
+        if encoded is None:
+            return {}
+        kept = ffi.new("uint8_t[]", encoded)
+        keep.append(kept)
+        return {"fallback": kept, "fallback_length": len(encoded)}
+
+    parameters = ffi.new(
+        "struct udfvm_sqlite_parameter[]",
+        [
+            {
+                "name": _text(parameter.name, keep),
+                "type": int(parameter.type),
+                "nullable": int(parameter.nullable),
+                "single": int(parameter.single),
+                **fallback(parameter.fallback),
+            }
+            for parameter in function.parameters
+        ],
+    )
+    keep.append(parameters)
+    columns = ffi.new(
+        "struct udfvm_sqlite_column[]",
+        [{"name": _text(each.name, keep), "type": int(each.type)} for each in function.columns],
+    )
+    keep.append(columns)
+    return {
+        "name": _text(function.name, keep),
+        "pool": ffi.cast("void *", function.pool),
+        "image": ffi.cast("void *", function.image),
+        "parameters": parameters,
+        "parameter_count": len(function.parameters),
+        "result_type": int(function.result_type),
+        "isolation": int(function.isolation),
+        "flags": int(function.flags),
+        "limits": {
+            **_limits(function.limits, function.log_sink),
+            "host_functions": ffi.cast("void *", function.host_functions),
+        },
+        "wait_ns": function.wait_ns,
+        "pool_limit": function.pool_limit,
+        "role": int(function.role),
+        "columns": columns,
+        "column_count": len(function.columns),
+        "language": int(function.language),
+    }

@@ -1,0 +1,336 @@
+/* What an embedder offers, and whether a connection takes it: see extension.h. */
+#include "entry/offer.h"
+
+#include "functions/arguments.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static _Thread_local const struct udfvm_sqlite_offer *offer;
+
+int udfvm_sqlite_set_offer(const struct udfvm_sqlite_offer *new_offer)
+{
+    bool untaken = offer != NULL;
+    offer = new_offer;
+    return untaken;
+}
+
+const struct udfvm_sqlite_offer *offer_current(void)
+{
+    return offer;
+}
+
+int offer_fail(sqlite_library *library, char **error, int code, const char *why, const char *name)
+{
+    sqlite_library *sqlite3_api = library;
+    *error = name ? sqlite3_mprintf("udfvm: %s: %s", name, why) : sqlite3_mprintf("udfvm: %s", why);
+    return code;
+}
+
+/* ---- What is wrong with an offer ---- */
+
+static bool type_known(uint32_t type)
+{
+    return type >= UDFVM_TYPE_INT64 && type <= UDFVM_TYPE_BOOL;
+}
+
+static const char *fault_of_table(const struct udfvm_sqlite_function *function)
+{
+    if (function->column_count == 0 || function->column_count > 100)
+        return "a table function has 1 to 100 columns";
+    if (function->parameter_count >= ARGUMENTS_MAX)
+        return "table functions take at most 59 arguments";
+    for (uint32_t i = 0; i < function->column_count; i++)
+        if (!type_known(function->columns[i].type))
+            return "a column's type is unknown";
+    return NULL;
+}
+
+static unsigned language_index(uint32_t language)
+{
+    unsigned index = 0;
+    while (index < LANGUAGES && language != 1u << index)
+        index++;
+    return index;
+}
+
+static const char *fault_of_name(const char *name)
+{
+    const size_t length = strlen(name);
+    if (length == 0 || length > NAME_MAX_BYTES)
+        return "a function's name has 1 to 255 bytes";
+    return strncasecmp(name, "vm_", 3) == 0 ? "names that begin with vm_ are reserved" : NULL;
+}
+
+static const char *fault_of_parameters(const struct udfvm_sqlite_function *function)
+{
+    if (function->parameter_count > PARAMETERS_MAX)
+        return "SQLite's functions take at most 127 arguments";
+    for (uint32_t i = 0; i < function->parameter_count; i++)
+        if (!type_known(function->parameters[i].type))
+            return "a parameter's type is unknown";
+    return NULL;
+}
+
+static const char *fault_of_result(const struct udfvm_sqlite_function *function)
+{
+    if (function->role == UDFVM_SQLITE_TABLE)
+        return fault_of_table(function);
+    if (function->column_count > 0)
+        return "only table functions have columns";
+    return type_known(function->result_type) ? NULL : "the result's type is unknown";
+}
+
+static const char *fault_of(const struct udfvm_sqlite_function *function)
+{
+    const char *fault = fault_of_name(function->name);
+    if (!fault)
+        fault = fault_of_parameters(function);
+    if (fault)
+        return fault;
+    if (function->role > UDFVM_SQLITE_AGGREGATE)
+        return "the role is unknown";
+    if (language_index(function->language) >= LANGUAGES)
+        return "the language is unknown";
+    if (function->isolation != UDFVM_SQLITE_STATEMENT && function->isolation != UDFVM_SQLITE_ROW)
+        return "the isolation is unknown";
+    if (!function->pool || !function->image)
+        return "no pool or image";
+    return fault_of_result(function);
+}
+
+/* SQLite refuses to redefine a function while statements run. Asked before anything is defined, so
+ * that a list is defined whole or not at all. */
+static bool statements_run(const struct registry *registry)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    sqlite3_stmt *statement = sqlite3_next_stmt(registry->connection, NULL);
+    while (statement && !sqlite3_stmt_busy(statement))
+        statement = sqlite3_next_stmt(registry->connection, statement);
+    return statement != NULL;
+}
+
+static bool redefines_in_use(const struct registry *registry,
+                             const struct udfvm_sqlite_offer *offered, size_t *which)
+{
+    if (!statements_run(registry))
+        return false;
+    for (*which = 0; *which < offered->count; ++*which)
+        if (registry_find(registry, offered->functions[*which].name,
+                          strlen(offered->functions[*which].name)))
+            return true;
+    return false;
+}
+
+void offer_refuse(const struct udfvm_sqlite_offer *offered, uint32_t reason, size_t index)
+{
+    if (offered->refusal)
+        *offered->refusal = (struct udfvm_sqlite_refusal){ .reason = reason, .index = index };
+}
+
+/* Whether an offer that must not replace anything has a name that is taken. A vectorised function
+ * has no SQL function of its own. Returns an SQLite code. */
+static int find_taken(struct registry *registry, const struct udfvm_sqlite_offer *offered,
+                      bool *taken, size_t *which)
+{
+    int code = SQLITE_OK;
+    *taken = false;
+    if (offered->replace)
+        return SQLITE_OK;
+    for (*which = 0; *which < offered->count; ++*which) {
+        const struct udfvm_sqlite_function *function = &offered->functions[*which];
+        *taken = registry_find(registry, function->name, strlen(function->name)) != NULL;
+        if (!*taken && function->role != UDFVM_SQLITE_VECTORIZED)
+            code = name_is_taken(registry, function->name, taken);
+        if (*taken || code != SQLITE_OK)
+            break;
+    }
+    return code;
+}
+
+/* SQL compares names of functions without case: one would replace the other. */
+static bool differs_by_case(const struct registry *registry,
+                            const struct udfvm_sqlite_offer *offered, size_t *which)
+{
+    for (*which = 0; *which < offered->count; ++*which) {
+        const char *name = offered->functions[*which].name;
+        const struct function *known = registry_find(registry, name, strlen(name));
+        if (known && strcmp(known->name, name) != 0)
+            return true;
+        for (size_t before = 0; before < *which; before++)
+            if (strcasecmp(offered->functions[before].name, name) == 0 &&
+                strcmp(offered->functions[before].name, name) != 0)
+                return true;
+    }
+    return false;
+}
+
+/* ---- Taking it ---- */
+
+/* Takes a function's own SQL function or table away. */
+static int undefine(const struct function *old)
+{
+    sqlite_library *sqlite3_api = old->registry->library;
+    sqlite3 *connection = old->registry->connection;
+    if (old->role == UDFVM_SQLITE_TABLE)
+        return sqlite3_create_module_v2(connection, old->name, NULL, NULL, NULL);
+    if (old->role == UDFVM_SQLITE_VECTORIZED)
+        return SQLITE_OK;
+    int code = SQLITE_OK;
+    for (uint32_t count = required_count(old); count <= old->parameter_count && code == SQLITE_OK;
+         count++)
+        code = sqlite3_create_function_v2(connection, old->name, (int)count, SQLITE_UTF8, NULL,
+                                          NULL, NULL, NULL, NULL);
+    return code;
+}
+
+/* Forgets the functions whose names the offer says. */
+static int remove_all(struct registry *registry, const struct udfvm_sqlite_offer *offered,
+                      char **error)
+{
+    sqlite_library *library = registry->library;
+    for (size_t i = 0; i < offered->removed_count; i++) {
+        const char *name = offered->removed[i];
+        if (!registry_find(registry, name, strlen(name))) {
+            offer_refuse(offered, UDFVM_SQLITE_NAME_UNKNOWN, i);
+            return offer_fail(library, error, SQLITE_ERROR, "no such function is registered", name);
+        }
+        if (statements_run(registry))
+            return offer_fail(library, error, SQLITE_BUSY,
+                              "cannot be unregistered while statements of this connection run",
+                              name);
+    }
+    for (size_t i = 0; i < offered->removed_count; i++) {
+        const char *name = offered->removed[i];
+        const struct function *function = registry_find(registry, name, strlen(name));
+        const int code = function ? undefine(function) : SQLITE_OK; /* a name may come twice */
+        if (code != SQLITE_OK)
+            return offer_fail(library, error, code, "SQLite did not remove the function", name);
+        if (function)
+            registry_remove(registry, name, strlen(name));
+    }
+    return SQLITE_OK;
+}
+
+static int define(struct registry *registry, int index, struct lease *lease,
+                  const struct udfvm_sqlite_function *offered)
+{
+    struct function *function = function_create(registry, lease, offered);
+    if (!function)
+        return SQLITE_NOMEM;
+    struct function *old = registry_find(registry, offered->name, strlen(offered->name));
+    int code = SQLITE_OK;
+    if (old && (old->parameter_count != function->parameter_count ||
+                required_count(old) != required_count(function) || old->role != function->role))
+        code = undefine(old);
+    if (code == SQLITE_OK)
+        code = define_own(function, index);
+    if (code == SQLITE_OK)
+        registry_put(registry, function);
+    else
+        function_release(function);
+    return code;
+}
+
+static void take_policy(struct registry *registry, struct lease *lease,
+                        const struct udfvm_sqlite_offer *offered)
+{
+    if (!registry->embedded) /* what SQL is allowed, the program says from here on */
+        registry->policy = (struct udfvm_sqlite_policy){
+            .idle_spin_us = registry->policy.idle_spin_us
+        };
+    registry->embedded = true;
+    if (offered->policy)
+        registry->policy = *offered->policy;
+    for (size_t i = 0; i < offered->runtime_count; i++) {
+        const struct udfvm_sqlite_runtime *runtime = &offered->runtimes[i];
+        struct runtime *kept = &registry->runtimes[language_index(runtime->language)];
+        runtime_clear(kept);
+        lease->references++;
+        *kept = (struct runtime){ .pool = udfvm_pool_retain(runtime->pool),
+                                  .base = udfvm_image_retain(runtime->base),
+                                  .pool_limit = runtime->pool_limit,
+                                  .lease = lease };
+    }
+}
+
+/* SQLITE_OK, or another code with the error. */
+static int check_functions(const struct udfvm_sqlite_offer *offered, sqlite_library *library,
+                           char **error)
+{
+    for (size_t i = 0; i < offered->count; i++) {
+        const char *fault = fault_of(&offered->functions[i]);
+        if (fault)
+            return offer_fail(library, error, SQLITE_MISUSE, fault, offered->functions[i].name);
+    }
+    for (size_t i = 0; i < offered->runtime_count; i++)
+        if (language_index(offered->runtimes[i].language) >= LANGUAGES ||
+            !offered->runtimes[i].pool || !offered->runtimes[i].base)
+            return offer_fail(library, error, SQLITE_MISUSE,
+                              "a runtime of an unknown language, or without pool or image", NULL);
+    return SQLITE_OK;
+}
+
+static int check_names(struct registry *registry, const struct udfvm_sqlite_offer *offered,
+                       char **error)
+{
+    sqlite_library *library = registry->library;
+    size_t which;
+    bool taken;
+    const int code = find_taken(registry, offered, &taken, &which);
+    if (taken) {
+        offer_refuse(offered, UDFVM_SQLITE_NAME_TAKEN, which);
+        return offer_fail(library, error, SQLITE_MISUSE, "SQL has a function of that name already",
+                          offered->functions[which].name);
+    }
+    if (code != SQLITE_OK)
+        return code;
+    if (differs_by_case(registry, offered, &which))
+        return offer_fail(
+            library, error, SQLITE_MISUSE,
+            "another function's name differs from it by case alone, which does not count in SQL",
+            offered->functions[which].name);
+    if (redefines_in_use(registry, offered, &which))
+        return offer_fail(library, error, SQLITE_BUSY,
+                          "cannot be redefined while statements of this connection run",
+                          offered->functions[which].name);
+    return SQLITE_OK;
+}
+
+int offer_take(struct registry *registry, int index, const struct udfvm_sqlite_offer *offered,
+               char **error)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    int code = check_functions(offered, registry->library, error);
+    if (code == SQLITE_OK)
+        code = check_names(registry, offered, error);
+    if (code == SQLITE_OK)
+        code = remove_all(registry, offered, error);
+    if (code != SQLITE_OK)
+        return code;
+    struct lease *lease = calloc(1, sizeof *lease);
+    if (!lease)
+        return SQLITE_NOMEM;
+    *lease = (struct lease){ .references = 1,
+                             .release = offered->release,
+                             .owner = offered->owner,
+                             .interrupt = offered->interrupt,
+                             .renew = offered->renew,
+                             .failures = offered->failures };
+    offer = NULL; /* taken: the lease releases the owner from here on */
+    struct lease *earlier = registry->embedder;
+    lease->references++;
+    registry->embedder = lease;
+    if (earlier)
+        lease_release(earlier);
+    take_policy(registry, lease, offered);
+    for (size_t i = 0; i < offered->count && code == SQLITE_OK; i++) {
+        code = define(registry, index, lease, &offered->functions[i]);
+        if (code != SQLITE_OK)
+            offer_fail(sqlite3_api, error, code, "SQLite did not define the function",
+                       offered->functions[i].name);
+    }
+    lease_release(lease);
+    return code;
+}
