@@ -77,7 +77,7 @@ def register_native(connection: apsw.Connection, directory: Path) -> None:
         limits=Limits(),
         wait_ns=10**9,
         pool_limit=2,
-        role=_extension.Role.SCALAR,
+        form=_extension.Form.SCALAR,
         columns=(),
         language=_extension.Language.NATIVE,
         owner=(image, pool),

@@ -51,6 +51,21 @@ def test_a_layer_includes_itself_and_what_is_below(folder: str) -> None:
             )
 
 
+def test_folders_of_the_extension_point_one_way() -> None:
+    """Each includes itself and those before it."""
+    root = ROOT / "udfvm/sqlite/src"
+    order = ["connection", "wire", "statement", "sql", "functions", "entry"]
+    assert {path.name for path in root.iterdir() if path.is_dir()} == set(order)
+    for path in sources(".c", ".h", folders=["udfvm/sqlite/src"]):
+        folder = path.relative_to(root).parts[0]
+        for header in included(path, root, {ABI, API}):
+            if header.is_relative_to(root) and header.parent != root:
+                inner = header.relative_to(root).parts[0]
+                assert order.index(inner) <= order.index(folder), (
+                    f"{name(path)} includes {name(header)}"
+                )
+
+
 @pytest.mark.parametrize("header", [ABI, API], ids=["abi", "api"])
 def test_an_interface_stands_alone(header: Path) -> None:
     assert [found for found in INCLUDE.findall(header.read_text()) if found.startswith('"')] == []

@@ -30,7 +30,7 @@ def _constants(name: str) -> Mapping[str, int]:
 
 
 _ISOLATIONS: Final = _constants("isolation")
-_ROLES: Final = _constants("role")
+_FORMS: Final = _constants("form")
 _FLAGS: Final = _constants("flag")
 _LANGUAGES: Final = _constants("language")
 _CAUSES: Final = _constants("cause")
@@ -44,13 +44,13 @@ class Isolation(enum.IntEnum):
     ROW = _ISOLATIONS["ROW"]
 
 
-class Role(enum.IntEnum):
-    """``enum udfvm_sqlite_role``."""
+class Form(enum.IntEnum):
+    """``enum udfvm_sqlite_form``."""
 
-    SCALAR = _ROLES["SCALAR"]
-    VECTORIZED = _ROLES["VECTORIZED"]
-    TABLE = _ROLES["TABLE"]
-    AGGREGATE = _ROLES["AGGREGATE"]
+    SCALAR = _FORMS["SCALAR"]
+    VECTORIZED = _FORMS["VECTORIZED"]
+    TABLE = _FORMS["TABLE"]
+    AGGREGATE = _FORMS["AGGREGATE"]
 
 
 class Flag(enum.IntFlag):

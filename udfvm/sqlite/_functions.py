@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from udfvm.errors import TypeMappingError
 from udfvm.functions.integration import calls_of, declaration_of, encoded_defaults
-from udfvm.sqlite._extension import Flag, Isolation, Language, Role
+from udfvm.sqlite._extension import Flag, Isolation, Language, Form
 from udfvm.sqlite._offer import Column, OfferedFunction, Parameter, Renewal
 from udfvm.types.arrow_types import JSON, RowType, Type
 
@@ -61,7 +61,7 @@ def offered_function(
         host_functions=bound.address if bound else 0,
         wait_ns=udf.limits.timeout_ns or _WAIT_NS,
         pool_limit=pool.limit,
-        role=Role[udf.form.upper()],
+        form=Form[udf.form.upper()],
         columns=tuple(
             Column(each.name, _row_type(udf, f"column {each.name!r}", each.type))
             for each in declaration_of(udf).columns

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from udfvm.errors import SignatureError, UnknownUDFError
 from udfvm.limits import Limits
 from udfvm.sqlite import _failures
-from udfvm.sqlite._extension import PATH, Flag, Isolation, Language, Refusal, Role, ffi, member_type
+from udfvm.sqlite._extension import PATH, Flag, Isolation, Language, Refusal, Form, ffi, member_type
 from udfvm.types.arrow_types import RowType
 
 
@@ -60,7 +60,7 @@ class OfferedFunction:
     limits: Limits
     wait_ns: int
     pool_limit: int
-    role: Role
+    form: Form
     columns: tuple[Column, ...]
     language: Language
     owner: object
@@ -337,7 +337,7 @@ def _function(function: OfferedFunction, keep: list[object]) -> dict[str, Any]:
         },
         "wait_ns": function.wait_ns,
         "pool_limit": function.pool_limit,
-        "role": int(function.role),
+        "form": int(function.form),
         "columns": columns,
         "column_count": len(function.columns),
         "language": int(function.language),

@@ -21,7 +21,7 @@ from udfvm.functions.integration import declaration_of, encoded_defaults
 from udfvm.images.cache import cached_bytes
 from udfvm.images.cache_files import cache_directory, write_text
 from udfvm.limits import DEFAULT_MEMORY
-from udfvm.sqlite._extension import Role
+from udfvm.sqlite._extension import Form
 from udfvm.sqlite.policy import LanguageName, stored_base, wasm_is_there
 from udfvm.types.arrow_types import JSON, RowType, Type
 from udfvm.vmm import Image
@@ -125,7 +125,7 @@ def sealed_note(udf: Function, name: str) -> dict[str, object]:
         "signature": signature,
         "base": _name_of(layer.base),
         "layer": _name_of(layer),
-        "role": int(Role[udf.form.upper()]),
+        "form": int(Form[udf.form.upper()]),
         "inverse": int(declaration.has_inverse),
         "whole": int(udf.form == "vectorized" and not udf.elementwise),
         "columns": f"({columns}) -> int",

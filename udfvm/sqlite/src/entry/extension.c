@@ -5,28 +5,19 @@
 #include <string.h>
 #include <strings.h>
 
-#include "entry/libraries.h"
+#include "connection/registry.h"
+#include "entry/attach.h"
 #include "entry/offer.h"
+#include "functions/aggregate.h"
+#include "functions/entries.h"
+#include "functions/scalar.h"
+#include "functions/tables.h"
+#include "sql/policy.h"
+#include "sql/stored.h"
 
 UDFVM_SQLITE_EXPORT int sqlite3_udfvmsqlite_init(sqlite3 *connection, char **error,
                                                  sqlite_library *library);
 
-typedef void sql_function(sqlite3_context *, int, sqlite3_value **);
-
-#define ENTRY(name, body, n)                                                               \
-    static void name##_##n(sqlite3_context *context, int count, sqlite3_value **arguments) \
-    {                                                                                      \
-        body(libraries[n], context, count, arguments);                                     \
-    }
-#define ENTRIES(name, body)                                                                \
-    ENTRY(name, body, 0)                                                                   \
-    ENTRY(name, body, 1)                                                                   \
-    ENTRY(name, body, 2)                                                                   \
-    ENTRY(name, body, 3)                                                                   \
-    static sql_function *const name##_entries[LIBRARIES] = { name##_0, name##_1, name##_2, \
-                                                             name##_3 };
-
-ENTRIES(own, call_own)
 ENTRIES(vm_udf, call_by_name)
 ENTRIES(vm_attach, sql_attach)
 ENTRIES(vm_create, sql_create)
@@ -37,18 +28,12 @@ ENTRIES(vm_release, sql_release)
 /* Those beside vm_udf. */
 static const struct {
     const char *name;
-    sql_function *const *entries;
+    sql_entry *const *entries;
 } helpers[] = {
     { "vm_attach", vm_attach_entries },   { "vm_create", vm_create_entries },
     { "vm_drop", vm_drop_entries },       { "vm_policy", vm_policy_entries },
     { "vm_release", vm_release_entries },
 };
-
-#ifndef SQLITE_RESULT_SUBTYPE
-#define SQLITE_RESULT_SUBTYPE \
-    0x001000000 /* since SQLite 3.45, which wants it of functions that give subtypes */
-#endif
-#define FLAGS (SQLITE_UTF8 | SQLITE_RESULT_SUBTYPE)
 
 /* ---- Defining functions ---- */
 
@@ -57,45 +42,9 @@ static void forget_registry(void *data)
     registry_forget(data);
 }
 
-static void release_registry(void *data)
-{
-    registry_release(data);
-}
-
-static void forget_function(void *data)
-{
-    function_release(data);
-}
-
-/* The function's own SQL function or table. A vectorised function has none: vm_map runs it. */
-int define_own(struct function *function, int index)
-{
-    sqlite_library *sqlite3_api = function->registry->library;
-    sqlite3 *connection = function->registry->connection;
-    int flags = FLAGS;
-    if (!(function->flags & UDFVM_SQLITE_IN_SCHEMA))
-        flags |= SQLITE_DIRECTONLY;
-    if (function->flags & UDFVM_SQLITE_DETERMINISTIC)
-        flags |= SQLITE_DETERMINISTIC;
-    if (function->role == UDFVM_SQLITE_VECTORIZED)
-        return SQLITE_OK;
-    if (function->role == UDFVM_SQLITE_TABLE)
-        return table_define_own(function);
-    if (function->role == UDFVM_SQLITE_AGGREGATE)
-        return aggregate_define_own(function, index, flags);
-    int code = SQLITE_OK;
-    for (uint32_t count = required_count(function);
-         count <= function->parameter_count && code == SQLITE_OK; count++) {
-        function->references++; /* SQLite's: it calls the destructor in any case */
-        code = sqlite3_create_function_v2(connection, function->name, (int)count, flags, function,
-                                          own_entries[index], NULL, NULL, forget_function);
-    }
-    return code;
-}
-
 /* vm_map and vm_table, which have as many columns as the widest table function: so they are defined
  * again when there is a wider one. */
-static int define_tables(struct registry *registry)
+static int define_tables(struct function_registry *registry)
 {
     const uint32_t width = widest_table(registry);
     if (registry->width == width)
@@ -106,38 +55,39 @@ static int define_tables(struct registry *registry)
 }
 
 /* The registry of a connection that has none yet, and what every connection gets. */
-static struct registry *introduce(sqlite_library *library, sqlite3 *connection, int index,
-                                  int *code)
+static struct function_registry *introduce(sqlite_library *library, sqlite3 *connection, int index,
+                                           int *code)
 {
     sqlite_library *sqlite3_api = library;
-    struct registry *registry = registry_create(library, connection);
+    struct function_registry *registry = registry_create(library, connection);
     *code = SQLITE_NOMEM;
     if (!registry)
         return NULL;
-    *code = sqlite3_create_function_v2(connection, "vm_udf", -1, FLAGS | SQLITE_DIRECTONLY,
+    policy_default(&registry->policy);
+    *code = sqlite3_create_function_v2(connection, "vm_udf", -1, FUNCTION_FLAGS | SQLITE_DIRECTONLY,
                                        registry, vm_udf_entries[index], NULL, NULL,
                                        forget_registry);
     if (*code != SQLITE_OK)
         return NULL; /* forgotten by then */
     for (size_t i = 0; i < sizeof helpers / sizeof *helpers && *code == SQLITE_OK; i++) {
         registry->references++; /* SQLite's: it calls the destructor in any case */
-        *code = sqlite3_create_function_v2(connection, helpers[i].name, -1,
-                                           SQLITE_UTF8 | SQLITE_DIRECTONLY, registry,
-                                           helpers[i].entries[index], NULL, NULL, release_registry);
+        *code = sqlite3_create_function_v2(
+            connection, helpers[i].name, -1, SQLITE_UTF8 | SQLITE_DIRECTONLY, registry,
+            helpers[i].entries[index], NULL, NULL, registry_release_data);
     }
     if (*code == SQLITE_OK)
-        *code = aggregate_define_by_name(registry, index, FLAGS | SQLITE_DIRECTONLY);
+        *code = aggregate_define_by_name(registry, index, FUNCTION_FLAGS | SQLITE_DIRECTONLY);
     if (*code == SQLITE_OK) {
         registry->references++;
         *code = sqlite3_create_module_v2(connection, "vm_functions", &functions_module, registry,
-                                         release_registry);
+                                         registry_release_data);
     }
     return registry;
 }
 
 /* The connection's registry, made where it has none. SQLITE_OK, or another code with *error. */
 static int find_registry(sqlite_library *library, sqlite3 *connection, int index,
-                         struct registry **registry, char **error)
+                         struct function_registry **registry, char **error)
 {
     int code = SQLITE_OK;
     *registry = registry_of(library, connection);
@@ -158,14 +108,14 @@ int sqlite3_udfvmsqlite_init(sqlite3 *connection, char **error, sqlite_library *
 {
     sqlite_library *sqlite3_api = library;
     const struct udfvm_sqlite_offer *offered = offer_current();
-    struct registry *registry;
+    struct function_registry *registry;
     if (sqlite3_libversion_number() < 3031000)
         return offer_fail(library, error, SQLITE_ERROR, "needs SQLite 3.31 or later", NULL);
     if (offered &&
         (offered->size != sizeof *offered || offered->function_size != sizeof *offered->functions))
         return offer_fail(library, error, SQLITE_MISUSE,
                           "the offer is of another version of this extension", NULL);
-    const int index = library_index(library);
+    const int index = sqlite_copy_number(library);
     if (index < 0)
         return offer_fail(library, error, SQLITE_ERROR,
                           "loaded into more copies of SQLite than one process may have", NULL);

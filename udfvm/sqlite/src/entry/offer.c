@@ -2,6 +2,7 @@
 #include "entry/offer.h"
 
 #include "functions/arguments.h"
+#include "functions/define.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ static const char *fault_of_table(const struct udfvm_sqlite_function *function)
 {
     if (function->column_count == 0 || function->column_count > 100)
         return "a table function has 1 to 100 columns";
-    if (function->parameter_count >= ARGUMENTS_MAX)
+    if (function->parameter_count >= MAX_ARGUMENTS)
         return "table functions take at most 59 arguments";
     for (uint32_t i = 0; i < function->column_count; i++)
         if (!type_known(function->columns[i].type))
@@ -58,14 +59,14 @@ static unsigned language_index(uint32_t language)
 static const char *fault_of_name(const char *name)
 {
     const size_t length = strlen(name);
-    if (length == 0 || length > NAME_MAX_BYTES)
+    if (length == 0 || length > MAX_NAME)
         return "a function's name has 1 to 255 bytes";
     return strncasecmp(name, "vm_", 3) == 0 ? "names that begin with vm_ are reserved" : NULL;
 }
 
 static const char *fault_of_parameters(const struct udfvm_sqlite_function *function)
 {
-    if (function->parameter_count > PARAMETERS_MAX)
+    if (function->parameter_count > MAX_PARAMETERS)
         return "SQLite's functions take at most 127 arguments";
     for (uint32_t i = 0; i < function->parameter_count; i++)
         if (!type_known(function->parameters[i].type))
@@ -75,7 +76,7 @@ static const char *fault_of_parameters(const struct udfvm_sqlite_function *funct
 
 static const char *fault_of_result(const struct udfvm_sqlite_function *function)
 {
-    if (function->role == UDFVM_SQLITE_TABLE)
+    if (function->form == UDFVM_SQLITE_TABLE)
         return fault_of_table(function);
     if (function->column_count > 0)
         return "only table functions have columns";
@@ -89,8 +90,8 @@ static const char *fault_of(const struct udfvm_sqlite_function *function)
         fault = fault_of_parameters(function);
     if (fault)
         return fault;
-    if (function->role > UDFVM_SQLITE_AGGREGATE)
-        return "the role is unknown";
+    if (function->form > UDFVM_SQLITE_AGGREGATE)
+        return "the form is unknown";
     if (language_index(function->language) >= LANGUAGES)
         return "the language is unknown";
     if (function->isolation != UDFVM_SQLITE_STATEMENT && function->isolation != UDFVM_SQLITE_ROW)
@@ -102,7 +103,7 @@ static const char *fault_of(const struct udfvm_sqlite_function *function)
 
 /* SQLite refuses to redefine a function while statements run. Asked before anything is defined, so
  * that a list is defined whole or not at all. */
-static bool statements_run(const struct registry *registry)
+static bool statements_run(const struct function_registry *registry)
 {
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_stmt *statement = sqlite3_next_stmt(registry->connection, NULL);
@@ -111,7 +112,7 @@ static bool statements_run(const struct registry *registry)
     return statement != NULL;
 }
 
-static bool redefines_in_use(const struct registry *registry,
+static bool redefines_in_use(const struct function_registry *registry,
                              const struct udfvm_sqlite_offer *offered, size_t *which)
 {
     if (!statements_run(registry))
@@ -131,7 +132,7 @@ void offer_refuse(const struct udfvm_sqlite_offer *offered, uint32_t reason, siz
 
 /* Whether an offer that must not replace anything has a name that is taken. A vectorised function
  * has no SQL function of its own. Returns an SQLite code. */
-static int find_taken(struct registry *registry, const struct udfvm_sqlite_offer *offered,
+static int find_taken(struct function_registry *registry, const struct udfvm_sqlite_offer *offered,
                       bool *taken, size_t *which)
 {
     int code = SQLITE_OK;
@@ -141,7 +142,7 @@ static int find_taken(struct registry *registry, const struct udfvm_sqlite_offer
     for (*which = 0; *which < offered->count; ++*which) {
         const struct udfvm_sqlite_function *function = &offered->functions[*which];
         *taken = registry_find(registry, function->name, strlen(function->name)) != NULL;
-        if (!*taken && function->role != UDFVM_SQLITE_VECTORIZED)
+        if (!*taken && function->form != UDFVM_SQLITE_VECTORIZED)
             code = name_is_taken(registry, function->name, taken);
         if (*taken || code != SQLITE_OK)
             break;
@@ -150,12 +151,12 @@ static int find_taken(struct registry *registry, const struct udfvm_sqlite_offer
 }
 
 /* SQL compares names of functions without case: one would replace the other. */
-static bool differs_by_case(const struct registry *registry,
+static bool differs_by_case(const struct function_registry *registry,
                             const struct udfvm_sqlite_offer *offered, size_t *which)
 {
     for (*which = 0; *which < offered->count; ++*which) {
         const char *name = offered->functions[*which].name;
-        const struct function *known = registry_find(registry, name, strlen(name));
+        const struct sql_function *known = registry_find(registry, name, strlen(name));
         if (known && strcmp(known->name, name) != 0)
             return true;
         for (size_t before = 0; before < *which; before++)
@@ -168,25 +169,8 @@ static bool differs_by_case(const struct registry *registry,
 
 /* ---- Taking it ---- */
 
-/* Takes a function's own SQL function or table away. */
-static int undefine(const struct function *old)
-{
-    sqlite_library *sqlite3_api = old->registry->library;
-    sqlite3 *connection = old->registry->connection;
-    if (old->role == UDFVM_SQLITE_TABLE)
-        return sqlite3_create_module_v2(connection, old->name, NULL, NULL, NULL);
-    if (old->role == UDFVM_SQLITE_VECTORIZED)
-        return SQLITE_OK;
-    int code = SQLITE_OK;
-    for (uint32_t count = required_count(old); count <= old->parameter_count && code == SQLITE_OK;
-         count++)
-        code = sqlite3_create_function_v2(connection, old->name, (int)count, SQLITE_UTF8, NULL,
-                                          NULL, NULL, NULL, NULL);
-    return code;
-}
-
 /* Forgets the functions whose names the offer says. */
-static int remove_all(struct registry *registry, const struct udfvm_sqlite_offer *offered,
+static int remove_all(struct function_registry *registry, const struct udfvm_sqlite_offer *offered,
                       char **error)
 {
     sqlite_library *library = registry->library;
@@ -203,8 +187,8 @@ static int remove_all(struct registry *registry, const struct udfvm_sqlite_offer
     }
     for (size_t i = 0; i < offered->removed_count; i++) {
         const char *name = offered->removed[i];
-        const struct function *function = registry_find(registry, name, strlen(name));
-        const int code = function ? undefine(function) : SQLITE_OK; /* a name may come twice */
+        const struct sql_function *function = registry_find(registry, name, strlen(name));
+        const int code = function ? undefine_own(function) : SQLITE_OK; /* a name may come twice */
         if (code != SQLITE_OK)
             return offer_fail(library, error, code, "SQLite did not remove the function", name);
         if (function)
@@ -213,17 +197,17 @@ static int remove_all(struct registry *registry, const struct udfvm_sqlite_offer
     return SQLITE_OK;
 }
 
-static int define(struct registry *registry, int index, struct lease *lease,
+static int define(struct function_registry *registry, int index, struct embedder *embedder,
                   const struct udfvm_sqlite_function *offered)
 {
-    struct function *function = function_create(registry, lease, offered);
+    struct sql_function *function = function_create(registry, embedder, offered);
     if (!function)
         return SQLITE_NOMEM;
-    struct function *old = registry_find(registry, offered->name, strlen(offered->name));
+    struct sql_function *old = registry_find(registry, offered->name, strlen(offered->name));
     int code = SQLITE_OK;
     if (old && (old->parameter_count != function->parameter_count ||
-                required_count(old) != required_count(function) || old->role != function->role))
-        code = undefine(old);
+                required_count(old) != required_count(function) || old->form != function->form))
+        code = undefine_own(old);
     if (code == SQLITE_OK)
         code = define_own(function, index);
     if (code == SQLITE_OK)
@@ -233,7 +217,7 @@ static int define(struct registry *registry, int index, struct lease *lease,
     return code;
 }
 
-static void take_policy(struct registry *registry, struct lease *lease,
+static void take_policy(struct function_registry *registry, struct embedder *embedder,
                         const struct udfvm_sqlite_offer *offered)
 {
     if (!registry->embedded) /* what SQL is allowed, the program says from here on */
@@ -245,13 +229,13 @@ static void take_policy(struct registry *registry, struct lease *lease,
         registry->policy = *offered->policy;
     for (size_t i = 0; i < offered->runtime_count; i++) {
         const struct udfvm_sqlite_runtime *runtime = &offered->runtimes[i];
-        struct runtime *kept = &registry->runtimes[language_index(runtime->language)];
+        struct language_runtime *kept = &registry->runtimes[language_index(runtime->language)];
         runtime_clear(kept);
-        lease->references++;
-        *kept = (struct runtime){ .pool = udfvm_pool_retain(runtime->pool),
-                                  .base = udfvm_image_retain(runtime->base),
-                                  .pool_limit = runtime->pool_limit,
-                                  .lease = lease };
+        embedder->references++;
+        *kept = (struct language_runtime){ .pool = udfvm_pool_retain(runtime->pool),
+                                           .base = udfvm_image_retain(runtime->base),
+                                           .pool_limit = runtime->pool_limit,
+                                           .embedder = embedder };
     }
 }
 
@@ -272,7 +256,7 @@ static int check_functions(const struct udfvm_sqlite_offer *offered, sqlite_libr
     return SQLITE_OK;
 }
 
-static int check_names(struct registry *registry, const struct udfvm_sqlite_offer *offered,
+static int check_names(struct function_registry *registry, const struct udfvm_sqlite_offer *offered,
                        char **error)
 {
     sqlite_library *library = registry->library;
@@ -298,8 +282,8 @@ static int check_names(struct registry *registry, const struct udfvm_sqlite_offe
     return SQLITE_OK;
 }
 
-int offer_take(struct registry *registry, int index, const struct udfvm_sqlite_offer *offered,
-               char **error)
+int offer_take(struct function_registry *registry, int index,
+               const struct udfvm_sqlite_offer *offered, char **error)
 {
     sqlite_library *sqlite3_api = registry->library;
     int code = check_functions(offered, registry->library, error);
@@ -309,28 +293,28 @@ int offer_take(struct registry *registry, int index, const struct udfvm_sqlite_o
         code = remove_all(registry, offered, error);
     if (code != SQLITE_OK)
         return code;
-    struct lease *lease = calloc(1, sizeof *lease);
-    if (!lease)
+    struct embedder *embedder = calloc(1, sizeof *embedder);
+    if (!embedder)
         return SQLITE_NOMEM;
-    *lease = (struct lease){ .references = 1,
-                             .release = offered->release,
-                             .owner = offered->owner,
-                             .interrupt = offered->interrupt,
-                             .renew = offered->renew,
-                             .failures = offered->failures };
-    offer = NULL; /* taken: the lease releases the owner from here on */
-    struct lease *earlier = registry->embedder;
-    lease->references++;
-    registry->embedder = lease;
+    *embedder = (struct embedder){ .references = 1,
+                                   .release = offered->release,
+                                   .owner = offered->owner,
+                                   .interrupt = offered->interrupt,
+                                   .renew = offered->renew,
+                                   .failures = offered->failures };
+    offer = NULL; /* taken: the embedder releases the owner from here on */
+    struct embedder *earlier = registry->embedder;
+    embedder->references++;
+    registry->embedder = embedder;
     if (earlier)
-        lease_release(earlier);
-    take_policy(registry, lease, offered);
+        embedder_release(earlier);
+    take_policy(registry, embedder, offered);
     for (size_t i = 0; i < offered->count && code == SQLITE_OK; i++) {
-        code = define(registry, index, lease, &offered->functions[i]);
+        code = define(registry, index, embedder, &offered->functions[i]);
         if (code != SQLITE_OK)
             offer_fail(sqlite3_api, error, code, "SQLite did not define the function",
                        offered->functions[i].name);
     }
-    lease_release(lease);
+    embedder_release(embedder);
     return code;
 }

@@ -4,7 +4,12 @@
  * in the session's batch, whatever their group, until there are many, or until SQLite wants the
  * value of a group. A group's place is SQLite's aggregate context.
  */
+#include "functions/aggregate.h"
+
+#include "sql/resolve.h"
 #include "statement/exchange.h"
+#include "statement/report.h"
+#include "statement/row.h"
 #include "wire/view.h"
 
 #include <stdlib.h>
@@ -13,7 +18,7 @@
 #define BATCH_BYTES    (4u << 20)
 #define FIRST_ARGUMENT 2 /* after group and inverse */
 
-struct group {
+struct aggregate_group {
     struct session *session; /* NULL until the first row */
     uint64_t number;
 };
@@ -32,7 +37,7 @@ static struct batch *batch_of(struct session *session)
 {
     if (session->batch)
         return session->batch;
-    const struct function *function = session->function;
+    const struct sql_function *function = session->function;
     session->batch_rows = calloc(BATCH_ROWS, sizeof *session->batch_rows);
     session->batch = session->batch_rows ? batch_create(FIRST_ARGUMENT + function->parameter_count)
                                          : NULL;
@@ -53,9 +58,9 @@ static int send(struct session *session, uint64_t group, uint32_t answer, struct
                 char **error)
 {
     const struct udfvm_aggregate head = { .group = group, .answer = answer };
-    struct exchange exchange = { .request = UDFVM_REQUEST_AGGREGATE,
-                                 .batch = batch_of(session),
-                                 .streaming = true };
+    struct batch_exchange exchange = { .request = UDFVM_REQUEST_AGGREGATE,
+                                       .batch = batch_of(session),
+                                       .streaming = true };
     _Static_assert(sizeof head == sizeof exchange.head, "the head of the request");
     if (!exchange.batch)
         return SQLITE_NOMEM;
@@ -69,11 +74,11 @@ static int send(struct session *session, uint64_t group, uint32_t answer, struct
 
 /* ---- Rows ---- */
 
-static struct function *function_of(sqlite_library *library, sqlite3_context *context, int count,
-                                    sqlite3_value **arguments)
+static struct sql_function *function_of(sqlite_library *library, sqlite3_context *context,
+                                        int count, sqlite3_value **arguments)
 {
     sqlite_library *sqlite3_api = library;
-    struct registry *registry = sqlite3_user_data(context);
+    struct function_registry *registry = sqlite3_user_data(context);
     if (count == 0 || sqlite3_value_type(arguments[0]) != SQLITE_TEXT) {
         sqlite3_result_error(
             context, "vm_agg: the first argument must be the name of an aggregate, as TEXT", -1);
@@ -85,9 +90,9 @@ static struct function *function_of(sqlite_library *library, sqlite3_context *co
         return NULL;
     }
     char *wrong;
-    struct function *function = resolve(registry, statement_of(library, context, NULL), "vm_agg",
-                                        name, (size_t)sqlite3_value_bytes(arguments[0]),
-                                        ROLE(UDFVM_SQLITE_AGGREGATE), &wrong);
+    struct sql_function *function = resolve(
+        registry, statement_of(library, context, NULL), "vm_agg", name,
+        (size_t)sqlite3_value_bytes(arguments[0]), FORM(UDFVM_SQLITE_AGGREGATE), &wrong);
     if (!function)
         fail_to_resolve(registry, context, wrong);
     else if (!takes_count(function, count - 1))
@@ -98,7 +103,7 @@ static struct function *function_of(sqlite_library *library, sqlite3_context *co
 }
 
 static struct session *session_of(sqlite_library *library, sqlite3_context *context,
-                                  struct function *function)
+                                  struct sql_function *function)
 {
     struct statement *statement = statement_of(library, context, NULL);
     struct session *session = statement ? statement_find(statement, function) : NULL;
@@ -142,14 +147,14 @@ void aggregate_step(sqlite_library *library, sqlite3_context *context, int count
                     sqlite3_value **arguments, bool by_name, bool inverse)
 {
     sqlite_library *sqlite3_api = library;
-    struct group *group = sqlite3_aggregate_context(context, sizeof *group);
+    struct aggregate_group *group = sqlite3_aggregate_context(context, sizeof *group);
     if (!group) {
         sqlite3_result_error_nomem(context);
         return;
     }
     if (!group->session) {
-        struct function *function = by_name ? function_of(library, context, count, arguments)
-                                            : sqlite3_user_data(context);
+        struct sql_function *function = by_name ? function_of(library, context, count, arguments)
+                                                : sqlite3_user_data(context);
         if (!function)
             return;
         group->session = session_of(library, context, function);
@@ -175,7 +180,7 @@ void aggregate_step(sqlite_library *library, sqlite3_context *context, int count
         return;
     }
     char *error = NULL;
-    sqlite3_value *room[PARAMETERS_MAX],
+    sqlite3_value *room[MAX_PARAMETERS],
         **whole = with_defaults(session->function, count - by_name, arguments + by_name, room);
     int code = take_row(session, group->number, inverse, whole, &error);
     if (code != SQLITE_OK) {
@@ -189,10 +194,10 @@ void aggregate_step(sqlite_library *library, sqlite3_context *context, int count
 static void give_value(struct session *session, sqlite3_context *context, uint64_t group,
                        uint32_t answer)
 {
-    const struct function *function = session->function;
+    const struct sql_function *function = session->function;
     sqlite_library *library = function->registry->library, *sqlite3_api = library;
     struct udfvm_reply reply;
-    struct view view;
+    struct column_view view;
     char *error = NULL;
     int code = send(session, group, answer, &reply, &error);
     if (code != SQLITE_OK) {
@@ -216,7 +221,7 @@ static void give_value(struct session *session, sqlite3_context *context, uint64
 
 /* A group without rows has no statement that could hold its micro-VM. */
 static void give_value_of_nothing(sqlite_library *library, sqlite3_context *context,
-                                  struct function *function)
+                                  struct sql_function *function)
 {
     sqlite_library *sqlite3_api = library;
     struct statement alone = { .library = library };
@@ -231,7 +236,7 @@ static void give_value_of_nothing(sqlite_library *library, sqlite3_context *cont
 void aggregate_value(sqlite_library *library, sqlite3_context *context, bool by_name, bool final)
 {
     sqlite_library *sqlite3_api = library;
-    struct group *group = sqlite3_aggregate_context(context, 0);
+    struct aggregate_group *group = sqlite3_aggregate_context(context, 0);
     if (group && group->session) {
         if (!group->session->failed)
             give_value(group->session, context, group->number,

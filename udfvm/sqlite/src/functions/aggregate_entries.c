@@ -1,8 +1,9 @@
 /* What SQLite calls for aggregates, for each copy of SQLite. */
-#include "entry/libraries.h"
+#include "functions/aggregate.h"
+#include "connection/sqlite_copies.h"
 
 /* An aggregate's four: a row comes, a row goes, the value, the last value. */
-struct entries {
+struct aggregate_entries {
     void (*step)(sqlite3_context *, int, sqlite3_value **);
     void (*inverse)(sqlite3_context *, int, sqlite3_value **);
     void (*value)(sqlite3_context *);
@@ -12,66 +13,56 @@ struct entries {
 #define ENTRIES(n, prefix, by_name)                                                               \
     static void prefix##_step_##n(sqlite3_context *context, int count, sqlite3_value **arguments) \
     {                                                                                             \
-        aggregate_step(libraries[n], context, count, arguments, by_name, false);                  \
+        aggregate_step(sqlite_copies[n], context, count, arguments, by_name, false);              \
     }                                                                                             \
     static void prefix##_inverse_##n(sqlite3_context *context, int count,                         \
                                      sqlite3_value **arguments)                                   \
     {                                                                                             \
-        aggregate_step(libraries[n], context, count, arguments, by_name, true);                   \
+        aggregate_step(sqlite_copies[n], context, count, arguments, by_name, true);               \
     }                                                                                             \
     static void prefix##_value_##n(sqlite3_context *context)                                      \
     {                                                                                             \
-        aggregate_value(libraries[n], context, by_name, false);                                   \
+        aggregate_value(sqlite_copies[n], context, by_name, false);                               \
     }                                                                                             \
     static void prefix##_final_##n(sqlite3_context *context)                                      \
     {                                                                                             \
-        aggregate_value(libraries[n], context, by_name, true);                                    \
+        aggregate_value(sqlite_copies[n], context, by_name, true);                                \
     }
 #define FOUR(n, prefix) \
     { prefix##_step_##n, prefix##_inverse_##n, prefix##_value_##n, prefix##_final_##n }
-#define ALL_ENTRIES(prefix, by_name)                                                              \
-    ENTRIES(0, prefix, by_name)                                                                   \
-    ENTRIES(1, prefix, by_name)                                                                   \
-    ENTRIES(2, prefix, by_name)                                                                   \
-    ENTRIES(3, prefix, by_name)                                                                   \
-    static const struct entries prefix##_entries[LIBRARIES] = { FOUR(0, prefix), FOUR(1, prefix), \
-                                                                FOUR(2, prefix),                  \
-                                                                FOUR(3, prefix) };
+#define ALL_ENTRIES(prefix, by_name)                                              \
+    ENTRIES(0, prefix, by_name)                                                   \
+    ENTRIES(1, prefix, by_name)                                                   \
+    ENTRIES(2, prefix, by_name)                                                   \
+    ENTRIES(3, prefix, by_name)                                                   \
+    static const struct aggregate_entries prefix##_entries[MAX_SQLITE_COPIES] = { \
+        FOUR(0, prefix), FOUR(1, prefix), FOUR(2, prefix), FOUR(3, prefix)        \
+    };
 
 ALL_ENTRIES(vm_agg, true)
 ALL_ENTRIES(own, false)
 
-static void forget_registry(void *registry)
-{
-    registry_release(registry);
-}
-
-static void forget_function(void *function)
-{
-    function_release(function);
-}
-
-int aggregate_define_by_name(struct registry *registry, int index, int flags)
+int aggregate_define_by_name(struct function_registry *registry, int index, int flags)
 {
     sqlite_library *sqlite3_api = registry->library;
-    const struct entries *entries = &vm_agg_entries[index];
+    const struct aggregate_entries *entries = &vm_agg_entries[index];
     registry->references++; /* SQLite's: it calls the destructor in any case */
     return sqlite3_create_window_function(registry->connection, "vm_agg", -1, flags, registry,
                                           entries->step, entries->final, entries->value,
-                                          entries->inverse, forget_registry);
+                                          entries->inverse, registry_release_data);
 }
 
-int aggregate_define_own(struct function *function, int index, int flags)
+int aggregate_define_own(struct sql_function *function, int index, int flags)
 {
     sqlite_library *sqlite3_api = function->registry->library;
-    const struct entries *entries = &own_entries[index];
+    const struct aggregate_entries *entries = &own_entries[index];
     int code = SQLITE_OK;
     for (uint32_t count = required_count(function);
          count <= function->parameter_count && code == SQLITE_OK; count++) {
         function->references++;
         code = sqlite3_create_window_function(
             function->registry->connection, function->name, (int)count, flags, function,
-            entries->step, entries->final, entries->value, entries->inverse, forget_function);
+            entries->step, entries->final, entries->value, entries->inverse, function_release_data);
     }
     return code;
 }

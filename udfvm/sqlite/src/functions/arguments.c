@@ -1,6 +1,8 @@
 /* Table-valued functions: see arguments.h. */
 #include "functions/arguments.h"
 
+#include "statement/report.h"
+
 #include <stdlib.h>
 
 int arguments_plan(sqlite3_index_info *plan, int first)
@@ -12,7 +14,7 @@ int arguments_plan(sqlite3_index_info *plan, int first)
     for (int i = 0; i < plan->nConstraint; i++) {
         const struct sqlite3_index_constraint *constraint = &plan->aConstraint[i];
         const int argument = constraint->iColumn - first;
-        if (argument < 0 || argument >= ARGUMENTS_MAX ||
+        if (argument < 0 || argument >= MAX_ARGUMENTS ||
             constraint->op != SQLITE_INDEX_CONSTRAINT_EQ)
             continue;
         if (!constraint->usable)
@@ -29,7 +31,7 @@ int arguments_plan(sqlite3_index_info *plan, int first)
     return seen == (1ull << count) - 1 ? SQLITE_OK : SQLITE_CONSTRAINT;
 }
 
-int arguments_keep(sqlite_library *library, struct arguments *arguments, int count,
+int arguments_keep(sqlite_library *library, struct table_arguments *arguments, int count,
                    sqlite3_value **values)
 {
     sqlite_library *sqlite3_api = library;
@@ -45,16 +47,16 @@ int arguments_keep(sqlite_library *library, struct arguments *arguments, int cou
     return SQLITE_OK;
 }
 
-void arguments_drop(sqlite_library *library, struct arguments *arguments)
+void arguments_drop(sqlite_library *library, struct table_arguments *arguments)
 {
     sqlite_library *sqlite3_api = library;
     for (int i = 0; i < arguments->count; i++)
         sqlite3_value_free(arguments->values[i]);
     free(arguments->values);
-    *arguments = (struct arguments){ 0 };
+    *arguments = (struct table_arguments){ 0 };
 }
 
-void arguments_result(sqlite_library *library, const struct arguments *arguments, int index,
+void arguments_result(sqlite_library *library, const struct table_arguments *arguments, int index,
                       sqlite3_context *context)
 {
     sqlite_library *sqlite3_api = library;

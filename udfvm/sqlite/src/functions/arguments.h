@@ -2,9 +2,9 @@
 #ifndef UDFVM_SQLITE_ARGUMENTS_H
 #define UDFVM_SQLITE_ARGUMENTS_H
 
-#include "internal.h"
+#include "connection/sqlite_copies.h"
 
-enum { ARGUMENTS_MAX = 60 };
+enum { MAX_ARGUMENTS = 60 };
 
 /* For xBestIndex: hands the arguments, the hidden columns from number `first` on, to xFilter in
  * their order. xFilter gets their number: all of them have values, from the first on, without a
@@ -12,15 +12,15 @@ enum { ARGUMENTS_MAX = 60 };
 int arguments_plan(sqlite3_index_info *plan, int first);
 
 /* Copies of a call's arguments: xColumn shows them. */
-struct arguments {
+struct table_arguments {
     int count;
     sqlite3_value **values;
 };
 
-int arguments_keep(sqlite_library *library, struct arguments *arguments, int count,
+int arguments_keep(sqlite_library *library, struct table_arguments *arguments, int count,
                    sqlite3_value **values);
-void arguments_drop(sqlite_library *library, struct arguments *arguments);
-void arguments_result(sqlite_library *library, const struct arguments *arguments, int index,
+void arguments_drop(sqlite_library *library, struct table_arguments *arguments);
+void arguments_result(sqlite_library *library, const struct table_arguments *arguments, int index,
                       sqlite3_context *context);
 
 /* The error of a virtual table; takes the text (NULL: out of memory). Returns the code to return.

@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "functions/tables.h"
+#include "sql/signature.h"
+#include "sql/stored.h"
 
-#define TEXT_MOST 65536u /* bytes of a text of the database that are shown */
+#define MAX_SHOWN_TEXT 65536u /* bytes of a text of the database that are shown */
 
 #define SCHEMA                                                                                   \
     "CREATE TABLE x(name TEXT, language TEXT, signature TEXT, size INTEGER, hash TEXT, created " \
@@ -20,17 +22,17 @@ enum { NAME, LANGUAGE, SIGNATURE, SIZE, HASH, CREATED, VERSION, ORIGIN };
 
 struct functions_table {
     sqlite3_vtab base;
-    struct registry *registry; /* a reference */
+    struct function_registry *registry; /* a reference */
 };
 
 struct functions_cursor {
     sqlite3_vtab_cursor base;
-    struct function *own; /* a reference; NULL: those of the connection are done */
-    sqlite3_stmt *stored; /* NULL: none, or done */
+    struct sql_function *own; /* a reference; NULL: those of the connection are done */
+    sqlite3_stmt *stored;     /* NULL: none, or done */
     sqlite3_int64 row;
 };
 
-static struct registry *registry_at(sqlite3_vtab_cursor *cursor)
+static struct function_registry *registry_at(sqlite3_vtab_cursor *cursor)
 {
     return ((struct functions_table *)cursor->pVtab)->registry;
 }
@@ -38,7 +40,7 @@ static struct registry *registry_at(sqlite3_vtab_cursor *cursor)
 static int connect_table(sqlite3 *connection, void *data, int count, const char *const *arguments,
                          sqlite3_vtab **table, char **error)
 {
-    struct registry *registry = data;
+    struct function_registry *registry = data;
     sqlite_library *sqlite3_api = registry->library;
     (void)count, (void)arguments, (void)error;
     int code = sqlite3_declare_vtab(connection, SCHEMA);
@@ -56,7 +58,7 @@ static int connect_table(sqlite3 *connection, void *data, int count, const char 
 
 static int disconnect_table(sqlite3_vtab *table)
 {
-    struct registry *registry = ((struct functions_table *)table)->registry;
+    struct function_registry *registry = ((struct functions_table *)table)->registry;
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_free(table);
     registry_release(registry);
@@ -72,9 +74,9 @@ static int best_index(sqlite3_vtab *table, sqlite3_index_info *info)
 }
 
 /* The list may change while the cursor stands on it. */
-static void move_own(struct functions_cursor *cursor, struct function *to)
+static void move_own(struct functions_cursor *cursor, struct sql_function *to)
 {
-    struct function *from = cursor->own;
+    struct sql_function *from = cursor->own;
     if (to)
         to->references++;
     cursor->own = to;
@@ -118,7 +120,7 @@ static int filter(sqlite3_vtab_cursor *base, int index, const char *text, int co
 {
     (void)index, (void)text, (void)count, (void)arguments;
     struct functions_cursor *cursor = (struct functions_cursor *)base;
-    struct registry *registry = registry_at(base);
+    struct function_registry *registry = registry_at(base);
     sqlite_library *sqlite3_api = registry->library;
     int code;
     sqlite3_finalize(cursor->stored);
@@ -148,7 +150,7 @@ static int at_end(sqlite3_vtab_cursor *base)
 }
 
 static void signature_of(sqlite_library *library, sqlite3_context *context,
-                         const struct function *function)
+                         const struct sql_function *function)
 {
     sqlite_library *sqlite3_api = library;
     sqlite3_str *out = sqlite3_str_new(NULL);
@@ -175,7 +177,7 @@ static void image_hash(sqlite_library *library, sqlite3_context *context, const 
 }
 
 static void own_column(sqlite_library *library, sqlite3_context *context,
-                       const struct function *function, int number)
+                       const struct sql_function *function, int number)
 {
     sqlite_library *sqlite3_api = library;
     switch (number) {
@@ -193,7 +195,8 @@ static void own_column(sqlite_library *library, sqlite3_context *context,
         image_hash(library, context, function->image);
         break;
     case ORIGIN:
-        sqlite3_result_text(context, function->lease ? "connection" : "sealed", -1, SQLITE_STATIC);
+        sqlite3_result_text(context, function->embedder ? "connection" : "sealed", -1,
+                            SQLITE_STATIC);
         break;
     default:
         sqlite3_result_null(context);
@@ -226,7 +229,7 @@ static void stored_value(sqlite_library *library, sqlite3_context *context, sqli
         return;
     }
     const size_t length = (size_t)sqlite3_value_bytes(value),
-                 room = 6 * length < TEXT_MOST ? 6 * length : TEXT_MOST;
+                 room = 6 * length < MAX_SHOWN_TEXT ? 6 * length : MAX_SHOWN_TEXT;
     char *visible = sqlite3_malloc64(room + 1);
     if (visible)
         udfvm_visible_text(text, length, "\n\t", visible, room + 1);

@@ -12,24 +12,27 @@
 
 #include "functions/arguments.h"
 #include "functions/results.h"
+#include "functions/tables.h"
+#include "sql/resolve.h"
+#include "statement/report.h"
 
 /* As results.c begins with few rows, and for the same reason. */
 #define FIRST_ROWS 256u
-#define MOST_ROWS  16384u
-#define MOST_BYTES (4u << 20)
+#define MAX_ROWS   16384u
+#define MAX_BYTES  (4u << 20)
 #define PARAMETERS 32
 
-struct map {
+struct map_table {
     sqlite3_vtab base;
-    struct registry *registry; /* a reference */
-    uint32_t width;            /* of the columns value, value2, ... */
+    struct function_registry *registry; /* a reference */
+    uint32_t width;                     /* of the columns value, value2, ... */
 };
 
 /* Keys of a batch: values of any type. */
-struct keys {
+struct map_keys {
     struct udfvm_value *values; /* those with bytes: offset in `bytes` */
     size_t count, capacity;
-    struct buffer bytes;
+    struct batch_buffer bytes;
 };
 
 struct map_cursor {
@@ -37,9 +40,9 @@ struct map_cursor {
     struct statement statement; /* of one session, if any */
     sqlite3_stmt *query;
     struct batch *batch;
-    struct keys keys;
-    struct results results;
-    struct arguments arguments;
+    struct map_keys keys;
+    struct function_results results;
+    struct table_arguments arguments;
     uint64_t rows; /* to gather next, at most */
     int64_t rows_before;
     sqlite3_int64 rowid;
@@ -48,7 +51,7 @@ struct map_cursor {
 
 static sqlite_library *library_of(const sqlite3_vtab_cursor *cursor)
 {
-    return ((struct map *)cursor->pVtab)->registry->library;
+    return ((struct map_table *)cursor->pVtab)->registry->library;
 }
 
 static int fail(struct map_cursor *cursor, int code, char *text)
@@ -59,7 +62,7 @@ static int fail(struct map_cursor *cursor, int code, char *text)
 
 /* ---- Keys ---- */
 
-static int keep_key(sqlite_library *library, struct keys *keys, sqlite3_value *key)
+static int keep_key(sqlite_library *library, struct map_keys *keys, sqlite3_value *key)
 {
     sqlite_library *sqlite3_api = library;
     if (keys->count == keys->capacity) {
@@ -102,7 +105,7 @@ static int keep_key(sqlite_library *library, struct keys *keys, sqlite3_value *k
     return SQLITE_OK;
 }
 
-static void key_result(sqlite_library *library, const struct keys *keys, uint64_t index,
+static void key_result(sqlite_library *library, const struct map_keys *keys, uint64_t index,
                        sqlite3_context *context)
 {
     sqlite_library *sqlite3_api = library;
@@ -127,7 +130,7 @@ static void key_result(sqlite_library *library, const struct keys *keys, uint64_
     }
 }
 
-static void forget_keys(struct keys *keys)
+static void forget_keys(struct map_keys *keys)
 {
     keys->count = 0;
     keys->bytes.length = 0;
@@ -158,7 +161,8 @@ static bool is_query(const char *sql)
            strncasecmp(word, "values", 6) == 0;
 }
 
-static int prepare(struct map_cursor *cursor, const struct function *function, sqlite3_value *text)
+static int prepare(struct map_cursor *cursor, const struct sql_function *function,
+                   sqlite3_value *text)
 {
     sqlite_library *sqlite3_api = library_of(&cursor->base);
     sqlite3 *connection = function->registry->connection;
@@ -212,7 +216,7 @@ static int take_row(struct map_cursor *cursor)
 {
     sqlite_library *sqlite3_api = library_of(&cursor->base);
     struct session *session = cursor->results.session;
-    sqlite3_value *values[ARGUMENTS_MAX];
+    sqlite3_value *values[MAX_ARGUMENTS];
     const uint32_t count = session->function->parameter_count;
     char *error = NULL;
     session->row = cursor->rows_before + (int64_t)cursor->batch->rows;
@@ -232,7 +236,7 @@ static int take_row(struct map_cursor *cursor)
 static bool is_full(const struct map_cursor *cursor)
 {
     const bool whole = cursor->results.session->function->flags & UDFVM_SQLITE_WHOLE;
-    return !whole && (cursor->batch->rows >= cursor->rows || cursor->batch->bytes >= MOST_BYTES);
+    return !whole && (cursor->batch->rows >= cursor->rows || cursor->batch->bytes >= MAX_BYTES);
 }
 
 static int gather(struct map_cursor *cursor)
@@ -257,7 +261,7 @@ static int gather(struct map_cursor *cursor)
             return fail(cursor, code, sqlite3_mprintf("vm_map: in the query: %s", why));
         }
     }
-    cursor->rows = cursor->rows * 4 < MOST_ROWS ? cursor->rows * 4 : MOST_ROWS;
+    cursor->rows = cursor->rows * 4 < MAX_ROWS ? cursor->rows * 4 : MAX_ROWS;
     return SQLITE_OK;
 }
 
@@ -287,7 +291,7 @@ static int map_connect(sqlite3 *connection, void *data, int count, const char *c
                        sqlite3_vtab **table, char **error)
 {
     (void)count, (void)arguments, (void)error;
-    struct registry *registry = data;
+    struct function_registry *registry = data;
     sqlite_library *sqlite3_api = registry->library;
     const uint32_t width = registry->width;
     sqlite3_str *text = sqlite3_str_new(connection);
@@ -304,7 +308,7 @@ static int map_connect(sqlite3 *connection, void *data, int count, const char *c
     if (code != SQLITE_OK)
         return code;
     sqlite3_vtab_config(connection, SQLITE_VTAB_DIRECTONLY);
-    struct map *map = calloc(1, sizeof *map);
+    struct map_table *map = calloc(1, sizeof *map);
     if (!map)
         return SQLITE_NOMEM;
     map->registry = registry;
@@ -316,7 +320,7 @@ static int map_connect(sqlite3 *connection, void *data, int count, const char *c
 
 static int map_disconnect(sqlite3_vtab *table)
 {
-    struct map *map = (struct map *)table;
+    struct map_table *map = (struct map_table *)table;
     registry_release(map->registry);
     free(map);
     return SQLITE_OK;
@@ -324,7 +328,7 @@ static int map_disconnect(sqlite3_vtab *table)
 
 static int map_plan(sqlite3_vtab *table, sqlite3_index_info *plan)
 {
-    return arguments_plan(plan, 1 + (int)((struct map *)table)->width);
+    return arguments_plan(plan, 1 + (int)((struct map_table *)table)->width);
 }
 
 static int map_open(sqlite3_vtab *table, sqlite3_vtab_cursor **opened)
@@ -332,7 +336,7 @@ static int map_open(sqlite3_vtab *table, sqlite3_vtab_cursor **opened)
     struct map_cursor *cursor = calloc(1, sizeof *cursor);
     if (!cursor)
         return SQLITE_NOMEM;
-    cursor->statement.library = ((struct map *)table)->registry->library;
+    cursor->statement.library = ((struct map_table *)table)->registry->library;
     *opened = &cursor->base;
     return SQLITE_OK;
 }
@@ -364,10 +368,10 @@ static int map_close(sqlite3_vtab_cursor *base)
 }
 
 static int find_function(struct map_cursor *cursor, int count, sqlite3_value **values,
-                         struct function **function)
+                         struct sql_function **function)
 {
     sqlite_library *sqlite3_api = library_of(&cursor->base);
-    struct registry *registry = ((struct map *)cursor->base.pVtab)->registry;
+    struct function_registry *registry = ((struct map_table *)cursor->base.pVtab)->registry;
     const char *name = count >= 2 && sqlite3_value_type(values[0]) == SQLITE_TEXT
                            ? (const char *)sqlite3_value_text(values[0])
                            : NULL;
@@ -377,13 +381,13 @@ static int find_function(struct map_cursor *cursor, int count, sqlite3_value **v
                         "vm_map: takes the name of a UDF, a query, and the query's parameters"));
     char *wrong;
     *function = resolve(registry, &cursor->statement, "vm_map", name,
-                        (size_t)sqlite3_value_bytes(values[0]), ~ROLE(UDFVM_SQLITE_AGGREGATE),
+                        (size_t)sqlite3_value_bytes(values[0]), ~FORM(UDFVM_SQLITE_AGGREGATE),
                         &wrong);
     if (!*function) {
         const int code = resolve_code(registry, &wrong);
         return fail(cursor, code, wrong);
     }
-    return (*function)->parameter_count > ARGUMENTS_MAX
+    return (*function)->parameter_count > MAX_ARGUMENTS
                ? fail(cursor, SQLITE_ERROR,
                       sqlite3_mprintf("vm_map: UDF '%s' has too many parameters", name))
                : SQLITE_OK;
@@ -391,7 +395,7 @@ static int find_function(struct map_cursor *cursor, int count, sqlite3_value **v
 
 /* Another run of the same cursor goes on in the same call: its state lives as long as the
  * statement. */
-static struct session *session_for(struct map_cursor *cursor, struct function *function)
+static struct session *session_for(struct map_cursor *cursor, struct sql_function *function)
 {
     struct session *session = statement_find(&cursor->statement, function);
     return session ? session : session_create(&cursor->statement, function);
@@ -402,7 +406,7 @@ static int map_filter(sqlite3_vtab_cursor *base, int plan, const char *text, int
 {
     (void)plan, (void)text;
     struct map_cursor *cursor = (struct map_cursor *)base;
-    struct function *function = NULL;
+    struct sql_function *function = NULL;
     stop(cursor);
     int code = arguments_keep(library_of(base), &cursor->arguments, count, values);
     if (code == SQLITE_OK)
@@ -441,7 +445,7 @@ static int map_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int i
 {
     struct map_cursor *cursor = (struct map_cursor *)base;
     sqlite_library *sqlite3_api = library_of(base);
-    const int width = (int)((struct map *)base->pVtab)->width;
+    const int width = (int)((struct map_table *)base->pVtab)->width;
     const char *wrong = NULL;
     char *error = NULL;
     int code = results_ready(&cursor->results, &error);
@@ -480,15 +484,10 @@ static const sqlite3_module map_module = {
     .xRowid = map_rowid,
 };
 
-static void forget_registry(void *registry)
-{
-    registry_release(registry);
-}
-
-int map_define(struct registry *registry)
+int map_define(struct function_registry *registry)
 {
     sqlite_library *sqlite3_api = registry->library;
     registry->references++; /* the module's; SQLite calls the destructor in any case */
     return sqlite3_create_module_v2(registry->connection, "vm_map", &map_module, registry,
-                                    forget_registry);
+                                    registry_release_data);
 }

@@ -1,22 +1,25 @@
 /* What a function makes of a batch of rows: see results.h. */
 #include "functions/results.h"
 
+#include "statement/report.h"
+#include "statement/row.h"
+
 #include <stdlib.h>
 
 /* A table function is asked for few rows first, so that LIMIT 1 does not make it compute thousands,
  * then for more and more. */
-#define FIRST_FETCH   64u
-#define LARGEST_FETCH 16384u
+#define FIRST_FETCH 64u
+#define MAX_FETCH   16384u
 
-static bool is_table(const struct results *results)
+static bool is_table(const struct function_results *results)
 {
-    return results->session->function->role == UDFVM_SQLITE_TABLE;
+    return results->session->function->form == UDFVM_SQLITE_TABLE;
 }
 
-int results_create(struct results *results, struct session *session)
+int results_create(struct function_results *results, struct session *session)
 {
-    const struct function *function = session->function;
-    *results = (struct results){ .session = session, .limit = FIRST_FETCH };
+    const struct sql_function *function = session->function;
+    *results = (struct function_results){ .session = session, .limit = FIRST_FETCH };
     results->count = is_table(results) ? function->column_count + 1 : 1;
     results->types = calloc(results->count, sizeof *results->types);
     if (!results->types)
@@ -27,14 +30,14 @@ int results_create(struct results *results, struct session *session)
     return SQLITE_OK;
 }
 
-void results_free(struct results *results)
+void results_free(struct function_results *results)
 {
     view_close(&results->view);
     free(results->types);
-    *results = (struct results){ 0 };
+    *results = (struct function_results){ 0 };
 }
 
-static int bad_reply(struct results *results, const char *wrong, char **error)
+static int bad_reply(struct function_results *results, const char *wrong, char **error)
 {
     struct session *session = results->session;
     session->row = -1;
@@ -44,7 +47,7 @@ static int bad_reply(struct results *results, const char *wrong, char **error)
 }
 
 /* Where each row of a table function comes from, which says where its key is. */
-static const char *check_sources(const struct results *results)
+static const char *check_sources(const struct function_results *results)
 {
     for (uint64_t row = 0; row < results->view.rows; row++)
         if (view_is_null(&results->view, 0, row) ||
@@ -53,8 +56,8 @@ static const char *check_sources(const struct results *results)
     return NULL;
 }
 
-static int receive(struct results *results, const struct exchange *exchange, uint64_t most_rows,
-                   char **error)
+static int receive(struct function_results *results, const struct batch_exchange *exchange,
+                   uint64_t max_rows, char **error)
 {
     struct udfvm_reply reply;
     view_close(&results->view);
@@ -62,29 +65,29 @@ static int receive(struct results *results, const struct exchange *exchange, uin
     int code = session_exchange(results->session, exchange, &reply, error);
     if (code != SQLITE_OK)
         return code;
-    const char *wrong = view_open(&results->view, &reply, results->types, results->count,
-                                  most_rows);
+    const char *wrong = view_open(&results->view, &reply, results->types, results->count, max_rows);
     if (!wrong)
-        wrong = is_table(results)                 ? check_sources(results)
-                : results->view.rows != most_rows ? "not a value for each row"
-                                                  : NULL;
+        wrong = is_table(results)                ? check_sources(results)
+                : results->view.rows != max_rows ? "not a value for each row"
+                                                 : NULL;
     return wrong ? bad_reply(results, wrong, error) : SQLITE_OK;
 }
 
-static int fetch(struct results *results, const struct batch *batch, char **error)
+static int fetch(struct function_results *results, const struct batch *batch, char **error)
 {
     const uint64_t rows = results->limit;
-    const struct exchange exchange = { .request = batch ? UDFVM_REQUEST_TABLE : UDFVM_REQUEST_FETCH,
-                                       .head = { rows },
-                                       .batch = batch,
-                                       .first_row = results->first_row,
-                                       .rows = results->sources };
-    results->limit = rows * 2 < LARGEST_FETCH ? rows * 2 : LARGEST_FETCH;
+    const struct batch_exchange exchange = { .request = batch ? UDFVM_REQUEST_TABLE
+                                                              : UDFVM_REQUEST_FETCH,
+                                             .head = { rows },
+                                             .batch = batch,
+                                             .first_row = results->first_row,
+                                             .rows = results->sources };
+    results->limit = rows * 2 < MAX_FETCH ? rows * 2 : MAX_FETCH;
     return receive(results, &exchange, rows, error);
 }
 
 /* A reply without rows may still say that there are more. */
-static int fetch_until_rows(struct results *results, char **error)
+static int fetch_until_rows(struct function_results *results, char **error)
 {
     int code = SQLITE_OK;
     while (code == SQLITE_OK && results->at >= results->view.rows && results->view.more)
@@ -92,23 +95,23 @@ static int fetch_until_rows(struct results *results, char **error)
     return code;
 }
 
-int results_begin(struct results *results, const struct batch *batch, int64_t first_row,
+int results_begin(struct function_results *results, const struct batch *batch, int64_t first_row,
                   char **error)
 {
     results->sources = batch->rows;
     results->first_row = first_row;
     if (!is_table(results)) {
-        const struct exchange exchange = { .request = UDFVM_REQUEST_COLUMNS,
-                                           .batch = batch,
-                                           .first_row = first_row,
-                                           .rows = batch->rows };
+        const struct batch_exchange exchange = { .request = UDFVM_REQUEST_COLUMNS,
+                                                 .batch = batch,
+                                                 .first_row = first_row,
+                                                 .rows = batch->rows };
         return receive(results, &exchange, batch->rows, error);
     }
     int code = fetch(results, batch, error);
     return code == SQLITE_OK ? fetch_until_rows(results, error) : code;
 }
 
-int results_ready(const struct results *results, char **error)
+int results_ready(const struct function_results *results, char **error)
 {
     struct udfvm_error failure;
     if (udfvm_vm_check(results->session->vm, &failure) == UDFVM_OK)
@@ -116,31 +119,32 @@ int results_ready(const struct results *results, char **error)
     return explain_core_error(results->session, &failure, error);
 }
 
-int results_next(struct results *results, char **error)
+int results_next(struct function_results *results, char **error)
 {
     int code = results_ready(results, error);
     results->at++;
     return code == SQLITE_OK ? fetch_until_rows(results, error) : code;
 }
 
-bool results_done(const struct results *results)
+bool results_done(const struct function_results *results)
 {
     return results->at >= results->view.rows;
 }
 
-uint64_t results_source(const struct results *results)
+uint64_t results_source(const struct function_results *results)
 {
     return is_table(results) ? (uint64_t)view_integer(&results->view, 0, results->at) : results->at;
 }
 
-size_t results_width(const struct results *results)
+size_t results_width(const struct function_results *results)
 {
     return is_table(results) ? results->count - 1 : 1;
 }
 
-const char *results_value(const struct results *results, size_t column, sqlite3_context *context)
+const char *results_value(const struct function_results *results, size_t column,
+                          sqlite3_context *context)
 {
-    const struct function *function = results->session->function;
+    const struct sql_function *function = results->session->function;
     sqlite_library *sqlite3_api = function->registry->library;
     const char *wrong = view_result(&results->view, column + is_table(results), results->at,
                                     sqlite3_api, context);

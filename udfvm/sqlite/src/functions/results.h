@@ -6,36 +6,37 @@
 #include "statement/exchange.h"
 #include "wire/view.h"
 
-struct results {
+struct function_results {
     struct session *session;
     uint32_t *types; /* of a reply's columns; those of a table function begin with the source */
     size_t count;
-    struct view view;  /* the reply at hand */
-    uint64_t at;       /* row of it */
-    uint64_t limit;    /* rows to fetch next, at most */
-    uint64_t sources;  /* rows of arguments */
-    int64_t first_row; /* index of the first of them in the whole input */
+    struct column_view view; /* the reply at hand */
+    uint64_t at;             /* row of it */
+    uint64_t limit;          /* rows to fetch next, at most */
+    uint64_t sources;        /* rows of arguments */
+    int64_t first_row;       /* index of the first of them in the whole input */
 };
 
-int results_create(struct results *results,
+int results_create(struct function_results *results,
                    struct session *session); /* SQLITE_OK or SQLITE_NOMEM */
-void results_free(struct results *results);
+void results_free(struct function_results *results);
 
 /* Runs the function on the rows of a batch, which must stay as it is no longer than the call.
  * SQLITE_OK, or as session_exchange(). */
-int results_begin(struct results *results, const struct batch *batch, int64_t first_row,
+int results_begin(struct function_results *results, const struct batch *batch, int64_t first_row,
                   char **error);
 /* Before the row at hand is read: in a forked child the reply is not there. SQLITE_OK, or as
  * session_exchange(). */
-int results_ready(const struct results *results, char **error);
+int results_ready(const struct function_results *results, char **error);
 /* On to the next row; results_done() tells whether there is one. */
-int results_next(struct results *results, char **error);
-bool results_done(const struct results *results);
+int results_next(struct function_results *results, char **error);
+bool results_done(const struct function_results *results);
 
 /* Which row of arguments the row at hand is of. */
-uint64_t results_source(const struct results *results);
+uint64_t results_source(const struct function_results *results);
 /* A column of the function's own of the row at hand, from 0 on. NULL, or what is wrong with it. */
-const char *results_value(const struct results *results, size_t column, sqlite3_context *context);
-size_t results_width(const struct results *results);
+const char *results_value(const struct function_results *results, size_t column,
+                          sqlite3_context *context);
+size_t results_width(const struct function_results *results);
 
 #endif

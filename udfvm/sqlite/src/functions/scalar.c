@@ -1,9 +1,12 @@
 /* The SQL functions: vm_udf, which finds a UDF by name, and a UDF's own function. */
-#include "internal.h"
+#include "functions/scalar.h"
+#include "sql/resolve.h"
+#include "statement/report.h"
+#include "statement/row.h"
 
 static void run_row(struct session *session, sqlite3_context *context, sqlite3_value **arguments)
 {
-    const struct function *function = session->function;
+    const struct sql_function *function = session->function;
     uint64_t length;
     if (!row_encode(session, context, arguments, &length))
         return;
@@ -31,8 +34,8 @@ static void run_row(struct session *session, sqlite3_context *context, sqlite3_v
         report_core_error(session, context, &error);
 }
 
-static void call(struct statement *statement, struct session *session, struct function *function,
-                 sqlite3_context *context, sqlite3_value **arguments)
+static void call(struct statement *statement, struct session *session,
+                 struct sql_function *function, sqlite3_context *context, sqlite3_value **arguments)
 {
     sqlite_library *sqlite3_api = function->registry->library;
     if (!session)
@@ -67,9 +70,9 @@ static void call(struct statement *statement, struct session *session, struct fu
 void call_own(sqlite_library *library, sqlite3_context *context, int count,
               sqlite3_value **arguments)
 {
-    sqlite3_value *room[PARAMETERS_MAX];
+    sqlite3_value *room[MAX_PARAMETERS];
     sqlite_library *sqlite3_api = library;
-    struct function *function = sqlite3_user_data(context);
+    struct sql_function *function = sqlite3_user_data(context);
     struct statement alone = { .library = library };
     struct statement *statement = statement_of(library, context, &alone);
     call(statement, statement_find(statement, function), function, context,
@@ -77,58 +80,12 @@ void call_own(sqlite_library *library, sqlite3_context *context, int count,
     statement_clear(&alone);
 }
 
-int resolve_code(struct registry *registry, char **wrong)
-{
-    sqlite_library *sqlite3_api = registry->library;
-    if (!registry->interrupted)
-        return SQLITE_ERROR;
-    registry->interrupted = false;
-    sqlite3_free(*wrong);
-    *wrong = NULL;
-    return SQLITE_INTERRUPT;
-}
-
-void fail_to_resolve(struct registry *registry, sqlite3_context *context, char *wrong)
-{
-    sqlite_library *sqlite3_api = registry->library;
-    if (resolve_code(registry, &wrong) == SQLITE_INTERRUPT)
-        sqlite3_result_error_code(context, SQLITE_INTERRUPT);
-    else
-        fail_with(registry->library, context, wrong);
-}
-
-struct function *resolve(struct registry *registry, struct statement *statement, const char *caller,
-                         const char *name, size_t length, unsigned roles, char **wrong)
-{
-    char *message = NULL;
-    *wrong = NULL;
-    struct function *function = registry_find(registry, name, length);
-    if (!function)
-        function = sealed_find(registry, name, length, &message);
-    if (!function && !message) {
-        registry->load_end_ns = statement ? statement->end_ns
-                                          : 0; /* 0: its time begins where it loads */
-        function = stored_find(registry, name, length, &message);
-        if (statement)
-            statement->end_ns = registry->load_end_ns;
-    }
-    const struct definition wanted = { .name = name, .name_length = length };
-    if (!function && message)
-        *wrong = describe_definition(registry, &wanted, message,
-                                     (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_OTHER });
-    else if (!function)
-        *wrong = describe_unknown(registry, caller, name, roles);
-    else if (!(roles & ROLE(function->role)))
-        *wrong = describe_role(function, caller);
-    return *wrong ? NULL : function;
-}
-
 void call_by_name(sqlite_library *library, sqlite3_context *context, int count,
                   sqlite3_value **arguments)
 {
     sqlite_library *sqlite3_api = library;
-    struct registry *registry = sqlite3_user_data(context);
-    sqlite3_value *room[PARAMETERS_MAX];
+    struct function_registry *registry = sqlite3_user_data(context);
+    sqlite3_value *room[MAX_PARAMETERS];
     if (count == 0 || sqlite3_value_type(arguments[0]) != SQLITE_TEXT) {
         sqlite3_result_error(context,
                              "vm_udf: the first argument must be the name of a UDF, as TEXT", -1);
@@ -144,9 +101,9 @@ void call_by_name(sqlite_library *library, sqlite3_context *context, int count,
     struct statement *statement = statement_of(library, context, &alone);
     struct session *session = statement_find_name(statement, name, length);
     char *wrong = NULL;
-    struct function *function = session ? session->function
-                                        : resolve(registry, statement, "vm_udf", name, length,
-                                                  ROLE(UDFVM_SQLITE_SCALAR), &wrong);
+    struct sql_function *function = session ? session->function
+                                            : resolve(registry, statement, "vm_udf", name, length,
+                                                      FORM(UDFVM_SQLITE_SCALAR), &wrong);
     if (!function)
         fail_to_resolve(registry, context, wrong);
     else if (!takes_count(function, count - 1))

@@ -8,14 +8,18 @@
 
 #include "functions/arguments.h"
 #include "functions/results.h"
+#include "functions/tables.h"
+#include "sql/resolve.h"
+#include "statement/report.h"
+#include "statement/row.h"
 
 /* Columns of vm_map and vm_table where functions that were sealed may turn up later. */
 #define UNKNOWN_WIDTH 8u
 
-struct table {
+struct function_table {
     sqlite3_vtab base;
-    struct registry *registry; /* a reference */
-    struct function *function; /* a reference; NULL: vm_table */
+    struct function_registry *registry; /* a reference */
+    struct sql_function *function;      /* a reference; NULL: vm_table */
     uint32_t width;
 };
 
@@ -23,15 +27,15 @@ struct table_cursor {
     sqlite3_vtab_cursor base;
     struct statement statement; /* of the sessions of each function that it ran */
     struct batch *batch;
-    struct results results;
-    struct arguments arguments;
+    struct function_results results;
+    struct table_arguments arguments;
     sqlite3_int64 rowid;
     bool done;
 };
 
 static sqlite_library *library_of(const sqlite3_vtab_cursor *cursor)
 {
-    return ((struct table *)cursor->pVtab)->registry->library;
+    return ((struct function_table *)cursor->pVtab)->registry->library;
 }
 
 static int fail(struct table_cursor *cursor, int code, char *text)
@@ -40,10 +44,11 @@ static int fail(struct table_cursor *cursor, int code, char *text)
     return table_fail(library_of(&cursor->base), cursor->base.pVtab, code, text);
 }
 
-uint32_t widest_table(const struct registry *registry)
+uint32_t widest_table(const struct function_registry *registry)
 {
     uint32_t width = registry->embedded ? 1 : UNKNOWN_WIDTH;
-    for (const struct function *function = registry->functions; function; function = function->next)
+    for (const struct sql_function *function = registry->functions; function;
+         function = function->next)
         if (function->column_count > width)
             width = function->column_count;
     return width;
@@ -59,13 +64,14 @@ static char *declare_any(sqlite_library *library, sqlite3 *connection, uint32_t 
     for (uint32_t i = 1; i <= width; i++)
         sqlite3_str_appendf(text, "c%u, ", i);
     sqlite3_str_appendall(text, "udf HIDDEN");
-    for (int i = 1; i < ARGUMENTS_MAX; i++)
+    for (int i = 1; i < MAX_ARGUMENTS; i++)
         sqlite3_str_appendf(text, ", a%d HIDDEN", i);
     sqlite3_str_appendall(text, ")");
     return sqlite3_str_finish(text);
 }
 
-static bool is_column(sqlite_library *library, const struct function *function, const char *name)
+static bool is_column(sqlite_library *library, const struct sql_function *function,
+                      const char *name)
 {
     sqlite_library *sqlite3_api = library;
     for (uint32_t i = 0; i < function->column_count; i++)
@@ -75,7 +81,7 @@ static bool is_column(sqlite_library *library, const struct function *function, 
 }
 
 static char *declare_own(sqlite_library *library, sqlite3 *connection,
-                         const struct function *function)
+                         const struct sql_function *function)
 {
     sqlite_library *sqlite3_api = library;
     sqlite3_str *text = sqlite3_str_new(connection);
@@ -91,8 +97,8 @@ static char *declare_own(sqlite_library *library, sqlite3 *connection,
     return sqlite3_str_finish(text);
 }
 
-static int connect(sqlite3 *connection, struct registry *registry, struct function *function,
-                   sqlite3_vtab **made)
+static int connect(sqlite3 *connection, struct function_registry *registry,
+                   struct sql_function *function, sqlite3_vtab **made)
 {
     sqlite_library *sqlite3_api = registry->library;
     const uint32_t width = function ? function->column_count : registry->width;
@@ -104,7 +110,7 @@ static int connect(sqlite3 *connection, struct registry *registry, struct functi
         return code;
     if (!function || !(function->flags & UDFVM_SQLITE_IN_SCHEMA))
         sqlite3_vtab_config(connection, SQLITE_VTAB_DIRECTONLY);
-    struct table *table = calloc(1, sizeof *table);
+    struct function_table *table = calloc(1, sizeof *table);
     if (!table)
         return SQLITE_NOMEM;
     table->registry = registry;
@@ -128,13 +134,13 @@ static int connect_own(sqlite3 *connection, void *data, int count, const char *c
                        sqlite3_vtab **table, char **error)
 {
     (void)count, (void)arguments, (void)error;
-    struct function *function = data;
+    struct sql_function *function = data;
     return connect(connection, function->registry, function, table);
 }
 
 static int disconnect(sqlite3_vtab *base)
 {
-    struct table *table = (struct table *)base;
+    struct function_table *table = (struct function_table *)base;
     if (table->function)
         function_release(table->function);
     registry_release(table->registry);
@@ -144,7 +150,7 @@ static int disconnect(sqlite3_vtab *base)
 
 static int plan_any(sqlite3_vtab *base, sqlite3_index_info *plan)
 {
-    return arguments_plan(plan, (int)((struct table *)base)->width);
+    return arguments_plan(plan, (int)((struct function_table *)base)->width);
 }
 
 /* ---- Cursors ---- */
@@ -154,7 +160,7 @@ static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **opened)
     struct table_cursor *cursor = calloc(1, sizeof *cursor);
     if (!cursor)
         return SQLITE_NOMEM;
-    cursor->statement.library = ((struct table *)table)->registry->library;
+    cursor->statement.library = ((struct function_table *)table)->registry->library;
     *opened = &cursor->base;
     return SQLITE_OK;
 }
@@ -179,10 +185,10 @@ static int close_cursor(sqlite3_vtab_cursor *base)
 }
 
 static int find_by_name(struct table_cursor *cursor, int count, sqlite3_value **values,
-                        struct function **function)
+                        struct sql_function **function)
 {
     sqlite_library *sqlite3_api = library_of(&cursor->base);
-    struct registry *registry = ((struct table *)cursor->base.pVtab)->registry;
+    struct function_registry *registry = ((struct function_table *)cursor->base.pVtab)->registry;
     const char *name = count >= 1 && sqlite3_value_type(values[0]) == SQLITE_TEXT
                            ? (const char *)sqlite3_value_text(values[0])
                            : NULL;
@@ -193,7 +199,7 @@ static int find_by_name(struct table_cursor *cursor, int count, sqlite3_value **
                 "vm_table: takes the name of a table function, as TEXT, and its arguments"));
     char *wrong;
     *function = resolve(registry, &cursor->statement, "vm_table", name,
-                        (size_t)sqlite3_value_bytes(values[0]), ROLE(UDFVM_SQLITE_TABLE), &wrong);
+                        (size_t)sqlite3_value_bytes(values[0]), FORM(UDFVM_SQLITE_TABLE), &wrong);
     if (*function)
         return SQLITE_OK;
     const int code = resolve_code(registry, &wrong);
@@ -202,7 +208,7 @@ static int find_by_name(struct table_cursor *cursor, int count, sqlite3_value **
 
 static int begin(struct table_cursor *cursor, struct session *session, sqlite3_value **values)
 {
-    const struct function *function = session->function;
+    const struct sql_function *function = session->function;
     char *error = NULL;
     session->row++;
     enum row_check check = row_check(session, values, &error);
@@ -236,7 +242,7 @@ static int filter(sqlite3_vtab_cursor *base, int plan, const char *text, int cou
 {
     (void)plan, (void)text;
     struct table_cursor *cursor = (struct table_cursor *)base;
-    struct function *function = ((struct table *)base->pVtab)->function;
+    struct sql_function *function = ((struct function_table *)base->pVtab)->function;
     const int skip = function == NULL;
     stop(cursor);
     int code = arguments_keep(library_of(base), &cursor->arguments, count, values);
@@ -249,7 +255,7 @@ static int filter(sqlite3_vtab_cursor *base, int plan, const char *text, int cou
     struct session *session = statement_find(&cursor->statement, function);
     if (!session)
         session = session_create(&cursor->statement, function);
-    sqlite3_value *room[PARAMETERS_MAX];
+    sqlite3_value *room[MAX_PARAMETERS];
     return session
                ? begin(cursor, session, with_defaults(function, count - skip, values + skip, room))
                : SQLITE_NOMEM;
@@ -279,7 +285,7 @@ static int column(sqlite3_vtab_cursor *base, sqlite3_context *context, int index
 {
     struct table_cursor *cursor = (struct table_cursor *)base;
     sqlite_library *sqlite3_api = library_of(base);
-    const int width = (int)((struct table *)base->pVtab)->width;
+    const int width = (int)((struct function_table *)base->pVtab)->width;
     const char *wrong = NULL;
     char *error = NULL;
     int code = results_ready(&cursor->results, &error);
@@ -317,28 +323,18 @@ static int rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *number)
 static const sqlite3_module any_module = MODULE(connect_any);
 static const sqlite3_module own_module = MODULE(connect_own);
 
-static void forget_registry(void *registry)
-{
-    registry_release(registry);
-}
-
-static void forget_function(void *function)
-{
-    function_release(function);
-}
-
-int table_define(struct registry *registry)
+int table_define(struct function_registry *registry)
 {
     sqlite_library *sqlite3_api = registry->library;
     registry->references++; /* the module's; SQLite calls the destructor in any case */
     return sqlite3_create_module_v2(registry->connection, "vm_table", &any_module, registry,
-                                    forget_registry);
+                                    registry_release_data);
 }
 
-int table_define_own(struct function *function)
+int table_define_own(struct sql_function *function)
 {
     sqlite_library *sqlite3_api = function->registry->library;
     function->references++;
     return sqlite3_create_module_v2(function->registry->connection, function->name, &own_module,
-                                    function, forget_function);
+                                    function, function_release_data);
 }

@@ -7,20 +7,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "sql/load.h"
+#include "sql/sealed.h"
+#include "statement/report.h"
 
 #define LOAD_LOG 65536u
 #define WAIT_NS  60000000000u
 
 static load_request *const requests[LANGUAGES] = { python_request, compiled_request,
                                                    compiled_request };
-static const char *const languages[LANGUAGES] = { "python", "wasm", "native" };
-
-const char *language_name(unsigned language)
-{
-    return language < LANGUAGES ? languages[language] : NULL;
-}
-
 /* ---- Options: words, separated by blanks ---- */
 
 /* Nanoseconds of a decimal number of seconds, in any locale; 0 where it is none, or nothing, or too
@@ -40,7 +35,7 @@ static uint64_t take_seconds(const char *text)
     return nanoseconds;
 }
 
-static const char *take_option(const char *word, size_t length, struct options *options)
+static const char *take_option(const char *word, size_t length, struct stored_options *options)
 {
     char text[96];
     if (length >= sizeof text)
@@ -67,16 +62,16 @@ static const char *take_option(const char *word, size_t length, struct options *
     return NULL;
 }
 
-static const char *parse_options(const char *text, struct options *options)
+static const char *parse_options(const char *text, struct stored_options *options)
 {
-    *options = (struct options){ .isolation = UDFVM_SQLITE_STATEMENT };
-    const char *problem = NULL;
-    while (*text && !problem) {
+    *options = (struct stored_options){ .isolation = UDFVM_SQLITE_STATEMENT };
+    const char *error = NULL;
+    while (*text && !error) {
         size_t length = strcspn(text, " ");
-        problem = length ? take_option(text, length, options) : NULL;
+        error = length ? take_option(text, length, options) : NULL;
         text += length + (text[length] == ' ');
     }
-    return problem;
+    return error;
 }
 
 /* ---- Loading ---- */
@@ -103,16 +98,18 @@ static udfvm_image *seal(udfvm_vm *vm, udfvm_image *base, struct udfvm_error *er
 
 /* Tells the program of a failure; whoever asked for the function adds to *message what it is about.
  */
-static void fail(struct registry *registry, const struct definition *definition,
+static void fail(struct function_registry *registry, const struct stored_definition *definition,
                  const char *message, struct udfvm_sqlite_failure failure)
 {
     sqlite_library *sqlite3_api = registry->library;
     if (message)
-        sqlite3_free(
-            describe_definition(registry, definition, sqlite3_mprintf("%s", message), failure));
+        sqlite3_free(describe_definition(registry, definition->caller, definition->name,
+                                         definition->name_length, sqlite3_mprintf("%s", message),
+                                         failure));
 }
 
-static char *describe_load(const struct registry *registry, const struct udfvm_error *error)
+static char *describe_load(const struct function_registry *registry,
+                           const struct udfvm_error *error)
 {
     sqlite_library *sqlite3_api = registry->library;
     const int length = (int)sizeof error->message;
@@ -135,7 +132,7 @@ static uint32_t cause_of(const struct udfvm_error *error, const struct session *
 /* By SQLite, or by the program itself, which then has its exception. */
 static bool interrupted(const struct session *session, const struct udfvm_error *error)
 {
-    const struct registry *registry = session->function->registry;
+    const struct function_registry *registry = session->function->registry;
     if (session->watched == WATCH_STATEMENT_TIMEOUT)
         return false;
     if (error->code == UDFVM_E_INTERRUPTED)
@@ -145,8 +142,9 @@ static bool interrupted(const struct session *session, const struct udfvm_error 
             connection_interrupted(registry->library, registry->connection));
 }
 
-static udfvm_image *load_layer(struct registry *registry, const struct runtime *runtime,
-                               const struct definition *definition, const void *payload,
+static udfvm_image *load_layer(struct function_registry *registry,
+                               const struct language_runtime *runtime,
+                               const struct stored_definition *definition, const void *payload,
                                size_t length, bool deterministic, char **message)
 {
     const struct udfvm_limits limits = { .timeout_ns = registry->policy.load_timeout_ns,
@@ -157,7 +155,7 @@ static udfvm_image *load_layer(struct registry *registry, const struct runtime *
     struct udfvm_reply reply;
     udfvm_image *image = NULL;
     char name[] = "";
-    struct function loading = {
+    struct sql_function loading = {
         .registry = registry, .name = name, .wait_ns = WAIT_NS, .pool_limit = runtime->pool_limit
     };
     struct statement statement = { .end_ns = registry->load_end_ns };
@@ -197,8 +195,8 @@ static udfvm_image *load_layer(struct registry *registry, const struct runtime *
     return image;
 }
 
-static char *copy_definition(const struct registry *registry, const struct definition *definition,
-                             size_t *length)
+static char *copy_definition(const struct function_registry *registry,
+                             const struct stored_definition *definition, size_t *length)
 {
     const size_t parts[] = { strlen(definition->language) + 1, strlen(definition->signature) + 1,
                              strlen(definition->options) + 1 };
@@ -216,12 +214,14 @@ static char *copy_definition(const struct registry *registry, const struct defin
     return copy;
 }
 
-static struct function *make_function(struct registry *registry, const struct runtime *runtime,
-                                      udfvm_image *image, const struct definition *definition,
-                                      const struct signature *signature,
-                                      const struct options *options)
+static struct sql_function *make_function(struct function_registry *registry,
+                                          const struct language_runtime *runtime,
+                                          udfvm_image *image,
+                                          const struct stored_definition *definition,
+                                          const struct sql_signature *signature,
+                                          const struct stored_options *options)
 {
-    char name[NAME_MAX_BYTES + 1];
+    char name[MAX_NAME + 1];
     memcpy(name, definition->name, definition->name_length);
     name[definition->name_length] = 0;
     struct udfvm_sqlite_function made = {
@@ -242,7 +242,7 @@ static struct function *make_function(struct registry *registry, const struct ru
     if (options->row_timeout_ns &&
         (made.limits.timeout_ns == 0 || options->row_timeout_ns < made.limits.timeout_ns))
         made.limits.timeout_ns = options->row_timeout_ns;
-    struct function *function = function_create(registry, runtime->lease, &made);
+    struct sql_function *function = function_create(registry, runtime->embedder, &made);
     if (!function)
         return NULL;
     function->definition = copy_definition(registry, definition, &function->definition_length);
@@ -252,15 +252,7 @@ static struct function *make_function(struct registry *registry, const struct ru
     return NULL;
 }
 
-unsigned language_of(const char *name)
-{
-    unsigned language = 0;
-    while (language < LANGUAGES && strcmp(languages[language], name) != 0)
-        language++;
-    return language;
-}
-
-static bool find_language(struct registry *registry, const char *name, unsigned *language,
+static bool find_language(struct function_registry *registry, const char *name, unsigned *language,
                           char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
@@ -274,11 +266,11 @@ static bool find_language(struct registry *registry, const char *name, unsigned 
     return !*message;
 }
 
-struct function *load_function(struct registry *registry, const struct definition *definition,
-                               char **message)
+struct sql_function *load_function(struct function_registry *registry,
+                                   const struct stored_definition *definition, char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
-    struct options options;
+    struct stored_options options;
     unsigned language;
     *message = NULL;
     if (!find_language(registry, definition->language, &language, message))
@@ -289,21 +281,21 @@ struct function *load_function(struct registry *registry, const struct definitio
             (long long)definition->source_length, (long long)registry->policy.max_source);
         return NULL;
     }
-    struct signature *signature = malloc(sizeof *signature);
-    const char *problem = signature ? signature_parse(definition->signature,
-                                                      strlen(definition->signature), signature)
-                                    : "out of memory";
+    struct sql_signature *signature = malloc(sizeof *signature);
+    const char *error = signature ? signature_parse(definition->signature,
+                                                    strlen(definition->signature), signature)
+                                  : "out of memory";
     const char *what = "signature";
-    if (!problem) {
+    if (!error) {
         what = "options";
-        problem = parse_options(definition->options, &options);
+        error = parse_options(definition->options, &options);
     }
-    if (problem) {
-        *message = sqlite3_mprintf("its %s: %s", what, problem);
+    if (error) {
+        *message = sqlite3_mprintf("its %s: %s", what, error);
         fail(registry, definition, *message,
              (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_SIGNATURE });
     }
-    struct runtime *runtime = problem ? NULL : runtime_of(registry, language, message);
+    struct language_runtime *runtime = error ? NULL : runtime_of(registry, language, message);
     size_t length;
     uint8_t *payload = runtime ? requests[language](sqlite3_api, definition, signature, &options,
                                                     &length, message)
@@ -311,9 +303,9 @@ struct function *load_function(struct registry *registry, const struct definitio
     udfvm_image *image = payload ? load_layer(registry, runtime, definition, payload, length,
                                               options.deterministic, message)
                                  : NULL;
-    struct function *function = image ? make_function(registry, runtime, image, definition,
-                                                      signature, &options)
-                                      : NULL;
+    struct sql_function *function = image ? make_function(registry, runtime, image, definition,
+                                                          signature, &options)
+                                          : NULL;
     udfvm_image_close(image);
     sqlite3_free(payload);
     free(signature);

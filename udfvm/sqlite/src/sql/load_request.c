@@ -2,7 +2,8 @@
  * types; the source it only carries. */
 #include <string.h>
 
-#include "internal.h"
+#include "sql/load.h"
+#include "wire/utf8.h"
 
 /* ---- Python source: guest/runtimes/python/_udfvm_source.py reads this ---- */
 
@@ -30,8 +31,8 @@ static const char *python_type(uint32_t type, bool json)
     return json ? "json" : names[type];
 }
 
-uint8_t *python_request(sqlite_library *library, const struct definition *definition,
-                        const struct signature *signature, const struct options *options,
+uint8_t *python_request(sqlite_library *library, const struct stored_definition *definition,
+                        const struct sql_signature *signature, const struct stored_options *options,
                         size_t *length, char **message)
 {
     sqlite_library *sqlite3_api = library;
@@ -88,14 +89,14 @@ static struct udfvm_slot slot(const char *name, uint32_t type, bool nullable)
     return made;
 }
 
-uint8_t *compiled_request(sqlite_library *library, const struct definition *definition,
-                          const struct signature *signature, const struct options *options,
-                          size_t *length, char **message)
+uint8_t *compiled_request(sqlite_library *library, const struct stored_definition *definition,
+                          const struct sql_signature *signature,
+                          const struct stored_options *options, size_t *length, char **message)
 {
     sqlite_library *sqlite3_api = library;
-    if (signature->count > COMPILED_PARAMETERS) {
+    if (signature->count > MAX_COMPILED_PARAMETERS) {
         *message = sqlite3_mprintf("its signature has %u parameters; compiled code has at most %d",
-                                   signature->count, COMPILED_PARAMETERS);
+                                   signature->count, MAX_COMPILED_PARAMETERS);
         return NULL;
     }
     const char *entry = *options->entry ? options->entry : definition->name;

@@ -11,11 +11,11 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "sql/sealed.h"
 
-#define NOTE_MAX 65536u /* bytes of such a text */
+#define MAX_NOTE 65536u /* bytes of such a text */
 #define FORMAT   "4"
-#define VMS_MAX  64u
+#define MAX_VMS  64u
 #define WAIT_NS  60000000000u
 
 /* ---- The cache ---- */
@@ -44,7 +44,7 @@ static char *read_note(sqlite_library *library, const char *folder, const char *
     int fd = directory && file ? udfvm_private_open(directory, file, O_RDONLY, &error) : -1;
     if (fd < 0 && error.code == UDFVM_E_CACHE)
         *message = sqlite3_mprintf("%s", error.message);
-    ssize_t length = fd >= 0 && (text = malloc(NOTE_MAX + 1)) ? read(fd, text, NOTE_MAX) : -1;
+    ssize_t length = fd >= 0 && (text = malloc(MAX_NOTE + 1)) ? read(fd, text, MAX_NOTE) : -1;
     if (fd >= 0)
         close(fd);
     sqlite3_free(directory);
@@ -106,22 +106,22 @@ static udfvm_image *open_image(sqlite_library *library, const char *file, udfvm_
     return image;
 }
 
-struct base *base_find(const struct registry *registry, const char *key)
+struct base_image *base_find(const struct function_registry *registry, const char *key)
 {
-    struct base *base = registry->bases;
+    struct base_image *base = registry->bases;
     while (base && strcmp(base->path, key) != 0)
         base = base->next;
     return base;
 }
 
-struct base *base_add(struct registry *registry, const char *key, udfvm_image *image,
-                      char **message)
+struct base_image *base_add(struct function_registry *registry, const char *key, udfvm_image *image,
+                            char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
     struct udfvm_error error = { .code = UDFVM_OK };
-    struct base *base = calloc(1, sizeof *base);
+    struct base_image *base = calloc(1, sizeof *base);
     if (base && (base->path = strdup(key)) &&
-        (base->pool = udfvm_pool_create(image, VMS_MAX, NULL, &error))) {
+        (base->pool = udfvm_pool_create(image, MAX_VMS, NULL, &error))) {
         base->image = image;
         base->next = registry->bases;
         registry->bases = base;
@@ -136,48 +136,37 @@ struct base *base_add(struct registry *registry, const char *key, udfvm_image *i
     return NULL;
 }
 
-static struct base *open_base(struct registry *registry, const char *file, char **message)
+static struct base_image *open_base(struct function_registry *registry, const char *file,
+                                    char **message)
 {
-    struct base *base = base_find(registry, file);
+    struct base_image *base = base_find(registry, file);
     if (base)
         return base;
     udfvm_image *image = open_image(registry->library, file, NULL, message);
     return image ? base_add(registry, file, image, message) : NULL;
 }
 
-void bases_free(struct registry *registry)
-{
-    while (registry->bases) {
-        struct base *base = registry->bases;
-        registry->bases = base->next;
-        udfvm_pool_close(base->pool);
-        udfvm_image_close(base->image);
-        free(base->path);
-        free(base);
-    }
-}
-
 /* ---- Sealed functions ---- */
 
-/* What a note says of the role and the columns. */
-static bool read_role(const char *note, struct sealed *sealed)
+/* What a note says of the form and the columns. */
+static bool read_form(const char *note, struct sealed_note *sealed)
 {
     struct udfvm_sqlite_function *made = &sealed->offered;
-    struct signature *names = &sealed->column_names;
+    struct sql_signature *names = &sealed->column_names;
     char text[8192];
-    uint64_t role, inverse, whole;
-    if (!note_number(note, "role", &role) || !note_number(note, "inverse", &inverse) ||
+    uint64_t form, inverse, whole;
+    if (!note_number(note, "form", &form) || !note_number(note, "inverse", &inverse) ||
         !note_number(note, "whole", &whole) || !note_value(note, "columns", text, sizeof text) ||
-        role > UDFVM_SQLITE_AGGREGATE || signature_parse(text, strlen(text), names))
+        form > UDFVM_SQLITE_AGGREGATE || signature_parse(text, strlen(text), names))
         return false;
-    made->role = (uint32_t)role;
+    made->form = (uint32_t)form;
     made->flags |= (inverse ? UDFVM_SQLITE_INVERSE : 0) | (whole ? UDFVM_SQLITE_WHOLE : 0);
     made->columns = sealed->columns;
     made->column_count = names->count;
     for (uint32_t i = 0; i < names->count; i++)
         sealed->columns[i] = (struct udfvm_sqlite_column){ names->parameters[i].name,
                                                            names->parameters[i].type };
-    return (made->role == UDFVM_SQLITE_TABLE) == (names->count > 0);
+    return (made->form == UDFVM_SQLITE_TABLE) == (names->count > 0);
 }
 
 static int digit(char c)
@@ -202,9 +191,9 @@ static size_t read_hex(const char *text, uint8_t *to, size_t room)
 }
 
 /* For each parameter its default, or "-" where it has none. */
-static bool read_defaults(const char *note, struct sealed *sealed)
+static bool read_defaults(const char *note, struct sealed_note *sealed)
 {
-    char text[2 * sizeof sealed->defaults + 2 * PARAMETERS_MAX];
+    char text[2 * sizeof sealed->defaults + 2 * MAX_PARAMETERS];
     size_t used = 0;
     if (!note_value(note, "defaults", text, sizeof text))
         return false;
@@ -225,15 +214,15 @@ static bool read_defaults(const char *note, struct sealed *sealed)
     return *at == 0;
 }
 
-bool sealed_read(const char *note, const char *name, struct sealed *sealed)
+bool sealed_read(const char *note, const char *name, struct sealed_note *sealed)
 {
     char format[8], text[4096], isolation[16], language[16];
     uint64_t deterministic;
     struct udfvm_sqlite_function *made = &sealed->offered;
-    struct signature *signature = &sealed->signature;
+    struct sql_signature *signature = &sealed->signature;
     *made = (struct udfvm_sqlite_function){ .name = name,
                                             .wait_ns = WAIT_NS,
-                                            .pool_limit = VMS_MAX };
+                                            .pool_limit = MAX_VMS };
     if (!note_value(note, "udfvm-function", format, sizeof format) || strcmp(format, FORMAT) != 0 ||
         !note_value(note, "signature", text, sizeof text) ||
         signature_parse(text, strlen(text), signature) ||
@@ -257,14 +246,15 @@ bool sealed_read(const char *note, const char *name, struct sealed *sealed)
     made->parameters = signature->parameters;
     made->parameter_count = signature->count;
     made->result_type = signature->result_type;
-    return read_defaults(note, sealed) && read_role(note, sealed);
+    return read_defaults(note, sealed) && read_form(note, sealed);
 }
 
-static struct function *make_sealed(struct registry *registry, const char *name, const char *note,
-                                    struct sealed *sealed, char **message)
+static struct sql_function *make_sealed(struct function_registry *registry, const char *name,
+                                        const char *note, struct sealed_note *sealed,
+                                        char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
-    char file[256], own[NAME_MAX_BYTES + 1];
+    char file[256], own[MAX_NAME + 1];
     if (!sealed_read(note, name, sealed) || !note_value(note, "base", file, sizeof file)) {
         *message = sqlite3_mprintf(
             "its entry in the image cache is of another version of udfvm: run `udfvm seal` again");
@@ -276,38 +266,39 @@ static struct function *make_sealed(struct registry *registry, const char *name,
         return NULL;
     }
     struct udfvm_sqlite_function *made = &sealed->offered;
-    struct base *base = open_base(registry, file, message);
+    struct base_image *base = open_base(registry, file, message);
     if (!base || !note_value(note, "layer", file, sizeof file))
         return NULL;
     made->limits.log_sink = registry->policy.limits.log_sink;
     made->pool = base->pool;
     made->image = open_image(registry->library, file, base->image, message);
-    struct function *function = made->image ? function_create(registry, NULL, made) : NULL;
+    struct sql_function *function = made->image ? function_create(registry, NULL, made) : NULL;
     udfvm_image_close(made->image);
     return function;
 }
 
-struct function *sealed_load(struct registry *registry, const char *name, size_t length,
-                             char **message)
+struct sql_function *sealed_load(struct function_registry *registry, const char *name,
+                                 size_t length, char **message)
 {
-    char copy[NAME_MAX_BYTES + 1];
+    char copy[MAX_NAME + 1];
     *message = NULL;
     if (registry->embedded || !name_valid(name, length))
         return NULL;
     memcpy(copy, name, length);
     copy[length] = 0;
     char *note = read_note(registry->library, "/functions", copy, ".udf", message);
-    struct sealed *sealed = note ? malloc(sizeof *sealed) : NULL;
-    struct function *function = sealed ? make_sealed(registry, copy, note, sealed, message) : NULL;
+    struct sealed_note *sealed = note ? malloc(sizeof *sealed) : NULL;
+    struct sql_function *function = sealed ? make_sealed(registry, copy, note, sealed, message)
+                                           : NULL;
     free(sealed);
     free(note);
     return function;
 }
 
-struct function *sealed_find(struct registry *registry, const char *name, size_t length,
-                             char **message)
+struct sql_function *sealed_find(struct function_registry *registry, const char *name,
+                                 size_t length, char **message)
 {
-    struct function *function = sealed_load(registry, name, length, message);
+    struct sql_function *function = sealed_load(registry, name, length, message);
     if (function)
         registry_put(registry, function);
     return function;
@@ -315,24 +306,25 @@ struct function *sealed_find(struct registry *registry, const char *name, size_t
 
 /* ---- Runtimes ---- */
 
-struct runtime *runtime_of(struct registry *registry, unsigned language, char **message)
+struct language_runtime *runtime_of(struct function_registry *registry, unsigned language,
+                                    char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
-    struct runtime *runtime = &registry->runtimes[language];
+    struct language_runtime *runtime = &registry->runtimes[language];
     char format[8], file[256];
     if (runtime->pool)
         return runtime;
     char *note = registry->embedded ? NULL
                                     : read_note(sqlite3_api, "/runtimes", language_name(language),
                                                 ".runtime", message);
-    struct base *base = NULL;
+    struct base_image *base = NULL;
     if (note && note_value(note, "udfvm-runtime", format, sizeof format) &&
         strcmp(format, FORMAT) == 0 && note_value(note, "base", file, sizeof file))
         base = open_base(registry, file, message);
     if (base) {
         runtime->pool = udfvm_pool_retain(base->pool);
         runtime->base = udfvm_image_retain(base->image);
-        runtime->pool_limit = VMS_MAX;
+        runtime->pool_limit = MAX_VMS;
     } else if (!*message) {
         *message = sqlite3_mprintf(
             registry->embedded ? "the program that opened this connection offers no runtime for "

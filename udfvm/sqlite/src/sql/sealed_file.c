@@ -14,12 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "sql/sealed.h"
 
-#define HEAD           65536u
-#define KEY_MOST       4400u
-#define SEALS          (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define PROCESSOR_MOST 65536u /* bytes of what the kernel says of one processor */
+#define HEAD          65536u
+#define MAX_KEY       4400u
+#define SEALS         (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define MAX_PROCESSOR 65536u /* bytes of what the kernel says of one processor */
 
 /* ---- The file ---- */
 
@@ -70,7 +70,7 @@ static int frozen(int fd, off_t size)
 }
 
 /* A descriptor whose content stays as it is, and in `key` what tells this state of the file. */
-static int open_file(sqlite_library *library, const char *path, char key[KEY_MOST], char **message)
+static int open_file(sqlite_library *library, const char *path, char key[MAX_KEY], char **message)
 {
     sqlite_library *sqlite3_api = library;
     struct stat status;
@@ -80,7 +80,7 @@ static int open_file(sqlite_library *library, const char *path, char key[KEY_MOS
     } else if (!S_ISREG(status.st_mode) || status.st_size < (off_t)HEAD) {
         *message = sqlite3_mprintf("it is not a file that `udfvm seal --output` wrote");
     } else {
-        snprintf(key, KEY_MOST, "%llu:%llu:%lld:%lld.%09ld:%s", (unsigned long long)status.st_dev,
+        snprintf(key, MAX_KEY, "%llu:%llu:%lld:%lld.%09ld:%s", (unsigned long long)status.st_dev,
                  (unsigned long long)status.st_ino, (long long)status.st_size,
                  (long long)status.st_ctim.tv_sec, status.st_ctim.tv_nsec, path);
         if (is_private(path))
@@ -127,14 +127,14 @@ static bool processor_digest(char text[65])
     struct udfvm_sha256 hash;
     uint8_t digest[32];
     bool first = true;
-    char *line = malloc(PROCESSOR_MOST);
+    char *line = malloc(MAX_PROCESSOR);
     FILE *file = line ? fopen("/proc/cpuinfo", "re") : NULL;
     if (!file) {
         free(line);
         return false;
     }
     udfvm_sha256_start(&hash);
-    while (fgets(line, PROCESSOR_MOST, file) && line[0] != '\n') {
+    while (fgets(line, MAX_PROCESSOR, file) && line[0] != '\n') {
         size_t length = strlen(line);
         if (!is_about_code(line))
             continue;
@@ -182,10 +182,10 @@ static udfvm_image *open_part(sqlite_library *library, int fd, const char *note,
     return NULL;
 }
 
-static struct base *open_base(struct registry *registry, int fd, const char *note, const char *key,
-                              char **message)
+static struct base_image *open_base(struct function_registry *registry, int fd, const char *note,
+                                    const char *key, char **message)
 {
-    struct base *base = base_find(registry, key);
+    struct base_image *base = base_find(registry, key);
     if (base)
         return base;
     udfvm_image *image = open_part(registry->library, fd, note, "base", NULL, message);
@@ -204,11 +204,11 @@ static void limit(struct udfvm_limits *limits, const struct udfvm_limits *most)
     limits->log_sink = most->log_sink;
 }
 
-static struct function *make(struct registry *registry, int fd, const char *note, const char *key,
-                             struct sealed *sealed, char **message)
+static struct sql_function *make(struct function_registry *registry, int fd, const char *note,
+                                 const char *key, struct sealed_note *sealed, char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
-    char name[NAME_MAX_BYTES + 1];
+    char name[MAX_NAME + 1];
     if (!note_value(note, "name", name, sizeof name) || !name_valid(name, strlen(name)) ||
         !sealed_read(note, name, sealed)) {
         *message = sqlite3_mprintf(
@@ -220,7 +220,7 @@ static struct function *make(struct registry *registry, int fd, const char *note
             "it was sealed on another processor: run `udfvm seal --output` on this one");
         return NULL;
     }
-    struct base *base = open_base(registry, fd, note, key, message);
+    struct base_image *base = open_base(registry, fd, note, key, message);
     struct udfvm_sqlite_function *made = &sealed->offered;
     made->image = base ? open_part(registry->library, fd, note, "layer", base->image, message)
                        : NULL;
@@ -228,18 +228,19 @@ static struct function *make(struct registry *registry, int fd, const char *note
         return NULL;
     made->pool = base->pool;
     limit(&made->limits, &registry->policy.limits);
-    struct function *function = function_create(registry, NULL, made);
+    struct sql_function *function = function_create(registry, NULL, made);
     udfvm_image_close(made->image);
     return function;
 }
 
-struct function *sealed_open(struct registry *registry, const char *path, char **message)
+struct sql_function *sealed_open(struct function_registry *registry, const char *path,
+                                 char **message)
 {
-    char *key = malloc(KEY_MOST);
+    char *key = malloc(MAX_KEY);
     const int fd = key ? open_file(registry->library, path, key, message) : -1;
     char *note = fd >= 0 ? read_head(fd) : NULL;
-    struct sealed *sealed = note ? malloc(sizeof *sealed) : NULL;
-    struct function *function = sealed ? make(registry, fd, note, key, sealed, message) : NULL;
+    struct sealed_note *sealed = note ? malloc(sizeof *sealed) : NULL;
+    struct sql_function *function = sealed ? make(registry, fd, note, key, sealed, message) : NULL;
     if (fd >= 0)
         close(fd);
     free(sealed);

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "internal.h"
+#include "sql/signature.h"
 
 static const struct {
     const char *name;
@@ -37,37 +37,26 @@ static bool in_word(char c)
     return is_letter(c) || (c >= '0' && c <= '9');
 }
 
-bool name_valid(const char *name, size_t length)
-{
-    if (length == 0 || length > NAME_MAX_BYTES || !is_letter(name[0]) ||
-        (length >= 3 && strncasecmp(name, "vm_", 3) == 0))
-        return false;
-    for (size_t i = 0; i < length; i++)
-        if (!in_word(name[i]))
-            return false;
-    return true;
-}
-
-struct scanner {
+struct signature_scanner {
     const char *at, *end, *start;
 };
 
 static _Thread_local char fault[160];
 
-static const char *wrong(const struct scanner *scanner, const char *what)
+static const char *wrong(const struct signature_scanner *scanner, const char *what)
 {
     snprintf(fault, sizeof fault, "%s at byte %td", what, scanner->at - scanner->start + 1);
     return fault;
 }
 
-static void skip_blanks(struct scanner *scanner)
+static void skip_blanks(struct signature_scanner *scanner)
 {
     while (scanner->at < scanner->end && (*scanner->at == ' ' || *scanner->at == '\t' ||
                                           *scanner->at == '\n' || *scanner->at == '\r'))
         scanner->at++;
 }
 
-static bool accept(struct scanner *scanner, char c)
+static bool accept(struct signature_scanner *scanner, char c)
 {
     skip_blanks(scanner);
     if (scanner->at == scanner->end || *scanner->at != c)
@@ -77,7 +66,7 @@ static bool accept(struct scanner *scanner, char c)
 }
 
 /* A word of at most 63 bytes; its length, 0 where there is none. */
-static size_t take_word(struct scanner *scanner, char word[64])
+static size_t take_word(struct signature_scanner *scanner, char word[64])
 {
     size_t length = 0;
     skip_blanks(scanner);
@@ -104,11 +93,12 @@ static bool find_type(const char *word, uint32_t *type, bool *json)
     return false;
 }
 
-static const char *take_parameter(struct scanner *scanner, struct signature *signature)
+static const char *take_parameter(struct signature_scanner *scanner,
+                                  struct sql_signature *signature)
 {
     const uint32_t i = signature->count;
     char first[64], second[64];
-    if (i == PARAMETERS_MAX)
+    if (i == MAX_PARAMETERS)
         return wrong(scanner, "more than 127 parameters");
     if (!take_word(scanner, first))
         return wrong(
@@ -131,20 +121,20 @@ static const char *take_parameter(struct scanner *scanner, struct signature *sig
     return NULL;
 }
 
-const char *signature_parse(const char *text, size_t length, struct signature *signature)
+const char *signature_parse(const char *text, size_t length, struct sql_signature *signature)
 {
-    struct scanner scanner = { text, text + length, text };
+    struct signature_scanner scanner = { text, text + length, text };
     char word[64];
-    const char *problem = NULL;
+    const char *error = NULL;
     signature->count = 0;
     if (!accept(&scanner, '('))
         return wrong(&scanner, "expected '('");
     if (!accept(&scanner, ')')) {
         do
-            problem = take_parameter(&scanner, signature);
-        while (!problem && accept(&scanner, ','));
-        if (problem)
-            return problem;
+            error = take_parameter(&scanner, signature);
+        while (!error && accept(&scanner, ','));
+        if (error)
+            return error;
         if (!accept(&scanner, ')'))
             return wrong(&scanner, "expected ',' or ')'");
     }

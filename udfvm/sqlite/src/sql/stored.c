@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "sql/stored.h"
+#include "sql/load.h"
+#include "sql/resolve.h"
+#include "statement/report.h"
 
 #define TABLE_SQL                                                                                \
     "CREATE TABLE IF NOT EXISTS main.udfvm_functions ("                                          \
@@ -34,12 +37,12 @@
     "main.udfvm_functions WHERE name = ?1 COLLATE NOCASE), -1)"
 #define DROP_SQL "DELETE FROM main.udfvm_functions WHERE name = ?1 COLLATE NOCASE"
 
-#define TRIES             1000        /* of a replacement, while others replace the same function */
-#define STORED_MOST       64u         /* functions that a connection keeps loaded, at most, */
-#define STORED_BYTES_MOST (64u << 20) /* and bytes of their layers and sources: those used last */
-#define TEXT_MAX          4096        /* bytes of a signature, and of options */
+#define TRIES            1000        /* of a replacement, while others replace the same function */
+#define MAX_STORED       64u         /* functions that a connection keeps loaded, at most, */
+#define MAX_STORED_BYTES (64u << 20) /* and bytes of their layers and sources: those used last */
+#define MAX_TEXT         4096        /* bytes of a signature, and of options */
 
-bool stored_table(struct registry *registry, int *code)
+bool stored_table(struct function_registry *registry, int *code)
 {
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_stmt *statement = NULL;
@@ -77,11 +80,11 @@ static const char *text_column(sqlite_library *library, sqlite3_stmt *statement,
         return NULL;
     const char *text = (const char *)sqlite3_column_text(statement, column);
     const int length = sqlite3_column_bytes(statement, column);
-    return text && length <= TEXT_MAX && strlen(text) == (size_t)length ? text : NULL;
+    return text && length <= MAX_TEXT && strlen(text) == (size_t)length ? text : NULL;
 }
 
 static bool read_definition(sqlite_library *library, sqlite3_stmt *statement,
-                            struct definition *definition)
+                            struct stored_definition *definition)
 {
     sqlite_library *sqlite3_api = library;
     const int type = sqlite3_column_type(statement, 3);
@@ -98,17 +101,18 @@ static bool read_definition(sqlite_library *library, sqlite3_stmt *statement,
            (type == SQLITE_TEXT || type == SQLITE_BLOB);
 }
 
-static struct function **stored_link(struct registry *registry, const char *name, size_t length)
+static struct sql_function **stored_link(struct function_registry *registry, const char *name,
+                                         size_t length)
 {
-    struct function **link = &registry->stored;
+    struct sql_function **link = &registry->stored;
     while (*link && ((*link)->name_length != length || !same_name((*link)->name, name, length)))
         link = &(*link)->next;
     return link;
 }
 
 /* Whether the function was made of this definition, under this policy. */
-static bool made_of(const struct registry *registry, const struct function *function,
-                    const struct definition *definition)
+static bool made_of(const struct function_registry *registry, const struct sql_function *function,
+                    const struct stored_definition *definition)
 {
     const size_t language = strlen(definition->language) + 1,
                  signature = strlen(definition->signature) + 1,
@@ -125,7 +129,7 @@ static bool made_of(const struct registry *registry, const struct function *func
                   definition->source_length) == 0;
 }
 
-static bool language_allowed(const struct registry *registry, const char *language)
+static bool language_allowed(const struct function_registry *registry, const char *language)
 {
     for (unsigned i = 0; language_name(i); i++)
         if (strcmp(language_name(i), language) == 0)
@@ -133,35 +137,36 @@ static bool language_allowed(const struct registry *registry, const char *langua
     return false;
 }
 
-static void drop_link(struct function **link)
+static void drop_link(struct sql_function **link)
 {
-    struct function *old = *link;
+    struct sql_function *old = *link;
     *link = old->next;
     old->next = NULL;
     function_release(old);
 }
 
 /* The first was used last, and stays. Those that running statements use live as long as these. */
-static void trim_stored(struct registry *registry)
+static void trim_stored(struct function_registry *registry)
 {
     uint64_t bytes = 0;
     unsigned count = 0;
-    for (struct function **link = &registry->stored; *link;) {
+    for (struct sql_function **link = &registry->stored; *link;) {
         struct udfvm_image_statistics image;
         udfvm_image_statistics((*link)->image, &image);
         bytes += image.file_bytes + (*link)->definition_length;
-        if (++count > 1 && (count > STORED_MOST || bytes > STORED_BYTES_MOST))
+        if (++count > 1 && (count > MAX_STORED || bytes > MAX_STORED_BYTES))
             drop_link(link);
         else
             link = &(*link)->next;
     }
 }
 
-static struct function *load_and_keep(struct registry *registry,
-                                      const struct definition *definition, char **message)
+static struct sql_function *load_and_keep(struct function_registry *registry,
+                                          const struct stored_definition *definition,
+                                          char **message)
 {
-    struct function **link = stored_link(registry, definition->name, definition->name_length),
-                    *old = *link;
+    struct sql_function **link = stored_link(registry, definition->name, definition->name_length),
+                        *old = *link;
     if (old && made_of(registry, old, definition) &&
         language_allowed(registry, definition->language)) {
         *link = old->next;
@@ -169,7 +174,7 @@ static struct function *load_and_keep(struct registry *registry,
         registry->stored = old;
         return old;
     }
-    struct function *function = load_function(registry, definition, message);
+    struct sql_function *function = load_function(registry, definition, message);
     link = stored_link(registry, definition->name, definition->name_length);
     old = *link;
     if (!function)
@@ -182,12 +187,12 @@ static struct function *load_and_keep(struct registry *registry,
     return function;
 }
 
-struct function *stored_find(struct registry *registry, const char *name, size_t length,
-                             char **message)
+struct sql_function *stored_find(struct function_registry *registry, const char *name,
+                                 size_t length, char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
-    struct definition definition = { .name = name, .name_length = length };
-    struct function *function = NULL;
+    struct stored_definition definition = { .name = name, .name_length = length };
+    struct sql_function *function = NULL;
     sqlite3_stmt *statement = NULL;
     int code;
     *message = NULL;
@@ -219,7 +224,7 @@ static const char *text_argument(sqlite_library *library, sqlite3_value *value)
     if (sqlite3_value_type(value) != SQLITE_TEXT)
         return NULL;
     const char *text = (const char *)sqlite3_value_text(value);
-    return text && strlen(text) == (size_t)sqlite3_value_bytes(value) && strlen(text) <= TEXT_MAX
+    return text && strlen(text) == (size_t)sqlite3_value_bytes(value) && strlen(text) <= MAX_TEXT
                ? text
                : NULL;
 }
@@ -235,7 +240,7 @@ static char *join_options(sqlite_library *library, int count, sqlite3_value **ar
     sqlite3_str_append(out, "", 0);
     for (int i = 0; i < count && valid; i++) {
         const char *option = text_argument(library, arguments[i]);
-        valid = option && sqlite3_str_length(out) < TEXT_MAX - 128;
+        valid = option && sqlite3_str_length(out) < MAX_TEXT - 128;
         if (valid && strcmp(option, "replace") == 0)
             *replace = true;
         else if (valid)
@@ -249,7 +254,7 @@ static char *join_options(sqlite_library *library, int count, sqlite3_value **ar
 }
 
 static bool take_source(sqlite_library *library, sqlite3_value *value,
-                        struct definition *definition)
+                        struct stored_definition *definition)
 {
     sqlite_library *sqlite3_api = library;
     const int type = sqlite3_value_type(value);
@@ -262,7 +267,7 @@ static bool take_source(sqlite_library *library, sqlite3_value *value,
 }
 
 /* Runs a statement of ours to its end. */
-static int run(struct registry *registry, sqlite3_stmt *statement)
+static int run(struct function_registry *registry, sqlite3_stmt *statement)
 {
     sqlite_library *sqlite3_api = registry->library;
     while (sqlite3_step(statement) == SQLITE_ROW)
@@ -272,8 +277,9 @@ static int run(struct registry *registry, sqlite3_stmt *statement)
 
 /* The version that is stored; 0 where there is none, or what stands there is no version. Returns an
  * SQLite code. */
-static int stored_version(struct registry *registry, const struct definition *definition,
-                          bool *found, sqlite3_int64 *version)
+static int stored_version(struct function_registry *registry,
+                          const struct stored_definition *definition, bool *found,
+                          sqlite3_int64 *version)
 {
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_stmt *statement = NULL;
@@ -292,8 +298,8 @@ static int stored_version(struct registry *registry, const struct definition *de
 
 /* Writes the definition where the stored version is still `old` (-1: none). Returns an SQLite code;
  * *put says whether it was. */
-static int put_version(struct registry *registry, const struct definition *definition,
-                       sqlite3_int64 old, bool *put)
+static int put_version(struct function_registry *registry,
+                       const struct stored_definition *definition, sqlite3_int64 old, bool *put)
 {
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_stmt *statement = NULL;
@@ -317,8 +323,8 @@ static int put_version(struct registry *registry, const struct definition *defin
     return code;
 }
 
-static bool put(struct registry *registry, const struct definition *definition, bool replace,
-                sqlite3_int64 *version, char **message)
+static bool put(struct function_registry *registry, const struct stored_definition *definition,
+                bool replace, sqlite3_int64 *version, char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
     int code = sqlite3_exec(registry->connection, TABLE_SQL, NULL, NULL, NULL);
@@ -352,8 +358,8 @@ static bool put(struct registry *registry, const struct definition *definition, 
     return false;
 }
 
-static void create(struct registry *registry, sqlite3_context *context,
-                   const struct definition *definition, bool replace)
+static void create(struct function_registry *registry, sqlite3_context *context,
+                   const struct stored_definition *definition, bool replace)
 {
     sqlite_library *sqlite3_api = registry->library;
     char *message = NULL;
@@ -368,10 +374,10 @@ static void create(struct registry *registry, sqlite3_context *context,
     else if (!message)
         sqlite3_result_error_nomem(context);
     if (message)
-        fail_to_resolve(
-            registry, context,
-            describe_definition(registry, definition, message,
-                                (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_OTHER }));
+        fail_to_resolve(registry, context,
+                        describe_definition(
+                            registry, definition->caller, definition->name, definition->name_length,
+                            message, (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_OTHER }));
 }
 
 /* vm_create(name, language, source, signature, option...): the version. */
@@ -379,14 +385,14 @@ void sql_create(sqlite_library *library, sqlite3_context *context, int count,
                 sqlite3_value **arguments)
 {
     sqlite_library *sqlite3_api = library;
-    struct registry *registry = sqlite3_user_data(context);
+    struct function_registry *registry = sqlite3_user_data(context);
     if (!registry->policy.allow_create) {
         fail_with(library, context,
                   sqlite3_mprintf(
                       "vm_create: the policy of this connection does not allow it (allow_create)"));
         return;
     }
-    struct definition definition = { .caller = "vm_create" };
+    struct stored_definition definition = { .caller = "vm_create" };
     bool replace = false;
     if (count >= 4) {
         definition.name = text_argument(library, arguments[0]);
@@ -427,7 +433,7 @@ void sql_release(sqlite_library *library, sqlite3_context *context, int count,
                  sqlite3_value **arguments)
 {
     sqlite_library *sqlite3_api = library;
-    struct registry *registry = sqlite3_user_data(context);
+    struct function_registry *registry = sqlite3_user_data(context);
     int released = 0;
     (void)arguments;
     if (count != 0) {
@@ -439,12 +445,12 @@ void sql_release(sqlite_library *library, sqlite3_context *context, int count,
     for (int i = 0; i < LANGUAGES; i++)
         if (registry->runtimes[i].pool)
             udfvm_pool_trim(registry->runtimes[i].pool, 0);
-    for (const struct base *base = registry->bases; base; base = base->next)
+    for (const struct base_image *base = registry->bases; base; base = base->next)
         udfvm_pool_trim(base->pool, 0);
     sqlite3_result_int(context, released);
 }
 
-static char *not_stored(struct registry *registry, const char *name)
+static char *not_stored(struct function_registry *registry, const char *name)
 {
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_str *text = sqlite3_str_new(registry->connection);
@@ -458,7 +464,7 @@ void sql_drop(sqlite_library *library, sqlite3_context *context, int count,
               sqlite3_value **arguments)
 {
     sqlite_library *sqlite3_api = library;
-    struct registry *registry = sqlite3_user_data(context);
+    struct function_registry *registry = sqlite3_user_data(context);
     const char *name = count == 1 ? text_argument(library, arguments[0]) : NULL;
     sqlite3_stmt *statement = NULL;
     int code = SQLITE_OK, dropped = 0;

@@ -1,6 +1,10 @@
 /* Exchanges of whole batches: see exchange.h. */
 #include "statement/exchange.h"
 
+#include "statement/report.h"
+#include "statement/row.h"
+#include "wire/utf8.h"
+
 #include <string.h>
 
 static int out_of(char *text, char **error)
@@ -28,18 +32,18 @@ static int begin(struct session *session, uint64_t length, char **error)
                : explain_core_error(session, &failure, error);
 }
 
-static size_t head_size(const struct exchange *exchange)
+static size_t head_size(const struct batch_exchange *exchange)
 {
     return exchange->request == UDFVM_REQUEST_COLUMNS ? 0 : sizeof exchange->head;
 }
 
-static uint64_t request_length(const struct exchange *exchange)
+static uint64_t request_length(const struct batch_exchange *exchange)
 {
     return head_size(exchange) + (exchange->batch ? batch_size(exchange->batch) : 0);
 }
 
 /* Writes the request to the window. */
-static int place(struct session *session, const struct exchange *exchange, uint64_t length,
+static int place(struct session *session, const struct batch_exchange *exchange, uint64_t length,
                  char **error)
 {
     const size_t head = head_size(exchange);
@@ -75,14 +79,14 @@ static int64_t guest_row(const struct udfvm_reply *reply)
 }
 
 /* Which row of the whole input that is; -1: not known. */
-static int64_t row_of(const struct exchange *exchange, int64_t row)
+static int64_t row_of(const struct batch_exchange *exchange, int64_t row)
 {
     if (row < 0 || (uint64_t)row >= exchange->rows)
         return -1;
     return exchange->rows_of ? exchange->rows_of[row] : exchange->first_row + row;
 }
 
-static int call(struct session *session, const struct exchange *exchange, uint64_t length,
+static int call(struct session *session, const struct batch_exchange *exchange, uint64_t length,
                 struct udfvm_reply *reply, char **error)
 {
     const struct udfvm_limits *limits = &session->function->limits;
@@ -104,7 +108,7 @@ static int call(struct session *session, const struct exchange *exchange, uint64
     return out_of(describe_guest_error(session, reply), error);
 }
 
-int session_exchange(struct session *session, const struct exchange *exchange,
+int session_exchange(struct session *session, const struct batch_exchange *exchange,
                      struct udfvm_reply *reply, char **error)
 {
     const uint64_t length = request_length(exchange);
@@ -122,7 +126,7 @@ static int put_bytes(const struct session *session, struct batch *batch, size_t 
                      uint32_t index, sqlite3_value *value, char **error)
 {
     sqlite_library *sqlite3_api = session->function->registry->library;
-    const struct parameter *parameter = &session->function->parameters[index];
+    const struct sql_parameter *parameter = &session->function->parameters[index];
     const bool is_text = parameter->type == UDFVM_TYPE_TEXT;
     const void *bytes = is_text ? (const void *)sqlite3_value_text(value)
                                 : sqlite3_value_blob(value);
@@ -143,7 +147,7 @@ static int wrong_type(const struct session *session, sqlite3_value **arguments, 
 int batch_put_row(const struct session *session, struct batch *batch, size_t first,
                   sqlite3_value **arguments, char **error)
 {
-    const struct function *function = session->function;
+    const struct sql_function *function = session->function;
     sqlite_library *sqlite3_api = function->registry->library;
     int code = SQLITE_OK;
     *error = NULL;

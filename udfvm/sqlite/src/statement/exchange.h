@@ -2,10 +2,10 @@
 #ifndef UDFVM_SQLITE_EXCHANGE_H
 #define UDFVM_SQLITE_EXCHANGE_H
 
+#include "statement/session.h"
 #include "wire/batch.h"
-#include "internal.h"
 
-struct exchange {
+struct batch_exchange {
     uint32_t request; /* UDFVM_REQUEST_x */
     uint64_t head[2]; /* struct udfvm_fetch or udfvm_aggregate; not for UDFVM_REQUEST_COLUMNS */
     const struct batch *batch; /* NULL: no columns */
@@ -19,7 +19,7 @@ struct exchange {
 /* Takes a VM if the session has none. The reply is valid until the next exchange. SQLITE_OK;
  * SQLITE_NOMEM; SQLITE_INTERRUPT; SQLITE_ERROR, with *error a sqlite3_malloc'd text. After a
  * failure nothing more can be asked of the session's guest. */
-int session_exchange(struct session *session, const struct exchange *exchange,
+int session_exchange(struct session *session, const struct batch_exchange *exchange,
                      struct udfvm_reply *reply, char **error);
 
 /* Adds a row of arguments to a batch from column `first` on, checking their types; NULL is taken

@@ -4,19 +4,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "internal.h"
+#include "statement/report.h"
 
-#define TYPE_MAX \
+#define MAX_TYPE \
     256u /* bytes kept of what the guest says, together at most 64 KiB, as in guest_error.py */
-#define MESSAGE_MAX   (20u << 10)
-#define WHOLE_MAX     (66u << 10) /* of an error's text, with what comes from elsewhere */
-#define TRACEBACK_MAX (43u << 10)
+#define MAX_MESSAGE    (20u << 10)
+#define MAX_WHOLE_TEXT (66u << 10) /* of an error's text, with what comes from elsewhere */
+#define MAX_TRACEBACK  (43u << 10)
 
 char *shown(sqlite_library *library, char *text)
 {
     sqlite_library *sqlite3_api = library;
     const size_t length = text ? strlen(text) : 0,
-                 room = 6 * length < WHOLE_MAX ? 6 * length : WHOLE_MAX;
+                 room = 6 * length < MAX_WHOLE_TEXT ? 6 * length : MAX_WHOLE_TEXT;
     char *visible = text ? sqlite3_malloc64(room + 1) : NULL;
     if (visible)
         udfvm_visible_text(text, length, "\n\t", visible, room + 1);
@@ -124,21 +124,21 @@ char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply)
     const uint8_t *traceback = message + header.message_length;
 
     sqlite3_str *text = sqlite3_str_new(NULL);
-    append_guest_text(sqlite3_api, text, type, header.type_length, "", TYPE_MAX);
+    append_guest_text(sqlite3_api, text, type, header.type_length, "", MAX_TYPE);
     if (header.message_length) {
         sqlite3_str_appendall(text, ": ");
-        append_guest_text(sqlite3_api, text, message, header.message_length, "\n\t", MESSAGE_MAX);
+        append_guest_text(sqlite3_api, text, message, header.message_length, "\n\t", MAX_MESSAGE);
     }
     if (header.traceback_length) {
         sqlite3_str_appendall(text, "\n");
         append_guest_text(sqlite3_api, text, traceback, header.traceback_length, "\n\t",
-                          TRACEBACK_MAX);
+                          MAX_TRACEBACK);
     }
     return sqlite3_str_finish(text);
 }
 
 /* The limits of a stored function have names of their own: see vm_policy. */
-static const char *advice(const struct function *function, int code)
+static const char *advice(const struct sql_function *function, int code)
 {
     switch (code) {
     case UDFVM_E_TIMEOUT:
@@ -171,7 +171,7 @@ char *describe_guest_error(const struct session *session, const struct udfvm_rep
 
 #define STATEMENT_TIMEOUT "the statement did not end within %.3g s (statement_timeout)"
 
-static double statement_seconds(const struct registry *registry)
+static double statement_seconds(const struct function_registry *registry)
 {
     return (double)registry->policy.statement_timeout_ns / 1e9;
 }
@@ -182,7 +182,7 @@ char *describe_statement_timeout(const struct session *session)
                     statement_seconds(session->function->registry));
 }
 
-char *timeout_text(const struct registry *registry)
+char *timeout_text(const struct function_registry *registry)
 {
     sqlite_library *sqlite3_api = registry->library;
     return sqlite3_mprintf(STATEMENT_TIMEOUT, statement_seconds(registry));
@@ -227,24 +227,24 @@ void report_core_error(const struct session *session, sqlite3_context *context,
         fail_with(sqlite3_api, context, text);
 }
 
-char *describe_definition(struct registry *registry, const struct definition *definition,
-                          char *message, struct udfvm_sqlite_failure failure)
+char *describe_definition(struct function_registry *registry, const char *caller, const char *name,
+                          size_t length, char *message, struct udfvm_sqlite_failure failure)
 {
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_str *text = sqlite3_str_new(registry->connection);
-    char name[NAME_MAX_BYTES + 1];
-    snprintf(name, sizeof name, "%.*s", (int)definition->name_length, definition->name);
-    if (definition->caller)
-        sqlite3_str_appendf(text, "%s: '%s': ", definition->caller, name);
+    char copy[MAX_NAME + 1];
+    snprintf(copy, sizeof copy, "%.*s", (int)length, name);
+    if (caller)
+        sqlite3_str_appendf(text, "%s: '%s': ", caller, copy);
     else
-        sqlite3_str_appendf(text, "UDF '%s': ", name);
+        sqlite3_str_appendf(text, "UDF '%s': ", copy);
     const int place = sqlite3_str_length(text);
     sqlite3_str_appendall(text, message);
     sqlite3_free(message);
     char *whole = sqlite3_str_finish(text);
     if (!whole)
         return NULL;
-    failure.function = name;
+    failure.function = copy;
     failure.row = -1;
     failure.text = whole;
     failure.detail = whole + place;
@@ -254,7 +254,8 @@ char *describe_definition(struct registry *registry, const struct definition *de
 }
 
 /* What names no function that runs is no call: its text has no row. */
-char *failing_function(struct registry *registry, const char *name, uint32_t cause, char *text)
+char *failing_function(struct function_registry *registry, const char *name, uint32_t cause,
+                       char *text)
 {
     if (text)
         raise_failure(
@@ -264,7 +265,7 @@ char *failing_function(struct registry *registry, const char *name, uint32_t cau
     return text;
 }
 
-char *describe_count(const struct function *function, int found)
+char *describe_count(const struct sql_function *function, int found)
 {
     sqlite_library *sqlite3_api = function->registry->library;
     sqlite3_str *text = sqlite3_str_new(function->registry->connection);
@@ -282,15 +283,15 @@ static const char *const homes[] = { [UDFVM_SQLITE_SCALAR] = "vm_udf and vm_map"
                                      [UDFVM_SQLITE_VECTORIZED] = "vm_map",
                                      [UDFVM_SQLITE_TABLE] = "vm_table and vm_map",
                                      [UDFVM_SQLITE_AGGREGATE] = "vm_agg" };
-static const char *const roles_named[] = { [UDFVM_SQLITE_SCALAR] = "a scalar function",
+static const char *const forms_named[] = { [UDFVM_SQLITE_SCALAR] = "a scalar function",
                                            [UDFVM_SQLITE_VECTORIZED] = "a vectorised function",
                                            [UDFVM_SQLITE_TABLE] = "a table function",
                                            [UDFVM_SQLITE_AGGREGATE] = "an aggregate" };
 
-char *describe_role(const struct function *function, const char *caller)
+char *describe_form(const struct sql_function *function, const char *caller)
 {
     sqlite_library *sqlite3_api = function->registry->library;
     char *text = sqlite3_mprintf("UDF '%s': %s, which %s does not run: use %s", function->name,
-                                 roles_named[function->role], caller, homes[function->role]);
+                                 forms_named[function->form], caller, homes[function->form]);
     return failing_function(function->registry, function->name, UDFVM_SQLITE_OTHER, text);
 }

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "statement/session.h"
 #include "wire/batch.h"
-#include "internal.h"
 
 /* SQLite keeps auxiliary data with a negative argument number for the whole execution of a
  * statement, visible to each function in it that asks for the same number, and destroys it when the
@@ -15,7 +15,7 @@
 #define STATEMENT_DATA (-0x7564)
 
 #define WINDOW_UNIT (2ull << 20)
-#define WINDOW_MOST \
+#define MAX_WINDOW \
     (16ull << 30) /* input window; output window and scratch together: see struct udfvm_config */
 #define CALL_PAGE          4096u     /* of the input window, before what the caller writes */
 #define INTERRUPT_CHECK_NS 50000000u /* how often a wait for a VM looks for sqlite3_interrupt */
@@ -69,7 +69,8 @@ void statement_clear(struct statement *statement)
     }
 }
 
-struct session *statement_find(const struct statement *statement, const struct function *function)
+struct session *statement_find(const struct statement *statement,
+                               const struct sql_function *function)
 {
     struct session *session = statement->sessions;
     while (session && session->function != function)
@@ -107,7 +108,7 @@ bool connection_interrupted(sqlite_library *library, sqlite3 *connection)
 #endif
 }
 
-static unsigned vms_held(const struct registry *registry, const udfvm_pool *pool)
+static unsigned vms_held(const struct function_registry *registry, const udfvm_pool *pool)
 {
     unsigned held = 0;
     for (const struct session *session = registry->sessions; session;
@@ -116,7 +117,7 @@ static unsigned vms_held(const struct registry *registry, const udfvm_pool *pool
     return held;
 }
 
-static void say_busy(const struct function *function, unsigned held, struct udfvm_error *error)
+static void say_busy(const struct sql_function *function, unsigned held, struct udfvm_error *error)
 {
     int length = snprintf(error->message, sizeof error->message, "no micro-VM became free");
     size_t used = (size_t)length;
@@ -141,18 +142,18 @@ static uint64_t between(uint64_t least, uint64_t bytes, uint64_t most)
 static bool larger_windows(const struct session *session, uint64_t length,
                            struct udfvm_windows *windows)
 {
-    const struct function *function = session->function;
+    const struct sql_function *function = session->function;
     struct udfvm_image_statistics image;
     udfvm_image_statistics(session->image, &image);
     const uint64_t output = function->limits.max_output > length ? function->limits.max_output
                                                                  : length;
     const uint64_t memory = image.memory > image.input_window ? image.memory : image.input_window;
-    const uint64_t most = memory < WINDOW_MOST / 2 ? memory : WINDOW_MOST / 2;
+    const uint64_t most = memory < MAX_WINDOW / 2 ? memory : MAX_WINDOW / 2;
     if (length <= image.input_window - CALL_PAGE && output <= image.output_window)
         return false;
     windows->input = between(image.input_window, length + CALL_PAGE, most);
     windows->output = between(image.output_window, output, most);
-    windows->scratch = between(0, image.memory, WINDOW_MOST - windows->output);
+    windows->scratch = between(0, image.memory, MAX_WINDOW - windows->output);
     return true;
 }
 
@@ -165,7 +166,7 @@ static uint64_t wait_end(const struct session *session, uint64_t now, uint64_t w
 
 udfvm_vm *session_take_vm(struct session *session, uint64_t length, struct udfvm_error *error)
 {
-    const struct function *function = session->function;
+    const struct sql_function *function = session->function;
     struct udfvm_windows windows;
     const bool larger = larger_windows(session, length, &windows);
     unsigned held = vms_held(function->registry, session->pool);
@@ -198,14 +199,14 @@ udfvm_vm *session_take_vm(struct session *session, uint64_t length, struct udfvm
     }
 }
 
-void statement_begin(struct statement *statement, const struct registry *registry)
+void statement_begin(struct statement *statement, const struct function_registry *registry)
 {
     const uint64_t timeout = registry->policy.statement_timeout_ns;
     if (statement->end_ns == 0)
         statement->end_ns = timeout ? monotonic_ns() + timeout : UINT64_MAX;
 }
 
-struct session *session_create(struct statement *statement, struct function *function)
+struct session *session_create(struct statement *statement, struct sql_function *function)
 {
     struct session *session = calloc(1, sizeof *session);
     if (!session)

@@ -4,15 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SMALLEST 1024u
+#define MIN_CAPACITY 1024u
 
-bool buffer_reserve(struct buffer *buffer, size_t more)
+bool buffer_reserve(struct batch_buffer *buffer, size_t more)
 {
     if (more <= buffer->capacity - buffer->length)
         return true;
     if (more > SIZE_MAX / 2 - buffer->length)
         return false;
-    size_t capacity = buffer->capacity ? buffer->capacity : SMALLEST;
+    size_t capacity = buffer->capacity ? buffer->capacity : MIN_CAPACITY;
     while (capacity - buffer->length < more)
         capacity *= 2;
     uint8_t *data = realloc(buffer->data, capacity);
@@ -23,7 +23,7 @@ bool buffer_reserve(struct buffer *buffer, size_t more)
     return true;
 }
 
-bool buffer_append(struct buffer *buffer, const void *bytes, size_t length)
+bool buffer_append(struct batch_buffer *buffer, const void *bytes, size_t length)
 {
     if (!buffer_reserve(buffer, length))
         return false;
@@ -33,10 +33,10 @@ bool buffer_append(struct buffer *buffer, const void *bytes, size_t length)
     return true;
 }
 
-void buffer_free(struct buffer *buffer)
+void buffer_free(struct batch_buffer *buffer)
 {
     free(buffer->data);
-    *buffer = (struct buffer){ 0 };
+    *buffer = (struct batch_buffer){ 0 };
 }
 
 static bool is_variable(const struct batch_column *column)
@@ -74,7 +74,7 @@ void batch_clear(struct batch *batch)
     }
 }
 
-static bool put_bit(struct buffer *buffer, uint64_t row, bool bit)
+static bool put_bit(struct batch_buffer *buffer, uint64_t row, bool bit)
 {
     if (row % 8 == 0) {
         if (!buffer_reserve(buffer, 1))
@@ -85,7 +85,7 @@ static bool put_bit(struct buffer *buffer, uint64_t row, bool bit)
     return true;
 }
 
-static bool put_word(struct buffer *buffer, const void *word)
+static bool put_word(struct batch_buffer *buffer, const void *word)
 {
     if (!buffer_reserve(buffer, 8))
         return false;
@@ -192,7 +192,7 @@ size_t batch_size(const struct batch *batch)
     return size;
 }
 
-static uint64_t write_buffer(uint8_t *to, size_t *place, const struct buffer *buffer)
+static uint64_t write_buffer(uint8_t *to, size_t *place, const struct batch_buffer *buffer)
 {
     const size_t begin = *place, end = begin + buffer->length;
     if (buffer->length)

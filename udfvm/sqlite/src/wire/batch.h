@@ -9,7 +9,7 @@
 
 #include "udfvm_abi.h"
 
-struct buffer {
+struct batch_buffer {
     uint8_t *data;
     size_t length, capacity;
 };
@@ -17,8 +17,8 @@ struct buffer {
 struct batch_column {
     uint32_t type; /* UDFVM_TYPE_x */
     uint64_t nulls;
-    struct buffer validity; /* empty until there is a null */
-    struct buffer offsets, data;
+    struct batch_buffer validity; /* empty until there is a null */
+    struct batch_buffer offsets, data;
 };
 
 struct batch {
@@ -42,9 +42,9 @@ void batch_end_row(struct batch *batch);
 size_t batch_size(const struct batch *batch);
 void batch_write(const struct batch *batch, uint8_t *to); /* batch_size() bytes */
 
-bool buffer_reserve(struct buffer *buffer,
+bool buffer_reserve(struct batch_buffer *buffer,
                     size_t more); /* room for so many bytes; false: out of memory */
-bool buffer_append(struct buffer *buffer, const void *bytes, size_t length);
-void buffer_free(struct buffer *buffer);
+bool buffer_append(struct batch_buffer *buffer, const void *bytes, size_t length);
+void buffer_free(struct batch_buffer *buffer);
 
 #endif

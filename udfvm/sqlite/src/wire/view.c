@@ -1,6 +1,8 @@
 /* A guest's reply in columns: see view.h. */
 #include "wire/view.h"
 
+#include "wire/utf8.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,18 +55,18 @@ static const char *open_column(struct view_column *column, const struct udfvm_co
                : "offsets that fall, or lead out of the data";
 }
 
-const char *view_open(struct view *view, const struct udfvm_reply *reply, const uint32_t *types,
-                      size_t count, uint64_t most_rows)
+const char *view_open(struct column_view *view, const struct udfvm_reply *reply,
+                      const uint32_t *types, size_t count, uint64_t max_rows)
 {
     struct udfvm_columns head;
     const uint8_t *base = reply->data;
-    *view = (struct view){ .count = count };
+    *view = (struct column_view){ .count = count };
     if (reply->length < sizeof head)
         return "too short";
     memcpy(&head, base, sizeof head);
     if (head.count != count || head.flags & ~UDFVM_COLUMNS_MORE)
         return "not of the declared columns";
-    if (head.rows > most_rows)
+    if (head.rows > max_rows)
         return "more rows than there can be";
     if (!inside(sizeof head, count * sizeof(struct udfvm_column), reply->length))
         return "too short";
@@ -84,27 +86,27 @@ const char *view_open(struct view *view, const struct udfvm_reply *reply, const 
     return NULL;
 }
 
-void view_close(struct view *view)
+void view_close(struct column_view *view)
 {
     free(view->columns);
-    *view = (struct view){ 0 };
+    *view = (struct column_view){ 0 };
 }
 
-bool view_is_null(const struct view *view, size_t index, uint64_t row)
+bool view_is_null(const struct column_view *view, size_t index, uint64_t row)
 {
     const struct view_column *column = &view->columns[index];
     return column->type == UDFVM_TYPE_NULL ||
            (column->validity && !(column->validity[row / 8] >> (row % 8) & 1));
 }
 
-int64_t view_integer(const struct view *view, size_t index, uint64_t row)
+int64_t view_integer(const struct column_view *view, size_t index, uint64_t row)
 {
     int64_t integer;
     memcpy(&integer, view->columns[index].data + row * sizeof integer, sizeof integer);
     return integer;
 }
 
-const char *view_result(const struct view *view, size_t index, uint64_t row,
+const char *view_result(const struct column_view *view, size_t index, uint64_t row,
                         sqlite_library *library, sqlite3_context *context)
 {
     sqlite_library *sqlite3_api = library;

@@ -3,7 +3,9 @@
 #ifndef UDFVM_SQLITE_VIEW_H
 #define UDFVM_SQLITE_VIEW_H
 
-#include "internal.h"
+#include "api.h"
+#include "connection/sqlite_copies.h"
+#include "udfvm_abi.h"
 
 struct view_column {
     uint32_t type;           /* UDFVM_TYPE_NULL: every row is null */
@@ -11,7 +13,7 @@ struct view_column {
     const uint8_t *offsets, *data;
 };
 
-struct view {
+struct column_view {
     uint64_t rows;
     bool more;
     size_t count;
@@ -20,14 +22,15 @@ struct view {
 
 /* Reads a reply that must have columns of these types and at most so many rows, and views it: the
  * reply must stay as it is. NULL where all is well, else what is wrong. */
-const char *view_open(struct view *view, const struct udfvm_reply *reply, const uint32_t *types,
-                      size_t count, uint64_t most_rows);
-void view_close(struct view *view);
+const char *view_open(struct column_view *view, const struct udfvm_reply *reply,
+                      const uint32_t *types, size_t count, uint64_t max_rows);
+void view_close(struct column_view *view);
 
-bool view_is_null(const struct view *view, size_t column, uint64_t row);
-int64_t view_integer(const struct view *view, size_t column, uint64_t row); /* INT64, not null */
+bool view_is_null(const struct column_view *view, size_t column, uint64_t row);
+int64_t view_integer(const struct column_view *view, size_t column,
+                     uint64_t row); /* INT64, not null */
 /* The value as the result of an SQL function or column; else what is wrong with it. */
-const char *view_result(const struct view *view, size_t column, uint64_t row,
+const char *view_result(const struct column_view *view, size_t column, uint64_t row,
                         sqlite_library *library, sqlite3_context *context);
 
 #endif

@@ -4,11 +4,12 @@
 #include <string.h>
 #include <strings.h>
 
-#include "internal.h"
+#include "sql/policy.h"
+#include "statement/report.h"
 
-#define SECOND_NS        1e9
-#define LONGEST_SECONDS  1e9
-#define SHORTEST_SECONDS 1e-6
+#define SECOND_NS   1e9
+#define MAX_SECONDS 1e9
+#define MIN_SECONDS 1e-6
 
 /* For a connection that no program made an offer to, such as the sqlite3 shell's: its SQL is typed
  * by its user. */
@@ -30,7 +31,7 @@ static bool seconds_of(sqlite_library *library, sqlite3_value *value, double *se
     int type = sqlite3_value_type(value);
     *seconds = sqlite3_value_double(value);
     return (type == SQLITE_INTEGER || type == SQLITE_FLOAT) &&
-           (*seconds == 0 || *seconds >= SHORTEST_SECONDS) && *seconds < LONGEST_SECONDS;
+           (*seconds == 0 || *seconds >= MIN_SECONDS) && *seconds < MAX_SECONDS;
 }
 
 static bool bytes_of(sqlite_library *library, sqlite3_value *value, uint64_t *bytes)
@@ -160,7 +161,7 @@ void sql_policy(sqlite_library *library, sqlite3_context *context, int count,
                 sqlite3_value **arguments)
 {
     sqlite_library *sqlite3_api = library;
-    struct registry *registry = sqlite3_user_data(context);
+    struct function_registry *registry = sqlite3_user_data(context);
     struct udfvm_sqlite_policy changed = registry->policy;
     const char *name = count >= 1 ? (const char *)sqlite3_value_text(arguments[0]) : NULL;
     if (!name || count > 2) {

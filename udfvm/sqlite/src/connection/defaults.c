@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "connection/function.h"
 
 static int bind(sqlite_library *library, sqlite3_stmt *statement, const struct udfvm_value *value,
                 const void *bytes)
@@ -45,7 +45,7 @@ sqlite3_value *default_create(sqlite_library *library, sqlite3 *connection, cons
     return made;
 }
 
-uint32_t required_count(const struct function *function)
+uint32_t required_count(const struct sql_function *function)
 {
     uint32_t required = function->parameter_count;
     while (required > 0 && function->parameters[required - 1].fallback)
@@ -53,14 +53,14 @@ uint32_t required_count(const struct function *function)
     return required;
 }
 
-bool takes_count(const struct function *function, int count)
+bool takes_count(const struct sql_function *function, int count)
 {
     return count >= 0 && (uint32_t)count >= required_count(function) &&
            (uint32_t)count <= function->parameter_count;
 }
 
-sqlite3_value **with_defaults(const struct function *function, int count, sqlite3_value **given,
-                              sqlite3_value *room[PARAMETERS_MAX])
+sqlite3_value **with_defaults(const struct sql_function *function, int count, sqlite3_value **given,
+                              sqlite3_value *room[MAX_PARAMETERS])
 {
     if ((uint32_t)count == function->parameter_count)
         return given;

@@ -4,12 +4,11 @@
  * those of SQLite, nor of other extensions, nor what was attached before. */
 #include <string.h>
 
-#include "internal.h"
-#include "entry/libraries.h"
-
-#define EXISTS_SQL                                                       \
-    "SELECT 1 FROM pragma_function_list WHERE name = ?1 COLLATE NOCASE " \
-    "UNION ALL SELECT 1 FROM pragma_module_list WHERE name = ?1 COLLATE NOCASE"
+#include "entry/attach.h"
+#include "functions/define.h"
+#include "sql/resolve.h"
+#include "sql/sealed.h"
+#include "statement/report.h"
 
 /* A name has neither a slash nor a dot. */
 static bool is_path(const char *text)
@@ -17,7 +16,7 @@ static bool is_path(const char *text)
     return text[strcspn(text, "/.")] != 0;
 }
 
-static bool same_parameters(const struct function *one, const struct function *other)
+static bool same_parameters(const struct sql_function *one, const struct sql_function *other)
 {
     if (one->parameter_count != other->parameter_count)
         return false;
@@ -29,37 +28,25 @@ static bool same_parameters(const struct function *one, const struct function *o
 }
 
 /* Whether attaching one after the other changes nothing. */
-static bool same_function(const struct function *one, const struct function *other)
+static bool same_function(const struct sql_function *one, const struct sql_function *other)
 {
     struct udfvm_image_statistics image, image_of_other;
     udfvm_image_statistics(one->image, &image);
     udfvm_image_statistics(other->image, &image_of_other);
     return memcmp(image.digest, image_of_other.digest, sizeof image.digest) == 0 &&
-           one->role == other->role && one->flags == other->flags &&
+           one->form == other->form && one->flags == other->flags &&
            one->result_type == other->result_type && one->isolation == other->isolation &&
            memcmp(&one->limits, &other->limits, sizeof one->limits) == 0 &&
            strcmp(one->name, other->name) == 0 && same_parameters(one, other);
 }
 
-int name_is_taken(struct registry *registry, const char *name, bool *taken)
-{
-    sqlite_library *sqlite3_api = registry->library;
-    sqlite3_stmt *statement = NULL;
-    int code = sqlite3_prepare_v2(registry->connection, EXISTS_SQL, -1, &statement, NULL);
-    if (code != SQLITE_OK)
-        return code;
-    sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
-    *taken = sqlite3_step(statement) == SQLITE_ROW;
-    return sqlite3_finalize(statement);
-}
-
 /* Gives a function that the registry does not know its place in both. Returns false with *message.
  */
-static bool attach(struct registry *registry, struct function *function, bool of_file,
+static bool attach(struct function_registry *registry, struct sql_function *function, bool of_file,
                    char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
-    const struct function *old = registry_find(registry, function->name, function->name_length);
+    const struct sql_function *old = registry_find(registry, function->name, function->name_length);
     bool taken = false;
     if (old && (old->attached || of_file))
         *message = sqlite3_mprintf("the connection has another function '%s', or another state of "
@@ -71,7 +58,7 @@ static bool attach(struct registry *registry, struct function *function, bool of
     else if (taken)
         *message = sqlite3_mprintf("SQL has a function '%s' already: seal it with --namespace",
                                    function->name);
-    else if (define_own(function, library_index(registry->library)) != SQLITE_OK)
+    else if (define_own(function, sqlite_copy_number(registry->library)) != SQLITE_OK)
         *message = sqlite3_mprintf("%s", sqlite3_errmsg(registry->connection));
     if (*message)
         return false;
@@ -81,7 +68,7 @@ static bool attach(struct registry *registry, struct function *function, bool of
     return true;
 }
 
-static char *not_sealed(struct registry *registry, const char *name)
+static char *not_sealed(struct function_registry *registry, const char *name)
 {
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_str *text = sqlite3_str_new(registry->connection);
@@ -90,11 +77,11 @@ static char *not_sealed(struct registry *registry, const char *name)
     return sqlite3_str_finish(text);
 }
 
-static struct function *load(struct registry *registry, const char *name, size_t length,
-                             char **message)
+static struct sql_function *load(struct function_registry *registry, const char *name,
+                                 size_t length, char **message)
 {
     sqlite_library *sqlite3_api = registry->library;
-    struct function *function = NULL;
+    struct sql_function *function = NULL;
     if (registry->embedded)
         *message = sqlite3_mprintf(
             "the program that opened this connection registers its functions");
@@ -112,7 +99,7 @@ void sql_attach(sqlite_library *library, sqlite3_context *context, int count,
                 sqlite3_value **arguments)
 {
     sqlite_library *sqlite3_api = library;
-    struct registry *registry = sqlite3_user_data(context);
+    struct function_registry *registry = sqlite3_user_data(context);
     char *message = NULL;
     const char *option = count == 2 ? (const char *)sqlite3_value_text(arguments[1]) : "";
     const bool in_schema = option && strcmp(option, "in_schema") == 0,
@@ -127,10 +114,10 @@ void sql_attach(sqlite_library *library, sqlite3_context *context, int count,
                              -1);
         return;
     }
-    struct function *function = load(registry, name, strlen(name), &message);
-    const struct function *old = function ? registry_find(registry, function->name,
-                                                          function->name_length)
-                                          : NULL;
+    struct sql_function *function = load(registry, name, strlen(name), &message);
+    const struct sql_function *old = function ? registry_find(registry, function->name,
+                                                              function->name_length)
+                                              : NULL;
     if (function && in_schema)
         function->flags |= UDFVM_SQLITE_IN_SCHEMA;
     if (function && ((old && old->attached && same_function(old, function)) ||

@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "internal.h"
+#include "statement/session.h"
 
 #define FORK_WAIT_NS  300000000u /* for the pulses of other threads, before a fork goes ahead */
 #define FORK_SLEEP_NS 100000

@@ -3,14 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "internal.h"
+#include "connection/registry.h"
 
-#define LONGEST_CHARACTER 6u /* bytes of the visible form, for one byte */
+#define MAX_CHARACTER 6u /* bytes of the visible form, for one byte */
 
 static int to_standard_error(void *context, const struct udfvm_log *log, int failed, char *failure)
 {
     (void)context, (void)failed, (void)failure;
-    const size_t length = log->length - log->given, room = LONGEST_CHARACTER * length + 1;
+    const size_t length = log->length - log->given, room = MAX_CHARACTER * length + 1;
     char *visible = length ? malloc(room) : NULL;
     if (!visible)
         return 0;

@@ -20,7 +20,7 @@ enum udfvm_sqlite_isolation {
     UDFVM_SQLITE_ROW = 2, /* one call for each row */
 };
 
-enum udfvm_sqlite_role {
+enum udfvm_sqlite_form {
     UDFVM_SQLITE_SCALAR = 0,     /* answers ROW and COLUMNS */
     UDFVM_SQLITE_VECTORIZED = 1, /* answers COLUMNS */
     UDFVM_SQLITE_TABLE = 2,      /* answers TABLE and FETCH */
@@ -74,7 +74,7 @@ struct udfvm_sqlite_function {
     struct udfvm_limits limits; /* of one row */
     uint64_t wait_ns;           /* to wait for a VM of the pool, at most */
     uint32_t pool_limit;        /* VMs that the pool can have at once; 0: not known */
-    uint32_t role;              /* enum udfvm_sqlite_role */
+    uint32_t form;              /* enum udfvm_sqlite_form */
     const struct udfvm_sqlite_column *columns; /* of a table function */
     uint32_t column_count;                     /* at most 100 */
     uint32_t language;                         /* enum udfvm_sqlite_language */

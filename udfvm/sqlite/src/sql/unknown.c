@@ -6,23 +6,26 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "sql/resolve.h"
+#include "sql/sealed.h"
+#include "sql/stored.h"
+#include "statement/report.h"
 
 #define STORED_NAMES_SQL \
     "SELECT name FROM main.udfvm_functions WHERE typeof(name) = 'text' ORDER BY name LIMIT 1000"
 #define SUFFIX ".udf"
 
-enum { NAMES_MOST = 1000, NAMES_SHOWN = 20, FARTHEST = 3 };
+enum { MAX_NAMES = 1000, MAX_NAMES_SHOWN = 20, MAX_DISTANCE = 3 };
 
 /* What is said, and the name that is the nearest to what was asked for. */
-struct listing {
+struct known_listing {
     sqlite_library *library;
-    const struct registry *registry;
+    const struct function_registry *registry;
     sqlite3_str *text;
     const char *wanted;
     size_t wanted_length;
-    unsigned distance; /* of the nearest; past FARTHEST there is none */
-    char nearest[NAME_MAX_BYTES + 1];
+    unsigned distance; /* of the nearest; past MAX_DISTANCE there is none */
+    char nearest[MAX_NAME + 1];
     unsigned groups, names; /* said so far; names: of the group */
 };
 
@@ -39,10 +42,10 @@ static unsigned least(unsigned a, unsigned b)
 }
 
 /* Letters to put in, leave out or replace, until one name is the other; names are at most
- * NAME_MAX_BYTES long. */
+ * MAX_NAME long. */
 static unsigned edits(const char *a, size_t a_length, const char *b, size_t b_length)
 {
-    unsigned row[NAME_MAX_BYTES + 1];
+    unsigned row[MAX_NAME + 1];
     for (unsigned j = 0; j <= b_length; j++)
         row[j] = j;
     for (unsigned i = 1; i <= a_length; i++) {
@@ -65,17 +68,17 @@ static bool behind_namespace(const char *name, size_t length, const char *wanted
            same_name(name + length - wanted_length, wanted, wanted_length);
 }
 
-static void compare(struct listing *listing, const char *name, size_t length)
+static void compare(struct known_listing *listing, const char *name, size_t length)
 {
     const size_t wanted = listing->wanted_length, longer = length > wanted ? length : wanted,
                  shorter = length > wanted ? wanted : length;
-    unsigned distance = FARTHEST + 1;
-    if (longer > NAME_MAX_BYTES || shorter == 0)
+    unsigned distance = MAX_DISTANCE + 1;
+    if (longer > MAX_NAME || shorter == 0)
         return;
     if (behind_namespace(name, length, listing->wanted, wanted) ||
         behind_namespace(listing->wanted, wanted, name, length))
         distance = 1;
-    else if (longer - shorter <= FARTHEST)
+    else if (longer - shorter <= MAX_DISTANCE)
         distance = edits(name, length, listing->wanted, wanted);
     if (distance >= listing->distance || distance > 1 + shorter / 4 || distance >= shorter)
         return;
@@ -86,31 +89,31 @@ static void compare(struct listing *listing, const char *name, size_t length)
 
 /* ---- What there is ---- */
 
-static void say(struct listing *listing, const char *group, const char *name, bool may_run)
+static void say(struct known_listing *listing, const char *group, const char *name, bool may_run)
 {
     sqlite_library *sqlite3_api = listing->library;
     if (listing->names == 0)
         sqlite3_str_appendf(listing->text, "%s%s: ", listing->groups++ ? "; " : " (", group);
-    if (listing->names < NAMES_SHOWN)
+    if (listing->names < MAX_NAMES_SHOWN)
         sqlite3_str_appendf(listing->text, "%s%.255s", listing->names ? ", " : "", name);
-    else if (listing->names == NAMES_SHOWN)
+    else if (listing->names == MAX_NAMES_SHOWN)
         sqlite3_str_appendall(listing->text, ", ...");
     listing->names++;
     if (may_run)
         compare(listing, name, strlen(name));
 }
 
-static void say_registered(struct listing *listing, unsigned roles)
+static void say_registered(struct known_listing *listing, unsigned forms)
 {
     listing->names = 0;
-    for (const struct function *function = listing->registry->functions; function;
+    for (const struct sql_function *function = listing->registry->functions; function;
          function = function->next)
-        if (roles & ROLE(function->role))
+        if (forms & FORM(function->form))
             say(listing, "registered", function->name, true);
 }
 
 /* They may be a stranger's: whoever shows the text makes them visible. */
-static void say_stored(struct listing *listing, struct registry *registry)
+static void say_stored(struct known_listing *listing, struct function_registry *registry)
 {
     sqlite_library *sqlite3_api = listing->library;
     sqlite3_stmt *statement = NULL;
@@ -138,7 +141,7 @@ static int by_text(const void *a, const void *b)
 static char **sealed_names(sqlite_library *library, size_t *count)
 {
     sqlite_library *sqlite3_api = library;
-    char *path = cache_path(library, "/functions"), **names = calloc(NAMES_MOST, sizeof *names);
+    char *path = cache_path(library, "/functions"), **names = calloc(MAX_NAMES, sizeof *names);
     struct udfvm_error error;
     const int fd = path && names ? udfvm_private_open(path, NULL, O_RDONLY, &error) : -1;
     DIR *directory = fd < 0 ? NULL : fdopendir(fd);
@@ -146,7 +149,7 @@ static char **sealed_names(sqlite_library *library, size_t *count)
     if (fd >= 0 && !directory)
         close(fd);
     *count = 0;
-    while (directory && *count < NAMES_MOST && (entry = readdir(directory))) {
+    while (directory && *count < MAX_NAMES && (entry = readdir(directory))) {
         const size_t length = strlen(entry->d_name), suffix = sizeof SUFFIX - 1;
         if (length > suffix && strcmp(entry->d_name + length - suffix, SUFFIX) == 0 &&
             name_valid(entry->d_name, length - suffix) &&
@@ -159,7 +162,7 @@ static char **sealed_names(sqlite_library *library, size_t *count)
     return names;
 }
 
-static void say_sealed(struct listing *listing)
+static void say_sealed(struct known_listing *listing)
 {
     size_t count;
     char **names = sealed_names(listing->library, &count);
@@ -174,29 +177,29 @@ static void say_sealed(struct listing *listing)
     free(names);
 }
 
-void append_known(sqlite3_str *text, struct registry *registry, const char *wanted, unsigned places,
-                  unsigned roles)
+void append_known(sqlite3_str *text, struct function_registry *registry, const char *wanted,
+                  unsigned places, unsigned forms)
 {
     sqlite_library *sqlite3_api = registry->library;
-    struct listing listing = { .library = registry->library,
-                               .registry = registry,
-                               .text = text,
-                               .wanted = wanted,
-                               .wanted_length = strlen(wanted),
-                               .distance = FARTHEST + 1 };
+    struct known_listing listing = { .library = registry->library,
+                                     .registry = registry,
+                                     .text = text,
+                                     .wanted = wanted,
+                                     .wanted_length = strlen(wanted),
+                                     .distance = MAX_DISTANCE + 1 };
     if (places & KNOWN_REGISTERED)
-        say_registered(&listing, roles);
+        say_registered(&listing, forms);
     if (places & KNOWN_STORED)
         say_stored(&listing, registry);
     if (places & KNOWN_SEALED && !registry->embedded)
         say_sealed(&listing);
     sqlite3_str_appendall(text, listing.groups ? ")" : " (there is none)");
-    if (listing.distance <= FARTHEST && strcmp(listing.nearest, wanted) != 0)
+    if (listing.distance <= MAX_DISTANCE && strcmp(listing.nearest, wanted) != 0)
         sqlite3_str_appendf(text, ": did you mean '%s'?", listing.nearest);
 }
 
-char *describe_unknown(struct registry *registry, const char *caller, const char *name,
-                       unsigned roles)
+char *describe_unknown(struct function_registry *registry, const char *caller, const char *name,
+                       unsigned forms)
 {
     sqlite_library *sqlite3_api = registry->library;
     sqlite3_str *text = sqlite3_str_new(registry->connection);
@@ -209,7 +212,7 @@ char *describe_unknown(struct registry *registry, const char *caller, const char
     sqlite3_free(cache);
     append_known(text, registry, name,
                  KNOWN_REGISTERED | KNOWN_SEALED |
-                     (roles & ROLE(UDFVM_SQLITE_SCALAR) ? KNOWN_STORED : 0),
-                 roles);
+                     (forms & FORM(UDFVM_SQLITE_SCALAR) ? KNOWN_STORED : 0),
+                 forms);
     return failing_function(registry, name, UDFVM_SQLITE_UNKNOWN, sqlite3_str_finish(text));
 }

@@ -2,7 +2,10 @@
  * an SQL result. */
 #include <string.h>
 
-#include "internal.h"
+#include "statement/row.h"
+
+#include "statement/report.h"
+#include "wire/utf8.h"
 
 static const char *sql_type_name(int type)
 {
@@ -36,52 +39,14 @@ static const char *expected_name(uint32_t type)
     }
 }
 
-size_t utf8_sequence(const uint8_t *text, size_t length)
-{
-    uint8_t first = text[0];
-    if (first < 0x80)
-        return 1;
-    size_t bytes = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || length < bytes)
-        return 0;
-    for (size_t i = 1; i < bytes; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    /* No overlong forms, no surrogates, nothing past U+10FFFF (RFC 3629). */
-    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
-        (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f))
-        return 0;
-    return bytes;
-}
-
-bool utf8_valid(const uint8_t *text, size_t length)
-{
-    size_t i = 0;
-    while (i < length) {
-        uint64_t word;
-        if (length - i >= sizeof word) {
-            memcpy(&word, text + i, sizeof word);
-            if (!(word & 0x8080808080808080ull)) {
-                i += sizeof word;
-                continue;
-            }
-        }
-        size_t bytes = utf8_sequence(text + i, length - i);
-        if (!bytes)
-            return false;
-        i += bytes;
-    }
-    return true;
-}
-
-bool exact_real(const struct parameter *parameter, int64_t integer)
+bool exact_real(const struct sql_parameter *parameter, int64_t integer)
 {
     const double real = parameter->single ? (double)(float)integer
                                           : (double)integer; /* 2^63 is a double, and no int64_t */
     return real < 9223372036854775808.0 && (int64_t)real == integer;
 }
 
-static bool acceptable(sqlite_library *library, const struct parameter *parameter, int found,
+static bool acceptable(sqlite_library *library, const struct sql_parameter *parameter, int found,
                        sqlite3_value *value)
 {
     sqlite_library *sqlite3_api = library;
@@ -102,11 +67,11 @@ static bool acceptable(sqlite_library *library, const struct parameter *paramete
 
 enum row_check row_check(const struct session *session, sqlite3_value **arguments, char **wrong)
 {
-    const struct function *function = session->function;
+    const struct sql_function *function = session->function;
     sqlite_library *sqlite3_api = function->registry->library;
     enum row_check result = ROW_CALL;
     for (uint32_t i = 0; i < function->parameter_count; i++) {
-        const struct parameter *parameter = &function->parameters[i];
+        const struct sql_parameter *parameter = &function->parameters[i];
         int found = sqlite3_value_type(arguments[i]);
         if (found == SQLITE_NULL) {
             if (!parameter->nullable)
@@ -145,7 +110,7 @@ static uint8_t *window_for(const struct session *session, sqlite3_context *conte
 static bool encode_bytes(const struct session *session, sqlite3_context *context, uint32_t index,
                          sqlite3_value *argument, struct udfvm_value *value, uint64_t *used)
 {
-    const struct function *function = session->function;
+    const struct sql_function *function = session->function;
     sqlite_library *library = function->registry->library, *sqlite3_api = library;
     bool is_text = value->type == UDFVM_TYPE_TEXT;
     const void *bytes = is_text ? (const void *)sqlite3_value_text(argument)
@@ -184,7 +149,7 @@ static bool encode_bytes(const struct session *session, sqlite3_context *context
 bool row_encode(const struct session *session, sqlite3_context *context, sqlite3_value **arguments,
                 uint64_t *length)
 {
-    const struct function *function = session->function;
+    const struct sql_function *function = session->function;
     sqlite_library *sqlite3_api = function->registry->library;
     struct udfvm_row row = { .count = function->parameter_count };
     uint64_t used = sizeof row + (uint64_t)row.count * sizeof(struct udfvm_value);

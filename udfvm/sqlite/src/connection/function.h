@@ -1,0 +1,88 @@
+/* A function as SQL sees it: what it takes and returns, and what runs it. */
+#ifndef UDFVM_SQLITE_FUNCTION_H
+#define UDFVM_SQLITE_FUNCTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connection/sqlite_copies.h"
+#include "extension.h"
+#include "udfvm_abi.h"
+
+enum { MAX_PARAMETERS = 127, MAX_NAME = 255 };
+enum { LANGUAGES = 3 }; /* of enum udfvm_sqlite_language */
+
+/* A set of forms. */
+#define FORM(form) (1u << (form))
+
+struct function_registry;
+struct embedder;
+
+struct sql_parameter {
+    char *name;
+    uint32_t type;
+    bool nullable, single;
+    sqlite3_value *fallback; /* its default; NULL: it has none, or one behind it has none */
+};
+
+/* A result column of a table function. */
+struct result_column {
+    char *name;
+    uint32_t type;
+};
+
+struct sql_function {
+    unsigned references;
+    struct function_registry *registry; /* a reference */
+    struct embedder *embedder;          /* a reference; NULL where no offer brought it */
+    struct sql_function *next;
+    char *definition; /* stored function: everything that it was made of; else NULL */
+    size_t definition_length;
+    char *name;
+    size_t name_length;
+    udfvm_pool *pool; /* references */
+    udfvm_image *image;
+    uint32_t result_type;
+    uint32_t isolation;
+    uint32_t flags;
+    struct udfvm_limits limits;
+    uint64_t wait_ns;
+    uint32_t pool_limit;
+    uint32_t form;         /* enum udfvm_sqlite_form */
+    uint32_t language;     /* enum udfvm_sqlite_language */
+    bool attached;         /* vm_attach gave it a function or table of its own */
+    uint32_t column_count; /* table functions */
+    struct result_column *columns;
+    uint32_t parameter_count;
+    struct sql_parameter parameters[];
+};
+
+/* NULL: out of memory. `embedder` may be NULL. */
+struct sql_function *function_create(struct function_registry *registry, struct embedder *embedder,
+                                     const struct udfvm_sqlite_function *offered);
+void function_release(struct sql_function *function);
+void function_release_data(void *function); /* the same, as SQLite's destructors take it */
+/* Asks whoever offered the function what runs it now. false: it cannot be built. */
+bool function_renew(struct sql_function *function, struct udfvm_error *error);
+
+/* [A-Za-z_][A-Za-z0-9_]*, not vm_*, at most MAX_NAME */
+bool name_valid(const char *name, size_t length);
+/* As SQL compares names of functions. */
+bool same_name(const char *a, const char *b, size_t length);
+
+const char *language_name(unsigned language); /* by index; NULL past the last */
+unsigned language_of(const char *name);       /* its index; LANGUAGES where there is none */
+
+/* ---- Defaults: what stands in the place of arguments that a call leaves out ---- */
+
+/* A default of that encoding (struct udfvm_value and its bytes), to be freed with
+ * sqlite3_value_free; NULL: out of memory, or no such encoding. */
+sqlite3_value *default_create(sqlite_library *library, sqlite3 *connection, const void *encoded,
+                              size_t length);
+uint32_t required_count(const struct sql_function *function); /* arguments that a call must have */
+bool takes_count(const struct sql_function *function, int count);
+/* All arguments of a call with so many, which the function takes. */
+sqlite3_value **with_defaults(const struct sql_function *function, int count, sqlite3_value **given,
+                              sqlite3_value *completed[MAX_PARAMETERS]);
+
+#endif

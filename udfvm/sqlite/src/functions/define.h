@@ -1,0 +1,13 @@
+/* A function's own SQL function or table. A vectorised function has none: vm_map runs it. */
+#ifndef UDFVM_SQLITE_DEFINE_H
+#define UDFVM_SQLITE_DEFINE_H
+
+#include "connection/registry.h"
+
+/* For the copy of SQLite of that number. Returns an SQLite code. */
+int define_own(struct sql_function *function, int index);
+int undefine_own(const struct sql_function *function);
+/* Whether SQL has a function or a table-valued one of that name. Returns an SQLite code. */
+int name_is_taken(struct function_registry *registry, const char *name, bool *taken);
+
+#endif

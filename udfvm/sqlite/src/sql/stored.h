@@ -1,0 +1,21 @@
+/* Functions that live in the database. */
+#ifndef UDFVM_SQLITE_STORED_H
+#define UDFVM_SQLITE_STORED_H
+
+#include "connection/registry.h"
+
+struct sql_function *stored_find(struct function_registry *registry, const char *name,
+                                 size_t length, char **message);
+bool stored_table(struct function_registry *registry,
+                  int *code); /* the database has the table of functions */
+char *definition_hash(sqlite_library *library, const char *language, const char *signature,
+                      const char *options, const void *source,
+                      size_t length); /* sqlite3_malloc'd hexadecimal; NULL: out of memory */
+void sql_create(sqlite_library *library, sqlite3_context *context, int count,
+                sqlite3_value **arguments);
+void sql_release(sqlite_library *library, sqlite3_context *context, int count,
+                 sqlite3_value **arguments);
+void sql_drop(sqlite_library *library, sqlite3_context *context, int count,
+              sqlite3_value **arguments);
+
+#endif

@@ -1,0 +1,19 @@
+/* Single rows: arguments into the input window, a reply out of the output window. */
+#ifndef UDFVM_SQLITE_ROW_H
+#define UDFVM_SQLITE_ROW_H
+
+#include "statement/session.h"
+
+#define JSON_SUBTYPE \
+    74u /* of text that SQLite's JSON functions made: they take it as JSON, not as a string */
+enum row_check { ROW_CALL, ROW_NULL, ROW_BAD };
+enum row_check row_check(const struct session *session, sqlite3_value **arguments,
+                         char **wrong); /* ROW_BAD: *wrong says why */
+bool row_encode(const struct session *session, sqlite3_context *context, sqlite3_value **arguments,
+                uint64_t *length);
+void row_decode(const struct session *session, sqlite3_context *context,
+                const struct udfvm_reply *reply);
+/* Whether a double is exactly the integer. */
+bool exact_real(const struct sql_parameter *parameter, int64_t integer);
+
+#endif
