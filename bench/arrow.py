@@ -64,7 +64,7 @@ def registered(body: Body) -> tuple[Any, str, str]:
         output_type="double",
         sample=sample,
     )
-    udfvm.arrow.register(function)
+    udfvm.arrow.register(None, function)
 
     def in_process(_context: Any, column: pa.Array) -> pa.Array:
         return pa.array(body(column.to_numpy()))

@@ -428,7 +428,7 @@ def test_dictionaries_and_lists_are_json() -> None:
         with pytest.raises(apsw.SQLError, match=f"UDF 'not_json', row 0: .*{message}"):
             connection.execute("SELECT not_json(?)", (way,)).fetchall()
     assert split("a b") == {"first": "a", "rest": ["b"]}
-    assert tally(pa.array(["b"])) == '{"b":1}', "in Python JSON is its text"
+    assert tally(pa.array(["b"])) == {"b": 1}
     connection.close()
 
 

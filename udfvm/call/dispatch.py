@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from udfvm.call.chunks import TooLargeForWindowError, call_in_pieces
 from udfvm.call.runtime import Loader, Runtime, RuntimeKeeper
-from udfvm.errors import CallError, ForkedError, InputTooLargeError, OutputLimitError
+from udfvm.errors import (
+    CallError,
+    ForkedError,
+    InputTooLargeError,
+    OutputLimitError,
+    ProtocolError,
+)
 from udfvm.limits import WINDOW
 from udfvm.load._bindings import changed
+from udfvm.types.arrow_types import JSON
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -112,12 +119,14 @@ class Calls(RuntimeKeeper):
             else:
                 whole = codec.batch(columns)
             pieces = self._in_pieces(whole, self._call_with_batch)
-        return in_form(
+        form = form or form_of_result(arguments)
+        result = in_form(
             self._name,
-            form or form_of_result(arguments),
+            form,
             self._result.as_declared,
             as_declared(self._name, self._result, pieces),
         )
+        return _parsed(self._name, form, result) if self._result == JSON else result
 
     def take_vm(self, windows: Windows | None = None) -> tuple[Runtime, VM]:
         """A VM of the function's image, and what calls need. Give it back to the runtime's pool."""
@@ -309,6 +318,19 @@ class Calls(RuntimeKeeper):
         if status:
             raise guest_exception(reply, self._name, first_row, rows)
         return codec.reply(reply, rows, is_data)
+
+
+def _parsed(name: str, form: Form, result: Any) -> Any:
+    """A result that is JSON, as Python has it; in columns of Arrow it is text."""
+    from udfvm.codec.columns import Form
+    from udfvm.codec.json_values import json_value, json_values
+
+    try:
+        if form is Form.SCALAR:
+            return json_value(result)
+        return json_values(result) if form is Form.NUMPY else result
+    except ValueError as error:
+        raise ProtocolError(f"UDF {name!r}: the guest's reply is not valid: {error}") from error
 
 
 def _loaded_arrays() -> tuple[type, ...]:

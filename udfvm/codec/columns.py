@@ -26,6 +26,7 @@ from udfvm.errors import TypeMappingError
 from udfvm.types.arrow_types import Kind, named
 from udfvm.types.conversions import Loss, Refused, convert, is_missing
 from udfvm.types.numpy_conversions import from_numpy, from_objects
+from udfvm.types.records import as_mapping
 
 if TYPE_CHECKING:
     import numpy as np
@@ -242,6 +243,7 @@ def _held(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -
     if value is None:
         return None
     if pa.types.is_struct(type_):
+        value = as_mapping(value)
         if not isinstance(value, Mapping):
             raise TypeError(f"{type(value).__name__} where a mapping is declared: {type_}")
         fields = [type_.field(index) for index in range(type_.num_fields)]

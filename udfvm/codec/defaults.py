@@ -8,6 +8,7 @@ from typing import Any
 from udfvm.codec.rows import encode_value
 from udfvm.errors import TypeMappingError
 from udfvm.types.arrow_types import JSON, Parameter, RowType, Type
+from udfvm.types.records import plain_value
 
 
 def encoded_default(function: str, parameter: Parameter, default: Any) -> bytes | None:
@@ -26,7 +27,7 @@ def encoded_default(function: str, parameter: Parameter, default: Any) -> bytes 
     try:
         if type_.is_nested and default is not None:
             return encode_value(
-                function, Parameter(parameter.name, JSON, True), json.dumps(default)
+                function, Parameter(parameter.name, JSON, True), json.dumps(plain_value(default))
             )
         return (
             encode_value(function, parameter, default)

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from udfvm.codec.json_values import json_value
 from udfvm.errors import ProtocolError, TypeMappingError
-from udfvm.types.arrow_types import Kind, Parameter, ResultType, RowType, Type
+from udfvm.types.arrow_types import JSON, Kind, Parameter, ResultType, RowType, Type
 from udfvm.types.conversions import Loss, exact_float, short
 
 _ROW: Final = struct.Struct("<II")
@@ -453,6 +454,8 @@ def _decoder(type_: Type) -> Callable[[bytes, int], object]:
     """
     if type_.kind is Kind.FLOAT:
         return lambda reply, length: _REAL.unpack_from(reply)[2]
+    if type_ == JSON:
+        return lambda reply, length: json_value(_reply_bytes(reply, length).decode())
     if type_.kind is Kind.TEXT:
         return lambda reply, length: _reply_bytes(reply, length).decode()
     if type_.kind is Kind.BYTES:

@@ -16,7 +16,7 @@ from udfvm.functions.options import PythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
 from udfvm.keywords import checks_options_of
-from udfvm.types.arrow_types import named
+from udfvm.types.arrow_types import JSON, named
 from udfvm.types.signatures import signature_of
 
 if TYPE_CHECKING:
@@ -161,6 +161,7 @@ class AggregateFunction(Function):
         import pyarrow as pa
 
         from udfvm.codec.column_batches import decode, encode, widened
+        from udfvm.codec.json_values import json_value
         from udfvm.codec.python_values import python_values
 
         rows = len(columns[0]) if columns else 0
@@ -177,7 +178,13 @@ class AggregateFunction(Function):
         batch, _ = decode(self.name, data, [type_], 1)
         if batch.num_rows != 1:
             raise ProtocolError("the guest's reply is not valid: no row", self.name)
-        return python_values(self.name, batch.column(0))[0]
+        value = python_values(self.name, batch.column(0))[0]
+        if type_ != JSON:
+            return value
+        try:
+            return json_value(value)
+        except ValueError as error:
+            raise ProtocolError(f"the guest's reply is not valid: {error}", self.name) from error
 
 
 class AggregateProgram(PythonProgram):

@@ -39,28 +39,33 @@ class PythonProgram(Program):
     def capture(self, declaration: Declaration) -> Places:
         """What names in the function, and in user code that it refers to, mean now."""
         from udfvm.load.bindings import capture
+        from udfvm.load.records import referred_to
 
         offered = declaration.host_functions
-        return capture(self.function, offered.functions() if offered else ())
+        referring = referred_to(self.function, declaration.parameters)
+        return capture(referring, offered.functions() if offered else ())
 
     def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
         """The function is pickled where it refers to more than builtins, or is to be loaded."""
         from udfvm.images.build import BaseSpec
         from udfvm.load.identity import of_pickled, of_plain
         from udfvm.load.libraries import packages_of
+        from udfvm.load.records import with_records
+
+        function = with_records(self.function, declaration.parameters)
 
         @functools.cache
         def pickled() -> PickledFunction:
             from udfvm.load.pickling import pickle_function
 
-            return pickle_function(declaration.name, self.function, declaration.host_functions)
+            return pickle_function(declaration.name, function, declaration.host_functions)
 
         def request() -> bytes:
             from udfvm.load.request import load_request
 
             return load_request(declaration, self.sample, pickled(), codecs.rows, codecs.batches)
 
-        identity = of_plain(declaration, self.function, self.sample)
+        identity = of_plain(declaration, function, self.sample)
         packages = packages_of(
             pickled().modules if identity is None else (),
             declaration.packages,

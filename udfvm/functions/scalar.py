@@ -11,7 +11,7 @@ from udfvm.functions.options import ScalarPythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
 from udfvm.keywords import checks_options_of
-from udfvm.types.signatures import refuse_generators, signature_of
+from udfvm.types.signatures import hints_of, refuse_generators, signature_of
 
 if TYPE_CHECKING:
     import pyarrow.compute as pc
@@ -96,6 +96,7 @@ class ScalarProgram(PythonProgram):
         self._elementwise = not vectorized if elementwise is None else bool(elementwise)
         self._input_types = input_types
         self._output_type = output_type
+        self._hints: dict[str, object] | None = None  # that travel with it
 
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
         """What its annotations say, and the declared types."""
@@ -111,7 +112,11 @@ class ScalarProgram(PythonProgram):
             vectorized=self._vectorized,
             input_types=self._input_types,
             output_type=self._output_type,
+            hints=self._hints,
         )
+        if self._hints is None and any(each.shape for each in signature.parameters):
+            # Classes in annotations that are text are known here, and not where it arrives.
+            self._hints = hints_of(self.function, name)
         return Interface(
             "vectorized" if self._vectorized else "scalar",
             signature,

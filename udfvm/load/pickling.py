@@ -30,6 +30,7 @@ from udfvm.load.callables import GuestModule, reduced_callable
 from udfvm.load.culprits import culprit
 from udfvm.load.declaration import DeclaredFunction, OfferedFunctions
 from udfvm.load.libraries import is_library, is_users
+from udfvm.load.records import WithRecords
 from udfvm.load.user_data import data_files, reads_data
 from udfvm.load.user_files import Beside, files_beside
 from udfvm.load.user_modules import (
@@ -75,7 +76,9 @@ class PickledFunction:
 
 
 def pickle_function(
-    name: str, function: Callable[..., object], host_functions: OfferedFunctions | None = None
+    name: str,
+    function: Callable[..., object] | WithRecords,
+    host_functions: OfferedFunctions | None = None,
 ) -> PickledFunction:
     """Pickles a function; host functions become what calls them from the guest.
 
@@ -98,7 +101,8 @@ def pickle_function(
             except SignatureError:  # it says what to do
                 raise
             except UNPICKLABLE as error:
-                found = culprit(function, pickles)
+                plain = function.function if isinstance(function, WithRecords) else function
+                found = culprit(plain, pickles)
                 raise pickle.PicklingError(f"{found}: {error}" if found else error) from error
     except pickle.PicklingError as error:
         raise SignatureError(

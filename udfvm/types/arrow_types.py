@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from udfvm.types.conversions import integer_range
 from udfvm.types.nested import Field, Nested, check_field_name, take_apart
+from udfvm.types.records import Shape
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -118,7 +119,8 @@ class Parameter(NamedTuple):
     """A parameter of a UDF. A null argument for one that is not nullable makes the result null
     without calling the function.
 
-    ``position`` counts from 1; 0 where it has none.
+    ``position`` counts from 1; 0 where it has none. ``shape`` says what instances a scalar function
+    gets; see udfvm/types/records.py.
     """
 
     name: str
@@ -126,6 +128,7 @@ class Parameter(NamedTuple):
     nullable: bool
     container: Container = Container.ARROW
     position: int = 0
+    shape: Shape = None
 
 
 class ResultType(NamedTuple):
@@ -178,11 +181,12 @@ _PYTHON_TYPES: Final[dict[object, str]] = {
 }
 
 SUPPORTED: Final = (
-    "bool, int, float, str, bytes, datetime.date, datetime.datetime, list[T] and TypedDict of"
-    " these, for results dict and list, each with `| None` where null is welcome; or, with"
-    " input_types= and output_type=, the pyarrow types null, bool, int8..int64, uint8..uint64,"
-    " float32, float64, string, large_string, binary, large_binary, date32, date64, timestamp (with"
-    " a time zone or without), and list, large_list, fixed_size_list and struct of them"
+    "bool, int, float, str, bytes, datetime.date, datetime.datetime, list[T] of these, TypedDict,"
+    " dataclass and NamedTuple with fields of these, for results dict and list, each with `| None`"
+    " where null is welcome; or, with input_types= and output_type=, the pyarrow types null, bool,"
+    " int8..int64, uint8..uint64, float32, float64, string, large_string, binary, large_binary,"
+    " date32, date64, timestamp (with a time zone or without), and list, large_list,"
+    " fixed_size_list and struct of them"
 )
 
 

@@ -24,6 +24,7 @@ from udfvm.types.arrow_types import (
     named,
 )
 from udfvm.types.nested import check_field_name
+from udfvm.types.records import Shape, fields_of, is_record
 
 if TYPE_CHECKING:
     import inspect
@@ -73,6 +74,7 @@ class Annotation(NamedTuple):
     type: Type | None
     nullable: bool
     container: Container | None
+    shape: Shape = None  # what instances it stands for
 
 
 _NOTHING: Final = Annotation(None, False, None)
@@ -97,32 +99,58 @@ def annotation_of(annotation: object) -> Annotation:
         inner = annotation_of(others[0])
         return inner._replace(nullable=inner.nullable or len(others) < len(alternatives))
     array = _from_array_class(annotation if origin is None else origin, typing.get_args(annotation))
-    return array or Annotation(_nested_of(annotation) or declared(annotation), False, None)
+    return array or _nested_of(annotation) or Annotation(declared(annotation), False, None)
 
 
-def _nested_of(annotation: object) -> Type | None:
-    """The type of ``list[T]`` and of a ``TypedDict``; None for other annotations. Raises ValueError
-    where what they hold has no type.
+def _nested_of(annotation: object, outer: tuple[object, ...] = ()) -> Annotation | None:
+    """What ``list[T]`` and a class that stands for a struct say; None for other annotations.
+    ``outer`` are the classes around it.
+
+    Raises ValueError where what they hold has no type.
     """
     arguments = typing.get_args(annotation)
     if typing.get_origin(annotation) is list and len(arguments) == 1:
-        return named(f"list<item: {_held(arguments[0])}>")
-    if typing.is_typeddict(annotation):
-        hints = typing.get_type_hints(annotation, include_extras=True)
-        fields = ", ".join(
-            f"{check_field_name(name)}: {_held(hint)}" for name, hint in hints.items()
-        )
-        return named(f"struct<{fields}>")
-    return None
+        item = _held(arguments[0], outer)
+        shape = None if item.shape is None else ("list", item.shape)
+        return Annotation(named(f"list<item: {item.type}>"), False, None, shape)
+    return _struct_of(annotation, outer) if is_record(annotation) else None
 
 
-def _held(annotation: Any) -> Type:
-    if typing.get_origin(annotation) in (typing.Required, typing.NotRequired):
-        annotation = typing.get_args(annotation)[0]
-    held = annotation_of(annotation)
+def _struct_of(cls: Any, outer: tuple[object, ...]) -> Annotation:
+    if cls in outer:
+        raise ValueError(f"{cls.__name__} holds itself, and structs are of a fixed depth")
+    fields, shapes = [], {}
+    for field in fields_of(cls):
+        try:
+            held = _held(field.annotation, (*outer, cls))
+        except ValueError as error:
+            raise ValueError(f"{cls.__name__}: field {field.name!r}: {error}") from error
+        fields.append(f"{check_field_name(field.name)}: {held.type}")
+        shapes[field.name] = held.shape, field.optional and not held.nullable
+    if not fields:
+        raise ValueError(f"{cls.__name__} has no fields, and a struct has some")
+    make = dict if typing.is_typeddict(cls) else cls
+    plain = make is dict and not any(shape or optional for shape, optional in shapes.values())
+    shape = None if plain else ("record", make, shapes)
+    return Annotation(named(f"struct<{', '.join(fields)}>"), False, None, shape)
+
+
+def _held(annotation: Any, outer: tuple[object, ...]) -> Annotation:
+    """What the annotation of what a list or struct holds says, with a type."""
+    inner, nullable = _without_none(annotation)
+    held = _nested_of(inner, outer) or annotation_of(inner)
     if held.type is None or held.container is not None:
-        raise ValueError(f"{annotation} is not a supported type for what a list or TypedDict holds")
-    return held.type
+        raise ValueError(f"{annotation} is not a supported type for what a list or struct holds")
+    return held._replace(nullable=held.nullable or nullable)
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    """``T`` of ``T | None``, and whether it was one."""
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        others = [each for each in typing.get_args(annotation) if each is not type(None)]
+        if len(others) == 1:
+            return others[0], True
+    return annotation, False
 
 
 def _from_array_class(cls: object, arguments: tuple[Any, ...]) -> Annotation | None:
@@ -174,16 +202,18 @@ def signature_of(
     output_type: object,
     output_only: bool = False,
     nested: bool = True,
+    hints: Mapping[str, object] | None = None,
 ) -> Signature:
     """Reads the signature of a function that is to be a UDF. Raises SignatureError.
 
+    ``hints`` are its annotations, evaluated, where they are known.
     ``output_only``: whatever its result is annotated, ``output_type`` is the result. ``nested``: a
     result annotated ``list[T]`` or as a ``TypedDict`` is a list or struct, where those have a type,
     and not JSON.
     """
     _refuse_async(function, name)
     names = _parameter_names(function, name)
-    hints = hints_of(function, name)
+    hints = dict(hints_of(function, name) if hints is None else hints)
     if output_only:
         hints.pop("return", None)
     given = _given_inputs(name, names, input_types)
@@ -199,6 +229,7 @@ def signature_of(
                 annotation.nullable,
                 annotation.container or Container.ARROW,
                 position,
+                None if vectorized else annotation.shape,
             )
         )
     if vectorized and not parameters:
@@ -402,10 +433,10 @@ def _combine(
 
 def _is_json(annotation: object) -> bool:
     """Whether values of an annotation are dictionaries or lists: ``dict``, ``list[float]``, a
-    ``TypedDict``.
+    class that stands for a struct.
     """
     origin = typing.get_origin(annotation) or annotation
-    return isinstance(origin, type) and issubclass(origin, (dict, list))
+    return is_record(origin) or (isinstance(origin, type) and issubclass(origin, (dict, list)))
 
 
 def _json_result(annotation: object, nested: bool) -> ResultType | None:
@@ -419,6 +450,7 @@ def _json_result(annotation: object, nested: bool) -> ResultType | None:
         not others
         or not all(map(_is_json, others))
         or (nested and len(others) == 1 and _has_type(others[0]))
+        or (nested and any(is_record(each) and not typing.is_typeddict(each) for each in others))
     ):
         return None
     return ResultType(JSON, len(others) < len(alternatives))

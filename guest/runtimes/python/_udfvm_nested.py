@@ -14,7 +14,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from _udfvm_conversions import exact_float, integer_range
@@ -130,9 +130,7 @@ def _checked_struct(checks: Mapping[str, Check]) -> Check:
         if value is None:
             return None
         if not isinstance(value, Mapping):
-            raise TypeError(
-                f"{type(value).__name__} where a dictionary with {', '.join(checks)} is declared"
-            )
+            value = _instance_as_mapping(value, checks)
         for key in value:
             if key not in checks:
                 raise TypeError(
@@ -141,6 +139,18 @@ def _checked_struct(checks: Mapping[str, Check]) -> Check:
         return {name: _in_field(name, check, value.get(name)) for name, check in checks.items()}
 
     return check_struct
+
+
+def _instance_as_mapping(value: Any, names: Iterable[str]) -> Mapping[str, Any]:
+    """The declared fields of an instance of a dataclass or named tuple."""
+    cls = type(value)
+    is_named_tuple = isinstance(value, tuple) and hasattr(cls, "_fields")
+    if is_named_tuple or hasattr(cls, "__dataclass_fields__"):
+        missing = next((name for name in names if not hasattr(value, name)), None)
+        if missing is None:
+            return {name: getattr(value, name) for name in names}
+        raise TypeError(f"{cls.__name__} without {missing!r}, where a struct with it is declared")
+    raise TypeError(f"{cls.__name__} where a dictionary with {', '.join(names)} is declared")
 
 
 def _in_field(name: str, check: Check, value: Any) -> Any:
@@ -189,8 +199,10 @@ def json_writer(tree: Tree, leaf: Callable[[str], Check]) -> Callable[[Any], str
     return write
 
 
-def to_json_text(value: Any, default: Callable[[Any], str] | None = None) -> str:
+def to_json_text(value: Any, default: Callable[[Any], Any] | None = None) -> str:
     """JSON text of a result. Raises TypeError or ValueError, without frames of ``json``."""
+    if default is None:
+        value, default = _record_as_dict(value), _dataclass_as_dict
     try:
         return json.dumps(
             value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=default
@@ -198,6 +210,18 @@ def to_json_text(value: Any, default: Callable[[Any], str] | None = None) -> str
     except (TypeError, ValueError, RecursionError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"the function returned what is no JSON: {error}") from None
+
+
+def _record_as_dict(value: Any) -> Any:
+    """A named tuple as a dictionary: to ``json`` it is a list."""
+    return value._asdict() if isinstance(value, tuple) and hasattr(value, "_asdict") else value
+
+
+def _dataclass_as_dict(value: Any) -> dict[str, Any]:
+    if hasattr(type(value), "__dataclass_fields__"):
+        fields: dict[str, Any] = sys.modules["dataclasses"].asdict(value)
+        return fields
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def shown(integer: int) -> str:

@@ -1,0 +1,54 @@
+"""Parameters that are dataclasses, named tuples or ``TypedDict`` with keys that may be left out:
+instances are made of the dictionaries that stand for them. Shapes are those of
+udfvm/types/records.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Shape = tuple[Any, ...] | None
+Make = Callable[[Any], Any]
+
+
+def with_records(function: Callable[..., Any], shapes: Sequence[Shape]) -> Callable[..., Any]:
+    """A function that is called with plain values in the place of instances, by position."""
+    makers = [_maker(shape) for shape in shapes]
+
+    def call(*arguments: Any) -> Any:
+        return function(
+            *[
+                argument if make is None else make(argument)
+                for make, argument in zip(makers, arguments, strict=True)
+            ]
+        )
+
+    return call
+
+
+def _maker(shape: Shape) -> Make | None:
+    if shape is None:
+        return None
+    return _list_maker(shape[1]) if shape[0] == "list" else _record_maker(shape[1], shape[2])
+
+
+def _list_maker(item: Shape) -> Make:
+    make: Any = _maker(item)
+    return lambda values: None if values is None else [make(value) for value in values]
+
+
+def _record_maker(cls: Any, fields: dict[str, tuple[Shape, bool]]) -> Make:
+    makers = [(name, _maker(shape), optional) for name, (shape, optional) in fields.items()]
+
+    def make_record(values: Any) -> Any:
+        if values is None:
+            return None
+        made = {}
+        for name, make, optional in makers:
+            value = values[name]
+            if value is not None or not optional:
+                made[name] = value if make is None else make(value)
+        return made if cls is dict else cls(**made)
+
+    return make_record

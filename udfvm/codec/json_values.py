@@ -1,0 +1,39 @@
+"""Results that are JSON text, as the dictionaries and lists that they stand for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def json_value(text: str | None) -> Any:
+    """The value of JSON text that a guest wrote; None for None. Raises ValueError for what is no
+    JSON.
+
+    >>> json_value('{"x": [1, null]}')
+    {'x': [1, None]}
+    """
+    import json  # only where a function has such a result
+
+    if text is None:
+        return None
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply") from None
+
+
+def json_values(texts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The values of an array of JSON texts. Raises ValueError."""
+    import numpy as np
+
+    values = np.empty(len(texts), dtype=object)
+    for index, text in enumerate(texts):  # assigned one by one, or lists would be rows of it
+        values[index] = json_value(text)
+    return values
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")

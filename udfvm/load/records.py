@@ -1,0 +1,41 @@
+"""Functions with parameters that are dataclasses or named tuples: what travels is the function, and
+what makes instances of the values that come from the host.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from udfvm.load.callables import GuestModule
+from udfvm.types.arrow_types import Parameter
+from udfvm.types.records import Shape, classes_in
+
+
+class WithRecords:
+    """A function that is, in the guest, called with instances; see
+    guest/runtimes/python/_udfvm_records.py.
+    """
+
+    def __init__(self, function: Callable[..., Any], shapes: Sequence[Shape]) -> None:
+        self.function = function
+        self._shapes = tuple(shapes)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        made = operator.methodcaller("with_records", self.function, self._shapes)
+        return made, (GuestModule("_udfvm_records"),)
+
+
+def with_records(function: Callable[..., Any], parameters: Sequence[Parameter]) -> Any:
+    """The function as it travels: itself, where its parameters are plain values."""
+    shapes = [parameter.shape for parameter in parameters]
+    return WithRecords(function, shapes) if any(shapes) else function
+
+
+def referred_to(function: Callable[..., Any], parameters: Sequence[Parameter]) -> object:
+    """The function, with the classes that its parameters are instances of: annotations that are
+    text refer to them where its code does not.
+    """
+    classes = [cls for parameter in parameters for cls in classes_in(parameter.shape)]
+    return (function, *classes) if classes else function

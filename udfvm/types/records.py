@@ -1,0 +1,150 @@
+"""Classes that stand for structs: a ``TypedDict``, a dataclass, a ``typing.NamedTuple``.
+
+A *shape* says what a value of a nested type becomes in the guest, where that is no plain dictionary
+or list: None for what is; ``("list", shape)``; ``("record", make, {field: (shape, optional)})``,
+where ``make`` is the class, or ``dict``, and a null in an optional field stands for its default. It
+is of builtins alone, for it travels (guest/runtimes/python/_udfvm_records.py).
+"""
+
+from __future__ import annotations
+
+import sys
+import typing
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+Shape = tuple[Any, ...] | None
+
+
+class RecordField(NamedTuple):
+    """A field of such a class. Optional: it may be left out."""
+
+    name: str
+    annotation: Any
+    optional: bool
+
+
+def is_record(annotation: object) -> bool:
+    """Whether an annotation is a class that stands for a struct."""
+    return typing.is_typeddict(annotation) or _is_instance_class(annotation)
+
+
+def _is_instance_class(annotation: object) -> bool:
+    return isinstance(annotation, type) and (
+        hasattr(annotation, "__dataclass_fields__")
+        or (issubclass(annotation, tuple) and hasattr(annotation, "_fields"))
+    )
+
+
+def fields_of(cls: Any) -> list[RecordField]:
+    """The fields of a class that stands for a struct, in order.
+
+    Raises ValueError where an annotation cannot be evaluated, and for a dataclass that is not made
+    of its fields alone.
+
+    >>> class Point(NamedTuple):
+    ...     x: float
+    ...     label: str = ""
+    >>> [(field.name, field.optional) for field in fields_of(Point)]
+    [('x', False), ('label', True)]
+    """
+    try:
+        hints = typing.get_type_hints(cls, include_extras=True)
+    except (NameError, SyntaxError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{cls.__name__} has an annotation that cannot be evaluated ({error}): it must use"
+            " names that exist at module level"
+        ) from error
+    if typing.is_typeddict(cls):
+        optional = cls.__optional_keys__
+        return [
+            RecordField(name, _of_key(hint), name in optional or _is_not_required(hint))
+            for name, hint in hints.items()
+        ]
+    if hasattr(cls, "__dataclass_fields__"):
+        return _dataclass_fields(cls, hints)
+    untyped = next((name for name in cls._fields if name not in hints), None)
+    if untyped is not None:
+        raise ValueError(
+            f"field {untyped!r} of {cls.__name__} has no type: write a typing.NamedTuple"
+        )
+    return [RecordField(name, hints[name], name in cls._field_defaults) for name in cls._fields]
+
+
+def _is_not_required(hint: Any) -> bool:
+    return typing.get_origin(hint) is typing.NotRequired
+
+
+def _of_key(hint: Any) -> Any:
+    """What ``Required[T]`` and ``NotRequired[T]`` are of."""
+    if typing.get_origin(hint) in (typing.Required, typing.NotRequired):
+        return typing.get_args(hint)[0]
+    return hint
+
+
+def _dataclass_fields(cls: Any, hints: Mapping[str, Any]) -> list[RecordField]:
+    import dataclasses
+
+    fields = dataclasses.fields(cls)
+    known = {field.name for field in fields}
+    others = [
+        name
+        for name, field in cls.__dataclass_fields__.items()
+        if name not in known and "INITVAR" in repr(field._field_type)
+    ]
+    if others:
+        raise ValueError(
+            f"{cls.__name__} has the InitVar {others[0]!r}: an instance cannot be made of its"
+            " fields alone"
+        )
+    missing = dataclasses.MISSING
+    return [
+        RecordField(
+            field.name,
+            hints[field.name],
+            field.default is not missing or field.default_factory is not missing,
+        )
+        for field in fields
+        if field.init
+    ]
+
+
+def as_mapping(value: Any) -> Any:
+    """The fields of an instance of a dataclass or ``NamedTuple``, by name; other values as they
+    are.
+    """
+    cls = type(value)
+    if isinstance(value, tuple) and hasattr(cls, "_fields"):
+        return dict(zip(cls._fields, value, strict=True))
+    if hasattr(cls, "__dataclass_fields__"):
+        fields = sys.modules["dataclasses"].fields(value)
+        return {field.name: getattr(value, field.name) for field in fields if field.init}
+    return value
+
+
+def plain_value(value: Any) -> Any:
+    """A value with all instances in it, in lists and mappings too, as dictionaries.
+
+    >>> class Point(NamedTuple):
+    ...     x: float
+    >>> plain_value([Point(1.0)])
+    [{'x': 1.0}]
+    """
+    value = as_mapping(value)
+    if isinstance(value, Mapping):
+        return {key: plain_value(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_value(each) for each in value]
+    return value
+
+
+def classes_in(shape: Shape) -> list[type]:
+    """The classes that a shape makes instances of."""
+    if shape is None:
+        return []
+    if shape[0] == "list":
+        return classes_in(shape[1])
+    found = [] if shape[1] is dict else [shape[1]]
+    for field, _ in shape[2].values():
+        found += classes_in(field)
+    return found
