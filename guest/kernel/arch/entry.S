@@ -26,7 +26,7 @@
 #define TRAPPED 160
 #define TRAPPED_SYSCALL 1
 #define TRAPPED_DIRECT 2
-#define FLAGS_PLAIN 0x202
+#define RFLAGS_PLAIN 0x202
 
         .section .vectors, "ax"
         .globl  vectors
@@ -60,7 +60,7 @@ syscall_entry:
         movl    $TRAPPED_SYSCALL, %edx
         jmp     save_arguments
 
-/* From a trampoline of rewrite/syscalls.c, in the place of a `syscall`: the return address is in
+/* From a trampoline of rewrite/rewrite.c, in the place of a `syscall`: the return address is in
    RCX, R11 is free. */
         .globl  direct_syscall_entry
         .balign 16
@@ -81,8 +81,8 @@ save_arguments:
 save_and_call:
         movq    %r11, RIP(%rcx)
         movq    %r11, RCX(%rcx)
-        movq    $FLAGS_PLAIN, R11(%rcx)
-        movq    $FLAGS_PLAIN, RFLAGS(%rcx)
+        movq    $RFLAGS_PLAIN, R11(%rcx)
+        movq    $RFLAGS_PLAIN, RFLAGS(%rcx)
         movq    %rbx, RBX(%rcx)
         movq    %rbp, RBP(%rcx)
         movq    %r12, R12(%rcx)
@@ -210,5 +210,12 @@ switch_stacks:
         popq    %rbp
         popq    %rbx
         ret
+
+/* For kernel.ld, which cannot include the ABI header. */
+        .globl  abi_kernel_base, abi_trap_base, abi_pending_log, abi_program_base
+        .set    abi_kernel_base, UDFVM_KERNEL_BASE
+        .set    abi_trap_base, UDFVM_TRAP_BASE
+        .set    abi_pending_log, UDFVM_PENDING_LOG
+        .set    abi_program_base, UDFVM_PROGRAM_BASE
 
         .section .note.GNU-stack, "", @progbits

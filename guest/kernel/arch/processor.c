@@ -1,5 +1,5 @@
-/* Vector state and segment bases, through the instructions that ring 3 may use. */
-#include "sched/thread.h"
+/* See processor.h. */
+#include "arch/processor.h"
 
 static uint64_t size;
 

@@ -1,28 +1,30 @@
 /* ELF files (System V ABI, chapter 5; x86-64 supplement): every number in them is checked before it
  * is used. */
 #include "boot/elf.h"
-#include "mm/memory.h"
-#include "rewrite/syscalls.h"
-#include "sched/thread.h"
+#include "arch/processor.h"
+#include "lib/string.h"
+#include "mm/alloc.h"
+#include "rewrite/rewrite.h"
 #include "vfs/vfs.h"
 
 #include <linux/elf.h>
 #include <linux/fcntl.h>
 
-#define HEADERS_MOST 64u
-#define ALIGN_MOST   (1ull << 30)
+#define MAX_SEGMENTS  64u
+#define MAX_ALIGNMENT (1ull << 30)
 
 struct elf_file {
     struct file *file;
+    struct backing backing;
     Elf64_Ehdr header;
-    Elf64_Phdr segments[HEADERS_MOST];
+    Elf64_Phdr segments[MAX_SEGMENTS];
     uint64_t low, high; /* bounds of what is loaded */
     uint64_t align;
 };
 
 static bool read_exactly(struct file *file, uint64_t offset, void *buffer, size_t length)
 {
-    return vfs_read_at(file, offset, buffer, length) == (int64_t)length;
+    return file_read_at(file, offset, buffer, length) == (int64_t)length;
 }
 
 static const char *read_headers(struct elf_file *elf)
@@ -37,7 +39,7 @@ static const char *read_headers(struct elf_file *elf)
     if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
         return "is not an executable ELF file";
     if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0 ||
-        header->e_phnum > HEADERS_MOST ||
+        header->e_phnum > MAX_SEGMENTS ||
         !read_exactly(elf->file, header->e_phoff, elf->segments,
                       header->e_phnum * sizeof(Elf64_Phdr)))
         return "has bad ELF program headers";
@@ -50,7 +52,7 @@ static bool segment_ok(const Elf64_Phdr *segment)
     return segment->p_filesz <= segment->p_memsz && segment->p_vaddr < limit &&
            segment->p_memsz < limit && segment->p_offset < limit &&
            ((segment->p_vaddr ^ segment->p_offset) & PAGE_MASK) == 0 &&
-           segment->p_align <= ALIGN_MOST && (segment->p_align & (segment->p_align - 1)) == 0;
+           segment->p_align <= MAX_ALIGNMENT && (segment->p_align & (segment->p_align - 1)) == 0;
 }
 
 /* Checks the loadable segments and finds the bounds of the image. */
@@ -87,7 +89,7 @@ static bool map_segment(const struct elf_file *elf, const Elf64_Phdr *segment, u
                    end = page_up(segment->p_vaddr + bias + segment->p_memsz);
     const uint64_t mapped_end = segment->p_filesz ? page_up(file_end) : start;
     if (segment->p_filesz && memory_map(start, inside + segment->p_filesz, protection, flags,
-                                        elf->file, segment->p_offset - inside) < 0)
+                                        &elf->backing, segment->p_offset - inside) < 0)
         return false;
     if (segment->p_memsz > segment->p_filesz && mapped_end > file_end)
         memset((void *)file_end, 0, mapped_end - file_end);
@@ -95,16 +97,15 @@ static bool map_segment(const struct elf_file *elf, const Elf64_Phdr *segment, u
                                            flags | MAP_ANONYMOUS, NULL, 0) >= 0;
 }
 
-/* A place for the image. The interpreter's is reserved as a whole, to keep its segments together.
- */
-static bool place(const struct elf_file *elf, bool is_interpreter, uint64_t *bias)
+/* The address of the image. Where it may lie anywhere it is reserved as a whole, to keep its
+ * segments together.*/
+static bool place(const struct elf_file *elf, uint64_t lowest, uint64_t *bias)
 {
     *bias = 0;
     if (elf->header.e_type == ET_EXEC)
         return true;
-    if (!is_interpreter) {
-        const uint64_t least = maximum(program_start, minimum(boot_info.place, program_end));
-        *bias = ((least + elf->align - 1) & ~(elf->align - 1)) - (elf->low & ~(elf->align - 1));
+    if (lowest != ELF_ANYWHERE) {
+        *bias = ((lowest + elf->align - 1) & ~(elf->align - 1)) - (elf->low & ~(elf->align - 1));
         return true;
     }
     int64_t at = memory_map(0, elf->high - elf->low, PROT_NONE,
@@ -142,7 +143,7 @@ static const char *read_interpreter(const struct elf_file *elf, struct elf_image
 
 static void rewrite_text(const struct elf_file *elf, uint64_t bias)
 {
-    for (int i = 0; i < elf->header.e_phnum && vfs_is_constant(elf->file); i++) {
+    for (int i = 0; i < elf->header.e_phnum && elf->backing.constant; i++) {
         const Elf64_Phdr *segment = &elf->segments[i];
         const uint64_t start = page_down(segment->p_vaddr + bias);
         if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) && segment->p_filesz)
@@ -150,14 +151,14 @@ static void rewrite_text(const struct elf_file *elf, uint64_t bias)
     }
 }
 
-static const char *load(struct elf_file *elf, bool is_interpreter, struct elf_image *image)
+static const char *load(struct elf_file *elf, uint64_t lowest, struct elf_image *image)
 {
-    const char *problem = read_headers(elf);
-    problem = problem ? problem : measure(elf);
-    problem = problem || is_interpreter ? problem : read_interpreter(elf, image);
-    if (problem)
-        return problem;
-    if (!place(elf, is_interpreter, &image->bias))
+    const char *error = read_headers(elf);
+    error = error ? error : measure(elf);
+    error = error || lowest == ELF_ANYWHERE ? error : read_interpreter(elf, image);
+    if (error)
+        return error;
+    if (!place(elf, lowest, &image->bias))
         return "does not fit the memory of the VM";
     for (int i = 0; i < elf->header.e_phnum; i++) {
         const Elf64_Phdr *segment = &elf->segments[i];
@@ -173,19 +174,20 @@ static const char *load(struct elf_file *elf, bool is_interpreter, struct elf_im
     return NULL;
 }
 
-const char *elf_load(const char *path, bool is_interpreter, struct elf_image *image)
+const char *elf_load(const char *path, uint64_t lowest, struct elf_image *image)
 {
-    int64_t error = 0;
+    int64_t failure = 0;
     struct elf_file *elf = kernel_alloc(sizeof *elf);
     if (!elf)
         return "does not fit the memory of the VM";
     *image = (struct elf_image){ .bias = 0 };
-    elf->file = vfs_open(path, O_RDONLY | O_CLOEXEC, 0, &error);
-    const char *problem = "cannot be opened";
+    elf->file = vfs_open(path, O_RDONLY | O_CLOEXEC, 0, &failure);
+    const char *error = "cannot be opened";
     if (elf->file) {
-        problem = load(elf, is_interpreter, image);
+        elf->backing = file_backing(elf->file);
+        error = load(elf, lowest, image);
         file_put(elf->file);
     }
     kernel_free(elf);
-    return problem;
+    return error;
 }

@@ -1,4 +1,4 @@
-/* Loading ELF programs; inside the kernel only. */
+/* Loading ELF programs. */
 #ifndef UDFVM_ELF_H
 #define UDFVM_ELF_H
 
@@ -13,8 +13,10 @@ struct elf_image {
     char interpreter[256]; /* path, empty for a static program */
 };
 
-/* Maps a program (at its place, or, position-independent, at the start of program memory) or its
- * interpreter (anywhere). Returns NULL, or what is wrong with the file. */
-const char *elf_load(const char *path, bool is_interpreter, struct elf_image *image);
+#define ELF_ANYWHERE UINT64_MAX
+
+/* Maps a program: at its own addresses or, position-independent, as low as can be from `lowest` on;
+ * an interpreter ELF_ANYWHERE. Returns NULL, or what is wrong with the file. */
+const char *elf_load(const char *path, uint64_t lowest, struct elf_image *image);
 
 #endif

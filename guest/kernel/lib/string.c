@@ -1,5 +1,5 @@
 /* Memory and text. The string instructions are the fastest way that needs no vector registers. */
-#include "kernel.h"
+#include "lib/string.h"
 
 void *memcpy(void *restrict to, const void *restrict from, size_t length)
 {

@@ -1,6 +1,10 @@
-/* The kernel's heap: free lists by size class over page_alloc. A block begins with a header that
- * says its class; larger blocks are pages of their own. */
-#include "kernel.h"
+/* The kernel's pages, which are regions of program memory, and its heap: free lists by size class
+ * over page_alloc(). A block begins with a header that says its class; larger blocks are pages of
+ * their own. */
+#include "mm/alloc.h"
+#include "lib/string.h"
+#include "mm/pages.h"
+#include "mm/regions.h"
 
 #define CLASSES     9u /* 32, 64, ... 8192 bytes, header included */
 #define SMALLEST    32u
@@ -13,6 +17,45 @@ struct block {
 _Static_assert(sizeof(struct block) == 16, "keeps what follows aligned");
 
 static HOT_DATA struct block *free_blocks[CLASSES];
+
+/* ---- Pages ---- */
+
+static void *alloc_within(size_t pages, uint64_t low, uint64_t high)
+{
+    const uint64_t length = pages * PAGE_SIZE;
+    if (pages == 0 || pages > (program_end - program_start) / PAGE_SIZE ||
+        !regions_have_capacity(1))
+        return NULL;
+    uint64_t at = gap_highest(length, low, high);
+    if (!at)
+        return NULL;
+    region_insert((struct region){ .start = at,
+                                   .end = at + length,
+                                   .use = REGION_KERNEL,
+                                   .protection = PROT_READ | PROT_WRITE });
+    pages_hand_out(at, at + length, true);
+    return (void *)at;
+}
+
+void *page_alloc(size_t pages)
+{
+    return alloc_within(pages, program_start, program_end);
+}
+
+void *page_alloc_near(size_t pages, uint64_t address, uint64_t distance)
+{
+    const uint64_t low = address - program_start > distance ? address - distance : program_start;
+    return alloc_within(pages, low, minimum(program_end, address + distance));
+}
+
+/* Where the map of regions is full, the pages stay taken: nothing is lost but their use. */
+void page_free(void *p, size_t pages)
+{
+    if (p && regions_have_capacity(2))
+        regions_remove((uint64_t)p, (uint64_t)p + pages * PAGE_SIZE);
+}
+
+/* ---- Heap ---- */
 
 static size_t class_size(unsigned class)
 {

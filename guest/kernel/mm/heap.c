@@ -6,7 +6,11 @@
  * where it ended and maps memory instead; addresses below its end mean the other heap. So the first
  * program must not shrink its heap any more.
  */
-#include "mm/memory.h"
+#include "mm/heap.h"
+#include "lib/string.h"
+#include "mm/pages.h"
+#include "mm/placement.h"
+#include "mm/regions.h"
 
 static uint64_t heap_start, heap_limit, closed_end, first_limit;
 static HOT_DATA uint64_t heap_end;
@@ -41,7 +45,7 @@ int64_t heap_break(uint64_t address)
 {
     if (closed_end && address >= closed_end)
         return (int64_t)closed_end;
-    if (address < heap_start || address > heap_limit || !regions_have_room(2))
+    if (address < heap_start || address > heap_limit || !regions_have_capacity(2))
         return (int64_t)heap_end;
     const uint64_t old_page = page_up(heap_end), new_page = page_up(address);
     if (new_page > old_page) {
@@ -49,7 +53,7 @@ int64_t heap_break(uint64_t address)
             return (int64_t)heap_end;
         region_insert((struct region){ .start = old_page,
                                        .end = new_page,
-                                       .kind = REGION_HEAP,
+                                       .use = REGION_HEAP,
                                        .protection = PROT_READ | PROT_WRITE });
         pages_hand_out(old_page, new_page, true);
     } else if (address < heap_end) {

@@ -1,7 +1,8 @@
 /* One bit per page of program memory and of scratch: clear means that the page holds zeros. Pages
  * are zeroed when they are handed out again, so what nobody asks for is never touched, and a sealed
  * image stays as small as what the program used. */
-#include "mm/memory.h"
+#include "mm/pages.h"
+#include "lib/string.h"
 
 struct map {
     uint64_t *used;

@@ -1,6 +1,9 @@
 /* The map of program memory. A sorted array: searches are binary, changes move a few entries, and
- * neighbours of the same kind are joined, so that it stays short. */
-#include "mm/memory.h"
+ * neighbours of the same use are joined, so that it stays short. */
+#include "mm/regions.h"
+#include "lib/string.h"
+#include "mm/alloc.h"
+#include "mm/pages.h"
 
 #define REGIONS_LEAST 1024u
 #define REGIONS_MOST  65530u /* as Linux's vm.max_map_count */
@@ -21,7 +24,7 @@ void regions_init(uint64_t start, uint64_t top, uint64_t end)
     pages_init((uint64_t *)bitmap, start);
     region_insert((struct region){ .start = (uint64_t)regions,
                                    .end = top,
-                                   .kind = REGION_KERNEL,
+                                   .use = REGION_KERNEL,
                                    .protection = PROT_READ | PROT_WRITE });
     pages_mark_used((uint64_t)regions, top);
 }
@@ -49,7 +52,7 @@ size_t region_find(uint64_t address)
     return low;
 }
 
-bool regions_have_room(size_t more)
+bool regions_have_capacity(size_t more)
 {
     return count + more <= capacity;
 }
@@ -75,7 +78,7 @@ static void close_slots(size_t index, size_t number)
 static bool joinable(const struct region *low, const struct region *high)
 {
     return low->end == high->start && low->name == high->name &&
-           low->protection == high->protection && low->kind == high->kind &&
+           low->protection == high->protection && low->use == high->use &&
            low->shared == high->shared && low->pristine == high->pristine &&
            low->wiped == high->wiped &&
            (!low->name || low->offset + (low->end - low->start) == high->offset);
@@ -184,7 +187,7 @@ bool range_is_mapped(uint64_t start, uint64_t end)
 bool range_has_kernel(uint64_t start, uint64_t end)
 {
     for (size_t index = region_find(start); index < count && regions[index].start < end; index++)
-        if (regions[index].kind == REGION_KERNEL)
+        if (regions[index].use == REGION_KERNEL)
             return true;
     return false;
 }

@@ -4,8 +4,11 @@
  * and has it zeroed after the call. What is sealed must not lie there: the area is offered for
  * calls only. It is counted as program memory is.
  */
-#include "arch/hypercall.h"
-#include "mm/memory.h"
+#include "mm/scratch.h"
+#include "host/call.h"
+#include "host/hypercall.h"
+#include "mm/regions.h"
+#include "mm/report.h"
 
 #define SCRATCH_LEAST \
     (512ull << 10) /* smaller blocks are for the heap, whose pages calls use again and again */
@@ -13,11 +16,6 @@
     (MAP_TYPE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_POPULATE | MAP_LOCKED | MAP_NONBLOCK)
 
 static HOT_DATA bool opened;
-
-static const struct udfvm_call *call_page(void)
-{
-    return (const struct udfvm_call *)UDFVM_INPUT_BASE;
-}
 
 uint64_t scratch_end(void)
 {
@@ -51,7 +49,7 @@ void scratch_prepare_seal(void)
     opened = false; /* a VM on the image begins with it closed */
 }
 
-uint64_t scratch_place(uint64_t length, int protection, int flags)
+uint64_t scratch_find(uint64_t length, int protection, int flags)
 {
     const uint64_t start = call_page()->scratch_start, end = call_page()->scratch_end;
     if (length < SCRATCH_LEAST || length > end - start || protection != (PROT_READ | PROT_WRITE) ||

@@ -1,7 +1,8 @@
 /* See object.h. Layouts: System V ABI, chapter 5; Linux Standard Base 5, Core, 10.6 (.eh_frame,
  * .eh_frame_hdr); DWARF 5, 6.4. */
-#include "mm/memory.h"
 #include "rewrite/object.h"
+#include "lib/string.h"
+#include "mm/regions.h"
 
 #define POINTER_RELATIVE_TO_ITSELF 0x1bu /* DW_EH_PE_pcrel | DW_EH_PE_sdata4 */
 #define POINTER_RELATIVE_TO_TABLE  0x3bu /* DW_EH_PE_datarel | DW_EH_PE_sdata4 */

@@ -1,7 +1,8 @@
 /* futex(2): waiters in one list, oldest first, each on its own kernel stack. */
-#include "sched/calls.h"
-#include "arch/clock.h"
+#include "host/seal_info.h"
+#include "mm/user.h"
 #include "sched/thread.h"
+#include "sched/time.h"
 
 #include <linux/futex.h>
 
@@ -161,7 +162,7 @@ static unsigned how_many(uint64_t argument)
     return (int32_t)argument < 0 ? INT32_MAX : (unsigned)argument;
 }
 
-SYSCALL(sys_futex)
+SYSTEM_CALL(futex)
 {
     const int operation = (int)b & FUTEX_CMD_MASK;
     if ((a & 3) || ((operation >= FUTEX_REQUEUE && operation <= FUTEX_WAKE_OP) && (e & 3)))

@@ -1,13 +1,13 @@
 /* Threads and their cooperative scheduler: a thread runs until it waits, yields, or makes a system
  * call after having run for long. */
-#include "sched/calls.h"
-#include "arch/clock.h"
-#include "arch/hypercall.h"
-#include "mm/memory.h"
 #include "sched/thread.h"
-#include "vfs/vfs.h"
-
-#include <linux/sched.h>
+#include "arch/entry.h"
+#include "arch/processor.h"
+#include "host/call.h"
+#include "host/clock.h"
+#include "host/exit.h"
+#include "lib/string.h"
+#include "mm/alloc.h"
 
 #define XSAVE_PAGES  3u /* XSAVE images have 11,008 bytes at most: Intel SDM 13.4, AMX included */
 #define STACK_PAGES  8u
@@ -18,6 +18,7 @@
 #define SLICE_CALLS 64u /* in a deterministic call, whose scheduling must not depend on time */
 
 HOT_DATA struct thread *current;
+HOT_DATA uint64_t process_signals;
 static HOT_DATA struct thread
     *departed; /* the last thread that ended: its stack was in use till the switch */
 static HOT_DATA unsigned threads;
@@ -59,12 +60,12 @@ struct thread *thread_create(void)
     return thread;
 }
 
-static void link_after(struct thread *thread, struct thread *before)
+void thread_start(struct thread *thread)
 {
-    thread->previous = before;
-    thread->next = before->next;
-    before->next->previous = thread;
-    before->next = thread;
+    struct thread *last = current->previous;
+    thread->previous = last;
+    thread->next = current;
+    last->next = current->previous = thread;
 }
 
 void threads_init(void)
@@ -82,11 +83,6 @@ void threads_init(void)
 unsigned thread_count(void)
 {
     return threads;
-}
-
-int32_t process_id(void)
-{
-    return (int32_t)((const struct udfvm_call *)UDFVM_INPUT_BASE)->process_id;
 }
 
 /* The first thread bears the number of the process, as programs expect that ask whether they are in
@@ -171,9 +167,7 @@ static noreturn void deadlock(void)
         thread = thread->next;
     } while (thread != current);
     crash.text_length = (uint32_t)length;
-    vfs_flush();
-    hypercall(UDFVM_HYPERCALL_EXIT, UDFVM_EXIT_DEADLOCK, 0, (uint64_t)&crash, 0, 0);
-    __builtin_unreachable();
+    host_exit(UDFVM_EXIT_DEADLOCK, 0, &crash);
 }
 
 /* No thread can run: the next thing to happen is a deadline. */
@@ -213,6 +207,16 @@ bool block_until(bool (*ready)(void *), void *argument, uint64_t deadline_ns)
     }
 }
 
+static bool never(void *argument)
+{
+    return false;
+}
+
+void thread_sleep(uint64_t deadline_ns)
+{
+    block_until(never, NULL, deadline_ns);
+}
+
 bool interrupted(void)
 {
     return signal_is_pending(current);
@@ -250,114 +254,9 @@ void threads_begin_row(void)
     calls_in_slice = 0;
 }
 
-/* ---- Beginning and end ---- */
-
-/* A fork that is none: the program goes on as the child, which is what it is in every call once it
- * is sealed. Its libraries do what they do in a child, such as to throw away the random numbers
- * that they keep. The C library takes other threads for dead, so there must be none. */
-static bool child_to_come;
-
-void thread_expect_child(void)
-{
-    child_to_come = true;
-}
-
-static int64_t become_child(uint64_t flags, uint64_t child_id)
-{
-    if (threads > 1)
-        return -EAGAIN;
-    if ((flags & (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID)) &&
-        !user_range_ok(child_id, sizeof(int32_t)))
-        return -EFAULT;
-    if (flags & CLONE_CHILD_SETTID)
-        *(int32_t *)child_id = current_tid();
-    if (flags & CLONE_CHILD_CLEARTID)
-        current->clear_id_address = child_id;
-    return 0;
-}
-
-static int64_t clone_thread(uint64_t flags, uint64_t stack, uint64_t parent_id, uint64_t child_id,
-                            uint64_t tls)
-{
-    const uint64_t needed = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
-    if (!(flags & (CLONE_VM | CLONE_VFORK)) && child_to_come) {
-        child_to_come = false;
-        return become_child(flags, child_id);
-    }
-    if ((flags & needed) != needed || (flags & CLONE_VFORK)) {
-        count_unknown(current->call_number); /* processes */
-        return -ENOSYS;
-    }
-    if (((flags & CLONE_PARENT_SETTID) && !user_range_ok(parent_id, sizeof(int32_t))) ||
-        ((flags & (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID)) &&
-         !user_range_ok(child_id, sizeof(int32_t))))
-        return -EFAULT;
-    if ((flags & CLONE_SETTLS) && tls >= ADDRESS_LIMIT)
-        return -EPERM;
-    struct thread *child = thread_create();
-    if (!child)
-        return -EAGAIN;
-    child->user = current->user;
-    child->user.rax = 0;
-    if (stack)
-        child->user.rsp = stack;
-    child->fs_base = flags & CLONE_SETTLS ? tls : get_fs_base();
-    child->gs_base = get_gs_base();
-    child->blocked = current->blocked;
-    memcpy(child->name, current->name, sizeof child->name);
-    xsave(child->xsave_area);
-    if (flags & CLONE_PARENT_SETTID)
-        *(int32_t *)parent_id = child->id;
-    if (flags & CLONE_CHILD_SETTID)
-        *(int32_t *)child_id = child->id;
-    if (flags & CLONE_CHILD_CLEARTID)
-        child->clear_id_address = child_id;
-    link_after(child, current->previous); /* last in turn */
-    return child->id;
-}
-
-SYSCALL(sys_clone)
-{
-    return clone_thread(a, b, c, d, e);
-}
-
-SYSCALL(sys_fork)
-{
-    return clone_thread(0, 0, 0, 0, 0);
-}
-
-SYSCALL(sys_clone3)
-{
-    struct clone_args arguments = { .flags = 0 };
-    if (b < CLONE_ARGS_SIZE_VER0 || b > PAGE_SIZE)
-        return -EINVAL;
-    if (!user_range_ok(a, b))
-        return -EFAULT;
-    memcpy(&arguments, (const void *)a, minimum(b, sizeof arguments));
-    return clone_thread(arguments.flags, arguments.stack + arguments.stack_size,
-                        arguments.parent_tid, arguments.child_tid, arguments.tls);
-}
-
-noreturn void process_exit(int status)
-{
-    struct udfvm_crash crash = { .rip = 0 };
-    memory_describe_refusal(crash.text, sizeof crash.text);
-    crash.text_length = (uint32_t)strlen(crash.text);
-    vfs_flush();
-    hypercall(UDFVM_HYPERCALL_EXIT, UDFVM_EXIT_STATUS, (uint64_t)(status & 0xff), (uint64_t)&crash,
-              0, 0);
-    __builtin_unreachable();
-}
-
-noreturn void thread_exit(int status)
+noreturn void thread_leave(void)
 {
     struct thread *self = current, *next;
-    if (threads == 1)
-        process_exit(status);
-    if (self->clear_id_address) {
-        *(int32_t *)self->clear_id_address = 0;
-        futex_wake(self->clear_id_address, 1);
-    }
     self->dead = true;
     self->deadline = NO_DEADLINE;
     while (!(next = next_runnable()))
@@ -369,36 +268,4 @@ noreturn void thread_exit(int status)
     departed = self;
     switch_to(next);
     __builtin_unreachable();
-}
-
-SYSCALL(sys_exit)
-{
-    thread_exit((int)a);
-}
-
-SYSCALL(sys_exit_group)
-{
-    process_exit((int)a);
-}
-
-SYSCALL(sys_sched_yield)
-{
-    thread_yield();
-    return 0;
-}
-
-SYSCALL(sys_gettid)
-{
-    return current_tid();
-}
-
-SYSCALL(sys_set_tid_address)
-{
-    current->clear_id_address = a;
-    return current_tid();
-}
-
-SYSCALL(sys_set_robust_list)
-{
-    return b == 24 ? 0 : -EINVAL; /* threads that die holding a lock do not release it */
 }

@@ -1,5 +1,4 @@
-/* Threads: registers, kernel stacks, switching. Inside the kernel only; entry.S knows the offsets
- * marked there.
+/* Threads: registers, kernel stacks, switching, waiting. entry.S knows the offsets marked here.
  *
  * A thread owns one block of pages: its XSAVE area, then its kernel stack, with this struct at the
  * top of the stack's last page, so that a short system call dirties a single page.
@@ -35,7 +34,7 @@ enum trapped {
     TRAPPED_NOT = 0,     /* by a call of UDFVM_VECTOR_SYSCALL_FUNCTION: no `syscall` lies before its
                             return address */
     TRAPPED_SYSCALL = 1, /* by a `syscall` instruction */
-    TRAPPED_DIRECT = 2,  /* at a `syscall` instruction, but around it: see rewrite/syscalls.h */
+    TRAPPED_DIRECT = 2,  /* at a `syscall` instruction, but around it: see rewrite/rewrite.h */
 };
 
 struct thread {
@@ -73,30 +72,30 @@ struct thread {
 
 extern struct thread *current;
 
-#define ADDRESS_LIMIT \
-    (1ull << 47) /* addresses below are canonical: loading them into FS base does not fault */
+/* Signals that are pending for the process, whichever thread takes them first; bits as in struct
+ * signal_queue. signal/ sets them; a wait ends for them. */
+extern uint64_t process_signals;
 
-/* CPUID leaf 0xD: bytes of a standard-format XSAVE image of all that XCR0 enables. */
-uint64_t xsave_size(void);
-uint64_t xsave_components(void);   /* XCR0 */
-uint32_t processor_features(void); /* CPUID leaf 1, EDX: AT_HWCAP */
-void xsave(void *area);            /* aligned to 64 bytes */
-void xrstor(const void *area);
-uint64_t get_fs_base(void);
-uint64_t get_gs_base(void);
-void set_fs_base(uint64_t base);
-void set_gs_base(uint64_t base);
+static inline bool signal_is_pending(const struct thread *thread)
+{
+    return (thread->pending.set | process_signals) & ~thread->blocked;
+}
+
+#define NO_DEADLINE UINT64_MAX
+
+enum { FIRST_THREAD = 2, SESSION_ID = 2, PARENT_ID = 1 };
 
 void threads_init(void);
-/* A new thread in the ring, not yet runnable to anywhere; NULL when memory is out. */
+/* A new thread, which nobody runs yet; NULL when memory is out. */
 struct thread *thread_create(void);
+void thread_start(struct thread *thread); /* takes its turn, last of all */
+/* The current thread ends; there are others. */
+noreturn void thread_leave(void);
 /* Lets another thread run that can; returns when it is this one's turn again. */
 void thread_yield(void);
 bool thread_slice_is_over(void); /* others wait and this thread has run for long */
 /* After a system call: yields where the slice is over. */
 void thread_give_way(void);
-noreturn void thread_exit(int status);
-noreturn void process_exit(int status);
 struct thread *thread_find(int32_t id);
 unsigned thread_count(void);
 void threads_begin_row(
@@ -104,24 +103,17 @@ void threads_begin_row(
 void thread_expect_child(void); /* the next fork() makes the program its own child */
 uint64_t thread_processor_ns(const struct thread *thread);
 
+/* Runs other threads until ready(argument). The deadline is in monotonic_ns(); NO_DEADLINE: none.
+ * Returns false when it has passed, or when a signal for this thread is pending (then interrupted()
+ * is true: return -EINTR). Where no thread could ever go on, the kernel ends the call as a
+ * deadlock. */
+bool block_until(bool (*ready)(void *), void *argument, uint64_t deadline_ns);
+/* Runs other threads until the deadline or a signal. */
+void thread_sleep(uint64_t deadline_ns);
+bool interrupted(void);
+int32_t current_tid(void);
+
 /* ---- futex.c ---- */
-void futex_wake(uint64_t address, unsigned most);
-
-/* ---- entry.S ---- */
-noreturn void enter_program(void); /* continues `current` with all of its registers */
-void switch_stacks(uint64_t *save_rsp, uint64_t load_rsp);
-void start_thread(void); /* where the kernel stack of a new thread begins */
-
-/* ---- signal.c, signal_frame.c ---- */
-bool signal_is_pending(const struct thread *thread);
-/* Before a system call returns: runs what is pending, restarts what was interrupted. */
-void signals_deliver(struct thread *thread, int64_t result);
-/* A signal that the program caused by an instruction, or died of. */
-void signal_force(struct thread *thread, int number, int code, uint64_t address,
-                  const struct udfvm_trap *trap);
-
-/* ---- syscall.c ---- */
-void system_call(struct thread *thread);
-void count_unknown(uint64_t number);
+void futex_wake(uint64_t address, unsigned count);
 
 #endif

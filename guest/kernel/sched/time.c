@@ -1,114 +1,8 @@
-/* Clocks: the host says at every call what time it was at which count of the time stamp counter,
- * and how fast that counts. */
-#include "sched/calls.h"
-#include "arch/clock.h"
+/* The clocks of POSIX and sleeping. */
+#include "sched/time.h"
+#include "host/clock.h"
+#include "mm/user.h"
 #include "sched/thread.h"
-
-static HOT_DATA struct {
-    uint64_t skipped; /* a fixed clock moves by what was slept, no more */
-    uint64_t latest;  /* the monotonic clock never goes back within a call */
-    uint64_t sequence, base, start,
-        idle; /* processor time: of earlier calls; where this one began; waited since */
-    uint64_t processor;
-} clocks;
-
-static const struct udfvm_call *call_page(void)
-{
-    return (const struct udfvm_call *)UDFVM_INPUT_BASE;
-}
-
-uint64_t call_sequence(void)
-{
-    return ((const volatile struct udfvm_call *)call_page())->sequence;
-}
-
-bool clock_is_fixed(void)
-{
-    return call_page()->flags & UDFVM_CALL_DETERMINISTIC;
-}
-
-/* value * factor / divisor, the product in 128 bits; the quotient must fit. */
-static uint64_t scale(uint64_t value, uint64_t factor, uint64_t divisor)
-{
-    uint64_t low, high, quotient;
-    __asm__("mulq %3" : "=a"(low), "=d"(high) : "a"(value), "r"(factor) : "cc");
-    if (high >= divisor)
-        return UINT64_MAX;
-    __asm__("divq %3" : "=a"(quotient), "+d"(high) : "a"(low), "r"(divisor) : "cc");
-    return quotient;
-}
-
-static uint64_t since_call_start(void)
-{
-    const struct udfvm_call *call = call_page();
-    if (clock_is_fixed())
-        return clocks.skipped;
-    const uint64_t now = time_stamp();
-    return now <= call->tsc_start ? 0 : scale(now - call->tsc_start, 1000000, call->tsc_khz);
-}
-
-uint64_t monotonic_ns(void)
-{
-    const uint64_t now = (uint64_t)call_page()->monotonic_ns + since_call_start();
-    if (now < clocks.latest)
-        return clocks.latest;
-    clocks.latest = now;
-    return now;
-}
-
-int64_t realtime_ns(void)
-{
-    return call_page()->realtime_ns + (int64_t)since_call_start();
-}
-
-uint64_t microseconds_to_stamps(uint64_t microseconds)
-{
-    return microseconds * call_page()->tsc_khz / 1000;
-}
-
-/* A fixed clock shows no processor time, not even what building the image took. */
-uint64_t process_ns(void)
-{
-    if (clock_is_fixed())
-        return 0;
-    const uint64_t now = monotonic_ns();
-    if (clocks.sequence != call_sequence()) {
-        clocks.sequence = call_sequence();
-        clocks.base = clocks.processor;
-        clocks.start = minimum((uint64_t)call_page()->monotonic_ns, now);
-        clocks.idle = 0;
-    }
-    clocks.processor = maximum(clocks.processor, clocks.base + (now - clocks.start) - clocks.idle);
-    return clocks.processor;
-}
-
-void clock_wait_until(uint64_t monotonic_deadline)
-{
-    const uint64_t start = monotonic_ns();
-    process_ns(); /* what was not idle counts */
-    if (monotonic_deadline <= start)
-        return;
-    if (clock_is_fixed())
-        clocks.skipped += monotonic_deadline - start;
-    else
-        while (monotonic_ns() < monotonic_deadline)
-            __builtin_ia32_pause();
-    clocks.idle += monotonic_ns() - start;
-}
-
-/* The next call brings its own clock, perhaps that of another machine. */
-void clock_prepare_seal(void)
-{
-    process_ns();
-    clocks.latest = clocks.skipped = clocks.sequence = 0;
-}
-
-void clock_begin_row(void)
-{
-    clocks.latest = clocks.skipped = 0;
-}
-
-/* ---- System calls ---- */
 
 #define CLOCK_PER_THREAD 4 /* in the clock ids of pthread_getcpuclockid(3): ~id << 3 | flags */
 
@@ -154,7 +48,7 @@ int64_t clock_gettime(int clock, struct timespec *time)
     return 0;
 }
 
-SYSCALL(sys_clock_gettime)
+SYSTEM_CALL(clock_gettime)
 {
     return user_range_ok(b, sizeof(struct timespec)) ? clock_gettime((int)a, (struct timespec *)b)
                                                      : -EFAULT;
@@ -170,17 +64,18 @@ int64_t clock_getres(int clock, struct timespec *resolution)
     return 0;
 }
 
-SYSCALL(sys_clock_getres)
+SYSTEM_CALL(clock_getres)
 {
     return !b || user_range_ok(b, sizeof(struct timespec))
                ? clock_getres((int)a, (struct timespec *)b)
                : -EFAULT;
 }
 
-SYSCALL(sys_clock_settime)
+SYSTEM_CALL(clock_settime)
 {
     return -EPERM;
 }
+SYSTEM_CALL_ALIAS(settimeofday, clock_settime);
 
 int64_t clock_gettimeofday(struct timeval *time, struct timezone *zone)
 {
@@ -193,7 +88,7 @@ int64_t clock_gettimeofday(struct timeval *time, struct timezone *zone)
     return 0;
 }
 
-SYSCALL(sys_gettimeofday)
+SYSTEM_CALL(gettimeofday)
 {
     if ((a && !user_range_ok(a, sizeof(struct timeval))) ||
         (b && !user_range_ok(b, sizeof(struct timezone))))
@@ -209,7 +104,7 @@ int64_t clock_seconds(int64_t *seconds)
     return now;
 }
 
-SYSCALL(sys_time)
+SYSTEM_CALL(time)
 {
     return !a || user_range_ok(a, sizeof(int64_t)) ? clock_seconds((int64_t *)a) : -EFAULT;
 }
@@ -240,12 +135,6 @@ int64_t clock_deadline(int clock, bool absolute, uint64_t timespec, uint64_t *de
     return 0;
 }
 
-static bool never(void *argument)
-{
-    (void)argument;
-    return false;
-}
-
 static int64_t sleep(int clock, bool absolute, uint64_t request, uint64_t remaining)
 {
     uint64_t deadline;
@@ -254,7 +143,7 @@ static int64_t sleep(int clock, bool absolute, uint64_t request, uint64_t remain
         return error;
     if (remaining && !absolute && !user_range_ok(remaining, sizeof(struct timespec)))
         return -EFAULT;
-    block_until(never, NULL, deadline);
+    thread_sleep(deadline);
     const uint64_t now = monotonic_ns();
     if (now >= deadline || !interrupted())
         return 0;
@@ -266,12 +155,12 @@ static int64_t sleep(int clock, bool absolute, uint64_t request, uint64_t remain
     return -EINTR;
 }
 
-SYSCALL(sys_nanosleep)
+SYSTEM_CALL(nanosleep)
 {
     return sleep(CLOCK_MONOTONIC, false, a, b);
 }
 
-SYSCALL(sys_clock_nanosleep)
+SYSTEM_CALL(clock_nanosleep)
 {
     return sleep((int)a, (int)b & TIMER_ABSTIME, c, d);
 }

@@ -1,18 +1,17 @@
 /* Signals: dispositions, masks, sending, delivery. They come from the program alone: from its
  * instructions and its threads. */
-#include "sched/calls.h"
-#include "arch/clock.h"
-#include "arch/hypercall.h"
-#include "mm/memory.h"
 #include "signal/signal.h"
-#include "vfs/vfs.h"
+#include "host/call.h"
+#include "host/exit.h"
+#include "lib/string.h"
+#include "mm/memory.h"
+#include "mm/report.h"
+#include "mm/user.h"
+#include "sched/time.h"
 
 #define SIGNALS 64
 
 static struct sigaction actions[SIGNALS + 1];
-static HOT_DATA struct {
-    uint64_t set;
-} process_pending;
 static struct pending_signal process_pending_info[SIGNALS];
 
 /* Signals whose default is to do nothing. The stopping ones are here: nobody could continue the
@@ -26,11 +25,6 @@ static bool is_ignored(int number)
 {
     const __sighandler_t handler = actions[number].sa_handler;
     return handler == SIG_IGN || (handler == SIG_DFL && (IGNORED_BY_DEFAULT & signal_bit(number)));
-}
-
-bool signal_is_pending(const struct thread *thread)
-{
-    return (thread->pending.set | process_pending.set) & ~thread->blocked;
 }
 
 void signal_set_mask(struct thread *thread, uint64_t mask)
@@ -48,7 +42,7 @@ static void send(struct thread *thread, int number, struct pending_signal info)
         thread->pending.set |= signal_bit(number);
         thread->pending.info[number - 1] = info;
     } else {
-        process_pending.set |= signal_bit(number);
+        process_signals |= signal_bit(number);
         process_pending_info[number - 1] = info;
     }
 }
@@ -56,7 +50,7 @@ static void send(struct thread *thread, int number, struct pending_signal info)
 /* The lowest pending signal of `wanted`, taken off. */
 static bool take(struct thread *thread, uint64_t wanted, struct signal_event *event)
 {
-    const uint64_t set = (thread->pending.set | process_pending.set) & wanted;
+    const uint64_t set = (thread->pending.set | process_signals) & wanted;
     if (!set)
         return false;
     const int number = __builtin_ctzll(set) + 1;
@@ -65,7 +59,7 @@ static bool take(struct thread *thread, uint64_t wanted, struct signal_event *ev
         info = &thread->pending.info[number - 1];
         thread->pending.set &= ~signal_bit(number);
     } else {
-        process_pending.set &= ~signal_bit(number);
+        process_signals &= ~signal_bit(number);
     }
     *event = (struct signal_event){
         .number = number, .code = info->code, .address = info->value, .sender = info->sender
@@ -89,10 +83,7 @@ noreturn void signal_die(struct thread *thread, const struct signal_event *event
     if (crash.text[0] == 0)
         memory_describe(thread->user.rip, crash.text, sizeof crash.text);
     crash.text_length = (uint32_t)strlen(crash.text);
-    vfs_flush();
-    hypercall(UDFVM_HYPERCALL_EXIT, UDFVM_EXIT_SIGNAL, (uint64_t)event->number, (uint64_t)&crash, 0,
-              0);
-    __builtin_unreachable();
+    host_exit(UDFVM_EXIT_SIGNAL, (uint64_t)event->number, &crash);
 }
 
 static void handle(struct thread *thread, const struct signal_event *event)
@@ -182,7 +173,7 @@ static bool is_signal(uint64_t number)
     return number >= 1 && number <= SIGNALS;
 }
 
-SYSCALL(sys_rt_sigaction)
+SYSTEM_CALL(rt_sigaction)
 {
     struct sigaction action;
     if (d != MASK_SIZE || !is_signal(a) || (b && (a == SIGKILL || a == SIGSTOP)))
@@ -197,13 +188,13 @@ SYSCALL(sys_rt_sigaction)
         return 0;
     actions[a] = action;
     if (is_ignored((int)a)) {
-        process_pending.set &= ~signal_bit((int)a);
+        process_signals &= ~signal_bit((int)a);
         current->pending.set &= ~signal_bit((int)a);
     }
     return 0;
 }
 
-SYSCALL(sys_rt_sigprocmask)
+SYSTEM_CALL(rt_sigprocmask)
 {
     const uint64_t old = current->blocked;
     uint64_t set = 0;
@@ -222,30 +213,24 @@ SYSCALL(sys_rt_sigprocmask)
     return 0;
 }
 
-SYSCALL(sys_rt_sigpending)
+SYSTEM_CALL(rt_sigpending)
 {
     if (b > MASK_SIZE)
         return -EINVAL;
     if (!user_range_ok(a, b))
         return -EFAULT;
-    const uint64_t set = (current->pending.set | process_pending.set) & current->blocked;
+    const uint64_t set = (current->pending.set | process_signals) & current->blocked;
     memcpy((void *)a, &set, b);
     return 0;
 }
 
-static bool never(void *argument)
+SYSTEM_CALL(pause)
 {
-    (void)argument;
-    return false;
-}
-
-SYSCALL(sys_pause)
-{
-    block_until(never, NULL, NO_DEADLINE);
+    thread_sleep(NO_DEADLINE);
     return -EINTR;
 }
 
-SYSCALL(sys_rt_sigsuspend)
+SYSTEM_CALL(rt_sigsuspend)
 {
     if (b != MASK_SIZE)
         return -EINVAL;
@@ -254,7 +239,7 @@ SYSCALL(sys_rt_sigsuspend)
     current->suspended_mask = current->blocked;
     signal_set_mask(current, *(const uint64_t *)a);
     current->suspended = true;
-    block_until(never, NULL, NO_DEADLINE);
+    thread_sleep(NO_DEADLINE);
     return -EINTR;
 }
 
@@ -266,10 +251,10 @@ struct signal_wait {
 static bool has_signal(void *argument)
 {
     const struct signal_wait *wait = argument;
-    return (wait->thread->pending.set | process_pending.set) & wait->set;
+    return (wait->thread->pending.set | process_signals) & wait->set;
 }
 
-SYSCALL(sys_rt_sigtimedwait)
+SYSTEM_CALL(rt_sigtimedwait)
 {
     uint64_t deadline = NO_DEADLINE;
     struct signal_event event;
@@ -318,19 +303,19 @@ static int64_t send_to_process(int32_t id, uint64_t number, struct pending_signa
     return 0;
 }
 
-SYSCALL(sys_kill)
+SYSTEM_CALL(kill)
 {
     return send_to_process((int32_t)a, b,
                            (struct pending_signal){ .code = SI_USER, .sender = process_id() });
 }
 
-SYSCALL(sys_tkill)
+SYSTEM_CALL(tkill)
 {
     return send_to_thread((int32_t)a, b,
                           (struct pending_signal){ .code = SI_TKILL, .sender = process_id() });
 }
 
-SYSCALL(sys_tgkill)
+SYSTEM_CALL(tgkill)
 {
     return (int32_t)a == process_id() ? sys_tkill(b, c, 0, 0, 0, 0) : -ESRCH;
 }
@@ -346,14 +331,14 @@ static int64_t read_info(uint64_t address, struct pending_signal *pending)
     return 0;
 }
 
-SYSCALL(sys_rt_sigqueueinfo)
+SYSTEM_CALL(rt_sigqueueinfo)
 {
     struct pending_signal pending;
     int64_t error = read_info(c, &pending);
     return error ? error : send_to_process((int32_t)a, b, pending);
 }
 
-SYSCALL(sys_rt_tgsigqueueinfo)
+SYSTEM_CALL(rt_tgsigqueueinfo)
 {
     struct pending_signal pending;
     int64_t error = (int32_t)a == process_id() ? read_info(d, &pending) : -ESRCH;

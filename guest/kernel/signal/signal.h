@@ -25,4 +25,10 @@ noreturn void signal_die(struct thread *thread, const struct signal_event *event
 void signal_push_frame(struct thread *thread, const struct sigaction *action,
                        const struct signal_event *event);
 
+/* Before a system call returns: runs what is pending, restarts what was interrupted. */
+void signals_deliver(struct thread *thread, int64_t result);
+/* A signal that the program caused by an instruction, or died of. */
+void signal_force(struct thread *thread, int number, int code, uint64_t address,
+                  const struct udfvm_trap *trap);
+
 #endif

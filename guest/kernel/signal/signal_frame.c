@@ -1,18 +1,18 @@
 /* Signal frames on the program's stack, as Linux lays them out on x86-64 (System V ABI;
  * linux/arch/x86/include/asm/sigframe.h): return address, ucontext, siginfo, and above them,
  * aligned to 64 bytes, the XSAVE image. */
-#include "sched/calls.h"
-#include "mm/memory.h"
+#include "arch/processor.h"
+#include "lib/string.h"
+#include "mm/user.h"
 #include "signal/signal.h"
 
 #define RED_ZONE                 128u
-#define FLAGS_PLAIN              0x202u
 #define FLAGS_OF_PROGRAM         0x54dd5u /* CF PF AF ZF SF TF DF OF NT RF AC */
 #define FLAGS_CLEARED_IN_HANDLER 0x50500u /* TF DF RF AC */
 #define MXCSR_BITS               0xffffu
 #define LEGACY_SIZE              512u /* of an XSAVE image; its header follows */
 #define HEADER_SIZE              64u
-#define SMALLEST_STACK           2048u
+#define MIN_STACK                2048u
 
 struct signal_frame {
     uint64_t return_address;
@@ -177,7 +177,7 @@ static bool restore_vector_state(uint8_t *area)
     return true;
 }
 
-SYSCALL(sys_rt_sigreturn)
+SYSTEM_CALL(rt_sigreturn)
 {
     struct thread *self = current;
     const struct signal_frame *frame = (const struct signal_frame *)(self->user.rsp - 8);
@@ -209,14 +209,14 @@ SYSCALL(sys_rt_sigreturn)
         .r14 = from.r14,
         .r15 = from.r15,
         .rip = from.rip,
-        .rflags = (from.eflags & FLAGS_OF_PROGRAM) | FLAGS_PLAIN,
+        .rflags = (from.eflags & FLAGS_OF_PROGRAM) | RFLAGS_PLAIN,
     };
     self->restore_all = 1;
     self->keep_registers = true;
     return 0;
 }
 
-SYSCALL(sys_sigaltstack)
+SYSTEM_CALL(sigaltstack)
 {
     struct thread *self = current;
     if ((a && !user_range_ok(a, sizeof(stack_t))) || (b && !user_range_ok(b, sizeof(stack_t))))
@@ -228,7 +228,7 @@ SYSCALL(sys_sigaltstack)
             return -EPERM;
         if (wanted.ss_flags & ~(SS_DISABLE | SS_ONSTACK))
             return -EINVAL;
-        if (!(wanted.ss_flags & SS_DISABLE) && wanted.ss_size < SMALLEST_STACK)
+        if (!(wanted.ss_flags & SS_DISABLE) && wanted.ss_size < MIN_STACK)
             return -ENOMEM;
         self->alternate_stack = wanted;
         self->alternate_stack.ss_flags = wanted.ss_flags & SS_DISABLE;

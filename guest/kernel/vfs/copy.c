@@ -1,6 +1,7 @@
 /* Sizes of files, and copying between descriptors inside the kernel. */
+#include "mm/alloc.h"
+#include "mm/user.h"
 #include "vfs/file.h"
-#include "vfs/syscalls.h"
 
 #define CHUNK_BYTES 65536u
 #define KEEP_SIZE   1u /* fallocate(2) */
@@ -12,7 +13,7 @@ static int64_t truncate_file(struct file *file, uint64_t size)
     return (int64_t)size < 0 ? -EINVAL : file->operations->truncate(file, size);
 }
 
-SYSCALL(sys_ftruncate)
+SYSTEM_CALL(ftruncate)
 {
     struct file *file = file_get((int)a);
     if (!file)
@@ -22,9 +23,9 @@ SYSCALL(sys_ftruncate)
     return result;
 }
 
-SYSCALL(sys_truncate)
+SYSTEM_CALL(truncate)
 {
-    char path[PATH_LIMIT];
+    char path[MAX_PATH];
     int64_t result = path_from_program(AT_FDCWD, a, PATH_FOLLOW, path);
     struct file *file = result ? NULL : vfs_open(path, O_WRONLY, 0, &result);
     if (!file)
@@ -48,10 +49,10 @@ static int64_t allocate(struct file *file, uint64_t mode, uint64_t offset, uint6
         return -EINVAL;
     if (__builtin_add_overflow(offset, length, &end))
         return -EFBIG;
-    return (mode & KEEP_SIZE) || end <= vfs_size(file) ? 0 : file->operations->truncate(file, end);
+    return (mode & KEEP_SIZE) || end <= file_size(file) ? 0 : file->operations->truncate(file, end);
 }
 
-SYSCALL(sys_fallocate)
+SYSTEM_CALL(fallocate)
 {
     struct file *file = file_get((int)a);
     if (!file)
@@ -133,11 +134,11 @@ static int64_t copy_descriptors(uint64_t from_fd, uint64_t from_offset, uint64_t
     return result;
 }
 
-SYSCALL(sys_sendfile)
+SYSTEM_CALL(sendfile)
 {
     return copy_descriptors(b, c, a, 0, d);
 }
-SYSCALL(sys_copy_file_range)
+SYSTEM_CALL(copy_file_range)
 {
     return f ? -EINVAL : copy_descriptors(a, b, c, d, e);
 }

@@ -1,6 +1,9 @@
 /* The descriptor table. */
+#include "host/clock.h"
+#include "lib/string.h"
+#include "mm/alloc.h"
+#include "mm/user.h"
 #include "vfs/file.h"
-#include "vfs/syscalls.h"
 
 #include <asm/ioctls.h>
 #include <linux/close_range.h>
@@ -102,12 +105,12 @@ int64_t descriptor_close(int fd)
     return 0;
 }
 
-SYSCALL(sys_close)
+SYSTEM_CALL(close)
 {
     return descriptor_close((int)a);
 }
 
-SYSCALL(sys_close_range)
+SYSTEM_CALL(close_range)
 {
     const uint32_t first = (uint32_t)a, last = (uint32_t)b;
     if (first > last || (c & ~(uint64_t)(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)))
@@ -143,19 +146,19 @@ static int64_t duplicate_to(int from, int to, bool close_on_exec)
     return to;
 }
 
-SYSCALL(sys_dup)
+SYSTEM_CALL(dup)
 {
     return duplicate((int)a, 0, false);
 }
 
-SYSCALL(sys_dup2)
+SYSTEM_CALL(dup2)
 {
     if ((int)a == (int)b)
         return descriptor_in_use((int)a) ? (int)a : -EBADF;
     return duplicate_to((int)a, (int)b, false);
 }
 
-SYSCALL(sys_dup3)
+SYSTEM_CALL(dup3)
 {
     if ((int)a == (int)b || (c & ~(uint64_t)O_CLOEXEC))
         return -EINVAL;
@@ -171,7 +174,7 @@ static int64_t get_lock(uint64_t address)
     return 0;
 }
 
-SYSCALL(sys_fcntl)
+SYSTEM_CALL(fcntl)
 {
     const int fd = (int)a;
     if (!descriptor_in_use(fd))
@@ -215,7 +218,7 @@ SYSCALL(sys_fcntl)
     }
 }
 
-SYSCALL(sys_flock)
+SYSTEM_CALL(flock)
 {
     if (!descriptor_in_use((int)a))
         return -EBADF;
@@ -233,7 +236,7 @@ static int64_t readable_bytes(struct file *file, uint64_t address)
     if (file->operations->available) {
         bytes = file->operations->available(file);
     } else if (file->operations->seekable && !file_is_directory(file)) {
-        const uint64_t size = vfs_size(file);
+        const uint64_t size = file_size(file);
         bytes = size - minimum(size, file->offset);
     } else {
         return -ENOTTY;
@@ -242,7 +245,7 @@ static int64_t readable_bytes(struct file *file, uint64_t address)
     return 0;
 }
 
-SYSCALL(sys_ioctl)
+SYSTEM_CALL(ioctl)
 {
     const int fd = (int)a;
     if (!descriptor_in_use(fd))

@@ -1,4 +1,6 @@
 /* /dev: the few devices that every program expects. */
+#include "host/random.h"
+#include "lib/string.h"
 #include "vfs/file.h"
 
 #define MEMORY_MAJOR 1u

@@ -1,6 +1,7 @@
 /* Listing directories. */
+#include "lib/string.h"
+#include "mm/user.h"
 #include "vfs/file.h"
-#include "vfs/syscalls.h"
 
 struct linux_entry {
     uint64_t inode;
@@ -40,7 +41,7 @@ static bool store(void *argument, const struct directory_item *item)
 static bool store_dots(struct listing *listing)
 {
     struct status status;
-    char parent[PATH_LIMIT];
+    char parent[MAX_PATH];
     struct file *file = listing->file;
     if (file->offset == 0) {
         file->operations->status(file, &status);
@@ -68,7 +69,7 @@ static int64_t list(struct file *file, uint64_t buffer, uint64_t size)
     return result < 0 ? result : listing.full ? -EINVAL : 0;
 }
 
-SYSCALL(sys_getdents64)
+SYSTEM_CALL(getdents64)
 {
     struct file *file = file_get((int)a);
     if (!file)

@@ -4,8 +4,11 @@
  * ones are asked each time. A watch lies in two lists: of its set and of its file, so that it goes
  * with whichever goes first.
  */
+#include "lib/string.h"
+#include "mm/alloc.h"
+#include "mm/user.h"
+#include "sched/thread.h"
 #include "vfs/poll.h"
-#include "vfs/syscalls.h"
 
 #include <linux/eventpoll.h>
 
@@ -146,11 +149,11 @@ static int64_t create(uint64_t flags)
     return descriptor_install(file, 0, flags & EPOLL_CLOEXEC);
 }
 
-SYSCALL(sys_epoll_create)
+SYSTEM_CALL(epoll_create)
 {
     return (int)a > 0 ? create(0) : -EINVAL;
 }
-SYSCALL(sys_epoll_create1)
+SYSTEM_CALL(epoll_create1)
 {
     return create(a);
 }
@@ -229,7 +232,7 @@ static struct file *get_set(int fd, int64_t *error)
     return NULL;
 }
 
-SYSCALL(sys_epoll_ctl)
+SYSTEM_CALL(epoll_ctl)
 {
     int64_t error;
     struct epoll_event event = { .events = 0 };
@@ -268,12 +271,13 @@ static int64_t wait_for(int fd, uint64_t events, uint64_t limit, uint64_t deadli
     return error;
 }
 
-SYSCALL(sys_epoll_wait)
+SYSTEM_CALL(epoll_wait)
 {
     return wait_for((int)a, b, c, deadline_after_milliseconds(d));
 }
+SYSTEM_CALL_ALIAS(epoll_pwait, epoll_wait);
 
-SYSCALL(sys_epoll_pwait2)
+SYSTEM_CALL(epoll_pwait2)
 {
     uint64_t deadline;
     const int64_t error = deadline_from_program(d, 1, &deadline);

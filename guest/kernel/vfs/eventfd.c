@@ -1,6 +1,8 @@
 /* eventfd: a counter to wait for. */
+#include "lib/string.h"
+#include "mm/alloc.h"
+#include "sched/thread.h"
 #include "vfs/file.h"
-#include "vfs/syscalls.h"
 
 #define EFD_SEMAPHORE 1u
 #define COUNT_MOST    (UINT64_MAX - 1)
@@ -114,11 +116,11 @@ static int64_t create(uint64_t count, uint64_t flags)
     return descriptor_install(file, 0, flags & O_CLOEXEC);
 }
 
-SYSCALL(sys_eventfd)
+SYSTEM_CALL(eventfd)
 {
     return create((uint32_t)a, 0);
 }
-SYSCALL(sys_eventfd2)
+SYSTEM_CALL(eventfd2)
 {
     return create((uint32_t)a, b);
 }

@@ -3,14 +3,15 @@
 #ifndef UDFVM_FILE_H
 #define UDFVM_FILE_H
 
+#include "vfs/vfs.h"
+
 #include <linux/fcntl.h>
 #include <linux/stat.h>
 
-#include "vfs/vfs.h"
-
 #define DESCRIPTORS 1024
-#define NAME_LIMIT  255u /* bytes of one component of a path */
-#define LINKS_LIMIT 40u  /* symbolic links followed on the way to one file */
+#define MAX_PATH    4096u /* bytes, the NUL included */
+#define MAX_NAME    255u  /* bytes of one component of a path */
+#define MAX_LINKS   40u   /* symbolic links followed on the way to one file */
 
 enum entry_type {
     TYPE_FIFO = 1,
@@ -94,6 +95,10 @@ struct file {
     char *path;            /* absolute; NULL: none */
 };
 
+/* vfs.c */
+extern const struct program *vfs_program;
+uint64_t file_size(struct file *file);
+
 /* descriptor.c */
 struct file *file_create(const struct file_operations *operations, void *object, int flags,
                          const char *path);
@@ -136,11 +141,11 @@ enum { PATH_FOLLOW = 1, PATH_NAME = 2, PATH_TELL = 4 };
 enum { PATH_SLASH = 1, PATH_DOTS = 2 };
 /* Absolute, normalised path of a program's string, seen from a directory descriptor. Only links of
  * the host are left in it. */
-int64_t path_from_program(int directory, uint64_t string, unsigned how, char path[PATH_LIMIT]);
-int64_t path_resolve(const char *base, const char *text, unsigned how, char path[PATH_LIMIT]);
+int64_t path_from_program(int directory, uint64_t string, unsigned how, char path[MAX_PATH]);
+int64_t path_resolve(const char *base, const char *text, unsigned how, char path[MAX_PATH]);
 bool path_below(const char *path, const char *directory, const char **rest);
 size_t path_parent(const char *path,
-                   char parent[PATH_LIMIT]); /* offset of the last component in `path` */
+                   char parent[MAX_PATH]); /* offset of the last component in `path` */
 int64_t path_status(const char *path, bool follow, struct status *status);
 int64_t path_readlink(const char *path, char *buffer, uint64_t size);
 const char *path_working_directory(void);
@@ -187,7 +192,6 @@ struct file *device_open(const char *path, int flags, int64_t *error);
 int64_t device_status(const char *path, bool follow, struct status *status);
 int64_t device_readlink(const char *path, char *buffer, uint64_t size);
 struct file *stream_open(int fd); /* standard input, output or error */
-void streams_flush(void);
 struct file *procfs_open(const char *path, int flags, int64_t *error);
 int64_t procfs_status(const char *path, bool follow, struct status *status);
 int64_t procfs_readlink(const char *path, char *buffer, uint64_t size);

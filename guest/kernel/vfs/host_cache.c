@@ -6,14 +6,17 @@
  * forgotten and learnt anew.
  */
 #include "vfs/host_cache.h"
-#include "arch/hypercall.h"
+#include "host/hypercall.h"
+#include "lib/string.h"
+#include "mm/alloc.h"
+#include "mm/report.h"
 
 #define BUCKETS      1024u
 #define BLOCK_PAGES  8u
 #define BYTES_MOST   (8u << 20)
 #define MEMORY_SHARE 32u /* and at most this part of all memory */
-#define FULL_MARGIN                                      \
-    (sizeof(struct udfvm_directory_entry) + NAME_LIMIT + \
+#define FULL_MARGIN                                    \
+    (sizeof(struct udfvm_directory_entry) + MAX_NAME + \
      8) /* room that one more entry needs at most */
 
 struct block {

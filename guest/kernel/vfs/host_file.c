@@ -2,8 +2,11 @@
  * kilobytes, so small files are fetched whole and larger ones are read ahead where a program reads
  * them bit by bit.
  */
+#include "host/call.h"
+#include "host/hypercall.h"
+#include "lib/string.h"
+#include "mm/alloc.h"
 #include "vfs/host_cache.h"
-#include "arch/hypercall.h"
 
 #define BUFFER_BYTES 65536u
 #define SMALL_READ   32768u       /* shorter reads in sequence are worth reading ahead */

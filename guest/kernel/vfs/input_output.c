@@ -1,6 +1,6 @@
 /* Reading and writing through descriptors. */
+#include "mm/user.h"
 #include "vfs/file.h"
-#include "vfs/syscalls.h"
 
 #define VECTORS_MOST   1024u
 #define TRANSFER_MOST  0x7ffff000ull /* bytes of one read or write, as in Linux */
@@ -13,60 +13,6 @@ enum { SEEK_START, SEEK_CURRENT, SEEK_SIZE, SEEK_TO_DATA, SEEK_TO_HOLE };
 struct vector {
     uint64_t base, length;
 };
-
-void vfs_init(void)
-{
-    overlay_init();
-    for (int fd = 0; fd < 3; fd++) {
-        struct file *file = stream_open(fd);
-        if (!file)
-            kernel_panic("no memory for the standard streams");
-        descriptor_install(file, fd, false);
-    }
-}
-
-void vfs_flush(void)
-{
-    streams_flush();
-}
-const char *vfs_path(struct file *file)
-{
-    return file->path;
-}
-bool vfs_is_constant(struct file *file)
-{
-    return file->operations->constant;
-}
-
-void vfs_prepare_seal(void)
-{
-    streams_flush();
-    host_forget_handles();
-}
-
-uint64_t vfs_size(struct file *file)
-{
-    struct status status;
-    file->operations->status(file, &status);
-    return status.size;
-}
-
-int64_t vfs_read_at(struct file *file, uint64_t offset, void *buffer, size_t length)
-{
-    size_t done = 0;
-    if (!file->operations->read || !file_readable(file))
-        return file_is_directory(file) ? -EISDIR : -EACCES;
-    while (done < length) {
-        int64_t got = file->operations->read(file, offset + done, (uint8_t *)buffer + done,
-                                             length - done);
-        if (got < 0)
-            return got;
-        if (got == 0)
-            break;
-        done += (size_t)got;
-    }
-    return (int64_t)done;
-}
 
 static int64_t check(const struct file *file, bool write)
 {
@@ -88,7 +34,7 @@ int64_t file_read(struct file *file, void *buffer, uint64_t length)
 int64_t file_write(struct file *file, const void *buffer, uint64_t length)
 {
     if ((file->flags & O_APPEND) && file->operations->seekable)
-        file->offset = vfs_size(file);
+        file->offset = file_size(file);
     const int64_t put = file->operations->write(file, file->offset, buffer, length);
     if (put > 0 && file->operations->seekable)
         file->offset += (uint64_t)put;
@@ -110,7 +56,7 @@ static int64_t transfer(struct file *file, bool write, uint64_t offset, uint64_t
     if (!file->operations->seekable)
         return -ESPIPE;
     if (write && (file->flags & O_APPEND))
-        offset = vfs_size(file); /* Linux does so too */
+        offset = file_size(file); /* Linux does so too */
     return write ? file->operations->write(file, offset, (const void *)buffer, length)
                  : file->operations->read(file, offset, (void *)buffer, length);
 }
@@ -181,43 +127,43 @@ static bool negative(uint64_t offset)
     return (int64_t)offset < 0;
 }
 
-SYSCALL(sys_read)
+SYSTEM_CALL(read)
 {
     return transfer_one(a, false, CURRENT_OFFSET, b, c);
 }
-SYSCALL(sys_write)
+SYSTEM_CALL(write)
 {
     return transfer_one(a, true, CURRENT_OFFSET, b, c);
 }
-SYSCALL(sys_pread64)
+SYSTEM_CALL(pread64)
 {
     return negative(d) ? -EINVAL : transfer_one(a, false, d, b, c);
 }
-SYSCALL(sys_pwrite64)
+SYSTEM_CALL(pwrite64)
 {
     return negative(d) ? -EINVAL : transfer_one(a, true, d, b, c);
 }
-SYSCALL(sys_readv)
+SYSTEM_CALL(readv)
 {
     return transfer_many(a, false, CURRENT_OFFSET, b, c);
 }
-SYSCALL(sys_writev)
+SYSTEM_CALL(writev)
 {
     return transfer_many(a, true, CURRENT_OFFSET, b, c);
 }
-SYSCALL(sys_preadv)
+SYSTEM_CALL(preadv)
 {
     return negative(d) ? -EINVAL : transfer_many(a, false, d, b, c);
 }
-SYSCALL(sys_pwritev)
+SYSTEM_CALL(pwritev)
 {
     return negative(d) ? -EINVAL : transfer_many(a, true, d, b, c);
 }
-SYSCALL(sys_preadv2)
+SYSTEM_CALL(preadv2)
 {
     return transfer_with_flags(a, false, d, b, c, f);
 }
-SYSCALL(sys_pwritev2)
+SYSTEM_CALL(pwritev2)
 {
     return transfer_with_flags(a, true, d, b, c, f);
 }
@@ -227,7 +173,7 @@ static int64_t seek(struct file *file, int64_t offset, uint64_t from)
     int64_t base = 0, result;
     if (!file->operations->seekable)
         return -ESPIPE;
-    const int64_t size = from == SEEK_START || from == SEEK_CURRENT ? 0 : (int64_t)vfs_size(file);
+    const int64_t size = from == SEEK_START || from == SEEK_CURRENT ? 0 : (int64_t)file_size(file);
     switch (from) {
     case SEEK_START:
         break;
@@ -252,7 +198,7 @@ static int64_t seek(struct file *file, int64_t offset, uint64_t from)
     return result;
 }
 
-SYSCALL(sys_lseek)
+SYSTEM_CALL(lseek)
 {
     struct file *file = file_get((int)a);
     if (!file)
@@ -262,15 +208,19 @@ SYSCALL(sys_lseek)
     return result;
 }
 
-SYSCALL(sys_sync)
+SYSTEM_CALL(sync)
 {
     return 0;
 }
-SYSCALL(sys_fsync)
+SYSTEM_CALL(fsync)
 {
     return descriptor_in_use((int)a) ? 0 : -EBADF;
 }
-SYSCALL(sys_fadvise64)
+SYSTEM_CALL_ALIAS(fdatasync, fsync);
+SYSTEM_CALL_ALIAS(syncfs, fsync);
+SYSTEM_CALL_ALIAS(sync_file_range, fsync);
+SYSTEM_CALL_ALIAS(readahead, fsync);
+SYSTEM_CALL(fadvise64)
 {
     return descriptor_in_use((int)a) ? 0 : -EBADF;
 }

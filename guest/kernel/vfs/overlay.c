@@ -2,6 +2,9 @@
  * below a mount point: packages may be installed below /tmp or the home directory. Names are made
  * in memory only, and only below the mount points.
  */
+#include "host/exit.h"
+#include "lib/string.h"
+#include "mm/alloc.h"
 #include "vfs/tmpfs.h"
 
 #define HOST_POSITIONS (1ull << 62) /* positions in a listing from here on are the host's */
@@ -77,7 +80,7 @@ int64_t overlay_list_host(const struct node *directory, const char *path, uint64
 static struct node *place_for(const char *path, const char **name, int64_t *error)
 {
     struct status status;
-    char parent[PATH_LIMIT];
+    char parent[MAX_PATH];
     struct node *directory = node_parent(path, name, error);
     if (!directory) {
         if (*error != -ENOENT)
@@ -241,7 +244,7 @@ static void replace(struct entry *there, struct node *node)
  * or none (an error). */
 static struct node *changeable_parent(const char *path, const char **name, int64_t *error)
 {
-    char parent[PATH_LIMIT];
+    char parent[MAX_PATH];
     struct status status;
     struct node *directory = node_parent(path, name, error);
     if (directory) {
@@ -325,7 +328,7 @@ int64_t overlay_change(const char *path, const struct attributes *change)
 /* A directory and all that lead to it. 0 or a negative errno. */
 static int64_t make_fixed(const char *path, bool mount)
 {
-    char prefix[PATH_LIMIT];
+    char prefix[MAX_PATH];
     const char *name;
     for (size_t length = 1; path[length - 1]; length++) {
         int64_t error;
@@ -367,13 +370,13 @@ static void make_at_boot(const char *path, bool mount)
 /* The home directory is memory too, for programs that keep caches and settings there. */
 static const char *home_directory(void)
 {
-    char path[PATH_LIMIT];
-    for (int i = 0; i < boot_info.envc; i++)
-        if (strncmp(boot_info.envp[i], "HOME=/", 6) == 0 &&
-            strlen(boot_info.envp[i]) < PATH_LIMIT &&
-            path_resolve("/", boot_info.envp[i] + 5, 0, path) == 0 &&
-            strcmp(path, boot_info.envp[i] + 5) == 0)
-            return boot_info.envp[i] + 5;
+    char path[MAX_PATH];
+    for (int i = 0; i < vfs_program->envc; i++)
+        if (strncmp(vfs_program->envp[i], "HOME=/", 6) == 0 &&
+            strlen(vfs_program->envp[i]) < MAX_PATH &&
+            path_resolve("/", vfs_program->envp[i] + 5, 0, path) == 0 &&
+            strcmp(path, vfs_program->envp[i] + 5) == 0)
+            return vfs_program->envp[i] + 5;
     return NULL;
 }
 

@@ -4,10 +4,11 @@
  * Links in memory and in /proc are followed here, links of the host by the host, so those may be
  * left in a path; but one that ".." follows has to be known.
  */
+#include "lib/string.h"
+#include "mm/user.h"
 #include "vfs/file.h"
-#include "vfs/syscalls.h"
 
-static char working_directory[PATH_LIMIT] = "/";
+static char working_directory[MAX_PATH] = "/";
 
 enum tree { TREE_FILES, TREE_DEVICES, TREE_PROCESS };
 
@@ -20,7 +21,7 @@ bool path_below(const char *path, const char *directory, const char **rest)
     return true;
 }
 
-size_t path_parent(const char *path, char parent[PATH_LIMIT])
+size_t path_parent(const char *path, char parent[MAX_PATH])
 {
     size_t name = strlen(path);
     while (name > 0 && path[name - 1] != '/')
@@ -89,7 +90,7 @@ struct walk {
     const char *at;
     unsigned links;
     bool dots, slash; /* the last component was "." or ".."; there was a slash behind it */
-    char rest[PATH_LIMIT];
+    char rest[MAX_PATH];
 };
 
 typedef int64_t readlink_function(const char *path, char *buffer, uint64_t size);
@@ -115,7 +116,7 @@ static int64_t take_link(struct walk *walk, const char *left, readlink_function 
         return -ENAMETOOLONG;
     if (target == 0)
         return -ENOENT;
-    if (++walk->links > LINKS_LIMIT)
+    if (++walk->links > MAX_LINKS)
         return -ELOOP;
     while (walk->length && walk->path[walk->length - 1] != '/')
         walk->length--;
@@ -177,7 +178,7 @@ static int64_t step(struct walk *walk, unsigned how)
         walk->dots = true;
         return part == 1 ? 0 : go_up(walk, start);
     }
-    if (part > NAME_LIMIT || walk->length + part + 2 > PATH_LIMIT)
+    if (part > MAX_NAME || walk->length + part + 2 > MAX_PATH)
         return -ENAMETOOLONG;
     walk->path[walk->length++] = '/';
     memcpy(walk->path + walk->length, start, part);
@@ -225,7 +226,7 @@ static int64_t insist_on_directory(struct walk *walk, unsigned how)
     return 0;
 }
 
-int64_t path_resolve(const char *base, const char *text, unsigned how, char path[PATH_LIMIT])
+int64_t path_resolve(const char *base, const char *text, unsigned how, char path[MAX_PATH])
 {
     struct walk walk; /* field by field: zeroing the buffer in it would cost more than the walk */
     walk.path = path;
@@ -246,9 +247,9 @@ int64_t path_resolve(const char *base, const char *text, unsigned how, char path
     return walk.slash ? insist_on_directory(&walk, how) : 0;
 }
 
-int64_t path_from_program(int directory, uint64_t string, unsigned how, char path[PATH_LIMIT])
+int64_t path_from_program(int directory, uint64_t string, unsigned how, char path[MAX_PATH])
 {
-    int64_t length = user_string_length(string, PATH_LIMIT);
+    int64_t length = user_string_length(string, MAX_PATH);
     if (length <= 0)
         return length == 0 ? -ENOENT : length;
     const char *text = (const char *)string;
@@ -290,7 +291,7 @@ struct file *vfs_open(const char *path, int flags, int mode, int64_t *error)
     }
 }
 
-SYSCALL(sys_getcwd)
+SYSTEM_CALL(getcwd)
 {
     const size_t length = strlen(working_directory) + 1;
     if (b < length)
@@ -312,14 +313,14 @@ static int64_t change_directory(const char *path)
     return result;
 }
 
-SYSCALL(sys_chdir)
+SYSTEM_CALL(chdir)
 {
-    char path[PATH_LIMIT];
+    char path[MAX_PATH];
     int64_t result = path_from_program(AT_FDCWD, a, PATH_FOLLOW, path);
     return result ? result : change_directory(path);
 }
 
-SYSCALL(sys_fchdir)
+SYSTEM_CALL(fchdir)
 {
     struct file *file = file_get((int)a);
     if (!file)

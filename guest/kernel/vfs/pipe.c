@@ -1,6 +1,9 @@
 /* Pipes, and pairs of connected sockets made of two of them. */
 #include "vfs/pipe.h"
-#include "vfs/syscalls.h"
+#include "lib/string.h"
+#include "mm/alloc.h"
+#include "mm/user.h"
+#include "sched/thread.h"
 
 #define CAPACITY_FIRST PAGE_SIZE
 #define CAPACITY       65536u /* bytes that wait in one direction, as in Linux */
@@ -328,11 +331,11 @@ int64_t stream_pair(bool sockets, uint64_t descriptors, int flags)
     return -ENOMEM;
 }
 
-SYSCALL(sys_pipe)
+SYSTEM_CALL(pipe)
 {
     return stream_pair(false, a, 0);
 }
-SYSCALL(sys_pipe2)
+SYSTEM_CALL(pipe2)
 {
     return b & ~(uint64_t)(O_NONBLOCK | O_CLOEXEC | O_DIRECT) ? -EINVAL
                                                               : stream_pair(false, a, (int)b);

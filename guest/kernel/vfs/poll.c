@@ -1,6 +1,10 @@
 /* Waiting for descriptors: poll and select. */
 #include "vfs/poll.h"
-#include "vfs/syscalls.h"
+#include "host/clock.h"
+#include "lib/string.h"
+#include "mm/alloc.h"
+#include "mm/user.h"
+#include "sched/thread.h"
 
 #define POLL_INVALID    0x020
 #define ALWAYS_REPORTED (EVENT_ERROR | EVENT_HANG_UP)
@@ -99,12 +103,12 @@ static int64_t poll_program(uint64_t address, uint64_t count, uint64_t deadline)
     return result;
 }
 
-SYSCALL(sys_poll)
+SYSTEM_CALL(poll)
 {
     return poll_program(a, b, deadline_after_milliseconds(c));
 }
 
-SYSCALL(sys_ppoll)
+SYSTEM_CALL(ppoll)
 {
     uint64_t deadline;
     const int64_t error = deadline_from_program(c, 1, &deadline);
@@ -181,14 +185,14 @@ static int64_t select_program(uint64_t count, const uint64_t sets[SETS], uint64_
     return result;
 }
 
-SYSCALL(sys_select)
+SYSTEM_CALL(select)
 {
     uint64_t deadline;
     const int64_t error = deadline_from_program(e, 1000, &deadline);
     return error ? error : select_program(a, (const uint64_t[SETS]){ b, c, d }, deadline);
 }
 
-SYSCALL(sys_pselect6)
+SYSTEM_CALL(pselect6)
 {
     uint64_t deadline;
     const int64_t error = deadline_from_program(e, 1, &deadline);

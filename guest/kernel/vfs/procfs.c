@@ -1,7 +1,9 @@
 /* /proc and /sys: files whose text is written when they are opened, the directories that their
  * paths imply, and the links of /proc/self. */
 #include "vfs/procfs.h"
-#include "sched/thread.h"
+#include "host/call.h"
+#include "lib/string.h"
+#include "mm/alloc.h"
 
 #define TEXT_FIRST \
     (4 * PAGE_SIZE) /* a text that fills its buffer is written again into a larger one */
@@ -273,7 +275,7 @@ int64_t procfs_readlink(const char *path, char *buffer, uint64_t size)
     size_t index;
     struct file *file = file_get(descriptor_of(name));
     if (strcmp(name, "/proc/self/exe") == 0)
-        target = boot_info.program;
+        target = vfs_program->path;
     else if (strcmp(name, "/proc/self/cwd") == 0)
         target = path_working_directory();
     else if (strcmp(name, "/proc/self/root") == 0)
@@ -307,7 +309,7 @@ int64_t procfs_status(const char *path, bool follow, struct status *status)
     if (!file && is_link(name)) {
         if (follow)
             return strcmp(name, "/proc/self/exe") == 0
-                       ? path_status(boot_info.program, true, status)
+                       ? path_status(vfs_program->path, true, status)
                        : path_status(strcmp(name, "/proc/self/cwd") == 0 ? path_working_directory()
                                                                          : "/",
                                      true, status);

@@ -1,6 +1,11 @@
 /* What the files of /proc and /sys say: as much as programs ask for, in the formats of proc(5). */
-#include "vfs/procfs.h"
+#include "host/call.h"
+#include "host/clock.h"
+#include "host/random.h"
+#include "lib/string.h"
+#include "mm/report.h"
 #include "sched/thread.h"
+#include "vfs/procfs.h"
 
 #include <cpuid.h>
 
@@ -54,7 +59,7 @@ struct name {
 static struct name program_name(void)
 {
     struct name name = { { 0 } };
-    const char *start = boot_info.program;
+    const char *start = vfs_program->path;
     for (const char *at = start; *at; at++)
         if (*at == '/')
             start = at + 1;
@@ -76,11 +81,11 @@ static size_t write_strings(char *to, size_t size, char *const *strings, int cou
 
 static size_t write_command_line(char *to, size_t size)
 {
-    return write_strings(to, size, boot_info.argv, boot_info.argc);
+    return write_strings(to, size, vfs_program->argv, vfs_program->argc);
 }
 static size_t write_environment(char *to, size_t size)
 {
-    return write_strings(to, size, boot_info.envp, boot_info.envc);
+    return write_strings(to, size, vfs_program->envp, vfs_program->envc);
 }
 static size_t write_name(char *to, size_t size)
 {

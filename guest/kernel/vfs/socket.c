@@ -1,6 +1,7 @@
 /* The calls of connected pairs of local sockets: the only sockets that there are. */
+#include "lib/string.h"
+#include "mm/user.h"
 #include "vfs/pipe.h"
-#include "vfs/syscalls.h"
 
 #include <linux/socket.h>
 
@@ -41,7 +42,7 @@ static struct file *get_socket(uint64_t fd, int64_t *error)
     return NULL;
 }
 
-SYSCALL(sys_socketpair)
+SYSTEM_CALL(socketpair)
 {
     const int type = (int)b & TYPE_MASK, flags = (int)b & ~TYPE_MASK;
     if (a != FAMILY_UNIX)
@@ -53,7 +54,7 @@ SYSCALL(sys_socketpair)
     return c ? -EPROTONOSUPPORT : stream_pair(true, d, flags);
 }
 
-SYSCALL(sys_shutdown)
+SYSTEM_CALL(shutdown)
 {
     int64_t error;
     struct file *file = get_socket(a, &error);
@@ -127,12 +128,12 @@ static int64_t transfer(uint64_t fd, bool send, const struct vector *vectors, ui
     return result;
 }
 
-SYSCALL(sys_sendto)
+SYSTEM_CALL(sendto)
 {
     return e ? -EISCONN : transfer(a, true, &(struct vector){ b, c }, 1, d);
 }
 
-SYSCALL(sys_recvfrom)
+SYSTEM_CALL(recvfrom)
 {
     if (e && f && !user_range_ok(f, sizeof(int)))
         return -EFAULT;
@@ -156,7 +157,7 @@ static int64_t get_message(uint64_t address, struct message *message)
                : 0;
 }
 
-SYSCALL(sys_sendmsg)
+SYSTEM_CALL(sendmsg)
 {
     struct message message;
     int64_t error = get_message(b, &message);
@@ -169,7 +170,7 @@ SYSCALL(sys_sendmsg)
                : transfer(a, true, (const struct vector *)message.vectors, message.count, c);
 }
 
-SYSCALL(sys_recvmsg)
+SYSTEM_CALL(recvmsg)
 {
     struct message message;
     int64_t result = get_message(b, &message);
@@ -198,7 +199,7 @@ static int64_t give(uint64_t value, uint64_t value_length, const void *from, uin
     return 0;
 }
 
-SYSCALL(sys_getsockopt)
+SYSTEM_CALL(getsockopt)
 {
     int64_t error;
     struct file *file = get_socket(a, &error);
@@ -213,7 +214,7 @@ SYSCALL(sys_getsockopt)
     return give(d, e, &value, sizeof value);
 }
 
-SYSCALL(sys_setsockopt)
+SYSTEM_CALL(setsockopt)
 {
     int64_t error;
     file_put(get_socket(a, &error));
@@ -221,10 +222,11 @@ SYSCALL(sys_setsockopt)
 }
 
 /* Neither end of a pair has a name. */
-SYSCALL(sys_getsockname)
+SYSTEM_CALL(getsockname)
 {
     int64_t error;
     const uint16_t family = FAMILY_UNIX;
     file_put(get_socket(a, &error));
     return error ? error : give(b, c, &family, sizeof family);
 }
+SYSTEM_CALL_ALIAS(getpeername, getsockname);

@@ -1,6 +1,8 @@
 /* What files are: the stat family, access, links, file systems. */
+#include "lib/string.h"
+#include "mm/report.h"
+#include "mm/user.h"
 #include "vfs/file.h"
-#include "vfs/syscalls.h"
 
 #include <asm/stat.h>
 #include <asm/statfs.h>
@@ -27,7 +29,7 @@ static int64_t status_of(int fd, struct status *status)
 /* By descriptor, or by path seen from one. */
 static int64_t status_at(int directory, uint64_t string, uint64_t flags, struct status *status)
 {
-    char path[PATH_LIMIT];
+    char path[MAX_PATH];
     const bool follow = !(flags & AT_SYMLINK_NOFOLLOW);
     if ((flags & AT_EMPTY_PATH) && is_empty(string))
         return directory == AT_FDCWD ? path_status(path_working_directory(), true, status)
@@ -74,19 +76,19 @@ static int64_t stat_at(int directory, uint64_t string, uint64_t flags, uint64_t 
     return 0;
 }
 
-SYSCALL(sys_stat)
+SYSTEM_CALL(stat)
 {
     return stat_at(AT_FDCWD, a, 0, b);
 }
-SYSCALL(sys_lstat)
+SYSTEM_CALL(lstat)
 {
     return stat_at(AT_FDCWD, a, AT_SYMLINK_NOFOLLOW, b);
 }
-SYSCALL(sys_fstat)
+SYSTEM_CALL(fstat)
 {
     return (int)a == AT_FDCWD ? -EBADF : stat_at((int)a, 0, AT_EMPTY_PATH, b);
 }
-SYSCALL(sys_newfstatat)
+SYSTEM_CALL(newfstatat)
 {
     return stat_at((int)a, b, (uint32_t)d, c);
 }
@@ -129,7 +131,7 @@ static void to_statx(const struct status *from, struct statx *to)
     to->stx_rdev_minor = minor_of(from->special);
 }
 
-SYSCALL(sys_statx)
+SYSTEM_CALL(statx)
 {
     struct status status;
     int64_t result = status_at((int)a, b, (uint32_t)c, &status);
@@ -149,7 +151,7 @@ enum { ACCESS_EXECUTE = 1, ACCESS_WRITE = 2, ACCESS_ALL = 7 };
 static int64_t access_at(int directory, uint64_t string, uint64_t wanted, uint64_t flags)
 {
     struct status status;
-    char path[PATH_LIMIT];
+    char path[MAX_PATH];
     if (wanted & ~(uint64_t)ACCESS_ALL)
         return -EINVAL;
     int64_t result = status_at(directory, string, flags, &status);
@@ -164,15 +166,15 @@ static int64_t access_at(int directory, uint64_t string, uint64_t wanted, uint64
                : 0;
 }
 
-SYSCALL(sys_access)
+SYSTEM_CALL(access)
 {
     return access_at(AT_FDCWD, a, (uint32_t)b, 0);
 }
-SYSCALL(sys_faccessat)
+SYSTEM_CALL(faccessat)
 {
     return access_at((int)a, b, (uint32_t)c, 0);
 }
-SYSCALL(sys_faccessat2)
+SYSTEM_CALL(faccessat2)
 {
     return access_at((int)a, b, (uint32_t)c, (uint32_t)d);
 }
@@ -181,7 +183,7 @@ SYSCALL(sys_faccessat2)
 
 static int64_t readlink_at(int directory, uint64_t string, uint64_t buffer, int size)
 {
-    char path[PATH_LIMIT], target[PATH_LIMIT];
+    char path[MAX_PATH], target[MAX_PATH];
     if (size <= 0)
         return -EINVAL;
     int64_t result = path_from_program(directory, string, 0, path);
@@ -196,11 +198,11 @@ static int64_t readlink_at(int directory, uint64_t string, uint64_t buffer, int 
     return result;
 }
 
-SYSCALL(sys_readlink)
+SYSTEM_CALL(readlink)
 {
     return readlink_at(AT_FDCWD, a, b, (int)c);
 }
-SYSCALL(sys_readlinkat)
+SYSTEM_CALL(readlinkat)
 {
     return readlink_at((int)a, b, c, (int)d);
 }
@@ -219,7 +221,7 @@ static int64_t file_system_status(bool in_memory, uint64_t to)
         .f_type = in_memory ? TMPFS_MAGIC : OVERLAYFS_SUPER_MAGIC,
         .f_bsize = BLOCK,
         .f_frsize = BLOCK,
-        .f_namelen = NAME_LIMIT,
+        .f_namelen = MAX_NAME,
         .f_blocks = total,
         .f_bfree = in_memory ? free : 0,
         .f_bavail = in_memory ? free : 0,
@@ -230,9 +232,9 @@ static int64_t file_system_status(bool in_memory, uint64_t to)
     return 0;
 }
 
-SYSCALL(sys_statfs)
+SYSTEM_CALL(statfs)
 {
-    char path[PATH_LIMIT];
+    char path[MAX_PATH];
     struct status status;
     int64_t result = path_from_program(AT_FDCWD, a, PATH_FOLLOW, path);
     if (result == 0)
@@ -240,7 +242,7 @@ SYSCALL(sys_statfs)
     return result ? result : file_system_status(overlay_is_in_memory(path), b);
 }
 
-SYSCALL(sys_fstatfs)
+SYSTEM_CALL(fstatfs)
 {
     struct status status;
     int64_t result = status_of((int)a, &status);

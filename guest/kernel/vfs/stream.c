@@ -1,50 +1,15 @@
 /* Standard input, which is empty, and standard output and error, which go to the host's log. */
+#include "host/log.h"
 #include "vfs/file.h"
-#include "arch/hypercall.h"
-
-#define AT_ONCE 65536u /* bytes that one hypercall logs at most */
-
-/* Output waits here for a flush. Both streams share it, so that what they say stays in order; one
- * page, so that a call that prints a little dirties no more. The host knows where it lies. */
-static struct udfvm_pending_log pending
-    __attribute__((section(".log_pending"), aligned(PAGE_SIZE)));
-
-void streams_flush(void)
-{
-    if (!pending.length)
-        return;
-    hypercall(UDFVM_HYPERCALL_LOG, pending.stream, (uint64_t)pending.text, pending.length, 0, 0);
-    pending.length = 0;
-}
-
-static int64_t write_stream(uint64_t stream, const char *text, uint64_t length)
-{
-    if (pending.length &&
-        (pending.stream != stream || length > sizeof pending.text - pending.length))
-        streams_flush();
-    if (length <= sizeof pending.text) {
-        memcpy(pending.text + pending.length, text, length);
-        pending.stream = stream;
-        pending.length += length;
-        return (int64_t)length;
-    }
-    for (uint64_t done = 0; done < length; done += AT_ONCE) {
-        const int64_t error = hypercall(UDFVM_HYPERCALL_LOG, stream, (uint64_t)text + done,
-                                        minimum(length - done, AT_ONCE), 0, 0);
-        if (error < 0)
-            return done ? (int64_t)done : error;
-    }
-    return (int64_t)length;
-}
 
 static int64_t write_output(struct file *file, uint64_t offset, const void *buffer, uint64_t length)
 {
-    return write_stream(1, buffer, length);
+    return log_write(LOG_OUTPUT, buffer, length);
 }
 
 static int64_t write_error(struct file *file, uint64_t offset, const void *buffer, uint64_t length)
 {
-    return write_stream(2, buffer, length);
+    return log_write(LOG_ERROR, buffer, length);
 }
 
 static int64_t read_nothing(struct file *file, uint64_t offset, void *buffer, uint64_t length)

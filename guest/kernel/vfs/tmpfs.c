@@ -1,5 +1,7 @@
 /* Contents of files in memory: pages, with holes. */
 #include "vfs/tmpfs.h"
+#include "lib/string.h"
+#include "mm/alloc.h"
 
 #define FILE_MOST   (1ull << 40) /* bytes; memory ends long before, but for holes */
 #define SLOTS_LEAST 8u

@@ -1,6 +1,9 @@
 /* Names of the memory file systems. One table of all entries, by directory and name, so that large
  * directories stay fast. */
-#include "arch/clock.h"
+#include "host/clock.h"
+#include "host/exit.h"
+#include "lib/string.h"
+#include "mm/alloc.h"
 #include "vfs/tmpfs.h"
 
 #define BUCKETS 512u
@@ -60,7 +63,7 @@ struct entry *entry_find(const struct node *directory, const char *name, size_t 
 int64_t entry_add(struct node *directory, const char *name, struct node *node)
 {
     const size_t length = strlen(name);
-    if (length == 0 || length > NAME_LIMIT)
+    if (length == 0 || length > MAX_NAME)
         return length ? -ENAMETOOLONG : -EEXIST;
     struct entry *entry = kernel_alloc(sizeof *entry + length + 1);
     if (!entry)

@@ -1,4 +1,4 @@
-/* Clock functions that the program calls without a system call; inside the kernel only. */
+/* Clock functions that the program calls without a system call. */
 #ifndef UDFVM_VDSO_H
 #define UDFVM_VDSO_H
 

@@ -1,22 +1,31 @@
 /* The dispatcher and its table. */
-#include "sched/calls.h"
-#include "boot/seal.h"
-#include "sched/thread.h"
-#include "vfs/syscalls.h"
+#include "syscall/dispatch.h"
+#include "host/exit.h"
+#include "host/seal_info.h"
+#include "rewrite/object.h"
+#include "signal/signal.h"
 
-#define CALLS 460u
+#define TABLE_SIZE 460u
+
+void system_call(struct thread *thread); /* entry.S */
+
+extern const struct system_call_entry system_calls_start[], system_calls_end[]; /* kernel.ld */
 
 static HOT_DATA uint64_t served, trapped;
+static system_call_function *table[TABLE_SIZE];
 
-#define ENTRY(number, function) [number] = function,
-static syscall_function *const table[CALLS] = {
-#include "sched/table.inc"
-#include "vfs/table.inc"
-};
-#undef ENTRY
+void system_calls_init(void)
+{
+    for (const struct system_call_entry *entry = system_calls_start; entry != system_calls_end;
+         entry++) {
+        if (entry->number >= TABLE_SIZE)
+            kernel_panic("the table of system calls is too small");
+        table[entry->number] = entry->function;
+    }
+}
 
 /* There is no network; the report of the build says that it was asked for. */
-SYSCALL(sys_socket)
+SYSTEM_CALL(socket)
 {
     count_unknown(SYS_socket);
     return -EAFNOSUPPORT;
@@ -42,7 +51,7 @@ void system_call(struct thread *thread)
     trapped += thread->trapped == TRAPPED_SYSCALL;
     thread->call_number = number;
     thread->keep_registers = false;
-    syscall_function *function = number < CALLS ? table[number] : NULL;
+    system_call_function *function = number < TABLE_SIZE ? table[number] : NULL;
     int64_t result = -ENOSYS;
     if (function)
         result = function(user->rdi, user->rsi, user->rdx, user->r10, user->r8, user->r9);

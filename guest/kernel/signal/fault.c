@@ -1,6 +1,8 @@
 /* Exceptions: the program's become signals; the kernel's own, on a program's pointer, end the
  * system call with EFAULT. */
-#include "mm/memory.h"
+#include "host/exit.h"
+#include "lib/string.h"
+#include "mm/scratch.h"
 #include "signal/signal.h"
 
 enum vector {
@@ -20,7 +22,7 @@ enum vector {
 
 #define PAGE_PRESENT 1u /* error code of a page fault */
 
-void fault(const struct registers *registers);
+void fault(const struct registers *registers); /* entry.S */
 
 static const struct udfvm_trap *trap_page(void)
 {

@@ -1,11 +1,10 @@
 /* Extended attributes: no file system here has them, and programs that copy files want to hear just
  * that. */
 #include "vfs/file.h"
-#include "vfs/syscalls.h"
 
 static int64_t by_path(uint64_t string, bool follow)
 {
-    char path[PATH_LIMIT];
+    char path[MAX_PATH];
     struct status status;
     int64_t result = path_from_program(AT_FDCWD, string, follow ? PATH_FOLLOW : 0, path);
     if (result == 0)
@@ -13,15 +12,24 @@ static int64_t by_path(uint64_t string, bool follow)
     return result ? result : -EOPNOTSUPP;
 }
 
-SYSCALL(sys_xattr)
+SYSTEM_CALL(setxattr)
 {
     return by_path(a, true);
 }
-SYSCALL(sys_lxattr)
+SYSTEM_CALL_ALIAS(getxattr, setxattr);
+SYSTEM_CALL_ALIAS(listxattr, setxattr);
+SYSTEM_CALL_ALIAS(removexattr, setxattr);
+SYSTEM_CALL(lsetxattr)
 {
     return by_path(a, false);
 }
-SYSCALL(sys_fxattr)
+SYSTEM_CALL_ALIAS(lgetxattr, lsetxattr);
+SYSTEM_CALL_ALIAS(llistxattr, lsetxattr);
+SYSTEM_CALL_ALIAS(lremovexattr, lsetxattr);
+SYSTEM_CALL(fsetxattr)
 {
     return descriptor_in_use((int)a) ? -EOPNOTSUPP : -EBADF;
 }
+SYSTEM_CALL_ALIAS(fgetxattr, fsetxattr);
+SYSTEM_CALL_ALIAS(flistxattr, fsetxattr);
+SYSTEM_CALL_ALIAS(fremovexattr, fsetxattr);

@@ -1,69 +1,52 @@
 /* The memory system calls. */
-#include "sched/calls.h"
-#include "mm/memory.h"
-#include "rewrite/syscalls.h"
+#include "mm/heap.h"
+#include "mm/pages.h"
+#include "mm/regions.h"
+#include "mm/report.h"
+#include "mm/user.h"
+#include "rewrite/rewrite.h"
 #include "vfs/vfs.h"
 
-static struct udfvm_refused_memory *refused(void)
-{
-    return (struct udfvm_refused_memory *)UDFVM_REFUSED_MEMORY;
-}
-
-/* Notes that memory was refused. What asks for more than there is, or for address space alone, is
- * looking for how much it can have. */
+/* What asks for more than there is, or for address space alone, is looking for how much it can
+ * have. */
 static int64_t note(int64_t result, uint64_t length, int protection)
 {
-    struct memory_statistics statistics;
-    if (result == -ENOMEM && protection != PROT_NONE) {
-        memory_statistics(&statistics);
-        *refused() = (struct udfvm_refused_memory){ length, statistics.used, statistics.total };
-    }
+    if (result == -ENOMEM && protection != PROT_NONE)
+        memory_note_refusal(length);
     return result;
 }
 
-void memory_describe_refusal(char *text, size_t size)
-{
-    const struct udfvm_refused_memory *last = refused();
-    const uint64_t kib = 1024;
-    text[0] = 0;
-    if (last->length)
-        format(text, size,
-               "out of memory: %llu KiB were asked for where %llu of %llu KiB are used; "
-               "raise memory=",
-               (unsigned long long)(last->length / kib), (unsigned long long)(last->used / kib),
-               (unsigned long long)(last->total / kib));
-}
-
-SYSCALL(sys_mmap)
+SYSTEM_CALL(mmap)
 {
     if (d & MAP_ANONYMOUS)
         return note(memory_map(a, b, (int)c, (int)d, NULL, 0), b, (int)c);
     struct file *file = file_get((int)e);
     if (!file)
         return -EBADF;
-    int64_t result = note(memory_map(a, b, (int)c, (int)d, file, f), b, (int)c);
-    if (result > 0 && (c & PROT_EXEC) && vfs_is_constant(file))
+    const struct backing backing = file_backing(file);
+    int64_t result = note(memory_map(a, b, (int)c, (int)d, &backing, f), b, (int)c);
+    if (result > 0 && (c & PROT_EXEC) && backing.constant)
         rewrite_syscalls((uint64_t)result, page_up(b));
     file_put(file);
     return result;
 }
 
-SYSCALL(sys_munmap)
+SYSTEM_CALL(munmap)
 {
     return memory_unmap(a, b);
 }
 
-SYSCALL(sys_mprotect)
+SYSTEM_CALL(mprotect)
 {
     return memory_protect(a, b, (int)c);
 }
 
-SYSCALL(sys_mremap)
+SYSTEM_CALL(mremap)
 {
     return note(memory_remap(a, b, c, (int)d, e), c, PROT_READ);
 }
 
-SYSCALL(sys_brk)
+SYSTEM_CALL(brk)
 {
     return heap_break(a);
 }
@@ -86,15 +69,15 @@ static int64_t wipe_on_fork(uint64_t start, uint64_t end, bool wiped)
     for (size_t index = region_find(start); index < region_count() && region_at(index)->start < end;
          index++)
         if (region_at(index)->shared || region_at(index)->name ||
-            region_at(index)->kind == REGION_KERNEL)
+            region_at(index)->use == REGION_KERNEL)
             return -EINVAL;
-    if (!regions_have_room(2))
+    if (!regions_have_capacity(2))
         return -ENOMEM;
     regions_wipe(start, end, wiped);
     return 0;
 }
 
-SYSCALL(sys_madvise)
+SYSTEM_CALL(madvise)
 {
     uint64_t end;
     int64_t error = b ? mapped_range(a, b, &end) : 0;
@@ -119,7 +102,7 @@ SYSCALL(sys_madvise)
     }
 }
 
-SYSCALL(sys_mincore)
+SYSTEM_CALL(mincore)
 {
     uint64_t end;
     int64_t error = b ? mapped_range(a, b, &end) : 0;
@@ -139,17 +122,20 @@ static int64_t check_range(uint64_t address, uint64_t length)
     return length ? mapped_range(address, length, &end) : 0;
 }
 
-SYSCALL(sys_msync)
+SYSTEM_CALL(msync)
 {
     return check_range(a, b);
 }
 
-SYSCALL(sys_mlock) /* and munlock, mlock2: memory never leaves */
+SYSTEM_CALL(mlock) /* and munlock, mlock2: memory never leaves */
 {
     return check_range(page_down(a), b + (a & PAGE_MASK));
 }
+SYSTEM_CALL_ALIAS(mlock2, mlock);
+SYSTEM_CALL_ALIAS(munlock, mlock);
 
-SYSCALL(sys_mlockall)
+SYSTEM_CALL(mlockall)
 {
     return 0;
 }
+SYSTEM_CALL_ALIAS(munlockall, mlockall);

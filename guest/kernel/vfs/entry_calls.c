@@ -1,6 +1,7 @@
 /* Opening files, and changing names and attributes. */
+#include "lib/string.h"
+#include "mm/user.h"
 #include "vfs/file.h"
-#include "vfs/syscalls.h"
 
 #define TIME_NOW   ((1l << 30) - 1l) /* UTIME_NOW, UTIME_OMIT */
 #define TIME_OMIT  ((1l << 30) - 2l)
@@ -12,7 +13,7 @@ static uint32_t umask_bits = 022;
 
 static int64_t open_at(int directory, uint64_t string, int flags, uint32_t mode)
 {
-    char path[PATH_LIMIT];
+    char path[MAX_PATH];
     const bool follow = !(flags & O_NOFOLLOW) && !((flags & O_CREAT) && (flags & O_EXCL));
     int64_t error = path_from_program(
         directory, string, (follow ? PATH_FOLLOW : 0) | (flags & O_CREAT ? PATH_TELL : 0), path);
@@ -26,20 +27,20 @@ static int64_t open_at(int directory, uint64_t string, int flags, uint32_t mode)
     return file ? descriptor_install(file, 0, flags & O_CLOEXEC) : error;
 }
 
-SYSCALL(sys_open)
+SYSTEM_CALL(open)
 {
     return open_at(AT_FDCWD, a, (int)b, (uint32_t)c);
 }
-SYSCALL(sys_openat)
+SYSTEM_CALL(openat)
 {
     return open_at((int)a, b, (int)c, (uint32_t)d);
 }
-SYSCALL(sys_creat)
+SYSTEM_CALL(creat)
 {
     return open_at(AT_FDCWD, a, O_CREAT | O_WRONLY | O_TRUNC, (uint32_t)b);
 }
 
-SYSCALL(sys_openat2)
+SYSTEM_CALL(openat2)
 {
     struct {
         uint64_t flags, mode, resolve;
@@ -58,7 +59,7 @@ SYSCALL(sys_openat2)
     return open_at((int)a, b, (int)how.flags, (uint32_t)how.mode);
 }
 
-SYSCALL(sys_memfd_create)
+SYSTEM_CALL(memfd_create)
 {
     char path[300];
     int64_t length = user_string_length(a, 250);
@@ -75,7 +76,7 @@ SYSCALL(sys_memfd_create)
 
 /* The path of a name to be made other than as a directory: written with a slash it could only be
  * one that is there. */
-static int64_t path_to_make(int directory, uint64_t string, char path[PATH_LIMIT])
+static int64_t path_to_make(int directory, uint64_t string, char path[MAX_PATH])
 {
     struct status status;
     int64_t result = path_from_program(directory, string, PATH_NAME, path);
@@ -86,7 +87,7 @@ static int64_t path_to_make(int directory, uint64_t string, char path[PATH_LIMIT
 
 static int64_t make_directory(int directory, uint64_t string, uint64_t mode)
 {
-    char path[PATH_LIMIT];
+    char path[MAX_PATH];
     int64_t result = path_from_program(directory, string, PATH_NAME, path);
     if (result < 0)
         return result;
@@ -95,20 +96,20 @@ static int64_t make_directory(int directory, uint64_t string, uint64_t mode)
                : overlay_make(path, S_IFDIR | ((uint32_t)mode & 01777 & ~umask_bits), NULL);
 }
 
-SYSCALL(sys_mkdir)
+SYSTEM_CALL(mkdir)
 {
     return make_directory(AT_FDCWD, a, b);
 }
-SYSCALL(sys_mkdirat)
+SYSTEM_CALL(mkdirat)
 {
     return make_directory((int)a, b, c);
 }
 
 /* Memory file systems alone. Unlike elsewhere the directory need not be there: the tree of the host
  * cannot be written. */
-SYSCALL(sys_mount)
+SYSTEM_CALL(mount)
 {
-    char path[PATH_LIMIT];
+    char path[MAX_PATH];
     const int64_t length = user_string_length(c, 64);
     if (length < 0)
         return length;
@@ -120,7 +121,7 @@ SYSCALL(sys_mount)
 
 static int64_t remove_directory(int directory, uint64_t string)
 {
-    char path[PATH_LIMIT];
+    char path[MAX_PATH];
     int64_t result = path_from_program(directory, string, PATH_NAME, path);
     if (result < 0)
         return result;
@@ -137,7 +138,7 @@ static int64_t remove_directory(int directory, uint64_t string)
 
 static int64_t remove_file(int directory, uint64_t string)
 {
-    char path[PATH_LIMIT];
+    char path[MAX_PATH];
     struct status status;
     int64_t result = path_from_program(directory, string, PATH_NAME, path);
     if (result < 0 || result & PATH_DOTS)
@@ -149,16 +150,16 @@ static int64_t remove_file(int directory, uint64_t string)
     return overlay_remove(path, false);
 }
 
-SYSCALL(sys_rmdir)
+SYSTEM_CALL(rmdir)
 {
     return remove_directory(AT_FDCWD, a);
 }
-SYSCALL(sys_unlink)
+SYSTEM_CALL(unlink)
 {
     return remove_file(AT_FDCWD, a);
 }
 
-SYSCALL(sys_unlinkat)
+SYSTEM_CALL(unlinkat)
 {
     if (c & ~(uint64_t)AT_REMOVEDIR)
         return -EINVAL;
@@ -168,7 +169,7 @@ SYSCALL(sys_unlinkat)
 static int64_t rename_names(int from_directory, uint64_t from_string, int to_directory,
                             uint64_t to_string, uint64_t flags)
 {
-    char from[PATH_LIMIT], to[PATH_LIMIT];
+    char from[MAX_PATH], to[MAX_PATH];
     if (flags & ~(uint64_t)NO_REPLACE)
         return -EINVAL;
     int64_t one = path_from_program(from_directory, from_string, PATH_NAME, from);
@@ -180,34 +181,34 @@ static int64_t rename_names(int from_directory, uint64_t from_string, int to_dir
     return overlay_rename(from, to, !(flags & NO_REPLACE), (one | other) & PATH_SLASH);
 }
 
-SYSCALL(sys_rename)
+SYSTEM_CALL(rename)
 {
     return rename_names(AT_FDCWD, a, AT_FDCWD, b, 0);
 }
-SYSCALL(sys_renameat)
+SYSTEM_CALL(renameat)
 {
     return rename_names((int)a, b, (int)c, d, 0);
 }
-SYSCALL(sys_renameat2)
+SYSTEM_CALL(renameat2)
 {
     return rename_names((int)a, b, (int)c, d, (uint32_t)e);
 }
 
 static int64_t symbolic_link(uint64_t target, int directory, uint64_t string)
 {
-    char path[PATH_LIMIT];
-    int64_t length = user_string_length(target, PATH_LIMIT);
+    char path[MAX_PATH];
+    int64_t length = user_string_length(target, MAX_PATH);
     if (length <= 0)
         return length ? length : -ENOENT;
     int64_t result = path_to_make(directory, string, path);
     return result ? result : overlay_make(path, S_IFLNK | 0777, (const char *)target);
 }
 
-SYSCALL(sys_symlink)
+SYSTEM_CALL(symlink)
 {
     return symbolic_link(a, AT_FDCWD, b);
 }
-SYSCALL(sys_symlinkat)
+SYSTEM_CALL(symlinkat)
 {
     return symbolic_link(a, (int)b, c);
 }
@@ -217,7 +218,7 @@ SYSCALL(sys_symlinkat)
 static int64_t hard_link(int from_directory, uint64_t from_string, int to_directory,
                          uint64_t to_string, uint64_t flags)
 {
-    char from[PATH_LIMIT], to[PATH_LIMIT];
+    char from[MAX_PATH], to[MAX_PATH];
     struct file *file = NULL;
     int64_t result = 0;
     if (flags & ~(uint64_t)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
@@ -239,11 +240,11 @@ static int64_t hard_link(int from_directory, uint64_t from_string, int to_direct
     return result;
 }
 
-SYSCALL(sys_link)
+SYSTEM_CALL(link)
 {
     return hard_link(AT_FDCWD, a, AT_FDCWD, b, 0);
 }
-SYSCALL(sys_linkat)
+SYSTEM_CALL(linkat)
 {
     return hard_link((int)a, b, (int)c, d, (uint32_t)e);
 }
@@ -253,7 +254,7 @@ SYSCALL(sys_linkat)
 static int64_t change_at(int directory, uint64_t string, bool follow,
                          const struct attributes *change)
 {
-    char path[PATH_LIMIT];
+    char path[MAX_PATH];
     int64_t result = path_from_program(directory, string, follow ? PATH_FOLLOW : 0, path);
     if (result)
         return result;
@@ -282,15 +283,15 @@ static struct attributes new_mode(uint64_t mode)
     return (struct attributes){ .set_mode = true, .mode = (uint32_t)mode & 07777 };
 }
 
-SYSCALL(sys_chmod)
+SYSTEM_CALL(chmod)
 {
     return change_at(AT_FDCWD, a, true, &(struct attributes[]){ new_mode(b) }[0]);
 }
-SYSCALL(sys_fchmodat)
+SYSTEM_CALL(fchmodat)
 {
     return change_at((int)a, b, true, &(struct attributes[]){ new_mode(c) }[0]);
 }
-SYSCALL(sys_fchmod)
+SYSTEM_CALL(fchmod)
 {
     return change_open((int)a, &(struct attributes[]){ new_mode(b) }[0]);
 }
@@ -304,20 +305,20 @@ static bool is_root(uint64_t user, uint64_t group)
 
 static const struct attributes no_change;
 
-SYSCALL(sys_chown)
+SYSTEM_CALL(chown)
 {
     return is_root(b, c) ? change_at(AT_FDCWD, a, true, &no_change) : -EPERM;
 }
-SYSCALL(sys_lchown)
+SYSTEM_CALL(lchown)
 {
     return is_root(b, c) ? change_at(AT_FDCWD, a, false, &no_change) : -EPERM;
 }
-SYSCALL(sys_fchown)
+SYSTEM_CALL(fchown)
 {
     return is_root(b, c) ? change_open((int)a, &no_change) : -EPERM;
 }
 
-SYSCALL(sys_fchownat)
+SYSTEM_CALL(fchownat)
 {
     if (!is_root(c, d))
         return -EPERM;
@@ -336,7 +337,7 @@ static int64_t take_time(const int64_t from[2], bool *set, struct timestamp *tim
     return from[1] != TIME_NOW && (from[1] < 0 || from[1] >= (int64_t)NANOSECONDS) ? -EINVAL : 0;
 }
 
-SYSCALL(sys_utimensat)
+SYSTEM_CALL(utimensat)
 {
     struct attributes change = { .set_mode = false };
     int64_t times[4] = { 0, TIME_NOW, 0, TIME_NOW }; /* accessed, modified: seconds, nanoseconds */
@@ -353,7 +354,7 @@ SYSCALL(sys_utimensat)
              : change_open((int)a, &change);
 }
 
-SYSCALL(sys_umask)
+SYSTEM_CALL(umask)
 {
     const uint32_t before = umask_bits;
     umask_bits = (uint32_t)a & 0777;

@@ -1,7 +1,7 @@
 /* System calls without traps: `syscall` instructions in the text of ELF objects are led to the
  * kernel's own entry. */
-#ifndef UDFVM_REWRITE_SYSCALLS_H
-#define UDFVM_REWRITE_SYSCALLS_H
+#ifndef UDFVM_REWRITE_H
+#define UDFVM_REWRITE_H
 
 #include "kernel.h"
 

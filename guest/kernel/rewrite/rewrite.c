@@ -22,11 +22,14 @@
  * function that .eh_frame_hdr names, and nothing jumps into the middle of either. Others trap as
  * before.
  */
+#include "rewrite/rewrite.h"
+#include "arch/entry.h"
+#include "lib/string.h"
+#include "mm/alloc.h"
+#include "mm/regions.h"
 #include "rewrite/code_map.h"
 #include "rewrite/instruction.h"
-#include "mm/memory.h"
 #include "rewrite/object.h"
-#include "rewrite/syscalls.h"
 
 #define JUMP_LONG      5u
 #define JUMP_SHORT     2u
@@ -36,8 +39,6 @@
 #define TRAMPOLINE_PAGES 4u
 #define MEMORY_SHARE     128u /* trampolines take this part of all memory at most */
 #define INT3             0xcc
-
-void direct_syscall_entry(void); /* entry.S */
 
 /* Trampolines of earlier objects are kept: their text may be mapped still. */
 static struct {
@@ -70,7 +71,7 @@ static uint8_t *take_trampoline(uint64_t site)
     const uint64_t length = TRAMPOLINE_PAGES * PAGE_SIZE;
     if (trampolines.next == trampolines.end || !within_reach(trampolines.next, site)) {
         if (trampolines.bytes + length > (program_end - program_start) / MEMORY_SHARE ||
-            !regions_have_room(3))
+            !regions_have_capacity(3))
             return NULL;
         const uint64_t at = (uint64_t)page_alloc_near(TRAMPOLINE_PAGES, site, REACH);
         if (!at)
@@ -295,7 +296,7 @@ void rewrite_syscalls(uint64_t start, uint64_t length)
         return;
     if (object_open(&text->object, region_at(region_find(start))->name))
         for (size_t i = 0; i < text->object.segment_count; i++)
-            if (regions_have_room(2) &&
+            if (regions_have_capacity(2) &&
                 choose_segment(text, &text->object.segments[i], start, length, offset))
                 rewrite_segment(text);
     page_free(text, pages);

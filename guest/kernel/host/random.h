@@ -1,11 +1,10 @@
-/* Inside the kernel only. */
+/* Random bytes of the call. */
 #ifndef UDFVM_RANDOM_H
 #define UDFVM_RANDOM_H
 
 #include "kernel.h"
 
-void chacha20_block(const uint8_t key[32], uint32_t counter, const uint8_t nonce[12],
-                    uint8_t out[64]);
+void random_bytes(void *buffer, size_t length);
 /* Every call from the seal on draws from its own seed. */
 void random_prepare_seal(void);
 /* In a deterministic call: the stream of random numbers starts anew. */

@@ -3,9 +3,9 @@
  * its symbols are functions of the kernel. Formats: System V ABI, chapters 4, 5; names and version:
  * vdso(7).
  */
-#include "arch/clock.h"
+#include "sched/vdso.h"
 #include "sched/thread.h"
-#include "arch/vdso.h"
+#include "sched/time.h"
 
 #include <linux/elf.h>
 

@@ -1,0 +1,12 @@
+/* What entry.S offers: ways back to the program, and the switch between kernel stacks. */
+#ifndef UDFVM_ENTRY_H
+#define UDFVM_ENTRY_H
+
+#include "kernel.h"
+
+noreturn void enter_program(void); /* continues the current thread with all of its registers */
+void switch_stacks(uint64_t *save_rsp, uint64_t load_rsp);
+void start_thread(void);         /* where the kernel stack of a new thread begins */
+void direct_syscall_entry(void); /* from trampolines in the place of a `syscall`; not for C */
+
+#endif

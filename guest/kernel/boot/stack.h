@@ -1,0 +1,12 @@
+/* The stack that a program starts with: System V ABI, 3.4.1. */
+#ifndef UDFVM_STACK_H
+#define UDFVM_STACK_H
+
+#include "boot/elf.h"
+#include "vfs/vfs.h"
+
+/* Writes it below `top`. The stack pointer, or 0 where the strings take too much. */
+uint64_t build_stack(uint64_t top, const struct program *program, const struct elf_image *image,
+                     const struct elf_image *interpreter);
+
+#endif

@@ -1,0 +1,24 @@
+/* The call at hand, as the host describes it at the start of the input window. */
+#ifndef UDFVM_CALL_H
+#define UDFVM_CALL_H
+
+#include "kernel.h"
+
+static inline const struct udfvm_call *call_page(void)
+{
+    return (const struct udfvm_call *)UDFVM_INPUT_BASE;
+}
+
+/* Another in every call: it is read anew at each use. */
+static inline uint64_t call_sequence(void)
+{
+    return ((const volatile struct udfvm_call *)call_page())->sequence;
+}
+
+/* Of the program: another in every call. */
+static inline int32_t process_id(void)
+{
+    return (int32_t)call_page()->process_id;
+}
+
+#endif

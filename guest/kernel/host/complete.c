@@ -1,0 +1,36 @@
+/* The end of every exchange of a call: UDFVM_VECTOR_COMPLETE. */
+#include "arch/processor.h"
+#include "host/call.h"
+#include "host/hypercall.h"
+#include "host/log.h"
+
+void complete(uint64_t status, uint64_t length); /* entry.S */
+
+/* Of a streaming call: replies in memory and waits there for the next request; exits where none
+ * comes. */
+static void exchange(const struct udfvm_call *call, uint64_t status, uint64_t length)
+{
+    struct udfvm_stream_reply *reply = (struct udfvm_stream_reply *)call->stream_reply;
+    const uint64_t number = __atomic_load_n(&call->stream_request, __ATOMIC_RELAXED);
+    reply->status = (uint32_t)status;
+    reply->length = length;
+    __atomic_store_n(&reply->number, number, __ATOMIC_RELEASE);
+    for (uint64_t start = time_stamp();
+         __atomic_load_n(&call->stream_request, __ATOMIC_ACQUIRE) == number;) {
+        if (time_stamp() - start > call->stream_spin) {
+            hypercall(UDFVM_HYPERCALL_COMPLETE, UDFVM_STATUS_IDLE, 0, 0, 0, 0);
+            start = time_stamp();
+        }
+        __builtin_ia32_pause();
+    }
+}
+
+void complete(uint64_t status, uint64_t length)
+{
+    const struct udfvm_call *call = call_page();
+    log_flush();
+    if (call->stream_reply)
+        exchange(call, status, length);
+    else
+        hypercall(UDFVM_HYPERCALL_COMPLETE, status, length, 0, 0, 0);
+}

@@ -1,0 +1,72 @@
+/* Mappings are placed bottom-up, lowest fit first, which leaves the space above the newest one free
+ * for it to grow in place; what the kernel takes is placed top-down. */
+#include "mm/placement.h"
+#include "mm/heap.h"
+#include "mm/regions.h"
+#include "mm/report.h"
+#include "mm/scratch.h"
+
+#define SMALL_RESERVATION (1ull << 20)
+#define BELOW_2_GIB       0x80000000ull
+
+bool in_program_memory(uint64_t address, uint64_t length)
+{
+    return address >= program_start && address <= program_end && length <= program_end - address;
+}
+
+bool in_memory(uint64_t address, uint64_t length)
+{
+    return in_program_memory(address, length) || scratch_holds(address, length);
+}
+
+bool memory_over_limit(uint64_t length)
+{
+    struct memory_statistics statistics;
+    if (region_at(region_count() - 1)->end <= program_end)
+        return false;
+    memory_statistics(&statistics);
+    return statistics.used + length > statistics.total;
+}
+
+/* Thread-caching allocators reserve address space by the tens of MiB and use little of it. Address
+ * space is memory here, so a reservation may take a quarter of the largest gap and no more;
+ * allocators fall back to asking for what they need. */
+bool reservation_too_large(uint64_t length, int protection, int flags)
+{
+    return protection == PROT_NONE && !(flags & (MAP_STACK | MAP_FIXED | MAP_FIXED_NOREPLACE)) &&
+           length > SMALL_RESERVATION && length > largest_gap() / 4;
+}
+
+/* In program memory. */
+uint64_t place_mapping(uint64_t hint, uint64_t length, int flags)
+{
+    const uint64_t high = flags & MAP_32BIT ? minimum(program_end, BELOW_2_GIB) : program_end;
+    hint = page_down(hint);
+    if (hint && in_program_memory(hint, length) && range_is_free(hint, hint + length) &&
+        hint + length <= high)
+        return hint;
+    uint64_t at = gap_lowest(length, mappings_start(), high);
+    return at ? at : gap_highest(length, program_start, minimum(mappings_start(), high));
+}
+
+uint64_t place_anonymous(uint64_t hint, uint64_t length, int protection, int flags)
+{
+    const uint64_t at = hint ? 0 : scratch_find(length, protection, flags);
+    return at ? at : memory_over_limit(length) ? 0 : place_mapping(hint, length, flags);
+}
+
+/* Clears the way for a mapping at a fixed address. */
+int64_t clear_fixed(uint64_t address, uint64_t length, int flags)
+{
+    if (address & PAGE_MASK)
+        return -EINVAL;
+    if (!in_memory(address, length) || range_has_kernel(address, address + length) ||
+        (scratch_holds(address, length) && !scratch_open()))
+        return -ENOMEM;
+    if (range_is_free(address, address + length))
+        return memory_over_limit(length) ? -ENOMEM : 0;
+    if (flags & MAP_FIXED_NOREPLACE)
+        return -EEXIST;
+    regions_remove(address, address + length);
+    return 0;
+}

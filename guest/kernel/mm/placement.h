@@ -1,0 +1,22 @@
+/* Where mappings go. */
+#ifndef UDFVM_PLACEMENT_H
+#define UDFVM_PLACEMENT_H
+
+#include "kernel.h"
+
+/* Whether a range lies in program memory; or there or in scratch. */
+bool in_program_memory(uint64_t address, uint64_t length);
+bool in_memory(uint64_t address, uint64_t length);
+/* Addresses for mappings of MAP_ flags, 0 where there is none: in program memory; in scratch too.
+ */
+uint64_t place_mapping(uint64_t hint, uint64_t length, int flags);
+uint64_t place_anonymous(uint64_t hint, uint64_t length, int protection, int flags);
+/* Clears the way for a mapping at a fixed address. 0 or negative errno. */
+int64_t clear_fixed(uint64_t address, uint64_t length, int flags);
+/* Whether a reservation of address space is more than a program may have. */
+bool reservation_too_large(uint64_t length, int protection, int flags);
+/* What is mapped in scratch counts against the VM's memory, although program memory has room: so
+ * many bytes more would be too much. */
+bool memory_over_limit(uint64_t length);
+
+#endif

@@ -1,0 +1,55 @@
+/* What lies where in program memory and scratch: a sorted array of disjoint regions. */
+#ifndef UDFVM_REGIONS_H
+#define UDFVM_REGIONS_H
+
+#include "kernel.h"
+
+#include <linux/mman.h>
+
+enum region_use { REGION_PROGRAM, REGION_HEAP, REGION_STACK, REGION_KERNEL };
+
+/* The file behind a mapping, shared by the regions that came from it. */
+struct region_name {
+    uint32_t references;
+    char path[];
+};
+
+struct region {
+    uint64_t start, end;
+    uint64_t offset;          /* in the file, of `start` */
+    struct region_name *name; /* NULL: anonymous */
+    uint8_t protection;       /* PROT_ bits */
+    uint8_t use;              /* enum region_use */
+    bool shared;
+    bool pristine; /* a file mapping that was never writable: it still holds what the file holds */
+    bool wiped;    /* MADV_WIPEONFORK: a call finds zeros there */
+};
+
+/* Begins with program memory [start, end) free, but for the array of regions and the page bitmap,
+ * which end at `top`. */
+void regions_init(uint64_t start, uint64_t top, uint64_t end);
+extern uint64_t program_start, program_end; /* bounds of program memory */
+size_t region_count(void);
+struct region *region_at(size_t index);
+/* Index of the first region that ends after `address`; region_count() where none does. */
+size_t region_find(uint64_t address);
+/* True if `more` regions can be added. One insertion needs 1; the others up to 2. */
+bool regions_have_capacity(size_t more);
+/* Adds a region to a gap; takes over its reference to the name. Joins it to neighbours of the same
+ * use. */
+void region_insert(struct region region);
+void regions_remove(uint64_t start, uint64_t end);
+void regions_protect(uint64_t start, uint64_t end, int protection);
+void regions_spoil(uint64_t start, uint64_t end); /* no longer pristine */
+void regions_wipe(uint64_t start, uint64_t end, bool wiped);
+bool range_is_free(uint64_t start, uint64_t end);
+bool range_is_mapped(uint64_t start, uint64_t end);
+bool range_has_kernel(uint64_t start, uint64_t end);
+/* A gap of `length` bytes within [low, high): the lowest, or its lowest fit from the top; 0 where
+ * there is none. */
+uint64_t gap_lowest(uint64_t length, uint64_t low, uint64_t high);
+uint64_t gap_highest(uint64_t length, uint64_t low, uint64_t high);
+uint64_t largest_gap(void);
+void region_name_release(struct region_name *name);
+
+#endif

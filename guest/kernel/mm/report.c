@@ -1,0 +1,70 @@
+#include "mm/report.h"
+#include "lib/string.h"
+#include "mm/regions.h"
+
+void memory_statistics(struct memory_statistics *statistics)
+{
+    *statistics = (struct memory_statistics){ .total = program_end - program_start };
+    for (size_t index = 0; index < region_count(); index++)
+        if (region_at(index)->protection != PROT_NONE)
+            statistics->used += region_at(index)->end - region_at(index)->start;
+}
+
+static size_t region_line(const struct region *region, char *buffer, size_t size)
+{
+    const int protection = region->protection;
+    const char *name = region->name                                ? region->name->path
+                       : region->use == REGION_HEAP                ? "[heap]"
+                       : region->use == REGION_STACK && protection ? "[stack]"
+                                                                   : "";
+    return format(buffer, size, "%08llx-%08llx %c%c%c%c %08llx 00:%s %-26s%s\n",
+                  (unsigned long long)region->start, (unsigned long long)region->end,
+                  protection & PROT_READ ? 'r' : '-', protection & PROT_WRITE ? 'w' : '-',
+                  protection & PROT_EXEC ? 'x' : '-', region->shared ? 's' : 'p',
+                  (unsigned long long)region->offset, region->name ? "01" : "00",
+                  region->name ? "1" : "0", name);
+}
+
+size_t memory_maps(char *buffer, size_t size)
+{
+    size_t length = 0;
+    for (size_t index = 0; index < region_count() && length + 1 < size; index++)
+        if (region_at(index)->use != REGION_KERNEL)
+            length += region_line(region_at(index), buffer + length, size - length);
+    return length;
+}
+
+void memory_describe(uint64_t address, char *buffer, size_t size)
+{
+    const size_t index = region_find(address);
+    const struct region *region = index < region_count() ? region_at(index) : NULL;
+    buffer[0] = 0;
+    if (region && region->start <= address && region->name)
+        format(buffer, size, "%s+0x%llx", region->name->path,
+               (unsigned long long)(address - region->start + region->offset));
+}
+
+static struct udfvm_refused_memory *refused(void)
+{
+    return (struct udfvm_refused_memory *)UDFVM_REFUSED_MEMORY;
+}
+
+void memory_note_refusal(uint64_t length)
+{
+    struct memory_statistics statistics;
+    memory_statistics(&statistics);
+    *refused() = (struct udfvm_refused_memory){ length, statistics.used, statistics.total };
+}
+
+void memory_describe_refusal(char *text, size_t size)
+{
+    const struct udfvm_refused_memory *last = refused();
+    const uint64_t kib = 1024;
+    text[0] = 0;
+    if (last->length)
+        format(text, size,
+               "out of memory: %llu KiB were asked for where %llu of %llu KiB are used; "
+               "raise memory=",
+               (unsigned long long)(last->length / kib), (unsigned long long)(last->used / kib),
+               (unsigned long long)(last->total / kib));
+}

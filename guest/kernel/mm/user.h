@@ -1,0 +1,14 @@
+/* Checks of addresses that the program passes. */
+#ifndef UDFVM_USER_H
+#define UDFVM_USER_H
+
+#include "kernel.h"
+
+/* [address, address + length) is program memory or lies in a window: touching it harms nobody but
+ * the program, and where it faults after all, the running system call ends with -EFAULT. */
+bool user_range_ok(uint64_t address, uint64_t length);
+/* Length of the NUL-terminated string at a program's address, or -EFAULT, or -ENAMETOOLONG where no
+ * NUL is in `limit` bytes. */
+int64_t user_string_length(uint64_t address, size_t limit);
+
+#endif

@@ -1,0 +1,148 @@
+/* How threads begin and end. */
+#include "arch/processor.h"
+#include "host/exit.h"
+#include "host/seal_info.h"
+#include "lib/string.h"
+#include "mm/report.h"
+#include "mm/user.h"
+#include "sched/thread.h"
+
+#include <linux/sched.h>
+
+/* A fork that is none: the program goes on as the child, which is what it is in every call once it
+ * is sealed. Its libraries do what they do in a child, such as to throw away the random numbers
+ * that they keep. The C library takes other threads for dead, so there must be none. */
+static bool child_to_come;
+
+void thread_expect_child(void)
+{
+    child_to_come = true;
+}
+
+static int64_t become_child(uint64_t flags, uint64_t child_id)
+{
+    if (thread_count() > 1)
+        return -EAGAIN;
+    if ((flags & (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID)) &&
+        !user_range_ok(child_id, sizeof(int32_t)))
+        return -EFAULT;
+    if (flags & CLONE_CHILD_SETTID)
+        *(int32_t *)child_id = current_tid();
+    if (flags & CLONE_CHILD_CLEARTID)
+        current->clear_id_address = child_id;
+    return 0;
+}
+
+static int64_t clone_thread(uint64_t flags, uint64_t stack, uint64_t parent_id, uint64_t child_id,
+                            uint64_t tls)
+{
+    const uint64_t needed = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
+    if (!(flags & (CLONE_VM | CLONE_VFORK)) && child_to_come) {
+        child_to_come = false;
+        return become_child(flags, child_id);
+    }
+    if ((flags & needed) != needed || (flags & CLONE_VFORK)) {
+        count_unknown(current->call_number); /* processes */
+        return -ENOSYS;
+    }
+    if (((flags & CLONE_PARENT_SETTID) && !user_range_ok(parent_id, sizeof(int32_t))) ||
+        ((flags & (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID)) &&
+         !user_range_ok(child_id, sizeof(int32_t))))
+        return -EFAULT;
+    if ((flags & CLONE_SETTLS) && tls >= ADDRESS_LIMIT)
+        return -EPERM;
+    struct thread *child = thread_create();
+    if (!child)
+        return -EAGAIN;
+    child->user = current->user;
+    child->user.rax = 0;
+    if (stack)
+        child->user.rsp = stack;
+    child->fs_base = flags & CLONE_SETTLS ? tls : get_fs_base();
+    child->gs_base = get_gs_base();
+    child->blocked = current->blocked;
+    memcpy(child->name, current->name, sizeof child->name);
+    xsave(child->xsave_area);
+    if (flags & CLONE_PARENT_SETTID)
+        *(int32_t *)parent_id = child->id;
+    if (flags & CLONE_CHILD_SETTID)
+        *(int32_t *)child_id = child->id;
+    if (flags & CLONE_CHILD_CLEARTID)
+        child->clear_id_address = child_id;
+    thread_start(child);
+    return child->id;
+}
+
+SYSTEM_CALL(clone)
+{
+    return clone_thread(a, b, c, d, e);
+}
+
+SYSTEM_CALL(fork)
+{
+    return clone_thread(0, 0, 0, 0, 0);
+}
+
+SYSTEM_CALL(clone3)
+{
+    struct clone_args arguments = { .flags = 0 };
+    if (b < CLONE_ARGS_SIZE_VER0 || b > PAGE_SIZE)
+        return -EINVAL;
+    if (!user_range_ok(a, b))
+        return -EFAULT;
+    memcpy(&arguments, (const void *)a, minimum(b, sizeof arguments));
+    return clone_thread(arguments.flags, arguments.stack + arguments.stack_size,
+                        arguments.parent_tid, arguments.child_tid, arguments.tls);
+}
+
+static noreturn void process_exit(int status)
+{
+    struct udfvm_crash crash = { .rip = 0 };
+    memory_describe_refusal(crash.text, sizeof crash.text);
+    crash.text_length = (uint32_t)strlen(crash.text);
+    host_exit(UDFVM_EXIT_STATUS, (uint64_t)(status & 0xff), &crash);
+}
+
+static noreturn void thread_exit(int status)
+{
+    struct thread *self = current;
+    if (thread_count() == 1)
+        process_exit(status);
+    if (self->clear_id_address) {
+        *(int32_t *)self->clear_id_address = 0;
+        futex_wake(self->clear_id_address, 1);
+    }
+    thread_leave();
+}
+
+SYSTEM_CALL(exit)
+{
+    thread_exit((int)a);
+}
+
+SYSTEM_CALL(exit_group)
+{
+    process_exit((int)a);
+}
+
+SYSTEM_CALL(sched_yield)
+{
+    thread_yield();
+    return 0;
+}
+
+SYSTEM_CALL(gettid)
+{
+    return current_tid();
+}
+
+SYSTEM_CALL(set_tid_address)
+{
+    current->clear_id_address = a;
+    return current_tid();
+}
+
+SYSTEM_CALL(set_robust_list)
+{
+    return b == 24 ? 0 : -EINVAL; /* threads that die holding a lock do not release it */
+}

@@ -1,0 +1,153 @@
+/* System calls that control the process, its segment bases and its scheduling: there is one
+ * processor. */
+#include "arch/processor.h"
+#include "lib/string.h"
+#include "mm/heap.h"
+#include "mm/user.h"
+#include "sched/thread.h"
+
+#include <asm/prctl.h>
+#include <linux/membarrier.h>
+#include <linux/prctl.h>
+#include <linux/resource.h>
+#include <linux/sched.h>
+
+SYSTEM_CALL(prctl)
+{
+    const size_t size = sizeof current->name;
+    switch ((int)a) {
+    case PR_SET_NAME:
+        if (!user_range_ok(b, 1))
+            return -EFAULT;
+        memset(current->name, 0, size);
+        for (size_t i = 0; i < size - 1 && ((const char *)b)[i]; i++)
+            current->name[i] = ((const char *)b)[i];
+        return 0;
+    case PR_GET_NAME:
+        if (!user_range_ok(b, size))
+            return -EFAULT;
+        memcpy((void *)b, current->name, size);
+        return 0;
+    case UDFVM_PR_BECOME_CHILD:
+        thread_expect_child();
+        return 0;
+    case PR_SET_MM: /* of its many uses the one that heap.c has words for */
+        return b == PR_SET_MM_START_BRK ? heap_begin_other(c) : -EINVAL;
+    case PR_GET_DUMPABLE:
+    case PR_GET_NO_NEW_PRIVS:
+    case PR_SET_DUMPABLE:
+    case PR_SET_NO_NEW_PRIVS:
+    case PR_SET_PDEATHSIG:
+    case PR_SET_TIMERSLACK:
+    case PR_SET_THP_DISABLE:
+    case PR_SET_VMA:
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+SYSTEM_CALL(arch_prctl)
+{
+    switch ((int)a) {
+    case ARCH_SET_FS:
+    case ARCH_SET_GS:
+        if (b >= ADDRESS_LIMIT)
+            return -EPERM;
+        if (a == ARCH_SET_FS)
+            set_fs_base(b);
+        else
+            set_gs_base(b);
+        return 0;
+    case ARCH_GET_FS:
+    case ARCH_GET_GS:
+        if (!user_range_ok(b, sizeof(uint64_t)))
+            return -EFAULT;
+        *(uint64_t *)b = a == ARCH_GET_FS ? get_fs_base() : get_gs_base();
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+SYSTEM_CALL(sched_getaffinity)
+{
+    const size_t size = sizeof(uint64_t);
+    if (b < size || b % size)
+        return -EINVAL;
+    if (!user_range_ok(c, size))
+        return -EFAULT;
+    *(uint64_t *)c = 1;
+    return (int64_t)size;
+}
+
+SYSTEM_CALL(sched_setaffinity)
+{
+    if (b == 0 || !user_range_ok(c, b))
+        return -EFAULT;
+    return *(const uint8_t *)c & 1 ? 0 : -EINVAL;
+}
+
+SYSTEM_CALL(sched_getparam)
+{
+    if (!user_range_ok(b, sizeof(int32_t)))
+        return -EFAULT;
+    *(int32_t *)b = 0;
+    return 0;
+}
+
+SYSTEM_CALL(sched_getscheduler)
+{
+    return SCHED_NORMAL;
+}
+
+SYSTEM_CALL(sched_setscheduler)
+{
+    return b == SCHED_NORMAL || b == SCHED_BATCH || b == SCHED_IDLE ? 0 : -EPERM;
+}
+
+SYSTEM_CALL(sched_get_priority_max)
+{
+    return 0;
+}
+SYSTEM_CALL_ALIAS(sched_get_priority_min, sched_get_priority_max);
+
+SYSTEM_CALL(getcpu)
+{
+    if ((a && !user_range_ok(a, sizeof(uint32_t))) || (b && !user_range_ok(b, sizeof(uint32_t))))
+        return -EFAULT;
+    if (a)
+        *(uint32_t *)a = 0;
+    if (b)
+        *(uint32_t *)b = 0;
+    return 0;
+}
+
+SYSTEM_CALL(getpriority)
+{
+    return 20; /* nice 0, as the system call encodes it */
+}
+
+SYSTEM_CALL(setpriority)
+{
+    return 0;
+}
+
+SYSTEM_CALL(ioprio_get)
+{
+    return 0;
+}
+
+/* One processor sees its own writes in order. */
+SYSTEM_CALL(membarrier)
+{
+    const uint32_t commands = MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED |
+                              MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED |
+                              MEMBARRIER_CMD_PRIVATE_EXPEDITED |
+                              MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
+    if (b)
+        return -EINVAL;
+    if (a == MEMBARRIER_CMD_QUERY)
+        return commands;
+    return (a & (a - 1)) == 0 && (a & commands) ? 0 : -EINVAL;
+}

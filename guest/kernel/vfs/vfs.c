@@ -1,0 +1,59 @@
+#include "vfs/vfs.h"
+#include "host/exit.h"
+#include "vfs/file.h"
+
+const struct program *vfs_program;
+
+void vfs_init(const struct program *program)
+{
+    vfs_program = program;
+    overlay_init();
+    for (int fd = 0; fd < 3; fd++) {
+        struct file *file = stream_open(fd);
+        if (!file)
+            kernel_panic("no memory for the standard streams");
+        descriptor_install(file, fd, false);
+    }
+}
+
+void vfs_prepare_seal(void)
+{
+    host_forget_handles();
+}
+
+uint64_t file_size(struct file *file)
+{
+    struct status status;
+    file->operations->status(file, &status);
+    return status.size;
+}
+
+int64_t file_read_at(struct file *file, uint64_t offset, void *buffer, size_t length)
+{
+    size_t done = 0;
+    if (!file->operations->read || !file_readable(file))
+        return file_is_directory(file) ? -EISDIR : -EACCES;
+    while (done < length) {
+        int64_t got = file->operations->read(file, offset + done, (uint8_t *)buffer + done,
+                                             length - done);
+        if (got < 0)
+            return got;
+        if (got == 0)
+            break;
+        done += (size_t)got;
+    }
+    return (int64_t)done;
+}
+
+static int64_t read_backing(void *file, uint64_t offset, void *buffer, size_t length)
+{
+    return file_read_at(file, offset, buffer, length);
+}
+
+struct backing file_backing(struct file *file)
+{
+    return (struct backing){ .path = file->path ? file->path : "",
+                             .constant = file->operations->constant,
+                             .file = file,
+                             .read = read_backing };
+}
