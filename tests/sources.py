@@ -13,7 +13,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("bench", "build_native", "docs", "examples", "guest", "tests", "udfvm")
 GENERATED = ("_guest", "__pycache__", "node_modules")
-OTHERS = {"guest/runtimes/wasm/wasmtime.h"}  # the declarations of a library
 
 
 def sources(*suffixes: str, folders: Iterable[str] = FOLDERS) -> list[Path]:
@@ -21,9 +20,7 @@ def sources(*suffixes: str, folders: Iterable[str] = FOLDERS) -> list[Path]:
     found = [path for path in ROOT.iterdir() if path.suffix in suffixes]
     for folder in folders:
         found += [path for path in (ROOT / folder).rglob("*") if path.suffix in suffixes]
-    return sorted(
-        path for path in found if not set(GENERATED) & set(path.parts) and name(path) not in OTHERS
-    )
+    return sorted(path for path in found if not set(GENERATED) & set(path.parts))
 
 
 def name(path: Path) -> str:

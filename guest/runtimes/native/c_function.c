@@ -116,15 +116,14 @@ bool c_function_prepare(struct program *program, void *address)
             integers += storage_is_variable(storage) ? 2 : 1;
     }
     if (nullable || storage_is_variable(signature->result.storage) || integers > INTEGERS ||
-        reals > REALS) {
-        failure_set("TypeError",
-                    "a plain C function takes and returns no nulls, returns a number or bool, and "
-                    "has at most %d arguments that are "
-                    "integers, bools or halves of text and bytes (pointer, length) and %d that are "
-                    "floats: use udfvm.h for others",
-                    INTEGERS, REALS);
-        return false;
-    }
+        reals > REALS)
+        return failure_set(
+            "TypeError",
+            "a plain C function takes and returns no nulls, returns a number or bool, and "
+            "has at most %d arguments that are "
+            "integers, bools or halves of text and bytes (pointer, length) and %d that are "
+            "floats: use udfvm.h for others",
+            INTEGERS, REALS);
     struct c_function *function = malloc(sizeof *function);
     if (!function)
         abort();

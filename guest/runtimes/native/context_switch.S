@@ -1,5 +1,6 @@
-/* See context_switch.h. System V ABI for x86-64, 3.2.1: RBX, RBP and R12 to R15 belong to the caller, the
-   stack is aligned to 16 bytes at a call; and 3.4.1, the state of a process at its entry. */
+/* See context_switch.h. System V ABI for x86-64, 3.2.1: RBX, RBP and R12 to R15 belong to
+   the caller, the stack is aligned to 16 bytes at a call; and 3.4.1, the state of a process at its
+   entry. */
         .bss
         .balign 8
         .globl  context_runtime_thread

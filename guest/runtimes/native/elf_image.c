@@ -158,11 +158,9 @@ bool elf_image_map(struct elf_image *image, uint64_t bias)
 {
     for (int i = 0; i < image->header.e_phnum; i++) {
         const Elf64_Phdr *segment = &image->segments[i];
-        if (segment->p_type == PT_LOAD && segment->p_memsz && !map_segment(image, segment, bias)) {
-            failure_set("MemoryError",
-                        "the program does not fit the micro-VM's memory: raise memory=");
-            return false;
-        }
+        if (segment->p_type == PT_LOAD && segment->p_memsz && !map_segment(image, segment, bias))
+            return failure_set("MemoryError",
+                               "the program does not fit the micro-VM's memory: raise memory=");
     }
     image->bias = bias;
     return true;

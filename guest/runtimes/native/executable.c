@@ -50,15 +50,15 @@ static bool place_fixed(const struct elf_image *image, uint64_t *bias)
     if (mmap((void *)image->low, image->high - image->low, PROT_NONE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_STACK, -1, 0) != MAP_FAILED)
         return true;
-    failure_set("ImportError",
-                "the program is linked to addresses 0x%" PRIx64 " to 0x%" PRIx64
-                ", and this micro-VM has 0x%" PRIx64 " to 0x%" PRIx64
-                " for that: link it with -pie or -static-pie, or %s",
-                image->low, image->high, (uint64_t)UDFVM_PROGRAM_BASE, (uint64_t)__executable_start,
-                image->low < UDFVM_PROGRAM_BASE
-                    ? "with -Wl,-Ttext-segment=0x400000 (lld: -Wl,--image-base=0x400000)"
-                    : "raise memory=");
-    return false;
+    return failure_set("ImportError",
+                       "the program is linked to addresses 0x%" PRIx64 " to 0x%" PRIx64
+                       ", and this micro-VM has 0x%" PRIx64 " to 0x%" PRIx64
+                       " for that: link it with -pie or -static-pie, or %s",
+                       image->low, image->high, (uint64_t)UDFVM_PROGRAM_BASE,
+                       (uint64_t)__executable_start,
+                       image->low < UDFVM_PROGRAM_BASE
+                           ? "with -Wl,-Ttext-segment=0x400000 (lld: -Wl,--image-base=0x400000)"
+                           : "raise memory=");
 }
 
 static bool load_program(struct elf_image *image)
@@ -198,9 +198,8 @@ bool executable_start(struct elf_image *image, const char *path)
     context_start(entry, build_stack(top, image, interpreter.bias, path));
     if (served.version == UDFVM_NATIVE_VERSION)
         return true;
-    failure_set("ImportError",
-                "the program was built with another version of udfvm.h: build it again");
-    return false;
+    return failure_set("ImportError",
+                       "the program was built with another version of udfvm.h: build it again");
 }
 
 const struct udfvm_export *executable_export(const char *name)

@@ -221,16 +221,13 @@ static bool take_text(const struct ArrowArray *result, struct block *block)
         const bool valid = block_is_valid(block, row);
         const struct scalar scalar = { .bytes = data + begin,
                                        .length = valid && end > begin ? (size_t)(end - begin) : 0 };
-        if (block->storage == STORAGE_TEXT32 && !utf8_is_valid(scalar.bytes, scalar.length)) {
-            failure_set("RuntimeError",
-                        "the function returned text that is not valid UTF-8, in row %lld",
-                        (long long)row);
-            return false;
-        }
-        if (!block_put(block, row, &scalar)) {
-            failure_set("RuntimeError", "the results of this batch are too large for one column");
-            return false;
-        }
+        if (block->storage == STORAGE_TEXT32 && !utf8_is_valid(scalar.bytes, scalar.length))
+            return failure_set("RuntimeError",
+                               "the function returned text that is not valid UTF-8, in row %lld",
+                               (long long)row);
+        if (!block_put(block, row, &scalar))
+            return failure_set("RuntimeError",
+                               "the results of this batch are too large for one column");
     }
     return true;
 }
@@ -240,15 +237,14 @@ static bool take_array(const struct ArrowArray *result, const void *const prepar
 {
     const bool variable = storage_is_variable(block->storage);
     if (result->length != block->rows || result->offset != 0 ||
-        result->n_buffers != (variable ? 3 : 2) || !result->buffers || !result->buffers[1]) {
-        failure_set("RuntimeError",
-                    "the function's result has length %lld, offset %lld, %lld buffers where length "
-                    "%lld, offset 0, %d buffers "
-                    "are expected",
-                    (long long)result->length, (long long)result->offset,
-                    (long long)result->n_buffers, (long long)block->rows, variable ? 3 : 2);
-        return false;
-    }
+        result->n_buffers != (variable ? 3 : 2) || !result->buffers || !result->buffers[1])
+        return failure_set(
+            "RuntimeError",
+            "the function's result has length %lld, offset %lld, %lld buffers where length "
+            "%lld, offset 0, %d buffers "
+            "are expected",
+            (long long)result->length, (long long)result->offset, (long long)result->n_buffers,
+            (long long)block->rows, variable ? 3 : 2);
     if (result->buffers[0] && result->buffers[0] != prepared[0])
         bitmap_and(block->output + block->validity, result->buffers[0], block->rows);
     if (variable)
@@ -318,18 +314,14 @@ static bool take_description(const struct udfvm_function *function, struct signa
 {
     if (function->version != UDFVM_NATIVE_VERSION || function->count > UDFVM_MAX_PARAMETERS ||
         !function->state || !function->scalar == !function->vector ||
-        !take_type(function->result, "result", &found->result)) {
-        failure_set("ImportError",
-                    "the object was built with another version of udfvm.h: build it again");
-        return false;
-    }
+        !take_type(function->result, "result", &found->result))
+        return failure_set("ImportError",
+                           "the object was built with another version of udfvm.h: build it again");
     found->count = function->count;
     for (size_t i = 0; i < found->count; i++)
         if (!take_type(function->parameters[i].type, function->parameters[i].name,
-                       &found->parameters[i])) {
-            failure_set("ImportError", "parameter %zu is of a type that does not exist", i);
-            return false;
-        }
+                       &found->parameters[i]))
+            return failure_set("ImportError", "parameter %zu is of a type that does not exist", i);
     return true;
 }
 

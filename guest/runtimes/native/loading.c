@@ -32,10 +32,9 @@ static bool write_file(const char *path, const struct load *load)
         close(descriptor);
     if (descriptor >= 0 && written == load->code_length)
         return true;
-    failure_set("MemoryError",
-                "the object, %zu bytes, does not fit the micro-VM's memory: raise memory=",
-                load->code_length);
-    return false;
+    return failure_set("MemoryError",
+                       "the object, %zu bytes, does not fit the micro-VM's memory: raise memory=",
+                       load->code_length);
 }
 
 /* Making a file asks the host for its name, which a call that reads no files of the host could not.
@@ -68,21 +67,19 @@ static bool load_c_function(struct program *program, const struct load *load, vo
     *found = load->signature;
     if (load->declared)
         return c_function_prepare(program, address);
-    failure_set("TypeError",
-                "%s does not say what its parameters are: pass signature=, or define it with "
-                "UDFVM_SCALAR of udfvm.h",
-                load->name);
-    return false;
+    return failure_set(
+        "TypeError",
+        "%s does not say what its parameters are: pass signature=, or define it with "
+        "UDFVM_SCALAR of udfvm.h",
+        load->name);
 }
 
 static bool load_object(struct program *program, const struct load *load, struct signature *found)
 {
     char symbol[sizeof load->name + 32];
     void *object = dlopen(OBJECT_PATH, RTLD_NOW | RTLD_LOCAL);
-    if (!object) {
-        failure_set("ImportError", "%s", dlerror());
-        return false;
-    }
+    if (!object)
+        return failure_set("ImportError", "%s", dlerror());
     snprintf(symbol, sizeof symbol, "udfvm_function_%s", load->name);
     const struct udfvm_function *function = dlsym(object, symbol);
     if (function)
@@ -90,12 +87,11 @@ static bool load_object(struct program *program, const struct load *load, struct
     void *address = dlsym(object, load->name);
     if (address)
         return load_c_function(program, load, address, found);
-    failure_set("AttributeError",
-                "the object exports no function %s: neither UDFVM_SCALAR(%s, ...) nor "
-                "UDFVM_VECTOR(%s, ...), nor a plain "
-                "C function of that name",
-                load->name, load->name, load->name);
-    return false;
+    return failure_set("AttributeError",
+                       "the object exports no function %s: neither UDFVM_SCALAR(%s, ...) nor "
+                       "UDFVM_VECTOR(%s, ...), nor a plain "
+                       "C function of that name",
+                       load->name, load->name, load->name);
 }
 
 /* Its own word comes first, then its symbols. */
@@ -115,12 +111,11 @@ static bool load_program(struct program *program, const struct load *load, struc
     if (symbol_find(PROGRAM_PATH, load->name, &value))
         return load_c_function(program, load, (void *)(value + image->bias), found);
     executable_names(names, sizeof names);
-    failure_set("AttributeError",
-                "the program has no function %s: neither UDFVM_SCALAR(%s, ...) nor "
-                "UDFVM_VECTOR(%s, ...), nor, in its symbols, "
-                "a plain C function of that name; its udfvm_serve() offered %s",
-                load->name, load->name, load->name, *names ? names : "none");
-    return false;
+    return failure_set("AttributeError",
+                       "the program has no function %s: neither UDFVM_SCALAR(%s, ...) nor "
+                       "UDFVM_VECTOR(%s, ...), nor, in its symbols, "
+                       "a plain C function of that name; its udfvm_serve() offered %s",
+                       load->name, load->name, load->name, *names ? names : "none");
 }
 
 /* Threads that loading started, such as those of Go's runtime, come to where they wait: else they
@@ -134,8 +129,7 @@ static void settle(void)
 bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity, uint64_t *length)
 {
     (void)load, (void)output, (void)capacity, (void)length;
-    failure_set("TypeError", "native code is compiled as it comes");
-    return false;
+    return failure_set("TypeError", "native code is compiled as it comes");
 }
 
 bool runtime_load(struct program *program, const struct load *load, struct signature *found)

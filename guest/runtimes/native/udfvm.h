@@ -8,14 +8,14 @@
  *         return distance == 0 ? udfvm_null_f64() : udfvm_some_f64(dep_delay / distance * 100);
  *     }
  *
- *     gcc -O3 -g -shared -fPIC -I "$(python -c 'import udfvm; print(udfvm.get_include())')" score.c
- * -o score.so
+ *     gcc -O3 -g -shared -fPIC -o score.so score.c \
+ *         -I "$(python -c 'import udfvm; print(udfvm.get_include())')"
  *
  * and udfvm.from_elf("score.so", "score") is the UDF. Types: i8 i16 i32 i64, u8 u16 u32 u64, f32
  * f64, boolean, text, blob, each also as optional_TYPE, a struct of `valid` and `value`. A null for
  * a parameter that is not optional makes the result null without a call.
  *
- * Everything is in this header: object and program need no library of udfvm's.
+ * Long because it is all that object and program need: no library of udfvm's, and no other header.
  */
 #ifndef UDFVM_H
 #define UDFVM_H

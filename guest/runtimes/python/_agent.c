@@ -131,33 +131,52 @@ static bool begin_call(const struct server *server)
     return done != NULL;
 }
 
+/* As answer_in_c(), for a batch of a NumpyFunction. */
+static int answer_numpy_batch(const struct server *server, struct answer *answer)
+{
+    const struct udfvm_call *call = current_call();
+    PyObject *finished = NULL;
+    int code = -1;
+    switch (numpy_function_batch(server->numpy_function, server->stream, call->length,
+                                 output_window(), call->output_size, &answer->length, &finished)) {
+    case NUMPY_WRITTEN:
+        code = 1;
+        break;
+    case NUMPY_IN_PLACE:
+        answer->status = UDFVM_STATUS_IN_PLACE;
+        code = 1;
+        break;
+    case NUMPY_FINISHED:
+        code = answer_from_object(finished, answer) < 0 ? -1 : 1;
+        break;
+    case NUMPY_NOT_CALLED:
+        code = 0;
+        break;
+    case NUMPY_RAISED:
+        break;
+    }
+    Py_XDECREF(finished);
+    return code;
+}
+
 /* What is answered without Python code of the runtime: 1: *answer is it; 0: the handler must; -1:
  * exception, in *row. */
 static int answer_in_c(const struct server *server, struct answer *answer, int64_t *row)
 {
     const struct udfvm_call *call = current_call();
+    int code;
     if (server->function && call->request == UDFVM_REQUEST_ROW)
-        return scalar_function_row(server->function, input_payload(), call->length, output_window(),
-                                   call->output_size, &answer->length) < 0
-                   ? -1
-                   : 1;
-    if (server->function && server->stream && call->request == UDFVM_REQUEST_BATCH)
-        return scalar_function_batch(server->function, server->stream, input_payload(),
+        code = scalar_function_row(server->function, input_payload(), call->length, output_window(),
+                                   call->output_size, &answer->length);
+    else if (server->function && server->stream && call->request == UDFVM_REQUEST_BATCH)
+        code = scalar_function_batch(server->function, server->stream, input_payload(),
                                      call->length, output_window(), call->output_size,
-                                     &answer->length, row) < 0
-                   ? -1
-                   : 1;
-    if (!server->numpy_function || call->request != UDFVM_REQUEST_BATCH)
-        return 0;
-    PyObject *finished = NULL;
-    int code = numpy_function_batch(server->numpy_function, server->stream, call->length,
-                                    output_window(), call->output_size, &answer->length, &finished);
-    if (code == 3)
-        *answer = (struct answer){ UDFVM_STATUS_IN_PLACE, answer->length };
-    else if (code == 2)
-        code = answer_from_object(finished, answer) < 0 ? -1 : 1;
-    Py_XDECREF(finished);
-    return code;
+                                     &answer->length, row);
+    else
+        return server->numpy_function && call->request == UDFVM_REQUEST_BATCH
+                   ? answer_numpy_batch(server, answer)
+                   : 0;
+    return code < 0 ? -1 : 1;
 }
 
 static struct answer answer_request(const struct server *server, bool first)

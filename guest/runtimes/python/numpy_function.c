@@ -152,49 +152,53 @@ static bool take_result(const struct numpy_function *function, PyObject *result,
     return false;
 }
 
-/* Writes the reply for a result that take_result() took. Returns as numpy_function_batch(). */
-static int answer(struct numpy_function *function, const struct stream *stream, PyObject *result,
-                  const Py_buffer *buffer, int64_t rows, uint8_t *output, uint64_t capacity,
-                  uint64_t *length)
+/* Writes the reply for a result that take_result() took. */
+static enum numpy_outcome write_result(struct numpy_function *function, const struct stream *stream,
+                                       PyObject *result, const Py_buffer *buffer, int64_t rows,
+                                       uint8_t *output, uint64_t capacity, uint64_t *length)
 {
     struct reply reply;
     *length = reply_in_place(&stream->format, output, rows, buffer->buf, (uint64_t)buffer->len);
     if (*length) {
         Py_XSETREF(function->left_in_place, Py_NewRef(result));
-        return 3;
+        return NUMPY_IN_PLACE;
     }
     if (reply_begin(&reply, &stream->format, function->result_storage, rows, output, capacity))
         block_put_buffers(&reply.block, 0, NULL, NULL, buffer->buf, (uint64_t)buffer->len);
     *length = reply_end(&reply);
-    return 1;
+    return NUMPY_WRITTEN;
 }
 
-int numpy_function_batch(struct numpy_function *function, const struct stream *stream,
-                         uint64_t request_length, uint8_t *output, uint64_t capacity,
-                         uint64_t *reply_length, PyObject **finished)
+enum numpy_outcome numpy_function_batch(struct numpy_function *function,
+                                        const struct stream *stream, uint64_t request_length,
+                                        uint8_t *output, uint64_t capacity, uint64_t *reply_length,
+                                        PyObject **finished)
 {
     int64_t rows;
     const uint8_t *request = (const uint8_t *)UDFVM_INPUT_PAYLOAD;
     if (!stream_read(&stream->format, request, request_length, function->count, function->columns,
-                     &rows))
-        return stream_refuse();
+                     &rows)) {
+        stream_refuse();
+        return NUMPY_RAISED;
+    }
     for (size_t i = 0; i < function->count; i++)
         if (function->columns[i].nulls)
-            return 0;
+            return NUMPY_NOT_CALLED;
     PyObject *result = call(function, rows);
     if (!result)
-        return -1;
+        return NUMPY_RAISED;
     Py_buffer buffer;
-    int code = 1;
+    enum numpy_outcome outcome;
     if (take_result(function, result, rows, &buffer)) {
-        code = answer(function, stream, result, &buffer, rows, output, capacity, reply_length);
+        outcome = write_result(function, stream, result, &buffer, rows, output, capacity,
+                               reply_length);
         PyBuffer_Release(&buffer);
     } else {
         *finished = PyObject_CallFunction(function->finish, "OL", result, (long long)rows);
-        code = *finished ? 2 : -1;
+        outcome = *finished ? NUMPY_FINISHED : NUMPY_RAISED;
     }
     Py_DECREF(result);
-    return code;
+    return outcome;
 }
 
 static PyType_Slot numpy_function_slots[] = {

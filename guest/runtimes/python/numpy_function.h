@@ -24,11 +24,18 @@ struct numpy_function {
 
 extern PyType_Spec numpy_function_type_spec;
 
-/* Runs the batch in the input window. 1: done, the reply is written (*reply_length as in
- * reply_end()); 3: done, in place; 0: a column has nulls, nothing was called; 2: *finished is what
- * finish() returned; -1: exception. */
-int numpy_function_batch(struct numpy_function *function, const struct stream *stream,
-                         uint64_t request_length, uint8_t *output, uint64_t capacity,
-                         uint64_t *reply_length, PyObject **finished);
+enum numpy_outcome {
+    NUMPY_RAISED,     /* there is an exception */
+    NUMPY_NOT_CALLED, /* a column has nulls */
+    NUMPY_WRITTEN,    /* the reply is written; *reply_length as in reply_end() */
+    NUMPY_IN_PLACE,   /* the same, with the data where they were */
+    NUMPY_FINISHED,   /* *finished is what finish() returned */
+};
+
+/* Runs the batch in the input window. */
+enum numpy_outcome numpy_function_batch(struct numpy_function *function,
+                                        const struct stream *stream, uint64_t request_length,
+                                        uint8_t *output, uint64_t capacity, uint64_t *reply_length,
+                                        PyObject **finished);
 
 #endif

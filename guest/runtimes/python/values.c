@@ -132,12 +132,15 @@ static void report_out_of_range(PyObject *integer)
     Py_XDECREF(text);
 }
 
+/* As scalar_direct(). */
 static int integer_from_object(enum storage storage, PyObject *object, struct scalar *scalar)
 {
+    if (!PyLong_Check(object))
+        return 0;
     if (storage == STORAGE_UINT64) {
         scalar->natural = PyLong_AsUnsignedLongLong(object);
         if (scalar->natural != UINT64_MAX || !PyErr_Occurred())
-            return 0;
+            return 1;
         PyErr_Clear(); /* it is an int, so only its size can be wrong */
         report_out_of_range(object);
         return -1;
@@ -145,16 +148,28 @@ static int integer_from_object(enum storage storage, PyObject *object, struct sc
     int overflow;
     scalar->integer = PyLong_AsLongLongAndOverflow(object, &overflow);
     if (!overflow && storage_holds(storage, scalar->integer))
-        return 0;
+        return 1;
     report_out_of_range(object);
     return -1;
+}
+
+/* Whether an int is a number of a float type, its nearest: `real` is the nearest double. -1:
+ * exception. */
+static int is_exact(enum storage storage, PyObject *integer, double real)
+{
+    const double exact = 9007199254740992.0; /* 2^53: up to there all integers are doubles */
+    if (storage != STORAGE_FLOAT32 && real < exact && real > -exact)
+        return 1;
+    PyObject *stored = PyFloat_FromDouble(storage == STORAGE_FLOAT32 ? (double)(float)real : real);
+    const int equal = stored ? PyObject_RichCompareBool(integer, stored, Py_EQ) : -1;
+    Py_XDECREF(stored);
+    return equal;
 }
 
 /* A number as a float: of an integer, the float that it is exactly. As scalar_direct(). */
 static int float_from_object(enum storage storage, PyObject *object, struct scalar *scalar)
 {
-    const double exact = 9007199254740992.0; /* 2^53: up to there all integers are floats */
-    int equal = 1;
+    int exact = 1;
     if (PyFloat_Check(object)) {
         scalar->real = PyFloat_AS_DOUBLE(object);
     } else if (!PyLong_Check(object)) {
@@ -163,26 +178,39 @@ static int float_from_object(enum storage storage, PyObject *object, struct scal
         scalar->real = PyLong_AsDouble(object);
         if (scalar->real == -1.0 && PyErr_Occurred())
             return -1;
-        if (storage == STORAGE_FLOAT32 || scalar->real >= exact || scalar->real <= -exact) {
-            PyObject *real = PyFloat_FromDouble(
-                storage == STORAGE_FLOAT32 ? (double)(float)scalar->real : scalar->real);
-            equal = real ? PyObject_RichCompareBool(object, real, Py_EQ) : -1;
-            Py_XDECREF(real);
-        }
+        exact = is_exact(storage, object, scalar->real);
     }
-    if (equal > 0 && storage_holds_real(storage, scalar->real))
+    if (exact > 0 && storage_holds_real(storage, scalar->real))
         return 1;
-    if (equal >= 0)
+    if (exact >= 0)
         PyErr_Format(PyExc_OverflowError,
                      "the function returned %R, which the declared result type does not have",
                      object);
     return -1;
 }
 
+static int text_from_object(PyObject *object, struct scalar *scalar)
+{
+    Py_ssize_t length = 0;
+    if (!PyUnicode_Check(object))
+        return 0;
+    scalar->bytes = PyUnicode_AsUTF8AndSize(object, &length);
+    scalar->length = (size_t)length;
+    return scalar->bytes ? 1 : -1;
+}
+
+static int bytes_from_object(PyObject *object, struct scalar *scalar)
+{
+    if (!PyBytes_Check(object))
+        return 0;
+    scalar->bytes = PyBytes_AS_STRING(object);
+    scalar->length = (size_t)PyBytes_GET_SIZE(object);
+    return 1;
+}
+
 /* 1: taken; 0: not a value that is taken as it is; -1: exception. */
 static int scalar_direct(enum storage storage, PyObject *object, struct scalar *scalar)
 {
-    Py_ssize_t length = 0;
     switch (storage) {
     case STORAGE_NULL:
         return 0;
@@ -194,22 +222,12 @@ static int scalar_direct(enum storage storage, PyObject *object, struct scalar *
         return float_from_object(storage, object, scalar);
     case STORAGE_TEXT32:
     case STORAGE_TEXT64:
-        if (!PyUnicode_Check(object))
-            return 0;
-        scalar->bytes = PyUnicode_AsUTF8AndSize(object, &length);
-        scalar->length = (size_t)length;
-        return scalar->bytes ? 1 : -1;
+        return text_from_object(object, scalar);
     case STORAGE_BYTES32:
     case STORAGE_BYTES64:
-        if (!PyBytes_Check(object))
-            return 0;
-        scalar->bytes = PyBytes_AS_STRING(object);
-        scalar->length = (size_t)PyBytes_GET_SIZE(object);
-        return 1;
+        return bytes_from_object(object, scalar);
     default:
-        if (!PyLong_Check(object))
-            return 0;
-        return integer_from_object(storage, object, scalar) < 0 ? -1 : 1;
+        return integer_from_object(storage, object, scalar);
     }
 }
 

@@ -19,11 +19,10 @@ bool arrow_find(struct arrow_module *arrow, const char *name)
     if (!module_export(module, "memory", WASMTIME_MEMORY, &memory) ||
         !module_export(module, "alloc", WASMTIME_FUNC, &alloc) ||
         !module_export(module, "dealloc", WASMTIME_FUNC, &dealloc) ||
-        !module_export(module, name, WASMTIME_FUNC, &function)) {
-        failure_set("ImportError", "the module does not export memory, alloc and dealloc, as the "
-                                   "ABI of arrow-udf has them");
-        return false;
-    }
+        !module_export(module, name, WASMTIME_FUNC, &function))
+        return failure_set("ImportError",
+                           "the module does not export memory, alloc and dealloc, as the "
+                           "ABI of arrow-udf has them");
     arrow->memory = memory.of.memory;
     arrow->alloc = alloc.of.func;
     arrow->dealloc = dealloc.of.func;
@@ -65,19 +64,15 @@ static bool put_request(const struct arrow_module *arrow, const struct column *c
 {
     const size_t count = arrow->signature->count;
     const uint64_t needed = SLICE + file_length(&arrow->format, columns, count, rows);
-    if (needed > INT32_MAX) {
-        failure_set("MemoryError", "the batch has %llu bytes, too many for the module",
-                    (unsigned long long)needed);
-        return false;
-    }
+    if (needed > INT32_MAX)
+        return failure_set("MemoryError", "the batch has %llu bytes, too many for the module",
+                           (unsigned long long)needed);
     const uint32_t numbers[] = { (uint32_t)needed, 4 };
     if (!arrow_call(arrow, &arrow->alloc, numbers, 2, &request->address))
         return false;
-    if (request->address == 0) {
-        failure_set("MemoryError", "the module has no memory for a batch of %llu bytes",
-                    (unsigned long long)needed);
-        return false;
-    }
+    if (request->address == 0)
+        return failure_set("MemoryError", "the module has no memory for a batch of %llu bytes",
+                           (unsigned long long)needed);
     uint8_t *memory = memory_at(arrow, request->address, needed);
     if (!memory)
         return false;
@@ -132,10 +127,9 @@ bool arrow_texts_valid(const struct column *column, int64_t rows)
 {
     for (int64_t row = 0; storage_is_text(column->storage) && row < rows; row++) {
         const struct scalar text = column_bytes(column, row);
-        if (!column_is_null(column, row) && !utf8_is_valid(text.bytes, text.length)) {
-            failure_set("UnicodeDecodeError", "the function returned text that is not valid UTF-8");
-            return false;
-        }
+        if (!column_is_null(column, row) && !utf8_is_valid(text.bytes, text.length))
+            return failure_set("UnicodeDecodeError",
+                               "the function returned text that is not valid UTF-8");
     }
     for (size_t i = 0; i < column->child_count; i++)
         if (!arrow_texts_valid(&column->children[i], column->children[i].rows))

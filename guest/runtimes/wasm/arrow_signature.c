@@ -117,9 +117,8 @@ static bool take_type(struct types *types, const char *text, size_t length, unsi
 
 static bool refuse(const char *text, size_t length, const char *why)
 {
-    failure_set("TypeError", "the function takes or returns %.*s, %s",
-                length > 256 ? 256 : (int)length, text, why);
-    return false;
+    return failure_set("TypeError", "the function takes or returns %.*s, %s",
+                       length > 256 ? 256 : (int)length, text, why);
 }
 
 /* The fields in the description of a struct; NULL: no export describes it. */
@@ -233,10 +232,9 @@ bool arrow_signature_types(const struct arrow_signature *signature, const wasm_e
     while (at < end) {
         const size_t length = strcspn(at, ",)");
         struct slot *slot = &found->parameters[found->count];
-        if (found->count == MAX_PARAMETERS) {
-            failure_set("TypeError", "the function takes more than %d parameters", MAX_PARAMETERS);
-            return false;
-        }
+        if (found->count == MAX_PARAMETERS)
+            return failure_set("TypeError", "the function takes more than %d parameters",
+                               MAX_PARAMETERS);
         if (!take_slot(exports, version, at, length, slot))
             return false;
         snprintf(slot->name, sizeof slot->name, "a%zu", found->count++);

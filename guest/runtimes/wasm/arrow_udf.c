@@ -144,9 +144,9 @@ static bool can_load(const struct load *load)
 {
     if (!load->serves || !load_is_for_rows(load) || load->settings_length > 0)
         return true;
-    failure_set("TypeError", "a function of a module for arrow-udf cannot be stored in a database: "
-                             "register it, as udfvm.from_wasm makes it");
-    return false;
+    return failure_set("TypeError",
+                       "a function of a module for arrow-udf cannot be stored in a database: "
+                       "register it, as udfvm.from_wasm makes it");
 }
 
 /* The host has a table function loaded for rows, without formats of batches. */
@@ -154,9 +154,8 @@ static bool check_kind(const struct load *load, const struct arrow_signature *si
 {
     if (!load->serves || signature->table == load_is_for_rows(load))
         return true;
-    failure_set("TypeError", "%.*s is %s in the module", MAX_SHOWN, signature->text,
-                signature->table ? "a table function" : "no table function");
-    return false;
+    return failure_set("TypeError", "%.*s is %s in the module", MAX_SHOWN, signature->text,
+                       signature->table ? "a table function" : "no table function");
 }
 
 static struct column column_of(const struct slot *slot)
@@ -174,8 +173,7 @@ static bool take_format(struct arrow_module *arrow, const struct load *load,
     if (!load->serves || file_format_take(&arrow->format, settings->batch, settings->batch_length,
                                           columns, found->count))
         return true;
-    failure_set("ValueError", "the request has no example of a batch for arrow-udf");
-    return false;
+    return failure_set("ValueError", "the request has no example of a batch for arrow-udf");
 }
 
 /* Finds the function, and takes its types. */

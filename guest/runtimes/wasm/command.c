@@ -66,10 +66,8 @@ static bool start(const struct command *command, wasmtime_context *context)
         return false;
     if (!wasmtime.wasmtime_instance_export_get(context, &instance, COMMAND_EXPORT,
                                                strlen(COMMAND_EXPORT), &function) ||
-        function.kind != WASMTIME_FUNC) {
-        failure_set("AttributeError", "the module exports no function " COMMAND_EXPORT);
-        return false;
-    }
+        function.kind != WASMTIME_FUNC)
+        return failure_set("AttributeError", "the module exports no function " COMMAND_EXPORT);
     wasmtime_error *error = wasmtime.wasmtime_func_call(context, &function.of.func, NULL, 0, NULL,
                                                         0, &trap);
     return take_end(error, trap);
@@ -109,9 +107,9 @@ static void remove_arguments(struct command *command)
         free((void *)command->settings.arguments[--command->settings.argument_count]);
 }
 
-static bool run_row(struct command *command, const struct column *columns, struct block *block,
-                    int64_t row)
+static bool run_row(void *context, const struct column *columns, struct block *block, int64_t row)
 {
+    struct command *command = context;
     struct wasi_streams streams = { 0 };
     if (command->signature->count > 0) {
         const struct scalar input = column_bytes(&columns[0], row);
@@ -142,16 +140,7 @@ static bool run_row(struct command *command, const struct column *columns, struc
 static int64_t run_command(void *context, const struct column *columns, struct block *block,
                            int64_t rows, bool skips)
 {
-    for (int64_t row = 0; row < rows; row++) {
-        const bool skipped = skips &&
-                             !(block->output[block->validity + (uint64_t)(row >> 3)] >> (row & 7) &
-                               1);
-        if (skipped)
-            block_put(block, row, &(struct scalar){ .length = 0 });
-        else if (!run_row(context, columns, block, row))
-            return row;
-    }
-    return rows;
+    return rows_each(run_row, context, columns, block, rows, skips);
 }
 
 bool command_prepare(struct program *program, const struct load *load, wasmtime_module *module,

@@ -59,8 +59,7 @@ static bool find_in(const wasmtime_component_instance *instance, wasmtime_contex
 
 static bool refuse_type(const char *name, const char *wrong)
 {
-    failure_set("TypeError", "%s has %s", name, wrong);
-    return false;
+    return failure_set("TypeError", "%s has %s", name, wrong);
 }
 
 static struct slot slot_of(const struct component_kind *kind)
@@ -94,10 +93,8 @@ static bool take_result(const wasmtime_component_functype *type, struct componen
                         struct signature *found)
 {
     wasmtime_component_valtype result;
-    if (!wasmtime.wasmtime_component_func_type_result(type, &result)) {
-        failure_set("TypeError", "the function returns nothing");
-        return false;
-    }
+    if (!wasmtime.wasmtime_component_func_type_result(type, &result))
+        return failure_set("TypeError", "the function returns nothing");
     const char *wrong = component_kind_take(&result, true, &component->result);
     wasmtime.wasmtime_component_valtype_delete(&result);
     if (wrong)
@@ -111,11 +108,9 @@ static bool take_type(const wasmtime_component_functype *type, struct component 
                       struct signature *found)
 {
     const size_t count = wasmtime.wasmtime_component_func_type_param_count(type);
-    if (wasmtime.wasmtime_component_func_type_async(type) || count > MAX_PARAMETERS) {
-        failure_set("TypeError", "the function is async, or has more than %d parameters",
-                    MAX_PARAMETERS);
-        return false;
-    }
+    if (wasmtime.wasmtime_component_func_type_async(type) || count > MAX_PARAMETERS)
+        return failure_set("TypeError", "the function is async, or has more than %d parameters",
+                           MAX_PARAMETERS);
     for (size_t i = 0; i < count; i++, found->count = component->count = i)
         if (!take_parameter(type, i, component, found))
             return false;
@@ -161,9 +156,9 @@ static bool call(const struct component *component, const struct column *columns
     return made && !wasmtime_failed("RuntimeError", error, NULL);
 }
 
-static bool run_row(struct component *component, const struct column *columns, struct block *block,
-                    int64_t row)
+static bool run_row(void *context, const struct column *columns, struct block *block, int64_t row)
 {
+    struct component *component = context;
     wasmtime_component_val result;
     if (!call(component, columns, row, &result))
         return false;
@@ -177,16 +172,7 @@ static bool run_row(struct component *component, const struct column *columns, s
 static int64_t run_component(void *context, const struct column *columns, struct block *block,
                              int64_t rows, bool skips)
 {
-    for (int64_t row = 0; row < rows; row++) {
-        const bool skipped = skips &&
-                             !(block->output[block->validity + (uint64_t)(row >> 3)] >> (row & 7) &
-                               1);
-        if (skipped)
-            block_put(block, row, &(struct scalar){ .length = 0 });
-        else if (!run_row(context, columns, block, row))
-            return row;
-    }
-    return rows;
+    return rows_each(run_row, context, columns, block, rows, skips);
 }
 
 static bool append_row(struct component *component, const struct column *columns, int64_t row)

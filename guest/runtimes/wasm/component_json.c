@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "shared/compiled/json.h"
+#include "shared/compiled/utf8.h"
 
 static void write_integer(const wasmtime_component_val *value, struct bytes *to)
 {
@@ -37,22 +38,10 @@ static void write_integer(const wasmtime_component_val *value, struct bytes *to)
     bytes_text(to, text);
 }
 
-void component_character(uint32_t point, struct bytes *to)
-{
-    const unsigned more = point < 0x80 ? 0 : point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
-    static const uint8_t marks[] = { 0, 0xc0, 0xe0, 0xf0 };
-    uint8_t *at = bytes_extend(to, 1 + more);
-    at[0] = (uint8_t)(marks[more] | point >> (6 * more));
-    for (unsigned i = 1; i <= more; i++)
-        at[i] = (uint8_t)(0x80 | (point >> (6 * (more - i)) & 0x3f));
-}
-
 static void write_character(uint32_t point, struct bytes *to)
 {
-    struct bytes text = { 0 };
-    component_character(point, &text);
-    json_write_string((const char *)text.at, text.length, to);
-    bytes_free(&text);
+    char text[UTF8_MAX_SEQUENCE];
+    json_write_string(text, utf8_encode(point, text), to);
 }
 
 static void write_case(const char *name, size_t length, const wasmtime_component_val *value,
@@ -101,8 +90,48 @@ static void write_flags(const wasmtime_component_flags *flags, struct bytes *to)
     bytes_text(to, "]");
 }
 
+static void write_option(const wasmtime_component_val *value, struct bytes *to)
+{
+    if (value)
+        component_json(value, to);
+    else
+        bytes_text(to, "null");
+}
+
+/* A value that holds others. false: it holds none. */
+static bool write_nested(const wasmtime_component_val *value, struct bytes *to)
+{
+    switch (value->kind) {
+    case COMPONENT_LIST:
+    case COMPONENT_TUPLE:
+        write_values(&value->of.list, to);
+        return true;
+    case COMPONENT_RECORD:
+        write_record(&value->of.record, to);
+        return true;
+    case COMPONENT_VARIANT:
+        write_case(value->of.variant.name.data, value->of.variant.name.size,
+                   value->of.variant.value, to);
+        return true;
+    case COMPONENT_RESULT:
+        write_case(value->of.result.is_ok ? "ok" : "err", value->of.result.is_ok ? 2 : 3,
+                   value->of.result.value, to);
+        return true;
+    case COMPONENT_FLAGS:
+        write_flags(&value->of.flags, to);
+        return true;
+    case COMPONENT_OPTION:
+        write_option(value->of.option, to);
+        return true;
+    default:
+        return false;
+    }
+}
+
 void component_json(const wasmtime_component_val *value, struct bytes *to)
 {
+    if (write_nested(value, to))
+        return;
     switch (value->kind) {
     case COMPONENT_BOOL:
         bytes_text(to, value->of.boolean ? "true" : "false");
@@ -119,30 +148,6 @@ void component_json(const wasmtime_component_val *value, struct bytes *to)
     case COMPONENT_STRING:
     case COMPONENT_ENUM:
         json_write_string(value->of.string.data, value->of.string.size, to);
-        break;
-    case COMPONENT_LIST:
-    case COMPONENT_TUPLE:
-        write_values(&value->of.list, to);
-        break;
-    case COMPONENT_RECORD:
-        write_record(&value->of.record, to);
-        break;
-    case COMPONENT_VARIANT:
-        write_case(value->of.variant.name.data, value->of.variant.name.size,
-                   value->of.variant.value, to);
-        break;
-    case COMPONENT_RESULT:
-        write_case(value->of.result.is_ok ? "ok" : "err", value->of.result.is_ok ? 2 : 3,
-                   value->of.result.value, to);
-        break;
-    case COMPONENT_FLAGS:
-        write_flags(&value->of.flags, to);
-        break;
-    case COMPONENT_OPTION:
-        if (value->of.option)
-            component_json(value->of.option, to);
-        else
-            bytes_text(to, "null");
         break;
     default:
         write_integer(value, to);

@@ -8,7 +8,5 @@
 /* Appends a value. A record is an object; a list, a tuple and flags are arrays; a variant is
  * {"case": value}, or "case" where it has none; a result {"ok": value} or {"err": value}. */
 void component_json(const wasmtime_component_val *value, struct bytes *to);
-/* Appends a character in UTF-8. */
-void component_character(uint32_t point, struct bytes *to);
 
 #endif

@@ -32,18 +32,11 @@ static void make_bytes(const char *bytes, size_t length, wasmtime_component_val 
 
 static bool make_character(const struct scalar *text, wasmtime_component_val *value)
 {
-    const uint8_t *at = (const uint8_t *)text->bytes;
-    const uint8_t first = text->length > 0 ? at[0] : 0;
-    const size_t length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    if (text->length != length || !utf8_is_valid(text->bytes, text->length)) {
-        failure_set("ValueError", "%.*s is not one character",
-                    text->length > MAX_SHOWN ? MAX_SHOWN : (int)text->length, text->bytes);
-        return false;
-    }
-    uint32_t point = length == 1 ? first : first & (0x7fu >> length);
-    for (size_t i = 1; i < length; i++)
-        point = point << 6 | (at[i] & 0x3f);
-    *value = (wasmtime_component_val){ .kind = COMPONENT_CHAR, .of.character = point };
+    if (text->length == 0 || utf8_sequence(text->bytes, text->length) != text->length)
+        return failure_set("ValueError", "%.*s is not one character",
+                           text->length > MAX_SHOWN ? MAX_SHOWN : (int)text->length, text->bytes);
+    *value = (wasmtime_component_val){ .kind = COMPONENT_CHAR,
+                                       .of.character = utf8_decode(text->bytes, text->length) };
     return true;
 }
 
@@ -116,9 +109,8 @@ static bool make_tuple(const struct component_kind *kind, const struct column *c
 
 static bool wrong_null(const char *field)
 {
-    failure_set("TypeError", "%s%s is null, and its type is not an option",
-                field ? "the field " : "an item", field ? field : "");
-    return false;
+    return failure_set("TypeError", "%s%s is null, and its type is not an option",
+                       field ? "the field " : "an item", field ? field : "");
 }
 
 static bool make_flags(const struct column *column, int64_t row, wasmtime_component_val *value)
@@ -223,7 +215,8 @@ static struct scalar bytes_of(const struct component_kind *kind,
         component_json(value, made);
         break;
     case FORM_CHARACTER:
-        component_character(value->of.character, made);
+        made->length = utf8_encode(value->of.character,
+                                   (char *)bytes_extend(made, UTF8_MAX_SEQUENCE));
         break;
     case FORM_BYTES: {
         uint8_t *at = bytes_extend(made, value->of.list.size);
@@ -265,8 +258,7 @@ static struct scalar number_of(const wasmtime_component_val *value)
 
 static bool too_large(void)
 {
-    failure_set("OverflowError", "the results of this batch are too large for one column");
-    return false;
+    return failure_set("OverflowError", "the results of this batch are too large for one column");
 }
 
 bool component_value_put(const struct component_kind *kind, const wasmtime_component_val *value,

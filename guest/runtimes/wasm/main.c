@@ -12,10 +12,8 @@
 
 bool runtime_prepare(int count, char **arguments)
 {
-    if (count != 2) {
-        failure_set("ValueError", "the argument is the path of libwasmtime");
-        return false;
-    }
+    if (count != 2)
+        return failure_set("ValueError", "the argument is the path of libwasmtime");
     if (!wasmtime_open(arguments[1]))
         return false;
     engine_prepare();

@@ -57,13 +57,12 @@ static bool to_binary(const uint8_t **code, size_t *length, wasm_bytes *binary)
     *binary = (wasm_bytes){ 0, NULL };
     if (is_binary(*code, *length))
         return true;
-    if (!is_text(*code, *length)) {
-        failure_set("CompileError", "not a WebAssembly file: %s",
-                    *length == 0
-                        ? "it is empty"
-                        : "it begins neither as a binary module (\\0asm) nor as text, \"(module\"");
-        return false;
-    }
+    if (!is_text(*code, *length))
+        return failure_set(
+            "CompileError", "not a WebAssembly file: %s",
+            *length == 0
+                ? "it is empty"
+                : "it begins neither as a binary module (\\0asm) nor as text, \"(module\"");
     if (wasmtime_failed("CompileError",
                         wasmtime.wasmtime_wat2wasm((const char *)*code, *length, binary), NULL))
         return false;

@@ -21,8 +21,7 @@ struct setting {
 
 static bool malformed(void)
 {
-    failure_set("ValueError", "the settings of the module are malformed");
-    return false;
+    return failure_set("ValueError", "the settings of the module are malformed");
 }
 
 static char *copy(const uint8_t *text, size_t length)

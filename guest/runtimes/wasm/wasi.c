@@ -128,9 +128,9 @@ bool wasi_configure(wasmtime_context *context, const struct settings *settings,
     wasmtime.wasi_config_set_stderr_custom(config, keep_and_log, NULL, NULL);
     if (!done) {
         wasmtime.wasi_config_delete(config);
-        failure_set("ValueError", "wasmtime does not take the arguments, the environment or the "
-                                  "files: they must be UTF-8");
-        return false;
+        return failure_set("ValueError",
+                           "wasmtime does not take the arguments, the environment or the "
+                           "files: they must be UTF-8");
     }
     return !wasmtime_failed("LinkError", wasmtime.wasmtime_context_set_wasi(context, config), NULL);
 }

@@ -22,10 +22,8 @@ static bool find(void *library, const char *name, void *pointer)
 bool wasmtime_open(const char *path)
 {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        failure_set("ImportError", "libwasmtime does not load: %s", dlerror());
-        return false;
-    }
+    if (!library)
+        return failure_set("ImportError", "libwasmtime does not load: %s", dlerror());
 #define FIND(RESULT, NAME, ARGUMENTS)          \
     if (!find(library, #NAME, &wasmtime.NAME)) \
         return false;

@@ -14,7 +14,7 @@ static struct {
     uint64_t addresses[2]; /* address, instruction */
 } failure;
 
-void failure_set(const char *type, const char *format, ...)
+bool failure_set(const char *type, const char *format, ...)
 {
     va_list arguments;
     failure.type = type;
@@ -23,6 +23,7 @@ void failure_set(const char *type, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(failure.message, sizeof failure.message, format, arguments);
     va_end(arguments);
+    return false;
 }
 
 const char *failure_message(void)

@@ -2,10 +2,12 @@
 #ifndef UDFVM_COMPILED_FAILURE_H
 #define UDFVM_COMPILED_FAILURE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* Begins a new failure: type and message (as printf). */
-__attribute__((format(printf, 2, 3))) void failure_set(const char *type, const char *format, ...);
+/* Begins a new failure: type and message (as printf). Returns false, for functions that do so with
+ * a failure. */
+__attribute__((format(printf, 2, 3))) bool failure_set(const char *type, const char *format, ...);
 const char *failure_message(void);
 /* Adds, where the micro-VM refused memory in this call, that there was too little of it. */
 void failure_add_refusal(void);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shared/compiled/scanner.h"
+
 #define DAY_SECONDS 86400
 #define ERA_DAYS    146097 /* of 400 years, after which the calendar repeats */
 #define EPOCH_DAYS  719468 /* from March 1 of the year 0 to January 1, 1970 */
@@ -73,41 +75,35 @@ void iso_time_write(enum type_time time, int64_t count, char text[MAX_ISO_TIME])
 
 /* ---- Reading ---- */
 
-struct scanner {
-    const char *at, *end;
-};
-
-static bool accept(struct scanner *scanner, char character)
-{
-    if (scanner->at == scanner->end || *scanner->at != character)
-        return false;
-    scanner->at++;
-    return true;
-}
-
 static bool take_number(struct scanner *scanner, int min_digits, int max_digits, int64_t *number)
 {
     int digits = 0;
-    for (*number = 0; digits < max_digits && scanner->at < scanner->end && *scanner->at >= '0' &&
-                      *scanner->at <= '9';
-         digits++)
+    for (*number = 0; digits < max_digits && scanner_at_digit(scanner); digits++)
         *number = *number * 10 + (*scanner->at++ - '0');
     return digits >= min_digits;
 }
 
-static bool take_date(struct scanner *scanner, int64_t *days)
+static bool is_date(int64_t year, int64_t month, int64_t day)
 {
     static const int lengths[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-    const bool before = accept(scanner, '-');
+    const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return month >= 1 && month <= 12 && year > -MAX_YEAR && year < MAX_YEAR && day >= 1 &&
+           day <= lengths[month - 1] + (leap && month == 2);
+}
+
+static bool take_date(struct scanner *scanner, int64_t *days)
+{
+    const bool before = scanner_accept(scanner, '-');
     int64_t year, month, day;
-    if (!take_number(scanner, 4, 7, &year) || !accept(scanner, '-') ||
-        !take_number(scanner, 2, 2, &month) || !accept(scanner, '-') ||
-        !take_number(scanner, 2, 2, &day) || month < 1 || month > 12 || year >= MAX_YEAR)
+    if (!take_number(scanner, 4, 7, &year) || !scanner_accept(scanner, '-') ||
+        !take_number(scanner, 2, 2, &month) || !scanner_accept(scanner, '-') ||
+        !take_number(scanner, 2, 2, &day))
         return false;
     year = before ? -year : year;
-    const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if (!is_date(year, month, day))
+        return false;
     *days = days_of(year, (int)month, (int)day);
-    return day >= 1 && day <= lengths[month - 1] + (leap && month == 2);
+    return true;
 }
 
 /* Behind the point: units of a second. false: there are digits that the unit has not. */
@@ -115,8 +111,7 @@ static bool take_fraction(struct scanner *scanner, int64_t units, int64_t *fract
 {
     const char *begin = scanner->at;
     *fraction = 0;
-    for (; scanner->at < scanner->end && *scanner->at >= '0' && *scanner->at <= '9';
-         scanner->at++) {
+    for (; scanner_at_digit(scanner); scanner->at++) {
         units /= 10;
         if (units == 0 && *scanner->at != '0')
             return false;
@@ -125,10 +120,25 @@ static bool take_fraction(struct scanner *scanner, int64_t units, int64_t *fract
     return scanner->at > begin;
 }
 
+/* "12:30", "12:30:00.5": whole seconds, and units of the last one. */
+static bool take_time_of_day(struct scanner *scanner, int64_t units, int64_t *whole,
+                             int64_t *fraction)
+{
+    int64_t hours, minutes, seconds = 0;
+    *fraction = 0;
+    if (!take_number(scanner, 2, 2, &hours) || !scanner_accept(scanner, ':') ||
+        !take_number(scanner, 2, 2, &minutes) ||
+        (scanner_accept(scanner, ':') && !take_number(scanner, 2, 2, &seconds)) ||
+        (scanner_accept(scanner, '.') && !take_fraction(scanner, units, fraction)))
+        return false;
+    *whole = hours * 3600 + minutes * 60 + seconds;
+    return hours <= 23 && minutes <= 59 && seconds <= 59;
+}
+
 bool iso_time_read(enum type_time time, const char *text, size_t length, int64_t *count)
 {
     struct scanner scanner = { text, text + length };
-    int64_t days, hours, minutes, seconds = 0, fraction = 0;
+    int64_t days, seconds, fraction;
     if (!take_date(&scanner, &days))
         return false;
     if (time == TIME_DAYS) {
@@ -136,15 +146,11 @@ bool iso_time_read(enum type_time time, const char *text, size_t length, int64_t
         return scanner.at == scanner.end;
     }
     const int64_t units = units_of(time);
-    if ((!accept(&scanner, 'T') && !accept(&scanner, ' ')) ||
-        !take_number(&scanner, 2, 2, &hours) || !accept(&scanner, ':') ||
-        !take_number(&scanner, 2, 2, &minutes) ||
-        (accept(&scanner, ':') && !take_number(&scanner, 2, 2, &seconds)) ||
-        (accept(&scanner, '.') && !take_fraction(&scanner, units, &fraction)) || hours > 23 ||
-        minutes > 59 || seconds > 59)
+    if (!scanner_accept(&scanner, 'T') && !scanner_accept(&scanner, ' '))
         return false;
-    accept(&scanner, 'Z');
-    const int64_t whole = days * DAY_SECONDS + hours * 3600 + minutes * 60 + seconds;
-    return !__builtin_mul_overflow(whole, units, count) &&
+    if (!take_time_of_day(&scanner, units, &seconds, &fraction))
+        return false;
+    scanner_accept(&scanner, 'Z');
+    return !__builtin_mul_overflow(days * DAY_SECONDS + seconds, units, count) &&
            !__builtin_add_overflow(*count, fraction, count) && scanner.at == scanner.end;
 }

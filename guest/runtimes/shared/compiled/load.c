@@ -60,12 +60,11 @@ bool program_load(struct load *load)
                             header.template_length + header.settings_length;
     if (length < sizeof header || needed > length || header.code_length != length - needed ||
         header.name_length >= sizeof load->name ||
-        !take_signature(&load->signature, slots, header.slots)) {
-        failure_set("ValueError",
-                    "the request to load a function is malformed, or has more than %d parameters",
-                    MAX_PARAMETERS);
-        return false;
-    }
+        !take_signature(&load->signature, slots, header.slots))
+        return failure_set(
+            "ValueError",
+            "the request to load a function is malformed, or has more than %d parameters",
+            MAX_PARAMETERS);
     load->serves = program_call()->request == UDFVM_REQUEST_LOAD;
     load->declared = header.slots > 0;
     at += sizeof header + slots_bytes;
@@ -104,9 +103,8 @@ bool program_set_format(struct program *program, const struct load *load)
     if (!schema || !reply || head == 0) {
         free(schema);
         free(reply);
-        failure_set("ValueError",
-                    "the template of a reply is no record batch message of one column");
-        return false;
+        return failure_set("ValueError",
+                           "the template of a reply is no record batch message of one column");
     }
     memcpy(schema, load->request_schema, load->request_schema_length);
     memcpy(reply, load->result_schema, load->result_schema_length);
@@ -149,11 +147,10 @@ static bool slot_agrees(const char *what, const struct slot *declared, const str
 bool program_agrees(const struct signature *declared, const struct signature *found,
                     bool by_row_types)
 {
-    if (declared->count != found->count) {
-        failure_set("TypeError", "the function has %zu parameters where the signature declares %zu",
-                    found->count, declared->count);
-        return false;
-    }
+    if (declared->count != found->count)
+        return failure_set("TypeError",
+                           "the function has %zu parameters where the signature declares %zu",
+                           found->count, declared->count);
     for (size_t i = 0; i < found->count; i++)
         if (!slot_agrees(declared->parameters[i].name, &declared->parameters[i],
                          &found->parameters[i], by_row_types))
@@ -167,11 +164,9 @@ static bool put_slot(struct udfvm_slot *to, const struct slot *slot, struct byte
     const size_t before = names->length;
     if (slot->type)
         type_write(slot->type, names);
-    if (names->length - before > MAX_TYPE_NAME) {
-        failure_set("TypeError", "%s has a type whose name is longer than %u bytes", slot->name,
-                    MAX_TYPE_NAME);
-        return false;
-    }
+    if (names->length - before > MAX_TYPE_NAME)
+        return failure_set("TypeError", "%s has a type whose name is longer than %u bytes",
+                           slot->name, MAX_TYPE_NAME);
     to->storage = slot->storage;
     to->nullable = slot->nullable;
     to->type_length = (uint32_t)(names->length - before);

@@ -75,20 +75,27 @@ static bool take_object(uint64_t base, const struct mapping *mapping, struct obj
     return false;
 }
 
+static bool same_file(const struct mapping *one, const struct mapping *other)
+{
+    return one->path_length > 0 && one->path_length == other->path_length &&
+           memcmp(one->path, other->path, one->path_length) == 0;
+}
+
+/* Whether a mapping is the first of a file: no other part of it lies right before. */
+static bool begins_file(const struct mapping *mapping, const struct mapping *before)
+{
+    return mapping->path_length > 0 && mapping->path[0] == '/' && mapping->offset == 0 &&
+           !(same_file(mapping, before) && before->end == mapping->start);
+}
+
 bool object_at(uint64_t address, struct object *object)
 {
     struct mapping mapping, first = { 0 };
     for (const char *line = maps; next_mapping(&line, &mapping);) {
-        if (mapping.path_length && mapping.path[0] == '/' && mapping.offset == 0 &&
-            !(first.path_length == mapping.path_length &&
-              memcmp(first.path, mapping.path, mapping.path_length) == 0 &&
-              first.end == mapping.start))
+        if (begins_file(&mapping, &first))
             first = mapping;
-        if (address < mapping.start || address >= mapping.end)
-            continue;
-        return mapping.path_length && mapping.path_length == first.path_length &&
-               memcmp(first.path, mapping.path, mapping.path_length) == 0 &&
-               take_object(first.start, &first, object);
+        if (address >= mapping.start && address < mapping.end)
+            return same_file(&mapping, &first) && take_object(first.start, &first, object);
     }
     return false;
 }

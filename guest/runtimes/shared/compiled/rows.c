@@ -89,8 +89,7 @@ static bool run_row(const struct program *program, const struct column *columns,
     const struct scalar scalar = value_of(&one);
     if (block_put(block, row, &scalar))
         return true;
-    failure_set("OverflowError", "the results of this batch are too large for one column");
-    return false;
+    return failure_set("OverflowError", "the results of this batch are too large for one column");
 }
 
 int64_t rows_run(const struct program *program, const struct column *columns, struct block *block,
@@ -110,4 +109,16 @@ int64_t rows_run(const struct program *program, const struct column *columns, st
             return row;
     }
     return block->rows;
+}
+
+int64_t rows_each(rows_run_one *run_one, void *context, const struct column *columns,
+                  struct block *block, int64_t rows, bool skips)
+{
+    for (int64_t row = 0; row < rows; row++) {
+        if (skips && !block_is_valid(block, row))
+            block_put(block, row, &(struct scalar){ .length = 0 });
+        else if (!run_one(context, columns, block, row))
+            return row;
+    }
+    return rows;
 }

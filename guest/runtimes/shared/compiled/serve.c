@@ -133,26 +133,23 @@ struct argument_cell { /* what a column of one row points to */
 
 static bool wrong_row(void)
 {
-    failure_set("TypeError", "the row does not have the declared arguments");
-    return false;
+    return failure_set("TypeError", "the row does not have the declared arguments");
 }
 
 bool slot_holds(const struct slot *slot, int64_t integer)
 {
     if (storage_holds(slot->storage, integer))
         return true;
-    failure_set("OverflowError", "argument %s: %lld is out of range of the function's type",
-                slot->name, (long long)integer);
-    return false;
+    return failure_set("OverflowError", "argument %s: %lld is out of range of the function's type",
+                       slot->name, (long long)integer);
 }
 
 bool slot_holds_real(const struct slot *slot, double real)
 {
     if (storage_holds_real(slot->storage, real))
         return true;
-    failure_set("OverflowError", "argument %s: %g is out of range of the function's type",
-                slot->name, real);
-    return false;
+    return failure_set("OverflowError", "argument %s: %g is out of range of the function's type",
+                       slot->name, real);
 }
 
 /* JSON text as a column of one row. */
@@ -189,10 +186,8 @@ static bool take_value(const struct udfvm_value *value, const struct slot *slot,
         column->nulls = 1;
         return true;
     }
-    if (value->type != storage_row_type(slot->storage)) {
-        failure_set("TypeError", "argument %s is not of the declared type", slot->name);
-        return false;
-    }
+    if (value->type != storage_row_type(slot->storage))
+        return failure_set("TypeError", "argument %s is not of the declared type", slot->name);
     if (storage_is_variable(slot->storage)) {
         if (value->offset > length || value->length > length - value->offset ||
             value->length > INT32_MAX)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/compiled/scanner.h"
+
 static const struct {
     const char *name;
     enum storage storage;
@@ -69,19 +71,6 @@ void type_delete(struct type *type)
 
 /* ---- Names ---- */
 
-struct scanner {
-    const char *at, *end;
-};
-
-static bool accept(struct scanner *scanner, const char *word)
-{
-    const size_t length = strlen(word);
-    if ((size_t)(scanner->end - scanner->at) < length || memcmp(scanner->at, word, length) != 0)
-        return false;
-    scanner->at += length;
-    return true;
-}
-
 /* Characters up to one of `marks`. */
 static size_t length_until(const struct scanner *scanner, const char *marks)
 {
@@ -127,28 +116,29 @@ static bool take_field(struct scanner *scanner, struct type *field, unsigned dep
         return false;
     type_give_name(field, scanner->at, length);
     scanner->at += length;
-    return accept(scanner, ": ") && take_type(scanner, field, depth);
+    return scanner_accept_word(scanner, ": ") && take_type(scanner, field, depth);
 }
 
 static bool take_fields(struct scanner *scanner, struct type *type, unsigned depth)
 {
     type_give_children(type, STORAGE_STRUCT, count_fields(scanner));
     for (size_t i = 0; i < type->count; i++)
-        if ((i > 0 && !accept(scanner, ", ")) || !take_field(scanner, &type->children[i], depth))
+        if ((i > 0 && !scanner_accept_word(scanner, ", ")) ||
+            !take_field(scanner, &type->children[i], depth))
             return false;
-    return accept(scanner, ">");
+    return scanner_accept_word(scanner, ">");
 }
 
 static bool take_type(struct scanner *scanner, struct type *type, unsigned depth)
 {
     if (depth == MAX_TYPE_DEPTH)
         return false;
-    if (accept(scanner, "struct<"))
+    if (scanner_accept_word(scanner, "struct<"))
         return take_fields(scanner, type, depth + 1);
-    if (!accept(scanner, "list<item: "))
+    if (!scanner_accept_word(scanner, "list<item: "))
         return take_leaf(scanner, type);
     type_give_children(type, STORAGE_LIST, 1);
-    return take_type(scanner, type->children, depth + 1) && accept(scanner, ">");
+    return take_type(scanner, type->children, depth + 1) && scanner_accept_word(scanner, ">");
 }
 
 struct type *type_parse(const char *text, size_t length)

@@ -1,0 +1,33 @@
+/* Numbers of DWARF (version 5, 7.6) and of .eh_frame (Linux Standard Base Core 5.0, 10.5). */
+#ifndef UDFVM_COMPILED_DWARF_H
+#define UDFVM_COMPILED_DWARF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes that are read from their beginning to their end. */
+struct dwarf_reader {
+    const uint8_t *at, *end;
+    bool overrun; /* more was read than there is, or what cannot be read */
+};
+
+/* DW_EH_PE_: how a pointer is written. */
+enum {
+    ENCODED_ABSOLUTE = 0x00,
+    ENCODED_OMITTED = 0xff,
+    ENCODED_PC_RELATIVE = 0x10,
+    ENCODED_DATA_RELATIVE = 0x30
+};
+
+/* A number of so many bytes. */
+uint64_t dwarf_fixed(struct dwarf_reader *reader, size_t size);
+/* A number of as many bytes as it needs (LEB128). */
+uint64_t dwarf_unsigned(struct dwarf_reader *reader);
+int64_t dwarf_signed(struct dwarf_reader *reader);
+/* A pointer; `data` is what some are relative to. */
+uint64_t dwarf_pointer(struct dwarf_reader *reader, uint8_t encoding, uint64_t data);
+/* Skips bytes. */
+void dwarf_skip(struct dwarf_reader *reader, uint64_t length);
+
+#endif

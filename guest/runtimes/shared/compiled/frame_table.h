@@ -1,0 +1,20 @@
+/* Call frame information: what describes the frames of a function. DWARF 5, 6.4; .eh_frame and
+ * .eh_frame_hdr: Linux Standard Base Core 5.0, 10.6. */
+#ifndef UDFVM_COMPILED_FRAME_TABLE_H
+#define UDFVM_COMPILED_FRAME_TABLE_H
+
+#include "shared/compiled/dwarf.h"
+
+/* Of a function: its FDE and the CIE that it refers to. */
+struct frame_description {
+    struct dwarf_reader common, own; /* their instructions */
+    uint64_t code_factor;
+    int64_t data_factor;
+    uint64_t start, length, return_register;
+};
+
+/* The description of the function that an address lies in; false: there is none. After
+ * objects_read(). */
+bool frame_table_find(uint64_t address, struct frame_description *description);
+
+#endif

@@ -1,0 +1,43 @@
+/* The loop over rows around an exported function of numbers.
+ *
+ * A call from the host into Wasm costs tens of nanoseconds, one from Wasm to Wasm a few. So a
+ * second module, made here for the function's type, holds the loop: it takes the arguments of a
+ * block of rows from its memory, calls, and stores the results there. */
+#ifndef UDFVM_WASM_NUMBER_LOOP_H
+#define UDFVM_WASM_NUMBER_LOOP_H
+
+#include "wasm/module.h"
+
+#define NUMBER_LOOP_ROWS 1024 /* rows of a block */
+/* Where in its memory the values of a parameter lie, side by side; those of the result come behind
+ * the last of them. */
+#define NUMBER_LOOP_OFFSET(INDEX) ((size_t)(INDEX) * NUMBER_LOOP_ROWS * 8)
+
+struct number_kind {
+    const char *name;
+    size_t width;
+    enum storage storage;
+};
+extern const struct number_kind number_kinds[]; /* by enum wasm_kind */
+
+struct number_type {
+    size_t count;
+    enum wasm_kind result, parameters[MAX_PARAMETERS];
+};
+
+struct number_loop {
+    wasmtime_context *context;
+    wasmtime_func run;
+    wasmtime_global row;
+    wasmtime_memory memory;
+};
+
+/* Makes the loop around the export `name` of a module, which is of the type. false with a failure.
+ */
+bool number_loop_make(struct number_loop *loop, const struct wasm_module *module, const char *name,
+                      const struct number_type *type);
+uint8_t *number_loop_memory(const struct number_loop *loop);
+/* Runs the first rows of a block. Returns how many are done; less than `rows` with a failure. */
+int64_t number_loop_run(const struct number_loop *loop, int64_t rows);
+
+#endif
