@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from udfvm.errors import TypeMappingError
 from udfvm.functions.integration import calls_of, declaration_of, encoded_defaults
-from udfvm.sqlite._extension import Flag, Isolation, Language, Form
+from udfvm.sqlite._extension import Flag, Form, Isolation, Language
 from udfvm.sqlite._offer import Column, OfferedFunction, Parameter, Renewal
 from udfvm.types.arrow_types import JSON, RowType, Type
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from udfvm.errors import SignatureError, UnknownUDFError
 from udfvm.limits import Limits
 from udfvm.sqlite import _failures
-from udfvm.sqlite._extension import PATH, Flag, Isolation, Language, Refusal, Form, ffi, member_type
+from udfvm.sqlite._extension import PATH, Flag, Form, Isolation, Language, Refusal, ffi, member_type
 from udfvm.types.arrow_types import RowType
 
 

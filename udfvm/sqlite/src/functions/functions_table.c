@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "functions/cursor.h"
 #include "functions/tables.h"
 #include "sql/signature.h"
 #include "sql/stored.h"
@@ -20,11 +21,6 @@
 
 enum { NAME, LANGUAGE, SIGNATURE, SIZE, HASH, CREATED, VERSION, ORIGIN };
 
-struct functions_table {
-    sqlite3_vtab base;
-    struct function_registry *registry; /* a reference */
-};
-
 struct functions_cursor {
     sqlite3_vtab_cursor base;
     struct sql_function *own; /* a reference; NULL: those of the connection are done */
@@ -32,37 +28,14 @@ struct functions_cursor {
     sqlite3_int64 row;
 };
 
-static struct function_registry *registry_at(sqlite3_vtab_cursor *cursor)
-{
-    return ((struct functions_table *)cursor->pVtab)->registry;
-}
-
 static int connect_table(sqlite3 *connection, void *data, int count, const char *const *arguments,
                          sqlite3_vtab **table, char **error)
 {
+    (void)count, (void)arguments, (void)error;
     struct function_registry *registry = data;
     sqlite_library *sqlite3_api = registry->library;
-    (void)count, (void)arguments, (void)error;
-    int code = sqlite3_declare_vtab(connection, SCHEMA);
-    if (code != SQLITE_OK)
-        return code;
-    sqlite3_vtab_config(connection, SQLITE_VTAB_DIRECTONLY);
-    struct functions_table *made = sqlite3_malloc64(sizeof *made);
-    if (!made)
-        return SQLITE_NOMEM;
-    *made = (struct functions_table){ .registry = registry };
-    registry->references++;
-    *table = &made->base;
-    return SQLITE_OK;
-}
-
-static int disconnect_table(sqlite3_vtab *table)
-{
-    struct function_registry *registry = ((struct functions_table *)table)->registry;
-    sqlite_library *sqlite3_api = registry->library;
-    sqlite3_free(table);
-    registry_release(registry);
-    return SQLITE_OK;
+    return function_table_connect(connection, registry, NULL, 0, sqlite3_mprintf("%s", SCHEMA),
+                                  table);
 }
 
 static int best_index(sqlite3_vtab *table, sqlite3_index_info *info)
@@ -86,7 +59,7 @@ static void move_own(struct functions_cursor *cursor, struct sql_function *to)
 
 static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **cursor)
 {
-    sqlite_library *sqlite3_api = ((struct functions_table *)table)->registry->library;
+    sqlite_library *sqlite3_api = ((struct function_table *)table)->registry->library;
     struct functions_cursor *made = sqlite3_malloc64(sizeof *made);
     if (!made)
         return SQLITE_NOMEM;
@@ -97,7 +70,7 @@ static int open_cursor(sqlite3_vtab *table, sqlite3_vtab_cursor **cursor)
 
 static int close_cursor(sqlite3_vtab_cursor *cursor)
 {
-    sqlite_library *sqlite3_api = registry_at(cursor)->library;
+    sqlite_library *sqlite3_api = registry_of_table(cursor)->library;
     sqlite3_finalize(((struct functions_cursor *)cursor)->stored);
     move_own((struct functions_cursor *)cursor, NULL);
     sqlite3_free(cursor);
@@ -106,7 +79,7 @@ static int close_cursor(sqlite3_vtab_cursor *cursor)
 
 static int step_stored(struct functions_cursor *cursor)
 {
-    sqlite_library *sqlite3_api = registry_at(&cursor->base)->library;
+    sqlite_library *sqlite3_api = registry_of_table(&cursor->base)->library;
     int code = cursor->stored ? sqlite3_step(cursor->stored) : SQLITE_DONE;
     if (code == SQLITE_ROW)
         return SQLITE_OK;
@@ -120,7 +93,7 @@ static int filter(sqlite3_vtab_cursor *base, int index, const char *text, int co
 {
     (void)index, (void)text, (void)count, (void)arguments;
     struct functions_cursor *cursor = (struct functions_cursor *)base;
-    struct function_registry *registry = registry_at(base);
+    struct function_registry *registry = registry_of_table(base);
     sqlite_library *sqlite3_api = registry->library;
     int code;
     sqlite3_finalize(cursor->stored);
@@ -262,9 +235,9 @@ static int column(sqlite3_vtab_cursor *base, sqlite3_context *context, int numbe
 {
     const struct functions_cursor *cursor = (const struct functions_cursor *)base;
     if (cursor->own)
-        own_column(registry_at(base)->library, context, cursor->own, number);
+        own_column(registry_of_table(base)->library, context, cursor->own, number);
     else
-        stored_column(registry_at(base)->library, context, cursor->stored, number);
+        stored_column(registry_of_table(base)->library, context, cursor->stored, number);
     return SQLITE_OK;
 }
 
@@ -278,7 +251,7 @@ const sqlite3_module functions_module = {
     .iVersion = 1,
     .xConnect = connect_table,
     .xBestIndex = best_index,
-    .xDisconnect = disconnect_table,
+    .xDisconnect = function_table_disconnect,
     .xOpen = open_cursor,
     .xClose = close_cursor,
     .xFilter = filter,

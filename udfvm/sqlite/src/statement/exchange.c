@@ -1,9 +1,9 @@
 /* Exchanges of whole batches: see exchange.h. */
 #include "statement/exchange.h"
 
+#include "connection/try.h"
 #include "statement/report.h"
 #include "statement/row.h"
-#include "wire/utf8.h"
 
 #include <string.h>
 
@@ -122,59 +122,48 @@ int session_exchange(struct session *session, const struct batch_exchange *excha
     return code;
 }
 
+static bool put(struct batch *batch, size_t column, sqlite_library *library, sqlite3_value *value)
+{
+    sqlite_library *sqlite3_api = library;
+    return batch->columns[column].type == UDFVM_TYPE_FLOAT64
+               ? batch_put_real(batch, column, sqlite3_value_double(value))
+               : batch_put_integer(batch, column, sqlite3_value_int64(value));
+}
+
 static int put_bytes(const struct session *session, struct batch *batch, size_t column,
                      uint32_t index, sqlite3_value *value, char **error)
 {
-    sqlite_library *sqlite3_api = session->function->registry->library;
-    const struct sql_parameter *parameter = &session->function->parameters[index];
-    const bool is_text = parameter->type == UDFVM_TYPE_TEXT;
-    const void *bytes = is_text ? (const void *)sqlite3_value_text(value)
-                                : sqlite3_value_blob(value);
-    const size_t length = (size_t)sqlite3_value_bytes(value);
-    if (!bytes && (is_text || length > 0))
-        return SQLITE_NOMEM;
-    if (is_text && !utf8_valid(bytes, length))
-        return out_of(describe_argument(session, index, "TEXT that is not valid UTF-8"), error);
-    return batch_put_bytes(batch, column, bytes, length) ? SQLITE_OK : SQLITE_NOMEM;
+    const void *bytes;
+    size_t length;
+    SQL_TRY(value_bytes(session, index, value, &bytes, &length, error));
+    SQL_TRY_MEMORY(batch_put_bytes(batch, column, bytes, length));
+    return SQLITE_OK;
 }
 
-/* A value of another type than the parameter's, as row_check() says it. */
-static int wrong_type(const struct session *session, sqlite3_value **arguments, char **error)
+static int put_value(const struct session *session, struct batch *batch, size_t column,
+                     uint32_t index, sqlite3_value *value, char **error)
 {
-    return row_check(session, arguments, error) == ROW_BAD && *error ? SQLITE_ERROR : SQLITE_NOMEM;
+    const uint32_t type = session->function->parameters[index].type;
+    switch (value_check(session, index, value, error)) {
+    case ROW_NULL:
+        SQL_TRY_MEMORY(batch_put_null(batch, column));
+        return SQLITE_OK;
+    case ROW_BAD:
+        return *error ? SQLITE_ERROR : SQLITE_NOMEM;
+    default:
+        break;
+    }
+    if (type == UDFVM_TYPE_TEXT || type == UDFVM_TYPE_BLOB)
+        return put_bytes(session, batch, column, index, value, error);
+    SQL_TRY_MEMORY(put(batch, column, session->function->registry->library, value));
+    return SQLITE_OK;
 }
 
 int batch_put_row(const struct session *session, struct batch *batch, size_t first,
                   sqlite3_value **arguments, char **error)
 {
-    const struct sql_function *function = session->function;
-    sqlite_library *sqlite3_api = function->registry->library;
-    int code = SQLITE_OK;
     *error = NULL;
-    for (uint32_t i = 0; i < function->parameter_count && code == SQLITE_OK; i++) {
-        const uint32_t type = function->parameters[i].type;
-        const int found = sqlite3_value_type(arguments[i]);
-        const size_t column = first + i;
-        bool put = true;
-        if (found == SQLITE_NULL)
-            put = batch_put_null(batch, column);
-        else if (type == UDFVM_TYPE_FLOAT64 &&
-                 (found == SQLITE_FLOAT ||
-                  (found == SQLITE_INTEGER &&
-                   exact_real(&function->parameters[i], sqlite3_value_int64(arguments[i])))))
-            put = batch_put_real(batch, column, sqlite3_value_double(arguments[i]));
-        else if (type == UDFVM_TYPE_INT64 && found == SQLITE_INTEGER)
-            put = batch_put_integer(batch, column, sqlite3_value_int64(arguments[i]));
-        else if (type == UDFVM_TYPE_BOOL && found == SQLITE_INTEGER &&
-                 (uint64_t)sqlite3_value_int64(arguments[i]) <= 1)
-            put = batch_put_integer(batch, column, sqlite3_value_int64(arguments[i]));
-        else if ((type == UDFVM_TYPE_TEXT && found == SQLITE_TEXT) ||
-                 (type == UDFVM_TYPE_BLOB && found == SQLITE_BLOB))
-            code = put_bytes(session, batch, column, i, arguments[i], error);
-        else
-            code = wrong_type(session, arguments, error);
-        if (!put)
-            code = SQLITE_NOMEM;
-    }
-    return code;
+    for (uint32_t i = 0; i < session->function->parameter_count; i++)
+        SQL_TRY(put_value(session, batch, first + i, i, arguments[i], error));
+    return SQLITE_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "statement/row.h"
 
+#include "connection/try.h"
 #include "statement/report.h"
 #include "wire/utf8.h"
 
@@ -39,15 +40,16 @@ static const char *expected_name(uint32_t type)
     }
 }
 
-bool exact_real(const struct sql_parameter *parameter, int64_t integer)
+static bool exact_real(const struct sql_parameter *parameter, int64_t integer)
 {
     const double real = parameter->single ? (double)(float)integer
                                           : (double)integer; /* 2^63 is a double, and no int64_t */
     return real < 9223372036854775808.0 && (int64_t)real == integer;
 }
 
-static bool acceptable(sqlite_library *library, const struct sql_parameter *parameter, int found,
-                       sqlite3_value *value)
+/* Whether a value that is not NULL is of the parameter's type. */
+static bool fits(sqlite_library *library, const struct sql_parameter *parameter, int found,
+                 sqlite3_value *value)
 {
     sqlite_library *sqlite3_api = library;
     switch (parameter->type) {
@@ -65,35 +67,65 @@ static bool acceptable(sqlite_library *library, const struct sql_parameter *para
     }
 }
 
-enum row_check row_check(const struct session *session, sqlite3_value **arguments, char **wrong)
+static char *describe_wrong_type(const struct session *session, uint32_t index,
+                                 sqlite3_value *value)
+{
+    const struct sql_function *function = session->function;
+    const struct sql_parameter *parameter = &function->parameters[index];
+    sqlite_library *sqlite3_api = function->registry->library;
+    const int found = sqlite3_value_type(value);
+    if (parameter->type == UDFVM_TYPE_FLOAT64 && found == SQLITE_INTEGER)
+        return describe_argument(session, index, "INTEGER %lld is no %s exactly",
+                                 (long long)sqlite3_value_int64(value),
+                                 parameter->single ? "float of 32 bits" : "REAL");
+    if (parameter->type == UDFVM_TYPE_BOOL && found == SQLITE_INTEGER)
+        return describe_argument(session, index, "expected %s, got INTEGER %lld",
+                                 expected_name(parameter->type),
+                                 (long long)sqlite3_value_int64(value));
+    return describe_argument(session, index, "expected %s, got %s", expected_name(parameter->type),
+                             sql_type_name(found));
+}
+
+enum row_check value_check(const struct session *session, uint32_t index, sqlite3_value *value,
+                           char **wrong)
 {
     const struct sql_function *function = session->function;
     sqlite_library *sqlite3_api = function->registry->library;
+    const int found = sqlite3_value_type(value);
+    if (found == SQLITE_NULL)
+        return ROW_NULL;
+    if (fits(sqlite3_api, &function->parameters[index], found, value))
+        return ROW_CALL;
+    *wrong = describe_wrong_type(session, index, value);
+    return ROW_BAD;
+}
+
+enum row_check row_check(const struct session *session, sqlite3_value **arguments, char **wrong)
+{
+    const struct sql_function *function = session->function;
     enum row_check result = ROW_CALL;
     for (uint32_t i = 0; i < function->parameter_count; i++) {
-        const struct sql_parameter *parameter = &function->parameters[i];
-        int found = sqlite3_value_type(arguments[i]);
-        if (found == SQLITE_NULL) {
-            if (!parameter->nullable)
-                result = ROW_NULL;
-            continue;
-        }
-        if (acceptable(sqlite3_api, parameter, found, arguments[i]))
-            continue;
-        if (parameter->type == UDFVM_TYPE_FLOAT64 && found == SQLITE_INTEGER)
-            *wrong = describe_argument(session, i, "INTEGER %lld is no %s exactly",
-                                       (long long)sqlite3_value_int64(arguments[i]),
-                                       parameter->single ? "float of 32 bits" : "REAL");
-        else if (parameter->type == UDFVM_TYPE_BOOL && found == SQLITE_INTEGER)
-            *wrong = describe_argument(session, i, "expected %s, got INTEGER %lld",
-                                       expected_name(parameter->type),
-                                       (long long)sqlite3_value_int64(arguments[i]));
-        else
-            *wrong = describe_argument(session, i, "expected %s, got %s",
-                                       expected_name(parameter->type), sql_type_name(found));
-        return ROW_BAD;
+        const enum row_check check = value_check(session, i, arguments[i], wrong);
+        if (check == ROW_BAD)
+            return ROW_BAD;
+        if (check == ROW_NULL && !function->parameters[i].nullable)
+            result = ROW_NULL;
     }
     return result;
+}
+
+int value_bytes(const struct session *session, uint32_t index, sqlite3_value *value,
+                const void **bytes, size_t *length, char **wrong)
+{
+    sqlite_library *sqlite3_api = session->function->registry->library;
+    const bool is_text = session->function->parameters[index].type == UDFVM_TYPE_TEXT;
+    *bytes = is_text ? (const void *)sqlite3_value_text(value) : sqlite3_value_blob(value);
+    *length = (size_t)sqlite3_value_bytes(value);
+    SQL_TRY_MEMORY(*bytes || (!is_text && *length == 0));
+    if (!is_text || utf8_valid(*bytes, *length))
+        return SQLITE_OK;
+    *wrong = describe_argument(session, index, "TEXT that is not valid UTF-8");
+    return *wrong ? SQLITE_ERROR : SQLITE_NOMEM;
 }
 
 /* The window, to write a row of `size` bytes; NULL with the SQL error set. */
@@ -112,17 +144,14 @@ static bool encode_bytes(const struct session *session, sqlite3_context *context
 {
     const struct sql_function *function = session->function;
     sqlite_library *library = function->registry->library, *sqlite3_api = library;
-    bool is_text = value->type == UDFVM_TYPE_TEXT;
-    const void *bytes = is_text ? (const void *)sqlite3_value_text(argument)
-                                : sqlite3_value_blob(argument);
-    size_t length = (size_t)sqlite3_value_bytes(argument);
-    if (!bytes && (is_text || length > 0)) {
-        sqlite3_result_error_nomem(context);
-        return false;
-    }
-    if (is_text && !utf8_valid(bytes, length)) {
-        fail_with(library, context,
-                  describe_argument(session, index, "TEXT that is not valid UTF-8"));
+    const void *bytes;
+    size_t length;
+    char *wrong = NULL;
+    if (value_bytes(session, index, argument, &bytes, &length, &wrong) != SQLITE_OK) {
+        if (wrong)
+            fail_with(library, context, wrong);
+        else
+            sqlite3_result_error_nomem(context);
         return false;
     }
     const uint64_t room = udfvm_vm_input_capacity(session->vm);

@@ -13,7 +13,12 @@ bool row_encode(const struct session *session, sqlite3_context *context, sqlite3
                 uint64_t *length);
 void row_decode(const struct session *session, sqlite3_context *context,
                 const struct udfvm_reply *reply);
-/* Whether a double is exactly the integer. */
-bool exact_real(const struct sql_parameter *parameter, int64_t integer);
+/* The same of one argument, by its index: ROW_NULL is any NULL. */
+enum row_check value_check(const struct session *session, uint32_t index, sqlite3_value *value,
+                           char **wrong);
+/* The bytes of an argument that is TEXT, checked, or BLOB. SQLITE_OK, SQLITE_NOMEM, or SQLITE_ERROR
+ * with *wrong. */
+int value_bytes(const struct session *session, uint32_t index, sqlite3_value *value,
+                const void **bytes, size_t *length, char **wrong);
 
 #endif

@@ -1,0 +1,22 @@
+/* Errors: a function that SQLite's codes tell about leaves with that of the first step that fails.
+ * Where something is to be freed first, the steps are a function of their own. */
+#ifndef UDFVM_SQLITE_TRY_H
+#define UDFVM_SQLITE_TRY_H
+
+#include <sqlite3ext.h>
+
+#define SQL_TRY(step)                  \
+    do {                               \
+        const int code_of_step = step; \
+        if (code_of_step != SQLITE_OK) \
+            return code_of_step;       \
+    } while (0)
+
+/* For what is NULL or false where memory is out. */
+#define SQL_TRY_MEMORY(made)     \
+    do {                         \
+        if (!(made))             \
+            return SQLITE_NOMEM; \
+    } while (0)
+
+#endif
