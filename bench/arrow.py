@@ -3,16 +3,20 @@ in one run, in turns.
 
 Each body is a function of one column of float64, written with numpy:
 
-    affine x * 2 + 1, which does next to nothing: what is measured is the way there and back heavy
-    numpy.exp(numpy.sin(x))
+    affine           x * 2 + 1, which does next to nothing: what is measured is the way there and
+                     back
+    heavy            numpy.exp(numpy.sin(x))
 
 and is called in these ways with a whole column (``--rows``), in microseconds:
 
-    host_numpy the body itself, numpy array in and out host_compute pyarrow.compute.call_function,
-    the body registered as a scalar function of this process vm_compute
-    pyarrow.compute.call_function, the body a registered UDF: one call, one fresh micro-VM vm_array
-    the UDF called with a pyarrow.Array vm_chunked the same with a pyarrow.ChunkedArray of eight
-    chunks vm_numpy the same with a numpy array
+    host_numpy       the body itself, numpy array in and out
+    host_compute     pyarrow.compute.call_function, the body registered as a scalar function of this
+                     process
+    vm_compute       pyarrow.compute.call_function, the body a registered UDF: one call, one fresh
+                     micro-VM
+    vm_array         the UDF called with a pyarrow.Array
+    vm_chunked       the same with a pyarrow.ChunkedArray of eight chunks
+    vm_numpy         the same with a numpy array
 
 ``times_host`` is vm_compute / host_compute. ``by_rows`` has host_compute and vm_compute of
 ``affine`` for batches of 1 row to all, and nanoseconds per row.

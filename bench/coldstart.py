@@ -4,11 +4,13 @@ JSON object; times in milliseconds.
 Each measurement is a new process, timed by its parent from before it is started until a line of its
 output arrives. The kinds take turns, so that a drift of the machine falls on all alike.
 
-    host_imports python -c 'import numpy, pyarrow' first_result import udfvm, and one call of a
-    scalar function whose image, in the cache, holds numpy and pyarrow interpreter python -c 'pass',
-    which both contain times_host first_result over host_imports, of the medians parts of
-    first_result, by the process's own clock: import of udfvm, opening of the images, the call, a
-    second call
+    host_imports     python -c 'import numpy, pyarrow'
+    first_result     import udfvm, and one call of a scalar function whose image, in the cache,
+                     holds numpy and pyarrow
+    interpreter      python -c 'pass', which both contain
+    times_host       first_result over host_imports, of the medians
+    parts            of first_result, by the process's own clock: import of udfvm, opening of the
+                     images, the call, a second call
 """
 
 from __future__ import annotations

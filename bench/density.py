@@ -7,12 +7,15 @@ shared out among the VMs; the first of them, which also brings up what they shar
 others do. Huge pages and page tables of the host are in the kernel's own counters, not in smaps:
 see ``available``.
 
-    vms VMs alive at once, each of which made a call private private memory of a VM (Private_Clean +
-    Private_Dirty) private_of_images of it, pages of guest memory that are copies of the image's
-    (those that the VM wrote to) private_of_windows of it, windows and other memory without a file
-    shared resident pages of the image that the VMs share (Pss adds up to one copy) available what
-    the machine's available memory fell by, for each VM: kernel's share included answered VMs that
-    in the end, all held at once, doubled 1,000 numbers correctly
+    vms                VMs alive at once, each of which made a call
+    private            private memory of a VM (Private_Clean + Private_Dirty)
+    private_of_images  of it, pages of guest memory that are copies of the image's (those that the
+                       VM wrote to)
+    private_of_windows of it, windows and other memory without a file
+    shared             resident pages of the image that the VMs share (Pss adds up to one copy)
+    available          what the machine's available memory fell by, for each VM: kernel's share
+                       included
+    answered           VMs that in the end, all held at once, doubled 1,000 numbers correctly
 """
 
 from __future__ import annotations

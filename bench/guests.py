@@ -5,15 +5,18 @@ The function is ``dep_delay / distance * 100``, as a Python function (``python``
 arrays (``vectorized``), in C (``native``) and in WebAssembly (``wasm``), each in a micro-VM; and in
 WebAssembly in the process itself, with wasmtime-py and no VM (``wasmtime_in_process``).
 
-    first_s seconds from its source to a function ready for calls where the cache is empty: boots
-    the base image build_s the same for another function of that language, once the base image is
-    there; C is compiled by gcc base_bytes of the base image on disk, which all functions of the
-    language share layer_bytes of the function's own image on disk call_us one fresh call with two
-    values
-    call_times_floor call_us over the floor: an exit and re-entry of a minimal VM batch_ns_per_row a
-    call with two numpy arrays of ``--rows`` float64; in the process, a loop in Python over some
-    thousand of them sql_ns_per_row a row of a SELECT over ``--sql-rows``, above the SELECT without
-    the function: streamed to a function of SQL, or with vm_map where the function is vectorized
+    first_s          seconds from its source to a function ready for calls where the cache is empty:
+                     boots the base image
+    build_s          the same for another function of that language, once the base image is there; C
+                     is compiled by gcc
+    base_bytes       of the base image on disk, which all functions of the language share
+    layer_bytes      of the function's own image on disk
+    call_us          one fresh call with two values
+    call_times_exit  call_us over that of an exit and re-entry of a minimal VM
+    batch_ns_per_row a call with two numpy arrays of ``--rows`` float64; in the process, a loop in
+                     Python over some thousand of them
+    sql_ns_per_row   a row of a SELECT over ``--sql-rows``, above the SELECT without the function:
+                     streamed to a function of SQL, or with vm_map where the function is vectorized
 
 ``c_body`` compares the C loop itself, as UDFVM_SCALAR compiles it, with the same loop compiled into
 the process. Copies, exits and pages touched for the first time count for neither: the time of a
@@ -129,7 +132,7 @@ def wasm(shift: int) -> udfvm.ScalarFunction:
     return udfvm.from_wasm(WASM % shift, "score", name="wasm")
 
 
-KINDS: tuple[Callable[[int], udfvm.ScalarFunction], ...] = (python, vectorized, native, wasm)
+LANGUAGES: tuple[Callable[[int], udfvm.ScalarFunction], ...] = (python, vectorized, native, wasm)
 
 
 def seconds(make: Callable[[], object]) -> float:
@@ -143,14 +146,14 @@ def on_disk(image: Any) -> int:
 
 
 def built(
-    kind: Callable[[int], udfvm.ScalarFunction], functions: int
+    declare: Callable[[int], udfvm.ScalarFunction], functions: int
 ) -> tuple[udfvm.ScalarFunction, dict[str, Any]]:
     """The function, and what building it and its like took."""
-    first_s = seconds(lambda: kind(0).prepare())
+    first_s = seconds(lambda: declare(0).prepare())
     build_s = statistics.median(
-        seconds(lambda shift=shift: kind(shift).prepare()) for shift in range(1, functions + 1)
+        seconds(lambda shift=shift: declare(shift).prepare()) for shift in range(1, functions + 1)
     )
-    function = kind(0)
+    function = declare(0)
     return function, {
         "first_s": first_s,
         "build_s": build_s,
@@ -242,9 +245,9 @@ def measure_sql(
 def measure_calls(
     functions: dict[str, udfvm.ScalarFunction], in_process: InProcess, calls: int
 ) -> dict[str, float]:
-    """Microseconds of a call, and the floor's."""
+    """Microseconds of a call, and a bare exit's."""
     samplers: dict[str, Sampler] = {
-        "floor": vmm.measure_exits,
+        "exit": vmm.measure_exits,
         "wasmtime_in_process": python_sampler(lambda: in_process.call(12.0, 300.0)),
     }
     for name, function in functions.items():
@@ -335,8 +338,9 @@ def measure(rows: int, sql_rows: int, calls: int, repeats: int, directory: Path)
     columns = [random.uniform(-20, 200, rows), random.uniform(80, 5000, rows)]
     figures: dict[str, Any] = {}
     functions = {}
-    for kind in KINDS:
-        functions[kind.__name__], figures[kind.__name__] = built(kind, min(repeats, 5))
+    for declare in LANGUAGES:
+        name = declare.__name__
+        functions[name], figures[name] = built(declare, min(repeats, 5))
     in_process = InProcess()
     figures["wasmtime_in_process"] = in_process.figures
     times = measure_calls(functions, in_process, calls)
@@ -344,14 +348,14 @@ def measure(rows: int, sql_rows: int, calls: int, repeats: int, directory: Path)
     in_sql = measure_sql(functions, in_process, [column[:sql_rows] for column in columns], repeats)
     for name, figure in figures.items():
         figure["call_us"] = times[name]
-        figure["call_times_floor"] = round(times[name] / times["floor"], 3)
+        figure["call_times_exit"] = round(times[name] / times["exit"], 3)
         figure["batch_ns_per_row"] = batches[name]
         figure["sql_ns_per_row"] = in_sql[name]
     body = measure_body(columns, repeats, directory)
     return {
         **figures,
         "c_body": body,
-        "floor_us": times["floor"],
+        "exit_us": times["exit"],
         "rows": rows,
         "sql_rows": sql_rows,
         "calls": calls,

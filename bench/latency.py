@@ -4,7 +4,7 @@ microseconds, all taken in one run.
 The measurements take turns, a few hundred calls each, so that a drift of the machine falls on all
 of them alike.
 
-    floor            an exit and re-entry of a minimal VM: the least that a call can cost
+    exit             an exit and re-entry of a minimal VM: the least that a call can cost
     core_native      a fresh call of a trivial C function through the core's C API, restore included
     core_python      the same for the trivial Python function ``score``
     udf_scalar       score(12.0, 300.0) through the public API
@@ -95,11 +95,9 @@ class CoreSampler:
     """Calls of one VM through the C API. Keeps the times of the restores."""
 
     def __init__(self, library: Any, ffi: cffi.FFI, vm: Any, request: int, payload: bytes) -> None:
-        from udfvm.vmm import ffi as core
-
         self._library, self._ffi, self._request, self._payload = library, ffi, request, payload
         self.vm = vm
-        self._handle = ffi.cast("void *", int(core.cast("uintptr_t", vm._handle)))
+        self._handle = ffi.cast("void *", vm.address)
         self.restores: list[float] = []
 
     def __call__(self, count: int) -> list[float]:
@@ -169,7 +167,7 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
     row = rows.encode((12.0, 300.0))
     python = CoreSampler(library, ffi, python_vm, vmm.REQUEST_ROW, row)
     samplers: dict[str, Sampler] = {
-        "floor": vmm.measure_exits,
+        "exit": vmm.measure_exits,
         "core_native": native,
         "core_python": python,
         "udf_scalar": python_sampler(lambda: score(12.0, 300.0)),
@@ -185,8 +183,8 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
     result["restore_us_per_page"] = round(result["restore"]["p50"] / result["hot_pages"], 3)
     result["base_build_s"] = report["seconds"]
     result["image_open_ms"] = round(image_open_ms, 2)
-    result["times_floor"] = {
-        name: round(result[name]["p50"] / result["floor"]["p50"], 2) for name in samplers
+    result["times_exit"] = {
+        name: round(result[name]["p50"] / result["exit"]["p50"], 2) for name in samplers
     }
     result["calls"] = calls
     return result, samples

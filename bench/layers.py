@@ -1,13 +1,17 @@
 """What it takes to register another function. ``python bench/layers.py --json`` prints one JSON
 object.
 
-base_pages, base_mib pages of 4 KiB that the base image stores, and its size on disk register_ms
-from the decorator to an image ready for calls, for a new function on a base image that is open:
-pickled, unpickled in a VM, warmed up, sealed, written to the cache and opened; the median first_ms
-the same for the first, which also opens a VM layer_pages, layer_mib pages in which the function's
-image differs from its base, and its size on disk; the median one_function microseconds of a call
-where one VM serves one function taking_turns the same where one VM serves two functions by turns:
-each call moves it from one layer to the other move the difference
+    base_pages, base_mib   pages of 4 KiB that the base image stores, and its size on disk
+    register_ms            from the decorator to an image ready for calls, for a new function on a
+                           base image that is open: pickled, unpickled in a VM, warmed up, sealed,
+                           written to the cache and opened; the median
+    first_ms               the same for the first, which also opens a VM
+    layer_pages, layer_mib pages in which the function's image differs from its base, and its size
+                           on disk; the median
+    one_function           microseconds of a call where one VM serves one function
+    taking_turns           the same where one VM serves two functions by turns: each call moves it
+                           from one layer to the other
+    move                   the difference
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Measures, and draws what it measured: ``python bench/plot.py`` writes docs/performance.svg, and
 docs/performance.json with the figures.
 
-Left, the distribution of what a call costs against the floor (``bench/latency.py``); right, what a
-row of a batch costs against the size of the batch (``bench/arrow.py``). Both are measured in this
+Left, the distribution of what a call costs against a bare exit (``bench/latency.py``); right, what
+a row of a batch costs against the size of the batch (``bench/arrow.py``). Both are measured in this
 one run. ``--figures`` draws those of an earlier run instead. Needs matplotlib: ``pip install -e
 '.[plot]'``.
 """
@@ -26,7 +26,7 @@ from matplotlib.ticker import NullLocator
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 CALLS = {
-    "floor": "floor: one exit and re-entry",
+    "exit": "one exit and re-entry",
     "core_native": "C function",
     "core_python": "Python function, from C",
     "udf_scalar": "score(12.0, 300.0)",
@@ -57,14 +57,14 @@ def draw_latency(axes: Axes, figures: dict[str, Any]) -> None:
     percent = np.array(figures["quantiles"]) * 100
     for name, label in CALLS.items():
         median = figures["latency"][name]["p50"]
-        style = {"linestyle": "--", "color": "black"} if name == "floor" else {}
+        style = {"linestyle": "--", "color": "black"} if name == "exit" else {}
         axes.plot(
             figures["microseconds"][name], percent, label=f"{label}: {median:.0f} µs", **style
         )
     axes.set_xscale("log")
     axes.set_xlabel("microseconds of a fresh call")
     axes.set_ylabel("percent of calls that take no longer")
-    axes.set_title("A call against the floor (in the legend: medians)")
+    axes.set_title("A call against a bare exit (in the legend: medians)")
     low, high = axes.get_xlim()
     axes.set_xticks(
         [

@@ -4,16 +4,20 @@ in one run, the ways taking turns.
 Over the 336,776 flights, ``SELECT total(f(dep_delay, distance)) FROM flights``, in microseconds a
 row:
 
-    scan the plain expression dep_delay + distance: what all the others pay too native a trivial C
-    body in a micro-VM, streamed python a trivial Python body in a micro-VM, streamed, under its own
-    name python_by_name the same as vm_udf('plus', ...) stored the same, stored in the database with
-    vm_create lambda a Python lambda in the process, through apsw: no isolation wasmtime a
-    WebAssembly function in the process, through wasmtime-py and apsw; where wasmtime is installed
+    scan             the plain expression dep_delay + distance: what all the others pay too
+    native           a trivial C body in a micro-VM, streamed
+    python           a trivial Python body in a micro-VM, streamed, under its own name
+    python_by_name   the same as vm_udf('plus', ...)
+    stored           the same, stored in the database with vm_create
+    lambda           a Python lambda in the process, through apsw: no isolation
+    wasmtime         a WebAssembly function in the process, through wasmtime-py and apsw; where
+                     wasmtime is installed
 
 and in microseconds a call, over ``--row-rows`` of the rows:
 
-    fresh_call a fresh call of the Python function through the core's C API, as in bench/latency.py
-    row a row of isolation="row", its part of the scan included
+    fresh_call       a fresh call of the Python function through the core's C API, as in
+                     bench/latency.py
+    row              a row of isolation="row", its part of the scan included
 
 ``above_scan`` has the cost of each body above the plain scan, ``row_times_fresh_call`` the ratio of
 the last two.

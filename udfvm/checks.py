@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from udfvm.errors import OptionError
 
-LONGEST: Final = 1e9  # seconds: some 30 years
-LARGEST: Final = 1 << 60  # bytes, or how often: the core has 64 bits for either
-_SHOWN: Final = 100
+MAX_SECONDS: Final = 1e9  # seconds: some 30 years
+MAX_COUNT: Final = 1 << 60  # bytes, or how often: the core has 64 bits for either
+_MAX_SHOWN: Final = 100
 
 
 def _is_switch(value: object) -> bool:
@@ -28,7 +28,7 @@ def shown(value: object) -> str:
         text = repr(value)
     except ValueError:  # Python does not write out ints of some thousand digits
         return "a huge number"
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
 
 
 def is_whole(value: object) -> bool:
@@ -36,7 +36,7 @@ def is_whole(value: object) -> bool:
     return isinstance(value, numbers.Integral) and not _is_switch(value)
 
 
-def check_count(option: str, count: Any, least: int = 0, most: int = LARGEST) -> int:
+def check_count(option: str, count: Any, minimum: int = 0, maximum: int = MAX_COUNT) -> int:
     """The whole number.
 
     >>> check_count("size", 64, 1, 4096)
@@ -44,12 +44,14 @@ def check_count(option: str, count: Any, least: int = 0, most: int = LARGEST) ->
     """
     if not is_whole(count):
         raise OptionError(f"{option}= takes a whole number; got {shown(count)}")
-    if not least <= count <= most:
-        raise OptionError(f"{option}={shown(count)} must be from {least} to {most}")
+    if not minimum <= count <= maximum:
+        raise OptionError(f"{option}={shown(count)} must be from {minimum} to {maximum}")
     return int(count)
 
 
-def check_seconds(option: str, seconds: Any, least: float = 0.0, most: float = LONGEST) -> float:
+def check_seconds(
+    option: str, seconds: Any, minimum: float = 0.0, maximum: float = MAX_SECONDS
+) -> float:
     """The number of seconds.
 
     >>> check_seconds("timeout", "1s")
@@ -65,8 +67,10 @@ def check_seconds(option: str, seconds: Any, least: float = 0.0, most: float = L
         number = float(seconds)
     except OverflowError:  # an int that no float can be
         number = float("inf")
-    if not least <= number <= most:  # nan is nowhere
-        raise OptionError(f"{option}={shown(seconds)} must be from {least:g} to {most:g} seconds")
+    if not minimum <= number <= maximum:  # nan is nowhere
+        raise OptionError(
+            f"{option}={shown(seconds)} must be from {minimum:g} to {maximum:g} seconds"
+        )
     return number
 
 

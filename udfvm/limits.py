@@ -5,15 +5,23 @@ from __future__ import annotations
 import re
 from typing import Any, Final, NamedTuple
 
-from udfvm.checks import LARGEST, LONGEST, check_count, check_seconds, check_switch, is_whole, shown
+from udfvm.checks import (
+    MAX_COUNT,
+    MAX_SECONDS,
+    check_count,
+    check_seconds,
+    check_switch,
+    is_whole,
+    shown,
+)
 from udfvm.errors import OptionError, SignatureError
 from udfvm.log import Log, check_log
 
 MEBIBYTE: Final = 1 << 20
 MEMORY_UNIT: Final = 2 * MEBIBYTE
 DEFAULT_MEMORY: Final = 512 * MEBIBYTE
-SMALLEST_MEMORY: Final = 16 * MEBIBYTE
-LARGEST_MEMORY: Final = 64 << 30
+MIN_MEMORY: Final = 16 * MEBIBYTE
+MAX_MEMORY: Final = 64 << 30
 WINDOW: Final = 128 * MEBIBYTE
 SCRATCH: Final = (
     128 * MEBIBYTE
@@ -23,14 +31,14 @@ DEFAULT_BUILD_TIMEOUT: Final = 300.0
 DEFAULT_LOG: Final = 64 * 1024
 DEFAULT_HOST_CALLS: Final = 10_000
 
-_SHORTEST: Final = 1e-9  # seconds of a timeout
+_MIN_SECONDS: Final = 1e-9  # seconds of a timeout
 
 _SIZE: Final = re.compile(
     r"\s*(\d{1,30})(?:\.(\d{1,30}))?\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE | re.ASCII
 )
 
 
-def parse_size(size: int | str, option: str = "size", least: int = 0) -> int:
+def parse_size(size: int | str, option: str = "size", minimum: int = 0) -> int:
     """Bytes of a size: a number, or text such as ``"64MiB"``, ``"1.5 GB"``, ``"512K"``. Units with
     an i are powers of 1024, others of 1000.
 
@@ -40,7 +48,7 @@ def parse_size(size: int | str, option: str = "size", least: int = 0) -> int:
     (67108864, 1500, 4096)
     """
     if is_whole(size):
-        return check_count(option, size, least)
+        return check_count(option, size, minimum)
     match = _SIZE.fullmatch(size) if isinstance(size, str) else None
     if match is None:
         raise OptionError(
@@ -50,8 +58,8 @@ def parse_size(size: int | str, option: str = "size", least: int = 0) -> int:
     number, fraction, prefix, binary = match[1], match[2] or "", match[3], match[4]
     unit = (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " ")
     found = int(number + fraction) * unit // 10 ** len(fraction)
-    if not least <= found <= LARGEST:
-        raise OptionError(f"{option}={shown(size)} must be from {least} to {LARGEST} bytes")
+    if not minimum <= found <= MAX_COUNT:
+        raise OptionError(f"{option}={shown(size)} must be from {minimum} to {MAX_COUNT} bytes")
     return found
 
 
@@ -77,7 +85,7 @@ def _nanoseconds(option: str, seconds: float | None) -> int:
     if seconds is None:
         return 0
     try:
-        return max(1, int(check_seconds(option, seconds, _SHORTEST, LONGEST) * 1e9))
+        return max(1, int(check_seconds(option, seconds, _MIN_SECONDS, MAX_SECONDS) * 1e9))
     except OptionError as error:
         raise OptionError(f"{error}; None means no deadline") from None
 
@@ -133,7 +141,7 @@ class Limits(NamedTuple):
         """
         size = parse_size(memory, "memory")
         size += -size % MEMORY_UNIT
-        if not SMALLEST_MEMORY <= size <= LARGEST_MEMORY:
+        if not MIN_MEMORY <= size <= MAX_MEMORY:
             raise OptionError(f"memory={shown(memory)} is not between 16MiB and 64GiB")
         output = 0
         if max_output is not None:

@@ -115,8 +115,8 @@ def test_guests() -> None:
     )
     kinds = ("python", "vectorized", "native", "wasm")
     for name in (*kinds, "wasmtime_in_process"):
-        assert figures[name]["call_times_floor"] == round(
-            figures[name]["call_us"] / figures["floor_us"], 3
+        assert figures[name]["call_times_exit"] == round(
+            figures[name]["call_us"] / figures["exit_us"], 3
         )
         assert {"build_s", "batch_ns_per_row", "sql_ns_per_row"} < set(figures[name])
     assert all(0 < figures[name]["layer_bytes"] < figures[name]["base_bytes"] for name in kinds)
@@ -134,7 +134,7 @@ def test_plot(tmp_path: Path) -> None:
     _run("plot.py", "--output", str(tmp_path), "--calls", "100", "--rows", "1000", "--repeats", "5")
     picture, figures = tmp_path / "performance.svg", tmp_path / "performance.json"
     measured = json.loads(figures.read_text())
-    for name in ("floor", "core_native", "core_python", "udf_scalar", "udf_numpy_1000"):
+    for name in ("exit", "core_native", "core_python", "udf_scalar", "udf_numpy_1000"):
         times = measured["microseconds"][name]
         assert len(times) == len(measured["quantiles"]) and times == sorted(times)
     assert ET.parse(picture).getroot().tag == "{http://www.w3.org/2000/svg}svg"
@@ -152,6 +152,6 @@ def test_the_plot_in_the_documentation_is_of_its_figures() -> None:
     )
     for name, label in (
         ("udf_scalar", "score(12.0, 300.0)"),
-        ("floor", "floor: one exit and re-entry"),
+        ("exit", "one exit and re-entry"),
     ):
         assert f"{label}: {figures['latency'][name]['p50']:.0f} µs" in picture

@@ -108,19 +108,19 @@ def test_the_limits_are_as_documented() -> None:
     said = {option: bounds for option, *bounds in rows}
     options = inspect.signature(Limits.parse).parameters
     assert said["memory"][1:] == [
-        format_size(policy.SMALLEST_MEMORY),
+        format_size(policy.MIN_MEMORY),
         (
             f"{format_size(policy.DEFAULT_MEMORY)}; `from_wasm`"
             f" {format_size(parse_size(wasm._MEMORY))}; `from_c` and `from_elf`"
             f" {format_size(parse_size(native._MEMORY))}"
         ),
-        format_size(policy.LARGEST_MEMORY),
+        format_size(policy.MAX_MEMORY),
     ]
     assert (
-        Limits.parse(memory=policy.SMALLEST_MEMORY).memory == 16 << 20
-        and Limits.parse(memory="64GiB").memory == policy.LARGEST_MEMORY
+        Limits.parse(memory=policy.MIN_MEMORY).memory == 16 << 20
+        and Limits.parse(memory="64GiB").memory == policy.MAX_MEMORY
     )
-    for beyond in (policy.SMALLEST_MEMORY - (2 << 20), policy.LARGEST_MEMORY + 1):
+    for beyond in (policy.MIN_MEMORY - (2 << 20), policy.MAX_MEMORY + 1):
         with pytest.raises(udfvm.OptionError, match="is not between 16MiB and 64GiB"):
             Limits.parse(memory=beyond)
     assert [float(said[name][2]) for name in ("timeout", "build_timeout", "host_calls")] == [

@@ -70,6 +70,7 @@ class Calls(RuntimeKeeper):
         super().__init__(declaration, pool, loader)
         self._parameters = declaration.parameters
         self._result = declaration.result.type
+        self._is_json = self._result == JSON
         self._rows = self.codecs.rows
         # The result may need a larger window, and no call can be made again to find that out.
         self._wide_at_once = (
@@ -100,7 +101,7 @@ class Calls(RuntimeKeeper):
             if self._small is None and type(arguments[0]).__module__ == "numpy":
                 self._keep_small(batches, self.ready())
             return batches.result(
-                form or numbers.form, self._in_pieces(numbers, self._call_with_numbers)
+                form or numbers.form, self._in_chunks(numbers, self._call_with_numbers)
             )
 
         import pyarrow as pa
@@ -111,22 +112,22 @@ class Calls(RuntimeKeeper):
             self._name, self._parameters, arguments, vectorized=self.declaration.vectorized
         )
         codec = self.codecs.batches
-        pieces: list[pa.Array] = []
+        chunks: list[pa.Array] = []
         if rows:
             whole: pa.RecordBatch | pa.Table
             if any(isinstance(column, pa.ChunkedArray) for column in columns):
                 whole = pa.table(columns, schema=codec.schema)
             else:
                 whole = codec.batch(columns)
-            pieces = self._in_pieces(whole, self._call_with_batch)
+            chunks = self._in_chunks(whole, self._call_with_batch)
         form = form or form_of_result(arguments)
         result = in_form(
             self._name,
             form,
             self._result.as_declared,
-            as_declared(self._name, self._result, pieces),
+            as_declared(self._name, self._result, chunks),
         )
-        return _parsed(self._name, form, result) if self._result == JSON else result
+        return _parsed(self._name, form, result) if self._is_json else result
 
     def take_vm(self, windows: Windows | None = None) -> tuple[Runtime, VM]:
         """A VM of the function's image, and what calls need. Give it back to the runtime's pool."""
@@ -263,7 +264,7 @@ class Calls(RuntimeKeeper):
             self._renew(runtime)
         return self._call_with_any(arguments)
 
-    def _in_pieces(self, whole: Any, call: Callable[[Any, int, TooLarge | None], Any]) -> list[Any]:
+    def _in_chunks(self, whole: Any, call: Callable[[Any, int, TooLarge | None], Any]) -> list[Any]:
         return call_in_pieces(
             whole,
             call,

@@ -23,7 +23,7 @@ from udfvm.installation import GUEST
 from udfvm.limits import format_size
 
 _ROUNDS = 2000
-_KINDS = {
+_VENDORS = {
     "pvm": "PVM, without VT-x or AMD-V from below",
     "vmx": "standard KVM on Intel VT-x",
     "svm": "standard KVM on AMD-V",
@@ -81,7 +81,7 @@ def _compiler() -> str:
     if path is None:
         return "not found: udfvm.from_c needs it (apt-get install gcc), or another by compiler="
     try:
-        said = subprocess.run(
+        text = subprocess.run(
             [path, "--version"],
             capture_output=True,
             text=True,
@@ -91,7 +91,7 @@ def _compiler() -> str:
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         return f"{path} does not run: {error}"
-    return f"{(said.splitlines() or ['no version'])[0]} at {path}"
+    return f"{(text.splitlines() or ['no version'])[0]} at {path}"
 
 
 def _standard_sqlite() -> str:
@@ -129,7 +129,7 @@ def _found(table: Table) -> bool:
 
     system = vmm.probe()
     table.add_row(
-        "KVM", f"API {system.kvm_api_version}, {_KINDS.get(system.vendor, 'unknown kind')}"
+        "KVM", f"API {system.kvm_api_version}, {_VENDORS.get(system.vendor, 'unknown kind')}"
     )
     missing = [
         name for name in ("sync_regs", "manual_dirty_log", "xcrs") if not getattr(system, name)
@@ -158,11 +158,11 @@ def doctor() -> None:
     table.add_row("udfvm", __version__)
     table.add_row("Python", f"{sys.version.split()[0]} at {os.path.realpath(sys.executable)}")
     table.add_row("Processor", _processor())
-    problem = None
+    failure = None
     try:
         usable = _found(table)
     except KVMUnavailableError as error:
-        usable, problem = False, error
+        usable, failure = False, error
         table.add_row("KVM", "not usable, see below")
     table.add_row("Huge pages", _huge_pages())
     table.add_row(
@@ -179,6 +179,6 @@ def doctor() -> None:
     table.add_row("wasmtime", _wasmtime())
     table.add_row(_COMPILER, _compiler())
     console().print(table, markup=False)
-    if problem is not None:
-        click.echo(f"\n{problem}", err=True)
+    if failure is not None:
+        click.echo(f"\n{failure}", err=True)
     sys.exit(0 if usable else 1)

@@ -52,9 +52,11 @@ def _csv_lines() -> Iterator[dict[str, str]]:
 
 def rows() -> Iterator[tuple[int | float | str | None, ...]]:
     """The flights, one tuple each, in the order of ``column_names``; missing values are None."""
-    kinds = list(_COLUMNS.items())
+    types = list(_COLUMNS.items())
     for line in _csv_lines():
-        yield tuple(None if line[name] in ("", "NA") else kind(line[name]) for name, kind in kinds)
+        yield tuple(
+            None if line[name] in ("", "NA") else type_(line[name]) for name, type_ in types
+        )
 
 
 def column_names() -> tuple[str, ...]:
@@ -70,7 +72,7 @@ def write(sqlite_file: Path, parquet_file: Path) -> int:
     import pyarrow.parquet as pq
 
     flights = list(rows())
-    columns = ", ".join(f"{name} {_SQL[kind]}" for name, kind in _COLUMNS.items())
+    columns = ", ".join(f"{name} {_SQL[type_]}" for name, type_ in _COLUMNS.items())
     connection = sqlite3.connect(sqlite_file)
     try:
         with connection:
@@ -80,10 +82,10 @@ def write(sqlite_file: Path, parquet_file: Path) -> int:
             )
     finally:
         connection.close()
-    types = {int: pa.int64(), float: pa.float64(), str: pa.string()}
+    arrow = {int: pa.int64(), float: pa.float64(), str: pa.string()}
     arrays = [
-        pa.array(column, type=types[kind])
-        for column, kind in zip(zip(*flights, strict=True), _COLUMNS.values(), strict=True)
+        pa.array(column, type=arrow[type_])
+        for column, type_ in zip(zip(*flights, strict=True), _COLUMNS.values(), strict=True)
     ]
     pq.write_table(pa.table(arrays, names=list(_COLUMNS)), parquet_file)
     return len(flights)

@@ -17,8 +17,8 @@ from udfvm.errors import BuildError
 
 _FLAGS: Final = ("-O3", "-g", "-Wall", "-shared", "-fPIC", "-fno-omit-frame-pointer")
 _LANGUAGE: Final = "-x"
-_HEAD_MOST: Final = 40 << 10  # bytes kept of what a compiler says: with the mark
-_TAIL_MOST: Final = 20 << 10  # between them less than guest_text.LONGEST
+_MAX_HEAD: Final = 40 << 10  # bytes kept of a compiler's output: with the mark
+_MAX_TAIL: Final = 20 << 10  # between them less than guest_text.LONGEST
 _SLICE: Final = 0.05  # seconds between two looks whether it has ended
 
 
@@ -35,7 +35,7 @@ def compile_shared_object(
     """Compiles source text to the shared object ``made``. ``name`` is the UDF's, for errors.
 
     ``flags`` follow the source, where the linker wants libraries and objects. Paths in them are
-    relative to the present directory. Raises BuildError, with what the compiler said.
+    relative to the present directory. Raises BuildError, with what the compiler wrote.
     """
     language, others = _split_language(name, compiler, flags)
     command = [
@@ -50,7 +50,7 @@ def compile_shared_object(
         raise BuildError(f"UDF {name!r}: its source is not valid Unicode: {error}") from error
     try:
         with _started(command) as process:
-            said = _said(process, text, timeout)
+            output = _output_of(process, text, timeout)
     except subprocess.TimeoutExpired as error:
         message = (
             f"UDF {name!r}: the compiler did not end within {timeout:g} s: raise build_timeout="
@@ -63,25 +63,25 @@ def compile_shared_object(
         how = (
             "" if process.returncode > 0 else f" (signal {-process.returncode} ended the compiler)"
         )
-        raise BuildError(f"UDF {name!r} does not compile{how}", said)
+        raise BuildError(f"UDF {name!r} does not compile{how}", output)
     if not made.is_file() or made.is_symlink():
         raise BuildError(
             f"UDF {name!r}: the compiler {command[0]} ended well and made no shared object: see to"
             " flags=",
-            said,
+            output,
         )
 
 
 class _Excerpt:
-    """What a compiler says: of much, head and tail."""
+    """A compiler's output: of much, head and tail."""
 
     def __init__(self) -> None:
         self.head, self.tail, self.length = b"", b"", 0
 
     def add(self, data: bytes) -> None:
-        room = _HEAD_MOST - len(self.head)
-        self.head += data[:room]
-        self.tail = (self.tail + data[room:])[-_TAIL_MOST:]
+        capacity = _MAX_HEAD - len(self.head)
+        self.head += data[:capacity]
+        self.tail = (self.tail + data[capacity:])[-_MAX_TAIL:]
         self.length += len(data)
 
     def text(self) -> str:
@@ -90,14 +90,14 @@ class _Excerpt:
         return visible(self.head + mark.encode() + self.tail)
 
 
-def _said(process: subprocess.Popen[bytes], source: bytes, timeout: float | None) -> str:
-    """Writes the source, and reads what the compiler says until it has ended. Raises
+def _output_of(process: subprocess.Popen[bytes], source: bytes, timeout: float | None) -> str:
+    """Writes the source, and reads what the compiler writes until it has ended. Raises
     TimeoutExpired.
     """
     assert process.stdin is not None
     assert process.stderr is not None
     deadline = None if timeout is None else time.monotonic() + timeout
-    said, left = _Excerpt(), memoryview(source)
+    output, left = _Excerpt(), memoryview(source)
     with selectors.DefaultSelector() as selector:
         for file, event in (
             (process.stdin, selectors.EVENT_WRITE),
@@ -115,11 +115,11 @@ def _said(process: subprocess.Popen[bytes], source: bytes, timeout: float | None
                         selector.unregister(process.stdin)
                         process.stdin.close()
                 elif data := os.read(key.fd, 1 << 16):
-                    said.add(data)
+                    output.add(data)
                 else:
                     selector.unregister(key.fileobj)
             if ended and not ready:
-                return said.text()
+                return output.text()
             if deadline is not None and time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired(process.args, timeout or 0)
 
@@ -169,9 +169,9 @@ def _split_language(
                 f"UDF {name!r}: compiler= and flags= are lists of words, and {wrong[0]!r} is none"
             )
         while _LANGUAGE in kept:
-            at = kept.index(_LANGUAGE)
-            chosen = kept[at + 1] if at + 1 < len(kept) else chosen
-            del kept[at : at + 2]
+            index = kept.index(_LANGUAGE)
+            chosen = kept[index + 1] if index + 1 < len(kept) else chosen
+            del kept[index : index + 2]
         rest.append(kept)
     if not rest[0]:
         raise BuildError(f"UDF {name!r}: compiler= is empty")

@@ -74,7 +74,7 @@ def from_c(
         flags: more words of its command, such as ``["-lz", "helper.o"]``; they follow ours (``-O3
             -g``) and the source. Paths in them are relative to the present directory.
 
-    The others are those of ``from_elf``. Raises BuildError with what the compiler said.
+    The others are those of ``from_elf``. Raises BuildError with what the compiler wrote.
 
     >>> score = udfvm.from_c('''
     ...     #include <udfvm.h>

@@ -180,11 +180,11 @@ def _settings(
         yield _setting(function, "f", "/".join(parts), content)
 
 
-def _setting(function: str, kind: str, first: str, second: str | bytes) -> bytes:
+def _setting(function: str, tag: str, first: str, second: str | bytes) -> bytes:
     texts = (first.encode(), second.encode() if isinstance(second, str) else bytes(second))
-    if b"\0" in texts[0] or (kind == "e" and b"\0" in texts[1]):
+    if b"\0" in texts[0] or (tag == "e" and b"\0" in texts[1]):
         raise SignatureError(f"UDF {function!r}: {first!r} has a NUL character")
-    return _SETTING.pack(ord(kind), *map(len, texts)) + texts[0] + texts[1]
+    return _SETTING.pack(ord(tag), *map(len, texts)) + texts[0] + texts[1]
 
 
 def _files_of(folder: Path) -> Iterator[tuple[str, bytes]]:

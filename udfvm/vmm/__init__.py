@@ -392,6 +392,11 @@ class VM:
             raise _exception(error)
         return cls(handle, image, bound)
 
+    @property
+    def address(self) -> int:
+        """Address of the core's object, for C code of this process."""
+        return int(ffi.cast("uintptr_t", self._handle))
+
     def call(
         self,
         request: int,
