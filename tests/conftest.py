@@ -25,11 +25,27 @@ def sigint_as_in_the_foreground() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def session_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a session share, where pytest-xdist starts more."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session", autouse=True)
+def zig_cache(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Zig compiles its C library for each target: once, for this session and later ones."""
+    if pytestconfig.pluginmanager.has_plugin("cacheprovider"):
+        directory = pytestconfig.cache.mkdir("zig")
+    else:
+        directory = session_directory(tmp_path_factory) / "zig"
+    os.environ["ZIG_GLOBAL_CACHE_DIR"] = os.environ["ZIG_LOCAL_CACHE_DIR"] = str(directory)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def image_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of the session's own, unless ``UDFVM_CACHE`` names one."""
+    """A cache of the session, shared by its processes, unless ``UDFVM_CACHE`` names one."""
     chosen = os.environ.get("UDFVM_CACHE")
-    directory = Path(chosen) if chosen else tmp_path_factory.mktemp("cache")
+    directory = Path(chosen) if chosen else session_directory(tmp_path_factory) / "cache"
     os.environ["UDFVM_CACHE"] = str(directory)
     yield directory
     if chosen is None:

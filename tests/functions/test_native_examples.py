@@ -92,7 +92,6 @@ def test_rust(tmp_path: Path) -> None:
 
 
 def test_zig(tmp_path: Path) -> None:
-    cache = str(tmp_path / "cache")
     made = _built(
         tmp_path,
         sys.executable,
@@ -102,10 +101,6 @@ def test_zig(tmp_path: Path) -> None:
         "-dynamic",
         "-O",
         "ReleaseFast",
-        "--cache-dir",
-        cache,
-        "--global-cache-dir",
-        cache,
         "-femit-bin=built.so",
         str(EXAMPLES / "checksum.zig"),
     )

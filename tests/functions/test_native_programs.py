@@ -143,11 +143,6 @@ LINKS = {
 
 def build(folder: Path, command: list[str], source: str, *flags: str) -> Path:
     program = folder / "program"
-    cache = {
-        "ZIG_GLOBAL_CACHE_DIR": str(folder / "cache"),
-        "ZIG_LOCAL_CACHE_DIR": str(folder / "cache"),
-        "PATH": "/usr/bin:/bin",
-    }
     words = [
         *command,
         "-O2",
@@ -162,7 +157,7 @@ def build(folder: Path, command: list[str], source: str, *flags: str) -> Path:
         "-o",
         str(program),
     ]
-    done = subprocess.run(words, input=source, text=True, capture_output=True, env=cache)
+    done = subprocess.run(words, input=source, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     return program
 

@@ -7,9 +7,11 @@ machine, say).
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,8 +50,50 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
-def core_sources() -> list[Path]:
-    return sorted((ROOT / "udfvm" / "vmm" / "core").rglob("*.[cS]"))
+SANITIZERS = {
+    "plain": (),
+    "asan-ubsan": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    "tsan": ("-fsanitize=thread",),
+}
+
+
+class Programs:
+    """Programs of tests/core, linked with the core's objects, which are compiled once for each set
+    of sanitizers.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.core: dict[str, list[Path]] = {}
+
+    def build(self, name: str, sanitizers: str, *linker: str) -> Path:
+        program = self.folder / f"{name}-{sanitizers}"
+        flags = (*HOST_FLAGS, *SANITIZERS[sanitizers])
+        objects = self.objects(sanitizers)
+        run("gcc", *flags, CORE / f"{name}.c", *objects, "-o", program, "-lpthread", *linker)
+        return program
+
+    def objects(self, sanitizers: str) -> list[Path]:
+        if sanitizers not in self.core:
+            folder = self.folder / f"core-{sanitizers}"
+            folder.mkdir()
+            sources = sorted((ROOT / "udfvm" / "vmm" / "core").rglob("*.[cS]"))
+            made = [folder / f"{number}.o" for number in range(len(sources))]
+            flags = (*HOST_FLAGS, *SANITIZERS[sanitizers], "-c", "-o")
+            with ThreadPoolExecutor(os.cpu_count()) as threads:
+                compiled = [
+                    threads.submit(run, "gcc", *flags, target, source)
+                    for source, target in zip(sources, made, strict=True)
+                ]
+            for done in compiled:
+                done.result()
+            self.core[sanitizers] = made
+        return self.core[sanitizers]
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    return Programs(tmp_path_factory.mktemp("programs"))
 
 
 @pytest.fixture(scope="module")
@@ -70,31 +114,18 @@ def raw_guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return flat
 
 
-@pytest.mark.parametrize(
-    "sanitizers",
-    ["", "-fsanitize=address,undefined -fno-sanitize-recover=all"],
-    ids=["plain", "asan-ubsan"],
-)
-def test_core_withstands_the_raw_guest(raw_guest: Path, tmp_path: Path, sanitizers: str) -> None:
-    program = tmp_path / "test_core"
-    run(
-        "gcc",
-        *HOST_FLAGS,
-        *sanitizers.split(),
-        CORE / "test_core.c",
-        *core_sources(),
-        "-o",
-        program,
-        "-lpthread",
-    )
+@pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
+def test_core_withstands_the_raw_guest(
+    raw_guest: Path, programs: Programs, sanitizers: str
+) -> None:
+    program = programs.build("test_core", sanitizers)
     output = run(program, raw_guest)
     assert output.count("holds") == len(output.splitlines())
 
 
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
-def test_valgrind_finds_nothing(raw_guest: Path, tmp_path: Path) -> None:
-    program = tmp_path / "test_core"
-    run("gcc", *HOST_FLAGS, CORE / "test_core.c", *core_sources(), "-o", program, "-lpthread")
+def test_valgrind_finds_nothing(raw_guest: Path, programs: Programs) -> None:
+    program = programs.build("test_core", "plain")
     # the thread that watches deadlines runs on when the program ends
     definite = "--errors-for-leak-kinds=definite"
     output = run(
@@ -110,33 +141,14 @@ def test_valgrind_finds_nothing(raw_guest: Path, tmp_path: Path) -> None:
     assert output.count("holds") == len(output.splitlines())
 
 
-@pytest.mark.parametrize(
-    "sanitizers",
-    ["", "-fsanitize=address,undefined -fno-sanitize-recover=all"],
-    ids=["plain", "asan-ubsan"],
-)
-def test_work_is_shared_with_the_worker(tmp_path: Path, sanitizers: str) -> None:
-    assert run(built_worker_test(tmp_path, sanitizers)).count("holds") == 5
+@pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
+def test_work_is_shared_with_the_worker(programs: Programs, sanitizers: str) -> None:
+    assert run(programs.build("test_worker", sanitizers)).count("holds") == 5
 
 
-def test_work_is_shared_without_races(tmp_path: Path) -> None:
+def test_work_is_shared_without_races(programs: Programs) -> None:
     """Without the forked child: the thread sanitizer does not support threads that start there."""
-    assert run(built_worker_test(tmp_path, "-fsanitize=thread"), "--no-fork").count("holds") == 4
-
-
-def built_worker_test(directory: Path, sanitizers: str) -> Path:
-    program = directory / "test_worker"
-    run(
-        "gcc",
-        *HOST_FLAGS,
-        *sanitizers.split(),
-        CORE / "test_worker.c",
-        *core_sources(),
-        "-o",
-        program,
-        "-lpthread",
-    )
-    return program
+    assert run(programs.build("test_worker", "tsan"), "--no-fork").count("holds") == 4
 
 
 WRAPPED = (
@@ -153,73 +165,42 @@ WRAPPED = (
 )
 
 
-@pytest.mark.parametrize(
-    "sanitizers",
-    ["", "-fsanitize=address,undefined -fno-sanitize-recover=all"],
-    ids=["plain", "asan-ubsan"],
-)
+@pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
 def test_what_the_host_writes_leaves_with_the_call_at_whatever_step_it_fails(
-    raw_guest: Path, tmp_path: Path, sanitizers: str
+    raw_guest: Path, programs: Programs, sanitizers: str
 ) -> None:
-    program = tmp_path / "test_spans"
     wrap = ",".join(["-Wl", *(f"--wrap={name}" for name in WRAPPED)])
-    run(
-        "gcc",
-        *HOST_FLAGS,
-        *sanitizers.split(),
-        CORE / "test_spans.c",
-        *core_sources(),
-        "-o",
-        program,
-        "-lpthread",
-        wrap,
-    )
+    program = programs.build("test_spans", sanitizers, wrap)
     assert run(program, raw_guest).count("holds") == 17
 
 
 @pytest.mark.parametrize(
     ("sanitizers", "holds"),
-    [
-        ("", 9),
-        ("-fsanitize=address,undefined -fno-sanitize-recover=all", 9),
-        ("-fsanitize=thread", 8),
-    ],
+    [("plain", 9), ("asan-ubsan", 9), ("tsan", 8)],
     ids=["plain", "asan-ubsan", "tsan"],
 )
 def test_pools_withstand_every_operation_at_once(
-    raw_guest: Path, tmp_path: Path, sanitizers: str, holds: int
+    raw_guest: Path, programs: Programs, sanitizers: str, holds: int
 ) -> None:
-    program = tmp_path / "test_pool"
-    flags = [*HOST_FLAGS, *sanitizers.split()]
-    run("gcc", *flags, CORE / "test_pool.c", *core_sources(), "-o", program, "-lpthread")
-    without_forks = ["6", "--no-fork"] if holds == 8 else []
+    program = programs.build("test_pool", sanitizers)
+    without_forks = ["6", "--no-fork"] if sanitizers == "tsan" else []
     assert run(program, raw_guest, *without_forks).count("holds") == holds
 
 
-@pytest.mark.parametrize(
-    "sanitizers",
-    ["", "-fsanitize=address,undefined -fno-sanitize-recover=all"],
-    ids=["plain", "asan-ubsan"],
-)
+@pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
 def test_nothing_of_the_processor_survives_a_call(
-    raw_guest: Path, tmp_path: Path, sanitizers: str
+    raw_guest: Path, programs: Programs, sanitizers: str
 ) -> None:
-    program = tmp_path / "test_processor"
-    flags = [*HOST_FLAGS, *sanitizers.split(), "-Wl,--wrap=ioctl"]
-    run("gcc", *flags, CORE / "test_processor.c", *core_sources(), "-o", program, "-lpthread")
+    program = programs.build("test_processor", sanitizers, "-Wl,--wrap=ioctl")
     output = run(program, raw_guest)
     assert output.count("holds") == 17
 
 
-@pytest.mark.parametrize(
-    "sanitizers",
-    ["", "-fsanitize=address,undefined -fno-sanitize-recover=all"],
-    ids=["plain", "asan-ubsan"],
-)
-def test_pages_that_calls_stopped_writing(raw_guest: Path, tmp_path: Path, sanitizers: str) -> None:
-    program = tmp_path / "test_hot_set"
-    flags = [*HOST_FLAGS, *sanitizers.split(), "-Wl,--wrap=madvise"]
-    run("gcc", *flags, CORE / "test_hot_set.c", *core_sources(), "-o", program, "-lpthread")
+@pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
+def test_pages_that_calls_stopped_writing(
+    raw_guest: Path, programs: Programs, sanitizers: str
+) -> None:
+    program = programs.build("test_hot_set", sanitizers, "-Wl,--wrap=madvise")
     assert run(program, raw_guest).count("holds") == 3
 
 
@@ -236,42 +217,22 @@ def test_each_function_with_an_error_is_called_without_one() -> None:
     assert set(functions) <= set(called)
 
 
-@pytest.mark.parametrize(
-    "sanitizers",
-    ["", "-fsanitize=address,undefined -fno-sanitize-recover=all"],
-    ids=["plain", "asan-ubsan"],
-)
+@pytest.mark.parametrize("sanitizers", ["plain", "asan-ubsan"])
 def test_layers_are_bound_to_their_base_and_name(
-    raw_guest: Path, tmp_path: Path, sanitizers: str
+    raw_guest: Path, programs: Programs, sanitizers: str
 ) -> None:
-    program = tmp_path / "test_layer"
-    run(
-        "gcc",
-        *HOST_FLAGS,
-        *sanitizers.split(),
-        CORE / "test_layer.c",
-        *core_sources(),
-        "-o",
-        program,
-        "-lpthread",
-    )
+    program = programs.build("test_layer", sanitizers)
     assert run(program, raw_guest).count("holds") == 7
 
 
 @pytest.mark.parametrize(
     ("sanitizers", "holds"),
-    [
-        ("", 11),
-        ("-fsanitize=address,undefined -fno-sanitize-recover=all", 11),
-        ("-fsanitize=thread", 10),
-    ],
+    [("plain", 11), ("asan-ubsan", 11), ("tsan", 10)],
     ids=["plain", "asan-ubsan", "tsan"],
 )
 def test_deadlines_hold_whatever_the_program_does(
-    raw_guest: Path, tmp_path: Path, sanitizers: str, holds: int
+    raw_guest: Path, programs: Programs, sanitizers: str, holds: int
 ) -> None:
-    program = tmp_path / "test_deadline"
-    flags = [*HOST_FLAGS, *sanitizers.split()]
-    run("gcc", *flags, CORE / "test_deadline.c", *core_sources(), "-o", program, "-lpthread")
-    without_forks = ["--no-fork"] if "thread" in sanitizers else []
+    program = programs.build("test_deadline", sanitizers)
+    without_forks = ["--no-fork"] if sanitizers == "tsan" else []
     assert run(program, raw_guest, *without_forks).count("holds") == holds
