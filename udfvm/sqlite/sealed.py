@@ -2,7 +2,7 @@
 ``sqlite3`` shell with the extension loaded.
 
 ``functions/NAME.udf`` and ``runtimes/LANGUAGE.runtime`` are small texts, lines of a key and a
-value; ``sealed.c`` reads them.
+value; ``src/sql/sealed.c`` reads them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from udfvm.types.arrow_types import JSON, RowType, Type
 from udfvm.vmm import Image
 
 _FORMAT: Final = 4
-_MAX_DEFAULTS: Final = 4096  # bytes of all defaults of a function: sealed.c has room for so many
+_MAX_DEFAULTS: Final = 4096  # bytes of all defaults of a function: the capacity in sealed.c
 _TYPES: Final = {
     RowType.INT64: "int",
     RowType.FLOAT64: "double",
@@ -148,8 +148,8 @@ def _defaults(udf: Function) -> str:
     defaults = encoded_defaults(udf)
     if sum(len(default or b"") for default in defaults) > _MAX_DEFAULTS:
         raise Error(
-            f"UDF {udf.name!r}: its defaults have more than {_MAX_DEFAULTS} bytes, which a sealed"
-            " function has no room for"
+            f"UDF {udf.name!r}: its defaults have more than {_MAX_DEFAULTS} bytes, which is the"
+            " capacity of a sealed function"
         )
     return " ".join("-" if default is None else default.hex() for default in defaults)
 

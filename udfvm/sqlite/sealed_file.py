@@ -2,7 +2,7 @@
 
 The file: a note of ``HEAD`` bytes, text padded with zeros, with lines of a key and a value; the
 base image; the layer of the function. Images begin at a page and keep their holes.
-``sealed_file.c`` reads it.
+``src/sql/sealed_file.c`` reads it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def write_sealed_file(path: Path, note: Mapping[str, object], *, replace: bool) 
     try:
         _check(path, replace)
         with _new_file(path, replace) as target:
-            end, places = HEAD, {}
+            end, offsets = HEAD, {}
             for kind in ("base", "layer"):
                 length = _append(target, end, cache_directory() / str(note[kind]))
-                places[kind] = f"{end} {length}"
+                offsets[kind] = f"{end} {length}"
                 end += length + -length % _PAGE
             os.ftruncate(target, end)
-            lines = {**note, **places, "processor": vmm.sha256(processor().encode()).hex()}
+            lines = {**note, **offsets, "processor": vmm.sha256(processor().encode()).hex()}
             text = "".join(f"{key} {value}\n" for key, value in lines.items()).encode()
             if len(text) >= HEAD:
                 raise Error(f"{path}: the signature is too long for a file")

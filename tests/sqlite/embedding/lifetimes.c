@@ -217,29 +217,31 @@ static void order(struct actor *actor, char step)
     }
 }
 
-/* The child has no other thread. What it inherited fails with errors, if at all, and goes. */
+/* What a child inherited fails with errors, if at all, and goes. */
+static void use_inherited(struct actor *actor)
+{
+    char *error = NULL;
+    int rows = 0;
+    const int code = sqlite3_exec(actor->connection, "SELECT vm_udf('lifetime', 1)", row, &rows,
+                                  &error);
+    if (code != SQLITE_OK && !(error && strstr(error, "after the fork")))
+        die("call of a forked child", error ? error : "failed without a text");
+    sqlite3_free(error);
+    if (actor->statement && sqlite3_step(actor->statement) == SQLITE_ROW)
+        die("statement of a forked child", "goes on");
+    if (actor->statement && !strstr(sqlite3_errmsg(actor->connection), "after the fork"))
+        die("statement of a forked child", sqlite3_errmsg(actor->connection));
+    close_connection(actor);
+}
+
+/* The child has no other thread. SQLite's own lock of a busy connection is held for ever. */
 static void be_child(struct actor *actors, size_t count)
 {
     if (atomic_load(&looks))
         die("the process was forked", "in the midst of a look whether a call is interrupted");
-    for (size_t i = 0; i < count; i++) {
-        struct actor *actor = &actors[i];
-        char *error = NULL;
-        int rows = 0;
-        if (!actor->connection ||
-            actor->busy) /* SQLite's own lock of a busy one is held for ever */
-            continue;
-        const int code = sqlite3_exec(actor->connection, "SELECT vm_udf('lifetime', 1)", row, &rows,
-                                      &error);
-        if (code != SQLITE_OK && !(error && strstr(error, "after the fork")))
-            die("call of a forked child", error ? error : "failed without a text");
-        sqlite3_free(error);
-        if (actor->statement && sqlite3_step(actor->statement) == SQLITE_ROW)
-            die("statement of a forked child", "goes on");
-        if (actor->statement && !strstr(sqlite3_errmsg(actor->connection), "after the fork"))
-            die("statement of a forked child", sqlite3_errmsg(actor->connection));
-        close_connection(actor);
-    }
+    for (size_t i = 0; i < count; i++)
+        if (actors[i].connection && !actors[i].busy)
+            use_inherited(&actors[i]);
     struct actor own = { .started = true };
     load(&own);
     call(&own);

@@ -60,11 +60,11 @@ bool takes_count(const struct sql_function *function, int count)
 }
 
 sqlite3_value **with_defaults(const struct sql_function *function, int count, sqlite3_value **given,
-                              sqlite3_value *room[MAX_PARAMETERS])
+                              sqlite3_value *completed[MAX_PARAMETERS])
 {
     if ((uint32_t)count == function->parameter_count)
         return given;
     for (uint32_t i = 0; i < function->parameter_count; i++)
-        room[i] = i < (uint32_t)count ? given[i] : function->parameters[i].fallback;
-    return room;
+        completed[i] = i < (uint32_t)count ? given[i] : function->parameters[i].fallback;
+    return completed;
 }

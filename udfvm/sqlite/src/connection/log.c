@@ -10,12 +10,12 @@
 static int to_standard_error(void *context, const struct udfvm_log *log, int failed, char *failure)
 {
     (void)context, (void)failed, (void)failure;
-    const size_t length = log->length - log->given, room = MAX_CHARACTER * length + 1;
-    char *visible = length ? malloc(room) : NULL;
+    const size_t length = log->length - log->given, capacity = MAX_CHARACTER * length + 1;
+    char *visible = length ? malloc(capacity) : NULL;
     if (!visible)
         return 0;
     const char *text = log->text + log->given;
-    fwrite(visible, 1, udfvm_visible_text(text, length, "\n\t", visible, room), stderr);
+    fwrite(visible, 1, udfvm_visible_text(text, length, "\n\t", visible, capacity), stderr);
     free(visible);
     return 0;
 }

@@ -40,8 +40,7 @@ static bool same_function(const struct sql_function *one, const struct sql_funct
            strcmp(one->name, other->name) == 0 && same_parameters(one, other);
 }
 
-/* Gives a function that the registry does not know its place in both. Returns false with *message.
- */
+/* Puts a function into the registry and defines it in SQL. Returns false with *message. */
 static bool attach(struct function_registry *registry, struct sql_function *function, bool of_file,
                    char **message)
 {
@@ -94,6 +93,28 @@ static struct sql_function *load(struct function_registry *registry, const char 
     return function;
 }
 
+/* The name or file, where the arguments are as they should be; else NULL. */
+static const char *take_arguments(sqlite_library *library, int count, sqlite3_value **arguments,
+                                  bool *in_schema)
+{
+    sqlite_library *sqlite3_api = library;
+    const char *option = count == 2 ? (const char *)sqlite3_value_text(arguments[1]) : NULL;
+    *in_schema = option && strcmp(option, "in_schema") == 0;
+    if (count != 1 + *in_schema || sqlite3_value_type(arguments[0]) != SQLITE_TEXT)
+        return NULL;
+    const char *name = (const char *)sqlite3_value_text(arguments[0]);
+    return name && strlen(name) == (size_t)sqlite3_value_bytes(arguments[0]) ? name : NULL;
+}
+
+/* Whether the connection has the function, or gets it. Returns false with *message. */
+static bool find_or_attach(struct function_registry *registry, struct sql_function *function,
+                           bool of_file, char **message)
+{
+    const struct sql_function *old = registry_find(registry, function->name, function->name_length);
+    return (old && old->attached && same_function(old, function)) ||
+           attach(registry, function, of_file, message);
+}
+
 /* vm_attach(name), vm_attach(name, 'in_schema') */
 void sql_attach(sqlite_library *library, sqlite3_context *context, int count,
                 sqlite3_value **arguments)
@@ -101,13 +122,9 @@ void sql_attach(sqlite_library *library, sqlite3_context *context, int count,
     sqlite_library *sqlite3_api = library;
     struct function_registry *registry = sqlite3_user_data(context);
     char *message = NULL;
-    const char *option = count == 2 ? (const char *)sqlite3_value_text(arguments[1]) : "";
-    const bool in_schema = option && strcmp(option, "in_schema") == 0,
-               is_text = count > 0 && sqlite3_value_type(arguments[0]) == SQLITE_TEXT;
-    const char *name = (count == 1 || in_schema) && is_text
-                           ? (const char *)sqlite3_value_text(arguments[0])
-                           : NULL;
-    if (!name || strlen(name) != (size_t)sqlite3_value_bytes(arguments[0])) {
+    bool in_schema;
+    const char *name = take_arguments(library, count, arguments, &in_schema);
+    if (!name) {
         sqlite3_result_error(context,
                              "vm_attach: takes the name or file of a sealed function, as TEXT, and "
                              "may be 'in_schema'",
@@ -115,13 +132,9 @@ void sql_attach(sqlite_library *library, sqlite3_context *context, int count,
         return;
     }
     struct sql_function *function = load(registry, name, strlen(name), &message);
-    const struct sql_function *old = function ? registry_find(registry, function->name,
-                                                              function->name_length)
-                                              : NULL;
     if (function && in_schema)
         function->flags |= UDFVM_SQLITE_IN_SCHEMA;
-    if (function && ((old && old->attached && same_function(old, function)) ||
-                     attach(registry, function, is_path(name), &message)))
+    if (function && find_or_attach(registry, function, is_path(name), &message))
         sqlite3_result_text(context, function->name, -1, SQLITE_TRANSIENT);
     else
         fail_with(library, context,

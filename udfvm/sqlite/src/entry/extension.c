@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "connection/registry.h"
+#include "connection/try.h"
 #include "entry/attach.h"
 #include "entry/offer.h"
 #include "functions/aggregate.h"
@@ -50,8 +51,8 @@ static int define_tables(struct function_registry *registry)
     if (registry->width == width)
         return SQLITE_OK;
     registry->width = width;
-    int code = map_define(registry);
-    return code == SQLITE_OK ? table_define(registry) : code;
+    SQL_TRY(map_define(registry));
+    return table_define(registry);
 }
 
 /* The registry of a connection that has none yet, and what every connection gets. */
@@ -119,11 +120,11 @@ int sqlite3_udfvmsqlite_init(sqlite3 *connection, char **error, sqlite_library *
     if (index < 0)
         return offer_fail(library, error, SQLITE_ERROR,
                           "loaded into more copies of SQLite than one process may have", NULL);
-    int code = find_registry(library, connection, index, &registry, error);
-    if (code == SQLITE_OK && offered)
-        code = offer_take(registry, index, offered, error);
-    if (code == SQLITE_OK && define_tables(registry) != SQLITE_OK)
-        code = offer_fail(library, error, SQLITE_ERROR, "SQLite did not define vm_map and vm_table",
-                          NULL);
-    return code;
+    SQL_TRY(find_registry(library, connection, index, &registry, error));
+    if (offered)
+        SQL_TRY(offer_take(registry, index, offered, error));
+    return define_tables(registry) == SQLITE_OK
+               ? SQLITE_OK
+               : offer_fail(library, error, SQLITE_ERROR,
+                            "SQLite did not define vm_map and vm_table", NULL);
 }

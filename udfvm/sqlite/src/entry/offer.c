@@ -1,6 +1,7 @@
 /* What an embedder offers, and whether a connection takes it: see extension.h. */
 #include "entry/offer.h"
 
+#include "connection/try.h"
 #include "functions/arguments.h"
 #include "functions/define.h"
 
@@ -286,13 +287,9 @@ int offer_take(struct function_registry *registry, int index,
                const struct udfvm_sqlite_offer *offered, char **error)
 {
     sqlite_library *sqlite3_api = registry->library;
-    int code = check_functions(offered, registry->library, error);
-    if (code == SQLITE_OK)
-        code = check_names(registry, offered, error);
-    if (code == SQLITE_OK)
-        code = remove_all(registry, offered, error);
-    if (code != SQLITE_OK)
-        return code;
+    SQL_TRY(check_functions(offered, registry->library, error));
+    SQL_TRY(check_names(registry, offered, error));
+    SQL_TRY(remove_all(registry, offered, error));
     struct embedder *embedder = calloc(1, sizeof *embedder);
     if (!embedder)
         return SQLITE_NOMEM;
@@ -309,6 +306,7 @@ int offer_take(struct function_registry *registry, int index,
     if (earlier)
         embedder_release(earlier);
     take_policy(registry, embedder, offered);
+    int code = SQLITE_OK;
     for (size_t i = 0; i < offered->count && code == SQLITE_OK; i++) {
         code = define(registry, index, embedder, &offered->functions[i]);
         if (code != SQLITE_OK)

@@ -2,10 +2,11 @@
  *
  * All groups of one execution of a statement live in one micro-VM, each under a number. Rows wait
  * in the session's batch, whatever their group, until there are many, or until SQLite wants the
- * value of a group. A group's place is SQLite's aggregate context.
+ * value of a group. SQLite keeps a group in its aggregate context.
  */
 #include "functions/aggregate.h"
 
+#include "connection/try.h"
 #include "sql/resolve.h"
 #include "statement/exchange.h"
 #include "statement/report.h"
@@ -114,13 +115,9 @@ static int put_row(struct session *session, uint64_t group, bool inverse, sqlite
                    char **error)
 {
     struct batch *batch = batch_of(session);
-    if (!batch || !batch_put_integer(batch, 0, (int64_t)group))
-        return SQLITE_NOMEM;
-    if (!(inverse ? batch_put_integer(batch, 1, 1) : batch_put_null(batch, 1)))
-        return SQLITE_NOMEM;
-    int code = batch_put_row(session, batch, FIRST_ARGUMENT, arguments, error);
-    if (code != SQLITE_OK)
-        return code;
+    SQL_TRY_MEMORY(batch && batch_put_integer(batch, 0, (int64_t)group));
+    SQL_TRY_MEMORY(inverse ? batch_put_integer(batch, 1, 1) : batch_put_null(batch, 1));
+    SQL_TRY(batch_put_row(session, batch, FIRST_ARGUMENT, arguments, error));
     session->batch_rows[batch->rows] = session->row;
     batch_end_row(batch);
     return SQLITE_OK;
@@ -136,11 +133,10 @@ static int take_row(struct session *session, uint64_t group, bool inverse,
         return SQLITE_OK; /* as SQL's own aggregates do */
     if (check == ROW_BAD)
         return SQLITE_ERROR;
-    int code = put_row(session, group, inverse, arguments, error);
-    if (code == SQLITE_OK &&
-        (session->batch->rows >= BATCH_ROWS || session->batch->bytes >= BATCH_BYTES))
-        code = send(session, group, UDFVM_ANSWER_NONE, &reply, error);
-    return code;
+    SQL_TRY(put_row(session, group, inverse, arguments, error));
+    return session->batch->rows >= BATCH_ROWS || session->batch->bytes >= BATCH_BYTES
+               ? send(session, group, UDFVM_ANSWER_NONE, &reply, error)
+               : SQLITE_OK;
 }
 
 void aggregate_step(sqlite_library *library, sqlite3_context *context, int count,
@@ -180,8 +176,8 @@ void aggregate_step(sqlite_library *library, sqlite3_context *context, int count
         return;
     }
     char *error = NULL;
-    sqlite3_value *room[MAX_PARAMETERS],
-        **whole = with_defaults(session->function, count - by_name, arguments + by_name, room);
+    sqlite3_value *completed[MAX_PARAMETERS],
+        **whole = with_defaults(session->function, count - by_name, arguments + by_name, completed);
     int code = take_row(session, group->number, inverse, whole, &error);
     if (code != SQLITE_OK) {
         session->failed = true;

@@ -202,10 +202,10 @@ static void stored_value(sqlite_library *library, sqlite3_context *context, sqli
         return;
     }
     const size_t length = (size_t)sqlite3_value_bytes(value),
-                 room = 6 * length < MAX_SHOWN_TEXT ? 6 * length : MAX_SHOWN_TEXT;
-    char *visible = sqlite3_malloc64(room + 1);
+                 capacity = 6 * length < MAX_SHOWN_TEXT ? 6 * length : MAX_SHOWN_TEXT;
+    char *visible = sqlite3_malloc64(capacity + 1);
     if (visible)
-        udfvm_visible_text(text, length, "\n\t", visible, room + 1);
+        udfvm_visible_text(text, length, "\n\t", visible, capacity + 1);
     sqlite3_result_text(context, visible, -1, sqlite3_free);
 }
 
@@ -213,7 +213,7 @@ static void stored_column(sqlite_library *library, sqlite3_context *context, sql
                           int number)
 {
     sqlite_library *sqlite3_api = library;
-    static const int places[] = {
+    static const int columns[] = {
         [NAME] = 0, [LANGUAGE] = 1, [SIGNATURE] = 2, [CREATED] = 5, [VERSION] = 6
     };
     switch (number) {
@@ -227,7 +227,7 @@ static void stored_column(sqlite_library *library, sqlite3_context *context, sql
         sqlite3_result_text(context, "database", -1, SQLITE_STATIC);
         break;
     default:
-        stored_value(library, context, sqlite3_column_value(row, places[number]));
+        stored_value(library, context, sqlite3_column_value(row, columns[number]));
     }
 }
 

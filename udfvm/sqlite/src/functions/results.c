@@ -1,6 +1,7 @@
 /* What a function makes of a batch of rows: see results.h. */
 #include "functions/results.h"
 
+#include "connection/try.h"
 #include "statement/report.h"
 #include "statement/row.h"
 
@@ -62,9 +63,7 @@ static int receive(struct function_results *results, const struct batch_exchange
     struct udfvm_reply reply;
     view_close(&results->view);
     results->at = 0;
-    int code = session_exchange(results->session, exchange, &reply, error);
-    if (code != SQLITE_OK)
-        return code;
+    SQL_TRY(session_exchange(results->session, exchange, &reply, error));
     const char *wrong = view_open(&results->view, &reply, results->types, results->count, max_rows);
     if (!wrong)
         wrong = is_table(results)                ? check_sources(results)
@@ -89,10 +88,9 @@ static int fetch(struct function_results *results, const struct batch *batch, ch
 /* A reply without rows may still say that there are more. */
 static int fetch_until_rows(struct function_results *results, char **error)
 {
-    int code = SQLITE_OK;
-    while (code == SQLITE_OK && results->at >= results->view.rows && results->view.more)
-        code = fetch(results, NULL, error);
-    return code;
+    while (results->at >= results->view.rows && results->view.more)
+        SQL_TRY(fetch(results, NULL, error));
+    return SQLITE_OK;
 }
 
 int results_begin(struct function_results *results, const struct batch *batch, int64_t first_row,
@@ -107,8 +105,8 @@ int results_begin(struct function_results *results, const struct batch *batch, i
                                                  .rows = batch->rows };
         return receive(results, &exchange, batch->rows, error);
     }
-    int code = fetch(results, batch, error);
-    return code == SQLITE_OK ? fetch_until_rows(results, error) : code;
+    SQL_TRY(fetch(results, batch, error));
+    return fetch_until_rows(results, error);
 }
 
 int results_ready(const struct function_results *results, char **error)

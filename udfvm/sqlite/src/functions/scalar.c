@@ -70,13 +70,13 @@ static void call(struct statement *statement, struct session *session,
 void call_own(sqlite_library *library, sqlite3_context *context, int count,
               sqlite3_value **arguments)
 {
-    sqlite3_value *room[MAX_PARAMETERS];
+    sqlite3_value *completed[MAX_PARAMETERS];
     sqlite_library *sqlite3_api = library;
     struct sql_function *function = sqlite3_user_data(context);
     struct statement alone = { .library = library };
     struct statement *statement = statement_of(library, context, &alone);
     call(statement, statement_find(statement, function), function, context,
-         with_defaults(function, count, arguments, room)); /* SQLite has checked the count */
+         with_defaults(function, count, arguments, completed)); /* SQLite has checked the count */
     statement_clear(&alone);
 }
 
@@ -85,7 +85,7 @@ void call_by_name(sqlite_library *library, sqlite3_context *context, int count,
 {
     sqlite_library *sqlite3_api = library;
     struct function_registry *registry = sqlite3_user_data(context);
-    sqlite3_value *room[MAX_PARAMETERS];
+    sqlite3_value *completed[MAX_PARAMETERS];
     if (count == 0 || sqlite3_value_type(arguments[0]) != SQLITE_TEXT) {
         sqlite3_result_error(context,
                              "vm_udf: the first argument must be the name of a UDF, as TEXT", -1);
@@ -110,6 +110,6 @@ void call_by_name(sqlite_library *library, sqlite3_context *context, int count,
         fail_with(library, context, describe_count(function, count - 1));
     else
         call(statement, session ? session : statement_find(statement, function), function, context,
-             with_defaults(function, count - 1, arguments + 1, room));
+             with_defaults(function, count - 1, arguments + 1, completed));
     statement_clear(&alone);
 }

@@ -12,16 +12,16 @@ static void append_json_text(sqlite_library *library, sqlite3_str *out, const ch
 {
     sqlite_library *sqlite3_api = library;
     sqlite3_str_appendchar(out, 1, '"');
-    size_t plain = 0;
+    size_t copied = 0;
     for (size_t i = 0; i < length; i++) {
         const unsigned char c = (unsigned char)text[i];
         if (c >= 0x20 && c != '"' && c != '\\')
             continue;
-        sqlite3_str_append(out, text + plain, (int)(i - plain));
+        sqlite3_str_append(out, text + copied, (int)(i - copied));
         sqlite3_str_appendf(out, "\\u%04x", c);
-        plain = i + 1;
+        copied = i + 1;
     }
-    sqlite3_str_append(out, text + plain, (int)(length - plain));
+    sqlite3_str_append(out, text + copied, (int)(length - copied));
     sqlite3_str_appendchar(out, 1, '"');
 }
 

@@ -72,39 +72,55 @@ static bool set_log(const char *text, const struct udfvm_log_sink **sink)
     return true;
 }
 
+static bool set_number(sqlite_library *library, struct udfvm_sqlite_policy *policy,
+                       const char *name, sqlite3_value *value)
+{
+    uint64_t number;
+    if (!bytes_of(library, value, &number))
+        return false;
+    if (strcasecmp(name, "max_source") == 0)
+        policy->max_source = number;
+    else if (strcasecmp(name, "max_output") == 0)
+        policy->limits.max_output = number;
+    else if (number <= 1)
+        policy->allow_create = (uint32_t)number;
+    else
+        return false;
+    return true;
+}
+
+static bool set_seconds(sqlite_library *library, struct udfvm_sqlite_policy *policy,
+                        const char *name, sqlite3_value *value)
+{
+    double seconds;
+    if (!seconds_of(library, value, &seconds))
+        return false;
+    const uint64_t nanoseconds = (uint64_t)(seconds * SECOND_NS);
+    if (strcasecmp(name, "row_timeout") == 0 && seconds > 0)
+        policy->limits.timeout_ns = nanoseconds;
+    else if (strcasecmp(name, "load_timeout") == 0 && seconds > 0)
+        policy->load_timeout_ns = nanoseconds;
+    else if (strcasecmp(name, "statement_timeout") == 0)
+        policy->statement_timeout_ns = nanoseconds;
+    else if (strcasecmp(name, "idle_spin") == 0 && seconds <= 1)
+        policy->idle_spin_us = (uint32_t)(seconds * 1e6);
+    else
+        return false;
+    return true;
+}
+
 static bool set(sqlite_library *library, struct udfvm_sqlite_policy *policy, const char *name,
                 sqlite3_value *value)
 {
     sqlite_library *sqlite3_api = library;
-    uint64_t bytes = 0;
-    double seconds = 0;
     if (strcasecmp(name, "languages") == 0)
         return languages_of((const char *)sqlite3_value_text(value), &policy->languages);
     if (strcasecmp(name, "log") == 0)
         return set_log((const char *)sqlite3_value_text(value), &policy->limits.log_sink);
-    if (strcasecmp(name, "allow_create") == 0) {
-        if (!bytes_of(library, value, &bytes) || bytes > 1)
-            return false;
-        policy->allow_create = (uint32_t)bytes;
-    } else if (strcasecmp(name, "max_source") == 0) {
-        return bytes_of(library, value, &policy->max_source);
-    } else if (strcasecmp(name, "max_output") == 0) {
-        return bytes_of(library, value, &policy->limits.max_output);
-    } else {
-        if (!seconds_of(library, value, &seconds))
-            return false;
-        if (strcasecmp(name, "row_timeout") == 0 && seconds > 0)
-            policy->limits.timeout_ns = (uint64_t)(seconds * SECOND_NS);
-        else if (strcasecmp(name, "load_timeout") == 0 && seconds > 0)
-            policy->load_timeout_ns = (uint64_t)(seconds * SECOND_NS);
-        else if (strcasecmp(name, "statement_timeout") == 0)
-            policy->statement_timeout_ns = (uint64_t)(seconds * SECOND_NS);
-        else if (strcasecmp(name, "idle_spin") == 0 && seconds <= 1)
-            policy->idle_spin_us = (uint32_t)(seconds * 1e6);
-        else
-            return false;
-    }
-    return true;
+    if (strcasecmp(name, "allow_create") == 0 || strcasecmp(name, "max_source") == 0 ||
+        strcasecmp(name, "max_output") == 0)
+        return set_number(library, policy, name, value);
+    return set_seconds(library, policy, name, value);
 }
 
 static void show_languages(sqlite_library *library, sqlite3_context *context, uint32_t languages)

@@ -17,10 +17,10 @@ void fail_to_resolve(struct function_registry *registry, sqlite3_context *contex
 /* ---- unknown.c: names that nothing has ---- */
 
 enum { KNOWN_REGISTERED = 1, KNOWN_STORED = 2, KNOWN_SEALED = 4 };
-/* Says what there is in those places, and which of it was likely meant. Registered functions are of
- * those forms. */
+/* Lists the functions of those origins, and which of them was likely meant. Registered functions
+ * are of those forms. */
 void append_known(sqlite3_str *text, struct function_registry *registry, const char *wanted,
-                  unsigned places, unsigned forms);
+                  unsigned origins, unsigned forms);
 char *describe_unknown(struct function_registry *registry, const char *caller, const char *name,
                        unsigned forms);
 

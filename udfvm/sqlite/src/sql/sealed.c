@@ -177,13 +177,13 @@ static int digit(char c)
 }
 
 /* Hexadecimal digits up to a space or the end, to bytes; their number, or SIZE_MAX where they are
- * none, or have no room. */
-static size_t read_hex(const char *text, uint8_t *to, size_t room)
+ * none, or more than the capacity. */
+static size_t read_hex(const char *text, uint8_t *to, size_t capacity)
 {
     size_t count = 0;
     for (; *text && *text != ' '; text += 2) {
         const int high = digit(text[0]), low = high < 0 ? -1 : digit(text[1]);
-        if (low < 0 || count == room)
+        if (low < 0 || count == capacity)
             return SIZE_MAX;
         to[count++] = (uint8_t)(high << 4 | low);
     }
@@ -214,39 +214,59 @@ static bool read_defaults(const char *note, struct sealed_note *sealed)
     return *at == 0;
 }
 
-bool sealed_read(const char *note, const char *name, struct sealed_note *sealed)
+static bool read_signature(const char *note, struct sealed_note *sealed)
 {
-    char format[8], text[4096], isolation[16], language[16];
-    uint64_t deterministic;
+    char text[4096];
     struct udfvm_sqlite_function *made = &sealed->offered;
     struct sql_signature *signature = &sealed->signature;
-    *made = (struct udfvm_sqlite_function){ .name = name,
-                                            .wait_ns = WAIT_NS,
-                                            .pool_limit = MAX_VMS };
-    if (!note_value(note, "udfvm-function", format, sizeof format) || strcmp(format, FORMAT) != 0 ||
-        !note_value(note, "signature", text, sizeof text) ||
-        signature_parse(text, strlen(text), signature) ||
-        !note_number(note, "timeout_ns", &made->limits.timeout_ns) ||
-        !note_number(note, "max_output", &made->limits.max_output) ||
-        !note_number(note, "max_log", &made->limits.max_log) ||
-        !note_number(note, "deterministic", &deterministic) ||
-        !note_value(note, "language", language, sizeof language) ||
-        language_of(language) == LANGUAGES ||
-        !note_value(note, "isolation", isolation, sizeof isolation))
+    uint64_t singles; /* a bit for each parameter */
+    if (!note_value(note, "signature", text, sizeof text) ||
+        signature_parse(text, strlen(text), signature) || !note_number(note, "singles", &singles))
         return false;
-    made->limits.deterministic = deterministic != 0;
-    made->language = 1u << language_of(language);
-    made->isolation = strcmp(isolation, "row") == 0 ? UDFVM_SQLITE_ROW : UDFVM_SQLITE_STATEMENT;
-    made->flags = (deterministic ? UDFVM_SQLITE_DETERMINISTIC : 0) |
-                  (signature->result_json ? UDFVM_SQLITE_JSON_RESULT : 0);
-    uint64_t singles = 0; /* a bit for each parameter; a note may be older than they are */
-    note_number(note, "singles", &singles);
     for (uint32_t i = 0; i < signature->count && i < 64; i++)
         signature->parameters[i].single = singles >> i & 1;
     made->parameters = signature->parameters;
     made->parameter_count = signature->count;
     made->result_type = signature->result_type;
-    return read_defaults(note, sealed) && read_form(note, sealed);
+    made->flags |= signature->result_json ? UDFVM_SQLITE_JSON_RESULT : 0;
+    return true;
+}
+
+static bool read_limits(const char *note, struct udfvm_sqlite_function *made)
+{
+    uint64_t deterministic;
+    if (!note_number(note, "timeout_ns", &made->limits.timeout_ns) ||
+        !note_number(note, "max_output", &made->limits.max_output) ||
+        !note_number(note, "max_log", &made->limits.max_log) ||
+        !note_number(note, "deterministic", &deterministic))
+        return false;
+    made->limits.deterministic = deterministic != 0;
+    made->flags |= deterministic ? UDFVM_SQLITE_DETERMINISTIC : 0;
+    return true;
+}
+
+static bool read_language(const char *note, struct udfvm_sqlite_function *made)
+{
+    char isolation[16], language[16];
+    if (!note_value(note, "language", language, sizeof language) ||
+        language_of(language) == LANGUAGES ||
+        !note_value(note, "isolation", isolation, sizeof isolation))
+        return false;
+    made->language = 1u << language_of(language);
+    made->isolation = strcmp(isolation, "row") == 0 ? UDFVM_SQLITE_ROW : UDFVM_SQLITE_STATEMENT;
+    return true;
+}
+
+bool sealed_read(const char *note, const char *name, struct sealed_note *sealed)
+{
+    char format[8];
+    sealed->offered = (struct udfvm_sqlite_function){ .name = name,
+                                                      .wait_ns = WAIT_NS,
+                                                      .pool_limit = MAX_VMS };
+    return note_value(note, "udfvm-function", format, sizeof format) &&
+           strcmp(format, FORMAT) == 0 && read_signature(note, sealed) &&
+           read_limits(note, &sealed->offered) && read_language(note, &sealed->offered) &&
+           read_defaults(note, sealed) && read_form(note, sealed);
 }
 
 static struct sql_function *make_sealed(struct function_registry *registry, const char *name,

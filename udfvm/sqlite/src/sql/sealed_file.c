@@ -120,7 +120,7 @@ static bool is_about_code(const char *line)
     return false;
 }
 
-/* SHA-256, in hexadecimal, of the lines of /proc/cpuinfo that image.py takes of the first
+/* SHA-256, in hexadecimal, of the lines of /proc/cpuinfo that images/build.py takes of the first
  * processor. */
 static bool processor_digest(char text[65])
 {
@@ -168,9 +168,9 @@ static udfvm_image *open_part(sqlite_library *library, int fd, const char *note,
     sqlite_library *sqlite3_api = library;
     struct udfvm_error error = { .code = UDFVM_OK };
     unsigned long long offset, length;
-    char place[64], end;
-    if (!note_value(note, part, place, sizeof place) ||
-        sscanf(place, "%llu %llu%c", &offset, &length, &end) != 2 || length == UINT64_MAX) {
+    char text[64], end;
+    if (!note_value(note, part, text, sizeof text) ||
+        sscanf(text, "%llu %llu%c", &offset, &length, &end) != 2 || length == UINT64_MAX) {
         *message = sqlite3_mprintf("it does not say where its %s is", part);
         return NULL;
     }
@@ -193,15 +193,15 @@ static struct base_image *open_base(struct function_registry *registry, int fd, 
 }
 
 /* A file may ask for less than the policy gives, not for more. */
-static void limit(struct udfvm_limits *limits, const struct udfvm_limits *most)
+static void limit(struct udfvm_limits *limits, const struct udfvm_limits *policy)
 {
-    if (most->timeout_ns && (limits->timeout_ns == 0 || limits->timeout_ns > most->timeout_ns))
-        limits->timeout_ns = most->timeout_ns;
-    if (most->max_output && (limits->max_output == 0 || limits->max_output > most->max_output))
-        limits->max_output = most->max_output;
-    if (limits->max_log > most->max_log)
-        limits->max_log = most->max_log;
-    limits->log_sink = most->log_sink;
+    if (policy->timeout_ns && (limits->timeout_ns == 0 || limits->timeout_ns > policy->timeout_ns))
+        limits->timeout_ns = policy->timeout_ns;
+    if (policy->max_output && (limits->max_output == 0 || limits->max_output > policy->max_output))
+        limits->max_output = policy->max_output;
+    if (limits->max_log > policy->max_log)
+        limits->max_log = policy->max_log;
+    limits->log_sink = policy->log_sink;
 }
 
 static struct sql_function *make(struct function_registry *registry, int fd, const char *note,

@@ -121,23 +121,30 @@ static const char *take_parameter(struct signature_scanner *scanner,
     return NULL;
 }
 
+static const char *take_parameters(struct signature_scanner *scanner,
+                                   struct sql_signature *signature)
+{
+    const char *error = NULL;
+    if (!accept(scanner, '('))
+        return wrong(scanner, "expected '('");
+    if (accept(scanner, ')'))
+        return NULL;
+    do
+        error = take_parameter(scanner, signature);
+    while (!error && accept(scanner, ','));
+    if (error)
+        return error;
+    return accept(scanner, ')') ? NULL : wrong(scanner, "expected ',' or ')'");
+}
+
 const char *signature_parse(const char *text, size_t length, struct sql_signature *signature)
 {
     struct signature_scanner scanner = { text, text + length, text };
     char word[64];
-    const char *error = NULL;
     signature->count = 0;
-    if (!accept(&scanner, '('))
-        return wrong(&scanner, "expected '('");
-    if (!accept(&scanner, ')')) {
-        do
-            error = take_parameter(&scanner, signature);
-        while (!error && accept(&scanner, ','));
-        if (error)
-            return error;
-        if (!accept(&scanner, ')'))
-            return wrong(&scanner, "expected ',' or ')'");
-    }
+    const char *error = take_parameters(&scanner, signature);
+    if (error)
+        return error;
     if (!accept(&scanner, '-') || scanner.at == scanner.end || *scanner.at++ != '>')
         return wrong(&scanner, "expected '->'");
     if (!take_word(&scanner, word) ||

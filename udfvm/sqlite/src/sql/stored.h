@@ -4,8 +4,18 @@
 
 #include "connection/registry.h"
 
+#define MAX_STORED_TEXT 4096 /* bytes of a signature, and of options */
+
+struct stored_definition;
+
+/* The stored function of that name; NULL with *message NULL: there is none. */
 struct sql_function *stored_find(struct function_registry *registry, const char *name,
                                  size_t length, char **message);
+/* The function that the definition makes, which the connection keeps loaded; NULL with *message. */
+struct sql_function *stored_load(struct function_registry *registry,
+                                 const struct stored_definition *definition, char **message);
+/* What is loaded under the name goes away. */
+void stored_drop(struct function_registry *registry, const char *name, size_t length);
 bool stored_table(struct function_registry *registry,
                   int *code); /* the database has the table of functions */
 char *definition_hash(sqlite_library *library, const char *language, const char *signature,

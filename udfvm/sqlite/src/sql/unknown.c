@@ -17,7 +17,7 @@
 
 enum { MAX_NAMES = 1000, MAX_NAMES_SHOWN = 20, MAX_DISTANCE = 3 };
 
-/* What is said, and the name that is the nearest to what was asked for. */
+/* What is listed, and the name that is the nearest to what was asked for. */
 struct known_listing {
     sqlite_library *library;
     const struct function_registry *registry;
@@ -26,7 +26,7 @@ struct known_listing {
     size_t wanted_length;
     unsigned distance; /* of the nearest; past MAX_DISTANCE there is none */
     char nearest[MAX_NAME + 1];
-    unsigned groups, names; /* said so far; names: of the group */
+    unsigned groups, names; /* listed so far; names: of the group */
 };
 
 /* ---- What was likely meant ---- */
@@ -36,7 +36,7 @@ static bool same_letter(char a, char b)
     return tolower((unsigned char)a) == tolower((unsigned char)b);
 }
 
-static unsigned least(unsigned a, unsigned b)
+static unsigned smaller(unsigned a, unsigned b)
 {
     return a < b ? a : b;
 }
@@ -54,7 +54,7 @@ static unsigned edits(const char *a, size_t a_length, const char *b, size_t b_le
         for (unsigned j = 1; j <= b_length; j++) {
             const unsigned replaced = diagonal + !same_letter(a[i - 1], b[j - 1]);
             diagonal = row[j];
-            row[j] = least(replaced, least(row[j], row[j - 1]) + 1);
+            row[j] = smaller(replaced, smaller(row[j], row[j - 1]) + 1);
         }
     }
     return row[b_length];
@@ -89,7 +89,8 @@ static void compare(struct known_listing *listing, const char *name, size_t leng
 
 /* ---- What there is ---- */
 
-static void say(struct known_listing *listing, const char *group, const char *name, bool may_run)
+static void list_name(struct known_listing *listing, const char *group, const char *name,
+                      bool may_run)
 {
     sqlite_library *sqlite3_api = listing->library;
     if (listing->names == 0)
@@ -103,17 +104,17 @@ static void say(struct known_listing *listing, const char *group, const char *na
         compare(listing, name, strlen(name));
 }
 
-static void say_registered(struct known_listing *listing, unsigned forms)
+static void list_registered(struct known_listing *listing, unsigned forms)
 {
     listing->names = 0;
     for (const struct sql_function *function = listing->registry->functions; function;
          function = function->next)
         if (forms & FORM(function->form))
-            say(listing, "registered", function->name, true);
+            list_name(listing, "registered", function->name, true);
 }
 
 /* They may be a stranger's: whoever shows the text makes them visible. */
-static void say_stored(struct known_listing *listing, struct function_registry *registry)
+static void list_stored(struct known_listing *listing, struct function_registry *registry)
 {
     sqlite_library *sqlite3_api = listing->library;
     sqlite3_stmt *statement = NULL;
@@ -126,8 +127,9 @@ static void say_stored(struct known_listing *listing, struct function_registry *
     while (sqlite3_step(statement) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(statement, 0);
         if (name)
-            say(listing, may_run ? "stored" : "stored, which the connection's policy does not run",
-                name, may_run);
+            list_name(listing,
+                      may_run ? "stored" : "stored, which the connection's policy does not run",
+                      name, may_run);
     }
     sqlite3_finalize(statement);
 }
@@ -162,7 +164,7 @@ static char **sealed_names(sqlite_library *library, size_t *count)
     return names;
 }
 
-static void say_sealed(struct known_listing *listing)
+static void list_sealed(struct known_listing *listing)
 {
     size_t count;
     char **names = sealed_names(listing->library, &count);
@@ -170,15 +172,15 @@ static void say_sealed(struct known_listing *listing)
     if (count > 0)
         qsort(names, count, sizeof *names, by_text);
     for (size_t i = 0; i < count; i++) {
-        if (!registry_find(listing->registry, names[i], strlen(names[i]))) /* else it was said */
-            say(listing, "sealed", names[i], true);
+        if (!registry_find(listing->registry, names[i], strlen(names[i]))) /* else it was listed */
+            list_name(listing, "sealed", names[i], true);
         free(names[i]);
     }
     free(names);
 }
 
 void append_known(sqlite3_str *text, struct function_registry *registry, const char *wanted,
-                  unsigned places, unsigned forms)
+                  unsigned origins, unsigned forms)
 {
     sqlite_library *sqlite3_api = registry->library;
     struct known_listing listing = { .library = registry->library,
@@ -187,12 +189,12 @@ void append_known(sqlite3_str *text, struct function_registry *registry, const c
                                      .wanted = wanted,
                                      .wanted_length = strlen(wanted),
                                      .distance = MAX_DISTANCE + 1 };
-    if (places & KNOWN_REGISTERED)
-        say_registered(&listing, forms);
-    if (places & KNOWN_STORED)
-        say_stored(&listing, registry);
-    if (places & KNOWN_SEALED && !registry->embedded)
-        say_sealed(&listing);
+    if (origins & KNOWN_REGISTERED)
+        list_registered(&listing, forms);
+    if (origins & KNOWN_STORED)
+        list_stored(&listing, registry);
+    if (origins & KNOWN_SEALED && !registry->embedded)
+        list_sealed(&listing);
     sqlite3_str_appendall(text, listing.groups ? ")" : " (there is none)");
     if (listing.distance <= MAX_DISTANCE && strcmp(listing.nearest, wanted) != 0)
         sqlite3_str_appendf(text, ": did you mean '%s'?", listing.nearest);

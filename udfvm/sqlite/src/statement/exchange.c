@@ -43,19 +43,19 @@ static uint64_t request_length(const struct batch_exchange *exchange)
 }
 
 /* Writes the request to the window. */
-static int place(struct session *session, const struct batch_exchange *exchange, uint64_t length,
-                 char **error)
+static int write_request(struct session *session, const struct batch_exchange *exchange,
+                         uint64_t length, char **error)
 {
     const size_t head = head_size(exchange);
-    const uint64_t room = udfvm_vm_input_capacity(session->vm);
+    const uint64_t capacity = udfvm_vm_input_capacity(session->vm);
     struct udfvm_error failure;
-    if (length > room)
+    if (length > capacity)
         return out_of(
             describe(session, UDFVM_SQLITE_INPUT,
                      "%llu bytes of arguments do not fit into the input window of %llu bytes: "
                      "raise memory=, which bounds it, or "
                      "pass fewer rows%s",
-                     (unsigned long long)length, (unsigned long long)room,
+                     (unsigned long long)length, (unsigned long long)capacity,
                      session->function->flags & UDFVM_SQLITE_WHOLE
                          ? "; or declare elementwise=True, if the function works row by row"
                          : ""),
@@ -108,16 +108,20 @@ static int call(struct session *session, const struct batch_exchange *exchange, 
     return out_of(describe_guest_error(session, reply), error);
 }
 
+static int exchange_once(struct session *session, const struct batch_exchange *exchange,
+                         struct udfvm_reply *reply, char **error)
+{
+    const uint64_t length = request_length(exchange);
+    SQL_TRY(begin(session, length, error));
+    SQL_TRY(write_request(session, exchange, length, error));
+    return call(session, exchange, length, reply, error);
+}
+
 int session_exchange(struct session *session, const struct batch_exchange *exchange,
                      struct udfvm_reply *reply, char **error)
 {
-    const uint64_t length = request_length(exchange);
     *error = NULL;
-    int code = begin(session, length, error);
-    if (code == SQLITE_OK)
-        code = place(session, exchange, length, error);
-    if (code == SQLITE_OK)
-        code = call(session, exchange, length, reply, error);
+    const int code = exchange_once(session, exchange, reply, error);
     session->failed = session->failed || code != SQLITE_OK;
     return code;
 }

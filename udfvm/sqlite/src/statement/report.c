@@ -16,10 +16,10 @@ char *shown(sqlite_library *library, char *text)
 {
     sqlite_library *sqlite3_api = library;
     const size_t length = text ? strlen(text) : 0,
-                 room = 6 * length < MAX_WHOLE_TEXT ? 6 * length : MAX_WHOLE_TEXT;
-    char *visible = text ? sqlite3_malloc64(room + 1) : NULL;
+                 capacity = 6 * length < MAX_WHOLE_TEXT ? 6 * length : MAX_WHOLE_TEXT;
+    char *visible = text ? sqlite3_malloc64(capacity + 1) : NULL;
     if (visible)
-        udfvm_visible_text(text, length, "\n\t", visible, room + 1);
+        udfvm_visible_text(text, length, "\n\t", visible, capacity + 1);
     sqlite3_free(text);
     return visible;
 }
@@ -53,7 +53,7 @@ static char *failing(const struct session *session, const char *detail,
 {
     sqlite_library *sqlite3_api = session->function->registry->library;
     sqlite3_str *text = begin(session);
-    const int place = sqlite3_str_length(text);
+    const int offset = sqlite3_str_length(text);
     sqlite3_str_appendall(text, detail);
     char *whole = sqlite3_str_finish(text);
     if (!whole)
@@ -61,7 +61,7 @@ static char *failing(const struct session *session, const char *detail,
     failure.function = session->function->name;
     failure.row = session->row;
     failure.text = whole;
-    failure.detail = whole + place;
+    failure.detail = whole + offset;
     raise_failure(session->function->registry, &failure);
     return whole;
 }
@@ -95,15 +95,15 @@ char *describe_argument(const struct session *session, uint32_t index, const cha
                        .cause = UDFVM_SQLITE_TYPE, .position = index + 1, .argument = name });
 }
 
-/* Appends what there is to see of a text of the guest's: `most` bytes of it. */
+/* Appends what there is to see of a text of the guest's: `capacity` bytes of it. */
 static void append_guest_text(sqlite_library *library, sqlite3_str *out, const uint8_t *text,
-                              size_t length, const char *keep, size_t most)
+                              size_t length, const char *keep, size_t capacity)
 {
     sqlite_library *sqlite3_api = library;
-    char *visible = sqlite3_malloc64(most + 1);
+    char *visible = sqlite3_malloc64(capacity + 1);
     if (visible)
         sqlite3_str_append(out, visible,
-                           (int)udfvm_visible_text(text, length, keep, visible, most + 1));
+                           (int)udfvm_visible_text(text, length, keep, visible, capacity + 1));
     else
         sqlite3_str_appendall(out, "(no memory is left for the guest's text)");
     sqlite3_free(visible);
@@ -238,7 +238,7 @@ char *describe_definition(struct function_registry *registry, const char *caller
         sqlite3_str_appendf(text, "%s: '%s': ", caller, copy);
     else
         sqlite3_str_appendf(text, "UDF '%s': ", copy);
-    const int place = sqlite3_str_length(text);
+    const int offset = sqlite3_str_length(text);
     sqlite3_str_appendall(text, message);
     sqlite3_free(message);
     char *whole = sqlite3_str_finish(text);
@@ -247,7 +247,7 @@ char *describe_definition(struct function_registry *registry, const char *caller
     failure.function = copy;
     failure.row = -1;
     failure.text = whole;
-    failure.detail = whole + place;
+    failure.detail = whole + offset;
     if (!registry->interrupted)
         raise_failure(registry, &failure);
     return whole;

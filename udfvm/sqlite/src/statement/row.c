@@ -7,6 +7,7 @@
 #include "connection/try.h"
 #include "statement/report.h"
 #include "wire/utf8.h"
+#include "wire/view.h"
 
 static const char *sql_type_name(int type)
 {
@@ -154,14 +155,14 @@ static bool encode_bytes(const struct session *session, sqlite3_context *context
             sqlite3_result_error_nomem(context);
         return false;
     }
-    const uint64_t room = udfvm_vm_input_capacity(session->vm);
-    if (length > room - *used) {
+    const uint64_t capacity = udfvm_vm_input_capacity(session->vm);
+    if (length > capacity - *used) {
         fail_with(library, context,
                   describe(session, UDFVM_SQLITE_INPUT,
                            "argument %u (%.128s), %zu bytes, does not fit into the input window "
                            "of %llu bytes",
                            index + 1, function->parameters[index].name, length,
-                           (unsigned long long)room));
+                           (unsigned long long)capacity));
         return false;
     }
     uint8_t *window = window_for(session, context, *used + length);
@@ -217,7 +218,7 @@ static void decode_bytes(const struct session *session, sqlite3_context *context
                          const struct udfvm_reply *reply, const struct udfvm_value *value)
 {
     sqlite_library *sqlite3_api = session->function->registry->library;
-    if (value->offset > reply->length || value->length > reply->length - value->offset) {
+    if (!reply_has(value->offset, value->length, reply->length)) {
         bad_reply(session, context, "bytes outside of the reply");
         return;
     }

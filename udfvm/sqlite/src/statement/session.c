@@ -117,7 +117,8 @@ static unsigned vms_held(const struct function_registry *registry, const udfvm_p
     return held;
 }
 
-static void say_busy(const struct sql_function *function, unsigned held, struct udfvm_error *error)
+static void describe_busy(const struct sql_function *function, unsigned held,
+                          struct udfvm_error *error)
 {
     int length = snprintf(error->message, sizeof error->message, "no micro-VM became free");
     size_t used = (size_t)length;
@@ -131,10 +132,10 @@ static void say_busy(const struct sql_function *function, unsigned held, struct 
              function->pool_limit ? ", " : ": ", held);
 }
 
-static uint64_t between(uint64_t least, uint64_t bytes, uint64_t most)
+static uint64_t between(uint64_t smallest, uint64_t bytes, uint64_t largest)
 {
     bytes = (bytes + WINDOW_UNIT - 1) / WINDOW_UNIT * WINDOW_UNIT;
-    return bytes < least ? least : bytes > most ? most : bytes;
+    return bytes < smallest ? smallest : bytes > largest ? largest : bytes;
 }
 
 /* Windows for a request and its result: as large as it takes, up to the function's memory. False:
@@ -148,11 +149,11 @@ static bool larger_windows(const struct session *session, uint64_t length,
     const uint64_t output = function->limits.max_output > length ? function->limits.max_output
                                                                  : length;
     const uint64_t memory = image.memory > image.input_window ? image.memory : image.input_window;
-    const uint64_t most = memory < MAX_WINDOW / 2 ? memory : MAX_WINDOW / 2;
+    const uint64_t largest = memory < MAX_WINDOW / 2 ? memory : MAX_WINDOW / 2;
     if (length <= image.input_window - CALL_PAGE && output <= image.output_window)
         return false;
-    windows->input = between(image.input_window, length + CALL_PAGE, most);
-    windows->output = between(image.output_window, output, most);
+    windows->input = between(image.input_window, length + CALL_PAGE, largest);
+    windows->output = between(image.output_window, output, largest);
     windows->scratch = between(0, image.memory, MAX_WINDOW - windows->output);
     return true;
 }
@@ -164,38 +165,51 @@ static uint64_t wait_end(const struct session *session, uint64_t now, uint64_t w
     return end < session->end_ns ? end : session->end_ns;
 }
 
+/* One look for a VM; `windows` NULL: with those that VMs have. */
+static udfvm_vm *take_once(const struct session *session, const struct udfvm_windows *windows,
+                           uint64_t wait, struct udfvm_error *error)
+{
+    return windows ? udfvm_pool_take_windows(session->pool, session->image, windows, wait, 0, error)
+                   : udfvm_pool_take(session->pool, session->image, wait, error);
+}
+
+/* Whether the wait for a VM is over without one; says why. */
+static bool wait_is_over(struct session *session, uint64_t left, uint64_t deadline, unsigned held,
+                         struct udfvm_error *error)
+{
+    const struct function_registry *registry = session->function->registry;
+    if (left == 0 && deadline == session->end_ns) {
+        session->watched = WATCH_STATEMENT_TIMEOUT; /* as if it had passed in the midst of a call */
+        error->code = UDFVM_E_INTERRUPTED;
+        return true;
+    }
+    if (left > 0 && !connection_interrupted(registry->library, registry->connection))
+        return false;
+    describe_busy(session->function, held, error);
+    return true;
+}
+
 udfvm_vm *session_take_vm(struct session *session, uint64_t length, struct udfvm_error *error)
 {
     const struct sql_function *function = session->function;
     struct udfvm_windows windows;
     const bool larger = larger_windows(session, length, &windows);
-    unsigned held = vms_held(function->registry, session->pool);
+    const unsigned held = vms_held(function->registry, session->pool);
     /* Statements of one connection run on one thread at a time: waiting for one's own VMs would be
      * for ever. */
-    bool hopeless = function->pool_limit && held >= function->pool_limit;
+    const bool hopeless = function->pool_limit && held >= function->pool_limit;
     const uint64_t began = monotonic_ns(),
                    deadline = wait_end(session, began, hopeless ? 0 : function->wait_ns);
     for (uint64_t now = began;; now = monotonic_ns()) {
-        uint64_t left = now < deadline ? deadline - now : 0;
-        uint64_t wait = left < INTERRUPT_CHECK_NS ? left : INTERRUPT_CHECK_NS;
-        udfvm_vm *vm = larger ? udfvm_pool_take_windows(session->pool, session->image, &windows,
-                                                        wait, 0, error)
-                              : udfvm_pool_take(session->pool, session->image, wait, error);
+        const uint64_t left = now < deadline ? deadline - now : 0,
+                       wait = left < INTERRUPT_CHECK_NS ? left : INTERRUPT_CHECK_NS;
+        udfvm_vm *vm = take_once(session, larger ? &windows : NULL, wait, error);
         if (vm)
             udfvm_vm_add_wait(vm, now - began);
         if (vm || error->code != UDFVM_E_BUSY || error->os_errno == EDEADLK)
             return vm;
-        if (left == 0 && deadline == session->end_ns) {
-            session->watched =
-                WATCH_STATEMENT_TIMEOUT; /* as if it had passed in the middle of the call */
-            error->code = UDFVM_E_INTERRUPTED;
+        if (wait_is_over(session, left, deadline, held, error))
             return NULL;
-        }
-        if (left == 0 ||
-            connection_interrupted(function->registry->library, function->registry->connection)) {
-            say_busy(function, held, error);
-            return NULL;
-        }
     }
 }
 

@@ -192,19 +192,19 @@ size_t batch_size(const struct batch *batch)
     return size;
 }
 
-static uint64_t write_buffer(uint8_t *to, size_t *place, const struct batch_buffer *buffer)
+static uint64_t write_buffer(uint8_t *to, size_t *offset, const struct batch_buffer *buffer)
 {
-    const size_t begin = *place, end = begin + buffer->length;
+    const size_t begin = *offset, end = begin + buffer->length;
     if (buffer->length)
         memcpy(to + begin, buffer->data, buffer->length);
-    *place = padded(end);
-    memset(to + end, 0, *place - end);
+    *offset = padded(end);
+    memset(to + end, 0, *offset - end);
     return begin;
 }
 
 void batch_write(const struct batch *batch, uint8_t *to)
 {
-    size_t place = head_size(batch);
+    size_t offset = head_size(batch);
     const struct udfvm_columns head = { .rows = batch->rows, .count = (uint32_t)batch->count };
     memcpy(to, &head, sizeof head);
     for (size_t i = 0; i < batch->count; i++) {
@@ -212,9 +212,9 @@ void batch_write(const struct batch *batch, uint8_t *to)
         struct udfvm_column written = { .type = UDFVM_TYPE_NULL };
         if (!all_null(batch, column)) {
             written.type = column->type;
-            written.validity = column->nulls ? write_buffer(to, &place, &column->validity) : 0;
-            written.offsets = is_variable(column) ? write_buffer(to, &place, &column->offsets) : 0;
-            written.data = write_buffer(to, &place, &column->data);
+            written.validity = column->nulls ? write_buffer(to, &offset, &column->validity) : 0;
+            written.offsets = is_variable(column) ? write_buffer(to, &offset, &column->offsets) : 0;
+            written.data = write_buffer(to, &offset, &column->data);
             written.data_length = column->data.length;
         }
         memcpy(to + sizeof head + i * sizeof written, &written, sizeof written);

@@ -3,22 +3,39 @@
 
 #include <string.h>
 
+/* How many bytes the first of a character announces; 0: it begins none. */
+static size_t announced(uint8_t first)
+{
+    if (first < 0x80)
+        return 1;
+    if (first < 0xc2 || first > 0xf4)
+        return 0;
+    return first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+}
+
+/* No overlong forms, no surrogates, nothing past U+10FFFF (RFC 3629, section 4). */
+static bool second_valid(uint8_t first, uint8_t second)
+{
+    const uint8_t smallest = first == 0xe0   ? 0xa0
+                             : first == 0xf0 ? 0x90
+                                             : 0x80,
+                  largest = first == 0xed   ? 0x9f
+                            : first == 0xf4 ? 0x8f
+                                            : 0xbf;
+    return second >= smallest && second <= largest;
+}
+
 /* Bytes of the well-formed character at `text`, 0 where there is none. */
 static size_t utf8_sequence(const uint8_t *text, size_t length)
 {
-    uint8_t first = text[0];
-    if (first < 0x80)
-        return 1;
-    size_t bytes = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || length < bytes)
+    const size_t bytes = announced(text[0]);
+    if (bytes <= 1 || length < bytes)
+        return bytes == 1;
+    if (!second_valid(text[0], text[1]))
         return 0;
-    for (size_t i = 1; i < bytes; i++)
+    for (size_t i = 2; i < bytes; i++)
         if ((text[i] & 0xc0) != 0x80)
             return 0;
-    /* No overlong forms, no surrogates, nothing past U+10FFFF (RFC 3629). */
-    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
-        (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f))
-        return 0;
     return bytes;
 }
 

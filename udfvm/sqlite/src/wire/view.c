@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool inside(uint64_t place, uint64_t bytes, uint64_t length)
-{
-    return place <= length && bytes <= length - place;
-}
-
 static int64_t offset_at(const struct view_column *column, uint64_t index)
 {
     int64_t offset;
@@ -32,6 +27,25 @@ static bool offsets_valid(const struct view_column *column, uint64_t rows, uint6
     return (uint64_t)before <= data_length;
 }
 
+static bool is_variable(uint32_t type)
+{
+    return type == UDFVM_TYPE_TEXT || type == UDFVM_TYPE_BLOB;
+}
+
+/* Whether all buffers of a column lie inside of the reply. */
+static bool column_inside(const struct udfvm_column *head, uint64_t length, uint64_t rows)
+{
+    const uint64_t bits = (rows + 7) / 8;
+    uint64_t bytes = rows * 8;
+    if (is_variable(head->type))
+        bytes = head->data_length;
+    else if (head->type == UDFVM_TYPE_BOOL)
+        bytes = bits;
+    return reply_has(head->data, bytes, length) &&
+           (!head->validity || reply_has(head->validity, bits, length)) &&
+           (!is_variable(head->type) || reply_has(head->offsets, (rows + 1) * 8, length));
+}
+
 static const char *open_column(struct view_column *column, const struct udfvm_column *head,
                                uint32_t type, const uint8_t *base, uint64_t length, uint64_t rows)
 {
@@ -40,17 +54,12 @@ static const char *open_column(struct view_column *column, const struct udfvm_co
         return NULL;
     if (head->type != type)
         return "not of the declared type";
-    const bool variable = type == UDFVM_TYPE_TEXT || type == UDFVM_TYPE_BLOB;
-    const uint64_t bits = (rows + 7) / 8;
-    const uint64_t bytes = variable ? head->data_length : type == UDFVM_TYPE_BOOL ? bits : rows * 8;
-    if (!inside(head->data, bytes, length) ||
-        (head->validity && !inside(head->validity, bits, length)) ||
-        (variable && !inside(head->offsets, (rows + 1) * 8, length)))
+    if (!column_inside(head, length, rows))
         return "a column lies outside of the reply";
     column->validity = head->validity ? base + head->validity : NULL;
-    column->offsets = variable ? base + head->offsets : NULL;
+    column->offsets = is_variable(type) ? base + head->offsets : NULL;
     column->data = base + head->data;
-    return !variable || offsets_valid(column, rows, head->data_length)
+    return !is_variable(type) || offsets_valid(column, rows, head->data_length)
                ? NULL
                : "offsets that fall, or lead out of the data";
 }
@@ -68,7 +77,7 @@ const char *view_open(struct column_view *view, const struct udfvm_reply *reply,
         return "not of the declared columns";
     if (head.rows > max_rows)
         return "more rows than there can be";
-    if (!inside(sizeof head, count * sizeof(struct udfvm_column), reply->length))
+    if (!reply_has(sizeof head, count * sizeof(struct udfvm_column), reply->length))
         return "too short";
     view->columns = calloc(count + 1, sizeof *view->columns);
     if (!view->columns)

@@ -7,6 +7,12 @@
 #include "connection/sqlite_copies.h"
 #include "udfvm_abi.h"
 
+/* Whether so many bytes at an offset lie inside of a reply of that length. */
+static inline bool reply_has(uint64_t offset, uint64_t bytes, uint64_t length)
+{
+    return offset <= length && bytes <= length - offset;
+}
+
 struct view_column {
     uint32_t type;           /* UDFVM_TYPE_NULL: every row is null */
     const uint8_t *validity; /* NULL: no nulls */
