@@ -16,14 +16,14 @@ import pytest
 
 import udfvm
 from udfvm.functions.integration import declaration_of
-from udfvm.load.identity import of_plain
+from udfvm.load.identity import of_self_contained
 
 OFFSET = 3
 
 
 def identity_of(function: Any) -> bytes | None:
     """The identity of a function that refers to builtins alone."""
-    return of_plain(declaration_of(function), function.function, function._program.sample)
+    return of_self_contained(declaration_of(function), function.function, function._program.sample)
 
 
 def made(source: str, filename: str = "/srv/functions.py", **names: object) -> udfvm.ScalarFunction:
@@ -121,12 +121,12 @@ NAMES = """
 import hashlib, sys
 import udfvm
 from udfvm.functions.integration import declaration_of
-from udfvm.load.identity import of_plain
+from udfvm.load.identity import of_self_contained
 {before}
 @udfvm.udf
 def f(x: str) -> bool:
     return x in {{"a", "b", "c", "d", "e", "f"}}
-print(hashlib.sha256(of_plain(declaration_of(f), f.function, None)).hexdigest())
+print(hashlib.sha256(of_self_contained(declaration_of(f), f.function, None)).hexdigest())
 """
 
 
@@ -158,7 +158,7 @@ def test_the_name_is_the_same_in_every_process(tmp_path: Path) -> None:
     assert len(again) == 1 and not again & found
 
 
-def test_tracebacks_show_the_source_of_plain_functions(tmp_path: Path) -> None:
+def test_tracebacks_show_the_source_of_self_contained_functions(tmp_path: Path) -> None:
     path = tmp_path / "functions.py"
     source = "def f(x: int) -> int:\n    return 1 // x    # here\n"
     path.write_text(source)

@@ -79,9 +79,9 @@ class Calls(RuntimeKeeper):
 
     def call(self, arguments: tuple[Any, ...]) -> Any:
         """A call with an argument for each parameter: values, or arrays among them."""
-        places = self._places
-        if places and changed(places):
-            self._forget(places)
+        bindings = self._bindings
+        if bindings and changed(bindings):
+            self._forget(bindings)
         small = self._small
         if small is not None:
             result = small.call(arguments)

@@ -14,7 +14,7 @@ from udfvm.load._bindings import changed
 if TYPE_CHECKING:
     from udfvm.call.pool import Pool
     from udfvm.images.build import BaseSpec
-    from udfvm.load.bindings import Places
+    from udfvm.load.bindings import Bindings
     from udfvm.load.declaration import Declaration
     from udfvm.vmm import Image
     from udfvm.vmm import Pool as Core
@@ -58,7 +58,7 @@ class Loading(NamedTuple):
 class Loader(Protocol):
     """What knows the code of a function, in whatever language."""
 
-    def capture(self, declaration: Declaration) -> Places:
+    def capture(self, declaration: Declaration) -> Bindings:
         """What names in the code mean now; empty where it refers to nothing here."""
 
     def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
@@ -82,7 +82,7 @@ class RuntimeKeeper:
         self._loader = loader
         self._guard = ForkLock()
         self._runtime: Runtime | None = None
-        self._places: Places = ()  # that the image was made from; see udfvm/load/bindings.py
+        self._bindings: Bindings = ()  # that the image was made from; see udfvm/load/bindings.py
         self._small: Any = None  # SmallBatches, once a batch of numpy arrays was seen
 
     def current(self) -> Runtime:
@@ -98,13 +98,13 @@ class RuntimeKeeper:
         """Forgets the runtime if a name in the function means another object than it did. Each call
         does so first.
         """
-        places = self._places
-        if places and changed(places):
-            self._forget(places)
+        bindings = self._bindings
+        if bindings and changed(bindings):
+            self._forget(bindings)
 
     def forget(self) -> None:
         """The next call builds another runtime, from what the function then refers to."""
-        self._forget(self._places)
+        self._forget(self._bindings)
 
     def ready(self) -> Runtime:
         """What calls need, as it was built; built now where it was not."""
@@ -112,15 +112,15 @@ class RuntimeKeeper:
         if runtime is None:
             with self._guard.lock:
                 if self._runtime is None:
-                    self._places = self._loader.capture(self.declaration)
+                    self._bindings = self._loader.capture(self.declaration)
                     self._runtime = self._build()
                 runtime = self._runtime
         return runtime
 
-    def _forget(self, places: Places) -> None:
+    def _forget(self, bindings: Bindings) -> None:
         with self._guard.lock:
-            if self._places is places:  # else another thread was here before
-                self._places = ()
+            if self._bindings is bindings:  # else another thread was here before
+                self._bindings = ()
                 self._runtime = self._small = None
 
     def _renew(self, runtime: Runtime) -> Runtime:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from udfvm.call.pool import Pool
     from udfvm.codec.arrow_ipc import BatchCodec
     from udfvm.limits import Limits
-    from udfvm.load.bindings import Places
+    from udfvm.load.bindings import Bindings
     from udfvm.load.declaration import Declaration
     from udfvm.types.signatures import Signature
 
@@ -59,7 +59,7 @@ class CompiledProgram(Program):
         """The name of the function in the code."""
         return self.symbol
 
-    def capture(self, declaration: Declaration) -> Places:
+    def capture(self, declaration: Declaration) -> Bindings:
         """Nothing: compiled code refers to nothing here."""
         return ()
 

@@ -14,7 +14,7 @@ from udfvm.functions.options import NativeOptions, parsed_options
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.installation import get_include
 from udfvm.keywords import checks_options_of
-from udfvm.load.code_files import read_code
+from udfvm.load.compiled_code import read_code
 
 _MEMORY: Final = "64MiB"  # unless memory= says otherwise
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from udfvm.call.pool import Pool
     from udfvm.call.runtime import Loading
     from udfvm.limits import Limits
-    from udfvm.load.bindings import Places
+    from udfvm.load.bindings import Bindings
     from udfvm.load.declaration import Declaration
 
 
@@ -54,7 +54,7 @@ class Program(ABC):
         """
 
     @abstractmethod
-    def capture(self, declaration: Declaration) -> Places:
+    def capture(self, declaration: Declaration) -> Bindings:
         """What names in the code mean now; empty where it refers to nothing here."""
 
     @abstractmethod

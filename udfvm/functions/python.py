@@ -14,7 +14,7 @@ from udfvm.limits import WINDOW
 if TYPE_CHECKING:
     from udfvm.call.codecs import Codecs
     from udfvm.call.pool import Pool
-    from udfvm.load.bindings import Places
+    from udfvm.load.bindings import Bindings
     from udfvm.load.declaration import Declaration
     from udfvm.load.pickling import PickledFunction
 
@@ -36,7 +36,7 @@ class PythonProgram(Program):
         """The name of the Python function."""
         return getattr(self.function, "__name__", None)
 
-    def capture(self, declaration: Declaration) -> Places:
+    def capture(self, declaration: Declaration) -> Bindings:
         """What names in the function, and in user code that it refers to, mean now."""
         from udfvm.load.bindings import capture
         from udfvm.load.records import referred_to
@@ -48,7 +48,7 @@ class PythonProgram(Program):
     def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
         """The function is pickled where it refers to more than builtins, or is to be loaded."""
         from udfvm.images.build import BaseSpec
-        from udfvm.load.identity import of_pickled, of_plain
+        from udfvm.load.identity import of_pickled, of_self_contained
         from udfvm.load.libraries import packages_of
         from udfvm.load.records import with_records
 
@@ -65,7 +65,7 @@ class PythonProgram(Program):
 
             return load_request(declaration, self.sample, pickled(), codecs.rows, codecs.batches)
 
-        identity = of_plain(declaration, function, self.sample)
+        identity = of_self_contained(declaration, function, self.sample)
         packages = packages_of(
             pickled().modules if identity is None else (),
             declaration.packages,

@@ -99,8 +99,7 @@ def _dumped(udf: Function) -> bytes:
     import cloudpickle
 
     from udfvm.functions.function import Function
-    from udfvm.load.callables import reduced_callable
-    from udfvm.load.pickling import without_slots
+    from udfvm.load.reductions import reduced_callable, without_slots
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Cloudpickle. UDFs are made blank and filled afterwards, for functions may refer to the

@@ -18,7 +18,7 @@ from udfvm.functions.signature_text import parse_signature
 from udfvm.functions.table import TableFunction, check_row_types
 from udfvm.keywords import checks_options_of
 from udfvm.limits import Limits
-from udfvm.load.code_files import LARGEST, read_code
+from udfvm.load.compiled_code import MAX_CODE, read_code
 from udfvm.load.declaration import Column
 from udfvm.types.arrow_types import JSON, Kind, ResultType, named
 from udfvm.types.nested import take_apart
@@ -78,10 +78,10 @@ def from_wasm(
     """
     code = _code(module)
     settings = b"".join(_settings(function, args, env or {}, root or {}))
-    if len(code) + len(settings) > LARGEST:
+    if len(code) + len(settings) > MAX_CODE:
         size = len(code) + len(settings)
         raise SignatureError(
-            f"UDF {function!r}: the module with its files has {size} bytes, more than {LARGEST}:"
+            f"UDF {function!r}: the module with its files has {size} bytes, more than {MAX_CODE}:"
             " strip it"
         )
     parsed = parsed_options(function, {"memory": _MEMORY, **options}, Limits(files=False))

@@ -4,10 +4,10 @@
 #include <Python.h>
 
 static PyObject *absent; /* stands for what a name does not mean yet */
-static PyObject *length; /* as a key: of the place that is the number of keys */
+static PyObject *length; /* as a key: of the binding that is the number of keys */
 
-/* What a place holds now, a new reference. A place: a dictionary or another mapping and a key, a
- * function and the name of an attribute, a cell and anything. NULL with an exception. */
+/* What a binding holds now, a new reference. A binding: a dictionary or another mapping and a key,
+ * a function and the name of an attribute, a cell and anything. NULL with an exception. */
 static PyObject *held_by(PyObject *container, PyObject *key)
 {
     PyObject *value;
@@ -43,16 +43,16 @@ static int holds(PyObject *container, PyObject *key, PyObject *held)
     return same;
 }
 
-static PyObject *bindings_changed(PyObject *module, PyObject *places)
+static PyObject *bindings_changed(PyObject *module, PyObject *bindings)
 {
     (void)module;
-    if (!PyTuple_CheckExact(places) || PyTuple_GET_SIZE(places) % 3) {
-        PyErr_SetString(PyExc_TypeError, "places are a tuple of containers, keys and values");
+    if (!PyTuple_CheckExact(bindings) || PyTuple_GET_SIZE(bindings) % 3) {
+        PyErr_SetString(PyExc_TypeError, "bindings are a tuple of containers, keys and values");
         return NULL;
     }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(places); i += 3) {
-        const int same = holds(PyTuple_GET_ITEM(places, i), PyTuple_GET_ITEM(places, i + 1),
-                               PyTuple_GET_ITEM(places, i + 2));
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(bindings); i += 3) {
+        const int same = holds(PyTuple_GET_ITEM(bindings, i), PyTuple_GET_ITEM(bindings, i + 1),
+                               PyTuple_GET_ITEM(bindings, i + 2));
         if (same < 0)
             return NULL;
         if (!same)
@@ -63,7 +63,7 @@ static PyObject *bindings_changed(PyObject *module, PyObject *places)
 
 static PyMethodDef methods[] = {
     { "changed", bindings_changed, METH_O,
-      "Whether a place holds another object than the tuple says." },
+      "Whether a binding holds another object than the tuple says." },
     { NULL, NULL, 0, NULL },
 };
 

@@ -4,8 +4,8 @@ call.
 A function travels to its micro-VM with all that it refers to: globals, what its closure holds,
 helpers, classes, the user's own modules, and what these refer to in turn. Python looks a name up
 when it is used, so a name that means another object than it did needs another image. Compared are
-identities, of the places that user code can reach by names; objects that were changed in place look
-the same: for them there is ``Function.refresh``. Functions and classes are followed wherever they
+identities of what user code reaches by names. Objects whose content was changed look the same: for
+them there is ``Function.refresh``. Functions and classes are followed wherever they
 are held: in containers, in attributes of instances, in what decorators and functools made.
 """
 
@@ -21,15 +21,15 @@ from opcode import opmap
 from typing import Any, Final
 
 from udfvm.load._bindings import ABSENT, LENGTH, changed
-from udfvm.load.callables import is_single_dispatch
 from udfvm.load.declaration import DeclaredFunction
-from udfvm.load.libraries import is_library, is_third_party, is_users
+from udfvm.load.libraries import is_library, is_third_party, is_user_module
+from udfvm.load.reductions import is_single_dispatch
 
-__all__ = ["Places", "capture", "changed"]
+__all__ = ["Bindings", "capture", "changed"]
 
 #: Containers, keys and what they held, one after the other; see ``changed``. The key LENGTH stands
 # for the number of keys.
-Places = tuple[object, ...]
+Bindings = tuple[object, ...]
 
 _FUNCTION: Final = ("__code__", "__defaults__", "__kwdefaults__")
 _OF_EVERY_CLASS: Final = frozenset(
@@ -43,29 +43,29 @@ _HOLDERS: Final = frozenset(
 )
 
 
-def capture(function: object, leave: Iterable[object] = ()) -> Places:
-    """All places that a function, or a class, and user code that it refers to, look names up in.
+def capture(function: object, leave: Iterable[object] = ()) -> Bindings:
+    """The bindings of all names that a function (or class) and the user code it refers to look up.
     What is in ``leave`` (host functions) stays here: names may mean it, and what it refers to does
     not matter.
 
     >>> def twice(x): return FACTOR * x
-    >>> places = capture(twice)
-    >>> changed(places)
+    >>> bindings = capture(twice)
+    >>> changed(bindings)
     False
     >>> globals()["FACTOR"] = 2
-    >>> changed(places)
+    >>> changed(bindings)
     True
     """
     walk = _Walk(leave)
     walk.run(function)
-    return tuple(walk.places)
+    return tuple(walk.bindings)
 
 
 class _Walk:
     """A walk over what user code refers to. Each object is visited once."""
 
     def __init__(self, leave: Iterable[object]) -> None:
-        self.places: list[object] = []
+        self.bindings: list[object] = []
         self._waiting: list[tuple[object, frozenset[str]]] = []
         self._seen: set[tuple[int, frozenset[str]]] = set()
         self._kept = list(leave)  # so that no other object gets the number of one that was seen
@@ -110,15 +110,15 @@ class _Walk:
             )  # others hold nothing: numbers, texts, tuples of such
             self._visit_all({type(value), *map(type, parts)})
 
-    def _place(self, container: object, key: object, value: object) -> None:
-        self.places += (container, key, value)
+    def _bind(self, container: object, key: object, value: object) -> None:
+        self.bindings += (container, key, value)
 
     def _mapping(self, mapping: Mapping[Any, object], leave: frozenset[str] = frozenset()) -> None:
-        """A place for each key, and one for the keys that may come."""
-        self._place(mapping, LENGTH, len(mapping))
+        """A binding for each key, and one for the keys that may come."""
+        self._bind(mapping, LENGTH, len(mapping))
         for key, value in list(mapping.items()):
             if key not in leave:
-                self._place(mapping, key, value)
+                self._bind(mapping, key, value)
                 self._visit(value)
 
     def _function(self, function: types.FunctionType) -> None:
@@ -132,15 +132,15 @@ class _Walk:
             self._visit_all(map(_content, function.__closure__ or ()))
             return
         for attribute in _FUNCTION:
-            self._place(function, attribute, getattr(function, attribute))
+            self._bind(function, attribute, getattr(function, attribute))
         names = frozenset(names_in(function.__code__))
         for name in names:
             value = function.__globals__.get(name, ABSENT)
-            self._place(function.__globals__, name, value)
+            self._bind(function.__globals__, name, value)
             self._visit(value, names)
         for cell in function.__closure__ or ():
             value = _content(cell)
-            self._place(cell, None, value)
+            self._bind(cell, None, value)
             self._visit(value, names)
         self._imports(function, names)
 
@@ -152,22 +152,22 @@ class _Walk:
         package = function.__globals__.get("__package__") or ""
         for name in all_imported_names(function.__code__, package):
             module = sys.modules.get(name)
-            if module is not None and is_users(module):
-                self._place(sys.modules, name, module)
+            if module is not None and is_user_module(module):
+                self._bind(sys.modules, name, module)
                 self._visit(module, names)
             elif module is None and not _is_of_library(name):
-                self._place(sys.modules, name, ABSENT)
+                self._bind(sys.modules, name, ABSENT)
 
     def _module(self, module: types.ModuleType, names: frozenset[str]) -> None:
-        if not is_users(module):
+        if not is_user_module(module):
             return
         for name in names:
             value = module.__dict__.get(name, ABSENT)
-            self._place(module.__dict__, name, value)
+            self._bind(module.__dict__, name, value)
             self._visit(value, names)
 
     def _class(self, cls: type) -> None:
-        if not _is_users_class(cls):
+        if not _is_user_class(cls):
             return
         copyreg._slotnames(cls)  # type: ignore[attr-defined]  # which pickling leaves in the class
         self._mapping(cls.__dict__, _OF_EVERY_CLASS)
@@ -185,7 +185,7 @@ def _parts(value: Any) -> Sequence[object]:
     plain = cls.__reduce__ is _PLAIN.__reduce__ and cls.__reduce_ex__ is _PLAIN.__reduce_ex__
     return (
         gc.get_referents(value)
-        if plain or cls.__module__ in _HOLDERS or _is_users_class(cls)
+        if plain or cls.__module__ in _HOLDERS or _is_user_class(cls)
         else ()
     )
 
@@ -217,9 +217,9 @@ def _is_of_library(module: str) -> bool:
     return top in sys.stdlib_module_names or is_third_party(top)
 
 
-def _is_users_class(cls: type) -> bool:
+def _is_user_class(cls: type) -> bool:
     """Classes of code that is run without a module travel by value, as those of the user's modules
     do.
     """
     module = sys.modules.get(cls.__module__)
-    return module is None or module.__name__ == "__main__" or is_users(module)
+    return module is None or module.__name__ == "__main__" or is_user_module(module)

@@ -26,7 +26,7 @@ _NOTED: Final = frozenset({"to_pandas"})  # what pickling makes a note of wherev
 _MODULE_FACTS: Final = ("__name__", "__package__", "__file__", "__path__")
 
 
-class _NotPlain(Exception):
+class _RefersOutside(Exception):
     """The function refers to more than can be told here."""
 
 
@@ -39,7 +39,7 @@ def of_pickled(declaration: Declaration, sample: object, pickled: PickledFunctio
     facts = (
         sorted(pickled.imports),
         sorted(pickled.sources.items()),
-        sorted(pickled.own_modules.values()),
+        sorted(pickled.user_modules.values()),
     )
     pickled_sample: bytes = b"" if sample is None else cloudpickle.dumps(sample)
     return (
@@ -52,7 +52,7 @@ def of_pickled(declaration: Declaration, sample: object, pickled: PickledFunctio
     )
 
 
-def of_plain(
+def of_self_contained(
     declaration: Declaration, function: Callable[..., object], sample: object
 ) -> bytes | None:
     """The identity of a function that refers to builtins alone; None for others."""
@@ -80,10 +80,10 @@ def of_plain(
             ],
             [_constant(function.__globals__.get(name)) for name in _MODULE_FACTS],
         )
-    except _NotPlain:
+    except _RefersOutside:
         return None
     return (
-        repr((_facts(declaration), "plain", facts)).encode()
+        repr((_facts(declaration), "self-contained", facts)).encode()
         + b"\0"
         + _source(function.__code__.co_filename)
     )
@@ -111,11 +111,11 @@ def _facts(declaration: Declaration) -> tuple[object, ...]:
 def _code(code: types.CodeType, namespace: Mapping[str, object]) -> tuple[object, ...]:
     """All of a code object, those in it included."""
     if any(name in namespace or name in _NOTED for name in code.co_names):
-        raise _NotPlain
+        raise _RefersOutside
     if (
         opmap["IMPORT_NAME"] in code.co_code[::2]
     ):  # instructions are pairs of bytes: the operation, and its argument
-        raise _NotPlain
+        raise _RefersOutside
     return (
         code.co_name,
         code.co_qualname,
@@ -148,7 +148,7 @@ def _constant(value: object) -> object:
         return [_constant(each) for each in value]
     if isinstance(value, frozenset):
         return "frozenset", sorted(repr(_constant(each)) for each in value)
-    raise _NotPlain
+    raise _RefersOutside
 
 
 def _annotation(value: Any) -> str:
@@ -158,7 +158,7 @@ def _annotation(value: Any) -> str:
         return " | ".join(map(_annotation, value.__args__))
     if isinstance(value, type) and value.__module__ in ("builtins", "datetime"):
         return f"{value.__module__}.{value.__qualname__}"
-    raise _NotPlain
+    raise _RefersOutside
 
 
 def _source(filename: str) -> bytes:

@@ -1,5 +1,5 @@
-"""Whose code is it: the user's own, which travels to the guest by value, or that of a library,
-which the guest imports.
+"""Whether code is user code, which is shipped to the guest by value, or a library's, which the
+guest imports. The location of its file decides.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ import sysconfig
 import types
 from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 from udfvm.errors import OptionError
 from udfvm.installation import PACKAGE
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 
 @cache
@@ -54,15 +58,18 @@ def is_installed(module: str) -> bool:
     >>> is_installed("urllib.parse"), is_installed("no_such_package")
     (True, False)
     """
+    top = module.partition(".")[0]
+    return top in sys.modules or top in sys.builtin_module_names or _specification(top) is not None
+
+
+def _specification(top: str) -> ModuleSpec | None:
+    """Where the import system finds a top-level module or package; None: nowhere."""
     import importlib.util
 
-    top = module.partition(".")[0]
-    if top in sys.modules or top in sys.builtin_module_names:
-        return True
     try:
-        return importlib.util.find_spec(top) is not None
+        return importlib.util.find_spec(top)
     except (ImportError, ValueError):
-        return False
+        return None
 
 
 def checked_packages(packages: object) -> tuple[str, ...]:
@@ -90,10 +97,8 @@ def checked_packages(packages: object) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
-def is_users(module: types.ModuleType) -> bool:
-    """Whether a module is the user's own, with a file, or a package of theirs without
-    ``__init__.py``.
-    """
+def is_user_module(module: types.ModuleType) -> bool:
+    """Whether a module is a user module: it has a file, or is a package without ``__init__.py``."""
     filename = getattr(module, "__file__", None)
     if module.__name__ in ("__main__", "udfvm") or module.__name__.startswith("udfvm."):
         return False
@@ -113,36 +118,22 @@ def packages_of(modules: Iterable[str], explicit: Sequence[str], *, arrow: bool)
     """
     packages = set(explicit)
     if arrow:
-        packages.update(("pyarrow", *filter(_is_installed, ("numpy",))))
+        packages.update(("pyarrow", *filter(_specification, ("numpy",))))
     packages.update(
         top for top in {module.partition(".")[0] for module in modules} if is_third_party(top)
     )
     return tuple(sorted(packages))
 
 
-def _is_installed(top: str) -> bool:
-    import importlib.util
-
-    try:
-        return importlib.util.find_spec(top) is not None
-    except (ImportError, ValueError):
-        return False
-
-
 def is_third_party(top: str) -> bool:
     """Whether a top-level module or package is an installed one, not of the standard library."""
     if top in sys.stdlib_module_names or top in ("__main__", "udfvm", "cloudpickle"):
         return False
-    import importlib.util
-
-    try:
-        specification = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return False
+    specification = _specification(top)
     if specification is None:
         return False
-    places = [
+    locations = [
         *(specification.submodule_search_locations or ()),
         *([specification.origin] if specification.has_location else []),
     ]
-    return any(is_library(place) for place in places if place)
+    return any(is_library(location) for location in locations if location)

@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from udfvm.load.callables import GuestModule
+from udfvm.load.reductions import GuestModule
 from udfvm.types.arrow_types import Parameter
 from udfvm.types.records import Shape, classes_in
 

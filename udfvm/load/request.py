@@ -94,7 +94,7 @@ def _common_metadata(declaration: Declaration, pickled: PickledFunction) -> dict
         "result_nullable": declaration.result.nullable,
         "imports": sorted(pickled.imports),
         "sources": pickled.sources,
-        "user_modules": sorted(pickled.own_modules.values()),
+        "user_modules": sorted(pickled.user_modules.values()),
         "user_data": base64.b64encode(pickled.data_files).decode(),
         "user_files": base64.b64encode(pickled.files).decode(),
         "deterministic": declaration.limits.deterministic,

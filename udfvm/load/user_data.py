@@ -1,4 +1,4 @@
-"""Data files of the user's own packages, for functions that read them as ``importlib.resources`` or
+"""Data files of user packages, for functions that read them as ``importlib.resources`` or
 ``pkgutil`` do.
 """
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from udfvm.errors import SignatureError
-from udfvm.load.user_modules import OwnModule
+from udfvm.load.user_modules import UserModule
 
-MOST: Final = 64 << 20  # bytes of all that a function takes along
+MAX_DATA: Final = 64 << 20  # bytes of all that a function takes along
 
 _READERS: Final = ("importlib.resources", "importlib_resources", "pkgutil")
 _CODE: Final = (".py", ".pyc", ".pyi", ".so", ".pyd")
-_WHEN: Final = (1980, 1, 1, 0, 0, 0)  # the same files make the same archive
+_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the same files make the same archive
 
 
 def reads_data(modules: Iterable[str]) -> bool:
@@ -27,7 +27,7 @@ def reads_data(modules: Iterable[str]) -> bool:
     )
 
 
-def data_files(name: str, modules: Iterable[OwnModule]) -> bytes:
+def data_files(name: str, modules: Iterable[UserModule]) -> bytes:
     """The data files of packages, each in a folder of the package's name, as a zip archive; empty
     where there are none.
 
@@ -41,11 +41,11 @@ def data_files(name: str, modules: Iterable[OwnModule]) -> bytes:
                 continue
             for path, data in _contents_of(Path(module.filename).parent):
                 size += len(data)
-                if size > MOST:
+                if size > MAX_DATA:
                     raise SignatureError(
                         f"UDF {name!r}: data files of package {module.name!r} are larger than"
-                        f" {MOST >> 20} MiB, too large to travel to a micro-VM: install the package"
-                        " (not editable), or pass what the function needs as an argument"
+                        f" {MAX_DATA >> 20} MiB, too large to travel to a micro-VM: install the"
+                        " package (not editable), or pass what the function needs as an argument"
                     )
                 yield "/".join((*module.name.split("."), path)), data
 
@@ -60,7 +60,7 @@ def archive_of(files: Iterable[tuple[str, bytes]]) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in files:
             count += 1
-            archive.writestr(zipfile.ZipInfo(name, _WHEN), data)
+            archive.writestr(zipfile.ZipInfo(name, _TIME), data)
     return buffer.getvalue() if count else b""
 
 
@@ -73,14 +73,14 @@ def _contents_of(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def files_of(folder: Path) -> Iterator[str]:
     """Data files of a folder by their paths in it, those of packages in it left out."""
-    for place, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
         folders[:] = sorted(
             each
             for each in folders
-            if each != "__pycache__" and not Path(place, each, "__init__.py").exists()
+            if each != "__pycache__" and not Path(parent, each, "__init__.py").exists()
         )
         for file in sorted(files):
-            path = Path(place, file)
+            path = Path(parent, file)
             if not file.endswith(_CODE) and path.is_file():
                 yield path.relative_to(folder).as_posix()
 

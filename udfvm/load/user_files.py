@@ -1,8 +1,8 @@
-"""Files beside the user's own code, for functions that open them by ``__file__``: the guest has
+"""User files: those beside user code, for functions that open them by ``__file__``. The guest has
 them under the names that they have here.
 
-Taken along is what the code can be seen to mean: the data files of packages, and beside other
-modules the files and folders that their code names.
+Shipped are the data files of packages and, beside other modules, the files and folders that their
+code names.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from udfvm.errors import SignatureError
-from udfvm.load.user_data import MOST, archive_of, files_of
-from udfvm.load.user_modules import OwnModule
+from udfvm.load.user_data import MAX_DATA, archive_of, files_of
+from udfvm.load.user_modules import UserModule
 
 
 @dataclass
-class Beside:
-    """What code that travels says of files: notes that are taken while a function is pickled."""
+class FileNotes:
+    """What user code tells of the files that it opens, noted while a function is pickled."""
 
     folders: set[str] = field(default_factory=set)  # of modules whose code travels
     wanted: set[str] = field(
@@ -45,7 +45,7 @@ class Beside:
             if isinstance(value, (str, PurePath)) and os.path.isabs(value):
                 self.paths.add(os.path.normpath(value))
 
-    def note_source(self, module: OwnModule) -> None:
+    def note_source(self, module: UserModule) -> None:
         """A module that travels as source."""
         if "__file__" not in module.text or not module.filename:
             return
@@ -55,31 +55,29 @@ class Beside:
         self.texts.update(_texts(compile(module.text, module.filename, "exec", dont_inherit=True)))
 
 
-def files_beside(name: str, beside: Beside) -> bytes:
+def user_files(name: str, notes: FileNotes) -> bytes:
     """The files as a zip archive, by their absolute names; empty where there are none. Raises
     SignatureError where they are too large.
     """
     found: dict[str, Path] = {}
-    for folder in beside.wanted:
-        found.update(_of_folder(Path(folder), beside.texts))
-    for path in beside.paths:
-        homes = [
-            folder
-            for folder in beside.folders
-            if path == folder or path.startswith(folder + os.sep)
+    for folder in notes.wanted:
+        found.update(_of_folder(Path(folder), notes.texts))
+    for path in notes.paths:
+        folders = [
+            folder for folder in notes.folders if path == folder or path.startswith(folder + os.sep)
         ]
-        if homes and os.path.isdir(path) and path in homes:
-            found.update(_of_folder(Path(path), beside.texts))
-        elif homes:
-            found.update(_all_of(Path(path)))
+        if folders and os.path.isdir(path) and path in folders:
+            found.update(_of_folder(Path(path), notes.texts))
+        elif folders:
+            found.update(_files_at(Path(path)))
 
     def contents() -> Iterator[tuple[str, bytes]]:
         size = 0
         for each in sorted(found):
             size += found[each].stat().st_size
-            if size > MOST:
+            if size > MAX_DATA:
                 raise SignatureError(
-                    f"UDF {name!r}: files beside its code are larger than {MOST >> 20} MiB, too"
+                    f"UDF {name!r}: files beside its code are larger than {MAX_DATA >> 20} MiB, too"
                     f" large to travel to a micro-VM ({each!r} is one): pass what the function"
                     " needs as an argument"
                 )
@@ -93,11 +91,11 @@ def _of_folder(folder: Path, texts: Iterable[str]) -> Mapping[str, Path]:
         return {str(folder / path): folder / path for path in files_of(folder)}
     found: dict[str, Path] = {}
     for text in texts:
-        found.update(_all_of(folder / text))
+        found.update(_files_at(folder / text))
     return found
 
 
-def _all_of(path: Path) -> Mapping[str, Path]:
+def _files_at(path: Path) -> Mapping[str, Path]:
     """A file, or the data files in a folder."""
     if path.is_dir():
         return {str(path / each): path / each for each in files_of(path)}
@@ -111,7 +109,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-_LONGEST = 255
+_MAX_NAME = 255
 
 
 def _texts(code: types.CodeType) -> Iterator[str]:
@@ -119,7 +117,9 @@ def _texts(code: types.CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _texts(constant)
-        elif isinstance(constant, str) and 0 < len(constant) <= _LONGEST and constant.isprintable():
+        elif (
+            isinstance(constant, str) and 0 < len(constant) <= _MAX_NAME and constant.isprintable()
+        ):
             parts = constant.split("/")
             if not {"", ".", ".."} & set(parts):
                 yield constant

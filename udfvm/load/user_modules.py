@@ -1,5 +1,5 @@
-"""The user's own modules that functions import in their bodies: found, not imported, so that their
-sources can travel to the guest.
+"""User modules that functions import in their bodies. They are found, not imported, and their
+source is shipped to the guest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class OwnModule(NamedTuple):
+class UserModule(NamedTuple):
     """A module as source. A package without ``__init__.py`` has no text."""
 
     name: str
@@ -90,31 +90,31 @@ def imports_by_name(code: types.CodeType) -> bool:
 _BY_NAME = frozenset({"import_module", "__import__"})
 
 
-def own_modules(
+def user_modules(
     names: Iterable[str], is_library: Callable[[str], bool]
-) -> tuple[dict[str, OwnModule], set[str]]:
-    """The modules among ``names`` that are the user's own, and those that they import in turn, by
+) -> tuple[dict[str, UserModule], set[str]]:
+    """The user modules among ``names``, and those that they import in turn, by
     name; and every name seen on the way.
 
     ``is_library`` tells whether a file belongs to the standard library or an installed package.
     Extension modules cannot travel and are left out, as is what has no source or does not compile:
     importing it in the guest fails as it would here.
     """
-    found: dict[str, OwnModule] = {}
+    found: dict[str, UserModule] = {}
     seen: set[str] = set()
     waiting = list(names)
     while waiting:
         name = waiting.pop()
         path: Sequence[str] | None = None
-        for whole in _prefixes(name):
-            specification = _find(whole, path)
+        for prefix in _prefixes(name):
+            specification = _find(prefix, path)
             if specification is None:
                 break
             path = _folders(specification, path)
-            if whole not in seen:
-                seen.add(whole)
-                if module := _own(specification, path, is_library):
-                    found[whole] = module
+            if prefix not in seen:
+                seen.add(prefix)
+                if module := _user_module(specification, path, is_library):
+                    found[prefix] = module
                     waiting.extend(_imports_of(module))
             if path is None:
                 break
@@ -142,7 +142,7 @@ def _find(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
 
 
 def _folders(specification: ModuleSpec, path: Sequence[str] | None) -> list[str] | None:
-    """Where the submodules of a package are; None for other modules."""
+    """The folders of a package's submodules; None for other modules."""
     locations = specification.submodule_search_locations
     if locations is None:
         return None
@@ -157,12 +157,12 @@ def _folders(specification: ModuleSpec, path: Sequence[str] | None) -> list[str]
     ]
 
 
-def _own(
+def _user_module(
     specification: ModuleSpec, folders: list[str] | None, is_library: Callable[[str], bool]
-) -> OwnModule | None:
+) -> UserModule | None:
     if specification.origin is None and folders is not None:
         return (
-            OwnModule(specification.name, "", True, "")
+            UserModule(specification.name, "", True, "")
             if folders and not any(map(is_library, folders))
             else None
         )
@@ -182,7 +182,7 @@ def _own(
         return None
     if text is None:
         return None
-    return OwnModule(specification.name, origin, folders is not None, text)
+    return UserModule(specification.name, origin, folders is not None, text)
 
 
 def _source_of(specification: ModuleSpec) -> str | None:
@@ -194,7 +194,7 @@ def _source_of(specification: ModuleSpec) -> str | None:
     return text
 
 
-def _imports_of(module: OwnModule) -> Iterator[str]:
+def _imports_of(module: UserModule) -> Iterator[str]:
     try:
         code = compile(module.text, module.filename or module.name, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):

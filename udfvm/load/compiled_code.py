@@ -9,7 +9,7 @@ from typing import Final
 
 from udfvm.errors import SignatureError
 
-LARGEST: Final = 48 << 20  # bytes of code: it travels through the input window
+MAX_CODE: Final = 48 << 20  # bytes of code: it travels through the input window
 
 
 def read_code(path: str | os.PathLike[str]) -> bytes:
@@ -22,10 +22,10 @@ def read_code(path: str | os.PathLike[str]) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise SignatureError(f"{Path(path)} is no regular file, so no code")
         with open(descriptor, "rb", closefd=False) as file:
-            code = file.read(LARGEST + 1)
-        if len(code) > LARGEST:
+            code = file.read(MAX_CODE + 1)
+        if len(code) > MAX_CODE:
             raise SignatureError(
-                f"{Path(path)} has {status.st_size} bytes, more than {LARGEST}: strip it"
+                f"{Path(path)} has {status.st_size} bytes, more than {MAX_CODE}: strip it"
             )
         return code
     finally:

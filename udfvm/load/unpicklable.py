@@ -1,4 +1,4 @@
-"""What, of all that a function refers to, cannot be pickled: its name, and the way to it."""
+"""Finds what a function refers to that cannot be pickled: its name, and the path to it."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from contextlib import suppress
 from typing import Any, Final
 
 from udfvm.load.bindings import ATOMS, names_in
-from udfvm.load.libraries import is_library, is_users
+from udfvm.load.libraries import is_library, is_user_module
 
 _OF_EVERY_CLASS: Final = frozenset({"__dict__", "__weakref__", "__module__", "__doc__"})
 
-#: The function that has a name, or "" for a part of what came before; how it is written; what it
-# is.
+#: The name of the function that refers to it, or "" for a part of the step before; how it is
+# written; the object itself.
 Step = tuple[str, str, object]
 
 
-def culprit(function: object, pickles: Callable[[object], bool]) -> str:
-    """The name of what cannot be pickled, as "'lock' in 'helper'", and the way to it where that is
+def unpicklable_part(function: object, pickles: Callable[[object], bool]) -> str:
+    """The name of what cannot be pickled, as "'lock' in 'helper'", and the path to it where that is
     longer; empty: it is not known.
 
     >>> import threading
     >>> lock = threading.Lock()
     >>> state = {"locks": [lock]}
     >>> def locked(): return state
-    >>> culprit(locked, lambda value: isinstance(value, (int, str, type)))
+    >>> unpicklable_part(locked, lambda value: isinstance(value, (int, str, type)))
     "state['locks'][0] in 'locked'"
     """
     steps = _steps_to(function, pickles, set())
-    ways: list[tuple[str, str]] = []  # functions, and what is written in each
-    for where, text, _ in steps:
-        if where or not ways:
-            ways.append((where, text))
+    paths: list[tuple[str, str]] = []  # functions, and what is written in each
+    for function_name, text, _ in steps:
+        if function_name or not paths:
+            paths.append((function_name, text))
         else:
-            ways[-1] = ways[-1][0], ways[-1][1] + text
-    if not ways:
+            paths[-1] = paths[-1][0], paths[-1][1] + text
+    if not paths:
         return ""
-    where, text = ways[-1]
+    function_name, text = paths[-1]
     shown = f"{text!r}" if text.isidentifier() else text
-    place = f" in {where!r}" if where else ""
-    before = ", ".join(text for _, text in ways[:-1])
-    return f"{shown}{place} (by {before})" if before else shown + place
+    owner = f" in {function_name!r}" if function_name else ""
+    before = ", ".join(text for _, text in paths[:-1])
+    return f"{shown}{owner} (by {before})" if before else shown + owner
 
 
 def _steps_to(value: object, pickles: Callable[[object], bool], seen: set[int]) -> list[Step]:
@@ -73,7 +73,7 @@ def _parts(value: Any) -> Iterator[Step]:
                 ("", f".__bases__[{index}]", each) for index, each in enumerate(value.__bases__)
             )
     elif isinstance(value, types.ModuleType):
-        if is_users(value):
+        if is_user_module(value):
             yield from (
                 ("", f".{name}", each)
                 for name, each in list(vars(value).items())
