@@ -7,6 +7,7 @@
  * it.
  */
 #include "python/column_batch.h"
+#include "python/constants.h"
 #include "python/generators.h"
 #include "shared/host_call.h"
 #include "python/numpy_function.h"
@@ -376,7 +377,7 @@ static int agent_exec(PyObject *module)
         add_type(module, &numpy_function_type_spec) < 0 ||
         add_type(module, &stream_type_spec) < 0 || add_type(module, &column_batch_type_spec) < 0)
         return -1;
-    return PyModule_AddIntConstant(module, "ABI_VERSION", UDFVM_ABI_VERSION);
+    return constants_add(module);
 }
 
 static PyModuleDef_Slot agent_slots[] = {

@@ -55,6 +55,7 @@ _STARTERS: Final = frozenset(
         "_spawnvef",
     }
 )
+_NO_DATABASE: Final = "unable to open database file"
 _MAX_CHAIN: Final = 16
 
 stored = False  # the function is one of a database
@@ -85,29 +86,30 @@ def _chain(exception: BaseException | None) -> Iterator[BaseException]:
 
 
 def _advice(exception: BaseException) -> str:
-    kind = type(exception)
-    name = f"{kind.__module__}.{kind.__qualname__}"
+    cls = type(exception)
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    number = exception.errno if isinstance(exception, OSError) else None
     if isinstance(exception, ModuleNotFoundError):
         return STORED_MODULES if stored else MODULES
-    if (
-        isinstance(exception, KeyError)
-        and _raised_by(exception) is type(os.environ).__getitem__.__code__
-    ):
+    if _is_variable(exception):
         return VARIABLES
-    if name == "socket.gaierror":
+    if name == "socket.gaierror" or number in _NO_NETWORK:
         return NETWORK
-    if name == "sqlite3.OperationalError" and str(exception) == "unable to open database file":
-        return FILES
-    number = exception.errno if isinstance(exception, OSError) else None
-    if number in _NO_NETWORK:
-        return NETWORK
-    if (
-        number == errno.ENOSYS
-        and (code := _raised_by(exception))
-        and not _STARTERS.isdisjoint(code.co_names)
-    ):
+    if number == errno.ENOSYS and _starts_process(exception):
         return PROCESSES
-    return FILES if number in _NO_FILE else ""
+    no_database = name == "sqlite3.OperationalError" and str(exception) == _NO_DATABASE
+    return FILES if no_database or number in _NO_FILE else ""
+
+
+def _is_variable(exception: BaseException) -> bool:
+    """Whether an exception is of an environment variable that is not there."""
+    getter = type(os.environ).__getitem__.__code__
+    return isinstance(exception, KeyError) and _raised_by(exception) is getter
+
+
+def _starts_process(exception: BaseException) -> bool:
+    code = _raised_by(exception)
+    return code is not None and not _STARTERS.isdisjoint(code.co_names)
 
 
 def _raised_by(exception: BaseException) -> CodeType | None:

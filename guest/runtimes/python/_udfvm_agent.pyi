@@ -2,6 +2,42 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 ABI_VERSION: int
+INPUT_PAYLOAD: int
+REQUEST_LOAD: int
+REQUEST_BATCH: int
+REQUEST_COLUMNS: int
+REQUEST_TABLE: int
+REQUEST_FETCH: int
+REQUEST_AGGREGATE: int
+STATUS_OK: int
+STATUS_ERROR: int
+COLUMNS_MORE: int
+ANSWER_NONE: int
+ANSWER_FINISH: int
+ANSWER_STATE: int
+ANSWER_MERGE: int
+TYPE_NULL: int
+TYPE_INT64: int
+TYPE_FLOAT64: int
+TYPE_TEXT: int
+TYPE_BLOB: int
+TYPE_BOOL: int
+STORAGE_BOOL: int
+STORAGE_INT8: int
+STORAGE_INT16: int
+STORAGE_INT32: int
+STORAGE_INT64: int
+STORAGE_UINT8: int
+STORAGE_UINT16: int
+STORAGE_UINT32: int
+STORAGE_UINT64: int
+STORAGE_FLOAT32: int
+STORAGE_FLOAT64: int
+STORAGE_TEXT32: int
+STORAGE_TEXT64: int
+STORAGE_BYTES32: int
+STORAGE_BYTES64: int
+STORAGE_NULL: int
 
 _Slot = tuple[int, bool, bool, Callable[..., object] | None, str | None]
 _Bytes = bytes | bytearray | memoryview

@@ -10,20 +10,16 @@ from typing import Any, Final
 
 import _udfvm_agent
 import cloudpickle
-from _udfvm_column_batch import STATUS_OK, argument_slots, result_slot
+from _udfvm_agent import ANSWER_FINISH, ANSWER_MERGE, ANSWER_NONE, ANSWER_STATE, STATUS_OK
+from _udfvm_column_batch import argument_slot, argument_slots, result_slot
 from _udfvm_report import report
+from _udfvm_signature import Signature
 
-REQUEST_AGGREGATE: Final = 8
 MAX_FEW_ROWS: Final = 8  # rows
 
 _HEAD: Final = struct.Struct("<QII")  # struct udfvm_aggregate
-_NONE: Final = 0
-_VALUE: Final = 1
-_FINISH: Final = 2
-_STATE: Final = 3
-_MERGE: Final = 4
 
-_GROUP: Final = argument_slots(["int64", "bool"], [False, True])
+_GROUP: Final = (argument_slot("int64", False), argument_slot("bool", True))
 
 
 class Aggregate:
@@ -32,16 +28,13 @@ class Aggregate:
     def __init__(self, cls: type[Any], metadata: Mapping[str, Any]) -> None:
         self._class = cls
         self._groups: dict[int, Any] = {}
-        parameters = metadata["parameters"]
-        types, nullable = (
-            [parameter["type"] for parameter in parameters],
-            [parameter["nullable"] for parameter in parameters],
+        signature = Signature.of(metadata)
+        self._columns = _udfvm_agent.ColumnBatch(
+            (*_GROUP, *argument_slots(signature.parameters)),
+            (result_slot(signature.result, signature.result_nullable),),
         )
-        arguments = argument_slots(types, nullable, [parameter["name"] for parameter in parameters])
-        result = result_slot(metadata["result"], metadata["result_nullable"])
-        self._columns = _udfvm_agent.ColumnBatch((*_GROUP, *arguments), (result,))
         self._states = _udfvm_agent.ColumnBatch(
-            (*_GROUP, *argument_slots(["binary"], [False])), (result_slot("binary", False),)
+            (*_GROUP, argument_slot("binary", False)), (result_slot("binary", False),)
         )
         self._row = -1
         self._deterministic = False
@@ -52,7 +45,7 @@ class Aggregate:
         self._deterministic = _udfvm_agent.begin_row()
         try:
             number, answer, _ = _HEAD.unpack_from(_udfvm_agent.input())
-            if answer == _MERGE:
+            if answer == ANSWER_MERGE:
                 self._merge()
             else:
                 self._take_rows()
@@ -69,14 +62,14 @@ class Aggregate:
 
     def _answer(self, number: int, answer: int) -> int:
         self._row = -1
-        if answer in (_NONE, _MERGE):
+        if answer in (ANSWER_NONE, ANSWER_MERGE):
             return self._columns.write(0, [], 0)
         group = self._group(number)
-        if answer == _STATE:
+        if answer == ANSWER_STATE:
             del self._groups[number]
             return self._states.write(1, [[cloudpickle.dumps(group.__getstate__())]], 0)
         value = self._each(group.finish)()
-        if answer == _FINISH:
+        if answer == ANSWER_FINISH:
             del self._groups[number]
         return self._columns.write(1, [[value]], 0)
 

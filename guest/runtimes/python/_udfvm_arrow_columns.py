@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import _udfvm_agent
 import pyarrow as pa
-from _udfvm_column_batch import STATUS_OK, argument_slots, column_type, result_slot
+from _udfvm_agent import STATUS_OK
+from _udfvm_column_batch import argument_slot, column_type, result_slot
 from _udfvm_conversions import Loss, convert
 from _udfvm_nested_batch import from_json, to_json
 
@@ -93,10 +94,8 @@ def vectorized_columns(
     parameters: Sequence[str],
 ) -> Callable[[], tuple[int, int]]:
     """What answers COLUMNS for a vectorised function."""
-    names: Sequence[str] = [str(kind) for kind in schema.types]
-    columns = _udfvm_agent.ColumnBatch(
-        argument_slots(names, [True] * len(names)), (result_slot(result, True),)
-    )
+    slots = tuple(argument_slot(str(type_), True) for type_ in schema.types)
+    columns = _udfvm_agent.ColumnBatch(slots, (result_slot(result, True),))
 
     def answer() -> tuple[int, int]:
         rows, buffers = columns.buffers(0)

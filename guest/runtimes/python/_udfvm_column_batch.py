@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import _udfvm_agent
+from _udfvm_agent import STATUS_OK
 from _udfvm_nested import shown
 from _udfvm_report import report
-from _udfvm_scalar import codec_of, labels_of, refuse_none
+from _udfvm_scalar import codec_of, refuse_none
+from _udfvm_signature import Parameters, Signature
 from _udfvm_types import is_nested, storage_of
-
-REQUEST_COLUMNS: Final = 5
-STATUS_OK: Final = 0
 
 Slot = tuple[int, bool, bool, Callable[..., Any] | None, str | None]
 
@@ -37,14 +36,13 @@ def column_type(name: str) -> str:
     return "large_binary" if name.endswith("binary") else "int64"
 
 
-def argument_slots(
-    types: Sequence[str], nullable: Sequence[bool], names: Sequence[str] | None = None
-) -> tuple[Slot, ...]:
-    """Slots of parameters. Errors name the argument, where names are given."""
-    return tuple(map(_argument_slot, types, nullable, labels_of(types, names)))
+def argument_slots(parameters: Parameters) -> tuple[Slot, ...]:
+    """Slots of parameters. Errors name the argument."""
+    return tuple(map(argument_slot, parameters.types, parameters.nullable, parameters.labels))
 
 
-def _argument_slot(type_: str, nullable: bool, label: str | None) -> Slot:
+def argument_slot(type_: str, nullable: bool, label: str | None = None) -> Slot:
+    """The slot of a parameter."""
     check = _narrowing(type_)
     codec = codec_of(type_)
     return (
@@ -104,17 +102,14 @@ def _to_float32(value: float) -> float:
 
 
 def scalar_columns(
-    function: Callable[..., object],
-    types: Sequence[str],
-    nullable: Sequence[bool],
-    result: str,
-    result_nullable: bool,
-    names: Sequence[str] | None = None,
+    function: Callable[..., object], signature: Signature
 ) -> Callable[[], tuple[int, int]]:
     """What answers COLUMNS for a scalar function."""
-    slots = argument_slots(types, nullable, names)
+    slots = argument_slots(signature.parameters)
     columns = _udfvm_agent.ColumnBatch(slots, ())
-    callee = _udfvm_agent.ScalarFunction(function, slots, result_slot(result, result_nullable))
+    callee = _udfvm_agent.ScalarFunction(
+        function, slots, result_slot(signature.result, signature.result_nullable)
+    )
 
     def answer() -> tuple[int, int]:
         try:

@@ -7,24 +7,13 @@ from __future__ import annotations
 import numbers
 import operator
 import struct
-import sys
 from typing import Any, Final
 
 import _udfvm_agent
+from _udfvm_agent import TYPE_BOOL, TYPE_FLOAT64, TYPE_INT64, TYPE_NULL, TYPE_TEXT
 from _udfvm_conversions import exact_float
-
-_ROW: Final = struct.Struct("<II")
-_VALUE: Final = struct.Struct("<IIQ")
-_INTEGER: Final = struct.Struct("<IIq")
-_REAL: Final = struct.Struct("<IId")
-_NULL, _INT64, _FLOAT64, _TEXT, _BLOB, _BOOL = range(6)  # UDFVM_TYPE_x
-_TYPES: Final = {
-    "bool": _BOOL,
-    "int64": _INT64,
-    "double": _FLOAT64,
-    "string": _TEXT,
-    "binary": _BLOB,
-}
+from _udfvm_rows import INTEGER, REAL, ROW, TYPES, VALUE
+from _udfvm_types import python_bool
 
 
 class HostFunction:
@@ -35,7 +24,7 @@ class HostFunction:
     def __init__(self, description: dict[str, Any]) -> None:
         self.__name__ = description["name"]
         self._names = [parameter["name"] for parameter in description["parameters"]]
-        self._types = [_TYPES[parameter["type"]] for parameter in description["parameters"]]
+        self._types = [TYPES[parameter["type"]] for parameter in description["parameters"]]
         self._nullable = [parameter["nullable"] for parameter in description["parameters"]]
         self._defaults = {
             parameter["name"]: _decode(bytes.fromhex(parameter["default"]))
@@ -68,27 +57,29 @@ class HostFunction:
         return [*arguments, *(given[name] for name in rest)]
 
     def _encode(self, values: list[Any]) -> bytes:
-        slots, texts = [_ROW.pack(len(values), 0)], []
-        position = _ROW.size + len(values) * _VALUE.size
+        slots, texts = [ROW.pack(len(values), 0)], []
+        position = ROW.size + len(values) * VALUE.size
         for name, type_, value in zip(self._names, self._types, values, strict=True):
             try:
                 if value is None:
-                    slots.append(_INTEGER.pack(_NULL, 0, 0))
-                elif type_ == _FLOAT64:
+                    slots.append(INTEGER.pack(TYPE_NULL, 0, 0))
+                elif type_ == TYPE_FLOAT64:
                     slots.append(
-                        _REAL.pack(type_, 0, value if type(value) is float else _real(value))
+                        REAL.pack(type_, 0, value if type(value) is float else _real(value))
                     )
-                elif type_ in (_INT64, _BOOL):
+                elif type_ in (TYPE_INT64, TYPE_BOOL):
                     slots.append(
-                        _INTEGER.pack(
+                        INTEGER.pack(
                             type_,
                             0,
-                            _bool(value) if type_ == _BOOL else operator.index(python_bool(value)),
+                            _bool(value)
+                            if type_ == TYPE_BOOL
+                            else operator.index(python_bool(value)),
                         )
                     )
                 else:
-                    text = str.encode(value) if type_ == _TEXT else _bytes(value)
-                    slots.append(_VALUE.pack(type_, len(text), position))
+                    text = str.encode(value) if type_ == TYPE_TEXT else _bytes(value)
+                    slots.append(VALUE.pack(type_, len(text), position))
                     texts.append(text)
                     position += len(text)
             except (struct.error, TypeError, ValueError) as error:
@@ -96,17 +87,15 @@ class HostFunction:
         return b"".join((*slots, *texts))
 
 
-def python_bool(value: Any) -> Any:
-    """numpy's bool, which is no number, as Python's, which is."""
-    numpy = sys.modules.get("numpy")
-    return bool(value) if numpy is not None and isinstance(value, numpy.bool_) else value
-
-
 def _real(value: Any) -> float:
     value = python_bool(value)
     if not isinstance(value, numbers.Real):
         raise TypeError(f"{type(value).__name__} where a float is declared")
     return exact_float(value, "double")
+
+
+def _integer(type_: int, value: Any) -> int:
+    return _bool(value) if type_ == TYPE_BOOL else operator.index(python_bool(value))
 
 
 def _bool(value: Any) -> bool:
@@ -123,16 +112,16 @@ def _bytes(value: Any) -> bytes:
 
 
 def _decode(reply: bytes) -> Any:
-    type_, length, raw = _VALUE.unpack_from(reply)
-    if type_ == _NULL:
+    type_, length, raw = VALUE.unpack_from(reply)
+    if type_ == TYPE_NULL:
         return None
-    if type_ == _FLOAT64:
-        return _REAL.unpack_from(reply)[2]
-    if type_ in (_INT64, _BOOL):
-        integer = _INTEGER.unpack_from(reply)[2]
-        return bool(integer) if type_ == _BOOL else integer
+    if type_ == TYPE_FLOAT64:
+        return REAL.unpack_from(reply)[2]
+    if type_ in (TYPE_INT64, TYPE_BOOL):
+        integer = INTEGER.unpack_from(reply)[2]
+        return bool(integer) if type_ == TYPE_BOOL else integer
     text = reply[raw : raw + length]
-    return text.decode() if type_ == _TEXT else text
+    return text.decode() if type_ == TYPE_TEXT else text
 
 
 _functions: Final[dict[str, HostFunction]] = {}

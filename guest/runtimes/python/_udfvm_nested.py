@@ -18,12 +18,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from _udfvm_conversions import exact_float, integer_range
-from _udfvm_types import timestamp_parts
+from _udfvm_types import MICROSECONDS, timestamp_parts
 
 _OPEN: Final = re.compile(r"(?:list|large_list|fixed_size_list|struct)<")
 _SIZE: Final = re.compile(r"\[(\d+)\]")
 _LEAF: Final = re.compile(r"\w+(?:\[[^\]]*\])?")
-_STEPS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 1}
 _NANOSECONDS: Final = re.compile(r"[.,]\d{6}\d*[1-9]")
 
 Check = Callable[[Any], Any]
@@ -238,16 +237,11 @@ def _jsonable(value: Any) -> str:
 def _json_leaf(name: str) -> Check:
     if parts := timestamp_parts(name):
         return lambda value: _moment(value, *parts)
-    if name.startswith("date"):
-        return lambda value: datetime.date.fromisoformat(_expect(value, str, "a date in text"))
-    if name.endswith("string"):
-        return _json_string
-    if name.endswith("binary"):
-        return lambda value: bytes.fromhex(_expect(value, str, "hexadecimal digits"))
-    if name == "bool":
-        return _json_bool
     if name in ("float", "double"):
         return lambda value: _json_float(value, name)
+    for end, check in _JSON_LEAVES.items():
+        if name.endswith(end):
+            return check
     smallest, largest = integer_range(name)
     return lambda value: _json_integer(value, smallest, largest)
 
@@ -265,12 +259,20 @@ def _moment(value: Any, unit: str, zone: str | None) -> datetime.datetime:
             f"{value!r} in JSON where a time {'without' if zone is None else 'with'} an offset is"
             " declared"
         )
-    if moment.microsecond % _STEPS[unit] or _NANOSECONDS.search(value):
+    if moment.microsecond % MICROSECONDS.get(unit, 1) or _NANOSECONDS.search(value):
         raise ValueError(
             f"{value!r} in JSON where a whole number of {unit} is declared, or of microseconds,"
             " which datetime.datetime has"
         )
     return moment
+
+
+def _json_date(value: Any) -> datetime.date:
+    return datetime.date.fromisoformat(_expect(value, str, "a date in text"))
+
+
+def _json_bytes(value: Any) -> bytes:
+    return bytes.fromhex(_expect(value, str, "hexadecimal digits"))
 
 
 def _json_string(value: Any) -> Any:
@@ -307,3 +309,13 @@ def _json_integer(value: Any, smallest: int, largest: int) -> int:
             " exponent"
         )
     return int(number)
+
+
+# By the end of a type's name.
+_JSON_LEAVES: Final[dict[str, Check]] = {
+    "[day]": _json_date,
+    "[ms]": _json_date,
+    "string": _json_string,
+    "binary": _json_bytes,
+    "bool": _json_bool,
+}

@@ -11,8 +11,8 @@ from typing import Final
 
 import _udfvm_advice
 import _udfvm_agent
+from _udfvm_agent import STATUS_ERROR
 
-STATUS_ERROR: Final = 1
 ERROR_HEADER: Final = struct.Struct("<IIIIq")
 MAX_TYPE: Final = 256  # as much as the host keeps
 MAX_MESSAGE: Final = 20 * 1024

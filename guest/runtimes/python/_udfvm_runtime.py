@@ -21,15 +21,21 @@ import _udfvm_agent
 import _udfvm_scalar
 import _udfvm_source
 import cloudpickle
+from _udfvm_agent import (
+    REQUEST_AGGREGATE,
+    REQUEST_BATCH,
+    REQUEST_COLUMNS,
+    REQUEST_FETCH,
+    REQUEST_LOAD,
+    REQUEST_TABLE,
+)
 from _udfvm_fork import become_child
 from _udfvm_report import report
+from _udfvm_signature import Signature
 from _udfvm_types import is_nested
 from _udfvm_user_modules import UserModules
 from _udfvm_warmup import repeat, warm_up_reports
 
-REQUEST_LOAD: Final = 2
-REQUEST_BATCH: Final = 4
-REQUEST_COLUMNS: Final = 5
 # Collections are for calls of many rows: few objects live when a call begins (the rest is frozen),
 # and a short call never collects.
 GC_THRESHOLD: Final = 50_000
@@ -135,10 +141,10 @@ def _load_source(metadata: dict[str, Any]) -> None:
 
 def _load_scalar(function: Callable[..., object], payload: _Payload) -> Loaded:
     metadata = payload.metadata
-    parameters = metadata["parameters"]
-    if any(map(is_nested, (*(parameter["type"] for parameter in parameters), metadata["result"]))):
+    signature = Signature.of(metadata)
+    if any(map(is_nested, (*signature.parameters.types, signature.result))):
         native, answer_batch = None, _nested_batches(function, payload)
-        loaded = _udfvm_scalar.of_rows(function, metadata)
+        loaded = _udfvm_scalar.of_rows(function, signature)
     else:
         native, answer_batch = (
             _udfvm_agent.Stream(payload.schema, payload.result_schema, payload.template),
@@ -149,14 +155,7 @@ def _load_scalar(function: Callable[..., object], payload: _Payload) -> Loaded:
     if metadata["in_columns"]:
         from _udfvm_column_batch import scalar_columns
 
-        answer_columns = scalar_columns(
-            function,
-            [parameter["type"] for parameter in parameters],
-            [parameter["nullable"] for parameter in parameters],
-            metadata["result"],
-            metadata["result_nullable"],
-            [parameter["name"] for parameter in parameters],
-        )
+        answer_columns = scalar_columns(function, signature)
 
     def handle(request: int, length: int) -> Answer:
         if request == REQUEST_BATCH and answer_batch is not None:
@@ -211,7 +210,7 @@ def _load_vectorized(function: Callable[..., object], payload: _Payload) -> Load
 
 
 def _load_table(function: Callable[..., Any], payload: _Payload) -> Loaded:
-    from _udfvm_table import REQUEST_FETCH, REQUEST_TABLE, TableFunction
+    from _udfvm_table import TableFunction
 
     table = TableFunction(function, payload.metadata)
     if payload.sample:
@@ -227,7 +226,7 @@ def _load_table(function: Callable[..., Any], payload: _Payload) -> Loaded:
 
 
 def _load_aggregate(cls: Callable[..., Any], payload: _Payload) -> Loaded:
-    from _udfvm_aggregate import REQUEST_AGGREGATE, Aggregate
+    from _udfvm_aggregate import Aggregate
 
     user_class: Any = cls
     if payload.metadata["vectorized"]:

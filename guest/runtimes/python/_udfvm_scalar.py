@@ -11,13 +11,14 @@ import numbers
 import operator
 import sys
 import zoneinfo
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import _udfvm_agent
 from _udfvm_conversions import Loss, exact_float, integer_range, is_missing
 from _udfvm_nested import from_json_text, json_reader, json_writer, shown, to_json_text, tree_of
-from _udfvm_types import is_nested, storage_of, timestamp_parts
+from _udfvm_signature import Signature
+from _udfvm_types import MICROSECONDS, is_nested, python_bool, storage_of, timestamp_parts
 from _udfvm_warmup import repeat
 
 Converter = Callable[..., object]
@@ -26,7 +27,6 @@ _EPOCH: Final = datetime.datetime(1970, 1, 1)
 _EPOCH_DAYS: Final = _EPOCH.toordinal()
 _DAY_MS: Final = 86_400_000
 _MICROSECOND: Final = datetime.timedelta(microseconds=1)
-_MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
 class Codec(NamedTuple):
@@ -49,14 +49,14 @@ def load(
     It runs on the sample, if there is one. `warm` is a batch for a function of our own, which runs
     through the paths that calls take.
     """
-    types = [parameter["type"] for parameter in metadata["parameters"]]
-    internal = _function(lambda *_: None, types, [True] * len(types), metadata["result"], True)
+    signature = Signature.of(metadata)
+    internal = of_rows(lambda *_: None, signature.with_nulls())
     if metadata["default_row"]:
         row = bytes.fromhex(metadata["default_row"])
         repeat(lambda: _udfvm_agent.run_row(internal, row))
-    if types:
+    if signature.parameters.types:
         repeat(lambda: _udfvm_agent.run_batch(internal, stream, warm))
-    loaded = of_rows(function, metadata)
+    loaded = of_rows(function, signature)
     if sample:
         repeat(lambda: _udfvm_agent.run_batch(loaded, stream, sample))
     if metadata["sample_row"]:
@@ -65,50 +65,27 @@ def load(
     return loaded
 
 
-def of_rows(
-    function: Callable[..., object], metadata: dict[str, Any]
-) -> _udfvm_agent.ScalarFunction:
+def of_rows(function: Callable[..., object], signature: Signature) -> _udfvm_agent.ScalarFunction:
     """A function as the loop that answers calls takes it."""
-    types = [parameter["type"] for parameter in metadata["parameters"]]
-    nullable = [parameter["nullable"] for parameter in metadata["parameters"]]
-    names = [parameter["name"] for parameter in metadata["parameters"]]
-    return _function(
-        function, types, nullable, metadata["result"], metadata["result_nullable"], names
-    )
-
-
-def _function(
-    function: Callable[..., object],
-    types: Sequence[str],
-    nullable: Sequence[bool],
-    result: str,
-    result_nullable: bool,
-    names: Sequence[str] | None = None,
-) -> _udfvm_agent.ScalarFunction:
-    codecs = [codec_of(type_) for type_ in types]
-    codec = codec_of(result)
-    slots = zip(codecs, nullable, labels_of(types, names), strict=True)
+    parameters = signature.parameters
+    codecs = map(codec_of, parameters.types)
+    codec = codec_of(signature.result)
     return _udfvm_agent.ScalarFunction(
         function,
         tuple(
-            (each.storage, may_be_null, each.direct, each.decode, label)
-            for each, may_be_null, label in slots
+            (each.storage, nullable, each.direct, each.decode, label)
+            for each, nullable, label in zip(
+                codecs, parameters.nullable, parameters.labels, strict=True
+            )
         ),
         (
             codec.storage,
-            result_nullable,
+            signature.result_nullable,
             codec.direct,
-            codec.encode if result_nullable else refuse_none(codec.encode),
+            codec.encode if signature.result_nullable else refuse_none(codec.encode),
             None,
         ),
     )
-
-
-def labels_of(types: Sequence[str], names: Sequence[str] | None) -> Sequence[str | None]:
-    """How errors name the arguments of some types; None where they have no names."""
-    if names is None:
-        return [None] * len(types)
-    return [f"argument {name!r} (position {position})" for position, name in enumerate(names, 1)]
 
 
 def codec_of(name: str) -> Codec:
@@ -200,15 +177,9 @@ def _coerce_bool(value: object) -> bool:
     raise _wrong(value, "bool")
 
 
-def python_bool(value: object) -> object:
-    """numpy's bool, which is no number, as Python's, which is."""
-    numpy = sys.modules.get("numpy")
-    return bool(value) if numpy is not None and isinstance(value, numpy.bool_) else value
-
-
 def _coerce_int(value: object) -> int:
     try:
-        return int(operator.index(python_bool(value)))  # type: ignore[arg-type]
+        return int(operator.index(python_bool(value)))
     except TypeError:
         raise _wrong(value, "int") from None
 
@@ -300,7 +271,7 @@ def _timestamp(unit: str, timezone: str | None) -> tuple[Converter, Converter]:
 
 def _to_microseconds(count: int, unit: str) -> int:
     if unit != "ns":
-        return count * _MICROSECONDS[unit]
+        return count * MICROSECONDS[unit]
     if count % 1000:
         raise ValueError(
             f"the timestamp {count} ns cannot be a datetime.datetime, which has microseconds: use a"
@@ -312,11 +283,11 @@ def _to_microseconds(count: int, unit: str) -> int:
 def _from_microseconds(microseconds: int, nanoseconds: int, unit: str) -> int:
     if unit == "ns":
         return microseconds * 1000 + nanoseconds
-    if microseconds % _MICROSECONDS[unit] or nanoseconds:
+    if microseconds % MICROSECONDS[unit] or nanoseconds:
         raise ValueError(
             f"the function returned a datetime that is no whole number of {unit}, its declared unit"
         )
-    return microseconds // _MICROSECONDS[unit]
+    return microseconds // MICROSECONDS[unit]
 
 
 def _zone(name: str) -> datetime.tzinfo:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import linecache
-import struct
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import _udfvm_agent
 import _udfvm_scalar
+from _udfvm_agent import TYPE_BLOB, TYPE_TEXT
 from _udfvm_column_batch import scalar_columns
+from _udfvm_rows import ROW, TYPES, VALUE
+from _udfvm_signature import Signature
 from _udfvm_warmup import repeat
-
-# struct udfvm_row and struct udfvm_value, with the tags of UDFVM_TYPE_x.
-_ROW: Final = struct.Struct("<II")
-_VALUE: Final = struct.Struct("<IIQ")
-_TAGS: Final = {"int64": 1, "double": 2, "string": 3, "json": 3, "binary": 4, "bool": 5}
 
 
 def load(
@@ -36,17 +33,13 @@ def load(
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     exec(compile(source, filename, "exec", dont_inherit=True), namespace)
     function = _entry(namespace, metadata["name"], metadata["entry"], filename)
-    types = [parameter["type"] for parameter in metadata["parameters"]]
-    nullable = [parameter["nullable"] for parameter in metadata["parameters"]]
+    signature = Signature.of(metadata)
+    types = signature.parameters.types
     row = _zero_row(types)
-    internal = _udfvm_scalar._function(
-        lambda *_: None, types, [True] * len(types), metadata["result"], True
-    )
+    internal = _udfvm_scalar.of_rows(lambda *_: None, signature.with_nulls())
     if "json" not in types:  # an empty text is none
         repeat(lambda: _udfvm_agent.run_row(internal, row))
-    names = [parameter["name"] for parameter in metadata["parameters"]]
-    loaded = _udfvm_scalar._function(function, types, nullable, metadata["result"], True, names)
-    return loaded, scalar_columns(function, types, nullable, metadata["result"], True, names)
+    return _udfvm_scalar.of_rows(function, signature), scalar_columns(function, signature)
 
 
 def _entry(
@@ -77,8 +70,8 @@ def _entry(
 
 def _zero_row(types: Sequence[str]) -> bytes:
     """A row of zeros and empty strings."""
-    end = _ROW.size + len(types) * _VALUE.size
-    tags = [_TAGS[name] for name in types]
-    return _ROW.pack(len(types), 0) + b"".join(
-        _VALUE.pack(tag, 0, end if tag in (3, 4) else 0) for tag in tags
+    end = ROW.size + len(types) * VALUE.size
+    tags = [TYPES[name] for name in types]
+    return ROW.pack(len(types), 0) + b"".join(
+        VALUE.pack(tag, 0, end if tag in (TYPE_TEXT, TYPE_BLOB) else 0) for tag in tags
     )

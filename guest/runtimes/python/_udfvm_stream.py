@@ -9,11 +9,10 @@ from typing import Final, Protocol, Self
 import _udfvm_agent
 import pyarrow as pa
 import pyarrow.ipc
+from _udfvm_agent import INPUT_PAYLOAD, STATUS_OK
 from _udfvm_conversions import Loss, Refused, convert
 from _udfvm_types import is_nested, storage_of
 
-INPUT_PAYLOAD: Final = 0x4000001000
-STATUS_OK: Final = 0
 END_OF_STREAM: Final = 8  # bytes
 
 

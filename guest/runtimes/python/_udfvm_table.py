@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import _udfvm_agent
-from _udfvm_column_batch import STATUS_OK, argument_slots, column_type, result_slot
+from _udfvm_agent import COLUMNS_MORE, REQUEST_TABLE, STATUS_OK
+from _udfvm_column_batch import argument_slots, column_type, result_slot
 from _udfvm_report import report
+from _udfvm_signature import Parameters
 
-REQUEST_TABLE: Final = 6
-REQUEST_FETCH: Final = 7
-MORE: Final = 1
 # Texts and bytes that are gathered for one reply, at most, but for the last row.
 MAX_CHUNK_BYTES: Final = 4 << 20
 FIRST_CHUNK_ROWS: Final = 4  # rows, where their size is not known from their types
@@ -55,9 +54,9 @@ class TableFunction:
     """A function that yields rows: what is gathered, and how far it came."""
 
     def __init__(self, function: Callable[..., Iterable[Any]], metadata: Mapping[str, Any]) -> None:
-        parameters = metadata["parameters"]
+        parameters = Parameters.of(metadata["parameters"])
         self._function = function
-        self._nullable = [parameter["nullable"] for parameter in parameters]
+        self._nullable = parameters.nullable
         self._names = [column["name"] for column in metadata["columns"]]
         self._types = [column["type"] for column in metadata["columns"]]
         self._variable = [
@@ -65,11 +64,7 @@ class TableFunction:
             for index, name in enumerate(self._types)
             if column_type(name).startswith("large_")
         ]
-        types, names = (
-            [parameter["type"] for parameter in parameters],
-            [parameter["name"] for parameter in parameters],
-        )
-        arguments = argument_slots(types, self._nullable, names)
+        arguments = argument_slots(parameters)
         slots = (
             result_slot("int64", False),
             *(result_slot(column["type"], column["nullable"]) for column in metadata["columns"]),
@@ -140,28 +135,40 @@ class TableFunction:
         while rows < limit and size < MAX_CHUNK_BYTES:
             if self._items is None and not self._advance():
                 return
-            assert self._items is not None
-            items: list[Any] = []
-            try:
-                items.extend(itertools.islice(self._items, min(chunk, limit - rows)))
-            except BaseException as exception:  # noqa: BLE001 - whatever the function raises comes behind its rows
-                self._items = _Raised(exception)  # `items` keeps what was yielded before
+            items = self._take_items(min(chunk, limit - rows))
             if not items:
                 if isinstance(self._items, _Raised):
                     raise self._items.exception
                 self._items = None
                 continue
-            for index, item in enumerate(items) if self._any_batch(items) else ():
-                if _is_batch(item):
-                    rest = items[index + 1 :]
-                    self._items = itertools.chain(rest, self._items) if rest else self._items
-                    self._wait(items[:index])
-                    self._waiting.append(_Batch(self._source, self._arrow(item)))
-                    return
+            if self._any_batch(items):
+                self._wait_for_batch(items)
+                return
             size += self._wait(items)
             rows += len(items)
             if self._variable:  # as many more as are likely to fit, but not too sure of it
                 chunk = max(1, min(4 * rows, (MAX_CHUNK_BYTES - size) * rows // (size + 1)))
+
+    def _take_items(self, count: int) -> list[Any]:
+        """What the function yields next, at most so many."""
+        assert self._items is not None
+        items: list[Any] = []
+        try:
+            items.extend(itertools.islice(self._items, count))
+        except BaseException as exception:  # noqa: BLE001 - whatever the function raises comes behind its rows
+            self._items = _Raised(exception)  # `items` keeps what was yielded before
+        return items
+
+    def _wait_for_batch(self, items: list[Any]) -> None:
+        """Has the first batch among items wait, and the rows before it; what is behind it comes
+        next.
+        """
+        assert self._items is not None
+        index = next(index for index, item in enumerate(items) if _is_batch(item))
+        rest = items[index + 1 :]
+        self._items = itertools.chain(rest, self._items) if rest else self._items
+        self._wait(items[:index])
+        self._waiting.append(_Batch(self._source, self._arrow(items[index])))
 
     def _wait(self, items: list[Any]) -> int:
         """Has rows wait; returns the bytes of their texts and bytes."""
@@ -223,7 +230,7 @@ class TableFunction:
         return self._write_rows(limit)
 
     def _flags(self) -> int:
-        return 0 if self._ended and not self._waiting and self._failure is None else MORE
+        return 0 if self._ended and not self._waiting and self._failure is None else COLUMNS_MORE
 
     def _take_rows(self) -> tuple[list[int], list[list[Any]]]:
         """All rows that wait, up to a batch: their sources, and their columns."""
@@ -242,12 +249,8 @@ class TableFunction:
         count = min(limit, len(sources))
         capacity = len(_udfvm_agent.output())
         while True:
-            whole = count == len(sources)
-            chunks: list[Any] = (
-                [sources, *columns] if whole else [column[:count] for column in (sources, *columns)]
-            )
             try:
-                length = self._columns.write(count, chunks, self._flags() if whole else MORE)
+                length = self._write_first(count, sources, columns)
             except BaseException as exception:
                 good = self._columns.row
                 if good >= 0:
@@ -261,15 +264,26 @@ class TableFunction:
             if length <= capacity or count == 1:
                 break
             count //= 2
+        self._put_back(count, sources, columns)
+        return length
+
+    def _write_first(self, count: int, sources: list[int], columns: list[list[Any]]) -> int:
+        """Writes the first rows. Returns the length of the reply."""
+        chunks: list[Any] = [sources, *columns]
+        if count == len(sources):
+            return self._columns.write(count, chunks, self._flags())
+        return self._columns.write(count, [column[:count] for column in chunks], COLUMNS_MORE)
+
+    def _put_back(self, count: int, sources: list[int], columns: list[list[Any]]) -> None:
+        """Has what did not fit wait on, before what waits already."""
         rest = []
-        while count < len(sources):  # what does not fit waits on, before what waits already
+        while count < len(sources):
             end = bisect_right(sources, sources[count])
             rest.append(
                 _Rows(sources[count], [column[count:end] for column in columns], end - count)
             )
             count = end
         self._waiting.extendleft(reversed(rest))
-        return length
 
     def _row(self, item: Any) -> tuple[Any, ...]:
         width = len(self._names)
@@ -334,7 +348,7 @@ class TableFunction:
             columns = [pa.array([source] * count, pa.int64()), *chunk.columns]
             more = self._flags() or count < batch.num_rows
             length = self._columns.write(
-                count, [column_buffers(column) for column in columns], MORE if more else 0
+                count, [column_buffers(column) for column in columns], COLUMNS_MORE if more else 0
             )
             if length <= capacity or count <= 1:
                 break

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+import sys
+from typing import Any, Final
 
-# enum storage of common/storage.h
+import _udfvm_agent
+
 STORAGES: Final = {
-    "bool": 0,
-    "int8": 1,
-    "int16": 2,
-    "int32": 3,
-    "int64": 4,
-    "uint8": 5,
-    "uint16": 6,
-    "uint32": 7,
-    "uint64": 8,
-    "float": 9,
-    "double": 10,
-    "string": 11,
-    "large_string": 12,
-    "binary": 13,
-    "large_binary": 14,
-    "null": 15,
-    "json": 11,
-    "date32[day]": 3,
-    "date64[ms]": 4,
+    "bool": _udfvm_agent.STORAGE_BOOL,
+    "int8": _udfvm_agent.STORAGE_INT8,
+    "int16": _udfvm_agent.STORAGE_INT16,
+    "int32": _udfvm_agent.STORAGE_INT32,
+    "int64": _udfvm_agent.STORAGE_INT64,
+    "uint8": _udfvm_agent.STORAGE_UINT8,
+    "uint16": _udfvm_agent.STORAGE_UINT16,
+    "uint32": _udfvm_agent.STORAGE_UINT32,
+    "uint64": _udfvm_agent.STORAGE_UINT64,
+    "float": _udfvm_agent.STORAGE_FLOAT32,
+    "double": _udfvm_agent.STORAGE_FLOAT64,
+    "string": _udfvm_agent.STORAGE_TEXT32,
+    "large_string": _udfvm_agent.STORAGE_TEXT64,
+    "binary": _udfvm_agent.STORAGE_BYTES32,
+    "large_binary": _udfvm_agent.STORAGE_BYTES64,
+    "null": _udfvm_agent.STORAGE_NULL,
+    "json": _udfvm_agent.STORAGE_TEXT32,
+    "date32[day]": _udfvm_agent.STORAGE_INT32,
+    "date64[ms]": _udfvm_agent.STORAGE_INT64,
 }
+
+# Microseconds of a unit of time; nanoseconds are fewer than one.
+MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 _TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
 
@@ -49,3 +54,9 @@ def timestamp_parts(name: str) -> tuple[str, str | None] | None:
     """Unit and time zone of a timestamp; None for another type."""
     match = _TIMESTAMP.fullmatch(name)
     return (match[1], match[2]) if match else None
+
+
+def python_bool(value: Any) -> Any:
+    """numpy's bool, which is no number, as Python's, which is."""
+    numpy = sys.modules.get("numpy")
+    return bool(value) if numpy is not None and isinstance(value, numpy.bool_) else value

@@ -1,0 +1,51 @@
+"""What a function takes and returns, as the host says it in LOAD."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+
+class Parameters(NamedTuple):
+    """Parameters, by position."""
+
+    types: list[str]
+    nullable: list[bool]
+    names: list[str]
+
+    @classmethod
+    def of(cls, descriptions: Sequence[Mapping[str, Any]]) -> Self:
+        """Those of a request."""
+        types, nullable, names = (
+            [each[key] for each in descriptions] for key in ("type", "nullable", "name")
+        )
+        return cls(types, nullable, names)
+
+    @property
+    def labels(self) -> list[str]:
+        """How errors name the arguments."""
+        return [
+            f"argument {name!r} (position {position})"
+            for position, name in enumerate(self.names, 1)
+        ]
+
+
+class Signature(NamedTuple):
+    """Parameters and the result."""
+
+    parameters: Parameters
+    result: str
+    result_nullable: bool
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> Self:
+        """That of a request. Of source text nothing says whether its result may be null: it may."""
+        nullable = "source" in metadata or metadata["result_nullable"]
+        return cls(Parameters.of(metadata["parameters"]), metadata["result"], nullable)
+
+    def with_nulls(self) -> Signature:
+        """The same, where everything may be null: for functions that warm up what calls run
+        through.
+        """
+        nullable = [True] * len(self.parameters.types)
+        return Signature(self.parameters._replace(nullable=nullable), self.result, True)

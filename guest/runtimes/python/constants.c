@@ -1,0 +1,41 @@
+/* See constants.h. */
+#include "python/constants.h"
+
+#include <stddef.h>
+
+#include "udfvm_abi.h"
+
+#define CONSTANT(NAME) { #NAME, (long)UDFVM_##NAME }
+
+static const struct {
+    const char *name;
+    long value;
+} constants[] = {
+    CONSTANT(ABI_VERSION),     CONSTANT(INPUT_PAYLOAD),
+
+    CONSTANT(REQUEST_LOAD),    CONSTANT(REQUEST_BATCH),   CONSTANT(REQUEST_COLUMNS),
+    CONSTANT(REQUEST_TABLE),   CONSTANT(REQUEST_FETCH),   CONSTANT(REQUEST_AGGREGATE),
+
+    CONSTANT(STATUS_OK),       CONSTANT(STATUS_ERROR),    CONSTANT(COLUMNS_MORE),
+
+    CONSTANT(ANSWER_NONE),     CONSTANT(ANSWER_FINISH),   CONSTANT(ANSWER_STATE),
+    CONSTANT(ANSWER_MERGE),
+
+    CONSTANT(TYPE_NULL),       CONSTANT(TYPE_INT64),      CONSTANT(TYPE_FLOAT64),
+    CONSTANT(TYPE_TEXT),       CONSTANT(TYPE_BLOB),       CONSTANT(TYPE_BOOL),
+
+    CONSTANT(STORAGE_BOOL),    CONSTANT(STORAGE_INT8),    CONSTANT(STORAGE_INT16),
+    CONSTANT(STORAGE_INT32),   CONSTANT(STORAGE_INT64),   CONSTANT(STORAGE_UINT8),
+    CONSTANT(STORAGE_UINT16),  CONSTANT(STORAGE_UINT32),  CONSTANT(STORAGE_UINT64),
+    CONSTANT(STORAGE_FLOAT32), CONSTANT(STORAGE_FLOAT64), CONSTANT(STORAGE_TEXT32),
+    CONSTANT(STORAGE_TEXT64),  CONSTANT(STORAGE_BYTES32), CONSTANT(STORAGE_BYTES64),
+    CONSTANT(STORAGE_NULL),
+};
+
+int constants_add(PyObject *module)
+{
+    for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
+        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0)
+            return -1;
+    return 0;
+}
