@@ -297,7 +297,7 @@ class Functions:
                 options = (
                     f"entry={name}",
                     f"isolation={isolation}",
-                    f"timeout={TIMEOUTS.get(name, 30)}",
+                    f"row_timeout={TIMEOUTS.get(name, 30)}",
                 )
                 bindings = (f"stored_{udf.name}", language, source(), SIGNATURES[name], *options)
                 self.connection.execute(

@@ -92,7 +92,7 @@ def test_the_same_source_makes_the_same_object(
     two = udfvm.from_c(
         CALLER + "\nint helper(int x) { return x; }", "caller", signature="(i32) -> i32"
     )
-    assert one._program.code == two.code  # type: ignore[attr-defined]
+    assert one._program.code == two._program.code  # type: ignore[attr-defined]
 
 
 def test_a_compiler_that_does_not_end(tmp_path: Path) -> None:
