@@ -132,33 +132,55 @@ static const char *parse_directive(const char *at, struct directive *directive)
     return *at ? at + 1 : at;
 }
 
-size_t format_list(char *buffer, size_t size, const char *pattern, va_list arguments)
+struct arguments { /* a va_list is an array, which cannot be passed on by its address */
+    va_list list;
+};
+
+/* Takes the directive's argument from the list. */
+static void put_argument(struct output *out, const struct directive *directive,
+                         struct arguments *arguments)
+{
+    uint64_t value;
+    int64_t number;
+    switch (directive->type) {
+    case 's':
+        put_text(out, va_arg(arguments->list, const char *), directive->width, directive->left);
+        break;
+    case 'c':
+        put(out, (char)va_arg(arguments->list, int));
+        break;
+    case 'd':
+        number = directive->wide ? va_arg(arguments->list, int64_t) : va_arg(arguments->list, int);
+        put_number(out, number < 0 ? -(uint64_t)number : (uint64_t)number, 10, number < 0,
+                   directive->width, directive->fill);
+        break;
+    case 'u':
+    case 'x':
+        value = directive->wide ? va_arg(arguments->list, uint64_t)
+                                : va_arg(arguments->list, unsigned);
+        put_number(out, value, directive->type == 'x' ? 16 : 10, false, directive->width,
+                   directive->fill);
+        break;
+    default:
+        put(out, '%');
+    }
+}
+
+size_t format_list(char *buffer, size_t size, const char *pattern, va_list list)
 {
     struct output out = { buffer, size, 0 };
     struct directive directive;
+    struct arguments arguments;
+    va_copy(arguments.list, list);
     while (*pattern) {
         if (*pattern != '%') {
             put(&out, *pattern++);
             continue;
         }
         pattern = parse_directive(pattern + 1, &directive);
-        if (directive.type == 's') {
-            put_text(&out, va_arg(arguments, const char *), directive.width, directive.left);
-        } else if (directive.type == 'c') {
-            put(&out, (char)va_arg(arguments, int));
-        } else if (directive.type == 'd') {
-            int64_t value = directive.wide ? va_arg(arguments, int64_t) : va_arg(arguments, int);
-            put_number(&out, value < 0 ? -(uint64_t)value : (uint64_t)value, 10, value < 0,
-                       directive.width, directive.fill);
-        } else if (directive.type == 'u' || directive.type == 'x') {
-            uint64_t value = directive.wide ? va_arg(arguments, uint64_t)
-                                            : va_arg(arguments, unsigned);
-            put_number(&out, value, directive.type == 'x' ? 16 : 10, false, directive.width,
-                       directive.fill);
-        } else {
-            put(&out, '%');
-        }
+        put_argument(&out, &directive, &arguments);
     }
+    va_end(arguments.list);
     if (size)
         buffer[out.length] = 0;
     return out.length;

@@ -57,25 +57,42 @@ static int64_t remap_fixed(uint64_t address, uint64_t old_length, uint64_t new_l
                  : move(region_at(region_find(address)), address, old_length, new_length, target);
 }
 
-int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length, int flags,
-                     uint64_t new_address)
+static int64_t check_arguments(uint64_t address, uint64_t old_length, uint64_t new_length,
+                               int flags)
 {
-    const bool fixed = flags & MREMAP_FIXED;
-    if ((address & PAGE_MASK) || old_length == 0 || new_length == 0 ||
-        (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED)) || (fixed && !(flags & MREMAP_MAYMOVE)))
+    if ((address & PAGE_MASK) || old_length == 0 || new_length == 0)
+        return -EINVAL;
+    if ((flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED)) ||
+        ((flags & MREMAP_FIXED) && !(flags & MREMAP_MAYMOVE)))
         return -EINVAL;
     if (!in_memory(address, old_length))
         return -EFAULT;
-    if (new_length > program_end || !regions_have_capacity(5))
-        return -ENOMEM;
+    return new_length > program_end || !regions_have_capacity(5) ? -ENOMEM : 0;
+}
+
+/* The program's region that holds all of the range; NULL where there is none. */
+static const struct region *region_of(uint64_t address, uint64_t length)
+{
+    const size_t index = region_find(address);
+    const struct region *region = index < region_count() ? region_at(index) : NULL;
+    return region && region->start <= address && region->end >= address + length &&
+                   region->use != REGION_KERNEL
+               ? region
+               : NULL;
+}
+
+int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length, int flags,
+                     uint64_t new_address)
+{
+    const int64_t error = check_arguments(address, old_length, new_length, flags);
+    if (error)
+        return error;
     old_length = page_up(old_length);
     new_length = page_up(new_length);
-    size_t index = region_find(address);
-    const struct region *region = index < region_count() ? region_at(index) : NULL;
-    if (!region || region->start > address || region->end < address + old_length ||
-        region->use == REGION_KERNEL)
+    const struct region *region = region_of(address, old_length);
+    if (!region)
         return -EFAULT;
-    if (fixed)
+    if (flags & MREMAP_FIXED)
         return remap_fixed(address, old_length, new_length, new_address);
     if (new_length < old_length)
         regions_remove(address + new_length, address + old_length);

@@ -156,46 +156,100 @@ static bool take_displacement(struct decoder *decoder, size_t bytes)
     return true;
 }
 
-static bool take_rest(struct decoder *decoder, uint8_t what)
+/* Bytes of the immediates and of an absolute address. */
+static size_t immediate_bytes(const struct decoder *decoder, uint8_t what)
 {
     const bool wide = decoder->rex & 8, narrow = decoder->operand_size && !wide;
+    size_t bytes = (what & IMM8 ? 1u : 0) + (what & IMM16 ? 2u : 0);
+    if (what & (IMMZ | IMMV))
+        bytes += narrow ? 2 : (what & IMMV) && wide ? 8 : 4;
+    if (what & MOFFS)
+        bytes += decoder->address_size ? 4 : 8;
+    return bytes;
+}
+
+static bool take_rest(struct decoder *decoder, uint8_t what)
+{
+    const bool narrow = decoder->operand_size && !(decoder->rex & 8);
     if (what == BAD || ((what & MODRM) && !take_operand(decoder)))
         return false;
     if (what & REL8)
         return take_displacement(decoder, 1);
     if (what & RELZ) /* with prefix 66, Intel's processors take 4 bytes, AMD's 2 */
         return !narrow && take_displacement(decoder, 4);
-    size_t bytes = (what & IMM8 ? 1u : 0) + (what & IMM16 ? 2u : 0);
-    if (what & (IMMZ | IMMV))
-        bytes += narrow ? 2 : (what & IMMV) && wide ? 8 : 4;
-    if (what & MOFFS)
-        bytes += decoder->address_size ? 4 : 8;
-    return skip(decoder, bytes);
+    return skip(decoder, immediate_bytes(decoder, what));
+}
+
+/* Notes a prefix; false where the byte is none. */
+static bool note_prefix(struct decoder *decoder, uint8_t byte)
+{
+    switch (byte) {
+    case 0x66:
+        decoder->operand_size = true;
+        return true;
+    case 0x67:
+        decoder->address_size = true;
+        return true;
+    case 0xf2:
+    case 0xf3:
+        decoder->repeat = true;
+        return true;
+    case 0xf0:
+        decoder->lock = true;
+        return true;
+    default: /* segments */
+        return (byte & 0xe7) == 0x26 || byte == 0x64 || byte == 0x65;
+    }
 }
 
 static bool take_prefixes(struct decoder *decoder, uint8_t *opcode)
 {
-    for (;;) {
-        if (!take(decoder, opcode))
-            return false;
-        const uint8_t byte = *opcode;
-        if (byte >= 0x40 && byte <= 0x4f) {
-            decoder->rex = byte; /* counts only directly before the opcode */
+    while (take(decoder, opcode)) {
+        if ((*opcode & 0xf0) == 0x40) {
+            decoder->rex = *opcode; /* counts only directly before the opcode */
             continue;
         }
-        if (byte == 0x66)
-            decoder->operand_size = true;
-        else if (byte == 0x67)
-            decoder->address_size = true;
-        else if (byte == 0xf2 || byte == 0xf3)
-            decoder->repeat = true;
-        else if (byte == 0xf0)
-            decoder->lock = true;
-        else if (byte != 0x26 && byte != 0x2e && byte != 0x36 && byte != 0x3e && byte != 0x64 &&
-                 byte != 0x65)
+        if (!note_prefix(decoder, *opcode))
             return true;
         decoder->rex = 0;
     }
+    return false;
+}
+
+static bool ends_flow(uint8_t opcode)
+{
+    switch (opcode) {
+    case 0xc2:
+    case 0xc3:
+    case 0xca ... 0xcc:
+    case 0xcf:
+    case 0xf4:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Where the flow goes behind an instruction of one byte. */
+static enum flow one_byte_flow(uint8_t opcode, uint8_t extension)
+{
+    switch (opcode) {
+    case 0x70 ... 0x7f:
+    case 0xe0 ... 0xe3:
+        return FLOW_BRANCH;
+    case 0xe9:
+    case 0xeb:
+        return FLOW_JUMP;
+    case 0xff:
+        return extension == 4 || extension == 5 ? FLOW_INDIRECT : FLOW_NEXT;
+    default:
+        return ends_flow(opcode) ? FLOW_END : FLOW_NEXT;
+    }
+}
+
+static bool is_call(uint8_t opcode, uint8_t extension)
+{
+    return opcode == 0xe8 || (opcode == 0xff && (extension == 2 || extension == 3));
 }
 
 static bool decode_one_byte(struct decoder *decoder, uint8_t opcode)
@@ -207,20 +261,28 @@ static bool decode_one_byte(struct decoder *decoder, uint8_t opcode)
     if ((opcode == 0xf6 || opcode == 0xf7) && extension < 2 &&
         !take_rest(decoder, opcode == 0xf6 ? IMM8 : IMMZ))
         return false;
-    if ((opcode >= 0x70 && opcode <= 0x7f) || (opcode >= 0xe0 && opcode <= 0xe3))
-        instruction->flow = FLOW_BRANCH;
-    else if (opcode == 0xe9 || opcode == 0xeb)
-        instruction->flow = FLOW_JUMP;
-    else if (opcode == 0xff && (extension == 4 || extension == 5))
-        instruction->flow = FLOW_INDIRECT;
-    else if (opcode == 0xc2 || opcode == 0xc3 || (opcode >= 0xca && opcode <= 0xcc) ||
-             opcode == 0xcf || opcode == 0xf4)
-        instruction->flow = FLOW_END;
-    else if (opcode == 0xc7 &&
-             decoder->modrm == 0xf8) /* xbegin: the immediate is where an abort goes */
-        return false;
-    instruction->is_call = opcode == 0xe8 || (opcode == 0xff && (extension == 2 || extension == 3));
+    if (opcode == 0xc7 && decoder->modrm == 0xf8)
+        return false; /* xbegin: the immediate is where an abort goes */
+    instruction->flow = (uint8_t)one_byte_flow(opcode, extension);
+    instruction->is_call = is_call(opcode, extension);
     return opcode != 0xff || extension != 7;
+}
+
+/* Where the flow goes behind an instruction of two bytes. */
+static enum flow two_byte_flow(uint8_t opcode)
+{
+    switch (opcode) {
+    case 0x80 ... 0x8f:
+        return FLOW_BRANCH;
+    case 0x07:
+    case 0x0b:
+    case 0x35:
+    case 0xb9:
+    case 0xff:
+        return FLOW_END;
+    default:
+        return FLOW_NEXT;
+    }
 }
 
 static bool decode_two_byte(struct decoder *decoder)
@@ -233,38 +295,39 @@ static bool decode_two_byte(struct decoder *decoder)
         const uint8_t what = opcode == 0x38 ? MODRM : MODRM | IMM8;
         return take(decoder, &opcode) && take_rest(decoder, what);
     }
-    if (opcode >= 0x80 && opcode <= 0x8f)
-        instruction->flow = FLOW_BRANCH;
-    else if (opcode == 0x0b || opcode == 0xb9 || opcode == 0xff || opcode == 0x07 || opcode == 0x35)
-        instruction->flow = FLOW_END;
+    instruction->flow = (uint8_t)two_byte_flow(opcode);
     instruction->is_syscall = opcode == 0x05;
     return (opcode != 0xb8 || decoder->repeat) && take_rest(decoder, two_byte[opcode]);
+}
+
+static bool has_prefixes(const struct decoder *decoder)
+{
+    return decoder->rex || decoder->operand_size || decoder->repeat || decoder->lock;
+}
+
+static bool has_operand_only(uint8_t map)
+{
+    return map == 2 || map == 5 || map == 6 || map == 9;
 }
 
 /* Opcode and the rest behind a VEX, EVEX or XOP prefix. */
 static bool decode_mapped(struct decoder *decoder, uint8_t map)
 {
     uint8_t opcode;
-    if (decoder->rex || decoder->operand_size || decoder->repeat || decoder->lock ||
-        !take(decoder, &opcode))
+    if (has_prefixes(decoder) || !take(decoder, &opcode))
         return false;
     switch (map) {
     case 1:
         if (opcode == 0x77)
             return true; /* vzeroupper */
         return take_rest(decoder, two_byte[opcode] & IMM8 ? MODRM | IMM8 : MODRM);
-    case 2:
-    case 5:
-    case 6:
-    case 9:
-        return take_rest(decoder, MODRM);
     case 3:
     case 8:
         return take_rest(decoder, MODRM | IMM8);
     case 10:
         return take_rest(decoder, MODRM) && skip(decoder, 4);
     default:
-        return false;
+        return has_operand_only(map) && take_rest(decoder, MODRM);
     }
 }
 

@@ -110,6 +110,13 @@ static const uint8_t *skip_leb128(const uint8_t *at, const uint8_t *end)
     return at + 1;
 }
 
+/* Bytes of an encoded pointer: DWARF's DW_EH_PE_ formats. */
+static size_t pointer_size(uint8_t encoding)
+{
+    static const uint8_t sizes[8] = { 8, 4, 2, 4, 8, 4, 4, 4 };
+    return sizes[encoding & 7];
+}
+
 /* The common part of frame descriptions: true where its code pointers are of the usual form and the
  * code is no signal trampoline, whose bytes unwinders compare. */
 static bool has_usual_pointers(const uint8_t *entry, size_t length)
@@ -127,7 +134,7 @@ static bool has_usual_pointers(const uint8_t *entry, size_t length)
         if (*letters == 'R')
             usual = *at++ == POINTER_RELATIVE_TO_ITSELF;
         else if (*letters == 'P')
-            at += 1 + ((*at & 7) == 0 || (*at & 7) == 4 ? 8 : (*at & 7) == 2 ? 2 : 4);
+            at += 1 + pointer_size(*at);
         else if (*letters == 'L')
             at++;
         else

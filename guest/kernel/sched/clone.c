@@ -33,54 +33,74 @@ static int64_t become_child(uint64_t flags, uint64_t child_id)
     return 0;
 }
 
-static int64_t clone_thread(uint64_t flags, uint64_t stack, uint64_t parent_id, uint64_t child_id,
-                            uint64_t tls)
+/* What clone(2) is asked for. */
+struct clone_request {
+    uint64_t flags, stack, parent_id, child_id, tls;
+};
+
+static int64_t check_request(const struct clone_request *request)
 {
-    const uint64_t needed = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
-    if (!(flags & (CLONE_VM | CLONE_VFORK)) && child_to_come) {
-        child_to_come = false;
-        return become_child(flags, child_id);
-    }
-    if ((flags & needed) != needed || (flags & CLONE_VFORK)) {
-        count_unknown(current->call_number); /* processes */
-        return -ENOSYS;
-    }
-    if (((flags & CLONE_PARENT_SETTID) && !user_range_ok(parent_id, sizeof(int32_t))) ||
-        ((flags & (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID)) &&
-         !user_range_ok(child_id, sizeof(int32_t))))
+    const uint64_t child_flags = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+    if ((request->flags & CLONE_PARENT_SETTID) &&
+        !user_range_ok(request->parent_id, sizeof(int32_t)))
         return -EFAULT;
-    if ((flags & CLONE_SETTLS) && tls >= ADDRESS_LIMIT)
-        return -EPERM;
+    if ((request->flags & child_flags) && !user_range_ok(request->child_id, sizeof(int32_t)))
+        return -EFAULT;
+    return (request->flags & CLONE_SETTLS) && request->tls >= ADDRESS_LIMIT ? -EPERM : 0;
+}
+
+static int64_t clone_thread(const struct clone_request *request)
+{
+    const uint64_t flags = request->flags;
+    int64_t error = check_request(request);
+    if (error)
+        return error;
     struct thread *child = thread_create();
     if (!child)
         return -EAGAIN;
     child->user = current->user;
     child->user.rax = 0;
-    if (stack)
-        child->user.rsp = stack;
-    child->fs_base = flags & CLONE_SETTLS ? tls : get_fs_base();
+    if (request->stack)
+        child->user.rsp = request->stack;
+    child->fs_base = flags & CLONE_SETTLS ? request->tls : get_fs_base();
     child->gs_base = get_gs_base();
     child->blocked = current->blocked;
     memcpy(child->name, current->name, sizeof child->name);
     xsave(child->xsave_area);
     if (flags & CLONE_PARENT_SETTID)
-        *(int32_t *)parent_id = child->id;
+        *(int32_t *)request->parent_id = child->id;
     if (flags & CLONE_CHILD_SETTID)
-        *(int32_t *)child_id = child->id;
+        *(int32_t *)request->child_id = child->id;
     if (flags & CLONE_CHILD_CLEARTID)
-        child->clear_id_address = child_id;
+        child->clear_id_address = request->child_id;
     thread_start(child);
     return child->id;
 }
 
+/* Threads of this process alone, and the child that is to come. */
+static int64_t clone_anything(const struct clone_request *request)
+{
+    const uint64_t needed = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD, flags = request->flags;
+    if (!(flags & (CLONE_VM | CLONE_VFORK)) && child_to_come) {
+        child_to_come = false;
+        return become_child(flags, request->child_id);
+    }
+    if ((flags & needed) != needed || (flags & CLONE_VFORK)) {
+        count_unknown(current->call_number); /* processes */
+        return -ENOSYS;
+    }
+    return clone_thread(request);
+}
+
 SYSTEM_CALL(clone)
 {
-    return clone_thread(a, b, c, d, e);
+    return clone_anything(
+        &(struct clone_request){ .flags = a, .stack = b, .parent_id = c, .child_id = d, .tls = e });
 }
 
 SYSTEM_CALL(fork)
 {
-    return clone_thread(0, 0, 0, 0, 0);
+    return clone_anything(&(struct clone_request){ .flags = 0 });
 }
 
 SYSTEM_CALL(clone3)
@@ -91,8 +111,11 @@ SYSTEM_CALL(clone3)
     if (!user_range_ok(a, b))
         return -EFAULT;
     memcpy(&arguments, (const void *)a, minimum(b, sizeof arguments));
-    return clone_thread(arguments.flags, arguments.stack + arguments.stack_size,
-                        arguments.parent_tid, arguments.child_tid, arguments.tls);
+    return clone_anything(&(struct clone_request){ .flags = arguments.flags,
+                                                   .stack = arguments.stack + arguments.stack_size,
+                                                   .parent_id = arguments.parent_tid,
+                                                   .child_id = arguments.child_tid,
+                                                   .tls = arguments.tls });
 }
 
 static noreturn void process_exit(int status)

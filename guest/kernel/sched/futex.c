@@ -32,11 +32,11 @@ static void remove_waiter(const struct waiter *waiter)
         }
 }
 
-static int64_t wake(uint64_t address, unsigned most, uint32_t bits)
+static int64_t wake(uint64_t address, unsigned count, uint32_t bits)
 {
     int64_t woken = 0;
     struct waiter **at = &waiters;
-    while (*at && woken < (int64_t)most) {
+    while (*at && woken < (int64_t)count) {
         struct waiter *waiter = *at;
         if (waiter->address != address || !(waiter->bits & bits)) {
             at = &waiter->next;
@@ -49,9 +49,9 @@ static int64_t wake(uint64_t address, unsigned most, uint32_t bits)
     return woken;
 }
 
-void futex_wake(uint64_t address, unsigned most)
+void futex_wake(uint64_t address, unsigned count)
 {
-    wake(address, most, FUTEX_BITSET_MATCH_ANY);
+    wake(address, count, FUTEX_BITSET_MATCH_ANY);
 }
 
 static bool is_woken(void *waiter)
@@ -71,10 +71,10 @@ static int64_t wait(uint64_t address, uint32_t expected, uint32_t bits, uint64_t
     return interrupted() ? -EINTR : -ETIMEDOUT;
 }
 
-static int64_t requeue(uint64_t from, unsigned wake_most, unsigned move_most, uint64_t to)
+static int64_t requeue(uint64_t from, unsigned wake_count, unsigned move_count, uint64_t to)
 {
-    int64_t woken = wake(from, wake_most, FUTEX_BITSET_MATCH_ANY), moved = 0;
-    for (struct waiter *waiter = waiters; waiter && moved < (int64_t)move_most;
+    int64_t woken = wake(from, wake_count, FUTEX_BITSET_MATCH_ANY), moved = 0;
+    for (struct waiter *waiter = waiters; waiter && moved < (int64_t)move_count;
          waiter = waiter->next)
         if (waiter->address == from) {
             waiter->address = to;
@@ -83,60 +83,88 @@ static int64_t requeue(uint64_t from, unsigned wake_most, unsigned move_most, ui
     return woken + moved;
 }
 
-/* The operation that FUTEX_WAKE_OP encodes: futex(2). */
-static int64_t wake_operation(uint64_t first, unsigned first_most, uint64_t second,
-                              unsigned second_most, uint32_t code)
+/* The operation that FUTEX_WAKE_OP encodes, and the comparison of the old value: futex(2). */
+struct encoded {
+    unsigned operation, comparison;
+    uint32_t operand;
+    int32_t comparand;
+};
+
+static struct encoded decode(uint32_t code)
 {
-    volatile uint32_t *word = (volatile uint32_t *)second;
-    const uint32_t old = *word;
-    const int32_t comparand = (int32_t)(code << 20) >> 20;
-    uint32_t operand = (uint32_t)((int32_t)(code << 8) >> 20);
-    bool hit;
-    if (code >> 28 & FUTEX_OP_OPARG_SHIFT)
-        operand = 1u << (operand & 31);
-    switch (code >> 28 & 7) {
+    const uint32_t operand = (uint32_t)((int32_t)(code << 8) >> 20);
+    const bool shift = code >> 28 & FUTEX_OP_OPARG_SHIFT;
+    return (struct encoded){ .operation = code >> 28 & 7,
+                             .comparison = code >> 24 & 15,
+                             .operand = shift ? 1u << (operand & 31) : operand,
+                             .comparand = (int32_t)(code << 20) >> 20 };
+}
+
+static bool apply(const struct encoded *code, uint32_t old, uint32_t *result)
+{
+    switch (code->operation) {
     case FUTEX_OP_SET:
-        *word = operand;
-        break;
+        *result = code->operand;
+        return true;
     case FUTEX_OP_ADD:
-        *word = old + operand;
-        break;
+        *result = old + code->operand;
+        return true;
     case FUTEX_OP_OR:
-        *word = old | operand;
-        break;
+        *result = old | code->operand;
+        return true;
     case FUTEX_OP_ANDN:
-        *word = old & ~operand;
-        break;
+        *result = old & ~code->operand;
+        return true;
     case FUTEX_OP_XOR:
-        *word = old ^ operand;
-        break;
+        *result = old ^ code->operand;
+        return true;
     default:
-        return -ENOSYS;
+        return false;
     }
-    switch (code >> 24 & 15) {
+}
+
+static bool compare(const struct encoded *code, int32_t old, bool *holds)
+{
+    switch (code->comparison) {
     case FUTEX_OP_CMP_EQ:
-        hit = (int32_t)old == comparand;
-        break;
+        *holds = old == code->comparand;
+        return true;
     case FUTEX_OP_CMP_NE:
-        hit = (int32_t)old != comparand;
-        break;
+        *holds = old != code->comparand;
+        return true;
     case FUTEX_OP_CMP_LT:
-        hit = (int32_t)old < comparand;
-        break;
+        *holds = old < code->comparand;
+        return true;
     case FUTEX_OP_CMP_LE:
-        hit = (int32_t)old <= comparand;
-        break;
+        *holds = old <= code->comparand;
+        return true;
     case FUTEX_OP_CMP_GT:
-        hit = (int32_t)old > comparand;
-        break;
+        *holds = old > code->comparand;
+        return true;
     case FUTEX_OP_CMP_GE:
-        hit = (int32_t)old >= comparand;
-        break;
+        *holds = old >= code->comparand;
+        return true;
     default:
-        return -ENOSYS;
+        return false;
     }
-    int64_t woken = wake(first, first_most, FUTEX_BITSET_MATCH_ANY);
-    return hit ? woken + wake(second, second_most, FUTEX_BITSET_MATCH_ANY) : woken;
+}
+
+/* An unknown comparison is refused after the word has changed, as in Linux. */
+static int64_t wake_operation(uint64_t first, unsigned first_count, uint64_t second,
+                              unsigned second_count, uint32_t word)
+{
+    volatile uint32_t *target = (volatile uint32_t *)second;
+    const struct encoded code = decode(word);
+    const uint32_t old = *target;
+    uint32_t changed;
+    bool holds;
+    if (!apply(&code, old, &changed))
+        return -ENOSYS;
+    *target = changed;
+    if (!compare(&code, (int32_t)old, &holds))
+        return -ENOSYS;
+    int64_t woken = wake(first, first_count, FUTEX_BITSET_MATCH_ANY);
+    return holds ? woken + wake(second, second_count, FUTEX_BITSET_MATCH_ANY) : woken;
 }
 
 static int64_t wait_call(uint64_t address, int operation, uint32_t expected, uint64_t timeout,
@@ -162,14 +190,20 @@ static unsigned how_many(uint64_t argument)
     return (int32_t)argument < 0 ? INT32_MAX : (unsigned)argument;
 }
 
+static int64_t check_words(uint64_t first, uint64_t second, int operation)
+{
+    const bool two = operation >= FUTEX_REQUEUE && operation <= FUTEX_WAKE_OP;
+    if ((first & 3) || (two && (second & 3)))
+        return -EINVAL;
+    return user_range_ok(first, 4) && (!two || user_range_ok(second, 4)) ? 0 : -EFAULT;
+}
+
 SYSTEM_CALL(futex)
 {
     const int operation = (int)b & FUTEX_CMD_MASK;
-    if ((a & 3) || ((operation >= FUTEX_REQUEUE && operation <= FUTEX_WAKE_OP) && (e & 3)))
-        return -EINVAL;
-    if (!user_range_ok(a, 4) ||
-        ((operation >= FUTEX_REQUEUE && operation <= FUTEX_WAKE_OP) && !user_range_ok(e, 4)))
-        return -EFAULT;
+    const int64_t error = check_words(a, e, operation);
+    if (error)
+        return error;
     switch (operation) {
     case FUTEX_WAIT:
         return wait_call(a, (int)b, (uint32_t)c, d, FUTEX_BITSET_MATCH_ANY);

@@ -6,14 +6,23 @@
 
 #define CLOCK_PER_THREAD 4 /* in the clock ids of pthread_getcpuclockid(3): ~id << 3 | flags */
 
-static bool clock_read(int clock, uint64_t *nanoseconds)
+/* The clock that the id of one thread's or process's clock means: pthread_getcpuclockid(3). */
+static int clock_of(int id)
 {
-    const struct thread *thread = current;
-    if (clock < 0 && clock & CLOCK_PER_THREAD)
-        thread = thread_find(~(clock >> 3)) ?: current;
-    switch (clock < 0
-                ? (clock & CLOCK_PER_THREAD ? CLOCK_THREAD_CPUTIME_ID : CLOCK_PROCESS_CPUTIME_ID)
-                : clock) {
+    return id >= 0                 ? id
+           : id & CLOCK_PER_THREAD ? CLOCK_THREAD_CPUTIME_ID
+                                   : CLOCK_PROCESS_CPUTIME_ID;
+}
+
+static uint64_t thread_clock(int id)
+{
+    const struct thread *thread = id < 0 ? thread_find(~(id >> 3)) : NULL;
+    return thread_processor_ns(thread ? thread : current);
+}
+
+static bool clock_read(int id, uint64_t *nanoseconds)
+{
+    switch (clock_of(id)) {
     case CLOCK_REALTIME:
     case CLOCK_REALTIME_COARSE:
     case CLOCK_REALTIME_ALARM:
@@ -31,7 +40,7 @@ static bool clock_read(int clock, uint64_t *nanoseconds)
         *nanoseconds = process_ns();
         return true;
     case CLOCK_THREAD_CPUTIME_ID:
-        *nanoseconds = thread_processor_ns(thread);
+        *nanoseconds = thread_clock(id);
         return true;
     default:
         return false;

@@ -114,23 +114,15 @@ void signal_force(struct thread *thread, int number, int code, uint64_t address,
 /* Calls that a signal ends with EINTR even where its handler has SA_RESTART: signal(7). */
 static bool never_restarts(uint64_t number)
 {
-    switch (number) {
-    case SYS_pause:
-    case SYS_rt_sigsuspend:
-    case SYS_rt_sigtimedwait:
-    case SYS_nanosleep:
-    case SYS_clock_nanosleep:
-    case SYS_poll:
-    case SYS_ppoll:
-    case SYS_select:
-    case SYS_pselect6:
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait:
-    case SYS_epoll_pwait2:
-        return true;
-    default:
-        return false;
-    }
+    static const uint16_t calls[] = {
+        SYS_pause,    SYS_rt_sigsuspend,   SYS_rt_sigtimedwait, SYS_nanosleep,
+        SYS_poll,     SYS_clock_nanosleep, SYS_ppoll,           SYS_select,
+        SYS_pselect6, SYS_epoll_wait,      SYS_epoll_pwait,     SYS_epoll_pwait2,
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        if (calls[i] == number)
+            return true;
+    return false;
 }
 
 static void restart(struct thread *thread)
@@ -139,12 +131,16 @@ static void restart(struct thread *thread)
     thread->user.rax = thread->call_number;
 }
 
+/* The system call was ended by a signal, and may be made again. */
+static bool can_restart(const struct thread *thread, int64_t result)
+{
+    return result == -EINTR && thread->trapped != TRAPPED_NOT && !thread->keep_registers;
+}
+
 void signals_deliver(struct thread *thread, int64_t result)
 {
     struct signal_event event;
-    bool restartable = result == -EINTR && thread->trapped != TRAPPED_NOT &&
-                       !thread->keep_registers,
-         handled = false;
+    bool restartable = can_restart(thread, result), handled = false;
     while (take(thread, ~thread->blocked, &event)) {
         if (is_ignored(event.number))
             continue;
@@ -168,6 +164,12 @@ void signals_deliver(struct thread *thread, int64_t result)
 
 #define MASK_SIZE 8u
 
+/* An address that a program may leave out. */
+static bool optional_range_ok(uint64_t address, uint64_t length)
+{
+    return !address || user_range_ok(address, length);
+}
+
 static bool is_signal(uint64_t number)
 {
     return number >= 1 && number <= SIGNALS;
@@ -178,7 +180,7 @@ SYSTEM_CALL(rt_sigaction)
     struct sigaction action;
     if (d != MASK_SIZE || !is_signal(a) || (b && (a == SIGKILL || a == SIGSTOP)))
         return -EINVAL;
-    if ((b && !user_range_ok(b, sizeof action)) || (c && !user_range_ok(c, sizeof action)))
+    if (!optional_range_ok(b, sizeof action) || !optional_range_ok(c, sizeof action))
         return -EFAULT;
     if (b)
         action = *(const struct sigaction *)b;
@@ -194,22 +196,37 @@ SYSTEM_CALL(rt_sigaction)
     return 0;
 }
 
+static bool change_mask(uint64_t how, uint64_t set, uint64_t *mask)
+{
+    switch (how) {
+    case SIG_BLOCK:
+        *mask |= set;
+        return true;
+    case SIG_UNBLOCK:
+        *mask &= ~set;
+        return true;
+    case SIG_SETMASK:
+        *mask = set;
+        return true;
+    default:
+        return false;
+    }
+}
+
 SYSTEM_CALL(rt_sigprocmask)
 {
     const uint64_t old = current->blocked;
-    uint64_t set = 0;
+    uint64_t mask = old;
     if (d != MASK_SIZE)
         return -EINVAL;
-    if ((b && !user_range_ok(b, MASK_SIZE)) || (c && !user_range_ok(c, MASK_SIZE)))
+    if (!optional_range_ok(b, MASK_SIZE) || !optional_range_ok(c, MASK_SIZE))
         return -EFAULT;
-    if (b)
-        set = *(const uint64_t *)b;
-    if (b && a != SIG_BLOCK && a != SIG_UNBLOCK && a != SIG_SETMASK)
+    if (b && !change_mask(a, *(const uint64_t *)b, &mask))
         return -EINVAL;
     if (c)
         *(uint64_t *)c = old;
     if (b)
-        signal_set_mask(current, a == SIG_BLOCK ? old | set : a == SIG_UNBLOCK ? old & ~set : set);
+        signal_set_mask(current, mask);
     return 0;
 }
 

@@ -216,23 +216,28 @@ SYSTEM_CALL(rt_sigreturn)
     return 0;
 }
 
+static int64_t set_alternate_stack(struct thread *thread, const stack_t *wanted)
+{
+    if (on_alternate_stack(thread))
+        return -EPERM;
+    if (wanted->ss_flags & ~(SS_DISABLE | SS_ONSTACK))
+        return -EINVAL;
+    if (!(wanted->ss_flags & SS_DISABLE) && wanted->ss_size < MIN_STACK)
+        return -ENOMEM;
+    thread->alternate_stack = *wanted;
+    thread->alternate_stack.ss_flags &= SS_DISABLE;
+    return 0;
+}
+
 SYSTEM_CALL(sigaltstack)
 {
     struct thread *self = current;
     if ((a && !user_range_ok(a, sizeof(stack_t))) || (b && !user_range_ok(b, sizeof(stack_t))))
         return -EFAULT;
     const stack_t old = self->alternate_stack;
-    if (a) {
-        const stack_t wanted = *(const stack_t *)a;
-        if (on_alternate_stack(self))
-            return -EPERM;
-        if (wanted.ss_flags & ~(SS_DISABLE | SS_ONSTACK))
-            return -EINVAL;
-        if (!(wanted.ss_flags & SS_DISABLE) && wanted.ss_size < MIN_STACK)
-            return -ENOMEM;
-        self->alternate_stack = wanted;
-        self->alternate_stack.ss_flags = wanted.ss_flags & SS_DISABLE;
-    }
+    const int64_t error = a ? set_alternate_stack(self, (const stack_t *)a) : 0;
+    if (error)
+        return error;
     if (b) {
         *(stack_t *)b = old;
         ((stack_t *)b)->ss_flags = old.ss_flags & SS_DISABLE  ? SS_DISABLE

@@ -12,27 +12,29 @@
 #include <linux/resource.h>
 #include <linux/sched.h>
 
-SYSTEM_CALL(prctl)
+static int64_t set_name(uint64_t address)
 {
-    const size_t size = sizeof current->name;
-    switch ((int)a) {
-    case PR_SET_NAME:
-        if (!user_range_ok(b, 1))
-            return -EFAULT;
-        memset(current->name, 0, size);
-        for (size_t i = 0; i < size - 1 && ((const char *)b)[i]; i++)
-            current->name[i] = ((const char *)b)[i];
-        return 0;
-    case PR_GET_NAME:
-        if (!user_range_ok(b, size))
-            return -EFAULT;
-        memcpy((void *)b, current->name, size);
-        return 0;
-    case UDFVM_PR_BECOME_CHILD:
-        thread_expect_child();
-        return 0;
-    case PR_SET_MM: /* of its many uses the one that heap.c has words for */
-        return b == PR_SET_MM_START_BRK ? heap_begin_other(c) : -EINVAL;
+    const char *name = (const char *)address;
+    if (!user_range_ok(address, 1))
+        return -EFAULT;
+    memset(current->name, 0, sizeof current->name);
+    for (size_t i = 0; i < sizeof current->name - 1 && name[i]; i++)
+        current->name[i] = name[i];
+    return 0;
+}
+
+static int64_t get_name(uint64_t address)
+{
+    if (!user_range_ok(address, sizeof current->name))
+        return -EFAULT;
+    memcpy((void *)address, current->name, sizeof current->name);
+    return 0;
+}
+
+/* Options that are taken and change nothing. */
+static bool has_no_effect(int option)
+{
+    switch (option) {
     case PR_GET_DUMPABLE:
     case PR_GET_NO_NEW_PRIVS:
     case PR_SET_DUMPABLE:
@@ -41,9 +43,26 @@ SYSTEM_CALL(prctl)
     case PR_SET_TIMERSLACK:
     case PR_SET_THP_DISABLE:
     case PR_SET_VMA:
-        return 0;
+        return true;
     default:
-        return -EINVAL;
+        return false;
+    }
+}
+
+SYSTEM_CALL(prctl)
+{
+    switch ((int)a) {
+    case PR_SET_NAME:
+        return set_name(b);
+    case PR_GET_NAME:
+        return get_name(b);
+    case UDFVM_PR_BECOME_CHILD:
+        thread_expect_child();
+        return 0;
+    case PR_SET_MM: /* of its many uses the one that heap.c has words for */
+        return b == PR_SET_MM_START_BRK ? heap_begin_other(c) : -EINVAL;
+    default:
+        return has_no_effect((int)a) ? 0 : -EINVAL;
     }
 }
 

@@ -102,20 +102,30 @@ static int64_t copy(const struct side *from, const struct side *to, uint64_t len
     return total ? total : result;
 }
 
+static bool offset_ok(const struct side *side)
+{
+    return !side->offset || (int64_t)*side->offset >= 0;
+}
+
+static int64_t check_target(const struct side *to)
+{
+    if (to->file->flags & O_APPEND)
+        return to->offset ? -EBADF : -EINVAL;
+    return to->offset && !to->file->operations->seekable ? -ESPIPE : 0;
+}
+
 static int64_t check_sides(const struct side *from, const struct side *to)
 {
     if (!from->file || !to->file || !file_readable(from->file) || !file_writable(to->file))
         return -EBADF;
+    const struct file_operations *source = from->file->operations, *target = to->file->operations;
     if (file_is_directory(from->file) || file_is_directory(to->file))
         return -EISDIR;
-    if (!from->file->operations->read || !from->file->operations->seekable ||
-        !to->file->operations->write)
+    if (!source->read || !source->seekable || !target->write)
         return -EINVAL;
-    if ((from->offset && (int64_t)*from->offset < 0) || (to->offset && (int64_t)*to->offset < 0))
+    if (!offset_ok(from) || !offset_ok(to))
         return -EINVAL;
-    if (to->file->flags & O_APPEND)
-        return to->offset ? -EBADF : -EINVAL;
-    return to->offset && !to->file->operations->seekable ? -ESPIPE : 0;
+    return check_target(to);
 }
 
 static int64_t copy_descriptors(uint64_t from_fd, uint64_t from_offset, uint64_t to_fd,

@@ -174,18 +174,45 @@ static int64_t get_lock(uint64_t address)
     return 0;
 }
 
+/* Locks, owners and signals of files: there is nobody else. */
+static int64_t lock_or_owner(int command, uint64_t argument)
+{
+    switch (command) {
+    case F_GETLK:
+    case F_OFD_GETLK:
+        return get_lock(argument);
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+        return user_range_ok(argument, sizeof(struct flock)) ? 0 : -EFAULT;
+    case F_GETOWN:
+    case F_SETOWN:
+    case F_GETSIG:
+    case F_SETSIG:
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+static int64_t pipe_size(const struct file *file, bool set, uint32_t wanted)
+{
+    if (!file->operations->events || file->operations->seekable)
+        return -EBADF;
+    return !set || wanted <= PIPE_SIZE ? PIPE_SIZE : -EPERM;
+}
+
 SYSTEM_CALL(fcntl)
 {
-    const int fd = (int)a;
+    const int fd = (int)a, command = (int)b;
     if (!descriptor_in_use(fd))
         return -EBADF;
     struct file *file = table[fd].file;
-    const bool stream = file->operations->events && !file->operations->seekable;
-    switch ((int)b) {
+    switch (command) {
     case F_DUPFD:
-        return duplicate(fd, (int)c, false);
     case F_DUPFD_CLOEXEC:
-        return duplicate(fd, (int)c, true);
+        return duplicate(fd, (int)c, command == F_DUPFD_CLOEXEC);
     case F_GETFD:
         return table[fd].close_on_exec ? FD_CLOEXEC : 0;
     case F_SETFD:
@@ -196,25 +223,11 @@ SYSTEM_CALL(fcntl)
     case F_SETFL:
         file->flags = (file->flags & ~SETTABLE_FLAGS) | ((int)c & SETTABLE_FLAGS);
         return 0;
-    case F_GETLK:
-    case F_OFD_GETLK:
-        return get_lock(c);
-    case F_SETLK:
-    case F_SETLKW:
-    case F_OFD_SETLK:
-    case F_OFD_SETLKW:
-        return user_range_ok(c, sizeof(struct flock)) ? 0 : -EFAULT;
-    case F_GETOWN:
-    case F_SETOWN:
-    case F_GETSIG:
-    case F_SETSIG:
-        return 0;
     case F_GETPIPE_SZ:
-        return stream ? PIPE_SIZE : -EBADF;
     case F_SETPIPE_SZ:
-        return !stream ? -EBADF : (uint32_t)c <= PIPE_SIZE ? PIPE_SIZE : -EPERM;
+        return pipe_size(file, command == F_SETPIPE_SZ, (uint32_t)c);
     default:
-        return -EINVAL;
+        return lock_or_owner(command, c);
     }
 }
 

@@ -122,26 +122,28 @@ static int64_t device_list(struct file *file, uint64_t position, emit_function *
     return 0;
 }
 
+static int64_t check_open(const struct device *device, int flags)
+{
+    if (!device)
+        return flags & O_CREAT ? -EROFS : -ENOENT;
+    if ((flags & O_CREAT) && (flags & O_EXCL))
+        return -EEXIST;
+    if (!device->operations)
+        return -ELOOP;
+    if (device->type != TYPE_DIRECTORY)
+        return flags & O_DIRECTORY ? -ENOTDIR : 0;
+    return (flags & O_ACCMODE) != O_RDONLY || (flags & O_CREAT) ? -EISDIR : 0;
+}
+
 struct file *device_open(const char *path, int flags, int64_t *error)
 {
     const struct device *device = find(path);
-    const bool directory = device && device->type == TYPE_DIRECTORY;
-    if (!device)
-        *error = flags & O_CREAT ? -EROFS : -ENOENT;
-    else if ((flags & O_CREAT) && (flags & O_EXCL))
-        *error = -EEXIST;
-    else if (!device->operations)
-        *error = -ELOOP;
-    else if (directory && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_CREAT)))
-        *error = -EISDIR;
-    else if (!directory && (flags & O_DIRECTORY))
-        *error = -ENOTDIR;
-    else {
-        struct file *file = file_create(device->operations, (void *)device, flags, path);
-        *error = file ? 0 : -ENOMEM;
-        return file;
-    }
-    return NULL;
+    *error = check_open(device, flags);
+    if (*error)
+        return NULL;
+    struct file *file = file_create(device->operations, (void *)device, flags, path);
+    *error = file ? 0 : -ENOMEM;
+    return file;
 }
 
 int64_t device_status(const char *path, bool follow, struct status *status)

@@ -129,28 +129,45 @@ static void note_directory(const char *path)
         directory->exists = true;
 }
 
+/* The result tells something of the tree, which does not change. */
+static bool is_lasting(int64_t result)
+{
+    return result == 0 || result == -ENOENT || result == -ENOTDIR || result == -ELOOP;
+}
+
+static const struct udfvm_stat *copy_status(const struct udfvm_stat *stat)
+{
+    struct udfvm_stat *copy = take(sizeof *copy);
+    if (copy)
+        *copy = *stat;
+    return copy;
+}
+
+static void note_status(struct known_path *known, bool follow, int64_t result,
+                        const struct udfvm_stat *stat)
+{
+    const bool is_link = stat && (stat->mode & S_IFMT) == S_IFLNK;
+    if (follow || (result != -ELOOP && !is_link)) {
+        known->followed_result = (int16_t)result;
+        known->followed = stat;
+    }
+    if (!follow) {
+        known->own_result = (int16_t)result;
+        known->own = stat;
+    }
+}
+
 void cache_status(const char *path, bool follow, int64_t result, const struct udfvm_stat *stat)
 {
-    if (result != 0 && result != -ENOENT && result != -ENOTDIR && result != -ELOOP)
-        return; /* not a property of the tree */
+    if (!is_lasting(result))
+        return;
     make_room(BLOCK_PAGES * PAGE_SIZE);
     if (result == 0)
         note_directory(path);
     struct known_path *known = provide(path, strlen(path));
-    struct udfvm_stat *copy = known && result == 0 ? take(sizeof *copy) : NULL;
-    if (!known || (result == 0 && !copy))
-        return;
-    if (copy)
-        *copy = *stat;
-    const bool is_link = result == 0 && (stat->mode & S_IFMT) == S_IFLNK;
-    if (follow || (result != -ELOOP && !is_link)) {
-        known->followed_result = (int16_t)result;
-        known->followed = copy;
-    }
-    if (!follow) {
-        known->own_result = (int16_t)result;
-        known->own = copy;
-    }
+    const struct udfvm_stat *copy = known && result == 0 ? copy_status(stat) : NULL;
+    if (known && (copy || result != 0))
+        note_status(known, follow, result, copy);
 }
 
 static const struct udfvm_directory_entry *find_entry(const struct known_path *directory,

@@ -305,6 +305,13 @@ static const struct file_operations directory_operations = {
     .seekable = true,
 };
 
+/* What opening for writing fails with. */
+static int64_t check_writing(bool directory, int flags)
+{
+    const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+    return directory && (writes || (flags & O_CREAT)) ? -EISDIR : writes ? -EROFS : 0;
+}
+
 /* What opening fails with whatever the file holds. */
 static int64_t check_flags(const struct udfvm_stat *stat, int flags)
 {
@@ -315,10 +322,9 @@ static int64_t check_flags(const struct udfvm_stat *stat, int flags)
         return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP;
     if ((flags & O_TMPFILE) == O_TMPFILE)
         return directory ? -EROFS : -ENOTDIR;
-    if ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_TRUNC | O_CREAT)))
-        return directory                                              ? -EISDIR
-               : (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) ? -EROFS
-                                                                      : 0;
+    const int64_t error = check_writing(directory, flags);
+    if (error || (flags & O_CREAT))
+        return error;
     return !directory && (flags & O_DIRECTORY) ? -ENOTDIR : 0;
 }
 

@@ -168,34 +168,39 @@ SYSTEM_CALL(pwritev2)
     return transfer_with_flags(a, true, d, b, c, f);
 }
 
-static int64_t seek(struct file *file, int64_t offset, uint64_t from)
+static int64_t seek_to(struct file *file, int64_t base, int64_t offset)
 {
-    int64_t base = 0, result;
-    if (!file->operations->seekable)
-        return -ESPIPE;
-    const int64_t size = from == SEEK_START || from == SEEK_CURRENT ? 0 : (int64_t)file_size(file);
-    switch (from) {
-    case SEEK_START:
-        break;
-    case SEEK_CURRENT:
-        base = (int64_t)file->offset;
-        break;
-    case SEEK_SIZE:
-        base = size;
-        break;
-    case SEEK_TO_DATA:
-    case SEEK_TO_HOLE: /* a file is taken to be all data, with a hole at its end */
-        if (offset < 0 || offset >= size)
-            return -ENXIO;
-        offset = from == SEEK_TO_DATA ? offset : size;
-        break;
-    default:
-        return -EINVAL;
-    }
+    int64_t result;
     if (__builtin_add_overflow(base, offset, &result) || result < 0)
         return -EINVAL;
     file->offset = (uint64_t)result;
     return result;
+}
+
+/* A file is taken to be all data, with a hole at its end. */
+static int64_t seek_to_data(struct file *file, int64_t offset, bool hole)
+{
+    const int64_t size = (int64_t)file_size(file);
+    return offset < 0 || offset >= size ? -ENXIO : seek_to(file, 0, hole ? size : offset);
+}
+
+static int64_t seek(struct file *file, int64_t offset, uint64_t from)
+{
+    if (!file->operations->seekable)
+        return -ESPIPE;
+    switch (from) {
+    case SEEK_START:
+        return seek_to(file, 0, offset);
+    case SEEK_CURRENT:
+        return seek_to(file, (int64_t)file->offset, offset);
+    case SEEK_SIZE:
+        return seek_to(file, (int64_t)file_size(file), offset);
+    case SEEK_TO_DATA:
+    case SEEK_TO_HOLE:
+        return seek_to_data(file, offset, from == SEEK_TO_HOLE);
+    default:
+        return -EINVAL;
+    }
 }
 
 SYSTEM_CALL(lseek)

@@ -257,43 +257,68 @@ static struct node *changeable_parent(const char *path, const char **name, int64
     return NULL;
 }
 
-int64_t overlay_rename(const char *from, const char *to, bool may_replace, bool must_be_directory)
+/* The directories of both names. 0 or a negative errno. */
+static int64_t find_parents(const char *from, const char *to, struct node **new_directory,
+                            const char **new_name)
 {
-    const char *name, *new_name;
-    int64_t error, other_error;
+    const char *name;
+    int64_t error, new_error;
     struct status status;
-    struct node *directory = changeable_parent(from, &name, &error),
-                *new_directory = changeable_parent(to, &new_name, &other_error);
-    if (error || other_error)
-        return error ? error : other_error;
-    if (!directory || !new_directory)
-        return directory || new_directory               ? -EXDEV
-               : host_status(from, false, &status) == 0 ? -EROFS
-                                                        : -ENOENT;
-    struct entry *entry = entry_to_change(from, &error),
-                 *there = entry_find(new_directory, new_name, strlen(new_name));
-    if (!entry)
-        return error;
-    struct node *node = entry->node;
-    if (!there && host_status(to, false, &status) == 0)
-        return may_replace ? -EROFS : -EEXIST;
+    const struct node *directory = changeable_parent(from, &name, &error);
+    *new_directory = changeable_parent(to, new_name, &new_error);
+    if (error || new_error)
+        return error ? error : new_error;
+    if (directory && *new_directory)
+        return 0;
+    return directory || *new_directory              ? -EXDEV
+           : host_status(from, false, &status) == 0 ? -EROFS
+                                                    : -ENOENT;
+}
+
+/* Whether `node` may get a name in a directory, where `there` is already, or NULL. */
+static int64_t check_rename(const struct node *node, const struct entry *there, bool may_replace,
+                            const struct node *new_directory, bool must_be_directory)
+{
     if (there && !may_replace)
         return -EEXIST;
     if (must_be_directory && !node_is(node, S_IFDIR))
         return -ENOTDIR;
-    if (node_is(node, S_IFDIR) && is_ancestor(node, new_directory))
-        return -EINVAL;
-    if (there && there->node == node)
-        return 0;
-    error = there ? check_replace(node, there->node) : entry_add(new_directory, new_name, node);
+    return node_is(node, S_IFDIR) && is_ancestor(node, new_directory) ? -EINVAL : 0;
+}
+
+/* The entry's node gets another name, in place of `there` where that is not NULL. */
+static int64_t move(struct entry *entry, struct entry *there, struct node *directory,
+                    const char *name)
+{
+    struct node *node = entry->node;
+    int64_t error = there ? check_replace(node, there->node) : entry_add(directory, name, node);
     if (error)
         return error;
     if (there)
         replace(there, node);
     entry_remove(entry);
     if (node_is(node, S_IFDIR))
-        node->parent = new_directory;
+        node->parent = directory;
     return 0;
+}
+
+int64_t overlay_rename(const char *from, const char *to, bool may_replace, bool must_be_directory)
+{
+    const char *name;
+    struct node *directory;
+    struct status status;
+    int64_t error = find_parents(from, to, &directory, &name);
+    if (error)
+        return error;
+    struct entry *entry = entry_to_change(from, &error),
+                 *there = entry_find(directory, name, strlen(name));
+    if (!entry)
+        return error;
+    struct node *node = entry->node;
+    if (!there && host_status(to, false, &status) == 0)
+        return may_replace ? -EROFS : -EEXIST;
+    error = check_rename(node, there, may_replace, directory, must_be_directory);
+    return error || (there && there->node == node) ? error : move(entry, there, directory, name);
 }
 
 int64_t overlay_link(const char *from, const char *to)

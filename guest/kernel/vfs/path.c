@@ -164,6 +164,24 @@ static bool is_last(const char *at)
     return !*at;
 }
 
+/* Whether a component before `end` is taken as it is, though it may be a link. With a slash behind
+ * it a link is followed even if its end is not, unless it is a name. */
+static bool is_kept(const char *end, unsigned how)
+{
+    return how & PATH_NAME ? is_last(end) : !*end && !(how & PATH_FOLLOW);
+}
+
+static bool append(struct walk *walk, const char *name, size_t length)
+{
+    if (length > MAX_NAME || walk->length + length + 2 > MAX_PATH)
+        return false;
+    walk->path[walk->length++] = '/';
+    memcpy(walk->path + walk->length, name, length);
+    walk->length += length;
+    walk->path[walk->length] = 0;
+    return true;
+}
+
 /* One component. */
 static int64_t step(struct walk *walk, unsigned how)
 {
@@ -178,15 +196,9 @@ static int64_t step(struct walk *walk, unsigned how)
         walk->dots = true;
         return part == 1 ? 0 : go_up(walk, start);
     }
-    if (part > MAX_NAME || walk->length + part + 2 > MAX_PATH)
+    if (!append(walk, start, part))
         return -ENAMETOOLONG;
-    walk->path[walk->length++] = '/';
-    memcpy(walk->path + walk->length, start, part);
-    walk->length += part;
-    walk->path[walk->length] = 0;
-    /* With a slash behind it a link is followed even if its end is not, unless it is a name. */
-    if ((how & PATH_NAME ? is_last(end) : !*end && !(how & PATH_FOLLOW)) ||
-        !may_be_link(walk->path))
+    if (is_kept(end, how) || !may_be_link(walk->path))
         return 0;
     int64_t result = take_link(walk, end, own_link);
     return result == 1 ? 0 : result;

@@ -153,28 +153,35 @@ static bool emit_link(const char *name, uint64_t inode, uint64_t next, emit_func
     return emit(sink, &(struct directory_item){ name, strlen(name), inode, next, TYPE_LINK });
 }
 
-/* Names directly below a directory, each once: of texts at positions 2 and on, then the links and
- * the descriptors of the process. */
-static int64_t list_directory(struct file *file, uint64_t position, emit_function *emit, void *sink)
+/* The texts below a directory, and the directories that they imply: at positions 2 and on. False
+ * where one did not fit. */
+static bool list_texts(const char *directory, uint64_t *at, emit_function *emit, void *sink)
 {
-    char storage[NAME_ROOM];
-    const char *directory = canonical(file->path, storage), *rest;
-    uint64_t at = maximum(position, 2) - 2;
-    for (; at < generated_count; at++) {
-        if (!path_below(generated[at].path, directory, &rest) || !*rest)
+    const char *rest;
+    for (; *at < generated_count; ++*at) {
+        if (!path_below(generated[*at].path, directory, &rest) || !*rest)
             continue;
         size_t length = 1;
         while (rest[length] && rest[length] != '/')
             length++;
-        if (seen_before(at, (size_t)(rest - generated[at].path) + length))
+        if (seen_before(*at, (size_t)(rest - generated[*at].path) + length))
             continue;
-        const bool is_directory = rest[length] == '/';
-        const struct directory_item item = { rest + 1, length - 1, INODE_TEXTS + at, at + 3,
-                                             is_directory ? TYPE_DIRECTORY : TYPE_REGULAR };
-        if (!emit(sink, &item))
-            return 0;
+        const uint8_t type = rest[length] == '/' ? TYPE_DIRECTORY : TYPE_REGULAR;
+        if (!emit(sink, &(struct directory_item){ rest + 1, length - 1, INODE_TEXTS + *at, *at + 3,
+                                                  type }))
+            return false;
     }
-    if (strcmp(directory, "/proc/self") != 0)
+    return true;
+}
+
+/* Names directly below a directory, each once: those of texts, then the links and the descriptors
+ * of the process. */
+static int64_t list_directory(struct file *file, uint64_t position, emit_function *emit, void *sink)
+{
+    char storage[NAME_ROOM];
+    const char *directory = canonical(file->path, storage);
+    uint64_t at = maximum(position, 2) - 2;
+    if (!list_texts(directory, &at, emit, sink) || strcmp(directory, "/proc/self") != 0)
         return 0;
     for (; at < generated_count + OWN_LINKS; at++) {
         const size_t link = at - generated_count;
