@@ -17,10 +17,10 @@ static struct program program;
 
 noreturn void kernel_boot(void); /* entry.S */
 
-static noreturn void cannot_run(const char *path, const char *problem)
+static noreturn void cannot_run(const char *path, const char *error)
 {
     char text[256];
-    format(text, sizeof text, "%s %s", path, problem);
+    format(text, sizeof text, "%s %s", path, error);
     kernel_panic(text);
 }
 

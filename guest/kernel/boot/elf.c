@@ -99,7 +99,7 @@ static bool map_segment(const struct elf_file *elf, const Elf64_Phdr *segment, u
 
 /* The address of the image. Where it may lie anywhere it is reserved as a whole, to keep its
  * segments together.*/
-static bool place(const struct elf_file *elf, uint64_t lowest, uint64_t *bias)
+static bool find_bias(const struct elf_file *elf, uint64_t lowest, uint64_t *bias)
 {
     *bias = 0;
     if (elf->header.e_type == ET_EXEC)
@@ -158,7 +158,7 @@ static const char *load(struct elf_file *elf, uint64_t lowest, struct elf_image 
     error = error || lowest == ELF_ANYWHERE ? error : read_interpreter(elf, image);
     if (error)
         return error;
-    if (!place(elf, lowest, &image->bias))
+    if (!find_bias(elf, lowest, &image->bias))
         return "does not fit the memory of the VM";
     for (int i = 0; i < elf->header.e_phnum; i++) {
         const Elf64_Phdr *segment = &elf->segments[i];

@@ -111,7 +111,7 @@ static void put_number(struct output *out, uint64_t value, unsigned base, bool n
 
 struct directive {
     size_t width;
-    bool left, wide;
+    bool left, is_long;
     char fill, type;
 };
 
@@ -127,7 +127,7 @@ static const char *parse_directive(const char *at, struct directive *directive)
     for (; *at >= '0' && *at <= '9'; at++)
         directive->width = directive->width * 10 + (size_t)(*at - '0');
     for (; *at == 'l' || *at == 'z'; at++)
-        directive->wide = true;
+        directive->is_long = true;
     directive->type = *at;
     return *at ? at + 1 : at;
 }
@@ -150,14 +150,15 @@ static void put_argument(struct output *out, const struct directive *directive,
         put(out, (char)va_arg(arguments->list, int));
         break;
     case 'd':
-        number = directive->wide ? va_arg(arguments->list, int64_t) : va_arg(arguments->list, int);
+        number = directive->is_long ? va_arg(arguments->list, int64_t)
+                                    : va_arg(arguments->list, int);
         put_number(out, number < 0 ? -(uint64_t)number : (uint64_t)number, 10, number < 0,
                    directive->width, directive->fill);
         break;
     case 'u':
     case 'x':
-        value = directive->wide ? va_arg(arguments->list, uint64_t)
-                                : va_arg(arguments->list, unsigned);
+        value = directive->is_long ? va_arg(arguments->list, uint64_t)
+                                   : va_arg(arguments->list, unsigned);
         put_number(out, value, directive->type == 'x' ? 16 : 10, false, directive->width,
                    directive->fill);
         break;

@@ -7,7 +7,7 @@
 #include "mm/regions.h"
 
 #define CLASSES     9u /* 32, 64, ... 8192 bytes, header included */
-#define SMALLEST    32u
+#define MIN_BLOCK   32u
 #define CHUNK_PAGES 4u
 
 struct block {
@@ -59,7 +59,7 @@ void page_free(void *p, size_t pages)
 
 static size_t class_size(unsigned class)
 {
-    return (size_t)SMALLEST << class;
+    return (size_t)MIN_BLOCK << class;
 }
 
 static bool refill(unsigned class)

@@ -20,10 +20,10 @@ uint64_t mappings_start(void)
     return first_limit ? first_limit : program_start;
 }
 
-static void begin(uint64_t address, uint64_t most)
+static void begin(uint64_t address, uint64_t limit)
 {
     heap_start = heap_end = address;
-    heap_limit = minimum(page_up(address) + page_down((program_end - program_start) / 4), most);
+    heap_limit = minimum(page_up(address) + page_down((program_end - program_start) / 4), limit);
 }
 
 void heap_set(uint64_t address)

@@ -5,7 +5,7 @@
 #include "kernel.h"
 
 /* Where the program's heap begins; it may grow to a quarter of program memory. Mappings are placed
- * behind that, while there is room. */
+ * behind that, while there is space. */
 void heap_set(uint64_t address);
 /* Begins another heap, below the first, which stays as it is from now on. 0 or negative errno. */
 int64_t heap_begin_other(uint64_t address);

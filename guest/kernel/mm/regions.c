@@ -5,8 +5,8 @@
 #include "mm/alloc.h"
 #include "mm/pages.h"
 
-#define REGIONS_LEAST 1024u
-#define REGIONS_MOST  65530u /* as Linux's vm.max_map_count */
+#define MIN_REGIONS 1024u
+#define MAX_REGIONS 65530u /* as Linux's vm.max_map_count */
 
 uint64_t program_start, program_end;
 static struct region *regions;
@@ -16,7 +16,7 @@ static HOT_DATA size_t count;
 void regions_init(uint64_t start, uint64_t top, uint64_t end)
 {
     const uint64_t pages = (end - start) / PAGE_SIZE;
-    capacity = minimum(maximum(pages / 8, REGIONS_LEAST), REGIONS_MOST);
+    capacity = minimum(maximum(pages / 8, MIN_REGIONS), MAX_REGIONS);
     const uint64_t bitmap = page_down(top - (pages + 7) / 8 - 8);
     regions = (struct region *)page_down(bitmap - capacity * sizeof *regions);
     program_start = start;

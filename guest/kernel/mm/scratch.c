@@ -10,7 +10,7 @@
 #include "mm/regions.h"
 #include "mm/report.h"
 
-#define SCRATCH_LEAST \
+#define MIN_SCRATCH \
     (512ull << 10) /* smaller blocks are for the heap, whose pages calls use again and again */
 #define ORDINARY \
     (MAP_TYPE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_POPULATE | MAP_LOCKED | MAP_NONBLOCK)
@@ -52,7 +52,7 @@ void scratch_prepare_seal(void)
 uint64_t scratch_find(uint64_t length, int protection, int flags)
 {
     const uint64_t start = call_page()->scratch_start, end = call_page()->scratch_end;
-    if (length < SCRATCH_LEAST || length > end - start || protection != (PROT_READ | PROT_WRITE) ||
+    if (length < MIN_SCRATCH || length > end - start || protection != (PROT_READ | PROT_WRITE) ||
         (flags & ~ORDINARY))
         return 0;
     struct memory_statistics statistics;

@@ -13,7 +13,7 @@ static bool wait(struct code_map *map, size_t offset)
 {
     if (offset >= map->length || code_map_is_start(map, offset))
         return true; /* leaves the function, or is known */
-    if (map->waiting == WAITING_MOST)
+    if (map->waiting == MAX_WAITING)
         return false;
     map->targets[map->waiting++] = (uint32_t)offset;
     return true;
@@ -42,7 +42,7 @@ static bool follow(struct code_map *map, size_t at)
 
 bool code_map_build(struct code_map *map, const uint8_t *code, size_t length)
 {
-    if (length == 0 || length > FUNCTION_LONGEST)
+    if (length == 0 || length > MAX_FUNCTION)
         return false;
     map->code = code;
     map->length = length;

@@ -7,16 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FUNCTION_LONGEST 65536u /* bytes; longer ones are not looked at */
-#define WAITING_MOST     2048u  /* branch targets still to follow */
+#define MAX_FUNCTION 65536u /* bytes; longer ones are not looked at */
+#define MAX_WAITING  2048u  /* branch targets still to follow */
 
 struct code_map {
     const uint8_t *code;
     size_t length;
     bool has_indirect_jump; /* some of its instructions may be reached from there alone */
     size_t waiting;
-    uint32_t targets[WAITING_MOST];
-    uint64_t starts[FUNCTION_LONGEST / 64];
+    uint32_t targets[MAX_WAITING];
+    uint64_t starts[MAX_FUNCTION / 64];
 };
 
 /* False where the flow leads to what is no instruction, or is too much to follow: then nothing is

@@ -370,7 +370,7 @@ bool instruction_decode(const uint8_t *code, size_t available, struct instructio
 {
     struct decoder decoder = {
         .code = code,
-        .end = available < INSTRUCTION_LONGEST ? available : INSTRUCTION_LONGEST,
+        .end = available < MAX_INSTRUCTION ? available : MAX_INSTRUCTION,
         .instruction = instruction,
     };
     uint8_t opcode;

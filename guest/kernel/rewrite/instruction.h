@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define INSTRUCTION_LONGEST 15u
+#define MAX_INSTRUCTION 15u
 
 enum flow {
     FLOW_NEXT,     /* goes on behind it; calls too, which are taken to return */

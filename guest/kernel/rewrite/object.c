@@ -24,7 +24,7 @@ static const uint8_t *file_bytes(const struct region_name *name, uint64_t offset
 }
 
 /* Bytes at an address of the object. */
-static const uint8_t *bytes_at(const struct object *object, uint64_t address, uint64_t length)
+static const uint8_t *bytes_at(const struct elf_object *object, uint64_t address, uint64_t length)
 {
     for (size_t i = 0; i < object->segment_count; i++) {
         const Elf64_Phdr *segment = &object->segments[i];
@@ -48,7 +48,7 @@ static uint64_t relative_to(uint64_t address, const uint8_t *at)
     return address + (uint64_t)(int64_t)(int32_t)read_u32(at);
 }
 
-static bool open_table(struct object *object, const Elf64_Phdr *segment)
+static bool open_table(struct elf_object *object, const Elf64_Phdr *segment)
 {
     const uint8_t *header = bytes_at(object, segment->p_vaddr, segment->p_filesz);
     if (!header || segment->p_filesz < TABLE_HEADER || header[0] != 1 ||
@@ -62,14 +62,14 @@ static bool open_table(struct object *object, const Elf64_Phdr *segment)
            object->table_count <= (segment->p_filesz - TABLE_HEADER) / TABLE_ENTRY;
 }
 
-bool object_open(struct object *object, const struct region_name *name)
+bool object_open(struct elf_object *object, const struct region_name *name)
 {
     const Elf64_Phdr *table = NULL, *segments;
     const Elf64_Ehdr *header = (const Elf64_Ehdr *)file_bytes(name, 0, sizeof *header);
-    *object = (struct object){ .name = name };
+    *object = (struct elf_object){ .name = name };
     if (!header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
         header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_machine != EM_X86_64 ||
-        header->e_phentsize != sizeof *segments || header->e_phnum > OBJECT_SEGMENTS_MOST)
+        header->e_phentsize != sizeof *segments || header->e_phnum > MAX_OBJECT_SEGMENTS)
         return false;
     segments = (const Elf64_Phdr *)file_bytes(name, header->e_phoff,
                                               header->e_phnum * sizeof *segments);
@@ -84,13 +84,13 @@ bool object_open(struct object *object, const struct region_name *name)
     return table && open_table(object, table);
 }
 
-static uint64_t entry_start(const struct object *object, size_t index)
+static uint64_t entry_start(const struct elf_object *object, size_t index)
 {
     return relative_to(object->table_address, object->table + index * TABLE_ENTRY);
 }
 
 /* Index of the last entry that begins at or below the address; table_count where there is none. */
-static size_t find_entry(const struct object *object, uint64_t address)
+static size_t find_entry(const struct elf_object *object, uint64_t address)
 {
     size_t low = 0, high = object->table_count;
     while (low < high) {
@@ -143,7 +143,7 @@ static bool has_usual_pointers(const uint8_t *entry, size_t length)
     return usual;
 }
 
-static bool usual_common_part(const struct object *object, uint64_t address)
+static bool usual_common_part(const struct elf_object *object, uint64_t address)
 {
     const uint8_t *entry = bytes_at(object, address, 4);
     const uint32_t length = entry ? read_u32(entry) : 0;
@@ -153,7 +153,8 @@ static bool usual_common_part(const struct object *object, uint64_t address)
     return entry && has_usual_pointers(entry, length + 4);
 }
 
-bool object_function(const struct object *object, uint64_t address, struct function *function)
+bool object_function(const struct elf_object *object, uint64_t address,
+                     struct function_range *function)
 {
     const size_t index = find_entry(object, address);
     if (index == object->table_count)

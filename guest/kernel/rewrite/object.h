@@ -7,13 +7,13 @@
 
 #include <linux/elf.h>
 
-#define OBJECT_SEGMENTS_MOST 32u
+#define MAX_OBJECT_SEGMENTS 32u
 
 struct region_name;
 
-struct object {
+struct elf_object {
     const struct region_name *name; /* of the file */
-    Elf64_Phdr segments[OBJECT_SEGMENTS_MOST];
+    Elf64_Phdr segments[MAX_OBJECT_SEGMENTS];
     size_t segment_count;
     uint64_t table_address; /* of .eh_frame_hdr, in the object */
     const uint8_t *table;   /* its sorted entries */
@@ -21,14 +21,15 @@ struct object {
 };
 
 /* [start, end) in the object's own addresses. */
-struct function {
+struct function_range {
     uint64_t start, end;
     uint64_t next;
 }; /* next: where the function after it begins; 0: none is known */
 
 /* The object of a file that is mapped, from the parts of it that still hold what the file holds. */
-bool object_open(struct object *object, const struct region_name *name);
+bool object_open(struct elf_object *object, const struct region_name *name);
 /* The function whose code holds an address of the object. */
-bool object_function(const struct object *object, uint64_t address, struct function *function);
+bool object_function(const struct elf_object *object, uint64_t address,
+                     struct function_range *function);
 
 #endif

@@ -46,12 +46,12 @@ static struct {
 } trampolines;
 
 struct text { /* being rewritten */
-    struct object object;
+    struct elf_object object;
     struct code_map map;
     const Elf64_Phdr *segment;
     uint64_t low, high; /* addresses in memory */
     uint64_t bias;      /* from addresses of the object to addresses in memory */
-    struct function function;
+    struct function_range function;
     bool changed;
 };
 
@@ -97,7 +97,7 @@ static uint8_t *put_relative(uint8_t *at, const uint8_t *target)
 
 static void write_trampoline(uint8_t *at, const uint8_t *before, size_t length, const uint8_t *back)
 {
-    _Static_assert(INSTRUCTION_LONGEST + 7 + 6 + 3 <= TRAMPOLINE_SIZE, "room for a trampoline");
+    _Static_assert(MAX_INSTRUCTION + 7 + 6 + 3 <= TRAMPOLINE_SIZE, "the code fits a trampoline");
     memset(at, INT3, TRAMPOLINE_SIZE);
     memcpy(at, before, length);
     at += length;
@@ -110,8 +110,9 @@ static void write_trampoline(uint8_t *at, const uint8_t *before, size_t length, 
 
 /* ---- Padding for jumps ---- */
 
-/* What is left of a run of padding behind the jumps that it holds already has room for one more. */
-static bool has_room(const struct code_map *map, struct range *padding)
+/* What is left of a run of padding behind the jumps that it holds already has space for one more.
+ */
+static bool has_space(const struct code_map *map, struct range *padding)
 {
     while (padding->start + JUMP_LONG <= padding->end && map->code[padding->start] == 0xe9)
         padding->start += JUMP_LONG;
@@ -136,12 +137,12 @@ static size_t padding_end(const struct text *text, size_t start)
     return end < map->length ? end : start;
 }
 
-/* Finds padding with room for a jump that a short jump, which ends at `from`, reaches. */
+/* Finds padding with space for a jump that a short jump, which ends at `from`, reaches. */
 static bool find_padding(const struct text *text, size_t from, struct range *padding)
 {
     const struct code_map *map = &text->map;
     const size_t first = from > 128 ? from - 128 : 0;
-    for (size_t at = first > INSTRUCTION_LONGEST ? first - INSTRUCTION_LONGEST : 0;
+    for (size_t at = first > MAX_INSTRUCTION ? first - MAX_INSTRUCTION : 0;
          at < map->length && at < from + 127; at++) {
         struct instruction instruction;
         if (!code_map_is_start(map, at) ||
@@ -150,7 +151,7 @@ static bool find_padding(const struct text *text, size_t from, struct range *pad
             continue;
         padding->start = at + instruction.length;
         padding->end = padding_end(text, padding->start);
-        if (has_room(map, padding) && padding->start >= first && padding->start <= from + 127)
+        if (has_space(map, padding) && padding->start >= first && padding->start <= from + 127)
             return true;
     }
     return false;
@@ -188,7 +189,7 @@ static void rewrite_site(struct text *text, size_t site)
     if (!code_map_is_start(map, site) || code_map_is_start(map, site + 1))
         return;
     do
-        if (at == 0 || site - at == INSTRUCTION_LONGEST)
+        if (at == 0 || site - at == MAX_INSTRUCTION)
             return;
     while (!code_map_is_start(map, --at));
     if (!instruction_decode(map->code + at, map->length - at, &before) ||
@@ -212,7 +213,7 @@ static bool is_syscall_at(uint64_t at)
     return ((const uint8_t *)at)[0] == 0x0f && ((const uint8_t *)at)[1] == 0x05;
 }
 
-/* The first 0F 05 in [at, end), or `end`. Eight places at a time: a byte that is zero is found by
+/* The first 0F 05 in [at, end), or `end`. Eight bytes at a time: a byte that is zero is found by
  * borrowing through it (H. S. Warren, Hacker's Delight, 6-1). */
 static uint64_t find_syscall(uint64_t at, uint64_t end)
 {
@@ -235,7 +236,7 @@ static uint64_t find_syscall(uint64_t at, uint64_t end)
 static bool is_plausible(const struct text *text, uint64_t site)
 {
     const uint8_t *at = (const uint8_t *)site;
-    if (site - text->low < INSTRUCTION_LONGEST)
+    if (site - text->low < MAX_INSTRUCTION)
         return false;
     return (at[-5] & 0xf8) == 0xb8 || (at[-6] == 0xc7 && at[-5] == 0xc0) ||
            (at[-1] == 0xc0 && (at[-2] == 0x31 || at[-2] == 0x33)) ||
@@ -246,7 +247,7 @@ static bool is_plausible(const struct text *text, uint64_t site)
 /* Rewrites the sites of the function that holds one. Returns where to go on. */
 static uint64_t rewrite_function(struct text *text, uint64_t site)
 {
-    struct function *function = &text->function;
+    struct function_range *function = &text->function;
     if (!object_function(&text->object, site - text->bias, function))
         return site + SYSCALL_LENGTH;
     const uint64_t start = function->start + text->bias, end = function->end + text->bias;

@@ -44,7 +44,7 @@ struct thread {
         restore_all; /* entry.S: 152; the program's RCX, R11 and flags count too: return by iretq */
     uint64_t trapped; /* entry.S: 160; enum trapped */
 
-    struct thread *next, *previous; /* ring of all threads */
+    struct thread *next, *previous; /* circular list of all threads */
     uint64_t kernel_rsp;            /* while switched out */
     uint64_t fs_base, gs_base;
     uint8_t *xsave_area;

@@ -12,7 +12,7 @@
 
 #include <linux/eventpoll.h>
 
-#define NESTING_MOST 5u
+#define MAX_NESTING 5u
 
 struct watch {
     struct watch *next, *next_of_file;
@@ -177,7 +177,7 @@ static bool reaches(const struct file *file, const struct watch_set *set, unsign
 static int64_t add_watch(struct watch_set *set, int fd, struct file *file,
                          const struct epoll_event *event)
 {
-    if (reaches(file, set, NESTING_MOST))
+    if (reaches(file, set, MAX_NESTING))
         return -ELOOP;
     struct watch *watch = kernel_alloc(sizeof *watch);
     if (!watch)

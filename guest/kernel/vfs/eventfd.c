@@ -5,7 +5,7 @@
 #include "vfs/file.h"
 
 #define EFD_SEMAPHORE 1u
-#define COUNT_MOST    (UINT64_MAX - 1)
+#define MAX_COUNT     (UINT64_MAX - 1)
 
 struct counter {
     uint64_t count, activity;
@@ -27,7 +27,7 @@ static bool is_positive(void *argument)
 static bool has_room(void *argument)
 {
     const struct addition *addition = argument;
-    return addition->value <= COUNT_MOST - addition->counter->count;
+    return addition->value <= MAX_COUNT - addition->counter->count;
 }
 
 static int64_t counter_read(struct file *file, uint64_t offset, void *buffer, uint64_t length)
@@ -68,7 +68,7 @@ static int64_t counter_write(struct file *file, uint64_t offset, const void *buf
 static int counter_events(struct file *file)
 {
     const struct counter *counter = file->object;
-    return (counter->count ? EVENT_IN : 0) | (counter->count < COUNT_MOST ? EVENT_OUT : 0);
+    return (counter->count ? EVENT_IN : 0) | (counter->count < MAX_COUNT ? EVENT_OUT : 0);
 }
 
 static uint64_t counter_activity(struct file *file)

@@ -99,6 +99,9 @@ struct file {
 extern const struct program *vfs_program;
 uint64_t file_size(struct file *file);
 
+/* attributes.c */
+uint32_t permitted_mode(uint32_t mode); /* without the bits of umask(2) */
+
 /* descriptor.c */
 struct file *file_create(const struct file_operations *operations, void *object, int flags,
                          const char *path);

@@ -13,25 +13,24 @@
 
 #define BUCKETS      1024u
 #define BLOCK_PAGES  8u
-#define BYTES_MOST   (8u << 20)
+#define MAX_CACHE    (8u << 20)
 #define MEMORY_SHARE 32u /* and at most this part of all memory */
-#define FULL_MARGIN                                    \
-    (sizeof(struct udfvm_directory_entry) + MAX_NAME + \
-     8) /* room that one more entry needs at most */
+#define FULL_MARGIN \
+    (sizeof(struct udfvm_directory_entry) + MAX_NAME + 8) /* bytes that one more entry may need */
 
-struct block {
-    struct block *next;
+struct cache_block {
+    struct cache_block *next;
     size_t pages, used;
 };
 
 static struct known_path **buckets;
-static struct block *blocks;
+static struct cache_block *blocks;
 static size_t bytes_held;
 
 static void forget_all(void)
 {
     while (blocks) {
-        struct block *block = blocks;
+        struct cache_block *block = blocks;
         blocks = block->next;
         page_free(block, block->pages);
     }
@@ -41,11 +40,11 @@ static void forget_all(void)
 }
 
 /* Before anything is looked up: later additions must not take away what was found. */
-static void make_room(size_t bytes)
+static void make_space(size_t bytes)
 {
     struct memory_statistics memory;
     memory_statistics(&memory);
-    if (bytes_held + bytes > minimum(BYTES_MOST, memory.total / MEMORY_SHARE))
+    if (bytes_held + bytes > minimum(MAX_CACHE, memory.total / MEMORY_SHARE))
         forget_all();
 }
 
@@ -55,10 +54,10 @@ static void *take(size_t bytes)
     bytes = (bytes + 15) & ~(size_t)15;
     if (!blocks || blocks->pages * PAGE_SIZE - blocks->used < bytes) {
         const size_t pages = maximum(BLOCK_PAGES, page_up(bytes + sizeof *blocks) / PAGE_SIZE);
-        struct block *block = page_alloc(pages);
+        struct cache_block *block = page_alloc(pages);
         if (!block)
             return NULL;
-        *block = (struct block){ blocks, pages, (sizeof *block + 15) & ~(size_t)15 };
+        *block = (struct cache_block){ blocks, pages, (sizeof *block + 15) & ~(size_t)15 };
         blocks = block;
         bytes_held += pages * PAGE_SIZE;
     }
@@ -161,7 +160,7 @@ void cache_status(const char *path, bool follow, int64_t result, const struct ud
 {
     if (!is_lasting(result))
         return;
-    make_room(BLOCK_PAGES * PAGE_SIZE);
+    make_space(BLOCK_PAGES * PAGE_SIZE);
     if (result == 0)
         note_directory(path);
     struct known_path *known = provide(path, strlen(path));
@@ -270,7 +269,7 @@ static size_t deepest_directory(const char *path)
 
 void cache_learn(const char *path, bool parent_only)
 {
-    make_room(LISTING_BYTES);
+    make_space(LISTING_BYTES);
     const size_t deepest = deepest_directory(path);
     if (deepest == 0 ||
         (parent_only && strlen(path + deepest + 1) > component_length(path + deepest + 1)))
@@ -282,7 +281,7 @@ void cache_learn(const char *path, bool parent_only)
 
 bool cache_listing(const char *path, const struct udfvm_directory_entry **entries, size_t *length)
 {
-    make_room(LISTING_BYTES);
+    make_space(LISTING_BYTES);
     struct known_path *known = provide(path, strlen(path));
     if (!known || !list(known))
         return false;

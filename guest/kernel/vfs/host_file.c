@@ -10,7 +10,7 @@
 
 #define BUFFER_BYTES 65536u
 #define SMALL_READ   32768u       /* shorter reads in sequence are worth reading ahead */
-#define READ_MOST    (1ull << 30) /* of one hypercall */
+#define MAX_READ     (1ull << 30) /* of one hypercall */
 
 struct host_file {
     struct udfvm_stat stat;
@@ -158,7 +158,7 @@ static int64_t fetch(struct file *file, uint64_t offset, void *buffer, uint64_t 
         int64_t got = current_handle(file);
         if (got >= 0)
             got = hypercall(UDFVM_HYPERCALL_FILE_READ, (uint64_t)got, offset + done,
-                            (uint64_t)buffer + done, minimum(length - done, READ_MOST), 0);
+                            (uint64_t)buffer + done, minimum(length - done, MAX_READ), 0);
         if (got < 0)
             return done ? (int64_t)done : got;
         if (got == 0)

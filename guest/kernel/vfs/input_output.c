@@ -2,8 +2,8 @@
 #include "mm/user.h"
 #include "vfs/file.h"
 
-#define VECTORS_MOST   1024u
-#define TRANSFER_MOST  0x7ffff000ull /* bytes of one read or write, as in Linux */
+#define MAX_VECTORS    1024u
+#define MAX_TRANSFER   0x7ffff000ull /* bytes of one read or write, as in Linux */
 #define CURRENT_OFFSET UINT64_MAX
 #define HIGH_PRIORITY  1u /* RWF_HIPRI, a hint like RWF_DSYNC and RWF_SYNC */
 #define HINTS          (HIGH_PRIORITY | 2u | 4u)
@@ -44,7 +44,7 @@ int64_t file_write(struct file *file, const void *buffer, uint64_t length)
 static int64_t transfer(struct file *file, bool write, uint64_t offset, uint64_t buffer,
                         uint64_t length)
 {
-    length = minimum(length, TRANSFER_MOST);
+    length = minimum(length, MAX_TRANSFER);
     int64_t error = check(file, write);
     if (error)
         return error;
@@ -102,7 +102,7 @@ static int64_t transfer_many(uint64_t fd, bool write, uint64_t offset, uint64_t 
     if (!file)
         return -EBADF;
     int64_t result = check(file, write);
-    if (result == 0 && count > VECTORS_MOST)
+    if (result == 0 && count > MAX_VECTORS)
         result = -EINVAL;
     if (result == 0 && count && !user_range_ok(vectors, count * sizeof(struct vector)))
         result = -EFAULT;

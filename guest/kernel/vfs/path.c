@@ -99,13 +99,13 @@ typedef int64_t readlink_function(const char *path, char *buffer, uint64_t size)
  * no link. */
 static int64_t take_link(struct walk *walk, const char *left, readlink_function *read)
 {
-    const size_t room = sizeof walk->rest - 1;
+    const size_t capacity = sizeof walk->rest - 1;
     const size_t length = strlen(left);
     walk->path[walk->length] = 0;
     /* What is left moves to the end of `rest`, so that the target can be put before it. */
-    if (length > room - 1)
+    if (length > capacity - 1)
         return -ENAMETOOLONG;
-    char *const kept = walk->rest + room - length;
+    char *const kept = walk->rest + capacity - length;
     memmove(kept, left, length + 1);
     const int64_t target = read(walk->path, walk->rest, (uint64_t)(kept - walk->rest) - 1);
     if (target < 0) {

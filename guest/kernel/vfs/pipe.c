@@ -11,7 +11,8 @@
 
 /* One direction. */
 struct channel {
-    uint8_t *bytes; /* a ring of `capacity` bytes, which grows: most pipes carry little */
+    uint8_t
+        *bytes; /* a circular buffer of `capacity` bytes, which grows: most pipes carry little */
     uint64_t capacity, read, written;
     uint64_t arrivals,
         departures; /* what a reader, and a writer, may wait for: counts of changes */
@@ -41,9 +42,9 @@ static void channel_release(struct channel *channel)
     kernel_free(channel);
 }
 
-/* Copies from or to the ring, which wraps around. */
-static void ring_copy(struct channel *channel, uint64_t position, void *to, const void *from,
-                      uint64_t count)
+/* Copies from or to the circular buffer. */
+static void circular_copy(struct channel *channel, uint64_t position, void *to, const void *from,
+                          uint64_t count)
 {
     for (uint64_t done = 0; done < count;) {
         const uint64_t at = (position + done) % channel->capacity,
@@ -69,7 +70,7 @@ static int64_t provide_room(struct channel *channel, uint64_t length)
     if (!bytes)
         return channel->capacity > waiting ? 0 : -ENOMEM;
     if (channel->bytes) {
-        ring_copy(channel, channel->read, bytes, NULL, waiting);
+        circular_copy(channel, channel->read, bytes, NULL, waiting);
         page_free(channel->bytes, channel->capacity / PAGE_SIZE);
     }
     channel->bytes = bytes;
@@ -89,7 +90,7 @@ static bool can_read(void *argument)
 
 struct sending {
     const struct end *end;
-    uint64_t room;
+    uint64_t space;
 };
 
 static bool can_write(void *argument)
@@ -97,7 +98,7 @@ static bool can_write(void *argument)
     const struct sending *sending = argument;
     const struct end *end = sending->end;
     return end->out_closed || end->out->readers == 0 ||
-           CAPACITY - waiting_bytes(end->out) >= sending->room;
+           CAPACITY - waiting_bytes(end->out) >= sending->space;
 }
 
 int64_t stream_receive(struct file *file, void *buffer, uint64_t length, unsigned how)
@@ -111,7 +112,7 @@ int64_t stream_receive(struct file *file, void *buffer, uint64_t length, unsigne
         return -EINTR;
     const uint64_t count = minimum(length, waiting_bytes(end->in));
     if (count)
-        ring_copy(end->in, end->in->read, buffer, NULL, count);
+        circular_copy(end->in, end->in->read, buffer, NULL, count);
     if (count && !(how & STREAM_PEEK)) {
         end->in->read += count;
         end->in->departures++;
@@ -119,7 +120,7 @@ int64_t stream_receive(struct file *file, void *buffer, uint64_t length, unsigne
     return (int64_t)count;
 }
 
-/* Writes what there is room for; a short write is done whole or not at all. */
+/* Writes what there is space for; a short write is done whole or not at all. */
 static int64_t send_some(struct end *end, const uint8_t *from, uint64_t length, unsigned how)
 {
     struct sending sending = { end, length <= ATOMIC_WRITE ? length : 1 };
@@ -133,7 +134,7 @@ static int64_t send_some(struct end *end, const uint8_t *from, uint64_t length, 
     if (error)
         return error;
     const uint64_t count = minimum(length, end->out->capacity - waiting_bytes(end->out));
-    ring_copy(end->out, end->out->written, NULL, from, count);
+    circular_copy(end->out, end->out->written, NULL, from, count);
     end->out->written += count;
     end->out->arrivals++;
     return (int64_t)count;

@@ -7,13 +7,13 @@
 
 #define TEXT_FIRST \
     (4 * PAGE_SIZE) /* a text that fills its buffer is written again into a larger one */
-#define TEXT_MOST         (1ull << 20)
-#define NAME_ROOM         128u /* longer than any name below /proc/self */
+#define MAX_TEXT          (1ull << 20)
+#define MAX_OWN_NAME      128u /* longer than any name below /proc/self */
 #define INODE_TEXTS       1000u
 #define INODE_LINKS       2000u
 #define INODE_DESCRIPTORS 3000u
 
-struct text {
+struct generated_text {
     char *bytes;
     size_t length, index;
 };
@@ -23,14 +23,14 @@ static const char *const own_links[] = { "/proc/self/cwd", "/proc/self/exe", "/p
 
 /* /proc/<own number> is /proc/self, and so is /proc/thread-self. What does not fit names nothing
  * that there is. */
-static const char *canonical(const char *path, char buffer[NAME_ROOM])
+static const char *canonical(const char *path, char buffer[MAX_OWN_NAME])
 {
     char own[32];
     const char *rest;
     format(own, sizeof own, "/proc/%d", process_id());
     if (!path_below(path, own, &rest) && !path_below(path, "/proc/thread-self", &rest))
         return path;
-    format(buffer, NAME_ROOM, "/proc/self%s", rest);
+    format(buffer, MAX_OWN_NAME, "/proc/self%s", rest);
     return buffer;
 }
 
@@ -51,7 +51,7 @@ static int descriptor_of(const char *path)
 
 struct file *procfs_descriptor(const char *path)
 {
-    char storage[NAME_ROOM];
+    char storage[MAX_OWN_NAME];
     const char *rest;
     return path_below(path, "/proc", &rest) ? file_get(descriptor_of(canonical(path, storage)))
                                             : NULL;
@@ -61,7 +61,7 @@ struct file *procfs_descriptor(const char *path)
 
 static int64_t text_read(struct file *file, uint64_t offset, void *buffer, uint64_t length)
 {
-    const struct text *text = file->object;
+    const struct generated_text *text = file->object;
     if (offset >= text->length)
         return 0;
     length = minimum(length, text->length - offset);
@@ -72,7 +72,7 @@ static int64_t text_read(struct file *file, uint64_t offset, void *buffer, uint6
 /* The size is not known before it is read, as in Linux. */
 static void text_status(struct file *file, struct status *status)
 {
-    const struct text *text = file->object;
+    const struct generated_text *text = file->object;
     *status = (struct status){ .device = DEVICE_PROCESS,
                                .inode = INODE_TEXTS + text->index,
                                .mode = S_IFREG | 0444,
@@ -82,7 +82,7 @@ static void text_status(struct file *file, struct status *status)
 
 static void text_release(struct file *file)
 {
-    struct text *text = file->object;
+    struct generated_text *text = file->object;
     kernel_free(text->bytes);
     kernel_free(text);
 }
@@ -93,20 +93,20 @@ static const struct file_operations text_operations = { .read = text_read,
                                                         .seekable = true };
 
 /* The text as it is now; NULL when memory is out. */
-static struct text *write_text(size_t index)
+static struct generated_text *write_text(size_t index)
 {
-    struct text *text = kernel_alloc(sizeof *text);
+    struct generated_text *text = kernel_alloc(sizeof *text);
     char *scratch = NULL;
     size_t size = TEXT_FIRST, length = 0;
     for (; text; size *= 2) {
         scratch = page_alloc(size / PAGE_SIZE);
         length = scratch ? generated[index].write(scratch, size) : 0;
-        if (!scratch || length < size - 1 || size >= TEXT_MOST)
+        if (!scratch || length < size - 1 || size >= MAX_TEXT)
             break;
         page_free(scratch, size / PAGE_SIZE);
     }
     if (scratch) {
-        *text = (struct text){ kernel_alloc(length + 1), length, index };
+        *text = (struct generated_text){ kernel_alloc(length + 1), length, index };
         if (text->bytes)
             memcpy(text->bytes, scratch, length);
         page_free(scratch, size / PAGE_SIZE);
@@ -120,7 +120,7 @@ static struct text *write_text(size_t index)
 
 static struct file *open_text(size_t index, int flags, const char *path)
 {
-    struct text *text = write_text(index);
+    struct generated_text *text = write_text(index);
     struct file *file = text ? file_create(&text_operations, text, flags, path) : NULL;
     if (text && !file) {
         kernel_free(text->bytes);
@@ -178,7 +178,7 @@ static bool list_texts(const char *directory, uint64_t *at, emit_function *emit,
  * of the process. */
 static int64_t list_directory(struct file *file, uint64_t position, emit_function *emit, void *sink)
 {
-    char storage[NAME_ROOM];
+    char storage[MAX_OWN_NAME];
     const char *directory = canonical(file->path, storage);
     uint64_t at = maximum(position, 2) - 2;
     if (!list_texts(directory, &at, emit, sink) || strcmp(directory, "/proc/self") != 0)
@@ -251,7 +251,7 @@ static bool is_link(const char *name)
 
 struct file *procfs_open(const char *path, int flags, int64_t *error)
 {
-    char storage[NAME_ROOM];
+    char storage[MAX_OWN_NAME];
     const char *name = canonical(path, storage);
     const struct file_operations *directory;
     size_t index;
@@ -276,7 +276,7 @@ struct file *procfs_open(const char *path, int flags, int64_t *error)
 
 int64_t procfs_readlink(const char *path, char *buffer, uint64_t size)
 {
-    char storage[NAME_ROOM], text[64];
+    char storage[MAX_OWN_NAME], text[64];
     const char *name = canonical(path, storage), *target = text;
     const struct file_operations *directory;
     size_t index;
@@ -309,7 +309,7 @@ static void link_status(struct status *status)
 
 int64_t procfs_status(const char *path, bool follow, struct status *status)
 {
-    char storage[NAME_ROOM];
+    char storage[MAX_OWN_NAME];
     const char *name = canonical(path, storage);
     int64_t error;
     struct file *file = follow ? file_get(descriptor_of(name)) : NULL;

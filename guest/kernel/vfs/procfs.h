@@ -1,4 +1,4 @@
-/* Generated files, between procfs.c (names) and procfs_texts.c (contents). */
+/* Generated files, between procfs.c (names), procfs_texts.c and procfs_processor.c (contents). */
 #ifndef UDFVM_PROCFS_H
 #define UDFVM_PROCFS_H
 
@@ -12,5 +12,8 @@ struct generated {
 };
 extern const struct generated generated[];
 extern const size_t generated_count;
+
+/* Of /proc/cpuinfo: procfs_processor.c. */
+size_t procfs_write_processor(char *to, size_t size);
 
 #endif

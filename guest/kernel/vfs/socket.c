@@ -19,8 +19,8 @@ enum {
     OPTION_RECEIVE_BUFFER = 8,
     OPTION_DOMAIN = 39
 };
-#define BUFFER_SIZE  65536
-#define VECTORS_MOST 1024u
+#define BUFFER_SIZE 65536
+#define MAX_VECTORS 1024u
 
 struct vector {
     uint64_t base, length;
@@ -149,7 +149,7 @@ static int64_t get_message(uint64_t address, struct message *message)
     if (!user_range_ok(address, sizeof *message))
         return -EFAULT;
     memcpy(message, (const void *)address, sizeof *message);
-    if (message->count > VECTORS_MOST)
+    if (message->count > MAX_VECTORS)
         return -EMSGSIZE;
     return message->count &&
                    !user_range_ok(message->vectors, message->count * sizeof(struct vector))
@@ -189,8 +189,9 @@ static int64_t give(uint64_t value, uint64_t value_length, const void *from, uin
 {
     if (!user_range_ok(value_length, sizeof(uint32_t)))
         return -EFAULT;
-    const uint32_t room = *(const uint32_t *)value_length, part = (uint32_t)minimum(room, length);
-    if (room > INT32_MAX)
+    const uint32_t capacity = *(const uint32_t *)value_length,
+                   part = (uint32_t)minimum(capacity, length);
+    if (capacity > INT32_MAX)
         return -EINVAL;
     if (part && !user_range_ok(value, part))
         return -EFAULT;

@@ -3,15 +3,15 @@
 #include "lib/string.h"
 #include "mm/alloc.h"
 
-#define FILE_MOST   (1ull << 40) /* bytes; memory ends long before, but for holes */
-#define SLOTS_LEAST 8u
+#define MAX_FILE_SIZE (1ull << 40) /* bytes; memory ends long before, but for holes */
+#define MIN_SLOTS     8u
 
 /* Room in the page table for `count` pages. */
 static int64_t reserve_slots(struct node *node, size_t count)
 {
     if (count <= node->slots)
         return 0;
-    size_t slots = node->slots ? node->slots : SLOTS_LEAST;
+    size_t slots = node->slots ? node->slots : MIN_SLOTS;
     while (slots < count)
         slots *= 2;
     uint8_t **pages = kernel_alloc(slots * sizeof *pages);
@@ -82,9 +82,9 @@ static int64_t tmpfs_write(struct file *file, uint64_t offset, const void *buffe
     uint64_t done = 0;
     if (length == 0)
         return 0;
-    if (offset >= FILE_MOST)
+    if (offset >= MAX_FILE_SIZE)
         return -EFBIG;
-    length = minimum(length, FILE_MOST - offset);
+    length = minimum(length, MAX_FILE_SIZE - offset);
     int64_t error = reserve_slots(node, page_up(offset + length) / PAGE_SIZE);
     while (error == 0 && done < length) {
         const size_t page = (offset + done) / PAGE_SIZE, within = (offset + done) % PAGE_SIZE;
@@ -106,7 +106,7 @@ static int64_t tmpfs_write(struct file *file, uint64_t offset, const void *buffe
 
 static int64_t tmpfs_truncate(struct file *file, uint64_t size)
 {
-    if (size > FILE_MOST)
+    if (size > MAX_FILE_SIZE)
         return -EFBIG;
     node_truncate(file->object, size);
     return 0;

@@ -1,0 +1,124 @@
+/* System calls that change modes, owners and times. */
+#include "lib/string.h"
+#include "mm/user.h"
+#include "vfs/file.h"
+
+#define TIME_NOW  ((1l << 30) - 1l) /* UTIME_NOW, UTIME_OMIT */
+#define TIME_OMIT ((1l << 30) - 2l)
+
+static uint32_t umask_bits = 022;
+
+uint32_t permitted_mode(uint32_t mode)
+{
+    return mode & ~umask_bits;
+}
+
+static int64_t change_at(int directory, uint64_t string, bool follow,
+                         const struct attributes *change)
+{
+    char path[MAX_PATH];
+    int64_t result = path_from_program(directory, string, follow ? PATH_FOLLOW : 0, path);
+    if (result)
+        return result;
+    struct file *file = procfs_descriptor(path);
+    if (!file)
+        return overlay_change(path, change);
+    result = file->operations->change ? file->operations->change(file, change) : -EROFS;
+    file_put(file);
+    return result;
+}
+
+static int64_t change_open(int fd, const struct attributes *change)
+{
+    struct file *file = file_get(fd);
+    if (!file)
+        return -EBADF;
+    int64_t result = file->operations->change ? file->operations->change(file, change)
+                     : file->path             ? -EROFS
+                                              : 0;
+    file_put(file);
+    return result;
+}
+
+static struct attributes new_mode(uint64_t mode)
+{
+    return (struct attributes){ .set_mode = true, .mode = (uint32_t)mode & 07777 };
+}
+
+SYSTEM_CALL(chmod)
+{
+    return change_at(AT_FDCWD, a, true, &(struct attributes[]){ new_mode(b) }[0]);
+}
+SYSTEM_CALL(fchmodat)
+{
+    return change_at((int)a, b, true, &(struct attributes[]){ new_mode(c) }[0]);
+}
+SYSTEM_CALL(fchmod)
+{
+    return change_open((int)a, &(struct attributes[]){ new_mode(b) }[0]);
+}
+
+/* Everything belongs to root, the only user; to give it to root again is no error. */
+static bool is_root(uint64_t user, uint64_t group)
+{
+    return ((uint32_t)user == 0 || (uint32_t)user == UINT32_MAX) &&
+           ((uint32_t)group == 0 || (uint32_t)group == UINT32_MAX);
+}
+
+static const struct attributes no_change;
+
+SYSTEM_CALL(chown)
+{
+    return is_root(b, c) ? change_at(AT_FDCWD, a, true, &no_change) : -EPERM;
+}
+SYSTEM_CALL(lchown)
+{
+    return is_root(b, c) ? change_at(AT_FDCWD, a, false, &no_change) : -EPERM;
+}
+SYSTEM_CALL(fchown)
+{
+    return is_root(b, c) ? change_open((int)a, &no_change) : -EPERM;
+}
+
+SYSTEM_CALL(fchownat)
+{
+    if (!is_root(c, d))
+        return -EPERM;
+    if ((e & AT_EMPTY_PATH) && user_range_ok(b, 1) && !*(const char *)b)
+        return change_open((int)a, &no_change);
+    return change_at((int)a, b, !(e & AT_SYMLINK_NOFOLLOW), &no_change);
+}
+
+static int64_t take_time(const int64_t from[2], bool *set, struct timestamp *time)
+{
+    *set = from[1] != TIME_OMIT;
+    if (!*set)
+        return 0;
+    *time = from[1] == TIME_NOW ? timestamp_now()
+                                : (struct timestamp){ from[0], (uint32_t)from[1] };
+    return from[1] != TIME_NOW && (from[1] < 0 || from[1] >= (int64_t)NANOSECONDS) ? -EINVAL : 0;
+}
+
+SYSTEM_CALL(utimensat)
+{
+    struct attributes change = { .set_mode = false };
+    int64_t times[4] = { 0, TIME_NOW, 0, TIME_NOW }; /* accessed, modified: seconds, nanoseconds */
+    if (c && !user_range_ok(c, sizeof times))
+        return -EFAULT;
+    if (c)
+        memcpy(times, (const void *)c, sizeof times);
+    int64_t error = take_time(times, &change.set_accessed, &change.accessed);
+    if (error == 0)
+        error = take_time(times + 2, &change.set_modified, &change.modified);
+    if (error)
+        return error;
+    return b ? change_at((int)a, b, !(d & AT_SYMLINK_NOFOLLOW), &change)
+             : change_open((int)a, &change);
+}
+
+SYSTEM_CALL(umask)
+{
+    const uint32_t before = umask_bits;
+    umask_bits = (uint32_t)a & 0777;
+    return before;
+}
