@@ -47,7 +47,7 @@ SYSTEM_CALL(mount)
     if (strcmp((const char *)c, "tmpfs") != 0)
         return -ENODEV;
     const int64_t result = path_from_program(AT_FDCWD, b, PATH_NAME, path);
-    return result < 0 ? result : overlay_mount(path);
+    return result < 0 ? result : mount_memory(path);
 }
 
 static int64_t remove_directory(int directory, uint64_t string)

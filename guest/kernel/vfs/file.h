@@ -160,8 +160,6 @@ int64_t overlay_readlink(const char *path, char *buffer, uint64_t size);
 bool overlay_is_link_in_memory(const char *path);
 int64_t overlay_make(const char *path, uint32_t mode,
                      const char *target); /* directory, or symbolic link to `target` */
-int64_t overlay_mount(
-    const char *path); /* names can be made there from now on; made too, with what leads to it */
 int64_t overlay_remove(const char *path, bool directory);
 /* `directory`: it must be one; it was written with a slash behind it. */
 int64_t overlay_rename(const char *from, const char *to, bool replace, bool directory);
@@ -173,7 +171,11 @@ struct node;
 int64_t overlay_list_host(const struct node *directory, const char *path, uint64_t position,
                           emit_function *emit, void *sink);
 bool overlay_is_in_memory(const char *path); /* it is there, and lies in a memory file system */
-void overlay_init(void);
+
+/* mounts.c */
+void mounts_init(void);
+/* Names can be made there from now on; it is made too, with what leads to it. */
+int64_t mount_memory(const char *path);
 
 /* host_file.c, host_cache.c */
 struct file *host_open(const char *path, int flags, int64_t *error);

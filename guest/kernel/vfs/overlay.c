@@ -2,17 +2,11 @@
  * below a mount point: packages may be installed below /tmp or the home directory. Names are made
  * in memory only, and only below the mount points.
  */
-#include "host/exit.h"
 #include "lib/string.h"
 #include "mm/alloc.h"
 #include "vfs/tmpfs.h"
 
 #define HOST_POSITIONS (1ull << 62) /* positions in a listing from here on are the host's */
-
-static const char *const mounts[] = { "/tmp", "/var/tmp", "/dev/shm", "/run" };
-static const char *const fixed_directories[] = {
-    "/proc", "/sys"
-}; /* of procfs.c; here for the listing of "/" */
 
 /* ---- Looking ---- */
 
@@ -101,17 +95,6 @@ static struct node *place_for(const char *path, const char **name, int64_t *erro
     return NULL;
 }
 
-/* Adds a new node; frees it where that fails. */
-static int64_t add_new(struct node *directory, const char *name, struct node *node)
-{
-    if (!node)
-        return -ENOSPC;
-    int64_t error = entry_add(directory, name, node);
-    if (error)
-        node_release(node);
-    return error;
-}
-
 static struct file *create(const char *path, int flags, int mode, int64_t *error)
 {
     const char *name;
@@ -119,7 +102,7 @@ static struct file *create(const char *path, int flags, int mode, int64_t *error
     if (!directory)
         return NULL;
     struct node *node = node_create(S_IFREG | ((uint32_t)mode & 07777));
-    *error = add_new(directory, name, node);
+    *error = entry_add_new(directory, name, node);
     return *error ? NULL : node_open(node, flags & ~O_CREAT, path, error);
 }
 
@@ -174,7 +157,7 @@ int64_t overlay_make(const char *path, uint32_t mode, const char *target)
     } else if (node) {
         node->writable = true;
     }
-    return add_new(directory, name, node);
+    return entry_add_new(directory, name, node);
 }
 
 /* ---- Changing names ---- */
@@ -346,73 +329,4 @@ int64_t overlay_change(const char *path, const struct attributes *change)
         return -EROFS;
     node_change(node, change);
     return 0;
-}
-
-/* ---- The beginning ---- */
-
-/* A directory and all that lead to it. 0 or a negative errno. */
-static int64_t make_fixed(const char *path, bool mount)
-{
-    char prefix[MAX_PATH];
-    const char *name;
-    for (size_t length = 1; path[length - 1]; length++) {
-        int64_t error;
-        if (path[length] && path[length] != '/')
-            continue;
-        memcpy(prefix, path, length);
-        prefix[length] = 0;
-        struct node *node = node_find(prefix, &error);
-        struct node *directory = node_parent(prefix, &name, &error);
-        if (!node && directory) {
-            node = node_create(S_IFDIR | 0755);
-            error = add_new(directory, name, node);
-            if (error)
-                return error;
-            node->writable = directory->writable;
-            node->overlaps = true;
-        }
-        if (!node || !node_is(node, S_IFDIR))
-            return -ENOTDIR;
-        if (mount && !path[length]) {
-            node->writable = true;
-            node->mode = S_IFDIR | S_ISVTX | 0777;
-        }
-    }
-    return 0;
-}
-
-int64_t overlay_mount(const char *path)
-{
-    return path[1] ? make_fixed(path, true) : -EBUSY;
-}
-
-static void make_at_boot(const char *path, bool mount)
-{
-    if (make_fixed(path, mount))
-        kernel_panic("no memory for the file system");
-}
-
-/* The home directory is memory too, for programs that keep caches and settings there. */
-static const char *home_directory(void)
-{
-    char path[MAX_PATH];
-    for (int i = 0; i < vfs_program->envc; i++)
-        if (strncmp(vfs_program->envp[i], "HOME=/", 6) == 0 &&
-            strlen(vfs_program->envp[i]) < MAX_PATH &&
-            path_resolve("/", vfs_program->envp[i] + 5, 0, path) == 0 &&
-            strcmp(path, vfs_program->envp[i] + 5) == 0)
-            return vfs_program->envp[i] + 5;
-    return NULL;
-}
-
-void overlay_init(void)
-{
-    tree_init();
-    for (size_t i = 0; i < sizeof mounts / sizeof *mounts; i++)
-        make_at_boot(mounts[i], true);
-    for (size_t i = 0; i < sizeof fixed_directories / sizeof *fixed_directories; i++)
-        make_at_boot(fixed_directories[i], false);
-    const char *home = home_directory();
-    if (home && home[1])
-        make_at_boot(home, true);
 }

@@ -53,6 +53,8 @@ struct node *node_find(const char *path, int64_t *error);
 struct node *node_parent(const char *path, const char **name, int64_t *error);
 struct entry *entry_find(const struct node *directory, const char *name, size_t length);
 int64_t entry_add(struct node *directory, const char *name, struct node *node);
+/* The same for a new node, which may be NULL; frees it where that fails. */
+int64_t entry_add_new(struct node *directory, const char *name, struct node *node);
 void entry_remove(struct entry *entry);
 void node_touch(struct node *node); /* its contents have changed */
 void node_status(const struct node *node, struct status *status);

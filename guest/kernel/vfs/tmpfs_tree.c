@@ -89,6 +89,16 @@ int64_t entry_add(struct node *directory, const char *name, struct node *node)
     return 0;
 }
 
+int64_t entry_add_new(struct node *directory, const char *name, struct node *node)
+{
+    if (!node)
+        return -ENOSPC;
+    int64_t error = entry_add(directory, name, node);
+    if (error)
+        node_release(node);
+    return error;
+}
+
 void entry_remove(struct entry *entry)
 {
     struct node *directory = entry->directory, *node = entry->node;

@@ -7,7 +7,7 @@ const struct program *vfs_program;
 void vfs_init(const struct program *program)
 {
     vfs_program = program;
-    overlay_init();
+    mounts_init();
     for (int fd = 0; fd < 3; fd++) {
         struct file *file = stream_open(fd);
         if (!file)
