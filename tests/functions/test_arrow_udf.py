@@ -20,184 +20,7 @@ from udfvm import errors
 
 GUEST = Path(__file__).resolve().parents[2] / "guest"
 
-HEAD = r"""
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <stdio.h>
-
-struct slice { const void *bytes; uint32_t length; };
-__attribute__((export_name("ARROWUDF_VERSION_3_0"))) void version(void) {}
-__attribute__((export_name("alloc"))) void *export_alloc(uint32_t length, uint32_t align) { return aligned_alloc(8, (length + 15) & ~7u); }
-static int freed;
-__attribute__((export_name("dealloc"))) void export_dealloc(void *bytes, uint32_t length, uint32_t align) { free(bytes); freed++; }
-static int answer(struct slice *out, const void *bytes, uint32_t length, int status)
-{
-    void *made = malloc(length + 1);
-    memcpy(made, bytes, length);
-    *out = (struct slice){ made, length };
-    return status;
-}
-static int fail(struct slice *out, const char *text) { return answer(out, text, strlen(text), -1); }
-"""
-
-COMPUTING = r"""
-#include "wasm/arrow_file.h"
-
-/* Templates of results, from pyarrow. */
-@TEMPLATES@
-
-static int result(struct slice *out, const uint8_t *template, size_t size, const struct column *columns, size_t count, int64_t rows)
-{
-    struct file_format format;
-    if (!file_format_take(&format, template, size, columns, count))
-        return fail(out, "no template");
-    const uint64_t length = file_length(&format, columns, count, rows);
-    uint8_t *file = malloc(length);
-    file_write(&format, columns, count, rows, file);
-    const int status = answer(out, file, length, 0);
-    free(file);
-    return status;
-}
-
-static int take(const uint8_t *file, uint32_t length, struct column *columns, size_t count, int64_t *rows)
-{
-    size_t found;
-    return file_read(file, length, columns, count, &found, rows) && found == count;
-}
-
-int gcd(const uint8_t *file, uint32_t length, struct slice *out)
-{
-    struct column columns[2] = { { .storage = STORAGE_INT32 }, { .storage = STORAGE_INT32 } };
-    int64_t rows;
-    if (!take(file, length, columns, 2, &rows))
-        return fail(out, "cannot read");
-    int32_t *made = calloc(rows, 4);
-    uint8_t *validity = calloc(1, rows / 8 + 1);
-    for (int64_t row = 0; row < rows; row++) {
-        int32_t a = ((const int32_t *)columns[0].data)[row], b = ((const int32_t *)columns[1].data)[row];
-        if (column_is_null(&columns[0], row) || column_is_null(&columns[1], row))
-            continue;
-        while (b) {
-            const int32_t rest = a % b;
-            a = b;
-            b = rest;
-        }
-        made[row] = a;
-        validity[row >> 3] |= 1 << (row & 7);
-    }
-    const struct column column = { .storage = STORAGE_INT32, .data = (const uint8_t *)made, .validity = validity };
-    return result(out, int32_result, sizeof int32_result, &column, 1, rows);
-}
-
-/* int64: the same name with other types. */
-int gcd_wide(const uint8_t *file, uint32_t length, struct slice *out) { return fail(out, "the wide one"); }
-
-int repeat(const uint8_t *file, uint32_t length, struct slice *out)
-{
-    struct column columns[2] = { { .storage = STORAGE_TEXT32 }, { .storage = STORAGE_INT32 } };
-    int64_t rows;
-    if (!take(file, length, columns, 2, &rows))
-        return fail(out, "cannot read");
-    int32_t *places = calloc(rows + 1, 4), *wrong = calloc(rows + 1, 4);
-    char *bytes = calloc(1, 1 << 20), *messages = calloc(1, 1 << 16);
-    uint8_t *failed = calloc(1, rows / 8 + 1);
-    for (int64_t row = 0; row < rows; row++) {
-        const int32_t *from = (const int32_t *)columns[0].offsets + row, times = ((const int32_t *)columns[1].data)[row];
-        places[row + 1] = places[row];
-        wrong[row + 1] = wrong[row];
-        if (times < 0) {
-            wrong[row + 1] += sprintf(messages + wrong[row], "%d times?", (int)times);
-            failed[row >> 3] |= 1 << (row & 7);
-        }
-        for (int32_t i = 0; i < times; i++, places[row + 1] += from[1] - from[0])
-            memcpy(bytes + places[row + 1], columns[0].data + from[0], from[1] - from[0]);
-    }
-    const struct column made[2] = {
-        { .storage = STORAGE_TEXT32, .data = (const uint8_t *)bytes, .offsets = places },
-        { .storage = STORAGE_TEXT32, .data = (const uint8_t *)messages, .offsets = wrong, .validity = failed },
-    };
-    return result(out, text_and_error, sizeof text_and_error, made, 2, rows);
-}
-
-int panic(const uint8_t *file, uint32_t length, struct slice *out)
-{
-    fprintf(stderr, "\nthread 'main' panicked: unlucky %d\n", 13);
-    __builtin_trap();
-}
-int refuse(const uint8_t *file, uint32_t length, struct slice *out) { return fail(out, "I refuse"); }
-int outside(const uint8_t *file, uint32_t length, struct slice *out) { *out = (struct slice){ (void *)0x7fff0000, 100 }; return 0; }
-int junk(const uint8_t *file, uint32_t length, struct slice *out) { return answer(out, "ARROW1\0\0junkjunkjunkjunk", 24, 0); }
-
-/* The numbers from 1 to n, as text, for each n: batches of seven; an error where one would be 1000. */
-struct iterator { int64_t rows, row; int32_t *limits, at; };
-int count_to(const uint8_t *file, uint32_t length, struct slice *out)
-{
-    struct column columns[1] = { { .storage = STORAGE_INT32 } };
-    struct iterator *iterator = calloc(1, sizeof *iterator);
-    if (!take(file, length, columns, 1, &iterator->rows))
-        return fail(out, "cannot read");
-    iterator->limits = malloc(iterator->rows * 4 + 4);
-    for (int64_t row = 0; row < iterator->rows; row++)
-        iterator->limits[row] = column_is_null(&columns[0], row) ? 2 : ((const int32_t *)columns[0].data)[row];
-    if (iterator->rows == 1 && iterator->limits[0] < 0)
-        return fail(out, "no negative numbers");
-    *out = (struct slice){ iterator, sizeof *iterator };
-    return 0;
-}
-static int dropped;
-__attribute__((export_name("record_batch_iterator_drop"))) void drop_iterator(struct iterator *iterator)
-{
-    free(iterator->limits);
-    free(iterator);
-    dropped++;
-}
-__attribute__((export_name("record_batch_iterator_next"))) void next_batch(struct iterator *iterator, struct slice *out)
-{
-    int32_t rows[7], places[8] = { 0 }, wrong[8] = { 0 }, count = 0;
-    char bytes[100], messages[100];
-    uint8_t validity[1] = { 0xff }, failed[1] = { 0 };
-    for (; count < 7 && iterator->row < iterator->rows; count++) {
-        if (iterator->at >= iterator->limits[iterator->row]) {
-            iterator->row++;
-            iterator->at = 0;
-            count--;
-            continue;
-        }
-        rows[count] = iterator->row;
-        places[count + 1] = places[count];
-        wrong[count + 1] = wrong[count];
-        if (++iterator->at == 1000) {
-            wrong[count + 1] += sprintf(messages + wrong[count], "too far");
-            failed[0] |= 1 << count;
-        } else if (iterator->at == 3) {
-            validity[0] &= ~(1 << count);
-        } else {
-            places[count + 1] += sprintf(bytes + places[count], "%d", (int)iterator->at);
-        }
-    }
-    const struct column made[3] = {
-        { .storage = STORAGE_INT32, .data = (const uint8_t *)rows },
-        { .storage = STORAGE_TEXT32, .data = (const uint8_t *)bytes, .offsets = places, .validity = validity },
-        { .storage = STORAGE_TEXT32, .data = (const uint8_t *)messages, .offsets = wrong, .validity = failed },
-    };
-    if (count == 0)
-        *out = (struct slice){ NULL, 0 };
-    else
-        result(out, table_result, sizeof table_result, made, 3, count);
-}
-int count_dropped(const uint8_t *file, uint32_t length, struct slice *out)
-{
-    const struct column column = { .storage = STORAGE_INT32, .data = (const uint8_t *)&dropped };
-    return result(out, int32_result, sizeof int32_result, &column, 1, 1);
-}
-int count_freed(const uint8_t *file, uint32_t length, struct slice *out)
-{
-    const int32_t number = freed;
-    const struct column column = { .storage = STORAGE_INT32, .data = (const uint8_t *)&number };
-    return result(out, int32_result, sizeof int32_result, &column, 1, 1);
-}
-"""
+SOURCES = Path(__file__).parent / "arrow_udf"
 
 EXPORTS = {
     "gcd": "gcd(int32,int32)->int32",
@@ -245,6 +68,8 @@ def compiled(folder: Path, source: str, *more: str | Path) -> Path:
         "-o",
         "module.wasm",
         "module.c",
+        "-I.",
+        f"-I{SOURCES}",
         *map(str, more),
     ]
     subprocess.run(command, cwd=folder, check=True, timeout=300)
@@ -264,6 +89,7 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
     templates += c_array(
         "text_and_error", arrow_file({"repeat": pa.array(["x"]), "error": pa.array(["x"])})
     )
+    (folder / "templates.h").write_text("#include <stdint.h>\n" + templates)
     functions = "".join(
         f'__attribute__((export_name("{export_name(signature)}"))) int {function}_export(const'
         f" uint8_t *file, uint32_t length, struct slice *out) {{ return {function}(file, length,"
@@ -274,7 +100,7 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ["arrow/body", "arrow/flatbuffer", "arrow/storage", "arrow/stream_format"]
     return compiled(
         folder,
-        HEAD + COMPUTING.replace("@TEMPLATES@", templates) + functions,
+        (SOURCES / "computing.c").read_text() + functions,
         f"-I{GUEST / 'include'}",
         f"-I{runtimes}",
         *(runtimes / f"{name}.c" for name in (*names, "wasm/arrow_file")),
@@ -497,13 +323,15 @@ def test_files_are_those_that_pyarrow_writes(number: int, tmp_path: Path) -> Non
         "binary": "binary",
         "uint8": "uint8",
     }
-    signature = f"f({','.join(names[str(column.type)] for column in given.values())})->{names[str(answer.type)]}"
+    types = ",".join(names[str(column.type)] for column in given.values())
+    signature = f"f({types})->{names[str(answer.type)]}"
     source = (
-        HEAD
+        '#include "module.h"\n'
         + c_array("given", arrow_file(given))
         + c_array("made", arrow_file({"f": answer}))
         + f"""
-        __attribute__((export_name("{export_name(signature)}"))) int f(const uint8_t *file, uint32_t length, struct slice *out)
+        __attribute__((export_name("{export_name(signature)}")))
+        int f(const uint8_t *file, uint32_t length, struct slice *out)
         {{
             if (length != sizeof given || memcmp(file, given, length) != 0)
                 return fail(out, "another file was expected");
@@ -517,7 +345,8 @@ def test_files_are_those_that_pyarrow_writes(number: int, tmp_path: Path) -> Non
 def test_other_versions_of_the_abi() -> None:
     for version in ("4_0", "0_1", "30_0", "x"):
         text = f"""(module (global (export "ARROWUDF_VERSION_{version}") i32 (i32.const 0))
-                     (func (export "{export_name("f(int32)->int32")}") (param i32 i32 i32) (result i32) i32.const 0))"""
+                     (func (export "{export_name("f(int32)->int32")}")
+                       (param i32 i32 i32) (result i32) i32.const 0))"""
         with pytest.raises(
             errors.SignatureError,
             match=rf"version {version} of the ABI of arrow-udf, not 1\.0 to 3\.0",
@@ -553,6 +382,7 @@ def test_types_that_do_not_cross(signature: str, declared: str | None, message: 
         (func (export "dealloc") (param i32 i32 i32))"""
     )
     text = f"""(module {exports} (global (export "ARROWUDF_VERSION_3_0") i32 (i32.const 0))
-                 (func (export "{export_name(signature)}") (param i32 i32 i32) (result i32) i32.const 0))"""
+                 (func (export "{export_name(signature)}")
+                   (param i32 i32 i32) (result i32) i32.const 0))"""
     with pytest.raises(errors.SignatureError, match=message):
         udfvm.from_wasm(text, "f", signature=declared)
