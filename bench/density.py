@@ -31,7 +31,7 @@ import numpy as np
 import pyarrow as pa
 
 import udfvm
-from udfvm import vmm
+from udfvm import protocol, vmm
 from udfvm.codec.arrow_ipc import BatchCodec
 
 MIB = 1 << 20
@@ -92,11 +92,13 @@ def measure(vms: int) -> dict[str, Any]:
         taken = [
             held.enter_context(pool.core(scaled.image.base).vm(scaled.image)) for _ in range(vms)
         ]
-        replies = [vm.fresh_call(vmm.REQUEST_BATCH, request, limits) for vm in taken]
+        replies = [vm.fresh_call(protocol.REQUEST_BATCH, request, limits) for vm in taken]
     pool.close()
     return {
         **result,
-        "answered": sum(status == vmm.STATUS_OK and expected in reply for status, reply in replies),
+        "answered": sum(
+            status == protocol.STATUS_OK and expected in reply for status, reply in replies
+        ),
     }
 
 

@@ -114,7 +114,7 @@ class CoreSampler:
 def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list[float]]]:
     """The figures, and the samples that those of calls come from."""
     import udfvm
-    from udfvm import vmm
+    from udfvm import protocol, vmm
     from udfvm.codec.rows import RowCodec
     from udfvm.images.cache_files import cache_directory
 
@@ -160,12 +160,12 @@ def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list
     values = np.random.default_rng(0).random(1000)
     assert np.array_equal(scaled(values), values * 2 + 1)
     native = CoreSampler(
-        library, ffi, native_vm(directory), vmm.REQUEST_ROW, np.array([12.0, 300.0]).tobytes()
+        library, ffi, native_vm(directory), protocol.REQUEST_ROW, np.array([12.0, 300.0]).tobytes()
     )
     python_vm = vmm.VM.open(score.image)
     rows = RowCodec(score.name, score.parameters, score.result)
     row = rows.encode((12.0, 300.0))
-    python = CoreSampler(library, ffi, python_vm, vmm.REQUEST_ROW, row)
+    python = CoreSampler(library, ffi, python_vm, protocol.REQUEST_ROW, row)
     samplers: dict[str, Sampler] = {
         "exit": vmm.measure_exits,
         "core_native": native,

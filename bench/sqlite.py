@@ -129,7 +129,7 @@ def queries(connection: apsw.Connection, directory: Path) -> dict[str, str]:
 
 def fresh_calls(directory: Path) -> CoreSampler:
     """Fresh calls of the Python function through the core's C API."""
-    from udfvm import vmm
+    from udfvm import protocol, vmm
     from udfvm.codec.rows import RowCodec
 
     ffi = cffi.FFI()
@@ -146,7 +146,7 @@ def fresh_calls(directory: Path) -> CoreSampler:
         )
     )
     row = RowCodec(plus.name, plus.parameters, plus.result).encode((12.0, 300.0))
-    return CoreSampler(library, ffi, vmm.VM.open(plus.image), vmm.REQUEST_ROW, row)
+    return CoreSampler(library, ffi, vmm.VM.open(plus.image), protocol.REQUEST_ROW, row)
 
 
 def measure(directory: Path, repeats: int, row_rows: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 
-from udfvm.codec.guest_text import visible
+from udfvm.guest_text import visible
 
 
 class Code(enum.IntEnum):

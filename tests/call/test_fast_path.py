@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 import udfvm
-from udfvm.call.fast_path import LARGEST
+from udfvm.call.fast_path import MAX_REQUEST
 
 
 @udfvm.udf(vectorized=True, input_types=["double", "int32"], output_type="double")
@@ -44,7 +44,9 @@ def _seen() -> None:
     assert weighted._calls._small is not None
 
 
-@pytest.mark.parametrize("rows", [1, 7, 8, 1000, LARGEST // 12 - 100, LARGEST // 8, 100_000])
+@pytest.mark.parametrize(
+    "rows", [1, 7, 8, 1000, MAX_REQUEST // 12 - 100, MAX_REQUEST // 8, 100_000]
+)
 def test_sizes(rows: int) -> None:
     x, weight = arguments(rows, rows)
     result = weighted(x, weight)
@@ -86,7 +88,7 @@ def test_the_short_way_is_taken_by_what_is_plain_alone() -> None:
         (x[::2], weight[::2]),
         (x, 3),
         (x, list(weight)),
-        arguments(LARGEST),
+        arguments(MAX_REQUEST),
         (x.astype(">f8"), weight),
         (x, weight.astype(np.uint32)),
         (x.reshape(10, 10), weight.reshape(10, 10)),

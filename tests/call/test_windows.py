@@ -18,8 +18,9 @@ import udfvm
 import udfvm.sqlite
 from udfvm import limits as policy
 from udfvm.call import windows
-from udfvm.call.windows import Windows, call_with_windows
-from udfvm.images import build as image
+from udfvm.call.windows import call_with_windows
+from udfvm.images import base
+from udfvm.vmm import Windows
 
 WINDOW = 2 << 20
 ROWS = 1_000_000  # 8 MB of numbers: more than such a window holds
@@ -32,7 +33,7 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in users:
         for name in {"WINDOW", "SCRATCH"} & set(vars(module)):
             monkeypatch.setattr(module, name, WINDOW)
-    monkeypatch.setattr(image, "_open_bases", image._OpenBases())
+    monkeypatch.setattr(base, "_open_bases", base._OpenBases())
 
 
 def standardised(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -377,4 +378,4 @@ def test_windows_end_where_the_addresses_do(monkeypatch: pytest.MonkeyPatch) -> 
     assert given.output + given.scratch == 16 << 30 and given.input > 7 << 30
     with pytest.raises(udfvm.InputTooLargeError, match="a window can have"):
         tried(0, request=9 << 30, limits=limits(memory=64 << 30))
-    assert windows._MOST == 16 << 30
+    assert windows.MAX_WINDOW == 16 << 30

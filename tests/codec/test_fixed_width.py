@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import udfvm
-from udfvm.call.chunks import TooLarge, TooLargeForWindowError, call_in_pieces
+from udfvm.call.chunks import TooLarge, TooLargeForWindowError, call_in_chunks
 from udfvm.codec.arrow_ipc import BatchCodec, BatchReply, NumberCodec
 from udfvm.codec.columns import Form
 from udfvm.codec.fixed_width import NumberBatches, NumberColumns
@@ -307,17 +307,17 @@ def test_pieces_are_in_order() -> None:
         starts.append((start, type(failure)))
         return b"".join(part.data[0])
 
-    assert b"".join(call_in_pieces(whole, call, cut=True, cut_results=True)) == bytes(range(100))
+    assert b"".join(call_in_chunks(whole, call, cut=True, cut_results=True)) == bytes(range(100))
     assert starts == sorted(starts) and {kind for _, kind in starts} == {type(None)}
 
     starts.clear()
-    assert b"".join(call_in_pieces(whole, call, cut=True, cut_results=False)) == bytes(range(100))
+    assert b"".join(call_in_chunks(whole, call, cut=True, cut_results=False)) == bytes(range(100))
     assert [start for start, _ in starts] == [0, 33, 66, 99] and starts[0][
         1
     ] is udfvm.OutputLimitError
 
     starts.clear()
-    assert call_in_pieces(whole, call, cut=False, cut_results=True) == [bytes(range(100))]
+    assert call_in_chunks(whole, call, cut=False, cut_results=True) == [bytes(range(100))]
     assert starts == [(0, TooLargeForWindowError)]
 
 
@@ -329,4 +329,4 @@ def test_a_row_that_does_not_fit_gets_larger_windows() -> None:
             raise TooLargeForWindowError(100, 10)
         return f"{start}: {part.num_rows} of {failure.args[0]}"
 
-    assert call_in_pieces(whole, call, cut=True, cut_results=True) == ["0: 1 of 100", "1: 1 of 100"]
+    assert call_in_chunks(whole, call, cut=True, cut_results=True) == ["0: 1 of 100", "1: 1 of 100"]

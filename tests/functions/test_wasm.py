@@ -16,7 +16,7 @@ import pytest
 
 import udfvm
 from udfvm import errors
-from udfvm.images import build as image
+from udfvm.images import spec
 from udfvm.images.cache import clear_cache
 
 MODULE = """
@@ -341,9 +341,9 @@ def test_a_module_too_large_or_a_path_that_is_none(tmp_path: Path) -> None:
 def test_the_version_of_wasmtime_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "7.0.0")
     with pytest.raises(udfvm.BuildError, match=r"not 7\.0\.0: pip install 'udfvm\[wasm\]'"):
-        image.wasmtime_library()
+        spec.wasmtime_library()
     header = Path(__file__).parents[2] / "guest" / "runtimes" / "wasm" / "wasmtime.h"
-    assert f"#define WASMTIME_MAJOR {image.WASMTIME_VERSION}\n" in header.read_text()
+    assert f"#define WASMTIME_MAJOR {spec.WASMTIME_VERSION}\n" in header.read_text()
 
 
 def test_a_description_is_cached_and_checked(

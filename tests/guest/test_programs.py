@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from udfvm import errors, vmm
-from udfvm.images.build import LIBRARY_DIRECTORIES, SINGLE_FILES
+from udfvm import errors, protocol, vmm
+from udfvm.images.host import LIBRARY_DIRECTORIES, SINGLE_FILES
 from udfvm.images.hostfs import HostFS
 from udfvm.installation import GUEST
 from udfvm.limits import Limits
@@ -105,8 +105,8 @@ def test_every_call_finds_the_seal(folder: Path, tmp_path: Path, name: str) -> N
     limits = vmm.core_limits(Limits(memory=64 << 20, files=True))
     with vmm.VM.open(vmm.Image.open(path), files) as vm:
         for _ in range(20):
-            vm.call(vmm.REQUEST_BATCH, b"x" * 16384, limits)
+            vm.call(protocol.REQUEST_BATCH, b"x" * 16384, limits)
             vm.restore()
-            reply = vm.call(vmm.REQUEST_BATCH, b"", limits)
+            reply = vm.call(protocol.REQUEST_BATCH, b"", limits)
             assert (reply.status, bytes(reply.data[:8])) == (0, bytes(8)), reply.log.decode()
             vm.restore()

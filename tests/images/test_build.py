@@ -13,7 +13,7 @@ import pytest
 
 import udfvm
 from udfvm import errors, vmm
-from udfvm.images import build as image
+from udfvm.images.spec import BaseSpec, base_key
 
 PROGRAM = textwrap.dedent("""
     import json, time, udfvm
@@ -178,7 +178,7 @@ def test_a_layer_needs_its_own_base(filled: tuple[Path, dict[str, object]], tmp_
 
 def test_what_is_built_depends_on_its_content() -> None:
     keys = {
-        image.base_key(image.BaseSpec(memory, packages, window))
+        base_key(BaseSpec(memory, packages, window))
         for memory in (64 << 20, 128 << 20)
         for packages in ((), ("json",))
         for window in (2 << 20, 4 << 20)

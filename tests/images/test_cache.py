@@ -24,8 +24,8 @@ from hostile_files import ALL_KINDS, NOBODY, needs_root, put, remove
 import udfvm
 from udfvm import errors, vmm
 from udfvm.cli import commands
-from udfvm.images import build as image
-from udfvm.images import cache, cache_files
+from udfvm.images import base, cache, cache_files
+from udfvm.images.spec import BaseSpec
 
 PROGRAM = """
     import udfvm
@@ -67,7 +67,7 @@ def here(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory.mkdir(mode=0o700)
     copy(filled, directory)
     monkeypatch.setenv("UDFVM_CACHE", str(directory))
-    monkeypatch.setattr(image, "_open_bases", image._OpenBases())
+    monkeypatch.setattr(base, "_open_bases", base._OpenBases())
     return directory
 
 
@@ -164,7 +164,7 @@ def test_damaged_notes_are_no_notes(here: Path) -> None:
             file.seek(layer.stat().st_size - 1)
             file.write(b"\x5a")
         with pytest.raises(errors.ImageError, match="damaged"):
-            vmm.Image.open(layer, image.base_image(image.BaseSpec()))
+            vmm.Image.open(layer, base.base_image(BaseSpec()))
         assert call() == 42
 
 

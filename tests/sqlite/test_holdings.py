@@ -22,7 +22,7 @@ import udfvm
 import udfvm.sqlite
 from udfvm.cli import commands
 from udfvm.functions import compiled
-from udfvm.images.build import cache_directory
+from udfvm.images.cache_files import cache_directory
 
 POLICY = udfvm.sqlite.Policy(languages=["python"], allow_create=True)
 SEAL_WRITE = 0x0008

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import udfvm.sqlite
-from udfvm.codec.guest_text import visible
+from udfvm.guest_text import visible
 from udfvm.sqlite import Policy
 
 TABLE = (

@@ -724,7 +724,7 @@ def test_python_views_guest_memory_in_known_places() -> None:
             body = ast.unparse(function)
             views = re.findall(r"(\w+)?\(?ffi\.buffer\(([^()]*)\)\)?(\.toreadonly\(\))?", body)
             if any(
-                before not in ("bytes", "visible", "_copied") and not readonly
+                before not in ("bytes", "visible", "copied") and not readonly
                 for before, _, readonly in views
             ):
                 found.add(function.name)

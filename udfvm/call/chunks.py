@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, Self, TypeVar
 
+from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import OutputLimitError
 
 _Result = TypeVar("_Result")
@@ -26,27 +27,17 @@ class Sliceable(Protocol):
 _Rows = TypeVar("_Rows", bound=Sliceable)
 
 
-class TooLargeForWindowError(Exception):
-    """A batch must be cut into pieces: it has ``size`` bytes where there is ``room`` for fewer."""
-
-    def __init__(self, size: int, room: int) -> None:
-        super().__init__(size, room)
-        self.size = size
-        self.room = room
-        self.parts = size // room + 1
-
-
 TooLarge = TooLargeForWindowError | OutputLimitError
 
 
-def call_in_pieces(
+def call_in_chunks(
     whole: _Rows,
     call: Callable[[_Rows, int, TooLarge | None], _Result],
     *,
     cut: bool,
     cut_results: bool,
 ) -> list[_Result]:
-    """Calls with all rows, in as few pieces as fit the windows; returns the results in the order of
+    """Calls with all rows, in as few chunks as fit the windows; returns the results in the order of
     the rows.
 
     Args:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from udfvm.call.chunks import TooLargeForWindowError, call_in_pieces
+from udfvm.call.chunks import call_in_chunks
 from udfvm.call.runtime import Loader, Runtime, RuntimeKeeper
+from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import (
     CallError,
     ForkedError,
@@ -23,6 +24,7 @@ from udfvm.errors import (
 )
 from udfvm.limits import WINDOW
 from udfvm.load._bindings import changed
+from udfvm.protocol import REQUEST_BATCH, REQUEST_ROW
 from udfvm.types.arrow_types import JSON
 
 if TYPE_CHECKING:
@@ -30,18 +32,15 @@ if TYPE_CHECKING:
 
     from udfvm.call.chunks import TooLarge
     from udfvm.call.pool import Pool
-    from udfvm.call.windows import Windows
     from udfvm.codec.arrow_ipc import BatchReply
     from udfvm.codec.columns import Form
     from udfvm.codec.fixed_width import NumberBatches, NumberColumns
     from udfvm.codec.rows import RowCodec
     from udfvm.load.declaration import Declaration
-    from udfvm.vmm import VM
+    from udfvm.vmm import VM, Windows
 
 _Result = TypeVar("_Result")
 
-_REQUEST_ROW: Final = 3
-_REQUEST_BATCH: Final = 4
 _PLAIN_TYPES: Final = frozenset(
     {type(None), bool, int, float, str, bytes, datetime.date, datetime.datetime}
 )
@@ -156,10 +155,10 @@ class Calls(RuntimeKeeper):
             self._limits, runtime.host_functions
         )  # what it prints of zeros goes nowhere
         if self._rows is not None:
-            request, data = _REQUEST_ROW, self._rows.default()
+            request, data = REQUEST_ROW, self._rows.default()
         else:
             codec = self.codecs.batches
-            request, data = _REQUEST_BATCH, codec.stream(codec.null_and_zero())
+            request, data = REQUEST_BATCH, codec.stream(codec.null_and_zero())
         with contextlib.suppress(CallError):  # what it makes of zeros does not matter
             vm.call(request, data, limits, self._name)
 
@@ -183,7 +182,7 @@ class Calls(RuntimeKeeper):
         if rows.is_null(arguments):
             return None
         payload = rows.encode(arguments)
-        status, reply = self._fresh_call(_REQUEST_ROW, payload)
+        status, reply = self._fresh_call(REQUEST_ROW, payload)
         if status:
             raise guest_exception(reply, self._name)
         return rows.decode(reply)
@@ -252,7 +251,9 @@ class Calls(RuntimeKeeper):
     # ---- Columns ----
 
     def _keep_small(self, batches: NumberBatches, runtime: Runtime) -> None:
-        small = batches.small(self._name, runtime, self._call_renewed)
+        from udfvm.call.fast_path import small_batches
+
+        small = small_batches(batches, self._name, runtime, self._call_renewed)
         with self._guard.lock:
             if self._runtime is runtime:  # else names changed meanwhile
                 self._small = small
@@ -265,7 +266,7 @@ class Calls(RuntimeKeeper):
         return self._call_with_any(arguments)
 
     def _in_chunks(self, whole: Any, call: Callable[[Any, int, TooLarge | None], Any]) -> list[Any]:
-        return call_in_pieces(
+        return call_in_chunks(
             whole,
             call,
             cut=self.declaration.elementwise,
@@ -310,7 +311,7 @@ class Calls(RuntimeKeeper):
             raise
         status, reply, is_data = runtime.pool.call_and_give(
             vm,
-            _REQUEST_BATCH,
+            REQUEST_BATCH,
             length,
             runtime.limits,
             self._name,
@@ -345,6 +346,6 @@ def guest_exception(
     reply: bytes | memoryview, name: str, first_row: int = 0, rows: int = 0
 ) -> CallError:
     """The exception in a reply with status ERROR."""
-    from udfvm.codec import guest_error
+    from udfvm.vmm import guest_error
 
     return guest_error.parse(reply, name, first_row, rows)

@@ -14,11 +14,11 @@ from typing import Any, Final, NamedTuple
 
 from udfvm.codec.rows import decode_row, encode_value
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
+from udfvm.protocol import MAX_HOST_NAME
 from udfvm.types.arrow_types import JSON, Kind, Parameter, ResultType
 from udfvm.types.signatures import hints_of, signature_of
 
 _KINDS: Final = frozenset({Kind.BOOL, Kind.INT, Kind.FLOAT, Kind.TEXT, Kind.BYTES})
-_LONGEST_NAME: Final = 255
 
 
 class HostFunction(NamedTuple):
@@ -150,7 +150,7 @@ def _host_function(udf: str, function: Callable[..., Any]) -> HostFunction:
         not callable(function)
         or not isinstance(name, str)
         or not name.isidentifier()
-        or len(name.encode()) > _LONGEST_NAME
+        or len(name.encode()) > MAX_HOST_NAME
     ):
         raise SignatureError(
             f"UDF {udf!r}: host_functions= has {function!r:.100}, which is no function with a name:"

@@ -5,19 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from udfvm.codec.guest_text import visible
+from udfvm.guest_text import shown
 from udfvm.log import Log, Stream, is_logger
 
 if TYPE_CHECKING:
     from udfvm.vmm.callbacks import BoundLog, Printed
 
 _INFO, _WARNING = 20, 30  # of module logging
-_LONGEST_CHARACTER = 6  # bytes of the visible form, for one byte
-
-
-def shown(text: bytes) -> str:
-    """What a guest printed: control characters but newlines and tabs are written out."""
-    return visible(text.replace(b"\r\n", b"\n"), _LONGEST_CHARACTER * len(text) + 1)
 
 
 def bind(log: Log) -> BoundLog:

@@ -97,7 +97,7 @@ class Pool:
 
     def core(self, base: Image) -> Core:
         """The VMs of one base image. Raises PoolClosedError."""
-        from udfvm.images.build import host_files
+        from udfvm.images.host import host_files
         from udfvm.vmm import Pool as Core
 
         with self._lock:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from udfvm.call.codecs import Codecs
-from udfvm.call.forks import ForkLock
+from udfvm.forks import ForkLock
 from udfvm.load._bindings import changed
 
 if TYPE_CHECKING:
     from udfvm.call.pool import Pool
-    from udfvm.images.build import BaseSpec
+    from udfvm.images.spec import BaseSpec
     from udfvm.load.bindings import Bindings
     from udfvm.load.declaration import Declaration
     from udfvm.vmm import Image
@@ -133,7 +133,8 @@ class RuntimeKeeper:
     def _build(self) -> Runtime:
         from udfvm import vmm
         from udfvm.call import output
-        from udfvm.images.build import base_image, udf_layer
+        from udfvm.images.base import base_image
+        from udfvm.images.layer import udf_layer
         from udfvm.vmm.callbacks import bind_host_functions
 
         limits, host_functions = self._limits, self.declaration.host_functions

@@ -9,29 +9,20 @@ room for large blocks, as large as it takes, up to the memory of the function.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from udfvm.errors import InputTooLargeError, OutputLimitError
 from udfvm.limits import MEBIBYTE, MEMORY_UNIT, SCRATCH, WINDOW, Limits
+from udfvm.protocol import MAX_WINDOW, PAGE_SIZE
+from udfvm.vmm.windows import Windows
 
 _Result = TypeVar("_Result")
 
-_MOST: Final = (
-    16 << 30
-)  # UDFVM_MAX_WINDOW: of the input window, and of output window and scratch together
-_CALL_PAGE: Final = 4096  # of the input window, before the payload
+_CALL_PAGE: Final = PAGE_SIZE  # of the input window, before the payload
 _NOT_AGAIN: Final = (
     "more than the output window has, and a call that may have called host functions is not made"
     " again with a larger one: say max_output=, the size of the largest result"
 )
-
-
-class Windows(NamedTuple):
-    """Bytes of the input window, of the output window, and of scratch."""
-
-    input: int
-    output: int
-    scratch: int
 
 
 class _Room:
@@ -39,19 +30,19 @@ class _Room:
 
     def __init__(self, limits: Limits) -> None:
         self.memory = limits.memory
-        self.most = min(max(WINDOW, limits.memory), _MOST // 2)
+        self.most = min(max(WINDOW, limits.memory), MAX_WINDOW // 2)
 
     def windows(self, request: int, reply: int) -> Windows:
         """Windows for a request and a reply of so many bytes, no larger than they may be."""
         output = min(max(WINDOW, _rounded(reply)), self.most)
-        scratch = min(max(SCRATCH, self.memory), _MOST - output)
+        scratch = min(max(SCRATCH, self.memory), MAX_WINDOW - output)
         return Windows(min(max(WINDOW, _rounded(request + _CALL_PAGE)), self.most), output, scratch)
 
     @property
     def advice(self) -> str:
         """What to do where they may not."""
         megabytes = self.most // MEBIBYTE
-        if self.most == _MOST // 2:
+        if self.most == MAX_WINDOW // 2:
             return (
                 f"more than the {megabytes} MiB that a window can have: pass fewer rows at a time"
             )

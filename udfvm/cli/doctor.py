@@ -16,9 +16,9 @@ from rich.table import Table
 from udfvm import __version__
 from udfvm.cli.terminal import console
 from udfvm.errors import BuildError, CacheError, KVMUnavailableError
-from udfvm.images.build import wasmtime_library
 from udfvm.images.cache import cache_entries, stored_bytes
 from udfvm.images.cache_files import cache_directory, cache_size
+from udfvm.images.spec import wasmtime_library
 from udfvm.installation import GUEST
 from udfvm.limits import format_size
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.ipc
 
-from udfvm.call.chunks import TooLargeForWindowError
 from udfvm.codec.replies import Places, column_of
+from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import ProtocolError
 from udfvm.vmm import copy
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from udfvm.codec.replies import checked, empty
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
+from udfvm.protocol import COLUMNS_MORE
 from udfvm.types.arrow_types import RowType
 from udfvm.types.conversions import convert
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 _HEAD: Final = struct.Struct("<QII")
 _COLUMN: Final = struct.Struct("<IIQQQQ")
-_MORE: Final = 1
 
 _WIDE: Final = {
     RowType.BOOL: pa.bool_(),
@@ -129,7 +129,7 @@ def decode(
     """
     try:
         rows, count, flags = _HEAD.unpack_from(reply)
-        if count != len(types) or rows > most_rows or flags & ~_MORE:
+        if count != len(types) or rows > most_rows or flags & ~COLUMNS_MORE:
             raise ValueError(
                 f"{count} columns of {rows} rows where there can be {len(types)} of {most_rows}"
             )
@@ -139,7 +139,7 @@ def decode(
     except (struct.error, ValueError, pa.ArrowException) as error:
         raise ProtocolError(f"UDF {function!r}: the guest's reply is not valid: {error}") from error
     return pa.RecordBatch.from_arrays(columns, names=[f"c{index}" for index in range(count)]), bool(
-        flags & _MORE
+        flags & COLUMNS_MORE
     )
 
 

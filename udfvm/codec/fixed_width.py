@@ -9,25 +9,23 @@ memory, and numbers in a reply are used where they lie.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from udfvm.call.chunks import TooLargeForWindowError
 from udfvm.codec.arrow_ipc import NumberCodec
 from udfvm.codec.columns import Form, in_form
+from udfvm.codec.window import TooLargeForWindowError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from udfvm.call.fast_path import SmallBatches
-    from udfvm.call.runtime import Runtime
     from udfvm.codec.arrow_ipc import BatchCodec, BatchReply
 
 
 class NumberColumns(NamedTuple):
-    """Columns of numbers: of each, its bytes in one piece or several."""
+    """Columns of numbers: of each, its bytes in one chunk or several."""
 
     form: Form  # of the result
     num_rows: int
@@ -39,8 +37,8 @@ class NumberColumns(NamedTuple):
         if start == 0 and count == self.num_rows:
             return self
         data = tuple(
-            tuple(_slice(pieces, start * width, count * width))
-            for pieces, width in zip(self.data, self.widths, strict=True)
+            tuple(_slice(chunks, start * width, count * width))
+            for chunks, width in zip(self.data, self.widths, strict=True)
         )
         return self._replace(num_rows=count, data=data)
 
@@ -86,44 +84,44 @@ class NumberBatches:
         form, rows, data = Form.NUMPY, 0, []
         for index, argument in enumerate(arguments):
             if type(argument) is ndarray:
-                pieces = self._numpy_pieces(argument, index)
+                chunks = self._numpy_chunks(argument, index)
             elif isinstance(argument, pa.Array):
                 form = Form.ARRAY if form is Form.NUMPY else form
-                pieces = self._pieces((argument,), index)
+                chunks = self._chunks((argument,), index)
             elif isinstance(argument, pa.ChunkedArray):
                 form = Form.CHUNKED
-                pieces = (
-                    self._pieces(argument.chunks, index)
+                chunks = (
+                    self._chunks(argument.chunks, index)
                     if argument.type == self._types[index]
                     else None
                 )
             else:
                 return None
-            if pieces is None:
+            if chunks is None:
                 return None
             length = len(argument)
             if length == 0 or (rows and length != rows):
                 return None
             rows = length
-            data.append(pieces)
+            data.append(chunks)
         return NumberColumns(form, rows, self._widths, tuple(data))
 
-    def _pieces(self, chunks: Iterable[pa.Array], index: int) -> tuple[memoryview, ...] | None:
+    def _chunks(self, arrays: Iterable[pa.Array], index: int) -> tuple[memoryview, ...] | None:
         type_, width = self._types[index], self._widths[index]
-        pieces = []
-        for chunk in chunks:
-            if chunk.type != type_ or chunk.null_count:
+        chunks = []
+        for array in arrays:
+            if array.type != type_ or array.null_count:
                 return None
-            data = chunk.buffers()[1]
+            data = array.buffers()[1]
             if data is None:
                 continue  # it has no rows
             if not data.is_cpu:
                 return None
-            begin = chunk.offset * width
-            pieces.append(memoryview(data).cast("B")[begin : begin + len(chunk) * width])
-        return tuple(pieces)
+            begin = array.offset * width
+            chunks.append(memoryview(data).cast("B")[begin : begin + len(array) * width])
+        return tuple(chunks)
 
-    def _numpy_pieces(
+    def _numpy_chunks(
         self, argument: np.ndarray[Any, Any], index: int
     ) -> tuple[memoryview, ...] | None:
         if argument.ndim != 1 or argument.dtype != self._numpy_types()[index]:
@@ -145,19 +143,13 @@ class NumberBatches:
             )
         return self._dtypes
 
-    def small(
-        self, name: str, runtime: Runtime, renewed: Callable[[tuple[Any, ...]], Any]
-    ) -> SmallBatches | None:
-        """The shorter way for small numpy arrays; None where the types have values that stand for
-        nulls, or are none of numbers.
+    def numpy_form(self) -> tuple[BatchCodec, NumberCodec, tuple[np.dtype[Any], ...]] | None:
+        """The codecs and the types in numpy, the result's last; None where the types have values
+        that stand for nulls, or are none of numbers.
         """
         if self._codec is None or any(dtype.kind == "M" for dtype in self._numpy_types()):
             return None
-        from udfvm.call.fast_path import SmallBatches
-
-        return SmallBatches(
-            name, self._batch_codec, self._codec, self._numpy_types(), runtime, renewed
-        )
+        return self._batch_codec, self._codec, self._numpy_types()
 
     def size(self, columns: NumberColumns) -> int:
         """Bytes of a request."""
@@ -177,7 +169,7 @@ class NumberBatches:
         return layout.request_length
 
     def result(self, form: Form, replies: Sequence[BatchReply]) -> Any:
-        """The numbers in replies to the pieces of a batch, as the caller wants them."""
+        """The numbers in replies to the chunks of a batch, as the caller wants them."""
         if form is Form.NUMPY and len(replies) == 1 and replies[0].is_data:
             import numpy as np
 
@@ -191,12 +183,12 @@ class NumberBatches:
         )
 
 
-def _slice(pieces: Iterable[memoryview], start: int, length: int) -> Iterable[memoryview]:
-    for piece in pieces:
+def _slice(chunks: Iterable[memoryview], start: int, length: int) -> Iterable[memoryview]:
+    for chunk in chunks:
         if length == 0:
             return
-        part = piece[start : start + length]
-        start = max(0, start - len(piece))
+        part = chunk[start : start + length]
+        start = max(0, start - len(chunk))
         length -= len(part)
         if part:
             yield part

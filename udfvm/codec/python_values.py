@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from udfvm.codec.guest_text import visible
 from udfvm.errors import TypeMappingError
+from udfvm.guest_text import visible
 
 _REFUSALS: Final = (ArithmeticError, ValueError, pa.ArrowException)
 

@@ -16,6 +16,13 @@ from udfvm.functions.options import PythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
 from udfvm.keywords import checks_options_of
+from udfvm.protocol import (
+    ANSWER_FINISH,
+    ANSWER_MERGE,
+    ANSWER_NONE,
+    ANSWER_STATE,
+    REQUEST_AGGREGATE,
+)
 from udfvm.types.arrow_types import JSON, named
 from udfvm.types.signatures import signature_of
 
@@ -28,12 +35,7 @@ if TYPE_CHECKING:
     from udfvm.types.arrow_types import Type
     from udfvm.vmm import VM
 
-_REQUEST_AGGREGATE: Final = 8
 _HEAD: Final = struct.Struct("<QII")
-_NO_ANSWER: Final = 0
-_FINISH: Final = 2
-_STATE: Final = 3
-_MERGE: Final = 4
 _MAX_BATCH: Final = 1 << 16  # rows of one exchange
 _ENOUGH_FOR_TWO: Final = 1 << 18  # rows from which on a second micro-VM is worth it
 
@@ -118,7 +120,7 @@ class AggregateFunction(Function):
         runtime, vm = self._calls.take_vm()
         try:
             self._feed(runtime, vm, table, first_row)
-            state = self._ask(runtime, vm, _STATE, [], named("binary"))
+            state = self._ask(runtime, vm, ANSWER_STATE, [], named("binary"))
         finally:
             runtime.pool.give(vm)
         if not isinstance(state, bytes):
@@ -129,8 +131,8 @@ class AggregateFunction(Function):
         import pyarrow as pa
 
         if state is not None:
-            self._ask(runtime, vm, _MERGE, [pa.array([state], pa.large_binary())], None)
-        return self._ask(runtime, vm, _FINISH, [], self.result.type)
+            self._ask(runtime, vm, ANSWER_MERGE, [pa.array([state], pa.large_binary())], None)
+        return self._ask(runtime, vm, ANSWER_FINISH, [], self.result.type)
 
     def _feed(self, runtime: Runtime, vm: VM, table: pa.Table, first_row: int) -> None:
         from udfvm.codec.column_batches import widened
@@ -145,7 +147,7 @@ class AggregateFunction(Function):
                 size //= 2
                 continue
             columns = [widened(column) for column in one_batch(chunk).columns]
-            self._ask(runtime, vm, _NO_ANSWER, columns, None, first_row + start)
+            self._ask(runtime, vm, ANSWER_NONE, columns, None, first_row + start)
             start += len(chunk)
 
     def _ask(
@@ -169,7 +171,7 @@ class AggregateFunction(Function):
             columns = [widened(pa.nulls(0, parameter.type.arrow)) for parameter in self.parameters]
         group, inverse = pa.array([0] * rows, pa.int64()), pa.nulls(rows, pa.bool_())
         payload = _HEAD.pack(0, answer, 0) + encode([group, inverse, *columns], rows)
-        reply = vm.call(_REQUEST_AGGREGATE, payload, runtime.limits, self.name)
+        reply = vm.call(REQUEST_AGGREGATE, payload, runtime.limits, self.name)
         data = bytes(reply.data)
         if reply.status:
             raise guest_exception(data, self.name, first_row, rows)

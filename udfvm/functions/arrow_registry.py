@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from udfvm.call.forks import ForkLock
 from udfvm.codec.columns import Form, form_of, scalar_of
 from udfvm.errors import CallError, SignatureError, TypeMappingError, UnknownUDFError
+from udfvm.forks import ForkLock
 from udfvm.types.arrow_types import Kind, Parameter
 
 if TYPE_CHECKING:

@@ -20,16 +20,15 @@ from udfvm.functions.signature_text import (
     storage_of,
 )
 from udfvm.limits import WINDOW, Limits
+from udfvm.protocol import DESCRIPTION_TABLE, REQUEST_COMPILE, REQUEST_DESCRIBE
 from udfvm.types.arrow_types import Parameter, Type, named
 from udfvm.types.signatures import Signature
 
 if TYPE_CHECKING:
     from udfvm.call.pool import Pool
-    from udfvm.images.build import BaseSpec
+    from udfvm.images.spec import BaseSpec
     from udfvm.load.declaration import Language
 
-_REQUEST_DESCRIBE: Final = 9
-_REQUEST_COMPILE: Final = 10
 _COMPILED_ONCE: Final = 256 << 10  # bytes of code; less compiles in no time
 _COMPILED: Final = struct.pack(
     "<BII", ord("c"), 0, 0
@@ -42,7 +41,6 @@ _MAX_TYPE_NAME: Final = (
     16 << 10
 )  # bytes of the name of a type: MAX_TYPE_NAME of guest/runtimes/shared/compiled/type.h
 _DESCRIPTION: Final = struct.Struct("<II")
-_TABLE: Final = 1  # UDFVM_DESCRIPTION_TABLE
 #: What to do where a program of a language ends before its function is loaded.
 ADVICE: Final = {
     "native": ": an executable becomes ready when its main() calls udfvm_serve() of udfvm.h"
@@ -51,7 +49,7 @@ ADVICE: Final = {
 
 def compiled_base(language: Language, limits: Limits) -> BaseSpec:
     """The base image for functions of a language."""
-    from udfvm.images.build import BaseSpec
+    from udfvm.images.spec import BaseSpec
 
     return BaseSpec(memory=limits.memory, window=WINDOW, runtime=language)
 
@@ -81,7 +79,8 @@ def describe(
     program that ends before it says.
     """
     from udfvm import vmm
-    from udfvm.images.build import base_image, cached_reply
+    from udfvm.images.base import base_image
+    from udfvm.images.kept_replies import cached_reply
 
     base = base_image(compiled_base(language, limits), limits.build_timeout_ns)
     slots = (Parameter("result", *declared.result), *declared.parameters) if declared else ()
@@ -89,7 +88,7 @@ def describe(
     def ask() -> bytes:
         loadable = ahead(language, code, name=name, limits=limits, pool=pool)
         request = load_payload(loadable.code, symbol, slots, (), settings + loadable.settings)
-        return _ask(_REQUEST_DESCRIBE, language, request, name, limits, pool)
+        return _ask(REQUEST_DESCRIBE, language, request, name, limits, pool)
 
     identity = (
         symbol.encode()
@@ -106,7 +105,8 @@ def _ask(
     request: int, language: Language, payload: bytes, name: str, limits: Limits, pool: Pool
 ) -> bytes:
     """The reply of a language's runtime. Raises SignatureError where it has none."""
-    from udfvm.images.build import base_image, load_call, load_limits
+    from udfvm.images.base import base_image
+    from udfvm.images.layer import load_call, load_limits
 
     base = base_image(compiled_base(language, limits), limits.build_timeout_ns)
     with pool.core(base).vm(base) as vm:
@@ -133,14 +133,15 @@ def ahead(language: Language, code: bytes, *, name: str, limits: Limits, pool: P
     Raises SignatureError for code that does not compile.
     """
     from udfvm import vmm
-    from udfvm.images.build import base_image, cached_reply
+    from udfvm.images.base import base_image
+    from udfvm.images.kept_replies import cached_reply
 
     if language != "wasm" or len(code) < _COMPILED_ONCE:
         return Loadable(code, b"")
 
     def ask() -> bytes:
         compiled = _ask(
-            _REQUEST_COMPILE, language, load_payload(code, "", (), ()), name, limits, pool
+            REQUEST_COMPILE, language, load_payload(code, "", (), ()), name, limits, pool
         )
         return vmm.sha256(compiled) + compiled
 
@@ -174,7 +175,7 @@ def read_description(name: str, reply: bytes) -> Description:
     try:
         count, flags = _DESCRIPTION.unpack_from(reply)
         names = _DESCRIPTION.size + (count + 1) * _SLOT.size
-        if flags & ~_TABLE or count > MAX_PARAMETERS or len(reply) < names:
+        if flags & ~DESCRIPTION_TABLE or count > MAX_PARAMETERS or len(reply) < names:
             raise ValueError(f"{count} parameters in {len(reply)} bytes")
         slots = []
         for index in range(count + 1):
@@ -186,7 +187,9 @@ def read_description(name: str, reply: bytes) -> Description:
             names += length
         if len(reply) != names:
             raise ValueError(f"{len(reply) - names} bytes too many")
-        return Description(made_signature(name, slots[1:], *slots[0][1:]), bool(flags & _TABLE))
+        return Description(
+            made_signature(name, slots[1:], *slots[0][1:]), bool(flags & DESCRIPTION_TABLE)
+        )
     except (struct.error, ValueError, KeyError, SignatureError) as error:
         raise ProtocolError(
             f"the guest's description of the function is not valid: {error}", name

@@ -138,7 +138,7 @@ class Function(DeclaredFunction):
     def __reduce__(self) -> str | tuple[object, ...]:
         from udfvm.functions.transfer import reduced
 
-        return reduced(self)
+        return reduced(self, Function)
 
     # ---- Copies with other options ----
 

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from udfvm.codec.guest_text import visible
 from udfvm.errors import BuildError
+from udfvm.guest_text import visible
 
 _FLAGS: Final = ("-O3", "-g", "-Wall", "-shared", "-fPIC", "-fno-omit-frame-pointer")
 _LANGUAGE: Final = "-x"
 _MAX_HEAD: Final = 40 << 10  # bytes kept of a compiler's output: with the mark
-_MAX_TAIL: Final = 20 << 10  # between them less than guest_text.LONGEST
+_MAX_TAIL: Final = 20 << 10  # between them less than guest_text.MAX_LENGTH
 _SLICE: Final = 0.05  # seconds between two looks whether it has ended
 
 

@@ -47,7 +47,7 @@ class PythonProgram(Program):
 
     def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
         """The function is pickled where it refers to more than builtins, or is to be loaded."""
-        from udfvm.images.build import BaseSpec
+        from udfvm.images.spec import BaseSpec
         from udfvm.load.identity import of_pickled, of_self_contained
         from udfvm.load.libraries import packages_of
         from udfvm.load.records import with_records

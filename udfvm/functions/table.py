@@ -17,6 +17,7 @@ from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
 from udfvm.keywords import checks_options_of
 from udfvm.load.declaration import Column
+from udfvm.protocol import REQUEST_FETCH, REQUEST_TABLE
 from udfvm.types.arrow_types import Parameter, ResultType, declared, named
 from udfvm.types.signatures import annotation_of, hints_of, signature_of
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from udfvm.call.pool import Pool
     from udfvm.limits import Limits
 
-_REQUEST_TABLE: Final = 6
-_REQUEST_FETCH: Final = 7
 _FETCH: Final = struct.Struct("<QQ")
 _FIRST_FETCH: Final = 64  # rows; each fetch asks for twice as many as the one before
 _MAX_FETCH: Final = 1 << 14
@@ -82,7 +81,7 @@ class TableFunction(Function):
         columns, _ = columns_of(self.name, self.parameters, arguments, vectorized=False)
         types = [named("int64"), *(column.type for column in self.columns)]
         names = [column.name for column in self.columns]
-        request, limit = _REQUEST_TABLE, _FIRST_FETCH
+        request, limit = REQUEST_TABLE, _FIRST_FETCH
         payload = encode([widened(column) for column in columns], 1)
         runtime, vm = self._calls.take_vm()
         try:
@@ -95,7 +94,7 @@ class TableFunction(Function):
                 batch, more = decode(self.name, data, types, limit)
                 if batch.num_rows:
                     yield pa.RecordBatch.from_arrays(batch.columns[1:], names=names)
-                request, payload, limit = _REQUEST_FETCH, b"", min(2 * limit, _MAX_FETCH)
+                request, payload, limit = REQUEST_FETCH, b"", min(2 * limit, _MAX_FETCH)
         finally:
             runtime.pool.give(vm)
 

@@ -11,13 +11,13 @@ import functools
 import io
 import pickle
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from udfvm.errors import SignatureError
 
 if TYPE_CHECKING:
-    from udfvm.functions.function import Function
     from udfvm.functions.program import Program
+    from udfvm.limits import Limits
 
 _MAIN: Final = frozenset(
     {"__main__", "__mp_main__"}
@@ -26,8 +26,26 @@ _MAKER: Final = "udfvm._guest._udfvm_callables"
 _KEPT: Final = 64  # UDFs that arrived by value
 
 
-def reduced(udf: Function) -> str | tuple[object, ...]:
-    """The answer of ``Function.__reduce__``. Raises SignatureError where it cannot travel."""
+class Function(Protocol):
+    """What travels of a function."""
+
+    _program: Program
+    _options: dict[str, Any]
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def language(self) -> str: ...
+    @property
+    def function(self) -> Any: ...
+    @property
+    def limits(self) -> Limits: ...
+
+
+def reduced(udf: Function, base: type[Any]) -> str | tuple[object, ...]:
+    """The answer of ``Function.__reduce__``; ``base`` is the class of all functions. Raises
+    SignatureError where the function cannot travel.
+    """
     if udf.language != "python":
         return rebuilt, (type(udf), udf._program, _options_of(udf))
     if _is_importable(udf):
@@ -35,7 +53,7 @@ def reduced(udf: Function) -> str | tuple[object, ...]:
     from udfvm.load.pickling import UNPICKLABLE, unpicklable_name
 
     try:
-        return arrived, (_dumped(udf),)
+        return arrived, (_dumped(udf, base),)
     except UNPICKLABLE as error:
         if name := _found_as(udf):
             return name  # a forked or spawned worker has it
@@ -95,10 +113,9 @@ def _found_as(udf: Function) -> str:
     return name if found is udf else ""
 
 
-def _dumped(udf: Function) -> bytes:
+def _dumped(udf: Function, base: type[Any]) -> bytes:
     import cloudpickle
 
-    from udfvm.functions.function import Function
     from udfvm.load.reductions import reduced_callable, without_slots
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -108,7 +125,7 @@ def _dumped(udf: Function) -> bytes:
 
         def reducer_override(self, obj: Any) -> Any:
             if (
-                isinstance(obj, Function)
+                isinstance(obj, base)
                 and obj.language == "python"
                 and (obj is udf or not _is_importable(obj))
             ):
@@ -131,7 +148,7 @@ def fill(udf: Function, state: tuple[Program, dict[str, Any]]) -> None:
 
 def rebuilt(cls: type[Function], program: Program, options: bytes) -> Function:
     """A function of compiled code as it was."""
-    return cls(program, **pickle.loads(options))
+    return cls(program, **pickle.loads(options))  # type: ignore[call-arg]
 
 
 @functools.lru_cache(_KEPT)

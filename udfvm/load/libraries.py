@@ -24,7 +24,7 @@ def _roots() -> tuple[str, ...]:
     """Folders of the standard library and of installed packages, and of this package, each with a
     separator at its end.
     """
-    from udfvm.images.build import package_directories
+    from udfvm.images.host import package_directories
 
     standard = [
         path

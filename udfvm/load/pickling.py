@@ -22,8 +22,8 @@ from typing import Any, Final
 
 import cloudpickle
 
-from udfvm.call.forks import ForkLock
 from udfvm.errors import SignatureError
+from udfvm.forks import ForkLock
 from udfvm.load.declaration import DeclaredFunction, OfferedFunctions
 from udfvm.load.libraries import is_library, is_user_module
 from udfvm.load.records import WithRecords

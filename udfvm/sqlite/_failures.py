@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from udfvm import errors
-from udfvm.codec.guest_text import visible
+from udfvm.guest_text import visible
 from udfvm.sqlite._extension import Cause, ffi, member_type
 
 _IN_CALLS: Final[dict[int, type[errors.CallError]]] = {
@@ -81,7 +81,7 @@ def _failure_callback(wrap: Callable[[str], Exception] | None) -> Any:
 def exception_of(failure: Any) -> BaseException:
     """What a call in Python would have raised."""
     from udfvm import vmm
-    from udfvm.codec import guest_error
+    from udfvm.vmm import guest_error
 
     udf, row = _text(failure.function), None if failure.row < 0 else int(failure.row)
     if failure.cause in _IN_CALLS:

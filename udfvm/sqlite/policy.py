@@ -201,7 +201,7 @@ def wasm_is_there() -> bool:
     """Whether stored functions in Wasm can run: the package ``wasmtime`` is installed, in the
     version that is needed.
     """
-    from udfvm.images.build import wasmtime_library
+    from udfvm.images.spec import wasmtime_library
 
     try:
         wasmtime_library()
@@ -225,7 +225,8 @@ def stored_base(language: LanguageName, memory: int, packages: Iterable[str] = (
     """The base image for stored functions of a language, built if need be. ``packages`` are for
     Python.
     """
-    from udfvm.images.build import BaseSpec, base_image
+    from udfvm.images.base import base_image
+    from udfvm.images.spec import BaseSpec
 
     if language != "python":
         return base_image(BaseSpec(memory=memory, window=WINDOW, runtime=language))

@@ -18,8 +18,8 @@ from typing import Final
 
 from udfvm import vmm
 from udfvm.errors import Error
-from udfvm.images.build import processor
 from udfvm.images.cache_files import cache_directory
+from udfvm.images.host import processor
 
 HEAD: Final = 64 << 10
 _PAGE: Final = 4096

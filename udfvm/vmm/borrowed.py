@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from udfvm.vmm._core import ffi, lib
 
 if TYPE_CHECKING:
-    from udfvm.vmm import VM
+    from udfvm.vmm.vm import VM
 
 MIN_BYTES: Final = 1 << 20  # a smaller reply is copied sooner than borrowed
 MAX_VMS: Final = 4

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import udfvm
 import udfvm.sqlite
-from udfvm.codec.guest_text import LONGEST, visible
+from udfvm.guest_text import MAX_LENGTH, visible
 
 _OBEYED = {"Cc", "Cs", "Zl", "Zp"}
 
@@ -53,7 +53,7 @@ def test_the_head_and_the_tail_are_kept() -> None:
     text = visible(b"head" + b"\x00" * (50 << 20) + "…tail".encode())
     assert text.startswith("head\\x00") and text.endswith("\\x00…tail")
     assert f"the whole has {(50 << 20) + 11} bytes" in text
-    assert LONGEST - 8 < len(text.encode()) <= LONGEST
+    assert MAX_LENGTH - 8 < len(text.encode()) <= MAX_LENGTH
 
 
 @udfvm.udf(timeout=60.0)
@@ -89,11 +89,11 @@ KINDS = range(5)
 def test_errors_are_bounded_in_python(kind: int) -> None:
     with pytest.raises(udfvm.CallError) as caught:
         fails(kind)
-    assert len(str(caught.value).encode()) <= LONGEST
+    assert len(str(caught.value).encode()) <= MAX_LENGTH
     assert is_shown(str(caught.value))
     for attribute in ("guest_type", "guest_message", "guest_traceback"):
         text = getattr(caught.value, attribute, "")
-        assert len(text.encode()) <= LONGEST and is_shown(text)
+        assert len(text.encode()) <= MAX_LENGTH and is_shown(text)
     if kind == 0:
         assert caught.value.guest_message.startswith(
             "beginx"
@@ -112,7 +112,7 @@ def test_errors_of_batches_are_bounded(column: np.ndarray) -> None:
         udfvm.UDFError, match=r"^UDF 'fails_as_batch': ValueError: begin\\x1bxxx"
     ) as caught:
         fails_as_batch(column)
-    assert len(str(caught.value).encode()) <= LONGEST and is_shown(str(caught.value))
+    assert len(str(caught.value).encode()) <= MAX_LENGTH and is_shown(str(caught.value))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -125,7 +125,7 @@ def test_errors_are_bounded_in_sql_and_read_as_in_python(kind: int) -> None:
         with pytest.raises(apsw.SQLError) as caught:
             connection.execute(statement, (kind,)).fetchall()
         text = str(caught.value)
-        assert is_shown(text) and len(text.encode()) < LONGEST + 200
+        assert is_shown(text) and len(text.encode()) < MAX_LENGTH + 200
         if kind < 3 and "vm_map" not in statement:
             assert str(in_python.value)[:300].removeprefix("UDF 'fails'") in text
 

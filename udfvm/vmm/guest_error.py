@@ -6,15 +6,14 @@ import struct
 from typing import Final, TypeVar
 
 from udfvm import errors
-from udfvm.call.output import shown
-from udfvm.codec.guest_text import LINES, visible
+from udfvm.guest_text import LINES, shown, visible
 from udfvm.vmm.callbacks import take_output
 
 _HEADER: Final = struct.Struct("<IIIIq")
 _PLACES: Final = struct.Struct("<QQ")
-# Bytes kept of type, message and traceback: together no more than guest_text.LONGEST. The extension
-# keeps as much (report.c).
-_MOST: Final = (256, 20 << 10, 43 << 10)
+# Bytes kept of type, message and traceback: together no more than guest_text.MAX_LENGTH. The
+# extension keeps as much (report.c).
+_MAX_LENGTHS: Final = (256, 20 << 10, 43 << 10)
 _KEEP: Final = ("", LINES, LINES)
 _SHORT: Final = 256 << 10
 
@@ -63,8 +62,8 @@ def _parsed(
         return errors.ProtocolError("the guest's error report is longer than its reply", udf)
     texts = []
     position, whole = _HEADER.size, memoryview(reply)
-    for length, most, keep in zip(lengths, _MOST, _KEEP, strict=True):
-        texts.append(visible(whole[position : position + length], most, keep))
+    for length, maximum, keep in zip(lengths, _MAX_LENGTHS, _KEEP, strict=True):
+        texts.append(visible(whole[position : position + length], maximum, keep))
         position += length
     if signal:
         return _crash(whole[position:], texts, udf, signal)
@@ -83,8 +82,8 @@ def excerpt(reply: memoryview) -> bytes:
         return bytes(reply[: _HEADER.size])
     texts = []
     position = _HEADER.size
-    for length, most, keep in zip(lengths, _MOST, _KEEP, strict=True):
-        texts.append(visible(reply[position : position + length], most, keep).encode())
+    for length, maximum, keep in zip(lengths, _MAX_LENGTHS, _KEEP, strict=True):
+        texts.append(visible(reply[position : position + length], maximum, keep).encode())
         position += length
     head = _HEADER.pack(*(len(text) for text in texts), signal, row)
     return b"".join([head, *texts, bytes(reply[position : position + _PLACES.size])])

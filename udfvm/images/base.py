@@ -1,0 +1,63 @@
+"""Base images: booted once, and sealed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+from udfvm import vmm
+from udfvm.forks import ForkLock
+from udfvm.images.cache import cached_image
+from udfvm.images.cache_files import cache_directory
+from udfvm.images.host import host_files
+from udfvm.images.spec import BaseSpec, base_key, boot_payload
+from udfvm.installation import GUEST
+from udfvm.limits import SCRATCH, Limits
+
+
+class _OpenBases(ForkLock):
+    """The base images that this process has open: each is mapped, and checked, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: dict[Path, vmm.Image] = {}
+
+
+_open_bases: Final = _OpenBases()
+
+
+def base_image(spec: BaseSpec, timeout_ns: int = Limits().build_timeout_ns) -> vmm.Image:
+    """The base image for a spec, from the cache or newly booted, for which ``timeout_ns``
+    nanoseconds are allowed.
+
+    Raises BuildError with what the guest printed where the interpreter or a package does not start,
+    KVMUnavailableError without KVM.
+    """
+
+    def build(descriptor: int) -> None:
+        from udfvm.images.report import build_report
+
+        started = time.monotonic()
+        limits = Limits(memory=spec.memory, timeout_ns=timeout_ns, max_log=1 << 20)
+        kernel = (GUEST / "kernel.bin").read_bytes()
+        vm, log = vmm.boot(
+            kernel, boot_payload(spec), spec.memory, spec.window, host_files(), limits, SCRATCH
+        )
+        with vm:
+            report = build_report(
+                vm,
+                log,
+                time.monotonic() - started,
+                kind="base",
+                packages=list(spec.packages),
+                memory=spec.memory,
+            )
+            vm.seal(descriptor, report, key)
+
+    key = base_key(spec)
+    with _open_bases.lock:
+        path = cache_directory() / f"{key}.base"
+        if path not in _open_bases.images:
+            _open_bases.images[path] = cached_image(path, None, build)
+        return _open_bases.images[path]

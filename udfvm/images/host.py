@@ -1,0 +1,115 @@
+"""What a guest sees of this host: files and environment; and the key that names the host."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+import sysconfig
+from typing import Final
+
+from udfvm import vmm
+from udfvm.images.hostfs import HostFS
+from udfvm.installation import GUEST
+
+LIBRARY_DIRECTORIES: Final = (
+    "/lib64",
+    "/usr/lib64",
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/local/lib",
+)
+LINK_DIRECTORIES: Final = ("/etc/alternatives",)  # which library directories have links to
+SINGLE_FILES: Final = ("/etc/ld.so.cache", "/etc/localtime")
+ENVIRONMENT: Final = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "ARROW_IO_THREADS": "1",
+    "HOME": "/tmp",
+    "LANG": "C.UTF-8",
+    "LD_BIND_NOW": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MKL_NUM_THREADS": "1",
+    "LD_PRELOAD": str(GUEST / "scratch_malloc.so"),
+    "NUMEXPR_NUM_THREADS": "1",
+    "NUMPY_MADVISE_HUGEPAGE": "0",  # a system call for each large array, for nothing
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PATH": "/usr/bin",
+    "PYTHONHASHSEED": "0",
+    "PYTHONUTF8": "1",
+}
+
+
+def package_directories() -> tuple[str, ...]:
+    """Directories that modules are imported from in a guest, in the order of ``sys.path``: the
+    standard library and installed packages, not the user's own source directories.
+    """
+    standard = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    kept = []
+    for entry in sys.path:
+        absolute = os.path.abspath(entry)
+        installed = os.path.basename(absolute) in ("site-packages", "dist-packages", "lib-dynload")
+        if entry and (installed or absolute in standard) and os.path.isdir(absolute):
+            kept.append(absolute)
+    return tuple(kept)
+
+
+@functools.cache
+def host_files() -> HostFS:
+    """The file server for all guests of this process."""
+    interpreter = os.path.realpath(sys.executable)
+    library = sysconfig.get_config_var("LIBDIR")
+    directories = [*package_directories(), *LIBRARY_DIRECTORIES, "/usr/share/zoneinfo", str(GUEST)]
+    if sysconfig.get_config_var("Py_ENABLE_SHARED") and library:
+        directories.append(library)
+    return HostFS(directories, [*SINGLE_FILES, interpreter], LINK_DIRECTORIES)
+
+
+def _file_identity(path: str | os.PathLike[str]) -> str:
+    status = os.stat(path)
+    return f"{os.fspath(path)}:{status.st_size}:{status.st_mtime_ns}"
+
+
+def processor() -> str:
+    """Model and features of the processor: libraries in an image chose their code by them."""
+    wanted = ("vendor_id", "cpu family", "model\t", "model name", "flags")
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+        first = []
+        for line in lines:
+            if not line.strip():
+                break
+            if line.startswith(wanted):
+                first.append(line.strip())
+    return "\n".join(first)
+
+
+def _installed(directory: str) -> str:
+    """Names and versions of the distributions in a package directory, by the names of their
+    metadata.
+    """
+    with contextlib.suppress(OSError):
+        names = sorted(
+            name for name in os.listdir(directory) if name.endswith((".dist-info", ".egg-info"))
+        )
+        return ",".join((directory, str(os.stat(directory).st_mtime_ns), *names))
+    return directory
+
+
+@functools.cache
+def host_key() -> bytes:
+    """Hash of everything on this host that goes into any base image."""
+    interpreter = os.path.realpath(sys.executable)
+    parts = [
+        sys.version,
+        os.uname().release,
+        processor(),
+        repr(vmm.probe()),
+        _file_identity(interpreter),
+        *(_installed(directory) for directory in package_directories()),
+        repr(sorted(ENVIRONMENT.items())),
+        (GUEST / "digest").read_text(),  # of all files there, from the build
+    ]
+    if os.path.exists("/etc/ld.so.cache"):
+        parts.append(_file_identity("/etc/ld.so.cache"))
+    return vmm.sha256(*(part.encode() + b"\0" for part in parts))

@@ -1,0 +1,44 @@
+"""Replies of compiled code's runtime that are kept in the cache."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from udfvm import errors, vmm
+from udfvm.images.cache import cached_bytes, keep_bytes
+from udfvm.images.cache_files import cache_directory
+from udfvm.images.layer import layer_key
+from udfvm.limits import Limits
+
+_Read = TypeVar("_Read")
+_DIGEST: Final = 32  # bytes
+
+
+def cached_reply(
+    base: vmm.Image,
+    identity: bytes,
+    suffix: str,
+    ask: Callable[[], bytes],
+    read: Callable[[bytes], _Read],
+) -> _Read:
+    """What ``read`` makes of a reply of compiled code's runtime, which is in the cache or, by
+    ``ask``, comes from a VM: looking into large code takes seconds. A cached one that ``read``
+    raises ProtocolError for is asked for again.
+    """
+    path = cache_directory() / f"{layer_key(base, identity, Limits())}{suffix}"
+    kept = cached_bytes(path)
+    with contextlib.suppress(errors.ProtocolError):
+        if kept is not None and kept[:_DIGEST] == _kept_digest(path, kept[_DIGEST:]):
+            return read(kept[_DIGEST:])
+    reply = ask()
+    made = read(reply)
+    keep_bytes(path, _kept_digest(path, reply) + reply)
+    return made
+
+
+def _kept_digest(path: Path, reply: bytes) -> bytes:
+    """Stands before a reply that is kept: of its name too, so that it is none under another."""
+    return vmm.sha256(path.name.encode() + b"\0", reply)

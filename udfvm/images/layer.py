@@ -1,0 +1,84 @@
+"""Layers: what one function adds to its base image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from udfvm import errors, vmm
+from udfvm.guest_text import shown
+from udfvm.images.cache import cached_image
+from udfvm.images.cache_files import cache_directory
+from udfvm.limits import DEFAULT_LOG, Limits
+from udfvm.protocol import REQUEST_LOAD
+from udfvm.vmm import guest_error
+
+
+def layer_key(base: vmm.Image, identity: bytes, limits: Limits) -> str:
+    """Name of a layer in the cache. ``identity`` is what tells the function from others."""
+    return vmm.sha256(base.digest, bytes([limits.deterministic]), identity).hex()
+
+
+def load_limits(limits: Limits) -> Limits:
+    """Limits of a call in which a function with these limits is loaded."""
+    return Limits(
+        timeout_ns=limits.build_timeout_ns, max_log=max(DEFAULT_LOG, limits.max_log),
+        deterministic=limits.deterministic,
+    )  # fmt: skip
+
+
+def load_call(
+    vm: vmm.VM, request: int, payload: bytes, limits: Limits, name: str, advice: str = ""
+) -> vmm.Reply:
+    """A call in which a function is loaded. Raises BuildError, with what it printed, where its
+    program ends meanwhile, or is not done in time.
+    """
+    try:
+        return vm.call(request, payload, vmm.core_limits(limits), name)
+    except errors.CallTimeoutError as error:
+        seconds = limits.timeout_ns / 1e9
+        message = (
+            f"UDF {name!r}: the function was not ready within {seconds:g} s: raise build_timeout="
+        )
+        raise errors.BuildError(message, vm.log()) from error
+    except errors.GuestExitError as error:
+        message = f"{error}; the function was not ready by then{advice}"
+        raise errors.BuildError(message, vm.log()) from error
+
+
+def udf_layer(
+    base: vmm.Image,
+    pool: vmm.Pool,
+    identity: bytes,
+    payload: Callable[[], bytes],
+    limits: Limits,
+    name: str,
+    advice: str = "",
+) -> vmm.Image:
+    """The layer of one function, from the cache or newly loaded on a VM of the base.
+
+    ``identity`` names the function, ``payload`` makes the LOAD request where it is needed. Raises
+    UDFError where the function cannot be unpickled or fails on its sample, BuildError, with
+    ``advice``, where the program ends.
+    """
+
+    def build(descriptor: int) -> None:
+        from udfvm.images.report import build_report
+
+        started = time.monotonic()
+        load = load_limits(limits)
+        with pool.vm(base) as vm:
+            reply = load_call(vm, REQUEST_LOAD, payload(), load, name, advice)
+            if not reply.sealed:
+                failure = guest_error.parse(reply.data, name)
+                failure.output = shown(reply.log)
+                raise failure
+            log = reply.log.decode("utf-8", "replace")
+            vm.seal(
+                descriptor,
+                build_report(vm, log, time.monotonic() - started, kind="layer", name=name),
+                key,
+            )
+
+    key = layer_key(base, identity, limits)
+    return cached_image(cache_directory() / f"{key}.layer", base, build)

@@ -1,0 +1,30 @@
+"""The limits of calls, as the core takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from udfvm.limits import Limits
+from udfvm.vmm._core import ffi
+from udfvm.vmm.callbacks import BoundHostFunctions, BoundLog
+
+
+def core_limits(
+    limits: Limits, host_functions: BoundHostFunctions | None = None, log: BoundLog | None = None
+) -> Any:
+    """``struct udfvm_limits *`` for some limits; to be made once and used for many calls. Host
+    functions and log must outlive it.
+    """
+    return ffi.new(
+        "struct udfvm_limits *",
+        {
+            "timeout_ns": limits.timeout_ns,
+            "max_output": limits.max_output,
+            "max_log": limits.max_log,
+            "files": limits.files,
+            "deterministic": limits.deterministic,
+            "host_functions": host_functions.structure if host_functions else ffi.NULL,
+            "log_sink": log.structure if log else ffi.NULL,
+            "strict_log": limits.log == "strict",
+        },
+    )

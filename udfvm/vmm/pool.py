@@ -1,0 +1,240 @@
+"""The core's pool: VMs of one base image, taken for calls and given back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from udfvm.vmm._core import ffi, lib
+from udfvm.vmm.borrowed import BorrowedReplies
+from udfvm.vmm.callbacks import Files, bind_files
+from udfvm.vmm.failures import exception, thread_error
+from udfvm.vmm.image import Image
+from udfvm.vmm.vm import VM, copied
+from udfvm.vmm.windows import Windows
+
+_CAPACITY: Final = 256  # bytes that replies to rows mostly fit in
+
+_thread = threading.local()
+
+
+class _PoolReply(NamedTuple):
+    """A ``struct udfvm_pool_reply`` and a view of its output, of ``_CAPACITY``
+    bytes.
+    """
+
+    reply: Any
+    output: Any
+
+
+def _taken_reply() -> _PoolReply:
+    """This thread's reply. Taken, until it is put back: signal handlers and host functions make
+    calls, too.
+    """
+    kept: _PoolReply | None = getattr(_thread, "reply", None)
+    _thread.reply = None
+    if kept is not None:
+        return kept
+    output = ffi.new("char[]", _CAPACITY)
+    return _PoolReply(
+        ffi.new("struct udfvm_pool_reply *", {"output": output, "capacity": _CAPACITY}),
+        ffi.buffer(output),
+    )
+
+
+class Pool:
+    """VMs of one base image, for the base and its layers."""
+
+    def __init__(
+        self,
+        base: Image,
+        limit: int,
+        files: Files | None = None,
+        *,
+        wait: float = 60.0,
+        keep: int = 8,
+        crowded: Callable[[], None] | None = None,
+    ) -> None:
+        """``wait``: seconds for which ``take`` waits; ``keep``: idle VMs that stay open;
+        ``crowded`` is called where several are in use.
+        """
+        error = thread_error()
+        self._bound = bind_files(files)
+        handle = lib.udfvm_pool_create(
+            base._handle, limit, self._bound.structure if self._bound else ffi.NULL, error
+        )
+        if not handle:
+            raise exception(error)
+        self._handle = ffi.gc(handle, lib.udfvm_pool_close)
+        self.base = base
+        self.limit = limit
+        self.wait_ns = int(wait * 1e9)
+        self.vms_out = 0  # about so many are in use
+        self._crowded = crowded
+        self._borrowed = BorrowedReplies(limit)
+        lib.udfvm_pool_set_idle(self._handle, keep)
+
+    @property
+    def address(self) -> int:
+        """Address of the core's object, for C code of this process."""
+        return int(ffi.cast("uintptr_t", self._handle))
+
+    def call_and_give(
+        self,
+        vm: VM,
+        request: int,
+        length: int,
+        limits: Any,
+        udf: str,
+        part: Callable[[memoryview], slice | None],
+    ) -> tuple[int, memoryview, bool]:
+        """A whole call with the request in ``vm.input``, after which the VM goes back. Returns the
+        status and the reply, or, and then True, the part of it that is all that the caller needs:
+        ``part`` is asked.
+
+        What is large is not copied: it is the guest's memory, which forked children inherit, and
+        the VM, which does not run meanwhile, goes back when the last view of it is gone. No more
+        than a few VMs of a pool are borrowed from at a time.
+        """
+        try:
+            reply = vm.call(request, None, limits, udf, length)
+            if reply.status:
+                return reply.status, memoryview(copied(reply.data, reply.status)), False
+            found = part(reply.data)
+            begin, end = (0, len(reply.data)) if found is None else (found.start, found.stop)
+            data = (
+                self._borrowed.borrow(vm, begin, end - begin)
+                if self._borrowed.takes(end - begin)
+                else None
+            )
+            if data is not None:
+                self.vms_out -= 1
+                self.attend(self.vms_out)
+            else:
+                data = memoryview(
+                    bytearray(reply.data[begin:end])
+                )  # one copy, which numpy may let its user write to
+            return reply.status, data, found is not None
+        finally:
+            self.give(vm)
+
+    def take(self, image: Image, windows: Windows | None = None, timeout_ns: int = 0) -> VM:
+        """A VM at the sealed state of ``image``; with ``windows``, one that has these and is closed
+        when it is given back.
+
+        Waits while all are busy, then raises BusyError. Raises PoolClosedError. A wait counts for
+        the deadline of the VM's next call, which may take ``timeout_ns`` (0: any time): past it,
+        CallTimeoutError.
+        """
+        vm = VM(
+            ffi.NULL,
+            image,
+            self._bound,
+            ffi.gc(ffi.new("struct udfvm_held *"), lib.udfvm_pool_let_go),
+        )
+        wide = ffi.NULL if windows is None else ffi.new("struct udfvm_windows *", tuple(windows))
+        if lib.udfvm_pool_hold(
+            vm._held, self._handle, image._handle, wide, self.wait_ns, timeout_ns, vm._error
+        ):
+            raise exception(vm._error)
+        vm._handle = vm._held.vm
+        self.vms_out += 1
+        if self.vms_out > 1:
+            self.attend(self.vms_out)
+        return vm
+
+    def attend(self, count: int) -> None:
+        """A call found so many VMs in use: there will be idle ones to close, or to shrink."""
+        self.vms_out = count
+        if self._crowded is not None:
+            self._crowded()
+
+    def give(self, vm: VM) -> None:
+        """Returns a VM, if it was not returned or borrowed from. It is restored if it was not, and
+        destroyed if that fails.
+        """
+        if vm._handle:
+            self.vms_out -= 1
+        vm._handle = ffi.NULL
+        if lib.udfvm_pool_let_go(vm._held):
+            self.attend(self.vms_out)
+
+    def fresh_call(
+        self, image: Image, request: int, payload: bytes, limits: Any, udf: str | None = None
+    ) -> tuple[int, bytes]:
+        """A whole call on any VM: taken, called, its reply copied out, restored and given back.
+        Returns the status and the reply.
+
+        This is the shortest way to a call: after an exit everything that Python touches is cold.
+        """
+        error, taken = thread_error(), _taken_reply()
+        reply, output = taken
+        try:
+            code = lib.udfvm_pool_call(
+                self._handle,
+                image._handle,
+                self.wait_ns,
+                request,
+                payload,
+                len(payload),
+                limits,
+                reply,
+                error,
+            )
+            status, length, attend = reply.status, reply.length, reply.attend
+            data: bytes = (
+                copied(ffi.buffer(reply.data, length), status) if reply.kept else output[:length]
+            )
+        finally:
+            kept, reply.kept = reply.kept, ffi.NULL
+            if kept:
+                lib.udfvm_pool_give(self._handle, kept)
+        _thread.reply = taken
+        if code:
+            raise exception(error, udf)
+        if attend:
+            self.attend(reply.in_use)
+        return status, data
+
+    @contextmanager
+    def vm(self, image: Image) -> Iterator[VM]:
+        """A VM for the length of a ``with`` block."""
+        vm = self.take(image)
+        try:
+            yield vm
+        finally:
+            self.give(vm)
+
+    def trim(self, keep: int = 0) -> None:
+        """Closes idle VMs until at most ``keep`` are left."""
+        lib.udfvm_pool_trim(self._handle, keep)
+
+    def trim_old(self, keep: int, seconds: float) -> int:
+        """Closes VMs that were idle for so long, but for the ``keep`` used last. Returns how many
+        are idle then.
+        """
+        live, idle = self.pool_statistics()
+        self.vms_out = live - idle
+        return int(lib.udfvm_pool_trim_old(self._handle, keep, int(seconds * 1e9)))
+
+    def shrink_old(self, seconds: float) -> int:
+        """VMs that were idle for so long give back what memory calls left. Returns how many have
+        such memory still, or will have.
+        """
+        return (
+            int(lib.udfvm_pool_shrink_old(self._handle, int(seconds * 1e9))) + self._borrowed.count
+        )
+
+    def pool_statistics(self) -> tuple[int, int]:
+        """How many VMs there are, and how many of these are idle."""
+        statistics = ffi.new("struct udfvm_pool_statistics *")
+        lib.udfvm_pool_statistics(self._handle, statistics)
+        return statistics.live, statistics.idle
+
+    def close(self) -> None:
+        """Closes idle VMs, and those in use when they are given back. No more are taken: who waits
+        for one gets PoolClosedError.
+        """
+        lib.udfvm_pool_shut(self._handle)

@@ -1,0 +1,44 @@
+"""What ``/dev/kvm`` is on this host."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from udfvm.vmm._core import ffi, lib
+from udfvm.vmm.failures import exception, thread_error
+
+
+class System(NamedTuple):
+    """What ``/dev/kvm`` is here."""
+
+    kvm_api_version: int
+    is_pvm: bool
+    vendor: str
+    sync_regs: bool
+    manual_dirty_log: bool
+    xcrs: bool
+    xcr0: int
+
+
+def probe() -> System:
+    """Looks at ``/dev/kvm``. Raises KVMUnavailableError or KVMPermissionError."""
+    system, error = ffi.new("struct udfvm_system *"), thread_error()
+    if lib.udfvm_system_probe(system, error):
+        raise exception(error)
+    return System(
+        system.kvm_api_version,
+        bool(system.is_pvm),
+        ffi.string(system.vendor).decode(),
+        bool(system.sync_regs),
+        bool(system.manual_dirty_log),
+        bool(system.xcrs),
+        system.xcr0,
+    )
+
+
+def measure_exits(count: int) -> list[float]:
+    """Microseconds of so many exits from a minimal VM: the least that a call can cost here."""
+    samples, error = ffi.new("double[]", count), thread_error()
+    if lib.udfvm_measure_exits(samples, count, error):
+        raise exception(error)
+    return list(samples)

@@ -1,0 +1,13 @@
+"""The sizes of a VM's windows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Windows(NamedTuple):
+    """Bytes of the input window, of the output window, and of scratch."""
+
+    input: int
+    output: int
+    scratch: int
