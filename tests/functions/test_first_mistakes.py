@@ -18,6 +18,11 @@ import pytest
 import udfvm
 
 
+def without_addresses(value: object) -> str:
+    """Names of tests are the same in all processes of a session."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
 @udfvm.udf
 def text(x: str) -> str:
     return x
@@ -106,7 +111,7 @@ def test_errors_in_columns_and_lists_say_once_where() -> None:
         deque([1.0]),
         {1.0: 2}.keys(),
     ],
-    ids=repr,
+    ids=without_addresses,
 )
 def test_python_collections_are_no_columns(value: object) -> None:
     numbers = np.array([1.0])
@@ -159,7 +164,7 @@ def test_what_is_no_collection_gets_no_such_advice() -> None:
         np.ndarray | None,
         np.ndarray[Any, Any],
     ],
-    ids=repr,
+    ids=without_addresses,
 )
 def test_numpy_annotations_without_an_element_type(annotation: object) -> None:
     def function(x: Any) -> Any:
@@ -219,7 +224,7 @@ def test_arrow_annotations_without_an_element_type() -> None:
         ([None], "host_functions= has None, which is no function with a name: write it with def"),
         ([lambda: 1], "which is no function with a name: write it with def"),
     ],
-    ids=repr,
+    ids=without_addresses,
 )
 def test_host_functions_of_the_wrong_shape(given: Any, message: str) -> None:
     c = "#include <udfvm.h>\nUDFVM_SCALAR(one, f64, (f64, x)) { return 1; }"
@@ -247,7 +252,7 @@ def test_host_functions_of_the_wrong_shape(given: Any, message: str) -> None:
         (["nope-not", 5], "packages= has 'nope-not', which is not the name of a module"),
         ([5], "packages= has 5, which is not the name of a module"),
     ],
-    ids=repr,
+    ids=without_addresses,
 )
 def test_packages_of_the_wrong_shape(given: Any, message: str) -> None:
     with pytest.raises(udfvm.SignatureError, match=re.escape(message)):
