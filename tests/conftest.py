@@ -71,3 +71,12 @@ def flights_db(flights_files: tuple[Path, Path]) -> Path:
 def flights_parquet(flights_files: tuple[Path, Path]) -> Path:
     """The Parquet file."""
     return flights_files[1]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """With several processes (``-n``), one that has no tests left takes some of another's: so files
+    are run by one process mostly, and what their tests share is made once.
+    """
+    if config.getoption("numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
