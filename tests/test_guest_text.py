@@ -100,7 +100,7 @@ def test_errors_are_bounded_in_python(kind: int) -> None:
         ) and caught.value.guest_message.endswith("xend")
     if kind == 1:
         begin = (
-            "UDF 'fails': tests.test_guest_text.Evil\\x1b]52;c;ZXZpbA==\\x07\\x0a:"
+            f"UDF 'fails': {__name__}.Evil\\x1b]52;c;ZXZpbA==\\x07\\x0a:"
             " a\\x00\\x9b31m\\u202eb\\x0d"
         )
         assert str(caught.value).startswith(begin)
