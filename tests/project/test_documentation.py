@@ -5,10 +5,13 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import json
 import linecache
+import os
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -93,10 +96,95 @@ def test_examples_in_docstrings(name: str) -> None:
     assert attempted and not failed
 
 
-def test_links_between_documents_lead_somewhere() -> None:
-    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name}: {target}"
+OUTSIDE_THE_SITE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+INLINE_LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and the site both name them."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    words = [re.sub(r"[^\w\s-]", "", title.lower()).strip() for title in titles]
+    return {re.sub(r"\s", "-", title) for title in words}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [ROOT / name for name in OUTSIDE_THE_SITE] + sorted((ROOT / "docs").glob("*.md")),
+    ids=lambda document: document.name,
+)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    for link in INLINE_LINK.findall(document.read_text()):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        assert target.exists(), f"{document.name}: {link}"
+        assert not anchor or anchor in anchors(target), f"{document.name}: {link}"
+
+
+class Page(HTMLParser):
+    """What a page of the site refers to, what it loads, and the anchors that it has."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.loaded: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        if anchor := attributes.get("id"):
+            self.anchors.add(anchor)
+        if source := attributes.get("src"):
+            self.loaded.append(source)
+        if reference := attributes.get("href"):
+            loads = tag == "link" and attributes.get("rel") != "canonical"
+            (self.loaded if loads else self.references).append(reference)
+
+
+def test_the_site_is_whole_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    pages = {path: Page(path) for path in tmp_path.glob("*.html") if path.name != "404.html"}
+    documents = {path.stem for path in (ROOT / "docs").glob("*.md")}
+    assert {path.stem for path in pages} >= documents
+    assert (tmp_path / "search" / "search_index.json").exists()
+    for path, page in pages.items():
+        assert not [url for url in page.loaded if "//" in url], path.name
+        for link in page.loaded + page.references:
+            if "//" in link or link == ".":
+                continue
+            name, _, anchor = link.partition("#")
+            target = (path.parent / name).resolve() if name else path
+            assert target.exists(), f"{path.name}: {link}"
+            if anchor and target in pages:
+                assert anchor in pages[target].anchors, f"{path.name}: {link}"
+
+
+def test_figures_outside_the_page_on_performance_are_quotations() -> None:
+    """The README and the comparison of languages repeat figures of docs/performance.json."""
+    times = json.loads((ROOT / "docs" / "performance.json").read_text())["latency"]["times_exit"]
+    for document in (ROOT / "README.md", ROOT / "docs" / "performance.md"):
+        (quoted,) = re.findall(r"from Python\s+takes\s+([\d.]+)\s+times", document.read_text())
+        assert quoted == f"{times['udf_scalar']:.1f}", document.name
+    (quoted,) = re.findall(
+        r"through the C interface\s+takes\s+([\d.]+)\s+times",
+        (ROOT / "docs" / "performance.md").read_text(),
+    )
+    assert quoted == f"{times['core_python']:.2f}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 
 
 def test_the_limits_are_as_documented() -> None:
