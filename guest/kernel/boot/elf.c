@@ -1,7 +1,6 @@
 /* ELF files (System V ABI, chapter 5; x86-64 supplement): every number in them is checked before it
  * is used. */
 #include "boot/elf.h"
-#include "arch/processor.h"
 #include "lib/string.h"
 #include "mm/alloc.h"
 #include "rewrite/rewrite.h"
@@ -9,6 +8,8 @@
 
 #include <linux/elf.h>
 #include <linux/fcntl.h>
+
+#include "elf_format.h"
 
 #define MAX_SEGMENTS  64u
 #define MAX_ALIGNMENT (1ull << 30)
@@ -30,29 +31,17 @@ static bool read_exactly(struct file *file, uint64_t offset, void *buffer, size_
 static const char *read_headers(struct elf_file *elf)
 {
     const Elf64_Ehdr *header = &elf->header;
-    if (!read_exactly(elf->file, 0, &elf->header, sizeof elf->header) ||
-        memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+    if (!read_exactly(elf->file, 0, &elf->header, sizeof elf->header) || !elf_has_magic(header))
         return "is not an ELF file";
-    if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
-        header->e_machine != EM_X86_64)
+    if (!elf_is_x86_64(header))
         return "is not an x86-64 ELF file";
-    if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
+    if (!elf_is_loadable(header))
         return "is not an executable ELF file";
-    if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0 ||
-        header->e_phnum > MAX_SEGMENTS ||
+    if (!elf_has_segments(header, MAX_SEGMENTS) ||
         !read_exactly(elf->file, header->e_phoff, elf->segments,
                       header->e_phnum * sizeof(Elf64_Phdr)))
         return "has bad ELF program headers";
     return NULL;
-}
-
-static bool segment_ok(const Elf64_Phdr *segment)
-{
-    const uint64_t limit = ADDRESS_LIMIT;
-    return segment->p_filesz <= segment->p_memsz && segment->p_vaddr < limit &&
-           segment->p_memsz < limit && segment->p_offset < limit &&
-           ((segment->p_vaddr ^ segment->p_offset) & PAGE_MASK) == 0 &&
-           segment->p_align <= MAX_ALIGNMENT && (segment->p_align & (segment->p_align - 1)) == 0;
 }
 
 /* Checks the loadable segments and finds the bounds of the image. */
@@ -65,7 +54,8 @@ static const char *measure(struct elf_file *elf)
         const Elf64_Phdr *segment = &elf->segments[i];
         if (segment->p_type != PT_LOAD || segment->p_memsz == 0)
             continue;
-        if (!segment_ok(segment) || segment->p_vaddr < elf->high)
+        if (!elf_segment_is_sound(segment, PAGE_SIZE, MAX_ALIGNMENT) ||
+            segment->p_vaddr < elf->high)
             return "has bad ELF segments";
         elf->low = minimum(elf->low, page_down(segment->p_vaddr));
         elf->high = segment->p_vaddr + segment->p_memsz;

@@ -4,6 +4,8 @@
 #include "lib/string.h"
 #include "mm/regions.h"
 
+#include "elf_format.h"
+
 #define POINTER_RELATIVE_TO_ITSELF 0x1bu /* DW_EH_PE_pcrel | DW_EH_PE_sdata4 */
 #define POINTER_RELATIVE_TO_TABLE  0x3bu /* DW_EH_PE_datarel | DW_EH_PE_sdata4 */
 #define POINTER_UNSIGNED_4         0x03u /* DW_EH_PE_udata4 */
@@ -67,9 +69,8 @@ bool object_open(struct elf_object *object, const struct region_name *name)
     const Elf64_Phdr *table = NULL, *segments;
     const Elf64_Ehdr *header = (const Elf64_Ehdr *)file_bytes(name, 0, sizeof *header);
     *object = (struct elf_object){ .name = name };
-    if (!header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
-        header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_machine != EM_X86_64 ||
-        header->e_phentsize != sizeof *segments || header->e_phnum > MAX_OBJECT_SEGMENTS)
+    if (!header || !elf_has_magic(header) || !elf_is_x86_64(header) ||
+        !elf_has_segments(header, MAX_OBJECT_SEGMENTS))
         return false;
     segments = (const Elf64_Phdr *)file_bytes(name, header->e_phoff,
                                               header->e_phnum * sizeof *segments);

@@ -129,17 +129,29 @@ static const struct image {
     Elf64_Ehdr header;
     Elf64_Phdr segments[2];
 } image = {
-    .header = {
-        .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT }, .e_type = ET_DYN, .e_machine = EM_X86_64,
-        .e_version = EV_CURRENT, .e_phoff = offsetof(struct image, segments), .e_ehsize = sizeof(Elf64_Ehdr),
-        .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 2,
-    },
-    .segments = {
-        { .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_vaddr = (uint64_t)&image, .p_paddr = (uint64_t)&image,
-          .p_filesz = sizeof image, .p_memsz = sizeof image, .p_align = 16 },
-        { .p_type = PT_DYNAMIC, .p_flags = PF_R, .p_vaddr = (uint64_t)dynamic, .p_paddr = (uint64_t)dynamic,
-          .p_filesz = sizeof dynamic, .p_memsz = sizeof dynamic, .p_align = 8 },
-    },
+    .header = { .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
+                             EV_CURRENT },
+                .e_type = ET_DYN,
+                .e_machine = EM_X86_64,
+                .e_version = EV_CURRENT,
+                .e_phoff = offsetof(struct image, segments),
+                .e_ehsize = sizeof(Elf64_Ehdr),
+                .e_phentsize = sizeof(Elf64_Phdr),
+                .e_phnum = 2 },
+    .segments = { { .p_type = PT_LOAD,
+                    .p_flags = PF_R | PF_X,
+                    .p_vaddr = (uint64_t)&image,
+                    .p_paddr = (uint64_t)&image,
+                    .p_filesz = sizeof image,
+                    .p_memsz = sizeof image,
+                    .p_align = 16 },
+                  { .p_type = PT_DYNAMIC,
+                    .p_flags = PF_R,
+                    .p_vaddr = (uint64_t)dynamic,
+                    .p_paddr = (uint64_t)dynamic,
+                    .p_filesz = sizeof dynamic,
+                    .p_memsz = sizeof dynamic,
+                    .p_align = 8 } },
 };
 
 uint64_t vdso_address(void)

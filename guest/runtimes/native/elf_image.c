@@ -7,10 +7,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "elf_format.h"
 #include "shared/compiled/failure.h"
 
 #define PAGE                4096ull
-#define ADDRESS_LIMIT       (1ull << 47)
 #define MAX_DYNAMIC_ENTRIES 512 /* entries of a dynamic section that are looked at */
 
 static uint64_t page_down(uint64_t value)
@@ -24,35 +24,24 @@ static uint64_t page_up(uint64_t value)
 
 static bool read_exactly(const struct elf_image *image, uint64_t offset, void *to, size_t length)
 {
-    return offset < ADDRESS_LIMIT &&
+    return offset < ELF_ADDRESS_LIMIT &&
            pread(image->descriptor, to, length, (off_t)offset) == (ssize_t)length;
 }
 
 static const char *read_header(struct elf_image *image)
 {
     const Elf64_Ehdr *header = &image->header;
-    if (!read_exactly(image, 0, &image->header, sizeof image->header) ||
-        memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+    if (!read_exactly(image, 0, &image->header, sizeof image->header) || !elf_has_magic(header))
         return "is not an ELF file";
-    if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
-        header->e_machine != EM_X86_64)
+    if (!elf_is_x86_64(header))
         return "is not for x86-64 (64 bits): build it for x86_64-linux";
-    if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
+    if (!elf_is_loadable(header))
         return "is neither an executable nor a shared object: link it";
-    if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0 ||
-        header->e_phnum > MAX_SEGMENTS ||
+    if (!elf_has_segments(header, MAX_SEGMENTS) ||
         !read_exactly(image, header->e_phoff, image->segments,
                       header->e_phnum * sizeof(Elf64_Phdr)))
         return "has bad program headers";
     return NULL;
-}
-
-static bool segment_is_sound(const Elf64_Phdr *segment)
-{
-    return segment->p_filesz <= segment->p_memsz && segment->p_vaddr < ADDRESS_LIMIT &&
-           segment->p_memsz < ADDRESS_LIMIT && segment->p_offset < ADDRESS_LIMIT &&
-           ((segment->p_vaddr ^ segment->p_offset) & (PAGE - 1)) == 0 &&
-           segment->p_align <= ADDRESS_LIMIT && (segment->p_align & (segment->p_align - 1)) == 0;
 }
 
 static const char *measure(struct elf_image *image)
@@ -64,7 +53,8 @@ static const char *measure(struct elf_image *image)
         const Elf64_Phdr *segment = &image->segments[i];
         if (segment->p_type != PT_LOAD || segment->p_memsz == 0)
             continue;
-        if (!segment_is_sound(segment) || segment->p_vaddr < image->high)
+        if (!elf_segment_is_sound(segment, PAGE, ELF_ADDRESS_LIMIT) ||
+            segment->p_vaddr < image->high)
             return "has bad segments";
         if (image->low == UINT64_MAX)
             image->low = page_down(segment->p_vaddr);
