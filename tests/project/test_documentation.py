@@ -183,6 +183,17 @@ def test_figures_outside_the_page_on_performance_are_quotations() -> None:
     assert quoted == f"{times['core_python']:.2f}"
 
 
+PATH_IN_TEXT = re.compile(r"`((?:bench|build_native|docs|guest|tests|udfvm)/[\w./-]+)`")
+
+
+@pytest.mark.parametrize(
+    "document", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name
+)
+def test_paths_in_the_text_exist(document: Path) -> None:
+    named = PATH_IN_TEXT.findall(document.read_text())
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 
