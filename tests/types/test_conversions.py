@@ -29,14 +29,13 @@ from udfvm.codec.column_batches import narrowed, widened
 from udfvm.codec.columns import columns_of, python_value, scalar_of
 from udfvm.codec.rows import RowCodec, decode_row
 from udfvm.errors import SignatureError, TypeMappingError, UDFError
+from udfvm.types.array_conversions import _NUMBERS, convert
 from udfvm.types.arrow_types import Kind, Parameter, ResultType, RowType, declared, named
 from udfvm.types.conversions import (
-    _NUMBERS,
     CONVERSIONS,
     Loss,
     Refused,
     Rule,
-    convert,
     family,
     integer_range,
     markdown,

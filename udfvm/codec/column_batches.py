@@ -18,8 +18,8 @@ import pyarrow as pa
 from udfvm.codec.replies import checked, empty
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
 from udfvm.protocol import COLUMNS_MORE
+from udfvm.types.array_conversions import convert
 from udfvm.types.arrow_types import RowType
-from udfvm.types.conversions import convert
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Type

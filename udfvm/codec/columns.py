@@ -23,8 +23,9 @@ from udfvm.codec.rows import (
     wrong_argument,
 )
 from udfvm.errors import TypeMappingError
+from udfvm.types.array_conversions import convert
 from udfvm.types.arrow_types import Kind, named
-from udfvm.types.conversions import Loss, Refused, convert, is_missing
+from udfvm.types.conversions import Loss, Refused, is_missing
 from udfvm.types.numpy_conversions import from_numpy, from_objects
 from udfvm.types.records import as_mapping
 

@@ -18,8 +18,9 @@ from udfvm.functions.python import PythonProgram
 from udfvm.keywords import checks_options_of
 from udfvm.load.declaration import Column
 from udfvm.protocol import REQUEST_FETCH, REQUEST_TABLE
+from udfvm.types.annotations import annotation_of
 from udfvm.types.arrow_types import Parameter, ResultType, declared, named
-from udfvm.types.signatures import annotation_of, hints_of, signature_of
+from udfvm.types.signatures import hints_of, signature_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

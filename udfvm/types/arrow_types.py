@@ -11,11 +11,10 @@ from __future__ import annotations
 import datetime
 import enum
 import functools
-import re
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from udfvm.types.conversions import integer_range
+from udfvm.types.conversions import TIMESTAMP, integer_range
 from udfvm.types.nested import Field, Nested, check_field_name, take_apart
 from udfvm.types.records import Shape
 
@@ -92,13 +91,13 @@ class Type(NamedTuple):
     @property
     def timezone(self) -> str | None:
         """The time zone of a timestamp; None for one without, and for other types."""
-        match = _TIMESTAMP.fullmatch(self.name)
+        match = TIMESTAMP.fullmatch(self.name)
         return match[2] if match else None
 
     @property
     def unit(self) -> str | None:
         """The unit of a timestamp: ``s``, ``ms``, ``us`` or ``ns``; None for other types."""
-        match = _TIMESTAMP.fullmatch(self.name)
+        match = TIMESTAMP.fullmatch(self.name)
         return match[1] if match else None
 
     @property
@@ -137,8 +136,6 @@ class ResultType(NamedTuple):
     type: Type
     nullable: bool
 
-
-_TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
 
 _KINDS: Final = {
     "null": (Kind.NULL, None),
@@ -198,7 +195,7 @@ def _arrow_type(name: str) -> pa.DataType:
         return pa.string()
     if (nested := take_apart(name)) is not None:
         return _nested_arrow_type(nested)
-    match = _TIMESTAMP.fullmatch(name)
+    match = TIMESTAMP.fullmatch(name)
     return pa.timestamp(match[1], tz=match[2]) if match else pa.type_for_alias(name)
 
 
@@ -229,7 +226,7 @@ def named(name: str) -> Type:
             Kind.STRUCT if nested.container == "struct" else Kind.LIST,
             RowType.TEXT,
         )
-    if _TIMESTAMP.fullmatch(name):
+    if TIMESTAMP.fullmatch(name):
         return Type(name, Kind.DATETIME, RowType.INT64)
     if name not in _KINDS:
         raise ValueError(f"{name!r} is not a supported type; supported are {SUPPORTED}")
@@ -238,7 +235,7 @@ def named(name: str) -> Type:
 
 def _held(name: str) -> str:
     held = named(name)
-    if held.kind is Kind.NULL:  # any number of them takes no room in a reply
+    if held.kind is Kind.NULL:  # any number of them takes no byte of a reply
         raise ValueError(
             "lists and structs hold no values of type null; give them another type, which may be"
             " null too"

@@ -15,7 +15,8 @@ import itertools
 import re
 from typing import Any, Final
 
-from udfvm.types.conversions import Loss, Refused, convert, family
+from udfvm.types.array_conversions import convert
+from udfvm.types.conversions import Loss, Refused, family
 
 _PLAIN: Final = {
     "bool": {"bool"},

@@ -5,13 +5,19 @@ results.
 from __future__ import annotations
 
 import functools
-import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Union
 
 from udfvm.errors import SignatureError
+from udfvm.types.annotations import (
+    NO_ANNOTATION,
+    Annotation,
+    annotation_of,
+    has_nested_type,
+    is_json,
+)
 from udfvm.types.arrow_types import (
     JSON,
     SUPPORTED,
@@ -21,166 +27,15 @@ from udfvm.types.arrow_types import (
     ResultType,
     Type,
     declared,
-    named,
 )
-from udfvm.types.nested import check_field_name
-from udfvm.types.records import Shape, fields_of, is_record
+from udfvm.types.records import is_record
 
 if TYPE_CHECKING:
     import inspect
 
-_ALIAS: Final[Any] = getattr(typing, "TypeAliasType", None)
 _GENERATOR: Final = 0x20  # co_flags of generators
 _ASYNC: Final = 0x80 | 0x200  # co_flags of coroutines and asynchronous generators
 _VARIADIC: Final = 0x04 | 0x08  # co_flags of functions with *args or **kwargs
-
-_ARROW_ARRAYS: Final = {
-    "NullArray": "null",
-    "BooleanArray": "bool",
-    "Int8Array": "int8",
-    "Int16Array": "int16",
-    "Int32Array": "int32",
-    "Int64Array": "int64",
-    "UInt8Array": "uint8",
-    "UInt16Array": "uint16",
-    "UInt32Array": "uint32",
-    "UInt64Array": "uint64",
-    "FloatArray": "float",
-    "DoubleArray": "double",
-    "StringArray": "string",
-    "LargeStringArray": "large_string",
-    "BinaryArray": "binary",
-    "LargeBinaryArray": "large_binary",
-    "Date32Array": "date32[day]",
-    "Date64Array": "date64[ms]",
-}
-
-_NUMPY_TYPES: Final = {
-    "bool": "bool",
-    **{
-        name: name
-        for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-    },
-    "float32": "float",
-    "float64": "double",
-    "str": "string",
-    "bytes": "binary",
-}
-
-
-class Annotation(NamedTuple):
-    """What an annotation says; None where it says nothing."""
-
-    type: Type | None
-    nullable: bool
-    container: Container | None
-    shape: Shape = None  # what instances it stands for
-
-
-_NOTHING: Final = Annotation(None, False, None)
-
-
-def annotation_of(annotation: object) -> Annotation:
-    """What an annotation of a parameter or result says. Raises ValueError for one without a meaning
-    here.
-    """
-    origin = typing.get_origin(annotation)
-    if origin is Annotated:
-        return annotation_of(typing.get_args(annotation)[0])
-    if isinstance(annotation, typing.NewType):
-        return annotation_of(annotation.__supertype__)
-    if _ALIAS is not None and isinstance(annotation, _ALIAS):
-        return annotation_of(annotation.__value__)
-    if origin in (Union, types.UnionType):
-        alternatives = typing.get_args(annotation)
-        others = [alternative for alternative in alternatives if alternative is not type(None)]
-        if len(others) != 1:
-            raise ValueError(f"{annotation} allows more than one type; use one of {SUPPORTED}")
-        inner = annotation_of(others[0])
-        return inner._replace(nullable=inner.nullable or len(others) < len(alternatives))
-    array = _from_array_class(annotation if origin is None else origin, typing.get_args(annotation))
-    return array or _nested_of(annotation) or Annotation(declared(annotation), False, None)
-
-
-def _nested_of(annotation: object, outer: tuple[object, ...] = ()) -> Annotation | None:
-    """What ``list[T]`` and a class that stands for a struct say; None for other annotations.
-    ``outer`` are the classes around it.
-
-    Raises ValueError where what they hold has no type.
-    """
-    arguments = typing.get_args(annotation)
-    if typing.get_origin(annotation) is list and len(arguments) == 1:
-        item = _held(arguments[0], outer)
-        shape = None if item.shape is None else ("list", item.shape)
-        return Annotation(named(f"list<item: {item.type}>"), False, None, shape)
-    return _struct_of(annotation, outer) if is_record(annotation) else None
-
-
-def _struct_of(cls: Any, outer: tuple[object, ...]) -> Annotation:
-    if cls in outer:
-        raise ValueError(f"{cls.__name__} holds itself, and structs are of a fixed depth")
-    fields, shapes = [], {}
-    for field in fields_of(cls):
-        try:
-            held = _held(field.annotation, (*outer, cls))
-        except ValueError as error:
-            raise ValueError(f"{cls.__name__}: field {field.name!r}: {error}") from error
-        fields.append(f"{check_field_name(field.name)}: {held.type}")
-        shapes[field.name] = held.shape, field.optional and not held.nullable
-    if not fields:
-        raise ValueError(f"{cls.__name__} has no fields, and a struct has some")
-    make = dict if typing.is_typeddict(cls) else cls
-    plain = make is dict and not any(shape or optional for shape, optional in shapes.values())
-    shape = None if plain else ("record", make, shapes)
-    return Annotation(named(f"struct<{', '.join(fields)}>"), False, None, shape)
-
-
-def _held(annotation: Any, outer: tuple[object, ...]) -> Annotation:
-    """What the annotation of what a list or struct holds says, with a type."""
-    inner, nullable = _without_none(annotation)
-    held = _nested_of(inner, outer) or annotation_of(inner)
-    if held.type is None or held.container is not None:
-        raise ValueError(f"{annotation} is not a supported type for what a list or struct holds")
-    return held._replace(nullable=held.nullable or nullable)
-
-
-def _without_none(annotation: Any) -> tuple[Any, bool]:
-    """``T`` of ``T | None``, and whether it was one."""
-    if typing.get_origin(annotation) in (Union, types.UnionType):
-        others = [each for each in typing.get_args(annotation) if each is not type(None)]
-        if len(others) == 1:
-            return others[0], True
-    return annotation, False
-
-
-def _from_array_class(cls: object, arguments: tuple[Any, ...]) -> Annotation | None:
-    if not isinstance(cls, type):
-        return None
-    numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
-    if numpy is not None and issubclass(cls, numpy.ndarray):
-        return Annotation(_numpy_element(arguments), False, Container.NUMPY)
-    if pyarrow is not None and issubclass(cls, pyarrow.ChunkedArray):
-        raise ValueError(
-            "a function receives whole arrays: annotate pyarrow.Array in place of"
-            " pyarrow.ChunkedArray"
-        )
-    if pyarrow is not None and issubclass(cls, pyarrow.Array):
-        if cls is not pyarrow.Array and cls.__name__ not in _ARROW_ARRAYS:
-            return Annotation(None, False, Container.ARROW)
-        name = _ARROW_ARRAYS.get(cls.__name__)
-        return Annotation(named(name) if name else None, False, Container.ARROW)
-    return None
-
-
-def _numpy_element(arguments: tuple[Any, ...]) -> Type | None:
-    """The type in ``ndarray[shape, dtype[T]]``; None where it is open."""
-    if len(arguments) != 2:
-        return None
-    elements = typing.get_args(arguments[1])
-    if not elements or not isinstance(elements[0], type):
-        return None
-    name = elements[0].__name__.rstrip("_")
-    return named(_NUMPY_TYPES[name]) if name in _NUMPY_TYPES else None
 
 
 class Signature(NamedTuple):
@@ -385,7 +240,7 @@ def _given_inputs(
 
 def _read(name: str, where: str, hints: Mapping[str, object], key: str) -> Annotation:
     if key not in hints:
-        return _NOTHING
+        return NO_ANNOTATION
     try:
         return annotation_of(hints[key])
     except (ValueError, NameError) as error:
@@ -431,14 +286,6 @@ def _combine(
     return given or typing.cast(Type, annotated)
 
 
-def _is_json(annotation: object) -> bool:
-    """Whether values of an annotation are dictionaries or lists: ``dict``, ``list[float]``, a
-    class that stands for a struct.
-    """
-    origin = typing.get_origin(annotation) or annotation
-    return is_record(origin) or (isinstance(origin, type) and issubclass(origin, (dict, list)))
-
-
 def _json_result(annotation: object, nested: bool) -> ResultType | None:
     """The result that ``dict``, ``list[...]``, or either ``| None`` stands for, with ``nested``
     only where what it holds has no type; None for other annotations.
@@ -448,19 +295,12 @@ def _json_result(annotation: object, nested: bool) -> ResultType | None:
     others = [alternative for alternative in alternatives if alternative is not type(None)]
     if (
         not others
-        or not all(map(_is_json, others))
-        or (nested and len(others) == 1 and _has_type(others[0]))
+        or not all(map(is_json, others))
+        or (nested and len(others) == 1 and has_nested_type(others[0]))
         or (nested and any(is_record(each) and not typing.is_typeddict(each) for each in others))
     ):
         return None
     return ResultType(JSON, len(others) < len(alternatives))
-
-
-def _has_type(annotation: object) -> bool:
-    try:
-        return _nested_of(annotation) is not None
-    except (ValueError, NameError):
-        return False
 
 
 def _result(
@@ -480,7 +320,7 @@ def _result(
                 f"UDF {name!r}: the result is annotated None: annotate what the function returns,"
                 " or pass output_type="
             )
-        annotation = _NOTHING
+        annotation = NO_ANNOTATION
     given = None
     if output_type is not None:
         try:

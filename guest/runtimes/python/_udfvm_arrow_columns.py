@@ -10,8 +10,9 @@ from typing import Any, Final
 import _udfvm_agent
 import pyarrow as pa
 from _udfvm_agent import STATUS_OK
+from _udfvm_array_conversions import convert
 from _udfvm_column_batch import argument_slot, column_type, result_slot
-from _udfvm_conversions import Loss, convert
+from _udfvm_conversions import Loss
 from _udfvm_nested_batch import from_json, to_json
 
 _Buffers = tuple[int, object, object, object]

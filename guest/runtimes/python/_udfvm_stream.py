@@ -10,7 +10,8 @@ import _udfvm_agent
 import pyarrow as pa
 import pyarrow.ipc
 from _udfvm_agent import INPUT_PAYLOAD, STATUS_OK
-from _udfvm_conversions import Loss, Refused, convert
+from _udfvm_array_conversions import convert
+from _udfvm_conversions import Loss, Refused
 from _udfvm_types import is_nested, storage_of
 
 END_OF_STREAM: Final = 8  # bytes
