@@ -1,4 +1,4 @@
-"""Puts together what udfvm/load/callables.py took apart."""
+"""Puts together what udfvm/load/reductions.py took apart."""
 
 from __future__ import annotations
 
