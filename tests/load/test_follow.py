@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pytest
 
 import udfvm
+from udfvm.call import fast_path
 from udfvm.load.bindings import capture, changed
 
 
@@ -278,7 +279,7 @@ def test_batches_that_race_with_a_change(
     notebook.run(UDF.format("x * K") + "K = 1")
     made, array = notebook["f"], np.array([1, 2])
     assert made(1) == 1
-    whole = type(made._calls.codecs.numbers).small
+    whole = fast_path.small_batches
 
     def meanwhile(*arguments: Any) -> Any:
         small = whole(*arguments)
@@ -286,7 +287,7 @@ def test_batches_that_race_with_a_change(
         assert made(1) == 3  # another thread's call
         return small
 
-    monkeypatch.setattr(type(made._calls.codecs.numbers), "small", meanwhile)
+    monkeypatch.setattr(fast_path, "small_batches", meanwhile)
     made(array)
     monkeypatch.undo()
     for _ in range(3):
