@@ -161,14 +161,20 @@ def f(x: int) -> int:
     import colorsys
     return x + 1
 c = apsw.Connection(":memory:")
-udfvm.sqlite.register(c, f, policy=udfvm.sqlite.Policy(languages=["python", "native"], allow_create=True))
+policy = udfvm.sqlite.Policy(languages=["python", "native"], allow_create=True)
+udfvm.sqlite.register(c, f, policy=policy)
 c.execute("select vm_create('g', 'python', 'def g(x): return 1', '(int) -> int')").fetchall()
-it = c.execute("with recursive n(i) as (select 1 union all select i + 1 from n limit 50) select vm_udf('g', i), f(i) from n")
+it = c.execute(
+    "with recursive n(i) as (select 1 union all select i + 1 from n limit 50)"
+    " select vm_udf('g', i), f(i) from n"
+)
 [next(it) for _ in range(20)]
-opened = [int(name) for name in set(os.listdir("/proc/self/fd")) - before if os.path.exists(f"/proc/self/fd/{name}")]
+appeared = set(os.listdir("/proc/self/fd")) - before
+opened = [int(name) for name in appeared if os.path.exists(f"/proc/self/fd/{name}")]
 assert len(opened) > 5
 print([os.readlink(f"/proc/self/fd/{number}") for number in opened if os.get_inheritable(number)])
-print([name for name in map(os.readlink, (f"/proc/self/fd/{number}" for number in opened)) if "udfvm-layer" in name])
+links = [os.readlink(f"/proc/self/fd/{number}") for number in opened]
+print([name for name in links if "udfvm-layer" in name])
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True

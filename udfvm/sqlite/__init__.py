@@ -1,46 +1,46 @@
-"""UDFs as SQL functions of an SQLite connection.
+"""Functions in micro-VMs as SQL functions of an SQLite connection.
 
 ``register(con, score)`` gives the connection two functions that run ``score`` in a micro-VM:
-``score(...)`` itself, and ``vm_udf('score', ...)``, which finds any registered UDF by its name.
-Rows never enter Python on the host: a loadable extension in C, beside this file, moves them between
-SQLite and the micro-VM.
+``score(...)`` itself, and ``vm_udf('score', ...)``, which finds any registered function by its
+name. ``unregister(con, score)`` takes them away. Rows never enter Python on the host: a loadable
+extension in C, beside this file, moves them between SQLite and the micro-VM.
 
-``vm_map`` runs functions over whole queries in batches, ``vm_table`` and ``vm_agg`` run table
+``vm_map`` runs functions over whole queries in batches. ``vm_table`` and ``vm_agg`` run table
 functions and aggregates, which have SQL functions of their own names too: see
 docs/sqlite_batches.md.
 
-A call With isolation ``"statement"``, the default, one execution of an SQL statement is one call:
-    the first row takes a micro-VM at the UDF's sealed state, all rows that the statement computes
-    with that UDF, wherever in it, run in that micro-VM one after the other, and when the execution
-    ends (last row, error, reset, closed cursor) everything they left there is put back. The next
-    execution of the same statement begins at the sealed state again. Different UDFs in one
-    statement have a micro-VM each; a firing of a trigger is an execution of its own. A statement
-    runs a Python function as it is when the statement comes to it: names in it that mean other
-    objects than before are captured anew. With isolation ``"row"`` each row is a call of its own,
-    which starts from the sealed state. A UDF's ``timeout`` and ``max_output`` are those of each
-    row. A statement that is not finished keeps its micro-VMs.
+**A call.** With isolation ``"statement"``, the default, one execution of an SQL statement is one
+call. The first row takes a micro-VM at the function's sealed state. All rows that the statement
+computes with that function run in that micro-VM, one after the other. When the execution ends (last
+row, error, reset, closed cursor), everything that they left there is put back, and the next
+execution begins at the sealed state again. Different functions in one statement have a micro-VM
+each; a firing of a trigger is an execution of its own. A statement runs a Python function as it is
+when the statement comes to it: names in it that mean other objects than before are captured anew.
+With isolation ``"row"`` each row is a call of its own, which starts from the sealed state. A
+function's ``timeout`` and ``max_output`` are those of each row. A statement that is not finished
+keeps its micro-VMs.
 
-Types ``int`` takes INTEGER; ``float`` takes REAL or INTEGER; ``bool`` takes INTEGER 0 or 1; ``str``
-    takes TEXT (valid UTF-8); ``bytes`` takes BLOB. Nothing is converted with loss: another type, or
-    an INTEGER that is no REAL exactly, is an SQL error that names the argument. NULL for a
-    parameter that does not allow None makes the result NULL without a call. Results come back the
-    same way; NaN becomes NULL, as always in SQLite. A ``dict`` or ``list`` comes back as JSON, with
-    SQLite's subtype for it.
+**Types.** ``int`` takes INTEGER; ``float`` takes REAL or INTEGER; ``bool`` takes INTEGER 0 or 1;
+``str`` takes TEXT (valid UTF-8); ``bytes`` takes BLOB. Nothing is converted with loss: another
+type, or an INTEGER that is no REAL exactly, is an SQL error that names the argument. NULL for a
+parameter that does not allow None makes the result NULL without a call. Results come back the same
+way; NaN becomes NULL, as always in SQLite. A ``dict`` or ``list`` comes back as JSON, with SQLite's
+subtype for it.
 
-Safety The functions are ``SQLITE_DIRECTONLY``: SQL text can use them, the schema of a database
-    (views, triggers, indexes, generated columns), which may be a stranger's, cannot, unless
-    ``in_schema=True``. They are ``SQLITE_DETERMINISTIC`` only for UDFs declared deterministic;
-    ``vm_udf`` never is, and is never usable in a schema.
+**Safety.** The functions are ``SQLITE_DIRECTONLY``: SQL text can use them. The schema of a database
+(views, triggers, indexes, generated columns), which may be a stranger's, cannot, unless
+``in_schema=True``. They are ``SQLITE_DETERMINISTIC`` only if declared deterministic; ``vm_udf``
+never is, and is never usable in a schema.
 
-Errors are ``apsw.SQLError`` with the full text of what Python would have raised: the guest's
-    exception with its traceback, or the limit that was passed, and the row, counted from 0 in the
-    order in which the statement came to them. What Python would have raised is the ``__cause__``.
-    The connection stays usable, and a transaction around the statement intact. Ctrl-C in a call is
-    a KeyboardInterrupt; ``Connection.interrupt`` ends a statement between two calls.
+**Errors** are ``apsw.SQLError`` with the full text of what Python would have raised: the guest's
+exception with its traceback, or the limit that was passed, and the row, counted from 0 in the order
+in which the statement came to them. What Python would have raised is the ``__cause__``. The
+connection stays usable, and a transaction around the statement intact. Ctrl-C in a call is a
+KeyboardInterrupt; ``Connection.interrupt`` ends a statement between two calls.
 
-Output of functions goes to the program's own ``sys.stdout`` and ``sys.stderr`` with every row, or
-    where their ``log=`` says; for functions that are stored in the database, where the policy's
-    ``log=`` says.
+**Output** of functions goes to the program's own ``sys.stdout`` and ``sys.stderr`` with every row,
+or where their ``log=`` says; for functions that are stored in the database, where the policy's
+``log=`` says.
 """
 
 from __future__ import annotations
@@ -68,8 +68,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXTENSION", "Policy", "register", "unregister"]
 
-#: Path of the loadable extension, for ``.load`` of the sqlite3 shell and other programs without
-# Python.
+#: Path of the loadable extension, for the sqlite3 shell's ``.load`` and programs without Python.
 EXTENSION: Final = _extension.PATH
 
 # SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION: switches extension loading for C alone; the SQL function

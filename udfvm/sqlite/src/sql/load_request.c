@@ -27,7 +27,10 @@ static void append_json_text(sqlite_library *library, sqlite3_str *out, const ch
 
 static const char *python_type(uint32_t type, bool json)
 {
-    static const char *const names[] = { "null", "int64", "double", "string", "binary", "bool" };
+    static const char *const names[] = {
+        [UDFVM_TYPE_NULL] = "null",   [UDFVM_TYPE_INT64] = "int64", [UDFVM_TYPE_FLOAT64] = "double",
+        [UDFVM_TYPE_TEXT] = "string", [UDFVM_TYPE_BLOB] = "binary", [UDFVM_TYPE_BOOL] = "bool"
+    };
     return json ? "json" : names[type];
 }
 
@@ -70,14 +73,14 @@ uint8_t *python_request(sqlite_library *library, const struct stored_definition 
 
 /* ---- Compiled code: guest/runtimes/shared/compiled/load.c reads this ---- */
 
-/* enum storage of guest/runtimes/arrow/storage.h, as the types of rows. */
+/* How runtimes store the types of rows. */
 static uint32_t storage_of(uint32_t type)
 {
-    static const uint32_t storages[] = { [UDFVM_TYPE_BOOL] = 0,
-                                         [UDFVM_TYPE_INT64] = 4,
-                                         [UDFVM_TYPE_FLOAT64] = 10,
-                                         [UDFVM_TYPE_TEXT] = 11,
-                                         [UDFVM_TYPE_BLOB] = 13 };
+    static const uint32_t storages[] = { [UDFVM_TYPE_BOOL] = UDFVM_STORAGE_BOOL,
+                                         [UDFVM_TYPE_INT64] = UDFVM_STORAGE_INT64,
+                                         [UDFVM_TYPE_FLOAT64] = UDFVM_STORAGE_FLOAT64,
+                                         [UDFVM_TYPE_TEXT] = UDFVM_STORAGE_TEXT32,
+                                         [UDFVM_TYPE_BLOB] = UDFVM_STORAGE_BYTES32 };
     return storages[type];
 }
 

@@ -23,7 +23,10 @@ static const struct {
 
 const char *type_text(uint32_t type, bool json)
 {
-    static const char *const names[] = { "null", "int", "double", "text", "blob", "bool" };
+    static const char *const names[] = {
+        [UDFVM_TYPE_NULL] = "null", [UDFVM_TYPE_INT64] = "int", [UDFVM_TYPE_FLOAT64] = "double",
+        [UDFVM_TYPE_TEXT] = "text", [UDFVM_TYPE_BLOB] = "blob", [UDFVM_TYPE_BOOL] = "bool"
+    };
     return json ? "json" : type < sizeof names / sizeof *names ? names[type] : "?";
 }
 

@@ -1,46 +1,28 @@
-"""Functions that live in the database: creating, running, dropping them, and what a policy and a
-hostile database do.
-"""
+"""Functions that are stored in the database: created, run, listed, dropped."""
 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
+from stored_functions import ROWS, created, error_of, opened
 
 import udfvm
 import udfvm.sqlite
 from udfvm.sqlite import Policy
 
-ROWS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
 SCORE = (
     "def score(delay, distance):\n    return None if distance == 0 else delay / distance * 100\n"
 )
-MAKER = Policy(allow_create=True)
+
 
 Query = Callable[..., list[tuple[Any, ...]]]
-
-
-def opened(path: Path | str, policy: Policy | None = MAKER) -> apsw.Connection:
-    connection = apsw.Connection(str(path))
-    udfvm.sqlite.register(connection, policy=policy)
-    return connection
-
-
-@pytest.fixture(scope="module")
-def connection() -> Iterator[apsw.Connection]:
-    connection = opened(":memory:")
-    yield connection
-    connection.close()
 
 
 @pytest.fixture
@@ -49,26 +31,6 @@ def query(connection: apsw.Connection) -> Query:
         return connection.execute(sql, bindings).fetchall()
 
     return run
-
-
-def created(
-    connection: apsw.Connection, name: str, source: str, signature: str, *options: str
-) -> int:
-    marks = ", ?" * len(options)
-    [(version,)] = connection.execute(
-        f"SELECT vm_create(?, 'python', ?, ?{marks})", (name, source, signature, *options)
-    ).fetchall()
-    return version
-
-
-def error_of(connection: apsw.Connection, sql: str, *bindings: object) -> str:
-    with pytest.raises(apsw.Error) as caught:
-        connection.execute(sql, bindings).fetchall()
-    assert connection.execute("SELECT 7").fetchall() == [(7,)], "the connection stays usable"
-    return str(caught.value)
-
-
-# ---- Creating and running ----
 
 
 def test_create_run_list_drop() -> None:
@@ -357,274 +319,3 @@ def test_what_cannot_be_created(arguments: tuple[object, ...], expected: str) ->
 )
 def test_signatures(connection: apsw.Connection, signature: str) -> None:
     created(connection, "s", "def s(*_): return None", signature, "replace")
-
-
-# ---- Policy ----
-
-
-def test_without_a_policy_nothing_stored_runs(tmp_path: Path) -> None:
-    maker = opened(tmp_path / "a.db")
-    created(maker, "f", "def f(): return 1", "() -> int")
-    maker.close()
-    connection = opened(tmp_path / "a.db", None)
-    assert "no UDF named 'f'" in error_of(connection, "SELECT vm_udf('f')")
-    assert "does not allow it" in error_of(
-        connection, "SELECT vm_create('g', 'python', 'def g(): return 1', '() -> int')"
-    )
-    assert "does not allow it" in error_of(connection, "SELECT vm_drop('f')")
-    assert "cannot change it" in error_of(connection, "SELECT vm_policy('allow_create', 1)")
-    assert connection.execute(
-        "SELECT vm_policy('allow_create'), vm_policy('languages')"
-    ).fetchall() == [(0, "")]
-    udfvm.sqlite.register(connection, policy=Policy())
-    assert connection.execute("SELECT vm_udf('f')").fetchall() == [(1,)]
-    assert "does not allow it" in error_of(
-        connection, "SELECT vm_create('g', 'python', 'def g(): return 1', '() -> int')"
-    )
-    udfvm.sqlite.register(connection, policy=Policy(languages=["wasm"]))
-    assert "does not allow functions of language 'python'" in error_of(
-        connection, "SELECT vm_udf('f')"
-    )
-    connection.close()
-
-
-def test_limits_of_the_policy() -> None:
-    policy = Policy(allow_create=True, row_timeout=0.2, max_output=1000)
-    connection = opened(":memory:", policy)
-    created(connection, "loop", "def loop():\n    while True: pass", "() -> int", "row_timeout=100")
-    assert "0.2 s" in error_of(connection, "SELECT vm_udf('loop')")
-    created(connection, "big", "def big(n): return 'x' * n", "(int) -> text")
-    assert "limit of 1000 bytes" in error_of(connection, "SELECT vm_udf('big', 2000)")
-    created(
-        connection,
-        "files",
-        "def files(): return len(open('/usr/lib/os-release').read())",
-        "() -> int",
-    )
-    assert "Error" in error_of(connection, "SELECT vm_udf('files')")
-    connection.close()
-
-
-def test_modules_are_what_the_policy_gives() -> None:
-    connection = opened(":memory:", Policy(allow_create=True))
-    source = "import xml.dom.minidom\ndef f(): return 1"
-    assert "ModuleNotFoundError" in error_of(
-        connection, "SELECT vm_create('f', 'python', ?, '() -> int')", source
-    )
-    connection.close()
-    connection = opened(":memory:", Policy(allow_create=True, packages=["xml.dom.minidom"]))
-    assert created(connection, "f", source, "() -> int") == 1
-    connection.close()
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"languages": ["perl"]},
-        {"row_timeout": 0},
-        {"idle_spin": 2},
-        {"statement_timeout": -1},
-        {"load_timeout": 1e-9},
-        {"max_source": 0},
-        {"memory": "1KiB"},
-    ],
-    ids=lambda options: next(iter(options)),
-)
-def test_policies_that_make_no_sense(options: dict[str, Any]) -> None:
-    with pytest.raises(udfvm.Error, match="Policy: "):
-        Policy(**options)
-
-
-def test_names_of_the_program_go_before_those_of_the_database(tmp_path: Path) -> None:
-    @udfvm.udf
-    def f() -> int:
-        return 1
-
-    connection = opened(tmp_path / "a.db")
-    created(connection, "f", "def f(): return 666", "() -> int")
-    udfvm.sqlite.register(connection, f)
-    assert connection.execute("SELECT vm_udf('f')").fetchall() == [(1,)]
-    assert "goes before" in error_of(
-        connection, "SELECT vm_create('F', 'python', 'def f(): return 1', '() -> int', 'replace')"
-    )
-    connection.close()
-
-
-def test_statement_timeout() -> None:
-    connection = opened(":memory:", Policy(allow_create=True, statement_timeout=0.4))
-    created(connection, "doze", "import time\ndef doze(s): time.sleep(s)", "(double) -> int")
-    connection.execute("SELECT vm_udf('doze', 0.01)").fetchall()
-    for seconds in (0.01, 100.0):
-        started = time.monotonic()
-        assert "did not end within 0.4 s" in error_of(
-            connection, ROWS.format(1000) + f"SELECT vm_udf('doze', {seconds}) FROM n"
-        )
-        assert time.monotonic() - started < 60
-    connection.close()
-
-
-def test_idle_spin_of_nothing_makes_every_row_an_exit() -> None:
-    connection = opened(":memory:", Policy(allow_create=True, idle_spin=0))
-    created(connection, "same", "def same(i): return i", "(int) -> int")
-    threads = threading.active_count()
-    assert connection.execute(
-        ROWS.format(100) + "SELECT sum(vm_udf('same', i)) FROM n"
-    ).fetchall() == [(5050,)]
-    assert threading.active_count() == threads
-    connection.close()
-
-
-# ---- Hostile databases ----
-
-TABLE = (
-    "CREATE TABLE udfvm_functions (name TEXT NOT NULL PRIMARY KEY COLLATE NOCASE, language TEXT NOT"
-    " NULL, signature TEXT NOT NULL, options TEXT NOT NULL, source BLOB NOT NULL, version INTEGER"
-    " NOT NULL, created TEXT NOT NULL)"
-)
-
-
-@pytest.mark.parametrize(
-    ("sql", "expected"),
-    [
-        (
-            (
-                "CREATE VIEW udfvm_functions(name, language, signature, options, source) AS VALUES"
-                " ('f', 'python', '() -> int', '', 'x')"
-            ),
-            "no UDF",
-        ),
-        (
-            (
-                "CREATE VIRTUAL TABLE udfvm_functions USING fts5(name, language, signature,"
-                " options, source)"
-            ),
-            "no UDF",
-        ),
-        ("CREATE TABLE udfvm_functions (name, lonely)", "no such column"),
-        (
-            (
-                f"{TABLE}; INSERT INTO udfvm_functions VALUES ('f', x'00', '() -> int', '', 'x',"
-                " 1, '')"
-            ),
-            "damaged",
-        ),
-        (
-            (
-                f"{TABLE}; INSERT INTO udfvm_functions VALUES ('f', 'python', zeroblob(100000), '',"
-                " 'x', 1, '')"
-            ),
-            "damaged",
-        ),
-        (
-            (
-                f"{TABLE}; INSERT INTO udfvm_functions VALUES ('f', 'python', '() -> int', '', 5,"
-                " 1, '')"
-            ),
-            "damaged",
-        ),
-        (
-            (
-                f"{TABLE}; INSERT INTO udfvm_functions VALUES ('f', 'python', '() -> int', '', x'',"
-                " 1, '')"
-            ),
-            "damaged",
-        ),
-        (
-            f"{TABLE}; INSERT INTO udfvm_functions VALUES ('f', 'python', '(((', '', 'x', 1, '')",
-            "its signature",
-        ),
-        (
-            (
-                f"{TABLE}; INSERT INTO udfvm_functions VALUES ('f', 'python', '() -> int',"
-                " 'entry=\"}', 'x', 1, '')"
-            ),
-            "its options",
-        ),
-        (
-            (
-                f"{TABLE}; INSERT INTO udfvm_functions VALUES ('f', 'python', '() -> int', '',"
-                " 'import os; os.abort()', 1, '')"
-            ),
-            "ABRT|signal",
-        ),
-        (
-            (
-                f"{TABLE}; INSERT INTO udfvm_functions VALUES ('f', 'python', '() -> int', '',"
-                " zeroblob(20000000), 1, '')"
-            ),
-            "allows",
-        ),
-        (
-            (
-                f"{TABLE}; INSERT INTO udfvm_functions VALUES ('f', 'native', '() -> int', '',"
-                " x'7f454c46', 1, '')"
-            ),
-            "ImportError",
-        ),
-    ],
-)
-def test_hostile_tables(tmp_path: Path, sql: str, expected: str) -> None:
-    stranger = apsw.Connection(str(tmp_path / "stranger.db"))
-    stranger.execute(sql)
-    stranger.close()
-    connection = opened(tmp_path / "stranger.db")
-    with pytest.raises(apsw.Error, match=expected):
-        connection.execute("SELECT vm_udf('f')").fetchall()
-    if "lonely" not in sql:
-        connection.execute("SELECT * FROM vm_functions").fetchall()
-    if "CREATE TABLE" not in sql:
-        assert "no ordinary table" in error_of(
-            connection, "SELECT vm_create('g', 'python', 'def g(): return 1', '() -> int')"
-        )
-    connection.close()
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        "vm_udf('f')",
-        "vm_create('g', 'python', 'def g(): return 1', '() -> int')",
-        "vm_drop('f')",
-        "vm_policy('languages')",
-        "vm_attach('f')",
-        "(SELECT name FROM vm_functions)",
-    ],
-)
-def test_a_schema_can_use_none_of_it(tmp_path: Path, use: str) -> None:
-    connection = opened(tmp_path / "stranger.db")
-    created(connection, "f", "def f(): return 1", "() -> int")
-    connection.execute("CREATE TABLE t(a)")
-    connection.execute(f"CREATE VIEW v AS SELECT {use} AS x")
-    connection.execute(f"CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT {use}; END")
-    assert "unsafe use of" in error_of(connection, "SELECT * FROM v")
-    assert "unsafe use of" in error_of(connection, "INSERT INTO t VALUES (1)")
-    assert connection.execute("SELECT count(*) FROM t").fetchall() == [(0,)]
-    connection.close()
-
-
-def test_a_database_that_may_not_be_written(tmp_path: Path) -> None:
-    maker = opened(tmp_path / "a.db")
-    created(maker, "f", "def f(): return 1", "() -> int")
-    maker.close()
-    connection = apsw.Connection(str(tmp_path / "a.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    udfvm.sqlite.register(connection, policy=MAKER)
-    assert connection.execute("SELECT vm_udf('f')").fetchall() == [(1,)]
-    assert "readonly" in error_of(
-        connection, "SELECT vm_create('g', 'python', 'def g(): return 1', '() -> int')"
-    )
-    connection.close()
-
-
-def test_the_table_is_an_ordinary_one(tmp_path: Path) -> None:
-    connection = opened(tmp_path / "a.db")
-    created(connection, "f", "def f(): return 1", "() -> int")
-    connection.close()
-    plain = sqlite3.connect(tmp_path / "a.db")
-    plain.execute(
-        "UPDATE udfvm_functions SET source = replace(source, '1', '2'), version = version + 1"
-    )
-    plain.commit()
-    plain.close()
-    connection = opened(tmp_path / "a.db")
-    assert connection.execute("SELECT vm_udf('f')").fetchall() == [(2,)]
-    connection.close()
