@@ -21,7 +21,8 @@ from click.testing import CliRunner
 import udfvm
 import udfvm.sqlite
 from udfvm.cli import commands
-from udfvm.functions import compiled
+from udfvm.functions import compiled_requests
+from udfvm.functions.signature_text import parse_signature
 from udfvm.images.cache_files import cache_directory
 
 POLICY = udfvm.sqlite.Policy(languages=["python"], allow_create=True)
@@ -302,7 +303,7 @@ def test_a_sealed_function_under_the_name_of_another(tmp_path: Path) -> None:
 )
 def test_parameters_have_names(signature: str) -> None:
     with pytest.raises(udfvm.SignatureError, match="empty name"):
-        compiled.parse_signature("f", signature)
+        parse_signature("f", signature)
 
 
 FORGED = """
@@ -332,9 +333,9 @@ def test_forged_descriptions(
     tmp_path: Path, slots: tuple[tuple[int, int, bytes], ...], flags: int, names: bytes
 ) -> None:
     body = b"".join(
-        compiled._SLOT.pack(storage, 0, length, label) for storage, length, label in slots
+        compiled_requests._SLOT.pack(storage, 0, length, label) for storage, length, label in slots
     )
-    description = compiled._DESCRIPTION.pack(len(slots) - 1, flags) + body + names
+    description = compiled_requests._DESCRIPTION.pack(len(slots) - 1, flags) + body + names
     source, library = tmp_path / "forged.c", tmp_path / "forged.so"
     source.write_text(FORGED % ", ".join(map(str, description)))
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", source, "-o", library], check=True)
