@@ -1,11 +1,19 @@
-"""Locks in programs that fork."""
+"""Programs that fork: locks that a child finds free, and imports that are whole in it."""
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
 import weakref
+from types import FrameType
 from typing import Final
+
+_MAX_WAIT: Final = 10.0  # seconds
+_LOOK: Final = 0.001  # seconds between two looks
+# What this package imports in the midst of calls.
+_NEEDED: Final = {*sys.stdlib_module_names, "cffi", "cloudpickle", "numpy", "pyarrow", "udfvm"}
 
 
 class ForkLock:
@@ -35,4 +43,30 @@ def _renew() -> None:
         each.lock = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_renew)
+def _being_imported() -> set[str]:
+    """Modules that other threads are importing."""
+    own = set()
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        own.add(frame.f_globals.get("__name__"))
+        frame = frame.f_back
+    return {
+        name
+        for name, module in list(sys.modules.items())
+        if getattr(getattr(module, "__spec__", None), "_initializing", False)
+        and name.partition(".")[0] in _NEEDED
+        and name not in own
+    }
+
+
+def _await_imports() -> None:
+    """Python keeps a lock for each module that is being imported. A child has the lock, but not the
+    thread that would release it, and waits for ever where it imports the module, too. So a fork
+    waits until the imports that calls need are done.
+    """
+    end = time.monotonic() + _MAX_WAIT
+    while _being_imported() and time.monotonic() < end:
+        time.sleep(_LOOK)
+
+
+os.register_at_fork(before=_await_imports, after_in_child=_renew)

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -258,3 +259,50 @@ def test_a_child_that_is_forked_while_another_thread_builds() -> None:
     assert done.returncode == 0, done.stderr
     statuses = ast.literal_eval(done.stdout)
     assert statuses and not any(statuses)
+
+
+IMPORTS = """
+    import importlib, os, pathlib, sys, threading, time
+
+    from udfvm import forks
+
+    folder = pathlib.Path(sys.argv[1])
+    (folder / "slow_one.py").write_text("import gate\\ngate.begun.set()\\ngate.go_on.wait(60)\\n")
+    (folder / "gate.py").write_text(
+        "import threading\\nbegun, go_on = threading.Event(), threading.Event()\\n"
+    )
+    sys.path.insert(0, str(folder))
+    import gate
+
+    forks._NEEDED.add("slow_one")
+    importing = threading.Thread(target=importlib.import_module, args=["slow_one"])
+    importing.start()
+    gate.begun.wait(60)
+    main, forked = threading.main_thread().ident, threading.Event()
+
+    def names(frame):
+        while frame is not None:
+            yield frame.f_code.co_name
+            frame = frame.f_back
+
+    def release():
+        while not forked.is_set() and "_await_imports" not in names(sys._current_frames()[main]):
+            time.sleep(0.001)
+        gate.go_on.set()
+
+    releasing = threading.Thread(target=release)
+    releasing.start()
+    child = os.fork()
+    if child == 0:
+        os._exit(int(sys.modules["slow_one"].__spec__._initializing))
+    forked.set()
+    importing.join(), releasing.join()
+    print(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_fork_waits_for_imports_that_calls_need(tmp_path: Path) -> None:
+    """A child has the locks of imports, but not the threads that would release them."""
+    command = [sys.executable, "-c", textwrap.dedent(IMPORTS), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stdout + done.stderr
