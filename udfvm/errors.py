@@ -9,6 +9,7 @@ True
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 from udfvm.guest_text import visible
 
@@ -290,6 +291,34 @@ PERMISSION_ADVICE = (
 )
 
 
+# What is raised for a failure that the core reports by its code and a message alone, and advice.
+_OF_HOST: Final[dict[Code, tuple[type[Exception], str]]] = {
+    Code.NO_KVM: (KVMUnavailableError, f". {KVM_ADVICE}"),
+    Code.PERMISSION: (KVMPermissionError, f". {PERMISSION_ADVICE}"),
+    Code.IMAGE: (ImageError, ""),
+    Code.CACHE: (CacheError, ""),
+    Code.BUSY: (
+        BusyError,
+        "; call from fewer threads at once, or bind the function to a larger pool"
+        " (udfvm.Pool(size=...)), or to one that waits longer (wait=...)",
+    ),
+    Code.CLOSED: (
+        PoolClosedError,
+        ": bind the function to another, or call before the pool is closed",
+    ),
+    Code.ARGUMENT: (ValueError, ""),
+}
+_OF_CALL: Final[dict[Code, tuple[type[CallError], str]]] = {
+    Code.TIMEOUT: (CallTimeoutError, "; raise timeout= if it needs longer"),
+    Code.DEADLOCK: (GuestDeadlockError, ""),
+    Code.PROTOCOL: (ProtocolError, ""),
+    Code.LOG: (LogLimitError, "; raise max_log= or print less"),
+    Code.HOST_FUNCTION: (HostFunctionError, ""),
+    Code.HOST_CALLS: (HostCallLimitError, "; raise host_calls= if it needs more"),
+    Code.INPUT: (InputTooLargeError, "; pass fewer or smaller values"),
+}
+
+
 def from_core(
     code: int,
     message: str,
@@ -307,53 +336,27 @@ def from_core(
     >>> from_core(Code.TIMEOUT, "the call did not end within 1 s", udf="score")
     CallTimeoutError("UDF 'score': the call did not end within 1 s; ...")
     """
+    if code in _OF_HOST:
+        cls, advice = _OF_HOST[Code(code)]
+        return cls(message + advice)
+    if code in _OF_CALL:
+        of_call, advice = _OF_CALL[Code(code)]
+        return of_call(message + advice, udf, row)
+    failure: BaseException
     match code:
-        case Code.NO_KVM:
-            return KVMUnavailableError(f"{message}. {KVM_ADVICE}")
-        case Code.PERMISSION:
-            return KVMPermissionError(f"{message}. {PERMISSION_ADVICE}")
-        case Code.IMAGE:
-            return ImageError(message)
-        case Code.CACHE:
-            return CacheError(message)
-        case Code.TIMEOUT:
-            return CallTimeoutError(f"{message}; raise timeout= if it needs longer", udf, row)
         case Code.INTERRUPTED:
-            return KeyboardInterrupt()
+            failure = KeyboardInterrupt()
         case Code.CRASH:
-            return GuestCrashError(message, udf, row, signal, address, rip)
+            failure = GuestCrashError(message, udf, row, signal, address, rip)
         case Code.EXIT:
-            return GuestExitError(message, udf, row, signal)
-        case Code.DEADLOCK:
-            return GuestDeadlockError(message, udf, row)
-        case Code.PROTOCOL:
-            return ProtocolError(message, udf, row)
+            failure = GuestExitError(message, udf, row, signal)
         case Code.OUTPUT:
-            too_large = OutputLimitError(f"{message}; raise max_output= or return less", udf, row)
-            too_large.size = address
-            return too_large
-        case Code.LOG:
-            return LogLimitError(f"{message}; raise max_log= or print less", udf, row)
-        case Code.HOST_FUNCTION:
-            return HostFunctionError(message, udf, row)
-        case Code.HOST_CALLS:
-            return HostCallLimitError(f"{message}; raise host_calls= if it needs more", udf, row)
-        case Code.INPUT:
-            return InputTooLargeError(f"{message}; pass fewer or smaller values", udf, row)
+            advice = "; raise max_output= or return less"
+            failure = OutputLimitError(message + advice, udf, row)
+            failure.size = address
         case Code.FORKED:
-            forked = ForkedError(f"{message}; make pools and VMs after the fork")
-            forked.during_call = signal != 0
-            return forked
-        case Code.BUSY:
-            return BusyError(
-                f"{message}; call from fewer threads at once, or bind the function to a larger pool"
-                " (udfvm.Pool(size=...)), or to one that waits longer (wait=...)"
-            )
-        case Code.CLOSED:
-            return PoolClosedError(
-                f"{message}: bind the function to another, or call before the pool is closed"
-            )
-        case Code.ARGUMENT:
-            return ValueError(message)
+            failure = ForkedError(f"{message}; make pools and VMs after the fork")
+            failure.during_call = signal != 0
         case _:
-            return HostError(message, errno)
+            failure = HostError(message, errno)
+    return failure

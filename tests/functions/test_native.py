@@ -18,7 +18,7 @@ import pytest
 
 import udfvm
 from udfvm import errors
-from udfvm.functions.signature_text import parse_signature
+from udfvm.types.signature_text import parse_signature
 
 SOURCE = r"""
 #include <udfvm.h>

@@ -22,8 +22,8 @@ import udfvm
 import udfvm.sqlite
 from udfvm.cli import commands
 from udfvm.functions import compiled_requests
-from udfvm.functions.signature_text import parse_signature
 from udfvm.images.cache_files import cache_directory
+from udfvm.types.signature_text import parse_signature
 
 POLICY = udfvm.sqlite.Policy(languages=["python"], allow_create=True)
 SEAL_WRITE = 0x0008

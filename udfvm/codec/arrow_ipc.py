@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -270,14 +270,6 @@ class NumberCodec:
             if begin != end:
                 raise ValueError("the pieces of a column are not as long as the column")
             window[end : end + len(gap)] = gap
-
-    @staticmethod
-    def request(layout: NumberLayout, columns: Sequence[Any]) -> bytes:
-        """A request, from contiguous columns of the declared types."""
-        pieces: list[Any] = [layout.request_head]
-        for column, gap in zip(columns, layout.gaps, strict=True):
-            pieces += column, gap
-        return b"".join(pieces)
 
 
 class _ReplyLayout(NamedTuple):

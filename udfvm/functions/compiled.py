@@ -21,8 +21,8 @@ from udfvm.functions.compiled_requests import (
 )
 from udfvm.functions.options import NativeOptions
 from udfvm.functions.program import Interface, Program
-from udfvm.functions.signature_text import parse_signature
 from udfvm.types.arrow_types import Parameter
+from udfvm.types.signature_text import parse_signature
 
 if TYPE_CHECKING:
     from udfvm.call.codecs import Codecs

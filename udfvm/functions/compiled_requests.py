@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from udfvm.call.dispatch import guest_exception
 from udfvm.errors import OutputLimitError, ProtocolError, SignatureError
-from udfvm.functions.signature_text import (
+from udfvm.limits import WINDOW, Limits
+from udfvm.protocol import DESCRIPTION_TABLE, REQUEST_COMPILE, REQUEST_DESCRIBE
+from udfvm.types.arrow_types import Parameter, Type, named
+from udfvm.types.signature_text import (
     MAX_PARAMETERS,
     STORAGE_NAMES,
     made_signature,
     storage_of,
 )
-from udfvm.limits import WINDOW, Limits
-from udfvm.protocol import DESCRIPTION_TABLE, REQUEST_COMPILE, REQUEST_DESCRIBE
-from udfvm.types.arrow_types import Parameter, Type, named
 from udfvm.types.signatures import Signature
 
 if TYPE_CHECKING:

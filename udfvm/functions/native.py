@@ -38,7 +38,7 @@ def from_elf(
             ``udfvm.h``; or any function of plain C types, from any language, that a shared object
             exports or an executable has a symbol for: then pass ``signature``.
         signature: such as ``"(a: f64, b: i64?) -> f64"``; see
-            ``udfvm.functions.signature_text.parse_signature``. A plain function takes numbers and
+            ``udfvm.types.signature_text.parse_signature``. A plain function takes numbers and
             bool as themselves, text and blob as two arguments (pointer, length), no nulls, and
             returns a number or bool.
         options: ``name``, ``memory`` (64 MiB if not given), ``timeout``, ``max_output``,

@@ -14,7 +14,6 @@ from udfvm.functions.compiled import CompiledProgram
 from udfvm.functions.options import WasmOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.scalar import ScalarFunction
-from udfvm.functions.signature_text import parse_signature
 from udfvm.functions.table import TableFunction, check_row_types
 from udfvm.keywords import checks_options_of
 from udfvm.limits import Limits
@@ -22,6 +21,7 @@ from udfvm.load.compiled_code import MAX_CODE, read_code
 from udfvm.load.declaration import Column
 from udfvm.types.arrow_types import JSON, Kind, ResultType, named
 from udfvm.types.nested import take_apart
+from udfvm.types.signature_text import parse_signature
 
 if TYPE_CHECKING:
     from udfvm.codec.arrow_ipc import BatchCodec
@@ -54,7 +54,7 @@ def from_wasm(
             (``"gcd(int32,int32)->int32"``); or ``"_start"`` of a WASI command, which is a function
             from its standard input to its standard output.
         signature: such as ``"(a: i32, b: f64) -> bool"``, where the types are to be others than
-            those of the module; see ``udfvm.functions.signature_text.parse_signature``. That of a
+            those of the module; see ``udfvm.types.signature_text.parse_signature``. That of a
             table function has the type of a row, a struct or that of its one column, and may have
             ``->>`` for ``->``. An integer or bool is passed as i32 or i64, a float as f32 or f64,
             as the module has it; one that does not fit is an OverflowError.

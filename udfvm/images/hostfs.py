@@ -124,11 +124,6 @@ class HostFS:
         parts = path.split(b"/")
         return [b"/".join(parts[:count]) or b"/" for count in range(1, len(parts))]
 
-    @property
-    def roots(self) -> tuple[str, ...]:
-        """The directories and files that are served, for reports."""
-        return tuple(sorted(os.fsdecode(name) for name in (*self._roots, *self._files)))
-
     # ---- Looking up ----
 
     def _lookup(self, path: bytes, flags: int) -> int:

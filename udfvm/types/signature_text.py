@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from udfvm import protocol
 from udfvm.errors import SignatureError
 from udfvm.types.arrow_types import Kind, Parameter, ResultType, Type, declared
 from udfvm.types.nested import Field, at_colon, split_at_commas, take_apart
@@ -12,26 +13,29 @@ from udfvm.types.signatures import Signature
 
 MAX_PARAMETERS: Final = 32
 
-#: ``enum storage`` of guest/runtimes/arrow/storage.h, for the types that compiled code takes.
+# For the types that compiled code takes.
 STORAGE_NAMES: Final = {
-    0: "bool",
-    1: "int8",
-    2: "int16",
-    3: "int32",
-    4: "int64",
-    5: "uint8",
-    6: "uint16",
-    7: "uint32",
-    8: "uint64",
-    9: "float",
-    10: "double",
-    11: "string",
-    12: "large_string",
-    13: "binary",
-    14: "large_binary",
+    protocol.STORAGE_BOOL: "bool",
+    protocol.STORAGE_INT8: "int8",
+    protocol.STORAGE_INT16: "int16",
+    protocol.STORAGE_INT32: "int32",
+    protocol.STORAGE_INT64: "int64",
+    protocol.STORAGE_UINT8: "uint8",
+    protocol.STORAGE_UINT16: "uint16",
+    protocol.STORAGE_UINT32: "uint32",
+    protocol.STORAGE_UINT64: "uint64",
+    protocol.STORAGE_FLOAT32: "float",
+    protocol.STORAGE_FLOAT64: "double",
+    protocol.STORAGE_TEXT32: "string",
+    protocol.STORAGE_TEXT64: "large_string",
+    protocol.STORAGE_BYTES32: "binary",
+    protocol.STORAGE_BYTES64: "large_binary",
 }
 _STORAGES: Final = {name: number for number, name in STORAGE_NAMES.items()}
-_NESTED: Final = {16: Kind.STRUCT, 17: Kind.LIST}  # types by name, behind the slots
+_NESTED: Final = {
+    protocol.STORAGE_STRUCT: Kind.STRUCT,
+    protocol.STORAGE_LIST: Kind.LIST,
+}  # types by name, behind the slots
 _HELD: Final = {
     *_STORAGES,
     "date32[day]",
