@@ -46,6 +46,23 @@ vectors:
         .balign 16
         jmp     row
 
+/* What a system call keeps and both ways back load, from the thread at RCX. */
+        .macro  load_registers
+        movq    RAX(%rcx), %rax
+        movq    RDX(%rcx), %rdx
+        movq    RBX(%rcx), %rbx
+        movq    RBP(%rcx), %rbp
+        movq    RSI(%rcx), %rsi
+        movq    RDI(%rcx), %rdi
+        movq    R8(%rcx), %r8
+        movq    R9(%rcx), %r9
+        movq    R10(%rcx), %r10
+        movq    R12(%rcx), %r12
+        movq    R13(%rcx), %r13
+        movq    R14(%rcx), %r14
+        movq    R15(%rcx), %r15
+        .endm
+
         .text
 boot_entry:
         call    kernel_boot
@@ -99,19 +116,7 @@ return_to_program:
         movq    current, %rcx
         cmpq    $0, RESTORE_ALL(%rcx)
         jne     enter_program
-        movq    RAX(%rcx), %rax
-        movq    RDX(%rcx), %rdx
-        movq    RBX(%rcx), %rbx
-        movq    RBP(%rcx), %rbp
-        movq    RSI(%rcx), %rsi
-        movq    RDI(%rcx), %rdi
-        movq    R8(%rcx), %r8
-        movq    R9(%rcx), %r9
-        movq    R10(%rcx), %r10
-        movq    R12(%rcx), %r12
-        movq    R13(%rcx), %r13
-        movq    R14(%rcx), %r14
-        movq    R15(%rcx), %r15
+        load_registers
         movq    RSP(%rcx), %rsp
         movq    RIP(%rcx), %rcx
         jmp     *%rcx
@@ -174,20 +179,8 @@ enter_program:
         movl    %cs, %eax
         pushq   %rax
         pushq   RIP(%rcx)
-        movq    RAX(%rcx), %rax
-        movq    RDX(%rcx), %rdx
-        movq    RBX(%rcx), %rbx
-        movq    RBP(%rcx), %rbp
-        movq    RSI(%rcx), %rsi
-        movq    RDI(%rcx), %rdi
-        movq    R8(%rcx), %r8
-        movq    R9(%rcx), %r9
-        movq    R10(%rcx), %r10
+        load_registers
         movq    R11(%rcx), %r11
-        movq    R12(%rcx), %r12
-        movq    R13(%rcx), %r13
-        movq    R14(%rcx), %r14
-        movq    R15(%rcx), %r15
         movq    RCX(%rcx), %rcx
         iretq
 

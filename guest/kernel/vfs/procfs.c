@@ -92,6 +92,11 @@ static const struct file_operations text_operations = { .read = text_read,
                                                         .release = text_release,
                                                         .seekable = true };
 
+static size_t generate(const struct generated *file, char *to, size_t size)
+{
+    return file->text ? format(to, size, "%s", file->text) : file->write(to, size);
+}
+
 /* The text as it is now; NULL when memory is out. */
 static struct generated_text *write_text(size_t index)
 {
@@ -100,7 +105,7 @@ static struct generated_text *write_text(size_t index)
     size_t size = TEXT_FIRST, length = 0;
     for (; text; size *= 2) {
         scratch = page_alloc(size / PAGE_SIZE);
-        length = scratch ? generated[index].write(scratch, size) : 0;
+        length = scratch ? generate(&generated[index], scratch, size) : 0;
         if (!scratch || length < size - 1 || size >= MAX_TEXT)
             break;
         page_free(scratch, size / PAGE_SIZE);

@@ -4,10 +4,11 @@
 
 #include "vfs/file.h"
 
-/* Writes at most `size` bytes and returns how many; where that is all of them, there may be more.
- */
+/* A file with the same text always, or else one whose text `write` makes: it writes at most `size`
+ * bytes and returns how many; where that is all of them, there may be more. */
 struct generated {
     const char *path;
+    const char *text;
     size_t (*write)(char *to, size_t size);
 };
 extern const struct generated generated[];

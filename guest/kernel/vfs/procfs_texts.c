@@ -26,12 +26,18 @@ static size_t write_memory(char *to, size_t size)
     const unsigned long long total = memory.total / KIBI,
                              free = (memory.total - memory.used) / KIBI;
     return format(to, size,
-                  "MemTotal:       %8llu kB\nMemFree:        %8llu kB\nMemAvailable:   %8llu "
-                  "kB\nBuffers:               0 kB\n"
-                  "Cached:                0 kB\nSwapCached:            0 kB\nActive:         %8llu "
-                  "kB\nInactive:              0 kB\n"
-                  "SwapTotal:             0 kB\nSwapFree:              0 kB\nShmem:                "
-                  " 0 kB\nSReclaimable:          0 kB\n"
+                  "MemTotal:       %8llu kB\n"
+                  "MemFree:        %8llu kB\n"
+                  "MemAvailable:   %8llu kB\n"
+                  "Buffers:               0 kB\n"
+                  "Cached:                0 kB\n"
+                  "SwapCached:            0 kB\n"
+                  "Active:         %8llu kB\n"
+                  "Inactive:              0 kB\n"
+                  "SwapTotal:             0 kB\n"
+                  "SwapFree:              0 kB\n"
+                  "Shmem:                 0 kB\n"
+                  "SReclaimable:          0 kB\n"
                   "Hugepagesize:       2048 kB\n",
                   total, free, free, total - free);
 }
@@ -93,17 +99,33 @@ static size_t write_name(char *to, size_t size)
 static size_t write_status(char *to, size_t size)
 {
     const unsigned long long used = memory_now().used / KIBI;
-    return format(
-        to, size,
-        "Name:\t%s\nUmask:\t0022\nState:\tR "
-        "(running)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n"
-        "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t%d\nGroups:\t\nVmPeak:\t%8llu "
-        "kB\nVmSize:\t%8llu kB\nVmLck:\t       0 kB\n"
-        "VmHWM:\t%8llu kB\nVmRSS:\t%8llu kB\nVmData:\t%8llu kB\nVmSwap:\t       0 "
-        "kB\nThreads:\t%u\n"
-        "Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n",
-        program_name().text, process_id(), process_id(), PARENT_ID, DESCRIPTORS, used, used, used,
-        used, used, thread_count());
+    return format(to, size,
+                  "Name:\t%s\n"
+                  "Umask:\t0022\n"
+                  "State:\tR (running)\n"
+                  "Tgid:\t%d\n"
+                  "Ngid:\t0\n"
+                  "Pid:\t%d\n"
+                  "PPid:\t%d\n"
+                  "TracerPid:\t0\n"
+                  "Uid:\t0\t0\t0\t0\n"
+                  "Gid:\t0\t0\t0\t0\n"
+                  "FDSize:\t%d\n"
+                  "Groups:\t\n"
+                  "VmPeak:\t%8llu kB\n"
+                  "VmSize:\t%8llu kB\n"
+                  "VmLck:\t       0 kB\n"
+                  "VmHWM:\t%8llu kB\n"
+                  "VmRSS:\t%8llu kB\n"
+                  "VmData:\t%8llu kB\n"
+                  "VmSwap:\t       0 kB\n"
+                  "Threads:\t%u\n"
+                  "Cpus_allowed:\t1\n"
+                  "Cpus_allowed_list:\t0\n"
+                  "Mems_allowed:\t1\n"
+                  "Mems_allowed_list:\t0\n",
+                  program_name().text, process_id(), process_id(), PARENT_ID, DESCRIPTORS, used,
+                  used, used, used, used, thread_count());
 }
 
 static unsigned long long processor_ticks(void)
@@ -130,28 +152,21 @@ static size_t write_limits(char *to, size_t size)
                   DESCRIPTORS, DESCRIPTORS);
 }
 
-static size_t write_cgroup(char *to, size_t size)
-{
-    return format(to, size, "0::/\n");
-}
+static const char mounts[] = "host / overlay ro 0 0\n"
+                             "tmpfs /tmp tmpfs rw 0 0\n"
+                             "tmpfs /var/tmp tmpfs rw 0 0\n"
+                             "tmpfs /dev/shm tmpfs rw 0 0\n"
+                             "tmpfs /run tmpfs rw 0 0\n"
+                             "proc /proc proc ro 0 0\n"
+                             "sysfs /sys sysfs ro 0 0\n";
 
-static size_t write_mounts(char *to, size_t size)
-{
-    return format(to, size,
-                  "host / overlay ro 0 0\ntmpfs /tmp tmpfs rw 0 0\ntmpfs /var/tmp tmpfs rw 0 "
-                  "0\ntmpfs /dev/shm tmpfs rw 0 0\n"
-                  "tmpfs /run tmpfs rw 0 0\nproc /proc proc ro 0 0\nsysfs /sys sysfs ro 0 0\n");
-}
-
-static size_t write_mount_information(char *to, size_t size)
-{
-    return format(to, size,
-                  "1 0 0:16 / / ro - overlay host ro\n2 1 0:17 / /tmp rw - tmpfs tmpfs rw\n3 1 "
-                  "0:18 / /var/tmp rw - tmpfs tmpfs rw\n"
-                  "4 1 0:19 / /dev/shm rw - tmpfs tmpfs rw\n5 1 0:20 / /run rw - tmpfs tmpfs rw\n6 "
-                  "1 0:21 / /proc ro - proc proc ro\n"
-                  "7 1 0:22 / /sys ro - sysfs sysfs ro\n");
-}
+static const char mount_information[] = "1 0 0:16 / / ro - overlay host ro\n"
+                                        "2 1 0:17 / /tmp rw - tmpfs tmpfs rw\n"
+                                        "3 1 0:18 / /var/tmp rw - tmpfs tmpfs rw\n"
+                                        "4 1 0:19 / /dev/shm rw - tmpfs tmpfs rw\n"
+                                        "5 1 0:20 / /run rw - tmpfs tmpfs rw\n"
+                                        "6 1 0:21 / /proc ro - proc proc ro\n"
+                                        "7 1 0:22 / /sys ro - sysfs sysfs ro\n";
 
 /* ---- The system ---- */
 
@@ -161,8 +176,13 @@ static size_t write_system_stat(char *to, size_t size)
     const int64_t booted = realtime_ns() / (int64_t)NANOSECONDS -
                            (int64_t)(monotonic_ns() / NANOSECONDS);
     return format(to, size,
-                  "cpu  %llu 0 0 0 0 0 0 0 0 0\ncpu0 %llu 0 0 0 0 0 0 0 0 0\nintr 0\nctxt 0\nbtime "
-                  "%lld\nprocesses 1\nprocs_running 1\n"
+                  "cpu  %llu 0 0 0 0 0 0 0 0 0\n"
+                  "cpu0 %llu 0 0 0 0 0 0 0 0 0\n"
+                  "intr 0\n"
+                  "ctxt 0\n"
+                  "btime %lld\n"
+                  "processes 1\n"
+                  "procs_running 1\n"
                   "procs_blocked 0\n",
                   ticks, ticks, (long long)booted);
 }
@@ -186,121 +206,64 @@ static size_t write_uuid(char *to, size_t size)
                   b[14], b[15]);
 }
 
-static size_t write_zero(char *to, size_t size)
-{
-    return format(to, size, "0\n");
-}
-static size_t write_one(char *to, size_t size)
-{
-    return format(to, size, "1\n");
-}
 static size_t write_load(char *to, size_t size)
 {
     return format(to, size, "0.00 0.00 0.00 1/1 %d\n", process_id());
-}
-static size_t write_version(char *to, size_t size)
-{
-    return format(to, size, "Linux version 6.1.0-udfvm (udfvm) #1\n");
-}
-static size_t write_release(char *to, size_t size)
-{
-    return format(to, size, "6.1.0-udfvm\n");
-}
-static size_t write_system_name(char *to, size_t size)
-{
-    return format(to, size, "Linux\n");
-}
-static size_t write_host_name(char *to, size_t size)
-{
-    return format(to, size, "udfvm\n");
-}
-static size_t write_huge_pages(char *to, size_t size)
-{
-    return format(to, size, "always madvise [never]\n");
 }
 static size_t write_huge_size(char *to, size_t size)
 {
     return format(to, size, "%u\n", 2 * KIBI * MEBI_PER_KIBI);
 }
-static size_t write_file_systems(char *to, size_t size)
-{
-    return format(to, size, "nodev\ttmpfs\nnodev\tproc\nnodev\tsysfs\n");
-}
 static size_t write_file_limit(char *to, size_t size)
 {
     return format(to, size, "%d\n", DESCRIPTORS);
 }
-static size_t write_map_limit(char *to, size_t size)
-{
-    return format(to, size, "65530\n");
-}
-static size_t write_backlog(char *to, size_t size)
-{
-    return format(to, size, "128\n");
-}
-static size_t write_pid_limit(char *to, size_t size)
-{
-    return format(to, size, "32768\n");
-}
-static size_t write_capability_limit(char *to, size_t size)
-{
-    return format(to, size, "40\n");
-}
-static size_t write_group_limit(char *to, size_t size)
-{
-    return format(to, size, "65536\n");
-}
-static size_t write_entropy(char *to, size_t size)
-{
-    return format(to, size, "256\n");
-}
-
 const struct generated generated[] = {
-    { "/proc/self/cgroup", write_cgroup },
-    { "/proc/self/cmdline", write_command_line },
-    { "/proc/self/comm", write_name },
-    { "/proc/self/environ", write_environment },
-    { "/proc/self/limits", write_limits },
-    { "/proc/self/maps", write_maps },
-    { "/proc/self/mountinfo", write_mount_information },
-    { "/proc/self/mounts", write_mounts },
-    { "/proc/self/oom_score", write_zero },
-    { "/proc/self/oom_score_adj", write_zero },
-    { "/proc/self/stat", write_stat },
-    { "/proc/self/statm", write_sizes },
-    { "/proc/self/status", write_status },
-    { "/proc/cpuinfo", procfs_write_processor },
-    { "/proc/filesystems", write_file_systems },
-    { "/proc/loadavg", write_load },
-    { "/proc/meminfo", write_memory },
-    { "/proc/mounts", write_mounts },
-    { "/proc/stat", write_system_stat },
-    { "/proc/uptime", write_uptime },
-    { "/proc/version", write_version },
-    { "/proc/sys/fs/file-max", write_file_limit },
-    { "/proc/sys/fs/nr_open", write_file_limit },
-    { "/proc/sys/kernel/cap_last_cap", write_capability_limit },
-    { "/proc/sys/kernel/hostname", write_host_name },
-    { "/proc/sys/kernel/ngroups_max", write_group_limit },
-    { "/proc/sys/kernel/osrelease", write_release },
-    { "/proc/sys/kernel/ostype", write_system_name },
-    { "/proc/sys/kernel/pid_max", write_pid_limit },
-    { "/proc/sys/kernel/random/entropy_avail", write_entropy },
-    { "/proc/sys/kernel/random/uuid", write_uuid },
-    { "/proc/sys/kernel/threads-max", write_pid_limit },
-    { "/proc/sys/net/core/somaxconn", write_backlog },
-    { "/proc/sys/vm/max_map_count", write_map_limit },
-    { "/proc/sys/vm/overcommit_memory", write_one },
-    { "/sys/devices/system/cpu/online", write_zero },
-    { "/sys/devices/system/cpu/possible", write_zero },
-    { "/sys/devices/system/cpu/present", write_zero },
-    { "/sys/devices/system/cpu/cpu0/topology/core_id", write_zero },
-    { "/sys/devices/system/cpu/cpu0/topology/physical_package_id", write_zero },
-    { "/sys/devices/system/cpu/cpu0/topology/thread_siblings_list", write_zero },
-    { "/sys/devices/system/node/online", write_zero },
-    { "/sys/devices/system/node/possible", write_zero },
-    { "/sys/devices/system/node/node0/cpulist", write_zero },
-    { "/sys/kernel/mm/transparent_hugepage/enabled", write_huge_pages },
-    { "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", write_huge_size },
+    { "/proc/self/cgroup", .text = "0::/\n" },
+    { "/proc/self/cmdline", .write = write_command_line },
+    { "/proc/self/comm", .write = write_name },
+    { "/proc/self/environ", .write = write_environment },
+    { "/proc/self/limits", .write = write_limits },
+    { "/proc/self/maps", .write = write_maps },
+    { "/proc/self/mountinfo", .text = mount_information },
+    { "/proc/self/mounts", .text = mounts },
+    { "/proc/self/oom_score", .text = "0\n" },
+    { "/proc/self/oom_score_adj", .text = "0\n" },
+    { "/proc/self/stat", .write = write_stat },
+    { "/proc/self/statm", .write = write_sizes },
+    { "/proc/self/status", .write = write_status },
+    { "/proc/cpuinfo", .write = procfs_write_processor },
+    { "/proc/filesystems", .text = "nodev\ttmpfs\nnodev\tproc\nnodev\tsysfs\n" },
+    { "/proc/loadavg", .write = write_load },
+    { "/proc/meminfo", .write = write_memory },
+    { "/proc/mounts", .text = mounts },
+    { "/proc/stat", .write = write_system_stat },
+    { "/proc/uptime", .write = write_uptime },
+    { "/proc/version", .text = "Linux version 6.1.0-udfvm (udfvm) #1\n" },
+    { "/proc/sys/fs/file-max", .write = write_file_limit },
+    { "/proc/sys/fs/nr_open", .write = write_file_limit },
+    { "/proc/sys/kernel/cap_last_cap", .text = "40\n" },
+    { "/proc/sys/kernel/hostname", .text = "udfvm\n" },
+    { "/proc/sys/kernel/ngroups_max", .text = "65536\n" },
+    { "/proc/sys/kernel/osrelease", .text = "6.1.0-udfvm\n" },
+    { "/proc/sys/kernel/ostype", .text = "Linux\n" },
+    { "/proc/sys/kernel/pid_max", .text = "32768\n" },
+    { "/proc/sys/kernel/random/entropy_avail", .text = "256\n" },
+    { "/proc/sys/kernel/random/uuid", .write = write_uuid },
+    { "/proc/sys/kernel/threads-max", .text = "32768\n" },
+    { "/proc/sys/net/core/somaxconn", .text = "128\n" },
+    { "/proc/sys/vm/max_map_count", .text = "65530\n" },
+    { "/proc/sys/vm/overcommit_memory", .text = "1\n" },
+    { "/sys/devices/system/cpu/online", .text = "0\n" },
+    { "/sys/devices/system/cpu/possible", .text = "0\n" },
+    { "/sys/devices/system/cpu/present", .text = "0\n" },
+    { "/sys/devices/system/cpu/cpu0/topology/core_id", .text = "0\n" },
+    { "/sys/devices/system/cpu/cpu0/topology/physical_package_id", .text = "0\n" },
+    { "/sys/devices/system/cpu/cpu0/topology/thread_siblings_list", .text = "0\n" },
+    { "/sys/devices/system/node/online", .text = "0\n" },
+    { "/sys/devices/system/node/possible", .text = "0\n" },
+    { "/sys/devices/system/node/node0/cpulist", .text = "0\n" },
+    { "/sys/kernel/mm/transparent_hugepage/enabled", .text = "always madvise [never]\n" },
+    { "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", .write = write_huge_size },
 };
 const size_t generated_count = sizeof generated / sizeof *generated;

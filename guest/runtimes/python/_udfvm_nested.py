@@ -114,9 +114,8 @@ def _checked_list(check: Check, size: int | None) -> Check:
 def _array_as_list(value: Any) -> list[Any]:
     numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
     if numpy is not None and isinstance(value, numpy.ndarray) and value.ndim:
-        items: list[Any] = (
-            list(value) if value.dtype.kind in "mM" else value.tolist()
-        )  # which makes integers of nanoseconds
+        # `tolist` would make integers of nanoseconds.
+        items: list[Any] = list(value) if value.dtype.kind in "mM" else value.tolist()
     elif pyarrow is not None and isinstance(value, (pyarrow.Array, pyarrow.ChunkedArray)):
         items = value.to_pylist()
     else:
@@ -301,9 +300,8 @@ def _json_integer(value: Any, smallest: int, largest: int) -> int:
         raise ValueError(
             f"{number} in JSON where an integer from {smallest} to {largest} is declared"
         )
-    if (
-        isinstance(number, float) and abs(number) >= 2**53
-    ):  # it may have been another integer, before it was a float
+    # It may have been another integer, before it was a float.
+    if isinstance(number, float) and abs(number) >= 2**53:
         raise ValueError(
             f"{number} in JSON where an integer is declared: write it without a fraction or"
             " exponent"

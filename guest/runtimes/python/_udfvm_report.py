@@ -74,9 +74,8 @@ def _message(exception: BaseException) -> str:
 
 def _traceback(exception: BaseException) -> str:
     """As Python prints it, from the user's first frame on."""
-    frames = BaseException.__dict__["__traceback__"].__get__(
-        exception
-    )  # whatever the user's class makes of its attributes
+    # The true one, whatever the user's class makes of its attributes.
+    frames = BaseException.__dict__["__traceback__"].__get__(exception)
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(RUNTIME_DIRECTORY):
         frames = frames.tb_next
     advice = _udfvm_advice.of(exception)

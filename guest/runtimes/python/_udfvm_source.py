@@ -27,9 +27,8 @@ def load(
     """
     namespace = sys.modules["__main__"].__dict__
     filename = f"<{metadata['name']}>"
-    source = metadata["source"].removeprefix(
-        "\ufeff"
-    )  # a byte order mark: Python allows one in files
+    # A byte order mark: Python allows one in files.
+    source = metadata["source"].removeprefix("\ufeff")
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     exec(compile(source, filename, "exec", dont_inherit=True), namespace)
     function = _entry(namespace, metadata["name"], metadata["entry"], filename)

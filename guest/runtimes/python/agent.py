@@ -44,9 +44,8 @@ def main() -> None:
         setattr(sys, f"__{name}__", stream)  # where libraries find the original
     runtime = importlib.import_module("_udfvm_runtime")
     sys.modules["_udfvm_main"] = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType(
-        "__main__"
-    )  # a user's `__main__` is not this program
+    # A user's `__main__` is not this program.
+    sys.modules["__main__"] = types.ModuleType("__main__")
     runtime.serve_load()
 
 
