@@ -98,9 +98,8 @@ def main(as_json: bool, rounds: int) -> None:
     """Prints the measurements."""
     with tempfile.TemporaryDirectory() as directory:
         os.environ.setdefault("UDFVM_CACHE", directory)
-        os.environ.pop(
-            "PYTHONDONTWRITEBYTECODE", None
-        )  # pip compiled numpy; an editable udfvm is compiled by its first import
+        # pip compiled numpy; an editable udfvm is compiled by its first import.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         result = measure(rounds)
     if as_json:
         click.echo(json.dumps(result))

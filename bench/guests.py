@@ -319,9 +319,8 @@ def measure_body(columns: list[np.ndarray], repeats: int, directory: Path) -> di
             lambda count=count: host(*pointers, len(output), count)
         )
     samples = take_turns(samplers, repeats, 4, settle=1)
-    best = {
-        name: min(values) for name, values in samples.items()
-    }  # a difference of medians has the noise of both
+    # A difference of medians has the noise of both.
+    best = {name: min(values) for name, values in samples.items()}
     vm, in_process = (
         (best[f"{where}_{PASSES}"] - best[f"{where}_1"]) / (PASSES - 1) for where in ("vm", "host")
     )

@@ -170,9 +170,8 @@ def measure(directory: Path, repeats: int, row_rows: int) -> dict[str, Any]:
     for round_ in range(repeats + 1):
         taken = {name: timed(expression, "flights", rows) for name, expression in ways.items()}
         taken["row"] = timed("plus_row(dep_delay, distance)", few, row_rows)
-        taken["fresh_call"] = statistics.fmean(
-            sampler(row_rows)
-        )  # what the others are: the mean of a turn
+        # What the others are: the mean of a turn.
+        taken["fresh_call"] = statistics.fmean(sampler(row_rows))
         if round_ == 0:  # warms up
             continue
         for name, value in taken.items():

@@ -52,9 +52,8 @@ class Kind(NamedTuple):
 
     name: str
     make: Callable[..., udfvm.ScalarFunction]  # (function, name=, isolation=, timeout=)
-    stored: (
-        tuple[str, Callable[[], str | bytes]] | None
-    )  # kind and source for vm_create, where a database may hold such functions
+    # Kind and source for vm_create, where a database may hold such functions.
+    stored: tuple[str, Callable[[], str | bytes]] | None
     refusal: str  # what the error of `refuse` says
     by_row: bool = (
         True  # takes a row at a time, so SQL has a function for it, and errors name the row

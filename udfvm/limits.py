@@ -23,9 +23,8 @@ DEFAULT_MEMORY: Final = 512 * MEBIBYTE
 MIN_MEMORY: Final = 16 * MEBIBYTE
 MAX_MEMORY: Final = 64 << 30
 WINDOW: Final = 128 * MEBIBYTE
-SCRATCH: Final = (
-    128 * MEBIBYTE
-)  # address space for large blocks of memory of a call; counted as its memory
+# Address space for large blocks of memory of a call; counted as its memory.
+SCRATCH: Final = 128 * MEBIBYTE
 DEFAULT_TIMEOUT: Final = 10.0
 DEFAULT_BUILD_TIMEOUT: Final = 300.0
 DEFAULT_LOG: Final = 64 * 1024

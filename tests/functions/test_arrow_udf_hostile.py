@@ -71,9 +71,8 @@ def test_files_of_other_writers() -> None:
     moved = bytearray(file[:8] + bytes(56) + file[8:])
     ones = [at for at in range(footer, len(file) - 12) if file[at : at + 4] == b"\1\0\0\0"]
     places = [(at + 4, struct.unpack_from("<q", file, at + 4)[0]) for at in ones]
-    ((field, place),) = [
-        (at, place) for at, place in places if 0 < place < footer
-    ]  # of the only batch, in a vector of one
+    # Of the only batch, in a vector of one.
+    ((field, place),) = [(at, place) for at, place in places if 0 < place < footer]
     struct.pack_into("<q", moved, field + 56, place + 56)
     udf = choosing("struct Outer", [file, bytes(moved)])
     assert udf(0) == udf(1) == OUTER[0].as_py()

@@ -451,9 +451,8 @@ def layers(here: Path) -> list[Path]:
 def test_the_least_recently_used_go_first(here: Path, layers: list[Path]) -> None:
     size = layers[0].stat().st_blocks * 512
     total = cache.stored_bytes()
-    done = cache.prune(
-        total - size - 1
-    )  # two of them must go: the first, of the fixture, and copy0
+    # Two of them must go: the first, of the fixture, and copy0.
+    done = cache.prune(total - size - 1)
     assert done.files == 2 and done.left_bytes == cache.stored_bytes() < total - size
     assert [path.exists() for path in layers] == [False, True, True, True, True]
     names = {path.name for path in here.iterdir()}

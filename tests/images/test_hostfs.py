@@ -222,6 +222,7 @@ def test_a_function_lists_no_directory_of_the_host() -> None:
     for path in ("/etc", "/root", "/home"):
         with pytest.raises(udfvm.UDFError, match=r"No such file|Permission denied"):
             lists(path)
+    # Its own, in memory.
     assert set(lists("/").split(",")) == {
         "dev",
         "proc",
@@ -229,7 +230,7 @@ def test_a_function_lists_no_directory_of_the_host() -> None:
         "sys",
         "tmp",
         "var",
-    }  # its own, in memory
+    }
 
 
 def test_a_function_writes_to_memory_only() -> None:

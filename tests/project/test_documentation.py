@@ -54,9 +54,8 @@ def test_the_readme_runs(options: tuple[str, ...], tmp_path: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 0 and "Error" not in done.stderr, done.stderr
-    printed = [
-        line for line in done.stdout.splitlines() if line.startswith(("4", "["))
-    ]  # pasted, expressions show what they are
+    # Pasted, expressions show what they are.
+    printed = [line for line in done.stdout.splitlines() if line.startswith(("4", "["))]
     assert printed == [
         "4.0", "[4.0, None, -1.0]", "[('AA', None), ('UA', 1.5)]", "[4.0, None, -1.0]",
     ]  # fmt: skip

@@ -79,9 +79,8 @@ def test_functions_used_last_stay_loaded(connection: apsw.Connection) -> None:
         assert call(connection, f"f{i}") == i
         assert call(connection, "f0") == 0  # the one that is used stays
         most = max(most, layers())
-    assert (
-        most - before <= 64 + 8 + 1
-    )  # those kept, those that idle VMs stand at, the one being made
+    # Those kept, those that idle VMs stand at, the one being made.
+    assert most - before <= 64 + 8 + 1
     assert call(connection, "f1") == 1  # loaded again
 
 

@@ -328,9 +328,8 @@ def test_what_is_too_large_is_an_error_and_no_more(large: apsw.Connection, funct
             f"SELECT value = {size} OR value = zeroblob({size}) FROM vm_map('{function}', 'SELECT"
             f" 1, zeroblob({size})')"
         )
-        assert large.execute(mapped).fetchall() == [
-            (1,)
-        ]  # a batch gets windows as large as it takes,
+        # A batch gets windows as large as it takes,
+        assert large.execute(mapped).fetchall() == [(1,)]
     with pytest.raises(
         apsw.SQLError, match=r"row 0: .* do not fit into the input window .* raise memory="
     ) as raised:

@@ -532,10 +532,11 @@ def test_what_lists_and_structs_hold_is_checked() -> None:
     with pytest.raises(Refused):
         convert(pa.array([{"a": 1}]), pa.struct([("b", pa.int64())]))
     hidden = pa.ListArray.from_arrays([0, 1, 2], pa.array([1, 2**40]), mask=pa.array([False, True]))
+    # What a null hides is no value.
     assert convert(hidden, pa.list_(pa.int8())).to_pylist() == [
         [1],
         None,
-    ]  # what a null hides is no value
+    ]
 
 
 # ---- Types that say where there are no nulls ----

@@ -38,11 +38,12 @@ HIDDEN = bytes(byte ^ 0xFF for byte in MARK)
 NUMBERS = np.frombuffer(MARK, np.int64)
 TEXT = MARK[1:-2].decode()
 POOL = udfvm.Pool(size=1, wait=20)
+# One base image for all, or they would not share a micro-VM.
 PACKAGES = [
     *STANDARD_MODULES,
     "numpy",
     "pyarrow",
-]  # one base image for all, or they would not share a micro-VM
+]
 HOST_CODE = str(Path(udfvm.__file__).parent)
 
 
@@ -62,9 +63,8 @@ def spies(mark: bytes, everywhere: bool, planted: int = -1) -> int:
     search.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t
     areas = [(0x4000001000, 0x4000000000 + (128 << 20)), (0x5000000000, 0x5000200000)]
     if everywhere:
-        block = np.zeros(
-            8 << 20, np.uint8
-        )  # what is past the narrow part of the window can be reached from now on
+        # What is past the narrow part of the window can be reached from now on.
+        block = np.zeros(8 << 20, np.uint8)
         stack = (512 - 8) << 20
         areas += [
             (0x200000, stack - (256 << 10)),
@@ -478,9 +478,8 @@ def reads(path: str) -> int:
         return len(file.read())
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # stopped before the call is made
+# Stopped before the call is made.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_host_functions() -> None:
     assert fetches("x") == 100 * len(MARK)
     assert _stopped_at_each_step(lambda: fetches(TEXT), _nothing_is_left) > 5

@@ -23,7 +23,6 @@ from udfvm.errors import (
     ProtocolError,
 )
 from udfvm.limits import WINDOW
-from udfvm.load._bindings import changed
 from udfvm.protocol import REQUEST_BATCH, REQUEST_ROW
 from udfvm.types.arrow_types import JSON
 
@@ -78,9 +77,7 @@ class Calls(RuntimeKeeper):
 
     def call(self, arguments: tuple[Any, ...]) -> Any:
         """A call with an argument for each parameter: values, or arrays among them."""
-        bindings = self._bindings
-        if bindings and changed(bindings):
-            self._forget(bindings)
+        self.follow()
         small = self._small
         if small is not None:
             result = small.call(arguments)
@@ -151,9 +148,8 @@ class Calls(RuntimeKeeper):
     def _call_with_zeros(self, vm: VM, runtime: Runtime) -> None:
         from udfvm import vmm
 
-        limits = vmm.core_limits(
-            self._limits, runtime.host_functions
-        )  # what it prints of zeros goes nowhere
+        # What it prints of zeros goes nowhere.
+        limits = vmm.core_limits(self._limits, runtime.host_functions)
         if self._rows is not None:
             request, data = REQUEST_ROW, self._rows.default()
         else:

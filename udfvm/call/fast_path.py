@@ -70,9 +70,8 @@ class SmallBatches:
             *addresses,
             runtime.pool.wait_ns,
         )
-        self.call: Final = (
-            calls.call
-        )  # the result for a tuple of arguments; NotImplemented: to be called in another way
+        # The result for a tuple of arguments; NotImplemented: to be called in another way.
+        self.call: Final = calls.call
 
     # ---- What the calls leave to Python ----
 

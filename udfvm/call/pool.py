@@ -192,9 +192,8 @@ class Pool:
         """Whether there is anything left to trim."""
         left = [core.trim_old(1, self.keep_seconds) for core in self._list()]
         for core in self._list():
-            core.shrink_old(
-                self.keep_seconds * 3 / 4
-            )  # this is done each quarter, so it is no later than keep_seconds
+            # This is done each quarter, so it is no later than keep_seconds.
+            core.shrink_old(self.keep_seconds * 3 / 4)
         with self._lock:
             cores = self._cores.values()
             if any(idle > 1 for idle in left) or any(

@@ -191,9 +191,8 @@ class NumberLayout(NamedTuple):
     rows: int
     request_head: bytes  # schema message and head of the record batch message
     places: tuple[tuple[int, int], ...]  # of the columns' data in the request: begin, end
-    gaps: tuple[
-        bytes, ...
-    ]  # what is between the columns' data in the request; the last ends the stream
+    # What is between the columns' data in the request; the last ends the stream.
+    gaps: tuple[bytes, ...]
     request_length: int
     reply_head: bytes  # what the stream of such a result begins with
     reply_data: int  # where its data begin

@@ -30,16 +30,14 @@ if TYPE_CHECKING:
     from udfvm.load.declaration import Language
 
 _COMPILED_ONCE: Final = 256 << 10  # bytes of code; less compiles in no time
-_COMPILED: Final = struct.pack(
-    "<BII", ord("c"), 0, 0
-)  # a setting of guest/runtimes/wasm/settings.c
+# A setting of guest/runtimes/wasm/settings.c.
+_COMPILED: Final = struct.pack("<BII", ord("c"), 0, 0)
 _DIGEST: Final = 32  # bytes of a SHA-256
 _LOAD: Final = struct.Struct("<QIIIIII")
 _SLOT: Final = struct.Struct("<III116s")
 _LABEL: Final = 116 - 1  # bytes of a name
-_MAX_TYPE_NAME: Final = (
-    16 << 10
-)  # bytes of the name of a type: MAX_TYPE_NAME of guest/runtimes/shared/compiled/type.h
+# Bytes of the name of a type: MAX_TYPE_NAME of guest/runtimes/shared/compiled/type.h.
+_MAX_TYPE_NAME: Final = 16 << 10
 _DESCRIPTION: Final = struct.Struct("<II")
 #: What to do where a program of a language ends before its function is loaded.
 ADVICE: Final = {

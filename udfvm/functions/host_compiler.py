@@ -189,8 +189,7 @@ def _started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
         try:
             yield process
         finally:
-            if (
-                process.returncode is None
-            ):  # nobody has waited for it: its number, the group's, is still its own
+            # Nobody has waited for it: its number, the group's, is still its own.
+            if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)

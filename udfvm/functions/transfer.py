@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from udfvm.functions.program import Program
     from udfvm.limits import Limits
 
-_MAIN: Final = frozenset(
-    {"__main__", "__mp_main__"}
-)  # the second is what multiprocessing calls the first in a new process
+# The second is what multiprocessing calls the first in a new process.
+_MAIN: Final = frozenset({"__main__", "__mp_main__"})
 _MAKER: Final = "udfvm._guest._udfvm_callables"
 _KEPT: Final = 64  # UDFs that arrived by value
 

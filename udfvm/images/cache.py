@@ -57,9 +57,8 @@ def cached_image(path: Path, base: vmm.Image | None, build: Callable[[int], None
 
     Raises CacheError, and what ``build`` raises.
     """
-    most = (
-        cache_size()
-    )  # a setting that is no size is said whether or not there is anything to build
+    # A setting that is no size is said whether or not there is anything to build.
+    most = cache_size()
     if image := _open_image(path, base):
         return image
     make_directory(path.parent)
@@ -87,9 +86,8 @@ def cached_bytes(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     with open(descriptor, "rb") as file, explained(path):
-        with contextlib.suppress(
-            OSError
-        ):  # the time of access, whatever the file system does about it
+        # The time of access, whatever the file system does about it.
+        with contextlib.suppress(OSError):
             os.utime(descriptor, ns=(time.time_ns(), os.fstat(descriptor).st_mtime_ns))
         return file.read()
 

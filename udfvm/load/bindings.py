@@ -105,9 +105,8 @@ class _Walk:
                 if isinstance(value, DeclaredFunction)
                 else _parts(value)
             )
-            self._visit_all(
-                filter(gc.is_tracked, parts)
-            )  # others hold nothing: numbers, texts, tuples of such
+            # Others hold nothing: numbers, texts, tuples of such.
+            self._visit_all(filter(gc.is_tracked, parts))
             self._visit_all({type(value), *map(type, parts)})
 
     def _bind(self, container: object, key: object, value: object) -> None:

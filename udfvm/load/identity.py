@@ -112,9 +112,8 @@ def _code(code: types.CodeType, namespace: Mapping[str, object]) -> tuple[object
     """All of a code object, those in it included."""
     if any(name in namespace or name in _NOTED for name in code.co_names):
         raise _RefersOutside
-    if (
-        opmap["IMPORT_NAME"] in code.co_code[::2]
-    ):  # instructions are pairs of bytes: the operation, and its argument
+    # Instructions are pairs of bytes: the operation, and its argument.
+    if opmap["IMPORT_NAME"] in code.co_code[::2]:
         raise _RefersOutside
     return (
         code.co_name,

@@ -65,17 +65,14 @@ class PickledFunction:
 
     data: bytes = b""
     sources: dict[str, str] = field(default_factory=dict)
-    modules: set[str] = field(
-        default_factory=set
-    )  # that the guest imports to unpickle it, or the function's body imports
+    # That the guest imports to unpickle it, or the function's body imports.
+    modules: set[str] = field(default_factory=set)
     imports: set[str] = field(default_factory=set)  # of these, what bodies import
     user_modules: dict[str, UserModule] = field(default_factory=dict)
-    mentioned: set[str] = field(
-        default_factory=set
-    )  # names that may be of packages whose data files it reads
-    by_name: set[str] = field(
-        default_factory=set
-    )  # names that may be of modules that it imports by a text
+    # Names that may be of packages whose data files it reads.
+    mentioned: set[str] = field(default_factory=set)
+    # Names that may be of modules that it imports by a text.
+    by_name: set[str] = field(default_factory=set)
     data_files: bytes = b""  # a zip archive; empty: none
     files_read: FileNotes = field(default_factory=FileNotes)
     files: bytes = b""  # user files, as a zip archive by absolute names; empty: none

@@ -180,11 +180,12 @@ def reduced_module(module: types.ModuleType) -> Reduced | None:
     state = {name: value for name, value in vars(module).items() if name not in _OF_THIS_PROCESS}
     if "__path__" in state:
         state["__path__"] = list(state["__path__"])
+    # Made first, filled then: modules may import each other.
     return (
         types.ModuleType,
         (module.__name__,),
         state,
-    )  # made first, filled then: modules may import each other
+    )
 
 
 def reduced_own(obj: Any) -> Reduced | None:

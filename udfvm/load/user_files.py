@@ -23,9 +23,8 @@ class FileNotes:
     """What user code tells of the files that it opens, noted while a function is pickled."""
 
     folders: set[str] = field(default_factory=set)  # of modules whose code travels
-    wanted: set[str] = field(
-        default_factory=set
-    )  # of these, folders of modules whose code names __file__
+    # Of these, folders of modules whose code names __file__.
+    wanted: set[str] = field(default_factory=set)
     paths: set[str] = field(default_factory=set)  # absolute paths that globals hold
     texts: set[str] = field(default_factory=set)  # constants of the code
 

@@ -65,9 +65,8 @@ def _failure_callback(wrap: Callable[[str], Exception] | None) -> Any:
         exception = exception_of(failure)
         if wrap is None and failure.text and isinstance(exception, Exception):
             return 0
-        if (
-            wrap is not None and failure.text and isinstance(exception, Exception)
-        ):  # others are the program's own
+        # Others are the program's own.
+        if wrap is not None and failure.text and isinstance(exception, Exception):
             cause, exception = exception, wrap(visible(ffi.string(failure.text)))
             exception.__cause__ = cause
         for field, value in (("type", type(exception)), ("value", exception)):

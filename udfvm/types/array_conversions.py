@@ -186,9 +186,8 @@ def _float(array: Any, declared: Any) -> Any:
     if pa.types.is_integer(array.type):
         try:
             return array.cast(declared)
-        except (
-            pa.ArrowInvalid
-        ):  # beyond what all floats have; powers of two and others are exact there too
+        except pa.ArrowInvalid:
+            # Beyond what all floats have; powers of two and others are exact there too.
             floats = array.cast(declared, safe=False)
             if not floats.cast(array.type).equals(array):
                 raise pa.ArrowInvalid("no float is exactly the integer") from None

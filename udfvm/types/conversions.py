@@ -53,11 +53,12 @@ class Conversion(NamedTuple):
 
 _INTEGER: Final = re.compile(r"(u?)int(8|16|32|64)")
 TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")  # the unit, the zone
+# Bits of the integers that a float has exactly.
 _WIDTHS: Final = {
     "halffloat": 11,
     "float": 24,
     "double": 53,
-}  # bits of the integers that a float has exactly
+}
 _FAMILIES: Final = {
     "null": "null",
     "bool": "bool",

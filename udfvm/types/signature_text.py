@@ -32,15 +32,17 @@ STORAGE_NAMES: Final = {
     protocol.STORAGE_BYTES64: "large_binary",
 }
 _STORAGES: Final = {name: number for number, name in STORAGE_NAMES.items()}
+# Types by name, behind the slots.
 _NESTED: Final = {
     protocol.STORAGE_STRUCT: Kind.STRUCT,
     protocol.STORAGE_LIST: Kind.LIST,
-}  # types by name, behind the slots
+}
+# What those may hold.
 _HELD: Final = {
     *_STORAGES,
     "date32[day]",
     *(f"timestamp[{unit}]" for unit in ("s", "ms", "us", "ns")),
-}  # what those may hold
+}
 _SIGNATURE: Final = re.compile(r"\s*\((.*)\)\s*->\s*(.+?)\s*", re.DOTALL)
 _SHORT_NAMES: Final = {
     **{f"i{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},

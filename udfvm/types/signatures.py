@@ -145,9 +145,8 @@ def _python_signature(function: Callable[..., object], name: str) -> inspect.Sig
             f"UDF {name!r}: {error}; wrap it in a function with named parameters"
         ) from error
     bound: Mapping[str, object] = {}
-    if isinstance(
-        function, functools.partial
-    ):  # what it passes by keyword is no parameter any more
+    # What it passes by keyword is no parameter any more.
+    if isinstance(function, functools.partial):
         bound = function.keywords
         signature = signature.replace(
             parameters=[each for each in signature.parameters.values() if each.name not in bound]

@@ -27,10 +27,8 @@ def thread_error() -> Any:
 
 def exception(error: Any, udf: str | None = None, row: int | None = None) -> BaseException:
     message = ffi.string(error.message).decode("utf-8", "replace")
-    interruption, cause = (
-        take_interruption(),
-        take_host_failure(),
-    )  # always: or their frames would stay alive
+    # Always: or their frames would stay alive.
+    interruption, cause = take_interruption(), take_host_failure()
     if interruption is not None and error.code in (
         errors.Code.INTERRUPTED,
         errors.Code.HOST_FUNCTION,

@@ -113,9 +113,8 @@ class Pool:
                 self.vms_out -= 1
                 self.attend(self.vms_out)
             else:
-                data = memoryview(
-                    bytearray(reply.data[begin:end])
-                )  # one copy, which numpy may let its user write to
+                # One copy, which numpy may let its user write to.
+                data = memoryview(bytearray(reply.data[begin:end]))
             return reply.status, data, found is not None
         finally:
             self.give(vm)

@@ -24,9 +24,8 @@ def test_table_functions(query: Query) -> None:
         (2, 0),
         (2, 1),
     ]
-    assert query("SELECT text FROM words('x')") == [
-        ("x",)
-    ]  # an argument can be read, as a hidden column
+    # An argument can be read, as a hidden column.
+    assert query("SELECT text FROM words('x')") == [("x",)]
 
 
 def test_table_functions_of_many_rows(query: Query) -> None:

@@ -226,9 +226,8 @@ def test_an_exception_of_python_goes_before(connection: apsw.Connection) -> None
 )
 def test_an_interrupt_has_sqlites_own_text(connection: apsw.Connection, query: str) -> None:
     other = threading.Timer(0.5, connection.interrupt)
-    again = threading.Timer(
-        5, connection.interrupt
-    )  # the first may come before the statement begins
+    # The first may come before the statement begins.
+    again = threading.Timer(5, connection.interrupt)
     other.start()
     again.start()
     try:
