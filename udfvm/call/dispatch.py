@@ -23,6 +23,7 @@ from udfvm.errors import (
     ProtocolError,
 )
 from udfvm.limits import WINDOW
+from udfvm.load._bindings import changed
 from udfvm.protocol import REQUEST_BATCH, REQUEST_ROW
 from udfvm.types.arrow_types import JSON
 
@@ -77,7 +78,10 @@ class Calls(RuntimeKeeper):
 
     def call(self, arguments: tuple[Any, ...]) -> Any:
         """A call with an argument for each parameter: values, or arrays among them."""
-        self.follow()
+        # As follow() does, which would be one more function that the processor finds cold here.
+        bindings = self._bindings
+        if bindings and changed(bindings):
+            self._forget(bindings)
         small = self._small
         if small is not None:
             result = small.call(arguments)
