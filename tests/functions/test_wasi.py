@@ -336,9 +336,9 @@ def test_a_signature_that_is_no_commands(command: Path) -> None:
         {"args": ["a\0b"]},
         {"env": {"A=B": ""}},
         {"env": {"A": "\0"}},
-        {"files": {"../x": b""}},
-        {"files": {"/": b""}},
-        {"files": {"a": bytes(49 << 20)}},
+        {"root": {"../x": b""}},
+        {"root": {"/": b""}},
+        {"root": {"a": bytes(49 << 20)}},
     ],
 )
 def test_settings_that_are_none(options: dict[str, object]) -> None:

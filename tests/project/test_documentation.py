@@ -77,6 +77,33 @@ def test_batches_in_sql_run() -> None:
     run_example(source, "<sqlite_batches>", {})
 
 
+BLOCK = re.compile(r'^```(\w+)(?: title="([\w.]+)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", ["native.md", "wasm.md"])
+def test_pages_on_compiled_functions_run(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From top to bottom, in an empty folder: files are written, commands are run. Of the examples
+    in Python those run that say what comes out.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    names: dict[str, object] = {}
+    made = 0
+    for language, title, source in BLOCK.findall((ROOT / "docs" / page).read_text()):
+        if title:
+            (tmp_path / title).write_text(source)
+        elif language == "sh":
+            subprocess.run(["bash", "-euo", "pipefail", "-c", source], check=True, timeout=300)
+        elif language == "python":
+            code = compile(source, f"<{page}>", "exec")
+            if "assert" in source:
+                exec(code, names)
+                made += 1
+    assert made == 3
+
+
 WHOLE_HOWTOS = [
     block for block in examples(ROOT / "docs" / "howto.md") if block.startswith("import ")
 ]
