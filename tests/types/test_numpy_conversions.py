@@ -1,12 +1,9 @@
-"""Arrays of numpy and of Python objects, and encoded columns: each value is what it would be alone,
-whatever stands beside it.
-"""
+"""Arrays of numpy and of Python objects: each value is converted as it would be alone."""
 
 from __future__ import annotations
 
 import datetime
 import itertools
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -14,21 +11,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from conversion_cases import column
 
 import udfvm
-from udfvm.codec.columns import columns_of
 from udfvm.errors import TypeMappingError, UDFError
-from udfvm.types.arrow_types import Parameter, declared
 
 UTC = datetime.UTC
 HOURS = {hours: datetime.timezone(datetime.timedelta(hours=hours)) for hours in (-5, 5)}
-
-
-def column(name: object, value: Any, **options: bool) -> pa.Array:
-    """An argument as a column of a declared type."""
-    return columns_of("f", [Parameter("x", declared(name), True, position=1)], [value], **options)[
-        0
-    ][0]
 
 
 def stored(array: pa.Array) -> list[str]:
@@ -47,8 +36,6 @@ def objects(*values: Any) -> np.ndarray[Any, Any]:
         made[row] = value
     return made
 
-
-# ---- Objects ----
 
 LEAVES: list[Any] = [
     None,
@@ -147,7 +134,7 @@ HOLDING = [
 @pytest.mark.parametrize(
     ("name", "values"), [*((name, LEAVES) for name in FLAT), *((name, NESTED) for name in HOLDING)]
 )
-def test_objects_are_what_each_is_alone(name: str, values: list[Any]) -> None:
+def test_each_object_is_converted_as_it_is_alone(name: str, values: list[Any]) -> None:
     alone: list[list[str] | None] = []
     for value in values:
         try:
@@ -168,17 +155,14 @@ def test_objects_are_what_each_is_alone(name: str, values: list[Any]) -> None:
             assert caught.value.row == (1 if second is None else 0), (one, other)
 
 
-def test_objects_beside_what_pyarrow_crashes_of() -> None:
-    """pyarrow.array() of a time and numpy's bool ends the process."""
+def test_objects_that_would_crash_pyarrow() -> None:
+    """pyarrow.array() of a numpy time and a numpy bool ends the process."""
     for values in ((np.datetime64(1, "s"), np.True_), (np.True_, np.datetime64(1, "s"))):
         with pytest.raises(TypeMappingError, match="row"):
             column("bool", objects(*values))
 
 
-# ---- numpy's types that Arrow has not ----
-
-
-def test_days_that_no_date_has() -> None:
+def test_days_out_of_range_of_dates() -> None:
     for days in (2**31, -(2**31) - 1, 2**40, -(2**62)):
         for values in (
             np.array([0, days], "M8[D]"),
@@ -197,7 +181,7 @@ def test_days_that_no_date_has() -> None:
 @pytest.mark.parametrize(
     "dtype", ["M8[10ms]", "M8[2D]", "M8[3s]", "M8[h]", "M8[W]", "M8[as]", "M8"]
 )
-def test_times_that_count_otherwise(dtype: str) -> None:
+def test_times_of_unsupported_units(dtype: str) -> None:
     values = np.array([1, 2], "i8").view(dtype)
     for name in ("timestamp[us]", "timestamp[ns, tz=UTC]", "date32", "date64", "int64"):
         with pytest.raises(TypeMappingError, match="argument 'x'"):
@@ -214,9 +198,6 @@ def test_texts_are_not_cut_at_a_nul() -> None:
         column("string", np.array(["a", "\ud800"]))
 
 
-# ---- Times at the ends of the calendar, of scalar functions ----
-
-
 @pytest.mark.parametrize(
     "value",
     [
@@ -224,7 +205,7 @@ def test_texts_are_not_cut_at_a_nul() -> None:
         datetime.datetime.min.replace(tzinfo=HOURS[5]),
     ],
 )
-def test_times_that_a_zone_has_and_another_has_not(value: datetime.datetime) -> None:
+def test_times_that_only_another_zone_can_hold(value: datetime.datetime) -> None:
     function = udfvm.udf(
         lambda x: x,
         name="same",
@@ -255,7 +236,9 @@ END = 253402300799999999  # the last microsecond of the year 9999
     ],
     ids=str,
 )
-def test_times_that_python_has_not_are_the_callers(type_: pa.DataType, values: list[int]) -> None:
+def test_times_that_python_cannot_hold_are_refused_as_arguments(
+    type_: pa.DataType, values: list[int]
+) -> None:
     """In lists and structs too."""
     flat = pa.array(values, pa.int32() if type_ == pa.date32() else pa.int64()).view(type_)
     lists = pa.ListArray.from_arrays(pa.array([0, 0, 1, 2], pa.int32()), flat)
@@ -277,7 +260,7 @@ def test_times_that_python_has_not_are_the_callers(type_: pa.DataType, values: l
     column(flat.type, flat.slice(0, 1), vectorized=False)
 
 
-def test_results_that_python_has_not_are_no_breach_of_protocol() -> None:
+def test_results_that_python_cannot_hold_are_no_protocol_errors() -> None:
     late = udfvm.udf(
         _last, name="late", input_types=["int64"], output_type="timestamp[us, tz=+05:00]"
     )
@@ -288,9 +271,6 @@ def test_results_that_python_has_not_are_no_breach_of_protocol() -> None:
 
 def _last(x):  # type: ignore[no-untyped-def]
     return datetime.datetime.max.replace(tzinfo=datetime.UTC)
-
-
-# ---- Results of vectorised functions ----
 
 
 def _texts(x):  # type: ignore[no-untyped-def]
@@ -357,7 +337,7 @@ def vectorised(function: Callable[..., Any], name: str) -> udfvm.ScalarFunction:
         (_arrays, "list<double>", [[1.5], None]),
     ],
 )
-def test_results_are_what_each_is_alone(
+def test_each_result_is_converted_as_it_is_alone(
     function: Callable[..., Any], name: str, values: list[Any]
 ) -> None:
     assert vectorised(function, name)(pa.array([1, 2])).to_pylist() == values
@@ -379,174 +359,3 @@ def test_results_are_what_each_is_alone(
 def test_results_that_are_refused(function: Callable[..., Any], name: str, message: str) -> None:
     with pytest.raises(UDFError, match=message):
         vectorised(function, name)(pa.array([1, 2]))
-
-
-# ---- Encoded columns ----
-
-
-class Encodings:
-    """Random columns in random encodings, in each other; with slices, gaps, and values behind
-    nulls.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-
-    def mask(self, rows: int) -> pa.Array | None:
-        share = self._random.choice([0, 0.3])
-        return pa.array([self._random.random() < share for _ in range(rows)]) if rows else None
-
-    def leaf(self, rows: int) -> tuple[pa.Array, pa.DataType]:
-        values, types, canonical = self._random.choice(
-            [
-                ([1, 2, 3], [pa.int8(), pa.int64()], pa.int64()),
-                ([1.5, 2.0], [pa.float32()], pa.float64()),
-                (
-                    ["a", "", "longer than twelve bytes"],
-                    [pa.string(), pa.large_string(), pa.string_view()],
-                    pa.string(),
-                ),
-                ([True, False], [pa.bool_()], pa.bool_()),
-            ]
-        )
-        chosen = [self._random.choice([*values, None]) for _ in range(rows)]
-        return pa.array(chosen, self._random.choice(types)), canonical
-
-    def column(self, rows: int, depth: int) -> tuple[pa.Array, pa.DataType]:
-        """A column, and the type to declare for it."""
-        if not depth:
-            return self.leaf(rows)
-        make = self._random.choice(
-            [
-                self.views,
-                self.views,
-                self.lists,
-                self.fixed,
-                self.structs,
-                self.dictionary,
-                self.runs,
-            ]
-        )
-        return make(rows, depth - 1)
-
-    def views(self, rows: int, depth: int) -> tuple[pa.Array, pa.DataType]:
-        count = self._random.randrange(12)
-        items, canonical = self.column(count, depth)
-        offsets = [self._random.randrange(count + 1) for _ in range(rows)]
-        sizes = [self._random.randrange(count - offset + 1) for offset in offsets]
-        cls, kind = self._random.choice(
-            [(pa.ListViewArray, pa.int32()), (pa.LargeListViewArray, pa.int64())]
-        )
-        return cls.from_arrays(
-            pa.array(offsets, kind), pa.array(sizes, kind), items, mask=self.mask(rows)
-        ), pa.list_(canonical)
-
-    def lists(self, rows: int, depth: int) -> tuple[pa.Array, pa.DataType]:
-        count = self._random.randrange(12)
-        items, canonical = self.column(count, depth)
-        offsets = sorted(self._random.randrange(count + 1) for _ in range(rows + 1))
-        return pa.ListArray.from_arrays(
-            pa.array(offsets, pa.int32()), items, mask=self.mask(rows)
-        ), pa.large_list(canonical)
-
-    def fixed(self, rows: int, depth: int) -> tuple[pa.Array, pa.DataType]:
-        items, canonical = self.column(2 * rows, depth)
-        made = pa.FixedSizeListArray.from_arrays(items, 2, mask=self.mask(rows))
-        return made, self._random.choice([pa.list_(canonical), pa.list_(canonical, 2)])
-
-    def structs(self, rows: int, depth: int) -> tuple[pa.Array, pa.DataType]:
-        (one, first), (other, second) = self.column(rows, depth), self.column(rows, depth)
-        return pa.StructArray.from_arrays(
-            [one, other], names=["a", "b"], mask=self.mask(rows)
-        ), pa.struct([("a", first), ("b", second)])
-
-    def dictionary(self, rows: int, depth: int) -> tuple[pa.Array, pa.DataType]:
-        count = self._random.randrange(6)
-        items, canonical = self.column(count, depth)
-        indices = [self._random.choice([None, *range(count)]) for _ in range(rows)]
-        return pa.DictionaryArray.from_arrays(
-            pa.array(indices, self._random.choice([pa.int8(), pa.uint8(), pa.int32()])), items
-        ), canonical
-
-    def runs(self, rows: int, depth: int) -> tuple[pa.Array, pa.DataType]:
-        if not rows:
-            return self.leaf(rows)
-        ends = sorted({*(self._random.randrange(1, rows + 1) for _ in range(3)), rows})
-        items, canonical = self.column(len(ends), depth)
-        kind = self._random.choice([pa.int16(), pa.int32(), pa.int64()])
-        return pa.RunEndEncodedArray.from_arrays(pa.array(ends, kind), items), canonical
-
-
-def plain(array: pa.Array) -> list[Any]:
-    """The values of a column, by arithmetic of its own."""
-    kind, valid = array.type, array.is_valid().to_pylist()
-    if pa.types.is_dictionary(kind):
-        items = plain(array.dictionary)
-        return [None if index is None else items[index] for index in array.indices.to_pylist()]
-    if pa.types.is_run_end_encoded(kind):
-        items, ends = plain(array.values), array.run_ends.to_pylist()
-        return [
-            items[next(run for run, end in enumerate(ends) if row < end)]
-            for row in range(array.offset, array.offset + len(array))
-        ]
-    if pa.types.is_struct(kind):
-        fields = [
-            (kind.field(index).name, plain(array.field(index))) for index in range(kind.num_fields)
-        ]
-        return [
-            {name: values[row] for name, values in fields} if valid[row] else None
-            for row in range(len(array))
-        ]
-    if not kind.num_fields:
-        return array.to_pylist()
-    items = plain(array.values)
-    if pa.types.is_fixed_size_list(kind):
-        places = [(2 * row, 2 * row + 2) for row in range(array.offset, array.offset + len(array))]
-    elif hasattr(array, "sizes"):
-        places = [
-            (at, at + size)
-            for at, size in zip(array.offsets.to_pylist(), array.sizes.to_pylist(), strict=True)
-        ]
-    else:
-        places = list(itertools.pairwise(array.offsets.to_pylist()))
-    return [
-        items[begin:end] if is_valid else None
-        for (begin, end), is_valid in zip(places, valid, strict=True)
-    ]
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_encodings_in_each_other(seed: int) -> None:
-    chance = random.Random(seed)
-    encodings = Encodings(seed)
-    for _ in range(150):
-        array, canonical = encodings.column(
-            chance.choice([0, 1, 2, 5, 9]), chance.choice([1, 2, 3])
-        )
-        if len(array) and chance.random() < 0.6:
-            start = chance.randrange(len(array))
-            array = array.slice(start, chance.randrange(len(array) - start + 1))
-        expected = plain(array)
-        middle = len(array) // 2
-        chunks = [array.slice(0, 0), array.slice(0, middle), array.slice(0, 0), array.slice(middle)]
-        for given in (array, pa.chunked_array(chunks)):
-            made = column(canonical, given)
-            made.validate(full=True)
-            assert made.type == canonical and made.to_pylist() == expected, array.type
-        for row in range(min(len(array), 2)):
-            assert column(canonical, array[row]).to_pylist() == [expected[row]], array.type
-
-
-def test_values_of_a_dictionary_that_no_row_has_do_not_matter() -> None:
-    values = pa.array([1, 300, 2])
-    assert column(
-        "int8", pa.DictionaryArray.from_arrays(pa.array([2, None, 0, 2]), values)
-    ).to_pylist() == [2, None, 1, 2]
-    with pytest.raises(TypeMappingError, match="300") as caught:
-        column("int8", pa.DictionaryArray.from_arrays(pa.array([2, None, 0, 1]), values))
-    assert caught.value.row == 3
-    runs = pa.RunEndEncodedArray.from_arrays(pa.array([2, 4, 6], pa.int32()), values)
-    assert column("int8", runs.slice(4)).to_pylist() == [2, 2]
-    with pytest.raises(TypeMappingError, match="300") as caught:
-        column("int8", runs)
-    assert caught.value.row == 2

@@ -1,0 +1,101 @@
+"""Replies with lists and structs are read as they were written, or refused."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nested_types import TYPES, checked, values
+
+from udfvm.codec.arrow_ipc import BatchCodec
+from udfvm.errors import ProtocolError
+from udfvm.types.arrow_types import Parameter, ResultType, declared
+
+
+def reply_of(codec: BatchCodec, array: pa.Array) -> bytes:
+    """The reply of an honest guest."""
+    batch = pa.RecordBatch.from_arrays([array], schema=codec.result_schema)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, codec.result_schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+def codec_of(type_: pa.DataType) -> BatchCodec:
+    return BatchCodec(
+        "f", [Parameter("x", declared("int64"), False)], ResultType(declared(type_), True)
+    )
+
+
+HOSTILE = pa.list_(
+    pa.struct([("a", pa.list_(pa.int32())), ("b", pa.string()), ("c", pa.list_(pa.int8(), 2))])
+)
+ROWS = [[{"a": [1, 2], "b": "é", "c": [1, 2]}, None], None, [], [{"a": None, "b": None, "c": None}]]
+
+
+@pytest.mark.parametrize("type_", TYPES, ids=str)
+def test_replies_are_read_as_pyarrow_wrote_them(type_: pa.DataType) -> None:
+    codec = codec_of(type_)
+
+    @checked
+    @given(st.lists(values(type_), max_size=9))
+    def check(items: list[Any]) -> None:
+        array = pa.array(items, type_)
+        assert codec.read(reply_of(codec, array), len(array)).equals(array)
+
+    check()
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.data())
+def test_replies_that_were_tampered_with(data: st.DataObject) -> None:
+    """Each is refused or becomes a valid array."""
+    codec = codec_of(HOSTILE)
+    reply = bytearray(reply_of(codec, pa.array(ROWS, HOSTILE)))
+    start = len(codec.result_schema_message)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(start, len(reply) - 8))
+        number = data.draw(st.sampled_from([0, 1, -1, 2**31 - 1, -(2**31), 2**62, -(2**63), 7, 16]))
+        form = data.draw(st.sampled_from(["<b", "<i", "<q"]))
+        width = struct.calcsize(form)
+        packed = (number & (1 << 8 * width) - 1).to_bytes(width, "little")
+        reply[at : at + len(packed)] = packed
+    try:
+        array = codec.read(bytes(reply), len(ROWS))
+    except ProtocolError:
+        return
+    array.validate(full=True)
+    assert len(array) == len(ROWS) and array.type == HOSTILE
+    array.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("field", "index", "pair", "message"),
+    [
+        ("nodes", 0, (5, 0), "rows where the request had"),
+        ("nodes", 1, (-1, 0), "fewer than no rows"),
+        ("nodes", 2, (1, 0), "has not the"),
+        ("nodes", 6, (1, 0), "has not the"),
+        ("nodes", 3, (2**40, 0), "not valid|no valid"),
+        ("buffers", 0, (0, 2**40), "outside of the reply"),
+        ("buffers", 1, (2**40, 8), "outside of the reply"),
+        ("buffers", 1, (0, 4), "no valid"),
+        ("buffers", 5, (-8, 8), "outside of the reply"),
+    ],
+)
+def test_forged_offsets(field: str, index: int, pair: tuple[int, int], message: str) -> None:
+    codec = codec_of(HOSTILE)
+    reply = bytearray(reply_of(codec, pa.array(ROWS, HOSTILE)))
+    start = len(codec.result_schema_message) + 8
+    metadata = bytes(reply[start : start + struct.unpack_from("<I", reply, start - 4)[0]])
+    from udfvm.codec.arrow_ipc import _Table, _unsigned
+
+    header = _Table(metadata, _unsigned(metadata, 0)).table(2)
+    place = start + header.target(1 if field == "nodes" else 2) + 4 + 16 * index
+    struct.pack_into("<qq", reply, place, *pair)
+    with pytest.raises(ProtocolError, match=message):
+        codec.read(bytes(reply), len(ROWS))

@@ -1,0 +1,97 @@
+"""Nested types, values of them and functions that take them: for tests of lists and structs."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from typing import Any, NotRequired, TypedDict
+
+import pyarrow as pa
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+import udfvm
+import udfvm.sqlite
+
+POINT = pa.struct([("x", pa.float64()), ("name", pa.string())])
+TYPES = [
+    pa.list_(pa.int16()),
+    pa.large_list(pa.string()),
+    pa.list_(pa.float32(), 3),
+    pa.list_(pa.list_(pa.bool_())),
+    pa.list_(pa.binary()),
+    POINT,
+    pa.struct(
+        [("the é", pa.date32()), ("at", pa.list_(pa.timestamp("us", tz="UTC"))), ("p", POINT)]
+    ),
+    pa.list_(pa.struct([("pairs", pa.list_(pa.int8(), 2)), ("n", pa.uint64())])),
+]
+
+
+def values(type_: pa.DataType) -> st.SearchStrategy[Any]:
+    """Python values of a type, with None at every level."""
+    if pa.types.is_struct(type_):
+        fields = {
+            type_.field(index).name: values(type_.field(index).type)
+            for index in range(type_.num_fields)
+        }
+        return st.none() | st.fixed_dictionaries(fields)
+    if pa.types.is_fixed_size_list(type_):
+        return st.none() | st.lists(
+            values(type_.value_type), min_size=type_.list_size, max_size=type_.list_size
+        )
+    if type_.num_fields:
+        return st.none() | st.lists(values(type_.value_type), max_size=4)
+    if pa.types.is_integer(type_):
+        bits = type_.bit_width
+        unsigned = pa.types.is_unsigned_integer(type_)
+        return st.none() | (
+            st.integers(0, 2**bits - 1)
+            if unsigned
+            else st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        )
+    leaves: dict[pa.DataType, st.SearchStrategy[Any]] = {
+        pa.bool_(): st.booleans(),
+        pa.float32(): st.floats(width=32, allow_nan=False),
+        pa.float64(): st.floats(allow_nan=False),
+        pa.string(): st.text(max_size=8),
+        pa.binary(): st.binary(max_size=8),
+        pa.date32(): st.dates(),
+        pa.timestamp("us", tz="UTC"): st.datetimes(
+            datetime.datetime(1700, 1, 1), timezones=st.just(datetime.UTC)
+        ),
+    }
+    return st.none() | leaves[type_]
+
+
+@functools.cache
+def identity(type_: pa.DataType, vectorized: bool) -> udfvm.ScalarFunction:
+    def same(x):  # type: ignore[no-untyped-def]
+        return x
+
+    return udfvm.udf(
+        same, name="same", vectorized=vectorized, input_types=[type_], output_type=type_
+    )
+
+
+checked = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+
+class Place(TypedDict):
+    name: str
+    where: list[float]
+    since: NotRequired[datetime.date]
+
+
+@udfvm.udf
+def length(xs: list[float]) -> float:
+    return sum(x * x for x in xs) ** 0.5
+
+
+@udfvm.udf
+def moved(place: Place, by: float) -> Place | None:
+    return {**place, "where": [x + by for x in place["where"]]} if place["where"] else None

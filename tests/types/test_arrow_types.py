@@ -1,0 +1,154 @@
+"""Every supported Arrow type has one name, and names with mistakes are refused."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from udfvm.errors import SignatureError
+from udfvm.types.arrow_types import RowType, declared, named
+
+
+def test_fixed_size_zero_is_refused() -> None:
+    with pytest.raises((SignatureError, ValueError)):
+        declared("fixed_size_list<int8>[0]")
+
+
+ALL_TYPES = [
+    pa.null(),
+    pa.bool_(),
+    pa.int8(),
+    pa.int16(),
+    pa.int32(),
+    pa.int64(),
+    pa.uint8(),
+    pa.uint16(),
+    pa.uint32(),
+    pa.uint64(),
+    pa.float32(),
+    pa.float64(),
+    pa.string(),
+    pa.large_string(),
+    pa.binary(),
+    pa.large_binary(),
+    pa.date32(),
+    pa.date64(),
+    pa.timestamp("s"),
+    pa.timestamp("ms"),
+    pa.timestamp("us"),
+    pa.timestamp("ns"),
+    pa.timestamp("us", tz="UTC"),
+    pa.timestamp("ms", tz="Europe/Paris"),
+    pa.timestamp("ns", tz="+05:30"),
+]
+
+NESTED_TYPES = [
+    pa.list_(pa.float64()),
+    pa.large_list(pa.string()),
+    pa.list_(pa.float32(), 3),
+    pa.list_(pa.list_(pa.bool_())),
+    pa.struct(
+        [
+            ("x", pa.float64()),
+            ("the y", pa.date32()),
+            ("é", pa.list_(pa.timestamp("us", tz="+05:30"))),
+        ]
+    ),
+    pa.list_(pa.struct([("a", pa.struct([("b", pa.binary()), ("c", pa.list_(pa.int8(), 2))]))])),
+]
+
+
+@pytest.mark.parametrize("type_", ALL_TYPES, ids=str)
+def test_every_arrow_type_is_known_by_its_name(type_: pa.DataType) -> None:
+    assert declared(type_).arrow == type_
+    assert named(str(type_)) == declared(type_)
+
+
+@pytest.mark.parametrize(
+    ("alias", "expected"),
+    [
+        ("float64", "double"),
+        ("float32", "float"),
+        ("str", "string"),
+        ("utf8", "string"),
+        ("date", "date32[day]"),
+        (" int64 ", "int64"),
+    ],
+)
+def test_aliases(alias: str, expected: str) -> None:
+    assert named(alias).name == expected
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "decimal",
+        "list<decimal>",
+        "timestamp[h]",
+        "",
+        "timestamp[us",
+        Decimal,
+        3,
+        pa.map_("string", "int8"),
+    ],
+)
+def test_unsupported_types_are_refused(wrong: object) -> None:
+    with pytest.raises(ValueError, match="is not a supported type"):
+        declared(wrong)
+
+
+@pytest.mark.parametrize("type_", NESTED_TYPES, ids=str)
+def test_every_nested_type_is_known_by_its_name(type_: pa.DataType) -> None:
+    assert declared(type_).arrow == type_
+    assert named(str(type_)) == declared(type_)
+    assert declared(type_).is_nested and declared(type_).row is RowType.TEXT
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("list<float64>", "list<item: double>"),
+        ("list<element: int8 not null>", "list<item: int8>"),
+        ("struct<a: str, b: struct<c: bytes>>", "struct<a: string, b: struct<c: binary>>"),
+        ("list<timestamp[us, tz=+05:30]>", "list<item: timestamp[us, tz=+05:30]>"),
+        (" fixed_size_list<float32>[3]", "fixed_size_list<item: float>[3]"),
+    ],
+)
+def test_names_of_nested_types_are_made_one(name: str, expected: str) -> None:
+    assert named(name).name == expected
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("list<>", "holds values of one type"),
+        ("list<a: int8, b: int8>", "holds values of one type"),
+        ("struct<>", "has fields"),
+        ("struct<int8>", "has no name"),
+        ("struct<a: int8, a: int8>", "of different names"),
+        ("list<int8>>", "a bracket too many"),
+        ("list<int8>[3]", "a list of a fixed size is"),
+        ("fixed_size_list<int8>", "a list of a fixed size is"),
+        (pa.list_(pa.int8(), 0), "hold one value at least"),
+        ("list<null>", "hold no values of type null"),
+        (pa.struct([("a", pa.null())]), "hold no values of type null"),
+        (pa.struct([("a: int8, b", pa.int8())]), "no name for a field"),
+        (pa.struct([(" a", pa.int8())]), "no name for a field"),
+        ("list<" * 40 + "int8" + ">" * 40, "more than 32 deep"),
+    ],
+)
+def test_nested_types_that_are_none(wrong: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        declared(wrong)
+
+
+def test_dictionary_types_are_refused_with_advice() -> None:
+    with pytest.raises(ValueError, match="declare the type of its values"):
+        declared(pa.dictionary(pa.int8(), pa.string()))
+
+
+def test_integer_ranges() -> None:
+    assert named("int8").integer_range == (-128, 127)
+    assert named("uint64").integer_range == (0, 2**64 - 1)
