@@ -1,0 +1,177 @@
+"""Functions go to other processes, by reference where they can be found, else by value."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cloudpickle
+import pytest
+from scalar_functions import score
+
+import udfvm
+from udfvm import errors
+
+
+def test_pickling_of_udfs() -> None:
+    assert pickle.loads(pickle.dumps(score)) is score
+    local = udfvm.udf(
+        lambda x: x + 1, input_types=["int64"], output_type="int64", name="local", timeout=3
+    )
+    copy = cloudpickle.loads(cloudpickle.dumps(local))
+    assert copy.limits == local.limits
+    assert copy(1) == 2
+
+
+PROGRAM = """
+    import multiprocessing, sys
+    from concurrent.futures import ProcessPoolExecutor
+    import udfvm
+
+    OFFSET = 1
+
+    def bonus(k): return OFFSET
+
+    @udfvm.udf
+    def f(x: int) -> int:
+        if x == 13:
+            raise ValueError("bad row")
+        return x + bonus(x)
+
+    @udfvm.table_function(columns={"n": int})
+    def numbers(k: int):
+        yield from range(k)
+
+    @udfvm.aggregate
+    class Total:
+        def __init__(self): self.sum = 0
+        def step(self, v: int) -> None: self.sum += v
+        def finish(self) -> int: return self.sum
+
+    def rows(table, k): return list(table(k))
+
+    def aggregated(each):
+        import numpy
+        return each(numpy.array([1, 2, 3]))
+
+    def main(method):
+        context = multiprocessing.get_context(method)
+        with context.Pool(2) as pool:
+            values = pool.map(f, [1, 2, 3])
+            print(values, pool.starmap(rows, [(numbers, 3)]), pool.map(aggregated, [Total]))
+        with ProcessPoolExecutor(1, mp_context=context) as executor:
+            failed = executor.submit(f, 13).exception()
+            print(type(failed).__name__, failed.guest_message, failed.udf)
+            print(executor.submit(f, 4).result())
+
+    if __name__ == "__main__":
+        main(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_functions_of_main_go_to_workers(tmp_path: Path, method: str) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(PROGRAM))
+    ended = subprocess.run(
+        [sys.executable, program, method], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines() == [
+        "[2, 3, 4] [[(0,), (1,), (2,)]] [6]",
+        "UDFError bad row f",
+        "5",
+    ]
+
+
+def test_joblib_takes_functions_of_main(tmp_path: Path) -> None:
+    pytest.importorskip("joblib")
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent(PROGRAM).partition("def main(")[0]
+        + "import joblib\nprint(joblib.Parallel(2)(joblib.delayed(f)(x) for x in (1, 2)))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert ended.stdout.splitlines() == ["[2, 3]"], ended.stderr
+
+
+@udfvm.udf
+def found_here(x: int) -> int:
+    return x * 2
+
+
+def _declared_inside(factor: int) -> udfvm.ScalarFunction:
+    @udfvm.udf(name="inside", timeout=7)
+    def function(x: int) -> int:
+        return x * factor
+
+    return function
+
+
+def test_by_reference_where_it_can_be_found_else_by_value() -> None:
+    assert pickle.loads(pickle.dumps(found_here)) is found_here
+    inside = _declared_inside(5)
+    arrived = pickle.loads(pickle.dumps(inside))
+    assert arrived is not inside
+    assert (arrived.name, arrived.limits, arrived(3)) == ("inside", inside.limits, 15)
+    assert pickle.loads(pickle.dumps(inside)) is arrived  # its image is opened once
+    assert pickle.loads(pickle.dumps(_declared_inside(6)))(3) == 18
+
+
+def test_a_function_may_refer_to_its_own_udf() -> None:
+    @udfvm.udf
+    def factorial(x: int) -> int:
+        return x * factorial(x - 1) if x > 1 else 1
+
+    arrived = pickle.loads(pickle.dumps(factorial))
+    assert arrived(5) == 120
+
+
+def test_one_bad_row_does_not_break_a_pool() -> None:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as executor:
+        with pytest.raises(errors.TypeMappingError) as raised:
+            executor.submit(found_here, "text").result()
+        assert (raised.value.argument, raised.value.position) == ("x", 1)
+        assert executor.submit(found_here, 4).result() == 8
+
+
+def test_an_option_that_cannot_be_sent_is_named(tmp_path: Path) -> None:
+
+    lock = threading.Lock()
+
+    def log(text: str, stream: str) -> None:
+        with lock:
+            print(text, stream)
+
+    @udfvm.udf(log=log)
+    def logged(x: int) -> int:
+        return x
+
+    with pytest.raises(
+        udfvm.SignatureError, match=r"'logged' cannot be sent to another process: log="
+    ):
+        pickle.dumps(logged)
+
+    def doubled(x: int) -> int:
+        print("hello")
+        return 2 * x
+
+    seen: list[str] = []
+    arrived = pickle.loads(pickle.dumps(udfvm.udf(doubled, log=lambda text, _: seen.append(text))))
+    assert arrived(3) == 6
+    source = "long long twice_over(long long x) { return 2 * x; }"
+    compiled = udfvm.from_c(source, "twice_over", signature="(int64) -> int64", log=log)
+    with pytest.raises(
+        udfvm.SignatureError, match=r"'twice_over' cannot be sent to another process: log="
+    ):
+        pickle.dumps(compiled)
+    local = udfvm.from_c(source, "twice_over", signature="(int64) -> int64", log=lambda *_: None)
+    assert pickle.loads(pickle.dumps(local))(4) == 8
