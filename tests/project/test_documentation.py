@@ -68,13 +68,15 @@ def test_the_tutorial_runs() -> None:
 
 
 def test_the_page_on_sqlite_runs() -> None:
-    (source,) = examples(ROOT / "docs" / "sqlite.md")
-    run_example(source, "<sqlite>", {})
+    blocks = examples(ROOT / "docs" / "sqlite.md")
+    assert len(blocks) == 2
+    run_example("\n".join(blocks), "<sqlite>", {})
 
 
 def test_batches_in_sql_run() -> None:
-    (source,) = examples(ROOT / "docs" / "sqlite_batches.md")
-    run_example(source, "<sqlite_batches>", {})
+    blocks = examples(ROOT / "docs" / "sqlite_batches.md")
+    assert len(blocks) == 3
+    run_example("\n".join(blocks), "<sqlite_batches>", {})
 
 
 BLOCK = re.compile(r'^```(\w+)(?: title="([\w.]+)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
