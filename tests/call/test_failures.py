@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 from scalar_functions import score
@@ -40,6 +38,7 @@ def test_printing_is_harmless_and_limited() -> None:
 def test_a_function_that_ends_the_guest() -> None:
     @udfvm.udf
     def leaves(status: int) -> int:
+        import os
 
         os._exit(status)
 

@@ -1,56 +1,28 @@
-"""What functions print is seen: on the program's own streams when the call ends, in errors, and
-where ``log=`` says."""
+"""What functions print goes to the program's streams when the call ends, into errors, and to
+``log=``.
+"""
 
 from __future__ import annotations
 
 import io
 import logging
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import apsw
 import numpy as np
 import pyarrow as pa
 import pytest
+from printing_functions import Capture, prints
 
 import udfvm
 
-Capture = pytest.CaptureFixture[str]
-
-
-@udfvm.udf(timeout=2)
-def says(x: int) -> int:
-    import ctypes
-    import os
-    import sys
-
-    print("out", x)
-    print("err", x, file=sys.stderr)
-    if x >= 0:
-        return x
-    print("and then", end="")
-    if x == -1:
-        raise ValueError("minus one")
-    while x == -2:
-        pass
-    if x == -3:
-        ctypes.string_at(8)
-    if x == -4:
-        os._exit(4)
-    if x == -5:
-        sys.exit("leaving")
-    if x == -6:
-        os.abort()
-    return x
-
 
 def test_it_appears_on_the_streams_of_the_program(capsys: Capture) -> None:
-    says.prepare()
+    prints.prepare()
     assert tuple(capsys.readouterr()) == ("", "")
-    assert says(1) == 1
+    assert prints(1) == 1
     assert tuple(capsys.readouterr()) == ("out 1\n", "err 1\n")
 
 
@@ -64,10 +36,10 @@ BATCHES: list[Callable[[Any], Any]] = [
 @pytest.mark.parametrize("make", BATCHES, ids=["numpy", "Arrow", "chunked"])
 def test_batches(capsys: Capture, make: Callable[[Any], Any]) -> None:
     for _ in range(3):  # numpy's small batches take another way from the second on
-        assert list(np.asarray(says(make([1, 2])))) == [1, 2]
+        assert list(np.asarray(prints(make([1, 2])))) == [1, 2]
         assert tuple(capsys.readouterr()) == ("out 1\nout 2\n", "err 1\nerr 2\n")
     with pytest.raises(udfvm.UDFError) as caught:
-        says(make([1, -1]))
+        prints(make([1, -1]))
     assert caught.value.output == "out 1\nerr 1\nout -1\nerr -1\nand then"
 
 
@@ -76,10 +48,10 @@ def test_the_streams_are_those_of_the_moment(monkeypatch: pytest.MonkeyPatch) ->
         out, err = io.StringIO(), io.StringIO()
         monkeypatch.setattr(sys, "stdout", out)
         monkeypatch.setattr(sys, "stderr", err)
-        says(7)
+        prints(7)
         assert (out.getvalue(), err.getvalue()) == ("out 7\n", "err 7\n")
     monkeypatch.setattr(sys, "stdout", None)  # a program without a console
-    assert says(7) == 7
+    assert prints(7) == 7
 
 
 FAILURES: list[tuple[int, type[udfvm.Error]]] = [
@@ -97,7 +69,7 @@ FAILURES: list[tuple[int, type[udfvm.Error]]] = [
     ("x", "kind"), FAILURES, ids=["raises", "spins", "crashes", "leaves", "exits", "aborts"]
 )
 def test_errors_have_it(capsys: Capture, x: int, kind: type[udfvm.CallError], log: Any) -> None:
-    function = udfvm.udf(timeout=2, name="says", log=log)(says.function)
+    function = udfvm.udf(timeout=2, name="prints", log=log)(prints.function)
     with pytest.raises(kind) as caught:
         function(x)
     assert caught.value.output == f"out {x}\nerr {x}\nand then"
@@ -114,7 +86,7 @@ def test_errors_of_silent_functions_have_none() -> None:
         return 1 / x
 
     with pytest.raises(udfvm.UDFError) as failed:
-        says(-1)
+        prints(-1)
     assert failed.value.output
     with pytest.raises(udfvm.UDFError) as caught:
         silent(0)
@@ -192,7 +164,7 @@ def test_both_streams_stay_in_order() -> None:
 
 def test_loggers(capsys: Capture, caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("test_output")
-    function = udfvm.udf(name="says", log=logger)(says.function)
+    function = udfvm.udf(name="prints", log=logger)(prints.function)
     with caplog.at_level(logging.INFO, "test_output"):
         function(3)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
@@ -211,18 +183,18 @@ def test_what_a_callable_raises_reaches_the_caller(kind: type[BaseException]) ->
     def refuse(text: str, stream: str) -> None:
         raise kind(text)
 
-    function = udfvm.udf(name="says", log=refuse)(says.function)
+    function = udfvm.udf(name="prints", log=refuse)(prints.function)
     for _ in range(2):
         with pytest.raises((kind, udfvm.HostFunctionError)) as caught:
             function(1)
         raised = caught.value if isinstance(caught.value, kind) else caught.value.__cause__
         assert isinstance(raised, kind)
         assert raised.args == ("out 1\n",)
-    assert says(1) == 1
+    assert prints(1) == 1
 
 
 def test_a_callable_may_call_functions(capsys: Capture) -> None:
-    @udfvm.udf(log=lambda text, stream: says(len(text)))
+    @udfvm.udf(log=lambda text, stream: prints(len(text)))
     def outer(x: int) -> int:
         print("12345", end="")
         return x
@@ -231,9 +203,9 @@ def test_a_callable_may_call_functions(capsys: Capture) -> None:
     assert capsys.readouterr().out == "out 5\n"
 
 
-@pytest.mark.parametrize("most", [0, 1, 100, 70_000, 200_000])
-def test_past_the_limit_it_is_cut(capsys: Capture, most: int) -> None:
-    @udfvm.udf(max_log=most)
+@pytest.mark.parametrize("limit", [0, 1, 100, 70_000, 200_000])
+def test_past_the_limit_it_is_cut(capsys: Capture, limit: int) -> None:
+    @udfvm.udf(max_log=limit)
     def chatters(x: int) -> int:
         import os
         import sys
@@ -245,7 +217,7 @@ def test_past_the_limit_it_is_cut(capsys: Capture, most: int) -> None:
 
     assert chatters(40_000) == 40_000
     out, err = capsys.readouterr()
-    assert out == "x" * most + f"\n[udfvm: output cut at {most} bytes; raise max_log=]\n"
+    assert out == "x" * limit + f"\n[udfvm: output cut at {limit} bytes; raise max_log=]\n"
     assert err == ""
 
 
@@ -263,9 +235,9 @@ def test_only_strict_raises(capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize("log", ["froward", 5, None, b"drop", ["drop"]])
-def test_what_log_cannot_be(log: Any) -> None:
+def test_values_that_log_cannot_be(log: Any) -> None:
     with pytest.raises(udfvm.SignatureError, match="log="):
-        udfvm.udf(log=log)(says.function)
+        udfvm.udf(log=log)(prints.function)
     with pytest.raises(udfvm.SignatureError, match="log="):
         udfvm.table_function(columns={"a": int}, log=log)(lambda x: [])
     with pytest.raises(udfvm.SignatureError, match="log="):
@@ -275,17 +247,17 @@ def test_what_log_cannot_be(log: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("most", "kept"),
+    ("limit", "kept"),
     [(0, ""), (1, ""), (2, "é"), (3, "é"), (4, "é"), (5, "é✓"), (8, "é✓"), (9, "é✓😀")],
 )
-def test_the_cut_is_between_characters(capsys: Capture, most: int, kept: str) -> None:
-    @udfvm.udf(max_log=most)
+def test_the_cut_is_between_characters(capsys: Capture, limit: int, kept: str) -> None:
+    @udfvm.udf(max_log=limit)
     def writes(x: int) -> int:
         print("é✓😀", end="")
         return x
 
     writes(1)
-    mark = "" if most == 9 else f"\n[udfvm: output cut at {most} bytes; raise max_log=]\n"
+    mark = "" if limit == 9 else f"\n[udfvm: output cut at {limit} bytes; raise max_log=]\n"
     assert capsys.readouterr().out == kept + mark
 
 
@@ -314,10 +286,10 @@ def test_a_stream_that_takes_nothing_fails_no_call(monkeypatch: pytest.MonkeyPat
     for stream in (closed, _Broken()):
         monkeypatch.setattr(sys, "stdout", stream)
         monkeypatch.setattr(sys, "stderr", stream)
-        assert says(3) == 3
+        assert prints(3) == 3
         connection = apsw.Connection(":memory:")
-        udfvm.sqlite.register(connection, says)
-        assert connection.execute("SELECT says(4)").fetchall() == [(4,)]
+        udfvm.sqlite.register(connection, prints)
+        assert connection.execute("SELECT prints(4)").fetchall() == [(4,)]
 
 
 def test_a_stream_of_another_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,216 +314,11 @@ def test_callables_that_cannot_take_it(log: Any) -> None:
     with pytest.raises(
         udfvm.SignatureError, match=r"no function that can be called with \(text, stream\)"
     ):
-        udfvm.udf(log=log)(says.function)
+        udfvm.udf(log=log)(prints.function)
 
 
 def test_adapters_of_loggers(caplog: pytest.LogCaptureFixture) -> None:
     adapter = logging.LoggerAdapter(logging.getLogger("test_output"), {})
     with caplog.at_level(logging.INFO, "test_output"):
-        udfvm.udf(name="says", log=adapter)(says.function)(3)
+        udfvm.udf(name="prints", log=adapter)(prints.function)(3)
     assert [record.getMessage() for record in caplog.records] == ["out 3", "err 3"]
-
-
-# ---- Other kinds ----
-
-
-def test_vectorised_functions_and_lists(capsys: Capture) -> None:
-    @udfvm.udf(vectorized=True, input_types=["double"], output_type="double")
-    def whole(x: np.ndarray) -> np.ndarray:
-        print("rows", len(x))
-        return x
-
-    @udfvm.udf
-    def lists(x: list[int]) -> list[int]:
-        print("items", len(x))
-        return x
-
-    whole(np.ones(3))
-    whole(np.ones(3))
-    lists([1, 2])
-    lists(pa.array([[1], [1, 2]]))
-    assert capsys.readouterr().out == "rows 3\nrows 3\nitems 2\nitems 1\nitems 2\n"
-
-
-def test_native_functions(capsys: Capture) -> None:
-    source = """
-        #include <udfvm.h>
-        UDFVM_SCALAR(said, i64, (i64, a))
-        {
-            printf("native %d\\n", (int)a);
-            fprintf(stderr, "error %d", (int)a);
-            if (a == 2)
-                udfvm_fail("two");
-            if (a == 3)
-                *(volatile int *)8 = 0;
-            return a;
-        }
-    """
-    said = udfvm.from_c(source, "said")
-    assert said(1) == 1
-    assert tuple(capsys.readouterr()) == ("native 1\n", "error 1")
-    for a, kind in ((2, udfvm.UDFError), (3, udfvm.GuestCrashError)):
-        with pytest.raises(kind) as caught:
-            said(a)
-        assert caught.value.output == f"native {a}\nerror {a}"
-    heard: list[str] = []
-    assert udfvm.from_c(source, "said", log=lambda text, stream: heard.append(text))(1) == 1
-    assert heard == ["native 1\n", "error 1"]
-
-
-WASM = r"""
-__attribute__((import_module("wasi_snapshot_preview1"), import_name("fd_write")))
-int fd_write(int fd, const void *vectors, int count, void *written);
-__attribute__((export_name("said"))) int said(int fd)
-{
-    struct { const char *at; int length; } vector = { "from the module\n", 16 };
-    int written;
-    fd_write(fd, &vector, 1, &written);
-    return written;
-}
-"""
-
-
-def test_webassembly(capsys: Capture, tmp_path: Path) -> None:
-    pytest.importorskip("ziglang")
-    (tmp_path / "said.c").write_text(WASM)
-    command = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-freestanding", "-nostdlib"]
-    command += ["-Wl,--no-entry", "-O1", "said.c", "-o", "said.wasm"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    said = udfvm.from_wasm(tmp_path / "said.wasm", "said")
-    assert said(1) == 16
-    assert tuple(capsys.readouterr()) == ("from the module\n", "")
-    assert said(2) == 16
-    assert tuple(capsys.readouterr()) == ("", "from the module\n")
-
-
-def test_table_functions_and_aggregates(capsys: Capture) -> None:
-    @udfvm.table_function(columns={"value": int})
-    def rows(count: int) -> Iterator[int]:
-        print("begin")
-        yield from range(count)
-        print("end")
-
-    @udfvm.aggregate
-    class Sum:
-        def __init__(self) -> None:
-            print("new")
-            self.sum = 0
-
-        def step(self, value: int) -> None:
-            self.sum += value
-
-        def finish(self) -> int:
-            print("sum", self.sum)
-            return self.sum
-
-    assert len(list(rows(3))) == 3
-    assert capsys.readouterr().out == "begin\nend\n"
-    connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, rows, Sum)
-    assert list(connection.execute("SELECT Sum(value) FROM rows(4)")) == [(6,)]
-    assert sorted(capsys.readouterr().out.splitlines()) == ["begin", "end", "new", "sum 6"]
-
-
-# ---- SQL ----
-
-NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30) "
-
-
-@pytest.mark.parametrize("isolation", ["statement", "row"])
-def test_rows_of_a_statement_are_seen_as_they_come(capsys: Capture, isolation: Any) -> None:
-    function = udfvm.udf(name="says", isolation=isolation)(says.function)
-    connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, function)
-    for number, row in enumerate(connection.execute(NUMBERS + "SELECT says(i) FROM n"), 1):
-        assert row == (number,)
-        out, err = capsys.readouterr()
-        assert out.endswith(f"out {number}\n")
-        assert err.endswith(f"err {number}\n")
-
-
-def test_a_statement_that_fails(capsys: Capture) -> None:
-    connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, says)
-    for end in (-1, -2, -3, -4):
-        with pytest.raises(apsw.SQLError):
-            connection.execute(NUMBERS + f"SELECT says(iif(i = 20, {end}, i)) FROM n").fetchall()
-        out, err = capsys.readouterr()
-        assert out == "".join(f"out {i}\n" for i in range(1, 20)) + f"out {end}\nand then"
-        assert err == "".join(f"err {i}\n" for i in range(1, 20)) + f"err {end}\n"
-
-
-def test_the_limit_is_that_of_the_statement(capsys: Capture) -> None:
-    function = udfvm.udf(name="says", max_log=100)(says.function)
-    connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, function)
-    for _ in range(2):
-        assert connection.execute(NUMBERS + "SELECT sum(says(i)) FROM n").fetchall() == [(465,)]
-        out, err = capsys.readouterr()
-        assert (out + err).count("[udfvm: output cut at 100 bytes; raise max_log=]") == 1
-        assert len(out + err) < 200
-
-
-def test_the_policy_of_the_connection(capsys: Capture) -> None:
-    heard: list[tuple[str, str]] = []
-    source = "def stored(a):\n    print('stored', a)\n    return a\n"
-
-    def run(log: Any) -> None:
-        connection = apsw.Connection(":memory:")
-        policy = udfvm.sqlite.Policy(allow_create=True, log=log)
-        own = udfvm.udf(name="own", log=lambda text, stream: heard.append(("own", text)))(
-            says.function
-        )
-        udfvm.sqlite.register(connection, says, own, policy=policy)
-        connection.execute("SELECT vm_create('stored', 'python', ?, '(int) -> int')", (source,))
-        assert list(connection.execute("SELECT vm_udf('stored', 1), says(2), own(3)")) == [
-            (1, 2, 3)
-        ]
-
-    run("forward")
-    assert tuple(capsys.readouterr()) == ("stored 1\nout 2\n", "err 2\n")
-    run("drop")
-    assert tuple(capsys.readouterr()) == ("", "")
-    own = [("own", "out 3\n"), ("own", "err 3\n")]
-    assert heard == own * 2
-    heard.clear()
-    run(lambda text, stream: heard.append((stream, text)))
-    assert heard == [("stdout", "stored 1\n"), ("stdout", "out 2\n"), ("stderr", "err 2\n"), *own]
-
-
-def test_what_a_callable_raises_ends_the_statement() -> None:
-    def refuse(text: str, stream: str) -> None:
-        raise ValueError(text)
-
-    function = udfvm.udf(name="says", log=refuse)(says.function)
-    connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, function)
-    with pytest.raises(apsw.SQLError, match="printed could not be passed on"):
-        connection.execute("SELECT says(1)").fetchall()
-
-
-def test_an_error_before_the_call_has_nothing_of_a_statement_before() -> None:
-    connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, says)
-    with pytest.raises(apsw.SQLError):
-        connection.execute("SELECT says(-1)").fetchall()
-
-    @udfvm.udf(memory="64MiB")
-    def measured(x: bytes) -> int:
-        return len(x)
-
-    with pytest.raises(udfvm.InputTooLargeError) as caught:
-        measured(bytes(200 << 20))
-    assert caught.value.output == ""
-
-
-def test_callables_need_not_be_hashable() -> None:
-    class Keeps(list[str]):
-        def __call__(self, text: str, stream: str) -> None:
-            self.append(text)
-
-    kept = Keeps()
-    connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, says, policy=udfvm.sqlite.Policy(log=kept))
-    connection.execute("SELECT says(1)").fetchall()
-    assert kept == ["out 1\n", "err 1\n"]

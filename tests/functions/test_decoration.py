@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 import udfvm
+from udfvm import errors
 from udfvm.errors import SignatureError
 
 if TYPE_CHECKING:
@@ -154,3 +157,37 @@ def test_decorator_keeps_the_function() -> None:
     assert wrapped.__doc__ == "Says what it does."
     with pytest.raises(SignatureError, match="a UDF already"):
         udfvm.udf(wrapped)
+
+
+def test_asynchronous_functions_are_refused() -> None:
+    async def waits(x: int) -> int:
+        await asyncio.sleep(0)
+        return x
+
+    async def rows(x: int) -> Any:
+        yield x
+
+    for decorate, function in (
+        (udfvm.udf, waits),
+        (udfvm.table_function(columns={"i": int}), rows),
+    ):
+        with pytest.raises(errors.SignatureError, match="async"):
+            decorate(function)
+    with pytest.raises(errors.SignatureError, match="async"):
+        udfvm.udf(functools.wraps(waits)(waits))
+
+
+def test_generators_are_refused_where_a_value_is_declared() -> None:
+    def numbers(x: int) -> int:
+        yield x
+
+    for declared_as in (
+        udfvm.udf,
+        udfvm.udf(vectorized=True, output_type="int64", input_types=["int64"]),
+    ):
+        with pytest.raises(
+            errors.SignatureError,
+            match=r"the function yields: return a value, or declare it with @udfvm\.table_function",
+        ):
+            declared_as(numbers)
+    assert udfvm.table_function(columns={"i": int})(numbers).name == "numbers"

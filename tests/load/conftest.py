@@ -1,4 +1,4 @@
-"""What the tests of loading share: a folder to import from."""
+"""What the tests of loading share: a folder to import from, a notebook."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from notebooks import Notebook
 
 
 @pytest.fixture
@@ -15,3 +16,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     yield tmp_path  # type: ignore[misc]
     for name in set(sys.modules) - before:
         del sys.modules[name]
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
+    made = Notebook()
+    monkeypatch.setitem(sys.modules, "__main__", made.module)
+    made.run("import udfvm")
+    return made

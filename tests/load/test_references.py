@@ -6,7 +6,6 @@ import functools
 import json as renamed_json
 import math
 import operator
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +40,7 @@ def test_builtins_and_other_callables() -> None:
 def test_scalar_functions_need_little() -> None:
     @udfvm.udf(memory="64MiB")
     def modules(prefixes: str) -> str:
+        import sys
 
         return ",".join(name for name in prefixes.split(",") if name in sys.modules)
 
