@@ -2,7 +2,7 @@
  *
  * The vCPU runs on a thread of its own and stays in the guest, which waits for the next request by
  * looking at a word of the input window (complete() in the guest kernel). The caller's thread posts
- * a request there and waits for the reply in the last page of the output window. A guest that has
+ * a request there and waits for the reply in the trap page of the kernel. A guest that has
  * waited for long exits, and its thread sleeps until the next request. Replies are copied while the
  * guest runs, so the header is copied first, checked, and what it says is copied once.
  *
