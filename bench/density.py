@@ -32,7 +32,7 @@ import pyarrow as pa
 
 import udfvm
 from udfvm import protocol, vmm
-from udfvm.codec.arrow_ipc import BatchCodec
+from udfvm.codec.record_batches import BatchCodec
 
 MIB = 1 << 20
 

@@ -1,5 +1,5 @@
-"""Copies a module of the package ``udfvm.types`` for guests, where it has a name of its own: the
-host's package is not installed there.
+"""Copies a module of the host for guests, where it has a name of its own: the host's package is not
+installed there. It may import modules of ``udfvm.types`` that are copied too.
 
 Usage: guest_module.py source target
 """

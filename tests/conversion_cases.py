@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from udfvm.codec.columns import columns_of
+from udfvm.codec.arguments import columns_of
 from udfvm.types.arrow_types import Parameter, RowType, declared, named
 from udfvm.types.conversions import (
     family,

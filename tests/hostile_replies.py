@@ -30,7 +30,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 import udfvm
-from udfvm.codec.arrow_ipc import BatchCodec, _Table, _unsigned
+from udfvm.codec.flatbuffers import Table, unsigned_at
+from udfvm.codec.record_batches import BatchCodec
 from udfvm.errors import Error, ProtocolError
 from udfvm.types.arrow_types import Parameter, ResultType, declared
 
@@ -144,12 +145,12 @@ class Mutations:
         start = len(self.codec.result_schema_message) + 8
         length = struct.unpack_from("<I", reply, start - 4)[0]
         metadata = reply[start : start + length]
-        header = _Table(metadata, _unsigned(metadata, 0)).table(2)
-        places = [start + header.place(0)]
+        header = Table.root(metadata).table(2)
+        places = [start + header.offset_of(0)]
         for field in (1, 2):
             vector = header.target(field)
             places += range(
-                start + vector + 4, start + vector + 4 + 16 * _unsigned(metadata, vector), 8
+                start + vector + 4, start + vector + 4 + 16 * unsigned_at(metadata, vector), 8
             )
         for begin, used in header.pairs(2):
             places += range(start + length + begin, start + length + begin + min(used, 48), 4)

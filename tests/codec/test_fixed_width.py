@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import udfvm
 from udfvm.call.chunks import TooLarge, TooLargeForWindowError, call_in_chunks
-from udfvm.codec.arrow_ipc import BatchCodec, BatchReply, NumberCodec
-from udfvm.codec.columns import Form
 from udfvm.codec.fixed_width import NumberBatches, NumberColumns
+from udfvm.codec.forms import Form
+from udfvm.codec.record_batches import BatchCodec, BatchReply
 from udfvm.errors import ProtocolError
 from udfvm.types.arrow_types import Parameter, ResultType, declared
 
@@ -238,7 +238,9 @@ def test_requests_are_streams() -> None:
 
 def _plain_reply(values: np.ndarray) -> bytes:
     """A reply laid out as guests lay it out: room for a bitmap, then the data."""
-    layout = NumberCodec(_codec(["double"], "double")).layout(len(values))
+    numbers = _codec(["double"], "double").number_codec()
+    assert numbers is not None
+    layout = numbers.layout(len(values))
     return (layout.reply_head.ljust(layout.reply_data, b"\0") + values.tobytes()).ljust(
         layout.reply_length - 8, b"\0"
     ) + END_OF_STREAM

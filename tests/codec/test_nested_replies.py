@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nested_types import TYPES, checked, values
 
-from udfvm.codec.arrow_ipc import BatchCodec
+from udfvm.codec.flatbuffers import Table
+from udfvm.codec.record_batches import BatchCodec
 from udfvm.errors import ProtocolError
 from udfvm.types.arrow_types import Parameter, ResultType, declared
 
@@ -92,9 +93,7 @@ def test_forged_offsets(field: str, index: int, pair: tuple[int, int], message: 
     reply = bytearray(reply_of(codec, pa.array(ROWS, HOSTILE)))
     start = len(codec.result_schema_message) + 8
     metadata = bytes(reply[start : start + struct.unpack_from("<I", reply, start - 4)[0]])
-    from udfvm.codec.arrow_ipc import _Table, _unsigned
-
-    header = _Table(metadata, _unsigned(metadata, 0)).table(2)
+    header = Table.root(metadata).table(2)
     place = start + header.target(1 if field == "nodes" else 2) + 4 + 16 * index
     struct.pack_into("<qq", reply, place, *pair)
     with pytest.raises(ProtocolError, match=message):

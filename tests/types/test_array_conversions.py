@@ -11,7 +11,7 @@ from conversion_cases import DAY, array_of, parameter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udfvm.codec.columns import columns_of
+from udfvm.codec.arguments import columns_of
 from udfvm.errors import TypeMappingError
 from udfvm.types.array_conversions import _NUMBERS, convert
 from udfvm.types.conversions import (

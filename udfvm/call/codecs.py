@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from udfvm.codec.rows import RowCodec
 
 if TYPE_CHECKING:
-    from udfvm.codec.arrow_ipc import BatchCodec
     from udfvm.codec.fixed_width import NumberBatches
+    from udfvm.codec.record_batches import BatchCodec
     from udfvm.load.declaration import Declaration
 
 
@@ -38,7 +38,7 @@ class Codecs:
         """Of record batches."""
         codec = self._batches
         if codec is None:
-            from udfvm.codec.arrow_ipc import BatchCodec
+            from udfvm.codec.record_batches import BatchCodec
 
             declaration = self._declaration
             codec = self._batches = BatchCodec(

@@ -5,15 +5,15 @@ the windows of a VM.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import functools
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from udfvm.call.chunks import call_in_chunks
 from udfvm.call.runtime import Loader, Runtime, RuntimeKeeper
+from udfvm.codec.value_codecs import PYTHON_CLASSES
 from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import (
     CallError,
@@ -32,18 +32,14 @@ if TYPE_CHECKING:
 
     from udfvm.call.chunks import TooLarge
     from udfvm.call.pool import Pool
-    from udfvm.codec.arrow_ipc import BatchReply
-    from udfvm.codec.columns import Form
     from udfvm.codec.fixed_width import NumberBatches, NumberColumns
+    from udfvm.codec.forms import Form
+    from udfvm.codec.record_batches import BatchReply
     from udfvm.codec.rows import RowCodec
     from udfvm.load.declaration import Declaration
     from udfvm.vmm import VM, Windows
 
 _Result = TypeVar("_Result")
-
-_PLAIN_TYPES: Final = frozenset(
-    {type(None), bool, int, float, str, bytes, datetime.date, datetime.datetime}
-)
 
 
 class Writer(Protocol):
@@ -87,7 +83,7 @@ class Calls(RuntimeKeeper):
             result = small.call(arguments)
             if result is not NotImplemented:
                 return result
-        if self._rows is None or not _PLAIN_TYPES.issuperset(map(type, arguments)):
+        if self._rows is None or not PYTHON_CLASSES.issuperset(map(type, arguments)):
             return self._call_with_any(arguments)
         return self._call_row(self._rows, arguments)
 
@@ -106,7 +102,8 @@ class Calls(RuntimeKeeper):
 
         import pyarrow as pa
 
-        from udfvm.codec.columns import as_declared, columns_of, form_of_result, in_form
+        from udfvm.codec.arguments import columns_of
+        from udfvm.codec.forms import as_declared, form_of_result, in_form
 
         columns, rows = columns_of(
             self._name, self._parameters, arguments, vectorized=self.declaration.vectorized
@@ -167,7 +164,8 @@ class Calls(RuntimeKeeper):
     def _call_with_any(self, arguments: Sequence[Any]) -> Any:
         if arguments and isinstance(arguments[0], _loaded_arrays()):
             return self.call_columns(arguments)
-        from udfvm.codec.columns import Form, form_of_result, python_value
+        from udfvm.codec.forms import Form, form_of_result
+        from udfvm.codec.scalars import python_value
 
         form = form_of_result(arguments)
         if form is not Form.SCALAR or self._rows is None:
@@ -281,7 +279,7 @@ class Calls(RuntimeKeeper):
     def _call_with_batch(
         self, rows: pa.RecordBatch | pa.Table, first_row: int, failure: TooLarge | None
     ) -> pa.Array:
-        from udfvm.codec.columns import one_batch
+        from udfvm.codec.record_batches import one_batch
 
         codec = self.codecs.batches
         return codec.array(self._call_with_rows(codec, one_batch(rows), first_row, failure))
@@ -324,7 +322,7 @@ class Calls(RuntimeKeeper):
 
 def _parsed(name: str, form: Form, result: Any) -> Any:
     """A result that is JSON, as Python has it; in columns of Arrow it is text."""
-    from udfvm.codec.columns import Form
+    from udfvm.codec.forms import Form
     from udfvm.codec.json_values import json_value, json_values
 
     try:

@@ -15,7 +15,7 @@
 #include "udfvm_abi.h"
 #include "api.h"
 
-/* The places of udfvm.ipc.NumberLayout that are used here. */
+/* The fields of udfvm.codec.number_streams.NumberLayout that are used here. */
 enum {
     LAYOUT_ROWS = 0,
     LAYOUT_HEAD = 1,

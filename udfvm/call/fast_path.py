@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from udfvm.call._fast_path import SmallCalls
-from udfvm.codec.columns import to_numpy
+from udfvm.codec.forms import to_numpy
 from udfvm.errors import ForkedError
 from udfvm.vmm import exception_at
 
 if TYPE_CHECKING:
     from udfvm.call.runtime import Runtime
-    from udfvm.codec.arrow_ipc import BatchCodec, NumberCodec, NumberLayout
     from udfvm.codec.fixed_width import NumberBatches
+    from udfvm.codec.number_streams import NumberCodec, NumberLayout
+    from udfvm.codec.record_batches import BatchCodec
 
 MAX_REQUEST: Final = 1 << 18  # bytes of a request; above, what is saved here does not matter
 

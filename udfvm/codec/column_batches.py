@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from udfvm.codec.replies import checked, empty
+from udfvm.codec.reply_columns import checked, empty
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
 from udfvm.protocol import COLUMNS_MORE
 from udfvm.types.array_conversions import convert

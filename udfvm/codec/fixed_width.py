@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from udfvm.codec.arrow_ipc import NumberCodec
-from udfvm.codec.columns import Form, in_form
+from udfvm.codec.forms import Form, in_form
 from udfvm.codec.window import TooLargeForWindowError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from udfvm.codec.arrow_ipc import BatchCodec, BatchReply
+    from udfvm.codec.number_streams import NumberCodec
+    from udfvm.codec.record_batches import BatchCodec, BatchReply
 
 
 class NumberColumns(NamedTuple):
@@ -47,7 +47,7 @@ class NumberBatches:
     """Requests from arrays of numbers and results as the caller wants them, for one signature.
 
     >>> import pyarrow as pa
-    >>> from udfvm.codec.arrow_ipc import BatchCodec
+    >>> from udfvm.codec.record_batches import BatchCodec
     >>> from udfvm.types.signatures import signature_of
     >>> def half(x: float) -> float: ...
     >>> signature = signature_of(half, "half", vectorized=False, input_types=None, output_type=None)
@@ -64,14 +64,12 @@ class NumberBatches:
         """
         self._types = tuple(codec.schema.types)
         self._result: pa.DataType = codec.result_schema.types[0]
-        taken = bool(self._types) and all(map(NumberCodec.takes, (*self._types, self._result)))
-        taken = taken and (times or not any(map(pa.types.is_timestamp, self._types)))
-        self._codec = NumberCodec(codec) if taken else None
+        takes_all = times or not any(map(pa.types.is_timestamp, self._types))
+        self._codec: NumberCodec | None = codec.number_codec() if takes_all else None
         self._batch_codec = codec
-        self._widths = tuple(type_.bit_width // 8 for type_ in self._types) if taken else ()
-        self._dtypes: tuple[
-            np.dtype[Any], ...
-        ] = ()  # the types in numpy, the result's last, once they are asked for
+        self._widths = tuple(type_.bit_width // 8 for type_ in self._types) if self._codec else ()
+        # The types in numpy, the result's last, once they are asked for.
+        self._dtypes: tuple[np.dtype[Any], ...] = ()
 
     def take(self, arguments: Sequence[Any]) -> NumberColumns | None:
         """The arguments, if all are columns of one length, not empty, without nulls and stored as

@@ -60,7 +60,8 @@ class AggregateFunction(Function):
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """The aggregate of all rows of some arrays."""
-        from udfvm.codec.columns import Form, columns_of, form_of
+        from udfvm.codec.arguments import columns_of
+        from udfvm.codec.forms import Form, form_of
 
         self._calls.follow()
         if keywords or len(arguments) != self._arity:
@@ -136,7 +137,7 @@ class AggregateFunction(Function):
 
     def _feed(self, runtime: Runtime, vm: VM, table: pa.Table, first_row: int) -> None:
         from udfvm.codec.column_batches import widened
-        from udfvm.codec.columns import one_batch
+        from udfvm.codec.record_batches import one_batch
 
         start = 0
         size = _MAX_BATCH

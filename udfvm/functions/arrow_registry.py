@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from udfvm.codec.columns import Form, form_of, scalar_of
+from udfvm.codec.forms import Form, form_of
+from udfvm.codec.scalars import scalar_of
 from udfvm.errors import CallError, SignatureError, TypeMappingError, UnknownUDFError
 from udfvm.forks import ForkLock
 from udfvm.types.arrow_types import Kind, Parameter

@@ -27,7 +27,7 @@ from udfvm.types.signature_text import parse_signature
 if TYPE_CHECKING:
     from udfvm.call.codecs import Codecs
     from udfvm.call.pool import Pool
-    from udfvm.codec.arrow_ipc import BatchCodec
+    from udfvm.codec.record_batches import BatchCodec
     from udfvm.limits import Limits
     from udfvm.load.bindings import Bindings
     from udfvm.load.declaration import Declaration

@@ -71,8 +71,9 @@ class TableFunction(Function):
         """The rows for some arguments, as record batches of at most 16,384 rows."""
         import pyarrow as pa
 
+        from udfvm.codec.arguments import columns_of
         from udfvm.codec.column_batches import decode, encode, widened
-        from udfvm.codec.columns import Form, columns_of, form_of
+        from udfvm.codec.forms import Form, form_of
 
         self._calls.follow()
         if keywords or len(arguments) != self._arity:

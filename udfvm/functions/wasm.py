@@ -24,7 +24,7 @@ from udfvm.types.nested import take_apart
 from udfvm.types.signature_text import parse_signature
 
 if TYPE_CHECKING:
-    from udfvm.codec.arrow_ipc import BatchCodec
+    from udfvm.codec.record_batches import BatchCodec
     from udfvm.load.declaration import Declaration
 
 _MEMORY: Final = "256MiB"

@@ -13,7 +13,7 @@ from udfvm.types.arrow_types import Container
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from udfvm.codec.arrow_ipc import BatchCodec
+    from udfvm.codec.record_batches import BatchCodec
     from udfvm.codec.rows import RowCodec
     from udfvm.load.declaration import Declaration
 
@@ -113,7 +113,8 @@ def _sample_batch(
         return None
     import pyarrow as pa
 
-    from udfvm.codec.columns import column_of_values, columns_of, one_batch
+    from udfvm.codec.arguments import column_of_values, columns_of
+    from udfvm.codec.record_batches import one_batch
 
     columns = []
     for parameter, value in zip(

@@ -24,8 +24,9 @@ from conversion_cases import (
     stored_values,
 )
 
-from udfvm.codec.columns import columns_of, python_value, scalar_of
+from udfvm.codec.arguments import columns_of
 from udfvm.codec.rows import RowCodec
+from udfvm.codec.scalars import python_value, scalar_of
 from udfvm.errors import TypeMappingError
 from udfvm.types.arrow_types import ResultType, named
 from udfvm.types.conversions import (

@@ -1,5 +1,5 @@
-"""The column in a reply: arrays over the places that a record batch's metadata name. All of these
-are the guest's word.
+"""Columns in replies: arrays over the buffers that a record batch's metadata name. All of that is
+the guest's word.
 
 Nodes and buffers come in the order in which Arrow lays out nested columns: a column's own, then its
 children's, one after the other (arrow.apache.org/docs/format/Columnar.html, "Recordbatch message").
@@ -13,24 +13,18 @@ at multiples of 8 bytes, and text behind a null, which nobody looked at, is left
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from udfvm.codec.messages import BatchMetadata
+
 _ALIGNMENT: Final = 8  # bytes; the widest value of a buffer
 
 
-class Places(NamedTuple):
-    """What the metadata of a record batch of one column say."""
-
-    rows: int
-    nodes: list[tuple[int, int]]  # rows and nulls
-    buffers: list[tuple[int, int]]  # offset and length
-
-
 def column_of(
-    type_: pa.DataType, rows: int, places: Places, reply: pa.Buffer, body: int
+    type_: pa.DataType, rows: int, metadata: BatchMetadata, reply: pa.Buffer, body: int
 ) -> pa.Array:
     """The column, which must be of so many rows, as views of the reply, whose buffers are from
     ``body`` on; valid for every use.
@@ -39,14 +33,14 @@ def column_of(
     outside of the reply or is too small, and for values that the type has not.
     """
     nodes, buffers = _count(type_)
-    if len(places.nodes) != nodes:
-        raise ValueError(f"it has {len(places.nodes)} columns where there is {nodes}")
-    if places.rows != rows or places.nodes[0][0] != rows:
-        raise ValueError(f"it has {places.rows} rows where the request had {rows}")
-    if len(places.buffers) != buffers:
-        raise ValueError(f"it has {len(places.buffers)} buffers where the type has {buffers}")
-    slices = [_slice(reply, body, offset, length) for offset, length in places.buffers]
-    return checked(_array(type_, iter(places.nodes), iter(slices)))
+    if len(metadata.nodes) != nodes:
+        raise ValueError(f"it has {len(metadata.nodes)} columns where there is {nodes}")
+    if metadata.rows != rows or metadata.nodes[0][0] != rows:
+        raise ValueError(f"it has {metadata.rows} rows where the request had {rows}")
+    if len(metadata.buffers) != buffers:
+        raise ValueError(f"it has {len(metadata.buffers)} buffers where the type has {buffers}")
+    slices = [_slice(reply, body, offset, length) for offset, length in metadata.buffers]
+    return checked(_array(type_, iter(metadata.nodes), iter(slices)))
 
 
 def checked(array: pa.Array) -> pa.Array:
@@ -55,7 +49,7 @@ def checked(array: pa.Array) -> pa.Array:
     """
     array.validate(full=True)
     return (
-        array if _is_plain(array) else array.take(pc.indices_nonzero(pa.repeat(True, len(array))))
+        array if _is_compact(array) else array.take(pc.indices_nonzero(pa.repeat(True, len(array))))
     )
 
 
@@ -64,9 +58,9 @@ def empty(type_: pa.DataType) -> pa.Array:
     return pa.array([], type_)
 
 
-def _is_plain(array: pa.Array) -> bool:
+def _is_compact(array: pa.Array) -> bool:
     """Whether offsets begin at 0, and nulls hold nothing."""
-    if not len(array) or not _has_places(array.type):
+    if not len(array) or not _has_offsets_or_children(array.type):
         return True
     if _has_offsets(array.type):
         offsets = _offsets(array)
@@ -76,25 +70,23 @@ def _is_plain(array: pa.Array) -> bool:
             nulls = pc.indices_nonzero(array.is_null())
             if not offsets.take(nulls).equals(offsets.slice(1).take(nulls)):
                 return False
-    return all(map(_is_plain, _child_arrays(array)))
+    return all(map(_is_compact, _child_arrays(array)))
 
 
-def _has_places(type_: pa.DataType) -> bool:
+def _has_offsets_or_children(type_: pa.DataType) -> bool:
     return _has_offsets(type_) or type_.num_fields > 0
 
 
 def _has_offsets(type_: pa.DataType) -> bool:
-    kinds = pa.types
     return bool(
-        kinds.is_list(type_)
-        or kinds.is_large_list(type_)
-        or kinds.is_string(type_)
-        or kinds.is_binary(type_)
-        or _has_wide_offsets(type_)
+        pa.types.is_list(type_)
+        or pa.types.is_string(type_)
+        or pa.types.is_binary(type_)
+        or _has_64_bit_offsets(type_)
     )
 
 
-def _has_wide_offsets(type_: pa.DataType) -> bool:
+def _has_64_bit_offsets(type_: pa.DataType) -> bool:
     return bool(
         pa.types.is_large_list(type_)
         or pa.types.is_large_string(type_)
@@ -103,8 +95,8 @@ def _has_wide_offsets(type_: pa.DataType) -> bool:
 
 
 def _offsets(array: pa.Array) -> pa.Array:
-    kind = pa.int64() if _has_wide_offsets(array.type) else pa.int32()
-    return pa.Array.from_buffers(kind, len(array) + 1, [None, array.buffers()[1]], 0)
+    offset_type = pa.int64() if _has_64_bit_offsets(array.type) else pa.int32()
+    return pa.Array.from_buffers(offset_type, len(array) + 1, [None, array.buffers()[1]], 0)
 
 
 def _child_arrays(array: pa.Array) -> list[pa.Array]:
@@ -115,14 +107,14 @@ def _child_arrays(array: pa.Array) -> list[pa.Array]:
 
 def _count(type_: pa.DataType) -> tuple[int, int]:
     """Nodes and buffers of a type."""
-    nodes, buffers = 1, _own_buffers(type_)
+    nodes, buffers = 1, _buffer_count(type_)
     for child in _children(type_):
         more = _count(child)
         nodes, buffers = nodes + more[0], buffers + more[1]
     return nodes, buffers
 
 
-def _own_buffers(type_: pa.DataType) -> int:
+def _buffer_count(type_: pa.DataType) -> int:
     if pa.types.is_null(type_):
         return 0
     return int(type_.num_buffers)
@@ -133,8 +125,8 @@ def _children(type_: pa.DataType) -> Sequence[pa.DataType]:
 
 
 def _slice(reply: pa.Buffer, body: int, offset: int, length: int) -> pa.Buffer:
-    room = reply.size - body
-    if not (0 <= offset <= room and 0 <= length <= room - offset):
+    size = reply.size - body
+    if not (0 <= offset <= size and 0 <= length <= size - offset):
         raise ValueError("a buffer lies outside of the reply")
     return reply.slice(body + offset, length)
 
@@ -147,7 +139,7 @@ def _array(
         raise ValueError("a column of it has fewer than no rows")
     if pa.types.is_null(type_):
         return pa.nulls(rows, type_)
-    found = [next(slices) for _ in range(_own_buffers(type_))]
+    found = [next(slices) for _ in range(_buffer_count(type_))]
     children = [_array(child, nodes, slices) for child in _children(type_)]
     if not rows:
         if _has_offsets(type_) and found[1].size:
@@ -192,7 +184,7 @@ def _offsets_of(
     """The offsets of a column, and the last of them, which leads to where there is something; those
     before it are to be validated.
     """
-    width = 8 if _has_wide_offsets(type_) else 4
+    width = 8 if _has_64_bit_offsets(type_) else 4
     offsets = _cut(found[1], (rows + 1) * width)
     last = int.from_bytes(offsets[rows * width : (rows + 1) * width], "little", signed=True)
     if not 0 <= last <= (len(children[0]) if children else found[2].size):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udfvm.codec.arrow_ipc import BatchCodec
+from udfvm.codec.record_batches import BatchCodec
 from udfvm.errors import ProtocolError
 from udfvm.types.arrow_types import Parameter, ResultType, declared
 

@@ -1,0 +1,86 @@
+"""Messages of Arrow IPC: how they are framed, and what the metadata of a record batch say (schema:
+Message.fbs of Apache Arrow).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+from udfvm.codec.flatbuffers import Table
+
+PREFIX: Final = struct.Struct("<II")  # CONTINUATION, and bytes of the metadata that follow
+CONTINUATION: Final = 0xFFFFFFFF
+END_OF_STREAM: Final = PREFIX.pack(CONTINUATION, 0)
+
+_RECORD_BATCH: Final = 3  # MessageHeader.RecordBatch
+_MAX_METADATA: Final = 1 << 20  # bytes: 48 for each column in a column
+
+
+class BatchMetadata(NamedTuple):
+    """What the metadata of a record batch say of its columns."""
+
+    rows: int
+    nodes: list[tuple[int, int]]  # rows and nulls of each column
+    buffers: list[tuple[int, int]]  # offset in the body, and length, of each buffer
+
+
+def batch_at(stream: bytes | memoryview, offset: int) -> tuple[BatchMetadata, int]:
+    """The metadata of the record batch message at an offset of a stream, and the offset of its
+    body. Raises ValueError or struct.error for anything else.
+    """
+    continuation, length = PREFIX.unpack_from(stream, offset)
+    offset += PREFIX.size
+    if continuation != CONTINUATION or not 0 < length <= _MAX_METADATA:
+        raise ValueError("no record batch follows the schema")
+    body = offset + length
+    return _batch_metadata(bytes(stream[offset:body])), body
+
+
+def _batch_metadata(metadata: bytes) -> BatchMetadata:
+    message = Table.root(metadata)
+    if message.byte(1) != _RECORD_BATCH:
+        raise ValueError("no record batch follows the schema")
+    batch = message.table(2)
+    if batch.has(3):
+        raise ValueError("its body is compressed")
+    return BatchMetadata(batch.long(0), batch.pairs(1), batch.pairs(2))
+
+
+class BatchTemplate(NamedTuple):
+    """The head of a stream, its schema message and the metadata of a record batch without nulls, in
+    which numbers can be put. The fields are offsets of these in the head.
+    """
+
+    head: bytes
+    rows: int
+    body_length: int
+    nodes: int
+    buffers: int
+
+    @classmethod
+    def of(cls, schema_message: bytes, batch_message: bytes) -> BatchTemplate:
+        """The head of these messages."""
+        start = len(schema_message) + PREFIX.size
+        end = PREFIX.size + PREFIX.unpack_from(batch_message)[1]
+        message = Table.root(batch_message[PREFIX.size : end])
+        batch = message.table(2)
+        return cls(
+            schema_message + batch_message[:end],
+            start + batch.offset_of(0),
+            start + message.offset_of(3),
+            start + batch.target(1) + 4,
+            start + batch.target(2) + 4,
+        )
+
+    def filled(self, rows: int, body_length: int, data: list[tuple[int, int]]) -> bytes:
+        """The head for columns of so many rows, whose data have these offsets in the body, and
+        lengths.
+        """
+        head = bytearray(self.head)
+        struct.pack_into("<q", head, self.rows, rows)
+        struct.pack_into("<q", head, self.body_length, body_length)
+        for index, (offset, length) in enumerate(data):
+            struct.pack_into("<qq", head, self.nodes + 16 * index, rows, 0)
+            struct.pack_into("<qqqq", head, self.buffers + 32 * index, 0, 0, offset, length)
+        return bytes(head)

@@ -1,0 +1,117 @@
+"""Columns for scalar functions, which take dates and times as Python has them: in the years 1 to
+9999, in whole microseconds.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import pyarrow as pa
+
+from udfvm.codec.argument_errors import argument_error
+from udfvm.codec.value_codecs import WHOLE_MICROSECONDS
+from udfvm.types.temporal import DAY_MILLISECONDS, EPOCH, MICROSECONDS, time_zone
+
+if TYPE_CHECKING:
+    from udfvm.types.arrow_types import Parameter
+
+_FIRST_DAY, _LAST_DAY = (datetime.datetime.min - EPOCH).days, (datetime.datetime.max - EPOCH).days
+_DAY_MICROSECONDS: Final = 1000 * DAY_MILLISECONDS
+_UNITS_A_DAY: Final = {
+    "day": 1,
+    **{unit: _DAY_MICROSECONDS // length for unit, length in MICROSECONDS.items()},
+}
+_BEYOND: Final = "dates and times in Python, which scalar functions take, have the years 1 to 9999"
+
+
+class _Fault(NamedTuple):
+    """The first row that holds a value that Python has not, and what is the matter with it."""
+
+    row: int
+    reason: str
+
+
+def check_python_dates(
+    function: str, parameter: Parameter, column: pa.Array | pa.ChunkedArray
+) -> None:
+    """Raises TypeMappingError for dates and times, in lists and structs too, that Python has not:
+    those of other years than 1 to 9999, those with nanoseconds.
+    """
+    if "date" not in parameter.type.name and "timestamp" not in parameter.type.name:
+        return
+    start = 0
+    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+        fault = _first_fault(chunk)
+        if fault is not None:
+            raise argument_error(function, parameter, fault.reason, start + fault.row)
+        start += len(chunk)
+
+
+def _first_fault(array: pa.Array) -> _Fault | None:
+    type_ = array.type
+    if pa.types.is_struct(type_):
+        faults = map(_first_fault, array.flatten())
+        return min((fault for fault in faults if fault is not None), default=None)
+    if type_.num_fields:
+        return _fault_in_lists(array)
+    if pa.types.is_date(type_) or pa.types.is_timestamp(type_):
+        return _fault_in_times(array)
+    return None
+
+
+def _fault_in_lists(array: pa.Array) -> _Fault | None:
+    import pyarrow.compute as pc
+
+    fault = _first_fault(array.flatten())
+    if fault is None:
+        return None
+    ends = pc.cumulative_sum(pc.fill_null(pc.list_value_length(array).cast(pa.int64()), 0))
+    return _Fault(pc.sum(pc.less_equal(ends, fault.row)).as_py(), fault.reason)
+
+
+def _fault_in_times(array: pa.Array) -> _Fault | None:
+    import pyarrow.compute as pc
+
+    unit = _unit_of(array.type)
+    stored = array.view(pa.int32() if unit == "day" else pa.int64())
+    reason = _BEYOND
+    if unit == "ns":
+        reason = WHOLE_MICROSECONDS
+        whole = pc.multiply(pc.divide(stored, 1000), 1000)
+        row = pc.index(pc.not_equal(whole, stored), True).as_py()
+    else:
+        first, end = _FIRST_DAY * _UNITS_A_DAY[unit], (_LAST_DAY + 1) * _UNITS_A_DAY[unit]
+        beyond = pc.or_(pc.less(stored, first), pc.greater_equal(stored, end))
+        row = pc.index(beyond, True).as_py()
+        if row < 0 and pa.types.is_timestamp(array.type) and array.type.tz is not None:
+            row = _first_beyond_in_zone(array.type.tz, stored, _UNITS_A_DAY[unit])
+    if row < 0:
+        return None
+    return _Fault(row, f"{stored[row]} {'days' if unit == 'day' else unit} since 1970: {reason}")
+
+
+def _unit_of(type_: pa.DataType) -> str:
+    if pa.types.is_date32(type_):
+        return "day"
+    return "ms" if pa.types.is_date64(type_) else str(type_.unit)
+
+
+def _first_beyond_in_zone(zone: str, stored: pa.Array, units_a_day: int) -> int:
+    """The first time that is beyond the ends of the calendar in a zone, and not in UTC: within a
+    day of them; -1 where there is none.
+    """
+    import pyarrow.compute as pc
+
+    near = pc.or_(
+        pc.less(stored, (_FIRST_DAY + 1) * units_a_day),
+        pc.greater_equal(stored, _LAST_DAY * units_a_day),
+    )
+    for row in pc.indices_nonzero(near.fill_null(False)).to_pylist():
+        microseconds = stored[row].as_py() * (_DAY_MICROSECONDS // units_a_day)
+        moment = EPOCH + datetime.timedelta(microseconds=microseconds)
+        try:
+            moment.replace(tzinfo=datetime.UTC).astimezone(time_zone(zone))
+        except OverflowError:
+            return int(row)
+    return -1

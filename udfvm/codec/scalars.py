@@ -1,0 +1,202 @@
+"""Single values as arguments: Python's objects, numpy's and pyarrow's scalars, and what stands for
+null, as Python values or Arrow scalars of the declared types.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from udfvm.codec.argument_errors import argument_error, wrong_type
+from udfvm.codec.casts import arrow_array, cast_argument
+from udfvm.codec.forms import Form, form_of
+from udfvm.codec.python_dates import check_python_dates
+from udfvm.codec.value_codecs import PYTHON_CLASSES, check_value
+from udfvm.errors import TypeMappingError
+from udfvm.types.arrow_types import Kind, named
+from udfvm.types.conversions import is_missing
+from udfvm.types.records import as_mapping
+
+if TYPE_CHECKING:
+    from udfvm.types.arrow_types import Parameter
+
+_NO_COLLECTIONS: Final = (str, bytes, bytearray, memoryview, pa.Scalar)
+_FAILURES: Final = (pa.ArrowException, OverflowError, TypeError, ValueError)
+
+
+def python_value(function: str, parameter: Parameter, value: Any) -> Any:
+    """A value that a scalar function is called with, as a Python value of the declared type, which
+    holds no other; None for a null. Raises TypeMappingError.
+    """
+    if type(value) in PYTHON_CLASSES:
+        return value
+    value = _from_numpy_scalar(value)
+    if value is None or _is_null(parameter, value):
+        return None
+    if isinstance(value, pa.Scalar) or _is_numpy_time(value):
+        scalar = scalar_of(function, parameter, value)
+        check_python_dates(function, parameter, pa.repeat(scalar, 1))
+        if parameter.type.unit == "ns":
+            scalar = scalar.cast(pa.timestamp("us", parameter.type.timezone))
+        return scalar.as_py()
+    refuse_collection(function, parameter, value)
+    _refuse_series(function, parameter, value)
+    check_value(function, parameter, value)
+    return value
+
+
+def scalar_of(function: str, parameter: Parameter, value: Any) -> pa.Scalar:
+    """A Python value, or a pyarrow scalar, as a scalar of the declared type. Raises
+    TypeMappingError.
+    """
+    declared = parameter.type.arrow
+    if isinstance(value, pa.Scalar):
+        return cast_argument(function, parameter, pa.repeat(value, 1))[0]
+    value = _from_numpy_scalar(value)
+    if value is None or _is_null(parameter, value):
+        return pa.scalar(None, declared)
+    if _is_numpy_time(value):
+        array = arrow_array(function, parameter, value.reshape(1))
+        return cast_argument(function, parameter, array)[0]
+    if parameter.type.is_nested:
+        return _nested_scalar(function, parameter, value)
+    _refuse_series(function, parameter, value)
+    try:
+        return pa.scalar(_leaf(function, parameter, value), declared)
+    except TypeMappingError:
+        raise
+    except _FAILURES as error:
+        raise argument_error(
+            function, parameter, f"is of no value of {declared}: {error}"
+        ) from error
+
+
+def refuse_collection(function: str, parameter: Parameter, value: object) -> None:
+    """Raises TypeMappingError for Python's own collections in the place of columns."""
+    is_single = parameter.type.is_nested or isinstance(value, _NO_COLLECTIONS)
+    if not is_single and isinstance(value, (Sequence, Set, Iterator)):
+        raise wrong_type(
+            function,
+            parameter,
+            f"{type(value).__name__}: as a column, pass numpy.array(...) or pyarrow.array(...)"
+            " of it",
+        )
+
+
+def _refuse_series(function: str, parameter: Parameter, value: Any) -> None:
+    """Columns of other libraries, whose nulls and results are not for us to guess."""
+    if hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__"):
+        found = f"a {type(value).__module__.partition('.')[0]} {type(value).__name__}"
+        raise wrong_type(
+            function,
+            parameter,
+            f"{found}: pass it as a numpy array or pyarrow array, such as pyarrow.array(...)",
+        )
+
+
+def _from_numpy_scalar(value: Any) -> Any:
+    """Scalars of numpy, in an array or not, as Python has them; times remain."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return value
+    if isinstance(value, numpy.ndarray) and not value.ndim:
+        value = value[()]
+    return value.item() if isinstance(value, numpy.generic) and not _is_numpy_time(value) else value
+
+
+def _is_numpy_time(value: object) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, (numpy.datetime64, numpy.timedelta64))
+
+
+def _is_null(parameter: Parameter, value: Any) -> bool:
+    """Whether a value stands for null where the parameter is: NaT does for dates and times."""
+    is_temporal = parameter.type.kind in (Kind.DATE, Kind.DATETIME)
+    if is_missing(value):
+        return is_temporal or type(value).__name__ == "NAType"
+    if not is_temporal or not _is_numpy_time(value) or type(value).__name__ != "datetime64":
+        return False
+    return bool(value != value)  # noqa: PLR0124 - as NaN
+
+
+def _leaf(function: str, parameter: Parameter, value: Any) -> Any:
+    """A value that holds no other, checked, as pyarrow takes it. Raises TypeMappingError."""
+    check_value(function, parameter, value)
+    if parameter.type.kind is Kind.FLOAT:
+        return float(value)
+    if parameter.type.kind is Kind.INT:
+        return int(operator.index(value))
+    return bytes(value) if isinstance(value, memoryview) else value
+
+
+# ---- Lists and structs ----
+
+
+def _nested_scalar(function: str, parameter: Parameter, value: object) -> pa.Scalar:
+    """A list or tuple for a list, a mapping for a struct; what they hold likewise."""
+    declared = parameter.type.arrow
+    try:
+        made = pa.scalar(_held(function, parameter, declared, value), declared)
+        if parameter.type.exact is None:
+            return made
+        return cast_argument(function, parameter, pa.repeat(made, 1))[0]
+    except TypeMappingError:
+        raise
+    except _FAILURES as error:
+        raise argument_error(function, parameter, f"is no {parameter.type}: {error}") from error
+
+
+def _held(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -> Any:
+    """A value of a type with all that it holds checked: pyarrow drops and guesses. Raises
+    TypeError, TypeMappingError.
+    """
+    if value is None:
+        return None
+    if pa.types.is_struct(type_):
+        return _held_struct(function, parameter, type_, value)
+    if type_.num_fields:
+        if not isinstance(value, (list, tuple)) and form_of(value) is not Form.NUMPY:
+            raise TypeError(f"{type(value).__name__} where a list is declared: {type_}")
+        return [_held(function, parameter, type_.value_type, item) for item in value]
+    return _held_leaf(function, parameter, type_, value)
+
+
+def _held_struct(
+    function: str, parameter: Parameter, type_: pa.DataType, value: Any
+) -> dict[str, Any]:
+    value = as_mapping(value)
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{type(value).__name__} where a mapping is declared: {type_}")
+    fields = [type_.field(index) for index in range(type_.num_fields)]
+    names = [field.name for field in fields]
+    unknown = [key for key in value if key not in names]
+    if unknown:
+        raise TypeError(f"{unknown[0]!r} is no field of {type_}")
+    return {
+        field.name: _held(function, parameter, field.type, value.get(field.name))
+        for field in fields
+    }
+
+
+def _held_leaf(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        raise TypeError(
+            f"{type(value).__name__} where {type_} is declared; as a column of lists, pass"
+            " pyarrow.array(...) of it"
+        )
+    inner = parameter._replace(type=named(str(type_)))
+    value = _from_numpy_scalar(value)
+    if _is_null(inner, value):
+        return None
+    try:
+        if _is_numpy_time(value):
+            return scalar_of(function, inner, value).as_py()
+        return _leaf(function, inner, value)
+    except TypeMappingError as error:
+        raise argument_error(
+            function, parameter, f"is no {parameter.type}: a value in it {error.reason}"
+        ) from None
