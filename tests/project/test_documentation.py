@@ -263,3 +263,46 @@ def test_the_limits_are_as_documented() -> None:
 def test_public_names_are_documented() -> None:
     for name in udfvm.__all__:
         assert getattr(udfvm, name).__doc__ or name.startswith("__"), name
+
+
+def table_of(page: str, heading: str) -> dict[str, list[str]]:
+    """The cells of the first table below a heading, by the first cell."""
+    section = (ROOT / "docs" / page).read_text().split(f"\n{heading}\n")[1]
+    (table,) = re.findall(r"^\|.*?\n(?!\|)", section, re.DOTALL | re.MULTILINE)[:1]
+    rows = [re.split(r" \| ", row.strip("| ")) for row in table.splitlines()[2:]]
+    return {first.replace("`", "").removesuffix(" *"): cells for first, *cells in rows}
+
+
+def test_the_options_of_register_are_as_documented() -> None:
+    options = {
+        name: option.default
+        for name, option in inspect.signature(udfvm.sqlite.register).parameters.items()
+        if option.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    table = table_of("sqlite.md", "## Register a function from Python")
+    assert list(table) == list(options)
+    for name, value in options.items():
+        assert value is None or table[name][0] == f"`{value}`", name
+
+
+def test_the_settings_of_a_policy_are_as_documented() -> None:
+    documented = [name for row in table_of("sqlite.md", "## Policy") for name in row.split(", ")]
+    assert sorted(documented) == sorted(udfvm.sqlite.Policy.__dataclass_fields__)
+
+
+def test_every_end_of_a_call_is_in_the_security_model() -> None:
+    table = table_of("security.md", "## How a call ends")
+    named = set(re.findall(r"\b\w+Error\b", " ".join(cells[0] for cells in table.values())))
+    classes = {each.__name__ for each in udfvm.CallError.__subclasses__()}
+    assert named >= classes, classes - named
+    assert not [name for name in named if not hasattr(udfvm, name)]
+
+
+def test_every_hypercall_is_in_the_security_model() -> None:
+    header = (ROOT / "guest" / "include" / "udfvm_abi.h").read_text()
+    hypercalls = re.findall(r"#define UDFVM_HYPERCALL_(\w+)", header)
+    documented = " ".join(table_of("security.md", "### 3. There are few hypercalls"))
+    words = set(re.findall(r"\w+", documented))
+    assert len(hypercalls) > 10
+    for hypercall in hypercalls:
+        assert words & set(hypercall.lower().removeprefix("file_").split("_")), hypercall
