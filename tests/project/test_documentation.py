@@ -270,7 +270,7 @@ def table_of(page: str, heading: str) -> dict[str, list[str]]:
     section = (ROOT / "docs" / page).read_text().split(f"\n{heading}\n")[1]
     (table,) = re.findall(r"^\|.*?\n(?!\|)", section, re.DOTALL | re.MULTILINE)[:1]
     rows = [re.split(r" \| ", row.strip("| ")) for row in table.splitlines()[2:]]
-    return {first.replace("`", "").removesuffix(" *"): cells for first, *cells in rows}
+    return {first.removesuffix(" *"): cells for first, *cells in rows}
 
 
 def test_the_options_of_register_are_as_documented() -> None:
@@ -280,13 +280,15 @@ def test_the_options_of_register_are_as_documented() -> None:
         if option.kind is inspect.Parameter.KEYWORD_ONLY
     }
     table = table_of("sqlite.md", "## Register a function from Python")
-    assert list(table) == list(options)
+    assert list(table) == [f"`{name}`" for name in options]
     for name, value in options.items():
-        assert value is None or table[name][0] == f"`{value}`", name
+        assert value is None or table[f"`{name}`"][0] == f"`{value}`", name
 
 
 def test_the_settings_of_a_policy_are_as_documented() -> None:
-    documented = [name for row in table_of("sqlite.md", "## Policy") for name in row.split(", ")]
+    documented = [
+        name for row in table_of("sqlite.md", "## Policy") for name in re.findall(r"`(\w+)`", row)
+    ]
     assert sorted(documented) == sorted(udfvm.sqlite.Policy.__dataclass_fields__)
 
 
@@ -306,3 +308,41 @@ def test_every_hypercall_is_in_the_security_model() -> None:
     assert len(hypercalls) > 10
     for hypercall in hypercalls:
         assert words & set(hypercall.lower().removeprefix("file_").split("_")), hypercall
+
+
+# What differs from one error to another: names, numbers, types, what is left out.
+VARIES = re.compile(
+    r"'[^']*'|\([^)]*\)|\b[A-Z_]{2,}\b|\b\d+\b|…|\bvm_\w+|^udfvm: \w+:|^its \w+:"
+    r"|\b(?:argument|parameter|column)s?\b"
+)
+
+
+def texts_in_the_code() -> str:
+    """All sources as one text, in which literals that follow each other are one."""
+    sources = [
+        path.read_text()
+        for folder in ("udfvm", "guest/kernel", "guest/runtimes")
+        for pattern in ("*.c", "*.h", "*.py")
+        for path in (ROOT / folder).rglob(pattern)
+        if "_guest" not in path.parts
+    ]
+    return re.sub(r'"\s*f?"', "", "\n".join(sources))
+
+
+@pytest.mark.parametrize("page", ["sqlite.md", "sqlite_batches.md"])
+def test_texts_of_errors_are_those_of_the_code(page: str) -> None:
+    code = texts_in_the_code()
+    quoted = re.compile(r"`` (.*?) ``|`([^`]+)`")
+    texts = [
+        first or second
+        for cell in table_of(page, "## Errors")
+        for first, second in quoted.findall(cell)
+    ]
+    assert len(texts) > 8
+    parts = [
+        (text, part.strip(" ,:;"))
+        for text in texts
+        for part in VARIES.split(text)
+        if len(part.strip(" ,:;")) >= 8
+    ]
+    assert not [text for text, part in parts if part not in code]
