@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "image/image_format.h"
+#include "image/image.h"
 
 #define GUEST_MEMORY (32ull << 20)
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "kvm/kvm.h"
 #include "check.h"
 #include "raw_guest.h"
 
@@ -112,10 +113,10 @@ static void build(const char *path)
 
 /* ---- All that KVM knows of a virtual processor ---- */
 
-enum { PARTS = 12, PART_MOST = 65536 };
+enum { PARTS = 12, MAX_PART = 65536 };
 struct snapshot {
     size_t length[PARTS];
-    uint8_t data[PARTS][PART_MOST];
+    uint8_t data[PARTS][MAX_PART];
     uint64_t seen_length;
     uint8_t seen[32768];
 };
@@ -143,7 +144,9 @@ static bool is_counter(uint32_t msr)
 static void get(const struct machine *machine, struct snapshot *into, int part,
                 unsigned long request, size_t length)
 {
-    into->length[part] = __real_ioctl(machine->vcpu, request, into->data[part]) < 0 ? 0 : length;
+    into->length[part] = __real_ioctl(machine->hypervisor->vcpu, request, into->data[part]) < 0
+                             ? 0
+                             : length;
 }
 
 static void get_msrs(const struct machine *machine, struct snapshot *into, int part)
@@ -163,7 +166,8 @@ static void get_msrs(const struct machine *machine, struct snapshot *into, int p
             struct kvm_msrs head;
             struct kvm_msr_entry entry;
         } one = { .head.nmsrs = 1, .entry.index = list.head.indices[i] };
-        if (!is_counter(one.entry.index) && __real_ioctl(machine->vcpu, KVM_GET_MSRS, &one) == 1)
+        if (!is_counter(one.entry.index) &&
+            __real_ioctl(machine->hypervisor->vcpu, KVM_GET_MSRS, &one) == 1)
             entries[count++] = one.entry;
     }
     check(count > 5, "KVM tells of %zu MSRs", count);
@@ -200,7 +204,7 @@ static void observe(udfvm_vm *vm, struct snapshot *into)
     get(machine, into, 7, KVM_GET_VCPU_EVENTS, sizeof(struct kvm_vcpu_events));
     get(machine, into, 8, KVM_GET_MP_STATE, sizeof(struct kvm_mp_state));
     get_msrs(machine, into, 9);
-    get(machine, into, 10, KVM_GET_CPUID2, PART_MOST);
+    get(machine, into, 10, KVM_GET_CPUID2, MAX_PART);
     for (int part = 0; part < 11; part++)
         check(into->length[part] != 0 || part == 2 || part == 3 || part == 8,
               "KVM does not tell of %s", part_names[part]);
@@ -290,7 +294,8 @@ static void test_a_vm_with_an_unexpected_exit_is_closed(void)
     struct udfvm_reply reply;
     for (int end = 0; end < RAW_ENDS; end++) {
         const int code = call(vm, &soon, &reply, RAW_DISTURB, RAW_NOTHING, (uint64_t)end, 0);
-        const bool unfit = vm->unfit, trapping = vm->machine.run->s.regs.regs.rflags & 0x100;
+        const bool unfit = vm->unfit,
+                   trapping = vm->machine.hypervisor->run->s.regs.regs.rflags & 0x100;
         const int before = vms_made;
         check(udfvm_vm_restore(vm, NULL) == UDFVM_OK && !vm->unfit, "restore after end %d", end);
         check(vms_made - before == (unfit || trapping), "end %d, code %d: %d new VMs", end, code,
@@ -540,15 +545,16 @@ static void test_shadows_and_held_back_steps(void)
     struct kvm_vcpu_events events = { .flags = KVM_VCPUEVENT_VALID_SHADOW,
                                       .interrupt.shadow = KVM_X86_SHADOW_INT_MOV_SS };
     check(call(vm, &usual, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_OK, "count");
-    check(__real_ioctl(vm->machine.vcpu, KVM_SET_VCPU_EVENTS, &events) == 0, "KVM_SET_VCPU_EVENTS");
-    vm->machine.run->s.regs.events.interrupt.shadow = KVM_X86_SHADOW_INT_MOV_SS;
+    check(__real_ioctl(vm->machine.hypervisor->vcpu, KVM_SET_VCPU_EVENTS, &events) == 0,
+          "KVM_SET_VCPU_EVENTS");
+    vm->machine.hypervisor->run->s.regs.events.interrupt.shadow = KVM_X86_SHADOW_INT_MOV_SS;
     check(udfvm_vm_restore(vm, NULL) == UDFVM_OK &&
-              __real_ioctl(vm->machine.vcpu, KVM_GET_VCPU_EVENTS, &events) == 0 &&
+              __real_ioctl(vm->machine.hypervisor->vcpu, KVM_GET_VCPU_EVENTS, &events) == 0 &&
               events.interrupt.shadow == 0,
           "a shadow stays");
     check(call(vm, &usual, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_OK, "count");
     const int before = vms_made;
-    vm->machine.run->s.regs.regs.rflags |= 0x100;
+    vm->machine.hypervisor->run->s.regs.regs.rflags |= 0x100;
     check(udfvm_vm_restore(vm, NULL) == UDFVM_OK && vms_made == before + 1,
           "a VM in which a step may be held back was kept");
     /* CR2 is told for page faults alone, in one call too: past its report of a fault the raw guest
@@ -565,7 +571,7 @@ static void test_shadows_and_held_back_steps(void)
 
 static void forge(udfvm_vm *vm, uint32_t reason, int skip)
 {
-    forged.run = vm->machine.run;
+    forged.run = vm->machine.hypervisor->run;
     forged.reason = reason;
     forged.skip = skip;
     forged.armed = true;
@@ -650,7 +656,8 @@ static void test_ports_are_closed(void)
     struct udfvm_reply reply;
     const bool bitmap = !vm->machine.behaviour.bitmap_ignored;
     check(call(vm, &usual, &reply, RAW_COUNT, 0, 0, 0) == UDFVM_OK, "count");
-    check((vm->machine.run->s.regs.regs.rflags >> 12 & 3) == (bitmap ? 0 : 3), "IOPL of the guest");
+    check((vm->machine.hypervisor->run->s.regs.regs.rflags >> 12 & 3) == (bitmap ? 0 : 3),
+          "IOPL of the guest");
     udfvm_vm_restore(vm, NULL);
     for (size_t i = 0; bitmap && i < sizeof ports / sizeof *ports; i++) {
         check(call(vm, &usual, &reply, RAW_PORT, ports[i], 0, 0) == UDFVM_OK &&
@@ -666,7 +673,7 @@ static void test_ports_are_closed(void)
 static void enter_ring_0(udfvm_vm *vm, bool smep)
 {
     struct kvm_sregs sregs;
-    __real_ioctl(vm->machine.vcpu, KVM_GET_SREGS, &sregs);
+    __real_ioctl(vm->machine.hypervisor->vcpu, KVM_GET_SREGS, &sregs);
     sregs.cs = (struct kvm_segment){ .limit = 0xffffffff,
                                      .selector = SELECTOR_RING0_CODE,
                                      .type = 11,
@@ -683,7 +690,7 @@ static void enter_ring_0(udfvm_vm *vm, bool smep)
                                      .g = 1 };
     if (!smep)
         sregs.cr4 &= ~(1ull << 20);
-    __real_ioctl(vm->machine.vcpu, KVM_SET_SREGS, &sregs);
+    __real_ioctl(vm->machine.hypervisor->vcpu, KVM_SET_SREGS, &sregs);
 }
 
 /* Ring 0 is out of reach. If it were not, it could not change what is fixed, nor, where the
@@ -697,14 +704,14 @@ static void test_ring_0_would_be_of_little_use(void)
     struct udfvm_reply reply;
     uint8_t *fixed = malloc(SYSTEM_FIXED_END);
     memcpy(fixed, vm->machine.system, SYSTEM_FIXED_END);
-    const bool has_smep = vm->machine.sregs.cr4 >> 20 & 1;
+    const bool has_smep = vm->machine.hypervisor->sregs.cr4 >> 20 & 1;
     for (int smep = 0; smep <= has_smep; smep++)
         for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
             check(call(vm, &usual, &reply, RAW_POISON, 0, 0, 0) == UDFVM_OK,
                   "where is the poison?");
             enter_ring_0(vm, smep);
-            vm->machine.run->s.regs.regs.rip = *(const uint64_t *)reply.data;
-            vm->machine.run->s.regs.regs.rdi = smep ? UDFVM_PROGRAM_BASE : places[i];
+            vm->machine.hypervisor->run->s.regs.regs.rip = *(const uint64_t *)reply.data;
+            vm->machine.hypervisor->run->s.regs.regs.rdi = smep ? UDFVM_PROGRAM_BASE : places[i];
             check(call(vm, &soon, &reply, RAW_COUNT, 0, 0, 0) != UDFVM_OK, "ring 0 wrote to %#llx",
                   (unsigned long long)places[i]);
             check(memcmp(fixed, vm->machine.system, SYSTEM_FIXED_END) == 0, "%#llx was changed",
@@ -795,8 +802,8 @@ static void test_protection_keys_do_not_stay(void)
     struct udfvm_reply reply;
     uint64_t code[2];
     memcpy(code, forbid, sizeof code);
-    vm->machine.sregs.cr4 |= 1ull << 22;
-    __real_ioctl(vm->machine.vcpu, KVM_SET_SREGS, &vm->machine.sregs);
+    vm->machine.hypervisor->sregs.cr4 |= 1ull << 22;
+    __real_ioctl(vm->machine.hypervisor->vcpu, KVM_SET_SREGS, &vm->machine.hypervisor->sregs);
     const bool keys = call(vm, &usual, &reply, RAW_BYTES, 0x90ee010f | 0x90909090ull << 32,
                            0x9090909090909090, 0) == UDFVM_OK /* rdpkru */
                       && *(const uint64_t *)reply.data == RAW_EXECUTED;
@@ -897,7 +904,8 @@ static void test_entries_into_ring_0_are_put_back(void)
         check(call(vm, &usual, &reply, RAW_BYTES, 0x90909090ull << 32 | 0x90900b0f,
                    0x9090909090909090, 0) == UDFVM_OK,
               "an exception"); /* ud2 */
-        check(__real_ioctl(vm->machine.vcpu, KVM_SET_MSRS, &one) == 1, "setting %#x", registers[i]);
+        check(__real_ioctl(vm->machine.hypervisor->vcpu, KVM_SET_MSRS, &one) == 1, "setting %#x",
+              registers[i]);
         check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
         observe(vm, &present);
         compare(&pristine, &present, "register", (int)registers[i], 0);
@@ -909,8 +917,9 @@ static size_t resident_pages(const udfvm_vm *vm)
 {
     static unsigned char pages[(2 * WINDOW - UDFVM_LOGGED_OUTPUT) / PAGE];
     size_t count = 0;
-    check(mincore((void *)(uintptr_t)vm->machine.wide, vm->machine.wide_bytes, pages) == 0 &&
-              vm->machine.wide_bytes == sizeof pages * PAGE,
+    check(mincore((void *)(uintptr_t)vm->machine.unlogged, vm->machine.unlogged_bytes, pages) ==
+                  0 &&
+              vm->machine.unlogged_bytes == sizeof pages * PAGE,
           "mincore");
     for (size_t i = 0; i < sizeof pages; i++)
         count += pages[i] & 1;
@@ -930,13 +939,13 @@ static void test_the_wide_area_stays_in_memory(void)
         check(call(vm, &usual, &reply, RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED, 0, 0) ==
                   UDFVM_OK,
               "opening the wide area");
-        for (uint64_t at = start; at < end; at += 3 * PAGE) /* more pieces than are kept as such */
+        for (uint64_t at = start; at < end; at += 3 * PAGE) /* more chunks than are kept as such */
             check(call(vm, &usual, &reply, RAW_WRITE, at, MARK, 0) == UDFVM_OK, "write");
         check(call(vm, &usual, &reply, RAW_FILL, start + (1 << 20), start + (3 << 20), MARK) ==
                   UDFVM_OK,
               "fill");
         const size_t before = resident_pages(vm);
-        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK && udfvm_wide_settle(vm, NULL) == UDFVM_OK,
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK && udfvm_unlogged_settle(vm, NULL) == UDFVM_OK,
               "restore");
         check(resident_pages(vm) >= before && before >= 512,
               "round %d: %zu pages in memory, then %zu", round, before, resident_pages(vm));
@@ -956,7 +965,8 @@ static void test_no_paravirtual_features(void)
         struct kvm_cpuid2 head;
         struct kvm_cpuid_entry2 entries[256];
     } cpuid = { .head.nent = 256 };
-    check(__real_ioctl(vm->machine.vcpu, KVM_GET_CPUID2, &cpuid) == 0 && cpuid.head.nent > 4,
+    check(__real_ioctl(vm->machine.hypervisor->vcpu, KVM_GET_CPUID2, &cpuid) == 0 &&
+              cpuid.head.nent > 4,
           "KVM_GET_CPUID2");
     for (uint32_t i = 0; i < cpuid.head.nent; i++)
         check(cpuid.entries[i].function >> 28 != 4, "CPUID leaf %#x", cpuid.entries[i].function);

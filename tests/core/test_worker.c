@@ -14,7 +14,7 @@
 #include "internal.h"
 
 #define MIB    ((size_t)1 << 20)
-#define PIECES 200u
+#define CHUNKS 200u
 #define OFFERS 300u
 
 static int failures;
@@ -65,10 +65,10 @@ static void test_copies(void)
 
 struct counted {
     struct work work;
-    atomic_uint times[PIECES];
+    atomic_uint times[CHUNKS];
 };
 
-static void count_piece(struct work *work, size_t index)
+static void count_chunk(struct work *work, size_t index)
 {
     atomic_fetch_add(&((struct counted *)work)->times[index], 1);
 }
@@ -77,21 +77,21 @@ static void *offer_often(void *argument)
 {
     for (unsigned i = 0; i < OFFERS; i++) {
         struct counted *one = calloc(1, sizeof *one), *other = calloc(1, sizeof *other);
-        one->work = other->work = (struct work){ .piece = count_piece, .pieces = PIECES };
-        other->work.pieces = i % 7;
+        one->work = other->work = (struct work){ .chunk = count_chunk, .chunks = CHUNKS };
+        other->work.chunks = i % 7;
         udfvm_work_offer(&one->work);
-        if (other->work.pieces)
+        if (other->work.chunks)
             udfvm_work_offer(&other->work);
         if (i % 3)
             udfvm_work_finish(&one->work);
         udfvm_work_finish(&other->work);
         if (i % 3 == 0)
             udfvm_work_abandon(&one->work);
-        for (size_t piece = 0; piece < PIECES; piece++) {
-            const unsigned times = atomic_load(&one->times[piece]);
-            if (i % 3 ? times != 1 : times != (piece < one->work.pieces))
+        for (size_t chunk = 0; chunk < CHUNKS; chunk++) {
+            const unsigned times = atomic_load(&one->times[chunk]);
+            if (i % 3 ? times != 1 : times != (chunk < one->work.chunks))
                 *(bool *)argument = false;
-            if (atomic_load(&other->times[piece]) != (piece < other->work.pieces))
+            if (atomic_load(&other->times[chunk]) != (chunk < other->work.chunks))
                 *(bool *)argument = false;
         }
         free(one); /* nobody may look at it any more: the sanitizers would see */
@@ -100,7 +100,7 @@ static void *offer_often(void *argument)
     return NULL;
 }
 
-static void test_every_piece_is_done_once(void)
+static void test_every_chunk_is_done_once(void)
 {
     pthread_t threads[4];
     bool right[4] = { true, true, true, true };
@@ -108,7 +108,7 @@ static void test_every_piece_is_done_once(void)
         pthread_create(&threads[i], NULL, offer_often, &right[i]);
     for (size_t i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);
-        check(right[i], "pieces were left out, or done twice", i);
+        check(right[i], "chunks were left out, or done twice", i);
     }
 }
 
@@ -140,7 +140,7 @@ static void test_one_processor_will_do(void)
     sched_setaffinity(0, sizeof one, &one);
     bool right = true;
     offer_often(&right);
-    check(right, "pieces were left out, or done twice, on one processor", 0);
+    check(right, "chunks were left out, or done twice, on one processor", 0);
     check_copy(9 * MIB, 0, 0);
     sched_setaffinity(0, sizeof all, &all);
 }
@@ -161,7 +161,7 @@ static void test_signals_are_for_other_threads(void)
         pthread_t self;
     } mine = { .self = pthread_self() };
     for (int i = 0; i < 200; i++) {
-        mine.work = (struct work){ .piece = run_for_a_thread, .pieces = 50 };
+        mine.work = (struct work){ .chunk = run_for_a_thread, .chunks = 50 };
         udfvm_work_offer(&mine.work);
         udfvm_work_finish(&mine.work);
     }
@@ -175,7 +175,7 @@ int main(int count, char **arguments)
         void (*run)(void);
     } tests[] = {
         { "copies", test_copies },
-        { "pieces", test_every_piece_is_done_once },
+        { "chunks", test_every_chunk_is_done_once },
         { "fork", test_a_forked_child_works },
         { "signals", test_signals_are_for_other_threads },
         { "one processor", test_one_processor_will_do },

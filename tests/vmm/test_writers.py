@@ -13,18 +13,19 @@ SOURCES = [
     for path in (ROOT / "udfvm").rglob(pattern)
     if not path.name.startswith("_core") and "_guest" not in path.parts
 ]
+MACHINE = ROOT / "udfvm" / "vmm" / "core" / "machine" / "machine.c"
 SPAN = ROOT / "udfvm" / "vmm" / "core" / "memory" / "span.c"
 
 
 def test_the_list_of_writers_is_complete() -> None:
     asks = re.compile(
-        r"\b(?:udfvm_span_(?:at|call_page|send|load)|udfvm_vm_input|udfvm_vm_borrow)\([^)]"
+        r"\b(?:udfvm_span_(?:at|call_page|send)|udfvm_machine_load|udfvm_vm_input|udfvm_vm_borrow)\([^)]"
     )
     headers = {path for path in SOURCES if path.suffix == ".h"}
     found = {
         str(path.relative_to(ROOT))
         for path in SOURCES
-        if path not in headers | {SPAN} and asks.search(path.read_text())
+        if path not in headers | {SPAN, MACHINE} and asks.search(path.read_text())
     }
     section = (
         (ROOT / "docs" / "security.md")
@@ -39,11 +40,11 @@ def test_nothing_else_has_a_pointer_to_write_with() -> None:
     """The compiler refuses to take a const away, but for the detour through an integer."""
     machine = re.search(
         r"^struct machine \{.*?^\};",
-        (ROOT / "udfvm" / "vmm" / "core" / "internal.h").read_text(),
+        (ROOT / "udfvm" / "vmm" / "core" / "machine" / "machine.h").read_text(),
         re.DOTALL | re.MULTILINE,
     )
     assert machine is not None
-    for name in ("memory", "output", "wide", "input"):
+    for name in ("memory", "output", "unlogged", "input"):
         assert re.search(rf"const uint8_t \*{name};", machine[0])
     assert "const_flags = ['-Wcast-qual']\n" in (ROOT / "meson.build").read_text()
     for folder in ("udfvm/vmm/core", "udfvm/sqlite/src", "udfvm/call"):
@@ -62,7 +63,7 @@ def test_nothing_else_has_a_pointer_to_write_with() -> None:
     # and the host's own system area
     assert {name: len(lines) for name, lines in detours.items()} == {
         "span.c": 1,
-        "machine.c": 3,
+        "machine.c": 5,
         "image.c": 1,
         "holes.c": 1,
     }

@@ -1,123 +1,22 @@
-/* Shared by the files of the core; nothing outside udfvm/vmm includes it. */
+/* Shared by the folders image, memory, call and pool: struct udfvm_vm and what they offer each
+ * other. What is below a VM has headers of its own: base/, hypervisor.h, machine/machine.h. */
 #ifndef UDFVM_INTERNAL_H
 #define UDFVM_INTERNAL_H
 
-#include <linux/kvm.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 #include "udfvm_abi.h"
 #include "api.h"
-#include "kvm/layout.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/pages.h"
+#include "base/process.h"
+#include "machine/machine.h"
 #include "memory/span.h"
 
-#define PAGE       4096ull
-#define HUGE_PAGE  0x200000ull
-#define MEMORY_MAX (64ull << 30)
-#define XSAVE_MAX  ((size_t)(SYSTEM_XSAVE_END - SYSTEM_XSAVE))
-#define FILES_MAX  256
-
-/* ---- error.c ---- */
-int udfvm_fail(struct udfvm_error *error, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-/* As udfvm_fail with UDFVM_E_SYSTEM and the present errno, whose text is appended. */
-int udfvm_fail_errno(struct udfvm_error *error, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-/* Passes on the error of a part that succeeds or fails as a whole. */
-void udfvm_error_clear(struct udfvm_error *error);
-
-/* ---- system.c: /dev/kvm and what it can do ---- */
-int udfvm_kvm_open(struct udfvm_error *error); /* descriptor, or -1 */
-struct processor_features {
-    struct {
-        struct kvm_cpuid2 head;
-        struct kvm_cpuid_entry2 entries[256];
-    } cpuid;
-    uint64_t xcr0;
-    bool smep, umip;
-};
-int udfvm_processor_features(int kvm, struct processor_features *features,
-                             struct udfvm_error *error);
-
-int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *error);
-
-/* ---- probe.c: what differs between processors, KVMs and emulators and can only be found by
- * trying; tried once per process ---- */
-struct behaviour {
-    bool syscall_stays;  /* `syscall` at ring 3 arrives at LSTAR still at CPL 3 */
-    bool bitmap_ignored; /* the I/O bitmap permits nothing: the hypercall port needs IOPL 3 */
-    bool has_keys;       /* ring 3 can write PKRU, whatever CR4 says */
-};
-int udfvm_behaviour(struct behaviour *behaviour, struct udfvm_error *error);
-
-/* ---- machine.c: one KVM VM with its vCPU and memory slots ---- */
-struct machine {
-    int fd, vcpu;
-    struct kvm_run *run;
-    size_t run_size;
-    uint8_t *system; /* SYSTEM_SIZE bytes, guest physical 0: the host's own, see system_area.c */
-    /* What guests see of these is written through span.h alone. */
-    const uint8_t *memory; /* program memory (guest physical 2 MiB on), then the narrow part of the
-                              output window: one slot */
-    const uint8_t *output; /* inside the mapping of `memory` */
-    const uint8_t *wide;   /* the rest of the output window, and scratch: a slot that is not logged;
-                              see wide.c */
-    const uint8_t *input;
-    uint64_t memory_bytes; /* without the first 2 MiB */
-    uint64_t output_bytes, input_bytes;
-    uint64_t wide_bytes;
-    bool wide_open; /* the guest can reach it */
-    bool dirty_log;
-    struct behaviour behaviour;
-    uint64_t rflags;        /* at ring 3, but for status flags */
-    uint8_t *page_tables;   /* a copy; NULL: there was no memory for it */
-    struct kvm_sregs sregs; /* as set at creation */
-};
-/* Guest memory is anonymous (image_fd < 0) or a private mapping of image_fd at image_offset. */
-int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config, int image_fd,
-                         uint64_t image_offset, struct udfvm_error *error);
-/* The same, where the behaviour is not known yet. */
-int udfvm_machine_create_as(struct machine *machine, const struct udfvm_config *config,
-                            const struct behaviour *behaviour, int image_fd, uint64_t image_offset,
-                            struct udfvm_error *error);
-void udfvm_machine_destroy(struct machine *machine);
-/* Closes the KVM VM and makes a new one on the same guest memory, which stays as it is; what the
- * dirty log said is lost. */
-int udfvm_machine_renew(struct machine *machine, struct udfvm_error *error);
-/* In a forked child, which has no such mappings: destroying must not unmap what lies there now. */
-void udfvm_machine_forget_memory(struct machine *machine);
-/* Everything about the processor but general registers, vector state and segment bases: for a vCPU
- * stopped anywhere. */
-int udfvm_machine_reset(struct machine *machine, struct udfvm_error *error);
-/* Whether a forked child gets a copy, made on writing, of the output window and scratch. */
-int udfvm_machine_inherit_output(const struct machine *machine, bool inherit,
-                                 struct udfvm_error *error);
-/* Host address of [address, address + length) in guest virtual memory that ring 3 can write (RAM,
- * output window), to read it; NULL if it is not. */
-const void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length);
-
-/* ---- page_tables.c ---- */
-void udfvm_page_tables_keep(struct machine *machine); /* as they are now, they are right */
-bool udfvm_page_tables_changed(const struct machine *machine);
-void udfvm_page_tables_forget(struct machine *machine);
-
-/* ---- system_area.c ---- */
-void udfvm_system_area_fill(const struct machine *machine);
-/* Lets the guest reach the wide area. */
-void udfvm_system_area_open(const struct machine *machine);
-uint64_t udfvm_system_area_resume_stub(const struct machine *machine);
-bool udfvm_system_area_stack_used(
-    const uint8_t *system); /* there was an exception since it was scrubbed */
-void udfvm_system_area_scrub_stack(uint8_t *system);
-/* Sealed state that the resume stub loads. */
-struct sealed_state {
-    struct kvm_regs registers; /* general registers; RIP is the resume stub */
-    uint64_t resume_rip, fs_base, gs_base;
-    uint64_t xsave_length;
-    uint8_t xsave[SYSTEM_XSAVE_END - SYSTEM_XSAVE];
-};
-void udfvm_system_area_state(uint8_t *system, const struct sealed_state *state);
+#define MAX_FILES 256
 
 /* ---- checksum.c ---- */
 struct checksum {
@@ -127,10 +26,8 @@ void udfvm_checksum_start(struct checksum *sum);
 void udfvm_checksum_add(struct checksum *sum, const void *data,
                         size_t length); /* zero-padded to a multiple of 32 bytes */
 void udfvm_checksum_digest(const struct checksum *sum, uint8_t digest[32]);
-bool udfvm_page_is_zero(const void *page);
 
 /* ---- deadline.c ---- */
-#define UDFVM_NEVER    (UINT64_MAX / 2)
 #define UDFVM_WATCH_NS 50000000u
 enum {
     DEADLINE_NONE,
@@ -141,10 +38,10 @@ enum {
 /* `looks` asks for a look at the vCPU's thread every UDFVM_WATCH_NS, ahead of the end; `due`: it is
  * time for one. */
 struct deadline {
-    struct kvm_run *run;
+    struct hypervisor *hypervisor;
     atomic_uint state;
     atomic_bool expired, due;
-    atomic_bool entered; /* the thread is in KVM_RUN, or about to be */
+    atomic_bool entered; /* the thread is in the guest, or about to be */
     bool looks;
     bool of_outer; /* its end is that of `outer` */
     pid_t thread;
@@ -156,26 +53,15 @@ struct deadline {
     unsigned generation; /* of the process in whose list it is */
     struct deadline *following, **link;
 };
-uint64_t udfvm_monotonic_ns(void);
-void udfvm_condition_init(
-    pthread_cond_t *condition); /* waits of it end by the clock of udfvm_monotonic_ns */
 /* On the thread that runs the vCPU, and so is stop. The deadline ends with that of the call that
  * this one is part of, if that is sooner. */
-int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_t timeout_ns,
-                         struct udfvm_error *error);
+int udfvm_deadline_start(struct deadline *deadline, struct hypervisor *hypervisor,
+                         uint64_t timeout_ns, struct udfvm_error *error);
 void udfvm_deadline_looked(struct deadline *deadline); /* the look was taken: the vCPU may run on */
 void udfvm_deadline_stop(struct deadline *deadline);
 bool udfvm_deadline_passed(const struct deadline *deadline);
 uint64_t udfvm_deadline_of_thread(
     void); /* the end of the call that this thread is in the middle of; UDFVM_NEVER: of none */
-/* Between time stamps of two threads: the later look may have the earlier stamp, where the other
- * thread, or its processor, is ahead. */
-static inline uint64_t udfvm_ticks_between(uint64_t since, uint64_t now)
-{
-    return now > since ? now - since : 0;
-}
-bool udfvm_interrupted(void);         /* asks the interrupt hook */
-unsigned udfvm_fork_generation(void); /* changes in a forked child */
 
 /* ---- pool.c ---- */
 void udfvm_pools_before_fork(void);
@@ -191,16 +77,14 @@ int udfvm_watchdog_wake(uint64_t next_ns, struct udfvm_error *error);
 void udfvm_watchdog_before_fork(void);
 void udfvm_watchdog_in_parent(void);
 void udfvm_watchdog_in_child(void);
-/* Makes a thread leave KVM_RUN, whatever the program does with its signals. */
+/* Makes a thread leave the guest, whatever the program does with its signals. */
 void udfvm_kick(pid_t thread);
-/* The vCPU leaves KVM_RUN for every signal from now on. */
-int udfvm_signals_admit(int vcpu, struct udfvm_error *error);
-/* After KVM_RUN was interrupted: what its thread blocks would interrupt it for ever. Kicks are
- * taken; for others the vCPU does as the thread does until udfvm_signals_admit, then it returns
+/* After a run was interrupted: what its thread blocks would interrupt it for ever. Kicks are taken;
+ * for others the vCPU does as the thread does until all signals are admitted again, then it returns
  * true. */
-bool udfvm_signals_settle(int vcpu);
+bool udfvm_signals_settle(const struct hypervisor *hypervisor);
 
-/* ---- restore.c: the hot set ---- */
+/* ---- hot_set.c: the hot set ---- */
 struct hot_page {
     uint32_t number;
     uint32_t idle;
@@ -229,8 +113,8 @@ int udfvm_vm_shrink(struct udfvm_vm *vm, struct udfvm_error *error);
 
 /* ---- worker.c: work on much memory, shared with a second thread ---- */
 struct work {
-    void (*piece)(struct work *work, size_t index); /* does one piece, on either thread */
-    size_t pieces;                                  /* how many there are */
+    void (*chunk)(struct work *work, size_t index); /* does one chunk, on either thread */
+    size_t chunks;                                  /* how many there are */
     size_t next; /* the first that nobody took; from here on all is worker.c's */
     atomic_size_t done;
     struct work *after;
@@ -238,7 +122,7 @@ struct work {
 void udfvm_work_offer(struct work *work);   /* the worker may begin; the work must stay where it is
                                                until it is finished or abandoned */
 void udfvm_work_finish(struct work *work);  /* does what is left and waits for the rest */
-void udfvm_work_abandon(struct work *work); /* as finish, without the pieces that nobody began */
+void udfvm_work_abandon(struct work *work); /* as finish, without the chunks that nobody began */
 void udfvm_worker_forget(void);             /* in a forked child, which has no worker */
 
 /* ---- log.c: the program's standard output and error ---- */
@@ -255,33 +139,33 @@ struct log {
 void udfvm_log_create(struct log *log);
 void udfvm_log_destroy(struct log *log);
 void udfvm_log_clear(struct log *log);
-int udfvm_log_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error);
+int udfvm_log_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error);
 /* An exchange ended with `code`; `failed`: so the guest says. Gives what is new to the embedder, on
  * the caller's thread. Returns the code, or UDFVM_E_HOST_FUNCTION. */
 int udfvm_log_give(struct udfvm_vm *vm, int code, bool failed, struct udfvm_error *error);
 
-/* ---- wide.c: the output window past its narrow part, and scratch ---- */
+/* ---- unlogged.c: the output window past its logged part, and scratch ---- */
 struct udfvm_vm;
-#define WIDE_SPANS 64
+#define MAX_EXTENTS 64
 struct scrub { /* what is being zeroed */
     struct work work;
     struct extent {
         const uint8_t *from, *to;
-    } spans[WIDE_SPANS];
+    } spans[MAX_EXTENTS];
     size_t count;
     atomic_bool written; /* any of it was not zero */
     bool pending;
 };
 /* Makes it accessible to the guest, from now on. Returns 0, or -1 where there is none. */
-int64_t udfvm_wide_open(struct udfvm_vm *vm);
+int64_t udfvm_unlogged_open(struct udfvm_vm *vm);
 /* Back to zeros, wherever the guest may have written: at once, or begun, where that is much. */
-int udfvm_wide_scrub(struct udfvm_vm *vm, struct udfvm_error *error);
+int udfvm_unlogged_scrub(struct udfvm_vm *vm, struct udfvm_error *error);
 /* Done with that: must be called before the guest runs again. On failure the VM is broken. */
-int udfvm_wide_settle(struct udfvm_vm *vm, struct udfvm_error *error);
+int udfvm_unlogged_settle(struct udfvm_vm *vm, struct udfvm_error *error);
 /* Stops that, because the memory goes. */
-void udfvm_wide_abandon(struct udfvm_vm *vm);
+void udfvm_unlogged_abandon(struct udfvm_vm *vm);
 /* Gives its memory back, of a VM that is restored. */
-int udfvm_wide_drop(struct udfvm_vm *vm, struct udfvm_error *error);
+int udfvm_unlogged_drop(struct udfvm_vm *vm, struct udfvm_error *error);
 
 /* ---- vm.c ---- */
 enum vm_state {
@@ -303,10 +187,10 @@ struct udfvm_vm {
     unsigned exchanges;    /* of this call that could have been streamed */
     uint64_t host_calls;   /* of this call */
     const struct udfvm_files *files;
-    int64_t handles[FILES_MAX]; /* the embedder's, -1 where free */
+    int64_t handles[MAX_FILES]; /* the embedder's, -1 where free */
     unsigned handles_open;
     struct udfvm_limits limits; /* of the running call */
-    uint64_t reply_most; /* bytes from the window's start, a result left in scratch included */
+    uint64_t max_reply; /* bytes from the window's start, a result left in scratch included */
     struct deadline deadline;
     bool signals_shut; /* the vCPU ignores signals that its thread blocked: see udfvm_signals_settle
                         */
@@ -321,8 +205,8 @@ struct udfvm_vm {
     struct spans spans;    /* what the host made writable */
     uint64_t reply_length; /* of the last exchange */
     bool reply_shared;     /* forked children inherit the output window */
-    struct scrub scrub;    /* of the wide area; see udfvm_wide_scrub */
-    int pagemap;           /* /proc/self/pagemap, while the wide area is open; -1: none */
+    struct scrub scrub;    /* of the unlogged area; see udfvm_unlogged_scrub */
+    int pagemap;           /* /proc/self/pagemap, while the unlogged area is open; -1: none */
     uint64_t sequence;
     uint32_t tsc_khz;
     uint32_t process_id; /* the program's, in this call */
@@ -354,7 +238,7 @@ int udfvm_vm_collect_dirty(struct udfvm_vm *vm,
 int udfvm_vm_restore_memory(struct udfvm_vm *vm, struct udfvm_error *error);
 
 /* ---- processor.c ---- */
-/* The next KVM_RUN begins a call at the sealed state. */
+/* The next the guest begins a call at the sealed state. */
 void udfvm_vm_enter_sealed(struct udfvm_vm *vm);
 /* After a call, however it ended, and after the dirty log was read: another KVM VM may take the
  * place of this one. */
@@ -365,11 +249,11 @@ bool udfvm_vm_never_began(const struct udfvm_vm *vm);
 /* ---- call.c, hypercall.c, files.c ---- */
 enum { HYPERCALL_CONTINUE = 0, HYPERCALL_COMPLETE = 1, HYPERCALL_SEAL = 2, HYPERCALL_FAILED = 3 };
 /* Serves the hypercall in `regs`; its result goes to regs->rax. */
-int udfvm_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error);
+int udfvm_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error);
 void udfvm_files_close_all(struct udfvm_vm *vm);
-int64_t udfvm_file_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs);
+int64_t udfvm_file_hypercall(struct udfvm_vm *vm, const struct registers *regs);
 /* ---- host_call.c ---- */
-int udfvm_host_call(struct udfvm_vm *vm, struct kvm_regs *regs,
+int udfvm_host_call(struct udfvm_vm *vm, struct registers *regs,
                     struct udfvm_error *error); /* HYPERCALL_CONTINUE or HYPERCALL_FAILED */
 /* Runs the vCPU until the guest completes, seals or fails; sets vm->state. */
 int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error);
@@ -385,11 +269,11 @@ int udfvm_vm_place_request(struct udfvm_vm *vm, uint32_t request, const void *in
 int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                      const struct udfvm_limits *limits, struct udfvm_error *error);
 
-/* ---- ring.c ---- */
+/* ---- streaming.c ---- */
 #define IDLE_SPIN_US \
     100u /* the guest's wait for the next request before it exits, where nothing else was set */
-#define IDLE_SPIN_MOST_US 1000000u
-#define STREAM_AFTER      8u /* exchanges of a call, before a thread is worth its start */
+#define MAX_IDLE_SPIN_US 1000000u
+#define STREAM_AFTER     8u /* exchanges of a call, before a thread is worth its start */
 void udfvm_stream_end(struct udfvm_vm *vm);
 /* On the vCPU's thread, after a signal: UDFVM_OK to go on. */
 int udfvm_stream_look(struct udfvm_vm *vm, struct udfvm_error *error);

@@ -1,12 +1,11 @@
 /* A call: the request goes into the input window, the vCPU runs until the guest completes. */
 #include <errno.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <time.h>
 #include <x86intrin.h>
 
-#include "image/image_format.h"
+#include "image/image.h"
 
 #define DEFAULT_LOG               65536u
 #define DETERMINISTIC_REALTIME_NS (946684800ll * 1000000000) /* 2000-01-01T00:00:00Z */
@@ -65,7 +64,7 @@ static int fill_call_page(struct udfvm_vm *vm, uint32_t request, uint64_t length
         vm->process_id = !call_proper ? BUILD_PROCESS
                          : fixed      ? FIXED_PROCESS
                                       : FIRST_PROCESS + fresh.process % PROCESSES;
-    const uint64_t window_end = UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT + machine->wide_bytes;
+    const uint64_t window_end = UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT + machine->unlogged_bytes;
     *call = (struct udfvm_call){
         .abi_version = UDFVM_ABI_VERSION,
         .request = request,
@@ -74,8 +73,8 @@ static int fill_call_page(struct udfvm_vm *vm, uint32_t request, uint64_t length
         .output_size = vm->limits.max_output,
         .tsc_khz = vm->tsc_khz,
         .flags = (fixed ? UDFVM_CALL_DETERMINISTIC : 0) |
-                 (machine->wide_open ? UDFVM_CALL_UNLOGGED_OPEN : 0) |
-                 (vm->reply_most > vm->limits.max_output ? UDFVM_CALL_IN_PLACE : 0),
+                 (machine->unlogged_open ? UDFVM_CALL_UNLOGGED_OPEN : 0) |
+                 (vm->max_reply > vm->limits.max_output ? UDFVM_CALL_IN_PLACE : 0),
         .scratch_start = UDFVM_OUTPUT_BASE + machine->output_bytes,
         .scratch_end = call_proper ? window_end : UDFVM_OUTPUT_BASE + machine->output_bytes,
         .tsc_start = fixed ? 0 : __rdtsc(),
@@ -115,41 +114,26 @@ int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, u
                      const struct udfvm_limits *limits, struct udfvm_error *error)
 {
     vm->limits = limits ? *limits : no_limits;
-    vm->reply_most = vm->limits.max_output ? vm->limits.max_output
-                                           : UDFVM_LOGGED_OUTPUT + vm->machine.wide_bytes;
+    vm->max_reply = vm->limits.max_output ? vm->limits.max_output
+                                          : UDFVM_LOGGED_OUTPUT + vm->machine.unlogged_bytes;
     if (vm->limits.max_output == 0 || vm->limits.max_output > vm->machine.output_bytes)
         vm->limits.max_output = vm->machine.output_bytes;
     if (length >= UDFVM_LOGGED_OUTPUT / 2)
-        udfvm_wide_open(vm); /* its reply is likely as large: this spares the guest to ask */
+        udfvm_unlogged_open(vm); /* its reply is likely as large: this spares the guest to ask */
     vm->reply_length = 0;
     int code = udfvm_span_send(vm, input, length, error);
     if (code == UDFVM_OK)
-        code = udfvm_wide_settle(vm, error);
+        code = udfvm_unlogged_settle(vm, error);
     if (code == UDFVM_OK)
         code = fill_call_page(vm, request, length, error);
     vm->deadline.looks = vm->watch != NULL;
     if (code == UDFVM_OK && vm->signals_shut) {
-        code = udfvm_signals_admit(vm->machine.vcpu, error);
+        code = udfvm_hypervisor_block_signals(vm->machine.hypervisor, NULL, error);
         vm->signals_shut = code != UDFVM_OK;
     }
     return code == UDFVM_OK
-               ? udfvm_deadline_start(&vm->deadline, vm->machine.run, time_left(vm), error)
+               ? udfvm_deadline_start(&vm->deadline, vm->machine.hypervisor, time_left(vm), error)
                : code;
-}
-
-static int unexpected_exit(const struct udfvm_vm *vm, struct udfvm_error *error)
-{
-    const struct kvm_run *run = vm->machine.run;
-    const unsigned long long rip = run->s.regs.regs.rip;
-    if (run->exit_reason == KVM_EXIT_IO)
-        return udfvm_fail(error, UDFVM_E_PROTOCOL, "the guest used I/O port %#x at %#llx",
-                          run->io.port, rip);
-    if (run->exit_reason == KVM_EXIT_SHUTDOWN)
-        return udfvm_fail(error, UDFVM_E_PROTOCOL,
-                          "the guest's processor shut down (triple fault) at %#llx", rip);
-    return udfvm_fail(error, UDFVM_E_PROTOCOL,
-                      "the guest's processor stopped at %#llx (KVM exit %u)", rip,
-                      run->exit_reason);
 }
 
 bool udfvm_vm_watched_out(struct udfvm_vm *vm)
@@ -168,7 +152,7 @@ int udfvm_vm_timed_out(const struct udfvm_vm *vm, struct udfvm_error *error)
 
 static int interrupted_run(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    if (udfvm_signals_settle(vm->machine.vcpu))
+    if (udfvm_signals_settle(vm->machine.hypervisor))
         vm->signals_shut = true;
     if (vm->stream)
         return udfvm_stream_look(vm, error);
@@ -188,23 +172,17 @@ static int interrupted_run(struct udfvm_vm *vm, struct udfvm_error *error)
     return stopped ? udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted") : UDFVM_OK;
 }
 
-static bool is_hypercall(const struct kvm_run *run)
-{
-    return run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT &&
-           run->io.port == UDFVM_PORT && run->io.size == 1 && run->io.count == 1;
-}
-
-static int completed(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfvm_reply *reply,
+static int completed(struct udfvm_vm *vm, const struct registers *regs, struct udfvm_reply *reply,
                      struct udfvm_error *error)
 {
     const bool in_place = regs->rdi == UDFVM_STATUS_IN_PLACE &&
-                          vm->reply_most > vm->limits.max_output;
+                          vm->max_reply > vm->limits.max_output;
     if (regs->rdi > UDFVM_STATUS_ERROR && !in_place)
         return udfvm_fail(error, UDFVM_E_PROTOCOL,
                           "the guest completed with a status that makes no sense");
     const uint64_t reachable = UDFVM_LOGGED_OUTPUT +
-                               (vm->machine.wide_open ? vm->machine.wide_bytes : 0);
-    const uint64_t most = in_place ? vm->reply_most : vm->limits.max_output;
+                               (vm->machine.unlogged_open ? vm->machine.unlogged_bytes : 0);
+    const uint64_t most = in_place ? vm->max_reply : vm->limits.max_output;
     if (regs->rsi > most ||
         regs->rsi > reachable) { /* also what would have to be larger than the window */
         udfvm_fail(error, UDFVM_E_OUTPUT,
@@ -221,34 +199,27 @@ static int completed(struct udfvm_vm *vm, const struct kvm_regs *regs, struct ud
 
 int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    struct kvm_run *run = vm->machine.run;
-    struct kvm_regs *regs = &run->s.regs.regs;
+    struct hypervisor *hypervisor = vm->machine.hypervisor;
     for (;;) {
         vm->exits++;
         atomic_store(&vm->deadline.entered, true);
-        const int failed = ioctl(vm->machine.vcpu, KVM_RUN, 0) < 0 ? errno : 0;
+        const enum hypervisor_exit last = udfvm_hypervisor_run(hypervisor);
         atomic_store_explicit(&vm->deadline.entered, false, memory_order_release);
-        if (failed) {
-            errno = failed;
-            if (errno != EINTR && errno != EAGAIN) {
-                udfvm_fail_errno(error, "KVM_RUN");
-                vm->unfit = true;
-                return HYPERCALL_FAILED;
-            }
+        if (last == EXIT_INTERRUPTED) {
             if (interrupted_run(vm, error) != UDFVM_OK)
                 return HYPERCALL_FAILED;
             continue;
         }
-        if (!is_hypercall(run)) {
+        if (last != EXIT_HYPERCALL) {
+            udfvm_hypervisor_fail_exit(hypervisor, last, error);
             vm->unfit = true;
-            unexpected_exit(vm, error);
             return HYPERCALL_FAILED;
         }
         vm->begun = true;
-        int kind = udfvm_hypercall(vm, regs, error);
+        const int kind = udfvm_hypercall(vm, vm->machine.registers, error);
         if (kind != HYPERCALL_CONTINUE)
             return kind;
-        run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+        udfvm_hypervisor_load_registers(hypervisor);
     }
 }
 
@@ -265,7 +236,7 @@ int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_er
         return code;
     }
     if (kind == HYPERCALL_COMPLETE)
-        code = completed(vm, &vm->machine.run->s.regs.regs, reply, &local);
+        code = completed(vm, vm->machine.registers, reply, &local);
     reply->sealed = kind == HYPERCALL_SEAL;
     code = udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, &local);
     reply->log = vm->log.text;
@@ -288,7 +259,8 @@ static int try_again(struct udfvm_vm *vm, int refused, struct udfvm_reply *reply
     if (code == UDFVM_OK)
         code = udfvm_vm_restore_processor(vm, &local);
     if (code == UDFVM_OK)
-        code = udfvm_deadline_start(&vm->deadline, vm->machine.run, vm->limits.timeout_ns, &local);
+        code = udfvm_deadline_start(&vm->deadline, vm->machine.hypervisor, vm->limits.timeout_ns,
+                                    &local);
     if (code != UDFVM_OK)
         return refused; /* as `error` says */
     udfvm_error_clear(error);
@@ -315,8 +287,8 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
         vm->host_calls = 0;
         vm->calls++;
     } else {
-        vm->machine.run->s.regs.regs.rax = 0; /* complete() returns: here is the next request */
-        vm->machine.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+        vm->machine.registers->rax = 0; /* complete() returns: here is the next request */
+        udfvm_hypervisor_load_registers(vm->machine.hypervisor);
     }
     code = udfvm_vm_run(vm, reply, error);
     if (code != UDFVM_OK && code != UDFVM_E_FORKED && udfvm_vm_never_began(vm))

@@ -1,15 +1,11 @@
-/* Deadlines of calls, interrupts, and forks. The watchdog (watchdog.c) keeps the deadlines; here
+/* Deadlines of calls, and forks. The watchdog (watchdog.c) keeps the deadlines; here
  * are they, as the thread of a call sees them. */
 #include <errno.h>
 #include <sched.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
-
-static atomic_uint fork_generation = 1;
-static int (*_Atomic interrupt_hook)(void);
 
 /* The innermost call of this thread that has a deadline. */
 static _Thread_local struct deadline *innermost;
@@ -17,22 +13,6 @@ static _Thread_local struct {
     pid_t number;
     unsigned generation;
 } own_thread;
-
-uint64_t udfvm_monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-void udfvm_condition_init(pthread_cond_t *condition)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
 
 static void before_fork(void)
 {
@@ -48,7 +28,7 @@ static void in_parent(void)
 
 static void in_child(void)
 {
-    atomic_fetch_add(&fork_generation, 1);
+    udfvm_fork_generation_next();
     innermost = NULL;
     udfvm_watchdog_in_child();
     udfvm_pools_in_child();
@@ -98,15 +78,15 @@ static bool end(struct deadline *deadline)
     }
 }
 
-int udfvm_deadline_start(struct deadline *deadline, struct kvm_run *run, uint64_t timeout_ns,
-                         struct udfvm_error *error)
+int udfvm_deadline_start(struct deadline *deadline, struct hypervisor *hypervisor,
+                         uint64_t timeout_ns, struct udfvm_error *error)
 {
     struct deadline *outer = innermost;
-    deadline->run = run;
+    deadline->hypervisor = hypervisor;
     deadline->of_outer = false;
     atomic_store_explicit(&deadline->expired, false, memory_order_relaxed);
     atomic_store_explicit(&deadline->due, false, memory_order_relaxed);
-    __atomic_store_n(&run->immediate_exit, 0, __ATOMIC_RELAXED);
+    udfvm_hypervisor_allow(hypervisor);
     if (timeout_ns == 0 && !deadline->looks && !outer)
         return UDFVM_OK;
     const uint64_t now = udfvm_monotonic_ns();
@@ -131,10 +111,10 @@ void udfvm_deadline_looked(struct deadline *deadline)
         return;
     end(deadline);
     atomic_store(&deadline->due, false);
-    __atomic_store_n(&deadline->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+    udfvm_hypervisor_allow(deadline->hypervisor);
     if (begin(deadline, next_look(deadline, udfvm_monotonic_ns()), NULL) != UDFVM_OK) {
         atomic_store(&deadline->expired, true); /* no further look, and no deadline, would come */
-        __atomic_store_n(&deadline->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+        udfvm_hypervisor_stop(deadline->hypervisor);
     }
 }
 
@@ -147,7 +127,7 @@ void udfvm_deadline_stop(struct deadline *deadline)
         return;
     if (end(deadline)) { /* whoever runs the vCPU next is not this call */
         atomic_store(&deadline->due, false);
-        __atomic_store_n(&deadline->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+        udfvm_hypervisor_allow(deadline->hypervisor);
     }
 }
 
@@ -160,20 +140,4 @@ bool udfvm_deadline_passed(const struct deadline *deadline)
 uint64_t udfvm_deadline_of_thread(void)
 {
     return innermost ? innermost->end_ns : UDFVM_NEVER;
-}
-
-void udfvm_set_interrupt_hook(int (*hook)(void))
-{
-    atomic_store(&interrupt_hook, hook);
-}
-
-bool udfvm_interrupted(void)
-{
-    int (*hook)(void) = atomic_load(&interrupt_hook);
-    return hook && hook() != 0;
-}
-
-unsigned udfvm_fork_generation(void)
-{
-    return atomic_load_explicit(&fork_generation, memory_order_relaxed);
 }

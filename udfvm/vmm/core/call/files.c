@@ -6,7 +6,7 @@
 
 #include "internal.h"
 
-#define READ_MAX     (1ull << 30)
+#define MAX_READ     (1ull << 30)
 #define FILES_ALWAYS 8u /* open files of one VM for which the last part of the budget is kept */
 
 /* Open files of all guests of the process: a budget, so that guests leave the program the
@@ -42,16 +42,16 @@ static int copy_path(const struct udfvm_vm *vm, uint64_t address, uint64_t lengt
 
 static int64_t *handle_slot(struct udfvm_vm *vm, uint64_t handle)
 {
-    return handle < FILES_MAX && vm->handles[handle] >= 0 ? &vm->handles[handle] : NULL;
+    return handle < MAX_FILES && vm->handles[handle] >= 0 ? &vm->handles[handle] : NULL;
 }
 
 static int64_t file_open(struct udfvm_vm *vm, const char *path, void *stat_out)
 {
     struct udfvm_stat stat = { .mode = 0 };
     int64_t number = 0;
-    while (number < FILES_MAX && vm->handles[number] >= 0)
+    while (number < MAX_FILES && vm->handles[number] >= 0)
         number++;
-    if (number == FILES_MAX)
+    if (number == MAX_FILES)
         return -EMFILE;
     if (!take_from_budget(vm))
         return -ENFILE;
@@ -84,7 +84,7 @@ static int64_t file_read(struct udfvm_vm *vm, uint64_t handle, uint64_t offset, 
 {
     const int64_t *slot = handle_slot(vm, handle);
     void *buffer;
-    if (!slot || length > READ_MAX || offset > INT64_MAX - READ_MAX)
+    if (!slot || length > MAX_READ || offset > INT64_MAX - MAX_READ)
         return !slot                                                  ? -EBADF
                : udfvm_machine_address(&vm->machine, address, length) ? -EINVAL
                                                                       : -EFAULT;
@@ -96,7 +96,7 @@ static int64_t file_read(struct udfvm_vm *vm, uint64_t handle, uint64_t offset, 
 }
 
 /* The hypercalls that take a path and fill a buffer of the guest. */
-static int64_t path_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs, const char *path)
+static int64_t path_hypercall(struct udfvm_vm *vm, const struct registers *regs, const char *path)
 {
     const struct udfvm_files *files = vm->files;
     struct udfvm_stat stat = { .mode = 0 };
@@ -114,7 +114,7 @@ static int64_t path_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs, 
         break;
     }
     void *buffer;
-    const int code = length > READ_MAX ? -EFAULT : udfvm_span_at(vm, address, length, &buffer);
+    const int code = length > MAX_READ ? -EFAULT : udfvm_span_at(vm, address, length, &buffer);
     if (code != 0)
         return code;
     switch (regs->rax) {
@@ -134,7 +134,7 @@ static int64_t path_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs, 
     return result > (int64_t)length ? -EIO : result;
 }
 
-int64_t udfvm_file_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs)
+int64_t udfvm_file_hypercall(struct udfvm_vm *vm, const struct registers *regs)
 {
     char path[UDFVM_MAX_PATH + 1];
     int code;
@@ -153,6 +153,6 @@ int64_t udfvm_file_hypercall(struct udfvm_vm *vm, const struct kvm_regs *regs)
 
 void udfvm_files_close_all(struct udfvm_vm *vm)
 {
-    for (uint64_t handle = 0; vm->handles_open && handle < FILES_MAX; handle++)
+    for (uint64_t handle = 0; vm->handles_open && handle < MAX_FILES; handle++)
         file_close(vm, handle);
 }

@@ -17,7 +17,7 @@ static int64_t put_reply(struct udfvm_vm *vm, uint64_t address, const void *repl
 }
 
 /* `buffer` has room for the arguments, and behind them for the reply. */
-static int64_t call(struct udfvm_vm *vm, const struct kvm_regs *regs, const char *name,
+static int64_t call(struct udfvm_vm *vm, const struct registers *regs, const char *name,
                     uint8_t *buffer, const void *arguments, struct udfvm_error *error)
 {
     const struct udfvm_host_functions *functions = vm->limits.host_functions;
@@ -47,7 +47,7 @@ static int64_t call(struct udfvm_vm *vm, const struct kvm_regs *regs, const char
     return (uint64_t)got > capacity ? -EMSGSIZE : put_reply(vm, regs->r8, reply, (uint64_t)got);
 }
 
-int udfvm_host_call(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error)
+int udfvm_host_call(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error)
 {
     const struct udfvm_host_functions *functions = vm->limits.host_functions;
     const uint64_t name_length = regs->rsi, length = regs->r10, capacity = regs->r9;

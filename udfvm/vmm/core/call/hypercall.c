@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "image/image_format.h"
+#include "image/image.h"
 
-static int seal(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfvm_error *error)
+static int seal(struct udfvm_vm *vm, const struct registers *regs, struct udfvm_error *error)
 {
     const void *from = udfvm_machine_address(&vm->machine, regs->rdi, sizeof *vm->seal_info);
     if (!vm->seal_info)
@@ -21,7 +21,7 @@ static int seal(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfvm_e
     struct udfvm_seal_info *info = vm->seal_info;
     struct sealed_state *state = vm->seal_state;
     memcpy(info, from, sizeof *info);
-    const void *xsave = info->xsave_length <= XSAVE_MAX
+    const void *xsave = info->xsave_length <= MAX_XSAVE
                             ? udfvm_machine_address(&vm->machine, info->xsave_area,
                                                     info->xsave_length)
                             : NULL;
@@ -53,7 +53,7 @@ static void copy_text(char *to, size_t size, const struct udfvm_crash *crash)
     to[length] = 0;
 }
 
-static void exited(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfvm_error *error)
+static void exited(struct udfvm_vm *vm, const struct registers *regs, struct udfvm_error *error)
 {
     struct udfvm_crash crash = { .text_length = 0 };
     char text[256];
@@ -88,7 +88,7 @@ static void exited(struct udfvm_vm *vm, const struct kvm_regs *regs, struct udfv
     }
 }
 
-static int serve_files(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error)
+static int serve_files(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error)
 {
     udfvm_vm_out(vm);
     const int64_t result = udfvm_file_hypercall(vm, regs);
@@ -106,7 +106,7 @@ static int serve_files(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_
     return HYPERCALL_CONTINUE;
 }
 
-int udfvm_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error)
+int udfvm_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error)
 {
     switch (regs->rax) {
     case UDFVM_HYPERCALL_COMPLETE:
@@ -119,7 +119,7 @@ int udfvm_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_err
     case UDFVM_HYPERCALL_LOG:
         return udfvm_log_hypercall(vm, regs, error);
     case UDFVM_HYPERCALL_OPEN_UNLOGGED:
-        regs->rax = (uint64_t)udfvm_wide_open(vm);
+        regs->rax = (uint64_t)udfvm_unlogged_open(vm);
         return HYPERCALL_CONTINUE;
     case UDFVM_HYPERCALL_HOST_CALL:
         return udfvm_host_call(vm, regs, error);

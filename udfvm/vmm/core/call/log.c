@@ -127,7 +127,7 @@ static int keep(struct udfvm_vm *vm, int stream, const char *text, size_t length
     return UDFVM_OK;
 }
 
-int udfvm_log_hypercall(struct udfvm_vm *vm, struct kvm_regs *regs, struct udfvm_error *error)
+int udfvm_log_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error)
 {
     const uint64_t length = regs->rdx;
     const void *text = NULL;

@@ -15,23 +15,22 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
-#include "image/image_format.h"
+#include "image/image.h"
 
 #define REPLY_SPIN_US    30u    /* the caller's wait for a reply, before it sleeps in between */
 #define REPLY_SLEEP_NS   50000  /* the length of those sleeps */
-#define SLEEP_MOST_S     1      /* how long a sleeping stream keeps its thread, and its place */
+#define MAX_SLEEP_S      1      /* how long a sleeping stream keeps its thread, and its place */
 #define INTERRUPT_ASK_US 50000u /* how often the interrupt hook is asked */
 
 struct stream {
     struct udfvm_vm *vm;
     pthread_t thread;
-    atomic_int number; /* of the thread; 0: it has not begun, and sees immediate_exit */
+    atomic_int number; /* of the thread; 0: it has not begun, and sees the stop */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     atomic_ulong posted, accepted; /* requests, replies: by the caller's thread */
@@ -108,7 +107,7 @@ static bool wait_for_request(struct stream *stream)
     atomic_store(&stream->parked, true);
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += SLEEP_MOST_S;
+    until.tv_sec += MAX_SLEEP_S;
     while (nothing_to_do(stream) &&
            pthread_cond_timedwait(&stream->wake, &stream->lock, &until) == 0)
         ;
@@ -181,13 +180,13 @@ int udfvm_stream_look(struct udfvm_vm *vm, struct udfvm_error *error)
 static int run_guest(struct stream *stream)
 {
     struct udfvm_vm *vm = stream->vm;
-    struct kvm_run *run = vm->machine.run;
+    struct registers *registers = vm->machine.registers;
     for (;;) {
         const int kind = udfvm_vm_run_vcpu(vm, &stream->error);
-        if (kind != HYPERCALL_COMPLETE || run->s.regs.regs.rdi != UDFVM_STATUS_IDLE)
+        if (kind != HYPERCALL_COMPLETE || registers->rdi != UDFVM_STATUS_IDLE)
             return kind;
-        run->s.regs.regs.rax = 0;
-        run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+        registers->rax = 0;
+        udfvm_hypervisor_load_registers(vm->machine.hypervisor);
         if (!wait_for_request(stream))
             return kind;
     }
@@ -200,14 +199,15 @@ static void *run_stream(void *argument)
     int kind = HYPERCALL_FAILED;
     atomic_store(&stream->number, (int)syscall(SYS_gettid));
     vm->deadline.looks = true;
-    if (udfvm_deadline_start(&vm->deadline, vm->machine.run, 0, &stream->error) == UDFVM_OK &&
+    if (udfvm_deadline_start(&vm->deadline, vm->machine.hypervisor, 0, &stream->error) ==
+            UDFVM_OK &&
         !atomic_load(&stream->stop))
         kind = run_guest(stream);
     udfvm_deadline_stop(&vm->deadline);
     if (stream->dormant)
         return NULL;
     if (kind != HYPERCALL_FAILED && !atomic_load(&stream->stop))
-        udfvm_fail(&stream->error, UDFVM_E_PROTOCOL, "the guest left its ring");
+        udfvm_fail(&stream->error, UDFVM_E_PROTOCOL, "the guest left its streaming call");
     atomic_store(&stream->ended, true);
     return NULL;
 }
@@ -215,7 +215,7 @@ static void *run_stream(void *argument)
 /* Makes the vCPU's thread leave the guest, or its sleep. */
 static void kick(struct stream *stream)
 {
-    __atomic_store_n(&stream->vm->machine.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    udfvm_hypervisor_stop(stream->vm->machine.hypervisor);
     pthread_mutex_lock(&stream->lock);
     const bool runs = !stream->dormant;
     pthread_cond_signal(&stream->wake);
@@ -253,7 +253,7 @@ void udfvm_stream_end(struct udfvm_vm *vm)
     }
     vm->stream = NULL;
     give_place(stream);
-    __atomic_store_n(&vm->machine.run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+    udfvm_hypervisor_allow(vm->machine.hypervisor);
     vm->state = VM_BROKEN; /* it was stopped anywhere */
     udfvm_span_call_page(vm)->stream_reply = 0;
     free_stream(stream);
@@ -302,8 +302,8 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
     call->stream_spin = ticks(vm, vm->idle_spin_us);
     call->stream_request = 1;
     call->flags &= ~UDFVM_CALL_IN_PLACE;
-    vm->machine.run->s.regs.regs.rax = 0; /* the VM stands in complete(), which returns */
-    vm->machine.run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+    vm->machine.registers->rax = 0; /* the VM stands in complete(), which returns */
+    udfvm_hypervisor_load_registers(vm->machine.hypervisor);
     stream->has_place = true;
     int code = clear_reply(vm, error);
     vm->stream = stream;

@@ -1,7 +1,7 @@
 /* One thread of the process that keeps the deadlines of all calls.
  *
  * It does not depend on what the program does with its signals. A vCPU takes every signal while it
- * runs (KVM_SET_SIGNAL_MASK), be it that its thread blocks them; what the watchdog sends is made
+ * runs, be it that its thread blocks them; what the watchdog sends is made
  * sure to have a handler first; and kicks are repeated until the thread has left the guest. No
  * timer, no descriptor and no signal is queued for a call that ends in time.
  *
@@ -13,16 +13,15 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "internal.h"
 
-#define STACK_BYTES  262144u
-#define IDLE_NS      1000000000ull /* without a call for so long, the thread ends */
-#define RETRY_NS     1000000ull    /* the time to the second kick, doubled for each further one */
-#define RETRIES_MOST 7u
+#define STACK_BYTES 262144u
+#define IDLE_NS     1000000000ull /* without a call for so long, the thread ends */
+#define RETRY_NS    1000000ull    /* the time to the second kick, doubled for each further one */
+#define MAX_RETRIES 7u
 
 static struct {
     pthread_mutex_t lock;
@@ -68,23 +67,7 @@ void udfvm_kick(pid_t thread)
     syscall(SYS_tgkill, getpid(), thread, SIGURG);
 }
 
-static int admit(int vcpu, const sigset_t *blocked)
-{
-    struct {
-        struct kvm_signal_mask head;
-        uint64_t signals;
-    } __attribute__((packed)) mask = { .head.len = sizeof mask.signals };
-    if (blocked)
-        memcpy(&mask.signals, blocked, sizeof mask.signals);
-    return ioctl(vcpu, KVM_SET_SIGNAL_MASK, &mask);
-}
-
-int udfvm_signals_admit(int vcpu, struct udfvm_error *error)
-{
-    return admit(vcpu, NULL) < 0 ? udfvm_fail_errno(error, "KVM_SET_SIGNAL_MASK") : UDFVM_OK;
-}
-
-bool udfvm_signals_settle(int vcpu)
+bool udfvm_signals_settle(const struct hypervisor *hypervisor)
 {
     const struct timespec no_time = { .tv_sec = 0 };
     sigset_t pending, blocked, waiting, kicks;
@@ -105,7 +88,8 @@ bool udfvm_signals_settle(int vcpu)
         } else if (number == SIGURG && sigismember(&waiting, number) != 1) {
             sigdelset(&blocked, number); /* the next kick may need it */
         }
-    return !sigisemptyset(&waiting) && admit(vcpu, &blocked) == 0;
+    return !sigisemptyset(&waiting) &&
+           udfvm_hypervisor_block_signals(hypervisor, &blocked, NULL) == UDFVM_OK;
 }
 
 /* ---- The thread ---- */
@@ -124,13 +108,13 @@ static uint64_t look(struct deadline *deadline, uint64_t now)
         if (state == DEADLINE_RUNS)
             deadline->kicks = 0;
         atomic_store(now >= deadline->end_ns ? &deadline->expired : &deadline->due, true);
-        __atomic_store_n(&deadline->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+        udfvm_hypervisor_stop(deadline->hypervisor);
         const bool entered = atomic_load(
-            &deadline->entered); /* or it is about to, and will see immediate_exit */
+            &deadline->entered); /* or it is about to, and will see the stop */
         if (entered)
             udfvm_kick(deadline->thread);
         next = entered ? now + (RETRY_NS << deadline->kicks) : UDFVM_NEVER;
-        deadline->kicks += deadline->kicks < RETRIES_MOST;
+        deadline->kicks += deadline->kicks < MAX_RETRIES;
         atomic_store(&deadline->next_ns, next);
         state = DEADLINE_KICKED;
     }
@@ -278,7 +262,7 @@ void udfvm_watchdog_in_parent(void)
              each = each->following) /* rather no call than one without an end */
             if (atomic_load(&each->state) != DEADLINE_NONE) {
                 atomic_store(&each->expired, true);
-                __atomic_store_n(&each->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+                udfvm_hypervisor_stop(each->hypervisor);
                 udfvm_kick(each->thread);
             }
     pthread_mutex_unlock(&dog.lock);

@@ -10,18 +10,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "image/image_format.h"
+#include "image/image.h"
 
-#define IDENTITY_MOST 160u
-#define NAME_MOST     200u
+#define MAX_IDENTITY 160u
+#define MAX_NAME     200u
 
 /* What changes with any write to the file: the change time cannot be set back. */
-static bool identity_of(int fd, char text[IDENTITY_MOST])
+static bool identity_of(int fd, char text[MAX_IDENTITY])
 {
     struct stat status;
     if (fstat(fd, &status) < 0)
         return false;
-    snprintf(text, IDENTITY_MOST, "%" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64 " %" PRId64,
+    snprintf(text, MAX_IDENTITY, "%" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64 " %" PRId64,
              (uint64_t)status.st_dev, (uint64_t)status.st_ino, (int64_t)status.st_size,
              (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec,
              (int64_t)status.st_ctim.tv_sec * 1000000000 + status.st_ctim.tv_nsec);
@@ -31,7 +31,7 @@ static bool identity_of(int fd, char text[IDENTITY_MOST])
 /* Whether the note says so; then it is marked as used now. */
 static bool checked_before(const char *directory, const char *note, const char *identity)
 {
-    char text[IDENTITY_MOST];
+    char text[MAX_IDENTITY];
     const int fd = udfvm_private_open(directory, note, O_RDONLY, NULL);
     if (fd < 0)
         return false;
@@ -48,7 +48,7 @@ static bool checked_before(const char *directory, const char *note, const char *
  * process checks the image again. */
 static void write_note(const char *directory, const char *note, const char *identity)
 {
-    char name[NAME_MOST + 64];
+    char name[MAX_NAME + 64];
     uint64_t random = 0;
     const int folder = udfvm_private_open(directory, NULL, 0, NULL);
     if (folder < 0 || getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {
@@ -81,7 +81,7 @@ static bool has_name(const udfvm_image *image, const char *file)
 udfvm_image *udfvm_image_open_cached(const char *directory, const char *name, udfvm_image *base,
                                      struct udfvm_error *error)
 {
-    char note[NAME_MOST + 16], identity[IDENTITY_MOST];
+    char note[MAX_NAME + 16], identity[MAX_IDENTITY];
     const int fd = udfvm_private_open(directory, name, O_RDONLY, error);
     if (fd < 0)
         return NULL;

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "image/image_format.h"
+#include "image/image.h"
 
 #define LARGE_HOLE ((uint64_t)1 << 20) /* smaller ones are not worth a mapping of their own */
 

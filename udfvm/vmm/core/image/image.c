@@ -1,4 +1,4 @@
-/* Opening sealed images. The format is struct image_header in internal.h. */
+/* Opening sealed images. The format is struct image_header in image.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "image/image_format.h"
+#include "image/image.h"
 
 static const uint8_t *file(const struct udfvm_image *image)
 {

@@ -6,7 +6,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "image/image_format.h"
+#include "image/image.h"
 
 static int write_at(int fd, const void *data, uint64_t length, uint64_t offset,
                     struct udfvm_error *error)

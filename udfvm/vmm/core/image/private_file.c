@@ -18,7 +18,7 @@
 
 #include "internal.h"
 
-#define LINKS_MOST    40u /* symbolic links on the way, as Linux has it */
+#define MAX_LINKS     40u /* symbolic links on the way, as Linux has it */
 #define SHOWN         200 /* bytes of a path in a message: its end */
 #define OTHERS_WRITE  (S_IWGRP | S_IWOTH)
 #define OTHERS_SEARCH (S_IXGRP | S_IXOTH)
@@ -38,10 +38,10 @@ static const char *shown(const char *path)
     return length > SHOWN ? path + length - SHOWN : path;
 }
 
-static int refuse(struct udfvm_error *error, const char *path, const char *problem,
+static int refuse(struct udfvm_error *error, const char *path, const char *finding,
                   const char *advice)
 {
-    return udfvm_fail(error, UDFVM_E_CACHE, "%s %s: %s", shown(path), problem, advice);
+    return udfvm_fail(error, UDFVM_E_CACHE, "%s %s: %s", shown(path), finding, advice);
 }
 
 static int refuse_errno(struct udfvm_error *error, const char *path)
@@ -150,7 +150,7 @@ static int follow(struct walk *walk, const char *name, struct udfvm_error *error
     if (length <= 0)
         return refuse_errno(error, walk->path);
     const size_t left = strlen(walk->rest);
-    if (++walk->links > LINKS_MOST || (size_t)length + left + 2 > sizeof walk->rest) {
+    if (++walk->links > MAX_LINKS || (size_t)length + left + 2 > sizeof walk->rest) {
         errno = ELOOP;
         return refuse_errno(error, walk->path);
     }

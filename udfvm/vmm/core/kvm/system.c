@@ -5,34 +5,37 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "base/error.h"
+#include "kvm/kvm.h"
 
 /* State components that VMs enable: x87, SSE, AVX and the three of AVX-512. AMX needs a permission
  * that processes must ask for, and PKRU is of no use while CR4.PKE is clear. */
 #define XCR0_WANTED 0xe7ull
 
-int udfvm_kvm_open(struct udfvm_error *error)
+static int fail_open(struct udfvm_error *error)
 {
-    int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    if (kvm < 0) {
-        if (errno == EACCES || errno == EPERM)
-            udfvm_fail(error, UDFVM_E_PERMISSION,
-                       "/dev/kvm may not be opened for reading and writing by this user");
-        else if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-            udfvm_fail(error, UDFVM_E_NO_KVM,
-                       "/dev/kvm is absent: no KVM is offered by this kernel or container");
-        else
-            udfvm_fail_errno(error, "opening /dev/kvm");
-        return -1;
-    }
-    int version = ioctl(kvm, KVM_GET_API_VERSION, 0);
+    if (errno == EACCES || errno == EPERM)
+        return udfvm_fail(error, UDFVM_E_PERMISSION,
+                          "/dev/kvm may not be opened for reading and writing by this user");
+    if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
+        return udfvm_fail(error, UDFVM_E_NO_KVM,
+                          "/dev/kvm is absent: no KVM is offered by this kernel or container");
+    return udfvm_fail_errno(error, "opening /dev/kvm");
+}
+
+int udfvm_kvm_open(int *kvm, struct udfvm_error *error)
+{
+    const int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return fail_open(error);
+    const int version = ioctl(fd, KVM_GET_API_VERSION, 0);
     if (version != KVM_API_VERSION) {
-        udfvm_fail(error, UDFVM_E_NO_KVM, "/dev/kvm speaks API version %d, not %d", version,
-                   KVM_API_VERSION);
-        close(kvm);
-        return -1;
+        close(fd);
+        return udfvm_fail(error, UDFVM_E_NO_KVM, "/dev/kvm speaks API version %d, not %d", version,
+                          KVM_API_VERSION);
     }
-    return kvm;
+    *kvm = fd;
+    return UDFVM_OK;
 }
 
 /* KVM's own leaves (and those of the hypervisors that it imitates) promise hypercalls and shared
@@ -94,9 +97,8 @@ int udfvm_system_probe(struct udfvm_system *system, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
     *system = (struct udfvm_system){ .kvm_api_version = 0 };
-    int kvm = udfvm_kvm_open(error);
-    if (kvm < 0)
-        return error ? error->code : UDFVM_E_NO_KVM;
+    int kvm;
+    UDFVM_TRY(udfvm_kvm_open(&kvm, error));
     system->kvm_api_version = ioctl(kvm, KVM_GET_API_VERSION, 0);
     system->is_pvm = exists("/sys/module/kvm_pvm");
     strcpy(system->vendor, system->is_pvm                    ? "pvm"

@@ -14,7 +14,7 @@
 
 #define LARGE \
     ((size_t)2 << 20) /* from here on a second processor helps: it takes some 50 us to begin */
-#define PIECE ((size_t)256 << 10)
+#define CHUNK ((size_t)256 << 10)
 #define LINE  64u
 #define CACHE ((size_t)32 << 20) /* where the processor does not say */
 
@@ -43,11 +43,11 @@ static void stream_lines(uint8_t *to, const uint8_t *from, size_t length)
     _mm_sfence();
 }
 
-static void copy_piece(struct work *work, size_t index)
+static void copy_chunk(struct work *work, size_t index)
 {
     const struct copy *copy = (const struct copy *)work;
-    const size_t start = index * PIECE,
-                 length = copy->length - start < PIECE ? copy->length - start : PIECE;
+    const size_t start = index * CHUNK,
+                 length = copy->length - start < CHUNK ? copy->length - start : CHUNK;
     uint8_t *to = copy->to + start;
     const uint8_t *from = copy->from + start;
     const size_t head = -(uintptr_t)to % LINE, lines = (length - head) & -(size_t)LINE;
@@ -80,7 +80,7 @@ void udfvm_copy(void *to, const void *from, size_t length)
     struct copy copy = {
         .to = to, .from = from, .length = length, .streams = length >= streams_from
     };
-    copy.work = (struct work){ .piece = copy_piece, .pieces = (length - 1) / PIECE + 1 };
+    copy.work = (struct work){ .chunk = copy_chunk, .chunks = (length - 1) / CHUNK + 1 };
     udfvm_work_offer(&copy.work);
     udfvm_work_finish(&copy.work);
 }

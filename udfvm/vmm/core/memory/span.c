@@ -5,7 +5,7 @@
 
 #include "internal.h"
 
-#define DROP_LEAST ((uint64_t)16 << 20)
+#define MIN_DROP ((uint64_t)16 << 20)
 
 /* The one place where guest memory becomes writable. */
 static uint8_t *writable(const uint8_t *at)
@@ -16,11 +16,6 @@ static uint8_t *writable(const uint8_t *at)
 static uint8_t *payload_of(const struct udfvm_vm *vm)
 {
     return writable(vm->machine.input) + PAGE;
-}
-
-int udfvm_span_advise(const uint8_t *at, uint64_t length, int advice)
-{
-    return madvise(writable(at), length, advice);
 }
 
 /* ---- Requests ---- */
@@ -65,11 +60,11 @@ static int zero_input(struct udfvm_vm *vm, uint64_t from, struct udfvm_error *er
     uint64_t end = spans->input;
     if (end <= from)
         return UDFVM_OK;
-    const bool all = end - from >= DROP_LEAST || spans->sent < from;
+    const bool all = end - from >= MIN_DROP || spans->sent < from;
     const uint64_t first = ((all ? from : spans->sent) + PAGE - 1) / PAGE * PAGE;
     if (end > first && end - first >= HUGE_PAGE) {
-        if (udfvm_span_advise(payload + first, (end - first + PAGE - 1) / PAGE * PAGE,
-                              MADV_DONTNEED))
+        if (udfvm_machine_advise(payload + first, (end - first + PAGE - 1) / PAGE * PAGE,
+                                 MADV_DONTNEED))
             return udfvm_fail_errno(error, "dropping what was written to the input window");
         end = first;
     }
@@ -121,19 +116,21 @@ void *udfvm_vm_borrow(udfvm_vm *vm, uint64_t begin, uint64_t length, struct udfv
     if (udfvm_machine_inherit_output(&vm->machine, true, error) != UDFVM_OK)
         return NULL;
     vm->reply_shared = true;
-    const bool more = spans->lent_from < spans->lent_to;
-    spans->lent_from = more && spans->lent_from < begin ? spans->lent_from : begin;
-    spans->lent_to = more && spans->lent_to > begin + length ? spans->lent_to : begin + length;
+    const bool more = spans->borrowed_from < spans->borrowed_to;
+    spans->borrowed_from = more && spans->borrowed_from < begin ? spans->borrowed_from : begin;
+    spans->borrowed_to = more && spans->borrowed_to > begin + length ? spans->borrowed_to
+                                                                     : begin + length;
     return writable(vm->machine.output) + begin;
 }
 
-/* The wide area is looked through as a whole; pages of the hot set are copied back. */
-static void end_lending(struct udfvm_vm *vm)
+/* The unlogged area is looked through as a whole; pages of the hot set are copied back. */
+static void end_borrowing(struct udfvm_vm *vm)
 {
     const struct spans *spans = &vm->spans;
     const uint64_t first = vm->machine.memory_bytes / PAGE,
-                   to = spans->lent_to < UDFVM_LOGGED_OUTPUT ? spans->lent_to : UDFVM_LOGGED_OUTPUT;
-    for (uint64_t at = spans->lent_from / PAGE * PAGE; at < to; at += PAGE) {
+                   to = spans->borrowed_to < UDFVM_LOGGED_OUTPUT ? spans->borrowed_to
+                                                                 : UDFVM_LOGGED_OUTPUT;
+    for (uint64_t at = spans->borrowed_from / PAGE * PAGE; at < to; at += PAGE) {
         const uint64_t number = first + at / PAGE;
         if (!(vm->hot.bits[number / 64] >> number % 64 & 1))
             udfvm_span_put_back(&vm->machine, number, NULL, 1);
@@ -142,9 +139,9 @@ static void end_lending(struct udfvm_vm *vm)
 
 void udfvm_span_end_call(struct udfvm_vm *vm)
 {
-    if (vm->spans.lent_from < vm->spans.lent_to)
-        end_lending(vm);
-    vm->spans.lent_from = vm->spans.lent_to = vm->spans.asked = 0;
+    if (vm->spans.borrowed_from < vm->spans.borrowed_to)
+        end_borrowing(vm);
+    vm->spans.borrowed_from = vm->spans.borrowed_to = vm->spans.asked = 0;
 }
 
 /* ---- Guest addresses ---- */
@@ -158,11 +155,6 @@ int udfvm_span_at(struct udfvm_vm *vm, uint64_t address, uint64_t length, void *
         return -ENOMEM;
     *at = writable(found);
     return 0;
-}
-
-void udfvm_span_load(const struct machine *machine, const void *data, uint64_t length)
-{
-    memcpy(writable(machine->memory), data, length);
 }
 
 /* ---- Putting back ---- */
@@ -184,7 +176,7 @@ void udfvm_span_zero_page(const uint8_t *page)
 
 int udfvm_span_drop_input(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    if (udfvm_span_advise(payload_of(vm), udfvm_vm_input_capacity(vm), MADV_DONTNEED))
+    if (udfvm_machine_advise(payload_of(vm), udfvm_vm_input_capacity(vm), MADV_DONTNEED))
         return udfvm_fail_errno(error, "giving back the input window");
     vm->spans.input = vm->spans.sent = vm->spans.asked = 0;
     return UDFVM_OK;

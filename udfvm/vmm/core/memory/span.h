@@ -13,11 +13,11 @@
  * past the next request is zeroed before the guest is entered. a request, copied udfvm_vm_call()
  * and the like do that. a reply, lent          udfvm_vm_borrow() of api.h: a part of the reply, for
  * as long as the embedder keeps the VM. Put back by the restore. at a guest address
- * udfvm_span_at(), for hypercalls and the ring: joins the hot set, or lies in the wide area. Put
- * back by the restore. the call page          udfvm_span_call_page(): written anew for every call.
- *   before the first entry udfvm_span_load().
+ * udfvm_span_at(), for hypercalls and streaming calls: joins the hot set, or lies in the unlogged
+ * area. Put back by the restore. the call page          udfvm_span_call_page(): written anew for
+ * every call. before the first entry udfvm_machine_load().
  *
- * Putting back is done here too: restore.c and wide.c say which pages.
+ * Putting back is done here too: hot_set.c and unlogged.c say which pages.
  */
 #ifndef UDFVM_SPAN_H
 #define UDFVM_SPAN_H
@@ -38,7 +38,7 @@ struct spans {
     uint64_t sent;  /* of these, those that were part of a request; the others may never have been
                        touched */
     uint64_t asked; /* bytes asked for since the last request was sent, or the VM restored */
-    uint64_t lent_from, lent_to; /* of the output window; equal: nothing */
+    uint64_t borrowed_from, borrowed_to; /* of the output window; equal: nothing */
 };
 
 /* ---- Writing ---- */
@@ -52,22 +52,16 @@ struct udfvm_call *udfvm_span_call_page(const struct udfvm_vm *vm);
  */
 int udfvm_span_send(struct udfvm_vm *vm, const void *input, uint64_t length,
                     struct udfvm_error *error);
-/* Contents of program memory from its start, of a machine that never ran. */
-void udfvm_span_load(const struct machine *machine, const void *data, uint64_t length);
-
 /* ---- Putting back ---- */
 
 /* Pages of the logged slot, which lie one after the other there and in the image; `pristine` NULL:
  * zeros. */
 void udfvm_span_put_back(const struct machine *machine, uint64_t number, const uint8_t *pristine,
                          uint64_t pages);
-/* A page of the wide area. */
+/* A page of the unlogged area. */
 void udfvm_span_zero_page(const uint8_t *page);
 /* Reply and request of a call that ended; what lies in the hot set is left to it. */
 void udfvm_span_end_call(struct udfvm_vm *vm);
 /* Gives the memory of the input window back, of a VM that is restored. */
 int udfvm_span_drop_input(struct udfvm_vm *vm, struct udfvm_error *error);
-/* madvise(2) on guest memory. */
-int udfvm_span_advise(const uint8_t *at, uint64_t length, int advice);
-
 #endif

@@ -1,5 +1,5 @@
-/* The wide area: the output window past its first 2 MiB, and the scratch that calls use for large
- * blocks of memory.
+/* The unlogged area: the output window past its first 2 MiB, and the scratch that calls use for
+ * large blocks of memory.
  *
  * Where dirty pages are logged KVM maps memory by 4 KiB, and the first write to each costs a fault.
  * That is right for the few pages that a small call writes, and ruinous for results of megabytes.
@@ -25,8 +25,8 @@
 
 #include "internal.h"
 
-#define PIECE        (256ull << 10)
-#define SHARED_LEAST (1ull << 20) /* less is zeroed at once */
+#define CHUNK      (256ull << 10)
+#define MIN_SHARED (1ull << 20) /* less is zeroed at once */
 
 #define ENTRY_PRESENT (1ull << 63) /* Linux, Documentation/admin-guide/mm/pagemap.rst */
 #define ENTRY_SWAPPED (1ull << 62)
@@ -45,17 +45,17 @@ struct pm_scan_arg {
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
 #endif
 
-int64_t udfvm_wide_open(struct udfvm_vm *vm)
+int64_t udfvm_unlogged_open(struct udfvm_vm *vm)
 {
     struct machine *machine = &vm->machine;
-    if (machine->wide_bytes == 0)
+    if (machine->unlogged_bytes == 0)
         return -1;
-    if (machine->wide_open)
+    if (machine->unlogged_open)
         return 0;
     vm->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     udfvm_system_area_open(machine);
     udfvm_page_tables_keep(machine);
-    machine->wide_open = true;
+    machine->unlogged_open = true;
     return 0;
 }
 
@@ -71,11 +71,11 @@ static bool zero(const uint8_t *from, const uint8_t *to)
     return written;
 }
 
-/* A piece is PIECE bytes of the spans one after the other. */
-static void zero_piece(struct work *work, size_t index)
+/* A chunk is CHUNK bytes of the spans one after the other. */
+static void zero_chunk(struct work *work, size_t index)
 {
     struct scrub *scrub = (struct scrub *)work;
-    uint64_t skip = index * PIECE, left = PIECE;
+    uint64_t skip = index * CHUNK, left = CHUNK;
     for (size_t i = 0; i < scrub->count && left; i++) {
         const uint64_t length = (uint64_t)(scrub->spans[i].to - scrub->spans[i].from);
         if (skip >= length) {
@@ -101,9 +101,9 @@ static uint64_t bytes_of(const struct scrub *scrub)
 static void begin(struct scrub *scrub, bool any)
 {
     const uint64_t bytes = bytes_of(scrub);
-    scrub->work = (struct work){ .piece = zero_piece, .pieces = (bytes + PIECE - 1) / PIECE };
+    scrub->work = (struct work){ .chunk = zero_chunk, .chunks = (bytes + CHUNK - 1) / CHUNK };
     scrub->pending = any;
-    if (bytes >= SHARED_LEAST)
+    if (bytes >= MIN_SHARED)
         udfvm_work_offer(&scrub->work);
 }
 
@@ -122,20 +122,20 @@ static void add_span(struct scrub *scrub, uint64_t from, uint64_t to)
         last->to = (const uint8_t *)to;
         return;
     }
-    if (scrub->count == WIDE_SPANS)
+    if (scrub->count == MAX_EXTENTS)
         zero_now(scrub);
     scrub->spans[scrub->count++] = (struct extent){ (const uint8_t *)from, (const uint8_t *)to };
 }
 
 static bool scan_regions(struct udfvm_vm *vm, uint64_t start, uint64_t end)
 {
-    struct page_region regions[WIDE_SPANS] = { { .start = 0 } };
+    struct page_region regions[MAX_EXTENTS] = { { .start = 0 } };
     struct pm_scan_arg arguments = {
         .size = sizeof arguments,
         .start = start,
         .end = end,
         .vec = (uint64_t)regions,
-        .vec_len = WIDE_SPANS,
+        .vec_len = MAX_EXTENTS,
         .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
         .return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
     };
@@ -169,7 +169,7 @@ static bool scan_entries(struct udfvm_vm *vm, uint64_t start, uint64_t end)
 /* Finds what is resident or swapped out; false where that cannot be told. */
 static bool scan(struct udfvm_vm *vm)
 {
-    const uint64_t start = (uint64_t)vm->machine.wide, end = start + vm->machine.wide_bytes;
+    const uint64_t start = (uint64_t)vm->machine.unlogged, end = start + vm->machine.unlogged_bytes;
     if (vm->pagemap < 0 || (!scan_regions(vm, start, end) && !scan_entries(vm, start, end)))
         return false;
     begin(&vm->scrub, vm->scrub.count != 0 || atomic_load(&vm->scrub.written));
@@ -178,25 +178,25 @@ static bool scan(struct udfvm_vm *vm)
 
 static int drop(const struct machine *machine, struct udfvm_error *error)
 {
-    if (udfvm_span_advise(machine->wide, machine->wide_bytes, MADV_DONTNEED))
-        return udfvm_fail_errno(error, "dropping the pages of the wide area");
+    if (udfvm_machine_advise(machine->unlogged, machine->unlogged_bytes, MADV_DONTNEED))
+        return udfvm_fail_errno(error, "dropping the pages of the unlogged area");
     return UDFVM_OK;
 }
 
-int udfvm_wide_scrub(struct udfvm_vm *vm, struct udfvm_error *error)
+int udfvm_unlogged_scrub(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    if (!vm->machine.wide_open)
+    if (!vm->machine.unlogged_open)
         return UDFVM_OK;
-    udfvm_wide_abandon(vm); /* of a restore that failed */
+    udfvm_unlogged_abandon(vm); /* of a restore that failed */
     vm->scrub.count = 0;
     atomic_store(&vm->scrub.written, false);
     if (!scan(vm))
         return drop(&vm->machine, error);
     vm->large = vm->large || bytes_of(&vm->scrub) >= HUGE_PAGE;
-    return bytes_of(&vm->scrub) >= SHARED_LEAST ? UDFVM_OK : udfvm_wide_settle(vm, error);
+    return bytes_of(&vm->scrub) >= MIN_SHARED ? UDFVM_OK : udfvm_unlogged_settle(vm, error);
 }
 
-int udfvm_wide_settle(struct udfvm_vm *vm, struct udfvm_error *error)
+int udfvm_unlogged_settle(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     struct scrub *scrub = &vm->scrub;
     if (!scrub->pending)
@@ -211,11 +211,11 @@ int udfvm_wide_settle(struct udfvm_vm *vm, struct udfvm_error *error)
     return code;
 }
 
-int udfvm_wide_drop(struct udfvm_vm *vm, struct udfvm_error *error)
+int udfvm_unlogged_drop(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    if (!vm->machine.wide_open)
+    if (!vm->machine.unlogged_open)
         return UDFVM_OK;
-    udfvm_wide_abandon(vm);
+    udfvm_unlogged_abandon(vm);
     vm->scrub.count = 0;
     const int code = drop(&vm->machine, error);
     if (code != UDFVM_OK)
@@ -223,7 +223,7 @@ int udfvm_wide_drop(struct udfvm_vm *vm, struct udfvm_error *error)
     return code;
 }
 
-void udfvm_wide_abandon(struct udfvm_vm *vm)
+void udfvm_unlogged_abandon(struct udfvm_vm *vm)
 {
     if (vm->scrub.pending)
         udfvm_work_abandon(&vm->scrub.work);

@@ -1,9 +1,9 @@
 /* A second thread for work on megabytes: copying batches, zeroing what calls wrote.
  *
- * One processor does not move data as fast as memory can. So such work is cut into pieces, which
+ * One processor does not move data as fast as memory can. So such work is cut into chunks, which
  * whoever waits for it and the worker take in turn. The worker is a help, never a need: where it
  * does not get a processor the waiting thread does all of it, at no loss but that of one look at a
- * lock for each piece. It starts with the first work that is offered, and ends when there was none
+ * lock for each chunk. It starts with the first work that is offered, and ends when there was none
  * for a while.
  */
 #include <sched.h>
@@ -15,7 +15,7 @@
 
 #define IDLE_SECONDS 1
 #define SPIN \
-    4000u /* looks at the worker's last piece before the waiting thread sleeps: some 50 us */
+    4000u /* looks at the worker's last chunk before the waiting thread sleeps: some 50 us */
 
 enum life { LIFE_NONE, LIFE_RUNS, LIFE_ENDED };
 
@@ -25,7 +25,7 @@ static struct {
     pthread_t thread;
     enum life life;
     bool stop;
-    struct work *first; /* work with pieces that nobody took */
+    struct work *first; /* work with chunks that nobody took */
 } worker = { .lock = PTHREAD_MUTEX_INITIALIZER,
              .offered = PTHREAD_COND_INITIALIZER,
              .finished = PTHREAD_COND_INITIALIZER };
@@ -39,19 +39,19 @@ static void unlink_work(const struct work *work)
         }
 }
 
-/* Does one piece; false where none is left to take. Called with the lock held, and returns with it.
+/* Does one chunk; false where none is left to take. Called with the lock held, and returns with it.
  */
-static bool do_piece(struct work *work)
+static bool do_chunk(struct work *work)
 {
-    if (work->next == work->pieces)
+    if (work->next == work->chunks)
         return false;
     const size_t index = work->next++;
-    if (work->next == work->pieces)
+    if (work->next == work->chunks)
         unlink_work(work);
     pthread_mutex_unlock(&worker.lock);
-    work->piece(work, index);
+    work->chunk(work, index);
     pthread_mutex_lock(&worker.lock);
-    if (atomic_fetch_add(&work->done, 1) + 1 == work->pieces)
+    if (atomic_fetch_add(&work->done, 1) + 1 == work->chunks)
         pthread_cond_broadcast(&worker.finished);
     return true;
 }
@@ -76,7 +76,7 @@ static void *run_worker(void *unused)
                           &(struct sched_param){ .sched_priority = 0 });
     pthread_mutex_lock(&worker.lock);
     while (wait_for_work())
-        do_piece(worker.first);
+        do_chunk(worker.first);
     worker.life = LIFE_ENDED;
     pthread_cond_broadcast(&worker.finished);
     pthread_mutex_unlock(&worker.lock);
@@ -130,13 +130,13 @@ void udfvm_work_offer(struct work *work)
 void udfvm_work_finish(struct work *work)
 {
     pthread_mutex_lock(&worker.lock);
-    while (do_piece(work))
+    while (do_chunk(work))
         ;
     pthread_mutex_unlock(&worker.lock);
-    for (unsigned i = 0; i < SPIN && atomic_load(&work->done) < work->pieces; i++)
+    for (unsigned i = 0; i < SPIN && atomic_load(&work->done) < work->chunks; i++)
         _mm_pause();
     pthread_mutex_lock(&worker.lock);
-    while (atomic_load(&work->done) < work->pieces)
+    while (atomic_load(&work->done) < work->chunks)
         pthread_cond_wait(&worker.finished, &worker.lock);
     pthread_mutex_unlock(&worker.lock);
 }
@@ -144,9 +144,9 @@ void udfvm_work_finish(struct work *work)
 void udfvm_work_abandon(struct work *work)
 {
     pthread_mutex_lock(&worker.lock);
-    if (work->next < work->pieces)
+    if (work->next < work->chunks)
         unlink_work(work);
-    work->pieces = work->next;
+    work->chunks = work->next;
     pthread_mutex_unlock(&worker.lock);
     udfvm_work_finish(work);
 }

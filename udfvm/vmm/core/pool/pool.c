@@ -5,9 +5,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "image/image_format.h"
+#include "image/image.h"
 
-#define IDLE_MOST  8u          /* more idle VMs than this are closed: they hold memory */
+#define DEFAULT_MAX_IDLE 8u    /* more idle VMs than this are closed: they hold memory */
 #define WAIT_SLICE 50000000ull /* nanoseconds between two looks whether a signal ends the wait */
 
 struct udfvm_pool {
@@ -17,7 +17,7 @@ struct udfvm_pool {
     unsigned generation;
     struct udfvm_image *base;
     const struct udfvm_files *files;
-    unsigned limit, live, idle_count, idle_most;
+    unsigned limit, live, idle_count, max_idle;
     bool closed; /* no more VMs are taken */
     struct idle {
         struct udfvm_vm *vm;
@@ -103,7 +103,7 @@ udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct ud
     pool->base = udfvm_image_retain(base);
     pool->files = files;
     pool->limit = limit;
-    pool->idle_most = IDLE_MOST;
+    pool->max_idle = DEFAULT_MAX_IDLE;
     pool->idle = idle;
     register_pool(pool);
     return pool;
@@ -129,7 +129,7 @@ static struct udfvm_vm *pick_idle(struct udfvm_pool *pool, const struct udfvm_im
         if (pool->idle[i].vm->image == image)
             return remove_idle(pool, i);
     const bool moves = pool->idle_count &&
-                       (pool->idle_count >= pool->idle_most || pool->live == pool->limit);
+                       (pool->idle_count >= pool->max_idle || pool->live == pool->limit);
     return moves ? remove_idle(pool, 0) : NULL;
 }
 
@@ -313,7 +313,7 @@ static bool put_idle(struct udfvm_pool *pool, struct udfvm_vm *vm, unsigned *too
         pool->idle[pool->idle_count++] = (struct idle){ vm, udfvm_monotonic_ns() };
         pthread_cond_signal(&pool->freed);
     }
-    *too_many = pool->idle_count > pool->idle_most ? pool->idle_most : UINT_MAX;
+    *too_many = pool->idle_count > pool->max_idle ? pool->max_idle : UINT_MAX;
     pthread_mutex_unlock(&pool->lock);
     return kept;
 }
@@ -429,7 +429,7 @@ void udfvm_pool_set_idle(udfvm_pool *pool, unsigned most)
     if (pool->generation != udfvm_fork_generation())
         return;
     pthread_mutex_lock(&pool->lock);
-    pool->idle_most = most;
+    pool->max_idle = most;
     const bool many = pool->idle_count > most;
     pthread_mutex_unlock(&pool->lock);
     if (many)

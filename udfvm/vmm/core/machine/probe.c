@@ -1,10 +1,13 @@
 /* What differs between processors, KVMs and emulators and no feature bit tells: a VM tries it, once
  * per process. */
-#include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
-#include "internal.h"
+#include "udfvm_abi.h"
+
+#include "base/error.h"
+#include "base/pages.h"
+#include "machine/machine.h"
 
 enum { UNKNOWN = 0, KNOWN = 1, SYSCALL_STAYS = 2, BITMAP_IGNORED = 4, HAS_KEYS = 8 };
 
@@ -21,34 +24,29 @@ static const uint8_t vectors[4][16] = {
 /* Runs to the next hypercall; the vector (a multiple of 16) whose code makes it, or 0. */
 static uint64_t run_to_hypercall(const struct machine *machine, struct udfvm_error *error)
 {
-    while (ioctl(machine->vcpu, KVM_RUN, 0) < 0)
-        if (errno != EINTR && errno != EAGAIN) {
-            udfvm_fail_errno(error, "KVM_RUN");
-            return 0;
-        }
-    const struct kvm_run *run = machine->run;
-    if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT &&
-        run->io.port == UDFVM_PORT)
-        return run->s.regs.regs.rip & ~15ull;
-    udfvm_fail(error, UDFVM_E_PROTOCOL,
-               "a first look at the virtual processor ended at %#llx (KVM exit %u)",
-               (unsigned long long)run->s.regs.regs.rip, run->exit_reason);
+    enum hypervisor_exit last;
+    do {
+        last = udfvm_hypervisor_run(machine->hypervisor);
+    } while (last == EXIT_INTERRUPTED);
+    if (last == EXIT_HYPERCALL)
+        return machine->registers->rip & ~15ull;
+    udfvm_hypervisor_fail_exit(machine->hypervisor, last, error);
     return 0;
 }
 
 static void enter_at(const struct machine *machine, uint64_t address, uint64_t rflags)
 {
-    machine->run->s.regs.regs = (struct kvm_regs){ .rip = address,
-                                                   .rsp = UDFVM_BOOT_STACK,
-                                                   .rflags = rflags };
-    machine->run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+    *machine->registers = (struct registers){ .rip = address,
+                                              .rsp = UDFVM_BOOT_STACK,
+                                              .rflags = rflags };
+    udfvm_hypervisor_load_registers(machine->hypervisor);
 }
 
 /* The VM's own flags have IOPL 3, and LSTAR is the gate that only ring 0 can execute: what does not
  * work becomes an exception. */
 static int try_out(const struct machine *machine, int *found, struct udfvm_error *error)
 {
-    udfvm_span_load(machine, vectors, sizeof vectors);
+    udfvm_machine_load(machine, vectors, sizeof vectors);
     enter_at(machine, UDFVM_VECTOR_BOOT, GUEST_RFLAGS);
     const uint64_t port = run_to_hypercall(machine, error);
     if (!port)

@@ -1,6 +1,6 @@
 /* The image file and its mapping. */
-#ifndef UDFVM_IMAGE_FORMAT_H
-#define UDFVM_IMAGE_FORMAT_H
+#ifndef UDFVM_IMAGE_IMAGE_H
+#define UDFVM_IMAGE_IMAGE_H
 
 #include "internal.h"
 

@@ -1,29 +1,10 @@
 /* Life of a VM: booted for a build, or opened on an image. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "image/image_format.h"
-
-int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *error)
-{
-    const uint64_t windows[] = { config->input_window, config->output_window };
-    if (config->memory % HUGE_PAGE || config->memory < 8 * HUGE_PAGE || config->memory > MEMORY_MAX)
-        return udfvm_fail(error, UDFVM_E_ARGUMENT,
-                          "memory must be a multiple of 2 MiB from 16 MiB to 64 GiB");
-    for (int i = 0; i < 2; i++)
-        if (windows[i] % HUGE_PAGE || windows[i] == 0 || windows[i] > UDFVM_MAX_WINDOW)
-            return udfvm_fail(error, UDFVM_E_ARGUMENT,
-                              "windows must be multiples of 2 MiB, 16 GiB at most");
-    if (config->scratch % HUGE_PAGE || config->scratch > UDFVM_MAX_WINDOW ||
-        config->output_window + config->scratch > UDFVM_MAX_WINDOW)
-        return udfvm_fail(
-            error, UDFVM_E_ARGUMENT,
-            "scratch must be a multiple of 2 MiB, with the output window 16 GiB at most");
-    return UDFVM_OK;
-}
+#include "image/image.h"
 
 static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_image *image,
                         const struct udfvm_files *files, struct udfvm_error *error)
@@ -33,7 +14,7 @@ static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_im
         udfvm_fail_errno(error, "allocating a VM");
         return NULL;
     }
-    vm->machine.fd = vm->machine.vcpu = vm->pagemap = -1;
+    vm->pagemap = -1;
     vm->config = *config;
     udfvm_log_create(&vm->log);
     vm->files = files;
@@ -48,15 +29,11 @@ static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_im
     if (code == UDFVM_OK)
         code = udfvm_machine_create(&vm->machine, config, image ? image->fd : -1,
                                     image ? image->offset + image->header->pages_offset : 0, error);
-    if (code == UDFVM_OK)
-        code = udfvm_signals_admit(vm->machine.vcpu, error);
     if (code == UDFVM_OK && image)
         code = udfvm_image_map_holes(image, &vm->machine, error);
     if (code == UDFVM_OK) {
-        int khz = ioctl(vm->machine.vcpu, KVM_GET_TSC_KHZ, 0);
-        if (khz <= 0)
-            code = udfvm_fail_errno(error, "KVM_GET_TSC_KHZ");
-        vm->tsc_khz = (uint32_t)khz;
+        vm->tsc_khz = udfvm_hypervisor_tsc_khz(vm->machine.hypervisor, error);
+        code = vm->tsc_khz ? UDFVM_OK : UDFVM_E_SYSTEM;
     }
     if (code == UDFVM_OK && image)
         code = udfvm_hot_set_create(&vm->hot, &vm->machine, error);
@@ -112,11 +89,10 @@ int udfvm_vm_check(const udfvm_vm *vm, struct udfvm_error *error)
 
 static void start_registers(struct udfvm_vm *vm)
 {
-    struct kvm_run *run = vm->machine.run;
-    run->s.regs.regs = (struct kvm_regs){ .rip = UDFVM_VECTOR_BOOT,
-                                          .rsp = UDFVM_BOOT_STACK,
-                                          .rflags = vm->machine.rflags };
-    run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+    *vm->machine.registers = (struct registers){ .rip = UDFVM_VECTOR_BOOT,
+                                                 .rsp = UDFVM_BOOT_STACK,
+                                                 .rflags = vm->machine.rflags };
+    udfvm_hypervisor_load_registers(vm->machine.hypervisor);
 }
 
 static char *copy_log(const struct udfvm_vm *vm)
@@ -160,7 +136,7 @@ udfvm_vm *udfvm_vm_boot(const struct udfvm_config *config, const void *kernel, s
     if (!vm)
         return NULL;
     vm->state = VM_UNSEALED;
-    udfvm_span_load(&vm->machine, kernel, kernel_length);
+    udfvm_machine_load(&vm->machine, kernel, kernel_length);
     code = boot(vm, boot_payload, boot_length, limits, error);
     udfvm_files_close_all(vm);
     if (report)
@@ -226,7 +202,7 @@ void udfvm_vm_close(udfvm_vm *vm)
     if (udfvm_vm_forked(vm))
         udfvm_machine_forget_memory(&vm->machine);
     else
-        udfvm_wide_abandon(vm);
+        udfvm_unlogged_abandon(vm);
     udfvm_machine_destroy(&vm->machine);
     if (vm->pagemap >= 0)
         close(vm->pagemap);
@@ -250,7 +226,7 @@ void udfvm_vm_set_end(udfvm_vm *vm, uint64_t monotonic_ns)
 
 void udfvm_vm_set_idle_spin(udfvm_vm *vm, uint32_t microseconds)
 {
-    vm->idle_spin_us = microseconds < IDLE_SPIN_MOST_US ? microseconds : IDLE_SPIN_MOST_US;
+    vm->idle_spin_us = microseconds < MAX_IDLE_SPIN_US ? microseconds : MAX_IDLE_SPIN_US;
 }
 
 void udfvm_vm_add_wait(udfvm_vm *vm, uint64_t waited_ns)

@@ -2,7 +2,11 @@
  * stub loads. */
 #include <string.h>
 
-#include "internal.h"
+#include "udfvm_abi.h"
+
+#include "base/error.h"
+#include "base/pages.h"
+#include "machine/machine.h"
 
 /* Every entry has its accessed and dirty bits set, so that no page-table walk ever writes to a
  * table. */
@@ -68,7 +72,7 @@ static void map_memory(const struct machine *machine)
     uint8_t *system = machine->system;
     const uint64_t user = ENTRY_PRESENT | ENTRY_USER;
     const uint64_t end = SYSTEM_SIZE + machine->memory_bytes,
-                   input = end + UDFVM_LOGGED_OUTPUT + machine->wide_bytes;
+                   input = end + UDFVM_LOGGED_OUTPUT + machine->unlogged_bytes;
     map_huge(system, SYSTEM_PD, SYSTEM_SIZE, SYSTEM_SIZE, end - SYSTEM_SIZE, user | ENTRY_WRITE);
     unmap_guard(system, end);
     map_huge(system, SYSTEM_PD_OUTPUT, UDFVM_OUTPUT_BASE, end, UDFVM_LOGGED_OUTPUT,
@@ -82,7 +86,7 @@ static void map_memory(const struct machine *machine)
 void udfvm_system_area_open(const struct machine *machine)
 {
     map_huge(machine->system, SYSTEM_PD_OUTPUT, UDFVM_OUTPUT_BASE + UDFVM_LOGGED_OUTPUT,
-             SYSTEM_SIZE + machine->memory_bytes + UDFVM_LOGGED_OUTPUT, machine->wide_bytes,
+             SYSTEM_SIZE + machine->memory_bytes + UDFVM_LOGGED_OUTPUT, machine->unlogged_bytes,
              ENTRY_PRESENT | ENTRY_USER |
                  ENTRY_WRITE); /* a program may compile code into its memory */
 }
@@ -158,5 +162,5 @@ void udfvm_system_area_state(uint8_t *system, const struct sealed_state *state)
     memcpy(system + STATE_RESUME_RIP, &state->resume_rip, sizeof state->resume_rip);
     memcpy(system + STATE_FS_BASE, &state->fs_base, sizeof state->fs_base);
     memcpy(system + STATE_GS_BASE, &state->gs_base, sizeof state->gs_base);
-    memcpy(system + SYSTEM_XSAVE, state->xsave, XSAVE_MAX);
+    memcpy(system + SYSTEM_XSAVE, state->xsave, MAX_XSAVE);
 }

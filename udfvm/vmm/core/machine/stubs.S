@@ -3,7 +3,7 @@
    SYSTEM_GATES, out of reach for ring 3; what ring 3 runs to SYSTEM_STUBS, which ring 0 cannot
    execute where the processor has SMEP. Ring-0 instructions are emulated on PVM (about 230 ns
    each), so they are few. */
-#include "kvm/layout.h"
+#include "machine/layout.h"
 #include "udfvm_abi.h"
 
 #define TRAP_SYSCALL_RIP  (UDFVM_TRAP_BASE + 0)

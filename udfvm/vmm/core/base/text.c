@@ -1,9 +1,10 @@
 /* Text of a guest made fit to be shown: bounded, valid UTF-8, with what a terminal would obey, or
  * an eye would miss, written out. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "internal.h"
+#include "api.h"
 
 #define FORM_MAX 12u /* bytes of one visible form */
 #define MARK_MAX 96u

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "internal.h"
+#include "base/error.h"
 
 void udfvm_error_clear(struct udfvm_error *error)
 {

@@ -1,24 +1,23 @@
 /* Putting memory back: the hot set.
  *
- * KVM logs which pages of the memory slot the guest wrote (span.c adds what the host writes). Bits
- * are read but not cleared, so a page that was written once stays writable and never faults again;
- * instead it belongs to the hot set, whose pages are all copied back from the image after every
- * call, neighbours in one go. Pages that calls have stopped writing leave the set: their bits are
- * cleared, which write-protects them again. Their memory is given back once there are more than a
- * few of them.
+ * The hypervisor logs which pages of the memory slot the guest wrote (span.c adds what the host
+ * writes). Bits are read but not cleared, so a page that was written once stays writable and never
+ * faults again; instead it belongs to the hot set, whose pages are all copied back from the image
+ * after every call, neighbours in one go. Pages that calls have stopped writing leave the set:
+ * their bits are cleared, which write-protects them again. Their memory is given back once there
+ * are more than a few of them.
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
-#include "image/image_format.h"
+#include "image/image.h"
 
 #define SAMPLE_EVERY 64u   /* restores between two looks at which hot pages were really written */
 #define SAMPLES_IDLE 4u    /* a page not written in so many samples cools */
 #define COOL_ABOVE   16u   /* not worth it for a smaller set */
 #define LARGE_SET    1024u /* pages; copying them costs more than the call itself */
-#define COLD_MOST                                                                                  \
+#define MAX_COLD                                                                                   \
     384u /* cooled pages whose memory is kept: many are soon hot again, and each run of them costs \
             a system call to drop */
 #define DROP_SET 16384u /* pages; 64 MiB: so many are given back to the machine at once */
@@ -82,9 +81,7 @@ static int by_number(const void *left, const void *right)
 int udfvm_vm_collect_dirty(struct udfvm_vm *vm, struct udfvm_error *error)
 {
     struct hot_set *set = &vm->hot;
-    struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = set->dirty };
-    if (ioctl(vm->machine.fd, KVM_GET_DIRTY_LOG, &log) < 0)
-        return udfvm_fail_errno(error, "KVM_GET_DIRTY_LOG");
+    UDFVM_TRY(udfvm_hypervisor_dirty_pages(vm->machine.hypervisor, SLOT_LOGGED, set->dirty, error));
     for (size_t chunk = 0; chunk < set->words; chunk += 8) {
         uint64_t any = 0;
         for (size_t word = chunk; word < chunk + 8; word++)
@@ -104,7 +101,7 @@ int udfvm_hot_set_add(struct udfvm_vm *vm, uint64_t offset, uint64_t length)
 {
     const uint64_t logged = vm->hot.words * 64 * PAGE;
     if (!vm->image || length == 0 || offset >= logged)
-        return UDFVM_OK; /* never restored; the wide area is not logged */
+        return UDFVM_OK; /* never restored; the unlogged area is not logged */
     length = length < logged - offset ? length : logged - offset;
     for (uint64_t number = offset / PAGE; number <= (offset + length - 1) / PAGE; number++)
         if (!(vm->hot.bits[number / 64] >> number % 64 & 1)) {
@@ -120,7 +117,8 @@ int udfvm_hot_set_add(struct udfvm_vm *vm, uint64_t offset, uint64_t length)
 static int drop_run(const struct udfvm_vm *vm, uint64_t first, uint64_t pages,
                     struct udfvm_error *error)
 {
-    if (pages && udfvm_span_advise(vm->machine.memory + first * PAGE, pages * PAGE, MADV_DONTNEED))
+    if (pages &&
+        udfvm_machine_advise(vm->machine.memory + first * PAGE, pages * PAGE, MADV_DONTNEED))
         return udfvm_fail_errno(error, "giving back memory of a micro-VM");
     return UDFVM_OK;
 }
@@ -170,12 +168,9 @@ static int cool(struct udfvm_vm *vm, uint32_t samples_idle, struct udfvm_error *
         set->cold[word] |= set->dirty[word];
         set->cold_count += (size_t)__builtin_popcountll(set->dirty[word]);
     }
-    struct kvm_clear_dirty_log clear = { .slot = 1,
-                                         .num_pages = (uint32_t)(set->words * 64),
-                                         .dirty_bitmap = set->dirty };
-    if (ioctl(vm->machine.fd, KVM_CLEAR_DIRTY_LOG, &clear) < 0)
-        return udfvm_fail_errno(error, "KVM_CLEAR_DIRTY_LOG");
-    return set->cold_count > COLD_MOST ? drop_cold(vm, error) : UDFVM_OK;
+    UDFVM_TRY(udfvm_hypervisor_clear_dirty(vm->machine.hypervisor, SLOT_LOGGED, set->words * 64,
+                                           set->dirty, error));
+    return set->cold_count > MAX_COLD ? drop_cold(vm, error) : UDFVM_OK;
 }
 
 /* Notes which hot pages the last call really wrote. */
@@ -220,7 +215,7 @@ static void copy_back(struct udfvm_vm *vm)
     set->pages_copied += set->count;
 }
 
-_Static_assert(COLD_MOST < LARGE_SET, "what is dropped as a whole is not kept as cold");
+_Static_assert(MAX_COLD < LARGE_SET, "what is dropped as a whole is not kept as cold");
 
 /* The whole set goes: what was written is dropped rather than copied back, but for what a layer
  * stores. */
@@ -246,7 +241,7 @@ static int drop_set(struct udfvm_vm *vm, struct udfvm_error *error)
 
 int udfvm_vm_drop_buffers(struct udfvm_vm *vm, struct udfvm_error *error)
 {
-    const int code = udfvm_wide_drop(vm, error);
+    const int code = udfvm_unlogged_drop(vm, error);
     return code == UDFVM_OK ? udfvm_span_drop_input(vm, error) : code;
 }
 
@@ -294,7 +289,7 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
                                 : UDFVM_OK;
     vm->reply_shared = false;
     if (code == UDFVM_OK) /* first: the worker zeroes while pages are copied here */
-        code = udfvm_wide_scrub(vm, error);
+        code = udfvm_unlogged_scrub(vm, error);
     if (code == UDFVM_OK)
         code = udfvm_vm_collect_dirty(vm, error);
     if (code == UDFVM_OK) {

@@ -1,0 +1,20 @@
+/* The clock of deadlines, CLOCK_MONOTONIC, and time stamps of the processor. */
+#ifndef UDFVM_BASE_CLOCK_H
+#define UDFVM_BASE_CLOCK_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#define UDFVM_NEVER (UINT64_MAX / 2)
+
+uint64_t udfvm_monotonic_ns(void);
+/* Waits of the condition end by that clock. */
+void udfvm_condition_init(pthread_cond_t *condition);
+/* Between time stamps of two threads: the later look may have the earlier stamp, where the other
+ * thread, or its processor, is ahead. */
+static inline uint64_t udfvm_ticks_between(uint64_t since, uint64_t now)
+{
+    return now > since ? now - since : 0;
+}
+
+#endif

@@ -1,0 +1,31 @@
+/* The process: forks that were made of it, and interrupts. */
+#include "base/process.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "api.h"
+
+static atomic_uint fork_generation = 1;
+static int (*_Atomic interrupt_hook)(void);
+
+unsigned udfvm_fork_generation(void)
+{
+    return atomic_load_explicit(&fork_generation, memory_order_relaxed);
+}
+
+void udfvm_fork_generation_next(void)
+{
+    atomic_fetch_add(&fork_generation, 1);
+}
+
+void udfvm_set_interrupt_hook(int (*hook)(void))
+{
+    atomic_store(&interrupt_hook, hook);
+}
+
+bool udfvm_interrupted(void)
+{
+    int (*hook)(void) = atomic_load(&interrupt_hook);
+    return hook && hook() != 0;
+}

@@ -1,0 +1,254 @@
+/* A machine: guest memory as it is mapped, the system area, and a hypervisor's VM on both. */
+#include "machine/machine.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "udfvm_abi.h"
+
+#include "base/error.h"
+#include "base/pages.h"
+
+#define RFLAGS_TF_DF_AC_IF 0x40700ull
+
+enum { SLOT_FIXED = 0, SLOT_INPUT = 2, SLOT_UNLOGGED = 3, SLOT_TABLES = 4 }; /* 1: SLOT_LOGGED */
+
+static int map_anonymous(const uint8_t **mapped, uint64_t bytes, struct udfvm_error *error)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED)
+        return udfvm_fail_errno(error, "mapping %llu bytes of guest memory",
+                                (unsigned long long)bytes);
+    *mapped = at;
+    return UDFVM_OK;
+}
+
+static void unmap(const uint8_t *at, uint64_t bytes)
+{
+    munmap((void *)(uintptr_t)at, bytes);
+}
+
+/* Aligned to 2 MiB, so that KVM can use huge pages. */
+static int map_aligned(const uint8_t **mapped, uint64_t bytes, struct udfvm_error *error)
+{
+    const uint8_t *at = NULL;
+    UDFVM_TRY(map_anonymous(&at, bytes + HUGE_PAGE, error));
+    uint64_t head = (HUGE_PAGE - (uintptr_t)at % HUGE_PAGE) % HUGE_PAGE;
+    if (head)
+        unmap(at, head);
+    unmap(at + head + bytes, HUGE_PAGE - head);
+    *mapped = at + head;
+    return UDFVM_OK;
+}
+
+/* Program memory, output window and scratch lie together, in the guest's physical memory as here.
+ */
+static uint64_t mapped_bytes(const struct machine *machine)
+{
+    return machine->memory_bytes + UDFVM_LOGGED_OUTPUT + machine->unlogged_bytes;
+}
+
+static int map_system(struct machine *machine, struct udfvm_error *error)
+{
+    const uint8_t *at = NULL;
+    int code = map_anonymous(&at, SYSTEM_SIZE, error);
+    machine->system = (uint8_t *)(uintptr_t)at;
+    return code;
+}
+
+static int map_guest(struct machine *machine, int image_fd, uint64_t image_offset,
+                     struct udfvm_error *error)
+{
+    UDFVM_TRY(map_system(machine, error));
+    UDFVM_TRY(map_aligned(&machine->memory, mapped_bytes(machine), error));
+    UDFVM_TRY(map_aligned(&machine->input, machine->input_bytes, error));
+    machine->output = machine->memory + machine->memory_bytes;
+    machine->unlogged = machine->output + UDFVM_LOGGED_OUTPUT;
+    if (machine->unlogged_bytes)
+        udfvm_machine_advise(machine->unlogged, machine->unlogged_bytes, MADV_HUGEPAGE);
+    udfvm_machine_advise(machine->input, machine->input_bytes, MADV_HUGEPAGE);
+    if (image_fd < 0)
+        udfvm_machine_advise(machine->memory, machine->memory_bytes, MADV_HUGEPAGE);
+    else if (mmap((void *)(uintptr_t)machine->memory, machine->memory_bytes, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, image_fd,
+                  (off_t)image_offset) == MAP_FAILED)
+        return udfvm_fail_errno(error, "mapping the image");
+    /* A forked child cannot use the VM; sharing its pages copy-on-write would only make the
+     * parent's fault again. */
+    udfvm_machine_advise(machine->system, SYSTEM_SIZE, MADV_DONTFORK);
+    udfvm_machine_advise(machine->memory, mapped_bytes(machine), MADV_DONTFORK);
+    udfvm_machine_advise(machine->input, machine->input_bytes, MADV_DONTFORK);
+    return UDFVM_OK;
+}
+
+/* Where ring 3 enters ring 0 by `syscall`, and the tables of the system area. */
+static struct processor_setup processor_setup(const struct machine *machine)
+{
+    return (struct processor_setup){
+        .page_tables = SYSTEM_PML4,
+        .gdt = { SYSTEM_GDT, 0x7f },
+        .idt = { SYSTEM_IDT, 32 * 16 - 1 },
+        .task = { SYSTEM_TSS, SYSTEM_TSS_END - SYSTEM_TSS - 1 },
+        .code_selector = SELECTOR_RING3_CODE,
+        .data_selector = SELECTOR_RING3_DATA,
+        .task_selector = SELECTOR_TSS,
+        .star = (uint64_t)SELECTOR_STAR_USER << 48 | (uint64_t)SELECTOR_RING0_CODE << 32,
+        .system_call_entry = machine->behaviour.syscall_stays ? SYSTEM_STUBS : SYSTEM_GATES,
+        .flags_mask = RFLAGS_TF_DF_AC_IF,
+    };
+}
+
+static int create_vm(struct machine *machine, bool logged, struct udfvm_error *error)
+{
+    const uint64_t logged_bytes = machine->memory_bytes + UDFVM_LOGGED_OUTPUT;
+    const struct processor_setup setup = processor_setup(machine);
+    struct memory_slot slots[MAX_MEMORY_SLOTS] = {
+        { .number = SLOT_FIXED,
+          .read_only = true,
+          .bytes = SYSTEM_FIXED_END,
+          .host = machine->system },
+        { .number = SLOT_TABLES,
+          .physical = SYSTEM_FIXED_END,
+          .bytes = SYSTEM_SIZE - SYSTEM_FIXED_END,
+          .host = machine->system + SYSTEM_FIXED_END },
+        { .number = SLOT_LOGGED,
+          .logged = logged,
+          .physical = SYSTEM_SIZE,
+          .bytes = logged_bytes,
+          .host = machine->memory },
+        { .number = SLOT_INPUT,
+          .physical = SYSTEM_SIZE + mapped_bytes(machine),
+          .bytes = machine->input_bytes,
+          .host = machine->input },
+    };
+    size_t count = 4;
+    if (machine->unlogged_bytes)
+        slots[count++] = (struct memory_slot){ .number = SLOT_UNLOGGED,
+                                               .physical = SYSTEM_SIZE + logged_bytes,
+                                               .bytes = machine->unlogged_bytes,
+                                               .host = machine->unlogged };
+    UDFVM_TRY(udfvm_hypervisor_create(&machine->hypervisor, slots, count, &setup, error));
+    machine->registers = udfvm_hypervisor_registers(machine->hypervisor);
+    return UDFVM_OK;
+}
+
+int udfvm_machine_create_as(struct machine *machine, const struct udfvm_config *config,
+                            const struct behaviour *behaviour, int image_fd, uint64_t image_offset,
+                            struct udfvm_error *error)
+{
+    int code;
+    *machine = (struct machine){
+        .memory_bytes = config->memory - SYSTEM_SIZE,
+        .input_bytes = config->input_window,
+        .output_bytes = config->output_window,
+        .unlogged_bytes = config->output_window - UDFVM_LOGGED_OUTPUT + config->scratch,
+        .behaviour = *behaviour,
+        .rflags = GUEST_RFLAGS | (behaviour->bitmap_ignored ? RFLAGS_IOPL_3 : 0),
+    };
+    UDFVM_TRY_GOTO(code, failed, map_guest(machine, image_fd, image_offset, error));
+    udfvm_system_area_fill(machine);
+    udfvm_page_tables_keep(machine);
+    UDFVM_TRY_GOTO(code, failed, create_vm(machine, image_fd >= 0, error));
+    return UDFVM_OK;
+failed:
+    udfvm_machine_destroy(machine);
+    return code;
+}
+
+int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config, int image_fd,
+                         uint64_t image_offset, struct udfvm_error *error)
+{
+    struct behaviour behaviour;
+    *machine = (struct machine){ .hypervisor = NULL };
+    UDFVM_TRY(udfvm_behaviour(&behaviour, error));
+    return udfvm_machine_create_as(machine, config, &behaviour, image_fd, image_offset, error);
+}
+
+void udfvm_machine_forget_memory(struct machine *machine)
+{
+    machine->system = NULL;
+    machine->memory = machine->input = NULL;
+    machine->registers = NULL;
+    if (machine->hypervisor)
+        udfvm_hypervisor_forget_memory(machine->hypervisor);
+}
+
+void udfvm_machine_destroy(struct machine *machine)
+{
+    udfvm_hypervisor_destroy(machine->hypervisor);
+    udfvm_page_tables_forget(machine);
+    if (machine->system)
+        unmap(machine->system, SYSTEM_SIZE);
+    if (machine->memory)
+        unmap(machine->memory, mapped_bytes(machine));
+    if (machine->input)
+        unmap(machine->input, machine->input_bytes);
+    *machine = (struct machine){ .hypervisor = NULL };
+}
+
+int udfvm_machine_renew(struct machine *machine, struct udfvm_error *error)
+{
+    /* Page tables and ring-0 stack are written anew; what the VM could not write stays, the sealed
+     * state among it. */
+    if (udfvm_machine_advise(machine->system + SYSTEM_FIXED_END, SYSTEM_SIZE - SYSTEM_FIXED_END,
+                             MADV_DONTNEED))
+        return udfvm_fail_errno(error, "dropping the page tables");
+    udfvm_system_area_fill(machine);
+    if (machine->unlogged_open)
+        udfvm_system_area_open(machine);
+    const int code = udfvm_hypervisor_renew(machine->hypervisor, error);
+    machine->registers = udfvm_hypervisor_registers(machine->hypervisor);
+    return code;
+}
+
+void udfvm_machine_load(const struct machine *machine, const void *data, uint64_t length)
+{
+    memcpy((void *)(uintptr_t)machine->memory, data, length);
+}
+
+int udfvm_machine_advise(const uint8_t *memory, uint64_t length, int advice)
+{
+    return madvise((void *)(uintptr_t)memory, length, advice);
+}
+
+int udfvm_machine_inherit_output(const struct machine *machine, bool inherit,
+                                 struct udfvm_error *error)
+{
+    if (udfvm_machine_advise(machine->output, UDFVM_LOGGED_OUTPUT + machine->unlogged_bytes,
+                             inherit ? MADV_DOFORK : MADV_DONTFORK))
+        return udfvm_fail_errno(error, "madvise of the output window");
+    return UDFVM_OK;
+}
+
+const void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length)
+{
+    if (address >= SYSTEM_SIZE && address - SYSTEM_SIZE <= machine->memory_bytes &&
+        length <= machine->memory_bytes - (address - SYSTEM_SIZE))
+        return machine->memory + (address - SYSTEM_SIZE);
+    const uint64_t window = UDFVM_LOGGED_OUTPUT +
+                            (machine->unlogged_open ? machine->unlogged_bytes : 0);
+    if (address >= UDFVM_OUTPUT_BASE && address - UDFVM_OUTPUT_BASE <= window &&
+        length <= window - (address - UDFVM_OUTPUT_BASE))
+        return machine->output + (address - UDFVM_OUTPUT_BASE);
+    return NULL;
+}
+
+int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *error)
+{
+    const uint64_t windows[] = { config->input_window, config->output_window };
+    if (config->memory % HUGE_PAGE || config->memory < 8 * HUGE_PAGE || config->memory > MAX_MEMORY)
+        return udfvm_fail(error, UDFVM_E_ARGUMENT,
+                          "memory must be a multiple of 2 MiB from 16 MiB to 64 GiB");
+    for (int i = 0; i < 2; i++)
+        if (windows[i] % HUGE_PAGE || windows[i] == 0 || windows[i] > UDFVM_MAX_WINDOW)
+            return udfvm_fail(error, UDFVM_E_ARGUMENT,
+                              "windows must be multiples of 2 MiB, 16 GiB at most");
+    if (config->scratch % HUGE_PAGE || config->scratch > UDFVM_MAX_WINDOW ||
+        config->output_window + config->scratch > UDFVM_MAX_WINDOW)
+        return udfvm_fail(
+            error, UDFVM_E_ARGUMENT,
+            "scratch must be a multiple of 2 MiB, with the output window 16 GiB at most");
+    return UDFVM_OK;
+}

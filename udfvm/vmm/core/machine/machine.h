@@ -1,0 +1,96 @@
+/* A machine: guest memory as it is mapped, the system area, and a hypervisor's VM on both. What is
+ * here holds for any hypervisor. */
+#ifndef UDFVM_MACHINE_MACHINE_H
+#define UDFVM_MACHINE_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api.h"
+#include "hypervisor.h"
+#include "machine/layout.h"
+
+#define MAX_MEMORY (64ull << 30)
+#define MAX_XSAVE  ((size_t)(SYSTEM_XSAVE_END - SYSTEM_XSAVE))
+
+/* Program memory and the logged part of the output window. */
+#define SLOT_LOGGED 1u
+
+/* ---- probe.c: what differs between processors, KVMs and emulators and can only be found by
+ * trying; tried once per process ---- */
+struct behaviour {
+    bool syscall_stays;  /* `syscall` at ring 3 arrives at LSTAR still at CPL 3 */
+    bool bitmap_ignored; /* the I/O bitmap permits nothing: the hypercall port needs IOPL 3 */
+    bool has_keys;       /* ring 3 can write PKRU, whatever CR4 says */
+};
+int udfvm_behaviour(struct behaviour *behaviour, struct udfvm_error *error);
+
+/* ---- machine.c ---- */
+struct machine {
+    struct hypervisor *hypervisor;
+    struct registers *registers; /* the hypervisor's */
+    uint8_t *system; /* SYSTEM_SIZE bytes, guest physical 0: the host's own, see system_area.c */
+    /* What guests see of these is written through memory/span.h alone. */
+    const uint8_t *memory; /* program memory (guest physical 2 MiB on), then the logged part of the
+                              output window: one slot */
+    const uint8_t *output; /* inside the mapping of `memory` */
+    const uint8_t *unlogged; /* the rest of the output window, and scratch: a slot that is not
+                                logged; see memory/unlogged.c */
+    const uint8_t *input;
+    uint64_t memory_bytes; /* without the first 2 MiB */
+    uint64_t output_bytes, input_bytes;
+    uint64_t unlogged_bytes;
+    bool unlogged_open; /* the guest can reach it */
+    struct behaviour behaviour;
+    uint64_t rflags;      /* at ring 3, but for status flags */
+    uint8_t *page_tables; /* a copy; NULL: there was no memory for it */
+};
+int udfvm_config_check(const struct udfvm_config *config, struct udfvm_error *error);
+/* Guest memory is anonymous (image_fd < 0) or a private mapping of image_fd at image_offset, and
+ * logged then. */
+int udfvm_machine_create(struct machine *machine, const struct udfvm_config *config, int image_fd,
+                         uint64_t image_offset, struct udfvm_error *error);
+/* The same, where the behaviour is not known yet. */
+int udfvm_machine_create_as(struct machine *machine, const struct udfvm_config *config,
+                            const struct behaviour *behaviour, int image_fd, uint64_t image_offset,
+                            struct udfvm_error *error);
+void udfvm_machine_destroy(struct machine *machine);
+/* A new VM on the same guest memory, which stays as it is; what the dirty log said is lost. */
+int udfvm_machine_renew(struct machine *machine, struct udfvm_error *error);
+/* In a forked child, which has no such mappings: destroying must not unmap what lies there now. */
+void udfvm_machine_forget_memory(struct machine *machine);
+/* Whether a forked child gets a copy, made on writing, of the output window and scratch. */
+int udfvm_machine_inherit_output(const struct machine *machine, bool inherit,
+                                 struct udfvm_error *error);
+/* Host address of [address, address + length) in guest virtual memory that ring 3 can write (RAM,
+ * output window), to read it; NULL if it is not. */
+const void *udfvm_machine_address(const struct machine *machine, uint64_t address, uint64_t length);
+
+/* Contents of program memory from its start, of a machine that never ran. */
+void udfvm_machine_load(const struct machine *machine, const void *data, uint64_t length);
+/* madvise(2) on guest memory. */
+int udfvm_machine_advise(const uint8_t *memory, uint64_t length, int advice);
+
+/* ---- page_tables.c ---- */
+void udfvm_page_tables_keep(struct machine *machine); /* as they are now, they are right */
+bool udfvm_page_tables_changed(const struct machine *machine);
+void udfvm_page_tables_forget(struct machine *machine);
+
+/* ---- system_area.c ---- */
+void udfvm_system_area_fill(const struct machine *machine);
+/* Lets the guest reach unlogged memory. */
+void udfvm_system_area_open(const struct machine *machine);
+uint64_t udfvm_system_area_resume_stub(const struct machine *machine);
+bool udfvm_system_area_stack_used(
+    const uint8_t *system); /* there was an exception since it was scrubbed */
+void udfvm_system_area_scrub_stack(uint8_t *system);
+/* Sealed state that the resume stub loads. */
+struct sealed_state {
+    struct registers registers; /* general registers; RIP is the resume stub */
+    uint64_t resume_rip, fs_base, gs_base;
+    uint64_t xsave_length;
+    uint8_t xsave[SYSTEM_XSAVE_END - SYSTEM_XSAVE];
+};
+void udfvm_system_area_state(uint8_t *system, const struct sealed_state *state);
+
+#endif
