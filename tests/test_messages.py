@@ -66,7 +66,8 @@ def test_a_result_that_is_no_json() -> None:
         return {"a": float("nan")}
 
     with pytest.raises(
-        udfvm.UDFError, match="ValueError: the function returned what is no JSON: "
+        udfvm.UDFError,
+        match="ValueError: the function returned a value that JSON cannot represent: ",
     ) as caught:
         document()
     assert "json/" not in str(caught.value)

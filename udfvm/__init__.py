@@ -1,5 +1,5 @@
-"""User-defined functions in micro-VMs: every call of a Python function runs in a fresh virtual
-machine, from Python, Arrow and SQL.
+"""User-defined functions in micro-VMs: every call of a function from Python runs in a fresh virtual
+machine. The functions can be called from Python, Arrow and SQL.
 
 >>> import udfvm
 >>> @udfvm.udf
@@ -9,8 +9,8 @@ machine, from Python, Arrow and SQL.
 4.0
 
 ``udfvm.sqlite`` and ``udfvm.arrow`` register UDFs as SQL functions and as functions of
-``pyarrow.compute``; ``udfvm.errors`` has the exceptions. This module imports neither pyarrow nor
-the core, and of its own parts only what ``udf`` needs: the first use does.
+``pyarrow.compute``. ``udfvm.errors`` has the exceptions. Importing this module loads only what
+``udf`` needs, and neither pyarrow nor the core: these are loaded at first use.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Numbers and switches among options.
+"""Checks of numbers and switches among options.
 
-What makes no sense raises OptionError, with the option's name: what is no number, or out of range,
-as nan and infinity are.
+Each raises OptionError, with the option's name, for a value of another type or out of range. NaN
+and infinity are out of range.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from typing import Any, Final
 from udfvm.errors import OptionError
 
 MAX_SECONDS: Final = 1e9  # seconds: some 30 years
-MAX_COUNT: Final = 1 << 60  # bytes, or how often: the core has 64 bits for either
+MAX_COUNT: Final = 1 << 60  # bytes or calls: the core has 64 bits for both
 _MAX_SHOWN: Final = 100
 
 
 def _is_switch(value: object) -> bool:
-    """A bool, numpy's included, which Python would take for a number."""
+    """Returns True for a bool, numpy's included. Python would take it for a number."""
     return type(value).__name__ in ("bool", "bool_")
 
 
 def shown(value: object) -> str:
-    """What was passed, for the text of an error."""
+    """Returns the repr of a value, shortened for an error."""
     try:
         text = repr(value)
-    except ValueError:  # Python does not write out ints of some thousand digits
+    except ValueError:  # the interpreter's limit on digits (sys.set_int_max_str_digits)
         return "a huge number"
     return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
 
 
 def is_whole(value: object) -> bool:
-    """Whether it is a whole number: an int, or what libraries such as numpy declare to be one."""
+    """Returns True for a whole number: an int, or a type that is registered as one, as numpy's."""
     return isinstance(value, numbers.Integral) and not _is_switch(value)
 
 
 def check_count(option: str, count: Any, minimum: int = 0, maximum: int = MAX_COUNT) -> int:
-    """The whole number.
+    """Returns a whole number within its range.
 
     >>> check_count("size", 64, 1, 4096)
     64
@@ -52,7 +52,7 @@ def check_count(option: str, count: Any, minimum: int = 0, maximum: int = MAX_CO
 def check_seconds(
     option: str, seconds: Any, minimum: float = 0.0, maximum: float = MAX_SECONDS
 ) -> float:
-    """The number of seconds.
+    """Returns a number of seconds within its range.
 
     >>> check_seconds("timeout", "1s")
     Traceback (most recent call last):
@@ -65,9 +65,9 @@ def check_seconds(
         )
     try:
         number = float(seconds)
-    except OverflowError:  # an int that no float can be
+    except OverflowError:  # an int out of the range of floats
         number = float("inf")
-    if not minimum <= number <= maximum:  # nan is nowhere
+    if not minimum <= number <= maximum:  # false for NaN, too
         raise OptionError(
             f"{option}={shown(seconds)} must be from {minimum:g} to {maximum:g} seconds"
         )
@@ -75,7 +75,7 @@ def check_seconds(
 
 
 def check_switch(option: str, value: Any) -> bool:
-    """The bool.
+    """Returns a bool.
 
     >>> check_switch("files", False)
     False

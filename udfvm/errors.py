@@ -1,6 +1,6 @@
 """Exceptions: one for each failure that a user can cause. All derive from ``Error``.
 
-The text of each says what happened, to which UDF, at which row where that is known, and what to do.
+The text of each says what happened, to which UDF, at which row if that is known, and what to do.
 
 >>> issubclass(CallTimeoutError, CallError) and issubclass(CallError, Error)
 True
@@ -15,7 +15,7 @@ from udfvm.guest_text import visible
 
 
 class Code(enum.IntEnum):
-    """``enum udfvm_code`` of the core."""
+    """The numbers of ``enum udfvm_code``, in ``udfvm/vmm/core/api.h``."""
 
     OK = 0
     NO_KVM = 1
@@ -41,8 +41,15 @@ class Code(enum.IntEnum):
 
 
 class Error(Exception):
-    """Base of everything that udfvm raises on its own account. Errors of all classes can be
-    pickled, with their attributes.
+    """The base of all errors that udfvm raises itself.
+
+    Errors of all classes can be pickled, with their attributes.
+
+    >>> try:
+    ...     udfvm.udf(lambda x: x)
+    ... except udfvm.Error as error:
+    ...     type(error).__name__
+    'SignatureError'
     """
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -52,8 +59,8 @@ class Error(Exception):
 def _restored(
     cls: type[Error], arguments: tuple[object, ...], attributes: dict[str, object]
 ) -> Error:
-    """An error as it was. ``__init__`` is passed over: it would make the text anew, of arguments
-    that are not kept.
+    """Returns an error as it was, without a call of ``__init__``: the arguments that the text was
+    made from are not kept.
     """
     error = cls.__new__(cls)
     error.args = arguments
@@ -65,15 +72,19 @@ def _restored(
 
 
 class KVMUnavailableError(Error):
-    """``/dev/kvm`` is absent, or is no KVM that micro-VMs can use."""
+    """``/dev/kvm`` does not exist, or is a KVM that micro-VMs cannot use."""
 
 
 class KVMPermissionError(KVMUnavailableError):
-    """``/dev/kvm`` is there, but this user may not open it."""
+    """``/dev/kvm`` exists, but this user may not open it."""
 
 
 class HostError(Error):
-    """A system call that the host needs failed. ``errno`` is its error number."""
+    """A system call of the host failed.
+
+    Attributes:
+        errno: its error number, as in the module ``errno``; 0 if there is none.
+    """
 
     def __init__(self, message: str, errno: int = 0) -> None:
         super().__init__(message)
@@ -81,23 +92,41 @@ class HostError(Error):
 
 
 class SignatureError(Error, TypeError):
-    """A function cannot become a UDF as it is declared."""
+    """A function cannot become a UDF as it is declared. It is also a ``TypeError``.
+
+    >>> udfvm.udf(lambda x: x, name="same")
+    Traceback (most recent call last):
+    udfvm.errors.SignatureError: UDF 'same': parameter 'x' has no type: annotate it, or pass ...
+    """
 
 
 class OptionError(Error, ValueError):
-    """An option has a value that it cannot have; where it is a function's own option, the cause of
-    a ``SignatureError``.
+    """An option has a value that it cannot have. It is also a ``ValueError``.
+
+    For an option of a function it is the cause of a ``SignatureError``.
+
+    >>> udfvm.Pool(size=0)
+    Traceback (most recent call last):
+    udfvm.errors.OptionError: size=0 must be from 1 to 4096
     """
 
 
 class TypeMappingError(Error, TypeError):
-    """A value or column does not fit the declared type.
+    """A value or column does not fit the declared type. It is also a ``TypeError``.
 
     Attributes:
-        argument, position: name of the argument, and its place from 1 on; None where it is not
-            about one.
-        row: index of the row in the argument, None where it is a single value or its type.
-        reason: what is the matter with it; the whole text, where that says no more.
+        argument: the argument's name; None if the error is not about one.
+        position: the argument's position, counted from 1; None if the error is not about one.
+        row: the row's index in the argument; None for a single value, and for an error about its
+            type.
+        reason: what is wrong with the value; the whole text if nothing shorter is known.
+
+    >>> @udfvm.udf
+    ... def half(x: float) -> float:
+    ...     return x / 2
+    >>> half("3")
+    Traceback (most recent call last):
+    udfvm.errors.TypeMappingError: UDF 'half': argument 'x' (position 1) ...
     """
 
     argument: str | None = None
@@ -111,22 +140,34 @@ class TypeMappingError(Error, TypeError):
 
 
 class UnknownUDFError(Error, LookupError):
-    """No UDF of that name is registered."""
+    """No UDF of that name is registered. It is also a ``LookupError``.
+
+    >>> udfvm.arrow.unregister(None, "absent")
+    Traceback (most recent call last):
+    udfvm.errors.UnknownUDFError: no UDF named 'absent' is registered in pyarrow.compute
+    """
 
 
 class ImageError(Error):
-    """An image is damaged, foreign, or of another version."""
+    """An image is damaged, or was written by another program or version."""
 
 
 class CacheError(ImageError):
-    """A file or directory of the image cache cannot be used: something else is in its place, others
-    can write it, or this user cannot.
+    """A file or directory of the image cache cannot be used.
+
+    Another file is in its place, other users can write it, or this user cannot.
     """
 
 
 class BuildError(Error):
-    """An image could not be built. ``report`` is what the guest wrote to its standard output and
-    error.
+    """An image could not be built.
+
+    Attributes:
+        report: what the guest wrote to its standard output and error, or a compiler to its own.
+
+    >>> udfvm.from_c("int half(int x) { return x / 2 }", "half", signature="(i32) -> i32")
+    Traceback (most recent call last):
+    udfvm.errors.BuildError: UDF 'half' does not compile...
     """
 
     def __init__(self, message: str, report: str = "") -> None:
@@ -135,19 +176,28 @@ class BuildError(Error):
 
 
 class BusyError(Error):
-    """All VMs of a pool stayed busy for as long as the call was willing to wait."""
+    """All VMs of a pool stayed busy for the time that the call waits (``Pool(wait=...)``)."""
 
 
 class PoolClosedError(Error):
-    """A function was called whose pool is closed."""
+    """A function was called after its pool was closed.
+
+    >>> with udfvm.Pool() as pool:
+    ...     @udfvm.udf(pool=pool)
+    ...     def half(x: float) -> float:
+    ...         return x / 2
+    >>> half(3.0)
+    Traceback (most recent call last):
+    udfvm.errors.PoolClosedError: ...
+    """
 
 
 class ForkedError(Error):
     """A VM or pool of the parent process was used in a forked child.
 
     Attributes:
-        during_call: the process was forked in the middle of the call, by a host function or a
-            signal handler. The parent goes on with it.
+        during_call: True if the process was forked during the call, by a host function or a signal
+            handler. The call goes on in the parent.
     """
 
     during_call: bool = False
@@ -157,15 +207,26 @@ class ForkedError(Error):
 
 
 class CallError(Error):
-    """A call failed. The VM is restored; the next call is not affected. Its text, much of which may
-    be the guest's, has at most 64 KiB, and control characters in it are written out.
+    """A call failed. The VM is restored, and the next call is not affected.
+
+    The text has at most 64 KiB. Much of it may come from the guest: control characters are written
+    out.
 
     Attributes:
-        udf: name of the UDF, None where the core was used without one.
-        row: index of the row in all that the caller passed, or in the batch, where the text says
-            so; None where it is not known.
-        output: what the function had printed in the call, to its standard output and error in
-            order; control characters are written out.
+        udf: the UDF's name; None if the core was used without one.
+        row: the row's index in all that the caller passed, or in the batch if the text says so;
+            None if it is not known.
+        output: what the function printed in the call, to standard output and error in order, with
+            control characters written out.
+
+    >>> @udfvm.udf
+    ... def inverse(x: float) -> float:
+    ...     return 1 / x
+    >>> try:
+    ...     inverse(0.0)
+    ... except udfvm.CallError as error:
+    ...     error.udf, error.output
+    ('inverse', '')
     """
 
     output: str = ""
@@ -176,8 +237,9 @@ class CallError(Error):
         self.locate(row)
 
     def locate(self, row: int | None, *, of_batch: bool = False) -> None:
-        """Says which row it was; ``of_batch``: a row of a batch, whose place in all of the rows
-        nobody knows.
+        """Sets the row that failed, and adds it to the text.
+
+        ``of_batch`` says that ``row`` counts in a batch whose position among all rows is not known.
         """
         where = f"UDF {self.udf!r}" if self.udf else ""
         if row is not None:
@@ -191,9 +253,18 @@ class UDFError(CallError):
     """The function raised an exception.
 
     Attributes:
-        guest_type: name of the exception's type, qualified unless built in.
+        guest_type: the name of the exception's type, qualified unless it is built in.
         guest_message: its text.
         guest_traceback: the traceback, as Python prints it, from the user's first frame on.
+
+    >>> @udfvm.udf
+    ... def inverse(x: float) -> float:
+    ...     return 1 / x
+    >>> try:
+    ...     inverse(0.0)
+    ... except udfvm.UDFError as error:
+    ...     error.guest_type, error.guest_message
+    ('ZeroDivisionError', 'float division by zero')
     """
 
     def __init__(
@@ -214,42 +285,98 @@ class UDFError(CallError):
 
 
 class CallTimeoutError(CallError, TimeoutError):
-    """The call did not end by its deadline (``timeout=``)."""
+    """The call did not end by its deadline (``timeout=``). It is also a ``TimeoutError``.
+
+    >>> @udfvm.udf(timeout=0.1)
+    ... def endless() -> int:
+    ...     while True:
+    ...         pass
+    >>> endless()
+    Traceback (most recent call last):
+    udfvm.errors.CallTimeoutError: UDF 'endless': the call did not end within 0.1 s; ...
+    """
 
 
 class OutputLimitError(CallError):
-    """The result was larger than ``max_output=``, or than the memory of the function allows.
+    """The result is larger than ``max_output=``, or than the function's memory allows.
 
     Attributes:
-        size: bytes of the result, as far as the guest said.
+        size: bytes of the result, as far as the guest reported them.
+
+    >>> @udfvm.udf(max_output=100)
+    ... def long() -> str:
+    ...     return "x" * 1000
+    >>> long()
+    Traceback (most recent call last):
+    udfvm.errors.OutputLimitError: UDF 'long': ...
     """
 
     size = 0
 
 
 class LogLimitError(CallError):
-    """The function wrote more than ``max_log=`` bytes to its standard output and error, and was
-    declared ``log="strict"``.
+    """A function with ``log="strict"`` printed more than ``max_log=`` bytes.
+
+    >>> @udfvm.udf(log="strict", max_log=4)
+    ... def talks() -> int:
+    ...     print("hello, world")
+    ...     return 1
+    >>> talks()
+    Traceback (most recent call last):
+    udfvm.errors.LogLimitError: UDF 'talks': ...
     """
 
 
 class HostFunctionError(CallError):
-    """A host function failed that the function called (``host_functions=``); its exception is the
-    cause. The guest learns nothing of it.
+    """A host function that the function called (``host_functions=``) raised.
+
+    Its exception is the ``__cause__``. The guest learns nothing of it.
+
+    >>> def price(item: str) -> float:
+    ...     raise LookupError(item)
+    >>> @udfvm.udf(host_functions=[price])
+    ... def cost(item: str, count: int) -> float:
+    ...     return price(item) * count
+    >>> cost("nail", 3)
+    Traceback (most recent call last):
+    udfvm.errors.HostFunctionError: UDF 'cost': ...
     """
 
 
 class HostCallLimitError(CallError):
-    """The function called host functions more often than ``host_calls=`` allows."""
+    """The function called host functions more often than ``host_calls=`` allows.
+
+    >>> def price(item: str) -> float:
+    ...     return 0.1
+    >>> @udfvm.udf(host_functions=[price], host_calls=1)
+    ... def sum_of_two(item: str) -> float:
+    ...     return price(item) + price(item)
+    >>> sum_of_two("nail")
+    Traceback (most recent call last):
+    udfvm.errors.HostCallLimitError: UDF 'sum_of_two': ...
+    """
 
 
 class InputTooLargeError(CallError):
-    """The arguments do not fit the input window."""
+    """The arguments do not fit into the input window."""
 
 
 class GuestCrashError(CallError):
-    """The guest program died of a signal (``signal``) at the instruction ``rip``, for touching
-    ``address`` where that applies.
+    """A signal ended the guest program.
+
+    Attributes:
+        signal: the signal's number, as in the module ``signal``.
+        address: the address whose access failed; 0 if the signal has none.
+        rip: the address of the instruction.
+
+    >>> crash = udfvm.from_c(
+    ...     "int crash(int x) { return *(volatile int *)0 + x; }", "crash", signature="(i32) -> i32"
+    ... )
+    >>> try:
+    ...     crash(1)
+    ... except udfvm.GuestCrashError as error:
+    ...     error.signal, error.address
+    (11, 0)
     """
 
     def __init__(
@@ -262,7 +389,21 @@ class GuestCrashError(CallError):
 
 
 class GuestExitError(CallError):
-    """The guest program ended itself (``os._exit``) with ``status``."""
+    """The guest program ended itself.
+
+    Attributes:
+        status: its exit status.
+
+    >>> import os
+    >>> @udfvm.udf
+    ... def leaves() -> int:
+    ...     os._exit(3)
+    >>> try:
+    ...     leaves()
+    ... except udfvm.GuestExitError as error:
+    ...     error.status
+    3
+    """
 
     def __init__(self, message: str, udf: str | None, row: int | None, status: int) -> None:
         super().__init__(message, udf, row)
@@ -270,12 +411,22 @@ class GuestExitError(CallError):
 
 
 class GuestDeadlockError(CallError):
-    """Every thread of the guest program waits for something that can no longer happen."""
+    """Every thread of the guest program waits for an event that cannot happen any more.
+
+    >>> import threading
+    >>> @udfvm.udf
+    ... def waits() -> bool:
+    ...     return threading.Event().wait()
+    >>> waits()
+    Traceback (most recent call last):
+    udfvm.errors.GuestDeadlockError: UDF 'waits': ...
+    """
 
 
 class ProtocolError(CallError):
-    """The guest broke the rules of its boundary: a reply or hypercall that an honest guest cannot
-    make.
+    """The guest broke the rules of its boundary.
+
+    It sent a reply or hypercall that an honest guest cannot send.
     """
 
 
@@ -291,7 +442,7 @@ PERMISSION_ADVICE = (
 )
 
 
-# What is raised for a failure that the core reports by its code and a message alone, and advice.
+# The exceptions for failures that the core reports by a code and a message alone, and advice.
 _OF_HOST: Final[dict[Code, tuple[type[Exception], str]]] = {
     Code.NO_KVM: (KVMUnavailableError, f". {KVM_ADVICE}"),
     Code.PERMISSION: (KVMPermissionError, f". {PERMISSION_ADVICE}"),
@@ -330,8 +481,9 @@ def from_core(
     udf: str | None = None,
     row: int | None = None,
 ) -> BaseException:
-    """The exception for a failure that the core reported; ``KeyboardInterrupt`` for an interrupted
-    call.
+    """Returns the exception for a failure that the core reported.
+
+    Returns ``KeyboardInterrupt`` for an interrupted call.
 
     >>> from_core(Code.TIMEOUT, "the call did not end within 1 s", udf="score")
     CallTimeoutError("UDF 'score': the call did not end within 1 s; ...")

@@ -1,4 +1,4 @@
-"""Where the installed package is, and what of it goes into guests."""
+"""The location of the installed package, and of its files for guests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GUEST: Final = PACKAGE / "_guest"  # the guest kernel and the runtimes, built
 
 
 def get_include() -> str:
-    """The folder of ``udfvm.h``, for compilers of native functions.
+    """Returns the folder of ``udfvm.h``, for compilers of native functions.
 
     >>> import os, udfvm
     >>> os.listdir(udfvm.get_include())

@@ -1,6 +1,4 @@
-"""Options that do not exist: named, with those that do, and with the one that was probably
-meant.
-"""
+"""Errors for unknown options: they name the known ones, and the one that was probably meant."""
 
 from __future__ import annotations
 
@@ -14,23 +12,23 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def unknown_option(what: str, option: str, known: Iterable[str]) -> SignatureError:
-    """The error for an option that does not exist.
+    """Returns the error for an unknown option.
 
     >>> str(unknown_option("udf()", "timeot", ["name", "timeout"]))
-    'udf(): there is no option timeot=; there are name, timeout; did you mean timeout=?'
+    'udf(): unknown option timeot=; the options are name, timeout; did you mean timeout=?'
     """
     import difflib  # only where one was mistyped
 
     names = list(known)
     close = difflib.get_close_matches(option, names, 1)
     return SignatureError(
-        f"{what}: there is no option {option}=; there are {', '.join(names)}"
+        f"{what}: unknown option {option}=; the options are {', '.join(names)}"
         + (f"; did you mean {close[0]}=?" if close else "")
     )
 
 
 def check_options(what: str, options: Iterable[str], known: Iterable[str]) -> None:
-    """Raises ``SignatureError``, which is a ``TypeError``, for an option that is not known."""
+    """Raises ``SignatureError``, which is a ``TypeError``, for an unknown option."""
     names = list(known)
     for option in options:
         if option not in names:
@@ -38,18 +36,18 @@ def check_options(what: str, options: Iterable[str], known: Iterable[str]) -> No
 
 
 def option_names(options: type) -> list[str]:
-    """The options of a ``TypedDict``, those that it inherits included."""
+    """Returns the options of a ``TypedDict``, inherited ones included."""
     return list(options.__annotations__)
 
 
 def checks_options(function: _Function) -> _Function:
-    """Makes a function refuse options that it has not with ``SignatureError``."""
+    """Makes a function raise ``SignatureError`` for unknown options."""
     return checks_options_of()(function)
 
 
 def checks_options_of(*options: type) -> Callable[[_Function], _Function]:
-    """As ``checks_options``, for a function that takes the options of some ``TypedDict`` too, by
-    ``**options: Unpack[...]``.
+    """Does what ``checks_options`` does, for a function that also takes the options of a
+    ``TypedDict`` by ``**options: Unpack[...]``.
     """
 
     def decorate(function: _Function) -> _Function:

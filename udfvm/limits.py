@@ -23,7 +23,7 @@ DEFAULT_MEMORY: Final = 512 * MEBIBYTE
 MIN_MEMORY: Final = 16 * MEBIBYTE
 MAX_MEMORY: Final = 64 << 30
 WINDOW: Final = 128 * MEBIBYTE
-# Address space for large blocks of memory of a call; counted as its memory.
+# Address space for the large memory blocks of a call. It counts as the call's memory.
 SCRATCH: Final = 128 * MEBIBYTE
 DEFAULT_TIMEOUT: Final = 10.0
 DEFAULT_BUILD_TIMEOUT: Final = 300.0
@@ -38,10 +38,10 @@ _SIZE: Final = re.compile(
 
 
 def parse_size(size: int | str, option: str = "size", minimum: int = 0) -> int:
-    """Bytes of a size: a number, or text such as ``"64MiB"``, ``"1.5 GB"``, ``"512K"``. Units with
-    an i are powers of 1024, others of 1000.
+    """Returns the bytes of a size: a number, or text such as ``"64MiB"``, ``"1.5 GB"``, ``"512K"``.
 
-    Raises OptionError, a ValueError, for anything else.
+    Units with an i are powers of 1024, others of 1000. Raises OptionError, a ValueError, for
+    anything else.
 
     >>> parse_size("64MiB"), parse_size("1.5 kB"), parse_size(4096)
     (67108864, 1500, 4096)
@@ -63,8 +63,7 @@ def parse_size(size: int | str, option: str = "size", minimum: int = 0) -> int:
 
 
 def format_size(size: int) -> str:
-    """Bytes as text, in units that are powers of 1024, as memory, windows and the cache are
-    measured.
+    """Returns bytes as text, in units that are powers of 1024.
 
     >>> format_size(512 << 20), format_size(8 << 30), format_size(1_500_000), format_size(100)
     ('512 MiB', '8 GiB', '1.4 MiB', '100 bytes')
@@ -78,7 +77,7 @@ def format_size(size: int) -> str:
 
 
 def _nanoseconds(option: str, seconds: float | None) -> int:
-    """Nanoseconds of an option in seconds; 0 for None, which means no deadline. Raises
+    """Returns the nanoseconds of an option in seconds; 0, no deadline, for None. Raises
     OptionError.
     """
     if seconds is None:
@@ -90,20 +89,21 @@ def _nanoseconds(option: str, seconds: float | None) -> int:
 
 
 class Limits(NamedTuple):
-    """What a call may use. The host enforces every one of them.
+    """What a call may use. The host enforces every limit.
 
     Attributes:
-        memory: bytes of guest memory, interpreter and packages included; rounded up to 2 MiB.
+        memory: bytes of guest memory, interpreter and packages included; a multiple of 2 MiB.
         timeout_ns: wall-clock nanoseconds of one call; 0 for no deadline.
         max_output: bytes of the result; 0 for as many as the memory.
         max_log: bytes of standard output and error.
-        files: the function may read the interpreter's and packages' files (late imports need it).
-        deterministic: clock and randomness are fixed.
-        host_calls: calls of host functions.
+        files: True if the function may read the interpreter's and packages' files, as late imports
+            do.
+        deterministic: True if clock and randomness are fixed.
+        host_calls: how many host functions a call may call.
         build_timeout_ns: wall-clock nanoseconds of each step of building the image; 0 for no
             deadline.
-        log: where what it writes to its standard output and error goes; with "strict" more than
-            max_log bytes fail the call.
+        log: what happens to the standard output and error. With "strict" more than ``max_log``
+            bytes fail the call.
     """
 
     memory: int = DEFAULT_MEMORY
@@ -130,10 +130,15 @@ class Limits(NamedTuple):
         build_timeout: float | None = DEFAULT_BUILD_TIMEOUT,
         log: Log = "forward",
     ) -> Limits:
-        """Limits as users write them: sizes as in ``parse_size``, ``timeout`` in seconds (None: no
-        deadline).
+        """Returns limits as users write them.
 
-        Raises OptionError for what makes no sense.
+        Args:
+            memory, max_output, max_log: sizes, as for ``parse_size``.
+            timeout, build_timeout: seconds; None for no deadline.
+            files, deterministic, host_calls, log: as in ``Limits``.
+
+        Raises:
+            OptionError: a value makes no sense.
 
         >>> Limits.parse(memory="64MiB", timeout=0.5).timeout_ns
         500000000
@@ -163,7 +168,9 @@ class Limits(NamedTuple):
 
     @classmethod
     def of(cls, udf: str, **options: Any) -> Limits:
-        """Limits of a UDF, from what ``parse`` takes. Raises SignatureError, which names it."""
+        """Returns the limits of a UDF, from the arguments of ``parse``. Raises SignatureError,
+        which names it.
+        """
         try:
             return cls.parse(**options)
         except ValueError as error:

@@ -22,12 +22,12 @@ def check_log(log: object) -> None:
 
     >>> check_log("backward")
     Traceback (most recent call last):
-    ValueError: log='backward' is none of 'forward', 'drop' and 'strict', no logging.Logger, ...
+    ValueError: log='backward' must be 'forward', 'drop', 'strict', a logging.Logger or ...
     """
     if not (log in _WORDS if isinstance(log, str) else is_logger(log) or _takes_output(log)):
         raise ValueError(
-            f"log={log!r} is none of 'forward', 'drop' and 'strict', no logging.Logger, "
-            "and no function that can be called with (text, stream)"
+            f"log={log!r} must be 'forward', 'drop', 'strict', a logging.Logger or a function that"
+            " takes (text, stream)"
         )
 
 

@@ -153,9 +153,9 @@ def test_another_name(name: str) -> None:
     assert pc.call_function(name, [pa.array([1.0]), pa.array([2.0])]).to_pylist() == [50.0]
     with pytest.raises(udfvm.SignatureError, match="name= is the name of one function; got 2"):
         udfvm.arrow.register(None, function, function, name=name)
-    with pytest.raises(udfvm.SignatureError, match="'a b' is no name for a UDF"):
+    with pytest.raises(udfvm.SignatureError, match="'a b' cannot be the name of a UDF"):
         udfvm.arrow.register(None, function, name="a b")
-    with pytest.raises(udfvm.SignatureError, match=r"no option nme=.*did you mean name="):
+    with pytest.raises(udfvm.SignatureError, match=r"unknown option nme=.*did you mean name="):
         udfvm.arrow.register(None, function, nme=name)  # type: ignore[call-arg]
 
 

@@ -177,8 +177,8 @@ def test_functions_that_cannot_be_found(module: Path, function: str, message: st
                 r" unlucky 13\Z"
             ),
         ),
-        ("outside", "100 bytes at 0x7fff0000, which are not inside of its memory"),
-        ("junk", "24 bytes, which are no Arrow IPC file of 1 rows"),
+        ("outside", "100 bytes at 0x7fff0000, which lie outside its memory"),
+        ("junk", "24 bytes, which are not an Arrow IPC file of 1 rows"),
     ],
 )
 def test_bad_answers_end_the_call(module: Path, function: str, message: str) -> None:
@@ -286,7 +286,7 @@ def test_signatures_that_are_no_table_functions(module: Path) -> None:
     for code, name in ((module, "gcd"), (plain, "f")):
         with pytest.raises(
             errors.SignatureError,
-            match=rf"->> i32' is that of a table function, and '{name}' is none in the module",
+            match=rf"->> i32' is that of a table function, but '{name}' is not a table function",
         ):
             udfvm.from_wasm(code, name, signature="(i32, i32) ->> i32")
     with pytest.raises(
@@ -357,18 +357,22 @@ def test_other_versions_of_the_abi() -> None:
 @pytest.mark.parametrize(
     ("signature", "declared", "message"),
     [
-        ("f(int32)->struct<a:int32>", None, "takes or returns struct<a:int32>, which no UDF can"),
+        (
+            "f(int32)->struct<a:int32>",
+            None,
+            "takes or returns struct<a:int32>, which UDFs do not support",
+        ),
         (
             "f(struct Absent)->int32",
             None,
             "takes or returns struct Absent, which the module does not describe",
         ),
-        ("f(interval[])->int32", None, r"takes or returns interval, which no UDF can"),
-        ("f(int32)->time64", None, r"takes or returns time64, which no UDF can"),
+        ("f(interval[])->int32", None, r"takes or returns interval, which UDFs do not support"),
+        ("f(int32)->time64", None, r"takes or returns time64, which UDFs do not support"),
         (
             "f(int32)->null",
             None,
-            r"takes or returns null, which has no values: a function without a result is no UDF",
+            r"takes or returns null, which has no values: a UDF must return a value",
         ),
         ("f(int32)->int32", None, "does not export memory, alloc and dealloc"),
     ],

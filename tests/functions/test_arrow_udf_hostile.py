@@ -115,7 +115,8 @@ def test_offsets_and_lengths_that_lie() -> None:
     assert [udf(0), udf(1)] == [[1, 2, 3, 4], [2, 3]]
     for number in range(2, 8):
         with pytest.raises(
-            udfvm.UDFError, match="which are no Arrow IPC file of 1 rows with the declared result"
+            udfvm.UDFError,
+            match="which are not an Arrow IPC file of 1 rows with the declared result",
         ):
             udf(number)
     good, wide = arrow_file(pa.array(["abcde"], pa.large_string())), struct.pack("<2q", 0, 5)
@@ -128,7 +129,8 @@ def test_offsets_and_lengths_that_lie() -> None:
     assert [udf(0), udf(1)] == ["abcde", "bc"]
     for number in range(2, 6):
         with pytest.raises(
-            udfvm.UDFError, match="which are no Arrow IPC file of 1 rows with the declared result"
+            udfvm.UDFError,
+            match="which are not an Arrow IPC file of 1 rows with the declared result",
         ):
             udf(number)
     texts = arrow_file(pa.array([["ab"]])).replace(b"ab\0\0", b"\xff\xfe\0\0")
@@ -156,10 +158,10 @@ def test_offsets_and_lengths_that_lie() -> None:
             },
             "nested too deep or too large",
         ),
-        ({"A": "a:int32,a"}, "a, which is no field of a struct"),
-        ({"A": ""}, "which is no field of a struct"),
-        ({"A": "a<b:int32"}, "which is no field of a struct"),
-        ({"A": "a:interval"}, "interval, which no UDF can"),
+        ({"A": "a:int32,a"}, "a, which is not a field of a struct"),
+        ({"A": ""}, "which is not a field of a struct"),
+        ({"A": "a<b:int32"}, "which is not a field of a struct"),
+        ({"A": "a:interval"}, "interval, which UDFs do not support"),
         ({"A": "a:null"}, "null, which has no values"),
     ],
 )
@@ -169,9 +171,9 @@ def test_structs_that_are_none(structs: dict[str, str], message: str) -> None:
 
 
 def test_names_that_two_fields_have() -> None:
-    with pytest.raises((errors.SignatureError, errors.ProtocolError), match="of different names"):
+    with pytest.raises((errors.SignatureError, errors.ProtocolError), match="with different names"):
         udfvm.from_wasm(module({"f(struct A)->int32": SAME}, {"A": "a:int32,a:int32"}), "f")
-    with pytest.raises(errors.SignatureError, match="case does not count in SQL"):
+    with pytest.raises(errors.SignatureError, match="SQL ignores case"):
         udfvm.from_wasm(module({"f(int32)->>struct A": SAME_ROWS}, {"A": "a:int32,A:int32"}), "f")
     many = ",".join(f"f{number}:int8" for number in range(101))
     with pytest.raises(errors.SignatureError, match="the function has more than 100 columns"):

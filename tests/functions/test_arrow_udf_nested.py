@@ -98,7 +98,8 @@ def test_types_of_older_versions_of_the_abi(type_: str, version: str) -> None:
 )
 def test_names_of_other_versions_are_not_taken(version: str, type_: str) -> None:
     text = module({f"f(boolean)->{type_}": SAME}).replace("VERSION_3_0", f"VERSION_{version}")
-    with pytest.raises(errors.SignatureError, match=f"takes or returns {type_}, which no UDF can"):
+    refusal = f"takes or returns {type_}, which UDFs do not support"
+    with pytest.raises(errors.SignatureError, match=refusal):
         udfvm.from_wasm(text, "f")
 
 
@@ -200,7 +201,7 @@ def test_large_types_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "object.so").write_bytes(b"\x7fELF")
     with pytest.raises(
         errors.SignatureError,
-        match="a0 is large_string, which functions of shared objects have not: use text and blob",
+        match="a0 is large_string, which native functions do not support: use text and blob",
     ):
         udfvm.from_elf(tmp_path / "object.so", "f", signature="(large_string) -> i64")
 

@@ -146,7 +146,7 @@ def test_records_are_structs() -> None:
     assert point(float("inf"), True)["x"] == float("inf")
     with pytest.raises(
         apsw.SQLError,
-        match="ValueError: the result has a number that is not finite, for which JSON has no word",
+        match="ValueError: the result has a number that is not finite, which JSON cannot represent",
     ):
         connection.execute("SELECT point(9e999, 0)").fetchall()
 

@@ -334,7 +334,7 @@ def test_arguments_of_another_type() -> None:
 def test_native_functions_take_none() -> None:
     with pytest.raises(
         errors.SignatureError,
-        match="points is list<item: double>, which functions of shared objects have not",
+        match="points is list<item: double>, which native functions do not support",
     ):
         udfvm.from_c("double f(void) { return 0; }", "f", signature="(points: list<f64>) -> f64")
 

@@ -91,11 +91,11 @@ def test_copies_go_to_other_processes(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_options_that_a_copy_cannot_have(form: str) -> None:
     original = FORMS[form][0]()
-    with pytest.raises(errors.SignatureError, match=r"no option timeot=.*did you mean timeout="):
+    with pytest.raises(errors.SignatureError, match=r"unknown option timeot=.*did you mean timeout="):
         original.with_options(timeot=1)  # type: ignore[call-arg]
     with pytest.raises(errors.SignatureError, match="timeout= takes seconds as a number"):
         original.with_options(timeout="1s")  # type: ignore[arg-type]
-    with pytest.raises(errors.SignatureError, match="is no name for a UDF"):
+    with pytest.raises(errors.SignatureError, match="cannot be the name of a UDF"):
         original.with_options(name="no name")
     for option in {
         "table": ["isolation"],

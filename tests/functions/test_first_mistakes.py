@@ -248,7 +248,7 @@ def test_host_functions_of_the_wrong_shape(given: Any, message: str) -> None:
         ),
         (np, "packages= must be a list of names of modules, such as ['numpy']; got <module"),
         (None, "packages= must be a list of names of modules, such as ['pandas']; got None"),
-        ([np, "pandas"], "packages= has the module 'numpy': write its name, 'numpy'"),
+        ([np, "pandas"], "packages= has the module 'numpy': pass its name, 'numpy'"),
         (["nope-not", 5], "packages= has 'nope-not', which is not the name of a module"),
         ([5], "packages= has 5, which is not the name of a module"),
     ],

@@ -121,12 +121,12 @@ def _runs(process: int) -> bool:
     [
         ({"compiler": ["/nowhere/cc"]}, "the compiler /nowhere/cc does not start"),
         ({"compiler": []}, "compiler= is empty"),
-        ({"compiler": "gcc"}, "lists of words, not 'gcc'"),
-        ({"flags": "-lz"}, "lists of words, not '-lz'"),
-        ({"flags": [1]}, "lists of words, and 1 is none"),
-        ({"flags": None}, "lists of words, not None"),
+        ({"compiler": "gcc"}, "lists of texts; got 'gcc'"),
+        ({"flags": "-lz"}, "lists of texts; got '-lz'"),
+        ({"flags": [1]}, "lists of texts; got 1 in one"),
+        ({"flags": None}, "lists of texts; got None"),
         ({"flags": ["a\0b"]}, "does not start"),
-        ({"compiler": ["true"]}, "ended well and made no shared object"),
+        ({"compiler": ["true"]}, "succeeded but made no shared object"),
         ({"compiler": ["sh", "-c", "kill -9 $$"]}, "signal 9 ended the compiler"),
         ({"compiler": ["sh", "-c", "printf '\\033[31mred' >&2; exit 1"]}, r"\\x1b\[31mred"),
         ({"flags": ["-lnothing_of_that_name"]}, "(?s)does not compile.*nothing_of_that_name"),
@@ -190,7 +190,7 @@ def test_a_source_that_is_no_text(source: object) -> None:
 def test_code_is_read_of_files_alone(tmp_path: Path, declare: Callable[..., object]) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "fifo", Path("/dev/zero"), tmp_path):
-        with pytest.raises(errors.SignatureError, match="no regular file"):
+        with pytest.raises(errors.SignatureError, match="not a regular file"):
             declare(path, "f")
     with open(tmp_path / "large", "wb") as large:
         large.truncate(1 << 40)

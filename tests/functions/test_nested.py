@@ -145,7 +145,7 @@ def test_arguments_of_other_types_are_refused(call: Any, message: str) -> None:
         (
             "fixed_size_list<double>[2]",
             [1.0],
-            "ValueError: a list of 1 values where one of 2 is declared",
+            "ValueError: a list of 1 values where a list of 2 is declared",
         ),
         ("struct<a: int8>", [1], "TypeError: list where a dictionary with a is declared"),
         (

@@ -23,7 +23,7 @@ def test_options_that_do_not_exist() -> None:
     for decorate, target in decorators:
         for wrong in ("timeot", "vectorised", "isolation", "limits"):
             with pytest.raises(
-                TypeError, match=f"no option {wrong}=; there are name, memory, timeout"
+                TypeError, match=f"unknown option {wrong}=; the options are name, memory, timeout"
             ):
                 decorate(**{wrong: 1})(target)
 
@@ -45,7 +45,7 @@ def test_the_option_that_was_probably_meant() -> None:
     ]
     for function, arguments, wrong, meant in cases:
         with pytest.raises(
-            errors.SignatureError, match=f"no option {wrong}=; there are .*; did you mean {meant}="
+            errors.SignatureError, match=f"unknown option {wrong}=; the options are .*; did you mean {meant}="
         ) as raised:
             function(*arguments, **{wrong: 1})
         assert isinstance(raised.value, TypeError)

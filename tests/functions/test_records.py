@@ -336,11 +336,11 @@ Untyped = namedtuple("Untyped", "a b")  # noqa: PYI024
             "OfComplex: field 'inner': OfUntyped: field 'number': <class 'complex'> is not a"
             " supported type",
         ),
-        (OfItself, "OfItself: field 'next': OfItself holds itself"),
+        (OfItself, "OfItself: field 'next': OfItself contains itself"),
         (OfInit, "OfInit has the InitVar 'seed'"),
         (OfUnknown, "OfUnknown has an annotation that cannot be evaluated .*'Nowhere'"),
         (Untyped, "field 'a' of Untyped has no type: write a typing.NamedTuple"),
-        (OfKeys, "'a:b' is no name for a field"),
+        (OfKeys, "'a:b' cannot be the name of a field"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

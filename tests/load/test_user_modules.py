@@ -181,7 +181,7 @@ def test_names_of_udfvm_that_micro_vms_lack() -> None:
         return udfvm.sqlite.Policy(row_timeout=x)  # type: ignore[return-value]
 
     with pytest.raises(
-        udfvm.UDFError, match=r"RuntimeError: udfvm\.sqlite\.Policy is not there in a micro-VM"
+        udfvm.UDFError, match=r"RuntimeError: udfvm\.sqlite\.Policy does not exist in a micro-VM"
     ):
         use(1)
 

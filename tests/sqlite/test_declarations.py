@@ -32,7 +32,7 @@ def test_names_that_differ_by_case() -> None:
     again = udfvm.udf(lambda: 3, name="twice", output_type="int64")
     connection = apsw.Connection(":memory:")
     for pair in ((one, two), (one, again)):
-        with pytest.raises(errors.Error, match="are one name in SQL, where case does not count"):
+        with pytest.raises(errors.Error, match="are the same name in SQL, which ignores case"):
             udfvm.sqlite.register(connection, *pair)
     udfvm.sqlite.register(connection, one, one)
     with pytest.raises(apsw.Error, match="differs from it by case alone"):

@@ -311,7 +311,7 @@ HOSTILE_SCHEMAS = {
             " AS signature, '' AS options, 'x' AS source, 1 AS version, '' AS created; CREATE"
             " TRIGGER r INSTEAD OF INSERT ON udfvm_functions BEGIN SELECT 1; END"
         ),
-        "no ordinary table",
+        "not an ordinary table",
         "no UDF named 'f'",
     ),
     "an index of the same name": (

@@ -140,7 +140,7 @@ def test_an_output_is_replaced_by_request_only(file: Path, tmp_path: Path) -> No
     refused = seal(source, "ours", "--output", target)
     assert refused.exit_code != 0
     assert target.read_text() == "mine"
-    assert "is there already: pass --replace" in str(refused.exception)
+    assert "exists already: pass --replace" in str(refused.exception)
     assert seal(source, "ours", "--output", target, "--replace").exit_code == 0
     assert shell(f"SELECT vm_attach('{target}');", "SELECT ours(2);") == "ours\n42"
     assert "takes one function" in str(seal(source, "--output", target, "--replace").exception)
@@ -173,7 +173,9 @@ def test_what_is_no_file_is_never_replaced(
         before, names = target.lstat(), sorted(os.listdir(tmp_path))
         refused = seal(file.parent / "functions.py", "ours", "--output", target, *replace)
         assert refused.exit_code != 0
-        assert kind == "directory" or "which stays: pass another --output" in str(refused.exception)
+        assert kind == "directory" or "which is never replaced: pass another --output" in str(
+            refused.exception
+        )
         assert os.path.samestat(before, target.lstat())
         assert sorted(os.listdir(tmp_path)) == names
     finally:
@@ -300,9 +302,9 @@ def edited(file: Path, target: Path, old: bytes, new: bytes) -> Path:
         (b"\nbase ", b"\nbase 7", "its base"),
         (b"\nbase ", b"\nbase -", "its base"),
         (b"\nbase ", b"\nbase 99999999999999", "its base"),
-        (b"\nbase ", b"\nbass ", "does not say where its base is"),
+        (b"\nbase ", b"\nbass ", "does not give the offset and length of its base"),
         (b"\nlayer ", b"\nlayer 18446744073709547520", "its layer"),
-        (b"\nlayer ", b"\nlayer x", "does not say where its layer is"),
+        (b"\nlayer ", b"\nlayer x", "does not give the offset and length of its layer"),
     ],
 )
 def test_forged_notes(file: Path, tmp_path: Path, old: bytes, new: bytes, message: str) -> None:

@@ -1,9 +1,8 @@
 """UDFs as functions of ``pyarrow.compute``: for ``call_function``, and for projections and filters
 of datasets.
 
-pyarrow matches argument types exactly: a UDF declared ``float`` takes ``double`` columns. An
-expression that ``ScalarFunction.expr`` makes has the casts that others need, and needs no
-registration.
+pyarrow matches argument types exactly: a UDF declared ``float`` takes ``double`` columns only.
+``ScalarFunction.expr`` makes expressions that cast other columns, and needs no registration.
 """
 
 from __future__ import annotations
@@ -27,20 +26,22 @@ def register(
     name: str | None = None,
     replace: bool = True,
 ) -> None:
-    """Makes each function the ``pyarrow.compute`` function of its name. Images are built, or taken
-    from the cache, here.
+    """Makes functions functions of ``pyarrow.compute``.
 
-    ``target`` is ``pyarrow.compute.function_registry()``, or None, which means the same: a process
-    has one registry.
+    Images are built, or taken from the cache, here.
 
-    ``name`` is the name in pyarrow of a single function; without it each has its own.
+    Args:
+        target: ``pyarrow.compute.function_registry()``, or None, which means the same: a process
+            has one registry.
+        functions: scalar and vectorised functions with at least one parameter.
+        name: the name in pyarrow of a single function. Default: each function's own.
+        replace: True replaces a UDF of that name by one of the same types: pyarrow never forgets
+            the types of a name. False refuses such a name.
 
-    ``replace=False`` refuses a name that has a UDF already. With ``replace=True`` that UDF is
-    replaced, by one of the same types only: pyarrow never forgets the types of a name.
-
-    Raises ``SignatureError`` where the name belongs to a function of pyarrow, or to a UDF of other
-    types; for table functions, aggregates and functions without parameters, which pyarrow.compute
-    cannot have; and what building an image raises.
+    Raises:
+        SignatureError: the name belongs to a function of pyarrow or to a UDF of other types, or
+            pyarrow cannot have such a function.
+        BuildError: an image cannot be built.
 
     >>> import pyarrow as pa, pyarrow.compute as pc
     >>> @udfvm.udf
@@ -69,14 +70,17 @@ def register(
 
 
 def unregister(target: pc.FunctionRegistry | None, *functions_or_names: Function | str) -> None:
-    """Takes functions away that ``register`` made functions of ``pyarrow.compute``: by their names
-    there, or as they are, which means their own names.
+    """Removes functions that ``register`` gave to ``pyarrow.compute``, with their images.
 
-    pyarrow cannot forget a name, so ``pyarrow.compute.list_functions()`` still has it: a call of it
+    pyarrow cannot forget a name. ``pyarrow.compute.list_functions()`` still has it, a call of it
     raises ``UnknownUDFError``, and only a UDF of the same types can be registered under it again.
-    The function and its image are let go of.
 
-    Raises ``UnknownUDFError`` for one that is not registered; all stay then.
+    Args:
+        target: as for ``register``.
+        functions_or_names: names in pyarrow, or functions, which stand for their own names.
+
+    Raises:
+        UnknownUDFError: one of them is not registered. All stay registered then.
 
     >>> import pyarrow as pa, pyarrow.compute as pc
     >>> @udfvm.udf
@@ -98,7 +102,7 @@ def unregister(target: pc.FunctionRegistry | None, *functions_or_names: Function
 
 
 def _check_target(caller: str, target: object) -> None:
-    """Raises SignatureError for what is no registry of pyarrow."""
+    """Raises SignatureError unless the target is a registry of pyarrow."""
     if target is None or isinstance(target, pc.FunctionRegistry):
         return
     advice = (

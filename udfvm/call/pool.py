@@ -28,6 +28,9 @@ _NEVER: Final = 1e9  # seconds
 class PoolStatistics(NamedTuple):
     """VMs of a pool: how many there may be (of each base image), how many there are, and how many
     of these are idle.
+
+    >>> udfvm.Pool(size=4).statistics()
+    PoolStatistics(size=4, live=0, idle=0)
     """
 
     size: int

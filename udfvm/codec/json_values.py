@@ -36,4 +36,4 @@ def json_values(texts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
+    raise ValueError(f"{word} is not JSON")

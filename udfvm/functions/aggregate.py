@@ -1,4 +1,4 @@
-"""Aggregates: classes with ``step`` and ``finish``, run in micro-VMs."""
+"""Aggregates: classes with ``step`` and ``finish`` that run in micro-VMs."""
 
 from __future__ import annotations
 
@@ -41,25 +41,60 @@ _ENOUGH_FOR_TWO: Final = 1 << 18  # rows from which on a second micro-VM is wort
 
 
 class AggregateFunction(Function):
-    """An aggregate. Made by ``udfvm.aggregate``.
+    """An aggregate. ``udfvm.aggregate`` makes it.
 
-    Called with arrays (pyarrow or numpy, one for each parameter of ``step``; values among them are
-    repeated) it returns the aggregate of all rows: one call, in one fresh micro-VM. Where the class
-    has ``merge``, many rows are shared between two micro-VMs that run at once.
+    >>> import numpy as np
+    >>> @udfvm.aggregate
+    ... class Total:
+    ...     def __init__(self):
+    ...         self.sum = 0.0
+    ...     def step(self, x: float) -> None:
+    ...         self.sum += x
+    ...     def finish(self) -> float:
+    ...         return self.sum
+    >>> Total
+    <aggregate UDF total(x: double) -> double>
+    >>> Total(np.array([1.0, 2.5]))
+    3.5
     """
 
     @property
     def has_inverse(self) -> bool:
-        """The class has ``inverse``, and so can serve moving windows."""
+        """True if the class has ``inverse``, so that it can serve moving windows."""
         return self._declaration.has_inverse
 
     @property
     def has_merge(self) -> bool:
-        """The class has ``merge``."""
+        """True if the class has ``merge``, so that two micro-VMs can share many rows."""
         return hasattr(self.function, "merge")
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        """The aggregate of all rows of some arrays."""
+        """Returns the aggregate of all rows of some arrays.
+
+        This is one call in one fresh micro-VM. If the class has ``merge``, two micro-VMs that run
+        at once share many rows.
+
+        Args:
+            arguments, keywords: one pyarrow or numpy array for each parameter of ``step``; values
+                among them are repeated.
+
+        Raises:
+            TypeMappingError: an argument does not have the declared type, or none is an array.
+            UDFError: a method of the class raised.
+            CallError: the call failed in another way, for example by reaching a limit.
+
+        >>> import pyarrow as pa
+        >>> @udfvm.aggregate
+        ... class Longest:
+        ...     def __init__(self):
+        ...         self.found = ""
+        ...     def step(self, word: str) -> None:
+        ...         self.found = max(self.found, word, key=len)
+        ...     def finish(self) -> str:
+        ...         return self.found
+        >>> Longest(pa.array(["to", "be", "question"]))
+        'question'
+        """
         from udfvm.codec.arguments import columns_of
         from udfvm.codec.forms import Form, form_of
 
@@ -96,8 +131,8 @@ class AggregateFunction(Function):
                 runtime.pool.give(vm)
 
     def _table(self, columns: Sequence[Any]) -> tuple[pa.Table, Any]:
-        """The rows that count: without those with a null in a parameter that does not allow None;
-        and which those are, None: all.
+        """Returns the rows that count, without those that have a null in a parameter that does not
+        allow None, and a mask of them; None instead of a mask means all rows.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -160,7 +195,7 @@ class AggregateFunction(Function):
         type_: Type | None,
         first_row: int = 0,
     ) -> Any:
-        """One exchange about the only group."""
+        """Makes one exchange about the only group."""
         import pyarrow as pa
 
         from udfvm.codec.column_batches import decode, encode, widened
@@ -215,7 +250,7 @@ class AggregateProgram(PythonProgram):
         return self.function.__name__.lower()
 
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
-        """What the annotations of ``step`` and ``finish`` say."""
+        """Reads the annotations of ``step`` and ``finish``."""
         from udfvm.codec.column_batches import row_type
 
         cls: Any = self.function
@@ -259,7 +294,7 @@ class AggregateProgram(PythonProgram):
 
 
 def _index_of(row: int, valid: Any) -> int:
-    """The index among all rows of one of those that count."""
+    """Returns the index among all rows of one of the rows that count."""
     import pyarrow.compute as pc
 
     indices: Any = pc.indices_nonzero(valid)
@@ -301,27 +336,36 @@ def aggregate(
     sample: Sequence[tuple[object, ...]] | None = None,
     **options: Unpack[PythonOptions],
 ) -> AggregateFunction | Callable[[type[Any]], AggregateFunction]:
-    """Makes a class an aggregate, in SQL (window functions included) and in Python.
+    """Declares a class an aggregate, for SQL (window functions included) and Python.
 
-    Each group is an instance, made without arguments. ``step(self, ...)`` takes a row; rows with a
-    NULL in a parameter that does not allow None are left out. ``finish(self)`` returns the group's
-    value; in a window function it is called again and again while rows come and go. ``inverse(self,
-    ...)``, where there is one, takes a row out again, oldest first: without it a window cannot
-    move. ``merge(self, other)``, where there is one, adds what another instance has seen. All
-    groups of one execution of a statement live in one micro-VM, and end with it.
+    Each group is an instance, made without arguments. All groups of one execution of a statement
+    live in one micro-VM, and end with it. The class has these methods:
+
+    - ``step(self, ...)`` takes a row. Rows with a NULL in a parameter that does not allow None are
+      left out.
+    - ``finish(self)`` returns the group's value. A window function calls it again and again while
+      rows come and go.
+    - ``inverse(self, ...)``, if defined, takes the oldest row out again. A window cannot move
+      without it.
+    - ``merge(self, other)``, if defined, adds what another instance has seen.
 
     Args:
-        vectorized: ``step`` and ``inverse`` take columns, as a vectorised UDF does.
-        input_types, output_type: types of ``step``'s parameters and of ``finish``'s result, where
-            they are not annotated.
-        sample: a list of tuples of arguments of ``step``, for a group that is computed while the
+        cls: the class.
+        vectorized: True if ``step`` and ``inverse`` take columns, as a vectorised UDF does.
+        input_types: types of the parameters of ``step``. Default: the annotations.
+        output_type: type of the result of ``finish``. Default: the annotation.
+        sample: a list of tuples, the arguments of ``step`` for a group that is computed while the
             image is built.
         options: ``name`` (default: the class's name in lower case), ``memory``, ``timeout``
             (seconds for each exchange with the micro-VM, which may be of many rows),
             ``max_output``, ``max_log``, ``log``, ``files``, ``deterministic``, ``packages``,
             ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``: as for ``udfvm.udf``.
 
-    Raises SignatureError.
+    Returns:
+        The aggregate; without ``cls``, a decorator that makes one.
+
+    Raises:
+        SignatureError: the class cannot be an aggregate as it is declared.
 
     >>> import numpy as np
     >>> @udfvm.aggregate

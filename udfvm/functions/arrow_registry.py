@@ -44,7 +44,8 @@ class _Registration:
         calls = self.calls
         if calls is None:
             raise UnknownUDFError(
-                f"UDF {self.name!r} was unregistered: pyarrow keeps its name, but nothing behind it"
+                f"UDF {self.name!r} was unregistered: pyarrow keeps its name, but has no function"
+                " for it"
             )
         calls.follow()
         if any(isinstance(argument, (pa.Array, pa.ChunkedArray)) for argument in arguments):

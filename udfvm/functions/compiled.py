@@ -136,8 +136,7 @@ class NativeProgram(CompiledProgram):
         _refuse_others_than_c_has(name, described.signature)
         if described.table:
             raise ProtocolError(
-                "the guest's description is that of a table function, which shared objects have"
-                " not",
+                "the guest described a table function, which native code cannot be",
                 name,
             )
         return Interface("scalar", declared or described.signature)
@@ -154,6 +153,6 @@ def _refuse_others_than_c_has(name: str, signature: Signature) -> None:
         if each.type.is_nested or each.type.name in _LARGE:
             advice = "text (JSON)" if each.type.is_nested else "text and blob"
             raise SignatureError(
-                f"UDF {name!r}: {each.name} is {each.type}, which functions of shared objects have"
-                f" not: use {advice}"
+                f"UDF {name!r}: {each.name} is {each.type}, which native functions do not"
+                f" support: use {advice}"
             )

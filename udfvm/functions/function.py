@@ -1,4 +1,4 @@
-"""Functions that run in micro-VMs: what all of them have, whatever their form and language."""
+"""Functions that run in micro-VMs: the base of all forms and languages."""
 
 from __future__ import annotations
 
@@ -24,28 +24,30 @@ MAX_NAME: Final = 255  # bytes
 
 
 class Function(DeclaredFunction):
-    """A function that runs in micro-VMs. The base of ``ScalarFunction``, ``TableFunction`` and
-    ``AggregateFunction``, which the declaring functions make: ``udfvm.udf``,
-    ``udfvm.table_function``, ``udfvm.aggregate``, ``udfvm.from_c``, ``udfvm.from_elf`` and
-    ``udfvm.from_wasm``.
+    """A function that runs in micro-VMs.
+
+    The base of ``ScalarFunction``, ``TableFunction`` and ``AggregateFunction``. The declaring
+    functions make them: ``udfvm.udf``, ``udfvm.table_function``, ``udfvm.aggregate``,
+    ``udfvm.from_c``, ``udfvm.from_elf`` and ``udfvm.from_wasm``.
+
+    A function may be used from several threads. It can be pickled: by reference where the other
+    process can import it, otherwise by value, without its pool.
 
     Attributes:
-        name: its name in SQL, in pyarrow and in errors.
-        language: what it is written in: "python", "native" or "wasm".
+        name: the function's name in SQL, in pyarrow and in errors.
+        language: the language of its code: "python", "native" or "wasm".
         form: "scalar", "vectorized", "table" or "aggregate".
         function: the Python function, or the class of an aggregate; None in other languages.
-        vectorized: it takes columns.
-        elementwise: each row of the result depends on the same row of the arguments alone, so large
-            batches may be cut.
-        parameters, result: its types.
+        vectorized: True if the function takes columns.
+        elementwise: True if each row of the result depends on the same row of the arguments alone,
+            so that large batches may be cut.
+        parameters: names and types of the parameters.
+        result: type of the result.
         limits: what a call may use.
-        pool: where its VMs come from.
-        isolation: in SQL, whether an execution of a statement ("statement") or each row ("row") is
-            a call.
-        host_functions: what it may call of this process; None: nothing.
-
-    May be used from several threads, and pickled: by reference where the other process can import
-    it, else by value, without the pool.
+        pool: the pool that its VMs come from.
+        isolation: what one call is in SQL: an execution of a statement ("statement") or a row
+            ("row").
+        host_functions: the functions of this process that it may call; None if there are none.
 
     >>> @udfvm.udf
     ... def half(x: float) -> float:
@@ -67,8 +69,10 @@ class Function(DeclaredFunction):
         pool: Pool | None = None,
         host_functions: Iterable[Callable[..., Any]] = (),
     ) -> None:
-        """Options are those of ``udfvm.functions.options``, the limits among them in one. Raises
-        SignatureError.
+        """Makes a function from its code and options.
+
+        The options are those of ``udfvm.functions.options``; ``limits`` holds those that are
+        limits. Raises SignatureError.
         """
         self.name = checked_name(program.default_name if name is None else name)
         offered = _function_list(self.name, host_functions)
@@ -143,11 +147,14 @@ class Function(DeclaredFunction):
     # ---- Copies with other options ----
 
     def with_options(self, **options: Unpack[ScalarPythonOptions]) -> Self:
-        """A copy of the function with other options: those that its declaring function takes, such
-        as ``name=``, ``timeout=`` and ``pool=``. The others stay as they are.
+        """Returns a copy of the function with other options.
 
-        Raises SignatureError, a TypeError, for an option that does not exist, and for a value that
-        makes no sense.
+        Args:
+            options: any options of the declaring function, such as ``name=``, ``timeout=`` and
+                ``pool=``. Options that are not given stay as they are.
+
+        Raises:
+            SignatureError: an option does not exist, or has a value that it cannot have.
 
         >>> @udfvm.udf
         ... def half(x: float) -> float:
@@ -162,19 +169,33 @@ class Function(DeclaredFunction):
     # ---- Images ----
 
     def prepare(self) -> Self:
-        """Builds the image, or takes it from the cache, ahead of the first call. Returns the
-        function.
+        """Builds the function's image, or takes it from the cache, ahead of the first call.
 
-        Raises BuildError where the image cannot be built, KVMUnavailableError without KVM, and
-        SignatureError for what the function refers to and cannot be sent to a micro-VM.
+        Returns:
+            The function itself.
+
+        Raises:
+            BuildError: the image cannot be built.
+            KVMUnavailableError: this host has no KVM that micro-VMs can use.
+            SignatureError: the function refers to an object that cannot be sent to a micro-VM.
+
+        >>> @udfvm.udf
+        ... def half(x: float) -> float:
+        ...     return x / 2
+        >>> half.prepare()(3.0)
+        1.5
         """
         self._calls.current()
         return self
 
     def refresh(self) -> Self:
-        """Forgets the image: the next call captures anew what the function refers to. Needed where
-        an object that it refers to was changed in place; a name that means another object is
-        noticed without. Returns the function.
+        """Forgets the image, so that the next call captures anew what the function refers to.
+
+        Call this after an object that the function refers to was changed in place. A name that was
+        bound to another object needs no refresh: the next call notices it.
+
+        Returns:
+            The function itself.
 
         >>> table = {"a": 1}
         >>> look = udfvm.udf(
@@ -191,8 +212,15 @@ class Function(DeclaredFunction):
 
     @property
     def image(self) -> Image:
-        """The image of the function, built or taken from the cache now if it was not before.
-        ``image.base`` is the base image that it is a layer of.
+        """The function's image. The first use builds it, or takes it from the cache.
+
+        ``image.base`` is the base image that it is a layer of. Raises what ``prepare`` raises.
+
+        >>> @udfvm.udf
+        ... def half(x: float) -> float:
+        ...     return x / 2
+        >>> half.image.pages > 0
+        True
         """
         return self._calls.ready().image
 
@@ -222,9 +250,9 @@ class Function(DeclaredFunction):
 
 
 def checked_name(name: object) -> str:
-    """The name, if a function can have it; else raises SignatureError."""
+    """Returns the name if a function can have it. Raises SignatureError otherwise."""
     if not isinstance(name, str) or not name.isidentifier():
-        raise SignatureError(f"{name!r} is no name for a UDF: pass name=, an identifier")
+        raise SignatureError(f"{name!r} cannot be the name of a UDF: pass name=, an identifier")
     if len(name.encode()) > MAX_NAME:
         raise SignatureError(
             f"the name {name[:32]!r}... is longer than {MAX_NAME} bytes: pass name="
@@ -233,7 +261,9 @@ def checked_name(name: object) -> str:
 
 
 def _function_list(name: str, functions: object) -> tuple[Callable[..., Any], ...]:
-    """The functions in ``host_functions=``. Raises SignatureError for what is no collection."""
+    """Returns the functions in ``host_functions=``. Raises SignatureError unless it is a
+    collection.
+    """
     if isinstance(functions, (str, Mapping)) or not isinstance(functions, Iterable):
         shown = f"[{getattr(functions, '__name__', 'price')}]"
         raise SignatureError(

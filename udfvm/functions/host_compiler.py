@@ -43,7 +43,7 @@ def compile_shared_object(
         _LANGUAGE, language.name, "-", _LANGUAGE, "none", *others, "-o", str(made),
     ]  # fmt: skip
     if not isinstance(source, str):
-        raise BuildError(f"UDF {name!r}: the source is text, not {type(source).__name__}")
+        raise BuildError(f"UDF {name!r}: source= must be text, not {type(source).__name__}")
     try:
         text = source.encode()
     except UnicodeEncodeError as error:
@@ -66,7 +66,7 @@ def compile_shared_object(
         raise BuildError(f"UDF {name!r} does not compile{how}", output)
     if not made.is_file() or made.is_symlink():
         raise BuildError(
-            f"UDF {name!r}: the compiler {command[0]} ended well and made no shared object: see to"
+            f"UDF {name!r}: the compiler {command[0]} succeeded but made no shared object: check"
             " flags=",
             output,
         )
@@ -161,12 +161,13 @@ def _split_language(
     for words in (compiler, flags):
         if isinstance(words, str) or not isinstance(words, Iterable):
             raise BuildError(
-                f"UDF {name!r}: compiler= and flags= are lists of words, not {words!r}"
+                f"UDF {name!r}: compiler= and flags= must be lists of texts; got {words!r}"
             )
         kept = list(words)
         if wrong := [word for word in kept if not isinstance(word, str)]:
             raise BuildError(
-                f"UDF {name!r}: compiler= and flags= are lists of words, and {wrong[0]!r} is none"
+                f"UDF {name!r}: compiler= and flags= must be lists of texts; got {wrong[0]!r} in"
+                " one"
             )
         while _LANGUAGE in kept:
             index = kept.index(_LANGUAGE)

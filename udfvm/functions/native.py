@@ -1,4 +1,4 @@
-"""UDFs in C and in whatever else makes shared objects or executables for Linux on x86-64."""
+"""UDFs in C, and in any language that makes shared objects or executables for Linux on x86-64."""
 
 from __future__ import annotations
 
@@ -27,29 +27,47 @@ def from_elf(
     signature: str | None = None,
     **options: Unpack[NativeOptions],
 ) -> ScalarFunction:
-    """A function of a shared object or executable as a UDF. The host only copies the file: a
-    micro-VM loads it. An executable runs there, once, until its ``main`` calls ``udfvm_serve`` of
-    ``udfvm.h``; every call finds the state that it has then.
+    """Makes a function of a shared object or executable a UDF.
+
+    The host only copies the file: a micro-VM loads it. An executable runs in the micro-VM once,
+    until its ``main`` calls ``udfvm_serve`` of ``udfvm.h``. Every call finds the state that it has
+    then.
 
     Args:
-        path: the object or executable. What it is linked with must be in the system's library
-            folders.
-        function: a function that it defines with ``UDFVM_SCALAR`` or ``UDFVM_VECTOR`` of
-            ``udfvm.h``; or any function of plain C types, from any language, that a shared object
-            exports or an executable has a symbol for: then pass ``signature``.
-        signature: such as ``"(a: f64, b: i64?) -> f64"``; see
-            ``udfvm.types.signature_text.parse_signature``. A plain function takes numbers and
-            bool as themselves, text and blob as two arguments (pointer, length), no nulls, and
-            returns a number or bool.
-        options: ``name``, ``memory`` (64 MiB if not given), ``timeout``, ``max_output``,
-            ``max_log``, ``log``, ``files``, ``deterministic``, ``isolation``, ``pool``,
-            ``host_functions``, ``host_calls``, ``build_timeout``: as for ``udfvm.udf``. The
-            function calls host functions by ``udfvm_call_host`` of ``udfvm.h``.
+        path: the shared object or executable. The libraries that it is linked with must be in the
+            system's library folders.
+        function: the name of a function that the file defines with ``UDFVM_SCALAR`` or
+            ``UDFVM_VECTOR`` of ``udfvm.h``. Or any function of plain C types, from any language,
+            that a shared object exports or that an executable has a symbol for: then pass
+            ``signature``.
+        signature: types such as ``"(a: f64, b: i64?) -> f64"``; see
+            ``udfvm.types.signature_text.parse_signature``. A plain function takes numbers and bool
+            as themselves, and text and blob as two arguments (pointer, length). It takes no nulls,
+            and returns a number or bool.
+        options: ``name``, ``memory`` (default: 64 MiB), ``timeout``, ``max_output``, ``max_log``,
+            ``log``, ``files``, ``deterministic``, ``isolation``, ``pool``, ``host_functions``,
+            ``host_calls``, ``build_timeout``: as for ``udfvm.udf``. The function calls host
+            functions by ``udfvm_call_host`` of ``udfvm.h``.
 
-    Raises SignatureError where the object has no such function, or of another signature, or where
-    it cannot be loaded; BuildError where an executable ends before it serves. A call raises
-    ``UDFError`` where the function called ``udfvm_fail``, and ``GuestCrashError`` with registers
-    and a backtrace where it crashed.
+    Returns:
+        The UDF. A call of it raises ``UDFError`` if the function calls ``udfvm_fail``, and
+        ``GuestCrashError``, with registers and a backtrace, if it crashes.
+
+    Raises:
+        SignatureError: the file has no such function, has it with another signature, or cannot be
+            loaded.
+        BuildError: an executable ends before it calls ``udfvm_serve``.
+
+    >>> import pathlib, subprocess, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> source = "double half(double x) { return x / 2; }"
+    >>> made = subprocess.run(
+    ...     ["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", folder / "half.so"],
+    ...     input=source, text=True, check=True,
+    ... )
+    >>> half = udfvm.from_elf(folder / "half.so", "half", signature="(x: f64) -> f64")
+    >>> half(3.0)
+    1.5
     """
     return _from_file(Path(path), function, signature, _parsed(function, options))
 
@@ -64,17 +82,26 @@ def from_c(
     flags: Sequence[str] = (),
     **options: Unpack[NativeOptions],
 ) -> ScalarFunction:
-    """A function in C source text as a UDF. It is compiled **on the host**, in a temporary folder:
-    pass source only that you would give to your compiler. Objects that others compiled go to
-    ``from_elf``.
+    """Compiles C source text **on the host** and makes a function of it a UDF.
+
+    The compiler runs in a temporary folder, with your rights: pass only source that you would give
+    to your compiler. For objects that others compiled use ``from_elf``.
 
     Args:
         source: the text; ``#include <udfvm.h>`` works.
-        compiler: its command, for example ``("g++", "-std=gnu++20", "-x", "c++")``.
-        flags: more words of its command, such as ``["-lz", "helper.o"]``; they follow ours (``-O3
-            -g``) and the source. Paths in them are relative to the present directory.
+        function: as for ``from_elf``.
+        signature: as for ``from_elf``.
+        compiler: the compiler's command, for example ``("g++", "-std=gnu++20", "-x", "c++")``.
+        flags: more arguments for the compiler, such as ``["-lz", "helper.o"]``. They follow udfvm's
+            own (``-O3 -g``) and the source. Paths in them are relative to the current directory.
+        options: as for ``from_elf``.
 
-    The others are those of ``from_elf``. Raises BuildError with what the compiler wrote.
+    Returns:
+        The UDF, as ``from_elf`` does.
+
+    Raises:
+        BuildError: the source does not compile; the error has what the compiler wrote.
+        SignatureError: as for ``from_elf``.
 
     >>> score = udfvm.from_c('''
     ...     #include <udfvm.h>

@@ -1,5 +1,7 @@
-"""Options that declaring functions take as keywords, written once: for type checkers, for the
-errors about options that do not exist, and for copies of functions with other options.
+"""Options that declaring functions take as keywords, written once.
+
+Type checkers, the errors about unknown options, and copies of functions with other options use
+them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from udfvm.log import Log
 
 
 class Options(TypedDict, total=False):
-    """Options of every function; ``udfvm.udf`` says what they mean."""
+    """Options of every function. ``udfvm.udf`` documents them."""
 
     name: str | None
     memory: int | str
@@ -34,7 +36,9 @@ class IsolationOption(TypedDict, total=False):
 
 
 class HostOptions(Options, total=False):
-    """Options of functions that may be given parts of the host: those in Python and native code."""
+    """Options of functions in Python and native code, which can use files and functions of the
+    host.
+    """
 
     files: bool
     host_functions: Iterable[Callable[..., Any]]
@@ -76,10 +80,10 @@ _LIMITS: Final = {
 def parsed_options(
     name: str, options: Mapping[str, Any], limits: Limits | None = None
 ) -> dict[str, Any]:
-    """Options as users write them, with those that are limits in one, ``limits``.
+    """Returns options as users write them, with those that are limits merged into one, ``limits``.
 
-    ``limits`` has what the options do not say: the defaults, if not given. Raises SignatureError,
-    which names the function, for limits that make no sense.
+    ``limits`` gives the limits that ``options`` does not name; by default these are the defaults.
+    Raises SignatureError, which names the function, for a limit that makes no sense.
     """
     given = {option: value for option, value in options.items() if option in _LIMITS}
     parsed = Limits.of(name, **given)

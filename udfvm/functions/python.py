@@ -1,4 +1,4 @@
-"""Functions in Python: what travels into their images."""
+"""Functions in Python: what is sent to their images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PythonProgram(Program):
     function: Callable[..., Any]
 
     def __init__(self, function: Callable[..., Any], sample: object) -> None:
-        """``sample``: arguments of a call that is made while the image is built."""
+        """``sample``: arguments of a call that runs while the image is built."""
         self.function = function
         self.sample = sample
 
@@ -37,7 +37,7 @@ class PythonProgram(Program):
         return getattr(self.function, "__name__", None)
 
     def capture(self, declaration: Declaration) -> Bindings:
-        """What names in the function, and in user code that it refers to, mean now."""
+        """Captures what the names in the function, and in user code that it refers to, mean now."""
         from udfvm.load.bindings import capture
         from udfvm.load.records import referred_to
 
@@ -46,7 +46,10 @@ class PythonProgram(Program):
         return capture(referring, offered.functions() if offered else ())
 
     def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
-        """The function is pickled where it refers to more than builtins, or is to be loaded."""
+        """Returns what the image is built from.
+
+        The function is pickled only if it refers to more than builtins, or when it is loaded.
+        """
         from udfvm.images.spec import BaseSpec
         from udfvm.load.identity import of_pickled, of_self_contained
         from udfvm.load.libraries import packages_of

@@ -1,4 +1,4 @@
-"""Scalar and vectorised functions: a value for each row."""
+"""Scalar and vectorised functions: one value for each row."""
 
 from __future__ import annotations
 
@@ -23,40 +23,67 @@ _InputTypes = Sequence[object] | Mapping[str, object] | None
 
 
 class ScalarFunction(Function):
-    """A function that returns a value for each row, and whose every call runs in a fresh micro-VM.
-    Made by ``udfvm.udf``, ``udfvm.from_c``, ``udfvm.from_elf`` and ``udfvm.from_wasm``.
+    """A function that returns one value for each row. Every call runs in a fresh micro-VM.
 
-    Called with Python values it makes one call and returns a Python value. Called with arrays
-    (pyarrow ``Array`` or ``ChunkedArray``, one-dimensional numpy arrays; values among them are
-    repeated) it makes one call for the batch, or several where the function is elementwise and a
-    batch or its result is larger than 128 MiB. It returns what it was given: ``ChunkedArray`` if
-    any argument is one, else ``Array``, else numpy.
+    ``udfvm.udf``, ``udfvm.from_c``, ``udfvm.from_elf`` and ``udfvm.from_wasm`` make them.
 
-    A null argument makes the result null without a call of the function, unless the parameter's
-    annotation allows None.
-
-    A call raises ``UDFError`` where the function raised, with the guest's type, message and
-    traceback; ``TypeMappingError`` for arguments that are not of the declared types; and the errors
-    of the limits.
+    >>> import numpy as np
+    >>> @udfvm.udf
+    ... def half(x: float) -> float:
+    ...     return x / 2
+    >>> half(3.0)
+    1.5
+    >>> half(np.array([3.0, 5.0]))
+    array([1.5, 2.5])
     """
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        """Calls the function with values, or with arrays; see the class."""
+        """Calls the function with values or with arrays.
+
+        Args:
+            arguments, keywords: one argument for each parameter. Python values make one call.
+                Arrays (pyarrow ``Array`` or ``ChunkedArray``, one-dimensional numpy arrays) make
+                one call for the batch; values among them are repeated. An elementwise function
+                takes several calls for a batch or result that is larger than 128 MiB.
+
+        Returns:
+            A Python value for values. For arrays: a ``ChunkedArray`` if any argument is one, else
+            an ``Array`` if any argument is one, else a numpy array. A null argument makes the
+            result null without a call of the function, unless the parameter's annotation allows
+            None.
+
+        Raises:
+            TypeMappingError: an argument does not have the declared type.
+            UDFError: the function raised; the error has the guest's type, message and traceback.
+            CallError: the call failed in another way, for example by reaching a limit.
+
+        >>> @udfvm.udf
+        ... def half(x: float) -> float:
+        ...     return x / 2
+        >>> half(x=3.0)
+        1.5
+        """
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
         return self._calls.call(arguments)
 
     def expr(self, *arguments: Any, **keywords: Any) -> pc.Expression:
-        """A call of the function in an expression of pyarrow, for projections and filters of
-        datasets, ``pyarrow.acero`` and ``Table.filter``.
+        """Returns a pyarrow expression that calls the function.
 
-        Arguments are expressions, such as ``pyarrow.dataset.field("x")``, and values. Expressions
-        are cast to the declared types as ``Expression.cast`` does by default: what would lose
-        something is an error, text is parsed. The function is registered in pyarrow for it, for as
-        long as the process lives, under a name that nothing replaces.
+        Projections and filters of datasets, ``pyarrow.acero`` and ``Table.filter`` take it. It
+        registers the function in pyarrow, for as long as the process lives, under a name that is
+        never replaced.
 
-        Raises ``TypeMappingError`` for a value that is not of its parameter's type,
-        ``SignatureError`` for a function without parameters, and what building an image raises.
+        Args:
+            arguments, keywords: one expression, such as ``pyarrow.dataset.field("x")``, or value
+                for each parameter. Expressions are cast to the declared types as
+                ``Expression.cast`` does by default: a cast that would lose data is an error, and
+                text is parsed.
+
+        Raises:
+            TypeMappingError: a value does not have its parameter's type.
+            SignatureError: the function has no parameters.
+            BuildError: the image cannot be built.
 
         >>> import pyarrow as pa, pyarrow.dataset as ds
         >>> @udfvm.udf
@@ -77,7 +104,7 @@ class ScalarFunction(Function):
 
 
 class ScalarProgram(PythonProgram):
-    """A Python function that returns a value for each row, or, vectorised, a column for columns."""
+    """A Python function that returns one value for each row, or a column if it is vectorised."""
 
     options = ScalarPythonOptions
 
@@ -99,7 +126,7 @@ class ScalarProgram(PythonProgram):
         self._hints: dict[str, object] | None = None  # that travel with it
 
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
-        """What its annotations say, and the declared types."""
+        """Reads the annotations and the declared types."""
         if not (self._elementwise or self._vectorized):
             raise SignatureError(
                 f"UDF {name!r}: elementwise=False is for vectorised functions: others are called"
@@ -161,55 +188,68 @@ def udf(
     sample: object = None,
     **options: Unpack[ScalarPythonOptions],
 ) -> ScalarFunction | Callable[[Callable[..., object]], ScalarFunction]:
-    """Makes a function a UDF, which runs in a fresh micro-VM for every call.
+    """Declares a function a UDF: every call of it runs in a fresh micro-VM.
+
+    Works as a decorator, with or without options, and as a function.
 
     Args:
-        vectorized: the function takes columns and returns a column: pyarrow arrays, or numpy arrays
-            for parameters annotated ``numpy.ndarray``. Its types come from ``input_types`` and
-            ``output_type``, from annotations of element types (``x: float``), from
-            ``numpy.typing.NDArray[numpy.float64]`` or from classes such as ``pyarrow.DoubleArray``.
-            Arrays are read-only views of the batch. Rows with a null in a parameter that does not
-            allow None are taken out before the call and are null in the result. Where None is
-            allowed, numpy arrays have NaN (floats), NaT (times) or, in an array of objects, None.
-        elementwise: each row of the result depends on the same row of the arguments alone. So it is
-            for functions that are not vectorised; a vectorised function sees its whole batch in one
-            call, however large, unless this says that large batches may be cut.
-        input_types: a type for each parameter, in order or by name: pyarrow types, their names
-            ("double", "int64", "string", "timestamp[us, tz=UTC]"), or Python types.
-        output_type: the type of the result.
-        sample: a tuple with the arguments of one call (values, or for vectorised functions arrays),
-            or a mapping by parameter. The function runs on it a few times while its image is built,
-            so that what it sets up on first use is in the image.
-        name: the UDF's name; the function's, if not given.
+        function: the Python function.
+        vectorized: True if the function takes columns and returns a column: pyarrow arrays, or
+            numpy arrays for parameters annotated ``numpy.ndarray``. The types come from
+            ``input_types`` and ``output_type``, from annotations of element types (``x: float``),
+            from ``numpy.typing.NDArray[numpy.float64]`` or from classes such as
+            ``pyarrow.DoubleArray``. Arrays are read-only views of the batch. Rows with a null in a
+            parameter that does not allow None are taken out before the call and are null in the
+            result. Where None is allowed, numpy arrays have NaN (floats), NaT (times) or None
+            (arrays of objects).
+        elementwise: True if each row of the result depends on the same row of the arguments alone,
+            so that large batches may be cut. Functions that are not vectorised always are. A
+            vectorised function is not by default: it sees its whole batch, however large, in one
+            call.
+        input_types: the parameters' types, in order or by name: pyarrow types, their names
+            ("double", "int64", "string", "timestamp[us, tz=UTC]"), or Python types. Default: the
+            annotations.
+        output_type: the type of the result. Default: the annotation.
+        sample: the arguments of one call: a tuple of values (arrays for vectorised functions), or a
+            mapping by parameter. The function runs on them a few times while its image is built, so
+            that the image has what the function sets up on first use.
+        name: the UDF's name. Default: the function's.
         memory: guest memory, interpreter and packages included: bytes, or text such as "512MiB".
         timeout: wall-clock seconds that a call may take; None for no limit.
         max_output: bytes that the result of a call may have; None for as many as the memory.
-        max_log: bytes that a call may write to its standard output and error; what comes after is
-            cut, with a note in its place.
-        log: where that goes when the call ends (in SQL, with every row): "forward", to this
-            program's ``sys.stdout`` and ``sys.stderr``; "drop"; a ``logging.Logger``, which gets
-            lines of standard output as INFO, of standard error as WARNING; or what is called with
-            each chunk of text and "stdout" or "stderr". "strict" is "forward" where more than
-            ``max_log`` ends the call with ``LogLimitError``. Control characters but newlines and
-            tabs are written out. ``error.output`` of a failed call has it, too.
-        files: a call may read files of the interpreter and of packages, as imports in the
+        max_log: bytes that a call may write to its standard output and error. The rest is cut, and
+            a note takes its place.
+        log: what happens to that output when the call ends (in SQL, after every row). "forward"
+            writes it to this program's ``sys.stdout`` and ``sys.stderr``. "drop" drops it. A
+            ``logging.Logger`` gets lines of standard output as INFO and of standard error as
+            WARNING. A callable gets each chunk of text and "stdout" or "stderr". "strict" is
+            "forward", but more than ``max_log`` bytes end the call with ``LogLimitError``. Control
+            characters except newlines and tabs are written out. ``error.output`` of a failed call
+            has the output, too.
+        files: True if a call may read files of the interpreter and of packages, as imports in the
             function's body do.
-        deterministic: same arguments, same result: clock and randomness are fixed, and SQLite is
-            told so.
-        isolation: what a call is in SQL: "statement", one execution of a statement, whose rows
+        deterministic: True if the same arguments must give the same result: clock and randomness
+            are fixed, and SQLite may reuse results.
+        isolation: what one call is in SQL: "statement", an execution of a statement, whose rows
             share state; or "row".
-        packages: modules to import into the base image, ahead of what the function is seen to use.
-        pool: where VMs come from; the default pool, if not given.
-        host_functions: functions of this process that the function may call: it refers to them as
-            if they were in its reach, and each call leaves the micro-VM. Annotated with bool, int,
-            float, str, bytes, ``| None``. Only these can be called, so what they do for any
-            arguments of their types is what you allow. One that raises ends the call with
-            ``HostFunctionError``.
-        host_calls: how often a call may call them; more ends it with ``HostCallLimitError``.
-        build_timeout: wall-clock seconds that building the image may take, for the base image and
-            for loading the function each; None for no limit. More is a ``BuildError``.
+        packages: modules to import into the base image, besides those that the function is seen to
+            use.
+        pool: the pool that VMs come from. Default: the default pool.
+        host_functions: functions of this process that the function may call by their names. Each
+            such call leaves the micro-VM. Their parameters and results are annotated bool, int,
+            float, str or bytes, or one of these ``| None``. The function can call nothing else, so
+            what they do for any arguments of their types is what you allow. One that raises ends
+            the call with ``HostFunctionError``.
+        host_calls: how many host functions a call may call; more end it with
+            ``HostCallLimitError``.
+        build_timeout: wall-clock seconds that each step of building the image (the base image, and
+            loading the function) may take; None for no limit. More raise ``BuildError``.
 
-    Raises ``SignatureError`` for a function that cannot be a UDF, saying what to do.
+    Returns:
+        The UDF; without ``function``, a decorator that makes one.
+
+    Raises:
+        SignatureError: the function cannot be a UDF as it is declared; the text says what to do.
 
     >>> @udfvm.udf
     ... def score(dep_delay: float, distance: float) -> float | None:

@@ -1,4 +1,4 @@
-"""Table functions: functions that yield rows, run in micro-VMs."""
+"""Table functions: functions that yield rows and run in micro-VMs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
 from udfvm.call.dispatch import guest_exception
-from udfvm.errors import SignatureError
+from udfvm.errors import SignatureError, TypeMappingError
 from udfvm.functions.function import Function
 from udfvm.functions.options import PythonOptions, parsed_options
 from udfvm.functions.program import Interface
@@ -37,24 +37,53 @@ _Columns = Mapping[str, object]
 
 
 class TableFunction(Function):
-    """A function that returns a table. Made by ``udfvm.table_function``, and by
-    ``udfvm.from_wasm``.
+    """A function that returns a table. ``udfvm.table_function`` and ``udfvm.from_wasm`` make them.
 
-    Called with values it returns an iterator of the rows, as tuples; ``batches`` iterates over
-    ``pyarrow.RecordBatch``. Rows are made as they are asked for, some at a time; the micro-VM is
-    held until the last row, or until the iterator is closed.
+    A call fetches some rows at a time, when they are asked for. Its micro-VM is in use until the
+    last row, or until the iterator is closed.
+
+    >>> @udfvm.table_function(columns={"i": int, "square": int})
+    ... def squares(count: int):
+    ...     for i in range(count):
+    ...         yield i, i * i
+    >>> squares
+    <table UDF squares(count: int64) -> (i: int64, square: int64)>
+    >>> list(squares(3))
+    [(0, 0), (1, 1), (2, 4)]
     """
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Names and types of the columns."""
+        """Names and types of the columns.
+
+        >>> @udfvm.table_function(columns={"i": int})
+        ... def upto(count: int):
+        ...     yield from range(count)
+        >>> [(column.name, str(column.type)) for column in upto.columns]
+        [('i', 'int64')]
+        """
         return self._declaration.columns
 
     def _result_text(self) -> str:
         return f"({', '.join(f'{each.name}: {each.type}' for each in self.columns)})"
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Generator[tuple[Any, ...]]:
-        """The rows for some arguments."""
+        """Calls the function and yields its rows as tuples.
+
+        Args:
+            arguments, keywords: one value for each parameter.
+
+        Raises:
+            TypeMappingError: an argument does not have the declared type.
+            UDFError: the function raised; the rows before the exception are yielded first.
+            CallError: the call failed in another way, for example by reaching a limit.
+
+        >>> @udfvm.table_function(columns={"i": int})
+        ... def upto(count: int):
+        ...     yield from range(count)
+        >>> list(upto(3))
+        [(0,), (1,), (2,)]
+        """
         from udfvm.codec.python_values import python_values
 
         for batch in self.batches(*arguments, **keywords):
@@ -68,7 +97,16 @@ class TableFunction(Function):
             )
 
     def batches(self, *arguments: Any, **keywords: Any) -> Generator[pa.RecordBatch]:
-        """The rows for some arguments, as record batches of at most 16,384 rows."""
+        """Calls the function and yields its rows as record batches of at most 16,384 rows.
+
+        Takes the same arguments as a call, and raises the same errors.
+
+        >>> @udfvm.table_function(columns={"i": int})
+        ... def upto(count: int):
+        ...     yield from range(count)
+        >>> [batch.num_rows for batch in upto.batches(100)]
+        [64, 36]
+        """
         import pyarrow as pa
 
         from udfvm.codec.arguments import columns_of
@@ -79,7 +117,7 @@ class TableFunction(Function):
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
         if any(form_of(argument) is not Form.SCALAR for argument in arguments):
-            raise TypeError(f"UDF {self.name!r}: a table function takes values, not arrays")
+            raise TypeMappingError(f"UDF {self.name!r}: a table function takes values, not arrays")
         columns, _ = columns_of(self.name, self.parameters, arguments, vectorized=False)
         types = [named("int64"), *(column.type for column in self.columns)]
         names = [column.name for column in self.columns]
@@ -117,7 +155,7 @@ class TableProgram(PythonProgram):
         self._input_types = input_types
 
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
-        """What its annotations say, and the declared columns."""
+        """Reads the annotations and the declared columns."""
         columns = _columns_of(self.function, name, self._columns)
         signature = signature_of(
             self.function,
@@ -133,7 +171,9 @@ class TableProgram(PythonProgram):
 
 
 def check_row_types(name: str, parameters: Sequence[Parameter], columns: Sequence[Column]) -> None:
-    """Raises SignatureError for a parameter or column of a type that table functions have not."""
+    """Raises SignatureError for a parameter or column of a type that table functions do not
+    support.
+    """
     from udfvm.codec.column_batches import row_type
 
     for parameter in parameters:
@@ -157,14 +197,16 @@ def _columns_of(
     doubled = next((column for column in lowered if lowered.count(column) > 1), None)
     if doubled is not None:
         raise SignatureError(
-            f"UDF {name!r}: there are two columns {doubled!r} (case does not count in SQL)"
+            f"UDF {name!r}: two columns have the name {doubled!r} (SQL ignores case)"
         )
     return tuple(columns)
 
 
 def _given_column(name: str, column: str, specification: object) -> Column:
     if not isinstance(column, str) or not column or "\0" in column:
-        raise SignatureError(f"UDF {name!r}: columns= has {column!r} for the name of a column")
+        raise SignatureError(
+            f"UDF {name!r}: columns= has {column!r}, which cannot be the name of a column"
+        )
     try:
         return Column(column, annotation_of(specification).type or declared(specification), True)
     except ValueError as error:
@@ -221,26 +263,32 @@ def table_function(
     sample: tuple[object, ...] | None = None,
     **options: Unpack[PythonOptions],
 ) -> TableFunction | Callable[[Callable[..., Any]], TableFunction]:
-    """Makes a function that yields rows a table function, in SQL and in Python. A call is one
-    micro-VM, until the last row is taken.
+    """Declares a function that yields rows a table function, for SQL and Python.
 
-    Rows are tuples (or lists, or mappings by column; with one column the value itself). A function
-    may also yield whole ``pyarrow.RecordBatch`` or ``pyarrow.Table`` objects, or return a list of
-    rows. It runs only as far as rows are asked for: when the caller has enough, its micro-VM is put
-    back in mid-function, so nothing behind a ``yield`` is certain to run, ``finally`` included.
-    Rows before an exception are yielded; it is raised behind them.
+    A call takes one micro-VM until its last row. The function runs only as far as rows are asked
+    for. When the caller has enough rows, the micro-VM is restored in the middle of the function:
+    code behind a ``yield`` may never run, ``finally`` blocks included.
+
+    A row is a tuple or list, or a mapping by column; with one column it is the value itself. The
+    function may also yield ``pyarrow.RecordBatch`` or ``pyarrow.Table`` objects, or return a list
+    of rows. If it raises, the rows before the exception are yielded first.
 
     Args:
-        columns: a type for each column by name (Python types, pyarrow types, names of types); any
-            value may be None. Left out where the result is annotated ``Iterator[Row]`` with a
-            ``typing.NamedTuple``.
+        function: the Python function.
+        columns: a type for each column by name: Python types, pyarrow types, or names of types. Any
+            value may be None. Not needed if the result is annotated ``Iterator[Row]``, where
+            ``Row`` is a ``typing.NamedTuple``.
         input_types: as for ``udfvm.udf``.
         sample: the arguments of a call that runs while the image is built.
-        options: ``name``, ``memory``, ``timeout`` (of a call, which is a fetch of some rows),
+        options: ``name``, ``memory``, ``timeout`` (seconds for each fetch of some rows),
             ``max_output``, ``max_log``, ``log``, ``files``, ``deterministic``, ``packages``,
             ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``: as for ``udfvm.udf``.
 
-    Raises SignatureError.
+    Returns:
+        The table function; without ``function``, a decorator that makes one.
+
+    Raises:
+        SignatureError: the function cannot be a table function as it is declared.
 
     >>> @udfvm.table_function(columns={"word": str, "at": int})
     ... def words(text: str):

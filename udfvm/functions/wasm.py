@@ -1,4 +1,4 @@
-"""UDFs in WebAssembly: modules that libwasmtime runs inside a micro-VM."""
+"""UDFs in WebAssembly: libwasmtime runs modules inside a micro-VM."""
 
 from __future__ import annotations
 
@@ -43,32 +43,39 @@ def from_wasm(
     root: Mapping[str, bytes | str] | str | os.PathLike[str] | None = None,
     **options: Unpack[WasmOptions],
 ) -> ScalarFunction | TableFunction:
-    """A function of a WebAssembly module as a UDF. The host does not look into the module: wasmtime
-    checks, compiles and runs it in a micro-VM. Needs ``pip install 'udfvm[wasm]'``.
+    """Makes a function of a WebAssembly module a UDF. Needs ``pip install 'udfvm[wasm]'``.
+
+    The host does not parse the module: wasmtime checks, compiles and runs it in a micro-VM.
 
     Args:
         module: the module as bytes; as text, ``"(module ...)"``; or the path of a file with either.
-        function: an export that takes and returns numbers; or one of a component (``"function"``,
-            ``"interface#function"``), whose lists and records are Arrow's lists and structs; or a
-            function of a module for arrow-udf, by its name or its signature
-            (``"gcd(int32,int32)->int32"``); or ``"_start"`` of a WASI command, which is a function
-            from its standard input to its standard output.
-        signature: such as ``"(a: i32, b: f64) -> bool"``, where the types are to be others than
-            those of the module; see ``udfvm.types.signature_text.parse_signature``. That of a
-            table function has the type of a row, a struct or that of its one column, and may have
-            ``->>`` for ``->``. An integer or bool is passed as i32 or i64, a float as f32 or f64,
-            as the module has it; one that does not fit is an OverflowError.
-        args, env: arguments (the program's name first) and environment of a module for WASI.
-        root: files that a module for WASI may read, below "/": contents by path, or a folder,
-            whose files are copied now.
+        function: one of these. An export that takes and returns numbers. A function of a component
+            (``"function"``, ``"interface#function"``), whose lists and records are Arrow's lists
+            and structs. A function of a module for arrow-udf, by its name or its signature
+            (``"gcd(int32,int32)->int32"``). Or ``"_start"`` of a WASI command: a function from its
+            standard input to its standard output.
+        signature: types such as ``"(a: i32, b: f64) -> bool"``, where they differ from the
+            module's; see ``udfvm.types.signature_text.parse_signature``. The result of a table
+            function is the type of a row: a struct, or the type of its one column; ``->>`` may
+            stand for ``->``. An integer or bool is passed as i32 or i64, and a float as f32 or f64,
+            as the module has it. A value that does not fit raises an OverflowError in the call.
+        args: arguments of a module for WASI, the program's name first.
+        env: environment of a module for WASI.
+        root: files that a module for WASI may read, below "/": contents by path, or a folder, whose
+            files are copied now.
         options: ``name``, ``memory``, ``timeout``, ``max_output``, ``max_log``, ``log``,
             ``deterministic``, ``isolation``, ``pool``, ``build_timeout``: as for ``udfvm.udf``. The
-            module's memory grows from ``memory``, 256 MiB if not given, and it is compiled there:
+            module is compiled in ``memory`` (default: 256 MiB), and its own memory grows there:
             raise it for modules of many MiB.
 
-    Raises SignatureError where the module is not valid, or has no such function; BuildError where
-    the package wasmtime is missing. A call raises ``UDFError`` where the function trapped, with
-    wasmtime's message and the names of the functions.
+    Returns:
+        The UDF: a TableFunction if the module's function yields rows, else a ScalarFunction. A call
+        of it raises ``UDFError``, with wasmtime's message and the names of the functions, if the
+        function traps.
+
+    Raises:
+        SignatureError: the module is not valid, or has no such function.
+        BuildError: the package wasmtime is missing.
 
     >>> area = udfvm.from_wasm('''(module
     ...     (func (export "area") (param f64 f64) (result f64)
@@ -92,8 +99,10 @@ def from_wasm(
 
 
 class WasmProgram(CompiledProgram):
-    """A WebAssembly module. A table function in it yields rows: structs, whose fields are its
-    columns, or values of one column, ``value``. What is a list or struct in a column is JSON.
+    """A WebAssembly module.
+
+    A table function in it yields rows: structs, whose fields are the columns, or values of one
+    column, ``value``. A list or struct in a column is JSON.
     """
 
     language = "wasm"
@@ -105,7 +114,7 @@ class WasmProgram(CompiledProgram):
         self._table = False  # once it was asked
 
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
-        """What the signature says, or else the module."""
+        """Reads the signature, or else asks the module."""
         text = self._signature
         declared = None if text is None else parse_signature(name, text.replace(_TABLE_ARROW, "->"))
         signature = declared
@@ -115,8 +124,8 @@ class WasmProgram(CompiledProgram):
             signature = declared or described.signature
         if text is not None and _TABLE_ARROW in text and not self._table:
             raise SignatureError(
-                f"UDF {name!r}: signature={text!r} is that of a table function, and"
-                f" {self.symbol!r} is none in the module: use ->"
+                f"UDF {name!r}: signature={text!r} is that of a table function, but"
+                f" {self.symbol!r} is not a table function in the module: use ->"
             )
         if not self._table:
             return Interface("scalar", signature)
@@ -139,8 +148,8 @@ def _columns(name: str, result: ResultType) -> tuple[Column, ...]:
     types = {field.name: named(field.type) for field in fields.fields} if fields else {}
     if len({column.lower() for column in types}) < len(types):
         raise SignatureError(
-            f"UDF {name!r}: two of its columns {', '.join(types)} have one name (case does not"
-            " count in SQL)"
+            f"UDF {name!r}: two of its columns {', '.join(types)} have the same name (SQL ignores"
+            " case)"
         )
     return tuple(
         Column(column, JSON if type_.is_nested else type_, True) for column, type_ in types.items()
@@ -188,7 +197,7 @@ def _setting(function: str, tag: str, first: str, second: str | bytes) -> bytes:
 
 
 def _files_of(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Regular files below a folder. Symbolic links are left out: they may lead elsewhere."""
+    """Yields the regular files below a folder. It skips symbolic links: they may lead elsewhere."""
     for root, _, names in os.walk(folder, onerror=_raise):
         for name in sorted(names):
             path = Path(root, name)

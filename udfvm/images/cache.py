@@ -70,8 +70,8 @@ def cached_image(path: Path, base: vmm.Image | None, build: Callable[[int], None
             write_file(path, build)
         else:
             raise CacheError(
-                f"{path} is damaged or removed as soon as it is written: set UDFVM_CACHE to another"
-                " directory"
+                f"something damages or removes {path} as soon as it is written: set UDFVM_CACHE to"
+                " another directory"
             )
     _keep_size(most)
     return image
@@ -157,7 +157,7 @@ def _scanned(directory: Path) -> Iterator[Any]:
         entries = os.scandir(directory)
     except PermissionError as error:
         raise CacheError(
-            f"{directory} cannot be read: see to its permissions, or set UDFVM_CACHE to another"
+            f"{directory} cannot be read: check its permissions, or set UDFVM_CACHE to another"
             " directory"
         ) from error
     with entries:

@@ -83,7 +83,9 @@ def make_directory(directory: Path) -> None:
         for path in reversed([directory, *directory.parents]):
             if path.is_symlink() and not path.exists():
                 advice = "remove it, or set UDFVM_CACHE to another directory"
-                raise CacheError(f"{path} is a symbolic link to what is not there: {advice}")
+                raise CacheError(
+                    f"{path} is a symbolic link to a file that does not exist: {advice}"
+                )
             if not path.is_dir():
                 path.mkdir(mode=0o700, exist_ok=True)
 

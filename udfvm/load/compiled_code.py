@@ -20,7 +20,9 @@ def read_code(path: str | os.PathLike[str]) -> bytes:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise SignatureError(f"{Path(path)} is no regular file, so no code")
+            raise SignatureError(
+                f"{Path(path)} is not a regular file, so it cannot be loaded as code"
+            )
         with open(descriptor, "rb", closefd=False) as file:
             code = file.read(MAX_CODE + 1)
         if len(code) > MAX_CODE:

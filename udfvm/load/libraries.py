@@ -86,7 +86,7 @@ def checked_packages(packages: object) -> tuple[str, ...]:
     for name in names:
         if isinstance(name, types.ModuleType):
             raise OptionError(
-                f"packages= has the module {name.__name__!r}: write its name, {name.__name__!r}"
+                f"packages= has the module {name.__name__!r}: pass its name, {name.__name__!r}"
             )
         if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
             raise OptionError(f"packages= has {name!r:.100}, which is not the name of a module")

@@ -2,45 +2,44 @@
 
 ``register(con, score)`` gives the connection two functions that run ``score`` in a micro-VM:
 ``score(...)`` itself, and ``vm_udf('score', ...)``, which finds any registered function by its
-name. ``unregister(con, score)`` takes them away. Rows never enter Python on the host: a loadable
+name. ``unregister(con, score)`` removes them. Rows never enter Python on the host: a loadable
 extension in C, beside this file, moves them between SQLite and the micro-VM.
 
 ``vm_map`` runs functions over whole queries in batches. ``vm_table`` and ``vm_agg`` run table
-functions and aggregates, which have SQL functions of their own names too: see
+functions and aggregates, which have SQL functions of their own names too. See
 docs/sqlite_batches.md.
 
-**A call.** With isolation ``"statement"``, the default, one execution of an SQL statement is one
+**Calls.** With isolation ``"statement"``, the default, one execution of an SQL statement is one
 call. The first row takes a micro-VM at the function's sealed state. All rows that the statement
 computes with that function run in that micro-VM, one after the other. When the execution ends (last
-row, error, reset, closed cursor), everything that they left there is put back, and the next
-execution begins at the sealed state again. Different functions in one statement have a micro-VM
-each; a firing of a trigger is an execution of its own. A statement runs a Python function as it is
-when the statement comes to it: names in it that mean other objects than before are captured anew.
-With isolation ``"row"`` each row is a call of its own, which starts from the sealed state. A
-function's ``timeout`` and ``max_output`` are those of each row. A statement that is not finished
-keeps its micro-VMs.
+row, error, reset, closed cursor), the micro-VM is restored, and the next execution begins at the
+sealed state again. Different functions in one statement have a micro-VM each. A firing of a trigger
+is an execution of its own. If a name in a Python function is bound to another object, the next
+statement uses the new one. With isolation ``"row"`` each row is a call that starts from the sealed
+state. A function's ``timeout`` and ``max_output`` apply to each row. A statement that is not
+finished keeps its micro-VMs.
 
-**Types.** ``int`` takes INTEGER; ``float`` takes REAL or INTEGER; ``bool`` takes INTEGER 0 or 1;
-``str`` takes TEXT (valid UTF-8); ``bytes`` takes BLOB. Nothing is converted with loss: another
-type, or an INTEGER that is no REAL exactly, is an SQL error that names the argument. NULL for a
-parameter that does not allow None makes the result NULL without a call. Results come back the same
-way; NaN becomes NULL, as always in SQLite. A ``dict`` or ``list`` comes back as JSON, with SQLite's
-subtype for it.
+**Types.** ``int`` takes INTEGER. ``float`` takes REAL or INTEGER. ``bool`` takes INTEGER 0 or 1.
+``str`` takes TEXT (valid UTF-8). ``bytes`` takes BLOB. No value is converted with loss: another
+type, or an INTEGER that REAL cannot represent exactly, is an SQL error that names the argument.
+NULL for a parameter that does not allow None makes the result NULL without a call. Results are
+converted the same way. NaN becomes NULL, as always in SQLite. A ``dict`` or ``list`` is returned as
+JSON, with SQLite's subtype for it.
 
 **Safety.** The functions are ``SQLITE_DIRECTONLY``: SQL text can use them. The schema of a database
-(views, triggers, indexes, generated columns), which may be a stranger's, cannot, unless
-``in_schema=True``. They are ``SQLITE_DETERMINISTIC`` only if declared deterministic; ``vm_udf``
-never is, and is never usable in a schema.
+(views, triggers, indexes, generated columns) may come from a stranger and cannot use them, unless
+``in_schema=True``. They are ``SQLITE_DETERMINISTIC`` only if declared deterministic. ``vm_udf``
+never is deterministic, and can never be used in a schema.
 
-**Errors** are ``apsw.SQLError`` with the full text of what Python would have raised: the guest's
-exception with its traceback, or the limit that was passed, and the row, counted from 0 in the order
-in which the statement came to them. What Python would have raised is the ``__cause__``. The
-connection stays usable, and a transaction around the statement intact. Ctrl-C in a call is a
-KeyboardInterrupt; ``Connection.interrupt`` ends a statement between two calls.
+**Errors** are ``apsw.SQLError``. The text is that of the error in Python, which is the
+``__cause__``: the guest's exception with its traceback, or the limit that was reached, and the row,
+counted from 0 in the order in which the statement reached them. The connection stays usable, and a
+transaction around the statement intact. Ctrl-C during a call raises KeyboardInterrupt.
+``Connection.interrupt`` ends a statement between two calls.
 
-**Output** of functions goes to the program's own ``sys.stdout`` and ``sys.stderr`` with every row,
-or where their ``log=`` says; for functions that are stored in the database, where the policy's
-``log=`` says.
+**Output** of functions goes to the program's ``sys.stdout`` and ``sys.stderr`` with every row, or
+where their ``log=`` says. For functions that are stored in the database the policy's ``log=``
+decides.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ __all__ = ["EXTENSION", "Policy", "register", "unregister"]
 #: Path of the loadable extension, for the sqlite3 shell's ``.load`` and programs without Python.
 EXTENSION: Final = _extension.PATH
 
-# SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION: switches extension loading for C alone; the SQL function
+# SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION switches extension loading for C alone. The SQL function
 # load_extension() stays as it was.
 _ENABLE_LOAD_EXTENSION: Final = 1005
 
@@ -86,35 +85,36 @@ def register(
     in_schema: bool = False,
     policy: Policy | None = None,
 ) -> None:
-    """Gives a connection an SQL function for each function, and ``vm_udf(name, ...)`` for all of
-    them.
+    """Makes functions SQL functions of a connection: by their own names, and for ``vm_udf(name,
+    ...)``.
 
-    May be called again, to add functions or to replace those of the same name. Images are built (or
-    taken from the cache) here, not in the first statement. The connection keeps what it needs until
-    it is closed.
+    It may be called again, to add functions or to replace those of the same name. Images are built,
+    or taken from the cache, here and not in the first statement. The connection keeps what it needs
+    until it is closed.
 
-    ``name`` is the name in SQL of a single function; without it each has its own.
+    Args:
+        connection: an ``apsw.Connection``, or a ``sqlite3.Connection`` of the standard library if
+            Python was built with support for extensions. For the latter, extension loading is
+            switched off afterwards.
+        functions: the functions.
+        name: the name in SQL of a single function. Default: each function's own.
+        replace: False refuses a name that SQL has a function of already: a registered one, or one
+            of SQLite's own.
+        isolation: what one call is: ``"statement"``, an execution of a statement, whose rows share
+            a micro-VM, or ``"row"``. Default: each function's own.
+        in_schema: True lets views, triggers, indexes and generated columns use the functions. It is
+            for databases whose schema you trust.
+        policy: what SQL may do with functions that are stored in the database (``vm_create``), and
+            how long statements may take. Default: the policy that the connection has; at first it
+            runs no stored functions and creates none. See docs/sqlite.md.
 
-    ``replace=False`` refuses a name that SQL has a function of already: one that was registered, or
-    one of SQLite's own.
-
-    ``isolation`` says what a call is: ``"statement"``, an execution of a statement, whose rows
-    share a micro-VM, or ``"row"``, each row. Without it each function keeps its own.
-
-    ``in_schema`` lets views, triggers, indexes and generated columns use the functions: for
-    databases whose schema you trust.
-
-    ``policy`` says what SQL may do with functions that are stored in the database (``vm_create``),
-    and how long statements may take. Without one the connection keeps the policy that it has; at
-    first none run, and none can be created. See docs/sqlite.md.
-
-    ``connection`` is an ``apsw.Connection``; a ``sqlite3.Connection`` of the standard library works
-    where Python was built with support for extensions, and has extension loading switched off
-    afterwards.
-
-    Raises ``TypeMappingError`` for a function with a type that SQL has not, ``SignatureError`` for
-    a name that is taken, ``udfvm.errors.Error`` where the connection takes no extensions, and what
-    building an image raises. A function cannot be replaced while statements of the connection run.
+    Raises:
+        TypeMappingError: a function has a type that SQL does not have.
+        SignatureError: a name is taken, or is not valid.
+        OptionError: an option has a value that it cannot have.
+        Error: the connection cannot load extensions, or a function cannot be replaced because
+            statements of the connection run.
+        BuildError: an image cannot be built.
 
     >>> import apsw
     >>> @udfvm.udf
@@ -155,11 +155,16 @@ def register(
 def unregister(
     connection: apsw.Connection | sqlite3.Connection, *functions_or_names: Function | str
 ) -> None:
-    """Takes functions away from a connection that ``register`` gave it: by their names in SQL, or
-    as they are, which means their own names.
+    """Removes functions from a connection that ``register`` gave them to.
 
-    Raises ``UnknownUDFError`` for one that the connection does not have; all stay then. A function
-    cannot be taken away while statements of the connection run.
+    A function cannot be removed while statements of the connection run.
+
+    Args:
+        connection: the connection.
+        functions_or_names: names in SQL, or functions, which stand for their own names.
+
+    Raises:
+        UnknownUDFError: the connection does not have one of them. It keeps all of them then.
 
     >>> import apsw
     >>> @udfvm.udf
@@ -181,8 +186,9 @@ def unregister(
 
 
 def _named(functions: Sequence[Function], name: str | None) -> list[tuple[str, Function]]:
-    """The functions with their names in SQL. Raises SignatureError for what is no function, and for
-    a name that cannot be.
+    """Returns the functions with their names in SQL.
+
+    Raises SignatureError for an object that is not a function, and for a name that is not valid.
     """
     for function in functions:
         check_function("udfvm.sqlite.register", function)
@@ -202,23 +208,26 @@ def _is_apsw(connection: object) -> bool:
 
 
 def _check_names(udfs: Sequence[Function]) -> None:
-    """Raises Error for different functions of one name. Case does not count in SQL."""
+    """Raises Error for different functions of the same name. SQL ignores case."""
     seen: dict[str, Function] = {}
     for udf in udfs:
         other = seen.setdefault(udf.name.lower(), udf)
         if other is not udf:
             raise Error(
-                f"udfvm.sqlite.register: {other.name!r} and {udf.name!r} are one name in SQL, where"
-                " case does not count: give one another by name="
+                f"udfvm.sqlite.register: {other.name!r} and {udf.name!r} are the same name in SQL,"
+                " which ignores case: give one of them another with name="
             )
 
 
 def _loader(caller: str, connection: Any) -> Callable[[], None]:
-    """What loads the extension into the connection; extension loading is afterwards as it was."""
+    """Returns a function that loads the extension into the connection.
+
+    It leaves extension loading as it was.
+    """
     if getattr(connection, "is_async", False):
         raise Error(
-            f"udfvm.sqlite.{caller}: the connection is asynchronous; {caller} from a connection"
-            " hook, which runs in its thread"
+            f"udfvm.sqlite.{caller}: the connection is asynchronous: call {caller} from a"
+            " connection hook, which runs in its thread"
         )
     if not hasattr(connection, "load_extension"):
         if not any(cls.__module__ == "sqlite3" for cls in type(connection).__mro__):
@@ -234,7 +243,9 @@ def _loader(caller: str, connection: Any) -> Callable[[], None]:
     path = str(_extension.PATH)
 
     def load_into_apsw() -> None:
-        before = connection.config(_ENABLE_LOAD_EXTENSION, -1)  # a negative value asks
+        before = connection.config(
+            _ENABLE_LOAD_EXTENSION, -1
+        )  # a negative value only returns the setting
         connection.config(_ENABLE_LOAD_EXTENSION, 1)
         try:
             connection.load_extension(path, _extension.ENTRY_POINT)

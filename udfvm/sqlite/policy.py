@@ -1,4 +1,4 @@
-"""What SQL may do on a connection: which functions stored in the database run, whether it may store
+"""The policy of a connection: which functions stored in the database run, whether SQL may store
 some, and their limits.
 """
 
@@ -33,7 +33,7 @@ _NANOSECONDS: Final = 1e9
 _MIN_TIMEOUT: Final = 1e-6  # seconds of a timeout
 
 # Modules of the standard library that the source of a function is likely to import. They are in the
-# base image, because a stored function reads no file of the host unless the policy lets it.
+# base image, because a stored function reads no file of the host unless the policy allows it.
 STANDARD_MODULES: Final = (
     "base64",
     "binascii",
@@ -78,30 +78,33 @@ STANDARD_MODULES: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """The policy of a connection; see ``udfvm.sqlite.register``.
+    """The policy of a connection. ``udfvm.sqlite.register`` takes it.
 
     Attributes:
-        languages: what stored functions that run may be written in: ``"python"``, ``"wasm"``,
-            ``"native"``. Empty: none run.
-        allow_create: SQL may use ``vm_create`` and ``vm_drop``.
-        packages: modules for stored Python functions to import, besides common ones of the standard
-            library.
+        languages: the languages of stored functions that may run: ``"python"``, ``"wasm"``,
+            ``"native"``. If it is empty, no stored function runs.
+        allow_create: True if SQL may use ``vm_create`` and ``vm_drop``.
+        packages: modules that stored Python functions may import, besides common ones of the
+            standard library.
         memory: guest memory of stored functions: bytes, or text such as ``"512MiB"``.
-        row_timeout: seconds that a row of a stored function may take; None for no limit. A function
-            may ask for less.
-        max_output: bytes of a result of a stored function; None for the size of the output window.
-        max_source: bytes of a stored function's source.
+        row_timeout: seconds that a row of a stored function may take; None for no limit. A stored
+            function may set a lower limit.
+        max_output: bytes that a result of a stored function may have; None for the size of the
+            output window.
+        max_source: bytes that a stored function's source may have.
         load_timeout: seconds that compiling and loading a stored function may take.
-        files: stored functions may read the files of the interpreter and its packages, as late
-            imports do.
+        files: True if stored functions may read the files of the interpreter and its packages, as
+            late imports do.
         statement_timeout: seconds that a statement may take from its first row in a micro-VM on,
             whatever functions it uses; None for no limit.
-        idle_spin: seconds that a micro-VM waits for the next row of a running statement before it
-            gives its processor up. At most 1; 0: never waits, so each row costs an exit.
-        log: where goes what stored functions print, and what functions print that were registered
-            without a ``log=`` of their own; as for ``udfvm.udf``.
+        idle_spin: seconds, at most 1, that a micro-VM waits for the next row of a running statement
+            before it gives up its processor. With 0 it never waits, and each row costs an exit.
+        log: what happens to the output of stored functions, and of registered functions that have
+            no ``log=`` of their own; as for ``udfvm.udf``.
 
-    >>> Policy(languages=["python"], allow_create=True, row_timeout=0.5).languages
+    Raises ``OptionError``, a ValueError, for a value that makes no sense.
+
+    >>> udfvm.sqlite.Policy(languages=["python"], allow_create=True, row_timeout=0.5).languages
     ('python',)
     """
 
@@ -123,7 +126,7 @@ class Policy:
         unknown = [language for language in self.languages if language not in _LANGUAGES]
         if unknown:
             raise OptionError(
-                f"Policy: languages= has {unknown[0]!r}; there are {', '.join(_LANGUAGES)}"
+                f"Policy: languages= has {unknown[0]!r}; the languages are {', '.join(_LANGUAGES)}"
             )
         self._check_options()
         self.limits()
@@ -146,7 +149,7 @@ class Policy:
             object.__setattr__(self, name, value)
 
     def limits(self) -> Limits:
-        """Limits of a stored function's rows. Raises OptionError for what makes no sense."""
+        """Returns the limits of a stored function's rows. Raises OptionError."""
         try:
             return Limits.parse(
                 memory=self.memory,
@@ -160,7 +163,7 @@ class Policy:
             raise OptionError(f"Policy: {error}") from error
 
     def for_extension(self) -> _offer.Policy:
-        """As the extension takes it."""
+        """Returns the policy as the extension takes it."""
         languages = Language(0)
         for language in self.languages:
             languages |= _LANGUAGES[language]
@@ -176,8 +179,9 @@ class Policy:
         )
 
     def runtimes(self) -> list[_offer.Runtime]:
-        """What loads the functions of each language. Images are built here where need be; Wasm's
-        only where there is the package wasmtime.
+        """Returns what loads the functions of each language. Builds images that are missing.
+
+        WebAssembly is left out if the package wasmtime is missing.
         """
         return [
             runtime(language, self.limits().memory, self.packages)
@@ -188,8 +192,8 @@ class Policy:
 
 Policy.__init__ = checks_options(Policy.__init__)  # type: ignore[method-assign]
 
-# What takes output by a policy, by the identity of log=. Kept for good: no connection says when it
-# is closed.
+# The sinks of policies, by the identity of log=. They are never removed: connections do not report
+# when they are closed.
 _sinks: Final[dict[int, tuple[Log, BoundLog]]] = {}
 
 
@@ -198,8 +202,8 @@ def _sink(log: Log) -> BoundLog:
 
 
 def wasm_is_there() -> bool:
-    """Whether stored functions in Wasm can run: the package ``wasmtime`` is installed, in the
-    version that is needed.
+    """Returns True if stored functions in WebAssembly can run: the package ``wasmtime`` is
+    installed, in the version that is needed.
     """
     from udfvm.images.spec import wasmtime_library
 
@@ -213,7 +217,7 @@ def wasm_is_there() -> bool:
 def runtime(
     language: LanguageName, memory: int = DEFAULT_MEMORY, packages: Iterable[str] = ()
 ) -> _offer.Runtime:
-    """The base image and pool for stored functions of a language."""
+    """Returns the base image and pool for stored functions of a language."""
     base: Any = stored_base(language, memory, packages)
     pool = Pool.default().core(base)
     return _offer.Runtime(
@@ -222,8 +226,9 @@ def runtime(
 
 
 def stored_base(language: LanguageName, memory: int, packages: Iterable[str] = ()) -> Any:
-    """The base image for stored functions of a language, built if need be. ``packages`` are for
-    Python.
+    """Returns the base image for stored functions of a language, built if it is missing.
+
+    ``packages`` are for Python.
     """
     from udfvm.images.base import base_image
     from udfvm.images.spec import BaseSpec

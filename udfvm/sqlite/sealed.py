@@ -84,8 +84,8 @@ def seal(
     present = str(source.resolve()) if source else ""
     if before is not None and before != present and not replace:
         raise Error(
-            f"{name!r} was sealed from {before or 'another place'} before: pass --replace to"
-            " replace it, or --namespace for a name of its own"
+            f"{name!r} was sealed from {before or 'another file'} before: pass --replace to"
+            " replace it, or --namespace to give this one another name"
         )
     write_note(path, {**sealed_note(udf, name), "source": present})
     return name, before is not None
@@ -111,8 +111,8 @@ def sealed_note(udf: Function, name: str) -> dict[str, object]:
     """
     if udf.host_functions:
         raise Error(
-            f"UDF {udf.name!r}: a function that calls host functions cannot be sealed for programs"
-            " without them"
+            f"UDF {udf.name!r}: it calls host functions, so it cannot be sealed: programs that load"
+            " it do not have them"
         )
     declaration = declaration_of(udf)
     columns = ", ".join(f"{each.name} {_type(udf, each.type)}" for each in declaration.columns)
@@ -148,8 +148,8 @@ def _defaults(udf: Function) -> str:
     defaults = encoded_defaults(udf)
     if sum(len(default or b"") for default in defaults) > _MAX_DEFAULTS:
         raise Error(
-            f"UDF {udf.name!r}: its defaults have more than {_MAX_DEFAULTS} bytes, which is the"
-            " capacity of a sealed function"
+            f"UDF {udf.name!r}: the defaults of its parameters have more than {_MAX_DEFAULTS}"
+            " bytes, the limit of a sealed function"
         )
     return " ".join("-" if default is None else default.hex() for default in defaults)
 
@@ -185,7 +185,7 @@ def prepare(packages: Iterable[str] = (), memory: int = DEFAULT_MEMORY) -> list[
 
 def _name_of(image: Image | None) -> str:
     if image is None or image.path is None:
-        raise Error("the image is not one of the cache")
+        raise Error("the image is not in the cache")
     return image.path.name
 
 
@@ -199,7 +199,7 @@ def udfs_of(path: Path) -> dict[str, Function]:
     """The UDFs that a Python file defines, by name. The file is run as a module."""
     specification = importlib.util.spec_from_file_location(path.stem, path)
     if specification is None or specification.loader is None:
-        raise Error(f"{path} is no Python file")
+        raise Error(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(specification)
     with _importable(path):
         sys.modules[path.stem] = module

@@ -56,10 +56,10 @@ def _check(path: Path, replace: bool) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISREG(mode):
-        kind = "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
-        raise Error(f"{path} is {kind}, which stays: pass another --output")
+        kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
+        raise Error(f"{path} is {kind}, which is never replaced: pass another --output")
     if not replace:
-        raise Error(f"{path} is there already: pass --replace, or another --output")
+        raise Error(f"{path} exists already: pass --replace, or another --output")
 
 
 @contextlib.contextmanager

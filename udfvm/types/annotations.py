@@ -97,7 +97,7 @@ def _nested_of(annotation: object, outer: tuple[object, ...] = ()) -> Annotation
 
 def _struct_of(cls: Any, outer: tuple[object, ...]) -> Annotation:
     if cls in outer:
-        raise ValueError(f"{cls.__name__} holds itself, and structs are of a fixed depth")
+        raise ValueError(f"{cls.__name__} contains itself: a struct must have a fixed depth")
     fields, shapes = [], {}
     for field in fields_of(cls):
         try:
@@ -107,7 +107,7 @@ def _struct_of(cls: Any, outer: tuple[object, ...]) -> Annotation:
         fields.append(f"{check_field_name(field.name)}: {held.type}")
         shapes[field.name] = held.shape, field.optional and not held.nullable
     if not fields:
-        raise ValueError(f"{cls.__name__} has no fields, and a struct has some")
+        raise ValueError(f"{cls.__name__} has no fields: a struct needs at least one")
     make = dict if typing.is_typeddict(cls) else cls
     plain = make is dict and not any(shape or optional for shape, optional in shapes.values())
     shape = None if plain else ("record", make, shapes)
@@ -119,7 +119,7 @@ def _held(annotation: Any, outer: tuple[object, ...]) -> Annotation:
     inner, nullable = _without_none(annotation)
     held = _nested_of(inner, outer) or annotation_of(inner)
     if held.type is None or held.container is not None:
-        raise ValueError(f"{annotation} is not a supported type for what a list or struct holds")
+        raise ValueError(f"{annotation} is not a supported type inside a list or struct")
     return held._replace(nullable=held.nullable or nullable)
 
 

@@ -237,8 +237,8 @@ def _held(name: str) -> str:
     held = named(name)
     if held.kind is Kind.NULL:  # any number of them takes no byte of a reply
         raise ValueError(
-            "lists and structs hold no values of type null; give them another type, which may be"
-            " null too"
+            "lists and structs cannot hold values of type null; use another type, whose values may"
+            " be null"
         )
     return held.name
 

@@ -110,7 +110,7 @@ def integer_range(name: str) -> tuple[int, int]:
     """Smallest and largest value of an integer type."""
     match = _INTEGER.fullmatch(name)
     if match is None:
-        raise ValueError(f"{name} is no integer type")
+        raise ValueError(f"{name} is not an integer type")
     bits = int(match[2])
     return (0, 2**bits - 1) if match[1] else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
@@ -210,11 +210,11 @@ def exact_float(value: Any, name: str) -> float:
     except OverflowError:
         raise Loss(f"{short(value)} is too large for {name}") from None
     if not isinstance(value, float) and real != value and not math.isnan(real):
-        raise Loss(f"{short(value)} is no {name} exactly")
+        raise Loss(f"{short(value)} cannot be represented exactly as {name}")
     if name == "float" and math.isfinite(real):
         narrow = _nearest_float32(real)
         if not isinstance(value, float) and narrow != real and not hasattr(value, "dtype"):
-            raise Loss(f"{short(value)} is no {name} exactly")
+            raise Loss(f"{short(value)} cannot be represented exactly as {name}")
         return narrow
     return real
 

@@ -54,20 +54,21 @@ def take_apart(name: str) -> Nested | None:
         return None
     container, inner, size = match.groups()
     if _depth(name) > _DEEPEST:
-        raise ValueError(f"{name[:80]!r} ... is nested more than {_DEEPEST} deep")
+        raise ValueError(f"{name[:80]!r} ... is nested more than {_DEEPEST} levels deep")
     if (size is None) == (container == "fixed_size_list"):
         raise ValueError(
-            f"{name!r} is no type: a list of a fixed size is fixed_size_list<item: double>[3]"
+            f"{name!r} is not a type: write a list of a fixed size as"
+            " fixed_size_list<item: double>[3]"
         )
     if size is not None and int(size) == 0:  # any number of them takes no room in a reply
-        raise ValueError(f"{name!r} is no type: lists of a fixed size hold one value at least")
+        raise ValueError(f"{name!r} is not a type: lists of a fixed size hold at least one value")
     fields = tuple(_field(name, part, container) for part in split_at_commas(inner))
     if container == "struct":
         names = [field.name for field in fields]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"{name!r} is no type: a struct has fields, of different names")
+            raise ValueError(f"{name!r} is not a type: a struct needs fields with different names")
     elif len(fields) != 1:
-        raise ValueError(f"{name!r} is no type: a list holds values of one type")
+        raise ValueError(f"{name!r} is not a type: the values of a list have one type")
     return Nested(container, fields, None if size is None else int(size))
 
 
@@ -75,7 +76,8 @@ def check_field_name(name: str) -> str:
     """The name, where a field can have it. Raises ValueError."""
     if not _FIELD_NAME.fullmatch(name):
         raise ValueError(
-            f"{name!r} is no name for a field: names have none of <>[]:, and no space at their ends"
+            f"{name!r} cannot be the name of a field: names contain none of <>[]:, and no space at"
+            " either end"
         )
     return name
 
@@ -85,7 +87,7 @@ def _field(whole: str, part: str, container: str) -> Field:
     if container != "struct":
         name = _ITEM
     elif not colon:
-        raise ValueError(f"{whole!r} is no type: its field {part!r} has no name")
+        raise ValueError(f"{whole!r} is not a type: its field {part!r} has no name")
     return Field(check_field_name(name.strip()), type_.strip().removesuffix(_NOT_NULL))
 
 
@@ -110,7 +112,7 @@ def split_at_commas(inner: str) -> list[str]:
         elif character in ">]":
             depth -= 1
             if depth < 0:
-                raise ValueError(f"<{inner}> has a bracket too many")
+                raise ValueError(f"<{inner}> closes a bracket that it does not open")
         elif character == "," and depth == 0:
             parts.append(inner[begin:index])
             begin = index + 1

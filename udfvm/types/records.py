@@ -94,8 +94,8 @@ def _dataclass_fields(cls: Any, hints: Mapping[str, Any]) -> list[RecordField]:
     ]
     if others:
         raise ValueError(
-            f"{cls.__name__} has the InitVar {others[0]!r}: an instance cannot be made of its"
-            " fields alone"
+            f"{cls.__name__} has the InitVar {others[0]!r}: an instance cannot be made from"
+            " its fields"
         )
     missing = dataclasses.MISSING
     return [

@@ -119,8 +119,8 @@ def storage_of(name: str, type_: Type) -> int:
         return next(number for number, kind in _NESTED.items() if kind is type_.kind)
     if type_.name not in _STORAGES:
         raise SignatureError(
-            f"UDF {name!r}: compiled code takes no {type_}; use {', '.join(_STORAGES)}, dates and"
-            " timestamps"
+            f"UDF {name!r}: compiled code does not support {type_}; use"
+            f" {', '.join(_STORAGES)}, dates and timestamps"
         )
     return _STORAGES[type_.name]
 
@@ -129,11 +129,13 @@ def _check_held(name: str, type_: str) -> None:
     nested = take_apart(type_)
     if nested is None and type_ not in _HELD:
         raise SignatureError(
-            f"UDF {name!r}: lists and structs of compiled code hold no {type_}; use"
+            f"UDF {name!r}: lists and structs of compiled code cannot hold {type_}; use"
             f" {', '.join(sorted(_HELD))}"
         )
     if nested is not None and nested.container not in ("list", "struct"):
-        raise SignatureError(f"UDF {name!r}: compiled code takes no {type_}; use list and struct")
+        raise SignatureError(
+            f"UDF {name!r}: compiled code does not support {type_}; use list and struct"
+        )
     for field in nested.fields if nested else ():
         _check_held(name, field.type)
 
@@ -146,7 +148,7 @@ def made_signature(
     """
     if len(parameters) > MAX_PARAMETERS:
         raise SignatureError(
-            f"UDF {name!r}: {len(parameters)} parameters where compiled code has at most"
+            f"UDF {name!r}: {len(parameters)} parameters; compiled code has at most"
             f" {MAX_PARAMETERS}"
         )
     if not all(label for label, _, _ in parameters):
@@ -161,7 +163,9 @@ def made_signature(
             ]
         )
     except ValueError as error:
-        raise SignatureError(f"UDF {name!r}: the names of its parameters: {error}") from error
+        raise SignatureError(
+            f"UDF {name!r}: the names of its parameters are not valid: {error}"
+        ) from error
     made = tuple(
         Parameter(*parameter, position=position) for position, parameter in enumerate(parameters, 1)
     )

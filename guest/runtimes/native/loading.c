@@ -45,7 +45,7 @@ static bool make_file(const char *path)
     if (descriptor >= 0)
         close(descriptor);
     else
-        failure_set("OSError", "no file can be made in /tmp");
+        failure_set("OSError", "a file cannot be created in /tmp");
     return descriptor >= 0;
 }
 
@@ -129,7 +129,7 @@ static void settle(void)
 bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity, uint64_t *length)
 {
     (void)load, (void)output, (void)capacity, (void)length;
-    return failure_set("TypeError", "native code is compiled as it comes");
+    return failure_set("TypeError", "native code is compiled already");
 }
 
 bool runtime_load(struct program *program, const struct load *load, struct signature *found)

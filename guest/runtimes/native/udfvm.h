@@ -1,5 +1,5 @@
 /* udfvm.h: functions in C or C++ (C11, C++20, or GNU dialects) that become UDFs. Build a shared
- * object, or a program, whose main() ends with `return udfvm_serve();`:
+ * object, or a program whose main() ends with `return udfvm_serve();`:
  *
  *     #include <udfvm.h>
  *
@@ -11,11 +11,14 @@
  *     gcc -O3 -g -shared -fPIC -o score.so score.c \
  *         -I "$(python -c 'import udfvm; print(udfvm.get_include())')"
  *
- * and udfvm.from_elf("score.so", "score") is the UDF. Types: i8 i16 i32 i64, u8 u16 u32 u64, f32
- * f64, boolean, text, blob, each also as optional_TYPE, a struct of `valid` and `value`. A null for
- * a parameter that is not optional makes the result null without a call.
+ * Then udfvm.from_elf("score.so", "score") is the UDF.
  *
- * Long because it is all that object and program need: no library of udfvm's, and no other header.
+ * Types: i8 i16 i32 i64, u8 u16 u32 u64, f32 f64, boolean, text, blob, as the C types udfvm_TYPE.
+ * Each also as optional_TYPE, a struct of `valid` and `value`, which udfvm_some_TYPE(value) and
+ * udfvm_null_TYPE() make. A null for a parameter that is not optional makes the result null without
+ * a call.
+ *
+ * Long because objects and programs need nothing else: no library of udfvm, and no other header.
  */
 #ifndef UDFVM_H
 #define UDFVM_H
@@ -49,25 +52,27 @@ struct ArrowArray {
 
 /* ---- Between an object and the runtime that loads it ---- */
 
-enum udfvm_storage { /* as Arrow stores it; text and blob with 32-bit offsets */
-                     UDFVM_STORAGE_boolean = 0,
-                     UDFVM_STORAGE_i8 = 1,
-                     UDFVM_STORAGE_i16 = 2,
-                     UDFVM_STORAGE_i32 = 3,
-                     UDFVM_STORAGE_i64 = 4,
-                     UDFVM_STORAGE_u8 = 5,
-                     UDFVM_STORAGE_u16 = 6,
-                     UDFVM_STORAGE_u32 = 7,
-                     UDFVM_STORAGE_u64 = 8,
-                     UDFVM_STORAGE_f32 = 9,
-                     UDFVM_STORAGE_f64 = 10,
-                     UDFVM_STORAGE_text = 11,
-                     UDFVM_STORAGE_blob = 13,
-                     UDFVM_OPTIONAL = 256 /* added to one of them */
+/* How Arrow stores a type; text and blob have 32-bit offsets. */
+enum udfvm_storage {
+    UDFVM_STORAGE_boolean = 0,
+    UDFVM_STORAGE_i8 = 1,
+    UDFVM_STORAGE_i16 = 2,
+    UDFVM_STORAGE_i32 = 3,
+    UDFVM_STORAGE_i64 = 4,
+    UDFVM_STORAGE_u8 = 5,
+    UDFVM_STORAGE_u16 = 6,
+    UDFVM_STORAGE_u32 = 7,
+    UDFVM_STORAGE_u64 = 8,
+    UDFVM_STORAGE_f32 = 9,
+    UDFVM_STORAGE_f64 = 10,
+    UDFVM_STORAGE_text = 11,
+    UDFVM_STORAGE_blob = 13,
+    UDFVM_OPTIONAL = 256 /* added to one of them */
 };
 
+/* A text (UTF-8) or blob. */
 struct udfvm_bytes {
-    const char *data; /* not NUL-terminated; may be NULL where length is 0 */
+    const char *data; /* not NUL-terminated; may be NULL if length is 0 */
     size_t length;
 };
 
@@ -79,8 +84,8 @@ struct udfvm_any {
     struct udfvm_bytes bytes;
 };
 
-/* One for each object: weak, so that its translation units share it. The runtime sets the
- * functions. */
+/* The state of an object. It is weak, so that the object's translation units share one. The runtime
+ * sets the functions. */
 struct udfvm_state {
     uint32_t failed;
     char message[1020];
@@ -97,21 +102,24 @@ __attribute__((weak, visibility("hidden"))) struct udfvm_state udfvm_state;
 }
 #endif
 
+/* A column of arguments: Arrow's buffers. */
 struct udfvm_input {
     const uint8_t *validity; /* NULL: no nulls */
     const void *data;
     const int32_t *offsets;
 };
 
+/* The column of results. */
 struct udfvm_output {
-    uint8_t *validity; /* a bit that is clear: the row is null, and not computed */
-    void *data;        /* zeros, where it is bits */
+    uint8_t *validity; /* a clear bit: the row is null, and not computed */
+    void *data;        /* of booleans: bits, all clear at first */
     uint32_t skips;    /* 1: some bits of validity are clear */
-    bool (*append)(void *context, const char *bytes,
-                   size_t length); /* of text and blob: the next row */
+    /* Appends the next row of texts or blobs. Returns false if the column is full. */
+    bool (*append)(void *context, const char *bytes, size_t length);
     void *context;
 };
 
+/* A parameter: its name, and its enum udfvm_storage. */
 struct udfvm_parameter {
     const char *name;
     uint32_t type;
@@ -119,12 +127,13 @@ struct udfvm_parameter {
 
 #define UDFVM_MAX_PARAMETERS 8
 
+/* A function that an object defines with UDFVM_SCALAR or UDFVM_VECTOR. */
 struct udfvm_function {
     uint32_t version;
     uint32_t count;
     struct udfvm_state *state;
-    /* Of these one is not NULL. The first returns the number of rows done: less than `rows` where
-     * the next one failed. */
+    /* One of the two is not NULL. `scalar` returns the number of rows done: less than `rows` if the
+     * next one failed. */
     int64_t (*scalar)(const struct udfvm_input *columns, const struct udfvm_output *output,
                       int64_t rows);
     void (*vector)(const struct ArrowArray *arguments, struct ArrowArray *result);
@@ -132,22 +141,22 @@ struct udfvm_function {
     struct udfvm_parameter parameters[UDFVM_MAX_PARAMETERS + 1];
 };
 
-/* What a program offers by udfvm_serve(). */
+/* A function that a program offers by udfvm_serve(). */
 struct udfvm_export {
     const char *name;
     const struct udfvm_function *function; /* NULL: a plain function of C types, at `address` */
     const void *address;
 };
 
-/* Of the runtime; its address is in the environment variable UDFVM_RUNTIME, in hexadecimal. Returns
- * only where it was called before. */
+/* The runtime's function that udfvm_serve() calls. The environment variable UDFVM_RUNTIME has its
+ * address, in hexadecimal. It returns only if it was called before. */
 typedef int udfvm_serve_function(uint32_t version, const struct udfvm_export *const *begin,
                                  const struct udfvm_export *const *end);
 
 /* ---- For functions ---- */
 
-/* Ends the call with an error of that text (as printf), once the function returns. What it returns
- * does not matter. */
+/* Makes the call fail with an error of this text (formatted as by printf) when the function
+ * returns. The value that it returns is ignored. */
 __attribute__((format(printf, 1, 2), cold, noinline, unused)) static void udfvm_fail(
     const char *format, ...)
 {
@@ -158,7 +167,8 @@ __attribute__((format(printf, 1, 2), cold, noinline, unused)) static void udfvm_
     udfvm_state.failed = 1;
 }
 
-/* Memory for a result, until it was taken. Never NULL: out of memory ends the call. */
+/* Returns memory for a result. It is valid until the runtime has taken the result. Never returns
+ * NULL: running out of memory ends the call. */
 static inline char *udfvm_allocate(size_t size)
 {
     return (char *)udfvm_state.allocate(size);
@@ -179,22 +189,26 @@ typedef uint64_t udfvm_u64;
 typedef float udfvm_f32;
 typedef double udfvm_f64;
 
+/* A bit of a bitmap, least significant first. */
 static inline bool udfvm_bit(const void *bits, int64_t row)
 {
     return ((const uint8_t *)bits)[row >> 3] >> (row & 7) & 1;
 }
 
+/* Reads a boolean of a column. */
 static inline udfvm_boolean udfvm_get_boolean(const struct udfvm_input *column, int64_t row)
 {
     return udfvm_bit(column->data, row);
 }
 
+/* Writes a boolean to the column of results. */
 static inline void udfvm_put_boolean(const struct udfvm_output *output, int64_t row,
                                      udfvm_boolean value)
 {
     ((uint8_t *)output->data)[row >> 3] |= (uint8_t)(value << (row & 7));
 }
 
+/* Reads a text of a column. */
 static inline udfvm_text udfvm_get_text(const struct udfvm_input *column, int64_t row)
 {
     const int32_t begin = column->offsets[row], end = column->offsets[row + 1];
@@ -204,11 +218,13 @@ static inline udfvm_text udfvm_get_text(const struct udfvm_input *column, int64_
     return value;
 }
 
+/* Reads a blob of a column. */
 static inline udfvm_blob udfvm_get_blob(const struct udfvm_input *column, int64_t row)
 {
     return udfvm_get_text(column, row);
 }
 
+/* Writes a text to the column of results. */
 static inline void udfvm_put_text(const struct udfvm_output *output, int64_t row, udfvm_text value)
 {
     (void)row;
@@ -216,11 +232,13 @@ static inline void udfvm_put_text(const struct udfvm_output *output, int64_t row
         udfvm_fail("the results of this batch are too large for one column");
 }
 
+/* Writes a blob to the column of results. */
 static inline void udfvm_put_blob(const struct udfvm_output *output, int64_t row, udfvm_blob value)
 {
     udfvm_put_text(output, row, value);
 }
 
+/* Defines how numbers of a type are read and written. */
 #define UDFVM_DEFINE_NUMBER(TYPE)                                                              \
     static inline udfvm_##TYPE udfvm_get_##TYPE(const struct udfvm_input *column, int64_t row) \
     {                                                                                          \
@@ -232,6 +250,7 @@ static inline void udfvm_put_blob(const struct udfvm_output *output, int64_t row
         ((udfvm_##TYPE *)output->data)[row] = value;                                           \
     }
 
+/* Defines the optional form of a type: the struct, its makers, and how it is read and written. */
 #define UDFVM_DEFINE_OPTIONAL(TYPE)                                                               \
     typedef struct udfvm_optional_##TYPE {                                                        \
         bool valid;                                                                               \
@@ -293,6 +312,7 @@ UDFVM_DEFINE_OPTIONAL(blob)
 
 /* ---- Host functions: see host_functions= of udfvm.from_elf ---- */
 
+/* A value of a type (see struct udfvm_any), zero so far. */
 static inline struct udfvm_any udfvm_any_of(uint32_t type)
 {
     struct udfvm_any made;
@@ -301,11 +321,13 @@ static inline struct udfvm_any udfvm_any_of(uint32_t type)
     return made;
 }
 
+/* A null, as an argument of a host function. */
 static inline struct udfvm_any udfvm_any_null(void)
 {
     return udfvm_any_of(0);
 }
 
+/* An integer, as an argument of a host function. */
 static inline struct udfvm_any udfvm_any_i64(udfvm_i64 value)
 {
     struct udfvm_any made = udfvm_any_of(1);
@@ -313,6 +335,7 @@ static inline struct udfvm_any udfvm_any_i64(udfvm_i64 value)
     return made;
 }
 
+/* A number, as an argument of a host function. */
 static inline struct udfvm_any udfvm_any_f64(udfvm_f64 value)
 {
     struct udfvm_any made = udfvm_any_of(2);
@@ -320,6 +343,7 @@ static inline struct udfvm_any udfvm_any_f64(udfvm_f64 value)
     return made;
 }
 
+/* A text, as an argument of a host function. */
 static inline struct udfvm_any udfvm_any_text(udfvm_text value)
 {
     struct udfvm_any made = udfvm_any_of(3);
@@ -327,6 +351,7 @@ static inline struct udfvm_any udfvm_any_text(udfvm_text value)
     return made;
 }
 
+/* A blob, as an argument of a host function. */
 static inline struct udfvm_any udfvm_any_blob(udfvm_blob value)
 {
     struct udfvm_any made = udfvm_any_of(4);
@@ -334,6 +359,7 @@ static inline struct udfvm_any udfvm_any_blob(udfvm_blob value)
     return made;
 }
 
+/* A bool, as an argument of a host function. */
 static inline struct udfvm_any udfvm_any_boolean(udfvm_boolean value)
 {
     struct udfvm_any made = udfvm_any_of(5);
@@ -341,9 +367,10 @@ static inline struct udfvm_any udfvm_any_boolean(udfvm_boolean value)
     return made;
 }
 
-/* Calls a host function. Arguments must be of its declared types, or the call ends. The result is
- * null, or of the type that it declares; what it points to is there until the result of this
- * function was taken. false, after udfvm_fail(), where there is no such function. */
+/* Calls a host function. The call ends unless the arguments have its declared types. The result is
+ * null, or of the type that it declares. What the result points to is valid until the runtime has
+ * taken the result of this function. Returns false, after udfvm_fail(), if there is no such host
+ * function. */
 __attribute__((unused)) static bool udfvm_call_host(const char *name,
                                                     const struct udfvm_any *arguments, size_t count,
                                                     struct udfvm_any *result)
@@ -385,7 +412,8 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name,
 #define UDFVM_EXPORT extern __attribute__((visibility("default")))
 #endif
 
-/* The linker gathers pointers in a section of that name, and defines where it begins and ends. */
+/* The linker gathers the pointers in a section of this name, and defines symbols for its begin and
+ * end. */
 #ifdef __has_attribute
 #if __has_attribute(retain)
 #define UDFVM_GATHERED __attribute__((section("udfvm_exports"), used, retain))
@@ -412,9 +440,8 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name,
     };                                                                        \
     UDFVM_OFFER(NAME, &udfvm_function_##NAME, NULL)
 
-/* UDFVM_SCALAR(name, result type, (type, parameter), ...) { body }: a function of one row at a
- * time. The loop over a batch is compiled around the body, so a simple body becomes vector
- * instructions. */
+/* UDFVM_SCALAR(name, result type, (type, parameter), ...) { body }: a function of one row. The loop
+ * over a batch is compiled around the body, so a simple body becomes vector instructions. */
 #define UDFVM_SCALAR(NAME, RESULT, ...)                                                       \
     static inline udfvm_##RESULT NAME(UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__));                \
     static int64_t udfvm_run_##NAME(const struct udfvm_input *given,                          \
@@ -442,13 +469,14 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name,
     UDFVM_FUNCTION(NAME, udfvm_run_##NAME, NULL, RESULT __VA_OPT__(, ) __VA_ARGS__)           \
     static inline udfvm_##RESULT NAME(UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__))
 
-/* UDFVM_VECTOR(name, result type, (type, parameter), ...) { body }: a function of whole columns. In
- * the body `arguments` is an array of struct ArrowArray, one for each parameter, to be read only;
- * `result` is the struct ArrowArray to fill. Where the result is of fixed width its buffers are
- * there already, for as many rows as the arguments have: buffers[0], validity, all set, and
- * buffers[1]. Otherwise, or instead, the body sets buffers of its own and, if they are to be freed,
- * `release`. Rows with a null in a parameter that is not optional are null in the result, whatever
- * the body computes for them. */
+/* UDFVM_VECTOR(name, result type, (type, parameter), ...) { body }: a function of whole columns.
+ *
+ * In the body `arguments` is an array of struct ArrowArray, one for each parameter, which is
+ * read-only. `result` is the struct ArrowArray to fill. If the result's type has a fixed width, its
+ * buffers exist already, for as many rows as the arguments have: buffers[0], the validity, with all
+ * bits set, and buffers[1], the data. Otherwise, or instead, the body sets buffers of its own and,
+ * if they must be freed, `release`. Rows with a null in a parameter that is not optional are null
+ * in the result, whatever the body computes for them. */
 #define UDFVM_VECTOR(NAME, RESULT, ...)                                              \
     static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result); \
     UDFVM_FUNCTION(NAME, NULL, NAME, RESULT __VA_OPT__(, ) __VA_ARGS__)              \
@@ -456,8 +484,8 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name,
 
 /* ---- Executables ---- */
 
-/* Offers a plain function, defined above, for from_elf(..., signature=...). Needed where the
- * program is stripped: else its symbols will do. */
+/* Offers a plain function, defined above, for from_elf(..., signature=...). Only a stripped program
+ * needs it: otherwise from_elf finds the function in the program's symbols. */
 #define UDFVM_C_FUNCTION(NAME) UDFVM_OFFER(NAME, NULL, (const void *)&NAME)
 
 #ifdef __cplusplus
@@ -471,13 +499,14 @@ extern const struct udfvm_export *const __stop_udfvm_exports[]
 }
 #endif
 
-/* For main(), when the program is ready: in a micro-VM it does not return, and from then on the
- * functions are called. Elsewhere it says what the program is for and returns 1. */
+/* Makes the program's functions available. main() calls it when the program is ready. In a micro-VM
+ * it does not return: the functions are called from then on. Outside of one it prints what the
+ * program is for and returns 1. */
 __attribute__((unused)) static int udfvm_serve(void)
 {
     const char *runtime = getenv("UDFVM_RUNTIME");
     if (!runtime) {
-        fputs("This program has functions for udfvm, and does nothing by itself: "
+        fputs("This program contains functions for udfvm and does nothing by itself: "
               "udfvm.from_elf(path, function) calls them.\n",
               stderr);
         return EXIT_FAILURE;

@@ -28,7 +28,7 @@ class Absent:
 
     def __call__(self, *_: Any, **__: Any) -> Any:
         raise RuntimeError(
-            f"{self._name} is not there in a micro-VM: a function that runs in one cannot use it"
+            f"{self._name} does not exist in a micro-VM: a function that runs in one cannot use it"
         )
 
 

@@ -105,7 +105,7 @@ def _checked_list(check: Check, size: int | None) -> Check:
         if not isinstance(value, (list, tuple)):
             value = _array_as_list(value)
         if size is not None and len(value) != size:
-            raise ValueError(f"a list of {len(value)} values where one of {size} is declared")
+            raise ValueError(f"a list of {len(value)} values where a list of {size} is declared")
         return [check(item) for item in value]
 
     return check_list
@@ -171,7 +171,7 @@ def json_reader(tree: Tree) -> Callable[[str], Any]:
 
 
 def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
+    raise ValueError(f"{word} is not JSON")
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
@@ -207,7 +207,7 @@ def to_json_text(value: Any, default: Callable[[Any], Any] | None = None) -> str
         )
     except (TypeError, ValueError, RecursionError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"the function returned what is no JSON: {error}") from None
+        raise kind(f"the function returned a value that JSON cannot represent: {error}") from None
 
 
 def _record_as_dict(value: Any) -> Any:

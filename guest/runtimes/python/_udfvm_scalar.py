@@ -193,7 +193,7 @@ def _coercing_float(name: str) -> Converter:
             return exact_float(value, name)
         except Loss as loss:
             raise OverflowError(
-                f"the function returned a value that its declared result type has not: {loss}"
+                f"the function returned a value that its declared result type cannot hold: {loss}"
             ) from None
 
     return coerce

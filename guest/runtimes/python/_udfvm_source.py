@@ -53,7 +53,7 @@ def _entry(
                 )
             return found
         if entry:
-            raise NameError(f"the source defines no {entry!r}")
+            raise NameError(f"the source does not define {entry!r}")
     defined = [
         value
         for value in namespace.values()
@@ -61,7 +61,7 @@ def _entry(
     ]
     if not defined:
         raise NameError(
-            f"the source defines no function: it must define {name!r}, or another that entry= names"
+            f"the source defines no function: it must define {name!r}, or the one that entry= names"
         )
     last: Callable[..., object] = defined[-1]
     return last

@@ -293,8 +293,8 @@ class TableFunction:
             unknown = [name for name in item if name not in self._names]
             if unknown:
                 raise TypeError(
-                    f"the function yielded a value for {unknown[0]!r}, which is no column: there"
-                    f" are {', '.join(self._names)}"
+                    f"the function yielded a value for {unknown[0]!r}, which is not a column: the"
+                    f" columns are {', '.join(self._names)}"
                 )
             row = tuple(item.get(name) for name in self._names)
         elif width == 1:

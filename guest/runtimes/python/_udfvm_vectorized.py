@@ -215,8 +215,8 @@ def _from_numpy(value: np.ndarray[Any, Any], declared: pa.DataType) -> pa.Array 
         ) from None
     except Loss as loss:
         raise ValueError(
-            f"the function returned a value that is not of its result, {declared}: row {loss.row}:"
-            f" {loss}"
+            f"the function returned a value that its declared result type, {declared}, cannot hold:"
+            f" row {loss.row}: {loss}"
         ) from None
 
 

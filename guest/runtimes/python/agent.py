@@ -85,7 +85,7 @@ def _find_modules(configuration: dict[str, Any]) -> None:
         "_udfvm_agent", configuration["extension"]
     )
     if specification is None or specification.loader is None:
-        raise ImportError(f"{configuration['extension']} is no extension module")
+        raise ImportError(f"{configuration['extension']} is not an extension module")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     sys.modules["_udfvm_agent"] = module

@@ -18,7 +18,7 @@ int slot_from_tuple(PyObject *tuple, struct value_slot *slot)
         return -1;
     }
     if (storage < 0 || storage >= STORAGE_COUNT) {
-        PyErr_SetString(PyExc_ValueError, "no such storage");
+        PyErr_SetString(PyExc_ValueError, "there is no such storage");
         return -1;
     }
     *slot = (struct value_slot){ (enum storage)storage, nullable, direct, Py_NewRef(convert),

@@ -44,7 +44,7 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *arguments, PyObject *P
                       (const uint8_t *)message, (size_t)message_length) < 0) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_ValueError,
-                            "the template is no record batch message of one column");
+                            "the template is not a record batch message of one column");
         Py_CLEAR(self);
     }
     return (PyObject *)self;

@@ -184,7 +184,7 @@ static int float_from_object(enum storage storage, PyObject *object, struct scal
         return 1;
     if (exact >= 0)
         PyErr_Format(PyExc_OverflowError,
-                     "the function returned %R, which the declared result type does not have",
+                     "the function returned %R, which the declared result type cannot hold",
                      object);
     return -1;
 }

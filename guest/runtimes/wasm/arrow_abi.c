@@ -52,8 +52,7 @@ static uint8_t *memory_at(const struct arrow_module *arrow, uint32_t address, ui
     const size_t size = wasmtime.wasmtime_memory_data_size(arrow->module.context, &arrow->memory);
     if (address <= size && length <= size - address)
         return wasmtime.wasmtime_memory_data(arrow->module.context, &arrow->memory) + address;
-    failure_set("RuntimeError",
-                "the module named %llu bytes at 0x%x, which are not inside of its memory",
+    failure_set("RuntimeError", "the module named %llu bytes at 0x%x, which lie outside its memory",
                 (unsigned long long)length, address);
     return NULL;
 }
@@ -71,7 +70,7 @@ static bool put_request(const struct arrow_module *arrow, const struct column *c
     if (!arrow_call(arrow, &arrow->alloc, numbers, 2, &request->address))
         return false;
     if (request->address == 0)
-        return failure_set("MemoryError", "the module has no memory for a batch of %llu bytes",
+        return failure_set("MemoryError", "the module could not allocate a batch of %llu bytes",
                            (unsigned long long)needed);
     uint8_t *memory = memory_at(arrow, request->address, needed);
     if (!memory)

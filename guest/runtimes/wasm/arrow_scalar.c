@@ -26,10 +26,11 @@ static int64_t read_results(const struct arrow_module *arrow, const uint8_t *fil
     size_t count;
     int64_t found;
     if (!file_read(file, length, columns, 2, &count, &found) || count == 0 || found != rows) {
-        failure_set("RuntimeError",
-                    "the module returned %u bytes, which are no Arrow IPC file of %lld rows with "
-                    "the declared result",
-                    length, (long long)rows);
+        failure_set(
+            "RuntimeError",
+            "the module returned %u bytes, which are not an Arrow IPC file of %lld rows with "
+            "the declared result",
+            length, (long long)rows);
         return -1;
     }
     *result = columns[0];

@@ -148,7 +148,7 @@ static bool take_fields(struct types *types, const char *fields, unsigned depth,
     for (size_t i = 0; i < type->count; i++) {
         const size_t name = strcspn(fields, NOT_IN_NAMES), length = strcspn(fields, ",");
         if (name == 0 || fields[name] != ':' || fields[0] == ' ' || fields[name - 1] == ' ')
-            return refuse(fields, length, "which is no field of a struct");
+            return refuse(fields, length, "which is not a field of a struct");
         type_give_name(&type->children[i], fields, name);
         if (!take_type(types, fields + name + 1, length - name - 1, depth, &type->children[i]))
             return false;
@@ -187,8 +187,8 @@ static bool take_leaf(const struct leaf *leaf, const char *text, size_t length, 
         }
     if (is_named("null", text, length) ||
         is_named("void", text, length)) /* also of a function that is declared without a result */
-        return refuse(text, length, "which has no values: a function without a result is no UDF");
-    return refuse(text, length, "which no UDF can");
+        return refuse(text, length, "which has no values: a UDF must return a value");
+    return refuse(text, length, "which UDFs do not support");
 }
 
 static bool take_type(struct types *types, const char *text, size_t length, unsigned depth,

@@ -155,7 +155,7 @@ static bool check_kind(const struct load *load, const struct arrow_signature *si
     if (!load->serves || signature->table == load_is_for_rows(load))
         return true;
     return failure_set("TypeError", "%.*s is %s in the module", MAX_SHOWN, signature->text,
-                       signature->table ? "a table function" : "no table function");
+                       signature->table ? "a table function" : "not a table function");
 }
 
 static struct column column_of(const struct slot *slot)

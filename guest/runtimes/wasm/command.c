@@ -33,9 +33,9 @@ static bool check(const struct signature *declared)
                         : declared->parameters[i].storage == STORAGE_TEXT32) &&
                 !declared->parameters[i].nullable;
     if (!fits)
-        failure_set("TypeError", "a command takes its standard input, text or blob, and after it "
-                                 "arguments, text, none with ?, and returns its "
-                                 "standard output, text or blob");
+        failure_set("TypeError", "a command takes its standard input (text or blob), then "
+                                 "arguments (text), none of them with ?, and "
+                                 "returns its standard output (text or blob)");
     return fits;
 }
 

@@ -17,7 +17,7 @@ static bool take_compiled(const uint8_t *bytes, size_t length, struct code *code
         return (code->module = module_deserialize(bytes + 1, length - 1)) != NULL;
     if (length > 0 && bytes[0] == COMPILED_COMPONENT)
         return (code->component = component_deserialize(bytes + 1, length - 1)) != NULL;
-    return failure_set("CompileError", "this is no compiled code");
+    return failure_set("CompileError", "this is not compiled code");
 }
 
 bool code_take(const struct load *load, bool compiled, struct code *code)

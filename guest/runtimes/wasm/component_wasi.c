@@ -18,7 +18,7 @@ static wasmtime_error *fill(void *bytes, size_t length)
     for (size_t filled = 0; filled < length;) {
         const ssize_t count = getrandom((uint8_t *)bytes + filled, length - filled, 0);
         if (count <= 0)
-            return wasmtime.wasmtime_error_new("there are no random numbers");
+            return wasmtime.wasmtime_error_new("no random numbers are available");
         filled += (size_t)count;
     }
     return NULL;
@@ -33,11 +33,11 @@ static wasmtime_error *random_bytes(void *data, wasmtime_context *context,
     if (argument_count != 1 || result_count != 1 || arguments[0].kind != COMPONENT_U64 ||
         arguments[0].of.u64 > MAX_RANDOM_BYTES)
         return wasmtime.wasmtime_error_new(
-            "random bytes are asked for in another way than WASI 0.2 has it, or too many");
+            "the request for random bytes does not follow WASI 0.2, or asks for too many");
     const size_t length = arguments[0].of.u64;
     uint8_t *bytes = malloc(length + 1);
     if (!bytes)
-        return wasmtime.wasmtime_error_new("there is no memory for so many random bytes");
+        return wasmtime.wasmtime_error_new("out of memory for random bytes");
     wasmtime_error *error = fill(bytes, length);
     results[0] = (wasmtime_component_val){ .kind = COMPONENT_LIST };
     wasmtime.wasmtime_component_vallist_new_uninit(&results[0].of.list, length);
@@ -56,7 +56,7 @@ static wasmtime_error *random_number(void *data, wasmtime_context *context,
     (void)data, (void)context, (void)type, (void)arguments;
     if (argument_count != 0 || result_count != 1)
         return wasmtime.wasmtime_error_new(
-            "a random number is asked for in another way than WASI 0.2 has it");
+            "the request for a random number does not follow WASI 0.2");
     results[0] = (wasmtime_component_val){ .kind = COMPONENT_U64 };
     return fill(&results[0].of.u64, sizeof results[0].of.u64);
 }
@@ -70,7 +70,7 @@ static wasmtime_error *random_pair(void *data, wasmtime_context *context,
     uint64_t numbers[2];
     wasmtime_error *error = argument_count != 0 || result_count != 1
                                 ? wasmtime.wasmtime_error_new(
-                                      "a seed is asked for in another way than WASI 0.2 has it")
+                                      "the request for a seed does not follow WASI 0.2")
                                 : fill(numbers, sizeof numbers);
     if (error)
         return error;

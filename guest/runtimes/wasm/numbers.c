@@ -185,7 +185,7 @@ static bool take_result(enum storage storage, enum wasm_kind kind, const uint8_t
         storage_holds(storage, scalar->integer))
         return true;
     return failure_set("OverflowError",
-                       "the function returned %lld, which the declared type does not hold",
+                       "the function returned %lld, which the declared type cannot hold",
                        (long long)scalar->integer);
 }
 

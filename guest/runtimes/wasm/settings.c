@@ -71,7 +71,7 @@ static bool write_file(const uint8_t *name, size_t name_length, const uint8_t *c
     if (!written)
         failure_set("OSError",
                     "the file %s, %zu bytes, cannot be written in the micro-VM: %s; raise memory= "
-                    "where it is large",
+                    "if it is large",
                     path + sizeof SETTINGS_FOLDER, length, strerror(errno));
     if (descriptor >= 0)
         close(descriptor);

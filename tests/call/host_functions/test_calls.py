@@ -181,7 +181,7 @@ def test_native_functions() -> None:
     assert ask(0) == "True 0 0.5 d b'd' d"
     assert ask(2) == "none"
     assert ask(3) == "True 3 0.5  b'' "
-    with pytest.raises(udfvm.UDFError, match="nothing: there is no such host function here"):
+    with pytest.raises(udfvm.UDFError, match="nothing: there is no such host function"):
         ask(4)
     with pytest.raises(udfvm.ProtocolError, match="a value of type 2 where int64 is declared"):
         ask(1)

@@ -110,7 +110,7 @@ def test_a_link_to_nowhere_is_no_cache(
     link.symlink_to(outside / "nowhere")
     monkeypatch.setenv("UDFVM_CACHE", str(link / below))
     with pytest.raises(
-        udfvm.CacheError, match="link is a symbolic link to what is not there: remove it"
+        udfvm.CacheError, match="link is a symbolic link to a file that does not exist: remove it"
     ):
         call()
     assert link.is_symlink()

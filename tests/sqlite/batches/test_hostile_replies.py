@@ -47,15 +47,15 @@ OFFSETS = struct.pack("<2q", 0, 2)
         (reply(1, (TEXT, 2**62, BODY, BODY, 0), tail=bytes(64)), "outside of the reply"),
         (
             reply(1, (TEXT, 0, BODY, BODY + 16, 2), tail=struct.pack("<2q", 0, 3) + b"ab"),
-            "lead out of the data",
+            "lie outside the data",
         ),
         (
             reply(1, (TEXT, 0, BODY, BODY + 16, 2), tail=struct.pack("<2q", 2, 1) + b"ab"),
-            "offsets that fall",
+            "offsets that decrease",
         ),
         (
             reply(1, (TEXT, 0, BODY, BODY + 16, 2), tail=struct.pack("<2q", -9, 1) + b"ab"),
-            "offsets that fall",
+            "offsets that decrease",
         ),
         (
             reply(1, (TEXT, 0, BODY, BODY + 16, 2), tail=OFFSETS + b"\xff\xfe"),
@@ -77,12 +77,12 @@ def test_forged_rows_of_a_table(query: Query) -> None:
     two = HEAD.size + 2 * COLUMN.size
     for source in (1, -1):
         forgery = reply(1, (INT64, 0, 0, two, 8), (0, 0, 0, 0, 0), tail=struct.pack("<q", source))
-        assert "a row of no row of arguments" in query.error(
+        assert "a row that belongs to no row of arguments" in query.error(
             "SELECT * FROM forged_table(?)", forgery
         )
         with pytest.raises(udfvm.ProtocolError):
             list(forged_table(forgery[:30]))
-    assert "a row of no row" in query.error(
+    assert "a row that belongs to no row" in query.error(
         "SELECT * FROM forged_table(?)", reply(1, (0, 0, 0, 0, 0), (0, 0, 0, 0, 0))
     )
     assert "more rows than there can be" in query.error(

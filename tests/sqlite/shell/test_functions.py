@@ -59,7 +59,7 @@ def test_what_functions_print_goes_to_the_standard_error(shell: Shell) -> None:
     assert shell(
         "SELECT vm_policy('log', 'drop');", lines[0], "SELECT nothing();", fails=True
     ).startswith("Parse error")
-    assert "not a value" in shell("SELECT vm_policy('log', 'nowhere');", fails=True)
+    assert "cannot have this value" in shell("SELECT vm_policy('log', 'nowhere');", fails=True)
 
 
 def test_errors(shell: Shell) -> None:
@@ -133,8 +133,8 @@ def test_the_policy_of_the_shell(shell: Shell) -> None:
         "'allow_create', 2",
         "'max_source', -1",
     ):
-        assert "not a value" in shell(f"SELECT vm_policy({wrong});", fails=True)
-    assert "there are allow_create" in shell("SELECT vm_policy('nothing');", fails=True)
+        assert "cannot have this value" in shell(f"SELECT vm_policy({wrong});", fails=True)
+    assert "the settings are allow_create" in shell("SELECT vm_policy('nothing');", fails=True)
 
 
 def test_a_hostile_schema_can_do_nothing(shell: Shell, tmp_path: Path) -> None:

@@ -264,7 +264,7 @@ def test_options(connection: apsw.Connection, query: Query) -> None:
         ),
         (("x", "python", "y = 1", "() -> int"), "defines no function"),
         (("x", "python", "x = 1", "() -> int"), "not a function"),
-        (("x", "python", "def x(): pass", "() -> int", "entry=y"), "defines no 'y'"),
+        (("x", "python", "def x(): pass", "() -> int", "entry=y"), "does not define 'y'"),
         (
             ("x", "python", "while True: pass", "() -> int"),
             "was not ready within 0.5 s (load_timeout)",
@@ -292,9 +292,9 @@ def test_options(connection: apsw.Connection, query: Query) -> None:
             ("x", "python", "def x(): pass", f"({', '.join(['int'] * 128)}) -> int"),
             "more than 127 parameters",
         ),
-        (("x", "python", "def x(): pass", "() -> int", "fast"), "there are the options"),
+        (("x", "python", "def x(): pass", "() -> int", "fast"), "the options are"),
         (("x", "python", "def x(): pass", "() -> int", "row_timeout=soon"), "row_timeout= takes"),
-        (("x", "python", "def x(): pass", "() -> int", 5), "options are TEXT"),
+        (("x", "python", "def x(): pass", "() -> int", 5), "options must be TEXT"),
         (("x", "python", "#" + "x" * 5000, "() -> int"), "allows 4096"),
     ],
 )

@@ -103,7 +103,7 @@ def test_hostile_tables(tmp_path: Path, sql: str, expected: str) -> None:
     if "lonely" not in sql:
         connection.execute("SELECT * FROM vm_functions").fetchall()
     if "CREATE TABLE" not in sql:
-        assert "no ordinary table" in error_of(
+        assert "not an ordinary table" in error_of(
             connection, "SELECT vm_create('g', 'python', 'def g(): return 1', '() -> int')"
         )
     connection.close()

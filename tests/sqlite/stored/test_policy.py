@@ -97,7 +97,7 @@ def test_names_of_the_program_go_before_those_of_the_database(tmp_path: Path) ->
     created(connection, "f", "def f(): return 666", "() -> int")
     udfvm.sqlite.register(connection, f)
     assert connection.execute("SELECT vm_udf('f')").fetchall() == [(1,)]
-    assert "goes before" in error_of(
+    assert "takes precedence over" in error_of(
         connection, "SELECT vm_create('F', 'python', 'def f(): return 1', '() -> int', 'replace')"
     )
     connection.close()

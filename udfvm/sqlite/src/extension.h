@@ -1,7 +1,8 @@
-/* What the program that embeds SQLite tells the extension: which UDFs a connection gets.
+/* The interface between the extension and the program that embeds SQLite (the embedder): which UDFs
+ * a connection gets.
  *
  * The embedder offers a list of UDFs on a thread, and loads the extension into a connection on the
- * same thread: the extension's entry point takes the offer and defines the functions. So no SQL
+ * same thread. The extension's entry point takes the offer and defines the functions. So no SQL
  * text, whoever wrote it, can name, guess or change what is offered.
  */
 #ifndef UDFVM_SQLITE_EXTENSION_H
@@ -14,12 +15,15 @@
 
 #define UDFVM_SQLITE_EXPORT __attribute__((visibility("default")))
 
+/* What one call of a function is. */
 enum udfvm_sqlite_isolation {
-    UDFVM_SQLITE_STATEMENT =
-        1, /* one call for each execution of a statement: its rows share guest state */
-    UDFVM_SQLITE_ROW = 2, /* one call for each row */
+    /* An execution of a statement, whose rows share guest state. */
+    UDFVM_SQLITE_STATEMENT = 1,
+    /* A row. */
+    UDFVM_SQLITE_ROW = 2,
 };
 
+/* The requests that a function answers. */
 enum udfvm_sqlite_form {
     UDFVM_SQLITE_SCALAR = 0,     /* answers ROW and COLUMNS */
     UDFVM_SQLITE_VECTORIZED = 1, /* answers COLUMNS */
@@ -27,44 +31,49 @@ enum udfvm_sqlite_form {
     UDFVM_SQLITE_AGGREGATE = 3,  /* answers AGGREGATE */
 };
 
+/* Properties of a function. */
 enum udfvm_sqlite_flag {
-    UDFVM_SQLITE_DETERMINISTIC = 1, /* SQLITE_DETERMINISTIC: same arguments, same result, always */
-    UDFVM_SQLITE_IN_SCHEMA =
-        2, /* usable in views, triggers, indexes: without it, SQLITE_DIRECTONLY */
-    UDFVM_SQLITE_JSON_RESULT =
-        4,                    /* the TEXT of the result is JSON: it gets SQLite's JSON subtype */
-    UDFVM_SQLITE_INVERSE = 8, /* an aggregate that takes rows out again: for moving windows */
-    UDFVM_SQLITE_WHOLE =
-        16, /* its rows depend on each other: all rows of a query of vm_map are one batch */
+    /* Same arguments, same result: the function is SQLITE_DETERMINISTIC. */
+    UDFVM_SQLITE_DETERMINISTIC = 1,
+    /* Views, triggers and indexes can use it. Without this flag it is SQLITE_DIRECTONLY. */
+    UDFVM_SQLITE_IN_SCHEMA = 2,
+    /* The TEXT of the result is JSON: it gets SQLite's JSON subtype. */
+    UDFVM_SQLITE_JSON_RESULT = 4,
+    /* An aggregate that can take rows out again, as moving windows need it. */
+    UDFVM_SQLITE_INVERSE = 8,
+    /* The rows depend on each other: all rows of a query of vm_map are one batch. */
+    UDFVM_SQLITE_WHOLE = 16,
 };
 
-/* What functions are written in. Bits of udfvm_sqlite_policy.languages. */
+/* The languages of functions. They are bits of udfvm_sqlite_policy.languages. */
 enum udfvm_sqlite_language {
     UDFVM_SQLITE_PYTHON = 1,
     UDFVM_SQLITE_WASM = 2,
     UDFVM_SQLITE_NATIVE = 4,
 };
 
+/* A parameter of a function. */
 struct udfvm_sqlite_parameter {
-    const char *name;  /* UTF-8 */
-    uint32_t type;     /* UDFVM_TYPE_x, not UDFVM_TYPE_NULL */
-    uint32_t nullable; /* 0: an SQL NULL makes the result NULL without a call */
-    const void
-        *fallback; /* its default: struct udfvm_value, and its bytes behind it; NULL: it has none */
+    const char *name;     /* UTF-8 */
+    uint32_t type;        /* UDFVM_TYPE_x, not UDFVM_TYPE_NULL */
+    uint32_t nullable;    /* 0: an SQL NULL makes the result NULL without a call */
+    const void *fallback; /* the default: struct udfvm_value and its bytes; NULL: none */
     uint64_t fallback_length;
-    uint64_t
-        single; /* a FLOAT64 that is to be a float of 32 bits: an INTEGER has to be one exactly */
+    /* 1: a FLOAT64 that is declared as a float of 32 bits. It takes only those INTEGERs that such a
+     * float represents exactly. */
+    uint64_t single;
 };
 
+/* A column of a table function. */
 struct udfvm_sqlite_column {
     const char *name; /* UTF-8 */
     uint32_t type;    /* UDFVM_TYPE_x, not UDFVM_TYPE_NULL; any value may be NULL */
 };
 
+/* A function on offer. The extension keeps references of its own to `pool` and `image`. */
 struct udfvm_sqlite_function {
     const char *name; /* UTF-8, at most 255 bytes, not beginning with "vm_" */
-    udfvm_pool
-        *pool; /* VMs of the base of `image`; the extension keeps references of its own to both */
+    udfvm_pool *pool; /* VMs of the base of `image` */
     udfvm_image *image;
     const struct udfvm_sqlite_parameter *parameters;
     uint32_t parameter_count;
@@ -72,7 +81,7 @@ struct udfvm_sqlite_function {
     uint32_t isolation;         /* enum udfvm_sqlite_isolation */
     uint32_t flags;             /* enum udfvm_sqlite_flag */
     struct udfvm_limits limits; /* of one row */
-    uint64_t wait_ns;           /* to wait for a VM of the pool, at most */
+    uint64_t wait_ns;           /* the longest wait for a VM of the pool */
     uint32_t pool_limit;        /* VMs that the pool can have at once; 0: not known */
     uint32_t form;              /* enum udfvm_sqlite_form */
     const struct udfvm_sqlite_column *columns; /* of a table function */
@@ -80,7 +89,7 @@ struct udfvm_sqlite_function {
     uint32_t language;                         /* enum udfvm_sqlite_language */
 };
 
-/* What loads stored functions of one language: a base image and its pool. The extension keeps
+/* A base image and its pool, for loading stored functions of one language. The extension keeps
  * references of its own to both. */
 struct udfvm_sqlite_runtime {
     uint32_t language;   /* enum udfvm_sqlite_language */
@@ -94,19 +103,20 @@ struct udfvm_sqlite_policy {
     uint32_t languages;    /* of stored functions that may run */
     uint32_t allow_create; /* 1: vm_create and vm_drop work */
     uint64_t max_source;   /* bytes of a stored function */
-    struct udfvm_limits
-        limits; /* of one row of a stored function, at most; limits.files: when it is loaded too */
-    uint64_t load_timeout_ns;      /* to compile and load a stored function */
-    uint64_t statement_timeout_ns; /* of a statement, from its first row in a VM; 0: none. Holds for
-                                      every function. */
-    uint32_t idle_spin_us;         /* see udfvm_vm_set_idle_spin. Holds for every function. */
+    /* The highest limits of one row of a stored function; limits.files applies when it is loaded,
+     * too. */
+    struct udfvm_limits limits;
+    uint64_t load_timeout_ns; /* to compile and load a stored function */
+    /* These two apply to every function. */
+    uint64_t statement_timeout_ns; /* of a statement, from its first row in a VM; 0: none */
+    uint32_t idle_spin_us;         /* see udfvm_vm_set_idle_spin */
 };
 
 /* How an interrupted call (UDFVM_E_INTERRUPTED) becomes the embedder's own exception, besides
- * SQLITE_INTERRUPT: on the calling thread state = enter(); raise(exception); leave(state). For
- * CPython: PyGILState_Ensure, PyErr_SetNone, PyGILState_Release and the class KeyboardInterrupt; a
- * pending exception takes precedence over an SQLite error there. All NULL where there is nothing to
- * do. */
+ * SQLITE_INTERRUPT. The extension calls on the calling thread: state = enter(); raise(exception);
+ * leave(state). For CPython these are PyGILState_Ensure, PyErr_SetNone, PyGILState_Release and the
+ * class KeyboardInterrupt; a pending exception takes precedence over an SQLite error there. All are
+ * NULL if there is nothing to do. */
 struct udfvm_sqlite_interrupt {
     int (*enter)(void);
     void (*raise)(void *exception);
@@ -114,28 +124,29 @@ struct udfvm_sqlite_interrupt {
     void *exception;
 };
 
-/* What runs a function from now on. */
+/* The pool and image that run a function from now on. The extension takes references of its own to
+ * both. */
 struct udfvm_sqlite_renewal {
-    udfvm_pool *pool; /* the extension takes references of its own to both */
+    udfvm_pool *pool;
     udfvm_image *image;
     uint32_t pool_limit;
-    char message[480]; /* why there is none */
+    char message[480]; /* if there is none: why */
 };
 
-/* What a failure is, where neither the guest nor the core reports it. */
+/* The kind of a failure, if neither the guest nor the core reports it. */
 enum udfvm_sqlite_cause {
-    UDFVM_SQLITE_REPORTED = 0, /* as `report` or `error` say */
-    UDFVM_SQLITE_TIMEOUT = 1,  /* the statement's, which no call has passed */
-    UDFVM_SQLITE_TYPE = 2, /* an argument is not of the declared type, or their number is another */
+    UDFVM_SQLITE_REPORTED = 0,  /* `report` or `error` has the kind */
+    UDFVM_SQLITE_TIMEOUT = 1,   /* the statement's, between two calls */
+    UDFVM_SQLITE_TYPE = 2,      /* an argument's type is wrong, or the number of arguments */
     UDFVM_SQLITE_PROTOCOL = 3,  /* a reply that an honest guest cannot make */
     UDFVM_SQLITE_INPUT = 4,     /* the arguments do not fit the input window */
     UDFVM_SQLITE_BUILD = 5,     /* a stored function cannot be loaded */
-    UDFVM_SQLITE_SIGNATURE = 6, /* a function is not declared in a way that it can be used in */
+    UDFVM_SQLITE_SIGNATURE = 6, /* a function's declaration does not allow this use */
     UDFVM_SQLITE_UNKNOWN = 7,   /* there is no function of that name */
     UDFVM_SQLITE_OTHER = 8,
 };
 
-/* A call that failed, or a function that there is none of. */
+/* A call that failed, or a function that does not exist. */
 struct udfvm_sqlite_failure {
     const char *function; /* its name */
     const char *text;     /* of the SQL error; NULL: the program itself interrupted the call */
@@ -149,14 +160,15 @@ struct udfvm_sqlite_failure {
     const char *argument; /* its name; NULL where `position` is 0 */
 };
 
+/* An exception of the embedder. */
 struct udfvm_sqlite_exception {
     void *type, *value; /* a reference each, for `restore` */
 };
 
-/* How other failures become the embedder's own exceptions. `failed` fills in one, or returns 0
- * where an SQL error is all; between enter() and leave() of the interrupt, restore(type, value,
- * NULL) makes it pending. Nothing is made while pending() is not NULL. For CPython: PyErr_Occurred
- * and PyErr_Restore. `failed` NULL: there is nothing to do. */
+/* How other failures become the embedder's own exceptions. `failed` fills in an exception, or
+ * returns 0 if the SQL error is enough. restore(type, value, NULL) makes it pending, between
+ * enter() and leave() of the interrupt. None is made while pending() is not NULL. For CPython:
+ * PyErr_Occurred and PyErr_Restore. If `failed` is NULL, there is nothing to do. */
 struct udfvm_sqlite_failures {
     int (*failed)(const struct udfvm_sqlite_failure *failure,
                   struct udfvm_sqlite_exception *exception);
@@ -171,19 +183,21 @@ enum udfvm_sqlite_refusal_reason {
     UDFVM_SQLITE_NAME_UNKNOWN = 2, /* to be removed */
 };
 
+/* The part of an offer that was refused. */
 struct udfvm_sqlite_refusal {
     uint32_t reason; /* enum udfvm_sqlite_refusal_reason */
     size_t index;    /* of the function, or of the removed name */
 };
 
+/* What a connection gets: functions, and the policy for stored ones. */
 struct udfvm_sqlite_offer {
-    size_t size; /* sizeof (struct udfvm_sqlite_offer) and of one function: guards against a header
-                    mismatch */
-    size_t function_size;
+    /* sizeof (struct udfvm_sqlite_offer) and sizeof (struct udfvm_sqlite_function): an embedder
+     * built with another version of this header is refused. */
+    size_t size, function_size;
     const struct udfvm_sqlite_function *functions;
     size_t count;
     uint32_t replace;           /* 0: names of `functions` that SQL has already are refused */
-    const char *const *removed; /* names of functions that the connection is to forget */
+    const char *const *removed; /* names of functions to remove from the connection */
     size_t removed_count;
     struct udfvm_sqlite_refusal *refusal; /* filled in where the offer is refused */
     /* Called once, with `owner`, when no function of the offer is defined or running any more, on
@@ -192,17 +206,18 @@ struct udfvm_sqlite_offer {
     uint64_t owner;
     struct udfvm_sqlite_interrupt interrupt;
     struct udfvm_sqlite_failures failures;
-    const struct udfvm_sqlite_policy *
-        policy; /* NULL: leaves that of the connection, which at first allows no stored functions */
+    /* NULL: the connection keeps its policy, which at first allows no stored functions. */
+    const struct udfvm_sqlite_policy *policy;
     const struct udfvm_sqlite_runtime *runtimes;
     size_t runtime_count;
-    /* Asked, with `owner`, before the first row of each of its functions in a statement. 0: it runs
-     * as before; 1: as `renewal` says; -1: it cannot be built. NULL: functions never change. */
+    /* Called, with `owner`, before the first row of each of its functions in a statement. Returns
+     * 0: the function runs as before; 1: as `renewal` says; -1: its image cannot be built. NULL:
+     * functions never change. */
     int (*renew)(uint64_t owner, const char *name, struct udfvm_sqlite_renewal *renewal);
 };
 
-/* Makes `offer` this thread's offer; it must stay valid until it was taken or withdrawn. NULL
- * withdraws. Returns 1 where an earlier offer had not been taken, else 0. */
+/* Makes `offer` this thread's offer. It must stay valid until it was taken or withdrawn. NULL
+ * withdraws. Returns 1 if an earlier offer had not been taken, else 0. */
 UDFVM_SQLITE_EXPORT int udfvm_sqlite_set_offer(const struct udfvm_sqlite_offer *offer);
 
 #endif

@@ -69,14 +69,14 @@ static const char *cause(int number, const siginfo_t *info, const greg_t *values
     switch (number) {
     case SIGSEGV:
         return address - (stack - 65536) < 65536 + 4096 ? "the stack overflowed"
-                                                        : "an access to memory that is not there";
+                                                        : "an access to unmapped memory";
     case SIGBUS:
-        return "an access to memory that is not possible";
+        return "an access to memory that cannot be made";
     case SIGFPE:
         return info->si_code == FPE_INTDIV ? "an integer division by zero, or one that overflowed"
                                            : "an arithmetic exception";
     case SIGILL:
-        return "an instruction that does not exist, or __builtin_trap()";
+        return "an invalid instruction, or __builtin_trap()";
     case SIGABRT:
         return "abort() was called";
     default:

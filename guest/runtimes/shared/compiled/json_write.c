@@ -96,7 +96,7 @@ static bool write_real(const struct type *type, const uint8_t *at, struct bytes 
     json_write_real(wide, is_narrow ? JSON_FLOAT_DIGITS : JSON_DOUBLE_DIGITS, to);
     if (!isfinite(wide))
         failure_set("ValueError",
-                    "the result has a number that is not finite, for which JSON has no word");
+                    "the result has a number that is not finite, which JSON cannot represent");
     return isfinite(wide);
 }
 

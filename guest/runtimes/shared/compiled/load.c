@@ -104,7 +104,7 @@ bool program_set_format(struct program *program, const struct load *load)
         free(schema);
         free(reply);
         return failure_set("ValueError",
-                           "the template of a reply is no record batch message of one column");
+                           "the template of a reply is not a record batch message of one column");
     }
     memcpy(schema, load->request_schema, load->request_schema_length);
     memcpy(reply, load->result_schema, load->result_schema_length);

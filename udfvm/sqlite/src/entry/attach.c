@@ -83,13 +83,14 @@ static struct sql_function *load(struct function_registry *registry, const char 
     struct sql_function *function = NULL;
     if (registry->embedded)
         *message = sqlite3_mprintf(
-            "the program that opened this connection registers its functions");
+            "the program that opened this connection decides which functions it has");
     else if (is_path(name))
         function = sealed_open(registry, name, message);
     else
         function = sealed_load(registry, name, length, message);
     if (!function && !*message)
-        *message = is_path(name) ? sqlite3_mprintf("it is damaged") : not_sealed(registry, name);
+        *message = is_path(name) ? sqlite3_mprintf("the file is damaged")
+                                 : not_sealed(registry, name);
     return function;
 }
 
@@ -125,10 +126,11 @@ void sql_attach(sqlite_library *library, sqlite3_context *context, int count,
     bool in_schema;
     const char *name = take_arguments(library, count, arguments, &in_schema);
     if (!name) {
-        sqlite3_result_error(context,
-                             "vm_attach: takes the name or file of a sealed function, as TEXT, and "
-                             "may be 'in_schema'",
-                             -1);
+        sqlite3_result_error(
+            context,
+            "vm_attach: takes the name or file of a sealed function, as TEXT, then "
+            "optionally 'in_schema'",
+            -1);
         return;
     }
     struct sql_function *function = load(registry, name, strlen(name), &message);

@@ -274,7 +274,7 @@ static int check_names(struct function_registry *registry, const struct udfvm_sq
     if (differs_by_case(registry, offered, &which))
         return offer_fail(
             library, error, SQLITE_MISUSE,
-            "another function's name differs from it by case alone, which does not count in SQL",
+            "another function's name differs from it by case alone, which SQL ignores",
             offered->functions[which].name);
     if (redefines_in_use(registry, offered, &which))
         return offer_fail(library, error, SQLITE_BUSY,

@@ -162,7 +162,7 @@ void aggregate_step(sqlite_library *library, sqlite3_context *context, int count
     }
     struct session *session = group->session;
     if (session->failed) {
-        sqlite3_result_error(context, "the aggregate has failed before in this statement", -1);
+        sqlite3_result_error(context, "the aggregate has failed already in this statement", -1);
         return;
     }
     if (inverse && !(session->function->flags & UDFVM_SQLITE_INVERSE)) {

@@ -86,8 +86,8 @@ static int prepare(struct map_cursor *map, const struct sql_function *function, 
     if (*first_word(rest))
         return map_fail(
             map, SQLITE_ERROR,
-            sqlite3_mprintf(
-                "vm_map: the query must be one statement; there is more behind it: %.40s", rest));
+            sqlite3_mprintf("vm_map: the query must be one statement; it is followed by: %.40s",
+                            rest));
     if (!sqlite3_stmt_readonly(map->query))
         return map_fail(map, SQLITE_ERROR, sqlite3_mprintf("vm_map: the query must not write"));
     const int columns = sqlite3_column_count(map->query);

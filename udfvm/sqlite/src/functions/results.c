@@ -53,7 +53,7 @@ static const char *check_sources(const struct function_results *results)
     for (uint64_t row = 0; row < results->view.rows; row++)
         if (view_is_null(&results->view, 0, row) ||
             (uint64_t)view_integer(&results->view, 0, row) >= results->sources)
-            return "a row of no row of arguments";
+            return "a row that belongs to no row of arguments";
     return NULL;
 }
 

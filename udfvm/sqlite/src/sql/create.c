@@ -141,7 +141,7 @@ static int make_table(struct function_registry *registry, char **message)
     sqlite_library *sqlite3_api = registry->library;
     int code = sqlite3_exec(registry->connection, TABLE_SQL, NULL, NULL, NULL);
     if (code == SQLITE_OK && !stored_table(registry, &code) && code == SQLITE_OK) {
-        *message = sqlite3_mprintf("udfvm_functions is no ordinary table in this database");
+        *message = sqlite3_mprintf("udfvm_functions is not an ordinary table in this database");
         return SQLITE_ERROR;
     }
     return code;
@@ -179,8 +179,8 @@ static bool put(struct function_registry *registry, const struct stored_definiti
     if (done && code == SQLITE_OK)
         return true;
     if (!*message)
-        *message = code == SQLITE_OK ? sqlite3_mprintf("it cannot be written: others, or a trigger "
-                                                       "on udfvm_functions, do not let it")
+        *message = code == SQLITE_OK ? sqlite3_mprintf("it cannot be written: other writers, or a "
+                                                       "trigger on udfvm_functions, prevent it")
                                      : sqlite3_mprintf("%s", sqlite3_errmsg(registry->connection));
     return false;
 }
@@ -193,8 +193,8 @@ static void create(struct function_registry *registry, sqlite3_context *context,
     sqlite3_int64 version = 0;
     registry->load_end_ns = 0;
     if (registry_find(registry, definition->name, definition->name_length))
-        message = sqlite3_mprintf(
-            "the connection has a function of that name, which goes before those of the database");
+        message = sqlite3_mprintf("the connection has a function of that name, which takes "
+                                  "precedence over those of the database");
     else if (stored_load(registry, definition, &message) &&
              put(registry, definition, replace, &version, &message))
         sqlite3_result_int64(context, version);
@@ -237,9 +237,9 @@ void sql_create(sqlite_library *library, sqlite3_context *context, int count,
     definition.name_length = strlen(definition.name);
     if (!name_valid(definition.name, definition.name_length)) {
         fail_with(library, context,
-                  sqlite3_mprintf("vm_create: '%.64s' cannot be a name: it takes letters, digits "
-                                  "and _, at most 255, not a digit "
-                                  "first, and not vm_ at the beginning",
+                  sqlite3_mprintf("vm_create: '%.64s' cannot be a name: a name has at most 255 "
+                                  "letters, digits and _, and begins with "
+                                  "neither a digit nor vm_",
                                   definition.name));
         return;
     }
@@ -248,7 +248,7 @@ void sql_create(sqlite_library *library, sqlite3_context *context, int count,
         definition.options = options;
         create(registry, context, &definition, replace);
     } else {
-        fail_with(library, context, sqlite3_mprintf("vm_create: options are TEXT"));
+        fail_with(library, context, sqlite3_mprintf("vm_create: options must be TEXT"));
     }
     sqlite3_free(options);
 }

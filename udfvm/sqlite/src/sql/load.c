@@ -56,7 +56,7 @@ static const char *take_option(const char *word, size_t length, struct stored_op
                length - 6 < sizeof options->entry) {
         memcpy(options->entry, text + 6, length - 6 + 1);
     } else {
-        return "there are the options deterministic, isolation=row, isolation=statement, "
+        return "the options are deterministic, isolation=row, isolation=statement, "
                "row_timeout=SECONDS, entry=NAME";
     }
     return NULL;
@@ -258,8 +258,8 @@ static bool find_language(struct function_registry *registry, const char *name, 
     sqlite_library *sqlite3_api = registry->library;
     *language = language_of(name);
     if (*language == LANGUAGES)
-        *message = sqlite3_mprintf("unknown language '%.32s': there are python, wasm and native",
-                                   name);
+        *message = sqlite3_mprintf(
+            "unknown language '%.32s': the languages are python, wasm and native", name);
     else if (!(registry->policy.languages >> *language & 1))
         *message = sqlite3_mprintf(
             "the policy of this connection does not allow functions of language '%s'", name);

@@ -186,7 +186,7 @@ void sql_policy(sqlite_library *library, sqlite3_context *context, int count,
     }
     if (count == 2 && registry->embedded) {
         sqlite3_result_error(context,
-                             "vm_policy: the program that opened this connection sets its policy, "
+                             "vm_policy: the program that opened this connection sets its policy: "
                              "SQL cannot change it",
                              -1);
         return;
@@ -194,12 +194,11 @@ void sql_policy(sqlite_library *library, sqlite3_context *context, int count,
     if (!show(library, context, &registry->policy, name))
         sqlite3_result_error(
             context,
-            "vm_policy: there are allow_create, idle_spin, languages, load_timeout, "
+            "vm_policy: the settings are allow_create, idle_spin, languages, load_timeout, "
             "log, max_output, max_source, row_timeout, statement_timeout",
             -1);
     else if (count == 2 && !set(library, &changed, name, arguments[1]))
-        fail_with(library, context,
-                  sqlite3_mprintf("vm_policy: not a value that %s can have", name));
+        fail_with(library, context, sqlite3_mprintf("vm_policy: %s cannot have this value", name));
     else if (count == 2) {
         registry->policy = changed;
         show(library, context, &registry->policy, name);

@@ -95,11 +95,11 @@ static udfvm_image *open_image(sqlite_library *library, const char *file, udfvm_
     char *directory = cache_path(library, "");
     udfvm_image *image = directory ? udfvm_image_open_cached(directory, file, base, &error) : NULL;
     if (!image && error.code == UDFVM_E_IMAGE)
-        *message = sqlite3_mprintf("%s/%s: %s: run the command of udfvm that made it again",
-                                   directory, file, error.message);
+        *message = sqlite3_mprintf("%s/%s: %s: run the udfvm command that made it again", directory,
+                                   file, error.message);
     else if (!image && error.code == UDFVM_E_SYSTEM && error.os_errno == ENOENT)
         *message = sqlite3_mprintf(
-            "its image is no longer in the cache: run the command of udfvm that made it again");
+            "its image is no longer in the cache: run the udfvm command that made it again");
     else if (!image)
         *message = sqlite3_mprintf("%s", error.message);
     sqlite3_free(directory);

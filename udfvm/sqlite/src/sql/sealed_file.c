@@ -171,7 +171,7 @@ static udfvm_image *open_part(sqlite_library *library, int fd, const char *note,
     char text[64], end;
     if (!note_value(note, part, text, sizeof text) ||
         sscanf(text, "%llu %llu%c", &offset, &length, &end) != 2 || length == UINT64_MAX) {
-        *message = sqlite3_mprintf("it does not say where its %s is", part);
+        *message = sqlite3_mprintf("it does not give the offset and length of its %s", part);
         return NULL;
     }
     udfvm_image *image = udfvm_image_open_within(fd, offset, length, base, &error);

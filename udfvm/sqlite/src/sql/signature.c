@@ -109,8 +109,7 @@ static const char *take_parameter(struct signature_scanner *scanner,
             "expected a type, or a name and a type (int, double, text, blob, bool, json),");
     const bool named = take_word(scanner, second) > 0;
     if (!find_type(named ? second : first, &signature->parameters[i].type, &signature->json[i]))
-        return wrong(scanner,
-                     "unknown type (there are int, double, text, blob, bool, json) before");
+        return wrong(scanner, "unknown type (known: int, double, text, blob, bool, json) before");
     if (named)
         memcpy(signature->names[i], first, sizeof first);
     else
@@ -154,7 +153,7 @@ const char *signature_parse(const char *text, size_t length, struct sql_signatur
         !find_type(word, &signature->result_type, &signature->result_json))
         return wrong(
             &scanner,
-            "unknown type of the result (there are int, double, text, blob, bool, json) before");
+            "unknown type of the result (known: int, double, text, blob, bool, json) before");
     accept(&scanner, '?'); /* any result may be NULL */
     skip_blanks(&scanner);
     return scanner.at == scanner.end ? NULL : wrong(&scanner, "expected the end");

@@ -21,7 +21,7 @@ static int begin(struct session *session, uint64_t length, char **error)
     if (connection_interrupted(library, connection))
         return SQLITE_INTERRUPT;
     if (exception_pending(session))
-        return out_of(describe(session, UDFVM_SQLITE_OTHER, "the statement has failed before"),
+        return out_of(describe(session, UDFVM_SQLITE_OTHER, "this statement has failed already"),
                       error);
     if (session->end_ns != UINT64_MAX && monotonic_ns() >= session->end_ns)
         return out_of(describe_statement_timeout(session), error);
@@ -53,7 +53,7 @@ static int write_request(struct session *session, const struct batch_exchange *e
         return out_of(
             describe(session, UDFVM_SQLITE_INPUT,
                      "%llu bytes of arguments do not fit into the input window of %llu bytes: "
-                     "raise memory=, which bounds it, or "
+                     "raise memory=, which limits the window, or "
                      "pass fewer rows%s",
                      (unsigned long long)length, (unsigned long long)capacity,
                      session->function->flags & UDFVM_SQLITE_WHOLE

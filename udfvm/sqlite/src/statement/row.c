@@ -76,7 +76,7 @@ static char *describe_wrong_type(const struct session *session, uint32_t index,
     sqlite_library *sqlite3_api = function->registry->library;
     const int found = sqlite3_value_type(value);
     if (parameter->type == UDFVM_TYPE_FLOAT64 && found == SQLITE_INTEGER)
-        return describe_argument(session, index, "INTEGER %lld is no %s exactly",
+        return describe_argument(session, index, "INTEGER %lld cannot be represented exactly as %s",
                                  (long long)sqlite3_value_int64(value),
                                  parameter->single ? "float of 32 bits" : "REAL");
     if (parameter->type == UDFVM_TYPE_BOOL && found == SQLITE_INTEGER)

@@ -61,7 +61,7 @@ static const char *open_column(struct view_column *column, const struct udfvm_co
     column->data = base + head->data;
     return !is_variable(type) || offsets_valid(column, rows, head->data_length)
                ? NULL
-               : "offsets that fall, or lead out of the data";
+               : "offsets that decrease, or lie outside the data";
 }
 
 const char *view_open(struct column_view *view, const struct udfvm_reply *reply,
