@@ -1,4 +1,4 @@
-"""Programs that fork: locks that a child finds free, and imports that are whole in it."""
+"""Programs that fork: locks that are free in the child, and imports that are complete in it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from types import FrameType
 from typing import Final
 
 _MAX_WAIT: Final = 10.0  # seconds
-_LOOK: Final = 0.001  # seconds between two looks
-# What this package imports in the midst of calls.
+_LOOK: Final = 0.001  # seconds between two checks
+# The packages that calls import.
 _NEEDED: Final = {*sys.stdlib_module_names, "cffi", "cloudpickle", "numpy", "pyarrow", "udfvm"}
 
 
 class ForkLock:
-    """A lock, ``lock``, that a forked child finds free, whoever held it in the parent: that thread
-    is not in the child.
+    """A lock, ``lock``, that is free in a forked child, whichever thread held it in the parent:
+    that thread does not exist in the child.
 
-    The child has another one in its place: where the forking thread itself held it, what it is in
-    the midst of releases the old one.
+    The child gets another lock in its place. If the forking thread itself held the lock, its code
+    releases the old one.
 
     >>> guard = ForkLock()
     >>> with guard.lock, guard.lock:             # more than once, by one thread
@@ -44,7 +44,7 @@ def _renew() -> None:
 
 
 def _being_imported() -> set[str]:
-    """Modules that other threads are importing."""
+    """Returns the modules that other threads are importing."""
     own = set()
     frame: FrameType | None = sys._getframe()
     while frame is not None:
@@ -60,9 +60,10 @@ def _being_imported() -> set[str]:
 
 
 def _await_imports() -> None:
-    """Python keeps a lock for each module that is being imported. A child has the lock, but not the
-    thread that would release it, and waits for ever where it imports the module, too. So a fork
-    waits until the imports that calls need are done.
+    """Waits until the imports that calls need are done, before a fork.
+
+    Python keeps a lock for each module that is being imported. A child would have the lock, but not
+    the thread that releases it, and would wait for ever when it imports the module.
     """
     end = time.monotonic() + _MAX_WAIT
     while _being_imported() and time.monotonic() < end:

@@ -1,8 +1,8 @@
-"""Text of a guest, made fit to be shown: what it says of its errors, what it printed.
+"""Guest text made fit to be shown: messages of its errors, and what it printed.
 
-A guest says what it pleases: gigabytes, terminal escapes, NULs. Nothing of it reaches an error
-message or a terminal but through here (in C: ``udfvm_visible_text``, which this calls, so that the
-same text reads the same in Python and in SQL).
+A guest may send anything: gigabytes, terminal escapes, NULs. All guest text in error messages or on
+a terminal passes through here (in C: ``udfvm_visible_text``, which this calls, so that the same
+text reads the same in Python and in SQL).
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ _MAX_CHARACTER: Final = 6  # bytes of the visible form, for one byte
 def visible(
     text: bytes | bytearray | memoryview | str, maximum: int = MAX_LENGTH, keep: str = LINES
 ) -> str:
-    """The text with control characters, marks of direction and line separators written out, but for
-    the ASCII ones in ``keep``.
+    """Returns text with control characters, direction marks and line separators written out.
 
-    Bytes that are no UTF-8 become U+FFFD. Of what is longer than ``maximum`` bytes the head and the
-    tail are kept, with a mark between.
+    ``keep`` lists ASCII characters that stay. Bytes that are not UTF-8 become U+FFFD. Text longer
+    than ``maximum`` bytes is cut: its head and tail stay, with a mark between them.
 
     >>> visible(b"\\x1b[31mred\\x00")
     '\\\\x1b[31mred\\\\x00'
@@ -38,5 +37,5 @@ def visible(
 
 
 def shown(text: bytes) -> str:
-    """What a guest printed: control characters but newlines and tabs are written out."""
+    """Returns printed text with control characters written out, except newlines and tabs."""
     return visible(text.replace(b"\r\n", b"\n"), _MAX_CHARACTER * len(text) + 1)

@@ -1,4 +1,4 @@
-"""Where what functions print may go: the option ``log=``."""
+"""The option ``log=``: what happens to the output of functions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     Log = Literal["forward", "drop", "strict"] | Callable[[str, Stream], object] | logging.Logger
 else:
-    Log = Any  # programs that do not log do not import logging
+    Log = Any  # so that programs that do not log do not import logging
 
 _WORDS = ("forward", "drop", "strict")
 
 
 def check_log(log: object) -> None:
-    """Raises ValueError for what ``log=`` cannot be.
+    """Raises ValueError for a value that ``log=`` cannot have.
 
     >>> check_log("backward")
     Traceback (most recent call last):
@@ -32,13 +32,13 @@ def check_log(log: object) -> None:
 
 
 def is_logger(log: object) -> TypeGuard[logging.Logger]:
-    """Whether it is a logger, or an adapter of one."""
+    """Returns True for a logger and for a logger adapter."""
     logging = sys.modules.get("logging")
     return logging is not None and isinstance(log, (logging.Logger, logging.LoggerAdapter))
 
 
 def _takes_output(log: object) -> bool:
-    """Whether it can be called with two arguments, and what it then does is done."""
+    """Returns True for a callable with two arguments that is not a coroutine function."""
     import inspect
 
     if not callable(log) or inspect.iscoroutinefunction(log):
@@ -47,6 +47,6 @@ def _takes_output(log: object) -> bool:
         inspect.signature(log).bind("text", "stdout")
     except TypeError:
         return False
-    except ValueError:  # code in C may not tell
+    except ValueError:  # a function in C without a signature
         return True
     return True

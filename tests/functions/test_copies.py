@@ -91,7 +91,7 @@ def test_copies_go_to_other_processes(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_options_that_a_copy_cannot_have(form: str) -> None:
     original = FORMS[form][0]()
-    with pytest.raises(errors.SignatureError, match=r"unknown option timeot=.*did you mean timeout="):
+    with pytest.raises(errors.SignatureError, match=r"unknown option timeot=.*timeout=?"):
         original.with_options(timeot=1)  # type: ignore[call-arg]
     with pytest.raises(errors.SignatureError, match="timeout= takes seconds as a number"):
         original.with_options(timeout="1s")  # type: ignore[arg-type]
@@ -102,6 +102,6 @@ def test_options_that_a_copy_cannot_have(form: str) -> None:
         "wasm": ["files", "packages"],
         "native": ["packages"],
     }.get(form, ["vectorized"]):
-        with pytest.raises(errors.SignatureError, match=f"no option {option}="):
+        with pytest.raises(errors.SignatureError, match=f"unknown option {option}="):
             original.with_options(**{option: "row"})  # type: ignore[arg-type]
     assert original.with_options() is not original

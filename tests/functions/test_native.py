@@ -243,7 +243,7 @@ def test_errors_name_the_row(made: Path) -> None:
         ),
         ("crash_divide", "SIGFPE", 0, ["division by zero", "udfvm_run_crash_divide+0x"]),
         ("crash_abort", "SIGABRT", 0, ["abort() was called", "udfvm_run_crash_abort"]),
-        ("crash_trap", "SIGILL", 0, ["does not exist", "udfvm_run_crash_trap"]),
+        ("crash_trap", "SIGILL", 0, ["an invalid instruction", "udfvm_run_crash_trap"]),
     ],
 )
 def test_a_crash_says_where(

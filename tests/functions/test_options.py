@@ -45,7 +45,8 @@ def test_the_option_that_was_probably_meant() -> None:
     ]
     for function, arguments, wrong, meant in cases:
         with pytest.raises(
-            errors.SignatureError, match=f"unknown option {wrong}=; the options are .*; did you mean {meant}="
+            errors.SignatureError,
+            match=f"option {wrong}=; the options are .*; did you mean {meant}=",
         ) as raised:
             function(*arguments, **{wrong: 1})
         assert isinstance(raised.value, TypeError)

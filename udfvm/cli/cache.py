@@ -38,9 +38,7 @@ def _system_calls(entry: CacheEntry) -> str:
 
 @cache.command(name="list")
 def list_images() -> None:
-    """Shows every image: kind, size on disk, when it was used last, content, what its build
-    took.
-    """
+    """Shows every image: kind, size on disk, last use, content, and what its build took."""
     entries = images.cache_entries()
     table = Table(box=None)
     for heading in (
@@ -81,13 +79,13 @@ def list_images() -> None:
 @click.option(
     "--size",
     callback=size_of,
-    help="What may be left, such as 2GiB; UDFVM_CACHE_SIZE, or 8GiB, if not given.",
+    help="The size to reach, such as 2GiB. Default: UDFVM_CACHE_SIZE, or 8GiB.",
 )
 def prune(size: int | None) -> None:
-    """Removes what builds left behind that were killed, and the images used longest ago until the
-    cache has its size.
+    """Removes leftovers of killed builds, and the least recently used images until the cache has
+    its size.
 
-    What a process uses stays, and what sealed functions and prepared runtimes need.
+    Images that a process uses stay, and so do those of sealed functions and prepared runtimes.
     """
     done = images.prune(size)
     removed, left = format_size(done.removed_bytes), format_size(done.left_bytes)
@@ -96,5 +94,5 @@ def prune(size: int | None) -> None:
 
 @cache.command()
 def clear() -> None:
-    """Removes every image. They are rebuilt when they are next needed."""
+    """Removes every image. An image is rebuilt when it is next needed."""
     click.echo(f"{images.clear_cache()} images removed from {cache_directory()}")

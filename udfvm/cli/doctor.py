@@ -1,4 +1,4 @@
-"""``udfvm doctor``: what was found, and what is missing."""
+"""``udfvm doctor``: what this machine offers for micro-VMs, and what is missing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _VENDORS = {
     "vmx": "standard KVM on Intel VT-x",
     "svm": "standard KVM on AMD-V",
 }
-_COMPILER = "gcc"  # of from_c, unless compiler= names another
+_COMPILER = "gcc"  # the default of compiler= in from_c
 
 
 def _huge_pages() -> str:
@@ -95,8 +95,8 @@ def _compiler() -> str:
 
 
 def _standard_sqlite() -> str:
-    """The standard library's sqlite3. Whether it can load extensions was decided when Python was
-    built.
+    """Checks the standard library's sqlite3. The build of Python decides whether it loads
+    extensions.
     """
     try:
         import sqlite3
@@ -124,7 +124,7 @@ def _apsw() -> str:
 
 
 def _found(table: Table) -> bool:
-    """Adds what ``/dev/kvm`` is; False where VMs cannot run."""
+    """Adds what ``/dev/kvm`` is. Returns False if VMs cannot run."""
     from udfvm import vmm
 
     system = vmm.probe()
@@ -153,7 +153,7 @@ def _found(table: Table) -> bool:
 
 @click.command()
 def doctor() -> None:
-    """Shows what micro-VMs find on this machine, and what they miss."""
+    """Shows what this machine offers for micro-VMs, and what is missing."""
     table = Table(show_header=False, box=None)
     table.add_row("udfvm", __version__)
     table.add_row("Python", f"{sys.version.split()[0]} at {os.path.realpath(sys.executable)}")

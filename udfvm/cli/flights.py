@@ -51,7 +51,7 @@ def _csv_lines() -> Iterator[dict[str, str]]:
 
 
 def rows() -> Iterator[tuple[int | float | str | None, ...]]:
-    """The flights, one tuple each, in the order of ``column_names``; missing values are None."""
+    """Yields the flights as tuples, in the order of ``column_names``. Missing values are None."""
     types = list(_COLUMNS.items())
     for line in _csv_lines():
         yield tuple(
@@ -60,13 +60,13 @@ def rows() -> Iterator[tuple[int | float | str | None, ...]]:
 
 
 def column_names() -> tuple[str, ...]:
-    """Names of the columns."""
+    """Returns the names of the columns."""
     return tuple(_COLUMNS)
 
 
 def write(sqlite_file: Path, parquet_file: Path) -> int:
     """Writes the flights to a table ``flights`` of an SQLite file, and to a Parquet file. Returns
-    how many there are.
+    their number.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -26,23 +26,26 @@ from udfvm.load.libraries import checked_packages
 @click.option(
     "--replace",
     is_flag=True,
-    help="Replace what another file sealed under the name, or the output file.",
+    help="Replace a function that another file sealed under the name, or the output file.",
 )
 def seal(
     file: Path, names: tuple[str, ...], namespace: str, output: Path | None, replace: bool
 ) -> None:
-    """Seals the UDFs of a Python FILE (or those NAMES), for use from the sqlite3 shell with the
-    extension loaded.
+    """Seals the UDFs of a Python FILE, or only those NAMES, for programs without Python.
 
-    FILE is imported for that: all of its code but the bodies of UDFs runs on this host, outside of
-    any micro-VM, with your rights. Seal only files that you would run.
+    The sqlite3 shell with the extension loaded can call them, for example.
+
+    The command imports FILE: all of its code except the bodies of UDFs runs on this host, outside
+    of any micro-VM, with your rights. Seal only files that you would run.
     """
     from udfvm.sqlite import sealed
 
     udfs = sealed.udfs_of(file)
     missing = [name for name in names if name not in udfs]
     if missing or not udfs:
-        raise Error(f"{file} defines no UDF {missing[0] if missing else ''}".rstrip())
+        raise Error(
+            f"{file} does not define a UDF {missing[0]!r}" if missing else f"{file} defines no UDF"
+        )
     chosen = [udfs[name] for name in names or udfs]
     if output is None:
         for udf in chosen:
@@ -71,10 +74,10 @@ def seal(
     "--memory",
     callback=size_of,
     default=str(DEFAULT_MEMORY),
-    help="Guest memory, from 16MiB to 64GiB; 512MiB, if not given.",
+    help="Guest memory, from 16MiB to 64GiB. Default: 512MiB.",
 )
 def prepare(packages: tuple[str, ...], memory: int) -> None:
-    """Builds what loads functions stored in databases, for programs without Python."""
+    """Builds the images that load functions stored in databases, for programs without Python."""
     from udfvm.sqlite import sealed
 
     for path in sealed.prepare(checked_packages(packages), Limits.parse(memory=memory).memory):

@@ -1,4 +1,4 @@
-"""What the commands have in common: where they write, and sizes as their options take them."""
+"""What the commands have in common: the terminal, and sizes as options."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from rich.console import Console
 from udfvm.errors import OptionError
 from udfvm.limits import parse_size
 
-_UNCUT = 100_000  # columns, for what is no terminal
+_UNCUT = 100_000  # columns, if the output is not a terminal
 
 
 def console() -> Console:
-    """Where tables go: as wide as the terminal, and to pipes and files whole, a row on one line."""
+    """Returns the console for tables. On a terminal they have its width; in pipes and files they
+    are whole, with a row on one line.
+    """
     found = Console(soft_wrap=True)
     return found if found.is_terminal else Console(soft_wrap=True, width=_UNCUT)
 
 
 def size_of(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """Callback of options that take a size: the bytes."""
+    """Parses the option of a size. Returns the bytes."""
     try:
         return None if value is None else parse_size(value, parameter.opts[0])
     except OptionError as error:

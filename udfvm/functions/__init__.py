@@ -1,3 +1,3 @@
-"""Declaring functions: scalar and vectorised, table functions, aggregates; in Python, native code
-and WebAssembly.
+"""Declaring functions: scalar and vectorised functions, table functions, aggregates; in Python,
+native code and WebAssembly.
 """

@@ -1,7 +1,7 @@
 """Functions in pyarrow's registry, and expressions that call them.
 
-The registry is one for the process, knows functions by their names, matches the types of arguments
-exactly, and never forgets a name. The function behind a name can change, its types cannot.
+The process has one registry. It knows functions by name, matches argument types exactly, and never
+forgets a name. The function behind a name can change, but its types cannot.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _Types = tuple[tuple[str, ...], str]
 
 
 class _Registration:
-    """A name in the registry, and what it means now: None once it was taken away."""
+    """A name in the registry and the calls behind it; None after it was unregistered."""
 
     def __init__(self, name: str, calls: Calls, types: _Types) -> None:
         self.name = name
         self.calls: Calls | None = calls
         self.types = types
-        # pyarrow reads the number of arguments from here; without it the function would be
+        # pyarrow reads the number of arguments from here. Without it the function would be
         # variadic.
         names = ("context", *(f"argument_{index}" for index in range(len(types[0]))))
         self.__signature__ = inspect.Signature(
@@ -59,7 +59,7 @@ class _Registration:
 
 
 _guard: Final = ForkLock()
-_registered: Final[dict[str, _Registration]] = {}  # mirrors what is ours in pyarrow's registry
+_registered: Final[dict[str, _Registration]] = {}  # our part of pyarrow's registry
 
 
 def check_registrable(function: Function) -> None:
@@ -76,10 +76,10 @@ def check_registrable(function: Function) -> None:
 
 
 def register_as(name: str, function: Function, *, replace: bool) -> None:
-    """Makes a name in the registry mean a function, which ``check_registrable`` allows.
+    """Registers a function under a name. ``check_registrable`` must allow it.
 
-    Raises SignatureError for a name that has other types or is pyarrow's own, and, but with
-    ``replace``, for one that means a function.
+    Raises SignatureError if the name has other types or is pyarrow's own, and, without ``replace``,
+    if it has a function.
     """
     types = _types_of(function)
     with _guard.lock:
@@ -102,8 +102,8 @@ def register_as(name: str, function: Function, *, replace: bool) -> None:
 
 
 def forget(names: list[str]) -> None:
-    """Makes names in the registry mean nothing. Raises UnknownUDFError where one means no function
-    of ours; all stay then.
+    """Removes the functions behind names. Raises UnknownUDFError, and removes none, if one of the
+    names has no function of ours.
     """
     with _guard.lock:
         found = [_registered.get(name) for name in names]
@@ -143,11 +143,11 @@ def _register_new(name: str, function: Function, types: _Types) -> _Registration
 
 
 def expression(function: Function, arguments: tuple[Any, ...]) -> pc.Expression:
-    """A call of a function on expressions and values, one for each parameter. The function is
-    registered for it under a name of its own, which nothing replaces.
+    """Returns an expression that calls a function on expressions and values, one for each
+    parameter. It registers the function under a name of its own, which is never replaced.
 
     Raises SignatureError for a function that pyarrow.compute cannot have, TypeMappingError for a
-    value that is not of its parameter's type, and what building an image raises.
+    value that does not have its parameter's type, and what building an image raises.
     """
     check_registrable(function)
     cast = [

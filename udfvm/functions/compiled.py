@@ -1,6 +1,6 @@
 """Functions in compiled code, native or WebAssembly.
 
-The code is opaque bytes on the host. A micro-VM parses it: to say what signature it exports
+The code is opaque bytes on the host. A micro-VM parses it: to describe the function's signature
 (DESCRIBE), and to be sealed with it (LOAD).
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from udfvm.load.declaration import Declaration
     from udfvm.types.signatures import Signature
 
-_LARGE: Final = ("large_string", "large_binary")  # which udfvm.h has not
+_LARGE: Final = ("large_string", "large_binary")  # udfvm.h does not have them
 
 
 class CompiledProgram(Program):
@@ -42,8 +42,8 @@ class CompiledProgram(Program):
     def __init__(
         self, code: bytes, symbol: str, *, signature: str | None, checked: bool = False
     ) -> None:
-        """``signature``: the types, where they are to be others than the code says. ``checked``:
-        the code is known to have the function, with that signature.
+        """``signature``: the types, if they differ from those in the code. ``checked``: the code is
+        known to have the function, with that signature.
         """
         self.code = code
         self.symbol = symbol
@@ -60,11 +60,11 @@ class CompiledProgram(Program):
         return self.symbol
 
     def capture(self, declaration: Declaration) -> Bindings:
-        """Nothing: compiled code refers to nothing here."""
+        """Returns no bindings: compiled code refers to no objects of this process."""
         return ()
 
     def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
-        """The code travels as it is, or compiled ahead."""
+        """Returns what the image is built from: the code as it is, or compiled ahead."""
         from udfvm import vmm
 
         slots = (Parameter("result", *declaration.result), *declaration.parameters)
@@ -96,7 +96,7 @@ class CompiledProgram(Program):
     def _described(
         self, name: str, limits: Limits, pool: Pool, declared: Signature | None
     ) -> Description:
-        """What the code says of the function, asked in a micro-VM."""
+        """Asks a micro-VM to describe the function."""
         return describe(
             self.language,
             self.code,
@@ -109,12 +109,12 @@ class CompiledProgram(Program):
         )
 
     def _messages(self, declaration: Declaration, codec: BatchCodec) -> tuple[bytes, ...]:
-        """The Arrow messages in LOAD, for functions that answer batches."""
+        """Returns the Arrow messages in LOAD, for functions that answer batches."""
         return codec.schema_message, codec.result_schema_message, codec.result_template()
 
     def _load_settings(self, declaration: Declaration, codec: BatchCodec) -> bytes:
-        """The settings in LOAD: those that the function has from the start, and what follows from
-        its signature.
+        """Returns the settings in LOAD: the function's own, and those that follow from its
+        signature.
         """
         return self.settings
 
@@ -126,7 +126,7 @@ class NativeProgram(CompiledProgram):
     options = NativeOptions
 
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
-        """What the signature says, or else the code."""
+        """Reads the signature, or else asks the code."""
         declared = None if self._signature is None else parse_signature(name, self._signature)
         if declared is not None:
             _refuse_others_than_c_has(name, declared)

@@ -1,6 +1,6 @@
-"""Requests about compiled code: what describes it, compiles it ahead, and loads it.
+"""Requests about compiled code: describing it, compiling it ahead, and loading it.
 
-Layouts: ``struct udfvm_load``, ``struct udfvm_slot`` and ``struct udfvm_description`` of
+The layouts are ``struct udfvm_load``, ``struct udfvm_slot`` and ``struct udfvm_description`` of
 guest/include/udfvm_abi.h.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from udfvm.images.spec import BaseSpec
     from udfvm.load.declaration import Language
 
-_COMPILED_ONCE: Final = 256 << 10  # bytes of code; less compiles in no time
+_COMPILED_ONCE: Final = 256 << 10  # bytes of code; less compiles quickly
 # A setting of guest/runtimes/wasm/settings.c.
 _COMPILED: Final = struct.pack("<BII", ord("c"), 0, 0)
 _DIGEST: Final = 32  # bytes of a SHA-256
@@ -39,22 +39,23 @@ _LABEL: Final = 116 - 1  # bytes of a name
 # Bytes of the name of a type: MAX_TYPE_NAME of guest/runtimes/shared/compiled/type.h.
 _MAX_TYPE_NAME: Final = 16 << 10
 _DESCRIPTION: Final = struct.Struct("<II")
-#: What to do where a program of a language ends before its function is loaded.
+#: What to do if a program of a language ends before its function is loaded.
 ADVICE: Final = {
     "native": ": an executable becomes ready when its main() calls udfvm_serve() of udfvm.h"
 }
 
 
 def compiled_base(language: Language, limits: Limits) -> BaseSpec:
-    """The base image for functions of a language."""
+    """Returns the base image for functions of a language."""
     from udfvm.images.spec import BaseSpec
 
     return BaseSpec(memory=limits.memory, window=WINDOW, runtime=language)
 
 
 class Description(NamedTuple):
-    """What code says of a function in it. ``table``: it yields rows, of one column, which is the
-    signature's result.
+    """What code says about a function in it.
+
+    ``table``: the function yields rows of one column, whose type is the signature's result.
     """
 
     signature: Signature
@@ -72,9 +73,10 @@ def describe(
     pool: Pool,
     declared: Signature | None = None,
 ) -> Description:
-    """What code says of its function, read by a micro-VM. ``declared`` chooses among functions of
-    one name. Raises SignatureError where there is no such function, BuildError where it is a
-    program that ends before it says.
+    """Asks a micro-VM to read what the code says about its function.
+
+    ``declared`` chooses among functions of the same name. Raises SignatureError if there is no such
+    function, and BuildError if the code is a program that ends before it serves.
     """
     from udfvm import vmm
     from udfvm.images.base import base_image
@@ -102,7 +104,7 @@ def describe(
 def _ask(
     request: int, language: Language, payload: bytes, name: str, limits: Limits, pool: Pool
 ) -> bytes:
-    """The reply of a language's runtime. Raises SignatureError where it has none."""
+    """Returns the reply of a language's runtime. Raises SignatureError if it reports an error."""
     from udfvm.images.base import base_image
     from udfvm.images.layer import load_call, load_limits
 
@@ -117,17 +119,17 @@ def _ask(
 
 
 class Loadable(NamedTuple):
-    """Code as a runtime is to load it, and settings that say so."""
+    """Code as a runtime loads it, and the settings that tell the runtime its form."""
 
     code: bytes
     settings: bytes
 
 
 def ahead(language: Language, code: bytes, *, name: str, limits: Limits, pool: Pool) -> Loadable:
-    """Code in the form that loads soonest: large WebAssembly is compiled once, in a micro-VM, for
-    all functions in it.
+    """Returns code in the form that loads fastest. Large WebAssembly is compiled once, in a
+    micro-VM, for all functions in it.
 
-    What comes of that is as opaque to the host as the code was, and runs where the code would.
+    The compiled code is as opaque to the host as the code was, and runs only where the code would.
     Raises SignatureError for code that does not compile.
     """
     from udfvm import vmm
@@ -152,12 +154,12 @@ def ahead(language: Language, code: bytes, *, name: str, limits: Limits, pool: P
             _undamaged,
         )
     except OutputLimitError:
-        return Loadable(code, b"")  # it would not fit the window on its way back
+        return Loadable(code, b"")  # compiled, it would not fit into the output window
     return Loadable(compiled, _COMPILED)
 
 
 def _undamaged(kept: bytes) -> bytes:
-    """What was kept behind its digest. Raises ProtocolError for anything else."""
+    """Returns cached data without their digest. Raises ProtocolError if they are damaged."""
     from udfvm import vmm
 
     digest, compiled = kept[:_DIGEST], kept[_DIGEST:]
@@ -167,7 +169,8 @@ def _undamaged(kept: bytes) -> bytes:
 
 
 def read_description(name: str, reply: bytes) -> Description:
-    """What is in a ``struct udfvm_description``, which is the guest's word: all of it is checked.
+    """Parses a ``struct udfvm_description``. The guest wrote it, so all of it is checked.
+
     Raises ProtocolError.
     """
     try:
@@ -206,7 +209,7 @@ def _described_type(name: str, storage: int, text: bytes, length: int) -> Type:
 
 
 def slot_bytes(slots: Sequence[Parameter]) -> bytes:
-    """The slots, and behind them the names of types that are structs or lists."""
+    """Returns the slots, followed by the names of those types that are structs or lists."""
     heads, names = [], []
     for each in slots:
         name = each.type.name.encode() if each.type.is_nested else b""
@@ -229,7 +232,7 @@ def load_payload(
     messages: tuple[bytes, ...],
     settings: bytes = b"",
 ) -> bytes:
-    """The payload of LOAD, DESCRIBE and COMPILE: ``struct udfvm_load`` and what follows it."""
+    """Returns the payload of LOAD, DESCRIBE and COMPILE: ``struct udfvm_load`` and its parts."""
     text = symbol.encode()
     lengths = [len(message) for message in messages] or [0, 0, 0]
     head = _LOAD.pack(len(code), len(slots), len(text), *lengths, len(settings))

@@ -17,9 +17,10 @@ from udfvm.guest_text import visible
 
 _FLAGS: Final = ("-O3", "-g", "-Wall", "-shared", "-fPIC", "-fno-omit-frame-pointer")
 _LANGUAGE: Final = "-x"
-_MAX_HEAD: Final = 40 << 10  # bytes kept of a compiler's output: with the mark
-_MAX_TAIL: Final = 20 << 10  # between them less than guest_text.MAX_LENGTH
-_SLICE: Final = 0.05  # seconds between two looks whether it has ended
+# Bytes kept of a compiler's output. With the mark they are less than guest_text.MAX_LENGTH.
+_MAX_HEAD: Final = 40 << 10
+_MAX_TAIL: Final = 20 << 10
+_POLL_SECONDS: Final = 0.05  # between two checks whether the compiler has ended
 
 
 def compile_shared_object(
@@ -32,10 +33,10 @@ def compile_shared_object(
     include: str,
     timeout: float | None,
 ) -> None:
-    """Compiles source text to the shared object ``made``. ``name`` is the UDF's, for errors.
+    """Compiles source text to the shared object ``made``. ``name`` is the UDF's name in errors.
 
-    ``flags`` follow the source, where the linker wants libraries and objects. Paths in them are
-    relative to the present directory. Raises BuildError, with what the compiler wrote.
+    ``flags`` follow the source: the linker wants libraries and objects there. Paths in them are
+    relative to the current directory. Raises BuildError, with what the compiler wrote.
     """
     language, others = _split_language(name, compiler, flags)
     command = [
@@ -73,7 +74,7 @@ def compile_shared_object(
 
 
 class _Excerpt:
-    """A compiler's output: of much, head and tail."""
+    """A compiler's output, shortened to its head and tail."""
 
     def __init__(self) -> None:
         self.head, self.tail, self.length = b"", b"", 0
@@ -91,9 +92,7 @@ class _Excerpt:
 
 
 def _output_of(process: subprocess.Popen[bytes], source: bytes, timeout: float | None) -> str:
-    """Writes the source, and reads what the compiler writes until it has ended. Raises
-    TimeoutExpired.
-    """
+    """Writes the source and reads the compiler's output until it ends. Raises TimeoutExpired."""
     assert process.stdin is not None
     assert process.stderr is not None
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -106,8 +105,9 @@ def _output_of(process: subprocess.Popen[bytes], source: bytes, timeout: float |
             os.set_blocking(file.fileno(), False)
             selector.register(file, event)
         while True:
-            ended = _has_ended(process)  # what it started may hold its standard error, for ever
-            ready = selector.select(0 if ended else _SLICE)
+            # A process that it started may keep its standard error open for ever.
+            ended = _has_ended(process)
+            ready = selector.select(0 if ended else _POLL_SECONDS)
             for key, _ in ready:
                 if key.fileobj is process.stdin:
                     left = left[_write(process.stdin.fileno(), left) :]
@@ -127,13 +127,13 @@ def _output_of(process: subprocess.Popen[bytes], source: bytes, timeout: float |
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     try:
         return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:  # the program ignores SIGCHLD, and nobody is left to ask
+    except ChildProcessError:  # the program ignores SIGCHLD: the status is lost
         process.wait()
         return True
 
 
 def _write(descriptor: int, data: memoryview) -> int:
-    """Bytes that went into the pipe; all of them where nobody reads it."""
+    """Writes to the pipe. Returns the bytes written; all of them if nobody reads it."""
     try:
         return os.write(descriptor, data) if data else 0
     except BrokenPipeError:
@@ -153,8 +153,8 @@ class _Language:
 def _split_language(
     name: str, compiler: Sequence[str], flags: Sequence[str]
 ) -> tuple[_Language, list[str]]:
-    """``-x LANGUAGE`` of either list is the source's, and must not be that of objects in the
-    flags.
+    """Takes ``-x LANGUAGE`` out of both lists: it applies to the source, and must not apply to
+    objects in the flags.
     """
     chosen = "c"
     rest: list[list[str]] = []
@@ -181,7 +181,7 @@ def _split_language(
 
 @contextlib.contextmanager
 def _started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The compiler, with the processes that it starts. None outlives the block."""
+    """Starts the compiler. Neither it nor a process that it starts outlives the block."""
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         bufsize=0, start_new_session=True,
@@ -190,7 +190,7 @@ def _started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
         try:
             yield process
         finally:
-            # Nobody has waited for it: its number, the group's, is still its own.
+            # Nobody has waited for it, so its process id, the group's, is still its own.
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)

@@ -1,6 +1,4 @@
-"""What integrations use of functions, beside what is public: their declarations, their calls, and
-checks of what they were given.
-"""
+"""Private parts of functions for integrations: declarations, calls, checks of arguments."""
 
 from __future__ import annotations
 
@@ -11,24 +9,26 @@ from udfvm.load.declaration import Declaration
 
 
 def declaration_of(function: Function) -> Declaration:
-    """What a function is declared to be."""
+    """Returns the declaration of a function."""
     return function._declaration
 
 
 def calls_of(function: Function) -> Calls:
-    """What makes the calls of a function, and keeps its runtime."""
+    """Returns the object that makes the calls of a function."""
     return function._calls
 
 
 def encoded_defaults(function: Function) -> list[bytes | None]:
-    """The defaults of the parameters, encoded as values of a row (lists and structs as JSON); None
-    where there is none, and before a parameter that has none.
+    """Returns the defaults of the parameters, encoded as values of a row; lists and structs are
+    JSON.
+
+    None stands for a parameter without a default, and for those before one.
     """
     return function._encoded_defaults()
 
 
 def check_function(caller: str, function: object) -> None:
-    """Raises SignatureError for what is no function of micro-VMs."""
+    """Raises SignatureError for an object that is not a function of micro-VMs."""
     if isinstance(function, Function):
         return
     if isinstance(function, (list, tuple)):

@@ -1,4 +1,4 @@
-"""The code of a function: what a language must be able to say of it."""
+"""The code of a function: what every language must provide."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ class Program(ABC):
     @property
     @abstractmethod
     def default_name(self) -> object:
-        """What the function is called where no option says so."""
+        """The function's name if no option sets it."""
 
     @abstractmethod
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
-        """What the function takes and returns. Raises SignatureError for code that cannot be one of
-        the name.
+        """Returns what the function takes and returns. Raises SignatureError if the code cannot be
+        such a function.
         """
 
     @abstractmethod
     def capture(self, declaration: Declaration) -> Bindings:
-        """What names in the code mean now; empty where it refers to nothing here."""
+        """Captures what names in the code mean now. Empty if it refers to no objects."""
 
     @abstractmethod
     def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
-        """What an image of the function is built from. ``pool`` has VMs where one is needed for
-        that.
+        """Returns what an image of the function is built from. ``pool`` has VMs, if one is needed
+        for that.
         """

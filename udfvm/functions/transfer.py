@@ -1,8 +1,8 @@
-"""UDFs as they go to other processes: by reference where they can be found there, else by value.
+"""Pickling UDFs for other processes: by reference if they can be found there, else by value.
 
-By reference: the attribute of an importable module that is the UDF itself. By value: the function,
-as cloudpickle has it, and the options; so go those of ``__main__``, which a worker may not have, or
-have with other values of its globals. The pool does not travel.
+By reference means the attribute of an importable module that is the UDF itself. By value means the
+function, as cloudpickle pickles it, and the options. UDFs of ``__main__`` go by value: a worker may
+not have that module, or have it with other values of its globals. The pool is never pickled.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from udfvm.functions.program import Program
     from udfvm.limits import Limits
 
-# The second is what multiprocessing calls the first in a new process.
+# multiprocessing renames __main__ to __mp_main__ in a new process.
 _MAIN: Final = frozenset({"__main__", "__mp_main__"})
 _MAKER: Final = "udfvm._guest._udfvm_callables"
-_KEPT: Final = 64  # UDFs that arrived by value
+_KEPT: Final = 64  # UDFs that came by value and stay cached
 
 
 class Function(Protocol):
-    """What travels of a function."""
+    """The parts of a function that are pickled."""
 
     _program: Program
     _options: dict[str, Any]
@@ -42,8 +42,9 @@ class Function(Protocol):
 
 
 def reduced(udf: Function, base: type[Any]) -> str | tuple[object, ...]:
-    """The answer of ``Function.__reduce__``; ``base`` is the class of all functions. Raises
-    SignatureError where the function cannot travel.
+    """Returns the answer of ``Function.__reduce__``. ``base`` is the class of all functions.
+
+    Raises SignatureError if the function cannot be pickled.
     """
     if udf.language != "python":
         return rebuilt, (type(udf), udf._program, _options_of(udf))
@@ -55,7 +56,7 @@ def reduced(udf: Function, base: type[Any]) -> str | tuple[object, ...]:
         return arrived, (_dumped(udf, base),)
     except UNPICKLABLE as error:
         if name := _found_as(udf):
-            return name  # a forked or spawned worker has it
+            return name  # a forked or spawned worker has the module
         culprit = unpicklable_name(udf.function) or _unpicklable_option(udf)
         what = f"{culprit}: {error}" if culprit else error
         raise SignatureError(
@@ -66,8 +67,8 @@ def reduced(udf: Function, base: type[Any]) -> str | tuple[object, ...]:
 
 
 def _options_of(udf: Function) -> bytes:
-    """The options of a UDF of compiled code, pickled. Raises SignatureError where one cannot
-    travel.
+    """Returns the options of a UDF of compiled code, pickled. Raises SignatureError if one cannot
+    be.
     """
     import cloudpickle
 
@@ -84,7 +85,7 @@ def _options_of(udf: Function) -> bytes:
 
 
 def _unpicklable_option(udf: Function) -> str:
-    """The option that cannot be sent to another process; empty: all can."""
+    """Returns the option that cannot be pickled; empty if all can."""
     import cloudpickle
 
     from udfvm.load.pickling import UNPICKLABLE
@@ -102,8 +103,8 @@ def _is_importable(udf: Function) -> bool:
 
 
 def _found_as(udf: Function) -> str:
-    """The qualified name under which the UDF itself is found in the function's module; empty: it is
-    not.
+    """Returns the qualified name under which the function's module has the UDF itself; empty if it
+    does not.
     """
     found: Any = sys.modules.get(getattr(udf.function, "__module__", None) or "")
     name = getattr(udf.function, "__qualname__", "")
@@ -118,8 +119,8 @@ def _dumped(udf: Function, base: type[Any]) -> bytes:
     from udfvm.load.reductions import reduced_callable, without_slots
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-        """Cloudpickle. UDFs are made blank and filled afterwards, for functions may refer to the
-        UDF that they are of.
+        """Cloudpickle. UDFs are made blank and filled afterwards, because a function may refer to
+        its own UDF.
         """
 
         def reducer_override(self, obj: Any) -> Any:
@@ -140,20 +141,22 @@ def _dumped(udf: Function, base: type[Any]) -> bytes:
 
 
 def fill(udf: Function, state: tuple[Program, dict[str, Any]]) -> None:
-    """Makes a blank function what it was."""
+    """Initialises a blank function from its state."""
     program, options = state
     udf.__init__(program, **options)  # type: ignore[misc]
 
 
 def rebuilt(cls: type[Function], program: Program, options: bytes) -> Function:
-    """A function of compiled code as it was."""
+    """Makes a function of compiled code again from its pickled state."""
     return cls(program, **pickle.loads(options))  # type: ignore[call-arg]
 
 
 @functools.lru_cache(_KEPT)
 def arrived(data: bytes) -> Function:
-    """A UDF that came by value. A worker gets the same with each task, and builds or opens its
-    image once.
+    """Unpickles a UDF that came by value.
+
+    A worker gets the same bytes with each task: the cache returns the same UDF, whose image is
+    built or opened once.
     """
     found: Function = pickle.loads(data)
     return found

@@ -1,1 +1,1 @@
-"""Images: how they are built, where they are kept, and the files that guests may read."""
+"""Images: building them, the cache that keeps them, and the files that guests may read."""

@@ -17,7 +17,7 @@ from udfvm.limits import SCRATCH, Limits
 
 
 class _OpenBases(ForkLock):
-    """The base images that this process has open: each is mapped, and checked, once."""
+    """The base images that this process has open. Each is mapped and checked once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,11 +28,10 @@ _open_bases: Final = _OpenBases()
 
 
 def base_image(spec: BaseSpec, timeout_ns: int = Limits().build_timeout_ns) -> vmm.Image:
-    """The base image for a spec, from the cache or newly booted, for which ``timeout_ns``
-    nanoseconds are allowed.
+    """Returns the base image of a spec, from the cache or newly booted.
 
-    Raises BuildError with what the guest printed where the interpreter or a package does not start,
-    KVMUnavailableError without KVM.
+    ``timeout_ns`` limits the boot. Raises BuildError, with what the guest printed, if the
+    interpreter or a package does not start, and KVMUnavailableError without KVM.
     """
 
     def build(descriptor: int) -> None:

@@ -1,7 +1,7 @@
-"""The image cache: images and replies that are built once, what there is of them, and what goes to
-keep the cache at its size.
+"""The image cache: building images and replies once, listing them, and keeping the cache at its
+size.
 
-What nobody has a lock on (``cache_files.py``) can be swept, if it is a leftover, or removed.
+A file that nobody has a lock on (``cache_files.py``) can be removed: at once if it is a leftover.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TRIES: Final = 5
 
 
 def _open_image(path: Path, base: vmm.Image | None) -> vmm.Image | None:
-    """The image, or None where there is none. A damaged one is removed."""
+    """Returns the image, or None if it does not exist. Removes a damaged one."""
     try:
         return vmm.Image.open(path, base)
     except FileNotFoundError:
@@ -53,12 +53,13 @@ def _open_image(path: Path, base: vmm.Image | None) -> vmm.Image | None:
 
 
 def cached_image(path: Path, base: vmm.Image | None, build: Callable[[int], None]) -> vmm.Image:
-    """Opens an image of the cache, building it if need be. ``build`` writes it to a descriptor.
+    """Opens an image of the cache, and builds it first if it is missing. ``build`` writes it to a
+    descriptor.
 
     Raises CacheError, and what ``build`` raises.
     """
-    # A setting that is no size is said whether or not there is anything to build.
-    most = cache_size()
+    # First, so that a wrong setting is an error whether or not there is anything to build.
+    max_size = cache_size()
     if image := _open_image(path, base):
         return image
     make_directory(path.parent)
@@ -73,38 +74,40 @@ def cached_image(path: Path, base: vmm.Image | None, build: Callable[[int], None
                 f"something damages or removes {path} as soon as it is written: set UDFVM_CACHE to"
                 " another directory"
             )
-    _keep_size(most)
+    _keep_size(max_size)
     return image
 
 
 def cached_bytes(path: Path) -> bytes | None:
-    """The content of a file of the cache, which is marked as used; None where there is none. Raises
-    CacheError.
+    """Returns the content of a file of the cache and marks it as used; None if it does not exist.
+    Raises CacheError.
     """
     try:
         descriptor = vmm.open_private(path)
     except FileNotFoundError:
         return None
     with open(descriptor, "rb") as file, explained(path):
-        # The time of access, whatever the file system does about it.
+        # Sets the time of access: file systems mounted with noatime do not.
         with contextlib.suppress(OSError):
             os.utime(descriptor, ns=(time.time_ns(), os.fstat(descriptor).st_mtime_ns))
         return file.read()
 
 
 def keep_bytes(path: Path, content: bytes) -> None:
-    """Puts a file into the cache."""
-    most = cache_size()
+    """Writes a file to the cache."""
+    max_size = cache_size()
     write_bytes(path, content)
-    _keep_size(most)
+    _keep_size(max_size)
 
 
 # ---- What is in the cache ----
 
 
 class CacheFile(NamedTuple):
-    """A file of the cache: bytes that it takes on disk, holes not counted, and when it was used
-    last (seconds since 1970).
+    """A file of the cache.
+
+    ``bytes`` is its size on disk, without holes; ``used`` is when it was used last, in seconds
+    since 1970.
     """
 
     path: Path
@@ -113,8 +116,10 @@ class CacheFile(NamedTuple):
 
 
 class CacheEntry(NamedTuple):
-    """An image of the cache: ``report`` is the build report, empty where the file cannot be read;
-    ``used`` is when it was opened last.
+    """An image of the cache.
+
+    ``report`` is the build report, empty if the file cannot be read. ``used`` is when it was opened
+    last.
     """
 
     path: Path
@@ -125,7 +130,7 @@ class CacheEntry(NamedTuple):
 
 
 def _listed() -> dict[str, CacheFile]:
-    """The regular files of the cache, by their paths in it."""
+    """Returns the regular files of the cache by their relative paths."""
     directory, found = cache_directory(), {}
     for folder in _FOLDERS:
         with (
@@ -165,13 +170,14 @@ def _scanned(directory: Path) -> Iterator[Any]:
 
 
 def stored_bytes() -> int:
-    """Bytes that the cache takes on disk."""
+    """Returns the bytes that the cache takes on disk."""
     return sum(file.stored_bytes for file in _listed().values())
 
 
 def cache_entries() -> list[CacheEntry]:
-    """All images in the cache, the one used last first. Raises CacheError where the directory is
-    not this user's alone.
+    """Returns all images in the cache, the most recently used first.
+
+    Raises CacheError if the directory does not belong to this user alone.
     """
     if not _usable():
         return []
@@ -193,7 +199,7 @@ def _report(path: Path) -> dict[str, Any]:
 
 
 def _usable() -> bool:
-    """Whether there is a cache. Raises CacheError where it is not to be used."""
+    """Returns True if the cache exists. Raises CacheError if it must not be used."""
     try:
         os.close(vmm.open_private_directory(cache_directory()))
     except FileNotFoundError:
@@ -205,7 +211,7 @@ def _usable() -> bool:
 
 
 def _sweep() -> None:
-    """Removes what builds that were killed left behind."""
+    """Removes leftovers of killed builds."""
     files = _listed()
     for name, file in files.items():
         if file.path.suffix in (".tmp", ".lock"):
@@ -215,8 +221,8 @@ def _sweep() -> None:
 
 
 def _named() -> set[str]:
-    """Images that sealed functions and prepared runtimes name: without them programs without Python
-    cannot run these.
+    """Returns the images that sealed functions and prepared runtimes name. Programs without Python
+    need them.
     """
     names: set[str] = set()
     for pattern in _NAMES:
@@ -235,8 +241,8 @@ def _named() -> set[str]:
 
 
 def _by_use(files: dict[str, CacheFile]) -> list[CacheFile]:
-    """What may be removed, in the order in which it goes: layers whose base is gone, then what was
-    used longest ago. A base is used when one of its layers is, and goes after them.
+    """Returns the files that may be removed, in the order of removal: layers without their base,
+    then the least recently used. A base counts as used when one of its layers is, and follows them.
     """
     kept, identities = _named(), {}
     candidates = {
@@ -261,28 +267,30 @@ def _by_use(files: dict[str, CacheFile]) -> list[CacheFile]:
 
 
 class Pruned(NamedTuple):
-    """What was removed, in files and in bytes on disk, and the bytes that are left."""
+    """What was removed, as a number of files and bytes on disk, and the bytes that are left."""
 
     files: int
     removed_bytes: int
     left_bytes: int
 
 
-def prune(most: int | None = None) -> Pruned:
-    """Sweeps what killed builds left behind and removes what was used longest ago until the cache
-    takes ``most`` bytes on disk, or as ``$UDFVM_CACHE_SIZE`` says. What is in use, in any process,
-    stays, and what sealed functions and prepared runtimes name.
+def prune(max_size: int | None = None) -> Pruned:
+    """Removes leftovers of killed builds, and the least recently used files until the cache takes
+    ``max_size`` bytes on disk (default: ``$UDFVM_CACHE_SIZE``).
+
+    Files that any process uses stay, and so do images that sealed functions and prepared runtimes
+    name.
     """
-    if most is None:
-        most = cache_size()
+    if max_size is None:
+        max_size = cache_size()
     if not _usable():
         return Pruned(0, 0, 0)
     before = stored_bytes()
     _sweep()
     files = _listed()
     left, removed = sum(file.stored_bytes for file in files.values()), 0
-    for file in _by_use(files) if left > most else ():
-        if left <= most:
+    for file in _by_use(files) if left > max_size else ():
+        if left <= max_size:
             break
         if is_locked(file.path.with_suffix(".lock")) or not remove_unused(file.path):
             continue  # being built, or in use
@@ -295,17 +303,18 @@ def prune(most: int | None = None) -> Pruned:
     return Pruned(removed, before - left, left)
 
 
-def _keep_size(most: int) -> None:
-    """As ``prune``, where something was added: that this user may not remove what others have in
-    the cache is no failure of a build.
+def _keep_size(max_size: int) -> None:
+    """Prunes after an addition. A build does not fail if this user may not remove the files of
+    others.
     """
     with contextlib.suppress(CacheError, OSError):
-        prune(most)
+        prune(max_size)
 
 
 def clear_cache() -> int:
-    """Removes every image of the cache, and what builds left behind; returns how many images that
-    were. Images in use stay usable.
+    """Removes every image of the cache and all leftovers. Returns the number of images.
+
+    Images that are in use stay usable.
     """
     removed = 0
     if not _usable():
@@ -314,7 +323,7 @@ def clear_cache() -> int:
     for pattern in (f"*{suffix}" for suffix in (*_IMAGES, *_REPLIES, ".verified")):
         for path in cache_directory().glob(pattern):
             removed += unlink(path) and path.suffix in _IMAGES
-    for pattern in _NAMES:  # names of what is gone
+    for pattern in _NAMES:  # they name removed images
         for path in cache_directory().glob(pattern):
             unlink(path)
     return removed

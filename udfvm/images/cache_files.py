@@ -1,10 +1,10 @@
-"""Files of the image cache: where they are, how they are written, and what tells that somebody uses
-them.
+"""Files of the image cache: their location, how they are written, and the locks that show their
+use.
 
-Only files are used that nobody but this user and root can have put there
-(``udfvm/vmm/core/image/private_file.c``). They appear under their names by an atomic rename, and a
-lock lets one of several processes build while the others wait for it. Whoever writes a file or uses
-an image has a lock on it, which goes with the process.
+The cache uses only files that nobody but this user and root can have put there
+(``udfvm/vmm/core/image/private_file.c``). An atomic rename gives them their names. With a lock one
+of several processes builds while the others wait. A process that writes a file or uses an image
+holds a lock on it, which ends with the process.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _ADVICE: Final = {
 
 
 def cache_directory() -> Path:
-    """``$UDFVM_CACHE``, else ``udfvm`` in the user's cache directory."""
+    """Returns ``$UDFVM_CACHE``, else ``udfvm`` in the user's cache directory."""
     if chosen := os.environ.get("UDFVM_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "udfvm"
 
 
 def cache_size() -> int:
-    """Bytes that the cache may take on disk: ``$UDFVM_CACHE_SIZE``. Raises CacheError where that is
-    no size.
+    """Returns the bytes that the cache may take on disk: ``$UDFVM_CACHE_SIZE``. Raises CacheError
+    if that is not a size.
     """
     chosen = os.environ.get("UDFVM_CACHE_SIZE")
     try:
@@ -71,7 +71,7 @@ def _failure(path: Path, number: int | None) -> CacheError:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """System calls that fail are failures of the cache."""
+    """Turns failures of system calls into CacheError."""
     try:
         yield
     except OSError as error:
@@ -92,7 +92,9 @@ def make_directory(directory: Path) -> None:
 
 @contextlib.contextmanager
 def _unlocking(descriptor: int) -> Iterator[None]:
-    """Gives up the lock, which would go on in a child that was forked meanwhile, and closes."""
+    """Unlocks and closes. Closing alone would not unlock if a child was forked meanwhile: it shares
+    the lock.
+    """
     try:
         yield
     finally:
@@ -110,8 +112,8 @@ def _is_at(descriptor: int, path: str | Path) -> bool:
 
 @contextlib.contextmanager
 def building(path: Path) -> Iterator[None]:
-    """Holds the lock file of what is being built. It is removed afterwards; whoever waited on it
-    looks again.
+    """Holds the lock file of a build. It is removed afterwards, and a process that waited checks
+    again.
     """
     lock = path.with_suffix(".lock")
     while True:
@@ -128,8 +130,8 @@ def building(path: Path) -> Iterator[None]:
 
 
 def _temporary(path: Path) -> tuple[int, str]:
-    """A new file beside it, locked, so that nobody sweeps it."""
-    import tempfile  # which answers from the cache do without
+    """Makes a new locked file beside the target. The lock keeps others from sweeping it."""
+    import tempfile  # only builds need it
 
     with explained(path):
         while True:
@@ -144,8 +146,9 @@ def _temporary(path: Path) -> tuple[int, str]:
 
 
 def write_file(path: Path, build: Callable[[int], None]) -> None:
-    """Makes a file of the cache, whole or not at all. ``build`` writes it to a descriptor. Raises
-    CacheError where that cannot be.
+    """Writes a file of the cache, as a whole or not at all. ``build`` writes it to a descriptor.
+
+    Raises CacheError if it cannot be written.
     """
     make_directory(path.parent)
     os.close(vmm.open_private_directory(path.parent))
@@ -167,12 +170,12 @@ def write_file(path: Path, build: Callable[[int], None]) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Makes a small file of the cache."""
+    """Writes a small file of the cache."""
     write_file(path, lambda descriptor: _write_all(path, descriptor, content))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Makes a small file of the cache."""
+    """Writes a small text file of the cache."""
     write_bytes(path, text.encode())
 
 
@@ -185,7 +188,7 @@ def _write_all(path: Path, descriptor: int, content: bytes) -> None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody has a lock on the file, or it cannot be told."""
+    """Returns True if a process has a lock on the file, or if that cannot be determined."""
     try:
         descriptor = vmm.open_private(path)
     except FileNotFoundError:
@@ -201,8 +204,8 @@ def is_locked(path: Path) -> bool:
 
 
 def remove_unused(path: Path) -> bool:
-    """Removes a file, unless somebody uses it. Who opens it in that moment uses it for the last
-    time.
+    """Removes a file unless a process uses it. A process that opens it at that moment can still use
+    it.
     """
     try:
         descriptor = vmm.open_private(path)

@@ -1,4 +1,4 @@
-"""What a guest sees of this host: files and environment; and the key that names the host."""
+"""What a guest sees of this host: files and environment; and the key that identifies the host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIBRARY_DIRECTORIES: Final = (
     "/usr/lib/x86_64-linux-gnu",
     "/usr/local/lib",
 )
-LINK_DIRECTORIES: Final = ("/etc/alternatives",)  # which library directories have links to
+LINK_DIRECTORIES: Final = ("/etc/alternatives",)  # links in library directories lead there
 SINGLE_FILES: Final = ("/etc/ld.so.cache", "/etc/localtime")
 ENVIRONMENT: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
@@ -32,7 +32,7 @@ ENVIRONMENT: Final = {
     "MKL_NUM_THREADS": "1",
     "LD_PRELOAD": str(GUEST / "scratch_malloc.so"),
     "NUMEXPR_NUM_THREADS": "1",
-    "NUMPY_MADVISE_HUGEPAGE": "0",  # a system call for each large array, for nothing
+    "NUMPY_MADVISE_HUGEPAGE": "0",  # it would cost a system call for each large array
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "PATH": "/usr/bin",
@@ -42,8 +42,9 @@ ENVIRONMENT: Final = {
 
 
 def package_directories() -> tuple[str, ...]:
-    """Directories that modules are imported from in a guest, in the order of ``sys.path``: the
-    standard library and installed packages, not the user's own source directories.
+    """Returns the directories that guests import modules from, in the order of ``sys.path``.
+
+    They are the standard library and installed packages, without the user's own source directories.
     """
     standard = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
     kept = []
@@ -57,7 +58,7 @@ def package_directories() -> tuple[str, ...]:
 
 @functools.cache
 def host_files() -> HostFS:
-    """The file server for all guests of this process."""
+    """Returns the file server for all guests of this process."""
     interpreter = os.path.realpath(sys.executable)
     library = sysconfig.get_config_var("LIBDIR")
     directories = [*package_directories(), *LIBRARY_DIRECTORIES, "/usr/share/zoneinfo", str(GUEST)]
@@ -72,7 +73,9 @@ def _file_identity(path: str | os.PathLike[str]) -> str:
 
 
 def processor() -> str:
-    """Model and features of the processor: libraries in an image chose their code by them."""
+    """Returns the processor's model and features: libraries in an image chose their code by
+    them.
+    """
     wanted = ("vendor_id", "cpu family", "model\t", "model name", "flags")
     with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
         first = []
@@ -85,8 +88,8 @@ def processor() -> str:
 
 
 def _installed(directory: str) -> str:
-    """Names and versions of the distributions in a package directory, by the names of their
-    metadata.
+    """Returns the names of the metadata in a package directory, which have the distributions'
+    versions.
     """
     with contextlib.suppress(OSError):
         names = sorted(
@@ -98,7 +101,7 @@ def _installed(directory: str) -> str:
 
 @functools.cache
 def host_key() -> bytes:
-    """Hash of everything on this host that goes into any base image."""
+    """Returns a hash of everything on this host that base images depend on."""
     interpreter = os.path.realpath(sys.executable)
     parts = [
         sys.version,
@@ -108,7 +111,7 @@ def host_key() -> bytes:
         _file_identity(interpreter),
         *(_installed(directory) for directory in package_directories()),
         repr(sorted(ENVIRONMENT.items())),
-        (GUEST / "digest").read_text(),  # of all files there, from the build
+        (GUEST / "digest").read_text(),  # the build writes it: of all files in the folder
     ]
     if os.path.exists("/etc/ld.so.cache"):
         parts.append(_file_identity("/etc/ld.so.cache"))

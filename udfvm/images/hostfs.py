@@ -1,12 +1,12 @@
-"""The read-only file server for guests: regular files and directories below recorded roots, nothing
-else.
+"""The read-only file server for guests. It serves regular files and directories below recorded
+roots, and nothing else.
 
-A path is looked up beneath a root with ``openat2`` and ``RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS``
-(openat2(2)), so the kernel itself sees to it that neither ``..`` nor a symbolic link leads out,
-whoever renames what meanwhile. Where a link points out of its root, its target is looked up anew,
-from the start: it must lie beneath a root in its turn. On its way there it may pass through
-directories of which only the links count (Debian's ``/etc/alternatives``): nothing in them is
-served.
+It looks a path up beneath a root with ``openat2`` and ``RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS``
+(openat2(2)). So the kernel itself prevents that ``..`` or a symbolic link leads out of the root,
+whatever is renamed meanwhile. If a link points out of its root, the server looks its target up
+anew, from the start: the target must lie beneath a root, too. On its way it may pass through
+directories such as Debian's ``/etc/alternatives``, from which the server follows links but serves
+nothing.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ _TYPES: Final = {stat.S_IFREG: 8, stat.S_IFDIR: 4, stat.S_IFLNK: 10}
 
 @functools.cache
 def _openat2() -> Callable[[int, bytes, int, int], tuple[int, int]]:
-    """The system call: directory, path, flags and resolve to descriptor and error number. Most
-    processes read no file for a guest, and load no ctypes.
+    """Returns a function for the system call. It takes a directory, a path, flags and resolve
+    flags, and returns a descriptor and an error number.
+
+    Most processes read no file for a guest, and do not load ctypes.
     """
     import ctypes
 
@@ -64,13 +66,16 @@ def _open_beneath(directory: int, path: bytes, flags: int) -> int:
         )
         if descriptor >= 0:
             return descriptor
-        if number not in (errno.EINTR, errno.EAGAIN):  # EAGAIN: the kernel saw a race with a rename
+        if number not in (
+            errno.EINTR,
+            errno.EAGAIN,
+        ):  # EAGAIN: a race with a rename
             raise OSError(number, os.strerror(number))
 
 
 def _normal(path: bytes) -> bytes:
-    """An absolute path without empty components and ``.``. Those that are ``..`` stay: what they
-    mean depends on links.
+    """Returns an absolute path without empty components and ``.``. A ``..`` stays: its meaning
+    depends on links.
     """
     if not path.startswith(b"/") or b"\0" in path or len(path) > 4096:
         raise OSError(errno.EINVAL, "not an absolute path")
@@ -78,11 +83,11 @@ def _normal(path: bytes) -> bytes:
 
 
 class HostFS:
-    """Serves files below ``directories``, and the single ``files``. Those that do not exist are
-    left out. Links in ``links`` are followed where a link of a directory leads to them.
+    """Serves files below ``directories``, and the single files ``files``.
 
-    Handles are descriptors of this process. Methods raise OSError. Safe for use from several
-    threads.
+    Those that do not exist are left out. Links in the directories ``links`` are followed if a link
+    of a served directory leads to them. Handles are descriptors of this process. Methods raise
+    OSError. Several threads may use it.
 
     >>> with HostFS([os.path.dirname(os.__file__)]) as files:
     ...     handle, status = files.open(os.__file__.encode())
@@ -129,7 +134,7 @@ class HostFS:
     def _lookup(self, path: bytes, flags: int) -> int:
         """An O_PATH descriptor for the path."""
         name = _normal(path)
-        linked = False  # a link led to where `name` is now
+        linked = False  # a link led to `name`
         for _ in range(_LINKS_MAX):
             if name in self._files:
                 return os.open(name, flags | os.O_PATH | os.O_CLOEXEC)
@@ -150,7 +155,7 @@ class HostFS:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
     def _root_of(self, name: bytes) -> bytes | None:
-        """The longest root that the path begins with."""
+        """Returns the longest root that is a prefix of the path."""
         candidate = name
         while len(candidate) > 1:
             if candidate in self._roots:
@@ -159,8 +164,9 @@ class HostFS:
         return None
 
     def _past_first_link_out(self, root: bytes, name: bytes) -> tuple[bytes, bool]:
-        """The path with the first link replaced that leads out of the root, and True; ``..`` that
-        would climb out of it is resolved by name.
+        """Returns the path with the first link that leads out of the root replaced, and True.
+
+        A ``..`` that would climb out of the root is resolved by name.
         """
         parts = name[len(root) + 1 :].split(b"/")
         done = root
@@ -199,8 +205,8 @@ class HostFS:
             status = os.fstat(descriptor)
             if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
                 raise PermissionError(errno.EACCES, "neither a regular file nor a directory")
-            # O_PATH first: opening a device or a FIFO has effects, so only what was looked at is
-            # opened, through its descriptor.
+            # O_PATH first: opening a device or a FIFO has effects. Only a checked file is opened,
+            # through its descriptor.
             return os.open(
                 f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
             ), status
@@ -208,8 +214,9 @@ class HostFS:
             os.close(descriptor)
 
     def stat(self, path: bytes, follow: bool) -> os.stat_result:
-        """Status of a path; of a link itself where ``follow`` is false. The directories above a
-        root have a status, and nothing else.
+        """Returns the status of a path; of a link itself if ``follow`` is False.
+
+        The directories above a root have a status, but no entries.
         """
         name = _normal(path)
         if name in self._ancestors:
@@ -221,17 +228,19 @@ class HostFS:
             os.close(descriptor)
 
     def read_into(self, handle: int, offset: int, buffer: memoryview) -> int:
-        """Reads at an offset; 0 at the end of the file."""
+        """Reads at an offset. Returns the bytes read; 0 at the end of the file."""
         if offset < 0 or len(buffer) > _READ_MAX:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         return os.preadv(handle, [buffer], offset)
 
     def close(self, handle: int) -> None:
-        """Closes what ``open`` returned."""
+        """Closes a handle."""
         os.close(handle)
 
     def list(self, path: bytes) -> list[tuple[bytes, int, int]]:
-        """Name, inode and type of each entry, by name. Devices, sockets and FIFOs are left out."""
+        """Returns name, inode and type of each entry, sorted by name, without devices, sockets and
+        FIFOs.
+        """
         handle, status = self.open(path)
         try:
             if not stat.S_ISDIR(status.st_mode):
@@ -248,7 +257,7 @@ class HostFS:
             os.close(handle)
 
     def readlink(self, path: bytes) -> bytes:
-        """Target of a symbolic link below a root."""
+        """Returns the target of a symbolic link below a root."""
         name = _normal(path)
         if name in self._ancestors or name in self._roots:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
@@ -261,7 +270,7 @@ class HostFS:
             os.close(descriptor)
 
     def end(self) -> None:
-        """Closes the roots: nothing can be opened any more."""
+        """Closes the roots. Nothing can be opened afterwards."""
         roots, self._roots = self._roots, {}
         for descriptor in roots.values():
             os.close(descriptor)
@@ -282,7 +291,7 @@ def _kind(entry: os.DirEntry[str]) -> int | None:
 
 
 def _target_of(link: bytes) -> bytes:
-    """Where a link leads. Raises OSError for what is none."""
+    """Returns the target of a link. Raises OSError for any other file."""
     target = os.readlink(link)
     if not target.startswith(b"/"):
         target = link.rpartition(b"/")[0] + b"/" + target
@@ -290,8 +299,8 @@ def _target_of(link: bytes) -> bytes:
 
 
 def _resolve_dots(path: bytes) -> bytes:
-    """``..`` removed with the component before it. Right wherever that component is no link, and
-    never more than a name to look up anew.
+    """Removes each ``..`` with the component before it. This is right if that component is not a
+    link; the result is only a name to look up anew.
     """
     parts: list[bytes] = []
     for part in path.split(b"/"):

@@ -1,4 +1,4 @@
-"""Replies of compiled code's runtime that are kept in the cache."""
+"""Replies of the runtimes of compiled code, kept in the cache."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ def cached_reply(
     ask: Callable[[], bytes],
     read: Callable[[bytes], _Read],
 ) -> _Read:
-    """What ``read`` makes of a reply of compiled code's runtime, which is in the cache or, by
-    ``ask``, comes from a VM: looking into large code takes seconds. A cached one that ``read``
-    raises ProtocolError for is asked for again.
+    """Returns what ``read`` makes of a reply, from the cache or from a VM by ``ask``.
+
+    Analysing large code takes seconds, so replies are kept. If ``read`` raises ProtocolError for a
+    cached reply, the VM is asked again.
     """
     path = cache_directory() / f"{layer_key(base, identity, Limits())}{suffix}"
     kept = cached_bytes(path)
@@ -40,5 +41,7 @@ def cached_reply(
 
 
 def _kept_digest(path: Path, reply: bytes) -> bytes:
-    """Stands before a reply that is kept: of its name too, so that it is none under another."""
+    """Returns the digest that precedes a kept reply. It covers the file's name, so that a reply is
+    not valid under another name.
+    """
     return vmm.sha256(path.name.encode() + b"\0", reply)

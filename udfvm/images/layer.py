@@ -15,12 +15,12 @@ from udfvm.vmm import guest_error
 
 
 def layer_key(base: vmm.Image, identity: bytes, limits: Limits) -> str:
-    """Name of a layer in the cache. ``identity`` is what tells the function from others."""
+    """Returns the name of a layer in the cache. ``identity`` distinguishes functions."""
     return vmm.sha256(base.digest, bytes([limits.deterministic]), identity).hex()
 
 
 def load_limits(limits: Limits) -> Limits:
-    """Limits of a call in which a function with these limits is loaded."""
+    """Returns the limits of the call that loads a function with these limits."""
     return Limits(
         timeout_ns=limits.build_timeout_ns, max_log=max(DEFAULT_LOG, limits.max_log),
         deterministic=limits.deterministic,
@@ -30,8 +30,9 @@ def load_limits(limits: Limits) -> Limits:
 def load_call(
     vm: vmm.VM, request: int, payload: bytes, limits: Limits, name: str, advice: str = ""
 ) -> vmm.Reply:
-    """A call in which a function is loaded. Raises BuildError, with what it printed, where its
-    program ends meanwhile, or is not done in time.
+    """Makes a call that loads a function.
+
+    Raises BuildError, with what the program printed, if it ends meanwhile or is not ready in time.
     """
     try:
         return vm.call(request, payload, vmm.core_limits(limits), name)
@@ -55,11 +56,11 @@ def udf_layer(
     name: str,
     advice: str = "",
 ) -> vmm.Image:
-    """The layer of one function, from the cache or newly loaded on a VM of the base.
+    """Returns the layer of a function, from the cache or newly loaded on a VM of the base.
 
-    ``identity`` names the function, ``payload`` makes the LOAD request where it is needed. Raises
-    UDFError where the function cannot be unpickled or fails on its sample, BuildError, with
-    ``advice``, where the program ends.
+    ``identity`` names the function. ``payload`` makes the LOAD request if it is needed. Raises
+    UDFError if the function cannot be unpickled or fails on its sample, and BuildError, with
+    ``advice``, if the program ends.
     """
 
     def build(descriptor: int) -> None:

@@ -12,7 +12,7 @@ from udfvm.images.system_calls import syscall_name
 
 
 def build_report(vm: vmm.VM, log: str, seconds: float, **more: Any) -> bytes:
-    """The build report, kept in the image."""
+    """Returns the build report, which the image keeps."""
     counted = vm.seal_report()
     report = {
         "created": time.time(),

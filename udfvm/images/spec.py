@@ -1,4 +1,4 @@
-"""What a base image is built from: its spec, the program that it boots, and its key."""
+"""The spec of a base image: what it is built from, the program that it boots, and its key."""
 
 from __future__ import annotations
 
@@ -19,8 +19,13 @@ WASMTIME_VERSION: Final = "50"  # WASMTIME_MAJOR of guest/runtimes/wasm/wasmtime
 
 
 class BaseSpec(NamedTuple):
-    """What a base image holds: guest memory in bytes, modules imported at boot (sorted), bytes of
-    each window, and the runtime, "python", "native" or "wasm".
+    """What a base image holds.
+
+    Attributes:
+        memory: bytes of guest memory.
+        packages: modules that the boot imports, sorted.
+        window: bytes of each window.
+        runtime: "python", "native" or "wasm".
     """
 
     memory: int = DEFAULT_MEMORY
@@ -30,7 +35,7 @@ class BaseSpec(NamedTuple):
 
 
 def base_key(spec: BaseSpec) -> str:
-    """Name of a base image in the cache."""
+    """Returns the name of a base image in the cache."""
     return vmm.sha256(host_key(), repr((spec, _program_base(spec))).encode()).hex()
 
 
@@ -60,8 +65,10 @@ _COMMANDS: Final[dict[str, Callable[[BaseSpec], list[str]]]] = {
 
 
 def wasmtime_library() -> str:
-    """Path of libwasmtime in the package ``wasmtime``, of the version that the runtime was written
-    for. Raises BuildError.
+    """Returns the path of libwasmtime in the package ``wasmtime``, of the version that the runtime
+    needs.
+
+    Raises BuildError.
     """
     import importlib.metadata
     import importlib.util
@@ -85,14 +92,14 @@ def wasmtime_library() -> str:
 
 
 def _program_base(spec: BaseSpec) -> int:
-    """The address of the runtime. The native one lies at the end of memory: executables that are
-    linked to fixed addresses then have the rest in one range.
+    """Returns the address of the runtime. The native one lies at the end of memory: executables
+    that are linked to fixed addresses have the rest in one range.
     """
     return max(spec.memory // 2, spec.memory - _NATIVE_SIZE) if spec.runtime == "native" else 0
 
 
 def boot_payload(spec: BaseSpec) -> bytes:
-    """``struct udfvm_boot`` and its strings."""
+    """Returns ``struct udfvm_boot`` and its strings."""
     arguments = _COMMANDS[spec.runtime](spec)
     environment = {**ENVIRONMENT, "PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}"}
     strings = [*arguments, *(f"{name}={value}" for name, value in environment.items())]

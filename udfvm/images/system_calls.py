@@ -14,8 +14,8 @@ def _names() -> dict[int, str]:
 
 
 def syscall_name(number: int) -> str:
-    """The name of a system call, or ``syscall_<number>`` for one that the headers of the build did
-    not know.
+    """Returns the name of a system call, or ``syscall_<number>`` if the headers of the build did
+    not have it.
 
     >>> syscall_name(0), syscall_name(9999)
     ('read', 'syscall_9999')

@@ -1,3 +1,3 @@
-"""What travels into an image: functions, the user code and data they refer to, and the requests
-that load them.
+"""What is shipped into an image: functions, the user code and data that they refer to, and the
+requests that load them.
 """

@@ -1,12 +1,12 @@
-"""What the names in a function mean: captured when its image is built, and compared before each
-call.
+"""Bindings: what the names in a function mean. They are captured when the function's image is
+built, and compared before each call.
 
-A function travels to its micro-VM with all that it refers to: globals, what its closure holds,
-helpers, classes, the user's own modules, and what these refer to in turn. Python looks a name up
-when it is used, so a name that means another object than it did needs another image. Compared are
-identities of what user code reaches by names. Objects whose content was changed look the same: for
-them there is ``Function.refresh``. Functions and classes are followed wherever they
-are held: in containers, in attributes of instances, in what decorators and functools made.
+A function is shipped to its micro-VM with all that it refers to: globals, closures, helpers,
+classes, user modules, and what these refer to in turn. Python looks a name up when it is used, so a
+name that is bound to another object needs another image. The comparison is by identity of the
+objects that user code reaches by names. An object whose content changed has the same identity:
+``Function.refresh`` is for those. Functions and classes are followed wherever they are held: in
+containers, in attributes of instances, and in objects that decorators and functools made.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from udfvm.load.reductions import is_single_dispatch
 
 __all__ = ["Bindings", "capture", "changed"]
 
-#: Containers, keys and what they held, one after the other; see ``changed``. The key LENGTH stands
-# for the number of keys.
+#: Triples of container, key and value, flattened; see ``changed``. The key LENGTH stands for the
+#: number of keys.
 Bindings = tuple[object, ...]
 
 _FUNCTION: Final = ("__code__", "__defaults__", "__kwdefaults__")
@@ -37,16 +37,17 @@ _OF_EVERY_CLASS: Final = frozenset(
 )
 ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 _CACHED: Final = type(functools.lru_cache(len))
-# Modules whose objects hold what they were given, though they pickle in ways of their own.
+# Modules whose objects hold their arguments, although they have their own ways to pickle.
 _HOLDERS: Final = frozenset(
     {"builtins", "collections", "functools", "itertools", "operator", "types", "typing"}
 )
 
 
 def capture(function: object, leave: Iterable[object] = ()) -> Bindings:
-    """The bindings of all names that a function (or class) and the user code it refers to look up.
-    What is in ``leave`` (host functions) stays here: names may mean it, and what it refers to does
-    not matter.
+    """Captures the bindings of all names that a function (or class), and user code that it refers
+    to, look up.
+
+    Objects in ``leave`` (host functions) are not followed: they stay in this process.
 
     >>> def twice(x): return FACTOR * x
     >>> bindings = capture(twice)
@@ -62,13 +63,13 @@ def capture(function: object, leave: Iterable[object] = ()) -> Bindings:
 
 
 class _Walk:
-    """A walk over what user code refers to. Each object is visited once."""
+    """A walk over the objects that user code refers to. It visits each object once."""
 
     def __init__(self, leave: Iterable[object]) -> None:
         self.bindings: list[object] = []
         self._waiting: list[tuple[object, frozenset[str]]] = []
         self._seen: set[tuple[int, frozenset[str]]] = set()
-        self._kept = list(leave)  # so that no other object gets the number of one that was seen
+        self._kept = list(leave)  # so that no other object gets the id of a visited one
         self._seen.update((id(each), frozenset()) for each in self._kept)
 
     def run(self, value: object) -> None:
@@ -77,8 +78,8 @@ class _Walk:
             self._look_into(*self._waiting.pop())
 
     def _visit(self, value: object, names: frozenset[str] = frozenset()) -> None:
-        """``names`` are those in the code that refers to the value: of a module, attributes of
-        these names are looked up.
+        """``names`` are those in the code that refers to the value. Of a module, the walk looks up
+        attributes with these names.
         """
         if type(value) in ATOMS:
             return
@@ -105,7 +106,7 @@ class _Walk:
                 if isinstance(value, DeclaredFunction)
                 else _parts(value)
             )
-            # Others hold nothing: numbers, texts, tuples of such.
+            # Untracked objects hold no others: numbers, texts, tuples of these.
             self._visit_all(filter(gc.is_tracked, parts))
             self._visit_all({type(value), *map(type, parts)})
 
@@ -113,7 +114,7 @@ class _Walk:
         self.bindings += (container, key, value)
 
     def _mapping(self, mapping: Mapping[Any, object], leave: frozenset[str] = frozenset()) -> None:
-        """A binding for each key, and one for the keys that may come."""
+        """Adds a binding for each key, and one for the number of keys."""
         self._bind(mapping, LENGTH, len(mapping))
         for key, value in list(mapping.items()):
             if key not in leave:
@@ -124,8 +125,8 @@ class _Walk:
         self._visit_all(function.__dict__.values())
         self._visit_all((*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()))
         if is_library(function.__code__.co_filename):
-            # A decorator's, perhaps: it has what it was given in its closure, and its own code is
-            # no user's.
+            # It may be a decorator's: its closure holds the decorated function, and its own code
+            # is not user code.
             if is_single_dispatch(function):
                 self._mapping(function.registry)  # type: ignore[attr-defined]
             self._visit_all(map(_content, function.__closure__ or ()))
@@ -168,18 +169,20 @@ class _Walk:
     def _class(self, cls: type) -> None:
         if not _is_user_class(cls):
             return
-        copyreg._slotnames(cls)  # type: ignore[attr-defined]  # which pickling leaves in the class
+        copyreg._slotnames(cls)  # type: ignore[attr-defined]  # pickling adds the attribute to the class
         self._mapping(cls.__dict__, _OF_EVERY_CLASS)
         self._visit_all((*cls.__bases__, type(cls)))
 
 
-_PLAIN: Final[Any] = object  # whose ways to pickle are those of all that have none of their own
+_PLAIN: Final[Any] = object  # classes without their own ways to pickle inherit its methods
 
 
 def _parts(value: Any) -> Sequence[object]:
-    """What an object that is no function, class or module holds, as far as it travels with it."""
+    """Returns the objects that an object holds and that are shipped with it. Functions, classes and
+    modules are handled elsewhere.
+    """
     if isinstance(value, _CACHED):
-        return (value.__wrapped__,)  # what the cache holds stays here
+        return (value.__wrapped__,)  # the content of the cache is not shipped
     cls: Any = type(value)
     plain = cls.__reduce__ is _PLAIN.__reduce__ and cls.__reduce_ex__ is _PLAIN.__reduce_ex__
     return (
@@ -190,7 +193,7 @@ def _parts(value: Any) -> Sequence[object]:
 
 
 def names_in(code: types.CodeType) -> Iterator[str]:
-    """Names that code looks up outside of itself, attributes included, with those of code in it."""
+    """Returns names that code looks up outside of itself, attributes and nested code included."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
@@ -217,8 +220,8 @@ def _is_of_library(module: str) -> bool:
 
 
 def _is_user_class(cls: type) -> bool:
-    """Classes of code that is run without a module travel by value, as those of the user's modules
-    do.
+    """Returns True for classes that are pickled by value: those of user modules, and of code that
+    runs without a module.
     """
     module = sys.modules.get(cls.__module__)
     return module is None or module.__name__ == "__main__" or is_user_module(module)

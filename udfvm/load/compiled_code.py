@@ -1,4 +1,4 @@
-"""Files with compiled code, as the user names them."""
+"""Files with compiled code."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Final
 
 from udfvm.errors import SignatureError
 
-MAX_CODE: Final = 48 << 20  # bytes of code: it travels through the input window
+MAX_CODE: Final = 48 << 20  # bytes of code: it is sent through the input window
 
 
 def read_code(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a regular file. Raises SignatureError for anything else, which might be read for
-    ever, and OSError where there is none that this user can read.
+    """Returns the bytes of a regular file.
+
+    Raises SignatureError for any other file, since reading it may never end, and OSError if this
+    user cannot read it.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:

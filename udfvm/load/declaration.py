@@ -1,5 +1,5 @@
-"""What a function is declared to be: what its image, its calls and integrations need to know of it,
-whatever language it is written in.
+"""Declarations of functions: what images, calls and integrations need to know of a function in any
+language.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Isolation = Literal["statement", "row"]
 
 
 class Column(NamedTuple):
-    """A column of a table function. Nullable: the function may yield None for it."""
+    """A column of a table function. ``nullable``: the function may yield None for it."""
 
     name: str
     type: Type
@@ -27,16 +27,18 @@ class OfferedFunctions(Protocol):
     """The host functions of a declaration."""
 
     def descriptions(self) -> list[dict[str, Any]]:
-        """What the guest knows of each."""
+        """Returns what the guest knows of each function."""
 
     def functions(self) -> list[Callable[..., Any]]:
-        """The functions themselves."""
+        """Returns the functions themselves."""
 
     def name_of(self, function: object) -> str | None:
-        """The name of one of them; None for other objects."""
+        """Returns the name of one of the functions; None for other objects."""
 
     def call(self, name: bytes, arguments: bytes) -> bytes | None:
-        """The reply to arguments that the guest wrote; None where there is no such function."""
+        """Calls a function with arguments that the guest wrote. Returns the reply; None if there is
+        no such function.
+        """
 
 
 class Declaration(NamedTuple):
@@ -44,12 +46,12 @@ class Declaration(NamedTuple):
 
     Attributes:
         form: how it is called: row by row, with columns, for a table, or for groups of rows.
-        vectorized: it takes columns, which an aggregate may do too.
-        elementwise: each row of the result depends on the same row of the arguments alone.
-        columns: of a table function; none for others.
-        has_inverse: an aggregate that can take rows out again.
+        vectorized: True if it takes columns, as an aggregate may do, too.
+        elementwise: True if each row of the result depends on the same row of the arguments alone.
+        columns: the columns of a table function; empty for others.
+        has_inverse: True for an aggregate that can take rows out again.
         packages: modules to import into the base image.
-        host_functions: what it may call of this process; None: nothing.
+        host_functions: the functions of this process that it may call; None if there are none.
     """
 
     name: str
@@ -73,8 +75,9 @@ class Declaration(NamedTuple):
 
 
 class DeclaredFunction:
-    """The base of every function that runs in micro-VMs. User code that refers to one refers, in
-    the guest, to the Python function itself.
+    """The base of every function that runs in micro-VMs.
+
+    In the guest, user code that refers to one refers to the Python function itself.
     """
 
     name: str

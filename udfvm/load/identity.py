@@ -1,9 +1,9 @@
-"""What tells a function from others: the name of its image in the cache is made of it.
+"""The identity of a function: the name of its image in the cache is made of it.
 
-In general it is all that travels to the guest, so the function is pickled to name it. A function
-that refers to nothing outside of itself but builtins is named by its code, and pickled where an
-image is built only: pickling, with what it imports, takes longer than a new process otherwise takes
-to its first result.
+In general the identity covers everything that is shipped to the guest, so the function is pickled
+to compute it. A function that refers only to builtins is identified by its code, and is pickled
+only when an image is built: pickling, with its imports, would take longer than the rest of a new
+process until its first result.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from udfvm.load.pickling import PickledFunction
 
 _ATOMS: Final = frozenset({type(None), bool, int, float, complex, str, bytes, type(...)})
-_NOTED: Final = frozenset({"to_pandas"})  # what pickling makes a note of wherever it is named
+_NOTED: Final = frozenset({"to_pandas"})  # pickling notes this name, so it changes what is shipped
 _MODULE_FACTS: Final = ("__name__", "__package__", "__file__", "__path__")
 
 
 class _RefersOutside(Exception):
-    """The function refers to more than can be told here."""
+    """The function refers to objects that the identity by code does not cover."""
 
 
 def of_pickled(declaration: Declaration, sample: object, pickled: PickledFunction) -> bytes:
-    """The identity of any function of Python. No more than what its image depends on: opening a
-    cached image imports no pyarrow.
+    """Returns the identity of any Python function. It covers only what the image depends on:
+    opening a cached image imports no pyarrow.
     """
     import cloudpickle
 
@@ -55,7 +55,7 @@ def of_pickled(declaration: Declaration, sample: object, pickled: PickledFunctio
 def of_self_contained(
     declaration: Declaration, function: Callable[..., object], sample: object
 ) -> bytes | None:
-    """The identity of a function that refers to builtins alone; None for others."""
+    """Returns the identity of a function that refers to builtins only; None for others."""
     if (
         sample is not None
         or type(function) is not types.FunctionType
@@ -109,10 +109,10 @@ def _facts(declaration: Declaration) -> tuple[object, ...]:
 
 
 def _code(code: types.CodeType, namespace: Mapping[str, object]) -> tuple[object, ...]:
-    """All of a code object, those in it included."""
+    """Hashes all of a code object, nested ones included."""
     if any(name in namespace or name in _NOTED for name in code.co_names):
         raise _RefersOutside
-    # Instructions are pairs of bytes: the operation, and its argument.
+    # CPython's instructions are pairs of bytes: an opcode and its argument.
     if opmap["IMPORT_NAME"] in code.co_code[::2]:
         raise _RefersOutside
     return (
@@ -140,7 +140,9 @@ def _code(code: types.CodeType, namespace: Mapping[str, object]) -> tuple[object
 
 
 def _constant(value: object) -> object:
-    """A text that no other constant has, whatever the order of sets in this process."""
+    """Returns a text that is unique to a constant and independent of the order of sets in this
+    process.
+    """
     if type(value) in _ATOMS:
         return repr(value)
     if isinstance(value, tuple):
@@ -161,10 +163,10 @@ def _annotation(value: Any) -> str:
 
 
 def _source(filename: str) -> bytes:
-    """The text that tracebacks in the guest show lines of."""
+    """Returns the source text whose lines the guest's tracebacks show."""
     linecache = sys.modules.get("linecache")
     if linecache is None and filename.startswith("<"):
-        return b""  # code without a file has a text where linecache was given one
+        return b""  # linecache may have text for code without a file
     if linecache is None and os.path.isabs(filename):
         try:
             with open(filename, "rb") as file:

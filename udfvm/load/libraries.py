@@ -1,5 +1,5 @@
-"""Whether code is user code, which is shipped to the guest by value, or a library's, which the
-guest imports. The location of its file decides.
+"""Distinguishes user code, which is shipped to the guest by value, from library code, which the
+guest imports. The location of the file decides.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @cache
 def _roots() -> tuple[str, ...]:
-    """Folders of the standard library and of installed packages, and of this package, each with a
-    separator at its end.
+    """Returns the folders of the standard library, of installed packages and of this package, each
+    with a separator at its end.
     """
     from udfvm.images.host import package_directories
 
@@ -43,7 +43,7 @@ def _is_in_library(folder: str) -> bool:
 
 
 def is_library(filename: str) -> bool:
-    """Whether a file belongs to the standard library or an installed package.
+    """Returns True if a file belongs to the standard library or an installed package.
 
     >>> is_library(os.__file__), is_library("/srv/functions/mine.py")
     (True, False)
@@ -52,8 +52,7 @@ def is_library(filename: str) -> bool:
 
 
 def is_installed(module: str) -> bool:
-    """Whether the top-level module or package of a dotted name is there. Nothing is imported for
-    the answer.
+    """Returns True if the top-level module or package of a dotted name exists. It imports nothing.
 
     >>> is_installed("urllib.parse"), is_installed("no_such_package")
     (True, False)
@@ -63,7 +62,7 @@ def is_installed(module: str) -> bool:
 
 
 def _specification(top: str) -> ModuleSpec | None:
-    """Where the import system finds a top-level module or package; None: nowhere."""
+    """Returns where the import system finds a top-level module or package; None if it does not."""
     import importlib.util
 
     try:
@@ -73,8 +72,8 @@ def _specification(top: str) -> ModuleSpec | None:
 
 
 def checked_packages(packages: object) -> tuple[str, ...]:
-    """The names in ``packages=``, in order. Raises OptionError for what is no collection of names
-    of installed modules.
+    """Returns the names in ``packages=``, sorted. Raises OptionError unless it is a collection of
+    names of installed modules.
     """
     if isinstance(packages, str) or not isinstance(packages, Iterable):
         name = packages if isinstance(packages, str) else getattr(packages, "__name__", "pandas")
@@ -98,7 +97,9 @@ def checked_packages(packages: object) -> tuple[str, ...]:
 
 
 def is_user_module(module: types.ModuleType) -> bool:
-    """Whether a module is a user module: it has a file, or is a package without ``__init__.py``."""
+    """Returns True for a user module: it has a file outside of libraries, or is a package without
+    ``__init__.py``.
+    """
     filename = getattr(module, "__file__", None)
     if module.__name__ in ("__main__", "udfvm") or module.__name__.startswith("udfvm."):
         return False
@@ -112,9 +113,10 @@ def is_user_module(module: types.ModuleType) -> bool:
 
 
 def packages_of(modules: Iterable[str], explicit: Sequence[str], *, arrow: bool) -> tuple[str, ...]:
-    """Modules that a base image imports: those asked for, third-party packages among ``modules``,
-    which the function refers to, and for functions over Arrow's arrays pyarrow and, where
-    installed, numpy.
+    """Returns the modules that a base image imports.
+
+    They are those asked for, third-party packages among ``modules``, which the function refers to,
+    and, for functions over Arrow arrays, pyarrow and numpy, if it is installed.
     """
     packages = set(explicit)
     if arrow:
@@ -126,7 +128,7 @@ def packages_of(modules: Iterable[str], explicit: Sequence[str], *, arrow: bool)
 
 
 def is_third_party(top: str) -> bool:
-    """Whether a top-level module or package is an installed one, not of the standard library."""
+    """Returns True for an installed top-level module or package outside of the standard library."""
     if top in sys.stdlib_module_names or top in ("__main__", "udfvm", "cloudpickle"):
         return False
     specification = _specification(top)

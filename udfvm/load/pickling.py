@@ -1,9 +1,9 @@
-"""What travels to the guest to load a function: the pickled function, the sources for its
-tracebacks, its types, its sample.
+"""What is shipped to the guest to load a function: the pickled function, the sources for its
+tracebacks, its types, and its sample.
 
 Functions and classes of user code (``__main__``, and modules outside of the standard library and
-site-packages) go by value, with all that they refer to. User modules that bodies import go as
-source. The rest goes by name and is imported in the guest.
+site-packages) are pickled by value, with all that they refer to. User modules that bodies import
+are shipped as source. Everything else is pickled by name and imported in the guest.
 """
 
 from __future__ import annotations
@@ -56,22 +56,22 @@ UNPICKLABLE: Final = (
     NotImplementedError,
     RecursionError,
 )
-_registry_guard: Final = ForkLock()  # of cloudpickle's own registry of modules that go by value
+_registry_guard: Final = ForkLock()  # of cloudpickle's registry of modules by value
 
 
 @dataclass
 class PickledFunction:
-    """A function as bytes, and what was seen while it was pickled."""
+    """A function as bytes, and what was noted while it was pickled."""
 
     data: bytes = b""
     sources: dict[str, str] = field(default_factory=dict)
-    # That the guest imports to unpickle it, or the function's body imports.
+    # Modules that the guest imports to unpickle it, or that the function's body imports.
     modules: set[str] = field(default_factory=set)
-    imports: set[str] = field(default_factory=set)  # of these, what bodies import
+    imports: set[str] = field(default_factory=set)  # of these, those that bodies import
     user_modules: dict[str, UserModule] = field(default_factory=dict)
-    # Names that may be of packages whose data files it reads.
+    # Names that may be those of packages whose data files it reads.
     mentioned: set[str] = field(default_factory=set)
-    # Names that may be of modules that it imports by a text.
+    # Names that may be those of modules that it imports by a text.
     by_name: set[str] = field(default_factory=set)
     data_files: bytes = b""  # a zip archive; empty: none
     files_read: FileNotes = field(default_factory=FileNotes)
@@ -83,9 +83,9 @@ def pickle_function(
     function: Callable[..., object] | WithRecords,
     host_functions: OfferedFunctions | None = None,
 ) -> PickledFunction:
-    """Pickles a function; host functions become what calls them from the guest.
+    """Pickles a function. Host functions become stubs that call them from the guest.
 
-    Raises SignatureError where it refers to something that cannot travel.
+    Raises SignatureError if it refers to an object that cannot be pickled.
     """
     pickled = PickledFunction()
     buffer = io.BytesIO()
@@ -101,7 +101,7 @@ def pickle_function(
         with _user_modules_by_value():
             try:
                 _Pickler(buffer, pickled, host_functions).dump(function)
-            except SignatureError:  # it says what to do
+            except SignatureError:  # its text says what to do
                 raise
             except UNPICKLABLE as error:
                 wrapped = function.function if isinstance(function, WithRecords) else function
@@ -127,7 +127,7 @@ def pickle_function(
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Cloudpickle, taking notes."""
+    """Cloudpickle that takes notes."""
 
     def __init__(
         self, file: io.BytesIO, notes: PickledFunction, host_functions: OfferedFunctions | None
@@ -166,8 +166,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return None
 
     def _reduced_code(self, code: types.CodeType) -> Reduced | None:
-        """Code with the name of its file, by which tracebacks find its source: cloudpickle may
-        replace it.
+        """Pickles code with the name of its file, by which tracebacks find its source. Cloudpickle
+        may replace the name.
         """
         if not code.co_filename:
             return None
@@ -204,7 +204,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
 
 def _reduced_declared(obj: object) -> Reduced | None:
-    """A function of a micro-VM that another one calls is, in the guest, the function itself."""
+    """Pickles a function of a micro-VM that another one calls: in the guest it is the Python
+    function.
+    """
     if not isinstance(obj, DeclaredFunction):
         return None
     if obj.language != "python":
@@ -215,8 +217,8 @@ def _reduced_declared(obj: object) -> Reduced | None:
 
 
 def unpicklable_name(function: object) -> str:
-    """The name of what a function refers to that cannot be sent to another process; empty: it is
-    not known.
+    """Returns the name of the object that cannot be pickled and that a function refers to; empty if
+    it is not known.
     """
 
     def pickles(value: object) -> bool:
@@ -253,7 +255,7 @@ def _user_modules_by_value() -> Iterator[None]:
 
 
 def load_payload(metadata: dict[str, object], *parts: bytes) -> bytes:
-    """The payload of a LOAD request; guest/runtimes/python/agent.py reads it."""
+    """Returns the payload of a LOAD request. guest/runtimes/python/agent.py reads it."""
     text = json.dumps(
         {**metadata, "lengths": [len(part) for part in parts]}, sort_keys=True
     ).encode()

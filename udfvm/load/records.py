@@ -1,5 +1,5 @@
-"""Functions with parameters that are dataclasses or named tuples: what travels is the function, and
-what makes instances of the values that come from the host.
+"""Functions with parameters that are dataclasses or named tuples. They are shipped with makers of
+instances for the values that come from the host.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from udfvm.types.records import Shape, classes_in
 
 
 class WithRecords:
-    """A function that is, in the guest, called with instances; see
+    """A function that is called with instances in the guest; see
     guest/runtimes/python/_udfvm_records.py.
     """
 
@@ -28,14 +28,14 @@ class WithRecords:
 
 
 def with_records(function: Callable[..., Any], parameters: Sequence[Parameter]) -> Any:
-    """The function as it travels: itself, where its parameters are plain values."""
+    """Returns the function as it is shipped: itself if its parameters are plain values."""
     shapes = [parameter.shape for parameter in parameters]
     return WithRecords(function, shapes) if any(shapes) else function
 
 
 def referred_to(function: Callable[..., Any], parameters: Sequence[Parameter]) -> object:
-    """The function, with the classes that its parameters are instances of: annotations that are
-    text refer to them where its code does not.
+    """Returns the function with the classes of its parameters: annotations that are text refer to
+    them, but the code does not.
     """
     classes = [cls for parameter in parameters for cls in classes_in(parameter.shape)]
     return (function, *classes) if classes else function

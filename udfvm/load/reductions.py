@@ -1,9 +1,9 @@
-"""How objects are pickled that pickle and cloudpickle would pickle by a reference to a module that
-the guest does not have.
+"""Pickling of objects that pickle and cloudpickle would pickle by a reference to a module that the
+guest does not have.
 
-Callables and types are taken apart, and put together again in the guest
+Callables and types are taken apart here and made again in the guest
 (guest/runtimes/python/_udfvm_callables.py). User modules are pickled by value. Names of this
-package lead to the guest's own module of that name.
+package become names of the guest's own modules.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from udfvm.load.libraries import is_user_module
 
-#: What ``__reduce__`` returns: a callable, its arguments and, perhaps, a state.
+#: What ``__reduce__`` returns: a callable, its arguments and optionally a state.
 Reduced = tuple[object, ...]
 
 _CACHED: Final = type(functools.lru_cache(len))
@@ -53,12 +53,12 @@ _OF_WRAPPERS: Final = frozenset(
 def reduced_callable(
     obj: Any, maker: str, by_value: Callable[[types.ModuleType], bool]
 ) -> Reduced | None:
-    """How a helper with ``lru_cache``, ``cache``, ``singledispatch`` or ``cached_property``, a
-    ``NewType``, a parameter of generic types or a type alias is pickled that is not found in a
-    module there; None for everything else. What caches hold stays here.
+    """Returns the reduction of a helper with ``lru_cache``, ``cache``, ``singledispatch`` or
+    ``cached_property``, a ``NewType``, a type variable or a type alias that is not found in a
+    module there; None for everything else. The content of caches is not pickled.
 
-    ``maker`` is what ``_udfvm_callables`` is imported as where it is unpickled. ``by_value`` tells
-    which modules are not there; that of the program never is.
+    ``maker`` is the name under which ``_udfvm_callables`` is imported when unpickling. ``by_value``
+    returns True for modules that do not exist there; ``__main__`` never does.
     """
     if isinstance(obj, functools.cached_property):
         return _made(maker, "cached_property", obj.func, obj.attrname)
@@ -73,7 +73,7 @@ def _reduction_of(obj: object) -> Callable[[Any, str], Reduced] | None:
 
 
 def _made(maker: str, function: str, *arguments: object) -> Reduced:
-    """The call of a function of ``_udfvm_callables``."""
+    """Returns the reduction that calls a function of ``_udfvm_callables``."""
     return operator.methodcaller(function, *arguments), (GuestModule(maker),)
 
 
@@ -114,7 +114,7 @@ _REDUCTIONS: Final[Sequence[tuple[Any, Callable[[Any, str], Reduced]]]] = (
 
 
 def is_single_dispatch(function: object) -> bool:
-    """Whether it is what ``functools.singledispatch`` made."""
+    """Returns True for a function that ``functools.singledispatch`` made."""
     return (
         isinstance(function, types.FunctionType)
         and function.__code__.co_filename == functools.singledispatch.__code__.co_filename
@@ -124,7 +124,7 @@ def is_single_dispatch(function: object) -> bool:
 
 
 def _is_found(obj: Any, by_value: Callable[[types.ModuleType], bool]) -> bool:
-    """Whether it is found, under its name, in a module that goes by reference."""
+    """Returns True if a module that is pickled by reference has it under its name."""
     name = getattr(obj, "__module__", None)
     found: Any = sys.modules.get(name or "")
     if found is None or name in ("__main__", "__mp_main__") or by_value(found):
@@ -133,7 +133,7 @@ def _is_found(obj: Any, by_value: Callable[[types.ModuleType], bool]) -> bool:
 
 
 def _attribute(module: object, path: str) -> Any:
-    """What a dotted path leads to; None: nothing."""
+    """Returns the object at a dotted path; None if there is none."""
     found = module
     for part in path.split("."):
         found = getattr(found, part, None)
@@ -141,8 +141,8 @@ def _attribute(module: object, path: str) -> Any:
 
 
 def reduced_random(obj: Any) -> Reduced | None:
-    """How ``random.random`` and its like are pickled: they are methods, bound to the generator of
-    this process, which would be copied with them.
+    """Returns the reduction of ``random.random`` and the like: they are methods, bound to this
+    process's generator, which would be copied with them.
     """
     if _GLOBAL_RANDOM is None or getattr(obj, "__self__", None) is not _GLOBAL_RANDOM:
         return None
@@ -150,8 +150,8 @@ def reduced_random(obj: Any) -> Reduced | None:
 
 
 def without_slots(reduced: Any) -> Any:
-    """How a class is pickled by value, without the descriptors of its slots: cloudpickle leaves
-    those of private names in.
+    """Returns the reduction of a class by value without the descriptors of its slots. Cloudpickle
+    does not remove those of private names.
     """
     if (
         isinstance(reduced, tuple)
@@ -170,8 +170,8 @@ def without_slots(reduced: Any) -> Any:
 
 
 def reduced_module(module: types.ModuleType) -> Reduced | None:
-    """How user modules, and others that are of a subclass, are pickled; None for others, which
-    cloudpickle knows.
+    """Returns the reduction of user modules, and of modules that are of a subclass; None for
+    others, which cloudpickle pickles.
     """
     if not is_user_module(module):
         if type(module) is types.ModuleType or sys.modules.get(module.__name__) is not module:
@@ -180,7 +180,7 @@ def reduced_module(module: types.ModuleType) -> Reduced | None:
     state = {name: value for name, value in vars(module).items() if name not in _OF_THIS_PROCESS}
     if "__path__" in state:
         state["__path__"] = list(state["__path__"])
-    # Made first, filled then: modules may import each other.
+    # A module is made first and filled later: modules may import each other.
     return (
         types.ModuleType,
         (module.__name__,),
@@ -189,7 +189,7 @@ def reduced_module(module: types.ModuleType) -> Reduced | None:
 
 
 def reduced_own(obj: Any) -> Reduced | None:
-    """How modules, functions and classes of this package are pickled, which the guest has in
+    """Returns the reduction of modules, functions and classes of this package that the guest has in
     another form; None for everything else.
     """
     if not isinstance(obj, (type, types.FunctionType, types.ModuleType)):
@@ -207,7 +207,7 @@ def reduced_own(obj: Any) -> Reduced | None:
 
 
 def _has_name(obj: Any, module: str) -> bool:
-    """Whether a module has an object under its qualified name."""
+    """Returns True if a module has an object under its qualified name."""
     return _attribute(sys.modules.get(module), obj.__qualname__) is obj
 
 

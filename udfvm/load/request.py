@@ -1,4 +1,4 @@
-"""The LOAD request that the image of a UDF is built from."""
+"""The LOAD request that a UDF's image is built from."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def load_request(
     rows: RowCodec | None,
     batches: BatchCodec,
 ) -> bytes:
-    """The payload of LOAD. ``rows`` is None for functions that take no single rows.
+    """Returns the payload of LOAD. ``rows`` is None for functions that take no single rows.
 
-    Raises SignatureError for a sample that is not of the parameters' types.
+    Raises SignatureError for a sample that does not have the parameters' types.
     """
     if declaration.form in ("table", "aggregate"):
         return _load_rows_request(declaration, sample, pickled, batches)
@@ -52,9 +52,7 @@ def load_request(
 def _load_rows_request(
     declaration: Declaration, sample: object, pickled: PickledFunction, batches: BatchCodec
 ) -> bytes:
-    """For table functions and aggregates. Their sample travels pickled, and is unpickled in the
-    guest.
-    """
+    """For table functions and aggregates. Their sample is pickled, and unpickled in the guest."""
     import cloudpickle
 
     pickled_sample: bytes = b"" if sample is None else cloudpickle.dumps(sample)
@@ -108,7 +106,9 @@ def _common_metadata(declaration: Declaration, pickled: PickledFunction) -> dict
 def _sample_batch(
     declaration: Declaration, sample: object, batches: BatchCodec
 ) -> pa.RecordBatch | None:
-    """The sample as a batch; None without one, and for functions without parameters."""
+    """Returns the sample as a batch; None without a sample, and for functions without
+    parameters.
+    """
     if sample is None or not declaration.parameters:
         return None
     import pyarrow as pa
@@ -139,7 +139,7 @@ def _sample_batch(
 
 
 def _sample_values(declaration: Declaration, sample: Any) -> list[Any]:
-    """One value or column for each parameter."""
+    """Returns one value or column for each parameter."""
     if isinstance(sample, Mapping):
         missing = [
             parameter.name for parameter in declaration.parameters if parameter.name not in sample
@@ -162,7 +162,7 @@ def _sample_values(declaration: Declaration, sample: Any) -> list[Any]:
 
 
 def _sample_row(rows: RowCodec, sample: pa.RecordBatch | None) -> bytes:
-    """The first row of the sample that calls the function, encoded; empty where none does."""
+    """Returns the first row of the sample that calls the function, encoded; empty if none does."""
     if sample is None:
         return rows.encode([])
     for index in range(sample.num_rows):

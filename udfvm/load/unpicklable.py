@@ -1,4 +1,4 @@
-"""Finds what a function refers to that cannot be pickled: its name, and the path to it."""
+"""Finds the object that cannot be pickled among those that a function refers to, and its path."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from udfvm.load.libraries import is_library, is_user_module
 
 _OF_EVERY_CLASS: Final = frozenset({"__dict__", "__weakref__", "__module__", "__doc__"})
 
-#: The name of the function that refers to it, or "" for a part of the step before; how it is
-# written; the object itself.
+#: The name of the function that refers to the object, or "" for a part of the step before; the
+#: expression in its code; the object itself.
 Step = tuple[str, str, object]
 
 
 def unpicklable_part(function: object, pickles: Callable[[object], bool]) -> str:
-    """The name of what cannot be pickled, as "'lock' in 'helper'", and the path to it where that is
-    longer; empty: it is not known.
+    """Returns the name of the object that cannot be pickled, such as "'lock' in 'helper'".
+
+    The path to it follows if that is longer. The text is empty if the object is not known.
 
     >>> import threading
     >>> lock = threading.Lock()
@@ -30,7 +31,7 @@ def unpicklable_part(function: object, pickles: Callable[[object], bool]) -> str
     "state['locks'][0] in 'locked'"
     """
     steps = _steps_to(function, pickles, set())
-    paths: list[tuple[str, str]] = []  # functions, and what is written in each
+    paths: list[tuple[str, str]] = []  # functions, and the expression in each
     for function_name, text, _ in steps:
         if function_name or not paths:
             paths.append((function_name, text))
@@ -141,11 +142,11 @@ def _of_instance(value: Any) -> Iterator[Step]:
 
 
 def _file_of(cls: type) -> str:
-    """The file of a class's module; that of this one for what has none, as classes in C."""
+    """Returns the file of a class's module; this one's for classes without one, as those in C."""
     import sys
 
     module = sys.modules.get(getattr(cls, "__module__", None) or "")
     filename = getattr(module, "__file__", None)
     if module is None or getattr(module, "__name__", "") == "__main__":
-        return "/"  # code that is run without a module is the user's
+        return "/"  # code that runs without a module is user code
     return filename if isinstance(filename, str) else __file__

@@ -1,5 +1,5 @@
-"""Data files of user packages, for functions that read them as ``importlib.resources`` or
-``pkgutil`` do.
+"""Data files of user packages, for functions that read them with ``importlib.resources`` or
+``pkgutil``.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import Final
 from udfvm.errors import SignatureError
 from udfvm.load.user_modules import UserModule
 
-MAX_DATA: Final = 64 << 20  # bytes of all that a function takes along
+MAX_DATA: Final = 64 << 20  # bytes of all data that is shipped with a function
 
 _READERS: Final = ("importlib.resources", "importlib_resources", "pkgutil")
 _CODE: Final = (".py", ".pyc", ".pyi", ".so", ".pyd")
-_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the same files make the same archive
+_TIME: Final = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same files make the same archive
 
 
 def reads_data(modules: Iterable[str]) -> bool:
-    """Whether one of these modules reads data files of packages."""
+    """Returns True if one of these modules reads data files of packages."""
     return any(
         name == reader or name.startswith(reader + ".") for name in modules for reader in _READERS
     )
 
 
 def data_files(name: str, modules: Iterable[UserModule]) -> bytes:
-    """The data files of packages, each in a folder of the package's name, as a zip archive; empty
-    where there are none.
+    """Returns the data files of packages, each in a folder of the package's name, as a zip archive;
+    empty if there are none.
 
-    Raises SignatureError where they are too large.
+    Raises SignatureError if they are too large.
     """
 
     def contents() -> Iterator[tuple[str, bytes]]:
@@ -53,8 +53,8 @@ def data_files(name: str, modules: Iterable[UserModule]) -> bytes:
 
 
 def archive_of(files: Iterable[tuple[str, bytes]]) -> bytes:
-    """A zip archive of files, by their names; empty where there are none."""
-    import zipfile  # most functions read none
+    """Returns a zip archive of files by their names; empty if there are none."""
+    import zipfile  # few functions need it
 
     buffer, count = io.BytesIO(), 0
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -72,7 +72,7 @@ def _contents_of(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def files_of(folder: Path) -> Iterator[str]:
-    """Data files of a folder by their paths in it, those of packages in it left out."""
+    """Returns data files of a folder by their relative paths, without those of packages in it."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(
             each
@@ -86,7 +86,7 @@ def files_of(folder: Path) -> Iterator[str]:
 
 
 def _zipped_files_of(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """The same of a package that is imported from a zip file."""
+    """Does the same for a package in a zip file."""
     import zipfile
 
     archives = [parent for parent in folder.parents if parent.is_file()]

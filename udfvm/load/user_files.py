@@ -1,8 +1,8 @@
-"""User files: those beside user code, for functions that open them by ``__file__``. The guest has
-them under the names that they have here.
+"""User files: files beside user code, for functions that open them by ``__file__``. The guest has
+them under the same names.
 
-Shipped are the data files of packages and, beside other modules, the files and folders that their
-code names.
+They are the data files of packages and, beside other modules, the files and folders that their code
+names.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from udfvm.load.user_modules import UserModule
 
 @dataclass
 class FileNotes:
-    """What user code tells of the files that it opens, noted while a function is pickled."""
+    """Notes on the files that user code opens, taken while a function is pickled."""
 
-    folders: set[str] = field(default_factory=set)  # of modules whose code travels
-    # Of these, folders of modules whose code names __file__.
+    folders: set[str] = field(default_factory=set)  # of modules whose code is shipped
+    # Of these, the folders of modules whose code names __file__.
     wanted: set[str] = field(default_factory=set)
     paths: set[str] = field(default_factory=set)  # absolute paths that globals hold
     texts: set[str] = field(default_factory=set)  # constants of the code
 
     def note_function(self, function: types.FunctionType) -> None:
-        """A function of the user's that travels by value."""
+        """Notes a user function that is pickled by value."""
         filename = function.__globals__.get("__file__")
         if not isinstance(filename, str):
             return
@@ -45,7 +45,7 @@ class FileNotes:
                 self.paths.add(os.path.normpath(value))
 
     def note_source(self, module: UserModule) -> None:
-        """A module that travels as source."""
+        """Notes a module that is shipped as source."""
         if "__file__" not in module.text or not module.filename:
             return
         folder = os.path.dirname(module.filename)
@@ -55,8 +55,9 @@ class FileNotes:
 
 
 def user_files(name: str, notes: FileNotes) -> bytes:
-    """The files as a zip archive, by their absolute names; empty where there are none. Raises
-    SignatureError where they are too large.
+    """Returns the files as a zip archive, by their absolute names; empty if there are none.
+
+    Raises SignatureError if they are too large.
     """
     found: dict[str, Path] = {}
     for folder in notes.wanted:
@@ -95,7 +96,7 @@ def _of_folder(folder: Path, texts: Iterable[str]) -> Mapping[str, Path]:
 
 
 def _files_at(path: Path) -> Mapping[str, Path]:
-    """A file, or the data files in a folder."""
+    """Returns a file, or the data files in a folder."""
     if path.is_dir():
         return {str(path / each): path / each for each in files_of(path)}
     return {str(path): path} if path.is_file() else {}
@@ -112,7 +113,7 @@ _MAX_NAME = 255
 
 
 def _texts(code: types.CodeType) -> Iterator[str]:
-    """Constants that may be names of files below a folder."""
+    """Yields constants that may name files below a folder."""
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _texts(constant)

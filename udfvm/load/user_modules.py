@@ -1,5 +1,5 @@
-"""User modules that functions import in their bodies. They are found, not imported, and their
-source is shipped to the guest.
+"""User modules that functions import in their bodies. They are found without importing them, and
+shipped to the guest as source.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class UserModule(NamedTuple):
 
 
 def imported_names(code: types.CodeType, package: str = "") -> Iterator[str]:
-    """Absolute names of what the code imports; ``from a import b`` gives ``a`` and ``a.b``, which
-    may be no module.
+    """Yields absolute names of modules that the code imports.
 
-    Relative imports count where ``package`` names the package that they are relative to.
+    ``from a import b`` gives ``a`` and ``a.b``, which may not be a module. Relative imports count
+    if ``package`` names the package that they are relative to.
 
     >>> code = compile("import a.b; from c import d; from . import e", "", "exec")
     >>> list(imported_names(code, "p"))
@@ -48,7 +48,7 @@ def imported_names(code: types.CodeType, package: str = "") -> Iterator[str]:
 
 
 def _absolute(name: str, level: int, package: str) -> str:
-    """Empty where a relative name is relative to nothing."""
+    """Returns the absolute name; empty if a relative name has no package."""
     if level == 0:
         return name
     parents = package.split(".") if package else []
@@ -58,7 +58,7 @@ def _absolute(name: str, level: int, package: str) -> str:
 
 
 def all_imported_names(code: types.CodeType, package: str = "") -> Iterator[str]:
-    """As ``imported_names``, those of functions and classes in the code included."""
+    """Does what ``imported_names`` does, for functions and classes in the code, too."""
     yield from imported_names(code, package)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
@@ -66,7 +66,7 @@ def all_imported_names(code: types.CodeType, package: str = "") -> Iterator[str]
 
 
 def mentioned_names(code: types.CodeType, package: str = "") -> Iterator[str]:
-    """Texts in code that may be names of modules; those that begin with dots are relative to
+    """Yields texts in code that may name modules. Those that begin with dots are relative to
     ``package``.
     """
     for constant in code.co_consts:
@@ -80,7 +80,7 @@ def mentioned_names(code: types.CodeType, package: str = "") -> Iterator[str]:
 
 
 def imports_by_name(code: types.CodeType) -> bool:
-    """Whether code imports modules whose names are texts."""
+    """Returns True if code imports modules whose names are texts."""
     nested: Iterable[object] = code.co_consts
     return not _BY_NAME.isdisjoint(code.co_names) or any(
         isinstance(each, types.CodeType) and imports_by_name(each) for each in nested
@@ -93,12 +93,12 @@ _BY_NAME = frozenset({"import_module", "__import__"})
 def user_modules(
     names: Iterable[str], is_library: Callable[[str], bool]
 ) -> tuple[dict[str, UserModule], set[str]]:
-    """The user modules among ``names``, and those that they import in turn, by
-    name; and every name seen on the way.
+    """Returns the user modules among ``names`` and those that they import in turn, by name; and
+    every name that was seen.
 
-    ``is_library`` tells whether a file belongs to the standard library or an installed package.
-    Extension modules cannot travel and are left out, as is what has no source or does not compile:
-    importing it in the guest fails as it would here.
+    ``is_library`` returns True for files of the standard library and of installed packages.
+    Extension modules cannot be shipped and are left out. So is a module without source, or whose
+    source does not compile: importing it in the guest fails as it would here.
     """
     found: dict[str, UserModule] = {}
     seen: set[str] = set()
@@ -128,11 +128,11 @@ def _prefixes(name: str) -> Iterator[str]:
 
 
 def _find(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
-    """As an import of the module would, but without importing its parents."""
+    """Finds a module as an import would, without importing its parents."""
     for finder in sys.meta_path:
         try:
             specification = finder.find_spec(name, path)
-        except KeyError:  # a package without __init__.py asks for its parent, which is not imported
+        except KeyError:  # a package without __init__.py needs its parent, which is not imported
             return ModuleSpec(name, None, is_package=True)
         except (ImportError, AttributeError, ValueError):
             continue
@@ -142,13 +142,13 @@ def _find(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
 
 
 def _folders(specification: ModuleSpec, path: Sequence[str] | None) -> list[str] | None:
-    """The folders of a package's submodules; None for other modules."""
+    """Returns the folders of a package's submodules; None for other modules."""
     locations = specification.submodule_search_locations
     if locations is None:
         return None
     if specification.origin is not None:
         return list(locations)
-    # Without __init__.py. Its locations cannot be asked for while its parent is not imported.
+    # Without __init__.py. Its locations are not available while its parent is not imported.
     name = specification.name.rpartition(".")[2]
     return [
         str(folder)

@@ -1,4 +1,4 @@
-"""The C extension as Python sees it: where it lies, its declarations and its constants.
+"""The C extension in Python: its location, declarations and constants.
 
 ``build_native/sqlite_declarations.py`` generates the declarations from ``extension.h``.
 """
@@ -19,12 +19,12 @@ ffi: Final[Any] = _declarations.ffi
 
 
 def member_type(structure: str, member: str) -> Any:
-    """The declared type of a member of ``struct STRUCTURE``."""
+    """Returns the declared type of a member of ``struct STRUCTURE``."""
     return dict(ffi.typeof(f"struct {structure}").fields)[member].type
 
 
 def _constants(name: str) -> Mapping[str, int]:
-    """The constants of ``enum udfvm_sqlite_NAME``, without their common prefix."""
+    """Returns the constants of ``enum udfvm_sqlite_NAME``, without their common prefix."""
     declared: dict[str, int] = ffi.typeof(f"enum udfvm_sqlite_{name}").relements
     return {key.removeprefix("UDFVM_SQLITE_"): value for key, value in declared.items()}
 

@@ -1,4 +1,4 @@
-"""Failures of SQL as exceptions: what a call in Python would have raised."""
+"""Exceptions for failures in SQL: those that a call in Python would raise."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MAX_RENEWAL_TEXT: Final = ffi.sizeof(member_type("udfvm_sqlite_renewal", "messa
 
 
 class _RenewalFailure(threading.local):
-    """Why a function could not be renewed: for whoever makes the exception of the statement, a
+    """Why a function could not be renewed, kept for the code that makes the statement's exception a
     moment later.
     """
 
@@ -57,8 +57,10 @@ def _take_renewal_failure(text: str) -> BaseException | None:
 
 
 def _failure_callback(wrap: Callable[[str], Exception] | None) -> Any:
-    """What answers the extension that a call failed. ``wrap`` makes the exception of an SQL error
-    with that text; without it an SQL error is all, but for the program's own exceptions.
+    """Returns the callback for failed calls.
+
+    ``wrap`` makes the exception of an SQL error from its text. Without it only the program's own
+    exceptions become exceptions; other failures stay SQL errors.
     """
 
     def failed(failure: Any, made: Any) -> int:
@@ -78,7 +80,7 @@ def _failure_callback(wrap: Callable[[str], Exception] | None) -> Any:
 
 
 def exception_of(failure: Any) -> BaseException:
-    """What a call in Python would have raised."""
+    """Returns the exception that a call in Python would raise."""
     from udfvm import vmm
     from udfvm.vmm import guest_error
 
@@ -115,7 +117,7 @@ def _before_call(failure: Any, row: int | None) -> Exception:
 
 
 def _apsw_error(text: str) -> Exception:
-    """An error of SQL as apsw raises it."""
+    """Returns an SQL error as apsw raises it."""
     import apsw
 
     error: Any = apsw.SQLError(text)
@@ -124,7 +126,7 @@ def _apsw_error(text: str) -> Exception:
     return error
 
 
-# Never freed: connections may be closed while modules are being torn down.
+# Never freed: connections may be closed while the interpreter ends.
 failed_in_apsw: Final = _failure_callback(_apsw_error)
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(failed_in_apsw))
 failed_elsewhere: Final = _failure_callback(None)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from udfvm.call.runtime import Runtime
     from udfvm.functions.function import Function
 
-# How long a row waits for a micro-VM where the UDF has no timeout.
+# How long a row waits for a micro-VM if the UDF has no timeout.
 _WAIT_NS: Final = 60 * 10**9
 
 
@@ -31,10 +31,10 @@ def _row_type(udf: Function, what: str, declared: Type) -> RowType:
 def offered_function(
     udf: Function, *, name: str, isolation: str, in_schema: bool, log_sink: int
 ) -> OfferedFunction:
-    """A UDF as an SQL function of that name. Builds its image.
+    """Returns a UDF as an SQL function of that name. Builds its image.
 
     ``log_sink`` (0: none) takes the output of UDFs without a ``log=`` of their own. Raises
-    TypeMappingError for a type that SQL has not.
+    TypeMappingError for a type that SQL does not have.
     """
     parameters = tuple(
         Parameter(
@@ -89,8 +89,8 @@ def _flags(udf: Function, in_schema: bool) -> Flag:
 
 
 def _renewal(udf: Function, runtime: Runtime) -> Callable[[], Renewal | None]:
-    """What tells, at the start of statements, how a function runs now that names in it may mean
-    other objects.
+    """Returns the callback that finds out, at the start of statements, how a function runs if names
+    in it are bound to other objects.
     """
 
     def renew() -> Renewal | None:

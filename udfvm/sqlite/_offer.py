@@ -1,4 +1,4 @@
-"""Offers to the C extension: what its entry point takes for a connection that it is loaded into."""
+"""Offers to the C extension. Its entry point takes one for the connection that loads it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from udfvm.types.arrow_types import RowType
 
 @dataclass(frozen=True)
 class Parameter:
-    """``struct udfvm_sqlite_parameter``. ``fallback`` is the default, encoded as a value of a row;
-    None: there is none. ``single``: of 32 bits, a float.
+    """``struct udfvm_sqlite_parameter``.
+
+    ``fallback`` is the default, encoded as a value of a row; None if there is none. ``single``
+    marks a float of 32 bits.
     """
 
     name: str
@@ -37,7 +39,7 @@ class Column:
 
 
 class Renewal(NamedTuple):
-    """``struct udfvm_sqlite_renewal``: addresses of what runs a function from now on."""
+    """``struct udfvm_sqlite_renewal``: addresses of the pool and image that run a function now."""
 
     pool: int
     image: int
@@ -46,8 +48,10 @@ class Renewal(NamedTuple):
 
 @dataclass(frozen=True)
 class OfferedFunction:
-    """``struct udfvm_sqlite_function``. ``pool``, ``image``, ``host_functions`` and ``log_sink``
-    (0: none) are addresses; ``owner`` is whatever must outlive the function.
+    """``struct udfvm_sqlite_function``.
+
+    ``pool``, ``image``, ``host_functions`` and ``log_sink`` (0: none) are addresses. ``owner`` is
+    any object that must outlive the function.
     """
 
     name: str
@@ -71,8 +75,8 @@ class OfferedFunction:
 
 @dataclass(frozen=True)
 class Runtime:
-    """``struct udfvm_sqlite_runtime``. ``pool`` and ``base`` are addresses; ``owner`` is whatever
-    must outlive it.
+    """``struct udfvm_sqlite_runtime``. ``pool`` and ``base`` are addresses. ``owner`` is any object
+    that must outlive it.
     """
 
     language: Language
@@ -97,24 +101,24 @@ class Policy:
 
 
 class _Owner(NamedTuple):
-    """What an offer keeps alive, and by name what says how a function runs now."""
+    """The objects that an offer keeps alive, and the renewal of each function by name."""
 
     objects: list[object]
     renewals: dict[str, Callable[[], Renewal | None]]
 
 
-# What connections in C still use, by the number that the extension knows it by.
+# Owners that connections in C still use, by the number that the extension knows.
 _owners: Final[dict[int, _Owner]] = {}
 _owner_numbers: Final = itertools.count(1)
-# A bound method of a built-in type: it works even while modules are being torn down, when
-# connections are closed by the collector.
+# A bound method of a built-in type: it works even while the interpreter ends, when the garbage
+# collector closes connections.
 _release: Final = ffi.callback(member_type("udfvm_sqlite_offer", "release"), _owners.__delitem__)
 # For the same reason it must never be freed.
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_release))
 
 
 def _answer_renewal(number: int, name: Any, renewal: Any) -> int:
-    """How a function of an offer runs from now on; see ``struct udfvm_sqlite_offer``."""
+    """Answers how a function of an offer runs now; see ``struct udfvm_sqlite_offer``."""
     ask = _owners[number].renewals.get(ffi.string(name).decode())
     _failures.forget_renewal_failure()
     try:
@@ -144,15 +148,14 @@ def offer(  # noqa: PLR0913 - all of struct udfvm_sqlite_offer
     runtimes: Sequence[Runtime] = (),
     to_apsw: bool = False,
 ) -> None:
-    """Runs ``load``, which must load the extension into a connection on this thread, with
-    ``functions`` on offer to it.
+    """Offers functions to a connection while ``load`` loads the extension into it on this thread.
 
-    The connection forgets the functions of the names ``removed``. ``policy`` None leaves the
-    connection's policy as it is. ``to_apsw``: the connection is apsw's, which raises an exception
-    that is pending in place of the error that SQLite reports.
+    The connection removes the functions named in ``removed``. With ``policy`` None it keeps its
+    policy. ``to_apsw`` says that the connection is apsw's, which raises a pending exception instead
+    of the error that SQLite reports.
 
-    Raises what ``load`` raises, SignatureError for a name that is taken where ``replace`` is False,
-    and UnknownUDFError for a name to be removed that no function has; nothing has changed then.
+    Raises what ``load`` raises; SignatureError for a name that is taken, if ``replace`` is False;
+    and UnknownUDFError for a name in ``removed`` that no function has. Nothing has changed then.
     """
     library: Any = ffi.dlopen(str(PATH))
     keep: list[object] = []
@@ -219,9 +222,7 @@ def _address(name: str) -> int:
 
 
 def _failure_functions(failed: Any) -> dict[str, Any]:
-    """Python's part in a failed call: a pending exception with the error of the call as its
-    cause.
-    """
+    """Python's part of a failed call: a pending exception whose cause is the error of the call."""
     return {
         "failed": failed,
         "pending": ffi.cast(
@@ -234,8 +235,8 @@ def _failure_functions(failed: Any) -> dict[str, Any]:
 
 
 def _interrupt() -> dict[str, Any]:
-    """Python's part in an interrupted call: a pending KeyboardInterrupt, which goes before apsw's
-    own InterruptError.
+    """Python's part of an interrupted call: a pending KeyboardInterrupt, which takes precedence
+    over apsw's own InterruptError.
     """
     return {
         "enter": ffi.cast(

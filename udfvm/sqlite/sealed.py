@@ -1,8 +1,8 @@
-"""Functions and runtimes left in the image cache under names, for programs without Python: the
+"""Functions and runtimes that the image cache keeps under names, for programs without Python: the
 ``sqlite3`` shell with the extension loaded.
 
 ``functions/NAME.udf`` and ``runtimes/LANGUAGE.runtime`` are small texts, lines of a key and a
-value; ``src/sql/sealed.c`` reads them.
+value. ``src/sql/sealed.c`` reads them.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _TYPES: Final = {
 _NAME: Final = re.compile(r"(?!vm_)[A-Za-z_][A-Za-z0-9_]{0,62}", re.IGNORECASE)
 
 
-_BITS: Final = 64  # of what says which parameters are floats of 32 bits
+_BITS: Final = 64  # of the mask of parameters that are floats of 32 bits
 
 
 def signature_text(udf: Function) -> str:
-    """A UDF's signature in the language of ``vm_create``.
+    """Returns a UDF's signature in the language of ``vm_create``.
 
-    Raises TypeMappingError for a type that SQL has not.
+    Raises TypeMappingError for a type that SQL does not have.
 
     >>> @udfvm.udf
     ... def score(dep_delay: float, distance: float | None) -> float: ...
@@ -70,13 +70,12 @@ def _type(udf: Function, declared: Type) -> str:
 def seal(
     udf: Function, *, namespace: str = "", source: Path | None = None, replace: bool = False
 ) -> tuple[str, bool]:
-    """Builds a UDF's image and leaves its name in the cache, behind ``namespace`` and an
-    underscore.
+    """Builds a UDF's image and stores its name in the cache. ``namespace`` and an underscore
+    precede the name.
 
-    ``source`` is the file that the UDF is from: one of another file is replaced only where
-    ``replace`` says so. Returns the name, and whether one of that name was replaced. Raises Error
-    for a name that SQL functions cannot have or that another file has, and what building an image
-    raises.
+    ``source`` is the file that the UDF comes from. A UDF of another file is replaced only with
+    ``replace``. Returns the name, and True if one of that name was replaced. Raises Error for a
+    name that SQL functions cannot have or that another file has, and what building an image raises.
     """
     name = sealed_name(udf, namespace)
     path = cache_directory() / "functions" / f"{name}.udf"
@@ -92,7 +91,7 @@ def seal(
 
 
 def sealed_name(udf: Function, namespace: str) -> str:
-    """The name in SQL. Raises Error where SQL functions cannot have it."""
+    """Returns the name in SQL. Raises Error if SQL functions cannot have it."""
     name = f"{namespace}_{udf.name}" if namespace else udf.name
     columns = declaration_of(udf).columns
     names = [name, *(each.name for each in udf.parameters), *(each.name for each in columns)]
@@ -105,7 +104,7 @@ def sealed_name(udf: Function, namespace: str) -> str:
 
 
 def sealed_note(udf: Function, name: str) -> dict[str, object]:
-    """What programs without Python need to know of a UDF. Builds its image.
+    """Returns what programs without Python need to know of a UDF. Builds its image.
 
     Raises Error for a function that calls host functions.
     """
@@ -144,7 +143,7 @@ def sealed_note(udf: Function, name: str) -> dict[str, object]:
 
 
 def _defaults(udf: Function) -> str:
-    """The defaults of the parameters, in hexadecimal; "-" where there is none."""
+    """Returns the defaults of the parameters in hexadecimal; "-" for a parameter without one."""
     defaults = encoded_defaults(udf)
     if sum(len(default or b"") for default in defaults) > _MAX_DEFAULTS:
         raise Error(
@@ -155,8 +154,8 @@ def _defaults(udf: Function) -> str:
 
 
 def _source_of(path: Path) -> str | None:
-    """The file that a sealed function is from, "" where its note does not say; None where there is
-    no such function.
+    """Returns the file that a sealed function comes from; "" if its note does not have it, None if
+    there is no such function.
     """
     note = cached_bytes(path)
     if note is None:
@@ -169,7 +168,9 @@ def _source_of(path: Path) -> str | None:
 
 def prepare(packages: Iterable[str] = (), memory: int = DEFAULT_MEMORY) -> list[Path]:
     """Builds the base images that load functions stored in databases. Returns the files that name
-    them. Wasm's is left out where the package wasmtime is missing.
+    them.
+
+    WebAssembly is left out if the package wasmtime is missing.
     """
     languages: tuple[LanguageName, ...] = (
         ("python", "native", "wasm") if wasm_is_there() else ("python", "native")
@@ -196,7 +197,7 @@ def write_note(path: Path, values: Mapping[str, object]) -> Path:
 
 
 def udfs_of(path: Path) -> dict[str, Function]:
-    """The UDFs that a Python file defines, by name. The file is run as a module."""
+    """Runs a Python file as a module. Returns the UDFs that it defines, by name."""
     specification = importlib.util.spec_from_file_location(path.stem, path)
     if specification is None or specification.loader is None:
         raise Error(f"{path} is not a Python file")
@@ -210,7 +211,7 @@ def udfs_of(path: Path) -> dict[str, Function]:
 
 @contextmanager
 def _importable(path: Path) -> Iterator[None]:
-    """Modules beside the file can be imported, as when Python runs it."""
+    """Makes modules beside the file importable, as when Python runs it."""
     sys.path.insert(0, str(path.resolve().parent))
     try:
         yield

@@ -26,10 +26,10 @@ _PAGE: Final = 4096
 
 
 def write_sealed_file(path: Path, note: Mapping[str, object], *, replace: bool) -> None:
-    """Writes the function of a note, as ``sealed.seal`` makes it, whole or not at all.
+    """Writes the function of a note, as ``sealed.seal`` makes it, as a whole or not at all.
 
-    Raises Error where the file is there already, unless ``replace``, where something else than a
-    file is, which stays whatever ``replace`` says, and where it cannot be written.
+    Raises Error if the file exists and ``replace`` is False, if the path is not a regular file, and
+    if it cannot be written.
     """
     try:
         _check(path, replace)
@@ -50,7 +50,7 @@ def write_sealed_file(path: Path, note: Mapping[str, object], *, replace: bool) 
 
 
 def _check(path: Path, replace: bool) -> None:
-    """A device, say, would not come back: files alone are replaced."""
+    """Raises Error unless the path is free or a regular file: a device, say, would be lost."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -64,13 +64,13 @@ def _check(path: Path, replace: bool) -> None:
 
 @contextlib.contextmanager
 def _new_file(path: Path, replace: bool) -> Iterator[int]:
-    """A descriptor of a new file, which becomes ``path`` at the end."""
+    """Yields a descriptor of a new file, which becomes ``path`` at the end."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         yield descriptor
         os.fchmod(descriptor, 0o644)
         os.fsync(descriptor)
-        _check(path, replace)  # that took a while
+        _check(path, replace)  # writing takes a while: the path may have changed
         if replace:
             os.rename(temporary, path)
         else:
@@ -84,7 +84,7 @@ def _new_file(path: Path, replace: bool) -> Iterator[int]:
 
 
 def _append(target: int, start: int, image: Path) -> int:
-    """Copies what is no hole of an image to ``start``. Returns the image's length."""
+    """Copies the data of an image, without its holes, to ``start``. Returns the image's length."""
     source = vmm.open_private(image)
     try:
         length = os.fstat(source).st_size

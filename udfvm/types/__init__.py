@@ -1,1 +1,1 @@
-"""What a signature can say: types, annotations, their text, and the conversions between them."""
+"""Types of signatures: types, annotations, their text, and the conversions between types."""

@@ -1,4 +1,4 @@
-"""What annotations of parameters and results say: types of Python, numpy and pyarrow."""
+"""The meaning of annotations of parameters and results: types of Python, numpy and pyarrow."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ _NUMPY_TYPES: Final = {
 
 
 class Annotation(NamedTuple):
-    """What an annotation says; None where it says nothing."""
+    """The meaning of an annotation; None for each part that it leaves open."""
 
     type: Type | None
     nullable: bool
     container: Container | None
-    shape: Shape = None  # what instances it stands for
+    shape: Shape = None  # the instances that it stands for
 
 
 NO_ANNOTATION: Final = Annotation(None, False, None)
 
 
 def annotation_of(annotation: object) -> Annotation:
-    """What an annotation of a parameter or result says. Raises ValueError for one without a meaning
-    here.
+    """Returns the meaning of an annotation of a parameter or result. Raises ValueError if it has
+    none.
     """
     origin = typing.get_origin(annotation)
     if origin is Annotated:
@@ -82,10 +82,10 @@ def annotation_of(annotation: object) -> Annotation:
 
 
 def _nested_of(annotation: object, outer: tuple[object, ...] = ()) -> Annotation | None:
-    """What ``list[T]`` and a class that stands for a struct say; None for other annotations.
-    ``outer`` are the classes around it.
+    """Returns the meaning of ``list[T]`` and of a class that stands for a struct; None for other
+    annotations. ``outer`` are the classes around it.
 
-    Raises ValueError where what they hold has no type.
+    Raises ValueError if a part has no type.
     """
     arguments = typing.get_args(annotation)
     if typing.get_origin(annotation) is list and len(arguments) == 1:
@@ -115,7 +115,7 @@ def _struct_of(cls: Any, outer: tuple[object, ...]) -> Annotation:
 
 
 def _held(annotation: Any, outer: tuple[object, ...]) -> Annotation:
-    """What the annotation of what a list or struct holds says, with a type."""
+    """Returns the meaning of the annotation of an element or field; it must have a type."""
     inner, nullable = _without_none(annotation)
     held = _nested_of(inner, outer) or annotation_of(inner)
     if held.type is None or held.container is not None:
@@ -124,7 +124,7 @@ def _held(annotation: Any, outer: tuple[object, ...]) -> Annotation:
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:
-    """``T`` of ``T | None``, and whether it was one."""
+    """Returns ``T`` of ``T | None``, and True if it was one."""
     if typing.get_origin(annotation) in (Union, types.UnionType):
         others = [each for each in typing.get_args(annotation) if each is not type(None)]
         if len(others) == 1:
@@ -152,7 +152,7 @@ def _from_array_class(cls: object, arguments: tuple[Any, ...]) -> Annotation | N
 
 
 def _numpy_element(arguments: tuple[Any, ...]) -> Type | None:
-    """The type in ``ndarray[shape, dtype[T]]``; None where it is open."""
+    """Returns the type in ``ndarray[shape, dtype[T]]``; None if it is open."""
     if len(arguments) != 2:
         return None
     elements = typing.get_args(arguments[1])
@@ -163,15 +163,15 @@ def _numpy_element(arguments: tuple[Any, ...]) -> Type | None:
 
 
 def is_json(annotation: object) -> bool:
-    """Whether values of an annotation are dictionaries or lists: ``dict``, ``list[float]``, a
-    class that stands for a struct.
+    """Returns True if values of an annotation are dictionaries or lists: ``dict``, ``list[float]``,
+    a class that stands for a struct.
     """
     origin = typing.get_origin(annotation) or annotation
     return is_record(origin) or (isinstance(origin, type) and issubclass(origin, (dict, list)))
 
 
 def has_nested_type(annotation: object) -> bool:
-    """Whether ``list[T]``, or a class that stands for a struct, has types for all that it holds."""
+    """Returns True if ``list[T]``, or a class that stands for a struct, has types for all parts."""
     try:
         return _nested_of(annotation) is not None
     except (ValueError, NameError):

@@ -1,7 +1,7 @@
-"""Conversions of pyarrow arrays to the types that are declared; see ``conversions``.
+"""Conversions of pyarrow arrays to declared types; see ``conversions``.
 
-The build copies this beside ``conversions``, so it imports nothing else of udfvm, and pyarrow only
-where arrays are converted.
+The build copies this module beside ``conversions`` into the guest, so it imports nothing else of
+udfvm, and pyarrow only when it converts arrays.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from typing import Any, Final
 
 from udfvm.types.conversions import Loss, Refused, Rule, rule, short
 
-# Types any bytes of which are values, by Arrow's numbers for them (``Type::type``): booleans,
+# Types for which any bytes are values, by their numbers in Arrow (``Type::type``): booleans,
 # integers, floats, date32, timestamps.
 _NUMBERS: Final = frozenset({*range(1, 13), 16, 18})
 
 
 def convert(array: Any, declared: Any) -> Any:
-    """A pyarrow array as another type. Raises Refused, or Loss with the first row that cannot be
-    converted.
+    """Returns a pyarrow array as another type. Raises Refused, or Loss with the first row that
+    cannot be converted.
     """
     if array.type.id in _NUMBERS and array.type == declared:
-        return array  # at once: in a guest each object that is touched is a page to put back
+        return array  # first: each object that a guest touches is a page to restore
     try:
         return _converted(array, declared)
     except Loss as loss:
@@ -29,7 +29,7 @@ def convert(array: Any, declared: Any) -> Any:
 
 
 def _first(array: Any, declared: Any) -> int:
-    """The first row that cannot be converted, where there is one."""
+    """Returns the first row that cannot be converted; None if there is none."""
     start, count = 0, len(array)
     while count > 1:
         half = count // 2
@@ -46,7 +46,7 @@ def _value_at(array: Any, row: int) -> object:
     value = array[row]
     try:
         return value.as_py()
-    except Exception:  # noqa: BLE001 - a value that Python has no object for
+    except Exception:  # noqa: BLE001 - Python has no object for the value
         return value.as_buffer().to_pybytes() if hasattr(value, "as_buffer") else value
 
 
@@ -76,8 +76,8 @@ def _unencoded(array: Any, declared: Any) -> Any:
 
 
 def _is_checked(type_: Any) -> bool:
-    """Whether arrays hold values that are none of their type: text that is not UTF-8, dates of
-    milliseconds that are no whole days.
+    """Returns True if arrays may hold invalid values: text that is not UTF-8, dates of milliseconds
+    that are no whole days.
     """
     import pyarrow as pa
 
@@ -93,8 +93,8 @@ def _is_checked(type_: Any) -> bool:
 
 
 def _dictionary_decoded(array: Any, declared: Any) -> Any:
-    """The values are converted first: not every type can be taken from. Those that no row has do
-    not matter.
+    """Converts the values first, because pyarrow cannot take from every type. Values that no row
+    uses are ignored.
     """
     import pyarrow.compute as pc
 
@@ -110,7 +110,7 @@ def _dictionary_decoded(array: Any, declared: Any) -> Any:
 
 
 def _run_ends_decoded(array: Any, declared: Any) -> Any:
-    """The values of the runs that the rows are of, converted, as often as they occur."""
+    """Converts the values of the runs that the rows belong to, and repeats them."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -131,7 +131,7 @@ def _nulls(rows: int, declared: Any) -> Any:
 
 
 def _converted_slices(array: Any, slices: list[tuple[int, int]], declared: Any) -> Any:
-    """Parts of an array, each from a row and of a length, converted and put together."""
+    """Converts slices of an array, each given by a row and a length, and concatenates them."""
     import pyarrow as pa
 
     parts = [_converted(array.slice(start, length), declared) for start, length in slices if length]
@@ -139,8 +139,8 @@ def _converted_slices(array: Any, slices: list[tuple[int, int]], declared: Any) 
 
 
 def _flat(array: Any, declared: Any) -> Any:
-    """The values that lists hold, converted. ``flatten`` leaves out what nulls and gaps hide, but
-    cannot do so for all encodings.
+    """Converts the values that lists hold. ``flatten`` leaves out values hidden by nulls and gaps,
+    but does not support all encodings.
     """
     import pyarrow as pa
 
@@ -153,7 +153,7 @@ def _flat(array: Any, declared: Any) -> Any:
 
 
 def _extents(array: Any) -> tuple[list[int], list[int]]:
-    """The offset of each list among the values, and how many it has; none where it is null."""
+    """Returns the offset of each list among the values, and its length; 0 for a null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -187,7 +187,7 @@ def _float(array: Any, declared: Any) -> Any:
         try:
             return array.cast(declared)
         except pa.ArrowInvalid:
-            # Beyond what all floats have; powers of two and others are exact there too.
+            # Beyond the range in which floats have every integer. Some are exact: powers of two.
             floats = array.cast(declared, safe=False)
             if not floats.cast(array.type).equals(array):
                 raise pa.ArrowInvalid("no float is exactly the integer") from None
@@ -218,7 +218,7 @@ def _struct(array: Any, declared: Any) -> Any:
         for column, field in zip(columns, fields, strict=True)
     ):
         raise Loss(f"holds a null where there is none: {declared}")
-    if array.null_count:  # where the struct is null, its fields are too, whatever is said of them
+    if array.null_count:  # the fields of a null struct are null, whatever their validity says
         fields = [field.with_nullable(True) for field in fields]
         made = pa.StructArray.from_arrays(columns, fields=fields, mask=array.is_null())
         return pa.Array.from_buffers(
@@ -228,17 +228,17 @@ def _struct(array: Any, declared: Any) -> Any:
 
 
 def _list(array: Any, declared: Any) -> Any:
-    """Lists put together anew: what nulls and gaps hide is left out, and no cast of lists is relied
-    on.
+    """Makes lists anew. It leaves out values hidden by nulls and gaps, and does not rely on casts
+    of lists.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     kinds = pa.types
-    if array.type == declared:  # so it holds no encodings
+    if array.type == declared:  # so it contains no encodings
         flat = array.flatten()
         if _converted(flat, declared.value_type) is flat:
-            return array  # there was nothing to check, or it held
+            return array  # nothing had to be checked, or the check passed
     lengths = pc.fill_null(pc.list_value_length(array).cast(pa.int64()), 0)
     mask = array.is_null() if array.null_count else None
     if kinds.is_fixed_size_list(declared):

@@ -1,9 +1,9 @@
-"""Types of parameters and results: what annotations and Arrow types mean, and how their values
-cross the boundary.
+"""Types of parameters and results: the meaning of annotations and Arrow types, and how values cross
+the boundary.
 
-A type has an Arrow form (batches) and, but for a few, a row form (calls of one row). It is known by
-the name that pyarrow prints for it, so that declaring a function imports nothing; pyarrow is
-imported when the Arrow form is first asked for.
+A type has an Arrow form (batches) and, with few exceptions, a row form (calls of one row). Its
+identity is the name that pyarrow prints for it, so that declaring a function imports nothing;
+pyarrow is imported when the Arrow form is first needed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Kind(enum.Enum):
-    """What a value is in Python; the value of each member is how an annotation spells it."""
+    """The Python type of a value. A member's value is its spelling in annotations."""
 
     NULL = "None"
     BOOL = "bool"
@@ -38,7 +38,7 @@ class Kind(enum.Enum):
 
 
 class RowType(enum.IntEnum):
-    """What a value is in a call of one row (``UDFVM_TYPE_x`` of the ABI)."""
+    """The type of a value in a call of one row (``UDFVM_TYPE_x`` of the ABI)."""
 
     NULL = 0
     INT64 = 1
@@ -58,14 +58,16 @@ class Container(enum.Enum):
 class Type(NamedTuple):
     """A type that can cross the boundary.
 
-    ``name`` is as pyarrow prints it (``double``, ``timestamp[us, tz=UTC]``). ``row`` is None for
-    types that only travel in batches. Dates and times are INT64 in a row: days, milliseconds
-    (``date64``) or units of the timestamp since 1970. Lists and structs are TEXT, JSON that the
-    guest makes and parses, in the rows of SQL; calls with Python values send them as batches of one
-    row.
+    Dates and times are INT64 in a row: days, milliseconds (``date64``) or units of the timestamp
+    since 1970. Lists and structs are TEXT in the rows of SQL: JSON that the guest makes and parses.
+    Calls with Python values send them as batches of one row. Elements of lists and fields of
+    structs may always be null in the guest.
 
-    What lists and structs hold may be null, as far as guests know. ``exact`` is the type as it was
-    declared, where that says otherwise.
+    Attributes:
+        name: the type as pyarrow prints it (``double``, ``timestamp[us, tz=UTC]``).
+        kind: the Python type of its values.
+        row: the row form; None for types that only batches support.
+        exact: the type as it was declared, if that differs.
     """
 
     name: str
@@ -85,12 +87,12 @@ class Type(NamedTuple):
 
     @property
     def integer_range(self) -> tuple[int, int]:
-        """Smallest and largest value of an integer type."""
+        """The smallest and largest value of an integer type."""
         return integer_range(self.name)
 
     @property
     def timezone(self) -> str | None:
-        """The time zone of a timestamp; None for one without, and for other types."""
+        """The time zone of a timestamp; None if it has none, and for other types."""
         match = TIMESTAMP.fullmatch(self.name)
         return match[2] if match else None
 
@@ -102,24 +104,24 @@ class Type(NamedTuple):
 
     @property
     def is_nested(self) -> bool:
-        """Whether it holds values of other types."""
+        """True if it holds values of other types."""
         return self.kind in (Kind.LIST, Kind.STRUCT)
 
     def __str__(self) -> str:
         return self.name
 
 
-#: Of results that are dictionaries or lists: their JSON text. The guest makes it, and the host
-# does not parse it.
+#: The type of results that are dictionaries or lists: JSON text. The guest makes it, and the host
+#: does not parse it in SQL.
 JSON: Final = Type("json", Kind.TEXT, RowType.TEXT)
 
 
 class Parameter(NamedTuple):
-    """A parameter of a UDF. A null argument for one that is not nullable makes the result null
-    without calling the function.
+    """A parameter of a UDF.
 
-    ``position`` counts from 1; 0 where it has none. ``shape`` says what instances a scalar function
-    gets; see udfvm/types/records.py.
+    A null argument for a parameter that is not nullable makes the result null without a call of the
+    function. ``position`` counts from 1; 0 if it has none. ``shape`` describes the instances that a
+    scalar function gets; see udfvm/types/records.py.
     """
 
     name: str
@@ -131,7 +133,7 @@ class Parameter(NamedTuple):
 
 
 class ResultType(NamedTuple):
-    """The result of a UDF. Nullable: the function may return None."""
+    """The type of a UDF's result. ``nullable``: the function may return None."""
 
     type: Type
     nullable: bool
@@ -212,10 +214,10 @@ def _nested_arrow_type(nested: Nested) -> pa.DataType:
 
 @functools.cache
 def named(name: str) -> Type:
-    """The type of a name, or of one of its aliases: ``"double"``, ``"float64"``, ``"timestamp[ms,
-    tz=UTC]"``, ``"list<float64>"``.
+    """Returns the type of a name or of one of its aliases: ``"double"``, ``"float64"``,
+    ``"timestamp[ms, tz=UTC]"``, ``"list<float64>"``.
 
-    Raises ValueError for a name that is no supported type.
+    Raises ValueError for a name that is not a supported type.
     """
     name = name.strip()
     name = _ALIASES.get(name, name)
@@ -235,7 +237,7 @@ def named(name: str) -> Type:
 
 def _held(name: str) -> str:
     held = named(name)
-    if held.kind is Kind.NULL:  # any number of them takes no byte of a reply
+    if held.kind is Kind.NULL:  # a tiny reply could claim any number of nulls
         raise ValueError(
             "lists and structs cannot hold values of type null; use another type, whose values may"
             " be null"
@@ -244,10 +246,10 @@ def _held(name: str) -> str:
 
 
 def declared(specification: object) -> Type:
-    """The type of an entry of ``input_types`` or of ``output_type``: a pyarrow type, a name, or a
-    Python type.
+    """Returns the type of an entry of ``input_types`` or of ``output_type``: a pyarrow type, a
+    name, or a Python type.
 
-    Raises ValueError for anything else.
+    Raises ValueError for any other object.
     """
     if isinstance(specification, str):
         return named(specification)
@@ -268,9 +270,7 @@ def declared(specification: object) -> Type:
 
 
 def _check_field_names(type_: Any) -> None:
-    """Raises ValueError where the name of a field would be read as something else in the name of
-    the type.
-    """
+    """Raises ValueError for a field whose name would change the meaning of the type's name."""
     for index in range(type_.num_fields):
         check_field_name(type_.field(index).name)
         _check_field_names(type_.field(index).type)

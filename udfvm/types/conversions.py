@@ -1,11 +1,12 @@
-"""The conversions of values: which types go where, in and out, on the host and in guests.
-``CONVERSIONS`` decides, for every way; ``array_conversions`` does it for arrays.
+"""The conversions of values: which types convert to which, in and out, on the host and in guests.
+``CONVERSIONS`` decides for all of them. ``array_conversions`` converts arrays.
 
 The build copies both modules into the guest, so they import nothing else of udfvm.
 
-Nothing is lost in a conversion that was not asked for. An integer is a float where that is exactly
-the integer; a time has another unit where it is a whole number of it. A float becomes the nearest
-of a narrower type, for that is what declaring ``float`` means, but never infinite.
+A conversion that was not asked for loses nothing. An integer becomes a float only if the float is
+exactly the integer. A time changes its unit only if it is a whole number of the new one. A float
+becomes the nearest float of a narrower type, since declaring ``float`` means that, but never an
+infinite one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 
 class Rule(enum.Enum):
-    """What becomes of the values of a type where another is declared."""
+    """What happens to the values of a type if another is declared."""
 
     EXACT = "all"
     CHECKED = "each is checked"
@@ -27,8 +28,8 @@ class Rule(enum.Enum):
 
 
 class Loss(ValueError):
-    """Values that cannot be of the declared type without loss. ``row`` is the first of them, where
-    that is known.
+    """Values that cannot have the declared type without loss. ``row`` is the first of them, if it
+    is known.
     """
 
     def __init__(self, message: str, row: int | None = None) -> None:
@@ -37,11 +38,11 @@ class Loss(ValueError):
 
 
 class Refused(TypeError):
-    """Values of a type that the declared one does not take."""
+    """Values of a type that does not convert to the declared one."""
 
 
 class Conversion(NamedTuple):
-    """An entry of the table: from a family of types to one, how, and what is checked of each
+    """An entry of the table: from a family of types to another, the rule, and the check of each
     value.
     """
 
@@ -52,8 +53,8 @@ class Conversion(NamedTuple):
 
 
 _INTEGER: Final = re.compile(r"(u?)int(8|16|32|64)")
-TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")  # the unit, the zone
-# Bits of the integers that a float has exactly.
+TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")  # unit and time zone
+# Bits of the integers that a float represents exactly.
 _WIDTHS: Final = {
     "halffloat": 11,
     "float": 24,
@@ -96,8 +97,8 @@ _DECLARED: Final = (
 
 
 def family(name: str) -> str:
-    """The family of a type, by its name as pyarrow prints it; ``other`` for types that cannot be
-    declared.
+    """Returns the family of a type by its name, as pyarrow prints it; ``other`` for types that
+    cannot be declared.
     """
     if name in _FAMILIES:
         return _FAMILIES[name]
@@ -107,7 +108,7 @@ def family(name: str) -> str:
 
 
 def integer_range(name: str) -> tuple[int, int]:
-    """Smallest and largest value of an integer type."""
+    """Returns the smallest and largest value of an integer type."""
     match = _INTEGER.fullmatch(name)
     if match is None:
         raise ValueError(f"{name} is not an integer type")
@@ -177,15 +178,15 @@ _TABLE: Final = {(each.found, each.declared): each for each in CONVERSIONS}
 
 
 def rule(found: str, declared: str) -> Rule:
-    """What becomes of values of a type where another is declared, both by name. Of lists and
-    structs what they hold decides.
+    """Returns what happens to values of a type if another is declared, both by name. For lists and
+    structs the types in them decide.
     """
     conversion = _TABLE.get((family(found), family(declared)))
     return Rule.REFUSED if conversion is None else conversion.rule(found, declared)
 
 
 def markdown() -> str:
-    """The table for the documentation."""
+    """Returns the table for the documentation."""
     lines = ["| from | to | which values |", "| --- | --- | --- |"]
     for each in CONVERSIONS:
         if each.found != "null":
@@ -200,10 +201,10 @@ def markdown() -> str:
 
 
 def exact_float(value: Any, name: str) -> float:
-    """A number as a float of a type: integers exactly, floats as the nearest, which is not
-    infinite. Raises Loss.
+    """Returns a number as a float of a type: exactly for integers, the nearest finite one for
+    floats. Raises Loss.
     """
-    if hasattr(value, "dtype"):  # numpy compares its integers with floats as floats
+    if hasattr(value, "dtype"):  # numpy converts its integers to floats to compare them with floats
         value = value.item()
     try:
         real = float(value)
@@ -228,15 +229,15 @@ def _nearest_float32(real: float) -> float:
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value is one of pandas' words for null."""
+    """Returns True for the values that pandas uses for null."""
     kind = type(value)
     return kind.__name__ in ("NaTType", "NAType") and kind.__module__.startswith("pandas")
 
 
 def short(value: object) -> str:
-    """How a value looks, in few characters."""
+    """Returns a short repr of a value."""
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001 - a value of somebody else's class, or an integer of too many digits
+    except Exception:  # noqa: BLE001 - the value's class may fail, and so do integers of too many digits
         return f"a value of type {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,5 +1,5 @@
-"""Names of types that hold others, lists and structs, as pyarrow prints them: ``list<item:
-double>``, ``struct<x: double, y: string>``.
+"""Names of lists and structs, as pyarrow prints them: ``list<item: double>``, ``struct<x: double,
+y: string>``.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _DEEPEST: Final = 32
 
 
 class Field(NamedTuple):
-    """A field of a struct, or what a list holds."""
+    """A field of a struct, or the element of a list."""
 
     name: str
     type: str
 
 
 class Nested(NamedTuple):
-    """A type that holds others, taken apart by one level. ``size`` is the length of lists of a
-    fixed one.
+    """A type that holds others, parsed by one level. ``size`` is the length of lists of a fixed
+    one.
     """
 
     container: str
@@ -38,11 +38,11 @@ class Nested(NamedTuple):
 
 
 def take_apart(name: str) -> Nested | None:
-    """A type by its name; None where that is not the name of a list or struct.
+    """Parses the name of a type by one level; returns None unless it is a list or struct.
 
-    What a list holds may be named or not (``list<double>``), and is named ``item`` here, whatever
-    it was. Raises ValueError for a name that begins as one of those and does not end so, and for
-    fields without a name, of one name, or of one with any of ``<>[]:,``.
+    The element of a list may have a name or not (``list<double>``); the result always names it
+    ``item``. Raises ValueError for a name with unbalanced brackets, and for fields without a name,
+    with the same name, or with a name that has any of ``<>[]:,``.
 
     >>> take_apart("struct<at: timestamp[us, tz=UTC], path: list<string>>").fields
     (Field(name='at', type='timestamp[us, tz=UTC]'), Field(name='path', type='list<string>'))
@@ -60,7 +60,7 @@ def take_apart(name: str) -> Nested | None:
             f"{name!r} is not a type: write a list of a fixed size as"
             " fixed_size_list<item: double>[3]"
         )
-    if size is not None and int(size) == 0:  # any number of them takes no room in a reply
+    if size is not None and int(size) == 0:  # a tiny reply could claim any number of them
         raise ValueError(f"{name!r} is not a type: lists of a fixed size hold at least one value")
     fields = tuple(_field(name, part, container) for part in split_at_commas(inner))
     if container == "struct":
@@ -73,7 +73,7 @@ def take_apart(name: str) -> Nested | None:
 
 
 def check_field_name(name: str) -> str:
-    """The name, where a field can have it. Raises ValueError."""
+    """Returns the name. Raises ValueError if a field cannot have it."""
     if not _FIELD_NAME.fullmatch(name):
         raise ValueError(
             f"{name!r} cannot be the name of a field: names contain none of <>[]:, and no space at"
@@ -92,8 +92,8 @@ def _field(whole: str, part: str, container: str) -> Field:
 
 
 def at_colon(part: str) -> tuple[str, str, str]:
-    """A name, the colon behind it, and a type: a colon in a time zone or in brackets is none.
-    Without a name the type is last.
+    """Splits a part into a name, a colon and a type. A colon in a time zone or in brackets does not
+    count. Without a name it returns the type last.
     """
     head = re.split(r"[<\[]", part, maxsplit=1)[0]
     if ":" not in head:
@@ -102,7 +102,7 @@ def at_colon(part: str) -> tuple[str, str, str]:
 
 
 def split_at_commas(inner: str) -> list[str]:
-    """What is between the commas that are in no brackets. Raises ValueError where one closes that
+    """Splits text at the commas outside of brackets. Raises ValueError for a closing bracket that
     was not opened.
     """
     parts, depth, begin = [], 0, 0

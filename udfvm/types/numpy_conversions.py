@@ -1,12 +1,12 @@
-"""Arrays of numpy and of Python objects as Arrow's, on the host and in guests: each value is what
-it would be alone.
+"""Conversions of numpy arrays and Python objects to Arrow, on the host and in guests. Each value
+converts as it would alone.
 
-pyarrow guesses what objects have in common, and converts some to it with loss. Of numpy's types it
-ignores steps (``datetime64[10ms]`` counts milliseconds to it), wraps days that no ``date32`` has,
-and cuts text at its first NUL.
+pyarrow guesses a common type of objects, and converts some to it with loss. It ignores the steps of
+numpy's types (it reads ``datetime64[10ms]`` as milliseconds), wraps days that ``date32`` does not
+have, and cuts text at its first NUL.
 
-The build copies this beside ``conversions``, so it imports nothing else of udfvm, and numpy not at
-all.
+The build copies this module beside ``conversions`` into the guest, so it imports nothing else of
+udfvm, and numpy not at all.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _PLAIN: Final = {
 }
 _STEPS: Final = re.compile(r"datetime64\[\d+")
 _NUMBERS: Final = "biuf"
-_DAYS: Final = 2**31  # that a date32 has in each direction
+_DAYS: Final = 2**31  # the range of date32 in each direction
 
 
 def from_numpy(values: Any, declared: Any) -> Any:
-    """A numpy array of one dimension, of no objects, as Arrow has it, perhaps in chunks.
-    ``declared`` says what times count.
+    """Returns a one-dimensional numpy array, not of objects, as an Arrow array, perhaps in chunks.
+    ``declared`` gives the unit of times.
 
-    Raises Refused for types of numpy that Arrow has not, Loss for values.
+    Raises Refused for numpy types that Arrow does not have, and Loss for values.
     """
     import pyarrow as pa
 
@@ -55,9 +55,9 @@ def from_numpy(values: Any, declared: Any) -> Any:
         and declared.tz is not None
         and pa.types.is_timestamp(array.type)
     ):
-        return array.view(pa.timestamp(array.type.unit, tz=declared.tz))  # numpy's times are UTC
+        return array.view(pa.timestamp(array.type.unit, tz=declared.tz))  # times in numpy are UTC
     if pa.types.is_date64(declared) and array.type == pa.timestamp("ms"):
-        return array.view(declared)  # numpy has no dates of milliseconds: whole days are
+        return array.view(declared)  # numpy has no dates of milliseconds, but whole days are such
     return array
 
 
@@ -66,7 +66,7 @@ def _from_texts(values: list[Any], type_: Any) -> Any:
 
     try:
         return pa.array(values, type_)
-    except ValueError:  # a surrogate
+    except ValueError:  # a lone surrogate
         for row, value in enumerate(values):
             try:
                 pa.array([value], type_)
@@ -83,8 +83,8 @@ def _check_times(values: Any) -> None:
     if str(values.dtype) != "datetime64[D]":
         return
     days = values.view("int64")
-    days = days.filled(0) if hasattr(days, "filled") else days  # of a masked array
-    wrong = ((days < -_DAYS) | (days >= _DAYS)) & (days != -(2**63))  # which is NaT
+    days = days.filled(0) if hasattr(days, "filled") else days  # masked arrays have it
+    wrong = ((days < -_DAYS) | (days >= _DAYS)) & (days != -(2**63))  # the minimum is NaT
     if wrong.any():
         row = int(wrong.argmax())
         raise Loss(f"{days[row]} days since 1970 are no date32[day]", row)
@@ -94,9 +94,10 @@ def _check_times(values: Any) -> None:
 
 
 def from_objects(values: list[Any], declared: Any) -> Any:
-    """Python values as an array of the declared type, where all are plainly of it; None where one
-    is not, or is something else that may stand for one: then each is to be converted alone. pyarrow
-    sees only values of which it has no two opinions.
+    """Returns Python values as an array of the declared type, or None if each value must be
+    converted alone: because one does not clearly have that type.
+
+    pyarrow gets only values that it converts in one way.
     """
     import pyarrow as pa
 
@@ -131,13 +132,13 @@ def _are_plain(values: list[Any], type_: Any) -> bool:
         flat = list(itertools.chain.from_iterable(value for value in values if value is not None))
         return _are_plain(flat, type_.value_type)
     if pa.types.is_float32(type_):
-        return kinds <= {"float"}  # of an integer it is to be exactly that, of a float the nearest
+        return kinds <= {"float"}  # integers convert exactly, floats to the nearest
     return kinds <= _PLAIN.get(family(str(type_)), set())
 
 
 def _wide(type_: Any) -> Any:
-    """The type with nulls and numbers of all widths: what is narrower is left to ``convert``, which
-    checks it.
+    """Returns the type with nulls and with numbers of the largest width. ``convert`` checks
+    narrower types.
     """
     import pyarrow as pa
 
@@ -155,7 +156,7 @@ def _wide(type_: Any) -> Any:
 
 
 def _of_arrays(values: list[Any], declared: Any) -> Any:
-    """Lists that are numpy arrays of numbers, all of one type, as an array; None for others."""
+    """Returns numpy arrays of numbers, all of one type, as an array of lists; None for others."""
     import pyarrow as pa
 
     held = [value for value in values if value is not None]

@@ -1,9 +1,9 @@
 """Classes that stand for structs: a ``TypedDict``, a dataclass, a ``typing.NamedTuple``.
 
-A *shape* says what a value of a nested type becomes in the guest, where that is no plain dictionary
-or list: None for what is; ``("list", shape)``; ``("record", make, {field: (shape, optional)})``,
-where ``make`` is the class, or ``dict``, and a null in an optional field stands for its default. It
-is of builtins alone, for it travels (guest/runtimes/python/_udfvm_records.py).
+A *shape* describes what a value of a nested type becomes in the guest. It is None for a plain
+dictionary or list; ``("list", shape)``; or ``("record", make, {field: (shape, optional)})``, where
+``make`` is the class or ``dict``, and a null in an optional field stands for its default. A shape
+consists of builtins only, because it is shipped (guest/runtimes/python/_udfvm_records.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Shape = tuple[Any, ...] | None
 
 
 class RecordField(NamedTuple):
-    """A field of such a class. Optional: it may be left out."""
+    """A field of such a class. ``optional``: it may be left out."""
 
     name: str
     annotation: Any
@@ -25,7 +25,7 @@ class RecordField(NamedTuple):
 
 
 def is_record(annotation: object) -> bool:
-    """Whether an annotation is a class that stands for a struct."""
+    """Returns True if an annotation is a class that stands for a struct."""
     return typing.is_typeddict(annotation) or _is_instance_class(annotation)
 
 
@@ -37,10 +37,10 @@ def _is_instance_class(annotation: object) -> bool:
 
 
 def fields_of(cls: Any) -> list[RecordField]:
-    """The fields of a class that stands for a struct, in order.
+    """Returns the fields of a class that stands for a struct, in order.
 
-    Raises ValueError where an annotation cannot be evaluated, and for a dataclass that is not made
-    of its fields alone.
+    Raises ValueError for an annotation that cannot be evaluated, and for a dataclass that cannot be
+    made from its fields.
 
     >>> class Point(NamedTuple):
     ...     x: float
@@ -76,7 +76,7 @@ def _is_not_required(hint: Any) -> bool:
 
 
 def _of_key(hint: Any) -> Any:
-    """What ``Required[T]`` and ``NotRequired[T]`` are of."""
+    """Returns the type in ``Required[T]`` and ``NotRequired[T]``."""
     if typing.get_origin(hint) in (typing.Required, typing.NotRequired):
         return typing.get_args(hint)[0]
     return hint
@@ -110,8 +110,8 @@ def _dataclass_fields(cls: Any, hints: Mapping[str, Any]) -> list[RecordField]:
 
 
 def as_mapping(value: Any) -> Any:
-    """The fields of an instance of a dataclass or ``NamedTuple``, by name; other values as they
-    are.
+    """Returns the fields of an instance of a dataclass or ``NamedTuple`` by name; other values
+    unchanged.
     """
     cls = type(value)
     if isinstance(value, tuple) and hasattr(cls, "_fields"):
@@ -123,7 +123,7 @@ def as_mapping(value: Any) -> Any:
 
 
 def plain_value(value: Any) -> Any:
-    """A value with all instances in it, in lists and mappings too, as dictionaries.
+    """Returns a value with all instances in it, also in lists and mappings, as dictionaries.
 
     >>> class Point(NamedTuple):
     ...     x: float
@@ -139,7 +139,7 @@ def plain_value(value: Any) -> Any:
 
 
 def classes_in(shape: Shape) -> list[type]:
-    """The classes that a shape makes instances of."""
+    """Returns the classes whose instances a shape makes."""
     if shape is None:
         return []
     if shape[0] == "list":

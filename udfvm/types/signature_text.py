@@ -13,7 +13,7 @@ from udfvm.types.signatures import Signature
 
 MAX_PARAMETERS: Final = 32
 
-# For the types that compiled code takes.
+# The types that compiled code takes.
 STORAGE_NAMES: Final = {
     protocol.STORAGE_BOOL: "bool",
     protocol.STORAGE_INT8: "int8",
@@ -32,12 +32,12 @@ STORAGE_NAMES: Final = {
     protocol.STORAGE_BYTES64: "large_binary",
 }
 _STORAGES: Final = {name: number for number, name in STORAGE_NAMES.items()}
-# Types by name, behind the slots.
+# Types whose names follow the slots.
 _NESTED: Final = {
     protocol.STORAGE_STRUCT: Kind.STRUCT,
     protocol.STORAGE_LIST: Kind.LIST,
 }
-# What those may hold.
+# The types that those may hold.
 _HELD: Final = {
     *_STORAGES,
     "date32[day]",
@@ -57,13 +57,13 @@ _SHORT_NAMES: Final = {
 
 
 def parse_signature(name: str, text: str) -> Signature:
-    """A signature as text, ``"(a: f64, b: i64?) -> text?"``; names of parameters may be left out,
-    ``?`` allows null.
+    """Parses a signature such as ``"(a: f64, b: i64?) -> text?"``.
 
-    Types are those of ``udfvm.h`` (``i8`` ... ``i64``, ``u8`` ... ``u64``, ``f32``, ``f64``,
-    ``bool``, ``text``, ``blob``), and dates and timestamps by pyarrow's names, which are integers
-    in the code; for WebAssembly also lists and structs of these, ``list<f64>`` and ``struct<x: f64,
-    tags: list<text>>``, ``large_string`` and ``large_binary``. Raises SignatureError.
+    Parameters need no names. ``?`` allows null. Types are those of ``udfvm.h`` (``i8`` ... ``i64``,
+    ``u8`` ... ``u64``, ``f32``, ``f64``, ``bool``, ``text``, ``blob``), and dates and timestamps by
+    pyarrow's names, which are integers in the code. WebAssembly also has lists and structs of
+    these, ``list<f64>`` and ``struct<x: f64, tags: list<text>>``, ``large_string`` and
+    ``large_binary``. Raises SignatureError.
 
     >>> signature = parse_signature("score", "(f64, distance: f64?) -> f64")
     >>> [(each.name, str(each.type), each.nullable) for each in signature.parameters]
@@ -86,7 +86,7 @@ def parse_signature(name: str, text: str) -> Signature:
 
 
 def _long_name(short: str) -> str:
-    """The name of a type whose name, or those of types in it, may be short."""
+    """Returns pyarrow's name of a type that is written with short names."""
     nested = take_apart(short)
     if nested is None:
         return _SHORT_NAMES.get(short, short)
@@ -109,8 +109,9 @@ def _type(name: str, text: str) -> tuple[Type, bool]:
 
 
 def storage_of(name: str, type_: Type) -> int:
-    """The number of how values of a type are stored. ``name`` is the function's. Raises
-    SignatureError for a type that compiled code does not take.
+    """Returns the number of a type's storage. ``name`` is the function's.
+
+    Raises SignatureError for a type that compiled code does not support.
     """
     if type_.kind in (Kind.DATE, Kind.DATETIME):
         return _STORAGES["int32" if type_.name == "date32[day]" else "int64"]
@@ -143,8 +144,9 @@ def _check_held(name: str, type_: str) -> None:
 def made_signature(
     name: str, parameters: list[tuple[str, Type, bool]], result: Type, result_nullable: bool
 ) -> Signature:
-    """A signature of parameters with names, types and whether they may be null. Raises
-    SignatureError.
+    """Returns a signature of parameters, given by name, type and whether they may be null.
+
+    Raises SignatureError.
     """
     if len(parameters) > MAX_PARAMETERS:
         raise SignatureError(

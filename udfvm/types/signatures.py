@@ -1,4 +1,4 @@
-"""Signatures of functions: what annotations and declared types say of their parameters and
+"""Signatures of Python functions: what annotations and declared types say about parameters and
 results.
 """
 
@@ -39,8 +39,8 @@ _VARIADIC: Final = 0x04 | 0x08  # co_flags of functions with *args or **kwargs
 
 
 class Signature(NamedTuple):
-    """Parameters and result of a UDF, and what makes the Python signature that binds arguments to
-    them.
+    """The parameters and result of a UDF. ``python`` returns the Python signature that binds
+    arguments.
     """
 
     parameters: tuple[Parameter, ...]
@@ -59,12 +59,11 @@ def signature_of(
     nested: bool = True,
     hints: Mapping[str, object] | None = None,
 ) -> Signature:
-    """Reads the signature of a function that is to be a UDF. Raises SignatureError.
+    """Reads the signature of a function that becomes a UDF. Raises SignatureError.
 
-    ``hints`` are its annotations, evaluated, where they are known.
-    ``output_only``: whatever its result is annotated, ``output_type`` is the result. ``nested``: a
-    result annotated ``list[T]`` or as a ``TypedDict`` is a list or struct, where those have a type,
-    and not JSON.
+    ``hints`` are its evaluated annotations, if they are known. With ``output_only`` the result is
+    ``output_type``, whatever the annotation is. With ``nested`` a result annotated ``list[T]`` or
+    as a ``TypedDict`` is a list or struct if all parts have a type; otherwise it is JSON.
     """
     _refuse_async(function, name)
     names = _parameter_names(function, name)
@@ -96,8 +95,8 @@ def signature_of(
 
 
 def refuse_generators(function: Callable[..., object], name: str) -> None:
-    """Raises SignatureError for functions whose result is never what they are declared to
-    return.
+    """Raises SignatureError for generators and coroutines: their result never has the declared
+    type.
     """
     if getattr(getattr(_annotated(function), "__code__", None), "co_flags", 0) & _GENERATOR:
         raise SignatureError(
@@ -116,10 +115,11 @@ def _refuse_async(function: Callable[..., object], name: str) -> None:
 
 
 def _parameter_names(function: Callable[..., object], name: str) -> list[str]:
-    """Names of the parameters. Raises SignatureError for those that cannot be passed by position.
+    """Returns the names of the parameters. Raises SignatureError for those that cannot be passed by
+    position.
 
-    Ordinary functions are read from their code, which is all that ``inspect`` would do: its import
-    takes longer than a call.
+    Ordinary functions are read from their code, as ``inspect`` would do it: importing that takes
+    longer than a call.
     """
     plain = (
         type(function) is types.FunctionType
@@ -145,7 +145,7 @@ def _python_signature(function: Callable[..., object], name: str) -> inspect.Sig
             f"UDF {name!r}: {error}; wrap it in a function with named parameters"
         ) from error
     bound: Mapping[str, object] = {}
-    # What it passes by keyword is no parameter any more.
+    # An argument that a partial passes by keyword is no parameter any more.
     if isinstance(function, functools.partial):
         bound = function.keywords
         signature = signature.replace(
@@ -165,8 +165,8 @@ def _python_signature(function: Callable[..., object], name: str) -> inspect.Sig
 
 
 def _annotated(function: Any) -> Any:
-    """The function whose annotations are those of a callable: that of a ``functools.partial``,
-    ``__call__`` of an object.
+    """Returns the function that has the annotations of a callable: that of a ``functools.partial``,
+    or ``__call__`` of an object.
     """
     while isinstance(function, functools.partial):
         function = function.func
@@ -176,7 +176,7 @@ def _annotated(function: Any) -> Any:
 
 
 def hints_of(function: Callable[..., object], name: str) -> dict[str, object]:
-    """The annotations of a function, evaluated. Raises SignatureError."""
+    """Returns the evaluated annotations of a function. Raises SignatureError."""
     target = _annotated(function)
     if hasattr(target, "__wrapped__"):
         import inspect
@@ -188,7 +188,7 @@ def hints_of(function: Callable[..., object], name: str) -> dict[str, object]:
     for variable, cell in zip(free, closure, strict=False):
         try:
             local[variable] = cell.cell_contents
-        except ValueError:  # not assigned yet: the name of the function that is being decorated
+        except ValueError:  # an empty cell: the function that is being decorated has no value yet
             continue
     if not getattr(target, "__annotations__", None):
         return {}
@@ -261,7 +261,7 @@ _ELEMENTS: Final = {
 def _combine(
     name: str, where: str, annotation: Annotation, given: Type | None, option: str, vectorized: bool
 ) -> Type:
-    """The type of a parameter or of the result. Raises SignatureError."""
+    """Returns the type of a parameter or of the result. Raises SignatureError."""
     annotated, container = annotation.type, annotation.container
     if container is not None and not vectorized:
         raise SignatureError(
@@ -286,8 +286,8 @@ def _combine(
 
 
 def _json_result(annotation: object, nested: bool) -> ResultType | None:
-    """The result that ``dict``, ``list[...]``, or either ``| None`` stands for, with ``nested``
-    only where what it holds has no type; None for other annotations.
+    """Returns the JSON result that ``dict``, ``list[...]``, or either ``| None`` stands for; None
+    for other annotations. With ``nested`` it is JSON only if a part has no type.
     """
     union = typing.get_origin(annotation) in (Union, types.UnionType)
     alternatives = typing.get_args(annotation) if union else (annotation,)

@@ -1,7 +1,7 @@
 """The core, ``libudfvm.so``, for Python: thin objects around the C interface of ``core/api.h``.
 
-Everything here may be used from several threads, a VM by one at a time. The interpreter's lock is
-released while a VM runs.
+Several threads may use everything here, a VM one at a time. The interpreter's lock is released
+while a VM runs.
 """
 
 from __future__ import annotations

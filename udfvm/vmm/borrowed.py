@@ -1,12 +1,13 @@
-"""Replies handed out without a copy: while one is in use, its VM stays out of the pool.
+"""Borrowed replies, which are handed out without a copy. While one is in use, its VM stays out of
+the pool.
 
-Only the part of a reply that its user needs is borrowed. The user may write to it: the core takes
+Only the part of a reply that its user needs is borrowed. The user may write to it: the core treats
 it as written (``udfvm_vm_borrow``).
 
-Who drops the last view of a reply puts its VM back, as who frees large memory pays for that: the
-next call then finds the VM whose memory is in the processor's caches, and there are no more VMs
-than replies in use. That may be in a garbage collection: the core takes no lock there that its
-caller may hold.
+The thread that drops the last view of a reply restores its VM, just as freeing large memory is paid
+by the thread that frees it. So the next call finds a VM whose memory is in the processor's caches,
+and there are no more VMs than replies in use. The last view may be dropped in a garbage collection:
+the core takes no lock there that its caller may hold.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from udfvm.vmm._core import ffi, lib
 if TYPE_CHECKING:
     from udfvm.vmm.vm import VM
 
-MIN_BYTES: Final = 1 << 20  # a smaller reply is copied sooner than borrowed
+MIN_BYTES: Final = 1 << 20  # a smaller reply is copied faster than borrowed
 MAX_VMS: Final = 4
 
 
@@ -31,18 +32,18 @@ class BorrowedReplies:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of VMs whose replies are in use."""
         return len(self._borrowed)
 
     def takes(self, length: int) -> bool:
-        """Whether a reply of so many bytes is to be borrowed."""
+        """Returns True if a reply of this size should be borrowed."""
         return length >= MIN_BYTES and len(self._borrowed) < self._max_vms
 
     def borrow(self, vm: VM, begin: int, length: int) -> memoryview | None:
-        """A part of the VM's reply. The VM is no longer the caller's: it goes back to the pool when
-        nobody views the part any more.
+        """Borrows a part of the VM's reply. The VM no longer belongs to the caller: it goes back to
+        the pool when the last view of the part is gone.
 
-        None where it cannot be borrowed; then the VM is still the caller's.
+        Returns None if the part cannot be borrowed. Then the VM still belongs to the caller.
         """
         data = lib.udfvm_vm_borrow(vm._handle, begin, length, vm._error)
         if not data:
@@ -54,6 +55,6 @@ class BorrowedReplies:
             borrowed.discard(number)
 
         part = ffi.gc(ffi.cast("char *", data), put_back, length)
-        vm._handle = vm._held = ffi.NULL  # from here on the part holds it
+        vm._handle = vm._held = ffi.NULL  # the part holds it from now on
         borrowed.add(number)
         return memoryview(ffi.buffer(part, length))

@@ -1,5 +1,5 @@
-"""What the core calls in Python: file access of guests, host functions, what guests print, and the
-question whether a signal ends a call.
+"""Callbacks of the core in Python: file access of guests, host functions, output of guests, and
+whether a signal ends a call.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from udfvm.vmm._core import ffi, lib
 
 
 class Files(Protocol):
-    """Read-only files for guests. Paths are absolute; methods raise OSError, whose ``errno`` the
-    guest gets.
+    """Read-only files for guests. Paths are absolute. Methods raise OSError, and the guest gets its
+    ``errno``.
     """
 
     def open(self, path: bytes) -> tuple[int, os.stat_result]:
-        """Opens a regular file or directory: a handle and its status."""
+        """Opens a regular file or directory. Returns a handle and its status."""
 
     def stat(self, path: bytes, follow: bool) -> os.stat_result:
-        """Status of a path."""
+        """Returns the status of a path."""
 
     def read_into(self, handle: int, offset: int, buffer: memoryview) -> int:
-        """Reads into the buffer; bytes read, 0 at the end."""
+        """Reads into the buffer. Returns the bytes read; 0 at the end."""
 
     def close(self, handle: int) -> None:
         """Closes a handle."""
 
     def list(self, path: bytes) -> list[tuple[bytes, int, int]]:
-        """Entries of a directory, in an order that does not change: name, inode, type (as in
+        """Returns the entries of a directory, in a stable order: name, inode, type (as in
         ``dirent.d_type``).
         """
 
     def readlink(self, path: bytes) -> bytes:
-        """Target of a symbolic link."""
+        """Returns the target of a symbolic link."""
 
 
 class BoundFiles(NamedTuple):
-    """``struct udfvm_files *`` and what keeps its context alive."""
+    """``struct udfvm_files *`` and the objects that keep its context alive."""
 
     structure: Any
     context: Any
@@ -67,8 +67,8 @@ def bind_files(files: Files | None) -> BoundFiles | None:
 
 
 def _failed(_kind: object, exception: BaseException, _traceback: object) -> int:
-    """The result of a callback that raised. What is no error of files is a signal handler's: it
-    ends the call.
+    """Returns the result of a callback that raised. An exception that is not an OSError comes from
+    a signal handler: it ends the call.
     """
     if isinstance(exception, OSError):
         return -(exception.errno or errno.EIO)
@@ -150,13 +150,13 @@ class HostServer(Protocol):
     """Functions of the host that guests may call."""
 
     def call(self, name: bytes, arguments: bytes) -> bytes | None:
-        """The reply to arguments that the guest wrote; None where there is no such function. What
-        it raises ends the guest's call.
+        """Calls a host function with arguments that the guest wrote. Returns the reply; None if
+        there is no such function. An exception ends the guest's call.
         """
 
 
 class BoundHostFunctions(NamedTuple):
-    """``struct udfvm_host_functions *`` and what keeps its context alive."""
+    """``struct udfvm_host_functions *`` and the objects that keep its context alive."""
 
     structure: Any
     context: Any
@@ -178,8 +178,8 @@ _LONGEST_FAILURE: Final = 255
 
 
 class _HostFailure(threading.local):
-    """What a host function raised during a call of this thread, until the call has ended and raises
-    it.
+    """The exception of a host function in a call of this thread, until the call has ended and
+    raises it.
     """
 
     exception: BaseException | None = None
@@ -189,17 +189,17 @@ _host_failure: Final = _HostFailure()
 
 
 def take_host_failure() -> BaseException | None:
-    """What ended the call that the core reports as ended by a host function."""
+    """Returns the exception that ended the call, if the core reports a host function."""
     exception, _host_failure.exception = _host_failure.exception, None
     return exception
 
 
-def _say(exception: BaseException, failure: Any) -> None:
-    """Writes what was raised to the room for a text of 255 bytes."""
+def _write_text(exception: BaseException, failure: Any) -> None:
+    """Writes the text of an exception into a buffer for 255 bytes."""
     name = type(exception).__name__
     try:
         text = f"{name}: {exception}"
-    except Exception:  # noqa: BLE001 - of a class of the program's, whose texts fail
+    except Exception:  # noqa: BLE001 - the text of the program's own exception may fail
         text = name
     said = text.encode("utf-8", "replace")[:_LONGEST_FAILURE]
     ffi.memmove(failure, said + b"\0", len(said) + 1)
@@ -216,7 +216,7 @@ def udfvm_python_host_call(
         )
     except BaseException as exception:  # noqa: BLE001 - it ends the call, which raises it
         _host_failure.exception = exception
-        _say(exception, failure)
+        _write_text(exception, failure)
         return -2  # UDFVM_HOST_FUNCTION_FAILED
     if answer is None:
         return -1  # UDFVM_NO_HOST_FUNCTION
@@ -231,7 +231,7 @@ Printed = list[tuple[int, bytes]]  # streams, 1 and 2, and what was written to e
 
 
 class BoundLog(NamedTuple):
-    """``struct udfvm_log_sink *`` and what keeps its context alive."""
+    """``struct udfvm_log_sink *`` and the objects that keep its context alive."""
 
     structure: Any
     context: Any
@@ -243,8 +243,8 @@ class BoundLog(NamedTuple):
 
 
 def bind_log(take: Callable[[Printed], object]) -> BoundLog:
-    """Makes callable by the core what takes what a guest prints, at the end of each exchange. What
-    it raises fails the call.
+    """Makes a sink callable by the core. It takes what a guest prints, at the end of each exchange.
+    An exception fails the call.
     """
     context = ffi.new_handle(take)
     values = {"context": context, "take": ffi.addressof(lib, "udfvm_python_log_beside")}
@@ -252,7 +252,7 @@ def bind_log(take: Callable[[Printed], object]) -> BoundLog:
 
 
 class _Output(threading.local):
-    """What the guest of a failed call of this thread printed, until an exception says it."""
+    """The output of a failed call of this thread, until an exception takes it."""
 
     text = b""
 
@@ -261,9 +261,7 @@ _output: Final = _Output()
 
 
 def take_output() -> bytes:
-    """What the guest of the call that just failed on this thread had printed, both streams in
-    order.
-    """
+    """Returns the output of the call that just failed on this thread, both streams in order."""
     text, _output.text = _output.text, b""
     return text
 
@@ -284,11 +282,11 @@ def udfvm_python_log(context: Any, log: Any, failed: int, failure: Any) -> int:
             ffi.from_handle(context)(printed)
     except BaseException as exception:  # noqa: BLE001 - it fails the call, which raises it
         _host_failure.exception = exception
-        _say(exception, failure)
+        _write_text(exception, failure)
         failed = 1
         return -1
     finally:
-        _output.text = text if failed else b""  # now: calls made meanwhile had output of their own
+        _output.text = text if failed else b""  # only now: calls made meanwhile set it, too
     return 0
 
 
@@ -296,7 +294,7 @@ def udfvm_python_log(context: Any, log: Any, failed: int, failure: Any) -> int:
 
 
 class _Interruption(threading.local):
-    """What a signal handler raised during a call of this thread, until the call has ended and
+    """The exception of a signal handler in a call of this thread, until the call has ended and
     raises it.
     """
 
@@ -307,7 +305,7 @@ _interruption: Final = _Interruption()
 
 
 def take_interruption() -> BaseException | None:
-    """What ended the call that the core reports as interrupted."""
+    """Returns the exception that ended the call, if the core reports an interruption."""
     exception, _interruption.exception = _interruption.exception, None
     return exception
 
@@ -319,8 +317,9 @@ def _interrupted(_kind: object, exception: BaseException, _traceback: object) ->
 
 @ffi.def_extern(onerror=_interrupted)
 def udfvm_python_interrupted() -> int:
-    """A signal interrupted a call. Handlers of Python run as soon as Python code does, which is
-    here: one that raises ends the call, and so does one that raised in a callback before.
+    """The interrupt hook of the core. Python runs signal handlers when Python code runs next, which
+    is here. An exception of a handler ends the call, and so does one of a handler in an earlier
+    callback.
     """
     return int(_interruption.exception is not None)
 

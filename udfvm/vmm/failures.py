@@ -1,4 +1,4 @@
-"""The exceptions for what the core reports in ``struct udfvm_error``."""
+"""The exceptions for failures that the core reports in ``struct udfvm_error``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _thread = threading.local()
 
 
 def thread_error() -> Any:
-    """This thread's ``struct udfvm_error``."""
+    """Returns this thread's ``struct udfvm_error``."""
     try:
         return _thread.error
     except AttributeError:
@@ -27,7 +27,7 @@ def thread_error() -> Any:
 
 def exception(error: Any, udf: str | None = None, row: int | None = None) -> BaseException:
     message = ffi.string(error.message).decode("utf-8", "replace")
-    # Always: or their frames would stay alive.
+    # Both in any case: otherwise their frames would stay alive.
     interruption, cause = take_interruption(), take_host_failure()
     if interruption is not None and error.code in (
         errors.Code.INTERRUPTED,
@@ -37,7 +37,7 @@ def exception(error: Any, udf: str | None = None, row: int | None = None) -> Bas
     if cause is not None and (
         not isinstance(cause, Exception) or isinstance(cause, errors.ProtocolError)
     ):
-        return cause  # Ctrl-C in a host function; arguments that are not what the function takes
+        return cause  # Ctrl-C in a host function, or arguments of the wrong types
     failure = errors.from_core(
         error.code,
         message,
@@ -53,9 +53,7 @@ def exception(error: Any, udf: str | None = None, row: int | None = None) -> Bas
 
 
 def exception_at(address: int, udf: str, row: int | None = None) -> BaseException:
-    """The exception for the ``struct udfvm_error`` at an address, which C code of this process
-    filled.
-    """
+    """Returns the exception for a ``struct udfvm_error`` that C code of this process filled."""
     return exception(ffi.cast("struct udfvm_error *", address), udf, row)
 
 

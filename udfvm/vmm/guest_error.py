@@ -1,4 +1,4 @@
-"""``struct udfvm_guest_error``: an exception of the guest, in the guest's words."""
+"""``struct udfvm_guest_error``: an exception of the guest, in the guest's own words."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from udfvm.vmm.callbacks import take_output
 
 _HEADER: Final = struct.Struct("<IIIIq")
 _PLACES: Final = struct.Struct("<QQ")
-# Bytes kept of type, message and traceback: together no more than guest_text.MAX_LENGTH. The
-# extension keeps as much (report.c).
+# Bytes kept of type, message and traceback: together at most guest_text.MAX_LENGTH. The extension
+# has the same limits (report.c).
 _MAX_LENGTHS: Final = (256, 20 << 10, 43 << 10)
 _KEEP: Final = ("", LINES, LINES)
 _SHORT: Final = 256 << 10
@@ -22,8 +22,8 @@ _Failure = TypeVar("_Failure", bound=BaseException)
 
 
 def add_output(failure: _Failure) -> _Failure:
-    """The failure of a call of this thread, with what its guest printed."""
-    text = take_output()  # what is left of an SQL statement's failure goes, too
+    """Adds the guest's output to the failure of a call of this thread."""
+    text = take_output()  # also clears the output of an SQL statement's failure
     if (
         text
         and isinstance(failure, errors.CallError)
@@ -39,11 +39,13 @@ def parse(
     first_row: int = 0,
     rows: int | None = None,
 ) -> errors.CallError:
-    """The exception that a reply with status ERROR describes. A reply that makes no sense gives a
-    ProtocolError.
+    """Returns the exception that a reply with status ERROR describes.
 
-    The call's batch had so many ``rows`` (None: not known), from ``first_row`` on of what the
-    caller passed; a row index that is not of the batch is not believed.
+    A reply that is not valid gives a ProtocolError.
+
+    ``rows`` is the number of rows in the call's batch (None: not known), and ``first_row`` the
+    index of its first row in all that the caller passed. A row index outside of the batch is
+    ignored.
 
     >>> reply = _HEADER.pack(10, 3, 0, 0, 7) + b"ValueErrorodd"
     >>> print(parse(reply, "score"))
@@ -72,9 +74,7 @@ def _parsed(
 
 
 def excerpt(reply: memoryview) -> bytes:
-    """A copy of a reply with status ERROR, of which no more is copied than ``parse`` looks at,
-    however long it is.
-    """
+    """Returns a copy of a reply with status ERROR, of only the bytes that ``parse`` reads."""
     if len(reply) <= _SHORT:
         return bytes(reply)
     *lengths, signal, row = _HEADER.unpack_from(reply)

@@ -1,4 +1,4 @@
-"""Sealed images, mapped, and what the headers of their files say."""
+"""Sealed images, mapped, and the headers of their files."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from udfvm.vmm.private_files import open_private
 
 
 class Image:
-    """A sealed image, mapped. Closed with its last user; ``close`` gives up this object's
+    """A sealed image, mapped. It is closed with its last user. ``close`` drops this object's
     reference.
     """
 
     def __init__(self, handle: Any, base: Image | None) -> None:
         self._handle = ffi.gc(handle, lib.udfvm_image_close)
         self.base = base
-        self.path: Path | None = None  # of its file, where it was opened by one
+        self.path: Path | None = None  # of its file, if it was opened by path
 
     @classmethod
     def open(cls, path: Path, base: Image | None = None) -> Image:
-        """Opens a base image of the cache, or with ``base`` a layer of it, and checks it, unless
-        that was done before.
+        """Opens a base image of the cache, or with ``base`` a layer of it. Checks it unless that
+        was done before.
 
-        Raises FileNotFoundError, CacheError where the file is not to be used, ImageError where it
-        is damaged or foreign.
+        Raises FileNotFoundError, CacheError if the file must not be used, and ImageError if it is
+        damaged or foreign.
         """
         error = thread_error()
         directory, name = os.fsencode(path.parent), os.fsencode(path.name)
@@ -41,8 +41,8 @@ class Image:
         return image
 
     def verify(self) -> None:
-        """Checks the content against its checksum, reading all of it. Raises ImageError where it is
-        damaged.
+        """Checks the content against its checksum, which reads all of it. Raises ImageError if it
+        is damaged.
         """
         error = thread_error()
         if lib.udfvm_image_verify(self._handle, error):
@@ -55,7 +55,7 @@ class Image:
 
     @property
     def metadata(self) -> bytes:
-        """What was stored with the image."""
+        """The metadata stored with the image."""
         length = ffi.new("size_t *")
         data = lib.udfvm_image_metadata(self._handle, length)
         return bytes(ffi.buffer(data, length[0]))
@@ -68,7 +68,7 @@ class Image:
 
     @property
     def pages(self) -> int:
-        """Stored pages of 4 KiB."""
+        """The number of stored pages of 4 KiB."""
         return int(self._statistics().pages)
 
     def _statistics(self) -> Any:
@@ -77,13 +77,13 @@ class Image:
         return statistics
 
     def close(self) -> None:
-        """Gives up this object's reference. VMs and layers keep theirs."""
+        """Drops this object's reference. VMs and layers keep theirs."""
         ffi.release(self._handle)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """The metadata of an image file, without opening (and checking) the image. Empty where the file
-    has none to read.
+    """Returns the metadata of an image file without opening and checking the image; empty if they
+    cannot be read.
     """
     import json
 
@@ -100,8 +100,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def read_identity(path: Path) -> tuple[bytes, bytes] | None:
-    """The digests of an image and of its base (zeros for one that is a base), by the header alone;
-    None where the file is none.
+    """Returns the digests of an image and of its base (zeros for a base image) from the header;
+    None if the file is not an image.
     """
     header = ffi.new("struct udfvm_image_location *")
     descriptor = open_private(path)

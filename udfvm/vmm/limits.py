@@ -1,4 +1,4 @@
-"""The limits of calls, as the core takes them."""
+"""Limits of calls, as the core takes them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from udfvm.vmm.callbacks import BoundHostFunctions, BoundLog
 def core_limits(
     limits: Limits, host_functions: BoundHostFunctions | None = None, log: BoundLog | None = None
 ) -> Any:
-    """``struct udfvm_limits *`` for some limits; to be made once and used for many calls. Host
-    functions and log must outlive it.
+    """Returns ``struct udfvm_limits *``, to be made once and used for many calls. Host functions
+    and log must outlive it.
     """
     return ffi.new(
         "struct udfvm_limits *",

@@ -1,4 +1,4 @@
-"""Work on bytes that the core does: hashes, and copies of megabytes."""
+"""Work on bytes in the core: hashes, and copies of megabytes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from udfvm.vmm._core import ffi, lib
 
 
 def sha256(*parts: bytes) -> bytes:
-    """SHA-256 of the parts, one after the other: ``hashlib`` would load a whole library of
-    cryptography for it.
+    """Returns the SHA-256 of concatenated parts. ``hashlib`` would load a large cryptography
+    library.
     """
     state, digest = ffi.new("struct udfvm_sha256 *"), ffi.new("uint8_t[32]")
     lib.udfvm_sha256_start(state)
@@ -20,8 +20,9 @@ def sha256(*parts: bytes) -> bytes:
 
 
 def copy(target: memoryview, source: memoryview) -> None:
-    """Copies bytes to writable memory of the same length, megabytes on two processors. The
-    interpreter's lock is released meanwhile.
+    """Copies bytes to writable memory of the same length, megabytes with two threads.
+
+    The interpreter's lock is released meanwhile.
 
     >>> target = bytearray(4)
     >>> copy(memoryview(target), memoryview(b"1234"))
@@ -36,5 +37,5 @@ def copy(target: memoryview, source: memoryview) -> None:
 
 
 def address_of(structure: Any) -> int:
-    """The address of a structure, for C code of this process."""
+    """Returns the address of a structure, for C code of this process."""
     return int(ffi.cast("uintptr_t", structure))

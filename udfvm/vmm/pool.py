@@ -1,4 +1,4 @@
-"""The core's pool: VMs of one base image, taken for calls and given back."""
+"""The core's pool: VMs of one base image that calls take and give back."""
 
 from __future__ import annotations
 
@@ -15,22 +15,20 @@ from udfvm.vmm.image import Image
 from udfvm.vmm.vm import VM, copied
 from udfvm.vmm.windows import Windows
 
-_CAPACITY: Final = 256  # bytes that replies to rows mostly fit in
+_CAPACITY: Final = 256  # bytes: most replies to rows fit
 
 _thread = threading.local()
 
 
 class _PoolReply(NamedTuple):
-    """A ``struct udfvm_pool_reply`` and a view of its output, of ``_CAPACITY``
-    bytes.
-    """
+    """A ``struct udfvm_pool_reply`` and a view of its output, of ``_CAPACITY`` bytes."""
 
     reply: Any
     output: Any
 
 
 def _taken_reply() -> _PoolReply:
-    """This thread's reply. Taken, until it is put back: signal handlers and host functions make
+    """Takes this thread's reply until it is put back: signal handlers and host functions make
     calls, too.
     """
     kept: _PoolReply | None = getattr(_thread, "reply", None)
@@ -57,8 +55,8 @@ class Pool:
         keep: int = 8,
         crowded: Callable[[], None] | None = None,
     ) -> None:
-        """``wait``: seconds for which ``take`` waits; ``keep``: idle VMs that stay open;
-        ``crowded`` is called where several are in use.
+        """``wait``: seconds that ``take`` waits. ``keep``: idle VMs that stay open. ``crowded`` is
+        called when several VMs are in use.
         """
         error = thread_error()
         self._bound = bind_files(files)
@@ -71,7 +69,7 @@ class Pool:
         self.base = base
         self.limit = limit
         self.wait_ns = int(wait * 1e9)
-        self.vms_out = 0  # about so many are in use
+        self.vms_out = 0  # approximate number of VMs in use
         self._crowded = crowded
         self._borrowed = BorrowedReplies(limit)
         lib.udfvm_pool_set_idle(self._handle, keep)
@@ -90,13 +88,13 @@ class Pool:
         udf: str,
         part: Callable[[memoryview], slice | None],
     ) -> tuple[int, memoryview, bool]:
-        """A whole call with the request in ``vm.input``, after which the VM goes back. Returns the
-        status and the reply, or, and then True, the part of it that is all that the caller needs:
-        ``part`` is asked.
+        """Makes a whole call with the request in ``vm.input``, and gives the VM back. Returns the
+        status and the reply; or, with True, the part of the reply that the caller needs, which
+        ``part`` finds.
 
-        What is large is not copied: it is the guest's memory, which forked children inherit, and
-        the VM, which does not run meanwhile, goes back when the last view of it is gone. No more
-        than a few VMs of a pool are borrowed from at a time.
+        A large reply is not copied: it is the guest's memory, which forked children inherit. The
+        VM, which does not run meanwhile, goes back when the last view of the reply is gone. Only a
+        few VMs of a pool have borrowed replies at a time.
         """
         try:
             reply = vm.call(request, None, limits, udf, length)
@@ -113,19 +111,19 @@ class Pool:
                 self.vms_out -= 1
                 self.attend(self.vms_out)
             else:
-                # One copy, which numpy may let its user write to.
+                # One copy: numpy lets its user write to it.
                 data = memoryview(bytearray(reply.data[begin:end]))
             return reply.status, data, found is not None
         finally:
             self.give(vm)
 
     def take(self, image: Image, windows: Windows | None = None, timeout_ns: int = 0) -> VM:
-        """A VM at the sealed state of ``image``; with ``windows``, one that has these and is closed
-        when it is given back.
+        """Takes a VM at the sealed state of ``image``. With ``windows`` the VM has these windows,
+        and is closed when it is given back.
 
-        Waits while all are busy, then raises BusyError. Raises PoolClosedError. A wait counts for
-        the deadline of the VM's next call, which may take ``timeout_ns`` (0: any time): past it,
-        CallTimeoutError.
+        Waits while all are busy, then raises BusyError. Raises PoolClosedError. The wait counts for
+        the deadline of the VM's next call, which may take ``timeout_ns`` (0: no deadline); past it,
+        CallTimeoutError is raised.
         """
         vm = VM(
             ffi.NULL,
@@ -145,14 +143,16 @@ class Pool:
         return vm
 
     def attend(self, count: int) -> None:
-        """A call found so many VMs in use: there will be idle ones to close, or to shrink."""
+        """Notes that a call found many VMs in use: idle ones may have to be closed or shrunk
+        later.
+        """
         self.vms_out = count
         if self._crowded is not None:
             self._crowded()
 
     def give(self, vm: VM) -> None:
-        """Returns a VM, if it was not returned or borrowed from. It is restored if it was not, and
-        destroyed if that fails.
+        """Returns a VM that was not returned or borrowed from. Restores it if needed, and destroys
+        it if that fails.
         """
         if vm._handle:
             self.vms_out -= 1
@@ -163,10 +163,11 @@ class Pool:
     def fresh_call(
         self, image: Image, request: int, payload: bytes, limits: Any, udf: str | None = None
     ) -> tuple[int, bytes]:
-        """A whole call on any VM: taken, called, its reply copied out, restored and given back.
+        """Makes a whole call on any VM: takes, calls, copies the reply, restores and gives back.
         Returns the status and the reply.
 
-        This is the shortest way to a call: after an exit everything that Python touches is cold.
+        This is the fastest way to call: after an exit, everything that Python touches is out of the
+        processor's caches.
         """
         error, taken = thread_error(), _taken_reply()
         reply, output = taken
@@ -199,7 +200,7 @@ class Pool:
 
     @contextmanager
     def vm(self, image: Image) -> Iterator[VM]:
-        """A VM for the length of a ``with`` block."""
+        """Takes a VM for a ``with`` block."""
         vm = self.take(image)
         try:
             yield vm
@@ -211,29 +212,29 @@ class Pool:
         lib.udfvm_pool_trim(self._handle, keep)
 
     def trim_old(self, keep: int, seconds: float) -> int:
-        """Closes VMs that were idle for so long, but for the ``keep`` used last. Returns how many
-        are idle then.
+        """Closes VMs that were idle for this time, except the ``keep`` most recently used. Returns
+        the number of idle VMs then.
         """
         live, idle = self.pool_statistics()
         self.vms_out = live - idle
         return int(lib.udfvm_pool_trim_old(self._handle, keep, int(seconds * 1e9)))
 
     def shrink_old(self, seconds: float) -> int:
-        """VMs that were idle for so long give back what memory calls left. Returns how many have
-        such memory still, or will have.
+        """Makes VMs that were idle for this time give memory of earlier calls back. Returns the
+        number of VMs that still have such memory, or will have it.
         """
         return (
             int(lib.udfvm_pool_shrink_old(self._handle, int(seconds * 1e9))) + self._borrowed.count
         )
 
     def pool_statistics(self) -> tuple[int, int]:
-        """How many VMs there are, and how many of these are idle."""
+        """Returns the numbers of VMs and of idle VMs."""
         statistics = ffi.new("struct udfvm_pool_statistics *")
         lib.udfvm_pool_statistics(self._handle, statistics)
         return statistics.live, statistics.idle
 
     def close(self) -> None:
-        """Closes idle VMs, and those in use when they are given back. No more are taken: who waits
-        for one gets PoolClosedError.
+        """Closes idle VMs, and those in use when they are given back. No more are taken, and
+        waiting calls raise PoolClosedError.
         """
         lib.udfvm_pool_shut(self._handle)

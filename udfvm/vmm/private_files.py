@@ -1,4 +1,4 @@
-"""Files that nobody but this user and root can have put where they are."""
+"""Files that nobody but this user and root can have put in their place."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from udfvm.vmm.failures import file_exception, thread_error
 
 
 def open_private(path: Path, flags: int = os.O_RDONLY) -> int:
-    """A descriptor of a regular file that nobody but this user and root can have put there. Does
-    not wait, nor follow a link.
+    """Returns a descriptor of a regular file that nobody but this user and root can have put in its
+    place. It neither waits nor follows a link.
 
     Raises FileNotFoundError, and CacheError, which says what is wrong and what to do.
     """
@@ -25,7 +25,7 @@ def open_private(path: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def open_private_directory(path: Path) -> int:
-    """The same, of a directory."""
+    """Does the same for a directory."""
     error = thread_error()
     descriptor = lib.udfvm_private_open(os.fsencode(path), ffi.NULL, os.O_RDONLY, error)
     if descriptor < 0:

@@ -1,4 +1,4 @@
-"""What ``/dev/kvm`` is on this host."""
+"""The ``/dev/kvm`` of this host."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from udfvm.vmm.failures import exception, thread_error
 
 
 class System(NamedTuple):
-    """What ``/dev/kvm`` is here."""
+    """What KVM offers on this host."""
 
     kvm_api_version: int
     is_pvm: bool
@@ -21,7 +21,7 @@ class System(NamedTuple):
 
 
 def probe() -> System:
-    """Looks at ``/dev/kvm``. Raises KVMUnavailableError or KVMPermissionError."""
+    """Examines ``/dev/kvm``. Raises KVMUnavailableError or KVMPermissionError."""
     system, error = ffi.new("struct udfvm_system *"), thread_error()
     if lib.udfvm_system_probe(system, error):
         raise exception(error)
@@ -37,7 +37,9 @@ def probe() -> System:
 
 
 def measure_exits(count: int) -> list[float]:
-    """Microseconds of so many exits from a minimal VM: the least that a call can cost here."""
+    """Returns the microseconds of exits from a minimal VM: the lowest cost that a call can have
+    here.
+    """
     samples, error = ffi.new("double[]", count), thread_error()
     if lib.udfvm_measure_exits(samples, count, error):
         raise exception(error)

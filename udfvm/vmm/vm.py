@@ -1,4 +1,4 @@
-"""A micro-VM: calls, their replies, and the way from a boot to the seal."""
+"""A micro-VM: its calls and replies, and booting it until it is sealed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from udfvm.vmm.limits import core_limits
 
 
 def copied(data: Any, status: int) -> bytes:
-    """A reply, copied out of guest memory; of an error's what there is to say of it."""
+    """Returns a copy of a reply in guest memory; of an error's, only the bytes that are used."""
     if status:
         return excerpt(memoryview(data))
     return bytes(data)
 
 
 class Reply(NamedTuple):
-    """What a guest completed with. ``data`` is guest memory, valid until the VM is used again; the
-    guest does not run meanwhile.
+    """The reply of a guest. ``data`` is guest memory. It is valid until the VM is used again, and
+    the guest does not run meanwhile.
     """
 
     status: int
@@ -46,7 +46,7 @@ class Statistics(NamedTuple):
 
 
 class VM:
-    """A micro-VM on loan from a pool, or opened by itself."""
+    """A micro-VM that was taken from a pool, or opened by itself."""
 
     __slots__ = ("_error", "_files", "_handle", "_held", "_image", "_reply")
 
@@ -64,7 +64,7 @@ class VM:
 
     @classmethod
     def open(cls, image: Image, files: Files | None = None) -> VM:
-        """A VM of its own, outside any pool. Close it."""
+        """Opens a VM outside of any pool. The caller must close it."""
         error = thread_error()
         bound = bind_files(files)
         handle = lib.udfvm_vm_open(image._handle, bound.structure if bound else ffi.NULL, error)
@@ -85,10 +85,10 @@ class VM:
         udf: str | None = None,
         length: int | None = None,
     ) -> Reply:
-        """One exchange: begins a call, or goes on with the one that was not restored.
+        """Makes one exchange: it begins a call, or continues one whose VM was not restored.
 
-        ``data`` None means that the request, ``length`` bytes, was written to what ``input`` gave.
-        Raises the exceptions of a failed call; restore the VM then.
+        With ``data`` None the request is the ``length`` bytes written to ``input``. Raises the
+        exceptions of a failed call; the VM must be restored then.
         """
         code = self._run(request, data, limits, length)
         if code:
@@ -125,7 +125,9 @@ class VM:
         udf: str | None = None,
         length: int | None = None,
     ) -> tuple[int, bytes]:
-        """A whole call: exchange, reply copied out, restore. Returns the status and the reply."""
+        """Makes a whole call: exchange, copy of the reply, restore. Returns the status and the
+        reply.
+        """
         reply = self._reply
         code = self._run(request, data, limits, length)
         failure = exception(self._error, udf) if code else None
@@ -147,11 +149,11 @@ class VM:
         return int(lib.udfvm_vm_input_capacity(self._handle))
 
     def input(self, size: int) -> memoryview:
-        """So many bytes of the input window, to write a request in place: every byte of what is
-        sent then, and at most these.
+        """Returns part of the input window, for writing a request in place: every byte that is
+        sent, and at most these.
 
-        They count as written from now on, whatever comes of it: the next call finds nothing of
-        them. Not to be used after the call.
+        The bytes count as written from now on, whatever happens: the next call finds nothing of
+        them. They must not be used after the call.
         """
         address = lib.udfvm_vm_input(self._handle, size, self._error)
         if not address:
@@ -159,12 +161,12 @@ class VM:
         return memoryview(ffi.buffer(address, size))
 
     def log(self) -> str:
-        """What the guest wrote in the last exchange, be it that it failed."""
+        """Returns what the guest wrote in the last exchange, even if that failed."""
         reply = self._reply
         return visible(ffi.buffer(reply.log, reply.log_length)) if reply.log_length else ""
 
     def restore(self) -> None:
-        """Back to the sealed state."""
+        """Restores the sealed state."""
         if lib.udfvm_vm_restore(self._handle, self._error):
             raise exception(self._error)
 
@@ -179,13 +181,13 @@ class VM:
             raise exception(self._error)
 
     def seal_report(self) -> SealReport:
-        """What the guest kernel counted until its seal."""
+        """Returns what the guest kernel counted until its seal."""
         info = lib.udfvm_vm_seal_info(self._handle)
         unknown = {info.unknown[i].number: info.unknown[i].count for i in range(info.unknown_count)}
         return SealReport(info.memory_used, info.syscalls, info.trapped, unknown)
 
     def statistics(self) -> Statistics:
-        """The VM's counters."""
+        """Returns the VM's counters."""
         statistics = ffi.new("struct udfvm_vm_statistics *")
         lib.udfvm_vm_statistics(self._handle, statistics)
         return Statistics(
@@ -198,7 +200,7 @@ class VM:
         )
 
     def close(self) -> None:
-        """Destroys the VM. Not for VMs of a pool."""
+        """Destroys the VM. It must not belong to a pool."""
         handle, self._handle = self._handle, ffi.NULL
         lib.udfvm_vm_close(handle)
 
@@ -215,8 +217,8 @@ class VM:
 
 
 class SealReport(NamedTuple):
-    """What the guest kernel counted: bytes of memory in use, system calls served, how many of them
-    by a trap, and those answered with ENOSYS, by number.
+    """The counters of the guest kernel: bytes of memory in use; system calls served; how many of
+    them by a trap; and those answered with ENOSYS, by number.
     """
 
     memory_used: int
@@ -234,9 +236,10 @@ def boot(
     limits: Limits,
     scratch: int = 0,
 ) -> tuple[VM, str]:
-    """Boots a program up to its seal. Returns the VM, to be sealed and closed, and what it logged.
+    """Boots a program until it seals. Returns the VM, which the caller seals and closes, and its
+    log.
 
-    Raises BuildError with the log where the program does not get there.
+    Raises BuildError, with the log, if the program does not seal.
     """
     error = thread_error()
     config = ffi.new(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Windows(NamedTuple):
-    """Bytes of the input window, of the output window, and of scratch."""
+    """Bytes of the input window, of the output window, and of the scratch area."""
 
     input: int
     output: int

@@ -1,6 +1,7 @@
-"""What the host has and a micro-VM has not: where an exception comes of that, what to do instead.
+"""Advice for exceptions that are due to what the host has and a micro-VM does not have.
 
-Nothing is known here of the host, so what is said holds whether or not it has the file or package.
+The guest knows nothing of the host, so the advice holds whether or not the host has the file or
+package.
 """
 
 from __future__ import annotations
@@ -58,21 +59,21 @@ _STARTERS: Final = frozenset(
 _NO_DATABASE: Final = "unable to open database file"
 _MAX_CHAIN: Final = 16
 
-stored = False  # the function is one of a database
+stored = False  # True for a function that is stored in a database
 
 
 def of(exception: BaseException) -> str:
-    """A line that explains an exception, or what it comes of; empty where there is none. It raises
-    nothing.
+    """Returns a line that explains an exception or one of its causes; empty if there is none to
+    give. It never raises.
     """
     try:
         return next(filter(None, map(_advice, _chain(exception))), "")
-    except BaseException:  # noqa: BLE001 - the user's classes take part
+    except BaseException:  # noqa: BLE001 - code of the user's classes runs
         return ""
 
 
 def _chain(exception: BaseException | None) -> Iterator[BaseException]:
-    """An exception and those that it comes of; URLError keeps its own in an attribute."""
+    """Yields an exception and its causes. URLError keeps its cause in an attribute."""
     for _ in range(_MAX_CHAIN):
         if exception is None:
             return
@@ -102,7 +103,7 @@ def _advice(exception: BaseException) -> str:
 
 
 def _is_variable(exception: BaseException) -> bool:
-    """Whether an exception is of an environment variable that is not there."""
+    """Returns True if an exception is about a missing environment variable."""
     getter = type(os.environ).__getitem__.__code__
     return isinstance(exception, KeyError) and _raised_by(exception) is getter
 
@@ -113,7 +114,7 @@ def _starts_process(exception: BaseException) -> bool:
 
 
 def _raised_by(exception: BaseException) -> CodeType | None:
-    """The code that an exception was raised in."""
+    """Returns the code that raised an exception."""
     frame: Any = exception.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next

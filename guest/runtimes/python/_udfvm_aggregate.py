@@ -50,11 +50,11 @@ class Aggregate:
             else:
                 self._take_rows()
             return STATUS_OK, self._answer(number, answer)
-        except BaseException as exception:  # noqa: BLE001 - whatever the class raises is its caller's
+        except BaseException as exception:  # noqa: BLE001 - the caller gets whatever the class raises
             return report(exception, self._row)
 
     def run(self, rows: Sequence[Sequence[Any]]) -> None:
-        """The value of a group of its own, for warming up."""
+        """Computes the value of a group of its own, for warming up."""
         group = self._class()
         for row in rows:
             group.step(*row)
@@ -80,7 +80,7 @@ class Aggregate:
         return group
 
     def _each(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """The method, with clocks and randomness of its own for each row where the call is
+        """Returns the method, with clocks and randomness of its own for each row if the call is
         deterministic.
         """
         if not self._deterministic:
@@ -117,7 +117,7 @@ class Aggregate:
     def _take_few(
         self, numbers: list[int], inverses: list[bool | None], arguments: list[list[Any]]
     ) -> None:
-        """The rows between two values of a window: not worth sorting out."""
+        """Takes the rows between two values of a window, too few to sort by group."""
         for self._row, (number, inverse, *row) in enumerate(
             zip(numbers, inverses, *arguments, strict=True)
         ):  # noqa: B020
@@ -157,7 +157,7 @@ class Aggregate:
 
 
 def _restore(instance: Any, state: Any) -> None:
-    """The opposite of object.__getstate__, as copyreg has it."""
+    """Does the opposite of object.__getstate__, as copyreg does."""
     if hasattr(instance, "__setstate__"):
         instance.__setstate__(state)
         return

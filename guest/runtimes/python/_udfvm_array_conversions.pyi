@@ -1,4 +1,4 @@
-"""The host's udfvm/types/array_conversions.py, of which the build puts a copy beside the agent."""
+"""The host's udfvm/types/array_conversions.py. The build copies it beside the agent."""
 
 import pyarrow as pa
 

@@ -1,5 +1,5 @@
-"""Batches of fixed layout as pyarrow arrays: requests as views of the input window, results from an
-array's buffers.
+"""Column batches as pyarrow arrays: requests as views of the input window, and results from the
+buffers of an array.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from _udfvm_nested_batch import from_json, to_json
 
 _Buffers = tuple[int, object, object, object]
 
-_NOT_BY_ONE_CAST: Final = {"date32[day]": pa.int32()}  # int64 becomes a date by way of int32
+_NOT_BY_ONE_CAST: Final = {"date32[day]": pa.int32()}  # int64 is cast to int32, and that to a date
 
 
 def view(buffers: tuple[int, int, int, int] | None, declared: pa.DataType, rows: int) -> pa.Array:
-    """A column of a request, as the declared type."""
+    """Returns a column of a request as the declared type."""
     if buffers is None:
         return pa.nulls(rows, declared)
     kind = pa.type_for_alias(column_type(str(declared)))
@@ -45,7 +45,7 @@ def view(buffers: tuple[int, int, int, int] | None, declared: pa.DataType, rows:
 
 
 def column_buffers(column: pa.Array) -> _Buffers | list[Any]:
-    """A result, for Columns.write()."""
+    """Returns the buffers of a result, for ColumnBatch.write()."""
     if not len(column):
         return []
     stored = (
@@ -65,7 +65,7 @@ def arguments(
     names: Sequence[str],
     rows: int,
 ) -> list[pa.Array]:
-    """The columns of a request. What is raised names the argument."""
+    """Returns the columns of a request. Errors name the argument."""
     columns = []
     for position, (each, declared, name) in enumerate(zip(buffers, types, names, strict=True), 1):
         try:
@@ -94,7 +94,7 @@ def vectorized_columns(
     result: str,
     parameters: Sequence[str],
 ) -> Callable[[], tuple[int, int]]:
-    """What answers COLUMNS for a vectorised function."""
+    """Returns what answers COLUMNS for a vectorised function."""
     slots = tuple(argument_slot(str(type_), True) for type_ in schema.types)
     columns = _udfvm_agent.ColumnBatch(slots, (result_slot(result, True),))
 

@@ -1,4 +1,4 @@
-"""Puts together what udfvm/load/reductions.py took apart."""
+"""Makes objects again that udfvm/load/reductions.py took apart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def cached(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Ca
 def cached_property(
     function: Callable[[Any], Any], name: str | None
 ) -> functools.cached_property[Any]:
-    """A property that a class has under a name already."""
+    """Returns a property that a class already has under a name."""
     made = functools.cached_property(function)
     made.attrname = name
     return made

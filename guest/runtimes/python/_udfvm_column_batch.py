@@ -1,6 +1,6 @@
-"""Batches of fixed layout (struct udfvm_columns): how each declared type is stored in them.
+"""Column batches (struct udfvm_columns): how they store each declared type.
 
-They have five types only: what is narrower, and dates and times, travel as int64, float32 as
+They have five types only. Narrower integers, dates and times are stored as int64, and float32 as
 double.
 """
 
@@ -26,7 +26,7 @@ _FLOAT: Final = struct.Struct("<f")
 
 
 def column_type(name: str) -> str:
-    """The type that stands for a declared type in columns."""
+    """Returns the type that stores a declared type in columns."""
     if name in ("bool", "double"):
         return name
     if name == "float":
@@ -37,7 +37,7 @@ def column_type(name: str) -> str:
 
 
 def argument_slots(parameters: Parameters) -> tuple[Slot, ...]:
-    """Slots of parameters. Errors name the argument."""
+    """Returns the slots of parameters. Errors name the argument."""
     return tuple(map(argument_slot, parameters.types, parameters.nullable, parameters.labels))
 
 
@@ -75,7 +75,7 @@ def result_slot(name: str, nullable: bool) -> Slot:
 
 
 def _narrowing(name: str) -> Callable[[Any], Any] | None:
-    """What makes a value of 64 bits one of a narrower type; None for types that are none."""
+    """Returns the conversion of a value of 64 bits to a narrower type; None for other types."""
     if name == "float":
         return _to_float32
     match = _NARROW.fullmatch(name)
@@ -93,7 +93,7 @@ def _narrowing(name: str) -> Callable[[Any], Any] | None:
 
 
 def _to_float32(value: float) -> float:
-    """The nearest, of an argument."""
+    """Rounds an argument to the nearest float of 32 bits."""
     try:
         rounded: float = _FLOAT.unpack(_FLOAT.pack(value))[0]
     except OverflowError:
@@ -104,7 +104,7 @@ def _to_float32(value: float) -> float:
 def scalar_columns(
     function: Callable[..., object], signature: Signature
 ) -> Callable[[], tuple[int, int]]:
-    """What answers COLUMNS for a scalar function."""
+    """Returns what answers COLUMNS for a scalar function."""
     slots = argument_slots(signature.parameters)
     columns = _udfvm_agent.ColumnBatch(slots, ())
     callee = _udfvm_agent.ScalarFunction(
@@ -114,7 +114,7 @@ def scalar_columns(
     def answer() -> tuple[int, int]:
         try:
             return STATUS_OK, columns.map(callee, 0)
-        except BaseException as exception:  # noqa: BLE001 - whatever the function raises is its caller's
+        except BaseException as exception:  # noqa: BLE001 - the caller gets whatever the function raises
             return report(exception, columns.row)
 
     return answer

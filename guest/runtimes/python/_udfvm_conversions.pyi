@@ -1,4 +1,4 @@
-"""The host's udfvm/types/conversions.py, of which the build puts a copy beside the agent."""
+"""The host's udfvm/types/conversions.py. The build copies it beside the agent."""
 
 class Loss(ValueError):
     row: int | None

@@ -1,6 +1,7 @@
-"""``udfvm`` as a function's own modules find it in a micro-VM: what declares functions leaves them
-as they are, for a UDF that another one calls is the function itself there. Nothing else of it
-works.
+"""The module ``udfvm`` in a micro-VM, for user modules that import it.
+
+Declaring functions return their functions unchanged: a UDF that another one calls is the plain
+function there. Nothing else of the module works.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any
 
 
 def udf(function: Any = None, /, **_: Any) -> Any:
-    """The function itself."""
+    """Returns the function itself, or a decorator that does."""
     return function if function is not None else lambda each: each
 
 
@@ -18,7 +19,7 @@ aggregate = udf
 
 
 class Absent:
-    """What is not there, until it is called."""
+    """A placeholder for everything else of ``udfvm``. A call of it raises."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,10 +1,10 @@
-"""To the program a call is what a forked child is: it finds all that was sealed, in another
+"""Makes a call look like a forked child to the program: it finds the sealed state, in another
 process. What libraries do in a child, they do here.
 
-Most of it is done once, right before the seal, so that every call finds it done: the program forks,
-and goes on as the child. Locks are new then, and generators that notice a fork are marked to be
-seeded. What a library registered to be run in children and nothing else is likely to seed something
-at once, and runs at the beginning of each call.
+Most of it is done once, right before the seal, so that every call finds it done: the program forks
+and goes on as the child. Its locks are new then, and generators that notice a fork are marked for
+seeding. A library that registered a handler for children only, and none for the parent, probably
+seeds a generator in it: such handlers run at the beginning of each call.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _in_each_call: list[Callable[[], object]] = []
 
 
 def watch() -> None:
-    """From now on takes note of what is registered."""
+    """Notes handlers that are registered from now on."""
     os.register_at_fork = _noting
 
 
@@ -39,14 +39,14 @@ def _noting(*, before: Any = None, after_in_child: Any = None, after_in_parent: 
 
 
 def become_child() -> Callable[[], object] | None:
-    """Forks. Returns what is to be run at the beginning of each call; None: nothing."""
+    """Forks. Returns what must run at the beginning of each call; None if nothing must."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of other threads, with which it fails
+        warnings.simplefilter("ignore")  # a fork with other threads warns, and fails below
         try:
             _udfvm_agent.become_child()
             os.fork()
         except OSError:
-            pass  # a thread goes on in the image, which no child would have
+            pass  # a thread goes on in the image, although a child would not have it
     return _run_in_each_call if _in_each_call else None
 
 
@@ -54,5 +54,5 @@ def _run_in_each_call() -> None:
     for function in _in_each_call:
         try:
             function()
-        except Exception:  # noqa: BLE001 - as in a fork, of which it is reported and no more
+        except Exception:  # noqa: BLE001 - a fork only reports it, too
             sys.excepthook(*sys.exc_info())

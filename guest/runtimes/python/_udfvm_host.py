@@ -1,5 +1,5 @@
-"""Host functions, as the body of a UDF sees them: ordinary functions whose calls leave the
-micro-VM.
+"""Host functions in the body of a UDF: they look like ordinary functions, and calls of them leave
+the micro-VM.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from _udfvm_types import python_bool
 
 
 class HostFunction:
-    """A function of the host. Arguments must be of the declared types; None for a parameter that
-    allows none gives None without a call.
+    """A function of the host. Arguments must have the declared types. None for a parameter that
+    does not allow it gives None without a call.
     """
 
     def __init__(self, description: dict[str, Any]) -> None:
@@ -128,12 +128,12 @@ _functions: Final[dict[str, HostFunction]] = {}
 
 
 def install(descriptions: list[dict[str, Any]]) -> None:
-    """Makes the host functions of the UDF that is being loaded known."""
+    """Registers the host functions of the UDF that is being loaded."""
     _functions.update(
         {description["name"]: HostFunction(description) for description in descriptions}
     )
 
 
 def find(name: str) -> HostFunction:
-    """What the pickled function refers to."""
+    """Returns a host function by its name. The pickled function refers to it by this call."""
     return _functions[name]

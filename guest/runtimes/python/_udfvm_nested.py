@@ -1,10 +1,9 @@
-"""Lists and structs: their names taken apart, their values checked, and their values as JSON, which
-stands for them in rows.
+"""Lists and structs: parsing their names, checking their values, and reading and writing them as
+JSON, which represents them in rows.
 
-A name is as the host writes it: ``list<item: double>``, ``fixed_size_list<item: float>[3]``,
-``struct<x: double, at: timestamp[us]>``.
-JSON has no bytes, dates and times: bytes are hexadecimal digits, as SQLite's hex() and unhex() have
-them, the others ISO 8601.
+Names are as the host writes them: ``list<item: double>``, ``fixed_size_list<item: float>[3]``,
+``struct<x: double, at: timestamp[us]>``. JSON has no bytes, dates and times: bytes are hexadecimal
+digits, as in SQLite's hex() and unhex(), and the others are ISO 8601.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ Check = Callable[[Any], Any]
 
 
 class Leaf(NamedTuple):
-    """A type that holds no other."""
+    """A type that holds no other type."""
 
     name: str
 
 
 class ListOf(NamedTuple):
-    """A list. ``size`` is None where it is not fixed."""
+    """A list. ``size`` is None unless it is fixed."""
 
     item: Tree
     size: int | None
 
 
 class Struct(NamedTuple):
-    """A struct: its fields by name."""
+    """A struct and its fields by name."""
 
     fields: dict[str, Tree]
 
@@ -51,7 +50,7 @@ Tree = Leaf | ListOf | Struct
 
 
 def tree_of(name: str) -> Tree:
-    """A type by its name."""
+    """Parses the name of a type."""
     tree, end = _tree_at(name, 0)
     if end != len(name):
         raise ValueError(f"{name} is not the name of a type")
@@ -85,10 +84,10 @@ def _tree_at(name: str, at: int) -> tuple[Tree, int]:
 
 
 def checked(tree: Tree, leaf: Callable[[str], Check]) -> Check:
-    """What makes of a value, which may be None, one of plain Python values of the type. It raises
-    TypeError, ValueError or OverflowError.
+    """Returns a function that turns a value, which may be None, into plain Python values of the
+    type. It raises TypeError, ValueError or OverflowError.
 
-    ``leaf`` makes such a function for a type that holds no other, which is not called with None.
+    ``leaf`` makes such a function for a type that holds no other type. It is not called with None.
     """
     if isinstance(tree, Leaf):
         check = leaf(tree.name)
@@ -114,7 +113,7 @@ def _checked_list(check: Check, size: int | None) -> Check:
 def _array_as_list(value: Any) -> list[Any]:
     numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
     if numpy is not None and isinstance(value, numpy.ndarray) and value.ndim:
-        # `tolist` would make integers of nanoseconds.
+        # `tolist` returns integers for nanoseconds.
         items: list[Any] = list(value) if value.dtype.kind in "mM" else value.tolist()
     elif pyarrow is not None and isinstance(value, (pyarrow.Array, pyarrow.ChunkedArray)):
         items = value.to_pylist()
@@ -140,7 +139,7 @@ def _checked_struct(checks: Mapping[str, Check]) -> Check:
 
 
 def _instance_as_mapping(value: Any, names: Iterable[str]) -> Mapping[str, Any]:
-    """The declared fields of an instance of a dataclass or named tuple."""
+    """Returns the declared fields of an instance of a dataclass or named tuple."""
     cls = type(value)
     is_named_tuple = isinstance(value, tuple) and hasattr(cls, "_fields")
     if is_named_tuple or hasattr(cls, "__dataclass_fields__"):
@@ -162,8 +161,8 @@ def _in_field(name: str, check: Check, value: Any) -> Any:
 
 
 def json_reader(tree: Tree) -> Callable[[str], Any]:
-    """What makes of JSON text a value of the type. It raises TypeError or ValueError for JSON that
-    is something else.
+    """Returns a function that turns JSON text into a value of the type. It raises TypeError or
+    ValueError for other JSON.
     """
     check = checked(tree, _json_leaf)
 
@@ -178,7 +177,7 @@ _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def from_json_text(text: str) -> Any:
-    """The value of JSON text. Raises ValueError, with the position of the fault and no frames of
+    """Parses JSON text. Raises ValueError, with the position of the error and without frames of
     ``json``.
     """
     try:
@@ -188,7 +187,7 @@ def from_json_text(text: str) -> Any:
 
 
 def json_writer(tree: Tree, leaf: Callable[[str], Check]) -> Callable[[Any], str]:
-    """What makes JSON text of a value. ``leaf`` as in checked()."""
+    """Returns a function that turns a value into JSON text. ``leaf`` is as in checked()."""
     check = checked(tree, leaf)
 
     def write(value: Any) -> str:
@@ -198,7 +197,9 @@ def json_writer(tree: Tree, leaf: Callable[[str], Check]) -> Callable[[Any], str
 
 
 def to_json_text(value: Any, default: Callable[[Any], Any] | None = None) -> str:
-    """JSON text of a result. Raises TypeError or ValueError, without frames of ``json``."""
+    """Returns the JSON text of a result. Raises TypeError or ValueError, without frames of
+    ``json``.
+    """
     if default is None:
         value, default = _record_as_dict(value), _dataclass_as_dict
     try:
@@ -211,7 +212,7 @@ def to_json_text(value: Any, default: Callable[[Any], Any] | None = None) -> str
 
 
 def _record_as_dict(value: Any) -> Any:
-    """A named tuple as a dictionary: to ``json`` it is a list."""
+    """Returns a named tuple as a dictionary; ``json`` would write a list."""
     return value._asdict() if isinstance(value, tuple) and hasattr(value, "_asdict") else value
 
 
@@ -223,7 +224,7 @@ def _dataclass_as_dict(value: Any) -> dict[str, Any]:
 
 
 def shown(integer: int) -> str:
-    """An integer for a message: Python refuses to write one of thousands of digits."""
+    """Returns an integer for a message: Python refuses to write one of thousands of digits."""
     return (
         str(integer) if integer.bit_length() < 200 else f"an integer of {integer.bit_length()} bits"
     )
@@ -277,7 +278,7 @@ def _json_bytes(value: Any) -> bytes:
 def _json_string(value: Any) -> Any:
     text: str = _expect(value, str, "text")
     if not text.isascii():
-        text.encode()  # which a half of a pair, escaped, cannot be
+        text.encode()  # fails for a lone surrogate, which an escape can make
     return text
 
 
@@ -289,7 +290,7 @@ def _json_float(value: Any, name: str) -> float:
 
 
 def _json_bool(value: Any) -> bool:
-    if value not in (False, True) or isinstance(value, float):  # 0 and 1 are SQL's
+    if value not in (False, True) or isinstance(value, float):  # SQL has 0 and 1
         raise TypeError(f"{json.dumps(value)[:40]} in JSON where true or false is declared")
     return bool(value)
 
@@ -300,7 +301,7 @@ def _json_integer(value: Any, smallest: int, largest: int) -> int:
         raise ValueError(
             f"{number} in JSON where an integer from {smallest} to {largest} is declared"
         )
-    # It may have been another integer, before it was a float.
+    # Parsing to a float may have changed the integer.
     if isinstance(number, float) and abs(number) >= 2**53:
         raise ValueError(
             f"{number} in JSON where an integer is declared: write it without a fraction or"

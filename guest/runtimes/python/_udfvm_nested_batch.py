@@ -1,5 +1,5 @@
-"""Batches of scalar functions that take or return lists or structs: by way of pyarrow, a row at a
-time.
+"""Batches of scalar functions that take or return lists or structs: they go through pyarrow, a row
+at a time.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class NestedBatches:
         self._row = -1
 
     def answer(self, batch: pa.RecordBatch) -> tuple[int, int]:
-        """The answer to a batch, which may be the report of an exception."""
+        """Answers a batch. The reply may be the report of an exception."""
         try:
             return self.run(batch)
-        except BaseException as exception:  # noqa: BLE001 - whatever the function raises is its caller's
+        except BaseException as exception:  # noqa: BLE001 - the caller gets whatever the function raises
             return report(exception, self._row)
 
     def run(self, batch: pa.RecordBatch) -> tuple[int, int]:
@@ -61,7 +61,7 @@ class NestedBatches:
 
 
 def values_of(column: pa.Array, name: str) -> list[Any]:
-    """The values of a column as a scalar function gets them."""
+    """Returns the values of a column as a scalar function gets them."""
     decode = None if is_nested(name) else codec_of(name).decode
     if decode is None:
         return column.to_pylist()
@@ -70,13 +70,13 @@ def values_of(column: pa.Array, name: str) -> list[Any]:
 
 
 def from_json(texts: pa.Array, declared: pa.DataType) -> pa.Array:
-    """A column of lists or structs from their JSON."""
+    """Parses a column of JSON to lists or structs."""
     read = json_reader(tree_of(str(declared)))
     return pa.array([None if text is None else read(text) for text in texts.to_pylist()], declared)
 
 
 def to_json(column: pa.Array) -> pa.Array:
-    """The JSON of a column of lists or structs."""
+    """Returns a column of lists or structs as JSON."""
     write = json_writer(tree_of(str(column.type)), value_check)
     texts: Sequence[str | None] = [
         None if value is None else write(value) for value in column.to_pylist()

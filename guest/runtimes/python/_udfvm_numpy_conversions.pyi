@@ -1,4 +1,4 @@
-"""The host's udfvm/types/numpy_conversions.py, of which the build puts a copy beside the agent."""
+"""The host's udfvm/types/numpy_conversions.py. The build copies it beside the agent."""
 
 from typing import Any
 

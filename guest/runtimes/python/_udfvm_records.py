@@ -1,6 +1,5 @@
-"""Parameters that are dataclasses, named tuples or ``TypedDict`` with keys that may be left out:
-instances are made of the dictionaries that stand for them. Shapes are those of
-udfvm/types/records.py.
+"""Parameters that are dataclasses, named tuples or ``TypedDict`` with optional keys. Instances are
+made from the dictionaries that represent them. Shapes are those of udfvm/types/records.py.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ Make = Callable[[Any], Any]
 
 
 def with_records(function: Callable[..., Any], shapes: Sequence[Shape]) -> Callable[..., Any]:
-    """A function that is called with plain values in the place of instances, by position."""
+    """Returns a function that takes plain values for instances, by position."""
     makers = [_maker(shape) for shape in shapes]
 
     def call(*arguments: Any) -> Any:

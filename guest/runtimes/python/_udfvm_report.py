@@ -14,14 +14,14 @@ import _udfvm_agent
 from _udfvm_agent import STATUS_ERROR
 
 ERROR_HEADER: Final = struct.Struct("<IIIIq")
-MAX_TYPE: Final = 256  # as much as the host keeps
+MAX_TYPE: Final = 256  # the host keeps no more
 MAX_MESSAGE: Final = 20 * 1024
 MAX_TRACEBACK: Final = 43 * 1024
 RUNTIME_DIRECTORY: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120 - compared with file names of code
 
 
 def report(exception: BaseException, row: int = -1) -> tuple[int, int]:
-    """Writes the report; returns status and length of the reply."""
+    """Writes the report. Returns status and length of the reply."""
     output = _udfvm_agent.output()
     capacity = max(0, len(output) - ERROR_HEADER.size)
     texts = []
@@ -39,7 +39,7 @@ def report(exception: BaseException, row: int = -1) -> tuple[int, int]:
 
 
 def _cut(encoded: bytes, limit: int) -> bytes:
-    """Head and tail of UTF-8, without halves of characters, and a mark between."""
+    """Returns head and tail of UTF-8 text, cut between characters, with a mark between them."""
     if len(encoded) <= limit:
         return encoded
     mark = b"\n[... cut: the whole has %d bytes ...]\n" % len(encoded)
@@ -58,13 +58,13 @@ def _type_name(cls: type[BaseException]) -> str:
             if cls.__module__ in ("builtins", "__main__")
             else f"{cls.__module__}.{cls.__qualname__}"
         )
-    except BaseException:  # noqa: BLE001 - the user's class may have no module, or a property of that name
+    except BaseException:  # noqa: BLE001 - the user's class may lack __module__ or define it as a property
         return type.__dict__["__qualname__"].__get__(cls)
 
 
 def _message(exception: BaseException) -> str:
     try:
-        text = str.__str__(str(exception))  # of a subclass, whose methods do not count
+        text = str.__str__(str(exception))  # ignores methods of a subclass of str
     except BaseException:  # noqa: BLE001 - the user's __str__
         return "<str() of the exception failed>"
     if not text and issubclass(type(exception), MemoryError):
@@ -73,8 +73,8 @@ def _message(exception: BaseException) -> str:
 
 
 def _traceback(exception: BaseException) -> str:
-    """As Python prints it, from the user's first frame on."""
-    # The true one, whatever the user's class makes of its attributes.
+    """Returns the traceback as Python prints it, from the user's first frame on."""
+    # The real traceback, even if the user's class overrides the attribute.
     frames = BaseException.__dict__["__traceback__"].__get__(exception)
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(RUNTIME_DIRECTORY):
         frames = frames.tb_next
@@ -84,7 +84,7 @@ def _traceback(exception: BaseException) -> str:
             "".join(traceback.TracebackException(type(exception), exception, frames).format())
             + advice
         )
-    except BaseException:  # noqa: BLE001 - the user's classes take part in formatting
+    except BaseException:  # noqa: BLE001 - code of the user's classes runs while formatting
         return "".join(
             (
                 "Traceback (most recent call last):\n",

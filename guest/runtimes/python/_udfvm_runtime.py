@@ -1,8 +1,8 @@
 """Loads a function and answers its calls.
 
-Payload of LOAD: 8 bytes little endian, the length of the JSON that follows; then the parts whose
-lengths it lists, those of class _Payload.
-Nothing here needs pyarrow: a base image for scalar functions does without it.
+The payload of LOAD is 8 bytes, little endian, the length of the JSON that follows; then the parts
+whose lengths the JSON lists, those of class _Payload. This module does not need pyarrow: a base
+image for scalar functions has none.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from _udfvm_types import is_nested
 from _udfvm_user_modules import UserModules
 from _udfvm_warmup import repeat, warm_up_reports
 
-# Collections are for calls of many rows: few objects live when a call begins (the rest is frozen),
-# and a short call never collects.
+# Only calls of many rows need garbage collections: few objects are alive when a call begins (the
+# others are frozen), and a short call never collects.
 GC_THRESHOLD: Final = 50_000
 
 Answer = tuple[int, int]
@@ -56,8 +56,8 @@ def serve_load() -> None:
 
 
 def _settle() -> None:
-    """Moves everything alive out of the collector's sight, so that a collection in a call touches
-    none of its pages.
+    """Freezes everything that is alive, so that a garbage collection in a call touches none of its
+    pages.
     """
     gc.collect()
     gc.freeze()
@@ -75,8 +75,8 @@ def _load(request: int, length: int) -> Answer:
     sys.modules["udfvm"] = importlib.import_module("_udfvm_decorators")
     payload = _Payload.parse(data)
     for filename, text in payload.metadata["sources"].items():
-        # For tracebacks: files that exist on the host only. An entry without a time is never
-        # checked against a file.
+        # For tracebacks: the files exist on the host only. linecache never checks an entry
+        # without a time against a file.
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     if payload.metadata["user_files"]:
         from _udfvm_user_files import unpack
@@ -93,7 +93,7 @@ def _load(request: int, length: int) -> Answer:
     function = cloudpickle.loads(payload.function)
     native, stream, handler = _LOADERS[payload.metadata["kind"]](function, payload)
     if payload.metadata["deterministic"] and "numpy" in sys.modules:
-        _import_quietly("numpy.random")  # which numpy imports when it is first used: in some row
+        _import_quietly("numpy.random")  # numpy imports it at first use, which would be in a row
     _find_temporary_directory()
     begin = become_child()
     _settle()
@@ -259,8 +259,8 @@ _LOADERS: Final[dict[str, Callable[[Callable[..., Any], _Payload], Loaded]]] = {
 
 
 def _find_temporary_directory() -> None:
-    """What tempfile does when it is first used, in some row, which would draw more random numbers
-    than the others; no file is written.
+    """Makes tempfile find its directory. At its first use, in a row, it would draw more random
+    numbers than in later rows. No file is written.
     """
     tempfile: Any = sys.modules.get("tempfile")
     if (
@@ -275,8 +275,8 @@ def _find_temporary_directory() -> None:
 
 
 def _import_quietly(name: str) -> None:
-    """An import in a function's body, done ahead of the first call. Where it fails, the body will
-    see it fail.
+    """Imports a module of a function's body ahead of the first call. If that fails, the import in
+    the body fails.
     """
     try:
         importlib.import_module(name)

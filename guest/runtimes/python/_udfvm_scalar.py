@@ -1,7 +1,7 @@
 """Scalar functions: how each declared type is stored, and the conversions that C leaves to Python.
 
-Strict: a result must be of the declared type. Integers do for floats; numpy scalars do for the
-Python types they stand for.
+Types are strict: a result must have the declared type. Integers are accepted for floats, and numpy
+scalars for the Python types that they represent.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def load(
     warm: bytes,
     sample: bytes,
 ) -> _udfvm_agent.ScalarFunction:
-    """A function of one row at a time, for rows and for whole batches, ready to be called:
-    everything that is set up on first use is.
+    """Returns a function of one row, for rows and for whole batches, ready to be called: everything
+    that it sets up on first use is set up.
 
     It runs on the sample, if there is one. `warm` is a batch for a function of our own, which runs
-    through the paths that calls take.
+    through the code that calls use.
     """
     signature = Signature.of(metadata)
     internal = of_rows(lambda *_: None, signature.with_nulls())
@@ -66,7 +66,7 @@ def load(
 
 
 def of_rows(function: Callable[..., object], signature: Signature) -> _udfvm_agent.ScalarFunction:
-    """A function as the loop that answers calls takes it."""
+    """Returns a function as the loop that answers calls takes it."""
     parameters = signature.parameters
     codecs = map(codec_of, parameters.types)
     codec = codec_of(signature.result)
@@ -122,8 +122,8 @@ _PYTHON_TYPES: Final = {
 
 
 def value_check(name: str) -> Converter:
-    """What checks a value for a type that holds no other, and makes a plain Python value of it: a
-    date stays a date.
+    """Returns the check of a value of a type that holds no other type. It returns a plain Python
+    value; a date stays a date.
     """
     codec = codec_of(name)
     if timestamp_parts(name) or name.startswith("date"):
@@ -200,7 +200,7 @@ def _coercing_float(name: str) -> Converter:
 
 
 def _coerce_text(value: object) -> str:
-    if isinstance(value, str):  # of a subclass, whose methods do not count
+    if isinstance(value, str):  # ignores methods of a subclass
         return str.__str__(value)
     raise _wrong(value, "str")
 
@@ -263,7 +263,7 @@ def _timestamp(unit: str, timezone: str | None) -> tuple[Converter, Converter]:
             )
         if zone is not None:
             value = value.astimezone(datetime.UTC).replace(tzinfo=None)
-        nanoseconds = getattr(value, "nanosecond", 0)  # of pandas' Timestamp
+        nanoseconds = getattr(value, "nanosecond", 0)  # pandas' Timestamp has it
         return _from_microseconds((value - _EPOCH) // _MICROSECOND, nanoseconds, unit)
 
     return decode, encode

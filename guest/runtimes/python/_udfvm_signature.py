@@ -1,4 +1,4 @@
-"""What a function takes and returns, as the host says it in LOAD."""
+"""The signature of a function, as the host sends it in LOAD."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Parameters(NamedTuple):
 
     @classmethod
     def of(cls, descriptions: Sequence[Mapping[str, Any]]) -> Self:
-        """Those of a request."""
+        """Returns the parameters in a request."""
         types, nullable, names = (
             [each[key] for each in descriptions] for key in ("type", "nullable", "name")
         )
@@ -23,7 +23,7 @@ class Parameters(NamedTuple):
 
     @property
     def labels(self) -> list[str]:
-        """How errors name the arguments."""
+        """Returns the names of the arguments in errors."""
         return [
             f"argument {name!r} (position {position})"
             for position, name in enumerate(self.names, 1)
@@ -39,13 +39,15 @@ class Signature(NamedTuple):
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> Self:
-        """That of a request. Of source text nothing says whether its result may be null: it may."""
+        """Returns the signature in a request. For source text the result may be null, since nothing
+        declares it.
+        """
         nullable = "source" in metadata or metadata["result_nullable"]
         return cls(Parameters.of(metadata["parameters"]), metadata["result"], nullable)
 
     def with_nulls(self) -> Signature:
-        """The same, where everything may be null: for functions that warm up what calls run
-        through.
+        """Returns the same signature with everything nullable, for functions that warm up the code
+        of calls.
         """
         nullable = [True] * len(self.parameters.types)
         return Signature(self.parameters._replace(nullable=nullable), self.result, True)

@@ -1,4 +1,4 @@
-"""Functions that arrive as source text, with a signature: those stored in databases."""
+"""Functions that come as source text with a signature: those stored in databases."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from _udfvm_warmup import repeat
 def load(
     metadata: dict[str, Any],
 ) -> tuple[_udfvm_agent.ScalarFunction, Callable[[], tuple[int, int]]]:
-    """Runs the source as a module and makes its function ready to be called: for rows, and what
-    answers COLUMNS.
+    """Runs the source as a module and makes its function ready to be called. Returns it for rows,
+    and what answers COLUMNS.
 
-    The function is the one named `entry`; without that the one with the UDF's own name, or else the
-    last one that the source defines.
+    The function is the one named `entry`. Without that it is the one with the UDF's own name, or
+    else the last one that the source defines.
     """
     namespace = sys.modules["__main__"].__dict__
     filename = f"<{metadata['name']}>"
-    # A byte order mark: Python allows one in files.
+    # Python allows a byte order mark in files, but not in text.
     source = metadata["source"].removeprefix("\ufeff")
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     exec(compile(source, filename, "exec", dont_inherit=True), namespace)
@@ -36,7 +36,7 @@ def load(
     types = signature.parameters.types
     row = _zero_row(types)
     internal = _udfvm_scalar.of_rows(lambda *_: None, signature.with_nulls())
-    if "json" not in types:  # an empty text is none
+    if "json" not in types:  # an empty text is not JSON
         repeat(lambda: _udfvm_agent.run_row(internal, row))
     return _udfvm_scalar.of_rows(function, signature), scalar_columns(function, signature)
 

@@ -1,5 +1,5 @@
-"""Arrow IPC streams in the windows: one record batch in, one column out, and the types on the
-way.
+"""Arrow IPC streams in the windows: one record batch in, one column out, and the conversions
+between their types.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ END_OF_STREAM: Final = 8  # bytes
 
 
 class Formats(Protocol):
-    """Messages that the host made: what streams begin with, and a record batch message of a result
-    of one row.
+    """Messages that the host made: schemas, with which streams begin, and a record batch message of
+    a result of one row.
     """
 
     @property
@@ -31,13 +31,13 @@ class Formats(Protocol):
 
 
 class Stream:
-    """Reads batches of one schema and writes columns of one type. ``native`` does the same in C;
-    None for columns of lists or structs.
+    """Reads batches of one schema and writes columns of one type. ``native`` does the same in C; it
+    is None for columns of lists or structs.
     """
 
     @classmethod
     def of(cls, formats: Formats) -> Self:
-        """The streams of a function."""
+        """Returns the stream of a function."""
         schema, result = (
             pa.ipc.read_schema(pa.py_buffer(message))
             for message in (formats.schema, formats.result_schema)
@@ -62,20 +62,20 @@ class Stream:
         self._overhead = len(result.serialize()) + END_OF_STREAM
 
     def read_window(self, length: int) -> pa.RecordBatch:
-        """The batch in the input window; its columns are views of the window."""
+        """Reads the batch in the input window. Its columns are views of the window."""
         return self.read(pa.foreign_buffer(INPUT_PAYLOAD, length))
 
     def read(self, stream: pa.Buffer) -> pa.RecordBatch:
-        """The batch in a stream, without a copy."""
+        """Reads the batch in a stream without a copy."""
         prefix = len(self._prefix)
         if not stream.slice(0, prefix).equals(pa.py_buffer(self._prefix)):
             raise ValueError("the batch does not have the schema that the function was loaded with")
         return pa.ipc.read_record_batch(stream.slice(prefix), self.schema)
 
     def write(self, column: pa.Array) -> tuple[int, int]:
-        """Writes the stream of a result to the output window; returns status and length.
+        """Writes the stream of a result to the output window. Returns status and length.
 
-        A stream that is larger than the host allows is not written: its length says so.
+        A stream that is larger than the host allows is not written; its length says so.
         """
         if column.offset or self.native is None:
             return self._write_any(column)
@@ -87,7 +87,7 @@ class Stream:
         )
 
     def _write_any(self, column: pa.Array) -> tuple[int, int]:
-        """Leaves it to pyarrow to bring the buffers of a slice to their beginnings, and to lay out
+        """Writes with pyarrow, which moves the buffers of a slice to their beginnings, and lays out
         lists and structs.
         """
         batch = pa.RecordBatch.from_arrays([column], schema=self._result_schema)
@@ -102,7 +102,7 @@ class Stream:
 
 
 def strict_cast(array: pa.Array, declared: pa.DataType) -> pa.Array:
-    """The array as the declared type, where nothing is lost."""
+    """Casts the array to the declared type without loss."""
     try:
         return convert(array, declared)
     except Refused:

@@ -1,4 +1,4 @@
-"""Table functions: rows, or whole Arrow batches, from a function that yields them, a bounded number
+"""Table functions: rows or whole Arrow batches from a function that yields them, a bounded number
 for each request.
 """
 
@@ -18,15 +18,15 @@ from _udfvm_column_batch import argument_slots, column_type, result_slot
 from _udfvm_report import report
 from _udfvm_signature import Parameters
 
-# Texts and bytes that are gathered for one reply, at most, but for the last row.
+# The limit of texts and bytes gathered for one reply, without its last row.
 MAX_CHUNK_BYTES: Final = 4 << 20
-FIRST_CHUNK_ROWS: Final = 4  # rows, where their size is not known from their types
+FIRST_CHUNK_ROWS: Final = 4  # rows, if their types have no fixed size
 
 _FETCH: Final = struct.Struct("<QQ")  # struct udfvm_fetch
 
 
 class _Rows(NamedTuple):
-    """Rows that wait, column by column, and the row of arguments that they are of."""
+    """Waiting rows, column by column, and the row of arguments that they belong to."""
 
     source: int
     columns: list[list[Any]]
@@ -34,14 +34,14 @@ class _Rows(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """An Arrow batch that waits."""
+    """A waiting Arrow batch."""
 
     source: int
     batch: Any
 
 
 class _Raised(Iterator[Any]):
-    """In place of the items of a function that raised, whose items before that were taken."""
+    """Replaces the items of a function that raised, after the items before that were taken."""
 
     def __init__(self, exception: BaseException) -> None:
         self.exception = exception
@@ -51,7 +51,7 @@ class _Raised(Iterator[Any]):
 
 
 class TableFunction:
-    """A function that yields rows: what is gathered, and how far it came."""
+    """A function that yields rows, the rows gathered from it, and its progress."""
 
     def __init__(self, function: Callable[..., Iterable[Any]], metadata: Mapping[str, Any]) -> None:
         parameters = Parameters.of(metadata["parameters"])
@@ -86,18 +86,18 @@ class TableFunction:
             return report(exception, self._source)
 
     def rows_of(self, arguments: Sequence[Any]) -> list[list[Any]]:
-        """All rows for some arguments, for warming up. Batches are left out."""
+        """Returns all rows for some arguments, for warming up, without batches."""
         return self._columns_of(
             [item for item in _iterable(self._function(*arguments)) if not _is_batch(item)]
         )
 
     def _begin(self, arguments: Sequence[tuple[Any, ...]]) -> None:
         self._arguments = enumerate(arguments)
-        self._items: Iterator[Any] | None = None  # of the row of arguments at hand
+        self._items: Iterator[Any] | None = None  # of the current row of arguments
         self._source = -1
         self._ended = False
         self._waiting: deque[_Rows | _Batch] = deque()
-        self._failure: BaseException | None = None  # of the function, behind the rows that wait
+        self._failure: BaseException | None = None  # of the function, raised after the rows
 
     # ---- From the function ----
 
@@ -113,7 +113,7 @@ class TableFunction:
             raise self._failure
 
     def _advance(self) -> bool:
-        """On to the next row of arguments; False: there is none."""
+        """Moves on to the next row of arguments. Returns False if there is none."""
         for source, row in self._arguments:
             self._source = source
             if all(
@@ -122,12 +122,12 @@ class TableFunction:
             ):
                 _udfvm_agent.begin_row()
                 self._items = iter(_iterable(self._function(*row)))
-                return True  # a null that is not welcome: no rows
+                return True  # a null for a parameter that does not allow it: no rows
         self._ended = True
         return False
 
     def _gather(self, limit: int) -> None:
-        """Runs the function for so many rows, or until they are large, or until it yields a
+        """Runs the function for a number of rows, until they are large, or until it yields a
         batch.
         """
         rows = size = 0
@@ -146,22 +146,22 @@ class TableFunction:
                 return
             size += self._wait(items)
             rows += len(items)
-            if self._variable:  # as many more as are likely to fit, but not too sure of it
+            if self._variable:  # an estimate of how many more fit, on the low side
                 chunk = max(1, min(4 * rows, (MAX_CHUNK_BYTES - size) * rows // (size + 1)))
 
     def _take_items(self, count: int) -> list[Any]:
-        """What the function yields next, at most so many."""
+        """Takes the next items that the function yields, at most a number."""
         assert self._items is not None
         items: list[Any] = []
         try:
             items.extend(itertools.islice(self._items, count))
         except BaseException as exception:  # noqa: BLE001 - whatever the function raises comes behind its rows
-            self._items = _Raised(exception)  # `items` keeps what was yielded before
+            self._items = _Raised(exception)  # `items` has what was yielded before
         return items
 
     def _wait_for_batch(self, items: list[Any]) -> None:
-        """Has the first batch among items wait, and the rows before it; what is behind it comes
-        next.
+        """Puts the first batch among items on the waiting list, with the rows before it. The items
+        behind it come next.
         """
         assert self._items is not None
         index = next(index for index, item in enumerate(items) if _is_batch(item))
@@ -171,7 +171,7 @@ class TableFunction:
         self._waiting.append(_Batch(self._source, self._arrow(items[index])))
 
     def _wait(self, items: list[Any]) -> int:
-        """Has rows wait; returns the bytes of their texts and bytes."""
+        """Puts rows on the waiting list. Returns the bytes of their texts and bytes."""
         if not items:
             return 0
         try:
@@ -192,11 +192,11 @@ class TableFunction:
         )
 
     def _good(self, items: list[Any]) -> int:
-        """How many items from the first on are rows; the one behind them is none."""
+        """Returns the number of items before the first one that is not a row."""
         for index, item in enumerate(items):
             try:
                 self._row(item)
-            except BaseException:  # noqa: BLE001 - items may be of the user's classes
+            except BaseException:  # noqa: BLE001 - code of the user's classes runs
                 return index
         return len(items)
 
@@ -233,7 +233,7 @@ class TableFunction:
         return 0 if self._ended and not self._waiting and self._failure is None else COLUMNS_MORE
 
     def _take_rows(self) -> tuple[list[int], list[list[Any]]]:
-        """All rows that wait, up to a batch: their sources, and their columns."""
+        """Takes all waiting rows up to a batch: their sources, and their columns."""
         sources: list[int] = []
         columns: list[list[Any]] = [[] for _ in self._names]
         while self._waiting and isinstance(self._waiting[0], _Rows):
@@ -275,7 +275,7 @@ class TableFunction:
         return self._columns.write(count, [column[:count] for column in chunks], COLUMNS_MORE)
 
     def _put_back(self, count: int, sources: list[int], columns: list[list[Any]]) -> None:
-        """Has what did not fit wait on, before what waits already."""
+        """Puts rows that did not fit back, before those that wait."""
         rest = []
         while count < len(sources):
             end = bisect_right(sources, sources[count])
@@ -314,7 +314,7 @@ class TableFunction:
     # ---- Arrow batches ----
 
     def _arrow(self, item: Any) -> Any:
-        """A table of the declared columns, in their order."""
+        """Returns a table of the declared columns, in their order."""
         import pyarrow as pa
         from _udfvm_stream import strict_cast
 

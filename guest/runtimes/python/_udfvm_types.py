@@ -1,4 +1,4 @@
-"""Types by the names that pyarrow prints for them, and how Arrow stores them."""
+"""Types by the names that pyarrow prints, and how Arrow stores them."""
 
 from __future__ import annotations
 
@@ -30,33 +30,31 @@ STORAGES: Final = {
     "date64[ms]": _udfvm_agent.STORAGE_INT64,
 }
 
-# Microseconds of a unit of time; nanoseconds are fewer than one.
+# Microseconds of each unit of time. Nanoseconds are missing: they are less than one.
 MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 _TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
 
 
 def is_nested(name: str) -> bool:
-    """Whether a type holds others: a list or struct."""
+    """Returns True for lists and structs."""
     return "<" in name
 
 
 def storage_of(name: str) -> int:
-    """How Arrow stores a type; of lists and structs, how it stores the JSON that stands for them in
-    rows.
-    """
+    """Returns how Arrow stores a type; for lists and structs, how it stores their JSON in rows."""
     if is_nested(name):
         return STORAGES["json"]
     return STORAGES["int64"] if name.startswith("timestamp") else STORAGES[name]
 
 
 def timestamp_parts(name: str) -> tuple[str, str | None] | None:
-    """Unit and time zone of a timestamp; None for another type."""
+    """Returns unit and time zone of a timestamp; None for other types."""
     match = _TIMESTAMP.fullmatch(name)
     return (match[1], match[2]) if match else None
 
 
 def python_bool(value: Any) -> Any:
-    """numpy's bool, which is no number, as Python's, which is."""
+    """Returns numpy's bool, which is not a number, as Python's, which is."""
     numpy = sys.modules.get("numpy")
     return bool(value) if numpy is not None and isinstance(value, numpy.bool_) else value

@@ -1,4 +1,4 @@
-"""Files beside the user's own code: put where they are on the host, in memory."""
+"""User files: placed in memory, under the names that they have on the host."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from pathlib import Path
 
 
 def unpack(text: str) -> None:
-    """Makes the files of a zip archive, in base64, whose names in it are those of the host."""
+    """Writes the files of a zip archive, in base64. Names in the archive are the host's absolute
+    names.
+    """
     mount = ctypes.CDLL(None, use_errno=True).mount
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(text))) as archive:
         for name in archive.namelist():
-            path = Path(f"/{name}")  # archives have no first slash
+            path = Path(f"/{name}")  # names in archives have no leading slash
             there = path.parent.is_dir() and os.access(path.parent, os.W_OK)
             if not there and mount(b"tmpfs", os.fsencode(path.parent), b"tmpfs", 0, None) != 0:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path.parent))

@@ -1,5 +1,5 @@
-"""The user's own modules, which are not in the guest's file system: imported from the sources that
-came with the function.
+"""User modules, which are not in the guest's file system. They are imported from the sources that
+were shipped with the function.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class UserModules(Loader):
     """A finder and loader of modules, for ``sys.meta_path``."""
 
     def __init__(self, modules: Iterable[tuple[str, str, bool, str]], data: str = "") -> None:
-        """``data`` is a zip archive of data files, in base64: each in a folder of its package's
+        """``data`` is a zip archive of data files, in base64, each in a folder of its package's
         name.
         """
         self._modules = {
@@ -28,7 +28,7 @@ class UserModules(Loader):
         self._data = _DataFiles(data) if data else None
 
     def install(self) -> None:
-        """Makes the modules importable, before all others: the host found them under their
+        """Makes the modules importable, before all others, as the host found them under their
         names.
         """
         if self._modules:
@@ -76,7 +76,7 @@ class UserModules(Loader):
 
 
 class _Reader:
-    """What ``importlib.resources`` asks for the files of a package."""
+    """Reads the files of a package for ``importlib.resources``."""
 
     def __init__(self, root: Any) -> None:
         self._root = root

@@ -1,9 +1,9 @@
 """Vectorised functions: whole columns in, one column out.
 
 Rows with a null in a parameter that is not nullable are taken out before the call and are null in
-the result: the function sees the rows that have values only. Where a parameter allows None, pyarrow
-arrays carry the nulls; numpy arrays have NaN (floats), NaT (dates and times) or, in an object
-array, None (all others).
+the result, so the function sees only rows with values. If a parameter allows None, pyarrow arrays
+have the nulls. Numpy arrays have NaN (floats), NaT (dates and times) or, in an object array, None
+(all others).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class VectorizedFunction:
-    """A function and what it receives for each column."""
+    """A function and the form in which it receives each column."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class VectorizedFunction:
         self._stream = stream
 
     def __call__(self, batch: pa.RecordBatch) -> pa.Array:
-        """The result column for a batch."""
+        """Returns the result column for a batch."""
         columns = batch.columns
         for column, nullable in zip(columns, self._nullable, strict=True):
             if not nullable and column.null_count:
@@ -52,11 +52,13 @@ class VectorizedFunction:
         return self._call(columns, batch.num_rows)
 
     def finish(self, value: object, rows: int) -> tuple[int, int]:
-        """Writes what the function returned for so many rows."""
+        """Writes the returned column for a number of rows."""
         return self._stream.write(_column(value, self._stream.type, rows))
 
     def native(self) -> _udfvm_agent.NumpyFunction | None:
-        """The same in C, for numpy arrays of numbers; None where a column is something else."""
+        """Returns the same in C, for numpy arrays of numbers; None if a column is something
+        else.
+        """
         numpy = sys.modules.get("numpy")
         if numpy is None or not all(container is _to_numpy for container in self._containers):
             return None
@@ -92,7 +94,7 @@ class VectorizedFunction:
         return values.take(pc.if_else(valid, indices, None))
 
 
-# Types that numpy and Arrow store alike, and their formats in the struct module.
+# Types that numpy and Arrow store in the same way, and their formats in the struct module.
 _FORMATS: Final = {
     "int8": "b",
     "int16": "h",
@@ -108,7 +110,7 @@ _FORMATS: Final = {
 
 
 def _numpy_type(type_: pa.DataType) -> str | None:
-    """The name of the numpy type that is stored like an Arrow type."""
+    """Returns the name of the numpy type that is stored in the same way as an Arrow type."""
     if pa.types.is_timestamp(type_):
         return f"datetime64[{type_.unit}]"
     return _FORMATS.get(str(type_))
@@ -121,11 +123,11 @@ def load(
     warm: bytes,
     sample: bytes,
 ) -> VectorizedFunction:
-    """Makes a function ready to be called: everything that is set up on first use is.
+    """Makes a function ready to be called: everything that it sets up on first use is set up.
 
-    It runs on the sample; without one it runs on an empty batch, and whatever it raises then does
-    not count: nobody promised that it takes one. `warm` is a batch for functions of our own, which
-    run through the paths that calls take.
+    It runs on the sample. Without one it runs on an empty batch, and exceptions are ignored then: a
+    function need not support one. `warm` is a batch for functions of our own, which run through the
+    code that calls use.
     """
     nullable = [parameter["nullable"] for parameter in metadata["parameters"]]
     loaded = VectorizedFunction(
@@ -155,7 +157,7 @@ def _warm_up(stream: Stream, warm: pa.Buffer) -> None:
 
 
 def container_of(numpy: bool) -> Callable[[pa.Array], Any]:
-    """What makes of a column what the function receives."""
+    """Returns the conversion of a column to the form that the function receives."""
     return _to_numpy if numpy else _as_it_is
 
 
@@ -177,7 +179,7 @@ def _to_numpy(column: pa.Array) -> np.ndarray[Any, Any]:
 
 
 def _column(value: object, declared: pa.DataType, rows: int) -> pa.Array:
-    """What a function returned, checked."""
+    """Returns the checked column that a function returned."""
     numpy = sys.modules.get("numpy")
     if isinstance(value, pa.Array):
         array = value
@@ -221,7 +223,7 @@ def _from_numpy(value: np.ndarray[Any, Any], declared: pa.DataType) -> pa.Array 
 
 
 def _from_series(series: Any, declared: pa.DataType) -> pa.Array | pa.ChunkedArray:
-    """A Series of pandas, which has NaN for nulls."""
+    """Converts a Series of pandas, which has NaN for nulls."""
     if str(series.dtype) != "object":
         return pa.array(series, from_pandas=True)
     values = [None if _is_nan(value) else value for value in series.tolist()]
@@ -233,7 +235,7 @@ def _is_nan(value: object) -> bool:
 
 
 def _from_objects(values: list[Any], declared: pa.DataType) -> pa.Array:
-    """Each value as a scalar function may return it."""
+    """Converts each value as the result of a scalar function."""
     array = from_objects(values, declared)
     if array is not None:
         return array

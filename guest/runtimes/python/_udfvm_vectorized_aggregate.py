@@ -14,7 +14,7 @@ from _udfvm_vectorized import container_of
 
 
 class VectorizedAggregate(Aggregate):
-    """The groups of one call, of a class whose methods take columns."""
+    """The groups of one call, for a class whose methods take columns."""
 
     def __init__(self, cls: type[Any], metadata: Mapping[str, Any], schema: pa.Schema) -> None:
         super().__init__(cls, metadata)

@@ -1,6 +1,4 @@
-"""Warming up: runs the paths that a call takes, so that what is built on first use is in the
-image.
-"""
+"""Warming up: it runs the code that calls use, so that the image has what is built on first use."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ SECONDS: Final = 0.05
 
 
 def repeat(run: Callable[[], object]) -> None:
-    """Runs something a few times, as long as that takes no time to speak of; once in any case."""
+    """Runs something once, and some more times if that is quick."""
     until = time.monotonic() + SECONDS
     for _ in range(RUNS):
         run()
@@ -24,7 +22,7 @@ def repeat(run: Callable[[], object]) -> None:
 
 
 def warm_up_reports() -> None:
-    """Makes ready what tracebacks need."""
+    """Prepares what tracebacks need."""
     try:
         raise ValueError("warming up")
     except ValueError as exception:

@@ -1,11 +1,11 @@
-"""The program that runs in a Python micro-VM: starts once, loads one function, answers requests.
+"""The program that runs in a Python micro-VM: it starts once, loads one function and answers
+requests.
 
-Life: the base image is this program after it imported its packages, at its first seal. A LOAD
-request unpickles a function, warms
-everything up and seals again: that is the UDF's layer. Each call continues after that second seal,
-in a fresh copy of it.
+The base image is this program at its first seal, after it imported its packages. A LOAD request
+unpickles a function, warms everything up and seals again: that is the UDF's layer. Each call
+continues after the second seal, in a fresh copy of it.
 
-Arguments: one, JSON: {"path": sys.path, "packages": modules to import, "extension": path of
+It has one argument, JSON: {"path": sys.path, "packages": modules to import, "extension": path of
 _udfvm_agent}.
 """
 
@@ -41,16 +41,16 @@ def main() -> None:
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         stream = _unbuffered(descriptor)
         setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)  # where libraries find the original
+        setattr(sys, f"__{name}__", stream)  # the standard names of the original streams
     runtime = importlib.import_module("_udfvm_runtime")
     sys.modules["_udfvm_main"] = sys.modules["__main__"]
-    # A user's `__main__` is not this program.
+    # User code must not find this program as `__main__`.
     sys.modules["__main__"] = types.ModuleType("__main__")
     runtime.serve_load()
 
 
 class _NoPandas:
-    """A finder that says that there is no pandas. A pandas that was imported before stays."""
+    """A finder that hides pandas. A pandas that was imported before stays."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:
@@ -62,8 +62,8 @@ def _prepare_pyarrow() -> None:
     pyarrow = importlib.import_module("pyarrow")
     pyarrow.set_cpu_count(1)
     pyarrow.set_io_thread_count(1)
-    # At its first conversion pyarrow looks for pandas, which takes longer to import than all the
-    # rest. It finds it only where asked for.
+    # pyarrow imports pandas at its first conversion, if it finds it, which takes longer than all
+    # the rest. It finds pandas only if packages= names it.
     sys.meta_path.insert(0, _NoPandas)
     pyarrow.array([0])
     sys.meta_path.remove(_NoPandas)
@@ -71,15 +71,15 @@ def _prepare_pyarrow() -> None:
 
 
 def _unbuffered(descriptor: int) -> io.TextIOWrapper:
-    """Standard output without buffers, because flushing them at the end of each call would cost
-    more than few calls' printing.
+    """Returns standard output without buffers: flushing them at the end of each call would cost
+    more than the prints of most calls.
     """
     raw = io.FileIO(descriptor, "wb", closefd=False)
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
 def _find_modules(configuration: dict[str, Any]) -> None:
-    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib is not needed otherwise
+    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - nothing else needs pathlib
     sys.path[:] = [*configuration["path"], here]
     specification = importlib.util.spec_from_file_location(
         "_udfvm_agent", configuration["extension"]

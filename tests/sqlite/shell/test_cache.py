@@ -138,7 +138,7 @@ def test_seal_refuses_what_it_cannot_seal(tmp_path: Path) -> None:
     assert done.exit_code != 0 and "defines no UDF" in str(done.exception)
     file.write_text(SOURCE)
     done = CliRunner().invoke(commands, ["seal", str(file), "nobody"])
-    assert done.exit_code != 0 and "defines no UDF nobody" in str(done.exception)
+    assert done.exit_code != 0 and "does not define a UDF 'nobody'" in str(done.exception)
     file.write_text(
         "import udfvm\n@udfvm.udf(input_types=['uint64'])\ndef f(x: int) -> int:\n    return x\n"
     )

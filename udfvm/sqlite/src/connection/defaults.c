@@ -1,4 +1,4 @@
-/* Defaults of parameters: what stands in the place of arguments that a call leaves out. */
+/* Defaults of parameters, which replace arguments that a call leaves out. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ static int bind(sqlite_library *library, sqlite3_stmt *statement, const struct u
     }
 }
 
-/* SQLite makes values in statements only. */
+/* Only a statement can make an sqlite3_value, so this one selects the default. */
 sqlite3_value *default_create(sqlite_library *library, sqlite3 *connection, const void *encoded,
                               size_t length)
 {

@@ -1,4 +1,4 @@
-/* A function as SQL sees it: see function.h. */
+/* A function in SQL: see function.h. */
 #include "connection/function.h"
 
 #include <ctype.h>
@@ -10,7 +10,7 @@
 
 /* ---- Names and languages ---- */
 
-/* SQL names of functions are case-insensitive in ASCII; vm_udf keeps to that. */
+/* SQLite ignores the case of ASCII letters in names of functions, and so does vm_udf. */
 bool same_name(const char *a, const char *b, size_t length)
 {
     for (size_t i = 0; i < length; i++)

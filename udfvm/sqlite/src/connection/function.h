@@ -1,4 +1,4 @@
-/* A function as SQL sees it: what it takes and returns, and what runs it. */
+/* A function in SQL: its parameters and result, and the pool and image that run it. */
 #ifndef UDFVM_SQLITE_FUNCTION_H
 #define UDFVM_SQLITE_FUNCTION_H
 
@@ -22,7 +22,7 @@ struct sql_parameter {
     char *name;
     uint32_t type;
     bool nullable, single;
-    sqlite3_value *fallback; /* its default; NULL: it has none, or one behind it has none */
+    sqlite3_value *fallback; /* the default; NULL: none, or a later parameter has none */
 };
 
 /* A result column of a table function. */
@@ -34,9 +34,9 @@ struct result_column {
 struct sql_function {
     unsigned references;
     struct function_registry *registry; /* a reference */
-    struct embedder *embedder;          /* a reference; NULL where no offer brought it */
+    struct embedder *embedder;          /* a reference; NULL if the function is of no offer */
     struct sql_function *next;
-    char *definition; /* stored function: everything that it was made of; else NULL */
+    char *definition; /* of a stored function: all that it was made of; else NULL */
     size_t definition_length;
     char *name;
     size_t name_length;
@@ -50,7 +50,7 @@ struct sql_function {
     uint32_t pool_limit;
     uint32_t form;         /* enum udfvm_sqlite_form */
     uint32_t language;     /* enum udfvm_sqlite_language */
-    bool attached;         /* vm_attach gave it a function or table of its own */
+    bool attached;         /* vm_attach defined its own function or table */
     uint32_t column_count; /* table functions */
     struct result_column *columns;
     uint32_t parameter_count;
@@ -62,26 +62,27 @@ struct sql_function *function_create(struct function_registry *registry, struct 
                                      const struct udfvm_sqlite_function *offered);
 void function_release(struct sql_function *function);
 void function_release_data(void *function); /* the same, as SQLite's destructors take it */
-/* Asks whoever offered the function what runs it now. false: it cannot be built. */
+/* Asks the embedder for the pool and image that run the function now. Returns false if the image
+ * cannot be built. */
 bool function_renew(struct sql_function *function, struct udfvm_error *error);
 
-/* [A-Za-z_][A-Za-z0-9_]*, not vm_*, at most MAX_NAME */
+/* Returns true for [A-Za-z_][A-Za-z0-9_]*, not vm_*, of at most MAX_NAME bytes. */
 bool name_valid(const char *name, size_t length);
-/* As SQL compares names of functions. */
+/* Compares names of functions as SQL does. */
 bool same_name(const char *a, const char *b, size_t length);
 
 const char *language_name(unsigned language); /* by index; NULL past the last */
-unsigned language_of(const char *name);       /* its index; LANGUAGES where there is none */
+unsigned language_of(const char *name);       /* its index; LANGUAGES if there is none */
 
-/* ---- Defaults: what stands in the place of arguments that a call leaves out ---- */
+/* ---- Defaults of parameters, which replace arguments that a call leaves out ---- */
 
-/* A default of that encoding (struct udfvm_value and its bytes), to be freed with
- * sqlite3_value_free; NULL: out of memory, or no such encoding. */
+/* Makes a default from its encoding (struct udfvm_value and its bytes). Free it with
+ * sqlite3_value_free. Returns NULL if memory is out or the encoding is not valid. */
 sqlite3_value *default_create(sqlite_library *library, sqlite3 *connection, const void *encoded,
                               size_t length);
 uint32_t required_count(const struct sql_function *function); /* arguments that a call must have */
 bool takes_count(const struct sql_function *function, int count);
-/* All arguments of a call with so many, which the function takes. */
+/* Returns all arguments of a call that passes `count` of them. */
 sqlite3_value **with_defaults(const struct sql_function *function, int count, sqlite3_value **given,
                               sqlite3_value *completed[MAX_PARAMETERS]);
 

@@ -1,5 +1,5 @@
-/* What functions print where no program says otherwise: it goes to the standard error of the
- * process, fit to be shown, for the standard output of a shell is its results. */
+/* Output of functions if no program sets a sink. It goes to the standard error of the process, made
+ * fit to be shown: the standard output of a shell is for its results. */
 #include <stdio.h>
 #include <stdlib.h>
 

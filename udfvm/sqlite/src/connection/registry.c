@@ -1,4 +1,4 @@
-/* What a connection knows: its functions, and the references that they hold. */
+/* Registries of connections: see registry.h. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +7,8 @@
 
 #include "connection/registry.h"
 
-/* One entry for each connection that has vm_udf: SQLite itself offers no client data before its
- * version 3.44. */
+/* One entry for each connection that has vm_udf. SQLite itself has client data of connections only
+ * since version 3.44. */
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct function_registry *table;
 
@@ -16,11 +16,10 @@ static struct function_registry *table;
 
 static pid_t forking_thread;
 
-/* While it runs a statement, SQLite holds the connection's mutex, a recursive one of pthreads,
- * which knows its owner by the number of the thread. A child that was forked in the middle of a
- * statement, by a host function or a signal handler, has another number: it could neither leave the
- * statement nor close the connection. So what the forking thread held passes to the child's, which
- * is its copy. */
+/* While SQLite runs a statement, it holds the connection's mutex. That is a recursive one of
+ * pthreads, which knows its owner by the thread's id. A child that was forked during a statement,
+ * by a host function or a signal handler, has another id: it could neither leave the statement nor
+ * close the connection. So a mutex that the forking thread held passes to the child's thread. */
 static void adopt_mutex(const struct function_registry *registry)
 {
 #ifdef __GLIBC__

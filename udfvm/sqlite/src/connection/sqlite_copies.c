@@ -3,7 +3,7 @@
 
 sqlite_library *sqlite_copies[MAX_SQLITE_COPIES];
 
-/* Without a lock: a child that is forked meanwhile would find it held. */
+/* Without a lock, because a child that is forked meanwhile would find it held. */
 int sqlite_copy_number(sqlite_library *library)
 {
     for (int index = 0; index < MAX_SQLITE_COPIES; index++) {

@@ -1,11 +1,13 @@
-/* Copies of SQLite in this process: apsw's own, say, and the system's below Python's sqlite3.
+/* Copies of SQLite in this process: for example apsw's own, and the system's that Python's sqlite3
+ * uses.
  *
- * Each copy has a table of routines and object layouts of its own. So there is no global
+ * Each copy has its own table of routines and layouts of objects. So there is no global
  * `sqlite3_api`: each object carries the table of its copy, and the macros of sqlite3ext.h find it
  * in a local variable of that name.
  *
- * An SQL function gets only a context of its SQLite, from which nothing can be asked without
- * knowing whose it is: so each copy has functions of its own, which differ in its number. */
+ * An SQL function gets only a context of its SQLite, and must know the copy to ask the context
+ * anything. So each copy has functions of its own, which differ in the copy's number.
+ */
 #ifndef UDFVM_SQLITE_SQLITE_COPIES_H
 #define UDFVM_SQLITE_SQLITE_COPIES_H
 
@@ -18,6 +20,6 @@ typedef const sqlite3_api_routines sqlite_library;
 #define MAX_SQLITE_COPIES 4
 extern sqlite_library *sqlite_copies[MAX_SQLITE_COPIES];
 
-int sqlite_copy_number(sqlite_library *library); /* -1: there are too many */
+int sqlite_copy_number(sqlite_library *library); /* -1: too many copies */
 
 #endif

@@ -1,5 +1,5 @@
-/* Errors: a function that SQLite's codes tell about leaves with that of the first step that fails.
- * Where something is to be freed first, the steps are a function of their own. */
+/* Errors: a function that returns SQLite's codes returns that of the first step that fails. If
+ * memory must be freed first, the steps are a function of their own. */
 #ifndef UDFVM_SQLITE_TRY_H
 #define UDFVM_SQLITE_TRY_H
 
@@ -12,7 +12,7 @@
             return code_of_step;       \
     } while (0)
 
-/* For what is NULL or false where memory is out. */
+/* For steps that return NULL or false if memory is out. */
 #define SQL_TRY_MEMORY(made)     \
     do {                         \
         if (!(made))             \

@@ -1,7 +1,8 @@
-/* vm_attach: a sealed function, by its name or its file, gets its own name on a connection.
+/* vm_attach: gives a sealed function, by its name or file, its own name on a connection.
  *
- * The name of a function in a file is whatever the file says. So no name changes its meaning: not
- * those of SQLite, nor of other extensions, nor what was attached before. */
+ * A file decides the name of its function. So no name may change its meaning: neither names of
+ * SQLite and of other extensions, nor of functions that were attached before.
+ */
 #include <string.h>
 
 #include "entry/attach.h"
@@ -27,7 +28,7 @@ static bool same_parameters(const struct sql_function *one, const struct sql_fun
     return true;
 }
 
-/* Whether attaching one after the other changes nothing. */
+/* Returns true if attaching the second function after the first would change nothing. */
 static bool same_function(const struct sql_function *one, const struct sql_function *other)
 {
     struct udfvm_image_statistics image, image_of_other;
@@ -94,7 +95,7 @@ static struct sql_function *load(struct function_registry *registry, const char 
     return function;
 }
 
-/* The name or file, where the arguments are as they should be; else NULL. */
+/* Returns the name or file; NULL if the arguments are not valid. */
 static const char *take_arguments(sqlite_library *library, int count, sqlite3_value **arguments,
                                   bool *in_schema)
 {
@@ -107,7 +108,7 @@ static const char *take_arguments(sqlite_library *library, int count, sqlite3_va
     return name && strlen(name) == (size_t)sqlite3_value_bytes(arguments[0]) ? name : NULL;
 }
 
-/* Whether the connection has the function, or gets it. Returns false with *message. */
+/* Attaches the function unless the connection has it. Returns false with *message. */
 static bool find_or_attach(struct function_registry *registry, struct sql_function *function,
                            bool of_file, char **message)
 {

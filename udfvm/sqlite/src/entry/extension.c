@@ -1,5 +1,5 @@
-/* Entry point of the loadable extension: gives a connection vm_udf, and the functions that its
- * embedder offers. */
+/* The entry point of the loadable extension: it gives a connection vm_udf, and the functions that
+ * the embedder offers. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,7 @@ ENTRIES(vm_drop, sql_drop)
 ENTRIES(vm_policy, sql_policy)
 ENTRIES(vm_release, sql_release)
 
-/* Those beside vm_udf. */
+/* The SQL functions besides vm_udf. */
 static const struct {
     const char *name;
     sql_entry *const *entries;
@@ -43,8 +43,8 @@ static void forget_registry(void *data)
     registry_forget(data);
 }
 
-/* vm_map and vm_table, which have as many columns as the widest table function: so they are defined
- * again when there is a wider one. */
+/* Defines vm_map and vm_table. They have as many columns as the widest table function, so a wider
+ * one makes this define them again. */
 static int define_tables(struct function_registry *registry)
 {
     const uint32_t width = widest_table(registry);
@@ -55,7 +55,7 @@ static int define_tables(struct function_registry *registry)
     return table_define(registry);
 }
 
-/* The registry of a connection that has none yet, and what every connection gets. */
+/* Makes the registry of a connection, and defines what every connection gets. */
 static struct function_registry *introduce(sqlite_library *library, sqlite3 *connection, int index,
                                            int *code)
 {
@@ -69,9 +69,9 @@ static struct function_registry *introduce(sqlite_library *library, sqlite3 *con
                                        registry, vm_udf_entries[index], NULL, NULL,
                                        forget_registry);
     if (*code != SQLITE_OK)
-        return NULL; /* forgotten by then */
+        return NULL; /* the failed definition called registry_forget() */
     for (size_t i = 0; i < sizeof helpers / sizeof *helpers && *code == SQLITE_OK; i++) {
-        registry->references++; /* SQLite's: it calls the destructor in any case */
+        registry->references++; /* SQLite's reference: it calls the destructor even if it fails */
         *code = sqlite3_create_function_v2(
             connection, helpers[i].name, -1, SQLITE_UTF8 | SQLITE_DIRECTONLY, registry,
             helpers[i].entries[index], NULL, NULL, registry_release_data);
@@ -86,7 +86,7 @@ static struct function_registry *introduce(sqlite_library *library, sqlite3 *con
     return registry;
 }
 
-/* The connection's registry, made where it has none. SQLITE_OK, or another code with *error. */
+/* Finds the connection's registry, or makes it. Returns SQLITE_OK, or another code with *error. */
 static int find_registry(sqlite_library *library, sqlite3 *connection, int index,
                          struct function_registry **registry, char **error)
 {

@@ -1,4 +1,5 @@
-/* Forks: what a child finds locked, or in use by other threads, would stay so for ever. */
+/* Forks: a lock that is held, or data that another thread is using, would stay so in the child for
+ * ever. */
 #include <pthread.h>
 
 #include "connection/registry.h"

@@ -1,4 +1,4 @@
-/* What an embedder offers, and whether a connection takes it: see extension.h. */
+/* Checks and takes an embedder's offer: see extension.h. */
 #include "entry/offer.h"
 
 #include "connection/try.h"
@@ -102,8 +102,8 @@ static const char *fault_of(const struct udfvm_sqlite_function *function)
     return fault_of_result(function);
 }
 
-/* SQLite refuses to redefine a function while statements run. Asked before anything is defined, so
- * that a list is defined whole or not at all. */
+/* Returns true while statements of the connection run: SQLite refuses to redefine functions then.
+ * It is checked before anything is defined, so that a list is defined as a whole or not at all. */
 static bool statements_run(const struct function_registry *registry)
 {
     sqlite_library *sqlite3_api = registry->library;
@@ -131,7 +131,7 @@ void offer_refuse(const struct udfvm_sqlite_offer *offered, uint32_t reason, siz
         *offered->refusal = (struct udfvm_sqlite_refusal){ .reason = reason, .index = index };
 }
 
-/* Whether an offer that must not replace anything has a name that is taken. A vectorised function
+/* Finds a name that is taken, for an offer that must not replace anything. A vectorised function
  * has no SQL function of its own. Returns an SQLite code. */
 static int find_taken(struct function_registry *registry, const struct udfvm_sqlite_offer *offered,
                       bool *taken, size_t *which)
@@ -151,7 +151,7 @@ static int find_taken(struct function_registry *registry, const struct udfvm_sql
     return code;
 }
 
-/* SQL compares names of functions without case: one would replace the other. */
+/* SQL ignores case in names of functions: one of the two would replace the other. */
 static bool differs_by_case(const struct function_registry *registry,
                             const struct udfvm_sqlite_offer *offered, size_t *which)
 {
@@ -170,7 +170,7 @@ static bool differs_by_case(const struct function_registry *registry,
 
 /* ---- Taking it ---- */
 
-/* Forgets the functions whose names the offer says. */
+/* Removes the functions that the offer names. */
 static int remove_all(struct function_registry *registry, const struct udfvm_sqlite_offer *offered,
                       char **error)
 {
@@ -189,7 +189,7 @@ static int remove_all(struct function_registry *registry, const struct udfvm_sql
     for (size_t i = 0; i < offered->removed_count; i++) {
         const char *name = offered->removed[i];
         const struct sql_function *function = registry_find(registry, name, strlen(name));
-        const int code = function ? undefine_own(function) : SQLITE_OK; /* a name may come twice */
+        const int code = function ? undefine_own(function) : SQLITE_OK; /* a name may occur twice */
         if (code != SQLITE_OK)
             return offer_fail(library, error, code, "SQLite did not remove the function", name);
         if (function)
@@ -221,7 +221,7 @@ static int define(struct function_registry *registry, int index, struct embedder
 static void take_policy(struct function_registry *registry, struct embedder *embedder,
                         const struct udfvm_sqlite_offer *offered)
 {
-    if (!registry->embedded) /* what SQL is allowed, the program says from here on */
+    if (!registry->embedded) /* from now on the program sets the policy */
         registry->policy = (struct udfvm_sqlite_policy){
             .idle_spin_us = registry->policy.idle_spin_us
         };
@@ -240,7 +240,7 @@ static void take_policy(struct function_registry *registry, struct embedder *emb
     }
 }
 
-/* SQLITE_OK, or another code with the error. */
+/* Returns SQLITE_OK, or another code with *error. */
 static int check_functions(const struct udfvm_sqlite_offer *offered, sqlite_library *library,
                            char **error)
 {
@@ -299,7 +299,7 @@ int offer_take(struct function_registry *registry, int index,
                                    .interrupt = offered->interrupt,
                                    .renew = offered->renew,
                                    .failures = offered->failures };
-    offer = NULL; /* taken: the embedder releases the owner from here on */
+    offer = NULL; /* taken: the embedder's reference releases the owner */
     struct embedder *earlier = registry->embedder;
     embedder->references++;
     registry->embedder = embedder;

@@ -1,8 +1,8 @@
 /* Aggregates and window functions: vm_agg, which finds a UDF by name, and a UDF's own function.
  *
- * All groups of one execution of a statement live in one micro-VM, each under a number. Rows wait
- * in the session's batch, whatever their group, until there are many, or until SQLite wants the
- * value of a group. SQLite keeps a group in its aggregate context.
+ * All groups of one execution of a statement live in one micro-VM, each under a number. Rows of all
+ * groups wait in the session's batch until there are many, or until SQLite wants the value of a
+ * group. SQLite keeps a group in its aggregate context.
  */
 #include "functions/aggregate.h"
 
@@ -17,7 +17,7 @@
 
 #define BATCH_ROWS     16384u
 #define BATCH_BYTES    (4u << 20)
-#define FIRST_ARGUMENT 2 /* after group and inverse */
+#define FIRST_ARGUMENT 2 /* the columns group and inverse precede it */
 
 struct aggregate_group {
     struct session *session; /* NULL until the first row */
@@ -28,7 +28,7 @@ static int fail(sqlite_library *library, sqlite3_context *context, int code, cha
 {
     sqlite_library *sqlite3_api = library;
     if (code == SQLITE_INTERRUPT)
-        sqlite3_result_error_code(context, SQLITE_INTERRUPT); /* SQLite has the text */
+        sqlite3_result_error_code(context, SQLITE_INTERRUPT); /* SQLite sets the text */
     else
         fail_with(library, context, text);
     return code;
@@ -54,7 +54,7 @@ static struct batch *batch_of(struct session *session)
     return session->batch;
 }
 
-/* Sends the rows that wait, and asks for an answer about a group. */
+/* Sends the waiting rows, and asks for an answer about a group. */
 static int send(struct session *session, uint64_t group, uint32_t answer, struct udfvm_reply *reply,
                 char **error)
 {
@@ -130,7 +130,7 @@ static int take_row(struct session *session, uint64_t group, bool inverse,
     session->row = inverse ? -1 : session->rows_seen++;
     enum row_check check = row_check(session, arguments, error);
     if (check == ROW_NULL)
-        return SQLITE_OK; /* as SQL's own aggregates do */
+        return SQLITE_OK; /* as SQLite's own aggregates do */
     if (check == ROW_BAD)
         return SQLITE_ERROR;
     SQL_TRY(put_row(session, group, inverse, arguments, error));
@@ -215,7 +215,7 @@ static void give_value(struct session *session, sqlite3_context *context, uint64
     }
 }
 
-/* A group without rows has no statement that could hold its micro-VM. */
+/* A group without rows has no statement data that could hold its micro-VM. */
 static void give_value_of_nothing(sqlite_library *library, sqlite3_context *context,
                                   struct sql_function *function)
 {
@@ -238,7 +238,7 @@ void aggregate_value(sqlite_library *library, sqlite3_context *context, bool by_
             give_value(group->session, context, group->number,
                        final ? UDFVM_ANSWER_FINISH : UDFVM_ANSWER_VALUE);
     } else if (by_name) {
-        sqlite3_result_null(context); /* there was no row to say which UDF is meant */
+        sqlite3_result_null(context); /* no row has named the UDF */
     } else {
         give_value_of_nothing(library, context, sqlite3_user_data(context));
     }

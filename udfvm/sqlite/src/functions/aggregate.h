@@ -8,8 +8,8 @@ void aggregate_step(sqlite_library *library, sqlite3_context *context, int count
                     sqlite3_value **arguments, bool by_name, bool inverse);
 void aggregate_value(sqlite_library *library, sqlite3_context *context, bool by_name, bool final);
 
-/* ---- aggregate_entries.c: what SQLite calls, by the number of its copy. `flags` as
- * sqlite3_create_function() takes them. A code of SQLite. ---- */
+/* ---- aggregate_entries.c: the functions that SQLite calls, by the number of its copy. `flags` are
+ * those of sqlite3_create_function(). They return SQLite codes. ---- */
 
 int aggregate_define_by_name(struct function_registry *registry, int index, int flags);
 int aggregate_define_own(struct sql_function *function, int index, int flags);

@@ -1,8 +1,8 @@
-/* What SQLite calls for aggregates, for each copy of SQLite. */
+/* The functions that SQLite calls for aggregates, for each copy of SQLite. */
 #include "functions/aggregate.h"
 #include "connection/sqlite_copies.h"
 
-/* An aggregate's four: a row comes, a row goes, the value, the last value. */
+/* The four functions of an aggregate: a row enters, a row leaves, the value, the last value. */
 struct aggregate_entries {
     void (*step)(sqlite3_context *, int, sqlite3_value **);
     void (*inverse)(sqlite3_context *, int, sqlite3_value **);
@@ -46,7 +46,7 @@ int aggregate_define_by_name(struct function_registry *registry, int index, int 
 {
     sqlite_library *sqlite3_api = registry->library;
     const struct aggregate_entries *entries = &vm_agg_entries[index];
-    registry->references++; /* SQLite's: it calls the destructor in any case */
+    registry->references++; /* SQLite's reference: it calls the destructor even if it fails */
     return sqlite3_create_window_function(registry->connection, "vm_agg", -1, flags, registry,
                                           entries->step, entries->final, entries->value,
                                           entries->inverse, registry_release_data);

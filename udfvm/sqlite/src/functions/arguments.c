@@ -18,10 +18,10 @@ int arguments_plan(sqlite3_index_info *plan, int first)
             constraint->op != SQLITE_INDEX_CONSTRAINT_EQ)
             continue;
         if (!constraint->usable)
-            return SQLITE_CONSTRAINT; /* an argument from a table that would come later: not this
-                                         plan */
+            return SQLITE_CONSTRAINT; /* an argument needs a table that comes later: not this plan
+                                       */
         if (seen >> argument & 1)
-            continue; /* SQLite compares this one itself */
+            continue; /* SQLite checks this constraint itself */
         seen |= 1ull << argument;
         plan->aConstraintUsage[i].argvIndex = argument + 1;
         plan->aConstraintUsage[i].omit = 1;

@@ -1,4 +1,4 @@
-/* What the virtual tables of functions share: see cursor.h. */
+/* What virtual tables of functions share: see cursor.h. */
 #include "functions/cursor.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* What the virtual tables of functions share: vm_map, vm_table, table functions under their own
- * names, vm_functions. */
+/* What virtual tables of functions share: vm_map, vm_table, table functions under their own names,
+ * vm_functions. */
 #ifndef UDFVM_SQLITE_CURSOR_H
 #define UDFVM_SQLITE_CURSOR_H
 
@@ -9,11 +9,11 @@
 struct function_table {
     sqlite3_vtab base;
     struct function_registry *registry; /* a reference */
-    struct sql_function *function;      /* a reference; NULL: arguments name it */
-    uint32_t width;                     /* columns for results */
+    struct sql_function *function;      /* a reference; NULL: the first argument names it */
+    uint32_t width;                     /* number of result columns */
 };
 
-/* For xConnect. `function` may be NULL; takes the declaration, sqlite3_malloc'd (NULL: out of
+/* For xConnect. `function` may be NULL. Takes over the declaration, sqlite3_malloc'd (NULL: out of
  * memory). */
 int function_table_connect(sqlite3 *connection, struct function_registry *registry,
                            struct sql_function *function, uint32_t width, char *declaration,
@@ -21,10 +21,10 @@ int function_table_connect(sqlite3 *connection, struct function_registry *regist
 int function_table_disconnect(sqlite3_vtab *table);
 struct function_registry *registry_of_table(const sqlite3_vtab_cursor *cursor);
 
-/* The beginning of a cursor over what a function returns. */
+/* The first part of a cursor over the results of a function. */
 struct function_cursor {
     sqlite3_vtab_cursor base;
-    struct statement statement; /* of the sessions of each function that it ran */
+    struct statement statement; /* the sessions of all functions that it ran */
     struct batch *batch;
     struct function_results results;
     struct table_arguments arguments;
@@ -32,22 +32,23 @@ struct function_cursor {
     bool done;
 };
 
-/* For xOpen: a cursor of `size` bytes, zeros behind this beginning. */
+/* For xOpen: makes a cursor of `size` bytes, with zeros behind this first part. */
 int function_cursor_open(sqlite3_vtab *table, size_t size, sqlite3_vtab_cursor **opened);
-/* Between two runs; the statement goes on, and so does the state in the micro-VM. */
+/* Ends a run. The statement continues, and so does the state in the micro-VM. */
 void function_cursor_stop(struct function_cursor *cursor);
-/* For xClose: all but the memory of the cursor itself. */
+/* For xClose: frees everything except the memory of the cursor itself. */
 void function_cursor_close(struct function_cursor *cursor);
 
-/* The cursor is at its end; takes the text, as table_fail(). Returns the code to return. */
+/* Ends the cursor with an error. Takes over the text, as table_fail() does. Returns the code to
+ * return. */
 int function_cursor_fail(struct function_cursor *cursor, int code, char *text);
-/* The function of one of these forms that the first argument names. */
+/* Finds the function, of one of these forms, that the first argument names. */
 int function_cursor_find(struct function_cursor *cursor, const char *caller, sqlite3_value *name,
                          unsigned forms, struct sql_function **function);
-/* A session of the function in the cursor's statement, and a batch for its rows. */
+/* Makes a session of the function in the cursor's statement, and a batch for its rows. */
 int function_cursor_begin(struct function_cursor *cursor, struct sql_function *function);
-/* The result column of that number, from 0 on; behind the columns for results come the
- * arguments. `row` is what an error of the reply is about; -1: not known. */
+/* Returns a column as the result, counted from 0; the arguments follow the result columns. `row` is
+ * the row for errors of the reply; -1: not known. */
 int function_cursor_column(struct function_cursor *cursor, sqlite3_context *context, int index,
                            int64_t row);
 

@@ -58,7 +58,7 @@ int define_own(struct sql_function *function, int index)
     int code = SQLITE_OK;
     for (uint32_t count = required_count(function);
          count <= function->parameter_count && code == SQLITE_OK; count++) {
-        function->references++; /* SQLite's: it calls the destructor in any case */
+        function->references++; /* SQLite's reference: it calls the destructor even if it fails */
         code = sqlite3_create_function_v2(connection, function->name, (int)count, flags, function,
                                           own_entries[index], NULL, NULL, function_release_data);
     }

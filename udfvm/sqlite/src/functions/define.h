@@ -4,10 +4,11 @@
 
 #include "connection/registry.h"
 
-/* For the copy of SQLite of that number. Returns an SQLite code. */
+/* `index` is the number of the copy of SQLite. Returns an SQLite code. */
 int define_own(struct sql_function *function, int index);
 int undefine_own(const struct sql_function *function);
-/* Whether SQL has a function or a table-valued one of that name. Returns an SQLite code. */
+/* Sets *taken if SQL has a function or table-valued function of that name. Returns an SQLite
+ * code. */
 int name_is_taken(struct function_registry *registry, const char *name, bool *taken);
 
 #endif

@@ -1,5 +1,5 @@
-/* SQL functions for each copy of SQLite: ENTRIES(name, body) makes name_entries, by the number of
- * the copy, whose functions call the body with it. */
+/* SQL functions for each copy of SQLite. ENTRIES(name, body) makes the table name_entries, by the
+ * copy's number. Its functions pass the copy's table of routines to the body. */
 #ifndef UDFVM_SQLITE_ENTRIES_H
 #define UDFVM_SQLITE_ENTRIES_H
 
@@ -21,8 +21,9 @@ typedef void sql_entry(sqlite3_context *, int, sqlite3_value **);
                                                                   name##_3 };
 
 #ifndef SQLITE_RESULT_SUBTYPE
-#define SQLITE_RESULT_SUBTYPE \
-    0x001000000 /* since SQLite 3.45, which wants it of functions that give subtypes */
+#define SQLITE_RESULT_SUBTYPE                                                                      \
+    0x001000000 /* SQLITE_RESULT_SUBTYPE: SQLite requires it of functions with subtypes since 3.45 \
+                 */
 #endif
 #define FUNCTION_FLAGS (SQLITE_UTF8 | SQLITE_RESULT_SUBTYPE)
 

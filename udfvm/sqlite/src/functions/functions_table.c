@@ -1,4 +1,4 @@
-/* vm_functions: an eponymous virtual table of the functions that vm_udf finds: those of the
+/* vm_functions: an eponymous virtual table of the functions that vm_udf finds. It has those of the
  * connection, then those stored in the database. */
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "sql/signature.h"
 #include "sql/stored.h"
 
-#define MAX_SHOWN_TEXT 65536u /* bytes of a text of the database that are shown */
+#define MAX_SHOWN_TEXT 65536u /* bytes shown of a text of the database */
 
 #define SCHEMA                                                                                   \
     "CREATE TABLE x(name TEXT, language TEXT, signature TEXT, size INTEGER, hash TEXT, created " \
@@ -23,8 +23,8 @@ enum { NAME, LANGUAGE, SIGNATURE, SIZE, HASH, CREATED, VERSION, ORIGIN };
 
 struct functions_cursor {
     sqlite3_vtab_cursor base;
-    struct sql_function *own; /* a reference; NULL: those of the connection are done */
-    sqlite3_stmt *stored;     /* NULL: none, or done */
+    struct sql_function *own; /* a reference; NULL: no more functions of the connection */
+    sqlite3_stmt *stored;     /* NULL: none, or no more */
     sqlite3_int64 row;
 };
 
@@ -46,7 +46,7 @@ static int best_index(sqlite3_vtab *table, sqlite3_index_info *info)
     return SQLITE_OK;
 }
 
-/* The list may change while the cursor stands on it. */
+/* The list of functions may change while the cursor is in it. */
 static void move_own(struct functions_cursor *cursor, struct sql_function *to)
 {
     struct sql_function *from = cursor->own;
@@ -176,7 +176,7 @@ static void own_column(sqlite_library *library, sqlite3_context *context,
     }
 }
 
-/* The hash of what is stored, not a stored hash. */
+/* The hash is computed here: a hash in the database could be wrong. */
 static void stored_hash(sqlite_library *library, sqlite3_context *context, sqlite3_stmt *row)
 {
     sqlite_library *sqlite3_api = library;
@@ -191,8 +191,7 @@ static void stored_hash(sqlite_library *library, sqlite3_context *context, sqlit
     sqlite3_result_text(context, hash, -1, sqlite3_free);
 }
 
-/* A stranger's file may hold any bytes as text: programs get what is valid, and can be looked at.
- */
+/* Text in a stranger's file may be any bytes. Programs get only valid UTF-8, of limited length. */
 static void stored_value(sqlite_library *library, sqlite3_context *context, sqlite3_value *value)
 {
     sqlite_library *sqlite3_api = library;

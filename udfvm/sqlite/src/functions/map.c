@@ -1,9 +1,9 @@
-/* vm_map(udf, query, parameters...): a function over the rows of a query, in batches.
+/* vm_map(udf, query, parameters...): runs a function over the rows of a query, in batches.
  *
- * An eponymous virtual table. The query's first column is a key, which comes back beside the
- * function's results; the others are the arguments. The query runs on the connection itself, so it
- * passes its authorizer and sees its transaction; it must be a single SELECT. As it is text that
- * may come from anywhere in the outer statement, the table is SQLITE_DIRECTONLY: no schema can use
+ * An eponymous virtual table. The query's first column is a key, which is returned beside the
+ * function's results; the other columns are the arguments. The query runs on the connection itself,
+ * so the authorizer checks it and it sees the transaction. It must be a single SELECT. Its text may
+ * come from anywhere in the outer statement, so the table is SQLITE_DIRECTONLY: no schema can use
  * it.
  */
 #include <stdlib.h>
@@ -16,17 +16,17 @@
 #include "functions/tables.h"
 #include "statement/report.h"
 
-/* As results.c begins with few rows, and for the same reason. */
+/* A batch begins with few rows, so that LIMIT 1 does not compute thousands. */
 #define FIRST_ROWS         256u
 #define MAX_ROWS           16384u
 #define MAX_BYTES          (4u << 20)
 #define MAX_MAP_PARAMETERS 32
 
 struct map_cursor {
-    struct function_cursor cursor; /* its statement has one session, if any */
+    struct function_cursor cursor; /* its statement has at most one session */
     sqlite3_stmt *query;
     struct map_keys keys;
-    uint64_t rows; /* to gather next, at most */
+    uint64_t rows; /* the most rows to gather next */
     int64_t rows_before;
     bool query_done;
 };
@@ -43,7 +43,7 @@ static int map_fail(struct map_cursor *map, int code, char *text)
 
 /* ---- The query ---- */
 
-/* The first word of a statement, past blanks and comments. */
+/* Returns the first word of a statement, behind blanks and comments. */
 static const char *first_word(const char *sql)
 {
     for (;;) {
@@ -115,7 +115,7 @@ static int bind(struct map_cursor *map, int count, sqlite3_value **values)
     return SQLITE_OK;
 }
 
-/* The row that the query stands at, into the batch. */
+/* Adds the query's current row to the batch. */
 static int take_row(struct map_cursor *map)
 {
     sqlite_library *sqlite3_api = library_of(map);
@@ -158,7 +158,7 @@ static int gather(struct map_cursor *map)
         } else if (code == SQLITE_DONE) {
             map->query_done = true;
         } else if (code == SQLITE_INTERRUPT) {
-            return map_fail(map, code, NULL); /* SQLite has the text */
+            return map_fail(map, code, NULL); /* SQLite sets the text */
         } else {
             const char *why = sqlite3_errmsg(registry_of_table(&map->cursor.base)->connection);
             return map_fail(map, code, sqlite3_mprintf("vm_map: in the query: %s", why));
@@ -168,7 +168,7 @@ static int gather(struct map_cursor *map)
     return SQLITE_OK;
 }
 
-/* Gathers and runs until there is a result, or nothing more to gather. */
+/* Gathers rows and runs the function until there is a result, or no row is left. */
 static int run(struct map_cursor *map)
 {
     struct function_cursor *cursor = &map->cursor;
@@ -311,7 +311,8 @@ static const sqlite3_module map_module = {
 int map_define(struct function_registry *registry)
 {
     sqlite_library *sqlite3_api = registry->library;
-    registry->references++; /* the module's; SQLite calls the destructor in any case */
+    registry
+        ->references++; /* the module's reference; SQLite calls the destructor even if it fails */
     return sqlite3_create_module_v2(registry->connection, "vm_map", &map_module, registry,
                                     registry_release_data);
 }

@@ -1,4 +1,4 @@
-/* What a function makes of a batch of rows: see results.h. */
+/* Results of a function for a batch of rows: see results.h. */
 #include "functions/results.h"
 
 #include "connection/try.h"
@@ -7,8 +7,8 @@
 
 #include <stdlib.h>
 
-/* A table function is asked for few rows first, so that LIMIT 1 does not make it compute thousands,
- * then for more and more. */
+/* The first fetch of a table function asks for few rows, so that LIMIT 1 does not compute
+ * thousands. Each further fetch asks for more. */
 #define FIRST_FETCH 64u
 #define MAX_FETCH   16384u
 
@@ -47,7 +47,8 @@ static int bad_reply(struct function_results *results, const char *wrong, char *
     return *error ? SQLITE_ERROR : SQLITE_NOMEM;
 }
 
-/* Where each row of a table function comes from, which says where its key is. */
+/* Checks the source of each row of a table function: the index of the arguments' row, by which its
+ * key is found. */
 static const char *check_sources(const struct function_results *results)
 {
     for (uint64_t row = 0; row < results->view.rows; row++)
@@ -85,7 +86,7 @@ static int fetch(struct function_results *results, const struct batch *batch, ch
     return receive(results, &exchange, rows, error);
 }
 
-/* A reply without rows may still say that there are more. */
+/* A reply without rows may still announce more. */
 static int fetch_until_rows(struct function_results *results, char **error)
 {
     while (results->at >= results->view.rows && results->view.more)

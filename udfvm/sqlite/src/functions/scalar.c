@@ -1,4 +1,4 @@
-/* The SQL functions: vm_udf, which finds a UDF by name, and a UDF's own function. */
+/* Scalar SQL functions: vm_udf, which finds a UDF by name, and a UDF's own function. */
 #include "functions/scalar.h"
 #include "sql/resolve.h"
 #include "statement/report.h"

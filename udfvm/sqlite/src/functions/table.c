@@ -1,7 +1,7 @@
 /* Table functions: vm_table(udf, arguments...), which finds a UDF by name, and a UDF's own
  * function, whose columns have its names.
  *
- * Eponymous virtual tables. A cursor's function runs as far as its rows are asked for.
+ * Eponymous virtual tables. A cursor's function runs only as far as its rows are asked for.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "statement/report.h"
 #include "statement/row.h"
 
-/* Columns of vm_map and vm_table where functions that were sealed may turn up later. */
+/* Columns of vm_map and vm_table if sealed functions, which may have more, can be used later. */
 #define UNKNOWN_WIDTH 8u
 
 uint32_t widest_table(const struct function_registry *registry)
@@ -127,7 +127,7 @@ static int begin(struct function_cursor *cursor, sqlite3_value **values)
     const enum row_check check = row_check(session, values, &error);
     if (check == ROW_BAD)
         return function_cursor_fail(cursor, SQLITE_ERROR, error);
-    cursor->done = check == ROW_NULL; /* a NULL that is not welcome: no rows */
+    cursor->done = check == ROW_NULL; /* a NULL that the parameter does not allow: no rows */
     if (cursor->done)
         return SQLITE_OK;
     int code = batch_put_row(session, cursor->batch, 0, values, &error);
@@ -142,7 +142,7 @@ static int begin(struct function_cursor *cursor, sqlite3_value **values)
     return SQLITE_OK;
 }
 
-/* Each run of a cursor, as for the rows of another table in a join, goes on in the same call: its
+/* Each run of a cursor, as for the rows of another table in a join, belongs to the same call: the
  * state lives as long as the statement. */
 static int filter(sqlite3_vtab_cursor *base, int plan, const char *text, int count,
                   sqlite3_value **values)
@@ -202,7 +202,8 @@ static const sqlite3_module own_module = MODULE(connect_own);
 int table_define(struct function_registry *registry)
 {
     sqlite_library *sqlite3_api = registry->library;
-    registry->references++; /* the module's; SQLite calls the destructor in any case */
+    registry
+        ->references++; /* the module's reference; SQLite calls the destructor even if it fails */
     return sqlite3_create_module_v2(registry->connection, "vm_table", &any_module, registry,
                                     registry_release_data);
 }

@@ -1,4 +1,4 @@
-/* Functions that SQL sees as tables: vm_map, vm_table, table functions under their own names, and
+/* Functions that are tables in SQL: vm_map, vm_table, table functions under their own names, and
  * vm_functions, the table of all functions. */
 #ifndef UDFVM_SQLITE_TABLES_H
 #define UDFVM_SQLITE_TABLES_H

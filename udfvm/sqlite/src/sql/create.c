@@ -1,4 +1,4 @@
-/* vm_create and vm_drop: functions go into the database, and out of it. */
+/* vm_create and vm_drop: put functions into the database, and remove them. */
 #include <string.h>
 
 #include "connection/try.h"
@@ -14,8 +14,8 @@
     "options TEXT NOT NULL, "                                                                    \
     "source BLOB NOT NULL, version INTEGER NOT NULL, created TEXT NOT NULL)"
 #define VERSION_SQL "SELECT version FROM main.udfvm_functions WHERE name = ?1 COLLATE NOCASE"
-/* Puts a version if the one before it is still there (-1: none): one statement, so that other
- * processes come before it or after it. */
+/* Writes a version if the one before is still there (-1: none). One statement does it, so that
+ * other processes come before or after it. */
 #define PUT_SQL                                                                                 \
     "INSERT OR REPLACE INTO main.udfvm_functions (name, language, signature, options, source, " \
     "version, created) "                                                                        \
@@ -25,7 +25,7 @@
     "main.udfvm_functions WHERE name = ?1 COLLATE NOCASE), -1)"
 #define DROP_SQL "DELETE FROM main.udfvm_functions WHERE name = ?1 COLLATE NOCASE"
 
-#define MAX_TRIES 1000 /* of a replacement, while others replace the same function */
+#define MAX_TRIES 1000 /* of a replacement while others replace the same function */
 
 /* ---- vm_create ---- */
 
@@ -42,8 +42,8 @@ static const char *text_argument(sqlite_library *library, sqlite3_value *value)
                : NULL;
 }
 
-/* Joins the options; "replace" is not one of the function but of the command. NULL: one is no TEXT.
- */
+/* Joins the options without "replace", which is an option of vm_create itself. Returns NULL if one
+ * is not TEXT. */
 static char *join_options(sqlite_library *library, int count, sqlite3_value **arguments,
                           bool *replace)
 {
@@ -79,7 +79,7 @@ static bool take_source(sqlite_library *library, sqlite3_value *value,
            definition->source_length > 0;
 }
 
-/* Runs a statement of ours to its end. */
+/* Runs one of our statements to its end. */
 static int run(struct function_registry *registry, sqlite3_stmt *statement)
 {
     sqlite_library *sqlite3_api = registry->library;
@@ -88,8 +88,7 @@ static int run(struct function_registry *registry, sqlite3_stmt *statement)
     return sqlite3_finalize(statement);
 }
 
-/* The version that is stored; 0 where there is none, or what stands there is no version. Returns an
- * SQLite code. */
+/* Finds the stored version; 0 if there is none, or if it is not valid. Returns an SQLite code. */
 static int stored_version(struct function_registry *registry,
                           const struct stored_definition *definition, bool *found,
                           sqlite3_int64 *version)
@@ -109,8 +108,8 @@ static int stored_version(struct function_registry *registry,
     return sqlite3_finalize(statement);
 }
 
-/* Writes the definition where the stored version is still `old` (-1: none). Returns an SQLite code;
- * *put says whether it was. */
+/* Writes the definition if the stored version is still `old` (-1: none), and sets *put then.
+ * Returns an SQLite code. */
 static int put_version(struct function_registry *registry,
                        const struct stored_definition *definition, sqlite3_int64 old, bool *put)
 {
@@ -147,8 +146,8 @@ static int make_table(struct function_registry *registry, char **message)
     return code;
 }
 
-/* One try to be the next version; *done says whether it is. SQLITE_OK, or another code, perhaps
- * with *message. */
+/* Tries once to write the next version, and sets *done on success. Returns SQLITE_OK, or another
+ * code, perhaps with *message. */
 static int try_put(struct function_registry *registry, const struct stored_definition *definition,
                    bool replace, bool first, sqlite3_int64 *version, bool *done, char **message)
 {
@@ -207,7 +206,7 @@ static void create(struct function_registry *registry, sqlite3_context *context,
                             message, (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_OTHER }));
 }
 
-/* vm_create(name, language, source, signature, option...): the version. */
+/* vm_create(name, language, source, signature, option...): returns the version. */
 void sql_create(sqlite_library *library, sqlite3_context *context, int count,
                 sqlite3_value **arguments)
 {
@@ -280,7 +279,7 @@ static int delete(struct function_registry *registry, const char *name, int *del
     return SQLITE_OK;
 }
 
-/* vm_drop(name): how many were dropped, which is 1. */
+/* vm_drop(name): returns the number of dropped functions, which is 1. */
 void sql_drop(sqlite_library *library, sqlite3_context *context, int count,
               sqlite3_value **arguments)
 {

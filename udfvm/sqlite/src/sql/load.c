@@ -1,6 +1,5 @@
-/* Stored functions become functions of a connection: compiled and loaded inside a micro-VM, sealed
- * into a layer in memory. The host looks at names, signature and options; the source it only
- * carries. */
+/* Loading stored functions: they are compiled and loaded inside a micro-VM, and sealed into a layer
+ * in memory. The host reads names, signature and options. It passes the source on unread. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +17,8 @@ static load_request *const requests[LANGUAGES] = { python_request, compiled_requ
                                                    compiled_request };
 /* ---- Options: words, separated by blanks ---- */
 
-/* Nanoseconds of a decimal number of seconds, in any locale; 0 where it is none, or nothing, or too
- * much. */
+/* Parses a decimal number of seconds, in any locale. Returns nanoseconds; 0 if it is not valid, or
+ * too large. */
 static uint64_t take_seconds(const char *text)
 {
     const size_t whole = strspn(text, "0123456789"), point = text[whole] == '.',
@@ -96,8 +95,8 @@ static udfvm_image *seal(udfvm_vm *vm, udfvm_image *base, struct udfvm_error *er
     return image;
 }
 
-/* Tells the program of a failure; whoever asked for the function adds to *message what it is about.
- */
+/* Reports a failure to the program. The caller, who wanted the function, adds its context to
+ * *message. */
 static void fail(struct function_registry *registry, const struct stored_definition *definition,
                  const char *message, struct udfvm_sqlite_failure failure)
 {
@@ -129,7 +128,7 @@ static uint32_t cause_of(const struct udfvm_error *error, const struct session *
                                                                          : UDFVM_SQLITE_REPORTED;
 }
 
-/* By SQLite, or by the program itself, which then has its exception. */
+/* Returns true if SQLite interrupted the call, or the program, which has its own exception then. */
 static bool interrupted(const struct session *session, const struct udfvm_error *error)
 {
     const struct function_registry *registry = session->function->registry;

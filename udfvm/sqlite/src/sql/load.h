@@ -6,7 +6,7 @@
 #include "sql/signature.h"
 
 struct stored_definition {
-    const char *caller; /* the SQL function that it is made by, for errors; NULL: a call wants it */
+    const char *caller; /* the SQL function that stores it, for errors; NULL: a call loads it */
     const char *name, *language, *signature, *options;
     const void *source;
     size_t name_length, source_length;
@@ -22,7 +22,8 @@ struct stored_options {
 struct sql_function *load_function(struct function_registry *registry,
                                    const struct stored_definition *definition, char **message);
 
-/* Payloads of LOAD requests, sqlite3_malloc'd. NULL: out of memory, or *message. */
+/* Payloads of LOAD requests, sqlite3_malloc'd. They return NULL with *message, or without it if
+ * memory is out. */
 enum { MAX_COMPILED_PARAMETERS = 32 };
 typedef uint8_t *load_request(sqlite_library *, const struct stored_definition *,
                               const struct sql_signature *, const struct stored_options *,

@@ -1,5 +1,5 @@
-/* What a micro-VM is sent to load a stored function, by languages. The host looks at names and
- * types; the source it only carries. */
+/* The payload that loads a stored function in a micro-VM, by language. The host reads names and
+ * types. It passes the source on unread. */
 #include <string.h>
 
 #include "sql/load.h"
@@ -46,7 +46,7 @@ uint8_t *python_request(sqlite_library *library, const struct stored_definition 
         return NULL;
     }
     sqlite3_str *out = sqlite3_str_new(NULL);
-    sqlite3_str_append(out, "12345678", 8); /* the length, below */
+    sqlite3_str_append(out, "12345678", 8); /* a placeholder for the length, set below */
     sqlite3_str_appendf(
         out, "{\"lengths\": [], \"name\": \"%.*s\", \"entry\": \"%s\", \"parameters\": [",
         (int)definition->name_length, definition->name, options->entry);
@@ -73,7 +73,7 @@ uint8_t *python_request(sqlite_library *library, const struct stored_definition 
 
 /* ---- Compiled code: guest/runtimes/shared/compiled/load.c reads this ---- */
 
-/* How runtimes store the types of rows. */
+/* Returns how runtimes store a type of rows. */
 static uint32_t storage_of(uint32_t type)
 {
     static const uint32_t storages[] = { [UDFVM_TYPE_BOOL] = UDFVM_STORAGE_BOOL,

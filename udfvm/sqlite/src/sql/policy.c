@@ -1,5 +1,5 @@
-/* The policy of a connection, and vm_policy(), which shows it, and changes it where no program set
- * it. */
+/* The policy of a connection, and vm_policy(), which shows it. vm_policy() also changes it, unless
+ * a program has set it. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -11,8 +11,8 @@
 #define MAX_SECONDS 1e9
 #define MIN_SECONDS 1e-6
 
-/* For a connection that no program made an offer to, such as the sqlite3 shell's: its SQL is typed
- * by its user. */
+/* For a connection that no program made an offer to, such as the sqlite3 shell's: the user types
+ * its SQL. */
 void policy_default(struct udfvm_sqlite_policy *policy)
 {
     *policy = (struct udfvm_sqlite_policy){
@@ -44,7 +44,7 @@ static bool bytes_of(sqlite_library *library, sqlite3_value *value, uint64_t *by
     return true;
 }
 
-/* 'python,wasm' and the like; the empty text is none. */
+/* Parses a list such as 'python,wasm'. Empty text means none. */
 static bool languages_of(const char *text, uint32_t *languages)
 {
     uint32_t found = 0;
@@ -172,7 +172,7 @@ static bool show(sqlite_library *library, sqlite3_context *context,
     return false;
 }
 
-/* vm_policy(name) and vm_policy(name, value): the value that holds from then on. */
+/* vm_policy(name), vm_policy(name, value): return the value, which the second one sets. */
 void sql_policy(sqlite_library *library, sqlite3_context *context, int count,
                 sqlite3_value **arguments)
 {

@@ -1,4 +1,4 @@
-/* What SQL means by the name of a function: see resolve.h. */
+/* Finds the function of a name: see resolve.h. */
 #include "sql/resolve.h"
 
 #include "sql/sealed.h"
@@ -36,7 +36,7 @@ struct sql_function *resolve(struct function_registry *registry, struct statemen
         function = sealed_find(registry, name, length, &message);
     if (!function && !message) {
         registry->load_end_ns = statement ? statement->end_ns
-                                          : 0; /* 0: its time begins where it loads */
+                                          : 0; /* 0: its time begins when it loads */
         function = stored_find(registry, name, length, &message);
         if (statement)
             statement->end_ns = registry->load_end_ns;

@@ -1,9 +1,10 @@
-/* What commands of udfvm left in the image cache for programs without Python: functions that were
- * sealed under a name, and runtimes that were prepared to load stored functions.
+/* Functions that were sealed under a name, and runtimes that were prepared to load stored
+ * functions. Commands of udfvm leave them in the image cache for programs without Python.
  *
  * functions/NAME.udf and runtimes/LANGUAGE.runtime in the cache are small texts, lines of a key and
- * a value, written by sealed.py. The cache belongs to the user, and what nobody else can have put
- * there is as trusted as the program that reads it. */
+ * a value, written by sealed.py. The cache belongs to the user. A file that nobody else can have
+ * put there is as trusted as the program that reads it.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -32,8 +33,8 @@ char *cache_path(sqlite_library *library, const char *folder)
     return home && *home ? sqlite3_mprintf("%s/.cache/udfvm%s", home, folder) : NULL;
 }
 
-/* The text of a file; NULL where there is none, with a message where it cannot be used. Release
- * with free. */
+/* Returns the text of a file, to be freed with free(). Returns NULL if it does not exist, and NULL
+ * with *message if it must not be used. */
 static char *read_note(sqlite_library *library, const char *folder, const char *name,
                        const char *suffix, char **message)
 {
@@ -57,7 +58,7 @@ static char *read_note(sqlite_library *library, const char *folder, const char *
     return text;
 }
 
-/* The value of a key, in `value`; false: it is not there, or too long. */
+/* Copies the value of a key. Returns false if the key is missing, or the value too long. */
 bool note_value(const char *note, const char *key, char *value, size_t size)
 {
     const size_t key_length = strlen(key);
@@ -148,7 +149,7 @@ static struct base_image *open_base(struct function_registry *registry, const ch
 
 /* ---- Sealed functions ---- */
 
-/* What a note says of the form and the columns. */
+/* Reads the form and the columns of a note. */
 static bool read_form(const char *note, struct sealed_note *sealed)
 {
     struct udfvm_sqlite_function *made = &sealed->offered;
@@ -176,8 +177,8 @@ static int digit(char c)
     return found ? (int)(found - digits) : -1;
 }
 
-/* Hexadecimal digits up to a space or the end, to bytes; their number, or SIZE_MAX where they are
- * none, or more than the capacity. */
+/* Decodes hexadecimal digits up to a space or the end. Returns the number of bytes; SIZE_MAX if the
+ * digits are not valid, or more than the capacity. */
 static size_t read_hex(const char *text, uint8_t *to, size_t capacity)
 {
     size_t count = 0;
@@ -190,7 +191,7 @@ static size_t read_hex(const char *text, uint8_t *to, size_t capacity)
     return count;
 }
 
-/* For each parameter its default, or "-" where it has none. */
+/* Reads the default of each parameter; "-" stands for none. */
 static bool read_defaults(const char *note, struct sealed_note *sealed)
 {
     char text[2 * sizeof sealed->defaults + 2 * MAX_PARAMETERS];

@@ -1,9 +1,10 @@
 /* One sealed function as one file: a note of HEAD bytes, text padded with zeros, then its base
  * image and its layer. sealed_file.py writes it.
  *
- * The file may be a stranger's. It is checked as every image is, its function runs within the
- * limits of the connection's policy, and it must not change while it is mapped: one that others
- * could write is copied to memory first. */
+ * The file may be a stranger's. It is checked as every image is, and its function runs within the
+ * limits of the connection's policy. It must not change while it is mapped, so a file that others
+ * could write is copied to memory first.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@
 #define HEAD          65536u
 #define MAX_KEY       4400u
 #define SEALS         (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define MAX_PROCESSOR 65536u /* bytes of what the kernel says of one processor */
+#define MAX_PROCESSOR 65536u /* bytes of the text about one processor */
 
 /* ---- The file ---- */
 
@@ -37,7 +38,7 @@ static bool is_private(const char *path)
     return fd >= 0;
 }
 
-/* The data of a file, holes left out. */
+/* Copies the data of a file, without its holes. */
 static bool copy_data(int from, int to, off_t size)
 {
     off_t at = 0;
@@ -56,7 +57,7 @@ static bool copy_data(int from, int to, off_t size)
     return at >= size || errno == ENXIO;
 }
 
-/* A copy in memory, which nobody can change. -1 with errno. */
+/* Returns a copy in memory that nobody can change. Returns -1 with errno. */
 static int frozen(int fd, off_t size)
 {
     const int copy = memfd_create("udfvm-function", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -69,7 +70,7 @@ static int frozen(int fd, off_t size)
     return -1;
 }
 
-/* A descriptor whose content stays as it is, and in `key` what tells this state of the file. */
+/* Returns a descriptor whose content cannot change. `key` identifies this state of the file. */
 static int open_file(sqlite_library *library, const char *path, char key[MAX_KEY], char **message)
 {
     sqlite_library *sqlite3_api = library;
@@ -120,8 +121,8 @@ static bool is_about_code(const char *line)
     return false;
 }
 
-/* SHA-256, in hexadecimal, of the lines of /proc/cpuinfo that images/build.py takes of the first
- * processor. */
+/* Hashes the lines of /proc/cpuinfo that images/host.py uses, of the first processor: SHA-256 in
+ * hexadecimal. */
 static bool processor_digest(char text[65])
 {
     struct udfvm_sha256 hash;
@@ -192,7 +193,7 @@ static struct base_image *open_base(struct function_registry *registry, int fd, 
     return image ? base_add(registry, key, image, message) : NULL;
 }
 
-/* A file may ask for less than the policy gives, not for more. */
+/* A file may lower the limits of the policy, but not raise them. */
 static void limit(struct udfvm_limits *limits, const struct udfvm_limits *policy)
 {
     if (policy->timeout_ns && (limits->timeout_ns == 0 || limits->timeout_ns > policy->timeout_ns))

@@ -68,7 +68,7 @@ static bool accept(struct signature_scanner *scanner, char c)
     return true;
 }
 
-/* A word of at most 63 bytes; its length, 0 where there is none. */
+/* Takes a word of at most 63 bytes. Returns its length; 0 if there is none. */
 static size_t take_word(struct signature_scanner *scanner, char word[64])
 {
     size_t length = 0;

@@ -11,9 +11,9 @@ struct sql_signature {
     bool json[MAX_PARAMETERS];
     char names[MAX_PARAMETERS][64];
 };
-/* Parses `(double, name text?) -> double`. Returns NULL, or what is wrong (valid until the next
- * call of this thread). */
+/* Parses `(double, name text?) -> double`. Returns NULL, or an error, which is valid until the next
+ * call of this thread. */
 const char *signature_parse(const char *text, size_t length, struct sql_signature *signature);
-const char *type_text(uint32_t type, bool json); /* as a signature has it */
+const char *type_text(uint32_t type, bool json); /* as signatures spell it */
 
 #endif

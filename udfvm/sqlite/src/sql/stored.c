@@ -1,10 +1,11 @@
-/* Functions that live in the database: the table udfvm_functions.
+/* Functions that are stored in the database, in the table udfvm_functions.
  *
- * A statement reads a function's definition when it first calls it, in its own transaction: what it
- * runs is what the database says to it, whoever wrote that last. Loading it again is needed only
- * where the definition is another. The database may be a stranger's: so the table must be a table,
- * each value is of the type and length that it should be, and nothing stored is believed but names,
- * signature and options, which are parsed, and the source, which goes into a micro-VM. */
+ * A statement reads a function's definition when it first calls it, in its own transaction, so it
+ * runs the definition that it sees, whoever wrote that last. The function is loaded again only if
+ * its definition has changed. The database may be a stranger's. So the table must be a table, and
+ * each value must have the right type and length. Only names, signature and options, which are
+ * parsed, and the source, which goes into a micro-VM, are used.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +22,8 @@
     "?1 "                                                                                 \
     "COLLATE NOCASE"
 
-#define MAX_STORED       64u         /* functions that a connection keeps loaded, at most, */
-#define MAX_STORED_BYTES (64u << 20) /* and bytes of their layers and sources: those used last */
+#define MAX_STORED       64u /* functions that a connection keeps loaded: those used last, */
+#define MAX_STORED_BYTES (64u << 20) /* and bytes of their layers and sources */
 
 bool stored_table(struct function_registry *registry, int *code)
 {
@@ -92,7 +93,7 @@ static struct sql_function **stored_link(struct function_registry *registry, con
     return link;
 }
 
-/* Whether the function was made of this definition, under this policy. */
+/* Returns true if the function was made from this definition, under this policy. */
 static bool made_of(const struct function_registry *registry, const struct sql_function *function,
                     const struct stored_definition *definition)
 {
@@ -134,7 +135,8 @@ void stored_drop(struct function_registry *registry, const char *name, size_t le
         drop_link(link);
 }
 
-/* The first was used last, and stays. Those that running statements use live as long as these. */
+/* Drops the functions used longest ago. The first one was used last, and stays. Functions of
+ * running statements live until these end. */
 static void trim_stored(struct function_registry *registry)
 {
     uint64_t bytes = 0;
@@ -203,9 +205,9 @@ struct sql_function *stored_find(struct function_registry *registry, const char 
     return function;
 }
 
-/* vm_release(): lets go of the stored functions that are loaded and of idle VMs; how many functions
- * that were. Those that running statements use live as long as these. SQLite tells no extension of
- * PRAGMA shrink_memory, which frees pages of databases alone. */
+/* vm_release(): releases the loaded stored functions and idle VMs. Returns the number of functions.
+ * Those of running statements live until these end. SQLite does not tell extensions of PRAGMA
+ * shrink_memory. */
 void sql_release(sqlite_library *library, sqlite3_context *context, int count,
                  sqlite3_value **arguments)
 {

@@ -1,4 +1,4 @@
-/* Functions that live in the database. */
+/* Functions that are stored in the database. */
 #ifndef UDFVM_SQLITE_STORED_H
 #define UDFVM_SQLITE_STORED_H
 
@@ -8,13 +8,13 @@
 
 struct stored_definition;
 
-/* The stored function of that name; NULL with *message NULL: there is none. */
+/* Finds the stored function of a name. Returns NULL; without *message if there is none. */
 struct sql_function *stored_find(struct function_registry *registry, const char *name,
                                  size_t length, char **message);
-/* The function that the definition makes, which the connection keeps loaded; NULL with *message. */
+/* Returns the function of a definition, which the connection keeps loaded; NULL with *message. */
 struct sql_function *stored_load(struct function_registry *registry,
                                  const struct stored_definition *definition, char **message);
-/* What is loaded under the name goes away. */
+/* Drops the loaded function of a name. */
 void stored_drop(struct function_registry *registry, const char *name, size_t length);
 bool stored_table(struct function_registry *registry,
                   int *code); /* the database has the table of functions */

@@ -1,4 +1,4 @@
-/* Names that nothing has: what there is instead, and what was likely meant. */
+/* Unknown names: lists the known functions, and the one that was probably meant. */
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -17,19 +17,19 @@
 
 enum { MAX_NAMES = 1000, MAX_NAMES_SHOWN = 20, MAX_DISTANCE = 3 };
 
-/* What is listed, and the name that is the nearest to what was asked for. */
+/* A list of known functions, and the name that is nearest to the unknown one. */
 struct known_listing {
     sqlite_library *library;
     const struct function_registry *registry;
     sqlite3_str *text;
     const char *wanted;
     size_t wanted_length;
-    unsigned distance; /* of the nearest; past MAX_DISTANCE there is none */
+    unsigned distance; /* of the nearest name; past MAX_DISTANCE there is none */
     char nearest[MAX_NAME + 1];
-    unsigned groups, names; /* listed so far; names: of the group */
+    unsigned groups, names; /* listed so far; names: in the current group */
 };
 
-/* ---- What was likely meant ---- */
+/* ---- The name that was probably meant ---- */
 
 static bool same_letter(char a, char b)
 {
@@ -41,8 +41,8 @@ static unsigned smaller(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-/* Letters to put in, leave out or replace, until one name is the other; names are at most
- * MAX_NAME long. */
+/* Returns the number of letters to insert, delete or replace to turn one name into the other (the
+ * Levenshtein distance). Names have at most MAX_NAME bytes. */
 static unsigned edits(const char *a, size_t a_length, const char *b, size_t b_length)
 {
     unsigned row[MAX_NAME + 1];
@@ -60,7 +60,7 @@ static unsigned edits(const char *a, size_t a_length, const char *b, size_t b_le
     return row[b_length];
 }
 
-/* A name behind a namespace and an underscore is as near as one with another letter. */
+/* A name behind a namespace and an underscore counts as one different letter. */
 static bool behind_namespace(const char *name, size_t length, const char *wanted,
                              size_t wanted_length)
 {
@@ -87,7 +87,7 @@ static void compare(struct known_listing *listing, const char *name, size_t leng
     listing->nearest[length] = 0;
 }
 
-/* ---- What there is ---- */
+/* ---- The known functions ---- */
 
 static void list_name(struct known_listing *listing, const char *group, const char *name,
                       bool may_run)
@@ -113,7 +113,7 @@ static void list_registered(struct known_listing *listing, unsigned forms)
             list_name(listing, "registered", function->name, true);
 }
 
-/* They may be a stranger's: whoever shows the text makes them visible. */
+/* The names may be a stranger's: the code that shows the text makes them visible. */
 static void list_stored(struct known_listing *listing, struct function_registry *registry)
 {
     sqlite_library *sqlite3_api = listing->library;
@@ -139,7 +139,7 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The names of notes in the directory, malloc'd; so is each. */
+/* Returns the names of notes in the directory, malloc'd, as each name is. */
 static char **sealed_names(sqlite_library *library, size_t *count)
 {
     sqlite_library *sqlite3_api = library;
@@ -172,7 +172,8 @@ static void list_sealed(struct known_listing *listing)
     if (count > 0)
         qsort(names, count, sizeof *names, by_text);
     for (size_t i = 0; i < count; i++) {
-        if (!registry_find(listing->registry, names[i], strlen(names[i]))) /* else it was listed */
+        if (!registry_find(listing->registry, names[i],
+                           strlen(names[i]))) /* a registered one was listed already */
             list_name(listing, "sealed", names[i], true);
         free(names[i]);
     }

@@ -69,7 +69,7 @@ static int write_request(struct session *session, const struct batch_exchange *e
     return SQLITE_OK;
 }
 
-/* The row that an error of the guest's is about; -1: it says none. */
+/* Returns the row of a guest's error; -1 if it has none. */
 static int64_t guest_row(const struct udfvm_reply *reply)
 {
     struct udfvm_guest_error header = { .row = -1 };
@@ -78,7 +78,7 @@ static int64_t guest_row(const struct udfvm_reply *reply)
     return header.row;
 }
 
-/* Which row of the whole input that is; -1: not known. */
+/* Returns the index of that row in the whole input; -1 if it is not known. */
 static int64_t row_of(const struct batch_exchange *exchange, int64_t row)
 {
     if (row < 0 || (uint64_t)row >= exchange->rows)

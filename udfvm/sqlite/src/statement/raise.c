@@ -1,8 +1,8 @@
 /* Failures as exceptions of the program that embeds SQLite: see struct udfvm_sqlite_failures.
  *
- * A pending exception takes precedence over the SQL error of the same failure. Until the program
- * has it, SQLite still ends the statement, and asks aggregates for their values in doing so:
- * nothing of the program's may run then.
+ * A pending exception takes precedence over the SQL error of the same failure. Before the program
+ * gets it, SQLite still ends the statement, and asks aggregates for their values: no code of the
+ * program may run then.
  */
 #include "statement/report.h"
 
@@ -24,7 +24,7 @@ void raise_interrupt(const struct session *session, const struct udfvm_error *er
     struct function_registry *registry = session->function->registry;
     const struct embedder *embedder = registry->embedder;
     if (session->watched == WATCH_INTERRUPT || !embedder)
-        return; /* it was SQLite that interrupted */
+        return; /* SQLite itself interrupted it */
     if (embedder->failures.failed) {
         make_pending(registry, &(struct udfvm_sqlite_failure){ .function = session->function->name,
                                                                .row = session->row,

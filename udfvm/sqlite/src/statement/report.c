@@ -7,9 +7,9 @@
 #include "statement/report.h"
 
 #define MAX_TYPE \
-    256u /* bytes kept of what the guest says, together at most 64 KiB, as in guest_error.py */
+    256u /* bytes kept of the guest's texts, together at most 64 KiB, as in guest_error.py */
 #define MAX_MESSAGE    (20u << 10)
-#define MAX_WHOLE_TEXT (66u << 10) /* of an error's text, with what comes from elsewhere */
+#define MAX_WHOLE_TEXT (66u << 10) /* of an error's text, foreign parts included */
 #define MAX_TRACEBACK  (43u << 10)
 
 char *shown(sqlite_library *library, char *text)
@@ -35,7 +35,7 @@ void fail_with(sqlite_library *library, sqlite3_context *context, char *text)
     sqlite3_free(text);
 }
 
-/* As udfvm's Python exceptions begin, so that one failure reads the same everywhere. */
+/* Begins a text as udfvm's Python exceptions do, so that a failure reads the same everywhere. */
 static sqlite3_str *begin(const struct session *session)
 {
     sqlite_library *sqlite3_api = session->function->registry->library;
@@ -47,7 +47,7 @@ static sqlite3_str *begin(const struct session *session)
     return text;
 }
 
-/* The text of a failure, which the program learns of in `failure`'s terms. */
+/* Returns the text of a failure, and reports `failure` to the program. */
 static char *failing(const struct session *session, const char *detail,
                      struct udfvm_sqlite_failure failure)
 {
@@ -95,7 +95,7 @@ char *describe_argument(const struct session *session, uint32_t index, const cha
                        .cause = UDFVM_SQLITE_TYPE, .position = index + 1, .argument = name });
 }
 
-/* Appends what there is to see of a text of the guest's: `capacity` bytes of it. */
+/* Appends the visible form of a guest's text: at most `capacity` bytes of it. */
 static void append_guest_text(sqlite_library *library, sqlite3_str *out, const uint8_t *text,
                               size_t length, const char *keep, size_t capacity)
 {
@@ -137,7 +137,7 @@ char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply)
     return sqlite3_str_finish(text);
 }
 
-/* The limits of a stored function have names of their own: see vm_policy. */
+/* Limits of stored functions have other names: see vm_policy. */
 static const char *advice(const struct sql_function *function, int code)
 {
     switch (code) {
@@ -206,7 +206,7 @@ int explain_core_error(const struct session *session, const struct udfvm_error *
     if (error->code == UDFVM_E_INTERRUPTED ||
         (error->code == UDFVM_E_TIMEOUT && monotonic_ns() >= session->end_ns)) {
         *text = describe_statement_timeout(
-            session); /* as the watch said, or the thread of a streaming call */
+            session); /* as the watch reported, or the thread of a streaming call */
     } else {
         char detail[sizeof error->message + 128];
         snprintf(detail, sizeof detail, "%.*s%s", (int)sizeof error->message, error->message,
@@ -253,7 +253,7 @@ char *describe_definition(struct function_registry *registry, const char *caller
     return whole;
 }
 
-/* What names no function that runs is no call: its text has no row. */
+/* A text about a function that does not run has no row. */
 char *failing_function(struct function_registry *registry, const char *name, uint32_t cause,
                        char *text)
 {

@@ -1,5 +1,5 @@
-/* Rows across the boundary: SQL values to struct udfvm_row in the input window, a guest's reply to
- * an SQL result. */
+/* Single rows: SQL values to struct udfvm_row in the input window, and a guest's reply to an SQL
+ * result. */
 #include <string.h>
 
 #include "statement/row.h"
@@ -43,12 +43,13 @@ static const char *expected_name(uint32_t type)
 
 static bool exact_real(const struct sql_parameter *parameter, int64_t integer)
 {
-    const double real = parameter->single ? (double)(float)integer
-                                          : (double)integer; /* 2^63 is a double, and no int64_t */
+    const double real = parameter->single
+                            ? (double)(float)integer
+                            : (double)integer; /* 2^63 is a double, but not an int64_t */
     return real < 9223372036854775808.0 && (int64_t)real == integer;
 }
 
-/* Whether a value that is not NULL is of the parameter's type. */
+/* Returns true if a value that is not NULL has the parameter's type. */
 static bool fits(sqlite_library *library, const struct sql_parameter *parameter, int found,
                  sqlite3_value *value)
 {
@@ -129,7 +130,7 @@ int value_bytes(const struct session *session, uint32_t index, sqlite3_value *va
     return *wrong ? SQLITE_ERROR : SQLITE_NOMEM;
 }
 
-/* The window, to write a row of `size` bytes; NULL with the SQL error set. */
+/* Returns the window for a row of `size` bytes; NULL with the SQL error set. */
 static uint8_t *window_for(const struct session *session, sqlite3_context *context, uint64_t size)
 {
     struct udfvm_error error;
@@ -139,7 +140,7 @@ static uint8_t *window_for(const struct session *session, sqlite3_context *conte
     return window;
 }
 
-/* Appends the bytes of a TEXT or BLOB at *used; false with the SQL error set. */
+/* Appends the bytes of a TEXT or BLOB at *used. Returns false with the SQL error set. */
 static bool encode_bytes(const struct session *session, sqlite3_context *context, uint32_t index,
                          sqlite3_value *argument, struct udfvm_value *value, uint64_t *used)
 {
@@ -234,8 +235,8 @@ static void decode_bytes(const struct session *session, sqlite3_context *context
         bad_reply(session, context, "TEXT that is not valid UTF-8");
 }
 
-/* The guest does not run here, so the window is stable; still everything in it is what a hostile
- * program chose. */
+/* The guest does not run now, so the window is stable. Still, a hostile program may have chosen all
+ * of it. */
 void row_decode(const struct session *session, sqlite3_context *context,
                 const struct udfvm_reply *reply)
 {

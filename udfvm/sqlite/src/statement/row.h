@@ -5,19 +5,19 @@
 #include "statement/session.h"
 
 #define JSON_SUBTYPE \
-    74u /* of text that SQLite's JSON functions made: they take it as JSON, not as a string */
+    74u /* the subtype of text that SQLite's JSON functions make and take as JSON */
 enum row_check { ROW_CALL, ROW_NULL, ROW_BAD };
 enum row_check row_check(const struct session *session, sqlite3_value **arguments,
-                         char **wrong); /* ROW_BAD: *wrong says why */
+                         char **wrong); /* ROW_BAD: with *wrong */
 bool row_encode(const struct session *session, sqlite3_context *context, sqlite3_value **arguments,
                 uint64_t *length);
 void row_decode(const struct session *session, sqlite3_context *context,
                 const struct udfvm_reply *reply);
-/* The same of one argument, by its index: ROW_NULL is any NULL. */
+/* Does the same for one argument, by its index. ROW_NULL stands for any NULL. */
 enum row_check value_check(const struct session *session, uint32_t index, sqlite3_value *value,
                            char **wrong);
-/* The bytes of an argument that is TEXT, checked, or BLOB. SQLITE_OK, SQLITE_NOMEM, or SQLITE_ERROR
- * with *wrong. */
+/* Returns the bytes of an argument: BLOB, or TEXT, which is checked. Returns SQLITE_OK,
+ * SQLITE_NOMEM, or SQLITE_ERROR with *wrong. */
 int value_bytes(const struct session *session, uint32_t index, sqlite3_value *value,
                 const void **bytes, size_t *length, char **wrong);
 

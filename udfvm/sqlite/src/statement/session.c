@@ -1,4 +1,4 @@
-/* A micro-VM's time with a statement: taken at the first row, given back when the statement's
+/* A micro-VM's time with a statement: taken at the first row, and given back when the statement's
  * execution ends. */
 #include <errno.h>
 #include <stdio.h>
@@ -9,16 +9,16 @@
 #include "wire/batch.h"
 
 /* SQLite keeps auxiliary data with a negative argument number for the whole execution of a
- * statement, visible to each function in it that asks for the same number, and destroys it when the
- * execution ends in any way (its own JSON functions keep their parse cache so). Data of an argument
- * (>= 0) would be lost after each row where that argument is not a constant. */
+ * statement. Each function in it that uses the same number sees the data, and SQLite destroys it
+ * when the execution ends in any way. (Its own JSON functions keep their parse cache so.) Data of
+ * an argument (>= 0) would be lost after each row, unless that argument is a constant. */
 #define STATEMENT_DATA (-0x7564)
 
 #define WINDOW_UNIT (2ull << 20)
 #define MAX_WINDOW \
     (16ull << 30) /* input window; output window and scratch together: see struct udfvm_config */
 #define CALL_PAGE          4096u     /* of the input window, before what the caller writes */
-#define INTERRUPT_CHECK_NS 50000000u /* how often a wait for a VM looks for sqlite3_interrupt */
+#define INTERRUPT_CHECK_NS 50000000u /* how often a wait for a VM checks for sqlite3_interrupt */
 
 static void statement_free(void *data)
 {
@@ -27,8 +27,8 @@ static void statement_free(void *data)
     free(statement);
 }
 
-/* Where SQLite keeps no data (it evaluates a constant while it plans, or memory is out), the
- * caller's `fallback` serves this one row. */
+/* If SQLite keeps no data (it evaluates a constant while it plans, or memory is out), the caller's
+ * `fallback` serves this one row. */
 struct statement *statement_of(sqlite_library *library, sqlite3_context *context,
                                struct statement *fallback)
 {
@@ -96,7 +96,8 @@ bool connection_interrupted(sqlite_library *library, sqlite3 *connection)
 #if SQLITE_VERSION_NUMBER >= 3041000
     return sqlite3_is_interrupted(connection) != 0;
 #elif SQLITE_VERSION_NUMBER >= 3040000
-    /* The table only grows at its end: 3.41 put this routine behind the last one of 3.40. */
+    /* The table only grows at its end: SQLite 3.41 added this routine behind the last one of
+     * 3.40. */
     struct {
         struct sqlite3_api_routines known;
         int (*is_interrupted)(sqlite3 *);
@@ -138,8 +139,8 @@ static uint64_t between(uint64_t smallest, uint64_t bytes, uint64_t largest)
     return bytes < smallest ? smallest : bytes > largest ? largest : bytes;
 }
 
-/* Windows for a request and its result: as large as it takes, up to the function's memory. False:
- * those that VMs have will do. */
+/* Sets windows for a request and its result, as large as needed, up to the function's memory.
+ * Returns false if those that VMs have are enough. */
 static bool larger_windows(const struct session *session, uint64_t length,
                            struct udfvm_windows *windows)
 {
@@ -158,14 +159,14 @@ static bool larger_windows(const struct session *session, uint64_t length,
     return true;
 }
 
-/* What the statement's timeout leaves of a wait. */
+/* Returns the end of a wait that the statement's timeout allows. */
 static uint64_t wait_end(const struct session *session, uint64_t now, uint64_t wait_ns)
 {
     const uint64_t end = wait_ns > UINT64_MAX - now ? UINT64_MAX : now + wait_ns;
     return end < session->end_ns ? end : session->end_ns;
 }
 
-/* One look for a VM; `windows` NULL: with those that VMs have. */
+/* Tries once to take a VM. With `windows` NULL it has the usual ones. */
 static udfvm_vm *take_once(const struct session *session, const struct udfvm_windows *windows,
                            uint64_t wait, struct udfvm_error *error)
 {
@@ -173,13 +174,13 @@ static udfvm_vm *take_once(const struct session *session, const struct udfvm_win
                    : udfvm_pool_take(session->pool, session->image, wait, error);
 }
 
-/* Whether the wait for a VM is over without one; says why. */
+/* Returns true if the wait for a VM ends without one, and sets the reason. */
 static bool wait_is_over(struct session *session, uint64_t left, uint64_t deadline, unsigned held,
                          struct udfvm_error *error)
 {
     const struct function_registry *registry = session->function->registry;
     if (left == 0 && deadline == session->end_ns) {
-        session->watched = WATCH_STATEMENT_TIMEOUT; /* as if it had passed in the midst of a call */
+        session->watched = WATCH_STATEMENT_TIMEOUT; /* as if it had passed during a call */
         error->code = UDFVM_E_INTERRUPTED;
         return true;
     }
@@ -195,8 +196,8 @@ udfvm_vm *session_take_vm(struct session *session, uint64_t length, struct udfvm
     struct udfvm_windows windows;
     const bool larger = larger_windows(session, length, &windows);
     const unsigned held = vms_held(function->registry, session->pool);
-    /* Statements of one connection run on one thread at a time: waiting for one's own VMs would be
-     * for ever. */
+    /* Statements of one connection run on one thread at a time: waiting for its own VMs would never
+     * end. */
     const bool hopeless = function->pool_limit && held >= function->pool_limit;
     const uint64_t began = monotonic_ns(),
                    deadline = wait_end(session, began, hopeless ? 0 : function->wait_ns);

@@ -1,4 +1,4 @@
-/* A function at work in one execution of a statement, and the micro-VM that it has meanwhile. */
+/* A function in one execution of a statement, and the micro-VM that it has meanwhile. */
 #ifndef UDFVM_SQLITE_SESSION_H
 #define UDFVM_SQLITE_SESSION_H
 
@@ -6,32 +6,32 @@
 
 struct batch;
 
-/* One function at work in one execution of a statement. */
+/* One function in one execution of a statement. */
 struct session {
     struct sql_function *function; /* a reference */
-    udfvm_pool *pool; /* references to what ran the function when the statement came to it; NULL: it
-                         did not yet */
+    udfvm_pool *
+        pool; /* references to what runs the function in this statement; NULL: it has not run yet */
     udfvm_image *image;
-    udfvm_vm *vm; /* NULL until a row needs it: rows that NULL decides do not */
-    int64_t row;  /* index of the row at hand among those of this session; -1: none, or not known */
+    udfvm_vm *vm; /* NULL until a row needs it: a row that a NULL decides does not */
+    int64_t row;  /* index of the current row among those of this session; -1: none, or not known */
     uint64_t end_ns; /* of the statement, by its timeout; UINT64_MAX: none */
     enum watch_result {
         WATCH_NOTHING,
         WATCH_INTERRUPT,
         WATCH_STATEMENT_TIMEOUT
-    } watched;           /* why the watch ended the call at hand */
+    } watched;           /* why the watch ended the current call */
     sqlite3_stmt *pulse; /* see watch.c; finalised with each call */
     uint64_t groups;     /* aggregates: groups begun */
-    struct batch *batch; /* aggregates: rows that wait; NULL until there are */
-    int64_t *batch_rows; /* aggregates: which rows of the statement's those are; -1: a row that goes
-                            out of a window */
-    int64_t rows_seen;   /* aggregates: rows that came in, those left out for a NULL too */
-    bool failed;         /* nothing more is asked of the guest */
+    struct batch *batch; /* aggregates: waiting rows; NULL until there are some */
+    int64_t *
+        batch_rows; /* aggregates: their indices in the statement; -1: a row that leaves a window */
+    int64_t rows_seen;    /* aggregates: rows that entered, including those left out for a NULL */
+    bool failed;          /* the guest is not used any more */
     struct session *next; /* of this statement */
     struct session *next_of_registry, **link_of_registry;
 };
 
-/* Everything at work in one execution of a statement; SQLite keeps it as the statement's auxiliary
+/* All functions in one execution of a statement. SQLite keeps it as the statement's auxiliary
  * data. */
 struct statement {
     sqlite_library *library;
@@ -39,7 +39,7 @@ struct statement {
     uint64_t end_ns; /* 0: not set yet */
 };
 
-/* Of the context's statement; `fallback` where SQLite keeps none. */
+/* Returns that of the context's statement; `fallback` if SQLite keeps none. */
 struct statement *statement_of(sqlite_library *library, sqlite3_context *context,
                                struct statement *fallback);
 void statement_clear(struct statement *statement);
@@ -47,22 +47,22 @@ struct session *statement_find(const struct statement *statement,
                                const struct sql_function *function);
 struct session *statement_find_name(const struct statement *statement, const char *name,
                                     size_t length);
-/* Its time runs from here on, if it did not yet. */
+/* Starts the statement's time, if it does not run yet. */
 void statement_begin(struct statement *statement, const struct function_registry *registry);
 
 struct session *session_create(struct statement *statement,
                                struct sql_function *function); /* NULL: out of memory */
-/* Waits for a VM of the session's pool, as long as its function does, and no longer than its
+/* Waits for a VM of the session's pool: as long as its function does, and no longer than its
  * statement may. */
 udfvm_vm *session_take_vm(struct session *session, uint64_t length, struct udfvm_error *error);
-/* Takes a VM, where the session has none, with windows for a request of so many bytes, as far as
- * the function's memory allows that; where the rows of its batches depend on each other, one with
- * larger windows takes the place of one that the session has. False: there is none, or it is of the
- * parent process; nothing may be written to its window. */
+/* Takes a VM if the session has none, with windows for a request of this size, as far as the
+ * function's memory allows. If the rows of the function's batches depend on each other, a VM with
+ * larger windows replaces the session's. Returns false if there is none, or if it belongs to the
+ * parent process: nothing may be written to its window. */
 bool session_ready(struct session *session, uint64_t length, struct udfvm_error *error);
 bool connection_interrupted(sqlite_library *library, sqlite3 *connection);
 
-/* ---- watch.c: whether a long call is to be interrupted ---- */
+/* ---- watch.c: interrupting long calls ---- */
 
 uint64_t monotonic_ns(void);
 int watch(void *session);                /* of udfvm_vm_set_watch */

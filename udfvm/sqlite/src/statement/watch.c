@@ -1,15 +1,15 @@
-/* During a long call: whether the statement is to be interrupted, by sqlite3_interrupt, by a
- * progress handler, or by its own timeout. */
+/* Interrupting long calls: by sqlite3_interrupt, by a progress handler, or by the statement's
+ * timeout. */
 #include <stdatomic.h>
 #include <time.h>
 
 #include "statement/session.h"
 
-#define FORK_WAIT_NS  300000000u /* for the pulses of other threads, before a fork goes ahead */
+#define FORK_WAIT_NS  300000000u /* the longest wait of a fork for pulses of other threads */
 #define FORK_SLEEP_NS 100000
 
-/* SQLite asks its progress handler, and looks for an interrupt, while it runs a statement, and it
- * is not running one while a function waits for its VM. So the watch runs a little one, of some
+/* SQLite calls its progress handler, and checks for an interrupt, only while it runs a statement.
+ * It runs none while a function waits for its VM. So the watch runs a short one, the pulse, of some
  * thousand virtual instructions. It is kept for the length of a call, because a statement counts
  * its instructions from run to run, and handlers may want to be called seldom. */
 #define PULSE                                                                                     \
@@ -23,9 +23,9 @@ uint64_t monotonic_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* A pulse takes locks of SQLite's that the whole process shares, such as that of its memory; a
- * child that is forked meanwhile would find them held for ever, though its parent's threads seem to
- * do no more than wait for their functions. So forks wait for pulses that have begun, for a moment
+/* A pulse takes locks of SQLite that the whole process shares, such as that of its allocator. A
+ * child that is forked meanwhile would find them held for ever, although its parent's threads seem
+ * only to wait for their functions. So a fork waits for pulses that have begun, for a limited time
  * (a progress handler may wait for the forking thread itself), and none begins meanwhile. */
 static atomic_int pulses, forks;
 static _Thread_local int own_pulses; /* a progress handler may fork */

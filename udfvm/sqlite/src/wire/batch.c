@@ -1,4 +1,4 @@
-/* Rows on their way to a guest: see batch.h. */
+/* Rows for a guest: see batch.h. */
 #include "wire/batch.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Rows on their way to a guest, as struct udfvm_columns: gathered column by column in memory of the
- * host's own, then written to the window at once. */
+/* Rows for a guest, as struct udfvm_columns. They are gathered column by column in memory of the
+ * host, then written to the window at once. */
 #ifndef UDFVM_SQLITE_BATCH_H
 #define UDFVM_SQLITE_BATCH_H
 
@@ -32,7 +32,7 @@ struct batch *batch_create(size_t count); /* NULL: out of memory. Set the column
 void batch_free(struct batch *batch);     /* NULL is allowed */
 void batch_clear(struct batch *batch);
 
-/* A value for each column, then batch_end_row(). false: out of memory. */
+/* Add a value for each column, then call batch_end_row(). They return false if memory is out. */
 bool batch_put_null(struct batch *batch, size_t column);
 bool batch_put_integer(struct batch *batch, size_t column, int64_t integer); /* INT64, BOOL */
 bool batch_put_real(struct batch *batch, size_t column, double real);
@@ -43,7 +43,7 @@ size_t batch_size(const struct batch *batch);
 void batch_write(const struct batch *batch, uint8_t *to); /* batch_size() bytes */
 
 bool buffer_reserve(struct batch_buffer *buffer,
-                    size_t more); /* capacity for so many bytes more; false: out of memory */
+                    size_t more); /* makes capacity for `more` bytes; false: out of memory */
 bool buffer_append(struct batch_buffer *buffer, const void *bytes, size_t length);
 void buffer_free(struct batch_buffer *buffer);
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* How many bytes the first of a character announces; 0: it begins none. */
+/* Returns the length of the character that a first byte begins; 0 if it begins none. */
 static size_t announced(uint8_t first)
 {
     if (first < 0x80)
@@ -25,7 +25,7 @@ static bool second_valid(uint8_t first, uint8_t second)
     return second >= smallest && second <= largest;
 }
 
-/* Bytes of the well-formed character at `text`, 0 where there is none. */
+/* Returns the bytes of the well-formed character at `text`; 0 if there is none. */
 static size_t utf8_sequence(const uint8_t *text, size_t length)
 {
     const size_t bytes = announced(text[0]);

@@ -1,4 +1,4 @@
-/* Whether bytes are UTF-8 (RFC 3629). */
+/* Checks that bytes are UTF-8 (RFC 3629). */
 #ifndef UDFVM_SQLITE_UTF8_H
 #define UDFVM_SQLITE_UTF8_H
 

@@ -32,7 +32,7 @@ static bool is_variable(uint32_t type)
     return type == UDFVM_TYPE_TEXT || type == UDFVM_TYPE_BLOB;
 }
 
-/* Whether all buffers of a column lie inside of the reply. */
+/* Returns true if all buffers of a column lie inside the reply. */
 static bool column_inside(const struct udfvm_column *head, uint64_t length, uint64_t rows)
 {
     const uint64_t bits = (rows + 7) / 8;

@@ -1,4 +1,4 @@
-/* A guest's reply in columns (struct udfvm_columns), which is hostile input: checked once as a
+/* A guest's reply in columns (struct udfvm_columns). It is hostile input: it is checked once as a
  * whole, then read row by row. */
 #ifndef UDFVM_SQLITE_VIEW_H
 #define UDFVM_SQLITE_VIEW_H
@@ -7,7 +7,7 @@
 #include "connection/sqlite_copies.h"
 #include "udfvm_abi.h"
 
-/* Whether so many bytes at an offset lie inside of a reply of that length. */
+/* Returns true if `bytes` at an offset lie inside a reply of this length. */
 static inline bool reply_has(uint64_t offset, uint64_t bytes, uint64_t length)
 {
     return offset <= length && bytes <= length - offset;
@@ -26,8 +26,8 @@ struct column_view {
     struct view_column *columns;
 };
 
-/* Reads a reply that must have columns of these types and at most so many rows, and views it: the
- * reply must stay as it is. NULL where all is well, else what is wrong. */
+/* Checks a reply that must have columns of these types and at most `max_rows` rows, and views it.
+ * The reply must not change. Returns NULL, or what is wrong. */
 const char *view_open(struct column_view *view, const struct udfvm_reply *reply,
                       const uint32_t *types, size_t count, uint64_t max_rows);
 void view_close(struct column_view *view);
@@ -35,7 +35,8 @@ void view_close(struct column_view *view);
 bool view_is_null(const struct column_view *view, size_t column, uint64_t row);
 int64_t view_integer(const struct column_view *view, size_t column,
                      uint64_t row); /* INT64, not null */
-/* The value as the result of an SQL function or column; else what is wrong with it. */
+/* Sets the value as the result of an SQL function or column. Returns NULL, or what is wrong with
+ * it. */
 const char *view_result(const struct column_view *view, size_t column, uint64_t row,
                         sqlite_library *library, sqlite3_context *context);
 
