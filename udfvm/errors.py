@@ -1,6 +1,7 @@
 """Exceptions: one for each failure that a user can cause. All derive from ``Error``.
 
 The text of each says what happened, to which UDF, at which row if that is known, and what to do.
+Long because each has an example.
 
 >>> issubclass(CallTimeoutError, CallError) and issubclass(CallError, Error)
 True
