@@ -8,6 +8,7 @@ needs to do nothing but hand on address and length.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,11 +22,12 @@ CORE: Final = """
       (local.get $at))
     (func (export "reset") (param i32) (global.set $free (i32.const 4096)))
     (func (export "same") (param i32 i32) (result i32)
-      (i32.store (i32.const 16) (local.get 0)) (i32.store (i32.const 20) (local.get 1)) (i32.const 16)))
+      (i32.store (i32.const 16) (local.get 0)) (i32.store (i32.const 20) (local.get 1))
+      (i32.const 16)))
   (core instance $i (instantiate $m))
 """
 
-NUMBERS: Final = {
+SIMPLE_TYPES: Final = {
     "bool": "bool",
     "s8": "int8",
     "s16": "int16",
@@ -39,8 +41,26 @@ NUMBERS: Final = {
     "f64": "double",
     "string": "string",
     "char": "string",
+    "enum": "string",
+    "flags": "list<item: string>",
 }
 TEXTS: Final = ("", "a", "añ", "日本\0語", 'quote " and \\', "\x1f\n", "🙂" * 40)
+FLOATS: Final = (0.0, -0.0, 0.5, 0.25, 2.0**100, float("inf"), 7.0)
+DOUBLES: Final = (0.0, -0.0, 0.5, -1e-3, 2.0**100, float("inf"), 7.0)
+VALUES: Final[dict[str, Callable[[random.Random], Any]]] = {
+    "bool": lambda chance: chance.random() < 0.5,
+    "f32": lambda chance: chance.choice(FLOATS),
+    "f64": lambda chance: chance.choice(DOUBLES),
+    "string": lambda chance: chance.choice(TEXTS),
+    "char": lambda chance: chance.choice("aß語🙂\0"),
+}
+
+
+def _integer(name: str, chance: random.Random) -> int:
+    bits = int(name[1:])
+    lowest = -(2 ** (bits - 1)) if name[0] == "s" else 0
+    highest = lowest + 2**bits - 1
+    return chance.choice((lowest, highest, 0, 1, chance.randint(lowest, highest)))
 
 
 @dataclass(frozen=True)
@@ -53,20 +73,17 @@ class Wit:
 
     def arrow(self) -> str:
         """The name of the Arrow type."""
-        match self.name:
-            case "list" if self.fields[0][1].name == "u8":
-                return "binary"
-            case "list":
-                return f"list<item: {self.fields[0][1].arrow()}>"
-            case "option":
-                return self.fields[0][1].arrow()
-            case "record" | "tuple":
-                return f"struct<{', '.join(f'{name}: {field.arrow()}' for name, field in self.fields)}>"
-            case "enum":
-                return "string"
-            case "flags":
-                return "list<item: string>"
-        return NUMBERS[self.name]
+        inner = [(name, field.arrow()) for name, field in self.fields]
+        if self.name == "list":
+            of_bytes = self.fields[0][1].name == "u8"
+            arrow = "binary" if of_bytes else f"list<item: {inner[0][1]}>"
+        elif self.name == "option":
+            arrow = inner[0][1]
+        elif self.name in ("record", "tuple"):
+            arrow = f"struct<{', '.join(f'{name}: {field}' for name, field in inner)}>"
+        else:
+            arrow = SIMPLE_TYPES[self.name]
+        return arrow
 
     def text(self, types: list[str]) -> str:
         """As the text format has it. What must have a name is defined in ``types``."""
@@ -93,42 +110,22 @@ class Wit:
 
     def value(self, chance: random.Random) -> Any:
         """A value, as pyarrow has it in Python."""
-        match self.name:
-            case "bool":
-                return chance.random() < 0.5
-            case "f32" | "f64":
-                return chance.choice(
-                    (
-                        0.0,
-                        -0.0,
-                        0.5,
-                        -1e-3 if self.name == "f64" else 0.25,
-                        2.0**100,
-                        float("inf"),
-                        7.0,
-                    )
-                )
-            case "string":
-                return chance.choice(TEXTS)
-            case "char":
-                return chance.choice("aß語🙂\0")
-            case "enum":
-                return chance.choice(self.words)
-            case "flags":
-                return [word for word in self.words if chance.random() < 0.5]
-            case "option":
-                return None if chance.random() < 0.4 else self.fields[0][1].value(chance)
-            case "list":
-                items = [
-                    self.fields[0][1].value(chance) for _ in range(chance.choice((0, 0, 1, 2, 9)))
-                ]
-                return bytes(items) if self.arrow() == "binary" else items
-            case "record" | "tuple":
-                return {name: field.value(chance) for name, field in self.fields}
-        bits = int(self.name[1:])
-        low = -(2 ** (bits - 1)) if self.name[0] == "s" else 0
-        high = low + 2**bits - 1
-        return chance.choice((low, high, 0, 1, chance.randint(low, high)))
+        if self.name in VALUES:
+            value = VALUES[self.name](chance)
+        elif self.name == "enum":
+            value = chance.choice(self.words)
+        elif self.name == "flags":
+            value = [word for word in self.words if chance.random() < 0.5]
+        elif self.name == "option":
+            value = None if chance.random() < 0.4 else self.fields[0][1].value(chance)
+        elif self.name == "list":
+            items = [self.fields[0][1].value(chance) for _ in range(chance.choice((0, 0, 1, 2, 9)))]
+            value = bytes(items) if self.arrow() == "binary" else items
+        elif self.name in ("record", "tuple"):
+            value = {name: field.value(chance) for name, field in self.fields}
+        else:
+            value = _integer(self.name, chance)
+        return value
 
 
 def simple(name: str) -> Wit:
@@ -162,4 +159,5 @@ def same(item: Wit, more: str = "") -> str:
         ' func $i "reset"))'
     )
     return f"""(component {CORE} {more} {" ".join(types)}
-      (func (export "same") (param "the-list" {text}) (result {text}) (canon lift (core func $i "same") {options})))"""
+      (func (export "same") (param "the-list" {text}) (result {text})
+        (canon lift (core func $i "same") {options})))"""

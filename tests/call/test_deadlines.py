@@ -38,7 +38,8 @@ def run():
         lambda: batch(np.array([-1])),
         lambda: connection.execute("SELECT loop(-1)").fetchall(),
         lambda: connection.execute(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30) SELECT loop(20 - i) FROM n"
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30)"
+            " SELECT loop(20 - i) FROM n"
         ).fetchall(),
         lambda: connection.execute("SELECT * FROM vm_map('loop', 'SELECT 1, -1')").fetchall(),
     ]

@@ -225,7 +225,7 @@ def test_a_signal_handler_that_forks(way: str) -> None:
 BUILDS = """
     import os, random, threading, time, udfvm
 
-    tag, begun = random.random(), time.monotonic()       # a function of its own: its image is not in the cache
+    tag = random.random()  # the function differs in each run, so its image is not in the cache
 
     @udfvm.udf(sample=(1,), timeout=60)
     def slow(x: int) -> int:

@@ -273,6 +273,22 @@ def test_sql_on_a_closed_pool() -> None:
     assert pool.statistics() == (2, 0, 0)
 
 
+def _uses(pool: udfvm.Pool, twice: udfvm.ScalarFunction, chance: random.Random) -> bool:
+    """Does one thing with a pool; False where the outcome is wrong."""
+    columns = [np.arange(3), np.arange(200_000)]
+    match chance.randrange(5):
+        case 0:
+            number = chance.randrange(100)
+            return bool(twice(number) == 2 * number)
+        case 1 | 2 as which:
+            return bool((twice(columns[which - 1]) == 2 * columns[which - 1]).all())
+        case 3:
+            pool.trim(chance.randrange(3))
+            return True
+        case _:
+            return pool.statistics().live <= 3
+
+
 @pytest.mark.parametrize("keep", [0, 1, 8])
 def test_eight_threads_do_everything_with_a_pool(keep: int) -> None:
     pool = udfvm.Pool(size=3, keep=keep, keep_seconds=0.01, wait=600.0)
@@ -283,7 +299,6 @@ def test_eight_threads_do_everything_with_a_pool(keep: int) -> None:
 
     twice.prepare()
     wrong: list[object] = []
-    columns = [np.arange(3), np.arange(200_000)]
 
     def work(seed: int) -> None:
         chance = random.Random(seed)
@@ -291,16 +306,7 @@ def test_eight_threads_do_everything_with_a_pool(keep: int) -> None:
             if seed == 7 and turn == 20:
                 pool.close()
             try:
-                match chance.randrange(5):
-                    case 0:
-                        right = twice(turn) == 2 * turn
-                    case 1 | 2 as which:
-                        right = bool((twice(columns[which - 1]) == 2 * columns[which - 1]).all())
-                    case 3:
-                        pool.trim(chance.randrange(3))
-                        right = True
-                    case _:
-                        right = pool.statistics().live <= 3
+                right = _uses(pool, twice, chance)
             except udfvm.PoolClosedError:
                 right = pool._closed
             except BaseException as error:  # noqa: BLE001 - of a thread: the test tells it

@@ -96,7 +96,7 @@ def test_doctor_says_what_is_missing_and_how_to_get_it() -> None:
 
 
 def test_what_is_listed_to_a_pipe_is_whole(tmp_path: Path) -> None:
-    name = "a_function_with_a_name_so_long_that_no_terminal_has_room_for_it_beside_all_the_other_columns_of_the_list"
+    name = "a_function_with_a_name_so_long_that_no_terminal_shows_it_beside_" + "other_columns_" * 3
     program = CALL.replace("def one", f"def {name}").replace("one()", f"{name}()")
     assert run(sys.executable, "-c", textwrap.dedent(program), cache=tmp_path).stdout == ""
     for columns in ("40", "80"):
@@ -143,16 +143,16 @@ def test_what_runtimes_cannot_be_prepared_with(tmp_path: Path) -> None:
 
 
 def test_seal_says_that_it_runs_the_file(tmp_path: Path) -> None:
-    said = " ".join(udfvm("seal", "--help").stdout.split())
+    help_text = " ".join(udfvm("seal", "--help").stdout.split())
     assert (
         "FILE is imported for that: all of its code but the bodies of UDFs runs on this host"
-        in said
+        in help_text
     )
     source = tmp_path / "mine.py"
     source.write_text(
-        "import os, pathlib,"
-        " udfvm\npathlib.Path(__file__).with_suffix('.ran').write_text(str(os.getppid()))\n@udfvm.udf\ndef"
-        " mine() -> int:\n    return 1\n"
+        "import os, pathlib, udfvm\n"
+        "pathlib.Path(__file__).with_suffix('.ran').write_text(str(os.getppid()))\n"
+        "@udfvm.udf\ndef mine() -> int:\n    return 1\n"
     )
     assert udfvm("seal", str(source), cache=tmp_path / "cache").stdout == "mine() -> int\n"
     assert source.with_suffix(".ran").read_text() == str(os.getpid())  # it did, on the host

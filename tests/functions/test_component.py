@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import time
 
 import apsw
 import pyarrow as pa
@@ -21,7 +20,8 @@ COMPONENT = r"""
     (memory (export "memory") 2)
     (global $free (mut i32) (i32.const 4096))
     (global $calls (mut i32) (i32.const 0))
-    (data (i32.const 1024) "hello ") (data (i32.const 1032) "no digit") (data (i32.const 1040) "a\"b\n\c3\a9")
+    (data (i32.const 1024) "hello ") (data (i32.const 1032) "no digit")
+    (data (i32.const 1040) "a\"b\n\c3\a9")
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
       (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
       (global.set $free (i32.add (local.get $at) (local.get 3)))
@@ -30,27 +30,33 @@ COMPONENT = r"""
     (func (export "same64") (param i64) (result i64) (local.get 0))
     (func (export "small") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
     (func (export "not") (param i32) (result i32) (i32.eqz (local.get 0)))
-    (func (export "calls") (result i32) (global.set $calls (i32.add (global.get $calls) (i32.const 1))) (global.get $calls))
+    (func (export "calls") (result i32)
+      (global.set $calls (i32.add (global.get $calls) (i32.const 1))) (global.get $calls))
     (func (export "greet") (param $at i32) (param $length i32) (result i32)
       (memory.copy (i32.const 16384) (i32.const 1024) (i32.const 6))
       (memory.copy (i32.const 16390) (local.get $at) (local.get $length))
-      (i32.store (i32.const 16) (i32.const 16384)) (i32.store (i32.const 20) (i32.add (local.get $length) (i32.const 6)))
+      (i32.store (i32.const 16) (i32.const 16384))
+      (i32.store (i32.const 20) (i32.add (local.get $length) (i32.const 6)))
       (i32.const 16))
     (func (export "same-bytes") (param i32 i32) (result i32)
-      (i32.store (i32.const 16) (local.get 0)) (i32.store (i32.const 20) (local.get 1)) (i32.const 16))
+      (i32.store (i32.const 16) (local.get 0)) (i32.store (i32.const 20) (local.get 1))
+      (i32.const 16))
     (func (export "half") (param $some i32) (param $value f64) (result i32)
-      (i32.store8 (i32.const 16) (i32.and (local.get $some) (f64.ne (local.get $value) (f64.const 13))))
+      (i32.store8 (i32.const 16)
+        (i32.and (local.get $some) (f64.ne (local.get $value) (f64.const 13))))
       (f64.store (i32.const 24) (f64.div (local.get $value) (f64.const 2)))
       (i32.const 16))
     (func (export "digit") (param $at i32) (param $length i32) (result i32) (local $value i32)
       (local.set $value (i32.sub (i32.load8_u (local.get $at)) (i32.const 48)))
       (if (i32.lt_u (local.get $value) (i32.const 10))
-        (then (i32.store8 (i32.const 16) (i32.const 0)) (i32.store (i32.const 20) (local.get $value)))
+        (then (i32.store8 (i32.const 16) (i32.const 0))
+          (i32.store (i32.const 20) (local.get $value)))
         (else (i32.store8 (i32.const 16) (i32.const 1))
           (i32.store (i32.const 20) (i32.const 1032)) (i32.store (i32.const 24) (i32.const 8))))
       (i32.const 16))
     (func (export "point") (param $x f64) (param $some i32) (result i32)
-      (f64.store (i32.const 16) (local.get $x)) (i32.store (i32.const 24) (i32.const 1040)) (i32.store (i32.const 28) (i32.const 6))
+      (f64.store (i32.const 16) (local.get $x)) (i32.store (i32.const 24) (i32.const 1040))
+      (i32.store (i32.const 28) (i32.const 6))
       (i32.store8 (i32.const 32) (local.get $some)) (i32.store8 (i32.const 33) (i32.const 200))
       (i32.store8 (i32.const 34) (i32.const 2)) (i32.store8 (i32.const 35) (i32.const 5))
       (i32.const 16))
@@ -61,24 +67,32 @@ COMPONENT = r"""
   (export $hue-type "hue" (type $hue))
   (type $set (flags "a" "b" "c"))
   (export $set-type "set" (type $set))
-  (type $point (record (field "x" f64) (field "label" string) (field "maybe" (option u8)) (field "hue" $hue-type) (field "set" $set-type)))
+  (type $point
+    (record (field "x" f64) (field "label" string) (field "maybe" (option u8))
+      (field "hue" $hue-type) (field "set" $set-type)))
   (export $point-type "point-type" (type $point))
-  (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add")))
-  (func (export "same-u64") (param "the-value" u64) (result u64) (canon lift (core func $i "same64")))
+  (func (export "add") (param "a" s32) (param "b" s32) (result s32)
+    (canon lift (core func $i "add")))
+  (func (export "same-u64") (param "the-value" u64) (result u64)
+    (canon lift (core func $i "same64")))
   (func (export "small") (param "a" s8) (result u8) (canon lift (core func $i "small")))
   (func (export "not") (param "a" bool) (result bool) (canon lift (core func $i "not")))
   (func (export "calls") (result u32) (canon lift (core func $i "calls")))
   (func $greet (param "name" string) (result string)
-    (canon lift (core func $i "greet") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+    (canon lift (core func $i "greet") (memory (core memory $i "memory"))
+      (realloc (core func $i "realloc"))))
   (export "greet" (func $greet))
   (func (export "same-bytes") (param "a" (list u8)) (result (list u8))
-    (canon lift (core func $i "same-bytes") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+    (canon lift (core func $i "same-bytes") (memory (core memory $i "memory"))
+      (realloc (core func $i "realloc"))))
   (func (export "half") (param "a" (option f64)) (result (option f64))
     (canon lift (core func $i "half") (memory (core memory $i "memory"))))
   (func (export "digit") (param "text" string) (result (result u32 (error string)))
-    (canon lift (core func $i "digit") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+    (canon lift (core func $i "digit") (memory (core memory $i "memory"))
+      (realloc (core func $i "realloc"))))
   (func (export "point") (param "x" f64) (param "some" bool) (result $point-type)
-    (canon lift (core func $i "point") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+    (canon lift (core func $i "point") (memory (core memory $i "memory"))
+      (realloc (core func $i "realloc"))))
   (func (export "trap") (param "a" s32) (result s32) (canon lift (core func $i "trap")))
   (instance $interface (export "greet" (func $greet)))
   (export "demo:greetings/english" (instance $interface)))
@@ -217,9 +231,11 @@ def test_what_cannot_be_a_udf(component: str | bytes, export: str, message: str)
 )
 def test_types_that_do_not_cross(type_: str) -> None:
     flat = "i32 i32" + " i32" * type_.startswith("(option")
-    text = f"""(component (core module $m (func (export "f") (param {flat}) (result i32) (i32.const 0)))
+    text = f"""(component
+              (core module $m (func (export "f") (param {flat}) (result i32) (i32.const 0)))
               (core instance $i (instantiate $m))
-              (func (export "f") (param "a-b" {type_}) (result s32) (canon lift (core func $i "f"))))"""
+              (func (export "f") (param "a-b" {type_}) (result s32)
+                (canon lift (core func $i "f"))))"""
     with pytest.raises(
         errors.SignatureError, match="a_b has a variant or result, which can only be returned"
     ):
@@ -236,11 +252,13 @@ VARIANTS = """
 (component
   (core module $m (memory (export "memory") 1) (data (i32.const 64) "bad")
     (func (export "shape") (param i32) (result i32)
-      (i32.store8 (i32.const 16) (local.get 0)) (f64.store (i32.const 24) (f64.const 2.5)) (i32.const 16))
+      (i32.store8 (i32.const 16) (local.get 0)) (f64.store (i32.const 24) (f64.const 2.5))
+      (i32.const 16))
     (func (export "results") (param i32) (result i32)
       (i32.store (i32.const 16) (i32.const 32)) (i32.store (i32.const 20) (i32.const 2))
       (i32.store8 (i32.const 32) (i32.const 0)) (i32.store (i32.const 36) (i32.const 7))
-      (i32.store8 (i32.const 44) (i32.const 1)) (i32.store (i32.const 48) (i32.const 64)) (i32.store (i32.const 52) (i32.const 3))
+      (i32.store8 (i32.const 44) (i32.const 1)) (i32.store (i32.const 48) (i32.const 64))
+      (i32.store (i32.const 52) (i32.const 3))
       (i32.const 16))
     (func (export "checked") (param i32) (result i32)
       (i32.store8 (i32.const 16) (i32.lt_s (local.get 0) (i32.const 0)))
@@ -248,9 +266,11 @@ VARIANTS = """
       (if (i32.lt_s (local.get 0) (i32.const 0)) (then (i32.store8 (i32.const 20) (i32.const 1))))
       (i32.const 16)))
   (core instance $i (instantiate $m))
-  (type $shape (variant (case "none") (case "circle" f64))) (export $shape-type "shape-type" (type $shape))
+  (type $shape (variant (case "none") (case "circle" f64)))
+  (export $shape-type "shape-type" (type $shape))
   (type $problem (enum "small" "negative")) (export $problem-type "problem" (type $problem))
-  (func (export "shape") (param "case" u8) (result $shape-type) (canon lift (core func $i "shape") (memory (core memory $i "memory"))))
+  (func (export "shape") (param "case" u8) (result $shape-type)
+    (canon lift (core func $i "shape") (memory (core memory $i "memory"))))
   (func (export "results") (param "a" u8) (result (list (result u32 (error string))))
     (canon lift (core func $i "results") (memory (core memory $i "memory"))))
   (func (export "checked") (param "a" s32) (result (result (list char) (error $problem-type)))
@@ -277,101 +297,3 @@ def test_results_that_are_lists() -> None:
     udfvm.sqlite.register(connection, checked)
     with pytest.raises(apsw.SQLError, match="RuntimeError: negative"):
         connection.execute("SELECT checked(0), checked(-1)").fetchall()
-
-
-WASI = """
-(component
-  (import "wasi:random/random@0.2.VERSION" (instance $random (export "get-random-u64" (func (result u64)))
-    (export "get-random-bytes" (func (param "len" u64) (result (list u8))))))
-  (import "wasi:random/insecure-seed@0.2.0" (instance $seed (export "insecure-seed" (func (result (tuple u64 u64))))))
-  (import "wasi:clocks/wall-clock@0.2.0" (instance $clock
-    (type $time (record (field "seconds" u64) (field "nanoseconds" u32))) (export "datetime" (type $time-type (eq $time)))
-    (export "now" (func (result $time-type)))))
-  (import "wasi:cli/environment@0.2.0" (instance $environment (export "get-arguments" (func (result (list string))))))
-  (core module $memory (memory (export "memory") 2) (global $free (mut i32) (i32.const 4096))
-    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
-      (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
-      (global.set $free (i32.add (local.get $at) (local.get 3)))
-      (local.get $at)))
-  (core instance $m (instantiate $memory))
-  (core func $number (canon lower (func $random "get-random-u64")))
-  (core func $bytes (canon lower (func $random "get-random-bytes") (memory (core memory $m "memory")) (realloc (core func $m "realloc"))))
-  (core func $pair (canon lower (func $seed "insecure-seed") (memory (core memory $m "memory"))))
-  (core func $now (canon lower (func $clock "now") (memory (core memory $m "memory"))))
-  (core func $arguments (canon lower (func $environment "get-arguments")
-    (memory (core memory $m "memory")) (realloc (core func $m "realloc"))))
-  (core module $code
-    (import "m" "memory" (memory 1)) (import "w" "number" (func $number (result i64))) (import "w" "bytes" (func $bytes (param i64 i32)))
-    (import "w" "pair" (func $pair (param i32))) (import "w" "now" (func $now (param i32)))
-    (import "w" "arguments" (func $arguments (param i32)))
-    (func (export "number") (result i64) (call $number))
-    (func (export "bytes") (param i32) (result i32) (call $bytes (i64.extend_i32_u (local.get 0)) (i32.const 16)) (i32.const 16))
-    (func (export "seed") (result i32) (call $pair (i32.const 16)) (i32.const 16))
-    (func (export "seconds") (result i64) (call $now (i32.const 16)) (i64.load (i32.const 16)))
-    (func (export "arguments") (result i32) (call $arguments (i32.const 16)) (i32.const 16)))
-  (core instance $i (instantiate $code (with "m" (instance $m)) (with "w" (instance (export "number" (func $number))
-    (export "bytes" (func $bytes)) (export "pair" (func $pair)) (export "now" (func $now)) (export "arguments" (func $arguments))))))
-  (func (export "number") (result u64) (canon lift (core func $i "number")))
-  (func (export "bytes") (param "count" u32) (result (list u8)) (canon lift (core func $i "bytes") (memory (core memory $m "memory"))))
-  (func (export "seed") (result (tuple u64 u64)) (canon lift (core func $i "seed") (memory (core memory $m "memory"))))
-  (func (export "seconds") (result u64) (canon lift (core func $i "seconds")))
-  (func (export "arguments") (result (list string)) (canon lift (core func $i "arguments") (memory (core memory $m "memory")))))
-"""
-
-
-@pytest.mark.parametrize("version", [0, 3, 6])
-def test_randomness_is_new_in_every_call(version: int) -> None:
-    text = WASI.replace("VERSION", str(version))
-    number, data, seed = (udfvm.from_wasm(text, name) for name in ("number", "bytes", "seed"))
-    assert len({number() for _ in range(3)}) == 3
-    assert len({data(20) for _ in range(3)}) == 3
-    assert len(data(1000)) == 1000
-    assert len({tuple(seed().values()) for _ in range(3)}) == 3
-    same = udfvm.from_wasm(text, "number", deterministic=True)
-    assert same() == same()
-
-
-def test_wasi_of_components() -> None:
-    text = WASI.replace("VERSION", "0")
-    assert abs(udfvm.from_wasm(text, "seconds")() - time.time()) < 5
-    assert udfvm.from_wasm(text, "arguments", args=["program", "ä"])() == ["program", "ä"]
-
-
-STDERR = """
-(component
-  (import "wasi:io/error@0.2.0" (instance $error (export "error" (type (sub resource)))))
-  (alias export $error "error" (type $error-type))
-  (import "wasi:io/streams@0.2.0" (instance $streams
-    (export "output-stream" (type $stream (sub resource)))
-    (alias outer 1 $error-type (type $outer)) (export "error" (type $inner (eq $outer)))
-    (type $failure (variant (case "last-operation-failed" (own $inner)) (case "closed")))
-    (export "stream-error" (type $failure-type (eq $failure)))
-    (export "[method]output-stream.blocking-write-and-flush"
-      (func (param "self" (borrow $stream)) (param "contents" (list u8)) (result (result (error $failure-type)))))))
-  (alias export $streams "output-stream" (type $stream-type))
-  (import "wasi:cli/stderr@0.2.0" (instance $stderr
-    (alias outer 1 $stream-type (type $outer)) (export "output-stream" (type $stream (eq $outer)))
-    (export "get-stderr" (func (result (own $stream))))))
-  (core module $memory (memory (export "memory") 1) (data (i32.const 64) "unlucky numbers"))
-  (core instance $m (instantiate $memory))
-  (core func $get (canon lower (func $stderr "get-stderr")))
-  (core func $write (canon lower (func $streams "[method]output-stream.blocking-write-and-flush") (memory (core memory $m "memory"))))
-  (core module $code
-    (import "w" "get" (func $get (result i32))) (import "w" "write" (func $write (param i32 i32 i32 i32)))
-    (func (export "panic") (param i32) (result i32)
-      (call $write (call $get) (i32.const 64) (local.get 0) (i32.const 16))
-      (if (i32.eq (local.get 0) (i32.const 7)) (then unreachable))
-      (local.get 0)))
-  (core instance $i (instantiate $code (with "w" (instance (export "get" (func $get)) (export "write" (func $write))))))
-  (func (export "panic") (param "length" u32) (result u32) (canon lift (core func $i "panic"))))
-"""
-
-
-def test_a_trap_tells_what_was_written_to_the_standard_error() -> None:
-    panic = udfvm.from_wasm(STDERR, "panic")
-    assert panic(pa.array([9, 15], pa.uint32())).to_pylist() == [9, 15]
-    with pytest.raises(
-        udfvm.UDFError,
-        match=r"row 1: Trap: wasm `unreachable`(.|\n)*\nIts standard error:\nunlucky\Z",
-    ):
-        panic(pa.array([9, 7, 2], pa.uint32()))

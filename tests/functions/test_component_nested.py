@@ -160,8 +160,9 @@ def test_json_in_sql(isolation: str) -> None:
         on=simple("bool"),
     )
     connection = sql(function(item, isolation=isolation))
-    query = """WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20) SELECT same(json_array(
-        json_object('on', i % 2, 'id', i, 'tags', json_array('a' || i, char(233, 34, 10)), 'data', hex('z')))) FROM n"""
+    query = """WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20)
+        SELECT same(json_array(json_object('on', i % 2, 'id', i,
+            'tags', json_array('a' || i, char(233, 34, 10)), 'data', hex('z')))) FROM n"""
     expected = [
         [{"id": i, "x": None, "tags": [f"a{i}", 'é"\n'], "data": "7A", "on": i % 2 == 1}]
         for i in range(1, 21)
@@ -302,7 +303,8 @@ def test_numbers_in_json_are_exact() -> None:
 def test_a_component_stored_in_a_database() -> None:
     connection = sql()
     connection.execute("SELECT vm_create('same', 'wasm', ?, '(json) -> json')", (same(POINT),))
-    query = """SELECT vm_udf('same', '[{"x": 1, "y": 2}]'), json_array(vm_udf('same', json_array(json_object('y', 0.5, 'x', 0))))"""
+    query = """SELECT vm_udf('same', '[{"x": 1, "y": 2}]'),
+        json_array(vm_udf('same', json_array(json_object('y', 0.5, 'x', 0))))"""
     assert connection.execute(query).fetchall() == [
         ('[{"x":1.0,"y":2.0}]', '[[{"x":0.0,"y":0.5}]]')
     ]

@@ -99,13 +99,16 @@ __attribute__((noinline)) static int deep(volatile char *below, int depth)
     frame[0] = below[0];
     return depth == 0 ? frame[0] : deep(frame, depth + 1) + frame[0];
 }
-UDFVM_SCALAR(crash_stack, i32, (i32, value)) { volatile char top[1] = { 1 }; return deep(top, value + 1); }
+UDFVM_SCALAR(crash_stack, i32, (i32, value))
+{
+    volatile char top[1] = { 1 };
+    return deep(top, value + 1);
+}
 
 UDFVM_MAIN
 """
 
-#: A shared object, and programs of every sort that tests/functions/test_native_programs.py does not look at
-# alone.
+# A shared object, and programs linked in the ways that test_native_programs.py does not try alone.
 BUILDS = {
     "shared": ["gcc", "-shared", "-fPIC"],
     "dynamic": ["gcc", "-fPIE", "-pie"],

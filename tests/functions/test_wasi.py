@@ -81,8 +81,15 @@ __attribute__((constructor)) static void begin(void)
         size++;
 }
 
-__attribute__((export_name("ready_and_size"))) long long ready_and_size(int unused) { return ready * 1000 + size + unused; }
-__attribute__((export_name("random"))) int random_number(int unused) { getentropy(&unused, sizeof unused); return unused; }
+__attribute__((export_name("ready_and_size"))) long long ready_and_size(int unused)
+{
+    return ready * 1000 + size + unused;
+}
+__attribute__((export_name("random"))) int random_number(int unused)
+{
+    getentropy(&unused, sizeof unused);
+    return unused;
+}
 __attribute__((export_name("now"))) long long now(int unused) { return time(NULL) + unused; }
 __attribute__((export_name("say"))) int say(int number)
 {

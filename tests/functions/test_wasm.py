@@ -32,7 +32,8 @@ MODULE = """
     local.get 1 f64.const 0 f64.eq if unreachable end
     local.get 0 local.get 1 call $percent)
   (func (export "mixed") (param i32 i64 f32 f64) (result f64)
-    local.get 0 f64.convert_i32_s local.get 1 f64.convert_i64_s f64.add local.get 2 f64.promote_f32 f64.add local.get 3 f64.add)
+    local.get 0 f64.convert_i32_s local.get 1 f64.convert_i64_s f64.add
+    local.get 2 f64.promote_f32 f64.add local.get 3 f64.add)
   (func (export "same32") (param i32) (result i32) local.get 0)
   (func (export "same64") (param i64) (result i64) local.get 0)
   (func (export "half") (param f32) (result f32) local.get 0 f32.const 2 f32.div)
@@ -50,8 +51,10 @@ MODULE = """
   (func $outside (export "outside") (param i32) (result i32) i32.const 65533 i32.load)
   (func $divide (export "divide") (param i32) (result i32) i32.const 1 local.get 0 i32.div_s)
   (func $deep (export "deep") (param i32) (result i32) local.get 0 call $deep i32.const 1 i32.add)
-  (func $mismatch (export "mismatch") (param i32) (result i32) i32.const 0 call_indirect (type $number))
-  (func $missing (export "missing") (param i32) (result i32) i32.const 1 call_indirect (type $number))
+  (func $mismatch (export "mismatch") (param i32) (result i32)
+    i32.const 0 call_indirect (type $number))
+  (func $missing (export "missing") (param i32) (result i32)
+    i32.const 1 call_indirect (type $number))
   (func $convert (export "convert") (param i32) (result i32) f64.const 1e100 i32.trunc_f64_s)
   (func (export "two") (param i32) (result i32 i32) local.get 0 local.get 0)
   (func (export "vector") (param v128) (result i32) i32.const 0)
@@ -202,16 +205,27 @@ def test_every_call_is_fresh() -> None:
     "text",
     [
         """(module (func (export "f") (param f32) (result f32)
-             (f32x4.extract_lane 2 (f32x4.mul (f32x4.splat (local.get 0)) (v128.const f32x4 1 2 3 4)))))""",
-        """(module (type $pair (struct (field f32) (field f32))) (func (export "f") (param f32) (result f32)
-             (f32.mul (f32.const 3) (struct.get $pair 1 (struct.new $pair (f32.const 0) (local.get 0))))))""",
+             (f32x4.extract_lane 2
+               (f32x4.mul (f32x4.splat (local.get 0)) (v128.const f32x4 1 2 3 4)))))""",
+        """(module (type $pair (struct (field f32) (field f32)))
+             (func (export "f") (param f32) (result f32)
+               (f32.mul (f32.const 3)
+                 (struct.get $pair 1 (struct.new $pair (f32.const 0) (local.get 0))))))""",
         """(module (tag $e (param f32)) (func (export "f") (param f32) (result f32)
-             (f32.mul (f32.const 3) (block $h (result f32) (try_table (catch $e $h) (throw $e (local.get 0))) f32.const 0))))""",
-        """(module (func $g (param f32 i32) (result f32) (if (result f32) (i32.eqz (local.get 1)) (then (local.get 0))
-             (else (return_call $g (f32.add (local.get 0) (f32.const 5)) (i32.sub (local.get 1) (i32.const 1))))))
-             (func (export "f") (param f32) (result f32) (return_call $g (local.get 0) (i32.const 2))))""",
+             (f32.mul (f32.const 3)
+               (block $h (result f32)
+                 (try_table (catch $e $h) (throw $e (local.get 0))) f32.const 0))))""",
+        """(module
+             (func $g (param f32 i32) (result f32)
+               (if (result f32) (i32.eqz (local.get 1)) (then (local.get 0))
+                 (else
+                   (return_call $g (f32.add (local.get 0) (f32.const 5))
+                     (i32.sub (local.get 1) (i32.const 1))))))
+             (func (export "f") (param f32) (result f32)
+               (return_call $g (local.get 0) (i32.const 2))))""",
         """(module (memory i64 1) (func (export "f") (param f32) (result f32)
-             (f32.store (i64.const 8) (f32.mul (local.get 0) (f32.const 3))) (f32.load (i64.const 8))))""",
+             (f32.store (i64.const 8) (f32.mul (local.get 0) (f32.const 3)))
+             (f32.load (i64.const 8))))""",
     ],
     ids=["simd", "gc", "exceptions", "tail calls", "memory64"],
 )
@@ -250,9 +264,7 @@ def test_arrow() -> None:
 
 def test_modules_in_files_and_bytes(tmp_path: Path) -> None:
     binary = bytes.fromhex(
-        "0061736d01000000010701 60027c7c017c 03020100 07070103616464 0000 0a090107002000 2001a00b".replace(
-            " ", ""
-        )
+        "0061736d01000000 010701 60027c7c017c 03020100 07070103616464 0000 0a090107002000 2001a00b"
     )
     (tmp_path / "add.wasm").write_bytes(binary)
     (tmp_path / "score.wat").write_text(MODULE)

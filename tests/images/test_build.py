@@ -25,9 +25,10 @@ PROGRAM = textwrap.dedent("""
     assert double(21) == 42
     layer = json.loads(double.image.metadata)
     base = json.loads(double.image.base.metadata)
-    times = {"layer": layer["created"], "base": base["created"]}
-    calls = [base["syscalls"], base["trapped_syscalls"]]
-    print(json.dumps({**times, "unknown": base["unknown_syscalls"], "pages": double.image.pages, "calls": calls}))
+    print(json.dumps({
+        "layer": layer["created"], "base": base["created"], "pages": double.image.pages,
+        "unknown": base["unknown_syscalls"], "calls": [base["syscalls"], base["trapped_syscalls"]],
+    }))
     """)
 
 
@@ -89,7 +90,8 @@ def test_a_system_call_that_is_not_there_is_refused_and_counted(tmp_path: Path) 
         def call(x: int) -> int:
             import ctypes
             library = ctypes.CDLL(None, use_errno=True)
-            return ctypes.get_errno() if library.syscall(310 if x else 999, 0, 0, 0, 0, 0, 0) == -1 else 0
+            failed = library.syscall(310 if x else 999, 0, 0, 0, 0, 0, 0) == -1
+            return ctypes.get_errno() if failed else 0
 
         assert call(1) == 38 and call(0) == 38
         print(json.dumps(json.loads(call.image.metadata)["unknown_syscalls"]))

@@ -187,16 +187,15 @@ def test_both_ways_run(function: Callable[[int], int]) -> None:
 
 
 def test_a_first_result_imports_little() -> None:
-    """With its image in the cache, a plain function answers without what pickling and arrays
-    need.
-    """
+    """With its image in the cache, a function answers without what pickling and arrays need."""
     program = textwrap.dedent("""
         import sys, udfvm
         @udfvm.udf(packages=["numpy", "pyarrow"])
         def score(dep_delay: float, distance: float) -> float | None:
             return None if distance == 0 else dep_delay / distance * 100
         assert score(12.0, 300.0) == 4.0
-        print(*sorted({"pyarrow", "numpy", "cloudpickle", "inspect", "hashlib", "json", "ctypes", "tempfile"} & set(sys.modules)))
+        heavy = "pyarrow numpy cloudpickle inspect hashlib json ctypes tempfile".split()
+        print(*sorted(set(heavy) & set(sys.modules)))
         """)
     for _ in range(2):  # the first may build the image
         done = subprocess.run(

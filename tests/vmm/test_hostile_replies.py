@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("duckdb")
 pytest.importorskip("polars")
 
-from hostile_replies import TYPES, Mutations
+from hostile_mutations import TYPES, Mutations
 
 RANDOM = 150  # random mutations of each type
 

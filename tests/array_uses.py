@@ -1,0 +1,109 @@
+"""Everything that users do with arrays; each use is printed before it begins."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet
+
+
+def _flat(array: pa.Array) -> Any:
+    while array.type.num_fields:
+        array = array.flatten()[0] if pa.types.is_struct(array.type) else array.flatten()
+    return array.to_pylist()
+
+
+def _wider(type_: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(type_):
+        return pa.struct(
+            [
+                (field.name, _wider(field.type))
+                for field in (type_.field(index) for index in range(type_.num_fields))
+            ]
+        )
+    if type_.num_fields:
+        return pa.large_list(_wider(type_.value_type))
+    return {
+        "string": pa.large_string(),
+        "binary": pa.large_binary(),
+        "date32[day]": pa.date64(),
+    }.get(str(type_), type_)
+
+
+def _ipc(array: pa.Array) -> Any:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(
+        sink, pa.schema([("r", array.type)]), options=pa.ipc.IpcWriteOptions(compression="zstd")
+    ) as writer:
+        writer.write_batch(pa.record_batch([array], names=["r"]))
+    return pa.ipc.open_file(sink.getvalue()).read_all().to_pylist()
+
+
+def _parquet(array: pa.Array) -> Any:
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pa.table({"r": array}), file)
+    return pyarrow.parquet.read_table(file).to_pylist()
+
+
+def _duckdb(array: pa.Array) -> Any:
+    relation = duckdb.from_arrow(pa.table({"r": array}))
+    return relation.query(
+        "t", "SELECT r, r::VARCHAR, count(*) OVER (PARTITION BY r) FROM t ORDER BY r"
+    ).fetchall()
+
+
+def _polars(array: pa.Array) -> Any:
+    series = pl.Series("r", pl.from_arrow(array))
+    frame = series.to_frame()
+    listed = isinstance(series.dtype, (pl.List, pl.Array))
+    return (
+        series.to_list(),
+        frame.explode("r") if listed else frame.sort("r"),
+        frame.unique(),
+        series.to_arrow(),
+        str(series),
+    )
+
+
+USES: dict[str, Callable[[pa.Array], Any]] = {
+    "to_pylist": lambda array: array.to_pylist(),
+    "to_numpy": lambda array: array.to_numpy(zero_copy_only=False),
+    "to_pandas": lambda array: pa.table({"r": array}).to_pandas().to_string(),
+    "flatten": _flat,
+    "cast": lambda array: array.cast(_wider(array.type)).validate(full=True),
+    "take": lambda array: array.take(pa.array([len(array) - 1, 0, None])).validate(full=True),
+    "filter": lambda array: array.filter(
+        pa.array([index % 2 == 0 for index in range(len(array))])
+    ).validate(full=True),
+    "concat": lambda array: pa.concat_arrays([array.slice(1), array, array.slice(0, 0)]).validate(
+        full=True
+    ),
+    "string": str,
+    "ipc": _ipc,
+    "parquet": _parquet,
+    "polars": _polars,
+    "duckdb": _duckdb,
+}
+
+
+def use(array: pa.Array, name: str, *, honest: bool = False) -> None:
+    """Does everything with an array. Exceptions are an answer too, but for the values of an honest
+    guest.
+    """
+    for use_name, function in USES.items():
+        print(f"{name}: {use_name}", flush=True)
+        try:
+            function(array)
+        except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - a value may be none of that library's
+            if honest:
+                raise
+
+
+def contents(array: pa.Array) -> list[bytes | None]:
+    """All bytes of an array."""
+    return [None if buffer is None else buffer.to_pybytes() for buffer in array.buffers()]

@@ -1,0 +1,131 @@
+"""Native programs that fail: backtraces, exceptions of C++, programs that never serve."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from native_programs import LINKS, SOURCE, build
+
+import udfvm
+from udfvm import errors
+
+
+# By frame pointers a function that has not set up its frame yet hides its caller.
+@pytest.mark.parametrize(
+    ("flags", "frames"),
+    [
+        ((), r"#0 0x\w+ innermost.*#1 0x\w+ between.*#2 0x\w+ udfvm_run_crashes"),
+        (
+            ("-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-omit-frame-pointer"),
+            r"#0 0x\w+ innermost.* udfvm_run_crashes",
+        ),
+    ],
+    ids=["tables", "frame pointers"],
+)
+def test_backtraces(tmp_path: Path, flags: tuple[str, ...], frames: str) -> None:
+    source = r"""
+        #include <udfvm.h>
+        __attribute__((noinline)) static int64_t innermost(int64_t at)
+        {
+            return *(volatile int8_t *)at + 1;
+        }
+        __attribute__((noinline)) static int64_t between(int64_t at) { return innermost(at) * 3; }
+        UDFVM_SCALAR(crashes, i64, (i64, at)) { return between(at) - 1; }
+        UDFVM_MAIN
+    """
+    crashes = udfvm.from_elf(build(tmp_path, LINKS["static, fixed"], source, *flags), "crashes")
+    with pytest.raises(udfvm.GuestCrashError, match=rf"(?s){frames}.*\(native\)"):
+        crashes(24)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+@pytest.mark.parametrize("link", [["-static"], ["-pie", "-fPIE"]], ids=["static", "dynamic"])
+def test_exceptions_of_cplusplus(tmp_path: Path, link: list[str]) -> None:
+    source = r"""
+        #include <udfvm.h>
+        #include <stdexcept>
+        #include <string>
+        static double root(double value)
+        {
+            if (value < 0)
+                throw std::domain_error("no root of " + std::to_string(value));
+            return value;
+        }
+        UDFVM_SCALAR(checked, f64, (f64, value))
+        {
+            try {
+                return root(value);
+            } catch (const std::exception &error) {
+                udfvm_fail("%s", error.what());
+                return 0;
+            }
+        }
+        UDFVM_MAIN
+    """
+    command = [
+        "g++",
+        "-std=gnu++20",
+        "-O2",
+        *link,
+        "-I",
+        udfvm.get_include(),
+        "-x",
+        "c++",
+        "-",
+        "-o",
+        str(tmp_path / "program"),
+    ]
+    subprocess.run(command, input=source, text=True, check=True)
+    checked = udfvm.from_elf(tmp_path / "program", "checked")
+    assert checked(4.0) == 4
+    with pytest.raises(udfvm.UDFError, match=r"row 1: RuntimeError: no root of -1\.0"):
+        checked(pa.array([1.0, -1.0]))
+
+
+EITHER_WAY: list[Callable[[Path], object]] = [
+    lambda path: udfvm.from_elf(path, "half"),
+    lambda path: udfvm.from_elf(path, "half", signature="(value: f64) -> f64").prepare(),
+]
+
+
+@pytest.mark.parametrize("use", EITHER_WAY, ids=["described", "declared"])
+def test_programs_that_never_serve(tmp_path: Path, use: Callable[[Path], object]) -> None:
+    static = LINKS["static, fixed"]
+    with pytest.raises(
+        errors.BuildError,
+        match=r"(?s)exit status 3; the function was not ready.*udfvm_serve\(\).*no configuration",
+    ):
+        use(
+            build(
+                tmp_path,
+                static,
+                'int main(void) { __builtin_printf("no configuration\\n"); return 3; }',
+            )
+        )
+    with pytest.raises(
+        (errors.SignatureError, udfvm.GuestCrashError), match=r"(?s)SIGSEGV.*address 0x10.*main\+0x"
+    ):
+        use(build(tmp_path, static, "int main(void) { return *(volatile int *)16; }"))
+    with pytest.raises(
+        (errors.SignatureError, udfvm.UDFError),
+        match=r"linked to addresses 0x200000 to .*0x400000 to 0x.*-pie",
+    ):
+        use(build(tmp_path, static, SOURCE, "-Wl,-Ttext-segment=0x200000"))
+    with pytest.raises((errors.SignatureError, udfvm.UDFError), match="raise memory="):
+        use(build(tmp_path, static, SOURCE, "-Wl,-Ttext-segment=0x10000000"))
+    foreign = bytearray(build(tmp_path, static, SOURCE).read_bytes())
+    foreign[18] = 0xB7  # e_machine: AArch64
+    (tmp_path / "foreign").write_bytes(foreign)
+    with pytest.raises((errors.SignatureError, udfvm.UDFError), match="not for x86-64"):
+        use(tmp_path / "foreign")
+    linked = build(tmp_path, LINKS["dynamic"], SOURCE, "-Wl,--dynamic-linker=/lib/ld-other.so.1")
+    with pytest.raises(
+        (errors.SignatureError, udfvm.UDFError),
+        match=r"dynamic linker /lib/ld-other\.so\.1 .*cannot be opened",
+    ):
+        use(linked)
