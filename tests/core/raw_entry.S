@@ -1,11 +1,13 @@
 /* Entry points of the raw guest: a kernel that obeys the host's test program and nothing else. */
+#include "../../guest/include/udfvm_abi.h"
+
         .section .vectors, "ax"
         .globl  vectors
 vectors:
         jmp     boot
-        .org    0x10
+        .org    UDFVM_VECTOR_SYSCALL - UDFVM_KERNEL_BASE
         jmp     from_syscall
-        .org    0x20
+        .org    UDFVM_VECTOR_FAULT - UDFVM_KERNEL_BASE
         jmp     from_fault
 
         .text
@@ -17,10 +19,10 @@ boot:
         xsave64 (%rdi)
         call    prepare_seal
         movq    %rax, %rdi
-        movl    $1, %eax
+        movl    $UDFVM_HYPERCALL_SEAL, %eax
         movq    $0x1515, %r15
         movq    $0x1212, %r12
-        outb    %al, $0x55
+        outb    %al, $UDFVM_PORT
         .globl  resume
 resume:
         movq    %rsp, saved_rsp(%rip)
@@ -56,7 +58,7 @@ resume:
 from_syscall:
         movl    %cs, %edx
         addl    $1000, %eax
-        movq    0x201000, %rcx
+        movq    UDFVM_TRAP_BASE, %rcx
         jmp     *%rcx
 
 from_fault:
@@ -71,8 +73,8 @@ poison:
         movq    %rax, %cr0
         movq    $0x706f69736f6e, %rax
         movq    %rax, (%rdi)
-        movl    $2, %eax
+        movl    $UDFVM_HYPERCALL_COMPLETE, %eax
         xorl    %edi, %edi
         xorl    %esi, %esi
-        outb    %al, $0x55
+        outb    %al, $UDFVM_PORT
         ud2

@@ -11,7 +11,7 @@ enum {
     RAW_LOOP,
     RAW_PORT,       /* port */
     RAW_HYPERCALL,  /* number, six arguments; reply: result, second word of the output window */
-    RAW_PRIVILEGED, /* which */
+    RAW_PRIVILEGED, /* enum raw_privileged */
     RAW_SYSCALL,    /* number; reply: 1000 + number, CPL in the kernel */
     RAW_COUNT,      /* reply: how often in this state */
     RAW_FILL,       /* from, to, value */
@@ -29,6 +29,24 @@ enum {
     RAW_BYTES,   /* 16 bytes of code that ends in the reply RAW_EXECUTED unless it faults; RBX:
                     program memory, ECX EDX: 0 */
     RAW_POISON,  /* reply: the address of code for ring 0 */
+    RAW_COMMANDS
+};
+enum raw_privileged {
+    RAW_MOV_TO_CR3,
+    RAW_MOV_FROM_CR0,
+    RAW_WRMSR,
+    RAW_RDMSR,
+    RAW_LIDT,
+    RAW_LGDT,
+    RAW_HLT,
+    RAW_INVLPG,
+    RAW_SWAPGS,
+    RAW_LTR,
+    RAW_XSETBV,
+    RAW_MOV_TO_DR7,
+    RAW_INT_80,
+    RAW_CLTS,
+    RAW_PRIVILEGED_INSTRUCTIONS
 };
 enum raw_use {
     RAW_DS,

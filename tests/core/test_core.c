@@ -171,7 +171,7 @@ static void test_system_area_is_out_of_reach(void)
 static void test_privileged_instructions_fault(void)
 {
     udfvm_vm *vm = open_vm(image);
-    for (uint64_t which = 0; which < 14; which++) {
+    for (uint64_t which = 0; which < RAW_PRIVILEGED_INSTRUCTIONS; which++) {
         struct outcome got = CALL(vm, NULL, RAW_PRIVILEGED, which);
         check(got.code == UDFVM_E_PROTOCOL || (got.code == 0 && got.words[0] == RAW_FAULTED),
               "privileged instruction %d: code %d, %#llx", (int)which, got.code,

@@ -106,7 +106,7 @@ def raw_guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-T",
         CORE / "raw_guest.ld",
         CORE / "raw_entry.S",
-        CORE / "raw_guest.c",
+        *sorted(CORE.glob("raw_*.c")),
         "-o",
         elf,
     )
