@@ -54,7 +54,7 @@ bool block_begin(struct block *block, enum storage storage, int64_t rows, uint8_
         return false;
     memset(output + block->validity, 0xff, padded(block_validity_bytes(block)));
     memset(output + block->offsets, 0, padded(block_offsets_bytes(block)));
-    if (storage_width(storage) == 0) /* bits are only ever set */
+    if (storage_width(storage) == 0) /* bits are only set, never cleared */
         memset(output + block->data, 0, padded(block->data_bytes));
     return true;
 }
@@ -68,7 +68,7 @@ static bool put_bytes(struct block *block, int64_t row, const struct scalar *sca
     block->data_bytes += length;
     if (block_fits(block) && length > 0)
         memmove(block->output + block->data + begin, scalar->bytes,
-                length); /* from further on in the output, perhaps */
+                length); /* the source may be a later part of the output */
     if (narrow)
         ((int32_t *)(block->output + block->offsets))[row + 1] = (int32_t)block->data_bytes;
     else

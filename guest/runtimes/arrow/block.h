@@ -1,6 +1,6 @@
-/* The buffers of one column, put together where the host reads them: validity, offsets (of text and
- * bytes), data, one after the other. Nothing is allocated, so no page but the reply's own is
- * written. */
+/* The buffers of one column, built where the host reads them: validity, offsets (of text and
+ * bytes), data, one after the other. It allocates nothing, so the only pages written are those of
+ * the reply. */
 #ifndef UDFVM_ARROW_BLOCK_H
 #define UDFVM_ARROW_BLOCK_H
 
@@ -12,7 +12,7 @@ struct block {
     uint64_t capacity;
     int64_t rows, nulls;
     uint64_t validity, offsets, data; /* offsets in the output */
-    uint64_t data_bytes;              /* may grow past the capacity: then they are only counted */
+    uint64_t data_bytes;              /* may grow past the capacity: then bytes are only counted */
 };
 
 static inline uint64_t padded(uint64_t bytes)
@@ -20,25 +20,26 @@ static inline uint64_t padded(uint64_t bytes)
     return (bytes + 7) & ~(uint64_t)7;
 }
 
-/* Begins at `start` of the output, of which the block may use all but the last `reserve` bytes.
- * false: there is no room for so many rows, whatever their values. */
+/* Begins at `start` of the output. The block may use all but the last `reserve` bytes. Returns
+ * false if so many rows do not fit, whatever their values. */
 bool block_begin(struct block *block, enum storage storage, int64_t rows, uint8_t *output,
                  uint64_t capacity, uint64_t start, uint64_t reserve);
-/* Rows must come in order, without a gap. false: the column grew too large for its offsets. */
+/* Puts a row. Rows come in order, without a gap. Returns false if the column is too large for its
+ * offsets. */
 bool block_put(struct block *block, int64_t row, const struct scalar *scalar);
-/* All rows at once; validity may be NULL. */
+/* Puts all rows at once; validity may be NULL. */
 void block_put_buffers(struct block *block, int64_t nulls, const void *validity,
                        const void *offsets, const void *data, uint64_t data_bytes);
 
-/* Whether a row may be computed: its bit of validity is set. */
+/* Returns true if a row must be computed: its bit of validity is set. */
 static inline bool block_is_valid(const struct block *block, int64_t row)
 {
     return bitmap_get(block->output + block->validity, row);
 }
 
-/* Whether all of it fitted. */
+/* Returns true if all rows fitted. */
 bool block_fits(const struct block *block);
-/* Where the next may begin. */
+/* Returns the offset where the next block may begin. */
 uint64_t block_end(const struct block *block);
 /* Zeroes the bytes behind the data, up to the end. */
 void block_pad(const struct block *block);

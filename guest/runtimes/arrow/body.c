@@ -71,7 +71,7 @@ static int64_t count_nulls(const struct column *column, int64_t rows)
 }
 
 struct writer {
-    uint8_t *node, *buffer, *body, *at; /* where the next go; the body's beginning */
+    uint8_t *node, *buffer, *body, *at; /* next positions; the body's beginning */
 };
 
 static void put_buffer(struct writer *writer, const void *bytes, uint64_t length)

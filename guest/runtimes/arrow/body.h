@@ -1,11 +1,11 @@
-/* The body of a record batch, from columns that lie anywhere in memory: what a reply with columns
- * in its column is made of, and files. */
+/* The body of a record batch, from columns anywhere in memory. Replies with nested columns, and
+ * files, are made of it. */
 #ifndef UDFVM_ARROW_BODY_H
 #define UDFVM_ARROW_BODY_H
 
 #include "arrow/stream_format.h"
 
-/* Nodes and buffers that columns have in a record batch. */
+/* The numbers of nodes and buffers of columns in a record batch. */
 struct body_counts {
     uint64_t nodes, buffers;
 };
@@ -13,8 +13,8 @@ struct body_counts body_counts(const struct column *columns, size_t count);
 
 /* Bytes of the body. */
 uint64_t body_length(const struct column *columns, size_t count, int64_t rows);
-/* Writes the body, and its numbers into the metadata, which must have room for as many nodes and
- * buffers as the columns have. Returns the body's length. */
+/* Writes the body, and its numbers into the metadata, which must have as many nodes and buffers as
+ * the columns. Returns the body's length. */
 uint64_t body_write(const struct column *columns, size_t count, int64_t rows,
                     const struct batch_fields *fields, uint8_t *metadata, uint8_t *body);
 

@@ -18,7 +18,7 @@ bool column_request_open(struct column_request *request, const uint8_t *base, ui
     return true;
 }
 
-/* Bytes of a column's data, of which integers and reals have 8 a row. */
+/* Returns the bytes of a column's data; integers and reals have 8 a row. */
 static uint64_t data_bytes(const struct udfvm_column *head, uint64_t rows)
 {
     switch (head->type) {

@@ -1,5 +1,5 @@
-/* Flatbuffers (flatbuffers.dev), as far as Arrow's metadata need them. Places are offsets into the
- * data; 0 is none, or one that is not inside. */
+/* Flatbuffers (flatbuffers.dev), as far as Arrow's metadata need them. Results are offsets into the
+ * data; 0 means none, or one outside the data. */
 #ifndef UDFVM_ARROW_FLATBUFFER_H
 #define UDFVM_ARROW_FLATBUFFER_H
 
@@ -7,12 +7,12 @@
 #include <stdint.h>
 
 uint32_t flatbuffer_root(const uint8_t *data, uint32_t length);
-/* A field of a table, with room for eight bytes. */
+/* Returns the offset of a table's field, which has at least eight bytes. */
 uint32_t flatbuffer_field(const uint8_t *data, uint32_t length, uint32_t table, unsigned field);
-/* The table that a field points to. */
+/* Returns the offset of the table that a field refers to. */
 uint32_t flatbuffer_table(const uint8_t *data, uint32_t length, uint32_t table, unsigned field);
-/* The first element of the vector that a field points to, and the number of its elements of `width`
- * bytes. */
+/* Returns the offset of the first element of the vector that a field refers to, and the number of
+ * its elements of `width` bytes. */
 uint32_t flatbuffer_vector(const uint8_t *data, uint32_t length, uint32_t table, unsigned field,
                            size_t width, uint32_t *count);
 

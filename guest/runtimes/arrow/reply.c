@@ -16,7 +16,7 @@ bool reply_begin(struct reply *reply, const struct stream_format *format, enum s
                        sizeof(struct prefix));
 }
 
-/* The head of the stream, for a column whose buffers are at these places of the body. */
+/* Writes the head of the stream, for a column whose buffers have these offsets in the body. */
 static void write_head(const struct stream_format *format, uint8_t *output, struct pair node,
                        const struct pair places[3], int64_t body)
 {

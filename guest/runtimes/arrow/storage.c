@@ -1,10 +1,10 @@
-/* What is known of each way of storage: see storage.h. */
+/* Properties of each storage: see storage.h. */
 #include "arrow/storage.h"
 
 static const struct {
     const char *name;
     size_t width;
-    int64_t smallest; /* range of a narrow integer */
+    int64_t smallest; /* the range, for integers of less than 64 bits */
     uint64_t largest;
 } storages[STORAGE_COUNT] = {
     [STORAGE_BOOL] = { "bool", .width = 0 },

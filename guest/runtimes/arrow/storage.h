@@ -1,4 +1,4 @@
-/* How values are stored: Arrow columns in memory, and single values on their way into one. */
+/* How values are stored: Arrow columns in memory, and single values on their way into a column. */
 #ifndef UDFVM_ARROW_STORAGE_H
 #define UDFVM_ARROW_STORAGE_H
 
@@ -32,7 +32,7 @@ enum storage {
     STORAGE_COUNT = UDFVM_STORAGE_COUNT,
 };
 
-/* A value on its way out. */
+/* A value that will be put into a column. */
 struct scalar {
     bool null;
     union {
@@ -51,20 +51,20 @@ struct column {
     const void *offsets;
     int64_t nulls;
     bool all_null;
-    enum storage storage;    /* set before a batch is read, as is what follows */
-    struct column *children; /* a struct's fields; a list's items, the only one, into which its
-                                offsets point */
+    enum storage storage; /* set before a batch is read, as are the next members */
+    struct column
+        *children; /* fields of a struct; the one child of a list, which its offsets refer to */
     size_t child_count;
-    int64_t rows; /* of a list's items: how many there are */
+    int64_t rows; /* of a list's items: their number */
 };
 
-/* As udfvm.h calls it. */
+/* The name in udfvm.h. */
 const char *storage_name(enum storage storage);
 /* Width in bytes of a stored value or of an offset; 0 for bits. */
 size_t storage_width(enum storage storage);
 bool storage_is_variable(enum storage storage);
 bool storage_is_text(enum storage storage);
-/* What is variable, and lists. */
+/* True for text, bytes and lists. */
 bool storage_has_offsets(enum storage storage);
 /* Struct or list. */
 bool storage_is_nested(enum storage storage);
@@ -129,7 +129,7 @@ static inline bool storage_is_real(enum storage storage)
     return storage == STORAGE_FLOAT32 || storage == STORAGE_FLOAT64;
 }
 
-/* Whether a number becomes one of a float type, the nearest, and not infinite. */
+/* Returns true if a number has a nearest number of a float type that is not infinite. */
 static inline bool storage_holds_real(enum storage storage, double real)
 {
     const bool finite = real - real == 0;
@@ -137,8 +137,8 @@ static inline bool storage_holds_real(enum storage storage, double real)
     return storage != STORAGE_FLOAT32 || !finite || narrow - narrow == 0;
 }
 
-/* Where a row of a column with offsets begins in what it holds; the row before ends there. A module
- * may have offsets at any address. */
+/* Returns the offset at which a row begins in the column's content; the row before ends there. A
+ * module may store offsets at any address, aligned or not. */
 static inline int64_t column_offset(const struct column *column, int64_t row)
 {
     int32_t narrow;

@@ -64,7 +64,7 @@ const uint8_t *batch_next_buffer(struct batch_cursor *cursor, uint64_t *length)
 
 int64_t batch_rows(const struct batch_cursor *cursor)
 {
-    int64_t rows = 0; /* a flatbuffer leaves out what is zero */
+    int64_t rows = 0; /* a flatbuffer omits zeros */
     if (cursor->fields.rows)
         memcpy(&rows, cursor->metadata + cursor->fields.rows, sizeof rows);
     return rows;

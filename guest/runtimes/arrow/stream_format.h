@@ -1,17 +1,17 @@
-/* Arrow IPC streams of one record batch, in the windows: places of the columns of a request, and
- * replies of one column.
+/* Arrow IPC streams of one record batch, in the windows: the columns of a request, and replies of
+ * one column.
  *
- * The schema of each side is known when a function is loaded. A request is read by walking the
- * metadata of its record batch (a flatbuffer); the metadata of a reply is a copy of one that
- * pyarrow wrote, with the numbers put in. Columns may hold others (structs, lists): then these
- * follow them in the metadata, in pre-order.
+ * Both schemas are known when a function is loaded. A request is read by walking the metadata of
+ * its record batch, a flatbuffer. The metadata of a reply are a copy of those that pyarrow wrote,
+ * with other numbers. Nested columns (of structs, lists) follow their parents in the metadata, in
+ * pre-order.
  */
 #ifndef UDFVM_ARROW_STREAM_FORMAT_H
 #define UDFVM_ARROW_STREAM_FORMAT_H
 
 #include "arrow/block.h"
 
-/* What a message begins with. */
+/* The beginning of a message. */
 struct prefix {
     uint32_t continuation, metadata_length;
 };
@@ -21,31 +21,31 @@ struct pair {
     int64_t first, second;
 };
 
-/* Where the numbers of a record batch's metadata are: offsets into it. */
+/* Offsets of the numbers in a record batch's metadata. */
 struct batch_fields {
     uint32_t rows, body_length, nodes, buffers;
     uint32_t node_count, buffer_count;
 };
 
-/* A record batch on its way into columns, which come in pre-order: a column, then what is in it. */
+/* A record batch that is read into columns. They come in pre-order: a column, then its children. */
 struct batch_cursor {
     const uint8_t *metadata, *body;
-    uint64_t capacity; /* bytes of the body, and what is behind it */
+    uint64_t capacity; /* bytes of the body and of what follows it */
     struct batch_fields fields;
     uint32_t node, buffer; /* the next ones */
 };
 
-/* The next node; false: there is none. The cursor stays where it is. */
+/* Reads the next node without moving. Returns false if there is none. */
 bool batch_peek_node(const struct batch_cursor *cursor, struct pair *node);
-/* The next buffer, and its length; NULL: there is none inside of the body. */
+/* Returns the next buffer and its length; NULL if there is none inside the body. */
 const uint8_t *batch_next_buffer(struct batch_cursor *cursor, uint64_t *length);
 /* Rows of the batch. */
 int64_t batch_rows(const struct batch_cursor *cursor);
 
-/* Finds them. false: it is no record batch message. */
+/* Finds the fields. Returns false unless it is a record batch message. */
 bool stream_find_fields(const uint8_t *metadata, uint32_t length, struct batch_fields *fields);
 
-/* The streams of one signature. The bytes belong to whoever made it. */
+/* The streams of one signature. The caller owns the bytes. */
 struct stream_format {
     const uint8_t *request_schema; /* the schema message that a request begins with */
     size_t request_schema_length;
@@ -55,40 +55,40 @@ struct stream_format {
     struct batch_fields fields; /* in that metadata */
 };
 
-/* Length of the head of a record batch message with one row of one column; 0 where it is none.
- * Fills in all but the pointers and the request's schema: the reply's head is the schema message,
- * of `schema_length` bytes, and that head. */
+/* Returns the length of the head of a record batch message with one row of one column; 0 if it is
+ * not such a message. Fills in all but the pointers and the request's schema. The reply's head
+ * consists of the schema message, of `schema_length` bytes, and that head. */
 size_t stream_reply_head(struct stream_format *format, size_t schema_length, const uint8_t *message,
                          size_t message_length);
 
-/* The same for a result that may have columns in it. */
+/* Does the same for a result that may have nested columns. */
 size_t stream_nested_head(struct stream_format *format, size_t schema_length,
                           const uint8_t *message, size_t message_length);
 
-/* Number of buffers of a column in a record batch, without those of columns in it. */
+/* Returns the number of a column's buffers in a record batch, without those of nested columns. */
 unsigned storage_buffers(enum storage storage);
 
-/* Finds the columns of the request at `request`; each says how it is stored, and what is in it.
- * false: the batch is not of the schema. */
+/* Finds the columns of the request at `request`. Each column has its storage and children set.
+ * Returns false if the batch does not have the schema. */
 bool stream_read(const struct stream_format *format, const uint8_t *request, uint64_t length,
                  size_t count, struct column *columns, int64_t *rows);
 
-/* A reply that is being put together in the output window: head, then the column. */
+/* A reply that is being built in the output window: its head, then the column. */
 struct reply {
     const struct stream_format *format;
     struct block block;
 };
 
-/* false: there is no room for so many rows, whatever their values; reply_end() says how much is
+/* Returns false if so many rows do not fit, whatever their values; reply_end() returns the capacity
  * needed. */
 bool reply_begin(struct reply *reply, const struct stream_format *format, enum storage storage,
                  int64_t rows, uint8_t *output, uint64_t capacity);
-/* A reply of numbers without nulls whose data are left where they are, past the output window's
- * contiguous part: the reply's body has a gap before them. Returns the length of the reply; 0: they
- * cannot be left there. */
+/* Writes a reply of numbers without nulls whose data stay where they are, behind the contiguous
+ * part of the output window: the reply's body has a gap before them. Returns the length of the
+ * reply; 0 if they cannot stay there. */
 uint64_t reply_in_place(const struct stream_format *format, uint8_t *output, int64_t rows,
                         const void *data, uint64_t data_bytes);
-/* Length of the reply; where that is more than the capacity, there is none. */
+/* Returns the length of the reply. If it is more than the capacity, nothing was written. */
 uint64_t reply_end(struct reply *reply);
 
 #endif

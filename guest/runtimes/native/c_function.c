@@ -1,11 +1,12 @@
-/* Exported functions of C types, without a description: `double score(double, double)`,
- * from any language that has C's calling convention. Numbers and booleans are passed as such, text
- * and bytes as two arguments, pointer and length (size_t); the result is a number or boolean.
+/* Exported functions of C types without a description: `double score(double, double)`, from any
+ * language that has C's calling convention. Numbers and booleans are passed as themselves, text and
+ * bytes as two arguments, pointer and length (size_t). The result is a number or boolean.
  *
  * In the System V ABI for x86-64 (section 3.2.3) the first six integer arguments and the first
- * eight floating-point ones go into registers, each kind counted by itself, whatever their order.
- * So one call with all fourteen registers loaded serves every signature that fits them; a callee
- * does not see those that it has no parameter for. */
+ * eight floating-point ones go into registers. Each kind is counted by itself, whatever their
+ * order. So one call with all fourteen registers loaded serves every signature that fits them: a
+ * function does not read registers that it has no parameter for.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,7 +79,7 @@ struct function_rows {
     bool skips;
 };
 
-/* With the function's thread pointer: nothing here uses it. */
+/* Runs with the function's thread pointer, which nothing here uses. */
 static void call_rows(void *argument)
 {
     const struct function_rows *batch = argument;

@@ -1,5 +1,5 @@
-/* See elf_image.h. System V ABI, chapter 5, and its supplement for x86-64: every number of the file
- * is checked before it is used. */
+/* See elf_image.h. Format: System V ABI, chapter 5, and its supplement for x86-64. Every number of
+ * the file is checked before it is used. */
 #include "native/elf_image.h"
 
 #include <fcntl.h>
@@ -65,9 +65,9 @@ static const char *measure(struct elf_image *image)
     return image->high ? NULL : "has nothing to load";
 }
 
-/* A position-independent program says so in its dynamic section. Older linkers do not: then it is
- * one if it has an interpreter and no name to be linked with, which tells it from the C library, a
- * shared object that can be run. */
+/* A position-independent program is marked in its dynamic section (DF_1_PIE). Older linkers do not
+ * mark it. Then a file is one if it has an interpreter and no name to be linked with (DT_SONAME);
+ * the C library, a shared object that can be run, has both. */
 static bool is_program(const struct elf_image *image, const Elf64_Phdr *dynamic)
 {
     Elf64_Dyn entries[MAX_DYNAMIC_ENTRIES] = { 0 };

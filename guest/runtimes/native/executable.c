@@ -1,4 +1,4 @@
-/* See executable.h: what Linux does in execve(2), as a part of a process that goes on. */
+/* See executable.h. This is what Linux does in execve(2), but as part of a process that goes on. */
 #include "native/executable.h"
 
 #include <inttypes.h>
@@ -31,8 +31,8 @@ static struct {
 
 /* ---- Memory ---- */
 
-/* A place for a position-independent image: at the wanted address if that is free; 0: anywhere.
- * PROT_NONE keeps it out of scratch, which no image holds. */
+/* Reserves addresses for a position-independent image: the wanted ones if they are free (0: any).
+ * PROT_NONE keeps them out of scratch, which no image holds. */
 static bool place(const struct elf_image *image, uint64_t wanted, uint64_t *bias)
 {
     const uint64_t span = image->high - image->low,
@@ -69,7 +69,7 @@ static bool load_program(struct elf_image *image)
     return placed && elf_image_map(image, bias);
 }
 
-/* Not behind the program, where its heap is to grow. */
+/* Loads the interpreter, but not right behind the program: its heap grows there. */
 static bool load_interpreter(const char *path, struct elf_image *interpreter)
 {
     char what[sizeof interpreter->interpreter + 100];
@@ -117,7 +117,7 @@ static size_t push_environment(struct stack *stack, uint64_t *words)
     return count;
 }
 
-/* What is true of the process stays so. */
+/* The entries of the process that hold for the program, too, are copied. */
 static size_t auxiliary_vector(uint64_t *words, const struct elf_image *image, uint64_t base,
                                uint64_t name)
 {
@@ -160,8 +160,8 @@ static uint64_t build_stack(uint64_t top, const struct elf_image *image, uint64_
 
 /* ---- To the program and back ---- */
 
-/* Called by udfvm_serve() of udfvm.h, on the program's stack, with the program's thread pointer.
- * Once: a second time there is no way back. */
+/* udfvm_serve() of udfvm.h calls this on the program's stack, with the program's thread pointer. A
+ * second call has no way back. */
 static int runtime_serve(uint32_t version, const struct udfvm_export *const *begin,
                          const struct udfvm_export *const *end)
 {
@@ -174,8 +174,8 @@ static int runtime_serve(uint32_t version, const struct udfvm_export *const *beg
     return EXIT_FAILURE;
 }
 
-/* The program's heap, behind it where it lies below ours, else as low as can be. Ours is closed by
- * that: see guest/kernel/mm/heap.c. */
+/* Begins the program's heap: behind the program if that lies below ours, else as low as possible.
+ * This closes our heap: see guest/kernel/mm/heap.c. */
 static void begin_heap(uint64_t end)
 {
     const uint64_t start = end <= (uint64_t)__executable_start ? end : UDFVM_PROGRAM_BASE;

@@ -1,5 +1,5 @@
-/* Programs that have functions: started in this process, beside the runtime, up to where they say
- * what functions those are. */
+/* Programs with functions: they run in this process, beside the runtime, until they offer their
+ * functions. */
 #ifndef UDFVM_NATIVE_EXECUTABLE_H
 #define UDFVM_NATIVE_EXECUTABLE_H
 
@@ -8,9 +8,9 @@
 #include "native/elf_image.h"
 #include "native/udfvm.h"
 
-/* Runs the program up to its udfvm_serve(). false with a failure: it has no place, or it lies about
- * itself. A program that ends or crashes before ends this call. From here on the runtime's heap
- * neither grows nor shrinks: its memory is mapped. */
+/* Runs the program up to its udfvm_serve(). Returns false with a failure if its addresses are taken
+ * or its file is not valid. A program that ends or crashes first ends this call. From now on the
+ * runtime's heap neither grows nor shrinks: memory comes from mappings. */
 bool executable_start(struct elf_image *image, const char *path);
 /* What the program exports by that name; NULL: nothing. */
 const struct udfvm_export *executable_export(const char *name);

@@ -12,7 +12,7 @@
 #include "native/function.h"
 #include "shared/compiled/symbols.h"
 
-/* What crash reports call them. */
+/* The names in crash reports. */
 #define OBJECT_PATH  "/tmp/udf.so"
 #define PROGRAM_PATH "/tmp/udf"
 
@@ -37,8 +37,8 @@ static bool write_file(const char *path, const struct load *load)
                        load->code_length);
 }
 
-/* Making a file asks the host for its name, which a call that reads no files of the host could not.
- */
+/* Creating a file asks the host about its name, which a call without access to the host's files
+ * cannot do. So both files are created before the seal. */
 static bool make_file(const char *path)
 {
     const int descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
@@ -49,18 +49,18 @@ static bool make_file(const char *path)
     return descriptor >= 0;
 }
 
-/* What objects are linked with most is loaded now: a call that reads no files of the host can load
- * an object only if all of its libraries are there already. */
+/* Loads the libraries that objects are most often linked with. A call without access to the host's
+ * files can load an object only if all of its libraries are loaded. */
 bool runtime_prepare(int count, char **arguments)
 {
     static const char *const libraries[] = { "libm.so.6", "libgcc_s.so.1" };
     (void)count, (void)arguments;
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++)
-        dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL); /* where there is none, no object needs it */
+        dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL); /* if it does not exist, no object needs it */
     return make_file(OBJECT_PATH) && make_file(PROGRAM_PATH);
 }
 
-/* A function without a description. The host must say what it takes. */
+/* A function without a description: the host must declare its signature. */
 static bool load_c_function(struct program *program, const struct load *load, void *address,
                             struct signature *found)
 {
@@ -94,7 +94,7 @@ static bool load_object(struct program *program, const struct load *load, struct
                        load->name, load->name, load->name);
 }
 
-/* Its own word comes first, then its symbols. */
+/* Looks first at the functions that the program offers, then at its symbols. */
 static bool load_program(struct program *program, const struct load *load, struct elf_image *image,
                          struct signature *found)
 {
@@ -118,8 +118,8 @@ static bool load_program(struct program *program, const struct load *load, struc
                        load->name, load->name, load->name, *names ? names : "none");
 }
 
-/* Threads that loading started, such as those of Go's runtime, come to where they wait: else they
- * would do so in every call anew. */
+/* Lets threads that loading started, such as those of Go's runtime, run until they wait. Otherwise
+ * they would do so in every call. */
 static void settle(void)
 {
     for (int i = 0; i < SETTLING_TURNS; i++)

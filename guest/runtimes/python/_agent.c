@@ -1,9 +1,9 @@
-/* _udfvm_agent: what the Python runtime needs of the micro-VM: the windows, seal and complete, and
+/* _udfvm_agent: the Python runtime's interface to the micro-VM: the windows, seal and complete, and
  * the fast path of one row.
  *
- * seal() and complete() are functions of the guest kernel at fixed addresses (udfvm_abi.h); the
+ * seal() and complete() are functions of the guest kernel at fixed addresses (udfvm_abi.h). The
  * windows are memory at fixed addresses. Between the end of seal() and complete() a row runs here
- * without Python code of the runtime, because each page that a call dirties must be put back after
+ * without Python code of the runtime, because each page that a call dirties must be restored after
  * it.
  */
 #include "python/column_batch.h"
@@ -44,8 +44,8 @@ static void guest_complete(uint64_t status, uint64_t length)
 
 /* ---- The C library's allocator ---- */
 
-/* Bins that are merged in bulk (fast bins) scatter writes over the heap, and giving memory back
- * costs system calls. */
+/* Fast bins of glibc's malloc are merged in bulk, which scatters writes over the heap. Giving
+ * memory back costs system calls. Both are switched off. */
 static void tune_allocator(void)
 {
 #ifdef __GLIBC__
@@ -55,9 +55,9 @@ static void tune_allocator(void)
 #endif
 }
 
-/* A large request makes malloc sort all that was freed, writing to every such chunk: better before
- * the seal than in each call. What it gets stays at the top of the heap, so that calls need not ask
- * for more. */
+/* A large request makes malloc sort all freed chunks and write to each. It is better done before
+ * the seal than in each call. The memory that it gets stays at the top of the heap, so that calls
+ * need not ask for more. */
 static void settle_allocator(void)
 {
     void *volatile block = malloc(4 << 20);
@@ -88,7 +88,7 @@ static int answer_from_object(PyObject *object, struct answer *answer)
     return 0;
 }
 
-/* The last resort: an exception whose report failed too. Needs no memory. */
+/* The last resort, if the report of an exception failed, too. It needs no memory. */
 static struct answer report_without_python(void)
 {
     static const char type[] = "SystemError",
@@ -160,8 +160,8 @@ static int answer_numpy_batch(const struct server *server, struct answer *answer
     return code;
 }
 
-/* What is answered without Python code of the runtime: 1: *answer is it; 0: the handler must; -1:
- * exception, in *row. */
+/* Answers a request without Python code of the runtime. Returns 1 with *answer; 0 if the handler
+ * must answer; -1 with an exception, in *row. */
 static int answer_in_c(const struct server *server, struct answer *answer, int64_t *row)
 {
     const struct udfvm_call *call = current_call();
@@ -210,8 +210,8 @@ PyDoc_STRVAR(serve_doc,
              "reply). failure(exception, row) writes the report of an exception and\n"
              "returns the same. begin(), if not None, runs first in each call.");
 
-/* The object, if it is of the module's type of that name; NULL, perhaps with an exception, if not.
- */
+/* Returns the object if it has the module's type of that name; otherwise NULL, perhaps with an
+ * exception. */
 static void *if_of_type(PyObject *module, PyObject *object, const char *name)
 {
     PyObject *type = PyObject_GetAttrString(module, name);

@@ -9,8 +9,8 @@
 struct column_batch {
     PyObject_HEAD size_t argument_count, result_count;
     struct value_slot *arguments, *results;
-    struct column *found; /* the arguments of the request at hand */
-    Py_ssize_t row;       /* where the last exception was raised, -1 where that is not known */
+    struct column *found; /* arguments of the current request */
+    Py_ssize_t row;       /* row of the last exception; -1: not known */
 };
 
 static const uint8_t *payload(uint64_t *length)
@@ -180,7 +180,7 @@ static PyObject *columns_buffers(PyObject *object, PyObject *arguments)
 
 struct batch_writer {
     uint8_t *output;
-    uint64_t capacity, end; /* `end` may grow past the capacity: then it is what would be needed */
+    uint64_t capacity, end; /* `end` may grow past the capacity: then it is the capacity needed */
 };
 
 static struct batch_writer writer_begin(size_t count)

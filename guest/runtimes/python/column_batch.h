@@ -1,5 +1,6 @@
-/* Batches of fixed layout (struct udfvm_columns of udfvm_abi.h): requests as Python lists, as
- * places for Arrow, or as rows of a function; replies from lists and from Arrow's buffers. */
+/* Column batches (struct udfvm_columns of udfvm_abi.h). Requests are read as Python lists, as
+ * addresses for Arrow, or as rows of a function. Replies are written from lists and from Arrow's
+ * buffers. */
 #ifndef UDFVM_PYTHON_COLUMN_BATCH_H
 #define UDFVM_PYTHON_COLUMN_BATCH_H
 

@@ -5,7 +5,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-/* Adds them to a module. 0, or -1 with an exception. */
+/* Adds the constants to a module. Returns 0, or -1 with an exception. */
 int constants_add(PyObject *module);
 
 #endif

@@ -1,7 +1,7 @@
-/* Marked generators: see generators.h. Both are Mersenne Twisters (Matsumoto and Nishimura
- * 1998), whose state is 624 words and the position of the next one; a position that no generator
- * has is the mark. Who reads the state comes by a function whose address is kept in a table of
- * its type, or of the generator, which leads here first. Where a table or a state does not look
+/* Marked generators: see generators.h. Both are Mersenne Twisters (Matsumoto and Nishimura 1998).
+ * Their state is 624 words and the position of the next one; the mark is a position that no
+ * generator has. All code reads the state through a function whose address is in a table of its
+ * type, or of the generator, and that address leads here first. If a table or a state does not look
  * as expected, the generator is seeded at the beginning of each call instead. */
 #include "python/generators.h"
 
@@ -25,7 +25,7 @@ static void draw_key(uint32_t key[KEY_WORDS])
     }
 }
 
-/* Seeding by an array, as the authors of the generator do it. */
+/* Seeds by an array, as the generator's authors do (init_by_array). */
 static void seed_words(uint32_t words[WORDS])
 {
     uint32_t key[KEY_WORDS];
@@ -52,7 +52,7 @@ static void seed_words(uint32_t words[WORDS])
     words[0] = 0x80000000u;
 }
 
-/* Whether memory at `words` holds these numbers. */
+/* Returns true if memory at `words` holds these numbers. */
 static bool same_words(const uint32_t *words, PyObject *numbers)
 {
     for (Py_ssize_t i = 0; i < WORDS; i++) {
@@ -67,7 +67,7 @@ static bool same_words(const uint32_t *words, PyObject *numbers)
 
 /* ---- The module `random` ---- */
 
-/* Behind the head of an object of _random.Random. */
+/* The data of an object of _random.Random, behind its head. */
 struct python_state {
     int position;
     uint32_t words[WORDS];
@@ -97,7 +97,7 @@ PYTHON_METHOD(random)
 PYTHON_METHOD(getrandbits)
 PYTHON_METHOD(getstate)
 
-/* The entry of a type's method in its table; NULL where it is no method in C of at most one
+/* Returns the entry of a type's method in its table; NULL unless it is a method in C of at most one
  * argument. */
 static PyMethodDef *method_entry(PyObject *type, const char *name)
 {
@@ -124,7 +124,7 @@ static bool take_python_state(PyObject *base, PyObject *generator)
     return same;
 }
 
-/* Takes over the generator of the module. false: it is not as expected. */
+/* Takes over the generator of the module. Returns false if it is not as expected. */
 static bool take_python(PyObject *module)
 {
     PyObject *generator = PyObject_GetAttrString(module, "_inst");
@@ -152,7 +152,8 @@ static bool take_python(PyObject *module)
     return taken;
 }
 
-/* The second of the two normal deviates that are made at a time waits outside the state. */
+/* The generator makes two normal deviates at a time. The second one is kept outside of the state,
+ * and is cleared here. */
 static int mark_python(void)
 {
     if (python.state->position == MARK)
@@ -235,8 +236,8 @@ static PyGetSetDef *state_entry(PyObject *bits)
     return entry;
 }
 
-/* Has the generator take over the functions of its MT19937 anew. What it kept of a normal
- * deviate is gone then. */
+/* Makes the generator read the functions of its MT19937 again. It drops a normal deviate that it
+ * kept. */
 static bool reconnect(PyObject *generator, PyObject *bits)
 {
     PyObject *type = (PyObject *)Py_TYPE(generator);
@@ -321,7 +322,7 @@ int generators_mark(void)
     return numpy.generator ? mark_numpy() : 0;
 }
 
-/* With a key: without one numpy's generator begins with the number that it had come to. */
+/* With a key, because without one numpy's generator begins with the number that it had reached. */
 static PyObject *seed(PyObject *module)
 {
     uint32_t key[KEY_WORDS];
@@ -344,7 +345,7 @@ int generators_begin_call(void)
     return 0;
 }
 
-/* tempfile draws its names from a generator of its own, which notices forks, and no rows. */
+/* tempfile draws names from a generator of its own, which notices forks, but not rows. */
 static int forget_names(void)
 {
     PyObject *module = loaded("tempfile");

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* The largest input window, so one view serves all calls; what lies past the request is not used.
- */
+/* The largest input window, so that one view serves all calls. Bytes behind the request are not
+ * used. */
 #define WINDOW_BYTES ((Py_ssize_t)(UDFVM_MAX_WINDOW - UDFVM_PAGE_SIZE))
 
 static int take_columns(struct numpy_function *self, PyObject *columns)
@@ -130,8 +130,8 @@ static PyObject *call(struct numpy_function *function, int64_t rows)
     return result;
 }
 
-/* An array of exactly the declared type, contiguous, of one dimension: its values can be copied.
- * Else false, without an exception. */
+/* Returns true for a contiguous array of one dimension and exactly the declared type: its values
+ * can be copied. Otherwise false, without an exception. */
 static bool take_result(const struct numpy_function *function, PyObject *result, int64_t rows,
                         Py_buffer *buffer)
 {

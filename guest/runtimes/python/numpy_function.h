@@ -1,5 +1,5 @@
-/* A vectorised function over numpy arrays of numbers: the path without pyarrow, which would write
- * to many more pages. */
+/* A vectorised function over numpy arrays of numbers. It does without pyarrow, which would write to
+ * many more pages. */
 #ifndef UDFVM_PYTHON_NUMPY_FUNCTION_H
 #define UDFVM_PYTHON_NUMPY_FUNCTION_H
 
@@ -10,8 +10,7 @@ struct numpy_function {
     PyObject *frombuffer; /* numpy.frombuffer */
     PyObject *array_type; /* numpy.ndarray */
     PyObject *window;     /* memoryview of the input window */
-    PyObject *
-        finish; /* (result, rows) -> (status, length): for results that are not taken as they are */
+    PyObject *finish;   /* (result, rows) -> (status, length): for results that need a conversion */
     char result_format; /* as in the struct module; the result's buffer must have it; 0: none is
                            taken */
     enum storage result_storage;

@@ -100,8 +100,8 @@ static void drop_arguments(PyObject **arguments, size_t count)
         Py_DECREF(arguments[count]);
 }
 
-/* Whether arguments[i + 1] was made, and is no null where there is none (JSON has a word for it).
- * If not, those so far are released. */
+/* Checks that arguments[i + 1] was made, and is not a null that the parameter does not allow (JSON
+ * has null). Otherwise releases the arguments so far. */
 static bool take_argument(struct scalar_function *function, size_t i)
 {
     PyObject **made = &function->arguments[i + 1];
@@ -150,7 +150,8 @@ static uint64_t write_reply(const struct value_slot *slot, const struct scalar *
     return length;
 }
 
-/* 1: called, *result is new; 0: a null argument makes the result null; -1: exception. */
+/* Returns 1 if the function was called, with a new *result; 0 if a null argument makes the result
+ * null; -1 with an exception. */
 static int call_row(struct scalar_function *function, const uint8_t *payload, uint64_t length,
                     PyObject **result)
 {

@@ -9,7 +9,7 @@ struct scalar_function {
     struct value_slot result;
     size_t count;
     struct value_slot *parameters;
-    PyObject **arguments;   /* one before the first is the callee's to use (vectorcall) */
+    PyObject **arguments;   /* the callee may use the one before the first (vectorcall, PEP 590) */
     struct column *columns; /* of the batch that runs */
 };
 
@@ -22,12 +22,12 @@ int slot_from_tuple(PyObject *tuple, struct value_slot *slot);
 int scalar_function_put_row(struct scalar_function *function, const struct column *columns,
                             int64_t row, struct block *block);
 
-/* Runs the row in the input window; writes the reply. *length: bytes of the reply; where it is more
- * than `capacity` nothing was written. 0, or -1 with an exception. */
+/* Runs the row in the input window and writes the reply. *length is the reply's length; if it is
+ * more than `capacity`, nothing was written. Returns 0, or -1 with an exception. */
 int scalar_function_row(struct scalar_function *function, const uint8_t *payload, uint64_t length,
                         uint8_t *output, uint64_t capacity, uint64_t *reply);
 
-/* Runs the batch at `request`, row by row; writes the reply as above. After an exception
+/* Runs the batch at `request` row by row and writes the reply as above. After an exception
  * *failed_row is the row that raised, or -1. */
 int scalar_function_batch(struct scalar_function *function, const struct stream *stream,
                           const uint8_t *request, uint64_t request_length, uint8_t *output,

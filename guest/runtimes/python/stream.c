@@ -10,7 +10,8 @@ int stream_refuse(void)
     return -1;
 }
 
-/* The reply's head, from a stream with one row that pyarrow wrote: everything up to the body. */
+/* Takes the reply's head, everything up to the body, from a stream with one row that pyarrow
+ * wrote. */
 static int take_template(struct stream *self, const uint8_t *schema, size_t schema_length,
                          const uint8_t *message, size_t message_length)
 {
@@ -60,7 +61,7 @@ static void stream_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-/* The bytes that a text or bytes column uses; -1 where its buffers are too short. */
+/* Returns the bytes that a text or bytes column uses; -1 if its buffers are too short. */
 static int64_t used_bytes(enum storage storage, int64_t rows, const Py_buffer *offsets,
                           const Py_buffer *data)
 {

@@ -13,7 +13,7 @@ struct stream {
 
 extern PyType_Spec stream_type_spec;
 
-/* Sets the exception for a request that stream_read() does not take; returns -1. */
+/* Sets the exception for a request that stream_read() refuses. Returns -1. */
 int stream_refuse(void);
 
 #endif

@@ -153,8 +153,8 @@ static int integer_from_object(enum storage storage, PyObject *object, struct sc
     return -1;
 }
 
-/* Whether an int is a number of a float type, its nearest: `real` is the nearest double. -1:
- * exception. */
+/* Returns 1 if an int equals a number of a float type, 0 if not; `real` is the nearest double.
+ * Returns -1 with an exception. */
 static int is_exact(enum storage storage, PyObject *integer, double real)
 {
     const double exact = 9007199254740992.0; /* 2^53: up to there all integers are doubles */
@@ -166,7 +166,8 @@ static int is_exact(enum storage storage, PyObject *integer, double real)
     return equal;
 }
 
-/* A number as a float: of an integer, the float that it is exactly. As scalar_direct(). */
+/* Converts a number to a float; an integer only if a float represents it exactly. Returns what
+ * scalar_direct() does. */
 static int float_from_object(enum storage storage, PyObject *object, struct scalar *scalar)
 {
     int exact = 1;
@@ -208,7 +209,7 @@ static int bytes_from_object(PyObject *object, struct scalar *scalar)
     return 1;
 }
 
-/* 1: taken; 0: not a value that is taken as it is; -1: exception. */
+/* Returns 1 if the value is stored as it is; 0 if it needs a conversion; -1 with an exception. */
 static int scalar_direct(enum storage storage, PyObject *object, struct scalar *scalar)
 {
     switch (storage) {
@@ -246,7 +247,7 @@ int result_from_object(const struct value_slot *slot, PyObject *object, struct r
     PyObject *stored = PyObject_CallOneArg(slot->convert, object);
     if (!stored)
         return -1;
-    if (stored == Py_None && slot->nullable) { /* another word for None */
+    if (stored == Py_None && slot->nullable) { /* the conversion may return None */
         result->scalar = (struct scalar){ .null = true };
         result->owner = stored;
         return 0;

@@ -13,36 +13,35 @@ struct value_slot {
     enum storage storage;
     bool nullable;
     bool direct;       /* the stored value is the Python value: bool, int, float, str, bytes */
-    PyObject *convert; /* parameter: stored value -> argument, where not direct. Result: what the
-                          function returned -> the Python value that is stored, where C does not
-                          take it as it is */
-    PyObject *label;   /* how errors name the parameter; NULL where it has no name */
+    PyObject *convert; /* of a parameter: stored value -> argument, unless direct; of the result:
+                          returned value -> stored Python value, if C does not store it as it is */
+    PyObject *label;   /* the parameter's name in errors; NULL if it has none */
 };
 
-/* A result on its way out. Its bytes belong to `owner`. */
+/* A result that will be stored. Its bytes belong to `owner`. */
 struct result {
     struct scalar scalar;
     PyObject *owner;
 };
 
-/* The argument in a row; NULL with an exception. The value must not be UDFVM_TYPE_NULL. */
+/* Returns the argument in a row; NULL with an exception. The value must not be UDFVM_TYPE_NULL. */
 PyObject *value_from_row(const struct value_slot *slot, const struct udfvm_value *value,
                          const uint8_t *payload, uint64_t length);
 
-/* The argument in a row of a column; NULL with an exception. The row must not be null. */
+/* Returns the argument in a row of a column; NULL with an exception. The row must not be null. */
 PyObject *value_from_column(const struct value_slot *slot, const struct column *column,
                             int64_t row);
 
-/* The pending exception, with its traceback attached. */
+/* Takes the pending exception, with its traceback attached. */
 PyObject *take_exception(void);
-/* Says in the exception at hand which argument it is about, where it is about the value. */
+/* Adds the argument's name to the pending exception, if that is about the value. */
 void name_argument(const struct value_slot *slot);
 
-/* Sets the exception for a value that block_put() has no room for; returns -1. */
+/* Sets the exception for a value that does not fit into the block. Returns -1. */
 int column_too_large(void);
 
-/* What the function returned, checked against the declared type. 0, or -1 with an exception.
- * Release with result_clear(). */
+/* Checks what the function returned against the declared type. Returns 0, or -1 with an exception.
+ * Release it with result_clear(). */
 int result_from_object(const struct value_slot *slot, PyObject *object, struct result *result);
 static inline void result_clear(struct result *result)
 {

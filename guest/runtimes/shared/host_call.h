@@ -11,7 +11,7 @@
 int64_t host_call(const char *name, uint64_t name_length, const void *arguments, uint64_t length,
                   void *reply);
 
-/* What a negative result of host_call() means, for a message. */
+/* Returns the message for a negative result of host_call(). */
 const char *host_call_error(int64_t result);
 
 #endif

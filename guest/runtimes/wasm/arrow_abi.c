@@ -57,7 +57,7 @@ static uint8_t *memory_at(const struct arrow_module *arrow, uint32_t address, ui
     return NULL;
 }
 
-/* A place for a slice and the file behind it, filled. */
+/* Allocates memory of the module for a slice and the file behind it, and fills it. */
 static bool put_request(const struct arrow_module *arrow, const struct column *columns,
                         int64_t rows, struct arrow_request *request)
 {

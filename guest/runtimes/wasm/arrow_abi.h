@@ -3,13 +3,16 @@
  * The ABI (arrow-udf 0.9: arrow-udf/src/ffi.rs and arrow-udf-runtime/src/wasm/mod.rs): the module
  * exports `memory`, `alloc(length, align) -> address`, `dealloc(address, length, align)`, a global
  * ARROWUDF_VERSION_major_minor, and its functions, f(address, length, slice) -> status, under names
- * that say their signatures. A function is given an Arrow IPC file, and puts the address and length
- * of what it made into the slice: where the status is 0, a file whose first column is the result
- * and whose second one, if there is one, the error of each row; otherwise a message. Both sides of
- * a call are the caller's to deallocate. What a table function makes is an iterator:
- * record_batch_iterator_next(iterator, slice) puts files into the slice, whose first column (int32)
- * is the row of the arguments, the second the result, the third, if there is one, the error;
- * address 0 is the end. record_batch_iterator_drop(iterator) ends it. */
+ * that encode their signatures. A function gets an Arrow IPC file, and stores the address and
+ * length of its answer in the slice. If the status is 0, the answer is a file whose first column is
+ * the result and whose second one, if there is one, the error of each row. Otherwise it is a
+ * message. The caller deallocates both the request and the answer.
+ *
+ * A table function returns an iterator. record_batch_iterator_next(iterator, slice) stores files in
+ * the slice: their first column (int32) is the row of the arguments, the second the result, the
+ * third, if there is one, the error. Address 0 is the end. record_batch_iterator_drop(iterator)
+ * ends it.
+ */
 #ifndef UDFVM_WASM_ARROW_ABI_H
 #define UDFVM_WASM_ARROW_ABI_H
 

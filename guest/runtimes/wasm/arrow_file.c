@@ -17,7 +17,7 @@ enum { FOOTER_BATCHES = 3 };
 
 /* ---- The format ---- */
 
-/* Where the metadata of a message are, and what follows them. false: there is no message. */
+/* Finds the metadata of a message and what follows them. Returns false if there is no message. */
 static bool take_message(const uint8_t *file, uint64_t length, uint64_t at, uint64_t *metadata,
                          uint32_t *metadata_length)
 {
@@ -31,8 +31,8 @@ static bool take_message(const uint8_t *file, uint64_t length, uint64_t at, uint
            prefix.metadata_length <= length - *metadata;
 }
 
-/* Where the footer, at the end of the file, tells of the record batch. false: there is no footer of
- * one batch. */
+/* Finds the record batch's entry in the footer, at the end of the file. Returns false unless the
+ * footer has one batch. */
 static bool find_block(const uint8_t *tail, size_t length, size_t *block)
 {
     int32_t footer_length;
@@ -50,8 +50,8 @@ static bool find_block(const uint8_t *tail, size_t length, size_t *block)
     return first && count == 1;
 }
 
-/* The metadata of the record batch. Writers differ in what they pad the beginning of a file to, so
- * only the footer knows. */
+/* Finds the metadata of the record batch. Only the footer has their offset: writers pad the
+ * beginning of a file differently. */
 static bool find_batch(const uint8_t *file, uint64_t length, uint64_t *metadata,
                        uint32_t *metadata_length, struct batch_fields *fields)
 {
@@ -130,8 +130,8 @@ void file_write(const struct file_format *format, const struct column *columns, 
 
 /* ---- Reading ---- */
 
-/* Bits for each row are the least that a column has; but for what has no buffers, which is
- * bounded by its list, nothing in a file has more rows than the file has bits. */
+/* A column takes at least a bit a row, so a file cannot have more rows than bits. Only columns
+ * without buffers are smaller; their list bounds them. */
 struct file_cursor {
     struct batch_cursor batch;
     int64_t max_rows;
@@ -173,8 +173,7 @@ static bool take_data(struct file_cursor *cursor, struct column *column, uint64_
 
 static bool take_column(struct file_cursor *cursor, struct column *column, int64_t rows);
 
-/* A list's items: as many as their node says, which must be as many as the list's last row needs.
- */
+/* Takes a list's items. Their node must have as many as the list's last row needs. */
 static bool take_items(struct file_cursor *cursor, struct column *items, int64_t needed)
 {
     struct pair node;

@@ -5,18 +5,18 @@
 
 #include "arrow/stream_format.h"
 
-/* Files with the columns of one signature: those of a file that pyarrow wrote, with the numbers put
- * in. */
+/* Files with the columns of one signature: copies of a file that pyarrow wrote, with other
+ * numbers. */
 struct file_format {
     uint8_t *head; /* up to the body of the record batch */
     uint8_t *tail; /* behind it: end mark, footer */
     size_t head_length, tail_length;
     uint32_t metadata;          /* of the record batch, in the head */
     struct batch_fields fields; /* in the metadata */
-    size_t block;               /* in the tail: where the footer says how long the body is */
+    size_t block;               /* in the tail: the length of the body */
 };
 
-/* false: it is no file with such columns, whose storage, and what is in them, is said. */
+/* Returns false unless it is a file with such columns, whose storage and children are set. */
 bool file_format_take(struct file_format *format, const uint8_t *file, size_t length,
                       const struct column *columns, size_t count);
 void file_format_free(struct file_format *format);
@@ -27,10 +27,9 @@ uint64_t file_length(const struct file_format *format, const struct column *colu
 void file_write(const struct file_format *format, const struct column *columns, size_t count,
                 int64_t rows, uint8_t *to);
 
-/* Finds the columns in a file that a module wrote: at capacity `capacity`, of which *count are
- * there; each says how it is stored, and what is in it. Their buffers are inside the file and long
- * enough for the rows, and offsets point to what is there. false: it is no file of one batch with
- * such columns. */
+/* Finds the columns in a file that a module wrote: at most `capacity`; *count exist. Each has its
+ * storage and children set. Buffers lie inside the file and are long enough for the rows, and
+ * offsets lie inside the data. Returns false unless it is a file of one batch with such columns. */
 bool file_read(const uint8_t *file, uint64_t length, struct column *columns, size_t capacity,
                size_t *count, int64_t *rows);
 

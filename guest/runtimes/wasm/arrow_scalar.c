@@ -7,8 +7,7 @@
 #include "shared/compiled/failure.h"
 #include "shared/compiled/utf8.h"
 
-/* The row that has an error, or `rows`. A row that was null before is passed over: its error is of
- * nothing. */
+/* Returns the row with an error, or `rows`. The error of a row that was null before is ignored. */
 static int64_t failed_row(const struct column *errors, const uint8_t *valid, int64_t rows)
 {
     for (int64_t row = 0; row < rows; row++)
@@ -17,8 +16,9 @@ static int64_t failed_row(const struct column *errors, const uint8_t *valid, int
     return rows;
 }
 
-/* Reads the file that the function returned: the column of results. `valid`: bits of the rows that
- * were not null before. Returns the number of rows without an error, -1 where it cannot be said. */
+/* Reads the file that the function returned: the column of results. `valid` has bits of the rows
+ * that were not null before. Returns the number of rows without an error; -1 if the file is not
+ * valid. */
 static int64_t read_results(const struct arrow_module *arrow, const uint8_t *file, uint32_t length,
                             const uint8_t *valid, int64_t rows, struct column *result)
 {

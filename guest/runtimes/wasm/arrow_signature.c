@@ -16,8 +16,9 @@
 #define STRUCT        "struct "
 #define LIST          "[]"
 #define NOT_IN_NAMES  "<>[]:," /* of fields: the names of types have other uses for them */
-#define MAX_TYPES \
-    2000 /* in a type: structs that hold each other twice could be as large as they like */
+#define MAX_TYPES                                                                                \
+    2000 /* in a type: without a limit, structs that contain each other twice grow exponentially \
+          */
 
 #define RENAMED 3 /* version of the ABI since which types have the names of today */
 
@@ -61,7 +62,7 @@ static const struct leaf old_leaves[] = {
     { NULL, STORAGE_COUNT, TIME_NONE },
 };
 
-/* A symbol may hold no '+' and '/'. */
+/* A variant of base 64: symbols cannot have '+' and '/'. */
 static int digit(char character)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789$_";
@@ -215,7 +216,7 @@ static bool take_slot(const wasm_exporttypes *exports, unsigned version, const c
         abort();
     const bool taken = take_type(&types, text, length, 0, type);
     slot->storage = type->storage;
-    slot->nullable = true; /* what a null makes is the function's to say */
+    slot->nullable = true; /* the function decides what a null gives */
     slot->type = taken && (storage_is_nested(type->storage) || type->time != TIME_NONE) ? type
                                                                                         : NULL;
     if (!slot->type)

@@ -14,7 +14,7 @@ struct arrow_table {
     uint32_t iterator;
     struct arrow_slice batch; /* address 0: none */
     struct table_rows rows;   /* of the batch, those that were not taken, up to one that fails */
-    bool fails;               /* there is one behind them */
+    bool fails;               /* a row that fails follows them */
     struct column errors;     /* of the batch */
     int64_t arguments;
 };

@@ -86,7 +86,7 @@ static bool is_wanted(const struct arrow_signature *signature, const wasm_export
                                types_agree(&load->signature, &types));
 }
 
-/* The export's name and signature. Functions may share a name: then the declared types tell. */
+/* Finds the export's name and signature. Functions may share a name: the declared types choose. */
 static bool find(const struct load *load, const wasm_exporttypes *exports, unsigned version,
                  char *name, size_t size, struct arrow_signature *signature)
 {
@@ -139,7 +139,8 @@ static bool take_signature(const struct arrow_signature *signature, const wasm_e
     return agrees;
 }
 
-/* What SQL stores is loaded without Arrow formats, and an example of a batch is one. */
+/* A function stored by SQL is loaded without Arrow formats, but this ABI needs an example of a
+ * batch. */
 static bool can_load(const struct load *load)
 {
     if (!load->serves || !load_is_for_rows(load) || load->settings_length > 0)

@@ -1,5 +1,5 @@
-/* See command.h. A command runs once, from its start to its end: so each row has an instance, and a
- * store, of its own. */
+/* See command.h. A command runs once, from start to end, so each row has an instance and a store of
+ * its own. */
 #include "wasm/command.h"
 
 #include <stdlib.h>
@@ -39,8 +39,8 @@ static bool check(const struct signature *declared)
     return fits;
 }
 
-/* What a command ends with: exit() is an error to wasmtime, and none to a command where its status
- * is 0. false with a failure. */
+/* Checks the end of a command. wasmtime reports exit() as an error, but exit status 0 is none.
+ * Returns false with a failure. */
 static bool take_end(wasmtime_error *error, wasm_trap *trap)
 {
     int status = 0;

@@ -1,5 +1,5 @@
-/* WASI commands: programs, whose function is from standard input and arguments to standard output.
- */
+/* WASI commands: programs that are functions from standard input and arguments to standard
+ * output. */
 #ifndef UDFVM_WASM_COMMAND_H
 #define UDFVM_WASM_COMMAND_H
 

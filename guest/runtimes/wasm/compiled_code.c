@@ -48,5 +48,5 @@ bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity
         output[0] = code.module ? COMPILED_MODULE : COMPILED_COMPONENT;
         memcpy(output + 1, bytes.data, bytes.size);
     }
-    return true; /* nothing is given back: the VM is put back after this */
+    return true; /* nothing is freed: the VM is restored after this */
 }

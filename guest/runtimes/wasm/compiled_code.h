@@ -1,7 +1,8 @@
-/* Modules and components as wasmtime keeps them once they are compiled, which takes seconds for
- * code of megabytes.
+/* Modules and components as wasmtime serialises them after compiling, which takes seconds for
+ * megabytes of code.
  *
- * Whoever made such code, it runs in a micro-VM of its own, as all that it could be made of. */
+ * Whoever made such code, it runs in a micro-VM of its own, as the module does.
+ */
 #ifndef UDFVM_WASM_COMPILED_CODE_H
 #define UDFVM_WASM_COMPILED_CODE_H
 

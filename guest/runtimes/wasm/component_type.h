@@ -21,7 +21,7 @@ struct component_kind {
     enum component_form form;
     enum storage storage;
     uint8_t value;    /* enum wasmtime_component_value, of a simple type */
-    unsigned options; /* option<...>, so many: null is none of the outermost */
+    unsigned options; /* number of option<...> around it: null is none of the outermost */
     bool fallible;    /* result<...>: an err is the row's error. Of a whole result only */
     char *name;       /* of a record's field, or a tuple's: its number; else NULL */
     size_t count;

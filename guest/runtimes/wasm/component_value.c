@@ -14,7 +14,7 @@
 static bool make(const struct component_kind *kind, unsigned options, const struct column *column,
                  int64_t row, wasmtime_component_val *value);
 
-/* What is deleted without harm, until there is more. */
+/* Initialises values so that deleting them is harmless. */
 static void make_nothing(wasmtime_component_val *values, size_t count)
 {
     for (size_t i = 0; i < count; i++)

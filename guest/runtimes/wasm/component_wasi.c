@@ -1,4 +1,4 @@
-/* See component_wasi.h. The functions are wasmtime's own but for randomness, which comes from the
+/* See component_wasi.h. The functions are wasmtime's own, except randomness, which comes from the
  * guest kernel, as in wasi.c, and for the same reason. Source of names and types: WASI 0.2
  * (github.com/WebAssembly/WASI), package wasi:random. */
 #include "wasm/component_wasi.h"
@@ -113,8 +113,8 @@ static bool add_functions(wasmtime_component_linker_instance *instance, const ch
     return true;
 }
 
-/* Under the very name, version included, that the component imports: that is what is looked for
- * first. */
+/* Defines it under the exact name, with the version, that the component imports: wasmtime looks
+ * that up first. */
 static bool define_random(wasmtime_component_linker *linker, const char *name, size_t length)
 {
     wasmtime_component_linker_instance *root = wasmtime.wasmtime_component_linker_root(linker),

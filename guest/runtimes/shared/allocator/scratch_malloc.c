@@ -1,10 +1,10 @@
-/* Large blocks from the guest kernel's scratch area, by a preloaded library that stands before the
- * C library's allocator.
+/* Large blocks from the guest kernel's scratch area, by a preloaded library that precedes the C
+ * library's allocator.
  *
- * The C library serves large requests from free memory of its heap where it can. Those pages are in
+ * The C library serves large requests from free memory of its heap if it can. Those pages are in
  * the image, so each one that a call writes is logged, kept and copied back. A block in scratch
- * costs none of that; and the guest kernel is asked by a call of its entry, not by a system call,
- * which costs a trap. Which blocks lie in scratch is told by their addresses. Replacing malloc:
+ * costs none of that. The library calls the guest kernel's entry instead of making a system call,
+ * which would trap. The address of a block tells whether it lies in scratch. Replacing malloc:
  * glibc manual, 3.2.5.
  */
 #include <errno.h>
@@ -29,7 +29,7 @@ extern void __libc_free(void *);
 
 struct header {
     uint64_t start, length;
-}; /* of the mapping; lies right before the block */
+}; /* of the mapping; precedes the block */
 
 EXPORT void *malloc(size_t size);
 EXPORT void *calloc(size_t count, size_t size);
@@ -66,7 +66,7 @@ static struct header *header_of(void *block)
     return (struct header *)block - 1;
 }
 
-/* Zeroed; NULL where scratch has no room. */
+/* Takes a zeroed block; NULL if it does not fit into scratch. */
 static void *take(size_t alignment, size_t size)
 {
     if (alignment < ALIGNMENT)
@@ -176,9 +176,9 @@ void *pvalloc(size_t size)
     return memalign(4096, (size + 4095) & ~4095ul);
 }
 
-/* The C library's own blocks: the size is in the word before them, its lowest three bits are flags;
- * a mapped block has another header word, the others share one with the next block. glibc,
- * malloc/malloc.c: "Chunk representation". */
+/* For the C library's own blocks: the word before a block has its size, and flags in the lowest
+ * three bits. A mapped block has one more header word; the others share one with the next block.
+ * glibc, malloc/malloc.c: "Chunk representation". */
 size_t malloc_usable_size(void *block)
 {
     if (!block)

@@ -1,4 +1,4 @@
-/* Columns that grow value by value, with columns in them. */
+/* Columns, with nested columns, to which values are appended. */
 #ifndef UDFVM_COMPILED_BUILDER_H
 #define UDFVM_COMPILED_BUILDER_H
 
@@ -13,22 +13,22 @@ struct builder {
 };
 
 struct builder builder_new(const struct type *type);
-/* Begins anew, with much of the memory that there is. */
+/* Empties the builder, and keeps much of its memory. */
 void builder_clear(struct builder *builder);
 void builder_free(struct builder *builder);
 
-/* Appends a row. A null struct is null in its fields. */
+/* Appends a null. A null struct has null fields. */
 void builder_null(struct builder *builder);
-/* Of a fixed width, as it is stored; a bool is a byte. */
+/* Appends a value of a fixed width, as it is stored; a bool is a byte. */
 void builder_number(struct builder *builder, const void *value);
-/* false: the column grew too large for its offsets. */
+/* Appends text or bytes. Returns false if the column is too large for its offsets. */
 bool builder_bytes(struct builder *builder, const void *bytes, size_t length);
 /* A struct, whose fields are to be appended to its children; a list, whose items were appended to
  * its child before. */
 void builder_struct(struct builder *builder);
 bool builder_list(struct builder *builder);
 
-/* The column as it stands, until the next append. `column` was made by type_column(). */
+/* Returns the column, valid until the next append. type_column() made `column`. */
 void builder_column(const struct builder *builder, struct column *column);
 
 #endif

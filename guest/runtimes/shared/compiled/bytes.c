@@ -6,7 +6,7 @@
 
 #define MIN_CAPACITY 64
 
-static uint8_t *room(struct bytes *bytes, size_t length)
+static uint8_t *grow(struct bytes *bytes, size_t length)
 {
     size_t capacity = bytes->capacity ? bytes->capacity : MIN_CAPACITY;
     if (length > SIZE_MAX / 4 - bytes->length)
@@ -27,7 +27,7 @@ static uint8_t *room(struct bytes *bytes, size_t length)
 void bytes_put(struct bytes *bytes, const void *from, size_t length)
 {
     if (length > 0)
-        memcpy(room(bytes, length), from, length);
+        memcpy(grow(bytes, length), from, length);
 }
 
 void bytes_text(struct bytes *bytes, const char *text)
@@ -37,7 +37,7 @@ void bytes_text(struct bytes *bytes, const char *text)
 
 uint8_t *bytes_extend(struct bytes *bytes, size_t length)
 {
-    return memset(room(bytes, length), 0, length);
+    return memset(grow(bytes, length), 0, length);
 }
 
 void bytes_free(struct bytes *bytes)

@@ -1,5 +1,4 @@
-/* Bytes that grow. Where there is no memory for them the program aborts, as for all small things.
- */
+/* A growing byte array. If memory is out, the program aborts: the arrays are small. */
 #ifndef UDFVM_COMPILED_BYTES_H
 #define UDFVM_COMPILED_BYTES_H
 
@@ -13,7 +12,7 @@ struct bytes {
 
 void bytes_put(struct bytes *bytes, const void *from, size_t length);
 void bytes_text(struct bytes *bytes, const char *text);
-/* Room for so many more, which are zeros. */
+/* Appends `length` zeros and returns their address. */
 uint8_t *bytes_extend(struct bytes *bytes, size_t length);
 void bytes_free(struct bytes *bytes);
 

@@ -1,4 +1,4 @@
-/* Batches as struct udfvm_columns: see column_batch.h. */
+/* Column batches: see column_batch.h. */
 #include "shared/compiled/column_batch.h"
 
 #include <stdlib.h>
@@ -20,7 +20,7 @@ static void *allocate(size_t size)
     return made;
 }
 
-/* Every row null: zeros serve as bitmap, offsets and values. */
+/* Makes a column of nulls: zeros serve as bitmap, offsets and values. */
 static void *all_null(struct column *column, uint64_t rows)
 {
     void *zeros = allocate((rows + 1) * sizeof(uint64_t));
@@ -68,7 +68,7 @@ static void *narrow_integers(const struct slot *slot, const struct column *colum
     return narrow;
 }
 
-/* The column of an argument as the request has it. false: it is not one of the slot. */
+/* Finds the column of an argument in the request. Returns false if it does not fit the slot. */
 static bool find_argument(const struct column_request *request, size_t index,
                           const struct slot *slot, struct column *column)
 {
@@ -80,7 +80,7 @@ static bool find_argument(const struct column_request *request, size_t index,
            request->heads[index].data_length <= INT32_MAX;
 }
 
-/* Stores what the function has narrower than SQL; *failed is the row that does not fit. */
+/* Stores values of SQL in a narrower type of the function; *failed is the row that does not fit. */
 static void *narrow(const struct slot *slot, struct column *column, uint64_t rows, int64_t *failed)
 {
     void *made = NULL;
@@ -118,8 +118,8 @@ static bool take_nested(struct nested_argument *argument, const struct column_re
     return true;
 }
 
-/* The argument as the function takes it. false: it is not one of the slot; *failed is the row that
- * does not fit. */
+/* Converts the argument for the function. Returns false if it does not fit the slot; *failed is the
+ * row that does not fit. */
 static bool take_argument(struct arguments *arguments, const struct program *program,
                           const struct column_request *request, size_t index, int64_t *failed)
 {

@@ -1,5 +1,5 @@
-/* Batches as struct udfvm_columns: those of SQL, whose integers, floats and offsets have 64 bits
- * whatever the function's have. */
+/* Column batches (struct udfvm_columns), as SQL sends them: integers, floats and offsets have 64
+ * bits, whatever the function's have. */
 #ifndef UDFVM_COMPILED_COLUMN_BATCH_H
 #define UDFVM_COMPILED_COLUMN_BATCH_H
 
@@ -9,20 +9,20 @@
 struct arguments {
     int64_t rows;
     struct column columns[MAX_PARAMETERS];
-    void *made[MAX_PARAMETERS]; /* what had to be stored otherwise than it came */
+    void *made[MAX_PARAMETERS]; /* columns that had to be converted */
 };
 
-/* Reads the request; arguments_free() in any case. false with a failure, at *row; -1 where that is
- * not known. */
+/* Reads the request. Call arguments_free() in any case. Returns false with a failure, at *row; -1
+ * if that is not known. */
 bool arguments_take(struct arguments *arguments, const struct program *program,
                     const uint8_t *payload, uint64_t length, int64_t *row);
 void arguments_free(struct arguments *arguments);
 
-/* A reply of one column. false: there is no room for so many rows, whatever their values;
- * results_end() says how much is needed. */
+/* Begins a reply of one column. Returns false if so many rows do not fit, whatever their values;
+ * results_end() returns the capacity needed. */
 bool results_begin(struct block *block, enum storage storage, int64_t rows, uint8_t *output,
                    uint64_t capacity);
-/* Length of the reply; where that is more than the capacity, there is none. */
+/* Returns the length of the reply. If it is more than the capacity, nothing was written. */
 uint64_t results_end(const struct block *block);
 
 #endif

@@ -13,7 +13,7 @@
 
 #define MAX_FRAMES 32
 
-static void *thread_pointer; /* the runtime's, by which its C library finds what is the thread's */
+static void *thread_pointer; /* the runtime's: its C library finds the thread's data by it */
 
 static const struct {
     const char *name;
@@ -84,7 +84,7 @@ static const char *cause(int number, const siginfo_t *info, const greg_t *values
     }
 }
 
-/* Then the registers say nothing of what went wrong. */
+/* Returns true if the micro-VM refused memory: then the registers do not show the cause. */
 static bool refused_memory(void)
 {
     return ((const struct udfvm_refused_memory *)UDFVM_REFUSED_MEMORY)->length != 0;
@@ -97,7 +97,7 @@ static void report(int number, siginfo_t *info, void *context)
         "wrfsbase %0"
         :
         : "r"(thread_pointer)
-        : "memory"); /* it may have been that of a program with a C library of its own */
+        : "memory"); /* the crash may have happened in a program with its own C library */
     const greg_t *values = ((const ucontext_t *)context)->uc_mcontext.gregs;
     const uint64_t instruction = (uint64_t)values[REG_RIP];
     const uint64_t address = number == SIGSEGV || number == SIGBUS ? (uint64_t)info->si_addr : 0;
@@ -115,7 +115,7 @@ static void report(int number, siginfo_t *info, void *context)
     if (!refused_memory())
         trace_registers(values);
     trace_frames(values);
-    for (;;) /* there is nothing to go on with; whoever asks again gets the same answer */
+    for (;;) /* the program cannot continue; further requests get the same answer */
         program_complete(UDFVM_STATUS_ERROR, failure_reply(-1));
 }
 

@@ -1,9 +1,9 @@
-/* A program that dies of a signal says where. */
+/* Reports of crashes. */
 #ifndef UDFVM_COMPILED_CRASH_H
 #define UDFVM_COMPILED_CRASH_H
 
-/* From now on SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP and SIGSYS end the call with a
- * report: address, registers, backtrace. */
+/* Installs handlers: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP and SIGSYS end the call with
+ * a report: address, registers, backtrace. */
 void crash_install(void);
 
 #endif

@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes that are read from their beginning to their end. */
+/* Bytes that are read from front to back. */
 struct dwarf_reader {
     const uint8_t *at, *end;
-    bool overrun; /* more was read than there is, or what cannot be read */
+    bool overrun; /* the data ended early, or an encoding is unknown */
 };
 
 /* DW_EH_PE_: how a pointer is written. */
@@ -25,7 +25,7 @@ uint64_t dwarf_fixed(struct dwarf_reader *reader, size_t size);
 /* A number of as many bytes as it needs (LEB128). */
 uint64_t dwarf_unsigned(struct dwarf_reader *reader);
 int64_t dwarf_signed(struct dwarf_reader *reader);
-/* A pointer; `data` is what some are relative to. */
+/* Reads a pointer. `data` is the base of some encodings. */
 uint64_t dwarf_pointer(struct dwarf_reader *reader, uint8_t encoding, uint64_t data);
 /* Skips bytes. */
 void dwarf_skip(struct dwarf_reader *reader, uint64_t length);

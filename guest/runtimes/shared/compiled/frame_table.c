@@ -1,5 +1,5 @@
-/* See frame_table.h. A damaged table must not make a second crash of the first: reads of it are
- * bounded by its segment. */
+/* See frame_table.h. A damaged table must not cause a second crash: reads of it are bounded by its
+ * segment. */
 #include "shared/compiled/frame_table.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Call frame information: what describes the frames of a function. DWARF 5, 6.4; .eh_frame and
+/* Call frame information, which describes the frames of functions. DWARF 5, 6.4; .eh_frame and
  * .eh_frame_hdr: Linux Standard Base Core 5.0, 10.6. */
 #ifndef UDFVM_COMPILED_FRAME_TABLE_H
 #define UDFVM_COMPILED_FRAME_TABLE_H

@@ -9,8 +9,8 @@
 /* "2024-02-29"; "2024-02-29T12:30:00", and behind that ".500000", or as many as nine digits where
  * the time has them. */
 void iso_time_write(enum type_time time, int64_t count, char text[MAX_ISO_TIME]);
-/* Reads one; of times seconds, their fraction and "Z" may be missing. false: it is none, or no
- * whole number of units. */
+/* Parses a date or time. Seconds, their fraction and "Z" may be missing. Returns false if it is not
+ * valid, or not a whole number of units. */
 bool iso_time_read(enum type_time time, const char *text, size_t length, int64_t *count);
 
 #endif

@@ -1,22 +1,22 @@
-/* Values of nested types as JSON (RFC 8259), which they are in SQL: a struct is an object, a list
- * an array, bytes are a string of hexadecimal digits, dates and times strings of ISO 8601. */
+/* Values of nested types as JSON (RFC 8259), their form in SQL: a struct is an object, a list an
+ * array, bytes a string of hexadecimal digits, dates and times strings of ISO 8601. */
 #ifndef UDFVM_COMPILED_JSON_H
 #define UDFVM_COMPILED_JSON_H
 
 #include "shared/compiled/builder.h"
 
-/* Appends a value. A field that an object does not have is null; one that the type does not have is
- * an error, as is all that does not fit the type. false with a failure, which names the argument.
- */
+/* Parses JSON and appends the value. A field that the object does not have is null. A field that
+ * the type does not have, and any value that does not fit the type, is an error. Returns false with
+ * a failure, which names the argument. */
 bool json_read(struct builder *builder, const char *argument, const char *text, size_t length);
 
-/* Appends the text of a row, which is not null. false with a failure: it has a number that is not
- * finite, for which JSON has no word. */
+/* Appends the text of a row, which is not null. Returns false with a failure if a number is not
+ * finite, which JSON cannot represent. */
 bool json_write(const struct type *type, const struct column *column, int64_t row,
                 struct bytes *to);
 
-/* How many digits tell every number of a type from all others: FLT_DECIMAL_DIG and DBL_DECIMAL_DIG
- * of C. */
+/* The digits that distinguish every number of a type from all others: FLT_DECIMAL_DIG and
+ * DBL_DECIMAL_DIG of C. */
 #define JSON_FLOAT_DIGITS  9
 #define JSON_DOUBLE_DIGITS 17
 

@@ -92,7 +92,7 @@ static bool read_real(struct json_reader *reader, struct builder *builder)
     return true;
 }
 
-/* SQL has no other booleans than 0 and 1. */
+/* Accepts 0 and 1, too, which are SQL's booleans. */
 static bool read_bool(struct json_reader *reader, struct builder *builder)
 {
     uint8_t value = 1;
@@ -126,7 +126,7 @@ static bool read_bytes(struct json_reader *reader, struct builder *builder)
     size_t length = 0;
     uint32_t byte;
     for (; pairs.at < pairs.end && json_take_hexadecimal(&pairs, 2, &byte); length++)
-        reader->string.at[length] = (uint8_t)byte; /* never before what is still to be read */
+        reader->string.at[length] = (uint8_t)byte; /* it never overtakes the unread digits */
     if (pairs.at < pairs.end || reader->string.length % 2) {
         reader->text.at = begin;
         return json_expected(reader, what);

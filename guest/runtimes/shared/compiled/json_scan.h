@@ -1,4 +1,4 @@
-/* The words of JSON (RFC 8259): strings, numbers, marks. */
+/* The tokens of JSON (RFC 8259): strings, numbers, marks. */
 #ifndef UDFVM_COMPILED_JSON_SCAN_H
 #define UDFVM_COMPILED_JSON_SCAN_H
 

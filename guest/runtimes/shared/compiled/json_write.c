@@ -33,8 +33,8 @@ void json_write_string(const char *text, size_t length, struct bytes *to)
     bytes_text(to, "\"");
 }
 
-/* With as few digits as tell it from other numbers; what is whole has ".0", so that it stays a real
- * number in SQL. */
+/* Writes as few digits as distinguish the number from others. A whole number has ".0", so that it
+ * stays a real number in SQL. */
 void json_write_real(double value, int digits, struct bytes *to)
 {
     char text[40];

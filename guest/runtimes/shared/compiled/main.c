@@ -1,9 +1,10 @@
-/* The program that runs in a micro-VM of compiled code: starts once, loads one function, answers
- * its calls. The runtime of its language defines runtime_prepare() and runtime_load().
+/* The program that runs in a micro-VM of compiled code. It starts once, loads one function, and
+ * answers its calls. The runtime of each language defines runtime_prepare() and runtime_load().
  *
- * The base image is this program at its first seal. COMPILE does ahead what takes long, once for
- * all functions of some code; DESCRIBE asks what signature a function has; LOAD loads it and seals
- * again: that is the UDF's layer. */
+ * The base image is this program at its first seal. COMPILE does slow work ahead, once for all
+ * functions of some code. DESCRIBE returns the signature of a function. LOAD loads it and seals
+ * again: that is the UDF's layer.
+ */
 #include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -39,9 +40,9 @@ static void load_and_serve(const struct load *load)
         return;
     if (!program_agrees(&load->signature, &found, load_is_for_rows(load)))
         return;
-    program.signature = found; /* where it may differ, the code knows */
+    program.signature = found; /* the code's own signature is exact */
     if (!program.heap_is_closed)
-        malloc_trim(0); /* what loading needed is no part of the image */
+        malloc_trim(0); /* the image must not hold memory that only loading needed */
     program_serve(&program);
 }
 
@@ -49,8 +50,8 @@ int main(int count, char **arguments)
 {
     struct load load;
     uint64_t length;
-    mallopt(M_MXFAST,
-            0); /* fast bins scatter writes, and each page written is put back after the call */
+    mallopt(M_MXFAST, 0); /* fast bins of malloc scatter writes, and each written page is restored
+                             after the call */
     mallopt(M_TRIM_THRESHOLD, INT32_MAX);
     setvbuf(stdout, NULL, _IONBF, 0); /* whatever is printed belongs to its call */
     crash_install();

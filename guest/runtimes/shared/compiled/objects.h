@@ -1,5 +1,5 @@
-/* What lies at an address: the files that are mapped, whoever mapped them. Read from
- * /proc/self/maps, for reports of crashes: nothing is allocated. */
+/* Finds the mapped file at an address, whoever mapped it. It reads /proc/self/maps, for reports of
+ * crashes, and allocates nothing. */
 #ifndef UDFVM_COMPILED_OBJECTS_H
 #define UDFVM_COMPILED_OBJECTS_H
 

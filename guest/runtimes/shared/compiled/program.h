@@ -14,7 +14,7 @@ struct slot {
     enum storage storage;
     bool nullable;
     char name[UDFVM_MAX_SLOT_NAME];
-    const struct type *type; /* of a struct or list; of what code says of itself also of dates and
+    const struct type *type; /* of a struct or list; in a description by the code also of dates and
                                 times; else NULL */
 };
 
@@ -23,30 +23,30 @@ struct signature {
     struct slot result, parameters[MAX_PARAMETERS];
 };
 
-/* Computes `rows` rows into the block, which was begun. Where `skips`, a row whose bit in the
- * block's validity is clear is null: its value is any. Returns the number of rows done; less than
- * `rows` (-1: not known) where the next failed, and failure_set() says why. */
+/* Computes `rows` rows into the block, which was begun. With `skips`, a row whose bit in the
+ * block's validity is clear is null: its value does not matter. Returns the number of rows done;
+ * less than `rows` (-1: not known) if the next one failed, after failure_set(). */
 typedef int64_t program_run(void *context, const struct column *columns, struct block *block,
                             int64_t rows, bool skips);
 
-/* The same for a result that is a struct or list: *result is the column, until the next call. A row
- * whose bit in `valid` is clear is null. */
+/* Does the same for a result that is a struct or list. *result is the column, valid until the next
+ * call. A row whose bit in `valid` is clear is null. */
 typedef int64_t program_run_nested(void *context, const struct column *columns, int64_t rows,
                                    const uint8_t *valid, struct column *result);
 
-/* Rows that a table function made: some of those of its columns. */
+/* Rows that a table function made: a range of the rows of its columns. */
 struct table_rows {
     struct column index, value; /* INT32: the row of the arguments; and the column of the function,
                                    or a struct of them */
-    int64_t first, count;       /* no rows: there will be no more */
+    int64_t first, count;       /* count 0: the end */
 };
 
 /* A table function. false with a failure, at *row of the arguments; -1 where that is not known. */
 struct table_function {
-    /* Begins anew, whatever came before. */
+    /* Begins a run. It discards an earlier one. */
     bool (*begin)(void *context, const struct column *columns, int64_t rows, int64_t *row);
-    /* The rows that are there and were not taken, made if need be. They stay until the next call.
-     */
+    /* Returns rows that were not taken, and makes some if there are none. They are valid until the
+     * next call. */
     bool (*rows)(void *context, struct table_rows *rows, int64_t *row);
     /* The first `count` of them were taken. */
     void (*took)(void *context, int64_t count);
@@ -56,7 +56,7 @@ struct program {
     struct signature signature;
     struct stream_format format;
     program_run *run;
-    bool by_row; /* what it computes of a row depends on nothing else: see rows.h */
+    bool by_row;                        /* each row depends on its arguments alone: see rows.h */
     program_run_nested *run_nested;     /* instead of run, for a result that is a struct or list */
     const struct table_function *table; /* instead of either, for a table function */
     void *context;
@@ -78,36 +78,35 @@ struct load {
 
 /* ---- What the runtime of a language defines ---- */
 
-/* Once, at the start, with the program's arguments. false with a failure. */
+/* Called once, at the start, with the program's arguments. Returns false with a failure. */
 bool runtime_prepare(int count, char **arguments);
-/* Loads a function. Fills in one of run, run_nested and table, and context, and *found: the
- * signature that it has, which may be the declared one. false with a failure. */
+/* Loads a function. Sets one of run, run_nested and table, and context, and *found: the function's
+ * signature, which may be the declared one. Returns false with a failure. */
 bool runtime_load(struct program *program, const struct load *load, struct signature *found);
-/* Compiles code, and writes it in a form that runtime_load() takes too, where the load's settings
- * say that it is one. *length may be more than the capacity: then it is not written. false with a
- * failure. */
+/* Compiles code, and writes it in a form that runtime_load() takes if the load's settings mark it.
+ * If *length is more than the capacity, nothing was written. Returns false with a failure. */
 bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity, uint64_t *length);
 
 /* ---- What compiled languages share ---- */
 
-/* Reads the request at hand. false, with a failure, where it makes no sense. */
+/* Reads the current request. Returns false with a failure if it is not valid. */
 bool program_load(struct load *load);
-/* It has no formats of Arrow streams: the function answers rows and columns only, and slots say the
- * types of rows. */
+/* Returns true if the load has no formats of Arrow streams: the function answers rows and columns
+ * only, and slots have the types of rows. */
 bool load_is_for_rows(const struct load *load);
-/* The format of a program's streams, in memory of its own; none where the request has none. false
- * with a failure. */
+/* Sets the format of a program's streams, in memory of its own; none if the request has none.
+ * Returns false with a failure. */
 bool program_set_format(struct program *program, const struct load *load);
-/* Whether what the code says of itself is what the host declares; with `by_row_types` types that
- * are alike in rows are alike. false with a failure. */
+/* Checks that the signature in the code is the declared one. With `by_row_types` types that are the
+ * same in rows count as the same. Returns false with a failure. */
 bool program_agrees(const struct signature *declared, const struct signature *found,
                     bool by_row_types);
 /* Writes a description as the reply. false with a failure. */
 bool program_describe(const struct program *program, const struct signature *signature,
                       uint64_t *length);
 
-/* A null in a parameter that is not nullable makes the row null: clears its bit. true: there may be
- * such rows. */
+/* Clears the bit of each row with a null in a parameter that is not nullable. Returns true if there
+ * may be such rows. */
 bool program_skip_nulls(const struct signature *signature, const struct column *columns,
                         int64_t rows, uint8_t *validity);
 /* Whether the integer is in the range of the slot's type. false with a failure. */

@@ -68,8 +68,8 @@ static struct scalar value_of(const struct block *one)
     return scalar;
 }
 
-/* The result of a row lies behind those before it. Where there is no room for it, the block has too
- * much in it from then on, and no more rows are computed. */
+/* The result of a row follows those before it. If it does not fit, the block is too full from then
+ * on, and no more rows are computed. */
 static bool run_row(const struct program *program, const struct column *columns,
                     struct block *block, int64_t row)
 {
@@ -79,11 +79,11 @@ static bool run_row(const struct program *program, const struct column *columns,
     uint8_t *output = variable ? block->output : (uint8_t *)small;
     const uint64_t capacity = variable ? block->capacity : sizeof small;
     const uint64_t start = variable ? block_end(block) : 0;
-    const bool room = block_begin(&one, block->storage, 1, output, capacity, start, 0);
-    if (room && program->run(program->context, columns, &one, 1, false) != 1)
+    const bool fits = block_begin(&one, block->storage, 1, output, capacity, start, 0);
+    if (fits && program->run(program->context, columns, &one, 1, false) != 1)
         return false;
-    if (!room || !block_fits(&one)) {
-        block->data_bytes = block->capacity + (room ? one.data_bytes : 0);
+    if (!fits || !block_fits(&one)) {
+        block->data_bytes = block->capacity + (fits ? one.data_bytes : 0);
         return true;
     }
     const struct scalar scalar = value_of(&one);

@@ -1,5 +1,5 @@
-/* Batches of functions of one row, a row at a time. In deterministic calls each has clocks and
- * random numbers of its own, which are those of any other. */
+/* Batches of functions of one row, run row by row. In deterministic calls each row has its own
+ * clocks and random numbers, the same as every other row. */
 #ifndef UDFVM_COMPILED_ROWS_H
 #define UDFVM_COMPILED_ROWS_H
 
@@ -7,7 +7,7 @@
 
 /* A row begins: in a deterministic call clocks and randomness start anew. */
 void row_begin(void);
-/* Whether the call at hand is to be made by rows_run(). */
+/* Returns true if rows_run() must run the current call. */
 bool rows_apply(const struct program *program);
 /* As program->run. */
 int64_t rows_run(const struct program *program, const struct column *columns, struct block *block,
@@ -16,7 +16,7 @@ int64_t rows_run(const struct program *program, const struct column *columns, st
 /* Computes a row of a block. false with a failure. */
 typedef bool rows_run_one(void *context, const struct column *columns, struct block *block,
                           int64_t row);
-/* Runs it for each row but, where `skips`, those that are null. As program->run. */
+/* Runs it for each row, with `skips` except null rows. Returns what program->run returns. */
 int64_t rows_each(rows_run_one *run_one, void *context, const struct column *columns,
                   struct block *block, int64_t rows, bool skips);
 

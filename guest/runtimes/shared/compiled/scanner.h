@@ -1,4 +1,4 @@
-/* Text that is read from its beginning to its end. */
+/* Text that is read from front to back. */
 #ifndef UDFVM_COMPILED_SCANNER_H
 #define UDFVM_COMPILED_SCANNER_H
 

@@ -223,8 +223,8 @@ static bool take_row(const struct program *program, const uint8_t *payload, uint
     return true;
 }
 
-/* Turns a column of one row, at the beginning of the output, into a value. Bytes lie where they are
- * to be: behind validity and offsets, 16 bytes. */
+/* Turns a column of one row, at the beginning of the output, into a value. Its bytes are in place
+ * already: 16 bytes from the start, behind validity and offsets. */
 static uint64_t reply_value(const struct block *block)
 {
     _Static_assert(sizeof(struct udfvm_value) == 16,
@@ -316,8 +316,8 @@ static struct answer answer_request(const struct program *program)
     }
 }
 
-/* The program goes on as its own child: what libraries do in a child, such as to throw away the
- * random numbers that they keep, every call finds done. */
+/* Makes the program its own child, so that every call finds done what libraries do in a child, such
+ * as dropping kept random numbers. */
 static void become_child(void)
 {
     if (prctl(UDFVM_PR_BECOME_CHILD, 0, 0, 0, 0) == 0)

@@ -47,8 +47,8 @@ static const char *name_of(const struct symbol_table *table, const Elf64_Sym *sy
                                                                : NULL;
 }
 
-/* The function that an address as linked lies in. Some have no size: those written in assembly,
- * mostly. They serve where none that has one does. */
+/* Returns the function at an address as linked. Functions without a size, mostly in assembly, serve
+ * only if no function with a size does. */
 static const char *name_at(const struct object_file *file, uint64_t address, uint64_t *start)
 {
     struct symbol_table table;
@@ -90,7 +90,8 @@ bool symbol_find(const char *path, const char *name, uint64_t *value)
     return global || local == 1;
 }
 
-/* What the C library knows of objects that it loaded, where there is no file to read. */
+/* Returns the C library's name for an address in an object that it loaded, if there is no file to
+ * read. */
 static const char *exported_name(uint64_t address, uint64_t *start)
 {
     Dl_info info;

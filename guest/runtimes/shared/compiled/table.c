@@ -120,7 +120,7 @@ static uint64_t index_place(const struct table_chunk *chunk)
     return sizeof(struct udfvm_columns) + (1 + chunk->count) * sizeof(struct udfvm_column);
 }
 
-/* Says where everything goes. Returns the length of the reply. */
+/* Lays out the reply. Returns its length. */
 static uint64_t lay_out(struct table_chunk *chunk, uint64_t rows)
 {
     uint64_t place = index_place(chunk) + rows * sizeof(int64_t);

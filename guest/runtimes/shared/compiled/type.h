@@ -1,5 +1,5 @@
-/* Types of parameters and results that hold others: their names, as pyarrow prints them (struct<x:
- * double, tags: list<item: string>>), and what they are made of. */
+/* Nested types of parameters and results: their names, as pyarrow prints them (struct<x: double,
+ * tags: list<item: string>>), and their parts. */
 #ifndef UDFVM_COMPILED_TYPE_H
 #define UDFVM_COMPILED_TYPE_H
 
@@ -27,7 +27,7 @@ struct type {
     struct type *children; /* a struct's fields; a list's items, the only one */
 };
 
-/* A type of this name, to be deleted; NULL where it names none. */
+/* Parses a name. Returns a type, to be deleted; NULL if the name is not valid. */
 struct type *type_parse(const char *text, size_t length);
 /* Appends its name. */
 void type_write(const struct type *type, struct bytes *to);
@@ -38,8 +38,8 @@ void type_delete(struct type *type);
 void type_give_children(struct type *type, enum storage storage, size_t count);
 void type_give_name(struct type *type, const char *name, size_t length);
 
-/* What a column of the type looks like: its storage, and that of columns in it. The memory is never
- * given back. */
+/* Returns an empty column of the type: its storage, and nested columns. Its memory is never
+ * freed. */
 struct column type_column(const struct type *type);
 
 #endif

@@ -1,8 +1,8 @@
-/* See unwind.h. Call frame instructions: DWARF 5, 6.4.2. Where an object has no description of a
- * frame, frames are taken to be chained by RBP.
+/* See unwind.h. Call frame instructions: DWARF 5, 6.4.2. If an object has no description of a
+ * frame, frames are assumed to be chained by RBP.
  *
- * Reads of the stack are bounded by what is mapped. Rules that are expressions (of procedure
- * linkage tables and signal trampolines, mostly) end the backtrace.
+ * Reads of the stack are bounded by what is mapped. Rules that are expressions (mostly of procedure
+ * linkage tables and signal trampolines) end the backtrace.
  */
 #include "shared/compiled/unwind.h"
 
@@ -38,7 +38,7 @@ struct machine {
 static void set_rule(struct machine *machine, uint64_t number, enum rule rule, int64_t value)
 {
     if (number >= UNWIND_REGISTERS)
-        return; /* a vector register: nobody asks for it */
+        return; /* a vector register, which backtraces do not need */
     machine->rules.registers[number].rule = rule;
     machine->rules.registers[number].value = value;
 }

@@ -1,5 +1,5 @@
-/* From a frame to its caller's, in whatever object: those that the C library of this program does
- * not know too. */
+/* Steps from a frame to its caller's, in any object, including those that this program's C library
+ * does not know. */
 #ifndef UDFVM_COMPILED_UNWIND_H
 #define UDFVM_COMPILED_UNWIND_H
 
@@ -26,7 +26,8 @@ struct unwind_frame {
     bool exact; /* RIP is an instruction, not a return address */
 };
 
-/* Moves to the caller. false where there is none, or it cannot be told. After objects_read(). */
+/* Moves to the caller. Returns false if there is none, or it is not known. Call objects_read()
+ * first. */
 bool unwind_step(struct unwind_frame *frame);
 
 #endif
