@@ -1,9 +1,9 @@
-/* What every part of the guest kernel uses: types, pages, how a system call is defined. README.md
- * has the order of the folders.
+/* What every part of the guest kernel uses: types, pages, and definitions of system calls.
+ * README.md has the order of the folders.
  *
- * One address space, one processor, no interrupts: the kernel is a library at ring 3 that the
- * program enters by `syscall`, by an exception or by a call. Nothing runs concurrently; a thread
- * gives way only in block_until() and where a system call returns.
+ * There is one address space, one processor, and no interrupts. The kernel is a library at ring 3
+ * that the program enters by `syscall`, by an exception or by a call. Nothing runs concurrently: a
+ * thread gives way only in block_until() and when a system call returns.
  */
 #ifndef UDFVM_KERNEL_H
 #define UDFVM_KERNEL_H
@@ -23,8 +23,8 @@
 
 #define NANOSECONDS 1000000000ull /* in a second */
 
-/* Mutable state that system calls touch again and again lies together: each dirtied page is one
- * more to restore after a call. */
+/* Mutable state that system calls use often lies together: each dirtied page is one more to restore
+ * after a call. */
 #define HOT_DATA __attribute__((section(".hot")))
 
 static inline uint64_t page_up(uint64_t value)

@@ -1,4 +1,4 @@
-/* Every way into the kernel and back to the program. Offsets are those of struct thread. */
+/* All ways into the kernel and back to the program. Offsets are those of struct thread. */
 #include "udfvm_abi.h"
 
 #define TRAP_SYSCALL_RIP (UDFVM_TRAP_BASE + 0)
@@ -46,7 +46,8 @@ vectors:
         .balign 16
         jmp     row
 
-/* What a system call keeps and both ways back load, from the thread at RCX. */
+/* Loads the registers that a system call preserves, from the thread at RCX. Both ways back use
+ * it. */
         .macro  load_registers
         movq    RAX(%rcx), %rax
         movq    RDX(%rcx), %rdx
@@ -67,8 +68,8 @@ vectors:
 boot_entry:
         call    kernel_boot
 
-/* From the LSTAR stub: the return address is in the trap page, RCX and R11 are free, the stack is
-   the program's. */
+/* Entry from the LSTAR stub. The return address is in the trap page, RCX and R11 are free (SYSCALL
+ * overwrites them, Intel SDM volume 2), and the stack is the program's. */
         .balign 16
 syscall_entry:
         movq    TRAP_SYSCALL_RIP, %r11
@@ -77,8 +78,8 @@ syscall_entry:
         movl    $TRAPPED_SYSCALL, %edx
         jmp     save_arguments
 
-/* From a trampoline of rewrite/rewrite.c, in the place of a `syscall`: the return address is in
-   RCX, R11 is free. */
+/* Entry from a trampoline of rewrite/rewrite.c, which replaces a `syscall`. The return address is
+ * in RCX, and R11 is free. */
         .globl  direct_syscall_entry
         .balign 16
 direct_syscall_entry:
@@ -140,7 +141,7 @@ syscall_function_entry:
         xorl    %edx, %edx                       /* TRAPPED_NOT */
         jmp     save_and_call
 
-/* From the exception stubs, on the fault stack, all other registers as they were. */
+/* Entry from the exception stubs, on the fault stack. All other registers are the program's. */
         .balign 16
 fault_entry:
         subq    $REGISTERS_SIZE, %rsp
@@ -165,7 +166,7 @@ fault_entry:
         movq    KERNEL_STACK_TOP(%rcx), %rsp
         jmp     return_to_program
 
-/* All registers, flags included: iretq works at ring 3. */
+/* Loads all registers, flags included: iretq works at ring 3. */
         .globl  enter_program
         .balign 16
 enter_program:

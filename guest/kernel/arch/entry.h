@@ -1,4 +1,4 @@
-/* What entry.S offers: ways back to the program, and the switch between kernel stacks. */
+/* Entry points of entry.S: ways back to the program, and the switch between kernel stacks. */
 #ifndef UDFVM_ENTRY_H
 #define UDFVM_ENTRY_H
 

@@ -19,7 +19,7 @@ struct elf_file {
     struct backing backing;
     Elf64_Ehdr header;
     Elf64_Phdr segments[MAX_SEGMENTS];
-    uint64_t low, high; /* bounds of what is loaded */
+    uint64_t low, high; /* bounds of the loadable segments */
     uint64_t align;
 };
 
@@ -87,8 +87,8 @@ static bool map_segment(const struct elf_file *elf, const Elf64_Phdr *segment, u
                                            flags | MAP_ANONYMOUS, NULL, 0) >= 0;
 }
 
-/* The address of the image. Where it may lie anywhere it is reserved as a whole, to keep its
- * segments together.*/
+/* Finds the address of the image. If it may lie anywhere, all of it is reserved, to keep its
+ * segments together. */
 static bool find_bias(const struct elf_file *elf, uint64_t lowest, uint64_t *bias)
 {
     *bias = 0;

@@ -15,8 +15,8 @@ struct elf_image {
 
 #define ELF_ANYWHERE UINT64_MAX
 
-/* Maps a program: at its own addresses or, position-independent, as low as can be from `lowest` on;
- * an interpreter ELF_ANYWHERE. Returns NULL, or what is wrong with the file. */
+/* Maps a program at its own addresses or, if it is position-independent, as low as possible from
+ * `lowest` on; an interpreter with ELF_ANYWHERE. Returns NULL, or what is wrong with the file. */
 const char *elf_load(const char *path, uint64_t lowest, struct elf_image *image);
 
 #endif

@@ -18,9 +18,9 @@ void row(void);  /* entry.S */
 
 static uint8_t *area; /* XSAVE image of the thread that sealed */
 
-/* The host records memory and general registers at the `out`; a call continues at the label behind
- * it, general registers as they are here but for RAX and RDX, with the vector state and bases of
- * `seal_info` loaded. */
+/* The host records memory and general registers at the `out`. A call continues at the label behind
+ * it. General registers are as they are here, except RAX and RDX; the vector state and bases of
+ * `seal_info` are loaded. */
 static void seal_here(void)
 {
     uint64_t number = UDFVM_HYPERCALL_SEAL, address = (uint64_t)&seal_info;

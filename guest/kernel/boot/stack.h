@@ -5,7 +5,7 @@
 #include "boot/elf.h"
 #include "vfs/vfs.h"
 
-/* Writes it below `top`. The stack pointer, or 0 where the strings take too much. */
+/* Writes the stack below `top`. Returns the stack pointer; 0 if the strings are too long. */
 uint64_t build_stack(uint64_t top, const struct program *program, const struct elf_image *image,
                      const struct elf_image *interpreter);
 

@@ -1,11 +1,11 @@
-/* Clocks: the host says at every call what time it was at which count of the time stamp counter,
- * and how fast that counts. */
+/* Clocks. With every call the host passes the time at a count of the time stamp counter, and its
+ * rate. */
 #include "host/clock.h"
 #include "arch/processor.h"
 #include "host/call.h"
 
 static HOT_DATA struct {
-    uint64_t skipped; /* a fixed clock moves by what was slept, no more */
+    uint64_t skipped; /* a fixed clock advances only by sleeping */
     uint64_t latest;  /* the monotonic clock never goes back within a call */
     uint64_t sequence, base, start,
         idle; /* processor time: of earlier calls; where this one began; waited since */
@@ -56,7 +56,8 @@ uint64_t microseconds_to_stamps(uint64_t microseconds)
     return microseconds * call_page()->tsc_khz / 1000;
 }
 
-/* A fixed clock shows no processor time, not even what building the image took. */
+/* With a fixed clock processor time stands still, too, and excludes the time of building the
+ * image. */
 uint64_t process_ns(void)
 {
     if (clock_is_fixed())
@@ -86,7 +87,7 @@ void clock_wait_until(uint64_t monotonic_deadline)
     clocks.idle += monotonic_ns() - start;
 }
 
-/* The next call brings its own clock, perhaps that of another machine. */
+/* The next call has its own clock, perhaps that of another machine. */
 void clock_prepare_seal(void)
 {
     process_ns();

@@ -6,8 +6,8 @@
 
 void complete(uint64_t status, uint64_t length); /* entry.S */
 
-/* Of a streaming call: replies in memory and waits there for the next request; exits where none
- * comes. */
+/* For streaming calls: writes the reply to memory and waits for the next request there. Exits if
+ * none comes. */
 static void exchange(const struct udfvm_call *call, uint64_t status, uint64_t length)
 {
     struct udfvm_stream_reply *reply = (struct udfvm_stream_reply *)call->stream_reply;

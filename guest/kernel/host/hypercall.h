@@ -1,4 +1,4 @@
-/* The way out to the host. */
+/* Hypercalls to the host. */
 #ifndef UDFVM_HYPERCALL_H
 #define UDFVM_HYPERCALL_H
 

@@ -4,8 +4,8 @@
 
 #define MAX_LOG_CHUNK 65536u /* bytes that one hypercall logs */
 
-/* Output waits here for a flush. Both streams share it, so that what they say stays in order; one
- * page, so that a call that prints a little dirties no more. The host knows where it lies. */
+/* A buffer for output until a flush. Both streams share it, which keeps their order. It is one
+ * page, so a call that prints a little dirties no more. The host knows its address. */
 static struct udfvm_pending_log pending
     __attribute__((section(".log_pending"), aligned(PAGE_SIZE)));
 

@@ -6,7 +6,7 @@
 
 enum log_stream { LOG_OUTPUT = 1, LOG_ERROR = 2 };
 
-/* Bytes taken, or a negative errno. */
+/* Returns the number of bytes taken, or a negative errno. */
 int64_t log_write(enum log_stream stream, const char *text, uint64_t length);
 /* Sends what is pending. */
 void log_flush(void);

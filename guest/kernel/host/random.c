@@ -1,6 +1,6 @@
 /* Random bytes: ChaCha20 (RFC 8439) keyed by the seed that the host gives each call. Every request
- * is a stream of its own, numbered by the nonce, so no key stream is kept and nothing of it can be
- * read later. */
+ * is a stream of its own, numbered by the nonce. So no key stream is kept, and earlier bytes cannot
+ * be recovered. */
 #include "host/random.h"
 #include "host/call.h"
 #include "host/clock.h"
@@ -31,7 +31,7 @@ void random_bytes(void *buffer, size_t length)
 
 void random_prepare_seal(void)
 {
-    stream.sequence = 0; /* the first call of a VM may bear the number of the one that sealed it */
+    stream.sequence = 0; /* the first call of a VM may have the number of the call that sealed it */
     stream.requests = 0;
 }
 

@@ -5,7 +5,7 @@
 #include "kernel.h"
 
 void random_bytes(void *buffer, size_t length);
-/* Every call from the seal on draws from its own seed. */
+/* From the seal on every call draws from its own seed. */
 void random_prepare_seal(void);
 /* In a deterministic call: the stream of random numbers starts anew. */
 void random_begin_row(void);

@@ -1,4 +1,4 @@
-/* What the host is told of a seal. */
+/* The information for the host about a seal. */
 #ifndef UDFVM_SEAL_INFO_H
 #define UDFVM_SEAL_INFO_H
 

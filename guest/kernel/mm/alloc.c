@@ -1,5 +1,5 @@
 /* The kernel's pages, which are regions of program memory, and its heap: free lists by size class
- * over page_alloc(). A block begins with a header that says its class; larger blocks are pages of
+ * over page_alloc(). A block begins with a header that has its class. Larger blocks are pages of
  * their own. */
 #include "mm/alloc.h"
 #include "lib/string.h"
@@ -48,7 +48,7 @@ void *page_alloc_near(size_t pages, uint64_t address, uint64_t distance)
     return alloc_within(pages, low, minimum(program_end, address + distance));
 }
 
-/* Where the map of regions is full, the pages stay taken: nothing is lost but their use. */
+/* If the map of regions is full, the pages stay allocated, and are only lost for other uses. */
 void page_free(void *p, size_t pages)
 {
     if (p && regions_have_capacity(2))

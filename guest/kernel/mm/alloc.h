@@ -8,7 +8,7 @@ void *kernel_alloc(size_t bytes); /* zeroed, aligned to 16 bytes; NULL when memo
 void kernel_free(void *p);        /* NULL is allowed */
 
 void *page_alloc(size_t pages); /* zeroed, contiguous, page-aligned; NULL when memory is out */
-/* The same, less than `distance` away from an address in program memory. */
+/* Does the same, at a distance of less than `distance` from an address in program memory. */
 void *page_alloc_near(size_t pages, uint64_t address, uint64_t distance);
 void page_free(void *p, size_t pages);
 

@@ -1,9 +1,9 @@
 /* The heap of brk(2).
  *
- * A program that runs a second one in its own address space, with a C library of its own, begins
- * another heap for that by prctl(PR_SET_MM, PR_SET_MM_START_BRK): both libraries would take the end
- * of one heap for theirs. The first heap is closed then. A library that asks for more of it is told
- * where it ended and maps memory instead; addresses below its end mean the other heap. So the first
+ * A program may run a second one in its own address space, with a C library of its own. It begins
+ * another heap for that by prctl(PR_SET_MM, PR_SET_MM_START_BRK): otherwise both libraries would
+ * use the end of one heap. This closes the first heap. A library that wants to grow it gets the old
+ * end and maps memory instead. Addresses below its end belong to the other heap, so the first
  * program must not shrink its heap any more.
  */
 #include "mm/heap.h"

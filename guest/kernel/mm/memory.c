@@ -1,7 +1,6 @@
-/* Mappings. Virtual and physical memory are the same here, so a mapping takes memory as soon as it
- * is made, PROT_NONE or not. Protections are book-keeping: the page tables are the host's and map
- * everything alike.
- */
+/* Mappings. Virtual and physical memory are the same here, so a mapping takes memory when it is
+ * made, even with PROT_NONE. Protections are only recorded: the page tables belong to the host and
+ * map everything alike. */
 #include "mm/memory.h"
 #include "lib/string.h"
 #include "mm/alloc.h"
@@ -42,8 +41,8 @@ static struct region_name *name_of(const struct backing *backing)
     return name;
 }
 
-/* The file's contents are already there: a loader maps a library as a whole, then its segments over
- * that. */
+/* Returns true if the file's contents are there already: a loader maps a library as a whole, then
+ * its segments over that. */
 static bool already_holds(const struct region *wanted, const struct backing *backing)
 {
     if (!backing->constant)

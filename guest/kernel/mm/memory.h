@@ -6,8 +6,7 @@
 
 #include <linux/mman.h>
 
-/* The file behind a mapping, as far as memory is concerned. vfs/ and boot/ make them of open files.
- */
+/* The file behind a mapping, as memory uses it. vfs/ and boot/ make them from open files. */
 struct backing {
     const char *path; /* "": the file has no name */
     bool constant;    /* its contents never change */
@@ -28,8 +27,8 @@ int64_t memory_remap(uint64_t address, uint64_t old_length, uint64_t new_length,
 /* Of the first thread's stack, which ends where program memory ends. */
 uint64_t memory_stack_size(void);
 bool memory_in_stack_guard(uint64_t address);
-/* Zeroes pages that were used and are free, so that a sealed image does not carry them, and what is
- * to be zero in a forked child. */
+/* Zeroes used pages that are free, so that a sealed image does not contain them, and memory that is
+ * zero in a forked child. */
 void memory_prepare_seal(void);
 
 #endif

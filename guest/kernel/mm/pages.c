@@ -1,6 +1,6 @@
-/* One bit per page of program memory and of scratch: clear means that the page holds zeros. Pages
- * are zeroed when they are handed out again, so what nobody asks for is never touched, and a sealed
- * image stays as small as what the program used. */
+/* One bit per page of program memory and of scratch. A clear bit means that the page holds zeros.
+ * Pages are zeroed when they are handed out again. So unused pages are never touched, and a sealed
+ * image is only as large as what the program used. */
 #include "mm/pages.h"
 #include "lib/string.h"
 
@@ -47,7 +47,7 @@ void pages_mark_used(uint64_t start, uint64_t end)
     for (uint64_t word = first / 64; word * 64 < last; word++) {
         uint64_t mask = word_mask(word, first, last);
         if ((map->used[word] & mask) !=
-            mask) /* not written without need: that would dirty the page of the bitmap */
+            mask) /* written only if it changes: writing dirties the page of the bitmap */
             map->used[word] |= mask;
     }
 }
@@ -61,8 +61,8 @@ static bool is_zero(const uint64_t *page)
     return true;
 }
 
-/* Zeroes the pages of one word whose bits are in `mask`. Reading first is worth it: much of what is
- * handed out is never written (stacks, above all), and a page that is not written need not be
+/* Zeroes the pages of one word whose bits are in `mask`. It reads a page first: many pages that are
+ * handed out are never written (mostly stacks), and a page that is not written need not be
  * restored. */
 static void zero_pages(const struct map *map, uint64_t word, uint64_t mask)
 {

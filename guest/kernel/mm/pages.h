@@ -1,4 +1,4 @@
-/* Which pages of program memory and scratch may hold something other than zeros. */
+/* The pages of program memory and scratch that may hold something other than zeros. */
 #ifndef UDFVM_PAGES_H
 #define UDFVM_PAGES_H
 

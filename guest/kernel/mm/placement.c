@@ -1,5 +1,5 @@
-/* Mappings are placed bottom-up, lowest fit first, which leaves the space above the newest one free
- * for it to grow in place; what the kernel takes is placed top-down. */
+/* Mappings are placed bottom-up, the lowest fit first, so the newest one can grow in place. The
+ * kernel's own pages are placed top-down. */
 #include "mm/placement.h"
 #include "mm/heap.h"
 #include "mm/regions.h"
@@ -28,9 +28,9 @@ bool memory_over_limit(uint64_t length)
     return statistics.used + length > statistics.total;
 }
 
-/* Thread-caching allocators reserve address space by the tens of MiB and use little of it. Address
- * space is memory here, so a reservation may take a quarter of the largest gap and no more;
- * allocators fall back to asking for what they need. */
+/* Thread-caching allocators reserve tens of MiB of address space and use little of it. Address
+ * space is memory here, so a reservation may take at most a quarter of the largest gap. Allocators
+ * fall back to smaller requests. */
 bool reservation_too_large(uint64_t length, int protection, int flags)
 {
     return protection == PROT_NONE && !(flags & (MAP_STACK | MAP_FIXED | MAP_FIXED_NOREPLACE)) &&

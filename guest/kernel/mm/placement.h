@@ -15,8 +15,8 @@ uint64_t place_anonymous(uint64_t hint, uint64_t length, int protection, int fla
 int64_t clear_fixed(uint64_t address, uint64_t length, int flags);
 /* Whether a reservation of address space is more than a program may have. */
 bool reservation_too_large(uint64_t length, int protection, int flags);
-/* What is mapped in scratch counts against the VM's memory, although program memory has room: so
- * many bytes more would be too much. */
+/* Mappings in scratch count against the VM's memory, even if program memory has space. Returns true
+ * if `length` more bytes would be too much. */
 bool memory_over_limit(uint64_t length);
 
 #endif

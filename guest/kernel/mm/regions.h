@@ -1,4 +1,4 @@
-/* What lies where in program memory and scratch: a sorted array of disjoint regions. */
+/* The map of program memory and scratch: a sorted array of disjoint regions. */
 #ifndef UDFVM_REGIONS_H
 #define UDFVM_REGIONS_H
 
@@ -25,7 +25,7 @@ struct region {
     bool wiped;    /* MADV_WIPEONFORK: a call finds zeros there */
 };
 
-/* Begins with program memory [start, end) free, but for the array of regions and the page bitmap,
+/* Begins with program memory [start, end) free, except the array of regions and the page bitmap,
  * which end at `top`. */
 void regions_init(uint64_t start, uint64_t top, uint64_t end);
 extern uint64_t program_start, program_end; /* bounds of program memory */

@@ -1,4 +1,4 @@
-/* What others are told of memory: its use, what is mapped, what was refused. */
+/* Reports about memory: its use, mappings, refused requests. */
 #ifndef UDFVM_REPORT_H
 #define UDFVM_REPORT_H
 

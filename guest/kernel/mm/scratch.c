@@ -1,8 +1,8 @@
-/* The scratch area: where large blocks of memory lie that a call asks for.
+/* The scratch area, for large memory blocks of a call.
  *
- * The host keeps no log of what is written there, so that the first write to a page costs no fault,
- * and has it zeroed after the call. What is sealed must not lie there: the area is offered for
- * calls only. It is counted as program memory is.
+ * The host does not log writes to it, so the first write to a page costs no fault, and zeroes it
+ * after the call. Sealed memory must not lie there, so the area is available only in calls. It
+ * counts as program memory does.
  */
 #include "mm/scratch.h"
 #include "host/call.h"
@@ -10,8 +10,9 @@
 #include "mm/regions.h"
 #include "mm/report.h"
 
-#define MIN_SCRATCH \
-    (512ull << 10) /* smaller blocks are for the heap, whose pages calls use again and again */
+#define MIN_SCRATCH                                                              \
+    (512ull << 10) /* smaller blocks come from the heap, whose pages calls reuse \
+                    */
 #define ORDINARY \
     (MAP_TYPE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_POPULATE | MAP_LOCKED | MAP_NONBLOCK)
 
@@ -46,7 +47,7 @@ bool scratch_open_for(uint64_t address)
 
 void scratch_prepare_seal(void)
 {
-    opened = false; /* a VM on the image begins with it closed */
+    opened = false; /* VMs of the image begin with it closed */
 }
 
 uint64_t scratch_find(uint64_t length, int protection, int flags)

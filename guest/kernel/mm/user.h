@@ -4,8 +4,8 @@
 
 #include "kernel.h"
 
-/* [address, address + length) is program memory or lies in a window: touching it harms nobody but
- * the program, and where it faults after all, the running system call ends with -EFAULT. */
+/* Returns true if [address, address + length) is program memory or lies in a window. Accesses can
+ * harm only the program. If one faults, the running system call ends with -EFAULT. */
 bool user_range_ok(uint64_t address, uint64_t length);
 /* Length of the NUL-terminated string at a program's address, or -EFAULT, or -ENAMETOOLONG where no
  * NUL is in `limit` bytes. */

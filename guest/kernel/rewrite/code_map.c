@@ -1,5 +1,5 @@
 /* See code_map.h. An instruction that a path from the function's entry reaches is code, whatever
- * lies around it: that, and that calls return, is all that is assumed. Paths through indirect jumps
+ * surrounds it. The only assumptions are this and that calls return. Paths through indirect jumps
  * are not followed. */
 #include "rewrite/code_map.h"
 #include "rewrite/instruction.h"

@@ -13,14 +13,14 @@
 struct code_map {
     const uint8_t *code;
     size_t length;
-    bool has_indirect_jump; /* some of its instructions may be reached from there alone */
+    bool has_indirect_jump; /* some instructions may be reached only from there */
     size_t waiting;
     uint32_t targets[MAX_WAITING];
     uint64_t starts[MAX_FUNCTION / 64];
 };
 
-/* False where the flow leads to what is no instruction, or is too much to follow: then nothing is
- * known. */
+/* Returns false if the flow leads to bytes that are not an instruction, or is too long to follow.
+ * Then nothing is known. */
 bool code_map_build(struct code_map *map, const uint8_t *code, size_t length);
 
 /* An instruction that the flow reaches begins at the offset. */

@@ -10,11 +10,11 @@
 #define MAX_INSTRUCTION 15u
 
 enum flow {
-    FLOW_NEXT,     /* goes on behind it; calls too, which are taken to return */
-    FLOW_BRANCH,   /* goes on behind it or at the target */
-    FLOW_JUMP,     /* goes on at the target */
-    FLOW_INDIRECT, /* goes on nobody knows where */
-    FLOW_END,      /* returns, or cannot go on */
+    FLOW_NEXT,     /* continues behind it; so do calls, which are assumed to return */
+    FLOW_BRANCH,   /* continues behind it or at the target */
+    FLOW_JUMP,     /* continues at the target */
+    FLOW_INDIRECT, /* the target is not known */
+    FLOW_END,      /* returns, or cannot continue */
 };
 
 struct instruction {

@@ -1,5 +1,5 @@
-/* A mapped ELF object, as far as rewriting needs it: its bytes by address, and where its functions
- * lie. Whatever is not as expected makes the object unknown; then it is left alone. */
+/* A mapped ELF object, as far as rewriting needs it: its bytes by address, and its functions. An
+ * object with anything unexpected is unknown and left alone. */
 #ifndef UDFVM_OBJECT_H
 #define UDFVM_OBJECT_H
 

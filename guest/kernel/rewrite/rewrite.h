@@ -1,5 +1,5 @@
-/* System calls without traps: `syscall` instructions in the text of ELF objects are led to the
- * kernel's own entry. */
+/* System calls without traps: `syscall` instructions in the text of ELF objects are redirected to
+ * the kernel's own entry. */
 #ifndef UDFVM_REWRITE_H
 #define UDFVM_REWRITE_H
 

@@ -9,9 +9,9 @@
 
 #include <linux/sched.h>
 
-/* A fork that is none: the program goes on as the child, which is what it is in every call once it
- * is sealed. Its libraries do what they do in a child, such as to throw away the random numbers
- * that they keep. The C library takes other threads for dead, so there must be none. */
+/* Makes the program its own child, as every call of the sealed image looks to it. Its libraries do
+ * what they do in a child, such as dropping kept random numbers. The C library assumes that other
+ * threads are gone, so there must be none. */
 static bool child_to_come;
 
 void thread_expect_child(void)

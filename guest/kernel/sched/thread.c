@@ -13,7 +13,7 @@
 #define STACK_PAGES  8u
 #define THREAD_PAGES (XSAVE_PAGES + STACK_PAGES)
 #define STACK_MARK \
-    0x6b63617473656e6full /* at the end of each kernel stack: gone when it overflowed */
+    0x6b63617473656e6full /* at the end of each kernel stack: overwritten by an overflow */
 #define SLICE_MICROSECONDS 5000u
 #define SLICE_CALLS 64u /* in a deterministic call, whose scheduling must not depend on time */
 
@@ -85,9 +85,8 @@ unsigned thread_count(void)
     return threads;
 }
 
-/* The first thread bears the number of the process, as programs expect that ask whether they are in
- * it. The C library keeps the number that it was started with, which is good for it, too: see
- * thread_find(). */
+/* The first thread has the process's number, as programs expect that compare the two. The C library
+ * keeps the number that it was started with, which stays valid, too: see thread_find(). */
 int32_t current_tid(void)
 {
     return current->id == FIRST_THREAD ? process_id() : current->id;

@@ -29,7 +29,7 @@ struct signal_queue { /* one pending signal of each number */
     struct pending_signal info[64];
 };
 
-/* How a system call came in. entry.S knows the values. */
+/* How a system call was entered. entry.S knows the values. */
 enum trapped {
     TRAPPED_NOT = 0,     /* by a call of UDFVM_VECTOR_SYSCALL_FUNCTION: no `syscall` lies before its
                             return address */
@@ -72,8 +72,8 @@ struct thread {
 
 extern struct thread *current;
 
-/* Signals that are pending for the process, whichever thread takes them first; bits as in struct
- * signal_queue. signal/ sets them; a wait ends for them. */
+/* Pending signals of the process, which the first thread to run takes; bits as in struct
+ * signal_queue. signal/ sets them, and they end waits. */
 extern uint64_t process_signals;
 
 static inline bool signal_is_pending(const struct thread *thread)
@@ -103,10 +103,10 @@ void threads_begin_row(
 void thread_expect_child(void); /* the next fork() makes the program its own child */
 uint64_t thread_processor_ns(const struct thread *thread);
 
-/* Runs other threads until ready(argument). The deadline is in monotonic_ns(); NO_DEADLINE: none.
- * Returns false when it has passed, or when a signal for this thread is pending (then interrupted()
- * is true: return -EINTR). Where no thread could ever go on, the kernel ends the call as a
- * deadlock. */
+/* Runs other threads until ready(argument). The deadline is in monotonic_ns(); NO_DEADLINE means
+ * none. Returns false when it has passed, or when a signal for this thread is pending (then
+ * interrupted() is true: return -EINTR). If no thread can ever continue, the kernel ends the call
+ * as a deadlock. */
 bool block_until(bool (*ready)(void *), void *argument, uint64_t deadline_ns);
 /* Runs other threads until the deadline or a signal. */
 void thread_sleep(uint64_t deadline_ns);

@@ -1,16 +1,13 @@
-/* The vDSO: tells the C library (AT_SYSINFO_EHDR) that the clocks are functions that it can call
- * without a system call. It is an ELF image of headers and tables alone, lying where it is linked;
- * its symbols are functions of the kernel. Formats: System V ABI, chapters 4, 5; names and version:
- * vdso(7).
- */
+/* The vDSO offers the clocks to the C library (by AT_SYSINFO_EHDR) as functions that need no system
+ * call. It is an ELF image of headers and tables only, at the address it is linked to. Its symbols
+ * are functions of the kernel. Formats: System V ABI, chapters 4, 5; names and version: vdso(7). */
 #include "sched/vdso.h"
 #include "sched/thread.h"
 #include "sched/time.h"
 
 #include <linux/elf.h>
 
-/* A program that asks for the time again and again may be waiting for another thread, which must
- * get to run. */
+/* A program that reads the time repeatedly may be waiting for another thread, which must run. */
 static void give_way(void)
 {
     typedef int64_t kernel_entry(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,

@@ -1,5 +1,5 @@
-/* Exceptions: the program's become signals; the kernel's own, on a program's pointer, end the
- * system call with EFAULT. */
+/* Exceptions. The program's become signals. The kernel's own, caused by a program's pointer, end
+ * the system call with EFAULT. */
 #include "host/exit.h"
 #include "lib/string.h"
 #include "mm/scratch.h"

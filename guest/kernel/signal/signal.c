@@ -1,5 +1,5 @@
-/* Signals: dispositions, masks, sending, delivery. They come from the program alone: from its
- * instructions and its threads. */
+/* Signals: dispositions, masks, sending, delivery. Only the program's instructions and threads
+ * cause them. */
 #include "signal/signal.h"
 #include "host/call.h"
 #include "host/exit.h"

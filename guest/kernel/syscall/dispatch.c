@@ -24,7 +24,7 @@ void system_calls_init(void)
     }
 }
 
-/* There is no network; the report of the build says that it was asked for. */
+/* There is no network. The build report has the request. */
 SYSTEM_CALL(socket)
 {
     count_unknown(SYS_socket);

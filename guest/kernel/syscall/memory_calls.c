@@ -7,8 +7,8 @@
 #include "rewrite/rewrite.h"
 #include "vfs/vfs.h"
 
-/* What asks for more than there is, or for address space alone, is looking for how much it can
- * have. */
+/* Notes a refused request. A request for address space only (PROT_NONE) probes how much is
+ * available: it is not noted. */
 static int64_t note(int64_t result, uint64_t length, int protection)
 {
     if (result == -ENOMEM && protection != PROT_NONE)
@@ -62,8 +62,8 @@ static int64_t mapped_range(uint64_t address, uint64_t length, uint64_t *end)
     return range_is_mapped(address, *end) ? 0 : -ENOMEM;
 }
 
-/* A call is to the program what a forked child is: it finds what was sealed, but for this memory.
- * That is how libraries that keep random numbers tell that they are in another process. */
+/* A call looks like a forked child to the program: it finds the sealed state, but this memory is
+ * zero. Libraries that keep random numbers detect a new process by that. */
 static int64_t wipe_on_fork(uint64_t start, uint64_t end, bool wiped)
 {
     for (size_t index = region_find(start); index < region_count() && region_at(index)->start < end;

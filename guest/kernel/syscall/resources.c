@@ -59,7 +59,7 @@ static int64_t exchange_limit(uint64_t resource, uint64_t set, uint64_t get)
             return -EINVAL;
         if (wanted.hard > old.hard)
             return -EPERM;
-        limits[resource] = wanted; /* told back, not enforced: the host limits the VM */
+        limits[resource] = wanted; /* reported, not enforced: the host limits the VM */
         limits_set |= 1u << resource;
     }
     if (get)

@@ -1,8 +1,8 @@
 /* epoll: a set of descriptors to wait for.
  *
- * An edge-triggered watch reports a file again once its activity count has moved; level-triggered
- * ones are asked each time. A watch lies in two lists: of its set and of its file, so that it goes
- * with whichever goes first.
+ * An edge-triggered watch reports a file again once its activity count has changed. Level-triggered
+ * files are checked each time. A watch lies in two lists, of its set and of its file, so it is
+ * removed with whichever is closed first.
  */
 #include "lib/string.h"
 #include "mm/alloc.h"

@@ -1,5 +1,5 @@
-/* Extended attributes: no file system here has them, and programs that copy files want to hear just
- * that. */
+/* Extended attributes: no file system here has them. Programs that copy files expect that
+ * answer. */
 #include "vfs/file.h"
 
 static int64_t by_path(uint64_t string, bool follow)

@@ -1,5 +1,5 @@
-/* Open files: what descriptors refer to, and what each kind of file implements. Inside the file
- * system only. */
+/* Open files: descriptors refer to them, and each kind of file implements their operations. For use
+ * inside the file system only. */
 #ifndef UDFVM_FILE_H
 #define UDFVM_FILE_H
 
@@ -40,14 +40,14 @@ struct timestamp {
     uint32_t nanoseconds;
 };
 
-/* What stat(2) says. */
+/* The data of stat(2). */
 struct status {
     uint64_t device, inode, size, special; /* special: st_rdev */
     uint32_t mode, links, uid, gid;
     struct timestamp accessed, modified, changed;
 };
 
-/* A change of attributes: what is not marked stays. */
+/* A change of attributes. Attributes that are not marked stay. */
 struct attributes {
     bool set_mode, set_accessed, set_modified;
     uint32_t mode;

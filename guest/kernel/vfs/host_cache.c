@@ -1,9 +1,9 @@
-/* Memory of the host's tree, which does not change while an image lives: the status of paths, and
- * whole listings of directories, by which most names that are not there are known without a
- * hypercall. An import in Python asks for many such names.
+/* A cache of the host's tree, which does not change while an image lives: the status of paths, and
+ * whole listings of directories. With a listing, most missing names are known without a hypercall.
+ * An import in Python looks for many such names.
  *
- * All of it lies in a few blocks of pages. When they have grown past a bound, everything is
- * forgotten and learnt anew.
+ * All of it lies in a few blocks of pages. When they exceed a limit, everything is dropped and
+ * learnt anew.
  */
 #include "vfs/host_cache.h"
 #include "host/hypercall.h"
@@ -39,7 +39,7 @@ static void forget_all(void)
     bytes_held = 0;
 }
 
-/* Before anything is looked up: later additions must not take away what was found. */
+/* Makes space before a lookup: later additions must not drop the result. */
 static void make_space(size_t bytes)
 {
     struct memory_statistics memory;
@@ -48,7 +48,7 @@ static void make_space(size_t bytes)
         forget_all();
 }
 
-/* Zeroed; NULL where memory is out. */
+/* Takes zeroed memory; NULL if memory is out. */
 static void *take(size_t bytes)
 {
     bytes = (bytes + 15) & ~(size_t)15;
@@ -95,7 +95,7 @@ struct known_path *cache_find(const char *path)
     return find(path, length, hash_path(path, length));
 }
 
-/* As find(), but makes what is not there. */
+/* Does what find() does, and adds a missing path. */
 static struct known_path *provide(const char *path, size_t length)
 {
     const uint32_t hash = hash_path(path, length);
@@ -128,7 +128,7 @@ static void note_directory(const char *path)
         directory->exists = true;
 }
 
-/* The result tells something of the tree, which does not change. */
+/* Returns true if the result is a fact about the tree, which does not change. */
 static bool is_lasting(int64_t result)
 {
     return result == 0 || result == -ENOENT || result == -ENOTDIR || result == -ELOOP;

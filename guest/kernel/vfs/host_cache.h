@@ -1,4 +1,4 @@
-/* What the kernel remembers of the host's tree, between host_cache.c and host_file.c. */
+/* The cache of the host's tree, between host_cache.c and host_file.c. */
 #ifndef UDFVM_HOST_CACHE_H
 #define UDFVM_HOST_CACHE_H
 
@@ -8,7 +8,7 @@
     65536u        /* of one answer of the host; only directories that fit are remembered */
 #define UNKNOWN 1 /* where a negative errno or 0 is known otherwise */
 
-/* A path. What there is to know of it comes by and by. */
+/* A path. Its data are filled in step by step. */
 struct known_path {
     struct known_path *next;
     const struct udfvm_stat *own, *followed; /* of the path; of what it leads to, if it is a link */
@@ -26,8 +26,8 @@ struct known_path *cache_find(const char *path);
 void cache_status(const char *path, bool follow, int64_t result, const struct udfvm_stat *stat);
 /* A directory that the path leads through is known not to hold the next component. */
 bool cache_denies(const char *path);
-/* Lists the deepest directory on the way to a path that is known to be there, so that later misses
- * in it need no hypercall; or does so only where that is the directory that would hold the path. */
+/* Lists the deepest known directory on the way to a path, so that later misses in it need no
+ * hypercall. With `parent_only` it does so only if that directory would hold the path. */
 void cache_learn(const char *path, bool parent_only);
 /* The remembered listing; false where there is none and none can be had. */
 bool cache_listing(const char *directory, const struct udfvm_directory_entry **entries,

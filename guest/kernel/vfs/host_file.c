@@ -1,7 +1,6 @@
 /* Files and directories of the host, read-only. A hypercall costs more than copying tens of
- * kilobytes, so small files are fetched whole and larger ones are read ahead where a program reads
- * them bit by bit.
- */
+ * kilobytes. So small files are fetched as a whole, and larger ones are read ahead if a program
+ * reads them in small parts. */
 #include "host/call.h"
 #include "host/hypercall.h"
 #include "lib/string.h"
@@ -113,7 +112,7 @@ static void close_handle(struct host_file *host)
     unlist(host);
 }
 
-/* The host gives out so many handles at a time: then the one that was opened first goes. Its file
+/* The host limits the number of handles. Beyond it the handle opened first is closed. Its file
  * opens another when it is read. */
 static int64_t open_handle(const char *path, struct host_file *host, struct udfvm_stat *stat)
 {

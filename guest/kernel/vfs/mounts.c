@@ -1,4 +1,4 @@
-/* Where the memory file systems lie: the mount points, and the directories that lead to them. */
+/* The mount points of memory file systems, and the directories that lead to them. */
 #include "host/exit.h"
 #include "lib/string.h"
 #include "vfs/tmpfs.h"

@@ -1,7 +1,6 @@
-/* Memory file systems over the host's tree. What is not in memory is looked for on the host, also
- * below a mount point: packages may be installed below /tmp or the home directory. Names are made
- * in memory only, and only below the mount points.
- */
+/* Memory file systems over the host's tree. A file that is not in memory is looked up on the host,
+ * also below a mount point: packages may be installed below /tmp or the home directory. Names are
+ * made in memory only, and only below the mount points. */
 #include "lib/string.h"
 #include "mm/alloc.h"
 #include "vfs/tmpfs.h"

@@ -1,8 +1,8 @@
-/* Paths: from a program's string to an absolute path without links, "." and "..", and from there to
- * the tree that holds it.
+/* Paths: from a program's string to an absolute path without links, "." and "..", and to the tree
+ * that holds it.
  *
- * Links in memory and in /proc are followed here, links of the host by the host, so those may be
- * left in a path; but one that ".." follows has to be known.
+ * Links in memory and in /proc are followed here. The host follows its own links, so those may stay
+ * in a path; but one that ".." follows must be resolved.
  */
 #include "lib/string.h"
 #include "mm/user.h"

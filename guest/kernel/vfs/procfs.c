@@ -1,5 +1,5 @@
-/* /proc and /sys: files whose text is written when they are opened, the directories that their
- * paths imply, and the links of /proc/self. */
+/* /proc and /sys: files whose text is generated when they are opened, the directories in their
+ * paths, and the links of /proc/self. */
 #include "vfs/procfs.h"
 #include "host/call.h"
 #include "lib/string.h"

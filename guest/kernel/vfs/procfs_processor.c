@@ -1,4 +1,4 @@
-/* What /proc/cpuinfo says: the processor as CPUID tells it. */
+/* The text of /proc/cpuinfo: the processor according to CPUID. */
 #include "host/call.h"
 #include "lib/string.h"
 #include "vfs/procfs.h"

@@ -1,4 +1,4 @@
-/* What the files of /proc and /sys say: as much as programs ask for, in the formats of proc(5). */
+/* Texts of files of /proc and /sys, as far as programs need them, in the formats of proc(5). */
 #include "host/call.h"
 #include "host/clock.h"
 #include "host/random.h"

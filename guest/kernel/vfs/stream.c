@@ -26,7 +26,7 @@ static int output_events(struct file *file)
     return EVENT_OUT;
 }
 
-/* As if they were pipes: programs do not seek in them, nor take them for terminals. */
+/* They look like pipes: programs do not seek in pipes, nor take them for terminals. */
 static void stream_status(struct file *file, struct status *status)
 {
     *status = (struct status){ .device = DEVICE_STREAMS,
