@@ -1,7 +1,14 @@
-/* Times fresh calls through the core's C API, without Python between them. */
+/* Times fresh calls of a function of two REALs through the core's C API, without Python between
+ * them. */
 #include <time.h>
 
 #include "api.h"
+#include "udfvm_abi.h"
+
+struct request {
+    struct udfvm_row row;
+    struct udfvm_value arguments[2];
+};
 
 static double now_us(void)
 {
@@ -10,16 +17,22 @@ static double now_us(void)
     return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
-/* Microseconds of `count` calls with the same request, and of the restore of each. Returns a code
+/* Microseconds of `count` calls with the same arguments, and of the restore of each. Returns a code
  * of the core. */
-int bench_fresh_calls(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
-                      double *calls, double *restores, size_t count)
+int bench_fresh_calls(udfvm_vm *vm, double first, double second, double *calls, double *restores,
+                      size_t count)
 {
     const struct udfvm_limits limits = { .timeout_ns = 10000000000u, .max_log = 4096, .files = 1 };
+    const struct request request = {
+        .row = { .count = 2 },
+        .arguments = { { .type = UDFVM_TYPE_FLOAT64, .real = first },
+                       { .type = UDFVM_TYPE_FLOAT64, .real = second } },
+    };
     for (size_t i = 0; i < count; i++) {
         struct udfvm_reply reply;
         double start = now_us();
-        int code = udfvm_vm_call(vm, request, input, length, &limits, &reply, NULL);
+        int code = udfvm_vm_call(vm, UDFVM_REQUEST_ROW, &request, sizeof request, &limits, &reply,
+                                 NULL);
         double middle = now_us();
         if (code == UDFVM_OK)
             code = udfvm_vm_restore(vm, NULL);

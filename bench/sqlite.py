@@ -36,16 +36,14 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import cffi
 import click
-from latency import CoreSampler, compiled, native_program
+from core_calls import CoreSampler
 
 import udfvm
 import udfvm.sqlite
 from udfvm.cli import flights
-from udfvm.sqlite import _extension, _offer
 
-HERE = Path(__file__).resolve().parent
+C = "double plus(double a, double b) { return a + b; }"
 WASM = '(module (func (export "add") (param f64 f64) (result f64) local.get 0 local.get 1 f64.add))'
 
 
@@ -61,34 +59,6 @@ def plus_row(dep_delay: float, distance: float) -> float:
     return dep_delay + distance
 
 
-def register_native(connection: apsw.Connection, directory: Path) -> None:
-    """The C body as an SQL function: an image of a program with nothing in it but that."""
-    from udfvm import vmm
-    from udfvm.limits import Limits
-    from udfvm.types.arrow_types import RowType
-
-    image, files = native_program(directory, "native_row.c")
-    pool = vmm.Pool(image, 2, files)
-    parameters = tuple(_offer.Parameter(name, RowType.FLOAT64, False) for name in ("a", "b"))
-    function = _offer.OfferedFunction(
-        name="plus_native",
-        pool=pool.address,
-        image=image.address,
-        parameters=parameters,
-        result_type=RowType.FLOAT64,
-        isolation=_extension.Isolation.STATEMENT,
-        flags=_extension.Flag(0),
-        limits=Limits(),
-        wait_ns=10**9,
-        pool_limit=2,
-        form=_extension.Form.SCALAR,
-        columns=(),
-        language=_extension.Language.NATIVE,
-        owner=(image, pool),
-    )
-    _offer.offer(udfvm.sqlite._loader("register", connection), functions=[function])
-
-
 def wasm_function() -> Callable[..., Any] | None:
     """The trivial body in the process's own wasmtime; None without it."""
     try:
@@ -101,11 +71,11 @@ def wasm_function() -> Callable[..., Any] | None:
     return lambda a, b: None if a is None or b is None else function(store, a, b)
 
 
-def queries(connection: apsw.Connection, directory: Path) -> dict[str, str]:
+def queries(connection: apsw.Connection) -> dict[str, str]:
     """The SQL expression of each way, its function registered."""
     policy = udfvm.sqlite.Policy(allow_create=True)
-    udfvm.sqlite.register(connection, plus, plus_row, policy=policy)
-    register_native(connection, directory)
+    native = udfvm.from_c(C, "plus", name="plus_native", signature="(double, double) -> double")
+    udfvm.sqlite.register(connection, plus, plus_row, native, policy=policy)
     source = "def plus_stored(a, b): return a + b"
     connection.execute(
         "SELECT vm_create('plus_stored', 'python', ?, '(double, double) -> double')", (source,)
@@ -127,35 +97,13 @@ def queries(connection: apsw.Connection, directory: Path) -> dict[str, str]:
     return ways
 
 
-def fresh_calls(directory: Path) -> CoreSampler:
-    """Fresh calls of the Python function through the core's C API."""
-    from udfvm import protocol, vmm
-    from udfvm.codec.rows import RowCodec
-
-    ffi = cffi.FFI()
-    ffi.cdef(
-        "int bench_fresh_calls(void *, uint32_t, const char *, uint64_t, double *, double *,"
-        " size_t);"
-    )
-    core = Path(vmm.__file__).parent
-    library: Any = ffi.dlopen(
-        str(
-            compiled(
-                directory, "fresh_calls.c", "-shared", "-fPIC", "-ludfvm", f"-Wl,-rpath,{core}"
-            )
-        )
-    )
-    row = RowCodec(plus.name, plus.parameters, plus.result).encode((12.0, 300.0))
-    return CoreSampler(library, ffi, vmm.VM.open(plus.image), protocol.REQUEST_ROW, row)
-
-
 def measure(directory: Path, repeats: int, row_rows: int) -> dict[str, Any]:
     """All figures."""
     database = directory / "flights.db"
     rows = flights.write(database, directory / "flights.parquet")
     connection = apsw.Connection(str(database))
-    ways = queries(connection, directory)
-    sampler = fresh_calls(directory)
+    ways = queries(connection)
+    sampler = CoreSampler(directory, plus, (12.0, 300.0))
     samples: dict[str, list[float]] = {name: [] for name in (*ways, "fresh_call", "row")}
     totals = {}
 
