@@ -123,6 +123,7 @@ def test_a_command_explains_itself_and_its_options(name: str, command: click.Com
 HEADERS = (
     "guest/runtimes/native/udfvm.h",
     "udfvm/sqlite/src/extension.h",
+    "udfvm/vmm/core/api.h",
 )
 DECLARED = re.compile(r"^(?:[A-Za-z_].*[\s*])?(udfvm_\w+)\(", re.MULTILINE)
 STRUCTURE = re.compile(r"^(?:struct|enum) (udfvm_\w+) \{", re.MULTILINE)

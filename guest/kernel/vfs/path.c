@@ -72,7 +72,7 @@ int64_t path_readlink(const char *path, char *buffer, uint64_t size)
 
 /* Target of a link that is followed here. What /proc/self/fd/7 means is no path where the file has
  * lost its name or never had one: such a link is opened as it is. */
-static int64_t own_link(const char *path, char *buffer, uint64_t size)
+static int64_t guest_link(const char *path, char *buffer, uint64_t size)
 {
     if (tree_of(path) == TREE_FILES)
         return overlay_readlink(path, buffer, size);
@@ -200,7 +200,7 @@ static int64_t step(struct walk *walk, unsigned how)
         return -ENAMETOOLONG;
     if (is_kept(end, how) || !may_be_link(walk->path))
         return 0;
-    int64_t result = take_link(walk, end, own_link);
+    int64_t result = take_link(walk, end, guest_link);
     return result == 1 ? 0 : result;
 }
 

@@ -8,7 +8,7 @@
 #define TEXT_FIRST \
     (4 * PAGE_SIZE) /* a text that fills its buffer is written again into a larger one */
 #define MAX_TEXT          (1ull << 20)
-#define MAX_OWN_NAME      128u /* longer than any name below /proc/self */
+#define MAX_SELF_NAME     128u /* longer than any name below /proc/self */
 #define INODE_TEXTS       1000u
 #define INODE_LINKS       2000u
 #define INODE_DESCRIPTORS 3000u
@@ -18,19 +18,19 @@ struct generated_text {
     size_t length, index;
 };
 
-static const char *const own_links[] = { "/proc/self/cwd", "/proc/self/exe", "/proc/self/root" };
-#define OWN_LINKS (sizeof own_links / sizeof *own_links)
+static const char *const self_links[] = { "/proc/self/cwd", "/proc/self/exe", "/proc/self/root" };
+#define SELF_LINKS (sizeof self_links / sizeof *self_links)
 
 /* /proc/<own number> is /proc/self, and so is /proc/thread-self. What does not fit names nothing
  * that there is. */
-static const char *canonical(const char *path, char buffer[MAX_OWN_NAME])
+static const char *canonical(const char *path, char buffer[MAX_SELF_NAME])
 {
     char own[32];
     const char *rest;
     format(own, sizeof own, "/proc/%d", process_id());
     if (!path_below(path, own, &rest) && !path_below(path, "/proc/thread-self", &rest))
         return path;
-    format(buffer, MAX_OWN_NAME, "/proc/self%s", rest);
+    format(buffer, MAX_SELF_NAME, "/proc/self%s", rest);
     return buffer;
 }
 
@@ -51,7 +51,7 @@ static int descriptor_of(const char *path)
 
 struct file *procfs_descriptor(const char *path)
 {
-    char storage[MAX_OWN_NAME];
+    char storage[MAX_SELF_NAME];
     const char *rest;
     return path_below(path, "/proc", &rest) ? file_get(descriptor_of(canonical(path, storage)))
                                             : NULL;
@@ -183,18 +183,18 @@ static bool list_texts(const char *directory, uint64_t *at, emit_function *emit,
  * of the process. */
 static int64_t list_directory(struct file *file, uint64_t position, emit_function *emit, void *sink)
 {
-    char storage[MAX_OWN_NAME];
+    char storage[MAX_SELF_NAME];
     const char *directory = canonical(file->path, storage);
     uint64_t at = maximum(position, 2) - 2;
     if (!list_texts(directory, &at, emit, sink) || strcmp(directory, "/proc/self") != 0)
         return 0;
-    for (; at < generated_count + OWN_LINKS; at++) {
+    for (; at < generated_count + SELF_LINKS; at++) {
         const size_t link = at - generated_count;
-        if (!emit_link(own_links[link] + strlen("/proc/self/"), INODE_LINKS + link, at + 3, emit,
+        if (!emit_link(self_links[link] + strlen("/proc/self/"), INODE_LINKS + link, at + 3, emit,
                        sink))
             return 0;
     }
-    if (at == generated_count + OWN_LINKS)
+    if (at == generated_count + SELF_LINKS)
         emit(sink, &(struct directory_item){ "fd", 2, INODE_DESCRIPTORS, at + 3, TYPE_DIRECTORY });
     return 0;
 }
@@ -248,15 +248,15 @@ static bool find(const char *name, size_t *index, const struct file_operations *
 
 static bool is_link(const char *name)
 {
-    for (size_t i = 0; i < OWN_LINKS; i++)
-        if (strcmp(name, own_links[i]) == 0)
+    for (size_t i = 0; i < SELF_LINKS; i++)
+        if (strcmp(name, self_links[i]) == 0)
             return true;
     return descriptor_in_use(descriptor_of(name));
 }
 
 struct file *procfs_open(const char *path, int flags, int64_t *error)
 {
-    char storage[MAX_OWN_NAME];
+    char storage[MAX_SELF_NAME];
     const char *name = canonical(path, storage);
     const struct file_operations *directory;
     size_t index;
@@ -281,7 +281,7 @@ struct file *procfs_open(const char *path, int flags, int64_t *error)
 
 int64_t procfs_readlink(const char *path, char *buffer, uint64_t size)
 {
-    char storage[MAX_OWN_NAME], text[64];
+    char storage[MAX_SELF_NAME], text[64];
     const char *name = canonical(path, storage), *target = text;
     const struct file_operations *directory;
     size_t index;
@@ -314,7 +314,7 @@ static void link_status(struct status *status)
 
 int64_t procfs_status(const char *path, bool follow, struct status *status)
 {
-    char storage[MAX_OWN_NAME];
+    char storage[MAX_SELF_NAME];
     const char *name = canonical(path, storage);
     int64_t error;
     struct file *file = follow ? file_get(descriptor_of(name)) : NULL;

@@ -76,9 +76,9 @@ struct writer {
 
 static void put_buffer(struct writer *writer, const void *bytes, uint64_t length)
 {
-    const struct pair place = { writer->at - writer->body, (int64_t)length };
-    memcpy(writer->buffer, &place, sizeof place);
-    writer->buffer += sizeof place;
+    const struct pair entry = { writer->at - writer->body, (int64_t)length };
+    memcpy(writer->buffer, &entry, sizeof entry);
+    writer->buffer += sizeof entry;
     if (length > 0)
         memcpy(writer->at, bytes, length);
     memset(writer->at + length, 0, padded(length) - length);

@@ -38,11 +38,11 @@ uint32_t flatbuffer_field(const uint8_t *data, uint32_t length, uint32_t table, 
 
 uint32_t flatbuffer_table(const uint8_t *data, uint32_t length, uint32_t table, unsigned field)
 {
-    const uint32_t place = flatbuffer_field(data, length, table, field);
-    if (place == 0)
+    const uint32_t field_offset = flatbuffer_field(data, length, table, field);
+    if (field_offset == 0)
         return 0;
-    uint32_t offset = load32(data + place);
-    return offset > length - 4 || place > length - 4 - offset ? 0 : place + offset;
+    uint32_t offset = load32(data + field_offset);
+    return offset > length - 4 || field_offset > length - 4 - offset ? 0 : field_offset + offset;
 }
 
 uint32_t flatbuffer_vector(const uint8_t *data, uint32_t length, uint32_t table, unsigned field,

@@ -18,14 +18,14 @@ bool reply_begin(struct reply *reply, const struct stream_format *format, enum s
 
 /* Writes the head of the stream, for a column whose buffers have these offsets in the body. */
 static void write_head(const struct stream_format *format, uint8_t *output, struct pair node,
-                       const struct pair places[3], int64_t body)
+                       const struct pair offsets[3], int64_t body)
 {
     const struct batch_fields *fields = &format->fields;
     uint8_t *metadata = output + format->metadata;
     memcpy(output, format->reply_head, format->reply_head_length);
     memcpy(metadata + fields->rows, &node.first, sizeof node.first);
     memcpy(metadata + fields->nodes, &node, sizeof node);
-    memcpy(metadata + fields->buffers, places, fields->buffer_count * sizeof *places);
+    memcpy(metadata + fields->buffers, offsets, fields->buffer_count * sizeof *offsets);
     if (fields->body_length)
         memcpy(metadata + fields->body_length, &body, sizeof body);
 }
@@ -40,8 +40,8 @@ uint64_t reply_in_place(const struct stream_format *format, uint8_t *output, int
         format->fields.buffer_count != 2)
         return 0;
     const uint64_t offset = start - (uint64_t)(uintptr_t)output - head, body = offset + data_bytes;
-    const struct pair places[3] = { { 0, 0 }, { (int64_t)offset, (int64_t)data_bytes } };
-    write_head(format, output, (struct pair){ rows, 0 }, places, (int64_t)body);
+    const struct pair offsets[3] = { { 0, 0 }, { (int64_t)offset, (int64_t)data_bytes } };
+    write_head(format, output, (struct pair){ rows, 0 }, offsets, (int64_t)body);
     return head + body;
 }
 
@@ -53,13 +53,13 @@ uint64_t reply_end(struct reply *reply)
     if (!block_fits(block))
         return end + sizeof end_of_stream;
     const struct pair data = { (int64_t)(block->data - head), (int64_t)block->data_bytes };
-    struct pair places[3] = { { 0, block->nulls ? (int64_t)block_validity_bytes(block) : 0 },
-                              { (int64_t)(block->offsets - head),
-                                (int64_t)block_offsets_bytes(block) },
-                              data };
+    struct pair offsets[3] = { { 0, block->nulls ? (int64_t)block_validity_bytes(block) : 0 },
+                               { (int64_t)(block->offsets - head),
+                                 (int64_t)block_offsets_bytes(block) },
+                               data };
     if (reply->format->fields.buffer_count == 2)
-        places[1] = data;
-    write_head(reply->format, block->output, (struct pair){ block->rows, block->nulls }, places,
+        offsets[1] = data;
+    write_head(reply->format, block->output, (struct pair){ block->rows, block->nulls }, offsets,
                (int64_t)(end - head));
     block_pad(block);
     memcpy(block->output + end, &end_of_stream, sizeof end_of_stream);

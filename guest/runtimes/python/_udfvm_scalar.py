@@ -144,8 +144,8 @@ def value_check(name: str) -> Converter:
             return integer
 
         return check_integer
-    plain = None if name == "float" else _PYTHON_TYPES.get(name)
-    return lambda value: value if type(value) is plain else codec.encode(value)
+    python_type = None if name == "float" else _PYTHON_TYPES.get(name)
+    return lambda value: value if type(value) is python_type else codec.encode(value)
 
 
 def _wrong(value: object, declared: str) -> TypeError:

@@ -32,9 +32,9 @@ class VectorizedAggregate(Aggregate):
             view(each, kind, rows) for each, kind in zip(buffers[:2], self._types[:2], strict=True)
         )
         columns = arguments(buffers[2:], self._types[2:], self._names, rows)
-        plain = inverses.null_count == rows
+        is_step = inverses.null_count == rows
         distinct = pc.unique(numbers).to_pylist()
-        if plain:
+        if is_step:
             for number in distinct:
                 chosen = (
                     columns

@@ -158,22 +158,22 @@ static PyObject *columns_buffers(PyObject *object, PyObject *arguments)
     struct column_request request;
     if (!PyArg_ParseTuple(arguments, "K", &offset) || find_columns(self, offset, &request) < 0)
         return NULL;
-    PyObject *places = PyList_New((Py_ssize_t)self->argument_count);
-    for (size_t i = 0; places && i < self->argument_count; i++) {
+    PyObject *addresses = PyList_New((Py_ssize_t)self->argument_count);
+    for (size_t i = 0; addresses && i < self->argument_count; i++) {
         const struct column *column = &self->found[i];
-        PyObject *place = column->all_null
-                              ? Py_NewRef(Py_None)
-                              : Py_BuildValue("KKKK",
-                                              (unsigned long long)(uintptr_t)column->validity,
-                                              (unsigned long long)(uintptr_t)column->offsets,
-                                              (unsigned long long)(uintptr_t)column->data,
-                                              (unsigned long long)request.heads[i].data_length);
-        if (!place)
-            Py_CLEAR(places);
+        PyObject *buffers = column->all_null
+                                ? Py_NewRef(Py_None)
+                                : Py_BuildValue("KKKK",
+                                                (unsigned long long)(uintptr_t)column->validity,
+                                                (unsigned long long)(uintptr_t)column->offsets,
+                                                (unsigned long long)(uintptr_t)column->data,
+                                                (unsigned long long)request.heads[i].data_length);
+        if (!buffers)
+            Py_CLEAR(addresses);
         else
-            PyList_SET_ITEM(places, (Py_ssize_t)i, place);
+            PyList_SET_ITEM(addresses, (Py_ssize_t)i, buffers);
     }
-    return places ? Py_BuildValue("nN", (Py_ssize_t)request.rows, places) : NULL;
+    return addresses ? Py_BuildValue("nN", (Py_ssize_t)request.rows, addresses) : NULL;
 }
 
 /* ---- Replies ---- */

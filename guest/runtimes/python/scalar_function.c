@@ -10,9 +10,9 @@
 int slot_from_tuple(PyObject *tuple, struct value_slot *slot)
 {
     int storage, nullable, direct;
-    PyObject *convert, *place = Py_None;
+    PyObject *convert, *label = Py_None;
     if (!PyTuple_Check(tuple) ||
-        !PyArg_ParseTuple(tuple, "ippO|O", &storage, &nullable, &direct, &convert, &place)) {
+        !PyArg_ParseTuple(tuple, "ippO|O", &storage, &nullable, &direct, &convert, &label)) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_TypeError, "a slot is a tuple");
         return -1;
@@ -22,7 +22,7 @@ int slot_from_tuple(PyObject *tuple, struct value_slot *slot)
         return -1;
     }
     *slot = (struct value_slot){ (enum storage)storage, nullable, direct, Py_NewRef(convert),
-                                 place == Py_None ? NULL : Py_NewRef(place) };
+                                 label == Py_None ? NULL : Py_NewRef(label) };
     return 0;
 }
 

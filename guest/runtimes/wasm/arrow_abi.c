@@ -95,12 +95,12 @@ bool arrow_take(const struct arrow_module *arrow, const struct arrow_request *re
                 bool iterator, struct arrow_slice *slice)
 {
     const uint8_t *memory = memory_at(arrow, request->address, SLICE);
-    uint32_t places[2];
+    uint32_t pair[2];
     if (!memory)
         return false;
-    memcpy(places, memory, sizeof places);
-    *slice = (struct arrow_slice){ places[0], places[1],
-                                   iterator ? memory : memory_at(arrow, places[0], places[1]) };
+    memcpy(pair, memory, sizeof pair);
+    *slice = (struct arrow_slice){ pair[0], pair[1],
+                                   iterator ? memory : memory_at(arrow, pair[0], pair[1]) };
     return slice->bytes != NULL;
 }
 

@@ -7,9 +7,9 @@
 #include "wasm/standard_error.h"
 
 #define MAX_FRAMES 32
-#define MAX_NAME_SHOWN                                                                         \
-    256 /* bytes of a function's name: the traceback has room for as many frames, and what was \
-           said */
+#define MAX_NAME_SHOWN                                                                            \
+    256 /* bytes of a function's name: the traceback has capacity for as many frames, and for the \
+           message */
 #define TRAP_PREFIX "wasm trap: "
 
 static bool is_of_runtime(const wasm_frame *frame)

@@ -38,7 +38,7 @@ def test_declarations_that_cannot_be() -> None:
 
     with pytest.raises(udfvm.SignatureError, match="the columns are not declared"):
         udfvm.table_function(rows)
-    with pytest.raises(udfvm.SignatureError, match="two columns 'a'"):
+    with pytest.raises(udfvm.SignatureError, match="two columns have the name 'a'"):
         udfvm.table_function(columns={"a": int, "A": int})(rows)
     with pytest.raises(
         udfvm.SignatureError, match="uint64, which table functions and aggregates do not have"

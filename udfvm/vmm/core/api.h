@@ -24,6 +24,7 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
+/* Results of functions that can fail. */
 enum udfvm_code {
     UDFVM_OK = 0,
     UDFVM_E_NO_KVM = 1,      /* /dev/kvm is absent or is no usable KVM */
@@ -50,6 +51,7 @@ enum udfvm_code {
     UDFVM_E_CLOSED = 20, /* the pool takes no more calls: see udfvm_pool_shut */
 };
 
+/* The details of a failure. */
 struct udfvm_error {
     int code;     /* enum udfvm_code */
     int os_errno; /* errno, 0 where it has no part in it */
@@ -62,6 +64,7 @@ struct udfvm_error {
 
 /* ---- System ---- */
 
+/* KVM on this machine. */
 struct udfvm_system {
     int kvm_api_version;                   /* 12 */
     int is_pvm;                            /* 1: KVM is served by PVM */
@@ -87,7 +90,8 @@ void udfvm_set_interrupt_hook(int (*hook)(void));
  * interrupt hook is asked. Never called in a call whose limits.files is 0. A handle is any number
  * >= 0; the core gives the guest numbers of its own, and closes what a call left open. ---- */
 
-struct udfvm_stat; /* guest/include/udfvm_abi.h */
+/* Callbacks return a negative errno for failures. struct udfvm_stat: guest/include/udfvm_abi.h */
+struct udfvm_stat;
 struct udfvm_files {
     void *context;
     int64_t (*open)(void *context, const char *path, struct udfvm_stat *stat);
@@ -102,6 +106,7 @@ struct udfvm_files {
  * the VM; time that it takes counts for the deadline, which is kept once it returns. Calls of many
  * exchanges that may make such calls are not streamed. ---- */
 
+/* The functions that a guest may call. */
 struct udfvm_host_functions {
     void *context;
     /* `name` is any string of at most UDFVM_MAX_HOST_NAME bytes, `arguments` a copy of what the
@@ -118,6 +123,7 @@ struct udfvm_host_functions {
 /* ---- What a guest program writes to its standard output and error, in order. It is a guest's
  * text: see udfvm_visible_text. ---- */
 
+/* A part of a log that one stream wrote; the log of a call; and the callback that takes it. */
 struct udfvm_log_part {
     uint64_t end; /* in the text; it begins where the part before ends */
     int stream;   /* 1: standard output; 2: standard error */
@@ -145,6 +151,7 @@ typedef struct udfvm_vm udfvm_vm;
 typedef struct udfvm_image udfvm_image;
 typedef struct udfvm_pool udfvm_pool;
 
+/* Sizes of a new VM. */
 struct udfvm_config {
     uint64_t
         memory; /* bytes of guest memory, kernel included; a multiple of 2 MiB, 16 MiB to 64 GiB */
@@ -169,6 +176,7 @@ struct udfvm_limits {
     int strict_log;                        /* 1: writing more than max_log fails the call */
 };
 
+/* The end of an exchange: the guest's reply, or its request to be sealed. */
 struct udfvm_reply {
     int sealed;       /* 1: the guest asks to be sealed (after BOOT and LOAD) */
     int status;       /* UDFVM_STATUS_x */
@@ -284,6 +292,7 @@ int udfvm_vm_fresh_call(udfvm_vm *vm, uint32_t request, const void *input, uint6
                         const struct udfvm_limits *limits, void *output, uint64_t capacity,
                         uint64_t *output_length, int *status, struct udfvm_error *error);
 
+/* Counters of a VM since it was opened. `memory` is bytes of guest memory. */
 struct udfvm_vm_statistics {
     uint64_t calls, restores, hot_pages, pages_copied, memory;
     uint64_t exits;
@@ -314,6 +323,7 @@ struct udfvm_image_location {
 };
 int udfvm_image_locate_metadata(int fd, struct udfvm_image_location *location);
 
+/* The size and identity of an image. */
 struct udfvm_image_statistics {
     uint64_t memory; /* bytes of guest memory */
     uint64_t pages;  /* stored pages */
@@ -413,6 +423,7 @@ void udfvm_pool_set_idle(udfvm_pool *pool, unsigned most);
  * closed, others when they are given back. The references stay as they are. */
 void udfvm_pool_shut(udfvm_pool *pool);
 
+/* VMs of a pool: the most that there may be, those that exist, and those that are idle. */
 struct udfvm_pool_statistics {
     unsigned limit, live, idle;
 };
@@ -422,21 +433,22 @@ void udfvm_pool_statistics(udfvm_pool *pool, struct udfvm_pool_statistics *stati
 void udfvm_pool_close(udfvm_pool *pool);
 udfvm_pool *udfvm_pool_retain(udfvm_pool *pool); /* one more reference */
 
-/* ---- Copying. As memcpy; megabytes are copied on two processors, where there are two. ---- */
+/* ---- Bytes and text ---- */
 
+/* Copies as memcpy() does, megabytes on two processors if there are two. */
 void udfvm_copy(void *to, const void *from, size_t length);
 
-/* ---- Text of a guest, made fit to be shown: what it says of its errors, what it printed. Control
- * characters (terminal escapes, NUL), marks of direction and line separators are written out (\x1b,
- * \u202e), but for the ASCII ones in `keep` ("\n\t", or "" for text of one line); bytes that are no
- * UTF-8 become U+FFFD. Writes at most `capacity` bytes with the NUL at the end; of what is longer
- * the head and the tail, with a mark between. Returns the length without the NUL. ---- */
-
+/* Makes text of a guest (its errors, its output) fit to be shown. Control characters (terminal
+ * escapes, NUL), direction marks and line separators are written out (\x1b, \u202e), except the
+ * ASCII ones in `keep` ("\n\t", or "" for text of one line). Bytes that are not UTF-8 become
+ * U+FFFD. Writes at most `capacity` bytes with the NUL; of longer text the head and the tail, with
+ * a mark between them. Returns the length without the NUL. */
 size_t udfvm_visible_text(const void *text, size_t length, const char *keep, char *out,
                           size_t capacity);
 
 /* ---- SHA-256 of bytes that come in parts. ---- */
 
+/* SHA-256 (FIPS 180-4), incrementally. */
 struct udfvm_sha256 {
     uint32_t state[8];
     uint64_t length;

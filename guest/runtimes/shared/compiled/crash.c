@@ -125,9 +125,9 @@ void crash_install(void)
     static uint8_t stack[256 << 10];
     struct sigaction action = { .sa_sigaction = report,
                                 .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND };
-    const stack_t place = { .ss_sp = stack, .ss_size = sizeof stack };
+    const stack_t alternate = { .ss_sp = stack, .ss_size = sizeof stack };
     thread_pointer = __builtin_thread_pointer();
-    sigaltstack(&place, NULL);
+    sigaltstack(&alternate, NULL);
     sigfillset(&action.sa_mask);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigaction(numbers[i], &action, NULL);

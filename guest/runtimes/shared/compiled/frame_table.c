@@ -109,9 +109,9 @@ static bool find_sorted(const uint8_t *table, const uint8_t *limit, uint64_t add
         else
             low = middle;
     }
-    int32_t place;
-    memcpy(&place, reader.at + low * 8 + 4, sizeof place);
-    const uint8_t *entry = table + place;
+    int32_t entry_offset;
+    memcpy(&entry_offset, reader.at + low * 8 + 4, sizeof entry_offset);
+    const uint8_t *entry = table + entry_offset;
     return address_is_mapped((uint64_t)entry, 4) &&
            read_own(entry, entry - MAX_FRAME_TABLE, entry + MAX_FRAME_TABLE, description) &&
            covers(description, address);

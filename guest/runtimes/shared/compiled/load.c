@@ -35,10 +35,10 @@ static bool take_signature(struct signature *signature, const struct udfvm_slot 
 
 /* Bytes of slots and the names of their types; more than there are where the request is cut short.
  */
-static uint64_t slots_length(const struct udfvm_slot *slots, uint64_t count, uint64_t room)
+static uint64_t slots_length(const struct udfvm_slot *slots, uint64_t count, uint64_t capacity)
 {
     uint64_t length = count * sizeof *slots;
-    for (uint64_t i = 0; i < count && count * sizeof *slots <= room; i++)
+    for (uint64_t i = 0; i < count && count * sizeof *slots <= capacity; i++)
         length += slots[i].type_length;
     return length;
 }

@@ -8,7 +8,7 @@
 #include "shared/compiled/failure.h"
 #include "shared/compiled/json.h"
 
-struct reply_column { /* a column of the reply, but the first, and its places in the output */
+struct reply_column { /* a column of the reply, but the first, and its offsets in the output */
     struct column column;
     int64_t first; /* its row of the first row */
     const struct column
@@ -26,10 +26,10 @@ struct table_chunk { /* of a table */
 static const struct type text_type = { .storage = STORAGE_TEXT32 };
 
 static bool is_null(const struct table_chunk *chunk, const struct reply_column *field,
-                    int64_t place)
+                    int64_t index)
 {
-    return (field->whole && column_is_null(field->whole, chunk->rows.first + place)) ||
-           column_is_null(&field->column, field->first + place);
+    return (field->whole && column_is_null(field->whole, chunk->rows.first + index)) ||
+           column_is_null(&field->column, field->first + index);
 }
 
 /* ---- Columns ---- */
@@ -92,13 +92,13 @@ static void free_fields(struct table_chunk *chunk)
         builder_free(&chunk->fields[i].texts);
 }
 
-/* ---- Places ---- */
+/* ---- Offsets ---- */
 
 static uint64_t text_length(const struct table_chunk *chunk, const struct reply_column *field,
-                            int64_t place)
+                            int64_t index)
 {
-    const int64_t row = field->first + place;
-    return is_null(chunk, field, place) ? 0
+    const int64_t row = field->first + index;
+    return is_null(chunk, field, index) ? 0
                                         : (uint64_t)(column_offset(&field->column, row + 1) -
                                                      column_offset(&field->column, row));
 }
@@ -115,7 +115,7 @@ static uint64_t data_length(const struct table_chunk *chunk, const struct reply_
     return length;
 }
 
-static uint64_t index_place(const struct table_chunk *chunk)
+static uint64_t index_offset(const struct table_chunk *chunk)
 {
     return sizeof(struct udfvm_columns) + (1 + chunk->count) * sizeof(struct udfvm_column);
 }
@@ -123,18 +123,18 @@ static uint64_t index_place(const struct table_chunk *chunk)
 /* Lays out the reply. Returns its length. */
 static uint64_t lay_out(struct table_chunk *chunk, uint64_t rows)
 {
-    uint64_t place = index_place(chunk) + rows * sizeof(int64_t);
+    uint64_t offset = index_offset(chunk) + rows * sizeof(int64_t);
     for (size_t i = 0; i < chunk->count; i++) {
         struct reply_column *field = &chunk->fields[i];
-        field->validity = place;
+        field->validity = offset;
         field->offsets = field->validity + padded(bitmap_bytes((int64_t)rows));
         field->data = field->offsets + (storage_is_variable(field->column.storage)
                                             ? (rows + 1) * sizeof(int64_t)
                                             : 0);
         field->data_bytes = data_length(chunk, field, rows);
-        place = field->data + padded(field->data_bytes);
+        offset = field->data + padded(field->data_bytes);
     }
-    return place;
+    return offset;
 }
 
 /* ---- Values ---- */
@@ -153,33 +153,33 @@ static uint64_t stored_bits(const struct column *column, int64_t row)
 }
 
 static void put_value(const struct table_chunk *chunk, const struct reply_column *field,
-                      int64_t place, uint8_t *output)
+                      int64_t index, uint8_t *output)
 {
     const struct column *column = &field->column;
-    const int64_t row = field->first + place;
+    const int64_t row = field->first + index;
     uint64_t value = 0, *offsets = (uint64_t *)(output + field->offsets);
-    const bool null = is_null(chunk, field, place);
+    const bool null = is_null(chunk, field, index);
     if (!null)
-        output[field->validity + (uint64_t)place / 8] |= (uint8_t)(1u << (place & 7));
+        output[field->validity + (uint64_t)index / 8] |= (uint8_t)(1u << (index & 7));
     if (storage_is_variable(column->storage)) {
-        const uint64_t length = text_length(chunk, field, place);
+        const uint64_t length = text_length(chunk, field, index);
         if (length > 0)
-            memcpy(output + field->data + offsets[place], column->data + column_offset(column, row),
+            memcpy(output + field->data + offsets[index], column->data + column_offset(column, row),
                    length);
-        offsets[place + 1] = offsets[place] + length;
+        offsets[index + 1] = offsets[index] + length;
         return;
     }
     if (!null)
         value = stored_bits(column, row);
     if (column->storage == STORAGE_BOOL)
-        output[field->data + (uint64_t)place / 8] |= (uint8_t)(value << (place & 7));
+        output[field->data + (uint64_t)index / 8] |= (uint8_t)(value << (index & 7));
     else
-        memcpy(output + field->data + (uint64_t)place * sizeof value, &value, sizeof value);
+        memcpy(output + field->data + (uint64_t)index * sizeof value, &value, sizeof value);
 }
 
-static int64_t argument_row(const struct table_chunk *chunk, int64_t place)
+static int64_t argument_row(const struct table_chunk *chunk, int64_t index)
 {
-    return ((const int32_t *)chunk->rows.index.data)[chunk->rows.first + place];
+    return ((const int32_t *)chunk->rows.index.data)[chunk->rows.first + index];
 }
 
 static void write_reply(const struct table_chunk *chunk, uint64_t rows, uint8_t *output)
@@ -188,14 +188,14 @@ static void write_reply(const struct table_chunk *chunk, uint64_t rows, uint8_t 
                                         .count = 1 + (uint32_t)chunk->count,
                                         .flags = chunk->rows.count > 0 ? UDFVM_COLUMNS_MORE : 0 };
     struct udfvm_column column = { .type = UDFVM_TYPE_INT64,
-                                   .data = index_place(chunk),
+                                   .data = index_offset(chunk),
                                    .data_length = rows * sizeof(int64_t) };
     uint8_t *at = output + sizeof head;
     memcpy(output, &head, sizeof head);
     memcpy(at, &column, sizeof column);
-    for (uint64_t place = 0; place < rows; place++) {
-        const int64_t index = argument_row(chunk, (int64_t)place);
-        memcpy(output + column.data + place * sizeof index, &index, sizeof index);
+    for (uint64_t index = 0; index < rows; index++) {
+        const int64_t source = argument_row(chunk, (int64_t)index);
+        memcpy(output + column.data + index * sizeof source, &source, sizeof source);
     }
     for (size_t i = 0; i < chunk->count; i++) {
         const struct reply_column *field = &chunk->fields[i];
@@ -209,8 +209,8 @@ static void write_reply(const struct table_chunk *chunk, uint64_t rows, uint8_t 
         memcpy(at += sizeof column, &column, sizeof column);
         memset(output + field->validity, 0,
                field->data + padded(field->data_bytes) - field->validity);
-        for (uint64_t place = 0; place < rows; place++)
-            put_value(chunk, field, (int64_t)place, output);
+        for (uint64_t index = 0; index < rows; index++)
+            put_value(chunk, field, (int64_t)index, output);
     }
 }
 
