@@ -145,7 +145,7 @@ def test_what_runtimes_cannot_be_prepared_with(tmp_path: Path) -> None:
 def test_seal_says_that_it_runs_the_file(tmp_path: Path) -> None:
     help_text = " ".join(udfvm("seal", "--help").stdout.split())
     assert (
-        "FILE is imported for that: all of its code but the bodies of UDFs runs on this host"
+        "The command imports FILE: all of its code except the bodies of UDFs runs on this host"
         in help_text
     )
     source = tmp_path / "mine.py"
