@@ -1,7 +1,8 @@
 -- Errors: a failing row fails its statement, and nothing more.
 --
 -- The transaction around it is intact, and the connection goes on working. The error names the
--- function, the row (counted from 0, in the order in which the statement came to them) and what was raised.
+-- function, the row (counted from 0, in the order in which the statement came to them) and what was
+-- raised.
 
 CREATE TEMP TABLE services(name TEXT, port TEXT);
 BEGIN;

@@ -1,12 +1,15 @@
 -- An index and a generated column computed by a UDF.
 --
--- `phone` is declared deterministic (clock and randomness are fixed in its micro-VM), so SQLite lets it stand in an index and in a generated
--- column; and it is registered with in_schema=True, because the schema of this database is trusted. Looking up by the index runs no function but
--- for the constant.
+-- `phone` is declared deterministic (clock and randomness are fixed in its micro-VM), so SQLite
+-- allows it in an index and in a generated column. It is registered with in_schema=True, because
+-- the schema of this database is trusted. A lookup in the index calls the function once, for the
+-- constant.
 
-CREATE TABLE people(name TEXT, contact TEXT, digits TEXT GENERATED ALWAYS AS (phone(contact)) STORED);
+CREATE TABLE people(
+    name TEXT, contact TEXT, digits TEXT GENERATED ALWAYS AS (phone(contact)) STORED);
 INSERT INTO people(name, contact) VALUES
-    ('Ada', '(020) 7946-0018'), ('Grace', '020 7946 0777'), ('Edsger', 'by post only'), ('Barbara', '+44 20 7946 0018');
+    ('Ada', '(020) 7946-0018'), ('Grace', '020 7946 0777'), ('Edsger', 'by post only'),
+    ('Barbara', '+44 20 7946 0018');
 
 SELECT name, digits FROM people ORDER BY name;
 -- expect: Ada|+442079460018
@@ -27,6 +30,6 @@ UPDATE people SET contact = '020 7946 0018' WHERE name = 'Grace';
 SELECT count(*) FROM people WHERE phone(contact) = '+442079460018';
 -- expect: 3
 
--- A UDF that is not declared deterministic cannot stand there, wherever its author trusts it.
+-- A UDF that is not declared deterministic is refused there, even with in_schema=True.
 CREATE INDEX people_by_ticket ON people(ticket(name));
 -- expect error: non-deterministic functions prohibited in index expressions

@@ -1,7 +1,7 @@
 -- JSON documents from elsewhere: some of them broken.
 --
--- A parser that a stranger's document can crash or keep busy is a risk in the process that holds the database. Here it runs in a
--- micro-VM, and a broken document is a NULL.
+-- A parser that a stranger's document can crash or keep busy is a risk in the process that holds
+-- the database. Here it runs in a micro-VM, and a broken document is a NULL.
 
 CREATE TEMP TABLE orders(id INTEGER PRIMARY KEY, document TEXT);
 INSERT INTO orders VALUES

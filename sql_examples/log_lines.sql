@@ -1,7 +1,8 @@
 -- Tables from functions: the lines of logs that are stored as BLOBs.
 --
--- `parse_log` is a Python generator: it yields a row for each entry of a log, and runs in a micro-VM as far as rows are asked for. Under its own name it
--- is a table whose columns have the names that the function declares; vm_table() finds it by name, with the columns c1, c2, ...
+-- `parse_log` is a Python generator: it yields a row for each entry of a log, and runs in a
+-- micro-VM as far as rows are asked for. Under its own name it is a table whose columns have the
+-- names that the function declares; vm_table() finds it by name, with the columns c1, c2, ...
 
 CREATE TEMP TABLE logs(host TEXT PRIMARY KEY, log BLOB);
 INSERT INTO logs VALUES
@@ -27,7 +28,9 @@ SELECT c2, c3 FROM vm_table('parse_log', (SELECT log FROM logs WHERE host = 'bet
 -- expect: ERROR|disk full
 
 -- vm_map with a table function: any number of rows, of several columns, for each key.
-SELECT key, value, value2 FROM vm_map('word_counts', 'SELECT host, CAST(log AS TEXT) FROM logs') WHERE value IN ('error', 'queue') ORDER BY key, value;
+SELECT key, value, value2
+FROM vm_map('word_counts', 'SELECT host, CAST(log AS TEXT) FROM logs')
+WHERE value IN ('error', 'queue') ORDER BY key, value;
 -- expect: alpha|error|1
 -- expect: alpha|queue|1
 -- expect: beta|error|1

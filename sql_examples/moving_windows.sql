@@ -1,12 +1,14 @@
 -- Windows: days that were unlike the week before.
 --
--- `surprise` is a Python class with step() and inverse(): a window that moves puts its new rows in and takes the old ones out. finish() says how
--- many standard deviations the last day is off the mean of the days before it.
--- Uses the table `flights`: the flights of 2013 from New York.
+-- `surprise` is a Python class with step() and inverse(): a window that moves puts its new rows in
+-- and takes the old ones out. finish() says how many standard deviations the last day is off the
+-- mean of the days before it. Uses the table `flights`: the flights of 2013 from New York.
 
 WITH days AS (SELECT month, day, avg(dep_delay) AS delay FROM flights GROUP BY month, day),
      unlike AS (
-         SELECT month, day, delay, surprise(delay) OVER (ORDER BY month, day ROWS 7 PRECEDING) AS off FROM days)
+         SELECT month, day, delay,
+             surprise(delay) OVER (ORDER BY month, day ROWS 7 PRECEDING) AS off
+         FROM days)
 SELECT month, day, round(delay, 1), round(off, 1) FROM unlike WHERE off > 9 ORDER BY month, day;
 -- expect: 2|27|37.8|12.2
 -- expect: 3|8|83.5|10.3
@@ -17,9 +19,13 @@ SELECT month, day, round(delay, 1), round(off, 1) FROM unlike WHERE off > 9 ORDE
 -- expect: 12|5|52.3|14.7
 
 -- By name, for each airport by itself.
-WITH days AS (SELECT origin, month, day, avg(dep_delay) AS delay FROM flights WHERE month = 3 GROUP BY origin, month, day),
+WITH days AS (
+         SELECT origin, month, day, avg(dep_delay) AS delay
+         FROM flights WHERE month = 3 GROUP BY origin, month, day),
      unlike AS (
-         SELECT origin, day, vm_agg('surprise', delay) OVER (PARTITION BY origin ORDER BY day ROWS 7 PRECEDING) AS off FROM days)
+         SELECT origin, day, vm_agg('surprise', delay)
+             OVER (PARTITION BY origin ORDER BY day ROWS 7 PRECEDING) AS off
+         FROM days)
 SELECT origin, day, round(off, 1) FROM unlike WHERE off > 6 ORDER BY origin, day;
 -- expect: EWR|8|6.4
 -- expect: JFK|8|12.0

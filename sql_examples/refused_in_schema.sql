@@ -1,8 +1,9 @@
 -- A view that calls a UDF, and why it is refused.
 --
--- Views, triggers and indexes belong to the database file, which may come from anybody. The functions are "direct only": SQL that the
--- application runs may call them, as may its TEMP views and triggers; the file may not.
--- `udfvm.sqlite.register(con, f, in_schema=True)` lifts that for functions of the application's choice.
+-- Views, triggers and indexes belong to the database file, which may come from anybody. The
+-- functions are "direct only": the application's SQL may call them, and its TEMP views and
+-- triggers. The file may not. `udfvm.sqlite.register(con, f, in_schema=True)` lifts that for
+-- functions of the application's choice.
 
 CREATE VIEW worst AS SELECT flight, score(dep_delay, distance) AS s FROM flights;
 SELECT count(*) FROM worst WHERE s > 1000;
@@ -15,7 +16,8 @@ END;
 INSERT INTO clean VALUES ('  someone ');
 -- expect error: unsafe use of vm_udf()
 
--- The same in the application's own TEMP trigger: each firing is an execution, and so a call, of its own.
+-- The same in the application's own TEMP trigger: each firing is an execution, and so a call, of
+-- its own.
 DROP TRIGGER tidy;
 CREATE TEMP TRIGGER tidy AFTER INSERT ON clean BEGIN
     UPDATE clean SET name = vm_udf('clean_name', name) WHERE rowid = new.rowid;

@@ -1,8 +1,9 @@
 -- Scoring: which airlines lose the most time for each mile flown?
 --
--- `score` is a Python function that runs in a micro-VM; SQL does the rest. A flight that was cancelled has no departure delay: the
--- argument is NULL, so is the result, and avg() leaves it out. All rows of the statement run in one micro-VM, in one call.
--- Uses the table `flights`: the flights of 2013 from New York.
+-- `score` is a Python function that runs in a micro-VM; SQL does the rest. A flight that was
+-- cancelled has no departure delay: its argument and its result are NULL, and avg() leaves it
+-- out. All rows of the statement run in one micro-VM, in one call. Uses the table `flights`: the
+-- flights of 2013 from New York.
 
 SELECT carrier, count(*), round(avg(vm_udf('score', dep_delay, distance)), 3) AS score
 FROM flights WHERE month = 2 AND day = 9
@@ -14,7 +15,7 @@ ORDER BY score DESC LIMIT 5;
 -- expect: UA|113|2.983
 -- expect: AA|76|2.487
 
--- The function is also there under its own name, and can be used wherever SQL has expressions.
+-- The function also has its own name, and can be used wherever SQL has expressions.
 SELECT tailnum, origin, dest, round(score(dep_delay, distance), 1)
 FROM flights WHERE month = 2 AND day = 10 AND score(dep_delay, distance) > 30
 ORDER BY 4 DESC LIMIT 3;

@@ -1,7 +1,8 @@
 -- Text cleaning: one customer, many spellings.
 --
--- Names come from web forms, with full-width letters, accents, stray blanks. SQLite's own lower() knows ASCII only; Python's
--- unicodedata, in the micro-VM, knows Unicode. TEXT goes in and comes back exactly.
+-- Names come from web forms, with full-width letters, accents, stray blanks. SQLite's own lower()
+-- knows ASCII only; Python's unicodedata, in the micro-VM, knows Unicode. TEXT goes in and comes
+-- back exactly.
 
 CREATE TEMP TABLE visits(name TEXT, stayed TEXT);
 INSERT INTO visits VALUES
@@ -14,6 +15,6 @@ FROM visits GROUP BY customer ORDER BY customer;
 -- expect: Joao Silva|2|7200
 -- expect: Zoe Nunez|3|7590
 
--- What is no duration is NULL, not a guess.
+-- A text that is not a duration gives NULL.
 SELECT stayed FROM visits WHERE parse_duration(stayed) IS NULL;
 -- expect: a while

@@ -1,6 +1,8 @@
--- A trigger of the database's own schema that runs a UDF: refused by default, allowed for functions that the application names.
+-- A trigger of the database's own schema that runs a UDF. By default it is refused. The application
+-- allows it for the functions that it names.
 --
--- `phone` was registered with in_schema=True, `clean_name` was not. Each firing of a trigger is an execution, and so a call, of its own.
+-- `phone` was registered with in_schema=True, `clean_name` was not. Each firing of a trigger is an
+-- execution, and so a call, of its own.
 
 CREATE TABLE leads(name TEXT, contact TEXT, phone TEXT);
 CREATE TRIGGER leads_phone AFTER INSERT ON leads BEGIN
@@ -17,7 +19,7 @@ END;
 INSERT INTO leads(name, contact) VALUES ('edsger', '1');
 -- expect error: unsafe use of clean_name()
 
--- What a stranger's schema cannot do at all is to store or drop functions, or to run stored ones.
+-- A schema can never store or drop functions, or run stored ones.
 DROP TRIGGER leads_name;
 CREATE TRIGGER leads_evil AFTER INSERT ON leads BEGIN
     SELECT vm_create('evil', 'python', 'def evil(): return 1', '() -> int');

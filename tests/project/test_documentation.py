@@ -5,14 +5,15 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
-import json
 import linecache
 import os
 import re
+import runpy
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from udfvm.functions import native, wasm
 from udfvm.limits import Limits, format_size, parse_size
 
 ROOT = Path(__file__).resolve().parents[2]
+QUOTATIONS = runpy.run_path(str(ROOT / "bench" / "quotations.py"))
 WITH_EXAMPLES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for path in (ROOT / "udfvm").rglob("*.py")
@@ -44,7 +46,7 @@ def run_example(source: str, name: str, names: dict[str, object]) -> None:
 @pytest.mark.parametrize("options", [(), ("-i",)], ids=["as a script", "pasted"])
 def test_the_readme_runs(options: tuple[str, ...], tmp_path: Path) -> None:
     """As it is: with nothing before it, anywhere."""
-    (source,) = examples(ROOT / "README.md")
+    source = "\n".join(examples(ROOT / "README.md"))
     done = subprocess.run(
         [sys.executable, *options, "-"],
         input=source,
@@ -55,9 +57,9 @@ def test_the_readme_runs(options: tuple[str, ...], tmp_path: Path) -> None:
     )
     assert done.returncode == 0 and "Error" not in done.stderr, done.stderr
     # Pasted, expressions show what they are.
-    printed = [line for line in done.stdout.splitlines() if line.startswith(("4", "["))]
+    printed = [line for line in done.stdout.splitlines() if line.startswith(("4", "5", "["))]
     assert printed == [
-        "4.0", "[4.0, None, -1.0]", "[('AA', None), ('UA', 1.5)]", "[4.0, None, -1.0]",
+        "5.0", "4.0", "[4.0, None, -1.0]", "[('AA', None), ('UA', 1.5)]", "[4.0, None, -1.0]",
     ]  # fmt: skip
 
 
@@ -80,6 +82,11 @@ def test_batches_in_sql_run() -> None:
 
 
 BLOCK = re.compile(r'^```(\w+)(?: title="([\w.]+)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
+
+
+def test_the_languages_give_the_same() -> None:
+    (source,) = examples(ROOT / "docs" / "choosing.md")
+    run_example(source, "<choosing>", {})
 
 
 @pytest.mark.parametrize(("page", "count"), [("native.md", 5), ("wasm.md", 3)])
@@ -198,17 +205,43 @@ def test_the_site_is_whole_and_loads_nothing_from_elsewhere(tmp_path: Path) -> N
                 assert anchor in pages[target].anchors, f"{path.name}: {link}"
 
 
-def test_figures_outside_the_page_on_performance_are_quotations() -> None:
-    """The README and the comparison of languages repeat figures of docs/performance.json."""
-    times = json.loads((ROOT / "docs" / "performance.json").read_text())["latency"]["times_exit"]
-    for document in (ROOT / "README.md", ROOT / "docs" / "performance.md"):
-        (quoted,) = re.findall(r"from Python\s+takes\s+([\d.]+)\s+times", document.read_text())
-        assert quoted == f"{times['udf_scalar']:.1f}", document.name
-    (quoted,) = re.findall(
-        r"through the C interface\s+takes\s+([\d.]+)\s+times",
-        (ROOT / "docs" / "performance.md").read_text(),
-    )
-    assert quoted == f"{times['core_python']:.2f}"
+# A number with a unit of what is measured: times, ratios, memory, pages.
+MEASURED = re.compile(r"\d[\d.,]*(?:\s(?:ns|µs|us|ms|s|seconds|[KMG]iB|times|pages|%)|x)(?!\w)")
+# Sizes that the code decides, and what a ratio of 1 stands for.
+DECIDED = ("128 MiB", "64 MiB", "2 MiB", "1 MiB", "1x")
+
+
+def quoted_figures() -> list[Any]:
+    return list(QUOTATIONS["quotations"](QUOTATIONS["load"]()))
+
+
+def test_figures_of_the_documentation_are_those_that_were_measured() -> None:
+    """``python bench/record.py --pages`` puts them there."""
+    for quotation in quoted_figures():
+        text = QUOTATIONS["PAGES"][quotation.page].read_text()
+        found = [match.groups() for match in quotation.pattern().finditer(text)]
+        assert found == [tuple(quotation.figures)], f"{quotation.page}: {quotation.text}"
+
+
+@pytest.mark.parametrize("page", sorted(QUOTATIONS["PAGES"]))
+def test_no_figure_of_the_documentation_stands_there_unmeasured(page: str) -> None:
+    text = QUOTATIONS["PAGES"][page].read_text()
+    for quotation in quoted_figures():
+        if quotation.page == page:
+            text = quotation.pattern().sub("", text)
+    found = [" ".join(match.split()) for match in MEASURED.findall(text)]
+    assert not [each for each in found if each not in DECIDED]
+
+
+def test_a_figure_changed_by_hand_is_found() -> None:
+    for quotation in quoted_figures():
+        text = " ".join(QUOTATIONS["PAGES"][quotation.page].read_text().split())
+        found = quotation.pattern().search(text)
+        assert found, quotation.text
+        for number, figure in enumerate(quotation.figures, 1):
+            first, end = found.span(number)
+            changed = quotation.pattern().search(text[:first] + "7" + figure + text[end:])
+            assert changed and list(changed.groups()) != quotation.figures
 
 
 PATH_IN_TEXT = re.compile(r"`((?:bench|build_native|docs|guest|tests|udfvm)/[\w./-]+)`")

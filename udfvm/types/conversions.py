@@ -154,24 +154,25 @@ CONVERSIONS: Final = (
     Conversion("bool", "bool", _all, ""),
     Conversion("bool", "integer", _all, ""),  # as in Python, where True is an int
     Conversion("bool", "float", _all, ""),
-    Conversion("integer", "integer", _integers, "it is in the range of the type"),
-    Conversion("integer", "float", _integer_to_float, "a float is exactly the integer"),
-    Conversion("float", "float", _floats, "the nearest one is taken; it may not become infinite"),
-    Conversion("text", "text", _each, "it is valid UTF-8"),
+    Conversion("integer", "integer", _integers, "in the range of the type"),
+    Conversion("integer", "float", _integer_to_float, "if a float is exactly the integer"),
+    Conversion("float", "float", _floats, "rounded to the nearest; none becomes infinite"),
+    Conversion("text", "text", _each, "valid UTF-8"),
     Conversion("bytes", "bytes", _all, ""),
-    Conversion("date", "date", _dates, "it is a whole day"),
-    Conversion("time", "time", _times, "it is a whole number of the unit, and in its range"),
+    Conversion("date", "date", _dates, "whole days"),
+    Conversion("time", "time", _times, "whole numbers of the unit, in its range"),
     Conversion(
         "time with a zone",
         "time with a zone",
         _times,
-        "as for times; the zone may be another: it is the same moment",
+        "as for times; with another zone, the moment stays the same",
     ),
+    Conversion("list", "list", _each, "as for their values; a fixed-size list must have that size"),
     Conversion(
-        "list", "list", _each, "as for the values that it holds; of a fixed size, it has as many"
-    ),
-    Conversion(
-        "struct", "struct", _each, "as for its fields, which have the same names in the same order"
+        "struct",
+        "struct",
+        _each,
+        "as for their fields, which must have the same names in the same order",
     ),
 )
 _TABLE: Final = {(each.found, each.declared): each for each in CONVERSIONS}
@@ -190,11 +191,10 @@ def markdown() -> str:
     lines = ["| from | to | which values |", "| --- | --- | --- |"]
     for each in CONVERSIONS:
         if each.found != "null":
-            lines.append(
-                f"| {each.found} | {each.declared} |"
-                f" {f'those of which this holds: {each.check}' if each.check else 'all'} |"
-            )
-    return "\n".join((*lines, "| null | any | all: they are nulls |", "| anything else | | none |"))
+            lines.append(f"| {each.found} | {each.declared} | {each.check or 'all'} |")
+    return "\n".join(
+        (*lines, "| null | any | all; they become nulls |", "| anything else | | none |")
+    )
 
 
 # ---- Values ----
