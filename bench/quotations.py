@@ -21,7 +21,7 @@ PAGES = {
 # Of the guests of bench/guests.py, in the order of the columns of choosing.md.
 IN_VMS = ("python", "vectorized", "wasm", "native")
 GUESTS = (*IN_VMS, "wasmtime_in_process")
-FIGURE = r"(\d[\d.,]*(?: (?:ns|µs|ms|s|KiB|MiB|GiB)\b)?)"
+FIGURE = r"(\d(?:[\d.,]*\d)?(?: (?:ns|µs|ms|s|KiB|MiB|GiB)\b)?)"
 
 
 class Quotation(NamedTuple):
@@ -71,7 +71,6 @@ def of_languages(guests: dict[str, Any]) -> list[Quotation]:
 
     compared = [short(guests[name]["call_us"] / guests["python"]["call_us"]) for name in GUESTS]
     batches = [duration(guests[name]["batch_ns_per_row"] * 1e-9) for name in GUESTS]
-    in_sql = [duration(guests[name]["sql_ns_per_row"] * 1e-9) for name in GUESTS]
     return [
         row(
             "| first build, empty cache | {} | {} | {} | {} | - |",
@@ -94,11 +93,8 @@ def of_languages(guests: dict[str, Any]) -> list[Quotation]:
             compared,
         ),
         row("| a row of a batch | {} | {} | {} | {} | {} |", batches),
-        row("| a row in SQL | {} | {} | {} | {} | {} |", in_sql),
         row("exit and re-entry (the exit latency) took {}", [duration(guests["exit_us"] * 1e-6)]),
         row("a batch of {} rows", [f"{guests['rows']:,}"]),
-        row("a statement over {} rows", [f"{guests['sql_rows']:,}"]),
-        row("takes {} times as long as", [f"{guests['c_body']['times_host']:.1f}"]),
     ]
 
 
@@ -108,6 +104,7 @@ def of_calls(latency: dict[str, Any]) -> list[Quotation]:
     from_python = f"{times['udf_scalar']:.1f}"
     return [
         Quotation("README.md", "from Python takes {} times", [from_python]),
+        Quotation("performance.md", "from Python takes {} times", [from_python]),
         Quotation(
             "performance.md",
             "| one exit and re-entry | {} | 1x |",
