@@ -52,8 +52,8 @@ def heavy(x: np.ndarray) -> np.ndarray:
 
 
 def registered(body: Body) -> tuple[Any, str, str]:
-    """A UDF of a body, and the names of two functions of pyarrow.compute: the body in this process,
-    and the UDF.
+    """Returns a UDF of a body, and the names of two functions of pyarrow.compute: the body in this
+    process, and the UDF.
     """
     import udfvm
     import udfvm.arrow
@@ -88,7 +88,7 @@ def compute_samplers(host: str, vm: str, column: pa.Array) -> dict[str, Sampler]
 
 
 def measure_body(body: Body, values: np.ndarray, repeats: int) -> dict[str, Any]:
-    """All ways to call one body with a whole column."""
+    """Measures all ways to call one body with a whole column."""
     function, host, vm = registered(body)
     column = pa.array(values)
     step = max(1, len(values) // 8)
@@ -118,7 +118,7 @@ def measure_body(body: Body, values: np.ndarray, repeats: int) -> dict[str, Any]
 
 
 def measure_by_rows(values: np.ndarray, repeats: int) -> list[dict[str, float]]:
-    """``affine``, which must be registered, with batches of 1 row to all of them."""
+    """Measures ``affine``, which must be registered, with batches of 1 row to all of them."""
     sizes = sorted(
         {
             *(10**power for power in range(len(str(len(values)))) if 10**power <= len(values)),

@@ -52,7 +52,9 @@ PARTS = ("import", "open", "call", "second_call")
 
 
 def milliseconds(program: str) -> tuple[float, list[float]]:
-    """From the start of a process to its first line, and the numbers of its second."""
+    """Returns the milliseconds from the start of a process to its first line, and the numbers in
+    its second line.
+    """
     started = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
@@ -70,7 +72,7 @@ def measure(rounds: int) -> dict[str, Any]:
     programs = {"host_imports": HOST, "first_result": GUEST, "interpreter": NOTHING}
     samples: dict[str, list[float]] = {name: [] for name in programs}
     parts: list[list[float]] = []
-    for program in programs.values():  # the image is built, and files are read from disk, here
+    for program in programs.values():  # builds the image, and reads files from disk
         milliseconds(program)
     for _ in range(rounds):
         for name, program in programs.items():

@@ -36,7 +36,7 @@ MIB = 1 << 20
 
 
 def mappings() -> dict[str, dict[str, int]]:
-    """Bytes by kind of mapping ("image" or "other") and field of smaps."""
+    """Returns bytes by kind of mapping ("image" or "other") and field of smaps."""
     kinds: dict[str, dict[str, int]] = {"image": {}, "other": {}}
     kind = kinds["other"]
     with open("/proc/self/smaps", encoding="utf-8") as lines:
@@ -50,7 +50,7 @@ def mappings() -> dict[str, dict[str, int]]:
 
 
 def available() -> int:
-    """Bytes of memory that the machine could give to processes."""
+    """Returns the bytes of memory that the machine could give to processes."""
     with open("/proc/meminfo", encoding="utf-8") as lines:
         return next(
             int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")

@@ -97,7 +97,7 @@ WASM = """(module (func (export "score") (param f64 f64) (result f64)
     local.get 0 local.get 1 f64.div f64.const 100 f64.mul f64.const %d f64.add))"""
 
 
-# ---- The function in each language; `shift` tells one from another ----
+# ---- The function in each language; `shift` makes each one different ----
 
 
 def python(shift: int) -> udfvm.ScalarFunction:
@@ -148,7 +148,7 @@ def on_disk(image: Any) -> int:
 def built(
     declare: Callable[[int], udfvm.ScalarFunction], functions: int
 ) -> tuple[udfvm.ScalarFunction, dict[str, Any]]:
-    """The function, and what building it and its like took."""
+    """Returns the function, and what building it, and another one like it, took."""
     first_s = seconds(lambda: declare(0).prepare())
     build_s = statistics.median(
         seconds(lambda shift=shift: declare(shift).prepare()) for shift in range(1, functions + 1)
@@ -163,7 +163,7 @@ def built(
 
 
 class InProcess:
-    """The module in the process's own wasmtime."""
+    """The module in the wasmtime of this process."""
 
     def __init__(self) -> None:
         import wasmtime
@@ -190,7 +190,7 @@ class InProcess:
 def expressions(
     connection: apsw.Connection, functions: dict[str, udfvm.ScalarFunction], in_process: InProcess
 ) -> dict[str, str]:
-    """A SELECT of each way, its function registered."""
+    """Returns a SELECT of each way, with its function registered."""
     udfvm.sqlite.register(connection, *functions.values())
     connection.create_scalar_function("wasmtime_in_process", in_process.call, 2)
     names = [name for name, function in functions.items() if not function.vectorized]
@@ -212,8 +212,8 @@ def measure_sql(
     columns: list[np.ndarray],
     repeats: int,
 ) -> dict[str, float]:
-    """Nanoseconds a row, above the scan; of the fastest run, as a stream needs a second processor
-    that others may be using.
+    """Returns the nanoseconds a row above the scan, of the fastest run: a stream needs a second
+    processor, which other processes may be using.
     """
     connection = apsw.Connection(":memory:")
     connection.execute("CREATE TABLE flights (dep_delay REAL, distance REAL)")
@@ -245,7 +245,7 @@ def measure_sql(
 def measure_calls(
     functions: dict[str, udfvm.ScalarFunction], in_process: InProcess, calls: int
 ) -> dict[str, float]:
-    """Microseconds of a call, and a bare exit's."""
+    """Returns the microseconds of a call, and of a bare exit."""
     samplers: dict[str, Sampler] = {
         "exit": vmm.measure_exits,
         "wasmtime_in_process": python_sampler(lambda: in_process.call(12.0, 300.0)),
@@ -264,7 +264,7 @@ def measure_batches(
     columns: list[np.ndarray],
     repeats: int,
 ) -> dict[str, float]:
-    """Nanoseconds a row."""
+    """Returns the nanoseconds a row."""
     ways: dict[str, tuple[Callable[..., Any], list[np.ndarray]]] = {
         name: (function, columns) for name, function in functions.items()
     }
@@ -319,7 +319,7 @@ def measure_body(columns: list[np.ndarray], repeats: int, directory: Path) -> di
             lambda count=count: host(*pointers, len(output), count)
         )
     samples = take_turns(samplers, repeats, 4, settle=1)
-    # A difference of medians has the noise of both.
+    # The fastest runs, because a difference of medians has the noise of both.
     best = {name: min(values) for name, values in samples.items()}
     vm, in_process = (
         (best[f"{where}_{PASSES}"] - best[f"{where}_1"]) / (PASSES - 1) for where in ("vm", "host")
@@ -332,7 +332,7 @@ def measure_body(columns: list[np.ndarray], repeats: int, directory: Path) -> di
 
 
 def measure(rows: int, sql_rows: int, calls: int, repeats: int, directory: Path) -> dict[str, Any]:
-    """All figures."""
+    """Returns all figures."""
     random = np.random.default_rng(0)
     columns = [random.uniform(-20, 200, rows), random.uniform(80, 5000, rows)]
     figures: dict[str, Any] = {}

@@ -35,7 +35,7 @@ C = "double add(double a, double b) { return a + b; }"
 
 
 def measure(calls: int, directory: Path) -> tuple[dict[str, Any], dict[str, list[float]]]:
-    """The figures, and the samples that those of calls come from."""
+    """Returns the figures, and the samples that those of calls come from."""
     from core_calls import CoreSampler
 
     import udfvm

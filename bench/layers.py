@@ -32,7 +32,7 @@ MIB = 1 << 20
 
 
 def function(number: int, pool: udfvm.Pool) -> udfvm.ScalarFunction:
-    """A function like no other: its image is not in the cache."""
+    """Returns a function that no image in the cache has."""
 
     @udfvm.udf(packages=["numpy", "pyarrow"], pool=pool, name=f"score_{number}")
     def score(dep_delay: float, distance: float) -> float | None:
@@ -88,7 +88,7 @@ def measure(functions: int, calls: int) -> dict[str, Any]:
 def main(as_json: bool, functions: int, calls: int) -> None:
     """Prints the measurements."""
     with tempfile.TemporaryDirectory() as directory:
-        os.environ["UDFVM_CACHE"] = directory  # what it registers is to be new
+        os.environ["UDFVM_CACHE"] = directory  # an empty cache, so that every function is new
         result = measure(functions, calls)
     if as_json:
         click.echo(json.dumps(result))

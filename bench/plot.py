@@ -36,7 +36,7 @@ QUANTILES = np.round(np.concatenate([np.arange(0, 0.99, 0.01), np.arange(0.99, 0
 
 
 def measure(calls: int, rows: int, repeats: int) -> dict[str, Any]:
-    """The figures of both benchmarks, and quantiles of what calls cost."""
+    """Returns the figures of both benchmarks, and quantiles of the calls' times."""
     with tempfile.TemporaryDirectory(prefix="udfvm-bench-") as name:
         os.environ["UDFVM_CACHE"] = str(Path(name) / "cache")  # the build is measured too
         figures, samples = latency.measure(calls, Path(name))
@@ -53,7 +53,7 @@ def measure(calls: int, rows: int, repeats: int) -> dict[str, Any]:
 
 
 def draw_latency(axes: Axes, figures: dict[str, Any]) -> None:
-    """Cumulative distributions."""
+    """Draws cumulative distributions."""
     percent = np.array(figures["quantiles"]) * 100
     for name, label in CALLS.items():
         median = figures["latency"][name]["p50"]
@@ -79,7 +79,7 @@ def draw_latency(axes: Axes, figures: dict[str, Any]) -> None:
 
 
 def draw_rows(axes: Axes, figures: dict[str, Any]) -> None:
-    """Nanoseconds per row against rows."""
+    """Draws nanoseconds a row against rows."""
     entries = figures["arrow"]["by_rows"]
     rows = [entry["rows"] for entry in entries]
     axes.plot(
@@ -103,7 +103,7 @@ def draw_rows(axes: Axes, figures: dict[str, Any]) -> None:
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:
-    """Writes the plot; the same figures give the same file."""
+    """Writes the plot. The same figures give the same file."""
     mpl.rcParams.update({"svg.hashsalt": "udfvm", "font.size": 9})
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)

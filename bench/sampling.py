@@ -1,4 +1,4 @@
-"""Timing several things in one run, in turns, so that a drift of the machine falls on all of them
+"""Timing of several things in one run, in turns, so that a drift of the machine affects all
 alike.
 """
 
@@ -12,7 +12,7 @@ Sampler = Callable[[int], list[float]]  # a number of calls; microseconds of eac
 
 
 def python_sampler(call: Callable[[], object]) -> Sampler:
-    """Times calls of a Python function."""
+    """Returns a sampler of calls of a Python function."""
 
     def sample(count: int) -> list[float]:
         clock = time.perf_counter_ns
@@ -29,8 +29,9 @@ def python_sampler(call: Callable[[], object]) -> Sampler:
 def take_turns(
     samplers: Mapping[str, Sampler], rounds: int, per_round: int, settle: int = 20
 ) -> dict[str, list[float]]:
-    """Microseconds of ``rounds * per_round`` calls of each. The first ``settle`` of a turn do not
-    count: the caches are another's.
+    """Returns the microseconds of ``rounds * per_round`` calls of each.
+
+    The first ``settle`` calls of a turn do not count: the caches still have another's data.
     """
     samples: dict[str, list[float]] = {name: [] for name in samplers}
     for _ in range(rounds):
@@ -41,7 +42,7 @@ def take_turns(
 
 
 def quantiles(samples: list[float]) -> dict[str, float]:
-    """The median and the 99th percentile."""
+    """Returns the median and the 99th percentile."""
     ordered = sorted(samples)
     return {
         "p50": round(statistics.median(ordered), 2),

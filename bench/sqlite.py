@@ -60,7 +60,7 @@ def plus_row(dep_delay: float, distance: float) -> float:
 
 
 def wasm_function() -> Callable[..., Any] | None:
-    """The trivial body in the process's own wasmtime; None without it."""
+    """Returns the trivial body in the wasmtime of this process; None without wasmtime."""
     try:
         import wasmtime
     except ImportError:
@@ -72,7 +72,7 @@ def wasm_function() -> Callable[..., Any] | None:
 
 
 def queries(connection: apsw.Connection) -> dict[str, str]:
-    """The SQL expression of each way, its function registered."""
+    """Returns the SQL expression of each way, with its function registered."""
     policy = udfvm.sqlite.Policy(allow_create=True)
     native = udfvm.from_c(C, "plus", name="plus_native", signature="(double, double) -> double")
     udfvm.sqlite.register(connection, plus, plus_row, native, policy=policy)
@@ -98,7 +98,7 @@ def queries(connection: apsw.Connection) -> dict[str, str]:
 
 
 def measure(directory: Path, repeats: int, row_rows: int) -> dict[str, Any]:
-    """All figures."""
+    """Returns all figures."""
     database = directory / "flights.db"
     rows = flights.write(database, directory / "flights.parquet")
     connection = apsw.Connection(str(database))
@@ -118,7 +118,7 @@ def measure(directory: Path, repeats: int, row_rows: int) -> dict[str, Any]:
     for round_ in range(repeats + 1):
         taken = {name: timed(expression, "flights", rows) for name, expression in ways.items()}
         taken["row"] = timed("plus_row(dep_delay, distance)", few, row_rows)
-        # What the others are: the mean of a turn.
+        # The mean of a turn, as for the others.
         taken["fresh_call"] = statistics.fmean(sampler(row_rows))
         if round_ == 0:  # warms up
             continue

@@ -1,6 +1,6 @@
-"""Builds what is not Python in udfvm: Meson and ninja do the work, as ``meson.build`` says.
+"""Builds the parts of udfvm that are not Python. Meson and ninja do the work; see ``meson.build``.
 
-``python -m build_native`` builds beside the sources, for an editable installation: after each
-change of C, of files of guests, or of headers. Only what has changed is compiled. For setuptools
-there is the command ``build_ext``.
+``python -m build_native`` builds beside the sources, for an editable installation. Run it after
+changes of C, of guest files, or of headers: it compiles only what has changed. The command
+``build_ext`` does the same for setuptools.
 """

@@ -28,8 +28,8 @@ int udfvm_python_log_beside(void *, const struct udfvm_log *, int, char *);
 void free(void *);
 """
 
-# A call may end because Python raised, in a progress handler of SQLite's for one. What the call
-# printed is passed on before the program has that exception, which no other Python code must see.
+# A call may end because Python raised, for example in a progress handler of SQLite. The call's
+# output is passed on before the program gets that exception, which no other Python code must see.
 LOG_BESIDE = """
 static int udfvm_python_log(void *, const struct udfvm_log *, int, char *);
 
@@ -48,14 +48,14 @@ static int udfvm_python_log_beside(void *context, const struct udfvm_log *log, i
 
 
 def without_preprocessor(text: str) -> str:
-    """The declarations of a header, which is what cffi understands."""
+    """Returns the declarations of a header without the preprocessor lines that cffi cannot read."""
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     text = re.sub(r"#ifdef __cplusplus.*?#endif", "", text, flags=re.DOTALL)
     return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
 
 
 def _structures(abi: str, *names: str) -> str:
-    """The definitions of some structures of the ABI header, array sizes resolved."""
+    """Returns definitions of structures of the ABI header, with numbers for array sizes."""
     constants = dict(re.findall(r"#define (UDFVM_\w+) +(\d+)\b", abi))
     text = without_preprocessor(abi)
     found = []
@@ -68,7 +68,7 @@ def _structures(abi: str, *names: str) -> str:
 
 
 def declarations(api: str, abi: str) -> str:
-    """What cffi needs to know of the C interface, from the texts of the two headers."""
+    """Returns the C interface for cffi, from the texts of the two headers."""
     shared = ("udfvm_stat", "udfvm_seal_info")
     interface = without_preprocessor(api)
     for structure in shared:

@@ -1,4 +1,4 @@
-"""The part of setuptools that compiles."""
+"""The setuptools command that compiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .package import ROOT, install
 
 
 class BuildNative(build_ext):
-    """``build_ext``, which leaves all extension modules, and what else is compiled, to Meson."""
+    """``build_ext``: leaves extension modules, and everything else that is compiled, to Meson."""
 
     def run(self) -> None:
         in_place = self.inplace or self.editable_mode

@@ -1,4 +1,4 @@
-"""Runs Meson, and puts what it built into a package.
+"""Runs Meson, and installs what it built into a package.
 
 Objects are kept in ``build/native``. ``UDFVM_SANITIZE`` (for example ``address,undefined``) builds
 the core and the SQLite extension with sanitizers.
@@ -17,12 +17,12 @@ from pathlib import Path
 import ninja
 
 ROOT = Path(__file__).resolve().parents[1]
-# Flags for everything would reach guests too, and DESTDIR is where a whole system is installed.
+# General flags would reach guests, too, and DESTDIR is for installing a whole system.
 IGNORED_VARIABLES = ("CFLAGS", "CPPFLAGS", "LDFLAGS", "DESTDIR")
 
 
 def install(package: Path) -> None:
-    """Builds all and puts it into the folder of the package."""
+    """Builds everything and installs it into the folder of the package."""
     sanitizers = os.environ.get("UDFVM_SANITIZE", "")
     build = ROOT / "build" / "native" / f"{sys.implementation.cache_tag}-{sanitizers or 'plain'}"
     configure(build, sanitizers)
@@ -33,18 +33,18 @@ def install(package: Path) -> None:
 
 
 def configure(build: Path, sanitizers: str) -> None:
-    """Tells Meson to read its files and look for sources again, or for the first time."""
+    """Makes Meson read its files and look for sources, again or for the first time."""
     options = ("--prefix=/", f"-Dsanitize={sanitizers}", str(build), str(ROOT))
     if build.exists():
         if meson("setup", "--reconfigure", *options):
             return
-        shutil.rmtree(build)  # Meson does not go on with what another version of it began.
+        shutil.rmtree(build)  # Meson cannot continue a build of another version.
     if not meson("setup", *options):
         sys.exit("Meson cannot configure the build.")
 
 
 def meson(*arguments: str) -> bool:
-    """Runs Meson and tells whether it succeeded. What it prints is shown if it did not."""
+    """Runs Meson. Returns True if it succeeded, and shows its output if it did not."""
     environment = {
         name: value for name, value in os.environ.items() if name not in IGNORED_VARIABLES
     }
@@ -61,7 +61,7 @@ def meson(*arguments: str) -> bool:
 
 
 def write_digest(guest: Path, installed: set[Path]) -> None:
-    """The identity of all that goes into images from here. What another build left is removed."""
+    """Writes a digest of all files that go into images. Removes files that another build left."""
     digest = hashlib.sha256()
     for path in sorted(path for path in guest.rglob("*") if path.is_file()):
         if path in installed:

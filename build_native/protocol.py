@@ -1,6 +1,6 @@
 """Generates ``udfvm/protocol.py``, the numbers of the protocol in Python, from the ABI header.
 
-``python -m build_native.protocol`` writes it anew; a test compares it with the header.
+``python -m build_native.protocol`` writes the file. A test compares it with the header.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Final
 
 
 def module(header: str) -> str:
-    """The text of the module, from the text of the header.
+    """Returns the text of the module, from the text of the header.
 
     >>> print(module("#define UDFVM_STATUS_OK    0\\\\n").splitlines()[-1])
     STATUS_OK: Final = 0

@@ -1,4 +1,4 @@
-"""Prints the files of a folder that match patterns, one a line: Meson itself has no patterns.
+"""Prints the files of a folder that match patterns, one a line, because Meson has no patterns.
 
 Usage: source_files.py folder pattern ...
 """

@@ -19,7 +19,7 @@ from build_native.binding import without_preprocessor
 
 
 def declarations(api: str, extension: str) -> str:
-    """The C declarations, from the texts of the two headers."""
+    """Returns the C declarations, from the texts of the two headers."""
     return without_preprocessor(api + extension).replace("UDFVM_SQLITE_EXPORT ", "")
 
 

@@ -1,7 +1,7 @@
-"""Lists the numbers and names of the system calls that the headers of this machine's Linux have.
+"""Lists the numbers and names of the system calls in this machine's Linux headers.
 
-Usage: system_calls.py target dependencies compiler ..., where dependencies is the file that tells
-ninja which headers were read.
+Usage: system_calls.py target dependencies compiler ... The file ``dependencies`` tells ninja which
+headers were read.
 """
 
 from __future__ import annotations
