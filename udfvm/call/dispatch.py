@@ -43,8 +43,8 @@ _Result = TypeVar("_Result")
 
 
 class Writer(Protocol):
-    """What writes requests with rows of one kind: ``BatchCodec`` record batches, ``NumberBatches``
-    columns of numbers.
+    """What writes batches as requests: ``BatchCodec`` record batches, ``NumberBatches`` columns of
+    numbers.
     """
 
     def size(self, batch: Any, /) -> int:
@@ -67,8 +67,9 @@ class Calls(RuntimeKeeper):
         self._result = declaration.result.type
         self._is_json = self._result == JSON
         self._rows = self.codecs.rows
-        # The result may need a larger window, and no call can be made again to find that out.
-        self._wide_at_once = (
+        # A result may need larger windows, and a call with host functions is not made twice to find
+        # that out.
+        self._begins_with_large_windows = (
             self._limits.max_output > WINDOW and declaration.host_functions is not None
         )
 
@@ -127,13 +128,15 @@ class Calls(RuntimeKeeper):
         return _parsed(self._name, form, result) if self._is_json else result
 
     def take_vm(self, windows: Windows | None = None) -> tuple[Runtime, VM]:
-        """A VM of the function's image, and what calls need. Give it back to the runtime's pool."""
+        """A VM of the function's image, and what calls need. Give it back to the runtime's pool.
+        ``windows`` are those of a VM that is opened for the one call.
+        """
         runtime = self.ready()
         try:
             return runtime, runtime.pool.take(runtime.image, windows, runtime.limits.timeout_ns)
-        except ForkedError:
-            runtime = self._renew(runtime)
-            return runtime, runtime.pool.take(runtime.image, windows, runtime.limits.timeout_ns)
+        except ForkedError as error:
+            self._renew(error, runtime)
+            return self.take_vm(windows)
 
     def warm(self, pool: Pool, vms: int) -> int:
         """Makes so many VMs of a pool ready, each by a call with a row of zeros, for the pages that
@@ -188,26 +191,24 @@ class Calls(RuntimeKeeper):
     def _fresh_call(self, request: int, payload: bytes) -> tuple[int, bytes]:
         """A whole call; returns the status and the reply."""
         runtime = self._runtime or self.ready()
-        if self._wide_at_once:
-            return self._fresh_wide_call(request, payload, None)
+        if self._begins_with_large_windows:
+            return self._fresh_call_in_windows(request, payload, None)
         try:
             return runtime.pool.fresh_call(
                 runtime.image, request, payload, runtime.limits, self._name
             )
         except ForkedError as error:
-            if error.during_call:
-                raise
-            runtime = self._renew(runtime)
-            return runtime.pool.fresh_call(
-                runtime.image, request, payload, runtime.limits, self._name
-            )
+            self._renew(error, runtime)
+            return self._fresh_call(request, payload)
         except (InputTooLargeError, OutputLimitError) as error:
-            return self._fresh_wide_call(request, payload, error)
+            return self._fresh_call_in_windows(request, payload, error)
 
-    def _fresh_wide_call(
+    def _fresh_call_in_windows(
         self, request: int, payload: bytes, failure: InputTooLargeError | OutputLimitError | None
     ) -> tuple[int, bytes]:
-        """A whole call in larger windows."""
+        """A whole call in larger windows. ``failure`` is how it ended with the usual ones, where it
+        was made.
+        """
 
         def call(windows: Windows | None) -> tuple[int, bytes]:
             runtime, vm = self.take_vm(windows)
@@ -242,7 +243,7 @@ class Calls(RuntimeKeeper):
             size,
             call,
             failure=output,
-            again=not self.declaration.host_functions,
+            may_repeat=not self.declaration.host_functions,
             advice=advice,
         )
 
@@ -251,16 +252,14 @@ class Calls(RuntimeKeeper):
     def _keep_small(self, batches: NumberBatches, runtime: Runtime) -> None:
         from udfvm.call.fast_path import small_batches
 
-        small = small_batches(batches, self._name, runtime, self._call_renewed)
+        small = small_batches(batches, self._name, runtime, self._call_again)
         with self._guard.lock:
             if self._runtime is runtime:  # else names changed meanwhile
                 self._small = small
 
-    def _call_renewed(self, arguments: tuple[Any, ...]) -> Any:
-        """A call in a forked child, whose runtime is still the parent's."""
-        runtime = self._runtime
-        if runtime is not None:
-            self._renew(runtime)
+    def _call_again(self, error: ForkedError, runtime: Runtime, arguments: tuple[Any, ...]) -> Any:
+        """A call with small arrays in a forked child, where the runtime is still the parent's."""
+        self._renew(error, runtime)
         return self._call_with_any(arguments)
 
     def _in_chunks(self, whole: Any, call: Callable[[Any, int, TooLarge | None], Any]) -> list[Any]:
@@ -287,7 +286,7 @@ class Calls(RuntimeKeeper):
     def _call_with_rows(
         self, writer: Writer, rows: Any, first_row: int, failure: TooLarge | None
     ) -> BatchReply:
-        if failure is None and not self._wide_at_once:
+        if failure is None and not self._begins_with_large_windows:
             return self._call_batch(writer, rows, first_row)
         return self._call_in_windows(
             functools.partial(self._call_batch, writer, rows, first_row), writer.size(rows), failure
@@ -301,8 +300,8 @@ class Calls(RuntimeKeeper):
         size = writer.size(batch)
         runtime, vm = self.take_vm(windows)
         try:
-            if size > vm.room:
-                raise TooLargeForWindowError(size, vm.room)
+            if size > vm.input_capacity:
+                raise TooLargeForWindowError(size, vm.input_capacity)
             length = writer.write(vm.input(size), batch)
         except BaseException:
             runtime.pool.give(vm)

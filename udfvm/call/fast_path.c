@@ -3,8 +3,8 @@
  *
  * An exit from a VM leaves the processor cold, so what Python code does before and after it costs
  * several times what it would in a loop: its bytecode, its objects and the interpreter all come
- * from memory again. Here is the plainest kind of call; whatever is not of that kind, and every
- * failure, is left to Python code. numpy is used through the buffer protocol and its Python
+ * from memory again. Here are calls with contiguous arrays of numbers; all others, and every
+ * failure, are left to Python code. numpy is used through the buffer protocol and its Python
  * interface: nothing of it is needed to build.
  */
 #define PY_SSIZE_T_CLEAN
@@ -123,8 +123,8 @@ static bool take_array(const struct small_calls *self, PyObject *argument, Py_UC
         return false;
     }
     const char *found = buffer->format ? buffer->format : "B";
-    const char kind = *found == 'q' ? 'l' : *found == 'Q' ? 'L' : *found; /* both are of 8 bytes */
-    if ((Py_UCS4)kind == format && found[1] == '\0' && buffer->ndim == 1 && buffer->shape[0] > 0)
+    const char code = *found == 'q' ? 'l' : *found == 'Q' ? 'L' : *found; /* both are of 8 bytes */
+    if ((Py_UCS4)code == format && found[1] == '\0' && buffer->ndim == 1 && buffer->shape[0] > 0)
         return true;
     PyBuffer_Release(buffer);
     return false;
@@ -168,8 +168,8 @@ static void put(struct call *call, const void *data, Py_ssize_t length)
     call->request_length += (size_t)length;
 }
 
-/* The request for some arguments; false, perhaps with an exception, where they are not of the
- * plainest kind. */
+/* The request for some arguments; false, perhaps with an exception, where they are not
+ * arrays that are taken here. */
 static bool make_request(struct small_calls *self, struct call *call, PyObject *arguments)
 {
     const Py_ssize_t count = PyUnicode_GET_LENGTH(self->formats);
@@ -198,7 +198,7 @@ static bool make_request(struct small_calls *self, struct call *call, PyObject *
 
 /* ---- The reply ---- */
 
-/* A reply with no room in the output is read where it is. */
+/* Copies a reply that is larger than the output from where it lies. */
 static int take_whole_reply(struct small_calls *self, struct call *call)
 {
     PyObject *whole = PyByteArray_FromStringAndSize(call->reply.data,
@@ -229,20 +229,21 @@ static PyObject *result_of(struct small_calls *self, struct call *call)
 
 static PyObject *exchange(struct small_calls *self, struct call *call, PyObject *arguments)
 {
-    const Py_ssize_t room = PyLong_AsSsize_t(PyTuple_GET_ITEM(call->layout, LAYOUT_REPLY_LENGTH));
+    const Py_ssize_t capacity = PyLong_AsSsize_t(
+        PyTuple_GET_ITEM(call->layout, LAYOUT_REPLY_LENGTH));
     int code;
-    call->output = PyByteArray_FromStringAndSize(NULL, room);
+    call->output = PyByteArray_FromStringAndSize(NULL, capacity);
     if (!call->output)
         return NULL;
     call->reply = (struct udfvm_pool_reply){ .output = PyByteArray_AS_STRING(call->output),
-                                             .capacity = (uint64_t)room };
+                                             .capacity = (uint64_t)capacity };
     Py_BEGIN_ALLOW_THREADS code = udfvm_pool_call(
         self->core, self->image, self->wait_ns, UDFVM_REQUEST_BATCH, call->request,
         call->request_length, self->limits, &call->reply, &call->error);
     Py_END_ALLOW_THREADS if (code != UDFVM_OK) return PyObject_CallMethod(
         self->owner, "failed", "KO", (unsigned long long)(uintptr_t)&call->error, arguments);
     if (call->reply.kept ? take_whole_reply(self, call) < 0
-                         : call->reply.length < (uint64_t)room &&
+                         : call->reply.length < (uint64_t)capacity &&
                                PyByteArray_Resize(call->output, (Py_ssize_t)call->reply.length) < 0)
         return NULL;
     if (call->reply.attend) {
@@ -256,7 +257,7 @@ static PyObject *exchange(struct small_calls *self, struct call *call, PyObject 
 
 PyDoc_STRVAR(call_doc, "call(arguments)\n\n"
                        "The result of a call with a tuple of arguments; NotImplemented where they, "
-                       "or the pool, are not of the plainest kind.");
+                       "or the pool, are none that it takes.");
 
 static PyObject *small_calls_call(PyObject *object, PyObject *arguments)
 {

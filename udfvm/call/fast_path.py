@@ -3,7 +3,7 @@
 An exit from a VM leaves the processor cold, so for a batch of a thousand numbers, which a body
 works through in a few microseconds, the host pays by the amount of code and data that it touches
 between two calls, whatever these do. So such calls are made in C (``fast_path.c``). Here is what
-that needs, and what it leaves to Python: what is not of the plainest kind, and all failures.
+that needs, and what it leaves to Python: all other arguments and replies, and all failures.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from udfvm.codec.number_streams import NumberCodec, NumberLayout
     from udfvm.codec.record_batches import BatchCodec
 
+#: Makes a call again that failed in a forked child: (the failure, its runtime, arguments).
+CallAgain = Callable[[ForkedError, "Runtime", tuple[Any, ...]], Any]
+
 MAX_REQUEST: Final = 1 << 18  # bytes of a request; above, what is saved here does not matter
 
 
@@ -31,11 +34,11 @@ def small_batches(
     batches: NumberBatches,
     name: str,
     runtime: Runtime,
-    renewed: Callable[[tuple[Any, ...]], Any],
+    call_again: CallAgain,
 ) -> SmallBatches | None:
-    """The shorter way for small numpy arrays, where the function's types allow it."""
-    form = batches.numpy_form()
-    return None if form is None else SmallBatches(name, *form, runtime, renewed)
+    """The shorter way for small numpy arrays; None where the function's types do not allow it."""
+    codecs = batches.numpy_codecs()
+    return None if codecs is None else SmallBatches(name, *codecs, runtime, call_again)
 
 
 class SmallBatches:
@@ -48,17 +51,17 @@ class SmallBatches:
         numbers: NumberCodec,
         dtypes: Sequence[np.dtype[Any]],
         runtime: Runtime,
-        renewed: Callable[[tuple[Any, ...]], Any],
+        call_again: CallAgain,
     ) -> None:
-        """``dtypes`` are the types of the parameters and, last, of the result. ``renewed`` makes a
-        call again in a forked child.
+        """``dtypes`` are the types of the parameters and, last, of the result. ``call_again`` makes
+        a call again in a forked child.
         """
         self._name = name
         self._codec = codec
         self._numbers = numbers
         self._result = dtypes[-1]
         self._runtime = runtime  # or the image and the limits would go
-        self._renewed = renewed
+        self._call_again = call_again
         formats = "".join({"q": "l", "Q": "L"}.get(dtype.char, dtype.char) for dtype in dtypes[:-1])
         addresses = runtime.pool.address, runtime.image.address, runtime.limits_address
         calls = SmallCalls(
@@ -101,6 +104,6 @@ class SmallBatches:
         call in another way.
         """
         failure = exception_at(error, self._name)
-        if isinstance(failure, ForkedError) and not failure.during_call:
-            return self._renewed(arguments)
+        if isinstance(failure, ForkedError):
+            return self._call_again(failure, self._runtime, arguments)
         raise failure

@@ -89,9 +89,9 @@ class HostFunctions:
         for each in self._functions.values():
             if each.function is function:
                 return each.name
-            if isinstance(function, types.FunctionType) and _place_of(function) == _place_of(
-                each.function
-            ):
+            if isinstance(function, types.FunctionType) and _definition_of(
+                function
+            ) == _definition_of(each.function):
                 raise SignatureError(
                     f"UDF {self._udf!r}: {each.name!r} has been defined anew, and host_functions="
                     " has it as it was: declare the UDF again"
@@ -133,7 +133,7 @@ class HostFunctions:
         return encode_value(host.name, Parameter("result", *host.result), result)
 
 
-def _place_of(function: object) -> tuple[str | None, str | None]:
+def _definition_of(function: object) -> tuple[str | None, str | None]:
     """The module and the name that a function is defined under."""
     return getattr(function, "__module__", None), getattr(function, "__qualname__", None)
 
@@ -174,12 +174,12 @@ def _host_function(udf: str, function: Callable[..., Any]) -> HostFunction:
         text = str(error).removeprefix(f"UDF {name!r}: ")
         raise SignatureError(f"UDF {udf!r}: host function {name!r}: {text}") from error
     result = ResultType(signature.result.type, True) if returns_none else signature.result
-    places = [(f"parameter {each.name!r}", each.type) for each in signature.parameters]
-    for where, type_ in (*places, ("the result", signature.result.type)):
+    types_ = [(f"parameter {each.name!r}", each.type) for each in signature.parameters]
+    for where, type_ in (*types_, ("the result", signature.result.type)):
         if type_ == JSON or type_.is_nested:
             raise SignatureError(
-                f"UDF {udf!r}: host function {name!r}: {where} is a dict or list, which do not"
-                " cross: use str, of which json.dumps and json.loads make one"
+                f"UDF {udf!r}: host function {name!r}: {where} is a dict or list, which they do"
+                " not take: use str, of which json.dumps and json.loads make one"
             )
         if type_.kind not in _KINDS and not (returns_none and type_ is signature.result.type):
             raise SignatureError(

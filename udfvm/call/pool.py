@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from udfvm.vmm import Image
     from udfvm.vmm import Pool as Core
 
-MOST_VMS: Final = 4096
+MAX_VMS: Final = 4096
 _NEVER: Final = 1e9  # seconds
 
 
@@ -80,8 +80,8 @@ class Pool:
     def __init__(
         self, size: int = 64, *, keep: int = 8, keep_seconds: float = 60.0, wait: float = 60.0
     ) -> None:
-        self.size = check_count("size", size, 1, MOST_VMS)
-        self.keep = check_count("keep", keep, 0, MOST_VMS)
+        self.size = check_count("size", size, 1, MAX_VMS)
+        self.keep = check_count("keep", keep, 0, MAX_VMS)
         self.keep_seconds = check_seconds("keep_seconds", keep_seconds)
         self.wait = check_seconds("wait", wait)
         self._begin()
@@ -150,9 +150,9 @@ class Pool:
 
     def trim(self, keep: int = 0) -> None:
         """Closes idle VMs of each base image until at most ``keep`` are left."""
-        most = check_count("keep", keep, 0, MOST_VMS)
+        count = check_count("keep", keep, 0, MAX_VMS)
         for core in self._list():
-            core.trim(most)
+            core.trim(count)
 
     def close(self) -> None:
         """Closes the idle VMs, and those in use when their calls end. Later calls of functions
@@ -168,7 +168,7 @@ class Pool:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        class_: type[BaseException] | None,
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:

@@ -13,6 +13,7 @@ from udfvm.load._bindings import changed
 
 if TYPE_CHECKING:
     from udfvm.call.pool import Pool
+    from udfvm.errors import ForkedError
     from udfvm.images.spec import BaseSpec
     from udfvm.load.bindings import Bindings
     from udfvm.load.declaration import Declaration
@@ -123,12 +124,17 @@ class RuntimeKeeper:
                 self._bindings = ()
                 self._runtime = self._small = None
 
-    def _renew(self, runtime: Runtime) -> Runtime:
-        """In a forked child: VMs are the parent's, images are shared."""
+    def _renew(self, error: ForkedError, runtime: Runtime) -> None:
+        """Drops a runtime that could not be used because its VMs are those of a parent process: the
+        caller makes its call again, with the next one, which has the same images.
+
+        Raises the error where the process was forked in the middle of the call.
+        """
+        if error.during_call:
+            raise error
         with self._guard.lock:
             if self._runtime is runtime:
                 self._runtime = self._small = None
-        return self.ready()
 
     def _build(self) -> Runtime:
         from udfvm import vmm

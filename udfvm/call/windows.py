@@ -1,9 +1,9 @@
 """Calls that need larger windows than those that VMs have: they are made on a VM of their own,
 opened for the one call.
 
-The windows of a VM are as large as they are, for its whole life. Most calls need little, so VMs
-have windows of ``policy.WINDOW``; what needs more gets a VM on the same image with windows, and
-room for large blocks, as large as it takes, up to the memory of the function.
+The windows of a VM never change. Most calls need little, so VMs have windows of ``limits.WINDOW``.
+A call that needs more gets a VM on the same image, whose windows, and whose scratch for large
+blocks, are as large as it takes, up to the memory of the function.
 """
 
 from __future__ import annotations
@@ -25,24 +25,26 @@ _NOT_AGAIN: Final = (
 )
 
 
-class _Room:
-    """How large the windows of a function's calls may become."""
+class _Capacity:
+    """How large the windows of a function's calls may become, in bytes."""
 
     def __init__(self, limits: Limits) -> None:
         self.memory = limits.memory
-        self.most = min(max(WINDOW, limits.memory), MAX_WINDOW // 2)
+        self.max_window = min(max(WINDOW, limits.memory), MAX_WINDOW // 2)
 
     def windows(self, request: int, reply: int) -> Windows:
         """Windows for a request and a reply of so many bytes, no larger than they may be."""
-        output = min(max(WINDOW, _rounded(reply)), self.most)
+        output = min(max(WINDOW, _rounded(reply)), self.max_window)
         scratch = min(max(SCRATCH, self.memory), MAX_WINDOW - output)
-        return Windows(min(max(WINDOW, _rounded(request + _CALL_PAGE)), self.most), output, scratch)
+        return Windows(
+            min(max(WINDOW, _rounded(request + _CALL_PAGE)), self.max_window), output, scratch
+        )
 
     @property
     def advice(self) -> str:
         """What to do where they may not."""
-        megabytes = self.most // MEBIBYTE
-        if self.most == MAX_WINDOW // 2:
+        megabytes = self.max_window // MEBIBYTE
+        if self.max_window == MAX_WINDOW // 2:
             return (
                 f"more than the {megabytes} MiB that a window can have: pass fewer rows at a time"
             )
@@ -63,22 +65,22 @@ def call_with_windows(
     call: Callable[[Windows], _Result],
     *,
     failure: OutputLimitError | None = None,
-    again: bool = True,
+    may_repeat: bool = True,
     advice: str = "",
 ) -> _Result:
     """A call with windows for a request of so many bytes; ``failure`` is how it ended with the
     usual ones, where it was made.
 
     A result shows how large it is once it is there. The call is made again then, with a larger
-    window, where ``again`` allows that.
+    window, where ``may_repeat`` allows that.
 
     Raises InputTooLargeError or OutputLimitError where the memory of the function does not allow
     what it takes; ``advice`` is added.
     """
-    room = _Room(limits)
-    if request + _CALL_PAGE > room.most:
+    capacity = _Capacity(limits)
+    if request + _CALL_PAGE > capacity.max_window:
         raise InputTooLargeError(
-            f"the arguments are of {request} bytes, {room.advice}{advice}", function
+            f"the arguments are of {request} bytes, {capacity.advice}{advice}", function
         )
     windows = Windows(WINDOW, WINDOW, SCRATCH)
     reply = max(request, limits.max_output)  # results tend to be as large as the arguments
@@ -86,16 +88,16 @@ def call_with_windows(
         if failure is not None:
             if limits.max_output and failure.size > limits.max_output:
                 raise failure
-            if failure.size > room.most or windows.output == room.most:
+            if failure.size > capacity.max_window or windows.output == capacity.max_window:
                 raise OutputLimitError(
-                    f"the result is of {failure.size} bytes, {room.advice}{advice}", function
+                    f"the result is of {failure.size} bytes, {capacity.advice}{advice}", function
                 ) from failure
-            if not again:
+            if not may_repeat:
                 raise OutputLimitError(
                     f"the result is of {failure.size} bytes, {_NOT_AGAIN}", function
                 ) from failure
             reply = max(failure.size, 2 * windows.output)
-        windows = room.windows(request, reply)
+        windows = capacity.windows(request, reply)
         try:
             return call(windows)
         except OutputLimitError as error:

@@ -8,7 +8,7 @@ from typing import Any
 from udfvm.codec.rows import encode_value
 from udfvm.errors import TypeMappingError
 from udfvm.types.arrow_types import JSON, Parameter, RowType, Type
-from udfvm.types.records import plain_value
+from udfvm.types.records import as_dictionaries
 
 
 def encoded_default(function: str, parameter: Parameter, default: Any) -> bytes | None:
@@ -26,9 +26,8 @@ def encoded_default(function: str, parameter: Parameter, default: Any) -> bytes 
     type_: Type = parameter.type
     try:
         if type_.is_nested and default is not None:
-            return encode_value(
-                function, Parameter(parameter.name, JSON, True), json.dumps(plain_value(default))
-            )
+            text = json.dumps(as_dictionaries(default))
+            return encode_value(function, Parameter(parameter.name, JSON, True), text)
         return (
             encode_value(function, parameter, default)
             if type_.row not in (None, RowType.NULL)

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from udfvm.codec.forms import Form, in_form
 from udfvm.codec.window import TooLargeForWindowError
+from udfvm.types.numpy_conversions import numpy_type
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,11 +138,11 @@ class NumberBatches:
             import numpy as np
 
             self._dtypes = tuple(
-                np.dtype(_numpy_name(type_)) for type_ in (*self._types, self._result)
+                np.dtype(numpy_type(type_)) for type_ in (*self._types, self._result)
             )
         return self._dtypes
 
-    def numpy_form(self) -> tuple[BatchCodec, NumberCodec, tuple[np.dtype[Any], ...]] | None:
+    def numpy_codecs(self) -> tuple[BatchCodec, NumberCodec, tuple[np.dtype[Any], ...]] | None:
         """The codecs and the types in numpy, the result's last; None where the types have values
         that stand for nulls, or are none of numbers.
         """
@@ -190,10 +191,3 @@ def _slice(chunks: Iterable[memoryview], start: int, length: int) -> Iterable[me
         length -= len(part)
         if part:
             yield part
-
-
-def _numpy_name(type_: pa.DataType) -> str:
-    """The name of the numpy type that is stored like an Arrow type."""
-    if pa.types.is_timestamp(type_):
-        return f"datetime64[{type_.unit}]"
-    return {"float": "float32", "double": "float64"}.get(str(type_), str(type_))

@@ -15,14 +15,11 @@ def json_value(text: str | None) -> Any:
     >>> json_value('{"x": [1, null]}')
     {'x': [1, None]}
     """
-    import json  # only where a function has such a result
-
     if text is None:
         return None
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("JSON that is nested too deeply") from None
+    from udfvm.types.json_text import from_json  # which imports json, for such functions alone
+
+    return from_json(text)
 
 
 def json_values(texts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -33,7 +30,3 @@ def json_values(texts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     for index, text in enumerate(texts):  # assigned one by one, or lists would be rows of it
         values[index] = json_value(text)
     return values
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is not JSON")

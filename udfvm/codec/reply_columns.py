@@ -18,6 +18,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from udfvm.codec.bounds import check_bounds
 from udfvm.codec.messages import BatchMetadata
 
 _ALIGNMENT: Final = 8  # bytes; the widest value of a buffer
@@ -125,9 +126,7 @@ def _children(type_: pa.DataType) -> Sequence[pa.DataType]:
 
 
 def _slice(reply: pa.Buffer, body: int, offset: int, length: int) -> pa.Buffer:
-    size = reply.size - body
-    if not (0 <= offset <= size and 0 <= length <= size - offset):
-        raise ValueError("a buffer lies outside of the reply")
+    check_bounds(offset, length, reply.size - body)
     return reply.slice(body + offset, length)
 
 

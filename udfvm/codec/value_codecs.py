@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from udfvm.codec.argument_errors import argument_error, wrong_type, wrong_value
+from udfvm.codec.bounds import bytes_in
 from udfvm.codec.json_values import json_value
 from udfvm.codec.row_layout import INTEGER, REAL, VALUE
 from udfvm.types.arrow_types import JSON, Kind, Parameter, Type
@@ -87,9 +88,7 @@ def _integer_at(data: bytes, offset: int) -> int:
 
 def _bytes_at(data: bytes, offset: int) -> bytes:
     _, length, begin = VALUE.unpack_from(data, offset)
-    if begin > len(data) or length > len(data) - begin:
-        raise ValueError("bytes outside of the reply")
-    return data[begin : begin + length]
+    return bytes_in(data, begin, length)
 
 
 def _within(integer: int, smallest: int, largest: int) -> int:

@@ -176,7 +176,7 @@ class AggregateFunction(Function):
 
         start = 0
         size = _MAX_BATCH
-        capacity = vm.room // 2
+        capacity = vm.input_capacity // 2
         while start < table.num_rows:
             chunk = table.slice(start, size)
             if size > 1 and chunk.nbytes > capacity:

@@ -109,8 +109,8 @@ def _struct_of(cls: Any, outer: tuple[object, ...]) -> Annotation:
     if not fields:
         raise ValueError(f"{cls.__name__} has no fields: a struct needs at least one")
     make = dict if typing.is_typeddict(cls) else cls
-    plain = make is dict and not any(shape or optional for shape, optional in shapes.values())
-    shape = None if plain else ("record", make, shapes)
+    is_dict = make is dict and not any(shape or optional for shape, optional in shapes.values())
+    shape = None if is_dict else ("record", make, shapes)
     return Annotation(named(f"struct<{', '.join(fields)}>"), False, None, shape)
 
 

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from udfvm.types.conversions import Loss, Refused, Rule, rule, short
+from udfvm.types.conversions import TIMESTAMP, Loss, Refused, Rule, rule, short
 
 # Types for which any bytes are values, by their numbers in Arrow (``Type::type``): booleans,
 # integers, floats, date32, timestamps.
 _NUMBERS: Final = frozenset({*range(1, 13), 16, 18})
+
+
+def flat_type(name: str) -> Any:
+    """The pyarrow type of a name, which is none of a list or struct."""
+    import pyarrow as pa
+
+    match = TIMESTAMP.fullmatch(name)
+    return pa.timestamp(match[1], tz=match[2]) if match else pa.type_for_alias(name)
 
 
 def convert(array: Any, declared: Any) -> Any:
@@ -83,12 +91,11 @@ def _is_checked(type_: Any) -> bool:
 
     if type_.num_fields:
         return any(_is_checked(type_.field(index).type) for index in range(type_.num_fields))
-    kinds = pa.types
     return bool(
-        kinds.is_date64(type_)
-        or kinds.is_string(type_)
-        or kinds.is_large_string(type_)
-        or kinds.is_string_view(type_)
+        pa.types.is_date64(type_)
+        or pa.types.is_string(type_)
+        or pa.types.is_large_string(type_)
+        or pa.types.is_string_view(type_)
     )
 
 
@@ -168,9 +175,8 @@ def _leaf(array: Any, declared: Any) -> Any:
     import pyarrow as pa
 
     found = array.type
-    kinds = pa.types
     try:
-        if kinds.is_floating(declared):
+        if pa.types.is_floating(declared):
             return _float(array, declared)
         if _is_checked(found):
             array.validate(full=True)
@@ -234,17 +240,16 @@ def _list(array: Any, declared: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kinds = pa.types
     if array.type == declared:  # so it contains no encodings
         flat = array.flatten()
         if _converted(flat, declared.value_type) is flat:
             return array  # nothing had to be checked, or the check passed
     lengths = pc.fill_null(pc.list_value_length(array).cast(pa.int64()), 0)
     mask = array.is_null() if array.null_count else None
-    if kinds.is_fixed_size_list(declared):
+    if pa.types.is_fixed_size_list(declared):
         return _fixed_list(array, declared, lengths)
     items = _items(array, declared)
-    is_large = kinds.is_large_list(declared)
+    is_large = pa.types.is_large_list(declared)
     if not is_large and len(items) >= 2**31:
         raise Loss(f"cannot be {declared}: they hold more than 2^31 values")
     offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(lengths)]).cast(

@@ -1,5 +1,5 @@
-"""Types of parameters and results: the meaning of annotations and Arrow types, and how values cross
-the boundary.
+"""Types of parameters and results: the meaning of annotations and Arrow types, and how their values
+are stored.
 
 A type has an Arrow form (batches) and, with few exceptions, a row form (calls of one row). Its
 identity is the name that pyarrow prints for it, so that declaring a function imports nothing;
@@ -14,9 +14,12 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from udfvm.types.conversions import TIMESTAMP, integer_range
+from udfvm import protocol
+from udfvm.types.array_conversions import flat_type
+from udfvm.types.conversions import integer_range
 from udfvm.types.nested import Field, Nested, check_field_name, take_apart
 from udfvm.types.records import Shape
+from udfvm.types.temporal import timestamp_parts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,14 +41,14 @@ class Kind(enum.Enum):
 
 
 class RowType(enum.IntEnum):
-    """The type of a value in a call of one row (``UDFVM_TYPE_x`` of the ABI)."""
+    """The type of a value in a call of one row, and in a column batch (``UDFVM_TYPE_x``)."""
 
-    NULL = 0
-    INT64 = 1
-    FLOAT64 = 2
-    TEXT = 3
-    BLOB = 4
-    BOOL = 5
+    NULL = protocol.TYPE_NULL
+    INT64 = protocol.TYPE_INT64
+    FLOAT64 = protocol.TYPE_FLOAT64
+    TEXT = protocol.TYPE_TEXT
+    BLOB = protocol.TYPE_BLOB
+    BOOL = protocol.TYPE_BOOL
 
 
 class Container(enum.Enum):
@@ -56,7 +59,7 @@ class Container(enum.Enum):
 
 
 class Type(NamedTuple):
-    """A type that can cross the boundary.
+    """A type of a parameter, result or column.
 
     Dates and times are INT64 in a row: days, milliseconds (``date64``) or units of the timestamp
     since 1970. Lists and structs are TEXT in the rows of SQL: JSON that the guest makes and parses.
@@ -93,14 +96,14 @@ class Type(NamedTuple):
     @property
     def timezone(self) -> str | None:
         """The time zone of a timestamp; None if it has none, and for other types."""
-        match = TIMESTAMP.fullmatch(self.name)
-        return match[2] if match else None
+        parts = timestamp_parts(self.name)
+        return parts[1] if parts else None
 
     @property
     def unit(self) -> str | None:
         """The unit of a timestamp: ``s``, ``ms``, ``us`` or ``ns``; None for other types."""
-        match = TIMESTAMP.fullmatch(self.name)
-        return match[1] if match else None
+        parts = timestamp_parts(self.name)
+        return parts[0] if parts else None
 
     @property
     def is_nested(self) -> bool:
@@ -197,8 +200,7 @@ def _arrow_type(name: str) -> pa.DataType:
         return pa.string()
     if (nested := take_apart(name)) is not None:
         return _nested_arrow_type(nested)
-    match = TIMESTAMP.fullmatch(name)
-    return pa.timestamp(match[1], tz=match[2]) if match else pa.type_for_alias(name)
+    return flat_type(name)
 
 
 def _nested_arrow_type(nested: Nested) -> pa.DataType:
@@ -228,7 +230,7 @@ def named(name: str) -> Type:
             Kind.STRUCT if nested.container == "struct" else Kind.LIST,
             RowType.TEXT,
         )
-    if TIMESTAMP.fullmatch(name):
+    if timestamp_parts(name):
         return Type(name, Kind.DATETIME, RowType.INT64)
     if name not in _KINDS:
         raise ValueError(f"{name!r} is not a supported type; supported are {SUPPORTED}")

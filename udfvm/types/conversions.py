@@ -52,6 +52,7 @@ class Conversion(NamedTuple):
     check: str
 
 
+FLOAT32: Final = struct.Struct("<f")  # packs the nearest; OverflowError where that is infinite
 _INTEGER: Final = re.compile(r"(u?)int(8|16|32|64)")
 TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")  # unit and time zone
 # Bits of the integers that a float represents exactly.
@@ -222,7 +223,7 @@ def exact_float(value: Any, name: str) -> float:
 
 def _nearest_float32(real: float) -> float:
     try:
-        nearest: float = struct.unpack("<f", struct.pack("<f", real))[0]
+        nearest: float = FLOAT32.unpack(FLOAT32.pack(real))[0]
     except OverflowError:
         raise Loss(f"{short(real)} is too large for float") from None
     return nearest
@@ -230,8 +231,8 @@ def _nearest_float32(real: float) -> float:
 
 def is_missing(value: object) -> bool:
     """Returns True for the values that pandas uses for null."""
-    kind = type(value)
-    return kind.__name__ in ("NaTType", "NAType") and kind.__module__.startswith("pandas")
+    class_ = type(value)
+    return class_.__name__ in ("NaTType", "NAType") and class_.__module__.startswith("pandas")
 
 
 def short(value: object) -> str:

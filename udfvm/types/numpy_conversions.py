@@ -18,7 +18,8 @@ from typing import Any, Final
 from udfvm.types.array_conversions import convert
 from udfvm.types.conversions import Loss, Refused, family
 
-_PLAIN: Final = {
+# Names of the classes whose instances pyarrow converts to a type of a family in one way only.
+_CLASSES: Final = {
     "bool": {"bool"},
     "integer": {"int"},
     "float": {"float", "int"},
@@ -28,7 +29,19 @@ _PLAIN: Final = {
 }
 _STEPS: Final = re.compile(r"datetime64\[\d+")
 _NUMBERS: Final = "biuf"
+_FLOATS: Final = {"halffloat": "float16", "float": "float32", "double": "float64"}
 _DAYS: Final = 2**31  # the range of date32 in each direction
+
+
+def numpy_type(type_: Any) -> str | None:
+    """The name of the numpy type that is stored like a pyarrow type of numbers or timestamps; None
+    for other types.
+    """
+    if str(type_).startswith("timestamp"):
+        return f"datetime64[{type_.unit}]"
+    if family(str(type_)) not in ("integer", "float"):
+        return None
+    return _FLOATS.get(str(type_), str(type_))
 
 
 def from_numpy(values: Any, declared: Any) -> Any:
@@ -41,10 +54,10 @@ def from_numpy(values: Any, declared: Any) -> Any:
 
     if not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))
-    kind = values.dtype.kind
-    if kind in "US":
-        return _from_texts(values.tolist(), pa.string() if kind == "U" else pa.binary())
-    if kind == "M":
+    code = values.dtype.kind
+    if code in "US":
+        return _from_texts(values.tolist(), pa.string() if code == "U" else pa.binary())
+    if code == "M":
         _check_times(values)
     try:
         array = pa.array(values)
@@ -103,56 +116,56 @@ def from_objects(values: list[Any], declared: Any) -> Any:
 
     try:
         array = _of_arrays(values, declared)
-        if array is None and _are_plain(values, declared):
-            array = pa.array(values, _wide(declared))
+        if array is None and _are_unambiguous(values, declared):
+            array = pa.array(values, _widest(declared))
         return None if array is None else convert(array, declared)
     except (pa.ArrowException, OverflowError, ValueError, Refused):
         return None
 
 
-def _are_plain(values: list[Any], type_: Any) -> bool:
+def _are_unambiguous(values: list[Any], type_: Any) -> bool:
     import pyarrow as pa
 
-    kinds = {
-        kind.__name__ if kind.__module__ in ("builtins", "datetime") else ""
-        for kind in set(map(type, values))
+    classes = {
+        class_.__name__ if class_.__module__ in ("builtins", "datetime") else ""
+        for class_ in set(map(type, values))
     } - {"NoneType"}
     if pa.types.is_struct(type_):
         held = [value for value in values if value is not None]
         names = {type_.field(index).name for index in range(type_.num_fields)}
-        if not kinds <= {"dict"} or not all(value.keys() <= names for value in held):
+        if not classes <= {"dict"} or not all(value.keys() <= names for value in held):
             return False
         fields = [type_.field(index) for index in range(type_.num_fields)]
         return all(
-            _are_plain([value.get(field.name) for value in held], field.type) for field in fields
+            _are_unambiguous([value.get(field.name) for value in held], field.type)
+            for field in fields
         )
     if type_.num_fields:
-        if not kinds <= {"list", "tuple"}:
+        if not classes <= {"list", "tuple"}:
             return False
         flat = list(itertools.chain.from_iterable(value for value in values if value is not None))
-        return _are_plain(flat, type_.value_type)
+        return _are_unambiguous(flat, type_.value_type)
     if pa.types.is_float32(type_):
-        return kinds <= {"float"}  # integers convert exactly, floats to the nearest
-    return kinds <= _PLAIN.get(family(str(type_)), set())
+        return classes <= {"float"}  # integers convert exactly, floats to the nearest
+    return classes <= _CLASSES.get(family(str(type_)), set())
 
 
-def _wide(type_: Any) -> Any:
+def _widest(type_: Any) -> Any:
     """Returns the type with nulls and with numbers of the largest width. ``convert`` checks
     narrower types.
     """
     import pyarrow as pa
 
-    kinds = pa.types
-    if kinds.is_struct(type_):
+    if pa.types.is_struct(type_):
         fields = [type_.field(index) for index in range(type_.num_fields)]
-        return pa.struct([pa.field(field.name, _wide(field.type)) for field in fields])
-    if kinds.is_fixed_size_list(type_):
-        return pa.list_(_wide(type_.value_type), type_.list_size)
+        return pa.struct([pa.field(field.name, _widest(field.type)) for field in fields])
+    if pa.types.is_fixed_size_list(type_):
+        return pa.list_(_widest(type_.value_type), type_.list_size)
     if type_.num_fields:
-        return pa.large_list(_wide(type_.value_type))
-    if kinds.is_floating(type_):
+        return pa.large_list(_widest(type_.value_type))
+    if pa.types.is_floating(type_):
         return pa.float64()
-    return pa.int64() if kinds.is_integer(type_) and not kinds.is_uint64(type_) else type_
+    return pa.int64() if pa.types.is_integer(type_) and not pa.types.is_uint64(type_) else type_
 
 
 def _of_arrays(values: list[Any], declared: Any) -> Any:

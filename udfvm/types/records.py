@@ -122,19 +122,19 @@ def as_mapping(value: Any) -> Any:
     return value
 
 
-def plain_value(value: Any) -> Any:
+def as_dictionaries(value: Any) -> Any:
     """Returns a value with all instances in it, also in lists and mappings, as dictionaries.
 
     >>> class Point(NamedTuple):
     ...     x: float
-    >>> plain_value([Point(1.0)])
+    >>> as_dictionaries([Point(1.0)])
     [{'x': 1.0}]
     """
     value = as_mapping(value)
     if isinstance(value, Mapping):
-        return {key: plain_value(each) for key, each in value.items()}
+        return {key: as_dictionaries(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain_value(each) for each in value]
+        return [as_dictionaries(each) for each in value]
     return value
 
 

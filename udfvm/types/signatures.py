@@ -121,13 +121,13 @@ def _parameter_names(function: Callable[..., object], name: str) -> list[str]:
     Ordinary functions are read from their code, as ``inspect`` would do it: importing that takes
     longer than a call.
     """
-    plain = (
+    is_ordinary = (
         type(function) is types.FunctionType
         and not hasattr(function, "__wrapped__")
         and not hasattr(function, "__signature__")
     )
     if (
-        plain
+        is_ordinary
         and not function.__code__.co_kwonlyargcount
         and not function.__code__.co_flags & _VARIADIC
     ):

@@ -6,6 +6,7 @@ The build copies this beside ``conversions``, so it imports nothing else of udfv
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}  # of a unit; nanos
 _MICROSECOND: Final = datetime.timedelta(microseconds=1)
 
 
+@functools.cache
 def timestamp_parts(name: str) -> tuple[str, str | None] | None:
     """Unit and time zone of a timestamp, by the name of its type; None for other types.
 

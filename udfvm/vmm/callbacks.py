@@ -174,7 +174,7 @@ def bind_host_functions(server: HostServer, max_calls: int) -> BoundHostFunction
     return BoundHostFunctions(ffi.new("struct udfvm_host_functions *", values), context)
 
 
-_LONGEST_FAILURE: Final = 255
+_MAX_FAILURE: Final = 255
 
 
 class _HostFailure(threading.local):
@@ -201,8 +201,8 @@ def _write_text(exception: BaseException, failure: Any) -> None:
         text = f"{name}: {exception}"
     except Exception:  # noqa: BLE001 - the text of the program's own exception may fail
         text = name
-    said = text.encode("utf-8", "replace")[:_LONGEST_FAILURE]
-    ffi.memmove(failure, said + b"\0", len(said) + 1)
+    message = text.encode("utf-8", "replace")[:_MAX_FAILURE]
+    ffi.memmove(failure, message + b"\0", len(message) + 1)
 
 
 @ffi.def_extern(error=-2)

@@ -144,7 +144,7 @@ class VM:
         return status, result
 
     @property
-    def room(self) -> int:
+    def input_capacity(self) -> int:
         """Bytes of the largest request."""
         return int(lib.udfvm_vm_input_capacity(self._handle))
 

@@ -11,15 +11,15 @@ from typing import Any, Final
 import _udfvm_agent
 import cloudpickle
 from _udfvm_agent import ANSWER_FINISH, ANSWER_MERGE, ANSWER_NONE, ANSWER_STATE, STATUS_OK
-from _udfvm_column_batch import argument_slot, argument_slots, result_slot
 from _udfvm_report import report
 from _udfvm_signature import Signature
+from _udfvm_slots import column_slot, column_slots, result_slot
 
 MAX_FEW_ROWS: Final = 8  # rows
 
 _HEAD: Final = struct.Struct("<QII")  # struct udfvm_aggregate
 
-_GROUP: Final = (argument_slot("int64", False), argument_slot("bool", True))
+_GROUP: Final = (column_slot("int64", False), column_slot("bool", True))
 
 
 class Aggregate:
@@ -30,11 +30,11 @@ class Aggregate:
         self._groups: dict[int, Any] = {}
         signature = Signature.of(metadata)
         self._columns = _udfvm_agent.ColumnBatch(
-            (*_GROUP, *argument_slots(signature.parameters)),
+            (*_GROUP, *column_slots(signature.parameters)),
             (result_slot(signature.result, signature.result_nullable),),
         )
         self._states = _udfvm_agent.ColumnBatch(
-            (*_GROUP, argument_slot("binary", False)), (result_slot("binary", False),)
+            (*_GROUP, column_slot("binary", False)), (result_slot("binary", False),)
         )
         self._row = -1
         self._deterministic = False

@@ -5,26 +5,24 @@ buffers of an array.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import _udfvm_agent
 import pyarrow as pa
 from _udfvm_agent import STATUS_OK
-from _udfvm_array_conversions import convert
-from _udfvm_column_batch import argument_slot, column_type, result_slot
+from _udfvm_column_types import cast_column, column_type
 from _udfvm_conversions import Loss
 from _udfvm_nested_batch import from_json, to_json
+from _udfvm_slots import column_slot, result_slot
 
 _Buffers = tuple[int, object, object, object]
-
-_NOT_BY_ONE_CAST: Final = {"date32[day]": pa.int32()}  # int64 is cast to int32, and that to a date
 
 
 def view(buffers: tuple[int, int, int, int] | None, declared: pa.DataType, rows: int) -> pa.Array:
     """Returns a column of a request as the declared type."""
     if buffers is None:
         return pa.nulls(rows, declared)
-    kind = pa.type_for_alias(column_type(str(declared)))
+    type_ = pa.type_for_alias(column_type(str(declared)))
     validity, offsets, data, length = buffers
     bitmap = pa.foreign_buffer(validity, (rows + 7) // 8) if validity else None
     if offsets:
@@ -36,12 +34,12 @@ def view(buffers: tuple[int, int, int, int] | None, declared: pa.DataType, rows:
     else:
         arrow = [
             bitmap,
-            pa.foreign_buffer(data, (rows + 7) // 8 if pa.types.is_boolean(kind) else 8 * rows),
+            pa.foreign_buffer(data, (rows + 7) // 8 if pa.types.is_boolean(type_) else 8 * rows),
         ]
-    column = pa.Array.from_buffers(kind, rows, arrow, -1 if bitmap else 0)
+    column = pa.Array.from_buffers(type_, rows, arrow, -1 if bitmap else 0)
     if declared.num_fields:
         return from_json(column, declared)
-    return _cast(column, declared)
+    return cast_column(column, declared)
 
 
 def column_buffers(column: pa.Array) -> _Buffers | list[Any]:
@@ -51,7 +49,7 @@ def column_buffers(column: pa.Array) -> _Buffers | list[Any]:
     stored = (
         to_json(column)
         if column.type.num_fields
-        else _cast(column, pa.type_for_alias(column_type(str(column.type))))
+        else cast_column(column, pa.type_for_alias(column_type(str(column.type))))
     )
     if stored.offset:  # buffers must begin at the first row
         stored = pa.concat_arrays([stored, stored.slice(0, 0)])
@@ -79,15 +77,6 @@ def arguments(
     return columns
 
 
-def _cast(column: pa.Array, to: pa.DataType) -> pa.Array:
-    between = _NOT_BY_ONE_CAST.get(str(to)) or _NOT_BY_ONE_CAST.get(str(column.type))
-    if between is not None and column.type != to:
-        column = column.cast(between)
-    if pa.types.is_integer(to) or pa.types.is_floating(to):
-        return column.cast(to) if pa.types.is_temporal(column.type) else convert(column, to)
-    return column.cast(to)
-
-
 def vectorized_columns(
     call: Callable[[pa.RecordBatch], pa.Array],
     schema: pa.Schema,
@@ -95,7 +84,7 @@ def vectorized_columns(
     parameters: Sequence[str],
 ) -> Callable[[], tuple[int, int]]:
     """Returns what answers COLUMNS for a vectorised function."""
-    slots = tuple(argument_slot(str(type_), True) for type_ in schema.types)
+    slots = tuple(column_slot(str(type_), True) for type_ in schema.types)
     columns = _udfvm_agent.ColumnBatch(slots, (result_slot(result, True),))
 
     def answer() -> tuple[int, int]:

@@ -1,10 +1,10 @@
 """The host's udfvm/types/conversions.py. The build copies it beside the agent."""
 
-class Loss(ValueError):
-    row: int | None
-
-class Refused(TypeError): ...
-
-def integer_range(name: str) -> tuple[int, int]: ...
-def exact_float(value: object, name: str) -> float: ...
-def is_missing(value: object) -> bool: ...
+from udfvm.types.conversions import FLOAT32 as FLOAT32
+from udfvm.types.conversions import Loss as Loss
+from udfvm.types.conversions import Refused as Refused
+from udfvm.types.conversions import exact_float as exact_float
+from udfvm.types.conversions import family as family
+from udfvm.types.conversions import integer_range as integer_range
+from udfvm.types.conversions import is_missing as is_missing
+from udfvm.types.conversions import short as short

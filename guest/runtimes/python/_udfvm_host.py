@@ -12,8 +12,8 @@ from typing import Any, Final
 import _udfvm_agent
 from _udfvm_agent import TYPE_BOOL, TYPE_FLOAT64, TYPE_INT64, TYPE_NULL, TYPE_TEXT
 from _udfvm_conversions import exact_float
-from _udfvm_rows import INTEGER, REAL, ROW, TYPES, VALUE
-from _udfvm_types import python_bool
+from _udfvm_row_layout import INTEGER, REAL, ROW, VALUE
+from _udfvm_value_types import python_bool, value_type
 
 
 class HostFunction:
@@ -24,7 +24,7 @@ class HostFunction:
     def __init__(self, description: dict[str, Any]) -> None:
         self.__name__ = description["name"]
         self._names = [parameter["name"] for parameter in description["parameters"]]
-        self._types = [TYPES[parameter["type"]] for parameter in description["parameters"]]
+        self._types = [value_type(parameter["type"]).row for parameter in description["parameters"]]
         self._nullable = [parameter["nullable"] for parameter in description["parameters"]]
         self._defaults = {
             parameter["name"]: _decode(bytes.fromhex(parameter["default"]))
@@ -57,34 +57,26 @@ class HostFunction:
         return [*arguments, *(given[name] for name in rest)]
 
     def _encode(self, values: list[Any]) -> bytes:
-        slots, texts = [ROW.pack(len(values), 0)], []
-        position = ROW.size + len(values) * VALUE.size
+        packed, texts = [ROW.pack(len(values), 0)], []
+        offset = ROW.size + len(values) * VALUE.size
         for name, type_, value in zip(self._names, self._types, values, strict=True):
             try:
                 if value is None:
-                    slots.append(INTEGER.pack(TYPE_NULL, 0, 0))
+                    packed.append(INTEGER.pack(TYPE_NULL, 0, 0))
                 elif type_ == TYPE_FLOAT64:
-                    slots.append(
+                    packed.append(
                         REAL.pack(type_, 0, value if type(value) is float else _real(value))
                     )
                 elif type_ in (TYPE_INT64, TYPE_BOOL):
-                    slots.append(
-                        INTEGER.pack(
-                            type_,
-                            0,
-                            _bool(value)
-                            if type_ == TYPE_BOOL
-                            else operator.index(python_bool(value)),
-                        )
-                    )
+                    packed.append(INTEGER.pack(type_, 0, _integer(type_, value)))
                 else:
                     text = str.encode(value) if type_ == TYPE_TEXT else _bytes(value)
-                    slots.append(VALUE.pack(type_, len(text), position))
+                    packed.append(VALUE.pack(type_, len(text), offset))
                     texts.append(text)
-                    position += len(text)
+                    offset += len(text)
             except (struct.error, TypeError, ValueError) as error:
                 raise TypeError(f"{self.__name__}(): argument {name!r}: {error}") from error
-        return b"".join((*slots, *texts))
+        return b"".join((*packed, *texts))
 
 
 def _real(value: Any) -> float:
@@ -112,7 +104,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def _decode(reply: bytes) -> Any:
-    type_, length, raw = VALUE.unpack_from(reply)
+    type_, length, offset = VALUE.unpack_from(reply)
     if type_ == TYPE_NULL:
         return None
     if type_ == TYPE_FLOAT64:
@@ -120,7 +112,7 @@ def _decode(reply: bytes) -> Any:
     if type_ in (TYPE_INT64, TYPE_BOOL):
         integer = INTEGER.unpack_from(reply)[2]
         return bool(integer) if type_ == TYPE_BOOL else integer
-    text = reply[raw : raw + length]
+    text = reply[offset : offset + length]
     return text.decode() if type_ == TYPE_TEXT else text
 
 

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import _udfvm_agent
 import pyarrow as pa
-from _udfvm_nested import checked, json_reader, json_writer, tree_of
+from _udfvm_nested_values import json_reader, json_writer, value_check
 from _udfvm_report import report
-from _udfvm_scalar import codec_of, refuse_none, value_check
+from _udfvm_slots import refuse_none
 from _udfvm_stream import Stream
-from _udfvm_types import is_nested
+from _udfvm_value_types import is_nested, value_type
 
 _STORED: Final = {"date32[day]": pa.int32()}  # other dates and times are stored as int64
 
@@ -31,7 +31,7 @@ class NestedBatches:
             for index, parameter in enumerate(metadata["parameters"])
             if not parameter["nullable"]
         ]
-        check = checked(tree_of(metadata["result"]), value_check)
+        check = value_check(metadata["result"])
         self._check = check if metadata["result_nullable"] else refuse_none(check)
         self._stream = stream
         self._row = -1
@@ -62,7 +62,7 @@ class NestedBatches:
 
 def values_of(column: pa.Array, name: str) -> list[Any]:
     """Returns the values of a column as a scalar function gets them."""
-    decode = None if is_nested(name) else codec_of(name).decode
+    decode = None if is_nested(name) else value_type(name).decode
     if decode is None:
         return column.to_pylist()
     stored = column.view(_STORED.get(name, pa.int64()))
@@ -71,13 +71,13 @@ def values_of(column: pa.Array, name: str) -> list[Any]:
 
 def from_json(texts: pa.Array, declared: pa.DataType) -> pa.Array:
     """Parses a column of JSON to lists or structs."""
-    read = json_reader(tree_of(str(declared)))
+    read = json_reader(str(declared))
     return pa.array([None if text is None else read(text) for text in texts.to_pylist()], declared)
 
 
 def to_json(column: pa.Array) -> pa.Array:
     """Returns a column of lists or structs as JSON."""
-    write = json_writer(tree_of(str(column.type)), value_check)
+    write = json_writer(str(column.type))
     texts: Sequence[str | None] = [
         None if value is None else write(value) for value in column.to_pylist()
     ]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+def numpy_type(type_: pa.DataType) -> str | None: ...
 def from_numpy(
     values: np.ndarray[Any, Any], declared: pa.DataType
 ) -> pa.Array | pa.ChunkedArray: ...

@@ -32,8 +32,8 @@ from _udfvm_agent import (
 from _udfvm_fork import become_child
 from _udfvm_report import report
 from _udfvm_signature import Signature
-from _udfvm_types import is_nested
 from _udfvm_user_modules import UserModules
+from _udfvm_value_types import is_nested
 from _udfvm_warmup import repeat, warm_up_reports
 
 # Only calls of many rows need garbage collections: few objects are alive when a call begins (the

@@ -11,8 +11,9 @@ import _udfvm_agent
 import _udfvm_scalar
 from _udfvm_agent import TYPE_BLOB, TYPE_TEXT
 from _udfvm_column_batch import scalar_columns
-from _udfvm_rows import ROW, TYPES, VALUE
+from _udfvm_row_layout import ROW, VALUE
 from _udfvm_signature import Signature
+from _udfvm_value_types import value_type
 from _udfvm_warmup import repeat
 
 
@@ -70,7 +71,7 @@ def _entry(
 def _zero_row(types: Sequence[str]) -> bytes:
     """A row of zeros and empty strings."""
     end = ROW.size + len(types) * VALUE.size
-    tags = [TYPES[name] for name in types]
+    row_types = [value_type(name).row for name in types]
     return ROW.pack(len(types), 0) + b"".join(
-        VALUE.pack(tag, 0, end if tag in (TYPE_TEXT, TYPE_BLOB) else 0) for tag in tags
+        VALUE.pack(type_, 0, end if type_ in (TYPE_TEXT, TYPE_BLOB) else 0) for type_ in row_types
     )

@@ -12,7 +12,7 @@ import pyarrow.ipc
 from _udfvm_agent import INPUT_PAYLOAD, STATUS_OK
 from _udfvm_array_conversions import convert
 from _udfvm_conversions import Loss, Refused
-from _udfvm_types import is_nested, storage_of
+from _udfvm_value_types import is_nested, storage_of
 
 END_OF_STREAM: Final = 8  # bytes
 
@@ -110,7 +110,7 @@ def strict_cast(array: pa.Array, declared: pa.DataType) -> pa.Array:
             f"the function returned an array of {array.type}, but its result is declared {declared}"
         ) from None
     except Loss as loss:
-        kind = (
+        class_ = (
             OverflowError
             if pa.types.is_integer(declared) or pa.types.is_floating(declared)
             else ValueError
@@ -118,4 +118,4 @@ def strict_cast(array: pa.Array, declared: pa.DataType) -> pa.Array:
         found = (
             f"the function returned an array of {array.type}, but its result is declared {declared}"
         )
-        raise kind(f"{found}: row {loss.row}: {loss}") from None
+        raise class_(f"{found}: row {loss.row}: {loss}") from None

@@ -14,9 +14,10 @@ from typing import Any, Final, NamedTuple
 
 import _udfvm_agent
 from _udfvm_agent import COLUMNS_MORE, REQUEST_TABLE, STATUS_OK
-from _udfvm_column_batch import argument_slots, column_type, result_slot
+from _udfvm_column_types import column_type
 from _udfvm_report import report
 from _udfvm_signature import Parameters
+from _udfvm_slots import column_slots, result_slot
 
 # The limit of texts and bytes gathered for one reply, without its last row.
 MAX_CHUNK_BYTES: Final = 4 << 20
@@ -64,7 +65,7 @@ class TableFunction:
             for index, name in enumerate(self._types)
             if column_type(name).startswith("large_")
         ]
-        arguments = argument_slots(parameters)
+        arguments = column_slots(parameters)
         slots = (
             result_slot("int64", False),
             *(result_slot(column["type"], column["nullable"]) for column in metadata["columns"]),
@@ -201,13 +202,13 @@ class TableFunction:
         return len(items)
 
     def _columns_of(self, items: list[Any]) -> list[list[Any]]:
-        kinds = set(map(type, items))
-        if all(issubclass(kind, (tuple, list)) for kind in kinds) and set(map(len, items)) == {
-            len(self._names)
-        }:
+        classes = set(map(type, items))
+        if all(issubclass(class_, (tuple, list)) for class_ in classes) and set(
+            map(len, items)
+        ) == {len(self._names)}:
             return [list(column) for column in zip(*items, strict=True)]
         if len(self._names) == 1 and not any(
-            issubclass(kind, (tuple, list, Mapping)) for kind in kinds
+            issubclass(class_, (tuple, list, Mapping)) for class_ in classes
         ):
             return [items]
         return [list(column) for column in zip(*map(self._row, items), strict=True)]
@@ -316,6 +317,7 @@ class TableFunction:
     def _arrow(self, item: Any) -> Any:
         """Returns a table of the declared columns, in their order."""
         import pyarrow as pa
+        from _udfvm_array_conversions import flat_type
         from _udfvm_stream import strict_cast
 
         table = pa.table(item) if isinstance(item, pa.RecordBatch) else item
@@ -331,7 +333,7 @@ class TableFunction:
             array = (
                 pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
             )
-            arrays.append(strict_cast(array, _arrow_type(name)))
+            arrays.append(strict_cast(array, flat_type(name)))
         return pa.RecordBatch.from_arrays(
             arrays, names=[str(index) for index in range(len(arrays))]
         )
@@ -356,18 +358,6 @@ class TableFunction:
         if count < batch.num_rows:
             self._waiting.appendleft(_Batch(source, batch.slice(count)))
         return length
-
-
-def _arrow_type(name: str) -> Any:
-    import pyarrow as pa
-    from _udfvm_types import timestamp_parts
-
-    parts = timestamp_parts(name)
-    return (
-        pa.timestamp(*parts)
-        if parts
-        else pa.type_for_alias(name.removesuffix("[day]").removesuffix("[ms]"))
-    )
 
 
 def _iterable(result: Any) -> Iterable[Any]:

@@ -17,11 +17,10 @@ import _udfvm_agent
 import pyarrow as pa
 import pyarrow.compute as pc
 from _udfvm_conversions import Loss, Refused, is_missing
-from _udfvm_nested import checked, tree_of
-from _udfvm_numpy_conversions import from_numpy, from_objects
-from _udfvm_scalar import value_check
+from _udfvm_nested_values import value_check
+from _udfvm_numpy_conversions import from_numpy, from_objects, numpy_type
 from _udfvm_stream import Stream, strict_cast
-from _udfvm_types import storage_of
+from _udfvm_value_types import storage_of
 from _udfvm_warmup import repeat
 
 if TYPE_CHECKING:
@@ -63,11 +62,15 @@ class VectorizedFunction:
         if numpy is None or not all(container is _to_numpy for container in self._containers):
             return None
         types = self._stream.schema.types
-        if not all(_numpy_type(type_) for type_ in types):
+        names = [numpy_type(type_) for type_ in types]
+        if not all(names):
             return None
         return _udfvm_agent.NumpyFunction(
             self._function,
-            tuple((storage_of(str(type_)), numpy.dtype(_numpy_type(type_))) for type_ in types),
+            tuple(
+                (storage_of(str(type_)), numpy.dtype(name))
+                for type_, name in zip(types, names, strict=True)
+            ),
             _FORMATS.get(str(self._stream.type), "\0"),
             self._stream.storage,
             numpy.frombuffer,
@@ -94,7 +97,7 @@ class VectorizedFunction:
         return values.take(pc.if_else(valid, indices, None))
 
 
-# Types that numpy and Arrow store in the same way, and their formats in the struct module.
+# Formats of numbers in the struct module.
 _FORMATS: Final = {
     "int8": "b",
     "int16": "h",
@@ -107,13 +110,6 @@ _FORMATS: Final = {
     "float": "f",
     "double": "d",
 }
-
-
-def _numpy_type(type_: pa.DataType) -> str | None:
-    """Returns the name of the numpy type that is stored in the same way as an Arrow type."""
-    if pa.types.is_timestamp(type_):
-        return f"datetime64[{type_.unit}]"
-    return _FORMATS.get(str(type_))
 
 
 def load(
@@ -166,10 +162,10 @@ def _as_it_is(column: pa.Array) -> pa.Array:
 
 
 def _to_numpy(column: pa.Array) -> np.ndarray[Any, Any]:
-    kind = column.type
-    if not column.null_count and not pa.types.is_null(kind):
+    type_ = column.type
+    if not column.null_count and not pa.types.is_null(type_):
         return column.to_numpy(zero_copy_only=False)
-    if pa.types.is_floating(kind) or pa.types.is_temporal(kind):
+    if pa.types.is_floating(type_) or pa.types.is_temporal(type_):
         return column.to_numpy(zero_copy_only=False)
     import numpy as np
 
@@ -239,8 +235,7 @@ def _from_objects(values: list[Any], declared: pa.DataType) -> pa.Array:
     array = from_objects(values, declared)
     if array is not None:
         return array
-    name = str(declared)
-    check = checked(tree_of(name), value_check) if declared.num_fields else value_check(name)
+    check = value_check(str(declared))
     made = []
     for row, value in enumerate(values):
         try:

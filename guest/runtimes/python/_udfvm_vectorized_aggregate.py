@@ -29,12 +29,12 @@ class VectorizedAggregate(Aggregate):
         if not rows:
             return
         numbers, inverses = (
-            view(each, kind, rows) for each, kind in zip(buffers[:2], self._types[:2], strict=True)
+            view(each, type_, rows)
+            for each, type_ in zip(buffers[:2], self._types[:2], strict=True)
         )
         columns = arguments(buffers[2:], self._types[2:], self._names, rows)
-        is_step = inverses.null_count == rows
         distinct = pc.unique(numbers).to_pylist()
-        if is_step:
+        if inverses.null_count == rows:  # no row leaves its group
             for number in distinct:
                 chosen = (
                     columns

@@ -124,7 +124,7 @@ def impossible_functions() -> list[tuple[Any, str]]:
         (waits, "is async: give an ordinary function"),
         (yields, "is async"),
         (Waits(), "is async"),
-        (dictionary, "the result is a dict or list, which do not cross: use str, of which json"),
+        (dictionary, "the result is a dict or list, which they do not take: use str, of which"),
         (structure, "the result is a dict or list"),
         (listed, "parameter 'k' is a dict or list"),
         (odd, "the default of 'n' is 'five', which is not of its type, int"),

@@ -1,0 +1,123 @@
+"""Lists and structs: checking their values, and reading and writing them as JSON, which represents
+them in rows.
+
+Names of types are as the host writes them: ``struct<x: double, at: list<item: timestamp[us]>>``.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from _udfvm_json import from_json_text, to_json_text
+from _udfvm_json_text import stand_in
+from _udfvm_nested import take_apart
+from _udfvm_value_types import value_type
+
+Check = Callable[[Any], Any]
+
+
+def value_check(name: str) -> Check:
+    """Returns a function that turns a value, which may be None, into plain Python values of the
+    type. It raises TypeError, ValueError or OverflowError.
+    """
+    return _checked(name, lambda leaf: value_type(leaf).check)
+
+
+def _checked(name: str, check_of: Callable[[str], Check]) -> Check:
+    """Returns a function that checks a value, which may be None, and all that it holds.
+    ``check_of`` makes such a function for a type that holds no other type. It is not called with
+    None.
+    """
+    nested = take_apart(name)
+    if nested is None:
+        check = check_of(name)
+        return lambda value: None if value is None else check(value)
+    checks = {field.name: _checked(field.type, check_of) for field in nested.fields}
+    if nested.container == "struct":
+        return _checked_struct(checks)
+    (item,) = checks.values()
+    return _checked_list(item, nested.size)
+
+
+def _checked_list(check: Check, size: int | None) -> Check:
+    def check_list(value: Any) -> list[Any] | None:
+        if value is None:
+            return None
+        if not isinstance(value, (list, tuple)):
+            value = _array_as_list(value)
+        if size is not None and len(value) != size:
+            raise ValueError(f"a list of {len(value)} values where a list of {size} is declared")
+        return [check(item) for item in value]
+
+    return check_list
+
+
+def _array_as_list(value: Any) -> list[Any]:
+    numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
+    if numpy is not None and isinstance(value, numpy.ndarray) and value.ndim:
+        # `tolist` returns integers for nanoseconds.
+        items: list[Any] = list(value) if value.dtype.kind in "mM" else value.tolist()
+    elif pyarrow is not None and isinstance(value, (pyarrow.Array, pyarrow.ChunkedArray)):
+        items = value.to_pylist()
+    else:
+        raise TypeError(f"{type(value).__name__} where a list is declared")
+    return items
+
+
+def _checked_struct(checks: Mapping[str, Check]) -> Check:
+    def check_struct(value: Any) -> dict[str, Any] | None:
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            value = _instance_as_mapping(value, checks)
+        for key in value:
+            if key not in checks:
+                raise TypeError(
+                    f"a dictionary with {key!r} where one with {', '.join(checks)} is declared"
+                )
+        return {name: _in_field(name, check, value.get(name)) for name, check in checks.items()}
+
+    return check_struct
+
+
+def _instance_as_mapping(value: Any, names: Iterable[str]) -> Mapping[str, Any]:
+    """Returns the declared fields of an instance of a dataclass or named tuple."""
+    cls = type(value)
+    is_named_tuple = isinstance(value, tuple) and hasattr(cls, "_fields")
+    if is_named_tuple or hasattr(cls, "__dataclass_fields__"):
+        missing = next((name for name in names if not hasattr(value, name)), None)
+        if missing is None:
+            return {name: getattr(value, name) for name in names}
+        raise TypeError(f"{cls.__name__} without {missing!r}, where a struct with it is declared")
+    raise TypeError(f"{cls.__name__} where a dictionary with {', '.join(names)} is declared")
+
+
+def _in_field(name: str, check: Check, value: Any) -> Any:
+    try:
+        return check(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise type(error)(f"in {name!r}: {error}") from None
+
+
+# ---- JSON ----
+
+
+@functools.cache
+def json_reader(name: str) -> Callable[[str], Any]:
+    """Returns a function that turns JSON text into a list or struct. It raises TypeError or
+    ValueError for other JSON.
+    """
+    check = _checked(name, lambda leaf: value_type(leaf).from_json)
+    return lambda text: check(from_json_text(text))
+
+
+@functools.cache
+def json_writer(name: str) -> Callable[[Any], str]:
+    """Returns a function that turns a list or struct into JSON text. It raises the errors of
+    value_check().
+    """
+    check = value_check(name)
+    return lambda value: to_json_text(check(value), stand_in)

@@ -1,0 +1,106 @@
+"""Slots: what C needs to know of a parameter or result to take its values out of rows and columns
+and to put them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from _udfvm_column_types import column_type
+from _udfvm_conversions import is_missing
+from _udfvm_nested_values import json_reader, json_writer
+from _udfvm_signature import Parameters, Signature
+from _udfvm_value_types import Converter, is_nested, storage_of, value_type
+
+#: The storage; whether null is allowed; whether the stored value is Python's; else what converts
+#: it: of a parameter what is stored, of a result what the function returned, which C also asks for
+#: where it does not take a value as it is; and how errors name a parameter.
+Slot = tuple[int, bool, bool, Callable[..., Any] | None, str | None]
+
+
+def decoder_of(name: str) -> Converter | None:
+    """Returns the conversion of a stored value to Python's; None if both are the same."""
+    return json_reader(name) if is_nested(name) else value_type(name).decode
+
+
+def encoder_of(name: str) -> Converter:
+    """Returns the conversion of a returned value to the stored one."""
+    return json_writer(name) if is_nested(name) else value_type(name).encode
+
+
+def refuse_none(encode: Converter) -> Converter:
+    """Returns the same conversion for results that are not declared to allow None."""
+
+    def refusing(value: object) -> object:
+        if value is None or is_missing(value):
+            raise TypeError(
+                "the function returned None, but its result is not declared to allow it: annotate"
+                " the result `... | None`"
+            )
+        return encode(value)
+
+    return refusing
+
+
+# ---- Rows and record batches, which store declared types ----
+
+
+def parameter_slots(parameters: Parameters) -> tuple[Slot, ...]:
+    """Returns the slots of parameters."""
+    return tuple(map(_parameter_slot, parameters.types, parameters.nullable, parameters.labels))
+
+
+def _parameter_slot(name: str, nullable: bool, label: str) -> Slot:
+    decode = decoder_of(name)
+    return storage_of(name), nullable, decode is None, decode, label
+
+
+def returned_slot(signature: Signature) -> Slot:
+    """Returns the slot of the result."""
+    name, nullable = signature.result, signature.result_nullable
+    encode = encoder_of(name)
+    return (
+        storage_of(name),
+        nullable,
+        decoder_of(name) is None,
+        encode if nullable else refuse_none(encode),
+        None,
+    )
+
+
+# ---- Column batches, which store column types ----
+
+
+def column_slots(parameters: Parameters) -> tuple[Slot, ...]:
+    """Returns the slots of parameters in column batches."""
+    return tuple(map(column_slot, parameters.types, parameters.nullable, parameters.labels))
+
+
+def column_slot(name: str, nullable: bool, label: str | None = None) -> Slot:
+    """Returns the slot of a column of a request. Errors name it by the label."""
+    convert = _narrowing(name) or decoder_of(name)
+    return storage_of(column_type(name)), nullable, convert is None, convert, label
+
+
+def result_slot(name: str, nullable: bool) -> Slot:
+    """Returns the slot of a column of a reply."""
+    narrow, encode = _narrowing(name), encoder_of(name)
+    is_direct = narrow is None and decoder_of(name) is None
+    if narrow is not None and name != "float":  # floats are narrow when they are encoded
+        encode = _narrowed(encode, narrow)
+    return (
+        storage_of(column_type(name)),
+        nullable,
+        is_direct,
+        encode if nullable else refuse_none(encode),
+        None,
+    )
+
+
+def _narrowed(encode: Converter, narrow: Converter) -> Converter:
+    return lambda value: narrow(encode(value))
+
+
+def _narrowing(name: str) -> Converter | None:
+    return None if is_nested(name) else value_type(name).narrow

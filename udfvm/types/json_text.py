@@ -1,0 +1,44 @@
+"""JSON text that represents dictionaries and lists, and lists and structs in the rows of SQL.
+
+JSON has no bytes, dates and times: bytes are hexadecimal digits, as in SQLite's hex() and unhex(),
+and the others are ISO 8601.
+
+The build copies this for guests, so it imports nothing else of udfvm.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def from_json(text: str) -> Any:
+    """Parses JSON text. Raises ValueError, with the position of the error, also for NaN and
+    Infinity.
+    """
+    try:
+        return _DECODER.decode(text)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply") from None
+
+
+def stand_in(value: Any) -> str:
+    """Returns the text for bytes, a date or a time."""
+    return value.hex().upper() if isinstance(value, bytes) else str(value.isoformat())
+
+
+def to_json(value: Any, default: Callable[[Any], Any] = stand_in) -> str:
+    """Returns the shortest JSON text of a value. ``default`` converts values that JSON cannot
+    represent. Raises TypeError, ValueError or RecursionError.
+    """
+    return json.dumps(
+        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=default
+    )
