@@ -65,6 +65,12 @@ from_fault:
         call    report_fault
         ud2
 
+/* Where far transfers lead whose selector is accepted, as that of ring 3's own code is: to a fault,
+ * which at ring 0 is not reported as one of ring 3. */
+        .globl  reached
+reached:
+        ud2
+
 /* Ring 0, where the host's test puts it: clears CR0.WP and writes to the address in RDI. */
         .globl  poison
 poison:

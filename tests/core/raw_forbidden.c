@@ -150,7 +150,7 @@ struct far_pointer {
 
 static struct far_pointer pointer_to(uint64_t selector)
 {
-    return (struct far_pointer){ (uint32_t)(uint64_t)resume, (uint16_t)selector };
+    return (struct far_pointer){ (uint32_t)(uint64_t)reached, (uint16_t)selector };
 }
 
 static void use_ds(uint64_t selector)
@@ -192,14 +192,14 @@ static void use_far_jump(uint64_t selector)
 
 static void use_far_return(uint64_t selector)
 {
-    __asm__ volatile("pushq %0\n\tpushq %1\n\tlretq" : : "r"(selector), "r"(resume));
+    __asm__ volatile("pushq %0\n\tpushq %1\n\tlretq" : : "r"(selector), "r"(reached));
 }
 
 static void use_iret(uint64_t selector)
 {
     __asm__ volatile("pushq $0x23\n\tpushq %%rsp\n\tpushfq\n\tpushq %0\n\tpushq %1\n\tiretq"
                      :
-                     : "r"(selector), "r"(resume));
+                     : "r"(selector), "r"(reached));
 }
 
 static void use_lldt(uint64_t selector)

@@ -22,7 +22,7 @@ extern uint64_t counter;
 extern uint8_t xsave_area[12288];
 extern uint64_t observed[16];
 extern uint8_t observed_x87[28], observed_xsave[12288];
-extern const char resume[], poison[];
+extern const char resume[], reached[], poison[];
 
 static inline uint64_t hypercall(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
                                  uint64_t e, uint64_t f)

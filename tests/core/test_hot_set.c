@@ -22,12 +22,12 @@
 static int dropped;
 static udfvm_image *base, *layer;
 
-int __real_madvise(void *at, size_t length, int advice);
-int __wrap_madvise(void *at, size_t length, int advice);
-int __wrap_madvise(void *at, size_t length, int advice)
+int __real_madvise(void *address, size_t length, int advice);
+int __wrap_madvise(void *address, size_t length, int advice);
+int __wrap_madvise(void *address, size_t length, int advice)
 {
     dropped += advice == MADV_DONTNEED;
-    return __real_madvise(at, length, advice);
+    return __real_madvise(address, length, advice);
 }
 
 static uint64_t call(udfvm_vm *vm, uint32_t request, uint64_t a, uint64_t b, uint64_t c, uint64_t d)

@@ -70,13 +70,13 @@ static bool opens_as(const char *directory, FILE *file, const char *name)
     struct udfvm_error error;
     snprintf(path, sizeof path, "%s/%s", directory, name);
     const int to = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    for (off_t at = 0;;) {
-        const ssize_t got = pread(fileno(file), block, sizeof block, at);
+    for (off_t offset = 0;;) {
+        const ssize_t got = pread(fileno(file), block, sizeof block, offset);
         if (got <= 0)
             break;
         if (write(to, block, (size_t)got) != got)
             exit(2);
-        at += got;
+        offset += got;
     }
     close(to);
     udfvm_image *image = udfvm_image_open_cached(directory, name, NULL, &error);

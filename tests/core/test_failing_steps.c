@@ -1,30 +1,26 @@
-/* What the host writes leaves with the call, whichever step of it fails. Usage: test_spans
+/* What the host writes leaves with the call, whichever step of it fails. Usage: test_failing_steps
  * raw_guest.bin. Prints what holds and what failed.
  *
  * Each way of writing is taken again and again, on the one VM of a pool: the first time the first
  * system call or allocation of the core fails, then the second, and so on until none is left to
  * fail. After each a spy, another function of the same base image, searches the VM for the mark.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/types.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../../guest/include/udfvm_abi.h"
 #include "api.h"
+#include "failing_calls.h"
+#include "marks.h"
 #include "raw_guest.h"
 
 #define MEMORY  (16ull << 20)
 #define WINDOW  (8ull << 20)
 #define SCRATCH (2ull << 20)
-#define MARK    0x68656c6c6f2d2d21ull
 #define SMALL   512u
 #define LARGE   ((size_t)3 << 20)
 #define FAR     (UDFVM_PROGRAM_BASE + (6ull << 20)) /* memory that nothing else uses */
@@ -40,146 +36,6 @@ static void check(bool holds, const char *what, long number)
     failures++;
 }
 
-/* ---- Failures of this thread's calls, by the linker's --wrap ---- */
-
-static _Thread_local long left =
-    -1; /* calls that succeed before the one that fails; -1: none fails */
-static _Thread_local bool failed;
-
-static bool fails(int code)
-{
-    if (left < 0 || left-- > 0)
-        return false;
-    failed = true;
-    errno = code;
-    return true;
-}
-
-void *__real_malloc(size_t), *__real_calloc(size_t, size_t), *__real_realloc(void *, size_t);
-int __real_ioctl(int, unsigned long, ...), __real_madvise(void *, size_t, int),
-    __real_open(const char *, int, ...);
-int __real_timer_create(clockid_t, struct sigevent *, timer_t *);
-int __real_timer_settime(timer_t, int, const struct itimerspec *, struct itimerspec *);
-int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-ssize_t __real_getrandom(void *, size_t, unsigned);
-
-void *__wrap_malloc(size_t size)
-{
-    return fails(ENOMEM) ? NULL : __real_malloc(size);
-}
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails(ENOMEM) ? NULL : __real_calloc(count, size);
-}
-void *__wrap_realloc(void *old, size_t size)
-{
-    return fails(ENOMEM) ? NULL : __real_realloc(old, size);
-}
-int __wrap_madvise(void *at, size_t length, int advice)
-{
-    return fails(ENOMEM) ? -1 : __real_madvise(at, length, advice);
-}
-int __wrap_timer_create(clockid_t clock, struct sigevent *event, timer_t *timer)
-{
-    return fails(EAGAIN) ? -1 : __real_timer_create(clock, event, timer);
-}
-ssize_t __wrap_getrandom(void *to, size_t length, unsigned flags)
-{
-    return fails(ENOSYS) ? -1 : __real_getrandom(to, length, flags);
-}
-
-int __wrap_timer_settime(timer_t timer, int flags, const struct itimerspec *value,
-                         struct itimerspec *old)
-{
-    return fails(EINVAL) ? -1 : __real_timer_settime(timer, flags, value, old);
-}
-
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
-                          void *argument)
-{
-    return fails(EAGAIN) ? EAGAIN : __real_pthread_create(thread, attributes, run, argument);
-}
-
-int __wrap_ioctl(int fd, unsigned long request, ...)
-{
-    va_list arguments;
-    va_start(arguments, request);
-    void *argument = va_arg(arguments, void *);
-    va_end(arguments);
-    return fails(EIO) ? -1 : __real_ioctl(fd, request, argument);
-}
-
-int __wrap_open(const char *path, int flags, ...)
-{
-    va_list arguments;
-    va_start(arguments, flags);
-    const int mode = flags & O_CREAT ? va_arg(arguments, int) : 0;
-    va_end(arguments);
-    return fails(EMFILE) ? -1 : __real_open(path, flags, mode);
-}
-
-/* ---- Embedder's files and functions: they write marks, and succeed or fail after that ---- */
-
-static int64_t file_result;
-
-static void put_marks(void *to, uint64_t length)
-{
-    const uint64_t mark = MARK;
-    for (uint64_t at = 0; at + sizeof mark <= length; at += sizeof mark)
-        memcpy((uint8_t *)to + at, &mark, sizeof mark);
-}
-
-static int64_t open_file(void *context, const char *path, struct udfvm_stat *stat)
-{
-    (void)context, (void)path;
-    put_marks(stat, sizeof *stat);
-    return 7;
-}
-static int64_t stat_file(void *context, const char *path, int follow, struct udfvm_stat *stat)
-{
-    (void)follow;
-    return open_file(context, path, stat) == 7 ? file_result : -EIO;
-}
-static int64_t read_file(void *context, int64_t handle, uint64_t offset, void *buffer,
-                         uint64_t length)
-{
-    (void)context, (void)handle, (void)offset;
-    put_marks(buffer, length);
-    return file_result < 0 ? file_result : (int64_t)length + file_result;
-}
-static int64_t list_files(void *context, const char *path, uint64_t first, void *buffer,
-                          uint64_t length)
-{
-    (void)path;
-    return read_file(context, 7, first, buffer, length);
-}
-static int64_t read_link(void *context, const char *path, char *buffer, uint64_t length)
-{
-    (void)path;
-    return read_file(context, 7, 0, buffer, length);
-}
-static int64_t close_file(void *context, int64_t handle)
-{
-    (void)context, (void)handle;
-    return 0;
-}
-
-static int64_t answer(void *context, const char *name, const void *arguments, uint64_t length,
-                      void *reply, uint64_t capacity, char *failure)
-{
-    (void)context, (void)name, (void)arguments, (void)length;
-    strcpy(failure, "refused");
-    put_marks(reply, capacity);
-    return file_result < 0 ? UDFVM_HOST_FUNCTION_FAILED : (int64_t)capacity + file_result;
-}
-
-static const struct udfvm_files files = { .open = open_file,
-                                          .stat = stat_file,
-                                          .read = read_file,
-                                          .close = close_file,
-                                          .list = list_files,
-                                          .readlink = read_link };
-static const struct udfvm_host_functions functions = { .call = answer, .max_calls = 100 };
 static const struct udfvm_limits limits = { .timeout_ns = 60000000000,
                                             .files = 1,
                                             .host_functions = &functions };
@@ -302,24 +158,24 @@ static void answers_too_much(udfvm_vm *vm)
     answers_at(vm, 1);
 }
 
-static void lends(udfvm_vm *vm, uint64_t status, uint64_t begin, uint64_t end)
+static void borrows(udfvm_vm *vm, uint64_t status, uint64_t begin, uint64_t end)
 {
-    const uint64_t wide[] = { RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED, 0, 0, 0, 0, 0, 0 };
+    const uint64_t unlogged[] = { RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED, 0, 0, 0, 0, 0, 0 };
     const uint64_t request[] = { RAW_HYPERCALL, UDFVM_HYPERCALL_COMPLETE, status, end, 0, 0, 0, 0 };
     struct udfvm_reply reply;
-    if (call(vm, wide, 8, &reply) != UDFVM_OK || call(vm, request, 8, &reply) != UDFVM_OK)
+    if (call(vm, unlogged, 8, &reply) != UDFVM_OK || call(vm, request, 8, &reply) != UDFVM_OK)
         return;
-    void *lent = udfvm_vm_borrow(vm, begin, end - begin, NULL);
-    if (lent)
-        put_marks(lent, end - begin);
+    void *borrowed = udfvm_vm_borrow(vm, begin, end - begin, NULL);
+    if (borrowed)
+        put_marks(borrowed, end - begin);
 }
-static void lends_the_window(udfvm_vm *vm)
+static void borrows_the_window(udfvm_vm *vm)
 {
-    lends(vm, UDFVM_STATUS_OK, 0, UDFVM_LOGGED_OUTPUT + 65536);
+    borrows(vm, UDFVM_STATUS_OK, 0, UDFVM_LOGGED_OUTPUT + 65536);
 }
-static void lends_scratch(udfvm_vm *vm)
+static void borrows_scratch(udfvm_vm *vm)
 {
-    lends(vm, UDFVM_STATUS_IN_PLACE, WINDOW, WINDOW + SCRATCH);
+    borrows(vm, UDFVM_STATUS_IN_PLACE, WINDOW, WINDOW + SCRATCH);
 }
 
 static void streams(udfvm_vm *vm)
@@ -352,11 +208,11 @@ static uint64_t find(udfvm_vm *vm, uint64_t from, uint64_t to)
 static uint64_t marks_in(udfvm_vm *vm)
 {
     const uint64_t stack = MEMORY - udfvm_stack_bytes(MEMORY),
-                   wide[] = { RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED, 0, 0, 0, 0, 0, 0 };
+                   unlogged[] = { RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED, 0, 0, 0, 0, 0, 0 };
     struct udfvm_reply reply;
     uint64_t found = find(vm, UDFVM_INPUT_PAYLOAD + 32, UDFVM_INPUT_BASE + WINDOW);
     found += find(vm, UDFVM_KERNEL_BASE, stack - UDFVM_STACK_GUARD) + find(vm, stack, MEMORY);
-    check(call(vm, wide, 8, &reply) == UDFVM_OK && udfvm_vm_restore(vm, NULL) == UDFVM_OK,
+    check(call(vm, unlogged, 8, &reply) == UDFVM_OK && udfvm_vm_restore(vm, NULL) == UDFVM_OK,
           "opening all of the output window", 0);
     return found + find(vm, UDFVM_OUTPUT_BASE, UDFVM_OUTPUT_BASE + WINDOW + SCRATCH);
 }
@@ -393,16 +249,18 @@ static void at_each_step(const char *name, void (*writes)(udfvm_vm *))
 /* The spy would see it. */
 static void test_the_spy(void)
 {
-    const uint64_t places[] = { FAR, UDFVM_OUTPUT_BASE + 8192,
-                                UDFVM_OUTPUT_BASE + WINDOW + SCRATCH - 8 };
-    const uint64_t open_wide[] = { RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED, 0, 0, 0, 0, 0, 0 };
+    const uint64_t addresses[] = { FAR, UDFVM_OUTPUT_BASE + 8192,
+                                   UDFVM_OUTPUT_BASE + WINDOW + SCRATCH - 8 };
+    const uint64_t open_unlogged[] = {
+        RAW_HYPERCALL, UDFVM_HYPERCALL_OPEN_UNLOGGED, 0, 0, 0, 0, 0, 0
+    };
     udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
     struct udfvm_reply reply;
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const uint64_t write[] = { RAW_WRITE, places[i], MARK },
-                       look[] = { RAW_FIND, places[i] & -4096ull, (places[i] & -4096ull) + 4096,
-                                  MARK };
-        check(call(vm, open_wide, 8, &reply) == UDFVM_OK &&
+    for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++) {
+        const uint64_t write[] = { RAW_WRITE, addresses[i], MARK },
+                       look[] = { RAW_FIND, addresses[i] & -4096ull,
+                                  (addresses[i] & -4096ull) + 4096, MARK };
+        check(call(vm, open_unlogged, 8, &reply) == UDFVM_OK &&
                   call(vm, write, 3, &reply) == UDFVM_OK && call(vm, look, 4, &reply) == UDFVM_OK &&
                   *(const uint64_t *)reply.data == 1,
               "the spy sees nothing", (long)i);
@@ -465,8 +323,8 @@ int main(int count, char **arguments)
         { "host functions", answers },
         { "host functions that fail", fails_to_answer },
         { "host functions that answer too much", answers_too_much },
-        { "a lent reply", lends_the_window },
-        { "a reply lent in scratch", lends_scratch },
+        { "a borrowed reply", borrows_the_window },
+        { "a reply borrowed in scratch", borrows_scratch },
         { "a stream", streams },
     };
     if (count < 2 || !build(arguments[1]))

@@ -1,0 +1,182 @@
+/* Pools under every operation at once, also where the process forks meanwhile. Usage:
+ * test_pool_operations raw_guest.bin [rounds [--no-fork]]. Prints what holds and what failed. */
+#include <pthread.h>
+#include <string.h>
+#include <sys/wait.h>
+#include "pool_users.h"
+
+#define OPERATIONS 60u
+#define FORKS      20
+
+static unsigned rounds = 6;
+
+struct user {
+    pthread_t thread;
+    struct rig *rig;
+    unsigned seed, shuts_at;
+};
+
+static void call(struct rig *rig, uint64_t capacity)
+{
+    uint64_t output[8], request[] = { RAW_ECHO, 3, 7 };
+    struct udfvm_pool_reply reply = { .output = output, .capacity = capacity };
+    struct udfvm_error error;
+    const int code = udfvm_pool_call(rig->pool, image, 60 * SECOND, UDFVM_REQUEST_ROW, request,
+                                     sizeof request, NULL, &reply, &error);
+    check(code == UDFVM_OK || code == UDFVM_E_CLOSED, "a call of a pool", code);
+    check((reply.kept != NULL) == (code == UDFVM_OK && capacity < sizeof request),
+          "a reply was kept, or not", code);
+    if (code == UDFVM_OK)
+        check(memcmp(reply.kept ? reply.data : output, request, sizeof request) == 0,
+              "a reply is another", 0);
+    if (reply.kept)
+        udfvm_pool_give(rig->pool, reply.kept);
+}
+
+static void look(struct rig *rig)
+{
+    struct udfvm_pool_statistics statistics;
+    udfvm_pool_statistics(rig->pool, &statistics);
+    check(statistics.limit == rig->limit && statistics.live <= rig->limit,
+          "more VMs than the limit", statistics.live);
+    check(statistics.idle <= statistics.live, "more are idle than there are", statistics.idle);
+}
+
+static void shut(struct rig *rig)
+{
+    udfvm_pool_shut(rig->pool);
+    atomic_store(&rig->shut, true);
+}
+
+static void operate(struct user *user)
+{
+    struct rig *rig = user->rig;
+    for (unsigned i = 0; i < OPERATIONS; i++) {
+        if (i == user->shuts_at)
+            shut(rig);
+        switch (rand_r(&user->seed) % 9) {
+        case 0:
+            take_and_give(rig, 0);
+            break;
+        case 1:
+            take_and_give(rig, 60 * SECOND);
+            break;
+        case 2:
+            call(rig, 64);
+            break;
+        case 3:
+            call(rig, 8);
+            break;
+        case 4:
+            udfvm_pool_trim(rig->pool, (unsigned)rand_r(&user->seed) % 3);
+            break;
+        case 5:
+            udfvm_pool_trim_old(rig->pool, 1, (uint64_t)rand_r(&user->seed) % 1000000);
+            break;
+        case 6:
+            udfvm_pool_set_idle(rig->pool, (unsigned)rand_r(&user->seed) % 4);
+            break;
+        case 7:
+            look(rig);
+            break;
+        case 8:
+            udfvm_pool_close(udfvm_pool_retain(rig->pool));
+            break;
+        }
+    }
+}
+
+static void *use_pool(void *argument)
+{
+    struct user *user = argument;
+    operate(user);
+    udfvm_pool_close(user->rig->pool); /* each user has a reference: the last frees it */
+    return NULL;
+}
+
+static void test_every_operation_at_once(void)
+{
+    for (unsigned round = 0; round < rounds; round++) {
+        struct rig rig = { .limit = 1 + round % 4 };
+        struct user users[THREADS];
+        rig.pool = udfvm_pool_create(image, rig.limit, NULL, NULL);
+        for (unsigned i = 0; i < THREADS; i++) {
+            users[i] = (struct user){ .rig = &rig,
+                                      .seed = round * 100 + i,
+                                      .shuts_at = round % 2 && i == 5 ? OPERATIONS / 2
+                                                                      : UINT32_MAX };
+            if (i)
+                udfvm_pool_retain(rig.pool);
+        }
+        for (unsigned i = 0; i < THREADS; i++)
+            pthread_create(&users[i].thread, NULL, use_pool, &users[i]);
+        for (unsigned i = 0; i < THREADS; i++)
+            pthread_join(users[i].thread, NULL);
+        check(atomic_load(&rig.answered) > 0, "no VM was ever used", round);
+    }
+}
+
+/* A child finds the lists of its parent's pools whole, whatever the parent's threads were about to
+ * change, and its own pools usable. */
+static void be_child_of_users(const struct rig *rig)
+{
+    struct rig own = { .pool = udfvm_pool_create(image, 1, NULL, NULL), .limit = 1 };
+    atomic_store(&failures, 0);
+    check_refused(rig->pool, 0, UDFVM_E_FORKED, "a child took a VM");
+    udfvm_pool_trim(rig->pool, 0);
+    udfvm_pool_close(rig->pool); /* the only reference: it is freed, unless VMs are taken */
+    take_and_give(&own, 0);
+    check(atomic_load(&own.answered) == 1, "a child's own pool", 0);
+    udfvm_pool_close(own.pool);
+    fflush(stdout);
+    _exit(atomic_load(&failures) != 0);
+}
+
+static atomic_bool forked_enough;
+
+static void *use_until_forked(void *user)
+{
+    while (!atomic_load(&forked_enough))
+        operate(user);
+    return NULL;
+}
+
+static void test_forks_meanwhile(void)
+{
+    struct rig rig = { .limit = 4 };
+    struct user users[THREADS];
+    rig.pool = udfvm_pool_create(image, rig.limit, NULL, NULL);
+    for (unsigned i = 0; i < THREADS; i++) {
+        users[i] = (struct user){ .rig = &rig, .seed = 1000 + i, .shuts_at = UINT32_MAX };
+        pthread_create(&users[i].thread, NULL, use_until_forked, &users[i]);
+    }
+    for (unsigned i = 0; i < FORKS; i++) {
+        int status;
+        fflush(stdout);
+        const pid_t child = fork();
+        if (child == 0) {
+            alarm(60); /* where a lock is held for ever */
+            be_child_of_users(&rig);
+        }
+        waitpid(child, &status, 0);
+        check(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+              "a child that was forked meanwhile failed", status);
+    }
+    atomic_store(&forked_enough, true);
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(users[i].thread, NULL);
+    udfvm_pool_close(rig.pool);
+}
+
+int main(int count, char **arguments)
+{
+    static const struct test tests[] = {
+        { "every operation", test_every_operation_at_once },
+        { "forks meanwhile", test_forks_meanwhile },
+    };
+    if (count < 2)
+        return 2;
+    rounds = count > 2 ? (unsigned)atoi(arguments[2]) : rounds;
+    return run_with_image(arguments[1], tests, sizeof tests / sizeof *tests,
+                          count > 3 ? test_forks_meanwhile : NULL);
+}
