@@ -346,7 +346,7 @@ struct udfvm_call {
      * is entered again for the next request. */
     uint64_t stream_reply; /* UDFVM_STREAM_REPLY; 0: not a streaming call */
     uint64_t stream_spin;
-    uint64_t stream_request; /* number of the request at hand; the host stores it last */
+    uint64_t stream_request; /* number of the current request; the host stores it last */
     uint8_t random[16];      /* what AT_RANDOM points to */
     uint32_t process_id;     /* of the program: another in every call, as after a fork */
     uint32_t reserved;

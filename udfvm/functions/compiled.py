@@ -47,7 +47,7 @@ class CompiledProgram(Program):
         """
         self.code = code
         self.symbol = symbol
-        self.settings = b""  # what the runtime is told beside
+        self.settings = b""  # more for the runtime than the code
         self._signature = signature
         self._checked = checked
 
