@@ -37,11 +37,11 @@ TEXTS = st.one_of(st.binary(max_size=2000), st.text(st.characters(), max_size=10
 
 
 @given(TEXTS, st.integers(0, 900), st.sampled_from(["", "\n\t", "\r\n"]))
-def test_any_bytes_become_bounded_text(data: bytes | str, most: int, keep: str) -> None:
-    text = visible(data, most, keep)
-    assert len(text.encode()) <= most
+def test_any_bytes_become_bounded_text(data: bytes | str, limit: int, keep: str) -> None:
+    text = visible(data, limit, keep)
+    assert len(text.encode()) <= limit
     assert is_shown(text, keep + "\n")
-    assert visible(text, most, keep) == text or "\n" not in keep
+    assert visible(text, limit, keep) == text or "\n" not in keep
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"])))
@@ -157,8 +157,8 @@ def fails_oddly(kind: int) -> int:
     raise (Odd, Closed)[kind]
 
 
-@pytest.mark.parametrize(("kind", "said"), [(0, r"Odd: odd\\x1b"), (1, "Closed")])
-def test_exceptions_of_odd_classes_are_told(kind: int, said: str) -> None:
-    with pytest.raises(udfvm.UDFError, match=said) as caught:
+@pytest.mark.parametrize(("kind", "message"), [(0, r"Odd: odd\\x1b"), (1, "Closed")])
+def test_exceptions_of_odd_classes_are_told(kind: int, message: str) -> None:
+    with pytest.raises(udfvm.UDFError, match=message) as caught:
         fails_oddly(kind)
     assert is_shown(str(caught.value)) and "test_guest_text.py" in caught.value.guest_traceback

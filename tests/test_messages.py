@@ -148,10 +148,10 @@ def test_an_unknown_name_tells_which_there_are_and_which_was_meant(
             f"* FROM vm_map('{asked}', 'SELECT 1.0')",
             f"vm_attach('{asked}')",
         ):
-            said = shell(cache, f"SELECT {call}")
-            assert sealed in said and (
-                f": did you mean '{meant}'?" in said if meant else "did you mean" not in said
-            ), (call, said)
+            output = shell(cache, f"SELECT {call}")
+            assert sealed in output and (
+                f": did you mean '{meant}'?" in output if meant else "did you mean" not in output
+            ), (call, output)
     # What was used is registered; what SQL stored is beside it.
     database = str(tmp_path / "stored.db")
     connection = apsw.Connection(database)
@@ -178,12 +178,12 @@ def test_an_unknown_name_tells_which_there_are_and_which_was_meant(
         match=r"vm_agg: no UDF named 'tax_' is registered on this connection \(there is none\)",
     ):
         connection.execute("SELECT vm_agg('tax_', 1.0)")
-    said = shell(
+    output = shell(
         cache, "SELECT vm_udf('score', 1.0)", "SELECT vm_udf('tota', 1.0)", database=database
     )
     assert (
         "(registered: score; stored: tax, total; sealed: other, shop_price): did you mean 'total'?"
-        in said
+        in output
     )
     columns = "language, signature, options, source, version, created"
     connection.execute(

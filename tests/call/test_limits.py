@@ -161,7 +161,7 @@ def test_limits_that_make_no_sense(options: dict[str, object], expected: str) ->
 
 
 SCRIPT = """
-    import os, signal, threading, udfvm
+    import os, signal, threading, time, udfvm
 
     @udfvm.udf(timeout=60)
     def waits(seconds: float) -> int:
@@ -173,8 +173,14 @@ SCRIPT = """
 
     waits(0)
 
-    def soon(number):
-        threading.Timer(0.3, lambda: os.kill(os.getpid(), number)).start()
+    def when_busy(number):
+        def send():
+            begin = time.process_time()
+            while time.process_time() - begin < 0.05:
+                time.sleep(0.005)
+            os.kill(os.getpid(), number)
+
+        threading.Thread(target=send).start()
 """
 
 
@@ -189,7 +195,7 @@ def script(body: str) -> list[str]:
 
 def test_control_c_interrupts_a_call() -> None:
     body = """
-    soon(signal.SIGINT)
+    when_busy(signal.SIGINT)
     try:
         waits(40)
     except KeyboardInterrupt:
@@ -224,7 +230,7 @@ def test_a_signal_that_is_handled_does_not_end_a_call() -> None:
     body = """
     seen = []
     signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
-    soon(signal.SIGUSR1)
+    when_busy(signal.SIGUSR1)
     print(waits(1.0), seen)
     """
     assert script(body) == ["1", "[1]"]
@@ -235,7 +241,7 @@ def test_what_a_signal_handler_raises_ends_the_call() -> None:
     def handler(*_):
         raise LookupError("from the handler")
     signal.signal(signal.SIGUSR1, handler)
-    soon(signal.SIGUSR1)
+    when_busy(signal.SIGUSR1)
     try:
         waits(40)
     except LookupError as error:

@@ -83,15 +83,11 @@ def test_calls_of_threads_run_at_once(pool: udfvm.Pool) -> None:
 def test_calls_wait_for_a_vm_and_then_give_up(pool: udfvm.Pool) -> None:
     wait = waits(pool)
     wait(0.0)
-    threads = [threading.Thread(target=wait, args=(1.5,)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    while pool.statistics() != (2, 2, 0):
-        time.sleep(0.001)
-    with pytest.raises(udfvm.BusyError, match=r"all 2 VMs of the pool are busy; .*Pool\(size="):
-        wait(0.0)
-    for thread in threads:
-        thread.join()
+    core, image = pool.core(wait.image.base), wait.image
+    with core.vm(image), core.vm(image):
+        assert pool.statistics() == (2, 2, 0)
+        with pytest.raises(udfvm.BusyError, match=r"all 2 VMs of the pool are busy; .*Pool\(size="):
+            wait(0.0)
     assert wait(0.0) > 0
 
 
@@ -211,6 +207,11 @@ def test_a_pool_that_keeps_none_idle() -> None:
         assert pool.statistics() == (2, 0, 0)
 
 
+def _is_in_a_call(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code.co_filename.startswith(udfvm.__path__[0])
+
+
 def test_closing_ends_the_wait_for_a_vm() -> None:
     pool = udfvm.Pool(size=1, wait=600.0)
     outcomes: list[object] = []
@@ -233,7 +234,8 @@ def test_closing_ends_the_wait_for_a_vm() -> None:
         threads = [threading.Thread(target=call) for _ in range(8)]
         for thread in threads:
             thread.start()
-        time.sleep(0.1)
+        while not all(_is_in_a_call(thread) for thread in threads):
+            time.sleep(0.001)
         pool.close()
         for thread in threads:
             thread.join()

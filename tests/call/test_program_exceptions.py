@@ -7,7 +7,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -15,6 +14,7 @@ from types import FrameType
 import apsw
 import numpy as np
 import pytest
+from busy_processes import when_busy
 
 import udfvm
 import udfvm.sqlite
@@ -134,7 +134,7 @@ def test_what_a_signal_handler_raises_passes(way: str, kind: type[BaseException]
 @pytest.mark.parametrize("way", WAYS)
 def test_control_c_passes(way: str) -> None:
     call = WAYS[way]()
-    threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    when_busy(lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         call()
     assert endless(0) == 1

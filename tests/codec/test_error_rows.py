@@ -97,7 +97,7 @@ def test_rows_of_arrays_are_those_of_the_whole(odd: ScalarFunction, argument: ob
 
 def test_rows_of_pieces_are_those_of_the_whole(odd: ScalarFunction) -> None:
     text = "x" * (1 << 20)
-    values = pa.array([*range(150), -1], pa.int64())  # more than a window has room for
+    values = pa.array([*range(150), -1], pa.int64())  # more than fits in a window
     with pytest.raises(udfvm.UDFError) as raised:
         odd(values, pa.array([text] * 151))
     assert raised.value.row == 150

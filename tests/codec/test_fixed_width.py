@@ -237,7 +237,7 @@ def test_requests_are_streams() -> None:
 
 
 def _plain_reply(values: np.ndarray) -> bytes:
-    """A reply laid out as guests lay it out: room for a bitmap, then the data."""
+    """A reply laid out as guests lay it out: the capacity of a bitmap, then the data."""
     numbers = _codec(["double"], "double").number_codec()
     assert numbers is not None
     layout = numbers.layout(len(values))

@@ -75,7 +75,8 @@ def test_randomness_is_new_in_every_call(version: int) -> None:
 
 def test_wasi_of_components() -> None:
     text = WASI.replace("VERSION", "0")
-    assert abs(udfvm.from_wasm(text, "seconds")() - time.time()) < 5
+    seconds, before = udfvm.from_wasm(text, "seconds"), time.time()
+    assert before - 1 <= seconds() <= time.time() + 1  # it counts whole seconds
     assert udfvm.from_wasm(text, "arguments", args=["program", "ä"])() == ["program", "ä"]
 
 

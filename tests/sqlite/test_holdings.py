@@ -73,14 +73,14 @@ def test_dropped_functions_hold_nothing(connection: apsw.Connection) -> None:
 
 
 def test_functions_used_last_stay_loaded(connection: apsw.Connection) -> None:
-    before, most = layers(), 0
+    before, largest = layers(), 0
     for i in range(90):
         create(connection, f"f{i}", i)
         assert call(connection, f"f{i}") == i
         assert call(connection, "f0") == 0  # the one that is used stays
-        most = max(most, layers())
+        largest = max(largest, layers())
     # Those kept, those that idle VMs stand at, the one being made.
-    assert most - before <= 64 + 8 + 1
+    assert largest - before <= 64 + 8 + 1
     assert call(connection, "f1") == 1  # loaded again
 
 

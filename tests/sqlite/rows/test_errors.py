@@ -7,11 +7,10 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
-import time
 
 import apsw
 import pytest
+from busy_processes import await_busy, when_busy
 from row_functions import NUMBERS, Query, error_of, reply
 
 
@@ -78,11 +77,10 @@ def test_sqlite_interrupt(shared: apsw.Connection, query: Query) -> None:
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(same_int(i))"
         " FROM n"
     )
-    timer = threading.Timer(0.3, shared.interrupt)
-    timer.start()
+    interrupter = when_busy(shared.interrupt)
     with pytest.raises(apsw.InterruptError):
         query(endless_rows)
-    timer.join()
+    interrupter.join()
     assert query("SELECT same_int(1)") == [(1,)]
 
 
@@ -102,6 +100,7 @@ def test_control_c_interrupts_a_running_call() -> None:
         connection = apsw.Connection(":memory:")
         udfvm.sqlite.register(connection, forever, same)
         connection.execute("SELECT same(1)").fetchall()
+        forever.prepare()
         print("ready", flush=True)
         try:
             connection.execute("SELECT forever(1)").fetchall()
@@ -113,7 +112,7 @@ def test_control_c_interrupts_a_running_call() -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        time.sleep(0.5)
+        await_busy(process.pid)
         os.kill(process.pid, signal.SIGINT)
         assert process.stdout.readline() == "interrupted [(2,)]\n"
     assert process.returncode == 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 from pathlib import Path
 
+from busy_processes import await_busy
 from shell_functions import Shell
 
 import udfvm.sqlite
@@ -193,7 +193,7 @@ def test_control_c_interrupts_a_call(sealed: Path) -> None:
         shell.stdin.flush()
         while "begun" not in shell.stdout.readline():
             pass
-        time.sleep(0.7)
+        await_busy(shell.pid)
         shell.send_signal(signal.SIGINT)
         rest, _ = shell.communicate(timeout=60)
     assert "interrupted" in rest and "still here" in rest
