@@ -239,7 +239,7 @@ def test_pages_that_calls_stopped_writing(
 
 
 def test_each_function_with_an_error_is_called_without_one() -> None:
-    """``error`` may be NULL everywhere: test_null_errors.c and test_windows.c call all that have one so."""
+    """``error`` may be NULL everywhere; test_null_errors.c and test_windows.c try each function."""
     api = re.sub(
         r"/\*.*?\*/", "", (ROOT / "udfvm" / "vmm" / "core" / "api.h").read_text(), flags=re.DOTALL
     )
