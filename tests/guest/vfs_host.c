@@ -67,17 +67,18 @@ static void reading(const char *path)
     free(parts);
 }
 
-static void refusing(const char *path)
+static void refused_changes(const char *path)
 {
-    struct stat status;
-    if (on_linux)
-        return;
     CHECK(fails_with(open(path, O_WRONLY), EROFS) &&
           fails_with(open(path, O_RDWR | O_CREAT, 0600), EROFS));
     CHECK(fails_with(open(path, O_RDONLY | O_CREAT | O_EXCL, 0600), EEXIST) &&
           fails_with(open(path, O_RDONLY | O_TRUNC), EROFS));
     CHECK(fails_with(unlink(path), EROFS) && fails_with(chmod(path, 0600), EROFS) &&
           fails_with(truncate(path, 0), EROFS));
+}
+
+static void refused_names(const char *path)
+{
     CHECK(fails_with(rename(path, "/tmp/moved"), EXDEV) &&
           fails_with(rename(path, "/usr/moved"), EROFS) &&
           fails_with(link(path, "/tmp/linked"), EXDEV));
@@ -85,6 +86,11 @@ static void refusing(const char *path)
           fails_with(mkdir("/tmp", 0755), EEXIST));
     CHECK(fails_with(mkdir("/usr/nothing/made", 0755), ENOENT) &&
           fails_with(rmdir("/tmp"), EBUSY) && fails_with(rmdir("/"), EBUSY));
+}
+
+static void refused_opens(const char *path)
+{
+    struct stat status;
     CHECK(fails_with(open("/made", O_RDWR | O_CREAT, 0600), EROFS) &&
           fails_with(open("/var/made", O_RDWR | O_CREAT, 0600), EROFS));
     CHECK(fails_with(open("/usr", O_RDWR), EISDIR) &&
@@ -94,6 +100,15 @@ static void refusing(const char *path)
           fails_with(stat("/usr/nothing/below", &status), ENOENT));
     CHECK(fails_with(stat("/usr/nothing", &status), ENOENT) &&
           fails_with(lstat("/usr/nothing/other", &status), ENOENT));
+}
+
+static void refusing(const char *path)
+{
+    if (on_linux)
+        return;
+    refused_changes(path);
+    refused_names(path);
+    refused_opens(path);
 }
 
 static bool lists(const char *path, const char *name, int type)
@@ -111,7 +126,6 @@ static bool lists(const char *path, const char *name, int type)
 static void listing(void)
 {
     struct stat status;
-    char program[4096] = "";
     CHECK(lists("/", "tmp", DT_DIR) && lists("/", "proc", DT_DIR) && lists("/dev", "null", DT_CHR));
     CHECK(lists("/dev", "shm", DT_DIR) && lists("/proc", "self", on_linux ? DT_LNK : DT_DIR) &&
           lists("/proc/self", "fd", DT_DIR));
@@ -122,6 +136,13 @@ static void listing(void)
     close(open("/tmp/vfs-listed", O_WRONLY | O_CREAT, 0600));
     CHECK(lists("/tmp", "vfs-listed", DT_REG) && unlink("/tmp/vfs-listed") == 0 &&
           !lists("/tmp", "vfs-listed", DT_REG));
+}
+
+/* Its directory lists it, also by a way around. */
+static void program_in_its_directory(void)
+{
+    struct stat status;
+    char program[4096] = "";
     CHECK(readlink("/proc/self/exe", program, sizeof program - 1) > 0 &&
           access(program, X_OK) == 0);
     char *directory = program, *name = strrchr(program, '/');
@@ -158,10 +179,9 @@ static void devices(void)
     CHECK(readlink("/dev/fd", (char *)bytes, sizeof bytes) == 13);
 }
 
-static void generated(void)
+static void generated_texts(void)
 {
-    char path[64], target[4096] = "", here[4096];
-    struct stat status, other;
+    char path[64];
     CHECK(text_has("/proc/self/maps", "[stack]") && text_has("/proc/self/maps", "vfs_host") &&
           text_has("/proc/meminfo", "MemTotal:"));
     CHECK(text_has("/proc/self/status", "VmRSS:") &&
@@ -176,6 +196,12 @@ static void generated(void)
           text_has("/proc/sys/kernel/ostype", "Linux"));
     snprintf(path, sizeof path, "/proc/%d/stat", getpid());
     CHECK(text_has(path, "("));
+}
+
+static void generated_tree(void)
+{
+    char target[4096] = "", here[4096];
+    struct stat status;
     CHECK(stat("/proc/self/status", &status) == 0 && S_ISREG(status.st_mode) &&
           stat("/proc/self", &status) == 0 && S_ISDIR(status.st_mode));
     CHECK(lstat("/proc/self/exe", &status) == 0 && S_ISLNK(status.st_mode) &&
@@ -185,9 +211,15 @@ static void generated(void)
     CHECK(chdir("/var/tmp") == 0 && readlink("/proc/self/cwd", target, sizeof target - 1) == 8 &&
           strcmp(target, "/var/tmp") == 0);
     CHECK(getcwd(here, sizeof here) && strcmp(here, "/var/tmp") == 0);
+}
+
+/* In /var/tmp. */
+static void descriptors_by_path(void)
+{
+    char path[64], target[4096] = "";
+    struct stat status, other;
     int fd = open("vfs-open", O_RDWR | O_CREAT, 0600), ends[2];
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    memset(target, 0, sizeof target);
     CHECK(readlink(path, target, sizeof target - 1) > 0 &&
           strcmp(target, "/var/tmp/vfs-open") == 0);
     CHECK(stat(path, &status) == 0 && fstat(fd, &other) == 0 && status.st_ino == other.st_ino);
@@ -202,6 +234,13 @@ static void generated(void)
     close(ends[0]);
     close(ends[1]);
     CHECK(chdir("/") == 0);
+}
+
+static void generated(void)
+{
+    generated_texts();
+    generated_tree();
+    descriptors_by_path();
 }
 
 /* A host directory's files, all opened at once, are all read. */
@@ -233,6 +272,7 @@ int main(int argc, char **argv)
     reading(argv[0]);
     refusing(library);
     listing();
+    program_in_its_directory();
     devices();
     generated();
     many_open();
