@@ -24,7 +24,7 @@ BELOW = {
     "native": {"arrow", "shared", "shared/compiled"},
     "wasm": {"arrow", "shared", "shared/compiled"},
 }
-PUBLIC = {"udfvm_abi.h", "elf_format.h"}  # of guest/include
+PUBLIC = {"udfvm_abi.h", "elf_format.h", "initial_stack.h", "utf8.h"}  # of guest/include
 
 
 def sources(root: Path) -> list[Path]:

@@ -248,10 +248,10 @@ class HostFS:
             entries = []
             with os.scandir(handle) as iterator:
                 for entry in iterator:
-                    kind = _kind(entry)
+                    entry_type = _entry_type(entry)
                     name = os.fsencode(entry.name)
-                    if kind is not None and len(name) <= 255:
-                        entries.append((name, entry.inode(), kind))
+                    if entry_type is not None and len(name) <= 255:
+                        entries.append((name, entry.inode(), entry_type))
             return sorted(entries)
         finally:
             os.close(handle)
@@ -282,7 +282,7 @@ class HostFS:
         self.end()
 
 
-def _kind(entry: os.DirEntry[str]) -> int | None:
+def _entry_type(entry: os.DirEntry[str]) -> int | None:
     if entry.is_symlink():
         return _TYPES[stat.S_IFLNK]
     if entry.is_dir(follow_symlinks=False):

@@ -76,7 +76,7 @@ def _columns(declaration: Declaration) -> list[dict[str, object]]:
 
 def _common_metadata(declaration: Declaration, pickled: PickledFunction) -> dict[str, object]:
     return {
-        "kind": declaration.form,
+        "form": declaration.form,
         "name": declaration.name,
         "vectorized": declaration.vectorized,
         "parameters": [

@@ -35,9 +35,9 @@ def write_sealed_file(path: Path, note: Mapping[str, object], *, replace: bool) 
         _check(path, replace)
         with _new_file(path, replace) as target:
             end, offsets = HEAD, {}
-            for kind in ("base", "layer"):
-                length = _append(target, end, cache_directory() / str(note[kind]))
-                offsets[kind] = f"{end} {length}"
+            for part in ("base", "layer"):
+                length = _append(target, end, cache_directory() / str(note[part]))
+                offsets[part] = f"{end} {length}"
                 end += length + -length % _PAGE
             os.ftruncate(target, end)
             lines = {**note, **offsets, "processor": vmm.sha256(processor().encode()).hex()}
@@ -56,15 +56,20 @@ def _check(path: Path, replace: bool) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISREG(mode):
-        kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
-        raise Error(f"{path} is {kind}, which is never replaced: pass another --output")
+        found = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
+        raise Error(f"{path} is {found}, which is never replaced: pass another --output")
     if not replace:
         raise Error(f"{path} exists already: pass --replace, or another --output")
 
 
 @contextlib.contextmanager
 def _new_file(path: Path, replace: bool) -> Iterator[int]:
-    """Yields a descriptor of a new file, which becomes ``path`` at the end."""
+    """Yields a descriptor of a new file, which becomes ``path`` at the end.
+
+    It is not written like a file of the cache (``images.cache_files.write_file``). It lies in a
+    folder that is not swept, so it needs no lock; others may read it; and without ``replace`` it
+    must not replace a file that appeared meanwhile.
+    """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         yield descriptor

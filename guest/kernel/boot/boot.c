@@ -13,7 +13,7 @@
 
 #define MAX_STRINGS 4096u /* arguments and environment variables */
 
-static struct program program;
+static struct program_start program;
 
 noreturn void kernel_boot(void); /* entry.S */
 
@@ -48,14 +48,14 @@ static void read_request(void)
         pointers[i + (i >= boot->argc)] = at; /* a NULL ends the arguments */
         at += strlen(at) + 1;
     }
-    program = (struct program){ .path = pointers[0],
-                                .argc = (int)boot->argc,
-                                .argv = pointers,
-                                .envc = (int)boot->envc,
-                                .envp = pointers + boot->argc + 1 };
+    program = (struct program_start){ .path = pointers[0],
+                                      .argc = (int)boot->argc,
+                                      .argv = pointers,
+                                      .envc = (int)boot->envc,
+                                      .envp = pointers + boot->argc + 1 };
 }
 
-static void load(const char *path, uint64_t lowest, struct elf_image *image)
+static void load(const char *path, uint64_t lowest, struct loaded_elf *image)
 {
     const char *error = elf_load(path, lowest, image);
     if (error)
@@ -64,9 +64,9 @@ static void load(const char *path, uint64_t lowest, struct elf_image *image)
 
 static void start_program(uint64_t lowest)
 {
-    struct elf_image image, interpreter = { .bias = 0 };
+    struct loaded_elf image, interpreter = { .bias = 0 };
     load(program.path, maximum(program_start, minimum(lowest, program_end)), &image);
-    heap_set(page_up(image.end));
+    heap_set(image.end);
     if (image.interpreter[0])
         load(image.interpreter, ELF_ANYWHERE, &interpreter);
     const uint64_t stack = build_stack(program_end, &program, &image, &interpreter);

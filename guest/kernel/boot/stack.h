@@ -6,7 +6,7 @@
 #include "vfs/vfs.h"
 
 /* Writes the stack below `top`. Returns the stack pointer; 0 if the strings are too long. */
-uint64_t build_stack(uint64_t top, const struct program *program, const struct elf_image *image,
-                     const struct elf_image *interpreter);
+uint64_t build_stack(uint64_t top, const struct program_start *program,
+                     const struct loaded_elf *image, const struct loaded_elf *interpreter);
 
 #endif

@@ -132,13 +132,13 @@ static const char *parse_directive(const char *at, struct directive *directive)
     return *at ? at + 1 : at;
 }
 
-struct arguments { /* a va_list is an array, which cannot be passed on by its address */
+struct format_arguments { /* a va_list is an array, which cannot be passed on by its address */
     va_list list;
 };
 
 /* Takes the directive's argument from the list. */
 static void put_argument(struct output *out, const struct directive *directive,
-                         struct arguments *arguments)
+                         struct format_arguments *arguments)
 {
     uint64_t value;
     int64_t number;
@@ -171,7 +171,7 @@ size_t format_list(char *buffer, size_t size, const char *pattern, va_list list)
 {
     struct output out = { buffer, size, 0 };
     struct directive directive;
-    struct arguments arguments;
+    struct format_arguments arguments;
     va_copy(arguments.list, list);
     while (*pattern) {
         if (*pattern != '%') {

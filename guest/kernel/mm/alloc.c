@@ -10,13 +10,13 @@
 #define MIN_BLOCK   32u
 #define CHUNK_PAGES 4u
 
-struct block {
-    uint64_t class;     /* CLASSES and above: class - CLASSES pages */
-    struct block *next; /* while free */
+struct heap_block {
+    uint64_t class;          /* CLASSES and above: class - CLASSES pages */
+    struct heap_block *next; /* while free */
 };
-_Static_assert(sizeof(struct block) == 16, "keeps what follows aligned");
+_Static_assert(sizeof(struct heap_block) == 16, "keeps what follows aligned");
 
-static HOT_DATA struct block *free_blocks[CLASSES];
+static HOT_DATA struct heap_block *free_blocks[CLASSES];
 
 /* ---- Pages ---- */
 
@@ -68,7 +68,7 @@ static bool refill(unsigned class)
     if (!chunk)
         return false;
     for (size_t at = 0; at < CHUNK_PAGES * PAGE_SIZE; at += class_size(class)) {
-        struct block *block = (struct block *)(chunk + at);
+        struct heap_block *block = (struct heap_block *)(chunk + at);
         block->next = free_blocks[class];
         free_blocks[class] = block;
     }
@@ -78,7 +78,7 @@ static bool refill(unsigned class)
 static void *alloc_pages(size_t bytes)
 {
     const size_t pages = page_up(bytes) / PAGE_SIZE;
-    struct block *block = page_alloc(pages);
+    struct heap_block *block = page_alloc(pages);
     if (!block)
         return NULL;
     block->class = CLASSES + pages;
@@ -90,14 +90,14 @@ void *kernel_alloc(size_t bytes)
     unsigned class = 0;
     if (bytes > SIZE_MAX / 2)
         return NULL;
-    bytes += sizeof(struct block);
+    bytes += sizeof(struct heap_block);
     while (class < CLASSES && class_size(class) < bytes)
         class++;
     if (class == CLASSES)
         return alloc_pages(bytes);
     if (!free_blocks[class] && !refill(class))
         return NULL;
-    struct block *block = free_blocks[class];
+    struct heap_block *block = free_blocks[class];
     free_blocks[class] = block->next;
     block->class = class;
     memset(block + 1, 0, bytes - sizeof *block);
@@ -108,7 +108,7 @@ void kernel_free(void *p)
 {
     if (!p)
         return;
-    struct block *block = (struct block *)p - 1;
+    struct heap_block *block = (struct heap_block *)p - 1;
     if (block->class >= CLASSES) {
         page_free(block, block->class - CLASSES);
         return;

@@ -8,10 +8,11 @@
 #include <linux/fcntl.h>
 #include <linux/stat.h>
 
-#define DESCRIPTORS 1024
-#define MAX_PATH    4096u /* bytes, the NUL included */
-#define MAX_NAME    255u  /* bytes of one component of a path */
-#define MAX_LINKS   40u   /* symbolic links followed on the way to one file */
+#define DESCRIPTORS    1024
+#define MAX_PATH       4096u /* bytes, the NUL included */
+#define MAX_NAME       255u  /* bytes of one component of a path */
+#define MAX_IO_VECTORS 1024u
+#define MAX_LINKS      40u /* symbolic links followed on the way to one file */
 
 enum entry_type {
     TYPE_FIFO = 1,
@@ -34,6 +35,10 @@ enum devices {
     DEVICE_PROCESS,
     DEVICE_STREAMS
 }; /* st_dev of what is not the host's */
+
+struct io_vector { /* struct iovec of a program */
+    uint64_t base, length;
+};
 
 struct timestamp {
     int64_t seconds;
@@ -96,7 +101,7 @@ struct file {
 };
 
 /* vfs.c */
-extern const struct program *vfs_program;
+extern const struct program_start *vfs_program;
 uint64_t file_size(struct file *file);
 
 /* attributes.c */

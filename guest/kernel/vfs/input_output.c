@@ -2,17 +2,12 @@
 #include "mm/user.h"
 #include "vfs/file.h"
 
-#define MAX_VECTORS    1024u
 #define MAX_TRANSFER   0x7ffff000ull /* bytes of one read or write, as in Linux */
 #define CURRENT_OFFSET UINT64_MAX
 #define HIGH_PRIORITY  1u /* RWF_HIPRI, a hint like RWF_DSYNC and RWF_SYNC */
 #define HINTS          (HIGH_PRIORITY | 2u | 4u)
 
 enum { SEEK_START, SEEK_CURRENT, SEEK_SIZE, SEEK_TO_DATA, SEEK_TO_HOLE };
-
-struct vector {
-    uint64_t base, length;
-};
 
 static int64_t check(const struct file *file, bool write)
 {
@@ -75,7 +70,7 @@ static int64_t transfer_one(uint64_t fd, bool write, uint64_t offset, uint64_t b
 /* Vector by vector. A stream that has run dry ends it: what has been read is not held back to wait
  * for more. */
 static int64_t transfer_vectors(struct file *file, bool write, uint64_t offset,
-                                const struct vector *vectors, uint64_t count)
+                                const struct io_vector *vectors, uint64_t count)
 {
     int64_t total = 0;
     for (uint64_t i = 0; i < count; i++) {
@@ -102,12 +97,12 @@ static int64_t transfer_many(uint64_t fd, bool write, uint64_t offset, uint64_t 
     if (!file)
         return -EBADF;
     int64_t result = check(file, write);
-    if (result == 0 && count > MAX_VECTORS)
+    if (result == 0 && count > MAX_IO_VECTORS)
         result = -EINVAL;
-    if (result == 0 && count && !user_range_ok(vectors, count * sizeof(struct vector)))
+    if (result == 0 && count && !user_range_ok(vectors, count * sizeof(struct io_vector)))
         result = -EFAULT;
     if (result == 0)
-        result = transfer_vectors(file, write, offset, (const struct vector *)vectors, count);
+        result = transfer_vectors(file, write, offset, (const struct io_vector *)vectors, count);
     file_put(file);
     return result;
 }

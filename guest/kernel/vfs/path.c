@@ -84,7 +84,7 @@ static int64_t guest_link(const char *path, char *buffer, uint64_t size)
 
 /* A path on its way to being resolved: `path` is done, `at` is what is left; it lies in `rest` once
  * a link has been met. */
-struct walk {
+struct path_walk {
     char *path;
     size_t length;
     const char *at;
@@ -97,7 +97,7 @@ typedef int64_t readlink_function(const char *path, char *buffer, uint64_t size)
 
 /* If the path so far is a link, goes on with its target, and with `left` after that. 1: it was; 0:
  * no link. */
-static int64_t take_link(struct walk *walk, const char *left, readlink_function *read)
+static int64_t take_link(struct path_walk *walk, const char *left, readlink_function *read)
 {
     const size_t capacity = sizeof walk->rest - 1;
     const size_t length = strlen(left);
@@ -131,7 +131,7 @@ static int64_t take_link(struct walk *walk, const char *left, readlink_function 
 
 /* "..": what it means depends on whether the component before is a link of the host. `left` begins
  * with it. */
-static int64_t go_up(struct walk *walk, const char *left)
+static int64_t go_up(struct path_walk *walk, const char *left)
 {
     struct status status;
     walk->path[walk->length] = 0;
@@ -171,7 +171,7 @@ static bool is_kept(const char *end, unsigned how)
     return how & PATH_NAME ? is_last(end) : !*end && !(how & PATH_FOLLOW);
 }
 
-static bool append(struct walk *walk, const char *name, size_t length)
+static bool append(struct path_walk *walk, const char *name, size_t length)
 {
     if (length > MAX_NAME || walk->length + length + 2 > MAX_PATH)
         return false;
@@ -183,7 +183,7 @@ static bool append(struct walk *walk, const char *name, size_t length)
 }
 
 /* One component. */
-static int64_t step(struct walk *walk, unsigned how)
+static int64_t step(struct path_walk *walk, unsigned how)
 {
     const char *start = walk->at, *end = start;
     while (*end && *end != '/')
@@ -204,7 +204,7 @@ static int64_t step(struct walk *walk, unsigned how)
     return result == 1 ? 0 : result;
 }
 
-static int64_t walk_on(struct walk *walk, unsigned how)
+static int64_t walk_on(struct path_walk *walk, unsigned how)
 {
     for (;;) {
         while (*walk->at == '/')
@@ -223,7 +223,7 @@ static int64_t walk_on(struct walk *walk, unsigned how)
 
 /* A slash at the end asks for a directory: also a link of the host is followed to it. What is not
  * there at all, the caller finds. */
-static int64_t insist_on_directory(struct walk *walk, unsigned how)
+static int64_t insist_on_directory(struct path_walk *walk, unsigned how)
 {
     struct status status;
     while (path_status(walk->path, false, &status) == 0 && !status_is(&status, S_IFDIR)) {
@@ -240,7 +240,8 @@ static int64_t insist_on_directory(struct walk *walk, unsigned how)
 
 int64_t path_resolve(const char *base, const char *text, unsigned how, char path[MAX_PATH])
 {
-    struct walk walk; /* field by field: zeroing the buffer in it would cost more than the walk */
+    struct path_walk
+        walk; /* field by field: zeroing the buffer in it would cost more than the walk */
     walk.path = path;
     walk.length = 0;
     walk.at = text;

@@ -20,12 +20,8 @@ enum {
     OPTION_DOMAIN = 39
 };
 #define BUFFER_SIZE 65536
-#define MAX_VECTORS 1024u
 
-struct vector {
-    uint64_t base, length;
-};
-struct message {
+struct socket_message {
     uint64_t name;
     uint32_t name_length;
     uint64_t vectors, count, control, control_length;
@@ -73,7 +69,7 @@ static unsigned how_of(const struct file *file, uint64_t flags)
 }
 
 /* Part by part; waits for the first byte only, unless all was asked for. */
-static int64_t receive_vectors(struct file *file, const struct vector *vectors, uint64_t count,
+static int64_t receive_vectors(struct file *file, const struct io_vector *vectors, uint64_t count,
                                uint64_t flags)
 {
     int64_t total = 0;
@@ -94,7 +90,7 @@ static int64_t receive_vectors(struct file *file, const struct vector *vectors, 
     return total;
 }
 
-static int64_t send_vectors(struct file *file, const struct vector *vectors, uint64_t count,
+static int64_t send_vectors(struct file *file, const struct io_vector *vectors, uint64_t count,
                             uint64_t flags)
 {
     int64_t total = 0;
@@ -110,7 +106,7 @@ static int64_t send_vectors(struct file *file, const struct vector *vectors, uin
     return total;
 }
 
-static int64_t transfer(uint64_t fd, bool send, const struct vector *vectors, uint64_t count,
+static int64_t transfer(uint64_t fd, bool send, const struct io_vector *vectors, uint64_t count,
                         uint64_t flags)
 {
     int64_t error;
@@ -130,36 +126,36 @@ static int64_t transfer(uint64_t fd, bool send, const struct vector *vectors, ui
 
 SYSTEM_CALL(sendto)
 {
-    return e ? -EISCONN : transfer(a, true, &(struct vector){ b, c }, 1, d);
+    return e ? -EISCONN : transfer(a, true, &(struct io_vector){ b, c }, 1, d);
 }
 
 SYSTEM_CALL(recvfrom)
 {
     if (e && f && !user_range_ok(f, sizeof(int)))
         return -EFAULT;
-    int64_t result = transfer(a, false, &(struct vector){ b, c }, 1, d);
+    int64_t result = transfer(a, false, &(struct io_vector){ b, c }, 1, d);
     if (result >= 0 && e && f)
         *(int *)f = 0; /* the other end has no name */
     return result;
 }
 
 /* Of the message, what the program gives is copied; its vectors are used where they are. */
-static int64_t get_message(uint64_t address, struct message *message)
+static int64_t get_message(uint64_t address, struct socket_message *message)
 {
     if (!user_range_ok(address, sizeof *message))
         return -EFAULT;
     memcpy(message, (const void *)address, sizeof *message);
-    if (message->count > MAX_VECTORS)
+    if (message->count > MAX_IO_VECTORS)
         return -EMSGSIZE;
     return message->count &&
-                   !user_range_ok(message->vectors, message->count * sizeof(struct vector))
+                   !user_range_ok(message->vectors, message->count * sizeof(struct io_vector))
                ? -EFAULT
                : 0;
 }
 
 SYSTEM_CALL(sendmsg)
 {
-    struct message message;
+    struct socket_message message;
     int64_t error = get_message(b, &message);
     if (error)
         return error;
@@ -167,17 +163,17 @@ SYSTEM_CALL(sendmsg)
         return -EOPNOTSUPP; /* descriptors are not passed: there is one process */
     return message.name
                ? -EISCONN
-               : transfer(a, true, (const struct vector *)message.vectors, message.count, c);
+               : transfer(a, true, (const struct io_vector *)message.vectors, message.count, c);
 }
 
 SYSTEM_CALL(recvmsg)
 {
-    struct message message;
+    struct socket_message message;
     int64_t result = get_message(b, &message);
     if (result == 0)
-        result = transfer(a, false, (const struct vector *)message.vectors, message.count, c);
+        result = transfer(a, false, (const struct io_vector *)message.vectors, message.count, c);
     if (result >= 0) {
-        struct message *back = (struct message *)b;
+        struct socket_message *back = (struct socket_message *)b;
         back->name_length = 0;
         back->control_length = 0;
         back->flags = 0;

@@ -2,9 +2,9 @@
 #include "host/exit.h"
 #include "vfs/file.h"
 
-const struct program *vfs_program;
+const struct program_start *vfs_program;
 
-void vfs_init(const struct program *program)
+void vfs_init(const struct program_start *program)
 {
     vfs_program = program;
     mounts_init();

@@ -13,7 +13,7 @@
 struct file;
 
 /* The program that runs, for /proc and for the home directory. */
-struct program {
+struct program_start {
     const char *path;
     int argc;
     char **argv;
@@ -21,7 +21,7 @@ struct program {
     char **envp;
 };
 
-void vfs_init(const struct program *program);
+void vfs_init(const struct program_start *program);
 /* Opens by absolute path. NULL: *error is a negative errno. */
 struct file *vfs_open(const char *path, int flags, int mode, int64_t *error);
 struct file *file_get(int fd);    /* one more reference; NULL: EBADF */

@@ -29,13 +29,13 @@ struct c_function {
     const struct signature *signature;
 };
 
-struct registers {
+struct argument_registers {
     uint64_t integers[INTEGERS];
     double reals[REALS];
 };
 
 static void fill(const struct c_function *function, const struct column *columns, int64_t row,
-                 struct registers *registers)
+                 struct argument_registers *registers)
 {
     size_t integers = 0, reals = 0;
     for (size_t i = 0; i < function->signature->count; i++) {
@@ -59,7 +59,8 @@ static void fill(const struct c_function *function, const struct column *columns
     ((TYPE *)address)(i[0], i[1], i[2], i[3], i[4], i[5], r[0], r[1], r[2], r[3], r[4], r[5], \
                       r[6], r[7])
 
-static struct scalar call(void *address, const struct registers *registers, enum storage storage)
+static struct scalar call(void *address, const struct argument_registers *registers,
+                          enum storage storage)
 {
     const uint64_t *i = registers->integers;
     const double *r = registers->reals;
@@ -84,7 +85,7 @@ static void call_rows(void *argument)
 {
     const struct function_rows *batch = argument;
     struct block *block = batch->block;
-    struct registers registers = { 0 };
+    struct argument_registers registers = { 0 };
     for (int64_t row = 0; row < batch->rows; row++) {
         struct scalar scalar = { .integer = 0 };
         if (!batch->skips || block_is_valid(block, row)) {

@@ -5,18 +5,15 @@
 #include <elf.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/mman.h>
 
-#define MAX_SEGMENTS 64
+#include "elf_format.h"
 
 struct elf_image {
     int descriptor;
-    Elf64_Ehdr header;
-    Elf64_Phdr segments[MAX_SEGMENTS];
-    uint64_t low, high,
-        align;             /* of its loadable segments, as linked: bounds, whole pages; alignment */
-    uint64_t bias;         /* added to addresses as linked: 0 until it is mapped */
-    char interpreter[256]; /* empty: none */
-    bool executable;       /* a program, not a shared object */
+    struct elf_file file;
+    uint64_t bias;   /* added to addresses as linked: 0 until it is mapped */
+    bool executable; /* a program, not a shared object */
 };
 
 /* Opens and reads a file. false with a failure that begins with `what`. */
@@ -24,8 +21,6 @@ bool elf_image_open(struct elf_image *image, const char *path, const char *what)
 /* Maps its segments over [low + bias, high + bias), which is reserved for it. false with a failure.
  */
 bool elf_image_map(struct elf_image *image, uint64_t bias);
-/* Where its program headers are in memory; 0 where no segment holds them. */
-uint64_t elf_image_headers(const struct elf_image *image);
 void elf_image_close(struct elf_image *image);
 
 #endif

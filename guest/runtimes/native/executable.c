@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "initial_stack.h"
 #include "native/context_switch.h"
 #include "shared/compiled/failure.h"
 #include "udfvm_abi.h"
@@ -35,10 +36,10 @@ static struct {
  * PROT_NONE keeps them out of scratch, which no image holds. */
 static bool place(const struct elf_image *image, uint64_t wanted, uint64_t *bias)
 {
-    const uint64_t span = image->high - image->low,
-                   start = (wanted + image->align - 1) & ~(image->align - 1);
+    const uint64_t span = image->file.high - image->file.low,
+                   start = (wanted + image->file.align - 1) & ~(image->file.align - 1);
     void *at = mmap((void *)start, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    *bias = (uint64_t)at - image->low;
+    *bias = (uint64_t)at - image->file.low;
     if (at == MAP_FAILED)
         failure_set("MemoryError", "the program does not fit the micro-VM's memory: raise memory=");
     return at != MAP_FAILED;
@@ -47,16 +48,16 @@ static bool place(const struct elf_image *image, uint64_t wanted, uint64_t *bias
 static bool place_fixed(const struct elf_image *image, uint64_t *bias)
 {
     *bias = 0;
-    if (mmap((void *)image->low, image->high - image->low, PROT_NONE,
+    if (mmap((void *)image->file.low, image->file.high - image->file.low, PROT_NONE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_STACK, -1, 0) != MAP_FAILED)
         return true;
     return failure_set("ImportError",
                        "the program is linked to addresses 0x%" PRIx64 " to 0x%" PRIx64
                        ", and this micro-VM has 0x%" PRIx64 " to 0x%" PRIx64
                        " for that: link it with -pie or -static-pie, or %s",
-                       image->low, image->high, (uint64_t)UDFVM_PROGRAM_BASE,
+                       image->file.low, image->file.high, (uint64_t)UDFVM_PROGRAM_BASE,
                        (uint64_t)__executable_start,
-                       image->low < UDFVM_PROGRAM_BASE
+                       image->file.low < UDFVM_PROGRAM_BASE
                            ? "with -Wl,-Ttext-segment=0x400000 (lld: -Wl,--image-base=0x400000)"
                            : "raise memory=");
 }
@@ -64,15 +65,16 @@ static bool place_fixed(const struct elf_image *image, uint64_t *bias)
 static bool load_program(struct elf_image *image)
 {
     uint64_t bias;
-    const bool placed = image->header.e_type == ET_EXEC ? place_fixed(image, &bias)
-                                                        : place(image, UDFVM_PROGRAM_BASE, &bias);
+    const bool placed = image->file.header.e_type == ET_EXEC
+                            ? place_fixed(image, &bias)
+                            : place(image, UDFVM_PROGRAM_BASE, &bias);
     return placed && elf_image_map(image, bias);
 }
 
 /* Loads the interpreter, but not right behind the program: its heap grows there. */
 static bool load_interpreter(const char *path, struct elf_image *interpreter)
 {
-    char what[sizeof interpreter->interpreter + 100];
+    char what[sizeof interpreter->file.interpreter + 100];
     uint64_t bias;
     snprintf(what, sizeof what,
              "the program's dynamic linker %s is needed (or -static, when it is linked), and",
@@ -86,76 +88,48 @@ static bool load_interpreter(const char *path, struct elf_image *interpreter)
 
 /* ---- The initial stack: System V ABI for x86-64, 3.4.1 ---- */
 
-struct stack {
-    uint64_t at;
-};
-
-static uint64_t push(struct stack *stack, const void *bytes, size_t length)
-{
-    stack->at -= length;
-    memcpy((void *)stack->at, bytes, length);
-    return stack->at;
-}
-
-static uint64_t push_string(struct stack *stack, const char *text)
-{
-    return push(stack, text, strlen(text) + 1);
-}
-
 static int runtime_serve(uint32_t version, const struct udfvm_export *const *begin,
                          const struct udfvm_export *const *end);
 
-static size_t push_environment(struct stack *stack, uint64_t *words)
+static void push_environment(struct initial_stack *stack)
 {
     char runtime[64];
-    size_t count = 0;
     snprintf(runtime, sizeof runtime, "UDFVM_RUNTIME=%" PRIx64, (uint64_t)runtime_serve);
-    words[count++] = push_string(stack, runtime);
-    for (char **each = environ; *each && count < MAX_VARIABLES; each++)
-        words[count++] = push_string(stack, *each);
-    words[count++] = 0;
-    return count;
+    initial_stack_string(stack, runtime);
+    for (size_t i = 0; environ[i] && i + 1 < MAX_VARIABLES; i++)
+        initial_stack_string(stack, environ[i]);
+    initial_stack_word(stack, 0);
 }
 
 /* The entries of the process that hold for the program, too, are copied. */
-static size_t auxiliary_vector(uint64_t *words, const struct elf_image *image, uint64_t base,
-                               uint64_t name)
+static void push_inherited(struct initial_stack *stack)
 {
     static const unsigned long inherited[] = { AT_PAGESZ,     AT_UID,    AT_EUID,   AT_GID,
                                                AT_EGID,       AT_SECURE, AT_RANDOM, AT_PLATFORM,
                                                AT_HWCAP,      AT_HWCAP2, AT_CLKTCK, AT_SYSINFO_EHDR,
                                                AT_MINSIGSTKSZ };
-    const uint64_t own[][2] = {
-        { AT_PHDR, elf_image_headers(image) },
-        { AT_PHENT, sizeof(Elf64_Phdr) },
-        { AT_PHNUM, image->header.e_phnum },
-        { AT_BASE, base },
-        { AT_FLAGS, 0 },
-        { AT_ENTRY, image->header.e_entry + image->bias },
-        { AT_EXECFN, name },
-    };
-    size_t count = sizeof own / sizeof **own;
-    memcpy(words, own, sizeof own);
-    for (size_t i = 0; i < sizeof inherited / sizeof *inherited; i++) {
-        words[count++] = inherited[i];
-        words[count++] = getauxval(inherited[i]);
-    }
-    words[count++] = AT_NULL;
-    words[count++] = 0;
-    return count;
+    for (size_t i = 0; i < sizeof inherited / sizeof *inherited; i++)
+        initial_stack_auxiliary(stack, inherited[i], getauxval(inherited[i]));
 }
 
-static uint64_t build_stack(uint64_t top, const struct elf_image *image, uint64_t base,
+/* It fits: the guest kernel had capacity for the same strings in half of this stack. */
+static uint64_t build_stack(uint64_t top, const struct elf_image *image, uint64_t interpreter,
                             const char *path)
 {
-    uint64_t words[MAX_STACK_WORDS] = { 1 };
-    struct stack stack = { top & ~15ull };
-    const uint64_t name = words[1] = push_string(&stack, path);
-    size_t count = 3; /* argc, argv[0], NULL */
-    count += push_environment(&stack, words + count);
-    count += auxiliary_vector(words + count, image, base, name);
-    stack.at = ((stack.at - count * sizeof *words) & ~15ull) + count * sizeof *words;
-    return push(&stack, words, count * sizeof *words);
+    uint64_t words[MAX_STACK_WORDS];
+    struct initial_stack stack = { .top = top & ~15ull, .words = words, .max = MAX_STACK_WORDS };
+    initial_stack_word(&stack, 1); /* argc */
+    const uint64_t name = initial_stack_string(&stack, path);
+    initial_stack_word(&stack, 0);
+    push_environment(&stack);
+    initial_stack_program(&stack, &(struct initial_program){
+                                      .headers = elf_headers_address(&image->file, image->bias),
+                                      .header_count = image->file.header.e_phnum,
+                                      .entry = image->file.header.e_entry + image->bias,
+                                      .interpreter = interpreter,
+                                      .path = name });
+    push_inherited(&stack);
+    return initial_stack_end(&stack);
 }
 
 /* ---- To the program and back ---- */
@@ -186,14 +160,14 @@ static void begin_heap(uint64_t end)
 bool executable_start(struct elf_image *image, const char *path)
 {
     struct elf_image interpreter = { .bias = 0 };
-    uint64_t entry = image->header.e_entry;
+    uint64_t entry = image->file.header.e_entry;
     if (!load_program(image))
         return false;
-    if (image->interpreter[0] && !load_interpreter(image->interpreter, &interpreter))
+    if (image->file.interpreter[0] && !load_interpreter(image->file.interpreter, &interpreter))
         return false;
-    entry = image->interpreter[0] ? interpreter.header.e_entry + interpreter.bias
-                                  : entry + image->bias;
-    begin_heap(image->high + image->bias);
+    entry = image->file.interpreter[0] ? interpreter.file.header.e_entry + interpreter.bias
+                                       : entry + image->bias;
+    begin_heap(image->file.high + image->bias);
     const uint64_t top = (uint64_t)__builtin_frame_address(0) - CONTEXT_RUNTIME_STACK;
     context_start(entry, build_stack(top, image, interpreter.bias, path));
     if (served.version == UDFVM_NATIVE_VERSION)

@@ -8,7 +8,7 @@
 #include "native/context_switch.h"
 #include "shared/compiled/failure.h"
 #include "shared/host_call.h"
-#include "shared/compiled/utf8.h"
+#include "utf8.h"
 
 #define NOT_INLINE                                                                                 \
     __attribute__((noinline)) /* what it finds by the thread pointer must not be looked for before \

@@ -9,18 +9,14 @@
 #include "python/column_batch.h"
 #include "python/constants.h"
 #include "python/generators.h"
-#include "shared/host_call.h"
 #include "python/numpy_function.h"
+#include "shared/exchange.h"
+#include "shared/host_call.h"
 
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-
-static const struct udfvm_call *current_call(void)
-{
-    return (const struct udfvm_call *)UDFVM_INPUT_BASE;
-}
 
 static const uint8_t *input_payload(void)
 {
@@ -30,16 +26,6 @@ static const uint8_t *input_payload(void)
 static uint8_t *output_window(void)
 {
     return (uint8_t *)UDFVM_OUTPUT_BASE;
-}
-
-static void guest_seal(void)
-{
-    ((void (*)(void))UDFVM_VECTOR_SEAL)();
-}
-
-static void guest_complete(uint64_t status, uint64_t length)
-{
-    ((void (*)(uint64_t, uint64_t))UDFVM_VECTOR_COMPLETE)(status, length);
 }
 
 /* ---- The C library's allocator ---- */
@@ -69,14 +55,10 @@ static void settle_allocator(void)
 struct server {
     struct scalar_function *function; /* of these at most one is not NULL */
     struct numpy_function *numpy_function;
-    struct stream *stream;
+    struct stream_object *stream;
     PyObject *handler;
     PyObject *failure;
     PyObject *begin; /* called at the beginning of each call; or None */
-};
-
-struct answer {
-    uint64_t status, length;
 };
 
 static int answer_from_object(PyObject *object, struct answer *answer)
@@ -135,7 +117,7 @@ static bool begin_call(const struct server *server)
 /* As answer_in_c(), for a batch of a NumpyFunction. */
 static int answer_numpy_batch(const struct server *server, struct answer *answer)
 {
-    const struct udfvm_call *call = current_call();
+    const struct udfvm_call *call = exchange_call();
     PyObject *finished = NULL;
     int code = -1;
     switch (numpy_function_batch(server->numpy_function, server->stream, call->length,
@@ -164,7 +146,7 @@ static int answer_numpy_batch(const struct server *server, struct answer *answer
  * must answer; -1 with an exception, in *row. */
 static int answer_in_c(const struct server *server, struct answer *answer, int64_t *row)
 {
-    const struct udfvm_call *call = current_call();
+    const struct udfvm_call *call = exchange_call();
     int code;
     if (server->function && call->request == UDFVM_REQUEST_ROW)
         code = scalar_function_row(server->function, input_payload(), call->length, output_window(),
@@ -182,7 +164,7 @@ static int answer_in_c(const struct server *server, struct answer *answer, int64
 
 static struct answer answer_request(const struct server *server, bool first)
 {
-    const struct udfvm_call *call = current_call();
+    const struct udfvm_call *call = exchange_call();
     struct answer answer = { UDFVM_STATUS_OK, 0 };
     int64_t row = -1;
     if (first && !begin_call(server))
@@ -235,10 +217,10 @@ static PyObject *agent_serve(PyObject *module, PyObject *arguments)
     settle_allocator();
     if (generators_mark() < 0)
         return NULL;
-    guest_seal();
+    exchange_seal();
     for (bool first = true;; first = false) {
         struct answer answer = answer_request(&server, first);
-        guest_complete(answer.status, answer.length);
+        exchange_complete(answer);
     }
 }
 
@@ -248,7 +230,7 @@ PyDoc_STRVAR(input_doc, "input() -> memoryview\n\nThe payload of the request, re
 
 static PyObject *agent_input(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    return PyMemoryView_FromMemory((char *)input_payload(), (Py_ssize_t)current_call()->length,
+    return PyMemoryView_FromMemory((char *)input_payload(), (Py_ssize_t)exchange_call()->length,
                                    PyBUF_READ);
 }
 
@@ -257,8 +239,8 @@ PyDoc_STRVAR(output_doc,
 
 static PyObject *agent_output(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    return PyMemoryView_FromMemory((char *)output_window(), (Py_ssize_t)current_call()->output_size,
-                                   PyBUF_WRITE);
+    return PyMemoryView_FromMemory((char *)output_window(),
+                                   (Py_ssize_t)exchange_call()->output_size, PyBUF_WRITE);
 }
 
 PyDoc_STRVAR(run_row_doc, "run_row(function, payload)\n\nRuns a row as serve() does, from memory "
@@ -272,9 +254,10 @@ static PyObject *agent_run_row(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "Oy*", &object, &payload))
         return NULL;
     struct scalar_function *function = if_of_type(module, object, "ScalarFunction");
-    int code = function ? scalar_function_row(function, payload.buf, (uint64_t)payload.len,
-                                              output_window(), current_call()->output_size, &length)
-                        : -1;
+    int code = function
+                   ? scalar_function_row(function, payload.buf, (uint64_t)payload.len,
+                                         output_window(), exchange_call()->output_size, &length)
+                   : -1;
     PyBuffer_Release(&payload);
     if (code < 0)
         return NULL;
@@ -293,10 +276,10 @@ static PyObject *agent_run_batch(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "OOy*", &object, &stream_object, &payload))
         return NULL;
     struct scalar_function *function = if_of_type(module, object, "ScalarFunction");
-    struct stream *stream = if_of_type(module, stream_object, "Stream");
+    struct stream_object *stream = if_of_type(module, stream_object, "Stream");
     int code = function && stream
                    ? scalar_function_batch(function, stream, payload.buf, (uint64_t)payload.len,
-                                           output_window(), current_call()->output_size, &length,
+                                           output_window(), exchange_call()->output_size, &length,
                                            &row)
                    : -1;
     PyBuffer_Release(&payload);
@@ -314,7 +297,7 @@ static PyObject *agent_begin_row(PyObject *Py_UNUSED(module), PyObject *Py_UNUSE
 {
     if (row_begin() < 0)
         return NULL;
-    return PyBool_FromLong(current_call()->flags & UDFVM_CALL_DETERMINISTIC);
+    return PyBool_FromLong(exchange_call()->flags & UDFVM_CALL_DETERMINISTIC);
 }
 
 PyDoc_STRVAR(become_child_doc, "become_child()\n\n"

@@ -91,7 +91,7 @@ def _load(request: int, length: int) -> Answer:
         _import_quietly(name)
     warm_up_reports()
     function = cloudpickle.loads(payload.function)
-    native, stream, handler = _LOADERS[payload.metadata["kind"]](function, payload)
+    native, stream, handler = _LOADERS[payload.metadata["form"]](function, payload)
     if payload.metadata["deterministic"] and "numpy" in sys.modules:
         _import_quietly("numpy.random")  # numpy imports it at first use, which would be in a row
     _find_temporary_directory()

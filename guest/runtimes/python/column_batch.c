@@ -2,6 +2,7 @@
 #include "python/column_batch.h"
 
 #include "arrow/column_batch.h"
+#include "shared/exchange.h"
 
 #include <structmember.h>
 #include <string.h>
@@ -15,7 +16,7 @@ struct column_batch {
 
 static const uint8_t *payload(uint64_t *length)
 {
-    *length = ((const struct udfvm_call *)UDFVM_INPUT_BASE)->length;
+    *length = exchange_call()->length;
     return (const uint8_t *)UDFVM_INPUT_PAYLOAD;
 }
 
@@ -185,7 +186,7 @@ struct batch_writer {
 
 static struct batch_writer writer_begin(size_t count)
 {
-    const struct udfvm_call *call = (const struct udfvm_call *)UDFVM_INPUT_BASE;
+    const struct udfvm_call *call = exchange_call();
     return (struct batch_writer){ (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size,
                                   sizeof(struct udfvm_columns) +
                                       count * sizeof(struct udfvm_column) };

@@ -5,7 +5,7 @@
  * as expected, the generator is seeded at the beginning of each call instead. */
 #include "python/generators.h"
 
-#include "udfvm_abi.h"
+#include "shared/exchange.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -357,7 +357,7 @@ static int forget_names(void)
 
 int row_begin(void)
 {
-    if (!(((const struct udfvm_call *)UDFVM_INPUT_BASE)->flags & UDFVM_CALL_DETERMINISTIC))
+    if (!(exchange_call()->flags & UDFVM_CALL_DETERMINISTIC))
         return 0;
     ((void (*)(void))UDFVM_VECTOR_ROW)();
     return generators_mark() < 0 || generators_begin_call() < 0 || forget_names() < 0 ? -1 : 0;

@@ -153,9 +153,10 @@ static bool take_result(const struct numpy_function *function, PyObject *result,
 }
 
 /* Writes the reply for a result that take_result() took. */
-static enum numpy_outcome write_result(struct numpy_function *function, const struct stream *stream,
-                                       PyObject *result, const Py_buffer *buffer, int64_t rows,
-                                       uint8_t *output, uint64_t capacity, uint64_t *length)
+static enum numpy_outcome write_result(struct numpy_function *function,
+                                       const struct stream_object *stream, PyObject *result,
+                                       const Py_buffer *buffer, int64_t rows, uint8_t *output,
+                                       uint64_t capacity, uint64_t *length)
 {
     struct reply reply;
     *length = reply_in_place(&stream->format, output, rows, buffer->buf, (uint64_t)buffer->len);
@@ -170,7 +171,7 @@ static enum numpy_outcome write_result(struct numpy_function *function, const st
 }
 
 enum numpy_outcome numpy_function_batch(struct numpy_function *function,
-                                        const struct stream *stream, uint64_t request_length,
+                                        const struct stream_object *stream, uint64_t request_length,
                                         uint8_t *output, uint64_t capacity, uint64_t *reply_length,
                                         PyObject **finished)
 {

@@ -33,7 +33,7 @@ enum numpy_outcome {
 
 /* Runs the batch in the input window. */
 enum numpy_outcome numpy_function_batch(struct numpy_function *function,
-                                        const struct stream *stream, uint64_t request_length,
+                                        const struct stream_object *stream, uint64_t request_length,
                                         uint8_t *output, uint64_t capacity, uint64_t *reply_length,
                                         PyObject **finished);
 

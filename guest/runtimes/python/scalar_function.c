@@ -231,7 +231,7 @@ int scalar_function_put_row(struct scalar_function *function, const struct colum
     return code;
 }
 
-int scalar_function_batch(struct scalar_function *function, const struct stream *stream,
+int scalar_function_batch(struct scalar_function *function, const struct stream_object *stream,
                           const uint8_t *request, uint64_t request_length, uint8_t *output,
                           uint64_t capacity, uint64_t *reply_length, int64_t *failed_row)
 {

@@ -29,7 +29,7 @@ int scalar_function_row(struct scalar_function *function, const uint8_t *payload
 
 /* Runs the batch at `request` row by row and writes the reply as above. After an exception
  * *failed_row is the row that raised, or -1. */
-int scalar_function_batch(struct scalar_function *function, const struct stream *stream,
+int scalar_function_batch(struct scalar_function *function, const struct stream_object *stream,
                           const uint8_t *request, uint64_t request_length, uint8_t *output,
                           uint64_t capacity, uint64_t *reply_length, int64_t *failed_row);
 

@@ -1,5 +1,6 @@
 /* _udfvm_agent.Stream: see stream.h. */
 #include "python/stream.h"
+#include "shared/exchange.h"
 
 #include <string.h>
 
@@ -12,7 +13,7 @@ int stream_refuse(void)
 
 /* Takes the reply's head, everything up to the body, from a stream with one row that pyarrow
  * wrote. */
-static int take_template(struct stream *self, const uint8_t *schema, size_t schema_length,
+static int take_template(struct stream_object *self, const uint8_t *schema, size_t schema_length,
                          const uint8_t *message, size_t message_length)
 {
     const size_t head = stream_reply_head(&self->format, schema_length, message, message_length);
@@ -35,7 +36,7 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *arguments, PyObject *P
     if (!PyArg_ParseTuple(arguments, "Sy#y#", &request_schema, &schema, &schema_length, &message,
                           &message_length))
         return NULL;
-    struct stream *self = (struct stream *)type->tp_alloc(type, 0);
+    struct stream_object *self = (struct stream_object *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
     self->request_schema = Py_NewRef(request_schema);
@@ -53,7 +54,7 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *arguments, PyObject *P
 
 static void stream_dealloc(PyObject *object)
 {
-    struct stream *self = (struct stream *)object;
+    struct stream_object *self = (struct stream_object *)object;
     PyTypeObject *type = Py_TYPE(object);
     Py_XDECREF(self->request_schema);
     Py_XDECREF(self->reply_head);
@@ -98,7 +99,7 @@ static PyObject *stream_write(PyObject *object, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "iLLz*z*z*", &storage, &rows, &nulls, &validity, &offsets,
                           &data))
         return NULL;
-    const struct udfvm_call *call = (const struct udfvm_call *)UDFVM_INPUT_BASE;
+    const struct udfvm_call *call = exchange_call();
     const int64_t used = rows < 0 ? -1 : data_bytes((enum storage)storage, rows, &offsets, &data);
     PyObject *length = NULL;
     if (used < 0 ||
@@ -106,8 +107,8 @@ static PyObject *stream_write(PyObject *object, PyObject *arguments)
         PyErr_SetString(PyExc_ValueError, "the buffers are too short for the column");
     } else {
         struct reply reply;
-        if (reply_begin(&reply, &((struct stream *)object)->format, (enum storage)storage, rows,
-                        (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
+        if (reply_begin(&reply, &((struct stream_object *)object)->format, (enum storage)storage,
+                        rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
             block_put_buffers(&reply.block, nulls, validity.buf, offsets.buf, data.buf,
                               (uint64_t)used);
         length = PyLong_FromUnsignedLongLong(reply_end(&reply));
@@ -134,7 +135,7 @@ static PyType_Slot stream_slots[] = {
 
 PyType_Spec stream_type_spec = {
     .name = "_udfvm_agent.Stream",
-    .basicsize = sizeof(struct stream),
+    .basicsize = sizeof(struct stream_object),
     .flags = Py_TPFLAGS_DEFAULT,
     .slots = stream_slots,
 };

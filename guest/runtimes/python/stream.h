@@ -5,7 +5,7 @@
 #include "arrow/stream_format.h"
 #include "python/values.h"
 
-struct stream {
+struct stream_object {
     PyObject_HEAD PyObject *request_schema; /* bytes: these two hold what the format points to */
     PyObject *reply_head;
     struct stream_format format;

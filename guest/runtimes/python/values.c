@@ -67,11 +67,12 @@ PyObject *take_exception(void)
 
 void name_argument(const struct value_slot *slot)
 {
-    PyObject *kinds[] = { PyExc_TypeError, PyExc_OverflowError, PyExc_ValueError };
+    PyObject *error_types[] = { PyExc_TypeError, PyExc_OverflowError, PyExc_ValueError };
     PyObject *exception = take_exception();
-    for (size_t i = 0; exception && slot->label && i < sizeof kinds / sizeof *kinds; i++)
-        if (PyErr_GivenExceptionMatches(exception, kinds[i])) {
-            PyErr_Format(kinds[i], "%S: %S", slot->label, exception);
+    for (size_t i = 0; exception && slot->label && i < sizeof error_types / sizeof *error_types;
+         i++)
+        if (PyErr_GivenExceptionMatches(exception, error_types[i])) {
+            PyErr_Format(error_types[i], "%S: %S", slot->label, exception);
             Py_DECREF(exception);
             return;
         }

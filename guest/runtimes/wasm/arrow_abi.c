@@ -7,7 +7,7 @@
 #include "shared/compiled/failure.h"
 #include "wasm/wasmtime_failure.h"
 #include "wasm/standard_error.h"
-#include "shared/compiled/utf8.h"
+#include "utf8.h"
 
 #define SLICE     8    /* bytes of two 32-bit numbers, address and length */
 #define MAX_SHOWN 1800 /* bytes of a message */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "shared/compiled/failure.h"
-#include "shared/compiled/utf8.h"
+#include "utf8.h"
 
 /* Returns the row with an error, or `rows`. The error of a row that was null before is ignored. */
 static int64_t failed_row(const struct column *errors, const uint8_t *valid, int64_t rows)

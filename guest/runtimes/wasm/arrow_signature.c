@@ -23,43 +23,47 @@
 #define RENAMED 3 /* version of the ABI since which types have the names of today */
 
 struct leaf {
-    const char *name;
-    enum storage storage;
-    enum type_time time;
+    const char *name, *arrow; /* arrow-udf's, and type.h's */
 };
 
 static const struct leaf leaves[] = {
-    { "boolean", STORAGE_BOOL, TIME_NONE },
-    { "int8", STORAGE_INT8, TIME_NONE },
-    { "int16", STORAGE_INT16, TIME_NONE },
-    { "int32", STORAGE_INT32, TIME_NONE },
-    { "int64", STORAGE_INT64, TIME_NONE },
-    { "uint8", STORAGE_UINT8, TIME_NONE },
-    { "uint16", STORAGE_UINT16, TIME_NONE },
-    { "uint32", STORAGE_UINT32, TIME_NONE },
-    { "uint64", STORAGE_UINT64, TIME_NONE },
-    { "float32", STORAGE_FLOAT32, TIME_NONE },
-    { "float64", STORAGE_FLOAT64, TIME_NONE },
-    { "string", STORAGE_TEXT32, TIME_NONE },
-    { "largestring", STORAGE_TEXT64, TIME_NONE },
-    { "largebinary", STORAGE_BYTES64, TIME_NONE },
-    { "json", STORAGE_TEXT32, TIME_NONE },
-    { "decimal", STORAGE_TEXT32, TIME_NONE },
-    { "binary", STORAGE_BYTES32, TIME_NONE },
-    { "date32", STORAGE_INT32, TIME_DAYS },
-    { "timestamp", STORAGE_INT64, TIME_MICROSECONDS },
-    { NULL, STORAGE_COUNT, TIME_NONE },
+    { "boolean", "bool" },
+    { "int8", "int8" },
+    { "int16", "int16" },
+    { "int32", "int32" },
+    { "int64", "int64" },
+    { "uint8", "uint8" },
+    { "uint16", "uint16" },
+    { "uint32", "uint32" },
+    { "uint64", "uint64" },
+    { "float32", "float" },
+    { "float64", "double" },
+    { "string", "string" },
+    { "largestring", "large_string" },
+    { "largebinary", "large_binary" },
+    { "json", "string" },
+    { "decimal", "string" },
+    { "binary", "binary" },
+    { "date32", "date32[day]" },
+    { "timestamp", "timestamp[us]" },
+    { NULL, NULL },
 };
 
 static const struct leaf old_leaves[] = {
     /* int8 has 8 bytes; json and decimal are other types, too */
-    { "boolean", STORAGE_BOOL, TIME_NONE },   { "int2", STORAGE_INT16, TIME_NONE },
-    { "int4", STORAGE_INT32, TIME_NONE },     { "int8", STORAGE_INT64, TIME_NONE },
-    { "float4", STORAGE_FLOAT32, TIME_NONE }, { "float8", STORAGE_FLOAT64, TIME_NONE },
-    { "varchar", STORAGE_TEXT32, TIME_NONE }, { "bytea", STORAGE_BYTES32, TIME_NONE },
-    { "json", STORAGE_TEXT64, TIME_NONE },    { "decimal", STORAGE_BYTES64, TIME_NONE },
-    { "date", STORAGE_INT32, TIME_DAYS },     { "timestamp", STORAGE_INT64, TIME_MICROSECONDS },
-    { NULL, STORAGE_COUNT, TIME_NONE },
+    { "boolean", "bool" },
+    { "int2", "int16" },
+    { "int4", "int32" },
+    { "int8", "int64" },
+    { "float4", "float" },
+    { "float8", "double" },
+    { "varchar", "string" },
+    { "bytea", "binary" },
+    { "json", "large_string" },
+    { "decimal", "large_binary" },
+    { "date", "date32[day]" },
+    { "timestamp", "timestamp[us]" },
+    { NULL, NULL },
 };
 
 /* A variant of base 64: symbols cannot have '+' and '/'. */
@@ -181,11 +185,8 @@ static bool is_named(const char *name, const char *text, size_t length)
 static bool take_leaf(const struct leaf *leaf, const char *text, size_t length, struct type *type)
 {
     for (; leaf->name; leaf++)
-        if (is_named(leaf->name, text, length)) {
-            type->storage = leaf->storage;
-            type->time = leaf->time;
-            return true;
-        }
+        if (is_named(leaf->name, text, length))
+            return type_set_leaf(type, leaf->arrow, strlen(leaf->arrow));
     if (is_named("null", text, length) ||
         is_named("void", text, length)) /* also of a function that is declared without a result */
         return refuse(text, length, "which has no values: a UDF must return a value");

@@ -10,7 +10,7 @@
 #include "wasm/wasmtime_failure.h"
 #include "shared/compiled/rows.h"
 #include "wasm/standard_error.h"
-#include "shared/compiled/utf8.h"
+#include "utf8.h"
 #include "wasm/wasi.h"
 
 struct command {

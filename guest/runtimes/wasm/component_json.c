@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "shared/compiled/json.h"
-#include "shared/compiled/utf8.h"
+#include "shared/compiled/characters.h"
 
 static void write_integer(const wasmtime_component_val *value, struct bytes *to)
 {

@@ -5,7 +5,8 @@
 
 #include "wasm/component_json.h"
 #include "shared/compiled/failure.h"
-#include "shared/compiled/utf8.h"
+#include "shared/compiled/characters.h"
+#include "utf8.h"
 
 #define MAX_SHOWN 1800 /* bytes of a message */
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "shared/compiled/failure.h"
-#include "shared/compiled/utf8.h"
+#include "utf8.h"
 
 #define TAIL_BYTES 4096u /* bytes that are shown, and at least so many not forgotten */
 

@@ -270,7 +270,9 @@ void udfvm_vm_set_watch(udfvm_vm *vm, int (*watch)(void *context), void *context
  * sleeps: microseconds, at most 1,000,000; 100 where nothing was set; 0: every exchange is an exit.
  * For calls that begin later; stays set until the VM is given back to its pool. */
 void udfvm_vm_set_idle_spin(udfvm_vm *vm, uint32_t microseconds);
-/* When a streaming call's thread stops an exchange, in nanoseconds of CLOCK_MONOTONIC, whatever the
+/* CLOCK_MONOTONIC in nanoseconds: the clock of all deadlines. */
+uint64_t udfvm_monotonic_ns(void);
+/* When a streaming call's thread stops an exchange, by udfvm_monotonic_ns(), whatever the
  * caller's thread does meanwhile; 0: only its timeout does. Stays set until the VM is given back to
  * its pool. */
 void udfvm_vm_set_end(udfvm_vm *vm, uint64_t monotonic_ns);

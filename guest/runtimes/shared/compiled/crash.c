@@ -116,7 +116,7 @@ static void report(int number, siginfo_t *info, void *context)
         trace_registers(values);
     trace_frames(values);
     for (;;) /* the program cannot continue; further requests get the same answer */
-        program_complete(UDFVM_STATUS_ERROR, failure_reply(-1));
+        exchange_complete((struct answer){ UDFVM_STATUS_ERROR, failure_reply(-1) });
 }
 
 void crash_install(void)

@@ -7,7 +7,7 @@
 #include "shared/compiled/failure.h"
 #include "shared/compiled/iso_time.h"
 #include "shared/compiled/json_scan.h"
-#include "shared/compiled/utf8.h"
+#include "utf8.h"
 
 static bool read_value(struct json_reader *reader, struct builder *builder);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "shared/compiled/failure.h"
-#include "shared/compiled/utf8.h"
+#include "shared/compiled/characters.h"
 
 #define MAX_SHOWN 32 /* bytes of the text in an error */
 

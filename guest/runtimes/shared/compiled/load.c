@@ -45,7 +45,7 @@ static uint64_t slots_length(const struct udfvm_slot *slots, uint64_t count, uin
 
 bool program_load(struct load *load)
 {
-    const uint64_t length = program_call()->length;
+    const uint64_t length = exchange_call()->length;
     const uint8_t *at = (const uint8_t *)UDFVM_INPUT_PAYLOAD;
     struct udfvm_load header = { 0 };
     memset(load, 0, sizeof *load);
@@ -65,7 +65,7 @@ bool program_load(struct load *load)
             "ValueError",
             "the request to load a function is malformed, or has more than %d parameters",
             MAX_PARAMETERS);
-    load->serves = program_call()->request == UDFVM_REQUEST_LOAD;
+    load->serves = exchange_call()->request == UDFVM_REQUEST_LOAD;
     load->declared = header.slots > 0;
     at += sizeof header + slots_bytes;
     memcpy(load->name, at, header.name_length);

@@ -20,7 +20,7 @@ static struct program program;
 static bool answer(const struct load *load, uint64_t *length)
 {
     struct signature found;
-    const struct udfvm_call *call = program_call();
+    const struct udfvm_call *call = exchange_call();
     if (call->request == UDFVM_REQUEST_COMPILE)
         return runtime_compile(load, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size, length);
     program.signature = load->signature;
@@ -59,18 +59,18 @@ int main(int count, char **arguments)
         fprintf(stderr, "%s\n", failure_message());
         return EXIT_FAILURE;
     }
-    program_seal();
+    exchange_seal();
     for (;;) {
         bool answered = false;
         if (program_load(&load)) {
-            if (program_call()->request == UDFVM_REQUEST_LOAD)
+            if (exchange_call()->request == UDFVM_REQUEST_LOAD)
                 load_and_serve(&load);
             else
                 answered = answer(&load, &length);
         }
         if (!answered)
             failure_add_refusal();
-        program_complete(answered ? UDFVM_STATUS_OK : UDFVM_STATUS_ERROR,
-                         answered ? length : failure_reply(-1));
+        exchange_complete(answered ? (struct answer){ UDFVM_STATUS_OK, length }
+                                   : (struct answer){ UDFVM_STATUS_ERROR, failure_reply(-1) });
     }
 }

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "elf_format.h"
+
 static char maps[128 << 10];
 
 struct mapping {
@@ -58,9 +60,9 @@ static bool next_mapping(const char **line, struct mapping *mapping)
 static bool take_object(uint64_t base, const struct mapping *mapping, struct object *object)
 {
     const Elf64_Ehdr *header = (const Elf64_Ehdr *)base;
-    if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
-        header->e_phentsize != sizeof(Elf64_Phdr) ||
-        header->e_phoff + (uint64_t)header->e_phnum * sizeof(Elf64_Phdr) > 4096 ||
+    if (!elf_has_magic(header) || !elf_has_segments(header, ELF_MAX_SEGMENTS) ||
+        header->e_phoff > ELF_PAGE ||
+        header->e_phoff + header->e_phnum * sizeof(Elf64_Phdr) > ELF_PAGE ||
         mapping->path_length >= sizeof object->path)
         return false;
     memcpy(object->path, mapping->path, mapping->path_length);
@@ -69,7 +71,7 @@ static bool take_object(uint64_t base, const struct mapping *mapping, struct obj
     object->segment_count = header->e_phnum;
     for (size_t i = 0; i < object->segment_count; i++)
         if (object->segments[i].p_type == PT_LOAD) {
-            object->bias = base - (object->segments[i].p_vaddr & ~4095ull);
+            object->bias = base - elf_page_down(object->segments[i].p_vaddr);
             return true;
         }
     return false;
@@ -140,10 +142,7 @@ const void *object_file_part(const struct object_file *file, uint64_t offset, ui
 const Elf64_Ehdr *object_file_header(const struct object_file *file)
 {
     const Elf64_Ehdr *header = object_file_part(file, 0, sizeof *header);
-    return header && memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 &&
-                   header->e_ident[EI_CLASS] == ELFCLASS64
-               ? header
-               : NULL;
+    return header && elf_has_magic(header) && elf_is_x86_64(header) ? header : NULL;
 }
 
 const Elf64_Shdr *object_file_section(const struct object_file *file, const Elf64_Ehdr *header,

@@ -34,7 +34,7 @@ struct object_file object_file_map(const char *path);
 void object_file_unmap(struct object_file *file);
 /* `length` bytes at an offset; NULL where the file has not so many. */
 const void *object_file_part(const struct object_file *file, uint64_t offset, uint64_t length);
-/* Its header, if it is an ELF file of 64 bits. */
+/* Its header, if it is an ELF file for x86-64. */
 const Elf64_Ehdr *object_file_header(const struct object_file *file);
 /* A section's header; NULL where there is none of that number. */
 const Elf64_Shdr *object_file_section(const struct object_file *file, const Elf64_Ehdr *header,

@@ -6,6 +6,7 @@
 
 #include "arrow/stream_format.h"
 #include "shared/compiled/type.h"
+#include "shared/exchange.h"
 
 #define MAX_PARAMETERS    32
 #define MAX_TABLE_COLUMNS 100 /* of a table function, at most */
@@ -114,10 +115,6 @@ bool slot_holds(const struct slot *slot, int64_t integer);
 /* The same of a number for a float. */
 bool slot_holds_real(const struct slot *slot, double real);
 
-const struct udfvm_call *program_call(void);
-/* Ends the build phase; returns at the beginning of each call. */
-void program_seal(void);
-void program_complete(uint64_t status, uint64_t length);
 /* Seals, and answers rows and batches for ever. */
 noreturn void program_serve(struct program *program);
 

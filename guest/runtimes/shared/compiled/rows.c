@@ -16,7 +16,7 @@ void row_begin(void)
 
 bool rows_apply(const struct program *program)
 {
-    if (!program->by_row || !(program_call()->flags & UDFVM_CALL_DETERMINISTIC))
+    if (!program->by_row || !(exchange_call()->flags & UDFVM_CALL_DETERMINISTIC))
         return false;
     for (size_t i = 0; i < program->signature.count; i++)
         if (program->nested[i]) /* not cut into rows: a batch has clocks of its own */

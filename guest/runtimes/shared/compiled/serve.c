@@ -12,25 +12,6 @@
 #include "shared/compiled/rows.h"
 #include "shared/compiled/table.h"
 
-struct answer {
-    uint64_t status, length;
-};
-
-const struct udfvm_call *program_call(void)
-{
-    return (const struct udfvm_call *)UDFVM_INPUT_BASE;
-}
-
-void program_seal(void)
-{
-    ((void (*)(void))UDFVM_VECTOR_SEAL)();
-}
-
-void program_complete(uint64_t status, uint64_t length)
-{
-    ((void (*)(uint64_t, uint64_t))UDFVM_VECTOR_COMPLETE)(status, length);
-}
-
 static struct answer failed(int64_t row)
 {
     return (struct answer){ UDFVM_STATUS_ERROR, failure_reply(row) };
@@ -74,7 +55,7 @@ static enum storage row_storage(const struct program *program)
 
 static struct answer answer_batch(const struct program *program)
 {
-    const struct udfvm_call *call = program_call();
+    const struct udfvm_call *call = exchange_call();
     const struct signature *signature = &program->signature;
     struct column columns[MAX_PARAMETERS];
     struct reply reply;
@@ -110,7 +91,7 @@ static struct answer answer_batch(const struct program *program)
 
 static struct answer answer_columns(const struct program *program)
 {
-    const struct udfvm_call *call = program_call();
+    const struct udfvm_call *call = exchange_call();
     struct arguments arguments;
     struct block block;
     int64_t row;
@@ -249,7 +230,7 @@ static uint64_t reply_value(const struct block *block)
 
 static struct answer answer_row(const struct program *program)
 {
-    const struct udfvm_call *call = program_call();
+    const struct udfvm_call *call = exchange_call();
     struct column columns[MAX_PARAMETERS];
     struct argument_cell cells[MAX_PARAMETERS] = { 0 };
     struct block block;
@@ -266,7 +247,7 @@ static struct answer answer_row(const struct program *program)
 
 static struct answer answer_table(const struct program *program)
 {
-    const struct udfvm_call *call = program_call();
+    const struct udfvm_call *call = exchange_call();
     const uint8_t *payload = (const uint8_t *)UDFVM_INPUT_PAYLOAD;
     struct udfvm_fetch fetch = { 0 };
     struct arguments arguments;
@@ -290,7 +271,7 @@ static struct answer answer_table(const struct program *program)
 
 static struct answer answer_request(const struct program *program)
 {
-    const uint32_t request = program_call()->request;
+    const uint32_t request = exchange_call()->request;
     const bool fetches = request == UDFVM_REQUEST_TABLE || request == UDFVM_REQUEST_FETCH;
     if (fetches != (program->table != NULL)) {
         failure_set("RuntimeError", "%s does not answer request %u",
@@ -311,7 +292,7 @@ static struct answer answer_request(const struct program *program)
         return answer_columns(program);
     default:
         failure_set("RuntimeError", "a loaded function does not answer request %u",
-                    program_call()->request);
+                    exchange_call()->request);
         return failed(-1);
     }
 }
@@ -328,9 +309,9 @@ noreturn void program_serve(struct program *program)
 {
     nested_arguments_prepare(program);
     become_child();
-    program_seal();
+    exchange_seal();
     for (;;) {
         const struct answer answer = answer_request(program);
-        program_complete(answer.status, answer.length);
+        exchange_complete(answer);
     }
 }

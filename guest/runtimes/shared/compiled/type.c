@@ -81,17 +81,23 @@ static size_t length_until(const struct scanner *scanner, const char *marks)
     return length;
 }
 
-static bool take_leaf(struct scanner *scanner, struct type *type)
+bool type_set_leaf(struct type *type, const char *name, size_t length)
 {
-    const size_t length = length_until(scanner, ",>");
     for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++)
-        if (strlen(leaves[i].name) == length && memcmp(leaves[i].name, scanner->at, length) == 0) {
+        if (strlen(leaves[i].name) == length && memcmp(leaves[i].name, name, length) == 0) {
             type->storage = leaves[i].storage;
             type->time = leaves[i].time;
-            scanner->at += length;
             return true;
         }
     return false;
+}
+
+static bool take_leaf(struct scanner *scanner, struct type *type)
+{
+    const size_t length = length_until(scanner, ",>");
+    const bool taken = type_set_leaf(type, scanner->at, length);
+    scanner->at += taken ? length : 0;
+    return taken;
 }
 
 /* The number of fields of a struct whose first one is next: its commas that are in no other

@@ -34,6 +34,8 @@ void type_write(const struct type *type, struct bytes *to);
 bool type_equal(const struct type *a, const struct type *b);
 void type_delete(struct type *type);
 
+/* Makes it the leaf of a name; false where no leaf has it. */
+bool type_set_leaf(struct type *type, const char *name, size_t length);
 /* Gives a type children, without anything in them, or a name. */
 void type_give_children(struct type *type, enum storage storage, size_t count);
 void type_give_name(struct type *type, const char *name, size_t length);

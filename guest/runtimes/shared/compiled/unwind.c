@@ -27,7 +27,7 @@ struct rules {
 
 /* ---- Running its instructions ---- */
 
-struct machine {
+struct rule_machine {
     const struct frame_description *description;
     struct rules rules, initial, kept[MAX_SAVED_RULES];
     size_t depth;
@@ -35,7 +35,7 @@ struct machine {
     bool failed;
 };
 
-static void set_rule(struct machine *machine, uint64_t number, enum rule rule, int64_t value)
+static void set_rule(struct rule_machine *machine, uint64_t number, enum rule rule, int64_t value)
 {
     if (number >= UNWIND_REGISTERS)
         return; /* a vector register, which backtraces do not need */
@@ -43,13 +43,13 @@ static void set_rule(struct machine *machine, uint64_t number, enum rule rule, i
     machine->rules.registers[number].value = value;
 }
 
-static void restore(struct machine *machine, uint64_t number)
+static void restore(struct rule_machine *machine, uint64_t number)
 {
     if (number < UNWIND_REGISTERS)
         machine->rules.registers[number] = machine->initial.registers[number];
 }
 
-static void keep_or_go_back(struct machine *machine, bool keep)
+static void keep_or_go_back(struct rule_machine *machine, bool keep)
 {
     if (keep && machine->depth < MAX_SAVED_RULES)
         machine->kept[machine->depth++] = machine->rules;
@@ -60,7 +60,7 @@ static void keep_or_go_back(struct machine *machine, bool keep)
 }
 
 /* DW_CFA_: those that have a whole byte for themselves and set the rule of a register. */
-static void set_by_extended(struct machine *machine, uint8_t code, struct dwarf_reader *reader)
+static void set_by_extended(struct rule_machine *machine, uint8_t code, struct dwarf_reader *reader)
 {
     const int64_t factor = machine->description->data_factor;
     const uint64_t number = dwarf_unsigned(reader);
@@ -100,7 +100,7 @@ static void set_by_extended(struct machine *machine, uint8_t code, struct dwarf_
 }
 
 /* DW_CFA_: those that set where the frame is. false: it is none of them. */
-static bool set_frame(struct machine *machine, uint8_t code, struct dwarf_reader *reader)
+static bool set_frame(struct rule_machine *machine, uint8_t code, struct dwarf_reader *reader)
 {
     const int64_t factor = machine->description->data_factor;
     struct rules *rules = &machine->rules;
@@ -133,7 +133,7 @@ static bool set_frame(struct machine *machine, uint8_t code, struct dwarf_reader
     }
 }
 
-static void step_extended(struct machine *machine, uint8_t code, struct dwarf_reader *reader)
+static void step_extended(struct rule_machine *machine, uint8_t code, struct dwarf_reader *reader)
 {
     const uint64_t factor = machine->description->code_factor;
     switch (code) {
@@ -164,7 +164,7 @@ static void step_extended(struct machine *machine, uint8_t code, struct dwarf_re
 }
 
 /* Up to where the code of `address` begins. */
-static bool run(struct machine *machine, struct dwarf_reader reader, uint64_t address)
+static bool run(struct rule_machine *machine, struct dwarf_reader reader, uint64_t address)
 {
     while (reader.at < reader.end && machine->location <= address && !machine->failed &&
            !reader.overrun) {
@@ -238,7 +238,7 @@ static bool step_by_chain(struct unwind_frame *frame)
 
 bool unwind_step(struct unwind_frame *frame)
 {
-    static struct machine machine; /* the stack for reports is not large */
+    static struct rule_machine machine; /* the stack for reports is not large */
     struct frame_description description = { .length = 0 };
     const uint64_t address = frame->registers[UNWIND_RIP] -
                              (frame->exact ? 0 : 1); /* a call may be the last of its function */
@@ -253,7 +253,7 @@ bool unwind_step(struct unwind_frame *frame)
     }
     if (!frame_table_find(address, &description))
         return step_by_chain(frame);
-    machine = (struct machine){ .description = &description };
+    machine = (struct rule_machine){ .description = &description };
     if (!run(&machine, description.common, UINT64_MAX))
         return false;
     machine.initial = machine.rules;

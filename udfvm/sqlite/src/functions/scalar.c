@@ -53,7 +53,7 @@ static void call(struct statement *statement, struct session *session,
         sqlite3_result_null(context);
     if (check != ROW_CALL)
         return;
-    if (session->end_ns != UINT64_MAX && monotonic_ns() >= session->end_ns) {
+    if (session->end_ns != UINT64_MAX && udfvm_monotonic_ns() >= session->end_ns) {
         fail_with(sqlite3_api, context, describe_statement_timeout(session));
         return;
     }

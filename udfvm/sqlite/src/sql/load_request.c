@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "sql/load.h"
-#include "wire/utf8.h"
+#include "utf8.h"
 
 /* ---- Python source: guest/runtimes/python/_udfvm_source.py reads this ---- */
 
@@ -40,7 +40,7 @@ uint8_t *python_request(sqlite_library *library, const struct stored_definition 
 {
     sqlite_library *sqlite3_api = library;
     const char *source = definition->source;
-    if (!utf8_valid(definition->source, definition->source_length) ||
+    if (!utf8_is_valid(definition->source, definition->source_length) ||
         memchr(source, 0, definition->source_length)) {
         *message = sqlite3_mprintf("its source is not valid UTF-8 text");
         return NULL;

@@ -23,7 +23,7 @@ static int begin(struct session *session, uint64_t length, char **error)
     if (exception_pending(session))
         return out_of(describe(session, UDFVM_SQLITE_OTHER, "this statement has failed already"),
                       error);
-    if (session->end_ns != UINT64_MAX && monotonic_ns() >= session->end_ns)
+    if (session->end_ns != UINT64_MAX && udfvm_monotonic_ns() >= session->end_ns)
         return out_of(describe_statement_timeout(session), error);
     if (session_ready(session, length, &failure))
         return SQLITE_OK;

@@ -204,7 +204,7 @@ int explain_core_error(const struct session *session, const struct udfvm_error *
         return SQLITE_INTERRUPT;
     }
     if (error->code == UDFVM_E_INTERRUPTED ||
-        (error->code == UDFVM_E_TIMEOUT && monotonic_ns() >= session->end_ns)) {
+        (error->code == UDFVM_E_TIMEOUT && udfvm_monotonic_ns() >= session->end_ns)) {
         *text = describe_statement_timeout(
             session); /* as the watch reported, or the thread of a streaming call */
     } else {

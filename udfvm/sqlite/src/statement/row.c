@@ -6,7 +6,7 @@
 
 #include "connection/try.h"
 #include "statement/report.h"
-#include "wire/utf8.h"
+#include "utf8.h"
 #include "wire/view.h"
 
 static const char *sql_type_name(int type)
@@ -49,7 +49,9 @@ static bool exact_real(const struct sql_parameter *parameter, int64_t integer)
     return real < 9223372036854775808.0 && (int64_t)real == integer;
 }
 
-/* Returns true if a value that is not NULL has the parameter's type. */
+/* Returns true if a value that is not NULL has the parameter's type, by the rules of
+ * udfvm/types/conversions.py for the types of SQL. tests/sqlite/test_conversions.py compares them.
+ */
 static bool fits(sqlite_library *library, const struct sql_parameter *parameter, int found,
                  sqlite3_value *value)
 {
@@ -124,7 +126,7 @@ int value_bytes(const struct session *session, uint32_t index, sqlite3_value *va
     *bytes = is_text ? (const void *)sqlite3_value_text(value) : sqlite3_value_blob(value);
     *length = (size_t)sqlite3_value_bytes(value);
     SQL_TRY_MEMORY(*bytes || (!is_text && *length == 0));
-    if (!is_text || utf8_valid(*bytes, *length))
+    if (!is_text || utf8_is_valid(*bytes, *length))
         return SQLITE_OK;
     *wrong = describe_argument(session, index, "TEXT that is not valid UTF-8");
     return *wrong ? SQLITE_ERROR : SQLITE_NOMEM;
@@ -226,7 +228,7 @@ static void decode_bytes(const struct session *session, sqlite3_context *context
     const uint8_t *bytes = (const uint8_t *)reply->data + value->offset;
     if (value->type == UDFVM_TYPE_BLOB)
         sqlite3_result_blob64(context, bytes, value->length, SQLITE_TRANSIENT);
-    else if (utf8_valid(bytes, value->length)) {
+    else if (utf8_is_valid(bytes, value->length)) {
         sqlite3_result_text64(context, (const char *)bytes, value->length, SQLITE_TRANSIENT,
                               SQLITE_UTF8);
         if (session->function->flags & UDFVM_SQLITE_JSON_RESULT)

@@ -199,9 +199,9 @@ udfvm_vm *session_take_vm(struct session *session, uint64_t length, struct udfvm
     /* Statements of one connection run on one thread at a time: waiting for its own VMs would never
      * end. */
     const bool hopeless = function->pool_limit && held >= function->pool_limit;
-    const uint64_t began = monotonic_ns(),
+    const uint64_t began = udfvm_monotonic_ns(),
                    deadline = wait_end(session, began, hopeless ? 0 : function->wait_ns);
-    for (uint64_t now = began;; now = monotonic_ns()) {
+    for (uint64_t now = began;; now = udfvm_monotonic_ns()) {
         const uint64_t left = now < deadline ? deadline - now : 0,
                        wait = left < INTERRUPT_CHECK_NS ? left : INTERRUPT_CHECK_NS;
         udfvm_vm *vm = take_once(session, larger ? &windows : NULL, wait, error);
@@ -218,7 +218,7 @@ void statement_begin(struct statement *statement, const struct function_registry
 {
     const uint64_t timeout = registry->policy.statement_timeout_ns;
     if (statement->end_ns == 0)
-        statement->end_ns = timeout ? monotonic_ns() + timeout : UINT64_MAX;
+        statement->end_ns = timeout ? udfvm_monotonic_ns() + timeout : UINT64_MAX;
 }
 
 struct session *session_create(struct statement *statement, struct sql_function *function)

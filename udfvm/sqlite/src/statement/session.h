@@ -64,7 +64,6 @@ bool connection_interrupted(sqlite_library *library, sqlite3 *connection);
 
 /* ---- watch.c: interrupting long calls ---- */
 
-uint64_t monotonic_ns(void);
 int watch(void *session);                /* of udfvm_vm_set_watch */
 void watch_end(struct session *session); /* after each call */
 void watch_before_fork(void);

@@ -16,13 +16,6 @@
     "/* udfvm watches for interrupts */ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 " \
     "FROM n LIMIT 500) SELECT count(*) FROM n"
 
-uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* A pulse takes locks of SQLite that the whole process shares, such as that of its allocator. A
  * child that is forked meanwhile would find them held for ever, although its parent's threads seem
  * only to wait for their functions. So a fork waits for pulses that have begun, for a limited time
@@ -46,9 +39,9 @@ static void end_pulse(void)
 void watch_before_fork(void)
 {
     const struct timespec sleep = { .tv_nsec = FORK_SLEEP_NS };
-    const uint64_t until = monotonic_ns() + FORK_WAIT_NS;
+    const uint64_t until = udfvm_monotonic_ns() + FORK_WAIT_NS;
     atomic_fetch_add(&forks, 1);
-    while (atomic_load(&pulses) > own_pulses && monotonic_ns() < until)
+    while (atomic_load(&pulses) > own_pulses && udfvm_monotonic_ns() < until)
         nanosleep(&sleep, NULL);
 }
 
@@ -85,7 +78,7 @@ static bool pulse_interrupted(struct session *session)
 int watch(void *context)
 {
     struct session *session = context;
-    if (monotonic_ns() >= session->end_ns)
+    if (udfvm_monotonic_ns() >= session->end_ns)
         session->watched = WATCH_STATEMENT_TIMEOUT;
     else if (pulse_interrupted(session))
         session->watched = WATCH_INTERRUPT;

@@ -1,7 +1,7 @@
 /* A guest's reply in columns: see view.h. */
 #include "wire/view.h"
 
-#include "wire/utf8.h"
+#include "utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -144,7 +144,7 @@ const char *view_result(const struct column_view *view, size_t index, uint64_t r
     const uint8_t *bytes = column->data + begin;
     if (column->type == UDFVM_TYPE_BLOB)
         sqlite3_result_blob64(context, bytes, end - begin, SQLITE_TRANSIENT);
-    else if (utf8_valid(bytes, end - begin))
+    else if (utf8_is_valid(bytes, end - begin))
         sqlite3_result_text64(context, (const char *)bytes, end - begin, SQLITE_TRANSIENT,
                               SQLITE_UTF8);
     else

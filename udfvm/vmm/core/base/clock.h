@@ -5,10 +5,11 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#include "api.h"
+
 #define UDFVM_NEVER (UINT64_MAX / 2)
 
-uint64_t udfvm_monotonic_ns(void);
-/* Waits of the condition end by that clock. */
+/* Waits of the condition end by udfvm_monotonic_ns(). */
 void udfvm_condition_init(pthread_cond_t *condition);
 /* Between time stamps of two threads: the later look may have the earlier stamp, where the other
  * thread, or its processor, is ahead. */
