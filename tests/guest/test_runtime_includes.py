@@ -24,7 +24,8 @@ BELOW = {
     "native": {"arrow", "shared", "shared/compiled"},
     "wasm": {"arrow", "shared", "shared/compiled"},
 }
-PUBLIC = {"udfvm_abi.h", "elf_format.h", "initial_stack.h", "utf8.h"}  # of guest/include
+# Of guest/include.
+PUBLIC = {"udfvm_abi.h", "column_format.h", "elf_format.h", "initial_stack.h", "utf8.h"}
 
 
 def sources(root: Path) -> list[Path]:

@@ -1,5 +1,5 @@
 """C includes what its layer may know of: the core itself and the ABI, the extension and the fast
-path the interface of the core and the ABI besides. What a text of the ABI is, is part of it.
+path the interface of the core and the ABI besides. The ABI has checks of its texts and columns.
 
 What the guest kernel and the runtimes include is checked in tests/guest.
 """
@@ -14,13 +14,13 @@ from sources import ROOT, check, name, sources
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<][^">]+[">])', re.MULTILINE)
 ABI = ROOT / "guest" / "include" / "udfvm_abi.h"
-TEXT = ABI.with_name("utf8.h")  # what a text of the ABI is
+FORMATS = {ABI.with_name("utf8.h"), ABI.with_name("column_format.h")}  # checks of the ABI's data
 CORE = ROOT / "udfvm" / "vmm" / "core"
 API = CORE / "api.h"
 # What the files of a folder may include besides each other.
 LAYERS = {
     "udfvm/vmm/core": {ABI},
-    "udfvm/sqlite/src": {ABI, API, TEXT},
+    "udfvm/sqlite/src": {ABI, API, *FORMATS},
     "udfvm/call": {ABI, API},
     "udfvm/load": set(),
 }
@@ -59,7 +59,7 @@ def test_folders_of_the_extension_point_one_way() -> None:
     assert {path.name for path in root.iterdir() if path.is_dir()} == set(order)
     for path in sources(".c", ".h", folders=["udfvm/sqlite/src"]):
         folder = path.relative_to(root).parts[0]
-        for header in included(path, root, {ABI, API, TEXT}):
+        for header in included(path, root, {ABI, API, *FORMATS}):
             if header.is_relative_to(root) and header.parent != root:
                 inner = header.relative_to(root).parts[0]
                 assert order.index(inner) <= order.index(folder), (
@@ -67,7 +67,7 @@ def test_folders_of_the_extension_point_one_way() -> None:
                 )
 
 
-@pytest.mark.parametrize("header", [ABI, API, TEXT], ids=["abi", "api", "text"])
+@pytest.mark.parametrize("header", [ABI, API], ids=["abi", "api"])
 def test_an_interface_stands_alone(header: Path) -> None:
     assert [found for found in INCLUDE.findall(header.read_text()) if found.startswith('"')] == []
 

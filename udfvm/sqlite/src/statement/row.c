@@ -7,6 +7,7 @@
 #include "connection/try.h"
 #include "statement/report.h"
 #include "utf8.h"
+#include "column_format.h"
 #include "wire/view.h"
 
 static const char *sql_type_name(int type)
@@ -221,7 +222,7 @@ static void decode_bytes(const struct session *session, sqlite3_context *context
                          const struct udfvm_reply *reply, const struct udfvm_value *value)
 {
     sqlite_library *sqlite3_api = session->function->registry->library;
-    if (!reply_has(value->offset, value->length, reply->length)) {
+    if (!udfvm_inside(value->offset, value->length, reply->length)) {
         bad_reply(session, context, "bytes outside of the reply");
         return;
     }

@@ -1,6 +1,7 @@
 /* A guest's reply in columns: see view.h. */
 #include "wire/view.h"
 
+#include "column_format.h"
 #include "utf8.h"
 
 #include <stdlib.h>
@@ -27,25 +28,6 @@ static bool offsets_valid(const struct view_column *column, uint64_t rows, uint6
     return (uint64_t)before <= data_length;
 }
 
-static bool is_variable(uint32_t type)
-{
-    return type == UDFVM_TYPE_TEXT || type == UDFVM_TYPE_BLOB;
-}
-
-/* Returns true if all buffers of a column lie inside the reply. */
-static bool column_inside(const struct udfvm_column *head, uint64_t length, uint64_t rows)
-{
-    const uint64_t bits = (rows + 7) / 8;
-    uint64_t bytes = rows * 8;
-    if (is_variable(head->type))
-        bytes = head->data_length;
-    else if (head->type == UDFVM_TYPE_BOOL)
-        bytes = bits;
-    return reply_has(head->data, bytes, length) &&
-           (!head->validity || reply_has(head->validity, bits, length)) &&
-           (!is_variable(head->type) || reply_has(head->offsets, (rows + 1) * 8, length));
-}
-
 static const char *open_column(struct view_column *column, const struct udfvm_column *head,
                                uint32_t type, const uint8_t *base, uint64_t length, uint64_t rows)
 {
@@ -54,12 +36,12 @@ static const char *open_column(struct view_column *column, const struct udfvm_co
         return NULL;
     if (head->type != type)
         return "not of the declared type";
-    if (!column_inside(head, length, rows))
+    if (!udfvm_column_inside(head, rows, length))
         return "a column lies outside of the reply";
     column->validity = head->validity ? base + head->validity : NULL;
-    column->offsets = is_variable(type) ? base + head->offsets : NULL;
+    column->offsets = udfvm_type_is_variable(type) ? base + head->offsets : NULL;
     column->data = base + head->data;
-    return !is_variable(type) || offsets_valid(column, rows, head->data_length)
+    return !udfvm_type_is_variable(type) || offsets_valid(column, rows, head->data_length)
                ? NULL
                : "offsets that decrease, or lie outside the data";
 }
@@ -75,9 +57,9 @@ const char *view_open(struct column_view *view, const struct udfvm_reply *reply,
     memcpy(&head, base, sizeof head);
     if (head.count != count || head.flags & ~UDFVM_COLUMNS_MORE)
         return "not of the declared columns";
-    if (head.rows > max_rows)
+    if (head.rows > max_rows || head.rows >= UDFVM_MAX_ROWS)
         return "more rows than there can be";
-    if (!reply_has(sizeof head, count * sizeof(struct udfvm_column), reply->length))
+    if (!udfvm_inside(sizeof head, count * sizeof(struct udfvm_column), reply->length))
         return "too short";
     view->columns = calloc(count + 1, sizeof *view->columns);
     if (!view->columns)

@@ -7,12 +7,6 @@
 #include "connection/sqlite_copies.h"
 #include "udfvm_abi.h"
 
-/* Returns true if `bytes` at an offset lie inside a reply of this length. */
-static inline bool reply_has(uint64_t offset, uint64_t bytes, uint64_t length)
-{
-    return offset <= length && bytes <= length - offset;
-}
-
 struct view_column {
     uint32_t type;           /* UDFVM_TYPE_NULL: every row is null */
     const uint8_t *validity; /* NULL: no nulls */
