@@ -11,7 +11,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "udfvm_abi.h"
+
+#include "api.h"
+#include "base/clock.h"
+#include "call/watchdog.h"
 #include "raw_guest.h"
 
 #define MEMORY      (16ull << 20)

@@ -12,7 +12,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "base/pages.h"
+#include "call/vm.h"
 #include "kvm/kvm.h"
 #include "check.h"
 #include "raw_guest.h"

@@ -6,7 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "base/pages.h"
+#include "call/vm.h"
 #include "check.h"
 #include "raw_guest.h"
 
@@ -116,16 +117,16 @@ static void test_few_cold_pages_stay(void)
     dropped = 0;
     for (int round = 0; round < 4; round++) {
         write_pages(vm, FEW, FEW_PAGES, MARK);
-        check(vm->hot.count >= FEW_PAGES && vm->hot.cold_count < FEW_PAGES,
-              "%zu hot pages, %zu cold ones", vm->hot.count, vm->hot.cold_count);
+        check(vm->memory.hot.count >= FEW_PAGES && vm->memory.hot.cold_count < FEW_PAGES,
+              "%zu hot pages, %zu cold ones", vm->memory.hot.count, vm->memory.hot.cold_count);
         cool_down(vm);
-        check(vm->hot.count < FEW_PAGES && vm->hot.cold_count >= FEW_PAGES,
-              "%zu hot pages, %zu cold ones", vm->hot.count, vm->hot.cold_count);
+        check(vm->memory.hot.count < FEW_PAGES && vm->memory.hot.cold_count >= FEW_PAGES,
+              "%zu hot pages, %zu cold ones", vm->memory.hot.count, vm->memory.hot.cold_count);
         check(count(vm, FEW, FEW_PAGES, MARK) == 0, "a cold page was not restored");
     }
     check(dropped == 0, "%d system calls for a few pages", dropped);
-    check(udfvm_vm_shrink(vm, NULL) == UDFVM_OK && vm->hot.cold_count == 0 && dropped > 0,
-          "a VM that is shrunk keeps %zu cold pages", vm->hot.cold_count);
+    check(udfvm_vm_shrink(vm, NULL) == UDFVM_OK && vm->memory.hot.cold_count == 0 && dropped > 0,
+          "a VM that is shrunk keeps %zu cold pages", vm->memory.hot.cold_count);
     udfvm_vm_close(vm);
 }
 
@@ -136,8 +137,8 @@ static void test_many_cold_pages_go(void)
         dropped = 0;
         write_pages(vm, MANY, MANY_PAGES, MARK);
         cool_down(vm);
-        check(vm->hot.cold_count < FEW_PAGES && dropped > 0 && dropped < 32,
-              "%zu cold pages, %d system calls", vm->hot.cold_count, dropped);
+        check(vm->memory.hot.cold_count < FEW_PAGES && dropped > 0 && dropped < 32,
+              "%zu cold pages, %d system calls", vm->memory.hot.cold_count, dropped);
         check(count(vm, MANY, MANY_PAGES, MARK) == 0, "what was dropped is back");
     }
     udfvm_vm_close(vm);
@@ -150,13 +151,13 @@ static void test_a_layers_pages_stay(void)
     for (int round = 0; round < 3; round++) {
         write_pages(vm, FEW, FEW_PAGES, MARK + 1);
         cool_down(vm);
-        check(vm->hot.cold_count >= FEW_PAGES, "%zu cold pages", vm->hot.cold_count);
+        check(vm->memory.hot.cold_count >= FEW_PAGES, "%zu cold pages", vm->memory.hot.cold_count);
         check(udfvm_vm_bind(vm, layer, NULL) == UDFVM_OK &&
                   count(vm, FEW, FEW_PAGES, MARK) == FEW_PAGES,
               "the layer's pages");
         write_pages(vm, MANY, MANY_PAGES, MARK);
         cool_down(vm);
-        check(vm->hot.cold_count < FEW_PAGES, "%zu cold pages", vm->hot.cold_count);
+        check(vm->memory.hot.cold_count < FEW_PAGES, "%zu cold pages", vm->memory.hot.cold_count);
         check(count(vm, FEW, FEW_PAGES, MARK) == FEW_PAGES,
               "the layer's pages went with the cold ones");
         check(udfvm_vm_bind(vm, base, NULL) == UDFVM_OK && count(vm, FEW, FEW_PAGES, MARK) == 0,

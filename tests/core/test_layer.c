@@ -5,6 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "udfvm_abi.h"
+
+#include "base/pages.h"
 #include "image/image.h"
 
 #define GUEST_MEMORY (32ull << 20)

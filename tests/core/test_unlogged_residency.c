@@ -36,7 +36,8 @@ static void test_unlogged_memory_stays_resident(void)
                   UDFVM_OK,
               "fill");
         const size_t before = resident_pages(vm);
-        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK && udfvm_unlogged_settle(vm, NULL) == UDFVM_OK,
+        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK &&
+                  udfvm_unlogged_settle(&vm->memory, NULL) == UDFVM_OK,
               "restore");
         check(resident_pages(vm) >= before && before >= 512,
               "round %d: %zu pages in memory, then %zu", round, before, resident_pages(vm));

@@ -1,13 +1,23 @@
-/* The clock of deadlines. */
+/* Clocks. */
 #include "base/clock.h"
 
 #include <time.h>
 
-uint64_t udfvm_monotonic_ns(void)
+static uint64_t read_clock(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t udfvm_monotonic_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+uint64_t udfvm_realtime_ns(void)
+{
+    return read_clock(CLOCK_REALTIME);
 }
 
 void udfvm_condition_init(pthread_cond_t *condition)

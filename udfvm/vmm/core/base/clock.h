@@ -1,4 +1,4 @@
-/* The clock of deadlines, CLOCK_MONOTONIC, and time stamps of the processor. */
+/* Clocks: CLOCK_MONOTONIC, by which deadlines are kept, the time of day, time stamps. */
 #ifndef UDFVM_BASE_CLOCK_H
 #define UDFVM_BASE_CLOCK_H
 
@@ -9,6 +9,7 @@
 
 #define UDFVM_NEVER (UINT64_MAX / 2)
 
+uint64_t udfvm_realtime_ns(void); /* since 1970 */
 /* Waits of the condition end by udfvm_monotonic_ns(). */
 void udfvm_condition_init(pthread_cond_t *condition);
 /* Between time stamps of two threads: the later look may have the earlier stamp, where the other

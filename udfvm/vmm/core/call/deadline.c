@@ -1,11 +1,15 @@
-/* Deadlines of calls, and forks. The watchdog (watchdog.c) keeps the deadlines; here
- * are they, as the thread of a call sees them. */
-#include <errno.h>
+/* Deadlines as the thread of a call sees them; watchdog.c keeps them. */
+#include "call/deadline.h"
+
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/process.h"
+#include "call/watchdog.h"
+#include "hypervisor.h"
 
 /* The innermost call of this thread that has a deadline. */
 static _Thread_local struct deadline *innermost;
@@ -13,33 +17,6 @@ static _Thread_local struct {
     pid_t number;
     unsigned generation;
 } own_thread;
-
-static void before_fork(void)
-{
-    udfvm_watchdog_before_fork();
-    udfvm_pools_before_fork();
-}
-
-static void in_parent(void)
-{
-    udfvm_pools_in_parent();
-    udfvm_watchdog_in_parent();
-}
-
-static void in_child(void)
-{
-    udfvm_fork_generation_next();
-    innermost = NULL;
-    udfvm_watchdog_in_child();
-    udfvm_pools_in_child();
-    udfvm_stream_forget_places();
-    udfvm_worker_forget();
-}
-
-__attribute__((constructor)) static void watch_forks(void)
-{
-    pthread_atfork(before_fork, in_parent, in_child);
-}
 
 static pid_t this_thread(void)
 {
@@ -140,4 +117,9 @@ bool udfvm_deadline_passed(const struct deadline *deadline)
 uint64_t udfvm_deadline_of_thread(void)
 {
     return innermost ? innermost->end_ns : UDFVM_NEVER;
+}
+
+void udfvm_deadline_forget(void)
+{
+    innermost = NULL;
 }

@@ -4,7 +4,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "internal.h"
+#include "call/hypercall.h"
+#include "call/vm.h"
 
 #define MAX_READ     (1ull << 30)
 #define FILES_ALWAYS 8u /* open files of one VM for which the last part of the budget is kept */
@@ -20,8 +21,8 @@ static bool take_from_budget(const struct udfvm_vm *vm)
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return false;
     const uint64_t whole = limit.rlim_cur == RLIM_INFINITY ? UINT32_MAX : limit.rlim_cur / 2;
-    const uint64_t most = vm->handles_open < FILES_ALWAYS ? whole : whole - whole / 4;
-    if (atomic_fetch_add(&open_files, 1) < most)
+    const uint64_t allowed = vm->handles_open < FILES_ALWAYS ? whole : whole - whole / 4;
+    if (atomic_fetch_add(&open_files, 1) < allowed)
         return true;
     atomic_fetch_sub(&open_files, 1);
     return false;
@@ -88,7 +89,7 @@ static int64_t file_read(struct udfvm_vm *vm, uint64_t handle, uint64_t offset, 
         return !slot                                                  ? -EBADF
                : udfvm_machine_address(&vm->machine, address, length) ? -EINVAL
                                                                       : -EFAULT;
-    const int code = udfvm_span_at(vm, address, length, &buffer);
+    const int code = udfvm_span_at(&vm->memory, address, length, &buffer);
     if (code != 0)
         return code;
     int64_t got = vm->files->read(vm->files->context, *slot, offset, buffer, length);
@@ -114,7 +115,8 @@ static int64_t path_hypercall(struct udfvm_vm *vm, const struct registers *regs,
         break;
     }
     void *buffer;
-    const int code = length > MAX_READ ? -EFAULT : udfvm_span_at(vm, address, length, &buffer);
+    const int code = length > MAX_READ ? -EFAULT
+                                       : udfvm_span_at(&vm->memory, address, length, &buffer);
     if (code != 0)
         return code;
     switch (regs->rax) {

@@ -4,19 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "base/error.h"
+#include "call/exchange.h"
+#include "call/hypercall.h"
+#include "call/vm.h"
 
 static int64_t put_reply(struct udfvm_vm *vm, uint64_t address, const void *reply, uint64_t length)
 {
     void *to;
-    const int code = udfvm_span_at(vm, address, length, &to);
+    const int code = udfvm_span_at(&vm->memory, address, length, &to);
     if (code != 0)
         return code;
     memcpy(to, reply, length);
     return (int64_t)length;
 }
 
-/* `buffer` has room for the arguments, and behind them for the reply. */
+/* `buffer` holds the arguments, and behind them the reply. */
 static int64_t call(struct udfvm_vm *vm, const struct registers *regs, const char *name,
                     uint8_t *buffer, const void *arguments, struct udfvm_error *error)
 {
@@ -37,7 +40,7 @@ static int64_t call(struct udfvm_vm *vm, const struct registers *regs, const cha
         return -ENOENT;
     if (got < 0 &&
         udfvm_deadline_passed(&vm->deadline)) { /* what it was in the middle of ended for that */
-        udfvm_vm_timed_out(vm, error);
+        udfvm_vm_fail_timeout(vm, error);
         return 0;
     }
     if (got < 0) {
@@ -47,13 +50,33 @@ static int64_t call(struct udfvm_vm *vm, const struct registers *regs, const cha
     return (uint64_t)got > capacity ? -EMSGSIZE : put_reply(vm, regs->r8, reply, (uint64_t)got);
 }
 
+/* The result for the guest, where nothing ends its call (`failure`). */
+static int64_t serve(struct udfvm_vm *vm, const struct registers *regs, struct udfvm_error *failure)
+{
+    const uint64_t name_length = regs->rsi, length = regs->r10, capacity = regs->r9;
+    char name[UDFVM_MAX_HOST_NAME + 1] = "";
+    if (length > UDFVM_MAX_HOST_MESSAGE || capacity > UDFVM_MAX_HOST_MESSAGE)
+        return -E2BIG;
+    const void *name_from = udfvm_machine_address(&vm->machine, regs->rdi, name_length);
+    const void *arguments = udfvm_machine_address(&vm->machine, regs->rdx, length);
+    if (!name_from || !arguments)
+        return -EFAULT;
+    memcpy(name, name_from, name_length);
+    if (memchr(name, 0, name_length)) /* not the name that the embedder would read */
+        return -ENOENT;
+    uint8_t *buffer = malloc(length + capacity + 1);
+    if (!buffer)
+        return -ENOMEM;
+    const int64_t result = call(vm, regs, name, buffer, arguments, failure);
+    free(buffer);
+    return result;
+}
+
 int udfvm_host_call(struct udfvm_vm *vm, struct registers *regs, struct udfvm_error *error)
 {
     const struct udfvm_host_functions *functions = vm->limits.host_functions;
-    const uint64_t name_length = regs->rsi, length = regs->r10, capacity = regs->r9;
-    char name[UDFVM_MAX_HOST_NAME + 1] = "";
     regs->rax = (uint64_t)-ENOENT;
-    if (!functions || name_length > UDFVM_MAX_HOST_NAME)
+    if (!functions || regs->rsi > UDFVM_MAX_HOST_NAME)
         return HYPERCALL_CONTINUE;
     if (vm->host_calls++ >= functions->max_calls) {
         udfvm_fail(error, UDFVM_E_HOST_CALLS,
@@ -61,28 +84,10 @@ int udfvm_host_call(struct udfvm_vm *vm, struct registers *regs, struct udfvm_er
                    (unsigned long long)functions->max_calls);
         return HYPERCALL_FAILED;
     }
-    const void *name_from = udfvm_machine_address(&vm->machine, regs->rdi, name_length);
-    const void *arguments = udfvm_machine_address(&vm->machine, regs->rdx, length);
-    regs->rax = (uint64_t)(length > UDFVM_MAX_HOST_MESSAGE || capacity > UDFVM_MAX_HOST_MESSAGE
-                               ? -E2BIG
-                               : -EFAULT);
-    if (!name_from || !arguments || length > UDFVM_MAX_HOST_MESSAGE ||
-        capacity > UDFVM_MAX_HOST_MESSAGE)
-        return HYPERCALL_CONTINUE;
-    memcpy(name, name_from, name_length);
-    regs->rax = (uint64_t)-ENOENT;
-    if (memchr(name, 0, name_length)) /* not the name that the embedder would read */
-        return HYPERCALL_CONTINUE;
-    uint8_t *buffer = malloc(length + capacity + 1);
-    if (!buffer) {
-        regs->rax = (uint64_t)-ENOMEM;
-        return HYPERCALL_CONTINUE;
-    }
     struct udfvm_error failure = { .code = UDFVM_OK };
-    const uint64_t result = (uint64_t)call(vm, regs, name, buffer, arguments, &failure);
-    free(buffer);
-    if (failure.code == UDFVM_OK) {
-        regs->rax = result;
+    const int64_t result = serve(vm, regs, &failure);
+    if (failure.code == UDFVM_OK) { /* or, in a forked child, there are no registers */
+        regs->rax = (uint64_t)result;
         return HYPERCALL_CONTINUE;
     }
     if (error)

@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "image/image.h"
+#include "base/error.h"
+#include "base/process.h"
+#include "call/hypercall.h"
+#include "call/vm.h"
 
 static int seal(struct udfvm_vm *vm, const struct registers *regs, struct udfvm_error *error)
 {
@@ -119,7 +122,7 @@ int udfvm_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfvm_er
     case UDFVM_HYPERCALL_LOG:
         return udfvm_log_hypercall(vm, regs, error);
     case UDFVM_HYPERCALL_OPEN_UNLOGGED:
-        regs->rax = (uint64_t)udfvm_unlogged_open(vm);
+        regs->rax = (uint64_t)udfvm_unlogged_open(&vm->memory);
         return HYPERCALL_CONTINUE;
     case UDFVM_HYPERCALL_HOST_CALL:
         return udfvm_host_call(vm, regs, error);

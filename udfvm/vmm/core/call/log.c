@@ -6,11 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "api.h"
+#include "base/error.h"
+#include "call/hypercall.h"
+#include "call/vm.h"
 
-#define AT_ONCE      65536u /* bytes of one hypercall, at most */
-#define NOTE_ROOM    128u
-#define FAILURE_ROOM 256u
+#define MAX_WRITE    65536u /* bytes of one hypercall */
+#define NOTE_SIZE    128u
+#define FAILURE_SIZE 256u
 
 void udfvm_log_create(struct log *log)
 {
@@ -35,7 +38,18 @@ void udfvm_log_clear(struct log *log)
     log->cut = false;
 }
 
-static bool room_for_text(struct log *log, size_t needed)
+char *udfvm_log_copy(const struct log *log)
+{
+    const size_t length = log->length;
+    char *text = malloc(length + 1);
+    if (text) {
+        memcpy(text, length ? log->text : "", length);
+        text[length] = 0;
+    }
+    return text;
+}
+
+static bool reserve_text(struct log *log, size_t needed)
 {
     if (needed <= log->capacity)
         return true;
@@ -47,7 +61,7 @@ static bool room_for_text(struct log *log, size_t needed)
     return true;
 }
 
-static bool room_for_part(struct log *log)
+static bool reserve_part(struct log *log)
 {
     if (log->part_count < log->part_capacity)
         return true;
@@ -69,7 +83,7 @@ static bool append(struct log *log, int stream, const char *text, size_t length)
     const bool joins = last && last->stream == stream && before > log->given;
     if (length == 0)
         return true;
-    if (!room_for_text(log, before + length) || (!joins && !room_for_part(log)))
+    if (!reserve_text(log, before + length) || (!joins && !reserve_part(log)))
         return false;
     memcpy(log->text + before, text, length);
     if (!joins)
@@ -92,17 +106,17 @@ static bool append_cut(struct udfvm_vm *vm, int stream, const char *text, size_t
 {
     struct log *log = &vm->log;
     const size_t before = atomic_load_explicit(&log->length, memory_order_relaxed);
-    const uint64_t most = vm->limits.max_log, room = before < most ? most - before : 0;
-    char note[NOTE_ROOM];
+    const uint64_t limit = vm->limits.max_log, left = before < limit ? limit - before : 0;
+    char note[NOTE_SIZE];
     if (log->cut)
         return true;
-    if (length <= room)
+    if (length <= left)
         return append(log, stream, text, length);
     log->cut = true;
-    const size_t kept = whole_characters(text, (size_t)room);
+    const size_t kept = whole_characters(text, (size_t)left);
     const int noted = snprintf(note, sizeof note,
                                "\n[udfvm: output cut at %llu bytes; raise max_log=]\n",
-                               (unsigned long long)most);
+                               (unsigned long long)limit);
     return append(log, stream, text, kept) && append(log, stream, note, (size_t)noted);
 }
 
@@ -131,7 +145,7 @@ int udfvm_log_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfv
 {
     const uint64_t length = regs->rdx;
     const void *text = NULL;
-    if (length <= AT_ONCE)
+    if (length <= MAX_WRITE)
         text = udfvm_machine_address(&vm->machine, regs->rsi, length);
     regs->rax = text ? 0 : (uint64_t)-EFAULT;
     if (text && keep(vm, (int)regs->rdi, text, length, error) != UDFVM_OK)
@@ -188,7 +202,7 @@ int udfvm_log_give(struct udfvm_vm *vm, int code, bool failed, struct udfvm_erro
         .part_count = log->part_count,
     };
     log->given = given.length;
-    char failure[FAILURE_ROOM] = "";
+    char failure[FAILURE_SIZE] = "";
     udfvm_vm_out(vm);
     const int taken = sink->take(sink->context, &given, failed, failure);
     udfvm_vm_in(vm);

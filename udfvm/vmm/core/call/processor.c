@@ -3,7 +3,8 @@
  * whose shadow interrupts wait, or the trap flag; after any of these, and after every call that did
  * not complete, the rest is set anew here. After an exit that was not expected the VM of the
  * hypervisor is closed, and a new one made on the same memory. docs/security.md lists all of it. */
-#include "image/image.h"
+#include "base/error.h"
+#include "call/exchange.h"
 
 #define RFLAGS_STATUS 0x8d5ull /* CF PF AF ZF SF OF */
 #define RFLAGS_TRAP   0x100ull
@@ -11,26 +12,31 @@
 void udfvm_vm_enter_sealed(struct udfvm_vm *vm)
 {
     struct registers *registers = vm->machine.registers;
-    *registers = vm->image->header->state.registers;
+    *registers = vm->memory.image->header->state.registers;
     registers->rip = udfvm_system_area_resume_stub(&vm->machine);
     registers->rflags = (registers->rflags & RFLAGS_STATUS) | vm->machine.rflags;
     udfvm_hypervisor_load_registers(vm->machine.hypervisor);
 }
 
-int udfvm_vm_restore_processor(struct udfvm_vm *vm, struct udfvm_error *error)
+static int renew_or_reset(struct udfvm_vm *vm, bool stack_used, struct udfvm_error *error)
 {
     struct machine *machine = &vm->machine;
-    const bool used = udfvm_system_area_stack_used(machine->system);
-    int code = UDFVM_OK;
     /* With the trap flag set Intel's processors may hold a single step back that no ioctl takes
      * away (SDM 3, 27.3.1.5). */
     if (vm->unfit || machine->registers->rflags & RFLAGS_TRAP ||
-        (used && udfvm_page_tables_changed(machine)))
-        code = udfvm_machine_renew(machine, error);
-    else if (used || vm->state == VM_BROKEN || udfvm_hypervisor_events_left(machine->hypervisor))
-        code = udfvm_hypervisor_reset(machine->hypervisor, error);
-    if (code == UDFVM_OK && used)
-        udfvm_system_area_scrub_stack(machine->system);
+        (stack_used && udfvm_page_tables_changed(machine)))
+        return udfvm_machine_renew(machine, error);
+    if (stack_used || vm->state == VM_BROKEN || udfvm_hypervisor_events_left(machine->hypervisor))
+        return udfvm_hypervisor_reset(machine->hypervisor, error);
+    return UDFVM_OK;
+}
+
+int udfvm_vm_restore_processor(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    const bool stack_used = udfvm_system_area_stack_used(vm->machine.system);
+    const int code = renew_or_reset(vm, stack_used, error);
+    if (code == UDFVM_OK && stack_used)
+        udfvm_system_area_scrub_stack(vm->machine.system);
     vm->unfit = code != UDFVM_OK;
     return code;
 }

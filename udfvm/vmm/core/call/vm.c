@@ -1,12 +1,29 @@
-/* Life of a VM: booted for a build, or opened on an image. */
+/* A VM's life: it is booted for a build, or opened on an image, and closed. Its settings. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
-#include "image/image.h"
+#include "base/error.h"
+#include "base/process.h"
+#include "call/exchange.h"
+#include "call/hypercall.h"
+#include "call/streaming.h"
+#include "call/vm.h"
+#include "call/watchdog.h"
 
-static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_image *image,
+static int fill_vm(struct udfvm_vm *vm, struct udfvm_image *base, struct udfvm_error *error)
+{
+    /* Never that of an earlier VM on the same image, whose sealed memory may remember it. */
+    if (getrandom(&vm->sequence, sizeof vm->sequence, 0) != (ssize_t)sizeof vm->sequence)
+        return udfvm_fail_errno(error, "getrandom");
+    UDFVM_TRY(udfvm_machine_create(&vm->machine, &vm->config, base ? base->fd : -1,
+                                   base ? base->offset + base->header->pages_offset : 0, error));
+    UDFVM_TRY(udfvm_memory_create(&vm->memory, &vm->machine, base, error));
+    vm->tsc_khz = udfvm_hypervisor_tsc_khz(vm->machine.hypervisor, error);
+    return vm->tsc_khz ? UDFVM_OK : UDFVM_E_SYSTEM;
+}
+
+static udfvm_vm *create(const struct udfvm_config *config, struct udfvm_image *base,
                         const struct udfvm_files *files, struct udfvm_error *error)
 {
     struct udfvm_vm *vm = calloc(1, sizeof *vm);
@@ -14,7 +31,6 @@ static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_im
         udfvm_fail_errno(error, "allocating a VM");
         return NULL;
     }
-    vm->pagemap = -1;
     vm->config = *config;
     udfvm_log_create(&vm->log);
     vm->files = files;
@@ -22,47 +38,10 @@ static udfvm_vm *create(const struct udfvm_config *config, const struct udfvm_im
     udfvm_deadline_register(&vm->deadline);
     vm->idle_spin_us = IDLE_SPIN_US;
     memset(vm->handles, 0xff, sizeof vm->handles);
-    /* Never that of an earlier VM on the same image, whose sealed memory may remember it. */
-    int code = getrandom(&vm->sequence, sizeof vm->sequence, 0) == (ssize_t)sizeof vm->sequence
-                   ? UDFVM_OK
-                   : udfvm_fail_errno(error, "getrandom");
-    if (code == UDFVM_OK)
-        code = udfvm_machine_create(&vm->machine, config, image ? image->fd : -1,
-                                    image ? image->offset + image->header->pages_offset : 0, error);
-    if (code == UDFVM_OK && image)
-        code = udfvm_image_map_holes(image, &vm->machine, error);
-    if (code == UDFVM_OK) {
-        vm->tsc_khz = udfvm_hypervisor_tsc_khz(vm->machine.hypervisor, error);
-        code = vm->tsc_khz ? UDFVM_OK : UDFVM_E_SYSTEM;
-    }
-    if (code == UDFVM_OK && image)
-        code = udfvm_hot_set_create(&vm->hot, &vm->machine, error);
-    if (code == UDFVM_OK)
+    if (fill_vm(vm, base, error) == UDFVM_OK)
         return vm;
     udfvm_vm_close(vm);
     return NULL;
-}
-
-static _Thread_local struct udfvm_vm
-    *outside; /* VMs in whose calls this thread runs the embedder's code; the innermost first */
-
-void udfvm_vm_out(struct udfvm_vm *vm)
-{
-    vm->outer = outside;
-    outside = vm;
-}
-
-void udfvm_vm_in(struct udfvm_vm *vm)
-{
-    outside = vm->outer;
-}
-
-unsigned udfvm_vms_out(const struct udfvm_pool *pool)
-{
-    unsigned count = 0;
-    for (const struct udfvm_vm *vm = outside; vm; vm = vm->outer)
-        count += vm->pool == pool;
-    return count;
 }
 
 bool udfvm_vm_forked(const struct udfvm_vm *vm)
@@ -95,30 +74,35 @@ static void start_registers(struct udfvm_vm *vm)
     udfvm_hypervisor_load_registers(vm->machine.hypervisor);
 }
 
-static char *copy_log(const struct udfvm_vm *vm)
-{
-    const size_t length = vm->log.length;
-    char *text = malloc(length + 1);
-    if (text) {
-        memcpy(text, length ? vm->log.text : "", length);
-        text[length] = 0;
-    }
-    return text;
-}
-
 static int boot(struct udfvm_vm *vm, const void *boot_payload, size_t boot_length,
                 const struct udfvm_limits *limits, struct udfvm_error *error)
 {
     struct udfvm_reply reply;
-    int code = udfvm_vm_request(vm, UDFVM_REQUEST_BOOT, boot_payload, boot_length, limits, error);
-    if (code != UDFVM_OK)
-        return code;
+    UDFVM_TRY(udfvm_vm_request(vm, UDFVM_REQUEST_BOOT, boot_payload, boot_length, limits, error));
     start_registers(vm);
-    code = udfvm_vm_run(vm, &reply, error);
-    if (code == UDFVM_OK && !reply.sealed)
-        code = udfvm_fail(error, UDFVM_E_PROTOCOL,
+    UDFVM_TRY(udfvm_vm_run(vm, &reply, error));
+    if (!reply.sealed)
+        return udfvm_fail(error, UDFVM_E_PROTOCOL,
                           "the guest completed a call before it was sealed");
-    return code;
+    return UDFVM_OK;
+}
+
+static udfvm_vm *create_for_boot(const struct udfvm_config *config, const void *kernel,
+                                 size_t kernel_length, const struct udfvm_files *files,
+                                 struct udfvm_error *error)
+{
+    if (udfvm_config_check(config, error) != UDFVM_OK)
+        return NULL;
+    if (kernel_length > UDFVM_PROGRAM_BASE - UDFVM_KERNEL_BASE) {
+        udfvm_fail(error, UDFVM_E_ARGUMENT, "the guest kernel is larger than 2 MiB");
+        return NULL;
+    }
+    struct udfvm_vm *vm = create(config, NULL, files, error);
+    if (!vm)
+        return NULL;
+    vm->state = VM_UNSEALED;
+    udfvm_machine_load(&vm->machine, kernel, kernel_length);
+    return vm;
 }
 
 udfvm_vm *udfvm_vm_boot(const struct udfvm_config *config, const void *kernel, size_t kernel_length,
@@ -129,27 +113,17 @@ udfvm_vm *udfvm_vm_boot(const struct udfvm_config *config, const void *kernel, s
     udfvm_error_clear(error);
     if (report)
         *report = NULL;
-    int code = udfvm_config_check(config, error);
-    if (code == UDFVM_OK && kernel_length > UDFVM_PROGRAM_BASE - UDFVM_KERNEL_BASE)
-        code = udfvm_fail(error, UDFVM_E_ARGUMENT, "the guest kernel is larger than 2 MiB");
-    struct udfvm_vm *vm = code == UDFVM_OK ? create(config, NULL, files, error) : NULL;
+    struct udfvm_vm *vm = create_for_boot(config, kernel, kernel_length, files, error);
     if (!vm)
         return NULL;
-    vm->state = VM_UNSEALED;
-    udfvm_machine_load(&vm->machine, kernel, kernel_length);
-    code = boot(vm, boot_payload, boot_length, limits, error);
+    const int code = boot(vm, boot_payload, boot_length, limits, error);
     udfvm_files_close_all(vm);
     if (report)
-        *report = copy_log(vm);
+        *report = udfvm_log_copy(&vm->log);
     if (code == UDFVM_OK)
         return vm;
     udfvm_vm_close(vm);
     return NULL;
-}
-
-const struct udfvm_seal_info *udfvm_vm_seal_info(const udfvm_vm *vm)
-{
-    return vm->seal_info;
 }
 
 static udfvm_vm *open_on(udfvm_image *image, const struct udfvm_config *config,
@@ -159,7 +133,6 @@ static udfvm_vm *open_on(udfvm_image *image, const struct udfvm_config *config,
     struct udfvm_vm *vm = create(config, base, files, error);
     if (!vm)
         return NULL;
-    vm->image = udfvm_image_retain(base);
     vm->state = VM_SEALED;
     udfvm_system_area_state(vm->machine.system, &base->header->state);
     if (udfvm_vm_bind(vm, image, error) == UDFVM_OK)
@@ -198,15 +171,10 @@ void udfvm_vm_close(udfvm_vm *vm)
     udfvm_stream_end(vm);
     udfvm_deadline_unregister(&vm->deadline);
     udfvm_files_close_all(vm);
-    udfvm_hot_set_destroy(&vm->hot);
+    udfvm_memory_destroy(&vm->memory, udfvm_vm_forked(vm));
     if (udfvm_vm_forked(vm))
         udfvm_machine_forget_memory(&vm->machine);
-    else
-        udfvm_unlogged_abandon(vm);
     udfvm_machine_destroy(&vm->machine);
-    if (vm->pagemap >= 0)
-        close(vm->pagemap);
-    udfvm_image_close(vm->image);
     free(vm->seal_info);
     free(vm->seal_state);
     udfvm_log_destroy(&vm->log);
@@ -238,9 +206,9 @@ void udfvm_vm_statistics(const udfvm_vm *vm, struct udfvm_vm_statistics *statist
 {
     *statistics = (struct udfvm_vm_statistics){
         .calls = vm->calls,
-        .restores = vm->hot.restores,
-        .hot_pages = vm->hot.count,
-        .pages_copied = vm->hot.pages_copied,
+        .restores = vm->memory.hot.restores,
+        .hot_pages = vm->memory.hot.count,
+        .pages_copied = vm->memory.hot.pages_copied,
         .memory = vm->config.memory,
         .exits = vm->exits,
     };

@@ -1,22 +1,29 @@
 /* One thread of the process that keeps the deadlines of all calls.
  *
  * It does not depend on what the program does with its signals. A vCPU takes every signal while it
- * runs, be it that its thread blocks them; what the watchdog sends is made
- * sure to have a handler first; and kicks are repeated until the thread has left the guest. No
- * timer, no descriptor and no signal is queued for a call that ends in time.
+ * runs, those that its thread blocks too. The watchdog makes sure that the signal that it sends has
+ * a handler, and repeats its kicks until the thread has left the guest. No timer, no descriptor and
+ * no signal is queued for a call that ends in time.
  *
  * A call tells its next look in `next_ns`, and wakes the watchdog only where that would sleep past
  * it: with timeouts of one length, once per timeout. Either the watchdog, which sets `wake_ns` to
  * "never" before it looks at the calls, sees the call, or the call sees that.
  */
+#include "call/watchdog.h"
+
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/process.h"
+#include "call/deadline.h"
+#include "hypervisor.h"
 
 #define STACK_BYTES 262144u
 #define IDLE_NS     1000000000ull /* without a call for so long, the thread ends */

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "image/image.h"
 
 #define MAX_IDENTITY 160u
@@ -78,30 +79,34 @@ static bool has_name(const udfvm_image *image, const char *file)
     return strncmp(file, expected, sizeof expected - 1) == 0 && file[sizeof expected - 1] == '.';
 }
 
+static int check_cached(const udfvm_image *image, int fd, const char *directory, const char *name,
+                        struct udfvm_error *error)
+{
+    char note[MAX_NAME + 16], identity[MAX_IDENTITY];
+    if (!has_name(image, name))
+        return udfvm_fail(error, UDFVM_E_IMAGE, "%.80s is another image than its name says", name);
+    const bool noted = snprintf(note, sizeof note, "%s.verified", name) < (int)sizeof note &&
+                       identity_of(fd, identity);
+    if (noted && checked_before(directory, note, identity))
+        return UDFVM_OK;
+    UDFVM_TRY(udfvm_image_verify(image, error));
+    if (noted)
+        write_note(directory, note, identity);
+    return UDFVM_OK;
+}
+
 udfvm_image *udfvm_image_open_cached(const char *directory, const char *name, udfvm_image *base,
                                      struct udfvm_error *error)
 {
-    char note[MAX_NAME + 16], identity[MAX_IDENTITY];
     const int fd = udfvm_private_open(directory, name, O_RDONLY, error);
     if (fd < 0)
         return NULL;
-    flock(fd, LOCK_SH | LOCK_NB); /* refused by who is about to remove it: it stays usable here, for
-                                     the last time */
+    /* Refused by who is about to remove it: it stays usable here, for the last time. */
+    flock(fd, LOCK_SH | LOCK_NB);
     udfvm_image *image = udfvm_image_open(fd, base, error);
-    if (image && !has_name(image, name)) {
-        udfvm_fail(error, UDFVM_E_IMAGE, "%.80s is another image than its name says", name);
+    if (image && check_cached(image, fd, directory, name, error) != UDFVM_OK) {
         udfvm_image_close(image);
         image = NULL;
-    }
-    const bool noted = snprintf(note, sizeof note, "%s.verified", name) < (int)sizeof note &&
-                       identity_of(fd, identity);
-    if (image && !(noted && checked_before(directory, note, identity))) {
-        if (udfvm_image_verify(image, error) != UDFVM_OK) {
-            udfvm_image_close(image);
-            image = NULL;
-        } else if (noted) {
-            write_note(directory, note, identity);
-        }
     }
     close(fd);
     return image;

@@ -9,11 +9,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/error.h"
+#include "base/pages.h"
 #include "image/image.h"
 
 #define LARGE_HOLE ((uint64_t)1 << 20) /* smaller ones are not worth a mapping of their own */
 
-/* Marks what is between two places of the file, and in program memory, as a hole. */
+/* Marks what is between two offsets in the file, and in program memory, as a hole. */
 static void mark(struct udfvm_image *image, uint64_t from, uint64_t to)
 {
     const uint64_t start = image->offset + image->header->pages_offset;
@@ -28,16 +30,16 @@ int udfvm_image_find_holes(struct udfvm_image *image, struct udfvm_error *error)
     image->holes = calloc(memory / PAGE / 64, sizeof *image->holes);
     if (!image->holes)
         return udfvm_fail_errno(error, "allocating the map of an image's holes");
-    for (uint64_t at = start; at < end;) {
-        const off_t data = lseek(image->fd, (off_t)at, SEEK_DATA);
+    for (uint64_t offset = start; offset < end;) {
+        const off_t data = lseek(image->fd, (off_t)offset, SEEK_DATA);
         if (data < 0 && errno != ENXIO)
             return UDFVM_OK; /* a file system that tells nothing of holes: none are known */
         const uint64_t hole_end = data < 0 || (uint64_t)data > end ? end : (uint64_t)data;
-        mark(image, at, hole_end);
+        mark(image, offset, hole_end);
         const off_t hole = hole_end < end ? lseek(image->fd, data, SEEK_HOLE) : (off_t)end;
         if (hole < 0)
             return UDFVM_OK;
-        at = (uint64_t)hole;
+        offset = (uint64_t)hole;
     }
     return UDFVM_OK;
 }
@@ -57,14 +59,13 @@ int udfvm_image_map_holes(const struct udfvm_image *image, const struct machine 
         const uint64_t bytes = (last - first) * PAGE;
         if (bytes < LARGE_HOLE)
             continue;
-        void *at = (void *)(uintptr_t)(machine->memory + first * PAGE);
-        if (mmap(at, bytes, PROT_READ | PROT_WRITE,
+        void *hole = (void *)(uintptr_t)(machine->memory + first * PAGE);
+        if (mmap(hole, bytes, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED)
             return udfvm_fail_errno(error, "mapping memory that an image has nothing of");
-        madvise(at, bytes, MADV_DONTFORK);
-        madvise(
-            at, bytes,
-            MADV_NOHUGEPAGE); /* a page that is written costs a page, as elsewhere in the slot */
+        madvise(hole, bytes, MADV_DONTFORK);
+        /* A page that is written costs a page, as elsewhere in the slot. */
+        madvise(hole, bytes, MADV_NOHUGEPAGE);
     }
     return UDFVM_OK;
 }

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/error.h"
+#include "base/pages.h"
 #include "image/image.h"
 
 static const uint8_t *file(const struct udfvm_image *image)
@@ -34,38 +36,56 @@ void udfvm_image_add_page(struct checksum *sum, uint64_t number, const void *pag
     udfvm_checksum_add(sum, page, PAGE);
 }
 
+static bool has_digest(const struct image_header *header)
+{
+    uint8_t digest[32];
+    udfvm_image_header_digest(header, digest);
+    return memcmp(digest, header->digest, sizeof digest) == 0;
+}
+
+/* Everything that the header tells of lies in the file, at offsets that fit. */
+static bool has_all_parts(const struct image_header *header, uint64_t size)
+{
+    const uint64_t memory = header->config.memory - SYSTEM_SIZE;
+    const bool is_base = header->kind == IMAGE_BASE;
+    if (udfvm_config_check(&header->config, NULL) != UDFVM_OK || header->page_count > memory / PAGE)
+        return false;
+    const uint64_t stored = is_base ? memory : header->page_count * PAGE;
+    return inside(header->metadata_offset, header->metadata_length, size) &&
+           header->pages_offset % PAGE == 0 && inside(header->pages_offset, stored, size) &&
+           header->numbers_offset % sizeof(uint32_t) == 0 &&
+           (is_base || inside(header->numbers_offset, header->page_count * sizeof(uint32_t), size));
+}
+
+static int check_base(const struct image_header *header, const struct udfvm_image *base,
+                      struct udfvm_error *error)
+{
+    const bool is_base = header->kind == IMAGE_BASE;
+    if (is_base != (base == NULL))
+        return udfvm_fail(error, UDFVM_E_IMAGE,
+                          is_base ? "image is a base, not a layer"
+                                  : "image is a layer, not a base");
+    /* The layer's page numbers are of the base's memory. */
+    if (base &&
+        (memcmp(base->header->digest, header->base_digest, sizeof header->base_digest) != 0 ||
+         header->config.memory != base->header->config.memory))
+        return udfvm_fail(error, UDFVM_E_IMAGE, "layer was sealed on another base image");
+    return UDFVM_OK;
+}
+
 static int check_header(const struct image_header *header, uint64_t size,
                         const struct udfvm_image *base, struct udfvm_error *error)
 {
-    uint8_t digest[32];
     if (size < sizeof *header || header->magic != IMAGE_MAGIC)
         return udfvm_fail(error, UDFVM_E_IMAGE, "not a udfvm image");
     if (header->version != IMAGE_VERSION)
         return udfvm_fail(error, UDFVM_E_IMAGE, "image format version %u, this library reads %u",
                           header->version, IMAGE_VERSION);
-    udfvm_image_header_digest(header, digest);
-    if (memcmp(digest, header->digest, sizeof digest) != 0)
+    if (!has_digest(header))
         return udfvm_fail(error, UDFVM_E_IMAGE, "image header is damaged");
-    const uint64_t memory = header->config.memory - SYSTEM_SIZE;
-    const bool is_base = header->kind == IMAGE_BASE;
-    const uint64_t stored = is_base ? memory : header->page_count * PAGE;
-    if (udfvm_config_check(&header->config, NULL) != UDFVM_OK ||
-        header->page_count > memory / PAGE ||
-        !inside(header->metadata_offset, header->metadata_length, size) ||
-        header->pages_offset % PAGE != 0 || !inside(header->pages_offset, stored, size) ||
-        header->numbers_offset % sizeof(uint32_t) != 0 ||
-        (!is_base && !inside(header->numbers_offset, header->page_count * sizeof(uint32_t), size)))
+    if (!has_all_parts(header, size))
         return udfvm_fail(error, UDFVM_E_IMAGE, "image is truncated or its header makes no sense");
-    if (is_base != (base == NULL))
-        return udfvm_fail(error, UDFVM_E_IMAGE,
-                          is_base ? "image is a base, not a layer"
-                                  : "image is a layer, not a base");
-    if (base &&
-        (memcmp(base->header->digest, header->base_digest, sizeof header->base_digest) != 0 ||
-         header->config.memory !=
-             base->header->config.memory)) /* its page numbers are of that much */
-        return udfvm_fail(error, UDFVM_E_IMAGE, "layer was sealed on another base image");
-    return UDFVM_OK;
+    return check_base(header, base, error);
 }
 
 /* Page numbers are used as indices: they are checked however the image was opened. */
@@ -93,8 +113,8 @@ static int check_base_pages(const struct udfvm_image *image, struct checksum *su
     const struct image_header *header = image->header;
     const uint64_t start = header->pages_offset, end = start + header->config.memory - SYSTEM_SIZE;
     uint64_t pages = 0;
-    for (uint64_t at = start; at < end;) {
-        off_t data = lseek(image->fd, (off_t)(image->offset + at), SEEK_DATA);
+    for (uint64_t offset = start; offset < end;) {
+        off_t data = lseek(image->fd, (off_t)(image->offset + offset), SEEK_DATA);
         if (data < 0 && errno == ENXIO)
             break;
         off_t hole = data < 0 ? data : lseek(image->fd, data, SEEK_HOLE);
@@ -103,9 +123,9 @@ static int check_base_pages(const struct udfvm_image *image, struct checksum *su
         const uint64_t from = (uint64_t)data - image->offset, to = (uint64_t)hole - image->offset;
         uint64_t first = from < start ? start : from & ~(PAGE - 1);
         uint64_t last = to < end ? to : end;
-        for (at = first; at < last; at += PAGE)
-            if (!udfvm_page_is_zero(file(image) + at)) {
-                udfvm_image_add_page(sum, (at - start) / PAGE, file(image) + at);
+        for (offset = first; offset < last; offset += PAGE)
+            if (!udfvm_page_is_zero(file(image) + offset)) {
+                udfvm_image_add_page(sum, (offset - start) / PAGE, file(image) + offset);
                 pages++;
             }
     }
@@ -150,16 +170,28 @@ static int map_file(struct udfvm_image *image, int fd, uint64_t offset, uint64_t
     image->offset = offset;
     image->mapped = length;
     /* Not shared: Linux before 6.7 refuses that for memory sealed against writing. */
-    void *at = mmap(NULL, image->mapped, PROT_READ, MAP_PRIVATE, image->fd, (off_t)offset);
-    if (at == MAP_FAILED)
+    void *mapped = mmap(NULL, image->mapped, PROT_READ, MAP_PRIVATE, image->fd, (off_t)offset);
+    if (mapped == MAP_FAILED)
         return udfvm_fail_errno(error, "mapping the image");
-    image->header = at;
+    image->header = mapped;
     if (layer &&
         status.st_nlink == 0) { /* memory without a name: the mapping is all that is needed of it */
         close(image->fd);
         image->fd = -1;
     }
     return UDFVM_OK;
+}
+
+static int fill_image(struct udfvm_image *image, int fd, uint64_t offset, uint64_t length,
+                      struct udfvm_image *base, struct udfvm_error *error)
+{
+    if (base && base->base)
+        return udfvm_fail(error, UDFVM_E_ARGUMENT, "a layer cannot be the base of a layer");
+    UDFVM_TRY(map_file(image, fd, offset, length, base != NULL, error));
+    UDFVM_TRY(check_header(image->header, image->mapped, base, error));
+    image->base = base ? udfvm_image_retain(base) : NULL;
+    image->numbers = (const uint32_t *)(file(image) + image->header->numbers_offset);
+    return base ? check_numbers(image, error) : udfvm_image_find_holes(image, error);
 }
 
 udfvm_image *udfvm_image_open(int fd, udfvm_image *base, struct udfvm_error *error)
@@ -178,19 +210,7 @@ udfvm_image *udfvm_image_open_within(int fd, uint64_t offset, uint64_t length, u
     }
     image->references = 1;
     image->fd = -1;
-    int code = base && base->base
-                   ? udfvm_fail(error, UDFVM_E_ARGUMENT, "a layer cannot be the base of a layer")
-                   : UDFVM_OK;
-    if (code == UDFVM_OK)
-        code = map_file(image, fd, offset, length, base != NULL, error);
-    if (code == UDFVM_OK)
-        code = check_header(image->header, image->mapped, base, error);
-    if (code == UDFVM_OK) {
-        image->base = base ? udfvm_image_retain(base) : NULL;
-        image->numbers = (const uint32_t *)(file(image) + image->header->numbers_offset);
-        code = base ? check_numbers(image, error) : udfvm_image_find_holes(image, error);
-    }
-    if (code == UDFVM_OK)
+    if (fill_image(image, fd, offset, length, base, error) == UDFVM_OK)
         return image;
     udfvm_image_close(image);
     return NULL;
@@ -231,18 +251,14 @@ const void *udfvm_image_metadata(const udfvm_image *image, size_t *length)
 int udfvm_image_locate_metadata(int fd, struct udfvm_image_location *location)
 {
     struct image_header *header = malloc(sizeof *header);
-    uint8_t digest[32];
     int code = UDFVM_E_IMAGE;
     if (header && pread(fd, header, sizeof *header, 0) == (ssize_t)sizeof *header &&
-        header->magic == IMAGE_MAGIC && header->version == IMAGE_VERSION) {
-        udfvm_image_header_digest(header, digest);
-        if (memcmp(digest, header->digest, sizeof digest) == 0) {
-            *location = (struct udfvm_image_location){ .offset = header->metadata_offset,
-                                                       .length = header->metadata_length };
-            memcpy(location->digest, header->digest, sizeof location->digest);
-            memcpy(location->base_digest, header->base_digest, sizeof location->base_digest);
-            code = UDFVM_OK;
-        }
+        header->magic == IMAGE_MAGIC && header->version == IMAGE_VERSION && has_digest(header)) {
+        *location = (struct udfvm_image_location){ .offset = header->metadata_offset,
+                                                   .length = header->metadata_length };
+        memcpy(location->digest, header->digest, sizeof location->digest);
+        memcpy(location->base_digest, header->base_digest, sizeof location->base_digest);
+        code = UDFVM_OK;
     }
     free(header);
     return code;

@@ -1,8 +1,15 @@
-/* The image file and its mapping. */
+/* The image file: its format, its mapping, its holes, and writing one. */
 #ifndef UDFVM_IMAGE_IMAGE_H
 #define UDFVM_IMAGE_IMAGE_H
 
-#include "internal.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api.h"
+#include "image/checksum.h"
+#include "machine/machine.h"
 
 #define IMAGE_MAGIC   0x314d564644554d49ull
 #define IMAGE_VERSION 4u
@@ -38,15 +45,33 @@ struct udfvm_image {
 const uint8_t *udfvm_image_page(const struct udfvm_image *image, uint32_t number);
 /* Whether that is what a VM's mapping of the base has there: what a layer stores is not. */
 bool udfvm_image_is_of_base(const struct udfvm_image *image, const uint8_t *page);
+/* Both are of one base image, by content: a process may have it open more than once. */
+bool udfvm_image_same_base(const struct udfvm_image *left, const struct udfvm_image *right);
+void udfvm_image_header_digest(const struct image_header *header, uint8_t digest[32]);
+void udfvm_image_add_page(struct checksum *sum, uint64_t number, const void *page);
+
 /* ---- holes.c ---- */
+
 int udfvm_image_find_holes(struct udfvm_image *image, struct udfvm_error *error);
 bool udfvm_image_is_hole(const struct udfvm_image *image, uint64_t number);
 /* Program memory of a VM of the base, where that has large holes, becomes anonymous. */
 int udfvm_image_map_holes(const struct udfvm_image *image, const struct machine *machine,
                           struct udfvm_error *error);
-/* Both are of one base image, by content: a process may have it open more than once. */
-bool udfvm_image_same_base(const struct udfvm_image *left, const struct udfvm_image *right);
-void udfvm_image_header_digest(const struct image_header *header, uint8_t digest[32]);
-void udfvm_image_add_page(struct checksum *sum, uint64_t number, const void *page);
+
+/* ---- image_write.c ---- */
+
+struct image_content {
+    const struct udfvm_config *config;
+    const struct sealed_state *state;
+    const uint8_t *memory; /* program memory, of config->memory bytes but the system area */
+    const struct udfvm_image *base; /* NULL: a base is written; else a layer of this one */
+    const uint32_t *numbers;        /* of the layer's pages, ascending */
+    uint64_t count;                 /* of the layer's pages */
+    const uint8_t *name;            /* of 32 bytes; NULL: none */
+    const void *metadata;
+    size_t metadata_length;
+};
+/* Into a new, empty file. */
+int udfvm_image_write(int fd, const struct image_content *content, struct udfvm_error *error);
 
 #endif

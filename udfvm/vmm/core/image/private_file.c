@@ -10,13 +10,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "api.h"
+#include "base/error.h"
 
 #define MAX_LINKS     40u /* symbolic links on the way, as Linux has it */
 #define SHOWN         200 /* bytes of a path in a message: its end */

@@ -6,11 +6,15 @@
  * cache. The cache is shared with what else runs on the machine, so a fifth of it is taken for a
  * column's part.
  */
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
-#include "internal.h"
+#include "api.h"
+#include "memory/worker.h"
 
 #define LARGE \
     ((size_t)2 << 20) /* from here on a second processor helps: it takes some 50 us to begin */
@@ -30,9 +34,9 @@ struct copy {
  * multiple of a line. */
 static void stream_lines(uint8_t *to, const uint8_t *from, size_t length)
 {
-    for (size_t at = 0; at < length; at += LINE) {
-        const __m128i *source = (const __m128i *)(from + at);
-        __m128i *target = (__m128i *)(to + at);
+    for (size_t offset = 0; offset < length; offset += LINE) {
+        const __m128i *source = (const __m128i *)(from + offset);
+        __m128i *target = (__m128i *)(to + offset);
         const __m128i a = _mm_loadu_si128(source), b = _mm_loadu_si128(source + 1);
         const __m128i c = _mm_loadu_si128(source + 2), d = _mm_loadu_si128(source + 3);
         _mm_stream_si128(target, a);

@@ -1,4 +1,4 @@
-/* Putting memory back: the hot set.
+/* The hot set.
  *
  * The hypervisor logs which pages of the memory slot the guest wrote (span.c adds what the host
  * writes). Bits are read but not cleared, so a page that was written once stays writable and never
@@ -11,7 +11,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "image/image.h"
+#include "udfvm_abi.h"
+
+#include "base/error.h"
+#include "base/pages.h"
+#include "memory/memory.h"
 
 #define SAMPLE_EVERY 64u   /* restores between two looks at which hot pages were really written */
 #define SAMPLES_IDLE 4u    /* a page not written in so many samples cools */
@@ -47,14 +51,20 @@ void udfvm_hot_set_destroy(struct hot_set *set)
     *set = (struct hot_set){ .dirty = NULL };
 }
 
-static const uint8_t *pristine(const struct udfvm_vm *vm, uint32_t number)
+bool udfvm_hot_set_has(const struct hot_set *set, uint64_t number)
 {
-    return number < vm->machine.memory_bytes / PAGE ? udfvm_image_page(vm->image, number) : NULL;
+    return set->bits[number / 64] >> number % 64 & 1;
 }
 
-static int add_page(struct udfvm_vm *vm, uint32_t number, struct udfvm_error *error)
+static const uint8_t *pristine(const struct guest_memory *memory, uint32_t number)
 {
-    struct hot_set *set = &vm->hot;
+    return number < memory->machine->memory_bytes / PAGE ? udfvm_image_page(memory->image, number)
+                                                         : NULL;
+}
+
+static int add_page(struct guest_memory *memory, uint32_t number, struct udfvm_error *error)
+{
+    struct hot_set *set = &memory->hot;
     if (set->count == set->capacity) {
         struct hot_page *grown = realloc(set->pages, 2 * set->capacity * sizeof *grown);
         if (!grown)
@@ -63,12 +73,18 @@ static int add_page(struct udfvm_vm *vm, uint32_t number, struct udfvm_error *er
         set->capacity *= 2;
     }
     set->pages[set->count++] = (struct hot_page){ .number = number,
-                                                  .pristine = pristine(vm, number) };
+                                                  .pristine = pristine(memory, number) };
     set->bits[number / 64] |= 1ull << number % 64;
     set->cold_count -= set->cold[number / 64] >> number % 64 & 1;
     set->cold[number / 64] &= ~(1ull << number % 64);
     set->sorted = false;
     return UDFVM_OK;
+}
+
+void udfvm_hot_set_rebind(struct guest_memory *memory)
+{
+    for (size_t i = 0; i < memory->hot.count; i++)
+        memory->hot.pages[i].pristine = pristine(memory, memory->hot.pages[i].number);
 }
 
 static int by_number(const void *left, const void *right)
@@ -78,79 +94,72 @@ static int by_number(const void *left, const void *right)
     return (one > other) - (one < other);
 }
 
-int udfvm_vm_collect_dirty(struct udfvm_vm *vm, struct udfvm_error *error)
+int udfvm_hot_set_collect(struct guest_memory *memory, struct udfvm_error *error)
 {
-    struct hot_set *set = &vm->hot;
-    UDFVM_TRY(udfvm_hypervisor_dirty_pages(vm->machine.hypervisor, SLOT_LOGGED, set->dirty, error));
+    struct hot_set *set = &memory->hot;
+    UDFVM_TRY(
+        udfvm_hypervisor_dirty_pages(memory->machine->hypervisor, SLOT_LOGGED, set->dirty, error));
     for (size_t chunk = 0; chunk < set->words; chunk += 8) {
         uint64_t any = 0;
         for (size_t word = chunk; word < chunk + 8; word++)
             any |= set->dirty[word] & ~set->bits[word];
         for (size_t word = chunk; any && word < chunk + 8; word++)
-            for (uint64_t fresh = set->dirty[word] & ~set->bits[word]; fresh; fresh &= fresh - 1) {
-                int code = add_page(vm, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(fresh),
-                                    error);
-                if (code != UDFVM_OK)
-                    return code;
-            }
+            for (uint64_t fresh = set->dirty[word] & ~set->bits[word]; fresh; fresh &= fresh - 1)
+                UDFVM_TRY(add_page(memory, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(fresh),
+                                   error));
     }
     return UDFVM_OK;
 }
 
-int udfvm_hot_set_add(struct udfvm_vm *vm, uint64_t offset, uint64_t length)
+int udfvm_hot_set_add(struct guest_memory *memory, uint64_t offset, uint64_t length)
 {
-    const uint64_t logged = vm->hot.words * 64 * PAGE;
-    if (!vm->image || length == 0 || offset >= logged)
+    const uint64_t logged = memory->hot.words * 64 * PAGE;
+    if (!memory->image || length == 0 || offset >= logged)
         return UDFVM_OK; /* never restored; the unlogged area is not logged */
     length = length < logged - offset ? length : logged - offset;
     for (uint64_t number = offset / PAGE; number <= (offset + length - 1) / PAGE; number++)
-        if (!(vm->hot.bits[number / 64] >> number % 64 & 1)) {
-            int code = add_page(vm, (uint32_t)number, NULL);
-            if (code != UDFVM_OK)
-                return code;
-        }
+        if (!udfvm_hot_set_has(&memory->hot, number))
+            UDFVM_TRY(add_page(memory, (uint32_t)number, NULL));
     return UDFVM_OK;
 }
 
 /* Gives the memory of a run of pages back, where the mapping then shows what they are to hold: what
  * a layer stores stays. */
-static int drop_run(const struct udfvm_vm *vm, uint64_t first, uint64_t pages,
+static int drop_run(const struct guest_memory *memory, uint64_t first, uint64_t pages,
                     struct udfvm_error *error)
 {
     if (pages &&
-        udfvm_machine_advise(vm->machine.memory + first * PAGE, pages * PAGE, MADV_DONTNEED))
+        udfvm_machine_advise(memory->machine->memory + first * PAGE, pages * PAGE, MADV_DONTNEED))
         return udfvm_fail_errno(error, "giving back memory of a micro-VM");
     return UDFVM_OK;
 }
 
 /* The same for all pages that are cold, and pristine therefore. What the image's layer stores was
  * perhaps put there since they cooled: it stays. */
-static int drop_cold(struct udfvm_vm *vm, struct udfvm_error *error)
+static int drop_cold(struct guest_memory *memory, struct udfvm_error *error)
 {
-    struct hot_set *set = &vm->hot;
+    struct hot_set *set = &memory->hot;
     uint64_t first = 0, pages = 0;
-    int code = UDFVM_OK;
-    for (size_t word = 0; word < set->words && set->cold_count && code == UDFVM_OK; word++)
-        for (; set->cold[word] && code == UDFVM_OK;
-             set->cold[word] &= set->cold[word] - 1, set->cold_count--) {
+    for (size_t word = 0; word < set->words && set->cold_count; word++)
+        for (; set->cold[word]; set->cold[word] &= set->cold[word] - 1, set->cold_count--) {
             const uint64_t number = word * 64 + (uint64_t)__builtin_ctzll(set->cold[word]);
-            if (!udfvm_image_is_of_base(vm->image, pristine(vm, (uint32_t)number)))
+            if (!udfvm_image_is_of_base(memory->image, pristine(memory, (uint32_t)number)))
                 continue;
             if (pages && number != first + pages) {
-                code = drop_run(vm, first, pages, error);
+                UDFVM_TRY(drop_run(memory, first, pages, error));
                 pages = 0;
             }
             first = pages ? first : number;
             pages++;
         }
-    return code == UDFVM_OK ? drop_run(vm, first, pages, error) : code;
+    return drop_run(memory, first, pages, error);
 }
 
 /* Lets the pages go that have been idle for long. They are pristine now and the guest does not run.
  */
-static int cool(struct udfvm_vm *vm, uint32_t samples_idle, struct udfvm_error *error)
+static int cool(struct guest_memory *memory, uint32_t samples_idle, struct udfvm_error *error)
 {
-    struct hot_set *set = &vm->hot;
+    struct hot_set *set = &memory->hot;
     size_t kept = 0;
     memset(set->dirty, 0, set->words * sizeof *set->dirty);
     for (size_t i = 0; i < set->count; i++) {
@@ -168,17 +177,17 @@ static int cool(struct udfvm_vm *vm, uint32_t samples_idle, struct udfvm_error *
         set->cold[word] |= set->dirty[word];
         set->cold_count += (size_t)__builtin_popcountll(set->dirty[word]);
     }
-    UDFVM_TRY(udfvm_hypervisor_clear_dirty(vm->machine.hypervisor, SLOT_LOGGED, set->words * 64,
-                                           set->dirty, error));
-    return set->cold_count > MAX_COLD ? drop_cold(vm, error) : UDFVM_OK;
+    UDFVM_TRY(udfvm_hypervisor_clear_dirty(memory->machine->hypervisor, SLOT_LOGGED,
+                                           set->words * 64, set->dirty, error));
+    return set->cold_count > MAX_COLD ? drop_cold(memory, error) : UDFVM_OK;
 }
 
 /* Notes which hot pages the last call really wrote. */
-static void sample_pages(struct udfvm_vm *vm)
+static void sample_pages(struct guest_memory *memory)
 {
-    for (size_t i = 0; i < vm->hot.count; i++) {
-        struct hot_page *hot = &vm->hot.pages[i];
-        const uint8_t *page = vm->machine.memory + hot->number * PAGE;
+    for (size_t i = 0; i < memory->hot.count; i++) {
+        struct hot_page *hot = &memory->hot.pages[i];
+        const uint8_t *page = memory->machine->memory + hot->number * PAGE;
         const bool written = hot->pristine ? memcmp(page, hot->pristine, PAGE) != 0
                                            : !udfvm_page_is_zero(page);
         hot->idle = written ? 0 : hot->idle + 1;
@@ -204,13 +213,13 @@ static void sort(struct hot_set *set)
     set->sorted = true;
 }
 
-static void copy_back(struct udfvm_vm *vm)
+static void copy_back(struct guest_memory *memory)
 {
-    struct hot_set *set = &vm->hot;
+    struct hot_set *set = &memory->hot;
     sort(set);
     for (size_t i = 0, length; i < set->count; i += length) {
         length = run_length(set, i);
-        udfvm_span_put_back(&vm->machine, set->pages[i].number, set->pages[i].pristine, length);
+        udfvm_span_put_back(memory->machine, set->pages[i].number, set->pages[i].pristine, length);
     }
     set->pages_copied += set->count;
 }
@@ -219,115 +228,43 @@ _Static_assert(MAX_COLD < LARGE_SET, "what is dropped as a whole is not kept as 
 
 /* The whole set goes: what was written is dropped rather than copied back, but for what a layer
  * stores. */
-static int drop_set(struct udfvm_vm *vm, struct udfvm_error *error)
+static int drop_set(struct guest_memory *memory, struct udfvm_error *error)
 {
-    struct hot_set *set = &vm->hot;
+    struct hot_set *set = &memory->hot;
     sort(set);
     for (size_t i = 0; i < set->count; i++) {
         struct hot_page *page = &set->pages[i];
         page->idle = SAMPLES_IDLE;
-        if (!udfvm_image_is_of_base(vm->image, page->pristine))
-            udfvm_span_put_back(&vm->machine, page->number, page->pristine, 1);
+        if (!udfvm_image_is_of_base(memory->image, page->pristine))
+            udfvm_span_put_back(memory->machine, page->number, page->pristine, 1);
     }
-    int code = cool(vm, SAMPLES_IDLE, error);
-    struct hot_page *smaller = code == UDFVM_OK ? realloc(set->pages, LARGE_SET * sizeof *smaller)
-                                                : NULL;
+    UDFVM_TRY(cool(memory, SAMPLES_IDLE, error));
+    struct hot_page *smaller = realloc(set->pages, LARGE_SET * sizeof *smaller);
     if (smaller) {
         set->pages = smaller;
         set->capacity = LARGE_SET;
     }
-    return code;
+    return UDFVM_OK;
 }
 
-int udfvm_vm_drop_buffers(struct udfvm_vm *vm, struct udfvm_error *error)
+int udfvm_hot_set_shrink(struct guest_memory *memory, struct udfvm_error *error)
 {
-    const int code = udfvm_unlogged_drop(vm, error);
-    return code == UDFVM_OK ? udfvm_span_drop_input(vm, error) : code;
+    if (memory->hot.count > LARGE_SET)
+        UDFVM_TRY(drop_set(memory, error));
+    return drop_cold(memory, error);
 }
 
-int udfvm_vm_shrink(struct udfvm_vm *vm, struct udfvm_error *error)
+int udfvm_hot_set_restore(struct guest_memory *memory, struct udfvm_error *error)
 {
-    if (vm->state != VM_SEALED || !vm->image)
-        return UDFVM_OK;
-    vm->large = false;
-    int code = udfvm_vm_drop_buffers(vm, error);
-    if (code == UDFVM_OK && vm->hot.count > LARGE_SET)
-        code = drop_set(vm, error);
-    return code == UDFVM_OK ? drop_cold(vm, error) : code;
-}
-
-int udfvm_vm_restore_memory(struct udfvm_vm *vm, struct udfvm_error *error)
-{
-    struct hot_set *set = &vm->hot;
+    struct hot_set *set = &memory->hot;
     const bool large = set->count > LARGE_SET;
     set->restores++;
-    vm->large = vm->large || large || vm->spans.input > HUGE_PAGE;
+    memory->large = memory->large || large || memory->spans.input > HUGE_PAGE;
     if (set->count > DROP_SET)
-        return drop_set(vm, error);
+        return drop_set(memory, error);
     const bool sample = large || (set->restores % SAMPLE_EVERY == 0 && set->count > COOL_ABOVE);
     if (sample)
-        sample_pages(vm);
-    copy_back(vm);
-    return sample ? cool(vm, large ? 1 : SAMPLES_IDLE, error) : UDFVM_OK;
-}
-
-int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
-{
-    udfvm_error_clear(error);
-    if (udfvm_vm_check(vm, error) != UDFVM_OK)
-        return UDFVM_E_FORKED;
-    udfvm_stream_end(vm);
-    vm->spans.asked =
-        0; /* a request that was begun and not sent: the next call finds what is left of it */
-    if (vm->state == VM_SEALED)
-        return UDFVM_OK;
-    if (vm->state == VM_UNSEALED)
-        return udfvm_fail(error, UDFVM_E_ARGUMENT,
-                          "a VM that was booted has no sealed state to go back to");
-    udfvm_files_close_all(vm);
-    int code = vm->reply_shared ? udfvm_machine_inherit_output(&vm->machine, false, error)
-                                : UDFVM_OK;
-    vm->reply_shared = false;
-    if (code == UDFVM_OK) /* first: the worker zeroes while pages are copied here */
-        code = udfvm_unlogged_scrub(vm, error);
-    if (code == UDFVM_OK)
-        code = udfvm_vm_collect_dirty(vm, error);
-    if (code == UDFVM_OK) {
-        udfvm_span_end_call(vm);
-        code = udfvm_vm_restore_memory(vm, error);
-    }
-    if (code == UDFVM_OK)
-        code = udfvm_vm_restore_processor(vm, error);
-    udfvm_log_clear(&vm->log);
-    vm->state = code == UDFVM_OK ? VM_SEALED : VM_BROKEN;
-    return code;
-}
-
-/* Copies the pages in which `from` and `to`, images of one base, differ. */
-static void move_pages(struct udfvm_vm *vm, const struct udfvm_image *from,
-                       const struct udfvm_image *to)
-{
-    for (uint64_t i = 0; from->base && i < from->header->page_count; i++)
-        udfvm_span_put_back(&vm->machine, from->numbers[i], udfvm_image_page(to, from->numbers[i]),
-                            1);
-    for (uint64_t i = 0; to->base && i < to->header->page_count; i++)
-        udfvm_span_put_back(&vm->machine, to->numbers[i], udfvm_image_page(to, to->numbers[i]), 1);
-}
-
-int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error)
-{
-    udfvm_error_clear(error);
-    struct udfvm_image *from = vm->image;
-    if (vm->state != VM_SEALED || !udfvm_image_same_base(from, image))
-        return udfvm_fail(error, UDFVM_E_ARGUMENT,
-                          "a VM moves only while restored, and only between images of one base");
-    if (from == image)
-        return UDFVM_OK;
-    move_pages(vm, from, image);
-    vm->image = udfvm_image_retain(image);
-    udfvm_image_close(from);
-    for (size_t i = 0; i < vm->hot.count; i++)
-        vm->hot.pages[i].pristine = pristine(vm, vm->hot.pages[i].number);
-    udfvm_system_area_state(vm->machine.system, &image->header->state);
-    return UDFVM_OK;
+        sample_pages(memory);
+    copy_back(memory);
+    return sample ? cool(memory, large ? 1 : SAMPLES_IDLE, error) : UDFVM_OK;
 }

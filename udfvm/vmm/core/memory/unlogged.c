@@ -1,12 +1,12 @@
-/* The unlogged area: the output window past its first 2 MiB, and the scratch that calls use for
- * large blocks of memory.
+/* Unlogged memory: the output window past its first 2 MiB, and the scratch that calls use for large
+ * blocks of memory.
  *
  * Where dirty pages are logged KVM maps memory by 4 KiB, and the first write to each costs a fault.
  * That is right for the few pages that a small call writes, and ruinous for results of megabytes.
- * So this area is not logged and is backed by huge pages. What a call wrote in it is found by what
- * there is in it: it begins without a page, a page that is resident or swapped out was touched, and
- * one that is not zero is zeroed. The guest reaches it only once it asked for it, so VMs of small
- * calls pay nothing for it.
+ * So this memory is not logged and is backed by huge pages. What a call wrote in it is found by
+ * what there is in it: it begins without a page, a page that is resident or swapped out was
+ * touched, and one that is not zero is zeroed. The guest reaches it only once it asked for it, so
+ * VMs of small calls pay nothing for it.
  *
  * Megabytes are zeroed by the worker from the moment of the restore on, and by whoever enters the
  * VM next, who first copies a batch into it: what is not zeroed by then is zeroed by both, and only
@@ -14,7 +14,7 @@
  *
  * Residency is asked of PAGEMAP_SCAN (Linux 6.7), before that read from the page map, an entry a
  * page; both also tell what is swapped out, which mincore(2) would not. Where neither can be read,
- * all pages of the area are dropped after each call.
+ * all its pages are dropped after each call.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -23,7 +23,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "base/error.h"
+#include "base/pages.h"
+#include "memory/memory.h"
 
 #define CHUNK      (256ull << 10)
 #define MIN_SHARED (1ull << 20) /* less is zeroed at once */
@@ -45,14 +47,14 @@ struct pm_scan_arg {
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
 #endif
 
-int64_t udfvm_unlogged_open(struct udfvm_vm *vm)
+int64_t udfvm_unlogged_open(struct guest_memory *memory)
 {
-    struct machine *machine = &vm->machine;
+    struct machine *machine = memory->machine;
     if (machine->unlogged_bytes == 0)
         return -1;
     if (machine->unlogged_open)
         return 0;
-    vm->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    memory->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     udfvm_system_area_open(machine);
     udfvm_page_tables_keep(machine);
     machine->unlogged_open = true;
@@ -71,19 +73,19 @@ static bool zero(const uint8_t *from, const uint8_t *to)
     return written;
 }
 
-/* A chunk is CHUNK bytes of the spans one after the other. */
+/* A chunk is CHUNK bytes of the extents one after the other. */
 static void zero_chunk(struct work *work, size_t index)
 {
     struct scrub *scrub = (struct scrub *)work;
     uint64_t skip = index * CHUNK, left = CHUNK;
     for (size_t i = 0; i < scrub->count && left; i++) {
-        const uint64_t length = (uint64_t)(scrub->spans[i].to - scrub->spans[i].from);
+        const uint64_t length = (uint64_t)(scrub->extents[i].to - scrub->extents[i].from);
         if (skip >= length) {
             skip -= length;
             continue;
         }
         const uint64_t part = length - skip < left ? length - skip : left;
-        if (zero(scrub->spans[i].from + skip, scrub->spans[i].from + skip + part))
+        if (zero(scrub->extents[i].from + skip, scrub->extents[i].from + skip + part))
             atomic_store_explicit(&scrub->written, true, memory_order_relaxed);
         left -= part;
         skip = 0;
@@ -94,7 +96,7 @@ static uint64_t bytes_of(const struct scrub *scrub)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < scrub->count; i++)
-        bytes += (uint64_t)(scrub->spans[i].to - scrub->spans[i].from);
+        bytes += (uint64_t)(scrub->extents[i].to - scrub->extents[i].from);
     return bytes;
 }
 
@@ -110,24 +112,24 @@ static void begin(struct scrub *scrub, bool any)
 static void zero_now(struct scrub *scrub)
 {
     for (size_t i = 0; i < scrub->count; i++)
-        if (zero(scrub->spans[i].from, scrub->spans[i].to))
+        if (zero(scrub->extents[i].from, scrub->extents[i].to))
             atomic_store_explicit(&scrub->written, true, memory_order_relaxed);
     scrub->count = 0;
 }
 
-static void add_span(struct scrub *scrub, uint64_t from, uint64_t to)
+static void add_extent(struct scrub *scrub, uint64_t from, uint64_t to)
 {
-    struct extent *last = scrub->count ? &scrub->spans[scrub->count - 1] : NULL;
+    struct extent *last = scrub->count ? &scrub->extents[scrub->count - 1] : NULL;
     if (last && last->to == (const uint8_t *)from) {
         last->to = (const uint8_t *)to;
         return;
     }
     if (scrub->count == MAX_EXTENTS)
         zero_now(scrub);
-    scrub->spans[scrub->count++] = (struct extent){ (const uint8_t *)from, (const uint8_t *)to };
+    scrub->extents[scrub->count++] = (struct extent){ (const uint8_t *)from, (const uint8_t *)to };
 }
 
-static bool scan_regions(struct udfvm_vm *vm, uint64_t start, uint64_t end)
+static bool scan_regions(struct guest_memory *memory, uint64_t start, uint64_t end)
 {
     struct page_region regions[MAX_EXTENTS] = { { .start = 0 } };
     struct pm_scan_arg arguments = {
@@ -140,92 +142,88 @@ static bool scan_regions(struct udfvm_vm *vm, uint64_t start, uint64_t end)
         .return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
     };
     for (; arguments.start < end; arguments.start = arguments.walk_end) {
-        const int count = ioctl(vm->pagemap, PAGEMAP_SCAN, &arguments);
+        const int count = ioctl(memory->pagemap, PAGEMAP_SCAN, &arguments);
         if (count < 0 || arguments.walk_end <= arguments.start)
             return false;
         for (int i = 0; i < count; i++)
-            add_span(&vm->scrub, regions[i].start, regions[i].end);
+            add_extent(&memory->scrub, regions[i].start, regions[i].end);
     }
     return true;
 }
 
-static bool scan_entries(struct udfvm_vm *vm, uint64_t start, uint64_t end)
+static bool scan_entries(struct guest_memory *memory, uint64_t start, uint64_t end)
 {
     uint64_t entries[ENTRIES];
-    vm->scrub.count = 0;
+    memory->scrub.count = 0;
     for (uint64_t at = start; at < end;) {
         const uint64_t left = (end - at) / PAGE, wanted = left < ENTRIES ? left : ENTRIES;
-        const ssize_t bytes = pread(vm->pagemap, entries, wanted * sizeof *entries,
+        const ssize_t bytes = pread(memory->pagemap, entries, wanted * sizeof *entries,
                                     (off_t)(at / PAGE * sizeof *entries));
         if (bytes < (ssize_t)sizeof *entries)
             return false;
         for (size_t i = 0; i < (size_t)bytes / sizeof *entries; i++, at += PAGE)
             if (entries[i] & (ENTRY_PRESENT | ENTRY_SWAPPED))
-                add_span(&vm->scrub, at, at + PAGE);
+                add_extent(&memory->scrub, at, at + PAGE);
     }
     return true;
 }
 
 /* Finds what is resident or swapped out; false where that cannot be told. */
-static bool scan(struct udfvm_vm *vm)
+static bool scan(struct guest_memory *memory)
 {
-    const uint64_t start = (uint64_t)vm->machine.unlogged, end = start + vm->machine.unlogged_bytes;
-    if (vm->pagemap < 0 || (!scan_regions(vm, start, end) && !scan_entries(vm, start, end)))
+    const uint64_t start = (uint64_t)memory->machine->unlogged,
+                   end = start + memory->machine->unlogged_bytes;
+    if (memory->pagemap < 0 ||
+        (!scan_regions(memory, start, end) && !scan_entries(memory, start, end)))
         return false;
-    begin(&vm->scrub, vm->scrub.count != 0 || atomic_load(&vm->scrub.written));
+    begin(&memory->scrub, memory->scrub.count != 0 || atomic_load(&memory->scrub.written));
     return true;
 }
 
 static int drop(const struct machine *machine, struct udfvm_error *error)
 {
     if (udfvm_machine_advise(machine->unlogged, machine->unlogged_bytes, MADV_DONTNEED))
-        return udfvm_fail_errno(error, "dropping the pages of the unlogged area");
+        return udfvm_fail_errno(error, "dropping the pages of unlogged memory");
     return UDFVM_OK;
 }
 
-int udfvm_unlogged_scrub(struct udfvm_vm *vm, struct udfvm_error *error)
+int udfvm_unlogged_scrub(struct guest_memory *memory, struct udfvm_error *error)
 {
-    if (!vm->machine.unlogged_open)
+    if (!memory->machine->unlogged_open)
         return UDFVM_OK;
-    udfvm_unlogged_abandon(vm); /* of a restore that failed */
-    vm->scrub.count = 0;
-    atomic_store(&vm->scrub.written, false);
-    if (!scan(vm))
-        return drop(&vm->machine, error);
-    vm->large = vm->large || bytes_of(&vm->scrub) >= HUGE_PAGE;
-    return bytes_of(&vm->scrub) >= MIN_SHARED ? UDFVM_OK : udfvm_unlogged_settle(vm, error);
+    udfvm_unlogged_abandon(memory); /* of a restore that failed */
+    memory->scrub.count = 0;
+    atomic_store(&memory->scrub.written, false);
+    if (!scan(memory))
+        return drop(memory->machine, error);
+    memory->large = memory->large || bytes_of(&memory->scrub) >= HUGE_PAGE;
+    return bytes_of(&memory->scrub) >= MIN_SHARED ? UDFVM_OK : udfvm_unlogged_settle(memory, error);
 }
 
-int udfvm_unlogged_settle(struct udfvm_vm *vm, struct udfvm_error *error)
+int udfvm_unlogged_settle(struct guest_memory *memory, struct udfvm_error *error)
 {
-    struct scrub *scrub = &vm->scrub;
+    struct scrub *scrub = &memory->scrub;
     if (!scrub->pending)
         return UDFVM_OK;
     udfvm_work_finish(&scrub->work);
     scrub->pending = false;
     /* What a call did not use is given back, so that the next small calls have nothing to look
      * through. */
-    const int code = atomic_load(&scrub->written) ? UDFVM_OK : drop(&vm->machine, error);
-    if (code != UDFVM_OK)
-        vm->state = VM_BROKEN; /* it must be restored again, or closed */
-    return code;
+    return atomic_load(&scrub->written) ? UDFVM_OK : drop(memory->machine, error);
 }
 
-int udfvm_unlogged_drop(struct udfvm_vm *vm, struct udfvm_error *error)
+int udfvm_unlogged_drop(struct guest_memory *memory, struct udfvm_error *error)
 {
-    if (!vm->machine.unlogged_open)
+    if (!memory->machine->unlogged_open)
         return UDFVM_OK;
-    udfvm_unlogged_abandon(vm);
-    vm->scrub.count = 0;
-    const int code = drop(&vm->machine, error);
-    if (code != UDFVM_OK)
-        vm->state = VM_BROKEN; /* what was being zeroed may not be */
-    return code;
+    udfvm_unlogged_abandon(memory);
+    memory->scrub.count = 0;
+    return drop(memory->machine, error);
 }
 
-void udfvm_unlogged_abandon(struct udfvm_vm *vm)
+void udfvm_unlogged_abandon(struct guest_memory *memory)
 {
-    if (vm->scrub.pending)
-        udfvm_work_abandon(&vm->scrub.work);
-    vm->scrub.pending = false;
+    if (memory->scrub.pending)
+        udfvm_work_abandon(&memory->scrub.work);
+    memory->scrub.pending = false;
 }

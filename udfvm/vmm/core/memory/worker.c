@@ -6,12 +6,14 @@
  * lock for each chunk. It starts with the first work that is offered, and ends when there was none
  * for a while.
  */
+#include "memory/worker.h"
+
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <time.h>
 #include <x86intrin.h>
-
-#include "internal.h"
 
 #define IDLE_SECONDS 1
 #define SPIN \

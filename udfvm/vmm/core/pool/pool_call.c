@@ -2,7 +2,7 @@
  * costs several times what it would in a loop: the fewer steps are its own, the better. */
 #include <string.h>
 
-#include "internal.h"
+#include "api.h"
 
 int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint32_t request,
                     const void *input, uint64_t length, const struct udfvm_limits *limits,

@@ -1,0 +1,51 @@
+/* The deadline of a call, as the thread sees it that runs the vCPU. */
+#ifndef UDFVM_CALL_DEADLINE_H
+#define UDFVM_CALL_DEADLINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct hypervisor;
+struct udfvm_error;
+
+#define UDFVM_WATCH_NS 50000000u
+
+enum {
+    DEADLINE_NONE,
+    DEADLINE_RUNS,
+    DEADLINE_KICKED,
+    DEADLINE_HELD, /* by the watchdog, which changes it */
+};
+struct deadline {
+    struct hypervisor *hypervisor;
+    atomic_uint state;
+    atomic_bool expired;
+    atomic_bool due;     /* it is time for a look */
+    atomic_bool entered; /* the thread is in the guest, or about to be */
+    bool looks;          /* asks for a look at the thread every UDFVM_WATCH_NS, ahead of the end */
+    bool of_outer;       /* its end is that of `outer` */
+    pid_t thread;
+    uint64_t end_ns;
+    _Atomic uint64_t next_ns; /* when the watchdog must see to it */
+    unsigned kicks;
+    struct deadline *outer; /* of the call that waits for this one: a host function or a signal
+                               handler made it */
+    unsigned generation;    /* of the process in whose list it is */
+    struct deadline *following, **link;
+};
+/* On the thread that runs the vCPU, and so is stop. The deadline ends with that of the call that
+ * this one is part of, if that is sooner. */
+int udfvm_deadline_start(struct deadline *deadline, struct hypervisor *hypervisor,
+                         uint64_t timeout_ns, struct udfvm_error *error);
+/* The look was taken: the vCPU may run on. */
+void udfvm_deadline_looked(struct deadline *deadline);
+void udfvm_deadline_stop(struct deadline *deadline);
+bool udfvm_deadline_passed(const struct deadline *deadline);
+/* The end of the call that this thread is in the middle of; UDFVM_NEVER: of none. */
+uint64_t udfvm_deadline_of_thread(void);
+/* In a forked child, whose thread is in the middle of no call. */
+void udfvm_deadline_forget(void);
+
+#endif

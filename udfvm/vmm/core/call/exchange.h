@@ -1,0 +1,41 @@
+/* One exchange with the guest: the request goes in, the vCPU runs, the reply comes out. */
+#ifndef UDFVM_CALL_EXCHANGE_H
+#define UDFVM_CALL_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "call/vm.h"
+
+/* ---- request.c ---- */
+
+/* Puts a request into the input window, in a call that goes on. */
+int udfvm_vm_place_request(struct udfvm_vm *vm, uint32_t request, const void *input,
+                           uint64_t length, struct udfvm_error *error);
+/* Puts a request into the input window and starts the deadline. */
+int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
+                     const struct udfvm_limits *limits, struct udfvm_error *error);
+
+/* ---- run.c ---- */
+
+/* Runs the vCPU until the guest completes, seals or fails; sets vm->state. */
+int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error);
+/* Runs until a hypercall that ends this exchange: HYPERCALL_COMPLETE, _SEAL or _FAILED. */
+int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error);
+/* The deadline passed: the call's own, or that of the call that it is part of. */
+int udfvm_vm_fail_timeout(const struct udfvm_vm *vm, struct udfvm_error *error);
+int udfvm_vm_fail_own_timeout(const struct udfvm_vm *vm, struct udfvm_error *error);
+/* Asks the watch, if there is one. */
+bool udfvm_vm_watched_out(struct udfvm_vm *vm);
+
+/* ---- processor.c ---- */
+
+/* The next entry begins a call at the sealed state. */
+void udfvm_vm_enter_sealed(struct udfvm_vm *vm);
+/* After a call, however it ended, and after the dirty log was read: another VM of the hypervisor
+ * may take the place of this one. */
+int udfvm_vm_restore_processor(struct udfvm_vm *vm, struct udfvm_error *error);
+/* The hypervisor refused to enter the VM at all. */
+bool udfvm_vm_never_began(const struct udfvm_vm *vm);
+
+#endif

@@ -1,0 +1,60 @@
+/* Putting a VM back, and moving it to another image. */
+#include "base/error.h"
+#include "call/exchange.h"
+#include "call/hypercall.h"
+#include "call/streaming.h"
+#include "call/vm.h"
+
+int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    UDFVM_TRY(udfvm_vm_check(vm, error));
+    udfvm_stream_end(vm);
+    /* A request that was begun and not sent: the next call finds what is left of it. */
+    vm->memory.spans.asked = 0;
+    if (vm->state == VM_SEALED)
+        return UDFVM_OK;
+    if (vm->state == VM_UNSEALED)
+        return udfvm_fail(error, UDFVM_E_ARGUMENT,
+                          "a VM that was booted has no sealed state to go back to");
+    udfvm_files_close_all(vm);
+    int code = udfvm_memory_restore(&vm->memory, error);
+    if (code == UDFVM_OK)
+        code = udfvm_vm_restore_processor(vm, error);
+    udfvm_log_clear(&vm->log);
+    vm->state = code == UDFVM_OK ? VM_SEALED : VM_BROKEN;
+    return code;
+}
+
+int udfvm_vm_bind(udfvm_vm *vm, udfvm_image *image, struct udfvm_error *error)
+{
+    udfvm_error_clear(error);
+    if (vm->state != VM_SEALED || !udfvm_image_same_base(vm->memory.image, image))
+        return udfvm_fail(error, UDFVM_E_ARGUMENT,
+                          "a VM moves only while restored, and only between images of one base");
+    if (vm->memory.image == image)
+        return UDFVM_OK;
+    udfvm_memory_bind(&vm->memory, image);
+    udfvm_system_area_state(vm->machine.system, &image->header->state);
+    return UDFVM_OK;
+}
+
+/* Where that fails, what was being zeroed may not be. */
+static int broken_unless_ok(struct udfvm_vm *vm, int code)
+{
+    if (code != UDFVM_OK)
+        vm->state = VM_BROKEN;
+    return code;
+}
+
+int udfvm_vm_drop_buffers(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    return broken_unless_ok(vm, udfvm_memory_drop_buffers(&vm->memory, error));
+}
+
+int udfvm_vm_shrink(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    if (vm->state != VM_SEALED || !vm->memory.image)
+        return UDFVM_OK;
+    return broken_unless_ok(vm, udfvm_memory_shrink(&vm->memory, error));
+}

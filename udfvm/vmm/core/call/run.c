@@ -1,0 +1,124 @@
+/* Running the vCPU until an exchange ends. */
+#include "base/error.h"
+#include "base/process.h"
+#include "call/exchange.h"
+#include "call/hypercall.h"
+#include "call/streaming.h"
+#include "call/watchdog.h"
+
+bool udfvm_vm_watched_out(struct udfvm_vm *vm)
+{
+    return vm->watch && vm->watch(vm->watch_context) != 0;
+}
+
+int udfvm_vm_fail_own_timeout(const struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not end within %.3g s",
+                      (double)vm->limits.timeout_ns / 1e9);
+}
+
+int udfvm_vm_fail_timeout(const struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    if (vm->deadline.of_outer)
+        return udfvm_fail(error, UDFVM_E_TIMEOUT,
+                          "the call did not end by the deadline of the call that it is part of");
+    return udfvm_vm_fail_own_timeout(vm, error);
+}
+
+static int interrupted_run(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    if (udfvm_signals_settle(vm->machine.hypervisor))
+        vm->signals_shut = true;
+    if (vm->stream)
+        return udfvm_stream_look(vm, error);
+    if (atomic_load_explicit(&vm->deadline.expired, memory_order_relaxed))
+        return udfvm_vm_fail_timeout(vm, error);
+    bool stopped = false;
+    udfvm_vm_out(vm);
+    if (atomic_load_explicit(&vm->deadline.due, memory_order_relaxed)) {
+        stopped = udfvm_vm_watched_out(vm);
+        if (!stopped && !udfvm_vm_forked(vm))
+            udfvm_deadline_looked(&vm->deadline);
+    }
+    stopped = stopped || udfvm_interrupted();
+    udfvm_vm_in(vm);
+    if (udfvm_vm_forked(vm))
+        return udfvm_vm_fail_forked(error);
+    return stopped ? udfvm_fail(error, UDFVM_E_INTERRUPTED, "the call was interrupted") : UDFVM_OK;
+}
+
+static int completed(struct udfvm_vm *vm, const struct registers *regs, struct udfvm_reply *reply,
+                     struct udfvm_error *error)
+{
+    const bool in_place = regs->rdi == UDFVM_STATUS_IN_PLACE &&
+                          vm->max_reply > vm->limits.max_output;
+    if (regs->rdi > UDFVM_STATUS_ERROR && !in_place)
+        return udfvm_fail(error, UDFVM_E_PROTOCOL,
+                          "the guest completed with a status that makes no sense");
+    const uint64_t reachable = UDFVM_LOGGED_OUTPUT +
+                               (vm->machine.unlogged_open ? vm->machine.unlogged_bytes : 0);
+    const uint64_t allowed = in_place ? vm->max_reply : vm->limits.max_output;
+    if (regs->rsi > allowed ||
+        regs->rsi > reachable) { /* also what would have to be larger than the window */
+        udfvm_fail(error, UDFVM_E_OUTPUT,
+                   "the result of %llu bytes is larger than the limit of %llu bytes",
+                   (unsigned long long)regs->rsi, (unsigned long long)vm->limits.max_output);
+        error->address = regs->rsi;
+        return UDFVM_E_OUTPUT;
+    }
+    reply->status = in_place ? UDFVM_STATUS_OK : (int)regs->rdi;
+    reply->data = vm->machine.output;
+    reply->length = vm->reply_length = regs->rsi;
+    return UDFVM_OK;
+}
+
+int udfvm_vm_run_vcpu(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    struct hypervisor *hypervisor = vm->machine.hypervisor;
+    for (;;) {
+        vm->exits++;
+        atomic_store(&vm->deadline.entered, true);
+        const enum hypervisor_exit last = udfvm_hypervisor_run(hypervisor);
+        atomic_store_explicit(&vm->deadline.entered, false, memory_order_release);
+        if (last == EXIT_INTERRUPTED) {
+            if (interrupted_run(vm, error) != UDFVM_OK)
+                return HYPERCALL_FAILED;
+            continue;
+        }
+        if (last != EXIT_HYPERCALL) {
+            udfvm_hypervisor_fail_exit(hypervisor, last, error);
+            vm->unfit = true;
+            return HYPERCALL_FAILED;
+        }
+        vm->begun = true;
+        const int kind = udfvm_hypercall(vm, vm->machine.registers, error);
+        if (kind != HYPERCALL_CONTINUE)
+            return kind;
+        udfvm_hypervisor_load_registers(hypervisor);
+    }
+}
+
+int udfvm_vm_run(struct udfvm_vm *vm, struct udfvm_reply *reply, struct udfvm_error *error)
+{
+    struct udfvm_error local = { .code = UDFVM_OK };
+    *reply = (struct udfvm_reply){ .sealed = 0 };
+    int kind = udfvm_vm_run_vcpu(vm, &local);
+    udfvm_deadline_stop(&vm->deadline);
+    int code = local.code;
+    if (code == UDFVM_E_FORKED) { /* nothing of the VM is here any more */
+        if (error)
+            *error = local;
+        return code;
+    }
+    if (kind == HYPERCALL_COMPLETE)
+        code = completed(vm, vm->machine.registers, reply, &local);
+    reply->sealed = kind == HYPERCALL_SEAL;
+    code = udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, &local);
+    reply->log = vm->log.text;
+    reply->log_length = vm->log.length;
+    if (vm->state != VM_UNSEALED)
+        vm->state = code == UDFVM_OK ? VM_STOPPED : VM_BROKEN;
+    if (code != UDFVM_OK && error)
+        *error = local;
+    return code;
+}

@@ -1,0 +1,55 @@
+/* A stream: what the caller's thread (streaming.c) and the vCPU's (stream_thread.c) share. */
+#ifndef UDFVM_CALL_STREAM_H
+#define UDFVM_CALL_STREAM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "call/vm.h"
+
+struct stream {
+    struct udfvm_vm *vm;
+    pthread_t thread;
+    atomic_int number; /* of the thread; 0: it has not begun, and sees the stop */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    atomic_ulong posted, accepted; /* requests, replies: by the caller's thread */
+    atomic_ulong posted_at;        /* time stamp of the last request */
+    /* By the vCPU's thread: the last request, where a look found it answered, and the time stamp of
+     * that look. */
+    unsigned long idle_number;
+    uint64_t idle_since;
+    atomic_bool parked, stop, ended; /* ended: the thread is done, with `error` */
+    bool dormant;       /* with the lock: the thread ends, and the next request starts another */
+    bool started;       /* there is a thread to join */
+    bool has_processor; /* by the vCPU's thread, while it lives */
+    struct udfvm_error error;
+    const struct udfvm_stream_reply *reply;
+    uint64_t asked;  /* time stamp of the last look at the interrupt hook */
+    uint8_t *buffer; /* the last reply, for the caller */
+    uint64_t capacity;
+};
+static inline uint64_t stream_ticks(const struct udfvm_vm *vm, uint64_t microseconds)
+{
+    return microseconds * vm->tsc_khz / 1000;
+}
+
+/* ---- stream_thread.c ---- */
+
+/* A processor for one stream more; false: none is free. */
+bool udfvm_stream_take_processor(void);
+/* One even where none is free, for a stream that goes on. */
+void udfvm_stream_force_processor(void);
+void udfvm_stream_give_processor(void);
+/* Starts the thread of a stream that took a processor. */
+int udfvm_stream_start_thread(struct stream *stream, struct udfvm_error *error);
+/* Makes the thread leave the guest, or its sleep, for good, and waits for its end. */
+void udfvm_stream_stop_thread(struct stream *stream);
+/* The thread, which has ended, gives its processor back, if it still has it. */
+void udfvm_stream_let_processor_go(struct stream *stream);
+/* The time that an exchange may take, in ticks; 0: any time. */
+uint64_t udfvm_stream_timeout_ticks(const struct udfvm_vm *vm);
+
+#endif

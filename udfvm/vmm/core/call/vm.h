@@ -1,0 +1,94 @@
+/* A VM that is called: its machine and memory, and the state of the call that it is in. */
+#ifndef UDFVM_CALL_VM_H
+#define UDFVM_CALL_VM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "udfvm_abi.h"
+
+#include "api.h"
+#include "call/deadline.h"
+#include "call/log.h"
+#include "machine/machine.h"
+#include "memory/memory.h"
+
+#define MAX_FILES 256
+
+enum vm_state {
+    VM_SEALED,   /* at its sealed state: a call may begin */
+    VM_STOPPED,  /* stopped at a completed exchange: may be continued or restored */
+    VM_BROKEN,   /* stopped elsewhere: only a restore with a processor reset helps */
+    VM_UNSEALED, /* booted, never sealed */
+};
+struct udfvm_vm {
+    struct machine machine;
+    struct guest_memory memory;
+    struct udfvm_config config;
+    enum vm_state state;
+    unsigned generation;           /* of the process that opened it */
+    bool once;                     /* it is for one call: a pool closes it when it is given back */
+    const struct udfvm_pool *pool; /* that it was taken from last, which may be gone; NULL: none */
+    uint64_t calls, exits;
+    uint32_t tsc_khz;
+
+    /* What the embedder set for it. */
+    int (*watch)(void *context); /* see udfvm_vm_set_watch; NULL: none */
+    void *watch_context;
+    uint32_t idle_spin_us; /* see udfvm_vm_set_idle_spin */
+    uint64_t end_ns;       /* see udfvm_vm_set_end */
+    uint64_t waited_ns;    /* for it; counts for the deadline of the call that comes */
+
+    /* The call. */
+    struct udfvm_limits limits;
+    uint64_t max_reply; /* bytes from the window's start, a result left in scratch included */
+    struct deadline deadline;
+    struct udfvm_vm *outer; /* see udfvm_vm_out */
+    struct log log;
+    uint64_t reply_length; /* of the last exchange */
+    uint64_t sequence;
+    uint32_t process_id; /* the program's, in this call */
+    bool begun;          /* it has made a hypercall */
+    uint64_t host_calls;
+    unsigned exchanges;    /* that could have been streamed */
+    struct stream *stream; /* NULL: the VM is entered by calls */
+    uint8_t seeds[4096];   /* randomness of the next calls */
+    size_t seeds_left;
+
+    /* Open files. */
+    const struct udfvm_files *files;
+    int64_t handles[MAX_FILES]; /* the embedder's, -1 where free */
+    unsigned handles_open;
+
+    /* The processor. */
+    bool signals_shut; /* it ignores signals that its thread blocked: see udfvm_signals_settle */
+    bool unfit;        /* the hypervisor's VM must not run again: see processor.c */
+
+    /* After a seal hypercall. */
+    struct udfvm_seal_info *seal_info;
+    struct sealed_state *seal_state;
+};
+
+/* ---- vm.c ---- */
+
+/* In a forked child, which has neither memory nor registers of its parent's VMs: whatever runs code
+ * of the embedder during a call asks afterwards. */
+bool udfvm_vm_forked(const struct udfvm_vm *vm);
+int udfvm_vm_fail_forked(struct udfvm_error *error); /* UDFVM_E_FORKED: in the middle of a call */
+
+/* ---- nesting.c ---- */
+
+/* Between the two the embedder's code runs on this thread, in the midst of the VM's call: it may
+ * make calls, for which this VM is not free. */
+void udfvm_vm_out(struct udfvm_vm *vm);
+void udfvm_vm_in(struct udfvm_vm *vm);
+/* How many of a pool's VMs are in use by such calls of this thread. */
+unsigned udfvm_vms_out(const struct udfvm_pool *pool);
+
+/* ---- restore.c ---- */
+
+/* Give memory of a restored VM back: see udfvm_memory_drop_buffers and udfvm_memory_shrink. */
+int udfvm_vm_drop_buffers(struct udfvm_vm *vm, struct udfvm_error *error);
+int udfvm_vm_shrink(struct udfvm_vm *vm, struct udfvm_error *error);
+
+#endif

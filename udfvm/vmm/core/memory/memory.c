@@ -1,0 +1,74 @@
+/* The memory of a VM as a whole: see memory.h. */
+#include "memory/memory.h"
+
+#include <unistd.h>
+
+#include "base/error.h"
+
+int udfvm_memory_create(struct guest_memory *memory, struct machine *machine,
+                        struct udfvm_image *base, struct udfvm_error *error)
+{
+    *memory = (struct guest_memory){ .machine = machine, .pagemap = -1 };
+    if (!base)
+        return UDFVM_OK;
+    UDFVM_TRY(udfvm_image_map_holes(base, machine, error));
+    UDFVM_TRY(udfvm_hot_set_create(&memory->hot, machine, error));
+    memory->image = udfvm_image_retain(base);
+    return UDFVM_OK;
+}
+
+void udfvm_memory_destroy(struct guest_memory *memory, bool forked)
+{
+    if (!memory->machine)
+        return; /* it was not created */
+    udfvm_hot_set_destroy(&memory->hot);
+    if (!forked)
+        udfvm_unlogged_abandon(memory);
+    if (memory->pagemap >= 0)
+        close(memory->pagemap);
+    memory->pagemap = -1;
+    udfvm_image_close(memory->image);
+    memory->image = NULL;
+}
+
+int udfvm_memory_restore(struct guest_memory *memory, struct udfvm_error *error)
+{
+    UDFVM_TRY(udfvm_span_end_inheritance(memory, error));
+    /* First: the worker zeroes while pages are copied here. */
+    UDFVM_TRY(udfvm_unlogged_scrub(memory, error));
+    UDFVM_TRY(udfvm_hot_set_collect(memory, error));
+    udfvm_span_end_call(memory);
+    return udfvm_hot_set_restore(memory, error);
+}
+
+/* Copies the pages in which `from` and `to`, images of one base, differ. */
+static void move_pages(const struct machine *machine, const struct udfvm_image *from,
+                       const struct udfvm_image *to)
+{
+    for (uint64_t i = 0; from->base && i < from->header->page_count; i++)
+        udfvm_span_put_back(machine, from->numbers[i], udfvm_image_page(to, from->numbers[i]), 1);
+    for (uint64_t i = 0; to->base && i < to->header->page_count; i++)
+        udfvm_span_put_back(machine, to->numbers[i], udfvm_image_page(to, to->numbers[i]), 1);
+}
+
+void udfvm_memory_bind(struct guest_memory *memory, struct udfvm_image *image)
+{
+    struct udfvm_image *from = memory->image;
+    move_pages(memory->machine, from, image);
+    memory->image = udfvm_image_retain(image);
+    udfvm_image_close(from);
+    udfvm_hot_set_rebind(memory);
+}
+
+int udfvm_memory_drop_buffers(struct guest_memory *memory, struct udfvm_error *error)
+{
+    UDFVM_TRY(udfvm_unlogged_drop(memory, error));
+    return udfvm_span_drop_input(memory, error);
+}
+
+int udfvm_memory_shrink(struct guest_memory *memory, struct udfvm_error *error)
+{
+    memory->large = false;
+    UDFVM_TRY(udfvm_memory_drop_buffers(memory, error));
+    return udfvm_hot_set_shrink(memory, error);
+}

@@ -1,0 +1,38 @@
+/* Unlogged memory: the output window past its logged part, and scratch. */
+#ifndef UDFVM_MEMORY_UNLOGGED_H
+#define UDFVM_MEMORY_UNLOGGED_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "memory/worker.h"
+
+struct guest_memory;
+struct udfvm_error;
+
+#define MAX_EXTENTS 64
+struct scrub { /* what is being zeroed */
+    struct work work;
+    struct extent {
+        const uint8_t *from, *to;
+    } extents[MAX_EXTENTS];
+    size_t count;
+    atomic_bool written; /* any of it was not zero */
+    bool pending;
+};
+/* Makes it accessible to the guest, from now on. Returns 0, or -1 where there is none. */
+int64_t udfvm_unlogged_open(struct guest_memory *memory);
+/* Zeroes all that the guest may have written: at once, or begins to, where that is much. */
+int udfvm_unlogged_scrub(struct guest_memory *memory, struct udfvm_error *error);
+/* Waits for that: must be called before the guest runs again. On failure the VM must be restored
+ * again, or closed. */
+int udfvm_unlogged_settle(struct guest_memory *memory, struct udfvm_error *error);
+/* Stops that, because the memory goes. */
+void udfvm_unlogged_abandon(struct guest_memory *memory);
+/* Gives the memory back, of a VM that is restored. On failure the VM must be restored again, or
+ * closed. */
+int udfvm_unlogged_drop(struct guest_memory *memory, struct udfvm_error *error);
+
+#endif
