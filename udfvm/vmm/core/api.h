@@ -1,17 +1,21 @@
-/* The micro-VM core: everything that a program needs to run sealed images, with no Python in it.
+/* The micro-VM core: all that a program needs to run sealed images, with no Python in it. Long
+ * because it is the whole public interface: one header to include, and to generate bindings from.
  *
- * Use:   udfvm_image_open()  ->  udfvm_pool_create()  ->  udfvm_pool_take()  ->  udfvm_vm_call()
- * ...  ->  udfvm_pool_give()
+ * A program opens an image (udfvm_image_open), creates a pool of VMs (udfvm_pool_create), takes a
+ * VM (udfvm_pool_take), calls it (udfvm_vm_call) and gives it back (udfvm_pool_give);
+ * udfvm_pool_call does the last three in one step.
  *
- * Errors: a function that can fail returns a code of enum udfvm_code (or NULL) and fills *error
- * where error is not NULL. Nothing prints, nothing exits, no signal disposition changes but that of
- * the kick signal (see udfvm_vm_call). Threads: images and pools may be used from any thread; a VM
- * by one thread at a time. A thread of the core's own, which takes no signals, helps with
- * megabytes; it ends when there was nothing to do for a second. Fork: a child must not use VMs of
- * its parent; calls on them fail with UDFVM_E_FORKED, those too in whose middle it was forked (by a
- * host function, an interrupt hook, a watch), and freeing them is safe. Windows and replies of such
- * VMs are not there. Ends: libudfvm.so stays loaded once it was; threads may end, with calls in
- * their clean-up, and the process, in any order.
+ * Errors     A function that can fail returns a code of enum udfvm_code, or NULL, and fills *error
+ *            where error is not NULL. Nothing prints, nothing exits, and no signal disposition
+ *            changes but that of the kick signal (see udfvm_vm_call).
+ * Threads    Images and pools may be used from any thread; a VM by one thread at a time. A thread
+ *            of the core helps with megabytes. It takes no signals, and ends when it had nothing to
+ *            do for a second.
+ * Forks      A child must not use VMs of its parent: calls on them fail with UDFVM_E_FORKED, also
+ *            those in the middle of which a host function, an interrupt hook or a watch forked.
+ *            Freeing such VMs is safe. Their windows and replies are not mapped in the child.
+ * The end    libudfvm.so stays loaded. Threads, whose clean-up may make calls, and the process may
+ *            end in any order.
  */
 #ifndef UDFVM_API_H
 #define UDFVM_API_H
@@ -75,9 +79,9 @@ struct udfvm_system {
 /* What KVM on this machine is. Fails with UDFVM_E_NO_KVM or UDFVM_E_PERMISSION. */
 int udfvm_system_probe(struct udfvm_system *system, struct udfvm_error *error);
 
-/* The floor under every call: microseconds of one exit from ring-3 code and the entry back into it,
- * `count` of them in the order they were taken, in a minimal VM of its own that does nothing else.
- */
+/* Exit latency, which no call can be faster than: microseconds of one exit from ring-3 code and the
+ * entry back into it, `count` of them in the order they were taken, in a minimal VM that does
+ * nothing else. */
 int udfvm_measure_exits(double *microseconds, size_t count, struct udfvm_error *error);
 
 /* Called when a signal interrupted a running call (EINTR): non-zero abandons the call with
@@ -357,17 +361,17 @@ udfvm_image *udfvm_image_open_cached(const char *directory, const char *name, ud
 udfvm_pool *udfvm_pool_create(udfvm_image *base, unsigned limit, const struct udfvm_files *files,
                               struct udfvm_error *error);
 /* A VM at the sealed state of `image`. Waits up to wait_ns while all are busy (UDFVM_E_BUSY), but
- * not where all are in use by calls in whose midst the thread is, by a host function or a log sink:
- * that would be for ever (os_errno is EDEADLK then). */
+ * not where all are in use by calls that this thread is in the middle of, in a host function or a
+ * log sink: that would be for ever (os_errno is EDEADLK then). */
 udfvm_vm *udfvm_pool_take(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns,
                           struct udfvm_error *error);
-/* The same for a call that may take timeout_ns (0: any time), which the wait counts for:
+/* The same for a call that may take timeout_ns (0: any time), in which the wait is included:
  * UDFVM_E_TIMEOUT where it is over before a VM is free. A host function's calls wait no longer than
  * the call that it serves may take. */
 udfvm_vm *udfvm_pool_take_in_time(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns,
                                   uint64_t timeout_ns, struct udfvm_error *error);
-/* A new VM of the pool with other windows, for one call: it is closed when it is given back. Counts
- * and waits as any other; an idle one makes room. */
+/* A new VM of the pool with other windows, for one call: it is closed when it is given back. It
+ * counts as any other, waits as any other, and replaces an idle one where the limit is reached. */
 udfvm_vm *udfvm_pool_take_windows(udfvm_pool *pool, udfvm_image *image,
                                   const struct udfvm_windows *windows, uint64_t wait_ns,
                                   uint64_t timeout_ns, struct udfvm_error *error);
@@ -397,13 +401,14 @@ int udfvm_pool_let_go(
 
 /* A whole fresh call: a VM is taken, called, the reply copied, the VM restored and given back. */
 struct udfvm_pool_reply {
-    void *output; /* room for the reply: set by the caller, as is the next */
+    void *output; /* for the reply, of `capacity` bytes: the caller sets both */
     uint64_t capacity;
     uint64_t length;
     int status;      /* UDFVM_STATUS_x */
     unsigned in_use; /* VMs of the pool that were in use during the call, this one included */
     int attend;      /* there will be idle VMs to trim or to shrink */
-    udfvm_vm *kept; /* the VM, where there was no room: read `data`, then give it back; else NULL */
+    udfvm_vm *kept;  /* where the reply is longer than `capacity`, the VM: read `data`, then give it
+                        back; else NULL */
     const void *data;
 };
 int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint32_t request,
@@ -420,7 +425,7 @@ unsigned udfvm_pool_trim_old(udfvm_pool *pool, unsigned keep, uint64_t idle_ns);
  * the call already. Returns how many idle VMs have such memory still. */
 unsigned udfvm_pool_shrink_old(udfvm_pool *pool, uint64_t idle_ns);
 /* How many VMs may be idle; when more are, those used longest ago are closed. 8 unless set. */
-void udfvm_pool_set_idle(udfvm_pool *pool, unsigned most);
+void udfvm_pool_set_idle(udfvm_pool *pool, unsigned max_idle);
 /* No VM is taken from now on: who tries, or waits for one, fails with UDFVM_E_CLOSED. Idle VMs are
  * closed, others when they are given back. The references stay as they are. */
 void udfvm_pool_shut(udfvm_pool *pool);

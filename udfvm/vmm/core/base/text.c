@@ -6,15 +6,15 @@
 
 #include "api.h"
 
-#define FORM_MAX 12u /* bytes of one visible form */
-#define MARK_MAX 96u
+#define MAX_FORM 12u /* bytes of one visible form */
+#define MAX_MARK 96u /* bytes of what stands where text was left out */
 
 /* The character at `text`, and its bytes; 0 bytes where there is no well-formed one. */
 static size_t decode(const uint8_t *text, size_t left, uint32_t *character)
 {
     static const struct {
         uint8_t mask, lead;
-        uint32_t least;
+        uint32_t minimum; /* what is lower has a shorter form */
     } forms[] = {
         { 0x80, 0x00, 0 },
         { 0xe0, 0xc0, 0x80 },
@@ -33,7 +33,7 @@ static size_t decode(const uint8_t *text, size_t left, uint32_t *character)
             found = found << 6 | (text[i] & 0x3fu);
         }
         *character = found;
-        const bool valid = found >= forms[more].least && found <= 0x10ffff &&
+        const bool valid = found >= forms[more].minimum && found <= 0x10ffff &&
                            (found < 0xd800 || found > 0xdfff);
         return valid ? more + 1 : 0;
     }
@@ -51,7 +51,7 @@ static bool is_control(uint32_t character)
 }
 
 /* The visible form of what begins at `text`: its bytes; *taken: those of the text. */
-static size_t visible_form(const uint8_t *text, size_t left, const char *keep, char form[FORM_MAX],
+static size_t visible_form(const uint8_t *text, size_t left, const char *keep, char form[MAX_FORM],
                            size_t *taken)
 {
     uint32_t character;
@@ -65,39 +65,40 @@ static size_t visible_form(const uint8_t *text, size_t left, const char *keep, c
         memcpy(form, text, *taken);
         return *taken;
     }
-    return (size_t)snprintf(form, FORM_MAX, character < 0x100 ? "\\x%02x" : "\\u%04x", character);
+    return (size_t)snprintf(form, MAX_FORM, character < 0x100 ? "\\x%02x" : "\\u%04x", character);
 }
 
-/* Writes forms while they fit into `room`; returns the bytes written, *taken those of the text. */
+/* Writes forms while they fit into `capacity`; returns the bytes written, *taken those of the text.
+ */
 static size_t write_forms(const uint8_t *text, size_t length, const char *keep, char *out,
-                          size_t room, size_t *taken)
+                          size_t capacity, size_t *taken)
 {
-    size_t used = 0, at = 0;
-    while (at < length) {
-        char form[FORM_MAX];
+    size_t used = 0, offset = 0;
+    while (offset < length) {
+        char form[MAX_FORM];
         size_t bytes;
-        const size_t size = visible_form(text + at, length - at, keep, form, &bytes);
-        if (size > room - used)
+        const size_t size = visible_form(text + offset, length - offset, keep, form, &bytes);
+        if (size > capacity - used)
             break;
         memcpy(out + used, form, size);
         used += size;
-        at += bytes;
+        offset += bytes;
     }
-    *taken = at;
+    *taken = offset;
     return used;
 }
 
-/* Where the end of the text begins whose forms fit into `room`. A form has at least the bytes of
- * its character. */
-static size_t tail_start(const uint8_t *text, size_t length, const char *keep, size_t room)
+/* Where the end of the text begins whose forms fit into `capacity`. A form has at least the
+ * bytes of its character. */
+static size_t tail_start(const uint8_t *text, size_t length, const char *keep, size_t capacity)
 {
-    char form[FORM_MAX];
-    size_t start = length - (room < length ? room : length), size = 0, bytes;
+    char form[MAX_FORM];
+    size_t start = length - (capacity < length ? capacity : length), size = 0, bytes;
     while (start < length && (text[start] & 0xc0) == 0x80) /* not in the middle of a character */
         start++;
-    for (size_t at = start; at < length; at += bytes)
-        size += visible_form(text + at, length - at, keep, form, &bytes);
-    for (; size > room; start += bytes)
+    for (size_t offset = start; offset < length; offset += bytes)
+        size += visible_form(text + offset, length - offset, keep, form, &bytes);
+    for (; size > capacity; start += bytes)
         size -= visible_form(text + start, length - start, keep, form, &bytes);
     return start;
 }
@@ -105,21 +106,21 @@ static size_t tail_start(const uint8_t *text, size_t length, const char *keep, s
 size_t udfvm_visible_text(const void *text, size_t length, const char *keep, char *out,
                           size_t capacity)
 {
-    const uint8_t *from = text;
-    const size_t room = capacity - 1;
+    const uint8_t *bytes = text;
+    const size_t usable = capacity - 1; /* the NUL is the last */
     size_t taken;
-    size_t used = write_forms(from, length, keep, out, room, &taken);
-    if (taken < length && room > 2 * MARK_MAX) { /* keep the head and the tail */
-        char mark[MARK_MAX];
+    size_t used = write_forms(bytes, length, keep, out, usable, &taken);
+    if (taken < length && usable > 2 * MAX_MARK) { /* keep the head and the tail */
+        char mark[MAX_MARK];
         const char *apart = strchr(keep, '\n') ? "\n" : " ";
         const size_t size = (size_t)snprintf(
             mark, sizeof mark, "%s[... cut: the whole has %zu bytes ...]%s", apart, length, apart);
-        const size_t head = (room - size) / 2;
-        used = write_forms(from, length, keep, out, head, &taken);
+        const size_t head = (usable - size) / 2;
+        used = write_forms(bytes, length, keep, out, head, &taken);
         memcpy(out + used, mark, size);
         used += size;
-        const size_t tail = tail_start(from, length, keep, room - used);
-        used += write_forms(from + tail, length - tail, keep, out + used, room - used, &taken);
+        const size_t tail = tail_start(bytes, length, keep, usable - used);
+        used += write_forms(bytes + tail, length - tail, keep, out + used, usable - used, &taken);
     }
     out[used] = 0;
     return used;

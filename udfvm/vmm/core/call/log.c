@@ -153,7 +153,7 @@ int udfvm_log_hypercall(struct udfvm_vm *vm, struct registers *regs, struct udfv
     return HYPERCALL_CONTINUE;
 }
 
-/* What the guest kernel had not sent yet when the call ended in its midst. */
+/* What the guest kernel had not sent yet when the call ended in the middle of it. */
 static void take_pending(struct udfvm_vm *vm)
 {
     struct udfvm_pending_log pending;

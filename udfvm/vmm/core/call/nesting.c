@@ -1,4 +1,4 @@
-/* Calls in the midst of calls: host functions, log sinks and signal handlers may make them. */
+/* Calls within calls, which host functions, log sinks and signal handlers may make. */
 #include "call/vm.h"
 
 /* VMs in whose calls this thread runs the embedder's code; the innermost first. */

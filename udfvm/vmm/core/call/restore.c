@@ -5,6 +5,12 @@
 #include "call/streaming.h"
 #include "call/vm.h"
 
+static int put_back(struct udfvm_vm *vm, struct udfvm_error *error)
+{
+    UDFVM_TRY(udfvm_memory_restore(&vm->memory, error));
+    return udfvm_vm_restore_processor(vm, error);
+}
+
 int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
 {
     udfvm_error_clear(error);
@@ -18,9 +24,7 @@ int udfvm_vm_restore(udfvm_vm *vm, struct udfvm_error *error)
         return udfvm_fail(error, UDFVM_E_ARGUMENT,
                           "a VM that was booted has no sealed state to go back to");
     udfvm_files_close_all(vm);
-    int code = udfvm_memory_restore(&vm->memory, error);
-    if (code == UDFVM_OK)
-        code = udfvm_vm_restore_processor(vm, error);
+    const int code = put_back(vm, error);
     udfvm_log_clear(&vm->log);
     vm->state = code == UDFVM_OK ? VM_SEALED : VM_BROKEN;
     return code;

@@ -131,9 +131,7 @@ int udfvm_stream_look(struct udfvm_vm *vm, struct udfvm_error *error)
     struct stream *stream = vm->stream;
     if (atomic_load(&vm->deadline.due)) {
         const uint64_t now = __rdtsc();
-        int code = check_deadlines(stream, now, error);
-        if (code != UDFVM_OK)
-            return code;
+        UDFVM_TRY(check_deadlines(stream, now, error));
         if (idle_for_long(stream, now) && !wait_for_request(stream))
             return udfvm_fail(error, UDFVM_E_TIMEOUT,
                               "the stream was ended, or waits without a thread");

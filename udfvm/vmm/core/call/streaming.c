@@ -99,15 +99,15 @@ static int start_stream(struct udfvm_vm *vm, struct udfvm_error *error)
     stream->has_processor = true;
     struct udfvm_call *call = prepare_call_page(vm);
     vm->stream = stream;
-    int code = clear_reply(vm, error);
-    if (code == UDFVM_OK)
-        code = udfvm_stream_start_thread(stream, error);
-    if (code != UDFVM_OK) {
-        vm->stream = NULL;
-        udfvm_stream_let_processor_go(stream);
-        call->stream_reply = 0;
-        free_stream(stream);
-    }
+    int code;
+    UDFVM_TRY_GOTO(code, failed, clear_reply(vm, error));
+    UDFVM_TRY_GOTO(code, failed, udfvm_stream_start_thread(stream, error));
+    return UDFVM_OK;
+failed:
+    vm->stream = NULL;
+    udfvm_stream_let_processor_go(stream);
+    call->stream_reply = 0;
+    free_stream(stream);
     return code;
 }
 
@@ -222,6 +222,12 @@ static int accept_reply(struct stream *stream, struct udfvm_reply *reply, struct
     return UDFVM_OK;
 }
 
+static int receive(struct stream *stream, struct udfvm_reply *reply, struct udfvm_error *error)
+{
+    UDFVM_TRY(wait_for_reply(stream, error));
+    return accept_reply(stream, reply, error);
+}
+
 /* Whether the next exchange of a call by exits begins a stream. */
 static bool begins_stream(struct udfvm_vm *vm, const struct udfvm_limits *limits)
 {
@@ -265,9 +271,7 @@ int udfvm_vm_stream_call(udfvm_vm *vm, uint32_t request, const void *input, uint
     else
         return udfvm_vm_call(vm, request, input, length, limits, reply, error);
     *reply = (struct udfvm_reply){ .sealed = 0 };
-    int code = wait_for_reply(vm->stream, error);
-    if (code == UDFVM_OK)
-        code = accept_reply(vm->stream, reply, error);
+    const int code = receive(vm->stream, reply, error);
     if (code != UDFVM_OK)
         udfvm_stream_end(vm);
     return udfvm_log_give(vm, code, reply->status == UDFVM_STATUS_ERROR, error);

@@ -78,7 +78,7 @@ int udfvm_vm_fail_forked(struct udfvm_error *error); /* UDFVM_E_FORKED: in the m
 
 /* ---- nesting.c ---- */
 
-/* Between the two the embedder's code runs on this thread, in the midst of the VM's call: it may
+/* Between the two the embedder's code runs on this thread, in the middle of the VM's call: it may
  * make calls, for which this VM is not free. */
 void udfvm_vm_out(struct udfvm_vm *vm);
 void udfvm_vm_in(struct udfvm_vm *vm);

@@ -29,7 +29,7 @@ struct walk {
     int fd;         /* the directory reached */
     bool reachable; /* others may search every directory down to here */
     unsigned links;
-    char place[PATH_MAX];    /* the directory reached, for messages */
+    char reached[PATH_MAX];  /* the path of that directory, for messages */
     char rest[2 * PATH_MAX]; /* what is left to walk */
     char path[PATH_MAX];     /* of what is judged, for messages */
 };
@@ -95,13 +95,13 @@ static int judge_directory(struct walk *walk, bool last, struct udfvm_error *err
 {
     struct stat status;
     if (fstat(walk->fd, &status) < 0)
-        return refuse_errno(error, walk->place);
+        return refuse_errno(error, walk->reached);
     if (!is_ours(status.st_uid) && (last || !has_no_number_here(status.st_uid)))
-        return refuse(error, walk->place, "belongs to another user",
+        return refuse(error, walk->reached, "belongs to another user",
                       "set UDFVM_CACHE to a directory of your own");
     const bool written = status.st_mode & OTHERS_WRITE;
     if (written && (last || (walk->reachable && !(status.st_mode & S_ISVTX))))
-        return refuse(error, walk->place, "can be written by other users",
+        return refuse(error, walk->reached, "can be written by other users",
                       "take that from them (chmod go-w), or set UDFVM_CACHE to another directory");
     walk->reachable = walk->reachable && (status.st_mode & OTHERS_SEARCH);
     return UDFVM_OK;
@@ -127,13 +127,13 @@ static int go_to(struct walk *walk, int fd, const char *name, struct udfvm_error
         close(walk->fd);
     walk->fd = fd;
     if (strcmp(name, "/") == 0)
-        walk->place[0] = 0;
-    const size_t used = strlen(walk->place);
-    snprintf(walk->place + used, sizeof walk->place - used, "%s%s", used > 1 ? "/" : "", name);
+        walk->reached[0] = 0;
+    const size_t used = strlen(walk->reached);
+    snprintf(walk->reached + used, sizeof walk->reached - used, "%s%s", used > 1 ? "/" : "", name);
     if (strcmp(name, "/") == 0 || strcmp(name, "..") == 0)
         walk->reachable = true; /* upwards: what is above is judged as if others got there */
     errno = number;
-    return fd < 0 ? refuse_errno(error, walk->place) : UDFVM_OK;
+    return fd < 0 ? refuse_errno(error, walk->reached) : UDFVM_OK;
 }
 
 /* Puts the target of a link in front of the rest. */
@@ -142,7 +142,7 @@ static int follow(struct walk *walk, const char *name, struct udfvm_error *error
     struct stat status;
     char target[PATH_MAX];
     snprintf(walk->path, sizeof walk->path, "%.*s/%s", (int)(sizeof walk->path - NAME_MAX - 2),
-             walk->place, name);
+             walk->reached, name);
     if (fstatat(walk->fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return refuse_errno(error, walk->path);
     if (!is_ours(status.st_uid) && !has_no_number_here(status.st_uid))
@@ -185,17 +185,16 @@ static int walk_to(struct walk *walk, const char *directory, struct udfvm_error 
         return refuse_errno(error, directory);
     }
     strcat(strcat(walk->rest, "/"), directory);
-    int code = go_to(walk, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), "/", error);
-    while (code == UDFVM_OK && next_component(walk, name)) {
-        code = judge_directory(walk, false, error);
-        if (code == UDFVM_OK)
-            code = step(walk, name, error);
+    UDFVM_TRY(go_to(walk, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), "/", error));
+    while (next_component(walk, name)) {
+        UDFVM_TRY(judge_directory(walk, false, error));
+        UDFVM_TRY(step(walk, name, error));
     }
-    if (code == UDFVM_OK && strspn(walk->rest, "/") != strlen(walk->rest)) {
+    if (strspn(walk->rest, "/") != strlen(walk->rest)) {
         errno = ENAMETOOLONG;
-        code = refuse_errno(error, directory);
+        return refuse_errno(error, directory);
     }
-    return code == UDFVM_OK ? judge_directory(walk, true, error) : code;
+    return judge_directory(walk, true, error);
 }
 
 static int judge_file(const struct walk *walk, const struct stat *status, struct udfvm_error *error)
@@ -224,11 +223,9 @@ static int open_file(struct walk *walk, const char *name, int flags, struct udfv
 {
     struct stat status;
     snprintf(walk->path, sizeof walk->path, "%.*s/%s", (int)(sizeof walk->path - NAME_MAX - 2),
-             walk->place, name);
-    int code = fstatat(walk->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0
-                   ? judge_file(walk, &status, error)
-                   : UDFVM_OK;
-    if (code != UDFVM_OK)
+             walk->reached, name);
+    if (fstatat(walk->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        judge_file(walk, &status, error) != UDFVM_OK)
         return -1;
     const int fd = openat(walk->fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
                           0600);
@@ -257,7 +254,7 @@ int udfvm_private_open(const char *directory, const char *name, int flags,
         fd = name ? open_file(walk, name, flags, error)
                   : openat(walk->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0 && !name)
-            refuse_errno(error, walk->place);
+            refuse_errno(error, walk->reached);
     }
     if (walk->fd >= 0)
         close(walk->fd);

@@ -1,4 +1,4 @@
-/* What an exit costs on this machine: the least that any call can cost. */
+/* What an exit costs on this machine: no call can cost less. */
 #include <string.h>
 
 #include "udfvm_abi.h"

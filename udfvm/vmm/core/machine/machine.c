@@ -16,30 +16,30 @@ enum { SLOT_FIXED = 0, SLOT_INPUT = 2, SLOT_UNLOGGED = 3, SLOT_TABLES = 4 }; /* 
 
 static int map_anonymous(const uint8_t **mapped, uint64_t bytes, struct udfvm_error *error)
 {
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED)
+    void *mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapping == MAP_FAILED)
         return udfvm_fail_errno(error, "mapping %llu bytes of guest memory",
                                 (unsigned long long)bytes);
-    *mapped = at;
+    *mapped = mapping;
     return UDFVM_OK;
 }
 
-static void unmap(const uint8_t *at, uint64_t bytes)
+static void unmap(const uint8_t *mapping, uint64_t bytes)
 {
-    munmap((void *)(uintptr_t)at, bytes);
+    munmap((void *)(uintptr_t)mapping, bytes);
 }
 
 /* Aligned to 2 MiB, so that KVM can use huge pages. */
 static int map_aligned(const uint8_t **mapped, uint64_t bytes, struct udfvm_error *error)
 {
-    const uint8_t *at = NULL;
-    UDFVM_TRY(map_anonymous(&at, bytes + HUGE_PAGE, error));
-    uint64_t head = (HUGE_PAGE - (uintptr_t)at % HUGE_PAGE) % HUGE_PAGE;
+    const uint8_t *mapping = NULL;
+    UDFVM_TRY(map_anonymous(&mapping, bytes + HUGE_PAGE, error));
+    uint64_t head = (HUGE_PAGE - (uintptr_t)mapping % HUGE_PAGE) % HUGE_PAGE;
     if (head)
-        unmap(at, head);
-    unmap(at + head + bytes, HUGE_PAGE - head);
-    *mapped = at + head;
+        unmap(mapping, head);
+    unmap(mapping + head + bytes, HUGE_PAGE - head);
+    *mapped = mapping + head;
     return UDFVM_OK;
 }
 
@@ -52,9 +52,9 @@ static uint64_t mapped_bytes(const struct machine *machine)
 
 static int map_system(struct machine *machine, struct udfvm_error *error)
 {
-    const uint8_t *at = NULL;
-    int code = map_anonymous(&at, SYSTEM_SIZE, error);
-    machine->system = (uint8_t *)(uintptr_t)at;
+    const uint8_t *mapping = NULL;
+    int code = map_anonymous(&mapping, SYSTEM_SIZE, error);
+    machine->system = (uint8_t *)(uintptr_t)mapping;
     return code;
 }
 

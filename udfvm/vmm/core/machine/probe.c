@@ -64,23 +64,25 @@ static int try_out(const struct machine *machine, int *found, struct udfvm_error
     return UDFVM_OK;
 }
 
+static int find_out(int *found, struct udfvm_error *error)
+{
+    const struct udfvm_config config = { .memory = 8 * HUGE_PAGE,
+                                         .input_window = HUGE_PAGE,
+                                         .output_window = HUGE_PAGE };
+    const struct behaviour cautious = { .bitmap_ignored = true };
+    struct machine machine;
+    UDFVM_TRY(udfvm_machine_create_as(&machine, &config, &cautious, -1, 0, error));
+    const int code = try_out(&machine, found, error);
+    udfvm_machine_destroy(&machine);
+    return code;
+}
+
 int udfvm_behaviour(struct behaviour *behaviour, struct udfvm_error *error)
 {
     static atomic_int known; /* two threads that begin at once find the same */
     int found = atomic_load(&known);
     if (found == UNKNOWN) {
-        const struct udfvm_config config = { .memory = 8 * HUGE_PAGE,
-                                             .input_window = HUGE_PAGE,
-                                             .output_window = HUGE_PAGE };
-        const struct behaviour cautious = { .bitmap_ignored = true };
-        struct machine machine;
-        int code = udfvm_machine_create_as(&machine, &config, &cautious, -1, 0, error);
-        if (code != UDFVM_OK)
-            return code;
-        code = try_out(&machine, &found, error);
-        udfvm_machine_destroy(&machine);
-        if (code != UDFVM_OK)
-            return code;
+        UDFVM_TRY(find_out(&found, error));
         atomic_store(&known, found);
     }
     *behaviour = (struct behaviour){ .syscall_stays = found & SYSCALL_STAYS,

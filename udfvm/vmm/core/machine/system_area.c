@@ -34,9 +34,10 @@ static void map_huge(uint8_t *system, uint64_t directories, uint64_t virtual, ui
 {
     const uint64_t first = virtual >> 30;
     for (uint64_t done = 0; done < bytes; done += HUGE_PAGE) {
-        const uint64_t at = virtual + done, directory = directories + ((at >> 30) - first) * PAGE;
-        table(system, SYSTEM_PDPT)[at >> 30 & 511] = directory | TABLE;
-        table(system, directory)[at >> 21 & 511] = (physical + done) | flags | ENTRY_HUGE;
+        const uint64_t address = virtual + done;
+        const uint64_t directory = directories + ((address >> 30) - first) * PAGE;
+        table(system, SYSTEM_PDPT)[address >> 30 & 511] = directory | TABLE;
+        table(system, directory)[address >> 21 & 511] = (physical + done) | flags | ENTRY_HUGE;
     }
 }
 

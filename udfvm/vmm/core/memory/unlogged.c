@@ -155,15 +155,15 @@ static bool scan_entries(struct guest_memory *memory, uint64_t start, uint64_t e
 {
     uint64_t entries[ENTRIES];
     memory->scrub.count = 0;
-    for (uint64_t at = start; at < end;) {
-        const uint64_t left = (end - at) / PAGE, wanted = left < ENTRIES ? left : ENTRIES;
+    for (uint64_t address = start; address < end;) {
+        const uint64_t left = (end - address) / PAGE, wanted = left < ENTRIES ? left : ENTRIES;
         const ssize_t bytes = pread(memory->pagemap, entries, wanted * sizeof *entries,
-                                    (off_t)(at / PAGE * sizeof *entries));
+                                    (off_t)(address / PAGE * sizeof *entries));
         if (bytes < (ssize_t)sizeof *entries)
             return false;
-        for (size_t i = 0; i < (size_t)bytes / sizeof *entries; i++, at += PAGE)
+        for (size_t i = 0; i < (size_t)bytes / sizeof *entries; i++, address += PAGE)
             if (entries[i] & (ENTRY_PRESENT | ENTRY_SWAPPED))
-                add_extent(&memory->scrub, at, at + PAGE);
+                add_extent(&memory->scrub, address, address + PAGE);
     }
     return true;
 }

@@ -1,6 +1,6 @@
-/* Forks of the process, for the whole core: threads stop before a fork, and no list is in the midst
- * of a change. A child has none of the threads, streams and deadlines, but frees its parent's pools
- * and VMs. */
+/* Forks of the process, for the whole core: threads stop before a fork, and no list is in the
+ * middle of a change. A child has none of the threads, streams and deadlines, but frees its
+ * parent's pools and VMs. */
 #include "base/process.h"
 #include "call/deadline.h"
 #include "call/streaming.h"

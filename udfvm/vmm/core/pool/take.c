@@ -88,10 +88,9 @@ static int fail_closed(struct udfvm_error *error)
 
 static int fail_for_ever(const struct udfvm_pool *pool, struct udfvm_error *error)
 {
-    udfvm_fail(
-        error, UDFVM_E_BUSY,
-        "all %u VMs of the pool are in use by the calls in the midst of which this one is made",
-        pool->limit);
+    udfvm_fail(error, UDFVM_E_BUSY,
+               "all %u VMs of the pool are in use by the calls that this one is part of",
+               pool->limit);
     if (error)
         error->os_errno = EDEADLK;
     return UDFVM_E_BUSY;
