@@ -58,7 +58,27 @@ def _value_at(array: Any, row: int) -> object:
         return value.as_buffer().to_pybytes() if hasattr(value, "as_buffer") else value
 
 
+class _Labelled:
+    """An array under another type of the same layout: PyCapsule interface of Arrow."""
+
+    def __init__(self, array: Any, type_: Any) -> None:
+        self._array = array
+        self._type = type_
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        return self._type.__arrow_c_schema__(), self._array.__arrow_c_array__()[1]
+
+
 def _converted(array: Any, declared: Any) -> Any:
+    import pyarrow as pa
+
+    made = _with_layout(array, declared)
+    if declared.num_fields and not made.type.equals(declared, check_metadata=True):
+        return pa.array(_Labelled(made, declared))  # names and metadata of fields
+    return made
+
+
+def _with_layout(array: Any, declared: Any) -> Any:
     import pyarrow as pa
 
     found = array.type

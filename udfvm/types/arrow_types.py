@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from udfvm import protocol
 from udfvm.types.array_conversions import flat_type
 from udfvm.types.conversions import integer_range
-from udfvm.types.nested import Field, Nested, check_field_name, take_apart
+from udfvm.types.nested import ITEM, Field, Nested, check_field_name, take_apart
 from udfvm.types.records import Shape
 from udfvm.types.temporal import timestamp_parts
 
@@ -206,7 +206,9 @@ def _arrow_type(name: str) -> pa.DataType:
 def _nested_arrow_type(nested: Nested) -> pa.DataType:
     import pyarrow as pa
 
-    fields = [pa.field(field.name, _arrow_type(field.type)) for field in nested.fields]
+    fields = [
+        pa.field(field.name, _arrow_type(field.type), field.nullable) for field in nested.fields
+    ]
     if nested.container == "struct":
         return pa.struct(fields)
     if nested.size is not None:
@@ -217,17 +219,21 @@ def _nested_arrow_type(nested: Nested) -> pa.DataType:
 @functools.cache
 def named(name: str) -> Type:
     """Returns the type of a name or of one of its aliases: ``"double"``, ``"float64"``,
-    ``"timestamp[ms, tz=UTC]"``, ``"list<float64>"``.
+    ``"timestamp[ms, tz=UTC]"``, ``"list<float64>"``. It is the type that travels: what lists hold
+    is named ``item`` and may be null, as fields may.
 
     Raises ValueError for a name that is not a supported type.
     """
     name = name.strip()
     name = _ALIASES.get(name, name)
     if (nested := take_apart(name)) is not None:
-        fields = tuple(Field(field.name, _held(field.type)) for field in nested.fields)
+        is_struct = nested.container == "struct"
+        fields = tuple(
+            Field(field.name if is_struct else ITEM, _held(field.type)) for field in nested.fields
+        )
         return Type(
             str(nested._replace(fields=fields)),
-            Kind.STRUCT if nested.container == "struct" else Kind.LIST,
+            Kind.STRUCT if is_struct else Kind.LIST,
             RowType.TEXT,
         )
     if timestamp_parts(name):
@@ -254,7 +260,7 @@ def declared(specification: object) -> Type:
     Raises ValueError for any other object.
     """
     if isinstance(specification, str):
-        return named(specification)
+        return _declared_by_name(specification)
     if specification is None or specification is type(None):
         return named("null")
     if isinstance(specification, type) and specification in _PYTHON_TYPES:
@@ -267,8 +273,26 @@ def declared(specification: object) -> Type:
             )
         _check_field_names(specification)
         type_ = named(str(specification))
-        return type_ if type_.arrow == specification else type_._replace(exact=specification)
+        is_whole = type_.arrow.equals(specification, check_metadata=True)
+        return type_ if is_whole else type_._replace(exact=specification)
     raise ValueError(f"{specification!r} is not a supported type; supported are {SUPPORTED}")
+
+
+def _declared_by_name(name: str) -> Type:
+    type_, written = named(name), _as_written(name)
+    return type_ if written == type_.name else type_._replace(exact=_arrow_type(written))
+
+
+def _as_written(name: str) -> str:
+    """The type with names of its own for what lists hold, and ``not null``."""
+    nested = take_apart(name.strip())
+    if nested is None:
+        return named(name).name
+    return str(
+        nested._replace(
+            fields=tuple(field._replace(type=_as_written(field.type)) for field in nested.fields)
+        )
+    )
 
 
 def _check_field_names(type_: Any) -> None:

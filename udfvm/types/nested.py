@@ -11,7 +11,7 @@ _FORM: Final = re.compile(
     r"(list|large_list|fixed_size_list|struct)<(.*)>(?:\[(\d{1,9})\])?", re.DOTALL
 )
 _FIELD_NAME: Final = re.compile(r"[^<>\[\]:,\s](?:[^<>\[\]:,]*[^<>\[\]:,\s])?")
-_ITEM: Final = "item"
+ITEM: Final = "item"
 _NOT_NULL: Final = " not null"
 _DEEPEST: Final = 32
 
@@ -21,6 +21,10 @@ class Field(NamedTuple):
 
     name: str
     type: str
+    nullable: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.type}" + ("" if self.nullable else _NOT_NULL)
 
 
 class Nested(NamedTuple):
@@ -33,21 +37,22 @@ class Nested(NamedTuple):
     size: int | None = None
 
     def __str__(self) -> str:
-        fields = ", ".join(f"{field.name}: {field.type}" for field in self.fields)
+        fields = ", ".join(map(str, self.fields))
         return f"{self.container}<{fields}>" + (f"[{self.size}]" if self.size is not None else "")
 
 
 def take_apart(name: str) -> Nested | None:
     """Parses the name of a type by one level; returns None unless it is a list or struct.
 
-    The element of a list may have a name or not (``list<double>``); the result always names it
-    ``item``. Raises ValueError for a name with unbalanced brackets, and for fields without a name,
-    with the same name, or with a name that has any of ``<>[]:,``.
+    The element of a list is ``item`` where it has no name (``list<double>``).
+
+    Raises ValueError for a name with unbalanced brackets, and for fields without a name, with the
+    same name, or with a name that has any of ``<>[]:,``.
 
     >>> take_apart("struct<at: timestamp[us, tz=UTC], path: list<string>>").fields
-    (Field(name='at', type='timestamp[us, tz=UTC]'), Field(name='path', type='list<string>'))
-    >>> str(take_apart("fixed_size_list<float>[3]"))
-    'fixed_size_list<item: float>[3]'
+    (Field(name='at', type='timestamp[us, tz=UTC]', nullable=True), Field(name='path', ...))
+    >>> str(take_apart("fixed_size_list<float not null>[3]"))
+    'fixed_size_list<item: float not null>[3]'
     """
     match = _FORM.fullmatch(name)
     if match is None:
@@ -84,11 +89,16 @@ def check_field_name(name: str) -> str:
 
 def _field(whole: str, part: str, container: str) -> Field:
     name, colon, type_ = at_colon(part)
-    if container != "struct":
-        name = _ITEM
-    elif not colon:
-        raise ValueError(f"{whole!r} is not a type: its field {part!r} has no name")
-    return Field(check_field_name(name.strip()), type_.strip().removesuffix(_NOT_NULL))
+    if not colon:
+        if container == "struct":
+            raise ValueError(f"{whole!r} is not a type: its field {part!r} has no name")
+        name = ITEM
+    type_ = type_.strip()
+    return Field(
+        check_field_name(name.strip()),
+        type_.removesuffix(_NOT_NULL),
+        not type_.endswith(_NOT_NULL),
+    )
 
 
 def at_colon(part: str) -> tuple[str, str, str]:

@@ -8,7 +8,7 @@ from typing import Final
 from udfvm import protocol
 from udfvm.errors import SignatureError
 from udfvm.types.arrow_types import Kind, Parameter, ResultType, Type, declared
-from udfvm.types.nested import Field, at_colon, split_at_commas, take_apart
+from udfvm.types.nested import at_colon, split_at_commas, take_apart
 from udfvm.types.signatures import Signature
 
 MAX_PARAMETERS: Final = 32
@@ -92,7 +92,7 @@ def _long_name(short: str) -> str:
         return _SHORT_NAMES.get(short, short)
     return str(
         nested._replace(
-            fields=tuple(Field(field.name, _long_name(field.type)) for field in nested.fields)
+            fields=tuple(field._replace(type=_long_name(field.type)) for field in nested.fields)
         )
     )
 

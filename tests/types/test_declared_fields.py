@@ -1,0 +1,106 @@
+"""Names, nullability and metadata of what lists and structs hold are those that were declared."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+import udfvm
+import udfvm.arrow
+from udfvm.types.arrow_types import declared
+
+_ELEMENT = pa.list_(pa.field("element", pa.float32(), nullable=False))
+_TYPES: list[tuple[pa.DataType, list[Any]]] = [
+    (_ELEMENT, [[1.0], None, []]),
+    (pa.list_(pa.field("element", pa.float32())), [[1.0], None, [None]]),
+    (pa.list_(pa.field("x", pa.int8()), 2), [[1, 2], None, [3, None]]),
+    (
+        pa.large_list(pa.field("l", pa.string(), metadata={"m": "n"})),
+        [["a"], None, [None, "b"]],
+    ),
+    (
+        pa.struct(
+            [
+                pa.field("a", _ELEMENT, metadata={"k": "v"}),
+                pa.field("b", pa.list_(pa.field("z", pa.struct([pa.field("q", pa.int8())])))),
+            ]
+        ),
+        [{"a": [1.0], "b": [{"q": 1}, None]}, None, {"a": None, "b": []}],
+    ),
+]
+
+
+@functools.cache
+def _identity(type_: pa.DataType, vectorized: bool) -> udfvm.ScalarFunction:
+    def same(x):  # type: ignore[no-untyped-def]
+        return x
+
+    return udfvm.udf(
+        same, name="same", vectorized=vectorized, input_types=[type_], output_type=type_
+    )
+
+
+@pytest.mark.parametrize("vectorized", [True, False])
+@pytest.mark.parametrize(("type_", "values"), _TYPES, ids=[str(type_) for type_, _ in _TYPES])
+def test_a_result_has_the_declared_fields(
+    type_: pa.DataType, values: list[Any], vectorized: bool
+) -> None:
+    same = _identity(type_, vectorized)
+    array = pa.array(values, type_)
+    for argument in (
+        array,
+        array[1:],
+        array[:0],
+        pa.chunked_array([array[:1], array[1:]]),
+        pa.array(values, declared(type_).arrow),  # without the names
+    ):
+        result = same(argument)
+        assert result.type.equals(type_, check_metadata=True)
+        assert result.to_pylist() == argument.to_pylist()
+        for chunk in result.chunks if isinstance(result, pa.ChunkedArray) else [result]:
+            assert chunk.type.equals(type_, check_metadata=True)
+            chunk.validate(full=True)
+
+
+@pytest.mark.parametrize(("type_", "values"), _TYPES, ids=[str(type_) for type_, _ in _TYPES])
+def test_a_registered_function_takes_the_declared_column(
+    type_: pa.DataType, values: list[Any]
+) -> None:
+    name = f"same_{abs(hash(type_))}"
+    udfvm.arrow.register(None, _identity(type_, True), name=name)
+    result = pc.call_function(name, [pa.array(values, type_)])
+    assert result.type.equals(type_, check_metadata=True)
+    assert result.to_pylist() == values
+
+
+def test_a_null_where_none_is_declared_is_refused() -> None:
+    with pytest.raises(udfvm.TypeMappingError, match=r"row 1: .* a null where there is none"):
+        _identity(_ELEMENT, True)(pa.array([[1.0], [None]], pa.list_(pa.float32())))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("list<element: float not null>", _ELEMENT),
+        (
+            "struct<a: list<float64 not null> not null>",
+            pa.struct(
+                [
+                    pa.field(
+                        "a",
+                        pa.list_(pa.field("item", pa.float64(), nullable=False)),
+                        nullable=False,
+                    )
+                ]
+            ),
+        ),
+        ("fixed_size_list<f: int8>[2]", pa.list_(pa.field("f", pa.int8()), 2)),
+    ],
+)
+def test_text_declares_the_same(text: str, expected: pa.DataType) -> None:
+    assert declared(text).as_declared.equals(expected, check_metadata=True)
+    assert declared(text) == declared(expected)
