@@ -5,6 +5,7 @@
 #define CHECK_H
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,5 +18,10 @@ static int failures;
 
 #define DONE() \
     (printf(failures ? "%d failures\n" : "ok\n", failures), failures > 100 ? 100 : failures)
+
+static inline bool fails_with(long result, int number)
+{
+    return result == -1 && errno == number;
+}
 
 #endif

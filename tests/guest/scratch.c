@@ -44,30 +44,54 @@ static int is_filled(const uint8_t *block, size_t length, uint8_t value)
     return 1;
 }
 
-static void blocks(void)
+/* Large ones lie in scratch and are zero. */
+static void new_blocks(const uint8_t *small, const uint8_t *large, const uint8_t *second)
 {
-    uint8_t *small = map(64 << 10), *large = map(4 * MIB), *second = map(4 * MIB);
     CHECK(small != MAP_FAILED && large != MAP_FAILED && second != MAP_FAILED &&
           !in_scratch(small) && in_scratch(large) && in_scratch(second));
     CHECK(is_filled(large, 4 * MIB, 0) && is_filled(second, 4 * MIB, 0));
+}
+
+/* What was unmapped is handed out again, zero; the block behind it keeps its bytes. */
+static uint8_t *reused_block(uint8_t *large, uint8_t *second)
+{
     memset(large, 1, 4 * MIB);
     memset(second, 2, 4 * MIB);
     CHECK(munmap(large, 4 * MIB) == 0);
     uint8_t *again = map(4 * MIB);
     CHECK(again == large && is_filled(again, 4 * MIB, 0) && is_filled(second, 4 * MIB, 2));
-    memset(again, 3, 4 * MIB);
-    uint8_t *moved = mremap(again, 4 * MIB, 6 * MIB, MREMAP_MAYMOVE);
-    CHECK(moved != MAP_FAILED && moved != again && is_filled(moved, 4 * MIB, 3) &&
+    return again;
+}
+
+/* A block that grows moves with its bytes, and stays where it is when it shrinks (to 1 MiB). */
+static uint8_t *resized_block(uint8_t *block)
+{
+    memset(block, 3, 4 * MIB);
+    uint8_t *moved = mremap(block, 4 * MIB, 6 * MIB, MREMAP_MAYMOVE);
+    CHECK(moved != MAP_FAILED && moved != block && is_filled(moved, 4 * MIB, 3) &&
           is_filled(moved + 4 * MIB, 2 * MIB, 0));
     CHECK(mremap(moved, 6 * MIB, 1 * MIB, 0) == moved && is_filled(moved, 1 * MIB, 3));
+    return moved;
+}
+
+static void changed_parts(uint8_t *second)
+{
     CHECK(madvise(second, 2 * MIB, MADV_DONTNEED) == 0 && is_filled(second, 2 * MIB, 0) &&
           is_filled(second + 2 * MIB, 2 * MIB, 2));
     CHECK(mmap(second, 1 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
                0) == second);
     CHECK(mprotect(second, 4 * MIB, PROT_READ) == 0 &&
           mprotect(second, 4 * MIB, PROT_READ | PROT_WRITE) == 0);
-    CHECK(munmap(second + 4096, 4096) == 0 && munmap(second, 4 * MIB) == 0 &&
-          munmap(moved, 1 * MIB) == 0 && munmap(small, 64 << 10) == 0);
+}
+
+static void blocks(void)
+{
+    uint8_t *small = map(64 << 10), *large = map(4 * MIB), *second = map(4 * MIB);
+    new_blocks(small, large, second);
+    uint8_t *resized = resized_block(reused_block(large, second));
+    changed_parts(second);
+    CHECK(munmap(second + UDFVM_PAGE_SIZE, UDFVM_PAGE_SIZE) == 0 && munmap(second, 4 * MIB) == 0 &&
+          munmap(resized, 1 * MIB) == 0 && munmap(small, 64 << 10) == 0);
 }
 
 static void executable(void)

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -13,11 +12,6 @@
 #include "check.h"
 
 static bool on_linux;
-
-static bool fails_with(long result, int number)
-{
-    return result == -1 && errno == number;
-}
 
 static bool text_has(const char *path, const char *wanted)
 {
@@ -36,6 +30,28 @@ static bool text_has(const char *path, const char *wanted)
     return found;
 }
 
+static void read_in_steps(int fd, const char *whole, char *parts, size_t size)
+{
+    for (size_t step = 100; step < 100000; step = step * 7 + 1) {
+        size_t offset = 0;
+        CHECK(lseek(fd, 0, SEEK_SET) == 0);
+        for (ssize_t got; (got = read(fd, parts + offset,
+                                      step < size + 1 - offset ? step : size + 1 - offset)) > 0;)
+            offset += (size_t)got;
+        CHECK(offset == size && memcmp(whole, parts, size) == 0);
+    }
+}
+
+static void read_anywhere(int fd, const char *whole, char *parts, size_t size)
+{
+    for (unsigned i = 0, offset = 1; i < 50;
+         i++, offset = (offset * 1103515245 + 12345) % (unsigned)size) {
+        ssize_t got = pread(fd, parts, 3000, offset);
+        CHECK(got == (ssize_t)(size - offset < 3000 ? size - offset : 3000) &&
+              memcmp(parts, whole + offset, (size_t)got) == 0);
+    }
+}
+
 /* A file read in parts of any size is the same as read in one. */
 static void reading(const char *path)
 {
@@ -47,20 +63,8 @@ static void reading(const char *path)
     CHECK(fd >= 0 && fstat(fd, &again) == 0 && again.st_ino == status.st_ino &&
           again.st_size == status.st_size);
     CHECK(pread(fd, whole, size + 1, 0) == (ssize_t)size && pread(fd, whole, 1, (off_t)size) == 0);
-    for (size_t step = 100; step < 100000; step = step * 7 + 1) {
-        size_t at = 0;
-        CHECK(lseek(fd, 0, SEEK_SET) == 0);
-        for (ssize_t got;
-             (got = read(fd, parts + at, step < size + 1 - at ? step : size + 1 - at)) > 0;)
-            at += (size_t)got;
-        CHECK(at == size && memcmp(whole, parts, size) == 0);
-    }
-    for (unsigned i = 0, offset = 1; i < 50;
-         i++, offset = (offset * 1103515245 + 12345) % (unsigned)size) {
-        ssize_t got = pread(fd, parts, 3000, offset);
-        CHECK(got == (ssize_t)(size - offset < 3000 ? size - offset : 3000) &&
-              memcmp(parts, whole + offset, (size_t)got) == 0);
-    }
+    read_in_steps(fd, whole, parts, size);
+    read_anywhere(fd, whole, parts, size);
     CHECK(fails_with(write(fd, "x", 1), EBADF));
     close(fd);
     free(whole);

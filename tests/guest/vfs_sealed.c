@@ -16,7 +16,7 @@
 
 static uint64_t *const reply = (uint64_t *)UDFVM_OUTPUT_BASE;
 static int host, small, memory, ends[2];
-static char *start_of_library;
+static char *start_of_library, buffer[1 << 16];
 
 static void seal(void)
 {
@@ -30,7 +30,6 @@ static void complete(uint64_t status, uint64_t length)
 
 static void prepare(const char *program)
 {
-    char buffer[100];
     start_of_library = malloc(1 << 20);
     host = open(LIBRARY, O_RDONLY);
     small = open(program, O_RDONLY);
@@ -42,25 +41,47 @@ static void prepare(const char *program)
     CHECK(write(memory, "sealed", 6) == 6 && write(ends[1], "in the pipe", 11) == 11);
 }
 
-static void answer(void)
+static void open_files_of_the_host(void)
 {
-    static char buffer[1 << 16];
-    struct stat status;
     CHECK(lseek(host, 0, SEEK_CUR) == 100 && read(host, buffer, 5000) == 5000 &&
           memcmp(buffer, start_of_library + 100, 5000) == 0);
     CHECK(pread(host, buffer, 1 << 16, 1 << 19) == 1 << 16 &&
           memcmp(buffer, start_of_library + (1 << 19), 1 << 16) == 0);
     CHECK(pread(small, buffer, 4, 0) == 4 && memcmp(buffer, "\177ELF", 4) == 0);
-    int again = open(LIBRARY, O_RDONLY);
-    CHECK(again >= 0 && read(again, buffer, 4000) == 4000 &&
-          memcmp(buffer, start_of_library, 4000) == 0);
+}
+
+/* Returns its descriptor, which stays open. */
+static int file_opened_by_the_call(void)
+{
+    int fd = open(LIBRARY, O_RDONLY);
+    CHECK(fd >= 0 && read(fd, buffer, 4000) == 4000 && memcmp(buffer, start_of_library, 4000) == 0);
+    return fd;
+}
+
+static void file_in_memory(void)
+{
+    struct stat status;
     CHECK(fstat(memory, &status) == 0 && status.st_size == 6 && write(memory, "more", 4) == 4 &&
           ftruncate(memory, 8) == 0);
+}
+
+/* An earlier call's file is gone, and so is its descriptor: the new one is the next. */
+static void file_of_a_call(int next)
+{
+    struct stat status;
     CHECK(stat("/tmp/of-a-call", &status) == -1 && errno == ENOENT);
     int fd = open("/tmp/of-a-call", O_WRONLY | O_CREAT, 0600);
-    CHECK(fd == again + 1 && write(fd, buffer, sizeof buffer) == sizeof buffer);
+    CHECK(fd == next && write(fd, buffer, sizeof buffer) == sizeof buffer);
+}
+
+static void bytes_in_the_pipe(void)
+{
     CHECK(read(ends[0], buffer, 100) == 11 && memcmp(buffer, "in the pipe", 11) == 0 &&
           write(ends[1], "other", 5) == 5);
+}
+
+static void directories(void)
+{
     CHECK(mkdir("/tmp/directory", 0755) == 0 && chdir("/tmp/directory") == 0);
     DIR *directory = opendir("..");
     CHECK(directory);
@@ -69,6 +90,16 @@ static void answer(void)
         names += strcmp(entry->d_name, "kept") == 0 || strcmp(entry->d_name, "directory") == 0 ||
                  strcmp(entry->d_name, "of-a-call") == 0;
     CHECK(names == 3 && unlink("/tmp/kept") == 0);
+}
+
+static void answer(void)
+{
+    open_files_of_the_host();
+    int fd = file_opened_by_the_call();
+    file_in_memory();
+    file_of_a_call(fd + 1);
+    bytes_in_the_pipe();
+    directories();
     printf("answered\n");
     fflush(stdout);
 }
