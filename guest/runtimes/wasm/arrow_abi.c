@@ -1,4 +1,4 @@
-/* See arrow_abi.h. Addresses and lengths that the module names are checked: its author's mistake is
+/* See arrow_abi.h. Addresses and lengths from the module are checked: a mistake in the module is
  * an error of the call, not a crash. */
 #include "wasm/arrow_abi.h"
 
@@ -9,7 +9,7 @@
 #include "wasm/standard_error.h"
 #include "utf8.h"
 
-#define SLICE     8    /* bytes of two 32-bit numbers, address and length */
+#define SLICE     8    /* bytes of a slice: a 32-bit address and a 32-bit length */
 #define MAX_SHOWN 1800 /* bytes of a message */
 
 bool arrow_find(struct arrow_module *arrow, const char *name)
@@ -46,7 +46,8 @@ bool arrow_call(const struct arrow_module *arrow, const wasmtime_func *function,
     return true;
 }
 
-/* Memory of the module; NULL, with a failure, where that is not inside. */
+/* Returns the module's memory at an address. Returns NULL with a failure if the range is not
+ * inside the memory. */
 static uint8_t *memory_at(const struct arrow_module *arrow, uint32_t address, uint64_t length)
 {
     const size_t size = wasmtime.wasmtime_memory_data_size(arrow->module.context, &arrow->memory);
@@ -57,7 +58,7 @@ static uint8_t *memory_at(const struct arrow_module *arrow, uint32_t address, ui
     return NULL;
 }
 
-/* Allocates memory of the module for a slice and the file behind it, and fills it. */
+/* Allocates the module's memory for a slice and the file behind it, and fills it. */
 static bool put_request(const struct arrow_module *arrow, const struct column *columns,
                         int64_t rows, struct arrow_request *request)
 {

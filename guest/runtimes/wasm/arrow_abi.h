@@ -26,14 +26,14 @@ struct arrow_module {
     wasmtime_func alloc, dealloc, function;
     struct file_format format;
     const struct signature *signature;
-    struct column result; /* what is in it */
-    struct bytes file;    /* a copy of the last one, of results that are structs or lists */
+    struct column result; /* the column of results in the batch */
+    struct bytes file;    /* a copy of the last file, for results that are structs or lists */
 };
 
-/* What a call left in the slice. */
+/* The slice after a call. */
 struct arrow_slice {
     uint32_t address, length;
-    const uint8_t *bytes; /* until the module runs again */
+    const uint8_t *bytes; /* valid until the module runs again */
 };
 
 /* A request in the module's memory: a slice, and a file behind it. */
@@ -41,30 +41,35 @@ struct arrow_request {
     uint32_t address, length;
 };
 
-/* Finds the exports; `name` is the function's. false with a failure. */
+/* Finds the exports; `name` is the function's. Returns false with a failure. */
 bool arrow_find(struct arrow_module *arrow, const char *name);
-/* Calls with at most three numbers; *result may be NULL where there is none. false with a failure.
- */
+/* Calls a function with at most three numbers. *result may be NULL if it returns none. Returns
+ * Returns false with a failure. */
 bool arrow_call(const struct arrow_module *arrow, const wasmtime_func *function,
                 const uint32_t *numbers, size_t count, uint32_t *result);
-/* Puts the arguments into the module's memory and calls the function. false with a failure. */
+/* Puts the arguments into the module's memory and calls the function. Returns false with a
+ * failure. */
 bool arrow_ask(const struct arrow_module *arrow, const struct column *columns, int64_t rows,
                struct arrow_request *request, uint32_t *status);
-/* The slice of a request. With `iterator` it names one, not bytes. false with a failure. */
+/* Reads the slice of a request. With `iterator` its address is an iterator's. Returns false with
+ * a failure. */
 bool arrow_take(const struct arrow_module *arrow, const struct arrow_request *request,
                 bool iterator, struct arrow_slice *slice);
-/* Deallocates what a slice or a request names. false with a failure. */
+/* Deallocates the memory of a slice or a request. Returns false with a failure. */
 bool arrow_give_back(const struct arrow_module *arrow, const struct arrow_slice *slice);
 bool arrow_end(const struct arrow_module *arrow, const struct arrow_request *request);
-/* The message of a function whose status is not 0, as the failure. */
+/* Sets the message of a function whose status is not 0 as the failure. */
 void arrow_refused(const struct arrow_slice *slice);
-/* The row among [first, end) that has an error, which becomes the failure; or `end`. */
+/* Returns the first row of [first, end) that has an error, and sets the failure; `end` if there
+ * is none. */
 int64_t arrow_failed_row(const struct column *errors, int64_t first, int64_t end);
-/* The row among [first, end) that is null although the declared result may not be, which becomes
- * the failure; or `end`. `valid`: bits of the rows that count; NULL: all. */
+/* Returns the first row of [first, end) that is null although the declared result may not be,
+ * and sets the failure; `end` if there is none. `valid` has a bit for each row that counts;
+ * NULL: all rows count. */
 int64_t arrow_null_row(const struct column *column, const uint8_t *valid, int64_t first,
                        int64_t end);
-/* Whether all texts in a column, and in columns in it, are valid UTF-8. false with a failure. */
+/* Returns true if all texts of a column and its nested columns are valid UTF-8. Returns false
+ * with a failure. */
 bool arrow_texts_valid(const struct column *column, int64_t rows);
 
 #endif

@@ -5,15 +5,15 @@
 
 #include "arrow/stream_format.h"
 
-/* Files with the columns of one signature: copies of a file that pyarrow wrote, with other
- * numbers. */
+/* The format of files with the columns of one signature. A file is a copy of one that pyarrow
+ * wrote, with other numbers. */
 struct file_format {
-    uint8_t *head; /* up to the body of the record batch */
-    uint8_t *tail; /* behind it: end mark, footer */
+    uint8_t *head; /* bytes before the body of the record batch */
+    uint8_t *tail; /* bytes after the body: end mark, footer */
     size_t head_length, tail_length;
-    uint32_t metadata;          /* of the record batch, in the head */
-    struct batch_fields fields; /* in the metadata */
-    size_t block;               /* in the tail: the length of the body */
+    uint32_t metadata;          /* offset in the head of the record batch's metadata */
+    struct batch_fields fields; /* offsets in the metadata */
+    size_t block;               /* offset in the tail of the body's length */
 };
 
 /* Returns false unless it is a file with such columns, whose storage and children are set. */
@@ -21,7 +21,7 @@ bool file_format_take(struct file_format *format, const uint8_t *file, size_t le
                       const struct column *columns, size_t count);
 void file_format_free(struct file_format *format);
 
-/* Bytes of a file with these columns. */
+/* Returns the length of a file with these columns. */
 uint64_t file_length(const struct file_format *format, const struct column *columns, size_t count,
                      int64_t rows);
 void file_write(const struct file_format *format, const struct column *columns, size_t count,

@@ -1,4 +1,4 @@
-/* See arrow_scalar.h. A batch is one call. */
+/* See arrow_scalar.h. Each batch is one call. */
 #include "wasm/arrow_scalar.h"
 
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 
 #include "wasm/arrow_abi.h"
 
-/* Fills in run or run_nested, and context, for a function that was found, which it takes over. */
+/* Sets run or run_nested, and context. It takes over the function, which arrow_find() found. */
 void arrow_scalar_prepare(struct program *program, const struct arrow_module *arrow,
                           const struct signature *found);
 

@@ -6,18 +6,19 @@
 #include "shared/compiled/program.h"
 #include "wasm/wasmtime.h"
 
-#define MAX_ARROW_TEXT 4096 /* bytes of a signature or description as text, with its end */
+#define MAX_ARROW_TEXT 4096 /* bytes of a signature or description as text, with its NUL */
 
 struct arrow_signature {
     char text[MAX_ARROW_TEXT]; /* "gcd(int32,int32)->int32" */
     size_t name_length;
-    bool table; /* it returns any number of rows: "->>" */
+    bool table; /* true for a table function: "->>" */
 };
 
-/* Takes an export's name apart. false: it is not the name of a function. */
+/* Parses an export's name. Returns false if it is not the name of a function. */
 bool arrow_signature_take(struct arrow_signature *signature, const char *name, size_t length);
-/* Its types, by name where they are structs, lists, dates or times; structs are described by other
- * exports. `version`: the ABI's, of which the first number counts. false with a failure. */
+/* Finds the signature's types. Structs, lists, dates and times have names; other exports
+ * describe the structs. `version` is the ABI's, of which the first number counts. Returns false
+ * with a failure. */
 bool arrow_signature_types(const struct arrow_signature *signature, const wasm_exporttypes *exports,
                            unsigned version, struct signature *types);
 

@@ -1,4 +1,4 @@
-/* See arrow_table.h. Batches are read where the module put them, and given back once their rows
+/* See arrow_table.h. Batches are read in the module's memory, and deallocated after their rows
  * were taken. */
 #include "wasm/arrow_table.h"
 
@@ -9,13 +9,13 @@
 struct arrow_table {
     struct arrow_module arrow;
     wasmtime_func next, drop;
-    bool running; /* there is an iterator, and a request whose slice it uses */
+    bool running; /* true while there is an iterator, and a request whose slice it uses */
     struct arrow_request request;
     uint32_t iterator;
-    struct arrow_slice batch; /* address 0: none */
-    struct table_rows rows;   /* of the batch, those that were not taken, up to one that fails */
-    bool fails;               /* a row that fails follows them */
-    struct column errors;     /* of the batch */
+    struct arrow_slice batch; /* address 0: no batch */
+    struct table_rows rows;   /* the batch's rows that were not taken, up to one that fails */
+    bool fails;               /* a row that fails follows the rows */
+    struct column errors;     /* the errors of the batch */
     int64_t arguments;
 };
 
@@ -39,8 +39,8 @@ static bool end(struct arrow_table *table)
            arrow_end(&table->arrow, &table->request);
 }
 
-/* A null in a parameter that is not nullable: the row yields nothing. Requests for rows are of one
- * row of arguments. */
+/* Returns true if a parameter that is not nullable is null: then the row has no result rows. A
+ * request for rows has one row of arguments. */
 static bool is_passed_over(const struct arrow_table *table, const struct column *columns,
                            int64_t rows)
 {
@@ -73,8 +73,8 @@ static bool begin(void *context, const struct column *columns, int64_t rows, int
     return true;
 }
 
-/* The first of [first, end) that has an error, or is null and may not be: that becomes the failure.
- * Else `end`. */
+/* Returns the first row of [first, end) that has an error, or is null and may not be, and sets
+ * the failure; `end` if there is none. */
 static int64_t good_rows(const struct arrow_table *table, const struct column *values,
                          int64_t first, int64_t end)
 {
@@ -108,7 +108,7 @@ static bool read_batch(struct arrow_table *table)
     return true;
 }
 
-/* The row behind those that were taken is the failure. */
+/* Sets the failure of the row after those that were taken. */
 static void fail(const struct arrow_table *table, int64_t *row)
 {
     const int64_t failed = table->rows.first;
@@ -117,7 +117,7 @@ static void fail(const struct arrow_table *table, int64_t *row)
     *row = argument >= 0 && argument < table->arguments ? argument : -1;
 }
 
-/* The next batch that has rows; none at the end. */
+/* Takes the next batch that has rows. At the end there is none. */
 static bool next_batch(struct arrow_table *table, int64_t *row)
 {
     while (table->running && table->rows.count == 0) {

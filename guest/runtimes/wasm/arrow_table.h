@@ -4,8 +4,8 @@
 
 #include "wasm/arrow_abi.h"
 
-/* Fills in table and context for a function that was found, which it takes over. false with a
- * failure. */
+/* Sets table and context for the function that arrow_find() found, and takes it over. Returns
+ * Returns false with a failure. */
 bool arrow_table_prepare(struct program *program, const struct arrow_module *arrow,
                          const struct signature *found);
 

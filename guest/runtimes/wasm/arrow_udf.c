@@ -1,4 +1,4 @@
-/* See arrow_udf.h, and arrow_abi.h for what these modules are. */
+/* See arrow_udf.h; arrow_abi.h describes these modules. */
 #include "wasm/arrow_udf.h"
 
 #include <stdio.h>
@@ -12,9 +12,8 @@
 #include "shared/compiled/failure.h"
 
 #define VERSION_PREFIX "ARROWUDF_VERSION_"
-#define NEWEST_VERSION \
-    3 /* version of the ABI; with it types were renamed, and nothing else changed */
-#define MAX_SHOWN 1024 /* bytes of signatures in an error */
+#define NEWEST_VERSION 3    /* version of the ABI; it only renamed types */
+#define MAX_SHOWN      1024 /* bytes of signatures in an error */
 
 /* ---- Finding the function ---- */
 
@@ -37,7 +36,8 @@ bool arrow_udf_is(const wasmtime_module *module)
     return found;
 }
 
-/* The first number of the version; 0 with a failure: it is none that is known. */
+/* Returns the first number of the version. Returns 0 with a failure if the version is not
+ * supported. */
 static unsigned find_version(const wasm_exporttypes *exports)
 {
     for (size_t i = 0; i < exports->size; i++) {
@@ -150,7 +150,8 @@ static bool can_load(const struct load *load)
                        "register it, as udfvm.from_wasm makes it");
 }
 
-/* The host has a table function loaded for rows, without formats of batches. */
+/* Checks the kind of a load: the host loads a table function for rows, without formats of
+ * batches. */
 static bool check_kind(const struct load *load, const struct arrow_signature *signature)
 {
     if (!load->serves || signature->table == load_is_for_rows(load))

@@ -5,10 +5,10 @@
 
 #include "wasm/module.h"
 
-/* Whether the module says that it is one. */
+/* Returns true if the module exports a version of the ABI. */
 bool arrow_udf_is(const wasmtime_module *module);
-/* As numbers_prepare(), for the function `load->name`: its name, or its signature as the module has
- * it. */
+/* Does what numbers_prepare() does, for the function `load->name`: its name, or its whole
+ * signature. */
 bool arrow_udf_prepare(struct program *program, const struct load *load,
                        const struct wasm_module *module, const struct settings *settings,
                        struct signature *found);

@@ -93,7 +93,7 @@ static char *argument_at(const struct column *column, int64_t row)
     return text;
 }
 
-/* The arguments of a row go behind those of the settings. */
+/* Appends the arguments of a row to those of the settings. */
 static void add_arguments(struct command *command, const struct column *columns, int64_t row)
 {
     for (size_t i = 1; i < command->signature->count; i++)

@@ -7,7 +7,7 @@
 
 #define COMMAND_EXPORT "_start"
 
-/* Prepares a compiled module, which it takes over with its settings. false with a failure. */
+/* Prepares a compiled module, and takes it and its settings over. Returns false with a failure. */
 bool command_prepare(struct program *program, const struct load *load, wasmtime_module *module,
                      const struct settings *settings, struct signature *found);
 

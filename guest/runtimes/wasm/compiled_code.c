@@ -1,5 +1,5 @@
-/* See compiled_code.h. Compiled code is a byte that tells a module from a component, and what
- * wasmtime makes of it. */
+/* See compiled_code.h. Compiled code begins with a byte that tells a module from a component.
+ * The code that wasmtime made follows. */
 #include "wasm/compiled_code.h"
 
 #include <string.h>

@@ -17,9 +17,9 @@ struct component {
     wasmtime_component_func function;
     size_t count;
     struct component_kind result, parameters[MAX_PARAMETERS];
-    struct bytes made;      /* for results */
-    struct builder builder; /* of results that are structs or lists, */
-    struct column column;   /* and the column that they are */
+    struct bytes made;      /* memory for results */
+    struct builder builder; /* builds results that are structs or lists, */
+    struct column column;   /* and this is their column */
 };
 
 bool component_is(const uint8_t *code, size_t length)
@@ -84,7 +84,7 @@ static bool take_parameter(const wasmtime_component_functype *type, size_t index
     wasmtime.wasmtime_component_valtype_delete(&parameter);
     *slot = wrong ? (struct slot){ .nullable = false } : slot_of(kind);
     length = length < sizeof slot->name ? length : sizeof slot->name - 1;
-    for (size_t i = 0; i < length; i++) /* names of WIT are kebab-case */
+    for (size_t i = 0; i < length; i++) /* WIT uses kebab-case names */
         slot->name[i] = name[i] == '-' ? '_' : name[i];
     return !wrong || refuse_type(slot->name, wrong);
 }
@@ -134,7 +134,8 @@ static bool find(struct component *component, const wasmtime_component *compiled
 
 /* ---- Calls ---- */
 
-/* Calls the function; the result is to be deleted. false with a failure: then there is none. */
+/* Calls the function. The caller deletes the result. Returns false with a failure and without a
+ * result. */
 static bool call(const struct component *component, const struct column *columns, int64_t row,
                  wasmtime_component_val *result)
 {

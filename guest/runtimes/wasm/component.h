@@ -4,10 +4,10 @@
 
 #include "wasm/module.h"
 
-/* Whether the code, binary or text, is a component. */
+/* Returns true if the code, binary or text, is a component. */
 bool component_is(const uint8_t *code, size_t length);
-/* Instantiates a compiled one, which it takes over, and prepares the function of that name:
- * "function", or "interface#function". false with a failure. */
+/* Instantiates a compiled component, takes it over, and prepares the function of that name:
+ * "function" or "interface#function". Returns false with a failure. */
 bool component_prepare(struct program *program, const char *name, wasmtime_component *compiled,
                        const struct settings *settings, struct signature *found);
 

@@ -98,7 +98,7 @@ static void write_option(const wasmtime_component_val *value, struct bytes *to)
         bytes_text(to, "null");
 }
 
-/* A value that holds others. false: it holds none. */
+/* Writes a value that has nested values. Returns false if it has none. */
 static bool write_nested(const wasmtime_component_val *value, struct bytes *to)
 {
     switch (value->kind) {

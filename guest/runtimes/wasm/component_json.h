@@ -5,8 +5,8 @@
 #include "shared/compiled/bytes.h"
 #include "wasm/wasmtime.h"
 
-/* Appends a value. A record is an object; a list, a tuple and flags are arrays; a variant is
- * {"case": value}, or "case" where it has none; a result {"ok": value} or {"err": value}. */
+/* Appends a value. A record is an object. A list, a tuple and flags are arrays. A variant is
+ * {"case": value}, or "case" if it has no value. A result is {"ok": value} or {"err": value}. */
 void component_json(const wasmtime_component_val *value, struct bytes *to);
 
 #endif

@@ -1,4 +1,4 @@
-/* Types of the component model, and how their values are stored. */
+/* Types of the component model, and the storage of their values. */
 #ifndef UDFVM_WASM_COMPONENT_TYPE_H
 #define UDFVM_WASM_COMPONENT_TYPE_H
 
@@ -9,9 +9,9 @@ enum component_form {
     FORM_SIMPLE, /* bool, number, string */
     FORM_BYTES,  /* list<u8> */
     FORM_CHARACTER,
-    FORM_ENUM,  /* text */
-    FORM_JSON,  /* variant, result: text. Of results only */
-    FORM_FLAGS, /* a list of names */
+    FORM_ENUM,  /* stored as text */
+    FORM_JSON,  /* variant or result: stored as text, only for results */
+    FORM_FLAGS, /* stored as a list of names */
     FORM_LIST,
     FORM_RECORD,
     FORM_TUPLE,
@@ -20,20 +20,20 @@ enum component_form {
 struct component_kind {
     enum component_form form;
     enum storage storage;
-    uint8_t value;    /* enum wasmtime_component_value, of a simple type */
-    unsigned options; /* number of option<...> around it: null is none of the outermost */
-    bool fallible;    /* result<...>: an err is the row's error. Of a whole result only */
-    char *name;       /* of a record's field, or a tuple's: its number; else NULL */
+    uint8_t value;    /* enum wasmtime_component_value of a simple type */
+    unsigned options; /* number of option<...> around it; null is `none` of the outermost */
+    bool fallible;    /* result<...>, only of a whole result: an err is the row's error */
+    char *name;       /* of a record's field; of a tuple's field its number; else NULL */
     size_t count;
-    struct component_kind *children; /* fields; a list's items, the only one */
+    struct component_kind *children; /* fields; the single child of a list */
 };
 
-/* A parameter's type, or a result's; component_kind_clear() in any case. Returns NULL, or what is
- * in it that does not cross. */
+/* Reads the type of a parameter or result. Returns NULL, or the part of it that is not
+ * supported. The caller calls component_kind_clear() in either case. */
 const char *component_kind_take(const wasmtime_component_valtype *type, bool result,
                                 struct component_kind *kind);
 void component_kind_clear(struct component_kind *kind);
-/* The Arrow type of a kind that is stored as a struct or list. */
+/* Returns the Arrow type of a kind that is stored as a struct or list. */
 struct type *component_kind_type(const struct component_kind *kind);
 
 #endif

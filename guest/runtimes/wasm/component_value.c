@@ -141,7 +141,8 @@ static bool make(const struct component_kind *kind, unsigned options, const stru
             return true;
         make_nothing(&inner, 1);
         const bool made = make(kind, options - 1, column, row, &inner);
-        value->of.option = wasmtime.wasmtime_component_val_new(&inner); /* moves it */
+        value->of.option = wasmtime.wasmtime_component_val_new(
+            &inner); /* takes over the inner value */
         return made;
     }
     if (null)
@@ -197,7 +198,7 @@ const wasmtime_component_val *component_value_ok(const struct component_kind *ki
     return NULL;
 }
 
-/* The value in options; NULL: none. */
+/* Returns the value inside the options; NULL if one of them is none. */
 static const wasmtime_component_val *some(const struct component_kind *kind,
                                           const wasmtime_component_val *value)
 {
@@ -206,7 +207,7 @@ static const wasmtime_component_val *some(const struct component_kind *kind,
     return value;
 }
 
-/* The bytes of what is stored as text or bytes. */
+/* Returns the bytes of a value that is stored as text or bytes. */
 static struct scalar bytes_of(const struct component_kind *kind,
                               const wasmtime_component_val *value, struct bytes *made)
 {
@@ -328,6 +329,7 @@ bool component_value_append(const struct component_kind *kind, const wasmtime_co
         const struct scalar bytes = bytes_of(kind, value, made);
         return builder_bytes(builder, bytes.bytes, bytes.length) || too_large();
     }
-    builder_number(builder, &value->of); /* little endian: all begin there */
+    builder_number(builder,
+                   &value->of); /* little endian: every number begins at the union's start */
     return true;
 }

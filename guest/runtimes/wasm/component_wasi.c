@@ -11,7 +11,7 @@
 #include "wasm/wasmtime_failure.h"
 #include "wasm/wasi.h"
 
-#define MAX_RANDOM_BYTES (64u << 20) /* that a component may ask for at once */
+#define MAX_RANDOM_BYTES (64u << 20) /* random bytes that a component may request in one call */
 
 static wasmtime_error *fill(void *bytes, size_t length)
 {
@@ -113,8 +113,8 @@ static bool add_functions(wasmtime_component_linker_instance *instance, const ch
     return true;
 }
 
-/* Defines it under the exact name, with the version, that the component imports: wasmtime looks
- * that up first. */
+/* Defines the functions under the name that the component imports, with its version: wasmtime
+ * looks up the exact name first. */
 static bool define_random(wasmtime_component_linker *linker, const char *name, size_t length)
 {
     wasmtime_component_linker_instance *root = wasmtime.wasmtime_component_linker_root(linker),
@@ -129,7 +129,7 @@ static bool define_random(wasmtime_component_linker *linker, const char *name, s
     return done;
 }
 
-/* Each import with the prefix; counts them, or defines them. */
+/* Goes through the imports that have the prefix. Counts or defines them. */
 static bool each_import(wasmtime_component_linker *linker, const wasm_engine *engine,
                         const wasmtime_component_componenttype *type, const char *prefix,
                         size_t *count)

@@ -5,8 +5,8 @@
 #include "wasm/settings.h"
 #include "wasm/wasmtime.h"
 
-/* Defines what the component imports of WASI, and gives the store arguments, environment and files,
- * if it imports any. false with a failure. */
+/* Defines the component's imports of WASI. If it has any, gives the store arguments, environment
+ * and files. Returns false with a failure. */
 bool component_wasi_define(wasmtime_component_linker *linker, const wasm_engine *engine,
                            const wasmtime_component *component, wasmtime_context *context,
                            const struct settings *settings);

@@ -6,7 +6,7 @@
 #include "shared/compiled/bytes.h"
 #include "shared/compiled/failure.h"
 
-#define MAX_SHOWN      1400 /* bytes of a list: a failure holds 2048 */
+#define MAX_SHOWN      1400 /* bytes of a list; a failure holds 2048 */
 #define MAX_NAME_SHOWN 400
 
 static void list_name(struct bytes *list, const char *interface, size_t interface_length,
@@ -28,7 +28,7 @@ static const char *mark(const struct bytes *list)
     return list->length > MAX_SHOWN ? ", ..." : "";
 }
 
-/* Both free the list. */
+/* These two set a failure, and free the list. */
 static void fail_no_export(const char *what, const char *name, struct bytes *list)
 {
     failure_set("AttributeError", "the %s exports no function %.*s%s%.*s%s", what, MAX_NAME_SHOWN,
@@ -76,8 +76,8 @@ bool module_function(const wasmtime_module *module, const char *name, export_tak
 static void list_interface(struct bytes *list, const wasmtime_component_instance_type *type,
                            const wasm_engine *engine, const char *interface, size_t length);
 
-/* A function, as "function" or "interface#function", and all those of an interface. Takes the item
- * over. */
+/* Appends a function as "function" or "interface#function", or all functions of an interface.
+ * Takes over the item. */
 static void list_item(struct bytes *list, const wasm_engine *engine, const char *interface,
                       size_t interface_length, const char *name, size_t length,
                       wasmtime_component_extern *what)

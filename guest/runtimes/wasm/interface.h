@@ -1,4 +1,4 @@
-/* What a module or component exports and imports, by name, for errors about what is not there. */
+/* Exports and imports of modules and components by name, and the errors about missing ones. */
 #ifndef UDFVM_WASM_INTERFACE_H
 #define UDFVM_WASM_INTERFACE_H
 
@@ -6,21 +6,24 @@
 
 #include "wasm/wasmtime.h"
 
-/* Looks at the type of an exported function; false with a failure, where it is none that will do.
- */
+/* Checks the type of an exported function. Returns false with a failure if the function cannot
+ * be used. */
 typedef bool export_taker(const wasm_functype *type, const char *name, void *into);
-/* Whether a module exports a function `name`, whose type `take` takes, if it is not NULL. false
- * with its failure, or one that lists what functions the module does export. */
+/* Returns true if a module exports a function `name`, and `take`, if it is not NULL, accepts its
+ * type. Otherwise returns false with a failure: that of `take`, or one that lists the functions
+ * that the module exports. */
 bool module_function(const wasmtime_module *module, const char *name, export_taker *take,
                      void *into);
-/* The failure that a component exports no function `name`: lists those that it does, with those of
- * its interfaces. */
+/* Sets the failure that a component exports no function `name`. It lists the exported functions,
+ * with those of the interfaces. */
 void component_fail_no_export(const wasmtime_component *component, const wasm_engine *engine,
                               const char *name);
-/* Whether all that a module imports is defined; false with a failure that lists what is not. */
+/* Returns true if all imports of a module are defined. Returns false with a failure that lists
+ * the missing ones. */
 bool module_imports_defined(const wasmtime_linker *linker, wasmtime_context *context,
                             const wasmtime_module *module);
-/* Whether a component imports nothing but WASI; false with a failure that lists the others. */
+/* Returns true if a component imports only WASI. Returns false with a failure that lists the
+ * other imports. */
 bool component_imports_defined(const wasmtime_component *component, const wasm_engine *engine);
 
 #endif

@@ -10,13 +10,13 @@
 #include "wasm/wasi.h"
 
 #define WASM_STACK \
-    (512u << 10) /* bytes that calls of Wasm functions may take on the program's stack */
+    (512u << 10) /* bytes of the program's stack that calls of Wasm functions may use */
 
 static wasm_engine *engine;
 
-/* A micro-VM has no memory protection inside, no address space beyond its memory and one processor:
- * so bounds are checked by the code, not by guard pages, traps are not signals, memory is reserved
- * only as it is used, and compiling takes one thread. */
+/* A micro-VM has no memory protection inside, no address space beyond its memory, and one
+ * processor. So the code checks bounds without guard pages, traps are not signals, memory is
+ * reserved only when it is used, and one thread compiles. */
 void engine_prepare(void)
 {
     wasm_config *config = wasmtime.wasm_config_new();
@@ -31,7 +31,7 @@ void engine_prepare(void)
     engine = wasmtime.wasm_engine_new_with_config(config);
 }
 
-/* Text begins, behind blanks, with a parenthesis or a comment. */
+/* Returns true for text, which begins, after blanks, with a parenthesis or a comment. */
 static bool is_text(const uint8_t *code, size_t length)
 {
     size_t at = 0;
@@ -51,7 +51,8 @@ static bool is_binary(const uint8_t *code, size_t length)
     return length >= 4 && memcmp(code, "\0asm", 4) == 0;
 }
 
-/* Makes *code binary, where it is text. The binary is to be deleted. false with a failure. */
+/* Converts *code to binary if it is text. The caller deletes the binary. Returns false with a
+ * failure. */
 static bool to_binary(const uint8_t **code, size_t *length, wasm_bytes *binary)
 {
     *binary = (wasm_bytes){ 0, NULL };
@@ -153,7 +154,8 @@ wasmtime_store *module_store(void)
     return wasmtime.wasmtime_store_new(engine, NULL, NULL);
 }
 
-/* A reactor is initialized before its other functions are called (WASI application ABI). */
+/* Calls a reactor's _initialize(), which must run before its other functions (WASI application
+ * ABI). */
 static bool initialize(struct wasm_module *module)
 {
     wasmtime_extern function;

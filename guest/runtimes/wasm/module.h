@@ -12,28 +12,28 @@ struct wasm_module {
     wasmtime_instance instance;
 };
 
-/* Once, before the others: makes the engine. */
+/* Creates the engine. Call it once, before the other functions. */
 void engine_prepare(void);
-/* The one that all modules are compiled with. */
+/* Returns the engine that compiles all modules. */
 const wasm_engine *engine_used(void);
-/* Compile binary or text. NULL with a failure. */
+/* Compiles binary or text. Returns NULL with a failure. */
 wasmtime_module *module_compile(const uint8_t *code, size_t length);
 wasmtime_component *component_compile(const uint8_t *code, size_t length);
-/* Take what wasmtime made of one that was compiled. NULL with a failure. */
+/* Loads a module that wasmtime has compiled and serialised. Returns NULL with a failure. */
 wasmtime_module *module_deserialize(const uint8_t *bytes, size_t length);
 wasmtime_component *component_deserialize(const uint8_t *bytes, size_t length);
-/* Instantiates a component, with WASI where it imports that. false with a failure. */
+/* Instantiates a component, with WASI if it imports that. Returns false with a failure. */
 bool component_instantiate(const wasmtime_component *component, wasmtime_context *context,
                            const struct settings *settings, wasmtime_component_instance *instance);
-/* Finds what a compiled module imports. NULL with a failure. */
+/* Resolves the imports of a compiled module. Returns NULL with a failure. */
 wasmtime_instance_pre *module_link(const wasmtime_module *module);
-/* A store for instances, without anything in it. */
+/* Creates an empty store for instances. */
 wasmtime_store *module_store(void);
-/* Instantiates a compiled module, which it takes over. false with a failure. */
+/* Instantiates a compiled module, and takes it over. Returns false with a failure. */
 bool module_open(struct wasm_module *module, wasmtime_module *compiled,
                  const struct settings *settings);
 void module_close(struct wasm_module *module);
-/* An export of the instance, of a kind. false: there is none. */
+/* Finds an export of a kind. Returns false if there is none. */
 bool module_export(const struct wasm_module *module, const char *name,
                    enum wasmtime_extern_kind kind, wasmtime_extern *found);
 

@@ -28,7 +28,8 @@ static void write_address(FILE *text, enum wasm_kind kind)
             number_kinds[kind].width == 8 ? 3 : 2);
 }
 
-/* In text, which wasmtime compiles. `row` says, after a trap, which one it was. */
+/* Writes the loop as Wasm text, which wasmtime compiles. After a trap the global `row` tells
+ * which row failed. */
 static void write_loop(FILE *text, const struct number_type *type)
 {
     const size_t bytes = NUMBER_LOOP_OFFSET(type->count + 1);
@@ -70,7 +71,7 @@ bool number_loop_make(struct number_loop *loop, const struct wasm_module *module
 {
     wasmtime_extern function, run, row, memory;
     wasm_trap *trap = NULL;
-    struct wasm_module made = *module; /* the same store */
+    struct wasm_module made = *module; /* uses the same store */
     if (!module_export(module, name, WASMTIME_FUNC, &function) ||
         !(made.module = compile_loop(type)))
         return false;

@@ -1,16 +1,17 @@
 /* The loop over rows around an exported function of numbers.
  *
- * A call from the host into Wasm costs tens of nanoseconds, one from Wasm to Wasm a few. So a
- * second module, made here for the function's type, holds the loop: it takes the arguments of a
- * block of rows from its memory, calls, and stores the results there. */
+ * A call from the host into Wasm takes tens of nanoseconds, and a call from Wasm to Wasm takes a
+ * few. So a second module, made for the function's type, has the loop. It reads the arguments of
+ * a block of rows from its memory, calls the function, and stores the results there.
+ */
 #ifndef UDFVM_WASM_NUMBER_LOOP_H
 #define UDFVM_WASM_NUMBER_LOOP_H
 
 #include "wasm/module.h"
 
 #define NUMBER_LOOP_ROWS 1024 /* rows of a block */
-/* Where in its memory the values of a parameter lie, side by side; those of the result come behind
- * the last of them. */
+/* The offset in its memory of a parameter's values, which are contiguous. The result's values
+ * follow those of the last parameter. */
 #define NUMBER_LOOP_OFFSET(INDEX) ((size_t)(INDEX) * NUMBER_LOOP_ROWS * 8)
 
 struct number_kind {
@@ -18,7 +19,7 @@ struct number_kind {
     size_t width;
     enum storage storage;
 };
-extern const struct number_kind number_kinds[]; /* by enum wasm_kind */
+extern const struct number_kind number_kinds[]; /* indexed by enum wasm_kind */
 
 struct number_type {
     size_t count;
@@ -32,12 +33,13 @@ struct number_loop {
     wasmtime_memory memory;
 };
 
-/* Makes the loop around the export `name` of a module, which is of the type. false with a failure.
- */
+/* Makes the loop around the export `name` of a module, whose type is given. Returns false with a
+ * failure. */
 bool number_loop_make(struct number_loop *loop, const struct wasm_module *module, const char *name,
                       const struct number_type *type);
 uint8_t *number_loop_memory(const struct number_loop *loop);
-/* Runs the first rows of a block. Returns how many are done; less than `rows` with a failure. */
+/* Runs the first rows of a block. Returns the number of rows done; if it is less than `rows`,
+ * there is a failure. */
 int64_t number_loop_run(const struct number_loop *loop, int64_t rows);
 
 #endif

@@ -1,5 +1,4 @@
-/* Exported functions over numbers: see numbers.h. Rows are computed in blocks, by a loop in Wasm.
- */
+/* Exported functions over numbers: see numbers.h. A loop in Wasm computes the rows in blocks. */
 #include "wasm/numbers.h"
 
 #include <stdio.h>
@@ -23,7 +22,7 @@ struct numbers {
 static bool take_kind(const wasm_valtype *from, enum wasm_kind *kind)
 {
     for (int number = WASM_I32; number <= WASM_F64;
-         number++) { /* wasm_valtype_kind() aborts the program where it is v128 */
+         number++) { /* wasm_valtype_kind() aborts the program for v128 */
         wasm_valtype *type = wasmtime.wasm_valtype_new((uint8_t)number);
         const bool equal = wasmtime.wasmtime_wasm_valtype_equal(from, type);
         wasmtime.wasm_valtype_delete(type);
@@ -96,7 +95,7 @@ static bool check_declared(const struct signature *declared, const struct number
 
 /* ---- Batches ---- */
 
-/* Whether rows of the storage are, byte for byte, values of the kind. */
+/* Returns true if the bytes of rows in the storage equal those of values of the kind. */
 static bool is_stored_alike(enum storage storage, enum wasm_kind kind)
 {
     switch (kind) {
@@ -133,7 +132,7 @@ static bool put_argument(const struct slot *slot, const struct column *column, i
     return true;
 }
 
-/* One column of the rows [begin, end) that are not null, side by side. Returns end, or the row that
+/* Gathers one column of the rows [begin, end) that are not null. Returns `end`, or the row that
  * does not fit, with a failure. */
 static int64_t gather(const struct numbers *numbers, size_t index, const struct column *column,
                       const struct block *block, int64_t begin, int64_t end, bool skips,
@@ -189,7 +188,7 @@ static bool take_result(enum storage storage, enum wasm_kind kind, const uint8_t
                        (long long)scalar->integer);
 }
 
-/* The results back to their rows. Returns end, or the row whose result does not fit. */
+/* Scatters the results to their rows. Returns `end`, or the row whose result does not fit. */
 static int64_t scatter(const struct numbers *numbers, struct block *block, int64_t begin,
                        int64_t end, bool skips, const uint8_t *from)
 {
@@ -207,7 +206,7 @@ static int64_t scatter(const struct numbers *numbers, struct block *block, int64
                 return row;
             from += width;
         }
-        block_put(block, row, &scalar); /* cannot fail: it is a number */
+        block_put(block, row, &scalar); /* cannot fail, because numbers have a fixed size */
     }
     return end;
 }
@@ -220,7 +219,7 @@ static int64_t count_valid(const struct block *block, int64_t begin, int64_t end
     return valid;
 }
 
-/* The row with that number among those of a block that are not null. */
+/* Returns the nth row of a block that is not null. */
 static int64_t nth_valid(const struct block *block, int64_t begin, int64_t end, bool skips,
                          int64_t number)
 {
@@ -230,7 +229,7 @@ static int64_t nth_valid(const struct block *block, int64_t begin, int64_t end, 
     return begin + number;
 }
 
-/* Returns end, or the row that failed. */
+/* Runs the rows [begin, end). Returns `end`, or the row that failed. */
 static int64_t run_block(const struct numbers *numbers, const struct column *columns,
                          struct block *block, int64_t begin, int64_t end, bool skips)
 {

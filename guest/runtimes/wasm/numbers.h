@@ -4,8 +4,8 @@
 
 #include "wasm/module.h"
 
-/* Prepares the export `load->name` of an instance, which it takes over. *found: the signature that
- * was declared, or that of the function's type. false with a failure. */
+/* Prepares the export `load->name` of an instance, and takes the instance over. *found is the
+ * declared signature, or that of the function's type. Returns false with a failure. */
 bool numbers_prepare(struct program *program, const struct load *load,
                      const struct wasm_module *module, struct signature *found);
 

@@ -1,6 +1,7 @@
-/* See settings.h. A setting is a byte that says what it is, two lengths (32 bits) and two strings:
- * an argument and nothing; a variable and its value; a file's path and its content; nothing and a
- * batch of arguments; that the code is compiled, and two empty strings. */
+/* See settings.h. A setting is a byte for its kind, two 32-bit lengths, and two strings. The
+ * strings are: an argument and an empty string; a variable and its value; a file's path and its
+ * content; an empty string and a batch of arguments; or two empty strings, which say that the
+ * code is compiled. */
 #include "wasm/settings.h"
 
 #include <errno.h>

@@ -7,17 +7,17 @@
 #include "shared/compiled/failure.h"
 #include "utf8.h"
 
-#define TAIL_BYTES 4096u /* bytes that are shown, and at least so many not forgotten */
+#define TAIL_BYTES 4096u /* bytes that an error shows; the buffer keeps at least so many */
 
 static struct {
     char bytes[2 * TAIL_BYTES];
     size_t length;
-    bool cut; /* there was more before them */
+    bool cut; /* earlier bytes were dropped */
 } tail;
 
 void standard_error_begin(void)
 {
-    if (tail.length > 0) { /* a page that is not written to need not be put back after the call */
+    if (tail.length > 0) { /* a page that is not written need not be restored after the call */
         tail.length = 0;
         tail.cut = false;
     }
@@ -30,7 +30,7 @@ void standard_error_append(const unsigned char *bytes, size_t length)
         bytes += length - TAIL_BYTES;
         length = TAIL_BYTES;
     }
-    if (length > sizeof tail.bytes - tail.length) { /* then there are more than TAIL_BYTES */
+    if (length > sizeof tail.bytes - tail.length) { /* the buffer has more than TAIL_BYTES */
         tail.cut = true;
         memmove(tail.bytes, tail.bytes + tail.length - TAIL_BYTES, TAIL_BYTES);
         tail.length = TAIL_BYTES;
@@ -39,8 +39,8 @@ void standard_error_append(const unsigned char *bytes, size_t length)
     tail.length += length;
 }
 
-/* A copy of [from, end) as text: a '?' for each byte that is no UTF-8. What is left of a character
- * that was cut is left out. */
+/* Copies [from, end) as text, with '?' for each invalid byte of UTF-8. It omits the rest of a
+ * character that was cut. */
 static void copy_text(char *to, const char *from, const char *end, bool cut)
 {
     while (cut && from < end && (*from & 0xc0) == 0x80)
@@ -63,7 +63,7 @@ void standard_error_trace(const char *separator)
     const char *begin = tail.bytes, *end = begin + tail.length;
     while (end > begin && end[-1] == '\n')
         end--;
-    while (begin < end && *begin == '\n') /* a panic begins with one */
+    while (begin < end && *begin == '\n') /* a panic's message begins with one */
         begin++;
     if (begin == end)
         return;

@@ -1,15 +1,15 @@
-/* The end of what a module wrote to its standard error in a call: what panics in it, and aborts,
- * says there why before it traps. */
+/* The end of what a module wrote to its standard error in a call. A module that panics writes
+ * the reason there before it traps. */
 #ifndef UDFVM_WASM_STANDARD_ERROR_H
 #define UDFVM_WASM_STANDARD_ERROR_H
 
 #include <stddef.h>
 
-/* A call begins: what was written before is forgotten. */
+/* Begins a call: discards what was written before. */
 void standard_error_begin(void);
 void standard_error_append(const unsigned char *bytes, size_t length);
-/* Adds it to the failure's traceback, in valid UTF-8, after `separator`; nothing where nothing was
- * written. */
+/* Appends it to the failure's traceback as valid UTF-8, after `separator`. Appends nothing if
+ * nothing was written. */
 void standard_error_trace(const char *separator);
 
 #endif

@@ -1,5 +1,4 @@
-/* See wasi.h. The functions are wasmtime's own, which it serves with system calls to the guest
- * kernel. */
+/* See wasi.h. The functions are wasmtime's own, which make system calls to the guest kernel. */
 #include "wasm/wasi.h"
 
 #include <errno.h>
@@ -31,9 +30,9 @@ bool wasi_is_imported(const wasmtime_module *module)
 
 /* ---- Random numbers ---- */
 
-/* random_get(buffer, length): from the guest kernel, whose generator has a new key in every call.
- * wasmtime's own generator would be sealed with the image, and every call would see the same
- * numbers. */
+/* Implements random_get(buffer, length). The guest kernel's generator has a new key in every
+ * call. wasmtime's own generator would be sealed with the image, and every call would get the
+ * same numbers. */
 static wasm_trap *random_get(void *unused, wasmtime_caller *caller, const wasmtime_val *arguments,
                              size_t argument_count, wasmtime_val *results, size_t result_count)
 {
@@ -120,7 +119,7 @@ bool wasi_configure(wasmtime_context *context, const struct settings *settings,
     if (streams) {
         wasm_bytes input;
         wasmtime.wasm_byte_vec_new(&input, streams->input_length, (const char *)streams->input);
-        wasmtime.wasi_config_set_stdin_bytes(config, &input); /* takes it over */
+        wasmtime.wasi_config_set_stdin_bytes(config, &input); /* takes over the input */
         wasmtime.wasi_config_set_stdout_custom(config, append_output, streams, NULL);
     } else {
         wasmtime.wasi_config_inherit_stdout(config);

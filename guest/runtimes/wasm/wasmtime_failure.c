@@ -7,10 +7,9 @@
 #include "wasm/standard_error.h"
 
 #define MAX_FRAMES 32
-#define MAX_NAME_SHOWN                                                                            \
-    256 /* bytes of a function's name: the traceback has capacity for as many frames, and for the \
-           message */
-#define TRAP_PREFIX "wasm trap: "
+/* Bytes of a function's name. The traceback has capacity for all frames and for the message. */
+#define MAX_NAME_SHOWN 256
+#define TRAP_PREFIX    "wasm trap: "
 
 static bool is_of_runtime(const wasm_frame *frame)
 {
@@ -44,7 +43,7 @@ static void trace(const wasm_frames *frames)
     standard_error_trace(shown > 0 ? "\n" : "");
 }
 
-/* Length of what is shown of a message: without line feeds at its end, and not more than a failure
+/* Returns the length of a message without line feeds at its end, limited to what a failure
  * holds. */
 static int printable(const char *text, size_t length)
 {
@@ -53,8 +52,8 @@ static int printable(const char *text, size_t length)
     return length > 1800 ? 1800 : (int)length;
 }
 
-/* The text of a trap is what follows the prefix, behind a backtrace of wasmtime's own. What has no
- * prefix is of the type. */
+/* Sets the failure. The text of a trap follows a prefix, after wasmtime's own backtrace. A
+ * message without the prefix gets the given type. */
 static void set_text(const char *type, const wasm_bytes *message)
 {
     const size_t length = strnlen(message->data, message->size);

@@ -4,11 +4,12 @@
 
 #include "wasm/wasmtime.h"
 
-/* The name of modules that the runtime makes: their frames are left out of backtraces. */
+/* The name of modules that the runtime makes. Backtraces omit their frames. */
 #define RUNTIME_MODULE "udfvm"
 
-/* Takes an error, a trap or neither; frees them. true: there was one, which is the failure now,
- * with what the module said (standard_error.h). `type` is that of an error that is no trap. */
+/* Takes an error, a trap or neither, and frees it. Returns true if there was one, and sets it as
+ * the failure, with the end of standard error (standard_error.h). `type` is the failure's type
+ * for an error that is no trap. */
 bool wasmtime_failed(const char *type, wasmtime_error *error, wasm_trap *trap);
 
 #endif

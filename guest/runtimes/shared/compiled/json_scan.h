@@ -21,7 +21,7 @@ void json_skip_blanks(struct json_reader *reader);
 bool json_accept(struct json_reader *reader, char character);
 bool json_accept_word(struct json_reader *reader, const char *word);
 
-/* Reads a string into reader->string. false with a failure that expects `what`. */
+/* Reads a string into reader->string. Returns false with a failure that expects `what`. */
 bool json_take_string(struct json_reader *reader, const char *what);
 bool json_take_hexadecimal(struct scanner *text, unsigned digits, uint32_t *number);
 

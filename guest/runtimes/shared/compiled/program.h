@@ -102,7 +102,7 @@ bool program_set_format(struct program *program, const struct load *load);
  * same in rows count as the same. Returns false with a failure. */
 bool program_agrees(const struct signature *declared, const struct signature *found,
                     bool by_row_types);
-/* Writes a description as the reply. false with a failure. */
+/* Writes a description as the reply. Returns false with a failure. */
 bool program_describe(const struct program *program, const struct signature *signature,
                       uint64_t *length);
 
@@ -110,7 +110,7 @@ bool program_describe(const struct program *program, const struct signature *sig
  * may be such rows. */
 bool program_skip_nulls(const struct signature *signature, const struct column *columns,
                         int64_t rows, uint8_t *validity);
-/* Whether the integer is in the range of the slot's type. false with a failure. */
+/* Returns true if the integer is in the range of the slot's type. Returns false with a failure. */
 bool slot_holds(const struct slot *slot, int64_t integer);
 /* The same of a number for a float. */
 bool slot_holds_real(const struct slot *slot, double real);
