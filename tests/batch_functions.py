@@ -16,6 +16,7 @@ import pytest
 
 import udfvm
 import udfvm.sqlite
+from udfvm.protocol import OUTPUT_BASE, STATUS_OK, VECTOR_COMPLETE
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
 
@@ -225,21 +226,18 @@ class groups_alive:
         return groups_alive.begun  # type: ignore[attr-defined, no-any-return]
 
 
-OUTPUT, COMPLETE = 0x50_0000_0000, 0x200040
-
-
 @udfvm.udf
 def forged(reply: bytes) -> str:
     """Completes the call by itself, with whatever bytes it likes: what a hostile program can do."""
-    ctypes.memmove(OUTPUT, reply, len(reply))
-    ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(COMPLETE)(0, len(reply))
+    ctypes.memmove(OUTPUT_BASE, reply, len(reply))
+    ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(VECTOR_COMPLETE)(STATUS_OK, len(reply))
     return "after the call"
 
 
 @udfvm.table_function(columns={"text": str})
 def forged_table(reply: bytes) -> Iterator[str]:
-    ctypes.memmove(OUTPUT, reply, len(reply))
-    ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(COMPLETE)(0, len(reply))
+    ctypes.memmove(OUTPUT_BASE, reply, len(reply))
+    ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(VECTOR_COMPLETE)(STATUS_OK, len(reply))
     yield "after the call"
 
 

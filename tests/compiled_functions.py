@@ -8,6 +8,7 @@ from typing import Any
 
 import apsw
 import pytest
+from guest_addresses import GUEST_ADDRESSES
 
 import udfvm
 import udfvm.sqlite
@@ -59,8 +60,8 @@ UDFVM_SCALAR(endless, i64, (i64, value)) { for (;;) state++; return value; }
 UDFVM_SCALAR(leaves, i64, (i64, value)) { _exit((int)value); }
 UDFVM_SCALAR(forges, i64, (i64, value))
 {
-    memset((void *)0x5000000000, 0xff, 64);
-    ((void (*)(uint64_t, uint64_t))0x200040)(0, (uint64_t)value);
+    memset((void *)UDFVM_OUTPUT_BASE, 0xff, 64);
+    ((void (*)(uint64_t, uint64_t))UDFVM_VECTOR_COMPLETE)(UDFVM_STATUS_OK, (uint64_t)value);
     return 1;
 }
 UDFVM_SCALAR(privileged, i64, (i64, value))
@@ -128,7 +129,7 @@ def compiled(folder: Path, source: str) -> bytes:
         "-",
         "-lm",
     ]
-    subprocess.run(command, input=source, text=True, check=True)
+    subprocess.run(command, input=GUEST_ADDRESSES + source, text=True, check=True)
     return (folder / "f.so").read_bytes()
 
 

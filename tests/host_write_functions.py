@@ -21,6 +21,14 @@ import pyarrow as pa
 
 import udfvm
 import udfvm.sqlite
+from udfvm.protocol import (
+    INPUT_BASE,
+    INPUT_PAYLOAD,
+    KERNEL_BASE,
+    LOGGED_OUTPUT,
+    OUTPUT_BASE,
+    STACK_GUARD,
+)
 from udfvm.sqlite.policy import STANDARD_MODULES
 
 MARK = b"\x8e=written by the host=\x8e\0"  # of 24 bytes, three numbers
@@ -51,15 +59,16 @@ def spies(mark: bytes, everywhere: bool, planted: int = -1) -> int:
     search = ctypes.CDLL(None).memmem
     search.restype = ctypes.c_void_p
     search.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t
-    areas = [(0x4000001000, 0x4000000000 + (128 << 20)), (0x5000000000, 0x5000200000)]
+    logged_end = OUTPUT_BASE + LOGGED_OUTPUT
+    areas = [(INPUT_PAYLOAD, INPUT_BASE + (128 << 20)), (OUTPUT_BASE, logged_end)]
     if everywhere:
         # This makes the window past its first 2 MiB accessible.
         block = np.zeros(8 << 20, np.uint8)
         stack = (512 - 8) << 20
         areas += [
-            (0x200000, stack - (256 << 10)),
+            (KERNEL_BASE, stack - STACK_GUARD),
             (stack, stack + (8 << 20)),
-            (0x5000200000, 0x5000000000 + (128 << 20)),
+            (logged_end, OUTPUT_BASE + (128 << 20)),
             (block.ctypes.data, block.ctypes.data + block.nbytes),
         ]
     if planted >= 0:

@@ -33,6 +33,7 @@ from hostile_mutations import NUMBERS, TYPES, Mutations, tampered
 
 import udfvm
 from udfvm.errors import Error, ProtocolError
+from udfvm.protocol import OUTPUT_BASE, STATUS_OK, VECTOR_COMPLETE
 
 
 def batches(index: int, first: int, last: int) -> int:
@@ -59,8 +60,8 @@ def batches(index: int, first: int, last: int) -> int:
 def _complete(data: bytes) -> None:
     import ctypes
 
-    ctypes.memmove(0x5000000000, data, len(data))
-    ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(0x200040)(0, len(data))
+    ctypes.memmove(OUTPUT_BASE, data, len(data))
+    ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(VECTOR_COMPLETE)(STATUS_OK, len(data))
 
 
 def calls(seed: int, count: int) -> int:

@@ -12,6 +12,7 @@ import pytest
 
 import udfvm
 import udfvm.sqlite
+from udfvm.protocol import OUTPUT_BASE, VECTOR_COMPLETE
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5) "
 
@@ -103,8 +104,8 @@ def crash(_: int) -> int:
 @udfvm.udf
 def raw_reply(reply: bytes, status: int) -> str:
     """Completes the call by itself, with whatever bytes it likes: what a hostile program can do."""
-    ctypes.memmove(0x50_0000_0000, reply, len(reply))
-    ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(0x200040)(status, len(reply))
+    ctypes.memmove(OUTPUT_BASE, reply, len(reply))
+    ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(VECTOR_COMPLETE)(status, len(reply))
     return "after the call"
 
 

@@ -20,6 +20,7 @@ from udfvm import limits as policy
 from udfvm.call import windows
 from udfvm.call.windows import call_with_windows
 from udfvm.images import base
+from udfvm.protocol import INPUT_PAYLOAD, PAGE_SIZE
 from udfvm.vmm import Windows
 
 WINDOW = 2 << 20
@@ -191,7 +192,7 @@ def test_nothing_of_a_large_batch_is_left_for_the_next() -> None:
         import ctypes
 
         needle = np.float64(1.2345678901234567e-100).tobytes()
-        window = ctypes.string_at(0x4000001000, (2 << 20) - 4096)
+        window = ctypes.string_at(INPUT_PAYLOAD, (2 << 20) - PAGE_SIZE)
         fresh = np.empty(900_000)
         return np.array([float(needle in window or needle in fresh.tobytes())])
 

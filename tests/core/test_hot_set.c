@@ -1,18 +1,11 @@
 /* Pages that leave the hot set, with the raw guest. Linked with -Wl,--wrap=madvise, to count what
  * is given back. Usage: test_hot_set raw_guest.bin. Prints what failed. */
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/pages.h"
 #include "call/vm.h"
-#include "check.h"
-#include "raw_guest.h"
+#include "raw_image.h"
 
-#define MEMORY     (32ull << 20)
-#define WINDOW     (2ull << 20)
 #define COOLING    400 /* restores after which what is not written has cooled */
 #define FEW        (UDFVM_PROGRAM_BASE + (2ull << 20))
 #define MANY       (UDFVM_PROGRAM_BASE + (8ull << 20))
@@ -21,7 +14,6 @@
 #define MARK       0x6d61726bull
 
 static int dropped;
-static udfvm_image *base, *layer;
 
 int __real_madvise(void *address, size_t length, int advice);
 int __wrap_madvise(void *address, size_t length, int advice);
@@ -42,7 +34,7 @@ static uint64_t call(udfvm_vm *vm, uint32_t request, uint64_t a, uint64_t b, uin
     return reply.length >= 8 ? *(const uint64_t *)reply.data : 0;
 }
 
-static uint64_t fresh(udfvm_vm *vm, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+static uint64_t fresh_call(udfvm_vm *vm, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     const uint64_t answer = call(vm, UDFVM_REQUEST_ROW, a, b, c, d);
     check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restore");
@@ -51,69 +43,36 @@ static uint64_t fresh(udfvm_vm *vm, uint64_t a, uint64_t b, uint64_t c, uint64_t
 
 static void write_pages(udfvm_vm *vm, uint64_t from, uint64_t pages, uint64_t value)
 {
-    fresh(vm, RAW_FILL, from, from + pages * PAGE, value);
+    fresh_call(vm, RAW_FILL, from, from + pages * PAGE, value);
 }
 
 static uint64_t count(udfvm_vm *vm, uint64_t from, uint64_t pages, uint64_t value)
 {
-    return fresh(vm, RAW_FIND, from, from + pages * PAGE, value) / (PAGE / 8);
+    return fresh_call(vm, RAW_FIND, from, from + pages * PAGE, value) / (PAGE / 8);
 }
 
 static void cool_down(udfvm_vm *vm)
 {
     for (int i = 0; i < COOLING; i++)
-        fresh(vm, RAW_COUNT, 0, 0, 0);
+        fresh_call(vm, RAW_COUNT, 0, 0, 0);
 }
 
-static udfvm_vm *open_vm(void)
+/* It stores the few pages, full of marks. */
+static udfvm_image *marked_layer(void)
 {
-    struct udfvm_error error = { .message = "" };
-    udfvm_vm *vm = base ? udfvm_vm_open(base, NULL, &error) : NULL;
-    if (!vm) {
-        printf("cannot open a VM: %s\n", error.message);
-        exit(1);
-    }
-    return vm;
-}
-
-static udfvm_image *sealed(udfvm_vm *vm, udfvm_image *on)
-{
-    FILE *file = tmpfile();
-    udfvm_image *made = udfvm_vm_seal(vm, fileno(file), "raw", 3, NULL) == UDFVM_OK
-                            ? udfvm_image_open(fileno(file), on, NULL)
-                            : NULL;
-    fclose(file);
-    return made;
-}
-
-/* The layer stores the few pages, full of marks. */
-static void build(const char *path)
-{
-    static char kernel[1 << 20];
-    const struct udfvm_config config = { .memory = MEMORY,
-                                         .input_window = WINDOW,
-                                         .output_window = WINDOW };
-    const struct udfvm_boot boot = { .memory_end = MEMORY };
-    const int fd = open(path, O_RDONLY);
-    const ssize_t length = read(fd, kernel, sizeof kernel);
-    close(fd);
-    udfvm_vm *vm = length > 0 ? udfvm_vm_boot(&config, kernel, (size_t)length, &boot, sizeof boot,
-                                              NULL, NULL, NULL, NULL)
-                              : NULL;
-    base = vm ? sealed(vm, NULL) : NULL;
-    udfvm_vm_close(vm);
-    vm = open_vm();
+    udfvm_vm *vm = open_vm(image);
     call(vm, UDFVM_REQUEST_LOAD, RAW_FILL, FEW, FEW + FEW_PAGES * PAGE, MARK);
     call(vm, UDFVM_REQUEST_LOAD, RAW_SEAL, 0, 0, 0);
-    layer = sealed(vm, base);
+    udfvm_image *made = sealed(vm, image, "layer");
     udfvm_vm_close(vm);
+    return made;
 }
 
 /* Their memory is kept while they are few, so that pages which calls write now and then cost no
  * system calls. */
 static void test_few_cold_pages_stay(void)
 {
-    udfvm_vm *vm = open_vm();
+    udfvm_vm *vm = open_vm(image);
     dropped = 0;
     for (int round = 0; round < 4; round++) {
         write_pages(vm, FEW, FEW_PAGES, MARK);
@@ -132,7 +91,7 @@ static void test_few_cold_pages_stay(void)
 
 static void test_many_cold_pages_go(void)
 {
-    udfvm_vm *vm = open_vm();
+    udfvm_vm *vm = open_vm(image);
     for (int round = 0; round < 3; round++) {
         dropped = 0;
         write_pages(vm, MANY, MANY_PAGES, MARK);
@@ -147,12 +106,13 @@ static void test_many_cold_pages_go(void)
 /* A page cools, a layer that stores it is put on the VM, then cold pages go: not this one. */
 static void test_a_layers_pages_stay(void)
 {
-    udfvm_vm *vm = open_vm();
+    udfvm_image *with_marks = marked_layer();
+    udfvm_vm *vm = open_vm(image);
     for (int round = 0; round < 3; round++) {
         write_pages(vm, FEW, FEW_PAGES, MARK + 1);
         cool_down(vm);
         check(vm->memory.hot.cold_count >= FEW_PAGES, "%zu cold pages", vm->memory.hot.cold_count);
-        check(udfvm_vm_bind(vm, layer, NULL) == UDFVM_OK &&
+        check(udfvm_vm_bind(vm, with_marks, NULL) == UDFVM_OK &&
                   count(vm, FEW, FEW_PAGES, MARK) == FEW_PAGES,
               "the layer's pages");
         write_pages(vm, MANY, MANY_PAGES, MARK);
@@ -160,12 +120,13 @@ static void test_a_layers_pages_stay(void)
         check(vm->memory.hot.cold_count < FEW_PAGES, "%zu cold pages", vm->memory.hot.cold_count);
         check(count(vm, FEW, FEW_PAGES, MARK) == FEW_PAGES,
               "the layer's pages went with the cold ones");
-        check(udfvm_vm_bind(vm, base, NULL) == UDFVM_OK && count(vm, FEW, FEW_PAGES, MARK) == 0,
+        check(udfvm_vm_bind(vm, image, NULL) == UDFVM_OK && count(vm, FEW, FEW_PAGES, MARK) == 0,
               "the layer's pages are on the base");
         check(count(vm, FEW, FEW_PAGES, MARK + 1) == 0 && count(vm, MANY, MANY_PAGES, MARK) == 0,
               "an earlier call's pages are back");
     }
     udfvm_vm_close(vm);
+    udfvm_image_close(with_marks);
 }
 
 int main(int count_of, char **arguments)
@@ -175,11 +136,5 @@ int main(int count_of, char **arguments)
         { "many", test_many_cold_pages_go },
         { "layers", test_a_layers_pages_stay },
     };
-    if (count_of < 2)
-        return 2;
-    build(arguments[1]);
-    run_tests(tests, sizeof tests / sizeof *tests);
-    udfvm_image_close(layer);
-    udfvm_image_close(base);
-    return failures != 0;
+    return run_on_raw_image(count_of, arguments, tests, sizeof tests / sizeof *tests);
 }

@@ -1,42 +1,7 @@
 /* Layers that were made, or put, to be another's. Usage: test_layer raw_guest.bin */
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "udfvm_abi.h"
-
 #include "base/pages.h"
 #include "image/image.h"
-
-#define GUEST_MEMORY (32ull << 20)
-
-static int failures;
-
-static void check(bool holds, const char *what)
-{
-    failures += !holds;
-    printf("%s: %s\n", what, holds ? "holds" : "FAILED");
-}
-
-static FILE *sealed_base(const char *path, const uint8_t *name)
-{
-    static char kernel[1 << 20];
-    const struct udfvm_config config = { .memory = GUEST_MEMORY,
-                                         .input_window = 4 << 20,
-                                         .output_window = 4 << 20 };
-    const struct udfvm_boot boot = { .memory_end = GUEST_MEMORY };
-    FILE *source = fopen(path, "rb"), *file = tmpfile();
-    const size_t length = source ? fread(kernel, 1, sizeof kernel, source) : 0;
-    udfvm_vm *vm = udfvm_vm_boot(&config, kernel, length, &boot, sizeof boot, NULL, NULL, NULL,
-                                 NULL);
-    if (!vm || udfvm_vm_seal_named(vm, fileno(file), name, "raw", 3, NULL) != UDFVM_OK)
-        exit(2);
-    udfvm_vm_close(vm);
-    fclose(source);
-    return file;
-}
+#include "raw_image.h"
 
 /* A layer of no pages, with a valid digest. */
 static FILE *forged_layer(const udfvm_image *base, uint64_t memory)
@@ -67,46 +32,83 @@ static bool opens(FILE *file, udfvm_image *base)
     return layer != NULL;
 }
 
-static bool opens_as(const char *directory, FILE *file, const char *name)
+static bool opens_with_memory(uint64_t memory)
 {
-    char path[512], block[65536];
+    return opens(forged_layer(image, memory), image);
+}
+
+static void test_the_bases_memory(void)
+{
+    check(opens_with_memory(MEMORY), "a layer of the base's memory is refused");
+}
+
+static void test_more_memory(void)
+{
+    check(!opens_with_memory(MEMORY + HUGE_PAGE), "a layer of more memory opens");
+}
+
+static void test_less_memory(void)
+{
+    check(!opens_with_memory(MEMORY - HUGE_PAGE), "a layer of less memory opens");
+}
+
+static void test_maximum_memory(void)
+{
+    check(!opens_with_memory(64ull << 30), "a layer of the maximum of memory opens");
+}
+
+/* Whether an image that was sealed as abcd00... opens from a file of this name. */
+static bool opens_as(const char *file_name)
+{
+    static const uint8_t name[32] = { 0xab, 0xcd };
+    char directory[] = "/tmp/test_layer.XXXXXX", path[512], note[528];
+    if (!mkdtemp(directory))
+        exit(2);
+    snprintf(path, sizeof path, "%s/%s", directory, file_name);
+    snprintf(note, sizeof note, "%s.verified", path);
     struct udfvm_error error;
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    const int to = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    for (off_t offset = 0;;) {
-        const ssize_t got = pread(fileno(file), block, sizeof block, offset);
-        if (got <= 0)
-            break;
-        if (write(to, block, (size_t)got) != got)
-            exit(2);
-        offset += got;
-    }
-    close(to);
-    udfvm_image *image = udfvm_image_open_cached(directory, name, NULL, &error);
+    udfvm_vm *vm = boot_raw_guest();
+    const int file = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+    check(udfvm_vm_seal_named(vm, file, name, "raw", 3, &error) == UDFVM_OK, "sealing");
+    close(file);
+    udfvm_vm_close(vm);
+    udfvm_image *opened = udfvm_image_open_cached(directory, file_name, NULL, &error);
+    udfvm_image_close(opened);
     unlink(path);
-    udfvm_image_close(image);
-    return image != NULL;
+    unlink(note); /* of an image that opened */
+    check(rmdir(directory) == 0, "opening left other files than its note");
+    return opened != NULL;
+}
+
+static void test_its_name(void)
+{
+    char name[80];
+    snprintf(name, sizeof name, "abcd%060d.base", 0);
+    check(opens_as(name), "an image under its name is refused");
+}
+
+static void test_another_name(void)
+{
+    char name[80];
+    snprintf(name, sizeof name, "abce%060d.base", 0);
+    check(!opens_as(name), "an image under another name opens");
+}
+
+static void test_no_name(void)
+{
+    check(!opens_as("base.base"), "an image under no name opens");
 }
 
 int main(int count, char **arguments)
 {
-    const uint8_t name[32] = { 0xab, 0xcd };
-    char own[80], other[80], directory[] = "/tmp/test_layer.XXXXXX";
-    if (count != 2 || !mkdtemp(directory))
-        return 2;
-    FILE *file = sealed_base(arguments[1], name);
-    udfvm_image *base = udfvm_image_open(fileno(file), NULL, NULL);
-    check(opens(forged_layer(base, GUEST_MEMORY), base), "a layer of the base's memory");
-    check(!opens(forged_layer(base, GUEST_MEMORY + HUGE_PAGE), base), "a layer of more memory");
-    check(!opens(forged_layer(base, GUEST_MEMORY - HUGE_PAGE), base), "a layer of less memory");
-    check(!opens(forged_layer(base, 64ull << 30), base), "a layer of the most memory");
-    snprintf(own, sizeof own, "abcd%060d.base", 0);
-    snprintf(other, sizeof other, "abce%060d.base", 0);
-    check(opens_as(directory, file, own), "an image under its name");
-    check(!opens_as(directory, file, other), "an image under another name");
-    check(!opens_as(directory, file, "base.base"), "an image under no name");
-    udfvm_image_close(base);
-    fclose(file);
-    snprintf(own, sizeof own, "rm -rf '%s'", directory);
-    return failures || system(own) != 0;
+    static const struct test tests[] = {
+        { "a layer of the base's memory", test_the_bases_memory },
+        { "a layer of more memory", test_more_memory },
+        { "a layer of less memory", test_less_memory },
+        { "a layer of the maximum of memory", test_maximum_memory },
+        { "an image under its name", test_its_name },
+        { "an image under another name", test_another_name },
+        { "an image under no name", test_no_name },
+    };
+    return run_on_raw_image(count, arguments, tests, sizeof tests / sizeof *tests);
 }

@@ -17,6 +17,7 @@ from pathlib import Path
 import apsw
 import pytest
 from click.testing import CliRunner
+from guest_addresses import GUEST_ADDRESSES
 
 import udfvm
 import udfvm.sqlite
@@ -310,8 +311,9 @@ FORGED = """
 __attribute__((constructor)) static void forge(void)
 {
     static const unsigned char description[] = { %s };
-    memcpy((void *)0x5000000000, description, sizeof description);
-    ((void (*)(unsigned long, unsigned long))0x200040)(0, sizeof description);
+    memcpy((void *)UDFVM_OUTPUT_BASE, description, sizeof description);
+    void (*complete)(unsigned long, unsigned long) = (void *)UDFVM_VECTOR_COMPLETE;
+    complete(UDFVM_STATUS_OK, sizeof description);
 }
 long f(long x) { return x; }
 """
@@ -336,7 +338,7 @@ def test_forged_descriptions(
     )
     description = compiled_requests._DESCRIPTION.pack(len(slots) - 1, flags) + body + names
     source, library = tmp_path / "forged.c", tmp_path / "forged.so"
-    source.write_text(FORGED % ", ".join(map(str, description)))
+    source.write_text(GUEST_ADDRESSES + FORGED % ", ".join(map(str, description)))
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", source, "-o", library], check=True)
     with pytest.raises((udfvm.ProtocolError, udfvm.SignatureError)):
         udfvm.from_elf(library, "f")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import apsw
 import pytest
+from guest_addresses import GUEST_ADDRESSES
 
 import udfvm
 import udfvm.sqlite
@@ -24,13 +25,14 @@ BUSY_ANSWERS = """
 UDFVM_SCALAR(burn, i64, (i64, i))
 {
     if (i >= 12) {
-        volatile unsigned long *reply = (void *)0x201800, *request = (void *)(0x4000000000 + 128);
-        volatile unsigned *value = (void *)0x5000000000;
+        volatile unsigned long *reply = (void *)UDFVM_STREAM_REPLY;
+        volatile unsigned long *request = (void *)(UDFVM_INPUT_BASE + 128);
+        volatile unsigned *value = (void *)UDFVM_OUTPUT_BASE;
         for (;;) {
             value[0] = 1;
             ((volatile unsigned long *)value)[1] = 777;
             reply[1] = 16;
-            reply[2] = 0;
+            reply[2] = UDFVM_STATUS_OK;
             reply[0] = *request;
         }
     }
@@ -63,7 +65,7 @@ def connection() -> Iterator[apsw.Connection]:
 
 
 def test_a_guest_that_answers_for_ever(connection: apsw.Connection) -> None:
-    burn = udfvm.from_c(BUSY_ANSWERS, "burn", timeout=0.5)
+    burn = udfvm.from_c(GUEST_ADDRESSES + BUSY_ANSWERS, "burn", timeout=0.5)
     udfvm.sqlite.register(connection, burn)
     cursor = connection.execute(NUMBERS + "burn(i) FROM n")
     assert [next(cursor)[0] for _ in range(20)][-1] == 777
@@ -75,7 +77,7 @@ def test_a_guest_that_answers_for_ever(connection: apsw.Connection) -> None:
 
 
 def test_the_statement_ends_meanwhile(connection: apsw.Connection) -> None:
-    burn = udfvm.from_c(BUSY_ANSWERS, "burn", timeout=0.5)
+    burn = udfvm.from_c(GUEST_ADDRESSES + BUSY_ANSWERS, "burn", timeout=0.5)
     udfvm.sqlite.register(
         connection, burn, policy=udfvm.sqlite.Policy(languages=[], statement_timeout=0.5)
     )

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from udfvm import protocol
+
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "tests" / "core"
 GUEST_FLAGS = [
@@ -105,6 +107,8 @@ def raw_guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *GUEST_FLAGS,
         "-T",
         CORE / "raw_guest.ld",
+        f"-Wl,--defsym=KERNEL_BASE={protocol.KERNEL_BASE:#x}",
+        f"-Wl,--defsym=BOOT_STACK={protocol.BOOT_STACK:#x}",
         CORE / "raw_entry.S",
         *sorted(CORE.glob("raw_*.c")),
         "-o",

@@ -14,6 +14,14 @@ import pyarrow as pa
 import pytest
 
 import udfvm
+from udfvm.protocol import (
+    INPUT_PAYLOAD,
+    KERNEL_BASE,
+    LOGGED_OUTPUT,
+    OUTPUT_BASE,
+    PAGE_SIZE,
+    STACK_GUARD,
+)
 
 _global: list[int] = []
 
@@ -75,7 +83,7 @@ def in_a_signal_handler(x: int) -> int:
 
 @udfvm.udf
 def in_the_output_window(x: int) -> int:
-    word = ctypes.c_uint64.from_address(0x5000000000 + (40 << 20))
+    word = ctypes.c_uint64.from_address(OUTPUT_BASE + (40 << 20))
     seen = word.value
     word.value = seen + 1
     return seen + 1
@@ -114,8 +122,8 @@ def test_open_files_are_gone() -> None:
 @udfvm.udf
 def input_tail(text: bytes) -> int:
     """How many bytes behind the request are not zero."""
-    window = (ctypes.c_char * (1 << 20)).from_address(0x4000001000)
-    return sum(byte != 0 for byte in bytes(window)[4096:])
+    window = (ctypes.c_char * (1 << 20)).from_address(INPUT_PAYLOAD)
+    return sum(byte != 0 for byte in bytes(window)[PAGE_SIZE:])
 
 
 def test_the_input_of_an_earlier_call_is_gone() -> None:
@@ -126,7 +134,7 @@ def test_the_input_of_an_earlier_call_is_gone() -> None:
 @udfvm.udf
 def fills(mark: bytes) -> int:
     hoard = [mark * 1000 for _ in range(200)]
-    ctypes.memset(0x5000000000 + (1 << 20), mark[0], 1 << 20)
+    ctypes.memset(OUTPUT_BASE + (1 << 20), mark[0], 1 << 20)
     return len(hoard)
 
 
@@ -143,8 +151,12 @@ def searches(mark: bytes) -> int:
     search.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t
     found = 0
     stack = (512 - 8) << 20
-    guard = stack - (256 << 10)
-    for start, end in ((0x200000, guard), (stack, stack + (8 << 20)), (0x5000000000, 0x5000200000)):
+    areas = (
+        (KERNEL_BASE, stack - STACK_GUARD),
+        (stack, stack + (8 << 20)),
+        (OUTPUT_BASE, OUTPUT_BASE + LOGGED_OUTPUT),
+    )
+    for start, end in areas:
         while hit := search(start, end - start, wanted, len(mark)):
             found += hit != ctypes.addressof(wanted)
             start = hit + 1

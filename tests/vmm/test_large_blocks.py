@@ -10,6 +10,7 @@ import pytest
 
 import udfvm
 from udfvm.limits import WINDOW
+from udfvm.protocol import INPUT_BASE, LOGGED_OUTPUT, OUTPUT_BASE
 
 MARK = 0x5EC2E7F00D5EC2E7
 
@@ -34,7 +35,7 @@ def hoards(marks: np.ndarray, ends: np.ndarray) -> np.ndarray:
     kept = [np.full(_BLOCK, marks[0]) for _ in range(3)]
     del kept[1]
     for offset in (4 << 20, _WINDOW - kept[0].nbytes):
-        ctypes.memmove(0x5000000000 + offset, kept[0].ctypes.data, kept[0].nbytes)
+        ctypes.memmove(OUTPUT_BASE + offset, kept[0].ctypes.data, kept[0].nbytes)
     end = _ENDS[ends[0]]
     if end == "raise":
         raise RuntimeError(end)
@@ -54,7 +55,7 @@ def looks(hidden: np.ndarray) -> np.ndarray:
 
     blocks = [np.empty(_BLOCK, np.int64) for _ in range(4)]
     blocks += [
-        np.frombuffer((ctypes.c_char * (8 << 20)).from_address(0x5000000000 + offset))
+        np.frombuffer((ctypes.c_char * (8 << 20)).from_address(OUTPUT_BASE + offset))
         for offset in (4 << 20, _WINDOW - (8 << 20))
     ]
     return np.full(
@@ -89,8 +90,8 @@ def fills_large_blocks(x: np.ndarray) -> np.ndarray:
 @udfvm.udf(vectorized=True, input_types=["double"], output_type="double")
 def finds_in_large_blocks(x: np.ndarray) -> np.ndarray:
     """How often the mark is anywhere in the output window past its first 2 MiB, and in scratch."""
-    call = (ctypes.c_uint64 * 14).from_address(0x4000000000)
-    start, end = 0x5000200000, call[13]
+    call = (ctypes.c_uint64 * 14).from_address(INPUT_BASE)
+    start, end = OUTPUT_BASE + LOGGED_OUTPUT, call[13]
     words = np.frombuffer((ctypes.c_char * (end - start)).from_address(start), dtype=np.int64)
     found = sum(
         int((words[start : start + 65536] == MARK).sum()) for start in range(0, len(words), 65536)

@@ -17,6 +17,7 @@ import pytest
 
 import udfvm
 import udfvm.sqlite
+from udfvm.protocol import STREAM_REPLY
 
 ROWS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
 _seen: list[int] = []
@@ -57,8 +58,7 @@ def trap(i: int, what: str) -> int:
     return 0
 
 
-RING = 0x201800  # UDFVM_STREAM_REPLY
-BEFORE_THE_RING = 8  # rows of a statement that are exits
+ROWS_BEFORE_STREAMING = 8  # rows of a statement that are exits
 
 
 @udfvm.udf(timeout=2)
@@ -66,7 +66,7 @@ def forge(i: int, number: int, length: int, status: int) -> int:
     import ctypes
 
     if i == 100:
-        header = (ctypes.c_uint64 * 3).from_address(RING)
+        header = (ctypes.c_uint64 * 3).from_address(STREAM_REPLY)
         header[1], header[2] = length & 0xFFFFFFFFFFFFFFFF, status
         header[0] = number & 0xFFFFFFFFFFFFFFFF
         while True:
@@ -138,7 +138,7 @@ def test_a_forged_reply_is_refused(
 ) -> None:
     sql = ROWS.format(200) + "SELECT sum(forge(i, ?, ?, ?)) FROM n"
     with pytest.raises(apsw.SQLError, match=expected):
-        total(connection, sql, 100 - BEFORE_THE_RING, length, status)
+        total(connection, sql, 100 - ROWS_BEFORE_STREAMING, length, status)
     with pytest.raises(apsw.SQLError, match="did not end within"):
         total(connection, sql, 12345, length, status)
     assert (

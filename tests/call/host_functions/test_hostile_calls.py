@@ -9,6 +9,7 @@ from shared_host_functions import rate, seen
 
 import udfvm
 from udfvm.call.host_functions import HostFunctions
+from udfvm.protocol import INPUT_BASE, MAX_HOST_MESSAGE, MAX_HOST_NAME, PROGRAM_BASE
 
 
 def test_other_names_are_refused() -> None:
@@ -114,16 +115,16 @@ def test_hostile_hypercalls() -> None:
         return int(call(*values))
 
     enoent, efault, e2big = -2, -14, -7
-    top, system, program = 2**63 - 1, 0x1000, 0x400000
+    top, system, program = 2**63 - 1, 0x1000, PROGRAM_BASE
     assert ask(top, 4, program, 8, program, 64) == efault
     assert ask(system, 4, program, 8, program, 64) == efault
     assert ask(program, -1, program, 8, program, 64) == enoent
-    assert ask(program, 256, program, 8, program, 64) == enoent
+    assert ask(program, MAX_HOST_NAME + 1, program, 8, program, 64) == enoent
     assert ask(-1, 4, system, 8, program, 64) == efault
-    assert ask(-1, 4, 0x4000000000, 8, program, 64) == efault  # the input window
+    assert ask(-1, 4, INPUT_BASE, 8, program, 64) == efault
     assert ask(-1, 4, (128 << 20) - 4, 8, program, 64) == efault
     assert ask(-1, 4, program, -1, program, 64) == e2big
-    assert ask(-1, 4, program, (16 << 20) + 1, program, 64) == e2big
+    assert ask(-1, 4, program, MAX_HOST_MESSAGE + 1, program, 64) == e2big
     assert ask(-1, 4, program, 8, program, -1) == e2big
     assert not seen
 
@@ -153,8 +154,8 @@ def test_replies_go_nowhere_else() -> None:
             )
         )
 
-    for address in (0, 0x1000, 0x10000, 0x4000000000, 2**47, 2**63 - 8):
+    for address in (0, 0x1000, 0x10000, INPUT_BASE, 2**47, 2**63 - 8):
         assert ask(address, 64) == -14
-    assert ask(0x400000, 15) == -90  # EMSGSIZE
-    assert ask(0x400000, 0) == -90
+    assert ask(PROGRAM_BASE, 15) == -90  # EMSGSIZE
+    assert ask(PROGRAM_BASE, 0) == -90
     assert [currency for currency, _ in seen] == ["EUR"] * 8

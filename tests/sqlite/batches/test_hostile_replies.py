@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 from batch_functions import (
     COLUMN,
-    COMPLETE,
     HEAD,
     INT64,
     NUMBERS,
-    OUTPUT,
     TEXT,
     Query,
     forged_table,
@@ -25,6 +23,7 @@ from batch_functions import (
 
 import udfvm
 import udfvm.sqlite
+from udfvm.protocol import OUTPUT_BASE, STATUS_OK, VECTOR_COMPLETE
 
 BODY = HEAD.size + COLUMN.size
 
@@ -111,8 +110,10 @@ def test_forged_values_of_an_aggregate(forgery: str) -> None:
         def step(self, value: int) -> None: ...
 
         def finish(self) -> int:
-            ctypes.memmove(OUTPUT, forged_reply, len(forged_reply))
-            ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(COMPLETE)(0, len(forged_reply))
+            ctypes.memmove(OUTPUT_BASE, forged_reply, len(forged_reply))
+            ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(VECTOR_COMPLETE)(
+                STATUS_OK, len(forged_reply)
+            )
             return 1
 
     connection = apsw.Connection(":memory:")

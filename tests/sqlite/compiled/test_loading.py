@@ -116,7 +116,7 @@ def test_sources_that_are_none(language: str, source: str | bytes, expected: str
         ("_exit(0);", "exit"),
         ("*(volatile int *)8 = 1;", "SIGSEGV"),
         ('__asm__ volatile("hlt");', "SIGSEGV|signal|instruction"),
-        ("((void (*)(void))0x200030)();", ""),
+        ("((void (*)(void))UDFVM_VECTOR_SEAL)();", ""),
     ],
     ids=["loop", "exit", "crash", "halt", "seal"],
 )
@@ -127,7 +127,8 @@ def test_hostile_constructors(tmp_path: Path, body: str, expected: str) -> None:
         policy=Policy(languages=["native"], allow_create=True, load_timeout=1, row_timeout=1),
     )
     source = compiled(tmp_path, CONSTRUCTOR % body)
-    if "0x200030" in body:  # what it seals is what it will be called as: nothing but itself
+    if "UDFVM_VECTOR_SEAL" in body:
+        # What it seals is what it will be called as: nothing but itself.
         with pytest.raises(apsw.Error):
             query(
                 connection, "SELECT vm_create('f', 'native', ?, '() -> int'), vm_udf('f')", source

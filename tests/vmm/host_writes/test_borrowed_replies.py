@@ -14,6 +14,7 @@ from host_write_functions import HIDDEN, MARK, PACKAGES, echoes, spies
 
 import udfvm
 import udfvm.sqlite
+from udfvm.protocol import OUTPUT_BASE, STATUS_OK, VECTOR_COMPLETE
 
 BORROWING = udfvm.Pool(size=2)
 
@@ -52,8 +53,8 @@ def _completes_without_writing(numbers: np.ndarray) -> np.ndarray:
     """Completes with the head of a reply, and whatever memory is behind it."""
 
     head, length = int(numbers[0]), int(numbers[1])
-    ctypes.memmove(0x5000000000, numbers[2:].ctypes.data, head)
-    ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(0x200040)(0, length)
+    ctypes.memmove(OUTPUT_BASE, numbers[2:].ctypes.data, head)
+    ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(VECTOR_COMPLETE)(STATUS_OK, length)
     return numbers
 
 
