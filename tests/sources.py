@@ -1,12 +1,7 @@
-"""The project's own sources, and what still breaks a rule that all of them shall keep.
-
-Exceptions stand in ``tests/project/exceptions.toml``, and become fewer: one that is not needed any
-more is a failure too.
-"""
+"""The project's own sources, for the tests of rules that all of them keep."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,17 +19,11 @@ def sources(*suffixes: str, folders: Iterable[str] = FOLDERS) -> list[Path]:
 
 
 def name(path: Path) -> str:
-    """How messages and exceptions call a file."""
+    """How messages call a file."""
     return path.relative_to(ROOT).as_posix()
 
 
 def check(found: Iterable[str], rule: str) -> None:
-    """Fails for what breaks the rule and is no exception, and for exceptions without need."""
-    exceptions = set(
-        tomllib.loads((ROOT / "tests/project/exceptions.toml").read_text()).get(rule, ())
-    )
-    broken = set(found)
-    against = "".join(f"\n    {entry}" for entry in sorted(broken - exceptions))
-    assert not against, f"{rule}:{against}"
-    kept = "".join(f"\n    {entry}" for entry in sorted(exceptions - broken))
-    assert not kept, f"{rule}: not needed any more in tests/project/exceptions.toml:{kept}"
+    """Fails with all that breaks the rule."""
+    broken = "".join(f"\n    {entry}" for entry in sorted(set(found)))
+    assert not broken, f"{rule}:{broken}"

@@ -29,7 +29,7 @@ def count(i: int) -> int:
     return len(_seen)
 
 
-@udfvm.udf(timeout=0.3, log="strict")
+@udfvm.udf(timeout=1.5, log="strict")
 def trap(i: int, what: str) -> int:
     import ctypes
     import time
