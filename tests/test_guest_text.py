@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import udfvm
 import udfvm.sqlite
 from udfvm.guest_text import MAX_LENGTH, visible
+from udfvm.protocol import OUTPUT_BASE, VECTOR_COMPLETE
 
 _OBEYED = {"Cc", "Cs", "Zl", "Zp"}
 
@@ -68,12 +69,12 @@ def fails(kind: int) -> int:
     import ctypes
     import struct
 
-    length, window, complete = 2 << 20, 0x50_0000_0000, 0x20_0040
-    ctypes.memset(window, 0x9B if kind == 3 else 0, length)
+    length = 2 << 20
+    ctypes.memset(OUTPUT_BASE, 0x9B if kind == 3 else 0, length)
     ctypes.memmove(
-        window, struct.pack("<IIIIq", 64, length - 88 - 16, 8, 11 if kind == 4 else 0, -1), 24
+        OUTPUT_BASE, struct.pack("<IIIIq", 64, length - 88 - 16, 8, 11 if kind == 4 else 0, -1), 24
     )
-    ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(complete)(1, length)
+    ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(VECTOR_COMPLETE)(1, length)
     return kind
 
 

@@ -80,6 +80,16 @@ def systems(folder: str) -> dict[str, set[str]]:
     }
 
 
+def test_headers_of_the_project_are_included_by_quotes() -> None:
+    """The checks here look at those."""
+    roots = [ROOT / folder for folder in (*LAYERS, "guest/include", "guest/kernel")]
+    for folder in ("udfvm", "guest/kernel"):
+        for path, found in systems(folder).items():
+            assert not [header for header in found for root in roots if (root / header).exists()], (
+                path
+            )
+
+
 @pytest.mark.parametrize("folder", ["udfvm/vmm/core", "udfvm/sqlite/src"])
 def test_no_python(folder: str) -> None:
     """Programs without Python use the core and the extension."""
@@ -93,7 +103,7 @@ def test_the_core_knows_no_database() -> None:
 
 def test_one_folder_knows_kvm() -> None:
     """Another hypervisor has a place beside ``kvm``: hypervisor.h says what it must offer."""
-    names = re.compile(r"\bKVM_[A-Z]|\bkvm_(?!api_version)|linux/kvm\.h|\bkvm/")
+    names = re.compile(r'\bKVM_[A-Z]|\bkvm_(?!api_version)|linux/kvm\.h|\bkvm/|"/dev/kvm')
     outside = {
         name(path)
         for path in sources(".c", ".h", ".S", folders=["udfvm"])

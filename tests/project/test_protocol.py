@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sources import name, sources
 
 from udfvm import protocol
 
@@ -22,6 +23,13 @@ SOURCES = [
 NAMES = {
     name for name in vars(protocol) if re.match(r"(REQUEST|STATUS|STORAGE|ANSWER|TYPE|MAX)_", name)
 }
+# Windows, pages and vectors. Other numbers may well be where program memory begins.
+ADDRESSES = {
+    value
+    for name, value in vars(protocol).items()
+    if re.search("_(BASE|PAYLOAD|REPLY)$|^VECTOR_", name)
+} - {protocol.KERNEL_BASE, protocol.PROGRAM_BASE}
+GENERATED = {"guest/include/udfvm_abi.h", "udfvm/protocol.py"}
 
 
 def test_the_module_is_the_one_that_the_header_gives() -> None:
@@ -45,3 +53,11 @@ def test_no_other_module_defines_a_number_of_the_protocol(path: Path) -> None:
             if name in NAMES and isinstance(value, ast.Constant):
                 defined.append(f"{path.name}:{node.lineno}: {name}")
     assert not defined
+
+
+def test_no_other_file_has_an_address_of_the_protocol() -> None:
+    assert {protocol.OUTPUT_BASE, protocol.VECTOR_COMPLETE, protocol.STREAM_REPLY} <= ADDRESSES
+    for path in sources(".c", ".h", ".S", ".py"):
+        numbers = re.findall(r"\b0x[\da-fA-F_]+", path.read_text())
+        found = {number for number in numbers if int(number.rstrip("_"), 16) in ADDRESSES}
+        assert not found or name(path) in GENERATED, f"{name(path)}: {found}"

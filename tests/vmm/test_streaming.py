@@ -1,4 +1,4 @@
-"""Rows of a statement that cross over the ring: from its ninth row on, the micro-VM stays entered
+"""Rows of a statement that are streamed: from its ninth row on, the micro-VM stays entered
 on a thread of its own.
 """
 
@@ -121,7 +121,7 @@ def test_what_goes_wrong_in_a_row_is_an_error_of_the_statement(
 
 
 @pytest.mark.skipif(
-    len(os.sched_getaffinity(0)) < 2, reason="with one processor nothing is read from the ring"
+    len(os.sched_getaffinity(0)) < 2, reason="with one processor no row is streamed"
 )
 @pytest.mark.parametrize(
     ("length", "status", "expected"),

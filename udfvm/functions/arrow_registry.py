@@ -65,9 +65,9 @@ _registered: Final[dict[str, _Registration]] = {}  # our part of pyarrow's regis
 def check_registrable(function: Function) -> None:
     """Raises SignatureError for a function that pyarrow.compute cannot have."""
     if function.form in ("table", "aggregate"):
+        form = "a table function" if function.form == "table" else "an aggregate"
         raise SignatureError(
-            f"UDF {function.name!r}: pyarrow.compute takes scalar and vectorised UDFs, not those of"
-            f" form {function.form!r}"
+            f"UDF {function.name!r} is {form}: pyarrow.compute takes scalar and vectorised UDFs"
         )
     if not function.parameters:
         raise SignatureError(

@@ -231,7 +231,7 @@ def _loader(caller: str, connection: Any) -> Callable[[], None]:
         )
     if not hasattr(connection, "load_extension"):
         if not any(cls.__module__ == "sqlite3" for cls in type(connection).__mro__):
-            raise Error(
+            raise SignatureError(
                 f"udfvm.sqlite.{caller} takes an apsw.Connection or a sqlite3.Connection; got"
                 f" {type(connection).__name__}"
             )

@@ -24,7 +24,7 @@ static bool is_positive(void *argument)
     return ((const struct counter *)argument)->count > 0;
 }
 
-static bool has_room(void *argument)
+static bool has_capacity(void *argument)
 {
     const struct addition *addition = argument;
     return addition->value <= MAX_COUNT - addition->counter->count;
@@ -56,9 +56,9 @@ static int64_t counter_write(struct file *file, uint64_t offset, const void *buf
     memcpy(&addition.value, buffer, sizeof addition.value);
     if (addition.value == UINT64_MAX)
         return -EINVAL;
-    if (!has_room(&addition) && (file->flags & O_NONBLOCK))
+    if (!has_capacity(&addition) && (file->flags & O_NONBLOCK))
         return -EAGAIN;
-    if (!block_until(has_room, &addition, NO_DEADLINE))
+    if (!block_until(has_capacity, &addition, NO_DEADLINE))
         return -EINTR;
     counter->count += addition.value;
     counter->activity++;

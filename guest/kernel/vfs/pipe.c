@@ -58,7 +58,7 @@ static void circular_copy(struct channel *channel, uint64_t position, void *to, 
 }
 
 /* Room for `length` more bytes, or as many as there can be. */
-static int64_t provide_room(struct channel *channel, uint64_t length)
+static int64_t provide_capacity(struct channel *channel, uint64_t length)
 {
     const uint64_t waiting = waiting_bytes(channel);
     uint64_t capacity = channel->capacity ? channel->capacity : CAPACITY_FIRST;
@@ -130,7 +130,7 @@ static int64_t send_some(struct end *end, const uint8_t *from, uint64_t length, 
         return -EINTR;
     if (end->out_closed || end->out->readers == 0)
         return -EPIPE;
-    int64_t error = provide_room(end->out, length);
+    int64_t error = provide_capacity(end->out, length);
     if (error)
         return error;
     const uint64_t count = minimum(length, end->out->capacity - waiting_bytes(end->out));

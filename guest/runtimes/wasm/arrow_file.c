@@ -103,12 +103,6 @@ bool file_format_take(struct file_format *format, const uint8_t *file, size_t le
     return true;
 }
 
-void file_format_free(struct file_format *format)
-{
-    free(format->head);
-    free(format->tail);
-}
-
 /* ---- Writing ---- */
 
 uint64_t file_length(const struct file_format *format, const struct column *columns, size_t count,

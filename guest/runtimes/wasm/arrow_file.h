@@ -19,7 +19,6 @@ struct file_format {
 /* Returns false unless it is a file with such columns, whose storage and children are set. */
 bool file_format_take(struct file_format *format, const uint8_t *file, size_t length,
                       const struct column *columns, size_t count);
-void file_format_free(struct file_format *format);
 
 /* Returns the length of a file with these columns. */
 uint64_t file_length(const struct file_format *format, const struct column *columns, size_t count,
