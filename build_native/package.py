@@ -1,7 +1,7 @@
 """Runs Meson, and installs what it built into a package.
 
 Objects are kept in ``build/native``. ``UDFVM_SANITIZE`` (for example ``address,undefined``) builds
-the core and the SQLite extension with sanitizers.
+what runs on the host with sanitizers.
 """
 
 from __future__ import annotations

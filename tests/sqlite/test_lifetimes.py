@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from preloaded import SANITIZERS
 
 import udfvm.sqlite
 from udfvm.cli import commands
@@ -51,7 +52,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(program: Path, *steps: str) -> None:
-    environment = {**WITHOUT_KVM_NOISE, "UDFVM_CACHE": os.environ["UDFVM_CACHE"]}
+    environment = {**SANITIZERS, **WITHOUT_KVM_NOISE, "UDFVM_CACHE": os.environ["UDFVM_CACHE"]}
     done = subprocess.run(
         [program, udfvm.sqlite.EXTENSION, *steps],
         capture_output=True,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from hostile_files import ALL_KINDS, needs_root, put, remove
+from preloaded import SANITIZERS
 
 import udfvm.sqlite
 from udfvm.cli import commands
@@ -48,7 +49,7 @@ def shell(*lines: str, cache: Path | str = "/nowhere", fails: bool = False) -> s
         text=True,
         timeout=120,
         check=False,
-        env={"PATH": "/nowhere", "UDFVM_CACHE": str(cache)},
+        env={**SANITIZERS, "PATH": "/nowhere", "UDFVM_CACHE": str(cache)},
     )
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stderr.strip() if fails else done.stdout.strip()

@@ -66,7 +66,7 @@ def test_a_name_is_for_one_function(connection: apsw.Connection) -> None:
     for functions in ((), (plus_one, plus_two)):
         with pytest.raises(udfvm.SignatureError, match="name= is the name of one function"):
             udfvm.sqlite.register(connection, *functions, name="both")
-    with pytest.raises(udfvm.SignatureError, match="no name"):
+    with pytest.raises(udfvm.SignatureError, match="cannot be the name of a UDF"):
         udfvm.sqlite.register(connection, plus_one, name="not a name")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from preloaded import SANITIZERS
 from shell_functions import SOURCE, Shell
 
 import udfvm.sqlite
@@ -36,7 +37,7 @@ def shell(sealed: Path) -> Shell:
 
     def run(*commands_: str, database: str = ":memory:", fails: bool = False) -> str:
         lines = "\n".join((f".load {udfvm.sqlite.EXTENSION}", *commands_))
-        environment = {"PATH": "/nowhere", "UDFVM_CACHE": os.environ["UDFVM_CACHE"]}
+        environment = {**SANITIZERS, "PATH": "/nowhere", "UDFVM_CACHE": os.environ["UDFVM_CACHE"]}
         done = subprocess.run(
             [program, "-bail", database],
             input=lines,
