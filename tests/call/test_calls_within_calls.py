@@ -226,7 +226,7 @@ def test_a_signal_handler_that_forks_while_a_micro_vm_is_waited_for() -> None:
         double = inner(pool)
         before = signal.signal(signal.SIGALRM, lambda *_: children.append(os.fork()))
         try:
-            with pool.core(double.image.base).vm(double.image):
+            with pool._for_base(double.image.base).vm(double.image):
                 signal.setitimer(signal.ITIMER_REAL, 0.2)
                 try:
                     double(1)

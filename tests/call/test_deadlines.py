@@ -128,7 +128,7 @@ def test_calls_that_recurse_end_with_the_first() -> None:
     with pool:
         recursive.prepare()
         with (
-            pool.core(recursive.image.base).vm(recursive.image),
+            pool._for_base(recursive.image.base).vm(recursive.image),
             pytest.raises(udfvm.CallTimeoutError),
         ):
             recursive(1)  # the third call waits for a VM that may become free
@@ -148,7 +148,7 @@ def test_a_wait_for_a_vm_counts() -> None:
 
         quick(1)
         with (
-            pool.core(quick.image.base).vm(quick.image),
+            pool._for_base(quick.image.base).vm(quick.image),
             pytest.raises(
                 udfvm.CallTimeoutError,
                 match=r"did not begin within 0\.2 s: all 1 VMs of the pool were busy",

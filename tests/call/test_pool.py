@@ -83,7 +83,7 @@ def test_calls_of_threads_run_at_once(pool: udfvm.Pool) -> None:
 def test_calls_wait_for_a_vm_and_then_give_up(pool: udfvm.Pool) -> None:
     wait = waits(pool)
     wait(0.0)
-    core, image = pool.core(wait.image.base), wait.image
+    core, image = pool._for_base(wait.image.base), wait.image
     with core.vm(image), core.vm(image):
         assert pool.statistics() == (2, 2, 0)
         with pytest.raises(udfvm.BusyError, match=r"all 2 VMs of the pool are busy; .*Pool\(size="):
@@ -223,7 +223,7 @@ def test_closing_ends_the_wait_for_a_vm() -> None:
         return 1
 
     assert wait(0) == 1
-    with pool.core(wait.image.base).vm(wait.image):  # the only VM is in use
+    with pool._for_base(wait.image.base).vm(wait.image):  # the only VM is in use
 
         def call() -> None:
             try:

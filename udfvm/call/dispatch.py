@@ -143,9 +143,9 @@ class Calls(RuntimeKeeper):
         a call touches. Returns their number. Raises BusyError.
         """
         runtime = self.current()
-        core = pool.core(runtime.base)
+        image_pool = pool._for_base(runtime.base)
         with ExitStack() as held:  # all at once, so that they are different VMs
-            for vm in [held.enter_context(core.vm(runtime.image)) for _ in range(vms)]:
+            for vm in [held.enter_context(image_pool.vm(runtime.image)) for _ in range(vms)]:
                 self._call_with_zeros(vm, runtime)
         return vms
 

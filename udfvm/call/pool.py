@@ -18,8 +18,7 @@ from udfvm.keywords import checks_options
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from udfvm.vmm import Image
-    from udfvm.vmm import Pool as Core
+    from udfvm.vmm import Image, ImagePool
 
 MAX_VMS: Final = 4096
 _NEVER: Final = 1e9  # seconds
@@ -89,7 +88,7 @@ class Pool:
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._cores: dict[bytes, Core] = {}
+        self._image_pools: dict[bytes, ImagePool] = {}
         self._closed = False
         self._trimmer: threading.Thread | None = None
 
@@ -98,15 +97,15 @@ class Pool:
         """The pool of functions that name none."""
         return _default
 
-    def core(self, base: Image) -> Core:
+    def _for_base(self, base: Image) -> ImagePool:
         """The VMs of one base image. Raises PoolClosedError."""
         from udfvm.images.host import host_files
-        from udfvm.vmm import Pool as Core
+        from udfvm.vmm import ImagePool
 
         with self._lock:
-            core = self._cores.get(base.digest)
-            if core is None:
-                core = Core(
+            image_pool = self._image_pools.get(base.digest)
+            if image_pool is None:
+                image_pool = ImagePool(
                     base,
                     self.size,
                     host_files(),
@@ -115,9 +114,9 @@ class Pool:
                     crowded=self._trim_later,
                 )
                 if self._closed:
-                    core.close()
-                self._cores[base.digest] = core
-            return core
+                    image_pool.close()
+                self._image_pools[base.digest] = image_pool
+            return image_pool
 
     def warm(self, *functions: Warmable, vms: int = 1) -> Future[int]:
         """Makes VMs ready for functions, in the background: images are built or opened, so many VMs
@@ -143,7 +142,7 @@ class Pool:
 
     def statistics(self) -> PoolStatistics:
         """How many VMs there are, of all base images."""
-        found = [core.pool_statistics() for core in self._list()]
+        found = [image_pool.pool_statistics() for image_pool in self._list()]
         return PoolStatistics(
             self.size, sum(live for live, _ in found), sum(idle for _, idle in found)
         )
@@ -151,8 +150,8 @@ class Pool:
     def trim(self, keep: int = 0) -> None:
         """Closes idle VMs of each base image until at most ``keep`` are left."""
         count = check_count("keep", keep, 0, MAX_VMS)
-        for core in self._list():
-            core.trim(count)
+        for image_pool in self._list():
+            image_pool.trim(count)
 
     def close(self) -> None:
         """Closes the idle VMs, and those in use when their calls end. Later calls of functions
@@ -160,8 +159,8 @@ class Pool:
         """
         with self._lock:
             self._closed = True
-        for core in self._list():
-            core.close()
+        for image_pool in self._list():
+            image_pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -174,9 +173,9 @@ class Pool:
     ) -> None:
         self.close()
 
-    def _list(self) -> list[Core]:
+    def _list(self) -> list[ImagePool]:
         with self._lock:
-            return list(self._cores.values())
+            return list(self._image_pools.values())
 
     # ---- Idle VMs ----
 
@@ -193,14 +192,15 @@ class Pool:
 
     def _trim_old(self) -> bool:
         """Whether there is anything left to trim."""
-        left = [core.trim_old(1, self.keep_seconds) for core in self._list()]
-        for core in self._list():
+        left = [image_pool.trim_old(1, self.keep_seconds) for image_pool in self._list()]
+        for image_pool in self._list():
             # This is done each quarter, so it is no later than keep_seconds.
-            core.shrink_old(self.keep_seconds * 3 / 4)
+            image_pool.shrink_old(self.keep_seconds * 3 / 4)
         with self._lock:
-            cores = self._cores.values()
+            image_pools = self._image_pools.values()
             if any(idle > 1 for idle in left) or any(
-                core.vms_out > 1 or core.shrink_old(_NEVER) for core in cores
+                image_pool.vms_out > 1 or image_pool.shrink_old(_NEVER)
+                for image_pool in image_pools
             ):
                 return True
             self._trimmer = None

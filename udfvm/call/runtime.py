@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from udfvm.images.spec import BaseSpec
     from udfvm.load.bindings import Bindings
     from udfvm.load.declaration import Declaration
-    from udfvm.vmm import Image
-    from udfvm.vmm import Pool as Core
+    from udfvm.vmm import Image, ImagePool
     from udfvm.vmm.callbacks import BoundHostFunctions, BoundLog
 
 
@@ -27,7 +26,7 @@ class Runtime(NamedTuple):
 
     base: Image
     image: Image
-    pool: Core
+    pool: ImagePool
     limits: Any  # struct udfvm_limits *
     host_functions: BoundHostFunctions | None  # what the limits point to, as is the next
     log: BoundLog
@@ -146,7 +145,7 @@ class RuntimeKeeper:
         limits, host_functions = self._limits, self.declaration.host_functions
         loading = self._loader.loading(self.declaration, self.codecs, self.pool)
         base = base_image(loading.base, limits.build_timeout_ns)
-        pool = self.pool.core(base)
+        pool = self.pool._for_base(base)
         layer = udf_layer(
             base, pool, loading.identity, loading.request, limits, self._name, loading.advice
         )

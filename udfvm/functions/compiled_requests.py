@@ -109,7 +109,7 @@ def _ask(
     from udfvm.images.layer import load_call, load_limits
 
     base = base_image(compiled_base(language, limits), limits.build_timeout_ns)
-    with pool.core(base).vm(base) as vm:
+    with pool._for_base(base).vm(base) as vm:
         reply = load_call(vm, request, payload, load_limits(limits), name, ADVICE.get(language, ""))
         status, data = reply.status, bytes(reply.data)
     if status:

@@ -49,7 +49,7 @@ def load_call(
 
 def udf_layer(
     base: vmm.Image,
-    pool: vmm.Pool,
+    pool: vmm.ImagePool,
     identity: bytes,
     payload: Callable[[], bytes],
     limits: Limits,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from udfvm.errors import TypeMappingError
 from udfvm.functions.integration import calls_of, declaration_of, encoded_defaults
 from udfvm.sqlite._extension import Flag, Form, Isolation, Language
-from udfvm.sqlite._offer import Column, OfferedFunction, Parameter, Renewal
+from udfvm.sqlite._offer import OfferedColumn, OfferedFunction, OfferedParameter, Renewal
 from udfvm.types.arrow_types import JSON, RowType, Type
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def offered_function(
     TypeMappingError for a type that SQL does not have.
     """
     parameters = tuple(
-        Parameter(
+        OfferedParameter(
             name=parameter.name,
             type=_row_type(udf, f"parameter {parameter.name!r}", parameter.type),
             nullable=parameter.nullable,
@@ -63,7 +63,7 @@ def offered_function(
         pool_limit=pool.limit,
         form=Form[udf.form.upper()],
         columns=tuple(
-            Column(each.name, _row_type(udf, f"column {each.name!r}", each.type))
+            OfferedColumn(each.name, _row_type(udf, f"column {each.name!r}", each.type))
             for each in declaration_of(udf).columns
         ),
         language=Language[udf.language.upper()],

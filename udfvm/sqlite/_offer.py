@@ -16,7 +16,7 @@ from udfvm.types.arrow_types import RowType
 
 
 @dataclass(frozen=True)
-class Parameter:
+class OfferedParameter:
     """``struct udfvm_sqlite_parameter``.
 
     ``fallback`` is the default, encoded as a value of a row; None if there is none. ``single``
@@ -31,7 +31,7 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Column:
+class OfferedColumn:
     """``struct udfvm_sqlite_column``."""
 
     name: str
@@ -57,7 +57,7 @@ class OfferedFunction:
     name: str
     pool: int
     image: int
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[OfferedParameter, ...]
     result_type: RowType
     isolation: Isolation
     flags: Flag
@@ -65,7 +65,7 @@ class OfferedFunction:
     wait_ns: int
     pool_limit: int
     form: Form
-    columns: tuple[Column, ...]
+    columns: tuple[OfferedColumn, ...]
     language: Language
     owner: object
     host_functions: int = 0
@@ -74,7 +74,7 @@ class OfferedFunction:
 
 
 @dataclass(frozen=True)
-class Runtime:
+class OfferedRuntime:
     """``struct udfvm_sqlite_runtime``. ``pool`` and ``base`` are addresses. ``owner`` is any object
     that must outlive it.
     """
@@ -87,7 +87,7 @@ class Runtime:
 
 
 @dataclass(frozen=True)
-class Policy:
+class OfferedPolicy:
     """``struct udfvm_sqlite_policy``."""
 
     languages: Language
@@ -144,8 +144,8 @@ def offer(  # noqa: PLR0913 - all of struct udfvm_sqlite_offer
     functions: Sequence[OfferedFunction] = (),
     removed: Sequence[str] = (),
     replace: bool = True,
-    policy: Policy | None = None,
-    runtimes: Sequence[Runtime] = (),
+    policy: OfferedPolicy | None = None,
+    runtimes: Sequence[OfferedRuntime] = (),
     to_apsw: bool = False,
 ) -> None:
     """Offers functions to a connection while ``load`` loads the extension into it on this thread.
@@ -264,7 +264,7 @@ def _limits(limits: Limits, log_sink: int) -> dict[str, Any]:
     }
 
 
-def _policy(policy: Policy | None) -> Any:
+def _policy(policy: OfferedPolicy | None) -> Any:
     if policy is None:
         return ffi.NULL
     return ffi.new(
@@ -281,7 +281,7 @@ def _policy(policy: Policy | None) -> Any:
     )
 
 
-def _runtime(runtime: Runtime) -> dict[str, Any]:
+def _runtime(runtime: OfferedRuntime) -> dict[str, Any]:
     return {
         "language": int(runtime.language),
         "pool_limit": runtime.pool_limit,

@@ -162,12 +162,12 @@ class Policy:
         except ValueError as error:
             raise OptionError(f"Policy: {error}") from error
 
-    def for_extension(self) -> _offer.Policy:
+    def for_extension(self) -> _offer.OfferedPolicy:
         """Returns the policy as the extension takes it."""
         languages = Language(0)
         for language in self.languages:
             languages |= _LANGUAGES[language]
-        return _offer.Policy(
+        return _offer.OfferedPolicy(
             languages=languages,
             allow_create=self.allow_create,
             max_source=self.max_source,
@@ -178,7 +178,7 @@ class Policy:
             log_sink=_sink(self.log).address,
         )
 
-    def runtimes(self) -> list[_offer.Runtime]:
+    def runtimes(self) -> list[_offer.OfferedRuntime]:
         """Returns what loads the functions of each language. Builds images that are missing.
 
         WebAssembly is left out if the package wasmtime is missing.
@@ -216,11 +216,11 @@ def wasm_is_there() -> bool:
 
 def runtime(
     language: LanguageName, memory: int = DEFAULT_MEMORY, packages: Iterable[str] = ()
-) -> _offer.Runtime:
+) -> _offer.OfferedRuntime:
     """Returns the base image and pool for stored functions of a language."""
     base: Any = stored_base(language, memory, packages)
-    pool = Pool.default().core(base)
-    return _offer.Runtime(
+    pool = Pool.default()._for_base(base)
+    return _offer.OfferedRuntime(
         _LANGUAGES[language], pool.address, base.address, pool.limit, (base, pool)
     )
 

@@ -10,7 +10,7 @@ from udfvm.vmm.failures import exception_at
 from udfvm.vmm.image import Image, read_identity, read_metadata
 from udfvm.vmm.limits import core_limits
 from udfvm.vmm.memory import address_of, copy, sha256
-from udfvm.vmm.pool import Pool
+from udfvm.vmm.pool import ImagePool
 from udfvm.vmm.private_files import open_private, open_private_directory
 from udfvm.vmm.system import System, measure_exits, probe
 from udfvm.vmm.vm import VM, Reply, SealReport, Statistics, boot
@@ -19,7 +19,7 @@ from udfvm.vmm.windows import Windows
 __all__ = [
     "VM",
     "Image",
-    "Pool",
+    "ImagePool",
     "Reply",
     "SealReport",
     "Statistics",

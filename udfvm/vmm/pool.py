@@ -42,7 +42,7 @@ def _taken_reply() -> _PoolReply:
     )
 
 
-class Pool:
+class ImagePool:
     """VMs of one base image, for the base and its layers."""
 
     def __init__(

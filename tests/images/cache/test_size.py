@@ -84,7 +84,7 @@ def test_what_is_in_use_here_stays(here: Path, layers: list[Path]) -> None:
 def test_what_another_process_uses_stays(here: Path, layers: list[Path]) -> None:
     program = PROGRAM.replace(
         "print(double(21))",
-        "vm = double.pool.core(double.image.base).take(double.image)\n"
+        "vm = double.pool._for_base(double.image.base).take(double.image)\n"
         "    print(1, flush=True)\n    input()",
     )
     command = [sys.executable, "-c", textwrap.dedent(program)]
