@@ -25,6 +25,7 @@ extern "Python" int64_t udfvm_python_host_call(void *, const char *, const void 
                                                uint64_t, char *);
 extern "Python" int udfvm_python_log(void *, const struct udfvm_log *, int, char *);
 int udfvm_python_log_beside(void *, const struct udfvm_log *, int, char *);
+int udfvm_python_cancelled(void *);
 void free(void *);
 """
 
@@ -43,6 +44,14 @@ static int udfvm_python_log_beside(void *context, const struct udfvm_log *log, i
     PyErr_Restore(type, value, traceback);
     PyGILState_Release(state);
     return taken;
+}
+"""
+
+# Runs while a call does, on a thread that does not have the interpreter's lock.
+CANCELLED = """
+static int udfvm_python_cancelled(void *flag)
+{
+    return __atomic_load_n((const int *)flag, __ATOMIC_RELAXED);
 }
 """
 
@@ -81,7 +90,7 @@ def main(api: str, abi: str, target: str) -> None:
     builder.cdef(declarations(Path(api).read_text(), Path(abi).read_text()))
     builder.set_source(
         "udfvm.vmm._core",
-        '#include <stdlib.h>\n#include "udfvm_abi.h"\n#include "api.h"\n' + LOG_BESIDE,
+        '#include <stdlib.h>\n#include "udfvm_abi.h"\n#include "api.h"\n' + LOG_BESIDE + CANCELLED,
     )
     builder.emit_c_code(target)
 

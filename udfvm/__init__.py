@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from udfvm.functions.native import from_c, from_elf
     from udfvm.functions.table import TableFunction, table_function
     from udfvm.functions.wasm import from_wasm
+    from udfvm.pipelines.progress import Progress
 
 __version__ = "0.1.0"
 
@@ -86,6 +87,7 @@ __all__ = [
     "Pool",
     "PoolClosedError",
     "PoolStatistics",
+    "Progress",
     "ProtocolError",
     "ScalarFunction",
     "SignatureError",
@@ -109,6 +111,7 @@ __all__ = [
 _SUBMODULES = frozenset({"arrow", "errors", "sqlite", "vmm"})
 _MODULES = {
     "AggregateFunction": "functions.aggregate",
+    "Progress": "pipelines.progress",
     "TableFunction": "functions.table",
     "aggregate": "functions.aggregate",
     "from_c": "functions.native",

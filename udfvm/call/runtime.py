@@ -4,8 +4,9 @@ forgotten when names in the function mean other objects, renewed in forked child
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from udfvm.call.codecs import Codecs
 from udfvm.forks import ForkLock
@@ -105,6 +106,26 @@ class RuntimeKeeper:
     def forget(self) -> None:
         """The next call builds another runtime, from what the function then refers to."""
         self._forget(self._bindings)
+
+    def snapshot(self, timeout_ns: int | None = None) -> Self:
+        """A copy that keeps what names in the function mean now, for calls of several threads that
+        belong together; with another deadline, where one is given.
+
+        Raises what building an image raises.
+        """
+        from udfvm.vmm import core_limits
+
+        runtime = self.current()
+        made = copy.copy(self)
+        made._guard = ForkLock()
+        made._bindings = ()
+        made._small = None
+        if timeout_ns is not None:
+            made._limits = self._limits._replace(timeout_ns=timeout_ns)
+            limits = core_limits(made._limits, runtime.host_functions, runtime.log)
+            runtime = runtime._replace(limits=limits)
+        made._runtime = runtime
+        return made
 
     def ready(self) -> Runtime:
         """What calls need, as it was built; built now where it was not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
@@ -16,8 +17,11 @@ from udfvm.load.declaration import Declaration, DeclaredFunction, Isolation
 from udfvm.types.arrow_types import Parameter, ResultType
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from udfvm.call.host_functions import HostFunctions
     from udfvm.functions.program import Program
+    from udfvm.pipelines.columns import Arguments, Columns
     from udfvm.vmm import Image
 
 MAX_NAME: Final = 255  # bytes
@@ -223,6 +227,28 @@ class Function(DeclaredFunction):
         True
         """
         return self._calls.ready().image
+
+    def _column_defaults(self) -> dict[str, object]:
+        """Returns the defaults of the parameters in Python, by name."""
+        python = self._python_signature().parameters
+        return {
+            each.name: python[each.name].default
+            for each in self.parameters
+            if each.name in python and python[each.name].default is not inspect.Parameter.empty
+        }
+
+    def _arguments_of(self, schema: pa.Schema, columns: Columns) -> Arguments:
+        """Returns the arguments among the columns of a source of rows."""
+        from udfvm.pipelines.columns import arguments_of
+
+        return arguments_of(
+            self.name,
+            self.parameters,
+            self._column_defaults(),
+            columns,
+            schema,
+            vectorized=self.vectorized,
+        )
 
     def _warm(self, pool: Pool, vms: int) -> int:
         return self._calls.warm(pool, vms)

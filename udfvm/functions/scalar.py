@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from udfvm.call.pool import Pool
     from udfvm.limits import Limits
+    from udfvm.pipelines.columns import Columns
+    from udfvm.pipelines.failures import OnError
+    from udfvm.pipelines.progress import Progress
 
 _InputTypes = Sequence[object] | Mapping[str, object] | None
 
@@ -101,6 +104,86 @@ class ScalarFunction(Function):
         from udfvm.functions.arrow_registry import expression
 
         return expression(self, arguments)
+
+    def map(
+        self,
+        source: Any,
+        *,
+        columns: Columns = None,
+        keep: Sequence[str] | None = None,
+        output: Any = None,
+        threads: int | None = None,
+        progress: bool | Callable[[Progress], object] | None = None,
+        on_error: OnError = "raise",
+        timeout_per_row: float | None = None,
+    ) -> Any:
+        """Calls the function with all rows of a source, in batches, on several micro-VMs at once.
+
+        The source is read, and results are written, while micro-VMs compute. Only a few batches are
+        in memory at a time, whatever the size of the source. Ctrl-C ends the calls.
+
+        Args:
+            source: a pyarrow ``Table``, ``RecordBatch``, ``RecordBatchReader``, ``Dataset`` or
+                ``Scanner``; the path of a Parquet file, or of a folder of them; a DataFrame of
+                pandas or polars; or any object with ``__arrow_c_stream__``.
+            columns: the source's column for each parameter: names in order, or by parameter.
+                Default: columns with the parameters' names; a parameter without a column has its
+                default.
+            keep: columns of the source that the result has, too. Default: all.
+            output: where the result goes. It has the kept columns and, last, a column with the
+                function's name. None or ``pyarrow.Table`` returns a table;
+                ``pyarrow.RecordBatchReader`` returns a reader, which computes as it is read; a path
+                writes a Parquet file, which appears when it is whole; an object with
+                ``write_batch`` gets the batches.
+            threads: how many micro-VMs compute at once, at most as many as the pool has. Default:
+                the number of processors.
+            progress: None shows a bar on a terminal and in notebooks, and nothing elsewhere. False
+                shows nothing. A function gets a ``udfvm.Progress`` a few times a second.
+            on_error: what happens where a row fails: "raise" raises its error, "null" makes its
+                result null, "skip" leaves the row out. With the last two, rows of a batch that
+                failed are called again, without the row that failed.
+            timeout_per_row: seconds that a row has on average: a batch of n rows has n times as
+                much. Default: each batch has the function's ``timeout``.
+
+        Returns:
+            The table or reader. For a path or writer a ``udfvm.Progress`` that says what was done.
+
+        Raises:
+            SignatureError: the function is vectorised and not elementwise, so that its rows cannot
+                be cut into batches.
+            OptionError: an option has a value that it cannot have, or names no column.
+            TypeMappingError: the source cannot be read, or a column has a type or value that the
+                parameter does not take.
+            CallError: a row failed; ``row`` is its index in the source.
+
+        >>> import pyarrow as pa
+        >>> @udfvm.udf
+        ... def speed(distance: float, hours: float) -> float:
+        ...     return distance / hours
+        >>> flights = pa.table({"distance": [300.0, 100.0], "hours": [2.0, 0.0]})
+        >>> speed.map(flights, on_error="null").column("speed").to_pylist()
+        [150.0, None]
+        >>> speed.map(flights, keep=["hours"], on_error="skip").to_pydict()
+        {'hours': [2.0], 'speed': [150.0]}
+        """
+        from udfvm.pipelines.mapping import MapOptions, batch_size, checked_timeout, map_source
+        from udfvm.pipelines.rows import ScalarMapping
+
+        if not self.elementwise:
+            raise SignatureError(
+                f"UDF {self.name!r}: map() cuts its rows into batches, and a vectorised function"
+                " sees one batch at a time: declare elementwise=True, if it works row by row"
+            )
+        row_timeout = checked_timeout(timeout_per_row)
+        options = MapOptions(columns, keep, output, threads, progress, on_error, row_timeout)
+        return map_source(
+            ScalarMapping(self._calls.snapshot(), row_timeout),
+            self._arguments_of,
+            source,
+            options,
+            batch_size(self.limits.timeout_ns, row_timeout),
+            self.pool.size,
+        )
 
 
 class ScalarProgram(PythonProgram):

@@ -6,6 +6,7 @@ while a VM runs.
 
 from __future__ import annotations
 
+from udfvm.vmm.cancellation import Cancellation
 from udfvm.vmm.failures import exception_at
 from udfvm.vmm.image import Image, read_identity, read_metadata
 from udfvm.vmm.limits import core_limits
@@ -18,6 +19,7 @@ from udfvm.vmm.windows import Windows
 
 __all__ = [
     "VM",
+    "Cancellation",
     "Image",
     "ImagePool",
     "Reply",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 from udfvm.vmm._core import ffi, lib
+from udfvm.vmm.cancellation import cancellation_of_thread
 
 
 class Files(Protocol):
@@ -319,9 +320,9 @@ def _interrupted(_kind: object, exception: BaseException, _traceback: object) ->
 def udfvm_python_interrupted() -> int:
     """The interrupt hook of the core. Python runs signal handlers when Python code runs next, which
     is here. An exception of a handler ends the call, and so does one of a handler in an earlier
-    callback.
+    callback, and a cancellation by another thread.
     """
-    return int(_interruption.exception is not None)
+    return int(_interruption.exception is not None or bool(cancellation_of_thread()))
 
 
 lib.udfvm_set_interrupt_hook(lib.udfvm_python_interrupted)

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.borrowed import BorrowedReplies
 from udfvm.vmm.callbacks import Files, bind_files
+from udfvm.vmm.cancellation import cancellation_of_thread
 from udfvm.vmm.failures import exception, thread_error
 from udfvm.vmm.image import Image
 from udfvm.vmm.vm import VM, copied
@@ -137,6 +138,9 @@ class ImagePool:
         ):
             raise exception(vm._error)
         vm._handle = vm._held.vm
+        cancellation = cancellation_of_thread()
+        if cancellation is not None:
+            vm.watch(cancellation)
         self.vms_out += 1
         if self.vms_out > 1:
             self.attend(self.vms_out)

@@ -10,6 +10,7 @@ from udfvm.guest_text import visible
 from udfvm.limits import Limits
 from udfvm.vmm._core import ffi, lib
 from udfvm.vmm.callbacks import Files, bind_files
+from udfvm.vmm.cancellation import Cancellation
 from udfvm.vmm.failures import exception, thread_error
 from udfvm.vmm.guest_error import excerpt
 from udfvm.vmm.image import Image
@@ -48,7 +49,7 @@ class Statistics(NamedTuple):
 class VM:
     """A micro-VM that was taken from a pool, or opened by itself."""
 
-    __slots__ = ("_error", "_files", "_handle", "_held", "_image", "_reply")
+    __slots__ = ("_cancellation", "_error", "_files", "_handle", "_held", "_image", "_reply")
 
     def __init__(
         self, handle: Any, image: Image | None, files: object = None, held: Any = None
@@ -76,6 +77,12 @@ class VM:
     def address(self) -> int:
         """Address of the core's object, for C code of this process."""
         return int(ffi.cast("uintptr_t", self._handle))
+
+    def watch(self, cancellation: Cancellation) -> None:
+        """Lets a cancellation end the VM's calls until it is given back to its pool."""
+        self._cancellation = cancellation  # the core reads its flag
+        watch = ffi.addressof(lib, "udfvm_python_cancelled")
+        lib.udfvm_vm_set_watch(self._handle, watch, cancellation.flag)
 
     def call(
         self,

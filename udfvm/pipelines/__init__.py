@@ -1,0 +1,7 @@
+"""Pipelines: a function over all rows of a source, in batches, on several VMs at once, in bounded
+memory.
+
+``sources`` opens what callers pass, ``batches`` cuts it, ``workers`` calls in order and with
+back-pressure, ``failures`` finds the rows that fail, ``sinks`` take the results, and ``progress``
+shows how far it is. ``columns`` and ``mapping`` put them together.
+"""

@@ -1,0 +1,88 @@
+"""Cutting a source into the batches of a pipeline.
+
+A batch should take a VM some 50 ms: long enough that a call costs next to nothing, short enough for
+even work, a short wait at the end and few rows to repeat if one of them fails.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import pyarrow as pa
+
+FIRST_ROWS: Final = 256
+MAX_ROWS: Final = 1 << 16
+MAX_BYTES: Final = 16 << 20
+TARGET: Final = 0.05  # seconds of a batch
+_MAX_GROWTH: Final = 4
+
+
+class BatchSize:
+    """How many rows a batch has: the more, the faster the rows before were.
+
+    May be used by several threads.
+    """
+
+    def __init__(self, seconds: float = TARGET, maximum: int = MAX_ROWS) -> None:
+        """``seconds``: what a batch should take. ``maximum``: rows of the largest."""
+        self._lock = threading.Lock()
+        self._seconds = seconds
+        self._maximum = max(1, maximum)
+        self.rows = min(FIRST_ROWS, self._maximum)
+
+    def measured(self, rows: int, seconds: float) -> None:
+        """Takes into account that so many rows took so long."""
+        if not rows:
+            return
+        fitting = int(rows * self._seconds / max(seconds, 1e-9))
+        with self._lock:
+            # A batch that is smaller than the others says less than they do.
+            if rows < self.rows and seconds <= self._seconds:
+                return
+            self.rows = max(1, min(fitting, rows * _MAX_GROWTH, self._maximum))
+
+
+def cut(source: Iterable[pa.RecordBatch], size: BatchSize) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of a source in batches as large as they should be: large ones are cut
+    without a copy, small ones are joined.
+    """
+    waiting: list[pa.RecordBatch] = []
+    rows = size_in_bytes = 0
+    for batch in source:
+        if not batch.num_rows:
+            continue
+        if batch.num_rows < size.rows:
+            waiting.append(batch)
+            rows += batch.num_rows
+            size_in_bytes += batch.nbytes
+            if rows < size.rows and size_in_bytes < MAX_BYTES:
+                continue
+            batch = joined(waiting)
+        elif waiting:
+            yield joined(waiting)
+        waiting, rows, size_in_bytes = [], 0, 0
+        yield from _slices(batch, size)
+    if waiting:
+        yield from _slices(joined(waiting), size)
+
+
+def joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """Returns one batch of all rows of one batch or more."""
+    if len(batches) == 1:
+        return batches[0]
+    return pa.concat_batches(batches)
+
+
+def _slices(batch: pa.RecordBatch, size: BatchSize) -> Iterator[pa.RecordBatch]:
+    """Yields parts of a batch that has rows."""
+    bytes_per_row = batch.nbytes / batch.num_rows
+    fitting = MAX_ROWS if bytes_per_row * MAX_ROWS <= MAX_BYTES else int(MAX_BYTES / bytes_per_row)
+    start = 0
+    while start < batch.num_rows:
+        left = batch.num_rows - start
+        rows = max(1, min(size.rows, fitting))
+        rows = left if left < rows * 5 // 4 else rows  # no small rest
+        yield batch.slice(start, rows)
+        start += min(rows, left)

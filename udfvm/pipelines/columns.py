@@ -1,0 +1,162 @@
+"""Which columns of a source a pipeline reads, calls with and keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from udfvm.codec.arguments import columns_of
+from udfvm.errors import OptionError
+from udfvm.types.arrow_types import Parameter
+
+_MAX_NAMES: Final = 20  # shown in an error
+
+Columns = str | Sequence[str] | Mapping[str, str] | None
+
+
+class Arguments(NamedTuple):
+    """The arguments of calls.
+
+    Attributes:
+        function: the function's name.
+        parameters: its parameters.
+        vectorized: True if it takes columns.
+        columns: the column of each parameter; None for one that has its default.
+        defaults: the default of each parameter that has no column.
+    """
+
+    function: str
+    parameters: tuple[Parameter, ...]
+    vectorized: bool
+    columns: tuple[str | None, ...]
+    defaults: tuple[Any, ...]
+
+    def of(self, batch: pa.RecordBatch) -> list[Any]:
+        """Returns the arguments in a batch: arrays and defaults, not yet of the declared types."""
+        return [
+            default if name is None else batch.column(name)
+            for name, default in zip(self.columns, self.defaults, strict=True)
+        ]
+
+    def cast(self, arguments: Sequence[Any]) -> list[pa.Array]:
+        """Returns arguments as arrays of the declared types. Raises TypeMappingError."""
+        columns, _ = columns_of(
+            self.function, self.parameters, arguments, vectorized=self.vectorized
+        )
+        return columns
+
+
+def arguments_of(
+    function: str,
+    parameters: tuple[Parameter, ...],
+    defaults: Mapping[str, Any],
+    columns: Columns,
+    schema: pa.Schema,
+    *,
+    vectorized: bool,
+) -> Arguments:
+    """Returns the arguments that ``columns`` names.
+
+    Args:
+        function: the function's name.
+        parameters: its parameters.
+        defaults: the values of those that need no column.
+        columns: names of columns in the order of the parameters, or by parameter; None for columns
+            that have the parameters' names.
+        schema: the columns of the source.
+        vectorized: True if the function takes columns.
+
+    Raises OptionError for a column that does not exist, and TypeMappingError for one of a type that
+    the parameter does not take.
+    """
+    chosen = _by_parameter(function, parameters, columns)
+    found: list[str | None] = []
+    for parameter in parameters:
+        name = chosen.get(parameter.name, None if columns is not None else parameter.name)
+        if name is None or (columns is None and name not in schema.names):
+            if parameter.name not in defaults:
+                raise OptionError(
+                    f"UDF {function!r}: map() finds no column for parameter {parameter.name!r}:"
+                    f" pass columns=; the source has {_names(schema)}"
+                )
+            found.append(None)
+            continue
+        check_column(function, "columns", name, schema)
+        found.append(name)
+    if not any(found):
+        raise OptionError(f"UDF {function!r}: map() needs a column for at least one parameter")
+    arguments = Arguments(
+        function,
+        parameters,
+        vectorized,
+        tuple(found),
+        tuple(defaults.get(parameter.name) for parameter in parameters),
+    )
+    arguments.cast(arguments.of(_empty(schema)))
+    return arguments
+
+
+def check_column(function: str, option: str, name: object, schema: pa.Schema) -> None:
+    """Raises OptionError unless a name is that of one column."""
+    count = schema.names.count(name)
+    if count != 1:
+        raise OptionError(
+            f"UDF {function!r}: {option}= names {name!r}, and the source has"
+            f" {'no column' if not count else 'several columns'} of that name; it has"
+            f" {_names(schema)}"
+        )
+
+
+def kept_columns(
+    function: str, keep: Sequence[str] | None, schema: pa.Schema, made: Sequence[str]
+) -> tuple[str, ...]:
+    """Returns the columns of the source that results have, too: those in ``keep``, or all.
+
+    Raises OptionError if they do not exist, or if two columns of the results have one name.
+    ``made`` are the names of those that the function makes.
+    """
+    if isinstance(keep, str):
+        keep = [keep]
+    kept = tuple(schema.names if keep is None else keep)
+    for name in kept:
+        check_column(function, "keep", name, schema)
+    doubled = next((name for name in made if name in kept), None)
+    if doubled is not None:
+        raise OptionError(
+            f"UDF {function!r}: the source has a column {doubled!r}, and so would the result: leave"
+            " it out by keep=, or call with_options(name=...).map"
+        )
+    return kept
+
+
+def _by_parameter(
+    function: str, parameters: Sequence[Parameter], columns: Columns
+) -> dict[str, str]:
+    if columns is None:
+        return {}
+    names = [parameter.name for parameter in parameters]
+    if isinstance(columns, Mapping):
+        unknown = next((name for name in columns if name not in names), None)
+        if unknown is not None:
+            raise OptionError(
+                f"UDF {function!r}: columns= names a parameter {unknown!r}; the parameters are"
+                f" {', '.join(names)}"
+            )
+        return dict(columns)
+    listed = [columns] if isinstance(columns, str) else list(columns)
+    if len(listed) > len(names):
+        raise OptionError(
+            f"UDF {function!r}: columns= names {len(listed)} columns for {len(names)} parameters"
+        )
+    return dict(zip(names, listed, strict=False))
+
+
+def _empty(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], each.type) for each in schema], schema=schema)
+
+
+def _names(schema: pa.Schema) -> str:
+    shown = ", ".join(repr(name) for name in schema.names[:_MAX_NAMES])
+    return f"{shown}, ..." if len(schema.names) > _MAX_NAMES else shown or "none"

@@ -1,0 +1,194 @@
+"""Pipelines of functions that give rows for rows: scalar, vectorised and table functions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import pyarrow as pa
+
+from udfvm.checks import check_count, check_seconds
+from udfvm.errors import OptionError
+from udfvm.pipelines.batches import MAX_ROWS, TARGET, BatchSize, cut
+from udfvm.pipelines.columns import Arguments, Columns, kept_columns
+from udfvm.pipelines.failures import OnError
+from udfvm.pipelines.progress import Counter, Progress, display_of
+from udfvm.pipelines.sinks import (
+    Batches,
+    check_output,
+    collected,
+    is_path,
+    write_batches,
+    write_parquet,
+)
+from udfvm.pipelines.sources import Source, open_source
+from udfvm.pipelines.workers import in_order, processors
+
+MAX_THREADS: Final = 256
+_WHOLE_BATCH: Final = 2.0  # seconds that a batch has at most, where rows have a deadline
+_MANY_BATCHES: Final = 8  # should fit the deadline of a call
+
+
+class Done(NamedTuple):
+    """A batch that was mapped: what came of it, of how many rows, and how many of these failed."""
+
+    batch: pa.RecordBatch
+    rows: int
+    failed: int
+
+
+class Mapped(Protocol):
+    """A function, as pipelines know it. Several threads call it at once."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def fields(self) -> Sequence[pa.Field]:
+        """The columns that it makes."""
+
+    def map_batch(
+        self,
+        arguments: Arguments,
+        batch: pa.RecordBatch,
+        first_row: int,
+        on_error: OnError,
+    ) -> tuple[list[pa.Array], Any, int]:
+        """Calls it with the rows of a batch; ``first_row`` is the index of the first.
+
+        Returns the columns that it makes; the indices of the batch's rows that they belong to, None
+        if these are the batch's own rows; and how many rows failed.
+        """
+
+
+class MapOptions(NamedTuple):
+    """Options of ``map``, as users write them."""
+
+    columns: Columns
+    keep: Sequence[str] | None
+    output: Any
+    threads: int | None
+    progress: Any
+    on_error: OnError
+    timeout_per_row: float | None
+
+
+def checked_threads(threads: int | None, max_vms: int) -> int:
+    """Returns how many threads call at once: as many as there are processors, if none are given,
+    and never more than the pool has VMs. Raises OptionError.
+    """
+    if threads is None:
+        return min(processors(), max_vms)
+    return min(check_count("threads", threads, 1, MAX_THREADS), max_vms)
+
+
+def checked_timeout(timeout_per_row: float | None) -> float | None:
+    """Returns the seconds that a row has. Raises OptionError."""
+    if timeout_per_row is None:
+        return None
+    return check_seconds("timeout_per_row", timeout_per_row, 1e-9)
+
+
+def batch_size(timeout_ns: int, timeout_per_row: float | None) -> BatchSize:
+    """Returns how large batches are, for a function with these deadlines."""
+    if timeout_per_row is not None:
+        return BatchSize(maximum=min(MAX_ROWS, int(_WHOLE_BATCH / timeout_per_row)))
+    return BatchSize(min(TARGET, timeout_ns / 1e9 / _MANY_BATCHES) if timeout_ns else TARGET)
+
+
+def map_source(
+    function: Mapped,
+    arguments: Callable[[pa.Schema, Columns], Arguments],
+    source: object,
+    options: MapOptions,
+    size: BatchSize,
+    max_vms: int,
+) -> pa.Table | pa.RecordBatchReader | Progress:
+    """Runs a pipeline.
+
+    Args:
+        function: what is called.
+        arguments: finds its arguments among the columns of the source.
+        source: where the rows are.
+        options: what the caller said.
+        size: how large batches are.
+        max_vms: how many VMs there may be.
+
+    Returns what came of it, or for a file or writer how far it came.
+    """
+    threads = checked_threads(options.threads, max_vms)
+    if options.on_error not in ("raise", "null", "skip"):
+        raise OptionError(f"on_error={options.on_error!r} must be 'raise', 'null' or 'skip'")
+    check_output(options.output)
+    opened = open_source(function.name, source)
+    found = arguments(opened.schema, options.columns)
+    made = [field.name for field in function.fields]
+    kept = kept_columns(function.name, options.keep, opened.schema, made)
+    schema = pa.schema(
+        [*(opened.schema.field(name) for name in kept), *function.fields],
+        metadata=opened.schema.metadata if options.keep is None else None,
+    )
+    counter = Counter(display_of(options.progress, function.name), opened.rows)
+
+    def work(numbered: tuple[int, pa.RecordBatch]) -> Done:
+        first_row, batch = numbered
+        started = time.monotonic()
+        columns, rows, failed = function.map_batch(found, batch, first_row, options.on_error)
+        if not failed:
+            size.measured(batch.num_rows, time.monotonic() - started)
+        kept_part = [batch.column(name) for name in kept]
+        if rows is not None:
+            kept_part = [column.take(rows) for column in kept_part]
+        return Done(
+            pa.RecordBatch.from_arrays([*kept_part, *columns], schema=schema),
+            batch.num_rows,
+            failed,
+        )
+
+    names = list(dict.fromkeys([*kept, *(name for name in found.columns if name is not None)]))
+    batches = _results(opened, names, size, work, threads, counter)
+    return _delivered(options.output, schema, batches, counter)
+
+
+def _results(
+    source: Source,
+    names: Sequence[str],
+    size: BatchSize,
+    work: Callable[[tuple[int, pa.RecordBatch]], Done],
+    threads: int,
+    counter: Counter,
+) -> Batches:
+    results = in_order(numbered(cut(source.read(names), size)), work, threads, counter.look)
+    try:
+        for done in results:
+            counter.add(done.rows, done.failed)
+            if done.batch.num_rows:
+                yield done.batch
+    finally:
+        results.close()
+        counter.close()
+
+
+def numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yields batches, each with the index of its first row."""
+    first_row = 0
+    for batch in batches:
+        yield first_row, batch
+        first_row += batch.num_rows
+
+
+def _delivered(
+    output: Any, schema: pa.Schema, batches: Batches, counter: Counter
+) -> pa.Table | pa.RecordBatchReader | Progress:
+    if output is None or output is pa.Table:
+        return collected(schema, batches)
+    if output is pa.RecordBatchReader:
+        return pa.RecordBatchReader.from_batches(schema, batches)
+    if is_path(output):
+        write_parquet(Path(output), schema, batches)
+    else:
+        write_batches(output, batches)
+    return counter.progress()

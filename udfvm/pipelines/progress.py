@@ -1,0 +1,187 @@
+"""How far a pipeline is: shown on a terminal or in a notebook, or told to a function."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol
+
+from udfvm.errors import OptionError
+
+_INTERVAL: Final = 0.1  # seconds between two changes of what is shown
+
+
+class Progress(NamedTuple):
+    """How far a pipeline is.
+
+    Attributes:
+        rows: rows of the input that are done.
+        total: rows of the input; None if that is not known.
+        batches: batches that are done.
+        failed: rows that failed.
+        seconds: time since the pipeline began.
+
+    >>> Progress(rows=500, total=1000, batches=2, failed=0, seconds=0.5).rate
+    1000.0
+    """
+
+    rows: int
+    total: int | None
+    batches: int
+    failed: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Rows a second.
+
+        >>> Progress(100, None, 1, 0, 0.0).rate
+        0.0
+        """
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+class Display(Protocol):
+    """What shows progress."""
+
+    def show(self, progress: Progress) -> object:
+        """Shows how far the pipeline is."""
+
+    def close(self) -> object:
+        """The pipeline has ended."""
+
+
+class Counter:
+    """Counts what is done, and has it shown a few times a second."""
+
+    def __init__(self, display: Display | None, total: int | None) -> None:
+        self._display = display
+        self._total = total
+        self._started = self._shown = time.monotonic()
+        self.rows = self.batches = self.failed = 0
+
+    def add(self, rows: int, failed: int) -> None:
+        """Counts a batch."""
+        self.rows += rows
+        self.failed += failed
+        self.batches += 1
+        self.look()
+
+    def look(self) -> None:
+        """Has the progress shown, if it was not just now."""
+        if self._display is not None and time.monotonic() - self._shown >= _INTERVAL:
+            self._shown = time.monotonic()
+            self._display.show(self.progress())
+
+    def progress(self) -> Progress:
+        """Returns how far it is."""
+        seconds = time.monotonic() - self._started
+        return Progress(self.rows, self._total, self.batches, self.failed, seconds)
+
+    def close(self) -> None:
+        """Shows how far it came."""
+        if self._display is not None:
+            self._display.show(self.progress())
+            self._display.close()
+
+
+class _Told:
+    """A function of the caller."""
+
+    def __init__(self, function: Callable[[Progress], object]) -> None:
+        self.show = function
+
+    def close(self) -> None:
+        pass
+
+
+class _Bar:
+    """A bar of rich, on standard error."""
+
+    def __init__(self, title: str) -> None:
+        from rich import progress as rich_progress
+        from rich.console import Console
+
+        self._bar = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(),
+            rich_progress.TextColumn("{task.completed:,.0f} rows, {task.fields[detail]}"),
+            rich_progress.TimeElapsedColumn(),
+            rich_progress.TimeRemainingColumn(),
+            console=Console(stderr=True),
+            auto_refresh=False,
+        )
+        self._task = self._bar.add_task(title, total=None, detail="")
+        self._bar.start()
+
+    def show(self, progress: Progress) -> None:
+        self._bar.update(
+            self._task, completed=progress.rows, total=progress.total, detail=detail(progress)
+        )
+        self._bar.refresh()
+
+    def close(self) -> None:
+        self._bar.stop()
+
+
+class _NotebookBar:
+    """A bar of tqdm, in a notebook."""
+
+    def __init__(self, title: str, bar: Callable[..., Any]) -> None:
+        self._bar = bar(desc=title, unit=" rows", unit_scale=True)
+
+    def show(self, progress: Progress) -> None:
+        self._bar.total = progress.total
+        self._bar.set_postfix_str(detail(progress), refresh=False)
+        self._bar.update(progress.rows - self._bar.n)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def detail(progress: Progress) -> str:
+    """Returns what is shown beside the rows.
+
+    >>> detail(Progress(5000, None, 3, 1, 2.0))
+    '3 batches, 2,500 rows/s, 1 failed'
+    """
+    text = f"{progress.batches:,} batches, {progress.rate:,.0f} rows/s"
+    return text + (f", {progress.failed:,} failed" if progress.failed else "")
+
+
+def display_of(progress: object, title: str) -> Display | None:
+    """Returns what shows progress.
+
+    Args:
+        progress: None for a bar where standard error is a terminal, and in notebooks; True for the
+            same; False for nothing; or a function that takes a ``Progress``.
+        title: what the bar is called.
+
+    Raises OptionError.
+    """
+    if progress is None or progress is True:
+        if _in_notebook():
+            return _notebook_bar(title)
+        return _Bar(title) if sys.stderr is not None and sys.stderr.isatty() else None
+    if progress is False:
+        return None
+    if callable(progress):
+        return _Told(progress)
+    raise OptionError(
+        f"progress={progress!r:.100} must be None, True, False or a function that takes a Progress"
+    )
+
+
+def _in_notebook() -> bool:
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def _notebook_bar(title: str) -> Display:
+    try:
+        from tqdm.notebook import tqdm
+    except ImportError:
+        return _Bar(title)  # rich shows it in notebooks, too
+    return _NotebookBar(title, tqdm)

@@ -1,0 +1,74 @@
+"""Batches of scalar and vectorised functions: one value for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from udfvm.call.dispatch import Calls
+from udfvm.codec.forms import Form
+from udfvm.errors import CallError, TypeMappingError
+from udfvm.pipelines.columns import Arguments
+from udfvm.pipelines.failures import OnError, call_rows, located
+
+
+class ScalarMapping:
+    """A scalar or vectorised function in a pipeline.
+
+    Args:
+        calls: the function's calls, as of the beginning of the pipeline.
+        timeout_per_row: seconds that a row has; None for the deadline of the function.
+    """
+
+    def __init__(self, calls: Calls, timeout_per_row: float | None) -> None:
+        declaration = calls.declaration
+        self.name = declaration.name
+        self.fields = [pa.field(declaration.name, declaration.result.type.as_declared)]
+        self._calls = calls
+        self._timeout_per_row = timeout_per_row
+
+    def map_batch(
+        self, arguments: Arguments, batch: pa.RecordBatch, first_row: int, on_error: OnError
+    ) -> tuple[list[pa.Array], Any, int]:
+        """Calls the function with the rows of a batch (see ``mapping.Mapped``)."""
+        given, rows = arguments.of(batch), batch.num_rows
+        if on_error == "raise":
+            try:
+                return [self._call(given, rows)], None, 0
+            except (CallError, TypeMappingError) as error:
+                raise located(error, self.name, arguments.parameters, first_row, rows) from None
+        return self._without_failures(given, rows, on_error)
+
+    def _without_failures(
+        self, given: Sequence[Any], rows: int, on_error: OnError
+    ) -> tuple[list[pa.Array], Any, int]:
+        def call(start: int, count: int) -> pa.Array:
+            return self._call(_sliced(given, start, count), count)
+
+        type_ = self.fields[0].type
+        parts: list[pa.Array] = []
+        good: list[bool] = []
+        for part, result in call_rows(rows, call):
+            failed = isinstance(result, (CallError, TypeMappingError))
+            good += [not failed] * part.rows
+            if not failed:
+                parts.append(result)
+            elif on_error == "null":
+                parts.append(pa.nulls(1, type_))
+        column = parts[0] if len(parts) == 1 else pa.concat_arrays(parts or [pa.nulls(0, type_)])
+        count = good.count(False)
+        if on_error == "null" or not count:
+            return [column], None, count
+        return [column], pa.array([row for row, each in enumerate(good) if each], pa.int64()), count
+
+    def _call(self, given: Sequence[Any], rows: int) -> pa.Array:
+        calls = self._calls
+        if self._timeout_per_row is not None:
+            calls = calls.snapshot(max(1, int(self._timeout_per_row * rows * 1e9)))
+        return calls.call_columns(given, Form.ARRAY)
+
+
+def _sliced(given: Sequence[Any], start: int, count: int) -> list[Any]:
+    return [each.slice(start, count) if isinstance(each, pa.Array) else each for each in given]

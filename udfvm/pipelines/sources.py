@@ -1,0 +1,128 @@
+"""Sources of pipelines: whatever holds or streams rows of Arrow, read a batch at a time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from udfvm.errors import TypeMappingError
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
+
+READ_ROWS: Final = 1 << 16  # rows of a batch that is read
+_READ_AHEAD: Final = 2  # batches that a scan of a dataset reads ahead
+
+
+class Source(NamedTuple):
+    """Rows.
+
+    Attributes:
+        schema: their columns.
+        rows: how many there are; None if that is not known before the end.
+        read: yields them with some of the columns, which have these names, in this order.
+    """
+
+    schema: pa.Schema
+    rows: int | None
+    read: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
+
+
+def open_source(function: str, source: object) -> Source:
+    """Opens a source. Raises TypeMappingError for an object that is none, and what reading raises.
+
+    >>> open_source("half", pa.table({"x": [1.0, 2.0]})).rows
+    2
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return _of_path(Path(source))
+    if isinstance(source, pa.RecordBatch):
+        source = pa.Table.from_batches([source])
+    if isinstance(source, pa.Table):
+        return _of_table(source)
+    if isinstance(source, pa.RecordBatchReader):
+        return _of_reader(source)
+    return _of_library(source) or _of_capsules(function, source)
+
+
+def _of_library(source: Any) -> Source | None:
+    """Opens an object of a library that is loaded; None for others."""
+    dataset: Any = sys.modules.get("pyarrow.dataset")
+    if dataset is not None and isinstance(source, dataset.Dataset):
+        return _of_dataset(source)
+    if dataset is not None and isinstance(source, dataset.Scanner):
+        return _of_reader(source.to_reader())
+    pandas: Any = sys.modules.get("pandas")
+    if pandas is not None and isinstance(source, pandas.DataFrame):
+        return _of_table(pa.Table.from_pandas(source))
+    return None
+
+
+def _of_capsules(function: str, source: Any) -> Source:
+    try:
+        if hasattr(source, "__arrow_c_stream__"):
+            return _of_reader(pa.RecordBatchReader.from_stream(source))
+        if hasattr(source, "__arrow_c_array__"):
+            return _of_table(pa.Table.from_batches([pa.record_batch(source)]))
+    except (pa.ArrowException, TypeError) as error:
+        raise TypeMappingError(
+            f"UDF {function!r}: the source of map(), a {type(source).__name__}, has no columns with"
+            f" names: {error}"
+        ) from error
+    advice = ": pass its .collect()" if hasattr(source, "collect") else ""
+    raise TypeMappingError(
+        f"UDF {function!r}: map() takes a pyarrow Table, RecordBatch, RecordBatchReader, Dataset or"
+        " Scanner, the path of a Parquet file, a frame of pandas or polars, or an object with"
+        f" __arrow_c_stream__; got {type(source).__name__}{advice}"
+    )
+
+
+def _of_table(table: pa.Table) -> Source:
+    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        yield from table.select(columns).to_reader()
+
+    return Source(table.schema, table.num_rows, read)
+
+
+def _of_reader(reader: pa.RecordBatchReader) -> Source:
+    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        with reader:
+            for batch in reader:
+                yield batch.select(columns)
+
+    return Source(reader.schema, None, read)
+
+
+def _of_dataset(dataset: ds.Dataset) -> Source:
+    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        yield from dataset.scanner(
+            columns=list(columns),
+            batch_size=READ_ROWS,
+            batch_readahead=_READ_AHEAD,
+            fragment_readahead=1,
+        ).to_reader()
+
+    return Source(dataset.schema, None, read)
+
+
+def _of_path(path: Path) -> Source:
+    if path.is_dir():
+        import pyarrow.dataset as ds
+
+        return _of_dataset(ds.dataset(path, format="parquet", partitioning="hive"))
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+
+    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        with pq.ParquetFile(path) as opened:
+            for batch in opened.iter_batches(READ_ROWS, columns=list(columns)):
+                yield batch.select(columns)
+
+    return Source(schema, rows, read)

@@ -1,0 +1,49 @@
+"""Ending the calls of other threads: a flag that running calls and waits for VMs look at."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from udfvm.vmm._core import ffi
+
+
+class Cancellation:
+    """A flag. Once it is set, calls that were made within ``applies`` end with KeyboardInterrupt,
+    on whichever thread they run, within some 50 ms.
+    """
+
+    __slots__ = ("flag",)
+
+    def __init__(self) -> None:
+        self.flag: Any = ffi.new("int *")  # that the core reads, without the interpreter's lock
+
+    def __bool__(self) -> bool:
+        return bool(self.flag[0])
+
+    def cancel(self) -> None:
+        """Sets the flag, for good."""
+        self.flag[0] = 1
+
+    @contextmanager
+    def applies(self) -> Iterator[None]:
+        """Within it the calls of this thread look at the flag."""
+        before, _thread.cancellation = _thread.cancellation, self
+        try:
+            yield
+        finally:
+            _thread.cancellation = before
+
+
+class _Thread(threading.local):
+    cancellation: Cancellation | None = None
+
+
+_thread = _Thread()
+
+
+def cancellation_of_thread() -> Cancellation | None:
+    """Returns what the calls of this thread look at; None if nothing cancels them."""
+    return _thread.cancellation
