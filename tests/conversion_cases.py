@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -54,11 +55,15 @@ SOURCES: dict[pa.DataType, list[Any]] = {
     pa.date32(): [0, -1, 2**31 - 1],
     pa.date64(): [0, -DAY, 5, DAY - 1, 2**40 * DAY // 2**20, 2**36 * DAY],
     **{pa.timestamp(unit, zone): COUNTS for unit, zone in STAMPS},
-    pa.time32("s"): [0],
-    pa.time64("us"): [0],
-    pa.duration("us"): [0],
+    pa.time32("s"): [0, 86_399],
+    pa.time32("ms"): [0, 1, 1000],
+    pa.time64("us"): [0, 1, 1000, 10**6],
+    pa.time64("ns"): [1, 1000, 10**9, 86_400 * 10**9 - 1],
+    **{pa.duration(unit): COUNTS for unit in ("s", "ms", "us", "ns")},
     pa.month_day_nano_interval(): [None],
-    pa.decimal128(5, 2): [None],
+    pa.decimal32(5, 2): [Decimal("1.25"), Decimal("-999.99"), Decimal("0.00")],
+    pa.decimal128(20, 0): [Decimal(10**18), Decimal(-7)],
+    pa.decimal256(76, 0): [Decimal(10**75), Decimal(2**64), Decimal(7)],
     pa.list_(pa.int8()): [[1]],
     pa.struct([("a", pa.int8())]): [{"a": 1}],
     pa.map_(pa.string(), pa.int8()): [[("a", 1)]],
@@ -67,6 +72,7 @@ DECLARED = [
     "null",
     "bool",
     *INTEGERS,
+    "halffloat",
     "float",
     "double",
     "string",
@@ -76,6 +82,16 @@ DECLARED = [
     "date32[day]",
     "date64[ms]",
     *(str(pa.timestamp(unit, zone)) for unit, zone in STAMPS),
+    "fixed_size_binary[2]",
+    "time32[s]",
+    "time32[ms]",
+    "time64[us]",
+    "time64[ns]",
+    *(f"duration[{unit}]" for unit in ("s", "ms", "us", "ns")),
+    "decimal32(5, 2)",
+    "decimal64(18, 0)",
+    "decimal128(38, 10)",
+    "decimal256(76, 0)",
 ]
 IN_ROWS = [name for name in DECLARED if named(name).row not in (None, RowType.NULL)]
 
@@ -119,12 +135,12 @@ def _as_integer(found: pa.DataType, value: Any, name: str) -> Any:
 
 def _rounded(value: Any, name: str) -> float:
     with np.errstate(over="ignore"):
-        return float(np.float32(value) if name == "float" else np.float64(value))
+        return float({"halffloat": np.float16, "float": np.float32}.get(name, np.float64)(value))
 
 
 def _integer_as_float(found: pa.DataType, value: Any, name: str) -> Any:
     real = _rounded(int(value), name)
-    if Fraction(real) != int(value):
+    if math.isinf(real) or Fraction(real) != int(value):
         raise ValueError(f"{value} for {name}")
     return repr(real)
 
@@ -152,10 +168,27 @@ def _as_time(found: pa.DataType, value: Any, name: str) -> Any:
     return count
 
 
+def _as_bytes(found: pa.DataType, value: Any, name: str) -> Any:
+    if named(name).size not in (None, len(value)):
+        raise ValueError(f"{value} for {name}")
+    return value
+
+
+def _as_decimal(found: pa.DataType, value: Any, name: str) -> Any:
+    declared = named(name).arrow
+    scaled = Fraction(value) * 10**declared.scale
+    if scaled.denominator != 1 or abs(scaled) >= 10**declared.precision:
+        raise ValueError(f"{value} for {name}")
+    return Decimal(value)
+
+
 EXPECTED: dict[tuple[str, str], Callable[[pa.DataType, Any, str], Any]] = {
     ("bool", "bool"): _as_itself,
     ("text", "text"): _as_itself,
-    ("bytes", "bytes"): _as_itself,
+    ("bytes", "bytes"): _as_bytes,
+    ("integer", "decimal"): _as_decimal,
+    ("decimal", "decimal"): _as_decimal,
+    ("duration", "duration"): _as_time,
     ("bool", "integer"): _as_integer,
     ("integer", "integer"): _as_integer,
     ("bool", "float"): _integer_as_float,
@@ -210,7 +243,7 @@ def parameter(name: str, nullable: bool = True) -> Parameter:
 def python_of(case: Case) -> Any:
     """The value as a Python object; None where Python has none."""
     one = family(str(case.found))
-    if one in ("bool", "integer", "text", "bytes") or str(case.found) == "double":
+    if one in ("bool", "integer", "text", "bytes", "decimal") or str(case.found) == "double":
         return case.value
     if one == "date" and abs(case.value) < 10**6:
         return (
@@ -218,7 +251,10 @@ def python_of(case: Case) -> Any:
             if str(case.found).startswith("date32")
             else None
         )
-    if one.startswith("time") and case.found.unit == "us" and abs(case.value) < 2**60:
+    if one in ("time of day", "duration") and case.found.unit == "us":
+        length = datetime.timedelta(microseconds=case.value)
+        return length if one == "duration" else (datetime.datetime.min + length).time()
+    if one in ("time", "time with a zone") and case.found.unit == "us" and abs(case.value) < 2**60:
         moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=case.value)
         return moment if case.found.tz is None else moment.replace(tzinfo=datetime.UTC)
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import random
 import struct
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +32,15 @@ TYPES = [
     pa.list_(pa.struct([("a", pa.float64()), ("b", pa.list_(pa.bool_()))])),
     pa.struct([("d", pa.date64()), ("l", pa.large_list(pa.timestamp("s", tz="UTC")))]),
     pa.list_(pa.list_(pa.list_(pa.binary()))),
+    pa.float16(),
+    pa.time32("ms"),
+    pa.time64("ns"),
+    pa.duration("s"),
+    pa.decimal32(5, 2),
+    pa.decimal128(38, 10),
+    pa.decimal256(40, 3),
+    pa.binary(3),
+    pa.list_(pa.struct([("p", pa.decimal128(18, 2)), ("k", pa.list_(pa.time32("s"), 2))])),
 ]
 NUMBERS = [
     0,
@@ -70,9 +80,20 @@ def value(type_: pa.DataType, chance: random.Random) -> Any:
     if type_.num_fields:
         count = type_.list_size if pa.types.is_fixed_size_list(type_) else chance.randrange(4)
         return [value(type_.value_type, chance) for _ in range(count)]
+    return _single(type_, chance)
+
+
+def _single(type_: pa.DataType, chance: random.Random) -> Any:
     if pa.types.is_timestamp(type_):
         return datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    if pa.types.is_decimal(type_):
+        return Decimal(chance.randrange(100)).scaleb(-type_.scale)
+    if pa.types.is_time(type_):  # in microseconds, which other libraries have
+        return datetime.time(1, 2, chance.randrange(60))
     samples: dict[str, Any] = {
+        "fixed_size_binary": chance.randbytes(type_.byte_width)
+        if pa.types.is_fixed_size_binary(type_)
+        else b"",
         "string": "é" * chance.randrange(3) + "x" * chance.randrange(5),
         "binary": chance.randbytes(chance.randrange(6)),
         "date": datetime.date(2020, 1, 1),

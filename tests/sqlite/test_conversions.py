@@ -59,8 +59,10 @@ def sql_wanted(value: Any, name: str) -> Any:
         return None
     if kind is Kind.BOOL and value in (0, 1) and isinstance(value, int):
         return value
-    if kind in (Kind.DATE, Kind.DATETIME) and isinstance(value, int):
+    if kind in (Kind.DATE, Kind.DATETIME, Kind.DURATION) and isinstance(value, int):
         return value
+    if kind is Kind.DECIMAL:
+        raise ValueError  # a decimal is text in SQL; none of the texts is a number
     found = {int: pa.int64(), float: pa.float64(), str: pa.string(), bytes: pa.binary()}[
         type(value)
     ]
@@ -123,7 +125,7 @@ def test_sql(connection: apsw.Connection, way: str, index: int) -> None:
     name = SQL_TYPES[index]
     for value in SQL_VALUES:
         if (
-            named(name).kind in (Kind.DATE, Kind.DATETIME)
+            named(name).kind in (Kind.DATE, Kind.DATETIME, Kind.DURATION)
             and isinstance(value, int)
             and (abs(value) > 10**6 or way == "vectorised")
         ):

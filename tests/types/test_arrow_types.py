@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from fractions import Fraction
 
 import pyarrow as pa
 import pytest
@@ -89,7 +89,7 @@ def test_aliases(alias: str, expected: str) -> None:
         "timestamp[h]",
         "",
         "timestamp[us",
-        Decimal,
+        Fraction,
         3,
         pa.map_("string", "int8"),
     ],

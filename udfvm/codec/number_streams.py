@@ -17,7 +17,11 @@ _LARGE: Final = 1 << 20  # bytes; from here on the core copies: without the inte
 
 
 def is_number(type_: pa.DataType) -> bool:
-    """Whether columns of a type can be copied: integers, floats, timestamps."""
+    """Whether columns of a type can be copied: integers, floats, timestamps. Guests have no numbers
+    of 16 bits that are floats.
+    """
+    if pa.types.is_float16(type_):
+        return False
     return bool(
         pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_timestamp(type_)
     )

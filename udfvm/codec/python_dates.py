@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter
 
 _FIRST_DAY, _LAST_DAY = (datetime.datetime.min - EPOCH).days, (datetime.datetime.max - EPOCH).days
+_MAX_DURATION_DAYS: Final = 10**9 - 1
 _DAY_MICROSECONDS: Final = 1000 * DAY_MILLISECONDS
 _UNITS_A_DAY: Final = {
     "day": 1,
@@ -38,7 +39,7 @@ def check_python_dates(
     """Raises TypeMappingError for dates and times, in lists and structs too, that Python has not:
     those of other years than 1 to 9999, those with nanoseconds.
     """
-    if "date" not in parameter.type.name and "timestamp" not in parameter.type.name:
+    if not any(word in parameter.type.name for word in ("date", "time", "duration")):
         return
     start = 0
     for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
@@ -57,6 +58,8 @@ def _first_fault(array: pa.Array) -> _Fault | None:
         return _fault_in_lists(array)
     if pa.types.is_date(type_) or pa.types.is_timestamp(type_):
         return _fault_in_times(array)
+    if pa.types.is_duration(type_) or type_ == pa.time64("ns"):
+        return _fault_in_durations(array)
     return None
 
 
@@ -89,6 +92,22 @@ def _fault_in_times(array: pa.Array) -> _Fault | None:
     if row < 0:
         return None
     return _Fault(row, f"{stored[row]} {'days' if unit == 'day' else unit} since 1970: {reason}")
+
+
+def _fault_in_durations(array: pa.Array) -> _Fault | None:
+    """Of durations, and of times of day in nanoseconds."""
+    import pyarrow.compute as pc
+
+    stored, unit = array.view(pa.int64()), str(array.type.unit)
+    if unit == "ns":
+        reason = WHOLE_MICROSECONDS.replace("datetime.datetime", "Python's time")
+        wrong = pc.not_equal(pc.multiply(pc.divide(stored, 1000), 1000), stored)
+    else:
+        end = min(_MAX_DURATION_DAYS * _UNITS_A_DAY[unit], 2**63 - 1)
+        reason = "datetime.timedelta, which scalar functions take, has less than 1e9 days"
+        wrong = pc.or_(pc.less(stored, -end), pc.greater_equal(stored, end))
+    row = pc.index(wrong, True).as_py()
+    return None if row < 0 else _Fault(row, f"{stored[row]} {unit}: {reason}")
 
 
 def _unit_of(type_: pa.DataType) -> str:

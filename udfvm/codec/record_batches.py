@@ -178,7 +178,10 @@ def _zeros(type_: pa.DataType, rows: int, *, null_first: bool = False) -> pa.Arr
     if type_.num_fields:
         zero = _zero_value(type_)
         return pa.array([None, zero] if null_first else [zero] * rows, type_)
-    buffers: list[pa.Buffer | None] = [pa.py_buffer(bytes(64)) for _ in range(type_.num_buffers)]
+    size = 64  # two of the widest decimals, and more than those of all other types but one
+    if pa.types.is_fixed_size_binary(type_):
+        size += rows * type_.byte_width
+    buffers: list[pa.Buffer | None] = [pa.py_buffer(bytes(size)) for _ in range(type_.num_buffers)]
     buffers[0] = pa.py_buffer(b"\x02") if null_first else None
     return pa.Array.from_buffers(type_, rows, buffers, int(null_first))
 

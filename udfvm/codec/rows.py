@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from udfvm.codec.number_rows import RowEncoder, are_exact, fast_encoder, number_packer
 from udfvm.codec.row_layout import INTEGER, REAL, ROW, VALUE
-from udfvm.codec.value_codecs import VALUE_CODECS, NoPythonValueError, decoder_of
+from udfvm.codec.value_codecs import VALUE_CODECS, NoPythonValueError, decoder_of, zero
 from udfvm.errors import ProtocolError, TypeMappingError
 from udfvm.protocol import TYPE_NULL
-from udfvm.types.arrow_types import Parameter, ResultType, RowType
+from udfvm.types.arrow_types import Parameter, ResultType
 
 _NULL_VALUE: Final = INTEGER.pack(TYPE_NULL, 0, 0)
 
@@ -98,17 +98,15 @@ class RowCodec:
 
     def default(self) -> bytes:
         """A row of zeros and empty strings: something of the right shape, to warm up with."""
-        count = len(self._parameters)
-        end = len(self._header) + count * VALUE.size
-        offsets = [
-            end if parameter.type.row in (RowType.TEXT, RowType.BLOB) else 0
-            for parameter in self._parameters
-        ]
-        values = [
-            VALUE.pack(parameter.type.row or 0, 0, offset)
-            for parameter, offset in zip(self._parameters, offsets, strict=True)
-        ]
-        return b"".join((self._header, *values))
+        zeros = [zero(parameter.type) for parameter in self._parameters]
+        offset = len(self._header) + len(zeros) * VALUE.size
+        values, texts = [], []
+        for parameter, stored in zip(self._parameters, zeros, strict=True):
+            values.append(_packed(parameter, stored, offset))
+            if isinstance(stored, bytes):
+                texts.append(stored)
+                offset += len(stored)
+        return b"".join((self._header, *values, *texts))
 
 
 def _packed(parameter: Parameter, stored: float | bytes, offset: int) -> bytes:

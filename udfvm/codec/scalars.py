@@ -40,13 +40,20 @@ def python_value(function: str, parameter: Parameter, value: Any) -> Any:
     if isinstance(value, pa.Scalar) or _is_numpy_time(value):
         scalar = scalar_of(function, parameter, value)
         check_python_dates(function, parameter, pa.repeat(scalar, 1))
-        if parameter.type.unit == "ns":
-            scalar = scalar.cast(pa.timestamp("us", parameter.type.timezone))
-        return scalar.as_py()
+        return _in_microseconds(parameter, scalar).as_py()
     refuse_collection(function, parameter, value)
     _refuse_series(function, parameter, value)
     check_value(function, parameter, value)
     return value
+
+
+def _in_microseconds(parameter: Parameter, scalar: pa.Scalar) -> pa.Scalar:
+    """Python's own class, where pyarrow has pandas' for nanoseconds."""
+    if parameter.type.unit != "ns" or parameter.type.kind is Kind.TIME:
+        return scalar
+    if parameter.type.kind is Kind.DURATION:
+        return scalar.cast(pa.duration("us"))
+    return scalar.cast(pa.timestamp("us", parameter.type.timezone))
 
 
 def scalar_of(function: str, parameter: Parameter, value: Any) -> pa.Scalar:
@@ -115,10 +122,11 @@ def _is_numpy_time(value: object) -> bool:
 
 def _is_null(parameter: Parameter, value: Any) -> bool:
     """Whether a value stands for null where the parameter is: NaT does for dates and times."""
-    is_temporal = parameter.type.kind in (Kind.DATE, Kind.DATETIME)
+    is_temporal = parameter.type.kind in (Kind.DATE, Kind.DATETIME, Kind.TIME, Kind.DURATION)
     if is_missing(value):
         return is_temporal or type(value).__name__ == "NAType"
-    if not is_temporal or not _is_numpy_time(value) or type(value).__name__ != "datetime64":
+    class_ = "timedelta64" if parameter.type.kind is Kind.DURATION else "datetime64"
+    if not is_temporal or not _is_numpy_time(value) or type(value).__name__ != class_:
         return False
     return bool(value != value)  # noqa: PLR0124 - as NaN
 
@@ -130,6 +138,10 @@ def _leaf(function: str, parameter: Parameter, value: Any) -> Any:
         return float(value)
     if parameter.type.kind is Kind.INT:
         return int(operator.index(value))
+    if parameter.type.kind is Kind.DECIMAL:
+        from udfvm.types.decimals import exact_decimal
+
+        return exact_decimal(value, parameter.type.name)
     return bytes(value) if isinstance(value, memoryview) else value
 
 

@@ -18,16 +18,20 @@ from udfvm.codec.argument_errors import argument_error, wrong_type, wrong_value
 from udfvm.codec.bounds import bytes_in
 from udfvm.codec.json_values import json_value
 from udfvm.codec.row_layout import INTEGER, REAL, VALUE
-from udfvm.types.arrow_types import JSON, Kind, Parameter, Type
+from udfvm.types.arrow_types import JSON, Kind, Parameter, RowType, Type
 from udfvm.types.conversions import Loss, exact_float, short
 from udfvm.types.temporal import (
     DAY_MILLISECONDS,
     count_from_datetime,
+    count_from_timedelta,
     date_from_days,
     datetime_reader,
     days_from_date,
     in_utc,
+    text_from_time,
+    time_from_text,
     time_zone,
+    timedelta_from_count,
 )
 
 #: Makes what is stored of a value that is not None: (name of the function, parameter, value).
@@ -40,7 +44,18 @@ Decoder = Callable[[bytes, int], object]
 #: Classes whose instances, and None, are looked at by encoders alone: nothing else stands for null
 #: among them, and none is an array.
 PYTHON_CLASSES: Final = frozenset(
-    {type(None), bool, int, float, str, bytes, datetime.date, datetime.datetime}
+    {
+        type(None),
+        bool,
+        int,
+        float,
+        str,
+        bytes,
+        datetime.date,
+        datetime.datetime,
+        datetime.time,
+        datetime.timedelta,
+    }
 )
 WHOLE_MICROSECONDS: Final = (
     "datetime.datetime, which scalar functions take, has whole microseconds: use a vectorised"
@@ -170,13 +185,28 @@ def _text_decoder(type_: Type) -> Decoder:
 
 
 def _encode_bytes(function: str, parameter: Parameter, value: object) -> bytes:
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    raise wrong_value(function, parameter, value)
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise wrong_value(function, parameter, value)
+    data, size = bytes(value), parameter.type.size
+    if size is not None and len(data) != size:
+        raise argument_error(
+            function, parameter, f"has {len(data)} bytes where {parameter.type} has {size}"
+        )
+    return data
 
 
 def _bytes_decoder(type_: Type) -> Decoder:
-    return _bytes_at
+    size = type_.size
+    if size is None:
+        return _bytes_at
+
+    def decode(data: bytes, offset: int) -> bytes:
+        value = _bytes_at(data, offset)
+        if len(value) != size:
+            raise ValueError(f"{len(value)} bytes where {type_} is declared")
+        return value
+
+    return decode
 
 
 def _encode_date(function: str, parameter: Parameter, value: object) -> int:
@@ -263,6 +293,89 @@ def _datetime_decoder(type_: Type) -> Decoder:
     return decode
 
 
+def _encode_time(function: str, parameter: Parameter, value: object) -> bytes:
+    if not isinstance(value, datetime.time):
+        raise wrong_value(function, parameter, value)
+    try:
+        return text_from_time(value, parameter.type.unit or "us").encode()
+    except Loss as loss:
+        raise argument_error(function, parameter, f"is {value}, {loss}") from None
+
+
+def _time_decoder(type_: Type) -> Decoder:
+    unit = type_.unit or "us"
+
+    def decode(data: bytes, offset: int) -> datetime.time:
+        try:
+            return time_from_text(_bytes_at(data, offset).decode(), unit)
+        except Loss as loss:
+            if unit != "ns":
+                raise
+            raise NoPythonValueError(str(loss)) from None
+
+    return decode
+
+
+def _encode_duration(function: str, parameter: Parameter, value: object) -> int:
+    if not isinstance(value, datetime.timedelta):
+        raise wrong_value(function, parameter, value)
+    try:
+        return count_from_timedelta(value, parameter.type.unit or "us")
+    except Loss as loss:
+        raise argument_error(function, parameter, f"is {value}, {loss}") from None
+
+
+def _encode_python_duration(function: str, parameter: Parameter, value: Any) -> int:
+    count = _encode_duration(function, parameter, value)
+    if parameter.type.unit == "ns" and count % 1000:
+        raise argument_error(function, parameter, f"is {value}: {WHOLE_MICROSECONDS}")
+    return count
+
+
+def _duration_decoder(type_: Type) -> Decoder:
+    unit = type_.unit or "us"
+
+    def decode(data: bytes, offset: int) -> datetime.timedelta:
+        count = _integer_at(data, offset)
+        try:
+            return timedelta_from_count(count, unit)
+        except (Loss, OverflowError):
+            raise NoPythonValueError(f"{count} {unit}") from None
+
+    return decode
+
+
+def _encode_decimal(function: str, parameter: Parameter, value: Any) -> bytes:
+    from udfvm.types.decimals import exact_decimal, text_from_decimal
+
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    if not is_integer and type(value).__name__ != "Decimal":
+        raise wrong_value(function, parameter, value)
+    try:
+        return text_from_decimal(exact_decimal(value, parameter.type.name)).encode()
+    except Loss as loss:
+        raise argument_error(
+            function, parameter, f"cannot be {parameter.type} without loss: {loss}"
+        ) from None
+
+
+def _decimal_decoder(type_: Type) -> Decoder:
+    from udfvm.types.decimals import decimal_from_text
+
+    return lambda data, offset: decimal_from_text(_bytes_at(data, offset).decode(), type_.name)
+
+
+def zero(type_: Type) -> float | bytes:
+    """What is stored of a zero, of midnight, of empty text."""
+    if type_.kind is Kind.TIME:
+        return b"00:00:00"
+    if type_.kind is Kind.DECIMAL:
+        return b"0"
+    if type_.kind is Kind.BYTES:
+        return bytes(type_.size or 0)
+    return b"" if type_.row is RowType.TEXT else 0
+
+
 VALUE_CODECS: Final = {
     Kind.NULL: ValueCodec(_encode_null, _encode_null, _null_decoder),
     Kind.BOOL: ValueCodec(_encode_bool, _encode_bool, _bool_decoder),
@@ -272,4 +385,7 @@ VALUE_CODECS: Final = {
     Kind.BYTES: ValueCodec(_encode_bytes, _encode_bytes, _bytes_decoder),
     Kind.DATE: ValueCodec(_encode_date, _encode_date, _date_decoder),
     Kind.DATETIME: ValueCodec(_encode_datetime, _encode_python_datetime, _datetime_decoder),
+    Kind.TIME: ValueCodec(_encode_time, _encode_time, _time_decoder),
+    Kind.DURATION: ValueCodec(_encode_duration, _encode_python_duration, _duration_decoder),
+    Kind.DECIMAL: ValueCodec(_encode_decimal, _encode_decimal, _decimal_decoder),
 }

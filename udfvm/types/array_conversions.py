@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from udfvm.types.conversions import TIMESTAMP, Loss, Refused, Rule, rule, short
+from udfvm.types.conversions import FIXED_BINARY, TIMESTAMP, Loss, Refused, Rule, rule, short
 
 # Types for which any bytes are values, by their numbers in Arrow (``Type::type``): booleans,
 # integers, floats, date32, timestamps.
@@ -19,8 +19,16 @@ def flat_type(name: str) -> Any:
     """The pyarrow type of a name, which is none of a list or struct."""
     import pyarrow as pa
 
-    match = TIMESTAMP.fullmatch(name)
-    return pa.timestamp(match[1], tz=match[2]) if match else pa.type_for_alias(name)
+    if match := TIMESTAMP.fullmatch(name):
+        return pa.timestamp(match[1], tz=match[2])
+    if match := FIXED_BINARY.fullmatch(name):
+        return pa.binary(int(match[1]))
+    if name.startswith("decimal"):
+        from udfvm.types.decimals import decimal_type  # imports decimal, for such types alone
+
+        if type_ := decimal_type(name):
+            return getattr(pa, f"decimal{type_.bits}")(type_.precision, type_.scale)
+    return pa.type_for_alias(name)
 
 
 def convert(array: Any, declared: Any) -> Any:
@@ -105,7 +113,7 @@ def _unencoded(array: Any, declared: Any) -> Any:
 
 def _is_checked(type_: Any) -> bool:
     """Returns True if arrays may hold invalid values: text that is not UTF-8, dates of milliseconds
-    that are no whole days.
+    that are no whole days, times beyond a day, decimals of too many digits.
     """
     import pyarrow as pa
 
@@ -113,6 +121,8 @@ def _is_checked(type_: Any) -> bool:
         return any(_is_checked(type_.field(index).type) for index in range(type_.num_fields))
     return bool(
         pa.types.is_date64(type_)
+        or pa.types.is_time(type_)
+        or pa.types.is_decimal(type_)
         or pa.types.is_string(type_)
         or pa.types.is_large_string(type_)
         or pa.types.is_string_view(type_)
@@ -196,10 +206,14 @@ def _leaf(array: Any, declared: Any) -> Any:
 
     found = array.type
     try:
+        if pa.types.is_float16(declared):
+            return _half(array, declared)
         if pa.types.is_floating(declared):
             return _float(array, declared)
         if _is_checked(found):
             array.validate(full=True)
+        if pa.types.is_decimal(declared):
+            return _decimal(array, declared)
         return array if found == declared else array.cast(declared)
     except pa.ArrowException as error:
         raise Loss(f"cannot be {declared} without loss: {error}") from None
@@ -225,6 +239,38 @@ def _float(array: Any, declared: Any) -> Any:
     ):
         raise pa.ArrowInvalid("it would be infinite")
     return floats
+
+
+def _half(array: Any, declared: Any) -> Any:
+    """pyarrow has no bool as one, and does not check integers."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if array.type == declared:
+        return array
+    is_float = pa.types.is_floating(array.type)
+    wide = array.cast(pa.float64()) if is_float else _float(array, pa.float64())
+    halves = wide.cast(declared, safe=False)
+    again = halves.cast(pa.float64())
+    if pc.any(pc.and_not(pc.is_inf(again), pc.is_inf(wide))).as_py():
+        raise pa.ArrowInvalid("it would be infinite")
+    if not is_float and not again.equals(wide):
+        raise pa.ArrowInvalid("no float is exactly the integer")
+    return halves
+
+
+def _decimal(array: Any, declared: Any) -> Any:
+    import pyarrow as pa
+
+    if array.type == declared:
+        return array
+    if pa.types.is_integer(array.type):
+        array = array.cast(pa.decimal128(20, 0))  # the digits of any integer
+    if not pa.types.is_decimal256(declared):
+        # pyarrow drops digits where it casts to one of less bits.
+        wide = pa.decimal256 if pa.types.is_decimal256(array.type) else pa.decimal128
+        array = array.cast(wide(declared.precision, declared.scale))
+    return array.cast(declared)
 
 
 def _struct(array: Any, declared: Any) -> Any:

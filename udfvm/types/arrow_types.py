@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from udfvm import protocol
 from udfvm.types.array_conversions import flat_type
-from udfvm.types.conversions import integer_range
+from udfvm.types.conversions import FIXED_BINARY, integer_range
 from udfvm.types.nested import ITEM, Field, Nested, check_field_name, take_apart
 from udfvm.types.records import Shape
-from udfvm.types.temporal import timestamp_parts
+from udfvm.types.temporal import duration_unit, time_unit, timestamp_parts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +36,9 @@ class Kind(enum.Enum):
     BYTES = "bytes"
     DATE = "datetime.date"
     DATETIME = "datetime.datetime"
+    TIME = "datetime.time"
+    DURATION = "datetime.timedelta"
+    DECIMAL = "decimal.Decimal"
     LIST = "list"
     STRUCT = "dict"
 
@@ -61,8 +64,9 @@ class Container(enum.Enum):
 class Type(NamedTuple):
     """A type of a parameter, result or column.
 
-    Dates and times are INT64 in a row: days, milliseconds (``date64``) or units of the timestamp
-    since 1970. Lists and structs are TEXT in the rows of SQL: JSON that the guest makes and parses.
+    Dates and timestamps are INT64 in a row: days, milliseconds (``date64``) or units of the
+    timestamp since 1970; durations are INT64 too, their number of units. Times of day and decimals
+    are TEXT. Lists and structs are TEXT in the rows of SQL: JSON that the guest makes and parses.
     Calls with Python values send them as batches of one row. Elements of lists and fields of
     structs may always be null in the guest.
 
@@ -101,14 +105,32 @@ class Type(NamedTuple):
 
     @property
     def unit(self) -> str | None:
-        """The unit of a timestamp: ``s``, ``ms``, ``us`` or ``ns``; None for other types."""
+        """The unit of a timestamp, time of day or duration: ``s``, ``ms``, ``us`` or ``ns``; None
+        for other types.
+        """
         parts = timestamp_parts(self.name)
-        return parts[0] if parts else None
+        return parts[0] if parts else time_unit(self.name) or duration_unit(self.name)
+
+    @property
+    def size(self) -> int | None:
+        """The bytes of a value of ``fixed_size_binary``; None for other types."""
+        match = FIXED_BINARY.fullmatch(self.name)
+        return int(match[1]) if match else None
 
     @property
     def is_nested(self) -> bool:
         """True if it holds values of other types."""
         return self.kind in (Kind.LIST, Kind.STRUCT)
+
+    @property
+    def needs_pyarrow(self) -> bool:
+        """True if guests read and write record batches of it through pyarrow."""
+        return (
+            self.is_nested
+            or self.kind in (Kind.TIME, Kind.DECIMAL)
+            or self.size is not None
+            or self.name == "halffloat"
+        )
 
     def __str__(self) -> str:
         return self.name
@@ -148,6 +170,7 @@ _KINDS: Final = {
     **{f"int{bits}": (Kind.INT, RowType.INT64) for bits in (8, 16, 32, 64)},
     **{f"uint{bits}": (Kind.INT, RowType.INT64) for bits in (8, 16, 32)},
     "uint64": (Kind.INT, None),
+    "halffloat": (Kind.FLOAT, RowType.FLOAT64),
     "float": (Kind.FLOAT, RowType.FLOAT64),
     "double": (Kind.FLOAT, RowType.FLOAT64),
     "string": (Kind.TEXT, RowType.TEXT),
@@ -156,10 +179,15 @@ _KINDS: Final = {
     "large_binary": (Kind.BYTES, RowType.BLOB),
     "date32[day]": (Kind.DATE, RowType.INT64),
     "date64[ms]": (Kind.DATE, RowType.INT64),
+    **dict.fromkeys(
+        ("time32[s]", "time32[ms]", "time64[us]", "time64[ns]"), (Kind.TIME, RowType.TEXT)
+    ),
+    **{f"duration[{unit}]": (Kind.DURATION, RowType.INT64) for unit in ("s", "ms", "us", "ns")},
 }
 
 _ALIASES: Final = {
     "boolean": "bool",
+    "float16": "halffloat",
     "float32": "float",
     "float64": "double",
     "str": "string",
@@ -170,6 +198,8 @@ _ALIASES: Final = {
     "date32": "date32[day]",
     "date64": "date64[ms]",
     "datetime": "timestamp[us]",
+    "time": "time64[us]",
+    "timedelta": "duration[us]",
 }
 
 _PYTHON_TYPES: Final[dict[object, str]] = {
@@ -180,14 +210,19 @@ _PYTHON_TYPES: Final[dict[object, str]] = {
     bytes: "binary",
     datetime.date: "date32[day]",
     datetime.datetime: "timestamp[us]",
+    datetime.time: "time64[us]",
+    datetime.timedelta: "duration[us]",
 }
+_PYTHON_DECIMAL: Final = "decimal128(38, 18)"
 
 SUPPORTED: Final = (
-    "bool, int, float, str, bytes, datetime.date, datetime.datetime, list[T] of these, TypedDict,"
+    "bool, int, float, str, bytes, datetime.date, datetime.datetime, datetime.time,"
+    " datetime.timedelta, decimal.Decimal, list[T] of these, TypedDict,"
     " dataclass and NamedTuple with fields of these, for results dict and list, each with `| None`"
     " where null is welcome; or, with input_types= and output_type=, the pyarrow types null, bool,"
-    " int8..int64, uint8..uint64, float32, float64, string, large_string, binary, large_binary,"
-    " date32, date64, timestamp (with a time zone or without), and list, large_list,"
+    " int8..int64, uint8..uint64, float16, float32, float64, string, large_string, binary,"
+    " large_binary, fixed_size_binary, date32, date64, time32, time64, duration, timestamp (with a"
+    " time zone or without), decimal32, decimal64, decimal128, decimal256, and list, large_list,"
     " fixed_size_list and struct of them"
 )
 
@@ -238,6 +273,13 @@ def named(name: str) -> Type:
         )
     if timestamp_parts(name):
         return Type(name, Kind.DATETIME, RowType.INT64)
+    if FIXED_BINARY.fullmatch(name):
+        return Type(name, Kind.BYTES, RowType.BLOB)
+    if name.startswith("decimal"):
+        from udfvm.types.decimals import decimal_type  # imports decimal, for such types alone
+
+        if type_ := decimal_type(name):
+            return Type(str(type_), Kind.DECIMAL, RowType.TEXT)
     if name not in _KINDS:
         raise ValueError(f"{name!r} is not a supported type; supported are {SUPPORTED}")
     return Type(name, *_KINDS[name])
@@ -265,6 +307,8 @@ def declared(specification: object) -> Type:
         return named("null")
     if isinstance(specification, type) and specification in _PYTHON_TYPES:
         return named(_PYTHON_TYPES[specification])
+    if _is_python_decimal(specification):
+        return named(_PYTHON_DECIMAL)
     if _is_arrow_type(specification):
         if str(specification).startswith("dictionary"):
             raise ValueError(
@@ -300,6 +344,12 @@ def _check_field_names(type_: Any) -> None:
     for index in range(type_.num_fields):
         check_field_name(type_.field(index).name)
         _check_field_names(type_.field(index).type)
+
+
+def _is_python_decimal(value: object) -> bool:
+    """Whether it is the class: of a module that only its users import."""
+    module = sys.modules.get("decimal")
+    return module is not None and value is module.Decimal
 
 
 def _is_arrow_type(value: object) -> bool:

@@ -1,6 +1,6 @@
 """The types of column batches (``struct udfvm_columns``): five, and how arrays of all other types
-travel as these. Integers, dates and times are int64, float32 is double, and lists and structs are
-JSON text, which is made elsewhere.
+travel as these. Integers, dates, timestamps and durations are int64, narrower floats are double,
+times of day and decimals are text, and lists and structs are JSON text, which is made elsewhere.
 
 The build copies this beside ``conversions``, so it imports nothing else of udfvm, and pyarrow only
 where arrays are converted.
@@ -20,6 +20,8 @@ _COLUMN_TYPES: Final = {
     "list": "large_string",
     "struct": "large_string",
     "bytes": "large_binary",
+    "time of day": "large_string",
+    "decimal": "large_string",
 }
 _INTEGERS: Final = "int64"  # of all other families
 _INTERMEDIATE: Final = {"date32[day]": "int32"}  # Arrow has no cast between it and int64
@@ -43,7 +45,47 @@ def cast_column(column: Any, to: Any) -> Any:
     between = _INTERMEDIATE.get(str(to)) or _INTERMEDIATE.get(str(column.type))
     if between is not None and column.type != to:
         column = column.cast(pa.type_for_alias(between))
+    if pa.types.is_time(to):
+        return _parsed_times(column, to)
+    if pa.types.is_decimal(to):
+        return _parsed_decimals(column, to)
+    if pa.types.is_decimal(column.type):
+        return _decimal_texts(column, to)
+    if pa.types.is_float16(to) or pa.types.is_float16(column.type):
+        return column.cast(to, safe=False)
     is_number = pa.types.is_integer(to) or pa.types.is_floating(to)
     if is_number and not pa.types.is_temporal(column.type):
         return convert(column, to)
     return column.cast(to)
+
+
+def _parsed_decimals(column: Any, to: Any) -> Any:
+    """As a decimal of more bits first: pyarrow drops digits where it parses one of few."""
+    import pyarrow as pa
+
+    wide = pa.decimal256 if pa.types.is_decimal256(to) else pa.decimal128
+    return column.cast(wide(to.precision, to.scale)).cast(to)
+
+
+def _parsed_times(column: Any, to: Any) -> Any:
+    """As times of the first day of 1970: pyarrow parses timestamps only."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    day, separator = (pa.scalar(text, column.type) for text in ("1970-01-01", " "))
+    moments = pc.binary_join_element_wise(day, column, separator)
+    return moments.cast(pa.timestamp(to.unit)).cast(to)
+
+
+def _decimal_texts(column: Any, to: Any) -> Any:
+    """pyarrow writes exponents where there are many zeros behind the point."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = column.cast(to)
+    if not pc.any(pc.match_substring(texts, "E")).as_py():
+        return texts
+    from udfvm.types.decimals import text_from_decimal
+
+    values = column.to_pylist()
+    return pa.array([None if each is None else text_from_decimal(each) for each in values], to)

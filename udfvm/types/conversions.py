@@ -53,8 +53,10 @@ class Conversion(NamedTuple):
 
 
 FLOAT32: Final = struct.Struct("<f")  # packs the nearest; OverflowError where that is infinite
+_PACKED: Final = {"halffloat": struct.Struct("<e"), "float": FLOAT32}
 _INTEGER: Final = re.compile(r"(u?)int(8|16|32|64)")
 TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")  # unit and time zone
+FIXED_BINARY: Final = re.compile(r"fixed_size_binary\[(\d{1,9})\]")  # its size
 # Bits of the integers that a float represents exactly.
 _WIDTHS: Final = {
     "halffloat": 11,
@@ -77,7 +79,10 @@ _FAMILIES: Final = {
 }
 _PATTERNS: Final = (
     ("integer", re.compile(_INTEGER.pattern + r"\Z")),
-    ("bytes", re.compile("fixed_size_binary")),
+    ("bytes", FIXED_BINARY),
+    ("decimal", re.compile(r"decimal\d+\(")),
+    ("time of day", re.compile(r"time(32|64)\[")),
+    ("duration", re.compile(r"duration\[")),
     ("list", re.compile("(large_)?list(_view)?<|fixed_size_list<")),
     ("struct", re.compile("struct<")),
 )
@@ -92,6 +97,9 @@ _DECLARED: Final = (
     "date",
     "time",
     "time with a zone",
+    "time of day",
+    "duration",
+    "decimal",
     "list",
     "struct",
 )
@@ -150,6 +158,11 @@ def _times(found: str, declared: str) -> Rule:
     )
 
 
+def _bytes(found: str, declared: str) -> Rule:
+    is_exact = found == declared or not FIXED_BINARY.fullmatch(declared)
+    return Rule.EXACT if is_exact else Rule.CHECKED
+
+
 CONVERSIONS: Final = (
     *(Conversion("null", each, _all, "") for each in _DECLARED),
     Conversion("bool", "bool", _all, ""),
@@ -159,7 +172,7 @@ CONVERSIONS: Final = (
     Conversion("integer", "float", _integer_to_float, "if a float is exactly the integer"),
     Conversion("float", "float", _floats, "rounded to the nearest; none becomes infinite"),
     Conversion("text", "text", _each, "valid UTF-8"),
-    Conversion("bytes", "bytes", _all, ""),
+    Conversion("bytes", "bytes", _bytes, "of the size of a ``fixed_size_binary``"),
     Conversion("date", "date", _dates, "whole days"),
     Conversion("time", "time", _times, "whole numbers of the unit, in its range"),
     Conversion(
@@ -168,6 +181,10 @@ CONVERSIONS: Final = (
         _times,
         "as for times; with another zone, the moment stays the same",
     ),
+    Conversion("time of day", "time of day", _each, "whole numbers of the unit"),
+    Conversion("duration", "duration", _each, "whole numbers of the unit, in its range"),
+    Conversion("integer", "decimal", _each, "if the type has the digits"),
+    Conversion("decimal", "decimal", _each, "if the type has the digits"),
     Conversion("list", "list", _each, "as for their values; a fixed-size list must have that size"),
     Conversion(
         "struct",
@@ -213,19 +230,20 @@ def exact_float(value: Any, name: str) -> float:
         raise Loss(f"{short(value)} is too large for {name}") from None
     if not isinstance(value, float) and real != value and not math.isnan(real):
         raise Loss(f"{short(value)} cannot be represented exactly as {name}")
-    if name == "float" and math.isfinite(real):
-        narrow = _nearest_float32(real)
+    if name in _PACKED and math.isfinite(real):
+        narrow = _nearest(real, name)
         if not isinstance(value, float) and narrow != real and not hasattr(value, "dtype"):
             raise Loss(f"{short(value)} cannot be represented exactly as {name}")
         return narrow
     return real
 
 
-def _nearest_float32(real: float) -> float:
+def _nearest(real: float, name: str) -> float:
+    layout = _PACKED[name]
     try:
-        nearest: float = FLOAT32.unpack(FLOAT32.pack(real))[0]
+        nearest: float = layout.unpack(layout.pack(real))[0]
     except OverflowError:
-        raise Loss(f"{short(real)} is too large for float") from None
+        raise Loss(f"{short(real)} is too large for {name}") from None
     return nearest
 
 

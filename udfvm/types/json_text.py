@@ -1,16 +1,19 @@
 """JSON text that represents dictionaries and lists, and lists and structs in the rows of SQL.
 
-JSON has no bytes, dates and times: bytes are hexadecimal digits, as in SQLite's hex() and unhex(),
-and the others are ISO 8601.
+JSON has no bytes, dates, times and decimals: bytes are hexadecimal digits, as in SQLite's hex() and
+unhex(), decimals their digits, and the others are ISO 8601.
 
-The build copies this for guests, so it imports nothing else of udfvm.
+The build copies this for guests, and ``temporal``, so it imports nothing else of udfvm.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Callable
 from typing import Any, Final
+
+from udfvm.types.temporal import text_from_duration
 
 
 def _no_constant(word: str) -> None:
@@ -31,8 +34,12 @@ def from_json(text: str) -> Any:
 
 
 def stand_in(value: Any) -> str:
-    """Returns the text for bytes, a date or a time."""
-    return value.hex().upper() if isinstance(value, bytes) else str(value.isoformat())
+    """Returns the text for bytes, a date or a time, a duration or a decimal."""
+    if isinstance(value, bytes):
+        return value.hex().upper()
+    if isinstance(value, datetime.timedelta):
+        return text_from_duration(value)
+    return str(value.isoformat() if hasattr(value, "isoformat") else f"{value:f}")
 
 
 def to_json(value: Any, default: Callable[[Any], Any] = stand_in) -> str:

@@ -11,6 +11,7 @@ _FORM: Final = re.compile(
     r"(list|large_list|fixed_size_list|struct)<(.*)>(?:\[(\d{1,9})\])?", re.DOTALL
 )
 _FIELD_NAME: Final = re.compile(r"[^<>\[\]:,\s](?:[^<>\[\]:,]*[^<>\[\]:,\s])?")
+_DECIMAL: Final = re.compile(r"decimal\d+\(\d+, ?-?\d+\)")
 ITEM: Final = "item"
 _NOT_NULL: Final = " not null"
 _DEEPEST: Final = 32
@@ -112,11 +113,14 @@ def at_colon(part: str) -> tuple[str, str, str]:
 
 
 def split_at_commas(inner: str) -> list[str]:
-    """Splits text at the commas outside of brackets. Raises ValueError for a closing bracket that
-    was not opened.
+    """Splits text at the commas outside of brackets and decimals. Raises ValueError for a closing
+    bracket that was not opened.
+
+    >>> split_at_commas("x: decimal128(5, 2), y: struct<a: bool, b: bool>")
+    ['x: decimal128(5, 2)', ' y: struct<a: bool, b: bool>']
     """
     parts, depth, begin = [], 0, 0
-    for index, character in enumerate(inner):
+    for index, character in enumerate(_DECIMAL.sub(lambda match: "_" * len(match[0]), inner)):
         if character in "<[":
             depth += 1
         elif character in ">]":

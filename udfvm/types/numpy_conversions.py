@@ -26,10 +26,12 @@ _CLASSES: Final = {
     "text": {"str"},
     "bytes": {"bytes"},
     "date": {"date"},
+    "duration": {"timedelta"},
+    "decimal": {"Decimal"},
 }
-_STEPS: Final = re.compile(r"datetime64\[\d+")
+_STEPS: Final = re.compile(r"(datetime|timedelta)64\[\d+")
 _NUMBERS: Final = "biuf"
-_FLOATS: Final = {"halffloat": "float16", "float": "float32", "double": "float64"}
+_FLOATS: Final = {"float": "float32", "double": "float64"}
 _DAYS: Final = 2**31  # the range of date32 in each direction
 
 
@@ -39,7 +41,7 @@ def numpy_type(type_: Any) -> str | None:
     """
     if str(type_).startswith("timestamp"):
         return f"datetime64[{type_.unit}]"
-    if family(str(type_)) not in ("integer", "float"):
+    if family(str(type_)) not in ("integer", "float") or str(type_) == "halffloat":
         return None
     return _FLOATS.get(str(type_), str(type_))
 
@@ -57,7 +59,7 @@ def from_numpy(values: Any, declared: Any) -> Any:
     code = values.dtype.kind
     if code in "US":
         return _from_texts(values.tolist(), pa.string() if code == "U" else pa.binary())
-    if code == "M":
+    if code in "mM":
         _check_times(values)
     try:
         array = pa.array(values)
@@ -127,7 +129,7 @@ def _are_unambiguous(values: list[Any], type_: Any) -> bool:
     import pyarrow as pa
 
     classes = {
-        class_.__name__ if class_.__module__ in ("builtins", "datetime") else ""
+        class_.__name__ if class_.__module__ in ("builtins", "datetime", "decimal") else ""
         for class_ in set(map(type, values))
     } - {"NoneType"}
     if pa.types.is_struct(type_):
@@ -145,7 +147,7 @@ def _are_unambiguous(values: list[Any], type_: Any) -> bool:
             return False
         flat = list(itertools.chain.from_iterable(value for value in values if value is not None))
         return _are_unambiguous(flat, type_.value_type)
-    if pa.types.is_float32(type_):
+    if pa.types.is_float32(type_) or pa.types.is_float16(type_):
         return classes <= {"float"}  # integers convert exactly, floats to the nearest
     return classes <= _CLASSES.get(family(str(type_)), set())
 
@@ -165,6 +167,8 @@ def _widest(type_: Any) -> Any:
         return pa.large_list(_widest(type_.value_type))
     if pa.types.is_floating(type_):
         return pa.float64()
+    if pa.types.is_duration(type_):
+        return pa.duration("us")
     return pa.int64() if pa.types.is_integer(type_) and not pa.types.is_uint64(type_) else type_
 
 

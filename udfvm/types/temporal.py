@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,6 +18,11 @@ EPOCH_DAYS: Final = EPOCH.toordinal()  # days from year 1 on, as Python counts t
 DAY_MILLISECONDS: Final = 86_400_000  # of ``date64[ms]``
 MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}  # of a unit; nanoseconds are finer
 _MICROSECOND: Final = datetime.timedelta(microseconds=1)
+_TIME: Final = re.compile(r"time(?:32\[(s|ms)|64\[(us|ns))\]")
+_DURATION: Final = re.compile(r"duration\[(s|ms|us|ns)\]")
+_TIME_TEXT: Final = re.compile(r"(\d\d:\d\d(?::\d\d(?:\.(\d{1,6})(\d{0,3}))?)?)", re.ASCII)
+_TIMESPECS: Final = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
+_DURATION_TEXT: Final = re.compile(r"(-?)PT(\d{1,14})(?:\.(\d{1,6}))?S", re.ASCII)
 
 
 @functools.cache
@@ -96,3 +102,108 @@ def count_from_datetime(moment: Any, unit: str) -> int:
     if rest or nanoseconds:
         raise Loss(f"no whole number of {unit}")
     return count
+
+
+# ---- Times of day ----
+
+
+@functools.cache
+def time_unit(name: str) -> str | None:
+    """The unit of a time of day, by the name of its type; None for other types.
+
+    >>> time_unit("time32[ms]")
+    'ms'
+    """
+    match = _TIME.fullmatch(name)
+    return (match[1] or match[2]) if match else None
+
+
+def text_from_time(time: datetime.time, unit: str) -> str:
+    """The text of a time of day, with as many digits as its unit has. Raises Loss where it has
+    more, and for one with a time zone.
+
+    >>> text_from_time(datetime.time(12, 30, 1, 500_000), "ms")
+    '12:30:01.500'
+    """
+    if time.tzinfo is not None:
+        raise Loss("a time with a time zone")
+    if time.microsecond % MICROSECONDS.get(unit, 1):
+        raise Loss(f"no whole number of {unit}")
+    text = time.isoformat(_TIMESPECS.get(unit, "microseconds"))
+    return text + "000" if unit == "ns" else text
+
+
+def time_from_text(text: str, unit: str) -> datetime.time:
+    """The time of day that text stands for. Raises ValueError; Loss where it has more digits than
+    the unit, or than microseconds.
+    """
+    match = _TIME_TEXT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:40]!r} where a time such as 12:30:00 is declared")
+    time = datetime.time.fromisoformat(text)
+    if time.microsecond % MICROSECONDS.get(unit, 1) or (match[3] or "").strip("0"):
+        raise Loss(f"{text} is no whole number of {unit if unit != 'ns' else 'microseconds'}")
+    return time
+
+
+# ---- Durations ----
+
+
+@functools.cache
+def duration_unit(name: str) -> str | None:
+    """The unit of a duration, by the name of its type; None for other types.
+
+    >>> duration_unit("duration[ns]")
+    'ns'
+    """
+    match = _DURATION.fullmatch(name)
+    return match[1] if match else None
+
+
+def count_from_timedelta(duration: Any, unit: str) -> int:
+    """What a duration type stores for a timedelta, or a ``pandas.Timedelta``, which has
+    nanoseconds. Raises Loss where that is no whole number of the unit, or beyond its range.
+    """
+    microseconds: int = duration // _MICROSECOND
+    nanoseconds: int = getattr(duration, "nanoseconds", 0)
+    if unit == "ns":
+        count = microseconds * 1000 + nanoseconds
+    else:
+        count, rest = divmod(microseconds, MICROSECONDS[unit])
+        if rest or nanoseconds:
+            raise Loss(f"no whole number of {unit}")
+    if not -(2**63) <= count < 2**63:
+        raise Loss(f"out of the range of duration[{unit}]")
+    return count
+
+
+def timedelta_from_count(count: int, unit: str) -> datetime.timedelta:
+    """The timedelta of what a duration type stores. Raises OverflowError beyond what Python has,
+    and Loss for nanoseconds that are no whole microseconds.
+    """
+    if unit == "ns":
+        if count % 1000:
+            raise Loss(f"{count} ns is no whole number of microseconds")
+        return datetime.timedelta(microseconds=count // 1000)
+    return datetime.timedelta(microseconds=count * MICROSECONDS[unit])
+
+
+def text_from_duration(duration: datetime.timedelta) -> str:
+    """The text of a duration: ISO 8601, in seconds.
+
+    >>> text_from_duration(datetime.timedelta(minutes=-1, milliseconds=-500))
+    '-PT60.5S'
+    """
+    sign = "-" if duration < datetime.timedelta() else ""
+    seconds, rest = divmod(abs(duration) // _MICROSECOND, 1_000_000)
+    fraction = f".{rest:06}".rstrip("0") if rest else ""
+    return f"{sign}PT{seconds}{fraction}S"
+
+
+def duration_from_text(text: str) -> datetime.timedelta:
+    """The duration that text in seconds stands for. Raises ValueError or OverflowError."""
+    match = _DURATION_TEXT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:40]!r} where a duration such as PT90.5S is declared")
+    microseconds = int(match[2]) * 1_000_000 + int((match[3] or "0").ljust(6, "0"))
+    return datetime.timedelta(microseconds=-microseconds if match[1] else microseconds)

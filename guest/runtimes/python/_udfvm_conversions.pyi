@@ -1,6 +1,6 @@
 """The host's udfvm/types/conversions.py. The build copies it beside the agent."""
 
-from udfvm.types.conversions import FLOAT32 as FLOAT32
+from udfvm.types.conversions import FIXED_BINARY as FIXED_BINARY
 from udfvm.types.conversions import Loss as Loss
 from udfvm.types.conversions import Refused as Refused
 from udfvm.types.conversions import exact_float as exact_float

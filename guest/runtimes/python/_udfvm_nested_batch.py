@@ -1,5 +1,5 @@
-"""Batches of scalar functions that take or return lists or structs: they go through pyarrow, a row
-at a time.
+"""Batches of scalar functions that take or return types for which C has no storage: they go through
+pyarrow, a row at a time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from _udfvm_nested_values import json_reader, json_writer, value_check
 from _udfvm_report import report
 from _udfvm_slots import refuse_none
 from _udfvm_stream import Stream
-from _udfvm_value_types import is_nested, value_type
+from _udfvm_value_types import in_pyarrow, value_type
 
 _STORED: Final = {"date32[day]": pa.int32()}  # other dates and times are stored as int64
 
@@ -62,7 +62,7 @@ class NestedBatches:
 
 def values_of(column: pa.Array, name: str) -> list[Any]:
     """Returns the values of a column as a scalar function gets them."""
-    decode = None if is_nested(name) else value_type(name).decode
+    decode = None if in_pyarrow(name) else value_type(name).decode
     if decode is None:
         return column.to_pylist()
     stored = column.view(_STORED.get(name, pa.int64()))

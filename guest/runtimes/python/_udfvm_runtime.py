@@ -33,7 +33,7 @@ from _udfvm_fork import become_child
 from _udfvm_report import report
 from _udfvm_signature import Signature
 from _udfvm_user_modules import UserModules
-from _udfvm_value_types import is_nested
+from _udfvm_value_types import in_pyarrow
 from _udfvm_warmup import repeat, warm_up_reports
 
 # Only calls of many rows need garbage collections: few objects are alive when a call begins (the
@@ -142,7 +142,7 @@ def _load_source(metadata: dict[str, Any]) -> None:
 def _load_scalar(function: Callable[..., object], payload: _Payload) -> Loaded:
     metadata = payload.metadata
     signature = Signature.of(metadata)
-    if any(map(is_nested, (*signature.parameters.types, signature.result))):
+    if any(map(in_pyarrow, (*signature.parameters.types, signature.result))):
         native, answer_batch = None, _nested_batches(function, payload)
         loaded = _udfvm_scalar.of_rows(function, signature)
     else:

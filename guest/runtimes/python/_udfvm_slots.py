@@ -11,7 +11,8 @@ from _udfvm_column_types import column_type
 from _udfvm_conversions import is_missing
 from _udfvm_nested_values import json_reader, json_writer
 from _udfvm_signature import Parameters, Signature
-from _udfvm_value_types import Converter, is_nested, storage_of, value_type
+from _udfvm_value_type import Converter
+from _udfvm_value_types import is_nested, storage_of, value_type
 
 #: The storage; whether null is allowed; whether the stored value is Python's; else what converts
 #: it: of a parameter what is stored, of a result what the function returned, which C also asks for

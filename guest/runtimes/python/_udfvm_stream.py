@@ -12,7 +12,7 @@ import pyarrow.ipc
 from _udfvm_agent import INPUT_PAYLOAD, STATUS_OK
 from _udfvm_array_conversions import convert
 from _udfvm_conversions import Loss, Refused
-from _udfvm_value_types import is_nested, storage_of
+from _udfvm_value_types import in_pyarrow, storage_of
 
 END_OF_STREAM: Final = 8  # bytes
 
@@ -32,7 +32,7 @@ class Formats(Protocol):
 
 class Stream:
     """Reads batches of one schema and writes columns of one type. ``native`` does the same in C; it
-    is None for columns of lists or structs.
+    is None where a column goes through pyarrow.
     """
 
     @classmethod
@@ -42,7 +42,7 @@ class Stream:
             pa.ipc.read_schema(pa.py_buffer(message))
             for message in (formats.schema, formats.result_schema)
         )
-        flat = not any(is_nested(str(type_)) for type_ in (*schema.types, result.types[0]))
+        flat = not any(in_pyarrow(str(type_)) for type_ in (*schema.types, result.types[0]))
         native = (
             _udfvm_agent.Stream(formats.schema, formats.result_schema, formats.template)
             if flat

@@ -59,7 +59,11 @@ class VectorizedFunction:
         else.
         """
         numpy = sys.modules.get("numpy")
-        if numpy is None or not all(container is _to_numpy for container in self._containers):
+        if (
+            self._stream.native is None
+            or numpy is None
+            or not all(container is _to_numpy for container in self._containers)
+        ):
             return None
         types = self._stream.schema.types
         names = [numpy_type(type_) for type_ in types]
@@ -163,10 +167,14 @@ def _as_it_is(column: pa.Array) -> pa.Array:
 
 def _to_numpy(column: pa.Array) -> np.ndarray[Any, Any]:
     type_ = column.type
-    if not column.null_count and not pa.types.is_null(type_):
-        return column.to_numpy(zero_copy_only=False)
-    if pa.types.is_floating(type_) or pa.types.is_temporal(type_):
-        return column.to_numpy(zero_copy_only=False)
+    is_date = pa.types.is_temporal(type_) and not pa.types.is_time(type_)
+    if (
+        pa.types.is_floating(type_)
+        or is_date
+        or (not column.null_count and not pa.types.is_null(type_))
+    ):
+        with contextlib.suppress(NotImplementedError):  # of lists of some types
+            return column.to_numpy(zero_copy_only=False)
     import numpy as np
 
     values = np.empty(len(column), dtype=object)

@@ -1,0 +1,169 @@
+"""Dates, timestamps, times of day and durations: see _udfvm_value_types."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import zoneinfo  # noqa: F401 - for the base image: _udfvm_temporal imports it where a type has a zone
+from typing import Any, Final
+
+import _udfvm_agent
+from _udfvm_conversions import Loss, is_missing
+from _udfvm_temporal import (
+    DAY_MILLISECONDS,
+    MICROSECONDS,
+    count_from_datetime,
+    count_from_timedelta,
+    date_from_days,
+    datetime_reader,
+    days_from_date,
+    duration_from_text,
+    duration_unit,
+    in_utc,
+    text_from_time,
+    time_from_text,
+    time_unit,
+    timedelta_from_count,
+    timestamp_parts,
+)
+from _udfvm_value_type import Converter, ValueType, checked_by, expect, wrong_result
+
+_NANOSECONDS: Final = re.compile(r"[.,]\d{6}\d*[1-9]")  # in the text of a time
+
+
+def date_type(name: str) -> ValueType:
+    encode: Converter = _encode_date
+    decode: Converter = date_from_days
+    if name == "date64[ms]":
+        encode, decode = _milliseconds_from_date, _date_from_milliseconds
+    return ValueType(encode, checked_by(encode), _date_from_json, decode=decode)
+
+
+def _encode_date(value: object) -> int | None:
+    if is_missing(value):
+        return None
+    if not isinstance(value, datetime.date) or isinstance(value, datetime.datetime):
+        raise wrong_result(value, "datetime.date")
+    return days_from_date(value)
+
+
+def _milliseconds_from_date(value: object) -> int | None:
+    days = _encode_date(value)
+    return None if days is None else days * DAY_MILLISECONDS
+
+
+def _date_from_milliseconds(milliseconds: int) -> datetime.date:
+    return date_from_days(milliseconds // DAY_MILLISECONDS)
+
+
+def _date_from_json(value: Any) -> datetime.date:
+    return datetime.date.fromisoformat(expect(value, str, "a date in text"))
+
+
+def timestamp_type(name: str) -> ValueType:
+    unit, zone = timestamp_parts(name) or ("us", None)
+
+    def encode(value: object) -> int | None:
+        if is_missing(value):
+            return None
+        if not isinstance(value, datetime.datetime):
+            raise wrong_result(value, "datetime.datetime")
+        if (value.utcoffset() is None) != (zone is None):
+            found, wanted = ("a naive", "aware") if zone is not None else ("an aware", "naive")
+            raise TypeError(
+                f"the function returned {found} datetime, but its result is declared {wanted}"
+                f" ({unit}, time zone {zone})"
+            )
+        try:
+            return count_from_datetime(value if zone is None else in_utc(value), unit)
+        except Loss as loss:
+            raise ValueError(
+                f"the function returned a datetime that is {loss}, its declared unit"
+            ) from None
+
+    def from_json(value: Any) -> datetime.datetime:
+        return _datetime_from_json(value, unit, zone)
+
+    return ValueType(encode, checked_by(encode), from_json, decode=_datetime_decoder(unit, zone))
+
+
+def _datetime_decoder(unit: str, zone: str | None) -> Converter:
+    read = datetime_reader(unit, zone)
+    if unit != "ns":
+        return read
+
+    def decode(count: int) -> datetime.datetime:
+        try:
+            return read(count)
+        except Loss:
+            raise ValueError(
+                f"the timestamp {count} ns cannot be a datetime.datetime, which has microseconds:"
+                " use a vectorised function"
+            ) from None
+
+    return decode
+
+
+def _datetime_from_json(value: Any, unit: str, zone: str | None) -> datetime.datetime:
+    moment = datetime.datetime.fromisoformat(expect(value, str, "a time in text"))
+    if (moment.utcoffset() is not None) != (zone is not None):
+        raise ValueError(
+            f"{value!r} in JSON where a time {'without' if zone is None else 'with'} an offset is"
+            " declared"
+        )
+    if moment.microsecond % MICROSECONDS.get(unit, 1) or _NANOSECONDS.search(value):
+        raise ValueError(
+            f"{value!r} in JSON where a whole number of {unit} is declared, or of microseconds,"
+            " which datetime.datetime has"
+        )
+    return moment
+
+
+def time_of_day_type(name: str) -> ValueType:
+    unit = time_unit(name) or "us"
+
+    def encode(value: object) -> str | None:
+        if is_missing(value):
+            return None
+        if not isinstance(value, datetime.time):
+            raise wrong_result(value, "datetime.time")
+        try:
+            return text_from_time(value, unit)
+        except Loss as loss:
+            raise ValueError(
+                f"the function returned {value!r}: {loss}, its declared unit"
+            ) from None
+
+    def decode(text: str) -> datetime.time:
+        return time_from_text(text, unit)
+
+    def from_json(value: Any) -> datetime.time:
+        return decode(expect(value, str, "a time in text"))
+
+    return ValueType(encode, checked_by(encode), from_json, _udfvm_agent.TYPE_TEXT, decode)
+
+
+def duration_type(name: str) -> ValueType:
+    unit = duration_unit(name) or "us"
+
+    def encode(value: object) -> int | None:
+        if is_missing(value):
+            return None
+        if not isinstance(value, datetime.timedelta):
+            raise wrong_result(value, "datetime.timedelta")
+        try:
+            return count_from_timedelta(value, unit)
+        except Loss as loss:
+            raise ValueError(
+                f"the function returned {value!r}: {loss}, its declared unit"
+            ) from None
+
+    def decode(count: int) -> datetime.timedelta:
+        return timedelta_from_count(count, unit)
+
+    def from_json(value: Any) -> datetime.timedelta:
+        duration = duration_from_text(expect(value, str, "a duration in text"))
+        count_from_timedelta(duration, unit)
+        return duration
+
+    return ValueType(encode, checked_by(encode), from_json, decode=decode)

@@ -1,0 +1,65 @@
+"""What a type that holds no other has, and what the checks of all of them share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import _udfvm_agent
+
+Converter = Callable[[Any], Any]
+
+
+class ValueType(NamedTuple):
+    """A type that holds no other. Functions raise TypeError, ValueError or OverflowError.
+
+    Attributes:
+        encode: makes what is stored of a value that a function returned. C does so itself where it
+            takes the value as it is, unless there is ``decode``.
+        check: makes a plain Python value of the type of a value that a function returned; a date
+            stays a date.
+        from_json: makes a value of what JSON has for it.
+        row: how rows store it (``TYPE_x``).
+        decode: makes a value of what is stored; None where C does.
+        narrow: checks a value of the wider type that column batches have; None where theirs is not
+            wider.
+    """
+
+    encode: Converter
+    check: Converter
+    from_json: Converter
+    row: int = _udfvm_agent.TYPE_INT64
+    decode: Converter | None = None
+    narrow: Converter | None = None
+
+
+def wrong_result(value: object, declared: str) -> TypeError:
+    """Returns the error for a result that does not have its declared type."""
+    return TypeError(
+        f"the function returned {type(value).__name__}, but its result is declared {declared}"
+    )
+
+
+def python_bool(value: Any) -> Any:
+    """Returns numpy's bool, which is not a number, as Python's, which is."""
+    numpy = sys.modules.get("numpy")
+    return bool(value) if numpy is not None and isinstance(value, numpy.bool_) else value
+
+
+def unless_exact(class_: type, encode: Converter) -> Converter:
+    """Returns a check that keeps instances of a class itself and encodes other values."""
+    return lambda value: value if type(value) is class_ else encode(value)
+
+
+def expect(value: Any, classes: type | tuple[type, ...], described: str) -> Any:
+    """A value in JSON, which must be an instance of one of the classes, and no bool."""
+    if not isinstance(value, classes) or isinstance(value, bool):
+        raise TypeError(f"{json.dumps(value)[:40]} in JSON where {described} is declared")
+    return value
+
+
+def checked_by(encode: Converter) -> Converter:
+    """Returns a check that keeps values that can be stored, and returns None for null."""
+    return lambda value: value if encode(value) is not None else None

@@ -1,0 +1,92 @@
+"""Decimals: the names of their types, and Python's decimals as values of them.
+
+The build copies this beside ``conversions``, so it imports nothing else of udfvm.
+"""
+
+from __future__ import annotations
+
+import decimal
+import functools
+import re
+from typing import Any, Final, NamedTuple
+
+from udfvm.types.conversions import Loss, short
+
+# Digits of the widest decimals, and room for what quantizing adds: no rounding goes unnoticed.
+_CONTEXT: Final = decimal.Context(prec=200, traps=[decimal.Inexact, decimal.InvalidOperation])
+_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?", re.ASCII)
+_NAME: Final = re.compile(r"decimal(32|64|128|256)\((\d{1,2}), ?(-?\d{1,3})\)")
+_MOST_DIGITS: Final = {32: 9, 64: 18, 128: 38, 256: 76}
+
+
+class DecimalType(NamedTuple):
+    """Bits of a stored value, digits in all, and digits behind the point."""
+
+    bits: int
+    precision: int
+    scale: int
+
+    def __str__(self) -> str:
+        return f"decimal{self.bits}({self.precision}, {self.scale})"
+
+
+@functools.cache
+def decimal_type(name: str) -> DecimalType | None:
+    """The type of a name; None for names of other types. Raises ValueError for digits that its
+    bits do not hold.
+
+    >>> decimal_type("decimal128(10, 2)")
+    DecimalType(bits=128, precision=10, scale=2)
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    type_ = DecimalType(int(match[1]), int(match[2]), int(match[3]))
+    if not 1 <= type_.precision <= _MOST_DIGITS[type_.bits] or abs(type_.scale) > 100:
+        raise ValueError(
+            f"{name!r} is not a type: a decimal{type_.bits} has 1 to {_MOST_DIGITS[type_.bits]}"
+            " digits"
+        )
+    return type_
+
+
+def exact_decimal(value: Any, name: str) -> decimal.Decimal:
+    """A decimal or integer with as many digits behind the point as a type has. Raises Loss.
+
+    >>> exact_decimal(decimal.Decimal("1.5"), "decimal128(5, 2)")
+    Decimal('1.50')
+    """
+    type_ = decimal_type(name)
+    if type_ is None:
+        raise ValueError(f"{name} is no decimal type")
+    try:
+        exact = _CONTEXT.create_decimal(value).quantize(
+            decimal.Decimal((0, (1,), -type_.scale)), context=_CONTEXT
+        )
+    except (decimal.DecimalException, OverflowError):
+        raise Loss(f"{short(value)} has digits that {name} has not") from None
+    if not exact.is_finite() or _digits(exact) > type_.precision:
+        raise Loss(f"{short(value)} has digits that {name} has not")
+    return exact
+
+
+def _digits(value: decimal.Decimal) -> int:
+    digits = value.as_tuple().digits
+    return 0 if digits == (0,) else len(digits)
+
+
+def text_from_decimal(value: decimal.Decimal) -> str:
+    """The text of a decimal, without an exponent unless digits before the point are not known."""
+    return str(value) if value.as_tuple().exponent > 0 else f"{value:f}"  # type: ignore[operator]
+
+
+def decimal_from_text(text: str, name: str) -> decimal.Decimal:
+    """The decimal of a type that text stands for. Raises ValueError; Loss for digits that the type
+    has not.
+
+    >>> decimal_from_text("-1.5", "decimal64(5, 2)")
+    Decimal('-1.50')
+    """
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{short(text)} where a decimal number is declared")
+    return exact_decimal(decimal.Decimal(text), name)
