@@ -244,9 +244,8 @@ def test_a_time_that_is_no_number(option: str, value: object) -> None:
         lambda: udfvm.from_elf("/bin/true", "one", **given),
         lambda: udfvm.from_wasm(b"\0asm\1\0\0\0", "one", **given),
     ):
-        with pytest.raises(udfvm.SignatureError, match=f"UDF '(one|many|Count)': {text}") as caught:
+        with pytest.raises(udfvm.OptionError, match=f"UDF '(one|many|Count)': {text}"):
             declare()
-        assert isinstance(caught.value.__cause__, udfvm.OptionError)
 
 
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)

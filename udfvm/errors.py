@@ -101,14 +101,30 @@ class SignatureError(Error, TypeError):
     """
 
 
-class OptionError(Error, ValueError):
-    """An option has a value that it cannot have. It is also a ``ValueError``.
+class OptionError(SignatureError, ValueError):
+    """There is no such option, or it has a value that it cannot have.
 
-    For an option of a function it is the cause of a ``SignatureError``.
+    It is also a ``SignatureError``, which is a ``TypeError``, and a ``ValueError``.
 
     >>> udfvm.Pool(size=0)
     Traceback (most recent call last):
     udfvm.errors.OptionError: size=0 must be from 1 to 4096
+    """
+
+
+class CodeFileError(Error, OSError):
+    """A file of compiled code cannot be read. It is also an ``OSError``."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class CodeFileNotFoundError(CodeFileError, FileNotFoundError):
+    """A file of compiled code does not exist. It is also a ``FileNotFoundError``.
+
+    >>> udfvm.from_elf("absent.so", "half")
+    Traceback (most recent call last):
+    udfvm.errors.CodeFileNotFoundError: UDF 'half': absent.so cannot be read: No such file or ...
     """
 
 

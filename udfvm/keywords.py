@@ -6,12 +6,12 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
-from udfvm.errors import SignatureError
+from udfvm.errors import OptionError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def unknown_option(what: str, option: str, known: Iterable[str]) -> SignatureError:
+def unknown_option(what: str, option: str, known: Iterable[str]) -> OptionError:
     """Returns the error for an unknown option.
 
     >>> str(unknown_option("udf()", "timeot", ["name", "timeout"]))
@@ -21,14 +21,14 @@ def unknown_option(what: str, option: str, known: Iterable[str]) -> SignatureErr
 
     names = list(known)
     close = difflib.get_close_matches(option, names, 1)
-    return SignatureError(
+    return OptionError(
         f"{what}: unknown option {option}=; the options are {', '.join(names)}"
         + (f"; did you mean {close[0]}=?" if close else "")
     )
 
 
 def check_options(what: str, options: Iterable[str], known: Iterable[str]) -> None:
-    """Raises ``SignatureError``, which is a ``TypeError``, for an unknown option."""
+    """Raises ``OptionError``, which is a ``TypeError``, for an unknown option."""
     names = list(known)
     for option in options:
         if option not in names:
@@ -41,7 +41,7 @@ def option_names(options: type) -> list[str]:
 
 
 def checks_options(function: _Function) -> _Function:
-    """Makes a function raise ``SignatureError`` for unknown options."""
+    """Makes a function raise ``OptionError`` for unknown options."""
     return checks_options_of()(function)
 
 

@@ -14,7 +14,7 @@ from udfvm.checks import (
     is_whole,
     shown,
 )
-from udfvm.errors import OptionError, SignatureError
+from udfvm.errors import OptionError
 from udfvm.log import Log, check_log
 
 MEBIBYTE: Final = 1 << 20
@@ -168,10 +168,10 @@ class Limits(NamedTuple):
 
     @classmethod
     def of(cls, udf: str, **options: Any) -> Limits:
-        """Returns the limits of a UDF, from the arguments of ``parse``. Raises SignatureError,
-        which names it.
+        """Returns the limits of a UDF, from the arguments of ``parse``. Raises OptionError, which
+        names it.
         """
         try:
             return cls.parse(**options)
-        except ValueError as error:
-            raise SignatureError(f"UDF {udf!r}: {error}") from error
+        except OptionError as error:
+            raise OptionError(f"UDF {udf!r}: {error}") from None

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
+from udfvm.errors import OptionError
+
 Stream = Literal["stdout", "stderr"]
 if TYPE_CHECKING:
     import logging
@@ -18,14 +20,14 @@ _WORDS = ("forward", "drop", "strict")
 
 
 def check_log(log: object) -> None:
-    """Raises ValueError for a value that ``log=`` cannot have.
+    """Raises OptionError for a value that ``log=`` cannot have.
 
     >>> check_log("backward")
     Traceback (most recent call last):
-    ValueError: log='backward' must be 'forward', 'drop', 'strict', a logging.Logger or ...
+    udfvm.errors.OptionError: log='backward' must be 'forward', 'drop', 'strict', a ...
     """
     if not (log in _WORDS if isinstance(log, str) else is_logger(log) or _takes_output(log)):
-        raise ValueError(
+        raise OptionError(
             f"log={log!r} must be 'forward', 'drop', 'strict', a logging.Logger or a function that"
             " takes (text, stream)"
         )

@@ -125,11 +125,6 @@ def _runs(process: int) -> bool:
     ("options", "message"),
     [
         ({"compiler": ["/nowhere/cc"]}, "the compiler /nowhere/cc does not start"),
-        ({"compiler": []}, "compiler= is empty"),
-        ({"compiler": "gcc"}, "lists of texts; got 'gcc'"),
-        ({"flags": "-lz"}, "lists of texts; got '-lz'"),
-        ({"flags": [1]}, "lists of texts; got 1 in one"),
-        ({"flags": None}, "lists of texts; got None"),
         ({"flags": ["a\0b"]}, "does not start"),
         ({"compiler": ["true"]}, "succeeded but made no shared object"),
         ({"compiler": ["sh", "-c", "kill -9 $$"]}, "signal 9 ended the compiler"),
@@ -139,6 +134,21 @@ def _runs(process: int) -> bool:
 )
 def test_what_cannot_be_run(options: dict[str, object], message: str) -> None:
     with pytest.raises(errors.BuildError, match=message):
+        udfvm.from_c("int f(int x) { return x; }", "f", signature="(i32) -> i32", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"compiler": []}, "compiler= is empty"),
+        ({"compiler": "gcc"}, "lists of texts; got 'gcc'"),
+        ({"flags": "-lz"}, "lists of texts; got '-lz'"),
+        ({"flags": [1]}, "lists of texts; got 1 in one"),
+        ({"flags": None}, "lists of texts; got None"),
+    ],
+)
+def test_what_is_no_command(options: dict[str, object], message: str) -> None:
+    with pytest.raises(errors.OptionError, match=message):
         udfvm.from_c("int f(int x) { return x; }", "f", signature="(i32) -> i32", **options)  # type: ignore[arg-type]
 
 

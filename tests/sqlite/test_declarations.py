@@ -32,10 +32,12 @@ def test_names_that_differ_by_case() -> None:
     again = udfvm.udf(lambda: 3, name="twice", output_type="int64")
     connection = apsw.Connection(":memory:")
     for pair in ((one, two), (one, again)):
-        with pytest.raises(errors.Error, match="are the same name in SQL, which ignores case"):
+        with pytest.raises(
+            errors.SignatureError, match="are the same name in SQL, which ignores case"
+        ):
             udfvm.sqlite.register(connection, *pair)
     udfvm.sqlite.register(connection, one, one)
-    with pytest.raises(apsw.Error, match="differs from it by case alone"):
+    with pytest.raises(errors.Error, match="differs from it by case alone"):
         udfvm.sqlite.register(connection, two)
     assert connection.execute("SELECT twice()").fetchall() == [(1,)]
     udfvm.sqlite.register(connection, again)

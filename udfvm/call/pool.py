@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
 
 from udfvm.checks import check_count, check_seconds
-from udfvm.errors import SignatureError
+from udfvm.errors import OptionError
 from udfvm.keywords import checks_options
 
 if TYPE_CHECKING:
@@ -208,11 +208,11 @@ class Pool:
 
 
 def pool_of(udf: str, pool: object) -> Pool:
-    """The pool that a UDF's ``pool=`` means. Raises SignatureError for what is no pool."""
+    """The pool that a UDF's ``pool=`` means. Raises OptionError for another object."""
     if pool is None:
         return _default
     if not isinstance(pool, Pool):
-        raise SignatureError(f"UDF {udf!r}: pool= takes a udfvm.Pool; got {pool!r:.100}")
+        raise OptionError(f"UDF {udf!r}: pool= takes a udfvm.Pool; got {pool!r:.100}")
     return pool
 
 

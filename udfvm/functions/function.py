@@ -81,7 +81,7 @@ class Function(DeclaredFunction):
         self.name = checked_name(program.default_name if name is None else name)
         offered = _function_list(self.name, host_functions)
         if isolation not in ("statement", "row"):
-            raise SignatureError(
+            raise OptionError(
                 f"UDF {self.name!r}: isolation={isolation!r} must be 'statement' or 'row'"
             )
         self.function = program.function
@@ -158,7 +158,7 @@ class Function(DeclaredFunction):
                 ``pool=``. Options that are not given stay as they are.
 
         Raises:
-            SignatureError: an option does not exist, or has a value that it cannot have.
+            OptionError: an option does not exist, or has a value that it cannot have.
 
         >>> @udfvm.udf
         ... def half(x: float) -> float:
@@ -287,12 +287,12 @@ def checked_name(name: object) -> str:
 
 
 def _function_list(name: str, functions: object) -> tuple[Callable[..., Any], ...]:
-    """Returns the functions in ``host_functions=``. Raises SignatureError unless it is a
+    """Returns the functions in ``host_functions=``. Raises OptionError unless it is a
     collection.
     """
     if isinstance(functions, (str, Mapping)) or not isinstance(functions, Iterable):
         shown = f"[{getattr(functions, '__name__', 'price')}]"
-        raise SignatureError(
+        raise OptionError(
             f"UDF {name!r}: host_functions= must be a list of functions, such as {shown}; got"
             f" {functions!r:.100}"
         )
@@ -315,4 +315,4 @@ def _checked_packages(name: str, packages: Iterable[str]) -> tuple[str, ...]:
     try:
         return checked_packages(packages)
     except OptionError as error:
-        raise SignatureError(f"UDF {name!r}: {error}") from error
+        raise OptionError(f"UDF {name!r}: {error}") from None

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from udfvm.errors import BuildError
+from udfvm.errors import BuildError, OptionError
 from udfvm.guest_text import visible
 
 _FLAGS: Final = ("-O3", "-g", "-Wall", "-shared", "-fPIC", "-fno-omit-frame-pointer")
@@ -160,12 +160,12 @@ def _split_language(
     rest: list[list[str]] = []
     for words in (compiler, flags):
         if isinstance(words, str) or not isinstance(words, Iterable):
-            raise BuildError(
+            raise OptionError(
                 f"UDF {name!r}: compiler= and flags= must be lists of texts; got {words!r}"
             )
         kept = list(words)
         if wrong := [word for word in kept if not isinstance(word, str)]:
-            raise BuildError(
+            raise OptionError(
                 f"UDF {name!r}: compiler= and flags= must be lists of texts; got {wrong[0]!r} in"
                 " one"
             )
@@ -175,7 +175,7 @@ def _split_language(
             del kept[index : index + 2]
         rest.append(kept)
     if not rest[0]:
-        raise BuildError(f"UDF {name!r}: compiler= is empty")
+        raise OptionError(f"UDF {name!r}: compiler= is empty")
     return _Language(rest[0], chosen), rest[1]
 
 

@@ -21,7 +21,7 @@ _MEMORY: Final = "64MiB"  # unless memory= says otherwise
 
 @checks_options_of(NativeOptions)
 def from_elf(
-    path: str | os.PathLike[str],
+    path: bytes | str | os.PathLike[str],
     function: str,
     *,
     signature: str | None = None,
@@ -34,8 +34,8 @@ def from_elf(
     then.
 
     Args:
-        path: the shared object or executable. The libraries that it is linked with must be in the
-            system's library folders.
+        path: the shared object or executable; or its content as bytes. The libraries that it is
+            linked with must be in the system's library folders.
         function: the name of a function that the file defines with ``UDFVM_SCALAR`` or
             ``UDFVM_VECTOR`` of ``udfvm.h``. Or any function of plain C types, from any language,
             that a shared object exports or that an executable has a symbol for: then pass
@@ -56,6 +56,7 @@ def from_elf(
     Raises:
         SignatureError: the file has no such function, has it with another signature, or cannot be
             loaded.
+        CodeFileError: the file cannot be read; CodeFileNotFoundError if it does not exist.
         BuildError: an executable ends before it calls ``udfvm_serve``.
 
     >>> import pathlib, subprocess, tempfile
@@ -69,7 +70,12 @@ def from_elf(
     >>> half(3.0)
     1.5
     """
-    return _from_file(Path(path), function, signature, _parsed(function, options))
+    parsed = _parsed(function, options)
+    if isinstance(path, bytes | bytearray | memoryview):
+        code = bytes(path)
+    else:
+        code = read_code(function, path)
+    return _from_code(code, function, signature, parsed)
 
 
 @checks_options_of(NativeOptions)
@@ -126,14 +132,14 @@ def from_c(
             include=get_include(),
             timeout=parsed["limits"].build_timeout_ns / 1e9 or None,
         )
-        return _from_file(made, function, signature, parsed)
+        return _from_code(read_code(function, made), function, signature, parsed)
 
 
 def _parsed(function: str, options: NativeOptions) -> dict[str, Any]:
     return parsed_options(function, {"memory": _MEMORY, **options})
 
 
-def _from_file(
-    path: Path, function: str, signature: str | None, options: dict[str, Any]
+def _from_code(
+    code: bytes, function: str, signature: str | None, options: dict[str, Any]
 ) -> ScalarFunction:
-    return ScalarFunction(NativeProgram(read_code(path), function, signature=signature), **options)
+    return ScalarFunction(NativeProgram(code, function, signature=signature), **options)

@@ -83,7 +83,7 @@ def parsed_options(
     """Returns options as users write them, with those that are limits merged into one, ``limits``.
 
     ``limits`` gives the limits that ``options`` does not name; by default these are the defaults.
-    Raises SignatureError, which names the function, for a limit that makes no sense.
+    Raises OptionError, which names the function, for a limit that makes no sense.
     """
     given = {option: value for option, value in options.items() if option in _LIMITS}
     parsed = Limits.of(name, **given)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import collections.abc
 import inspect
 import struct
+import sys
 import typing
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, overload
 
 from udfvm.call.dispatch import guest_exception
-from udfvm.errors import SignatureError, TypeMappingError
+from udfvm.checks import shown
+from udfvm.errors import OptionError, SignatureError, TypeMappingError
 from udfvm.functions.function import Function
 from udfvm.functions.options import PythonOptions, parsed_options
 from udfvm.functions.program import Interface
@@ -33,7 +35,7 @@ _FIRST_FETCH: Final = 64  # rows; each fetch asks for twice as many as the one b
 _MAX_FETCH: Final = 1 << 14
 _MAX_COLUMNS: Final = 100
 
-_Columns = Mapping[str, object]
+_Columns: TypeAlias = "Mapping[str, object] | pa.Schema"
 
 
 class TableFunction(Function):
@@ -186,7 +188,7 @@ def _columns_of(
     function: Callable[..., object], name: str, given: _Columns | None
 ) -> tuple[Column, ...]:
     if given is not None:
-        columns = [_given_column(name, key, value) for key, value in given.items()]
+        columns = _given_columns(name, given)
     else:
         columns = _annotated_columns(name, hints_of(function, name).get("return"))
     if not columns or len(columns) > _MAX_COLUMNS:
@@ -202,15 +204,30 @@ def _columns_of(
     return tuple(columns)
 
 
+def _given_columns(name: str, given: object) -> list[Column]:
+    pyarrow = sys.modules.get("pyarrow")
+    if pyarrow is not None and isinstance(given, pyarrow.Schema):
+        return [
+            _given_column(name, field.name, field.type)._replace(nullable=field.nullable)
+            for field in given
+        ]
+    if not isinstance(given, Mapping):
+        raise OptionError(
+            f"UDF {name!r}: columns= must be a dictionary of names and types, such as"
+            f" {{'a': int}}, or a pyarrow.Schema; got {shown(given)}"
+        )
+    return [_given_column(name, column, value) for column, value in given.items()]
+
+
 def _given_column(name: str, column: str, specification: object) -> Column:
     if not isinstance(column, str) or not column or "\0" in column:
-        raise SignatureError(
+        raise OptionError(
             f"UDF {name!r}: columns= has {column!r}, which cannot be the name of a column"
         )
     try:
         return Column(column, annotation_of(specification).type or declared(specification), True)
     except ValueError as error:
-        raise SignatureError(f"UDF {name!r}: columns=, {column!r}: {error}") from error
+        raise OptionError(f"UDF {name!r}: columns=, {column!r}: {error}") from error
 
 
 def _annotated_columns(name: str, returned: object) -> list[Column]:
@@ -275,9 +292,9 @@ def table_function(
 
     Args:
         function: the Python function.
-        columns: a type for each column by name: Python types, pyarrow types, or names of types. Any
-            value may be None. Not needed if the result is annotated ``Iterator[Row]``, where
-            ``Row`` is a ``typing.NamedTuple``.
+        columns: a type for each column by name: Python types, pyarrow types, or names of types; or
+            a ``pyarrow.Schema``. Any value may be None. Not needed if the result is annotated
+            ``Iterator[Row]``, where ``Row`` is a ``typing.NamedTuple``.
         input_types: as for ``udfvm.udf``.
         sample: the arguments of a call that runs while the image is built.
         options: ``name``, ``memory``, ``timeout`` (seconds for each fetch of some rows),

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, Unpack
 
 from udfvm.call.pool import Pool, pool_of
-from udfvm.errors import SignatureError
+from udfvm.errors import OptionError, SignatureError
 from udfvm.functions.compiled import CompiledProgram
 from udfvm.functions.options import WasmOptions, parsed_options
 from udfvm.functions.program import Interface
@@ -75,6 +75,7 @@ def from_wasm(
 
     Raises:
         SignatureError: the module is not valid, or has no such function.
+        CodeFileError: the file cannot be read; CodeFileNotFoundError if it does not exist.
         BuildError: the package wasmtime is missing.
 
     >>> area = udfvm.from_wasm('''(module
@@ -83,7 +84,7 @@ def from_wasm(
     >>> area(3.0, 4.0)
     12.0
     """
-    code = _code(module)
+    code = _code(function, module)
     settings = b"".join(_settings(function, args, env or {}, root or {}))
     if len(code) + len(settings) > MAX_CODE:
         size = len(code) + len(settings)
@@ -156,12 +157,12 @@ def _columns(name: str, result: ResultType) -> tuple[Column, ...]:
     )
 
 
-def _code(module: bytes | str | os.PathLike[str]) -> bytes:
+def _code(function: str, module: bytes | str | os.PathLike[str]) -> bytes:
     if isinstance(module, bytes | bytearray | memoryview):
         return bytes(module)
     if isinstance(module, str) and (not module.strip() or module.lstrip().startswith(("(", ";;"))):
         return module.strip().encode()
-    return read_code(module)
+    return read_code(function, module)
 
 
 def _settings(
@@ -171,19 +172,19 @@ def _settings(
     root: Mapping[str, bytes | str] | str | os.PathLike[str],
 ) -> Iterator[bytes]:
     if isinstance(args, str):
-        raise SignatureError(f"UDF {function!r}: args= must be a list of texts, such as [{args!r}]")
+        raise OptionError(f"UDF {function!r}: args= must be a list of texts, such as [{args!r}]")
     for argument in args:
         yield _setting(function, "a", argument, b"")
     for variable, value in env.items():
         if not variable or "=" in variable:
-            raise SignatureError(
+            raise OptionError(
                 f"UDF {function!r}: env= has {variable!r}, which is not the name of a variable"
             )
         yield _setting(function, "e", variable, value)
     for path, content in root.items() if isinstance(root, Mapping) else _files_of(Path(root)):
         parts = PurePosixPath(path.lstrip("/")).parts
         if not parts or ".." in parts:
-            raise SignatureError(
+            raise OptionError(
                 f"UDF {function!r}: root= has {path!r}, which is not the path of a file below /"
             )
         yield _setting(function, "f", "/".join(parts), content)

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from udfvm.errors import SignatureError
+from udfvm.errors import OptionError, TypeMappingError
 from udfvm.load.pickling import PickledFunction, load_payload
 from udfvm.types.arrow_types import Container
 
@@ -27,7 +27,7 @@ def load_request(
 ) -> bytes:
     """Returns the payload of LOAD. ``rows`` is None for functions that take no single rows.
 
-    Raises SignatureError for a sample that does not have the parameters' types.
+    Raises OptionError for a sample that does not have the parameters' types.
     """
     if declaration.form in ("table", "aggregate"):
         return _load_rows_request(declaration, sample, pickled, batches)
@@ -128,14 +128,15 @@ def _sample_batch(
                 column_of_values(declaration.name, parameter, value) if is_column else value
             )
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            raise SignatureError(
+            raise OptionError(
                 f"UDF {declaration.name!r}: sample= for {parameter.name!r}: {error}"
             ) from error
-    return one_batch(
-        pa.table(
-            columns_of(declaration.name, declaration.parameters, columns)[0], schema=batches.schema
-        )
-    )
+    try:
+        encoded = columns_of(declaration.name, declaration.parameters, columns)[0]
+    except TypeMappingError as error:
+        text = str(error).removeprefix(f"UDF {declaration.name!r}: ")
+        raise OptionError(f"UDF {declaration.name!r}: sample=: {text}") from error
+    return one_batch(pa.table(encoded, schema=batches.schema))
 
 
 def _sample_values(declaration: Declaration, sample: Any) -> list[Any]:
@@ -145,16 +146,14 @@ def _sample_values(declaration: Declaration, sample: Any) -> list[Any]:
             parameter.name for parameter in declaration.parameters if parameter.name not in sample
         ]
         if missing:
-            raise SignatureError(
-                f"UDF {declaration.name!r}: sample= has no value for {missing[0]!r}"
-            )
+            raise OptionError(f"UDF {declaration.name!r}: sample= has no value for {missing[0]!r}")
         return [sample[parameter.name] for parameter in declaration.parameters]
     if hasattr(sample, "columns") and hasattr(sample, "num_rows"):
         values = list(sample.columns)
     else:
         values = list(sample) if isinstance(sample, tuple) else [sample]
     if len(values) != len(declaration.parameters):
-        raise SignatureError(
+        raise OptionError(
             f"UDF {declaration.name!r}: sample= must be a tuple with the"
             f" {len(declaration.parameters)} arguments of one call"
         )

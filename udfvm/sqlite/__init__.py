@@ -131,7 +131,17 @@ def register(
         raise OptionError(
             f"udfvm.sqlite.register: isolation={isolation!r} must be 'statement' or 'row'"
         )
+    if policy is not None and not isinstance(policy, Policy):
+        raise OptionError(
+            f"udfvm.sqlite.register: policy= takes a udfvm.sqlite.Policy; got {policy!r:.100}"
+        )
     named = _named(functions, name)
+    for name_in_sql, _ in named:
+        if name_in_sql.lower().startswith("vm_"):
+            raise SignatureError(
+                f"udfvm.sqlite.register: the name {name_in_sql!r} begins with vm_, as udfvm's own"
+                " do: pass another name="
+            )
     offered_policy = policy.for_extension() if policy else None
     offer(
         _loader("register", connection),
@@ -165,6 +175,7 @@ def unregister(
 
     Raises:
         UnknownUDFError: the connection does not have one of them. It keeps all of them then.
+        Error: statements of the connection run.
 
     >>> import apsw
     >>> @udfvm.udf
@@ -208,12 +219,12 @@ def _is_apsw(connection: object) -> bool:
 
 
 def _check_names(udfs: Sequence[Function]) -> None:
-    """Raises Error for different functions of the same name. SQL ignores case."""
+    """Raises SignatureError for different functions of the same name. SQL ignores case."""
     seen: dict[str, Function] = {}
     for udf in udfs:
         other = seen.setdefault(udf.name.lower(), udf)
         if other is not udf:
-            raise Error(
+            raise SignatureError(
                 f"udfvm.sqlite.register: {other.name!r} and {udf.name!r} are the same name in SQL,"
                 " which ignores case: give one of them another with name="
             )
@@ -224,7 +235,11 @@ def _loader(caller: str, connection: Any) -> Callable[[], None]:
 
     It leaves extension loading as it was.
     """
-    if getattr(connection, "is_async", False):
+    try:
+        is_async = getattr(connection, "is_async", False)
+    except Exception as error:
+        raise Error(f"udfvm.sqlite.{caller}: {error}") from error  # it is closed
+    if is_async:
         raise Error(
             f"udfvm.sqlite.{caller}: the connection is asynchronous: call {caller} from a"
             " connection hook, which runs in its thread"

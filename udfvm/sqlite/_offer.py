@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from udfvm.errors import SignatureError, UnknownUDFError
+from udfvm.errors import Error, SignatureError, UnknownUDFError
 from udfvm.limits import Limits
 from udfvm.sqlite import _failures
 from udfvm.sqlite._extension import PATH, Flag, Form, Isolation, Language, Refusal, ffi, member_type
@@ -154,8 +154,9 @@ def offer(  # noqa: PLR0913 - all of struct udfvm_sqlite_offer
     policy. ``to_apsw`` says that the connection is apsw's, which raises a pending exception instead
     of the error that SQLite reports.
 
-    Raises what ``load`` raises; SignatureError for a name that is taken, if ``replace`` is False;
-    and UnknownUDFError for a name in ``removed`` that no function has. Nothing has changed then.
+    Raises SignatureError for a name that is taken, if ``replace`` is False; UnknownUDFError for a
+    name in ``removed`` that no function has; and Error if ``load`` fails in another way. Nothing
+    has changed then.
     """
     library: Any = ffi.dlopen(str(PATH))
     keep: list[object] = []
@@ -197,7 +198,10 @@ def offer(  # noqa: PLR0913 - all of struct udfvm_sqlite_offer
             raise _name_taken(functions[refusal.index].name) from error
         if refusal.reason == Refusal.NAME_UNKNOWN:
             raise _name_unknown(removed[refusal.index]) from error
-        raise
+        # apsw and sqlite3 write their own words before the extension's text.
+        text = str(error).rpartition("error during initialization: udfvm: ")[2]
+        caller = "unregister" if removed else "register"
+        raise Error(f"udfvm.sqlite.{caller}: {text or type(error).__name__}") from error
     finally:
         if library.udfvm_sqlite_set_offer(ffi.NULL):
             del _owners[number]

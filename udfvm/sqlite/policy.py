@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from udfvm.call.output import bind
 from udfvm.call.pool import Pool
-from udfvm.checks import check_count, check_seconds, check_switch
+from udfvm.checks import check_count, check_seconds, check_switch, shown
 from udfvm.errors import BuildError, OptionError
 from udfvm.keywords import checks_options
 from udfvm.limits import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
@@ -122,6 +122,11 @@ class Policy:
     log: Log = "forward"
 
     def __post_init__(self) -> None:
+        if isinstance(self.languages, str) or not isinstance(self.languages, Iterable):
+            raise OptionError(
+                "Policy: languages= must be a list of names of languages, such as ['python']; got"
+                f" {shown(self.languages)}"
+            )
         object.__setattr__(self, "languages", tuple(self.languages))
         unknown = [language for language in self.languages if language not in _LANGUAGES]
         if unknown:
@@ -159,8 +164,8 @@ class Policy:
                 files=self.files,
                 log=self.log,
             )
-        except ValueError as error:
-            raise OptionError(f"Policy: {error}") from error
+        except OptionError as error:
+            raise OptionError(f"Policy: {error}") from None
 
     def for_extension(self) -> _offer.OfferedPolicy:
         """Returns the policy as the extension takes it."""
