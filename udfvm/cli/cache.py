@@ -93,6 +93,19 @@ def prune(size: int | None) -> None:
 
 
 @cache.command()
-def clear() -> None:
-    """Removes every image. An image is rebuilt when it is next needed."""
-    click.echo(f"{images.clear_cache()} images removed from {cache_directory()}")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also remove sealed functions and prepared runtimes."
+)
+def clear(everything: bool) -> None:
+    """Removes all images but those of sealed functions and prepared runtimes.
+
+    An image is rebuilt when it is next needed. Those of sealed functions and prepared runtimes
+    cannot be: no program without Python can build them. `--all` removes these too.
+    """
+    done = images.clear_cache(everything=everything)
+    kept = (
+        f"; {done.kept} of sealed functions and prepared runtimes are kept (--all removes them)"
+        if done.kept
+        else ""
+    )
+    click.echo(f"{done.removed} images removed from {cache_directory()}{kept}")

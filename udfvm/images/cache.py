@@ -311,19 +311,33 @@ def _keep_size(max_size: int) -> None:
         prune(max_size)
 
 
-def clear_cache() -> int:
-    """Removes every image of the cache and all leftovers. Returns the number of images.
+class Cleared(NamedTuple):
+    """The numbers of images that were removed, and of those that stay because sealed functions and
+    prepared runtimes name them.
+    """
+
+    removed: int
+    kept: int
+
+
+def clear_cache(*, everything: bool = False) -> Cleared:
+    """Removes the images of the cache and all leftovers; with ``everything``, also sealed functions
+    and prepared runtimes, with the images that they name.
 
     Images that are in use stay usable.
     """
-    removed = 0
     if not _usable():
-        return 0
+        return Cleared(0, 0)
     _sweep()
+    named = set() if everything else _named()
+    removed = kept = 0
     for pattern in (f"*{suffix}" for suffix in (*_IMAGES, *_REPLIES, ".verified")):
         for path in cache_directory().glob(pattern):
-            removed += unlink(path) and path.suffix in _IMAGES
-    for pattern in _NAMES:  # they name removed images
+            if path.name.removesuffix(".verified") in named:
+                kept += path.suffix in _IMAGES
+            else:
+                removed += unlink(path) and path.suffix in _IMAGES
+    for pattern in _NAMES if everything else ():  # they name removed images
         for path in cache_directory().glob(pattern):
             unlink(path)
-    return removed
+    return Cleared(removed, kept)

@@ -211,3 +211,17 @@ def test_clearing_takes_what_it_can(here: Path) -> None:
     (here / "d.layer").symlink_to(outside)
     cache.clear_cache()
     assert [path.name for path in here.iterdir()] == ["b.base"] and outside.read_text() == "kept"
+
+
+def test_clearing_keeps_what_sealed_functions_and_runtimes_name(
+    here: Path, layers: list[Path]
+) -> None:
+    base, sealed = the(here, ".base"), here / "functions" / "f.udf"
+    cache_files.write_text(sealed, f"udfvm-function 2\nbase {base.name}\nlayer {layers[0].name}\n")
+    output = CliRunner().invoke(commands, ["cache", "clear"]).output
+    assert "5 images removed" in output and "2 of sealed functions" in output
+    assert base.exists() and layers[0].exists() and sealed.exists() and not layers[1].exists()
+    vmm.Image.open(layers[0], vmm.Image.open(base))
+    output = CliRunner().invoke(commands, ["cache", "clear", "--all"]).output
+    assert "2 images removed" in output and "kept" not in output
+    assert [path.name for path in here.rglob("*") if path.is_file()] == []
