@@ -22,6 +22,12 @@ _TYPES: list[tuple[pa.DataType, list[Any]]] = [
         pa.large_list(pa.field("l", pa.string(), metadata={"m": "n"})),
         [["a"], None, [None, "b"]],
     ),
+    (pa.string_view(), ["a", None, "a text that is longer than twelve bytes: é"]),
+    (pa.binary_view(), [b"\0", None, b"more bytes than a view holds inline"]),
+    (
+        pa.list_(pa.struct([pa.field("v", pa.string_view(), nullable=False)])),
+        [[{"v": "a"}], None, [{"v": "a text that is longer than twelve bytes"}, None]],
+    ),
     (
         pa.struct(
             [
@@ -98,6 +104,7 @@ def test_a_null_where_none_is_declared_is_refused() -> None:
                 ]
             ),
         ),
+        ("list<item: string_view>", pa.list_(pa.string_view())),
         ("fixed_size_list<f: int8>[2]", pa.list_(pa.field("f", pa.int8()), 2)),
     ],
 )

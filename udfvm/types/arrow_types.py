@@ -202,6 +202,9 @@ _ALIASES: Final = {
     "timedelta": "duration[us]",
 }
 
+# Types that travel as others, which have the same values and more kernels in pyarrow.
+_VIEWS: Final = {"string_view": "large_string", "binary_view": "large_binary"}
+
 _PYTHON_TYPES: Final[dict[object, str]] = {
     bool: "bool",
     int: "int64",
@@ -217,13 +220,13 @@ _PYTHON_DECIMAL: Final = "decimal128(38, 18)"
 
 SUPPORTED: Final = (
     "bool, int, float, str, bytes, datetime.date, datetime.datetime, datetime.time,"
-    " datetime.timedelta, decimal.Decimal, list[T] of these, TypedDict,"
-    " dataclass and NamedTuple with fields of these, for results dict and list, each with `| None`"
-    " where null is welcome; or, with input_types= and output_type=, the pyarrow types null, bool,"
-    " int8..int64, uint8..uint64, float16, float32, float64, string, large_string, binary,"
-    " large_binary, fixed_size_binary, date32, date64, time32, time64, duration, timestamp (with a"
-    " time zone or without), decimal32, decimal64, decimal128, decimal256, and list, large_list,"
-    " fixed_size_list and struct of them"
+    " datetime.timedelta, decimal.Decimal, list[T] of these, TypedDict, dataclass and NamedTuple"
+    " with fields of these, for results dict and list, each with `| None` where null is welcome;"
+    " or, with input_types= and output_type=, the pyarrow types null, bool, int8..int64,"
+    " uint8..uint64, float16, float32, float64, string, large_string, binary, large_binary,"
+    " string_view, binary_view, fixed_size_binary, date32, date64, time32, time64, duration,"
+    " timestamp (with a time zone or without), decimal32, decimal64, decimal128, decimal256, and"
+    " list, large_list, fixed_size_list and struct of them"
 )
 
 
@@ -261,6 +264,7 @@ def named(name: str) -> Type:
     """
     name = name.strip()
     name = _ALIASES.get(name, name)
+    name = _VIEWS.get(name, name)
     if (nested := take_apart(name)) is not None:
         is_struct = nested.container == "struct"
         fields = tuple(
@@ -329,9 +333,10 @@ def _declared_by_name(name: str) -> Type:
 
 def _as_written(name: str) -> str:
     """The type with names of its own for what lists hold, and ``not null``."""
-    nested = take_apart(name.strip())
+    name = name.strip()
+    nested = take_apart(name)
     if nested is None:
-        return named(name).name
+        return name if name in _VIEWS else named(name).name
     return str(
         nested._replace(
             fields=tuple(field._replace(type=_as_written(field.type)) for field in nested.fields)
