@@ -75,6 +75,16 @@ def test_the_page_on_sqlite_runs() -> None:
     run_example("\n".join(blocks), "<sqlite>", {})
 
 
+def test_the_page_on_pipelines_runs(tmp_path: Path) -> None:
+    """In a process of its own, which asserts how much memory it took."""
+    source = "\n".join(examples(ROOT / "docs" / "pipelines.md"))
+    assert source.count("assert ") > 8
+    done = subprocess.run(
+        [sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+
+
 def test_batches_in_sql_run() -> None:
     blocks = examples(ROOT / "docs" / "sqlite_batches.md")
     assert len(blocks) == 3

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-import struct
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
-from udfvm.call.dispatch import guest_exception
-from udfvm.errors import CallError, ProtocolError, SignatureError, TypeMappingError
+from udfvm.errors import CallError, SignatureError, TypeMappingError
 from udfvm.functions.function import Function
+from udfvm.functions.group import Group, group_of
 from udfvm.functions.options import PythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
 from udfvm.keywords import checks_options_of
-from udfvm.protocol import (
-    ANSWER_FINISH,
-    ANSWER_MERGE,
-    ANSWER_NONE,
-    ANSWER_STATE,
-    REQUEST_AGGREGATE,
-)
-from udfvm.types.arrow_types import JSON, named
 from udfvm.types.signatures import signature_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from udfvm.call.dispatch import Calls
     from udfvm.call.pool import Pool
-    from udfvm.call.runtime import Runtime
     from udfvm.limits import Limits
-    from udfvm.types.arrow_types import Type
-    from udfvm.vmm import VM
+    from udfvm.pipelines.columns import Columns
+    from udfvm.pipelines.progress import Progress
 
-_HEAD: Final = struct.Struct("<QII")
-_MAX_BATCH: Final = 1 << 16  # rows of one exchange
 _ENOUGH_FOR_TWO: Final = 1 << 18  # rows from which on a second micro-VM is worth it
 
 
@@ -110,25 +101,89 @@ class AggregateFunction(Function):
             self.name, self.parameters, arguments, vectorized=self.vectorized
         )
         table, valid = self._table(columns)
-        try:
+        with _rows_of(valid):
             return self._aggregate(table, rows)
-        except CallError as error:
-            if error.row is not None and valid is not None:
-                error.locate(_index_of(error.row, valid))
-            raise
+
+    def map(
+        self,
+        source: Any,
+        *,
+        columns: Columns = None,
+        threads: int | None = None,
+        progress: bool | Callable[[Progress], object] | None = None,
+    ) -> Any:
+        """Returns the aggregate of all rows of a source, which is read in batches.
+
+        If the class has ``merge``, several micro-VMs take rows at once. Their states are merged in
+        the order of the rows. Otherwise one micro-VM takes all rows.
+
+        Args:
+            source, columns, threads, progress: as for ``ScalarFunction.map``.
+
+        Raises:
+            OptionError: an option has a value that it cannot have, or names no column.
+            TypeMappingError: the source cannot be read, or a column has a type or value that the
+                parameter does not take.
+            CallError: a call failed; ``row`` is the index of the row in the source, if it is known.
+
+        >>> import pyarrow as pa
+        >>> @udfvm.aggregate
+        ... class Total:
+        ...     def __init__(self):
+        ...         self.sum = 0
+        ...     def step(self, x: int) -> None:
+        ...         self.sum += x
+        ...     def merge(self, other) -> None:
+        ...         self.sum += other.sum
+        ...     def finish(self) -> int:
+        ...         return self.sum
+        >>> Total.map(pa.table({"x": range(100_000)}))
+        4999950000
+        """
+        from udfvm.pipelines.aggregating import aggregate_source
+
+        calls = self._calls.snapshot()
+        state_of = functools.partial(self._state_of, calls) if self.has_merge else None
+        return aggregate_source(
+            self.name,
+            self._arguments_of,
+            source,
+            columns=columns,
+            threads=threads,
+            progress=progress,
+            begin=functools.partial(self._begin, calls),
+            state_of=state_of,
+            max_vms=self.pool.size,
+        )
+
+    @contextmanager
+    def _begin(self, calls: Calls) -> Iterator[_FedByColumns]:
+        with group_of(calls) as group:
+            yield _FedByColumns(self, group)
+
+    def _state_of(self, calls: Calls, columns: Sequence[Any]) -> bytes | None:
+        """Returns the state of a group of some rows; None if none of them counts. Failures have
+        their row in these.
+        """
+        with self._begin(calls) as group:
+            return group.state() if group.feed(columns) else None
 
     def _aggregate(self, table: pa.Table, rows: int) -> Any:
-        if not self.has_merge or rows < _ENOUGH_FOR_TWO:
-            return self._value(table)
         half = rows // 2
-        with ThreadPoolExecutor(1) as executor:
+        if not self.has_merge or rows < _ENOUGH_FOR_TWO:
+            with group_of(self._calls) as group:
+                group.feed(table, 0)
+                return group.finish()
+        with ThreadPoolExecutor(1) as executor, group_of(self._calls) as group:
             other = executor.submit(self._state, table.slice(half), half)
-            runtime, vm = self._calls.take_vm()
-            try:
-                self._feed(runtime, vm, table.slice(0, half), 0)
-                return self._finish(runtime, vm, other.result())
-            finally:
-                runtime.pool.give(vm)
+            group.feed(table.slice(0, half), 0)
+            group.merge(other.result())
+            return group.finish()
+
+    def _state(self, table: pa.Table, first_row: int) -> bytes:
+        with group_of(self._calls) as group:
+            group.feed(table, first_row)
+            return group.state()
 
     def _table(self, columns: Sequence[Any]) -> tuple[pa.Table, Any]:
         """Returns the rows that count, without those that have a null in a parameter that does not
@@ -144,85 +199,21 @@ class AggregateFunction(Function):
                 valid = column.is_valid() if valid is None else pc.and_(valid, column.is_valid())
         return (table, None) if valid is None else (table.filter(valid), valid)
 
-    def _value(self, table: pa.Table) -> Any:
-        runtime, vm = self._calls.take_vm()
-        try:
-            self._feed(runtime, vm, table, 0)
-            return self._finish(runtime, vm, None)
-        finally:
-            runtime.pool.give(vm)
 
-    def _state(self, table: pa.Table, first_row: int) -> bytes:
-        runtime, vm = self._calls.take_vm()
-        try:
-            self._feed(runtime, vm, table, first_row)
-            state = self._ask(runtime, vm, ANSWER_STATE, [], named("binary"))
-        finally:
-            runtime.pool.give(vm)
-        if not isinstance(state, bytes):
-            raise ProtocolError("the guest's reply is not valid: no state", self.name)
-        return state
+class _FedByColumns:
+    """A group that takes columns, whose rows with a null may have to be left out."""
 
-    def _finish(self, runtime: Runtime, vm: VM, state: bytes | None) -> Any:
-        import pyarrow as pa
+    def __init__(self, function: AggregateFunction, group: Group) -> None:
+        self._function = function
+        self.merge, self.state, self.finish = group.merge, group.state, group.finish
+        self._feed = group.feed
 
-        if state is not None:
-            self._ask(runtime, vm, ANSWER_MERGE, [pa.array([state], pa.large_binary())], None)
-        return self._ask(runtime, vm, ANSWER_FINISH, [], self.result.type)
-
-    def _feed(self, runtime: Runtime, vm: VM, table: pa.Table, first_row: int) -> None:
-        from udfvm.codec.column_batches import widened
-        from udfvm.codec.record_batches import one_batch
-
-        start = 0
-        size = _MAX_BATCH
-        capacity = vm.input_capacity // 2
-        while start < table.num_rows:
-            chunk = table.slice(start, size)
-            if size > 1 and chunk.nbytes > capacity:
-                size //= 2
-                continue
-            columns = [widened(column) for column in one_batch(chunk).columns]
-            self._ask(runtime, vm, ANSWER_NONE, columns, None, first_row + start)
-            start += len(chunk)
-
-    def _ask(
-        self,
-        runtime: Runtime,
-        vm: VM,
-        answer: int,
-        columns: Sequence[pa.Array],
-        type_: Type | None,
-        first_row: int = 0,
-    ) -> Any:
-        """Makes one exchange about the only group."""
-        import pyarrow as pa
-
-        from udfvm.codec.column_batches import decode, encode, widened
-        from udfvm.codec.json_values import json_value
-        from udfvm.codec.python_values import python_values
-
-        rows = len(columns[0]) if columns else 0
-        if not columns:
-            columns = [widened(pa.nulls(0, parameter.type.arrow)) for parameter in self.parameters]
-        group, inverse = pa.array([0] * rows, pa.int64()), pa.nulls(rows, pa.bool_())
-        payload = _HEAD.pack(0, answer, 0) + encode([group, inverse, *columns], rows)
-        reply = vm.call(REQUEST_AGGREGATE, payload, runtime.limits, self.name)
-        data = bytes(reply.data)
-        if reply.status:
-            raise guest_exception(data, self.name, first_row, rows)
-        if type_ is None:
-            return None
-        batch, _ = decode(self.name, data, [type_], 1)
-        if batch.num_rows != 1:
-            raise ProtocolError("the guest's reply is not valid: no row", self.name)
-        value = python_values(self.name, batch.column(0))[0]
-        if type_ != JSON:
-            return value
-        try:
-            return json_value(value)
-        except ValueError as error:
-            raise ProtocolError(f"the guest's reply is not valid: {error}", self.name) from error
+    def feed(self, columns: Sequence[Any]) -> int:
+        """Takes rows; returns how many count. Failures have their row in these."""
+        table, valid = self._function._table(columns)
+        with _rows_of(valid):
+            self._feed(table, 0)
+        return int(table.num_rows)
 
 
 class AggregateProgram(PythonProgram):
@@ -291,6 +282,17 @@ class AggregateProgram(PythonProgram):
             elementwise=not self._vectorized,
             has_inverse=hasattr(cls, "inverse"),
         )
+
+
+@contextmanager
+def _rows_of(valid: Any) -> Iterator[None]:
+    """Makes failures count their row among all rows, not among those that count."""
+    try:
+        yield
+    except CallError as error:
+        if error.row is not None and valid is not None:
+            error.locate(_index_of(error.row, valid))
+        raise
 
 
 def _index_of(row: int, valid: Any) -> int:

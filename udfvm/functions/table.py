@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import functools
 import inspect
 import struct
 import sys
@@ -27,8 +28,12 @@ from udfvm.types.signatures import hints_of, signature_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from udfvm.call.dispatch import Calls
     from udfvm.call.pool import Pool
     from udfvm.limits import Limits
+    from udfvm.pipelines.columns import Columns
+    from udfvm.pipelines.failures import OnError
+    from udfvm.pipelines.progress import Progress
 
 _FETCH: Final = struct.Struct("<QQ")
 _FIRST_FETCH: Final = 64  # rows; each fetch asks for twice as many as the one before
@@ -109,10 +114,7 @@ class TableFunction(Function):
         >>> [batch.num_rows for batch in upto.batches(100)]
         [64, 36]
         """
-        import pyarrow as pa
-
         from udfvm.codec.arguments import columns_of
-        from udfvm.codec.column_batches import decode, encode, widened
         from udfvm.codec.forms import Form, form_of
 
         self._calls.follow()
@@ -121,11 +123,84 @@ class TableFunction(Function):
         if any(form_of(argument) is not Form.SCALAR for argument in arguments):
             raise TypeMappingError(f"UDF {self.name!r}: a table function takes values, not arrays")
         columns, _ = columns_of(self.name, self.parameters, arguments, vectorized=False)
+        yield from self._fetch(self._calls, columns)
+
+    def map(
+        self,
+        source: Any,
+        *,
+        columns: Columns = None,
+        keep: Sequence[str] | None = None,
+        output: Any = None,
+        threads: int | None = None,
+        progress: bool | Callable[[Progress], object] | None = None,
+        on_error: OnError = "raise",
+        timeout_per_row: float | None = None,
+    ) -> Any:
+        """Calls the function with each row of a source, on several micro-VMs at once.
+
+        Works as ``ScalarFunction.map``, except that a row of the source gives as many rows as the
+        function yields for it. Kept columns are repeated. A row with a null in a parameter that
+        does not allow None gives none.
+
+        Args:
+            source, columns, keep, output, threads, progress: as for ``ScalarFunction.map``. The
+                result has the kept columns and, last, those of the function. The rows that some 50
+                ms make are in memory together.
+            on_error: what happens where the function fails for a row: "raise" raises the error,
+                "null" gives one row of nulls, "skip" gives none.
+            timeout_per_row: seconds for each fetch of some rows. Default: the function's
+                ``timeout``.
+
+        Returns:
+            As ``ScalarFunction.map``.
+
+        Raises:
+            OptionError: an option has a value that it cannot have, or names no column.
+            TypeMappingError: the source cannot be read, or a column has a type or value that the
+                parameter does not take.
+            CallError: the function failed; ``row`` is the index of the row in the source.
+
+        >>> import pyarrow as pa
+        >>> @udfvm.table_function(columns={"word": str})
+        ... def words(text: str):
+        ...     yield from text.split()
+        >>> lines = pa.table({"line": [1, 2], "text": ["to be", "or"]})
+        >>> words.map(lines, keep=["line"]).to_pydict()
+        {'line': [1, 1, 2], 'word': ['to', 'be', 'or']}
+        """
+        from udfvm.pipelines.mapping import (
+            MapOptions,
+            batch_size,
+            checked_timeout,
+            map_source,
+            nanoseconds,
+        )
+        from udfvm.pipelines.tables import TableMapping
+
+        row_timeout = checked_timeout(timeout_per_row)
+        calls = self._calls.snapshot(nanoseconds(row_timeout))
+        options = MapOptions(columns, keep, output, threads, progress, on_error, row_timeout)
+        return map_source(
+            TableMapping(self.name, self.columns, functools.partial(self._fetch, calls)),
+            self._arguments_of,
+            source,
+            options,
+            batch_size(0, None),
+            self.pool.size,
+        )
+
+    def _fetch(self, calls: Calls, columns: Sequence[pa.Array]) -> Generator[pa.RecordBatch]:
+        """Calls the function with a row, which is columns of the declared types."""
+        import pyarrow as pa
+
+        from udfvm.codec.column_batches import decode, encode, widened
+
         types = [named("int64"), *(column.type for column in self.columns)]
         names = [column.name for column in self.columns]
         request, limit = REQUEST_TABLE, _FIRST_FETCH
         payload = encode([widened(column) for column in columns], 1)
-        runtime, vm = self._calls.take_vm()
+        runtime, vm = calls.take_vm()
         try:
             more = True
             while more:

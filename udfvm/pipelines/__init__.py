@@ -3,5 +3,6 @@ memory.
 
 ``sources`` opens what callers pass, ``batches`` cuts it, ``workers`` calls in order and with
 back-pressure, ``failures`` finds the rows that fail, ``sinks`` take the results, and ``progress``
-shows how far it is. ``columns`` and ``mapping`` put them together.
+shows how far it is. ``columns`` chooses the arguments. ``mapping`` puts them together for functions
+that give rows for rows (``rows``, ``tables``), and ``aggregating`` for aggregates.
 """

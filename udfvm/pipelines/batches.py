@@ -25,12 +25,16 @@ class BatchSize:
     May be used by several threads.
     """
 
-    def __init__(self, seconds: float = TARGET, maximum: int = MAX_ROWS) -> None:
-        """``seconds``: what a batch should take. ``maximum``: rows of the largest."""
+    def __init__(
+        self, seconds: float = TARGET, maximum: int = MAX_ROWS, first: int = FIRST_ROWS
+    ) -> None:
+        """``seconds``: what a batch should take. ``maximum``: rows of the largest. ``first``: of
+        the first.
+        """
         self._lock = threading.Lock()
         self._seconds = seconds
         self._maximum = max(1, maximum)
-        self.rows = min(FIRST_ROWS, self._maximum)
+        self.rows = min(first, self._maximum)
 
     def measured(self, rows: int, seconds: float) -> None:
         """Takes into account that so many rows took so long."""

@@ -92,6 +92,11 @@ def checked_timeout(timeout_per_row: float | None) -> float | None:
     return check_seconds("timeout_per_row", timeout_per_row, 1e-9)
 
 
+def nanoseconds(seconds: float | None) -> int | None:
+    """Returns a deadline as calls take it."""
+    return None if seconds is None else max(1, int(seconds * 1e9))
+
+
 def batch_size(timeout_ns: int, timeout_per_row: float | None) -> BatchSize:
     """Returns how large batches are, for a function with these deadlines."""
     if timeout_per_row is not None:

@@ -12,6 +12,7 @@ from udfvm.codec.forms import Form
 from udfvm.errors import CallError, TypeMappingError
 from udfvm.pipelines.columns import Arguments
 from udfvm.pipelines.failures import OnError, call_rows, located
+from udfvm.pipelines.mapping import nanoseconds
 
 
 class ScalarMapping:
@@ -66,7 +67,7 @@ class ScalarMapping:
     def _call(self, given: Sequence[Any], rows: int) -> pa.Array:
         calls = self._calls
         if self._timeout_per_row is not None:
-            calls = calls.snapshot(max(1, int(self._timeout_per_row * rows * 1e9)))
+            calls = calls.snapshot(nanoseconds(self._timeout_per_row * rows))
         return calls.call_columns(given, Form.ARRAY)
 
 

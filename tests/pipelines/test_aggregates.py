@@ -1,0 +1,154 @@
+"""Aggregates of all rows of a source."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+
+import udfvm
+
+ROWS = 300_000
+
+
+@udfvm.aggregate
+class digest:
+    """Depends on the order of the rows. Merging cannot begin with an empty group."""
+
+    def step(self, x: int) -> None:
+        if x < 0:
+            raise ValueError("negative")
+        if not hasattr(self, "first"):
+            self.first, self.count = x, 0
+        self.last = x
+        self.count += 1
+
+    def merge(self, other: digest) -> None:
+        if self.last + 1 != other.first:
+            raise ValueError(f"{other.first} follows {self.last}")
+        self.last = other.last
+        self.count += other.count
+
+    def finish(self) -> str:
+        return f"{self.first}..{self.last}: {self.count}" if hasattr(self, "first") else "none"
+
+
+@udfvm.aggregate
+class followed:
+    """Without merge."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def step(self, x: int) -> None:
+        assert x == self.count
+        self.count += 1
+
+    def finish(self) -> int:
+        return self.count
+
+
+@udfvm.aggregate(vectorized=True)
+class total:
+    def __init__(self) -> None:
+        self.sum = 0.0
+
+    def step(self, x: npt.NDArray[np.float64]) -> None:
+        self.sum += float(x.sum())
+
+    def merge(self, other: total) -> None:
+        self.sum += other.sum
+
+    def finish(self) -> float:
+        return self.sum
+
+
+NUMBERS = pa.table({"x": np.arange(ROWS)})
+
+
+@pytest.mark.parametrize("threads", [None, 1, 4])
+def test_states_are_merged_in_order(threads: int | None) -> None:
+    told: list[udfvm.Progress] = []
+    made = digest.map(NUMBERS, threads=threads, progress=told.append)
+    assert made == f"0..{ROWS - 1}: {ROWS}"
+    assert (told[-1].rows, told[-1].total) == (ROWS, ROWS)
+
+
+def test_a_pool_of_one_vm_suffices() -> None:
+    with udfvm.Pool(size=1, wait=5) as pool:
+        assert digest.with_options(pool=pool).map(NUMBERS) == f"0..{ROWS - 1}: {ROWS}"
+
+
+def test_without_merge_one_vm_takes_all_rows() -> None:
+    assert followed.map(NUMBERS.to_reader(10_000)) == ROWS
+
+
+def test_vectorised() -> None:
+    table = pa.table({"x": np.ones(ROWS)})
+    assert total.map(table) == ROWS
+    assert total.map(table.rename_columns(["other"]), columns="other") == ROWS
+
+
+def test_no_rows() -> None:
+    assert digest.map(NUMBERS[:0]) == "none"
+
+
+@pytest.mark.parametrize("row", [0, 5000, 250_000])
+def test_an_error_has_the_row_of_the_whole_input(row: int) -> None:
+    values = np.arange(ROWS)
+    values[row] = -1
+    nulls = np.zeros(ROWS, bool)
+    nulls[: row // 2] = True  # rows that do not count are counted
+    table = pa.table({"x": pa.array(values, mask=nulls)})
+    with pytest.raises(udfvm.UDFError, match=f"row {row}: ValueError: negative"):
+        digest.map(table, threads=2)
+
+
+def test_nulls_are_left_out() -> None:
+    values = pa.array([None, 0, 1, None, 2], pa.int64())
+    assert digest.map(pa.table({"x": values})) == "0..2: 3"
+
+
+ENDLESS = """
+    import signal, sys
+    import pyarrow as pa
+    import udfvm
+
+    def begun(x: int) -> None:
+        print("ready", flush=True)
+
+    @udfvm.aggregate(timeout=None, host_functions=[begun])
+    class endless:
+        def step(self, x: int) -> None:
+            if x > 100_000:
+                begun(x)
+                while True:
+                    pass
+        def merge(self, other) -> None: ...
+        def finish(self) -> int:
+            return 1
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        endless.map(pa.table({"x": range(300_000)}), threads=2)
+    except KeyboardInterrupt:
+        print("ended", flush=True)
+"""
+
+
+def test_ctrl_c_ends_the_calls_of_all_threads() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(ENDLESS)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(2):
+            assert process.stdout.readline() == "ready\n"
+        process.send_signal(2)
+        rest, _ = process.communicate(timeout=60)
+    assert rest == "ended\n"
+    assert process.returncode == 0

@@ -1,0 +1,92 @@
+"""Table functions over all rows of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import udfvm
+
+
+@udfvm.table_function(columns={"word": str, "at": int})
+def words(text: str, skip: int = 0) -> Iterator[tuple[str, int]]:
+    for at, word in enumerate(text.split()[skip:]):
+        if word == "stop":
+            raise ValueError("stopped")
+        yield word, at
+
+
+LINES = pa.table(
+    {"line": range(4), "text": ["to be or", "", None, "not to be"], "first": [1, 0, 0, 2]}
+)
+
+
+def test_rows_are_repeated_for_each_row_that_they_give() -> None:
+    made = words.map(LINES, keep=["line"])
+    assert made.to_pydict() == {
+        "line": [0, 0, 0, 3, 3, 3],
+        "word": ["to", "be", "or", "not", "to", "be"],
+        "at": [0, 1, 2, 0, 1, 2],
+    }
+    made = words.map(LINES, columns=["text", "first"], keep=[])
+    assert made.to_pydict() == {"word": ["be", "or", "be"], "at": [0, 1, 0]}
+
+
+def test_many_rows_keep_their_order() -> None:
+    table = pa.table({"text": [f"{row} {row}b" * (row % 3) for row in range(3000)]})
+    made = words.map(table, keep=[], threads=2)
+    expected = [word for text in table["text"].to_pylist() for word in text.split()]
+    assert made["word"].to_pylist() == expected
+
+
+@udfvm.table_function(columns={"i": int})
+def upto(count: int) -> Iterator[int]:
+    yield from range(count)
+
+
+def test_a_row_may_give_many_rows(tmp_path: Path) -> None:
+    target = tmp_path / "many.parquet"
+    done = upto.map(pa.table({"count": [100_000, 0, 5]}), output=target)
+    assert done.rows == 3
+    made = pq.read_table(target)
+    assert made["i"].to_pylist() == [*range(100_000), *range(5)]
+    assert made["count"].to_pylist() == [100_000] * 100_000 + [5] * 5
+
+
+def test_rows_that_fail() -> None:
+    table = pa.table({"text": ["a", "b stop", "c"]})
+    with pytest.raises(udfvm.UDFError, match="row 1: ValueError: stopped") as caught:
+        words.map(table)
+    assert caught.value.row == 1
+    assert words.map(table, on_error="skip")["word"].to_pylist() == ["a", "c"]
+    with_null = words.map(table, on_error="null")
+    assert with_null.to_pydict() == {
+        "text": ["a", "b stop", "c"],
+        "word": ["a", None, "c"],
+        "at": [0, None, 0],
+    }
+
+
+def test_arguments_that_do_not_fit() -> None:
+    table = pa.table({"count": pa.array([1, 1 << 63, 2], pa.uint64())})
+    with pytest.raises(udfvm.TypeMappingError, match=r"argument 'count'.*row 1:") as caught:
+        upto.map(table)
+    assert caught.value.row == 1
+    assert upto.map(table, on_error="skip")["i"].to_pylist() == [0, 0, 1]
+
+
+@udfvm.table_function(columns={"x": int}, timeout=60)
+def waits(x: int) -> Iterator[int]:
+    while x == 2:
+        pass
+    yield x
+
+
+def test_a_row_that_never_ends() -> None:
+    table = pa.table({"n": [1, 2, 3]})
+    made = waits.map(table, columns="n", on_error="skip", timeout_per_row=0.3)
+    assert made.to_pydict() == {"n": [1, 3], "x": [1, 3]}

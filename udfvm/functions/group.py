@@ -1,0 +1,120 @@
+"""The exchanges about one group of rows of an aggregate, in one micro-VM."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from udfvm.call.dispatch import guest_exception
+from udfvm.errors import ProtocolError
+from udfvm.protocol import (
+    ANSWER_FINISH,
+    ANSWER_MERGE,
+    ANSWER_NONE,
+    ANSWER_STATE,
+    REQUEST_AGGREGATE,
+)
+from udfvm.types.arrow_types import JSON, named
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from udfvm.call.dispatch import Calls
+    from udfvm.call.runtime import Runtime
+    from udfvm.load.declaration import Declaration
+    from udfvm.types.arrow_types import Type
+    from udfvm.vmm import VM
+
+_HEAD: Final = struct.Struct("<QII")
+_MAX_BATCH: Final = 1 << 16  # rows of one exchange
+
+
+class Group:
+    """The only group in a VM."""
+
+    def __init__(self, declaration: Declaration, runtime: Runtime, vm: VM) -> None:
+        self._name = declaration.name
+        self._parameters = declaration.parameters
+        self._result = declaration.result.type
+        self._runtime = runtime
+        self._vm = vm
+
+    def feed(self, table: pa.Table, first_row: int) -> None:
+        """Takes rows without nulls that the aggregate does not take. ``first_row`` is the index of
+        the first of them, for failures.
+        """
+        from udfvm.codec.column_batches import widened
+        from udfvm.codec.record_batches import one_batch
+
+        start = 0
+        size = _MAX_BATCH
+        capacity = self._vm.input_capacity // 2
+        while start < table.num_rows:
+            chunk = table.slice(start, size)
+            if size > 1 and chunk.nbytes > capacity:
+                size //= 2
+                continue
+            columns = [widened(column) for column in one_batch(chunk).columns]
+            self._ask(ANSWER_NONE, columns, None, first_row + start)
+            start += len(chunk)
+
+    def state(self) -> bytes:
+        """Returns the group as another can merge it."""
+        state = self._ask(ANSWER_STATE, [], named("binary"))
+        if not isinstance(state, bytes):
+            raise ProtocolError("the guest's reply is not valid: no state", self._name)
+        return state
+
+    def merge(self, state: bytes) -> None:
+        """Adds what another group has seen."""
+        import pyarrow as pa
+
+        self._ask(ANSWER_MERGE, [pa.array([state], pa.large_binary())], None)
+
+    def finish(self) -> Any:
+        """Returns the group's value."""
+        return self._ask(ANSWER_FINISH, [], self._result)
+
+    def _ask(
+        self, answer: int, columns: Sequence[pa.Array], type_: Type | None, first_row: int = 0
+    ) -> Any:
+        """Makes one exchange."""
+        import pyarrow as pa
+
+        from udfvm.codec.column_batches import decode, encode, widened
+        from udfvm.codec.json_values import json_value
+        from udfvm.codec.python_values import python_values
+
+        rows = len(columns[0]) if columns else 0
+        if not columns:
+            columns = [widened(pa.nulls(0, each.type.arrow)) for each in self._parameters]
+        group, inverse = pa.array([0] * rows, pa.int64()), pa.nulls(rows, pa.bool_())
+        payload = _HEAD.pack(0, answer, 0) + encode([group, inverse, *columns], rows)
+        reply = self._vm.call(REQUEST_AGGREGATE, payload, self._runtime.limits, self._name)
+        data = bytes(reply.data)
+        if reply.status:
+            raise guest_exception(data, self._name, first_row, rows)
+        if type_ is None:
+            return None
+        batch, _ = decode(self._name, data, [type_], 1)
+        if batch.num_rows != 1:
+            raise ProtocolError("the guest's reply is not valid: no row", self._name)
+        value = python_values(self._name, batch.column(0))[0]
+        if type_ != JSON:
+            return value
+        try:
+            return json_value(value)
+        except ValueError as error:
+            raise ProtocolError(f"the guest's reply is not valid: {error}", self._name) from error
+
+
+@contextmanager
+def group_of(calls: Calls) -> Iterator[Group]:
+    """Takes a VM of an aggregate for one group, and gives it back."""
+    runtime, vm = calls.take_vm()
+    try:
+        yield Group(calls.declaration, runtime, vm)
+    finally:
+        runtime.pool.give(vm)
