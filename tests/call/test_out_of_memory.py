@@ -36,8 +36,26 @@ def test_the_interpreter_does_not_fit() -> None:
     def same(x: float) -> float:
         return x
 
-    with pytest.raises(errors.BuildError, match=r"out of memory: .*; raise memory="):
+    with pytest.raises(errors.BuildError, match=r"^UDF 'same': .*out of memory: .*; raise memory="):
         same(1.0)
+
+
+def test_an_interpreter_that_almost_fits_fails_with_one_line() -> None:
+    @udfvm.udf(memory="20MiB")
+    def same(x: float) -> float:
+        return x
+
+    with pytest.raises(errors.BuildError, match=r"^UDF 'same': .*; raise memory=$") as caught:
+        same(1.0)
+    assert "Traceback" in caught.value.report
+
+
+def test_the_documented_memory_is_enough() -> None:
+    @udfvm.udf(memory="32MiB")
+    def same(x: float) -> float:
+        return x
+
+    assert same(1.0) == 1.0
 
 
 def test_a_package_does_not_fit() -> None:

@@ -165,7 +165,7 @@ class RuntimeKeeper:
 
         limits, host_functions = self._limits, self.declaration.host_functions
         loading = self._loader.loading(self.declaration, self.codecs, self.pool)
-        base = base_image(loading.base, limits.build_timeout_ns)
+        base = base_image(loading.base, limits.build_timeout_ns, self._name)
         pool = self.pool._for_base(base)
         layer = udf_layer(
             base, pool, loading.identity, loading.request, limits, self._name, loading.advice

@@ -82,7 +82,7 @@ def describe(
     from udfvm.images.base import base_image
     from udfvm.images.kept_replies import cached_reply
 
-    base = base_image(compiled_base(language, limits), limits.build_timeout_ns)
+    base = base_image(compiled_base(language, limits), limits.build_timeout_ns, name)
     slots = (Parameter("result", *declared.result), *declared.parameters) if declared else ()
 
     def ask() -> bytes:
@@ -108,7 +108,7 @@ def _ask(
     from udfvm.images.base import base_image
     from udfvm.images.layer import load_call, load_limits
 
-    base = base_image(compiled_base(language, limits), limits.build_timeout_ns)
+    base = base_image(compiled_base(language, limits), limits.build_timeout_ns, name)
     with pool._for_base(base).vm(base) as vm:
         reply = load_call(vm, request, payload, load_limits(limits), name, ADVICE.get(language, ""))
         status, data = reply.status, bytes(reply.data)

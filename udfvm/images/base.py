@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from udfvm import vmm
+from udfvm.errors import BuildError
 from udfvm.forks import ForkLock
 from udfvm.images.cache import cached_image
 from udfvm.images.cache_files import cache_directory
@@ -27,11 +28,14 @@ class _OpenBases(ForkLock):
 _open_bases: Final = _OpenBases()
 
 
-def base_image(spec: BaseSpec, timeout_ns: int = Limits().build_timeout_ns) -> vmm.Image:
+def base_image(
+    spec: BaseSpec, timeout_ns: int = Limits().build_timeout_ns, udf: str | None = None
+) -> vmm.Image:
     """Returns the base image of a spec, from the cache or newly booted.
 
-    ``timeout_ns`` limits the boot. Raises BuildError, with what the guest printed, if the
-    interpreter or a package does not start, and KVMUnavailableError without KVM.
+    ``timeout_ns`` limits the boot. Raises BuildError, with what the guest printed and the ``udf``
+    that needs the image, if the interpreter or a package does not start, and KVMUnavailableError
+    without KVM.
     """
 
     def build(descriptor: int) -> None:
@@ -40,9 +44,14 @@ def base_image(spec: BaseSpec, timeout_ns: int = Limits().build_timeout_ns) -> v
         started = time.monotonic()
         limits = Limits(memory=spec.memory, timeout_ns=timeout_ns, max_log=1 << 20)
         kernel = (GUEST / "kernel.bin").read_bytes()
-        vm, log = vmm.boot(
-            kernel, boot_payload(spec), spec.memory, spec.window, host_files(), limits, SCRATCH
-        )
+        try:
+            vm, log = vmm.boot(
+                kernel, boot_payload(spec), spec.memory, spec.window, host_files(), limits, SCRATCH
+            )
+        except BuildError as error:
+            if udf is not None:
+                error.args = (f"UDF {udf!r}: {error}",)
+            raise
         with vm:
             report = build_report(
                 vm,

@@ -246,7 +246,8 @@ def boot(
     """Boots a program until it seals. Returns the VM, which the caller seals and closes, and its
     log.
 
-    Raises BuildError, with the log, if the program does not seal.
+    Raises BuildError, with the log, if the program does not seal. If memory ran out, the log stays
+    out of the text: it has what failed in the interpreter for that reason.
     """
     error = thread_error()
     config = ffi.new(
@@ -267,5 +268,10 @@ def boot(
         return VM(handle, None, bound), text
     failure = exception(error)
     if isinstance(failure, errors.CallError | errors.HostError):
-        raise errors.BuildError(f"the base image could not be built: {failure}", text) from failure
+        raised = errors.BuildError(
+            f"the base image could not be built: {failure}",
+            "" if "out of memory: " in str(failure) else text,
+        )
+        raised.report = text
+        raise raised from failure
     raise failure

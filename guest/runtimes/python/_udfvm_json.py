@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from _udfvm_json_text import from_json, to_json
+from _udfvm_json_text import from_json, stand_in, to_json
+
+_ATOMS = frozenset({str, int, float, bool, type(None)})
 
 
 def from_json_text(text: str) -> Any:
@@ -24,12 +26,52 @@ def to_json_text(value: Any, default: Callable[[Any], Any] | None = None) -> str
     ``json``.
     """
     if default is None:
-        value, default = _record_as_dict(value), _dataclass_as_dict
+        value, default = _record_as_dict(value), _as_json_value
     try:
+        _check_keys(value)
         return to_json(value, default)
     except (TypeError, ValueError, RecursionError) as error:
         class_ = TypeError if isinstance(error, TypeError) else ValueError
-        raise class_(f"the function returned a value that JSON cannot represent: {error}") from None
+        place = "" if isinstance(error, RecursionError) else _place(value, default)
+        raise class_(
+            f"the function returned a value that JSON cannot represent: {place}{error}"
+        ) from None
+
+
+def _check_keys(value: Any) -> None:
+    """Raises TypeError for a key that is not text: ``json`` would write 1 and "1" as one key."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r:.100} is {type(key).__name__}, not text")
+            if type(each) not in _ATOMS:
+                _check_keys(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            if type(each) not in _ATOMS:
+                _check_keys(each)
+
+
+def _place(value: Any, default: Callable[[Any], Any]) -> str:
+    """Returns the path to the first value that fails, such as ``in ['a'][0]: ``."""
+    path = ""
+    while isinstance(value, (dict, list, tuple)):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        failing = next((part for part in parts if not _is_json(part[1], default)), None)
+        if failing is None:
+            break
+        key, value = failing
+        path += f"[{key!r:.100}]"
+    return path and f"in {path}: "
+
+
+def _is_json(value: Any, default: Callable[[Any], Any]) -> bool:
+    try:
+        _check_keys(value)
+        to_json(value, default)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _record_as_dict(value: Any) -> Any:
@@ -37,8 +79,23 @@ def _record_as_dict(value: Any) -> Any:
     return value._asdict() if isinstance(value, tuple) and hasattr(value, "_asdict") else value
 
 
-def _dataclass_as_dict(value: Any) -> dict[str, Any]:
+def _as_json_value(value: Any) -> Any:
+    """Returns what represents a value that ``json`` does not know."""
     if hasattr(type(value), "__dataclass_fields__"):
-        fields: dict[str, Any] = sys.modules["dataclasses"].asdict(value)
+        fields = sys.modules["dataclasses"].asdict(value)
+        _check_keys(fields)
         return fields
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, (numpy.generic, numpy.ndarray)):
+        if value.dtype.kind in "biufUSO":
+            plain = value.tolist()
+            _check_keys(plain)
+            return plain
+    elif isinstance(value, bytes) or _is_date(value):
+        return stand_in(value)
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def _is_date(value: Any) -> bool:
+    datetime = sys.modules.get("datetime")
+    return datetime is not None and isinstance(value, (datetime.date, datetime.time))

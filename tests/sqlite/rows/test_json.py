@@ -33,6 +33,20 @@ def not_json(way: int) -> dict[str, float]:
     return {"x": float("nan")} if way == 1 else [1].append  # type: ignore[return-value]
 
 
+@udfvm.udf
+def mixed(way: int) -> dict[str, object]:
+    import datetime
+
+    import numpy as np
+
+    day = datetime.date(2020, 1, 2)
+    if way == 0:
+        return {"date": day, "at": [datetime.datetime(2020, 1, 2, 3)], "bytes": b"\x0a", "n": None}
+    if way == 1:
+        return {"number": np.float64(1.5), "array": np.arange(3)}
+    return {"fine": 1, "list": [{1: "a", "1": "b"}] if way == 2 else [1, {2}]}
+
+
 @udfvm.aggregate
 class tally:
     def __init__(self) -> None:
@@ -72,3 +86,17 @@ def test_dictionaries_and_lists_are_json() -> None:
     assert split("a b") == {"first": "a", "rest": ["b"]}
     assert tally(pa.array(["b"])) == {"b": 1}
     connection.close()
+
+
+def test_values_that_json_does_not_have() -> None:
+    assert mixed(0) == {
+        "date": "2020-01-02",
+        "at": ["2020-01-02T03:00:00"],
+        "bytes": "0A",
+        "n": None,
+    }
+    assert mixed(1) == {"number": 1.5, "array": [0, 1, 2]}
+    with pytest.raises(udfvm.UDFError, match=r"in \['list'\]\[0\]: the key 1 is int, not text"):
+        mixed(2)
+    with pytest.raises(udfvm.UDFError, match=r"in \['list'\]\[1\]: .*set"):
+        mixed(3)
