@@ -1,7 +1,8 @@
-"""Programs that fork: locks that are free in the child, and imports that are complete in it."""
+"""Programs that fork: locks are free in the child, and it imports what other threads imported."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import threading
@@ -63,11 +64,34 @@ def _await_imports() -> None:
     """Waits until the imports that calls need are done, before a fork.
 
     Python keeps a lock for each module that is being imported. A child would have the lock, but not
-    the thread that releases it, and would wait for ever when it imports the module.
+    the thread that releases it. ``_drop_unfinished_imports`` mends that, but a module that is
+    imported half cannot always be imported again: numpy, for example.
     """
     end = time.monotonic() + _MAX_WAIT
     while _being_imported() and time.monotonic() < end:
         time.sleep(_LOOK)
 
 
-os.register_at_fork(before=_await_imports, after_in_child=_renew)
+def _drop_unfinished_imports() -> None:
+    """Lets a child import the modules that other threads were importing when it was forked.
+
+    Such a thread may have begun after ``_await_imports``, or import what calls do not need.
+    """
+    own = threading.get_ident()
+    locks = getattr(importlib._bootstrap, "_module_locks", {})
+    for name, reference in list(locks.items()):
+        lock = reference()
+        if lock is None or getattr(lock, "owner", None) == own:
+            continue
+        del locks[name]
+        spec = getattr(sys.modules.get(name), "__spec__", None)
+        if getattr(spec, "_initializing", False):
+            del sys.modules[name]
+
+
+def _mend_child() -> None:
+    _renew()
+    _drop_unfinished_imports()
+
+
+os.register_at_fork(before=_await_imports, after_in_child=_mend_child)

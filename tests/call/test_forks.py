@@ -306,3 +306,49 @@ def test_a_fork_waits_for_imports_that_calls_need(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(IMPORTS), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (0, "0\n"), done.stdout + done.stderr
+
+
+UNFINISHED = """
+    import importlib, os, pathlib, sys, threading
+
+    import udfvm
+
+    folder = pathlib.Path(sys.argv[1])
+    (folder / "gate.py").write_text(
+        "import os, threading\\nbegun, go_on = threading.Event(), threading.Event()\\n"
+        "parent = os.getpid()\\n"
+    )
+    (folder / "slow_one.py").write_text(
+        "import gate, os\\nif os.getpid() == gate.parent:\\n"
+        "    gate.begun.set()\\n    gate.go_on.wait(60)\\ndone = True\\n"
+    )
+    sys.path.insert(0, str(folder))
+    import gate
+
+    importing = threading.Thread(target=importlib.import_module, args=["slow_one"])
+    importing.start()
+    gate.begun.wait(60)
+    child = os.fork()
+    if child == 0:
+        import slow_one
+
+        os._exit(0 if slow_one.done else 1)
+    _, status = os.waitpid(child, 0)
+    gate.go_on.set()
+    importing.join()
+    import slow_one
+
+    print(os.waitstatus_to_exitcode(status), slow_one.done)
+"""
+
+
+def test_a_child_imports_what_another_thread_was_importing(tmp_path: Path) -> None:
+    """Of any package: the fork does not wait for it."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(UNFINISHED), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "0 True\n"), done.stderr
