@@ -165,6 +165,13 @@ class UnknownUDFError(Error, LookupError):
     """
 
 
+class PolicyError(Error):
+    """The policy of an SQLite connection does not allow what a statement asks for.
+
+    It is the cause of an ``apsw.SQLError``. See ``udfvm.sqlite.Policy``.
+    """
+
+
 class ImageError(Error):
     """An image is damaged, or was written by another program or version."""
 

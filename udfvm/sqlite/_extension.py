@@ -83,6 +83,8 @@ class Cause(enum.IntEnum):
     SIGNATURE = _CAUSES["SIGNATURE"]
     UNKNOWN = _CAUSES["UNKNOWN"]
     OTHER = _CAUSES["OTHER"]
+    OPTION = _CAUSES["OPTION"]
+    POLICY = _CAUSES["POLICY"]
 
 
 class Refusal(enum.IntEnum):

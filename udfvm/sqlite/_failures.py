@@ -22,6 +22,8 @@ _BEFORE_CALLS: Final[dict[int, type[errors.Error]]] = {
     Cause.SIGNATURE: errors.SignatureError,
     Cause.UNKNOWN: errors.UnknownUDFError,
     Cause.OTHER: errors.Error,
+    Cause.OPTION: errors.OptionError,
+    Cause.POLICY: errors.PolicyError,
 }
 # Bytes of ``udfvm_sqlite_renewal.message``, without the NUL at its end.
 _MAX_RENEWAL_TEXT: Final = ffi.sizeof(member_type("udfvm_sqlite_renewal", "message")) - 1
@@ -69,7 +71,10 @@ def _failure_callback(wrap: Callable[[str], Exception] | None) -> Any:
             return 0
         # Others are the program's own.
         if wrap is not None and failure.text and isinstance(exception, Exception):
-            cause, exception = exception, wrap(visible(ffi.string(failure.text)))
+            text = visible(ffi.string(failure.text))
+            cause, exception = exception, wrap(text)
+            if isinstance(cause, errors.CallError):
+                cause.args = (text,)
             exception.__cause__ = cause
         for field, value in (("type", type(exception)), ("value", exception)):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))

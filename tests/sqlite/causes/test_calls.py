@@ -135,7 +135,7 @@ MOVES = "(ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)"
         ("SELECT vm_agg('nobody', 1)", udfvm.UnknownUDFError, None),
         ("SELECT value FROM vm_map('nobody', 'SELECT 1, 1')", udfvm.UnknownUDFError, None),
         ("SELECT c1 FROM vm_table('nobody', 1)", udfvm.UnknownUDFError, None),
-        ("SELECT vm_udf('gathers', 1)", udfvm.Error, None),
+        ("SELECT vm_udf('gathers', 1)", udfvm.SignatureError, None),
         (
             f"SELECT gathers(value) OVER {MOVES} FROM json_each('[1, 2, 3, 4]')",
             udfvm.SignatureError,

@@ -43,7 +43,7 @@ def test_no_replacement_under_a_running_statement() -> None:
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(connection, counter)
     cursor = connection.execute(NUMBERS + "SELECT counter(i) FROM n")
-    with pytest.raises(apsw.Error, match="cannot be redefined while statements"):
+    with pytest.raises(udfvm.Error, match="cannot be redefined while statements"):
         udfvm.sqlite.register(connection, same_int, counter)
     with pytest.raises(apsw.SQLError, match="no such function"):
         connection.execute("SELECT same_int(1)")  # all or nothing
@@ -58,7 +58,7 @@ def test_reserved_names() -> None:
     def mine(value: int) -> int:
         return value
 
-    with pytest.raises(apsw.Error, match="reserved"):
+    with pytest.raises(udfvm.SignatureError, match="begins with vm_"):
         udfvm.sqlite.register(connection, mine)
     connection.close()
 

@@ -144,6 +144,8 @@ enum udfvm_sqlite_cause {
     UDFVM_SQLITE_SIGNATURE = 6, /* a function's declaration does not allow this use */
     UDFVM_SQLITE_UNKNOWN = 7,   /* there is no function of that name */
     UDFVM_SQLITE_OTHER = 8,
+    UDFVM_SQLITE_OPTION = 9,  /* an option or setting does not exist, or has a wrong value */
+    UDFVM_SQLITE_POLICY = 10, /* the connection's policy does not allow it */
 };
 
 /* A call that failed, or a function that does not exist. */

@@ -127,11 +127,9 @@ void sql_attach(sqlite_library *library, sqlite3_context *context, int count,
     bool in_schema;
     const char *name = take_arguments(library, count, arguments, &in_schema);
     if (!name) {
-        sqlite3_result_error(
-            context,
-            "vm_attach: takes the name or file of a sealed function, as TEXT, then "
-            "optionally 'in_schema'",
-            -1);
+        fail_because(registry, context, UDFVM_SQLITE_TYPE,
+                     sqlite3_mprintf("vm_attach: takes the name or file of a sealed function, as "
+                                     "TEXT, then optionally 'in_schema'"));
         return;
     }
     struct sql_function *function = load(registry, name, strlen(name), &message);
@@ -140,8 +138,9 @@ void sql_attach(sqlite_library *library, sqlite3_context *context, int count,
     if (function && find_or_attach(registry, function, is_path(name), &message))
         sqlite3_result_text(context, function->name, -1, SQLITE_TRANSIENT);
     else
-        fail_with(library, context,
-                  message ? sqlite3_mprintf("vm_attach: '%.255s': %s", name, message) : NULL);
+        fail_because(registry, context,
+                     registry->embedded ? UDFVM_SQLITE_POLICY : UDFVM_SQLITE_OTHER,
+                     message ? sqlite3_mprintf("vm_attach: '%.255s': %s", name, message) : NULL);
     sqlite3_free(message);
     if (function)
         function_release(function);

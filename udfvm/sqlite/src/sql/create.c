@@ -200,10 +200,11 @@ static void create(struct function_registry *registry, sqlite3_context *context,
     else if (!message)
         sqlite3_result_error_nomem(context);
     if (message)
-        fail_to_resolve(registry, context,
-                        describe_definition(
-                            registry, definition->caller, definition->name, definition->name_length,
-                            message, (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_OTHER }));
+        fail_to_resolve(
+            registry, context,
+            describe_definition(registry, definition->caller, definition->name,
+                                definition->name_length, message,
+                                (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_SIGNATURE }));
 }
 
 /* vm_create(name, language, source, signature, option...): returns the version. */
@@ -213,9 +214,10 @@ void sql_create(sqlite_library *library, sqlite3_context *context, int count,
     sqlite_library *sqlite3_api = library;
     struct function_registry *registry = sqlite3_user_data(context);
     if (!registry->policy.allow_create) {
-        fail_with(library, context,
-                  sqlite3_mprintf(
-                      "vm_create: the policy of this connection does not allow it (allow_create)"));
+        fail_because(
+            registry, context, UDFVM_SQLITE_POLICY,
+            sqlite3_mprintf(
+                "vm_create: the policy of this connection does not allow it (allow_create)"));
         return;
     }
     struct stored_definition definition = { .caller = "vm_create" };
@@ -227,19 +229,19 @@ void sql_create(sqlite_library *library, sqlite3_context *context, int count,
     }
     if (!definition.name || !definition.language || !definition.signature ||
         !take_source(library, arguments[2], &definition)) {
-        fail_with(
-            library, context,
+        fail_because(
+            registry, context, UDFVM_SQLITE_TYPE,
             sqlite3_mprintf("vm_create: takes name, language, source, signature, as TEXT, then "
                             "options; the source may be a BLOB"));
         return;
     }
     definition.name_length = strlen(definition.name);
     if (!name_valid(definition.name, definition.name_length)) {
-        fail_with(library, context,
-                  sqlite3_mprintf("vm_create: '%.64s' cannot be a name: a name has at most 255 "
-                                  "letters, digits and _, and begins with "
-                                  "neither a digit nor vm_",
-                                  definition.name));
+        fail_because(registry, context, UDFVM_SQLITE_SIGNATURE,
+                     sqlite3_mprintf("vm_create: '%.64s' cannot be a name: a name has at most 255 "
+                                     "letters, digits and _, and begins with "
+                                     "neither a digit nor vm_",
+                                     definition.name));
         return;
     }
     char *options = join_options(library, count - 4, arguments + 4, &replace);
@@ -247,7 +249,8 @@ void sql_create(sqlite_library *library, sqlite3_context *context, int count,
         definition.options = options;
         create(registry, context, &definition, replace);
     } else {
-        fail_with(library, context, sqlite3_mprintf("vm_create: options must be TEXT"));
+        fail_because(registry, context, UDFVM_SQLITE_TYPE,
+                     sqlite3_mprintf("vm_create: options must be TEXT"));
     }
     sqlite3_free(options);
 }
@@ -288,25 +291,26 @@ void sql_drop(sqlite_library *library, sqlite3_context *context, int count,
     const char *name = count == 1 ? text_argument(library, arguments[0]) : NULL;
     int deleted;
     if (!registry->policy.allow_create) {
-        fail_with(library, context,
-                  sqlite3_mprintf(
-                      "vm_drop: the policy of this connection does not allow it (allow_create)"));
+        fail_because(
+            registry, context, UDFVM_SQLITE_POLICY,
+            sqlite3_mprintf(
+                "vm_drop: the policy of this connection does not allow it (allow_create)"));
         return;
     }
     if (!name) {
-        fail_with(library, context,
-                  sqlite3_mprintf("vm_drop: takes the name of a function in the database"));
+        fail_because(registry, context, UDFVM_SQLITE_TYPE,
+                     sqlite3_mprintf("vm_drop: takes the name of a function in the database"));
         return;
     }
     if (delete(registry, name, &deleted) != SQLITE_OK) {
-        fail_with(
-            library, context,
+        fail_because(
+            registry, context, UDFVM_SQLITE_OTHER,
             sqlite3_mprintf("vm_drop: '%.255s': %s", name, sqlite3_errmsg(registry->connection)));
         return;
     }
     stored_drop(registry, name, strlen(name));
     if (deleted == 0)
-        fail_with(library, context, not_stored(registry, name));
+        fail_because(registry, context, UDFVM_SQLITE_UNKNOWN, not_stored(registry, name));
     else
         sqlite3_result_int(context, deleted);
 }

@@ -2,6 +2,7 @@
  * in memory. The host reads names, signature and options. It passes the source on unread. */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -55,8 +56,12 @@ static const char *take_option(const char *word, size_t length, struct stored_op
                length - 6 < sizeof options->entry) {
         memcpy(options->entry, text + 6, length - 6 + 1);
     } else {
-        return "the options are deterministic, isolation=row, isolation=statement, "
-               "row_timeout=SECONDS, entry=NAME";
+        static _Thread_local char unknown[288];
+        snprintf(unknown, sizeof unknown,
+                 "'%s' is not one: the options are replace, deterministic, isolation=row, "
+                 "isolation=statement, row_timeout=SECONDS, entry=NAME",
+                 text);
+        return unknown;
     }
     return NULL;
 }
@@ -272,12 +277,18 @@ struct sql_function *load_function(struct function_registry *registry,
     struct stored_options options;
     unsigned language;
     *message = NULL;
-    if (!find_language(registry, definition->language, &language, message))
+    if (!find_language(registry, definition->language, &language, message)) {
+        fail(registry, definition, *message,
+             (struct udfvm_sqlite_failure){ .cause = language == LANGUAGES ? UDFVM_SQLITE_OPTION
+                                                                           : UDFVM_SQLITE_POLICY });
         return NULL;
+    }
     if (definition->source_length > registry->policy.max_source) {
         *message = sqlite3_mprintf(
             "its source has %lld bytes, the policy of this connection allows %lld",
             (long long)definition->source_length, (long long)registry->policy.max_source);
+        fail(registry, definition, *message,
+             (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_POLICY });
         return NULL;
     }
     struct sql_signature *signature = malloc(sizeof *signature);
@@ -292,7 +303,8 @@ struct sql_function *load_function(struct function_registry *registry,
     if (error) {
         *message = sqlite3_mprintf("its %s: %s", what, error);
         fail(registry, definition, *message,
-             (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_SIGNATURE });
+             (struct udfvm_sqlite_failure){ .cause = *what == 'o' ? UDFVM_SQLITE_OPTION
+                                                                  : UDFVM_SQLITE_SIGNATURE });
     }
     struct language_runtime *runtime = error ? NULL : runtime_of(registry, language, message);
     size_t length;

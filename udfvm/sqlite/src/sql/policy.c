@@ -172,6 +172,28 @@ static bool show(sqlite_library *library, sqlite3_context *context,
     return false;
 }
 
+/* Returns which values a setting takes, for an error. */
+static const char *values_of(const char *name)
+{
+    static const struct {
+        const char *name, *values;
+    } settings[] = {
+        { "languages", "languages among python, wasm and native, such as 'python,wasm'" },
+        { "log", "'drop' or 'stderr'" },
+        { "allow_create", "0 or 1" },
+        { "max_source", "a number of bytes" },
+        { "max_output", "a number of bytes" },
+        { "row_timeout", "seconds, from 1e-06 to less than 1e+09" },
+        { "load_timeout", "seconds, from 1e-06 to less than 1e+09" },
+        { "statement_timeout", "seconds, from 1e-06 to less than 1e+09, or 0 for no limit" },
+        { "idle_spin", "seconds, from 1e-06 to 1, or 0" },
+    };
+    size_t i = 0;
+    while (strcasecmp(settings[i].name, name) != 0)
+        i++;
+    return settings[i].values;
+}
+
 /* vm_policy(name), vm_policy(name, value): return the value, which the second one sets. */
 void sql_policy(sqlite_library *library, sqlite3_context *context, int count,
                 sqlite3_value **arguments)
@@ -181,24 +203,26 @@ void sql_policy(sqlite_library *library, sqlite3_context *context, int count,
     struct udfvm_sqlite_policy changed = registry->policy;
     const char *name = count >= 1 ? (const char *)sqlite3_value_text(arguments[0]) : NULL;
     if (!name || count > 2) {
-        sqlite3_result_error(context, "vm_policy: takes a name, and a value to set", -1);
+        fail_because(registry, context, UDFVM_SQLITE_TYPE,
+                     sqlite3_mprintf("vm_policy: takes a name, and a value to set"));
         return;
     }
     if (count == 2 && registry->embedded) {
-        sqlite3_result_error(context,
-                             "vm_policy: the program that opened this connection sets its policy: "
-                             "SQL cannot change it",
-                             -1);
+        fail_because(registry, context, UDFVM_SQLITE_POLICY,
+                     sqlite3_mprintf("vm_policy: the program that opened this connection sets its "
+                                     "policy: SQL cannot change it"));
         return;
     }
     if (!show(library, context, &registry->policy, name))
-        sqlite3_result_error(
-            context,
-            "vm_policy: the settings are allow_create, idle_spin, languages, load_timeout, "
-            "log, max_output, max_source, row_timeout, statement_timeout",
-            -1);
+        fail_because(
+            registry, context, UDFVM_SQLITE_OPTION,
+            sqlite3_mprintf(
+                "vm_policy: the settings are allow_create, idle_spin, languages, load_timeout, "
+                "log, max_output, max_source, row_timeout, statement_timeout"));
     else if (count == 2 && !set(library, &changed, name, arguments[1]))
-        fail_with(library, context, sqlite3_mprintf("vm_policy: %s cannot have this value", name));
+        fail_because(registry, context, UDFVM_SQLITE_OPTION,
+                     sqlite3_mprintf("vm_policy: %s cannot have this value: it takes %s", name,
+                                     values_of(name)));
     else if (count == 2) {
         registry->policy = changed;
         show(library, context, &registry->policy, name);

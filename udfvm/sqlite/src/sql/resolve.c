@@ -42,8 +42,9 @@ struct sql_function *resolve(struct function_registry *registry, struct statemen
             statement->end_ns = registry->load_end_ns;
     }
     if (!function && message)
-        *wrong = describe_definition(registry, NULL, name, length, message,
-                                     (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_OTHER });
+        *wrong = describe_definition(
+            registry, NULL, name, length, message,
+            (struct udfvm_sqlite_failure){ .cause = UDFVM_SQLITE_SIGNATURE });
     else if (!function)
         *wrong = describe_unknown(registry, caller, name, forms);
     else if (!(forms & FORM(function->form)))

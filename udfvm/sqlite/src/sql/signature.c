@@ -1,4 +1,5 @@
 /* The signatures of stored and sealed functions: `(double, name text?) -> double`. */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -44,11 +45,23 @@ struct signature_scanner {
     const char *at, *end, *start;
 };
 
-static _Thread_local char fault[160];
+static _Thread_local char fault[224];
 
 static const char *wrong(const struct signature_scanner *scanner, const char *what)
 {
     snprintf(fault, sizeof fault, "%s at byte %td", what, scanner->at - scanner->start + 1);
+    return fault;
+}
+
+/* Returns the text for a word, which the scanner has just passed, that is no type. */
+static const char *unknown_type(const struct signature_scanner *scanner, const char *word)
+{
+    snprintf(fault, sizeof fault,
+             "unknown type '%s' at byte %td (known: int, double, text, blob, bool, json)%s", word,
+             scanner->at - (ptrdiff_t)strlen(word) - scanner->start + 1,
+             scanner->at < scanner->end && *scanner->at == ':'
+                 ? ": write a name and its type without a colon, as in (x int)"
+                 : "");
     return fault;
 }
 
@@ -109,7 +122,7 @@ static const char *take_parameter(struct signature_scanner *scanner,
             "expected a type, or a name and a type (int, double, text, blob, bool, json),");
     const bool named = take_word(scanner, second) > 0;
     if (!find_type(named ? second : first, &signature->parameters[i].type, &signature->json[i]))
-        return wrong(scanner, "unknown type (known: int, double, text, blob, bool, json) before");
+        return unknown_type(scanner, named ? second : first);
     if (named)
         memcpy(signature->names[i], first, sizeof first);
     else
@@ -149,11 +162,11 @@ const char *signature_parse(const char *text, size_t length, struct sql_signatur
         return error;
     if (!accept(&scanner, '-') || scanner.at == scanner.end || *scanner.at++ != '>')
         return wrong(&scanner, "expected '->'");
-    if (!take_word(&scanner, word) ||
-        !find_type(word, &signature->result_type, &signature->result_json))
-        return wrong(
-            &scanner,
-            "unknown type of the result (known: int, double, text, blob, bool, json) before");
+    if (!take_word(&scanner, word))
+        return wrong(&scanner,
+                     "expected a type of the result (int, double, text, blob, bool, json)");
+    if (!find_type(word, &signature->result_type, &signature->result_json))
+        return unknown_type(&scanner, word);
     accept(&scanner, '?'); /* any result may be NULL */
     skip_blanks(&scanner);
     return scanner.at == scanner.end ? NULL : wrong(&scanner, "expected the end");

@@ -216,7 +216,8 @@ void sql_release(sqlite_library *library, sqlite3_context *context, int count,
     int released = 0;
     (void)arguments;
     if (count != 0) {
-        fail_with(library, context, sqlite3_mprintf("vm_release: takes no arguments"));
+        fail_because(registry, context, UDFVM_SQLITE_TYPE,
+                     sqlite3_mprintf("vm_release: takes no arguments"));
         return;
     }
     for (; registry->stored; released++)

@@ -148,6 +148,10 @@ static const char *advice(const struct sql_function *function, int code)
         return "; raise max_output= or return less";
     case UDFVM_E_LOG:
         return "; raise max_log= or print less";
+    case UDFVM_E_HOST_CALLS:
+        return "; raise host_calls= if it needs more";
+    case UDFVM_E_INPUT:
+        return "; pass fewer or smaller values";
     case UDFVM_E_CLOSED:
         return ": bind the function to another, or call before the pool is closed";
     case UDFVM_E_FORKED:
@@ -265,6 +269,12 @@ char *failing_function(struct function_registry *registry, const char *name, uin
     return text;
 }
 
+void fail_because(struct function_registry *registry, sqlite3_context *context, uint32_t cause,
+                  char *text)
+{
+    fail_with(registry->library, context, failing_function(registry, "", cause, text));
+}
+
 char *describe_count(const struct sql_function *function, int found)
 {
     sqlite_library *sqlite3_api = function->registry->library;
@@ -293,5 +303,5 @@ char *describe_form(const struct sql_function *function, const char *caller)
     sqlite_library *sqlite3_api = function->registry->library;
     char *text = sqlite3_mprintf("UDF '%s': %s, which %s does not run: use %s", function->name,
                                  forms_named[function->form], caller, homes[function->form]);
-    return failing_function(function->registry, function->name, UDFVM_SQLITE_OTHER, text);
+    return failing_function(function->registry, function->name, UDFVM_SQLITE_SIGNATURE, text);
 }

@@ -27,6 +27,9 @@ char *describe_definition(struct function_registry *registry, const char *caller
 /* Reports the failure to find a function to the program. Returns the text. */
 char *failing_function(struct function_registry *registry, const char *name, uint32_t cause,
                        char *text);
+/* Ends an SQL function with a text, which it frees, and reports the failure to the program. */
+void fail_because(struct function_registry *registry, sqlite3_context *context, uint32_t cause,
+                  char *text);
 char *describe_count(const struct sql_function *function, int found);
 char *describe_form(const struct sql_function *function, const char *caller);
 void report_guest_error(const struct session *session, sqlite3_context *context,
