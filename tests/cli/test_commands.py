@@ -236,3 +236,12 @@ def test_without_permission_the_error_says_how_to_get_it() -> None:
     lines = as_root_without(command, script).stdout.splitlines()
     assert lines[0] == "KVMPermissionError"
     assert "may not be opened" in lines[1] and "usermod -aG kvm" in lines[1]
+
+
+def test_the_doctor_finds_a_cache_that_cannot_be_used(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    done = udfvm("doctor", cache=blocked / "cache")
+    assert done.returncode == 1
+    told = " ".join(done.stdout.split())
+    assert "not usable" in told and "set UDFVM_CACHE" in told

@@ -80,3 +80,15 @@ def test_the_way_to_what_cannot_be_shipped(body: str, monkeypatch: pytest.Monkey
         match=f"'f' cannot be sent to a micro-VM: {expected}: cannot pickle.*inside the function",
     ):
         udfvm.udf(module.__dict__["f"]).prepare()
+
+
+def test_an_open_file_is_not_read_and_shipped() -> None:
+    with open(__file__, encoding="utf-8") as file:
+
+        @udfvm.udf
+        def text(x: int) -> str:
+            return file.read()
+
+        with pytest.raises(udfvm.SignatureError, match=r"'file'.*open file.*inside the function"):
+            text(1)
+        assert file.tell() == 0

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+
+import pytest
+
 import udfvm
 from udfvm import errors
 
@@ -26,3 +30,9 @@ def test_every_failure_of_the_core_has_its_exception() -> None:
 
 def test_every_public_name_exists() -> None:
     assert [name for name in udfvm.__all__ if not hasattr(udfvm, name)] == []
+
+
+@pytest.mark.parametrize("module", ["udfvm", "udfvm.arrow", "udfvm.sqlite"])
+def test_dir_lists_public_names_alone(module: str) -> None:
+    found = importlib.import_module(module)
+    assert dir(found) == sorted(found.__all__)

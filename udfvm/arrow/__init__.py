@@ -19,6 +19,10 @@ from udfvm.keywords import checks_options
 __all__ = ["register", "unregister"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 @checks_options
 def register(
     target: pc.FunctionRegistry | None,

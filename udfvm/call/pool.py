@@ -92,6 +92,13 @@ class Pool:
         self._closed = False
         self._trimmer: threading.Thread | None = None
 
+    def __repr__(self) -> str:
+        closed = " (closed)" if self._closed else ""
+        return (
+            f"Pool(size={self.size}, keep={self.keep}, keep_seconds={self.keep_seconds:g},"
+            f" wait={self.wait:g}){closed}"
+        )
+
     @staticmethod
     def default() -> Pool:
         """The pool of functions that name none."""

@@ -17,7 +17,7 @@ from udfvm import __version__
 from udfvm.cli.terminal import console
 from udfvm.errors import BuildError, CacheError, KVMUnavailableError
 from udfvm.images.cache import cache_entries, stored_bytes
-from udfvm.images.cache_files import cache_directory, cache_size
+from udfvm.images.cache_files import cache_directory, cache_size, check_writable
 from udfvm.images.spec import wasmtime_library
 from udfvm.installation import GUEST
 from udfvm.limits import format_size
@@ -50,15 +50,18 @@ def _processor() -> str:
     return f"{names[0] if names else 'unknown'}, {os.cpu_count()} processors"
 
 
-def _cache() -> str:
+def _cache() -> tuple[str, bool]:
+    """Returns what the cache is, and True if it can be used."""
+    usable = True
     try:
+        check_writable(cache_directory())
         found = (
             f"{len(cache_entries())} images, {format_size(stored_bytes())} of at most"
             f" {format_size(cache_size())}"
         )
     except CacheError as error:
-        found = f"not usable: {error}"
-    return f"{cache_directory()} ({found})"
+        found, usable = f"not usable: {error}", False
+    return f"{cache_directory()} ({found})", usable
 
 
 def _version(package: str, absent: str = "not installed: reinstall udfvm") -> str:
@@ -168,7 +171,8 @@ def doctor() -> None:
     table.add_row(
         "Guest kernel", "present" if (GUEST / "kernel.bin").exists() else "missing: reinstall udfvm"
     )
-    table.add_row("Image cache", _cache())
+    cache, has_cache = _cache()
+    table.add_row("Image cache", cache)
     table.add_row("apsw", _apsw())
     table.add_row("Module sqlite3", _standard_sqlite())
     table.add_row("pyarrow", _version("pyarrow"))
@@ -181,4 +185,4 @@ def doctor() -> None:
     console().print(table, markup=False)
     if failure is not None:
         click.echo(f"\n{failure}", err=True)
-    sys.exit(0 if usable else 1)
+    sys.exit(0 if usable and has_cache else 1)

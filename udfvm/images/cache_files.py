@@ -184,6 +184,15 @@ def _write_all(path: Path, descriptor: int, content: bytes) -> None:
         file.write(content)
 
 
+def check_writable(directory: Path) -> None:
+    """Raises CacheError unless the cache's folder can take a file. Makes the folder if there is none."""
+    make_directory(directory)
+    os.close(vmm.open_private_directory(directory))
+    descriptor, temporary = _temporary(directory / "check")
+    with _unlocking(descriptor):
+        os.unlink(temporary)
+
+
 # ---- Removal ----
 
 

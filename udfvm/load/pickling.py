@@ -153,7 +153,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return operator.methodcaller("find", name), (GuestModule("_udfvm_host"),)
 
     def _reduced_and_noted(self, obj: object) -> Reduced | None:
-        """Notes what the guest needs for code, modules, classes and functions."""
+        """Notes what the guest needs for code, modules, classes and functions. Refuses open files,
+        whose content cloudpickle would read and ship.
+        """
+        if isinstance(obj, io.TextIOWrapper) and obj not in (sys.stdout, sys.stderr, sys.stdin):
+            raise pickle.PicklingError(f"cannot pickle the open file {obj.name!r:.100}")
         if isinstance(obj, types.CodeType):
             return self._reduced_code(obj)
         if isinstance(obj, types.ModuleType):

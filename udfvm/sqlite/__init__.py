@@ -75,6 +75,10 @@ EXTENSION: Final = _extension.PATH
 _ENABLE_LOAD_EXTENSION: Final = 1005
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 @checks_options
 def register(
     connection: apsw.Connection | sqlite3.Connection,
