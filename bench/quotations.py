@@ -1,6 +1,6 @@
 """The figures that the documentation quotes, and where they come from.
 
-Each ``Quotation`` is a piece of a page in which ``{}`` stands for a figure, and the figures that
+Each ``Quotation`` is a passage of a page in which ``{}`` stands for a figure, and the figures that
 belong there, computed from ``docs/performance.json`` (``bench/plot.py``) and ``docs/figures.json``
 (``bench/record.py``). A test compares the pages with them; ``update`` writes them into the pages.
 """
@@ -25,7 +25,7 @@ FIGURE = r"(\d(?:[\d.,]*\d)?(?: (?:ns|µs|ms|s|KiB|MiB|GiB)\b)?)"
 
 
 class Quotation(NamedTuple):
-    """A piece of a page, with ``{}`` for each figure."""
+    """A passage of a page, with ``{}`` for each figure."""
 
     page: str
     text: str

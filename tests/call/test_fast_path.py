@@ -56,7 +56,7 @@ def test_sizes(rows: int) -> None:
     assert np.array_equal(weighted(x, weight), x * weight + 1)
 
 
-def test_what_is_not_plain_takes_the_ordinary_way() -> None:
+def test_other_arguments_take_the_general_path() -> None:
     x, weight = arguments(100)
     expected = x * weight + 1
     frozen = x.copy()
@@ -75,7 +75,7 @@ def test_what_is_not_plain_takes_the_ordinary_way() -> None:
         weighted(x.reshape(10, 10), weight)
 
 
-def test_the_short_way_is_taken_by_what_is_plain_alone() -> None:
+def test_only_contiguous_arrays_of_the_declared_types_take_the_fast_path() -> None:
     small = weighted._calls._small
     assert small is not None
     x, weight = arguments(100)
@@ -100,7 +100,7 @@ def test_the_short_way_is_taken_by_what_is_plain_alone() -> None:
         small.call([x, weight])
 
 
-def test_the_short_way_keeps_nothing() -> None:
+def test_the_fast_path_keeps_no_references() -> None:
     x, weight = arguments(100)
     strided = np.repeat(x, 2)[::2]
     counts = [sys.getrefcount(each) for each in (x, weight, strided, NotImplemented)]
@@ -135,7 +135,7 @@ def test_threads() -> None:
     assert not wrong
 
 
-def test_a_closed_pool_is_said_to_be() -> None:
+def test_the_fast_path_raises_that_its_pool_is_closed() -> None:
     with udfvm.Pool(size=1) as pool:
 
         @udfvm.udf(vectorized=True, input_types=["double"], output_type="double", pool=pool)

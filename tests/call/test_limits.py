@@ -48,7 +48,7 @@ def bottomless(endlessly: bool) -> int:
     return int(endlessly and Odd() == Odd())
 
 
-def test_a_stack_that_overflows_is_said_to() -> None:
+def test_the_error_names_a_stack_overflow() -> None:
     with pytest.raises(udfvm.GuestCrashError, match="the stack overflowed"):
         bottomless(True)
     assert bottomless(False) == 0

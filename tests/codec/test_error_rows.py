@@ -95,7 +95,7 @@ def test_rows_of_arrays_are_those_of_the_whole(odd: ScalarFunction, argument: ob
         assert raised.value.row == 5
 
 
-def test_rows_of_pieces_are_those_of_the_whole(odd: ScalarFunction) -> None:
+def test_rows_of_chunks_are_those_of_the_whole(odd: ScalarFunction) -> None:
     text = "x" * (1 << 20)
     values = pa.array([*range(150), -1], pa.int64())  # more than fits in a window
     with pytest.raises(udfvm.UDFError) as raised:
@@ -184,7 +184,7 @@ def test_a_table_function_fails_behind_many_rows_with_the_row_of_its_arguments(
         assert raised.value.__cause__.row == ("vm_map" in query)
 
 
-def test_a_row_of_a_batch_of_pyarrow_is_said_to_be_one(odd: ScalarFunction) -> None:
+def test_the_error_names_a_row_of_pyarrows_batch(odd: ScalarFunction) -> None:
     @udfvm.udf(name="odd_row_of_batch")
     def function(x: int) -> int:
         if x < 0:

@@ -170,7 +170,7 @@ def test_batches_larger_than_the_window_are_cut() -> None:
     np.testing.assert_array_equal(result.to_numpy(), x + 1)
 
 
-def test_errors_of_later_pieces_name_the_row() -> None:
+def test_errors_of_later_chunks_name_the_row() -> None:
     @udfvm.udf(timeout=None)
     def positive(x: int) -> int:
         if x < 0:
@@ -236,7 +236,7 @@ def test_requests_are_streams() -> None:
         batches.write(memoryview(window)[: length - 1], part)
 
 
-def _plain_reply(values: np.ndarray) -> bytes:
+def _guest_reply(values: np.ndarray) -> bytes:
     """A reply laid out as guests lay it out: the capacity of a bitmap, then the data."""
     numbers = _codec(["double"], "double").number_codec()
     assert numbers is not None
@@ -261,10 +261,11 @@ def _reply(stream: bytes, rows: int = 3) -> BatchReply:
     return BatchReply(stream[part] if part else stream, rows, part is not None)
 
 
-PLAIN, FROM_ARROW = _plain_reply(np.array([1.0, 2.0, 3.0])), _arrow_reply(pa.array([1.0, 2.0, 3.0]))
+FROM_GUEST = _guest_reply(np.array([1.0, 2.0, 3.0]))
+FROM_ARROW = _arrow_reply(pa.array([1.0, 2.0, 3.0]))
 
 
-@pytest.mark.parametrize("reply", [PLAIN, FROM_ARROW], ids=["plain", "arrow"])
+@pytest.mark.parametrize("reply", [FROM_GUEST, FROM_ARROW], ids=["guest", "arrow"])
 def test_hostile_replies(reply: bytes) -> None:
     """Whatever bits of a reply are changed, it is refused or gives as many numbers as were asked
     for.
@@ -295,7 +296,7 @@ def test_hostile_replies(reply: bytes) -> None:
             batches.result(Form.NUMPY, [_reply(reply, rows)])
 
 
-def test_pieces_are_in_order() -> None:
+def test_chunks_are_in_order() -> None:
     whole = NumberColumns(
         Form.ARRAY, 100, (1,), ((memoryview(bytes(range(60))), memoryview(bytes(range(60, 100)))),)
     )

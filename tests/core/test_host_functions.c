@@ -23,7 +23,7 @@ static int64_t answer(void *context, const char *name, const void *arguments, ui
 static void test_host_functions(void)
 {
     static const uint64_t out = UDFVM_OUTPUT_BASE, base = UDFVM_PROGRAM_BASE,
-                          most = UDFVM_MAX_HOST_MESSAGE;
+                          max = UDFVM_MAX_HOST_MESSAGE;
     static const struct {
         int64_t result;
         uint64_t arguments[6];
@@ -35,9 +35,9 @@ static void test_host_functions(void)
         { -EFAULT, { base, 0, 0x1000, 8, out, 8 } },
         { -EFAULT, { base, 0, MEMORY - 4, 8, out, 8 } },
         { -EFAULT, { base, 0, UDFVM_INPUT_BASE, 8, out, 8 } },
-        { -E2BIG, { base, 0, out, most + 1, out, 8 } },
+        { -E2BIG, { base, 0, out, max + 1, out, 8 } },
         { -E2BIG, { base, 0, out, UINT64_MAX, out, 8 } },
-        { -E2BIG, { base, 0, out, 8, out, most + 1 } },
+        { -E2BIG, { base, 0, out, 8, out, max + 1 } },
         { -EFAULT, { base, 0, out, 8, 0x1000, 8 } },
         { -EFAULT, { base, 0, out, 8, MEMORY - 4, 8 } },
         { -EFAULT, { base, 0, out, 8, UINT64_MAX - 3, 8 } },

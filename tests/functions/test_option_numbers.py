@@ -246,7 +246,7 @@ PROGRAM = """
 
 
 @pytest.mark.parametrize("size", ["abc", "-1", "nan", "1e9", "9" * 400])
-def test_a_size_of_the_cache_that_is_none_is_said_where_all_is_cached_too(
+def test_a_wrong_size_of_the_cache_is_refused_where_all_is_cached_too(
     tmp_path: Path, size: str
 ) -> None:
     program = tmp_path / "program.py"

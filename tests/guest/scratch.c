@@ -114,9 +114,9 @@ static void limit(void)
     CHECK(map(2 * MIB) == MAP_FAILED && errno == ENOMEM);
     for (size_t i = 0; i < count; i++)
         CHECK(munmap(taken[i], 1 * MIB) == 0);
-    uint8_t *most = map((count - 4) * MIB);
-    CHECK(most != MAP_FAILED && is_filled(most, (count - 4) * MIB, 0) &&
-          munmap(most, (count - 4) * MIB) == 0);
+    uint8_t *large = map((count - 4) * MIB);
+    CHECK(large != MAP_FAILED && is_filled(large, (count - 4) * MIB, 0) &&
+          munmap(large, (count - 4) * MIB) == 0);
 }
 
 static void system_calls(void)

@@ -295,7 +295,7 @@ UDFVM_SCALAR(perhaps, optional_f64, (optional_f64, a))
     const double drawn = (double)(draw() % 1000);
     return a.valid ? udfvm_some_f64(drawn + a.value) : udfvm_null_f64();
 }
-UDFVM_SCALAR(said, text, (text, a))
+UDFVM_SCALAR(numbered, text, (text, a))
 {
     char *made = udfvm_allocate(a.length + 20);
     memcpy(made, a.data, a.length);
@@ -318,7 +318,7 @@ UDFVM_SCALAR(failing, i64, (i64, a))
         ("whole", [1, None, 1, 1], {}),
         ("truth", [True, None, True, True, None, True, True, True, True, True], {}),
         ("perhaps", [1.5, 1.5, None, 1.5], {}),
-        ("said", ["value", None, "value", "", ""], {}),
+        ("numbered", ["value", None, "value", "", ""], {}),
     ],
 )
 def test_native_functions(function: str, values: list[object], options: dict[str, str]) -> None:
@@ -381,8 +381,8 @@ def test_webassembly(module: Path) -> None:
 
 
 def test_native_results_larger_than_the_window_are_cut() -> None:
-    said = udfvm.from_c(NATIVE, "said", deterministic=True, memory="512MiB", timeout=120)
+    numbered = udfvm.from_c(NATIVE, "numbered", deterministic=True, memory="512MiB", timeout=120)
     text = "x" * (3 << 20)
-    found = said(pa.array([text] * 45))
+    found = numbered(pa.array([text] * 45))
     assert found.nbytes > 128 << 20
-    assert set(found.to_pylist()) == {said(text)}
+    assert set(found.to_pylist()) == {numbered(text)}

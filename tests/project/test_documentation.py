@@ -275,9 +275,9 @@ def test_the_limits_are_as_documented() -> None:
         (ROOT / "docs" / "reference.md").read_text(),
         re.MULTILINE,
     )
-    said = {option: bounds for option, *bounds in rows}
+    documented = {option: bounds for option, *bounds in rows}
     options = inspect.signature(Limits.parse).parameters
-    assert said["memory"][1:] == [
+    assert documented["memory"][1:] == [
         format_size(policy.MIN_MEMORY),
         (
             f"{format_size(policy.DEFAULT_MEMORY)}; `from_wasm`"
@@ -293,14 +293,16 @@ def test_the_limits_are_as_documented() -> None:
     for beyond in (policy.MIN_MEMORY - (2 << 20), policy.MAX_MEMORY + 1):
         with pytest.raises(udfvm.OptionError, match="is not between 16MiB and 64GiB"):
             Limits.parse(memory=beyond)
-    assert [float(said[name][2]) for name in ("timeout", "build_timeout", "host_calls")] == [
+    assert [float(documented[name][2]) for name in ("timeout", "build_timeout", "host_calls")] == [
         options[name].default for name in ("timeout", "build_timeout", "host_calls")
     ]
     assert (
-        said["max_log"][2] == format_size(options["max_log"].default)
+        documented["max_log"][2] == format_size(options["max_log"].default)
         and options["max_output"].default is None
     )
-    assert set(said) >= {name for name in options if name not in ("files", "deterministic", "log")}
+    assert set(documented) >= {
+        name for name in options if name not in ("files", "deterministic", "log")
+    }
 
 
 def test_public_names_are_documented() -> None:

@@ -61,3 +61,12 @@ def test_no_other_file_has_an_address_of_the_protocol() -> None:
         numbers = re.findall(r"\b0x[\da-fA-F_]+", path.read_text())
         found = {number for number in numbers if int(number.rstrip("_"), 16) in ADDRESSES}
         assert not found or name(path) in GENERATED, f"{name(path)}: {found}"
+
+
+def test_no_call_names_its_request_by_a_number() -> None:
+    """By the names that the core and the binding give to calls and their VMs."""
+    call = re.compile(r"\b(?:udfvm_vm_(?:fresh_|stream_)?call\(\w+|vm\.call\(),?\s*\d")
+    assert call.search("vm.call(3, payload)") and call.search("udfvm_vm_call(vm, 3, NULL, 0)")
+    for path in sources(".c", ".h", ".py"):
+        if path != Path(__file__):
+            assert not call.search(path.read_text()), name(path)

@@ -17,7 +17,7 @@ import udfvm
 import udfvm.sqlite
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT "
-LONGEST = 60.0  # seconds that an event may take to come
+MAX_WAIT = 60.0  # seconds that an event may take to come
 # From the twelfth row on it answers every request, and goes on answering.
 BUSY_ANSWERS = """
 #include <udfvm.h>
@@ -48,7 +48,7 @@ def cpu_seconds() -> float:
 
 def comes_to_rest() -> bool:
     """Whether the process stops using its processors while this thread sleeps."""
-    end = time.monotonic() + LONGEST
+    end = time.monotonic() + MAX_WAIT
     while time.monotonic() < end:
         before = cpu_seconds()
         time.sleep(0.5)

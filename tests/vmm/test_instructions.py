@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 KERNEL = ROOT / "guest" / "kernel"
 REWRITE = KERNEL / "rewrite"
-LONGEST_TEXT = 1 << 20
+MAX_TEXT = 1 << 20
 FLOWS = {0: "next", 1: "branch", 2: "jump", 3: "indirect", 4: "end"}
 UNKNOWN = re.compile(r"\(bad\)|^\.byte")
 # Lines on which objdump shows prefixes as an instruction of their own, and instructions whose
@@ -154,8 +154,8 @@ def flow_of(text: str) -> str:
 @pytest.mark.parametrize("path", libraries())
 def test_agrees_with_objdump(decoder: Any, path: Path) -> None:
     address, code = text_section(path)
-    start = address + (len(code) // 3 & ~15 if len(code) > 3 * LONGEST_TEXT else 0)
-    stop = min(start + LONGEST_TEXT, address + len(code))
+    start = address + (len(code) // 3 & ~15 if len(code) > 3 * MAX_TEXT else 0)
+    stop = min(start + MAX_TEXT, address + len(code))
     listing = list(disassembled(path, start, stop))[16:]  # it may have begun inside an instruction
     assert listing
     instruction = Instruction()

@@ -134,8 +134,8 @@ def _each(found: str, declared: str) -> Rule:
 
 
 def _integers(found: str, declared: str) -> Rule:
-    (smallest, largest), (least, most) = integer_range(found), integer_range(declared)
-    return Rule.EXACT if least <= smallest and largest <= most else Rule.CHECKED
+    (smallest, largest), (minimum, maximum) = integer_range(found), integer_range(declared)
+    return Rule.EXACT if minimum <= smallest and largest <= maximum else Rule.CHECKED
 
 
 def _integer_to_float(found: str, declared: str) -> Rule:

@@ -132,9 +132,9 @@ class ImagePool:
             self._bound,
             ffi.gc(ffi.new("struct udfvm_held *"), lib.udfvm_pool_let_go),
         )
-        wide = ffi.NULL if windows is None else ffi.new("struct udfvm_windows *", tuple(windows))
+        larger = ffi.NULL if windows is None else ffi.new("struct udfvm_windows *", tuple(windows))
         if lib.udfvm_pool_hold(
-            vm._held, self._handle, image._handle, wide, self.wait_ns, timeout_ns, vm._error
+            vm._held, self._handle, image._handle, larger, self.wait_ns, timeout_ns, vm._error
         ):
             raise exception(vm._error)
         vm._handle = vm._held.vm

@@ -167,7 +167,7 @@ static void put_argument(struct output *out, const struct directive *directive,
     }
 }
 
-size_t format_list(char *buffer, size_t size, const char *pattern, va_list list)
+static size_t format_list(char *buffer, size_t size, const char *pattern, va_list list)
 {
     struct output out = { buffer, size, 0 };
     struct directive directive;

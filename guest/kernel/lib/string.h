@@ -17,6 +17,5 @@ int strncmp(const char *left, const char *right, size_t length);
  * what was written, without the NUL: at most size - 1. */
 size_t format(char *buffer, size_t size, const char *pattern, ...)
     __attribute__((format(printf, 3, 4)));
-size_t format_list(char *buffer, size_t size, const char *pattern, va_list arguments);
 
 #endif

@@ -72,10 +72,10 @@ size_t file_describe(struct file *file, char *buffer, size_t size)
 {
     struct status status;
     file->operations->status(file, &status);
-    const char *kind = status_is(&status, S_IFSOCK)  ? "socket"
+    const char *type = status_is(&status, S_IFSOCK)  ? "socket"
                        : status_is(&status, S_IFIFO) ? "pipe"
                                                      : "anon_inode";
-    return format(buffer, size, "%s:[%llu]", kind, (unsigned long long)status.inode);
+    return format(buffer, size, "%s:[%llu]", type, (unsigned long long)status.inode);
 }
 
 bool descriptor_in_use(int fd)

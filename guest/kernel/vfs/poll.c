@@ -53,7 +53,7 @@ static int64_t wait_for(struct poll_set *set, uint64_t deadline)
     return !ready && interrupted() ? -EINTR : set->ready;
 }
 
-uint64_t deadline_after(uint64_t nanoseconds)
+static uint64_t deadline_after(uint64_t nanoseconds)
 {
     const uint64_t now = monotonic_ns();
     return nanoseconds > NO_DEADLINE - 1 - now ? NO_DEADLINE - 1 : now + nanoseconds;

@@ -4,7 +4,6 @@
 
 #include "vfs/file.h"
 
-uint64_t deadline_after(uint64_t nanoseconds);
 uint64_t deadline_after_milliseconds(uint64_t milliseconds); /* as an int: negative means none */
 /* A struct timespec (unit 1) or timeval (unit 1000 ns) in the program's memory; none where the
  * address is 0. */

@@ -16,7 +16,7 @@ struct component {
     wasmtime_context *context;
     wasmtime_component_func function;
     size_t count;
-    struct component_kind result, parameters[MAX_PARAMETERS];
+    struct component_type result, parameters[MAX_PARAMETERS];
     struct bytes made;      /* memory for results */
     struct builder builder; /* builds results that are structs or lists, */
     struct column column;   /* and this is their column */
@@ -62,27 +62,28 @@ static bool refuse_type(const char *name, const char *wrong)
     return failure_set("TypeError", "%s has %s", name, wrong);
 }
 
-static struct slot slot_of(const struct component_kind *kind)
+static struct slot slot_of(const struct component_type *type)
 {
-    return (struct slot){ .storage = kind->storage,
-                          .nullable = kind->options > 0,
-                          .type = storage_is_nested(kind->storage) ? component_kind_type(kind)
+    return (struct slot){ .storage = type->storage,
+                          .nullable = type->options > 0,
+                          .type = storage_is_nested(type->storage) ? component_type_describe(type)
                                                                    : NULL };
 }
 
-static bool take_parameter(const wasmtime_component_functype *type, size_t index,
+static bool take_parameter(const wasmtime_component_functype *function, size_t index,
                            struct component *component, struct signature *found)
 {
     wasmtime_component_valtype parameter;
     const char *name;
     size_t length;
-    struct component_kind *kind = &component->parameters[index];
+    struct component_type *type = &component->parameters[index];
     struct slot *slot = &found->parameters[index];
-    if (!wasmtime.wasmtime_component_func_type_param_nth(type, index, &name, &length, &parameter))
+    if (!wasmtime.wasmtime_component_func_type_param_nth(function, index, &name, &length,
+                                                         &parameter))
         return false;
-    const char *wrong = component_kind_take(&parameter, false, kind);
+    const char *wrong = component_type_take(&parameter, false, type);
     wasmtime.wasmtime_component_valtype_delete(&parameter);
-    *slot = wrong ? (struct slot){ .nullable = false } : slot_of(kind);
+    *slot = wrong ? (struct slot){ .nullable = false } : slot_of(type);
     length = length < sizeof slot->name ? length : sizeof slot->name - 1;
     for (size_t i = 0; i < length; i++) /* WIT uses kebab-case names */
         slot->name[i] = name[i] == '-' ? '_' : name[i];
@@ -95,7 +96,7 @@ static bool take_result(const wasmtime_component_functype *type, struct componen
     wasmtime_component_valtype result;
     if (!wasmtime.wasmtime_component_func_type_result(type, &result))
         return failure_set("TypeError", "the function returns nothing");
-    const char *wrong = component_kind_take(&result, true, &component->result);
+    const char *wrong = component_type_take(&result, true, &component->result);
     wasmtime.wasmtime_component_valtype_delete(&result);
     if (wrong)
         return refuse_type("the result", wrong);
@@ -232,9 +233,9 @@ bool component_prepare(struct program *program, const char *name, wasmtime_compo
         set_run(program, component, found);
         return true;
     }
-    component_kind_clear(&component->result);
+    component_type_clear(&component->result);
     for (size_t i = 0; i < MAX_PARAMETERS; i++)
-        component_kind_clear(&component->parameters[i]);
+        component_type_clear(&component->parameters[i]);
     free(component);
     wasmtime.wasmtime_store_delete(store);
     wasmtime.wasmtime_component_delete(compiled);

@@ -28,170 +28,170 @@ static const struct {
     { COMPONENT_TYPE_FLAGS, COMPONENT_FLAGS, STORAGE_LIST, FORM_FLAGS },
 };
 
-static const char *take(const wasmtime_component_valtype *type, bool result, unsigned depth,
-                        struct component_kind *kind);
+static const char *take(const wasmtime_component_valtype *from, bool result, unsigned depth,
+                        struct component_type *type);
 
-static bool take_leaf(const wasmtime_component_valtype *type, struct component_kind *kind)
+static bool take_leaf(const wasmtime_component_valtype *from, struct component_type *type)
 {
     for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++)
-        if (leaves[i].type == type->kind) {
-            kind->form = leaves[i].form;
-            kind->storage = leaves[i].storage;
-            kind->value = (uint8_t)leaves[i].value;
+        if (leaves[i].type == from->kind) {
+            type->form = leaves[i].form;
+            type->storage = leaves[i].storage;
+            type->value = (uint8_t)leaves[i].value;
             return true;
         }
     return false;
 }
 
-static void give_children(struct component_kind *kind, enum component_form form,
+static void give_children(struct component_type *type, enum component_form form,
                           enum storage storage, size_t count)
 {
-    kind->form = form;
-    kind->storage = storage;
-    kind->count = count;
-    kind->children = calloc(count ? count : 1, sizeof *kind->children);
-    if (!kind->children)
+    type->form = form;
+    type->storage = storage;
+    type->count = count;
+    type->children = calloc(count ? count : 1, sizeof *type->children);
+    if (!type->children)
         abort();
 }
 
-static void give_name(struct component_kind *kind, const char *name, size_t length)
+static void give_name(struct component_type *type, const char *name, size_t length)
 {
-    kind->name = strndup(name, length);
-    if (!kind->name)
+    type->name = strndup(name, length);
+    if (!type->name)
         abort();
 }
 
-static const char *take_list(const wasmtime_component_valtype *type, bool result, unsigned depth,
-                             struct component_kind *kind)
+static const char *take_list(const wasmtime_component_valtype *from, bool result, unsigned depth,
+                             struct component_type *type)
 {
     wasmtime_component_valtype element;
     const char *wrong = NULL;
-    wasmtime.wasmtime_component_list_type_element(type->of.list, &element);
+    wasmtime.wasmtime_component_list_type_element(from->of.list, &element);
     if (element.kind == COMPONENT_TYPE_U8) {
-        kind->form = FORM_BYTES;
-        kind->storage = STORAGE_BYTES32;
+        type->form = FORM_BYTES;
+        type->storage = STORAGE_BYTES32;
     } else {
-        give_children(kind, FORM_LIST, STORAGE_LIST, 1);
-        wrong = take(&element, result, depth + 1, kind->children);
+        give_children(type, FORM_LIST, STORAGE_LIST, 1);
+        wrong = take(&element, result, depth + 1, type->children);
     }
     wasmtime.wasmtime_component_valtype_delete(&element);
     return wrong;
 }
 
-static const char *take_record(const wasmtime_component_valtype *type, bool result, unsigned depth,
-                               struct component_kind *kind)
+static const char *take_record(const wasmtime_component_valtype *from, bool result, unsigned depth,
+                               struct component_type *type)
 {
     const char *wrong = NULL, *name;
     wasmtime_component_valtype field;
     size_t length;
-    give_children(kind, FORM_RECORD, STORAGE_STRUCT,
-                  wasmtime.wasmtime_component_record_type_field_count(type->of.record));
-    for (size_t i = 0; i < kind->count && !wrong; i++) {
-        wasmtime.wasmtime_component_record_type_field_nth(type->of.record, i, &name, &length,
+    give_children(type, FORM_RECORD, STORAGE_STRUCT,
+                  wasmtime.wasmtime_component_record_type_field_count(from->of.record));
+    for (size_t i = 0; i < type->count && !wrong; i++) {
+        wasmtime.wasmtime_component_record_type_field_nth(from->of.record, i, &name, &length,
                                                           &field);
-        give_name(&kind->children[i], name, length);
-        wrong = take(&field, result, depth + 1, &kind->children[i]);
+        give_name(&type->children[i], name, length);
+        wrong = take(&field, result, depth + 1, &type->children[i]);
         wasmtime.wasmtime_component_valtype_delete(&field);
     }
     return wrong;
 }
 
-static const char *take_tuple(const wasmtime_component_valtype *type, bool result, unsigned depth,
-                              struct component_kind *kind)
+static const char *take_tuple(const wasmtime_component_valtype *from, bool result, unsigned depth,
+                              struct component_type *type)
 {
     const char *wrong = NULL;
     wasmtime_component_valtype field;
     char name[24];
-    give_children(kind, FORM_TUPLE, STORAGE_STRUCT,
-                  wasmtime.wasmtime_component_tuple_type_types_count(type->of.tuple));
-    for (size_t i = 0; i < kind->count && !wrong; i++) {
-        wasmtime.wasmtime_component_tuple_type_types_nth(type->of.tuple, i, &field);
-        give_name(&kind->children[i], name, (size_t)snprintf(name, sizeof name, "%zu", i));
-        wrong = take(&field, result, depth + 1, &kind->children[i]);
+    give_children(type, FORM_TUPLE, STORAGE_STRUCT,
+                  wasmtime.wasmtime_component_tuple_type_types_count(from->of.tuple));
+    for (size_t i = 0; i < type->count && !wrong; i++) {
+        wasmtime.wasmtime_component_tuple_type_types_nth(from->of.tuple, i, &field);
+        give_name(&type->children[i], name, (size_t)snprintf(name, sizeof name, "%zu", i));
+        wrong = take(&field, result, depth + 1, &type->children[i]);
         wasmtime.wasmtime_component_valtype_delete(&field);
     }
     return wrong;
 }
 
-static const char *take_option(const wasmtime_component_valtype *type, bool result, unsigned depth,
-                               struct component_kind *kind)
+static const char *take_option(const wasmtime_component_valtype *from, bool result, unsigned depth,
+                               struct component_type *type)
 {
     wasmtime_component_valtype inner;
-    wasmtime.wasmtime_component_option_type_ty(type->of.option, &inner);
-    const char *wrong = take(&inner, result, depth + 1, kind);
+    wasmtime.wasmtime_component_option_type_ty(from->of.option, &inner);
+    const char *wrong = take(&inner, result, depth + 1, type);
     wasmtime.wasmtime_component_valtype_delete(&inner);
-    kind->options++;
+    type->options++;
     return wrong;
 }
 
-static const char *take(const wasmtime_component_valtype *type, bool result, unsigned depth,
-                        struct component_kind *kind)
+static const char *take(const wasmtime_component_valtype *from, bool result, unsigned depth,
+                        struct component_type *type)
 {
     if (depth >= MAX_TYPE_DEPTH)
         return "types that are nested too deep";
-    if (take_leaf(type, kind))
+    if (take_leaf(from, type))
         return NULL;
-    switch (type->kind) {
+    switch (from->kind) {
     case COMPONENT_TYPE_LIST:
-        return take_list(type, result, depth, kind);
+        return take_list(from, result, depth, type);
     case COMPONENT_TYPE_RECORD:
-        return take_record(type, result, depth, kind);
+        return take_record(from, result, depth, type);
     case COMPONENT_TYPE_TUPLE:
-        return take_tuple(type, result, depth, kind);
+        return take_tuple(from, result, depth, type);
     case COMPONENT_TYPE_OPTION:
-        return take_option(type, result, depth, kind);
+        return take_option(from, result, depth, type);
     case COMPONENT_TYPE_VARIANT:
     case COMPONENT_TYPE_RESULT:
-        kind->form = FORM_JSON;
-        kind->storage = STORAGE_TEXT32;
+        type->form = FORM_JSON;
+        type->storage = STORAGE_TEXT32;
         return result ? NULL : "a variant or result, which can only be returned";
     default:
         return "a resource, future, stream, map or list of fixed length";
     }
 }
 
-const char *component_kind_take(const wasmtime_component_valtype *type, bool result,
-                                struct component_kind *kind)
+const char *component_type_take(const wasmtime_component_valtype *from, bool result,
+                                struct component_type *type)
 {
     wasmtime_component_valtype inner;
-    *kind = (struct component_kind){ 0 };
-    if (!result || type->kind != COMPONENT_TYPE_RESULT ||
-        !wasmtime.wasmtime_component_result_type_ok(type->of.result, &inner))
-        return take(type, result, 0, kind);
-    const char *wrong = take(&inner, result, 0, kind);
-    kind->fallible = true;
+    *type = (struct component_type){ 0 };
+    if (!result || from->kind != COMPONENT_TYPE_RESULT ||
+        !wasmtime.wasmtime_component_result_type_ok(from->of.result, &inner))
+        return take(from, result, 0, type);
+    const char *wrong = take(&inner, result, 0, type);
+    type->fallible = true;
     wasmtime.wasmtime_component_valtype_delete(&inner);
     return wrong;
 }
 
-void component_kind_clear(struct component_kind *kind)
+void component_type_clear(struct component_type *type)
 {
-    for (size_t i = 0; i < kind->count; i++)
-        component_kind_clear(&kind->children[i]);
-    free(kind->children);
-    free(kind->name);
-    *kind = (struct component_kind){ 0 };
+    for (size_t i = 0; i < type->count; i++)
+        component_type_clear(&type->children[i]);
+    free(type->children);
+    free(type->name);
+    *type = (struct component_type){ 0 };
 }
 
-static void describe(const struct component_kind *kind, struct type *type)
+static void describe(const struct component_type *type, struct type *arrow)
 {
-    type->storage = kind->storage;
-    if (kind->name)
-        type_give_name(type, kind->name, strlen(kind->name));
-    if (!storage_is_nested(kind->storage))
+    arrow->storage = type->storage;
+    if (type->name)
+        type_give_name(arrow, type->name, strlen(type->name));
+    if (!storage_is_nested(type->storage))
         return;
-    type_give_children(type, kind->storage, kind->form == FORM_FLAGS ? 1 : kind->count);
-    if (kind->form == FORM_FLAGS)
-        type->children->storage = STORAGE_TEXT32;
-    for (size_t i = 0; i < kind->count; i++)
-        describe(&kind->children[i], &type->children[i]);
+    type_give_children(arrow, type->storage, type->form == FORM_FLAGS ? 1 : type->count);
+    if (type->form == FORM_FLAGS)
+        arrow->children->storage = STORAGE_TEXT32;
+    for (size_t i = 0; i < type->count; i++)
+        describe(&type->children[i], &arrow->children[i]);
 }
 
-struct type *component_kind_type(const struct component_kind *kind)
+struct type *component_type_describe(const struct component_type *type)
 {
-    struct type *type = calloc(1, sizeof *type);
-    if (!type)
+    struct type *arrow = calloc(1, sizeof *arrow);
+    if (!arrow)
         abort();
-    describe(kind, type);
-    return type;
+    describe(type, arrow);
+    return arrow;
 }

@@ -17,7 +17,7 @@ enum component_form {
     FORM_TUPLE,
 };
 
-struct component_kind {
+struct component_type {
     enum component_form form;
     enum storage storage;
     uint8_t value;    /* enum wasmtime_component_value of a simple type */
@@ -25,15 +25,15 @@ struct component_kind {
     bool fallible;    /* result<...>, only of a whole result: an err is the row's error */
     char *name;       /* of a record's field; of a tuple's field its number; else NULL */
     size_t count;
-    struct component_kind *children; /* fields; the single child of a list */
+    struct component_type *children; /* fields; the single child of a list */
 };
 
 /* Reads the type of a parameter or result. Returns NULL, or the part of it that is not
- * supported. The caller calls component_kind_clear() in either case. */
-const char *component_kind_take(const wasmtime_component_valtype *type, bool result,
-                                struct component_kind *kind);
-void component_kind_clear(struct component_kind *kind);
-/* Returns the Arrow type of a kind that is stored as a struct or list. */
-struct type *component_kind_type(const struct component_kind *kind);
+ * supported. The caller calls component_type_clear() in either case. */
+const char *component_type_take(const wasmtime_component_valtype *from, bool result,
+                                struct component_type *type);
+void component_type_clear(struct component_type *type);
+/* Returns the Arrow type of a type that is stored as a struct or list. */
+struct type *component_type_describe(const struct component_type *type);
 
 #endif

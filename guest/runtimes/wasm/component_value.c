@@ -12,7 +12,7 @@
 
 /* ---- Arguments ---- */
 
-static bool make(const struct component_kind *kind, unsigned options, const struct column *column,
+static bool make(const struct component_type *type, unsigned options, const struct column *column,
                  int64_t row, wasmtime_component_val *value);
 
 /* Initialises values so that deleting them is harmless. */
@@ -41,20 +41,20 @@ static bool make_character(const struct scalar *text, wasmtime_component_val *va
     return true;
 }
 
-static bool make_simple(const struct component_kind *kind, const struct column *column, int64_t row,
+static bool make_simple(const struct component_type *type, const struct column *column, int64_t row,
                         wasmtime_component_val *value)
 {
-    const size_t width = storage_width(kind->storage);
-    *value = (wasmtime_component_val){ .kind = kind->value };
-    if (storage_is_variable(kind->storage)) {
+    const size_t width = storage_width(type->storage);
+    *value = (wasmtime_component_val){ .kind = type->value };
+    if (storage_is_variable(type->storage)) {
         const struct scalar text = column_bytes(column, row);
-        if (kind->form == FORM_CHARACTER)
+        if (type->form == FORM_CHARACTER)
             return make_character(&text, value);
-        if (kind->form == FORM_BYTES)
+        if (type->form == FORM_BYTES)
             make_bytes(text.bytes, text.length, value);
         else
             wasmtime.wasm_byte_vec_new(&value->of.string, text.length, text.bytes);
-    } else if (kind->storage == STORAGE_BOOL) {
+    } else if (type->storage == STORAGE_BOOL) {
         value->of.boolean = bitmap_get(column->data, row);
     } else {
         memcpy(&value->of, column->data + (size_t)row * width, width);
@@ -62,7 +62,7 @@ static bool make_simple(const struct component_kind *kind, const struct column *
     return true;
 }
 
-static bool make_list(const struct component_kind *kind, const struct column *column, int64_t row,
+static bool make_list(const struct component_type *type, const struct column *column, int64_t row,
                       wasmtime_component_val *value)
 {
     const int32_t *offsets = (const int32_t *)column->offsets + row;
@@ -71,38 +71,38 @@ static bool make_list(const struct component_kind *kind, const struct column *co
     wasmtime.wasmtime_component_vallist_new_uninit(&value->of.list, count);
     make_nothing(value->of.list.data, count);
     for (size_t i = 0; i < count; i++)
-        if (!make(kind->children, kind->children->options, column->children,
+        if (!make(type->children, type->children->options, column->children,
                   offsets[0] + (int64_t)i, &value->of.list.data[i]))
             return false;
     return true;
 }
 
-static bool make_record(const struct component_kind *kind, const struct column *column, int64_t row,
+static bool make_record(const struct component_type *type, const struct column *column, int64_t row,
                         wasmtime_component_val *value)
 {
     value->kind = COMPONENT_RECORD;
-    wasmtime.wasmtime_component_valrecord_new_uninit(&value->of.record, kind->count);
-    for (size_t i = 0; i < kind->count; i++) {
+    wasmtime.wasmtime_component_valrecord_new_uninit(&value->of.record, type->count);
+    for (size_t i = 0; i < type->count; i++) {
         struct wasmtime_component_field *field = &value->of.record.data[i];
-        wasmtime.wasm_byte_vec_new(&field->name, strlen(kind->children[i].name),
-                                   kind->children[i].name);
+        wasmtime.wasm_byte_vec_new(&field->name, strlen(type->children[i].name),
+                                   type->children[i].name);
         make_nothing(&field->value, 1);
     }
-    for (size_t i = 0; i < kind->count; i++)
-        if (!make(&kind->children[i], kind->children[i].options, &column->children[i], row,
+    for (size_t i = 0; i < type->count; i++)
+        if (!make(&type->children[i], type->children[i].options, &column->children[i], row,
                   &value->of.record.data[i].value))
             return false;
     return true;
 }
 
-static bool make_tuple(const struct component_kind *kind, const struct column *column, int64_t row,
+static bool make_tuple(const struct component_type *type, const struct column *column, int64_t row,
                        wasmtime_component_val *value)
 {
     value->kind = COMPONENT_TUPLE;
-    wasmtime.wasmtime_component_valtuple_new_uninit(&value->of.list, kind->count);
-    make_nothing(value->of.list.data, kind->count);
-    for (size_t i = 0; i < kind->count; i++)
-        if (!make(&kind->children[i], kind->children[i].options, &column->children[i], row,
+    wasmtime.wasmtime_component_valtuple_new_uninit(&value->of.list, type->count);
+    make_nothing(value->of.list.data, type->count);
+    for (size_t i = 0; i < type->count; i++)
+        if (!make(&type->children[i], type->children[i].options, &column->children[i], row,
                   &value->of.list.data[i]))
             return false;
     return true;
@@ -130,7 +130,7 @@ static bool make_flags(const struct column *column, int64_t row, wasmtime_compon
     return !nulls || wrong_null(NULL);
 }
 
-static bool make(const struct component_kind *kind, unsigned options, const struct column *column,
+static bool make(const struct component_type *type, unsigned options, const struct column *column,
                  int64_t row, wasmtime_component_val *value)
 {
     wasmtime_component_val inner;
@@ -140,32 +140,32 @@ static bool make(const struct component_kind *kind, unsigned options, const stru
         if (null)
             return true;
         make_nothing(&inner, 1);
-        const bool made = make(kind, options - 1, column, row, &inner);
+        const bool made = make(type, options - 1, column, row, &inner);
         value->of.option = wasmtime.wasmtime_component_val_new(
             &inner); /* takes over the inner value */
         return made;
     }
     if (null)
-        return wrong_null(kind->name);
-    switch (kind->form) {
+        return wrong_null(type->name);
+    switch (type->form) {
     case FORM_LIST:
-        return make_list(kind, column, row, value);
+        return make_list(type, column, row, value);
     case FORM_RECORD:
-        return make_record(kind, column, row, value);
+        return make_record(type, column, row, value);
     case FORM_TUPLE:
-        return make_tuple(kind, column, row, value);
+        return make_tuple(type, column, row, value);
     case FORM_FLAGS:
         return make_flags(column, row, value);
     default:
-        return make_simple(kind, column, row, value);
+        return make_simple(type, column, row, value);
     }
 }
 
-bool component_value_make(const struct component_kind *kind, const struct column *column,
+bool component_value_make(const struct component_type *type, const struct column *column,
                           int64_t row, wasmtime_component_val *value)
 {
     make_nothing(value, 1);
-    return make(kind, kind->options, column, row, value);
+    return make(type, type->options, column, row, value);
 }
 
 /* ---- Results ---- */
@@ -187,10 +187,10 @@ static void set_error(const wasmtime_component_val *error)
     }
 }
 
-const wasmtime_component_val *component_value_ok(const struct component_kind *kind,
+const wasmtime_component_val *component_value_ok(const struct component_type *type,
                                                  const wasmtime_component_val *value)
 {
-    if (!kind->fallible)
+    if (!type->fallible)
         return value;
     if (value->of.result.is_ok)
         return value->of.result.value;
@@ -199,20 +199,20 @@ const wasmtime_component_val *component_value_ok(const struct component_kind *ki
 }
 
 /* Returns the value inside the options; NULL if one of them is none. */
-static const wasmtime_component_val *some(const struct component_kind *kind,
+static const wasmtime_component_val *some(const struct component_type *type,
                                           const wasmtime_component_val *value)
 {
-    for (unsigned i = 0; i < kind->options && value; i++)
+    for (unsigned i = 0; i < type->options && value; i++)
         value = value->of.option;
     return value;
 }
 
 /* Returns the bytes of a value that is stored as text or bytes. */
-static struct scalar bytes_of(const struct component_kind *kind,
+static struct scalar bytes_of(const struct component_type *type,
                               const wasmtime_component_val *value, struct bytes *made)
 {
     made->length = 0;
-    switch (kind->form) {
+    switch (type->form) {
     case FORM_JSON:
         component_json(value, made);
         break;
@@ -263,35 +263,35 @@ static bool too_large(void)
     return failure_set("OverflowError", "the results of this batch are too large for one column");
 }
 
-bool component_value_put(const struct component_kind *kind, const wasmtime_component_val *value,
+bool component_value_put(const struct component_type *type, const wasmtime_component_val *value,
                          struct bytes *made, struct block *block, int64_t row)
 {
-    value = some(kind, value);
+    value = some(type, value);
     const struct scalar scalar = !value ? (struct scalar){ .null = true }
-                                 : storage_is_variable(kind->storage) ? bytes_of(kind, value, made)
+                                 : storage_is_variable(type->storage) ? bytes_of(type, value, made)
                                                                       : number_of(value);
     return block_put(block, row, &scalar) || too_large();
 }
 
-static bool append_list(const struct component_kind *kind, const wasmtime_component_val *value,
+static bool append_list(const struct component_type *type, const wasmtime_component_val *value,
                         struct bytes *made, struct builder *builder)
 {
     for (size_t i = 0; i < value->of.list.size; i++)
-        if (!component_value_append(kind->children, &value->of.list.data[i], made,
+        if (!component_value_append(type->children, &value->of.list.data[i], made,
                                     builder->children))
             return false;
     return builder_list(builder) || too_large();
 }
 
-static bool append_fields(const struct component_kind *kind, const wasmtime_component_val *value,
+static bool append_fields(const struct component_type *type, const wasmtime_component_val *value,
                           struct bytes *made, struct builder *builder)
 {
     builder_struct(builder);
-    for (size_t i = 0; i < kind->count; i++) {
-        const wasmtime_component_val *field = kind->form == FORM_TUPLE
+    for (size_t i = 0; i < type->count; i++) {
+        const wasmtime_component_val *field = type->form == FORM_TUPLE
                                                   ? &value->of.list.data[i]
                                                   : &value->of.record.data[i].value;
-        if (!component_value_append(&kind->children[i], field, made, &builder->children[i]))
+        if (!component_value_append(&type->children[i], field, made, &builder->children[i]))
             return false;
     }
     return true;
@@ -306,27 +306,27 @@ static bool append_flags(const wasmtime_component_val *value, struct builder *bu
     return builder_list(builder) || too_large();
 }
 
-bool component_value_append(const struct component_kind *kind, const wasmtime_component_val *value,
+bool component_value_append(const struct component_type *type, const wasmtime_component_val *value,
                             struct bytes *made, struct builder *builder)
 {
-    value = some(kind, value);
+    value = some(type, value);
     if (!value) {
         builder_null(builder);
         return true;
     }
-    switch (kind->form) {
+    switch (type->form) {
     case FORM_LIST:
-        return append_list(kind, value, made, builder);
+        return append_list(type, value, made, builder);
     case FORM_RECORD:
     case FORM_TUPLE:
-        return append_fields(kind, value, made, builder);
+        return append_fields(type, value, made, builder);
     case FORM_FLAGS:
         return append_flags(value, builder);
     default:
         break;
     }
-    if (storage_is_variable(kind->storage)) {
-        const struct scalar bytes = bytes_of(kind, value, made);
+    if (storage_is_variable(type->storage)) {
+        const struct scalar bytes = bytes_of(type, value, made);
         return builder_bytes(builder, bytes.bytes, bytes.length) || too_large();
     }
     builder_number(builder,

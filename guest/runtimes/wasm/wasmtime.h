@@ -85,7 +85,7 @@ typedef struct wasmtime_extern {
         wasmtime_func func;
         wasmtime_global global;
         wasmtime_memory memory;
-        uint64_t room[3];
+        uint64_t words[3];
     } of;
 } wasmtime_extern;
 
@@ -96,7 +96,7 @@ typedef struct wasmtime_val {
         int64_t i64;
         float f32;
         double f64;
-        uint64_t room[3];
+        uint64_t words[3];
     } of;
 } wasmtime_val;
 

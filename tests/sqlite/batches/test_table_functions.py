@@ -42,7 +42,7 @@ def test_table_function_runs_as_far_as_rows_are_asked_for(query: Query) -> None:
     assert next(points(10**12)) == (0, None)
 
 
-def test_large_rows_come_in_pieces(query: Query) -> None:
+def test_large_rows_come_in_several_replies(query: Query) -> None:
     assert query("SELECT size, length(data) FROM large(40)") == [(i, 3 << 20) for i in range(40)]
 
 

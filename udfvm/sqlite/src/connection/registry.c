@@ -114,7 +114,7 @@ void runtime_clear(struct language_runtime *runtime)
         embedder_release(embedder);
 }
 
-void bases_free(struct function_registry *registry)
+static void bases_free(struct function_registry *registry)
 {
     while (registry->bases) {
         struct base_image *base = registry->bases;

@@ -80,7 +80,6 @@ void registries_in_parent(void);
 void registries_in_child(void);
 
 void runtime_clear(struct language_runtime *runtime); /* releases its references */
-void bases_free(struct function_registry *registry);
 
 /* The sink for output of functions if no program sets one. */
 extern const struct udfvm_log_sink log_standard_error;

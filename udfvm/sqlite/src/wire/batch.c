@@ -6,7 +6,8 @@
 
 #define MIN_CAPACITY 1024u
 
-bool buffer_reserve(struct batch_buffer *buffer, size_t more)
+/* Makes capacity for `more` bytes. Returns false if memory is out. */
+static bool buffer_reserve(struct batch_buffer *buffer, size_t more)
 {
     if (more <= buffer->capacity - buffer->length)
         return true;

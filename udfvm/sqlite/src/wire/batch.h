@@ -42,8 +42,6 @@ void batch_end_row(struct batch *batch);
 size_t batch_size(const struct batch *batch);
 void batch_write(const struct batch *batch, uint8_t *to); /* batch_size() bytes */
 
-bool buffer_reserve(struct batch_buffer *buffer,
-                    size_t more); /* makes capacity for `more` bytes; false: out of memory */
 bool buffer_append(struct batch_buffer *buffer, const void *bytes, size_t length);
 void buffer_free(struct batch_buffer *buffer);
 

@@ -1,13 +1,16 @@
 /* Clocks. */
 #include "base/clock.h"
 
+#include <errno.h>
 #include <time.h>
+
+#define SECOND_NS 1000000000u
 
 static uint64_t read_clock(clockid_t clock)
 {
     struct timespec now;
     clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
 uint64_t udfvm_monotonic_ns(void)
@@ -27,4 +30,11 @@ void udfvm_condition_init(pthread_cond_t *condition)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(condition, &attributes);
     pthread_condattr_destroy(&attributes);
+}
+
+bool udfvm_condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t end_ns)
+{
+    const struct timespec end = { .tv_sec = (time_t)(end_ns / SECOND_NS),
+                                  .tv_nsec = (long)(end_ns % SECOND_NS) };
+    return pthread_cond_timedwait(condition, lock, &end) != ETIMEDOUT;
 }

@@ -65,6 +65,17 @@ int udfvm_vm_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t le
     return code;
 }
 
+static int copy_reply(const struct udfvm_reply *reply, void *output, uint64_t capacity,
+                      struct udfvm_error *error)
+{
+    if (reply->length > capacity)
+        return udfvm_fail(error, UDFVM_E_OUTPUT,
+                          "the result of %llu bytes is larger than the buffer of %llu bytes",
+                          (unsigned long long)reply->length, (unsigned long long)capacity);
+    memcpy(output, reply->data, reply->length);
+    return UDFVM_OK;
+}
+
 int udfvm_vm_fresh_call(udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                         const struct udfvm_limits *limits, void *output, uint64_t capacity,
                         uint64_t *output_length, int *status, struct udfvm_error *error)
@@ -75,12 +86,7 @@ int udfvm_vm_fresh_call(udfvm_vm *vm, uint32_t request, const void *input, uint6
     if (code == UDFVM_OK) {
         *status = reply.status;
         *output_length = reply.length;
-        if (reply.length > capacity)
-            code = udfvm_fail(error, UDFVM_E_OUTPUT,
-                              "the result of %llu bytes is larger than the buffer of %llu bytes",
-                              (unsigned long long)reply.length, (unsigned long long)capacity);
-        else
-            memcpy(output, reply.data, reply.length);
+        code = copy_reply(&reply, output, capacity, error);
     }
     int restored = udfvm_vm_restore(vm, &restore_error);
     if (code == UDFVM_OK && restored != UDFVM_OK && error)

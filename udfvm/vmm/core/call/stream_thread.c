@@ -5,7 +5,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
@@ -17,7 +16,8 @@
 #include "call/streaming.h"
 #include "call/watchdog.h"
 
-#define MAX_SLEEP_S 1 /* how long a sleeping stream keeps its thread, and its processor */
+#define MAX_SLEEP_NS \
+    1000000000u /* how long a sleeping stream keeps its thread, and its processor */
 
 /* ---- Processors. Threads that spin against each other for a processor are slower than exits: so
  * only as many calls are streamed at a time as there are processors beside the caller's. ---- */
@@ -110,11 +110,8 @@ static bool wait_for_request(struct stream *stream)
 {
     pthread_mutex_lock(&stream->lock);
     atomic_store(&stream->parked, true);
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += MAX_SLEEP_S;
-    while (nothing_to_do(stream) &&
-           pthread_cond_timedwait(&stream->wake, &stream->lock, &until) == 0)
+    const uint64_t end_ns = udfvm_monotonic_ns() + MAX_SLEEP_NS;
+    while (nothing_to_do(stream) && udfvm_condition_wait(&stream->wake, &stream->lock, end_ns))
         ;
     stream->dormant = nothing_to_do(stream);
     if (stream->dormant)

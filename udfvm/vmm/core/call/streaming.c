@@ -242,10 +242,11 @@ static int begin_stream(struct udfvm_vm *vm, uint32_t request, const void *input
 {
     const int code = udfvm_vm_request(vm, request, input, length, limits, error);
     udfvm_deadline_stop(&vm->deadline); /* the caller's thread keeps it itself */
-    if (code == UDFVM_OK)
-        return start_stream(vm, error);
-    udfvm_stream_give_processor();
-    return code;
+    if (code != UDFVM_OK) {
+        udfvm_stream_give_processor();
+        return code;
+    }
+    return start_stream(vm, error);
 }
 
 static int go_on(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,

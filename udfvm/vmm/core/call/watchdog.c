@@ -162,10 +162,8 @@ static void *run(void *turn)
             forget_thread();
             break;
         }
-        const struct timespec until = { .tv_sec = (time_t)(wake / 1000000000u),
-                                        .tv_nsec = (long)(wake % 1000000000u) };
         atomic_store(&dog.wake_ns, wake);
-        waited = pthread_cond_timedwait(&dog.wake, &dog.lock, &until) == ETIMEDOUT;
+        waited = !udfvm_condition_wait(&dog.wake, &dog.lock, wake);
     }
     pthread_mutex_unlock(&dog.lock);
     return NULL;

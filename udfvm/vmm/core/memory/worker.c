@@ -12,10 +12,11 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <time.h>
 #include <x86intrin.h>
 
-#define IDLE_SECONDS 1
+#include "base/clock.h"
+
+#define IDLE_NS 1000000000u
 #define SPIN \
     4000u /* looks at the worker's last chunk before the waiting thread sleeps: some 50 us */
 
@@ -60,11 +61,9 @@ static bool do_chunk(struct work *work)
 
 static bool wait_for_work(void)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += IDLE_SECONDS;
+    const uint64_t end_ns = udfvm_monotonic_ns() + IDLE_NS;
     while (!worker.first && !worker.stop)
-        if (pthread_cond_timedwait(&worker.offered, &worker.lock, &until) != 0)
+        if (!udfvm_condition_wait(&worker.offered, &worker.lock, end_ns))
             break;
     return worker.first && !worker.stop;
 }
@@ -108,6 +107,7 @@ static void start_worker(void)
     join_ended();
     if (worker.stop)
         return; /* the process ends: other threads may still be at work */
+    udfvm_condition_init(&worker.offered); /* only the worker waits for it, and there is none */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the program's own threads */
     if (has_processor() && pthread_create(&worker.thread, NULL, run_worker, NULL) == 0)

@@ -1,6 +1,5 @@
 /* Taking a VM from a pool: an idle one, a new one, or after a wait. */
 #include <errno.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -68,9 +67,7 @@ static int wait_for_vm(struct udfvm_pool *pool, const struct wait *wait, struct 
                    end_ns = until_ns < slice ? until_ns : slice;
     if (now >= until_ns)
         return waited_too_long(pool, wait, error);
-    const struct timespec end = { .tv_sec = (time_t)(end_ns / 1000000000u),
-                                  .tv_nsec = (long)(end_ns % 1000000000u) };
-    if (pthread_cond_timedwait(&pool->freed, &pool->lock, &end) != ETIMEDOUT)
+    if (udfvm_condition_wait(&pool->freed, &pool->lock, end_ns))
         return UDFVM_OK;
     pthread_mutex_unlock(&pool->lock);
     const bool interrupted = udfvm_interrupted();
