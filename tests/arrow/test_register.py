@@ -58,7 +58,7 @@ def test_scalars_only(name: str) -> None:
 
 
 def test_datasets(name: str, tmp_path: Path) -> None:
-    _registered(name)
+    registered = _registered(name)
     table = pa.table(
         {
             "dep_delay": [12.0, -3.0, None, 8.0] * 500,
@@ -68,9 +68,7 @@ def test_datasets(name: str, tmp_path: Path) -> None:
     )
     pq.write_table(table, tmp_path / "flights.parquet", row_group_size=300)
     dataset = ds.dataset(tmp_path / "flights.parquet")
-    expression = pc.Expression._call(
-        name, [ds.field("dep_delay"), ds.field("distance").cast("double")]
-    )
+    expression = registered.expr(ds.field("dep_delay"), ds.field("distance"))
     projected = dataset.to_table(columns={"s": expression, "carrier": ds.field("carrier")})
     assert projected["s"].to_pylist() == [4.0, -3.0, None, None] * 500
     assert dataset.to_table(filter=expression > 0).num_rows == 500

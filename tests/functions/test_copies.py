@@ -97,6 +97,8 @@ def test_options_that_a_copy_cannot_have(form: str) -> None:
         original.with_options(timeout="1s")  # type: ignore[arg-type]
     with pytest.raises(errors.SignatureError, match="cannot be the name of a UDF"):
         original.with_options(name="no name")
+    with pytest.raises(errors.SignatureError, match="the name of a UDF is empty: pass name="):
+        original.with_options(name="")
     for option in {
         "table": ["isolation"],
         "wasm": ["files", "packages"],

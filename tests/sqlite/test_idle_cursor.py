@@ -77,14 +77,17 @@ def test_a_guest_that_answers_for_ever(connection: apsw.Connection) -> None:
 
 
 def test_the_statement_ends_meanwhile(connection: apsw.Connection) -> None:
-    burn = udfvm.from_c(GUEST_ADDRESSES + BUSY_ANSWERS, "burn", timeout=0.5)
+    seconds = 5.0  # enough for the first rows where the processors are busy
+    burn = udfvm.from_c(GUEST_ADDRESSES + BUSY_ANSWERS, "burn", timeout=seconds)
     udfvm.sqlite.register(
-        connection, burn, policy=udfvm.sqlite.Policy(languages=[], statement_timeout=0.5)
+        connection, burn, policy=udfvm.sqlite.Policy(languages=[], statement_timeout=seconds)
     )
     cursor = connection.execute(NUMBERS + "burn(i) FROM n")
     for _ in range(20):
         next(cursor)
+    end = time.monotonic() + seconds
     assert comes_to_rest()
+    time.sleep(max(0.0, end - time.monotonic()))
     with pytest.raises(apsw.SQLError, match="the statement did not end within"):
         next(cursor)
 

@@ -109,6 +109,29 @@ def test_isolation_of_a_connection() -> None:
         udfvm.sqlite.register(connection, calls, isolation="never")  # type: ignore[arg-type]
 
 
+def test_table_functions_and_aggregates_have_no_isolation(connection: apsw.Connection) -> None:
+    @udfvm.table_function(columns={"n": "int64"})
+    def numbers(count: int):  # type: ignore[no-untyped-def]
+        yield from range(count)
+
+    @udfvm.aggregate
+    class Total:
+        def __init__(self) -> None:
+            self.sum = 0
+
+        def step(self, x: int) -> None:
+            self.sum += x
+
+        def finish(self) -> int:
+            return self.sum
+
+    udfvm.sqlite.register(connection, plus_one)
+    for function, form in ((numbers, "a table function"), (Total, "an aggregate")):
+        with pytest.raises(udfvm.OptionError, match=f"isolation='row' is for .* is {form}"):
+            udfvm.sqlite.register(connection, plus_two, function, isolation="row")
+        assert names(connection) == {"plus_one"}
+
+
 def test_functions_go_away(connection: apsw.Connection) -> None:
     functions = (plus_one, plus_two, whole, counted, Gathered)
     udfvm.sqlite.register(connection, *functions)

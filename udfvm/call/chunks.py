@@ -18,10 +18,10 @@ class Sliceable(Protocol):
 
     @property
     def num_rows(self) -> int:
-        """How many there are."""
+        """Returns the number of rows."""
 
     def slice(self, start: int, count: int) -> Self:
-        """Some of them, without a copy."""
+        """Returns some of the rows, without a copy."""
 
 
 _Rows = TypeVar("_Rows", bound=Sliceable)
@@ -37,16 +37,16 @@ def call_in_chunks(
     cut: bool,
     cut_results: bool,
 ) -> list[_Result]:
-    """Calls with all rows, in as few chunks as fit the windows; returns the results in the order of
+    """Calls with all rows, in as few chunks as fit the windows. Returns the results in the order of
     the rows.
 
     Args:
         whole: the rows.
-        call: calls with some of the rows and the index of the first of them; and, where they did
-            not fit, with what was too large: it finds larger windows for them.
-        cut: whether the rows may be cut at all; else there is one call for them.
-        cut_results: whether rows whose result is too large (OutputLimitError) may be cut too, which
-            is not so where the user set the limit.
+        call: makes one call. It gets some of the rows and the index of the first of them. If they
+            did not fit, it also gets the error that says so, and finds larger windows for them.
+        cut: True if the rows may be cut. If not, there is one call for all of them.
+        cut_results: True if rows whose result is too large (OutputLimitError) may be cut too: not
+            if the user set the limit.
 
     Raises what ``call`` raises.
     """

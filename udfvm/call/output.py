@@ -42,8 +42,8 @@ def _pass_on(log: Log, stream: Stream, text: str) -> None:
 
 
 def _write(target: Any, text: str) -> None:
-    """What the program's stream cannot take, because it is closed or nobody reads it, goes nowhere:
-    the call did what it was to do.
+    """Writes text to a stream of the program. Text that the stream cannot take, because it is
+    closed or nobody reads it, is dropped: the call itself has succeeded.
     """
     try:
         try:

@@ -135,7 +135,7 @@ class Function(DeclaredFunction):
             f"{each.name}: {each.type}{' | null' if each.nullable else ''}"
             for each in self.parameters
         )
-        prefix = "vectorized " if self.vectorized else ""
+        prefix = "vectorised " if self.vectorized else ""
         if self.form in ("table", "aggregate"):
             prefix += f"{self.form} "
         return f"<{prefix}UDF {self.name}({parameters}) -> {self._result_text()}>"
@@ -277,6 +277,8 @@ class Function(DeclaredFunction):
 
 def checked_name(name: object) -> str:
     """Returns the name if a function can have it. Raises SignatureError otherwise."""
+    if name == "":
+        raise SignatureError("the name of a UDF is empty: pass name=, an identifier")
     if not isinstance(name, str) or not name.isidentifier():
         raise SignatureError(f"{name!r} cannot be the name of a UDF: pass name=, an identifier")
     if len(name.encode()) > MAX_NAME:

@@ -78,8 +78,8 @@ class _Walk:
             self._look_into(*self._waiting.pop())
 
     def _visit(self, value: object, names: frozenset[str] = frozenset()) -> None:
-        """``names`` are those in the code that refers to the value. Of a module, the walk looks up
-        attributes with these names.
+        """Notes a value that the walk has yet to look into. ``names`` are those in the code that
+        refers to the value: the walk visits the attributes of a module that have these names.
         """
         if type(value) in ATOMS:
             return

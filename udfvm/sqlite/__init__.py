@@ -105,7 +105,8 @@ def register(
         replace: False refuses a name that SQL has a function of already: a registered one, or one
             of SQLite's own.
         isolation: what one call is: ``"statement"``, an execution of a statement, whose rows share
-            a micro-VM, or ``"row"``. Default: each function's own.
+            a micro-VM, or ``"row"``, which table functions and aggregates do not have. Default:
+            each function's own.
         in_schema: True lets views, triggers, indexes and generated columns use the functions. It is
             for databases whose schema you trust.
         policy: what SQL may do with functions that are stored in the database (``vm_create``), and
@@ -140,7 +141,13 @@ def register(
             f"udfvm.sqlite.register: policy= takes a udfvm.sqlite.Policy; got {policy!r:.100}"
         )
     named = _named(functions, name)
-    for name_in_sql, _ in named:
+    for name_in_sql, function in named:
+        if isolation == "row" and function.form in ("table", "aggregate"):
+            raise OptionError(
+                f"udfvm.sqlite.register: isolation='row' is for scalar functions, and {name_in_sql}"
+                f" is {'an aggregate' if function.form == 'aggregate' else 'a table function'}:"
+                " register it without isolation="
+            )
         if name_in_sql.lower().startswith("vm_"):
             raise SignatureError(
                 f"udfvm.sqlite.register: the name {name_in_sql!r} begins with vm_, as udfvm's own"

@@ -107,12 +107,12 @@ def test_statement_timeout() -> None:
     connection = opened(":memory:", Policy(allow_create=True, statement_timeout=0.4))
     created(connection, "doze", "import time\ndef doze(s): time.sleep(s)", "(double) -> int")
     connection.execute("SELECT vm_udf('doze', 0.01)").fetchall()
-    for seconds in (0.01, 100.0):
+    for seconds in (0.01, 1000.0):
         started = time.monotonic()
         assert "did not end within 0.4 s" in error_of(
             connection, ROWS.format(1000) + f"SELECT vm_udf('doze', {seconds}) FROM n"
         )
-        assert time.monotonic() - started < 60
+        assert time.monotonic() - started < 900  # not when the function ends
     connection.close()
 
 

@@ -14,7 +14,7 @@ from host_write_functions import HIDDEN, MARK, PACKAGES, echoes, spies
 
 import udfvm
 import udfvm.sqlite
-from udfvm.protocol import OUTPUT_BASE, STATUS_OK, VECTOR_COMPLETE
+from udfvm.protocol import OUTPUT_BASE, REQUEST_BATCH, STATUS_OK, VECTOR_COMPLETE
 
 BORROWING = udfvm.Pool(size=2)
 
@@ -102,7 +102,7 @@ def _resident() -> int:
 def test_replies_are_read_only_until_they_are_borrowed() -> None:
     runtime, vm = echoes._calls.take_vm()
     reply = vm.call(
-        4,
+        REQUEST_BATCH,
         echoes._calls.codecs.batches.stream(echoes._calls.codecs.batches.null_and_zero()),
         runtime.limits,
     )
