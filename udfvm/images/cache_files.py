@@ -185,7 +185,7 @@ def _write_all(path: Path, descriptor: int, content: bytes) -> None:
 
 
 def check_writable(directory: Path) -> None:
-    """Raises CacheError unless the cache's folder can take a file. Makes the folder if there is none."""
+    """Raises CacheError unless the cache's folder, made if need be, can take a file."""
     make_directory(directory)
     os.close(vmm.open_private_directory(directory))
     descriptor, temporary = _temporary(directory / "check")

@@ -257,6 +257,18 @@ static int check_functions(const struct udfvm_sqlite_offer *offered, sqlite_libr
     return SQLITE_OK;
 }
 
+/* A table or view would hide a table function of its name. */
+static bool hidden_by_table(struct function_registry *registry,
+                            const struct udfvm_sqlite_offer *offered, size_t *which)
+{
+    for (*which = 0; *which < offered->count; ++*which) {
+        const struct udfvm_sqlite_function *function = &offered->functions[*which];
+        if (function->form == UDFVM_SQLITE_TABLE && table_has_name(registry, function->name))
+            return true;
+    }
+    return false;
+}
+
 static int check_names(struct function_registry *registry, const struct udfvm_sqlite_offer *offered,
                        char **error)
 {
@@ -271,6 +283,11 @@ static int check_names(struct function_registry *registry, const struct udfvm_sq
     }
     if (code != SQLITE_OK)
         return code;
+    if (hidden_by_table(registry, offered, &which))
+        return offer_fail(library, error, SQLITE_MISUSE,
+                          "a table or view of that name would hide the table function: pass "
+                          "another name=",
+                          offered->functions[which].name);
     if (differs_by_case(registry, offered, &which))
         return offer_fail(
             library, error, SQLITE_MISUSE,

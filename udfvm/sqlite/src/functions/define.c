@@ -10,6 +10,8 @@
     "SELECT 1 FROM pragma_function_list WHERE name = ?1 COLLATE NOCASE " \
     "UNION ALL SELECT 1 FROM pragma_module_list WHERE name = ?1 COLLATE NOCASE"
 
+#define TABLE_SQL "SELECT 1 FROM pragma_table_list WHERE name = ?1 COLLATE NOCASE"
+
 ENTRIES(own, call_own)
 
 int name_is_taken(struct function_registry *registry, const char *name, bool *taken)
@@ -22,6 +24,18 @@ int name_is_taken(struct function_registry *registry, const char *name, bool *ta
     sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
     *taken = sqlite3_step(statement) == SQLITE_ROW;
     return sqlite3_finalize(statement);
+}
+
+bool table_has_name(struct function_registry *registry, const char *name)
+{
+    sqlite_library *sqlite3_api = registry->library;
+    sqlite3_stmt *statement = NULL;
+    if (sqlite3_prepare_v2(registry->connection, TABLE_SQL, -1, &statement, NULL) != SQLITE_OK)
+        return false; /* an SQLite before 3.37 has no list of tables */
+    sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+    const bool found = sqlite3_step(statement) == SQLITE_ROW;
+    sqlite3_finalize(statement);
+    return found;
 }
 
 int undefine_own(const struct sql_function *old)

@@ -10,5 +10,7 @@ int undefine_own(const struct sql_function *function);
 /* Sets *taken if SQL has a function or table-valued function of that name. Returns an SQLite
  * code. */
 int name_is_taken(struct function_registry *registry, const char *name, bool *taken);
+/* Returns true if a table or view has the name: it would hide a table-valued function. */
+bool table_has_name(struct function_registry *registry, const char *name);
 
 #endif
