@@ -121,3 +121,30 @@ def test_a_closed_connection() -> None:
     connection.close()
     with pytest.raises(udfvm.Error, match=r"^udfvm\.sqlite\.register: .*closed"):
         udfvm.sqlite.register(connection, udfvm.udf(one))
+
+
+def test_a_path_is_no_source_in_c(tmp_path: Path) -> None:
+    for source in (tmp_path / "half.c", "half.c"):
+        with pytest.raises(udfvm.OptionError, match=r"source= must be .*: read the file, as by"):
+            udfvm.from_c(source, "half")  # type: ignore[arg-type]
+    with pytest.raises(udfvm.OptionError, match=r"source= must be the text of a source; got 3$"):
+        udfvm.from_c(3, "half")  # type: ignore[arg-type]
+
+
+def test_an_undefined_symbol_comes_with_advice() -> None:
+    source = "double wave(double); double f(double x) { return wave(x); }"
+    with pytest.raises(udfvm.SignatureError, match=r"undefined symbol: wave.*flags=\['-lm'\]"):
+        udfvm.from_c(source, "f", signature="(x: f64) -> f64")
+
+
+@pytest.mark.parametrize("option", ["args", "env", "root", "signature", "input_types"])
+def test_what_a_copy_cannot_change(option: str) -> None:
+    given: dict[str, Any] = {option: None}
+    text = f"UDF 'one': {option}= is fixed where the function is declared: declare it again"
+    with pytest.raises(udfvm.OptionError, match=re.escape(text)):
+        udfvm.udf(one).with_options(**given)
+
+
+def test_the_bounds_of_memory() -> None:
+    with pytest.raises(udfvm.OptionError, match="memory=1 must be from 16 MiB to 64 GiB"):
+        udfvm.udf(one, memory=1)

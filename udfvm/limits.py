@@ -146,7 +146,7 @@ class Limits(NamedTuple):
         size = parse_size(memory, "memory")
         size += -size % MEMORY_UNIT
         if not MIN_MEMORY <= size <= MAX_MEMORY:
-            raise OptionError(f"memory={shown(memory)} is not between 16MiB and 64GiB")
+            raise OptionError(f"memory={shown(memory)} must be from 16 MiB to 64 GiB")
         output = 0
         if max_output is not None:
             try:

@@ -129,7 +129,7 @@ def test_sizes_that_are_none_name_their_option(
 
 def test_what_runtimes_cannot_be_prepared_with(tmp_path: Path) -> None:
     assert (
-        "memory=1048576 is not between 16MiB and 64GiB"
+        "memory=1048576 must be from 16 MiB to 64 GiB"
         in udfvm("prepare", "--memory", "1MiB", cache=tmp_path).stderr
     )
     assert (

@@ -291,7 +291,7 @@ def test_the_limits_are_as_documented() -> None:
         and Limits.parse(memory="64GiB").memory == policy.MAX_MEMORY
     )
     for beyond in (policy.MIN_MEMORY - (2 << 20), policy.MAX_MEMORY + 1):
-        with pytest.raises(udfvm.OptionError, match="is not between 16MiB and 64GiB"):
+        with pytest.raises(udfvm.OptionError, match="must be from 16 MiB to 64 GiB"):
             Limits.parse(memory=beyond)
     assert [float(documented[name][2]) for name in ("timeout", "build_timeout", "host_calls")] == [
         options[name].default for name in ("timeout", "build_timeout", "host_calls")

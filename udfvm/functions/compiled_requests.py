@@ -39,6 +39,9 @@ _LABEL: Final = 116 - 1  # bytes of a name
 # Bytes of the name of a type: MAX_TYPE_NAME of guest/runtimes/shared/compiled/type.h.
 _MAX_TYPE_NAME: Final = 16 << 10
 _DESCRIPTION: Final = struct.Struct("<II")
+_LINK_ADVICE: Final = (
+    ": link the object with the library that defines it, as from_c does with flags=['-lm']"
+)
 #: What to do if a program of a language ends before its function is loaded.
 ADVICE: Final = {
     "native": ": an executable becomes ready when its main() calls udfvm_serve() of udfvm.h"
@@ -114,7 +117,8 @@ def _ask(
         status, data = reply.status, bytes(reply.data)
     if status:
         error: Any = guest_exception(data, name)
-        raise SignatureError(str(error)) from error
+        advice = _LINK_ADVICE if "undefined symbol: " in str(error) else ""
+        raise SignatureError(f"{error}{advice}") from error
     return data
 
 

@@ -25,6 +25,24 @@ if TYPE_CHECKING:
     from udfvm.vmm import Image
 
 MAX_NAME: Final = 255  # bytes
+# Arguments of declaring functions that make the function what it is.
+_FIXED: Final = frozenset(
+    [
+        "args",
+        "columns",
+        "compiler",
+        "elementwise",
+        "env",
+        "flags",
+        "input_types",
+        "output_type",
+        "root",
+        "sample",
+        "signature",
+        "source",
+        "vectorized",
+    ]
+)
 
 
 class Function(DeclaredFunction):
@@ -166,6 +184,12 @@ class Function(DeclaredFunction):
         >>> half.with_options(memory="1GiB", name="large_half")(3.0)
         1.5
         """
+        for option in options:
+            if option in _FIXED:
+                raise OptionError(
+                    f"UDF {self.name!r}: {option}= is fixed where the function is declared:"
+                    " declare it again"
+                )
         check_options(f"UDF {self.name!r}", options, option_names(self._program.options))
         changed = parsed_options(self.name, options, self.limits)
         return type(self)(self._program, **{**self._options, "pool": self.pool, **changed})

@@ -43,8 +43,15 @@ def compile_shared_object(
         *language.compiler, *_FLAGS, "-I", include, f"-fdebug-prefix-map={os.getcwd()}=.",
         _LANGUAGE, language.name, "-", _LANGUAGE, "none", *others, "-o", str(made),
     ]  # fmt: skip
-    if not isinstance(source, str):
-        raise BuildError(f"UDF {name!r}: source= must be text, not {type(source).__name__}")
+    if not isinstance(source, str) or (source.endswith((".c", ".h")) and "\n" not in source):
+        advice = (
+            ": read the file, as by pathlib.Path(...).read_text()"
+            if isinstance(source, (str, os.PathLike))
+            else ""
+        )
+        raise OptionError(
+            f"UDF {name!r}: source= must be the text of a source; got {source!r:.100}{advice}"
+        )
     try:
         text = source.encode()
     except UnicodeEncodeError as error:
