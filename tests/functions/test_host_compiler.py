@@ -194,9 +194,12 @@ def test_a_compiler_that_does_not_read_and_leaves_something_behind(tmp_path: Pat
     assert _ends(child)
 
 
-@pytest.mark.parametrize("source", [b"int f;", "int f; //\udc80"])
-def test_a_source_that_is_no_text(source: object) -> None:
-    with pytest.raises(errors.BuildError, match="source"):
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [(b"int f;", errors.OptionError), ("int f; //\udc80", errors.BuildError)],
+)
+def test_a_source_that_is_no_text(source: object, error: type[errors.Error]) -> None:
+    with pytest.raises(error, match="source"):
         udfvm.from_c(source, "f", signature="(i32) -> i32")  # type: ignore[arg-type]
 
 
