@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import sqlite3
-import threading
 import weakref
 
 import apsw
 import pytest
 from cause_functions import Marked
+from interrupts import interrupting
 
 import udfvm
 from udfvm.functions.scalar import ScalarFunction
@@ -225,17 +225,8 @@ def test_an_exception_of_python_goes_before(connection: apsw.Connection) -> None
     ],
 )
 def test_an_interrupt_has_sqlites_own_text(connection: apsw.Connection, query: str) -> None:
-    other = threading.Timer(0.5, connection.interrupt)
-    # The first may come before the statement begins.
-    again = threading.Timer(5, connection.interrupt)
-    other.start()
-    again.start()
-    try:
-        with pytest.raises(apsw.InterruptError) as raised:
-            connection.execute(query).fetchall()
-    finally:
-        other.cancel()
-        again.cancel()
+    with interrupting(connection), pytest.raises(apsw.InterruptError) as raised:
+        connection.execute(query).fetchall()
     assert str(raised.value) == "interrupted"
     assert connection.execute("SELECT waits(0)").fetchall() == [(0,)]
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import apsw
 import pytest
 from cause_functions import Marked
+from interrupts import interrupting
 
 import udfvm
 from udfvm.functions.scalar import ScalarFunction
@@ -112,15 +113,8 @@ def with_endless_source(functions: list[ScalarFunction]) -> Iterator[apsw.Connec
 
 @pytest.mark.parametrize("query", LOADING)
 def test_loading_is_interrupted(with_endless_source: apsw.Connection, query: str) -> None:
-    timers = [threading.Timer(after, with_endless_source.interrupt) for after in (0.5, 5)]
-    for timer in timers:
-        timer.start()
-    try:
-        with pytest.raises(apsw.InterruptError) as raised:
-            with_endless_source.execute(query).fetchall()
-    finally:
-        for timer in timers:
-            timer.cancel()
+    with interrupting(with_endless_source), pytest.raises(apsw.InterruptError) as raised:
+        with_endless_source.execute(query).fetchall()
     assert str(raised.value) == "interrupted"
     with_endless_source.set_progress_handler(lambda: True, 2000)
     with pytest.raises(apsw.InterruptError, match=r"^interrupted$"):
