@@ -66,6 +66,19 @@ def test_arrow_as_a_table() -> None:
     assert "100 rows: host" in table
 
 
+def test_pipeline() -> None:
+    figures = json.loads(
+        _run("pipeline.py", "--json", "--rows", "3000", "--parquet-rows", "3000", "--repeats", "1")
+    )
+    for body in ("regex", "short_text", "branchy"):
+        ways = figures[body]
+        for name in ("one", "two"):
+            vms = ways["one_vm" if name == "one" else "two_vms"]
+            assert ways[f"{name}_times_process"] == round(vms / ways["in_process"], 3)
+    parquet = figures["parquet"]
+    assert parquet["map_times_pyarrow"] == round(parquet["map"] / parquet["pyarrow"], 3)
+
+
 def test_sqlite() -> None:
     figures = json.loads(_run("sqlite.py", "--json", "--repeats", "1", "--row-rows", "50"))
     assert figures["rows"] == 336_776
