@@ -148,6 +148,9 @@ def _temporary(path: Path) -> tuple[int, str]:
 def write_file(path: Path, build: Callable[[int], None]) -> None:
     """Writes a file of the cache, as a whole or not at all. ``build`` writes it to a descriptor.
 
+    The lock keeps the temporary file from being swept. ``sqlite.sealed_file`` writes to folders
+    that nobody sweeps, for others to read, so it has a way of its own.
+
     Raises CacheError if it cannot be written.
     """
     make_directory(path.parent)
