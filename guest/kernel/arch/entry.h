@@ -6,7 +6,8 @@
 
 noreturn void enter_program(void); /* continues the current thread with all of its registers */
 void switch_stacks(uint64_t *save_rsp, uint64_t load_rsp);
-void start_thread(void);         /* where the kernel stack of a new thread begins */
-void direct_syscall_entry(void); /* from trampolines in the place of a `syscall`; not for C */
+void start_thread(void); /* a new thread's kernel stack begins with this return address */
+void direct_syscall_entry(
+    void); /* trampolines that replace a `syscall` jump here; not callable from C */
 
 #endif

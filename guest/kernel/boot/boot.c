@@ -72,7 +72,7 @@ static void start_program(uint64_t lowest)
     const uint64_t stack = build_stack(program_end, &program, &image, &interpreter);
     if (!stack)
         cannot_run(program.path, "has too many arguments for its stack");
-    current->user = (struct registers){
+    current->user = (struct program_registers){
         .rip = image.interpreter[0] ? interpreter.entry : image.entry,
         .rsp = stack,
         .rflags = RFLAGS_PLAIN,

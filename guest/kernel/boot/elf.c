@@ -46,10 +46,10 @@ static bool find_bias(const struct elf_file *elf, uint64_t lowest, uint64_t *bia
         *bias = ((lowest + elf->align - 1) & ~(elf->align - 1)) - (elf->low & ~(elf->align - 1));
         return true;
     }
-    int64_t at = memory_map(0, elf->high - elf->low, PROT_NONE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, NULL, 0);
-    *bias = (uint64_t)at - elf->low;
-    return at > 0;
+    int64_t address = memory_map(0, elf->high - elf->low, PROT_NONE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, NULL, 0);
+    *bias = (uint64_t)address - elf->low;
+    return address > 0;
 }
 
 static void rewrite_text(const struct elf_loader *loader, uint64_t bias)

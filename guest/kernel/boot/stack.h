@@ -1,4 +1,4 @@
-/* The stack that a program starts with: System V ABI, 3.4.1. */
+/* The initial stack of a program: System V ABI, 3.4.1. */
 #ifndef UDFVM_STACK_H
 #define UDFVM_STACK_H
 

@@ -1,4 +1,4 @@
-/* Memory and text. The string instructions are the fastest way that needs no vector registers. */
+/* Memory and text. Without vector registers, the string instructions copy and fill fastest. */
 #include "lib/string.h"
 
 void *memcpy(void *restrict to, const void *restrict from, size_t length)

@@ -13,8 +13,8 @@ int memcmp(const void *left, const void *right, size_t length);
 size_t strlen(const char *text);
 int strcmp(const char *left, const char *right);
 int strncmp(const char *left, const char *right, size_t length);
-/* As snprintf, for %s %c %d %u %x with the modifiers l, ll, z, a width and a leading 0; %%. Returns
- * what was written, without the NUL: at most size - 1. */
+/* Formats like snprintf(): %s %c %d %u %x %%, with the modifiers l, ll and z, a width and a
+ * leading 0. Returns the length written, without the NUL, which is at most size - 1. */
 size_t format(char *buffer, size_t size, const char *pattern, ...)
     __attribute__((format(printf, 3, 4)));
 

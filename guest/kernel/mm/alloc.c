@@ -26,15 +26,15 @@ static void *alloc_within(size_t pages, uint64_t low, uint64_t high)
     if (pages == 0 || pages > (program_end - program_start) / PAGE_SIZE ||
         !regions_have_capacity(1))
         return NULL;
-    uint64_t at = gap_highest(length, low, high);
-    if (!at)
+    uint64_t address = gap_highest(length, low, high);
+    if (!address)
         return NULL;
-    region_insert((struct region){ .start = at,
-                                   .end = at + length,
+    region_insert((struct region){ .start = address,
+                                   .end = address + length,
                                    .use = REGION_KERNEL,
                                    .protection = PROT_READ | PROT_WRITE });
-    pages_hand_out(at, at + length, true);
-    return (void *)at;
+    pages_hand_out(address, address + length, true);
+    return (void *)address;
 }
 
 void *page_alloc(size_t pages)

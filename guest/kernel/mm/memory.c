@@ -47,15 +47,15 @@ static bool already_holds(const struct region *wanted, const struct backing *bac
 {
     if (!backing->constant)
         return false;
-    uint64_t at = wanted->start;
-    for (size_t index = region_find(at); at < wanted->end; index++) {
+    uint64_t address = wanted->start;
+    for (size_t index = region_find(address); address < wanted->end; index++) {
         if (index == region_count())
             return false;
         const struct region *have = region_at(index);
-        if (have->start > at || !have->pristine || have->name != wanted->name ||
+        if (have->start > address || !have->pristine || have->name != wanted->name ||
             have->offset - have->start != wanted->offset - wanted->start)
             return false;
-        at = have->end;
+        address = have->end;
     }
     return true;
 }
@@ -212,12 +212,12 @@ bool memory_in_stack_guard(uint64_t address)
 
 void memory_prepare_seal(void)
 {
-    uint64_t at = program_start;
+    uint64_t address = program_start;
     for (size_t index = 0; index < region_count(); index++) {
-        pages_hand_out(at, region_at(index)->start, false);
-        at = region_at(index)->end;
+        pages_hand_out(address, region_at(index)->start, false);
+        address = region_at(index)->end;
         if (region_at(index)->wiped)
-            pages_zero(region_at(index)->start, at);
+            pages_zero(region_at(index)->start, address);
     }
-    pages_hand_out(at, program_end, false);
+    pages_hand_out(address, program_end, false);
 }

@@ -45,17 +45,17 @@ uint64_t place_mapping(uint64_t hint, uint64_t length, int flags)
     if (hint && in_program_memory(hint, length) && range_is_free(hint, hint + length) &&
         hint + length <= high)
         return hint;
-    uint64_t at = gap_lowest(length, mappings_start(), high);
-    return at ? at : gap_highest(length, program_start, minimum(mappings_start(), high));
+    uint64_t address = gap_lowest(length, mappings_start(), high);
+    return address ? address : gap_highest(length, program_start, minimum(mappings_start(), high));
 }
 
 uint64_t place_anonymous(uint64_t hint, uint64_t length, int protection, int flags)
 {
-    const uint64_t at = hint ? 0 : scratch_find(length, protection, flags);
-    return at ? at : memory_over_limit(length) ? 0 : place_mapping(hint, length, flags);
+    const uint64_t address = hint ? 0 : scratch_find(length, protection, flags);
+    return address ? address : memory_over_limit(length) ? 0 : place_mapping(hint, length, flags);
 }
 
-/* Clears the way for a mapping at a fixed address. */
+/* Removes the mappings at a fixed address, to make space for a new one. */
 int64_t clear_fixed(uint64_t address, uint64_t length, int flags)
 {
     if (address & PAGE_MASK)

@@ -194,14 +194,14 @@ bool range_has_kernel(uint64_t start, uint64_t end)
 
 uint64_t gap_lowest(uint64_t length, uint64_t low, uint64_t high)
 {
-    uint64_t at = low;
-    for (size_t index = region_find(low); index < count && at < high; index++) {
+    uint64_t start = low;
+    for (size_t index = region_find(low); index < count && start < high; index++) {
         uint64_t end = minimum(regions[index].start, high);
-        if (end > at && end - at >= length)
-            return at;
-        at = maximum(at, regions[index].end);
+        if (end > start && end - start >= length)
+            return start;
+        start = maximum(start, regions[index].end);
     }
-    return at < high && high - at >= length ? at : 0;
+    return start < high && high - start >= length ? start : 0;
 }
 
 uint64_t gap_highest(uint64_t length, uint64_t low, uint64_t high)
@@ -218,12 +218,12 @@ uint64_t gap_highest(uint64_t length, uint64_t low, uint64_t high)
 
 uint64_t largest_gap(void)
 {
-    uint64_t largest = 0, at = program_start;
+    uint64_t largest = 0, gap_start = program_start;
     for (size_t index = 0; index < count; index++) {
         if (regions[index].start >= program_end)
             break; /* in scratch */
-        largest = maximum(largest, regions[index].start - at);
-        at = regions[index].end;
+        largest = maximum(largest, regions[index].start - gap_start);
+        gap_start = regions[index].end;
     }
-    return maximum(largest, program_end - at);
+    return maximum(largest, program_end - gap_start);
 }

@@ -58,6 +58,7 @@ uint64_t scratch_find(uint64_t length, int protection, int flags)
         return 0;
     struct memory_statistics statistics;
     memory_statistics(&statistics);
-    uint64_t at = statistics.used + length <= statistics.total ? gap_lowest(length, start, end) : 0;
-    return at && scratch_open() ? at : 0;
+    uint64_t address = statistics.used + length <= statistics.total ? gap_lowest(length, start, end)
+                                                                    : 0;
+    return address && scratch_open() ? address : 0;
 }

@@ -20,17 +20,17 @@ static bool wait(struct code_map *map, size_t offset)
 }
 
 /* From one target to where the path ends or joins another. */
-static bool follow(struct code_map *map, size_t at)
+static bool follow(struct code_map *map, size_t offset)
 {
     struct instruction instruction;
-    while (at < map->length && !code_map_is_start(map, at)) {
-        if (!instruction_decode(map->code + at, map->length - at, &instruction))
+    while (offset < map->length && !code_map_is_start(map, offset)) {
+        if (!instruction_decode(map->code + offset, map->length - offset, &instruction))
             return false;
-        mark(map, at);
-        at += instruction.length;
+        mark(map, offset);
+        offset += instruction.length;
         /* A target before the function wraps around and is no offset in it. */
         if ((instruction.flow == FLOW_BRANCH || instruction.flow == FLOW_JUMP) &&
-            !wait(map, at + (size_t)(int64_t)instruction.displacement))
+            !wait(map, offset + (size_t)(int64_t)instruction.displacement))
             return false;
         if (instruction.flow == FLOW_INDIRECT)
             map->has_indirect_jump = true;

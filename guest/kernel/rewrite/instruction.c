@@ -3,7 +3,7 @@
 
 struct decoder {
     const uint8_t *code;
-    size_t at, end;
+    size_t offset, end;
     struct instruction *instruction;
     uint8_t rex;
     bool operand_size, address_size, repeat, lock; /* prefixes 66, 67, F2 or F3, F0 */
@@ -12,17 +12,17 @@ struct decoder {
 
 static bool take(struct decoder *decoder, uint8_t *byte)
 {
-    if (decoder->at == decoder->end)
+    if (decoder->offset == decoder->end)
         return false;
-    *byte = decoder->code[decoder->at++];
+    *byte = decoder->code[decoder->offset++];
     return true;
 }
 
 static bool skip(struct decoder *decoder, size_t bytes)
 {
-    if (decoder->end - decoder->at < bytes)
+    if (decoder->end - decoder->offset < bytes)
         return false;
-    decoder->at += bytes;
+    decoder->offset += bytes;
     return true;
 }
 
@@ -51,7 +51,7 @@ static bool take_displacement(struct decoder *decoder, size_t bytes)
     if (!skip(decoder, bytes))
         return false;
     for (size_t i = 0; i < bytes; i++)
-        value |= (uint32_t)decoder->code[decoder->at - bytes + i] << 8 * i;
+        value |= (uint32_t)decoder->code[decoder->offset - bytes + i] << 8 * i;
     decoder->instruction->displacement = bytes == 1 ? (int8_t)value : (int32_t)value;
     return true;
 }
@@ -59,10 +59,10 @@ static bool take_displacement(struct decoder *decoder, size_t bytes)
 /* Bytes of the immediates and of an absolute address. */
 static size_t immediate_bytes(const struct decoder *decoder, uint8_t what)
 {
-    const bool wide = decoder->rex & 8, narrow = decoder->operand_size && !wide;
+    const bool rex_w = decoder->rex & 8, narrow = decoder->operand_size && !rex_w;
     size_t bytes = (what & IMM8 ? 1u : 0) + (what & IMM16 ? 2u : 0);
     if (what & (IMMZ | IMMV))
-        bytes += narrow ? 2 : (what & IMMV) && wide ? 8 : 4;
+        bytes += narrow ? 2 : (what & IMMV) && rex_w ? 8 : 4;
     if (what & MOFFS)
         bytes += decoder->address_size ? 4 : 8;
     return bytes;
@@ -258,9 +258,9 @@ static bool decode_evex(struct decoder *decoder)
 static bool decode_8f(struct decoder *decoder)
 {
     uint8_t first, second;
-    if (decoder->at == decoder->end)
+    if (decoder->offset == decoder->end)
         return false;
-    first = decoder->code[decoder->at];
+    first = decoder->code[decoder->offset];
     if ((first & 31) < 8)
         return (first & 0x38) == 0 && take_rest(decoder, MODRM);
     return skip(decoder, 1) && take(decoder, &second) && decode_mapped(decoder, first & 31);
@@ -288,7 +288,7 @@ bool instruction_decode(const uint8_t *code, size_t available, struct instructio
         decoded = decode_8f(&decoder);
     else
         decoded = decode_one_byte(&decoder, opcode);
-    instruction->length = (uint8_t)decoder.at;
+    instruction->length = (uint8_t)decoder.offset;
     return decoded;
 }
 

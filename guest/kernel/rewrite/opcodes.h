@@ -19,8 +19,9 @@ enum {
 };
 
 static const uint8_t one_byte[256] = {
-#define ARITHMETIC(at) \
-    [at... at + 3] = MODRM, [at + 4] = IMM8, [at + 5] = IMMZ, [at + 6 ... at + 7] = BAD
+#define ARITHMETIC(opcode)                                                    \
+    [opcode... opcode + 3] = MODRM, [opcode + 4] = IMM8, [opcode + 5] = IMMZ, \
+                        [opcode + 6 ... opcode + 7] = BAD
     ARITHMETIC(0x00),
     ARITHMETIC(0x08),
     ARITHMETIC(0x10),

@@ -73,11 +73,11 @@ static uint8_t *take_trampoline(uint64_t site)
         if (trampolines.bytes + length > (program_end - program_start) / MEMORY_SHARE ||
             !regions_have_capacity(3))
             return NULL;
-        const uint64_t at = (uint64_t)page_alloc_near(TRAMPOLINE_PAGES, site, REACH);
-        if (!at)
+        const uint64_t address = (uint64_t)page_alloc_near(TRAMPOLINE_PAGES, site, REACH);
+        if (!address)
             return NULL;
-        trampolines.next = at;
-        trampolines.end = at + length;
+        trampolines.next = address;
+        trampolines.end = address + length;
         trampolines.bytes += length;
     }
     trampolines.next += TRAMPOLINE_SIZE;
@@ -142,14 +142,14 @@ static bool find_padding(const struct text *text, size_t from, struct range *pad
 {
     const struct code_map *map = &text->map;
     const size_t first = from > 128 ? from - 128 : 0;
-    for (size_t at = first > MAX_INSTRUCTION ? first - MAX_INSTRUCTION : 0;
-         at < map->length && at < from + 127; at++) {
+    for (size_t offset = first > MAX_INSTRUCTION ? first - MAX_INSTRUCTION : 0;
+         offset < map->length && offset < from + 127; offset++) {
         struct instruction instruction;
-        if (!code_map_is_start(map, at) ||
-            !instruction_decode(map->code + at, map->length - at, &instruction) ||
+        if (!code_map_is_start(map, offset) ||
+            !instruction_decode(map->code + offset, map->length - offset, &instruction) ||
             instruction.flow == FLOW_NEXT || instruction.flow == FLOW_BRANCH)
             continue;
-        padding->start = at + instruction.length;
+        padding->start = offset + instruction.length;
         padding->end = padding_end(text, padding->start);
         if (has_space(map, padding) && padding->start >= first && padding->start <= from + 127)
             return true;
@@ -160,21 +160,22 @@ static bool find_padding(const struct text *text, size_t from, struct range *pad
 /* ---- Sites ---- */
 
 /* Puts a jump over the instruction before a site. */
-static bool redirect(struct text *text, size_t at, size_t length, size_t site)
+static bool redirect(struct text *text, size_t offset, size_t length, size_t site)
 {
     uint8_t *code = (uint8_t *)text->map.code;
-    struct range jump = { at, site }; /* where the jump to the trampoline goes */
-    if (length < JUMP_LONG && (length < JUMP_SHORT || !find_padding(text, at + JUMP_SHORT, &jump)))
+    struct range jump = { offset, site }; /* where the jump to the trampoline goes */
+    if (length < JUMP_LONG &&
+        (length < JUMP_SHORT || !find_padding(text, offset + JUMP_SHORT, &jump)))
         return false;
     uint8_t *trampoline = take_trampoline((uint64_t)code);
     if (!trampoline)
         return false;
-    write_trampoline(trampoline, code + at, length, code + site + SYSCALL_LENGTH);
-    memset(code + at, INT3, length);
+    write_trampoline(trampoline, code + offset, length, code + site + SYSCALL_LENGTH);
+    memset(code + offset, INT3, length);
     memset(code + jump.start, INT3, jump.end - jump.start);
-    if (jump.start != at) {
-        code[at] = 0xeb;
-        code[at + 1] = (uint8_t)(jump.start - at - JUMP_SHORT);
+    if (jump.start != offset) {
+        code[offset] = 0xeb;
+        code[offset + 1] = (uint8_t)(jump.start - offset - JUMP_SHORT);
     }
     code[jump.start] = 0xe9;
     put_relative(code + jump.start + 1, trampoline);
@@ -185,49 +186,49 @@ static void rewrite_site(struct text *text, size_t site)
 {
     const struct code_map *map = &text->map;
     struct instruction before;
-    size_t at = site;
+    size_t offset = site;
     if (!code_map_is_start(map, site) || code_map_is_start(map, site + 1))
         return;
     do
-        if (at == 0 || site - at == MAX_INSTRUCTION)
+        if (offset == 0 || site - offset == MAX_INSTRUCTION)
             return;
-    while (!code_map_is_start(map, --at));
-    if (!instruction_decode(map->code + at, map->length - at, &before) ||
-        at + before.length != site || before.flow != FLOW_NEXT || before.is_call ||
+    while (!code_map_is_start(map, --offset));
+    if (!instruction_decode(map->code + offset, map->length - offset, &before) ||
+        offset + before.length != site || before.flow != FLOW_NEXT || before.is_call ||
         before.is_syscall || before.rip_relative)
         return;
-    text->changed |= redirect(text, at, before.length, site);
+    text->changed |= redirect(text, offset, before.length, site);
 }
 
 /* ---- Searching ---- */
 
-static uint64_t read_u64(uint64_t at)
+static uint64_t read_u64(uint64_t address)
 {
     uint64_t value;
-    __builtin_memcpy(&value, (const void *)at, sizeof value);
+    __builtin_memcpy(&value, (const void *)address, sizeof value);
     return value;
 }
 
-static bool is_syscall_at(uint64_t at)
+static bool is_syscall_at(uint64_t address)
 {
-    return ((const uint8_t *)at)[0] == 0x0f && ((const uint8_t *)at)[1] == 0x05;
+    return ((const uint8_t *)address)[0] == 0x0f && ((const uint8_t *)address)[1] == 0x05;
 }
 
 /* The first 0F 05 in [at, end), or `end`. Eight bytes at a time: a byte that is zero is found by
  * borrowing through it (H. S. Warren, Hacker's Delight, 6-1). */
-static uint64_t find_syscall(uint64_t at, uint64_t end)
+static uint64_t find_syscall(uint64_t address, uint64_t end)
 {
     const uint64_t ones = 0x0101010101010101u, highs = ones << 7;
-    for (; end - at > sizeof at; at += sizeof at) {
-        const uint64_t differences = (read_u64(at) ^ ones * 0x0f) |
-                                     (read_u64(at + 1) ^ ones * 0x05);
+    for (; end - address > sizeof address; address += sizeof address) {
+        const uint64_t differences = (read_u64(address) ^ ones * 0x0f) |
+                                     (read_u64(address + 1) ^ ones * 0x05);
         const uint64_t found = (differences - ones) & ~differences & highs;
         if (found) /* the lowest bit is right */
-            return at + (unsigned)__builtin_ctzll(found) / 8;
+            return address + (unsigned)__builtin_ctzll(found) / 8;
     }
-    while (end - at >= SYSCALL_LENGTH && !is_syscall_at(at))
-        at++;
-    return end - at >= SYSCALL_LENGTH ? at : end;
+    while (end - address >= SYSCALL_LENGTH && !is_syscall_at(address))
+        address++;
+    return end - address >= SYSCALL_LENGTH ? address : end;
 }
 
 /* Nearly every `syscall` follows an instruction that loads a register from an immediate, or sets

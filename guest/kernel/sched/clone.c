@@ -1,4 +1,4 @@
-/* How threads begin and end. */
+/* Creates and ends threads. */
 #include "arch/processor.h"
 #include "host/exit.h"
 #include "host/seal_info.h"
@@ -9,9 +9,10 @@
 
 #include <linux/sched.h>
 
-/* Makes the program its own child, as every call of the sealed image looks to it. Its libraries do
- * what they do in a child, such as dropping kept random numbers. The C library assumes that other
- * threads are gone, so there must be none. */
+/* Each call of a sealed image looks to the program like a forked child. With this flag the next
+ * fork() makes the program that child, so libraries do once what they do in a child, such as
+ * dropping kept random numbers. The C library assumes that a child has one thread, so no others
+ * may exist. */
 static bool child_to_come;
 
 void thread_expect_child(void)
@@ -33,7 +34,7 @@ static int64_t become_child(uint64_t flags, uint64_t child_id)
     return 0;
 }
 
-/* What clone(2) is asked for. */
+/* The arguments of clone(2) and clone3(2). */
 struct clone_request {
     uint64_t flags, stack, parent_id, child_id, tls;
 };
@@ -77,7 +78,7 @@ static int64_t clone_thread(const struct clone_request *request)
     return child->id;
 }
 
-/* Threads of this process alone, and the child that is to come. */
+/* Creates a thread. The only process it can create is the expected child. */
 static int64_t clone_anything(const struct clone_request *request)
 {
     const uint64_t needed = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD, flags = request->flags;
@@ -86,7 +87,7 @@ static int64_t clone_anything(const struct clone_request *request)
         return become_child(flags, request->child_id);
     }
     if ((flags & needed) != needed || (flags & CLONE_VFORK)) {
-        count_unknown(current->call_number); /* processes */
+        count_unknown(current->call_number); /* the kernel has one process */
         return -ENOSYS;
     }
     return clone_thread(request);
@@ -167,5 +168,5 @@ SYSTEM_CALL(set_tid_address)
 
 SYSTEM_CALL(set_robust_list)
 {
-    return b == 24 ? 0 : -EINVAL; /* threads that die holding a lock do not release it */
+    return b == 24 ? 0 : -EINVAL; /* ignored: a thread that dies does not release its locks */
 }

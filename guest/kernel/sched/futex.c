@@ -1,4 +1,4 @@
-/* futex(2): waiters in one list, oldest first, each on its own kernel stack. */
+/* futex(2). One list holds all waiters, oldest first. Each waits on its own kernel stack. */
 #include "host/seal_info.h"
 #include "mm/user.h"
 #include "sched/thread.h"
@@ -83,7 +83,7 @@ static int64_t requeue(uint64_t from, unsigned wake_count, unsigned move_count, 
     return woken + moved;
 }
 
-/* The operation that FUTEX_WAKE_OP encodes, and the comparison of the old value: futex(2). */
+/* FUTEX_WAKE_OP encodes an operation, and a comparison of the old value, in one word: futex(2). */
 struct encoded {
     unsigned operation, comparison;
     uint32_t operand;
@@ -149,7 +149,7 @@ static bool compare(const struct encoded *code, int32_t old, bool *holds)
     }
 }
 
-/* An unknown comparison is refused after the word has changed, as in Linux. */
+/* Like Linux, this changes the word before it refuses an unknown comparison. */
 static int64_t wake_operation(uint64_t first, unsigned first_count, uint64_t second,
                               unsigned second_count, uint32_t word)
 {
@@ -184,7 +184,7 @@ static int64_t wait_call(uint64_t address, int operation, uint32_t expected, uin
     return wait(address, expected, bits, deadline);
 }
 
-/* A count of wakeups: negative ones mean all, as in Linux. */
+/* Returns the number of threads to wake. Like in Linux, a negative count means all. */
 static unsigned how_many(uint64_t argument)
 {
     return (int32_t)argument < 0 ? INT32_MAX : (unsigned)argument;
@@ -222,7 +222,7 @@ SYSTEM_CALL(futex)
     case FUTEX_WAKE_OP:
         return wake_operation(a, how_many(c), e, how_many(d), (uint32_t)f);
     default:
-        count_unknown(SYS_futex); /* priority inheritance */
+        count_unknown(SYS_futex); /* priority inheritance is not supported */
         return -ENOSYS;
     }
 }

@@ -1,5 +1,5 @@
-/* Threads and their cooperative scheduler: a thread runs until it waits, yields, or makes a system
- * call after having run for long. */
+/* Threads and their cooperative scheduler. A thread runs until it waits, yields, or makes a
+ * system call after its time slice. */
 #include "sched/thread.h"
 #include "arch/entry.h"
 #include "arch/processor.h"
@@ -9,18 +9,20 @@
 #include "lib/string.h"
 #include "mm/alloc.h"
 
-#define XSAVE_PAGES  3u /* XSAVE images have 11,008 bytes at most: Intel SDM 13.4, AMX included */
+#define XSAVE_PAGES \
+    3u /* an XSAVE image has at most 11,008 bytes, with AMX: Intel SDM volume 1, 13.4 */
 #define STACK_PAGES  8u
 #define THREAD_PAGES (XSAVE_PAGES + STACK_PAGES)
 #define STACK_MARK \
-    0x6b63617473656e6full /* at the end of each kernel stack: overwritten by an overflow */
+    0x6b63617473656e6full /* at the end of each kernel stack; a stack overflow overwrites it */
 #define SLICE_MICROSECONDS 5000u
-#define SLICE_CALLS 64u /* in a deterministic call, whose scheduling must not depend on time */
+#define SLICE_CALLS \
+    64u /* slice of a deterministic call, whose scheduling must not depend on time */
 
 HOT_DATA struct thread *current;
 HOT_DATA uint64_t process_signals;
 static HOT_DATA struct thread
-    *departed; /* the last thread that ended: its stack was in use till the switch */
+    *departed; /* the thread that ended last; its stack stays in use until the switch */
 static HOT_DATA unsigned threads;
 static HOT_DATA int32_t last_id;
 static HOT_DATA unsigned calls_in_slice;
@@ -53,7 +55,7 @@ struct thread *thread_create(void)
     thread->alternate_stack.ss_flags = SS_DISABLE;
     *stack_mark(thread) = STACK_MARK;
     uint64_t *frame = (uint64_t *)thread->kernel_stack_top -
-                      7; /* six registers for switch_stacks(), then its return address */
+                      7; /* switch_stacks() pops six registers and a return address */
     frame[6] = (uint64_t)start_thread;
     thread->kernel_rsp = (uint64_t)frame;
     threads++;
@@ -85,8 +87,8 @@ unsigned thread_count(void)
     return threads;
 }
 
-/* The first thread has the process's number, as programs expect that compare the two. The C library
- * keeps the number that it was started with, which stays valid, too: see thread_find(). */
+/* The first thread's id equals the process id, because programs compare the two. The C library
+ * keeps the id that it started with. That id stays valid too: see thread_find(). */
 int32_t current_tid(void)
 {
     return current->id == FIRST_THREAD ? process_id() : current->id;
@@ -169,7 +171,7 @@ static noreturn void deadlock(void)
     host_exit(UDFVM_EXIT_DEADLOCK, 0, &crash);
 }
 
-/* No thread can run: the next thing to happen is a deadline. */
+/* No thread can run, so only a deadline can be the next event. */
 static void idle(void)
 {
     uint64_t nearest = NO_DEADLINE;

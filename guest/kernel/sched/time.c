@@ -4,9 +4,10 @@
 #include "mm/user.h"
 #include "sched/thread.h"
 
-#define CLOCK_PER_THREAD 4 /* in the clock ids of pthread_getcpuclockid(3): ~id << 3 | flags */
+#define CLOCK_PER_THREAD \
+    4 /* a flag in clock ids of pthread_getcpuclockid(3), which are ~id << 3 | flags */
 
-/* The clock that the id of one thread's or process's clock means: pthread_getcpuclockid(3). */
+/* Translates a clock id of one thread or process: pthread_getcpuclockid(3). */
 static int clock_of(int id)
 {
     return id >= 0                 ? id

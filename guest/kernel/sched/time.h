@@ -6,11 +6,11 @@
 
 #include <linux/time.h>
 
-/* Turns the struct timespec at a program's address into a deadline in monotonic_ns(). */
+/* Converts the struct timespec at a program's address to a deadline of monotonic_ns(). */
 int64_t clock_deadline(int clock, bool absolute, uint64_t timespec, uint64_t *deadline);
-/* As the system calls of these names, but for the check of the addresses. */
+/* These do what the system calls of the same names do. They do not check addresses. */
 int64_t clock_gettime(int clock, struct timespec *time);
-int64_t clock_getres(int clock, struct timespec *resolution); /* NULL: only checks the clock */
+int64_t clock_getres(int clock, struct timespec *resolution); /* NULL: only checks the clock id */
 int64_t clock_gettimeofday(struct timeval *time, struct timezone *zone);
 int64_t clock_seconds(int64_t *seconds);
 

@@ -1,13 +1,17 @@
-/* The vDSO offers the clocks to the C library (by AT_SYSINFO_EHDR) as functions that need no system
- * call. It is an ELF image of headers and tables only, at the address it is linked to. Its symbols
- * are functions of the kernel. Formats: System V ABI, chapters 4, 5; names and version: vdso(7). */
+/* The vDSO gives the C library clock functions that need no system call. The library finds it by
+ * AT_SYSINFO_EHDR.
+ *
+ * It is an ELF image that has only headers and tables, at the address that it is linked to. Its
+ * symbols are functions of the kernel. Formats: System V ABI, chapters 4 and 5. Names and
+ * version: vdso(7).
+ */
 #include "sched/vdso.h"
 #include "sched/thread.h"
 #include "sched/time.h"
 
 #include <linux/elf.h>
 
-/* A program that reads the time repeatedly may be waiting for another thread, which must run. */
+/* A program that reads the time repeatedly may wait for another thread, so that thread must run. */
 static void give_way(void)
 {
     typedef int64_t kernel_entry(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
@@ -49,7 +53,7 @@ static int64_t vdso_getcpu(uint32_t *processor, uint32_t *node)
 }
 
 enum { SYMBOLS = 5, DYNAMIC_ENTRIES = 10 };
-#define VERSION_HASH 0x3ae75f6u /* of "LINUX_2.6", by the ABI's hash function */
+#define VERSION_HASH 0x3ae75f6u /* the ABI's hash of "LINUX_2.6" */
 
 struct version {
     uint16_t version, flags, index, names;
@@ -101,7 +105,7 @@ static const struct version versions[2] = {
       .name = offsetof(struct strings, version) },
 };
 
-/* One bucket: a chain through all symbols. */
+/* The table has one bucket, whose chain goes through all symbols. */
 static const uint32_t hash_table[2 + 1 + SYMBOLS + 1] = { 1, SYMBOLS + 1, 1, 0, 2, 3, 4, 5, 0 };
 
 enum { TAG_VERSYM = 0x6ffffff0, TAG_VERDEF = 0x6ffffffc, TAG_VERDEFNUM = 0x6ffffffd };

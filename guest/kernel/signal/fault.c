@@ -1,5 +1,5 @@
-/* Exceptions. The program's become signals. The kernel's own, caused by a program's pointer, end
- * the system call with EFAULT. */
+/* Exceptions. Those of the program become signals. An exception in the kernel that a program's
+ * pointer caused ends the system call with EFAULT. */
 #include "host/exit.h"
 #include "lib/string.h"
 #include "mm/scratch.h"
@@ -22,15 +22,15 @@ enum vector {
 
 #define PAGE_PRESENT 1u /* error code of a page fault */
 
-void fault(const struct registers *registers); /* entry.S */
+void fault(const struct program_registers *registers); /* entry.S */
 
 static const struct udfvm_trap *trap_page(void)
 {
     return (const struct udfvm_trap *)UDFVM_TRAP_BASE;
 }
 
-/* si_code of an arithmetic exception: the lowest flag of `flags` that is not masked. Intel
- * SDM 8.7, 11.5. */
+/* Returns si_code of an arithmetic exception. It is that of the lowest unmasked flag in `flags`:
+ * Intel SDM volume 1, 8.7 and 11.5. */
 static int arithmetic_code(uint32_t flags, uint32_t masks)
 {
     const uint32_t raised = flags & ~masks;
@@ -125,9 +125,9 @@ static void signal_for(const struct udfvm_trap *trap)
     }
 }
 
-/* Called by entry.S, on the fault stack; then the current thread goes on with its registers as they
- * are here. */
-void fault(const struct registers *registers)
+/* entry.S calls this on the fault stack. The current thread then continues with its registers as
+ * they are here. */
+void fault(const struct program_registers *registers)
 {
     const struct udfvm_trap trap = *trap_page();
     if (on_kernel_stack(trap.rsp)) {

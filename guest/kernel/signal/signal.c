@@ -1,5 +1,5 @@
-/* Signals: dispositions, masks, sending, delivery. Only the program's instructions and threads
- * cause them. */
+/* Signals: dispositions, masks, sending and delivery. They come only from the program's
+ * instructions and threads. */
 #include "signal/signal.h"
 #include "host/call.h"
 #include "host/exit.h"
@@ -14,8 +14,8 @@
 static struct sigaction actions[SIGNALS + 1];
 static struct pending_signal process_pending_info[SIGNALS];
 
-/* Signals whose default is to do nothing. The stopping ones are here: nobody could continue the
- * program. */
+/* Signals that do nothing by default. Those that stop a process are here too, because nothing
+ * could continue the program. */
 #define IGNORED_BY_DEFAULT                                                   \
     (1ull << (SIGCHLD - 1) | 1ull << (SIGURG - 1) | 1ull << (SIGWINCH - 1) | \
      1ull << (SIGCONT - 1) | 1ull << (SIGSTOP - 1) | 1ull << (SIGTSTP - 1) | \
@@ -32,7 +32,8 @@ void signal_set_mask(struct thread *thread, uint64_t mask)
     thread->blocked = mask & ~SIGNALS_NEVER_BLOCKED;
 }
 
-/* thread NULL: to the process, whichever thread takes it first. */
+/* Sends a signal to a thread. With NULL it goes to the process: the first thread that runs takes
+ * it. */
 static void send(struct thread *thread, int number, struct pending_signal info)
 {
     const uint64_t blocked = thread ? thread->blocked : current->blocked;
@@ -47,7 +48,7 @@ static void send(struct thread *thread, int number, struct pending_signal info)
     }
 }
 
-/* The lowest pending signal of `wanted`, taken off. */
+/* Takes the lowest pending signal of `wanted` off the queue. */
 static bool take(struct thread *thread, uint64_t wanted, struct signal_event *event)
 {
     const uint64_t set = (thread->pending.set | process_signals) & wanted;
@@ -111,7 +112,7 @@ void signal_force(struct thread *thread, int number, int code, uint64_t address,
     handle(thread, &event);
 }
 
-/* Calls that a signal ends with EINTR even where its handler has SA_RESTART: signal(7). */
+/* These calls end with EINTR even if the handler has SA_RESTART: signal(7). */
 static bool never_restarts(uint64_t number)
 {
     static const uint16_t calls[] = {
@@ -127,11 +128,11 @@ static bool never_restarts(uint64_t number)
 
 static void restart(struct thread *thread)
 {
-    thread->user.rip -= 2; /* the `syscall` instruction */
+    thread->user.rip -= 2; /* the length of `syscall` */
     thread->user.rax = thread->call_number;
 }
 
-/* The system call was ended by a signal, and may be made again. */
+/* Returns true if a signal ended the system call, and the program may make it again. */
 static bool can_restart(const struct thread *thread, int64_t result)
 {
     return result == -EINTR && thread->trapped != TRAPPED_NOT && !thread->keep_registers;
@@ -164,7 +165,7 @@ void signals_deliver(struct thread *thread, int64_t result)
 
 #define MASK_SIZE 8u
 
-/* An address that a program may leave out. */
+/* Checks an address that may be 0. */
 static bool optional_range_ok(uint64_t address, uint64_t length)
 {
     return !address || user_range_ok(address, length);

@@ -1,4 +1,4 @@
-/* Signals, between signal.c, signal_frame.c and fault.c. */
+/* What signal.c, signal_frame.c and fault.c share. */
 #ifndef UDFVM_SIGNAL_H
 #define UDFVM_SIGNAL_H
 
@@ -6,9 +6,9 @@
 
 struct signal_event {
     int number, code;
-    uint64_t address; /* of a fault, or the value that came with the signal */
+    uint64_t address; /* the address of a fault, or the value that came with the signal */
     int32_t sender;
-    const struct udfvm_trap *trap; /* of the exception that caused it; NULL: it was sent */
+    const struct udfvm_trap *trap; /* the exception that caused it; NULL: a thread sent it */
 };
 
 static inline uint64_t signal_bit(int number)
@@ -18,16 +18,18 @@ static inline uint64_t signal_bit(int number)
 #define SIGNALS_NEVER_BLOCKED (1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1))
 
 void signal_set_mask(struct thread *thread, uint64_t mask);
-/* Ends the program: it died of this signal. */
+/* Ends the program, which this signal killed. */
 noreturn void signal_die(struct thread *thread, const struct signal_event *event);
-/* Makes the thread continue in the handler; dies of SIGSEGV where the frame does not fit the stack.
- */
+/* Makes the thread continue in the handler. If the frame does not fit the stack, the program
+ * dies of SIGSEGV. */
 void signal_push_frame(struct thread *thread, const struct sigaction *action,
                        const struct signal_event *event);
 
-/* Before a system call returns: runs what is pending, restarts what was interrupted. */
+/* Called before a system call returns. Delivers pending signals, and restarts an interrupted
+ * call. */
 void signals_deliver(struct thread *thread, int64_t result);
-/* A signal that the program caused by an instruction, or died of. */
+/* Delivers a signal that an instruction of the program caused. If the signal is blocked or
+ * ignored, or has no handler, the program dies. */
 void signal_force(struct thread *thread, int number, int code, uint64_t address,
                   const struct udfvm_trap *trap);
 

@@ -1,6 +1,6 @@
-/* Signal frames on the program's stack, as Linux lays them out on x86-64 (System V ABI;
- * linux/arch/x86/include/asm/sigframe.h): return address, ucontext, siginfo, and above them,
- * aligned to 64 bytes, the XSAVE image. */
+/* Signal frames on the program's stack, laid out like those of Linux on x86-64 (System V ABI;
+ * linux/arch/x86/include/asm/sigframe.h): return address, ucontext, siginfo, and above them the
+ * XSAVE image, aligned to 64 bytes. */
 #include "arch/processor.h"
 #include "lib/string.h"
 #include "mm/user.h"
@@ -20,7 +20,7 @@ struct signal_frame {
     siginfo_t info;
 };
 
-/* Vector state as a program starts with. */
+/* The vector state that a program starts with. */
 static const struct {
     uint16_t control_word;
     uint8_t unused[22];
@@ -44,7 +44,7 @@ static uint64_t stack_for(const struct thread *thread, const struct sigaction *a
     return thread->user.rsp - RED_ZONE;
 }
 
-static void save_registers(struct sigcontext *to, const struct registers *from,
+static void save_registers(struct sigcontext *to, const struct program_registers *from,
                            const struct signal_event *event)
 {
     uint16_t cs, ss;
@@ -109,7 +109,7 @@ static void fill_info(siginfo_t *info, const struct signal_event *event)
 static void enter_handler(struct thread *thread, const struct sigaction *action,
                           const struct signal_event *event, struct signal_frame *frame)
 {
-    struct registers *user = &thread->user;
+    struct program_registers *user = &thread->user;
     user->rax = 0;
     user->rdi = (uint64_t)event->number;
     user->rsi = (uint64_t)&frame->info;
@@ -126,7 +126,7 @@ void signal_push_frame(struct thread *thread, const struct sigaction *action,
 {
     const uint64_t top = stack_for(thread, action);
     const uint64_t area = (top - xsave_size() - FP_XSTATE_MAGIC2_SIZE) & ~63ull;
-    /* A function begins with its return address at an odd multiple of 8. */
+    /* At a function's entry the stack pointer is an odd multiple of 8 (System V ABI, 3.2.2). */
     struct signal_frame *frame = (struct signal_frame *)(((area - sizeof *frame) & ~15ull) - 8);
     const bool overflows = on_alternate_stack(thread) &&
                            (uint64_t)frame < (uint64_t)thread->alternate_stack.ss_sp;
@@ -152,7 +152,7 @@ void signal_push_frame(struct thread *thread, const struct sigaction *action,
     enter_handler(thread, action, event, frame);
 }
 
-/* A handler may have written anything into its frame; XRSTOR faults on bits that are reserved. */
+/* A handler may have written anything into its frame, and XRSTOR faults on reserved bits. */
 static bool restore_vector_state(uint8_t *area)
 {
     struct _fpx_sw_bytes software;
@@ -191,7 +191,7 @@ SYSTEM_CALL(rt_sigreturn)
     self->alternate_stack = frame->context.uc_stack;
     signal_set_mask(self, frame->context.uc_sigmask);
     self->delivering = false;
-    self->user = (struct registers){
+    self->user = (struct program_registers){
         .rax = from.rax,
         .rcx = from.rcx,
         .rdx = from.rdx,

@@ -45,7 +45,7 @@ uint64_t system_calls_trapped(void)
  * program continues with. */
 void system_call(struct thread *thread)
 {
-    struct registers *user = &thread->user;
+    struct program_registers *user = &thread->user;
     const uint64_t number = user->rax;
     served++;
     trapped += thread->trapped == TRAPPED_SYSCALL;

@@ -58,7 +58,7 @@ SYSTEM_CALL(fchmod)
     return change_open((int)a, &(struct attributes[]){ new_mode(b) }[0]);
 }
 
-/* Everything belongs to root, the only user; to give it to root again is no error. */
+/* Everything belongs to root, the only user. So a change of the owner to root succeeds. */
 static bool is_root(uint64_t user, uint64_t group)
 {
     return ((uint32_t)user == 0 || (uint32_t)user == UINT32_MAX) &&

@@ -5,13 +5,13 @@
 
 #define CHUNK_BYTES 65536u
 
-/* One side: at an offset of its own, or at the file's. */
-struct side {
+/* The source or target of a copy. `offset` is the caller's own offset; NULL: the file's. */
+struct copy_side {
     struct file *file;
     uint64_t *offset;
 };
 
-static int64_t write_side(const struct side *to, const char *chunk, uint64_t length)
+static int64_t write_side(const struct copy_side *to, const char *chunk, uint64_t length)
 {
     int64_t put;
     if (!to->offset)
@@ -21,19 +21,21 @@ static int64_t write_side(const struct side *to, const char *chunk, uint64_t len
     return put;
 }
 
-static int64_t copy(const struct side *from, const struct side *to, uint64_t length)
+static int64_t copy(const struct copy_side *from, const struct copy_side *to, uint64_t length)
 {
     char *chunk = page_alloc(CHUNK_BYTES / PAGE_SIZE);
     int64_t total = 0, result = chunk ? 0 : -ENOMEM;
     while (result >= 0 && (uint64_t)total < length) {
         uint64_t *position = from->offset ? from->offset : &from->file->offset;
-        const uint64_t at = *position;
+        const uint64_t offset = *position;
         const int64_t got = from->file->operations->read(
-            from->file, at, chunk, minimum(length - (uint64_t)total, CHUNK_BYTES));
+            from->file, offset, chunk, minimum(length - (uint64_t)total, CHUNK_BYTES));
         result = got > 0 ? write_side(to, chunk, (uint64_t)got) : got;
         if (result <= 0)
             break;
-        *position = at + (uint64_t)result; /* not added: both sides may be the same open file */
+        *position = offset +
+                    (uint64_t)
+                        result; /* assigned, not added: both sides may be the same open file */
         total += result;
         if (result < got)
             break;
@@ -43,19 +45,19 @@ static int64_t copy(const struct side *from, const struct side *to, uint64_t len
     return total ? total : result;
 }
 
-static bool offset_ok(const struct side *side)
+static bool offset_ok(const struct copy_side *side)
 {
     return !side->offset || (int64_t)*side->offset >= 0;
 }
 
-static int64_t check_target(const struct side *to)
+static int64_t check_target(const struct copy_side *to)
 {
     if (to->file->flags & O_APPEND)
         return to->offset ? -EBADF : -EINVAL;
     return to->offset && !to->file->operations->seekable ? -ESPIPE : 0;
 }
 
-static int64_t check_sides(const struct side *from, const struct side *to)
+static int64_t check_sides(const struct copy_side *from, const struct copy_side *to)
 {
     if (!from->file || !to->file || !file_readable(from->file) || !file_writable(to->file))
         return -EBADF;
@@ -75,8 +77,8 @@ static int64_t copy_descriptors(uint64_t from_fd, uint64_t from_offset, uint64_t
     if ((from_offset && !user_range_ok(from_offset, sizeof(uint64_t))) ||
         (to_offset && !user_range_ok(to_offset, sizeof(uint64_t))))
         return -EFAULT;
-    const struct side from = { file_get((int)from_fd), (uint64_t *)from_offset },
-                      to = { file_get((int)to_fd), (uint64_t *)to_offset };
+    const struct copy_side from = { file_get((int)from_fd), (uint64_t *)from_offset },
+                           to = { file_get((int)to_fd), (uint64_t *)to_offset };
     int64_t result = check_sides(&from, &to);
     if (result == 0)
         result = copy(&from, &to, minimum(length, INT32_MAX));

@@ -10,7 +10,7 @@
 
 #define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_NOATIME | O_DIRECT)
 #define OPENING_FLAGS \
-    (O_CLOEXEC | O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY) /* those that F_GETFL does not tell */
+    (O_CLOEXEC | O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY) /* F_GETFL does not return these */
 #define PIPE_SIZE 65536
 
 static struct {
@@ -117,7 +117,7 @@ SYSTEM_CALL(close_range)
         return -EINVAL;
     for (uint32_t fd = first; fd <= last && fd < DESCRIPTORS; fd++) {
         if (c & CLOSE_RANGE_CLOEXEC)
-            table[fd].close_on_exec = true; /* of a closed one it says nothing */
+            table[fd].close_on_exec = true; /* has no effect on a closed descriptor */
         else
             descriptor_close((int)fd);
     }
@@ -165,7 +165,7 @@ SYSTEM_CALL(dup3)
     return duplicate_to((int)a, (int)b, c & O_CLOEXEC);
 }
 
-/* One process: its own locks never conflict. */
+/* A process's own locks never conflict, and there is only one process. */
 static int64_t get_lock(uint64_t address)
 {
     if (!user_range_ok(address, sizeof(struct flock)))
@@ -174,7 +174,7 @@ static int64_t get_lock(uint64_t address)
     return 0;
 }
 
-/* Locks, owners and signals of files: there is nobody else. */
+/* Locks, owners and signals of files. There is no other process, so they have no effect. */
 static int64_t lock_or_owner(int command, uint64_t argument)
 {
     switch (command) {
@@ -279,6 +279,6 @@ SYSTEM_CALL(ioctl)
     case FIONREAD:
         return readable_bytes(file, c);
     default:
-        return -ENOTTY; /* there is no terminal */
+        return -ENOTTY; /* no file is a terminal */
     }
 }

@@ -1,4 +1,4 @@
-/* /dev: the few devices that every program expects. */
+/* /dev has the few devices that every program expects. */
 #include "host/random.h"
 #include "lib/string.h"
 #include "vfs/file.h"
@@ -77,7 +77,8 @@ static const struct device devices[] = {
     { "stdin", NULL, "/proc/self/fd/0", 0, TYPE_LINK },
     { "stdout", NULL, "/proc/self/fd/1", 0, TYPE_LINK },
     { "stderr", NULL, "/proc/self/fd/2", 0, TYPE_LINK },
-    { "shm", NULL, NULL, 0, TYPE_DIRECTORY }, /* for the listing: a memory file system */
+    { "shm", NULL, NULL, 0,
+      TYPE_DIRECTORY }, /* a memory file system; it is here only for the listing */
 };
 #define DEVICES (sizeof devices / sizeof *devices)
 
@@ -115,7 +116,7 @@ static void device_file_status(struct file *file, struct status *status)
 static int64_t device_list(struct file *file, uint64_t position, emit_function *emit, void *sink)
 {
     for (uint64_t i = maximum(position, 2) - 1; i < DEVICES;
-         i++) /* device 1 is at position 2, behind the dots */
+         i++) /* positions 0 and 1 are "." and ".." */
         if (!emit(sink, &(struct directory_item){ devices[i].name, strlen(devices[i].name), i + 1,
                                                   i + 2, devices[i].type }))
             break;

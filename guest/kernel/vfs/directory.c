@@ -1,4 +1,4 @@
-/* Listing directories. */
+/* getdents64(2) lists directories. */
 #include "lib/string.h"
 #include "mm/user.h"
 #include "vfs/file.h"
@@ -13,7 +13,7 @@ struct linux_entry {
 
 struct listing {
     struct file *file;
-    uint64_t at, end;
+    uint64_t address, end;
     bool full;
 };
 
@@ -21,23 +21,23 @@ static bool store(void *argument, const struct directory_item *item)
 {
     struct listing *listing = argument;
     const size_t length = (offsetof(struct linux_entry, name) + item->length + 1 + 7) & ~(size_t)7;
-    if (length > listing->end - listing->at) {
+    if (length > listing->end - listing->address) {
         listing->full = true;
         return false;
     }
-    struct linux_entry *entry = (struct linux_entry *)listing->at;
+    struct linux_entry *entry = (struct linux_entry *)listing->address;
     memset(entry, 0, length);
     *entry = (struct linux_entry){ .inode = item->inode,
                                    .next = (int64_t)item->next,
                                    .length = (uint16_t)length,
                                    .type = item->type };
     memcpy(entry->name, item->name, item->length);
-    listing->at += length;
+    listing->address += length;
     listing->file->offset = item->next;
     return true;
 }
 
-/* "." and "..". */
+/* Stores "." and "..", if the listing has not passed them. */
 static bool store_dots(struct listing *listing)
 {
     struct status status;
@@ -64,8 +64,8 @@ static int64_t list(struct file *file, uint64_t buffer, uint64_t size)
     int64_t result = 0;
     if (store_dots(&listing))
         result = file->operations->list(file, file->offset, store, &listing);
-    if (listing.at != buffer)
-        return (int64_t)(listing.at - buffer);
+    if (listing.address != buffer)
+        return (int64_t)(listing.address - buffer);
     return result < 0 ? result : listing.full ? -EINVAL : 0;
 }
 

@@ -1,12 +1,12 @@
-/* System calls that make, remove and rename the entries of directories. */
+/* System calls that create, remove and rename directory entries. */
 #include "lib/string.h"
 #include "mm/user.h"
 #include "vfs/file.h"
 
 #define NO_REPLACE 1u /* RENAME_NOREPLACE */
 
-/* The path of a name to be made other than as a directory: written with a slash it could only be
- * one that is there. */
+/* Resolves the path of a new name that is not a directory. A slash at its end would name an
+ * existing directory. */
 static int64_t path_to_make(int directory, uint64_t string, char path[MAX_PATH])
 {
     struct status status;
@@ -36,8 +36,8 @@ SYSTEM_CALL(mkdirat)
     return make_directory((int)a, b, c);
 }
 
-/* Memory file systems alone. Unlike elsewhere the directory need not be there: the tree of the host
- * cannot be written. */
+/* mount(2) mounts memory file systems only. Unlike in Linux, the directory need not exist,
+ * because the program cannot create one in the host's tree. */
 SYSTEM_CALL(mount)
 {
     char path[MAX_PATH];
@@ -144,8 +144,8 @@ SYSTEM_CALL(symlinkat)
     return symbolic_link(a, (int)b, c);
 }
 
-/* A file without a name gets one by its descriptor: with an empty path, or through /proc/self/fd.
- */
+/* linkat(2) can also name a file that has no name. It takes the file's descriptor, with an empty
+ * path or as /proc/self/fd/N. */
 static int64_t hard_link(int from_directory, uint64_t from_string, int to_directory,
                          uint64_t to_string, uint64_t flags)
 {

@@ -19,8 +19,8 @@ struct watch {
     struct watch_set *set;
     struct file *file;
     int fd;
-    bool armed;    /* not yet reported, where EPOLLONESHOT */
-    bool reported; /* since it was added or changed: `activity` counts */
+    bool armed;    /* with EPOLLONESHOT: not reported yet */
+    bool reported; /* reported since the watch was added or changed; then `activity` is compared */
     uint64_t activity;
     struct epoll_event event;
 };
@@ -65,8 +65,8 @@ static void mark_reported(struct watch *watch)
         watch->armed = false;
 }
 
-/* Takes up to `limit` events. What was reported goes to the end of the set, so that none is
- * starved. */
+/* Takes up to `limit` events. Reported files move to the end of the set, so that each gets its
+ * turn. */
 static int64_t take_events(struct watch_set *set, struct epoll_event *to, int64_t limit)
 {
     struct watch *done = NULL, **end = &done, **link = &set->first;
@@ -199,7 +199,7 @@ static int64_t control(struct watch_set *set, uint64_t operation, int fd, struct
 {
     struct watch *watch = file->watches;
     if (!file->operations->events)
-        return -EPERM; /* always ready: there is nothing to wait for */
+        return -EPERM; /* such a file is always ready */
     while (watch && !(watch->set == set && watch->fd == fd))
         watch = watch->next_of_file;
     switch (operation) {

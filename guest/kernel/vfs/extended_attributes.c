@@ -1,5 +1,5 @@
-/* Extended attributes: no file system here has them. Programs that copy files expect that
- * answer. */
+/* Extended attributes. No file system here supports them. Programs that copy files expect this
+ * error. */
 #include "vfs/file.h"
 
 static int64_t by_path(uint64_t string, bool follow)

@@ -34,7 +34,7 @@ enum devices {
     DEVICE_DEVICES,
     DEVICE_PROCESS,
     DEVICE_STREAMS
-}; /* st_dev of what is not the host's */
+}; /* st_dev of files that are not the host's */
 
 struct io_vector { /* struct iovec of a program */
     uint64_t base, length;
@@ -52,40 +52,41 @@ struct status {
     struct timestamp accessed, modified, changed;
 };
 
-/* A change of attributes. Attributes that are not marked stay. */
+/* A change of attributes. Unmarked attributes keep their values. */
 struct attributes {
     bool set_mode, set_accessed, set_modified;
     uint32_t mode;
     struct timestamp accessed, modified;
 };
 
-/* `next`: the position behind it, from which a later listing goes on. Positions 0 and 1 are "." and
- * "..". */
+/* An entry of a listing. A later listing continues at the position `next`. Positions 0 and 1 are
+ * "." and "..". */
 struct directory_item {
     const char *name;
     size_t length;
     uint64_t inode, next;
     uint8_t type;
 };
-typedef bool emit_function(void *sink,
-                           const struct directory_item *item); /* false: it did not fit, stop */
+typedef bool emit_function(
+    void *sink,
+    const struct directory_item *item); /* returns false to stop, if the item did not fit */
 
-/* Each may be NULL where the operation does not apply to the kind. Offsets are the caller's:
- * streams ignore them. */
+/* An operation is NULL if the kind does not support it. The caller passes the offset, which
+ * streams ignore. */
 struct file_operations {
     int64_t (*read)(struct file *file, uint64_t offset, void *buffer, uint64_t length);
     int64_t (*write)(struct file *file, uint64_t offset, const void *buffer, uint64_t length);
     int64_t (*truncate)(struct file *file, uint64_t size);
     int64_t (*list)(struct file *file, uint64_t position, emit_function *emit,
-                    void *sink); /* of directories, and only of them */
+                    void *sink); /* only directories have it */
     int64_t (*change)(struct file *file,
                       const struct attributes *change); /* NULL: read-only file system */
     void (*status)(struct file *file, struct status *status);
     int (*events)(
-        struct file *file); /* EVENT_ bits that hold now; NULL: always readable and writable */
-    uint64_t (*activity)(
-        struct file *file); /* differs from before where something happened to a file with events */
-    uint64_t (*available)(struct file *file); /* streams: bytes that can be read at once */
+        struct file *file); /* EVENT_ bits that are true now; NULL: always readable and writable */
+    uint64_t (*activity)(struct file *file); /* changes with each event of the file */
+    uint64_t (*available)(
+        struct file *file); /* for streams: number of bytes that a read would return at once */
     void (*release)(struct file *file);
     bool seekable, constant, socket;
 };
@@ -95,8 +96,8 @@ struct file {
     uint32_t references;
     int flags; /* of open(2): access mode, O_APPEND, O_NONBLOCK, ... */
     uint64_t offset;
-    void *object;          /* of the kind */
-    struct watch *watches; /* epoll.c: sets that wait for it */
+    void *object;          /* data of the kind */
+    struct watch *watches; /* epoll sets that watch it: epoll.c */
     char *path;            /* absolute; NULL: none */
 };
 
@@ -105,13 +106,13 @@ extern const struct program_start *vfs_program;
 uint64_t file_size(struct file *file);
 
 /* attributes.c */
-uint32_t permitted_mode(uint32_t mode); /* without the bits of umask(2) */
+uint32_t permitted_mode(uint32_t mode); /* clears the bits of umask(2) */
 
 /* descriptor.c */
 struct file *file_create(const struct file_operations *operations, void *object, int flags,
                          const char *path);
 int64_t descriptor_install(struct file *file, int lowest,
-                           bool close_on_exec); /* takes the reference, also when it fails */
+                           bool close_on_exec); /* takes the reference, even on error */
 int64_t descriptor_close(int fd);
 bool descriptor_in_use(int fd);
 static inline bool file_readable(const struct file *file)
@@ -132,23 +133,23 @@ static inline bool status_is(const struct status *status, uint32_t type)
 }
 int file_events(struct file *file);
 struct timestamp timestamp_now(void);
-/* "pipe:[7]" and the like, for a file without a path. */
+/* Writes a description such as "pipe:[7]" for a file without a path. */
 size_t file_describe(struct file *file, char *buffer, size_t size);
 
-/* input_output.c: as read(2) and write(2), the buffer already checked */
+/* input_output.c: these do what read(2) and write(2) do; the caller has checked the buffer */
 int64_t file_read(struct file *file, void *buffer, uint64_t length);
 int64_t file_write(struct file *file, const void *buffer, uint64_t length);
 
 /* path.c */
-/* How to take the last component: follow it if it is a link; or take it as a name to be made or
- * changed, which is never followed. TELL: returns how the path was written, as NAME does, rather
- * than to insist that what has a slash behind it is a directory. */
+/* How to resolve the last component. PATH_FOLLOW follows it if it is a link. PATH_NAME takes it
+ * as a name to create or change, and never follows it. PATH_TELL returns PATH_ bits, like
+ * PATH_NAME; without either, a path with a slash at its end must be a directory. */
 enum { PATH_FOLLOW = 1, PATH_NAME = 2, PATH_TELL = 4 };
-/* How it was written, bits: with a slash behind it; with "." or ".." as its last component, or as
- * "/". */
+/* Bits that tell how a path was written: with a slash at its end; with "." or ".." as its last
+ * component, or as "/". */
 enum { PATH_SLASH = 1, PATH_DOTS = 2 };
-/* Absolute, normalised path of a program's string, seen from a directory descriptor. Only links of
- * the host are left in it. */
+/* Resolves a program's string, relative to a directory descriptor, to an absolute, normalised
+ * path. Only the host's links are left in it. */
 int64_t path_from_program(int directory, uint64_t string, unsigned how, char path[MAX_PATH]);
 int64_t path_resolve(const char *base, const char *text, unsigned how, char path[MAX_PATH]);
 bool path_below(const char *path, const char *directory, const char **rest);
@@ -166,35 +167,36 @@ bool overlay_is_link_in_memory(const char *path);
 int64_t overlay_make(const char *path, uint32_t mode,
                      const char *target); /* directory, or symbolic link to `target` */
 int64_t overlay_remove(const char *path, bool directory);
-/* `directory`: it must be one; it was written with a slash behind it. */
+/* With `directory` the source must be a directory: its path had a slash at its end. */
 int64_t overlay_rename(const char *from, const char *to, bool replace, bool directory);
 int64_t overlay_link(const char *from, const char *to);
 int64_t overlay_change(const char *path, const struct attributes *change);
-/* What the host has in a directory that is also in memory, without the names that are in memory
- * too. */
+/* Lists the host's part of a directory that is in memory too, without the names that are in
+ * memory. */
 struct node;
 int64_t overlay_list_host(const struct node *directory, const char *path, uint64_t position,
                           emit_function *emit, void *sink);
-bool overlay_is_in_memory(const char *path); /* it is there, and lies in a memory file system */
+bool overlay_is_in_memory(
+    const char *path); /* true if it exists and lies in a memory file system */
 
 /* mounts.c */
 void mounts_init(void);
-/* Names can be made there from now on; it is made too, with what leads to it. */
+/* Makes a directory writable, and creates it with all directories that lead to it. */
 int64_t mount_memory(const char *path);
 
 /* host_file.c, host_cache.c */
 struct file *host_open(const char *path, int flags, int64_t *error);
 int64_t host_status(const char *path, bool follow, struct status *status);
 int64_t host_readlink(const char *path, char *buffer, uint64_t size);
-/* From a position on; the first entry is at the position `base`. */
+/* Lists from `position` on. The first entry's position is `base`. */
 int64_t host_list(const char *path, uint64_t base, uint64_t position, emit_function *emit,
                   void *sink);
-void host_forget_handles(void); /* the host is about to close them all */
+void host_forget_handles(void); /* called before the host closes them all */
 
 /* tmpfs.c */
 struct file *tmpfs_anonymous(const char *name, int flags, int mode);
 struct file *tmpfs_reopen(struct file *file, int flags,
-                          int64_t *error); /* NULL and no error: not a file in memory */
+                          int64_t *error); /* NULL without an error: not a file in memory */
 int64_t tmpfs_link_file(struct file *file, const char *to);
 
 /* device.c, stream.c, procfs.c */
@@ -205,11 +207,11 @@ struct file *stream_open(int fd); /* standard input, output or error */
 struct file *procfs_open(const char *path, int flags, int64_t *error);
 int64_t procfs_status(const char *path, bool follow, struct status *status);
 int64_t procfs_readlink(const char *path, char *buffer, uint64_t size);
-/* The open file that a path of the form /proc/self/fd/7 means, with one more reference; NULL: the
- * path is none, or it is closed. */
+/* Returns the open file that a path such as /proc/self/fd/7 names, with one more reference; NULL
+ * if the path has another form, or the descriptor is closed. */
 struct file *procfs_descriptor(const char *path);
 
 /* epoll.c */
-void watches_forget(struct file *file); /* it is about to be freed */
+void watches_forget(struct file *file); /* called before the file is freed */
 
 #endif

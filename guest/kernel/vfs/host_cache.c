@@ -1,9 +1,9 @@
-/* A cache of the host's tree, which does not change while an image lives: the status of paths, and
- * whole listings of directories. With a listing, most missing names are known without a hypercall.
- * An import in Python looks for many such names.
+/* A cache of the host's tree, which does not change while an image lives. It holds the status of
+ * paths and whole listings of directories. A listing answers most lookups of missing names without
+ * a hypercall. Python's import looks up many such names.
  *
- * All of it lies in a few blocks of pages. When they exceed a limit, everything is dropped and
- * learnt anew.
+ * The cache lies in a few blocks of pages. If they exceed a limit, the cache drops everything
+ * and fills anew.
  */
 #include "vfs/host_cache.h"
 #include "host/hypercall.h"
@@ -16,7 +16,7 @@
 #define MAX_CACHE    (8u << 20)
 #define MEMORY_SHARE 32u /* and at most this part of all memory */
 #define FULL_MARGIN \
-    (sizeof(struct udfvm_directory_entry) + MAX_NAME + 8) /* bytes that one more entry may need */
+    (sizeof(struct udfvm_directory_entry) + MAX_NAME + 8) /* the most bytes of one more entry */
 
 struct cache_block {
     struct cache_block *next;
@@ -117,7 +117,7 @@ static struct known_path *provide(const char *path, size_t length)
     return known;
 }
 
-/* Something was found in the directory that holds the path. */
+/* Notes that the directory that holds the path exists, because something was found in it. */
 static void note_directory(const char *path)
 {
     size_t length = strlen(path);
@@ -172,11 +172,11 @@ void cache_status(const char *path, bool follow, int64_t result, const struct ud
 static const struct udfvm_directory_entry *find_entry(const struct known_path *directory,
                                                       const char *name, size_t length)
 {
-    for (size_t at = 0; at < directory->listing_length;) {
-        const struct udfvm_directory_entry *entry = entry_at(directory->entries, at);
+    for (size_t offset = 0; offset < directory->listing_length;) {
+        const struct udfvm_directory_entry *entry = entry_at(directory->entries, offset);
         if (entry->name_length == length && memcmp(entry->name, name, length) == 0)
             return entry;
-        at += entry->record_length;
+        offset += entry->record_length;
     }
     return NULL;
 }
@@ -205,19 +205,20 @@ bool cache_denies(const char *path)
     return false;
 }
 
-/* Fetches a directory's listing into a scratch buffer. Returns its length where it is whole. */
+/* Fetches a directory's listing into a scratch buffer. Returns its length, or an error if it is
+ * incomplete. */
 static int64_t fetch(const struct known_path *directory, char *scratch)
 {
     int64_t got = hypercall(UDFVM_HYPERCALL_FILE_LIST, (uint64_t)directory->path,
                             strlen(directory->path), 0, (uint64_t)scratch, LISTING_BYTES);
     if (got < 0 || (uint64_t)got > LISTING_BYTES - FULL_MARGIN)
         return got < 0 ? got : -EFBIG;
-    for (int64_t at = 0; at < got;) {
+    for (int64_t offset = 0; offset < got;) {
         const struct udfvm_directory_entry *entry = (const struct udfvm_directory_entry *)(scratch +
-                                                                                           at);
+                                                                                           offset);
         if (entry->record_length < sizeof *entry)
             return -EIO;
-        at += entry->record_length;
+        offset += entry->record_length;
     }
     return got;
 }
@@ -227,7 +228,7 @@ static bool list(struct known_path *directory)
     static const struct udfvm_directory_entry none;
     if (directory->entries || directory->unlistable)
         return directory->entries;
-    directory->unlistable = true; /* unless it works out */
+    directory->unlistable = true; /* until the listing has succeeded */
     char *scratch = page_alloc(LISTING_BYTES / PAGE_SIZE);
     if (!scratch)
         return false;
@@ -241,8 +242,7 @@ static bool list(struct known_path *directory)
     return directory->entries;
 }
 
-/* Length of the deepest directory on the way to the path that is known to be there; 0 where none
- * is. */
+/* Returns the length of the deepest directory on the path that is known to exist; 0 if none is. */
 static size_t deepest_directory(const char *path)
 {
     const struct known_path *above = NULL; /* the directory that holds the prefix */

@@ -1,6 +1,6 @@
-/* Files and directories of the host, read-only. A hypercall costs more than copying tens of
- * kilobytes. So small files are fetched as a whole, and larger ones are read ahead if a program
- * reads them in small parts. */
+/* Files and directories of the host, read-only. A hypercall costs more than a copy of tens of
+ * kilobytes. So small files are fetched as a whole, and larger files are read ahead if a program
+ * reads small parts in sequence. */
 #include "host/call.h"
 #include "host/hypercall.h"
 #include "lib/string.h"
@@ -9,16 +9,16 @@
 
 #define BUFFER_BYTES 65536u
 #define SMALL_READ   32768u       /* shorter reads in sequence are worth reading ahead */
-#define MAX_READ     (1ull << 30) /* of one hypercall */
+#define MAX_READ     (1ull << 30) /* bytes of one hypercall */
 
 struct host_file {
     struct udfvm_stat stat;
-    struct host_file *older, *newer; /* among those that have a handle */
-    int64_t handle;                  /* -1: none; valid in the call `sequence` */
+    struct host_file *older, *newer; /* the list of files that have a handle */
+    int64_t handle;                  /* -1: none; valid only in the call `sequence` */
     uint64_t sequence;
-    char *buffer; /* what is at [buffer_start, buffer_start + buffer_length) of the file */
+    char *buffer; /* the bytes [buffer_start, buffer_start + buffer_length) of the file */
     uint64_t buffer_start, buffer_length;
-    uint64_t expected; /* where the next read starts, if it goes on with the last */
+    uint64_t expected; /* offset of the next read if the reads are sequential */
 };
 
 static struct host_file *oldest, *newest;
@@ -60,7 +60,7 @@ static int64_t find_status(const char *path, bool follow, struct udfvm_stat *sta
 {
     int64_t result = known_status(path, follow, stat);
     if (result == UNKNOWN) {
-        cache_learn(path, true); /* most names that are asked for in a directory are not in it */
+        cache_learn(path, true); /* programs look up mostly missing names in a directory */
         result = known_status(path, follow, stat);
     }
     if (result != UNKNOWN)
@@ -112,8 +112,8 @@ static void close_handle(struct host_file *host)
     unlist(host);
 }
 
-/* The host limits the number of handles. Beyond it the handle opened first is closed. Its file
- * opens another when it is read. */
+/* The host limits the number of handles. At the limit, the handle opened first is closed. Its
+ * file opens a new one at its next read. */
 static int64_t open_handle(const char *path, struct host_file *host, struct udfvm_stat *stat)
 {
     int64_t handle;
@@ -149,7 +149,7 @@ void host_forget_handles(void)
 
 /* ---- Reading ---- */
 
-/* All of [offset, offset + length), which lies in the file. */
+/* Reads all of [offset, offset + length), which lies in the file. */
 static int64_t fetch(struct file *file, uint64_t offset, void *buffer, uint64_t length)
 {
     uint64_t done = 0;
@@ -173,8 +173,8 @@ static bool in_buffer(const struct host_file *host, uint64_t offset)
            offset - host->buffer_start < host->buffer_length;
 }
 
-/* Puts what is at the offset into the buffer, if the rest of the file, or the way it is read, makes
- * that worthwhile. */
+/* Fills the buffer, if the file is small, or if the reads are short and sequential. Returns
+ * false if it does not. */
 static bool fill_buffer(struct file *file, uint64_t offset, uint64_t length)
 {
     struct host_file *host = file->object;
@@ -202,17 +202,17 @@ static int64_t host_read(struct file *file, uint64_t offset, void *buffer, uint6
     length = minimum(length, host->stat.size - offset);
     uint64_t done = 0;
     while (done < length) {
-        const uint64_t at = offset + done;
-        if (!in_buffer(host, at) && !fill_buffer(file, at, length - done)) {
-            int64_t got = fetch(file, at, (char *)buffer + done, length - done);
+        const uint64_t start = offset + done;
+        if (!in_buffer(host, start) && !fill_buffer(file, start, length - done)) {
+            int64_t got = fetch(file, start, (char *)buffer + done, length - done);
             if (got < 0 && !done)
                 return got;
             done += got > 0 ? (uint64_t)got : 0;
             break;
         }
         const uint64_t part = minimum(length - done,
-                                      host->buffer_length - (at - host->buffer_start));
-        memcpy((char *)buffer + done, host->buffer + (at - host->buffer_start), part);
+                                      host->buffer_length - (start - host->buffer_start));
+        memcpy((char *)buffer + done, host->buffer + (start - host->buffer_start), part);
         done += part;
     }
     host->expected = offset + done;
@@ -231,8 +231,8 @@ struct cursor {
 static void emit_entries(const struct udfvm_directory_entry *entries, size_t length,
                          struct cursor *cursor)
 {
-    for (size_t at = 0; at < length && !cursor->full; cursor->number++) {
-        const struct udfvm_directory_entry *entry = entry_at(entries, at);
+    for (size_t offset = 0; offset < length && !cursor->full; cursor->number++) {
+        const struct udfvm_directory_entry *entry = entry_at(entries, offset);
         const struct directory_item item = {
             entry->name, entry->name_length, entry->inode, cursor->base + cursor->number + 1,
             entry->type,
@@ -240,7 +240,7 @@ static void emit_entries(const struct udfvm_directory_entry *entries, size_t len
         if (entry->record_length < sizeof *entry ||
             (cursor->number >= cursor->first && !cursor->emit(cursor->sink, &item)))
             cursor->full = true;
-        at += entry->record_length;
+        offset += entry->record_length;
     }
 }
 
@@ -268,7 +268,7 @@ int64_t host_list(const char *path, uint64_t base, uint64_t position, emit_funct
     return got < 0 ? got : 0;
 }
 
-/* A directory above those that the host serves has a status, but no listing. */
+/* The directories above those that the host serves have a status, but no listing. */
 static int64_t list_file(struct file *file, uint64_t position, emit_function *emit, void *sink)
 {
     int64_t result = host_list(file->path, 2, position, emit, sink);
@@ -304,14 +304,14 @@ static const struct file_operations directory_operations = {
     .seekable = true,
 };
 
-/* What opening for writing fails with. */
+/* Returns the error of opening for writing. */
 static int64_t check_writing(bool directory, int flags)
 {
     const bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
     return directory && (writes || (flags & O_CREAT)) ? -EISDIR : writes ? -EROFS : 0;
 }
 
-/* What opening fails with whatever the file holds. */
+/* Returns the error that the flags cause, independent of the file's content. */
 static int64_t check_flags(const struct udfvm_stat *stat, int flags)
 {
     const bool directory = (stat->mode & S_IFMT) == S_IFDIR;

@@ -51,7 +51,7 @@ static int64_t transfer(struct file *file, bool write, uint64_t offset, uint64_t
     if (!file->operations->seekable)
         return -ESPIPE;
     if (write && (file->flags & O_APPEND))
-        offset = file_size(file); /* Linux does so too */
+        offset = file_size(file); /* Linux appends too, whatever the offset: pwrite(2), BUGS */
     return write ? file->operations->write(file, offset, (const void *)buffer, length)
                  : file->operations->read(file, offset, (void *)buffer, length);
 }
@@ -67,8 +67,8 @@ static int64_t transfer_one(uint64_t fd, bool write, uint64_t offset, uint64_t b
     return result;
 }
 
-/* Vector by vector. A stream that has run dry ends it: what has been read is not held back to wait
- * for more. */
+/* Transfers vector by vector. If a stream has no more bytes, the call returns those that it has
+ * read and does not wait. */
 static int64_t transfer_vectors(struct file *file, bool write, uint64_t offset,
                                 const struct io_vector *vectors, uint64_t count)
 {
@@ -79,8 +79,8 @@ static int64_t transfer_vectors(struct file *file, bool write, uint64_t offset,
             continue;
         if (total && !write && !(file_events(file) & EVENT_IN))
             break;
-        const uint64_t at = offset == CURRENT_OFFSET ? offset : offset + (uint64_t)total;
-        int64_t got = transfer(file, write, at, vectors[i].base, length);
+        const uint64_t start = offset == CURRENT_OFFSET ? offset : offset + (uint64_t)total;
+        int64_t got = transfer(file, write, start, vectors[i].base, length);
         if (got < 0)
             return total ? total : got;
         total += got;
@@ -172,7 +172,8 @@ static int64_t seek_to(struct file *file, int64_t base, int64_t offset)
     return result;
 }
 
-/* A file is taken to be all data, with a hole at its end. */
+/* Every file counts as data without holes, apart from the hole at its end: lseek(2) permits
+ * that. */
 static int64_t seek_to_data(struct file *file, int64_t offset, bool hole)
 {
     const int64_t size = (int64_t)file_size(file);

@@ -6,9 +6,9 @@
 static const char *const mounts[] = { "/tmp", "/var/tmp", "/dev/shm", "/run" };
 static const char *const fixed_directories[] = {
     "/proc", "/sys"
-}; /* of procfs.c; here for the listing of "/" */
+}; /* procfs.c has their contents; here they are only for the listing of "/" */
 
-/* A directory and all that lead to it. 0 or a negative errno. */
+/* Creates a directory and all that lead to it. Returns 0 or a negative errno. */
 static int64_t make_fixed(const char *path, bool mount)
 {
     char prefix[MAX_PATH];
@@ -50,7 +50,7 @@ static void make_at_boot(const char *path, bool mount)
         kernel_panic("no memory for the file system");
 }
 
-/* The home directory is memory too, for programs that keep caches and settings there. */
+/* The home directory is in memory too, because programs keep caches and settings there. */
 static const char *home_directory(void)
 {
     char path[MAX_PATH];

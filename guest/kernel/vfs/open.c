@@ -44,10 +44,10 @@ SYSTEM_CALL(openat2)
     memcpy(&how, (const void *)c, sizeof how);
     if (how.flags >> 32 || how.mode & ~07777ull)
         return -EINVAL;
+    /* This kernel cannot resolve as strictly as asked. Programs have a fallback for kernels that
+     * lack the call, such as cap-std, which checks for this error. */
     if (how.resolve)
-        return -ENOSYS; /* rather than to resolve less strictly than asked: programs have ways of
-                           their own for kernels without the call, and look for this number
-                           (cap-std) */
+        return -ENOSYS;
     return open_at((int)a, b, (int)how.flags, (uint32_t)how.mode);
 }
 

@@ -1,11 +1,12 @@
-/* Memory file systems over the host's tree. A file that is not in memory is looked up on the host,
- * also below a mount point: packages may be installed below /tmp or the home directory. Names are
- * made in memory only, and only below the mount points. */
+/* Memory file systems over the host's tree. A file that is not in memory is looked up on the
+ * host, even below a mount point, because packages may be installed below /tmp or the home
+ * directory. New names are created in memory only, and only below the mount points. */
 #include "lib/string.h"
 #include "mm/alloc.h"
 #include "vfs/tmpfs.h"
 
-#define HOST_POSITIONS (1ull << 62) /* positions in a listing from here on are the host's */
+#define HOST_POSITIONS \
+    (1ull << 62) /* positions in a listing from here on belong to the host's entries */
 
 /* ---- Looking ---- */
 
@@ -63,14 +64,14 @@ int64_t overlay_list_host(const struct node *directory, const char *path, uint64
 {
     struct host_sink host = { directory, emit, sink };
     host_list(path, HOST_POSITIONS, maximum(position, HOST_POSITIONS), emit_from_host, &host);
-    return 0; /* where the host has no such directory, or hides it, the listing just ends */
+    return 0; /* if the host has no such directory, or hides it, the listing just ends */
 }
 
 /* ---- Making names ---- */
 
-/* The directory in memory in which the path can be made. NULL: it is there already, on the host
- * perhaps, or cannot be made. */
-static struct node *place_for(const char *path, const char **name, int64_t *error)
+/* Returns the directory in memory where the path can be created. Returns NULL if the path
+ * exists, also on the host, or cannot be created. */
+static struct node *directory_for(const char *path, const char **name, int64_t *error)
 {
     struct status status;
     char parent[MAX_PATH];
@@ -97,7 +98,7 @@ static struct node *place_for(const char *path, const char **name, int64_t *erro
 static struct file *create(const char *path, int flags, int mode, int64_t *error)
 {
     const char *name;
-    struct node *directory = place_for(path, &name, error);
+    struct node *directory = directory_for(path, &name, error);
     if (!directory)
         return NULL;
     struct node *node = node_create(S_IFREG | ((uint32_t)mode & 07777));
@@ -141,7 +142,7 @@ int64_t overlay_make(const char *path, uint32_t mode, const char *target)
 {
     const char *name;
     int64_t error;
-    struct node *directory = place_for(path, &name, &error);
+    struct node *directory = directory_for(path, &name, &error);
     if (!directory)
         return error;
     struct node *node = node_create(mode);
@@ -161,7 +162,7 @@ int64_t overlay_make(const char *path, uint32_t mode, const char *target)
 
 /* ---- Changing names ---- */
 
-/* The entry in memory of a path whose name may be taken away. */
+/* Returns the entry in memory of a path that may be removed or renamed. */
 static struct entry *entry_to_change(const char *path, int64_t *error)
 {
     const char *name;
@@ -209,7 +210,7 @@ static int64_t check_replace(const struct node *node, const struct node *there)
                                                       : 0;
 }
 
-/* The name that is there now means `node`; needs no memory, so it cannot fail half-way. */
+/* Gives an existing name another node. It needs no memory, so it cannot fail half-way. */
 static void replace(struct entry *there, struct node *node)
 {
     struct node *old = there->node;
@@ -217,13 +218,13 @@ static void replace(struct entry *there, struct node *node)
     node->links++;
     old->links--;
     if (node_is(old, S_IFDIR))
-        old->parent = NULL; /* the ".." of the new one counts in its place */
+        old->parent = NULL; /* the new directory's ".." now counts as a link of the parent */
     node_touch(there->directory);
     node_release(old);
 }
 
-/* The directory that holds the name; NULL: one of the host, or one that names cannot be changed in,
- * or none (an error). */
+/* Returns the directory that holds the name. Returns NULL if it is the host's, if it is
+ * read-only, or if it does not exist (an error). */
 static struct node *changeable_parent(const char *path, const char **name, int64_t *error)
 {
     char parent[MAX_PATH];
@@ -239,7 +240,7 @@ static struct node *changeable_parent(const char *path, const char **name, int64
     return NULL;
 }
 
-/* The directories of both names. 0 or a negative errno. */
+/* Finds the directories of both names. Returns 0 or a negative errno. */
 static int64_t find_parents(const char *from, const char *to, struct node **new_directory,
                             const char **new_name)
 {
@@ -257,7 +258,8 @@ static int64_t find_parents(const char *from, const char *to, struct node **new_
                                                     : -ENOENT;
 }
 
-/* Whether `node` may get a name in a directory, where `there` is already, or NULL. */
+/* Checks that `node` may get a name in a directory, where `there` is the entry of that name, or
+ * NULL. */
 static int64_t check_rename(const struct node *node, const struct entry *there, bool may_replace,
                             const struct node *new_directory, bool must_be_directory)
 {
@@ -268,7 +270,7 @@ static int64_t check_rename(const struct node *node, const struct entry *there, 
     return node_is(node, S_IFDIR) && is_ancestor(node, new_directory) ? -EINVAL : 0;
 }
 
-/* The entry's node gets another name, in place of `there` where that is not NULL. */
+/* Renames an entry's node, and replaces `there` if that is not NULL. */
 static int64_t move(struct entry *entry, struct entry *there, struct node *directory,
                     const char *name)
 {
@@ -311,7 +313,7 @@ int64_t overlay_link(const char *from, const char *to)
     struct node *node = node_find(from, &error);
     if (!node && (error != -ENOENT || host_status(from, false, &status)))
         return error;
-    struct node *directory = place_for(to, &name, &other_error);
+    struct node *directory = directory_for(to, &name, &other_error);
     if (!directory || !node)
         return directory ? -EXDEV : other_error;
     return node_is(node, S_IFDIR) ? -EPERM : entry_add(directory, name, node);

@@ -1,8 +1,8 @@
-/* Paths: from a program's string to an absolute path without links, "." and "..", and to the tree
- * that holds it.
+/* Paths. A program's string becomes an absolute path without links, "." and "..", and the tree that
+ * holds it is found.
  *
- * Links in memory and in /proc are followed here. The host follows its own links, so those may stay
- * in a path; but one that ".." follows must be resolved.
+ * Links in memory and in /proc are followed here. The host follows its own links, so these may
+ * stay in a path, except before "..".
  */
 #include "lib/string.h"
 #include "mm/user.h"
@@ -70,8 +70,8 @@ int64_t path_readlink(const char *path, char *buffer, uint64_t size)
     }
 }
 
-/* Target of a link that is followed here. What /proc/self/fd/7 means is no path where the file has
- * lost its name or never had one: such a link is opened as it is. */
+/* Reads a link that is followed here. A link such as /proc/self/fd/7 has no path as its target
+ * if the file never had a name or has lost it: such a link is opened as it is. */
 static int64_t guest_link(const char *path, char *buffer, uint64_t size)
 {
     if (tree_of(path) == TREE_FILES)
@@ -87,9 +87,9 @@ static int64_t guest_link(const char *path, char *buffer, uint64_t size)
 struct path_walk {
     char *path;
     size_t length;
-    const char *at;
+    const char *remaining;
     unsigned links;
-    bool dots, slash; /* the last component was "." or ".."; there was a slash behind it */
+    bool dots, slash; /* the last component was "." or ".."; a slash follows it */
     char rest[MAX_PATH];
 };
 
@@ -102,14 +102,14 @@ static int64_t take_link(struct path_walk *walk, const char *left, readlink_func
     const size_t capacity = sizeof walk->rest - 1;
     const size_t length = strlen(left);
     walk->path[walk->length] = 0;
-    /* What is left moves to the end of `rest`, so that the target can be put before it. */
+    /* The rest moves to the end of the buffer, so that the target fits before it. */
     if (length > capacity - 1)
         return -ENAMETOOLONG;
     char *const kept = walk->rest + capacity - length;
     memmove(kept, left, length + 1);
     const int64_t target = read(walk->path, walk->rest, (uint64_t)(kept - walk->rest) - 1);
     if (target < 0) {
-        walk->at = kept;
+        walk->remaining = kept;
         return target == -EINVAL ? 0 : target;
     }
     if ((uint64_t)target >= (uint64_t)(kept - walk->rest) - 1)
@@ -125,7 +125,7 @@ static int64_t take_link(struct path_walk *walk, const char *left, readlink_func
         walk->length = 0;
     walk->rest[target] = '/';
     memmove(walk->rest + target + (length > 0), kept, length + 1);
-    walk->at = walk->rest;
+    walk->remaining = walk->rest;
     return 1;
 }
 
@@ -148,7 +148,7 @@ static int64_t go_up(struct path_walk *walk, const char *left)
     }
     while (walk->length && walk->path[--walk->length] != '/')
         ;
-    walk->at = left + 2;
+    walk->remaining = left + 2;
     return 0;
 }
 
@@ -164,8 +164,8 @@ static bool is_last(const char *at)
     return !*at;
 }
 
-/* Whether a component before `end` is taken as it is, though it may be a link. With a slash behind
- * it a link is followed even if its end is not, unless it is a name. */
+/* Returns true if the component that ends at `end` is not followed even if it is a link. A link
+ * with a slash behind it is followed, unless the path is a name to create. */
 static bool is_kept(const char *end, unsigned how)
 {
     return how & PATH_NAME ? is_last(end) : !*end && !(how & PATH_FOLLOW);
@@ -185,11 +185,11 @@ static bool append(struct path_walk *walk, const char *name, size_t length)
 /* One component. */
 static int64_t step(struct path_walk *walk, unsigned how)
 {
-    const char *start = walk->at, *end = start;
+    const char *start = walk->remaining, *end = start;
     while (*end && *end != '/')
         end++;
     const size_t part = (size_t)(end - start);
-    walk->at = end;
+    walk->remaining = end;
     walk->dots = false;
     walk->slash = *end == '/';
     if (part <= 2 && start[0] == '.' && start[part - 1] == '.') {
@@ -207,9 +207,9 @@ static int64_t step(struct path_walk *walk, unsigned how)
 static int64_t walk_on(struct path_walk *walk, unsigned how)
 {
     for (;;) {
-        while (*walk->at == '/')
-            walk->at++;
-        if (!*walk->at)
+        while (*walk->remaining == '/')
+            walk->remaining++;
+        if (!*walk->remaining)
             break;
         int64_t result = step(walk, how);
         if (result)
@@ -244,9 +244,9 @@ int64_t path_resolve(const char *base, const char *text, unsigned how, char path
         walk; /* field by field: zeroing the buffer in it would cost more than the walk */
     walk.path = path;
     walk.length = 0;
-    walk.at = text;
+    walk.remaining = text;
     walk.links = 0;
-    walk.dots = true; /* unless there is a component */
+    walk.dots = true; /* true for "/", which has no component */
     walk.slash = false;
     if (text[0] != '/' && base[1]) { /* "/" adds nothing */
         walk.length = strlen(base);
@@ -289,7 +289,7 @@ struct file *vfs_open(const char *path, int flags, int mode, int64_t *error)
             return file;
         }
         if (!open->path)
-            return open; /* a pipe, a socket: there is no other way to it */
+            return open; /* no path leads to a pipe or a socket */
         file = vfs_open(open->path, flags, mode, error);
         file_put(open);
         return file;

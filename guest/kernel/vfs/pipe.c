@@ -1,4 +1,4 @@
-/* Pipes, and pairs of connected sockets made of two of them. */
+/* Pipes, and pairs of connected sockets, which consist of two pipes. */
 #include "vfs/pipe.h"
 #include "lib/string.h"
 #include "mm/alloc.h"
@@ -6,21 +6,20 @@
 #include "sched/thread.h"
 
 #define CAPACITY_FIRST PAGE_SIZE
-#define CAPACITY       65536u /* bytes that wait in one direction, as in Linux */
-#define ATOMIC_WRITE   4096u  /* PIPE_BUF: up to here a write is not split */
+#define CAPACITY       65536u /* bytes that one direction buffers, as in Linux */
+#define ATOMIC_WRITE   4096u  /* PIPE_BUF: a write of up to so many bytes is not split */
 
-/* One direction. */
+/* One direction of a stream. */
 struct channel {
-    uint8_t
-        *bytes; /* a circular buffer of `capacity` bytes, which grows: most pipes carry little */
+    /* a circular buffer of `capacity` bytes; it grows, because most pipes carry little */
+    uint8_t *bytes;
     uint64_t capacity, read, written;
-    uint64_t arrivals,
-        departures; /* what a reader, and a writer, may wait for: counts of changes */
-    unsigned readers, writers, users; /* users: ends that refer to it, also after a shutdown */
+    uint64_t arrivals, departures;    /* counts of changes, which readers and writers wait for */
+    unsigned readers, writers, users; /* users: ends that refer to it, even after a shutdown */
 };
 
-/* One end: of a pipe with one of the two, of a socket with both. */
-struct end {
+/* One end. An end of a pipe has one of the channels, a socket has both. */
+struct stream_end {
     struct channel *in, *out;
     bool in_closed, out_closed;
     uint64_t inode;
@@ -47,17 +46,17 @@ static void circular_copy(struct channel *channel, uint64_t position, void *to, 
                           uint64_t count)
 {
     for (uint64_t done = 0; done < count;) {
-        const uint64_t at = (position + done) % channel->capacity,
-                       part = minimum(count - done, channel->capacity - at);
+        const uint64_t offset = (position + done) % channel->capacity,
+                       part = minimum(count - done, channel->capacity - offset);
         if (from)
-            memcpy(channel->bytes + at, (const uint8_t *)from + done, part);
+            memcpy(channel->bytes + offset, (const uint8_t *)from + done, part);
         else
-            memcpy((uint8_t *)to + done, channel->bytes + at, part);
+            memcpy((uint8_t *)to + done, channel->bytes + offset, part);
         done += part;
     }
 }
 
-/* Room for `length` more bytes, or as many as there can be. */
+/* Grows the buffer for `length` more bytes, or to its largest size. */
 static int64_t provide_capacity(struct channel *channel, uint64_t length)
 {
     const uint64_t waiting = waiting_bytes(channel);
@@ -84,26 +83,26 @@ static int64_t provide_capacity(struct channel *channel, uint64_t length)
 
 static bool can_read(void *argument)
 {
-    const struct end *end = argument;
+    const struct stream_end *end = argument;
     return end->in_closed || waiting_bytes(end->in) || end->in->writers == 0;
 }
 
 struct sending {
-    const struct end *end;
+    const struct stream_end *end;
     uint64_t space;
 };
 
 static bool can_write(void *argument)
 {
     const struct sending *sending = argument;
-    const struct end *end = sending->end;
+    const struct stream_end *end = sending->end;
     return end->out_closed || end->out->readers == 0 ||
            CAPACITY - waiting_bytes(end->out) >= sending->space;
 }
 
 int64_t stream_receive(struct file *file, void *buffer, uint64_t length, unsigned how)
 {
-    struct end *end = file->object;
+    struct stream_end *end = file->object;
     if (length == 0)
         return 0;
     if (!can_read(end) && !(how & STREAM_WAIT))
@@ -120,8 +119,8 @@ int64_t stream_receive(struct file *file, void *buffer, uint64_t length, unsigne
     return (int64_t)count;
 }
 
-/* Writes what there is space for; a short write is done whole or not at all. */
-static int64_t send_some(struct end *end, const uint8_t *from, uint64_t length, unsigned how)
+/* Writes as much as fits. A short write is done as a whole or not at all. */
+static int64_t send_some(struct stream_end *end, const uint8_t *from, uint64_t length, unsigned how)
 {
     struct sending sending = { end, length <= ATOMIC_WRITE ? length : 1 };
     if (!can_write(&sending) && !(how & STREAM_WAIT))
@@ -171,7 +170,7 @@ static int64_t end_write(struct file *file, uint64_t offset, const void *buffer,
 
 static int pipe_events(struct file *file)
 {
-    const struct end *end = file->object;
+    const struct stream_end *end = file->object;
     if (end->in)
         return (waiting_bytes(end->in) ? EVENT_IN : 0) |
                (end->in->writers == 0 ? EVENT_HANG_UP : 0);
@@ -182,7 +181,7 @@ static int pipe_events(struct file *file)
 
 static int socket_events(struct file *file)
 {
-    const struct end *end = file->object;
+    const struct stream_end *end = file->object;
     const bool read_end = end->in_closed || end->in->writers == 0,
                write_end = end->out_closed || end->out->readers == 0;
     return (waiting_bytes(end->in) || read_end ? EVENT_IN : 0) | (read_end ? EVENT_READ_END : 0) |
@@ -192,19 +191,19 @@ static int socket_events(struct file *file)
 
 static uint64_t end_activity(struct file *file)
 {
-    const struct end *end = file->object;
+    const struct stream_end *end = file->object;
     return (end->in ? end->in->arrivals : 0) + (end->out ? end->out->departures : 0);
 }
 
 static uint64_t end_available(struct file *file)
 {
-    const struct end *end = file->object;
+    const struct stream_end *end = file->object;
     return end->in ? waiting_bytes(end->in) : 0;
 }
 
 static void end_status(struct file *file, struct status *status)
 {
-    const struct end *end = file->object;
+    const struct stream_end *end = file->object;
     *status = (struct status){
         .device = DEVICE_STREAMS,
         .inode = end->inode,
@@ -215,7 +214,7 @@ static void end_status(struct file *file, struct status *status)
 
 void stream_shutdown(struct file *file, bool reading, bool writing)
 {
-    struct end *end = file->object;
+    struct stream_end *end = file->object;
     if (reading && end->in && !end->in_closed) {
         end->in_closed = true;
         end->in->readers--;
@@ -232,7 +231,7 @@ void stream_shutdown(struct file *file, bool reading, bool writing)
 
 static void end_release(struct file *file)
 {
-    struct end *end = file->object;
+    struct stream_end *end = file->object;
     stream_shutdown(file, true, true);
     if (end->in)
         end->in->users--;
@@ -273,7 +272,7 @@ static const struct file_operations both = {
 
 static struct file *open_end(struct channel *in, struct channel *out, int flags)
 {
-    struct end *end = kernel_alloc(sizeof *end);
+    struct stream_end *end = kernel_alloc(sizeof *end);
     const struct file_operations *operations = in && out ? &both : in ? &reading : &writing;
     const int access = in && out ? O_RDWR : in ? O_RDONLY : O_WRONLY;
     struct file *file = end ? file_create(operations, end, access | (flags & O_NONBLOCK), NULL)
@@ -282,7 +281,7 @@ static struct file *open_end(struct channel *in, struct channel *out, int flags)
         kernel_free(end);
         return NULL;
     }
-    *end = (struct end){ .in = in, .out = out, .inode = ++last_inode };
+    *end = (struct stream_end){ .in = in, .out = out, .inode = ++last_inode };
     if (in) {
         in->readers++;
         in->users++;
@@ -294,7 +293,7 @@ static struct file *open_end(struct channel *in, struct channel *out, int flags)
     return file;
 }
 
-/* Gives a pair of files two descriptors. Takes the references. */
+/* Gives a pair of files two descriptors. It takes over the references. */
 static int64_t install_pair(struct file *first, struct file *second, uint64_t descriptors,
                             bool close_on_exec)
 {
@@ -324,7 +323,7 @@ int64_t stream_pair(bool sockets, uint64_t descriptors, int flags)
                 *second = first ? open_end(back, there, flags) : NULL;
     if (second)
         return install_pair(first, second, descriptors, flags & O_CLOEXEC);
-    file_put(first); /* frees the channels, if it got them */
+    file_put(first); /* frees the channels, if the file owns them */
     if (!first) {
         kernel_free(there);
         kernel_free(back);

@@ -15,8 +15,8 @@ struct poll_entry {
     int16_t events, revents;
 };
 
-/* Works on a copy: other threads evaluate it while this one waits, and must not stumble over this
- * program's pointers. */
+/* The set is a copy in kernel memory. Other threads evaluate it while this one waits, and must
+ * not fault on the program's pointers. */
 struct poll_set {
     struct poll_entry *entries;
     uint64_t count;
@@ -132,7 +132,7 @@ static void put_bit(uint64_t set, int fd, bool value)
         ((uint64_t *)set)[fd / 64] &= ~(1ull << fd % 64);
 }
 
-/* Fills the set from the program's bit sets. -EBADF where a bit stands for a closed descriptor. */
+/* Fills the set from the program's bit sets. Returns -EBADF if a bit names a closed descriptor. */
 static int64_t collect_bits(const uint64_t sets[SETS], int count, struct poll_set *set)
 {
     for (int fd = 0; fd < count; fd++) {
@@ -147,7 +147,7 @@ static int64_t collect_bits(const uint64_t sets[SETS], int count, struct poll_se
     return 0;
 }
 
-/* What is ready, as bits; their number. */
+/* Stores the ready descriptors as bits. Returns the number of bits. */
 static int64_t store_bits(const uint64_t sets[SETS], const struct poll_set *set)
 {
     int64_t bits = 0;

@@ -1,14 +1,14 @@
-/* /proc and /sys: files whose text is generated when they are opened, the directories in their
- * paths, and the links of /proc/self. */
+/* /proc and /sys. Opening a file generates its text. The paths of the texts imply the
+ * directories. The links of /proc/self are here too. */
 #include "vfs/procfs.h"
 #include "host/call.h"
 #include "lib/string.h"
 #include "mm/alloc.h"
 
 #define TEXT_FIRST \
-    (4 * PAGE_SIZE) /* a text that fills its buffer is written again into a larger one */
+    (4 * PAGE_SIZE) /* a text that fills its buffer is generated again, into a larger one */
 #define MAX_TEXT          (1ull << 20)
-#define MAX_SELF_NAME     128u /* longer than any name below /proc/self */
+#define MAX_SELF_NAME     128u /* longer than all names below /proc/self */
 #define INODE_TEXTS       1000u
 #define INODE_LINKS       2000u
 #define INODE_DESCRIPTORS 3000u
@@ -21,8 +21,8 @@ struct generated_text {
 static const char *const self_links[] = { "/proc/self/cwd", "/proc/self/exe", "/proc/self/root" };
 #define SELF_LINKS (sizeof self_links / sizeof *self_links)
 
-/* /proc/<own number> is /proc/self, and so is /proc/thread-self. What does not fit names nothing
- * that there is. */
+/* Maps /proc/<process id> and /proc/thread-self to /proc/self. A path that does not fit the
+ * buffer names no existing file. */
 static const char *canonical(const char *path, char buffer[MAX_SELF_NAME])
 {
     char own[32];
@@ -34,7 +34,7 @@ static const char *canonical(const char *path, char buffer[MAX_SELF_NAME])
     return buffer;
 }
 
-/* The number behind /proc/self/fd/; -1 where the path is none of those. */
+/* Returns the number after /proc/self/fd/; -1 if the path has another form. */
 static int descriptor_of(const char *path)
 {
     const char *rest;
@@ -69,7 +69,7 @@ static int64_t text_read(struct file *file, uint64_t offset, void *buffer, uint6
     return (int64_t)length;
 }
 
-/* The size is not known before it is read, as in Linux. */
+/* Like in Linux, the size is 0: it is known only after a read. */
 static void text_status(struct file *file, struct status *status)
 {
     const struct generated_text *text = file->object;
@@ -97,7 +97,7 @@ static size_t generate(const struct generated *file, char *to, size_t size)
     return file->text ? format(to, size, "%s", file->text) : file->write(to, size);
 }
 
-/* The text as it is now; NULL when memory is out. */
+/* Generates the current text. Returns NULL if memory is out. */
 static struct generated_text *write_text(size_t index)
 {
     struct generated_text *text = kernel_alloc(sizeof *text);
@@ -142,7 +142,8 @@ static bool same_start(const char *left, const char *right, size_t length)
            (!right[length] || right[length] == '/');
 }
 
-/* Whether a path before number `index` begins with its first `length` characters, up to a slash. */
+/* Returns true if a path before number `index` begins with the first `length` characters of that
+ * path, up to a slash. */
 static bool seen_before(size_t index, size_t length)
 {
     for (size_t i = 0; i < index; i++)
@@ -158,44 +159,45 @@ static bool emit_link(const char *name, uint64_t inode, uint64_t next, emit_func
     return emit(sink, &(struct directory_item){ name, strlen(name), inode, next, TYPE_LINK });
 }
 
-/* The texts below a directory, and the directories that they imply: at positions 2 and on. False
- * where one did not fit. */
-static bool list_texts(const char *directory, uint64_t *at, emit_function *emit, void *sink)
+/* Lists the texts below a directory and the directories that they imply, from position 2 on.
+ * Returns false if one did not fit. */
+static bool list_texts(const char *directory, uint64_t *index, emit_function *emit, void *sink)
 {
     const char *rest;
-    for (; *at < generated_count; ++*at) {
-        if (!path_below(generated[*at].path, directory, &rest) || !*rest)
+    for (; *index < generated_count; ++*index) {
+        if (!path_below(generated[*index].path, directory, &rest) || !*rest)
             continue;
         size_t length = 1;
         while (rest[length] && rest[length] != '/')
             length++;
-        if (seen_before(*at, (size_t)(rest - generated[*at].path) + length))
+        if (seen_before(*index, (size_t)(rest - generated[*index].path) + length))
             continue;
         const uint8_t type = rest[length] == '/' ? TYPE_DIRECTORY : TYPE_REGULAR;
-        if (!emit(sink, &(struct directory_item){ rest + 1, length - 1, INODE_TEXTS + *at, *at + 3,
-                                                  type }))
+        if (!emit(sink, &(struct directory_item){ rest + 1, length - 1, INODE_TEXTS + *index,
+                                                  *index + 3, type }))
             return false;
     }
     return true;
 }
 
-/* Names directly below a directory, each once: those of texts, then the links and the descriptors
- * of the process. */
+/* Lists the names directly below a directory, each once: texts first, then the process's links
+ * and descriptors. */
 static int64_t list_directory(struct file *file, uint64_t position, emit_function *emit, void *sink)
 {
     char storage[MAX_SELF_NAME];
     const char *directory = canonical(file->path, storage);
-    uint64_t at = maximum(position, 2) - 2;
-    if (!list_texts(directory, &at, emit, sink) || strcmp(directory, "/proc/self") != 0)
+    uint64_t index = maximum(position, 2) - 2;
+    if (!list_texts(directory, &index, emit, sink) || strcmp(directory, "/proc/self") != 0)
         return 0;
-    for (; at < generated_count + SELF_LINKS; at++) {
-        const size_t link = at - generated_count;
-        if (!emit_link(self_links[link] + strlen("/proc/self/"), INODE_LINKS + link, at + 3, emit,
-                       sink))
+    for (; index < generated_count + SELF_LINKS; index++) {
+        const size_t link = index - generated_count;
+        if (!emit_link(self_links[link] + strlen("/proc/self/"), INODE_LINKS + link, index + 3,
+                       emit, sink))
             return 0;
     }
-    if (at == generated_count + SELF_LINKS)
-        emit(sink, &(struct directory_item){ "fd", 2, INODE_DESCRIPTORS, at + 3, TYPE_DIRECTORY });
+    if (index == generated_count + SELF_LINKS)
+        emit(sink,
+             &(struct directory_item){ "fd", 2, INODE_DESCRIPTORS, index + 3, TYPE_DIRECTORY });
     return 0;
 }
 
@@ -213,7 +215,7 @@ static int64_t list_descriptors(struct file *file, uint64_t position, emit_funct
     return 0;
 }
 
-/* Inode numbers of directories: of their path. */
+/* A directory's inode number is a hash of its path. */
 static void directory_status(struct file *file, struct status *status)
 {
     uint64_t inode = 5381;
@@ -232,7 +234,7 @@ static const struct file_operations descriptors_operations = { .list = list_desc
                                                                .status = directory_status,
                                                                .seekable = true };
 
-/* What a path names: a text, by its index, or a directory. */
+/* Finds a text, by its index, or a directory. */
 static bool find(const char *name, size_t *index, const struct file_operations **directory)
 {
     const char *rest;

@@ -1,11 +1,12 @@
-/* Generated files, between procfs.c (names), procfs_texts.c and procfs_processor.c (contents). */
+/* Generated files: procfs.c has their names; procfs_texts.c and procfs_processor.c have their
+ * contents. */
 #ifndef UDFVM_PROCFS_H
 #define UDFVM_PROCFS_H
 
 #include "vfs/file.h"
 
-/* A file with the same text always, or else one whose text `write` makes: it writes at most `size`
- * bytes and returns how many; where that is all of them, there may be more. */
+/* A file with a constant text, or with a function that generates it. `write` writes at most
+ * `size` bytes and returns their number. If it is `size`, the text may be longer. */
 struct generated {
     const char *path;
     const char *text;
@@ -14,7 +15,7 @@ struct generated {
 extern const struct generated generated[];
 extern const size_t generated_count;
 
-/* Of /proc/cpuinfo: procfs_processor.c. */
+/* Writes /proc/cpuinfo: procfs_processor.c. */
 size_t procfs_write_processor(char *to, size_t size);
 
 #endif

@@ -6,7 +6,7 @@
 #include <cpuid.h>
 
 #define BITS 32
-/* CPUID feature bits by the names of Linux; Intel SDM 2A, CPUID. */
+/* CPUID feature bits, with the names that Linux gives them; Intel SDM volume 2A, CPUID. */
 static const struct feature_word {
     uint32_t leaf;
     uint8_t output;

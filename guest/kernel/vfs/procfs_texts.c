@@ -1,4 +1,4 @@
-/* Texts of files of /proc and /sys, as far as programs need them, in the formats of proc(5). */
+/* Texts of files in /proc and /sys that programs need, in the formats of proc(5). */
 #include "host/call.h"
 #include "host/clock.h"
 #include "host/random.h"
@@ -8,7 +8,7 @@
 #include "vfs/procfs.h"
 
 #define KIBI          1024u
-#define TICKS         100u /* a second, AT_CLKTCK */
+#define TICKS         100u /* ticks a second: AT_CLKTCK */
 #define MEBI_PER_KIBI 1024u
 
 /* ---- Memory ---- */
@@ -55,7 +55,7 @@ static size_t write_maps(char *to, size_t size)
 
 /* ---- The process ---- */
 
-/* The last component of the program's path, cut as Linux does. */
+/* The last component of the program's path, cut to the length that Linux uses. */
 struct program_name {
     char text[16];
 };
@@ -71,7 +71,7 @@ static struct program_name program_name(void)
     return name;
 }
 
-/* Strings with their NULs, one after the other. */
+/* Writes strings with their NULs, one after the other. */
 static size_t write_strings(char *to, size_t size, char *const *strings, int count)
 {
     size_t length = 0;
@@ -193,7 +193,7 @@ static size_t write_uptime(char *to, size_t size)
     return format(to, size, "%llu.%02llu 0.00\n", hundredths / 100, hundredths % 100);
 }
 
-/* A random UUID: RFC 9562, 5.4. */
+/* Writes a random UUID: RFC 9562, 5.4. */
 static size_t write_uuid(char *to, size_t size)
 {
     uint8_t b[16];

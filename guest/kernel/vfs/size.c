@@ -1,4 +1,4 @@
-/* System calls that set the sizes of files. */
+/* System calls that set the size of a file. */
 #include "mm/user.h"
 #include "vfs/file.h"
 
@@ -33,7 +33,7 @@ SYSTEM_CALL(truncate)
     return result;
 }
 
-/* Space is not reserved ahead: only the size is set. */
+/* Only the size is set: space is not reserved. */
 static int64_t allocate(struct file *file, uint64_t mode, uint64_t offset, uint64_t length)
 {
     uint64_t end;

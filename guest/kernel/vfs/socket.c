@@ -1,4 +1,4 @@
-/* The calls of connected pairs of local sockets: the only sockets that there are. */
+/* System calls of connected pairs of local sockets, the only sockets of this kernel. */
 #include "lib/string.h"
 #include "mm/user.h"
 #include "vfs/pipe.h"
@@ -45,7 +45,7 @@ SYSTEM_CALL(socketpair)
         return -EAFNOSUPPORT;
     if (type != TYPE_STREAM)
         return -ESOCKTNOSUPPORT;
-    if (flags & ~(O_NONBLOCK | O_CLOEXEC)) /* SOCK_NONBLOCK and SOCK_CLOEXEC have their values */
+    if (flags & ~(O_NONBLOCK | O_CLOEXEC)) /* SOCK_NONBLOCK and SOCK_CLOEXEC equal these */
         return -EINVAL;
     return c ? -EPROTONOSUPPORT : stream_pair(true, d, flags);
 }
@@ -135,7 +135,7 @@ SYSTEM_CALL(recvfrom)
         return -EFAULT;
     int64_t result = transfer(a, false, &(struct io_vector){ b, c }, 1, d);
     if (result >= 0 && e && f)
-        *(int *)f = 0; /* the other end has no name */
+        *(int *)f = 0; /* an unnamed address has length 0 */
     return result;
 }
 
@@ -160,7 +160,7 @@ SYSTEM_CALL(sendmsg)
     if (error)
         return error;
     if (message.control_length)
-        return -EOPNOTSUPP; /* descriptors are not passed: there is one process */
+        return -EOPNOTSUPP; /* there is one process, so descriptors cannot be passed */
     return message.name
                ? -EISCONN
                : transfer(a, true, (const struct io_vector *)message.vectors, message.count, c);
@@ -215,7 +215,7 @@ SYSTEM_CALL(setsockopt)
 {
     int64_t error;
     file_put(get_socket(a, &error));
-    return error; /* buffers and timeouts stay as they are */
+    return error; /* setting sizes of buffers, or timeouts, has no effect */
 }
 
 /* Neither end of a pair has a name. */

@@ -1,4 +1,4 @@
-/* What files are: the stat family, access, links, file systems. */
+/* System calls about files: the stat family, access, links and file systems. */
 #include "lib/string.h"
 #include "mm/report.h"
 #include "mm/user.h"
@@ -26,7 +26,7 @@ static int64_t status_of(int fd, struct status *status)
     return 0;
 }
 
-/* By descriptor, or by path seen from one. */
+/* Finds the status by descriptor, or by a path relative to one. */
 static int64_t status_at(int directory, uint64_t string, uint64_t flags, struct status *status)
 {
     char path[MAX_PATH];
@@ -100,7 +100,7 @@ static struct statx_timestamp to_statx_time(struct timestamp time)
     return (struct statx_timestamp){ .tv_sec = time.seconds, .tv_nsec = time.nanoseconds };
 }
 
-/* A device number as major and minor: linux/include/linux/kdev_t.h. */
+/* Splits a device number into major and minor: linux/include/linux/kdev_t.h. */
 static uint32_t major_of(uint64_t device)
 {
     return (uint32_t)(device >> 8 & 0xfff);
@@ -147,7 +147,7 @@ SYSTEM_CALL(statx)
 
 enum { ACCESS_EXECUTE = 1, ACCESS_WRITE = 2, ACCESS_ALL = 7 };
 
-/* The program is root, so modes forbid nothing but executing what nobody may execute. */
+/* The program is root, so modes forbid only the execution of a file that has no execute bit. */
 static int64_t access_at(int directory, uint64_t string, uint64_t wanted, uint64_t flags)
 {
     struct status status;

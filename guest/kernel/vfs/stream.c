@@ -1,4 +1,4 @@
-/* Standard input, which is empty, and standard output and error, which go to the host's log. */
+/* Standard streams. Standard input is empty. Standard output and error go to the host's log. */
 #include "host/log.h"
 #include "vfs/file.h"
 
@@ -26,7 +26,7 @@ static int output_events(struct file *file)
     return EVENT_OUT;
 }
 
-/* They look like pipes: programs do not seek in pipes, nor take them for terminals. */
+/* They look like pipes, because programs neither seek in pipes nor take them for terminals. */
 static void stream_status(struct file *file, struct status *status)
 {
     *status = (struct status){ .device = DEVICE_STREAMS,

@@ -3,10 +3,10 @@
 #include "lib/string.h"
 #include "mm/alloc.h"
 
-#define MAX_FILE_SIZE (1ull << 40) /* bytes; memory ends long before, but for holes */
+#define MAX_FILE_SIZE (1ull << 40) /* bytes; without holes, memory ends long before */
 #define MIN_SLOTS     8u
 
-/* Room in the page table for `count` pages. */
+/* Grows the table of pages to at least `count` slots. */
 static int64_t reserve_slots(struct node *node, size_t count)
 {
     if (count <= node->slots)
@@ -125,8 +125,8 @@ static uint8_t type_of(const struct node *node)
                                     : TYPE_REGULAR;
 }
 
-/* Positions grow in the order of creation, so a listing goes on rightly whatever is made or removed
- * meanwhile. */
+/* Positions grow in the order of creation, so a listing stays correct while entries are created
+ * or removed. */
 static int64_t tmpfs_list(struct file *file, uint64_t position, emit_function *emit, void *sink)
 {
     const struct node *directory = file->object;
@@ -199,7 +199,7 @@ struct file *node_open(struct node *node, int flags, const char *path, int64_t *
     return file;
 }
 
-/* A file without a name: O_TMPFILE, memfd_create. */
+/* Creates a file without a name: O_TMPFILE, memfd_create(2). */
 struct file *tmpfs_anonymous(const char *name, int flags, int mode)
 {
     int64_t error;

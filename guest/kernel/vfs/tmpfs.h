@@ -1,5 +1,5 @@
-/* Nodes of the memory file systems, between tmpfs_tree.c (names), tmpfs.c (contents) and overlay.c.
- */
+/* Nodes of the memory file systems: tmpfs_tree.c has their names, tmpfs.c their contents, and
+ * overlay.c puts them over the host's tree. */
 #ifndef UDFVM_TMPFS_H
 #define UDFVM_TMPFS_H
 
@@ -7,25 +7,25 @@
 
 /* A file, directory or symbolic link. */
 struct node {
-    uint32_t mode, links, users; /* users: open files; freed when both are zero */
+    uint32_t mode, links, users; /* users: open files; the node is freed when both are zero */
     uint64_t inode, size;
     struct timestamp accessed, modified, changed;
-    bool dated; /* the first two are what the program set, not what a clock said */
+    bool dated; /* the program, not a clock, set the first two */
     union {
         struct {
             uint8_t **pages;
             size_t slots;
-        }; /* a regular file's; NULL: a hole */
+        }; /* of a regular file; NULL: a hole */
         struct {
-            struct entry *first, *last; /* a directory's, by position */
+            struct entry *first, *last; /* of a directory, by position */
             struct node *parent;
             uint64_t last_position;
-            bool writable; /* names can be made in it: not in those that only lead to a mount point
-                            */
-            bool overlaps; /* the host may have a directory of this name: a mount point, or what
-                              leads to one */
+            /* names can be created in it; not in a directory that only leads to a mount point */
+            bool writable;
+            /* the host may have a directory of this path: a mount point, or one that leads to it */
+            bool overlaps;
         };
-        char *target; /* a link's */
+        char *target; /* of a symbolic link */
     };
 };
 
@@ -46,17 +46,18 @@ static inline bool node_is(const struct node *node, uint32_t type)
 
 /* tmpfs_tree.c */
 void tree_init(void);
-struct node *node_create(uint32_t mode); /* nothing refers to it yet; NULL when memory is out */
-void node_release(struct node *node);    /* frees it where nothing refers to it any more */
+struct node *node_create(
+    uint32_t mode);                   /* creates a node without references; NULL if memory is out */
+void node_release(struct node *node); /* frees it if nothing refers to it */
 struct node *node_find(const char *path, int64_t *error);
-/* The directory that holds, or would hold, the last component, whose name goes to *name. */
+/* Returns the directory that holds, or would hold, the last component. *name is that component. */
 struct node *node_parent(const char *path, const char **name, int64_t *error);
 struct entry *entry_find(const struct node *directory, const char *name, size_t length);
 int64_t entry_add(struct node *directory, const char *name, struct node *node);
-/* The same for a new node, which may be NULL; frees it where that fails. */
+/* Adds a new node, or fails if it is NULL. Frees the node on error. */
 int64_t entry_add_new(struct node *directory, const char *name, struct node *node);
 void entry_remove(struct entry *entry);
-void node_touch(struct node *node); /* its contents have changed */
+void node_touch(struct node *node); /* sets the times of a change */
 void node_status(const struct node *node, struct status *status);
 void node_change(struct node *node, const struct attributes *change);
 

@@ -1,5 +1,5 @@
-/* Names of the memory file systems. One table of all entries, by directory and name, so that large
- * directories stay fast. */
+/* Names of the memory file systems. One hash table holds all entries, by directory and name, so
+ * that large directories stay fast. */
 #include "host/clock.h"
 #include "host/exit.h"
 #include "lib/string.h"
@@ -10,7 +10,7 @@
 
 static struct node *root;
 static struct entry **buckets;
-static uint64_t last_inode = 1; /* 1 is the root's */
+static uint64_t last_inode = 1; /* the root has 1 */
 
 struct node *node_create(uint32_t mode)
 {
@@ -21,7 +21,7 @@ struct node *node_create(uint32_t mode)
     node_touch(node);
     node->accessed = node->modified;
     if (node_is(node, S_IFDIR))
-        node->last_position = 1; /* those of "." and ".." are taken */
+        node->last_position = 1; /* "." and ".." have 0 and 1 */
     return node;
 }
 
@@ -83,7 +83,7 @@ int64_t entry_add(struct node *directory, const char *name, struct node *node)
     node->changed = timestamp_now();
     if (node_is(node, S_IFDIR)) {
         node->parent = directory;
-        directory->links++; /* its ".." */
+        directory->links++; /* the link of its ".." */
     }
     node_touch(directory);
     return 0;
@@ -119,20 +119,20 @@ void entry_remove(struct entry *entry)
     node_release(node);
 }
 
-/* The path holds no links: path.c has followed those in memory. */
+/* Finds the node of a path without links: path.c has resolved those in memory. */
 static struct node *walk(const char *path, size_t length, int64_t *error)
 {
     struct node *node = root;
-    for (size_t at = 0; at < length;) {
-        while (at < length && path[at] == '/')
-            at++;
-        const size_t start = at;
-        while (at < length && path[at] != '/')
-            at++;
-        if (at == start)
+    for (size_t offset = 0; offset < length;) {
+        while (offset < length && path[offset] == '/')
+            offset++;
+        const size_t start = offset;
+        while (offset < length && path[offset] != '/')
+            offset++;
+        if (offset == start)
             break;
         const struct entry *entry = node_is(node, S_IFDIR)
-                                        ? entry_find(node, path + start, at - start)
+                                        ? entry_find(node, path + start, offset - start)
                                         : NULL;
         if (!entry) {
             *error = node_is(node, S_IFDIR) ? -ENOENT : -ENOTDIR;
@@ -162,8 +162,8 @@ struct node *node_parent(const char *path, const char **name, int64_t *error)
     return node;
 }
 
-/* What a deterministic call sees of the times at which its image was built, and of rows before this
- * one: nothing. */
+/* Replaces a time later than the call's fixed clock. A deterministic call must not see when its
+ * image was built, or when earlier rows ran. */
 static void hide_later(struct timestamp *time)
 {
     const struct timestamp now = timestamp_now();
@@ -179,7 +179,7 @@ void node_status(const struct node *node, struct status *status)
         .inode = node->inode,
         .size = node->size,
         .mode = node->mode,
-        .links = node->links + (node->links && node_is(node, S_IFDIR)), /* its "." */
+        .links = node->links + (node->links && node_is(node, S_IFDIR)), /* the link of its "." */
         .accessed = node->accessed,
         .modified = node->modified,
         .changed = node->changed,

@@ -6,7 +6,7 @@
 
 #include "arrow/block.h"
 
-struct buffers { /* of one column, in order */
+struct buffers { /* the buffers of one column, in order */
     unsigned count;
     struct {
         const void *bytes;
@@ -71,7 +71,8 @@ static int64_t count_nulls(const struct column *column, int64_t rows)
 }
 
 struct writer {
-    uint8_t *node, *buffer, *body, *at; /* next positions; the body's beginning */
+    uint8_t *node, *buffer, *body,
+        *at; /* where the next node, buffer and bytes go; `body` is where the body begins */
 };
 
 static void put_buffer(struct writer *writer, const void *bytes, uint64_t length)

@@ -11,7 +11,7 @@ struct body_counts {
 };
 struct body_counts body_counts(const struct column *columns, size_t count);
 
-/* Bytes of the body. */
+/* Returns the number of bytes of the body. */
 uint64_t body_length(const struct column *columns, size_t count, int64_t rows);
 /* Writes the body, and its numbers into the metadata, which must have as many nodes and buffers as
  * the columns. Returns the body's length. */

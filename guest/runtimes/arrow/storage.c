@@ -4,7 +4,7 @@
 static const struct {
     const char *name;
     size_t width;
-    int64_t smallest; /* the range, for integers of less than 64 bits */
+    int64_t smallest; /* the range, for integers with fewer than 64 bits */
     uint64_t largest;
 } storages[STORAGE_COUNT] = {
     [STORAGE_BOOL] = { "bool", .width = 0 },

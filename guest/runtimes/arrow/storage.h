@@ -1,4 +1,4 @@
-/* How values are stored: Arrow columns in memory, and single values on their way into a column. */
+/* Storage of values: Arrow columns in memory, and single values that will be put into a column. */
 #ifndef UDFVM_ARROW_STORAGE_H
 #define UDFVM_ARROW_STORAGE_H
 
@@ -9,7 +9,7 @@
 
 #include "udfvm_abi.h"
 
-/* How Arrow stores a type: the numbers of the ABI. */
+/* How Arrow stores a type. The numbers are those of the ABI. */
 enum storage {
     STORAGE_BOOL = UDFVM_STORAGE_BOOL,
     STORAGE_INT8 = UDFVM_STORAGE_INT8,
@@ -51,29 +51,29 @@ struct column {
     const void *offsets;
     int64_t nulls;
     bool all_null;
-    enum storage storage; /* set before a batch is read, as are the next members */
+    enum storage storage; /* the caller sets this and the next members before it reads a batch */
     struct column
-        *children; /* fields of a struct; the one child of a list, which its offsets refer to */
+        *children; /* fields of a struct; the single child of a list, which its offsets refer to */
     size_t child_count;
-    int64_t rows; /* of a list's items: their number */
+    int64_t rows; /* number of a list's items */
 };
 
-/* The name in udfvm.h. */
+/* Returns the storage's name in udfvm.h. */
 const char *storage_name(enum storage storage);
-/* Width in bytes of a stored value or of an offset; 0 for bits. */
+/* Returns the width in bytes of a stored value or of an offset; 0 for bits. */
 size_t storage_width(enum storage storage);
 bool storage_is_variable(enum storage storage);
 bool storage_is_text(enum storage storage);
-/* True for text, bytes and lists. */
+/* Returns true for text, bytes and lists. */
 bool storage_has_offsets(enum storage storage);
-/* Struct or list. */
+/* Returns true for a struct or list. */
 bool storage_is_nested(enum storage storage);
-/* UDFVM_TYPE_x of a stored value in a row. */
+/* Returns the UDFVM_TYPE_x of a stored value in a row. */
 uint32_t storage_row_type(enum storage storage);
-/* Whether an integer is in the range of an integer type. */
+/* Returns true if an integer is in the range of an integer type. */
 bool storage_holds(enum storage storage, int64_t integer);
 
-/* Bitmaps: a bit a row, the least significant first. */
+/* Bitmaps have a bit for each row, the least significant bit first. */
 static inline bool bitmap_get(const uint8_t *bitmap, int64_t row)
 {
     return bitmap[row >> 3] >> (row & 7) & 1;
@@ -84,17 +84,17 @@ static inline uint64_t bitmap_bytes(int64_t rows)
     return ((uint64_t)rows + 7) / 8;
 }
 
-/* Clears the bits that are clear in the other. */
+/* Clears the bits that are clear in the other bitmap. */
 static inline void bitmap_and(uint8_t *bitmap, const uint8_t *other, int64_t rows)
 {
     for (uint64_t byte = 0; byte < bitmap_bytes(rows); byte++)
         bitmap[byte] &= other[byte];
 }
 
-/* Clear bits among the first `rows`: nulls, of a bitmap of validity. */
+/* Counts the clear bits among the first `rows`. In a bitmap of validity these are nulls. */
 int64_t bitmap_count_clear(const uint8_t *bitmap, int64_t rows);
 
-/* The integer or boolean of a row; of a uint64 its bits. */
+/* Returns the integer or boolean of a row; for a uint64 its bits. */
 static inline int64_t stored_integer(enum storage storage, const void *data, int64_t row)
 {
     switch (storage) {
@@ -117,7 +117,7 @@ static inline int64_t stored_integer(enum storage storage, const void *data, int
     }
 }
 
-/* The number of a row of a float type. */
+/* Returns the number in a row of a float type. */
 static inline double stored_real(enum storage storage, const void *data, int64_t row)
 {
     return storage == STORAGE_FLOAT32 ? (double)((const float *)data)[row]
@@ -156,7 +156,7 @@ static inline bool column_is_null(const struct column *column, int64_t row)
     return column->all_null || (column->validity && !bitmap_get(column->validity, row));
 }
 
-/* Text or bytes of a row. */
+/* Returns the text or bytes of a row. */
 static inline struct scalar column_bytes(const struct column *column, int64_t row)
 {
     const int64_t begin = column_offset(column, row);

@@ -21,7 +21,7 @@ struct pair {
     int64_t first, second;
 };
 
-/* Offsets of the numbers in a record batch's metadata. */
+/* Offsets of the fields in a record batch's metadata. */
 struct batch_fields {
     uint32_t rows, body_length, nodes, buffers;
     uint32_t node_count, buffer_count;
@@ -32,20 +32,20 @@ struct batch_cursor {
     const uint8_t *metadata, *body;
     uint64_t capacity; /* bytes of the body and of what follows it */
     struct batch_fields fields;
-    uint32_t node, buffer; /* the next ones */
+    uint32_t node, buffer; /* indexes of the next node and buffer */
 };
 
 /* Reads the next node without moving. Returns false if there is none. */
 bool batch_peek_node(const struct batch_cursor *cursor, struct pair *node);
 /* Returns the next buffer and its length; NULL if there is none inside the body. */
 const uint8_t *batch_next_buffer(struct batch_cursor *cursor, uint64_t *length);
-/* Rows of the batch. */
+/* Returns the number of rows of the batch. */
 int64_t batch_rows(const struct batch_cursor *cursor);
 
 /* Finds the fields. Returns false unless it is a record batch message. */
 bool stream_find_fields(const uint8_t *metadata, uint32_t length, struct batch_fields *fields);
 
-/* The streams of one signature. The caller owns the bytes. */
+/* The format of the streams of one signature. The caller owns the bytes. */
 struct stream_format {
     const uint8_t *request_schema; /* the schema message that a request begins with */
     size_t request_schema_length;

@@ -46,7 +46,8 @@ static void fill(const struct c_function *function, const struct column *columns
             registers->integers[integers++] = bytes.length;
         } else if (column->storage == STORAGE_FLOAT64) {
             registers->reals[reals++] = ((const double *)column->data)[row];
-        } else if (column->storage == STORAGE_FLOAT32) { /* it is the low half of its register */
+        } else if (column->storage ==
+                   STORAGE_FLOAT32) { /* a float is the low half of its register */
             memcpy(&registers->reals[reals++], (const float *)column->data + row, sizeof(float));
         } else {
             registers->integers[integers++] = (uint64_t)stored_integer(column->storage,
@@ -80,7 +81,7 @@ struct function_rows {
     bool skips;
 };
 
-/* Runs with the function's thread pointer, which nothing here uses. */
+/* This runs with the function's thread pointer, so it uses no data of the thread. */
 static void call_rows(void *argument)
 {
     const struct function_rows *batch = argument;
@@ -92,7 +93,7 @@ static void call_rows(void *argument)
             fill(batch->function, batch->columns, row, &registers);
             scalar = call(batch->function->address, &registers, block->storage);
         }
-        block_put(block, row, &scalar); /* cannot fail: it is a number */
+        block_put(block, row, &scalar); /* cannot fail, because numbers have a fixed size */
     }
 }
 

@@ -93,8 +93,7 @@ context_has_program:
         .cfi_endproc
         .size   context_has_program, . - context_has_program
 
-/* The frame is found by RBX, so that a backtrace goes on from the program's functions into the
-   runtime's. */
+/* RBX finds the frame, so a backtrace continues from the program's functions into the runtime's. */
         .globl  context_call
         .type   context_call, @function
 context_call:

@@ -16,10 +16,10 @@ struct elf_image {
     bool executable; /* a program, not a shared object */
 };
 
-/* Opens and reads a file. false with a failure that begins with `what`. */
+/* Opens and reads a file. Returns false with a failure that begins with `what`. */
 bool elf_image_open(struct elf_image *image, const char *path, const char *what);
-/* Maps its segments over [low + bias, high + bias), which is reserved for it. false with a failure.
- */
+/* Maps its segments over [low + bias, high + bias), which the caller has reserved. Returns false
+ * with a failure. */
 bool elf_image_map(struct elf_image *image, uint64_t bias);
 void elf_image_close(struct elf_image *image);
 

@@ -1,5 +1,5 @@
-/* Programs with functions: they run in this process, beside the runtime, until they offer their
- * functions. */
+/* Programs with functions. A program runs in this process, beside the runtime, until it offers
+ * its functions. */
 #ifndef UDFVM_NATIVE_EXECUTABLE_H
 #define UDFVM_NATIVE_EXECUTABLE_H
 
@@ -12,9 +12,9 @@
  * or its file is not valid. A program that ends or crashes first ends this call. From now on the
  * runtime's heap neither grows nor shrinks: memory comes from mappings. */
 bool executable_start(struct elf_image *image, const char *path);
-/* What the program exports by that name; NULL: nothing. */
+/* Returns what the program exports by that name; NULL if it exports nothing by it. */
 const struct udfvm_export *executable_export(const char *name);
-/* The names of what it exports, "a, b, c". */
+/* Writes the names of its exports: "a, b, c". */
 void executable_names(char *text, size_t size);
 
 #endif

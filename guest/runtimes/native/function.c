@@ -10,11 +10,10 @@
 #include "shared/host_call.h"
 #include "utf8.h"
 
-#define NOT_INLINE                                                                                 \
-    __attribute__((noinline)) /* what it finds by the thread pointer must not be looked for before \
-                                 that is the runtime's */
+/* Keeps the compiler from using the thread pointer before it is the runtime's. */
+#define NOT_INLINE __attribute__((noinline))
 
-/* ---- Memory for results, until they were taken ---- */
+/* ---- Memory for results, until the caller has taken them ---- */
 
 struct allocation {
     struct allocation *next;

@@ -16,7 +16,7 @@
 #define OBJECT_PATH  "/tmp/udf.so"
 #define PROGRAM_PATH "/tmp/udf"
 
-#define SETTLING_TURNS 100 /* turns of every thread that can run */
+#define SETTLING_TURNS 100 /* turns for every thread that can run */
 
 static bool write_file(const char *path, const struct load *load)
 {

@@ -18,14 +18,14 @@ enum { FOOTER_BATCHES = 3 };
 /* ---- The format ---- */
 
 /* Finds the metadata of a message and what follows them. Returns false if there is no message. */
-static bool take_message(const uint8_t *file, uint64_t length, uint64_t at, uint64_t *metadata,
+static bool take_message(const uint8_t *file, uint64_t length, uint64_t offset, uint64_t *metadata,
                          uint32_t *metadata_length)
 {
     struct prefix prefix;
-    if (at > length || length - at < sizeof prefix)
+    if (offset > length || length - offset < sizeof prefix)
         return false;
-    memcpy(&prefix, file + at, sizeof prefix);
-    *metadata = at + sizeof prefix;
+    memcpy(&prefix, file + offset, sizeof prefix);
+    *metadata = offset + sizeof prefix;
     *metadata_length = prefix.metadata_length;
     return prefix.continuation == UINT32_MAX && prefix.metadata_length > 0 &&
            prefix.metadata_length <= length - *metadata;
@@ -56,11 +56,11 @@ static bool find_batch(const uint8_t *file, uint64_t length, uint64_t *metadata,
                        uint32_t *metadata_length, struct batch_fields *fields)
 {
     size_t block;
-    int64_t at;
+    int64_t offset;
     if (!find_block(file, length, &block))
         return false;
-    memcpy(&at, file + block, sizeof at);
-    return at >= 0 && take_message(file, length, (uint64_t)at, metadata, metadata_length) &&
+    memcpy(&offset, file + block, sizeof offset);
+    return offset >= 0 && take_message(file, length, (uint64_t)offset, metadata, metadata_length) &&
            stream_find_fields(file + *metadata, *metadata_length, fields);
 }
 

@@ -111,14 +111,14 @@ bool arrow_signature_take(struct arrow_signature *signature, const char *name, s
 
 /* ---- Types ---- */
 
-struct types { /* of one signature */
+struct signature_types { /* of one signature */
     const wasm_exporttypes *exports;
     const struct leaf *leaves;
     size_t left; /* how many more there may be */
 };
 
-static bool take_type(struct types *types, const char *text, size_t length, unsigned depth,
-                      struct type *type);
+static bool take_type(struct signature_types *types, const char *text, size_t length,
+                      unsigned depth, struct type *type);
 
 static bool refuse(const char *text, size_t length, const char *why)
 {
@@ -147,7 +147,8 @@ static size_t count_fields(const char *fields)
     return count;
 }
 
-static bool take_fields(struct types *types, const char *fields, unsigned depth, struct type *type)
+static bool take_fields(struct signature_types *types, const char *fields, unsigned depth,
+                        struct type *type)
 {
     type_give_children(type, STORAGE_STRUCT, count_fields(fields));
     for (size_t i = 0; i < type->count; i++) {
@@ -162,8 +163,8 @@ static bool take_fields(struct types *types, const char *fields, unsigned depth,
     return true;
 }
 
-static bool take_struct(struct types *types, const char *text, size_t length, unsigned depth,
-                        struct type *type)
+static bool take_struct(struct signature_types *types, const char *text, size_t length,
+                        unsigned depth, struct type *type)
 {
     const size_t skipped = strlen(STRUCT);
     char *description = malloc(MAX_ARROW_TEXT);
@@ -193,8 +194,8 @@ static bool take_leaf(const struct leaf *leaf, const char *text, size_t length, 
     return refuse(text, length, "which UDFs do not support");
 }
 
-static bool take_type(struct types *types, const char *text, size_t length, unsigned depth,
-                      struct type *type)
+static bool take_type(struct signature_types *types, const char *text, size_t length,
+                      unsigned depth, struct type *type)
 {
     if (depth >= MAX_TYPE_DEPTH || types->left == 0)
         return refuse(text, length, "in a type that is nested too deep or too large");
@@ -211,7 +212,7 @@ static bool take_type(struct types *types, const char *text, size_t length, unsi
 static bool take_slot(const wasm_exporttypes *exports, unsigned version, const char *text,
                       size_t length, struct slot *slot)
 {
-    struct types types = { exports, version < RENAMED ? old_leaves : leaves, MAX_TYPES };
+    struct signature_types types = { exports, version < RENAMED ? old_leaves : leaves, MAX_TYPES };
     struct type *type = calloc(1, sizeof *type);
     if (!type)
         abort();

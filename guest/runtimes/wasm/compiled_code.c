@@ -10,9 +10,9 @@
 
 enum { COMPILED_MODULE = 'm', COMPILED_COMPONENT = 'c' };
 
-static bool take_compiled(const uint8_t *bytes, size_t length, struct code *code)
+static bool take_compiled(const uint8_t *bytes, size_t length, struct compiled_code *code)
 {
-    *code = (struct code){ NULL };
+    *code = (struct compiled_code){ NULL };
     if (length > 0 && bytes[0] == COMPILED_MODULE)
         return (code->module = module_deserialize(bytes + 1, length - 1)) != NULL;
     if (length > 0 && bytes[0] == COMPILED_COMPONENT)
@@ -20,11 +20,11 @@ static bool take_compiled(const uint8_t *bytes, size_t length, struct code *code
     return failure_set("CompileError", "this is not compiled code");
 }
 
-bool code_take(const struct load *load, bool compiled, struct code *code)
+bool code_take(const struct load *load, bool compiled, struct compiled_code *code)
 {
     if (compiled)
         return take_compiled(load->code, load->code_length, code);
-    *code = (struct code){ NULL };
+    *code = (struct compiled_code){ NULL };
     if (component_is(load->code, load->code_length))
         code->component = component_compile(load->code, load->code_length);
     else
@@ -34,7 +34,7 @@ bool code_take(const struct load *load, bool compiled, struct code *code)
 
 bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity, uint64_t *length)
 {
-    struct code code;
+    struct compiled_code code;
     wasm_bytes bytes = { 0, NULL };
     if (!code_take(load, false, &code))
         return false;

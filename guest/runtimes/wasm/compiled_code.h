@@ -9,12 +9,12 @@
 #include "wasm/module.h"
 
 /* A module or a component. */
-struct code {
+struct compiled_code {
     wasmtime_module *module;
     wasmtime_component *component;
 };
 
 /* Compiles what a load brings, or takes what runtime_compile() made of it. false with a failure. */
-bool code_take(const struct load *load, bool compiled, struct code *code);
+bool code_take(const struct load *load, bool compiled, struct compiled_code *code);
 
 #endif

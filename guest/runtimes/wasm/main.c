@@ -24,7 +24,7 @@ static bool load_function(struct program *program, const struct load *load,
                           const struct settings *settings, struct signature *found)
 {
     struct wasm_module module;
-    struct code code;
+    struct compiled_code code;
     if (!code_take(load, settings->compiled, &code))
         return false;
     if (code.component)

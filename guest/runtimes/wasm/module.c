@@ -34,10 +34,11 @@ void engine_prepare(void)
 /* Returns true for text, which begins, after blanks, with a parenthesis or a comment. */
 static bool is_text(const uint8_t *code, size_t length)
 {
-    size_t at = 0;
-    while (at < length && strchr(" \t\r\n", code[at]) && code[at])
-        at++;
-    return at + 1 < length && (code[at] == '(' || (code[at] == ';' && code[at + 1] == ';')) &&
+    size_t index = 0;
+    while (index < length && strchr(" \t\r\n", code[index]) && code[index])
+        index++;
+    return index + 1 < length &&
+           (code[index] == '(' || (code[index] == ';' && code[index + 1] == ';')) &&
            !memchr(code, 0, length);
 }
 

@@ -37,7 +37,7 @@ static wasm_trap *random_get(void *unused, wasmtime_caller *caller, const wasmti
                              size_t argument_count, wasmtime_val *results, size_t result_count)
 {
     (void)unused, (void)argument_count, (void)result_count;
-    const uint64_t at = (uint32_t)arguments[0].of.i32;
+    const uint64_t address = (uint32_t)arguments[0].of.i32;
     const size_t length = (uint32_t)arguments[1].of.i32;
     wasmtime_context *context = wasmtime.wasmtime_caller_context(caller);
     wasmtime_extern memory;
@@ -45,8 +45,8 @@ static wasm_trap *random_get(void *unused, wasmtime_caller *caller, const wasmti
                 memory.kind == WASMTIME_MEMORY;
     if (done) {
         const size_t size = wasmtime.wasmtime_memory_data_size(context, &memory.of.memory);
-        uint8_t *buffer = wasmtime.wasmtime_memory_data(context, &memory.of.memory) + at;
-        done = at <= size && length <= size - at;
+        uint8_t *buffer = wasmtime.wasmtime_memory_data(context, &memory.of.memory) + address;
+        done = address <= size && length <= size - address;
         for (size_t filled = 0; done && filled < length;) {
             const ssize_t count = getrandom(buffer + filled, length - filled, 0);
             done = count > 0;

@@ -29,7 +29,7 @@ extern void __libc_free(void *);
 
 struct header {
     uint64_t start, length;
-}; /* of the mapping; precedes the block */
+}; /* describes the mapping; precedes the block */
 
 EXPORT void *malloc(size_t size);
 EXPORT void *calloc(size_t count, size_t size);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_KEPT_BYTES (64u << 10) /* bytes of a buffer that stay for the next batch */
+#define MAX_KEPT_BYTES (64u << 10) /* bytes of a buffer that are kept for the next batch */
 
 struct builder builder_new(const struct type *type)
 {

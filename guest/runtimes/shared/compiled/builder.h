@@ -23,8 +23,8 @@ void builder_null(struct builder *builder);
 void builder_number(struct builder *builder, const void *value);
 /* Appends text or bytes. Returns false if the column is too large for its offsets. */
 bool builder_bytes(struct builder *builder, const void *bytes, size_t length);
-/* A struct, whose fields are to be appended to its children; a list, whose items were appended to
- * its child before. */
+/* Append a struct, whose fields the caller then appends to its children, or a list, whose items
+ * the caller has appended to its child. */
 void builder_struct(struct builder *builder);
 bool builder_list(struct builder *builder);
 

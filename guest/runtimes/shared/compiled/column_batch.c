@@ -194,14 +194,15 @@ static void widen(const struct block *block, uint64_t *wide)
 
 uint64_t results_end(const struct block *block)
 {
-    const uint64_t wide = block_end(block), length = wide + wide_bytes(block->storage, block->rows);
+    const uint64_t widened = block_end(block),
+                   length = widened + wide_bytes(block->storage, block->rows);
     if (!block_fits(block))
         return length;
     const struct udfvm_columns head = { .rows = (uint64_t)block->rows, .count = 1 };
     struct udfvm_column column = column_head(block);
     if (is_narrow(block->storage)) {
-        widen(block, (uint64_t *)(block->output + wide));
-        *(storage_is_variable(block->storage) ? &column.offsets : &column.data) = wide;
+        widen(block, (uint64_t *)(block->output + widened));
+        *(storage_is_variable(block->storage) ? &column.offsets : &column.data) = widened;
     }
     memcpy(block->output, &head, sizeof head);
     memcpy(block->output + sizeof head, &column, sizeof column);

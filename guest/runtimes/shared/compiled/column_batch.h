@@ -9,7 +9,7 @@
 struct arguments {
     int64_t rows;
     struct column columns[MAX_PARAMETERS];
-    void *made[MAX_PARAMETERS]; /* columns that had to be converted */
+    void *made[MAX_PARAMETERS]; /* columns that were converted; arguments_free() frees them */
 };
 
 /* Reads the request. Call arguments_free() in any case. Returns false with a failure, at *row; -1

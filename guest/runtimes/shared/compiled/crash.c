@@ -13,7 +13,8 @@
 
 #define MAX_FRAMES 32
 
-static void *thread_pointer; /* the runtime's: its C library finds the thread's data by it */
+/* the runtime's thread pointer, by which its C library finds the thread's data */
+static void *thread_pointer;
 
 static const struct {
     const char *name;
@@ -93,11 +94,8 @@ static bool refused_memory(void)
 static void report(int number, siginfo_t *info, void *context)
 {
     static char name[16];
-    __asm__ volatile(
-        "wrfsbase %0"
-        :
-        : "r"(thread_pointer)
-        : "memory"); /* the crash may have happened in a program with its own C library */
+    /* The crash may have happened in a program, which has its own thread pointer. */
+    __asm__ volatile("wrfsbase %0" : : "r"(thread_pointer) : "memory");
     const greg_t *values = ((const ucontext_t *)context)->uc_mcontext.gregs;
     const uint64_t instruction = (uint64_t)values[REG_RIP];
     const uint64_t address = number == SIGSEGV || number == SIGBUS ? (uint64_t)info->si_addr : 0;

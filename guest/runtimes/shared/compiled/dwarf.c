@@ -15,7 +15,7 @@ uint64_t dwarf_fixed(struct dwarf_reader *reader, size_t size)
     return value;
 }
 
-/* The number, and how many bits its bytes have; the last byte. */
+/* Reads a number. *bits is the number of bits in its bytes, and *last the last byte. */
 static uint64_t leb128(struct dwarf_reader *reader, unsigned *bits, uint8_t *last)
 {
     uint64_t value = 0;
@@ -43,7 +43,7 @@ int64_t dwarf_signed(struct dwarf_reader *reader)
     return (int64_t)(bits < 64 && last & 0x40 ? value | ~0ull << bits : value);
 }
 
-/* The lower half of an encoding: the form of the number. */
+/* The lower half of an encoding is the form of the number. */
 static uint64_t form_value(struct dwarf_reader *reader, uint8_t form)
 {
     switch (form) {

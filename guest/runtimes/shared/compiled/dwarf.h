@@ -1,4 +1,4 @@
-/* Numbers of DWARF (version 5, 7.6) and of .eh_frame (Linux Standard Base Core 5.0, 10.5). */
+/* Reads numbers of DWARF (version 5, 7.6) and of .eh_frame (Linux Standard Base Core 5.0, 10.5). */
 #ifndef UDFVM_COMPILED_DWARF_H
 #define UDFVM_COMPILED_DWARF_H
 
@@ -20,9 +20,9 @@ enum {
     ENCODED_DATA_RELATIVE = 0x30
 };
 
-/* A number of so many bytes. */
+/* Reads a number of `size` bytes. */
 uint64_t dwarf_fixed(struct dwarf_reader *reader, size_t size);
-/* A number of as many bytes as it needs (LEB128). */
+/* Reads a LEB128 number, which has as many bytes as it needs. */
 uint64_t dwarf_unsigned(struct dwarf_reader *reader);
 int64_t dwarf_signed(struct dwarf_reader *reader);
 /* Reads a pointer. `data` is the base of some encodings. */

@@ -9,11 +9,11 @@
  * fail with it. */
 __attribute__((format(printf, 2, 3))) bool failure_set(const char *type, const char *format, ...);
 const char *failure_message(void);
-/* Adds that memory was too small, if the micro-VM refused memory in this call. */
+/* If the micro-VM refused memory in this call, adds this to the message. */
 void failure_add_refusal(void);
-/* Adds to the traceback. What does not fit is left out. */
+/* Appends to the traceback. Text that does not fit is left out. */
 __attribute__((format(printf, 1, 2))) void failure_trace(const char *format, ...);
-/* The program died of a signal. */
+/* Sets the failure of a program that died of a signal. */
 void failure_signal(uint32_t signal, uint64_t address, uint64_t instruction);
 /* Writes the reply; returns its length. `row`: index in the batch, or -1. */
 uint64_t failure_reply(int64_t row);

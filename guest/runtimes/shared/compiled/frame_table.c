@@ -13,14 +13,14 @@ static struct dwarf_reader entry_at(const uint8_t *at, const uint8_t *limit)
     struct dwarf_reader reader = { at, limit, false };
     const uint64_t length = dwarf_fixed(&reader, 4);
     if (length == 0 || length == 0xffffffff || length > (uint64_t)(limit - reader.at))
-        reader.overrun = true; /* the end, or more than an object of this size needs */
+        reader.overrun = true; /* the end of the table, or a 64-bit entry */
     else
         reader.end = reader.at + length;
     return reader;
 }
 
-/* Augmentation data, whose letters behind the 'z' say what is in them. false: what cannot be read.
- */
+/* Reads augmentation data; the letters after 'z' describe it. Returns false if the data are
+ * damaged. */
 static bool read_augmentation(struct dwarf_reader *reader, const char *letters, uint8_t *encoding)
 {
     const uint64_t length = dwarf_unsigned(reader);
@@ -37,7 +37,7 @@ static bool read_augmentation(struct dwarf_reader *reader, const char *letters, 
     return !data.overrun && !reader->overrun;
 }
 
-/* The CIE at an address. *augmented: its FDEs have augmentation data. */
+/* Reads the CIE at an address. *augmented is true if its FDEs have augmentation data. */
 static bool read_common(const uint8_t *at, const uint8_t *limit,
                         struct frame_description *description, uint8_t *encoding, bool *augmented)
 {
@@ -60,14 +60,14 @@ static bool read_common(const uint8_t *at, const uint8_t *limit,
     return !reader.overrun;
 }
 
-/* The FDE at an address. */
+/* Reads the FDE at an address. */
 static bool read_own(const uint8_t *at, const uint8_t *first, const uint8_t *limit,
                      struct frame_description *description)
 {
     struct dwarf_reader reader = entry_at(at, limit);
     uint8_t encoding;
     bool augmented;
-    const uint8_t *pointer = reader.at; /* to the CIE: how far before it that is */
+    const uint8_t *pointer = reader.at; /* the CIE pointer holds the distance back to the CIE */
     const uint64_t distance = dwarf_fixed(&reader, 4);
     if (reader.overrun || distance == 0 || distance > (uint64_t)(pointer - first) ||
         !read_common(pointer - distance, limit, description, &encoding, &augmented))
@@ -86,8 +86,8 @@ static bool covers(const struct frame_description *description, uint64_t address
     return address - description->start < description->length;
 }
 
-/* By the sorted table of .eh_frame_hdr: pairs of a function's start and its FDE, both relative to
- * the header. */
+/* Searches the sorted table of .eh_frame_hdr. It has pairs of a function's start and its FDE,
+ * both relative to the header. */
 static bool find_sorted(const uint8_t *table, const uint8_t *limit, uint64_t address,
                         struct frame_description *description)
 {
@@ -117,8 +117,8 @@ static bool find_sorted(const uint8_t *table, const uint8_t *limit, uint64_t add
            covers(description, address);
 }
 
-/* Where the section .eh_frame is in memory, which only the file's section headers name. *length 0:
- * there is none. */
+/* Returns the address of the section .eh_frame in memory. Only the file's section headers name
+ * it. *length is 0 if there is none. */
 static uint64_t find_section(const struct object *object, uint64_t *length)
 {
     static const char wanted[] = ".eh_frame";
@@ -142,7 +142,7 @@ static uint64_t find_section(const struct object *object, uint64_t *length)
     return start;
 }
 
-/* One after the other, in the section .eh_frame. */
+/* Searches the section .eh_frame, entry by entry. */
 static bool find_listed(const struct object *object, uint64_t address,
                         struct frame_description *description)
 {

@@ -5,7 +5,7 @@
 
 #include "shared/compiled/dwarf.h"
 
-/* Of a function: its FDE and the CIE that it refers to. */
+/* The description of a function's frames: its FDE, and the CIE that this refers to. */
 struct frame_description {
     struct dwarf_reader common, own; /* their instructions */
     uint64_t code_factor;
@@ -13,8 +13,8 @@ struct frame_description {
     uint64_t start, length, return_register;
 };
 
-/* The description of the function that an address lies in; false: there is none. After
- * objects_read(). */
+/* Finds the description of the function that holds an address. Returns false if there is none.
+ * Call objects_read() first. */
 bool frame_table_find(uint64_t address, struct frame_description *description);
 
 #endif

@@ -8,8 +8,8 @@
 #include "shared/compiled/scanner.h"
 
 #define DAY_SECONDS 86400
-#define ERA_DAYS    146097 /* of 400 years, after which the calendar repeats */
-#define EPOCH_DAYS  719468 /* from March 1 of the year 0 to January 1, 1970 */
+#define ERA_DAYS    146097 /* days of 400 years, after which the calendar repeats */
+#define EPOCH_DAYS  719468 /* days from March 1 of the year 0 to January 1, 1970 */
 #define MAX_YEAR    10000000
 
 static int64_t floor_divide(int64_t number, int64_t by)
@@ -106,7 +106,8 @@ static bool take_date(struct scanner *scanner, int64_t *days)
     return true;
 }
 
-/* Behind the point: units of a second. false: there are digits that the unit has not. */
+/* Reads the digits after the point as units of a second. Returns false if there are more digits
+ * than the unit has. */
 static bool take_fraction(struct scanner *scanner, int64_t units, int64_t *fraction)
 {
     const char *begin = scanner->at;
@@ -120,7 +121,7 @@ static bool take_fraction(struct scanner *scanner, int64_t units, int64_t *fract
     return scanner->at > begin;
 }
 
-/* "12:30", "12:30:00.5": whole seconds, and units of the last one. */
+/* Reads "12:30" or "12:30:00.5" as whole seconds, and units of the last second. */
 static bool take_time_of_day(struct scanner *scanner, int64_t units, int64_t *whole,
                              int64_t *fraction)
 {

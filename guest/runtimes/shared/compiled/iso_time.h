@@ -4,10 +4,10 @@
 
 #include "shared/compiled/type.h"
 
-#define MAX_ISO_TIME 48 /* bytes of a text, with its end */
+#define MAX_ISO_TIME 48 /* bytes of a text, with its NUL */
 
-/* "2024-02-29"; "2024-02-29T12:30:00", and behind that ".500000", or as many as nine digits where
- * the time has them. */
+/* Writes "2024-02-29", or "2024-02-29T12:30:00". If the time has a fraction, ".500000" follows,
+ * or as many as nine digits. */
 void iso_time_write(enum type_time time, int64_t count, char text[MAX_ISO_TIME]);
 /* Parses a date or time. Seconds, their fraction and "Z" may be missing. Returns false if it is not
  * valid, or not a whole number of units. */

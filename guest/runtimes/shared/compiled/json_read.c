@@ -1,5 +1,5 @@
-/* See json.h. The text is read once, straight into the columns; nothing nests deeper than the type.
- */
+/* See json.h. The text is parsed once, directly into the columns. Values nest no deeper than the
+ * type. */
 #include "shared/compiled/json.h"
 
 #include <math.h>
@@ -26,7 +26,8 @@ static bool out_of_range(const struct json_reader *reader, const char *number, c
     return false;
 }
 
-/* The bits of digits, which may have a minus. false: there are more than 64. */
+/* Returns the bits of an integer, which may have a minus, in *bits. Returns false if they do not
+ * fit 64 bits. */
 static bool bits_of_digits(const char *number, size_t length, bool natural, uint64_t *bits)
 {
     const bool negative = *number == '-';
@@ -40,7 +41,8 @@ static bool bits_of_digits(const char *number, size_t length, bool natural, uint
     return natural ? !negative || magnitude == 0 : magnitude <= largest;
 }
 
-/* The bits of a real number that is whole: 3.0, 1e3. false: it is none, or out of 64 bits. */
+/* Returns the bits of a real number that is whole, such as 3.0 or 1e3. Returns false if it is
+ * not whole, or does not fit 64 bits. */
 static bool bits_of_real(double real, bool natural, uint64_t *bits)
 {
     if (real != floor(real) || fabs(real) >= (natural ? 0x1p64 : 0x1p63) || (natural && real < 0))
@@ -49,7 +51,8 @@ static bool bits_of_real(double real, bool natural, uint64_t *bits)
     return true;
 }
 
-/* The bits of an integer. false: it has none in 64 bits, signed or, where it may be, unsigned. */
+/* Returns the bits of an integer in *bits. Returns false if it does not fit 64 bits, signed or,
+ * if the type is, unsigned. */
 static bool bits_of(struct json_reader *reader, const char *number, size_t length, bool integer,
                     bool natural, uint64_t *bits)
 {
@@ -126,7 +129,8 @@ static bool read_bytes(struct json_reader *reader, struct builder *builder)
     size_t length = 0;
     uint32_t byte;
     for (; pairs.at < pairs.end && json_take_hexadecimal(&pairs, 2, &byte); length++)
-        reader->string.at[length] = (uint8_t)byte; /* it never overtakes the unread digits */
+        reader->string.at[length] = (uint8_t)
+            byte; /* a byte is written behind the digits that were read */
     if (pairs.at < pairs.end || reader->string.length % 2) {
         reader->text.at = begin;
         return json_expected(reader, what);
@@ -172,7 +176,7 @@ static bool read_list(struct json_reader *reader, struct builder *builder)
                        reader->argument);
 }
 
-/* The field of the name that was read last. */
+/* Returns the field whose name was read last. */
 static struct builder *find_field(const struct json_reader *reader, const struct builder *builder)
 {
     for (size_t i = 0; i < builder->type->count; i++) {
@@ -184,7 +188,7 @@ static struct builder *find_field(const struct json_reader *reader, const struct
     return NULL;
 }
 
-/* What is expected of a struct, in an error. */
+/* Sets the failure of a key that the struct does not have, or has already. */
 static bool wrong_field(struct json_reader *reader, const char *begin, const struct type *type,
                         bool twice)
 {
@@ -213,7 +217,7 @@ static bool read_field(struct json_reader *reader, struct builder *builder)
     return read_value(reader, field);
 }
 
-/* A struct is an object; whatever order its keys have, each field gets one row. */
+/* Parses an object as a struct. Each field gets one row, in whatever order the keys come. */
 static bool read_struct(struct json_reader *reader, struct builder *builder)
 {
     if (!json_accept(reader, '{'))
@@ -233,7 +237,7 @@ static bool read_struct(struct json_reader *reader, struct builder *builder)
     return true;
 }
 
-/* A value of a type that holds no other. */
+/* Parses a value of a type without nested types. */
 static bool read_leaf(struct json_reader *reader, struct builder *builder)
 {
     switch (builder->type->storage) {

@@ -10,7 +10,7 @@
 
 /* ---- Errors ---- */
 
-/* So many bytes of the text as make whole characters. */
+/* Returns a length of at most MAX_SHOWN that splits no character. */
 int json_shown(const char *at, const char *end)
 {
     int length = end - at < MAX_SHOWN ? (int)(end - at) : MAX_SHOWN;
@@ -66,7 +66,7 @@ bool json_take_hexadecimal(struct scanner *text, unsigned digits, uint32_t *numb
     return true;
 }
 
-/* Behind "\u": a character, or both halves of one that UTF-16 has as two. */
+/* Reads what follows "\u": a character, or a UTF-16 surrogate pair. */
 static bool take_unicode(struct json_reader *reader)
 {
     uint32_t point, low;
@@ -98,7 +98,7 @@ static bool take_escape(struct json_reader *reader)
     return at != NULL;
 }
 
-/* A string, into reader->string. */
+/* Reads a string into reader->string. */
 bool json_take_string(struct json_reader *reader, const char *what)
 {
     if (!json_accept(reader, '"'))

@@ -7,17 +7,17 @@
 
 struct json_reader {
     const char *argument, *start; /* the argument's name; its text */
-    struct scanner text;          /* what is left of it */
-    struct bytes string;          /* the last one that was read */
+    struct scanner text;          /* the unread text */
+    struct bytes string;          /* the string that was read last */
 };
 
-/* Sets the failure that `what` is expected here; false. */
+/* Sets the failure that `what` is expected here. Returns false. */
 bool json_expected(const struct json_reader *reader, const char *what);
-/* So many bytes of the text, for an error, as make whole characters. */
+/* Returns how many bytes of the text an error shows: a limited number that splits no character. */
 int json_shown(const char *at, const char *end);
 
 void json_skip_blanks(struct json_reader *reader);
-/* What comes next, behind blanks. */
+/* These skip blanks, and look at what follows. */
 bool json_accept(struct json_reader *reader, char character);
 bool json_accept_word(struct json_reader *reader, const char *word);
 
@@ -25,9 +25,10 @@ bool json_accept_word(struct json_reader *reader, const char *word);
 bool json_take_string(struct json_reader *reader, const char *what);
 bool json_take_hexadecimal(struct scanner *text, unsigned digits, uint32_t *number);
 
-/* Length of the number that is next; 0: there is none. *integer: it has digits only. */
+/* Returns the length of the number that follows; 0 if there is none. *integer is true if it has
+ * digits only. */
 size_t json_number_length(const struct json_reader *reader, bool *integer);
-/* Its nearest double; overwrites reader->string. */
+/* Returns the number's nearest double. Overwrites reader->string. */
 double json_real(struct json_reader *reader, const char *number, size_t length);
 
 #endif

@@ -84,7 +84,7 @@ static void write_hexadecimal(const uint8_t *bytes, size_t length, struct bytes 
     bytes_text(to, "\"");
 }
 
-/* Numbers may be at any address: a module may have put them there. */
+/* Numbers may be at any address, because a module may have stored them unaligned. */
 static bool write_real(const struct type *type, const uint8_t *at, struct bytes *to)
 {
     const bool is_narrow = type->storage == STORAGE_FLOAT32;

@@ -6,7 +6,7 @@
 #include "shared/compiled/nested_result.h"
 #include "shared/compiled/program.h"
 
-/* `names`: of types; moved behind that of this slot, if it has one. */
+/* Reads a slot. *names points to its type's name, if it has one, and then moves past it. */
 static bool take_slot(struct slot *slot, const struct udfvm_slot *from, const char **names)
 {
     slot->storage = (enum storage)from->storage;
@@ -33,8 +33,8 @@ static bool take_signature(struct signature *signature, const struct udfvm_slot 
     return true;
 }
 
-/* Bytes of slots and the names of their types; more than there are where the request is cut short.
- */
+/* Returns the number of bytes of slots and of the names of their types. If the request is cut
+ * short, the number is larger than the request. */
 static uint64_t slots_length(const struct udfvm_slot *slots, uint64_t count, uint64_t capacity)
 {
     uint64_t length = count * sizeof *slots;
@@ -115,7 +115,7 @@ bool program_set_format(struct program *program, const struct load *load)
     return true;
 }
 
-/* The type's name, as text with an end. */
+/* Writes the type's name with a NUL. */
 static void describe(const struct slot *slot, struct bytes *to)
 {
     if (slot->type)
@@ -158,7 +158,7 @@ bool program_agrees(const struct signature *declared, const struct signature *fo
     return slot_agrees("the result", &declared->result, &found->result, by_row_types);
 }
 
-/* `names`: of types; this one's is appended. false with a failure. */
+/* Writes a slot, and appends its type's name to `names`. Returns false with a failure. */
 static bool put_slot(struct udfvm_slot *to, const struct slot *slot, struct bytes *names)
 {
     const size_t before = names->length;

@@ -16,7 +16,7 @@
 
 static struct program program;
 
-/* DESCRIBE and COMPILE: true where the reply is written. */
+/* Answers DESCRIBE and COMPILE. Returns true if the reply is written. */
 static bool answer(const struct load *load, uint64_t *length)
 {
     struct signature found;
@@ -31,7 +31,7 @@ static bool answer(const struct load *load, uint64_t *length)
     return program_describe(&program, &found, length);
 }
 
-/* LOAD. Returns only where it failed. */
+/* Answers LOAD. Returns only on failure. */
 static void load_and_serve(const struct load *load)
 {
     struct signature found;

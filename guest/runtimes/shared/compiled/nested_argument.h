@@ -7,18 +7,18 @@
 #include "shared/compiled/program.h"
 
 struct nested_argument {
-    struct column column;   /* with what is in it, to be read into */
-    struct builder builder; /* of texts */
+    struct column column;   /* the column and its nested columns, which a batch is read into */
+    struct builder builder; /* parses JSON texts */
 };
 
-/* Makes those of a program, once its signature is known. */
+/* Creates those of a program, after its signature is known. */
 void nested_arguments_prepare(struct program *program);
-/* Begins a column of texts. */
+/* Begins a column of JSON texts. */
 void nested_argument_begin(struct nested_argument *argument);
-/* The next row; `text` NULL: null. false with a failure. */
+/* Appends a row; `text` NULL means null. Returns false with a failure. */
 bool nested_argument_put(struct nested_argument *argument, const char *name, const char *text,
                          size_t length);
-/* The column, until the next begins. */
+/* Returns the column. It is valid until the next begins. */
 struct column nested_argument_column(struct nested_argument *argument);
 
 #endif

@@ -6,15 +6,16 @@
 #include "shared/compiled/builder.h"
 #include "shared/compiled/program.h"
 
-/* Runs the program and writes its reply to a batch; where *length is more than the capacity, there
- * is none. false with a failure, at *row; -1 where that is not known. */
+/* Runs the program and writes its reply to a batch. If *length is more than the capacity,
+ * nothing was written. Returns false with a failure, at *row; -1 if the row is not known. */
 bool nested_result_batch(const struct program *program, const struct column *columns, int64_t rows,
                          uint8_t *output, uint64_t capacity, uint64_t *length, int64_t *row);
-/* Runs the program and puts its results into a block of text. false with a failure, at *row. */
+/* Runs the program and puts its results into a block of text. Returns false with a failure, at
+ * *row. */
 bool nested_result_texts(const struct program *program, const struct column *columns,
                          struct block *block, int64_t *row);
 
-/* Whether the reply's head, as pyarrow wrote it, is that of such a result. */
+/* Returns true if the reply's head, which pyarrow wrote, is that of such a result. */
 bool nested_result_fits(const struct stream_format *format, const struct type *type);
 
 #endif

@@ -14,7 +14,7 @@ static char maps[128 << 10];
 
 struct mapping {
     uint64_t start, end, offset;
-    const char *path; /* up to the end of the line */
+    const char *path; /* ends at the end of the line */
     size_t path_length;
 };
 
@@ -32,8 +32,7 @@ void objects_read(void)
         close(descriptor);
 }
 
-/* The mapping of the line at *line, which moves to the next. "start-end rwxp offset device inode
- * path" */
+/* Parses the line at *line, "start-end rwxp offset device inode path", and moves to the next. */
 static bool next_mapping(const char **line, struct mapping *mapping)
 {
     char *at;
@@ -55,8 +54,8 @@ static bool next_mapping(const char **line, struct mapping *mapping)
     return true;
 }
 
-/* A file's first mapping is the nearest one below that begins with the file, and shows its ELF
- * header. */
+/* Takes the file of a mapping. Its first mapping is the nearest one below that begins with the
+ * file, and shows its ELF header. */
 static bool take_object(uint64_t base, const struct mapping *mapping, struct object *object)
 {
     const Elf64_Ehdr *header = (const Elf64_Ehdr *)base;
@@ -83,7 +82,8 @@ static bool same_file(const struct mapping *one, const struct mapping *other)
            memcmp(one->path, other->path, one->path_length) == 0;
 }
 
-/* Whether a mapping is the first of a file: no other part of it lies right before. */
+/* Returns true if a mapping is the first of a file: no other part of the file lies right before
+ * it. */
 static bool begins_file(const struct mapping *mapping, const struct mapping *before)
 {
     return mapping->path_length > 0 && mapping->path[0] == '/' && mapping->offset == 0 &&

@@ -9,14 +9,14 @@
 #include "shared/exchange.h"
 
 #define MAX_PARAMETERS    32
-#define MAX_TABLE_COLUMNS 100 /* of a table function, at most */
+#define MAX_TABLE_COLUMNS 100 /* columns of a table function */
 
 struct slot {
     enum storage storage;
     bool nullable;
     char name[UDFVM_MAX_SLOT_NAME];
-    const struct type *type; /* of a struct or list; in a description by the code also of dates and
-                                times; else NULL */
+    /* of a struct or list; in the code's own description also of dates and times; else NULL */
+    const struct type *type;
 };
 
 struct signature {
@@ -35,21 +35,23 @@ typedef int64_t program_run(void *context, const struct column *columns, struct 
 typedef int64_t program_run_nested(void *context, const struct column *columns, int64_t rows,
                                    const uint8_t *valid, struct column *result);
 
-/* Rows that a table function made: a range of the rows of its columns. */
+/* Rows that a table function made: a range of rows of its columns. */
 struct table_rows {
-    struct column index, value; /* INT32: the row of the arguments; and the column of the function,
-                                   or a struct of them */
-    int64_t first, count;       /* count 0: the end */
+    /* `index` (INT32) is the row of the arguments; `value` is the function's column, or a struct
+     * of its columns */
+    struct column index, value;
+    int64_t first, count; /* count 0: the end */
 };
 
-/* A table function. false with a failure, at *row of the arguments; -1 where that is not known. */
+/* A table function. Its operations return false with a failure, at *row of the arguments; -1 if
+ * the row is not known. */
 struct table_function {
     /* Begins a run. It discards an earlier one. */
     bool (*begin)(void *context, const struct column *columns, int64_t rows, int64_t *row);
     /* Returns rows that were not taken, and makes some if there are none. They are valid until the
      * next call. */
     bool (*rows)(void *context, struct table_rows *rows, int64_t *row);
-    /* The first `count` of them were taken. */
+    /* Tells that the first `count` rows were taken. */
     void (*took)(void *context, int64_t count);
 };
 
@@ -57,20 +59,20 @@ struct program {
     struct signature signature;
     struct stream_format format;
     program_run *run;
-    bool by_row;                        /* each row depends on its arguments alone: see rows.h */
+    bool by_row;                        /* each row depends only on its arguments: see rows.h */
     program_run_nested *run_nested;     /* instead of run, for a result that is a struct or list */
     const struct table_function *table; /* instead of either, for a table function */
     void *context;
-    struct nested_argument *nested[MAX_PARAMETERS]; /* of parameters that are structs or lists:
-                                                           see nested_argument.h */
+    /* for parameters that are structs or lists: see nested_argument.h */
+    struct nested_argument *nested[MAX_PARAMETERS];
     bool heap_is_closed; /* the C library's heap must not shrink any more */
 };
 
 /* The parts of a LOAD or DESCRIBE request; they point into it. */
 struct load {
     char name[256];
-    bool serves;                /* LOAD: there will be calls */
-    bool declared;              /* there is a signature: always for LOAD */
+    bool serves;                /* true for LOAD: calls will follow */
+    bool declared;              /* the host declares a signature: always for LOAD */
     struct signature signature; /* as the host declares it */
     const uint8_t *request_schema, *result_schema, *template, *settings, *code;
     size_t request_schema_length, result_schema_length, template_length, settings_length,
@@ -112,7 +114,7 @@ bool program_skip_nulls(const struct signature *signature, const struct column *
                         int64_t rows, uint8_t *validity);
 /* Returns true if the integer is in the range of the slot's type. Returns false with a failure. */
 bool slot_holds(const struct slot *slot, int64_t integer);
-/* The same of a number for a float. */
+/* Does the same for a number of a float type. */
 bool slot_holds_real(const struct slot *slot, double real);
 
 /* Seals, and answers rows and batches for ever. */

@@ -3,7 +3,7 @@
 
 #include "shared/compiled/failure.h"
 
-struct row_cell { /* what a column of one row points to */
+struct row_cell { /* the values that a column of one row points to */
     uint8_t valid, bit;
     int32_t narrow[2];
     int64_t wide[2];
@@ -19,7 +19,8 @@ bool rows_apply(const struct program *program)
     if (!program->by_row || !(exchange_call()->flags & UDFVM_CALL_DETERMINISTIC))
         return false;
     for (size_t i = 0; i < program->signature.count; i++)
-        if (program->nested[i]) /* not cut into rows: a batch has clocks of its own */
+        /* a batch with nested columns is not cut into rows: it has clocks of its own */
+        if (program->nested[i])
             return false;
     return true;
 }
@@ -52,7 +53,7 @@ static struct column one_row(const struct column *from, int64_t row, struct row_
     return column;
 }
 
-/* The value of a block of one row. */
+/* Returns the value in a block of one row. */
 static struct scalar value_of(const struct block *one)
 {
     const uint8_t *data = one->output + one->data;

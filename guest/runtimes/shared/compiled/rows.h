@@ -5,18 +5,19 @@
 
 #include "shared/compiled/program.h"
 
-/* A row begins: in a deterministic call clocks and randomness start anew. */
+/* Begins a row. In a deterministic call it restarts the clocks and the random numbers. */
 void row_begin(void);
 /* Returns true if rows_run() must run the current call. */
 bool rows_apply(const struct program *program);
-/* As program->run. */
+/* Does what program->run does. */
 int64_t rows_run(const struct program *program, const struct column *columns, struct block *block,
                  bool skips);
 
-/* Computes a row of a block. false with a failure. */
+/* Computes a row of a block. Returns false with a failure. */
 typedef bool rows_run_one(void *context, const struct column *columns, struct block *block,
                           int64_t row);
-/* Runs it for each row, with `skips` except null rows. Returns what program->run returns. */
+/* Calls run_one for each row; with `skips`, not for null rows. Returns what program->run
+ * returns. */
 int64_t rows_each(rows_run_one *run_one, void *context, const struct column *columns,
                   struct block *block, int64_t rows, bool skips);
 

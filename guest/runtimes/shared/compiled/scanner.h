@@ -32,7 +32,7 @@ static inline bool scanner_at_digit(const struct scanner *scanner)
     return scanner->at < scanner->end && *scanner->at >= '0' && *scanner->at <= '9';
 }
 
-/* Skips digits; false: there are none. */
+/* Skips digits. Returns false if there are none. */
 static inline bool scanner_skip_digits(struct scanner *scanner)
 {
     const char *begin = scanner->at;

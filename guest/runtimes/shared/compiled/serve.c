@@ -30,7 +30,7 @@ bool program_skip_nulls(const struct signature *signature, const struct column *
     return skips;
 }
 
-/* false: it failed, at *row; -1 where that is not known. */
+/* Returns false with a failure, at *row; -1 if the row is not known. */
 static bool run(const struct program *program, const struct column *columns, struct block *block,
                 int64_t *row)
 {
@@ -106,7 +106,7 @@ static struct answer answer_columns(const struct program *program)
 
 /* ---- Rows: columns of one row ---- */
 
-struct argument_cell { /* what a column of one row points to */
+struct argument_cell { /* the values that a column of one row points to */
     int32_t narrow_offsets[2];
     int64_t offsets[2];
     float narrow;
@@ -133,7 +133,7 @@ bool slot_holds_real(const struct slot *slot, double real)
                        slot->name, real);
 }
 
-/* JSON text as a column of one row. */
+/* Parses JSON text into a column of one row. */
 static bool take_nested(const struct udfvm_value *value, const struct slot *slot,
                         struct nested_argument *argument, const uint8_t *payload, uint64_t length,
                         struct column *column)
@@ -278,7 +278,7 @@ static struct answer answer_request(const struct program *program)
                     program->table ? "a table function" : "a function", request);
         return failed(-1);
     }
-    if (request != UDFVM_REQUEST_FETCH) /* that goes on with a row */
+    if (request != UDFVM_REQUEST_FETCH) /* FETCH continues with a row */
         row_begin();
     switch (request) {
     case UDFVM_REQUEST_TABLE:
@@ -297,8 +297,8 @@ static struct answer answer_request(const struct program *program)
     }
 }
 
-/* Makes the program its own child, so that every call finds done what libraries do in a child, such
- * as dropping kept random numbers. */
+/* Makes the program its own forked child. Libraries then do before the seal what they do in a
+ * child, such as dropping kept random numbers. */
 static void become_child(void)
 {
     if (prctl(UDFVM_PR_BECOME_CHILD, 0, 0, 0, 0) == 0)

@@ -15,7 +15,7 @@ struct symbol_table {
     uint64_t strings_length;
 };
 
-/* The next symbol table of the file, from section *index on. */
+/* Finds the file's next symbol table, from section *index on. */
 static bool next_table(const struct object_file *file, uint32_t *index, struct symbol_table *table)
 {
     const Elf64_Ehdr *header = object_file_header(file);

@@ -9,8 +9,8 @@
 /* Writes "function+0x12 (object)", as much as is known, to `text`. Reads the object's file for
  * functions that it does not export. After objects_read(). */
 void symbol_describe(uint64_t address, char *text, size_t size);
-/* The function of that name in a file: one that other files see, else the only one that they do
- * not. *value is its address as linked. */
+/* Finds the function of that name in a file: an exported one, or else the only local one. *value
+ * is its address as linked. */
 bool symbol_find(const char *path, const char *name, uint64_t *value);
 
 #endif

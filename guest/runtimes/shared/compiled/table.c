@@ -8,16 +8,16 @@
 #include "shared/compiled/failure.h"
 #include "shared/compiled/json.h"
 
-struct reply_column { /* a column of the reply, but the first, and its offsets in the output */
+struct reply_column { /* a column of the reply, except the first, and its offsets in the output */
     struct column column;
-    int64_t first; /* its row of the first row */
-    const struct column
-        *whole;           /* the struct that it is a field of, or NULL; from the row of the rows */
+    int64_t first; /* the index in it of the reply's first row */
+    /* the struct that it is a field of, or NULL; begins at the first of the function's rows */
+    const struct column *whole;
     struct builder texts; /* JSON, where the function's column is a struct or list */
     uint64_t validity, offsets, data, data_bytes;
 };
 
-struct table_chunk { /* of a table */
+struct table_chunk { /* the part of a table that one reply has */
     struct table_rows rows;
     size_t count;
     struct reply_column fields[MAX_TABLE_COLUMNS];
@@ -34,7 +34,7 @@ static bool is_null(const struct table_chunk *chunk, const struct reply_column *
 
 /* ---- Columns ---- */
 
-/* Turns a column of structs or lists into one of JSON. *failed is the row that has no JSON. */
+/* Converts a column of structs or lists to JSON. *failed is the row that JSON cannot represent. */
 static bool write_texts(const struct table_chunk *chunk, struct reply_column *field,
                         const struct type *type, int64_t count, int64_t *failed)
 {
@@ -62,7 +62,7 @@ static bool write_texts(const struct table_chunk *chunk, struct reply_column *fi
     return done;
 }
 
-/* The columns of the next `count` rows. false with a failure, at *failed. */
+/* Finds the columns of the next `count` rows. Returns false with a failure, at *failed. */
 static bool find_fields(const struct program *program, struct table_chunk *chunk, int64_t count,
                         int64_t *failed)
 {
@@ -139,7 +139,7 @@ static uint64_t lay_out(struct table_chunk *chunk, uint64_t rows)
 
 /* ---- Values ---- */
 
-/* As 64 bits: an integer, or a double. */
+/* Returns a stored value as 64 bits: an integer, or a double. */
 static uint64_t stored_bits(const struct column *column, int64_t row)
 {
     const double wide = column->storage == STORAGE_FLOAT32
@@ -225,7 +225,7 @@ bool table_reply(const struct program *program, uint64_t limit, uint8_t *output,
     if (found) {
         *length = lay_out(&chunk, count);
         for (; *length > capacity && count > 1;
-             *length = lay_out(&chunk, count)) /* one row is tried in any case */
+             *length = lay_out(&chunk, count)) /* at least one row is tried */
             count /= 2;
         if (*length <= capacity)
             write_reply(&chunk, count, output);

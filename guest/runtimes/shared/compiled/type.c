@@ -71,7 +71,7 @@ void type_delete(struct type *type)
 
 /* ---- Names ---- */
 
-/* Characters up to one of `marks`. */
+/* Returns the number of characters before the first of `marks`. */
 static size_t length_until(const struct scanner *scanner, const char *marks)
 {
     size_t length = 0;

@@ -6,8 +6,8 @@
 #include "shared/compiled/bytes.h"
 #include "arrow/storage.h"
 
-#define MAX_TYPE_DEPTH 32          /* how deep types may be nested */
-#define MAX_TYPE_NAME  (16u << 10) /* bytes of a name, at most */
+#define MAX_TYPE_DEPTH 32          /* levels of nested types */
+#define MAX_TYPE_NAME  (16u << 10) /* bytes of a name */
 
 /* What an integer counts since 1970. */
 enum type_time {
@@ -22,14 +22,14 @@ enum type_time {
 struct type {
     enum storage storage;
     enum type_time time;
-    char *name; /* of a struct's field; NULL where it is none */
+    char *name; /* name of a struct's field; NULL for other types */
     size_t count;
-    struct type *children; /* a struct's fields; a list's items, the only one */
+    struct type *children; /* fields of a struct; the single child of a list */
 };
 
 /* Parses a name. Returns a type, to be deleted; NULL if the name is not valid. */
 struct type *type_parse(const char *text, size_t length);
-/* Appends its name. */
+/* Appends the type's name. */
 void type_write(const struct type *type, struct bytes *to);
 bool type_equal(const struct type *a, const struct type *b);
 void type_delete(struct type *type);

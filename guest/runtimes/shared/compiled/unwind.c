@@ -219,7 +219,8 @@ static bool apply(const struct rules *rules, uint64_t return_register, struct un
             frame->registers[i] = value < UNWIND_REGISTERS ? old.registers[value] : 0;
             break;
         default:
-            break; /* as it was; nobody uses those of which nothing is known */
+            /* the register keeps its value; nothing uses a register whose value is unknown */
+            break;
         }
     }
     return frame->registers[UNWIND_RIP] != 0;
@@ -240,12 +241,13 @@ bool unwind_step(struct unwind_frame *frame)
 {
     static struct rule_machine machine; /* the stack for reports is not large */
     struct frame_description description = { .length = 0 };
-    const uint64_t address = frame->registers[UNWIND_RIP] -
-                             (frame->exact ? 0 : 1); /* a call may be the last of its function */
+    /* A call may be its function's last instruction, so a return address may lie past the
+     * function. */
+    const uint64_t address = frame->registers[UNWIND_RIP] - (frame->exact ? 0 : 1);
     const bool exact = frame->exact;
     frame->exact = false;
-    if (exact && !address_is_mapped(
-                     address, 1)) { /* a call to nowhere: the return address was pushed last */
+    /* A call to an unmapped address only pushed the return address. */
+    if (exact && !address_is_mapped(address, 1)) {
         if (!load(frame->registers[UNWIND_RSP], &frame->registers[UNWIND_RIP]))
             return false;
         frame->registers[UNWIND_RSP] += 8;
