@@ -202,7 +202,7 @@ static void bytes(void)
 
 static volatile uint64_t interrupted_at;
 static pthread_t reader;
-static int ends[2];
+static int ends[2], reader_id;
 
 static void record(int number, siginfo_t *info, void *context)
 {
@@ -211,10 +211,25 @@ static void record(int number, siginfo_t *info, void *context)
     interrupted_at = (uint64_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
 }
 
+/* Waits until the reader sleeps in its call. In a VM it does once this thread runs: threads give
+ * way only where they wait. */
+static void await_reader(void)
+{
+    char path[64], state = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", reader_id);
+    while (getenv("ON_LINUX") && state != 'S') {
+        usleep(1000);
+        FILE *file = fopen(path, "r");
+        CHECK(file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
+        fclose(file);
+    }
+}
+
 static void *interrupt(void *unused)
 {
     (void)unused;
-    usleep(50000);
+    usleep(1000);
+    await_reader();
     CHECK(pthread_kill(reader, SIGUSR1) == 0);
     while (!interrupted_at)
         usleep(1000);
@@ -230,6 +245,7 @@ static long interrupted_read(int flags)
     char byte;
     struct sigaction action = { .sa_sigaction = record, .sa_flags = SA_SIGINFO | flags };
     reader = pthread_self();
+    reader_id = gettid();
     interrupted_at = 0;
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0 && pipe(ends) == 0);
     CHECK(pthread_create(&thread, NULL, interrupt, NULL) == 0);
