@@ -258,12 +258,12 @@ def test_host_functions_are_called_by_the_threads() -> None:
 
 
 ENDLESS = """
-    import signal
+    import os, signal
     import pyarrow as pa
     import udfvm
 
     def begun(x: int) -> None:
-        print("ready", flush=True)
+        os.write(1, b"ready\\n")  # one write: two threads do it
 
     @udfvm.udf(timeout=None, host_functions=[begun])
     def endless(x: int) -> int:

@@ -21,7 +21,7 @@ _Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
 
 LOOK: Final = 0.1  # seconds between two looks
-_IN_FLIGHT: Final = 2  # batches for each thread: one that it works on, one that waits
+_IN_FLIGHT: Final = 4  # batches for each thread: they last while a row group is written
 
 
 def processors() -> int:
@@ -37,7 +37,7 @@ def in_order(
 ) -> Generator[_Result]:
     """Yields ``do(work)`` for each work, in order, done by so many threads.
 
-    At most ``2 * threads`` works are begun and not yet taken. When the iterator is closed, or
+    At most ``4 * threads`` works are begun and not yet taken. When the iterator is closed, or
     raises, running calls are cancelled and all threads have ended.
 
     Args:
