@@ -15,7 +15,7 @@ from udfvm.functions.function import Function
 from udfvm.functions.group import Group, group_of
 from udfvm.functions.options import PythonOptions, parsed_options
 from udfvm.functions.program import Interface
-from udfvm.functions.python import PythonProgram
+from udfvm.functions.python import PythonProgram, check_init
 from udfvm.keywords import checks_options_of
 from udfvm.types.signatures import signature_of
 
@@ -270,6 +270,7 @@ class AggregateProgram(PythonProgram):
         )
         if result.parameters:
             raise SignatureError(f"UDF {name!r}: finish() takes no arguments but self")
+        check_init(name, cls)
         _check_partner(name, cls, "inverse", len(signature.parameters))
         _check_partner(name, cls, "merge", 1)
         for parameter in signature.parameters:

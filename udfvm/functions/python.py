@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from udfvm.call.runtime import Loading
+from udfvm.errors import SignatureError
 from udfvm.functions.options import PythonOptions
 from udfvm.functions.program import Program
 from udfvm.limits import WINDOW
@@ -76,3 +78,17 @@ class PythonProgram(Program):
         )
         base = BaseSpec(memory=declaration.limits.memory, packages=packages, window=WINDOW)
         return Loading(base, identity or of_pickled(declaration, self.sample, pickled()), request)
+
+
+def check_init(name: str, cls: type[Any]) -> None:
+    """Raises SignatureError if an instance cannot be made without arguments."""
+    made = getattr(cls, "__init__", None)
+    if not inspect.isfunction(made):
+        return
+    _, *parameters = inspect.signature(made).parameters.values()
+    for each in parameters:
+        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
+            raise SignatureError(
+                f"UDF {name!r}: __init__() takes no arguments but self: give"
+                f" {each.name!r} a default"
+            )

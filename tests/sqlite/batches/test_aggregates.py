@@ -152,3 +152,18 @@ def test_flights(query: Query, flights_db: Path) -> None:
         )
     finally:
         query("DETACH f")
+
+
+def test_init_without_arguments_is_checked_at_declaration() -> None:
+    class Total:
+        def __init__(self, start: int) -> None:
+            self.total = start
+
+        def step(self, x: int) -> None:
+            self.total += x
+
+        def finish(self) -> int:
+            return self.total
+
+    with pytest.raises(udfvm.SignatureError, match="give 'start' a default"):
+        udfvm.aggregate(Total)
