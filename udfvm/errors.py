@@ -113,7 +113,14 @@ class OptionError(SignatureError, ValueError):
 
 
 class CodeFileError(Error, OSError):
-    """A file of compiled code cannot be read. It is also an ``OSError``."""
+    """A file of compiled code cannot be read. It is also an ``OSError``.
+
+    >>> try:
+    ...     udfvm.from_elf("absent.so", "half")
+    ... except udfvm.CodeFileError as error:
+    ...     print(error)
+    UDF 'half': absent.so cannot be read: No such file or directory
+    """
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -169,6 +176,15 @@ class PolicyError(Error):
     """The policy of an SQLite connection does not allow what a statement asks for.
 
     It is the cause of an ``apsw.SQLError``. See ``udfvm.sqlite.Policy``.
+
+    >>> import apsw, udfvm.sqlite
+    >>> connection = apsw.Connection(":memory:")
+    >>> udfvm.sqlite.register(connection)
+    >>> try:
+    ...     connection.execute("SELECT vm_create('f', 'python', 'def f(x): ...', '(int) -> int')")
+    ... except apsw.SQLError as error:
+    ...     print(type(error.__cause__))
+    <class 'udfvm.errors.PolicyError'>
     """
 
 

@@ -111,7 +111,7 @@ def commands_in(group: click.Command, name: str) -> Iterator[tuple[str, click.Co
         yield from commands_in(each, f"{name} {each.name}")
 
 
-@pytest.mark.parametrize(("name", "command"), commands_in(commands, "udfvm"))
+@pytest.mark.parametrize(("name", "command"), list(commands_in(commands, "udfvm")))
 def test_a_command_explains_itself_and_its_options(name: str, command: click.Command) -> None:
     assert command.help, name
     described = [each for each in command.params if isinstance(each, click.Option)]

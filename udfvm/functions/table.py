@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import collections.abc
 import functools
 import inspect
 import struct
-import sys
-import typing
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, overload
 
 from udfvm.call.dispatch import guest_exception
-from udfvm.checks import shown
-from udfvm.errors import OptionError, SignatureError, TypeMappingError
+from udfvm.errors import SignatureError, TypeMappingError
 from udfvm.functions.function import Function
 from udfvm.functions.options import PythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
+from udfvm.functions.table_columns import check_row_types, declared_columns
 from udfvm.keywords import checks_options_of
 from udfvm.load.declaration import Column
 from udfvm.protocol import REQUEST_FETCH, REQUEST_TABLE
-from udfvm.types.annotations import annotation_of
-from udfvm.types.arrow_types import Parameter, ResultType, declared, named
-from udfvm.types.signatures import hints_of, signature_of
+from udfvm.types.arrow_types import ResultType, named
+from udfvm.types.signatures import signature_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
 _FETCH: Final = struct.Struct("<QQ")
 _FIRST_FETCH: Final = 64  # rows; each fetch asks for twice as many as the one before
 _MAX_FETCH: Final = 1 << 14
-_MAX_COLUMNS: Final = 100
 
 _Columns: TypeAlias = "Mapping[str, object] | pa.Schema"
 
@@ -233,7 +228,7 @@ class TableProgram(PythonProgram):
 
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
         """Reads the annotations and the declared columns."""
-        columns = _columns_of(self.function, name, self._columns)
+        columns = declared_columns(self.function, name, self._columns)
         signature = signature_of(
             self.function,
             name,
@@ -245,92 +240,6 @@ class TableProgram(PythonProgram):
         check_row_types(name, signature.parameters, columns)
         result = ResultType(columns[0].type, columns[0].nullable)
         return Interface("table", signature._replace(result=result), columns=columns)
-
-
-def check_row_types(name: str, parameters: Sequence[Parameter], columns: Sequence[Column]) -> None:
-    """Raises SignatureError for a parameter or column of a type that table functions do not
-    support.
-    """
-    from udfvm.codec.column_batches import row_type
-
-    for parameter in parameters:
-        row_type(name, f"parameter {parameter.name!r}", parameter.type)
-    for column in columns:
-        row_type(name, f"column {column.name!r}", column.type)
-
-
-def _columns_of(
-    function: Callable[..., object], name: str, given: _Columns | None
-) -> tuple[Column, ...]:
-    if given is not None:
-        columns = _given_columns(name, given)
-    else:
-        columns = _annotated_columns(name, hints_of(function, name).get("return"))
-    if not columns or len(columns) > _MAX_COLUMNS:
-        raise SignatureError(
-            f"UDF {name!r}: a table function has 1 to {_MAX_COLUMNS} columns, not {len(columns)}"
-        )
-    lowered = [column.name.lower() for column in columns]
-    doubled = next((column for column in lowered if lowered.count(column) > 1), None)
-    if doubled is not None:
-        raise SignatureError(
-            f"UDF {name!r}: two columns have the name {doubled!r} (SQL ignores case)"
-        )
-    return tuple(columns)
-
-
-def _given_columns(name: str, given: object) -> list[Column]:
-    pyarrow = sys.modules.get("pyarrow")
-    if pyarrow is not None and isinstance(given, pyarrow.Schema):
-        return [
-            _given_column(name, field.name, field.type)._replace(nullable=field.nullable)
-            for field in given
-        ]
-    if not isinstance(given, Mapping):
-        raise OptionError(
-            f"UDF {name!r}: columns= must be a dictionary of names and types, such as"
-            f" {{'a': int}}, or a pyarrow.Schema; got {shown(given)}"
-        )
-    return [_given_column(name, column, value) for column, value in given.items()]
-
-
-def _given_column(name: str, column: str, specification: object) -> Column:
-    if not isinstance(column, str) or not column or "\0" in column:
-        raise OptionError(
-            f"UDF {name!r}: columns= has {column!r}, which cannot be the name of a column"
-        )
-    try:
-        return Column(column, annotation_of(specification).type or declared(specification), True)
-    except ValueError as error:
-        raise OptionError(f"UDF {name!r}: columns=, {column!r}: {error}") from error
-
-
-def _annotated_columns(name: str, returned: object) -> list[Column]:
-    arguments = typing.get_args(returned)
-    origin = typing.get_origin(returned)
-    row = (
-        arguments[0]
-        if arguments and isinstance(origin, type) and issubclass(origin, collections.abc.Iterable)
-        else None
-    )
-    if not (isinstance(row, type) and issubclass(row, tuple) and hasattr(row, "_fields")):
-        raise SignatureError(
-            f"UDF {name!r}: the columns are not declared: pass columns={{'name': type, ...}}, or"
-            " annotate the result Iterator[Row], where Row is a NamedTuple"
-        )
-    hints = typing.get_type_hints(row, include_extras=True)
-    columns = []
-    for field in row._fields:
-        try:
-            annotation = annotation_of(hints.get(field, object))
-        except ValueError as error:
-            raise SignatureError(
-                f"UDF {name!r}: field {field!r} of {row.__name__}: annotation {error}"
-            ) from error
-        if annotation.type is None:
-            raise SignatureError(f"UDF {name!r}: field {field!r} of {row.__name__} has no type")
-        columns.append(Column(field, annotation.type, annotation.nullable))
-    return columns
 
 
 @overload

@@ -14,7 +14,8 @@ from udfvm.functions.compiled import CompiledProgram
 from udfvm.functions.options import WasmOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.scalar import ScalarFunction
-from udfvm.functions.table import TableFunction, check_row_types
+from udfvm.functions.table import TableFunction
+from udfvm.functions.table_columns import check_row_types
 from udfvm.keywords import checks_options_of
 from udfvm.limits import Limits
 from udfvm.load.compiled_code import MAX_CODE, read_code
