@@ -7,7 +7,7 @@ import functools
 import subprocess
 import sys
 from collections.abc import Callable
-from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def _array(x: np.ndarray) -> int:  # type: ignore[type-arg]
     return 0
 
 
-def _decimal(x: Decimal) -> int:
+def _fraction(x: Fraction) -> int:
     return 0
 
 
@@ -91,12 +91,12 @@ def _chunked(x: pa.ChunkedArray) -> int:
         (_returns_nothing, {}, "the result has no type"),
         (_array, {"input_types": ["int64"]}, "needs @udfvm.udf\\(vectorized=True\\)"),
         (_chunked, {"input_types": ["int64"]}, "annotate pyarrow.Array"),
-        (_decimal, {}, "Decimal.*is not a supported type"),
+        (_fraction, {}, "Fraction.*is not a supported type"),
         (_typed, {"input_types": ["string"]}, "annotated int but input_types= says string"),
         (_typed, {"isolation": "batch"}, "must be 'statement' or 'row'"),
         (_typed, {"timeout": -1}, "timeout=-1"),
         (_typed, {"memory": "lots"}, "is not a size"),
-        (_typed, {"memory": "1MiB"}, "not between"),
+        (_typed, {"memory": "1MiB"}, "must be from 16 MiB"),
         (_typed, {"max_output": 0}, "max_output=0 must be from 1"),
         (_typed, {"name": "no name"}, "pass name="),
         (_typed, {"name": "x" * 300}, "longer than 255 bytes"),

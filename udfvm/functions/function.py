@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
@@ -258,7 +257,7 @@ class Function(DeclaredFunction):
         return {
             each.name: python[each.name].default
             for each in self.parameters
-            if each.name in python and python[each.name].default is not inspect.Parameter.empty
+            if each.name in python and python[each.name].default is not python[each.name].empty
         }
 
     def _arguments_of(self, schema: pa.Schema, columns: Columns) -> Arguments:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +81,8 @@ class PythonProgram(Program):
 
 def check_init(name: str, cls: type[Any]) -> None:
     """Raises SignatureError if an instance cannot be made without arguments."""
+    import inspect
+
     made = getattr(cls, "__init__", None)
     if not inspect.isfunction(made):
         return

@@ -286,7 +286,7 @@ def test_options(connection: apsw.Connection, query: Query) -> None:
         (("x", "python", "def x(): pass", "(int,) -> int"), "expected a type"),
         (("x", "python", "def x(): pass", "(a b c) -> int"), "unknown type"),
         (("x", "python", "def x(): pass", "(int) int"), "expected '->'"),
-        (("x", "python", "def x(): pass", "() -> thing"), "unknown type of the result"),
+        (("x", "python", "def x(): pass", "() -> thing"), "unknown type 'thing'"),
         (("x", "python", "def x(): pass", "() -> int; SELECT 1"), "expected the end"),
         (
             ("x", "python", "def x(): pass", f"({', '.join(['int'] * 128)}) -> int"),
