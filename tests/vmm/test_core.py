@@ -198,9 +198,12 @@ def test_what_the_host_writes_leaves_with_the_call_at_whatever_step_it_fails(
 def test_pools_withstand_every_operation_at_once(
     raw_guest: Path, programs: Programs, sanitizers: str
 ) -> None:
-    """Without forks under the thread sanitizer: it does not support threads that start there."""
+    """Without forks under sanitizers. The thread sanitizer does not support threads that start in a
+    child. The allocator of the address sanitizer has a lock that another thread of the parent may
+    hold for ever in the child.
+    """
     program = programs.build("test_pool_operations", sanitizers)
-    without_forks = ["6", "--no-fork"] if sanitizers == "tsan" else []
+    without_forks = [] if sanitizers == "plain" else ["6", "--no-fork"]
     expected = 1 if without_forks else 2
     assert run(program, raw_guest, *without_forks).count("holds") == expected
 
