@@ -14,6 +14,7 @@
 #include "udfvm_abi.h"
 
 #include "api.h"
+#include "check.h"
 #include "base/clock.h"
 #include "call/watchdog.h"
 #include "raw_guest.h"
@@ -22,18 +23,9 @@
 #define WINDOW      (2ull << 20)
 #define MILLISECOND 1000000ull
 
-static atomic_int failures;
 static udfvm_image *image;
 static const struct udfvm_limits soon = { .timeout_ns = 5 * MILLISECOND },
                                  late = { .timeout_ns = 600000 * MILLISECOND };
-
-static void check(bool holds, const char *what, long number)
-{
-    if (holds)
-        return;
-    printf("%s: %ld\n", what, number);
-    atomic_fetch_add(&failures, 1);
-}
 
 static inline void build(const char *path)
 {
@@ -74,11 +66,11 @@ static inline void keeps_deadlines(const char *where)
     for (unsigned i = 0; i < 4; i++) {
         uint64_t answer = 0;
         int code = call(vm, endless[i % 2], &soon, &answer);
-        check(code == UDFVM_E_TIMEOUT, where, code);
+        check_number(code == UDFVM_E_TIMEOUT, where, code);
         code = call(vm, RAW_COUNT, &late, &answer);
-        check(code == UDFVM_OK && answer == 1, where, code);
+        check_number(code == UDFVM_OK && answer == 1, where, code);
         code = call(vm, RAW_COUNT, NULL, &answer);
-        check(code == UDFVM_OK && answer == 1, where, code);
+        check_number(code == UDFVM_OK && answer == 1, where, code);
     }
     udfvm_vm_close(vm);
 }
@@ -91,11 +83,6 @@ static inline void set_all(int how)
     pthread_sigmask(how, &all, NULL);
 }
 
-struct test {
-    const char *name;
-    void (*run)(void);
-};
-
 /* Without the one test where the thread sanitizer watches: it does not support threads that start
  * in children. A deadline that is not kept is a test that does not end: an alarm ends it. */
 static inline int run_with_alarm(int count, char **arguments, const struct test *tests,
@@ -103,16 +90,9 @@ static inline int run_with_alarm(int count, char **arguments, const struct test 
 {
     alarm(500);
     build(arguments[count > 1]);
-    for (size_t i = 0; i < test_count; i++) {
-        const int before = atomic_load(&failures);
-        if (tests[i].run == without)
-            continue;
-        tests[i].run();
-        printf("%s: %s\n", tests[i].name, atomic_load(&failures) == before ? "holds" : "FAILED");
-        fflush(stdout);
-    }
+    run_tests(tests, test_count, without);
     udfvm_image_close(image);
-    return atomic_load(&failures) != 0;
+    return failures != 0;
 }
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "../../guest/include/udfvm_abi.h"
 #include "api.h"
+#include "check.h"
 #include "raw_guest.h"
 
 #define MEMORY  (16ull << 20)
@@ -19,16 +20,7 @@
 #define THREADS 8u
 #define SECOND  1000000000ull
 
-static atomic_int failures;
 static udfvm_image *image;
-
-static void check(bool holds, const char *what, long number)
-{
-    if (holds)
-        return;
-    printf("%s: %ld\n", what, number);
-    atomic_fetch_add(&failures, 1);
-}
 
 static inline udfvm_vm *boot(const char *path)
 {
@@ -49,7 +41,7 @@ static inline udfvm_vm *boot(const char *path)
 static inline udfvm_image *sealed(udfvm_vm *vm, udfvm_image *base)
 {
     FILE *file = tmpfile();
-    check(udfvm_vm_seal(vm, fileno(file), "raw", 3, NULL) == UDFVM_OK, "sealing", 0);
+    check_number(udfvm_vm_seal(vm, fileno(file), "raw", 3, NULL) == UDFVM_OK, "sealing", 0);
     udfvm_image *made = udfvm_image_open(fileno(file), base, NULL);
     fclose(file);
     return made;
@@ -72,8 +64,8 @@ static inline void use(struct rig *rig, udfvm_vm *vm)
     struct udfvm_reply reply;
     const int code = udfvm_vm_call(vm, UDFVM_REQUEST_ROW, request, sizeof request, &limits, &reply,
                                    NULL);
-    check(code == UDFVM_OK && *(const uint64_t *)reply.data == 1, "a VM of the pool had a past",
-          code);
+    check_number(code == UDFVM_OK && *(const uint64_t *)reply.data == 1,
+                 "a VM of the pool had a past", code);
     atomic_fetch_add(&rig->answered, 1);
 }
 
@@ -83,11 +75,11 @@ static inline void take_and_give(struct rig *rig, uint64_t wait_ns)
     const bool was_shut = atomic_load(&rig->shut);
     udfvm_vm *vm = udfvm_pool_take(rig->pool, image, wait_ns, &error);
     if (!vm) {
-        check(error.code == UDFVM_E_CLOSED || (error.code == UDFVM_E_BUSY && !was_shut),
-              "no VM was taken", error.code);
+        check_number(error.code == UDFVM_E_CLOSED || (error.code == UDFVM_E_BUSY && !was_shut),
+                     "no VM was taken", error.code);
         return;
     }
-    check(!was_shut, "a VM was taken from a closed pool", 0);
+    check_number(!was_shut, "a VM was taken from a closed pool", 0);
     use(rig, vm);
     udfvm_pool_give(rig->pool, vm);
 }
@@ -96,13 +88,8 @@ static inline void check_refused(udfvm_pool *pool, uint64_t wait_ns, int code, c
 {
     struct udfvm_error error = { .code = UDFVM_OK };
     const udfvm_vm *vm = udfvm_pool_take(pool, image, wait_ns, &error);
-    check(!vm && error.code == code, what, error.code);
+    check_number(!vm && error.code == code, what, error.code);
 }
-
-struct test {
-    const char *name;
-    void (*run)(void);
-};
 
 /* Without the one test where the thread sanitizer watches: it does not support threads that start
  * in children. */
@@ -112,16 +99,9 @@ static inline int run_with_image(const char *path, const struct test *tests, siz
     udfvm_vm *vm = boot(path);
     image = sealed(vm, NULL);
     udfvm_vm_close(vm);
-    for (size_t i = 0; i < test_count; i++) {
-        const int before = atomic_load(&failures);
-        if (tests[i].run == without)
-            continue;
-        tests[i].run();
-        printf("%s: %s\n", tests[i].name, atomic_load(&failures) == before ? "holds" : "FAILED");
-        fflush(stdout);
-    }
+    run_tests(tests, test_count, without);
     udfvm_image_close(image);
-    return atomic_load(&failures) != 0;
+    return failures != 0;
 }
 
 #endif

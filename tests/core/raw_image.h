@@ -125,7 +125,7 @@ static inline int run_on_raw_image(int count, char **arguments, const struct tes
     udfvm_vm *vm = boot_raw_guest();
     image = sealed(vm, NULL, "raw");
     udfvm_vm_close(vm);
-    run_tests(tests, test_count);
+    run_tests(tests, test_count, NULL);
     udfvm_image_close(image);
     return failures != 0;
 }

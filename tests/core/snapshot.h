@@ -160,7 +160,7 @@ static inline int run_on_processor(int count, char **arguments, const struct tes
     udfvm_vm *vm = open_vm();
     observe(vm, &pristine);
     udfvm_vm_close(vm);
-    run_tests(tests, test_count);
+    run_tests(tests, test_count, NULL);
     udfvm_image_close(image);
     return failures != 0;
 }

@@ -22,11 +22,11 @@ static void test_looks(void)
         set_all(blocked ? SIG_BLOCK : SIG_UNBLOCK);
         atomic_store(&looks, 0);
         udfvm_vm_set_watch(vm, look, NULL);
-        check(call(vm, RAW_LOOP, blocked ? NULL : &late, &answer) == UDFVM_E_INTERRUPTED &&
-                  looks == 3,
-              "looks at an endless call", looks);
-        check(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1, "after looks",
-              blocked);
+        check_number(call(vm, RAW_LOOP, blocked ? NULL : &late, &answer) == UDFVM_E_INTERRUPTED &&
+                         looks == 3,
+                     "looks at an endless call", looks);
+        check_number(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1, "after looks",
+                     blocked);
     }
     set_all(SIG_UNBLOCK);
     udfvm_vm_close(vm);
@@ -75,19 +75,19 @@ static void test_calls_within_a_call(void)
 {
     pool = udfvm_pool_create(image, 1, NULL, NULL);
     udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
-    check(outer_call(vm, RAW_COUNT, 0) == UDFVM_OK && inner_code == UDFVM_OK,
-          "a call within a call", inner_code);
+    check_number(outer_call(vm, RAW_COUNT, 0) == UDFVM_OK && inner_code == UDFVM_OK,
+                 "a call within a call", inner_code);
     const int code = outer_call(vm, RAW_LOOP, 20 * MILLISECOND);
-    check(code == UDFVM_E_TIMEOUT && inner_code == UDFVM_E_TIMEOUT, "an endless call within one",
-          code);
-    check(strstr(inner_error.message, "part of") != NULL, "of whose deadline it ended", 0);
+    check_number(code == UDFVM_E_TIMEOUT && inner_code == UDFVM_E_TIMEOUT,
+                 "an endless call within one", code);
+    check_number(strstr(inner_error.message, "part of") != NULL, "of whose deadline it ended", 0);
     udfvm_vm *busy = udfvm_pool_take(pool, image, 0, NULL);
-    check(outer_call(vm, RAW_COUNT, 20 * MILLISECOND) == UDFVM_E_TIMEOUT &&
-              inner_code == UDFVM_E_TIMEOUT,
-          "a wait within a call", inner_code);
+    check_number(outer_call(vm, RAW_COUNT, 20 * MILLISECOND) == UDFVM_E_TIMEOUT &&
+                     inner_code == UDFVM_E_TIMEOUT,
+                 "a wait within a call", inner_code);
     udfvm_pool_give(pool, busy);
-    check(outer_call(vm, RAW_COUNT, 0) == UDFVM_OK && inner_code == UDFVM_OK,
-          "a call within a call, later", inner_code);
+    check_number(outer_call(vm, RAW_COUNT, 0) == UDFVM_OK && inner_code == UDFVM_OK,
+                 "a call within a call, later", inner_code);
     keeps_deadlines("after calls within calls");
     udfvm_vm_close(vm);
     udfvm_pool_close(pool);
@@ -110,33 +110,34 @@ static void test_waits_count(void)
     pthread_t giving;
     pool = udfvm_pool_create(image, 1, NULL, NULL);
     udfvm_vm *vm = udfvm_pool_take(pool, image, 0, NULL);
-    check(udfvm_pool_call(pool, image, 600000 * MILLISECOND, UDFVM_REQUEST_ROW, loop, 8,
-                          &short_limits, &reply, &error) == UDFVM_E_TIMEOUT &&
-              strstr(error.message, "did not begin"),
-          "a wait that lasts too long", 0);
-    check(udfvm_pool_call(pool, image, MILLISECOND, UDFVM_REQUEST_ROW, loop, 8, &late, &reply,
-                          NULL) == UDFVM_E_BUSY,
-          "a short wait", 0);
+    check_number(udfvm_pool_call(pool, image, 600000 * MILLISECOND, UDFVM_REQUEST_ROW, loop, 8,
+                                 &short_limits, &reply, &error) == UDFVM_E_TIMEOUT &&
+                     strstr(error.message, "did not begin"),
+                 "a wait that lasts too long", 0);
+    check_number(udfvm_pool_call(pool, image, MILLISECOND, UDFVM_REQUEST_ROW, loop, 8, &late,
+                                 &reply, NULL) == UDFVM_E_BUSY,
+                 "a short wait", 0);
     pthread_create(&giving, NULL, give_later, vm);
     struct timespec before, after;
     clock_gettime(CLOCK_MONOTONIC, &before);
     const struct udfvm_limits more = { .timeout_ns = 1500 * MILLISECOND };
-    check(udfvm_pool_call(pool, image, 600000 * MILLISECOND, UDFVM_REQUEST_ROW, loop, 8, &more,
-                          &reply, &error) == UDFVM_E_TIMEOUT,
-          "waited, then endless", 0);
+    check_number(udfvm_pool_call(pool, image, 600000 * MILLISECOND, UDFVM_REQUEST_ROW, loop, 8,
+                                 &more, &reply, &error) == UDFVM_E_TIMEOUT,
+                 "waited, then endless", 0);
     clock_gettime(CLOCK_MONOTONIC, &after);
     pthread_join(giving, NULL);
-    check(strstr(error.message, "within 1.5 s") != NULL, "the timeout that was given", 0);
-    check(after.tv_sec - before.tv_sec < 600, "the end of both", after.tv_sec - before.tv_sec);
+    check_number(strstr(error.message, "within 1.5 s") != NULL, "the timeout that was given", 0);
+    check_number(after.tv_sec - before.tv_sec < 600, "the end of both",
+                 after.tv_sec - before.tv_sec);
     udfvm_pool_close(pool);
 }
 
 /* A look at a stream may take its time stamp before the request that it then finds has one. */
 static void test_time_stamps_in_any_order(void)
 {
-    check(udfvm_ticks_between(3, 5) == 2, "in order", 0);
-    check(udfvm_ticks_between(5, 5) == 0, "the same", 0);
-    check(udfvm_ticks_between(6, 5) == 0, "the other thread is ahead", 0);
+    check_number(udfvm_ticks_between(3, 5) == 2, "in order", 0);
+    check_number(udfvm_ticks_between(5, 5) == 0, "the same", 0);
+    check_number(udfvm_ticks_between(6, 5) == 0, "the other thread is ahead", 0);
 }
 
 static void *call_often(void *argument)
@@ -151,8 +152,8 @@ static void *call_often(void *argument)
         const bool endless = rand_r(&seed) % 3 == 0;
         uint64_t answer = 0;
         const int code = call(vm, endless ? RAW_LOOP : RAW_COUNT, &limits, &answer);
-        check(code == UDFVM_E_TIMEOUT || (!endless && code == UDFVM_OK && answer == 1),
-              "a call among many", code);
+        check_number(code == UDFVM_E_TIMEOUT || (!endless && code == UDFVM_OK && answer == 1),
+                     "a call among many", code);
     }
     udfvm_vm_close(vm);
     return NULL;
@@ -180,11 +181,11 @@ static void *fork_often(void *argument)
         if (child == 0) {
             atomic_store(&failures, 0);
             keeps_deadlines("in a child");
-            _exit(atomic_load(&failures));
+            _exit(failures);
         }
         int status;
         waitpid(child, &status, 0);
-        check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child failed", status);
+        check_number(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child failed", status);
     }
     return NULL;
 }

@@ -43,15 +43,15 @@ static void test_pending_signals_stay_so(void)
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         i % 2 ? raise(held[i]) : kill(getpid(), held[i]);
     for (unsigned i = 0; i < 3; i++) {
-        check(call(vm, RAW_LOOP, &soon, &answer) == UDFVM_E_TIMEOUT,
-              "an endless call with signals pending", i);
-        check(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1,
-              "a call with signals pending", i);
+        check_number(call(vm, RAW_LOOP, &soon, &answer) == UDFVM_E_TIMEOUT,
+                     "an endless call with signals pending", i);
+        check_number(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1,
+                     "a call with signals pending", i);
     }
     sigpending(&pending);
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
-        check(sigismember(&pending, held[i]), "a pending signal is gone", held[i]);
-    check(!sigismember(&pending, KICK), "a kick is left behind", 0);
+        check_number(sigismember(&pending, held[i]), "a pending signal is gone", held[i]);
+    check_number(!sigismember(&pending, KICK), "a kick is left behind", 0);
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         signal(held[i], SIG_IGN); /* which drops it */
     set_all(SIG_UNBLOCK);
@@ -86,9 +86,9 @@ static void test_signals_reach_who_waits(void)
             kill(getppid(), SIGUSR1);
             _exit(0);
         }
-        check(call(vm, RAW_LOOP, &limits, &answer) == UDFVM_E_TIMEOUT, "an endless call", i);
+        check_number(call(vm, RAW_LOOP, &limits, &answer) == UDFVM_E_TIMEOUT, "an endless call", i);
         pthread_join(waiting, NULL);
-        check(got == SIGUSR1, "another signal", got);
+        check_number(got == SIGUSR1, "another signal", got);
         waitpid(child, NULL, 0);
     }
     set_all(SIG_UNBLOCK);
@@ -109,14 +109,14 @@ static void test_the_other_kick_while_signals_wait(void)
     getrlimit(RLIMIT_SIGPENDING, &signals);
     set_all(SIG_BLOCK);
     raise(SIGTERM);
-    check(call(vm, RAW_COUNT, NULL, &answer) == UDFVM_OK, "a call with a signal pending", 0);
+    check_number(call(vm, RAW_COUNT, NULL, &answer) == UDFVM_OK, "a call with a signal pending", 0);
     setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){ 0, signals.rlim_max });
-    check(call(vm, RAW_LOOP, &soon, &answer) == UDFVM_E_TIMEOUT,
-          "an endless call with a signal pending, at the limit", 0);
-    check(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1,
-          "a call with a signal pending, at the limit", 0);
+    check_number(call(vm, RAW_LOOP, &soon, &answer) == UDFVM_E_TIMEOUT,
+                 "an endless call with a signal pending, at the limit", 0);
+    check_number(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1,
+                 "a call with a signal pending, at the limit", 0);
     setrlimit(RLIMIT_SIGPENDING, &signals);
-    check(sigtimedwait(&waiting, NULL, &(struct timespec){ 0 }) == SIGTERM, "the signal", 0);
+    check_number(sigtimedwait(&waiting, NULL, &(struct timespec){ 0 }) == SIGTERM, "the signal", 0);
     set_all(SIG_UNBLOCK);
     udfvm_vm_close(vm);
 }
@@ -133,10 +133,10 @@ static void test_limits_of_the_process(void)
     for (int blocked = 0; blocked < 2; blocked++) {
         set_all(blocked ? SIG_BLOCK : SIG_UNBLOCK);
         for (int i = 0; i < 3; i++) {
-            check(call(vm, RAW_LOOP, &soon, &answer) == UDFVM_E_TIMEOUT,
-                  "an endless call at the limits of the process", blocked);
-            check(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1,
-                  "a call at the limits of the process", blocked);
+            check_number(call(vm, RAW_LOOP, &soon, &answer) == UDFVM_E_TIMEOUT,
+                         "an endless call at the limits of the process", blocked);
+            check_number(call(vm, RAW_COUNT, &late, &answer) == UDFVM_OK && answer == 1,
+                         "a call at the limits of the process", blocked);
         }
     }
     set_all(SIG_UNBLOCK);

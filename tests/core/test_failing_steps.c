@@ -14,6 +14,7 @@
 
 #include "../../guest/include/udfvm_abi.h"
 #include "api.h"
+#include "check.h"
 #include "failing_calls.h"
 #include "marks.h"
 #include "raw_guest.h"
@@ -25,16 +26,7 @@
 #define LARGE   ((size_t)3 << 20)
 #define FAR     (UDFVM_PROGRAM_BASE + (6ull << 20)) /* memory that nothing else uses */
 
-static int failures;
 static udfvm_image *image, *other;
-
-static void check(bool holds, const char *what, long number)
-{
-    if (holds)
-        return;
-    printf("%s: %ld\n", what, number);
-    failures++;
-}
 
 static const struct udfvm_limits limits = { .timeout_ns = 60000000000,
                                             .files = 1,
@@ -200,7 +192,7 @@ static uint64_t find(udfvm_vm *vm, uint64_t from, uint64_t to)
     const uint64_t request[] = { RAW_FIND, from, to, MARK };
     struct udfvm_reply reply;
     const int code = call(vm, request, 4, &reply);
-    check(code == UDFVM_OK, "the spy's call", code);
+    check_number(code == UDFVM_OK, "the spy's call", code);
     const uint64_t found = code == UDFVM_OK ? *(const uint64_t *)reply.data : 0;
     return udfvm_vm_restore(vm, NULL) == UDFVM_OK ? found : found + 1;
 }
@@ -212,8 +204,9 @@ static uint64_t marks_in(udfvm_vm *vm)
     struct udfvm_reply reply;
     uint64_t found = find(vm, UDFVM_INPUT_PAYLOAD + 32, UDFVM_INPUT_BASE + WINDOW);
     found += find(vm, UDFVM_KERNEL_BASE, stack - UDFVM_STACK_GUARD) + find(vm, stack, MEMORY);
-    check(call(vm, unlogged, 8, &reply) == UDFVM_OK && udfvm_vm_restore(vm, NULL) == UDFVM_OK,
-          "opening all of the output window", 0);
+    check_number(call(vm, unlogged, 8, &reply) == UDFVM_OK &&
+                     udfvm_vm_restore(vm, NULL) == UDFVM_OK,
+                 "opening all of the output window", 0);
     return found + find(vm, UDFVM_OUTPUT_BASE, UDFVM_OUTPUT_BASE + WINDOW + SCRATCH);
 }
 
@@ -233,14 +226,14 @@ static void at_each_step(const char *name, void (*writes)(udfvm_vm *))
         left = -1;
         more = failed;
         vm = udfvm_pool_take(pool, other, 0, NULL);
-        check(vm != NULL, "taking a VM after step", step);
+        check_number(vm != NULL, "taking a VM after step", step);
         if (vm) {
             const uint64_t found = marks_in(vm);
-            check(found == 0, "marks that stay after step", step);
+            check_number(found == 0, "marks that stay after step", step);
             udfvm_pool_give(pool, vm);
         }
     }
-    check(step > 1 && step < 1000, "steps", step);
+    check_number(step > 1 && step < 1000, "steps", step);
     udfvm_pool_close(pool);
     printf("%s, %ld steps: %s\n", name, step, failures == before ? "holds" : "FAILED");
     fflush(stdout);
@@ -260,11 +253,12 @@ static void test_the_spy(void)
         const uint64_t write[] = { RAW_WRITE, addresses[i], MARK },
                        look[] = { RAW_FIND, addresses[i] & -4096ull,
                                   (addresses[i] & -4096ull) + 4096, MARK };
-        check(call(vm, open_unlogged, 8, &reply) == UDFVM_OK &&
-                  call(vm, write, 3, &reply) == UDFVM_OK && call(vm, look, 4, &reply) == UDFVM_OK &&
-                  *(const uint64_t *)reply.data == 1,
-              "the spy sees nothing", (long)i);
-        check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restoring", (long)i);
+        check_number(call(vm, open_unlogged, 8, &reply) == UDFVM_OK &&
+                         call(vm, write, 3, &reply) == UDFVM_OK &&
+                         call(vm, look, 4, &reply) == UDFVM_OK &&
+                         *(const uint64_t *)reply.data == 1,
+                     "the spy sees nothing", (long)i);
+        check_number(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restoring", (long)i);
     }
     udfvm_vm_close(vm);
     printf("the spy: %s\n", failures ? "FAILED" : "holds");
@@ -273,7 +267,7 @@ static void test_the_spy(void)
 static udfvm_image *sealed(udfvm_vm *vm, udfvm_image *base)
 {
     FILE *file = tmpfile();
-    check(vm && udfvm_vm_seal(vm, fileno(file), "raw", 3, NULL) == UDFVM_OK, "sealing", 0);
+    check_number(vm && udfvm_vm_seal(vm, fileno(file), "raw", 3, NULL) == UDFVM_OK, "sealing", 0);
     udfvm_image *made = udfvm_image_open(fileno(file), base, NULL);
     fclose(file);
     udfvm_vm_close(vm);

@@ -14,45 +14,50 @@ static void test_errors_that_nobody_asks_for_of_vms(void)
     uint64_t length, output;
     int status;
     udfvm_vm *vm = udfvm_vm_open(image, NULL, NULL);
-    check(!udfvm_vm_boot(&odd, "", 0, "", 0, NULL, NULL, NULL, NULL), "booted of an odd size", 0);
-    check(udfvm_vm_check(vm, NULL) == UDFVM_OK, "a VM of this process", 0);
-    check(udfvm_vm_seal(vm, -1, "", 0, NULL) == UDFVM_E_ARGUMENT, "sealed without being asked", 0);
-    check(udfvm_vm_seal_named(vm, -1, NULL, "", 0, NULL) == UDFVM_E_ARGUMENT,
-          "sealed without being asked", 1);
-    check(udfvm_vm_check(vm, NULL) == UDFVM_OK, "a VM of this process", 0);
-    check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_OK, "a call",
-          0);
-    check(udfvm_vm_borrow(vm, 0, 8, NULL) && !udfvm_vm_borrow(vm, 1, 8, NULL) &&
-              udfvm_vm_restore(vm, NULL) == UDFVM_OK,
-          "borrowing, restoring", 0);
-    check(udfvm_vm_input(vm, 8, NULL) && !udfvm_vm_input(vm, WINDOW, NULL), "a request in place",
-          0);
-    check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &reply, NULL) ==
-              UDFVM_E_TIMEOUT,
-          "an endless call", 0);
-    check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_E_ARGUMENT,
-          "not restored", 0);
-    check(udfvm_vm_stream_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) ==
-              UDFVM_E_ARGUMENT,
-          "not restored", 0);
-    check(udfvm_vm_bind(vm, image, NULL) == UDFVM_E_ARGUMENT, "bound without being restored", 0);
-    check(udfvm_vm_restore(vm, NULL) == UDFVM_OK && udfvm_vm_bind(vm, image, NULL) == UDFVM_OK,
-          "restoring, binding", 0);
-    check(udfvm_vm_stream_call(vm, UDFVM_REQUEST_ROW, count, WINDOW, NULL, &reply, NULL) ==
-              UDFVM_E_INPUT,
-          "a large request", 0);
+    check_number(!udfvm_vm_boot(&odd, "", 0, "", 0, NULL, NULL, NULL, NULL),
+                 "booted of an odd size", 0);
+    check_number(udfvm_vm_check(vm, NULL) == UDFVM_OK, "a VM of this process", 0);
+    check_number(udfvm_vm_seal(vm, -1, "", 0, NULL) == UDFVM_E_ARGUMENT,
+                 "sealed without being asked", 0);
+    check_number(udfvm_vm_seal_named(vm, -1, NULL, "", 0, NULL) == UDFVM_E_ARGUMENT,
+                 "sealed without being asked", 1);
+    check_number(udfvm_vm_check(vm, NULL) == UDFVM_OK, "a VM of this process", 0);
+    check_number(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) == UDFVM_OK,
+                 "a call", 0);
+    check_number(udfvm_vm_borrow(vm, 0, 8, NULL) && !udfvm_vm_borrow(vm, 1, 8, NULL) &&
+                     udfvm_vm_restore(vm, NULL) == UDFVM_OK,
+                 "borrowing, restoring", 0);
+    check_number(udfvm_vm_input(vm, 8, NULL) && !udfvm_vm_input(vm, WINDOW, NULL),
+                 "a request in place", 0);
+    check_number(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &reply, NULL) ==
+                     UDFVM_E_TIMEOUT,
+                 "an endless call", 0);
+    check_number(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) ==
+                     UDFVM_E_ARGUMENT,
+                 "not restored", 0);
+    check_number(udfvm_vm_stream_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) ==
+                     UDFVM_E_ARGUMENT,
+                 "not restored", 0);
+    check_number(udfvm_vm_bind(vm, image, NULL) == UDFVM_E_ARGUMENT, "bound without being restored",
+                 0);
+    check_number(udfvm_vm_restore(vm, NULL) == UDFVM_OK &&
+                     udfvm_vm_bind(vm, image, NULL) == UDFVM_OK,
+                 "restoring, binding", 0);
+    check_number(udfvm_vm_stream_call(vm, UDFVM_REQUEST_ROW, count, WINDOW, NULL, &reply, NULL) ==
+                     UDFVM_E_INPUT,
+                 "a large request", 0);
     for (unsigned i = 0; i < 10;
          i++) /* the raw guest knows no streaming calls: it fails where a thread would go on */
-        check(udfvm_vm_stream_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) ==
-                      UDFVM_OK ||
-                  i >= 7,
-              "a stream", i);
-    check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restoring", 0);
-    check(udfvm_vm_fresh_call(vm, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &output, 8, &length,
-                              &status, NULL) == UDFVM_E_TIMEOUT &&
-              udfvm_vm_fresh_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &output, 8, &length,
-                                  &status, NULL) == UDFVM_OK,
-          "fresh calls", 0);
+        check_number(udfvm_vm_stream_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) ==
+                             UDFVM_OK ||
+                         i >= 7,
+                     "a stream", i);
+    check_number(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restoring", 0);
+    check_number(udfvm_vm_fresh_call(vm, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &output, 8,
+                                     &length, &status, NULL) == UDFVM_E_TIMEOUT &&
+                     udfvm_vm_fresh_call(vm, UDFVM_REQUEST_ROW, count, 8, NULL, &output, 8, &length,
+                                         &status, NULL) == UDFVM_OK,
+                 "fresh calls", 0);
     udfvm_vm_close(vm);
 }
 
@@ -65,34 +70,35 @@ static void test_errors_that_nobody_asks_for(void)
     double microseconds[2];
     FILE *empty = tmpfile();
     test_errors_that_nobody_asks_for_of_vms();
-    check(udfvm_system_probe(&system, NULL) == UDFVM_OK, "the probe", 0);
-    check(udfvm_measure_exits(microseconds, 2, NULL) == UDFVM_OK, "the exit latency", 0);
-    check(!udfvm_image_open(fileno(empty), NULL, NULL) && !udfvm_image_open(-1, NULL, NULL),
-          "opened what is no image", 0);
-    check(!udfvm_image_open_within(fileno(empty), 0, 0, NULL, NULL),
-          "opened what is no part of an image", 0);
-    check(!udfvm_image_open_cached("/nowhere", "none", NULL, NULL), "opened what is nowhere", 0);
-    check(udfvm_private_open("/nowhere", "none", O_RDONLY, NULL) < 0 &&
-              udfvm_private_open("/dev", "null", O_RDONLY, NULL) < 0,
-          "opened a device", 0);
-    check(!udfvm_image_open_within(fileno(empty), 4096, 4096, NULL, NULL),
-          "opened what is no part of a file", 0);
-    check(udfvm_image_verify(image, NULL) == UDFVM_OK, "verifying", 0);
-    check(!udfvm_pool_create(image, 0, NULL, NULL), "a pool of none", 0);
+    check_number(udfvm_system_probe(&system, NULL) == UDFVM_OK, "the probe", 0);
+    check_number(udfvm_measure_exits(microseconds, 2, NULL) == UDFVM_OK, "the exit latency", 0);
+    check_number(!udfvm_image_open(fileno(empty), NULL, NULL) && !udfvm_image_open(-1, NULL, NULL),
+                 "opened what is no image", 0);
+    check_number(!udfvm_image_open_within(fileno(empty), 0, 0, NULL, NULL),
+                 "opened what is no part of an image", 0);
+    check_number(!udfvm_image_open_cached("/nowhere", "none", NULL, NULL), "opened what is nowhere",
+                 0);
+    check_number(udfvm_private_open("/nowhere", "none", O_RDONLY, NULL) < 0 &&
+                     udfvm_private_open("/dev", "null", O_RDONLY, NULL) < 0,
+                 "opened a device", 0);
+    check_number(!udfvm_image_open_within(fileno(empty), 4096, 4096, NULL, NULL),
+                 "opened what is no part of a file", 0);
+    check_number(udfvm_image_verify(image, NULL) == UDFVM_OK, "verifying", 0);
+    check_number(!udfvm_pool_create(image, 0, NULL, NULL), "a pool of none", 0);
     udfvm_pool *pool = udfvm_pool_create(image, 1, NULL, NULL);
-    check(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &reply,
-                          NULL) == UDFVM_E_TIMEOUT,
-          "an endless call", 0);
+    check_number(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, loop, 8, &short_limits, &reply,
+                                 NULL) == UDFVM_E_TIMEOUT,
+                 "an endless call", 0);
     udfvm_vm *vm = udfvm_pool_take(pool, image, 0, NULL);
     struct udfvm_held held = { .vm = NULL };
-    check(!udfvm_pool_take(pool, image, 0, NULL) &&
-              udfvm_pool_hold(&held, pool, image, NULL, 0, 0, NULL) == UDFVM_E_BUSY,
-          "taken twice", 0);
+    check_number(!udfvm_pool_take(pool, image, 0, NULL) &&
+                     udfvm_pool_hold(&held, pool, image, NULL, 0, 0, NULL) == UDFVM_E_BUSY,
+                 "taken twice", 0);
     udfvm_pool_let_go(&held);
-    check(!udfvm_pool_take_in_time(pool, image, 0, 1, NULL), "taken twice in time", 0);
-    check(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) ==
-              UDFVM_E_BUSY,
-          "a call of a busy pool", 0);
+    check_number(!udfvm_pool_take_in_time(pool, image, 0, 1, NULL), "taken twice in time", 0);
+    check_number(udfvm_pool_call(pool, image, 0, UDFVM_REQUEST_ROW, count, 8, NULL, &reply, NULL) ==
+                     UDFVM_E_BUSY,
+                 "a call of a busy pool", 0);
     udfvm_pool_give(pool, vm);
     udfvm_pool_close(pool);
     fclose(empty);

@@ -16,14 +16,14 @@ static void test_nothing_is_kept_idle(void)
     for (int i = 0; i < 3; i++)
         take_and_give(&rig, 0);
     udfvm_pool_statistics(pool, &statistics);
-    check(rig.answered == 3 && statistics.live == 0 && statistics.idle == 0,
-          "VMs of a pool that keeps none", statistics.live);
+    check_number(rig.answered == 3 && statistics.live == 0 && statistics.idle == 0,
+                 "VMs of a pool that keeps none", statistics.live);
     udfvm_pool_set_idle(pool, 2);
     take_and_give(&rig, 0);
     udfvm_pool_set_idle(pool, 0); /* at once, not at the next call */
     udfvm_pool_statistics(pool, &statistics);
-    check(rig.answered == 4 && statistics.live == 0, "idle VMs of a pool that keeps none any more",
-          statistics.live);
+    check_number(rig.answered == 4 && statistics.live == 0,
+                 "idle VMs of a pool that keeps none any more", statistics.live);
     udfvm_pool_close(pool);
 }
 
@@ -50,7 +50,8 @@ static void test_a_pool_is_closed_while_calls_wait(void)
     use(&rig, vm); /* who has one goes on */
     udfvm_pool_give(pool, vm);
     udfvm_pool_statistics(pool, &statistics);
-    check(statistics.live == 0 && statistics.idle == 0, "a closed pool keeps VMs", statistics.live);
+    check_number(statistics.live == 0 && statistics.idle == 0, "a closed pool keeps VMs",
+                 statistics.live);
     check_refused(pool, 0, UDFVM_E_CLOSED, "a closed pool gave a VM");
     udfvm_pool_shut(pool);
     udfvm_pool_close(pool);
@@ -80,15 +81,15 @@ static void test_a_forked_child_touches_nothing(void)
         udfvm_pool_trim(pool, 0);
         udfvm_pool_shut(pool);
         udfvm_pool_statistics(pool, &statistics);
-        check(statistics.live == 0, "the parent's VMs are not the child's", statistics.live);
+        check_number(statistics.live == 0, "the parent's VMs are not the child's", statistics.live);
         udfvm_pool_give(pool, vm);
         udfvm_pool_close(pool);
         fflush(stdout);
-        _exit(atomic_load(&failures));
+        _exit(failures);
     }
     int status;
     waitpid(child, &status, 0);
-    check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child failed", status);
+    check_number(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child failed", status);
     struct rig rig = { .pool = pool, .limit = 2 };
     use(&rig, vm);
     udfvm_pool_give(pool, vm);

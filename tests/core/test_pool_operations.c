@@ -23,12 +23,12 @@ static void call(struct rig *rig, uint64_t capacity)
     struct udfvm_error error;
     const int code = udfvm_pool_call(rig->pool, image, 60 * SECOND, UDFVM_REQUEST_ROW, request,
                                      sizeof request, NULL, &reply, &error);
-    check(code == UDFVM_OK || code == UDFVM_E_CLOSED, "a call of a pool", code);
-    check((reply.kept != NULL) == (code == UDFVM_OK && capacity < sizeof request),
-          "a reply was kept, or not", code);
+    check_number(code == UDFVM_OK || code == UDFVM_E_CLOSED, "a call of a pool", code);
+    check_number((reply.kept != NULL) == (code == UDFVM_OK && capacity < sizeof request),
+                 "a reply was kept, or not", code);
     if (code == UDFVM_OK)
-        check(memcmp(reply.kept ? reply.data : output, request, sizeof request) == 0,
-              "a reply is another", 0);
+        check_number(memcmp(reply.kept ? reply.data : output, request, sizeof request) == 0,
+                     "a reply is another", 0);
     if (reply.kept)
         udfvm_pool_give(rig->pool, reply.kept);
 }
@@ -37,9 +37,10 @@ static void look(struct rig *rig)
 {
     struct udfvm_pool_statistics statistics;
     udfvm_pool_statistics(rig->pool, &statistics);
-    check(statistics.limit == rig->limit && statistics.live <= rig->limit,
-          "more VMs than the limit", statistics.live);
-    check(statistics.idle <= statistics.live, "more are idle than there are", statistics.idle);
+    check_number(statistics.limit == rig->limit && statistics.live <= rig->limit,
+                 "more VMs than the limit", statistics.live);
+    check_number(statistics.idle <= statistics.live, "more are idle than there are",
+                 statistics.idle);
 }
 
 static void shut(struct rig *rig)
@@ -112,7 +113,7 @@ static void test_every_operation_at_once(void)
             pthread_create(&users[i].thread, NULL, use_pool, &users[i]);
         for (unsigned i = 0; i < THREADS; i++)
             pthread_join(users[i].thread, NULL);
-        check(atomic_load(&rig.answered) > 0, "no VM was ever used", round);
+        check_number(atomic_load(&rig.answered) > 0, "no VM was ever used", round);
     }
 }
 
@@ -126,10 +127,10 @@ static void be_child_of_users(const struct rig *rig)
     udfvm_pool_trim(rig->pool, 0);
     udfvm_pool_close(rig->pool); /* the only reference: it is freed, unless VMs are taken */
     take_and_give(&own, 0);
-    check(atomic_load(&own.answered) == 1, "a child's own pool", 0);
+    check_number(atomic_load(&own.answered) == 1, "a child's own pool", 0);
     udfvm_pool_close(own.pool);
     fflush(stdout);
-    _exit(atomic_load(&failures) != 0);
+    _exit(failures != 0);
 }
 
 static atomic_bool forked_enough;
@@ -159,8 +160,8 @@ static void test_forks_meanwhile(void)
             be_child_of_users(&rig);
         }
         waitpid(child, &status, 0);
-        check(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-              "a child that was forked meanwhile failed", status);
+        check_number(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+                     "a child that was forked meanwhile failed", status);
     }
     atomic_store(&forked_enough, true);
     for (unsigned i = 0; i < THREADS; i++)

@@ -27,9 +27,9 @@ static void test_windows_of_gigabytes(void)
                    addresses[] = { output_end - 8, UDFVM_OUTPUT_BASE + (1ull << 30),
                                    output_end - (1ull << 30) - 8 };
     udfvm_vm *vm = udfvm_vm_open_windows(image, &windows, NULL, NULL);
-    check(vm != NULL, "a VM with large windows", 0);
+    check_number(vm != NULL, "a VM with large windows", 0);
     const uint64_t capacity = udfvm_vm_input_capacity(vm);
-    check(capacity == windows.input - 4096, "the size of the input window", (long)capacity);
+    check_number(capacity == windows.input - 4096, "the size of the input window", (long)capacity);
     for (uint64_t address = input_end - 8; address > UDFVM_INPUT_BASE + UDFVM_PAGE_SIZE;
          address -= (1ull << 30) - 8) {
         const uint64_t marker = address ^ 0x5a5a5a5a, read[] = { RAW_READ, address };
@@ -37,28 +37,28 @@ static void test_windows_of_gigabytes(void)
         uint8_t *input = udfvm_vm_input(vm, capacity, NULL);
         memcpy(input, read, sizeof read);
         memcpy(input + (address - UDFVM_INPUT_PAYLOAD), &marker, sizeof marker);
-        check(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, NULL, capacity, NULL, &reply, NULL) ==
-                      UDFVM_OK &&
-                  ((const uint64_t *)reply.data)[1] == marker,
-              "the guest reads its input", (long)(address >> 20));
+        check_number(udfvm_vm_call(vm, UDFVM_REQUEST_ROW, NULL, capacity, NULL, &reply, NULL) ==
+                             UDFVM_OK &&
+                         ((const uint64_t *)reply.data)[1] == marker,
+                     "the guest reads its input", (long)(address >> 20));
     }
-    check(ask(vm, open, sizeof open, 0) == 0, "opening the rest", 0);
+    check_number(ask(vm, open, sizeof open, 0) == 0, "opening the rest", 0);
     for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++) {
         const uint64_t write[] = { RAW_WRITE, addresses[i], i + 7 },
                        read[] = { RAW_READ, addresses[i] };
-        check(ask(vm, write, sizeof write, 0) == RAW_EXECUTED &&
-                  ask(vm, read, sizeof read, 1) == i + 7,
-              "the guest writes", (long)i);
+        check_number(ask(vm, write, sizeof write, 0) == RAW_EXECUTED &&
+                         ask(vm, read, sizeof read, 1) == i + 7,
+                     "the guest writes", (long)i);
     }
-    check(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restoring", 0);
+    check_number(udfvm_vm_restore(vm, NULL) == UDFVM_OK, "restoring", 0);
     for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++) {
         const uint64_t read[] = { RAW_READ, addresses[i] };
-        check(ask(vm, read, sizeof read, 1) == 0, "what was written is gone", (long)i);
+        check_number(ask(vm, read, sizeof read, 1) == 0, "what was written is gone", (long)i);
     }
     const uint64_t behind[] = { RAW_READ, output_end }, past[] = { RAW_READ, input_end };
-    check(ask(vm, behind, sizeof behind, 0) != RAW_EXECUTED, "read past the scratch", 0);
+    check_number(ask(vm, behind, sizeof behind, 0) != RAW_EXECUTED, "read past the scratch", 0);
     udfvm_vm_restore(vm, NULL);
-    check(ask(vm, past, sizeof past, 0) != RAW_EXECUTED, "read past the input", 0);
+    check_number(ask(vm, past, sizeof past, 0) != RAW_EXECUTED, "read past the input", 0);
     udfvm_vm_close(vm);
 }
 
@@ -75,26 +75,27 @@ static void test_a_vm_with_larger_windows_is_for_once(void)
     for (int i = 0; i < 3; i++) {
         udfvm_vm *vm = udfvm_pool_take_windows(pool, image, &windows, 0, 0,
                                                NULL); /* the idle one is closed for it */
-        check(vm && udfvm_vm_input_capacity(vm) == windows.input - 4096, "a larger window", i);
-        check(!udfvm_pool_take(pool, image, 0, NULL) &&
-                  !udfvm_pool_take_windows(pool, image, &windows, 0, 0, NULL),
-              "two of one", i);
+        check_number(vm && udfvm_vm_input_capacity(vm) == windows.input - 4096, "a larger window",
+                     i);
+        check_number(!udfvm_pool_take(pool, image, 0, NULL) &&
+                         !udfvm_pool_take_windows(pool, image, &windows, 0, 0, NULL),
+                     "two of one", i);
         use(&rig, vm);
         udfvm_pool_give(pool, vm);
         udfvm_pool_statistics(pool, &statistics);
-        check(statistics.live == 0 && statistics.idle == 0, "it is closed", i);
+        check_number(statistics.live == 0 && statistics.idle == 0, "it is closed", i);
         vm = udfvm_pool_take(pool, image, 0, NULL);
-        check(vm && udfvm_vm_input_capacity(vm) == WINDOW - 4096, "a usual window", i);
+        check_number(vm && udfvm_vm_input_capacity(vm) == WINDOW - 4096, "a usual window", i);
         udfvm_pool_give(pool, vm);
     }
-    check(!udfvm_pool_take_windows(pool, image, &odd, 0, 0, NULL) &&
-              !udfvm_vm_open_windows(image, &odd, NULL, NULL),
-          "an odd window", 0);
+    check_number(!udfvm_pool_take_windows(pool, image, &odd, 0, 0, NULL) &&
+                     !udfvm_vm_open_windows(image, &odd, NULL, NULL),
+                 "an odd window", 0);
     udfvm_pool_statistics(pool, &statistics);
-    check(statistics.live == 0, "nothing is left of it", statistics.live);
+    check_number(statistics.live == 0, "nothing is left of it", statistics.live);
     udfvm_pool_shut(pool);
-    check(!udfvm_pool_take_windows(pool, image, &windows, SECOND, 0, NULL),
-          "taken from a closed pool", 0);
+    check_number(!udfvm_pool_take_windows(pool, image, &windows, SECOND, 0, NULL),
+                 "taken from a closed pool", 0);
     udfvm_pool_close(pool);
 }
 

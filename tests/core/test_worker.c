@@ -14,21 +14,12 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "check.h"
 #include "memory/worker.h"
 
 #define MIB    ((size_t)1 << 20)
 #define CHUNKS 200u
 #define OFFERS 300u
-
-static int failures;
-
-static void check(bool holds, const char *what, size_t number)
-{
-    if (!holds) {
-        printf("%s: %zu\n", what, number);
-        failures++;
-    }
-}
 
 static uint8_t byte_at(size_t index)
 {
@@ -48,8 +39,8 @@ static void check_copy(size_t length, size_t from_offset, size_t to_offset)
         around = around && to[i] == 0xee;
     for (size_t i = 0; i < 65; i++)
         around = around && to[to_offset + length + i] == 0xee;
-    check(same, "a copy differs", length);
-    check(around, "a copy wrote beyond its end", length);
+    check_number(same, "a copy differs", length);
+    check_number(around, "a copy wrote beyond its end", length);
     free(from);
     free(to);
 }
@@ -111,7 +102,7 @@ static void test_every_chunk_is_done_once(void)
         pthread_create(&threads[i], NULL, offer_often, &right[i]);
     for (size_t i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);
-        check(right[i], "chunks were left out, or done twice", i);
+        check_number(right[i], "chunks were left out, or done twice", i);
     }
 }
 
@@ -128,7 +119,7 @@ static void test_a_forked_child_works(void)
     }
     int status;
     waitpid(child, &status, 0);
-    check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child failed", (size_t)status);
+    check_number(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child failed", (size_t)status);
     check_copy(9 * MIB, 0, 0);
 }
 
@@ -143,7 +134,7 @@ static void test_one_processor_will_do(void)
     sched_setaffinity(0, sizeof one, &one);
     bool right = true;
     offer_often(&right);
-    check(right, "chunks were left out, or done twice, on one processor", 0);
+    check_number(right, "chunks were left out, or done twice, on one processor", 0);
     check_copy(9 * MIB, 0, 0);
     sched_setaffinity(0, sizeof all, &all);
 }
@@ -154,7 +145,7 @@ static void run_for_a_thread(struct work *work, size_t index)
     sigset_t blocked;
     pthread_sigmask(SIG_SETMASK, NULL, &blocked);
     if (!pthread_equal(pthread_self(), *(pthread_t *)(work + 1)))
-        check(sigismember(&blocked, SIGINT) == 1, "the worker takes signals", 0);
+        check_number(sigismember(&blocked, SIGINT) == 1, "the worker takes signals", 0);
 }
 
 static void test_signals_are_for_other_threads(void)
@@ -173,23 +164,13 @@ static void test_signals_are_for_other_threads(void)
 int main(int count, char **arguments)
 {
     (void)arguments;
-    static const struct {
-        const char *name;
-        void (*run)(void);
-    } tests[] = {
+    static const struct test tests[] = {
         { "copies", test_copies },
         { "chunks", test_every_chunk_is_done_once },
         { "fork", test_a_forked_child_works },
         { "signals", test_signals_are_for_other_threads },
         { "one processor", test_one_processor_will_do },
     };
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
-        const int before = failures;
-        if (count > 1 && tests[i].run == test_a_forked_child_works)
-            continue;
-        tests[i].run();
-        printf("%s: %s\n", tests[i].name, failures == before ? "holds" : "FAILED");
-        fflush(stdout);
-    }
+    run_tests(tests, sizeof tests / sizeof *tests, count > 1 ? test_a_forked_child_works : NULL);
     return failures != 0;
 }
