@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import datetime
 import numbers
+from collections.abc import Sequence
 from typing import Any, Final
 
 from udfvm.errors import OptionError
 
+MIN_SECONDS: Final = 1e-9  # of a deadline: a nanosecond
 MAX_SECONDS: Final = 1e9  # seconds: some 30 years
 MAX_COUNT: Final = 1 << 60  # bytes or calls: the core has 64 bits for both
 _MAX_SHOWN: Final = 100
@@ -83,3 +85,15 @@ def check_switch(option: str, value: Any) -> bool:
     if not _is_switch(value):
         raise OptionError(f"{option}= takes True or False; got {shown(value)}")
     return bool(value)
+
+
+def check_choice(option: str, value: Any, choices: Sequence[str]) -> None:
+    """Raises OptionError unless a value is one of the choices.
+
+    >>> check_choice("on_error", "ignore", ("raise", "null", "skip"))
+    Traceback (most recent call last):
+    udfvm.errors.OptionError: on_error='ignore' must be 'raise', 'null' or 'skip'
+    """
+    if value not in choices:
+        *others, last = map(repr, choices)
+        raise OptionError(f"{option}={shown(value)} must be {', '.join(others)} or {last}")

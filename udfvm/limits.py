@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from udfvm.checks import (
     MAX_COUNT,
     MAX_SECONDS,
+    MIN_SECONDS,
     check_count,
     check_seconds,
     check_switch,
@@ -29,8 +30,6 @@ DEFAULT_TIMEOUT: Final = 10.0
 DEFAULT_BUILD_TIMEOUT: Final = 300.0
 DEFAULT_LOG: Final = 64 * 1024
 DEFAULT_HOST_CALLS: Final = 10_000
-
-_MIN_SECONDS: Final = 1e-9  # seconds of a timeout
 
 _SIZE: Final = re.compile(
     r"\s*(\d{1,30})(?:\.(\d{1,30}))?\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE | re.ASCII
@@ -83,7 +82,7 @@ def _nanoseconds(option: str, seconds: float | None) -> int:
     if seconds is None:
         return 0
     try:
-        return max(1, int(check_seconds(option, seconds, _MIN_SECONDS, MAX_SECONDS) * 1e9))
+        return max(1, int(check_seconds(option, seconds, MIN_SECONDS, MAX_SECONDS) * 1e9))
     except OptionError as error:
         raise OptionError(f"{error}; None means no deadline") from None
 

@@ -168,7 +168,7 @@ def test_rows_in_sql_are_those_of_the_statement(
     assert isinstance(cause, udfvm.UDFError)
     assert cause.row == row
     assert (f", row {row}: ValueError" in str(raised.value)) == (row is not None)
-    assert str(cause).rstrip() == str(raised.value).rstrip()
+    assert str(cause) == str(raised.value).rstrip()
 
 
 def test_a_table_function_fails_behind_many_rows_with_the_row_of_its_arguments(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from nested_types import identity
 
 import udfvm
 import udfvm.arrow
@@ -40,22 +40,12 @@ _TYPES: list[tuple[pa.DataType, list[Any]]] = [
 ]
 
 
-@functools.cache
-def _identity(type_: pa.DataType, vectorized: bool) -> udfvm.ScalarFunction:
-    def same(x):  # type: ignore[no-untyped-def]
-        return x
-
-    return udfvm.udf(
-        same, name="same", vectorized=vectorized, input_types=[type_], output_type=type_
-    )
-
-
 @pytest.mark.parametrize("vectorized", [True, False])
 @pytest.mark.parametrize(("type_", "values"), _TYPES, ids=[str(type_) for type_, _ in _TYPES])
 def test_a_result_has_the_declared_fields(
     type_: pa.DataType, values: list[Any], vectorized: bool
 ) -> None:
-    same = _identity(type_, vectorized)
+    same = identity(type_, vectorized)
     array = pa.array(values, type_)
     for argument in (
         array,
@@ -77,7 +67,7 @@ def test_a_registered_function_takes_the_declared_column(
     type_: pa.DataType, values: list[Any]
 ) -> None:
     name = f"same_{abs(hash(type_))}"
-    udfvm.arrow.register(None, _identity(type_, True), name=name)
+    udfvm.arrow.register(None, identity(type_, True), name=name)
     result = pc.call_function(name, [pa.array(values, type_)])
     assert result.type.equals(type_, check_metadata=True)
     assert result.to_pylist() == values
@@ -85,7 +75,7 @@ def test_a_registered_function_takes_the_declared_column(
 
 def test_a_null_where_none_is_declared_is_refused() -> None:
     with pytest.raises(udfvm.TypeMappingError, match=r"row 1: .* a null where there is none"):
-        _identity(_ELEMENT, True)(pa.array([[1.0], [None]], pa.list_(pa.float32())))
+        identity(_ELEMENT, True)(pa.array([[1.0], [None]], pa.list_(pa.float32())))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ in: of scalar and vectorised functions, in lists and structs, as values, in batc
 from __future__ import annotations
 
 import datetime
-import functools
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +12,7 @@ import apsw
 import numpy as np
 import pyarrow as pa
 import pytest
+from nested_types import identity
 
 import udfvm
 import udfvm.sqlite
@@ -38,16 +38,6 @@ _CASES: list[tuple[pa.DataType, list[Any]]] = [
 _IDS = [str(type_) for type_, _ in _CASES]
 
 
-@functools.cache
-def _identity(type_: pa.DataType, vectorized: bool) -> udfvm.ScalarFunction:
-    def same(x):  # type: ignore[no-untyped-def]
-        return x
-
-    return udfvm.udf(
-        same, name="same", vectorized=vectorized, input_types=[type_], output_type=type_
-    )
-
-
 def _same(function: udfvm.ScalarFunction, array: Any) -> None:
     result = function(array)
     assert result.type.equals(array.type, check_metadata=True)
@@ -60,7 +50,7 @@ def _same(function: udfvm.ScalarFunction, array: Any) -> None:
 @pytest.mark.parametrize("vectorized", [True, False])
 @pytest.mark.parametrize(("type_", "values"), _CASES, ids=_IDS)
 def test_columns(type_: pa.DataType, values: list[Any], vectorized: bool) -> None:
-    same = _identity(type_, vectorized)
+    same = identity(type_, vectorized)
     array = pa.array([None, *values, None], type_)
     for each in (array, array[1:-1], array[2:], array[:0], pa.nulls(3, type_)):
         _same(same, each)
@@ -73,14 +63,14 @@ def test_in_lists_and_structs(type_: pa.DataType, values: list[Any], vectorized:
     nested = pa.list_(pa.struct([("a", type_), ("b", pa.large_list(type_))]))
     held = [{"a": value, "b": [value, None]} for value in values]
     _same(
-        _identity(nested, vectorized),
+        identity(nested, vectorized),
         pa.array([held, None, [None, {"a": None, "b": None}], []], nested),
     )
 
 
 @pytest.mark.parametrize(("type_", "values"), _CASES, ids=_IDS)
 def test_single_values(type_: pa.DataType, values: list[Any]) -> None:
-    for function in (_identity(type_, False), _identity(type_, True)):
+    for function in (identity(type_, False), identity(type_, True)):
         for value in values:
             for argument in (value, pa.scalar(value, type_)):
                 result = function(argument)
@@ -94,7 +84,7 @@ def test_numpy_arrays_of_objects(type_: pa.DataType, values: list[Any]) -> None:
     objects = np.array([*values, None], dtype=object)
     expected = pa.array(objects.tolist(), type_)
     for vectorized in (True, False):
-        result = _identity(type_, vectorized)(objects)
+        result = identity(type_, vectorized)(objects)
         assert pa.array(result, type_, from_pandas=True).equals(expected)
 
 
@@ -105,7 +95,7 @@ def test_sql(type_: pa.DataType, values: list[Any]) -> None:
     connection.execute("CREATE TABLE t(x)")
     connection.executemany("INSERT INTO t VALUES (?)", [(value,) for value in [*stored, None]])
     for name in ("scalar", "vectorized"):
-        udfvm.sqlite.register(connection, _identity(type_, name == "vectorized"), name=name)
+        udfvm.sqlite.register(connection, identity(type_, name == "vectorized"), name=name)
         mapped = connection.execute(f"SELECT value FROM vm_map('{name}', 'SELECT rowid, x FROM t')")
         assert [row[0] for row in mapped] == [*stored, None]
     assert [row[0] for row in connection.execute("SELECT scalar(x) FROM t")] == [*stored, None]
@@ -142,9 +132,9 @@ def _in_sql(type_: pa.DataType, value: Any) -> Any:
 )
 def test_nothing_is_lost(type_: pa.DataType, value: Any) -> None:
     with pytest.raises(udfvm.TypeMappingError):
-        _identity(type_, False)(value)
+        identity(type_, False)(value)
     with pytest.raises(udfvm.TypeMappingError, match="row 1"):
-        _identity(type_, True)(np.array([None, value], dtype=object))
+        identity(type_, True)(np.array([None, value], dtype=object))
 
     def constant(x):  # type: ignore[no-untyped-def]
         return value
@@ -173,15 +163,15 @@ def test_nothing_is_lost(type_: pa.DataType, value: Any) -> None:
 )
 def test_columns_lose_nothing(type_: pa.DataType, array: pa.Array) -> None:
     with pytest.raises(udfvm.TypeMappingError, match="row 0"):
-        _identity(type_, True)(array)
+        identity(type_, True)(array)
 
 
 def test_nanoseconds_need_a_vectorised_function() -> None:
     for type_ in (pa.time64("ns"), pa.duration("ns")):
         array = pa.array([1000, 1001], pa.int64()).view(type_)
-        _same(_identity(type_, True), array)
+        _same(identity(type_, True), array)
         with pytest.raises(udfvm.TypeMappingError, match=r"row 1: .* vectorised"):
-            _identity(type_, False)(array)
+            identity(type_, False)(array)
 
 
 def test_annotations() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from udfvm.call.dispatch import Calls
 from udfvm.call.pool import Pool, pool_of
+from udfvm.checks import check_choice
 from udfvm.errors import OptionError, SignatureError, TypeMappingError
 from udfvm.functions.options import ScalarPythonOptions, parsed_options
 from udfvm.keywords import check_options, option_names
@@ -97,10 +98,7 @@ class Function(DeclaredFunction):
         """
         self.name = checked_name(program.default_name if name is None else name)
         offered = _function_list(self.name, host_functions)
-        if isolation not in ("statement", "row"):
-            raise OptionError(
-                f"UDF {self.name!r}: isolation={isolation!r} must be 'statement' or 'row'"
-            )
+        check_choice(f"UDF {self.name!r}: isolation", isolation, ("statement", "row"))
         self.function = program.function
         if program.function is not None:
             wrapper: Any = self

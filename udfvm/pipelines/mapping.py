@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, get_args
 
 import pyarrow as pa
 
-from udfvm.checks import check_count, check_seconds
-from udfvm.errors import OptionError
+from udfvm.checks import MIN_SECONDS, check_choice, check_count, check_seconds
 from udfvm.pipelines.batches import MAX_ROWS, TARGET, BatchSize, cut
 from udfvm.pipelines.columns import Arguments, Columns, kept_columns
 from udfvm.pipelines.failures import OnError
@@ -89,7 +88,7 @@ def checked_timeout(timeout_per_row: float | None) -> float | None:
     """Returns the seconds that a row has. Raises OptionError."""
     if timeout_per_row is None:
         return None
-    return check_seconds("timeout_per_row", timeout_per_row, 1e-9)
+    return check_seconds("timeout_per_row", timeout_per_row, MIN_SECONDS)
 
 
 def nanoseconds(seconds: float | None) -> int | None:
@@ -125,8 +124,7 @@ def map_source(
     Returns what came of it, or for a file or writer how far it came.
     """
     threads = checked_threads(options.threads, max_vms)
-    if options.on_error not in ("raise", "null", "skip"):
-        raise OptionError(f"on_error={options.on_error!r} must be 'raise', 'null' or 'skip'")
+    check_choice("on_error", options.on_error, get_args(OnError))
     check_output(options.output)
     opened = open_source(function.name, source)
     found = arguments(opened.schema, options.columns)

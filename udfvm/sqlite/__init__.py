@@ -47,7 +47,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from udfvm.checks import check_switch
+from udfvm.checks import check_choice, check_switch
 from udfvm.errors import Error, OptionError, SignatureError
 from udfvm.functions.function import checked_name
 from udfvm.functions.integration import check_function
@@ -132,10 +132,8 @@ def register(
     """
     check_switch("in_schema", in_schema)
     check_switch("replace", replace)
-    if isolation not in (None, "statement", "row"):
-        raise OptionError(
-            f"udfvm.sqlite.register: isolation={isolation!r} must be 'statement' or 'row'"
-        )
+    if isolation is not None:
+        check_choice("udfvm.sqlite.register: isolation", isolation, ("statement", "row"))
     if policy is not None and not isinstance(policy, Policy):
         raise OptionError(
             f"udfvm.sqlite.register: policy= takes a udfvm.sqlite.Policy; got {policy!r:.100}"

@@ -71,7 +71,7 @@ def _failure_callback(wrap: Callable[[str], Exception] | None) -> Any:
             return 0
         # Others are the program's own.
         if wrap is not None and failure.text and isinstance(exception, Exception):
-            text = visible(ffi.string(failure.text))
+            text = visible(ffi.string(failure.text)).rstrip()
             cause, exception = exception, wrap(text)
             if isinstance(cause, errors.CallError):
                 cause.args = (text,)

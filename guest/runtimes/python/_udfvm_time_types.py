@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 import zoneinfo  # noqa: F401 - for the base image: _udfvm_temporal imports it where a type has a zone
+from collections.abc import Callable
 from typing import Any, Final
 
 import _udfvm_agent
@@ -119,20 +121,24 @@ def _datetime_from_json(value: Any, unit: str, zone: str | None) -> datetime.dat
     return moment
 
 
+def _encode_exactly(
+    expected: type, convert: Callable[[Any, str], object], unit: str, value: object
+) -> object:
+    """Converts a result of a class. Raises ValueError for one that is no whole number of units."""
+    if is_missing(value):
+        return None
+    if not isinstance(value, expected):
+        raise wrong_result(value, f"datetime.{expected.__name__}")
+    try:
+        return convert(value, unit)
+    except Loss as loss:
+        raise ValueError(f"the function returned {value!r}: {loss}, its declared unit") from None
+
+
 def time_of_day_type(name: str) -> ValueType:
     unit = time_unit(name) or "us"
 
-    def encode(value: object) -> str | None:
-        if is_missing(value):
-            return None
-        if not isinstance(value, datetime.time):
-            raise wrong_result(value, "datetime.time")
-        try:
-            return text_from_time(value, unit)
-        except Loss as loss:
-            raise ValueError(
-                f"the function returned {value!r}: {loss}, its declared unit"
-            ) from None
+    encode = functools.partial(_encode_exactly, datetime.time, text_from_time, unit)
 
     def decode(text: str) -> datetime.time:
         return time_from_text(text, unit)
@@ -146,17 +152,7 @@ def time_of_day_type(name: str) -> ValueType:
 def duration_type(name: str) -> ValueType:
     unit = duration_unit(name) or "us"
 
-    def encode(value: object) -> int | None:
-        if is_missing(value):
-            return None
-        if not isinstance(value, datetime.timedelta):
-            raise wrong_result(value, "datetime.timedelta")
-        try:
-            return count_from_timedelta(value, unit)
-        except Loss as loss:
-            raise ValueError(
-                f"the function returned {value!r}: {loss}, its declared unit"
-            ) from None
+    encode = functools.partial(_encode_exactly, datetime.timedelta, count_from_timedelta, unit)
 
     def decode(count: int) -> datetime.timedelta:
         return timedelta_from_count(count, unit)
