@@ -43,7 +43,7 @@ class CoreSampler:
 
 
 def compiled(directory: Path) -> Path:
-    """The library made of ``fresh_calls.c``."""
+    """Returns the library made of ``fresh_calls.c``."""
     target = directory / "fresh_calls.so"
     if not target.exists():
         core = Path(vmm.__file__).parent

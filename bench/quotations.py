@@ -56,7 +56,7 @@ def size(count: float) -> str:
 
 
 def load() -> dict[str, Any]:
-    """What both files have."""
+    """Returns what both files have."""
     measured: dict[str, Any] = {}
     for name in ("performance.json", "figures.json"):
         measured |= json.loads((DOCS / name).read_text())
@@ -64,7 +64,7 @@ def load() -> dict[str, Any]:
 
 
 def of_languages(guests: dict[str, Any]) -> list[Quotation]:
-    """The table of choosing.md."""
+    """Returns the table of choosing.md."""
 
     def row(text: str, figures: list[str]) -> Quotation:
         return Quotation("choosing.md", text, figures)
@@ -99,7 +99,7 @@ def of_languages(guests: dict[str, Any]) -> list[Quotation]:
 
 
 def of_calls(latency: dict[str, Any]) -> list[Quotation]:
-    """A fresh call against the exit latency."""
+    """Returns how a fresh call compares with the exit latency."""
     times = latency["times_exit"]
     from_python = f"{times['udf_scalar']:.1f}"
     return [
@@ -203,7 +203,7 @@ def of_processes(measured: dict[str, Any]) -> list[Quotation]:
 
 
 def quotations(measured: dict[str, Any]) -> list[Quotation]:
-    """All of them."""
+    """Returns all of them."""
     return [
         *of_calls(measured["latency"]),
         *of_batches(measured["arrow"]),

@@ -20,7 +20,7 @@ BENCHMARKS = ("coldstart", "density", "guests", "layers", "sqlite")
 
 
 def measure(name: str) -> object:
-    """What a benchmark prints, run in a process of its own."""
+    """Returns what a benchmark prints, run in a process of its own."""
     script = Path(__file__).with_name(f"{name}.py")
     done = subprocess.run([sys.executable, script, "--json"], check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout)

@@ -49,7 +49,7 @@ WASM = '(module (func (export "add") (param f64 f64) (result f64) local.get 0 lo
 
 @udfvm.udf
 def plus(dep_delay: float, distance: float) -> float:
-    """The trivial body."""
+    """Adds the arguments: the trivial body."""
     return dep_delay + distance
 
 

@@ -26,7 +26,7 @@ from udfvm.cli import flights
 
 @udfvm.udf
 def score(dep_delay: float, distance: float) -> float | None:
-    """A body of one line."""
+    """Scores a row: a body of one line."""
     return None if distance == 0 else dep_delay / distance * 100
 
 
@@ -104,7 +104,7 @@ class LocalMean:
 
 
 def local_score(dep_delay: Any, distance: Any) -> Any:
-    """The function in the process."""
+    """Scores a row in the process."""
     return None if dep_delay is None or not distance else dep_delay / distance * 100
 
 

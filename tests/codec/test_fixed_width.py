@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import udfvm
 from udfvm.call.chunks import TooLarge, TooLargeForWindowError, call_in_chunks
+from udfvm.codec.containers import Container
 from udfvm.codec.fixed_width import NumberBatches, NumberColumns
-from udfvm.codec.forms import Form
 from udfvm.codec.record_batches import BatchCodec, BatchReply
 from udfvm.errors import ProtocolError
 from udfvm.types.arrow_types import Parameter, ResultType, declared
@@ -219,7 +219,7 @@ def test_requests_are_streams() -> None:
         pa.array(np.arange(13.0)),
     ]
     taken = batches.take(columns)
-    assert taken is not None and taken.form is Form.CHUNKED
+    assert taken is not None and taken.container is Container.CHUNKED
     window = bytearray(4096)
     length = batches.write(memoryview(window), taken)
     read = pa.ipc.open_stream(bytes(window[:length])).read_all()
@@ -271,34 +271,37 @@ def test_hostile_replies(reply: bytes) -> None:
     for.
     """
     batches = _batches(["double"], "double")
-    assert batches.result(Form.ARRAY, [_reply(reply)]).to_pylist() == [1.0, 2.0, 3.0]
-    assert batches.result(Form.NUMPY, [_reply(reply)]).tolist() == [1.0, 2.0, 3.0]
+    assert batches.result(Container.ARRAY, [_reply(reply)]).to_pylist() == [1.0, 2.0, 3.0]
+    assert batches.result(Container.NUMPY, [_reply(reply)]).tolist() == [1.0, 2.0, 3.0]
     refused = 0
     for position in range(len(reply)):
         for bit in (0, 3, 7):
             changed = bytearray(reply)
             changed[position] ^= 1 << bit
-            for form in (Form.ARRAY, Form.NUMPY):
+            for container in (Container.ARRAY, Container.NUMPY):
                 try:
-                    result = batches.result(form, [_reply(bytes(changed))])
+                    result = batches.result(container, [_reply(bytes(changed))])
                 except ProtocolError:
                     refused += 1
                     continue
                 assert len(result) == 3
-                if form is Form.ARRAY:
+                if container is Container.ARRAY:
                     result.validate(full=True)
     assert refused > 100
     for cut in range(len(reply) - 32):
         with pytest.raises(ProtocolError):
-            batches.result(Form.ARRAY, [_reply(reply[:cut])])
+            batches.result(Container.ARRAY, [_reply(reply[:cut])])
     for rows in (2, 4):
         with pytest.raises(ProtocolError, match=f"3 rows where the request had {rows}"):
-            batches.result(Form.NUMPY, [_reply(reply, rows)])
+            batches.result(Container.NUMPY, [_reply(reply, rows)])
 
 
 def test_chunks_are_in_order() -> None:
     whole = NumberColumns(
-        Form.ARRAY, 100, (1,), ((memoryview(bytes(range(60))), memoryview(bytes(range(60, 100)))),)
+        Container.ARRAY,
+        100,
+        (1,),
+        ((memoryview(bytes(range(60))), memoryview(bytes(range(60, 100)))),),
     )
     starts = []
 
@@ -325,7 +328,7 @@ def test_chunks_are_in_order() -> None:
 
 
 def test_a_row_that_does_not_fit_gets_larger_windows() -> None:
-    whole = NumberColumns(Form.ARRAY, 2, (1,), ((memoryview(b"ab"),),))
+    whole = NumberColumns(Container.ARRAY, 2, (1,), ((memoryview(b"ab"),),))
 
     def call(part: NumberColumns, start: int, failure: TooLarge | None) -> str:
         if failure is None:

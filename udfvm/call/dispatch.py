@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from udfvm.call.chunks import TooLarge
     from udfvm.call.pool import Pool
+    from udfvm.codec.containers import Container
     from udfvm.codec.fixed_width import NumberBatches, NumberColumns
-    from udfvm.codec.forms import Form
     from udfvm.codec.record_batches import BatchReply
     from udfvm.codec.rows import RowCodec
     from udfvm.load.declaration import Declaration
@@ -88,9 +88,9 @@ class Calls(RuntimeKeeper):
             return self._call_with_any(arguments)
         return self._call_row(self._rows, arguments)
 
-    def call_columns(self, arguments: Sequence[Any], form: Form | None = None) -> Any:
-        """Calls the function with a column, or a value to repeat, for each parameter. ``form`` is
-        what to return; that of the arguments, if not given.
+    def call_columns(self, arguments: Sequence[Any], container: Container | None = None) -> Any:
+        """Calls the function with a column, or a value to repeat, for each parameter. ``container``
+        is what to return; that of the arguments, if not given.
         """
         batches = self.codecs.numbers
         numbers = batches.take(arguments)
@@ -98,13 +98,13 @@ class Calls(RuntimeKeeper):
             if self._small is None and type(arguments[0]).__module__ == "numpy":
                 self._keep_small(batches, self.ready())
             return batches.result(
-                form or numbers.form, self._in_chunks(numbers, self._call_with_numbers)
+                container or numbers.container, self._in_chunks(numbers, self._call_with_numbers)
             )
 
         import pyarrow as pa
 
         from udfvm.codec.arguments import columns_of
-        from udfvm.codec.forms import as_declared, form_of_result, in_form
+        from udfvm.codec.containers import as_declared, container_of_result, in_container
 
         columns, rows = columns_of(
             self._name, self._parameters, arguments, vectorized=self.declaration.vectorized
@@ -118,18 +118,18 @@ class Calls(RuntimeKeeper):
             else:
                 whole = codec.batch(columns)
             chunks = self._in_chunks(whole, self._call_with_batch)
-        form = form or form_of_result(arguments)
-        result = in_form(
+        container = container or container_of_result(arguments)
+        result = in_container(
             self._name,
-            form,
+            container,
             self._result.as_declared,
             as_declared(self._name, self._result, chunks),
         )
-        return _parsed(self._name, form, result) if self._is_json else result
+        return _parsed(self._name, container, result) if self._is_json else result
 
     def take_vm(self, windows: Windows | None = None) -> tuple[Runtime, VM]:
-        """A VM of the function's image, and what calls need. Give it back to the runtime's pool.
-        ``windows`` are those of a VM that is opened for the one call.
+        """Returns a VM of the function's image, and what calls need. Give it back to the runtime's
+        pool. ``windows`` are those of a VM that is opened for the one call.
         """
         runtime = self.ready()
         try:
@@ -167,12 +167,12 @@ class Calls(RuntimeKeeper):
     def _call_with_any(self, arguments: Sequence[Any]) -> Any:
         if arguments and isinstance(arguments[0], _loaded_arrays()):
             return self.call_columns(arguments)
-        from udfvm.codec.forms import Form, form_of_result
+        from udfvm.codec.containers import Container, container_of_result
         from udfvm.codec.scalars import python_value
 
-        form = form_of_result(arguments)
-        if form is not Form.SCALAR or self._rows is None:
-            return self.call_columns(arguments, form)
+        container = container_of_result(arguments)
+        if container is not Container.SCALAR or self._rows is None:
+            return self.call_columns(arguments, container)
         values = [
             python_value(self._name, *each)
             for each in zip(self._parameters, arguments, strict=True)
@@ -319,21 +319,23 @@ class Calls(RuntimeKeeper):
         return codec.reply(reply, rows, is_data)
 
 
-def _parsed(name: str, form: Form, result: Any) -> Any:
-    """A result that is JSON, as Python has it; in columns of Arrow it is text."""
-    from udfvm.codec.forms import Form
+def _parsed(name: str, container: Container, result: Any) -> Any:
+    """Returns a result that is JSON, as Python has it; in columns of Arrow it is text."""
+    from udfvm.codec.containers import Container
     from udfvm.codec.json_values import json_value, json_values
 
     try:
-        if form is Form.SCALAR:
+        if container is Container.SCALAR:
             return json_value(result)
-        return json_values(result) if form is Form.NUMPY else result
+        return json_values(result) if container is Container.NUMPY else result
     except ValueError as error:
         raise ProtocolError(f"UDF {name!r}: the guest's reply is not valid: {error}") from error
 
 
 def _loaded_arrays() -> tuple[type, ...]:
-    """The classes of arrays, of the libraries that are loaded: no value can be of another's."""
+    """Returns the classes of arrays, of the libraries that are loaded: no value can be of
+    another's.
+    """
     numpy, pyarrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
     arrays: tuple[type, ...] = () if numpy is None else (numpy.ndarray,)
     return arrays if pyarrow is None else (*arrays, pyarrow.Array, pyarrow.ChunkedArray)
@@ -342,7 +344,7 @@ def _loaded_arrays() -> tuple[type, ...]:
 def guest_exception(
     reply: bytes | memoryview, name: str, first_row: int = 0, rows: int = 0
 ) -> CallError:
-    """The exception in a reply with status ERROR."""
+    """Returns the exception in a reply with status ERROR."""
     from udfvm.vmm import guest_error
 
     return guest_error.parse(reply, name, first_row, rows)

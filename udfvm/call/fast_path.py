@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from udfvm.call._fast_path import SmallCalls
-from udfvm.codec.forms import to_numpy
+from udfvm.codec.containers import to_numpy
 from udfvm.errors import ForkedError
 from udfvm.vmm import exception_at
 
@@ -80,15 +80,15 @@ class SmallBatches:
     # ---- What the calls leave to Python ----
 
     def layout(self, rows: int) -> NumberLayout | None:
-        """The layout of batches of so many rows; None where they are not small."""
+        """Returns the layout of batches of so many rows; None where they are not small."""
         if rows > MAX_REQUEST:
             return None
         layout = self._numbers.layout(rows)
         return layout if layout.request_length <= MAX_REQUEST else None
 
     def read(self, status: int, reply: bytearray, layout: NumberLayout) -> np.ndarray[Any, Any]:
-        """The result in a reply that is not one of numbers without nulls at the usual place. Raises
-        what the function raised.
+        """Returns the result in a reply that is not one of numbers without nulls at the usual
+        place. Raises what the function raised.
         """
         if status:
             from udfvm.vmm import guest_error

@@ -31,7 +31,7 @@ class HostFunction(NamedTuple):
     defaults: tuple[bytes | None, ...]  # of the parameters, encoded as values; None: there is none
 
     def description(self) -> dict[str, Any]:
-        """What the guest knows of it."""
+        """Returns what the guest knows of it."""
         return {
             "name": self.name,
             "parameters": [
@@ -75,16 +75,16 @@ class HostFunctions:
         return bool(self._functions)
 
     def descriptions(self) -> list[dict[str, Any]]:
-        """All of them, by name."""
+        """Returns all of them, by name."""
         return [self._functions[name].description() for name in sorted(self._functions)]
 
     def functions(self) -> list[Callable[..., Any]]:
-        """The functions themselves."""
+        """Returns the functions themselves."""
         return [each.function for each in self._functions.values()]
 
     def name_of(self, function: object) -> str | None:
-        """The name of one of them; None for other objects. Raises SignatureError for what one of
-        them has been defined anew as.
+        """Returns the name of one of them; None for other objects. Raises SignatureError for what
+        one of them has been defined anew as.
         """
         for each in self._functions.values():
             if each.function is function:
@@ -99,7 +99,7 @@ class HostFunctions:
         return None
 
     def call(self, name: bytes, arguments: bytes) -> bytes | None:
-        """The reply to what a guest asks; None where there is no function of that name.
+        """Returns the reply to what a guest asks; None where there is no function of that name.
 
         Raises ProtocolError for arguments that are not what it takes, TypeMappingError for a result
         that is not of its type, and what the function raises.
@@ -134,7 +134,7 @@ class HostFunctions:
 
 
 def _definition_of(function: object) -> tuple[str | None, str | None]:
-    """The module and the name that a function is defined under."""
+    """Returns the module and the name that a function is defined under."""
     return getattr(function, "__module__", None), getattr(function, "__qualname__", None)
 
 
@@ -204,8 +204,8 @@ def _is_async(function: Callable[..., Any]) -> bool:
 
 
 def _default(udf: str, name: str, parameter: Parameter, default: Any) -> bytes | None:
-    """A default, encoded; None where there is none. Raises SignatureError for one that is not of
-    its parameter's type.
+    """Returns a default, encoded; None where there is none. Raises SignatureError for one that is
+    not of its parameter's type.
     """
     import inspect
 

@@ -101,11 +101,11 @@ class Pool:
 
     @staticmethod
     def default() -> Pool:
-        """The pool of functions that name none."""
+        """Returns the pool of functions that name none."""
         return _default
 
     def _for_base(self, base: Image) -> ImagePool:
-        """The VMs of one base image. Raises PoolClosedError."""
+        """Returns the VMs of one base image. Raises PoolClosedError."""
         from udfvm.images.host import host_files
         from udfvm.vmm import ImagePool
 
@@ -148,7 +148,7 @@ class Pool:
         return future
 
     def statistics(self) -> PoolStatistics:
-        """How many VMs there are, of all base images."""
+        """Returns how many VMs there are, of all base images."""
         found = [image_pool.pool_statistics() for image_pool in self._list()]
         return PoolStatistics(
             self.size, sum(live for live, _ in found), sum(idle for _, idle in found)
@@ -215,7 +215,7 @@ class Pool:
 
 
 def pool_of(udf: str, pool: object) -> Pool:
-    """The pool that a UDF's ``pool=`` means. Raises OptionError for another object."""
+    """Returns the pool that a UDF's ``pool=`` means. Raises OptionError for another object."""
     if pool is None:
         return _default
     if not isinstance(pool, Pool):

@@ -60,11 +60,11 @@ class Loader(Protocol):
     """What knows the code of a function, in whatever language."""
 
     def capture(self, declaration: Declaration) -> Bindings:
-        """What names in the code mean now; empty where it refers to nothing here."""
+        """Returns what names in the code mean now; empty where it refers to nothing here."""
 
     def loading(self, declaration: Declaration, codecs: Codecs, pool: Pool) -> Loading:
-        """What an image of the function is built from. ``pool`` has VMs where one is needed for
-        that.
+        """Returns what an image of the function is built from. ``pool`` has VMs where one is needed
+        for that.
         """
 
 
@@ -108,8 +108,8 @@ class RuntimeKeeper:
         self._forget(self._bindings)
 
     def snapshot(self, timeout_ns: int | None = None) -> Self:
-        """A copy that keeps what names in the function mean now, for calls of several threads that
-        belong together; with another deadline, where one is given.
+        """Returns a copy that keeps what names in the function mean now, for calls of several
+        threads that belong together; with another deadline, where one is given.
 
         Raises what building an image raises.
         """

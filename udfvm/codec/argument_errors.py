@@ -9,8 +9,8 @@ from udfvm.types.arrow_types import Parameter
 def argument_error(
     function: str, parameter: Parameter, reason: str, row: int | None = None
 ) -> TypeMappingError:
-    """The error for an argument, or for one row of it. ``reason`` continues a sentence whose
-    subject is the argument.
+    """Returns the error for an argument, or for one row of it. ``reason`` continues a sentence
+    whose subject is the argument.
     """
     position = f" (position {parameter.position})" if parameter.position else ""
     at = "" if row is None else f", row {row}:"
@@ -23,7 +23,9 @@ def argument_error(
 
 
 def wrong_type(function: str, parameter: Parameter, found: str) -> TypeMappingError:
-    """The error for an argument that is not of its declared type. ``found`` says what it is."""
+    """Returns the error for an argument that is not of its declared type. ``found`` says what it
+    is.
+    """
     return argument_error(
         function,
         parameter,
@@ -32,7 +34,7 @@ def wrong_type(function: str, parameter: Parameter, found: str) -> TypeMappingEr
 
 
 def wrong_value(function: str, parameter: Parameter, value: object) -> TypeMappingError:
-    """The error for a value that is not of its declared type."""
+    """Returns the error for a value that is not of its declared type."""
     if isinstance(value, float) and value != value:  # noqa: PLR0124 - NaN is known by that
         found = (
             "nan, which is a float: put None where a value is missing, as pyarrow.array(series)"

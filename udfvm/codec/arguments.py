@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from udfvm.codec.argument_errors import argument_error, wrong_type
 from udfvm.codec.casts import arrow_array, cast_argument
-from udfvm.codec.forms import Form, form_of
+from udfvm.codec.containers import Container, container_of
 from udfvm.codec.python_dates import check_python_dates
 from udfvm.codec.scalars import refuse_collection, scalar_of
 from udfvm.errors import TypeMappingError
@@ -30,8 +30,8 @@ def columns_of(
     *,
     vectorized: bool = True,
 ) -> tuple[list[pa.Array | pa.ChunkedArray], int]:
-    """The arguments as columns of the declared types and of one length, and that length. Values are
-    repeated.
+    """Returns the arguments as columns of the declared types and of one length, and that length.
+    Values are repeated.
 
     Not ``vectorized``: the function takes Python values, which not all dates and times have. Raises
     TypeMappingError, naming the argument.
@@ -39,7 +39,7 @@ def columns_of(
     lengths = {
         parameter.name: len(argument)  # type: ignore[arg-type]
         for parameter, argument in zip(parameters, arguments, strict=True)
-        if form_of(argument) is not Form.SCALAR
+        if container_of(argument) is not Container.SCALAR
     }
     if len(set(lengths.values())) > 1:
         described = ", ".join(f"{name!r} has {length}" for name, length in lengths.items())
@@ -58,11 +58,11 @@ def columns_of(
 def _column(
     function: str, parameter: Parameter, argument: Any, rows: int
 ) -> pa.Array | pa.ChunkedArray:
-    form = form_of(argument)
-    if form is Form.SCALAR:
+    container = container_of(argument)
+    if container is Container.SCALAR:
         refuse_collection(function, parameter, argument)
         return pa.repeat(scalar_of(function, parameter, argument), rows)
-    if form is Form.NUMPY:
+    if container is Container.NUMPY:
         argument = _from_numpy(function, parameter, argument)
     return cast_argument(function, parameter, argument)
 
@@ -80,7 +80,7 @@ def _from_numpy(
 
 
 def column_of_values(function: str, parameter: Parameter, values: Iterable[Any]) -> pa.Array:
-    """An array of Python values: each is what it would be alone. Raises TypeMappingError."""
+    """Returns an array of Python values, each as it would be alone. Raises TypeMappingError."""
     scalars = []
     for row, value in enumerate(values):
         try:

@@ -10,6 +10,8 @@ def check_bounds(offset: int, length: int, size: int) -> None:
 
 
 def bytes_in(reply: bytes, offset: int, length: int) -> bytes:
-    """So many bytes at an offset of a reply. Raises ValueError where they lie outside of it."""
+    """Returns so many bytes at an offset of a reply. Raises ValueError where they lie outside of
+    it.
+    """
     check_bounds(offset, length, len(reply))
     return reply[offset : offset + length]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def cast_argument(function: str, parameter: Parameter, array: Any) -> Any:
-    """An array, or a chunked array, as the declared type. Encoded ones (dictionary, run-end, views)
-    are decoded. Raises TypeMappingError.
+    """Returns an array, or a chunked array, as the declared type. Encoded ones (dictionary,
+    run-end, views) are decoded. Raises TypeMappingError.
     """
     if not isinstance(array, pa.ChunkedArray):
         return _cast_chunk(function, parameter, array, 0)
@@ -51,8 +51,8 @@ def _cast_chunk(function: str, parameter: Parameter, array: pa.Array, first_row:
 def arrow_array(
     function: str, parameter: Parameter, values: np.ndarray[Any, Any]
 ) -> pa.Array | pa.ChunkedArray:
-    """A numpy array of one dimension, of no objects, as Arrow has it: not yet of the declared type.
-    Raises TypeMappingError.
+    """Returns a numpy array of one dimension, of no objects, as Arrow has it: not yet of the
+    declared type. Raises TypeMappingError.
     """
     try:
         return from_numpy(values, parameter.type.arrow)

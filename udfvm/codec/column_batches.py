@@ -47,8 +47,8 @@ def row_type(function: str, where: str, type_: Type) -> RowType:
 
 
 def widened(column: pa.Array) -> pa.Array:
-    """A column of a declared type as it travels. Raises TypeMappingError for lists and structs that
-    hold what JSON has no word for.
+    """Returns a column of a declared type as it travels. Raises TypeMappingError for lists and
+    structs that hold what JSON has no word for.
     """
     if column.type.num_fields:
         texts = [None if value is None else _json(value) for value in column.to_pylist()]
@@ -64,8 +64,8 @@ def _json(value: object) -> str:
 
 
 def narrowed(column: pa.Array, declared: Type) -> pa.Array:
-    """A column that travelled, as the declared type. Raises ValueError where a value is out of its
-    range.
+    """Returns a column that travelled, as the declared type. Raises ValueError where a value is out
+    of its range.
     """
     made = cast_column(column, declared.arrow)
     if pa.types.is_date64(declared.arrow):
@@ -104,8 +104,8 @@ def encode(columns: Sequence[pa.Array], rows: int) -> bytes:
 def decode(
     function: str, reply: bytes, types: Sequence[Type], max_rows: int
 ) -> tuple[pa.RecordBatch, bool]:
-    """The columns of a reply, as the declared types, and whether there is more to fetch. Raises
-    ProtocolError.
+    """Returns the columns of a reply, as the declared types, and whether there is more to fetch.
+    Raises ProtocolError.
     """
     try:
         rows, count, flags = _HEAD.unpack_from(reply)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from udfvm.codec.forms import Form, in_form
+from udfvm.codec.containers import Container, in_container
 from udfvm.codec.window import TooLargeForWindowError
 from udfvm.types.numpy_conversions import numpy_type
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 class NumberColumns(NamedTuple):
     """Columns of numbers: of each, its bytes in one chunk or several."""
 
-    form: Form  # of the result
+    container: Container  # of the result
     num_rows: int
     widths: tuple[int, ...]  # bytes of a number of each column
     data: tuple[tuple[memoryview, ...], ...]
 
     def slice(self, start: int, count: int) -> NumberColumns:
-        """So many rows, without a copy."""
+        """Returns so many rows, without a copy."""
         if start == 0 and count == self.num_rows:
             return self
         data = tuple(
@@ -73,22 +73,22 @@ class NumberBatches:
         self._dtypes: tuple[np.dtype[Any], ...] = ()
 
     def take(self, arguments: Sequence[Any]) -> NumberColumns | None:
-        """The arguments, if all are columns of one length, not empty, without nulls and stored as
-        the declared types are; else None.
+        """Returns the arguments, if all are columns of one length, not empty, without nulls and
+        stored as the declared types are; else None.
         """
         if self._codec is None:
             return None
         numpy = sys.modules.get("numpy")
         ndarray = None if numpy is None else numpy.ndarray
-        form, rows, data = Form.NUMPY, 0, []
+        container, rows, data = Container.NUMPY, 0, []
         for index, argument in enumerate(arguments):
             if type(argument) is ndarray:
                 chunks = self._numpy_chunks(argument, index)
             elif isinstance(argument, pa.Array):
-                form = Form.ARRAY if form is Form.NUMPY else form
+                container = Container.ARRAY if container is Container.NUMPY else container
                 chunks = self._chunks((argument,), index)
             elif isinstance(argument, pa.ChunkedArray):
-                form = Form.CHUNKED
+                container = Container.CHUNKED
                 chunks = (
                     self._chunks(argument.chunks, index)
                     if argument.type == self._types[index]
@@ -103,7 +103,7 @@ class NumberBatches:
                 return None
             rows = length
             data.append(chunks)
-        return NumberColumns(form, rows, self._widths, tuple(data))
+        return NumberColumns(container, rows, self._widths, tuple(data))
 
     def _chunks(self, arrays: Iterable[pa.Array], index: int) -> tuple[memoryview, ...] | None:
         type_, width = self._types[index], self._widths[index]
@@ -143,8 +143,8 @@ class NumberBatches:
         return self._dtypes
 
     def numpy_codecs(self) -> tuple[BatchCodec, NumberCodec, tuple[np.dtype[Any], ...]] | None:
-        """The codecs and the types in numpy, the result's last; None where the types have values
-        that stand for nulls, or are none of numbers.
+        """Returns the codecs and the types in numpy, the result's last; None where the types have
+        values that stand for nulls, or are none of numbers.
         """
         if self._codec is None or any(dtype.kind == "M" for dtype in self._numpy_types()):
             return None
@@ -167,16 +167,16 @@ class NumberBatches:
         codec.write(window, layout, columns.data)
         return layout.request_length
 
-    def result(self, form: Form, replies: Sequence[BatchReply]) -> Any:
-        """The numbers in replies to the chunks of a batch, as the caller wants them."""
-        if form is Form.NUMPY and len(replies) == 1 and replies[0].is_data:
+    def result(self, container: Container, replies: Sequence[BatchReply]) -> Any:
+        """Returns the numbers in replies to the chunks of a batch, as the caller wants them."""
+        if container is Container.NUMPY and len(replies) == 1 and replies[0].is_data:
             import numpy as np
 
             numbers = np.frombuffer(replies[0].data, self._numpy_types()[-1])
             return numbers if numbers.flags.writeable else numbers.copy()
-        return in_form(
+        return in_container(
             self._batch_codec.function,
-            form,
+            container,
             self._result,
             [self._batch_codec.array(reply) for reply in replies],
         )

@@ -23,7 +23,7 @@ class Table:
 
     @classmethod
     def root(cls, data: bytes) -> Table:
-        """The table that some bytes begin with."""
+        """Returns the table that some bytes begin with."""
         return cls(data, unsigned_at(data, 0))
 
     def has(self, field: int) -> bool:
@@ -31,19 +31,19 @@ class Table:
         return field < len(self._slots) and self._slots[field] != 0
 
     def byte(self, field: int) -> int:
-        """An unsigned byte; 0 where it is not there."""
+        """Returns an unsigned byte; 0 where it is not there."""
         return int(_at("<B", self._bytes, self.offset_of(field))[0]) if self.has(field) else 0
 
     def long(self, field: int) -> int:
-        """A signed integer of 64 bits; 0 where it is not there."""
+        """Returns a signed integer of 64 bits; 0 where it is not there."""
         return int(_at("<q", self._bytes, self.offset_of(field))[0]) if self.has(field) else 0
 
     def table(self, field: int) -> Table:
-        """The table that the field refers to."""
+        """Returns the table that the field refers to."""
         return Table(self._bytes, self.target(field))
 
     def pairs(self, field: int) -> list[tuple[int, int]]:
-        """A vector of structs of two signed integers of 64 bits."""
+        """Returns a vector of structs of two signed integers of 64 bits."""
         if not self.has(field):
             return []
         offset = self.target(field)
@@ -54,19 +54,19 @@ class Table:
         return list(zip(numbers[::2], numbers[1::2], strict=True))
 
     def offset_of(self, field: int) -> int:
-        """The offset of the field in the bytes."""
+        """Returns the offset of the field in the bytes."""
         if not self.has(field):
             raise ValueError("its metadata lacks a field")
         return self._offset + self._slots[field]
 
     def target(self, field: int) -> int:
-        """The offset in the bytes that the field refers to."""
+        """Returns the offset in the bytes that the field refers to."""
         offset = self.offset_of(field)
         return offset + unsigned_at(self._bytes, offset)
 
 
 def unsigned_at(data: bytes, offset: int) -> int:
-    """An unsigned integer of 32 bits. Raises ValueError or struct.error beyond the bytes."""
+    """Returns an unsigned 32-bit integer. Raises ValueError or struct.error beyond the bytes."""
     return _at("<I", data, offset)[0]
 
 

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 
 def json_value(text: str | None) -> Any:
-    """The value of JSON text that a guest wrote; None for None. Raises ValueError for what is no
-    JSON.
+    """Returns the value of JSON text that a guest wrote; None for None. Raises ValueError for what
+    is no JSON.
 
     >>> json_value('{"x": [1, null]}')
     {'x': [1, None]}
@@ -23,7 +23,7 @@ def json_value(text: str | None) -> Any:
 
 
 def json_values(texts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The values of an array of JSON texts. Raises ValueError."""
+    """Returns the values of an array of JSON texts. Raises ValueError."""
     import numpy as np
 
     values = np.empty(len(texts), dtype=object)

@@ -26,8 +26,8 @@ class BatchMetadata(NamedTuple):
 
 
 def batch_at(stream: bytes | memoryview, offset: int) -> tuple[BatchMetadata, int]:
-    """The metadata of the record batch message at an offset of a stream, and the offset of its
-    body. Raises ValueError or struct.error for anything else.
+    """Returns the metadata of the record batch message at an offset of a stream, and the offset of
+    its body. Raises ValueError or struct.error for anything else.
     """
     continuation, length = PREFIX.unpack_from(stream, offset)
     offset += PREFIX.size
@@ -60,7 +60,7 @@ class BatchTemplate(NamedTuple):
 
     @classmethod
     def of(cls, schema_message: bytes, batch_message: bytes) -> BatchTemplate:
-        """The head of these messages."""
+        """Returns the head of these messages."""
         start = len(schema_message) + PREFIX.size
         end = PREFIX.size + PREFIX.unpack_from(batch_message)[1]
         message = Table.root(batch_message[PREFIX.size : end])
@@ -74,8 +74,8 @@ class BatchTemplate(NamedTuple):
         )
 
     def filled(self, rows: int, body_length: int, data: list[tuple[int, int]]) -> bytes:
-        """The head for columns of so many rows, whose data have these offsets in the body, and
-        lengths.
+        """Returns the head for columns of so many rows, whose data have these offsets in the body,
+        and lengths.
         """
         head = bytearray(self.head)
         struct.pack_into("<q", head, self.rows, rows)

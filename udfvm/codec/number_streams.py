@@ -54,7 +54,9 @@ class NumberCodec:
         self._last: NumberLayout | None = None
 
     def layout(self, rows: int) -> NumberLayout:
-        """The layout for so many rows. The last one is kept: batches tend to be of one size."""
+        """Returns the layout for so many rows. The last one is kept: batches tend to be of one
+        size.
+        """
         layout = self._last
         if layout is None or layout.rows != rows:
             layout = self._last = self._layout(rows)
@@ -116,7 +118,7 @@ class NumberReplies:
         self._last: tuple[int, _ReplyLayout] | None = None
 
     def layout(self, rows: int) -> _ReplyLayout:
-        """The usual layout of so many rows. The last one is kept."""
+        """Returns the usual layout of so many rows. The last one is kept."""
         last = self._last
         if last is not None and last[0] == rows:
             return last[1]

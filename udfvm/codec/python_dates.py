@@ -117,8 +117,8 @@ def _unit_of(type_: pa.DataType) -> str:
 
 
 def _first_beyond_in_zone(zone: str, stored: pa.Array, units_a_day: int) -> int:
-    """The first time that is beyond the ends of the calendar in a zone, and not in UTC: within a
-    day of them; -1 where there is none.
+    """Returns the first time that is beyond the ends of the calendar in a zone, and not in UTC:
+    within a day of them; -1 where there is none.
     """
     import pyarrow.compute as pc
 

@@ -17,8 +17,8 @@ _REFUSALS: Final = (ArithmeticError, ValueError, pa.ArrowException)
 def python_values(
     function: str, array: pa.Array | pa.ChunkedArray, what: str = "the result"
 ) -> list[Any]:
-    """The values of a guest's answer. Raises TypeMappingError, with the row, where Python has no
-    such value.
+    """Returns the values of a guest's answer. Raises TypeMappingError, with the row, where Python
+    has no such value.
 
     >>> python_values("f", pa.array([1, None]))
     [1, None]

@@ -59,8 +59,8 @@ class BatchCodec:
         self._overhead = len(self.schema_message) + len(END_OF_STREAM)
 
     def batch(self, columns: Sequence[pa.Array]) -> pa.RecordBatch:
-        """A record batch of columns that have the declared types; of one row where there are no
-        columns.
+        """Returns a record batch of columns that have the declared types; of one row where there
+        are no columns.
         """
         if not columns:
             return pa.RecordBatch.from_struct_array(pa.array([{}], pa.struct([])))
@@ -83,26 +83,26 @@ class BatchCodec:
         return int(sink.tell())
 
     def stream(self, batch: pa.RecordBatch) -> bytes:
-        """The stream of a batch."""
+        """Returns the stream of a batch."""
         window = bytearray(self.size(batch))
         self.write(memoryview(window), batch)
         return bytes(window)
 
     def null_and_zero(self) -> pa.RecordBatch:
-        """A batch of two rows, one of nulls and one of zeros and empty strings: something of the
-        right shape, to warm up with.
+        """Returns a batch of two rows, one of nulls and one of zeros and empty strings: something
+        of the right shape, to warm up with.
         """
         return self.batch([_zeros(type_, 2, null_first=True) for type_ in self.schema.types])
 
     def result_template(self) -> bytes:
-        """The record batch message of a result of one row without nulls."""
+        """Returns the record batch message of a result of one row without nulls."""
         batch = pa.RecordBatch.from_arrays(
             [_zeros(self._result_type, 1)], schema=self.result_schema
         )
         return bytes(batch.serialize().to_pybytes())
 
     def file_template(self) -> bytes:
-        """An Arrow IPC file with one row of arguments without nulls."""
+        """Returns an Arrow IPC file with one row of arguments without nulls."""
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, self.schema) as writer:
             writer.write_batch(self.batch([_zeros(type_, 1) for type_ in self.schema.types]))
@@ -124,16 +124,18 @@ class BatchCodec:
         return self._numbers
 
     def numbers_in(self, reply: memoryview, rows: int) -> slice | None:
-        """Where a reply has its numbers, if these are all that is to be read of it; else None."""
+        """Returns where a reply has its numbers, if these are all that is to be read of it; else
+        None.
+        """
         replies = self.number_replies()
         return None if replies is None else replies.numbers_in(reply, rows)
 
     def reply(self, data: bytes | memoryview, rows: int, is_data: bool) -> BatchReply:
-        """What the core handed out of a reply to so many rows."""
+        """Returns what the core handed out of a reply to so many rows."""
         return BatchReply(data, rows, is_data)
 
     def array(self, reply: BatchReply) -> pa.Array:
-        """The column in a reply. Views the reply, without a copy. Raises ProtocolError."""
+        """Returns the column in a reply. Views the reply, without a copy. Raises ProtocolError."""
         if not reply.is_data:
             return self.read(reply.data, reply.rows)
         return pa.Array.from_buffers(
@@ -141,8 +143,8 @@ class BatchCodec:
         )
 
     def read(self, reply: bytes | memoryview, rows: int) -> pa.Array:
-        """The column in a reply, which must have so many rows. Views the reply, without a copy.
-        Raises ProtocolError.
+        """Returns the column in a reply, which must have so many rows. Views the reply, without a
+        copy. Raises ProtocolError.
         """
         try:
             return self._read(reply, rows)
@@ -161,7 +163,7 @@ class BatchCodec:
 
 
 def one_batch(table: pa.RecordBatch | pa.Table) -> pa.RecordBatch:
-    """One record batch of all rows; copies only where there are several chunks."""
+    """Returns one record batch of all rows; copies only where there are several chunks."""
     if isinstance(table, pa.RecordBatch):
         return table
     columns = [
@@ -172,7 +174,7 @@ def one_batch(table: pa.RecordBatch | pa.Table) -> pa.RecordBatch:
 
 
 def _zeros(type_: pa.DataType, rows: int, *, null_first: bool = False) -> pa.Array:
-    """A column of zeros and empty strings, for one row or two."""
+    """Returns a column of zeros and empty strings, for one row or two."""
     if pa.types.is_null(type_):
         return pa.nulls(rows)
     if type_.num_fields:

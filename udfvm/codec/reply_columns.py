@@ -27,8 +27,8 @@ _ALIGNMENT: Final = 8  # bytes; the widest value of a buffer
 def column_of(
     type_: pa.DataType, rows: int, metadata: BatchMetadata, reply: pa.Buffer, body: int
 ) -> pa.Array:
-    """The column, which must be of so many rows, as views of the reply, whose buffers are from
-    ``body`` on; valid for every use.
+    """Returns the column, which must be of so many rows, as views of the reply, whose buffers are
+    from ``body`` on; valid for every use.
 
     Raises ValueError where there are not as many nodes and buffers as the type has, where one lies
     outside of the reply or is too small, and for values that the type has not.
@@ -45,8 +45,8 @@ def column_of(
 
 
 def checked(array: pa.Array) -> pa.Array:
-    """An array whose buffers a guest filled, valid for every use. Its buffers are as large as it
-    needs. Raises ValueError.
+    """Returns an array whose buffers a guest filled, valid for every use. Its buffers are as large
+    as it needs. Raises ValueError.
     """
     array.validate(full=True)
     return (
@@ -55,7 +55,7 @@ def checked(array: pa.Array) -> pa.Array:
 
 
 def empty(type_: pa.DataType) -> pa.Array:
-    """A column without rows."""
+    """Returns a column without rows."""
     return pa.array([], type_)
 
 
@@ -162,7 +162,9 @@ def _array(
 def _buffers(
     type_: pa.DataType, rows: int, found: Sequence[pa.Buffer], children: Sequence[pa.Array]
 ) -> list[pa.Buffer | None]:
-    """The buffers of a column of some rows, each as long as it has to be. No bitmap: no nulls."""
+    """Returns the buffers of a column of some rows, each as long as it has to be. No bitmap: no
+    nulls.
+    """
     bits = (rows + 7) // 8
     buffers: list[pa.Buffer | None] = [_cut(found[0], bits) if found[0].size else None]
     if _has_offsets(type_):
@@ -180,8 +182,8 @@ def _buffers(
 def _offsets_of(
     type_: pa.DataType, rows: int, found: Sequence[pa.Buffer], children: Sequence[pa.Array]
 ) -> tuple[pa.Buffer, int]:
-    """The offsets of a column, and the last of them, which leads to where there is something; those
-    before it are to be validated.
+    """Returns the offsets of a column, and the last of them, which leads to where there is
+    something; those before it are to be validated.
     """
     width = 8 if _has_64_bit_offsets(type_) else 4
     offsets = _cut(found[1], (rows + 1) * width)

@@ -73,8 +73,8 @@ class RowCodec:
         return b"".join((self._header, *values, *texts))
 
     def decode(self, reply: bytes) -> object:
-        """The value in the reply to a ROW request, which is the guest's word: all of it is checked.
-        Raises ProtocolError; TypeMappingError for a date or time that Python has not.
+        """Returns the value in the reply to a ROW request, which is the guest's word: all of it is
+        checked. Raises ProtocolError; TypeMappingError for a date or time that Python has not.
         """
         try:
             row_type, _, _ = VALUE.unpack_from(reply)
@@ -97,7 +97,7 @@ class RowCodec:
             ) from error
 
     def default(self) -> bytes:
-        """A row of zeros and empty strings: something of the right shape, to warm up with."""
+        """Returns a row of zeros and empty strings, of the right shape, to warm up with."""
         zeros = [zero(parameter.type) for parameter in self._parameters]
         offset = len(self._header) + len(zeros) * VALUE.size
         values, texts = [], []
@@ -118,8 +118,8 @@ def _packed(parameter: Parameter, stored: float | bytes, offset: int) -> bytes:
 
 
 def decode_row(payload: bytes, parameters: Sequence[Parameter]) -> list[Any]:
-    """The values of a ``struct udfvm_row`` that a guest wrote. The parameters have types that rows
-    have.
+    """Returns the values of a ``struct udfvm_row`` that a guest wrote. The parameters have types
+    that rows have.
 
     Raises ValueError, OverflowError or struct.error for what is not valid.
     """
@@ -140,8 +140,8 @@ def decode_row(payload: bytes, parameters: Sequence[Parameter]) -> list[Any]:
 
 
 def encode_value(function: str, parameter: Parameter, value: object) -> bytes:
-    """A ``struct udfvm_value`` and its bytes. Raises TypeMappingError for a value that is not of
-    the type.
+    """Returns a ``struct udfvm_value`` and its bytes. Raises TypeMappingError for a value that is
+    not of the type.
     """
     if value is None:
         return _NULL_VALUE

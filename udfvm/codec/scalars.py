@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from udfvm.codec.argument_errors import argument_error, wrong_type
 from udfvm.codec.casts import arrow_array, cast_argument
-from udfvm.codec.forms import Form, form_of
+from udfvm.codec.containers import Container, container_of
 from udfvm.codec.python_dates import check_python_dates
 from udfvm.codec.value_codecs import PYTHON_CLASSES, check_value
 from udfvm.errors import TypeMappingError
@@ -29,8 +29,8 @@ _FAILURES: Final = (pa.ArrowException, OverflowError, TypeError, ValueError)
 
 
 def python_value(function: str, parameter: Parameter, value: Any) -> Any:
-    """A value that a scalar function is called with, as a Python value of the declared type, which
-    holds no other; None for a null. Raises TypeMappingError.
+    """Returns a value that a scalar function is called with, as a Python value of the declared
+    type, which holds no other; None for a null. Raises TypeMappingError.
     """
     if type(value) in PYTHON_CLASSES:
         return value
@@ -57,7 +57,7 @@ def _in_microseconds(parameter: Parameter, scalar: pa.Scalar) -> pa.Scalar:
 
 
 def scalar_of(function: str, parameter: Parameter, value: Any) -> pa.Scalar:
-    """A Python value, or a pyarrow scalar, as a scalar of the declared type. Raises
+    """Returns a Python value, or a pyarrow scalar, as a scalar of the declared type. Raises
     TypeMappingError.
     """
     declared = parameter.type.arrow
@@ -132,7 +132,7 @@ def _is_null(parameter: Parameter, value: Any) -> bool:
 
 
 def _leaf(function: str, parameter: Parameter, value: Any) -> Any:
-    """A value that holds no other, checked, as pyarrow takes it. Raises TypeMappingError."""
+    """Returns a checked value that holds no other as pyarrow takes it. Raises TypeMappingError."""
     check_value(function, parameter, value)
     if parameter.type.kind is Kind.FLOAT:
         return float(value)
@@ -149,7 +149,7 @@ def _leaf(function: str, parameter: Parameter, value: Any) -> Any:
 
 
 def _nested_scalar(function: str, parameter: Parameter, value: object) -> pa.Scalar:
-    """A list or tuple for a list, a mapping for a struct; what they hold likewise."""
+    """Returns a list or tuple for a list, a mapping for a struct; what they hold likewise."""
     declared = parameter.type.arrow
     try:
         made = pa.scalar(_held(function, parameter, declared, value), declared)
@@ -163,7 +163,7 @@ def _nested_scalar(function: str, parameter: Parameter, value: object) -> pa.Sca
 
 
 def _held(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -> Any:
-    """A value of a type with all that it holds checked: pyarrow drops and guesses. Raises
+    """Returns a value of a type with all that it holds checked: pyarrow drops and guesses. Raises
     TypeError, TypeMappingError.
     """
     if value is None:
@@ -171,7 +171,7 @@ def _held(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -
     if pa.types.is_struct(type_):
         return _held_struct(function, parameter, type_, value)
     if type_.num_fields:
-        if not isinstance(value, (list, tuple)) and form_of(value) is not Form.NUMPY:
+        if not isinstance(value, (list, tuple)) and container_of(value) is not Container.NUMPY:
             raise TypeError(f"{type(value).__name__} where a list is declared: {type_}")
         return [_held(function, parameter, type_.value_type, item) for item in value]
     return _held_leaf(function, parameter, type_, value)

@@ -89,7 +89,7 @@ def check_value(function: str, parameter: Parameter, value: object) -> None:
 
 
 def decoder_of(type_: Type) -> Decoder:
-    """What reads values of a type."""
+    """Returns what reads values of a type."""
     return VALUE_CODECS[type_.kind].decoder(type_)
 
 
@@ -255,9 +255,9 @@ def _encode_datetime(function: str, parameter: Parameter, value: object) -> int:
 
 
 def _encode_python_datetime(function: str, parameter: Parameter, value: Any) -> int:
-    """A time that has no more digits than scalar functions get, and is within the calendar in UTC
-    and in the zone of the parameter: its ends are elsewhere in each zone, and pandas' Timestamp
-    goes on behind them.
+    """Returns a time that has no more digits than scalar functions get, and is within the calendar
+    in UTC and in the zone of the parameter: its ends are elsewhere in each zone, and pandas'
+    Timestamp goes on behind them.
     """
     count = _encode_datetime(function, parameter, value)
     if parameter.type.unit == "ns" and count % 1000:
@@ -366,7 +366,7 @@ def _decimal_decoder(type_: Type) -> Decoder:
 
 
 def zero(type_: Type) -> float | bytes:
-    """What is stored of a zero, of midnight, of empty text."""
+    """Returns what is stored of a zero, of midnight, of empty text."""
     if type_.kind is Kind.TIME:
         return b"00:00:00"
     if type_.kind is Kind.DECIMAL:

@@ -87,12 +87,12 @@ class AggregateFunction(Function):
         'question'
         """
         from udfvm.codec.arguments import columns_of
-        from udfvm.codec.forms import Form, form_of
+        from udfvm.codec.containers import Container, container_of
 
         self._calls.follow()
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
-        if all(form_of(argument) is Form.SCALAR for argument in arguments):
+        if all(container_of(argument) is Container.SCALAR for argument in arguments):
             raise TypeMappingError(
                 f"UDF {self.name!r}: an aggregate is called with arrays: pass at least one pyarrow"
                 " or numpy array"

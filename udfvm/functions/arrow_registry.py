@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from udfvm.codec.forms import Form, form_of
+from udfvm.codec.containers import Container, container_of
 from udfvm.codec.scalars import scalar_of
 from udfvm.errors import CallError, SignatureError, TypeMappingError, UnknownUDFError
 from udfvm.forks import ForkLock
@@ -50,11 +50,11 @@ class _Registration:
         calls.follow()
         if any(isinstance(argument, (pa.Array, pa.ChunkedArray)) for argument in arguments):
             try:
-                return calls.call_columns(arguments, Form.ARRAY)
+                return calls.call_columns(arguments, Container.ARRAY)
             except CallError as error:  # pyarrow does not say which rows of its input the batch has
                 error.locate(error.row, of_batch=True)
                 raise
-        result = calls.call_columns(arguments, Form.ARRAY)[0]
+        result = calls.call_columns(arguments, Container.ARRAY)[0]
         return pa.repeat(result, context.batch_length)
 
 
@@ -170,7 +170,7 @@ def _own_name(function: Function) -> str:
 def _argument(function: str, parameter: Parameter, argument: Any) -> pc.Expression:
     if isinstance(argument, pc.Expression):
         return argument.cast(parameter.type.as_declared)
-    if form_of(argument) is not Form.SCALAR:
+    if container_of(argument) is not Container.SCALAR:
         raise TypeMappingError(
             f"UDF {function!r}: argument {parameter.name!r} of an expression is a column of a"
             " dataset, such as pyarrow.dataset.field('x'), or a value; call the function itself"

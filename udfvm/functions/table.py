@@ -110,12 +110,12 @@ class TableFunction(Function):
         [64, 36]
         """
         from udfvm.codec.arguments import columns_of
-        from udfvm.codec.forms import Form, form_of
+        from udfvm.codec.containers import Container, container_of
 
         self._calls.follow()
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
-        if any(form_of(argument) is not Form.SCALAR for argument in arguments):
+        if any(container_of(argument) is not Container.SCALAR for argument in arguments):
             raise TypeMappingError(f"UDF {self.name!r}: a table function takes values, not arrays")
         columns, _ = columns_of(self.name, self.parameters, arguments, vectorized=False)
         yield from self._fetch(self._calls, columns)

@@ -25,7 +25,7 @@ _MAKER: Final = "udfvm._guest._udfvm_callables"
 _KEPT: Final = 64  # UDFs that came by value and stay cached
 
 
-class Function(Protocol):
+class Transferable(Protocol):
     """The parts of a function that are pickled."""
 
     _program: Program
@@ -41,7 +41,7 @@ class Function(Protocol):
     def limits(self) -> Limits: ...
 
 
-def reduced(udf: Function, base: type[Any]) -> str | tuple[object, ...]:
+def reduced(udf: Transferable, base: type[Any]) -> str | tuple[object, ...]:
     """Returns the answer of ``Function.__reduce__``. ``base`` is the class of all functions.
 
     Raises SignatureError if the function cannot be pickled.
@@ -66,7 +66,7 @@ def reduced(udf: Function, base: type[Any]) -> str | tuple[object, ...]:
         ) from error
 
 
-def _options_of(udf: Function) -> bytes:
+def _options_of(udf: Transferable) -> bytes:
     """Returns the options of a UDF of compiled code, pickled. Raises SignatureError if one cannot
     be.
     """
@@ -84,7 +84,7 @@ def _options_of(udf: Function) -> bytes:
     return options
 
 
-def _unpicklable_option(udf: Function) -> str:
+def _unpicklable_option(udf: Transferable) -> str:
     """Returns the option that cannot be pickled; empty if all can."""
     import cloudpickle
 
@@ -98,11 +98,11 @@ def _unpicklable_option(udf: Function) -> str:
     return ""
 
 
-def _is_importable(udf: Function) -> bool:
+def _is_importable(udf: Transferable) -> bool:
     return getattr(udf.function, "__module__", None) not in _MAIN and bool(_found_as(udf))
 
 
-def _found_as(udf: Function) -> str:
+def _found_as(udf: Transferable) -> str:
     """Returns the qualified name under which the function's module has the UDF itself; empty if it
     does not.
     """
@@ -113,7 +113,7 @@ def _found_as(udf: Function) -> str:
     return name if found is udf else ""
 
 
-def _dumped(udf: Function, base: type[Any]) -> bytes:
+def _dumped(udf: Transferable, base: type[Any]) -> bytes:
     import cloudpickle
 
     from udfvm.load.reductions import reduced_callable, without_slots
@@ -140,23 +140,23 @@ def _dumped(udf: Function, base: type[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def fill(udf: Function, state: tuple[Program, dict[str, Any]]) -> None:
+def fill(udf: Transferable, state: tuple[Program, dict[str, Any]]) -> None:
     """Initialises a blank function from its state."""
     program, options = state
     udf.__init__(program, **options)  # type: ignore[misc]
 
 
-def rebuilt(cls: type[Function], program: Program, options: bytes) -> Function:
+def rebuilt(cls: type[Transferable], program: Program, options: bytes) -> Transferable:
     """Makes a function of compiled code again from its pickled state."""
     return cls(program, **pickle.loads(options))  # type: ignore[call-arg]
 
 
 @functools.lru_cache(_KEPT)
-def arrived(data: bytes) -> Function:
+def arrived(data: bytes) -> Transferable:
     """Unpickles a UDF that came by value.
 
     A worker gets the same bytes with each task: the cache returns the same UDF, whose image is
     built or opened once.
     """
-    found: Function = pickle.loads(data)
+    found: Transferable = pickle.loads(data)
     return found

@@ -132,7 +132,7 @@ class HostFS:
     # ---- Looking up ----
 
     def _lookup(self, path: bytes, flags: int) -> int:
-        """An O_PATH descriptor for the path."""
+        """Returns an O_PATH descriptor for the path."""
         name = _normal(path)
         linked = False  # a link led to `name`
         for _ in range(_LINKS_MAX):

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from udfvm.call.dispatch import Calls
-from udfvm.codec.forms import Form
+from udfvm.codec.containers import Container
 from udfvm.errors import CallError, TypeMappingError
 from udfvm.pipelines.columns import Arguments
 from udfvm.pipelines.failures import OnError, call_rows, located
@@ -68,7 +68,7 @@ class ScalarMapping:
         calls = self._calls
         if self._timeout_per_row is not None:
             calls = calls.snapshot(nanoseconds(self._timeout_per_row * rows))
-        return calls.call_columns(given, Form.ARRAY)
+        return calls.call_columns(given, Container.ARRAY)
 
 
 def _sliced(given: Sequence[Any], start: int, count: int) -> list[Any]:

@@ -16,7 +16,7 @@ _NUMBERS: Final = frozenset({*range(1, 13), 16, 18})
 
 
 def flat_type(name: str) -> Any:
-    """The pyarrow type of a name, which is none of a list or struct."""
+    """Returns the pyarrow type of a name, which is none of a list or struct."""
     import pyarrow as pa
 
     if match := TIMESTAMP.fullmatch(name):

@@ -332,7 +332,7 @@ def _declared_by_name(name: str) -> Type:
 
 
 def _as_written(name: str) -> str:
-    """The type with names of its own for what lists hold, and ``not null``."""
+    """Returns the type with names of its own for what lists hold, and ``not null``."""
     name = name.strip()
     nested = take_apart(name)
     if nested is None:

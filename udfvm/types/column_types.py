@@ -28,7 +28,7 @@ _INTERMEDIATE: Final = {"date32[day]": "int32"}  # Arrow has no cast between it 
 
 
 def column_type(name: str) -> str:
-    """The name of the type that stands for a declared type in column batches.
+    """Returns the name of the type that stands for a declared type in column batches.
 
     >>> column_type("timestamp[ms]"), column_type("string")
     ('int64', 'large_string')
@@ -37,8 +37,9 @@ def column_type(name: str) -> str:
 
 
 def cast_column(column: Any, to: Any) -> Any:
-    """A pyarrow array of a declared type as its column type, or the other way round, where neither
-    is a list or struct. Raises Loss, or pyarrow.ArrowInvalid, for a value that the type has not.
+    """Returns a pyarrow array of a declared type as its column type, or the other way round, where
+    neither is a list or struct. Raises Loss, or pyarrow.ArrowInvalid, for a value that the type has
+    not.
     """
     import pyarrow as pa
 

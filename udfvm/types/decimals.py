@@ -32,8 +32,8 @@ class DecimalType(NamedTuple):
 
 @functools.cache
 def decimal_type(name: str) -> DecimalType | None:
-    """The type of a name; None for names of other types. Raises ValueError for digits that its
-    bits do not hold.
+    """Returns the type of a name; None for names of other types. Raises ValueError for digits that
+    its bits do not hold.
 
     >>> decimal_type("decimal128(10, 2)")
     DecimalType(bits=128, precision=10, scale=2)
@@ -51,7 +51,7 @@ def decimal_type(name: str) -> DecimalType | None:
 
 
 def exact_decimal(value: Any, name: str) -> decimal.Decimal:
-    """A decimal or integer with as many digits behind the point as a type has. Raises Loss.
+    """Returns a decimal or integer with as many digits behind the point as a type has. Raises Loss.
 
     >>> exact_decimal(decimal.Decimal("1.5"), "decimal128(5, 2)")
     Decimal('1.50')
@@ -76,13 +76,15 @@ def _digits(value: decimal.Decimal) -> int:
 
 
 def text_from_decimal(value: decimal.Decimal) -> str:
-    """The text of a decimal, without an exponent unless digits before the point are not known."""
+    """Returns the text of a decimal, without an exponent unless digits before the point are not
+    known.
+    """
     return str(value) if value.as_tuple().exponent > 0 else f"{value:f}"  # type: ignore[operator]
 
 
 def decimal_from_text(text: str, name: str) -> decimal.Decimal:
-    """The decimal of a type that text stands for. Raises ValueError; Loss for digits that the type
-    has not.
+    """Returns the decimal of a type that text stands for. Raises ValueError; Loss for digits that
+    the type has not.
 
     >>> decimal_from_text("-1.5", "decimal64(5, 2)")
     Decimal('-1.50')

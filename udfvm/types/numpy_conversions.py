@@ -36,8 +36,8 @@ _DAYS: Final = 2**31  # the range of date32 in each direction
 
 
 def numpy_type(type_: Any) -> str | None:
-    """The name of the numpy type that is stored like a pyarrow type of numbers or timestamps; None
-    for other types.
+    """Returns the name of the numpy type that is stored like a pyarrow type of numbers or
+    timestamps; None for other types.
     """
     if str(type_).startswith("timestamp"):
         return f"datetime64[{type_.unit}]"

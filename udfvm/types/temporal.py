@@ -37,8 +37,8 @@ def timestamp_parts(name: str) -> tuple[str, str | None] | None:
 
 
 def time_zone(name: str) -> datetime.tzinfo:
-    """The zone of an Arrow timestamp: a name of the time zone database, or an offset such as
-    ``+05:30``. Raises ``zoneinfo.ZoneInfoNotFoundError``, which is a KeyError.
+    """Returns the zone of an Arrow timestamp: a name of the time zone database, or an offset such
+    as ``+05:30``. Raises ``zoneinfo.ZoneInfoNotFoundError``, which is a KeyError.
     """
     if name == "UTC":
         return datetime.UTC
@@ -52,8 +52,8 @@ def time_zone(name: str) -> datetime.tzinfo:
 
 
 def date_from_days(days: int) -> datetime.date:
-    """The date so many days after 1970-01-01. Raises ValueError or OverflowError where that is
-    beyond the years 1 to 9999.
+    """Returns the date so many days after 1970-01-01. Raises ValueError or OverflowError where that
+    is beyond the years 1 to 9999.
     """
     return datetime.date.fromordinal(days + EPOCH_DAYS)
 
@@ -64,9 +64,9 @@ def days_from_date(date: datetime.date) -> int:
 
 
 def datetime_reader(unit: str, timezone: str | None) -> Callable[[int], datetime.datetime]:
-    """What makes a datetime of the count that a timestamp stores: an aware one where the type has a
-    time zone. It raises OverflowError beyond the years 1 to 9999, and Loss for nanoseconds that are
-    no whole microseconds.
+    """Returns what makes a datetime of the count that a timestamp stores: an aware one where the
+    type has a time zone. It raises OverflowError beyond the years 1 to 9999, and Loss for
+    nanoseconds that are no whole microseconds.
     """
     zone = None if timezone is None else time_zone(timezone)
     step = MICROSECONDS.get(unit)
@@ -86,12 +86,14 @@ def _whole_microseconds(nanoseconds: int) -> int:
 
 
 def in_utc(moment: datetime.datetime) -> datetime.datetime:
-    """An aware datetime as a naive one in UTC. Raises OverflowError beyond the years 1 to 9999."""
+    """Returns an aware datetime as a naive one in UTC. Raises OverflowError beyond the years 1 to
+    9999.
+    """
     return moment.astimezone(datetime.UTC).replace(tzinfo=None)
 
 
 def count_from_datetime(moment: Any, unit: str) -> int:
-    """What a timestamp stores for a naive datetime, or a ``pandas.Timestamp``, which has
+    """Returns what a timestamp stores for a naive datetime, or a ``pandas.Timestamp``, which has
     nanoseconds. Raises Loss where that is no whole number of the unit.
     """
     microseconds: int = (moment - EPOCH) // _MICROSECOND
@@ -109,7 +111,7 @@ def count_from_datetime(moment: Any, unit: str) -> int:
 
 @functools.cache
 def time_unit(name: str) -> str | None:
-    """The unit of a time of day, by the name of its type; None for other types.
+    """Returns the unit of a time of day, by the name of its type; None for other types.
 
     >>> time_unit("time32[ms]")
     'ms'
@@ -119,8 +121,8 @@ def time_unit(name: str) -> str | None:
 
 
 def text_from_time(time: datetime.time, unit: str) -> str:
-    """The text of a time of day, with as many digits as its unit has. Raises Loss where it has
-    more, and for one with a time zone.
+    """Returns the text of a time of day, with as many digits as its unit has. Raises Loss where it
+    has more, and for one with a time zone.
 
     >>> text_from_time(datetime.time(12, 30, 1, 500_000), "ms")
     '12:30:01.500'
@@ -134,8 +136,8 @@ def text_from_time(time: datetime.time, unit: str) -> str:
 
 
 def time_from_text(text: str, unit: str) -> datetime.time:
-    """The time of day that text stands for. Raises ValueError; Loss where it has more digits than
-    the unit, or than microseconds.
+    """Returns the time of day that text stands for. Raises ValueError; Loss where it has more
+    digits than the unit, or than microseconds.
     """
     match = _TIME_TEXT.fullmatch(text)
     if match is None:
@@ -151,7 +153,7 @@ def time_from_text(text: str, unit: str) -> datetime.time:
 
 @functools.cache
 def duration_unit(name: str) -> str | None:
-    """The unit of a duration, by the name of its type; None for other types.
+    """Returns the unit of a duration, by the name of its type; None for other types.
 
     >>> duration_unit("duration[ns]")
     'ns'
@@ -161,7 +163,7 @@ def duration_unit(name: str) -> str | None:
 
 
 def count_from_timedelta(duration: Any, unit: str) -> int:
-    """What a duration type stores for a timedelta, or a ``pandas.Timedelta``, which has
+    """Returns what a duration type stores for a timedelta, or a ``pandas.Timedelta``, which has
     nanoseconds. Raises Loss where that is no whole number of the unit, or beyond its range.
     """
     microseconds: int = duration // _MICROSECOND
@@ -178,8 +180,8 @@ def count_from_timedelta(duration: Any, unit: str) -> int:
 
 
 def timedelta_from_count(count: int, unit: str) -> datetime.timedelta:
-    """The timedelta of what a duration type stores. Raises OverflowError beyond what Python has,
-    and Loss for nanoseconds that are no whole microseconds.
+    """Returns the timedelta of what a duration type stores. Raises OverflowError beyond what Python
+    has, and Loss for nanoseconds that are no whole microseconds.
     """
     if unit == "ns":
         if count % 1000:
@@ -189,7 +191,7 @@ def timedelta_from_count(count: int, unit: str) -> datetime.timedelta:
 
 
 def text_from_duration(duration: datetime.timedelta) -> str:
-    """The text of a duration: ISO 8601, in seconds.
+    """Returns the text of a duration: ISO 8601, in seconds.
 
     >>> text_from_duration(datetime.timedelta(minutes=-1, milliseconds=-500))
     '-PT60.5S'
@@ -201,7 +203,7 @@ def text_from_duration(duration: datetime.timedelta) -> str:
 
 
 def duration_from_text(text: str) -> datetime.timedelta:
-    """The duration that text in seconds stands for. Raises ValueError or OverflowError."""
+    """Returns the duration that text in seconds stands for. Raises ValueError or OverflowError."""
     match = _DURATION_TEXT.fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:40]!r} where a duration such as PT90.5S is declared")

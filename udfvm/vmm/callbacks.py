@@ -318,9 +318,9 @@ def _interrupted(_kind: object, exception: BaseException, _traceback: object) ->
 
 @ffi.def_extern(onerror=_interrupted)
 def udfvm_python_interrupted() -> int:
-    """The interrupt hook of the core. Python runs signal handlers when Python code runs next, which
-    is here. An exception of a handler ends the call, and so does one of a handler in an earlier
-    callback, and a cancellation by another thread.
+    """Returns 1 where the call has to end: the interrupt hook of the core. Python runs signal
+    handlers when Python code runs next, which is here. An exception of a handler ends the call, and
+    so does one of a handler in an earlier callback, and a cancellation by another thread.
     """
     return int(_interruption.exception is not None or bool(cancellation_of_thread()))
 

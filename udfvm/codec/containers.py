@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from udfvm.types.arrow_types import Type
 
 
-class Form(enum.Enum):
+class Container(enum.Enum):
     """What the caller passed, and so gets back; the first that occurs in this order."""
 
     CHUNKED = "pyarrow.ChunkedArray"
@@ -31,27 +31,31 @@ class Form(enum.Enum):
     SCALAR = "Python value"
 
 
-def form_of(value: object) -> Form:
-    """The form of one argument."""
+def container_of(value: object) -> Container:
+    """Returns the container of one argument."""
     if isinstance(value, pa.ChunkedArray):
-        return Form.CHUNKED
+        return Container.CHUNKED
     if isinstance(value, pa.Array):
-        return Form.ARRAY
+        return Container.ARRAY
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray) and value.ndim:
-        return Form.NUMPY
-    return Form.SCALAR
+        return Container.NUMPY
+    return Container.SCALAR
 
 
-def form_of_result(arguments: Sequence[object]) -> Form:
-    """The form of the result of a call with these arguments."""
-    forms = {form_of(argument) for argument in arguments}
-    return next(form for form in Form if form in forms) if forms else Form.SCALAR
+def container_of_result(arguments: Sequence[object]) -> Container:
+    """Returns the container of the result of a call with these arguments."""
+    containers = {container_of(argument) for argument in arguments}
+    return (
+        next(container for container in Container if container in containers)
+        if containers
+        else Container.SCALAR
+    )
 
 
 def as_declared(function: str, result: Type, chunks: Sequence[pa.Array]) -> list[pa.Array]:
-    """The chunks of a result, of the type as it was declared, which says where there are no nulls.
-    Raises TypeMappingError.
+    """Returns the chunks of a result, of the type as it was declared, which says where there are no
+    nulls. Raises TypeMappingError.
     """
     if result.exact is None:
         return list(chunks)
@@ -63,26 +67,28 @@ def as_declared(function: str, result: Type, chunks: Sequence[pa.Array]) -> list
         ) from None
 
 
-def in_form(function: str, form: Form, type_: pa.DataType, chunks: Sequence[pa.Array]) -> Any:
-    """The chunks of a result, in order, as the caller wants them; of a value, the first row. Raises
-    TypeMappingError for what Python has no value for.
+def in_container(
+    function: str, container: Container, type_: pa.DataType, chunks: Sequence[pa.Array]
+) -> Any:
+    """Returns the chunks of a result, in order, as the caller wants them; of a value, the first
+    row. Raises TypeMappingError for what Python has no value for.
     """
-    if form is Form.CHUNKED:
+    if container is Container.CHUNKED:
         return pa.chunked_array(chunks, type=type_)
     if len(chunks) == 1:
         whole = chunks[0]
     else:
         whole = pa.concat_arrays(chunks) if chunks else pa.nulls(0, type_)
-    if form is Form.NUMPY:
+    if container is Container.NUMPY:
         return to_numpy(function, whole)
-    return whole if form is Form.ARRAY else python_values(function, whole[:1])[0]
+    return whole if container is Container.ARRAY else python_values(function, whole[:1])[0]
 
 
 def to_numpy(function: str, array: pa.Array) -> np.ndarray[Any, Any]:
     """As numpy, writeable. Nulls are NaN (floats), NaT (dates and times, which are in UTC) or None,
     in an array of objects (all others). Raises TypeMappingError for what Python has no value for.
     """
-    if _has_numpy_form(array):
+    if _is_numpy_like(array):
         values = array.to_numpy(zero_copy_only=False)
         return values if values.flags.writeable else values.copy()
     import numpy as np
@@ -92,7 +98,7 @@ def to_numpy(function: str, array: pa.Array) -> np.ndarray[Any, Any]:
     return values
 
 
-def _has_numpy_form(array: pa.Array) -> bool:
+def _is_numpy_like(array: pa.Array) -> bool:
     """Whether numpy has the values of an array, its nulls too, otherwise than as objects."""
     type_ = array.type
     if pa.types.is_time(type_):
