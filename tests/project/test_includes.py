@@ -17,6 +17,7 @@ ABI = ROOT / "guest" / "include" / "udfvm_abi.h"
 FORMATS = {ABI.with_name("utf8.h"), ABI.with_name("column_format.h")}  # checks of the ABI's data
 CORE = ROOT / "udfvm" / "vmm" / "core"
 API = CORE / "api.h"
+GENERATED = {"sql_type_names.h"}  # by the build, from files of this layer
 # What the files of a folder may include besides each other.
 LAYERS = {
     "udfvm/vmm/core": {ABI},
@@ -30,7 +31,7 @@ def included(path: Path, root: Path, others: set[Path]) -> list[Path]:
     """The files that this one includes: by their place in the layer, or beside it."""
     found = []
     for header in INCLUDE.findall(path.read_text()):
-        if header.startswith('"'):
+        if header.startswith('"') and header[1:-1] not in GENERATED:
             candidates = [root / header[1:-1], path.parent / header[1:-1]]
             candidates += [other for other in others if other.name == header[1:-1]]
             resolved = [candidate for candidate in candidates if candidate.is_file()]

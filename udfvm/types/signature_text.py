@@ -10,6 +10,7 @@ from udfvm.errors import SignatureError
 from udfvm.types.arrow_types import Kind, Parameter, ResultType, Type, declared
 from udfvm.types.nested import at_colon, split_at_commas, take_apart
 from udfvm.types.signatures import Signature
+from udfvm.types.type_names import SHORT_NAMES
 
 MAX_PARAMETERS: Final = 32
 
@@ -44,26 +45,20 @@ _HELD: Final = {
     *(f"timestamp[{unit}]" for unit in ("s", "ms", "us", "ns")),
 }
 _SIGNATURE: Final = re.compile(r"\s*\((.*)\)\s*->\s*(.+?)\s*", re.DOTALL)
-_SHORT_NAMES: Final = {
-    **{f"i{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
-    **{f"u{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
-    "f32": "float",
-    "f64": "double",
-    "int": "int64",
-    "float": "double",
-    "text": "string",
-    "blob": "binary",
-}
+# A name and a type without a colon between them.
+_NAMED: Final = re.compile(r"([^\W\d]\w*)\s+(\w.*)", re.DOTALL)
 
 
 def parse_signature(name: str, text: str) -> Signature:
     """Parses a signature such as ``"(a: f64, b: i64?) -> text?"``.
 
-    Parameters need no names. ``?`` allows null. Types are those of ``udfvm.h`` (``i8`` ... ``i64``,
-    ``u8`` ... ``u64``, ``f32``, ``f64``, ``bool``, ``text``, ``blob``), and dates and timestamps by
-    pyarrow's names, which are integers in the code. WebAssembly also has lists and structs of
-    these, ``list<f64>`` and ``struct<x: f64, tags: list<text>>``, ``large_string`` and
-    ``large_binary``. Raises SignatureError.
+    Parameters need no names. The colon may be left out, as in SQL: ``(a f64, b i64?) -> text?`` is
+    the same. ``?`` allows null. Types are those of ``udfvm.h`` (``i8`` ... ``i64``, ``u8`` ...
+    ``u64``, ``f32``, ``f64``, ``bool``, ``text``, ``blob``) and their other names
+    (``udfvm/types/type_names.py``), and dates and timestamps by pyarrow's names, which are integers
+    in the code. WebAssembly also has lists and structs of these, ``list<f64>`` and
+    ``struct<x: f64, tags: list<text>>``, ``large_string`` and ``large_binary``. Raises
+    SignatureError.
 
     >>> signature = parse_signature("score", "(f64, distance: f64?) -> f64")
     >>> [(each.name, str(each.type), each.nullable) for each in signature.parameters]
@@ -80,16 +75,25 @@ def parse_signature(name: str, text: str) -> Signature:
         raise SignatureError(f"UDF {name!r}: signature=: {error}") from error
     parameters = []
     for index, part in enumerate(parts):
-        label, colon, type_text = at_colon(part.strip())
-        parameters.append((label.strip() if colon else f"a{index}", *_type(name, type_text)))
+        label, type_text = _at_name(part.strip())
+        parameters.append((f"a{index}" if label is None else label, *_type(name, type_text)))
     return made_signature(name, parameters, *_type(name, match[2]))
+
+
+def _at_name(parameter: str) -> tuple[str | None, str]:
+    """Returns the name, None where a parameter has none, and the type."""
+    label, colon, type_text = at_colon(parameter)
+    if colon:
+        return label.strip(), type_text
+    match = _NAMED.fullmatch(parameter)
+    return (match[1], match[2]) if match else (None, parameter)
 
 
 def _long_name(short: str) -> str:
     """Returns pyarrow's name of a type that is written with short names."""
     nested = take_apart(short)
     if nested is None:
-        return _SHORT_NAMES.get(short, short)
+        return SHORT_NAMES.get(short, short)
     return str(
         nested._replace(
             fields=tuple(field._replace(type=_long_name(field.type)) for field in nested.fields)

@@ -79,9 +79,9 @@ F = "vm_create('f', 'python', 'def f(x): return x', "
             f"unknown type 'foo' at byte 4 {KNOWN}",
         ),
         (
-            G + "'(x: int) -> int')",
+            G + "'(x: foo) -> int')",
             udfvm.SignatureError,
-            f"'x' at byte 2 {KNOWN}: write a name",
+            f"unknown type 'foo' at byte 5 {KNOWN}",
         ),
         (G + "'(int) -> foo')", udfvm.SignatureError, f"unknown type 'foo' at byte 10 {KNOWN}"),
         (G + "'(int) -> ')", udfvm.SignatureError, "expected a type of the result (int, double"),

@@ -1,4 +1,5 @@
-/* The signatures of stored and sealed functions: `(double, name text?) -> double`. */
+/* The signatures of stored and sealed functions: `(double, name text?) -> double`. The grammar is
+ * that of `udfvm/types/signature_text.py`, for types of SQL. */
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,19 +7,15 @@
 
 #include "sql/signature.h"
 
-static const struct {
+struct type_name {
     const char *name;
     uint32_t type;
     bool json;
-} types[] = {
-    { "int", UDFVM_TYPE_INT64, false },      { "integer", UDFVM_TYPE_INT64, false },
-    { "bigint", UDFVM_TYPE_INT64, false },   { "int64", UDFVM_TYPE_INT64, false },
-    { "double", UDFVM_TYPE_FLOAT64, false }, { "real", UDFVM_TYPE_FLOAT64, false },
-    { "float", UDFVM_TYPE_FLOAT64, false },  { "float64", UDFVM_TYPE_FLOAT64, false },
-    { "text", UDFVM_TYPE_TEXT, false },      { "string", UDFVM_TYPE_TEXT, false },
-    { "str", UDFVM_TYPE_TEXT, false },       { "blob", UDFVM_TYPE_BLOB, false },
-    { "bytes", UDFVM_TYPE_BLOB, false },     { "binary", UDFVM_TYPE_BLOB, false },
-    { "bool", UDFVM_TYPE_BOOL, false },      { "boolean", UDFVM_TYPE_BOOL, false },
+};
+
+/* Those of `udfvm/types/type_names.py` that are of a type of SQL, and JSON. */
+static const struct type_name types[] = {
+#include "sql_type_names.h"
     { "json", UDFVM_TYPE_TEXT, true },
 };
 
@@ -57,11 +54,8 @@ static const char *wrong(const struct signature_scanner *scanner, const char *wh
 static const char *unknown_type(const struct signature_scanner *scanner, const char *word)
 {
     snprintf(fault, sizeof fault,
-             "unknown type '%s' at byte %td (known: int, double, text, blob, bool, json)%s", word,
-             scanner->at - (ptrdiff_t)strlen(word) - scanner->start + 1,
-             scanner->at < scanner->end && *scanner->at == ':'
-                 ? ": write a name and its type without a colon, as in (x int)"
-                 : "");
+             "unknown type '%s' at byte %td (known: int, double, text, blob, bool, json)", word,
+             scanner->at - (ptrdiff_t)strlen(word) - scanner->start + 1);
     return fault;
 }
 
@@ -109,6 +103,14 @@ static bool find_type(const char *word, uint32_t *type, bool *json)
     return false;
 }
 
+static bool is_named_before(const struct sql_signature *signature, const char *name)
+{
+    for (uint32_t i = 0; i < signature->count; i++)
+        if (strcmp(signature->names[i], name) == 0)
+            return true;
+    return false;
+}
+
 static const char *take_parameter(struct signature_scanner *scanner,
                                   struct sql_signature *signature)
 {
@@ -120,9 +122,14 @@ static const char *take_parameter(struct signature_scanner *scanner,
         return wrong(
             scanner,
             "expected a type, or a name and a type (int, double, text, blob, bool, json),");
+    const bool colon = accept(scanner, ':');
     const bool named = take_word(scanner, second) > 0;
+    if (colon && !named)
+        return wrong(scanner, "expected a type (int, double, text, blob, bool, json)");
     if (!find_type(named ? second : first, &signature->parameters[i].type, &signature->json[i]))
         return unknown_type(scanner, named ? second : first);
+    if (named && is_named_before(signature, first))
+        return wrong(scanner, "a second parameter of the same name");
     if (named)
         memcpy(signature->names[i], first, sizeof first);
     else
