@@ -6,6 +6,8 @@ It is a program, since a reply may kill it:
         reads mutations of replies of a type, without a VM
     python hostile_replies.py calls SEED COUNT
         calls functions that write some of them, from Python
+    python hostile_replies.py streams SEED COUNT
+        the same of table functions and aggregates, whose columns are streams in column batches
     python hostile_replies.py sql SEED COUNT
         calls functions that write mutated rows and columns, from SQL
 
@@ -33,7 +35,7 @@ from hostile_mutations import NUMBERS, TYPES, Mutations, tampered
 
 import udfvm
 from udfvm.errors import Error, ProtocolError
-from udfvm.protocol import OUTPUT_BASE, STATUS_OK, VECTOR_COMPLETE
+from udfvm.protocol import OUTPUT_BASE, STATUS_OK, TYPE_ARROW, VECTOR_COMPLETE
 
 
 def batches(index: int, first: int, last: int) -> int:
@@ -94,6 +96,67 @@ def calls(seed: int, count: int) -> int:
             use(array, f"a call, {type_}, mutation {number}")
             print(f"a call with numpy, {type_}, mutation {number}", flush=True)
             repr(forged(np.array([reply] * rows, dtype=object)))
+    return accepted
+
+
+def _with_stream(stream: bytes, rows: int) -> bytes:
+    """A column batch of one column, a stream."""
+    head = struct.pack("<IIQQQQ", TYPE_ARROW, 0, 0, 0, 56, len(stream))
+    return struct.pack("<QII", rows, 1, 0) + head + stream
+
+
+def _with_streams(stream: bytes, rows: int) -> bytes:
+    """A column batch of a table function of two columns, both the same stream."""
+    start = 16 + 3 * 40
+    heads = struct.pack("<IIQQQQ", 1, 0, 0, 0, start, 8 * rows) + 2 * struct.pack(
+        "<IIQQQQ", TYPE_ARROW, 0, 0, 0, start + 8 * rows, len(stream)
+    )
+    return struct.pack("<QII", rows, 3, 0) + heads + bytes(8 * rows) + stream
+
+
+def streams(seed: int, count: int) -> int:
+    """Mutations in column batches that functions in VMs write; returns how many were accepted."""
+    accepted = 0
+    for type_ in (
+        pa.list_(pa.list_(pa.int64())),
+        pa.list_(pa.struct([("a", pa.float64()), ("b", pa.list_(pa.bool_()))])),
+        pa.uint64(),
+    ):
+
+        def evil(data: bytes) -> Iterator[Any]:
+            while True:
+                _complete(data)
+                yield None, None
+
+        class Evil:
+            def step(self, data: bytes) -> None:
+                self.data = data
+
+            def finish(self):  # type: ignore[no-untyped-def]
+                _complete(self.data)
+
+        table = udfvm.table_function(evil, columns={"x": type_, "y": type_})
+        aggregate = udfvm.aggregate(Evil, output_type=type_)
+        mutations = Mutations(type_)
+        chance = random.Random(seed)
+        for number in sorted(chance.sample(range(mutations.count + count), count)):
+            rows, stream = mutations.make(number)
+            batch = _with_streams(stream, rows)
+            if chance.random() < 0.5:
+                batch = tampered(batch, chance)
+            try:
+                (made,) = itertools.islice(table.batches(batch), 1)
+            except (Error, ValueError):
+                made = None
+            if made is not None:
+                accepted += 1
+                for column in made.columns:
+                    use(column, f"a table function, {type_}, mutation {number}")
+            print(f"an aggregate, {type_}, mutation {number}", flush=True)
+            try:
+                repr(aggregate(pa.array([_with_stream(stream, 1)])))
+            except Error:
+                continue
     return accepted
 
 
@@ -230,7 +293,9 @@ if __name__ == "__main__":
     mode, *numbers = sys.argv[1:]
     print(
         "accepted",
-        {"batches": batches, "calls": calls, "sql": sql}[mode](*map(int, numbers)),
+        {"batches": batches, "calls": calls, "streams": streams, "sql": sql}[mode](
+            *map(int, numbers)
+        ),
         flush=True,
     )
     os._exit(0)  # threads of the libraries' pools do not always outlive what they refer to

@@ -28,7 +28,8 @@ static inline bool udfvm_column_inside(const struct udfvm_column *column, uint64
 {
     const uint64_t bits = (rows + 7) / 8;
     const bool variable = udfvm_type_is_variable(column->type);
-    const uint64_t bytes = variable                          ? column->data_length
+    const bool counted = variable || column->type == UDFVM_TYPE_ARROW;
+    const uint64_t bytes = counted                           ? column->data_length
                            : column->type == UDFVM_TYPE_BOOL ? bits
                                                              : rows * sizeof(int64_t);
     return udfvm_inside(column->data, bytes, length) &&

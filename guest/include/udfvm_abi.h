@@ -198,6 +198,7 @@
 #define UDFVM_TYPE_TEXT    3 /* UTF-8, may contain NUL */
 #define UDFVM_TYPE_BLOB    4
 #define UDFVM_TYPE_BOOL    5 /* integer 0 or 1 */
+#define UDFVM_TYPE_ARROW   6 /* of a column only: as an Arrow IPC stream */
 
 /* ---- Storages: how Arrow stores a type. Dates and times are stored as integers ---- */
 
@@ -231,7 +232,9 @@
 /* The rows have one argument, such a BLOB, which joins its group; no answer. */
 #define UDFVM_ANSWER_MERGE 4
 
-/* ---- Flags of columns and of descriptions ---- */
+/* ---- Flags of requests, of columns and of descriptions ---- */
+
+#define UDFVM_REPLY_ARROW 1u /* the reply may have columns of UDFVM_TYPE_ARROW */
 
 #define UDFVM_COLUMNS_MORE 1u /* reply of a table function: FETCH brings more */
 /* A table function: the result is its column, or a struct of its columns. */
@@ -390,8 +393,12 @@ struct udfvm_row { /* followed by `count` values, then their bytes */
  *   offsets   TEXT, BLOB: rows + 1 of int64, never falling, into the data.
  *   data      INT64, FLOAT64: 8 bytes a row; BOOL: a bit a row; TEXT, BLOB: bytes.
  *
+ *   data      ARROW: an Arrow IPC stream of one record batch, of this column alone, whatever its
+ *             type; without validity and offsets.
+ *
  * What a null row has is of no meaning. A column of UDFVM_TYPE_NULL has no buffers: every row is
- * null. */
+ * null. ARROW is for types that have no other UDFVM_TYPE_x, and for lists and structs, which are
+ * TEXT otherwise: JSON. A reply has ARROW columns only if its request sets UDFVM_REPLY_ARROW. */
 
 struct udfvm_columns {
     uint64_t rows;
@@ -407,14 +414,14 @@ struct udfvm_column {
 };
 
 struct udfvm_fetch {
-    uint64_t rows; /* the reply has at most so many; at least 1 */
-    uint64_t reserved;
+    uint64_t rows;  /* the reply has at most so many; at least 1 */
+    uint64_t flags; /* UDFVM_REPLY_x */
 };
 
 struct udfvm_aggregate {
     uint64_t group;  /* the group that is asked for an answer */
     uint32_t answer; /* UDFVM_ANSWER_x */
-    uint32_t reserved;
+    uint32_t flags;  /* UDFVM_REPLY_x */
 };
 
 /* ---- Compiled code ---- */

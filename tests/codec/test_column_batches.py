@@ -17,7 +17,7 @@ def test_widened_columns_come_back(name: str) -> None:
     mine = named(name)
     values = [case.value for case in cases(name) if case.found == mine.arrow and case.stored]
     array = array_of(mine.arrow, [*values, None])
-    assert stored_values(narrowed(widened(array), mine)) == stored_values(array)
+    assert stored_values(narrowed(widened(array, mine), mine)) == stored_values(array)
 
 
 @pytest.mark.parametrize(

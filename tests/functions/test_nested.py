@@ -17,7 +17,7 @@ from nested_types import TYPES, checked, identity, length, moved, values
 
 import udfvm
 import udfvm.sqlite
-from udfvm.errors import SignatureError, TypeMappingError, UDFError
+from udfvm.errors import TypeMappingError, UDFError
 
 
 @pytest.mark.parametrize("vectorized", [False, True], ids=["scalar", "vectorized"])
@@ -201,17 +201,3 @@ def test_calls_do_not_see_what_others_did() -> None:
     )  # noqa: B006,E501
     assert [made([index], []) for index in range(3)] == [[0], [1], [2]]
     assert remembers([1], [2]) == [2, 1]
-
-
-def test_aggregates_and_table_functions_have_no_nested_types() -> None:
-    class Gather:
-        def step(self, xs: list[float]) -> None: ...
-        def finish(self) -> list[float]:
-            return []
-
-    with pytest.raises(SignatureError, match="which table functions and aggregates do not have"):
-        udfvm.aggregate(Gather)
-    with pytest.raises(SignatureError, match="which table functions and aggregates do not have"):
-        udfvm.table_function(
-            lambda n: [], columns={"xs": "list<double>"}, name="rows", input_types=["int64"]
-        )

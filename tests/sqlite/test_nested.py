@@ -9,6 +9,8 @@ import apsw
 import pyarrow as pa
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from nested_rows import last, last_of_columns, twice
 from nested_types import TYPES, checked, identity, length, moved, values
 
 import udfvm
@@ -16,6 +18,13 @@ import udfvm.sqlite
 
 # JSON's numbers do not hold a float32 or the infinities, and text in SQLite ends at no NUL.
 JSON_TYPES = [type_ for type_ in TYPES if "float" not in str(type_)]
+
+
+def json_of(value: Any) -> str:
+    return json.dumps(
+        value,
+        default=lambda leaf: leaf.hex().upper() if isinstance(leaf, bytes) else leaf.isoformat(),
+    )
 
 
 @pytest.mark.parametrize("type_", JSON_TYPES, ids=str)
@@ -27,12 +36,7 @@ def test_json_returns(type_: pa.DataType) -> None:
     @checked
     @given(values(type_))
     def check(value: Any) -> None:
-        text = json.dumps(
-            value,
-            default=lambda leaf: (
-                leaf.hex().upper() if isinstance(leaf, bytes) else leaf.isoformat()
-            ),
-        )
+        text = json_of(value)
         if "Infinity" in text:
             return
         for sql in ("SELECT same(?)", "SELECT value FROM vm_map('same', 'SELECT 1, ' || quote(?))"):
@@ -42,7 +46,77 @@ def test_json_returns(type_: pa.DataType) -> None:
     check()
 
 
-def query(sql: str, *udfs: udfvm.ScalarFunction) -> Any:
+@pytest.mark.parametrize("type_", JSON_TYPES, ids=str)
+def test_json_of_table_functions_and_aggregates(type_: pa.DataType) -> None:
+    connection = apsw.Connection(":memory:")
+    functions = {
+        "twice": twice(type_),
+        "latest": last(type_),
+        "latest_column": last_of_columns(type_),
+    }
+    udfvm.sqlite.register(
+        connection, *(made.with_options(name=name) for name, made in functions.items())
+    )
+    connection.execute("CREATE TABLE t (x)")
+
+    @checked
+    @given(st.lists(values(type_), max_size=4))
+    def check(items: list[Any]) -> None:
+        texts = [None if value is None else json_of(value) for value in items]
+        if any("Infinity" in text for text in texts if text):
+            return
+        connection.execute("DELETE FROM t")
+        connection.executemany("INSERT INTO t VALUES (?)", [(text,) for text in texts])
+        counted = [json.loads(text) for text in texts if text is not None]
+        for sql in (
+            "SELECT y.x FROM t, twice(t.x) y",
+            "SELECT c1 FROM t, vm_table('twice', t.x)",
+        ):
+            rows = [json.loads(x) for (x,) in connection.execute(sql)]
+            assert rows == [value for value in counted for _ in range(2)], sql
+        for sql in (
+            "SELECT json_array(latest(x)), json_array(latest_column(x)) FROM t",
+            "SELECT json_array(vm_agg('latest', x)), json_array(vm_agg('latest_column', x)) FROM t",
+        ):
+            (row,) = connection.execute(sql)
+            for x in row:
+                assert json.loads(x) == [counted[-1] if counted else None], sql
+
+    check()
+
+
+def test_groups_and_windows_of_lists() -> None:
+    numbers = "WITH n(i, x) AS (VALUES (1, '[1,2]'), (2, '[]'), (3, NULL), (4, '[4]'))"
+    latest = last(pa.list_(pa.int16())).with_options(name="latest")
+    assert query(f"{numbers} SELECT i % 2, latest(x) FROM n GROUP BY 1", latest) == [
+        (0, "[4]"),
+        (1, "[1,2]"),
+    ]
+    assert query(f"{numbers} SELECT latest(x) OVER (ORDER BY i) FROM n", latest) == [
+        ("[1,2]",),
+        ("[]",),
+        ("[]",),
+        ("[4]",),
+    ]
+
+
+def test_lists_that_json_lacks_words_for() -> None:
+    @udfvm.table_function(columns={"x": "list<double>"})
+    def rows() -> Any:
+        yield [[1.0]]
+        yield [[float("nan")]]
+
+    with pytest.raises(apsw.SQLError, match=r"JSON cannot represent: in \[0\]: Out of range"):
+        query("SELECT * FROM rows()", rows)
+    assert query("SELECT x FROM rows() LIMIT 1", rows) == [("[1.0]",)]
+    wrong = twice(pa.list_(pa.int16()))
+    with pytest.raises(apsw.SQLError, match=r"argument 'x' \(position 1\): .*32768.*declared"):
+        query("SELECT * FROM rows('[32768]')", wrong)
+
+
+def query(
+    sql: str, *udfs: udfvm.ScalarFunction | udfvm.TableFunction | udfvm.AggregateFunction
+) -> Any:
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(connection, *udfs)
     return connection.execute(sql).fetchall()

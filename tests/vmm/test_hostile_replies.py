@@ -42,5 +42,9 @@ def test_calls() -> None:
     assert run("calls", 1, 40) > 0
 
 
+def test_streams_in_column_batches() -> None:
+    assert run("streams", 1, 60) > 0
+
+
 def test_sql() -> None:
     assert run("sql", 0, 400) > 0

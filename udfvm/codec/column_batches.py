@@ -1,23 +1,26 @@
 """Column batches (``struct udfvm_columns`` of the ABI): requests from Arrow columns, and replies as
 Arrow columns.
 
-``column_types`` says how types travel in them. A reply is hostile input: offsets are checked
-against the reply here, and what the buffers hold by ``reply_columns``.
+``column_types`` says how types travel in them; some do as Arrow streams, as in calls of vectorised
+functions. A reply is hostile input: offsets are checked against the reply here, streams by
+``record_batches``, and what buffers hold by ``reply_columns``.
 """
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from udfvm.codec.bounds import bytes_in
+from udfvm.codec.bounds import bytes_in, check_bounds
+from udfvm.codec.record_batches import BatchCodec
 from udfvm.codec.reply_columns import checked, empty
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
-from udfvm.protocol import COLUMNS_MORE
-from udfvm.types.arrow_types import RowType
+from udfvm.protocol import COLUMNS_MORE, TYPE_ARROW
+from udfvm.types.arrow_types import Parameter, ResultType, RowType
 from udfvm.types.column_types import cast_column, column_type
 from udfvm.types.json_text import to_json
 
@@ -46,14 +49,28 @@ def row_type(function: str, where: str, type_: Type) -> RowType:
     return type_.row
 
 
-def widened(column: pa.Array) -> pa.Array:
-    """Returns a column of a declared type as it travels. Raises TypeMappingError for lists and
-    structs that hold what JSON has no word for.
-    """
-    if column.type.num_fields:
-        texts = [None if value is None else _json(value) for value in column.to_pylist()]
-        return pa.array(texts, pa.large_string())
+@functools.lru_cache(maxsize=256)
+def _stream_codec(type_: Type) -> BatchCodec:
+    """Returns what writes and reads the streams of a column."""
+    return BatchCodec("", [Parameter("", type_, True)], ResultType(type_, True))
+
+
+def widened(column: pa.Array, declared: Type) -> pa.Array | bytes:
+    """Returns a column of a declared type as it travels: an array, or an Arrow stream."""
+    if declared.is_stream:
+        codec = _stream_codec(declared)
+        return codec.stream(codec.batch([column]))
     return cast_column(column, pa.type_for_alias(column_type(str(column.type))))
+
+
+def as_text(column: pa.Array, declared: Type) -> pa.Array | bytes:
+    """Returns a column for a guest that knows no streams: as ``widened``, but lists and structs are
+    JSON. Raises TypeMappingError for those that hold what JSON has no word for.
+    """
+    if not declared.is_nested:
+        return widened(column, declared)
+    texts = [None if value is None else _json(value) for value in column.to_pylist()]
+    return pa.array(texts, pa.large_string())
 
 
 def _json(value: object) -> str:
@@ -73,7 +90,7 @@ def narrowed(column: pa.Array, declared: Type) -> pa.Array:
     return made
 
 
-def encode(columns: Sequence[pa.Array], rows: int) -> bytes:
+def encode(columns: Sequence[pa.Array | bytes], rows: int) -> bytes:
     """``struct udfvm_columns`` of columns of so many rows that are stored as they travel (see
     widened).
     """
@@ -89,6 +106,9 @@ def encode(columns: Sequence[pa.Array], rows: int) -> bytes:
         return offset
 
     for column in columns:
+        if isinstance(column, bytes):
+            heads.append(_COLUMN.pack(TYPE_ARROW, 0, 0, 0, put(column), len(column)))
+            continue
         whole = pa.concat_arrays([column, column.slice(0, 0)]) if column.offset else column
         buffers = [b"" if buffer is None else buffer.to_pybytes() for buffer in whole.buffers()]
         row_type = next(row for row, arrow in _ARROW_TYPES.items() if arrow == column.type)
@@ -115,7 +135,7 @@ def decode(
             )
         columns = []
         for index, declared in enumerate(types):
-            columns.append(narrowed(checked(_column(reply, index, declared, rows)), declared))
+            columns.append(_declared_column(reply, index, declared, rows))
     except (struct.error, ValueError, pa.ArrowException) as error:
         raise ProtocolError(f"UDF {function!r}: the guest's reply is not valid: {error}") from error
     return pa.RecordBatch.from_arrays(columns, names=[f"c{index}" for index in range(count)]), bool(
@@ -123,10 +143,19 @@ def decode(
     )
 
 
-def _column(reply: bytes, index: int, declared: Type, rows: int) -> pa.Array:
-    row_type, _, validity, offsets, data, length = _COLUMN.unpack_from(
-        reply, _HEAD.size + index * _COLUMN.size
-    )
+def _declared_column(reply: bytes, index: int, declared: Type, rows: int) -> pa.Array:
+    head = _COLUMN.unpack_from(reply, _HEAD.size + index * _COLUMN.size)
+    if not declared.is_stream:
+        return narrowed(checked(_column(reply, head, declared, rows)), declared)
+    row_type, _, _, _, data, length = head
+    if row_type != TYPE_ARROW:
+        raise ValueError(f"a column of type {row_type} where {declared} is declared")
+    check_bounds(data, length, len(reply))
+    return _stream_codec(declared).column(memoryview(reply)[data : data + length], rows)
+
+
+def _column(reply: bytes, head: tuple[int, ...], declared: Type, rows: int) -> pa.Array:
+    row_type, _, validity, offsets, data, length = head
     type_ = _ARROW_TYPES[RowType(declared.row or 0)]
     if row_type == RowType.NULL:
         return pa.nulls(rows, type_)

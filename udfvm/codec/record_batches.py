@@ -147,14 +147,15 @@ class BatchCodec:
         copy. Raises ProtocolError.
         """
         try:
-            return self._read(reply, rows)
+            return self.column(reply, rows)
         except (struct.error, ValueError, pa.ArrowException) as error:
             raise ProtocolError(
                 f"UDF {self.function!r}: the guest's reply is no valid stream of"
                 f" {self._result_type}: {error}"
             ) from error
 
-    def _read(self, reply: bytes | memoryview, rows: int) -> pa.Array:
+    def column(self, reply: bytes | memoryview, rows: int) -> pa.Array:
+        """As ``read``. Raises ValueError, struct.error or pyarrow.ArrowException."""
         start = len(self.result_schema_message)
         if bytes(reply[:start]) != self.result_schema_message:
             raise ValueError("its schema is not that of the declared type")

@@ -242,8 +242,6 @@ class AggregateProgram(PythonProgram):
 
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
         """Reads the annotations of ``step`` and ``finish``."""
-        from udfvm.codec.column_batches import row_type
-
         cls: Any = self.function
         for method in ("step", "finish"):
             if not inspect.isfunction(getattr(cls, method, None)):
@@ -266,16 +264,12 @@ class AggregateProgram(PythonProgram):
             vectorized=False,
             input_types=None,
             output_type=self._output_type,
-            nested=False,
         )
         if result.parameters:
             raise SignatureError(f"UDF {name!r}: finish() takes no arguments but self")
         check_init(name, cls)
         _check_partner(name, cls, "inverse", len(signature.parameters))
         _check_partner(name, cls, "merge", 1)
-        for parameter in signature.parameters:
-            row_type(name, f"parameter {parameter.name!r}", parameter.type)
-        row_type(name, "the result", result.result.type)
         return Interface(
             "aggregate",
             signature._replace(result=result.result),

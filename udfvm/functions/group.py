@@ -14,6 +14,7 @@ from udfvm.protocol import (
     ANSWER_MERGE,
     ANSWER_NONE,
     ANSWER_STATE,
+    REPLY_ARROW,
     REQUEST_AGGREGATE,
 )
 from udfvm.types.arrow_types import JSON, named
@@ -56,7 +57,12 @@ class Group:
             if size > 1 and chunk.nbytes > capacity:
                 size //= 2
                 continue
-            columns = [widened(column) for column in one_batch(chunk).columns]
+            columns = [
+                widened(column, parameter.type)
+                for column, parameter in zip(
+                    one_batch(chunk).columns, self._parameters, strict=True
+                )
+            ]
             self._ask(ANSWER_NONE, columns, None, first_row + start)
             start += len(chunk)
 
@@ -84,14 +90,17 @@ class Group:
         import pyarrow as pa
 
         from udfvm.codec.column_batches import decode, encode, widened
+        from udfvm.codec.containers import as_declared
         from udfvm.codec.json_values import json_value
         from udfvm.codec.python_values import python_values
 
         rows = len(columns[0]) if columns else 0
         if not columns:
-            columns = [widened(pa.nulls(0, each.type.arrow)) for each in self._parameters]
+            columns = [
+                widened(pa.nulls(0, each.type.arrow), each.type) for each in self._parameters
+            ]
         group, inverse = pa.array([0] * rows, pa.int64()), pa.nulls(rows, pa.bool_())
-        payload = _HEAD.pack(0, answer, 0) + encode([group, inverse, *columns], rows)
+        payload = _HEAD.pack(0, answer, REPLY_ARROW) + encode([group, inverse, *columns], rows)
         reply = self._vm.call(REQUEST_AGGREGATE, payload, self._runtime.limits, self._name)
         data = bytes(reply.data)
         if reply.status:
@@ -101,7 +110,8 @@ class Group:
         batch, _ = decode(self._name, data, [type_], 1)
         if batch.num_rows != 1:
             raise ProtocolError("the guest's reply is not valid: no row", self._name)
-        value = python_values(self._name, batch.column(0))[0]
+        (column,) = as_declared(self._name, type_, [batch.column(0)])
+        value = python_values(self._name, column)[0]
         if type_ != JSON:
             return value
         try:

@@ -73,7 +73,7 @@ class PythonProgram(Program):
         packages = packages_of(
             pickled().modules if identity is None else (),
             declaration.packages,
-            arrow=declaration.vectorized or any(each.needs_pyarrow for each in declaration.types),
+            arrow=declaration.needs_pyarrow,
         )
         base = BaseSpec(memory=declaration.limits.memory, packages=packages, window=WINDOW)
         return Loading(base, identity or of_pickled(declaration, self.sample, pickled()), request)

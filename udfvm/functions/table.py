@@ -14,10 +14,10 @@ from udfvm.functions.function import Function
 from udfvm.functions.options import PythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
-from udfvm.functions.table_columns import check_row_types, declared_columns
+from udfvm.functions.table_columns import declared_columns
 from udfvm.keywords import checks_options_of
 from udfvm.load.declaration import Column
-from udfvm.protocol import REQUEST_FETCH, REQUEST_TABLE
+from udfvm.protocol import REPLY_ARROW, REQUEST_FETCH, REQUEST_TABLE
 from udfvm.types.arrow_types import ResultType, named
 from udfvm.types.signatures import signature_of
 
@@ -189,23 +189,38 @@ class TableFunction(Function):
         """Calls the function with a row, which is columns of the declared types."""
         import pyarrow as pa
 
-        from udfvm.codec.column_batches import decode, encode, widened
+        from udfvm.codec.column_batches import as_text, decode, encode, widened
+        from udfvm.codec.containers import as_declared
 
         types = [named("int64"), *(column.type for column in self.columns)]
         names = [column.name for column in self.columns]
         request, limit = REQUEST_TABLE, _FIRST_FETCH
-        payload = encode([widened(column) for column in columns], 1)
+        is_python = self.language == "python"
+        carried = widened if is_python else as_text
+        flags = REPLY_ARROW if is_python else 0
+        payload = encode(
+            [
+                carried(column, parameter.type)
+                for column, parameter in zip(columns, self.parameters, strict=True)
+            ],
+            1,
+        )
         runtime, vm = calls.take_vm()
         try:
             more = True
             while more:
-                reply = vm.call(request, _FETCH.pack(limit, 0) + payload, runtime.limits, self.name)
+                head = _FETCH.pack(limit, flags)
+                reply = vm.call(request, head + payload, runtime.limits, self.name)
                 data = bytes(reply.data)
                 if reply.status:
                     raise guest_exception(data, self.name)
                 batch, more = decode(self.name, data, types, limit)
                 if batch.num_rows:
-                    yield pa.RecordBatch.from_arrays(batch.columns[1:], names=names)
+                    made = [
+                        as_declared(self.name, column.type, [values])[0]
+                        for column, values in zip(self.columns, batch.columns[1:], strict=True)
+                    ]
+                    yield pa.RecordBatch.from_arrays(made, names=names)
                 request, payload, limit = REQUEST_FETCH, b"", min(2 * limit, _MAX_FETCH)
         finally:
             runtime.pool.give(vm)
@@ -237,7 +252,6 @@ class TableProgram(PythonProgram):
             output_type="bool",
             output_only=True,
         )
-        check_row_types(name, signature.parameters, columns)
         result = ResultType(columns[0].type, columns[0].nullable)
         return Interface("table", signature._replace(result=result), columns=columns)
 

@@ -69,6 +69,21 @@ class Declaration(NamedTuple):
     host_functions: OfferedFunctions | None
 
     @property
+    def made(self) -> tuple[Column, ...]:
+        """What it makes: the columns of a table function; of others the result, as a column."""
+        return self.columns or (Column("result", *self.result),)
+
+    @property
+    def needs_pyarrow(self) -> bool:
+        """True if its guests need pyarrow, whatever the function itself uses."""
+        if self.vectorized or any(each.needs_pyarrow for each in self.types):
+            return True
+        if self.form not in ("table", "aggregate"):
+            return False
+        made = (each.type for each in self.made)
+        return any(each.is_stream for each in (*self.types, *made))
+
+    @property
     def types(self) -> Sequence[Type]:
         """The types of the parameters and, last, of the result."""
         return [*(parameter.type for parameter in self.parameters), self.result.type]

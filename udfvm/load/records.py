@@ -14,7 +14,7 @@ from udfvm.types.records import Shape, classes_in
 
 
 class WithRecords:
-    """A function that is called with instances in the guest; see
+    """A function, or an aggregate's class, that is called with instances in the guest; see
     guest/runtimes/python/_udfvm_records.py.
     """
 
@@ -23,7 +23,8 @@ class WithRecords:
         self._shapes = tuple(shapes)
 
     def __reduce__(self) -> tuple[object, ...]:
-        made = operator.methodcaller("with_records", self.function, self._shapes)
+        maker = "AggregateWithRecords" if isinstance(self.function, type) else "with_records"
+        made = operator.methodcaller(maker, self.function, self._shapes)
         return made, (GuestModule("_udfvm_records"),)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from udfvm.codec.record_batches import BatchCodec
     from udfvm.codec.rows import RowCodec
     from udfvm.load.declaration import Declaration
+    from udfvm.types.arrow_types import Type
 
 
 def load_request(
@@ -54,12 +55,15 @@ def _load_rows_request(
 ) -> bytes:
     """For table functions and aggregates. Their sample is pickled, and unpickled in the guest."""
     import cloudpickle
+    import pyarrow as pa
 
     pickled_sample: bytes = b"" if sample is None else cloudpickle.dumps(sample)
+    metadata = _common_metadata(declaration, pickled)
+    fields = [pa.field(each.name, each.type.arrow) for each in declaration.made]
     return load_payload(
-        _common_metadata(declaration, pickled),
+        metadata,
         batches.schema_message,
-        b"",
+        pa.schema(fields).serialize().to_pybytes(),
         b"",
         pickled.data,
         b"",
@@ -67,11 +71,14 @@ def _load_rows_request(
     )
 
 
-def _columns(declaration: Declaration) -> list[dict[str, object]]:
-    return [
-        {"name": each.name, "type": each.type.name, "nullable": each.nullable}
-        for each in declaration.columns
-    ]
+def _slot(name: str, type_: Type, nullable: bool) -> dict[str, object]:
+    return {
+        "name": name,
+        "type": type_.name,
+        "nullable": nullable,
+        "stream": type_.is_stream,
+        "in_rows": type_.row is not None,
+    }
 
 
 def _common_metadata(declaration: Declaration, pickled: PickledFunction) -> dict[str, object]:
@@ -81,9 +88,7 @@ def _common_metadata(declaration: Declaration, pickled: PickledFunction) -> dict
         "vectorized": declaration.vectorized,
         "parameters": [
             {
-                "name": each.name,
-                "type": each.type.name,
-                "nullable": each.nullable,
+                **_slot(each.name, each.type, each.nullable),
                 "numpy": each.container is Container.NUMPY,
             }
             for each in declaration.parameters
@@ -96,7 +101,7 @@ def _common_metadata(declaration: Declaration, pickled: PickledFunction) -> dict
         "user_data": base64.b64encode(pickled.data_files).decode(),
         "user_files": base64.b64encode(pickled.files).decode(),
         "deterministic": declaration.limits.deterministic,
-        "columns": _columns(declaration),
+        "columns": [_slot(*each) for each in declaration.made],
         "host_functions": (
             declaration.host_functions.descriptions() if declaration.host_functions else []
         ),

@@ -46,6 +46,10 @@ def offered_function(
         )
         for parameter, fallback in zip(udf.parameters, encoded_defaults(udf), strict=True)
     )
+    columns = tuple(
+        OfferedColumn(each.name, _row_type(udf, f"column {each.name!r}", each.type))
+        for each in declaration_of(udf).columns
+    )
     result_type = _row_type(udf, "the result", udf.result.type)
     runtime = calls_of(udf).current()
     image, pool, bound, own_log = runtime.image, runtime.pool, runtime.host_functions, runtime.log
@@ -62,10 +66,7 @@ def offered_function(
         wait_ns=udf.limits.timeout_ns or _WAIT_NS,
         pool_limit=pool.limit,
         form=Form[udf.form.upper()],
-        columns=tuple(
-            OfferedColumn(each.name, _row_type(udf, f"column {each.name!r}", each.type))
-            for each in declaration_of(udf).columns
-        ),
+        columns=columns,
         language=Language[udf.language.upper()],
         owner=(udf, image, pool, bound, own_log),
         log_sink=log_sink if log_sink and udf.limits.log == "forward" else own_log.address,

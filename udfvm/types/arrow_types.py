@@ -132,6 +132,13 @@ class Type(NamedTuple):
             or self.name == "halffloat"
         )
 
+    @property
+    def is_stream(self) -> bool:
+        """True if calls of table functions and aggregates from Python carry it as Arrow streams."""
+        from udfvm.types.column_types import is_stream
+
+        return is_stream(self.name)
+
     def __str__(self) -> str:
         return self.name
 

@@ -24,6 +24,8 @@ _COLUMN_TYPES: Final = {
     "decimal": "large_string",
 }
 _INTEGERS: Final = "int64"  # of all other families
+_INTEGER_FAMILIES: Final = ("integer", "date", "time", "time with a zone", "duration")
+_TOO_WIDE: Final = "uint64"
 _INTERMEDIATE: Final = {"date32[day]": "int32"}  # Arrow has no cast between it and int64
 
 
@@ -34,6 +36,19 @@ def column_type(name: str) -> str:
     ('int64', 'large_string')
     """
     return _COLUMN_TYPES.get(family(name), _INTEGERS)
+
+
+def is_stream(name: str) -> bool:
+    """Returns True for types that a host may send and get as Arrow streams in column batches: lists
+    and structs, which are JSON otherwise, and all that have no column type.
+
+    >>> is_stream("list<item: int64>"), is_stream("uint64"), is_stream("string")
+    (True, True, False)
+    """
+    found = family(name)
+    if found in ("list", "struct") or name == _TOO_WIDE:
+        return True
+    return found not in _COLUMN_TYPES and found not in _INTEGER_FAMILIES
 
 
 def cast_column(column: Any, to: Any) -> Any:

@@ -56,14 +56,13 @@ def signature_of(
     input_types: Sequence[object] | Mapping[str, object] | None,
     output_type: object,
     output_only: bool = False,
-    nested: bool = True,
     hints: Mapping[str, object] | None = None,
 ) -> Signature:
     """Reads the signature of a function that becomes a UDF. Raises SignatureError.
 
     ``hints`` are its evaluated annotations, if they are known. With ``output_only`` the result is
-    ``output_type``, whatever the annotation is. With ``nested`` a result annotated ``list[T]`` or
-    as a ``TypedDict`` is a list or struct if all parts have a type; otherwise it is JSON.
+    ``output_type``, whatever the annotation is. A result annotated ``list[T]`` or as a
+    ``TypedDict`` is a list or struct if all parts have a type; otherwise it is JSON.
     """
     _refuse_async(function, name)
     names = _parameter_names(function, name)
@@ -88,7 +87,7 @@ def signature_of(
         )
     if vectorized and not parameters:
         raise SignatureError(f"UDF {name!r}: a vectorised function needs at least one parameter")
-    result = _result(name, hints, output_type, vectorized, nested)
+    result = _result(name, hints, output_type, vectorized)
     return Signature(
         tuple(parameters), result, functools.cache(lambda: _python_signature(function, name))
     )
@@ -285,9 +284,9 @@ def _combine(
     return given or typing.cast(Type, annotated)
 
 
-def _json_result(annotation: object, nested: bool) -> ResultType | None:
+def _json_result(annotation: object) -> ResultType | None:
     """Returns the JSON result that ``dict``, ``list[...]``, or either ``| None`` stands for; None
-    for other annotations. With ``nested`` it is JSON only if a part has no type.
+    for other annotations. It is JSON only if a part has no type.
     """
     union = typing.get_origin(annotation) in (Union, types.UnionType)
     alternatives = typing.get_args(annotation) if union else (annotation,)
@@ -295,21 +294,21 @@ def _json_result(annotation: object, nested: bool) -> ResultType | None:
     if (
         not others
         or not all(map(is_json, others))
-        or (nested and len(others) == 1 and has_nested_type(others[0]))
-        or (nested and any(is_record(each) and not typing.is_typeddict(each) for each in others))
+        or (len(others) == 1 and has_nested_type(others[0]))
+        or any(is_record(each) and not typing.is_typeddict(each) for each in others)
     ):
         return None
     return ResultType(JSON, len(others) < len(alternatives))
 
 
 def _result(
-    name: str, hints: Mapping[str, object], output_type: object, vectorized: bool, nested: bool
+    name: str, hints: Mapping[str, object], output_type: object, vectorized: bool
 ) -> ResultType:
     where = "the result"
     if (
         not vectorized
         and output_type is None
-        and (json := _json_result(hints.get("return"), nested)) is not None
+        and (json := _json_result(hints.get("return"))) is not None
     ):
         return json
     annotation = _read(name, where, hints, "return")

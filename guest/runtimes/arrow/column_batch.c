@@ -32,6 +32,18 @@ bool column_request_find(const struct column_request *request, size_t index, enu
     return true;
 }
 
+bool column_request_stream(const struct column_request *request, size_t index,
+                           struct scalar *stream)
+{
+    const struct udfvm_column *head = &request->heads[index];
+    if (head->type != UDFVM_TYPE_ARROW ||
+        !udfvm_column_inside(head, request->rows, request->length))
+        return false;
+    *stream = (struct scalar){ .bytes = (const char *)request->base + head->data,
+                               .length = head->data_length };
+    return true;
+}
+
 struct udfvm_column column_head(const struct block *block)
 {
     return (struct udfvm_column){

@@ -21,6 +21,10 @@ bool column_request_open(struct column_request *request, const uint8_t *base, ui
 bool column_request_find(const struct column_request *request, size_t index, enum storage storage,
                          struct column *column);
 
+/* Finds the stream of a column of UDFVM_TYPE_ARROW. Returns false for a column of another type. */
+bool column_request_stream(const struct column_request *request, size_t index,
+                           struct scalar *stream);
+
 /* Returns the head of a reply's column, which lies in the output as its block has it. */
 struct udfvm_column column_head(const struct block *block);
 

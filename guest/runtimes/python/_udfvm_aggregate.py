@@ -11,9 +11,10 @@ from typing import Any, Final
 import _udfvm_agent
 import cloudpickle
 from _udfvm_agent import ANSWER_FINISH, ANSWER_MERGE, ANSWER_NONE, ANSWER_STATE, STATUS_OK
+from _udfvm_column_batch import Batches
+from _udfvm_records import AggregateWithRecords, with_records
 from _udfvm_report import report
-from _udfvm_signature import Signature
-from _udfvm_slots import column_slot, column_slots, result_slot
+from _udfvm_slots import column_slot, result_slot
 
 MAX_FEW_ROWS: Final = 8  # rows
 
@@ -25,14 +26,20 @@ _GROUP: Final = (column_slot("int64", False), column_slot("bool", True))
 class Aggregate:
     """The groups of one call."""
 
-    def __init__(self, cls: type[Any], metadata: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        cls: type[Any] | AggregateWithRecords,
+        metadata: Mapping[str, Any],
+        schemas: tuple[bytes, bytes],
+    ) -> None:
+        """``schemas`` are the messages of those of the parameters and of the result."""
+        self._shapes: Sequence[Any] = ()  # of parameters that are instances of classes
+        if isinstance(cls, AggregateWithRecords):
+            cls, self._shapes = cls
         self._class = cls
         self._groups: dict[int, Any] = {}
-        signature = Signature.of(metadata)
-        self._columns = _udfvm_agent.ColumnBatch(
-            (*_GROUP, *column_slots(signature.parameters)),
-            (result_slot(signature.result, signature.result_nullable),),
-        )
+        self._batches = Batches(metadata, schemas, arguments=_GROUP)
+        self._columns = self._batches.of(0)
         self._states = _udfvm_agent.ColumnBatch(
             (*_GROUP, column_slot("binary", False)), (result_slot("binary", False),)
         )
@@ -44,7 +51,8 @@ class Aggregate:
         self._row = -1
         self._deterministic = _udfvm_agent.begin_row()
         try:
-            number, answer, _ = _HEAD.unpack_from(_udfvm_agent.input())
+            number, answer, flags = _HEAD.unpack_from(_udfvm_agent.input())
+            self._columns = self._batches.of(flags)
             if answer == ANSWER_MERGE:
                 self._merge()
             else:
@@ -92,6 +100,13 @@ class Aggregate:
 
         return begun
 
+    def _taking(self, group: Any, inverse: bool | None) -> Callable[..., Any]:
+        """Returns the method that takes a row."""
+        method: Callable[..., Any] = group.inverse if inverse else group.step
+        if self._shapes:
+            method = with_records(method, self._shapes)
+        return method if not self._deterministic else self._each(method)
+
     def _take_rows(self) -> None:
         rows, (numbers, inverses, *arguments) = self._columns.read(_HEAD.size)
         if not rows:
@@ -100,14 +115,15 @@ class Aggregate:
             self._take_few(numbers, inverses, arguments)
             return
         if numbers.count(numbers[0]) == rows and not any(inverses):
-            self._apply(self._group(numbers[0]).step, arguments, 0, rows)
+            step = self._taking(self._group(numbers[0]), None)
+            self._apply(step, arguments, 0, rows)
             return
         start = 0
         for (number, inverse), run in itertools.groupby(zip(numbers, inverses, strict=True)):
             end = start + sum(1 for _ in run)
             group = self._group(number)
             self._apply(
-                group.inverse if inverse else group.step,
+                self._taking(group, inverse),
                 [column[start:end] for column in arguments],
                 start,
                 end - start,
@@ -122,12 +138,11 @@ class Aggregate:
             zip(numbers, inverses, *arguments, strict=True)
         ):  # noqa: B020
             group = self._group(number)
-            self._each(group.inverse if inverse else group.step)(*row)
+            self._taking(group, inverse)(*row)
 
     def _apply(
         self, method: Callable[..., object], arguments: Sequence[list[Any]], start: int, rows: int
     ) -> None:
-        method = self._each(method)
         iterators: list[Iterator[Any]] = [iter(column) for column in arguments]
         try:
             if len(iterators) == 1:

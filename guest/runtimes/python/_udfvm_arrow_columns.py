@@ -18,10 +18,14 @@ from _udfvm_slots import column_slot, result_slot
 _Buffers = tuple[int, object, object, object]
 
 
-def view(buffers: tuple[int, int, int, int] | None, declared: pa.DataType, rows: int) -> pa.Array:
+def view(
+    buffers: tuple[int, int, int, int] | pa.Array | None, declared: pa.DataType, rows: int
+) -> pa.Array:
     """Returns a column of a request as the declared type."""
     if buffers is None:
         return pa.nulls(rows, declared)
+    if isinstance(buffers, pa.Array):  # a stream of the declared type
+        return buffers
     type_ = pa.type_for_alias(column_type(str(declared)))
     validity, offsets, data, length = buffers
     bitmap = pa.foreign_buffer(validity, (rows + 7) // 8) if validity else None
@@ -58,7 +62,7 @@ def column_buffers(column: pa.Array) -> _Buffers | list[Any]:
 
 
 def arguments(
-    buffers: Sequence[tuple[int, int, int, int] | None],
+    buffers: Sequence[tuple[int, int, int, int] | pa.Array | None],
     types: Sequence[pa.DataType],
     names: Sequence[str],
     rows: int,

@@ -1,14 +1,22 @@
-"""Column batches (struct udfvm_columns) of scalar functions."""
+"""Column batches (struct udfvm_columns): of scalar functions, and what reads and writes those of
+table functions and aggregates.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import _udfvm_agent
-from _udfvm_agent import STATUS_OK
+from _udfvm_agent import REPLY_ARROW, STATUS_OK
 from _udfvm_report import report
-from _udfvm_signature import Signature
-from _udfvm_slots import column_slots, result_slot
+from _udfvm_signature import Parameters, Signature
+from _udfvm_slots import Slot, column_slot, column_slots, result_slot
+
+if TYPE_CHECKING:
+    from _udfvm_column_streams import StreamColumns
+
+_ANY_TYPE = "binary"  # what is said of a type that never travels but as a stream
 
 
 def scalar_columns(
@@ -28,3 +36,54 @@ def scalar_columns(
             return report(exception, batch.row)
 
     return answer
+
+
+class Batches:
+    """What reads requests and writes replies of a table function or aggregate.
+
+    Attributes:
+        plain: for hosts that take no Arrow streams: lists and structs are JSON.
+        streams: for hosts that do; the same as ``plain`` where no column is one.
+    """
+
+    plain: _udfvm_agent.ColumnBatch
+    streams: _udfvm_agent.ColumnBatch | StreamColumns
+
+    def __init__(
+        self,
+        metadata: Mapping[str, Any],
+        schemas: tuple[bytes, bytes],
+        *,
+        arguments: Sequence[Slot] = (),
+        results: Sequence[Slot] = (),
+    ) -> None:
+        """``arguments`` and ``results`` are slots of columns before those that the metadata have,
+        ``schemas`` the messages of the latter.
+        """
+        parameters, made = metadata["parameters"], metadata["columns"]
+        labels = Parameters.of(parameters).labels
+        self.plain = self.streams = _udfvm_agent.ColumnBatch(
+            (
+                *arguments,
+                *(
+                    column_slot(_in_rows(each), each["nullable"], label)
+                    for each, label in zip(parameters, labels, strict=True)
+                ),
+            ),
+            (*results, *(result_slot(_in_rows(each), each["nullable"]) for each in made)),
+        )
+        if any(each["stream"] for each in (*parameters, *made)):
+            from _udfvm_column_streams import StreamColumns
+
+            self.streams = StreamColumns(
+                self.plain, metadata, schemas, first=(len(arguments), len(results))
+            )
+
+    def of(self, flags: int) -> _udfvm_agent.ColumnBatch | StreamColumns:
+        """Returns what answers a request with these flags (REPLY_x)."""
+        return self.streams if flags & REPLY_ARROW else self.plain
+
+
+def _in_rows(description: Mapping[str, Any]) -> str:
+    name: str = description["type"]
+    return name if description["in_rows"] else _ANY_TYPE

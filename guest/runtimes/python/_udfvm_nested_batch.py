@@ -57,7 +57,12 @@ class NestedBatches:
             _udfvm_agent.begin_row()
             results.append(None if skip else self._check(self._function(*values)))
         self._row = -1
-        return self._stream.write(pa.array(results, self._stream.type))
+        return self._stream.write(array_of(results, self._stream.type))
+
+
+def array_of(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
+    """Returns checked values as an array."""
+    return pa.array(values, type_)
 
 
 def values_of(column: pa.Array, name: str) -> list[Any]:

@@ -5,10 +5,17 @@ made from the dictionaries that represent them. Shapes are those of udfvm/types/
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 Shape = tuple[Any, ...] | None
 Make = Callable[[Any], Any]
+
+
+class AggregateWithRecords(NamedTuple):
+    """An aggregate's class, and the shapes of the parameters of its methods."""
+
+    cls: type[Any]
+    shapes: Sequence[Shape]
 
 
 def with_records(function: Callable[..., Any], shapes: Sequence[Shape]) -> Callable[..., Any]:

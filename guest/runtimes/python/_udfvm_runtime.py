@@ -212,7 +212,7 @@ def _load_vectorized(function: Callable[..., object], payload: _Payload) -> Load
 def _load_table(function: Callable[..., Any], payload: _Payload) -> Loaded:
     from _udfvm_table import TableFunction
 
-    table = TableFunction(function, payload.metadata)
+    table = TableFunction(function, payload.metadata, (payload.schema, payload.result_schema))
     if payload.sample:
         arguments = cloudpickle.loads(payload.sample)
         repeat(lambda: table.rows_of(arguments))
@@ -229,15 +229,13 @@ def _load_aggregate(cls: Callable[..., Any], payload: _Payload) -> Loaded:
     from _udfvm_aggregate import Aggregate
 
     user_class: Any = cls
+    schemas = payload.schema, payload.result_schema
     if payload.metadata["vectorized"]:
-        import pyarrow as pa
         from _udfvm_vectorized_aggregate import VectorizedAggregate
 
-        aggregate: Aggregate = VectorizedAggregate(
-            user_class, payload.metadata, pa.ipc.read_schema(pa.py_buffer(payload.schema))
-        )
+        aggregate: Aggregate = VectorizedAggregate(user_class, payload.metadata, schemas)
     else:
-        aggregate = Aggregate(user_class, payload.metadata)
+        aggregate = Aggregate(user_class, payload.metadata, schemas)
     if payload.sample:
         rows = cloudpickle.loads(payload.sample)
         repeat(lambda: aggregate.run(rows))

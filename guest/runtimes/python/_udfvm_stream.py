@@ -96,9 +96,18 @@ class Stream:
         if length > len(window):
             return STATUS_OK, length
         sink = pa.FixedSizeBufferWriter(pa.py_buffer(window))
+        self._put(sink, batch)
+        return STATUS_OK, sink.tell()
+
+    def packed(self, column: pa.Array) -> pa.Buffer:
+        """Returns the stream of a result."""
+        sink = pa.BufferOutputStream()
+        self._put(sink, pa.RecordBatch.from_arrays([column], schema=self._result_schema))
+        return sink.getvalue()
+
+    def _put(self, sink: pa.NativeFile, batch: pa.RecordBatch) -> None:
         with pa.ipc.new_stream(sink, self._result_schema) as writer:
             writer.write_batch(batch)
-        return STATUS_OK, sink.tell()
 
 
 def strict_cast(array: pa.Array, declared: pa.DataType) -> pa.Array:

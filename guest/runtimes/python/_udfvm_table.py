@@ -14,10 +14,11 @@ from typing import Any, Final, NamedTuple
 
 import _udfvm_agent
 from _udfvm_agent import COLUMNS_MORE, REQUEST_TABLE, STATUS_OK
+from _udfvm_column_batch import Batches
 from _udfvm_column_types import column_type
 from _udfvm_report import report
 from _udfvm_signature import Parameters
-from _udfvm_slots import column_slots, result_slot
+from _udfvm_slots import result_slot
 
 # The limit of texts and bytes gathered for one reply, without its last row.
 MAX_CHUNK_BYTES: Final = 4 << 20
@@ -54,29 +55,33 @@ class _Raised(Iterator[Any]):
 class TableFunction:
     """A function that yields rows, the rows gathered from it, and its progress."""
 
-    def __init__(self, function: Callable[..., Iterable[Any]], metadata: Mapping[str, Any]) -> None:
-        parameters = Parameters.of(metadata["parameters"])
+    def __init__(
+        self,
+        function: Callable[..., Iterable[Any]],
+        metadata: Mapping[str, Any],
+        schemas: tuple[bytes, bytes],
+    ) -> None:
+        """``schemas`` are the messages of those of the parameters and of the columns."""
         self._function = function
-        self._nullable = parameters.nullable
+        self._nullable = Parameters.of(metadata["parameters"]).nullable
         self._names = [column["name"] for column in metadata["columns"]]
-        self._types = [column["type"] for column in metadata["columns"]]
-        self._variable = [
-            index
-            for index, name in enumerate(self._types)
-            if column_type(name).startswith("large_")
-        ]
-        arguments = column_slots(parameters)
-        slots = (
-            result_slot("int64", False),
-            *(result_slot(column["type"], column["nullable"]) for column in metadata["columns"]),
-        )
-        self._columns = _udfvm_agent.ColumnBatch(arguments, slots)
+        self._nested, self._texts = [], []  # columns of variable size
+        for index, column in enumerate(metadata["columns"]):
+            if column["stream"]:
+                self._nested.append(index)
+            elif column_type(column["type"]).startswith("large_"):
+                self._texts.append(index)
+        self._variable = bool(self._nested or self._texts)
+        self._schema = schemas[1]
+        self._batches = Batches(metadata, schemas, results=(result_slot("int64", False),))
+        self._columns = self._batches.of(0)
         self._begin([])
 
     def answer(self, request: int) -> tuple[int, int]:
         """Answers TABLE and FETCH."""
         try:
-            limit: int = _FETCH.unpack_from(_udfvm_agent.input())[0]
+            limit, flags = _FETCH.unpack_from(_udfvm_agent.input())
+            self._columns = self._batches.of(flags)
             if request == REQUEST_TABLE:
                 rows, lists = self._columns.read(_FETCH.size)
                 self._begin(list(zip(*lists, strict=True)) if lists else [()] * rows)
@@ -172,7 +177,7 @@ class TableFunction:
         self._waiting.append(_Batch(self._source, self._arrow(items[index])))
 
     def _wait(self, items: list[Any]) -> int:
-        """Puts rows on the waiting list. Returns the bytes of their texts and bytes."""
+        """Puts rows on the waiting list. Returns the bytes of what has no fixed size in them."""
         if not items:
             return 0
         try:
@@ -183,14 +188,15 @@ class TableFunction:
                 self._wait(items[:good])
             raise
         self._waiting.append(_Rows(self._source, columns, len(items)))
-        return sum(
+        size = sum(
             [
                 len(value)
-                for index in self._variable
+                for index in self._texts
                 for value in columns[index]
                 if isinstance(value, (str, bytes))
             ]
         )
+        return size + sum([_size(value) for index in self._nested for value in columns[index]])
 
     def _good(self, items: list[Any]) -> int:
         """Returns the number of items before the first one that is not a row."""
@@ -317,7 +323,6 @@ class TableFunction:
     def _arrow(self, item: Any) -> Any:
         """Returns a table of the declared columns, in their order."""
         import pyarrow as pa
-        from _udfvm_array_conversions import flat_type
         from _udfvm_stream import strict_cast
 
         table = pa.table(item) if isinstance(item, pa.RecordBatch) else item
@@ -329,11 +334,12 @@ class TableFunction:
         if set(table.column_names) == set(self._names):
             table = table.select(self._names)
         arrays = []
-        for column, name in zip(table.columns, self._types, strict=True):
+        declared = pa.ipc.read_schema(pa.py_buffer(self._schema)).types
+        for column, type_ in zip(table.columns, declared, strict=True):
             array = (
                 pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
             )
-            arrays.append(strict_cast(array, flat_type(name)))
+            arrays.append(strict_cast(array, type_))
         return pa.RecordBatch.from_arrays(
             arrays, names=[str(index) for index in range(len(arrays))]
         )
@@ -342,6 +348,7 @@ class TableFunction:
         import pyarrow as pa
         from _udfvm_arrow_columns import column_buffers
 
+        streams = getattr(self._columns, "made", ())
         source, batch = waiting
         count = min(limit, batch.num_rows)
         capacity = len(_udfvm_agent.output())
@@ -350,7 +357,12 @@ class TableFunction:
             columns = [pa.array([source] * count, pa.int64()), *chunk.columns]
             more = self._flags() or count < batch.num_rows
             length = self._columns.write(
-                count, [column_buffers(column) for column in columns], COLUMNS_MORE if more else 0
+                count,
+                [
+                    column if index in streams else column_buffers(column)
+                    for index, column in enumerate(columns)
+                ],
+                COLUMNS_MORE if more else 0,
             )
             if length <= capacity or count <= 1:
                 break
@@ -358,6 +370,17 @@ class TableFunction:
         if count < batch.num_rows:
             self._waiting.appendleft(_Batch(source, batch.slice(count)))
         return length
+
+
+def _size(value: Any) -> int:
+    """Returns about how many bytes a value of variable size has, with all that it holds."""
+    if isinstance(value, (str, bytes)):
+        return len(value)
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return int(getattr(value, "nbytes", 8))
+    return sum(map(_size, value))
 
 
 def _iterable(result: Any) -> Iterable[Any]:

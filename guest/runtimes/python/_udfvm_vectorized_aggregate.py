@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.ipc
 from _udfvm_aggregate import _HEAD, Aggregate
 from _udfvm_arrow_columns import arguments, view
 from _udfvm_vectorized import container_of
@@ -16,9 +17,12 @@ from _udfvm_vectorized import container_of
 class VectorizedAggregate(Aggregate):
     """The groups of one call, for a class whose methods take columns."""
 
-    def __init__(self, cls: type[Any], metadata: Mapping[str, Any], schema: pa.Schema) -> None:
-        super().__init__(cls, metadata)
-        self._types = [pa.int64(), pa.bool_(), *schema.types]
+    def __init__(
+        self, cls: type[Any], metadata: Mapping[str, Any], schemas: tuple[bytes, bytes]
+    ) -> None:
+        super().__init__(cls, metadata, schemas)
+        asked = pa.ipc.read_schema(pa.py_buffer(schemas[0]))
+        self._types = [pa.int64(), pa.bool_(), *asked.types]
         self._names = [parameter["name"] for parameter in metadata["parameters"]]
         self._containers = [
             container_of(parameter["numpy"]) for parameter in metadata["parameters"]

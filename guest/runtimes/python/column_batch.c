@@ -2,6 +2,7 @@
 #include "python/column_batch.h"
 
 #include "arrow/column_batch.h"
+#include "python/column_reply.h"
 #include "shared/exchange.h"
 
 #include <structmember.h>
@@ -100,12 +101,24 @@ static int find_columns(struct column_batch *self, uint64_t offset, struct colum
     self->row = -1;
     bool valid = offset <= length &&
                  column_request_open(request, base + offset, length - offset, self->argument_count);
+    struct scalar stream;
     for (size_t i = 0; valid && i < self->argument_count; i++)
-        valid = column_request_find(request, i, self->arguments[i].storage, &self->found[i]);
+        valid = column_request_find(request, i, self->arguments[i].storage, &self->found[i]) ||
+                column_request_stream(request, i, &stream);
     if (!valid)
         PyErr_SetString(PyExc_ValueError,
                         "the columns are not those that the function was loaded with");
     return valid ? 0 : -1;
+}
+
+/* Returns the stream of a column of UDFVM_TYPE_ARROW; NULL without an exception for other columns.
+ */
+static PyObject *column_stream(const struct column_request *request, size_t index)
+{
+    struct scalar stream;
+    if (!column_request_stream(request, index, &stream))
+        return NULL;
+    return PyMemoryView_FromMemory((char *)stream.bytes, (Py_ssize_t)stream.length, PyBUF_READ);
 }
 
 static PyObject *column_list(const struct value_slot *slot, const struct column *column,
@@ -124,8 +137,11 @@ static PyObject *column_list(const struct value_slot *slot, const struct column 
     return list;
 }
 
-PyDoc_STRVAR(read_doc, "read(offset) -> (rows, lists)\n\nThe columns at `offset` of the request's "
-                       "payload, a list each, None for null.");
+PyDoc_STRVAR(
+    read_doc,
+    "read(offset) -> (rows, lists)\n\nThe columns at `offset` of the request's "
+    "payload: a list each, with None for null; the bytes of a stream, as a memoryview, for "
+    "one that is Arrow's.");
 
 static PyObject *columns_read(PyObject *object, PyObject *arguments)
 {
@@ -136,8 +152,9 @@ static PyObject *columns_read(PyObject *object, PyObject *arguments)
         return NULL;
     PyObject *lists = PyList_New((Py_ssize_t)self->argument_count);
     for (size_t i = 0; lists && i < self->argument_count; i++) {
-        PyObject *list = column_list(&self->arguments[i], &self->found[i],
-                                     (Py_ssize_t)request.rows);
+        PyObject *list = column_stream(&request, i);
+        if (!list && !PyErr_Occurred())
+            list = column_list(&self->arguments[i], &self->found[i], (Py_ssize_t)request.rows);
         if (!list) {
             name_argument(&self->arguments[i]);
             Py_CLEAR(lists);
@@ -150,7 +167,18 @@ static PyObject *columns_read(PyObject *object, PyObject *arguments)
 PyDoc_STRVAR(buffers_doc,
              "buffers(offset) -> (rows, [(validity, offsets, data, data_length), ...])\n\n"
              "Addresses of the buffers of the columns at `offset` of the request's payload, 0 for "
-             "those that are not there; None for a column of nulls.");
+             "those that are not there; None for a column of nulls. Or the bytes of a stream, as a "
+             "memoryview.");
+
+static PyObject *column_addresses(const struct column *column, uint64_t data_length)
+{
+    if (column->all_null)
+        Py_RETURN_NONE;
+    return Py_BuildValue("KKKK", (unsigned long long)(uintptr_t)column->validity,
+                         (unsigned long long)(uintptr_t)column->offsets,
+                         (unsigned long long)(uintptr_t)column->data,
+                         (unsigned long long)data_length);
+}
 
 static PyObject *columns_buffers(PyObject *object, PyObject *arguments)
 {
@@ -161,14 +189,9 @@ static PyObject *columns_buffers(PyObject *object, PyObject *arguments)
         return NULL;
     PyObject *addresses = PyList_New((Py_ssize_t)self->argument_count);
     for (size_t i = 0; addresses && i < self->argument_count; i++) {
-        const struct column *column = &self->found[i];
-        PyObject *buffers = column->all_null
-                                ? Py_NewRef(Py_None)
-                                : Py_BuildValue("KKKK",
-                                                (unsigned long long)(uintptr_t)column->validity,
-                                                (unsigned long long)(uintptr_t)column->offsets,
-                                                (unsigned long long)(uintptr_t)column->data,
-                                                (unsigned long long)request.heads[i].data_length);
+        PyObject *buffers = column_stream(&request, i);
+        if (!buffers && !PyErr_Occurred())
+            buffers = column_addresses(&self->found[i], request.heads[i].data_length);
         if (!buffers)
             Py_CLEAR(addresses);
         else
@@ -179,103 +202,12 @@ static PyObject *columns_buffers(PyObject *object, PyObject *arguments)
 
 /* ---- Replies ---- */
 
-struct batch_writer {
-    uint8_t *output;
-    uint64_t capacity, end; /* `end` may grow past the capacity: then it is the capacity needed */
-};
-
-static struct batch_writer writer_begin(size_t count)
-{
-    const struct udfvm_call *call = exchange_call();
-    return (struct batch_writer){ (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size,
-                                  sizeof(struct udfvm_columns) +
-                                      count * sizeof(struct udfvm_column) };
-}
-
-static void writer_close_block(struct batch_writer *writer, size_t index, const struct block *block)
-{
-    writer->end = block_end(block);
-    if (!block_fits(block))
-        return;
-    block_pad(block);
-    const struct udfvm_column column = column_head(block);
-    memcpy(writer->output + sizeof(struct udfvm_columns) + index * sizeof column, &column,
-           sizeof column);
-}
-
-static uint64_t writer_finish(const struct batch_writer *writer, size_t count, int64_t rows,
-                              uint32_t flags)
-{
-    const struct udfvm_columns head = { .rows = (uint64_t)rows,
-                                        .count = (uint32_t)count,
-                                        .flags = flags };
-    if (writer->end <= writer->capacity)
-        memcpy(writer->output, &head, sizeof head);
-    return writer->end;
-}
-
-static int write_list(struct column_batch *self, const struct value_slot *slot, PyObject *list,
-                      int64_t rows, struct batch_writer *writer, struct block *block)
-{
-    if (PyList_GET_SIZE(list) != rows) {
-        PyErr_Format(PyExc_ValueError, "a column of %zd values for %lld rows",
-                     PyList_GET_SIZE(list), (long long)rows);
-        return -1;
-    }
-    if (!block_begin(block, slot->storage, rows, writer->output, writer->capacity, writer->end, 0))
-        return 0;
-    for (int64_t row = 0; row < rows && row < PyList_GET_SIZE(list); row++) {
-        struct result converted;
-        PyObject *value = Py_NewRef(PyList_GET_ITEM(list, (Py_ssize_t)row));
-        int code = result_from_object(slot, value, &converted);
-        Py_DECREF(value);
-        if (code == 0)
-            code = block_put(block, row, &converted.scalar) ? 0 : column_too_large();
-        result_clear(&converted);
-        if (code < 0) {
-            self->row = (Py_ssize_t)row;
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static bool buffers_suffice(enum storage storage, int64_t rows, const Py_buffer *validity,
-                            const Py_buffer *offsets, const Py_buffer *data)
-{
-    const uint64_t bits = bitmap_bytes(rows), width = storage_width(storage);
-    if (validity->buf && (uint64_t)validity->len < bits)
-        return false;
-    if (!storage_is_variable(storage))
-        return (uint64_t)data->len >= (width ? (uint64_t)rows * width : bits);
-    return (uint64_t)offsets->len >= ((uint64_t)rows + 1) * width;
-}
-
-/* (nulls, validity, offsets, data), of the storage of the slot. */
-static int write_buffers(const struct value_slot *slot, PyObject *tuple, int64_t rows,
-                         struct batch_writer *writer, struct block *block)
-{
-    long long nulls;
-    Py_buffer validity, offsets, data;
-    if (!PyArg_ParseTuple(tuple, "Lz*z*z*", &nulls, &validity, &offsets, &data))
-        return -1;
-    const bool valid = buffers_suffice(slot->storage, rows, &validity, &offsets, &data);
-    if (!valid)
-        PyErr_SetString(PyExc_ValueError, "the buffers are too short for the column");
-    else if (block_begin(block, slot->storage, rows, writer->output, writer->capacity, writer->end,
-                         0))
-        block_put_buffers(block, nulls, validity.buf, offsets.buf, data.buf, (uint64_t)data.len);
-    PyBuffer_Release(&validity);
-    PyBuffer_Release(&offsets);
-    PyBuffer_Release(&data);
-    return valid ? 0 : -1;
-}
-
 PyDoc_STRVAR(write_doc,
              "write(rows, columns, flags) -> length of the reply\n\n"
-             "Writes the results to the output window. A column is a list of values, or a tuple "
+             "Writes the results to the output window. A column is a list of values, a tuple "
              "(nulls, validity, offsets, data) of buffers as they are\n"
-             "stored. Where the length is more than the window may hold, nothing was written.");
+             "stored, or the bytes of a stream. Where the length is more than the window may hold, "
+             "nothing was written.");
 
 static PyObject *columns_write(PyObject *object, PyObject *arguments)
 {
@@ -291,16 +223,10 @@ static PyObject *columns_write(PyObject *object, PyObject *arguments)
         return PyErr_Format(PyExc_ValueError, "%zu columns of %lld rows where there are %zu", count,
                             rows, self->result_count);
     struct batch_writer writer = writer_begin(count);
-    for (size_t i = 0; i < count; i++) {
-        struct block block;
-        PyObject *column = PyList_GET_ITEM(columns, (Py_ssize_t)i);
-        int code = PyList_Check(column)
-                       ? write_list(self, &self->results[i], column, rows, &writer, &block)
-                       : write_buffers(&self->results[i], column, rows, &writer, &block);
-        if (code < 0)
+    for (size_t i = 0; i < count; i++)
+        if (writer_put_column(&writer, i, &self->results[i],
+                              PyList_GET_ITEM(columns, (Py_ssize_t)i), rows, &self->row) < 0)
             return NULL;
-        writer_close_block(&writer, i, &block);
-    }
     return PyLong_FromUnsignedLongLong(writer_finish(&writer, count, rows, flags));
 }
 

@@ -40,10 +40,9 @@ def test_declarations_that_cannot_be() -> None:
         udfvm.table_function(rows)
     with pytest.raises(udfvm.SignatureError, match="two columns have the name 'a'"):
         udfvm.table_function(columns={"a": int, "A": int})(rows)
-    with pytest.raises(
-        udfvm.SignatureError, match="uint64, which table functions and aggregates do not have"
-    ):
-        udfvm.table_function(columns={"a": "uint64"})(rows)
+    wide = udfvm.table_function(columns={"a": "uint64"})(rows)
+    with pytest.raises(udfvm.TypeMappingError, match="column 'a' is uint64, for which SQLite has"):
+        udfvm.sqlite.register(apsw.Connection(":memory:"), wide)
     with pytest.raises(udfvm.SignatureError, match="takes scalar and vectorised UDFs"):
         udfvm.arrow.register(None, words)
 

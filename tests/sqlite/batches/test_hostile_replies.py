@@ -23,7 +23,7 @@ from batch_functions import (
 
 import udfvm
 import udfvm.sqlite
-from udfvm.protocol import OUTPUT_BASE, STATUS_OK, VECTOR_COMPLETE
+from udfvm.protocol import OUTPUT_BASE, STATUS_OK, TYPE_ARROW, VECTOR_COMPLETE
 
 BODY = HEAD.size + COLUMN.size
 
@@ -41,6 +41,7 @@ OFFSETS = struct.pack("<2q", 0, 2)
         (reply(2**63, (TEXT, 0, BODY, BODY, 0), tail=bytes(64)), "more rows than there can be"),
         (reply(0, (TEXT, 0, BODY, BODY, 0), tail=bytes(64)), "not a value for each row"),
         (reply(1, (INT64, 0, BODY, BODY, 0), tail=bytes(64)), "not of the declared type"),
+        (reply(1, (TYPE_ARROW, 0, 0, BODY, 64), tail=bytes(64)), "not of the declared type"),
         (reply(1, (TEXT, 0, 2**64 - 8, BODY, 0), tail=bytes(64)), "outside of the reply"),
         (reply(1, (TEXT, 0, BODY, 2**63, 2**63), tail=bytes(64)), "outside of the reply"),
         (reply(1, (TEXT, 2**62, BODY, BODY, 0), tail=bytes(64)), "outside of the reply"),

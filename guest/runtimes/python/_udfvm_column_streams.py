@@ -1,0 +1,115 @@
+"""Column batches with columns that are Arrow streams, each of one column, as record batches of
+scalar and vectorised functions are: so they have every type that those have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import _udfvm_agent
+import pyarrow as pa
+import pyarrow.ipc
+from _udfvm_nested_batch import array_of, values_of
+from _udfvm_nested_values import value_check
+from _udfvm_slots import refuse_none
+from _udfvm_stream import Stream
+
+
+class StreamColumns:
+    """Reads and writes column batches of which some columns are streams; ``batch`` does the others.
+
+    Attributes:
+        made: the columns of a reply that are streams, by index.
+    """
+
+    def __init__(
+        self,
+        batch: _udfvm_agent.ColumnBatch,
+        metadata: Mapping[str, Any],
+        schemas: tuple[bytes, bytes],
+        *,
+        first: tuple[int, int],
+    ) -> None:
+        """``schemas`` are those of the columns that the metadata describe, in a request and in a
+        reply; ``first`` is the index there of the first of them.
+        """
+        asked, made = (pa.ipc.read_schema(pa.py_buffer(each)) for each in schemas)
+        self._batch = batch
+        self._arguments = {
+            first[0] + index: (_stream(asked.types[index]), each["type"])
+            for index, each in enumerate(metadata["parameters"])
+            if each["stream"]
+        }
+        self.made = {
+            first[1] + index: _Made(made.types[index], each["type"], each["nullable"])
+            for index, each in enumerate(metadata["columns"])
+            if each["stream"]
+        }
+        self._row = -1
+
+    @property
+    def row(self) -> int:
+        """The row at which the last write() failed; -1 if that is not known."""
+        return self._batch.row if self._row < 0 else self._row
+
+    def read(self, offset: int) -> tuple[int, list[Any]]:
+        """Returns the rows and the columns of the batch at an offset of the request, as lists."""
+        rows, columns = self._batch.read(offset)
+        for index, (stream, name) in self._arguments.items():
+            if isinstance(columns[index], memoryview):
+                columns[index] = values_of(_column(stream, columns[index]), name)
+        return rows, columns
+
+    def buffers(self, offset: int) -> tuple[int, list[Any]]:
+        """Returns the rows and the buffers of each column; of a stream, the column itself."""
+        rows, columns = self._batch.buffers(offset)
+        for index, (stream, _) in self._arguments.items():
+            if isinstance(columns[index], memoryview):
+                columns[index] = _column(stream, columns[index])
+        return rows, columns
+
+    def write(self, rows: int, columns: list[Any], flags: int) -> int:
+        """Writes a reply, as ``ColumnBatch.write``. Columns that are streams are lists of values or
+        pyarrow's arrays.
+        """
+        self._row = -1
+        whole = list(columns)
+        for index, made in self.made.items():
+            if index < len(columns):
+                whole[index] = self._stream_of(made, columns[index])
+        return self._batch.write(rows, whole, flags)
+
+    def _stream_of(self, made: _Made, column: Any) -> pa.Buffer:
+        if isinstance(column, pa.Array):
+            return made.stream.packed(column)
+        checked = []
+        for self._row, value in enumerate(column):  # noqa: B020
+            checked.append(made.check(value))
+        try:
+            array = array_of(checked, made.stream.type)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            for self._row, value in enumerate(checked):  # noqa: B020
+                array_of([value], made.stream.type)
+            self._row = -1
+            raise
+        self._row = -1
+        return made.stream.packed(array)
+
+
+class _Made:
+    """A column of a reply that is a stream."""
+
+    def __init__(self, type_: pa.DataType, name: str, nullable: bool) -> None:
+        check = value_check(name)
+        self.check = check if nullable else refuse_none(check)
+        self.stream = _stream(type_)
+
+
+def _stream(type_: pa.DataType) -> Stream:
+    """Returns the streams of one column."""
+    return Stream(None, *(pa.schema([pa.field(name, type_)]) for name in ("c0", "result")))
+
+
+def _column(stream: Stream, data: memoryview) -> pa.Array:
+    return stream.read(pa.py_buffer(data)).column(0)
