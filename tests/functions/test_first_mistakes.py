@@ -272,11 +272,12 @@ def test_an_empty_module() -> None:
 def test_a_column_of_pandas_with_missing_texts() -> None:
     column_ = pd.Series(["a", None, "c"])
     assert text(pa.array(column_)).to_pylist() == ["a", None, "c"]
+    assert text(column_).isna().tolist() == [False, True, False]
     with pytest.raises(
         udfvm.TypeMappingError,
         match=r"pass it as a numpy array or pyarrow array, such as pyarrow\.array\(\.\.\.\)",
     ):
-        text(column_)
+        text(objects("a", column_))
 
 
 # ---- Registering ----

@@ -104,8 +104,16 @@ class Calls(RuntimeKeeper):
         import pyarrow as pa
 
         from udfvm.codec.arguments import columns_of
-        from udfvm.codec.containers import as_declared, container_of_result, in_container
+        from udfvm.codec.containers import (
+            Container,
+            as_declared,
+            container_of_result,
+            in_container,
+        )
 
+        container = container or container_of_result(arguments)
+        if container is Container.PRODUCER:
+            return self._call_with_producers(arguments)
         columns, rows = columns_of(
             self._name, self._parameters, arguments, vectorized=self.declaration.vectorized
         )
@@ -118,7 +126,6 @@ class Calls(RuntimeKeeper):
             else:
                 whole = codec.batch(columns)
             chunks = self._in_chunks(whole, self._call_with_batch)
-        container = container or container_of_result(arguments)
         result = in_container(
             self._name,
             container,
@@ -126,6 +133,13 @@ class Calls(RuntimeKeeper):
             as_declared(self._name, self._result, chunks),
         )
         return _parsed(self._name, container, result) if self._is_json else result
+
+    def _call_with_producers(self, arguments: Sequence[Any]) -> Any:
+        """A call with columns of other libraries."""
+        from udfvm.codec.producers import taken
+
+        given = taken(self._name, self._parameters, arguments, json=self._is_json)
+        return given.give_back(self.call_columns(given.arguments, given.container))
 
     def take_vm(self, windows: Windows | None = None) -> tuple[Runtime, VM]:
         """Returns a VM of the function's image, and what calls need. Give it back to the runtime's

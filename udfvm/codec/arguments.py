@@ -4,22 +4,19 @@ types. ``udfvm/types/conversions.py`` says which types go where.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from udfvm.codec.argument_errors import argument_error, wrong_type
-from udfvm.codec.casts import arrow_array, cast_argument
+from udfvm.codec.casts import cast_argument
 from udfvm.codec.containers import Container, container_of
+from udfvm.codec.numpy_columns import numpy_column
 from udfvm.codec.python_dates import check_python_dates
 from udfvm.codec.scalars import refuse_collection, scalar_of
 from udfvm.errors import TypeMappingError
-from udfvm.types.numpy_conversions import from_objects
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from udfvm.types.arrow_types import Parameter
 
 
@@ -36,6 +33,10 @@ def columns_of(
     Not ``vectorized``: the function takes Python values, which not all dates and times have. Raises
     TypeMappingError, naming the argument.
     """
+    if any(container_of(argument) is Container.PRODUCER for argument in arguments):
+        from udfvm.codec.producers import taken
+
+        arguments = taken(function, parameters, arguments).arguments
     lengths = {
         parameter.name: len(argument)  # type: ignore[arg-type]
         for parameter, argument in zip(parameters, arguments, strict=True)
@@ -63,30 +64,5 @@ def _column(
         refuse_collection(function, parameter, argument)
         return pa.repeat(scalar_of(function, parameter, argument), rows)
     if container is Container.NUMPY:
-        argument = _from_numpy(function, parameter, argument)
+        argument = numpy_column(function, parameter, argument)
     return cast_argument(function, parameter, argument)
-
-
-def _from_numpy(
-    function: str, parameter: Parameter, values: np.ndarray[Any, Any]
-) -> pa.Array | pa.ChunkedArray:
-    if values.ndim != 1:
-        raise wrong_type(function, parameter, f"a numpy array of {values.ndim} dimensions")
-    if values.dtype.kind not in "OT":
-        return arrow_array(function, parameter, values)
-    objects = values.tolist()
-    array = from_objects(objects, parameter.type.arrow)
-    return column_of_values(function, parameter, objects) if array is None else array
-
-
-def column_of_values(function: str, parameter: Parameter, values: Iterable[Any]) -> pa.Array:
-    """Returns an array of Python values, each as it would be alone. Raises TypeMappingError."""
-    scalars = []
-    for row, value in enumerate(values):
-        try:
-            scalars.append(scalar_of(function, parameter, value))
-        except TypeMappingError as error:
-            raise argument_error(function, parameter, error.reason, row) from None
-    if parameter.type.is_nested and scalars:  # pa.array() takes no scalars that are null lists
-        return pa.concat_arrays([pa.repeat(scalar, 1) for scalar in scalars])
-    return pa.array(scalars, parameter.type.arrow)

@@ -1,5 +1,5 @@
-"""Forms of arguments and results: values, numpy arrays, arrays of Arrow. What a caller passes
-decides what it gets back.
+"""Containers of arguments and results: values, numpy arrays, arrays of Arrow, and what other
+libraries have. What a caller passes decides what it gets back.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 
 class Container(enum.Enum):
-    """What the caller passed, and so gets back; the first that occurs in this order."""
+    """What the caller passed, and so gets back; the first that occurs in this order. Producers have
+    an order of their own (``producers``).
+    """
 
+    PRODUCER = "an object of another library that holds columns"
     CHUNKED = "pyarrow.ChunkedArray"
     ARRAY = "pyarrow.Array"
     NUMPY = "numpy.ndarray"
@@ -39,8 +42,30 @@ def container_of(value: object) -> Container:
         return Container.ARRAY
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray) and value.ndim:
-        return Container.NUMPY
-    return Container.SCALAR
+        is_plain = type(value) is numpy.ndarray or not _is_masked(value)
+        return Container.NUMPY if is_plain else Container.PRODUCER
+    return Container.PRODUCER if _is_producer(value) else Container.SCALAR
+
+
+def _is_masked(value: np.ndarray[Any, Any]) -> bool:
+    masked: Any = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(value, masked.MaskedArray)
+
+
+def _is_producer(value: Any) -> bool:
+    """Whether a value holds columns: through Arrow's PyCapsule interface, as pandas has them, or
+    as a buffer whose items are no bytes.
+    """
+    class_ = type(value)
+    if hasattr(class_, "__arrow_c_stream__") or hasattr(class_, "__arrow_c_array__"):
+        return True
+    if class_ is memoryview:
+        return value.format not in ("B", "c")
+    pandas: Any = sys.modules.get("pandas")
+    if pandas is not None and hasattr(class_, "dtype") and hasattr(pandas, "Index"):
+        return isinstance(value, (pandas.Index, pandas.api.extensions.ExtensionArray))
+    array = sys.modules.get("array")
+    return array is not None and class_ is array.array
 
 
 def container_of_result(arguments: Sequence[object]) -> Container:
@@ -96,6 +121,21 @@ def to_numpy(function: str, array: pa.Array) -> np.ndarray[Any, Any]:
     values = np.empty(len(array), dtype=object)
     values[:] = python_values(function, array)
     return values
+
+
+def to_masked(function: str, array: pa.Array) -> np.ma.MaskedArray[Any, Any]:
+    """As a masked array of numpy, in which nulls are masked; values under the mask have no meaning.
+    Raises TypeMappingError for what Python has no value for.
+    """
+    import numpy as np
+
+    valid = array.is_valid().to_numpy(zero_copy_only=False)
+    if not array.null_count:
+        return np.ma.MaskedArray(to_numpy(function, array), ~valid)
+    present = to_numpy(function, array.drop_null())
+    values = np.zeros(len(array), present.dtype)
+    values[valid] = present
+    return np.ma.MaskedArray(values, ~valid)
 
 
 def _is_numpy_like(array: pa.Array) -> bool:

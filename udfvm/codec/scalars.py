@@ -111,7 +111,9 @@ def _from_numpy_scalar(value: Any) -> Any:
     if numpy is None:
         return value
     if isinstance(value, numpy.ndarray) and not value.ndim:
-        value = value[()]
+        value = None if value.tolist() is None else value[()]  # None where it is masked
+    if isinstance(value, numpy.void) and value.dtype.names:
+        return {name: _from_numpy_scalar(value[name]) for name in value.dtype.names}
     return value.item() if isinstance(value, numpy.generic) and not _is_numpy_time(value) else value
 
 

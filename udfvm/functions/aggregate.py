@@ -66,8 +66,9 @@ class AggregateFunction(Function):
         at once share many rows.
 
         Args:
-            arguments, keywords: one pyarrow or numpy array for each parameter of ``step``; values
-                among them are repeated.
+            arguments, keywords: one column for each parameter of ``step``: of pandas, polars,
+                pyarrow, numpy, or anything with Arrow's PyCapsule interface; values among them are
+                repeated.
 
         Raises:
             TypeMappingError: an argument does not have the declared type, or none is an array.

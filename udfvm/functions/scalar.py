@@ -45,18 +45,21 @@ class ScalarFunction(Function):
 
         Args:
             arguments, keywords: one argument for each parameter. Python values make one call.
-                Arrays (pyarrow ``Array`` or ``ChunkedArray``, one-dimensional numpy arrays) make
-                one call for the batch; values among them are repeated. An elementwise function
-                takes several calls for a batch or result that is larger than 128 MiB.
+                Columns (of pandas, polars, pyarrow, numpy, or anything with Arrow's PyCapsule
+                interface) make one call for the batch; values among them are repeated. An
+                elementwise function takes several calls for a batch or result that is larger than
+                128 MiB.
 
         Returns:
-            A Python value for values. For arrays: a ``ChunkedArray`` if any argument is one, else
-            an ``Array`` if any argument is one, else a numpy array. A null argument makes the
-            result null without a call of the function, unless the parameter's annotation allows
-            None.
+            A Python value for values. For columns, what the first of these is that an argument is:
+            a Series, Index or array of pandas, with its index and name; a Series of polars; a
+            ``ChunkedArray``; an ``Array``, also for other producers of Arrow data; a numpy array. A
+            null argument makes the result null without a call of the function, unless the
+            parameter's annotation allows None.
 
         Raises:
-            TypeMappingError: an argument does not have the declared type.
+            TypeMappingError: an argument does not have the declared type, or Series of pandas have
+                different indexes.
             UDFError: the function raised; the error has the guest's type, message and traceback.
             CallError: the call failed in another way, for example by reaching a limit.
 
@@ -289,9 +292,9 @@ def udf(
             so that large batches may be cut. Functions that are not vectorised always are. A
             vectorised function is not by default: it sees its whole batch, however large, in one
             call.
-        input_types: the parameters' types, in order or by name: pyarrow types, their names
-            ("double", "int64", "string", "timestamp[us, tz=UTC]"), or Python types. Default: the
-            annotations.
+        input_types: the parameters' types, in order or by name: pyarrow types (or others with
+            ``__arrow_c_schema__``), their names ("double", "int64", "string", "timestamp[us,
+            tz=UTC]"), or Python types. Default: the annotations.
         output_type: the type of the result. Default: the annotation.
         sample: the arguments of one call: a tuple of values (arrays for vectorised functions), or a
             mapping by parameter. The function runs on them a few times while its image is built, so

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections.abc
-import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -60,18 +59,28 @@ def declared_columns(
 
 
 def _given_columns(name: str, given: object) -> list[Column]:
-    pyarrow = sys.modules.get("pyarrow")
-    if pyarrow is not None and isinstance(given, pyarrow.Schema):
-        return [
-            _given_column(name, field.name, field.type)._replace(nullable=field.nullable)
-            for field in given
-        ]
+    if hasattr(type(given), "__arrow_c_schema__"):
+        return _columns_of_schema(name, given)
     if not isinstance(given, Mapping):
         raise OptionError(
             f"UDF {name!r}: columns= must be a dictionary of names and types, such as"
             f" {{'a': int}}, or a pyarrow.Schema; got {shown(given)}"
         )
     return [_given_column(name, column, value) for column, value in given.items()]
+
+
+def _columns_of_schema(name: str, given: object) -> list[Column]:
+    """Reads a schema of pyarrow, or of another library."""
+    import pyarrow as pa
+
+    try:
+        fields = pa.schema(given)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise OptionError(f"UDF {name!r}: columns= is no schema of columns: {error}") from error
+    return [
+        _given_column(name, field.name, field.type)._replace(nullable=field.nullable)
+        for field in fields
+    ]
 
 
 def _given_column(name: str, column: str, specification: object) -> Column:

@@ -118,7 +118,8 @@ def _sample_batch(
         return None
     import pyarrow as pa
 
-    from udfvm.codec.arguments import column_of_values, columns_of
+    from udfvm.codec.arguments import columns_of
+    from udfvm.codec.numpy_columns import column_of_values
     from udfvm.codec.record_batches import one_batch
 
     columns = []

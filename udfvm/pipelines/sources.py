@@ -47,10 +47,10 @@ def open_source(function: str, source: object) -> Source:
         return _of_table(source)
     if isinstance(source, pa.RecordBatchReader):
         return _of_reader(source)
-    return _of_library(source) or _of_capsules(function, source)
+    return _of_library(function, source) or _of_capsules(function, source)
 
 
-def _of_library(source: Any) -> Source | None:
+def _of_library(function: str, source: Any) -> Source | None:
     """Opens an object of a library that is loaded; None for others."""
     dataset: Any = sys.modules.get("pyarrow.dataset")
     if dataset is not None and isinstance(source, dataset.Dataset):
@@ -59,7 +59,14 @@ def _of_library(source: Any) -> Source | None:
         return _of_reader(source.to_reader())
     pandas: Any = sys.modules.get("pandas")
     if pandas is not None and isinstance(source, pandas.DataFrame):
-        return _of_table(pa.Table.from_pandas(source))
+        from udfvm.codec.pandas_columns import table_of
+
+        return _of_table(table_of(function, source))
+    polars: Any = sys.modules.get("polars")
+    if polars is not None and isinstance(source, polars.DataFrame):
+        from udfvm.codec.polars_columns import check_frame
+
+        check_frame(function, source)
     return None
 
 

@@ -307,8 +307,8 @@ def _held(name: str) -> str:
 
 
 def declared(specification: object) -> Type:
-    """Returns the type of an entry of ``input_types`` or of ``output_type``: a pyarrow type, a
-    name, or a Python type.
+    """Returns the type of an entry of ``input_types`` or of ``output_type``: a pyarrow type, or
+    another object with ``__arrow_c_schema__``; a name; or a Python type.
 
     Raises ValueError for any other object.
     """
@@ -330,6 +330,10 @@ def declared(specification: object) -> Type:
         type_ = named(str(specification))
         is_whole = type_.arrow.equals(specification, check_metadata=True)
         return type_ if is_whole else type_._replace(exact=specification)
+    if hasattr(type(specification), "__arrow_c_schema__"):  # of a field, or of another library
+        import pyarrow as pa
+
+        return declared(pa.field(specification).type)
     raise ValueError(f"{specification!r} is not a supported type; supported are {SUPPORTED}")
 
 

@@ -31,6 +31,13 @@ _CLASSES: Final = {
 }
 _STEPS: Final = re.compile(r"(datetime|timedelta)64\[\d+")
 _NUMBERS: Final = "biuf"
+# What to make of arrays that pyarrow refuses, by the kind of their dtype.
+_CASTS: Final = {
+    "M": ".astype('datetime64[s]')",
+    "m": ".astype('timedelta64[s]')",
+    "c": ".real and .imag, as two columns",
+    "f": ".astype('float64')",
+}
 _FLOATS: Final = {"float": "float32", "double": "float64"}
 _DAYS: Final = 2**31  # the range of date32 in each direction
 
@@ -64,7 +71,8 @@ def from_numpy(values: Any, declared: Any) -> Any:
     try:
         array = pa.array(values)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise Refused(f"a numpy array of {values.dtype}: {error}") from None
+        advice = f"; cast it first: {_CASTS[code]}" if code in _CASTS else ""
+        raise Refused(f"a numpy array of {values.dtype}: {error}{advice}") from None
     if (
         pa.types.is_timestamp(declared)
         and declared.tz is not None

@@ -1,0 +1,171 @@
+"""Columns of pandas go in, and come back as what they were."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import udfvm
+
+
+@udfvm.udf
+def twice(x: float) -> float:
+    return 2 * x
+
+
+@udfvm.udf
+def added(x: float, y: float) -> float:
+    return x + y
+
+
+@udfvm.udf
+def following(x: int) -> int:
+    return x + 1
+
+
+@udfvm.udf
+def shouted(word: str) -> str:
+    return word.upper()
+
+
+total = udfvm.udf(
+    lambda pair: pair["a"] + pair["b"],
+    name="total",
+    input_types=["struct<a: int64, b: double>"],
+    output_type="double",
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (pd.Series([1.0, 2.0]), pd.Series([2.0, 4.0])),
+        (pd.Series([1.0, None]), pd.Series([2.0, np.nan])),
+        (pd.Series([1, 2]), pd.Series([2.0, 4.0])),
+        (pd.Series([1, None], dtype="Int64"), pd.Series([2.0, None], dtype="Float64")),
+        (
+            pd.Series([1, None], dtype="int64[pyarrow]"),
+            pd.Series([2.0, None], dtype="double[pyarrow]"),
+        ),
+        (pd.Series([1.5, None], dtype=object), pd.Series([3.0, np.nan])),
+        (pd.Series([1.5, 2.5], dtype="float32"), pd.Series([3.0, 5.0])),
+        (pd.Series([], dtype="float64"), pd.Series([], dtype="float64")),
+        (pd.Series([1.0, 2.0, 3.0, 4.0]).iloc[::2], pd.Series([2.0, 6.0])),
+    ],
+    ids=lambda value: str(value.dtype),
+)
+def test_a_series_comes_back(given: Any, expected: Any) -> None:
+    given.index = pd.Index(list("abcdef")[: len(given)], name="key")
+    given.name = "distance"
+    expected.index, expected.name = given.index, "distance"
+    pd.testing.assert_series_equal(twice(given), expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        ("str", "str"),
+        (object, "str"),
+        ("category", "str"),
+        ("string", "string"),
+        (pd.ArrowDtype(pa.string()), pd.ArrowDtype(pa.string())),
+    ],
+    ids=str,
+)
+def test_a_series_of_text_comes_back(dtype: Any, expected: Any) -> None:
+    given = pd.Series(["a", None, "b"], dtype=dtype, name="word", index=[3, 2, 1])
+    made = shouted(given)
+    assert made.dtype == pd.Series(["A"], dtype=expected).dtype
+    assert made.isna().tolist() == [False, True, False] and made.dropna().tolist() == ["A", "B"]
+    assert made.name == "word" and made.index.tolist() == [3, 2, 1]
+
+
+def test_integers_with_nulls_stay_integers() -> None:
+    given = pd.Series([2**53, None], dtype=object)
+    made = following(given)
+    assert made.dtype == pd.Int64Dtype() and made.tolist() == [2**53 + 1, pd.NA]
+    assert following(pd.Series([2**53])).dtype == np.dtype("int64")
+
+
+def test_an_index_and_arrays_come_back() -> None:
+    made = following(pd.Index([1, 2], name="key"))
+    assert type(made) is pd.Index and made.tolist() == [2, 3] and made.name == "key"
+    assert following(pd.RangeIndex(3)).tolist() == [1, 2, 3]
+    for given in (
+        pd.array([1, None]),
+        pd.array([1, None], dtype="int64[pyarrow]"),
+        pd.Series([1, 2]).array,
+    ):
+        made = following(given)
+        assert type(made) is type(given) and made.dtype == given.dtype and made[0] == 2
+    assert list(shouted(pd.Categorical(["a", "b", "a"]))) == ["A", "B", "A"]
+
+
+MOMENTS = pd.to_datetime(["2024-05-01 12:00", None])
+
+
+@pytest.mark.parametrize(
+    ("type_", "given"),
+    [
+        ("timestamp[us]", pd.Series(MOMENTS)),
+        ("timestamp[us]", pd.Series(MOMENTS.as_unit("ns"))),
+        ("timestamp[us]", pd.Series(MOMENTS, dtype="timestamp[us][pyarrow]")),
+        ("timestamp[us, tz=Europe/Berlin]", pd.Series(MOMENTS.tz_localize("Europe/Berlin"))),
+        ("duration[us]", pd.Series(pd.to_timedelta([1, None], unit="s"))),
+        ("bool", pd.Series([True, None], dtype="boolean")),
+        ("bool", pd.Series([True, False])),
+        ("date32", pd.Series([datetime.date(2024, 5, 1), None])),
+        ("decimal128(5, 2)", pd.Series([Decimal("1.50"), None])),
+        ("list<int64>", pd.Series([[1, 2], None])),
+        ("binary", pd.Series([b"a", None])),
+        ("uint8", pd.Series([1, None], dtype="UInt8")),
+        ("float", pd.Series([1.5, None], dtype="Float32")),
+        ("struct<a: int64>", pd.Series([{"a": 1}, None])),
+    ],
+    ids=str,
+)
+def test_what_goes_in_comes_out(type_: str, given: Any) -> None:
+    same = udfvm.udf(_same, name="same", input_types=[type_], output_type=type_)
+    made = same(given)
+    assert made.isna().equals(given.isna())
+    assert made.dropna().tolist() == given.dropna().tolist()
+    assert made.dtype.kind == given.dtype.kind and type(made.dtype) is type(given.dtype)
+
+
+def _same(x):  # type: ignore[no-untyped-def]
+    return x
+
+
+def test_names_and_indexes_of_several_series() -> None:
+    one, other = pd.Series([1.0, 2.0], name="a"), pd.Series([3.0, 4.0], name="a")
+    assert added(one, other).name == "a" and added(one, 1.0).name == "a"
+    assert added(one, other.rename("b")).name is None  # as one + other
+    moved = other.set_axis([5, 6])
+    with pytest.raises(udfvm.TypeMappingError, match=r"'x' and 'y' have different indexes.*align"):
+        added(one, moved)
+    assert added(one, moved.array).tolist() == [4.0, 6.0]
+    assert added(one, moved.to_numpy()).tolist() == [4.0, 6.0]
+    assert added(np.array([3.0, 4.0]), moved).index.tolist() == [5, 6]
+    with pytest.raises(udfvm.TypeMappingError, match="different lengths: 'x' has 2, 'y' has 1"):
+        added(one, other[:1])
+
+
+def test_frames() -> None:
+    frame = pd.DataFrame({"b": [0.5, 1.5], "a": [1, 2]}, index=["x", "y"])
+    made = total(frame)
+    assert made.index.tolist() == ["x", "y"] and made.tolist() == [1.5, 3.5]
+    assert twice(frame[["a"]]).tolist() == [2.0, 4.0]
+    assert twice(frame[["a"]].rename(columns={"a": 0})).tolist() == [2.0, 4.0]
+    assert total(pl.from_pandas(frame)).to_list() == [1.5, 3.5]
+    assert total(pa.table({"b": [0.5, 1.5], "a": [1, 2]})).to_pylist() == [1.5, 3.5]
+    assert total(duckdb.sql("SELECT 1::BIGINT AS a, 2::DOUBLE AS b")).to_pylist() == [3.0]
+    with pytest.raises(udfvm.TypeMappingError, match=r"has a column 'b' that is declared double"):
+        total(frame.assign(b=["x", "y"]))

@@ -1,0 +1,245 @@
+"""Columns of pandas as arguments, and results as pandas has them.
+
+pandas has several backends. Where a dtype is one of numpy's, NaN is a missing value, as everywhere
+in pandas; so is NA in all others. A result has the backend of the argument.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from udfvm.codec.argument_errors import argument_error, wrong_type
+from udfvm.codec.casts import cast_argument
+from udfvm.codec.containers import Container, to_numpy
+from udfvm.codec.numpy_columns import column_of_objects
+from udfvm.codec.python_values import python_values
+from udfvm.codec.struct_columns import chosen_columns, too_many
+from udfvm.errors import TypeMappingError
+from udfvm.types.arrow_types import Kind, named
+
+if TYPE_CHECKING:
+    from udfvm.types.arrow_types import Parameter
+
+# What to pass in place of a dtype that has no counterpart in Arrow.
+_ADVICE: Final = {
+    "PeriodDtype": "its timestamps: series.dt.to_timestamp()",
+    "IntervalDtype": "its ends, as two arguments: series.array.left and series.array.right",
+    "SparseDtype": "series.sparse.to_dense()",
+    "complex": "its parts, as two arguments: series.to_numpy().real and series.to_numpy().imag",
+}
+# The masked dtypes, by types of Arrow.
+_MASKED: Final = {
+    "bool": "boolean",
+    **{f"int{bits}": f"Int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": f"UInt{bits}" for bits in (8, 16, 32, 64)},
+    "float": "Float32",
+    "double": "Float64",
+    "string": "string",
+    "large_string": "string",
+}
+
+
+class Backend(enum.Enum):
+    """How pandas holds the values of a column."""
+
+    NUMPY = "numpy"
+    MASKED = "numpy, and a mask"
+    ARROW = "pyarrow"
+
+
+def is_mine(value: object) -> bool:
+    """Returns True for a Series, DataFrame, Index or array of pandas."""
+    pandas: Any = sys.modules.get("pandas")
+    if pandas is None or not hasattr(pandas, "Index"):
+        return False
+    extension = pandas.api.extensions.ExtensionArray
+    return isinstance(value, (pandas.Series, pandas.DataFrame, pandas.Index, extension))
+
+
+def column(function: str, parameter: Parameter, value: Any) -> Any:
+    """Returns a column as an array of numpy or pyarrow; of a DataFrame its structs, or its only
+    column. Raises TypeMappingError.
+    """
+    pandas: Any = sys.modules["pandas"]
+    if isinstance(value, pandas.MultiIndex):
+        raise wrong_type(
+            function,
+            parameter,
+            "a pandas MultiIndex: pass a level, such as index.get_level_values(0)",
+        )
+    if isinstance(value, pandas.DataFrame):
+        return _column_in_frame(function, parameter, value)
+    series = value if isinstance(value, pandas.Series) else pandas.Series(value)
+    dtype = series.dtype
+    if hasattr(dtype, "char"):  # one of numpy's
+        return _of_numpy(function, parameter, series)
+    if type(dtype).__name__ in _ADVICE:
+        raise _without_counterpart(function, parameter, dtype, _ADVICE[type(dtype).__name__])
+    try:
+        return pa.array(series)
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
+        advice = f"series.astype(...) of it ({error})"
+        raise _without_counterpart(function, parameter, dtype, advice) from error
+
+
+def _without_counterpart(
+    function: str, parameter: Parameter, dtype: object, advice: str
+) -> TypeMappingError:
+    found = f"pandas dtype {dtype}, which Arrow has no counterpart for: pass {advice}"
+    return wrong_type(function, parameter, found)
+
+
+def _of_numpy(function: str, parameter: Parameter, series: Any) -> Any:
+    values = series.to_numpy()
+    kind = values.dtype.kind
+    if kind == "c":
+        raise _without_counterpart(function, parameter, values.dtype, _ADVICE["complex"])
+    if kind == "O":
+        objects = [None if _is_nan(value) else value for value in values.tolist()]
+        return column_of_objects(function, parameter, objects)
+    if kind == "f" and parameter.type.kind in (Kind.INT, Kind.BOOL):
+        raise wrong_type(
+            function,
+            parameter,
+            f"pandas dtype {values.dtype}: where values are missing, pass series.astype('Int64') or"
+            " series.astype('boolean')",
+        )
+    if kind in "mM" or (kind == "f" and (values != values).any()):  # noqa: PLR0124 - as NaN
+        return pa.array(values, from_pandas=True)
+    return values
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and value != value  # noqa: PLR0124
+
+
+def _column_in_frame(function: str, parameter: Parameter, frame: Any) -> Any:
+    names = list(frame.columns)
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        if len(names) == 1:
+            return column(function, parameter, frame.iloc[:, 0])
+        raise too_many(function, parameter, names, "pandas DataFrame")
+    chosen = chosen_columns(function, parameter, names, "pandas DataFrame")
+    if isinstance(chosen, str):
+        return column(function, parameter, frame[chosen])
+    fields, columns = list(parameter.type.arrow), []
+    for field in fields:
+        inner = parameter._replace(type=named(str(field.type)))
+        try:
+            made = column(function, inner, frame[field.name])
+            if not isinstance(made, (pa.Array, pa.ChunkedArray)):
+                made = pa.array(made)
+            made = cast_argument(function, inner, made)
+        except TypeMappingError as error:
+            reason = f"has a column {field.name!r} that {error.reason}"
+            raise argument_error(function, parameter, reason, error.row) from None
+        chunked = isinstance(made, pa.ChunkedArray)
+        columns.append(pa.concat_arrays(made.chunks) if chunked else made)
+    return pa.StructArray.from_arrays(columns, fields=fields)
+
+
+def table_of(function: str, frame: Any) -> pa.Table:
+    """Returns a DataFrame as a table, with its index. Raises TypeMappingError for a column of a
+    dtype that has no counterpart.
+    """
+    try:
+        return pa.Table.from_pandas(frame)
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
+        for name, dtype in frame.dtypes.items():
+            advice = _ADVICE.get(type(dtype).__name__ if dtype.kind != "c" else "complex")
+            if advice is not None:
+                raise TypeMappingError(
+                    f"UDF {function!r}: column {name!r} of the source of map() is of pandas dtype"
+                    f" {dtype}, which Arrow has no counterpart for: pass {advice}"
+                ) from error
+        raise TypeMappingError(
+            f"UDF {function!r}: the source of map(), a DataFrame, is no table of Arrow: {error}"
+        ) from error
+
+
+# ---- Results ----
+
+
+def giving_back(
+    function: str, given: Sequence[tuple[str, Any]], *, json: bool
+) -> tuple[Container, Callable[[Any], Any]]:
+    """Returns what to ask for as a result, and what makes a Series, Index or array of it.
+
+    ``given`` are arguments, with their names. Raises TypeMappingError for columns that have
+    different indexes.
+    """
+    pandas: Any = sys.modules["pandas"]
+    columns = [(name, value) for name, value in given if hasattr(value, "iloc")]
+    indexes = [(name, value) for name, value in given if isinstance(value, pandas.Index)]
+    _check_indexes(function, columns)
+    _, first = next(iter(columns or indexes or given))
+    backend = backend_of(first.dtypes.iloc[0] if hasattr(first, "columns") else first.dtype)
+    names = [value.name for _, value in columns or indexes if hasattr(value, "name")]
+    # As pandas does it: columns that have different names make one without a name.
+    name = names[0] if names and all(each == names[0] for each in names) else None
+    as_objects = json and backend is not Backend.ARROW
+
+    def back(result: Any) -> Any:
+        made = pandas.Series(result) if as_objects else series_of(function, result, backend)
+        if columns:
+            made.index, made.name = first.index, name
+            return made
+        return pandas.Index(made, name=name) if indexes else made.array
+
+    return Container.NUMPY if as_objects else Container.ARRAY, back
+
+
+def _check_indexes(function: str, columns: Sequence[tuple[str, Any]]) -> None:
+    if not columns:
+        return
+    name, first = columns[0]
+    for other_name, other in columns[1:]:
+        if len(other) == len(first) and not other.index.equals(first.index):
+            raise TypeMappingError(
+                f"UDF {function!r}: arguments {name!r} and {other_name!r} have different indexes,"
+                " so their rows do not belong together: align them first (first.align(second)), or"
+                " pass series.reset_index(drop=True) or series.array to go by position"
+            )
+
+
+def backend_of(dtype: Any) -> Backend:
+    """Returns the backend of a dtype.
+
+    >>> import numpy as np
+    >>> backend_of(np.dtype("int64"))
+    <Backend.NUMPY: 'numpy'>
+    """
+    name = type(dtype).__name__
+    if name == "ArrowDtype":
+        return Backend.ARROW
+    if name == "StringDtype":
+        return Backend.NUMPY if isinstance(dtype.na_value, float) else Backend.MASKED
+    return Backend.MASKED if str(dtype) in _MASKED.values() else Backend.NUMPY
+
+
+def series_of(function: str, array: pa.Array, backend: Backend) -> Any:
+    """Returns an array as a Series. Integers and booleans with nulls are always masked: a float
+    does not have every integer. Raises TypeMappingError for what Python has no value for.
+    """
+    pandas: Any = sys.modules["pandas"]
+    type_ = array.type
+    if backend is Backend.ARROW:
+        return pandas.Series(pandas.array(array, dtype=pandas.ArrowDtype(type_)))
+    is_whole = pa.types.is_integer(type_) or pa.types.is_boolean(type_)
+    if backend is Backend.MASKED or (is_whole and array.null_count):
+        masked = _MASKED.get(str(type_))
+        if masked is not None:
+            dtype = pandas.api.types.pandas_dtype(masked)
+            return array.to_pandas(types_mapper=lambda _: dtype)
+    is_text = pa.types.is_string(type_) or pa.types.is_large_string(type_)
+    is_time = pa.types.is_timestamp(type_) or pa.types.is_duration(type_)
+    if is_text or is_time:
+        return array.to_pandas()
+    if pa.types.is_date(type_):  # pandas has times of such days, which are no dates
+        return pandas.Series(python_values(function, array), dtype=object)
+    return pandas.Series(to_numpy(function, array))

@@ -1,0 +1,94 @@
+"""Columns of polars as arguments, and results as a Series of polars."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from udfvm.codec.argument_errors import wrong_type
+from udfvm.codec.containers import Container
+from udfvm.codec.struct_columns import chosen_columns
+from udfvm.errors import TypeMappingError
+
+if TYPE_CHECKING:
+    from udfvm.types.arrow_types import Parameter
+
+
+def is_mine(value: object) -> bool:
+    """Returns True for a Series or DataFrame of polars."""
+    polars: Any = sys.modules.get("polars")
+    return polars is not None and isinstance(value, (polars.Series, polars.DataFrame))
+
+
+def column(function: str, parameter: Parameter, value: Any) -> pa.ChunkedArray:
+    """Returns a Series as Arrow has it; of a DataFrame its structs, or its only column. Raises
+    TypeMappingError.
+    """
+    if hasattr(value, "to_struct"):  # a DataFrame
+        chosen = chosen_columns(function, parameter, value.columns, "polars DataFrame")
+        value = value[chosen] if isinstance(chosen, str) else value.select(chosen).to_struct("")
+    if _holds_objects(value.dtype):
+        raise _without_counterpart(function, parameter, value)
+    try:
+        return pa.chunked_array(value)
+    except (pa.ArrowException, *_failures()) as error:
+        raise _without_counterpart(function, parameter, value) from error
+
+
+def check_frame(function: str, frame: Any) -> None:
+    """Raises TypeMappingError for a DataFrame that has a column of Python objects."""
+    for name, dtype in frame.schema.items():
+        if _holds_objects(dtype):
+            raise TypeMappingError(
+                f"UDF {function!r}: column {name!r} of the source of map() is of polars dtype"
+                f" {dtype}, which Arrow has no counterpart for: leave it out (frame.drop({name!r}))"
+            )
+
+
+def _holds_objects(dtype: object) -> bool:
+    """Whether polars exports the values by their addresses: they are objects of Python."""
+    return "Object" in str(dtype)
+
+
+def _without_counterpart(function: str, parameter: Parameter, series: Any) -> TypeMappingError:
+    advice = (
+        "pyarrow.array(series.to_list())"
+        if _holds_objects(series.dtype)
+        else "series.cast(polars.Int64) or another type"
+    )
+    return wrong_type(
+        function,
+        parameter,
+        f"a polars Series of {series.dtype}, which Arrow has no counterpart for: pass {advice}",
+    )
+
+
+def giving_back(function: str, given: Sequence[Any]) -> tuple[Container, Callable[[Any], Any]]:
+    """Returns what to ask for as a result, and what makes a Series of it, with the name of the
+    first that was given.
+    """
+    name = next((value.name for value in given if not hasattr(value, "to_struct")), "")
+    polars: Any = sys.modules["polars"]
+
+    def series(result: Any) -> Any:
+        type_ = result.type
+        reason: object = "it has no such type"
+        try:
+            if not pa.types.is_decimal256(type_):  # it would panic
+                return polars.Series(name, result)
+        except _failures() as error:
+            reason = error
+        raise TypeMappingError(
+            f"UDF {function!r}: the result is of {type_}, which polars cannot hold ({reason});"
+            " pass series.to_arrow(), and the result is an array of pyarrow"
+        )
+
+    return Container.ARRAY, series
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    polars: Any = sys.modules["polars"]
+    return (polars.exceptions.PolarsError, TypeError, ValueError, NotImplementedError)

@@ -1,0 +1,71 @@
+"""Tables in the place of a column: a table is a column of structs, or its only column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from udfvm.codec.argument_errors import wrong_type
+from udfvm.errors import TypeMappingError
+from udfvm.types.arrow_types import Kind
+
+if TYPE_CHECKING:
+    from udfvm.types.arrow_types import Parameter
+
+
+def column_in_table(
+    function: str, parameter: Parameter, table: pa.Table | pa.RecordBatch, found: str
+) -> pa.Array | pa.ChunkedArray:
+    """Returns a table or record batch as the column for a parameter. ``found`` is what the caller
+    calls the table. Raises TypeMappingError where it has several columns, and the parameter is no
+    struct of them.
+    """
+    chosen = chosen_columns(function, parameter, table.column_names, found)
+    if isinstance(chosen, str):
+        return table.column(0)
+    return table.select(chosen).to_struct_array()
+
+
+def chosen_columns(
+    function: str, parameter: Parameter, names: Sequence[str], found: str
+) -> str | list[str]:
+    """Returns the columns of a table that make the structs of a parameter, in order; or the name of
+    its only column. Raises TypeMappingError.
+    """
+    if parameter.type.kind is Kind.STRUCT:
+        type_ = parameter.type.arrow
+        fields = [type_.field(index).name for index in range(type_.num_fields)]
+        if sorted(fields) == sorted(names):
+            return fields
+    if len(names) == 1:
+        return names[0]
+    raise too_many(function, parameter, names, found)
+
+
+def too_many(
+    function: str, parameter: Parameter, names: Sequence[object], found: str
+) -> TypeMappingError:
+    """Returns the error for a table that is no column for a parameter."""
+    first = f", such as {names[0]!r}" if names else ""
+    return wrong_type(
+        function, parameter, f"a {found} of {len(names)} columns: pass one of them{first}"
+    )
+
+
+def column_in_structs(
+    function: str, parameter: Parameter, column: Any, found: str
+) -> pa.Array | pa.ChunkedArray:
+    """Returns a column that a producer gave, or the only column in it where it is a record batch:
+    which Arrow hands over as structs. Raises TypeMappingError.
+    """
+    if not pa.types.is_struct(column.type):
+        return column
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    if parameter.type.kind is Kind.STRUCT and any(chunk.null_count for chunk in chunks):
+        return column  # a record batch has no rows that are null
+    table = pa.Table.from_batches(
+        [pa.RecordBatch.from_struct_array(chunk) for chunk in chunks], pa.schema(list(column.type))
+    )
+    return column_in_table(function, parameter, table, found)
