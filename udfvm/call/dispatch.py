@@ -9,7 +9,7 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from udfvm.call.chunks import call_in_chunks
 from udfvm.call.runtime import Loader, Runtime, RuntimeKeeper
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from udfvm.vmm import VM, Windows
 
 _Result = TypeVar("_Result")
+_Copy: TypeAlias = "Callable[[memoryview], pa.Buffer] | None"
 
 
 class Writer(Protocol):
@@ -88,9 +89,15 @@ class Calls(RuntimeKeeper):
             return self._call_with_any(arguments)
         return self._call_row(self._rows, arguments)
 
-    def call_columns(self, arguments: Sequence[Any], container: Container | None = None) -> Any:
+    def call_columns(
+        self,
+        arguments: Sequence[Any],
+        container: Container | None = None,
+        copy: _Copy = None,
+    ) -> Any:
         """Calls the function with a column, or a value to repeat, for each parameter. ``container``
-        is what to return; that of the arguments, if not given.
+        is what to return; that of the arguments, if not given. ``copy`` makes the memory that the
+        result is in.
         """
         batches = self.codecs.numbers
         numbers = batches.take(arguments)
@@ -98,7 +105,8 @@ class Calls(RuntimeKeeper):
             if self._small is None and type(arguments[0]).__module__ == "numpy":
                 self._keep_small(batches, self.ready())
             return batches.result(
-                container or numbers.container, self._in_chunks(numbers, self._call_with_numbers)
+                container or numbers.container,
+                self._in_chunks(numbers, functools.partial(self._call_with_numbers, copy)),
             )
 
         import pyarrow as pa
@@ -125,7 +133,7 @@ class Calls(RuntimeKeeper):
                 whole = pa.table(columns, schema=codec.schema)
             else:
                 whole = codec.batch(columns)
-            chunks = self._in_chunks(whole, self._call_with_batch)
+            chunks = self._in_chunks(whole, functools.partial(self._call_with_batch, copy))
         result = in_container(
             self._name,
             container,
@@ -285,29 +293,40 @@ class Calls(RuntimeKeeper):
         )
 
     def _call_with_numbers(
-        self, numbers: NumberColumns, first_row: int, failure: TooLarge | None
+        self, copy: _Copy, numbers: NumberColumns, first_row: int, failure: TooLarge | None
     ) -> BatchReply:
-        return self._call_with_rows(self.codecs.numbers, numbers, first_row, failure)
+        return self._call_with_rows(self.codecs.numbers, copy, numbers, first_row, failure)
 
     def _call_with_batch(
-        self, rows: pa.RecordBatch | pa.Table, first_row: int, failure: TooLarge | None
+        self,
+        copy: _Copy,
+        rows: pa.RecordBatch | pa.Table,
+        first_row: int,
+        failure: TooLarge | None,
     ) -> pa.Array:
         from udfvm.codec.record_batches import one_batch
 
         codec = self.codecs.batches
-        return codec.array(self._call_with_rows(codec, one_batch(rows), first_row, failure))
+        return codec.array(self._call_with_rows(codec, copy, one_batch(rows), first_row, failure))
 
     def _call_with_rows(
-        self, writer: Writer, rows: Any, first_row: int, failure: TooLarge | None
+        self, writer: Writer, copy: _Copy, rows: Any, first_row: int, failure: TooLarge | None
     ) -> BatchReply:
         if failure is None and not self._begins_with_large_windows:
-            return self._call_batch(writer, rows, first_row)
+            return self._call_batch(writer, copy, rows, first_row)
         return self._call_in_windows(
-            functools.partial(self._call_batch, writer, rows, first_row), writer.size(rows), failure
+            functools.partial(self._call_batch, writer, copy, rows, first_row),
+            writer.size(rows),
+            failure,
         )
 
     def _call_batch(
-        self, writer: Writer, batch: Any, first_row: int, windows: Windows | None = None
+        self,
+        writer: Writer,
+        copy: _Copy,
+        batch: Any,
+        first_row: int,
+        windows: Windows | None = None,
     ) -> BatchReply:
         """One call. ``writer`` writes the request with the rows of ``batch``."""
         codec, rows = self.codecs.batches, batch.num_rows
@@ -327,6 +346,7 @@ class Calls(RuntimeKeeper):
             runtime.limits,
             self._name,
             lambda reply: codec.numbers_in(reply, rows),
+            copy,
         )
         if status:
             raise guest_exception(reply, self._name, first_row, rows)

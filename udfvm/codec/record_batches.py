@@ -35,7 +35,7 @@ class BatchReply(NamedTuple):
     numbers alone.
     """
 
-    data: bytes | memoryview
+    data: bytes | memoryview | pa.Buffer
     rows: int
     is_data: bool
 
@@ -130,7 +130,7 @@ class BatchCodec:
         replies = self.number_replies()
         return None if replies is None else replies.numbers_in(reply, rows)
 
-    def reply(self, data: bytes | memoryview, rows: int, is_data: bool) -> BatchReply:
+    def reply(self, data: bytes | memoryview | pa.Buffer, rows: int, is_data: bool) -> BatchReply:
         """Returns what the core handed out of a reply to so many rows."""
         return BatchReply(data, rows, is_data)
 
@@ -138,11 +138,9 @@ class BatchCodec:
         """Returns the column in a reply. Views the reply, without a copy. Raises ProtocolError."""
         if not reply.is_data:
             return self.read(reply.data, reply.rows)
-        return pa.Array.from_buffers(
-            self._result_type, reply.rows, [None, pa.py_buffer(reply.data)], 0
-        )
+        return pa.Array.from_buffers(self._result_type, reply.rows, [None, _buffer(reply.data)], 0)
 
-    def read(self, reply: bytes | memoryview, rows: int) -> pa.Array:
+    def read(self, reply: bytes | memoryview | pa.Buffer, rows: int) -> pa.Array:
         """Returns the column in a reply, which must have so many rows. Views the reply, without a
         copy. Raises ProtocolError.
         """
@@ -154,13 +152,18 @@ class BatchCodec:
                 f" {self._result_type}: {error}"
             ) from error
 
-    def column(self, reply: bytes | memoryview, rows: int) -> pa.Array:
+    def column(self, reply: bytes | memoryview | pa.Buffer, rows: int) -> pa.Array:
         """As ``read``. Raises ValueError, struct.error or pyarrow.ArrowException."""
         start = len(self.result_schema_message)
         if bytes(reply[:start]) != self.result_schema_message:
             raise ValueError("its schema is not that of the declared type")
         metadata, body = batch_at(reply, start)
-        return column_of(self._result_type, rows, metadata, pa.py_buffer(reply), body)
+        return column_of(self._result_type, rows, metadata, _buffer(reply), body)
+
+
+def _buffer(reply: bytes | memoryview | pa.Buffer) -> pa.Buffer:
+    """Returns a reply as a buffer. One that is Arrow's own stays that, and no object of Python."""
+    return reply if isinstance(reply, pa.Buffer) else pa.py_buffer(reply)
 
 
 def one_batch(table: pa.RecordBatch | pa.Table) -> pa.RecordBatch:

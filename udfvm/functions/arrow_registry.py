@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 
 from udfvm.codec.containers import Container, container_of
 from udfvm.codec.scalars import scalar_of
-from udfvm.errors import CallError, SignatureError, TypeMappingError, UnknownUDFError
+from udfvm.errors import SignatureError, TypeMappingError, UnknownUDFError
 from udfvm.forks import ForkLock
+from udfvm.functions.arrow_calls import columns_in
 from udfvm.types.arrow_types import Kind, Parameter
 
 if TYPE_CHECKING:
@@ -47,15 +48,11 @@ class _Registration:
                 f"UDF {self.name!r} was unregistered: pyarrow keeps its name, but has no function"
                 " for it"
             )
-        calls.follow()
-        if any(isinstance(argument, (pa.Array, pa.ChunkedArray)) for argument in arguments):
-            try:
-                return calls.call_columns(arguments, Container.ARRAY)
-            except CallError as error:  # pyarrow does not say which rows of its input the batch has
-                error.locate(error.row, of_batch=True)
-                raise
-        result = calls.call_columns(arguments, Container.ARRAY)[0]
-        return pa.repeat(result, context.batch_length)
+        pool = context.memory_pool
+        result = columns_in(pool, self.name, calls, arguments)
+        if any(isinstance(argument, pa.Array) for argument in arguments):
+            return result
+        return pa.repeat(result[0], context.batch_length, memory_pool=pool)
 
 
 _guard: Final = ForkLock()

@@ -88,14 +88,16 @@ class ImagePool:
         limits: Any,
         udf: str,
         part: Callable[[memoryview], slice | None],
-    ) -> tuple[int, memoryview, bool]:
+        copy: Callable[[memoryview], Any] | None = None,
+    ) -> tuple[int, Any, bool]:
         """Makes a whole call with the request in ``vm.input``, and gives the VM back. Returns the
         status and the reply; or, with True, the part of the reply that the caller needs, which
         ``part`` finds.
 
         A large reply is not copied: it is the guest's memory, which forked children inherit. The
         VM, which does not run meanwhile, goes back when the last view of the reply is gone. Only a
-        few VMs of a pool have borrowed replies at a time.
+        few VMs of a pool have borrowed replies at a time. With ``copy``, what that makes of the
+        reply is returned, of whatever size it is.
         """
         try:
             reply = vm.call(request, None, limits, udf, length)
@@ -103,6 +105,8 @@ class ImagePool:
                 return reply.status, memoryview(copied(reply.data, reply.status)), False
             found = part(reply.data)
             begin, end = (0, len(reply.data)) if found is None else (found.start, found.stop)
+            if copy is not None:
+                return reply.status, copy(reply.data[begin:end]), found is not None
             data = (
                 self._borrowed.borrow(vm, begin, end - begin)
                 if self._borrowed.takes(end - begin)
