@@ -109,11 +109,29 @@ def local_score(dep_delay: Any, distance: Any) -> Any:
 
 
 _ARGUMENTS = "SELECT rowid, dep_delay, distance FROM flights"
-_MOVING = (
-    "OVER (ORDER BY rowid ROWS 10 PRECEDING) AS x FROM (SELECT rowid, dep_delay FROM flights LIMIT"
-    " 30000)"
-)
-STATEMENTS = {
+_WINDOW_ROWS = 30_000
+_FRAMES = {
+    "running": "ORDER BY rowid",
+    "moving": "ORDER BY rowid ROWS 10 PRECEDING",
+    "whole": "PARTITION BY carrier",
+}
+_MEANS = {"": "avg(", "_local": "local_mean(", "_vm_agg": "vm_agg('mean', "}
+
+
+def _windows() -> dict[str, tuple[float, str]]:
+    """A statement for each frame and each way to compute a mean."""
+    rows = f"(SELECT rowid, carrier, dep_delay FROM flights LIMIT {_WINDOW_ROWS})"
+    return {
+        f"window_{frame}{way}": (
+            _WINDOW_ROWS / 336_776,
+            f"SELECT sum(x) FROM (SELECT {mean}dep_delay) OVER ({over}) AS x FROM {rows})",
+        )
+        for frame, over in _FRAMES.items()
+        for way, mean in _MEANS.items()
+    }
+
+
+STATEMENTS: dict[str, tuple[float, str]] = {
     "scan": (1, "SELECT sum(dep_delay), sum(distance) FROM flights"),
     "lambda": (1, "SELECT sum(local_score(dep_delay, distance)) FROM flights"),
     "vm_udf": (1, "SELECT sum(vm_udf('score', dep_delay, distance)) FROM flights"),
@@ -142,15 +160,7 @@ STATEMENTS = {
         1,
         "SELECT tailnum, vm_agg('mean', dep_delay) FROM flights GROUP BY tailnum",
     ),
-    "window": (30_000 / 336_776, f"SELECT sum(x) FROM (SELECT avg(dep_delay) {_MOVING})"),
-    "window_local": (
-        30_000 / 336_776,
-        f"SELECT sum(x) FROM (SELECT local_mean(dep_delay) {_MOVING})",
-    ),
-    "window_vm_agg": (
-        30_000 / 336_776,
-        f"SELECT sum(x) FROM (SELECT vm_agg('mean', dep_delay) {_MOVING})",
-    ),
+    **_windows(),
 }
 
 

@@ -6,7 +6,7 @@
  * without Python code of the runtime, because each page that a call dirties must be restored after
  * it.
  */
-#include "python/column_batch.h"
+#include "python/aggregate.h"
 #include "python/constants.h"
 #include "python/generators.h"
 #include "python/numpy_function.h"
@@ -53,8 +53,9 @@ static void settle_allocator(void)
 /* ---- The loop that answers requests ---- */
 
 struct server {
-    struct scalar_function *function; /* of these at most one is not NULL */
+    struct scalar_function *function; /* of these three at most one is not NULL */
     struct numpy_function *numpy_function;
+    struct aggregate *aggregate;
     struct stream_object *stream;
     PyObject *handler;
     PyObject *failure;
@@ -155,6 +156,8 @@ static int answer_in_c(const struct server *server, struct answer *answer, int64
         code = scalar_function_batch(server->function, server->stream, input_payload(),
                                      call->length, output_window(), call->output_size,
                                      &answer->length, row);
+    else if (server->aggregate && call->request == UDFVM_REQUEST_AGGREGATE)
+        return aggregate_answer(server->aggregate, &answer->length, row);
     else
         return server->numpy_function && call->request == UDFVM_REQUEST_BATCH
                    ? answer_numpy_batch(server, answer)
@@ -187,7 +190,7 @@ static struct answer answer_request(const struct server *server, bool first)
 PyDoc_STRVAR(serve_doc,
              "serve(function, stream, handler, failure, begin)\n\n"
              "Seals, then answers requests for ever. What `function` (a Function, a NumpyFunction, "
-             "or None) with its Stream (None: rows only) does not\n"
+             "an Aggregate, or None) with its Stream (None: rows only) does not\n"
              "answer goes to handler(request, length), which returns (status, length of the "
              "reply). failure(exception, row) writes the report of an exception and\n"
              "returns the same. begin(), if not None, runs first in each call.");
@@ -211,6 +214,7 @@ static PyObject *agent_serve(PyObject *module, PyObject *arguments)
         return NULL;
     server.stream = if_of_type(module, stream, "Stream");
     server.function = if_of_type(module, function, "ScalarFunction");
+    server.aggregate = if_of_type(module, function, "Aggregate");
     server.numpy_function = server.stream ? if_of_type(module, function, "NumpyFunction") : NULL;
     if (PyErr_Occurred())
         return NULL;
@@ -358,7 +362,8 @@ static int agent_exec(PyObject *module)
     setvbuf(stdout, NULL, _IONBF, 0); /* whatever is printed belongs to its call */
     if (add_type(module, &scalar_function_type_spec) < 0 ||
         add_type(module, &numpy_function_type_spec) < 0 ||
-        add_type(module, &stream_type_spec) < 0 || add_type(module, &column_batch_type_spec) < 0)
+        add_type(module, &stream_type_spec) < 0 || add_type(module, &column_batch_type_spec) < 0 ||
+        add_type(module, &aggregate_type_spec) < 0)
         return -1;
     return constants_add(module);
 }

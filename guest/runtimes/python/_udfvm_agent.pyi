@@ -75,8 +75,13 @@ class ColumnBatch:
     def write(self, rows: int, columns: list[Any], flags: int) -> int: ...
     def map(self, function: ScalarFunction, offset: int) -> int: ...
 
+class Aggregate:
+    def __new__(
+        cls, aggregate: type, groups: dict[int, Any], batch: ColumnBatch, has_streams: bool
+    ) -> Aggregate: ...
+
 def serve(
-    function: ScalarFunction | NumpyFunction | None,
+    function: ScalarFunction | NumpyFunction | Aggregate | None,
     stream: Stream | None,
     handler: Callable[[int, int], tuple[int, int]],
     failure: Callable[[BaseException, int], tuple[int, int]],

@@ -1,4 +1,8 @@
-"""Aggregates: an instance of the user's class for each group that is being computed."""
+"""Aggregates: an instance of the user's class for each group that is being computed.
+
+``_udfvm_agent.Aggregate`` answers most requests, in C. Here are states, columns that are Arrow
+streams, and parameters that are instances of classes.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +20,19 @@ from _udfvm_records import AggregateWithRecords, with_records
 from _udfvm_report import report
 from _udfvm_slots import column_slot, result_slot
 
-MAX_FEW_ROWS: Final = 8  # rows
-
 _HEAD: Final = struct.Struct("<QII")  # struct udfvm_aggregate
 
 _GROUP: Final = (column_slot("int64", False), column_slot("bool", True))
 
 
 class Aggregate:
-    """The groups of one call."""
+    """The groups of one call.
+
+    Attributes:
+        native: answers what C can answer; None if that is nothing.
+    """
+
+    native: _udfvm_agent.Aggregate | None
 
     def __init__(
         self,
@@ -45,6 +53,11 @@ class Aggregate:
         )
         self._row = -1
         self._deterministic = False
+        self.native = None if self._shapes else self._in_c()
+
+    def _in_c(self) -> _udfvm_agent.Aggregate | None:
+        plain, streams = self._batches.plain, self._batches.streams
+        return _udfvm_agent.Aggregate(self._class, self._groups, plain, plain is not streams)
 
     def answer(self) -> tuple[int, int]:
         """Answers AGGREGATE."""
@@ -108,16 +121,7 @@ class Aggregate:
         return method if not self._deterministic else self._each(method)
 
     def _take_rows(self) -> None:
-        rows, (numbers, inverses, *arguments) = self._columns.read(_HEAD.size)
-        if not rows:
-            return
-        if rows <= MAX_FEW_ROWS:
-            self._take_few(numbers, inverses, arguments)
-            return
-        if numbers.count(numbers[0]) == rows and not any(inverses):
-            step = self._taking(self._group(numbers[0]), None)
-            self._apply(step, arguments, 0, rows)
-            return
+        _, (numbers, inverses, *arguments) = self._columns.read(_HEAD.size)
         start = 0
         for (number, inverse), run in itertools.groupby(zip(numbers, inverses, strict=True)):
             end = start + sum(1 for _ in run)
@@ -129,16 +133,6 @@ class Aggregate:
                 end - start,
             )
             start = end
-
-    def _take_few(
-        self, numbers: list[int], inverses: list[bool | None], arguments: list[list[Any]]
-    ) -> None:
-        """Takes the rows between two values of a window, too few to sort by group."""
-        for self._row, (number, inverse, *row) in enumerate(
-            zip(numbers, inverses, *arguments, strict=True)
-        ):  # noqa: B020
-            group = self._group(number)
-            self._taking(group, inverse)(*row)
 
     def _apply(
         self, method: Callable[..., object], arguments: Sequence[list[Any]], start: int, rows: int

@@ -43,7 +43,7 @@ GC_THRESHOLD: Final = 50_000
 Answer = tuple[int, int]
 Handler = Callable[[int, int], Answer]
 Loaded = tuple[
-    _udfvm_agent.ScalarFunction | _udfvm_agent.NumpyFunction | None,
+    _udfvm_agent.ScalarFunction | _udfvm_agent.NumpyFunction | _udfvm_agent.Aggregate | None,
     _udfvm_agent.Stream | None,
     Handler,
 ]
@@ -245,7 +245,7 @@ def _load_aggregate(cls: Callable[..., Any], payload: _Payload) -> Loaded:
             raise RuntimeError(f"an aggregate does not answer request {request}")
         return aggregate.answer()
 
-    return None, None, handle
+    return aggregate.native, None, handle
 
 
 _LOADERS: Final[dict[str, Callable[[Callable[..., Any], _Payload], Loaded]]] = {

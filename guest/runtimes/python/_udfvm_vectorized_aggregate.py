@@ -28,6 +28,9 @@ class VectorizedAggregate(Aggregate):
             container_of(parameter["numpy"]) for parameter in metadata["parameters"]
         ]
 
+    def _in_c(self) -> None:
+        return None
+
     def _take_rows(self) -> None:
         rows, buffers = self._columns.buffers(_HEAD.size)
         if not rows:

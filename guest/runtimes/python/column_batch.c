@@ -1,19 +1,11 @@
 /* udfvm_agent.ColumnBatch: see column_batch.h. */
 #include "python/column_batch.h"
 
-#include "arrow/column_batch.h"
 #include "python/column_reply.h"
 #include "shared/exchange.h"
 
 #include <structmember.h>
 #include <string.h>
-
-struct column_batch {
-    PyObject_HEAD size_t argument_count, result_count;
-    struct value_slot *arguments, *results;
-    struct column *found; /* arguments of the current request */
-    Py_ssize_t row;       /* row of the last exception; -1: not known */
-};
 
 static const uint8_t *payload(uint64_t *length)
 {
@@ -93,8 +85,7 @@ static void columns_dealloc(PyObject *object)
 
 /* ---- Requests ---- */
 
-/* Finds the columns of the column batch at `offset` of the payload. 0; -1 with an exception. */
-static int find_columns(struct column_batch *self, uint64_t offset, struct column_request *request)
+int column_batch_find(struct column_batch *self, uint64_t offset, struct column_request *request)
 {
     uint64_t length;
     const uint8_t *base = payload(&length);
@@ -148,7 +139,7 @@ static PyObject *columns_read(PyObject *object, PyObject *arguments)
     struct column_batch *self = (struct column_batch *)object;
     unsigned long long offset;
     struct column_request request;
-    if (!PyArg_ParseTuple(arguments, "K", &offset) || find_columns(self, offset, &request) < 0)
+    if (!PyArg_ParseTuple(arguments, "K", &offset) || column_batch_find(self, offset, &request) < 0)
         return NULL;
     PyObject *lists = PyList_New((Py_ssize_t)self->argument_count);
     for (size_t i = 0; lists && i < self->argument_count; i++) {
@@ -185,7 +176,7 @@ static PyObject *columns_buffers(PyObject *object, PyObject *arguments)
     struct column_batch *self = (struct column_batch *)object;
     unsigned long long offset;
     struct column_request request;
-    if (!PyArg_ParseTuple(arguments, "K", &offset) || find_columns(self, offset, &request) < 0)
+    if (!PyArg_ParseTuple(arguments, "K", &offset) || column_batch_find(self, offset, &request) < 0)
         return NULL;
     PyObject *addresses = PyList_New((Py_ssize_t)self->argument_count);
     for (size_t i = 0; addresses && i < self->argument_count; i++) {
@@ -252,7 +243,7 @@ static PyObject *columns_map(PyObject *object, PyObject *arguments)
     if (!valid)
         return PyErr_Format(PyExc_TypeError, "map() takes a Function of %zu parameters",
                             self->argument_count);
-    if (find_columns(self, offset, &request) < 0)
+    if (column_batch_find(self, offset, &request) < 0)
         return NULL;
     struct batch_writer writer = writer_begin(1);
     if (block_begin(&block, function->result.storage, (int64_t)request.rows, writer.output,

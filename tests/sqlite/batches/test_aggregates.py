@@ -80,6 +80,54 @@ def test_windows(query: Query, function: str, frame: str, before: int, after: in
         assert value == (sum(window) if function.startswith("total") else middle_one)
 
 
+def test_finish_is_called_again_only_when_rows_came(query: Query) -> None:
+    @udfvm.aggregate
+    class calls:
+        def __init__(self) -> None:
+            self.rows = self.calls = 0
+
+        def step(self, value: int | None, width: int) -> None:
+            self.rows += 1
+
+        def inverse(self, value: int | None, width: int) -> None:
+            self.rows -= 1
+
+        def finish(self) -> str:
+            self.calls += 1
+            return f"{self.rows} {self.calls}" + " " * 10
+
+    udfvm.sqlite.register(query.connection, calls)
+    try:
+        for name in ("calls(", "vm_agg('calls', "):
+            found = query(
+                NUMBERS.format(6)
+                + f"SELECT {name}i, 1) OVER (PARTITION BY i % 2),"
+                + f" {name}i, 1) OVER (ORDER BY i / 4),"
+                + f" {name}i, 1) OVER (ORDER BY i ROWS 1 PRECEDING) FROM n ORDER BY i"
+            )
+            assert [tuple(text.strip() for text in row) for row in found] == [
+                ("3 1", "3 1", "1 1"),
+                ("3 1", "3 1", "2 2"),
+                ("3 1", "3 1", "2 3"),
+                ("3 1", "6 2", "2 4"),
+                ("3 1", "6 2", "2 5"),
+                ("3 1", "6 2", "2 6"),
+            ]
+    finally:
+        udfvm.sqlite.unregister(query.connection, calls)
+
+
+@pytest.mark.parametrize("length", [1, 150, 184, 185, 300, 100_000])
+def test_values_of_any_length_serve_a_whole_partition(query: Query, length: int) -> None:
+    texts = query(
+        NUMBERS.format(4)
+        + f"SELECT joined(printf('%.*c', {length}, char(96 + i)), '') OVER (PARTITION BY i % 2)"
+        " FROM n ORDER BY i"
+    )
+    odd, even = ("".join(each * length for each in letters) for letters in ("ac", "bd"))
+    assert [text for (text,) in texts] == [odd, even, odd, even]
+
+
 def test_windows_without_inverse(query: Query) -> None:
     running = query(NUMBERS.format(5) + "SELECT gini(i) OVER (ORDER BY i) FROM n")
     assert [row[0] for row in running] == [

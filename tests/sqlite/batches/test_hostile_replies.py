@@ -123,6 +123,7 @@ def test_forged_values_of_an_aggregate(forgery: str) -> None:
         "SELECT liar(1)",
         "SELECT liar(1) WHERE 0",
         NUMBERS.format(3) + "SELECT liar(i) OVER (ORDER BY i) FROM n",
+        NUMBERS.format(3) + "SELECT liar(i) OVER () FROM n",
     ):
         message = Query(connection).error(sql)
         assert (

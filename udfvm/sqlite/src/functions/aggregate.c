@@ -17,11 +17,15 @@
 
 #define BATCH_ROWS     16384u
 #define BATCH_BYTES    (4u << 20)
-#define FIRST_ARGUMENT 2 /* the columns group and inverse precede it */
+#define FIRST_ARGUMENT 2    /* the columns group and inverse precede it */
+#define MAX_KEPT_VALUE 256u /* bytes of a reply */
 
+/* SQLite frees it without a word, so it owns nothing. */
 struct aggregate_group {
     struct session *session; /* NULL until the first row */
     uint64_t number;
+    size_t kept;                   /* bytes of `value`; 0: none, or rows came since */
+    uint8_t value[MAX_KEPT_VALUE]; /* the last reply: it serves every row of a whole partition */
 };
 
 static int fail(sqlite_library *library, sqlite3_context *context, int code, char *text)
@@ -161,6 +165,7 @@ void aggregate_step(sqlite_library *library, sqlite3_context *context, int count
         group->number = group->session->groups++;
     }
     struct session *session = group->session;
+    group->kept = 0;
     if (session->failed) {
         sqlite3_result_error(context, "the aggregate has failed already in this statement", -1);
         return;
@@ -187,21 +192,14 @@ void aggregate_step(sqlite_library *library, sqlite3_context *context, int count
 
 /* ---- Values ---- */
 
-static void give_value(struct session *session, sqlite3_context *context, uint64_t group,
-                       uint32_t answer)
+static void give_reply(struct session *session, sqlite3_context *context,
+                       const struct udfvm_reply *reply)
 {
     const struct sql_function *function = session->function;
     sqlite_library *library = function->registry->library, *sqlite3_api = library;
-    struct udfvm_reply reply;
     struct column_view view;
-    char *error = NULL;
-    int code = send(session, group, answer, &reply, &error);
-    if (code != SQLITE_OK) {
-        fail(library, context, code, error);
-        return;
-    }
     session->row = -1;
-    const char *wrong = view_open(&view, &reply, &function->result_type, 1, 1);
+    const char *wrong = view_open(&view, reply, &function->result_type, 1, 1);
     if (!wrong && view.rows != 1)
         wrong = "no value";
     if (!wrong)
@@ -215,6 +213,42 @@ static void give_value(struct session *session, sqlite3_context *context, uint64
     }
 }
 
+static bool ask_value(struct session *session, sqlite3_context *context, uint64_t group,
+                      uint32_t answer, struct udfvm_reply *reply)
+{
+    char *error = NULL;
+    const int code = send(session, group, answer, reply, &error);
+    if (code != SQLITE_OK)
+        fail(session->function->registry->library, context, code, error);
+    return code == SQLITE_OK;
+}
+
+static void keep_value(struct aggregate_group *group, const struct udfvm_reply *reply)
+{
+    group->kept = reply->length <= sizeof group->value ? (size_t)reply->length : 0;
+    if (group->kept)
+        __builtin_memcpy(group->value, reply->data, group->kept);
+}
+
+/* The value of a group whose statement goes on. */
+static void give_value(struct aggregate_group *group, sqlite3_context *context)
+{
+    struct udfvm_reply reply = { .data = group->value, .length = group->kept };
+    if (!group->kept) {
+        if (!ask_value(group->session, context, group->number, UDFVM_ANSWER_VALUE, &reply))
+            return;
+        keep_value(group, &reply);
+    }
+    give_reply(group->session, context, &reply);
+}
+
+static void give_last_value(struct session *session, sqlite3_context *context, uint64_t group)
+{
+    struct udfvm_reply reply;
+    if (ask_value(session, context, group, UDFVM_ANSWER_FINISH, &reply))
+        give_reply(session, context, &reply);
+}
+
 /* A group without rows has no statement data that could hold its micro-VM. */
 static void give_value_of_nothing(sqlite_library *library, sqlite3_context *context,
                                   struct sql_function *function)
@@ -223,7 +257,7 @@ static void give_value_of_nothing(sqlite_library *library, sqlite3_context *cont
     struct statement alone = { .library = library };
     struct session *session = session_create(&alone, function);
     if (session)
-        give_value(session, context, 0, UDFVM_ANSWER_FINISH);
+        give_last_value(session, context, 0);
     else
         sqlite3_result_error_nomem(context);
     statement_clear(&alone);
@@ -234,9 +268,12 @@ void aggregate_value(sqlite_library *library, sqlite3_context *context, bool by_
     sqlite_library *sqlite3_api = library;
     struct aggregate_group *group = sqlite3_aggregate_context(context, 0);
     if (group && group->session) {
-        if (!group->session->failed)
-            give_value(group->session, context, group->number,
-                       final ? UDFVM_ANSWER_FINISH : UDFVM_ANSWER_VALUE);
+        if (group->session->failed)
+            return;
+        if (final)
+            give_last_value(group->session, context, group->number);
+        else
+            give_value(group, context);
     } else if (by_name) {
         sqlite3_result_null(context); /* no row has named the UDF */
     } else {
