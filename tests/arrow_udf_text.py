@@ -1,12 +1,16 @@
 """Modules for arrow-udf as text, for tests: their structs, and functions that return the file that
-they are given.
+they are given; and values of Arrow's types.
 """
 
 from __future__ import annotations
 
 import base64
+import datetime
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pyarrow as pa
 
 import udfvm
 
@@ -110,3 +114,44 @@ def rows_of(types: Sequence[str]) -> udfvm.TableFunction:
     made = udfvm.from_wasm(module({f"rows(int32,{types[0]})->>{types[-1]}": SAME_ROWS}), "rows")
     assert isinstance(made, udfvm.TableFunction)
     return made
+
+
+def arrow_file(column: pa.Array, *more: pa.Array) -> bytes:
+    sink = pa.BufferOutputStream()
+    batch = pa.RecordBatch.from_arrays(
+        [column, *more], names=[f"c{index}" for index in range(1 + len(more))]
+    )
+    with pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def value(type_: pa.DataType, chance: random.Random) -> Any:
+    if chance.random() < 0.15:
+        return None
+    if pa.types.is_struct(type_):
+        return {
+            type_.field(index).name: value(type_.field(index).type, chance)
+            for index in range(type_.num_fields)
+        }
+    if pa.types.is_list(type_):
+        return [value(type_.value_type, chance) for _ in range(chance.choice((0, 1, 3)))]
+    if pa.types.is_integer(type_):
+        signed = str(type_).startswith("i")
+        low = -(2 ** (type_.bit_width - 1)) if signed else 0
+        return chance.choice((low, low + 2**type_.bit_width - 1, 0, 7))
+    leaves: dict[pa.DataType, Any] = {
+        pa.bool_(): chance.random() < 0.5,
+        pa.float32(): chance.choice((0.5, -1e10)),
+        pa.float64(): chance.random(),
+        pa.string(): chance.choice(("", "añ", 'a"\n🙂')),
+        pa.binary(): chance.randbytes(3),
+        pa.large_string(): chance.choice(("", "añ")),
+        pa.large_binary(): chance.randbytes(chance.randrange(4)),
+        pa.date32(): datetime.date(2024, 2, 29) - datetime.timedelta(chance.randint(0, 30_000)),
+        pa.timestamp("us"): (
+            datetime.datetime(1969, 12, 31, 23, 59, 59, 5)
+            + datetime.timedelta(microseconds=chance.randint(0, 2**50))
+        ),
+    }
+    return leaves[type_]

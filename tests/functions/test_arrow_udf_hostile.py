@@ -8,20 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pytest
-from arrow_udf_text import SAME, SAME_ROWS, STRUCTS, module
+from arrow_udf_text import SAME, SAME_ROWS, STRUCTS, arrow_file, module
 
 import udfvm
 from udfvm import errors
-
-
-def arrow_file(column: pa.Array, *more: pa.Array) -> bytes:
-    sink = pa.BufferOutputStream()
-    batch = pa.RecordBatch.from_arrays(
-        [column, *more], names=[f"c{index}" for index in range(1 + len(more))]
-    )
-    with pa.ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue().to_pybytes())
 
 
 def choosing(

@@ -129,3 +129,28 @@ def test_programs_that_never_serve(tmp_path: Path, use: Callable[[Path], object]
         match=r"dynamic linker /lib/ld-other\.so\.1 .*cannot be opened",
     ):
         use(linked)
+
+
+@pytest.mark.parametrize(
+    ("signature", "message"),
+    [
+        (
+            "(x: i64) ->> i64",
+            "of a table function, which native code cannot be: write it in Python",
+        ),
+        ("(x: list<i64>) -> i64", "use text .JSON., or a function in Python or WebAssembly"),
+        (
+            "(x: i64) -> decimal128(5, 2)",
+            "dates and timestamps, or a function in Python, which has",
+        ),
+        ("(x: list<time64[us]>) -> i64", "uint8, or a function in Python, which has all types"),
+        ("(x: large_list<i64>) -> i64", "use list and struct, or a function in Python, which has"),
+    ],
+)
+def test_types_that_native_code_has_not(signature: str, message: str) -> None:
+    source = """
+        #include <udfvm.h>
+        UDFVM_SCALAR(same, i64, (i64, x)) { return x; }
+    """
+    with pytest.raises(errors.SignatureError, match=message):
+        udfvm.from_c(source, "same", signature=signature)

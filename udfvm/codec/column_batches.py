@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from udfvm.codec.bounds import bytes_in, check_bounds
-from udfvm.codec.record_batches import BatchCodec
+from udfvm.codec.messages import PREFIX
 from udfvm.codec.reply_columns import checked, empty
-from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
+from udfvm.errors import ProtocolError
 from udfvm.protocol import COLUMNS_MORE, TYPE_ARROW
 from udfvm.types.arrow_types import Parameter, ResultType, RowType
 from udfvm.types.column_types import cast_column, column_type
-from udfvm.types.json_text import to_json
 
 if TYPE_CHECKING:
+    from udfvm.codec.record_batches import BatchCodec
     from udfvm.types.arrow_types import Type
 
 _HEAD: Final = struct.Struct("<QII")
@@ -39,19 +39,11 @@ _ARROW_TYPES: Final = {
 }
 
 
-def row_type(function: str, where: str, type_: Type) -> RowType:
-    """How a type travels. Raises SignatureError for one that cannot."""
-    if type_.row is None or type_.row is RowType.NULL or type_.is_nested:
-        raise SignatureError(
-            f"UDF {function!r}: {where} is {type_}, which table functions and aggregates do not"
-            " have"
-        )
-    return type_.row
-
-
 @functools.lru_cache(maxsize=256)
 def _stream_codec(type_: Type) -> BatchCodec:
     """Returns what writes and reads the streams of a column."""
+    from udfvm.codec.record_batches import BatchCodec  # only such columns need it
+
     return BatchCodec("", [Parameter("", type_, True)], ResultType(type_, True))
 
 
@@ -63,21 +55,21 @@ def widened(column: pa.Array, declared: Type) -> pa.Array | bytes:
     return cast_column(column, pa.type_for_alias(column_type(str(column.type))))
 
 
-def as_text(column: pa.Array, declared: Type) -> pa.Array | bytes:
-    """Returns a column for a guest that knows no streams: as ``widened``, but lists and structs are
-    JSON. Raises TypeMappingError for those that hold what JSON has no word for.
+def stream_formats(types: Sequence[Type]) -> tuple[bytes, bytes]:
+    """Returns the schema messages of the streams of some columns, one after the other, and the
+    record batch messages without their bodies. A column that is none has a prefix of zeros.
     """
-    if not declared.is_nested:
-        return widened(column, declared)
-    texts = [None if value is None else _json(value) for value in column.to_pylist()]
-    return pa.array(texts, pa.large_string())
-
-
-def _json(value: object) -> str:
-    try:
-        return to_json(value)
-    except ValueError as error:
-        raise TypeMappingError(f"an argument that is a list or struct: {error}") from error
+    schemas, batches = [], []
+    for declared in types:
+        if not declared.is_stream:
+            schemas.append(bytes(PREFIX.size))
+            batches.append(bytes(PREFIX.size))
+            continue
+        codec = _stream_codec(declared)
+        template = codec.result_template()
+        schemas.append(codec.result_schema_message)
+        batches.append(template[: PREFIX.size + PREFIX.unpack_from(template)[1]])
+    return b"".join(schemas), b"".join(batches)
 
 
 def narrowed(column: pa.Array, declared: Type) -> pa.Array:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from udfvm.load.declaration import Declaration
     from udfvm.types.signatures import Signature
 
+TABLE_ARROW: Final = "->>"  # of table functions, as modules for arrow-udf write it
 _LARGE: Final = ("large_string", "large_binary")  # udfvm.h does not have them
 
 
@@ -127,6 +128,11 @@ class NativeProgram(CompiledProgram):
 
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
         """Reads the signature, or else asks the code."""
+        if TABLE_ARROW in (self._signature or ""):
+            raise SignatureError(
+                f"UDF {name!r}: signature={self._signature!r} is that of a table function, which"
+                " native code cannot be: write it in Python, or as a module for arrow-udf"
+            )
         declared = None if self._signature is None else parse_signature(name, self._signature)
         if declared is not None:
             _refuse_others_than_c_has(name, declared)
@@ -151,7 +157,11 @@ def _restored(cls: type[CompiledProgram], state: dict[str, object]) -> CompiledP
 def _refuse_others_than_c_has(name: str, signature: Signature) -> None:
     for each in (Parameter("the result", *signature.result), *signature.parameters):
         if each.type.is_nested or each.type.name in _LARGE:
-            advice = "text (JSON)" if each.type.is_nested else "text and blob"
+            advice = (
+                "text (JSON), or a function in Python or WebAssembly, which have lists and structs"
+                if each.type.is_nested
+                else "text and blob"
+            )
             raise SignatureError(
                 f"UDF {name!r}: {each.name} is {each.type}, which native functions do not"
                 f" support: use {advice}"

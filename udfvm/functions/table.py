@@ -189,18 +189,15 @@ class TableFunction(Function):
         """Calls the function with a row, which is columns of the declared types."""
         import pyarrow as pa
 
-        from udfvm.codec.column_batches import as_text, decode, encode, widened
+        from udfvm.codec.column_batches import decode, encode, widened
         from udfvm.codec.containers import as_declared
 
         types = [named("int64"), *(column.type for column in self.columns)]
         names = [column.name for column in self.columns]
         request, limit = REQUEST_TABLE, _FIRST_FETCH
-        is_python = self.language == "python"
-        carried = widened if is_python else as_text
-        flags = REPLY_ARROW if is_python else 0
         payload = encode(
             [
-                carried(column, parameter.type)
+                widened(column, parameter.type)
                 for column, parameter in zip(columns, self.parameters, strict=True)
             ],
             1,
@@ -209,7 +206,7 @@ class TableFunction(Function):
         try:
             more = True
             while more:
-                head = _FETCH.pack(limit, flags)
+                head = _FETCH.pack(limit, REPLY_ARROW)
                 reply = vm.call(request, head + payload, runtime.limits, self.name)
                 data = bytes(reply.data)
                 if reply.status:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import collections.abc
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from udfvm.checks import shown
 from udfvm.errors import OptionError, SignatureError
 from udfvm.load.declaration import Column
 from udfvm.types.annotations import annotation_of
-from udfvm.types.arrow_types import Parameter, declared
+from udfvm.types.arrow_types import declared
 from udfvm.types.signatures import hints_of
 
 if TYPE_CHECKING:
@@ -20,18 +20,6 @@ if TYPE_CHECKING:
 _MAX_COLUMNS: Final = 100
 
 _Columns: TypeAlias = "Mapping[str, object] | pa.Schema"
-
-
-def check_row_types(name: str, parameters: Sequence[Parameter], columns: Sequence[Column]) -> None:
-    """Raises SignatureError for a parameter or column of a type that table functions do not
-    support.
-    """
-    from udfvm.codec.column_batches import row_type
-
-    for parameter in parameters:
-        row_type(name, f"parameter {parameter.name!r}", parameter.type)
-    for column in columns:
-        row_type(name, f"column {column.name!r}", column.type)
 
 
 def declared_columns(

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Final, Unpack
 
 from udfvm.call.pool import Pool, pool_of
 from udfvm.errors import OptionError, SignatureError
-from udfvm.functions.compiled import CompiledProgram
+from udfvm.functions.compiled import TABLE_ARROW, CompiledProgram
 from udfvm.functions.options import WasmOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.functions.table import TableFunction
-from udfvm.functions.table_columns import check_row_types
 from udfvm.keywords import checks_options_of
 from udfvm.limits import Limits
 from udfvm.load.compiled_code import MAX_CODE, read_code
 from udfvm.load.declaration import Column
-from udfvm.types.arrow_types import JSON, Kind, ResultType, named
+from udfvm.types.arrow_types import Kind, ResultType, named
 from udfvm.types.nested import take_apart
 from udfvm.types.signature_text import parse_signature
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from udfvm.load.declaration import Declaration
 
 _MEMORY: Final = "256MiB"
-_TABLE_ARROW: Final = "->>"  # of table functions, as modules for arrow-udf write it
 _SETTING: Final = struct.Struct("<BII")  # struct setting of guest/runtimes/wasm/settings.c
 
 
@@ -104,7 +102,7 @@ class WasmProgram(CompiledProgram):
     """A WebAssembly module.
 
     A table function in it yields rows: structs, whose fields are the columns, or values of one
-    column, ``value``. A list or struct in a column is JSON.
+    column, ``value``.
     """
 
     language = "wasm"
@@ -118,26 +116,27 @@ class WasmProgram(CompiledProgram):
     def interface(self, name: str, limits: Limits, pool: Pool) -> Interface:
         """Reads the signature, or else asks the module."""
         text = self._signature
-        declared = None if text is None else parse_signature(name, text.replace(_TABLE_ARROW, "->"))
+        declared = None if text is None else parse_signature(name, text.replace(TABLE_ARROW, "->"))
         signature = declared
         if signature is None or not self._checked:
             described = self._described(name, limits, pool, declared)
             self._table = described.table
             signature = declared or described.signature
-        if text is not None and _TABLE_ARROW in text and not self._table:
+        if text is not None and TABLE_ARROW in text and not self._table:
             raise SignatureError(
                 f"UDF {name!r}: signature={text!r} is that of a table function, but"
                 f" {self.symbol!r} is not a table function in the module: use ->"
             )
         if not self._table:
             return Interface("scalar", signature)
-        columns = _columns(name, signature.result)
-        flat = [each for each in signature.parameters if not each.type.is_nested]  # others are JSON
-        check_row_types(name, flat, columns)
-        return Interface("table", signature, columns=columns)
+        return Interface("table", signature, columns=_columns(name, signature.result))
 
     def _messages(self, declaration: Declaration, codec: BatchCodec) -> tuple[bytes, ...]:
-        return () if self._table else super()._messages(declaration, codec)
+        if not self._table:
+            return super()._messages(declaration, codec)
+        from udfvm.codec.column_batches import stream_formats
+
+        return b"", *stream_formats([each.type for each in declaration.columns])
 
     def _load_settings(self, declaration: Declaration, codec: BatchCodec) -> bytes:
         return self.settings + _setting(declaration.name, "b", "", codec.file_template())
@@ -145,7 +144,7 @@ class WasmProgram(CompiledProgram):
 
 def _columns(name: str, result: ResultType) -> tuple[Column, ...]:
     if result.type.kind is not Kind.STRUCT:
-        return (Column("value", JSON if result.type.is_nested else result.type, result.nullable),)
+        return (Column("value", *result),)
     fields = take_apart(result.type.name)
     types = {field.name: named(field.type) for field in fields.fields} if fields else {}
     if len({column.lower() for column in types}) < len(types):
@@ -153,9 +152,7 @@ def _columns(name: str, result: ResultType) -> tuple[Column, ...]:
             f"UDF {name!r}: two of its columns {', '.join(types)} have the same name (SQL ignores"
             " case)"
         )
-    return tuple(
-        Column(column, JSON if type_.is_nested else type_, True) for column, type_ in types.items()
-    )
+    return tuple(Column(column, type_, True) for column, type_ in types.items())
 
 
 def _code(function: str, module: bytes | str | os.PathLike[str]) -> bytes:

@@ -8,6 +8,7 @@ where arrays are converted.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final
 
 from udfvm.types.array_conversions import convert
@@ -38,6 +39,7 @@ def column_type(name: str) -> str:
     return _COLUMN_TYPES.get(family(name), _INTEGERS)
 
 
+@functools.cache
 def is_stream(name: str) -> bool:
     """Returns True for types that a host may send and get as Arrow streams in column batches: lists
     and structs, which are JSON otherwise, and all that have no column type.

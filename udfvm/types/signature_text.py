@@ -125,7 +125,8 @@ def storage_of(name: str, type_: Type) -> int:
     if type_.name not in _STORAGES:
         raise SignatureError(
             f"UDF {name!r}: compiled code does not support {type_}; use"
-            f" {', '.join(_STORAGES)}, dates and timestamps"
+            f" {', '.join(_STORAGES)}, dates and timestamps, or a function in Python, which has all"
+            " types"
         )
     return _STORAGES[type_.name]
 
@@ -135,11 +136,12 @@ def _check_held(name: str, type_: str) -> None:
     if nested is None and type_ not in _HELD:
         raise SignatureError(
             f"UDF {name!r}: lists and structs of compiled code cannot hold {type_}; use"
-            f" {', '.join(sorted(_HELD))}"
+            f" {', '.join(sorted(_HELD))}, or a function in Python, which has all types"
         )
     if nested is not None and nested.container not in ("list", "struct"):
         raise SignatureError(
-            f"UDF {name!r}: compiled code does not support {type_}; use list and struct"
+            f"UDF {name!r}: compiled code does not support {type_}; use list and struct, or a"
+            " function in Python, which has all types"
         )
     for field in nested.fields if nested else ():
         _check_held(name, field.type)

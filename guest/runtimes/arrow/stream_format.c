@@ -108,26 +108,48 @@ static bool take_column(struct batch_cursor *cursor, struct column *column)
     return true;
 }
 
-bool stream_read(const struct stream_format *format, const uint8_t *request, uint64_t length,
-                 size_t count, struct column *columns, int64_t *rows)
+/* Reads the prefix of a message. Returns false if the message's metadata do not follow it. */
+static bool take_prefix(const uint8_t *message, uint64_t length, struct prefix *prefix)
 {
-    struct batch_cursor cursor = { 0 };
-    struct prefix prefix;
-    const size_t schema = format->request_schema_length;
-    if (length < schema + sizeof prefix || memcmp(request, format->request_schema, schema) != 0)
+    if (length < sizeof *prefix)
         return false;
-    memcpy(&prefix, request + schema, sizeof prefix);
-    cursor.metadata = request + schema + sizeof prefix;
-    if (prefix.metadata_length > length - schema - sizeof prefix ||
+    memcpy(prefix, message, sizeof *prefix);
+    return prefix->metadata_length <= length - sizeof *prefix;
+}
+
+static bool read_batch(const uint8_t *message, uint64_t length, size_t count,
+                       struct column *columns, int64_t *rows)
+{
+    struct batch_cursor cursor = { .metadata = message + sizeof(struct prefix) };
+    struct prefix prefix;
+    if (!take_prefix(message, length, &prefix) ||
         !stream_find_fields(cursor.metadata, prefix.metadata_length, &cursor.fields))
         return false;
     *rows = batch_rows(&cursor);
     cursor.body = cursor.metadata + prefix.metadata_length;
-    cursor.capacity = length - (uint64_t)(cursor.body - request);
+    cursor.capacity = length - (uint64_t)(cursor.body - message);
     for (size_t i = 0; i < count; i++)
         if (!take_column(&cursor, &columns[i]))
             return false;
     return cursor.node == cursor.fields.node_count;
+}
+
+bool stream_read(const struct stream_format *format, const uint8_t *request, uint64_t length,
+                 size_t count, struct column *columns, int64_t *rows)
+{
+    const size_t schema = format->request_schema_length;
+    return length >= schema && memcmp(request, format->request_schema, schema) == 0 &&
+           read_batch(request + schema, length - schema, count, columns, rows);
+}
+
+bool stream_read_column(const uint8_t *stream, uint64_t length, struct column *column,
+                        int64_t *rows)
+{
+    struct prefix prefix;
+    if (!take_prefix(stream, length, &prefix))
+        return false;
+    const uint64_t schema = sizeof prefix + prefix.metadata_length;
+    return read_batch(stream + schema, length - schema, 1, column, rows);
 }
 
 /* ---- Replies ---- */

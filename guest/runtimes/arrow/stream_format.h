@@ -73,6 +73,10 @@ unsigned storage_buffers(enum storage storage);
 bool stream_read(const struct stream_format *format, const uint8_t *request, uint64_t length,
                  size_t count, struct column *columns, int64_t *rows);
 
+/* Does the same for a stream of one column, of whatever name. */
+bool stream_read_column(const uint8_t *stream, uint64_t length, struct column *column,
+                        int64_t *rows);
+
 /* A reply that is being built in the output window: its head, then the column. */
 struct reply {
     const struct stream_format *format;

@@ -118,6 +118,18 @@ static bool take_nested(struct nested_argument *argument, const struct column_re
     return true;
 }
 
+/* Reads the stream of a column: of a struct, list or uint64. Returns false if it is another. */
+static bool take_stream(struct nested_argument *nested, const struct scalar *stream,
+                        const struct slot *slot, uint64_t rows, struct column *column)
+{
+    int64_t found;
+    if (!nested && slot->storage != STORAGE_UINT64)
+        return false;
+    *column = nested ? nested->column : (struct column){ .storage = slot->storage };
+    return stream_read_column((const uint8_t *)stream->bytes, stream->length, column, &found) &&
+           found == (int64_t)rows;
+}
+
 /* Converts the argument for the function. Returns false if it does not fit the slot; *failed is the
  * row that does not fit. */
 static bool take_argument(struct arguments *arguments, const struct program *program,
@@ -125,6 +137,9 @@ static bool take_argument(struct arguments *arguments, const struct program *pro
 {
     const struct slot *slot = &program->signature.parameters[index];
     struct column *column = &arguments->columns[index];
+    struct scalar stream;
+    if (column_request_stream(request, index, &stream))
+        return take_stream(program->nested[index], &stream, slot, request->rows, column);
     if (program->nested[index])
         return take_nested(program->nested[index], request, index, slot, column, failed);
     if (!find_argument(request, index, slot, column))

@@ -84,8 +84,7 @@ bool program_load(struct load *load)
 
 bool load_is_for_rows(const struct load *load)
 {
-    return load->request_schema_length == 0 && load->result_schema_length == 0 &&
-           load->template_length == 0;
+    return load->request_schema_length == 0;
 }
 
 bool program_set_format(struct program *program, const struct load *load)
@@ -128,6 +127,7 @@ static void describe(const struct slot *slot, struct bytes *to)
 static bool slot_agrees(const char *what, const struct slot *declared, const struct slot *found,
                         bool by_row_type)
 {
+    by_row_type = by_row_type && !declared->type;
     struct bytes types[2] = { 0 };
     const bool same = declared->storage == found->storage &&
                       (!declared->type || type_equal(declared->type, found->type));

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "shared/compiled/column_stream.h"
 #include "shared/compiled/crash.h"
 #include "shared/compiled/failure.h"
 #include "shared/compiled/program.h"
@@ -41,6 +42,8 @@ static void load_and_serve(const struct load *load)
     if (!program_agrees(&load->signature, &found, load_is_for_rows(load)))
         return;
     program.signature = found; /* the code's own signature is exact */
+    if (program.table && !column_streams_prepare(&program, load))
+        return;
     if (!program.heap_is_closed)
         malloc_trim(0); /* the image must not hold memory that only loading needed */
     program_serve(&program);

@@ -24,8 +24,8 @@ static bool run(const struct program *program, const struct column *columns, int
     return *row == rows;
 }
 
-static uint64_t write_reply(const struct stream_format *format, const struct column *column,
-                            int64_t rows, uint8_t *output, uint64_t capacity)
+uint64_t nested_result_write(const struct stream_format *format, const struct column *column,
+                             int64_t rows, uint8_t *output, uint64_t capacity)
 {
     static const struct prefix end_of_stream = { UINT32_MAX, 0 };
     const uint64_t head = format->reply_head_length,
@@ -49,7 +49,7 @@ bool nested_result_batch(const struct program *program, const struct column *col
     memset(valid, 0xff, bytes);
     const bool done = run(program, columns, rows, valid, &result, row);
     if (done)
-        *length = write_reply(&program->format, &result, rows, output, capacity);
+        *length = nested_result_write(&program->format, &result, rows, output, capacity);
     free(valid);
     return done;
 }

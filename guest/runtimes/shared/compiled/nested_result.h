@@ -15,6 +15,11 @@ bool nested_result_batch(const struct program *program, const struct column *col
 bool nested_result_texts(const struct program *program, const struct column *columns,
                          struct block *block, int64_t *row);
 
+/* Writes a column as a stream. Returns its length; if that is more than the capacity, nothing was
+ * written. */
+uint64_t nested_result_write(const struct stream_format *format, const struct column *column,
+                             int64_t rows, uint8_t *output, uint64_t capacity);
+
 /* Returns true if the reply's head, which pyarrow wrote, is that of such a result. */
 bool nested_result_fits(const struct stream_format *format, const struct type *type);
 

@@ -63,6 +63,8 @@ struct program {
     program_run_nested *run_nested;     /* instead of run, for a result that is a struct or list */
     const struct table_function *table; /* instead of either, for a table function */
     void *context;
+    /* of a table function, for columns that a host may get as streams: see column_stream.h */
+    struct column_stream *streams[MAX_TABLE_COLUMNS];
     /* for parameters that are structs or lists: see nested_argument.h */
     struct nested_argument *nested[MAX_PARAMETERS];
     bool heap_is_closed; /* the C library's heap must not shrink any more */
@@ -94,14 +96,15 @@ bool runtime_compile(const struct load *load, uint8_t *output, uint64_t capacity
 
 /* Reads the current request. Returns false with a failure if it is not valid. */
 bool program_load(struct load *load);
-/* Returns true if the load has no formats of Arrow streams: the function answers rows and columns
- * only, and slots have the types of rows. */
+/* Returns true if the load has no format of Arrow streams for batches: the function answers rows
+ * and columns only, and slots have the types of rows. */
 bool load_is_for_rows(const struct load *load);
 /* Sets the format of a program's streams, in memory of its own; none if the request has none.
  * Returns false with a failure. */
 bool program_set_format(struct program *program, const struct load *load);
 /* Checks that the signature in the code is the declared one. With `by_row_types` types that are the
- * same in rows count as the same. Returns false with a failure. */
+ * same in rows count as the same, but structs and lists that the host names. Returns false with a
+ * failure. */
 bool program_agrees(const struct signature *declared, const struct signature *found,
                     bool by_row_types);
 /* Writes a description as the reply. Returns false with a failure. */

@@ -264,7 +264,7 @@ static struct answer answer_table(const struct program *program)
                program->table->begin(program->context, arguments.columns, arguments.rows, &row);
         arguments_free(&arguments);
     }
-    done = done && table_reply(program, fetch.rows, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size,
+    done = done && table_reply(program, &fetch, (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size,
                                &answer.length, &row);
     return done ? answer : failed(row);
 }

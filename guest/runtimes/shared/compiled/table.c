@@ -5,6 +5,7 @@
 
 #include "arrow/block.h"
 #include "shared/compiled/builder.h"
+#include "shared/compiled/column_stream.h"
 #include "shared/compiled/failure.h"
 #include "shared/compiled/json.h"
 
@@ -13,7 +14,8 @@ struct reply_column { /* a column of the reply, except the first, and its offset
     int64_t first; /* the index in it of the reply's first row */
     /* the struct that it is a field of, or NULL; begins at the first of the function's rows */
     const struct column *whole;
-    struct builder texts; /* JSON, where the function's column is a struct or list */
+    struct builder texts;         /* JSON, where the function's column is a struct or list */
+    struct column_stream *stream; /* instead, where the host takes it so; NULL otherwise */
     uint64_t validity, offsets, data, data_bytes;
 };
 
@@ -63,8 +65,8 @@ static bool write_texts(const struct table_chunk *chunk, struct reply_column *fi
 }
 
 /* Finds the columns of the next `count` rows. Returns false with a failure, at *failed. */
-static bool find_fields(const struct program *program, struct table_chunk *chunk, int64_t count,
-                        int64_t *failed)
+static bool find_fields(const struct program *program, struct table_chunk *chunk, uint64_t flags,
+                        int64_t count, int64_t *failed)
 {
     const struct slot *slot = &program->signature.result;
     const bool whole = slot->storage == STORAGE_STRUCT;
@@ -77,7 +79,9 @@ static bool find_fields(const struct program *program, struct table_chunk *chunk
                                         .column = whole ? chunk->rows.value.children[chunk->count]
                                                         : chunk->rows.value,
                                         .whole = whole ? &chunk->rows.value : NULL };
-        if (type && storage_is_nested(type->storage) &&
+        if (flags & UDFVM_REPLY_ARROW)
+            field->stream = program->streams[chunk->count];
+        if (!field->stream && type && storage_is_nested(type->storage) &&
             !write_texts(chunk, field, type, count, failed)) {
             chunk->count++;
             return false;
@@ -120,12 +124,31 @@ static uint64_t index_offset(const struct table_chunk *chunk)
     return sizeof(struct udfvm_columns) + (1 + chunk->count) * sizeof(struct udfvm_column);
 }
 
+/* Fills the stream of a column. Returns its length. */
+static uint64_t fill_stream(const struct table_chunk *chunk, const struct reply_column *field,
+                            uint64_t rows)
+{
+    column_stream_begin(field->stream);
+    for (int64_t index = 0; index < (int64_t)rows; index++)
+        if (is_null(chunk, field, index))
+            column_stream_null(field->stream);
+        else if (!column_stream_append(field->stream, &field->column, field->first + index))
+            return UDFVM_MAX_WINDOW; /* more than any window has */
+    return column_stream_end(field->stream, NULL, 0);
+}
+
 /* Lays out the reply. Returns its length. */
 static uint64_t lay_out(struct table_chunk *chunk, uint64_t rows)
 {
     uint64_t offset = index_offset(chunk) + rows * sizeof(int64_t);
     for (size_t i = 0; i < chunk->count; i++) {
         struct reply_column *field = &chunk->fields[i];
+        if (field->stream) {
+            field->data = offset;
+            field->data_bytes = fill_stream(chunk, field, rows);
+            offset += padded(field->data_bytes);
+            continue;
+        }
         field->validity = offset;
         field->offsets = field->validity + padded(bitmap_bytes((int64_t)rows));
         field->data = field->offsets + (storage_is_variable(field->column.storage)
@@ -177,6 +200,31 @@ static void put_value(const struct table_chunk *chunk, const struct reply_column
         memcpy(output + field->data + (uint64_t)index * sizeof value, &value, sizeof value);
 }
 
+static struct udfvm_column put_stream(const struct reply_column *field, uint8_t *output)
+{
+    const uint64_t length = column_stream_end(field->stream, output + field->data,
+                                              field->data_bytes);
+    memset(output + field->data + length, 0, padded(length) - length);
+    return (struct udfvm_column){ .type = UDFVM_TYPE_ARROW,
+                                  .data = field->data,
+                                  .data_length = length };
+}
+
+static struct udfvm_column put_values(const struct table_chunk *chunk,
+                                      const struct reply_column *field, uint64_t rows,
+                                      uint8_t *output)
+{
+    const enum storage storage = field->column.storage;
+    memset(output + field->validity, 0, field->data + padded(field->data_bytes) - field->validity);
+    for (uint64_t index = 0; index < rows; index++)
+        put_value(chunk, field, (int64_t)index, output);
+    return (struct udfvm_column){ .type = storage_row_type(storage),
+                                  .validity = field->validity,
+                                  .data = field->data,
+                                  .offsets = storage_is_variable(storage) ? field->offsets : 0,
+                                  .data_length = field->data_bytes };
+}
+
 static int64_t argument_row(const struct table_chunk *chunk, int64_t index)
 {
     return ((const int32_t *)chunk->rows.index.data)[chunk->rows.first + index];
@@ -199,29 +247,20 @@ static void write_reply(const struct table_chunk *chunk, uint64_t rows, uint8_t 
     }
     for (size_t i = 0; i < chunk->count; i++) {
         const struct reply_column *field = &chunk->fields[i];
-        const enum storage storage = field->column.storage;
-        column = (struct udfvm_column){ .type = storage_row_type(storage),
-                                        .validity = field->validity,
-                                        .data = field->data,
-                                        .offsets = storage_is_variable(storage) ? field->offsets
-                                                                                : 0,
-                                        .data_length = field->data_bytes };
+        column = field->stream ? put_stream(field, output) : put_values(chunk, field, rows, output);
         memcpy(at += sizeof column, &column, sizeof column);
-        memset(output + field->validity, 0,
-               field->data + padded(field->data_bytes) - field->validity);
-        for (uint64_t index = 0; index < rows; index++)
-            put_value(chunk, field, (int64_t)index, output);
     }
 }
 
-bool table_reply(const struct program *program, uint64_t limit, uint8_t *output, uint64_t capacity,
-                 uint64_t *length, int64_t *row)
+bool table_reply(const struct program *program, const struct udfvm_fetch *fetch, uint8_t *output,
+                 uint64_t capacity, uint64_t *length, int64_t *row)
 {
     struct table_chunk chunk;
     if (!program->table->rows(program->context, &chunk.rows, row))
         return false;
-    uint64_t count = (uint64_t)chunk.rows.count < limit ? (uint64_t)chunk.rows.count : limit;
-    const bool found = find_fields(program, &chunk, (int64_t)count, row);
+    uint64_t count = (uint64_t)chunk.rows.count < fetch->rows ? (uint64_t)chunk.rows.count
+                                                              : fetch->rows;
+    const bool found = find_fields(program, &chunk, fetch->flags, (int64_t)count, row);
     if (found) {
         *length = lay_out(&chunk, count);
         for (; *length > capacity && count > 1;

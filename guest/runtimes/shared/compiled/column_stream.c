@@ -1,0 +1,150 @@
+/* See column_stream.h. */
+#include "shared/compiled/column_stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/compiled/failure.h"
+#include "shared/compiled/nested_result.h"
+
+struct messages { /* messages one after the other, one for each column; empty ones have a prefix of
+                     zeros */
+    const uint8_t *at;
+    size_t left;
+};
+
+/* Takes the next message. *length is 0 if it is empty. Returns false if there is none. */
+static bool take_message(struct messages *messages, const uint8_t **message, size_t *length)
+{
+    struct prefix prefix;
+    if (messages->left < sizeof prefix)
+        return false;
+    memcpy(&prefix, messages->at, sizeof prefix);
+    if (prefix.metadata_length > messages->left - sizeof prefix)
+        return false;
+    const size_t whole = sizeof prefix + prefix.metadata_length;
+    *message = messages->at;
+    *length = prefix.continuation ? whole : 0;
+    messages->at += whole;
+    messages->left -= whole;
+    return true;
+}
+
+static void *allocate(size_t size)
+{
+    void *made = calloc(1, size);
+    if (!made)
+        abort();
+    return made;
+}
+
+/* Returns the stream of a type; NULL if the messages are not those of the type. */
+static struct column_stream *stream_new(const struct type *type, const uint8_t *schema,
+                                        size_t schema_length, const uint8_t *template,
+                                        size_t template_length)
+{
+    struct column_stream *stream = allocate(sizeof *stream);
+    struct stream_format *format = &stream->format;
+    const size_t head = stream_nested_head(format, schema_length, template, template_length);
+    if (head == 0 || !nested_result_fits(format, type)) {
+        free(stream);
+        return NULL;
+    }
+    format->reply_head = allocate(schema_length + head);
+    memcpy(format->reply_head, schema, schema_length);
+    memcpy(format->reply_head + schema_length, template, head);
+    stream->builder = builder_new(type);
+    stream->column = type_column(type);
+    return stream;
+}
+
+bool column_streams_prepare(struct program *program, const struct load *load)
+{
+    static const struct type natural = { .storage = STORAGE_UINT64 };
+    struct messages schemas = { load->result_schema, load->result_schema_length },
+                    templates = { load->template, load->template_length };
+    const struct slot *result = &program->signature.result;
+    const bool whole = result->storage == STORAGE_STRUCT;
+    const uint8_t *schema, *template;
+    size_t schema_length, template_length;
+    for (size_t i = 0; schemas.left > 0 && i < (whole ? result->type->count : 1); i++) {
+        const struct type *type = whole          ? &result->type->children[i]
+                                  : result->type ? result->type
+                                                 : &natural;
+        if (!take_message(&schemas, &schema, &schema_length) ||
+            !take_message(&templates, &template, &template_length))
+            return failure_set("ValueError", "the formats of the columns are malformed");
+        if (schema_length == 0)
+            continue;
+        program->streams[i] = type == &natural && result->storage != STORAGE_UINT64
+                                  ? NULL
+                                  : stream_new(type, schema, schema_length, template,
+                                               template_length);
+        if (!program->streams[i])
+            return failure_set("TypeError",
+                               "column %zu is not of the type that the signature declares", i);
+    }
+    return true;
+}
+
+void column_stream_begin(struct column_stream *stream)
+{
+    builder_clear(&stream->builder);
+}
+
+void column_stream_null(struct column_stream *stream)
+{
+    builder_null(&stream->builder);
+}
+
+static bool append(struct builder *builder, const struct column *column, int64_t row);
+
+static bool append_struct(struct builder *builder, const struct column *column, int64_t row)
+{
+    builder_struct(builder);
+    for (size_t i = 0; i < column->child_count; i++)
+        if (!append(&builder->children[i], &column->children[i], row))
+            return false;
+    return true;
+}
+
+static bool append_list(struct builder *builder, const struct column *column, int64_t row)
+{
+    const int64_t end = column_offset(column, row + 1);
+    for (int64_t item = column_offset(column, row); item < end; item++)
+        if (!append(builder->children, column->children, item))
+            return false;
+    return builder_list(builder);
+}
+
+static bool append(struct builder *builder, const struct column *column, int64_t row)
+{
+    const size_t width = storage_width(column->storage);
+    if (column_is_null(column, row)) {
+        builder_null(builder);
+    } else if (column->storage == STORAGE_STRUCT) {
+        return append_struct(builder, column, row);
+    } else if (column->storage == STORAGE_LIST) {
+        return append_list(builder, column, row);
+    } else if (storage_is_variable(column->storage)) {
+        const struct scalar bytes = column_bytes(column, row);
+        return builder_bytes(builder, bytes.bytes, bytes.length);
+    } else {
+        const uint8_t bit = column->storage == STORAGE_BOOL && bitmap_get(column->data, row);
+        builder_number(builder,
+                       column->storage == STORAGE_BOOL ? &bit : column->data + (size_t)row * width);
+    }
+    return true;
+}
+
+bool column_stream_append(struct column_stream *stream, const struct column *column, int64_t row)
+{
+    return append(&stream->builder, column, row);
+}
+
+uint64_t column_stream_end(struct column_stream *stream, uint8_t *output, uint64_t capacity)
+{
+    builder_column(&stream->builder, &stream->column);
+    return nested_result_write(&stream->format, &stream->column, stream->builder.rows, output,
+                               capacity);
+}
