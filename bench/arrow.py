@@ -19,7 +19,9 @@ and is called in these ways with a whole column (``--rows``), in microseconds:
     vm_numpy         the same with a numpy array
 
 ``times_host`` is vm_compute / host_compute. ``by_rows`` has host_compute and vm_compute of
-``affine`` for batches of 1 row to all, and nanoseconds per row.
+``affine`` for batches of 1 row to all, and nanoseconds per row. ``few`` has ``affine`` called with
+1,000 rows, as a numpy array, a ``pyarrow.Array`` and a slice of one; ``times_numpy`` is the second
+by the first.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ import pyarrow.compute as pc
 from sampling import Sampler, python_sampler, quantiles, take_turns
 
 ROUNDS = 5
+FEW = 1000  # rows
 
 Body = Callable[[np.ndarray], np.ndarray]
 
@@ -87,9 +90,10 @@ def compute_samplers(host: str, vm: str, column: pa.Array) -> dict[str, Sampler]
     }
 
 
-def measure_body(body: Body, values: np.ndarray, repeats: int) -> dict[str, Any]:
+def measure_body(
+    body: Body, function: Any, host: str, vm: str, values: np.ndarray, repeats: int
+) -> dict[str, Any]:
     """Measures all ways to call one body with a whole column."""
-    function, host, vm = registered(body)
     column = pa.array(values)
     step = max(1, len(values) // 8)
     chunked = pa.chunked_array([column.slice(start, step) for start in range(0, len(column), step)])
@@ -114,6 +118,22 @@ def measure_body(body: Body, values: np.ndarray, repeats: int) -> dict[str, Any]
     samples = take_turns(samplers, ROUNDS, max(1, repeats // ROUNDS), settle=2)
     result: dict[str, Any] = {name: quantiles(each) for name, each in samples.items()}
     result["times_host"] = round(result["vm_compute"]["p50"] / result["host_compute"]["p50"], 2)
+    return result
+
+
+def measure_few(function: Any, repeats: int) -> dict[str, Any]:
+    """Measures calls with few rows, which take a way of their own."""
+    values = np.random.default_rng(1).random(FEW)
+    column = pa.array(values)
+    sliced = pa.array(np.random.default_rng(1).random(FEW + 7)).slice(7)
+    samplers = {
+        "vm_numpy": python_sampler(lambda: function(values)),
+        "vm_array": python_sampler(lambda: function(column)),
+        "vm_slice": python_sampler(lambda: function(sliced)),
+    }
+    samples = take_turns(samplers, ROUNDS, 10 * max(1, repeats // ROUNDS), settle=20)
+    result: dict[str, Any] = {name: quantiles(each) for name, each in samples.items()}
+    result["times_numpy"] = round(result["vm_array"]["p50"] / result["vm_numpy"]["p50"], 2)
     return result
 
 
@@ -143,7 +163,10 @@ def measure(rows: int, repeats: int) -> dict[str, Any]:
     values = np.random.default_rng(0).random(rows)
     result: dict[str, Any] = {"rows": rows}
     for body in (affine, heavy):
-        result[body.__name__] = measure_body(body, values, repeats)
+        function, host, vm = registered(body)
+        result[body.__name__] = measure_body(body, function, host, vm, values, repeats)
+        if body is affine:
+            result["few"] = measure_few(function, repeats)
     result["by_rows"] = measure_by_rows(values, repeats)
     return result
 
@@ -164,6 +187,8 @@ def main(as_json: bool, rows: int, repeats: int) -> None:
     for body in ("affine", "heavy"):
         for name, value in result[body].items():
             print(f"{body:8} {name:14} {value}")
+    for name, value in result["few"].items():
+        print(f"{FEW} rows {name:14} {value}")
     for entry in result["by_rows"]:
         print(
             f"{entry['rows']:>8} rows: host {entry['host_compute_us']:>9} us, VM"

@@ -3,10 +3,9 @@ from typing import Any
 class SmallCalls:
     def __new__(
         cls,
-        ndarray: type,
-        frombuffer: object,
+        numpy: tuple[object, object, object],
         formats: str,
-        result_type: object,
+        arrow: tuple[tuple[type, ...], object, object, object],
         pool: object,
         owner: object,
         core: int,

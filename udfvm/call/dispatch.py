@@ -102,7 +102,7 @@ class Calls(RuntimeKeeper):
         batches = self.codecs.numbers
         numbers = batches.take(arguments)
         if numbers is not None:
-            if self._small is None and type(arguments[0]).__module__ == "numpy":
+            if container is None and batches.has_small and numbers.is_plain:
                 self._keep_small(batches, self.ready())
             return batches.result(
                 container or numbers.container,
@@ -272,6 +272,9 @@ class Calls(RuntimeKeeper):
     # ---- Columns ----
 
     def _keep_small(self, batches: NumberBatches, runtime: Runtime) -> None:
+        kept = self._small
+        if kept is not None and (kept.has_numpy or "numpy" not in sys.modules):
+            return
         from udfvm.call.fast_path import small_batches
 
         small = small_batches(batches, self._name, runtime, self._call_again)

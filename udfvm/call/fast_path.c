@@ -1,19 +1,21 @@
-/* udfvm.call._fast_path: a call with small numpy arrays, from the arguments to the result, without
- * Python code between them.
+/* udfvm.call._fast_path: a call with small arrays of numpy or pyarrow, from the arguments to the
+ * result, without Python code between them.
  *
  * An exit from a VM leaves the processor cold, so what Python code does before and after it costs
  * several times what it would in a loop: its bytecode, its objects and the interpreter all come
  * from memory again. Here are calls with contiguous arrays of numbers; all others, and every
- * failure, are left to Python code. numpy is used through the buffer protocol and its Python
- * interface: nothing of it is needed to build.
+ * failure, are left to Python code. numpy is used through the buffer protocol and pyarrow through
+ * the Arrow C data interface: nothing of them is needed to build.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdbool.h>
 #include <string.h>
 
-#include "udfvm_abi.h"
 #include "api.h"
+#include "arrow_arrays.h"
+#include "small_columns.h"
+#include "udfvm_abi.h"
 
 /* The fields of udfvm.codec.number_streams.NumberLayout that are used here. */
 enum {
@@ -27,10 +29,14 @@ enum {
 };
 
 struct small_calls {
-    PyObject_HEAD PyObject *array_type; /* numpy.ndarray */
+    PyObject_HEAD PyObject *array_type; /* numpy.ndarray; None while numpy is not loaded */
     PyObject *frombuffer;               /* numpy.frombuffer */
-    PyObject *formats;                  /* of the parameters, a character each: str */
     PyObject *result_type;              /* a numpy.dtype */
+    PyObject *formats;                  /* of the parameters, a character each: str */
+    PyObject *arrow_classes;            /* of the parameters: subclasses of pyarrow.Array */
+    PyObject *arrow_export;             /* pyarrow.Array._export_to_c */
+    PyObject *arrow_import;             /* pyarrow.Array._import_from_c */
+    PyObject *arrow_result;             /* a pyarrow.DataType */
     PyObject *pool;                     /* udfvm.vmm.Pool */
     PyObject *owner;  /* has the methods that are called by name; keeps the image and the limits */
     PyObject *layout; /* of the last call: batches tend to be of one size */
@@ -45,7 +51,9 @@ struct call {
     PyObject *layout;
     char *request;
     size_t request_length;
-    PyObject *output; /* bytearray */
+    bool is_arrow;               /* the result is an array of pyarrow */
+    PyObject *output;            /* bytearray, */
+    struct arrow_memory *memory; /* or memory of an array */
     struct udfvm_pool_reply reply;
     struct udfvm_error error;
 };
@@ -53,18 +61,28 @@ struct call {
 static PyObject *small_calls_new(PyTypeObject *type, PyObject *arguments,
                                  PyObject *Py_UNUSED(keywords))
 {
-    PyObject *array_type, *frombuffer, *formats, *result_type, *pool, *owner;
+    PyObject *array_type, *frombuffer, *result_type, *formats, *classes, *export, *import,
+        *arrow_result, *pool, *owner;
     unsigned long long core, image, limits, wait_ns;
-    if (!PyArg_ParseTuple(arguments, "OOUOOOKKKK", &array_type, &frombuffer, &formats, &result_type,
-                          &pool, &owner, &core, &image, &limits, &wait_ns))
+    if (!PyArg_ParseTuple(arguments, "(OOO)U(O!OOO)OOKKKK", &array_type, &frombuffer, &result_type,
+                          &formats, &PyTuple_Type, &classes, &export, &import, &arrow_result, &pool,
+                          &owner, &core, &image, &limits, &wait_ns))
         return NULL;
+    if (PyTuple_GET_SIZE(classes) != PyUnicode_GET_LENGTH(formats)) {
+        PyErr_SetString(PyExc_ValueError, "not one class for each parameter");
+        return NULL;
+    }
     struct small_calls *self = (struct small_calls *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
     self->array_type = Py_NewRef(array_type);
     self->frombuffer = Py_NewRef(frombuffer);
-    self->formats = Py_NewRef(formats);
     self->result_type = Py_NewRef(result_type);
+    self->formats = Py_NewRef(formats);
+    self->arrow_classes = Py_NewRef(classes);
+    self->arrow_export = Py_NewRef(export);
+    self->arrow_import = Py_NewRef(import);
+    self->arrow_result = Py_NewRef(arrow_result);
     self->pool = Py_NewRef(pool);
     self->owner = Py_NewRef(owner);
     self->core = (udfvm_pool *)(uintptr_t)core;
@@ -81,6 +99,10 @@ static int small_calls_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->array_type);
     Py_VISIT(self->frombuffer);
     Py_VISIT(self->result_type);
+    Py_VISIT(self->arrow_classes);
+    Py_VISIT(self->arrow_export);
+    Py_VISIT(self->arrow_import);
+    Py_VISIT(self->arrow_result);
     Py_VISIT(self->pool);
     Py_VISIT(self->owner);
     Py_VISIT(self->layout);
@@ -94,6 +116,10 @@ static int small_calls_clear(PyObject *object)
     Py_CLEAR(self->frombuffer);
     Py_CLEAR(self->formats);
     Py_CLEAR(self->result_type);
+    Py_CLEAR(self->arrow_classes);
+    Py_CLEAR(self->arrow_export);
+    Py_CLEAR(self->arrow_import);
+    Py_CLEAR(self->arrow_result);
     Py_CLEAR(self->pool);
     Py_CLEAR(self->owner);
     Py_CLEAR(self->layout);
@@ -111,22 +137,15 @@ static void small_calls_dealloc(PyObject *object)
 
 /* ---- The request ---- */
 
-/* The buffer of an array that is contiguous, of one dimension, not empty, and stored as the
- * character says. 0: it is none; no exception. */
-static bool take_array(const struct small_calls *self, PyObject *argument, Py_UCS4 format,
-                       Py_buffer *buffer)
+static bool take_column(const struct small_calls *self, PyObject *argument, Py_ssize_t index,
+                        struct column *column)
 {
-    if ((PyObject *)Py_TYPE(argument) != self->array_type)
-        return false;
-    if (PyObject_GetBuffer(argument, buffer, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0) {
-        PyErr_Clear();
-        return false;
-    }
-    const char *found = buffer->format ? buffer->format : "B";
-    const char code = *found == 'q' ? 'l' : *found == 'Q' ? 'L' : *found; /* both are of 8 bytes */
-    if ((Py_UCS4)code == format && found[1] == '\0' && buffer->ndim == 1 && buffer->shape[0] > 0)
-        return true;
-    PyBuffer_Release(buffer);
+    PyObject *class = (PyObject *)Py_TYPE(argument);
+    const Py_UCS4 format = PyUnicode_READ_CHAR(self->formats, index);
+    if (class == self->array_type)
+        return column_take_numpy(argument, format, column);
+    if (class == PyTuple_GET_ITEM(self->arrow_classes, index))
+        return column_take_arrow(argument, self->arrow_export, format, column);
     return false;
 }
 
@@ -168,6 +187,22 @@ static void put(struct call *call, const void *data, Py_ssize_t length)
     call->request_length += (size_t)length;
 }
 
+/* Adds a column to the request; false, perhaps with an exception, if it is not to be taken here.
+ * `rows` is 0 for the first. */
+static bool put_column(struct small_calls *self, struct call *call, Py_ssize_t index,
+                       const struct column *column, Py_ssize_t rows)
+{
+    if (rows ? column->rows != rows : !begin_request(self, call, column->rows))
+        return false;
+    if (column->is_arrow && arrow_has_nulls(&column->array))
+        return false;
+    PyObject *gap = PyTuple_GET_ITEM(PyTuple_GET_ITEM(call->layout, LAYOUT_GAPS), index);
+    put(call, column->data, column->size);
+    put(call, PyBytes_AS_STRING(gap), PyBytes_GET_SIZE(gap));
+    call->is_arrow |= column->is_arrow;
+    return true;
+}
+
 /* The request for some arguments; false, perhaps with an exception, where they are not
  * arrays that are taken here. */
 static bool make_request(struct small_calls *self, struct call *call, PyObject *arguments)
@@ -177,19 +212,12 @@ static bool make_request(struct small_calls *self, struct call *call, PyObject *
     if (PyTuple_GET_SIZE(arguments) != count)
         return false;
     for (Py_ssize_t i = 0; i < count; i++) {
-        Py_buffer buffer;
-        if (!take_array(self, PyTuple_GET_ITEM(arguments, i), PyUnicode_READ_CHAR(self->formats, i),
-                        &buffer))
+        struct column column;
+        if (!take_column(self, PyTuple_GET_ITEM(arguments, i), i, &column))
             return false;
-        const bool fits = rows ? buffer.shape[0] == rows
-                               : begin_request(self, call, buffer.shape[0]);
-        if (fits) {
-            PyObject *gap = PyTuple_GET_ITEM(PyTuple_GET_ITEM(call->layout, LAYOUT_GAPS), i);
-            rows = buffer.shape[0];
-            put(call, buffer.buf, buffer.len);
-            put(call, PyBytes_AS_STRING(gap), PyBytes_GET_SIZE(gap));
-        }
-        PyBuffer_Release(&buffer);
+        const bool fits = put_column(self, call, i, &column, rows);
+        rows = column.rows;
+        column_give(&column);
         if (!fits)
             return false;
     }
@@ -198,28 +226,37 @@ static bool make_request(struct small_calls *self, struct call *call, PyObject *
 
 /* ---- The reply ---- */
 
-/* Copies a reply that is larger than the output from where it lies. */
-static int take_whole_reply(struct small_calls *self, struct call *call)
+static Py_ssize_t in_layout(const struct call *call, Py_ssize_t field)
 {
-    PyObject *whole = PyByteArray_FromStringAndSize(call->reply.data,
-                                                    (Py_ssize_t)call->reply.length);
-    udfvm_pool_give(self->core, call->reply.kept);
-    if (!whole)
-        return -1;
-    Py_SETREF(call->output, whole);
-    return 0;
+    return PyLong_AsSsize_t(PyTuple_GET_ITEM(call->layout, field));
 }
 
-static PyObject *result_of(struct small_calls *self, struct call *call)
+/* Where the reply is written: a bytearray, or memory of an array. NULL with an exception. */
+static char *prepare_output(struct call *call)
 {
-    PyObject *head = PyTuple_GET_ITEM(call->layout, LAYOUT_REPLY_HEAD),
-             *length = PyTuple_GET_ITEM(call->layout, LAYOUT_REPLY_LENGTH);
-    const bool expected = PyByteArray_GET_SIZE(call->output) == PyLong_AsSsize_t(length) &&
-                          memcmp(PyByteArray_AS_STRING(call->output), PyBytes_AS_STRING(head),
-                                 (size_t)PyBytes_GET_SIZE(head)) == 0;
-    if (call->reply.status != UDFVM_STATUS_OK || !expected)
-        return PyObject_CallMethod(self->owner, "read", "iOO", call->reply.status, call->output,
-                                   call->layout);
+    const Py_ssize_t capacity = in_layout(call, LAYOUT_REPLY_LENGTH);
+    if (!call->is_arrow) {
+        call->output = PyByteArray_FromStringAndSize(NULL, capacity);
+        return call->output ? PyByteArray_AS_STRING(call->output) : NULL;
+    }
+    call->memory = arrow_memory_new((size_t)capacity, (size_t)in_layout(call, LAYOUT_REPLY_DATA));
+    if (call->memory)
+        return arrow_memory_reply(call->memory);
+    PyErr_NoMemory();
+    return NULL;
+}
+
+/* Whether a reply has the usual layout: numbers without nulls. */
+static bool is_expected(const struct call *call, const char *reply)
+{
+    PyObject *head = PyTuple_GET_ITEM(call->layout, LAYOUT_REPLY_HEAD);
+    return call->reply.status == UDFVM_STATUS_OK && !call->reply.kept &&
+           call->reply.length == (uint64_t)in_layout(call, LAYOUT_REPLY_LENGTH) &&
+           memcmp(reply, PyBytes_AS_STRING(head), (size_t)PyBytes_GET_SIZE(head)) == 0;
+}
+
+static PyObject *numpy_result(struct small_calls *self, struct call *call)
+{
     PyObject *arguments[] = { NULL, call->output, self->result_type,
                               PyTuple_GET_ITEM(call->layout, LAYOUT_ROWS),
                               PyTuple_GET_ITEM(call->layout, LAYOUT_REPLY_DATA) };
@@ -227,32 +264,56 @@ static PyObject *result_of(struct small_calls *self, struct call *call)
                                NULL);
 }
 
+static PyObject *arrow_result(struct small_calls *self, struct call *call)
+{
+    struct arrow_memory *memory = call->memory;
+    call->memory = NULL;
+    return arrow_import(memory, in_layout(call, LAYOUT_ROWS), self->arrow_import,
+                        self->arrow_result);
+}
+
+/* Python reads all other replies, those that are larger than the output from where they lie. */
+static PyObject *other_result(struct small_calls *self, struct call *call, const char *reply)
+{
+    PyObject *whole = PyByteArray_FromStringAndSize(call->reply.kept ? call->reply.data : reply,
+                                                    (Py_ssize_t)call->reply.length);
+    if (call->reply.kept)
+        udfvm_pool_give(self->core, call->reply.kept);
+    if (!whole)
+        return NULL;
+    PyObject *result = PyObject_CallMethod(self->owner, "read", "iOOO", call->reply.status, whole,
+                                           call->layout, call->is_arrow ? Py_True : Py_False);
+    Py_DECREF(whole);
+    return result;
+}
+
 static PyObject *exchange(struct small_calls *self, struct call *call, PyObject *arguments)
 {
-    const Py_ssize_t capacity = PyLong_AsSsize_t(
-        PyTuple_GET_ITEM(call->layout, LAYOUT_REPLY_LENGTH));
     int code;
-    call->output = PyByteArray_FromStringAndSize(NULL, capacity);
-    if (!call->output)
+    char *output = prepare_output(call);
+    if (!output)
         return NULL;
-    call->reply = (struct udfvm_pool_reply){ .output = PyByteArray_AS_STRING(call->output),
-                                             .capacity = (uint64_t)capacity };
+    call->reply = (struct udfvm_pool_reply){
+        .output = output,
+        .capacity = (uint64_t)in_layout(call, LAYOUT_REPLY_LENGTH),
+    };
     Py_BEGIN_ALLOW_THREADS code = udfvm_pool_call(
         self->core, self->image, self->wait_ns, UDFVM_REQUEST_BATCH, call->request,
         call->request_length, self->limits, &call->reply, &call->error);
     Py_END_ALLOW_THREADS if (code != UDFVM_OK) return PyObject_CallMethod(
         self->owner, "failed", "KO", (unsigned long long)(uintptr_t)&call->error, arguments);
-    if (call->reply.kept ? take_whole_reply(self, call) < 0
-                         : call->reply.length < (uint64_t)capacity &&
-                               PyByteArray_Resize(call->output, (Py_ssize_t)call->reply.length) < 0)
-        return NULL;
     if (call->reply.attend) {
         PyObject *done = PyObject_CallMethod(self->pool, "attend", "I", call->reply.in_use);
         Py_XDECREF(done);
-        if (!done)
+        if (!done) {
+            if (call->reply.kept)
+                udfvm_pool_give(self->core, call->reply.kept);
             return NULL;
+        }
     }
-    return result_of(self, call);
+    if (!is_expected(call, output))
+        return other_result(self, call, output);
+    return call->is_arrow ? arrow_result(self, call) : numpy_result(self, call);
 }
 
 PyDoc_STRVAR(call_doc, "call(arguments)\n\n"
@@ -274,6 +335,7 @@ static PyObject *small_calls_call(PyObject *object, PyObject *arguments)
         result = Py_NewRef(Py_NotImplemented);
     Py_XDECREF(call.layout);
     Py_XDECREF(call.output);
+    arrow_memory_free(call.memory);
     PyMem_Free(call.request);
     return result;
 }
@@ -286,8 +348,10 @@ static PyMethodDef small_calls_methods[] = {
 };
 
 static PyType_Slot small_calls_slots[] = {
-    { Py_tp_doc, "SmallCalls(numpy.ndarray, numpy.frombuffer, formats, result dtype, pool, owner, "
-                 "addresses of pool, image and limits, wait_ns)" },
+    { Py_tp_doc,
+      "SmallCalls((numpy.ndarray, numpy.frombuffer, result dtype), formats, (classes of "
+      "pyarrow's arrays, pyarrow.Array._export_to_c and _import_from_c, result type), pool, owner, "
+      "addresses of pool, image and limits, wait_ns)" },
     { Py_tp_new, small_calls_new },
     { Py_tp_dealloc, small_calls_dealloc },
     { Py_tp_traverse, small_calls_traverse },
@@ -321,7 +385,7 @@ static PyModuleDef_Slot module_slots[] = {
 static struct PyModuleDef module_definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "udfvm.call._fast_path",
-    .m_doc = "Calls with small numpy arrays.",
+    .m_doc = "Calls with small arrays of numpy and pyarrow.",
     .m_slots = module_slots,
 };
 

@@ -1,4 +1,4 @@
-"""Small batches of numpy arrays of numbers: the shortest way to a call.
+"""Small batches of arrays of numbers, of numpy or pyarrow: the shortest way to a call.
 
 An exit from a VM leaves the processor cold, so for a batch of a thousand numbers, which a body
 works through in a few microseconds, the host pays by the amount of code and data that it touches
@@ -8,17 +8,21 @@ that needs, and what it leaves to Python: all other arguments and replies, and a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
+import pyarrow as pa
 
 from udfvm.call._fast_path import SmallCalls
 from udfvm.codec.containers import to_numpy
 from udfvm.errors import ForkedError
+from udfvm.types.numpy_conversions import numpy_type
 from udfvm.vmm import exception_at
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from udfvm.call.runtime import Runtime
     from udfvm.codec.fixed_width import NumberBatches
     from udfvm.codec.number_streams import NumberCodec, NumberLayout
@@ -30,51 +34,68 @@ CallAgain = Callable[[ForkedError, "Runtime", tuple[Any, ...]], Any]
 MAX_REQUEST: Final = 1 << 18  # bytes of a request; above, what is saved here does not matter
 
 
+# Characters of the struct module, by types of Arrow.
+_FORMATS: Final = {
+    **dict(zip((f"int{bits}" for bits in (8, 16, 32, 64)), "bhil", strict=True)),
+    **dict(zip((f"uint{bits}" for bits in (8, 16, 32, 64)), "BHIL", strict=True)),
+    "float": "f",
+    "double": "d",
+}
+
+
 def small_batches(
     batches: NumberBatches,
     name: str,
     runtime: Runtime,
     call_again: CallAgain,
-) -> SmallBatches | None:
-    """The shorter way for small numpy arrays; None where the function's types do not allow it."""
-    codecs = batches.numpy_codecs()
-    return None if codecs is None else SmallBatches(name, *codecs, runtime, call_again)
+) -> SmallBatches:
+    """The shorter way for small arrays of types that have it."""
+    return SmallBatches(name, *batches.small_codecs(), runtime, call_again)
 
 
 class SmallBatches:
-    """Calls with numpy arrays for one signature of integers and floats, while a runtime lasts."""
+    """Calls with arrays for one signature of integers and floats, while a runtime lasts.
+
+    Attributes:
+        call: the result for a tuple of arguments; NotImplemented: to be called in another way.
+        has_numpy: numpy was loaded, so that its arrays are taken.
+    """
 
     def __init__(
         self,
         name: str,
         codec: BatchCodec,
         numbers: NumberCodec,
-        dtypes: Sequence[np.dtype[Any]],
         runtime: Runtime,
         call_again: CallAgain,
     ) -> None:
-        """``dtypes`` are the types of the parameters and, last, of the result. ``call_again`` makes
-        a call again in a forked child.
-        """
+        """``call_again`` makes a call again in a forked child."""
         self._name = name
         self._codec = codec
         self._numbers = numbers
-        self._result = dtypes[-1]
         self._runtime = runtime  # or the image and the limits would go
         self._call_again = call_again
-        formats = "".join({"q": "l", "Q": "L"}.get(dtype.char, dtype.char) for dtype in dtypes[:-1])
+        types, result = codec.schema.types, codec.result_schema.types[0]
+        numpy: Any = sys.modules.get("numpy")
+        self.has_numpy: Final = numpy is not None
+        self._result = None if numpy is None else numpy.dtype(numpy_type(result))
         addresses = runtime.pool.address, runtime.image.address, runtime.limits_address
         calls = SmallCalls(
-            np.ndarray,
-            np.frombuffer,
-            formats,
-            self._result,
+            (None, None, None)
+            if numpy is None
+            else (numpy.ndarray, numpy.frombuffer, self._result),
+            "".join(_FORMATS[str(type_)] for type_ in types),
+            (
+                tuple(type(pa.nulls(0, type_)) for type_ in types),
+                pa.Array._export_to_c,
+                pa.Array._import_from_c,
+                result,
+            ),
             runtime.pool,
             self,
             *addresses,
             runtime.pool.wait_ns,
         )
-        # The result for a tuple of arguments; NotImplemented: to be called in another way.
         self.call: Final = calls.call
 
     # ---- What the calls leave to Python ----
@@ -86,7 +107,9 @@ class SmallBatches:
         layout = self._numbers.layout(rows)
         return layout if layout.request_length <= MAX_REQUEST else None
 
-    def read(self, status: int, reply: bytearray, layout: NumberLayout) -> np.ndarray[Any, Any]:
+    def read(
+        self, status: int, reply: bytearray, layout: NumberLayout, is_arrow: bool
+    ) -> pa.Array | np.ndarray[Any, Any]:
         """Returns the result in a reply that is not one of numbers without nulls at the usual
         place. Raises what the function raised.
         """
@@ -94,10 +117,14 @@ class SmallBatches:
             from udfvm.vmm import guest_error
 
             raise guest_error.parse(memoryview(reply), self._name, 0, layout.rows)
-        data = self._codec.numbers_in(memoryview(reply), layout.rows)
-        if data is not None:
-            return np.frombuffer(reply, self._result, layout.rows, data.start)
-        return to_numpy(self._name, self._codec.read(bytes(reply), layout.rows))
+        if not is_arrow:
+            data = self._codec.numbers_in(memoryview(reply), layout.rows)
+            if data is not None:
+                import numpy as np
+
+                return np.frombuffer(reply, self._result, layout.rows, data.start)
+        array = self._codec.read(bytes(reply), layout.rows)
+        return array if is_arrow else to_numpy(self._name, array)
 
     def failed(self, error: int, arguments: tuple[Any, ...]) -> Any:
         """The call failed: raises what the ``struct udfvm_error`` at an address says, or makes the

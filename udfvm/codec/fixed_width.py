@@ -33,6 +33,11 @@ class NumberColumns(NamedTuple):
     widths: tuple[int, ...]  # bytes of a number of each column
     data: tuple[tuple[memoryview, ...], ...]
 
+    @property
+    def is_plain(self) -> bool:
+        """True if no column is in chunks."""
+        return self.container is not Container.CHUNKED
+
     def slice(self, start: int, count: int) -> NumberColumns:
         """Returns so many rows, without a copy."""
         if start == 0 and count == self.num_rows:
@@ -46,6 +51,9 @@ class NumberColumns(NamedTuple):
 
 class NumberBatches:
     """Requests from arrays of numbers and results as the caller wants them, for one signature.
+
+    Attributes:
+        has_small: True if small batches of these types have a way of their own.
 
     >>> import pyarrow as pa
     >>> from udfvm.codec.record_batches import BatchCodec
@@ -69,6 +77,10 @@ class NumberBatches:
         self._codec: NumberCodec | None = codec.number_codec() if takes_all else None
         self._batch_codec = codec
         self._widths = tuple(type_.bit_width // 8 for type_ in self._types) if self._codec else ()
+        # Timestamps have values that stand for nulls in numpy.
+        self.has_small = self._codec is not None and not any(
+            map(pa.types.is_timestamp, (*self._types, self._result))
+        )
         # The types in numpy, the result's last, once they are asked for.
         self._dtypes: tuple[np.dtype[Any], ...] = ()
 
@@ -142,13 +154,10 @@ class NumberBatches:
             )
         return self._dtypes
 
-    def numpy_codecs(self) -> tuple[BatchCodec, NumberCodec, tuple[np.dtype[Any], ...]] | None:
-        """Returns the codecs and the types in numpy, the result's last; None where the types have
-        values that stand for nulls, or are none of numbers.
-        """
-        if self._codec is None or any(dtype.kind == "M" for dtype in self._numpy_types()):
-            return None
-        return self._batch_codec, self._codec, self._numpy_types()
+    def small_codecs(self) -> tuple[BatchCodec, NumberCodec]:
+        """Returns the codecs. ``has_small`` says that there are such."""
+        assert self._codec is not None
+        return self._batch_codec, self._codec
 
     def size(self, columns: NumberColumns) -> int:
         """Bytes of a request."""
