@@ -10,6 +10,7 @@ True
 from __future__ import annotations
 
 import enum
+from errno import EDEADLK
 from typing import Final
 
 from udfvm.guest_text import visible
@@ -491,7 +492,8 @@ _OF_HOST: Final[dict[Code, tuple[type[Exception], str]]] = {
     Code.BUSY: (
         BusyError,
         "; call from fewer threads at once, or bind the function to a larger pool"
-        " (udfvm.Pool(size=...)), or to one that waits longer (wait=...)",
+        " (udfvm.Pool(size=...)), or to one that waits longer (wait=...). A call that a host"
+        " function makes takes a VM more",
     ),
     Code.CLOSED: (
         PoolClosedError,
@@ -499,6 +501,10 @@ _OF_HOST: Final[dict[Code, tuple[type[Exception], str]]] = {
     ),
     Code.ARGUMENT: (ValueError, ""),
 }
+_NESTED_ADVICE: Final = (
+    "; each call that a host function makes takes a VM more: bind the functions to a larger pool"
+    " (udfvm.Pool(size=...)), or to different ones"
+)
 _OF_CALL: Final[dict[Code, tuple[type[CallError], str]]] = {
     Code.TIMEOUT: (CallTimeoutError, "; raise timeout= if it needs longer"),
     Code.DEADLOCK: (GuestDeadlockError, ""),
@@ -530,7 +536,10 @@ def from_core(
     """
     if code in _OF_HOST:
         cls, advice = _OF_HOST[Code(code)]
-        return cls(message + advice)
+        if code == Code.BUSY and errno == EDEADLK:
+            advice = _NESTED_ADVICE
+        of_udf = udf is not None and code in (Code.BUSY, Code.CLOSED)
+        return cls(f"UDF {udf!r}: {message}{advice}" if of_udf else message + advice)
     if code in _OF_CALL:
         of_call, advice = _OF_CALL[Code(code)]
         return of_call(message + advice, udf, row)

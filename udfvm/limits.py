@@ -62,12 +62,13 @@ def parse_size(size: int | str, option: str = "size", minimum: int = 0) -> int:
 
 
 def format_size(size: int) -> str:
-    """Returns bytes as text, in units that are powers of 1024.
+    """Returns bytes as text, in units that are powers of 1024, as ``udfvm_format_size`` of the core
+    does.
 
     >>> format_size(512 << 20), format_size(8 << 30), format_size(1_500_000), format_size(100)
     ('512 MiB', '8 GiB', '1.4 MiB', '100 bytes')
     """
-    amount, unit = float(size), "bytes"
+    amount, unit = float(size), "byte" if size == 1 else "bytes"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if round(amount, 1) < 1024:
             break

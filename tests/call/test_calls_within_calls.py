@@ -19,7 +19,7 @@ import pytest
 import udfvm
 import udfvm.sqlite
 
-FOR_EVER = "all 1 VMs of the pool are in use by the calls that this one is part of"
+FOR_EVER = "the only VM of the pool is in use by the calls that this one is part of"
 Declare = Callable[..., udfvm.ScalarFunction]
 
 

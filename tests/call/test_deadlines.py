@@ -151,7 +151,7 @@ def test_a_wait_for_a_vm_counts() -> None:
             pool._for_base(quick.image.base).vm(quick.image),
             pytest.raises(
                 udfvm.CallTimeoutError,
-                match=r"did not begin within 0\.2 s: all 1 VMs of the pool were busy",
+                match=r"did not begin within 0\.2 s: the only VM of the pool was busy",
             ),
         ):
             quick(1)

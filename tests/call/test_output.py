@@ -17,6 +17,7 @@ import pytest
 from printing_functions import Capture, prints
 
 import udfvm
+from udfvm.limits import format_size
 
 
 def test_it_appears_on_the_streams_of_the_program(capsys: Capture) -> None:
@@ -217,7 +218,7 @@ def test_past_the_limit_it_is_cut(capsys: Capture, limit: int) -> None:
 
     assert chatters(40_000) == 40_000
     out, err = capsys.readouterr()
-    assert out == "x" * limit + f"\n[udfvm: output cut at {limit} bytes; raise max_log=]\n"
+    assert out == "x" * limit + f"\n[udfvm: output cut at {format_size(limit)}; raise max_log=]\n"
     assert err == ""
 
 
@@ -257,7 +258,7 @@ def test_the_cut_is_between_characters(capsys: Capture, limit: int, kept: str) -
         return x
 
     writes(1)
-    mark = "" if limit == 9 else f"\n[udfvm: output cut at {limit} bytes; raise max_log=]\n"
+    mark = "" if limit == 9 else f"\n[udfvm: output cut at {format_size(limit)}; raise max_log=]\n"
     assert capsys.readouterr().out == kept + mark
 
 

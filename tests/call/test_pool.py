@@ -241,7 +241,9 @@ def test_closing_ends_the_wait_for_a_vm() -> None:
             thread.join()
     assert (
         outcomes
-        == ["the pool is closed: bind the function to another, or call before the pool is closed"]
+        == [
+            "UDF 'waits': the pool is closed: bind the function to another, or call before the pool is closed"
+        ]
         * 8
     )
     assert pool.statistics() == (1, 0, 0)

@@ -327,7 +327,7 @@ def test_declared_types() -> None:
 
 def test_arguments_of_another_type() -> None:
     udf = function(POINT)
-    with pytest.raises(errors.TypeMappingError, match="'z' is no field of"):
+    with pytest.raises(errors.TypeMappingError, match="'z', which is not a field of"):
         udf([{"x": 1.0, "z": 2.0}])
     with pytest.raises(errors.TypeMappingError):
         udf(pa.array([["a"]]))

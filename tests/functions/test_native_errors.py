@@ -154,3 +154,20 @@ def test_types_that_native_code_has_not(signature: str, message: str) -> None:
     """
     with pytest.raises(errors.SignatureError, match=message):
         udfvm.from_c(source, "same", signature=signature)
+
+
+@pytest.mark.parametrize("compiler", [("gcc", "-std=gnu17"), ("g++", "-x", "c++", "-std=gnu++20")])
+def test_more_parameters_than_the_maximum(compiler: tuple[str, ...]) -> None:
+    def source(count: int) -> str:
+        names = [f"p{index}" for index in range(count)]
+        parameters = ", ".join(f"(i64, {name})" for name in names)
+        return (
+            '#include "udfvm.h"\n'
+            f"UDFVM_SCALAR(total, i64, {parameters}) {{ return {' + '.join(names)}; }}\n"
+        )
+
+    total = udfvm.from_c(source(8), "total", compiler=compiler)
+    assert total(*range(8)) == 28
+    for count in (9, 32):
+        with pytest.raises(udfvm.BuildError, match="total has too many parameters: the maximum is"):
+            udfvm.from_c(source(count), "total", compiler=compiler)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 import apsw
 import numpy as np
@@ -109,13 +109,22 @@ def test_in_compute_and_datasets() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: length(3.0), "float where a list is declared"),
-        (lambda: length("ab"), "str where a list is declared"),
-        (lambda: length(["a"]), "declared double.*got str"),
+        (
+            lambda: length(3.0),
+            r"'xs' \(position 1\) is declared list<.*>, which takes a list; got float",
+        ),
+        (lambda: length("ab"), "is declared list<.*>, which takes a list; got str"),
+        (lambda: length(["a"]), "is not a list<.*>: item 0 is declared double.*got str"),
         (lambda: length(pa.array([["a"]])), "an array of list<.*string>"),
         (lambda: length(np.array([1.0])), "argument 'xs'"),
-        (lambda: moved({"nam": "a"}, 1.0), "'nam' is no field of struct<name"),
-        (lambda: moved([("name", "a")], 1.0), "list where a mapping is declared"),
+        (
+            lambda: moved({"nam": "a"}, 1.0),
+            r"\(position 1\) has 'nam', which is not a field of struct<name",
+        ),
+        (
+            lambda: moved([("name", "a")], 1.0),
+            "is declared struct<.*>, which takes a mapping; got list",
+        ),
         (lambda: moved({"name": "a", "where": [{}]}, 1.0), "argument 'place'"),
         (
             lambda: moved(pa.array([{"where": [1.0], "name": "a", "since": None}]), 1.0),
@@ -134,26 +143,30 @@ def test_arguments_of_other_types_are_refused(call: Any, message: str) -> None:
         (
             "list<int8>",
             [1, 128],
-            "OverflowError: 128 is out of the range of its declared type, int8",
+            "OverflowError: item 1: 128 is out of the range of its declared type, int8",
         ),
-        ("list<int8>", 1, "TypeError: int where a list is declared"),
+        ("list<int8>", 1, "TypeError: expected a list, got int"),
         (
             "list<string>",
             ["a", 1],
-            "TypeError: the function returned int, but its result is declared str",
+            "TypeError: item 1: expected str, got int",
         ),
         (
             "fixed_size_list<double>[2]",
             [1.0],
-            "ValueError: a list of 1 values where a list of 2 is declared",
+            "ValueError: expected a list of 2, got one of 1",
         ),
-        ("struct<a: int8>", [1], "TypeError: list where a dictionary with a is declared"),
+        ("struct<a: int8>", [1], "TypeError: expected a dictionary with the fields a; got list"),
         (
             "struct<a: int8>",
             {"b": 1},
-            "TypeError: a dictionary with 'b' where one with a is declared",
+            "TypeError: unknown field 'b'; the fields are a",
         ),
-        ("struct<a: list<double>>", {"a": ["x"]}, "TypeError: in 'a': the function returned str"),
+        (
+            "struct<a: list<double>>",
+            {"a": ["x"]},
+            "TypeError: field 'a', item 0: expected float, got str",
+        ),
     ],
 )
 def test_results_of_other_types_are_errors_of_their_row(
@@ -201,3 +214,45 @@ def test_calls_do_not_see_what_others_did() -> None:
     )  # noqa: B006,E501
     assert [made([index], []) for index in range(3)] == [[0], [1], [2]]
     assert remembers([1], [2]) == [2, 1]
+
+
+class Tagged(TypedDict):
+    a: int
+    tags: list[str]
+
+
+@udfvm.udf
+def count_tagged(values: list[Tagged]) -> int:
+    return len(values)
+
+
+@udfvm.udf
+def make_tagged(wrong: int) -> list[Tagged]:
+    tags = ["x", {1: 3, 2: "\ud800"}.get(wrong, "y")]
+    return [{"a": 1, "tags": []}, {"a": 2**70 if wrong == 3 else 2, "tags": tags}]  # type: ignore[typeddict-item]
+
+
+def test_errors_say_where_in_a_value_they_are() -> None:
+    wrong: Any = [{"a": 1, "tags": []}, {"a": 2, "tags": ["x", 3]}]
+    assert count_tagged(wrong[:1]) == 1
+    place = "is not a list<.*>: item 1, field 'tags', item 1 is declared string.*got int"
+    with pytest.raises(TypeMappingError, match=place):
+        count_tagged(wrong)
+    assert len(make_tagged(0)) == 2
+    for how, message in (
+        (1, "TypeError: item 1, field 'tags', item 1: expected str, got int"),
+        (3, "OverflowError: item 1, field 'a': 1180591620717411303424 is out of the range of"),
+    ):
+        for argument in (how, pa.array([how])):
+            with pytest.raises(udfvm.UDFError, match=message) as caught:
+                make_tagged(argument)  # type: ignore[arg-type]
+            assert str(caught.value).count("item 1, field") == 1  # the text is not there twice
+
+
+def test_json_with_a_lone_surrogate_says_where_it_is() -> None:
+    connection = apsw.Connection(":memory:")
+    udfvm.sqlite.register(connection, count_tagged)
+    text = '[{"a": 1, "tags": ["x", "\\ud800"]}]'
+    message = r"argument 'values' \(position 1\): item 0, field 'tags', item 1: .*surrogates"
+    with pytest.raises(apsw.SQLError, match=message):
+        connection.execute("SELECT count_tagged(?)", (text,)).fetchall()

@@ -197,9 +197,9 @@ def test_results_are_instances_or_dictionaries_of_the_declared_fields() -> None:
     assert made("dictionary") == {"x": 1.0, "y": 2.0, "note": None}
     assert made("none") is None
     for how, message in (
-        ("other", "Edge without 'x', where a struct with it is declared"),
-        ("tuple", "tuple where a dictionary with x, y, note is declared"),
-        ("wrong", "a dictionary with 'z' where one with x, y, note is declared"),
+        ("other", "Edge has no 'x', which is a field of the struct"),
+        ("tuple", "expected a dictionary with the fields x, y, note; got tuple"),
+        ("wrong", "unknown field 'z'; the fields are x, y, note"),
     ):
         with pytest.raises(udfvm.UDFError, match=message):
             made(how)
@@ -207,11 +207,14 @@ def test_results_are_instances_or_dictionaries_of_the_declared_fields() -> None:
 
 def test_arguments_that_do_not_fit() -> None:
     for value, message in (
-        (Edge(Point(1.0), Point(2.0)), "'begin' is no field of struct"),
-        (1.0, "float where a mapping is declared"),
-        ({"x": "1"}, "a value in it"),
-        ((1.0, 2.0, None), "tuple where a mapping"),
-        ({"z": 1.0}, "'z' is no field"),
+        (Edge(Point(1.0), Point(2.0)), "has 'begin', which is not a field of struct"),
+        (1.0, "which takes a mapping; got float"),
+        (
+            {"x": "1"},
+            "is not a struct<.*>: field 'x' is declared double, which takes float; got str",
+        ),
+        ((1.0, 2.0, None), "takes a mapping; got tuple"),
+        ({"z": 1.0}, "has 'z', which is not a field"),
     ):
         with pytest.raises(udfvm.TypeMappingError, match=message):
             moved(value)

@@ -353,7 +353,7 @@ def test_each_result_is_converted_as_it_is_alone(
         (_steps, "timestamp[ms]", "counts in steps"),
         (_far, "date32", "row 1: "),
         (_crash, "bool", "row 0: "),
-        (_held, "struct<a: double>", "row 1: in 'a'"),
+        (_held, "struct<a: double>", "row 1: field 'a'"),
     ],
 )
 def test_results_that_are_refused(function: Callable[..., Any], name: str, message: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from udfvm.errors import InputTooLargeError, OutputLimitError
-from udfvm.limits import MEBIBYTE, MEMORY_UNIT, SCRATCH, WINDOW, Limits
+from udfvm.limits import MEMORY_UNIT, SCRATCH, WINDOW, Limits, format_size
 from udfvm.protocol import MAX_WINDOW, PAGE_SIZE
 from udfvm.vmm.windows import Windows
 
@@ -43,13 +43,11 @@ class _Capacity:
     @property
     def advice(self) -> str:
         """What to do where they may not."""
-        megabytes = self.max_window // MEBIBYTE
+        largest = format_size(self.max_window)
         if self.max_window == MAX_WINDOW // 2:
-            return (
-                f"more than the {megabytes} MiB that a window can have: pass fewer rows at a time"
-            )
+            return f"more than the {largest} that a window can have: pass fewer rows at a time"
         return (
-            f"more than the {megabytes} MiB that the memory of the function allows: raise memory=,"
+            f"more than the {largest} that the memory of the function allows: raise memory=,"
             " or pass fewer rows at a time"
         )
 
@@ -80,7 +78,7 @@ def call_with_windows(
     capacity = _Capacity(limits)
     if request + _CALL_PAGE > capacity.max_window:
         raise InputTooLargeError(
-            f"the arguments are of {request} bytes, {capacity.advice}{advice}", function
+            f"the arguments have {format_size(request)}, {capacity.advice}{advice}", function
         )
     windows = Windows(WINDOW, WINDOW, SCRATCH)
     reply = max(request, limits.max_output)  # results tend to be as large as the arguments
@@ -90,11 +88,12 @@ def call_with_windows(
                 raise failure
             if failure.size > capacity.max_window or windows.output == capacity.max_window:
                 raise OutputLimitError(
-                    f"the result is of {failure.size} bytes, {capacity.advice}{advice}", function
+                    f"the result has {format_size(failure.size)}, {capacity.advice}{advice}",
+                    function,
                 ) from failure
             if not may_repeat:
                 raise OutputLimitError(
-                    f"the result is of {failure.size} bytes, {_NOT_AGAIN}", function
+                    f"the result has {format_size(failure.size)}, {_NOT_AGAIN}", function
                 ) from failure
             reply = max(failure.size, 2 * windows.output)
         windows = capacity.windows(request, reply)

@@ -78,7 +78,7 @@ def scalar_of(function: str, parameter: Parameter, value: Any) -> pa.Scalar:
         raise
     except _FAILURES as error:
         raise argument_error(
-            function, parameter, f"is of no value of {declared}: {error}"
+            function, parameter, f"is not a value of {declared}: {error}"
         ) from error
 
 
@@ -150,6 +150,21 @@ def _leaf(function: str, parameter: Parameter, value: Any) -> Any:
 # ---- Lists and structs ----
 
 
+class _Misfit(Exception):
+    """A value in a list or struct that is not of its type. ``reason`` continues a sentence whose
+    subject is where the value is.
+    """
+
+    def __init__(self, reason: str, place: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.place = place
+
+    def inside(self, place: str) -> _Misfit:
+        """Returns the error for what holds the value."""
+        return _Misfit(self.reason, f"{place}, {self.place}" if self.place else place)
+
+
 def _nested_scalar(function: str, parameter: Parameter, value: object) -> pa.Scalar:
     """Returns a list or tuple for a list, a mapping for a struct; what they hold likewise."""
     declared = parameter.type.arrow
@@ -160,23 +175,38 @@ def _nested_scalar(function: str, parameter: Parameter, value: object) -> pa.Sca
         return cast_argument(function, parameter, pa.repeat(made, 1))[0]
     except TypeMappingError:
         raise
+    except _Misfit as misfit:
+        reason = misfit.reason
+        if misfit.place:
+            reason = f"is not a {parameter.type}: {misfit.place} {reason}"
+        raise argument_error(function, parameter, reason) from None
     except _FAILURES as error:
-        raise argument_error(function, parameter, f"is no {parameter.type}: {error}") from error
+        raise argument_error(function, parameter, f"is not a {parameter.type}: {error}") from error
 
 
 def _held(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -> Any:
     """Returns a value of a type with all that it holds checked: pyarrow drops and guesses. Raises
-    TypeError, TypeMappingError.
+    _Misfit.
     """
     if value is None:
         return None
     if pa.types.is_struct(type_):
         return _held_struct(function, parameter, type_, value)
     if type_.num_fields:
-        if not isinstance(value, (list, tuple)) and container_of(value) is not Container.NUMPY:
-            raise TypeError(f"{type(value).__name__} where a list is declared: {type_}")
-        return [_held(function, parameter, type_.value_type, item) for item in value]
+        return _held_list(function, parameter, type_, value)
     return _held_leaf(function, parameter, type_, value)
+
+
+def _held_list(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -> list[Any]:
+    if not isinstance(value, (list, tuple)) and container_of(value) is not Container.NUMPY:
+        raise _Misfit(f"is declared {type_}, which takes a list; got {type(value).__name__}")
+    held: list[Any] = []
+    try:
+        for item in value:
+            held.append(_held(function, parameter, type_.value_type, item))  # noqa: PERF401
+    except _Misfit as misfit:
+        raise misfit.inside(f"item {len(held)}") from None
+    return held
 
 
 def _held_struct(
@@ -184,22 +214,25 @@ def _held_struct(
 ) -> dict[str, Any]:
     value = as_mapping(value)
     if not isinstance(value, Mapping):
-        raise TypeError(f"{type(value).__name__} where a mapping is declared: {type_}")
+        raise _Misfit(f"is declared {type_}, which takes a mapping; got {type(value).__name__}")
     fields = [type_.field(index) for index in range(type_.num_fields)]
     names = [field.name for field in fields]
     unknown = [key for key in value if key not in names]
     if unknown:
-        raise TypeError(f"{unknown[0]!r} is no field of {type_}")
-    return {
-        field.name: _held(function, parameter, field.type, value.get(field.name))
-        for field in fields
-    }
+        raise _Misfit(f"has {unknown[0]!r}, which is not a field of {type_}")
+    held: dict[str, Any] = {}
+    try:
+        for field in fields:
+            held[field.name] = _held(function, parameter, field.type, value.get(field.name))
+    except _Misfit as misfit:
+        raise misfit.inside(f"field {names[len(held)]!r}") from None
+    return held
 
 
 def _held_leaf(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
-        raise TypeError(
-            f"{type(value).__name__} where {type_} is declared; as a column of lists, pass"
+        raise _Misfit(
+            f"is declared {type_}; got {type(value).__name__}; as a column of lists, pass"
             " pyarrow.array(...) of it"
         )
     inner = parameter._replace(type=named(str(type_)))
@@ -211,6 +244,4 @@ def _held_leaf(function: str, parameter: Parameter, type_: pa.DataType, value: A
             return scalar_of(function, inner, value).as_py()
         return _leaf(function, inner, value)
     except TypeMappingError as error:
-        raise argument_error(
-            function, parameter, f"is no {parameter.type}: a value in it {error.reason}"
-        ) from None
+        raise _Misfit(error.reason) from None

@@ -383,13 +383,28 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name,
 
 /* ---- Lists of parameters: (type, name), ... ---- */
 
-#define UDFVM_COUNT(...) UDFVM_COUNT_(__VA_ARGS__ __VA_OPT__(, ) 8, 7, 6, 5, 4, 3, 2, 1, 0)
-#define UDFVM_COUNT_(A, B, C, D, E, F, G, H, N, ...) N
-#define UDFVM_JOIN(A, B)                             UDFVM_JOIN_(A, B)
-#define UDFVM_JOIN_(A, B)                            A##B
+/* The number of pairs; UDFVM_TOO_MANY, which is more than the maximum, for up to 32 of them. */
+#define UDFVM_COUNT(...)                                                                          \
+    UDFVM_COUNT_(__VA_ARGS__ __VA_OPT__(, ) UDFVM_MANY_8, UDFVM_MANY_8, UDFVM_MANY_8, 8, 7, 6, 5, \
+                 4, 3, 2, 1, 0)
+#define UDFVM_MANY_8                                                                \
+    UDFVM_TOO_MANY, UDFVM_TOO_MANY, UDFVM_TOO_MANY, UDFVM_TOO_MANY, UDFVM_TOO_MANY, \
+        UDFVM_TOO_MANY, UDFVM_TOO_MANY, UDFVM_TOO_MANY
+#define UDFVM_COUNT_(...) UDFVM_COUNT__(__VA_ARGS__)
+#define UDFVM_COUNT__(A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17, \
+                      A18, A19, A20, A21, A22, A23, A24, A25, A26, A27, A28, A29, A30, A31, A32,  \
+                      N, ...)                                                                     \
+    N
+enum { UDFVM_TOO_MANY = UDFVM_MAX_PARAMETERS + 1 };
+#define UDFVM_CHECK_COUNT(NAME, ...)                               \
+    UDFVM_ASSERT(UDFVM_COUNT(__VA_ARGS__) <= UDFVM_MAX_PARAMETERS, \
+                 #NAME " has too many parameters: the maximum is 8");
+#define UDFVM_JOIN(A, B)  UDFVM_JOIN_(A, B)
+#define UDFVM_JOIN_(A, B) A##B
 #define UDFVM_EACH(M, ...) \
     UDFVM_JOIN(UDFVM_EACH_, UDFVM_COUNT(__VA_ARGS__))(M __VA_OPT__(, ) __VA_ARGS__)
 #define UDFVM_EACH_0(M)
+#define UDFVM_EACH_UDFVM_TOO_MANY(M, A, ...)    UDFVM_EACH_1(M, A)
 #define UDFVM_EACH_1(M, A)                      M(0, A)
 #define UDFVM_EACH_2(M, A, B)                   UDFVM_EACH_1(M, A), M(1, B)
 #define UDFVM_EACH_3(M, A, B, C)                UDFVM_EACH_2(M, A, B), M(2, C)
@@ -408,8 +423,10 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name,
 
 #ifdef __cplusplus
 #define UDFVM_EXPORT extern "C" __attribute__((visibility("default")))
+#define UDFVM_ASSERT static_assert
 #else
 #define UDFVM_EXPORT extern __attribute__((visibility("default")))
+#define UDFVM_ASSERT _Static_assert
 #endif
 
 /* The linker gathers the pointers in a section of this name, and defines symbols for its begin and
@@ -443,6 +460,7 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name,
 /* UDFVM_SCALAR(name, result type, (type, parameter), ...) { body }: a function of one row. The loop
  * over a batch is compiled around the body, so a simple body becomes vector instructions. */
 #define UDFVM_SCALAR(NAME, RESULT, ...)                                                       \
+    UDFVM_CHECK_COUNT(NAME __VA_OPT__(, ) __VA_ARGS__)                                        \
     static inline udfvm_##RESULT NAME(UDFVM_EACH(UDFVM_DECLARE, __VA_ARGS__));                \
     static int64_t udfvm_run_##NAME(const struct udfvm_input *given,                          \
                                     const struct udfvm_output *output_given, int64_t rows)    \
@@ -478,6 +496,7 @@ __attribute__((unused)) static bool udfvm_call_host(const char *name,
  * if they must be freed, `release`. Rows with a null in a parameter that is not optional are null
  * in the result, whatever the body computes for them. */
 #define UDFVM_VECTOR(NAME, RESULT, ...)                                              \
+    UDFVM_CHECK_COUNT(NAME __VA_OPT__(, ) __VA_ARGS__)                               \
     static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result); \
     UDFVM_FUNCTION(NAME, NULL, NAME, RESULT __VA_OPT__(, ) __VA_ARGS__)              \
     static void NAME(const struct ArrowArray *arguments, struct ArrowArray *result)

@@ -10,8 +10,8 @@ import struct
 from typing import Any, Final
 
 import _udfvm_agent
-from _udfvm_agent import TYPE_BOOL, TYPE_FLOAT64, TYPE_INT64, TYPE_NULL, TYPE_TEXT
-from _udfvm_conversions import exact_float
+from _udfvm_agent import TYPE_BLOB, TYPE_BOOL, TYPE_FLOAT64, TYPE_INT64, TYPE_NULL, TYPE_TEXT
+from _udfvm_conversions import exact_float, short
 from _udfvm_row_layout import INTEGER, REAL, ROW, VALUE
 from _udfvm_value_type import python_bool
 from _udfvm_value_types import value_type
@@ -50,12 +50,25 @@ class HostFunction:
             or not set(keywords) <= set(rest)
             or not set(rest) <= set(given)
         ):
-            shown = (
-                f"{name}={self._defaults[name]!r}" if name in self._defaults else name
-                for name in self._names
-            )
-            raise TypeError(f"{self.__name__}() takes the arguments ({', '.join(shown)})")
+            raise self._wrong_arguments(arguments, keywords)
         return [*arguments, *(given[name] for name in rest)]
+
+    def _wrong_arguments(self, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> TypeError:
+        shown = ", ".join(
+            f"{name}={self._defaults[name]!r}" if name in self._defaults else name
+            for name in self._names
+        )
+        rest = self._names[len(arguments) :]
+        unknown = [name for name in keywords if name not in self._names]
+        twice = [name for name in keywords if name not in rest and name not in unknown]
+        if len(arguments) > len(self._names):
+            problem = f"{len(arguments)} were given"
+        elif unknown or twice:
+            problem = f"{unknown[0]!r} is unknown" if unknown else f"{twice[0]!r} was given twice"
+        else:
+            known = {**self._defaults, **keywords}
+            problem = f"{next(name for name in rest if name not in known)!r} is missing"
+        return TypeError(f"{self.__name__}() takes the arguments ({shown}): {problem}")
 
     def _encode(self, values: list[Any]) -> bytes:
         packed, texts = [ROW.pack(len(values), 0)], []
@@ -76,14 +89,37 @@ class HostFunction:
                     texts.append(text)
                     offset += len(text)
             except (struct.error, TypeError, ValueError) as error:
-                raise TypeError(f"{self.__name__}(): argument {name!r}: {error}") from error
+                reason = _reason(type_, value, error)
+                raise TypeError(
+                    f"{self.__name__}(): argument {name!r} is {short(value)}{reason}"
+                ) from None
         return b"".join((*packed, *texts))
+
+
+_EXPECTED: Final = {
+    TYPE_FLOAT64: "float",
+    TYPE_INT64: "int",
+    TYPE_BOOL: "bool",
+    TYPE_TEXT: "str",
+    TYPE_BLOB: "bytes",
+}
+
+
+def _reason(type_: int, value: Any, error: Exception) -> str:
+    """Returns why a value cannot be an argument of a type. It follows the value in a sentence."""
+    if isinstance(error, struct.error):
+        return ", which does not fit into 64 bits"
+    if isinstance(error, UnicodeEncodeError):
+        return ", which has a lone surrogate"
+    if isinstance(error, ValueError):
+        return f": {error}"
+    return f", of type {type(value).__name__}; expected {_EXPECTED[type_]}"
 
 
 def _real(value: Any) -> float:
     value = python_bool(value)
     if not isinstance(value, numbers.Real):
-        raise TypeError(f"{type(value).__name__} where a float is declared")
+        raise TypeError
     return exact_float(value, "double")
 
 
@@ -94,13 +130,13 @@ def _integer(type_: int, value: Any) -> int:
 def _bool(value: Any) -> bool:
     value = python_bool(value)
     if not isinstance(value, bool):
-        raise TypeError(f"{type(value).__name__} where a bool is declared")
+        raise TypeError
     return value
 
 
 def _bytes(value: Any) -> bytes:
     if not isinstance(value, (bytes, bytearray, memoryview)):
-        raise TypeError(f"{type(value).__name__} where bytes are declared")
+        raise TypeError
     return bytes(memoryview(value))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from _udfvm_json import from_json_text, to_json_text
 from _udfvm_json_text import stand_in
 from _udfvm_nested import take_apart
+from _udfvm_value_type import inside
 from _udfvm_value_types import value_type
 
 Check = Callable[[Any], Any]
@@ -49,8 +50,14 @@ def _checked_list(check: Check, size: int | None) -> Check:
         if not isinstance(value, (list, tuple)):
             value = _array_as_list(value)
         if size is not None and len(value) != size:
-            raise ValueError(f"a list of {len(value)} values where a list of {size} is declared")
-        return [check(item) for item in value]
+            raise ValueError(f"expected a list of {size}, got one of {len(value)}")
+        checked: list[Any] = []
+        try:
+            for item in value:
+                checked.append(check(item))  # noqa: PERF401 - its length is the place of a failure
+        except (TypeError, ValueError, OverflowError) as error:
+            raise inside(f"item {len(checked)}", error) from None
+        return checked
 
     return check_list
 
@@ -63,7 +70,7 @@ def _array_as_list(value: Any) -> list[Any]:
     elif pyarrow is not None and isinstance(value, (pyarrow.Array, pyarrow.ChunkedArray)):
         items = value.to_pylist()
     else:
-        raise TypeError(f"{type(value).__name__} where a list is declared")
+        raise TypeError(f"expected a list, got {type(value).__name__}")
     return items
 
 
@@ -75,9 +82,7 @@ def _checked_struct(checks: Mapping[str, Check]) -> Check:
             value = _instance_as_mapping(value, checks)
         for key in value:
             if key not in checks:
-                raise TypeError(
-                    f"a dictionary with {key!r} where one with {', '.join(checks)} is declared"
-                )
+                raise TypeError(f"unknown field {key!r}; the fields are {', '.join(checks)}")
         return {name: _in_field(name, check, value.get(name)) for name, check in checks.items()}
 
     return check_struct
@@ -91,15 +96,15 @@ def _instance_as_mapping(value: Any, names: Iterable[str]) -> Mapping[str, Any]:
         missing = next((name for name in names if not hasattr(value, name)), None)
         if missing is None:
             return {name: getattr(value, name) for name in names}
-        raise TypeError(f"{cls.__name__} without {missing!r}, where a struct with it is declared")
-    raise TypeError(f"{cls.__name__} where a dictionary with {', '.join(names)} is declared")
+        raise TypeError(f"{cls.__name__} has no {missing!r}, which is a field of the struct")
+    raise TypeError(f"expected a dictionary with the fields {', '.join(names)}; got {cls.__name__}")
 
 
 def _in_field(name: str, check: Check, value: Any) -> Any:
     try:
         return check(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise type(error)(f"in {name!r}: {error}") from None
+        raise inside(f"field {name!r}", error) from None
 
 
 # ---- JSON ----

@@ -73,24 +73,43 @@ def _message(exception: BaseException) -> str:
 
 
 def _traceback(exception: BaseException) -> str:
-    """Returns the traceback as Python prints it, from the user's first frame on."""
+    """Returns the traceback as Python prints it, without frames of ours; without any frames, only
+    what the message does not say.
+    """
     # The real traceback, even if the user's class overrides the attribute.
     frames = BaseException.__dict__["__traceback__"].__get__(exception)
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(RUNTIME_DIRECTORY):
         frames = frames.tb_next
     advice = _udfvm_advice.of(exception)
     try:
-        return (
-            "".join(traceback.TracebackException(type(exception), exception, frames).format())
-            + advice
-        )
+        made = traceback.TracebackException(type(exception), exception, frames)
+        _leave_out_ours(made)
+        text = "".join(made.format())
     except BaseException:  # noqa: BLE001 - code of the user's classes runs while formatting
-        return "".join(
+        text = "".join(
             (
                 "Traceback (most recent call last):\n",
                 *traceback.format_tb(frames),
                 _type_name(type(exception)),
                 "\n",
-                advice,
             )
         )
+    message = _message(exception)
+    summary = f"{_type_name(type(exception))}{message and ': '}{message}"
+    return advice if text.rstrip("\n") == summary else text + advice
+
+
+def _leave_out_ours(made: traceback.TracebackException) -> None:
+    """Removes the frames of the runtime, such as those of a host function's stand-in."""
+    waiting, seen = [made], set()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if each.stack:
+            each.stack[:] = [
+                frame for frame in each.stack if not frame.filename.startswith(RUNTIME_DIRECTORY)
+            ]
+        inner = (each.__cause__, each.__context__, *(getattr(each, "exceptions", None) or ()))
+        waiting += [other for other in inner if other is not None]

@@ -110,13 +110,13 @@ def _datetime_from_json(value: Any, unit: str, zone: str | None) -> datetime.dat
     moment = datetime.datetime.fromisoformat(expect(value, str, "a time in text"))
     if (moment.utcoffset() is not None) != (zone is not None):
         raise ValueError(
-            f"{value!r} in JSON where a time {'without' if zone is None else 'with'} an offset is"
-            " declared"
+            f"expected a time {'without' if zone is None else 'with'} an offset in JSON, got"
+            f" {value!r}"
         )
     if moment.microsecond % MICROSECONDS.get(unit, 1) or _NANOSECONDS.search(value):
         raise ValueError(
-            f"{value!r} in JSON where a whole number of {unit} is declared, or of microseconds,"
-            " which datetime.datetime has"
+            f"expected a whole number of {unit} in JSON, or of microseconds, which"
+            f" datetime.datetime has; got {value!r}"
         )
     return moment
 
@@ -124,7 +124,7 @@ def _datetime_from_json(value: Any, unit: str, zone: str | None) -> datetime.dat
 def _encode_exactly(
     expected: type, convert: Callable[[Any, str], object], unit: str, value: object
 ) -> object:
-    """Converts a result of a class. Raises ValueError for one that is no whole number of units."""
+    """Converts a result of a class. Raises ValueError unless it is a whole number of units."""
     if is_missing(value):
         return None
     if not isinstance(value, expected):

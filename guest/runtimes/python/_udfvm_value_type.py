@@ -37,9 +37,23 @@ class ValueType(NamedTuple):
 
 def wrong_result(value: object, declared: str) -> TypeError:
     """Returns the error for a result that does not have its declared type."""
-    return TypeError(
-        f"the function returned {type(value).__name__}, but its result is declared {declared}"
-    )
+    found = type(value).__name__
+    error = TypeError(f"the function returned {found}, but its result is declared {declared}")
+    vars(error)["reason"] = f"expected {declared}, got {found}"  # where it is part of a result
+    return error
+
+
+def inside(place: str, error: Exception) -> Exception:
+    """Returns the error for a value in a list or struct. Its text begins with where the value is:
+    ``field 'b', item 3: ...``.
+    """
+    known = vars(error)
+    places = f"{place}, {known['places']}" if "places" in known else place
+    reason = known.get("reason", str(error))
+    classes = (OverflowError, TypeError, ValueError)  # their subclasses may take other arguments
+    located = next(cls for cls in classes if isinstance(error, cls))(f"{places}: {reason}")
+    vars(located).update(places=places, reason=reason)
+    return located
 
 
 def python_bool(value: Any) -> Any:
@@ -56,7 +70,7 @@ def unless_exact(class_: type, encode: Converter) -> Converter:
 def expect(value: Any, classes: type | tuple[type, ...], described: str) -> Any:
     """A value in JSON, which must be an instance of one of the classes, and no bool."""
     if not isinstance(value, classes) or isinstance(value, bool):
-        raise TypeError(f"{json.dumps(value)[:40]} in JSON where {described} is declared")
+        raise TypeError(f"expected {described} in JSON, got {json.dumps(value)[:40]}")
     return value
 
 

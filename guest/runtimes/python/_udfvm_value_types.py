@@ -108,7 +108,7 @@ def _encode_bool(value: object) -> bool:
 
 def _bool_from_json(value: Any) -> bool:
     if value not in (False, True) or isinstance(value, float):  # SQL has 0 and 1
-        raise TypeError(f"{json.dumps(value)[:40]} in JSON where true or false is declared")
+        raise TypeError(f"expected true or false in JSON, got {json.dumps(value)[:40]}")
     return bool(value)
 
 
@@ -133,12 +133,12 @@ def _integer(name: str) -> ValueType:
         number = expect(value, (int, float), "an integer")
         if not math.isfinite(number) or number != int(number) or not smallest <= number <= largest:
             raise ValueError(
-                f"{number} in JSON where an integer from {smallest} to {largest} is declared"
+                f"expected an integer from {smallest} to {largest} in JSON, got {number}"
             )
         # Parsing to a float may have changed the integer.
         if isinstance(number, float) and abs(number) >= 2**53:
             raise ValueError(
-                f"{number} in JSON where an integer is declared: write it without a fraction or"
+                f"expected an integer in JSON, got {number}: write it without a fraction or"
                 " exponent"
             )
         return int(number)
@@ -173,7 +173,7 @@ def _float(name: str) -> ValueType:
     def from_json(value: Any) -> float:
         number = exact_float(expect(value, (int, float), "a number"), name)
         if math.isinf(number):
-            raise ValueError("a number in JSON that is too large")
+            raise ValueError("the number in JSON is too large")
         return number
 
     def narrow(value: float) -> float:
@@ -229,7 +229,7 @@ def _bytes(name: str) -> ValueType:
 def _fixed_bytes(size: int) -> ValueType:
     def checked(value: bytes) -> bytes:
         if len(value) != size:
-            raise ValueError(f"{len(value)} bytes where fixed_size_binary[{size}] is declared")
+            raise ValueError(f"expected fixed_size_binary[{size}], got a length of {len(value)}")
         return value
 
     def encode(value: object) -> bytes:

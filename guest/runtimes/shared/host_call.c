@@ -24,9 +24,8 @@ const char *host_call_error(int64_t result)
 {
     switch (result) {
     case -ENOENT:
-        return "there is no such host function: pass it by host_functions=; none can be called "
-               "while "
-               "the image is built";
+        return "there is no such host function: pass it in host_functions=; none can be called "
+               "while the image is built, which is when sample= runs";
     case -EMSGSIZE:
         return "the host function's result is larger than 256 KiB";
     case -E2BIG:

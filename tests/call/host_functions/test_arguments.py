@@ -12,10 +12,10 @@ import udfvm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("()", r"rate\(\) takes the arguments \(currency\)"),
-        ("(1, 2)", r"rate\(\) takes the arguments"),
-        ("(1,)", r"rate\(\): argument 'currency'"),
-        ("('\\ud800',)", r"rate\(\): argument 'currency'"),
+        ("()", r"rate\(\) takes the arguments \(currency\): 'currency' is missing"),
+        ("(1, 2)", r"rate\(\) takes the arguments \(currency\): 2 were given"),
+        ("(1,)", r"rate\(\): argument 'currency' is 1, of type int; expected str"),
+        ("('\\ud800',)", r"rate\(\): argument 'currency' is .*, which has a lone surrogate"),
     ],
 )
 def test_wrong_arguments_are_the_functions_mistake(arguments: str, message: str) -> None:
@@ -23,8 +23,10 @@ def test_wrong_arguments_are_the_functions_mistake(arguments: str, message: str)
     def ask(text: str) -> float | None:
         return rate(*eval(text))
 
-    with pytest.raises(udfvm.UDFError, match=message):
+    with pytest.raises(udfvm.UDFError, match=message) as caught:
         ask(arguments)
+    assert "_udfvm_" not in str(caught.value)
+    assert "line" in caught.value.guest_traceback  # the function's own frame is there
     assert ask("('EUR',)") == 1.0
 
 

@@ -12,6 +12,24 @@ void udfvm_error_clear(struct udfvm_error *error)
         *error = (struct udfvm_error){ .code = UDFVM_OK };
 }
 
+struct udfvm_size udfvm_format_size(uint64_t bytes)
+{
+    static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
+    struct udfvm_size made;
+    double amount = (double)bytes;
+    size_t unit = 0;
+    if (bytes < 1024) {
+        snprintf(made.text, sizeof made.text, "%u byte%s", (unsigned)bytes, &"s"[bytes == 1]);
+        return made;
+    }
+    for (amount /= 1024; amount >= 1023.95 && unit + 1 < sizeof units / sizeof *units; unit++)
+        amount /= 1024;
+    const int length = snprintf(made.text, sizeof made.text, "%.1f", amount);
+    const int whole = made.text[length - 1] == '0' ? length - 2 : length;
+    snprintf(made.text + whole, sizeof made.text - (size_t)whole, " %s", units[unit]);
+    return made;
+}
+
 int udfvm_fail(struct udfvm_error *error, int code, const char *format, ...)
 {
     if (error) {

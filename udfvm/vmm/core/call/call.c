@@ -69,9 +69,8 @@ static int copy_reply(const struct udfvm_reply *reply, void *output, uint64_t ca
                       struct udfvm_error *error)
 {
     if (reply->length > capacity)
-        return udfvm_fail(error, UDFVM_E_OUTPUT,
-                          "the result of %llu bytes is larger than the buffer of %llu bytes",
-                          (unsigned long long)reply->length, (unsigned long long)capacity);
+        return udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %s is larger than the buffer of %s",
+                          udfvm_format_size(reply->length).text, udfvm_format_size(capacity).text);
     memcpy(output, reply->data, reply->length);
     return UDFVM_OK;
 }

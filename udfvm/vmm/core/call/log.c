@@ -114,9 +114,8 @@ static bool append_cut(struct udfvm_vm *vm, int stream, const char *text, size_t
         return append(log, stream, text, length);
     log->cut = true;
     const size_t kept = whole_characters(text, (size_t)left);
-    const int noted = snprintf(note, sizeof note,
-                               "\n[udfvm: output cut at %llu bytes; raise max_log=]\n",
-                               (unsigned long long)limit);
+    const int noted = snprintf(note, sizeof note, "\n[udfvm: output cut at %s; raise max_log=]\n",
+                               udfvm_format_size(limit).text);
     return append(log, stream, text, kept) && append(log, stream, note, (size_t)noted);
 }
 
@@ -135,9 +134,8 @@ static int keep(struct udfvm_vm *vm, int stream, const char *text, size_t length
     }
     if (cut && strict)
         return udfvm_fail(error, UDFVM_E_LOG,
-                          "the function wrote more than %llu bytes to its standard output "
-                          "and error",
-                          (unsigned long long)vm->limits.max_log);
+                          "the function wrote more than %s to its standard output and error",
+                          udfvm_format_size(vm->limits.max_log).text);
     return UDFVM_OK;
 }
 

@@ -60,9 +60,9 @@ static int completed(struct udfvm_vm *vm, const struct registers *regs, struct u
     const uint64_t allowed = in_place ? vm->max_reply : vm->limits.max_output;
     if (regs->rsi > allowed ||
         regs->rsi > reachable) { /* also what would have to be larger than the window */
-        udfvm_fail(error, UDFVM_E_OUTPUT,
-                   "the result of %llu bytes is larger than the limit of %llu bytes",
-                   (unsigned long long)regs->rsi, (unsigned long long)vm->limits.max_output);
+        udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %s is larger than the limit of %s",
+                   udfvm_format_size(regs->rsi).text,
+                   udfvm_format_size(vm->limits.max_output).text);
         error->address = regs->rsi;
         return UDFVM_E_OUTPUT;
     }

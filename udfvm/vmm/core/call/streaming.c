@@ -202,10 +202,9 @@ static int accept_reply(struct stream *stream, struct udfvm_reply *reply, struct
         return udfvm_fail(error, UDFVM_E_PROTOCOL,
                           "the guest completed with a status that makes no sense");
     if (header.length > vm->limits.max_output)
-        return udfvm_fail(error, UDFVM_E_OUTPUT,
-                          "the result of %llu bytes is larger than the limit of %llu bytes",
-                          (unsigned long long)header.length,
-                          (unsigned long long)vm->limits.max_output);
+        return udfvm_fail(error, UDFVM_E_OUTPUT, "the result of %s is larger than the limit of %s",
+                          udfvm_format_size(header.length).text,
+                          udfvm_format_size(vm->limits.max_output).text);
     if (header.length > stream->capacity) {
         uint8_t *grown = realloc(stream->buffer, header.length * 2);
         if (!grown)

@@ -36,8 +36,8 @@ static int check_length(const struct guest_memory *memory, uint64_t length,
     if (length <= capacity)
         return UDFVM_OK;
     return udfvm_fail(error, UDFVM_E_INPUT,
-                      "a request of %llu bytes does not fit the input window of %llu bytes",
-                      (unsigned long long)length, (unsigned long long)capacity);
+                      "a request of %s does not fit into the input window of %s",
+                      udfvm_format_size(length).text, udfvm_format_size(capacity).text);
 }
 
 static void *mark_input(struct guest_memory *memory, uint64_t size)

@@ -1,5 +1,6 @@
 /* Taking a VM from a pool: an idle one, a new one, or after a wait. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -44,19 +45,32 @@ static struct wait begin_wait(uint64_t wait_ns, uint64_t timeout_ns)
     return wait;
 }
 
+struct phrase {
+    char text[48];
+};
+
+/* Names all VMs of a pool, as the subject of a sentence with the right form of a verb. */
+static struct phrase all_vms(const struct udfvm_pool *pool, const char *is, const char *are)
+{
+    struct phrase made;
+    if (pool->limit == 1)
+        snprintf(made.text, sizeof made.text, "the only VM of the pool %s", is);
+    else
+        snprintf(made.text, sizeof made.text, "all %u VMs of the pool %s", pool->limit, are);
+    return made;
+}
+
 static int waited_too_long(const struct udfvm_pool *pool, const struct wait *wait,
                            struct udfvm_error *error)
 {
     if (wait->until_ns < wait->end_ns)
-        return udfvm_fail(error, UDFVM_E_BUSY, "all %u VMs of the pool are busy", pool->limit);
+        return udfvm_fail(error, UDFVM_E_BUSY, "%s busy", all_vms(pool, "is", "are").text);
     if (udfvm_deadline_of_thread() == wait->end_ns)
-        return udfvm_fail(
-            error, UDFVM_E_TIMEOUT,
-            "the call is part of one whose deadline passed while all %u VMs of the pool were busy",
-            pool->limit);
-    return udfvm_fail(error, UDFVM_E_TIMEOUT,
-                      "the call did not begin within %.3g s: all %u VMs of the pool were busy",
-                      (double)wait->timeout_ns / 1e9, pool->limit);
+        return udfvm_fail(error, UDFVM_E_TIMEOUT,
+                          "the call is part of one whose deadline passed while %s busy",
+                          all_vms(pool, "was", "were").text);
+    return udfvm_fail(error, UDFVM_E_TIMEOUT, "the call did not begin within %.3g s: %s busy",
+                      (double)wait->timeout_ns / 1e9, all_vms(pool, "was", "were").text);
 }
 
 /* Waits for a VM to be given back, for a slice of time at most. Called with the lock held. */
@@ -85,9 +99,8 @@ static int fail_closed(struct udfvm_error *error)
 
 static int fail_for_ever(const struct udfvm_pool *pool, struct udfvm_error *error)
 {
-    udfvm_fail(error, UDFVM_E_BUSY,
-               "all %u VMs of the pool are in use by the calls that this one is part of",
-               pool->limit);
+    udfvm_fail(error, UDFVM_E_BUSY, "%s in use by the calls that this one is part of",
+               all_vms(pool, "is", "are").text);
     if (error)
         error->os_errno = EDEADLK;
     return UDFVM_E_BUSY;
