@@ -79,13 +79,14 @@ def test_log_that_calls_a_function_of_the_same_pool(pool: udfvm.Pool, kind: str)
     ]
     for call in calls:
         with pytest.raises(
-            udfvm.HostFunctionError, match=f"printed could not be passed on: BusyError: {FOR_EVER}"
+            udfvm.HostFunctionError,
+            match=f"printed could not be passed on: BusyError: UDF 'doubles': {FOR_EVER}",
         ) as caught:
             call()
         assert isinstance(caught.value.__cause__, udfvm.BusyError)
         assert caught.value.output.startswith("out ")
     with pytest.raises(
-        apsw.SQLError, match=f"printed could not be passed on: BusyError: {FOR_EVER}"
+        apsw.SQLError, match=f"printed could not be passed on: BusyError: UDF 'doubles': {FOR_EVER}"
     ):
         connection.execute("SELECT printing(1)").fetchall()
     connection.close()
@@ -99,7 +100,7 @@ def test_a_call_that_fails_says_so_first(pool: udfvm.Pool, x: int) -> None:
     function = udfvm.udf(pool=pool, timeout=0.3, log=lambda text, stream: double(1))(printing)
     with pytest.raises(
         (udfvm.CallTimeoutError, udfvm.HostFunctionError),
-        match=f"could not be passed on: BusyError: {FOR_EVER}",
+        match=f"could not be passed on: BusyError: UDF 'doubles': {FOR_EVER}",
     ) as caught:
         function(x)
     assert isinstance(caught.value, udfvm.CallTimeoutError) or x == -1
@@ -172,7 +173,7 @@ def test_host_functions(pool: udfvm.Pool) -> None:
     def through_sql(x: int) -> int:
         return sql(x)
 
-    with pytest.raises(udfvm.HostFunctionError, match="VMs of the pool"):
+    with pytest.raises(udfvm.HostFunctionError, match="VM of the pool"):
         through_sql(1)
 
 
