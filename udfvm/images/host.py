@@ -41,12 +41,22 @@ ENVIRONMENT: Final = {
 }
 
 
+@functools.cache
+def standard_directories() -> frozenset[str]:
+    """Returns the directories of the standard library and of packages that this interpreter names.
+
+    They are asked for once: sysconfig works all its paths out for each question.
+    """
+    paths = sysconfig.get_paths()
+    return frozenset(paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
 def package_directories() -> tuple[str, ...]:
     """Returns the directories that guests import modules from, in the order of ``sys.path``.
 
     They are the standard library and installed packages, without the user's own source directories.
     """
-    standard = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    standard = standard_directories()
     kept = []
     for entry in sys.path:
         absolute = os.path.abspath(entry)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 import types
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -24,15 +23,11 @@ def _roots() -> tuple[str, ...]:
     """Returns the folders of the standard library, of installed packages and of this package, each
     with a separator at its end.
     """
-    from udfvm.images.host import package_directories
+    from udfvm.images.host import package_directories, standard_directories
 
-    standard = [
-        path
-        for key, path in sysconfig.get_paths().items()
-        if key in ("stdlib", "platstdlib", "purelib", "platlib")
-    ]
     folders = {
-        os.path.realpath(folder) for folder in (*standard, *package_directories(), str(PACKAGE))
+        os.path.realpath(folder)
+        for folder in (*standard_directories(), *package_directories(), str(PACKAGE))
     }
     return tuple(folder + os.sep for folder in folders)
 
