@@ -17,7 +17,6 @@ import udfvm.sqlite
 
 ROWS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
 FIRST_ROW, LATE_ROW = 1, 100  # by an exit call, by a streaming call
-MANY = 1_000_000
 
 
 @udfvm.udf(timeout=60)
@@ -42,26 +41,26 @@ def treacherous(i: int) -> int:
     import ctypes
     import os
 
-    way = i % 5003
+    way = i % 1259
     if way == 17:
         raise ValueError(f"row {i}")
-    if way == 1017 and i % 3 == 0:
+    if way == 317 and i % 3 == 0:
         ctypes.string_at(8)
-    if way == 2017 and i % 3 == 0:
+    if way == 617 and i % 3 == 0:
         os._exit(1)
-    if way == 3017 and i % 63 == 56:
+    if way == 917 and i % 63 == 56:
         while True:
             pass
-    if way == 4017 and i % 3 == 0:
+    if way == 1117 and i % 3 == 0:
         bytearray(1 << 40)
     return 3 * i
 
 
 def fails(i: int) -> bool:
     """Whether ``treacherous`` does."""
-    way = i % 5003
-    often = way == 17 or (way in (1017, 2017, 4017) and i % 3 == 0)
-    return often or (way == 3017 and i % 63 == 56)
+    way = i % 1259
+    often = way == 17 or (way in (317, 617, 1117) and i % 3 == 0)
+    return often or (way == 917 and i % 63 == 56)
 
 
 @udfvm.udf
@@ -253,12 +252,13 @@ def run_with_failures(rows: int, chunk: int) -> int:
 
 
 def test_rows_with_failures_in_between_lose_nothing() -> None:
-    assert run_with_failures(30_000, 2000) > 8
+    assert run_with_failures(30_000, 2000) > 30
 
 
 @pytest.mark.slow
-def test_a_million_rows_with_failures_in_between_lose_nothing() -> None:
-    assert run_with_failures(MANY, 20_000) > 300
+def test_many_rows_with_failures_in_between_lose_nothing() -> None:
+    """As long as the other processor is busy, a row is an exit: that is the cost of this test."""
+    assert run_with_failures(250_000, 20_000) > 300
 
 
 # ---- Types at their edges ----
