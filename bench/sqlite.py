@@ -1,8 +1,8 @@
 """What a row costs in SQL. ``python bench/sqlite.py --json`` prints one JSON object; all is taken
 in one run, the ways taking turns.
 
-Over the 336,776 flights, ``SELECT total(f(dep_delay, distance)) FROM flights``, in microseconds a
-row:
+Over the 336,776 flights, or the first ``--rows`` of them, ``SELECT total(f(dep_delay, distance))
+FROM flights``, in microseconds a row:
 
     scan             the plain expression dep_delay + distance: what all the others pay too
     native           a trivial C body in a micro-VM, streamed
