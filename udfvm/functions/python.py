@@ -70,9 +70,10 @@ class PythonProgram(Program):
             return load_request(declaration, self.sample, pickled(), codecs.rows, codecs.batches)
 
         identity = of_self_contained(declaration, function, self.sample)
+        series = filter(None, (each.container.package for each in declaration.parameters))
         packages = packages_of(
             pickled().modules if identity is None else (),
-            declaration.packages,
+            (*declaration.packages, *series),
             arrow=declaration.needs_pyarrow,
         )
         base = BaseSpec(memory=declaration.limits.memory, packages=packages, window=WINDOW)

@@ -280,11 +280,12 @@ def udf(
 
     Args:
         function: the Python function.
-        vectorized: True if the function takes columns and returns a column: pyarrow arrays, or
-            numpy arrays for parameters annotated ``numpy.ndarray``. The types come from
-            ``input_types`` and ``output_type``, from annotations of element types (``x: float``),
-            from ``numpy.typing.NDArray[numpy.float64]`` or from classes such as
-            ``pyarrow.DoubleArray``. Arrays are read-only views of the batch. Rows with a null in a
+        vectorized: True if the function takes columns and returns a column. It gets pyarrow
+            arrays, or what its parameters are annotated as: ``numpy.ndarray``, ``pandas.Series``,
+            ``polars.Series``. It may return any of these. The types come from ``input_types`` and
+            ``output_type``, from annotations of element types (``x: float``), from
+            ``numpy.typing.NDArray[numpy.float64]`` or from classes such as
+            ``pyarrow.DoubleArray``. Columns are read-only views of the batch. Rows with a null in a
             parameter that does not allow None are taken out before the call and are null in the
             result. Where None is allowed, numpy arrays have NaN (floats), NaT (times) or None
             (arrays of objects).

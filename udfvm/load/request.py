@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from udfvm.errors import OptionError, TypeMappingError
 from udfvm.load.pickling import PickledFunction, load_payload
-from udfvm.types.arrow_types import Container
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,7 +88,7 @@ def _common_metadata(declaration: Declaration, pickled: PickledFunction) -> dict
         "parameters": [
             {
                 **_slot(each.name, each.type, each.nullable),
-                "numpy": each.container is Container.NUMPY,
+                "container": each.container.value,
             }
             for each in declaration.parameters
         ],

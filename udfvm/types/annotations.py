@@ -148,6 +148,22 @@ def _from_array_class(cls: object, arguments: tuple[Any, ...]) -> Annotation | N
             return Annotation(None, False, Container.ARROW)
         name = _ARROW_ARRAYS.get(cls.__name__)
         return Annotation(named(name) if name else None, False, Container.ARROW)
+    return _from_series_class(cls)
+
+
+def _from_series_class(cls: type) -> Annotation | None:
+    """Returns the meaning of the Series of a library that is loaded: no class can be another's."""
+    for container in (Container.PANDAS, Container.POLARS):
+        library: Any = sys.modules.get(container.value)
+        if library is None or not hasattr(library, "Series"):
+            continue
+        if issubclass(cls, library.Series):
+            return Annotation(None, False, container)
+        if issubclass(cls, library.DataFrame):
+            raise ValueError(
+                f"a function receives columns: annotate {container.value}.Series in place of"
+                f" {container.value}.DataFrame"
+            )
     return None
 
 

@@ -55,10 +55,17 @@ class RowType(enum.IntEnum):
 
 
 class Container(enum.Enum):
-    """What a vectorised function receives for a column."""
+    """What a vectorised function receives for a column. The guest knows the values."""
 
     ARROW = "arrow"
     NUMPY = "numpy"
+    PANDAS = "pandas"
+    POLARS = "polars"
+
+    @property
+    def package(self) -> str | None:
+        """The package that guests need for it, besides pyarrow and numpy."""
+        return self.value if self in (Container.PANDAS, Container.POLARS) else None
 
 
 class Type(NamedTuple):

@@ -195,9 +195,24 @@ def hints_of(function: Callable[..., object], name: str) -> dict[str, object]:
         return typing.get_type_hints(target, localns=local, include_extras=True)
     except (NameError, SyntaxError, TypeError, AttributeError) as error:
         raise SignatureError(
-            f"UDF {name!r}: an annotation cannot be evaluated ({error}); annotations must use names"
-            " that exist at module level when the function is defined"
+            f"UDF {name!r}: an annotation cannot be evaluated ({error}); {_advice(error)}"
         ) from error
+
+
+# Libraries whose classes are annotations, by the names that they are imported as.
+_LIBRARIES: Final = {"np": "numpy", "pa": "pyarrow", "pd": "pandas", "pl": "polars"}
+
+
+def _advice(error: Exception) -> str:
+    used = (isinstance(error, NameError) and error.name) or ""
+    library = _LIBRARIES.get(used, used)
+    if library in _LIBRARIES.values():
+        from importlib.util import find_spec
+
+        if find_spec(library) is None:
+            return f"{library} is not installed: pip install it"
+        return f"import {library} at module level, not only where TYPE_CHECKING is true"
+    return "annotations must use names that exist at module level when the function is defined"
 
 
 def _given_inputs(
@@ -248,12 +263,15 @@ def _read(name: str, where: str, hints: Mapping[str, object], key: str) -> Annot
 _ELEMENTS: Final = {
     Container.NUMPY: (
         "a numpy array without the type of its elements: annotate"
-        " numpy.typing.NDArray[numpy.float64] (or numpy.int64, numpy.bool_, numpy.str_, ...)"
+        " numpy.typing.NDArray[numpy.float64] (or numpy.int64, numpy.bool_, numpy.str_, ...),"
+        " or pass"
     ),
     Container.ARROW: (
         "a pyarrow array without the type of its elements: annotate pyarrow.DoubleArray (or"
-        " Int64Array, StringArray, ...)"
+        " Int64Array, StringArray, ...), or pass"
     ),
+    Container.PANDAS: "a pandas Series, which does not say the type of its elements: pass",
+    Container.POLARS: "a polars Series, which does not say the type of its elements: pass",
 }
 
 
@@ -269,7 +287,7 @@ def _combine(
         )
     if given is None and annotated is None and container is not None:
         raise SignatureError(
-            f"UDF {name!r}: {where} is annotated as {_ELEMENTS[container]}, or pass {option}"
+            f"UDF {name!r}: {where} is annotated as {_ELEMENTS[container]} {option}"
         )
     if given is None and annotated is None:
         raise SignatureError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import _udfvm_agent
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+Container = Callable[[pa.Array], Any]  # makes what the function receives of a column
+
+
 class VectorizedFunction:
     """A function and the form in which it receives each column."""
 
@@ -34,12 +37,12 @@ class VectorizedFunction:
         self,
         function: Callable[..., object],
         nullable: Sequence[bool],
-        numpy: Sequence[bool],
+        containers: Sequence[Container],
         stream: Stream,
     ) -> None:
         self._function = function
         self._nullable = tuple(nullable)
-        self._containers = tuple(map(container_of, numpy))
+        self._containers = tuple(containers)
         self._stream = stream
 
     def __call__(self, batch: pa.RecordBatch) -> pa.Array:
@@ -130,10 +133,9 @@ def load(
     code that calls use.
     """
     nullable = [parameter["nullable"] for parameter in metadata["parameters"]]
-    loaded = VectorizedFunction(
-        function, nullable, [parameter["numpy"] for parameter in metadata["parameters"]], stream
-    )
-    _warm_up(stream, pa.py_buffer(warm))
+    containers = containers_of(metadata)
+    loaded = VectorizedFunction(function, nullable, containers, stream)
+    _warm_up(stream, containers, pa.py_buffer(warm))
     if sample:
         batch = stream.read(pa.py_buffer(sample))
         repeat(lambda: stream.write(loaded(batch)))
@@ -144,21 +146,34 @@ def load(
     return loaded
 
 
-def _warm_up(stream: Stream, warm: pa.Buffer) -> None:
+def _warm_up(stream: Stream, containers: Sequence[Container], warm: pa.Buffer) -> None:
     count = len(stream.schema)
+    used: list[Sequence[Container]] = [[_as_it_is] * count]
+    if "numpy" in sys.modules:
+        used.append([_to_numpy] * count)
+    if any(container not in (_as_it_is, _to_numpy) for container in containers):
+        used.append(containers)
 
     def internal(*columns: Any) -> Any:
         return pa.nulls(len(columns[0]), stream.type)
 
     for nullable in (True, False):
-        for numpy in (False, True) if "numpy" in sys.modules else (False,):
-            function = VectorizedFunction(internal, [nullable] * count, [numpy] * count, stream)
+        for each in used:
+            function = VectorizedFunction(internal, [nullable] * count, each, stream)
             repeat(lambda: stream.write(function(stream.read(warm))))  # noqa: B023 - runs in this turn of the loop
 
 
-def container_of(numpy: bool) -> Callable[[pa.Array], Any]:
-    """Returns the conversion of a column to the form that the function receives."""
-    return _to_numpy if numpy else _as_it_is
+def containers_of(metadata: Mapping[str, Any]) -> list[Container]:
+    """Returns the conversion of each parameter's column to what the function receives."""
+    return [_container_of(each["container"], each["name"]) for each in metadata["parameters"]]
+
+
+def _container_of(container: str, name: str) -> Container:
+    if container in ("pandas", "polars"):
+        import _udfvm_series
+
+        return _udfvm_series.to_series(container, name)
+    return _to_numpy if container == "numpy" else _as_it_is
 
 
 def _as_it_is(column: pa.Array) -> pa.Array:
@@ -191,13 +206,8 @@ def _column(value: object, declared: pa.DataType, rows: int) -> pa.Array:
         array = pa.concat_arrays(value.chunks) if value.num_chunks else pa.nulls(0, value.type)
     elif numpy is not None and isinstance(value, numpy.ndarray):
         array = _from_numpy(value, declared)
-    elif hasattr(value, "__array__") and hasattr(value, "index") and hasattr(value, "dtype"):
-        array = _from_series(value, declared)
     else:
-        raise TypeError(
-            f"the function returned {type(value).__name__}, not an array: return a pyarrow.Array or"
-            " a numpy.ndarray"
-        )
+        array = _from_producer(value, declared)
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks)
     if len(array) != rows:
@@ -226,8 +236,23 @@ def _from_numpy(value: np.ndarray[Any, Any], declared: pa.DataType) -> pa.Array 
         ) from None
 
 
+def _from_producer(value: Any, declared: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    """Converts a column of another library."""
+    import _udfvm_series
+
+    if _udfvm_series.is_of_pandas(value):
+        return _from_series(value, declared)
+    class_ = type(value)
+    if hasattr(class_, "__arrow_c_array__") or hasattr(class_, "__arrow_c_stream__"):
+        return _udfvm_series.from_capsules(value)
+    raise TypeError(
+        f"the function returned {class_.__name__}, not an array: return a pyarrow.Array, a"
+        " numpy.ndarray or a Series"
+    )
+
+
 def _from_series(series: Any, declared: pa.DataType) -> pa.Array | pa.ChunkedArray:
-    """Converts a Series of pandas, which has NaN for nulls."""
+    """Converts a Series, Index or array of pandas, which has NaN for nulls."""
     if str(series.dtype) != "object":
         return pa.array(series, from_pandas=True)
     values = [None if _is_nan(value) else value for value in series.tolist()]

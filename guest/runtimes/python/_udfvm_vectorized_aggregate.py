@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 from _udfvm_aggregate import _HEAD, Aggregate
 from _udfvm_arrow_columns import arguments, view
-from _udfvm_vectorized import container_of
+from _udfvm_vectorized import containers_of
 
 
 class VectorizedAggregate(Aggregate):
@@ -24,9 +24,7 @@ class VectorizedAggregate(Aggregate):
         asked = pa.ipc.read_schema(pa.py_buffer(schemas[0]))
         self._types = [pa.int64(), pa.bool_(), *asked.types]
         self._names = [parameter["name"] for parameter in metadata["parameters"]]
-        self._containers = [
-            container_of(parameter["numpy"]) for parameter in metadata["parameters"]
-        ]
+        self._containers = containers_of(metadata)
 
     def _in_c(self) -> None:
         return None

@@ -1,0 +1,59 @@
+"""Columns as a Series of pandas or polars, for functions that are annotated so, and what these
+return.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import pyarrow as pa
+
+# The masked dtypes of pandas, by types of Arrow. Integers and booleans with nulls need them: a
+# float does not have every integer.
+_MASKED: Final = {
+    "bool": "boolean",
+    **{f"int{bits}": f"Int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": f"UInt{bits}" for bits in (8, 16, 32, 64)},
+}
+
+
+def to_series(library: str, name: str) -> Callable[[pa.Array], Any]:
+    """Returns what makes a Series of a column, with a name. The library is loaded: the base image
+    imports it.
+    """
+    if library == "pandas":
+        return lambda column: _to_pandas(column, name)
+    polars: Any = sys.modules["polars"]
+    return lambda column: polars.Series(name, column)
+
+
+def _to_pandas(column: pa.Array, name: str) -> Any:
+    pandas: Any = sys.modules["pandas"]
+    masked = _MASKED.get(str(column.type)) if column.null_count else None
+    if masked is None:
+        series = column.to_pandas()
+    else:
+        dtype = pandas.api.types.pandas_dtype(masked)
+        series = column.to_pandas(types_mapper=lambda _: dtype)
+    series.name = name
+    return series
+
+
+def is_of_pandas(value: object) -> bool:
+    """Returns True for a Series, Index or array of pandas."""
+    pandas: Any = sys.modules.get("pandas")
+    if pandas is None:
+        return False
+    return isinstance(value, (pandas.Series, pandas.Index, pandas.api.extensions.ExtensionArray))
+
+
+def from_capsules(value: Any) -> pa.Array | pa.ChunkedArray:
+    """Returns what has Arrow's PyCapsule interface, such as a Series of polars."""
+    if "Object" in str(getattr(value, "dtype", "")):
+        raise TypeError(
+            f"the function returned a {type(value).__name__} of Python objects, which Arrow has no"
+            " type for: cast it first"
+        )
+    return pa.array(value) if hasattr(value, "__arrow_c_array__") else pa.chunked_array(value)
