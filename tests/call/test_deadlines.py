@@ -134,8 +134,8 @@ def test_calls_that_recurse_end_with_the_first() -> None:
             recursive(1)  # the third call waits for a VM that may become free
         with pytest.raises(
             udfvm.HostFunctionError,
-            match="BusyError: UDF 'recursive': all 3 VMs of the pool are in use by the calls that this"
-            " one is",
+            match="BusyError: UDF 'recursive': all 3 VMs of the pool are in use by the calls"
+            " that this one is",
         ):
             recursive(1)  # the fourth would wait for its callers
 
