@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import random
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +148,39 @@ def test_values_of_other_types() -> None:
         score.expr([1.0])
 
 
-def test_functions_that_expressions_cannot_call() -> None:
-    with pytest.raises(udfvm.SignatureError, match="at least one parameter"):
-        udfvm.udf(lambda: 1, name="one", output_type="int64").expr()
+def test_no_parameters() -> None:
+    one = udfvm.udf(lambda: 1, name="one", output_type="int64")
+    assert column(one.expr()) == [1, 1, 1, 1]
+    assert FLIGHTS.filter(one.expr() == 1).num_rows == 4
+
+
+@udfvm.udf
+def drawn(low: int, high: int) -> int:
+    return random.randint(low, high)
+
+
+@udfvm.udf
+def drawn_alone() -> float:
+    return random.random()
+
+
+def test_a_random_function_over_values_has_a_value_for_each_row(tmp_path: Path) -> None:
+    table = pa.table({"x": range(10_000)})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=3000)
+    for source in (ds.dataset(table), ds.dataset(tmp_path / "x.parquet")):
+        for expression in (drawn.expr(0, 1 << 60), drawn_alone.expr()):
+            made = source.to_table(columns={"y": expression})["y"]
+            assert made.null_count == 0 and len(pc.unique(made)) == 10_000
+    some = ds.dataset(table).to_table(filter=drawn.expr(1, 2) == 2).num_rows
+    assert 4000 < some < 6000
+    assert drawn.expr(1, 6).equals(drawn.expr(1, 6)) and not drawn.expr(1, 6).equals(
+        drawn.expr(1, 7)
+    )
+
+
+def test_a_deterministic_function_of_values_is_called_once_for_all_rows() -> None:
+    fixed = drawn.with_options(name="fixed", deterministic=True)
+    assert len(set(column(fixed.expr(0, 1 << 60)))) == 1
 
 
 def test_errors_are_the_functions() -> None:

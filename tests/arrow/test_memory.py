@@ -40,7 +40,7 @@ def _function(name: str) -> str:
     return function.name
 
 
-@pytest.mark.parametrize("rows", [1, 9, 150_000])
+@pytest.mark.parametrize("rows", [1, 9, 50_000])
 @pytest.mark.parametrize("name", RESULTS)
 def test_results_are_in_the_pool_of_the_caller(name: str, rows: int) -> None:
     function = _function(name)
@@ -73,7 +73,7 @@ def test_values_are_in_the_pool_of_the_caller(name: str) -> None:
 
 # A pipeline of Arrow's threads that is at work while the program ends.
 PROGRAM = """
-import os, sys, threading
+import sys, threading
 import numpy as np, pyarrow.dataset as ds
 import udfvm
 
@@ -92,10 +92,13 @@ next(batches)
     "in scans of another thread": """
 began = threading.Event()
 def scan():
-    sys.stderr = open(os.devnull, "w")
     while True:
-        dataset.to_table(columns=columns)
-        began.set()
+        try:
+            dataset.to_table(columns=columns)
+        except udfvm.PoolClosedError:
+            return
+        finally:
+            began.set()
 threading.Thread(target=scan, daemon=True).start()
 began.wait()
 """,
@@ -114,4 +117,4 @@ def test_the_program_ends_while_threads_of_arrow_run(end: str, tmp_path: Path) -
             text=True,
             timeout=120,
         )
-        assert done.returncode == 0, done.stderr
+        assert (done.returncode, done.stderr) == (0, "")

@@ -14,6 +14,7 @@ import pytest
 
 import udfvm
 import udfvm.arrow
+from udfvm.functions import arrow_registry
 
 _numbers = itertools.count()
 
@@ -108,13 +109,14 @@ def test_registering_again(name: str) -> None:
     udfvm.arrow.register(None, udfvm.udf(other, name=name))
     assert pc.call_function(name, [pa.array([1.0]), pa.array([2.0])]).to_pylist() == [3.0]
 
-    def of_other_types(x: int) -> int:
-        return x
+    def of_other_types(text: str) -> str:
+        return text * 2
 
-    with pytest.raises(
-        udfvm.SignatureError, match=f"{name}.*with other types.*double, double.*another name="
-    ):
-        udfvm.arrow.register(None, udfvm.udf(of_other_types, name=name))
+    udfvm.arrow.register(None, udfvm.udf(of_other_types, name=name))
+    assert pc.call_function(name, [pa.array(["a", None])]).to_pylist() == ["aa", None]
+    assert pc.get_function(name).arity == 1
+    _registered(name)
+    assert pc.call_function(name, [pa.array([1]), pa.array([2])]).to_pylist() == [50.0]
 
 
 def test_names_of_pyarrow_are_taken() -> None:
@@ -124,12 +126,14 @@ def test_names_of_pyarrow_are_taken() -> None:
         udfvm.arrow.register(None, udfvm.udf(score, name="add"))
 
 
-def test_no_parameters() -> None:
+def test_no_parameters(name: str) -> None:
     def constant() -> int:
         return 1
 
-    with pytest.raises(udfvm.SignatureError, match="at least one parameter"):
-        udfvm.arrow.register(None, udfvm.udf(constant))
+    udfvm.arrow.register(None, udfvm.udf(constant, name=name))
+    assert pc.get_function(name).arity == 0
+    assert pc.call_function(name, [], length=3).to_pylist() == [1, 1, 1]
+    assert pc.call_function(name, [], length=0).to_pylist() == []
 
 
 def test_a_registry_is_a_target(name: str) -> None:
@@ -151,8 +155,13 @@ def test_another_name(name: str) -> None:
     assert pc.call_function(name, [pa.array([1.0]), pa.array([2.0])]).to_pylist() == [50.0]
     with pytest.raises(udfvm.SignatureError, match="name= is the name of one function; got 2"):
         udfvm.arrow.register(None, function, function, name=name)
-    with pytest.raises(udfvm.SignatureError, match="'a b' cannot be the name of a UDF"):
-        udfvm.arrow.register(None, function, name="a b")
+    udfvm.arrow.register(None, function, name=f"{name}: percent (ü)")
+    columns = [pa.array([1.0]), pa.array([2.0])]
+    assert pc.call_function(f"{name}: percent (ü)", columns).to_pylist() == [50.0]
+    udfvm.arrow.unregister(None, f"{name}: percent (ü)")
+    for wrong in ("", "a\0b", 3, "\ud800", "x" * 256):
+        with pytest.raises(udfvm.SignatureError, match="cannot be a name in pyarrow"):
+            udfvm.arrow.register(None, function, name=wrong)  # type: ignore[arg-type]
     with pytest.raises(udfvm.SignatureError, match=r"unknown option nme=.*did you mean name="):
         udfvm.arrow.register(None, function, nme=name)  # type: ignore[call-arg]
 
@@ -192,7 +201,30 @@ def test_unregistering(name: str) -> None:
             udfvm.arrow.unregister(None, target)
     with pytest.raises(udfvm.UnknownUDFError, match="no UDF named 'add'"):
         udfvm.arrow.unregister(None, "add")
-    with pytest.raises(udfvm.SignatureError, match="other types"):
+    udfvm.arrow.register(
+        None, udfvm.udf(lambda x: x, name=name, input_types=["int64"], output_type="int64")
+    )
+    assert pc.call_function(name, [pa.array([7])]).to_pylist() == [7]
+
+
+def test_without_the_module_for_kernels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It belongs to the version of pyarrow that udfvm was built for."""
+    monkeypatch.setattr(arrow_registry, "HAS_KERNELS", False)
+    function = _registered(name)
+    assert pc.call_function(name, [pa.array([1.0]), pa.array([2.0])]).to_pylist() == [50.0]
+    with pytest.raises(pa.ArrowNotImplementedError, match="no kernel matching input types"):
+        pc.call_function(name, [pa.array([1]), pa.array([2.0])])
+    with pytest.raises(
+        udfvm.SignatureError, match=f"{name}.*with other types.*double, double.*another name="
+    ):
         udfvm.arrow.register(
             None, udfvm.udf(lambda x: x, name=name, input_types=["int64"], output_type="int64")
         )
+    table = pa.table({"x": [12, 3]})
+    columns = {"y": function.expr(ds.field("x"), 100), "z": function.expr(1, 2)}
+    assert ds.dataset(table).to_table(columns=columns).to_pydict() == {
+        "y": [12.0, 3.0],
+        "z": [50.0, 50.0],
+    }
+    with pytest.raises(udfvm.SignatureError, match="at least one parameter, where udfvm was not b"):
+        udfvm.udf(lambda: 1, name="one", output_type="int64").expr()

@@ -17,7 +17,7 @@ MAX_COMPLEXITY = 12
 @cache
 def functions() -> list[tuple[str, int, int]]:
     """Name with file, number of lines and complexity of each function."""
-    paths = [str(path) for path in sources(".c", ".h")]
+    paths = [str(path) for path in sources(".c", ".cpp", ".h")]
     return [
         (
             f"{name(Path(found.filename))}: {function.long_name.replace(' ', '')}"
@@ -50,7 +50,7 @@ def test_functions_are_simple() -> None:
 def test_c_is_formatted() -> None:
     formatter = Path(sys.executable).with_name("clang-format")
     done = subprocess.run(
-        [formatter, "--dry-run", "-Werror", *sources(".c", ".h")],
+        [formatter, "--dry-run", "-Werror", *sources(".c", ".cpp", ".h")],
         cwd=ROOT,
         capture_output=True,
         text=True,

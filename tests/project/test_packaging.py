@@ -18,12 +18,14 @@ LEFT_OUT = shutil.ignore_patterns(
 )
 PROGRAM = textwrap.dedent(
     """
-    import apsw, udfvm, udfvm.sqlite
+    import apsw, pyarrow as pa, pyarrow.compute as pc, udfvm, udfvm.arrow, udfvm.sqlite
 
     @udfvm.udf
     def double(x: int) -> int:
         return 2 * x
 
+    udfvm.arrow.register(None, double)
+    assert pc.call_function("double", [pa.array([4], pa.int8())]).to_pylist() == [8]
     connection = apsw.Connection(":memory:")
     udfvm.sqlite.register(connection, double)
     print(udfvm.__file__, connection.execute("SELECT vm_udf('double', 21)").fetchall())

@@ -1,8 +1,7 @@
-"""UDFs as functions of ``pyarrow.compute``: for ``call_function``, and for projections and filters
-of datasets.
+"""UDFs as functions of ``pyarrow.compute``: scalar and vector functions, aggregates for
+``Table.group_by`` too, and tabular functions.
 
-pyarrow matches argument types exactly: a UDF declared ``float`` takes ``double`` columns only.
-``ScalarFunction.expr`` makes expressions that cast other columns, and needs no registration.
+``ScalarFunction.expr`` makes expressions for projections and filters, and needs no registration.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import pyarrow.compute as pc
 from udfvm.checks import check_switch
 from udfvm.errors import SignatureError
 from udfvm.functions.arrow_registry import check_registrable, forget, register_as
-from udfvm.functions.function import Function, checked_name
+from udfvm.functions.function import MAX_NAME, Function
 from udfvm.functions.integration import check_function
 from udfvm.keywords import checks_options
 
@@ -32,19 +31,25 @@ def register(
 ) -> None:
     """Makes functions functions of ``pyarrow.compute``.
 
-    Images are built, or taken from the cache, here.
+    Images are built, or taken from the cache, here. Scalar functions, and vectorised ones that are
+    declared ``elementwise=True``, become scalar functions. Other vectorised functions become vector
+    functions, which see a chunked array as a whole. An aggregate ``x`` becomes the aggregates ``x``
+    and ``hash_x``, and a table function a tabular function.
+
+    Columns of other types are cast as pyarrow's own functions do it: dictionaries are decoded,
+    numbers and text widened, and a value that does not fit is an error. ``Table.group_by`` casts
+    nothing.
 
     Args:
         target: ``pyarrow.compute.function_registry()``, or None, which means the same: a process
             has one registry.
-        functions: scalar and vectorised functions with at least one parameter.
-        name: the name in pyarrow of a single function. Default: each function's own.
-        replace: True replaces a UDF of that name by one of the same types: pyarrow never forgets
-            the types of a name. False refuses such a name.
+        functions: functions of any form. A table function needs a default for each parameter.
+        name: the name in pyarrow of a single function: any text. Default: each function's own.
+        replace: True replaces a UDF of that name. False refuses such a name.
 
     Raises:
-        SignatureError: the name belongs to a function of pyarrow or to a UDF of other types, or
-            pyarrow cannot have such a function.
+        SignatureError: the name belongs to a function of pyarrow, or pyarrow cannot have such a
+            function.
         BuildError: an image cannot be built.
 
     >>> import pyarrow as pa, pyarrow.compute as pc
@@ -60,6 +65,8 @@ def register(
     for function in functions:
         check_function("udfvm.arrow.register", function)
         check_registrable(function)
+    if name is not None:
+        _check_name(name)
     if name is not None and len(functions) != 1:
         raise SignatureError(
             f"udfvm.arrow.register: name= is the name of one function; got {len(functions)}:"
@@ -68,16 +75,14 @@ def register(
     for function in functions:
         function.prepare()
     for function in functions:
-        register_as(
-            function.name if name is None else checked_name(name), function, replace=replace
-        )
+        register_as(function.name if name is None else name, function, replace=replace)
 
 
 def unregister(target: pc.FunctionRegistry | None, *functions_or_names: Function | str) -> None:
     """Removes functions that ``register`` gave to ``pyarrow.compute``, with their images.
 
-    pyarrow cannot forget a name. ``pyarrow.compute.list_functions()`` still has it, a call of it
-    raises ``UnknownUDFError``, and only a UDF of the same types can be registered under it again.
+    pyarrow cannot forget a name: ``pyarrow.compute.list_functions()`` still has it, and a call of
+    it raises ``UnknownUDFError``. Another UDF can be registered under it.
 
     Args:
         target: as for ``register``.
@@ -103,6 +108,19 @@ def unregister(target: pc.FunctionRegistry | None, *functions_or_names: Function
             check_function("udfvm.arrow.unregister", each)
         names.append(each if isinstance(each, str) else each.name)
     forget(names)
+
+
+def _check_name(name: object) -> None:
+    """Raises SignatureError for what cannot be a name in pyarrow."""
+    try:
+        is_name = isinstance(name, str) and 0 < len(name.encode()) <= MAX_NAME and "\0" not in name
+    except UnicodeEncodeError:
+        is_name = False
+    if not is_name:
+        raise SignatureError(
+            f"udfvm.arrow.register: {name!r:.100} cannot be a name in pyarrow: pass name=, a text"
+            f" of at most {MAX_NAME} bytes"
+        )
 
 
 def _check_target(caller: str, target: object) -> None:

@@ -94,10 +94,11 @@ class Calls(RuntimeKeeper):
         arguments: Sequence[Any],
         container: Container | None = None,
         copy: _Copy = None,
+        rows: int = 1,
     ) -> Any:
         """Calls the function with a column, or a value to repeat, for each parameter. ``container``
         is what to return; that of the arguments, if not given. ``copy`` makes the memory that the
-        result is in.
+        result is in. ``rows`` is how many there are of a function without parameters.
         """
         batches = self.codecs.numbers
         numbers = batches.take(arguments)
@@ -122,9 +123,12 @@ class Calls(RuntimeKeeper):
         container = container or container_of_result(arguments)
         if container is Container.PRODUCER:
             return self._call_with_producers(arguments)
-        columns, rows = columns_of(
-            self._name, self._parameters, arguments, vectorized=self.declaration.vectorized
-        )
+        if arguments:
+            columns, rows = columns_of(
+                self._name, self._parameters, arguments, vectorized=self.declaration.vectorized
+            )
+        else:
+            columns = []
         codec = self.codecs.batches
         chunks: list[pa.Array] = []
         if rows:
@@ -132,7 +136,7 @@ class Calls(RuntimeKeeper):
             if any(isinstance(column, pa.ChunkedArray) for column in columns):
                 whole = pa.table(columns, schema=codec.schema)
             else:
-                whole = codec.batch(columns)
+                whole = codec.batch(columns, rows)
             chunks = self._in_chunks(whole, functools.partial(self._call_with_batch, copy))
         result = in_container(
             self._name,

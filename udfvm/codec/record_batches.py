@@ -58,12 +58,12 @@ class BatchCodec:
         self._numbers: NumberReplies | None = None
         self._overhead = len(self.schema_message) + len(END_OF_STREAM)
 
-    def batch(self, columns: Sequence[pa.Array]) -> pa.RecordBatch:
-        """Returns a record batch of columns that have the declared types; of one row where there
-        are no columns.
+    def batch(self, columns: Sequence[pa.Array], rows: int = 1) -> pa.RecordBatch:
+        """Returns a record batch of columns that have the declared types; where there are none, of
+        so many rows.
         """
         if not columns:
-            return pa.RecordBatch.from_struct_array(pa.array([{}], pa.struct([])))
+            return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def size(self, batch: pa.RecordBatch) -> int:

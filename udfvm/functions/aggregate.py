@@ -87,10 +87,8 @@ class AggregateFunction(Function):
         >>> Longest(pa.array(["to", "be", "question"]))
         'question'
         """
-        from udfvm.codec.arguments import columns_of
         from udfvm.codec.containers import Container, container_of
 
-        self._calls.follow()
         if keywords or len(arguments) != self._arity:
             arguments = self._bind(arguments, keywords)
         if all(container_of(argument) is Container.SCALAR for argument in arguments):
@@ -98,12 +96,19 @@ class AggregateFunction(Function):
                 f"UDF {self.name!r}: an aggregate is called with arrays: pass at least one pyarrow"
                 " or numpy array"
             )
+        return self._value_of(arguments, Group.finish)
+
+    def _value_of(self, arguments: Sequence[Any], finish: Callable[[Group], Any]) -> Any:
+        """Returns what ``finish`` makes of the group of all rows of arrays."""
+        from udfvm.codec.arguments import columns_of
+
+        self._calls.follow()
         columns, rows = columns_of(
             self.name, self.parameters, arguments, vectorized=self.vectorized
         )
         table, valid = self._table(columns)
         with _rows_of(valid):
-            return self._aggregate(table, rows)
+            return self._aggregate(table, rows, finish)
 
     def map(
         self,
@@ -169,17 +174,17 @@ class AggregateFunction(Function):
         with self._begin(calls) as group:
             return group.state() if group.feed(columns) else None
 
-    def _aggregate(self, table: pa.Table, rows: int) -> Any:
+    def _aggregate(self, table: pa.Table, rows: int, finish: Callable[[Group], Any]) -> Any:
         half = rows // 2
         if not self.has_merge or rows < _ENOUGH_FOR_TWO:
             with group_of(self._calls) as group:
                 group.feed(table, 0)
-                return group.finish()
+                return finish(group)
         with ThreadPoolExecutor(1) as executor, group_of(self._calls) as group:
             other = executor.submit(self._state, table.slice(half), half)
             group.feed(table.slice(0, half), 0)
             group.merge(other.result())
-            return group.finish()
+            return finish(group)
 
     def _state(self, table: pa.Table, first_row: int) -> bytes:
         with group_of(self._calls) as group:

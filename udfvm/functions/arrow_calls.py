@@ -12,23 +12,33 @@ has ended. Two rules follow:
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 
 from udfvm.call.dispatch import Calls
 from udfvm.codec.containers import Container
 from udfvm.errors import CallError, PoolClosedError
+from udfvm.functions.aggregate import AggregateFunction
+from udfvm.functions.function import Function
+from udfvm.functions.group import Group
+from udfvm.functions.table import TableFunction
 from udfvm.vmm import copy
 from udfvm.vmm.cancellation import Cancellation
 
-_QUIET: Final = 0.05  # seconds without a call, after which no scan is taken to be at work
+Caller: TypeAlias = Callable[[Any, Sequence[Any]], Any]
+
+_RECENT: Final = 1.0  # seconds after a call in which others may follow
 _PATIENCE: Final = 10.0  # seconds that the end of the interpreter waits for calls at most
+_LOOK: Final = 0.005  # seconds between two looks at what threads do
+_LOOKS: Final = 5  # that must find all threads asleep
 
 
 class _Gate:
@@ -67,13 +77,31 @@ class _Gate:
             self._threads.remove(thread)
 
     def shut(self) -> None:
-        """Ends all calls, and waits until nobody makes any."""
+        """Ends all calls, and waits until nobody makes any: until the threads of the process sleep,
+        or there was no call for a while.
+        """
         self._end.cancel()
-        begun = time.monotonic()
-        while (now := time.monotonic()) < begun + _PATIENCE and (
-            self._threads or now < self._last + _QUIET
+        begun, asleep = time.monotonic(), 0
+        while (
+            asleep < _LOOKS
+            and (now := time.monotonic()) < begun + _PATIENCE
+            and (self._threads or now < self._last + _RECENT)
         ):
-            time.sleep(_QUIET / 10)
+            time.sleep(_LOOK)
+            asleep = 0 if self._threads or _others_run() else asleep + 1
+
+
+def _others_run() -> bool:
+    """Whether a thread of the process other than this one is at work."""
+    own = str(threading.get_native_id())
+    for thread in Path("/proc/self/task").iterdir():
+        try:
+            state = (thread / "stat").read_text().rpartition(") ")[2]
+        except OSError:  # it has ended
+            continue
+        if thread.name != own and state[:1] in ("R", "D"):
+            return True
+    return False
 
 
 _gate: Final = _Gate()
@@ -81,22 +109,79 @@ atexit.register(_gate.shut)
 os.register_at_fork(after_in_child=_gate.begin)
 
 
-def columns_in(pool: pa.MemoryPool, name: str, calls: Calls, arguments: Sequence[Any]) -> pa.Array:
-    """Calls a function with columns and values. Returns its result in memory of the pool.
+def caller_of(function: Function) -> Caller:
+    """Returns what makes the calls of a function: with pyarrow's context and arguments."""
+    if isinstance(function, TableFunction):
+        return functools.partial(_table, function)
+    make = (
+        functools.partial(_aggregate, function)
+        if isinstance(function, AggregateFunction)
+        else functools.partial(_column, function._calls)
+    )
+
+    def call(context: Any, arguments: Sequence[Any]) -> Any:
+        with _gate.call(function_name):
+            return make(context, arguments)
+
+    function_name = function.name  # the calls may outlive the function
+    return call
+
+
+def _column(calls: Calls, context: Any, arguments: Sequence[Any]) -> pa.Array:
+    """Calls a scalar or vectorised function. Returns its result, in memory of the caller's pool.
 
     Failures count their row in the batch: pyarrow does not say which rows of its input that has.
     """
+    pool, rows = context.memory_pool, context.batch_length
 
     def copied(reply: memoryview) -> pa.Buffer:
         buffer = pa.allocate_buffer(len(reply), memory_pool=pool)
         copy(memoryview(buffer), reply)
         return buffer
 
-    with _gate.call(name):
-        calls.follow()
-        try:
-            result = calls.call_columns(arguments, Container.CHUNKED, copied)
-        except CallError as error:
-            error.locate(error.row, of_batch=True)
-            raise
+    calls.follow()
+    try:
+        result = calls.call_columns(arguments, Container.CHUNKED, copied, rows=rows)
+    except CallError as error:
+        error.locate(error.row, of_batch=True)
+        raise
+    if arguments and not any(isinstance(argument, pa.Array) for argument in arguments):
+        return pa.repeat(result[0], rows, memory_pool=pool)
     return result.chunk(0) if result.num_chunks == 1 else result.combine_chunks(memory_pool=pool)
+
+
+def _aggregate(function: AggregateFunction, context: Any, columns: Sequence[pa.Array]) -> pa.Scalar:
+    """Returns the value of a group, whose rows are columns. Failures count their row in these."""
+    try:
+        return _owned(function._value_of(columns, Group.finish_column), context)[0]
+    except CallError as error:
+        error.locate(error.row, of_batch=True)
+        raise
+
+
+def _table(function: TableFunction, _: Any, arguments: Sequence[Any]) -> Callable[[Any], pa.Array]:
+    """Begins a call of a table function. Returns what gives the next rows each time."""
+    fields = list(schema_of(function))
+    batches = function.batches(*arguments)
+
+    def next_rows(context: Any) -> pa.Array:
+        with _gate.call(function.name):
+            batch = next(batches, None)
+            columns = [pa.array([], field.type) for field in fields]
+            if batch is not None:
+                columns = batch.columns
+            return _owned(pa.StructArray.from_arrays(columns, fields=fields), context)
+
+    return next_rows
+
+
+def schema_of(function: TableFunction) -> pa.Schema:
+    """Returns the columns of a table function."""
+    return pa.schema(
+        [pa.field(each.name, each.type.as_declared, each.nullable) for each in function.columns]
+    )
+
+
+def _owned(array: pa.Array, context: Any) -> pa.Array:
+    """Returns an array in memory of the caller's pool."""
+    return pa.concat_arrays([array], memory_pool=context.memory_pool)

@@ -1,14 +1,17 @@
 """Functions in pyarrow's registry, and expressions that call them.
 
-The process has one registry. It knows functions by name, matches argument types exactly, and never
-forgets a name. The function behind a name can change, but its types cannot.
+The process has one registry, which knows functions by name and never forgets a name. What Python
+registers there has one kernel. ``_arrow_functions`` makes functions of these that cast columns and
+that can be replaced. Without that module, which belongs to one version of pyarrow, functions take
+columns of exactly their types, and the types of a name stay what they are.
 """
 
 from __future__ import annotations
 
 import inspect
 import itertools
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,85 +20,95 @@ from udfvm.codec.containers import Container, container_of
 from udfvm.codec.scalars import scalar_of
 from udfvm.errors import SignatureError, TypeMappingError, UnknownUDFError
 from udfvm.forks import ForkLock
-from udfvm.functions.arrow_calls import columns_in
+from udfvm.functions.arrow_calls import Caller, caller_of, schema_of
+from udfvm.functions.function import Function
+from udfvm.functions.table import TableFunction
 from udfvm.types.arrow_types import Kind, Parameter
 
-if TYPE_CHECKING:
-    from udfvm.call.dispatch import Calls
-    from udfvm.functions.function import Function
+try:
+    from udfvm.functions import _arrow_functions
+except ImportError:  # it was not built, or for another version of pyarrow
+    _arrow_functions = None  # type: ignore[assignment]
 
-_Types = tuple[tuple[str, ...], str]
+#: Whether functions cast columns, can be replaced by functions of other types, and may be random.
+HAS_KERNELS: Final = _arrow_functions is not None
+
+
+class _Interface(NamedTuple):
+    """What pyarrow knows of a function."""
+
+    kind: str  # of pyarrow's kinds: scalar, vector, aggregate, tabular
+    names: tuple[str, ...]
+    types: tuple[pa.DataType, ...]
+    result: pa.DataType
+
+    def __str__(self) -> str:
+        return f"({', '.join(map(str, self.types))}) -> {self.result}"
 
 
 class _Registration:
-    """A name in the registry and the calls behind it; None after it was unregistered."""
+    """A name in the registry and the function behind it: what pyarrow calls."""
 
-    def __init__(self, name: str, calls: Calls, types: _Types) -> None:
+    def __init__(self, name: str, interface: _Interface, caller: Caller) -> None:
         self.name = name
-        self.calls: Calls | None = calls
-        self.types = types
+        self.interface = interface
+        self.caller: Caller | None = caller  # None after it was unregistered
         # pyarrow reads the number of arguments from here. Without it the function would be
         # variadic.
-        names = ("context", *(f"argument_{index}" for index in range(len(types[0]))))
+        names = ("context", *(f"argument_{index}" for index in range(len(interface.types))))
         self.__signature__ = inspect.Signature(
             [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
         )
 
-    def __call__(self, context: Any, *arguments: Any) -> pa.Array | pa.Scalar:
-        calls = self.calls
-        if calls is None:
+    def __call__(self, context: Any, *arguments: Any) -> Any:
+        if self.caller is None:
             raise UnknownUDFError(
                 f"UDF {self.name!r} was unregistered: pyarrow keeps its name, but has no function"
                 " for it"
             )
-        pool = context.memory_pool
-        result = columns_in(pool, self.name, calls, arguments)
-        if any(isinstance(argument, pa.Array) for argument in arguments):
-            return result
-        return pa.repeat(result[0], context.batch_length, memory_pool=pool)
+        return self.caller(context, arguments)
 
 
 _guard: Final = ForkLock()
 _registered: Final[dict[str, _Registration]] = {}  # our part of pyarrow's registry
+_numbers: Final = itertools.count(1)
 
 
 def check_registrable(function: Function) -> None:
     """Raises SignatureError for a function that pyarrow.compute cannot have."""
-    if function.form in ("table", "aggregate"):
-        form = "a table function" if function.form == "table" else "an aggregate"
+    if isinstance(function, TableFunction):
+        defaults = function._column_defaults()
+        required = [each.name for each in function.parameters if each.name not in defaults]
+        if required:
+            raise SignatureError(
+                f"UDF {function.name!r}: tabular functions of pyarrow have no arguments, and"
+                f" {required[0]!r} has no default"
+            )
+    elif function.form == "aggregate" and not function.parameters:
         raise SignatureError(
-            f"UDF {function.name!r} is {form}: pyarrow.compute takes scalar and vectorised UDFs"
-        )
-    if not function.parameters:
-        raise SignatureError(
-            f"UDF {function.name!r}: a function of pyarrow.compute needs at least one parameter"
+            f"UDF {function.name!r}: an aggregate of pyarrow.compute needs at least one parameter"
         )
 
 
 def register_as(name: str, function: Function, *, replace: bool) -> None:
     """Registers a function under a name. ``check_registrable`` must allow it.
 
-    Raises SignatureError if the name has other types or is pyarrow's own, and, without ``replace``,
-    if it has a function.
+    Raises SignatureError if the name is pyarrow's own; if it has a function, without ``replace``;
+    and if it has other types, where pyarrow cannot replace these.
     """
-    types = _types_of(function)
+    interface = _interface_of(function)
     with _guard.lock:
         mine = _registered.get(name)
-        if mine is None:
-            _registered[name] = _register_new(name, function, types)
-            return
-        if mine.calls is not None and not replace:
+        if mine is not None and mine.caller is not None and not replace:
             raise SignatureError(
                 f"UDF {name!r}: a UDF of that name is registered: pass another name=, or"
                 " replace=True"
             )
-        if mine.types != types:
-            raise SignatureError(
-                f"UDF {name!r}: a UDF of that name with other types"
-                f" ({', '.join(mine.types[0])}) -> {mine.types[1]} is registered, and pyarrow"
-                " cannot forget it: pass another name="
-            )
-        mine.calls = function._calls
+        if mine is None or mine.interface != interface:
+            _registered[name] = _register(name, function, interface, mine)
+        else:
+            mine.caller = caller_of(function)
+            _publish(name, name, function)
 
 
 def forget(names: list[str]) -> None:
@@ -105,35 +118,85 @@ def forget(names: list[str]) -> None:
     with _guard.lock:
         found = [_registered.get(name) for name in names]
         for name, registration in zip(names, found, strict=True):
-            if registration is None or registration.calls is None:
+            if registration is None or registration.caller is None:
                 raise UnknownUDFError(f"no UDF named {name!r} is registered in pyarrow.compute")
         for registration in found:
             if registration is not None:
-                registration.calls = None
+                registration.caller = None
 
 
-def _types_of(function: Function) -> _Types:
-    return (
-        tuple(str(parameter.type.as_declared) for parameter in function.parameters),
-        str(function.result.type.as_declared),
+def _interface_of(function: Function) -> _Interface:
+    if isinstance(function, TableFunction):
+        return _Interface("tabular", (), (), pa.struct(list(schema_of(function))))
+    names = tuple(parameter.name for parameter in function.parameters)
+    types = tuple(parameter.type.as_declared for parameter in function.parameters)
+    kind = (
+        "aggregate"
+        if function.form == "aggregate"
+        else "scalar"
+        if function.elementwise
+        else "vector"
     )
+    return _Interface(kind, names, types, function.result.type.as_declared)
 
 
-def _register_new(name: str, function: Function, types: _Types) -> _Registration:
-    if name in pc.list_functions():
+def _register(
+    name: str, function: Function, interface: _Interface, mine: _Registration | None
+) -> _Registration:
+    """Registers a function under a name that is new, or whose function is another."""
+    source = name
+    if mine is None:
+        taken = {name, f"hash_{name}"} if interface.kind == "aggregate" else {name}
+        if not taken.isdisjoint(pc.list_functions()):
+            raise SignatureError(
+                f"UDF {name!r}: pyarrow.compute has a function of that name already: pass another"
+                " name="
+            )
+    elif not HAS_KERNELS:
         raise SignatureError(
-            f"UDF {name!r}: pyarrow.compute has a function of that name already: pass another name="
+            f"UDF {name!r}: a UDF of that name with other types {mine.interface} is registered, and"
+            " pyarrow cannot forget it: pass another name="
         )
-    registration = _Registration(name, function._calls, types)
-    summary, _, description = (function.__doc__ or f"The UDF {name}").strip().partition("\n")
-    pc.register_scalar_function(
+    else:
+        source = _own_name(function.name)
+    registration = _Registration(name, interface, caller_of(function))
+    _add(source, function.__doc__, registration)
+    _publish(source, name, function)
+    return registration
+
+
+def _add(name: str, text: str | None, registration: _Registration) -> None:
+    """Gives pyarrow a function of a new name."""
+    kind, names, types, result = registration.interface
+    add = {
+        "scalar": pc.register_scalar_function,
+        "vector": pc.register_vector_function,
+        "aggregate": pc.register_aggregate_function,
+        "tabular": pc.register_tabular_function,
+    }[kind]
+    summary, _, description = (text or f"The UDF {name}").strip().partition("\n")
+    add(
         registration,
         name,
         {"summary": summary, "description": description.strip() or summary},
-        {parameter.name: parameter.type.as_declared for parameter in function.parameters},
-        function.result.type.as_declared,
+        dict(zip(names, types, strict=True)),
+        result,
     )
-    return registration
+
+
+def _publish(source: str, name: str, function: Function) -> None:
+    """Makes the function of a name from one that pyarrow was given under another."""
+    if not HAS_KERNELS:
+        return
+    is_pure = function.limits.deterministic
+    _arrow_functions.publish(source, name, is_pure)
+    if function.form == "aggregate":
+        _arrow_functions.publish(f"hash_{source}", f"hash_{name}", is_pure)
+
+
+def _own_name(function: str) -> str:
+    """Returns a name that nobody has."""
+    return f"udfvm.{function}.{next(_numbers)}"
 
 
 # ---- Expressions ----
@@ -143,28 +206,61 @@ def expression(function: Function, arguments: tuple[Any, ...]) -> pc.Expression:
     """Returns an expression that calls a function on expressions and values, one for each
     parameter. It registers the function under a name of its own, which is never replaced.
 
-    Raises SignatureError for a function that pyarrow.compute cannot have, TypeMappingError for a
-    value that does not have its parameter's type, and what building an image raises.
+    Raises SignatureError for a function that expressions cannot call, TypeMappingError for a value
+    that does not have its parameter's type, and what building an image raises.
     """
-    check_registrable(function)
     cast = [
         _argument(function.name, *each) for each in zip(function.parameters, arguments, strict=True)
     ]
+    values = None
+    if not function.limits.deterministic and not any(
+        isinstance(each, pc.Expression) for each in cast
+    ):
+        values = tuple(cast)
+    if not HAS_KERNELS:
+        if not cast:
+            raise SignatureError(
+                f"UDF {function.name!r}: an expression needs at least one parameter, where udfvm"
+                " was not built for this version of pyarrow"
+            )
+        values = None
     function.prepare()
-    return pc.Expression._call(_own_name(function), cast)
+    name = _name_in_expressions(function, values)
+    if values is not None:
+        return pc.Expression._call(name, [])
+    return pc.Expression._call(
+        name, [each if isinstance(each, pc.Expression) else pc.scalar(each) for each in cast]
+    )
 
 
-def _own_name(function: Function) -> str:
+def _name_in_expressions(function: Function, values: tuple[pa.Scalar, ...] | None) -> str:
+    """Returns the name that expressions know a function by; with values, which are then those of
+    its parameters in each row. Arrow would compute one row of values alone.
+    """
     with _guard.lock:
-        if function._arrow_name is None:
-            names = (f"udfvm.{function.name}.{number}" for number in itertools.count(1))
-            name = next(name for name in names if name not in _registered)
-            register_as(name, function, replace=False)
-            function._arrow_name = name
-        return function._arrow_name
+        name = function._arrow_names.get(values)
+        if name is None:
+            name = _own_name(function.name)
+            interface = _interface_of(function)._replace(kind="scalar")
+            caller = caller_of(function)
+            if values is not None:
+                interface = interface._replace(names=(), types=())
+                caller = _with_values(caller, values)
+            _add(name, function.__doc__, _Registration(name, interface, caller))
+            _publish(name, name, function)
+            function._arrow_names[values] = name
+        return name
 
 
-def _argument(function: str, parameter: Parameter, argument: Any) -> pc.Expression:
+def _with_values(caller: Caller, values: Sequence[pa.Scalar]) -> Caller:
+    def call(context: Any, _: Sequence[Any]) -> Any:
+        rows, pool = context.batch_length, context.memory_pool
+        return caller(context, [pa.repeat(each, rows, memory_pool=pool) for each in values])
+
+    return call
+
+
+def _argument(function: str, parameter: Parameter, argument: Any) -> pc.Expression | pa.Scalar:
     if isinstance(argument, pc.Expression):
         return argument.cast(parameter.type.as_declared)
     if container_of(argument) is not Container.SCALAR:
@@ -174,7 +270,7 @@ def _argument(function: str, parameter: Parameter, argument: Any) -> pc.Expressi
             f" with {type(argument).__name__}s"
         )
     try:
-        return pc.scalar(scalar_of(function, parameter, argument).cast(parameter.type.as_declared))
+        return scalar_of(function, parameter, argument).cast(parameter.type.as_declared)
     except TypeMappingError as error:
         if isinstance(argument, str) and parameter.type.kind is not Kind.TEXT:
             error.add_note(f"udfvm: the column of that name is pyarrow.dataset.field({argument!r})")

@@ -68,7 +68,7 @@ class Group:
 
     def state(self) -> bytes:
         """Returns the group as another can merge it."""
-        state = self._ask(ANSWER_STATE, [], named("binary"))
+        state = self._ask(ANSWER_STATE, [], named("binary"))[0].as_py()
         if not isinstance(state, bytes):
             raise ProtocolError("the guest's reply is not valid: no state", self._name)
         return state
@@ -81,18 +81,29 @@ class Group:
 
     def finish(self) -> Any:
         """Returns the group's value."""
+        from udfvm.codec.json_values import json_value
+        from udfvm.codec.python_values import python_values
+
+        value = python_values(self._name, self.finish_column())[0]
+        if self._result != JSON:
+            return value
+        try:
+            return json_value(value)
+        except ValueError as error:
+            raise ProtocolError(f"the guest's reply is not valid: {error}", self._name) from error
+
+    def finish_column(self) -> pa.Array:
+        """Returns the group's value as a column of the declared type; JSON is text."""
         return self._ask(ANSWER_FINISH, [], self._result)
 
     def _ask(
         self, answer: int, columns: Sequence[pa.Array], type_: Type | None, first_row: int = 0
     ) -> Any:
-        """Makes one exchange."""
+        """Makes one exchange. Returns a column with what came back, if that has a type."""
         import pyarrow as pa
 
         from udfvm.codec.column_batches import decode, encode, widened
         from udfvm.codec.containers import as_declared
-        from udfvm.codec.json_values import json_value
-        from udfvm.codec.python_values import python_values
 
         rows = len(columns[0]) if columns else 0
         if not columns:
@@ -111,13 +122,7 @@ class Group:
         if batch.num_rows != 1:
             raise ProtocolError("the guest's reply is not valid: no row", self._name)
         (column,) = as_declared(self._name, type_, [batch.column(0)])
-        value = python_values(self._name, column)[0]
-        if type_ != JSON:
-            return value
-        try:
-            return json_value(value)
-        except ValueError as error:
-            raise ProtocolError(f"the guest's reply is not valid: {error}", self._name) from error
+        return column
 
 
 @contextmanager

@@ -1,0 +1,219 @@
+// Functions of pyarrow.compute that pyarrow's Python interface cannot make.
+//
+// What Python registers has one kernel, which takes columns of exactly its types; is taken to give
+// the same value for the same arguments; and keeps its name for good. Here a function of a name is
+// made from one that Python registered under another: it has that one's kernels, but casts columns
+// as Arrow's own functions do, may be random, and can be replaced.
+//
+// This module works with the version of pyarrow that it was compiled for.
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <arrow/array/concatenate.h>
+#include <arrow/array/util.h>
+#include <arrow/chunked_array.h>
+#include <arrow/compute/function.h>
+#include <arrow/compute/kernel.h>
+#include <arrow/compute/registry.h>
+#include <arrow/datum.h>
+#include <arrow/status.h>
+#include <arrow/type.h>
+#include <arrow/type_traits.h>
+
+namespace compute = arrow::compute;
+using arrow::DataType;
+using arrow::Result;
+using arrow::Status;
+using arrow::Type;
+using arrow::TypeHolder;
+
+namespace
+{
+
+template <size_t n> bool is_one_of(Type::type id, const std::array<Type::type, n> &ids)
+{
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+constexpr std::array texts = { Type::STRING, Type::LARGE_STRING, Type::STRING_VIEW };
+constexpr std::array bytes = { Type::BINARY, Type::LARGE_BINARY, Type::BINARY_VIEW };
+
+// Whether each value of a decimal type is one of another.
+bool has_digits_of(const DataType &declared, const DataType &found)
+{
+    if (!arrow::is_decimal(found.id()) || !arrow::is_decimal(declared.id()))
+        return false;
+    const auto &from = static_cast<const arrow::DecimalType &>(found);
+    const auto &to = static_cast<const arrow::DecimalType &>(declared);
+    return from.scale() <= to.scale() &&
+           from.precision() - from.scale() <= to.precision() - to.scale();
+}
+
+// Whether a comparison of the two would cast the first to the second, and leave that as it is.
+bool compares_as(const DataType &found, const DataType &declared)
+{
+    auto equal = compute::GetFunctionRegistry()->GetFunction("equal");
+    std::vector<TypeHolder> types = { &found, &declared };
+    return equal.ok() && (*equal)->DispatchBest(&types).ok() && *types[1].type == declared &&
+           (*types[0].type == declared || has_digits_of(declared, *types[0].type));
+}
+
+// Whether a column is cast to the declared type without being asked.
+bool is_cast(const DataType &found, const DataType &declared)
+{
+    if (found.id() == Type::DICTIONARY) {
+        const auto &values = *static_cast<const arrow::DictionaryType &>(found).value_type();
+        return values == declared || is_cast(values, declared);
+    }
+    if (found.id() == Type::NA)
+        return true;
+    if (is_one_of(found.id(), texts) || is_one_of(found.id(), bytes))
+        return is_one_of(declared.id(), is_one_of(found.id(), texts) ? texts : bytes);
+    if (arrow::is_floating(found.id()) && arrow::is_floating(declared.id()))
+        return found.bit_width() < declared.bit_width();
+    if (arrow::is_decimal(found.id()) && arrow::is_decimal(declared.id()))
+        return has_digits_of(declared, found);
+    return compares_as(found, declared);
+}
+
+// A function that has kernels of another, and casts columns to their types.
+template <class Base> class Casting : public Base
+{
+  public:
+    using Base::Base;
+
+    Result<const compute::Kernel *> DispatchBest(std::vector<TypeHolder> *types) const override
+    {
+        ARROW_RETURN_NOT_OK(this->CheckArity(types->size()));
+        for (const auto *kernel : this->kernels()) {
+            const auto &declared = kernel->signature->in_types();
+            for (size_t i = 0; i < types->size() && !declared.empty(); ++i) {
+                const auto &type = declared[std::min(i, declared.size() - 1)].type();
+                if (*(*types)[i].type != *type && is_cast(*(*types)[i].type, *type))
+                    (*types)[i] = type;
+            }
+        }
+        return this->DispatchExact(*types);
+    }
+};
+
+// A vector function sees a column as a whole, whatever its chunks are.
+Status execute_whole(compute::KernelContext *context, const compute::ExecBatch &batch,
+                     arrow::Datum *out)
+{
+    compute::ExecBatch whole = batch;
+    for (auto &value : whole.values) {
+        if (!value.is_chunked_array())
+            continue;
+        const auto &chunked = *value.chunked_array();
+        if (chunked.num_chunks() == 0) {
+            ARROW_ASSIGN_OR_RAISE(value,
+                                  arrow::MakeEmptyArray(chunked.type(), context->memory_pool()));
+        } else {
+            ARROW_ASSIGN_OR_RAISE(value,
+                                  arrow::Concatenate(chunked.chunks(), context->memory_pool()));
+        }
+    }
+    compute::ExecResult result;
+    const auto *kernel = static_cast<const compute::VectorKernel *>(context->kernel());
+    ARROW_RETURN_NOT_OK(kernel->exec(context, compute::ExecSpan(whole), &result));
+    *out = result.array_data();
+    return Status::OK();
+}
+
+void adapt(compute::VectorKernel &kernel)
+{
+    kernel.exec_chunked = execute_whole;
+    kernel.can_execute_chunkwise = false;
+    kernel.output_chunked = false;
+}
+
+template <class Kernel> void adapt(Kernel &)
+{
+}
+
+template <class Base, class... Flags>
+Result<std::shared_ptr<compute::Function>> made(std::string name, const compute::Function &source,
+                                                Flags... flags)
+{
+    auto function = std::make_shared<Casting<Base>>(std::move(name), source.arity(), source.doc(),
+                                                    source.default_options(), flags...);
+    for (const auto *each : static_cast<const Base &>(source).kernels()) {
+        auto kernel = *each;
+        adapt(kernel);
+        ARROW_RETURN_NOT_OK(function->AddKernel(std::move(kernel)));
+    }
+    return function;
+}
+
+Result<std::shared_ptr<compute::Function>> copy_of(const compute::Function &source,
+                                                   std::string name, bool is_pure)
+{
+    switch (source.kind()) {
+    case compute::Function::SCALAR:
+        return made<compute::ScalarFunction>(std::move(name), source, is_pure);
+    case compute::Function::VECTOR:
+        return made<compute::VectorFunction>(std::move(name), source);
+    case compute::Function::SCALAR_AGGREGATE:
+        return made<compute::ScalarAggregateFunction>(std::move(name), source);
+    case compute::Function::HASH_AGGREGATE:
+        return made<compute::HashAggregateFunction>(std::move(name), source);
+    case compute::Function::META:
+        break;
+    }
+    return Status::TypeError(source.name(), " has no kernels");
+}
+
+Status publish(const std::string &source_name, std::string name, bool is_pure)
+{
+    auto *registry = compute::GetFunctionRegistry();
+    ARROW_ASSIGN_OR_RAISE(auto source, registry->GetFunction(source_name));
+    ARROW_ASSIGN_OR_RAISE(auto function, copy_of(*source, std::move(name), is_pure));
+    return registry->AddFunction(std::move(function), /*allow_overwrite=*/true);
+}
+
+PyObject *publish_function(PyObject *, PyObject *arguments)
+{
+    const char *source, *name;
+    int is_pure;
+    if (!PyArg_ParseTuple(arguments, "ssp:publish", &source, &name, &is_pure))
+        return nullptr;
+    Status status = publish(source, name, is_pure);
+    if (!status.ok()) {
+        PyErr_SetString(PyExc_ValueError, status.ToString().c_str());
+        return nullptr;
+    }
+    Py_RETURN_NONE;
+}
+
+PyMethodDef methods[] = {
+    { "publish", publish_function, METH_VARARGS,
+      "publish(source, name, is_pure)\n--\n\n"
+      "Makes the function of a name from one that was registered under another, and replaces what "
+      "has the name." },
+    { nullptr, nullptr, 0, nullptr },
+};
+
+PyModuleDef definition = { PyModuleDef_HEAD_INIT,
+                           "_arrow_functions",
+                           nullptr,
+                           -1,
+                           methods,
+                           nullptr,
+                           nullptr,
+                           nullptr,
+                           nullptr };
+
+} // namespace
+
+PyMODINIT_FUNC PyInit__arrow_functions()
+{
+    return PyModule_Create(&definition);
+}
