@@ -190,11 +190,10 @@ class TableFunction(Function):
         import pyarrow as pa
 
         from udfvm.codec.column_batches import decode, encode, widened
-        from udfvm.codec.containers import as_declared
 
         types = [named("int64"), *(column.type for column in self.columns)]
         names = [column.name for column in self.columns]
-        request, limit = REQUEST_TABLE, _FIRST_FETCH
+        request, limit, rows = REQUEST_TABLE, _FIRST_FETCH, 0
         payload = encode(
             [
                 widened(column, parameter.type)
@@ -214,13 +213,32 @@ class TableFunction(Function):
                 batch, more = decode(self.name, data, types, limit)
                 if batch.num_rows:
                     made = [
-                        as_declared(self.name, column.type, [values])[0]
+                        self._as_declared(column, values, rows)
                         for column, values in zip(self.columns, batch.columns[1:], strict=True)
                     ]
                     yield pa.RecordBatch.from_arrays(made, names=names)
+                    rows += batch.num_rows
                 request, payload, limit = REQUEST_FETCH, b"", min(2 * limit, _MAX_FETCH)
         finally:
             runtime.pool.give(vm)
+
+    def _as_declared(self, column: Column, values: pa.Array, first_row: int) -> pa.Array:
+        """Returns values of a column as its type was declared, which says where there are no nulls.
+        Raises TypeMappingError. ``first_row`` is the index of the first among all rows.
+        """
+        if column.type.exact is None:
+            return values
+        from udfvm.types.array_conversions import convert
+        from udfvm.types.conversions import Loss
+
+        try:
+            return convert(values, column.type.exact)
+        except Loss as loss:
+            row = first_row + (loss.row or 0)
+            raise TypeMappingError(
+                f"UDF {self.name!r}: row {row} that the function yielded, column {column.name!r}:"
+                f" {loss}"
+            ) from None
 
 
 class TableProgram(PythonProgram):

@@ -46,12 +46,18 @@ class StreamColumns:
             for index, each in enumerate(metadata["columns"])
             if each["stream"]
         }
-        self._row = -1
+        self._row = self._column = -1
+        self._passed_on = False  # the last write() came to the columns that are no streams
 
     @property
     def row(self) -> int:
         """The row at which the last write() failed; -1 if that is not known."""
-        return self._batch.row if self._row < 0 else self._row
+        return self._batch.row if self._passed_on else self._row
+
+    @property
+    def column(self) -> int:
+        """The index of the column that the last write() came to."""
+        return self._batch.column if self._passed_on else self._column
 
     def read(self, offset: int) -> tuple[int, list[Any]]:
         """Returns the rows and the columns of the batch at an offset of the request, as lists."""
@@ -73,11 +79,13 @@ class StreamColumns:
         """Writes a reply, as ``ColumnBatch.write``. Columns that are streams are lists of values or
         pyarrow's arrays.
         """
-        self._row = -1
+        self._row, self._passed_on = -1, False
         whole = list(columns)
         for index, made in self.made.items():
             if index < len(columns):
+                self._column = index
                 whole[index] = self._stream_of(made, columns[index])
+        self._passed_on = True
         return self._batch.write(rows, whole, flags)
 
     def _stream_of(self, made: _Made, column: Any) -> pa.Buffer:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import struct
 import sys
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -19,6 +19,7 @@ from _udfvm_column_types import column_type
 from _udfvm_report import report
 from _udfvm_signature import Parameters
 from _udfvm_slots import result_slot
+from _udfvm_table_rows import Rows, placed, size_of
 
 # The limit of texts and bytes gathered for one reply, without its last row.
 MAX_CHUNK_BYTES: Final = 4 << 20
@@ -65,6 +66,7 @@ class TableFunction:
         self._function = function
         self._nullable = Parameters.of(metadata["parameters"]).nullable
         self._names = [column["name"] for column in metadata["columns"]]
+        self._rows = Rows(self._names)
         self._nested, self._texts = [], []  # columns of variable size
         for index, column in enumerate(metadata["columns"]):
             if column["stream"]:
@@ -93,7 +95,7 @@ class TableFunction:
 
     def rows_of(self, arguments: Sequence[Any]) -> list[list[Any]]:
         """Returns all rows for some arguments, for warming up, without batches."""
-        return self._columns_of(
+        return self._rows.columns_of(
             [item for item in _iterable(self._function(*arguments)) if not _is_batch(item)]
         )
 
@@ -101,6 +103,8 @@ class TableFunction:
         self._arguments = enumerate(arguments)
         self._items: Iterator[Any] | None = None  # of the current row of arguments
         self._source = -1
+        self._yielded = 0  # rows for the current row of arguments
+        self._sent = -1, 0  # the row of arguments that the last reply ended with, and rows for it
         self._ended = False
         self._waiting: deque[_Rows | _Batch] = deque()
         self._failure: BaseException | None = None  # of the function, raised after the rows
@@ -121,7 +125,7 @@ class TableFunction:
     def _advance(self) -> bool:
         """Moves on to the next row of arguments. Returns False if there is none."""
         for source, row in self._arguments:
-            self._source = source
+            self._source, self._yielded = source, 0
             if all(
                 nullable or value is not None
                 for value, nullable in zip(row, self._nullable, strict=True)
@@ -174,19 +178,22 @@ class TableFunction:
         rest = items[index + 1 :]
         self._items = itertools.chain(rest, self._items) if rest else self._items
         self._wait(items[:index])
-        self._waiting.append(_Batch(self._source, self._arrow(items[index])))
+        batch = self._arrow(items[index])
+        self._yielded += batch.num_rows
+        self._waiting.append(_Batch(self._source, batch))
 
     def _wait(self, items: list[Any]) -> int:
         """Puts rows on the waiting list. Returns the bytes of what has no fixed size in them."""
         if not items:
             return 0
         try:
-            columns = self._columns_of(items)
-        except BaseException:
-            good = self._good(items)
+            columns = self._rows.columns_of(items)
+        except BaseException as exception:  # noqa: BLE001 - code of the user's classes runs
+            good = self._rows.good(items)
             if good:
                 self._wait(items[:good])
-            raise
+            raise placed(exception, f"row {self._yielded}")  # noqa: B904 - it has the cause
+        self._yielded += len(items)
         self._waiting.append(_Rows(self._source, columns, len(items)))
         size = sum(
             [
@@ -196,28 +203,7 @@ class TableFunction:
                 if isinstance(value, (str, bytes))
             ]
         )
-        return size + sum([_size(value) for index in self._nested for value in columns[index]])
-
-    def _good(self, items: list[Any]) -> int:
-        """Returns the number of items before the first one that is not a row."""
-        for index, item in enumerate(items):
-            try:
-                self._row(item)
-            except BaseException:  # noqa: BLE001 - code of the user's classes runs
-                return index
-        return len(items)
-
-    def _columns_of(self, items: list[Any]) -> list[list[Any]]:
-        classes = set(map(type, items))
-        if all(issubclass(class_, (tuple, list)) for class_ in classes) and set(
-            map(len, items)
-        ) == {len(self._names)}:
-            return [list(column) for column in zip(*items, strict=True)]
-        if len(self._names) == 1 and not any(
-            issubclass(class_, (tuple, list, Mapping)) for class_ in classes
-        ):
-            return [items]
-        return [list(column) for column in zip(*map(self._row, items), strict=True)]
+        return size + sum([size_of(value) for index in self._nested for value in columns[index]])
 
     @staticmethod
     def _any_batch(items: list[Any]) -> bool:
@@ -262,8 +248,9 @@ class TableFunction:
                 good = self._columns.row
                 if good >= 0:
                     self._source = sources[good]
+                    exception = self._located(exception, sources, good)
                 if good <= 0:
-                    raise
+                    raise exception  # noqa: TRY201 - it may be another now
                 self._failure, count = exception, good  # the rows before it, then the exception
                 sources, columns = sources[:good], [column[:good] for column in columns]
                 self._waiting.clear()
@@ -272,7 +259,26 @@ class TableFunction:
                 break
             count //= 2
         self._put_back(count, sources, columns)
+        if count:
+            source = sources[count - 1]
+            self._count_sent(source, count - bisect_left(sources, source))
         return length
+
+    def _located(self, exception: BaseException, sources: list[int], row: int) -> BaseException:
+        """Returns the exception of a value, with its column and its row among those for its row of
+        arguments.
+        """
+        source = sources[row]
+        before = row - bisect_left(sources, source)
+        if source == self._sent[0]:
+            before += self._sent[1]
+        name = self._names[self._columns.column - 1]
+        return placed(exception, f"row {before} that the function yielded, column {name!r}")
+
+    def _count_sent(self, source: int, count: int) -> None:
+        """Counts rows of a reply that are its last ones, and of one row of arguments."""
+        before = self._sent[1] if source == self._sent[0] else 0
+        self._sent = source, before + count
 
     def _write_first(self, count: int, sources: list[int], columns: list[list[Any]]) -> int:
         """Writes the first rows. Returns the length of the reply."""
@@ -292,32 +298,6 @@ class TableFunction:
             count = end
         self._waiting.extendleft(reversed(rest))
 
-    def _row(self, item: Any) -> tuple[Any, ...]:
-        width = len(self._names)
-        if isinstance(item, (tuple, list)):
-            row = tuple(item)
-        elif isinstance(item, Mapping):
-            unknown = [name for name in item if name not in self._names]
-            if unknown:
-                raise TypeError(
-                    f"the function yielded a value for {unknown[0]!r}, which is not a column: the"
-                    f" columns are {', '.join(self._names)}"
-                )
-            row = tuple(item.get(name) for name in self._names)
-        elif width == 1:
-            row = (item,)
-        else:
-            raise TypeError(
-                f"the function yielded {type(item).__name__}: yield a tuple with the columns"
-                f" {', '.join(self._names)}"
-            )
-        if len(row) != width:
-            raise TypeError(
-                f"the function yielded a row of {len(row)} values, but has {width} columns:"
-                f" {', '.join(self._names)}"
-            )
-        return row
-
     # ---- Arrow batches ----
 
     def _arrow(self, item: Any) -> Any:
@@ -335,11 +315,14 @@ class TableFunction:
             table = table.select(self._names)
         arrays = []
         declared = pa.ipc.read_schema(pa.py_buffer(self._schema)).types
-        for column, type_ in zip(table.columns, declared, strict=True):
+        for column, type_, name in zip(table.columns, declared, self._names, strict=True):
             array = (
                 pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
             )
-            arrays.append(strict_cast(array, type_))
+            try:
+                arrays.append(strict_cast(array, type_))
+            except (TypeError, ValueError, OverflowError) as error:
+                raise placed(error, f"column {name!r} of a batch")  # noqa: B904 - it has the cause
         return pa.RecordBatch.from_arrays(
             arrays, names=[str(index) for index in range(len(arrays))]
         )
@@ -369,18 +352,8 @@ class TableFunction:
             count //= 2
         if count < batch.num_rows:
             self._waiting.appendleft(_Batch(source, batch.slice(count)))
+        self._count_sent(source, count)
         return length
-
-
-def _size(value: Any) -> int:
-    """Returns about how many bytes a value of variable size has, with all that it holds."""
-    if isinstance(value, (str, bytes)):
-        return len(value)
-    if isinstance(value, Mapping):
-        value = value.values()
-    elif not isinstance(value, (list, tuple)):
-        return int(getattr(value, "nbytes", 8))
-    return sum(map(_size, value))
 
 
 def _iterable(result: Any) -> Iterable[Any]:

@@ -214,10 +214,12 @@ static PyObject *columns_write(PyObject *object, PyObject *arguments)
         return PyErr_Format(PyExc_ValueError, "%zu columns of %lld rows where there are %zu", count,
                             rows, self->result_count);
     struct batch_writer writer = writer_begin(count);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        self->column = (Py_ssize_t)i;
         if (writer_put_column(&writer, i, &self->results[i],
                               PyList_GET_ITEM(columns, (Py_ssize_t)i), rows, &self->row) < 0)
             return NULL;
+    }
     return PyLong_FromUnsignedLongLong(writer_finish(&writer, count, rows, flags));
 }
 
@@ -268,6 +270,8 @@ static PyMethodDef columns_methods[] = {
 static PyMemberDef columns_members[] = {
     { "row", T_PYSSIZET, offsetof(struct column_batch, row), READONLY,
       "row at which the last map() or write() failed; -1 where that is not known" },
+    { "column", T_PYSSIZET, offsetof(struct column_batch, column), READONLY,
+      "index of the column that the last write() came to" },
     { NULL, 0, 0, 0, NULL },
 };
 

@@ -12,6 +12,7 @@ struct column_batch {
     struct value_slot *arguments, *results;
     struct column *found; /* arguments of the current request */
     Py_ssize_t row;       /* row of the last exception; -1: not known */
+    Py_ssize_t column;    /* column of the reply that was written last */
 };
 
 extern PyType_Spec column_batch_type_spec;

@@ -51,9 +51,11 @@ def test_rows_of_any_form(query: Query) -> None:
         assert query("SELECT value FROM odd_rows(?)", form) == [(1,), (None,)]
     assert query("SELECT value FROM odd_rows('none')") == []
     for kind, expected in {
-        "wide": "TypeError: the function yielded a row of 2 values, but has 1 columns: value",
-        "unknown": "TypeError: the function yielded a value for 'other'",
-        "wrong": "TypeError: the function returned str, but its result is declared int",
+        "wide": "TypeError: row 0: the function yielded a row of 2 values, but has 1 columns:"
+        " value",
+        "unknown": "TypeError: row 0: the function yielded a value for 'other'",
+        "wrong": "TypeError: row 1 that the function yielded, column 'value': the function returned"
+        " str, but its result is declared int",
         "number": "TypeError: the function returned int: a table function yields rows",
         "raises": "ZeroDivisionError",
     }.items():
