@@ -11,6 +11,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 
+from udfvm.codec.containers import to_masked
+from udfvm.codec.pandas_columns import Backend, series_of
+
 
 def _flat(array: pa.Array) -> Any:
     while array.type.num_fields:
@@ -70,6 +73,11 @@ def _polars(array: pa.Array) -> Any:
     )
 
 
+def _pandas(array: pa.Array) -> None:
+    for backend in Backend:
+        str(series_of("f", array, backend))
+
+
 USES: dict[str, Callable[[pa.Array], Any]] = {
     "to_pylist": lambda array: array.to_pylist(),
     "to_numpy": lambda array: array.to_numpy(zero_copy_only=False),
@@ -88,6 +96,8 @@ USES: dict[str, Callable[[pa.Array], Any]] = {
     "parquet": _parquet,
     "polars": _polars,
     "duckdb": _duckdb,
+    "pandas": _pandas,
+    "masked": lambda array: str(to_masked("f", array)),
 }
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from udfvm.codec.argument_errors import wrong_type
 from udfvm.codec.containers import Container
-from udfvm.codec.struct_columns import chosen_columns
+from udfvm.codec.struct_columns import chosen_columns, imported
 from udfvm.errors import TypeMappingError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def column(function: str, parameter: Parameter, value: Any) -> pa.ChunkedArray:
     if _holds_objects(value.dtype):
         raise _without_counterpart(function, parameter, value)
     try:
-        return pa.chunked_array(value)
+        return imported(value)
     except (pa.ArrowException, *_failures()) as error:
         raise _without_counterpart(function, parameter, value) from error
 

@@ -1,4 +1,6 @@
-"""Tables in the place of a column: a table is a column of structs, or its only column."""
+"""Streams and tables in the place of a column. A table is a column of structs, or its only
+column.
+"""
 
 from __future__ import annotations
 
@@ -54,18 +56,27 @@ def too_many(
     )
 
 
+def imported(value: Any) -> pa.ChunkedArray:
+    """Returns what has ``__arrow_c_array__`` or ``__arrow_c_stream__``, without empty chunks:
+    pyarrow imports some of them with an offset beyond their buffers.
+    """
+    is_array = hasattr(value, "__arrow_c_array__")
+    column = pa.chunked_array([pa.array(value)]) if is_array else pa.chunked_array(value)
+    return pa.chunked_array([chunk for chunk in column.chunks if len(chunk)], column.type)
+
+
 def column_in_structs(
-    function: str, parameter: Parameter, column: Any, found: str
+    function: str, parameter: Parameter, column: pa.ChunkedArray, found: str
 ) -> pa.Array | pa.ChunkedArray:
     """Returns a column that a producer gave, or the only column in it where it is a record batch:
     which Arrow hands over as structs. Raises TypeMappingError.
     """
     if not pa.types.is_struct(column.type):
         return column
-    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    if parameter.type.kind is Kind.STRUCT and any(chunk.null_count for chunk in chunks):
+    if parameter.type.kind is Kind.STRUCT and column.null_count:
         return column  # a record batch has no rows that are null
     table = pa.Table.from_batches(
-        [pa.RecordBatch.from_struct_array(chunk) for chunk in chunks], pa.schema(list(column.type))
+        [pa.RecordBatch.from_struct_array(chunk) for chunk in column.chunks],
+        pa.schema(list(column.type)),
     )
     return column_in_table(function, parameter, table, found)
