@@ -11,9 +11,17 @@ and for each of them, in seconds:
 
     in_process       the same loop in this process
     one_vm, two_vms  ``map`` with one thread, with two
+    direct           the function called with the columns, on as many VMs as there are processors
 
-``one_times_process`` and ``two_times_process`` are their ratios. With ``--parquet-rows`` also
-``branchy`` from a Parquet file of so many rows to another:
+``one_times_process``, ``two_times_process`` and ``direct_times_process`` are their ratios.
+
+``light`` is ``x * 2 + 1`` over as many doubles of numpy:
+
+    in_process       the body itself
+    one_call         a function of whole batches
+    spread           an elementwise function, on as many VMs as there are processors
+
+With ``--parquet-rows`` also ``branchy`` from a Parquet file of so many rows to another:
 
     pyarrow          the body as a scalar function of pyarrow, over the batches of a scan
     map              ``map`` from path to path, with as many threads as processors
@@ -64,6 +72,10 @@ def branchy(a: float, b: float) -> float:
     return a + b if a < 0.1 else 0.0
 
 
+def light(x: np.ndarray) -> np.ndarray:
+    return x * 2 + 1
+
+
 def texts(rows: int, words: Callable[[int], str]) -> pa.Table:
     return pa.table({"text": [words(row) for row in range(rows)]})
 
@@ -100,7 +112,7 @@ def medians(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, fl
             taken = seconds(call)
             if round_:  # the first warms up
                 times[name].append(taken)
-    return {name: round(statistics.median(each), 4) for name, each in times.items()}
+    return {name: round(statistics.median(each), 6) for name, each in times.items()}
 
 
 def measure_body(body: Callable[..., Any], table: pa.Table, repeats: int) -> dict[str, float]:
@@ -113,10 +125,41 @@ def measure_body(body: Callable[..., Any], table: pa.Table, repeats: int) -> dic
         "in_process": lambda: in_process(body, table, type_),
         "one_vm": lambda: function.map(table, keep=[], threads=1),
         "two_vms": lambda: function.map(table, keep=[], threads=2),
+        "direct": lambda: function(*table.columns),
     }
     figures = medians(ways, repeats)
     figures["one_times_process"] = round(figures["one_vm"] / figures["in_process"], 3)
     figures["two_times_process"] = round(figures["two_vms"] / figures["in_process"], 3)
+    figures["direct_times_process"] = round(figures["direct"] / figures["in_process"], 3)
+    return figures
+
+
+def measure_light(rows: int, repeats: int) -> dict[str, float]:
+    one, spread = (
+        udfvm.udf(
+            light,
+            name=f"light_{elementwise}",
+            vectorized=True,
+            elementwise=elementwise,
+            input_types=["double"],
+            output_type="double",
+        )
+        for elementwise in (False, True)
+    )
+    values = np.random.default_rng(0).random(rows)
+    if not np.array_equal(one(values), light(values)):
+        raise RuntimeError("light: the results in VMs are not those of the host")
+    for _ in range(3):  # how fast it is must be known
+        if not np.array_equal(spread(values), light(values)):
+            raise RuntimeError("light: the results in VMs are not those of the host")
+    ways: dict[str, Callable[[], object]] = {
+        "in_process": lambda: light(values),
+        "one_call": lambda: one(values),
+        "spread": lambda: spread(values),
+    }
+    figures = medians(ways, repeats * 10)
+    figures["one_times_process"] = round(figures["one_call"] / figures["in_process"], 3)
+    figures["spread_times_process"] = round(figures["spread"] / figures["in_process"], 3)
     return figures
 
 
@@ -170,6 +213,7 @@ def main(as_json: bool, rows: int, parquet_rows: int, repeats: int) -> None:
             result["parquet"] = measure_parquet(parquet_rows, Path(name), max(1, repeats // 2))
         for body, table in sources(rows).items():
             result[body.__name__] = measure_body(body, table, repeats)
+        result["light"] = measure_light(rows, repeats)
     if as_json:
         json.dump(result, sys.stdout)
         print()

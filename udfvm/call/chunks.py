@@ -5,12 +5,17 @@ where a function works row by row.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import OutputLimitError
 
+if TYPE_CHECKING:
+    from udfvm.call.runtime import RuntimeKeeper
+
 _Result = TypeVar("_Result")
+
+MANY_ROWS: Final = 1 << 13  # fewer are one call, whatever a row costs
 
 
 class Sliceable(Protocol):
@@ -73,3 +78,20 @@ def call_in_chunks(
             half = count // 2
             waiting += [(start + half, count - half), (start, half)]
     return results
+
+
+def all_rows(
+    call: Callable[..., _Result], calls: RuntimeKeeper, whole: Any, copy: Any, first_row: int
+) -> list[_Result]:
+    """Calls a function with rows of which the first has this index, in as few chunks as fit.
+
+    ``call`` gets the function's calls, what copies the result, and what ``call_in_chunks`` passes,
+    with the index of the first row among all.
+    """
+    declaration = calls.declaration
+    return call_in_chunks(
+        whole,
+        lambda rows, start, failure: call(calls, copy, rows, first_row + start, failure),
+        cut=declaration.elementwise,
+        cut_results=not declaration.limits.max_output,
+    )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
-from udfvm.call.chunks import call_in_chunks
+from udfvm.call.chunks import MANY_ROWS, all_rows
 from udfvm.call.runtime import Loader, Runtime, RuntimeKeeper
 from udfvm.codec.value_codecs import PYTHON_CLASSES
 from udfvm.codec.window import TooLargeForWindowError
@@ -33,14 +33,15 @@ if TYPE_CHECKING:
     from udfvm.call.chunks import TooLarge
     from udfvm.call.pool import Pool
     from udfvm.codec.containers import Container
-    from udfvm.codec.fixed_width import NumberBatches, NumberColumns
+    from udfvm.codec.fixed_width import NumberBatches, NumberColumns, ResultMemory
     from udfvm.codec.record_batches import BatchReply
     from udfvm.codec.rows import RowCodec
     from udfvm.load.declaration import Declaration
     from udfvm.vmm import VM, Windows
 
 _Result = TypeVar("_Result")
-_Copy: TypeAlias = "Callable[[memoryview], pa.Buffer] | None"
+_Copy: TypeAlias = "Callable[[int, int, memoryview], pa.Buffer] | None"
+_Spread: TypeAlias = "Callable[[int], ResultMemory] | bool"
 
 
 class Writer(Protocol):
@@ -95,10 +96,14 @@ class Calls(RuntimeKeeper):
         container: Container | None = None,
         copy: _Copy = None,
         rows: int = 1,
+        *,
+        spread: bool = False,
     ) -> Any:
         """Calls the function with a column, or a value to repeat, for each parameter. ``container``
         is what to return; that of the arguments, if not given. ``copy`` makes the memory that the
-        result is in. ``rows`` is how many there are of a function without parameters.
+        result of so many rows from a first one on is in. ``rows`` is how many there are of a
+        function without parameters. With ``spread`` several VMs compute many rows, where the
+        function allows it.
         """
         batches = self.codecs.numbers
         numbers = batches.take(arguments)
@@ -107,7 +112,7 @@ class Calls(RuntimeKeeper):
                 self._keep_small(batches, self.ready())
             return batches.result(
                 container or numbers.container,
-                self._in_chunks(numbers, functools.partial(self._call_with_numbers, copy)),
+                self._in_chunks(numbers, Calls._call_with_numbers, copy, spread and batches.memory),
             )
 
         import pyarrow as pa
@@ -122,7 +127,7 @@ class Calls(RuntimeKeeper):
 
         container = container or container_of_result(arguments)
         if container is Container.PRODUCER:
-            return self._call_with_producers(arguments)
+            return self._call_with_producers(arguments, spread)
         if arguments:
             columns, rows = columns_of(
                 self._name, self._parameters, arguments, vectorized=self.declaration.vectorized
@@ -137,7 +142,7 @@ class Calls(RuntimeKeeper):
                 whole = pa.table(columns, schema=codec.schema)
             else:
                 whole = codec.batch(columns, rows)
-            chunks = self._in_chunks(whole, functools.partial(self._call_with_batch, copy))
+            chunks = self._in_chunks(whole, Calls._call_with_batch, copy, spread)
         result = in_container(
             self._name,
             container,
@@ -146,12 +151,13 @@ class Calls(RuntimeKeeper):
         )
         return _parsed(self._name, container, result) if self._is_json else result
 
-    def _call_with_producers(self, arguments: Sequence[Any]) -> Any:
+    def _call_with_producers(self, arguments: Sequence[Any], spread: bool) -> Any:
         """A call with columns of other libraries."""
         from udfvm.codec.producers import taken
 
         given = taken(self._name, self._parameters, arguments, json=self._is_json)
-        return given.give_back(self.call_columns(given.arguments, given.container))
+        result = self.call_columns(given.arguments, given.container, spread=spread)
+        return given.give_back(result)
 
     def take_vm(self, windows: Windows | None = None) -> tuple[Runtime, VM]:
         """Returns a VM of the function's image, and what calls need. Give it back to the runtime's
@@ -192,13 +198,13 @@ class Calls(RuntimeKeeper):
 
     def _call_with_any(self, arguments: Sequence[Any]) -> Any:
         if arguments and isinstance(arguments[0], _loaded_arrays()):
-            return self.call_columns(arguments)
+            return self.call_columns(arguments, spread=True)
         from udfvm.codec.containers import Container, container_of_result
         from udfvm.codec.scalars import python_value
 
         container = container_of_result(arguments)
         if container is not Container.SCALAR or self._rows is None:
-            return self.call_columns(arguments, container)
+            return self.call_columns(arguments, container, spread=True)
         values = [
             python_value(self._name, *each)
             for each in zip(self._parameters, arguments, strict=True)
@@ -291,13 +297,16 @@ class Calls(RuntimeKeeper):
         self._renew(error, runtime)
         return self._call_with_any(arguments)
 
-    def _in_chunks(self, whole: Any, call: Callable[[Any, int, TooLarge | None], Any]) -> list[Any]:
-        return call_in_chunks(
-            whole,
-            call,
-            cut=self.declaration.elementwise,
-            cut_results=not self._limits.max_output,
-        )
+    def _in_chunks(
+        self, whole: Any, call: Callable[..., Any], copy: _Copy, spread: _Spread
+    ) -> list[Any]:
+        """Calls with all rows, by ``_call_with_numbers`` or ``_call_with_batch``."""
+        if not spread or whole.num_rows < MANY_ROWS or not self.declaration.elementwise:
+            return all_rows(call, self, whole, copy, 0)
+        from udfvm.call.spreading import call_many
+
+        memory = None if spread is True else spread
+        return call_many(self, whole, functools.partial(all_rows, call), memory)
 
     def _call_with_numbers(
         self, copy: _Copy, numbers: NumberColumns, first_row: int, failure: TooLarge | None
@@ -353,7 +362,7 @@ class Calls(RuntimeKeeper):
             runtime.limits,
             self._name,
             lambda reply: codec.numbers_in(reply, rows),
-            copy,
+            copy and functools.partial(copy, first_row, rows),
         )
         if status:
             raise guest_exception(reply, self._name, first_row, rows)

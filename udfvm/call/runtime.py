@@ -85,6 +85,7 @@ class RuntimeKeeper:
         self._runtime: Runtime | None = None
         self._bindings: Bindings = ()  # that the image was made from; see udfvm/load/bindings.py
         self._small: Any = None  # SmallBatches, once a batch of arrays was seen
+        self.pace: Any = None  # Pace, once a batch of many rows was seen
 
     def current(self) -> Runtime:
         """What calls need now: built, or taken from the cache, where names in the function mean

@@ -84,12 +84,14 @@ def as_declared(function: str, result: Type, chunks: Sequence[pa.Array]) -> list
     """
     if result.exact is None:
         return list(chunks)
+    made: list[pa.Array] = []
     try:
-        return [convert(chunk, result.exact) for chunk in chunks]
+        made += (convert(chunk, result.exact) for chunk in chunks)
     except Loss as loss:
-        raise TypeMappingError(
-            f"UDF {function!r}: its result, row {loss.row} of its batch: {loss}"
-        ) from None
+        before = sum(map(len, made))
+        where = "" if loss.row is None else f", row {before + loss.row} of its batch"
+        raise TypeMappingError(f"UDF {function!r}: its result{where}: {loss}") from None
+    return made
 
 
 def in_container(

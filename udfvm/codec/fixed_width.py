@@ -17,6 +17,7 @@ import pyarrow as pa
 from udfvm.codec.containers import Container, in_container
 from udfvm.codec.window import TooLargeForWindowError
 from udfvm.types.numpy_conversions import numpy_type
+from udfvm.vmm import copy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,31 @@ class NumberColumns(NamedTuple):
             for chunks, width in zip(self.data, self.widths, strict=True)
         )
         return self._replace(num_rows=count, data=data)
+
+
+class ResultMemory:
+    """Memory for all numbers of a result that comes in parts."""
+
+    def __init__(self, rows: int, width: int) -> None:
+        self._buffer = pa.allocate_buffer(rows * width)
+        self._bytes = memoryview(self._buffer).cast("B")
+        self._rows, self._width = rows, width
+
+    def keep(self, first_row: int, rows: int, reply: memoryview) -> pa.Buffer:
+        """Copies the reply to so many rows: numbers to their place, what is longer elsewhere."""
+        begin, length = first_row * self._width, rows * self._width
+        if len(reply) != length:
+            return pa.py_buffer(bytes(reply))
+        copy(self._bytes[begin : begin + length], reply)
+        return self._buffer.slice(begin, length)
+
+    def joined(self, replies: list[BatchReply]) -> list[BatchReply]:
+        """Returns one reply to all rows, if they are numbers alone, else the replies as they
+        are.
+        """
+        if not all(reply.is_data for reply in replies):
+            return replies
+        return [replies[0]._replace(data=self._buffer, rows=self._rows)]
 
 
 class NumberBatches:
@@ -153,6 +179,10 @@ class NumberBatches:
                 np.dtype(numpy_type(type_)) for type_ in (*self._types, self._result)
             )
         return self._dtypes
+
+    def memory(self, rows: int) -> ResultMemory:
+        """Returns memory for the numbers of a result of so many rows."""
+        return ResultMemory(rows, self._result.bit_width // 8)
 
     def small_codecs(self) -> tuple[BatchCodec, NumberCodec]:
         """Returns the codecs. ``has_small`` says that there are such."""

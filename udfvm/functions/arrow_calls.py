@@ -134,7 +134,7 @@ def _column(calls: Calls, context: Any, arguments: Sequence[Any]) -> pa.Array:
     """
     pool, rows = context.memory_pool, context.batch_length
 
-    def copied(reply: memoryview) -> pa.Buffer:
+    def copied(_first_row: int, _rows: int, reply: memoryview) -> pa.Buffer:
         buffer = pa.allocate_buffer(len(reply), memory_pool=pool)
         copy(memoryview(buffer), reply)
         return buffer

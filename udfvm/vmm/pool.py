@@ -232,7 +232,7 @@ class ImagePool:
         number of VMs that still have such memory, or will have it.
         """
         return (
-            int(lib.udfvm_pool_shrink_old(self._handle, int(seconds * 1e9))) + self._borrowed.count
+            int(lib.udfvm_pool_shrink_old(self._handle, int(seconds * 1e9))) + self.borrowed_count
         )
 
     def pool_statistics(self) -> tuple[int, int]:
@@ -240,6 +240,11 @@ class ImagePool:
         statistics = ffi.new("struct udfvm_pool_statistics *")
         lib.udfvm_pool_statistics(self._handle, statistics)
         return statistics.live, statistics.idle
+
+    @property
+    def borrowed_count(self) -> int:
+        """The number of VMs in use that no longer compute: their replies are read."""
+        return self._borrowed.count
 
     def close(self) -> None:
         """Closes idle VMs, and those in use when they are given back. No more are taken, and
