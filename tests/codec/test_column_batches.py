@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from conversion_cases import IN_ROWS, array_of, cases, stored_values
+from conversion_cases import DECLARED, IN_ROWS, array_of, cases, stored_values
+from hostile_mutations import tampered, value
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nested_types import TYPES
 
-from udfvm.codec.column_batches import narrowed, widened
-from udfvm.types.arrow_types import named
+from udfvm.codec.column_batches import decode, encode, narrowed, widened
+from udfvm.errors import ProtocolError
+from udfvm.types.arrow_types import RowType, Type, declared, named
 
 
 @pytest.mark.parametrize("name", IN_ROWS)
@@ -27,3 +33,56 @@ def test_widened_columns_come_back(name: str) -> None:
 def test_columns_of_a_hostile_guest_that_cannot_be_narrowed(number: Any, name: str) -> None:
     with pytest.raises(ValueError, match=r"range|infinite|days|value"):
         narrowed(pa.array([number]), named(name))
+
+
+EVERY = [*map(named, DECLARED), *map(declared, TYPES)]
+every_type = pytest.mark.parametrize("type_", EVERY, ids=str)
+
+
+def honest(columns: list[pa.Array], types: list[Type]) -> bytes:
+    """The reply of an honest guest."""
+    parts: list[pa.Array | bytes] = []
+    for column, type_ in zip(columns, types, strict=True):
+        if not type_.is_stream:
+            parts.append(widened(column, type_))
+            continue
+        batch = pa.record_batch([column], names=["result"])
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        parts.append(sink.getvalue().to_pybytes())
+    return encode(parts, len(columns[0]))
+
+
+@every_type
+def test_replies_are_read_as_they_were_written(type_: Type) -> None:
+    chance = random.Random(type_.name)
+    values = [value(type_.arrow, chance) if type_.name != "null" else None for _ in range(9)]
+    columns = [pa.array(range(9), pa.int64()), pa.array(values, type_.arrow)]
+    types = [named("int64"), type_]
+    batch, more = decode("f", honest(columns, types), types, 9)
+    assert not more and batch.columns == columns
+
+
+@every_type
+def test_types_that_rows_lack_are_streams(type_: Type) -> None:
+    assert type_.is_stream == (type_.is_nested or type_.row in (None, RowType.NULL))
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.integers(0, 2**32))
+def test_replies_that_were_tampered_with(seed: int) -> None:
+    """Each is refused or has valid columns. See hostile_mutations.py for what streams may hold."""
+    chance = random.Random(seed)
+    types = [named("int64"), named("list<struct<a: int32, b: string>>"), named("string")]
+    columns = [
+        pa.array([value(each.arrow, chance) for _ in range(5)], each.arrow) for each in types
+    ]
+    try:
+        batch, _ = decode("f", tampered(honest(columns, types), chance), types, 8)
+    except ProtocolError:
+        return
+    assert batch.num_rows <= 8
+    for column, type_ in zip(batch.columns, types, strict=True):
+        assert column.type == type_.arrow
+        column.validate(full=True)

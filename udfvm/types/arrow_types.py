@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from udfvm import protocol
 from udfvm.types.array_conversions import flat_type
+from udfvm.types.column_types import is_stream
 from udfvm.types.conversions import FIXED_BINARY, integer_range
 from udfvm.types.nested import ITEM, Field, Nested, check_field_name, take_apart
 from udfvm.types.records import Shape
@@ -142,8 +143,6 @@ class Type(NamedTuple):
     @property
     def is_stream(self) -> bool:
         """True if calls of table functions and aggregates from Python carry it as Arrow streams."""
-        from udfvm.types.column_types import is_stream
-
         return is_stream(self.name)
 
     def __str__(self) -> str:

@@ -25,7 +25,22 @@ _COLUMN_TYPES: Final = {
     "decimal": "large_string",
 }
 _INTEGERS: Final = "int64"  # of all other families
-_INTEGER_FAMILIES: Final = ("integer", "date", "time", "time with a zone", "duration")
+# The families that are never streams; a new one is, unless it is added here.
+_NO_STREAMS: Final = frozenset(
+    {
+        "bool",
+        "integer",
+        "float",
+        "text",
+        "bytes",
+        "date",
+        "time",
+        "time with a zone",
+        "time of day",
+        "duration",
+        "decimal",
+    }
+)
 _TOO_WIDE: Final = "uint64"
 _INTERMEDIATE: Final = {"date32[day]": "int32"}  # Arrow has no cast between it and int64
 
@@ -47,10 +62,7 @@ def is_stream(name: str) -> bool:
     >>> is_stream("list<item: int64>"), is_stream("uint64"), is_stream("string")
     (True, True, False)
     """
-    found = family(name)
-    if found in ("list", "struct") or name == _TOO_WIDE:
-        return True
-    return found not in _COLUMN_TYPES and found not in _INTEGER_FAMILIES
+    return name == _TOO_WIDE or family(name) not in _NO_STREAMS
 
 
 def cast_column(column: Any, to: Any) -> Any:
