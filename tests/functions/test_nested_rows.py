@@ -172,7 +172,9 @@ def test_what_columns_say_of_their_fields_is_kept() -> None:
         exact,
         pa.string_view(),
     ]
-    with pytest.raises(udfvm.TypeMappingError, match="row 1"):
+    with pytest.raises(
+        udfvm.TypeMappingError, match="column 'x', in the rows from row 0 on: row 1 of"
+    ):
         list(rows(True))
 
 

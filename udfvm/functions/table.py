@@ -228,16 +228,15 @@ class TableFunction(Function):
         """
         if column.type.exact is None:
             return values
-        from udfvm.types.array_conversions import convert
-        from udfvm.types.conversions import Loss
+        from udfvm.codec.containers import as_declared
 
         try:
-            return convert(values, column.type.exact)
-        except Loss as loss:
-            row = first_row + (loss.row or 0)
+            return as_declared(self.name, column.type, [values])[0]
+        except TypeMappingError as error:
+            text = str(error).removeprefix(f"UDF {self.name!r}: its result, ")
             raise TypeMappingError(
-                f"UDF {self.name!r}: row {row} that the function yielded, column {column.name!r}:"
-                f" {loss}"
+                f"UDF {self.name!r}: column {column.name!r}, in the rows from row {first_row} on:"
+                f" {text}"
             ) from None
 
 
