@@ -14,6 +14,23 @@ import udfvm
 import udfvm.sqlite
 
 POINT = pa.struct([("x", pa.float64()), ("name", pa.string())])
+ODD_NAMES = [
+    "",
+    " ",
+    "a name",
+    " outer ",
+    "it's, or is it",
+    'a "quote"',
+    '"',
+    "a: int8, b",
+    "<>[]",
+    "struct<x: int8>",
+    "a.b",
+    "x\ny\0z",
+    "\u00e9\u4e16\U0001f600",
+    "\u00a0",
+    "x not null",
+]
 TYPES = [
     pa.list_(pa.int16()),
     pa.large_list(pa.string()),
@@ -25,27 +42,38 @@ TYPES = [
         [("the é", pa.date32()), ("at", pa.list_(pa.timestamp("us", tz="UTC"))), ("p", POINT)]
     ),
     pa.list_(pa.struct([("pairs", pa.list_(pa.int8(), 2)), ("n", pa.uint64())])),
+    pa.struct([]),
+    pa.list_(pa.null()),
+    pa.struct([("n", pa.null()), ("es", pa.list_(pa.struct([]))), ("f", pa.list_(pa.null(), 2))]),
+    pa.struct([(name, pa.int8()) for name in ODD_NAMES]),
+    pa.list_(pa.struct([('"quoted"', pa.struct([("", pa.list_(pa.struct([("a.b", POINT)])))]))])),
 ]
+# pyarrow itself has no values of it in Python.
+EQUAL_NAMES = pa.list_(
+    pa.struct([("same", pa.int8()), ("same", pa.list_(pa.string())), ("c", POINT)])
+)
 
 
 def values(type_: pa.DataType) -> st.SearchStrategy[Any]:
     """Python values of a type, with None at every level."""
+    return st.none() | _present(type_)
+
+
+def _present(type_: pa.DataType) -> st.SearchStrategy[Any]:
+    if pa.types.is_null(type_):
+        return st.none()
     if pa.types.is_struct(type_):
-        fields = {
-            type_.field(index).name: values(type_.field(index).type)
-            for index in range(type_.num_fields)
-        }
-        return st.none() | st.fixed_dictionaries(fields)
+        return _structs(type_)
     if pa.types.is_fixed_size_list(type_):
-        return st.none() | st.lists(
+        return st.lists(
             values(type_.value_type), min_size=type_.list_size, max_size=type_.list_size
         )
     if type_.num_fields:
-        return st.none() | st.lists(values(type_.value_type), max_size=4)
+        return st.lists(values(type_.value_type), max_size=4)
     if pa.types.is_integer(type_):
         bits = type_.bit_width
         unsigned = pa.types.is_unsigned_integer(type_)
-        return st.none() | (
+        return (
             st.integers(0, 2**bits - 1)
             if unsigned
             else st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
@@ -61,7 +89,14 @@ def values(type_: pa.DataType) -> st.SearchStrategy[Any]:
             datetime.datetime(1700, 1, 1), timezones=st.just(datetime.UTC)
         ),
     }
-    return st.none() | leaves[type_]
+    return leaves[type_]
+
+
+def _structs(type_: pa.StructType) -> st.SearchStrategy[Any]:
+    pairs = [(field.name, values(field.type)) for field in type_]
+    if len({name for name, _ in pairs}) == len(pairs):
+        return st.fixed_dictionaries(dict(pairs))
+    return st.tuples(*(st.tuples(st.just(name), each) for name, each in pairs)).map(list)
 
 
 @functools.cache

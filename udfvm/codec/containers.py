@@ -15,6 +15,7 @@ from udfvm.codec.python_values import python_values
 from udfvm.errors import TypeMappingError
 from udfvm.types.array_conversions import convert
 from udfvm.types.conversions import Loss
+from udfvm.types.nested import holds_others
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,4 +148,4 @@ def _is_numpy_like(array: pa.Array) -> bool:
         return False
     if pa.types.is_floating(type_) or pa.types.is_temporal(type_):
         return True
-    return array.null_count == 0 and not pa.types.is_null(type_) and not type_.num_fields
+    return array.null_count == 0 and not pa.types.is_null(type_) and not holds_others(type_)

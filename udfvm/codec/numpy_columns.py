@@ -12,6 +12,7 @@ from udfvm.codec.casts import arrow_array, cast_argument
 from udfvm.codec.scalars import scalar_of
 from udfvm.errors import TypeMappingError
 from udfvm.types.arrow_types import named
+from udfvm.types.nested import type_name
 from udfvm.types.numpy_conversions import from_objects
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _struct_column(
         raise wrong_type(function, parameter, f"a numpy array of {values.dtype}")
     columns = []
     for field in fields:
-        inner = parameter._replace(type=named(str(field.type)))
+        inner = parameter._replace(type=named(type_name(field.type)))
         try:
             column = cast_argument(
                 function, inner, numpy_column(function, inner, values[field.name])

@@ -21,6 +21,7 @@ from udfvm.codec.python_values import python_values
 from udfvm.codec.struct_columns import chosen_columns, too_many
 from udfvm.errors import TypeMappingError
 from udfvm.types.arrow_types import Kind, named
+from udfvm.types.nested import type_name
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter
@@ -129,7 +130,7 @@ def _column_in_frame(function: str, parameter: Parameter, frame: Any) -> Any:
         return column(function, parameter, frame[chosen])
     fields, columns = list(parameter.type.arrow), []
     for field in fields:
-        inner = parameter._replace(type=named(str(field.type)))
+        inner = parameter._replace(type=named(type_name(field.type)))
         try:
             made = column(function, inner, frame[field.name])
             if not isinstance(made, (pa.Array, pa.ChunkedArray)):

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from udfvm.errors import TypeMappingError
 from udfvm.guest_text import visible
+from udfvm.types.array_values import to_values
 
 _REFUSALS: Final = (ArithmeticError, ValueError, pa.ArrowException)
 
@@ -28,9 +29,9 @@ def python_values(
     udfvm.errors.TypeMappingError: UDF 'f', row 1: the result is a date32[day] that Python ...
     """
     try:
-        return array.to_pylist()
+        return _values(array)
     except _REFUSALS as refusal:
-        row = next((row for row, value in enumerate(array) if not _is_held(value)), None)
+        row = next((row for row in range(len(array)) if not _is_held(array.slice(row, 1))), None)
         where = f"UDF {function!r}" if row is None else f"UDF {function!r}, row {row}"
         text = visible(
             f"{where}: {what} is a {array.type} that Python cannot hold: {refusal}; Arrow can: ask"
@@ -41,9 +42,15 @@ def python_values(
         raise failure from refusal
 
 
-def _is_held(value: pa.Scalar) -> bool:
+def _values(array: pa.Array | pa.ChunkedArray) -> list[Any]:
+    if isinstance(array, pa.ChunkedArray):
+        return [value for chunk in array.chunks for value in to_values(chunk)]
+    return to_values(array)
+
+
+def _is_held(array: pa.Array | pa.ChunkedArray) -> bool:
     try:
-        value.as_py()
+        _values(array)
     except _REFUSALS:
         return False
     return True

@@ -25,6 +25,7 @@ from udfvm.codec.number_streams import NumberCodec, NumberReplies, is_number
 from udfvm.codec.reply_columns import column_of
 from udfvm.codec.window import TooLargeForWindowError
 from udfvm.errors import ProtocolError
+from udfvm.types.nested import holds_others
 
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter, ResultType
@@ -181,7 +182,7 @@ def _zeros(type_: pa.DataType, rows: int, *, null_first: bool = False) -> pa.Arr
     """Returns a column of zeros and empty strings, for one row or two."""
     if pa.types.is_null(type_):
         return pa.nulls(rows)
-    if type_.num_fields:
+    if holds_others(type_):
         zero = _zero_value(type_)
         return pa.array([None, zero] if null_first else [zero] * rows, type_)
     size = 64  # two of the widest decimals, and more than those of all other types but one
@@ -194,10 +195,10 @@ def _zeros(type_: pa.DataType, rows: int, *, null_first: bool = False) -> pa.Arr
 
 def _zero_value(type_: pa.DataType) -> object:
     if pa.types.is_struct(type_):
-        return {
-            type_.field(index).name: _zero_value(type_.field(index).type)
-            for index in range(type_.num_fields)
-        }
+        fields = [type_.field(index) for index in range(type_.num_fields)]
+        return [(field.name, _zero_value(field.type)) for field in fields] or {}
     if pa.types.is_fixed_size_list(type_):
         return [_zero_value(type_.value_type)] * type_.list_size
+    if pa.types.is_null(type_):
+        return None
     return [] if type_.num_fields else _zeros(type_, 1)[0]

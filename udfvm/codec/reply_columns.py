@@ -8,6 +8,9 @@ children's, one after the other (arrow.apache.org/docs/format/Columnar.html, "Re
 column without rows, while others do. So nothing of a reply is handed on but buffers that are known
 to be right: columns without rows are made here, buffers are cut to what their column needs and lie
 at multiples of 8 bytes, and text behind a null, which nobody looked at, is left out.
+
+Nulls, and structs without fields, take no bytes: a tiny reply could claim any number of them in its
+lists. So there is a bound for these, which grows with the bytes of the reply.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from udfvm.codec.bounds import check_bounds
 from udfvm.codec.messages import BatchMetadata
 
 _ALIGNMENT: Final = 8  # bytes; the widest value of a buffer
+_MAX_VALUES_WITHOUT_BYTES: Final = 2**20  # in lists, and so many more for each byte of the reply:
+_VALUES_FOR_A_BYTE: Final = 64
 
 
 def column_of(
@@ -41,7 +46,8 @@ def column_of(
     if len(metadata.buffers) != buffers:
         raise ValueError(f"it has {len(metadata.buffers)} buffers where the type has {buffers}")
     slices = [_slice(reply, body, offset, length) for offset, length in metadata.buffers]
-    return checked(_array(type_, iter(metadata.nodes), iter(slices)))
+    bound = _MAX_VALUES_WITHOUT_BYTES + _VALUES_FOR_A_BYTE * reply.size
+    return checked(_array(type_, iter(metadata.nodes), iter(slices), bound))
 
 
 def checked(array: pa.Array) -> pa.Array:
@@ -100,6 +106,10 @@ def _offsets(array: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(offset_type, len(array) + 1, [None, array.buffers()[1]], 0)
 
 
+def _is_empty_struct(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_struct(type_) and not type_.num_fields)
+
+
 def _child_arrays(array: pa.Array) -> list[pa.Array]:
     if pa.types.is_struct(array.type):
         return [array.field(index) for index in range(array.type.num_fields)]
@@ -131,15 +141,25 @@ def _slice(reply: pa.Buffer, body: int, offset: int, length: int) -> pa.Buffer:
 
 
 def _array(
-    type_: pa.DataType, nodes: Iterator[tuple[int, int]], slices: Iterator[pa.Buffer]
+    type_: pa.DataType,
+    nodes: Iterator[tuple[int, int]],
+    slices: Iterator[pa.Buffer],
+    bound: int,
+    free: bool = False,
 ) -> pa.Array:
+    """Returns a column of the reply. ``free``: the request does not say how many rows it has; of
+    values that take no bytes, there are at most ``bound`` then.
+    """
     rows = next(nodes)[0]
     if rows < 0:
         raise ValueError("a column of it has fewer than no rows")
+    if free and rows > bound and (pa.types.is_null(type_) or _is_empty_struct(type_)):
+        raise ValueError(f"{rows} values of type {type_} in its lists")
     if pa.types.is_null(type_):
         return pa.nulls(rows, type_)
     found = [next(slices) for _ in range(_buffer_count(type_))]
-    children = [_array(child, nodes, slices) for child in _children(type_)]
+    within_lists = free or _has_offsets(type_)
+    children = [_array(child, nodes, slices, bound, within_lists) for child in _children(type_)]
     if not rows:
         if _has_offsets(type_) and found[1].size:
             _offsets_of(type_, 0, found, children)

@@ -19,6 +19,7 @@ from udfvm.codec.value_codecs import PYTHON_CLASSES, check_value
 from udfvm.errors import TypeMappingError
 from udfvm.types.arrow_types import Kind, named
 from udfvm.types.conversions import is_missing
+from udfvm.types.nested import holds_others, type_name, values_in_pairs
 from udfvm.types.records import as_mapping
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _nested_scalar(function: str, parameter: Parameter, value: object) -> pa.Sca
     """Returns a list or tuple for a list, a mapping for a struct; what they hold likewise."""
     declared = parameter.type.arrow
     try:
-        made = pa.scalar(_held(function, parameter, declared, value), declared)
+        made = pa.array([_held(function, parameter, declared, value)], declared)[0]
         if parameter.type.exact is None:
             return made
         return cast_argument(function, parameter, pa.repeat(made, 1))[0]
@@ -192,7 +193,7 @@ def _held(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -
         return None
     if pa.types.is_struct(type_):
         return _held_struct(function, parameter, type_, value)
-    if type_.num_fields:
+    if holds_others(type_):
         return _held_list(function, parameter, type_, value)
     return _held_leaf(function, parameter, type_, value)
 
@@ -211,12 +212,14 @@ def _held_list(function: str, parameter: Parameter, type_: pa.DataType, value: A
 
 def _held_struct(
     function: str, parameter: Parameter, type_: pa.DataType, value: Any
-) -> dict[str, Any]:
+) -> dict[str, Any] | list[tuple[str, Any]]:
+    fields = [type_.field(index) for index in range(type_.num_fields)]
+    names = [field.name for field in fields]
+    if len(set(names)) < len(names):
+        return _held_pairs(function, parameter, fields, value)
     value = as_mapping(value)
     if not isinstance(value, Mapping):
         raise _Misfit(f"is declared {type_}, which takes a mapping; got {type(value).__name__}")
-    fields = [type_.field(index) for index in range(type_.num_fields)]
-    names = [field.name for field in fields]
     unknown = [key for key in value if key not in names]
     if unknown:
         raise _Misfit(f"has {unknown[0]!r}, which is not a field of {type_}")
@@ -229,13 +232,30 @@ def _held_struct(
     return held
 
 
+def _held_pairs(
+    function: str, parameter: Parameter, fields: Sequence[pa.Field], value: Any
+) -> list[tuple[str, Any]]:
+    """Returns a struct in which fields have the same name."""
+    held: list[tuple[str, Any]] = []
+    try:
+        for field, each in zip(
+            fields, values_in_pairs(value, [field.name for field in fields]), strict=True
+        ):
+            held.append((field.name, _held(function, parameter, field.type, each)))
+    except TypeError as error:
+        raise _Misfit(f"is no struct of fields with equal names: {error}") from None
+    except _Misfit as misfit:
+        raise misfit.inside(f"field {fields[len(held)].name!r}") from None
+    return held
+
+
 def _held_leaf(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         raise _Misfit(
             f"is declared {type_}; got {type(value).__name__}; as a column of lists, pass"
             " pyarrow.array(...) of it"
         )
-    inner = parameter._replace(type=named(str(type_)))
+    inner = parameter._replace(type=named(type_name(type_)))
     value = _from_numpy_scalar(value)
     if _is_null(inner, value):
         return None

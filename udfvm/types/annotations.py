@@ -8,7 +8,7 @@ import typing
 from typing import Annotated, Any, Final, NamedTuple, Union
 
 from udfvm.types.arrow_types import SUPPORTED, Container, Type, declared, named
-from udfvm.types.nested import check_field_name
+from udfvm.types.nested import quoted
 from udfvm.types.records import Shape, fields_of, is_record
 
 _ALIAS: Final[Any] = getattr(typing, "TypeAliasType", None)
@@ -104,10 +104,8 @@ def _struct_of(cls: Any, outer: tuple[object, ...]) -> Annotation:
             held = _held(field.annotation, (*outer, cls))
         except ValueError as error:
             raise ValueError(f"{cls.__name__}: field {field.name!r}: {error}") from error
-        fields.append(f"{check_field_name(field.name)}: {held.type}")
+        fields.append(f"{quoted(field.name)}: {held.type}")
         shapes[field.name] = held.shape, field.optional and not held.nullable
-    if not fields:
-        raise ValueError(f"{cls.__name__} has no fields: a struct needs at least one")
     make = dict if typing.is_typeddict(cls) else cls
     is_dict = make is dict and not any(shape or optional for shape, optional in shapes.values())
     shape = None if is_dict else ("record", make, shapes)

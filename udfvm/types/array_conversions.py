@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from udfvm.types.conversions import FIXED_BINARY, TIMESTAMP, Loss, Refused, Rule, rule, short
+from udfvm.types.nested import holds_others
+from udfvm.types.nested_conversions import Conversions, converted_list, converted_struct
 
 # Types for which any bytes are values, by their numbers in Arrow (``Type::type``): booleans,
 # integers, floats, date32, timestamps.
@@ -81,7 +83,7 @@ def _converted(array: Any, declared: Any) -> Any:
     import pyarrow as pa
 
     made = _with_layout(array, declared)
-    if declared.num_fields and not made.type.equals(declared, check_metadata=True):
+    if holds_others(declared) and not made.type.equals(declared, check_metadata=True):
         return pa.array(_Labelled(made, declared))  # names and metadata of fields
     return made
 
@@ -107,8 +109,10 @@ def _unencoded(array: Any, declared: Any) -> Any:
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), declared)
     if pa.types.is_struct(declared):
-        return _struct(array, declared)
-    return _list(array, declared) if declared.num_fields else _leaf(array, declared)
+        return converted_struct(array, declared, _HELD)
+    if declared.num_fields:
+        return converted_list(array, declared, _HELD)
+    return _leaf(array, declared)
 
 
 def _is_checked(type_: Any) -> bool:
@@ -173,32 +177,6 @@ def _converted_slices(array: Any, slices: list[tuple[int, int]], declared: Any) 
 
     parts = [_converted(array.slice(start, length), declared) for start, length in slices if length]
     return pa.concat_arrays(parts) if parts else _nulls(0, declared)
-
-
-def _flat(array: Any, declared: Any) -> Any:
-    """Converts the values that lists hold. ``flatten`` leaves out values hidden by nulls and gaps,
-    but does not support all encodings.
-    """
-    import pyarrow as pa
-
-    try:
-        flat = array.flatten()
-    except (pa.ArrowInvalid, NotImplementedError):
-        starts, lengths = _extents(array)
-        return _converted_slices(array.values, list(zip(starts, lengths, strict=True)), declared)
-    return _converted(flat, declared)
-
-
-def _extents(array: Any) -> tuple[list[int], list[int]]:
-    """Returns the offset of each list among the values, and its length; 0 for a null."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    lengths = pc.fill_null(pc.list_value_length(array).cast(pa.int64()), 0).to_pylist()
-    if pa.types.is_fixed_size_list(array.type):
-        size = array.type.list_size
-        return [size * (array.offset + row) for row in range(len(array))], lengths
-    return array.offsets.to_pylist()[: len(array)], lengths
 
 
 def _leaf(array: Any, declared: Any) -> Any:
@@ -273,91 +251,4 @@ def _decimal(array: Any, declared: Any) -> Any:
     return array.cast(declared)
 
 
-def _struct(array: Any, declared: Any) -> Any:
-    import pyarrow as pa
-
-    found = array.type
-    names = [declared.field(index).name for index in range(declared.num_fields)]
-    if [found.field(index).name for index in range(found.num_fields)] != names:
-        raise Refused(f"{found} where {declared} is declared")
-    fields = [declared.field(index) for index in range(declared.num_fields)]
-    columns = [
-        _converted(column, field.type)
-        for column, field in zip(array.flatten(), fields, strict=True)
-    ]
-    if any(
-        not field.nullable and column.null_count > array.null_count
-        for column, field in zip(columns, fields, strict=True)
-    ):
-        raise Loss(f"holds a null where there is none: {declared}")
-    if array.null_count:  # the fields of a null struct are null, whatever their validity says
-        fields = [field.with_nullable(True) for field in fields]
-        made = pa.StructArray.from_arrays(columns, fields=fields, mask=array.is_null())
-        return pa.Array.from_buffers(
-            declared, len(made), made.buffers()[:1], made.null_count, 0, columns
-        )
-    return pa.StructArray.from_arrays(columns, fields=fields)
-
-
-def _list(array: Any, declared: Any) -> Any:
-    """Makes lists anew. It leaves out values hidden by nulls and gaps, and does not rely on casts
-    of lists.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if array.type == declared:  # so it contains no encodings
-        flat = array.flatten()
-        if _converted(flat, declared.value_type) is flat:
-            return array  # nothing had to be checked, or the check passed
-    lengths = pc.fill_null(pc.list_value_length(array).cast(pa.int64()), 0)
-    mask = array.is_null() if array.null_count else None
-    if pa.types.is_fixed_size_list(declared):
-        return _fixed_list(array, declared, lengths)
-    items = _items(array, declared)
-    is_large = pa.types.is_large_list(declared)
-    if not is_large and len(items) >= 2**31:
-        raise Loss(f"cannot be {declared}: they hold more than 2^31 values")
-    offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(lengths)]).cast(
-        pa.int64() if is_large else pa.int32()
-    )
-    made = (pa.LargeListArray if is_large else pa.ListArray).from_arrays(
-        offsets, items, type=declared, mask=mask
-    )
-    made.validate()
-    return made
-
-
-def _items(array: Any, declared: Any) -> Any:
-    items = _flat(array, declared.value_type)
-    if items.null_count and not declared.value_field.nullable:
-        raise Loss(f"holds a null where there is none: {declared}")
-    return items
-
-
-def _fixed_list(array: Any, declared: Any, lengths: Any) -> Any:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    size = declared.list_size
-    valid = array.is_valid()
-    if pc.all(pc.or_(pc.equal(lengths, size), array.is_null())).as_py() is False:
-        raise Loss(f"has not the {size} values of a {declared}")
-    items = _items(array, declared)
-    if array.null_count:  # a null takes up values too
-        before = pc.subtract(pc.cumulative_sum(valid.cast(pa.int64())), 1)
-        starts = pc.if_else(valid, pc.multiply(before, size), None)
-        indices = pa.array(
-            [
-                None if start is None else start + index
-                for start in starts.to_pylist()
-                for index in range(size)
-            ],
-            pa.int64(),
-        )
-        items = items.take(indices)
-    made = pa.FixedSizeListArray.from_arrays(
-        items, type=declared, mask=array.is_null() if array.null_count else None
-    )
-    made.validate()
-    return made
+_HELD: Final = Conversions(_converted, _converted_slices)

@@ -12,13 +12,13 @@ import datetime
 import enum
 import functools
 import sys
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from udfvm import protocol
 from udfvm.types.array_conversions import flat_type
 from udfvm.types.column_types import is_stream
 from udfvm.types.conversions import FIXED_BINARY, integer_range
-from udfvm.types.nested import ITEM, Field, Nested, check_field_name, take_apart
+from udfvm.types.nested import ITEM, Field, Nested, take_apart, type_name
 from udfvm.types.records import Shape
 from udfvm.types.temporal import duration_unit, time_unit, timestamp_parts
 
@@ -281,7 +281,8 @@ def named(name: str) -> Type:
     if (nested := take_apart(name)) is not None:
         is_struct = nested.container == "struct"
         fields = tuple(
-            Field(field.name if is_struct else ITEM, _held(field.type)) for field in nested.fields
+            Field(field.name if is_struct else ITEM, named(field.type).name)
+            for field in nested.fields
         )
         return Type(
             str(nested._replace(fields=fields)),
@@ -300,16 +301,6 @@ def named(name: str) -> Type:
     if name not in _KINDS:
         raise ValueError(f"{name!r} is not a supported type; supported are {SUPPORTED}")
     return Type(name, *_KINDS[name])
-
-
-def _held(name: str) -> str:
-    held = named(name)
-    if held.kind is Kind.NULL:  # a tiny reply could claim any number of nulls
-        raise ValueError(
-            "lists and structs cannot hold values of type null; use another type, whose values may"
-            " be null"
-        )
-    return held.name
 
 
 def declared(specification: object) -> Type:
@@ -332,8 +323,7 @@ def declared(specification: object) -> Type:
                 f"{specification} is an encoding: declare the type of its values (encoded columns"
                 " are accepted)"
             )
-        _check_field_names(specification)
-        type_ = named(str(specification))
+        type_ = named(type_name(specification))
         is_whole = type_.arrow.equals(specification, check_metadata=True)
         return type_ if is_whole else type_._replace(exact=specification)
     if hasattr(type(specification), "__arrow_c_schema__"):  # of a field, or of another library
@@ -359,13 +349,6 @@ def _as_written(name: str) -> str:
             fields=tuple(field._replace(type=_as_written(field.type)) for field in nested.fields)
         )
     )
-
-
-def _check_field_names(type_: Any) -> None:
-    """Raises ValueError for a field whose name would change the meaning of the type's name."""
-    for index in range(type_.num_fields):
-        check_field_name(type_.field(index).name)
-        _check_field_names(type_.field(index).type)
 
 
 def _is_python_decimal(value: object) -> bool:

@@ -1,20 +1,27 @@
-"""Names of lists and structs, as pyarrow prints them: ``list<item: double>``, ``struct<x: double,
-y: string>``.
+"""Names of lists and structs: ``list<item: double>``, ``struct<x: double, "a name": string>``.
+
+They are written as pyarrow prints them, but that a name of a field which has brackets, commas,
+colons, quotes or outer spaces, or is empty, is in double quotes, and each quote in it is doubled.
+
+The build copies this for guests, so it imports nothing else of udfvm, and pyarrow not at all.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 _FORM: Final = re.compile(
     r"(list|large_list|fixed_size_list|struct)<(.*)>(?:\[(\d{1,9})\])?", re.DOTALL
 )
-_FIELD_NAME: Final = re.compile(r"[^<>\[\]:,\s](?:[^<>\[\]:,]*[^<>\[\]:,\s])?")
-_DECIMAL: Final = re.compile(r"decimal\d+\(\d+, ?-?\d+\)")
+_FIELD_NAME: Final = re.compile(r'[^<>\[\]:,"\s](?:[^<>\[\]:,"]*[^<>\[\]:,"\s])?')
+_QUOTED_NAME: Final = re.compile(r'"(?:[^"]|"")*"')
+# Text in which commas, colons and brackets are not those of a type.
+_OPAQUE: Final = re.compile(rf"{_QUOTED_NAME.pattern}|decimal\d+\(\d+, ?-?\d+\)")
 ITEM: Final = "item"
 _NOT_NULL: Final = " not null"
 _DEEPEST: Final = 32
+_STRUCT: Final = 26  # of pyarrow's types (``Type::type``)
 
 
 class Field(NamedTuple):
@@ -25,7 +32,7 @@ class Field(NamedTuple):
     nullable: bool = True
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.type}" + ("" if self.nullable else _NOT_NULL)
+        return f"{quoted(self.name)}: {self.type}" + ("" if self.nullable else _NOT_NULL)
 
 
 class Nested(NamedTuple):
@@ -37,9 +44,41 @@ class Nested(NamedTuple):
     fields: tuple[Field, ...]
     size: int | None = None
 
+    @property
+    def has_equal_names(self) -> bool:
+        """True if fields have the same name, so that a dictionary cannot have them."""
+        return len({field.name for field in self.fields}) < len(self.fields)
+
     def __str__(self) -> str:
         fields = ", ".join(map(str, self.fields))
         return f"{self.container}<{fields}>" + (f"[{self.size}]" if self.size is not None else "")
+
+
+def quoted(name: str) -> str:
+    """Returns the name of a field as the names of types have it.
+
+    >>> print(quoted("x"), quoted('an "odd" name, or: not'), quoted(""))
+    x "an ""odd"" name, or: not" ""
+    """
+    return name if _FIELD_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+
+
+def values_in_pairs(value: Any, names: list[str]) -> list[Any]:
+    """Returns the values of a struct whose fields have the same names: given as pairs of name and
+    value, in the order of the fields. Raises TypeError.
+
+    >>> values_in_pairs([("a", 1), ("a", 2)], ["a", "a"])
+    [1, 2]
+    """
+    is_pairs = isinstance(value, (list, tuple)) and all(
+        isinstance(each, (list, tuple)) and len(each) == 2 for each in value
+    )
+    if not is_pairs or [name for name, _ in value] != names:
+        raise TypeError(
+            f"expected a list of pairs, of the names {', '.join(map(quoted, names))} and their"
+            f" values; got {type(value).__name__}"
+        )
+    return [each for _, each in value]
 
 
 def take_apart(name: str) -> Nested | None:
@@ -47,8 +86,8 @@ def take_apart(name: str) -> Nested | None:
 
     The element of a list is ``item`` where it has no name (``list<double>``).
 
-    Raises ValueError for a name with unbalanced brackets, and for fields without a name, with the
-    same name, or with a name that has any of ``<>[]:,``.
+    Raises ValueError for a name with unbalanced brackets, and for fields whose name is missing, or
+    is not in quotes and has any of ``<>[]:,"``.
 
     >>> take_apart("struct<at: timestamp[us, tz=UTC], path: list<string>>").fields
     (Field(name='at', type='timestamp[us, tz=UTC]', nullable=True), Field(name='path', ...))
@@ -69,23 +108,9 @@ def take_apart(name: str) -> Nested | None:
     if size is not None and int(size) == 0:  # a tiny reply could claim any number of them
         raise ValueError(f"{name!r} is not a type: lists of a fixed size hold at least one value")
     fields = tuple(_field(name, part, container) for part in split_at_commas(inner))
-    if container == "struct":
-        names = [field.name for field in fields]
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"{name!r} is not a type: a struct needs fields with different names")
-    elif len(fields) != 1:
+    if container != "struct" and len(fields) != 1:
         raise ValueError(f"{name!r} is not a type: the values of a list have one type")
     return Nested(container, fields, None if size is None else int(size))
-
-
-def check_field_name(name: str) -> str:
-    """Returns the name. Raises ValueError if a field cannot have it."""
-    if not _FIELD_NAME.fullmatch(name):
-        raise ValueError(
-            f"{name!r} cannot be the name of a field: names contain none of <>[]:, and no space at"
-            " either end"
-        )
-    return name
 
 
 def _field(whole: str, part: str, container: str) -> Field:
@@ -96,31 +121,40 @@ def _field(whole: str, part: str, container: str) -> Field:
         name = ITEM
     type_ = type_.strip()
     return Field(
-        check_field_name(name.strip()),
+        _unquoted(name.strip()),
         type_.removesuffix(_NOT_NULL),
         not type_.endswith(_NOT_NULL),
     )
 
 
+def _unquoted(name: str) -> str:
+    if _QUOTED_NAME.fullmatch(name):
+        return name[1:-1].replace('""', '"')
+    if not _FIELD_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} as the name of a field is written in quotes: {quoted(name)}")
+    return name
+
+
 def at_colon(part: str) -> tuple[str, str, str]:
-    """Splits a part into a name, a colon and a type. A colon in a time zone or in brackets does not
-    count. Without a name it returns the type last.
+    """Splits a part into a name, a colon and a type. A colon in a time zone, in brackets or in
+    quotes does not count. Without a name it returns the type last.
     """
-    head = re.split(r"[<\[]", part, maxsplit=1)[0]
+    head = re.split(r"[<\[]", _readable(part), maxsplit=1)[0]
     if ":" not in head:
         return "", "", part
-    return part.partition(":")
+    colon = head.index(":")
+    return part[:colon], ":", part[colon + 1 :]
 
 
 def split_at_commas(inner: str) -> list[str]:
-    """Splits text at the commas outside of brackets and decimals. Raises ValueError for a closing
-    bracket that was not opened.
+    """Splits text at the commas outside of brackets, quotes and decimals. Raises ValueError for a
+    closing bracket that was not opened.
 
-    >>> split_at_commas("x: decimal128(5, 2), y: struct<a: bool, b: bool>")
-    ['x: decimal128(5, 2)', ' y: struct<a: bool, b: bool>']
+    >>> split_at_commas('x: decimal128(5, 2), "y, z": struct<a: bool, b: bool>')
+    ['x: decimal128(5, 2)', ' "y, z": struct<a: bool, b: bool>']
     """
     parts, depth, begin = [], 0, 0
-    for index, character in enumerate(_DECIMAL.sub(lambda match: "_" * len(match[0]), inner)):
+    for index, character in enumerate(_readable(inner)):
         if character in "<[":
             depth += 1
         elif character in ">]":
@@ -133,9 +167,41 @@ def split_at_commas(inner: str) -> list[str]:
     return [*parts, inner[begin:]] if inner.strip() else []
 
 
+def _readable(text: str) -> str:
+    """Returns text of the same length in which all commas, colons and brackets are those of
+    types.
+    """
+    return _OPAQUE.sub(lambda match: "_" * len(match[0]), text)
+
+
 def _depth(name: str) -> int:
     deepest = depth = 0
-    for character in name:
+    for character in _readable(name):
         depth += (character == "<") - (character == ">")
         deepest = max(deepest, depth)
     return deepest
+
+
+# ---- Types of pyarrow ----
+
+
+def type_name(type_: Any) -> str:
+    """Returns the name of a pyarrow type: pyarrow's own, but for the quotes.
+
+    >>> import pyarrow as pa
+    >>> type_name(pa.list_(pa.struct([("a, b", pa.int8())])))
+    'list<item: struct<"a, b": int8>>'
+    """
+    if not holds_others(type_):
+        return str(type_)
+    container = str(type_).partition("<")[0]
+    fields = tuple(
+        Field(field.name, type_name(field.type), field.nullable)
+        for field in (type_.field(index) for index in range(type_.num_fields))
+    )
+    return str(Nested(container, fields, getattr(type_, "list_size", None)))
+
+
+def holds_others(type_: Any) -> bool:
+    """Returns True for pyarrow's lists and structs, those without fields too."""
+    return bool(type_.num_fields > 0 or type_.id == _STRUCT)

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from udfvm.types.array_conversions import convert
 from udfvm.types.conversions import Loss, Refused, family
+from udfvm.types.nested import holds_others
 
 # Names of the classes whose instances pyarrow converts to a type of a family in one way only.
 _CLASSES: Final = {
@@ -140,24 +141,32 @@ def _are_unambiguous(values: list[Any], type_: Any) -> bool:
         class_.__name__ if class_.__module__ in ("builtins", "datetime", "decimal") else ""
         for class_ in set(map(type, values))
     } - {"NoneType"}
-    if pa.types.is_struct(type_):
-        held = [value for value in values if value is not None]
-        names = {type_.field(index).name for index in range(type_.num_fields)}
-        if not classes <= {"dict"} or not all(value.keys() <= names for value in held):
-            return False
-        fields = [type_.field(index) for index in range(type_.num_fields)]
-        return all(
-            _are_unambiguous([value.get(field.name) for value in held], field.type)
-            for field in fields
-        )
-    if type_.num_fields:
-        if not classes <= {"list", "tuple"}:
-            return False
-        flat = list(itertools.chain.from_iterable(value for value in values if value is not None))
-        return _are_unambiguous(flat, type_.value_type)
+    if holds_others(type_):
+        return _hold_unambiguous(values, classes, type_)
     if pa.types.is_float32(type_) or pa.types.is_float16(type_):
         return classes <= {"float"}  # integers convert exactly, floats to the nearest
     return classes <= _CLASSES.get(family(str(type_)), set())
+
+
+def _hold_unambiguous(values: list[Any], classes: set[str], type_: Any) -> bool:
+    """As ``_are_unambiguous`` for what lists and structs of some classes hold."""
+    import pyarrow as pa
+
+    held = [value for value in values if value is not None]
+    if not pa.types.is_struct(type_):
+        is_list = classes <= {"list", "tuple"}
+        return is_list and _are_unambiguous(list(itertools.chain(*held)), type_.value_type)
+    fields = [type_.field(index) for index in range(type_.num_fields)]
+    names = {field.name for field in fields}
+    if (
+        not classes <= {"dict"}
+        or len(names) < len(fields)
+        or not all(value.keys() <= names for value in held)
+    ):
+        return False
+    return all(
+        _are_unambiguous([value.get(field.name) for value in held], field.type) for field in fields
+    )
 
 
 def _widest(type_: Any) -> Any:

@@ -143,7 +143,14 @@ def _check_held(name: str, type_: str) -> None:
             f"UDF {name!r}: compiled code does not support {type_}; use list and struct, or a"
             " function in Python, which has all types"
         )
+    if nested is not None and (not nested.fields or nested.has_equal_names):
+        raise SignatureError(
+            f"UDF {name!r}: compiled code does not support {type_}; use structs with fields of"
+            " different names, or a function in Python, which has all types"
+        )
     for field in nested.fields if nested else ():
+        if "\0" in field.name:
+            raise SignatureError(f"UDF {name!r}: {field.name!r} has a NUL character")
         _check_held(name, field.type)
 
 

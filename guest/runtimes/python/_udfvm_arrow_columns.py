@@ -12,6 +12,7 @@ import pyarrow as pa
 from _udfvm_agent import STATUS_OK
 from _udfvm_column_types import cast_column, column_type
 from _udfvm_conversions import Loss
+from _udfvm_nested import holds_others, type_name
 from _udfvm_nested_batch import from_json, to_json
 from _udfvm_slots import column_slot, result_slot
 
@@ -41,7 +42,7 @@ def view(
             pa.foreign_buffer(data, (rows + 7) // 8 if pa.types.is_boolean(type_) else 8 * rows),
         ]
     column = pa.Array.from_buffers(type_, rows, arrow, -1 if bitmap else 0)
-    if declared.num_fields:
+    if holds_others(declared):
         return from_json(column, declared)
     return cast_column(column, declared)
 
@@ -52,7 +53,7 @@ def column_buffers(column: pa.Array) -> _Buffers | list[Any]:
         return []
     stored = (
         to_json(column)
-        if column.type.num_fields
+        if holds_others(column.type)
         else cast_column(column, pa.type_for_alias(column_type(str(column.type))))
     )
     if stored.offset:  # buffers must begin at the first row
@@ -88,7 +89,7 @@ def vectorized_columns(
     parameters: Sequence[str],
 ) -> Callable[[], tuple[int, int]]:
     """Returns what answers COLUMNS for a vectorised function."""
-    slots = tuple(column_slot(str(type_), True) for type_ in schema.types)
+    slots = tuple(column_slot(type_name(type_), True) for type_ in schema.types)
     columns = _udfvm_agent.ColumnBatch(slots, (result_slot(result, True),))
 
     def answer() -> tuple[int, int]:

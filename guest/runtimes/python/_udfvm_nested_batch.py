@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import _udfvm_agent
 import pyarrow as pa
+from _udfvm_array_values import to_values
+from _udfvm_nested import type_name
 from _udfvm_nested_values import json_reader, json_writer, value_check
 from _udfvm_report import report
 from _udfvm_slots import refuse_none
@@ -69,21 +71,21 @@ def values_of(column: pa.Array, name: str) -> list[Any]:
     """Returns the values of a column as a scalar function gets them."""
     decode = None if in_pyarrow(name) else value_type(name).decode
     if decode is None:
-        return column.to_pylist()
+        return to_values(column)
     stored = column.view(_STORED.get(name, pa.int64()))
     return [None if value is None else decode(value) for value in stored.to_pylist()]
 
 
 def from_json(texts: pa.Array, declared: pa.DataType) -> pa.Array:
     """Parses a column of JSON to lists or structs."""
-    read = json_reader(str(declared))
+    read = json_reader(type_name(declared))
     return pa.array([None if text is None else read(text) for text in texts.to_pylist()], declared)
 
 
 def to_json(column: pa.Array) -> pa.Array:
     """Returns a column of lists or structs as JSON."""
-    write = json_writer(str(column.type))
+    write = json_writer(type_name(column.type))
     texts: Sequence[str | None] = [
-        None if value is None else write(value) for value in column.to_pylist()
+        None if value is None else write(value) for value in to_values(column)
     ]
     return pa.array(texts, pa.large_string())

@@ -13,7 +13,7 @@ from typing import Any
 
 from _udfvm_json import from_json_text, to_json_text
 from _udfvm_json_text import stand_in
-from _udfvm_nested import take_apart
+from _udfvm_nested import quoted, take_apart, values_in_pairs
 from _udfvm_value_type import inside
 from _udfvm_value_types import value_type
 
@@ -36,11 +36,14 @@ def _checked(name: str, check_of: Callable[[str], Check]) -> Check:
     if nested is None:
         check = check_of(name)
         return lambda value: None if value is None else check(value)
-    checks = {field.name: _checked(field.type, check_of) for field in nested.fields}
-    if nested.container == "struct":
-        return _checked_struct(checks)
-    (item,) = checks.values()
-    return _checked_list(item, nested.size)
+    names = [field.name for field in nested.fields]
+    checks = [_checked(field.type, check_of) for field in nested.fields]
+    if nested.container != "struct":
+        (check,) = checks
+        return _checked_list(check, nested.size)
+    if nested.has_equal_names:
+        return _checked_pairs(names, checks)
+    return _checked_struct(dict(zip(names, checks, strict=True)))
 
 
 def _checked_list(check: Check, size: int | None) -> Check:
@@ -82,10 +85,23 @@ def _checked_struct(checks: Mapping[str, Check]) -> Check:
             value = _instance_as_mapping(value, checks)
         for key in value:
             if key not in checks:
-                raise TypeError(f"unknown field {key!r}; the fields are {', '.join(checks)}")
+                raise TypeError(f"unknown field {key!r}; the fields are {_listed(checks)}")
         return {name: _in_field(name, check, value.get(name)) for name, check in checks.items()}
 
     return check_struct
+
+
+def _checked_pairs(names: list[str], checks: list[Check]) -> Check:
+    def check_pairs(value: Any) -> list[tuple[str, Any]] | None:
+        if value is None:
+            return None
+        values = values_in_pairs(value, names)
+        return [
+            (name, _in_field(name, check, each))
+            for name, check, each in zip(names, checks, values, strict=True)
+        ]
+
+    return check_pairs
 
 
 def _instance_as_mapping(value: Any, names: Iterable[str]) -> Mapping[str, Any]:
@@ -97,7 +113,11 @@ def _instance_as_mapping(value: Any, names: Iterable[str]) -> Mapping[str, Any]:
         if missing is None:
             return {name: getattr(value, name) for name in names}
         raise TypeError(f"{cls.__name__} has no {missing!r}, which is a field of the struct")
-    raise TypeError(f"expected a dictionary with the fields {', '.join(names)}; got {cls.__name__}")
+    raise TypeError(f"expected a dictionary with the fields {_listed(names)}; got {cls.__name__}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(quoted, names)) or "(none)"
 
 
 def _in_field(name: str, check: Check, value: Any) -> Any:

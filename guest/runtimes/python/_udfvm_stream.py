@@ -12,6 +12,7 @@ import pyarrow.ipc
 from _udfvm_agent import INPUT_PAYLOAD, STATUS_OK
 from _udfvm_array_conversions import convert
 from _udfvm_conversions import Loss, Refused
+from _udfvm_nested import type_name
 from _udfvm_value_types import in_pyarrow, storage_of
 
 END_OF_STREAM: Final = 8  # bytes
@@ -42,7 +43,7 @@ class Stream:
             pa.ipc.read_schema(pa.py_buffer(message))
             for message in (formats.schema, formats.result_schema)
         )
-        flat = not any(in_pyarrow(str(type_)) for type_ in (*schema.types, result.types[0]))
+        flat = not any(in_pyarrow(type_name(type_)) for type_ in (*schema.types, result.types[0]))
         native = (
             _udfvm_agent.Stream(formats.schema, formats.result_schema, formats.template)
             if flat
@@ -56,7 +57,7 @@ class Stream:
         self.native = native
         self.schema = schema
         self.type = result.field(0).type
-        self.storage = storage_of(str(self.type))
+        self.storage = storage_of(type_name(self.type))
         self._prefix = schema.serialize().to_pybytes()
         self._result_schema = result
         self._overhead = len(result.serialize()) + END_OF_STREAM

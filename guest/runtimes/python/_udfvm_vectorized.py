@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import _udfvm_agent
 import pyarrow as pa
 import pyarrow.compute as pc
+from _udfvm_array_values import is_plain, to_values
 from _udfvm_conversions import Loss, Refused, is_missing
+from _udfvm_nested import type_name
 from _udfvm_nested_values import value_check
 from _udfvm_numpy_conversions import from_numpy, from_objects, numpy_type
 from _udfvm_stream import Stream, strict_cast
@@ -186,14 +188,14 @@ def _to_numpy(column: pa.Array) -> np.ndarray[Any, Any]:
     if (
         pa.types.is_floating(type_)
         or is_date
-        or (not column.null_count and not pa.types.is_null(type_))
+        or (not column.null_count and not pa.types.is_null(type_) and is_plain(type_))
     ):
         with contextlib.suppress(NotImplementedError):  # of lists of some types
             return column.to_numpy(zero_copy_only=False)
     import numpy as np
 
     values = np.empty(len(column), dtype=object)
-    values[:] = column.to_pylist()
+    values[:] = to_values(column)
     return values
 
 
@@ -268,7 +270,7 @@ def _from_objects(values: list[Any], declared: pa.DataType) -> pa.Array:
     array = from_objects(values, declared)
     if array is not None:
         return array
-    check = value_check(str(declared))
+    check = value_check(type_name(declared))
     made = []
     for row, value in enumerate(values):
         try:

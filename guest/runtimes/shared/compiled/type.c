@@ -1,6 +1,7 @@
 /* See type.h. */
 #include "shared/compiled/type.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,24 +106,46 @@ static bool take_leaf(struct scanner *scanner, struct type *type)
 static size_t count_fields(const struct scanner *scanner)
 {
     size_t count = 1, depth = 1;
+    bool quoted = false; /* a doubled quote ends one and begins another */
     for (const char *at = scanner->at; at < scanner->end && depth > 0; at++) {
-        depth += *at == '<';
-        depth -= *at == '>';
-        count += *at == ',' && depth == 1;
+        quoted ^= *at == '"';
+        depth += *at == '<' && !quoted;
+        depth -= *at == '>' && !quoted;
+        count += *at == ',' && depth == 1 && !quoted;
     }
     return count;
 }
 
 static bool take_type(struct scanner *scanner, struct type *type, unsigned depth);
 
-static bool take_field(struct scanner *scanner, struct type *field, unsigned depth)
+/* Takes the rest of a name in quotes, in which a quote is two. */
+static bool take_quoted(struct scanner *scanner, struct type *field)
 {
+    field->name = allocate((size_t)(scanner->end - scanner->at) + 1, 1);
+    for (size_t length = 0; scanner->at < scanner->end; length++) {
+        if (*scanner->at == '"' && (++scanner->at == scanner->end || *scanner->at != '"'))
+            return true;
+        field->name[length] = *scanner->at++;
+    }
+    return false;
+}
+
+static bool take_name(struct scanner *scanner, struct type *field)
+{
+    if (scanner_accept_word(scanner, "\""))
+        return take_quoted(scanner, field);
     const size_t length = length_until(scanner, "<>[]:,");
     if (length == 0)
         return false;
     type_give_name(field, scanner->at, length);
     scanner->at += length;
-    return scanner_accept_word(scanner, ": ") && take_type(scanner, field, depth);
+    return true;
+}
+
+static bool take_field(struct scanner *scanner, struct type *field, unsigned depth)
+{
+    return take_name(scanner, field) && scanner_accept_word(scanner, ": ") &&
+           take_type(scanner, field, depth);
 }
 
 static bool take_fields(struct scanner *scanner, struct type *type, unsigned depth)
@@ -165,6 +188,28 @@ static const char *leaf_name(const struct type *type)
     return "?";
 }
 
+/* Whether a name is written without quotes. Others than these may be, too. */
+static bool is_plain(const char *name)
+{
+    const size_t length = strlen(name);
+    for (size_t i = 0; i < length; i++)
+        if (!isalnum((unsigned char)name[i]) && !strchr("_- ", name[i]))
+            return false;
+    return length > 0 && name[0] != ' ' && name[length - 1] != ' ';
+}
+
+static void write_name(const char *name, struct bytes *to)
+{
+    if (is_plain(name)) {
+        bytes_text(to, name);
+        return;
+    }
+    bytes_text(to, "\"");
+    for (; *name; name++)
+        bytes_text(to, *name == '"' ? "\"\"" : (const char[]){ *name, '\0' });
+    bytes_text(to, "\"");
+}
+
 void type_write(const struct type *type, struct bytes *to)
 {
     if (!storage_is_nested(type->storage)) {
@@ -176,7 +221,7 @@ void type_write(const struct type *type, struct bytes *to)
         const struct type *child = &type->children[i];
         if (type->storage == STORAGE_STRUCT) {
             bytes_text(to, i > 0 ? ", " : "");
-            bytes_text(to, child->name);
+            write_name(child->name, to);
             bytes_text(to, ": ");
         }
         type_write(child, to);

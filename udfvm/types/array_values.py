@@ -1,0 +1,85 @@
+"""The values of pyarrow arrays in Python, and arrays of them: as pyarrow has them, but for types
+for which pyarrow has none. Structs with fields of the same name are lists of pairs.
+
+The build copies this module beside ``nested`` into the guest, so it imports nothing else of udfvm,
+and pyarrow only when it converts arrays.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from udfvm.types.nested import holds_others, take_apart, type_name
+
+#: Returns the values of an array.
+Reader = Callable[[Any], list[Any]]
+
+
+def to_values(array: Any) -> list[Any]:
+    """Returns the values of an array. Raises what pyarrow's ``to_pylist`` does for a value that
+    Python has not.
+
+    >>> import pyarrow as pa
+    >>> to_values(pa.array([[("a", 1), ("a", 2)]], pa.struct([("a", pa.int8())] * 2)))
+    [[('a', 1), ('a', 2)]]
+    """
+    return reader_of(array.type)(array)
+
+
+def reader_of(type_: Any) -> Reader:
+    """Returns what reads the values of arrays of a type."""
+    if not holds_others(type_):
+        return _plain
+    return _reader(type_name(type_))
+
+
+def is_plain(type_: Any) -> bool:
+    """Returns True if pyarrow's own conversions are right for the values of a type."""
+    return reader_of(type_) is _plain
+
+
+def _plain(array: Any) -> list[Any]:
+    values: list[Any] = array.to_pylist()
+    return values
+
+
+@functools.lru_cache(maxsize=256)
+def _reader(name: str) -> Reader:
+    nested = take_apart(name)
+    if nested is None:
+        return _plain
+    held = [_reader(field.type) for field in nested.fields]
+    is_struct = nested.container == "struct"
+    if all(each is _plain for each in held) and not (is_struct and nested.has_equal_names):
+        return _plain
+    if not is_struct:
+        return _list_reader(*held)
+    return _struct_reader([field.name for field in nested.fields], held, nested.has_equal_names)
+
+
+def _struct_reader(names: list[str], held: list[Reader], in_pairs: bool) -> Reader:
+    def read(array: Any) -> list[Any]:
+        columns = [each(array.field(index)) for index, each in enumerate(held)]
+        rows = zip(*columns, strict=True)
+        make: Callable[[Any], Any] = list if in_pairs else dict
+        return [
+            make(zip(names, row, strict=True)) if valid else None
+            for row, valid in zip(rows, array.is_valid().to_pylist(), strict=True)
+        ]
+
+    return read
+
+
+def _list_reader(held: Reader) -> Reader:
+    def read(array: Any) -> list[Any]:
+        import pyarrow.compute as pc
+
+        items = iter(held(array.flatten()))
+        return [
+            None if length is None else [next(items) for _ in range(length)]
+            for length in pc.list_value_length(array).to_pylist()
+        ]
+
+    return read

@@ -1,0 +1,141 @@
+"""Conversions of pyarrow's lists and structs to declared types: for ``array_conversions``, whose
+functions convert what they hold.
+
+The build copies this module beside ``conversions`` into the guest, so it imports nothing else of
+udfvm, and pyarrow only when it converts arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from udfvm.types.conversions import Loss, Refused
+
+
+class Conversions(NamedTuple):
+    """What converts the values that others hold: an array, and slices of an array, each given by a
+    row and a length, to one array.
+    """
+
+    array: Callable[[Any, Any], Any]
+    slices: Callable[[Any, list[tuple[int, int]], Any], Any]
+
+
+def _flat(array: Any, declared: Any, conversions: Conversions) -> Any:
+    """Converts the values that lists hold. ``flatten`` leaves out values hidden by nulls and gaps,
+    but does not support all encodings.
+    """
+    import pyarrow as pa
+
+    try:
+        flat = array.flatten()
+    except (pa.ArrowInvalid, NotImplementedError):
+        starts, lengths = _extents(array)
+        return conversions.slices(array.values, list(zip(starts, lengths, strict=True)), declared)
+    return conversions.array(flat, declared)
+
+
+def _extents(array: Any) -> tuple[list[int], list[int]]:
+    """Returns the offset of each list among the values, and its length; 0 for a null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lengths = pc.fill_null(pc.list_value_length(array).cast(pa.int64()), 0).to_pylist()
+    if pa.types.is_fixed_size_list(array.type):
+        size = array.type.list_size
+        return [size * (array.offset + row) for row in range(len(array))], lengths
+    return array.offsets.to_pylist()[: len(array)], lengths
+
+
+def converted_struct(array: Any, declared: Any, conversions: Conversions) -> Any:
+    """Returns structs as a type with the same names of fields. Raises Refused or Loss."""
+    import pyarrow as pa
+
+    found = array.type
+    names = [declared.field(index).name for index in range(declared.num_fields)]
+    if [found.field(index).name for index in range(found.num_fields)] != names:
+        raise Refused(f"{found} where {declared} is declared")
+    if not names:
+        return array
+    fields = [declared.field(index) for index in range(declared.num_fields)]
+    columns = [
+        conversions.array(column, field.type)
+        for column, field in zip(array.flatten(), fields, strict=True)
+    ]
+    if any(
+        not field.nullable and column.null_count > array.null_count
+        for column, field in zip(columns, fields, strict=True)
+    ):
+        raise Loss(f"holds a null where there is none: {declared}")
+    if array.null_count:  # the fields of a null struct are null, whatever their validity says
+        fields = [field.with_nullable(True) for field in fields]
+        made = pa.StructArray.from_arrays(columns, fields=fields, mask=array.is_null())
+        return pa.Array.from_buffers(
+            declared, len(made), made.buffers()[:1], made.null_count, 0, columns
+        )
+    return pa.StructArray.from_arrays(columns, fields=fields)
+
+
+def converted_list(array: Any, declared: Any, conversions: Conversions) -> Any:
+    """Returns lists, made anew, as another type of lists. It leaves out values hidden by nulls and
+    gaps, and does not rely on casts of lists. Raises Refused or Loss.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if array.type == declared:  # so it contains no encodings
+        flat = array.flatten()
+        if conversions.array(flat, declared.value_type) is flat:
+            return array  # nothing had to be checked, or the check passed
+    lengths = pc.fill_null(pc.list_value_length(array).cast(pa.int64()), 0)
+    mask = array.is_null() if array.null_count else None
+    if pa.types.is_fixed_size_list(declared):
+        return _fixed_list(array, declared, lengths, conversions)
+    items = _items(array, declared, conversions)
+    is_large = pa.types.is_large_list(declared)
+    if not is_large and len(items) >= 2**31:
+        raise Loss(f"cannot be {declared}: they hold more than 2^31 values")
+    offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(lengths)]).cast(
+        pa.int64() if is_large else pa.int32()
+    )
+    made = (pa.LargeListArray if is_large else pa.ListArray).from_arrays(
+        offsets, items, type=declared, mask=mask
+    )
+    made.validate()
+    return made
+
+
+def _items(array: Any, declared: Any, conversions: Conversions) -> Any:
+    items = _flat(array, declared.value_type, conversions)
+    if items.null_count and not declared.value_field.nullable:
+        raise Loss(f"holds a null where there is none: {declared}")
+    return items
+
+
+def _fixed_list(array: Any, declared: Any, lengths: Any, conversions: Conversions) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    size = declared.list_size
+    valid = array.is_valid()
+    if pc.all(pc.or_(pc.equal(lengths, size), array.is_null())).as_py() is False:
+        raise Loss(f"has not the {size} values of a {declared}")
+    items = _items(array, declared, conversions)
+    if array.null_count:  # a null takes up values too
+        before = pc.subtract(pc.cumulative_sum(valid.cast(pa.int64())), 1)
+        starts = pc.if_else(valid, pc.multiply(before, size), None)
+        indices = pa.array(
+            [
+                None if start is None else start + index
+                for start in starts.to_pylist()
+                for index in range(size)
+            ],
+            pa.int64(),
+        )
+        items = items.take(indices)
+    made = pa.FixedSizeListArray.from_arrays(
+        items, type=declared, mask=array.is_null() if array.null_count else None
+    )
+    made.validate()
+    return made
