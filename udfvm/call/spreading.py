@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _Call = Callable[[Any, Any, Any, int], list[Any]]
 
 _PROBE_ROWS: Final = 1 << 10  # say how fast a function is
-_MIN_SECONDS: Final = 0.002  # of a batch, before a second VM is worth its thread
+_MIN_SECONDS: Final = 0.004  # of a batch: with less, a second thread and one piece cost more
 _CALL: Final = 0.0002  # of a part, whatever rows it has
 _PART: Final = 0.01  # seconds of a part: little is left to wait for at the end
 _LOOK: Final = 0.1  # seconds between two looks at the helpers

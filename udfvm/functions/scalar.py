@@ -48,7 +48,7 @@ class ScalarFunction(Function):
                 Columns (of pandas, polars, pyarrow, numpy, or anything with Arrow's PyCapsule
                 interface) make one call for the batch; values among them are repeated. An
                 elementwise function takes several calls for a batch or result that is larger than
-                128 MiB, and where many rows take more than 2 ms: as many micro-VMs as there are
+                128 MiB, and where many rows take more than 4 ms: as many micro-VMs as there are
                 processors compute then.
 
         Returns:
