@@ -17,6 +17,8 @@ from udfvm.codec.pandas_columns import Backend, series_of
 
 def _flat(array: pa.Array) -> Any:
     while array.type.num_fields:
+        if pa.types.is_map(array.type):
+            array = array.values
         array = array.flatten()[0] if pa.types.is_struct(array.type) else array.flatten()
     return array.to_pylist()
 
@@ -29,6 +31,8 @@ def _wider(type_: pa.DataType) -> pa.DataType:
                 for field in (type_.field(index) for index in range(type_.num_fields))
             ]
         )
+    if pa.types.is_map(type_):
+        return pa.map_(_wider(type_.key_type), _wider(type_.item_type))
     if type_.num_fields:
         return pa.large_list(_wider(type_.value_type))
     return {

@@ -66,6 +66,7 @@ SOURCES: dict[pa.DataType, list[Any]] = {
     pa.decimal256(76, 0): [Decimal(10**75), Decimal(2**64), Decimal(7)],
     pa.list_(pa.int8()): [[1]],
     pa.struct([("a", pa.int8())]): [{"a": 1}],
+    pa.map_(pa.string(), pa.int8()): [{"a": 1}],
     pa.map_(pa.string(), pa.int8()): [[("a", 1)]],
 }
 DECLARED = [

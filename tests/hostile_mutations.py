@@ -41,6 +41,8 @@ TYPES = [
     pa.decimal256(40, 3),
     pa.binary(3),
     pa.list_(pa.struct([("p", pa.decimal128(18, 2)), ("k", pa.list_(pa.time32("s"), 2))])),
+    pa.map_(pa.string(), pa.int16()),
+    pa.list_(pa.map_(pa.int8(), pa.map_(pa.string(), pa.struct([("n", pa.int8())])))),
 ]
 NUMBERS = [
     0,
@@ -77,6 +79,9 @@ def value(type_: pa.DataType, chance: random.Random) -> Any:
             field.name: value(field.type, chance)
             for field in (type_.field(index) for index in range(type_.num_fields))
         }
+    if pa.types.is_map(type_):
+        keys = [value(type_.key_type, chance) for _ in range(chance.randrange(4))]
+        return {key: value(type_.item_type, chance) for key in keys if key is not None}
     if type_.num_fields:
         count = type_.list_size if pa.types.is_fixed_size_list(type_) else chance.randrange(4)
         return [value(type_.value_type, chance) for _ in range(count)]
@@ -84,6 +89,8 @@ def value(type_: pa.DataType, chance: random.Random) -> Any:
 
 
 def _single(type_: pa.DataType, chance: random.Random) -> Any:
+    if pa.types.is_null(type_):
+        return None
     if pa.types.is_timestamp(type_):
         return datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     if pa.types.is_decimal(type_):

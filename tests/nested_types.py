@@ -48,6 +48,16 @@ TYPES = [
     pa.struct([(name, pa.int8()) for name in ODD_NAMES]),
     pa.list_(pa.struct([('"quoted"', pa.struct([("", pa.list_(pa.struct([("a.b", POINT)])))]))])),
 ]
+MAPS = [
+    pa.map_(pa.string(), pa.int64()),
+    pa.list_(pa.map_(pa.int16(), pa.map_(pa.string(), pa.list_(pa.null())))),
+    pa.map_(pa.struct([("a b", pa.int8())]), pa.list_(pa.date32())),
+    pa.map_(
+        pa.field("k", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("v", pa.struct([("m", pa.map_(pa.bool_(), pa.float32()))]), metadata={"m": "n"}),
+        keys_sorted=True,
+    ),
+]
 # pyarrow itself has no values of it in Python.
 EQUAL_NAMES = pa.list_(
     pa.struct([("same", pa.int8()), ("same", pa.list_(pa.string())), ("c", POINT)])
@@ -60,14 +70,14 @@ def values(type_: pa.DataType) -> st.SearchStrategy[Any]:
 
 
 def _present(type_: pa.DataType) -> st.SearchStrategy[Any]:
-    if pa.types.is_null(type_):
-        return st.none()
     if pa.types.is_struct(type_):
         return _structs(type_)
     if pa.types.is_fixed_size_list(type_):
         return st.lists(
             values(type_.value_type), min_size=type_.list_size, max_size=type_.list_size
         )
+    if pa.types.is_map(type_):
+        return _maps(type_)
     if type_.num_fields:
         return st.lists(values(type_.value_type), max_size=4)
     if pa.types.is_integer(type_):
@@ -79,6 +89,7 @@ def _present(type_: pa.DataType) -> st.SearchStrategy[Any]:
             else st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
         )
     leaves: dict[pa.DataType, st.SearchStrategy[Any]] = {
+        pa.null(): st.none(),
         pa.bool_(): st.booleans(),
         pa.float32(): st.floats(width=32, allow_nan=False),
         pa.float64(): st.floats(allow_nan=False),
@@ -90,6 +101,13 @@ def _present(type_: pa.DataType) -> st.SearchStrategy[Any]:
         ),
     }
     return leaves[type_]
+
+
+def _maps(type_: pa.MapType) -> st.SearchStrategy[Any]:
+    if type_.key_type.num_fields:
+        pairs = st.tuples(_present(type_.key_type), values(type_.item_type))
+        return st.lists(pairs, max_size=4)
+    return st.dictionaries(_present(type_.key_type), values(type_.item_type), max_size=4)
 
 
 def _structs(type_: pa.StructType) -> st.SearchStrategy[Any]:

@@ -143,7 +143,7 @@ def test_nested_annotations() -> None:
 
 @pytest.mark.parametrize(
     "annotation",
-    [list, dict, list[Any], list[dict[str, int]], dict[str, float], list[list[object]]],
+    [list, dict, list[Any], list[dict[str, Any]], dict[str, list], list[list[object]]],
     ids=str,
 )
 def test_results_of_no_certain_type_are_json(annotation: Any) -> None:
@@ -156,7 +156,15 @@ def test_results_of_no_certain_type_are_json(annotation: Any) -> None:
 
 @pytest.mark.parametrize(
     "annotation",
-    [list, dict, list[Any], dict[str, float], tuple[float, float], list[np.ndarray]],
+    [
+        list,
+        dict,
+        list[Any],
+        dict[str, Any],
+        dict[str | None, int],
+        tuple[float, float],
+        list[np.ndarray],
+    ],
     ids=str,
 )
 def test_parameters_of_no_certain_type_are_refused(annotation: Any) -> None:

@@ -11,6 +11,8 @@ import pyarrow as pa
 
 from udfvm.codec.argument_errors import argument_error
 from udfvm.codec.value_codecs import WHOLE_MICROSECONDS
+from udfvm.types.nested import KEY, VALUE
+from udfvm.types.nested_conversions import map_as_lists
 from udfvm.types.temporal import DAY_MILLISECONDS, EPOCH, MICROSECONDS, time_zone
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ def _first_fault(array: pa.Array) -> _Fault | None:
     if pa.types.is_struct(type_):
         faults = map(_first_fault, array.flatten())
         return min((fault for fault in faults if fault is not None), default=None)
+    if pa.types.is_map(type_):
+        return _fault_in_lists(map_as_lists(array, KEY, VALUE))
     if type_.num_fields:
         return _fault_in_lists(array)
     if pa.types.is_date(type_) or pa.types.is_timestamp(type_):

@@ -87,6 +87,7 @@ def _has_offsets_or_children(type_: pa.DataType) -> bool:
 def _has_offsets(type_: pa.DataType) -> bool:
     return bool(
         pa.types.is_list(type_)
+        or pa.types.is_map(type_)
         or pa.types.is_string(type_)
         or pa.types.is_binary(type_)
         or _has_64_bit_offsets(type_)
@@ -164,6 +165,8 @@ def _array(
         if _has_offsets(type_) and found[1].size:
             _offsets_of(type_, 0, found, children)
         return empty(type_)  # whatever its children hold
+    if pa.types.is_map(type_):
+        _check_entries(children[0])
     wanted = (
         rows
         if pa.types.is_struct(type_)
@@ -177,6 +180,11 @@ def _array(
     return pa.Array.from_buffers(
         type_, rows, buffers, 0 if buffers[0] is None else -1, 0, children or None
     )
+
+
+def _check_entries(entries: pa.Array) -> None:
+    if entries.null_count or entries.field(0).null_count:
+        raise ValueError("a map of it has an entry or a key that is null")
 
 
 def _buffers(

@@ -19,7 +19,7 @@ from udfvm.codec.value_codecs import PYTHON_CLASSES, check_value
 from udfvm.errors import TypeMappingError
 from udfvm.types.arrow_types import Kind, named
 from udfvm.types.conversions import is_missing
-from udfvm.types.nested import holds_others, type_name, values_in_pairs
+from udfvm.types.nested import holds_others, pairs_of, type_name, values_in_pairs
 from udfvm.types.records import as_mapping
 
 if TYPE_CHECKING:
@@ -193,6 +193,8 @@ def _held(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -
         return None
     if pa.types.is_struct(type_):
         return _held_struct(function, parameter, type_, value)
+    if pa.types.is_map(type_):
+        return _held_map(function, parameter, type_, value)
     if holds_others(type_):
         return _held_list(function, parameter, type_, value)
     return _held_leaf(function, parameter, type_, value)
@@ -207,6 +209,25 @@ def _held_list(function: str, parameter: Parameter, type_: pa.DataType, value: A
             held.append(_held(function, parameter, type_.value_type, item))  # noqa: PERF401
     except _Misfit as misfit:
         raise misfit.inside(f"item {len(held)}") from None
+    return held
+
+
+def _held_map(
+    function: str, parameter: Parameter, type_: pa.DataType, value: Any
+) -> list[tuple[Any, Any]]:
+    try:
+        pairs = pairs_of(value)
+    except TypeError as error:
+        raise _Misfit(f"is declared {type_}: {error}") from None
+    held: list[tuple[Any, Any]] = []
+    try:
+        for key, each in pairs:
+            if key is None:
+                raise _Misfit(f"is declared {type_}, whose keys are not null")
+            made = _held(function, parameter, type_.key_type, key)
+            held.append((made, _held(function, parameter, type_.item_type, each)))
+    except _Misfit as misfit:
+        raise misfit.inside(f"entry {len(held)}") from None
     return held
 
 

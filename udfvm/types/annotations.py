@@ -82,8 +82,8 @@ def annotation_of(annotation: object) -> Annotation:
 
 
 def _nested_of(annotation: object, outer: tuple[object, ...] = ()) -> Annotation | None:
-    """Returns the meaning of ``list[T]`` and of a class that stands for a struct; None for other
-    annotations. ``outer`` are the classes around it.
+    """Returns the meaning of ``list[T]``, ``dict[K, V]`` and of a class that stands for a struct;
+    None for other annotations. ``outer`` are the classes around it.
 
     Raises ValueError if a part has no type.
     """
@@ -92,6 +92,12 @@ def _nested_of(annotation: object, outer: tuple[object, ...] = ()) -> Annotation
         item = _held(arguments[0], outer)
         shape = None if item.shape is None else ("list", item.shape)
         return Annotation(named(f"list<item: {item.type}>"), False, None, shape)
+    if typing.get_origin(annotation) is dict and len(arguments) == 2:
+        key, value = (_held(each, outer) for each in arguments)
+        if key.shape is not None or key.nullable:
+            raise ValueError(f"{arguments[0]} is not a supported type of keys")
+        shape = None if value.shape is None else ("map", value.shape)
+        return Annotation(named(f"map<{key.type}, {value.type}>"), False, None, shape)
     return _struct_of(annotation, outer) if is_record(annotation) else None
 
 
@@ -185,7 +191,9 @@ def is_json(annotation: object) -> bool:
 
 
 def has_nested_type(annotation: object) -> bool:
-    """Returns True if ``list[T]``, or a class that stands for a struct, has types for all parts."""
+    """Returns True if ``list[T]``, ``dict[K, V]``, or a class that stands for a struct, has types
+    for all parts.
+    """
     try:
         return _nested_of(annotation) is not None
     except (ValueError, NameError):

@@ -10,7 +10,12 @@ from typing import Any, Final
 
 from udfvm.types.conversions import FIXED_BINARY, TIMESTAMP, Loss, Refused, Rule, rule, short
 from udfvm.types.nested import holds_others
-from udfvm.types.nested_conversions import Conversions, converted_list, converted_struct
+from udfvm.types.nested_conversions import (
+    Conversions,
+    converted_list,
+    converted_map,
+    converted_struct,
+)
 
 # Types for which any bytes are values, by their numbers in Arrow (``Type::type``): booleans,
 # integers, floats, date32, timestamps.
@@ -110,6 +115,8 @@ def _unencoded(array: Any, declared: Any) -> Any:
         return pa.nulls(len(array), declared)
     if pa.types.is_struct(declared):
         return converted_struct(array, declared, _HELD)
+    if pa.types.is_map(declared):
+        return converted_map(array, declared, _HELD)
     if declared.num_fields:
         return converted_list(array, declared, _HELD)
     return _leaf(array, declared)

@@ -1,5 +1,6 @@
 """The values of pyarrow arrays in Python, and arrays of them: as pyarrow has them, but for types
-for which pyarrow has none. Structs with fields of the same name are lists of pairs.
+for which pyarrow has none. Maps are dictionaries, or lists of pairs where Python hashes no keys of
+their type. Structs with fields of the same name are lists of pairs too.
 
 The build copies this module beside ``nested`` into the guest, so it imports nothing else of udfvm,
 and pyarrow only when it converts arrays.
@@ -8,10 +9,11 @@ and pyarrow only when it converts arrays.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from udfvm.types.nested import holds_others, take_apart, type_name
+from udfvm.types.conversions import short
+from udfvm.types.nested import Nested, holds_others, take_apart, type_name
 
 #: Returns the values of an array.
 Reader = Callable[[Any], list[Any]]
@@ -51,6 +53,9 @@ def _reader(name: str) -> Reader:
     if nested is None:
         return _plain
     held = [_reader(field.type) for field in nested.fields]
+    if nested.container == "map":
+        keys, values = held
+        return _map_reader(keys, values, dictionary_of if has_hashed_keys(nested) else list)
     is_struct = nested.container == "struct"
     if all(each is _plain for each in held) and not (is_struct and nested.has_equal_names):
         return _plain
@@ -67,6 +72,42 @@ def _struct_reader(names: list[str], held: list[Reader], in_pairs: bool) -> Read
         return [
             make(zip(names, row, strict=True)) if valid else None
             for row, valid in zip(rows, array.is_valid().to_pylist(), strict=True)
+        ]
+
+    return read
+
+
+def has_hashed_keys(nested: Nested) -> bool:
+    """Returns True if a dictionary has the keys of a map: they are no lists, structs or maps."""
+    return take_apart(nested.fields[0].type) is None
+
+
+def dictionary_of(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """Returns pairs as a dictionary. Raises ValueError for a key that is there twice.
+
+    >>> dictionary_of([("a", 1), ("b", None)])
+    {'a': 1, 'b': None}
+    """
+    made: dict[Any, Any] = {}
+    for key, value in pairs:
+        if key in made:
+            raise ValueError(
+                f"the map has the key {short(key)} twice, which a dictionary cannot have; a"
+                " vectorised function gets maps as arrays"
+            )
+        made[key] = value
+    return made
+
+
+def _map_reader(keys: Reader, values: Reader, make: Callable[[Any], Any]) -> Reader:
+    def read(array: Any) -> list[Any]:
+        offsets = array.offsets.to_pylist()
+        start, count = (offsets[0], offsets[-1] - offsets[0]) if offsets else (0, 0)
+        entries = array.values.slice(start, count)
+        pairs = list(zip(keys(entries.field(0)), values(entries.field(1)), strict=True))
+        return [
+            make(pairs[offsets[row] - start : offsets[row + 1] - start]) if valid else None
+            for row, valid in enumerate(array.is_valid().to_pylist())
         ]
 
     return read

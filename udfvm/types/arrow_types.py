@@ -18,7 +18,7 @@ from udfvm import protocol
 from udfvm.types.array_conversions import flat_type
 from udfvm.types.column_types import is_stream
 from udfvm.types.conversions import FIXED_BINARY, integer_range
-from udfvm.types.nested import ITEM, Field, Nested, take_apart, type_name
+from udfvm.types.nested import ITEM, KEY, VALUE, Field, Nested, take_apart, type_name
 from udfvm.types.records import Shape
 from udfvm.types.temporal import duration_unit, time_unit, timestamp_parts
 
@@ -42,6 +42,7 @@ class Kind(enum.Enum):
     DECIMAL = "decimal.Decimal"
     LIST = "list"
     STRUCT = "dict"
+    MAP = "dict[K, V]"
 
 
 class RowType(enum.IntEnum):
@@ -128,7 +129,7 @@ class Type(NamedTuple):
     @property
     def is_nested(self) -> bool:
         """True if it holds values of other types."""
-        return self.kind in (Kind.LIST, Kind.STRUCT)
+        return self.kind in (Kind.LIST, Kind.STRUCT, Kind.MAP)
 
     @property
     def needs_pyarrow(self) -> bool:
@@ -233,13 +234,14 @@ _PYTHON_DECIMAL: Final = "decimal128(38, 18)"
 
 SUPPORTED: Final = (
     "bool, int, float, str, bytes, datetime.date, datetime.datetime, datetime.time,"
-    " datetime.timedelta, decimal.Decimal, list[T] of these, TypedDict, dataclass and NamedTuple"
-    " with fields of these, for results dict and list, each with `| None` where null is welcome;"
-    " or, with input_types= and output_type=, the pyarrow types null, bool, int8..int64,"
+    " datetime.timedelta, decimal.Decimal, list[T] and dict[K, V] of these,"
+    " TypedDict, dataclass and NamedTuple with fields of these, for results dict and list, each"
+    " with `| None` where null is welcome; or, with input_types= and output_type=, the pyarrow"
+    " types null, bool, int8..int64,"
     " uint8..uint64, float16, float32, float64, string, large_string, binary, large_binary,"
     " string_view, binary_view, fixed_size_binary, date32, date64, time32, time64, duration,"
     " timestamp (with a time zone or without), decimal32, decimal64, decimal128, decimal256, and"
-    " list, large_list, fixed_size_list and struct of them"
+    " list, large_list, fixed_size_list, struct and map of them"
 )
 
 
@@ -262,6 +264,8 @@ def _nested_arrow_type(nested: Nested) -> pa.DataType:
     ]
     if nested.container == "struct":
         return pa.struct(fields)
+    if nested.container == "map":
+        return pa.map_(*fields, keys_sorted=nested.keys_sorted)
     if nested.size is not None:
         return pa.list_(fields[0], nested.size)
     return pa.large_list(fields[0]) if nested.container == "large_list" else pa.list_(fields[0])
@@ -279,16 +283,18 @@ def named(name: str) -> Type:
     name = _ALIASES.get(name, name)
     name = _VIEWS.get(name, name)
     if (nested := take_apart(name)) is not None:
-        is_struct = nested.container == "struct"
+        names = {
+            "struct": [field.name for field in nested.fields],
+            "map": [KEY, VALUE],
+        }.get(nested.container, [ITEM])
         fields = tuple(
-            Field(field.name if is_struct else ITEM, named(field.type).name)
-            for field in nested.fields
+            Field(name, named(field.type).name)
+            for name, field in zip(names, nested.fields, strict=True)
         )
-        return Type(
-            str(nested._replace(fields=fields)),
-            Kind.STRUCT if is_struct else Kind.LIST,
-            RowType.TEXT,
-        )
+        if nested.container == "map" and fields[0].type == "null":
+            raise ValueError(f"{name!r} is not a type: the keys of a map are never null")
+        kind = {"struct": Kind.STRUCT, "map": Kind.MAP}.get(nested.container, Kind.LIST)
+        return Type(str(nested._replace(fields=fields, keys_sorted=False)), kind, RowType.TEXT)
     if timestamp_parts(name):
         return Type(name, Kind.DATETIME, RowType.INT64)
     if FIXED_BINARY.fullmatch(name):

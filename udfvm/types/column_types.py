@@ -20,6 +20,7 @@ _COLUMN_TYPES: Final = {
     "text": "large_string",
     "list": "large_string",
     "struct": "large_string",
+    "map": "large_string",
     "bytes": "large_binary",
     "time of day": "large_string",
     "decimal": "large_string",

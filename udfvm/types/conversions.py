@@ -85,6 +85,7 @@ _PATTERNS: Final = (
     ("duration", re.compile(r"duration\[")),
     ("list", re.compile("(large_)?list(_view)?<|fixed_size_list<")),
     ("struct", re.compile("struct<")),
+    ("map", re.compile("map<")),
 )
 
 _DECLARED: Final = (
@@ -102,6 +103,7 @@ _DECLARED: Final = (
     "decimal",
     "list",
     "struct",
+    "map",
 )
 
 
@@ -192,6 +194,7 @@ CONVERSIONS: Final = (
         _each,
         "as for their fields, which must have the same names in the same order",
     ),
+    Conversion("map", "map", _each, "as for their keys and values"),
 )
 _TABLE: Final = {(each.found, each.declared): each for each in CONVERSIONS}
 

@@ -1,4 +1,5 @@
-"""Names of lists and structs: ``list<item: double>``, ``struct<x: double, "a name": string>``.
+"""Names of lists, structs and maps: ``list<item: double>``, ``struct<x: double, "": string>``,
+``map<string, double>``.
 
 They are written as pyarrow prints them, but that a name of a field which has brackets, commas,
 colons, quotes or outer spaces, or is empty, is in double quotes, and each quote in it is doubled.
@@ -9,19 +10,22 @@ The build copies this for guests, so it imports nothing else of udfvm, and pyarr
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 _FORM: Final = re.compile(
-    r"(list|large_list|fixed_size_list|struct)<(.*)>(?:\[(\d{1,9})\])?", re.DOTALL
+    r"(list|large_list|fixed_size_list|struct|map)<(.*)>(?:\[(\d{1,9})\])?", re.DOTALL
 )
 _FIELD_NAME: Final = re.compile(r'[^<>\[\]:,"\s](?:[^<>\[\]:,"]*[^<>\[\]:,"\s])?')
 _QUOTED_NAME: Final = re.compile(r'"(?:[^"]|"")*"')
 # Text in which commas, colons and brackets are not those of a type.
 _OPAQUE: Final = re.compile(rf"{_QUOTED_NAME.pattern}|decimal\d+\(\d+, ?-?\d+\)")
 ITEM: Final = "item"
+KEY, VALUE = "key", "value"
+_KEYS_SORTED: Final = "keys_sorted"
 _NOT_NULL: Final = " not null"
 _DEEPEST: Final = 32
-_STRUCT: Final = 26  # of pyarrow's types (``Type::type``)
+_STRUCT, _MAP = 26, 30  # of pyarrow's types (``Type::type``)
 
 
 class Field(NamedTuple):
@@ -37,12 +41,13 @@ class Field(NamedTuple):
 
 class Nested(NamedTuple):
     """A type that holds others, parsed by one level. ``size`` is the length of lists of a fixed
-    one.
+    one. A map has two fields, of which the key is never null; ``keys_sorted`` is what it says.
     """
 
     container: str
     fields: tuple[Field, ...]
     size: int | None = None
+    keys_sorted: bool = False
 
     @property
     def has_equal_names(self) -> bool:
@@ -50,8 +55,20 @@ class Nested(NamedTuple):
         return len({field.name for field in self.fields}) < len(self.fields)
 
     def __str__(self) -> str:
+        if self.container == "map":
+            return f"map<{', '.join(_parts_of_map(self))}>"
         fields = ", ".join(map(str, self.fields))
         return f"{self.container}<{fields}>" + (f"[{self.size}]" if self.size is not None else "")
+
+
+def _parts_of_map(nested: Nested) -> list[str]:
+    key, value = nested.fields
+    key = key._replace(nullable=True)  # which goes without saying
+    parts = [
+        str(field).removeprefix(f"{usual}: ")
+        for field, usual in zip((key, value), (KEY, VALUE), strict=True)
+    ]
+    return [*parts, _KEYS_SORTED] if nested.keys_sorted else parts
 
 
 def quoted(name: str) -> str:
@@ -70,9 +87,7 @@ def values_in_pairs(value: Any, names: list[str]) -> list[Any]:
     >>> values_in_pairs([("a", 1), ("a", 2)], ["a", "a"])
     [1, 2]
     """
-    is_pairs = isinstance(value, (list, tuple)) and all(
-        isinstance(each, (list, tuple)) and len(each) == 2 for each in value
-    )
+    is_pairs = isinstance(value, (list, tuple)) and all(map(_is_pair, value))
     if not is_pairs or [name for name, _ in value] != names:
         raise TypeError(
             f"expected a list of pairs, of the names {', '.join(map(quoted, names))} and their"
@@ -81,10 +96,26 @@ def values_in_pairs(value: Any, names: list[str]) -> list[Any]:
     return [each for _, each in value]
 
 
-def take_apart(name: str) -> Nested | None:
-    """Parses the name of a type by one level; returns None unless it is a list or struct.
+def pairs_of(value: Any) -> Iterable[tuple[Any, Any]]:
+    """Returns the pairs of key and value of a map: of a mapping, or of a list of pairs. Raises
+    TypeError.
+    """
+    if isinstance(value, Mapping):
+        return value.items()
+    if not isinstance(value, (list, tuple)) or not all(map(_is_pair, value)):
+        raise TypeError(f"expected a dictionary or a list of pairs, got {type(value).__name__}")
+    return value
 
-    The element of a list is ``item`` where it has no name (``list<double>``).
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2
+
+
+def take_apart(name: str) -> Nested | None:
+    """Parses the name of a type by one level; returns None unless it is a list, struct or map.
+
+    The element of a list is ``item`` where it has no name (``list<double>``); what a map holds is
+    ``key`` and ``value``.
 
     Raises ValueError for a name with unbalanced brackets, and for fields whose name is missing, or
     is not in quotes and has any of ``<>[]:,"``.
@@ -107,18 +138,34 @@ def take_apart(name: str) -> Nested | None:
         )
     if size is not None and int(size) == 0:  # a tiny reply could claim any number of them
         raise ValueError(f"{name!r} is not a type: lists of a fixed size hold at least one value")
-    fields = tuple(_field(name, part, container) for part in split_at_commas(inner))
+    parts = split_at_commas(inner)
+    if container == "map":
+        return _map_of(name, [part.strip() for part in parts])
+    fields = tuple(_field(name, part, None if container == "struct" else ITEM) for part in parts)
     if container != "struct" and len(fields) != 1:
         raise ValueError(f"{name!r} is not a type: the values of a list have one type")
     return Nested(container, fields, None if size is None else int(size))
 
 
-def _field(whole: str, part: str, container: str) -> Field:
+def _map_of(whole: str, parts: list[str]) -> Nested:
+    keys_sorted = parts[2:] == [_KEYS_SORTED]
+    if len(parts) != (3 if keys_sorted else 2):
+        raise ValueError(
+            f"{whole!r} is not a type: a map has a type of keys and one of values, such as"
+            " map<string, double>"
+        )
+    key, value = (
+        _field(whole, part, name) for part, name in zip(parts, (KEY, VALUE), strict=False)
+    )
+    return Nested("map", (key._replace(nullable=False), value), None, keys_sorted)
+
+
+def _field(whole: str, part: str, usual_name: str | None) -> Field:
     name, colon, type_ = at_colon(part)
     if not colon:
-        if container == "struct":
+        if usual_name is None:
             raise ValueError(f"{whole!r} is not a type: its field {part!r} has no name")
-        name = ITEM
+        name = usual_name
     type_ = type_.strip()
     return Field(
         _unquoted(name.strip()),
@@ -195,13 +242,16 @@ def type_name(type_: Any) -> str:
     if not holds_others(type_):
         return str(type_)
     container = str(type_).partition("<")[0]
-    fields = tuple(
-        Field(field.name, type_name(field.type), field.nullable)
-        for field in (type_.field(index) for index in range(type_.num_fields))
+    keys_sorted = type_.id == _MAP and type_.keys_sorted
+    held = (
+        (type_.key_field, type_.item_field)
+        if type_.id == _MAP
+        else (type_.field(index) for index in range(type_.num_fields))
     )
-    return str(Nested(container, fields, getattr(type_, "list_size", None)))
+    fields = tuple(Field(field.name, type_name(field.type), field.nullable) for field in held)
+    return str(Nested(container, fields, getattr(type_, "list_size", None), keys_sorted))
 
 
 def holds_others(type_: Any) -> bool:
-    """Returns True for pyarrow's lists and structs, those without fields too."""
+    """Returns True for pyarrow's lists, structs and maps, those without fields too."""
     return bool(type_.num_fields > 0 or type_.id == _STRUCT)

@@ -106,6 +106,37 @@ def converted_list(array: Any, declared: Any, conversions: Conversions) -> Any:
     return made
 
 
+def converted_map(array: Any, declared: Any, conversions: Conversions) -> Any:
+    """Returns maps as another type of maps. Raises Refused or Loss."""
+    import pyarrow as pa
+
+    entries = pa.struct([declared.key_field, declared.item_field])
+    lists = map_as_lists(array, declared.key_field.name, declared.item_field.name)
+    made = converted_list(lists, pa.list_(pa.field("entries", entries, False)), conversions)
+    return pa.Array.from_buffers(
+        declared, len(made), made.buffers()[:2], made.null_count, made.offset, [made.values]
+    )
+
+
+def map_as_lists(array: Any, key: str, value: str) -> Any:
+    """Returns an array of maps as one of lists of structs with fields of two names, the same
+    buffers.
+    """
+    import pyarrow as pa
+
+    entries = pa.StructArray.from_arrays(
+        [array.values.field(0), array.values.field(1)], names=[key, value]
+    )
+    return pa.Array.from_buffers(
+        pa.list_(entries.type),
+        len(array),
+        array.buffers()[:2],
+        array.null_count,
+        array.offset,
+        [entries],
+    )
+
+
 def _items(array: Any, declared: Any, conversions: Conversions) -> Any:
     items = _flat(array, declared.value_type, conversions)
     if items.null_count and not declared.value_field.nullable:

@@ -152,6 +152,8 @@ def _hold_unambiguous(values: list[Any], classes: set[str], type_: Any) -> bool:
     """As ``_are_unambiguous`` for what lists and structs of some classes hold."""
     import pyarrow as pa
 
+    if pa.types.is_map(type_):
+        return False
     held = [value for value in values if value is not None]
     if not pa.types.is_struct(type_):
         is_list = classes <= {"list", "tuple"}
@@ -198,6 +200,7 @@ def _of_arrays(values: list[Any], declared: Any) -> Any:
         not held
         or not declared.num_fields
         or pa.types.is_struct(declared)
+        or pa.types.is_map(declared)
         or any(type(value) is not type(held[0]) for value in held)
     ):
         return None

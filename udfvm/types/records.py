@@ -1,9 +1,10 @@
 """Classes that stand for structs: a ``TypedDict``, a dataclass, a ``typing.NamedTuple``.
 
 A *shape* describes what a value of a nested type becomes in the guest. It is None for a plain
-dictionary or list; ``("list", shape)``; or ``("record", make, {field: (shape, optional)})``, where
-``make`` is the class or ``dict``, and a null in an optional field stands for its default. A shape
-consists of builtins only, because it is shipped (guest/runtimes/python/_udfvm_records.py).
+dictionary or list; ``("list", shape)`` and ``("map", shape)``, of values; or ``("record", make,
+{field: (shape, optional)})``, where ``make`` is the class or ``dict``, and a null in an optional
+field stands for its default. A shape consists of builtins only, because it is shipped
+(guest/runtimes/python/_udfvm_records.py).
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ def classes_in(shape: Shape) -> list[type]:
     """Returns the classes whose instances a shape makes."""
     if shape is None:
         return []
-    if shape[0] == "list":
+    if shape[0] in ("list", "map"):
         return classes_in(shape[1])
     found = [] if shape[1] is dict else [shape[1]]
     for field, _ in shape[2].values():

@@ -11,9 +11,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from _udfvm_array_values import dictionary_of, has_hashed_keys
+from _udfvm_conversions import family
 from _udfvm_json import from_json_text, to_json_text
 from _udfvm_json_text import stand_in
-from _udfvm_nested import quoted, take_apart, values_in_pairs
+from _udfvm_nested import Nested, pairs_of, quoted, take_apart, values_in_pairs
 from _udfvm_value_type import inside
 from _udfvm_value_types import value_type
 
@@ -24,10 +26,14 @@ def value_check(name: str) -> Check:
     """Returns a function that turns a value, which may be None, into plain Python values of the
     type. It raises TypeError, ValueError or OverflowError.
     """
-    return _checked(name, lambda leaf: value_type(leaf).check)
+    return _checked(name, lambda leaf: value_type(leaf).check, lambda nested: list)
 
 
-def _checked(name: str, check_of: Callable[[str], Check]) -> Check:
+#: Returns what makes of checked pairs what stands for a map of a type.
+_MapMaker = Callable[[Nested], Callable[[list[tuple[Any, Any]]], Any]]
+
+
+def _checked(name: str, check_of: Callable[[str], Check], maps: _MapMaker) -> Check:
     """Returns a function that checks a value, which may be None, and all that it holds.
     ``check_of`` makes such a function for a type that holds no other type. It is not called with
     None.
@@ -37,7 +43,10 @@ def _checked(name: str, check_of: Callable[[str], Check]) -> Check:
         check = check_of(name)
         return lambda value: None if value is None else check(value)
     names = [field.name for field in nested.fields]
-    checks = [_checked(field.type, check_of) for field in nested.fields]
+    checks = [_checked(field.type, check_of, maps) for field in nested.fields]
+    if nested.container == "map":
+        key, value = checks
+        return _checked_map(key, value, maps(nested))
     if nested.container != "struct":
         (check,) = checks
         return _checked_list(check, nested.size)
@@ -63,6 +72,26 @@ def _checked_list(check: Check, size: int | None) -> Check:
         return checked
 
     return check_list
+
+
+def _checked_map(
+    check_key: Check, check: Check, make: Callable[[list[tuple[Any, Any]]], Any]
+) -> Check:
+    def check_map(value: Any) -> Any:
+        if value is None:
+            return None
+        checked: list[tuple[Any, Any]] = []
+        pairs = pairs_of(value)
+        try:
+            for key, each in pairs:
+                if key is None:
+                    raise TypeError("expected a key, got None")
+                checked.append((check_key(key), check(each)))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise inside(f"entry {len(checked)}", error) from None
+        return make(checked)
+
+    return check_map
 
 
 def _array_as_list(value: Any) -> list[Any]:
@@ -135,7 +164,7 @@ def json_reader(name: str) -> Callable[[str], Any]:
     """Returns a function that turns JSON text into a list or struct. It raises TypeError or
     ValueError for other JSON.
     """
-    check = _checked(name, lambda leaf: value_type(leaf).from_json)
+    check = _checked(name, lambda leaf: value_type(leaf).from_json, _map_value)
     return lambda text: check(from_json_text(text))
 
 
@@ -144,5 +173,14 @@ def json_writer(name: str) -> Callable[[Any], str]:
     """Returns a function that turns a list or struct into JSON text. It raises the errors of
     value_check().
     """
-    check = value_check(name)
+    check = _checked(name, lambda leaf: value_type(leaf).check, _map_in_json)
     return lambda value: to_json_text(check(value), stand_in)
+
+
+def _map_value(nested: Nested) -> Callable[[list[tuple[Any, Any]]], Any]:
+    return dictionary_of if has_hashed_keys(nested) else list
+
+
+def _map_in_json(nested: Nested) -> Callable[[list[tuple[Any, Any]]], Any]:
+    """Maps of text are objects, others lists of pairs."""
+    return dictionary_of if family(nested.fields[0].type) == "text" else list

@@ -36,12 +36,21 @@ def with_records(function: Callable[..., Any], shapes: Sequence[Shape]) -> Calla
 def _maker(shape: Shape) -> Make | None:
     if shape is None:
         return None
+    if shape[0] == "map":
+        return _map_maker(shape[1])
     return _list_maker(shape[1]) if shape[0] == "list" else _record_maker(shape[1], shape[2])
 
 
 def _list_maker(item: Shape) -> Make:
     make: Any = _maker(item)
     return lambda values: None if values is None else [make(value) for value in values]
+
+
+def _map_maker(value: Shape) -> Make:
+    make: Any = _maker(value)
+    return lambda values: (
+        None if values is None else {key: make(each) for key, each in values.items()}
+    )
 
 
 def _record_maker(cls: Any, fields: dict[str, tuple[Shape, bool]]) -> Make:

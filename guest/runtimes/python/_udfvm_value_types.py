@@ -59,12 +59,13 @@ _ROW_STORAGES: Final = {
     "decimal": _udfvm_agent.STORAGE_TEXT32,
     "list": STORAGES["json"],
     "struct": STORAGES["json"],
+    "map": STORAGES["json"],
 }
 
 
 def is_nested(name: str) -> bool:
-    """Returns True for lists and structs."""
-    return family(name) in ("list", "struct")
+    """Returns True for lists, structs and maps."""
+    return family(name) in ("list", "struct", "map")
 
 
 def in_pyarrow(name: str) -> bool:
