@@ -142,9 +142,11 @@ def test_nested_types_that_are_none(wrong: object, message: str) -> None:
         declared(wrong)
 
 
-def test_dictionary_types_are_refused_with_advice() -> None:
-    with pytest.raises(ValueError, match="declare the type of its values"):
-        declared(pa.dictionary(pa.int8(), pa.string()))
+def test_encoded_types_travel_as_their_values() -> None:
+    type_ = declared(pa.dictionary(pa.int32(), pa.string()))
+    assert type_._replace(exact=None) == named("string")
+    assert type_.as_declared == pa.dictionary(pa.int32(), pa.string())
+    assert type_.as_declared_decoded == pa.string()
 
 
 def test_integer_ranges() -> None:

@@ -120,9 +120,8 @@ class Calls(RuntimeKeeper):
         from udfvm.codec.arguments import columns_of
         from udfvm.codec.containers import (
             Container,
-            as_declared,
             container_of_result,
-            in_container,
+            result_in,
         )
 
         container = container or container_of_result(arguments)
@@ -143,12 +142,7 @@ class Calls(RuntimeKeeper):
             else:
                 whole = codec.batch(columns, rows)
             chunks = self._in_chunks(whole, Calls._call_with_batch, copy, spread)
-        result = in_container(
-            self._name,
-            container,
-            self._result.as_declared,
-            as_declared(self._name, self._result, chunks),
-        )
+        result = result_in(self._name, container, self._result, chunks)
         return _parsed(self._name, container, result) if self._is_json else result
 
     def _call_with_producers(self, arguments: Sequence[Any], spread: bool) -> Any:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def cast_argument(function: str, parameter: Parameter, array: Any) -> Any:
-    """Returns an array, or a chunked array, as the declared type. Encoded ones (dictionary,
-    run-end, views) are decoded. Raises TypeMappingError.
+    """Returns an array, or a chunked array, as the declared type travels. Encoded ones
+    (dictionary, run-end, views) are decoded, of extension types the storage is taken. Raises
+    TypeMappingError.
     """
     if not isinstance(array, pa.ChunkedArray):
         return _cast_chunk(function, parameter, array, 0)
@@ -28,14 +29,14 @@ def cast_argument(function: str, parameter: Parameter, array: Any) -> Any:
         chunks.append(_cast_chunk(function, parameter, chunk, start))
         start += len(chunk)
     if not chunks:
-        chunks = [_cast_chunk(function, parameter, pa.array([], array.type), 0)]
+        chunks = [_cast_chunk(function, parameter, pa.nulls(0, array.type), 0)]
     return pa.chunked_array(chunks, type=parameter.type.arrow)
 
 
 def _cast_chunk(function: str, parameter: Parameter, array: pa.Array, first_row: int) -> pa.Array:
     try:
         if parameter.type.exact is not None:
-            array = convert(array, parameter.type.exact)
+            array = convert(array, parameter.type.as_declared_decoded)
         return convert(array, parameter.type.arrow)
     except Refused:
         raise wrong_type(

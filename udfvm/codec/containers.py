@@ -15,6 +15,7 @@ from udfvm.codec.python_values import python_values
 from udfvm.errors import TypeMappingError
 from udfvm.types.array_conversions import convert
 from udfvm.types.conversions import Loss
+from udfvm.types.encodings import restored
 from udfvm.types.nested import holds_others
 
 if TYPE_CHECKING:
@@ -79,20 +80,47 @@ def container_of_result(arguments: Sequence[object]) -> Container:
     )
 
 
-def as_declared(function: str, result: Type, chunks: Sequence[pa.Array]) -> list[pa.Array]:
-    """Returns the chunks of a result, of the type as it was declared, which says where there are no
-    nulls. Raises TypeMappingError.
+def without_encodings(function: str, result: Type, chunks: Sequence[pa.Array]) -> list[pa.Array]:
+    """Returns the chunks of a result as the decoded type of what was declared, which says where
+    there are no nulls. Raises TypeMappingError.
     """
     if result.exact is None:
         return list(chunks)
-    made: list[pa.Array] = []
+    type_, made = result.as_declared_decoded, list[pa.Array]()
     try:
-        made += (convert(chunk, result.exact) for chunk in chunks)
+        made += (convert(chunk, type_) for chunk in chunks)
     except Loss as loss:
         before = sum(map(len, made))
         where = "" if loss.row is None else f", row {before + loss.row} of its batch"
         raise TypeMappingError(f"UDF {function!r}: its result{where}: {loss}") from None
     return made
+
+
+def as_declared(function: str, result: Type, chunks: Sequence[pa.Array]) -> list[pa.Array]:
+    """Returns the chunks of a result, of the type as it was declared. Raises TypeMappingError."""
+    decoded = without_encodings(function, result, chunks)
+    return [_encoded(function, result, chunk) for chunk in decoded]
+
+
+def _encoded(function: str, result: Type, array: pa.Array) -> pa.Array:
+    if result.exact is None:
+        return array
+    try:
+        return restored(array, result.exact)
+    except Loss as loss:
+        raise TypeMappingError(f"UDF {function!r}: its result {loss}") from None
+
+
+def result_in(function: str, container: Container, result: Type, chunks: Sequence[pa.Array]) -> Any:
+    """Returns the chunks of a result, in order, as the caller wants them: in columns of Arrow, of
+    the type as it was declared. Raises TypeMappingError.
+    """
+    if container is Container.CHUNKED:
+        made = as_declared(function, result, chunks)
+        return in_container(function, container, result.as_declared, made)
+    decoded = without_encodings(function, result, chunks)
+    whole = in_container(function, container, result.as_declared_decoded, decoded)
+    return _encoded(function, result, whole) if container is Container.ARRAY else whole
 
 
 def in_container(

@@ -100,7 +100,8 @@ class NumberBatches:
         self._types = tuple(codec.schema.types)
         self._result: pa.DataType = codec.result_schema.types[0]
         takes_all = times or not any(map(pa.types.is_timestamp, self._types))
-        self._codec: NumberCodec | None = codec.number_codec() if takes_all else None
+        is_whole = takes_all and not codec.is_restored
+        self._codec: NumberCodec | None = codec.number_codec() if is_whole else None
         self._batch_codec = codec
         self._widths = tuple(type_.bit_width // 8 for type_ in self._types) if self._codec else ()
         # Timestamps have values that stand for nulls in numpy.

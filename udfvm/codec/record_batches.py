@@ -56,6 +56,8 @@ class BatchCodec:
         self.schema_message: bytes = self.schema.serialize().to_pybytes()
         self.result_schema_message: bytes = self.result_schema.serialize().to_pybytes()
         self._result_type: pa.DataType = result.type.arrow
+        #: Whether results are made another type, the declared one, behind this.
+        self.is_restored = result.type.exact is not None
         self._numbers: NumberReplies | None = None
         self._overhead = len(self.schema_message) + len(END_OF_STREAM)
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from udfvm.codec.containers import Container, container_of
+from udfvm.codec.containers import Container, as_declared, container_of
 from udfvm.codec.scalars import scalar_of
 from udfvm.errors import SignatureError, TypeMappingError, UnknownUDFError
 from udfvm.forks import ForkLock
@@ -270,7 +270,8 @@ def _argument(function: str, parameter: Parameter, argument: Any) -> pc.Expressi
             f" with {type(argument).__name__}s"
         )
     try:
-        return scalar_of(function, parameter, argument).cast(parameter.type.as_declared)
+        scalar = scalar_of(function, parameter, argument)
+        return as_declared(function, parameter.type, [pa.repeat(scalar, 1)])[0][0]
     except TypeMappingError as error:
         if isinstance(argument, str) and parameter.type.kind is not Kind.TEXT:
             error.add_note(f"udfvm: the column of that name is pyarrow.dataset.field({argument!r})")

@@ -84,7 +84,7 @@ class Group:
         from udfvm.codec.json_values import json_value
         from udfvm.codec.python_values import python_values
 
-        value = python_values(self._name, self.finish_column())[0]
+        value = python_values(self._name, self._ask(ANSWER_FINISH, [], self._result))[0]
         if self._result != JSON:
             return value
         try:
@@ -94,7 +94,10 @@ class Group:
 
     def finish_column(self) -> pa.Array:
         """Returns the group's value as a column of the declared type; JSON is text."""
-        return self._ask(ANSWER_FINISH, [], self._result)
+        from udfvm.codec.containers import as_declared
+
+        found = self._ask(ANSWER_FINISH, [], self._result)
+        return as_declared(self._name, self._result, [found])[0]
 
     def _ask(
         self, answer: int, columns: Sequence[pa.Array], type_: Type | None, first_row: int = 0
@@ -103,7 +106,7 @@ class Group:
         import pyarrow as pa
 
         from udfvm.codec.column_batches import decode, encode, widened
-        from udfvm.codec.containers import as_declared
+        from udfvm.codec.containers import without_encodings
 
         rows = len(columns[0]) if columns else 0
         if not columns:
@@ -121,7 +124,7 @@ class Group:
         batch, _ = decode(self._name, data, [type_], 1)
         if batch.num_rows != 1:
             raise ProtocolError("the guest's reply is not valid: no row", self._name)
-        (column,) = as_declared(self._name, type_, [batch.column(0)])
+        (column,) = without_encodings(self._name, type_, [batch.column(0)])
         return column
 
 

@@ -97,6 +97,8 @@ def _with_layout(array: Any, declared: Any) -> Any:
     import pyarrow as pa
 
     found = array.type
+    if isinstance(found, pa.BaseExtensionType):
+        return _converted(array.storage, declared)
     if pa.types.is_dictionary(found):
         return _dictionary_decoded(array, declared)
     if pa.types.is_run_end_encoded(found):

@@ -18,6 +18,7 @@ from udfvm import protocol
 from udfvm.types.array_conversions import flat_type
 from udfvm.types.column_types import is_stream
 from udfvm.types.conversions import FIXED_BINARY, integer_range
+from udfvm.types.encodings import decoded, encoded_type, encoding_of
 from udfvm.types.nested import ITEM, KEY, VALUE, Field, Nested, take_apart, type_name
 from udfvm.types.records import Shape
 from udfvm.types.temporal import duration_unit, time_unit, timestamp_parts
@@ -83,7 +84,8 @@ class Type(NamedTuple):
         name: the type as pyarrow prints it (``double``, ``timestamp[us, tz=UTC]``).
         kind: the Python type of its values.
         row: the row form; None for types that only batches support.
-        exact: the type as it was declared, if that differs.
+        exact: the type as it was declared, if that differs: names of fields and what is not null;
+            encodings and extension types, which only the host knows (see ``encodings``).
     """
 
     name: str
@@ -100,6 +102,11 @@ class Type(NamedTuple):
     def as_declared(self) -> pa.DataType:
         """The pyarrow type as it was declared."""
         return self.arrow if self.exact is None else self.exact
+
+    @property
+    def as_declared_decoded(self) -> pa.DataType:
+        """The pyarrow type as it was declared, without encodings and extension types."""
+        return self.arrow if self.exact is None else decoded(self.exact)
 
     @property
     def integer_range(self) -> tuple[int, int]:
@@ -216,9 +223,6 @@ _ALIASES: Final = {
     "timedelta": "duration[us]",
 }
 
-# Types that travel as others, which have the same values and more kernels in pyarrow.
-_VIEWS: Final = {"string_view": "large_string", "binary_view": "large_binary"}
-
 _PYTHON_TYPES: Final[dict[object, str]] = {
     bool: "bool",
     int: "int64",
@@ -240,8 +244,9 @@ SUPPORTED: Final = (
     " types null, bool, int8..int64,"
     " uint8..uint64, float16, float32, float64, string, large_string, binary, large_binary,"
     " string_view, binary_view, fixed_size_binary, date32, date64, time32, time64, duration,"
-    " timestamp (with a time zone or without), decimal32, decimal64, decimal128, decimal256, and"
-    " list, large_list, fixed_size_list, struct and map of them"
+    " timestamp (with a time zone or without), decimal32, decimal64, decimal128, decimal256;"
+    " list, large_list, list_view, large_list_view, fixed_size_list, struct and map of them;"
+    " dictionary, run_end_encoded and extension types of all these"
 )
 
 
@@ -251,6 +256,8 @@ def _arrow_type(name: str) -> pa.DataType:
 
     if name == JSON.name:
         return pa.string()
+    if (encoding := encoding_of(name)) is not None:
+        return encoded_type(encoding, _arrow_type)
     if (nested := take_apart(name)) is not None:
         return _nested_arrow_type(nested)
     return flat_type(name)
@@ -281,7 +288,8 @@ def named(name: str) -> Type:
     """
     name = name.strip()
     name = _ALIASES.get(name, name)
-    name = _VIEWS.get(name, name)
+    if (encoding := encoding_of(name)) is not None:
+        return named(encoding.decoded)
     if (nested := take_apart(name)) is not None:
         names = {
             "struct": [field.name for field in nested.fields],
@@ -324,12 +332,7 @@ def declared(specification: object) -> Type:
     if _is_python_decimal(specification):
         return named(_PYTHON_DECIMAL)
     if _is_arrow_type(specification):
-        if str(specification).startswith("dictionary"):
-            raise ValueError(
-                f"{specification} is an encoding: declare the type of its values (encoded columns"
-                " are accepted)"
-            )
-        type_ = named(type_name(specification))
+        type_ = named(type_name(decoded(specification)))
         is_whole = type_.arrow.equals(specification, check_metadata=True)
         return type_ if is_whole else type_._replace(exact=specification)
     if hasattr(type(specification), "__arrow_c_schema__"):  # of a field, or of another library
@@ -347,9 +350,11 @@ def _declared_by_name(name: str) -> Type:
 def _as_written(name: str) -> str:
     """Returns the type with names of its own for what lists hold, and ``not null``."""
     name = name.strip()
+    if (encoding := encoding_of(name)) is not None:
+        return str(encoding._replace(decoded=_as_written(encoding.decoded)))
     nested = take_apart(name)
     if nested is None:
-        return name if name in _VIEWS else named(name).name
+        return named(name).name
     return str(
         nested._replace(
             fields=tuple(field._replace(type=_as_written(field.type)) for field in nested.fields)
