@@ -90,6 +90,12 @@ class Calls(RuntimeKeeper):
             return self._call_with_any(arguments)
         return self._call_row(self._rows, arguments)
 
+    def call_small(self, arguments: tuple[Any, ...]) -> Any:
+        """Returns the result for small arrays of numbers; NotImplemented for other arguments."""
+        self.follow()
+        small = self._small
+        return NotImplemented if small is None else small.call(arguments)
+
     def call_columns(
         self,
         arguments: Sequence[Any],
@@ -108,7 +114,7 @@ class Calls(RuntimeKeeper):
         batches = self.codecs.numbers
         numbers = batches.take(arguments)
         if numbers is not None:
-            if container is None and batches.has_small and numbers.is_plain:
+            if (not container or copy) and batches.has_small and numbers.is_plain:
                 self._keep_small(batches, self.ready())
             return batches.result(
                 container or numbers.container,

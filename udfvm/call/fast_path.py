@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 #: Makes a call again that failed in a forked child: (the failure, its runtime, arguments).
 CallAgain = Callable[[ForkedError, "Runtime", tuple[Any, ...]], Any]
 
-MAX_REQUEST: Final = 1 << 18  # bytes of a request; above, what is saved here does not matter
+# Bytes of a request: 32 Ki rows of 8 bytes, which Arrow cuts batches into, and their head. Above,
+# what is saved here does not matter.
+MAX_REQUEST: Final = (1 << 18) + (1 << 12)
 
 
 # Characters of the struct module, by types of Arrow.

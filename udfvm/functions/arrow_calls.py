@@ -33,7 +33,7 @@ from udfvm.functions.table import TableFunction
 from udfvm.vmm import copy
 from udfvm.vmm.cancellation import Cancellation
 
-Caller: TypeAlias = Callable[[Any, Sequence[Any]], Any]
+Caller: TypeAlias = Callable[[Any, tuple[Any, ...]], Any]
 
 _RECENT: Final = 1.0  # seconds after a call in which others may follow
 _PATIENCE: Final = 10.0  # seconds that the end of the interpreter waits for calls at most
@@ -119,7 +119,7 @@ def caller_of(function: Function) -> Caller:
         else functools.partial(_column, function._calls)
     )
 
-    def call(context: Any, arguments: Sequence[Any]) -> Any:
+    def call(context: Any, arguments: tuple[Any, ...]) -> Any:
         with _gate.call(function_name):
             return make(context, arguments)
 
@@ -127,7 +127,7 @@ def caller_of(function: Function) -> Caller:
     return call
 
 
-def _column(calls: Calls, context: Any, arguments: Sequence[Any]) -> pa.Array:
+def _column(calls: Calls, context: Any, arguments: tuple[Any, ...]) -> pa.Array:
     """Calls a scalar or vectorised function. Returns its result, in memory of the caller's pool.
 
     Failures count their row in the batch: pyarrow does not say which rows of its input that has.
@@ -139,8 +139,10 @@ def _column(calls: Calls, context: Any, arguments: Sequence[Any]) -> pa.Array:
         copy(memoryview(buffer), reply)
         return buffer
 
-    calls.follow()
     try:
+        small = calls.call_small(arguments)
+        if small is not NotImplemented:
+            return _owned(small, context)
         result = calls.call_columns(arguments, Container.CHUNKED, copied, rows=rows)
     except CallError as error:
         error.locate(error.row, of_batch=True)

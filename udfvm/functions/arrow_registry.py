@@ -253,9 +253,9 @@ def _name_in_expressions(function: Function, values: tuple[pa.Scalar, ...] | Non
 
 
 def _with_values(caller: Caller, values: Sequence[pa.Scalar]) -> Caller:
-    def call(context: Any, _: Sequence[Any]) -> Any:
+    def call(context: Any, _: tuple[Any, ...]) -> Any:
         rows, pool = context.batch_length, context.memory_pool
-        return caller(context, [pa.repeat(each, rows, memory_pool=pool) for each in values])
+        return caller(context, tuple(pa.repeat(each, rows, memory_pool=pool) for each in values))
 
     return call
 
