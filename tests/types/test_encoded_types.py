@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from encoded_values import EXTENSIONS, LEAVES, Columns, decoded_values
+from encoded_values import EXTENSIONS, LEAVES, Columns, Meters, decoded_values
 
 import udfvm
 import udfvm.arrow
@@ -294,6 +294,12 @@ def test_table_functions_and_aggregates_take_and_give_the_declared_type() -> Non
     assert table.schema.types == [word, pa.list_view(id_)]
     assert table["w"].to_pylist() == ["a", "a"]
     assert decoded_values(table["ids"].combine_chunks()) == [[bytes(16)], None]
+
+    matrix = pa.list_(Meters("mm"))  # a type of a user that cannot be hashed
+    kept = udfvm.table_function(
+        twice, input_types=[matrix, id_], columns={"w": matrix, "ids": pa.list_(id_)}
+    )
+    assert pa.Table.from_batches(kept.batches([1.5], bytes(16))).schema.types[0] == matrix
 
     last = udfvm.aggregate(Last, input_types=[id_], output_type=id_)
     assert last(pa.array([bytes(16), b"0123456789abcdef"], id_)) == b"0123456789abcdef"

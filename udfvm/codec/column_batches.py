@@ -20,7 +20,7 @@ from udfvm.codec.messages import PREFIX
 from udfvm.codec.reply_columns import checked, empty
 from udfvm.errors import ProtocolError
 from udfvm.protocol import COLUMNS_MORE, TYPE_ARROW
-from udfvm.types.arrow_types import Parameter, ResultType, RowType
+from udfvm.types.arrow_types import Parameter, ResultType, RowType, named
 from udfvm.types.column_types import cast_column, column_type
 
 if TYPE_CHECKING:
@@ -40,17 +40,20 @@ _ARROW_TYPES: Final = {
 
 
 @functools.lru_cache(maxsize=256)
-def _stream_codec(type_: Type) -> BatchCodec:
-    """Returns what writes and reads the streams of a column."""
+def _stream_codec(name: str) -> BatchCodec:
+    """Returns what writes and reads the streams of a column of a type, by its name: the type that
+    was declared may be a user's own, which cannot be hashed.
+    """
     from udfvm.codec.record_batches import BatchCodec  # only such columns need it
 
+    type_ = named(name)
     return BatchCodec("", [Parameter("", type_, True)], ResultType(type_, True))
 
 
 def widened(column: pa.Array, declared: Type) -> pa.Array | bytes:
     """Returns a column of a declared type as it travels: an array, or an Arrow stream."""
     if declared.is_stream:
-        codec = _stream_codec(declared)
+        codec = _stream_codec(declared.name)
         return codec.stream(codec.batch([column]))
     return cast_column(column, pa.type_for_alias(column_type(str(column.type))))
 
@@ -65,7 +68,7 @@ def stream_formats(types: Sequence[Type]) -> tuple[bytes, bytes]:
             schemas.append(bytes(PREFIX.size))
             batches.append(bytes(PREFIX.size))
             continue
-        codec = _stream_codec(declared)
+        codec = _stream_codec(declared.name)
         template = codec.result_template()
         schemas.append(codec.result_schema_message)
         batches.append(template[: PREFIX.size + PREFIX.unpack_from(template)[1]])
@@ -143,7 +146,7 @@ def _declared_column(reply: bytes, index: int, declared: Type, rows: int) -> pa.
     if row_type != TYPE_ARROW:
         raise ValueError(f"a column of type {row_type} where {declared} is declared")
     check_bounds(data, length, len(reply))
-    return _stream_codec(declared).column(memoryview(reply)[data : data + length], rows)
+    return _stream_codec(declared.name).column(memoryview(reply)[data : data + length], rows)
 
 
 def _column(reply: bytes, head: tuple[int, ...], declared: Type, rows: int) -> pa.Array:
