@@ -134,6 +134,11 @@
 #define UDFVM_MAX_HOST_MESSAGE 16777216u /* bytes of its arguments, and of its reply */
 #define UDFVM_MAX_PATH         4096      /* bytes of a path in a hypercall */
 
+/* Bytes that the host keeps of the texts of struct udfvm_guest_error. */
+#define UDFVM_MAX_ERROR_TYPE      256u
+#define UDFVM_MAX_ERROR_MESSAGE   20480u
+#define UDFVM_MAX_ERROR_TRACEBACK 44032u
+
 /* ---- Requests: what a call asks of the program ---- */
 
 /* Build phase. Payload: struct udfvm_boot and its strings. */

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import cffi
 import pytest
 from sources import name, sources
 
-from udfvm import protocol
+from udfvm import layouts, protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [
@@ -29,6 +31,8 @@ ADDRESSES = {
     for name, value in vars(protocol).items()
     if re.search("_(BASE|PAYLOAD|REPLY)$|^VECTOR_", name)
 } - {protocol.KERNEL_BASE, protocol.PROGRAM_BASE}
+HEADER = ROOT / "guest/include/udfvm_abi.h"
+FORMATS = {"uint32_t": "I", "uint64_t": "Q", "int64_t": "q", "double": "d"}
 GENERATED = {"guest/include/udfvm_abi.h", "udfvm/protocol.py"}
 
 
@@ -70,3 +74,41 @@ def test_no_call_names_its_request_by_a_number() -> None:
     for path in sources(".c", ".h", ".py"):
         if path != Path(__file__):
             assert not call.search(path.read_text()), name(path)
+
+
+@pytest.mark.parametrize(
+    ("layout", "structure"),
+    [
+        (layouts.ROW, "row"),
+        (layouts.COLUMNS, "columns"),
+        (layouts.COLUMN, "column"),
+        (layouts.FETCH, "fetch"),
+        (layouts.AGGREGATE, "aggregate"),
+        (layouts.GUEST_ERROR, "guest_error"),
+        (layouts.INTEGER, "value.integer"),
+        (layouts.REAL, "value.real"),
+        (layouts.VALUE, "value.offset"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_layouts_are_the_structures_of_the_header(layout: struct.Struct, structure: str) -> None:
+    """A structure with a union is named with the member that the layout has."""
+    structure, _, member = structure.partition(".")
+    text = re.search(
+        rf"^struct udfvm_{structure} {{.*?^}};", HEADER.read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert text
+    ffi = cffi.FFI()
+    ffi.cdef(text[0])
+    formats = {}  # by offset
+    for own, field in ffi.typeof(f"struct udfvm_{structure}").fields:
+        if field.offset not in formats or own == member:
+            formats[field.offset] = FORMATS[field.type.cname]
+    assert layout.format == "<" + "".join(formats[offset] for offset in sorted(formats))
+    assert layout.size == ffi.sizeof(f"struct udfvm_{structure}")
+
+
+def test_layouts_have_a_test() -> None:
+    tested = test_layouts_are_the_structures_of_the_header.pytestmark[0].args[1]  # type: ignore[attr-defined]
+    defined = [value for value in vars(layouts).values() if isinstance(value, struct.Struct)]
+    assert {id(layout) for layout, _ in tested} == {id(layout) for layout in defined}

@@ -19,6 +19,7 @@ from udfvm.codec.bounds import bytes_in, check_bounds
 from udfvm.codec.messages import PREFIX
 from udfvm.codec.reply_columns import checked, empty
 from udfvm.errors import ProtocolError
+from udfvm.layouts import COLUMN, COLUMNS
 from udfvm.protocol import COLUMNS_MORE, TYPE_ARROW
 from udfvm.types.arrow_types import Parameter, ResultType, RowType, named
 from udfvm.types.column_types import cast_column, column_type
@@ -26,9 +27,6 @@ from udfvm.types.column_types import cast_column, column_type
 if TYPE_CHECKING:
     from udfvm.codec.record_batches import BatchCodec
     from udfvm.types.arrow_types import Type
-
-_HEAD: Final = struct.Struct("<QII")
-_COLUMN: Final = struct.Struct("<IIQQQQ")
 
 _ARROW_TYPES: Final = {
     RowType.BOOL: pa.bool_(),
@@ -89,7 +87,7 @@ def encode(columns: Sequence[pa.Array | bytes], rows: int) -> bytes:
     """``struct udfvm_columns`` of columns of so many rows that are stored as they travel (see
     widened).
     """
-    end = _HEAD.size + len(columns) * _COLUMN.size
+    end = COLUMNS.size + len(columns) * COLUMN.size
     heads, parts = [], []
 
     def put(data: bytes) -> int:
@@ -102,7 +100,7 @@ def encode(columns: Sequence[pa.Array | bytes], rows: int) -> bytes:
 
     for column in columns:
         if isinstance(column, bytes):
-            heads.append(_COLUMN.pack(TYPE_ARROW, 0, 0, 0, put(column), len(column)))
+            heads.append(COLUMN.pack(TYPE_ARROW, 0, 0, 0, put(column), len(column)))
             continue
         whole = pa.concat_arrays([column, column.slice(0, 0)]) if column.offset else column
         buffers = [b"" if buffer is None else buffer.to_pybytes() for buffer in whole.buffers()]
@@ -112,8 +110,8 @@ def encode(columns: Sequence[pa.Array | bytes], rows: int) -> bytes:
         offsets = put(buffers[1].ljust(8, b"\0")) if len(buffers) == 3 else 0
         fixed = bits if row_type is RowType.BOOL else 8 * rows
         data = buffers[-1] if offsets else buffers[-1][:fixed]
-        heads.append(_COLUMN.pack(row_type, 0, validity, offsets, put(data), len(data)))
-    return b"".join((_HEAD.pack(rows, len(columns), 0), *heads, *parts))
+        heads.append(COLUMN.pack(row_type, 0, validity, offsets, put(data), len(data)))
+    return b"".join((COLUMNS.pack(rows, len(columns), 0), *heads, *parts))
 
 
 def decode(
@@ -123,7 +121,7 @@ def decode(
     Raises ProtocolError.
     """
     try:
-        rows, count, flags = _HEAD.unpack_from(reply)
+        rows, count, flags = COLUMNS.unpack_from(reply)
         if count != len(types) or rows > max_rows or flags & ~COLUMNS_MORE:
             raise ValueError(
                 f"{count} columns of {rows} rows where there can be {len(types)} of {max_rows}"
@@ -139,7 +137,7 @@ def decode(
 
 
 def _declared_column(reply: bytes, index: int, declared: Type, rows: int) -> pa.Array:
-    head = _COLUMN.unpack_from(reply, _HEAD.size + index * _COLUMN.size)
+    head = COLUMN.unpack_from(reply, COLUMNS.size + index * COLUMN.size)
     if not declared.is_stream:
         return narrowed(checked(_column(reply, head, declared, rows)), declared)
     row_type, _, _, _, data, length = head

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from udfvm.codec.row_layout import ROW
+from udfvm.layouts import ROW
 from udfvm.types.arrow_types import Kind, Parameter
 
 #: Makes a row of as many arguments as there are parameters.

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from udfvm.codec.number_rows import RowEncoder, are_exact, fast_encoder, number_packer
-from udfvm.codec.row_layout import INTEGER, REAL, ROW, VALUE
 from udfvm.codec.value_codecs import VALUE_CODECS, NoPythonValueError, decoder_of, zero
 from udfvm.errors import ProtocolError, TypeMappingError
+from udfvm.layouts import INTEGER, REAL, ROW, VALUE
 from udfvm.protocol import TYPE_NULL
 from udfvm.types.arrow_types import Parameter, ResultType
 

@@ -1,7 +1,7 @@
 """Single values: Python's objects as rows store them, and back, for each kind of type.
 
 ``VALUE_CODECS`` is the one table: a new kind of type is an entry of it. What is stored is an
-integer, a float or bytes; ``row_layout`` has where it lies. Guests have the same table in
+integer, a float or bytes; ``udfvm.layouts`` has where it lies. Guests have the same table in
 guest/runtimes/python/_udfvm_value_types.py.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from udfvm.codec.argument_errors import argument_error, wrong_type, wrong_value
 from udfvm.codec.bounds import bytes_in
 from udfvm.codec.json_values import json_value
-from udfvm.codec.row_layout import INTEGER, REAL, VALUE
+from udfvm.layouts import INTEGER, REAL, VALUE
 from udfvm.types.arrow_types import JSON, Kind, Parameter, RowType, Type
 from udfvm.types.conversions import Loss, exact_float, short
 from udfvm.types.temporal import (

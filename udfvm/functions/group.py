@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from udfvm.call.dispatch import guest_exception
 from udfvm.errors import ProtocolError
+from udfvm.layouts import AGGREGATE
 from udfvm.protocol import (
     ANSWER_FINISH,
     ANSWER_MERGE,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from udfvm.types.arrow_types import Type
     from udfvm.vmm import VM
 
-_HEAD: Final = struct.Struct("<QII")
 _MAX_BATCH: Final = 1 << 16  # rows of one exchange
 
 
@@ -114,7 +113,7 @@ class Group:
                 widened(pa.nulls(0, each.type.arrow), each.type) for each in self._parameters
             ]
         group, inverse = pa.array([0] * rows, pa.int64()), pa.nulls(rows, pa.bool_())
-        payload = _HEAD.pack(0, answer, REPLY_ARROW) + encode([group, inverse, *columns], rows)
+        payload = AGGREGATE.pack(0, answer, REPLY_ARROW) + encode([group, inverse, *columns], rows)
         reply = self._vm.call(REQUEST_AGGREGATE, payload, self._runtime.limits, self._name)
         data = bytes(reply.data)
         if reply.status:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import struct
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, overload
 
@@ -16,6 +15,7 @@ from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
 from udfvm.functions.table_columns import declared_columns
 from udfvm.keywords import checks_options_of
+from udfvm.layouts import FETCH
 from udfvm.load.declaration import Column
 from udfvm.protocol import REPLY_ARROW, REQUEST_FETCH, REQUEST_TABLE
 from udfvm.types.arrow_types import ResultType, named
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from udfvm.pipelines.failures import OnError
     from udfvm.pipelines.progress import Progress
 
-_FETCH: Final = struct.Struct("<QQ")
 _FIRST_FETCH: Final = 64  # rows; each fetch asks for twice as many as the one before
 _MAX_FETCH: Final = 1 << 14
 
@@ -205,7 +204,7 @@ class TableFunction(Function):
         try:
             more = True
             while more:
-                head = _FETCH.pack(limit, REPLY_ARROW)
+                head = FETCH.pack(limit, REPLY_ARROW)
                 reply = vm.call(request, head + payload, runtime.limits, self.name)
                 data = bytes(reply.data)
                 if reply.status:

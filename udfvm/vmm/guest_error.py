@@ -7,13 +7,13 @@ from typing import Final, TypeVar
 
 from udfvm import errors
 from udfvm.guest_text import LINES, shown, visible
+from udfvm.layouts import GUEST_ERROR
+from udfvm.protocol import MAX_ERROR_MESSAGE, MAX_ERROR_TRACEBACK, MAX_ERROR_TYPE
 from udfvm.vmm.callbacks import take_output
 
-_HEADER: Final = struct.Struct("<IIIIq")
 _PLACES: Final = struct.Struct("<QQ")
-# Bytes kept of type, message and traceback: together at most guest_text.MAX_LENGTH. The extension
-# has the same limits (report.c).
-_MAX_LENGTHS: Final = (256, 20 << 10, 43 << 10)
+# Of type, message and traceback: together at most guest_text.MAX_LENGTH.
+_MAX_LENGTHS: Final = (MAX_ERROR_TYPE, MAX_ERROR_MESSAGE, MAX_ERROR_TRACEBACK)
 _KEEP: Final = ("", LINES, LINES)
 _SHORT: Final = 256 << 10
 
@@ -47,7 +47,7 @@ def parse(
     index of its first row in all that the caller passed. A row index outside of the batch is
     ignored.
 
-    >>> reply = _HEADER.pack(10, 3, 0, 0, 7) + b"ValueErrorodd"
+    >>> reply = GUEST_ERROR.pack(10, 3, 0, 0, 7) + b"ValueErrorodd"
     >>> print(parse(reply, "score"))
     UDF 'score', row 7: ValueError: odd
     """
@@ -57,13 +57,13 @@ def parse(
 def _parsed(
     reply: bytes | bytearray | memoryview, udf: str | None, first_row: int, rows: int | None
 ) -> errors.CallError:
-    if len(reply) < _HEADER.size:
+    if len(reply) < GUEST_ERROR.size:
         return errors.ProtocolError("the guest reported an error without saying which", udf)
-    *lengths, signal, row = _HEADER.unpack_from(reply)
-    if _HEADER.size + sum(lengths) > len(reply):
+    *lengths, signal, row = GUEST_ERROR.unpack_from(reply)
+    if GUEST_ERROR.size + sum(lengths) > len(reply):
         return errors.ProtocolError("the guest's error report is longer than its reply", udf)
     texts = []
-    position, whole = _HEADER.size, memoryview(reply)
+    position, whole = GUEST_ERROR.size, memoryview(reply)
     for length, maximum, keep in zip(lengths, _MAX_LENGTHS, _KEEP, strict=True):
         texts.append(visible(whole[position : position + length], maximum, keep))
         position += length
@@ -77,15 +77,15 @@ def excerpt(reply: memoryview) -> bytes:
     """Returns a copy of a reply with status ERROR, of only the bytes that ``parse`` reads."""
     if len(reply) <= _SHORT:
         return bytes(reply)
-    *lengths, signal, row = _HEADER.unpack_from(reply)
-    if _HEADER.size + sum(lengths) > len(reply):
-        return bytes(reply[: _HEADER.size])
+    *lengths, signal, row = GUEST_ERROR.unpack_from(reply)
+    if GUEST_ERROR.size + sum(lengths) > len(reply):
+        return bytes(reply[: GUEST_ERROR.size])
     texts = []
-    position = _HEADER.size
+    position = GUEST_ERROR.size
     for length, maximum, keep in zip(lengths, _MAX_LENGTHS, _KEEP, strict=True):
         texts.append(visible(reply[position : position + length], maximum, keep).encode())
         position += length
-    head = _HEADER.pack(*(len(text) for text in texts), signal, row)
+    head = GUEST_ERROR.pack(*(len(text) for text in texts), signal, row)
     return b"".join([head, *texts, bytes(reply[position : position + _PLACES.size])])
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import operator
-import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -16,11 +15,10 @@ import _udfvm_agent
 import cloudpickle
 from _udfvm_agent import ANSWER_FINISH, ANSWER_MERGE, ANSWER_NONE, ANSWER_STATE, STATUS_OK
 from _udfvm_column_batch import Batches
+from _udfvm_layouts import AGGREGATE
 from _udfvm_records import AggregateWithRecords, with_records
 from _udfvm_report import report
 from _udfvm_slots import column_slot, result_slot
-
-_HEAD: Final = struct.Struct("<QII")  # struct udfvm_aggregate
 
 _GROUP: Final = (column_slot("int64", False), column_slot("bool", True))
 
@@ -64,7 +62,7 @@ class Aggregate:
         self._row = -1
         self._deterministic = _udfvm_agent.begin_row()
         try:
-            number, answer, flags = _HEAD.unpack_from(_udfvm_agent.input())
+            number, answer, flags = AGGREGATE.unpack_from(_udfvm_agent.input())
             self._columns = self._batches.of(flags)
             if answer == ANSWER_MERGE:
                 self._merge()
@@ -121,7 +119,7 @@ class Aggregate:
         return method if not self._deterministic else self._each(method)
 
     def _take_rows(self) -> None:
-        _, (numbers, inverses, *arguments) = self._columns.read(_HEAD.size)
+        _, (numbers, inverses, *arguments) = self._columns.read(AGGREGATE.size)
         start = 0
         for (number, inverse), run in itertools.groupby(zip(numbers, inverses, strict=True)):
             end = start + sum(1 for _ in run)
@@ -154,7 +152,7 @@ class Aggregate:
             raise
 
     def _merge(self) -> None:
-        rows, (numbers, _, states) = self._states.read(_HEAD.size)
+        rows, (numbers, _, states) = self._states.read(AGGREGATE.size)
         for row in range(rows):
             other = object.__new__(self._class)
             _restore(other, cloudpickle.loads(states[row]))

@@ -12,7 +12,7 @@ from typing import Any, Final
 import _udfvm_agent
 from _udfvm_agent import TYPE_BLOB, TYPE_BOOL, TYPE_FLOAT64, TYPE_INT64, TYPE_NULL, TYPE_TEXT
 from _udfvm_conversions import exact_float, short
-from _udfvm_row_layout import INTEGER, REAL, ROW, VALUE
+from _udfvm_layouts import INTEGER, REAL, ROW, VALUE
 from _udfvm_value_type import python_bool
 from _udfvm_value_types import value_type
 

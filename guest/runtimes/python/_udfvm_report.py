@@ -5,35 +5,36 @@ output window.
 from __future__ import annotations
 
 import os
-import struct
 import traceback
 from typing import Final
 
 import _udfvm_advice
 import _udfvm_agent
-from _udfvm_agent import STATUS_ERROR
+from _udfvm_agent import (
+    MAX_ERROR_MESSAGE,
+    MAX_ERROR_TRACEBACK,
+    MAX_ERROR_TYPE,
+    STATUS_ERROR,
+)
+from _udfvm_layouts import GUEST_ERROR
 
-ERROR_HEADER: Final = struct.Struct("<IIIIq")
-MAX_TYPE: Final = 256  # the host keeps no more
-MAX_MESSAGE: Final = 20 * 1024
-MAX_TRACEBACK: Final = 43 * 1024
 RUNTIME_DIRECTORY: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120 - compared with file names of code
 
 
 def report(exception: BaseException, row: int = -1) -> tuple[int, int]:
     """Writes the report. Returns status and length of the reply."""
     output = _udfvm_agent.output()
-    capacity = max(0, len(output) - ERROR_HEADER.size)
+    capacity = max(0, len(output) - GUEST_ERROR.size)
     texts = []
     for text, limit in (
-        (_type_name(type(exception)), MAX_TYPE),
-        (_message(exception), MAX_MESSAGE),
-        (_traceback(exception), MAX_TRACEBACK),
+        (_type_name(type(exception)), MAX_ERROR_TYPE),
+        (_message(exception), MAX_ERROR_MESSAGE),
+        (_traceback(exception), MAX_ERROR_TRACEBACK),
     ):
         cut = _cut(text.encode("utf-8", "backslashreplace"), min(limit, capacity))
         capacity -= len(cut)
         texts.append(cut)
-    reply = ERROR_HEADER.pack(*map(len, texts), 0, row) + b"".join(texts)
+    reply = GUEST_ERROR.pack(*map(len, texts), 0, row) + b"".join(texts)
     output[: len(reply)] = reply
     return STATUS_ERROR, len(reply)
 

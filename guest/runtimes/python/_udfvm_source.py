@@ -11,7 +11,7 @@ import _udfvm_agent
 import _udfvm_scalar
 from _udfvm_agent import TYPE_BLOB, TYPE_TEXT
 from _udfvm_column_batch import scalar_columns
-from _udfvm_row_layout import ROW, VALUE
+from _udfvm_layouts import ROW, VALUE
 from _udfvm_signature import Signature
 from _udfvm_value_types import value_type
 from _udfvm_warmup import repeat

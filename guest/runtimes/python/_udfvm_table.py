@@ -5,7 +5,6 @@ for each request.
 from __future__ import annotations
 
 import itertools
-import struct
 import sys
 from bisect import bisect_left, bisect_right
 from collections import deque
@@ -16,6 +15,7 @@ import _udfvm_agent
 from _udfvm_agent import COLUMNS_MORE, REQUEST_TABLE, STATUS_OK
 from _udfvm_column_batch import Batches
 from _udfvm_column_types import column_type
+from _udfvm_layouts import FETCH
 from _udfvm_report import report
 from _udfvm_signature import Parameters
 from _udfvm_slots import result_slot
@@ -24,8 +24,6 @@ from _udfvm_table_rows import Rows, placed, size_of
 # The limit of texts and bytes gathered for one reply, without its last row.
 MAX_CHUNK_BYTES: Final = 4 << 20
 FIRST_CHUNK_ROWS: Final = 4  # rows, if their types have no fixed size
-
-_FETCH: Final = struct.Struct("<QQ")  # struct udfvm_fetch
 
 
 class _Rows(NamedTuple):
@@ -82,10 +80,10 @@ class TableFunction:
     def answer(self, request: int) -> tuple[int, int]:
         """Answers TABLE and FETCH."""
         try:
-            limit, flags = _FETCH.unpack_from(_udfvm_agent.input())
+            limit, flags = FETCH.unpack_from(_udfvm_agent.input())
             self._columns = self._batches.of(flags)
             if request == REQUEST_TABLE:
-                rows, lists = self._columns.read(_FETCH.size)
+                rows, lists = self._columns.read(FETCH.size)
                 self._begin(list(zip(*lists, strict=True)) if lists else [()] * rows)
             if not self._waiting:
                 self._run(limit)

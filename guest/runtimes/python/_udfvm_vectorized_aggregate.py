@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
-from _udfvm_aggregate import _HEAD, Aggregate
+from _udfvm_aggregate import Aggregate
 from _udfvm_arrow_columns import arguments, view
+from _udfvm_layouts import AGGREGATE
 from _udfvm_vectorized import containers_of
 
 
@@ -30,7 +31,7 @@ class VectorizedAggregate(Aggregate):
         return None
 
     def _take_rows(self) -> None:
-        rows, buffers = self._columns.buffers(_HEAD.size)
+        rows, buffers = self._columns.buffers(AGGREGATE.size)
         if not rows:
             return
         numbers, inverses = (

@@ -6,11 +6,7 @@
 
 #include "statement/report.h"
 
-#define MAX_TYPE \
-    256u /* bytes kept of the guest's texts, together at most 64 KiB, as in guest_error.py */
-#define MAX_MESSAGE    (20u << 10)
-#define MAX_WHOLE_TEXT (66u << 10) /* of an error's text, foreign parts included */
-#define MAX_TRACEBACK  (43u << 10)
+#define MAX_WHOLE_TEXT (66u << 10) /* bytes of an error's text, foreign parts included */
 
 char *shown(sqlite_library *library, char *text)
 {
@@ -124,15 +120,16 @@ char *guest_error_text(sqlite_library *library, const struct udfvm_reply *reply)
     const uint8_t *traceback = message + header.message_length;
 
     sqlite3_str *text = sqlite3_str_new(NULL);
-    append_guest_text(sqlite3_api, text, type, header.type_length, "", MAX_TYPE);
+    append_guest_text(sqlite3_api, text, type, header.type_length, "", UDFVM_MAX_ERROR_TYPE);
     if (header.message_length) {
         sqlite3_str_appendall(text, ": ");
-        append_guest_text(sqlite3_api, text, message, header.message_length, "\n\t", MAX_MESSAGE);
+        append_guest_text(sqlite3_api, text, message, header.message_length, "\n\t",
+                          UDFVM_MAX_ERROR_MESSAGE);
     }
     if (header.traceback_length) {
         sqlite3_str_appendall(text, "\n");
         append_guest_text(sqlite3_api, text, traceback, header.traceback_length, "\n\t",
-                          MAX_TRACEBACK);
+                          UDFVM_MAX_ERROR_TRACEBACK);
     }
     return sqlite3_str_finish(text);
 }
