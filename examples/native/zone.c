@@ -41,7 +41,7 @@ static int by_border(const void *key, const void *member)
 UDFVM_SCALAR(zone, optional_i32, (f64, longitude))
 {
     if (longitude < -180 || longitude > 180)
-        udfvm_fail("%g is no longitude", longitude);
+        udfvm_fail("%g is not a longitude", longitude);
     const struct zone *found = bsearch(&longitude, zones, count, sizeof *zones, by_border);
     return found ? udfvm_some_i32(found->hours) : udfvm_null_i32();
 }

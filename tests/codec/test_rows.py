@@ -104,7 +104,7 @@ def test_null_arguments() -> None:
         ("timestamp[us]", datetime.date(2020, 1, 1), "got date"),
         ("timestamp[us]", datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC), "an aware datetime"),
         ("timestamp[us, tz=UTC]", datetime.datetime(2020, 1, 1), "a naive datetime"),
-        ("timestamp[s]", datetime.datetime(2020, 1, 1, 0, 0, 0, 1), "no whole number of s"),
+        ("timestamp[s]", datetime.datetime(2020, 1, 1, 0, 0, 0, 1), "not a whole number of s"),
         ("timestamp[ns]", datetime.datetime(2500, 1, 1), "out of the range"),
     ],
 )

@@ -81,7 +81,7 @@ def _chunked(x: pa.ChunkedArray) -> int:
         (
             _untyped,
             {"input_types": ["int64", "int65"], "output_type": "int64"},
-            "parameter 'y'.*'int65' is not a supported type",
+            "parameter 'y'.*'int65' is not a supported type: did you mean 'int64'. .see Types",
         ),
         (_untyped, {"input_types": ["int64", "int64"]}, "the result has no type.*output_type="),
         (_variadic, {}, "cannot be passed by position"),

@@ -221,8 +221,11 @@ def test_arrow_annotations_without_an_element_type() -> None:
         ),
         ({"length": len}, "host_functions= must be a list of functions"),
         (None, "host_functions= must be a list of functions, such as [price]; got None"),
-        ([None], "host_functions= has None, which is no function with a name: write it with def"),
-        ([lambda: 1], "which is no function with a name: write it with def"),
+        (
+            [None],
+            "host_functions= has None, which is not a function with a name: write it with def",
+        ),
+        ([lambda: 1], "which is not a function with a name: write it with def"),
     ],
     ids=without_addresses,
 )

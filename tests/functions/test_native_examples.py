@@ -139,7 +139,7 @@ def test_c_program(tmp_path: Path) -> None:
         -1,
         None,
     ]
-    with pytest.raises(udfvm.UDFError, match="200 is no longitude"):
+    with pytest.raises(udfvm.UDFError, match="200 is not a longitude"):
         zone(200.0)
 
 

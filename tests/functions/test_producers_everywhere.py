@@ -95,5 +95,5 @@ def test_schemas_of_other_libraries_declare_types() -> None:
         yield from range(count)
 
     assert list(few(2)) == [(0,), (1,)]
-    with pytest.raises(udfvm.OptionError, match="no schema of columns"):
+    with pytest.raises(udfvm.OptionError, match="columns= is not a schema"):
         udfvm.table_function(columns=capsules(pa.int64()))(few.function)

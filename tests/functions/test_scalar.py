@@ -154,7 +154,7 @@ def test_functions_without_parameters() -> None:
             "timestamp[s]",
             datetime.datetime(2020, 1, 1, microsecond=1),
             "ValueError",
-            "no whole number of s",
+            "not a whole number of s",
         ),
     ],
 )

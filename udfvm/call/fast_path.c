@@ -326,7 +326,7 @@ static PyObject *small_calls_call(PyObject *object, PyObject *arguments)
     struct call call = { .layout = NULL };
     PyObject *result = NULL;
     if (!PyTuple_Check(arguments)) {
-        PyErr_SetString(PyExc_TypeError, "the arguments are no tuple");
+        PyErr_SetString(PyExc_TypeError, "the arguments are not a tuple");
         return NULL;
     }
     if (make_request(self, &call, arguments))

@@ -153,8 +153,8 @@ def _host_function(udf: str, function: Callable[..., Any]) -> HostFunction:
         or len(name.encode()) > MAX_HOST_NAME
     ):
         raise SignatureError(
-            f"UDF {udf!r}: host_functions= has {function!r:.100}, which is no function with a name:"
-            " write it with def"
+            f"UDF {udf!r}: host_functions= has {function!r:.100}, which is not a function with a"
+            " name: write it with def"
         )
     if _is_async(function):
         raise SignatureError(

@@ -159,7 +159,8 @@ def table_of(function: str, frame: Any) -> pa.Table:
                     f" {dtype}, which Arrow has no counterpart for: pass {advice}"
                 ) from error
         raise TypeMappingError(
-            f"UDF {function!r}: the source of map(), a DataFrame, is no table of Arrow: {error}"
+            f"UDF {function!r}: the source of map(), a DataFrame, cannot be read as an Arrow"
+            f" table: {error}"
         ) from error
 
 
@@ -241,6 +242,6 @@ def series_of(function: str, array: pa.Array, backend: Backend) -> Any:
     is_time = pa.types.is_timestamp(type_) or pa.types.is_duration(type_)
     if is_text or is_time:
         return array.to_pandas()
-    if pa.types.is_date(type_):  # pandas has times of such days, which are no dates
+    if pa.types.is_date(type_):  # pandas has times of such days, which are not dates
         return pandas.Series(python_values(function, array), dtype=object)
     return pandas.Series(to_numpy(function, array))

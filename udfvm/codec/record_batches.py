@@ -151,7 +151,7 @@ class BatchCodec:
             return self.column(reply, rows)
         except (struct.error, ValueError, pa.ArrowException) as error:
             raise ProtocolError(
-                f"UDF {self.function!r}: the guest's reply is no valid stream of"
+                f"UDF {self.function!r}: the guest's reply is not a valid stream of"
                 f" {self._result_type}: {error}"
             ) from error
 

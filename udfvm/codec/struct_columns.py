@@ -49,7 +49,7 @@ def chosen_columns(
 def too_many(
     function: str, parameter: Parameter, names: Sequence[object], found: str
 ) -> TypeMappingError:
-    """Returns the error for a table that is no column for a parameter."""
+    """Returns the error for a table that is not a column for a parameter."""
     first = f", such as {names[0]!r}" if names else ""
     return wrong_type(
         function, parameter, f"a {found} of {len(names)} columns: pass one of them{first}"

@@ -223,7 +223,7 @@ def _date_decoder(type_: Type) -> Decoder:
         count = _integer_at(data, offset)
         days, rest = divmod(count, step)
         if rest or (step == 1 and not -(2**31) <= days < 2**31):
-            raise ValueError(f"{count} is no date")
+            raise ValueError(f"{count} is not a date")
         try:
             return date_from_days(days)
         except (ValueError, OverflowError):

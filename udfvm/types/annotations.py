@@ -7,7 +7,7 @@ import types
 import typing
 from typing import Annotated, Any, Final, NamedTuple, Union
 
-from udfvm.types.arrow_types import SUPPORTED, Container, Type, declared, named
+from udfvm.types.arrow_types import SEE_TYPES, Container, Type, declared, named
 from udfvm.types.nested import quoted
 from udfvm.types.records import Shape, fields_of, is_record
 
@@ -74,7 +74,7 @@ def annotation_of(annotation: object) -> Annotation:
         alternatives = typing.get_args(annotation)
         others = [alternative for alternative in alternatives if alternative is not type(None)]
         if len(others) != 1:
-            raise ValueError(f"{annotation} allows more than one type; use one of {SUPPORTED}")
+            raise ValueError(f"{annotation} allows more than one type: choose one ({SEE_TYPES})")
         inner = annotation_of(others[0])
         return inner._replace(nullable=inner.nullable or len(others) < len(alternatives))
     array = _from_array_class(annotation if origin is None else origin, typing.get_args(annotation))

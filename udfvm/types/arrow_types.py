@@ -236,18 +236,21 @@ _PYTHON_TYPES: Final[dict[object, str]] = {
 }
 _PYTHON_DECIMAL: Final = "decimal128(38, 18)"
 
-SUPPORTED: Final = (
-    "bool, int, float, str, bytes, datetime.date, datetime.datetime, datetime.time,"
-    " datetime.timedelta, decimal.Decimal, list[T] and dict[K, V] of these,"
-    " TypedDict, dataclass and NamedTuple with fields of these, for results dict and list, each"
-    " with `| None` where null is welcome; or, with input_types= and output_type=, the pyarrow"
-    " types null, bool, int8..int64,"
-    " uint8..uint64, float16, float32, float64, string, large_string, binary, large_binary,"
-    " string_view, binary_view, fixed_size_binary, date32, date64, time32, time64, duration,"
-    " timestamp (with a time zone or without), decimal32, decimal64, decimal128, decimal256;"
-    " list, large_list, list_view, large_list_view, fixed_size_list, struct and map of them;"
-    " dictionary, run_end_encoded and extension types of all these"
-)
+SEE_TYPES: Final = "see Types in docs/reference.md"
+
+
+def unsupported(given: object) -> ValueError:
+    """Returns the error for what is not a supported type.
+
+    >>> str(unsupported("int65"))
+    "'int65' is not a supported type: did you mean 'int64'? (see Types in docs/reference.md)"
+    """
+    import difflib  # for errors alone
+
+    names = [*_KINDS, *_ALIASES, "string_view", "binary_view"]
+    close = difflib.get_close_matches(given, names, 1) if isinstance(given, str) else []
+    meant = f": did you mean {close[0]!r}?" if close else ""
+    return ValueError(f"{given!r} is not a supported type{meant} ({SEE_TYPES})")
 
 
 @functools.cache
@@ -313,7 +316,7 @@ def named(name: str) -> Type:
         if type_ := decimal_type(name):
             return Type(str(type_), Kind.DECIMAL, RowType.TEXT)
     if name not in _KINDS:
-        raise ValueError(f"{name!r} is not a supported type; supported are {SUPPORTED}")
+        raise unsupported(name)
     return Type(name, *_KINDS[name])
 
 
@@ -339,7 +342,7 @@ def declared(specification: object) -> Type:
         import pyarrow as pa
 
         return declared(pa.field(specification).type)
-    raise ValueError(f"{specification!r} is not a supported type; supported are {SUPPORTED}")
+    raise unsupported(specification)
 
 
 def _declared_by_name(name: str) -> Type:

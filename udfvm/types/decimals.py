@@ -58,7 +58,7 @@ def exact_decimal(value: Any, name: str) -> decimal.Decimal:
     """
     type_ = decimal_type(name)
     if type_ is None:
-        raise ValueError(f"{name} is no decimal type")
+        raise ValueError(f"{name} is not a decimal type")
     try:
         exact = _CONTEXT.create_decimal(value).quantize(
             decimal.Decimal((0, (1,), -type_.scale)), context=_CONTEXT

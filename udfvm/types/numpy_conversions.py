@@ -111,7 +111,7 @@ def _check_times(values: Any) -> None:
     wrong = ((days < -_DAYS) | (days >= _DAYS)) & (days != -(2**63))  # the minimum is NaT
     if wrong.any():
         row = int(wrong.argmax())
-        raise Loss(f"{days[row]} days since 1970 are no date32[day]", row)
+        raise Loss(f"{days[row]} days since 1970 are outside the range of date32[day]", row)
 
 
 # ---- Python objects ----

@@ -20,7 +20,7 @@ from udfvm.types.annotations import (
 )
 from udfvm.types.arrow_types import (
     JSON,
-    SUPPORTED,
+    SEE_TYPES,
     Container,
     Kind,
     Parameter,
@@ -291,8 +291,7 @@ def _combine(
         )
     if given is None and annotated is None:
         raise SignatureError(
-            f"UDF {name!r}: {where} has no type: annotate it, or pass {option}. Types are"
-            f" {SUPPORTED}"
+            f"UDF {name!r}: {where} has no type: annotate it, or pass {option} ({SEE_TYPES})"
         )
     if given is not None and annotated is not None and given.kind is not annotated.kind:
         raise SignatureError(

@@ -66,7 +66,7 @@ def days_from_date(date: datetime.date) -> int:
 def datetime_reader(unit: str, timezone: str | None) -> Callable[[int], datetime.datetime]:
     """Returns what makes a datetime of the count that a timestamp stores: an aware one where the
     type has a time zone. It raises OverflowError beyond the years 1 to 9999, and Loss for
-    nanoseconds that are no whole microseconds.
+    nanoseconds that are not whole microseconds.
     """
     zone = None if timezone is None else time_zone(timezone)
     step = MICROSECONDS.get(unit)
@@ -81,7 +81,7 @@ def datetime_reader(unit: str, timezone: str | None) -> Callable[[int], datetime
 
 def _whole_microseconds(nanoseconds: int) -> int:
     if nanoseconds % 1000:
-        raise Loss(f"{nanoseconds} ns since 1970 is no whole number of microseconds")
+        raise Loss(f"{nanoseconds} ns since 1970 is not a whole number of microseconds")
     return nanoseconds // 1000
 
 
@@ -94,7 +94,7 @@ def in_utc(moment: datetime.datetime) -> datetime.datetime:
 
 def count_from_datetime(moment: Any, unit: str) -> int:
     """Returns what a timestamp stores for a naive datetime, or a ``pandas.Timestamp``, which has
-    nanoseconds. Raises Loss where that is no whole number of the unit.
+    nanoseconds. Raises Loss where that is not a whole number of the unit.
     """
     microseconds: int = (moment - EPOCH) // _MICROSECOND
     nanoseconds: int = getattr(moment, "nanosecond", 0)
@@ -102,7 +102,7 @@ def count_from_datetime(moment: Any, unit: str) -> int:
         return microseconds * 1000 + nanoseconds
     count, rest = divmod(microseconds, MICROSECONDS[unit])
     if rest or nanoseconds:
-        raise Loss(f"no whole number of {unit}")
+        raise Loss(f"not a whole number of {unit}")
     return count
 
 
@@ -130,7 +130,7 @@ def text_from_time(time: datetime.time, unit: str) -> str:
     if time.tzinfo is not None:
         raise Loss("a time with a time zone")
     if time.microsecond % MICROSECONDS.get(unit, 1):
-        raise Loss(f"no whole number of {unit}")
+        raise Loss(f"not a whole number of {unit}")
     text = time.isoformat(_TIMESPECS.get(unit, "microseconds"))
     return text + "000" if unit == "ns" else text
 
@@ -144,7 +144,7 @@ def time_from_text(text: str, unit: str) -> datetime.time:
         raise ValueError(f"{text[:40]!r} where a time such as 12:30:00 is declared")
     time = datetime.time.fromisoformat(text)
     if time.microsecond % MICROSECONDS.get(unit, 1) or (match[3] or "").strip("0"):
-        raise Loss(f"{text} is no whole number of {unit if unit != 'ns' else 'microseconds'}")
+        raise Loss(f"{text} is not a whole number of {unit if unit != 'ns' else 'microseconds'}")
     return time
 
 
@@ -164,7 +164,7 @@ def duration_unit(name: str) -> str | None:
 
 def count_from_timedelta(duration: Any, unit: str) -> int:
     """Returns what a duration type stores for a timedelta, or a ``pandas.Timedelta``, which has
-    nanoseconds. Raises Loss where that is no whole number of the unit, or beyond its range.
+    nanoseconds. Raises Loss where that is not a whole number of the unit, or beyond its range.
     """
     microseconds: int = duration // _MICROSECOND
     nanoseconds: int = getattr(duration, "nanoseconds", 0)
@@ -173,7 +173,7 @@ def count_from_timedelta(duration: Any, unit: str) -> int:
     else:
         count, rest = divmod(microseconds, MICROSECONDS[unit])
         if rest or nanoseconds:
-            raise Loss(f"no whole number of {unit}")
+            raise Loss(f"not a whole number of {unit}")
     if not -(2**63) <= count < 2**63:
         raise Loss(f"out of the range of duration[{unit}]")
     return count
@@ -181,11 +181,11 @@ def count_from_timedelta(duration: Any, unit: str) -> int:
 
 def timedelta_from_count(count: int, unit: str) -> datetime.timedelta:
     """Returns the timedelta of what a duration type stores. Raises OverflowError beyond what Python
-    has, and Loss for nanoseconds that are no whole microseconds.
+    has, and Loss for nanoseconds that are not whole microseconds.
     """
     if unit == "ns":
         if count % 1000:
-            raise Loss(f"{count} ns is no whole number of microseconds")
+            raise Loss(f"{count} ns is not a whole number of microseconds")
         return datetime.timedelta(microseconds=count // 1000)
     return datetime.timedelta(microseconds=count * MICROSECONDS[unit])
 

@@ -25,8 +25,8 @@ def dated(x: int) -> Any:
     ("functions", "message"),
     [
         ([rate, rate.__class__(rate.__code__, {}, "rate")], "two functions named 'rate'"),
-        ([anonymous()], "no function with a name"),
-        ([7], "no function with a name"),
+        ([anonymous()], "not a function with a name"),
+        ([7], "not a function with a name"),
         ([dated], "not a supported type"),
     ],
 )
