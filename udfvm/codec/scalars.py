@@ -264,7 +264,7 @@ def _held_pairs(
         ):
             held.append((field.name, _held(function, parameter, field.type, each)))
     except TypeError as error:
-        raise _Misfit(f"is no struct of fields with equal names: {error}") from None
+        raise _Misfit(f"is not a struct of fields with equal names: {error}") from None
     except _Misfit as misfit:
         raise misfit.inside(f"field {fields[len(held)].name!r}") from None
     return held
