@@ -70,7 +70,14 @@ def arrays(draw: st.DrawFn, type_: pa.DataType) -> pa.Array:
     return held.slice(start, draw(st.integers(0, len(held) - start)))
 
 
-@pytest.mark.parametrize("type_", [*LEAVES, *TYPES], ids=str)
+def _without_nul(type_: pa.DataType) -> pa.DataType:
+    """Names of fields end at a NUL in Arrow's C data interface."""
+    if not pa.types.is_struct(type_):
+        return type_
+    return pa.struct([field for field in type_ if "\0" not in field.name])
+
+
+@pytest.mark.parametrize("type_", [*LEAVES, *map(_without_nul, TYPES)], ids=str)
 def test_columns_of_every_producer(type_: pa.DataType) -> None:
     parameter = Parameter("x", declared(type_), False, position=1)
 

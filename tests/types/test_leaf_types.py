@@ -198,3 +198,18 @@ def test_types_that_do_not_exist(text: str) -> None:
 def test_compiled_code_refuses_them() -> None:
     with pytest.raises(udfvm.SignatureError, match="compiled code does not support"):
         udfvm.from_c("void f(void) {}", "f", signature="(decimal128(5, 2)) -> f64")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("NaN", "is not a finite number"),
+        ("-Infinity", "is not a finite number"),
+        ("1e30", r"has more digits than decimal128\(5, 2\) holds"),
+        ("0.001", r"has more digits than decimal128\(5, 2\) holds"),
+    ],
+)
+def test_an_error_says_why_a_decimal_is_none_of_the_type(value: str, reason: str) -> None:
+    same = identity(pa.decimal128(5, 2), False)
+    with pytest.raises(udfvm.TypeMappingError, match=reason):
+        same(Decimal(value))

@@ -60,13 +60,14 @@ def exact_decimal(value: Any, name: str) -> decimal.Decimal:
     if type_ is None:
         raise ValueError(f"{name} is not a decimal type")
     try:
-        exact = _CONTEXT.create_decimal(value).quantize(
-            decimal.Decimal((0, (1,), -type_.scale)), context=_CONTEXT
-        )
+        number = _CONTEXT.create_decimal(value)
+        if not number.is_finite():
+            raise Loss(f"{short(value)} is not a finite number")
+        exact = number.quantize(decimal.Decimal((0, (1,), -type_.scale)), context=_CONTEXT)
     except (decimal.DecimalException, OverflowError):
-        raise Loss(f"{short(value)} has digits that {name} has not") from None
-    if not exact.is_finite() or _digits(exact) > type_.precision:
-        raise Loss(f"{short(value)} has digits that {name} has not")
+        raise Loss(f"{short(value)} has more digits than {name} holds") from None
+    if _digits(exact) > type_.precision:
+        raise Loss(f"{short(value)} has more digits than {name} holds")
     return exact
 
 
