@@ -81,10 +81,10 @@ def test_replies_that_were_tampered_with(data: st.DataObject) -> None:
         ("nodes", 1, (-1, 0), "fewer than no rows"),
         ("nodes", 2, (1, 0), "has not the"),
         ("nodes", 6, (1, 0), "has not the"),
-        ("nodes", 3, (2**40, 0), "not valid|no valid"),
+        ("nodes", 3, (2**40, 0), "not valid|not a valid"),
         ("buffers", 0, (0, 2**40), "outside of the reply"),
         ("buffers", 1, (2**40, 8), "outside of the reply"),
-        ("buffers", 1, (0, 4), "no valid"),
+        ("buffers", 1, (0, 4), "not a valid"),
         ("buffers", 5, (-8, 8), "outside of the reply"),
     ],
 )

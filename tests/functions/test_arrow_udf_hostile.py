@@ -161,7 +161,7 @@ def test_structs_that_are_none(structs: dict[str, str], message: str) -> None:
 
 
 def test_names_that_two_fields_have() -> None:
-    with pytest.raises((errors.SignatureError, errors.ProtocolError), match="with different names"):
+    with pytest.raises((errors.SignatureError, errors.ProtocolError), match="different names"):
         udfvm.from_wasm(module({"f(struct A)->int32": SAME}, {"A": "a:int32,a:int32"}), "f")
     with pytest.raises(errors.SignatureError, match="SQL ignores case"):
         udfvm.from_wasm(module({"f(int32)->>struct A": SAME_ROWS}, {"A": "a:int32,A:int32"}), "f")

@@ -80,7 +80,10 @@ def test_dictionaries_and_lists_are_json() -> None:
         "SELECT signature FROM vm_functions WHERE name = 'split'": ("(text text) -> json",),
     }.items():
         assert connection.execute(sql).fetchall() == [expected]
-    for way, message in ((1, "not JSON compliant"), (2, "not JSON serializable")):
+    for way, message in (
+        (1, "not JSON compliant"),
+        (2, "expected a dictionary or a list of pairs"),
+    ):
         with pytest.raises(apsw.SQLError, match=f"UDF 'not_json', row 0: .*{message}"):
             connection.execute("SELECT not_json(?)", (way,)).fetchall()
     assert split("a b") == {"first": "a", "rest": ["b"]}
