@@ -48,11 +48,11 @@ _identities: dict[tuple[bytes, bool], udfvm.ScalarFunction] = {}
 def _identity(field: pa.Field, vectorized: bool) -> udfvm.ScalarFunction:
     key = pa.schema([field]).serialize().to_pybytes(), vectorized  # not all types can be hashed
     if key not in _identities:
-        _identities[key] = _made(field.type, vectorized)
+        _identities[key] = identity(field.type, vectorized=vectorized)
     return _identities[key]
 
 
-def _made(type_: Any, vectorized: bool) -> udfvm.ScalarFunction:
+def identity(type_: Any, *, vectorized: bool) -> udfvm.ScalarFunction:
     return udfvm.udf(
         same,
         name="same",

@@ -12,36 +12,9 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from column_functions import added, following, shouted, total, twice
 
 import udfvm
-
-
-@udfvm.udf
-def twice(x: float) -> float:
-    return 2 * x
-
-
-@udfvm.udf
-def added(x: float, y: float) -> float:
-    return x + y
-
-
-@udfvm.udf
-def following(x: int) -> int:
-    return x + 1
-
-
-@udfvm.udf
-def shouted(word: str) -> str:
-    return word.upper()
-
-
-total = udfvm.udf(
-    lambda pair: pair["a"] + pair["b"],
-    name="total",
-    input_types=["struct<a: int64, b: double>"],
-    output_type="double",
-)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from encoded_values import EXTENSIONS, LEAVES, Columns, Meters, decoded_values
+from golden_files import identity, same
 
 import udfvm
 import udfvm.arrow
@@ -85,21 +85,6 @@ def _converted(array: pa.Array, type_: pa.DataType) -> pa.Array:
     from udfvm.types.array_conversions import convert
 
     return convert(array, type_)
-
-
-def same(x):  # type: ignore[no-untyped-def]
-    return x
-
-
-def identity(type_: Any, *, vectorized: bool) -> udfvm.ScalarFunction:
-    return udfvm.udf(
-        same,
-        name="same",
-        vectorized=vectorized,
-        elementwise=True,
-        input_types=[type_],
-        output_type=type_,
-    )
 
 
 @pytest.mark.parametrize("vectorized", [False, True])
