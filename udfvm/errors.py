@@ -66,7 +66,8 @@ def _restored(
     """
     error = cls.__new__(cls)
     error.args = arguments
-    error.__dict__.update(attributes)
+    for name, value in attributes.items():
+        setattr(error, name, value)
     return error
 
 
@@ -113,7 +114,18 @@ class OptionError(SignatureError, ValueError):
     """
 
 
-class CodeFileError(Error, OSError):
+class _FileError(Error, OSError):
+    """An error of the system about a file, or of what reads and writes it."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        of_file = {"errno": self.errno, "filename": self.filename}
+        return _restored, (type(self), self.args, {**self.__dict__, **of_file})
+
+
+class CodeFileError(_FileError):
     """A file of compiled code cannot be read. It is also an ``OSError``.
 
     >>> try:
@@ -123,9 +135,6 @@ class CodeFileError(Error, OSError):
     UDF 'half': absent.so cannot be read: No such file or directory
     """
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
 
 class CodeFileNotFoundError(CodeFileError, FileNotFoundError):
     """A file of compiled code does not exist. It is also a ``FileNotFoundError``.
@@ -133,6 +142,47 @@ class CodeFileNotFoundError(CodeFileError, FileNotFoundError):
     >>> udfvm.from_elf("absent.so", "half")
     Traceback (most recent call last):
     udfvm.errors.CodeFileNotFoundError: UDF 'half': absent.so cannot be read: No such file or ...
+    """
+
+
+class SourceError(_FileError):
+    """The source of ``map`` cannot be read. It is also an ``OSError``.
+
+    What the system, or pyarrow, said of it is the ``__cause__``.
+
+    >>> @udfvm.udf
+    ... def half(x: float) -> float:
+    ...     return x / 2
+    >>> half.map(udfvm.__file__)
+    Traceback (most recent call last):
+    udfvm.errors.SourceError: UDF 'half': map() cannot read ... as Parquet: ...
+    """
+
+
+class SourceNotFoundError(SourceError, FileNotFoundError):
+    """The file that ``map`` should read does not exist. It is also a ``FileNotFoundError``.
+
+    >>> @udfvm.udf
+    ... def half(x: float) -> float:
+    ...     return x / 2
+    >>> half.map("absent.parquet")
+    Traceback (most recent call last):
+    udfvm.errors.SourceNotFoundError: UDF 'half': map() cannot read absent.parquet: No such file ...
+    """
+
+
+class OutputFileError(_FileError):
+    """The file of ``output=`` cannot be written. It is also an ``OSError``.
+
+    What the system, or pyarrow, said of it is the ``__cause__``.
+
+    >>> import pyarrow as pa
+    >>> @udfvm.udf
+    ... def half(x: float) -> float:
+    ...     return x / 2
+    >>> half.map(pa.table({"x": [1.0]}), output="absent/half.parquet")
+    Traceback (most recent call last):
+    udfvm.errors.OutputFileError: UDF 'half': map() cannot write absent/half.parquet: No such ...
     """
 
 

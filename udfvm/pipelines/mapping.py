@@ -153,7 +153,7 @@ def map_source(
 
     names = list(dict.fromkeys([*kept, *(name for name in found.columns if name is not None)]))
     batches = _results(opened, names, size, work, threads, counter)
-    return _delivered(options.output, schema, batches, counter)
+    return _delivered(function.name, options.output, schema, batches, counter)
 
 
 def _results(
@@ -184,14 +184,14 @@ def numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Record
 
 
 def _delivered(
-    output: Any, schema: pa.Schema, batches: Batches, counter: Counter
+    function: str, output: Any, schema: pa.Schema, batches: Batches, counter: Counter
 ) -> pa.Table | pa.RecordBatchReader | Progress:
     if output is None or output is pa.Table:
         return collected(schema, batches)
     if output is pa.RecordBatchReader:
         return pa.RecordBatchReader.from_batches(schema, batches)
     if is_path(output):
-        write_parquet(Path(output), schema, batches)
+        write_parquet(function, Path(output), schema, batches)
     else:
         write_batches(output, batches)
     return counter.progress()

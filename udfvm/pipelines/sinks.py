@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import pyarrow as pa
 
-from udfvm.errors import OptionError
+from udfvm.errors import OptionError, OutputFileError
 
 _GROUP_ROWS: Final = 1 << 20  # rows of a row group of a Parquet file
 _GROUP_BYTES: Final = 64 << 20
@@ -19,8 +19,8 @@ _GROUP_BYTES: Final = 64 << 20
 Batches = Generator[pa.RecordBatch]
 
 
-def is_path(output: object) -> bool:
-    """Returns True for the path of a file to write."""
+def is_path(output: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Returns True for the path of a file."""
     return isinstance(output, (str, os.PathLike))
 
 
@@ -48,25 +48,78 @@ def write_batches(output: Any, batches: Batches) -> None:
             output.write_batch(batch)
 
 
-def write_parquet(path: Path, schema: pa.Schema, batches: Batches) -> None:
+def write_parquet(function: str, path: Path, schema: pa.Schema, batches: Batches) -> None:
     """Writes results to a Parquet file, which is there once it is whole: until then it has another
-    name, and is removed if the pipeline fails.
+    name, and is removed if the pipeline fails. Raises OutputFileError.
     """
-    import pyarrow.parquet as pq
-
     with contextlib.closing(batches):
-        part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        file = _ParquetFile(function, path, schema)
         try:
-            with part.open("xb") as file, pq.ParquetWriter(file, schema) as writer:
-                _write_groups(writer, schema, batches)
-            part.replace(path)
+            for group in _groups(schema, batches):
+                file.write(group)
+            file.finish()
         except BaseException:
-            part.unlink(missing_ok=True)
+            file.remove()
             raise
 
 
-def _write_groups(writer: Any, schema: pa.Schema, batches: Batches) -> None:
-    """Writes row groups, each of many batches."""
+class _ParquetFile:
+    """A Parquet file that is not whole. All methods but ``remove`` raise OutputFileError."""
+
+    def __init__(self, function: str, path: Path, schema: pa.Schema) -> None:
+        import pyarrow.parquet as pq
+
+        self._function = function
+        self._path = path
+        self._part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        with self._failing():
+            self._file = self._part.open("xb")
+        try:
+            with self._failing():
+                self._writer = pq.ParquetWriter(self._file, schema)
+        except BaseException:
+            self._discard()
+            raise
+
+    def write(self, group: pa.Table) -> None:
+        """Writes a row group."""
+        with self._failing():
+            self._writer.write_table(group, _GROUP_ROWS)
+
+    def finish(self) -> None:
+        """Gives the file its name."""
+        with self._failing():
+            self._writer.close()
+            self._file.close()
+            self._part.replace(self._path)
+
+    def remove(self) -> None:
+        """Removes what is there of it."""
+        with contextlib.suppress(OSError, pa.ArrowException):  # the first failure is told
+            self._writer.close()
+        self._discard()
+
+    def _discard(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            number = getattr(error, "errno", None)
+            reason = os.strerror(number) if number else error
+            made = OutputFileError(
+                f"UDF {self._function!r}: map() cannot write {self._path}: {reason}"
+            )
+            made.errno, made.filename = number, self._path
+            raise made from error
+
+
+def _groups(schema: pa.Schema, batches: Batches) -> Iterator[pa.Table]:
+    """Yields row groups, each of many batches."""
     group: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in batches:
@@ -74,7 +127,7 @@ def _write_groups(writer: Any, schema: pa.Schema, batches: Batches) -> None:
         rows += batch.num_rows
         size += batch.nbytes
         if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
-            writer.write_table(pa.Table.from_batches(group, schema), _GROUP_ROWS)
+            yield pa.Table.from_batches(group, schema)
             group, rows, size = [], 0, 0
     if group:
-        writer.write_table(pa.Table.from_batches(group, schema), _GROUP_ROWS)
+        yield pa.Table.from_batches(group, schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from udfvm.errors import TypeMappingError
+from udfvm.errors import Error, SourceError, SourceNotFoundError, TypeMappingError
+from udfvm.pipelines.sinks import is_path
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
@@ -34,11 +36,49 @@ class Source(NamedTuple):
 
 
 def open_source(function: str, source: object) -> Source:
-    """Opens a source. Raises TypeMappingError for an object that is none, and what reading raises.
+    """Opens a source. Raises TypeMappingError for an object that is none, and SourceError for one
+    that cannot be read, which reading raises, too.
 
     >>> open_source("half", pa.table({"x": [1.0, 2.0]})).rows
     2
     """
+    with _failing(function, source):
+        opened = _opened(function, source)
+
+    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        with _failing(function, source):
+            yield from opened.read(columns)
+
+    return opened._replace(read=read)
+
+
+@contextlib.contextmanager
+def _failing(function: str, source: object) -> Iterator[None]:
+    """Raises SourceError for what the system or pyarrow raise; what the caller's own code does
+    passes, and what functions do that make the rows.
+    """
+    try:
+        yield
+    except (Error, MemoryError):
+        raise
+    except (OSError, pa.ArrowException) as error:
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else str(error)
+        found = f"its source, a {type(source).__name__}"
+        if is_path(source):
+            found = os.fspath(source) if number else f"{os.fspath(source)} as Parquet"
+            if not number:
+                reason += (
+                    "; of a file in another format, pass"
+                    " pyarrow.dataset.dataset(path, format='csv') or the like"
+                )
+        cls = SourceNotFoundError if isinstance(error, FileNotFoundError) else SourceError
+        made = cls(f"UDF {function!r}: map() cannot read {found}: {reason}")
+        made.errno, made.filename = number, source if is_path(source) else None
+        raise made from error
+
+
+def _opened(function: str, source: object) -> Source:
     if isinstance(source, (str, os.PathLike)):
         return _of_path(Path(source))
     if isinstance(source, pa.RecordBatch):
