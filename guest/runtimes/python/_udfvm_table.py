@@ -64,7 +64,7 @@ class TableFunction:
         self._function = function
         self._nullable = Parameters.of(metadata["parameters"]).nullable
         self._names = [column["name"] for column in metadata["columns"]]
-        self._rows = Rows(self._names)
+        self._rows = Rows(self._names, [column["type"] for column in metadata["columns"]])
         self._nested, self._texts = [], []  # columns of variable size
         for index, column in enumerate(metadata["columns"]):
             if column["stream"]:

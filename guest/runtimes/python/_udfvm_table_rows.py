@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from _udfvm_conversions import counted
+from _udfvm_nested import take_apart
 
 
 class Rows:
-    """What reads the rows of a function with columns of these names."""
+    """What reads the rows of a function with columns of these names and types."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], types: Sequence[str]) -> None:
         self._names = names
+        self._is_value = _no_value
+        if len(names) == 1:
+            self._is_value = _value_test(names[0], types[0])
 
     def columns_of(self, items: list[Any]) -> list[list[Any]]:
         """Returns the columns of some rows. Raises TypeError."""
         classes = set(map(type, items))
-        if all(issubclass(class_, (tuple, list)) for class_ in classes) and set(
-            map(len, items)
-        ) == {len(self._names)}:
+        if all(map(self._is_row, classes)) and set(map(len, items)) == {len(self._names)}:
             return [list(column) for column in zip(*items, strict=True)]
         if len(self._names) == 1 and not any(
             issubclass(class_, (tuple, list, Mapping)) for class_ in classes
@@ -34,31 +38,67 @@ class Rows:
                 return index
         return len(items)
 
+    def _is_row(self, class_: type[Any]) -> bool:
+        """Returns True if instances of a class are rows, whatever is in them."""
+        if not issubclass(class_, (tuple, list)):
+            return False
+        return self._is_value is _no_value or not hasattr(class_, "_fields")
+
     def _row(self, item: Any) -> tuple[Any, ...]:
         width = len(self._names)
-        if isinstance(item, (tuple, list)):
+        if self._is_value(item):
+            row: tuple[Any, ...] = (item,)
+        elif isinstance(item, (tuple, list)):
             row = tuple(item)
         elif isinstance(item, Mapping):
             unknown = [name for name in item if name not in self._names]
             if unknown:
                 raise TypeError(
-                    f"the function yielded a value for {unknown[0]!r}, which is not a column: the"
-                    f" columns are {', '.join(self._names)}"
+                    f"the function yielded a value for {unknown[0]!r}, which is not a column; it"
+                    f" has {self._columns()}"
                 )
             row = tuple(item.get(name) for name in self._names)
         elif width == 1:
             row = (item,)
         else:
             raise TypeError(
-                f"the function yielded {type(item).__name__}: yield a tuple with the columns"
-                f" {', '.join(self._names)}"
+                f"the function yielded {type(item).__name__}: yield a tuple with {self._columns()}"
             )
         if len(row) != width:
+            advice = "; yield (value,) where the value is a list or tuple" if width == 1 else ""
             raise TypeError(
-                f"the function yielded a row of {len(row)} values, but has {width} columns:"
-                f" {', '.join(self._names)}"
+                f"the function yielded a row of {counted(len(row), 'value')}, but has"
+                f" {self._columns()}{advice}"
             )
         return row
+
+    def _columns(self) -> str:
+        count = f"{len(self._names)} columns" if len(self._names) > 1 else "one column"
+        return f"{count}: {', '.join(self._names)}"
+
+
+def _no_value(item: object) -> bool:
+    return False
+
+
+def _value_test(column: str, type_: str) -> Callable[[Any], bool]:
+    """Returns what says whether a mapping or named tuple is a value of the only column, rather than
+    a row.
+    """
+    nested = take_apart(type_)
+    if nested is not None and nested.container == "map":
+        return lambda item: isinstance(item, Mapping)  # it may have any keys
+    if nested is None or nested.container != "struct":
+        return _no_value
+    fields = {field.name for field in nested.fields}
+
+    def is_value(item: Any) -> bool:
+        names = getattr(item, "_fields", None) if isinstance(item, tuple) else item
+        if names is None or (names is item and not isinstance(item, Mapping)):
+            return False
+        return column in fields or list(names) != [column]
+
+    return is_value
 
 
 def size_of(value: Any) -> int:

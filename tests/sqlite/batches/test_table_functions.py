@@ -51,7 +51,7 @@ def test_rows_of_any_form(query: Query) -> None:
         assert query("SELECT value FROM odd_rows(?)", form) == [(1,), (None,)]
     assert query("SELECT value FROM odd_rows('none')") == []
     for kind, expected in {
-        "wide": "TypeError: row 0: the function yielded a row of 2 values, but has 1 columns:"
+        "wide": "TypeError: row 0: the function yielded a row of 2 values, but has one column:"
         " value",
         "unknown": "TypeError: row 0: the function yielded a value for 'other'",
         "wrong": "TypeError: row 1 that the function yielded, column 'value': the function returned"
