@@ -31,7 +31,8 @@ def test_a_package_that_is_not_installed(package: str) -> None:
     ):
         udfvm.udf(packages=[package], name="one", output_type="int64")(lambda: 1)
     with pytest.raises(
-        errors.Error, match=f"Policy: packages= has '{package}', which is not installed"
+        errors.Error,
+        match=f"udfvm.sqlite.Policy: packages= has '{package}', which is not installed",
     ):
         Policy(packages=[package])
 

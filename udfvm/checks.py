@@ -8,15 +8,32 @@ from __future__ import annotations
 
 import datetime
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from udfvm.errors import OptionError
+from udfvm.texts import listed
 
 MIN_SECONDS: Final = 1e-9  # of a deadline: a nanosecond
 MAX_SECONDS: Final = 1e9  # seconds: some 30 years
-MAX_COUNT: Final = 1 << 60  # bytes or calls: the core has 64 bits for both
+MAX_COUNT: Final = (1 << 60) - 1  # bytes or calls: the core has 64 bits for both
 _MAX_SHOWN: Final = 100
+
+
+@contextmanager
+def options_of(owner: str) -> Iterator[None]:
+    """Names the owner of options in the errors of their checks.
+
+    >>> with options_of("udfvm.Pool"):
+    ...     check_count("size", 0, 1, 4096)
+    Traceback (most recent call last):
+    udfvm.errors.OptionError: udfvm.Pool: size=0 must be from 1 to 4096
+    """
+    try:
+        yield
+    except OptionError as error:
+        raise OptionError(f"{owner}: {error}") from None
 
 
 def _is_switch(value: object) -> bool:
@@ -47,8 +64,14 @@ def check_count(option: str, count: Any, minimum: int = 0, maximum: int = MAX_CO
     if not is_whole(count):
         raise OptionError(f"{option}= takes a whole number; got {shown(count)}")
     if not minimum <= count <= maximum:
-        raise OptionError(f"{option}={shown(count)} must be from {minimum} to {maximum}")
+        raise OptionError(f"{option}={shown(count)} must be {_counts(minimum, maximum)}")
     return int(count)
+
+
+def _counts(minimum: int, maximum: int) -> str:
+    if maximum < MAX_COUNT:
+        return f"from {minimum} to {maximum}"
+    return f"at least {minimum}, and below 2**60"
 
 
 def check_seconds(
@@ -70,9 +93,8 @@ def check_seconds(
     except OverflowError:  # an int out of the range of floats
         number = float("inf")
     if not minimum <= number <= maximum:  # false for NaN, too
-        raise OptionError(
-            f"{option}={shown(seconds)} must be from {minimum:g} to {maximum:g} seconds"
-        )
+        least = "more than 0 and at most" if minimum == MIN_SECONDS else f"from {minimum:g} to"
+        raise OptionError(f"{option}={shown(seconds)} must be {least} {maximum:,.0f} seconds")
     return number
 
 
@@ -95,5 +117,4 @@ def check_choice(option: str, value: Any, choices: Sequence[str]) -> None:
     udfvm.errors.OptionError: on_error='ignore' must be 'raise', 'null' or 'skip'
     """
     if value not in choices:
-        *others, last = map(repr, choices)
-        raise OptionError(f"{option}={shown(value)} must be {', '.join(others)} or {last}")
+        raise OptionError(f"{option}={shown(value)} must be {listed(map(repr, choices))}")

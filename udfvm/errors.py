@@ -110,7 +110,7 @@ class OptionError(SignatureError, ValueError):
 
     >>> udfvm.Pool(size=0)
     Traceback (most recent call last):
-    udfvm.errors.OptionError: size=0 must be from 1 to 4096
+    udfvm.errors.OptionError: udfvm.Pool: size=0 must be from 1 to 4096
     """
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 from udfvm.errors import OptionError
+from udfvm.texts import listed
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -14,17 +15,16 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 def unknown_option(what: str, option: str, known: Iterable[str]) -> OptionError:
     """Returns the error for an unknown option.
 
-    >>> str(unknown_option("udf()", "timeot", ["name", "timeout"]))
-    'udf(): unknown option timeot=; the options are name, timeout; did you mean timeout=?'
+    >>> str(unknown_option("udfvm.udf", "timeot", ["name", "timeout"]))
+    'udfvm.udf: unknown option timeot=: did you mean timeout=? The options are name and timeout'
     """
     import difflib  # only where one was mistyped
 
     names = list(known)
     close = difflib.get_close_matches(option, names, 1)
-    return OptionError(
-        f"{what}: unknown option {option}=; the options are {', '.join(names)}"
-        + (f"; did you mean {close[0]}=?" if close else "")
-    )
+    known_ones = f"he options are {listed(names, 'and')}"
+    advice = f"did you mean {close[0]}=? T{known_ones}" if close else f"t{known_ones}"
+    return OptionError(f"{what}: unknown option {option}=: {advice}")
 
 
 def check_options(what: str, options: Iterable[str], known: Iterable[str]) -> None:
@@ -40,14 +40,11 @@ def option_names(options: type) -> list[str]:
     return list(options.__annotations__)
 
 
-def checks_options(function: _Function) -> _Function:
-    """Makes a function raise ``OptionError`` for unknown options."""
-    return checks_options_of()(function)
+def checks_options(what: str, *options: type) -> Callable[[_Function], _Function]:
+    """Makes a function raise ``OptionError`` for unknown options.
 
-
-def checks_options_of(*options: type) -> Callable[[_Function], _Function]:
-    """Does what ``checks_options`` does, for a function that also takes the options of a
-    ``TypedDict`` by ``**options: Unpack[...]``.
+    ``what`` is its name for users. ``options`` is the ``TypedDict`` of ``**options: Unpack[...]``,
+    if the function has that.
     """
 
     def decorate(function: _Function) -> _Function:
@@ -56,7 +53,6 @@ def checks_options_of(*options: type) -> Callable[[_Function], _Function]:
         named = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
         known = [name for each in options for name in option_names(each)]
         known += [name for name in (*positional, *named) if name != "self"]
-        what = f"{function.__qualname__.removesuffix('.__init__')}()"
 
         @functools.wraps(function)
         def checked(*arguments: Any, **given: Any) -> Any:

@@ -13,6 +13,7 @@ from udfvm.checks import (
     check_seconds,
     check_switch,
     is_whole,
+    options_of,
     shown,
 )
 from udfvm.errors import OptionError
@@ -36,7 +37,9 @@ _SIZE: Final = re.compile(
 )
 
 
-def parse_size(size: int | str, option: str = "size", minimum: int = 0) -> int:
+def parse_size(
+    size: int | str, option: str = "size", minimum: int = 0, maximum: int = MAX_COUNT
+) -> int:
     """Returns the bytes of a size: a number, or text such as ``"64MiB"``, ``"1.5 GB"``, ``"512K"``.
 
     Units with an i are powers of 1024, others of 1000. Raises OptionError, a ValueError, for
@@ -46,7 +49,7 @@ def parse_size(size: int | str, option: str = "size", minimum: int = 0) -> int:
     (67108864, 1500, 4096)
     """
     if is_whole(size):
-        return check_count(option, size, minimum)
+        return _in_range(option, size, int(size), minimum, maximum)
     match = _SIZE.fullmatch(size) if isinstance(size, str) else None
     if match is None:
         raise OptionError(
@@ -56,9 +59,18 @@ def parse_size(size: int | str, option: str = "size", minimum: int = 0) -> int:
     number, fraction, prefix, binary = match[1], match[2] or "", match[3], match[4]
     unit = (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " ")
     found = int(number + fraction) * unit // 10 ** len(fraction)
-    if not minimum <= found <= MAX_COUNT:
-        raise OptionError(f"{option}={shown(size)} must be from {minimum} to {MAX_COUNT} bytes")
-    return found
+    return _in_range(option, size, found, minimum, maximum)
+
+
+def _in_range(option: str, size: int | str, found: int, minimum: int, maximum: int) -> int:
+    """Returns the bytes of a size. Raises OptionError unless they are in a range."""
+    if minimum <= found <= maximum:
+        return found
+    if maximum < MAX_COUNT:
+        wanted = f"from {format_size(minimum)} to {format_size(maximum)}"
+    else:
+        wanted = f"at least {format_size(minimum)}, and below 2**60 bytes"
+    raise OptionError(f"{option}={shown(size)} must be {wanted}")
 
 
 def format_size(size: int) -> str:
@@ -143,10 +155,8 @@ class Limits(NamedTuple):
         >>> Limits.parse(memory="64MiB", timeout=0.5).timeout_ns
         500000000
         """
-        size = parse_size(memory, "memory")
+        size = parse_size(memory, "memory", MIN_MEMORY, MAX_MEMORY)
         size += -size % MEMORY_UNIT
-        if not MIN_MEMORY <= size <= MAX_MEMORY:
-            raise OptionError(f"memory={shown(memory)} must be from 16 MiB to 64 GiB")
         output = 0
         if max_output is not None:
             try:
@@ -171,7 +181,5 @@ class Limits(NamedTuple):
         """Returns the limits of a UDF, from the arguments of ``parse``. Raises OptionError, which
         names it.
         """
-        try:
+        with options_of(f"UDF {udf!r}"):
             return cls.parse(**options)
-        except OptionError as error:
-            raise OptionError(f"UDF {udf!r}: {error}") from None

@@ -6,7 +6,8 @@ import asyncio
 import functools
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -66,12 +67,47 @@ def _chunked(x: pa.ChunkedArray) -> int:
     return 0
 
 
+def _none_by_default(x: int = None) -> int:  # type: ignore[assignment]  # noqa: RUF013
+    return 0
+
+
+def _text_by_default(x: int = "a") -> int:  # type: ignore[assignment]
+    return 0
+
+
+def _huge_by_default(x: int = 2**70) -> int:
+    return 0
+
+
+def _list_by_default(x: list[float] = [1.0, "a"]) -> int:  # type: ignore[list-item]  # noqa: B006
+    return 0
+
+
+def _no_list_by_default(x: list[float] = "ab") -> int:  # type: ignore[assignment]
+    return 0
+
+
+def _array_by_default(x: np.ndarray = None) -> np.ndarray:  # type: ignore  # noqa: PGH003, RUF013
+    return x
+
+
+class _Class:
+    pass
+
+
+_ARRAYS: dict[str, Any] = {"vectorized": True, "input_types": ["double"], "output_type": "double"}
+
+
 @pytest.mark.parametrize(
     ("function", "options", "message"),
     [
         (_missing, {}, "annotation cannot be evaluated.*Missing"),
         (_untyped, {}, "parameter 'x' has no type: annotate it, or pass input_types="),
-        (_untyped, {"input_types": ["int64"], "output_type": "int64"}, "1 types for 2 parameters"),
+        (
+            _untyped,
+            {"input_types": ["int64"], "output_type": "int64"},
+            "input_types= has 1 type; the function has 2 parameters: .*",
+        ),
         (
             _untyped,
             {"input_types": {"z": "int64"}, "output_type": "int64"},
@@ -84,8 +120,14 @@ def _chunked(x: pa.ChunkedArray) -> int:
             "parameter 'y'.*'int65' is not a supported type: did you mean 'int64'. .see Types",
         ),
         (_untyped, {"input_types": ["int64", "int64"]}, "the result has no type.*output_type="),
-        (_variadic, {}, "cannot be passed by position"),
-        (_keyword_only, {}, "cannot be passed by position"),
+        (_variadic, {}, "takes any number of arguments, and a UDF has a fixed number"),
+        (_keyword_only, {}, "'.' is keyword-only, .*: move it before the ."),
+        (_none_by_default, {}, "the default of 'x' is None: annotate it `int . None`"),
+        (_text_by_default, {}, "the default of 'x' is not valid: 'x' is declared int64, .*got str"),
+        (_huge_by_default, {}, "the default of 'x' is not valid: .* out of the range of int64"),
+        (_list_by_default, {}, "the default of 'x' is not valid: .*item 1 .*got str"),
+        (_no_list_by_default, {}, "the default of 'x' is not valid: .*which takes a list; got str"),
+        (_array_by_default, _ARRAYS, "the default of 'x' is None: annotate it `np.ndarray . N"),
         (_two_types, {}, "allows more than one type"),
         (_returns_none, {}, "the result is annotated None"),
         (_returns_nothing, {}, "the result has no type"),
@@ -97,13 +139,15 @@ def _chunked(x: pa.ChunkedArray) -> int:
         (_typed, {"timeout": -1}, "timeout=-1"),
         (_typed, {"memory": "lots"}, "is not a size"),
         (_typed, {"memory": "1MiB"}, "must be from 16 MiB"),
-        (_typed, {"max_output": 0}, "max_output=0 must be from 1"),
+        (_typed, {"max_output": 0}, "max_output=0 must be at least 1 byte, and below"),
         (_typed, {"name": "no name"}, "pass name="),
         (_typed, {"name": "x" * 300}, "longer than 255 bytes"),
         (_typed, {"packages": "pandas"}, "must be a list"),
         (_typed, {"packages": ["not a module"]}, "not the name of a module"),
         (lambda x: x, {"input_types": ["int64"], "output_type": "int64"}, "pass name="),
-        (3, {}, "decorates functions"),
+        (3, {}, "decorates functions; got 3"),
+        (_Class, {}, "got the class _Class: .*use @udfvm.aggregate"),
+        (udfvm.udf(_typed), {}, "is a UDF already: for other options, call its with_options"),
         (
             lambda: 0,
             {"vectorized": True, "name": "f", "output_type": "int64"},
@@ -191,3 +235,64 @@ def test_generators_are_refused_where_a_value_is_declared() -> None:
         ):
             declared_as(numbers)
     assert udfvm.table_function(columns={"i": int})(numbers).name == "numbers"
+
+
+def test_defaults_of_every_form_are_checked() -> None:
+    def rows(x: int = None) -> Iterator[int]:  # type: ignore[assignment]  # noqa: RUF013
+        yield x
+
+    class Sum:
+        def step(self, x: float, weight: float = "1") -> None:  # type: ignore[assignment]
+            pass
+
+        def finish(self) -> float:
+            return 0.0
+
+    with pytest.raises(SignatureError, match="UDF 'rows': the default of 'x' is None"):
+        udfvm.table_function(columns={"x": int})(rows)
+    with pytest.raises(SignatureError, match="UDF 'sum': the default of 'weight' is not valid"):
+        udfvm.aggregate(Sum)
+    partial = functools.partial(_typed, x="a")  # which is no parameter any more
+    assert udfvm.udf(partial, name="f", output_type="int64").parameters == ()
+
+
+def test_defaults_that_calls_take_are_taken() -> None:
+    @udfvm.udf
+    def f(
+        x: float = 1,
+        y: int | None = None,
+        z: Decimal = Decimal("1.5"),
+        items: list[float] = (2.0, np.float64(3)),  # type: ignore[assignment]  # noqa: B008
+        names: dict[str, int] = {"a": 1},  # noqa: B006
+    ) -> str:
+        return f"{x} {y} {z:.1f} {items} {names}"
+
+    assert f() == "1.0 None 1.5 [2.0, 3.0] {'a': 1}"
+
+    @udfvm.udf(vectorized=True, **FLOATS)
+    def g(x: np.ndarray, y: np.ndarray = np.array([1.0, 2.0])) -> np.ndarray:  # type: ignore[type-arg]  # noqa: B008
+        return x + y
+
+    assert g(np.array([1.0, 2.0])).tolist() == [2.0, 4.0]
+
+
+FLOATS: Any = {"input_types": ["double", "double"], "output_type": "double"}
+
+
+def test_how_many_arguments_there_may_be() -> None:
+    @udfvm.udf
+    def f(x: int, y: float = 2.0, z: float = 3.0) -> float:
+        return x
+
+    for arguments, keywords in (((), {}), ((1, 2.0, 3.0, 4.0), {}), ((1,), {"w": 1})):
+        with pytest.raises(
+            udfvm.TypeMappingError, match=r"; it takes 1 to 3 arguments \(x, y=, z=\)$"
+        ):
+            f(*arguments, **keywords)
+
+    @udfvm.udf
+    def none() -> int:
+        return 1
+
+    with pytest.raises(udfvm.TypeMappingError, match=r"; it takes 0 arguments$"):
+        none(1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow.compute as pc
 
-from udfvm.checks import check_switch
+from udfvm.checks import check_switch, shown
 from udfvm.errors import SignatureError
 from udfvm.functions.arrow_registry import check_registrable, forget, register_as
 from udfvm.functions.function import MAX_NAME, Function
@@ -22,7 +22,7 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-@checks_options
+@checks_options("udfvm.arrow.register")
 def register(
     target: pc.FunctionRegistry | None,
     *functions: Function,
@@ -61,7 +61,7 @@ def register(
     [200.0]
     """
     _check_target("udfvm.arrow.register", target)
-    check_switch("replace", replace)
+    check_switch("udfvm.arrow.register: replace", replace)
     for function in functions:
         check_function("udfvm.arrow.register", function)
         check_registrable(function)
@@ -118,7 +118,7 @@ def _check_name(name: object) -> None:
         is_name = False
     if not is_name:
         raise SignatureError(
-            f"udfvm.arrow.register: {name!r:.100} cannot be a name in pyarrow: pass name=, a text"
+            f"udfvm.arrow.register: {shown(name)} cannot be a name in pyarrow: pass name=, a text"
             f" of at most {MAX_NAME} bytes"
         )
 
@@ -133,6 +133,6 @@ def _check_target(caller: str, target: object) -> None:
         else ""
     )
     raise SignatureError(
-        f"{caller} takes None or pyarrow.compute.function_registry() first; got {target!r:.100}"
+        f"{caller} takes None or pyarrow.compute.function_registry() first; got {shown(target)}"
         f"{advice}"
     )

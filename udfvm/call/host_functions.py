@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
+from udfvm.checks import shown
 from udfvm.codec.rows import decode_row, encode_value
 from udfvm.errors import ProtocolError, SignatureError, TypeMappingError
 from udfvm.protocol import MAX_HOST_NAME
@@ -140,10 +141,10 @@ def _definition_of(function: object) -> tuple[str | None, str | None]:
 
 def _host_function(udf: str, function: Callable[..., Any]) -> HostFunction:
     if isinstance(function, str):
-        shown = f"[{function}]" if function.isidentifier() else "[price]"
+        example = f"[{function}]" if function.isidentifier() else "[price]"
         raise SignatureError(
-            f"UDF {udf!r}: host_functions= has the text {function!r:.100}: give the function"
-            f" itself, {shown}"
+            f"UDF {udf!r}: host_functions= has the text {shown(function)}: give the function"
+            f" itself, {example}"
         )
     name = getattr(function, "__name__", None)
     if (
@@ -153,7 +154,7 @@ def _host_function(udf: str, function: Callable[..., Any]) -> HostFunction:
         or len(name.encode()) > MAX_HOST_NAME
     ):
         raise SignatureError(
-            f"UDF {udf!r}: host_functions= has {function!r:.100}, which is not a function with a"
+            f"UDF {udf!r}: host_functions= has {shown(function)}, which is not a function with a"
             " name: write it with def"
         )
     if _is_async(function):

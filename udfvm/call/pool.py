@@ -11,7 +11,7 @@ import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
 
-from udfvm.checks import check_count, check_seconds
+from udfvm.checks import check_count, check_seconds, options_of, shown
 from udfvm.errors import OptionError
 from udfvm.keywords import checks_options
 
@@ -75,14 +75,15 @@ class Pool:
     (42, PoolStatistics(size=2, live=2, idle=2))
     """
 
-    @checks_options
+    @checks_options("udfvm.Pool")
     def __init__(
         self, size: int = 64, *, keep: int = 8, keep_seconds: float = 60.0, wait: float = 60.0
     ) -> None:
-        self.size = check_count("size", size, 1, MAX_VMS)
-        self.keep = check_count("keep", keep, 0, MAX_VMS)
-        self.keep_seconds = check_seconds("keep_seconds", keep_seconds)
-        self.wait = check_seconds("wait", wait)
+        with options_of("udfvm.Pool"):
+            self.size = check_count("size", size, 1, MAX_VMS)
+            self.keep = check_count("keep", keep, 0, MAX_VMS)
+            self.keep_seconds = check_seconds("keep_seconds", keep_seconds)
+            self.wait = check_seconds("wait", wait)
         self._begin()
         _pools.add(self)
 
@@ -135,7 +136,7 @@ class Pool:
         """
         from concurrent.futures import Future
 
-        count = min(check_count("vms", vms, 1), self.size)
+        count = min(check_count("Pool.warm: vms", vms, 1), self.size)
         future: Future[int] = Future()
 
         def work() -> None:
@@ -156,7 +157,7 @@ class Pool:
 
     def trim(self, keep: int = 0) -> None:
         """Closes idle VMs of each base image until at most ``keep`` are left."""
-        count = check_count("keep", keep, 0, MAX_VMS)
+        count = check_count("Pool.trim: keep", keep, 0, MAX_VMS)
         for image_pool in self._list():
             image_pool.trim(count)
 
@@ -219,7 +220,7 @@ def pool_of(udf: str, pool: object) -> Pool:
     if pool is None:
         return _default
     if not isinstance(pool, Pool):
-        raise OptionError(f"UDF {udf!r}: pool= takes a udfvm.Pool; got {pool!r:.100}")
+        raise OptionError(f"UDF {udf!r}: pool= takes a udfvm.Pool; got {shown(pool)}")
     return pool
 
 

@@ -10,13 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
+from udfvm.checks import shown
 from udfvm.errors import CallError, SignatureError, TypeMappingError
+from udfvm.functions.defaults import check_defaults
 from udfvm.functions.function import Function
 from udfvm.functions.group import Group, group_of
 from udfvm.functions.options import PythonOptions, parsed_options
 from udfvm.functions.program import Interface
-from udfvm.functions.python import PythonProgram, check_init
-from udfvm.keywords import checks_options_of
+from udfvm.functions.python import PythonProgram, check_init, check_method
+from udfvm.keywords import checks_options
 from udfvm.types.signatures import signature_of
 
 if TYPE_CHECKING:
@@ -264,6 +266,7 @@ class AggregateProgram(PythonProgram):
             output_type="bool",
             output_only=True,
         )
+        check_defaults(name, step, signature)
         result = signature_of(
             finish,
             name,
@@ -274,8 +277,8 @@ class AggregateProgram(PythonProgram):
         if result.parameters:
             raise SignatureError(f"UDF {name!r}: finish() takes no arguments but self")
         check_init(name, cls)
-        _check_partner(name, cls, "inverse", len(signature.parameters))
-        _check_partner(name, cls, "merge", 1)
+        check_method(name, cls, "inverse", len(signature.parameters))
+        check_method(name, cls, "merge", 1)
         return Interface(
             "aggregate",
             signature._replace(result=result.result),
@@ -304,17 +307,6 @@ def _index_of(row: int, valid: Any) -> int:
     return int(indices[row].as_py())
 
 
-def _check_partner(name: str, cls: Any, method: str, count: int) -> None:
-    function = getattr(cls, method, None)
-    if function is None:
-        return
-    if not inspect.isfunction(function) or len(inspect.signature(function).parameters) != count + 1:
-        raise SignatureError(
-            f"UDF {name!r}: {method}() must be a method with {count}"
-            f" argument{'' if count == 1 else 's'} besides self"
-        )
-
-
 @overload
 def aggregate(cls: type[Any], /) -> AggregateFunction: ...
 @overload
@@ -328,7 +320,7 @@ def aggregate(
     sample: Sequence[tuple[object, ...]] | None = None,
     **options: Unpack[PythonOptions],
 ) -> Callable[[type[Any]], AggregateFunction]: ...
-@checks_options_of(PythonOptions)
+@checks_options("udfvm.aggregate", PythonOptions)
 def aggregate(
     cls: type[Any] | None = None,
     /,
@@ -385,7 +377,8 @@ def aggregate(
 
     def decorate(target: type[Any]) -> AggregateFunction:
         if not isinstance(target, type):
-            raise SignatureError(f"@udfvm.aggregate decorates classes, not {type(target).__name__}")
+            advice = ": for a function, use @udfvm.udf" if callable(target) else ""
+            raise SignatureError(f"@udfvm.aggregate decorates classes; got {shown(target)}{advice}")
         program = AggregateProgram(
             target,
             sample,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from udfvm.call.dispatch import Calls
 from udfvm.call.pool import Pool, pool_of
-from udfvm.checks import check_choice
+from udfvm.checks import check_choice, shown
 from udfvm.errors import OptionError, SignatureError, TypeMappingError
 from udfvm.functions.options import ScalarPythonOptions, parsed_options
 from udfvm.keywords import check_options, option_names
 from udfvm.limits import Limits
 from udfvm.load.declaration import Declaration, DeclaredFunction, Isolation
+from udfvm.texts import counted_between
 from udfvm.types.arrow_types import Parameter, ResultType
 
 if TYPE_CHECKING:
@@ -280,8 +281,11 @@ class Function(DeclaredFunction):
         try:
             bound = self._python_signature().bind(*arguments, **keywords)
         except TypeError as error:
-            count = "1 argument" if self._arity == 1 else f"{self._arity} arguments"
-            raise TypeMappingError(f"UDF {self.name!r}: {error}; it takes {count}") from None
+            optional = self._column_defaults()
+            count = counted_between(self._arity - len(optional), self._arity, "argument")
+            names = [each.name + "=" * (each.name in optional) for each in self.parameters]
+            taken = f"{count} ({', '.join(names)})" if names else count
+            raise TypeMappingError(f"UDF {self.name!r}: {error}; it takes {taken}") from None
         bound.apply_defaults()
         return bound.args
 
@@ -314,10 +318,10 @@ def _function_list(name: str, functions: object) -> tuple[Callable[..., Any], ..
     collection.
     """
     if isinstance(functions, (str, Mapping)) or not isinstance(functions, Iterable):
-        shown = f"[{getattr(functions, '__name__', 'price')}]"
+        example = f"[{getattr(functions, '__name__', 'price')}]"
         raise OptionError(
-            f"UDF {name!r}: host_functions= must be a list of functions, such as {shown}; got"
-            f" {functions!r:.100}"
+            f"UDF {name!r}: host_functions= must be a list of functions, such as {example}; got"
+            f" {shown(functions)}"
         )
     return tuple(functions)
 

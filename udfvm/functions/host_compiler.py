@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from udfvm.checks import shown
 from udfvm.errors import BuildError, OptionError
 from udfvm.guest_text import visible
 
@@ -50,7 +51,7 @@ def compile_shared_object(
             else ""
         )
         raise OptionError(
-            f"UDF {name!r}: source= must be the text of a source; got {source!r:.100}{advice}"
+            f"UDF {name!r}: source= must be the text of a source; got {shown(source)}{advice}"
         )
     try:
         text = source.encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from udfvm.call.dispatch import Calls
+from udfvm.checks import shown
 from udfvm.errors import SignatureError
 from udfvm.functions.function import Function
 from udfvm.load.declaration import Declaration
@@ -36,4 +37,4 @@ def check_function(caller: str, function: object) -> None:
             f"{caller} takes UDFs one by one; got a {type(function).__name__}: write a * before it"
         )
     advice = ": decorate it with @udfvm.udf" if callable(function) else ""
-    raise SignatureError(f"{caller} takes UDFs; got {function!r:.100}{advice}")
+    raise SignatureError(f"{caller} takes UDFs; got {shown(function)}{advice}")

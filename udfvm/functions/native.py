@@ -13,13 +13,13 @@ from udfvm.functions.host_compiler import compile_shared_object
 from udfvm.functions.options import NativeOptions, parsed_options
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.installation import get_include
-from udfvm.keywords import checks_options_of
+from udfvm.keywords import checks_options
 from udfvm.load.compiled_code import read_code
 
 _MEMORY: Final = "64MiB"  # unless memory= says otherwise
 
 
-@checks_options_of(NativeOptions)
+@checks_options("udfvm.from_elf", NativeOptions)
 def from_elf(
     path: bytes | str | os.PathLike[str],
     function: str,
@@ -78,7 +78,7 @@ def from_elf(
     return _from_code(code, function, signature, parsed)
 
 
-@checks_options_of(NativeOptions)
+@checks_options("udfvm.from_c", NativeOptions)
 def from_c(
     source: str,
     function: str,

@@ -11,6 +11,7 @@ from udfvm.errors import SignatureError
 from udfvm.functions.options import PythonOptions
 from udfvm.functions.program import Program
 from udfvm.limits import WINDOW
+from udfvm.texts import counted
 
 if TYPE_CHECKING:
     from udfvm.call.codecs import Codecs
@@ -94,3 +95,19 @@ def check_init(name: str, cls: type[Any]) -> None:
                 f"UDF {name!r}: __init__() takes no arguments but self: give"
                 f" {each.name!r} a default"
             )
+
+
+def check_method(name: str, cls: type[Any], method: str, count: int) -> None:
+    """Raises SignatureError if a method, where the class has it, takes another number of
+    arguments.
+    """
+    import inspect
+
+    function = getattr(cls, method, None)
+    if function is None:
+        return
+    if not inspect.isfunction(function) or len(inspect.signature(function).parameters) != count + 1:
+        raise SignatureError(
+            f"UDF {name!r}: {method}() must be a method with {counted(count, 'argument')} besides"
+            " self"
+        )

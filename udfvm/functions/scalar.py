@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
+from udfvm.checks import shown
 from udfvm.errors import SignatureError
+from udfvm.functions.defaults import check_defaults
 from udfvm.functions.function import Function
 from udfvm.functions.options import ScalarPythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
-from udfvm.keywords import checks_options_of
+from udfvm.keywords import checks_options
 from udfvm.types.signatures import hints_of, refuse_generators, signature_of
 
 if TYPE_CHECKING:
@@ -178,7 +180,7 @@ class ScalarFunction(Function):
                 f"UDF {self.name!r}: map() cuts its rows into batches, and a vectorised function"
                 " sees one batch at a time: declare elementwise=True, if it works row by row"
             )
-        row_timeout = checked_timeout(timeout_per_row)
+        row_timeout = checked_timeout(self.name, timeout_per_row)
         options = MapOptions(columns, keep, output, threads, progress, on_error, row_timeout)
         return map_source(
             ScalarMapping(self._calls.snapshot(), row_timeout),
@@ -228,6 +230,7 @@ class ScalarProgram(PythonProgram):
             output_type=self._output_type,
             hints=self._hints,
         )
+        check_defaults(name, self.function, signature)
         if self._hints is None and any(each.shape for each in signature.parameters):
             # Classes in annotations that are text are known here, and not where it arrives.
             self._hints = hints_of(self.function, name)
@@ -263,7 +266,7 @@ def udf(
     sample: object = None,
     **options: Unpack[ScalarPythonOptions],
 ) -> Callable[[Callable[..., object]], ScalarFunction]: ...
-@checks_options_of(ScalarPythonOptions)
+@checks_options("udfvm.udf", ScalarPythonOptions)
 def udf(
     function: Callable[..., object] | None = None,
     /,
@@ -348,9 +351,16 @@ def udf(
 
     def decorate(target: Callable[..., object]) -> ScalarFunction:
         if isinstance(target, Function):
-            raise SignatureError(f"UDF {target.name!r} is a UDF already")
+            raise SignatureError(
+                f"UDF {target.name!r} is a UDF already: for other options, call its with_options()"
+            )
         if not callable(target):
-            raise SignatureError(f"@udfvm.udf decorates functions, not {type(target).__name__}")
+            raise SignatureError(f"@udfvm.udf decorates functions; got {shown(target)}")
+        if isinstance(target, type) and output_type is None:
+            raise SignatureError(
+                f"@udfvm.udf decorates functions; got the class {target.__name__}: decorate a"
+                " function, or for a class with step() and finish() use @udfvm.aggregate"
+            )
         program = ScalarProgram(
             target,
             sample,

@@ -8,13 +8,15 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack, overload
 
 from udfvm.call.dispatch import guest_exception
+from udfvm.checks import shown
 from udfvm.errors import SignatureError, TypeMappingError
+from udfvm.functions.defaults import check_defaults
 from udfvm.functions.function import Function
 from udfvm.functions.options import PythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
 from udfvm.functions.table_columns import declared_columns
-from udfvm.keywords import checks_options_of
+from udfvm.keywords import checks_options
 from udfvm.layouts import FETCH
 from udfvm.load.declaration import Column
 from udfvm.protocol import REPLY_ARROW, REQUEST_FETCH, REQUEST_TABLE
@@ -172,7 +174,7 @@ class TableFunction(Function):
         )
         from udfvm.pipelines.tables import TableMapping
 
-        row_timeout = checked_timeout(timeout_per_row)
+        row_timeout = checked_timeout(self.name, timeout_per_row)
         calls = self._calls.snapshot(nanoseconds(row_timeout))
         options = MapOptions(columns, keep, output, threads, progress, on_error, row_timeout)
         return map_source(
@@ -265,6 +267,7 @@ class TableProgram(PythonProgram):
             output_type="bool",
             output_only=True,
         )
+        check_defaults(name, self.function, signature)
         result = ResultType(columns[0].type, columns[0].nullable)
         return Interface("table", signature._replace(result=result), columns=columns)
 
@@ -281,7 +284,7 @@ def table_function(
     sample: tuple[object, ...] | None = None,
     **options: Unpack[PythonOptions],
 ) -> Callable[[Callable[..., Any]], TableFunction]: ...
-@checks_options_of(PythonOptions)
+@checks_options("udfvm.table_function", PythonOptions)
 def table_function(
     function: Callable[..., Any] | None = None,
     /,
@@ -330,9 +333,7 @@ def table_function(
 
     def decorate(target: Callable[..., Any]) -> TableFunction:
         if not inspect.isroutine(target):
-            raise SignatureError(
-                f"@udfvm.table_function decorates functions, not {type(target).__name__}"
-            )
+            raise SignatureError(f"@udfvm.table_function decorates functions; got {shown(target)}")
         program = TableProgram(target, sample, columns=columns, input_types=input_types)
         return TableFunction(program, **parsed_options(target.__name__, options))
 

@@ -15,7 +15,7 @@ from udfvm.functions.options import WasmOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.scalar import ScalarFunction
 from udfvm.functions.table import TableFunction
-from udfvm.keywords import checks_options_of
+from udfvm.keywords import checks_options
 from udfvm.limits import Limits
 from udfvm.load.compiled_code import MAX_CODE, read_code
 from udfvm.load.declaration import Column
@@ -31,7 +31,7 @@ _MEMORY: Final = "256MiB"
 _SETTING: Final = struct.Struct("<BII")  # struct setting of guest/runtimes/wasm/settings.c
 
 
-@checks_options_of(WasmOptions)
+@checks_options("udfvm.from_wasm", WasmOptions)
 def from_wasm(
     module: bytes | str | os.PathLike[str],
     function: str,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+from udfvm.checks import shown
 from udfvm.errors import OptionError
 from udfvm.installation import PACKAGE
 
@@ -74,7 +75,7 @@ def checked_packages(packages: object) -> tuple[str, ...]:
         name = packages if isinstance(packages, str) else getattr(packages, "__name__", "pandas")
         raise OptionError(
             f"packages= must be a list of names of modules, such as [{name!r}]; got"
-            f" {packages!r:.100}"
+            f" {shown(packages)}"
         )
     names = list(packages)
     for name in names:
@@ -83,7 +84,7 @@ def checked_packages(packages: object) -> tuple[str, ...]:
                 f"packages= has the module {name.__name__!r}: pass its name, {name.__name__!r}"
             )
         if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
-            raise OptionError(f"packages= has {name!r:.100}, which is not the name of a module")
+            raise OptionError(f"packages= has {shown(name)}, which is not the name of a module")
         if not is_installed(name):
             raise OptionError(
                 f"packages= has {name!r}, which is not installed: pip install it, or leave it out"

@@ -63,7 +63,7 @@ def aggregate_source(
             states cannot be merged.
         max_vms: how many VMs there may be.
     """
-    count = min(checked_threads(threads, max_vms), max_vms - 1)  # one has the group
+    count = min(checked_threads(name, threads, max_vms), max_vms - 1)  # one has the group
     opened = open_source(name, source)
     found = arguments(opened.schema, columns)
     read = opened.read(list(dict.fromkeys(each for each in found.columns if each is not None)))

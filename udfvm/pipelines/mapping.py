@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol, get_args
 
 import pyarrow as pa
 
-from udfvm.checks import MIN_SECONDS, check_choice, check_count, check_seconds
+from udfvm.checks import MIN_SECONDS, check_choice, check_count, check_seconds, options_of
 from udfvm.pipelines.batches import MAX_ROWS, TARGET, BatchSize, cut
 from udfvm.pipelines.columns import Arguments, Columns, kept_columns
 from udfvm.pipelines.failures import OnError
@@ -75,20 +75,20 @@ class MapOptions(NamedTuple):
     timeout_per_row: float | None
 
 
-def checked_threads(threads: int | None, max_vms: int) -> int:
+def checked_threads(name: str, threads: int | None, max_vms: int) -> int:
     """Returns how many threads call at once: as many as there are processors, if none are given,
     and never more than the pool has VMs. Raises OptionError.
     """
     if threads is None:
         return min(processors(), max_vms)
-    return min(check_count("threads", threads, 1, MAX_THREADS), max_vms)
+    return min(check_count(f"UDF {name!r}: threads", threads, 1, MAX_THREADS), max_vms)
 
 
-def checked_timeout(timeout_per_row: float | None) -> float | None:
+def checked_timeout(name: str, timeout_per_row: float | None) -> float | None:
     """Returns the seconds that a row has. Raises OptionError."""
     if timeout_per_row is None:
         return None
-    return check_seconds("timeout_per_row", timeout_per_row, MIN_SECONDS)
+    return check_seconds(f"UDF {name!r}: timeout_per_row", timeout_per_row, MIN_SECONDS)
 
 
 def nanoseconds(seconds: float | None) -> int | None:
@@ -123,9 +123,10 @@ def map_source(
 
     Returns what came of it, or for a file or writer how far it came.
     """
-    threads = checked_threads(options.threads, max_vms)
-    check_choice("on_error", options.on_error, get_args(OnError))
-    check_output(options.output)
+    threads = checked_threads(function.name, options.threads, max_vms)
+    with options_of(f"UDF {function.name!r}"):
+        check_choice("on_error", options.on_error, get_args(OnError))
+        check_output(options.output)
     opened = open_source(function.name, source)
     found = arguments(opened.schema, options.columns)
     made = [field.name for field in function.fields]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
+from udfvm.checks import shown
 from udfvm.errors import OptionError
 
 _INTERVAL: Final = 0.1  # seconds between two changes of what is shown
@@ -169,7 +170,8 @@ def display_of(progress: object, title: str) -> Display | None:
     if callable(progress):
         return _Told(progress)
     raise OptionError(
-        f"progress={progress!r:.100} must be None, True, False or a function that takes a Progress"
+        f"UDF {title!r}: progress={shown(progress)} must be None, True, False or a function that"
+        " takes a Progress"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeGuard
 
 import pyarrow as pa
 
+from udfvm.checks import shown
 from udfvm.errors import OptionError, OutputFileError
 
 _GROUP_ROWS: Final = 1 << 20  # rows of a row group of a Parquet file
@@ -30,7 +31,7 @@ def check_output(output: object) -> None:
     if known or is_path(output) or callable(getattr(output, "write_batch", None)):
         return
     raise OptionError(
-        f"output={output!r:.100} must be None, pyarrow.Table, pyarrow.RecordBatchReader, the path"
+        f"output={shown(output)} must be None, pyarrow.Table, pyarrow.RecordBatchReader, the path"
         " of a Parquet file, or an object with write_batch()"
     )
 

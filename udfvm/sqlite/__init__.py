@@ -47,7 +47,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from udfvm.checks import check_choice, check_switch
+from udfvm.checks import check_choice, check_switch, options_of, shown
 from udfvm.errors import Error, OptionError, SignatureError
 from udfvm.functions.function import checked_name
 from udfvm.functions.integration import check_function
@@ -79,7 +79,7 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-@checks_options
+@checks_options("udfvm.sqlite.register")
 def register(
     connection: apsw.Connection | sqlite3.Connection,
     *functions: Function,
@@ -130,13 +130,14 @@ def register(
     >>> con.execute("SELECT vm_udf('initials', 'Ada Lovelace'), initials('Alan Turing')").fetchall()
     [('AL', 'AT')]
     """
-    check_switch("in_schema", in_schema)
-    check_switch("replace", replace)
-    if isolation is not None:
-        check_choice("udfvm.sqlite.register: isolation", isolation, ("statement", "row"))
+    with options_of("udfvm.sqlite.register"):
+        check_switch("in_schema", in_schema)
+        check_switch("replace", replace)
+        if isolation is not None:
+            check_choice("isolation", isolation, ("statement", "row"))
     if policy is not None and not isinstance(policy, Policy):
         raise OptionError(
-            f"udfvm.sqlite.register: policy= takes a udfvm.sqlite.Policy; got {policy!r:.100}"
+            f"udfvm.sqlite.register: policy= takes a udfvm.sqlite.Policy; got {shown(policy)}"
         )
     named = _named(functions, name)
     for name_in_sql, function in named:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from udfvm.call.output import bind
 from udfvm.call.pool import Pool
-from udfvm.checks import check_count, check_seconds, check_switch, shown
+from udfvm.checks import check_count, check_seconds, check_switch, options_of, shown
 from udfvm.errors import BuildError, OptionError
 from udfvm.keywords import checks_options
 from udfvm.limits import DEFAULT_LOG, DEFAULT_MEMORY, DEFAULT_TIMEOUT, WINDOW, Limits
@@ -18,6 +18,7 @@ from udfvm.load.libraries import checked_packages
 from udfvm.log import Log
 from udfvm.sqlite import _offer
 from udfvm.sqlite._extension import Language
+from udfvm.texts import listed
 
 if TYPE_CHECKING:
     from udfvm.vmm.callbacks import BoundLog
@@ -29,6 +30,7 @@ _LANGUAGES: Final = {
     "wasm": Language.WASM,
     "native": Language.NATIVE,
 }
+_NAME: Final = "udfvm.sqlite.Policy"
 _NANOSECONDS: Final = 1e9
 _MIN_TIMEOUT: Final = 1e-6  # seconds of a timeout
 
@@ -124,20 +126,21 @@ class Policy:
     def __post_init__(self) -> None:
         if isinstance(self.languages, str) or not isinstance(self.languages, Iterable):
             raise OptionError(
-                "Policy: languages= must be a list of names of languages, such as ['python']; got"
+                f"{_NAME}: languages= must be a list of names of languages, such as ['python']; got"
                 f" {shown(self.languages)}"
             )
         object.__setattr__(self, "languages", tuple(self.languages))
         unknown = [language for language in self.languages if language not in _LANGUAGES]
         if unknown:
             raise OptionError(
-                f"Policy: languages= has {unknown[0]!r}; the languages are {', '.join(_LANGUAGES)}"
+                f"{_NAME}: languages= has {unknown[0]!r}; the languages are"
+                f" {listed(_LANGUAGES, 'and')}"
             )
         self._check_options()
         self.limits()
 
     def _check_options(self) -> None:
-        try:
+        with options_of(_NAME):
             checked: dict[str, object] = {
                 "packages": checked_packages(self.packages),
                 "allow_create": check_switch("allow_create", self.allow_create),
@@ -148,14 +151,12 @@ class Policy:
             for name in ("row_timeout", "statement_timeout"):
                 if (seconds := getattr(self, name)) is not None:
                     checked[name] = check_seconds(name, seconds, _MIN_TIMEOUT)
-        except OptionError as error:
-            raise OptionError(f"Policy: {error}") from None
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
     def limits(self) -> Limits:
         """Returns the limits of a stored function's rows. Raises OptionError."""
-        try:
+        with options_of(_NAME):
             return Limits.parse(
                 memory=self.memory,
                 timeout=self.row_timeout,
@@ -164,8 +165,6 @@ class Policy:
                 files=self.files,
                 log=self.log,
             )
-        except OptionError as error:
-            raise OptionError(f"Policy: {error}") from None
 
     def for_extension(self) -> _offer.OfferedPolicy:
         """Returns the policy as the extension takes it."""
@@ -195,7 +194,7 @@ class Policy:
         ]
 
 
-Policy.__init__ = checks_options(Policy.__init__)  # type: ignore[method-assign]
+Policy.__init__ = checks_options(_NAME)(Policy.__init__)  # type: ignore[method-assign]
 
 # The sinks of policies, by the identity of log=. They are never removed: connections do not report
 # when they are closed.

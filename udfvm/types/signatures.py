@@ -10,7 +10,9 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Union
 
+from udfvm.checks import shown
 from udfvm.errors import SignatureError
+from udfvm.texts import counted, listed
 from udfvm.types.annotations import (
     NO_ANNOTATION,
     Annotation,
@@ -151,14 +153,16 @@ def _python_signature(function: Callable[..., object], name: str) -> inspect.Sig
             parameters=[each for each in signature.parameters.values() if each.name not in bound]
         )
     for parameter in signature.parameters.values():
-        if parameter.kind in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        ):
+        if parameter.kind is parameter.KEYWORD_ONLY:
             raise SignatureError(
-                f"UDF {name!r}: parameter {parameter} cannot be passed by position; use ordinary"
-                " parameters, one for each argument"
+                f"UDF {name!r}: parameter {parameter.name!r} is keyword-only, and SQL and Arrow"
+                " pass arguments by position: move it before the *"
+            )
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+            raise SignatureError(
+                f"UDF {name!r}: {stars}{parameter.name} takes any number of arguments, and a UDF"
+                " has a fixed number: write a parameter for each"
             )
     return signature
 
@@ -222,22 +226,22 @@ def _given_inputs(
         return {}
     if isinstance(given, str) or not isinstance(given, (Sequence, Mapping)):
         raise SignatureError(
-            f"UDF {name!r}: input_types= must be a list with one type for each parameter, not"
-            f" {given!r}"
+            f"UDF {name!r}: input_types= must be a list with one type for each parameter; got"
+            f" {shown(given)}"
         )
     if isinstance(given, Mapping):
         unknown = [key for key in given if key not in parameters]
         if unknown:
             raise SignatureError(
-                f"UDF {name!r}: input_types= names {unknown[0]!r}, which is not a parameter; there"
-                f" are {parameters}"
+                f"UDF {name!r}: input_types= names {shown(unknown[0])}, which is not a parameter;"
+                f" {_described(parameters)}"
             )
         pairs = dict(given)
     else:
         if len(given) != len(parameters):
             raise SignatureError(
-                f"UDF {name!r}: input_types= has {len(given)} types for {len(parameters)}"
-                f" parameters {parameters}"
+                f"UDF {name!r}: input_types= has {counted(len(given), 'type')};"
+                f" {_described(parameters)}"
             )
         pairs = dict(zip(parameters, given, strict=True))
     types_ = {}
@@ -249,6 +253,14 @@ def _given_inputs(
                 f"UDF {name!r}: input type of parameter {parameter!r}: {error}"
             ) from error
     return types_
+
+
+def _described(parameters: list[str]) -> str:
+    """Returns a sentence about the parameters of a function."""
+    if not parameters:
+        return "the function has no parameters"
+    names = listed(map(repr, parameters), "and")
+    return f"the function has {counted(len(parameters), 'parameter')}: {names}"
 
 
 def _read(name: str, where: str, hints: Mapping[str, object], key: str) -> Annotation:

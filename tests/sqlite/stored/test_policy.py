@@ -84,7 +84,7 @@ def test_modules_are_what_the_policy_gives() -> None:
     ids=lambda options: next(iter(options)),
 )
 def test_policies_that_make_no_sense(options: dict[str, Any]) -> None:
-    with pytest.raises(udfvm.Error, match="Policy: "):
+    with pytest.raises(udfvm.Error, match=r"udfvm\.sqlite\.Policy: "):
         Policy(**options)
 
 
