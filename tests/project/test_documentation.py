@@ -71,7 +71,7 @@ def test_the_tutorial_runs() -> None:
 
 def test_the_page_on_sqlite_runs() -> None:
     blocks = examples(ROOT / "docs" / "sqlite.md")
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     run_example("\n".join(blocks), "<sqlite>", {})
 
 

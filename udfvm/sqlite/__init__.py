@@ -55,6 +55,7 @@ from udfvm.keywords import checks_options
 from udfvm.sqlite import _extension
 from udfvm.sqlite._functions import offered_function
 from udfvm.sqlite._offer import offer
+from udfvm.sqlite._times import CHOICES
 from udfvm.sqlite.policy import Policy
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
     from udfvm.functions.function import Function
     from udfvm.load.declaration import Isolation
+    from udfvm.sqlite._times import Times
 
 __all__ = ["EXTENSION", "Policy", "register", "unregister"]
 
@@ -87,6 +89,7 @@ def register(
     replace: bool = True,
     isolation: Isolation | None = None,
     in_schema: bool = False,
+    times: Times | None = None,
     policy: Policy | None = None,
 ) -> None:
     """Makes functions SQL functions of a connection: by their own names, and for ``vm_udf(name,
@@ -109,6 +112,10 @@ def register(
             each function's own.
         in_schema: True lets views, triggers, indexes and generated columns use the functions. It is
             for databases whose schema you trust.
+        times: how SQL has dates and times: ``"text"``, ISO 8601 text such as SQLite's date
+            functions take and return, or ``"integer"``, counts of the type's unit: days since 1970,
+            or microseconds since 1970 or midnight. Default: dates and timestamps are INTEGER, times
+            of day are TEXT.
         policy: what SQL may do with functions that are stored in the database (``vm_create``), and
             how long statements may take. Default: the policy that the connection has; at first it
             runs no stored functions and creates none. See docs/sqlite.md.
@@ -135,6 +142,8 @@ def register(
         check_switch("replace", replace)
         if isolation is not None:
             check_choice("isolation", isolation, ("statement", "row"))
+        if times is not None:
+            check_choice("times", times, CHOICES)
     if policy is not None and not isinstance(policy, Policy):
         raise OptionError(
             f"udfvm.sqlite.register: policy= takes a udfvm.sqlite.Policy; got {shown(policy)}"
@@ -161,6 +170,7 @@ def register(
                 name=name_in_sql,
                 isolation=isolation or function.isolation,
                 in_schema=in_schema,
+                times=times,
                 log_sink=offered_policy.log_sink if offered_policy else 0,
             )
             for name_in_sql, function in named

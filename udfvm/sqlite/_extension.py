@@ -34,6 +34,7 @@ _FORMS: Final = _constants("form")
 _FLAGS: Final = _constants("flag")
 _LANGUAGES: Final = _constants("language")
 _CAUSES: Final = _constants("cause")
+_TIMES_FORMS: Final = _constants("times_form")
 _REFUSALS: Final = _constants("refusal_reason")
 
 
@@ -61,6 +62,15 @@ class Flag(enum.IntFlag):
     JSON_RESULT = _FLAGS["JSON_RESULT"]
     INVERSE = _FLAGS["INVERSE"]
     WHOLE = _FLAGS["WHOLE"]
+
+
+class TimesForm(enum.IntEnum):
+    """``enum udfvm_sqlite_times_form``."""
+
+    AS_DECLARED = _TIMES_FORMS["AS_DECLARED"]
+    DATE_TEXT = _TIMES_FORMS["DATE_TEXT"]
+    MOMENT_TEXT = _TIMES_FORMS["MOMENT_TEXT"]
+    TIME_COUNT = _TIMES_FORMS["TIME_COUNT"]
 
 
 class Language(enum.IntFlag):

@@ -9,6 +9,7 @@ from udfvm.errors import TypeMappingError
 from udfvm.functions.integration import calls_of, declaration_of, encoded_defaults
 from udfvm.sqlite._extension import Flag, Form, Isolation, Language
 from udfvm.sqlite._offer import OfferedColumn, OfferedFunction, OfferedParameter, Renewal
+from udfvm.sqlite._times import Times, offered_times
 from udfvm.types.arrow_types import JSON, RowType, Type
 
 if TYPE_CHECKING:
@@ -29,7 +30,13 @@ def _row_type(udf: Function, what: str, declared: Type) -> RowType:
 
 
 def offered_function(
-    udf: Function, *, name: str, isolation: str, in_schema: bool, log_sink: int
+    udf: Function,
+    *,
+    name: str,
+    isolation: str,
+    in_schema: bool,
+    times: Times | None,
+    log_sink: int,
 ) -> OfferedFunction:
     """Returns a UDF as an SQL function of that name. Builds its image.
 
@@ -43,11 +50,16 @@ def offered_function(
             nullable=parameter.nullable,
             fallback=fallback,
             single=parameter.type.name == "float",
+            times=offered_times(parameter.type, times),
         )
         for parameter, fallback in zip(udf.parameters, encoded_defaults(udf), strict=True)
     )
     columns = tuple(
-        OfferedColumn(each.name, _row_type(udf, f"column {each.name!r}", each.type))
+        OfferedColumn(
+            each.name,
+            _row_type(udf, f"column {each.name!r}", each.type),
+            offered_times(each.type, times),
+        )
         for each in declaration_of(udf).columns
     )
     result_type = _row_type(udf, "the result", udf.result.type)
@@ -70,6 +82,7 @@ def offered_function(
         language=Language[udf.language.upper()],
         owner=(udf, image, pool, bound, own_log),
         log_sink=log_sink if log_sink and udf.limits.log == "forward" else own_log.address,
+        result_times=offered_times(udf.result.type, times),
         renew=_renewal(udf, runtime) if udf.language == "python" else None,
     )
 

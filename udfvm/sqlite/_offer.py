@@ -11,8 +11,29 @@ from typing import Any, Final, NamedTuple
 from udfvm.errors import Error, SignatureError, UnknownUDFError
 from udfvm.limits import Limits
 from udfvm.sqlite import _failures
-from udfvm.sqlite._extension import PATH, Flag, Form, Isolation, Language, Refusal, ffi, member_type
+from udfvm.sqlite._extension import (
+    PATH,
+    Flag,
+    Form,
+    Isolation,
+    Language,
+    Refusal,
+    TimesForm,
+    ffi,
+    member_type,
+)
 from udfvm.types.arrow_types import RowType
+
+
+class OfferedTimes(NamedTuple):
+    """``struct udfvm_sqlite_times``."""
+
+    form: TimesForm
+    zoned: bool
+    units: int
+
+
+AS_DECLARED: Final = OfferedTimes(TimesForm.AS_DECLARED, False, 0)
 
 
 @dataclass(frozen=True)
@@ -28,6 +49,7 @@ class OfferedParameter:
     nullable: bool
     fallback: bytes | None = None
     single: bool = False
+    times: OfferedTimes = AS_DECLARED
 
 
 @dataclass(frozen=True)
@@ -36,6 +58,7 @@ class OfferedColumn:
 
     name: str
     type: RowType
+    times: OfferedTimes = AS_DECLARED
 
 
 class Renewal(NamedTuple):
@@ -71,6 +94,7 @@ class OfferedFunction:
     host_functions: int = 0
     log_sink: int = 0
     renew: Callable[[], Renewal | None] | None = None
+    result_times: OfferedTimes = AS_DECLARED
 
 
 @dataclass(frozen=True)
@@ -294,6 +318,10 @@ def _runtime(runtime: OfferedRuntime) -> dict[str, Any]:
     }
 
 
+def _times(times: OfferedTimes) -> dict[str, int]:
+    return {"form": int(times.form), "zoned": int(times.zoned), "units": times.units}
+
+
 def _text(string: str, keep: list[object]) -> Any:
     encoded = ffi.new("char[]", string.encode())
     keep.append(encoded)
@@ -316,6 +344,7 @@ def _function(function: OfferedFunction, keep: list[object]) -> dict[str, Any]:
                 "type": int(parameter.type),
                 "nullable": int(parameter.nullable),
                 "single": int(parameter.single),
+                "times": _times(parameter.times),
                 **fallback(parameter.fallback),
             }
             for parameter in function.parameters
@@ -324,7 +353,10 @@ def _function(function: OfferedFunction, keep: list[object]) -> dict[str, Any]:
     keep.append(parameters)
     columns = ffi.new(
         "struct udfvm_sqlite_column[]",
-        [{"name": _text(each.name, keep), "type": int(each.type)} for each in function.columns],
+        [
+            {"name": _text(each.name, keep), "type": int(each.type), "times": _times(each.times)}
+            for each in function.columns
+        ],
     )
     keep.append(columns)
     return {
@@ -346,4 +378,5 @@ def _function(function: OfferedFunction, keep: list[object]) -> dict[str, Any]:
         "columns": columns,
         "column_count": len(function.columns),
         "language": int(function.language),
+        "result_times": _times(function.result_times),
     }

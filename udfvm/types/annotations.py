@@ -63,6 +63,8 @@ def annotation_of(annotation: object) -> Annotation:
     """Returns the meaning of an annotation of a parameter or result. Raises ValueError if it has
     none.
     """
+    if annotation is Any:
+        return NO_ANNOTATION
     origin = typing.get_origin(annotation)
     if origin is Annotated:
         return annotation_of(typing.get_args(annotation)[0])

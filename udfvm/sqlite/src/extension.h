@@ -52,6 +52,19 @@ enum udfvm_sqlite_language {
     UDFVM_SQLITE_NATIVE = 4,
 };
 
+/* How dates and times are in SQL, where that is not how functions have them. */
+enum udfvm_sqlite_times_form {
+    UDFVM_SQLITE_AS_DECLARED, /* also of all other types */
+    UDFVM_SQLITE_DATE_TEXT,   /* TEXT YYYY-MM-DD for an INT64 since 1970 */
+    UDFVM_SQLITE_MOMENT_TEXT, /* TEXT YYYY-MM-DD HH:MM:SS.F for an INT64 since 1970 */
+    UDFVM_SQLITE_TIME_COUNT   /* INTEGER since midnight for a TEXT HH:MM:SS.F */
+};
+struct udfvm_sqlite_times {
+    uint32_t form;  /* enum udfvm_sqlite_times_form */
+    uint32_t zoned; /* 1: moments have a time zone, and their texts an offset from UTC */
+    uint64_t units; /* a day (DATE_TEXT) or a second has so many: 1, or a power of ten more */
+};
+
 /* A parameter of a function. */
 struct udfvm_sqlite_parameter {
     const char *name;     /* UTF-8 */
@@ -62,12 +75,14 @@ struct udfvm_sqlite_parameter {
     /* 1: a FLOAT64 that is declared as a float of 32 bits. It takes only those INTEGERs that such a
      * float represents exactly. */
     uint64_t single;
+    struct udfvm_sqlite_times times;
 };
 
 /* A column of a table function. */
 struct udfvm_sqlite_column {
     const char *name; /* UTF-8 */
     uint32_t type;    /* UDFVM_TYPE_x, not UDFVM_TYPE_NULL; any value may be NULL */
+    struct udfvm_sqlite_times times;
 };
 
 /* A function on offer. The extension keeps references of its own to `pool` and `image`. */
@@ -87,6 +102,7 @@ struct udfvm_sqlite_function {
     const struct udfvm_sqlite_column *columns; /* of a table function */
     uint32_t column_count;                     /* at most 100 */
     uint32_t language;                         /* enum udfvm_sqlite_language */
+    struct udfvm_sqlite_times result_times;
 };
 
 /* A base image and its pool, for loading stored functions of one language. The extension keeps

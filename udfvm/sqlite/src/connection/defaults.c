@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "connection/function.h"
+#include "connection/times.h"
 
 static int bind(sqlite_library *library, sqlite3_stmt *statement, const struct udfvm_value *value,
                 const void *bytes)
@@ -23,14 +24,35 @@ static int bind(sqlite_library *library, sqlite3_stmt *statement, const struct u
     }
 }
 
+/* Binds the default of a parameter whose dates and times SQL has in another form. */
+static int bind_times(sqlite_library *library, sqlite3_stmt *statement,
+                      const struct udfvm_value *value, const void *bytes,
+                      const struct udfvm_sqlite_times *times)
+{
+    sqlite_library *sqlite3_api = library;
+    char text[TIMES_TEXT];
+    int64_t count;
+    if (value->type == UDFVM_TYPE_INT64) {
+        const size_t length = times_write(times, value->integer, text);
+        return length
+                   ? sqlite3_bind_text64(statement, 1, text, length, SQLITE_TRANSIENT, SQLITE_UTF8)
+                   : SQLITE_RANGE;
+    }
+    if (value->type != UDFVM_TYPE_TEXT)
+        return bind(library, statement, value, bytes);
+    return times_read(times, bytes, value->length, &count) ? sqlite3_bind_int64(statement, 1, count)
+                                                           : SQLITE_RANGE;
+}
+
 /* Only a statement can make an sqlite3_value, so this one selects the default. */
 sqlite3_value *default_create(sqlite_library *library, sqlite3 *connection, const void *encoded,
-                              size_t length)
+                              size_t length, const struct udfvm_sqlite_times *times)
 {
     sqlite_library *sqlite3_api = library;
     struct udfvm_value value;
     sqlite3_stmt *statement = NULL;
     sqlite3_value *made = NULL;
+    const uint8_t *bytes = (const uint8_t *)encoded + sizeof value;
     if (length < sizeof value)
         return NULL;
     memcpy(&value, encoded, sizeof value);
@@ -38,7 +60,9 @@ sqlite3_value *default_create(sqlite_library *library, sqlite3 *connection, cons
     if (variable && value.length != length - sizeof value)
         return NULL;
     if (sqlite3_prepare_v2(connection, "SELECT ?1", -1, &statement, NULL) == SQLITE_OK &&
-        bind(library, statement, &value, (const uint8_t *)encoded + sizeof value) == SQLITE_OK &&
+        (times->form == UDFVM_SQLITE_AS_DECLARED
+             ? bind(library, statement, &value, bytes)
+             : bind_times(library, statement, &value, bytes, times)) == SQLITE_OK &&
         sqlite3_step(statement) == SQLITE_ROW)
         made = sqlite3_value_dup(sqlite3_column_value(statement, 0));
     sqlite3_finalize(statement);

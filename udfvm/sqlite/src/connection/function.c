@@ -62,7 +62,8 @@ static bool copy_columns(struct sql_function *function, const struct udfvm_sqlit
         char *name = strdup(column->name);
         if (!name)
             return false;
-        function->columns[function->column_count] = (struct result_column){ name, column->type };
+        function->columns[function->column_count] = (struct result_column){ name, column->type,
+                                                                            column->times };
     }
     return true;
 }
@@ -85,6 +86,7 @@ struct sql_function *function_create(struct function_registry *registry, struct 
     function->name = strdup(offered->name);
     function->name_length = strlen(offered->name);
     function->result_type = offered->result_type;
+    function->result_times = offered->result_times;
     function->isolation = offered->isolation;
     function->flags = offered->flags;
     function->limits = offered->limits;
@@ -98,12 +100,13 @@ struct sql_function *function_create(struct function_registry *registry, struct 
         function->parameters[i].type = offered->parameters[i].type;
         function->parameters[i].nullable = offered->parameters[i].nullable != 0;
         function->parameters[i].single = offered->parameters[i].single != 0;
+        function->parameters[i].times = offered->parameters[i].times;
         function->parameters[i].name = strdup(offered->parameters[i].name);
         complete = complete && function->parameters[i].name;
         if (offered->parameters[i].fallback) {
             function->parameters[i].fallback = default_create(
                 registry->library, registry->connection, offered->parameters[i].fallback,
-                offered->parameters[i].fallback_length);
+                offered->parameters[i].fallback_length, &offered->parameters[i].times);
             complete = complete && function->parameters[i].fallback;
         }
     }

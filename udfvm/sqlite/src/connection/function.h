@@ -22,6 +22,7 @@ struct sql_parameter {
     char *name;
     uint32_t type;
     bool nullable, single;
+    struct udfvm_sqlite_times times;
     sqlite3_value *fallback; /* the default; NULL: none, or a later parameter has none */
 };
 
@@ -29,6 +30,7 @@ struct sql_parameter {
 struct result_column {
     char *name;
     uint32_t type;
+    struct udfvm_sqlite_times times;
 };
 
 struct sql_function {
@@ -43,6 +45,7 @@ struct sql_function {
     udfvm_pool *pool; /* references */
     udfvm_image *image;
     uint32_t result_type;
+    struct udfvm_sqlite_times result_times;
     uint32_t isolation;
     uint32_t flags;
     struct udfvm_limits limits;
@@ -76,10 +79,10 @@ unsigned language_of(const char *name);       /* its index; LANGUAGES if there i
 
 /* ---- Defaults of parameters, which replace arguments that a call leaves out ---- */
 
-/* Makes a default from its encoding (struct udfvm_value and its bytes). Free it with
+/* Makes a default from its encoding (struct udfvm_value and its bytes), as SQL has it. Free it with
  * sqlite3_value_free. Returns NULL if memory is out or the encoding is not valid. */
 sqlite3_value *default_create(sqlite_library *library, sqlite3 *connection, const void *encoded,
-                              size_t length);
+                              size_t length, const struct udfvm_sqlite_times *times);
 uint32_t required_count(const struct sql_function *function); /* arguments that a call must have */
 bool takes_count(const struct sql_function *function, int count);
 /* Returns all arguments of a call that passes `count` of them. */

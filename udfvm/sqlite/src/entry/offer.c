@@ -4,6 +4,7 @@
 #include "connection/try.h"
 #include "functions/arguments.h"
 #include "functions/define.h"
+#include "connection/times.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,9 +33,9 @@ int offer_fail(sqlite_library *library, char **error, int code, const char *why,
 
 /* ---- What is wrong with an offer ---- */
 
-static bool type_known(uint32_t type)
+static bool type_known(uint32_t type, const struct udfvm_sqlite_times *times)
 {
-    return type >= UDFVM_TYPE_INT64 && type <= UDFVM_TYPE_BOOL;
+    return type >= UDFVM_TYPE_INT64 && type <= UDFVM_TYPE_BOOL && times_valid(times, type);
 }
 
 static const char *fault_of_table(const struct udfvm_sqlite_function *function)
@@ -44,7 +45,7 @@ static const char *fault_of_table(const struct udfvm_sqlite_function *function)
     if (function->parameter_count >= MAX_ARGUMENTS)
         return "table functions take at most 59 arguments";
     for (uint32_t i = 0; i < function->column_count; i++)
-        if (!type_known(function->columns[i].type))
+        if (!type_known(function->columns[i].type, &function->columns[i].times))
             return "a column's type is unknown";
     return NULL;
 }
@@ -70,7 +71,7 @@ static const char *fault_of_parameters(const struct udfvm_sqlite_function *funct
     if (function->parameter_count > MAX_PARAMETERS)
         return "SQLite's functions take at most 127 arguments";
     for (uint32_t i = 0; i < function->parameter_count; i++)
-        if (!type_known(function->parameters[i].type))
+        if (!type_known(function->parameters[i].type, &function->parameters[i].times))
             return "a parameter's type is unknown";
     return NULL;
 }
@@ -81,7 +82,9 @@ static const char *fault_of_result(const struct udfvm_sqlite_function *function)
         return fault_of_table(function);
     if (function->column_count > 0)
         return "only table functions have columns";
-    return type_known(function->result_type) ? NULL : "the result's type is unknown";
+    return type_known(function->result_type, &function->result_times)
+               ? NULL
+               : "the result's type is unknown";
 }
 
 static const char *fault_of(const struct udfvm_sqlite_function *function)

@@ -203,7 +203,7 @@ static void give_reply(struct session *session, sqlite3_context *context,
     if (!wrong && view.rows != 1)
         wrong = "no value";
     if (!wrong)
-        wrong = view_result(&view, 0, 0, library, context);
+        wrong = view_result(&view, 0, 0, &function->result_times, library, context);
     if (!wrong && function->flags & UDFVM_SQLITE_JSON_RESULT)
         sqlite3_result_subtype(context, JSON_SUBTYPE);
     view_close(&view);

@@ -7,6 +7,7 @@
 #include "functions/tables.h"
 #include "sql/signature.h"
 #include "sql/stored.h"
+#include "connection/times.h"
 
 #define MAX_SHOWN_TEXT 65536u /* bytes shown of a text of the database */
 
@@ -129,12 +130,14 @@ static void signature_of(sqlite_library *library, sqlite3_context *context,
     sqlite3_str *out = sqlite3_str_new(NULL);
     sqlite3_str_appendall(out, "(");
     for (uint32_t i = 0; i < function->parameter_count; i++)
-        sqlite3_str_appendf(out, "%s%s %s%s", i ? ", " : "", function->parameters[i].name,
-                            type_text(function->parameters[i].type, false),
-                            function->parameters[i].nullable ? "?" : "");
-    sqlite3_str_appendf(
-        out, ") -> %s",
-        type_text(function->result_type, function->flags & UDFVM_SQLITE_JSON_RESULT));
+        sqlite3_str_appendf(
+            out, "%s%s %s%s", i ? ", " : "", function->parameters[i].name,
+            type_text(times_sql_type(&function->parameters[i].times, function->parameters[i].type),
+                      false),
+            function->parameters[i].nullable ? "?" : "");
+    sqlite3_str_appendf(out, ") -> %s",
+                        type_text(times_sql_type(&function->result_times, function->result_type),
+                                  function->flags & UDFVM_SQLITE_JSON_RESULT));
     sqlite3_result_text(context, sqlite3_str_finish(out), -1, sqlite3_free);
 }
 

@@ -145,7 +145,9 @@ const char *results_value(const struct function_results *results, size_t column,
 {
     const struct sql_function *function = results->session->function;
     sqlite_library *sqlite3_api = function->registry->library;
-    const char *wrong = view_result(&results->view, column + is_table(results), results->at,
+    const struct udfvm_sqlite_times *times = is_table(results) ? &function->columns[column].times
+                                                               : &function->result_times;
+    const char *wrong = view_result(&results->view, column + is_table(results), results->at, times,
                                     sqlite3_api, context);
     if (!wrong && !is_table(results) && function->flags & UDFVM_SQLITE_JSON_RESULT)
         sqlite3_result_subtype(context, JSON_SUBTYPE);

@@ -165,8 +165,8 @@ static bool read_form(const char *note, struct sealed_note *sealed)
     made->columns = sealed->columns;
     made->column_count = names->count;
     for (uint32_t i = 0; i < names->count; i++)
-        sealed->columns[i] = (struct udfvm_sqlite_column){ names->parameters[i].name,
-                                                           names->parameters[i].type };
+        sealed->columns[i] = (struct udfvm_sqlite_column){ .name = names->parameters[i].name,
+                                                           .type = names->parameters[i].type };
     return (made->form == UDFVM_SQLITE_TABLE) == (names->count > 0);
 }
 

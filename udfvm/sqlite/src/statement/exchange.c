@@ -126,12 +126,13 @@ int session_exchange(struct session *session, const struct batch_exchange *excha
     return code;
 }
 
-static bool put(struct batch *batch, size_t column, sqlite_library *library, sqlite3_value *value)
+static bool put(const struct session *session, struct batch *batch, size_t column, uint32_t index,
+                sqlite3_value *value)
 {
-    sqlite_library *sqlite3_api = library;
+    sqlite_library *sqlite3_api = session->function->registry->library;
     return batch->columns[column].type == UDFVM_TYPE_FLOAT64
                ? batch_put_real(batch, column, sqlite3_value_double(value))
-               : batch_put_integer(batch, column, sqlite3_value_int64(value));
+               : batch_put_integer(batch, column, value_integer(session, index, value));
 }
 
 static int put_bytes(const struct session *session, struct batch *batch, size_t column,
@@ -139,7 +140,8 @@ static int put_bytes(const struct session *session, struct batch *batch, size_t 
 {
     const void *bytes;
     size_t length;
-    SQL_TRY(value_bytes(session, index, value, &bytes, &length, error));
+    char text[TIMES_TEXT];
+    SQL_TRY(value_bytes(session, index, value, text, &bytes, &length, error));
     SQL_TRY_MEMORY(batch_put_bytes(batch, column, bytes, length));
     return SQLITE_OK;
 }
@@ -159,7 +161,7 @@ static int put_value(const struct session *session, struct batch *batch, size_t 
     }
     if (type == UDFVM_TYPE_TEXT || type == UDFVM_TYPE_BLOB)
         return put_bytes(session, batch, column, index, value, error);
-    SQL_TRY_MEMORY(put(batch, column, session->function->registry->library, value));
+    SQL_TRY_MEMORY(put(session, batch, column, index, value));
     return SQLITE_OK;
 }
 

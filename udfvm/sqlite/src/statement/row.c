@@ -26,9 +26,11 @@ static const char *sql_type_name(int type)
     }
 }
 
-static const char *expected_name(uint32_t type)
+static const char *expected_name(const struct sql_parameter *parameter)
 {
-    switch (type) {
+    if (parameter->times.form != UDFVM_SQLITE_AS_DECLARED)
+        return times_expected(&parameter->times);
+    switch (parameter->type) {
     case UDFVM_TYPE_INT64:
         return "INTEGER";
     case UDFVM_TYPE_FLOAT64:
@@ -50,6 +52,25 @@ static bool exact_real(const struct sql_parameter *parameter, int64_t integer)
     return real < 9223372036854775808.0 && (int64_t)real == integer;
 }
 
+static bool read_times(sqlite_library *library, const struct udfvm_sqlite_times *times,
+                       sqlite3_value *value, int64_t *count)
+{
+    sqlite_library *sqlite3_api = library;
+    const char *text = (const char *)sqlite3_value_text(value);
+    return text && times_read(times, text, (size_t)sqlite3_value_bytes(value), count);
+}
+
+static bool fits_times(sqlite_library *library, const struct udfvm_sqlite_times *times, int found,
+                       sqlite3_value *value)
+{
+    sqlite_library *sqlite3_api = library;
+    char text[TIMES_TEXT];
+    int64_t count;
+    if (times->form == UDFVM_SQLITE_TIME_COUNT)
+        return found == SQLITE_INTEGER && times_write(times, sqlite3_value_int64(value), text) != 0;
+    return found == SQLITE_TEXT && read_times(library, times, value, &count);
+}
+
 /* Returns true if a value that is not NULL has the parameter's type, by the rules of
  * udfvm/types/conversions.py for the types of SQL. tests/sqlite/test_conversions.py compares them.
  */
@@ -57,6 +78,8 @@ static bool fits(sqlite_library *library, const struct sql_parameter *parameter,
                  sqlite3_value *value)
 {
     sqlite_library *sqlite3_api = library;
+    if (parameter->times.form != UDFVM_SQLITE_AS_DECLARED)
+        return fits_times(library, &parameter->times, found, value);
     switch (parameter->type) {
     case UDFVM_TYPE_INT64:
         return found == SQLITE_INTEGER;
@@ -85,9 +108,8 @@ static char *describe_wrong_type(const struct session *session, uint32_t index,
                                  parameter->single ? "float of 32 bits" : "REAL");
     if (parameter->type == UDFVM_TYPE_BOOL && found == SQLITE_INTEGER)
         return describe_argument(session, index, "expected %s, got INTEGER %lld",
-                                 expected_name(parameter->type),
-                                 (long long)sqlite3_value_int64(value));
-    return describe_argument(session, index, "expected %s, got %s", expected_name(parameter->type),
+                                 expected_name(parameter), (long long)sqlite3_value_int64(value));
+    return describe_argument(session, index, "expected %s, got %s", expected_name(parameter),
                              sql_type_name(found));
 }
 
@@ -119,11 +141,28 @@ enum row_check row_check(const struct session *session, sqlite3_value **argument
     return result;
 }
 
-int value_bytes(const struct session *session, uint32_t index, sqlite3_value *value,
-                const void **bytes, size_t *length, char **wrong)
+int64_t value_integer(const struct session *session, uint32_t index, sqlite3_value *value)
 {
+    const struct udfvm_sqlite_times *times = &session->function->parameters[index].times;
+    sqlite_library *library = session->function->registry->library, *sqlite3_api = library;
+    int64_t count = 0;
+    if (times->form == UDFVM_SQLITE_AS_DECLARED)
+        return sqlite3_value_int64(value);
+    (void)read_times(library, times, value, &count); /* value_check has read it before */
+    return count;
+}
+
+int value_bytes(const struct session *session, uint32_t index, sqlite3_value *value,
+                char text[TIMES_TEXT], const void **bytes, size_t *length, char **wrong)
+{
+    const struct sql_parameter *parameter = &session->function->parameters[index];
     sqlite_library *sqlite3_api = session->function->registry->library;
-    const bool is_text = session->function->parameters[index].type == UDFVM_TYPE_TEXT;
+    if (parameter->times.form == UDFVM_SQLITE_TIME_COUNT) {
+        *bytes = text;
+        *length = times_write(&parameter->times, sqlite3_value_int64(value), text);
+        return SQLITE_OK;
+    }
+    const bool is_text = parameter->type == UDFVM_TYPE_TEXT;
     *bytes = is_text ? (const void *)sqlite3_value_text(value) : sqlite3_value_blob(value);
     *length = (size_t)sqlite3_value_bytes(value);
     SQL_TRY_MEMORY(*bytes || (!is_text && *length == 0));
@@ -151,8 +190,8 @@ static bool encode_bytes(const struct session *session, sqlite3_context *context
     sqlite_library *library = function->registry->library, *sqlite3_api = library;
     const void *bytes;
     size_t length;
-    char *wrong = NULL;
-    if (value_bytes(session, index, argument, &bytes, &length, &wrong) != SQLITE_OK) {
+    char *wrong = NULL, text[TIMES_TEXT];
+    if (value_bytes(session, index, argument, text, &bytes, &length, &wrong) != SQLITE_OK) {
         if (wrong)
             fail_with(library, context, wrong);
         else
@@ -202,7 +241,7 @@ bool row_encode(const struct session *session, sqlite3_context *context, sqlite3
         if (sqlite3_value_type(arguments[i]) == SQLITE_NULL)
             value.type = UDFVM_TYPE_NULL;
         else if (value.type == UDFVM_TYPE_INT64 || value.type == UDFVM_TYPE_BOOL)
-            value.integer = sqlite3_value_int64(arguments[i]);
+            value.integer = value_integer(session, i, arguments[i]);
         else if (value.type == UDFVM_TYPE_FLOAT64)
             value.real = sqlite3_value_double(arguments[i]);
         else if (!encode_bytes(session, context, i, arguments[i], &value, &used))
@@ -230,12 +269,23 @@ static void decode_bytes(const struct session *session, sqlite3_context *context
     if (value->type == UDFVM_TYPE_BLOB)
         sqlite3_result_blob64(context, bytes, value->length, SQLITE_TRANSIENT);
     else if (utf8_is_valid(bytes, value->length)) {
-        sqlite3_result_text64(context, (const char *)bytes, value->length, SQLITE_TRANSIENT,
-                              SQLITE_UTF8);
-        if (session->function->flags & UDFVM_SQLITE_JSON_RESULT)
+        const char *wrong = times_result_text(&session->function->result_times, bytes,
+                                              value->length, sqlite3_api, context);
+        if (wrong)
+            bad_reply(session, context, wrong);
+        else if (session->function->flags & UDFVM_SQLITE_JSON_RESULT)
             sqlite3_result_subtype(context, JSON_SUBTYPE);
     } else
         bad_reply(session, context, "TEXT that is not valid UTF-8");
+}
+
+static void decode_integer(const struct session *session, sqlite3_context *context, int64_t integer)
+{
+    const struct sql_function *function = session->function;
+    const char *wrong = times_result_count(&function->result_times, integer,
+                                           function->registry->library, context);
+    if (wrong)
+        bad_reply(session, context, wrong);
 }
 
 /* The guest does not run now, so the window is stable. Still, a hostile program may have chosen all
@@ -260,7 +310,7 @@ void row_decode(const struct session *session, sqlite3_context *context,
     }
     switch (value.type) {
     case UDFVM_TYPE_INT64:
-        sqlite3_result_int64(context, value.integer);
+        decode_integer(session, context, value.integer);
         return;
     case UDFVM_TYPE_FLOAT64:
         sqlite3_result_double(context, value.real); /* NaN becomes NULL: SQL has no NaN */

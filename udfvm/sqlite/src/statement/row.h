@@ -3,6 +3,7 @@
 #define UDFVM_SQLITE_ROW_H
 
 #include "statement/session.h"
+#include "connection/times.h"
 
 #define JSON_SUBTYPE \
     74u /* the subtype of text that SQLite's JSON functions make and take as JSON */
@@ -16,9 +17,11 @@ void row_decode(const struct session *session, sqlite3_context *context,
 /* Does the same for one argument, by its index. ROW_NULL stands for any NULL. */
 enum row_check value_check(const struct session *session, uint32_t index, sqlite3_value *value,
                            char **wrong);
-/* Returns the bytes of an argument: BLOB, or TEXT, which is checked. Returns SQLITE_OK,
- * SQLITE_NOMEM, or SQLITE_ERROR with *wrong. */
+/* Returns an argument that was checked as a function's INT64 or BOOL. */
+int64_t value_integer(const struct session *session, uint32_t index, sqlite3_value *value);
+/* Returns the bytes of an argument: BLOB, or TEXT, which is checked, or made in `text`. Returns
+ * SQLITE_OK, SQLITE_NOMEM, or SQLITE_ERROR with *wrong. */
 int value_bytes(const struct session *session, uint32_t index, sqlite3_value *value,
-                const void **bytes, size_t *length, char **wrong);
+                char text[TIMES_TEXT], const void **bytes, size_t *length, char **wrong);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "column_format.h"
 #include "utf8.h"
+#include "connection/times.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +99,8 @@ int64_t view_integer(const struct column_view *view, size_t index, uint64_t row)
 }
 
 const char *view_result(const struct column_view *view, size_t index, uint64_t row,
-                        sqlite_library *library, sqlite3_context *context)
+                        const struct udfvm_sqlite_times *times, sqlite_library *library,
+                        sqlite3_context *context)
 {
     sqlite_library *sqlite3_api = library;
     const struct view_column *column = &view->columns[index];
@@ -109,8 +111,7 @@ const char *view_result(const struct column_view *view, size_t index, uint64_t r
     double real;
     switch (column->type) {
     case UDFVM_TYPE_INT64:
-        sqlite3_result_int64(context, view_integer(view, index, row));
-        return NULL;
+        return times_result_count(times, view_integer(view, index, row), library, context);
     case UDFVM_TYPE_FLOAT64:
         memcpy(&real, column->data + row * sizeof real, sizeof real);
         sqlite3_result_double(context, real); /* NaN becomes NULL: SQL has no NaN */
@@ -127,8 +128,7 @@ const char *view_result(const struct column_view *view, size_t index, uint64_t r
     if (column->type == UDFVM_TYPE_BLOB)
         sqlite3_result_blob64(context, bytes, end - begin, SQLITE_TRANSIENT);
     else if (utf8_is_valid(bytes, end - begin))
-        sqlite3_result_text64(context, (const char *)bytes, end - begin, SQLITE_TRANSIENT,
-                              SQLITE_UTF8);
+        return times_result_text(times, bytes, end - begin, library, context);
     else
         return "TEXT that is not valid UTF-8";
     return NULL;

@@ -3,8 +3,8 @@
 #ifndef UDFVM_SQLITE_VIEW_H
 #define UDFVM_SQLITE_VIEW_H
 
-#include "api.h"
 #include "connection/sqlite_copies.h"
+#include "extension.h"
 #include "udfvm_abi.h"
 
 struct view_column {
@@ -32,6 +32,7 @@ int64_t view_integer(const struct column_view *view, size_t column,
 /* Sets the value as the result of an SQL function or column. Returns NULL, or what is wrong with
  * it. */
 const char *view_result(const struct column_view *view, size_t column, uint64_t row,
-                        sqlite_library *library, sqlite3_context *context);
+                        const struct udfvm_sqlite_times *times, sqlite_library *library,
+                        sqlite3_context *context);
 
 #endif
