@@ -256,15 +256,6 @@ def is_missing(value: object) -> bool:
     return class_.__name__ in ("NaTType", "NAType") and class_.__module__.startswith("pandas")
 
 
-def counted(number: int, noun: str) -> str:
-    """Returns a number of things.
-
-    >>> counted(1, "value"), counted(2, "value")
-    ('1 value', '2 values')
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def short(value: object) -> str:
     """Returns a short repr of a value."""
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from _udfvm_conversions import counted
 from _udfvm_nested import take_apart
+from _udfvm_texts import counted
 
 
 class Rows:
@@ -14,7 +14,7 @@ class Rows:
 
     def __init__(self, names: Sequence[str], types: Sequence[str]) -> None:
         self._names = names
-        self._is_value = _no_value
+        self._is_value: Callable[[Any], bool] = _no_value
         if len(names) == 1:
             self._is_value = _value_test(names[0], types[0])
 
