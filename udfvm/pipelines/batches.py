@@ -7,10 +7,14 @@ even work, a short wait at the end and few rows to repeat if one of them fails.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
+
+from udfvm.types.array_conversions import convert
+from udfvm.types.conversions import Refused
+from udfvm.types.encodings import decoded, restored
 
 FIRST_ROWS: Final = 256
 MAX_ROWS: Final = 1 << 16
@@ -77,6 +81,24 @@ def joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     if len(batches) == 1:
         return batches[0]
     return pa.concat_batches(batches)
+
+
+def taken(column: pa.Array, rows: Sequence[int]) -> pa.Array:
+    """Returns the values of some rows.
+
+    >>> taken(pa.array(["a", "b", "c"], pa.string_view()), [0, 1, 1]).to_pylist()
+    ['a', 'b', 'b']
+    """
+    indices = pa.array(rows, pa.int64())
+    try:
+        return column.take(indices)
+    except pa.ArrowNotImplementedError:  # of views, runs and what holds these
+        pass
+    try:
+        values = convert(column, decoded(column.type)).take(indices)
+    except Refused:  # a union of these
+        return pa.concat_arrays([column.slice(0, 0), *(column.slice(row, 1) for row in rows)])
+    return restored(values, column.type)
 
 
 def _slices(batch: pa.RecordBatch, size: BatchSize) -> Iterator[pa.RecordBatch]:

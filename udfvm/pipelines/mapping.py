@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Protocol, get_args
 import pyarrow as pa
 
 from udfvm.checks import MIN_SECONDS, check_choice, check_count, check_seconds, options_of
-from udfvm.pipelines.batches import MAX_ROWS, TARGET, BatchSize, cut
+from udfvm.pipelines.batches import MAX_ROWS, TARGET, BatchSize, cut, taken
 from udfvm.pipelines.columns import Arguments, Columns, kept_columns
 from udfvm.pipelines.failures import OnError
 from udfvm.pipelines.progress import Counter, Progress, display_of
@@ -55,7 +55,7 @@ class Mapped(Protocol):
         batch: pa.RecordBatch,
         first_row: int,
         on_error: OnError,
-    ) -> tuple[list[pa.Array], Any, int]:
+    ) -> tuple[list[pa.Array], Sequence[int] | None, int]:
         """Calls it with the rows of a batch; ``first_row`` is the index of the first.
 
         Returns the columns that it makes; the indices of the batch's rows that they belong to, None
@@ -145,7 +145,7 @@ def map_source(
             size.measured(batch.num_rows, time.monotonic() - started)
         kept_part = [batch.column(name) for name in kept]
         if rows is not None:
-            kept_part = [column.take(rows) for column in kept_part]
+            kept_part = [taken(column, rows) for column in kept_part]
         return Done(
             pa.RecordBatch.from_arrays([*kept_part, *columns], schema=schema),
             batch.num_rows,

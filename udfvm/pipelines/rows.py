@@ -32,7 +32,7 @@ class ScalarMapping:
 
     def map_batch(
         self, arguments: Arguments, batch: pa.RecordBatch, first_row: int, on_error: OnError
-    ) -> tuple[list[pa.Array], Any, int]:
+    ) -> tuple[list[pa.Array], Sequence[int] | None, int]:
         """Calls the function with the rows of a batch (see ``mapping.Mapped``)."""
         given, rows = arguments.of(batch), batch.num_rows
         if on_error == "raise":
@@ -44,7 +44,7 @@ class ScalarMapping:
 
     def _without_failures(
         self, given: Sequence[Any], rows: int, on_error: OnError
-    ) -> tuple[list[pa.Array], Any, int]:
+    ) -> tuple[list[pa.Array], Sequence[int] | None, int]:
         def call(start: int, count: int) -> pa.Array:
             return self._call(_sliced(given, start, count), count)
 
@@ -62,7 +62,7 @@ class ScalarMapping:
         count = good.count(False)
         if on_error == "null" or not count:
             return [column], None, count
-        return [column], pa.array([row for row, each in enumerate(good) if each], pa.int64()), count
+        return [column], [row for row, each in enumerate(good) if each], count
 
     def _call(self, given: Sequence[Any], rows: int) -> pa.Array:
         calls = self._calls

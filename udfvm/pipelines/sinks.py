@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from udfvm.checks import shown
 from udfvm.errors import OptionError, OutputFileError
+from udfvm.pipelines.ahead import behind
 
 _GROUP_ROWS: Final = 1 << 20  # rows of a row group of a Parquet file
 _GROUP_BYTES: Final = 64 << 20
@@ -56,9 +57,8 @@ def write_parquet(function: str, path: Path, schema: pa.Schema, batches: Batches
     with contextlib.closing(batches):
         file = _ParquetFile(function, path, schema)
         try:
-            for group in _groups(schema, batches):
-                file.write(group)
-            file.finish()
+            behind(_groups(schema, batches), file.write)
+            file.publish()
         except BaseException:
             file.remove()
             raise
@@ -79,31 +79,36 @@ class _ParquetFile:
             with self._failing():
                 self._writer = pq.ParquetWriter(self._file, schema)
         except BaseException:
-            self._discard()
+            self._close()
+            self.remove()
             raise
 
-    def write(self, group: pa.Table) -> None:
-        """Writes a row group."""
-        with self._failing():
-            self._writer.write_table(group, _GROUP_ROWS)
+    def write(self, groups: Iterator[pa.Table]) -> None:
+        """Writes row groups, and closes the file, which belongs to the thread that does it."""
+        try:
+            with self._failing():
+                for group in groups:
+                    self._writer.write_table(group, _GROUP_ROWS)
+                self._writer.close()
+                self._file.close()
+        except BaseException:
+            with contextlib.suppress(OSError, pa.ArrowException):  # the first failure is told
+                self._writer.close()
+            self._close()
+            raise
 
-    def finish(self) -> None:
+    def publish(self) -> None:
         """Gives the file its name."""
         with self._failing():
-            self._writer.close()
-            self._file.close()
             self._part.replace(self._path)
 
     def remove(self) -> None:
-        """Removes what is there of it."""
-        with contextlib.suppress(OSError, pa.ArrowException):  # the first failure is told
-            self._writer.close()
-        self._discard()
+        """Removes what is there of it, even while it is written."""
+        self._part.unlink(missing_ok=True)
 
-    def _discard(self) -> None:
+    def _close(self) -> None:
         with contextlib.suppress(OSError):
             self._file.close()
-        self._part.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:

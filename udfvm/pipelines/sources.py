@@ -1,17 +1,25 @@
-"""Sources of pipelines: whatever holds or streams rows of Arrow, read a batch at a time."""
+"""Sources of pipelines: whatever holds or streams rows of Arrow, read a batch at a time.
+
+Files are read by a thread of their own (``ahead``), because Arrow does not notice Ctrl-C, and by
+options that keep few rows in memory: Arrow's defaults read whole files ahead. Readers and streams
+of others are read by the consumer's thread: they may belong to it, and end by Ctrl-C themselves.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa
 
 from udfvm.errors import Error, SourceError, SourceNotFoundError, TypeMappingError
+from udfvm.pipelines.ahead import ahead
+from udfvm.pipelines.batches import MAX_BYTES
 from udfvm.pipelines.sinks import is_path
 
 if TYPE_CHECKING:
@@ -19,6 +27,7 @@ if TYPE_CHECKING:
 
 READ_ROWS: Final = 1 << 16  # rows of a batch that is read
 _READ_AHEAD: Final = 2  # batches that a scan of a dataset reads ahead
+_BUFFER: Final = 1 << 20  # bytes of a column of a Parquet file that are read at once
 
 
 class Source(NamedTuple):
@@ -96,7 +105,7 @@ def _of_library(function: str, source: Any) -> Source | None:
     if dataset is not None and isinstance(source, dataset.Dataset):
         return _of_dataset(source)
     if dataset is not None and isinstance(source, dataset.Scanner):
-        return _of_reader(source.to_reader())
+        return _of_scanner(source)
     pandas: Any = sys.modules.get("pandas")
     if pandas is not None and isinstance(source, pandas.DataFrame):
         from udfvm.codec.pandas_columns import table_of
@@ -145,16 +154,45 @@ def _of_reader(reader: pa.RecordBatchReader) -> Source:
     return Source(reader.schema, None, read)
 
 
+def _of_scanner(scanner: ds.Scanner) -> Source:
+    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        return ahead(batch.select(columns) for batch in scanner.to_reader())
+
+    return Source(scanner.projected_schema, None, read)
+
+
 def _of_dataset(dataset: ds.Dataset) -> Source:
     def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        yield from dataset.scanner(
-            columns=list(columns),
-            batch_size=READ_ROWS,
-            batch_readahead=_READ_AHEAD,
-            fragment_readahead=1,
-        ).to_reader()
+        return ahead(_scanned(dataset, columns))
 
     return Source(dataset.schema, None, read)
+
+
+def _scanned(dataset: Any, columns: Sequence[str]) -> Generator[pa.RecordBatch]:
+    """Yields the rows of a dataset. With threads, a scan would read up to 1 GiB ahead."""
+    yield from dataset.scanner(
+        columns=list(columns),
+        batch_size=READ_ROWS,
+        batch_readahead=_READ_AHEAD,
+        fragment_readahead=1,
+        fragment_scan_options=_buffered(dataset),
+        use_threads=False,
+    ).to_reader()
+
+
+def _buffered(dataset: Any) -> Any:
+    """Returns the options of a dataset's files, but such that Parquet files are read bit by bit;
+    None for the dataset's own.
+    """
+    found: Any = getattr(getattr(dataset, "format", None), "default_fragment_scan_options", None)
+    # A copy of the options would not have the keys of encrypted files.
+    if getattr(found, "type_name", "") != "parquet" or found.parquet_decryption_config is not None:
+        return None
+    options = copy.copy(found)
+    options.pre_buffer = False
+    options.use_buffered_stream = True
+    options.buffer_size = _BUFFER
+    return options
 
 
 def _of_path(path: Path) -> Source:
@@ -162,14 +200,29 @@ def _of_path(path: Path) -> Source:
         import pyarrow.dataset as ds
 
         return _of_dataset(ds.dataset(path, format="parquet", partitioning="hive"))
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
+    with _parquet_file(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
 
     def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        with pq.ParquetFile(path) as opened:
-            for batch in opened.iter_batches(READ_ROWS, columns=list(columns)):
-                yield batch.select(columns)
+        return ahead(_parquet_rows(path, columns))
 
     return Source(schema, rows, read)
+
+
+def _parquet_rows(path: Path, columns: Sequence[str]) -> Generator[pa.RecordBatch]:
+    with _parquet_file(path) as file:
+        for batch in file.iter_batches(_rows_at_once(file.metadata), columns=list(columns)):
+            yield batch.select(columns)
+
+
+def _parquet_file(path: Path) -> Any:
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
+
+
+def _rows_at_once(metadata: Any) -> int:
+    """Returns how many rows of a Parquet file are read at once: few, if they have many bytes."""
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    widest = max((each.total_byte_size / max(each.num_rows, 1) for each in groups), default=0)
+    return max(1, min(READ_ROWS, int(MAX_BYTES / max(widest, 1))))

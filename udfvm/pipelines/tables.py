@@ -41,7 +41,7 @@ class TableMapping:
 
     def map_batch(
         self, arguments: Arguments, batch: pa.RecordBatch, first_row: int, on_error: OnError
-    ) -> tuple[list[pa.Array], Any, int]:
+    ) -> tuple[list[pa.Array], Sequence[int] | None, int]:
         """Calls the function with the rows of a batch (see ``mapping.Mapped``)."""
         made: list[pa.RecordBatch] = []
         indices: list[int] = []
@@ -63,7 +63,7 @@ class TableMapping:
             column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
             for column in whole.columns
         ]
-        return columns, pa.array(indices, pa.int64()), failed
+        return columns, indices, failed
 
     def _cast(self, arguments: Arguments, batch: pa.RecordBatch) -> list[pa.Array] | None:
         """Returns the arguments of all rows; None if one of them has a wrong value."""

@@ -1,27 +1,32 @@
 """Threads that do a pipeline's work, each on VMs of its own, in order and with back-pressure.
 
-The consumer's thread reads the source and takes the results. While it waits it looks around a few
-times a second, so that Ctrl-C is noticed whichever thread the kernel gave the signal to. Running
-calls then end by a ``Cancellation``.
+The consumer's thread takes the results. While it waits it looks around a few times a second, so
+that Ctrl-C is noticed whichever thread the kernel gave the signal to. Running calls then end by a
+``Cancellation``.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
+import queue
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from udfvm.errors import ForkedError
+from udfvm.pipelines.ahead import LOOK, join
 from udfvm.vmm import Cancellation
 
 _Work = TypeVar("_Work")
 _Result = TypeVar("_Result")
 
-LOOK: Final = 0.1  # seconds between two looks
 _IN_FLIGHT: Final = 4  # batches for each thread: they last while a row group is written
+_PATIENCE: Final = 0.25  # seconds that Ctrl-C waits for host functions, which nothing ends
 
 
 def processors() -> int:
@@ -38,7 +43,8 @@ def in_order(
     """Yields ``do(work)`` for each work, in order, done by so many threads.
 
     At most ``4 * threads`` works are begun and not yet taken. When the iterator is closed, or
-    raises, running calls are cancelled and all threads have ended.
+    raises, running calls are cancelled and all threads have ended. After Ctrl-C, a thread within a
+    host function may still be there: it ends when that returns.
 
     Args:
         works: what is to be done; iterated on the consumer's thread.
@@ -46,17 +52,10 @@ def in_order(
         threads: how many.
         look: called on the consumer's thread while it waits.
     """
-    cancellation, process = Cancellation(), os.getpid()
-
-    def worker(work: _Work) -> _Result:
-        with cancellation.applies():
-            if cancellation:
-                raise KeyboardInterrupt
-            return do(work)
-
-    executor = ThreadPoolExecutor(threads, "udfvm-map")
+    process, team = os.getpid(), _Team(do, threads)
     waiting: deque[Future[_Result]] = deque()
     iterator = iter(works)
+    patience: float | None = None
     try:
         while True:
             if os.getpid() != process:
@@ -66,16 +65,63 @@ def in_order(
                     work = next(iterator)
                 except StopIteration:
                     break
-                waiting.append(executor.submit(worker, work))
+                waiting.append(team.begin(work))
                 if waiting[0].done():
                     break
             if not waiting:
                 return
             yield _awaited(waiting[0], look)
             waiting.popleft()
+    except KeyboardInterrupt:
+        patience = _PATIENCE
+        raise
     finally:
-        cancellation.cancel()
-        executor.shutdown(wait=os.getpid() == process, cancel_futures=True)
+        team.end(patience)
+
+
+class _Team(Generic[_Work, _Result]):
+    """Threads, which begin as there is work. The end of the interpreter ends them."""
+
+    def __init__(self, do: Callable[[_Work], _Result], size: int) -> None:
+        self._do = do
+        self._size = size
+        self._works: queue.SimpleQueue[tuple[Future[_Result], _Work] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._cancellation = Cancellation()
+        atexit.register(self.end, _PATIENCE)
+
+    def begin(self, work: _Work) -> Future[_Result]:
+        """Gives a work to the next thread that is free."""
+        future: Future[Any] = Future()
+        if len(self._threads) < self._size:
+            thread = threading.Thread(target=self._run, name="udfvm-map", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        self._works.put((future, work))
+        return future
+
+    def end(self, patience: float | None) -> None:
+        """Cancels running calls, and waits for the threads: at most so many seconds, if given."""
+        self._cancellation.cancel()
+        for _ in self._threads:
+            self._works.put(None)
+        until = None if patience is None else time.monotonic() + patience
+        for thread in self._threads:
+            join(thread, until)
+        atexit.unregister(self.end)
+
+    def _run(self) -> None:
+        with self._cancellation.applies():
+            while (given := self._works.get()) is not None:
+                if self._cancellation:
+                    continue
+                future, work = given
+                try:
+                    future.set_result(self._do(work))
+                except BaseException as error:  # noqa: BLE001 - the consumer raises it
+                    future.set_exception(error)
+                    del error
+                del given, future, work  # the thread keeps no batch while it waits
 
 
 def _awaited(future: Future[_Result], look: Callable[[], object]) -> _Result:
