@@ -55,7 +55,7 @@ def test_arrays(name: str) -> None:
                 assert stored_values(whole) == expected, found
         for case in bad:
             with pytest.raises(
-                TypeMappingError, match=r"UDF 'f': argument 'x' \(position 2\)"
+                TypeMappingError, match=r"^UDF 'f'(, row \d+)?: argument 'x' \(position 2\) "
             ) as caught:
                 columns_of("f", [mine], [pa.chunked_array([array, array_of(found, [case.value])])])
             assert (caught.value.argument, caught.value.position) == ("x", 2)
@@ -244,5 +244,7 @@ def test_text_that_is_not_utf8() -> None:
         ("large_string", text),
         ("list<string>", pa.ListArray.from_arrays([0, 1, 2], text)),
     ):
-        with pytest.raises(TypeMappingError, match=r"argument 'x' \(position 2\), row 1: .*UTF-?8"):
+        with pytest.raises(
+            TypeMappingError, match=r"', row 1: argument 'x' \(position 2\) .*UTF-?8"
+        ):
             columns_of("f", [parameter(name)], [array])

@@ -49,9 +49,12 @@ def described(x: int) -> dict:
         (np.ones((2, 2)), "2 dimensions"),
         (
             np.array([1j]),
-            "numpy array of complex128: Unsupported numpy type 15; cast it first: .rea",
+            "numpy array of complex128, which Arrow has no type for: cast it first: .rea",
         ),
-        (np.array(["2024"], "M8[Y]"), "time unit; cast it first: .astype('datetime64[s]')"),
+        (
+            np.array(["2024"], "M8[Y]"),
+            "datetime64[Y], which Arrow has no type for: cast it first: .astype('datetime64[s]')",
+        ),
         (np.array([1, 2], np.longdouble), "cast it first: .astype('float64')"),
         (pd.DataFrame({"a": [1], "b": [2]}), "pandas DataFrame of 2 columns: pass one of them"),
         (pl.DataFrame({"a": [1], "b": [2]}), "polars DataFrame of 2 columns: pass one of them"),

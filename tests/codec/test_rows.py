@@ -97,7 +97,7 @@ def test_null_arguments() -> None:
         ("double", "1", "got str"),
         ("double", 10**400, "too large"),
         ("string", b"x", "got bytes"),
-        ("string", "\ud800", "not valid Unicode"),
+        ("string", "\ud800", "lone surrogate"),
         ("binary", "x", "got str"),
         ("bool", 1, "got int"),
         ("date32[day]", datetime.datetime(2020, 1, 1), "got datetime"),

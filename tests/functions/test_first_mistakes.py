@@ -73,13 +73,10 @@ def test_nan_where_a_null_is_meant(declared: str, before: object, missing: objec
         same(objects(before, missing))
     message = str(caught.value)
     assert (
-        message.startswith("UDF 'same': argument 'x' (position 1), row 1: is declared ")
+        message.startswith("UDF 'same', row 1: argument 'x' (position 1) is declared ")
         and message.count("argument") == 1
     )
-    assert message.endswith(
-        "got nan, which is a float: put None where a value is missing, as pyarrow.array(series)"
-        " does for pandas"
-    )
+    assert message.endswith("got nan, which is a float: pass None where a value is missing")
     assert (
         caught.value.row == 1
         and caught.value.reason in message

@@ -70,14 +70,15 @@ def test_types_are_as_they_were_declared(
     assert pc.call_function(function.name, [pa.array(good, type_)]).type == type_
     with pytest.raises(
         TypeMappingError,
-        match=r"argument 'x' \(position 1\), row 1: .*holds a null where there is none",
+        match=r"row 1: argument 'x' \(position 1\) is .*, which holds a null where there is none",
     ):
         function(pa.array(bad if len(bad) > 1 else [None, *bad], canonical))
     loose = udfvm.udf(
         same, name="loose", vectorized=True, input_types=[canonical], output_type=type_
     )
     with pytest.raises(
-        TypeMappingError, match=r"its result, row .*holds a null where there is none"
+        TypeMappingError,
+        match=r"', row . of its batch: the result is .*, which holds a null where there is none",
     ):
         loose(pa.array(bad, canonical))
 

@@ -145,7 +145,12 @@ def test_functions_without_parameters() -> None:
         ("uint8", -1, "OverflowError", "out of the range"),
         ("double", "1", "TypeError", "returned str, but its result is declared float"),
         ("string", b"x", "TypeError", "returned bytes"),
-        ("string", "\ud800", "UnicodeEncodeError", "surrogates"),
+        (
+            "string",
+            "\ud800",
+            "ValueError",
+            "text with a lone surrogate, which UTF-8 does not have: ret",
+        ),
         ("binary", "x", "TypeError", "returned str, but its result is declared bytes"),
         ("bool", 1, "TypeError", "returned int, but its result is declared bool"),
         ("date32[day]", datetime.datetime(2020, 1, 1), "TypeError", "returned datetime"),

@@ -67,7 +67,7 @@ def test_an_error_without_a_row_says_which_rows_the_call_had() -> None:
 
 def test_arguments_that_do_not_fit_have_their_row_too() -> None:
     table = pa.table({"x": pa.array([*range(1, 5000), 1 << 63], pa.uint64())})
-    with pytest.raises(udfvm.TypeMappingError, match=r"argument 'x'.*row 4999:") as caught:
+    with pytest.raises(udfvm.TypeMappingError, match=r"row 4999: argument 'x' ") as caught:
         inverse.map(table)
     assert caught.value.row == 4999
     assert inverse.map(table, on_error="null")["inverse"].null_count == 1

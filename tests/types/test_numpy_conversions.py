@@ -169,7 +169,9 @@ def test_days_out_of_range_of_dates() -> None:
             np.ma.masked_array(np.array([0, days], "M8[D]"), [True, False]),
         ):
             for name in ("date32", "date64"):
-                with pytest.raises(TypeMappingError, match=f"row 1: {days} days") as caught:
+                with pytest.raises(
+                    TypeMappingError, match=rf"row 1: argument .* is {days} days"
+                ) as caught:
                     column(name, values)
                 assert caught.value.row == 1
     kept = column("date32", np.array([2**31 - 1, -(2**31), "NaT"], "M8[D]"))
@@ -194,7 +196,7 @@ def test_texts_are_not_cut_at_a_nul() -> None:
     assert column(
         "string", np.ma.masked_array(np.array(["a", "b"]), [True, False])
     ).to_pylist() == [None, "b"]
-    with pytest.raises(TypeMappingError, match="row 1: is not valid Unicode"):
+    with pytest.raises(TypeMappingError, match=r"row 1: argument .* has the lone surrogate"):
         column("string", np.array(["a", "\ud800"]))
 
 
@@ -253,7 +255,8 @@ def test_times_that_python_cannot_hold_are_refused_as_arguments(
     ):
         column(array.type, array)  # vectorised functions take them
         with pytest.raises(
-            TypeMappingError, match=f"row {row}: {values[1]} .*Python|whole microseconds"
+            TypeMappingError,
+            match=rf"row {row}: .* (is|holds) {values[1]} .*Python|whole microseconds",
         ) as caught:
             column(array.type, array, vectorized=False)
         assert caught.value.row == row
@@ -351,7 +354,7 @@ def test_each_result_is_converted_as_it_is_alone(
         (_zones, "timestamp[us]", "row 1: .*aware"),
         (_zones, "timestamp[us, tz=UTC]", "row 0: .*naive"),
         (_steps, "timestamp[ms]", "counts in steps"),
-        (_far, "date32", "row 1: "),
+        (_far, "date32", "row 1 is "),
         (_crash, "bool", "row 0: "),
         (_held, "struct<a: double>", "row 1: field 'a'"),
     ],

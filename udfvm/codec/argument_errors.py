@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+
 from udfvm.errors import TypeMappingError
-from udfvm.types.arrow_types import Parameter
+from udfvm.types.arrow_types import Kind, Parameter
 
 
 def argument_error(
@@ -13,9 +15,9 @@ def argument_error(
     whose subject is the argument.
     """
     position = f" (position {parameter.position})" if parameter.position else ""
-    at = "" if row is None else f", row {row}:"
+    at = "" if row is None else f", row {row}"
     error = TypeMappingError(
-        f"UDF {function!r}: argument {parameter.name!r}{position}{at} {reason}"
+        f"UDF {function!r}{at}: argument {parameter.name!r}{position} {reason}"
     )
     error.argument, error.position = parameter.name, parameter.position or None
     error.row, error.reason = row, reason
@@ -35,11 +37,41 @@ def wrong_type(function: str, parameter: Parameter, found: str) -> TypeMappingEr
 
 def wrong_value(function: str, parameter: Parameter, value: object) -> TypeMappingError:
     """Returns the error for a value that is not of its declared type."""
+    advice = _advice(function, parameter, value)
     if isinstance(value, float) and value != value:  # noqa: PLR0124 - NaN is known by that
-        found = (
-            "nan, which is a float: put None where a value is missing, as pyarrow.array(series)"
-            " does for pandas"
-        )
+        found = "nan, which is a float"
     else:
         found = type(value).__name__
-    return wrong_type(function, parameter, found)
+    return wrong_type(function, parameter, f"{found}: {advice}" if advice else found)
+
+
+def _advice(function: str, parameter: Parameter, value: object) -> str:
+    """Returns what to pass in the place of a value; empty if nobody knows."""
+    kind = parameter.type.kind
+    if isinstance(value, float) and value != value:  # noqa: PLR0124
+        return "pass None where a value is missing"
+    if kind is Kind.DATETIME and type(value) is datetime.date:
+        return "pass datetime.datetime.combine(date, datetime.time())"
+    if kind is Kind.DATE and isinstance(value, datetime.datetime):
+        return "pass its .date()"
+    if isinstance(value, str) and kind in (Kind.DATE, Kind.DATETIME, Kind.TIME):
+        return f"pass {kind.value}.fromisoformat(text)"
+    if isinstance(value, float) and kind is Kind.DECIMAL:
+        return "pass decimal.Decimal(str(value))"
+    return _LIBRARIES.get((_library(value), type(value).__name__), "").format(function)
+
+
+def _library(value: object) -> str:
+    return type(value).__module__.partition(".")[0]
+
+
+#: What to do with objects that stand for columns and are none, by library and class.
+_LIBRARIES = {
+    ("polars", "Expr"): "call expression.map_batches({0}, return_dtype=...)",
+    ("polars", "LazyFrame"): "pass a column of its .collect(), or call {0}.map(frame.collect())",
+    ("pyarrow", "Expression"): "call {0}.expr(expression)",
+    ("pyarrow", "FileSystemDataset"): "call {0}.map(dataset)",
+    ("pyarrow", "InMemoryDataset"): "call {0}.map(dataset)",
+    ("pyarrow", "UnionDataset"): "call {0}.map(dataset)",
+    ("pyarrow", "Scanner"): "call {0}.map(scanner)",
+}

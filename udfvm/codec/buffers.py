@@ -30,7 +30,8 @@ def buffer_column(function: str, parameter: Parameter, value: Any) -> pa.Array:
     view = memoryview(value)
     found = "memoryview" if isinstance(value, memoryview) else "buffer"
     if view.ndim != 1:
-        raise wrong_type(function, parameter, f"a {found} of {view.ndim} dimensions")
+        found = f"a {found} of {view.ndim} dimensions: a column has one"
+        raise wrong_type(function, parameter, found)
     type_ = _type_of(view)
     if type_ is None:
         raise wrong_type(

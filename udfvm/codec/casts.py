@@ -9,6 +9,7 @@ import pyarrow as pa
 from udfvm.codec.argument_errors import argument_error, wrong_type
 from udfvm.types.array_conversions import convert
 from udfvm.types.conversions import Loss, Refused
+from udfvm.types.nested_conversions import difference
 from udfvm.types.numpy_conversions import from_numpy
 
 if TYPE_CHECKING:
@@ -40,11 +41,14 @@ def _cast_chunk(function: str, parameter: Parameter, array: pa.Array, first_row:
         return convert(array, parameter.type.arrow)
     except Refused:
         raise wrong_type(
-            function, parameter, f"an array of {array.type}; cast it first if that is meant"
+            function,
+            parameter,
+            f"an array of {array.type}{difference(array.type, parameter.type.arrow)}; cast it"
+            " first if that is meant",
         ) from None
     except Loss as loss:
         row = None if loss.row is None else first_row + loss.row
-        raise argument_error(function, parameter, str(loss), row) from None
+        raise argument_error(function, parameter, f"is {loss}", row) from None
     except (pa.ArrowException, NotImplementedError) as error:
         raise wrong_type(function, parameter, f"an array of {array.type}: {error}") from error
 

@@ -90,9 +90,8 @@ def without_encodings(function: str, result: Type, chunks: Sequence[pa.Array]) -
     try:
         made += (convert(chunk, type_) for chunk in chunks)
     except Loss as loss:
-        before = sum(map(len, made))
-        where = "" if loss.row is None else f", row {before + loss.row} of its batch"
-        raise TypeMappingError(f"UDF {function!r}: its result{where}: {loss}") from None
+        row = None if loss.row is None else sum(map(len, made)) + loss.row
+        raise _wrong_result(function, f"is {loss}", row) from None
     return made
 
 
@@ -108,7 +107,15 @@ def _encoded(function: str, result: Type, array: pa.Array) -> pa.Array:
     try:
         return restored(array, result.exact)
     except Loss as loss:
-        raise TypeMappingError(f"UDF {function!r}: its result {loss}") from None
+        raise _wrong_result(function, str(loss), None) from None
+
+
+def _wrong_result(function: str, reason: str, row: int | None) -> TypeMappingError:
+    """Returns the error for a result. ``row`` is the index in what came at once."""
+    where = "" if row is None else f", row {row} of its batch"
+    failure = TypeMappingError(f"UDF {function!r}{where}: the result {reason}")
+    failure.row, failure.reason = row, reason
+    return failure
 
 
 def result_in(function: str, container: Container, result: Type, chunks: Sequence[pa.Array]) -> Any:

@@ -28,7 +28,12 @@ def numpy_column(
     values are nulls. Raises TypeMappingError.
     """
     if values.ndim != 1:
-        raise wrong_type(function, parameter, f"a numpy array of {values.ndim} dimensions")
+        raise wrong_type(
+            function,
+            parameter,
+            f"a numpy array of {values.ndim} dimensions: a column has one; pass array.ravel(), or"
+            " declare a list",
+        )
     if values.dtype.names is not None:
         return _struct_column(function, parameter, values)
     if values.dtype.kind not in "OT":
@@ -71,7 +76,12 @@ def _struct_column(
         )
     fields = [type_.field(index) for index in range(type_.num_fields)]
     if tuple(field.name for field in fields) != values.dtype.names:
-        raise wrong_type(function, parameter, f"a numpy array of {values.dtype}")
+        names = ", ".join(field.name for field in fields)
+        raise wrong_type(
+            function,
+            parameter,
+            f"a numpy array of {values.dtype}: its fields must be {names}, in that order",
+        )
     columns = []
     for field in fields:
         inner = parameter._replace(type=named(type_name(field.type)))

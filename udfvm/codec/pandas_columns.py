@@ -104,15 +104,21 @@ def _of_numpy(function: str, parameter: Parameter, series: Any) -> Any:
         objects = [None if _is_nan(value) else value for value in values.tolist()]
         return column_of_objects(function, parameter, objects)
     if kind == "f" and parameter.type.kind in (Kind.INT, Kind.BOOL):
-        raise wrong_type(
-            function,
-            parameter,
-            f"pandas dtype {values.dtype}: where values are missing, pass series.astype('Int64') or"
-            " series.astype('boolean')",
-        )
+        raise wrong_type(function, parameter, _of_floats(parameter, values))
     if kind in "mM" or (kind == "f" and (values != values).any()):  # noqa: PLR0124 - as NaN
         return pa.array(values, from_pandas=True)
     return values
+
+
+def _of_floats(parameter: Parameter, values: Any) -> str:
+    """Returns what floats are, and what to pass in their place where they stand for integers or
+    booleans.
+    """
+    if (values != values).any():  # noqa: PLR0124 - as NaN
+        dtype = _MASKED[parameter.type.name]
+        return f"pandas dtype {values.dtype}, with NaN: pass series.astype({dtype!r})"
+    dtype = parameter.type.name
+    return f"pandas dtype {values.dtype}: pass series.astype({dtype!r})"
 
 
 def _is_nan(value: object) -> bool:

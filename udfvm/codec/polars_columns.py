@@ -82,8 +82,8 @@ def giving_back(function: str, given: Sequence[Any]) -> tuple[Container, Callabl
         except _failures() as error:
             reason = error
         raise TypeMappingError(
-            f"UDF {function!r}: the result is of {type_}, which polars cannot hold ({reason});"
-            " pass series.to_arrow(), and the result is an array of pyarrow"
+            f"UDF {function!r}: the result is an array of {type_}, which polars cannot hold"
+            f" ({reason}): pass series.to_arrow(), and the result is an array of pyarrow"
         )
 
     return Container.ARRAY, series

@@ -47,7 +47,8 @@ def check_python_dates(
     for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
         fault = _first_fault(chunk)
         if fault is not None:
-            raise argument_error(function, parameter, fault.reason, start + fault.row)
+            reason = f"{'holds' if parameter.type.is_nested else 'is'} {fault.reason}"
+            raise argument_error(function, parameter, reason, start + fault.row)
         start += len(chunk)
 
 

@@ -52,7 +52,10 @@ def too_many(
     """Returns the error for a table that is not a column for a parameter."""
     first = f", such as {names[0]!r}" if names else ""
     return wrong_type(
-        function, parameter, f"a {found} of {len(names)} columns: pass one of them{first}"
+        function,
+        parameter,
+        f"a {found} of {len(names)} columns: pass one of them{first}, or call {function}.map()"
+        " with it",
     )
 
 

@@ -19,7 +19,7 @@ from udfvm.codec.bounds import bytes_in
 from udfvm.codec.json_values import json_value
 from udfvm.layouts import INTEGER, REAL, VALUE
 from udfvm.types.arrow_types import JSON, Kind, Parameter, RowType, Type
-from udfvm.types.conversions import Loss, exact_float, short
+from udfvm.types.conversions import Loss, exact_float, short, surrogate_of
 from udfvm.types.temporal import (
     DAY_MILLISECONDS,
     count_from_datetime,
@@ -62,6 +62,11 @@ WHOLE_MICROSECONDS: Final = (
     " function"
 )
 _YEARS: Final = "it is beyond the years 1 to 9999, which datetime.datetime has"
+_AWARE: Final = (
+    "an aware datetime: pass moment.astimezone(datetime.UTC).replace(tzinfo=None), or declare a"
+    " time zone, as timestamp[us, tz=UTC] has one"
+)
+_NAIVE: Final = "a naive datetime: pass moment.replace(tzinfo=...) with the zone that it is in"
 _EARLIEST_IN_ALL_ZONES, _LATEST_IN_ALL_ZONES = 2, 9998  # years whose times every zone has
 
 
@@ -175,7 +180,8 @@ def _encode_text(function: str, parameter: Parameter, value: object) -> bytes:
     try:
         return value.encode()
     except UnicodeEncodeError as error:
-        raise argument_error(function, parameter, f"is not valid Unicode: {error}") from None
+        advice = "pass text.encode('utf-8', 'replace').decode()"
+        raise argument_error(function, parameter, f"{surrogate_of(error)}: {advice}") from None
 
 
 def _text_decoder(type_: Type) -> Decoder:
@@ -237,7 +243,7 @@ def _encode_datetime(function: str, parameter: Parameter, value: object) -> int:
         raise wrong_value(function, parameter, value)
     aware = value.utcoffset() is not None
     if aware != (parameter.type.timezone is not None):
-        raise wrong_type(function, parameter, f"{'an aware' if aware else 'a naive'} datetime")
+        raise wrong_type(function, parameter, _AWARE if aware else _NAIVE)
     if aware:
         try:
             value = in_utc(value)

@@ -234,10 +234,10 @@ class TableFunction(Function):
         try:
             return as_declared(self.name, column.type, [values])[0]
         except TypeMappingError as error:
-            text = str(error).removeprefix(f"UDF {self.name!r}: its result, ")
+            where = f" from row {first_row} on" if error.row is None else ""
+            at = "" if error.row is None else f", row {first_row + error.row}"
             raise TypeMappingError(
-                f"UDF {self.name!r}: column {column.name!r}, in the rows from row {first_row} on:"
-                f" {text}"
+                f"UDF {self.name!r}{at}: column {column.name!r}{where} {error.reason}"
             ) from None
 
 

@@ -48,7 +48,7 @@ def convert(array: Any, declared: Any) -> Any:
         return _converted(array, declared)
     except Loss as loss:
         row = _first(array, declared)
-        raise Loss(f"{short(_value_at(array, row))} {loss}", row) from None
+        raise Loss(f"{short(_value_at(array, row))}, which {loss}", row) from None
 
 
 def _first(array: Any, declared: Any) -> int:

@@ -256,6 +256,20 @@ def is_missing(value: object) -> bool:
     return class_.__name__ in ("NaTType", "NAType") and class_.__module__.startswith("pandas")
 
 
+def surrogate_of(error: UnicodeEncodeError) -> str:
+    """Returns what text has that UTF-8 does not have. It continues a sentence whose subject is the
+    text.
+
+    >>> try:
+    ...     "a\ud800".encode()
+    ... except UnicodeEncodeError as error:
+    ...     surrogate_of(error)
+    "has the lone surrogate '\\ud800' at character 1, which UTF-8 does not have"
+    """
+    found = error.object[error.start]
+    return f"has the lone surrogate {found!r} at character {error.start}, which UTF-8 does not have"
+
+
 def short(value: object) -> str:
     """Returns a short repr of a value."""
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from udfvm.types.conversions import Loss, Refused
+from udfvm.types.conversions import Loss, Refused, Rule, family, rule
 
 
 class Conversions(NamedTuple):
@@ -75,6 +75,69 @@ def converted_struct(array: Any, declared: Any, conversions: Conversions) -> Any
             declared, len(made), made.buffers()[:1], made.null_count, 0, columns
         )
     return pa.StructArray.from_arrays(columns, fields=fields)
+
+
+def difference(found: Any, declared: Any) -> str:
+    """Returns where a type that does not convert to a declared one differs from it, in brackets;
+    nothing where neither holds another type.
+
+    >>> import pyarrow as pa
+    >>> found = pa.struct([("x", pa.list_(pa.int64()))])
+    >>> difference(found, pa.struct([("x", pa.list_(pa.string()))]))
+    " (an item of field 'x' is int64, not string)"
+    """
+    place, reason = _difference(found, declared)
+    return f" ({place or 'it'} {reason})" if reason and (place or found.num_fields) else ""
+
+
+def _difference(found: Any, declared: Any) -> tuple[str, str]:
+    """Returns the place of the first difference, and what it is; empty texts if there is none."""
+    import pyarrow as pa
+
+    if isinstance(found, pa.BaseExtensionType):
+        return _difference(found.storage_type, declared)
+    if pa.types.is_dictionary(found) or pa.types.is_run_end_encoded(found):
+        return _difference(found.value_type, declared)
+    families = family(str(found)), family(str(declared))
+    if families == ("struct", "struct"):
+        return _difference_of_structs(found, declared)
+    if families == ("map", "map"):
+        held = [
+            ("a key", found.key_type, declared.key_type),
+            ("a value", found.item_type, declared.item_type),
+        ]
+    elif families == ("list", "list"):
+        held = [("an item", found.value_type, declared.value_type)]
+    else:
+        refused = rule(str(found), str(declared)) is Rule.REFUSED
+        return "", f"is {found}, not {declared}" if refused else ""
+    return _first_difference(held)
+
+
+def _first_difference(held: list[tuple[str, Any, Any]]) -> tuple[str, str]:
+    for place, found, declared in held:
+        inner, reason = _difference(found, declared)
+        if reason:
+            return f"{inner} of {place}" if inner else place, reason
+    return "", ""
+
+
+def _difference_of_structs(found: Any, declared: Any) -> tuple[str, str]:
+    names, wanted = [field.name for field in found], [field.name for field in declared]
+    if names != wanted:
+        missing = [name for name in wanted if name not in names]
+        unknown = [name for name in names if name not in wanted]
+        if missing:
+            return "", f"has no field {missing[0]!r}"
+        if unknown:
+            return "", f"has a field {unknown[0]!r}, which is not declared"
+        return "", f"has its fields in another order than {', '.join(wanted)}"
+    return _first_difference(
+        [
+            (f"field {one.name!r}", one.type, other.type)
+            for one, other in zip(found, declared, strict=True)
+        ]
+    )
 
 
 def converted_list(array: Any, declared: Any, conversions: Conversions) -> Any:
@@ -151,7 +214,7 @@ def _fixed_list(array: Any, declared: Any, lengths: Any, conversions: Conversion
     size = declared.list_size
     valid = array.is_valid()
     if pc.all(pc.or_(pc.equal(lengths, size), array.is_null())).as_py() is False:
-        raise Loss(f"has not the {size} values of a {declared}")
+        raise Loss(f"does not have the {size} values of a {declared}")
     items = _items(array, declared, conversions)
     if array.null_count:  # a null takes up values too
         before = pc.subtract(pc.cumulative_sum(valid.cast(pa.int64())), 1)

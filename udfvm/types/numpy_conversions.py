@@ -16,7 +16,7 @@ import re
 from typing import Any, Final
 
 from udfvm.types.array_conversions import convert
-from udfvm.types.conversions import Loss, Refused, family
+from udfvm.types.conversions import Loss, Refused, family, surrogate_of
 from udfvm.types.nested import holds_others
 
 # Names of the classes whose instances pyarrow converts to a type of a family in one way only.
@@ -72,8 +72,10 @@ def from_numpy(values: Any, declared: Any) -> Any:
     try:
         array = pa.array(values)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        advice = f"; cast it first: {_CASTS[code]}" if code in _CASTS else ""
-        raise Refused(f"a numpy array of {values.dtype}: {error}{advice}") from None
+        reason = f"cast it first: {_CASTS[code]}" if code in _CASTS else error
+        raise Refused(
+            f"a numpy array of {values.dtype}, which Arrow has no type for: {reason}"
+        ) from None
     if (
         pa.types.is_timestamp(declared)
         and declared.tz is not None
@@ -94,8 +96,8 @@ def _from_texts(values: list[Any], type_: Any) -> Any:
         for row, value in enumerate(values):
             try:
                 pa.array([value], type_)
-            except ValueError as error:
-                raise Loss(f"is not valid Unicode: {error}", row) from None
+            except UnicodeEncodeError as error:
+                raise Loss(surrogate_of(error), row) from None
         raise
 
 
@@ -111,7 +113,7 @@ def _check_times(values: Any) -> None:
     wrong = ((days < -_DAYS) | (days >= _DAYS)) & (days != -(2**63))  # the minimum is NaT
     if wrong.any():
         row = int(wrong.argmax())
-        raise Loss(f"{days[row]} days since 1970 are outside the range of date32[day]", row)
+        raise Loss(f"is {days[row]} days since 1970, outside the range of date32[day]", row)
 
 
 # ---- Python objects ----

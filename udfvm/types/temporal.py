@@ -128,7 +128,7 @@ def text_from_time(time: datetime.time, unit: str) -> str:
     '12:30:01.500'
     """
     if time.tzinfo is not None:
-        raise Loss("a time with a time zone")
+        raise Loss("which has a time zone: pass time.replace(tzinfo=None)")
     if time.microsecond % MICROSECONDS.get(unit, 1):
         raise Loss(f"not a whole number of {unit}")
     text = time.isoformat(_TIMESPECS.get(unit, "microseconds"))

@@ -75,7 +75,7 @@ def arguments(
             columns.append(view(each, declared, rows))
         except Loss as loss:
             raise OverflowError(
-                f"argument {name!r} (position {position}), row {loss.row}: {loss}"
+                f"row {loss.row}: argument {name!r} (position {position}) is {loss}"
             ) from None
         except (pa.ArrowException, ValueError, TypeError) as error:
             raise ValueError(f"argument {name!r} (position {position}): {error}") from None

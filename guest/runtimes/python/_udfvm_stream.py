@@ -13,6 +13,7 @@ from _udfvm_agent import INPUT_PAYLOAD, STATUS_OK
 from _udfvm_array_conversions import convert
 from _udfvm_conversions import Loss, Refused
 from _udfvm_nested import type_name
+from _udfvm_nested_conversions import difference
 from _udfvm_value_types import in_pyarrow, storage_of
 
 END_OF_STREAM: Final = 8  # bytes
@@ -117,7 +118,8 @@ def strict_cast(array: pa.Array, declared: pa.DataType) -> pa.Array:
         return convert(array, declared)
     except Refused:
         raise TypeError(
-            f"the function returned an array of {array.type}, but its result is declared {declared}"
+            f"the function returned an array of {array.type}, but its result is declared"
+            f" {declared}{difference(array.type, declared)}"
         ) from None
     except Loss as loss:
         class_ = (
@@ -128,4 +130,4 @@ def strict_cast(array: pa.Array, declared: pa.DataType) -> pa.Array:
         found = (
             f"the function returned an array of {array.type}, but its result is declared {declared}"
         )
-        raise class_(f"{found}: row {loss.row}: {loss}") from None
+        raise class_(f"{found}: row {loss.row} is {loss}") from None

@@ -79,9 +79,7 @@ def timestamp_type(name: str) -> ValueType:
         try:
             return count_from_datetime(value if zone is None else in_utc(value), unit)
         except Loss as loss:
-            raise ValueError(
-                f"the function returned a datetime that is {loss}, its declared unit"
-            ) from None
+            raise ValueError(f"the function returned {value!r}, {loss}") from None
 
     def from_json(value: Any) -> datetime.datetime:
         return _datetime_from_json(value, unit, zone)
@@ -132,7 +130,7 @@ def _encode_exactly(
     try:
         return convert(value, unit)
     except Loss as loss:
-        raise ValueError(f"the function returned {value!r}: {loss}, its declared unit") from None
+        raise ValueError(f"the function returned {value!r}, {loss}") from None
 
 
 def time_of_day_type(name: str) -> ValueType:

@@ -24,6 +24,7 @@ from _udfvm_conversions import (
     family,
     integer_range,
     short,
+    surrogate_of,
 )
 from _udfvm_json import from_json_text, to_json_text
 from _udfvm_time_types import date_type, duration_type, time_of_day_type, timestamp_type
@@ -216,7 +217,10 @@ def _encode_text(value: object) -> str:
 def _text_from_json(value: Any) -> str:
     text: str = expect(value, str, "text")
     if not text.isascii():
-        text.encode()  # fails for a lone surrogate, which an escape can make
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # an escape can make a lone surrogate
+            raise ValueError(f"the text in JSON {surrogate_of(error)}") from None
     return text
 
 

@@ -17,7 +17,7 @@ import _udfvm_agent
 import pyarrow as pa
 import pyarrow.compute as pc
 from _udfvm_array_values import is_plain, to_values
-from _udfvm_conversions import Loss, Refused, is_missing
+from _udfvm_conversions import Loss, Refused, is_missing, surrogate_of
 from _udfvm_nested import type_name
 from _udfvm_nested_values import value_check
 from _udfvm_numpy_conversions import from_numpy, from_objects, numpy_type
@@ -234,7 +234,7 @@ def _from_numpy(value: np.ndarray[Any, Any], declared: pa.DataType) -> pa.Array 
     except Loss as loss:
         raise ValueError(
             f"the function returned a value that its declared result type, {declared}, cannot hold:"
-            f" row {loss.row}: {loss}"
+            f" row {loss.row} {loss}"
         ) from None
 
 
@@ -277,4 +277,7 @@ def _from_objects(values: list[Any], declared: pa.DataType) -> pa.Array:
             made.append(None if value is None or is_missing(value) else check(value))
         except (TypeError, ValueError, OverflowError) as error:
             raise type(error)(f"row {row}: {error}") from None
-    return pa.array(made, declared)
+    try:
+        return pa.array(made, declared)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the function returned text that {surrogate_of(error)}") from None

@@ -198,6 +198,10 @@ static int text_from_object(PyObject *object, struct scalar *scalar)
         return 0;
     scalar->bytes = PyUnicode_AsUTF8AndSize(object, &length);
     scalar->length = (size_t)length;
+    if (!scalar->bytes && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError))
+        PyErr_SetString(PyExc_ValueError,
+                        "the function returned text with a lone surrogate, which UTF-8 does not "
+                        "have: return text.encode('utf-8', 'replace').decode()");
     return scalar->bytes ? 1 : -1;
 }
 
