@@ -122,13 +122,14 @@ int main(int count, char **given)
 }
 """
 
-MUSL = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl"]  # fixed at 0x1000000
+MUSL = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl"]
 LINKS = {
     "dynamic": ["gcc", "-pie", "-fPIE"],
     "dynamic, fixed": ["gcc", "-no-pie"],
     "static": ["gcc", "-static-pie", "-fPIE"],
     "static, fixed": ["gcc", "-static", "-no-pie"],
-    "musl": MUSL,
+    # At 0x1000000. With -fPIC, for -pie too has Zig one C library, which it compiles first.
+    "musl": [*MUSL, "-fPIC", "-no-pie"],
 }
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import pickle
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import apsw
@@ -15,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from native_programs import MUSL
 
 import udfvm
 from udfvm import errors
@@ -113,16 +113,7 @@ BUILDS = {
     "shared": ["gcc", "-shared", "-fPIC"],
     "dynamic": ["gcc", "-fPIE", "-pie"],
     "static": ["gcc", "-static", "-no-pie"],
-    "musl": [
-        sys.executable,
-        "-m",
-        "ziglang",
-        "cc",
-        "-target",
-        "x86_64-linux-musl",
-        "-fPIE",
-        "-pie",
-    ],
+    "musl": [*MUSL, "-fPIE", "-pie"],
 }
 
 

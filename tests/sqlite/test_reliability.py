@@ -4,6 +4,7 @@ statement.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -35,32 +36,32 @@ def sleep_at(i: int, at: int) -> int:
     return i
 
 
-@udfvm.udf(timeout=1.0)
+@udfvm.udf(timeout=0.5)
 def treacherous(i: int) -> int:
     """Fails at a few rows, in every way there is."""
     import ctypes
     import os
 
-    way = i % 1259
+    way = i % 331
     if way == 17:
         raise ValueError(f"row {i}")
-    if way == 317 and i % 3 == 0:
+    if way == 77 and i % 3 == 0:
         ctypes.string_at(8)
-    if way == 617 and i % 3 == 0:
+    if way == 157 and i % 3 == 0:
         os._exit(1)
-    if way == 917 and i % 63 == 56:
+    if way == 237 and i % 63 == 56:
         while True:
             pass
-    if way == 1117 and i % 3 == 0:
+    if way == 297 and i % 3 == 0:
         bytearray(1 << 40)
     return 3 * i
 
 
 def fails(i: int) -> bool:
     """Whether ``treacherous`` does."""
-    way = i % 1259
-    often = way == 17 or (way in (317, 617, 1117) and i % 3 == 0)
-    return often or (way == 917 and i % 63 == 56)
+    way = i % 331
+    often = way == 17 or (way in (77, 157, 297) and i % 3 == 0)
+    return often or (way == 237 and i % 63 == 56)
 
 
 @udfvm.udf
@@ -217,6 +218,23 @@ def test_threads_with_streaming_calls() -> None:
     assert results == [[(2000, 2003000)]] * 12
 
 
+def copied(connection: apsw.Connection, start: int, end: int) -> str | None:
+    """Computes rows into the table. Returns what the statement failed with.
+
+    A busy machine may keep any row from its end in time: then the statement is made again.
+    """
+    sql = "INSERT INTO done SELECT i, treacherous(i) FROM source WHERE i >= ? AND i < ? ORDER BY i"
+    while True:
+        try:
+            connection.execute(sql, (start, end))
+        except apsw.SQLError as error:
+            late = re.search(r"row (\d+): the call did not end within", str(error))
+            if late is None or fails(start + int(late[1])):
+                return str(error)
+        else:
+            return None
+
+
 def run_with_failures(rows: int, chunk: int) -> int:
     """Computes every row into a table, a statement for a chunk, and goes on behind each row that
     fails. Returns how many failed.
@@ -228,7 +246,6 @@ def run_with_failures(rows: int, chunk: int) -> int:
         " INTEGER)"
     )
     connection.execute(f"INSERT INTO source {ROWS.format(rows)} SELECT i FROM n")
-    copy = "INSERT INTO done SELECT i, treacherous(i) FROM source WHERE i >= ? AND i < ? ORDER BY i"
     failed = 0
     for first in range(1, rows + 1, chunk):
         start, end = first, min(first + chunk, rows + 1)
@@ -236,10 +253,10 @@ def run_with_failures(rows: int, chunk: int) -> int:
         while start < end:
             bad = next((i for i in range(start, end) if fails(i)), end)
             if bad < end:
-                with pytest.raises(apsw.SQLError, match=f"row {bad - start}: "):
-                    connection.execute(copy, (start, end))
+                message = copied(connection, start, end)
+                assert message is not None and f"row {bad - start}: " in message
                 failed += 1
-            connection.execute(copy, (start, bad))
+            assert copied(connection, start, bad) is None
             start = bad + 1
         connection.execute("COMMIT")
     good = [i for i in range(1, rows + 1) if not fails(i)]
@@ -252,29 +269,29 @@ def run_with_failures(rows: int, chunk: int) -> int:
 
 
 def test_rows_with_failures_in_between_lose_nothing() -> None:
-    assert run_with_failures(30_000, 2000) > 30
+    assert run_with_failures(7500, 500) > 30
 
 
 @pytest.mark.slow
 def test_many_rows_with_failures_in_between_lose_nothing() -> None:
     """As long as the other processor is busy, a row is an exit: that is the cost of this test."""
-    assert run_with_failures(250_000, 20_000) > 300
+    assert run_with_failures(30_000, 3000) > 150
 
 
 # ---- Types at their edges ----
 
 
-@udfvm.udf(timeout=120)
+@udfvm.udf(timeout=120, memory="256MiB")
 def same_bytes(data: bytes) -> bytes:
     return data
 
 
-@udfvm.udf(isolation="row", timeout=120)
+@udfvm.udf(isolation="row", timeout=120, memory="256MiB")
 def same_bytes_row(data: bytes) -> bytes:
     return data
 
 
-@udfvm.udf(timeout=120)
+@udfvm.udf(timeout=120, memory="256MiB")
 def length(data: bytes) -> int:
     return len(data)
 
@@ -320,7 +337,7 @@ def test_large_text_with_streaming_calls(large: apsw.Connection) -> None:
 
 @pytest.mark.parametrize("function", ["length", "same_bytes", "same_bytes_row"])
 def test_what_is_too_large_is_an_error_and_no_more(large: apsw.Connection, function: str) -> None:
-    for size in (128 << 20, 200 << 20):
+    for size in (128 << 20, 144 << 20):
         with pytest.raises(apsw.SQLError, match=r"row 0: .*(window|limit)"):
             large.execute(f"SELECT {function}(zeroblob({size}))").fetchall()
         mapped = (
@@ -333,12 +350,12 @@ def test_what_is_too_large_is_an_error_and_no_more(large: apsw.Connection, funct
         apsw.SQLError, match=r"row 0: .* do not fit into the input window .* raise memory="
     ) as raised:
         large.execute(
-            f"SELECT value FROM vm_map('{function}', 'SELECT 1, zeroblob({600 << 20})')"
+            f"SELECT value FROM vm_map('{function}', 'SELECT 1, zeroblob({257 << 20})')"
         ).fetchall()  # up to the memory
     assert isinstance(raised.value.__cause__, udfvm.InputTooLargeError)
     with pytest.raises(apsw.SQLError, match=r"row 0: .*(window|limit|raise memory=)"):
         large.execute(
-            f"SELECT value FROM vm_map('{function}', 'SELECT 1, zeroblob({500 << 20})')"
+            f"SELECT value FROM vm_map('{function}', 'SELECT 1, zeroblob({250 << 20})')"
         ).fetchall()
     assert large.execute(
         "SELECT same_bytes(x''), text_of(''), typeof(same_bytes_row(x''))"

@@ -11,6 +11,7 @@ from udfvm.cli.terminal import console, size_of
 from udfvm.images import cache as images
 from udfvm.images.cache import CacheEntry
 from udfvm.images.cache_files import cache_directory, cache_size
+from udfvm.images.cache_listing import stored_bytes
 from udfvm.limits import format_size
 
 
@@ -68,7 +69,7 @@ def list_images() -> None:
         )
     out = console()
     out.print(table if entries else "no images", markup=False)
-    total = images.stored_bytes() if entries else 0
+    total = stored_bytes() if entries else 0
     out.print(
         f"{cache_directory()}: {len(entries)} images, {format_size(total)} of at most"
         f" {format_size(cache_size())}"

@@ -16,8 +16,9 @@ from rich.table import Table
 from udfvm import __version__
 from udfvm.cli.terminal import console
 from udfvm.errors import BuildError, CacheError, KVMUnavailableError
-from udfvm.images.cache import cache_entries, stored_bytes
+from udfvm.images.cache import cache_entries
 from udfvm.images.cache_files import cache_directory, cache_size, check_writable
+from udfvm.images.cache_listing import stored_bytes
 from udfvm.images.spec import wasmtime_library
 from udfvm.installation import GUEST
 from udfvm.limits import format_size

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -27,11 +27,19 @@ from udfvm.images.cache_files import (
     write_bytes,
     write_file,
 )
+from udfvm.images.cache_listing import (
+    REPLIES,
+    CacheFile,
+    files_in_cache,
+    known_bytes,
+    names_in_cache,
+    stored_bytes,
+)
 
 _IMAGES: Final = (".base", ".layer")
-_REPLIES: Final = (".compiled", ".description")
 _NAMES: Final = ("functions/*.udf", "runtimes/*.runtime")  # files that name images
-_FOLDERS: Final = ("", "functions", "runtimes")
+_NOTE: Final = ".verified"
+_LEFTOVERS: Final = (".tmp", ".lock")
 _TRIES: Final = 5
 
 
@@ -67,7 +75,7 @@ def cached_image(path: Path, base: vmm.Image | None, build: Callable[[int], None
         for _ in range(_TRIES):
             if image := _open_image(path, base):
                 break
-            _sweep()
+            _sweep(names_in_cache())
             write_file(path, build)
         else:
             raise CacheError(
@@ -103,18 +111,6 @@ def keep_bytes(path: Path, content: bytes) -> None:
 # ---- What is in the cache ----
 
 
-class CacheFile(NamedTuple):
-    """A file of the cache.
-
-    ``bytes`` is its size on disk, without holes; ``used`` is when it was used last, in seconds
-    since 1970.
-    """
-
-    path: Path
-    stored_bytes: int
-    used: float
-
-
 class CacheEntry(NamedTuple):
     """An image of the cache.
 
@@ -129,51 +125,6 @@ class CacheEntry(NamedTuple):
     report: dict[str, Any]
 
 
-def _listed() -> dict[str, CacheFile]:
-    """Returns the regular files of the cache by their relative paths."""
-    directory, found = cache_directory(), {}
-    for folder in _FOLDERS:
-        with (
-            contextlib.suppress(FileNotFoundError, NotADirectoryError),
-            _scanned(directory / folder) as entries,
-        ):
-            for entry in entries:
-                with contextlib.suppress(FileNotFoundError):
-                    if entry.is_file(follow_symlinks=False):
-                        path, status = Path(entry.path), entry.stat(follow_symlinks=False)
-                        used = (
-                            max(status.st_mtime, status.st_atime)
-                            if path.suffix in _REPLIES
-                            else status.st_mtime
-                        )
-                        found[os.path.join(folder, entry.name)] = CacheFile(
-                            path, status.st_blocks * 512, used
-                        )
-    for name, file in found.items():
-        note = found.get(f"{name}.verified")
-        if note is not None:
-            found[name] = file._replace(used=max(file.used, note.used))
-    return found
-
-
-@contextlib.contextmanager
-def _scanned(directory: Path) -> Iterator[Any]:
-    try:
-        entries = os.scandir(directory)
-    except PermissionError as error:
-        raise CacheError(
-            f"{directory} cannot be read: check its permissions, or set UDFVM_CACHE to another"
-            " directory"
-        ) from error
-    with entries:
-        yield entries
-
-
-def stored_bytes() -> int:
-    """Returns the bytes that the cache takes on disk."""
-    return sum(file.stored_bytes for file in _listed().values())
-
-
 def cache_entries() -> list[CacheEntry]:
     """Returns all images in the cache, the most recently used first.
 
@@ -185,7 +136,7 @@ def cache_entries() -> list[CacheEntry]:
         CacheEntry(
             file.path, file.path.suffix[1:], file.stored_bytes, file.used, _report(file.path)
         )
-        for file in _listed().values()
+        for file in files_in_cache().values()
         if file.path.suffix in _IMAGES
     ]
     return sorted(entries, key=lambda entry: entry.used, reverse=True)
@@ -210,14 +161,23 @@ def _usable() -> bool:
 # ---- Removal ----
 
 
-def _sweep() -> None:
+def _sweep(names: set[str]) -> None:
     """Removes leftovers of killed builds."""
-    files = _listed()
-    for name, file in files.items():
-        if file.path.suffix in (".tmp", ".lock"):
-            remove_unused(file.path)
-        elif file.path.suffix == ".verified" and name.removesuffix(".verified") not in files:
-            unlink(file.path)
+    directory = cache_directory()
+    for name in names:
+        if name.endswith(_LEFTOVERS):
+            if _is_file(directory / name):
+                remove_unused(directory / name)
+        elif (
+            name.endswith(_NOTE)
+            and name.removesuffix(_NOTE) not in names
+            and _is_file(directory / name)
+        ):
+            unlink(directory / name)
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def _named() -> set[str]:
@@ -248,7 +208,7 @@ def _by_use(files: dict[str, CacheFile]) -> list[CacheFile]:
     candidates = {
         name: file
         for name, file in files.items()
-        if file.path.suffix in (*_IMAGES, *_REPLIES) and name not in kept
+        if file.path.suffix in (*_IMAGES, *REPLIES) and name not in kept
     }
     for name, file in files.items():
         with contextlib.suppress(OSError, ImageError):
@@ -286,8 +246,8 @@ def prune(max_size: int | None = None) -> Pruned:
     if not _usable():
         return Pruned(0, 0, 0)
     before = stored_bytes()
-    _sweep()
-    files = _listed()
+    _sweep(names_in_cache())
+    files = files_in_cache()
     left, removed = sum(file.stored_bytes for file in files.values()), 0
     for file in _by_use(files) if left > max_size else ():
         if left <= max_size:
@@ -308,7 +268,10 @@ def _keep_size(max_size: int) -> None:
     others.
     """
     with contextlib.suppress(CacheError, OSError):
-        prune(max_size)
+        names = names_in_cache()
+        _sweep(names)
+        if known_bytes(names) > max_size:
+            prune(max_size)
 
 
 class Cleared(NamedTuple):
@@ -328,10 +291,10 @@ def clear_cache(*, everything: bool = False) -> Cleared:
     """
     if not _usable():
         return Cleared(0, 0)
-    _sweep()
+    _sweep(names_in_cache())
     named = set() if everything else _named()
     removed = kept = 0
-    for pattern in (f"*{suffix}" for suffix in (*_IMAGES, *_REPLIES, ".verified")):
+    for pattern in (f"*{suffix}" for suffix in (*_IMAGES, *REPLIES, ".verified")):
         for path in cache_directory().glob(pattern):
             if path.name.removesuffix(".verified") in named:
                 kept += path.suffix in _IMAGES
