@@ -14,37 +14,10 @@
 
 #include "api.h"
 #include "arrow_arrays.h"
+#include "column_calls.h"
+#include "small_calls.h"
 #include "small_columns.h"
 #include "udfvm_abi.h"
-
-/* The fields of udfvm.codec.number_streams.NumberLayout that are used here. */
-enum {
-    LAYOUT_ROWS = 0,
-    LAYOUT_HEAD = 1,
-    LAYOUT_GAPS = 3,
-    LAYOUT_REQUEST_LENGTH = 4,
-    LAYOUT_REPLY_HEAD = 5,
-    LAYOUT_REPLY_DATA = 6,
-    LAYOUT_REPLY_LENGTH = 7
-};
-
-struct small_calls {
-    PyObject_HEAD PyObject *array_type; /* numpy.ndarray; None while numpy is not loaded */
-    PyObject *frombuffer;               /* numpy.frombuffer */
-    PyObject *result_type;              /* a numpy.dtype */
-    PyObject *formats;                  /* of the parameters, a character each: str */
-    PyObject *arrow_classes;            /* of the parameters: subclasses of pyarrow.Array */
-    PyObject *arrow_export;             /* pyarrow.Array._export_to_c */
-    PyObject *arrow_import;             /* pyarrow.Array._import_from_c */
-    PyObject *arrow_result;             /* a pyarrow.DataType */
-    PyObject *pool;                     /* udfvm.vmm.Pool */
-    PyObject *owner;  /* has the methods that are called by name; keeps the image and the limits */
-    PyObject *layout; /* of the last call: batches tend to be of one size */
-    udfvm_pool *core;
-    udfvm_image *image;
-    const struct udfvm_limits *limits;
-    unsigned long long wait_ns;
-};
 
 /* A call under way. */
 struct call {
@@ -106,6 +79,7 @@ static int small_calls_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->pool);
     Py_VISIT(self->owner);
     Py_VISIT(self->layout);
+    Py_VISIT(self->columns_layout);
     return 0;
 }
 
@@ -123,6 +97,7 @@ static int small_calls_clear(PyObject *object)
     Py_CLEAR(self->pool);
     Py_CLEAR(self->owner);
     Py_CLEAR(self->layout);
+    Py_CLEAR(self->columns_layout);
     return 0;
 }
 
@@ -360,7 +335,9 @@ static PyType_Slot small_calls_slots[] = {
     { 0, NULL },
 };
 
-static PyType_Spec small_calls_type = {
+PyTypeObject *small_calls_type;
+
+static PyType_Spec small_calls_spec = {
     .name = "udfvm.call._fast_path.SmallCalls",
     .basicsize = sizeof(struct small_calls),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
@@ -369,12 +346,12 @@ static PyType_Spec small_calls_type = {
 
 static int module_exec(PyObject *module)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, &small_calls_type, NULL);
+    PyObject *type = PyType_FromModuleAndSpec(module, &small_calls_spec, NULL);
     if (!type)
         return -1;
-    const int code = PyModule_AddType(module, (PyTypeObject *)type);
-    Py_DECREF(type);
-    return code;
+    small_calls_type = (PyTypeObject *)type; /* the module is not unloaded */
+    const int code = PyModule_AddType(module, small_calls_type);
+    return code < 0 ? code : column_calls_add(module);
 }
 
 static PyModuleDef_Slot module_slots[] = {

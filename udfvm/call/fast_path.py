@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pyarrow as pa
 
 from udfvm.call._fast_path import SmallCalls
 from udfvm.codec.containers import to_numpy
-from udfvm.errors import ForkedError
+from udfvm.errors import CallError, ForkedError
+from udfvm.limits import WINDOW
 from udfvm.types.numpy_conversions import numpy_type
 from udfvm.vmm import exception_at
 
@@ -60,6 +61,7 @@ class SmallBatches:
 
     Attributes:
         call: the result for a tuple of arguments; NotImplemented: to be called in another way.
+        calls: makes them; Arrow's kernels call it without Python code (``column_calls.c``).
         has_numpy: numpy was loaded, so that its arrays are taken.
     """
 
@@ -82,7 +84,7 @@ class SmallBatches:
         self.has_numpy: Final = numpy is not None
         self._result = None if numpy is None else numpy.dtype(numpy_type(result))
         addresses = runtime.pool.address, runtime.image.address, runtime.limits_address
-        calls = SmallCalls(
+        self.calls: Final = SmallCalls(
             (None, None, None)
             if numpy is None
             else (numpy.ndarray, numpy.frombuffer, self._result),
@@ -98,7 +100,7 @@ class SmallBatches:
             *addresses,
             runtime.pool.wait_ns,
         )
-        self.call: Final = calls.call
+        self.call: Final = self.calls.call
 
     # ---- What the calls leave to Python ----
 
@@ -108,6 +110,13 @@ class SmallBatches:
             return None
         layout = self._numbers.layout(rows)
         return layout if layout.request_length <= MAX_REQUEST else None
+
+    def columns_layout(self, rows: int) -> NumberLayout | None:
+        """Returns the layout of columns of so many rows, which need not be few; None where they, or
+        the result, do not fit the windows.
+        """
+        layout = self._numbers.layout(rows)
+        return layout if max(layout.request_length, layout.reply_length) <= WINDOW else None
 
     def read(
         self, status: int, reply: bytearray, layout: NumberLayout, is_arrow: bool
@@ -135,4 +144,23 @@ class SmallBatches:
         failure = exception_at(error, self._name)
         if isinstance(failure, ForkedError):
             return self._call_again(failure, self._runtime, arguments)
+        raise failure
+
+    # ---- The same for Arrow's kernels ----
+
+    def read_columns(self, status: int, reply: bytearray, layout: NumberLayout) -> pa.Array:
+        """As ``read``. Failures say that their row is one of the batch: pyarrow does not say which
+        rows of its input that has.
+        """
+        try:
+            return self.read(status, reply, layout, is_arrow=True)
+        except CallError as error:
+            error.locate(error.row, of_batch=True)
+            raise
+
+    def raise_of_columns(self, error: int) -> NoReturn:
+        """Raises what the ``struct udfvm_error`` at an address says."""
+        failure = exception_at(error, self._name)
+        if isinstance(failure, CallError):
+            failure.locate(failure.row, of_batch=True)
         raise failure

@@ -73,6 +73,11 @@ class BatchTemplate(NamedTuple):
             start + batch.target(2) + 4,
         )
 
+    @property
+    def offset_of_data(self) -> int:
+        """Where the head says at which offset of the body the data of the first column are."""
+        return self.buffers + 16
+
     def filled(self, rows: int, body_length: int, data: list[tuple[int, int]]) -> bytes:
         """Returns the head for columns of so many rows, whose data have these offsets in the body,
         and lengths.

@@ -28,8 +28,8 @@ def is_number(type_: pa.DataType) -> bool:
 
 
 class NumberLayout(NamedTuple):
-    """Where everything is in the streams of so many rows. ``udfvm/call/fast_path.c`` knows the
-    order of the fields.
+    """Where everything is in the streams of so many rows. ``udfvm/call/small_calls.h`` knows
+    the order of the fields.
     """
 
     rows: int
@@ -41,6 +41,9 @@ class NumberLayout(NamedTuple):
     reply_head: bytes  # what the stream of such a result begins with
     reply_data: int  # offset of its data
     reply_length: int
+    # Where such a reply says how long its body is, and where in it the data are.
+    reply_body_field: int
+    reply_offset_field: int
 
 
 class NumberCodec:
@@ -106,6 +109,8 @@ class _ReplyLayout(NamedTuple):
     head: bytes
     data: int  # offset of the data
     length: int
+    body_field: int
+    offset_field: int
 
 
 class NumberReplies:
@@ -126,7 +131,13 @@ class NumberReplies:
         body = data + _padded(rows * self._width)
         start = len(self._template.head)
         head = self._template.filled(rows, body, [(data, rows * self._width)])
-        layout = _ReplyLayout(head, start + data, start + body + len(END_OF_STREAM))
+        layout = _ReplyLayout(
+            head,
+            start + data,
+            start + body + len(END_OF_STREAM),
+            self._template.body_length,
+            self._template.offset_of_data,
+        )
         self._last = rows, layout
         return layout
 

@@ -23,6 +23,7 @@ from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 
+from udfvm.call import _fast_path
 from udfvm.call.dispatch import Calls
 from udfvm.codec.containers import Container
 from udfvm.errors import CallError, PoolClosedError
@@ -51,9 +52,10 @@ class _Gate:
 
     def begin(self) -> None:
         """Begins without calls, in a forked child as well."""
-        self._threads: list[int] = []  # of each call
+        self._threads: list[int] = []  # of each call that Python code makes
         self._last = 0.0
         self._end = Cancellation()
+        _fast_path.begin_column_calls()
 
     @contextmanager
     def call(self, name: str) -> Iterator[None]:
@@ -81,14 +83,23 @@ class _Gate:
         or there was no call for a while.
         """
         self._end.cancel()
+        _fast_path.end_column_calls()
         begun, asleep = time.monotonic(), 0
         while (
             asleep < _LOOKS
             and (now := time.monotonic()) < begun + _PATIENCE
-            and (self._threads or now < self._last + _RECENT)
+            and (self._are_made or now < self._last_end + _RECENT)
         ):
             time.sleep(_LOOK)
-            asleep = 0 if self._threads or _others_run() else asleep + 1
+            asleep = 0 if self._are_made or _others_run() else asleep + 1
+
+    @property
+    def _are_made(self) -> bool:
+        return bool(self._threads) or _fast_path.column_calls_under_way()[0] > 0
+
+    @property
+    def _last_end(self) -> float:
+        return max(self._last, _fast_path.column_calls_under_way()[1])
 
 
 def _others_run() -> bool:
@@ -125,6 +136,16 @@ def caller_of(function: Function) -> Caller:
 
     function_name = function.name  # the calls may outlive the function
     return call
+
+
+def calls_of(function: Function) -> Calls | None:
+    """Returns what calls a scalar or vectorised function with columns of numbers; None where
+    there is none.
+    """
+    if function.form not in ("scalar", "vectorized"):
+        return None
+    calls = function._calls
+    return calls if calls.codecs.numbers.has_small else None
 
 
 def _column(calls: Calls, context: Any, arguments: tuple[Any, ...]) -> pa.Array:

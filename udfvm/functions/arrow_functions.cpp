@@ -27,6 +27,8 @@
 #include <arrow/type.h>
 #include <arrow/type_traits.h>
 
+#include "arrow_numbers.h"
+
 namespace compute = arrow::compute;
 using arrow::DataType;
 using arrow::Result;
@@ -128,54 +130,63 @@ Status execute_whole(compute::KernelContext *context, const compute::ExecBatch &
     return Status::OK();
 }
 
-void adapt(compute::VectorKernel &kernel)
+// The kernel of a function, made of that of another.
+compute::ScalarKernel adapted(const compute::ScalarKernel &kernel, PyObject *registration)
 {
-    kernel.exec_chunked = execute_whole;
-    kernel.can_execute_chunkwise = false;
-    kernel.output_chunked = false;
+    return udfvm::of_numbers(udfvm::registered(kernel), registration);
 }
 
-template <class Kernel> void adapt(Kernel &)
+compute::VectorKernel adapted(const compute::VectorKernel &kernel, PyObject *registration)
 {
+    auto made = udfvm::of_numbers(udfvm::registered(kernel), registration);
+    made.exec_chunked = execute_whole;
+    made.can_execute_chunkwise = false;
+    made.output_chunked = false;
+    return made;
+}
+
+template <class Kernel> Kernel adapted(const Kernel &kernel, PyObject *)
+{
+    return kernel;
 }
 
 template <class Base, class... Flags>
 Result<std::shared_ptr<compute::Function>> made(std::string name, const compute::Function &source,
-                                                Flags... flags)
+                                                PyObject *registration, Flags... flags)
 {
     auto function = std::make_shared<Casting<Base>>(std::move(name), source.arity(), source.doc(),
                                                     source.default_options(), flags...);
     for (const auto *each : static_cast<const Base &>(source).kernels()) {
-        auto kernel = *each;
-        adapt(kernel);
-        ARROW_RETURN_NOT_OK(function->AddKernel(std::move(kernel)));
+        ARROW_RETURN_NOT_OK(function->AddKernel(adapted(*each, registration)));
     }
     return function;
 }
 
 Result<std::shared_ptr<compute::Function>> copy_of(const compute::Function &source,
-                                                   std::string name, bool is_pure)
+                                                   std::string name, bool is_pure,
+                                                   PyObject *registration)
 {
     switch (source.kind()) {
     case compute::Function::SCALAR:
-        return made<compute::ScalarFunction>(std::move(name), source, is_pure);
+        return made<compute::ScalarFunction>(std::move(name), source, registration, is_pure);
     case compute::Function::VECTOR:
-        return made<compute::VectorFunction>(std::move(name), source);
+        return made<compute::VectorFunction>(std::move(name), source, registration);
     case compute::Function::SCALAR_AGGREGATE:
-        return made<compute::ScalarAggregateFunction>(std::move(name), source);
+        return made<compute::ScalarAggregateFunction>(std::move(name), source, registration);
     case compute::Function::HASH_AGGREGATE:
-        return made<compute::HashAggregateFunction>(std::move(name), source);
+        return made<compute::HashAggregateFunction>(std::move(name), source, registration);
     case compute::Function::META:
         break;
     }
     return Status::TypeError(source.name(), " has no kernels");
 }
 
-Status publish(const std::string &source_name, std::string name, bool is_pure)
+Status publish(const std::string &source_name, std::string name, bool is_pure,
+               PyObject *registration)
 {
     auto *registry = compute::GetFunctionRegistry();
     ARROW_ASSIGN_OR_RAISE(auto source, registry->GetFunction(source_name));
-    ARROW_ASSIGN_OR_RAISE(auto function, copy_of(*source, std::move(name), is_pure));
+    ARROW_ASSIGN_OR_RAISE(auto function, copy_of(*source, std::move(name), is_pure, registration));
     return registry->AddFunction(std::move(function), /*allow_overwrite=*/true);
 }
 
@@ -183,9 +194,10 @@ PyObject *publish_function(PyObject *, PyObject *arguments)
 {
     const char *source, *name;
     int is_pure;
-    if (!PyArg_ParseTuple(arguments, "ssp:publish", &source, &name, &is_pure))
+    PyObject *registration;
+    if (!PyArg_ParseTuple(arguments, "sspO:publish", &source, &name, &is_pure, &registration))
         return nullptr;
-    Status status = publish(source, name, is_pure);
+    Status status = publish(source, name, is_pure, registration);
     if (!status.ok()) {
         PyErr_SetString(PyExc_ValueError, status.ToString().c_str());
         return nullptr;
@@ -195,9 +207,9 @@ PyObject *publish_function(PyObject *, PyObject *arguments)
 
 PyMethodDef methods[] = {
     { "publish", publish_function, METH_VARARGS,
-      "publish(source, name, is_pure)\n--\n\n"
+      "publish(source, name, is_pure, registration)\n--\n\n"
       "Makes the function of a name from one that was registered under another, and replaces what "
-      "has the name." },
+      "has the name. Columns of numbers go to what the attribute calls of the registration has." },
     { nullptr, nullptr, 0, nullptr },
 };
 
@@ -215,5 +227,5 @@ PyModuleDef definition = { PyModuleDef_HEAD_INIT,
 
 PyMODINIT_FUNC PyInit__arrow_functions()
 {
-    return PyModule_Create(&definition);
+    return udfvm::find_column_calls() ? PyModule_Create(&definition) : nullptr;
 }

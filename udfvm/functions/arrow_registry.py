@@ -16,11 +16,12 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from udfvm.call.dispatch import Calls
 from udfvm.codec.containers import Container, as_declared, container_of
 from udfvm.codec.scalars import scalar_of
 from udfvm.errors import SignatureError, TypeMappingError, UnknownUDFError
 from udfvm.forks import ForkLock
-from udfvm.functions.arrow_calls import Caller, caller_of, schema_of
+from udfvm.functions.arrow_calls import Caller, caller_of, calls_of, schema_of
 from udfvm.functions.function import Function
 from udfvm.functions.table import TableFunction
 from udfvm.types.arrow_types import Kind, Parameter
@@ -49,16 +50,25 @@ class _Interface(NamedTuple):
 class _Registration:
     """A name in the registry and the function behind it: what pyarrow calls."""
 
-    def __init__(self, name: str, interface: _Interface, caller: Caller) -> None:
+    def __init__(
+        self, name: str, interface: _Interface, caller: Caller, calls: Calls | None
+    ) -> None:
         self.name = name
         self.interface = interface
-        self.caller: Caller | None = caller  # None after it was unregistered
+        self.turn_to(caller, calls)
         # pyarrow reads the number of arguments from here. Without it the function would be
         # variadic.
         names = ("context", *(f"argument_{index}" for index in range(len(interface.types))))
         self.__signature__ = inspect.Signature(
             [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
         )
+
+    def turn_to(self, caller: Caller | None, calls: Calls | None) -> None:
+        """Makes this what pyarrow calls from now on, and where columns of numbers go that need
+        no Python code. Without a caller the name has no function any more.
+        """
+        self.caller = caller
+        self.calls = calls  # read by Arrow's kernels
 
     def __call__(self, context: Any, *arguments: Any) -> Any:
         if self.caller is None:
@@ -107,8 +117,8 @@ def register_as(name: str, function: Function, *, replace: bool) -> None:
         if mine is None or mine.interface != interface:
             _registered[name] = _register(name, function, interface, mine)
         else:
-            mine.caller = caller_of(function)
-            _publish(name, name, function)
+            mine.turn_to(caller_of(function), calls_of(function))
+            _publish(name, name, function, mine)
 
 
 def forget(names: list[str]) -> None:
@@ -122,7 +132,7 @@ def forget(names: list[str]) -> None:
                 raise UnknownUDFError(f"no UDF named {name!r} is registered in pyarrow.compute")
         for registration in found:
             if registration is not None:
-                registration.caller = None
+                registration.turn_to(None, None)
 
 
 def _interface_of(function: Function) -> _Interface:
@@ -159,9 +169,9 @@ def _register(
         )
     else:
         source = _own_name(function.name)
-    registration = _Registration(name, interface, caller_of(function))
+    registration = _Registration(name, interface, caller_of(function), calls_of(function))
     _add(source, function.__doc__, registration)
-    _publish(source, name, function)
+    _publish(source, name, function, registration)
     return registration
 
 
@@ -184,14 +194,14 @@ def _add(name: str, text: str | None, registration: _Registration) -> None:
     )
 
 
-def _publish(source: str, name: str, function: Function) -> None:
+def _publish(source: str, name: str, function: Function, registration: _Registration) -> None:
     """Makes the function of a name from one that pyarrow was given under another."""
     if not HAS_KERNELS:
         return
     is_pure = function.limits.deterministic
-    _arrow_functions.publish(source, name, is_pure)
+    _arrow_functions.publish(source, name, is_pure, registration)
     if function.form == "aggregate":
-        _arrow_functions.publish(f"hash_{source}", f"hash_{name}", is_pure)
+        _arrow_functions.publish(f"hash_{source}", f"hash_{name}", is_pure, registration)
 
 
 def _own_name(function: str) -> str:
@@ -242,12 +252,13 @@ def _name_in_expressions(function: Function, values: tuple[pa.Scalar, ...] | Non
         if name is None:
             name = _own_name(function.name)
             interface = _interface_of(function)._replace(kind="scalar")
-            caller = caller_of(function)
+            caller, calls = caller_of(function), calls_of(function)
             if values is not None:
                 interface = interface._replace(names=(), types=())
-                caller = _with_values(caller, values)
-            _add(name, function.__doc__, _Registration(name, interface, caller))
-            _publish(name, name, function)
+                caller, calls = _with_values(caller, values), None
+            registration = _Registration(name, interface, caller, calls)
+            _add(name, function.__doc__, registration)
+            _publish(name, name, function, registration)
             function._arrow_names[values] = name
         return name
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from udfvm.vmm._core import ffi, lib
-from udfvm.vmm.borrowed import BorrowedReplies
+from udfvm.vmm.borrowed import borrow
 from udfvm.vmm.callbacks import Files, bind_files
 from udfvm.vmm.cancellation import cancellation_of_thread
 from udfvm.vmm.failures import exception, thread_error
@@ -72,7 +72,6 @@ class ImagePool:
         self.wait_ns = int(wait * 1e9)
         self.vms_out = 0  # approximate number of VMs in use
         self._crowded = crowded
-        self._borrowed = BorrowedReplies(limit)
         lib.udfvm_pool_set_idle(self._handle, keep)
 
     @property
@@ -107,11 +106,7 @@ class ImagePool:
             begin, end = (0, len(reply.data)) if found is None else (found.start, found.stop)
             if copy is not None:
                 return reply.status, copy(reply.data[begin:end]), found is not None
-            data = (
-                self._borrowed.borrow(vm, begin, end - begin)
-                if self._borrowed.takes(end - begin)
-                else None
-            )
+            data = borrow(vm, begin, end - begin)
             if data is not None:
                 self.vms_out -= 1
                 self.attend(self.vms_out)
@@ -244,7 +239,9 @@ class ImagePool:
     @property
     def borrowed_count(self) -> int:
         """The number of VMs in use that no longer compute: their replies are read."""
-        return self._borrowed.count
+        statistics = ffi.new("struct udfvm_pool_statistics *")
+        lib.udfvm_pool_statistics(self._handle, statistics)
+        return int(statistics.borrowed)
 
     def close(self) -> None:
         """Closes idle VMs, and those in use when they are given back. No more are taken, and

@@ -390,6 +390,7 @@ int udfvm_pool_give_small(udfvm_pool *pool, udfvm_vm *vm);
 struct udfvm_held {
     udfvm_pool *pool;
     udfvm_vm *vm; /* NULL: none */
+    int borrowed; /* 1: its reply is, see udfvm_pool_borrow */
 };
 /* Takes a VM into `held`, which has none; `windows` (may be NULL) as for udfvm_pool_take_windows.
  */
@@ -398,6 +399,11 @@ int udfvm_pool_hold(struct udfvm_held *held, udfvm_pool *pool, udfvm_image *imag
                     struct udfvm_error *error);
 int udfvm_pool_let_go(
     struct udfvm_held *held); /* as udfvm_pool_give; NULL, and none in it, are allowed */
+/* A part of the VM's reply, as udfvm_vm_borrow() gives it, for the embedder to keep with `held`
+ * until it lets go, on whatever thread that is: nothing of the embedder runs there. NULL: the reply
+ * had better be copied, because that is faster, or the replies of too many of the pool's VMs are in
+ * use; or it cannot be borrowed. */
+void *udfvm_pool_borrow(struct udfvm_held *held, uint64_t begin, uint64_t length);
 
 /* A whole fresh call: a VM is taken, called, the reply copied, the VM restored and given back. */
 struct udfvm_pool_reply {
@@ -433,6 +439,7 @@ void udfvm_pool_shut(udfvm_pool *pool);
 /* VMs of a pool: the most that there may be, those that exist, and those that are idle. */
 struct udfvm_pool_statistics {
     unsigned limit, live, idle;
+    unsigned borrowed; /* VMs in use whose replies are read: they do not compute */
 };
 void udfvm_pool_statistics(udfvm_pool *pool, struct udfvm_pool_statistics *statistics);
 /* Gives one reference back (NULL is allowed). The pool is freed with its last reference and the

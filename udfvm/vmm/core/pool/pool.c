@@ -87,7 +87,8 @@ void udfvm_pool_statistics(udfvm_pool *pool, struct udfvm_pool_statistics *stati
     pthread_mutex_lock(&pool->lock);
     *statistics = (struct udfvm_pool_statistics){ .limit = pool->limit,
                                                   .live = pool->live,
-                                                  .idle = pool->idle_count };
+                                                  .idle = pool->idle_count,
+                                                  .borrowed = pool->borrowed };
     pthread_mutex_unlock(&pool->lock);
 }
 

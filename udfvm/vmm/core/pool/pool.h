@@ -13,6 +13,7 @@ struct udfvm_pool {
     pthread_mutex_t lock;
     pthread_cond_t freed;
     atomic_int references; /* the owners' and one for each VM taken */
+    atomic_uint borrowed;  /* VMs whose replies are in use */
     unsigned generation;   /* of the process that created it */
     struct udfvm_image *base;
     const struct udfvm_files *files;

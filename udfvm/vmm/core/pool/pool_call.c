@@ -2,7 +2,10 @@
  * costs several times what it would in a loop: the fewer steps are its own, the better. */
 #include <string.h>
 
-#include "api.h"
+#include "pool/pool.h"
+
+#define MIN_BORROWED     (1ull << 20) /* bytes: a smaller reply is copied faster than borrowed */
+#define MAX_BORROWED_VMS 4u
 
 int udfvm_pool_call(udfvm_pool *pool, udfvm_image *image, uint64_t wait_ns, uint32_t request,
                     const void *input, uint64_t length, const struct udfvm_limits *limits,
@@ -42,6 +45,7 @@ int udfvm_pool_hold(struct udfvm_held *held, udfvm_pool *pool, udfvm_image *imag
     struct udfvm_error unasked;
     error = error ? error : &unasked;
     held->pool = pool;
+    held->borrowed = 0;
     held->vm = windows ? udfvm_pool_take_windows(pool, image, windows, wait_ns, timeout_ns, error)
                        : udfvm_pool_take_in_time(pool, image, wait_ns, timeout_ns, error);
     return held->vm ? UDFVM_OK : error->code;
@@ -53,5 +57,30 @@ int udfvm_pool_let_go(struct udfvm_held *held)
     if (!vm)
         return 0;
     held->vm = NULL;
+    if (held->borrowed)
+        atomic_fetch_sub(&held->pool->borrowed, 1);
+    held->borrowed = 0;
     return udfvm_pool_give(held->pool, vm);
+}
+
+/* Counts one more VM whose reply is in use, if there may be one. */
+static bool count_borrowed(struct udfvm_pool *pool)
+{
+    const unsigned half = pool->limit / 2, most = half < MAX_BORROWED_VMS ? half : MAX_BORROWED_VMS;
+    unsigned count = atomic_load(&pool->borrowed);
+    while (count < most)
+        if (atomic_compare_exchange_weak(&pool->borrowed, &count, count + 1))
+            return true;
+    return false;
+}
+
+void *udfvm_pool_borrow(struct udfvm_held *held, uint64_t begin, uint64_t length)
+{
+    if (length < MIN_BORROWED || held->borrowed || !count_borrowed(held->pool))
+        return NULL;
+    void *data = udfvm_vm_borrow(held->vm, begin, length, NULL);
+    held->borrowed = data != NULL;
+    if (!data)
+        atomic_fetch_sub(&held->pool->borrowed, 1);
+    return data;
 }

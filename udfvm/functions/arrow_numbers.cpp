@@ -1,0 +1,228 @@
+// See arrow_numbers.h.
+#include "arrow_numbers.h"
+
+#include <array>
+#include <utility>
+
+#include <arrow/array/concatenate.h>
+#include <arrow/array/data.h>
+#include <arrow/buffer.h>
+#include <arrow/memory_pool.h>
+#include <arrow/python/common.h>
+#include <arrow/python/pyarrow.h>
+#include <arrow/status.h>
+#include <arrow/type.h>
+#include <arrow/type_traits.h>
+
+#include "column_calls.h"
+
+namespace compute = arrow::compute;
+using arrow::Status;
+
+namespace udfvm
+{
+
+namespace
+{
+
+constexpr int MAX_COLUMNS = 32; // of functions whose calls are made here
+
+const column_calls *calls_of_columns;
+PyObject *name_of_calls;
+
+// Memory of a VM, which runs again when nobody reads it any more. It is freed by threads of Arrow,
+// at any time: nothing of it is an object of Python.
+class Borrowed : public arrow::Buffer
+{
+  public:
+    Borrowed(const void *data, int64_t size, void *owner)
+        : Buffer(static_cast<const uint8_t *>(data), size), owner_(owner)
+    {
+    }
+    ~Borrowed() override
+    {
+        calls_of_columns->let_go(owner_);
+    }
+
+  private:
+    void *owner_;
+};
+
+// What the kernels of a name share.
+struct Numbers : public compute::KernelState {
+    compute::ArrayKernelExec execute_in_python = nullptr;
+    std::shared_ptr<arrow::DataType> result;
+    arrow::py::OwnedRefNoGIL registration;
+};
+
+template <class Kernel> struct NumbersOf : public Numbers {
+    explicit NumbersOf(const Kernel &kernel) : registered(kernel)
+    {
+    }
+    Kernel registered;
+};
+
+// Columns of values alone, and where they lie.
+struct Columns {
+    std::array<const void *, MAX_COLUMNS> data;
+    std::array<size_t, MAX_COLUMNS> sizes;
+
+    bool take(const compute::ExecSpan &batch)
+    {
+        if (batch.length == 0 || batch.num_values() == 0 || batch.num_values() > MAX_COLUMNS)
+            return false;
+        for (int i = 0; i < batch.num_values(); ++i) {
+            if (!batch[i].is_array() || !take(batch[i].array, batch.length, i))
+                return false;
+        }
+        return true;
+    }
+
+  private:
+    bool take(const arrow::ArraySpan &column, int64_t rows, int i)
+    {
+        if (!arrow::is_numeric(column.type->id()) || column.length != rows ||
+            column.buffers[1].data == nullptr || column.GetNullCount() != 0)
+            return false;
+        const int64_t width = column.type->byte_width();
+        data[i] = column.buffers[1].data + column.offset * width;
+        sizes[i] = rows * width;
+        return true;
+    }
+};
+
+// A result, as it is made.
+struct Made {
+    compute::KernelContext *context;
+    std::shared_ptr<arrow::Buffer> buffer;
+    std::shared_ptr<arrow::ArrayData> other;
+    Status status;
+
+    static void *allocate(void *made, size_t size)
+    {
+        auto *self = static_cast<Made *>(made);
+        auto buffer = self->context->Allocate(size);
+        self->status = buffer.status();
+        if (!buffer.ok())
+            return nullptr;
+        self->buffer = *std::move(buffer);
+        return self->buffer->mutable_data();
+    }
+};
+
+Status take_other(PyObject *array, const arrow::DataType &type, Made &made)
+{
+    arrow::py::OwnedRef owned(array);
+    ARROW_ASSIGN_OR_RAISE(auto found, arrow::py::unwrap_array(array));
+    if (*found->type() != type)
+        return Status::TypeError("the result is ", found->type()->ToString(), ", not ",
+                                 type.ToString());
+    ARROW_ASSIGN_OR_RAISE(auto copied, arrow::Concatenate({ found }, made.context->memory_pool()));
+    made.other = copied->data();
+    return Status::OK();
+}
+
+// Makes the call, with the interpreter's lock. What it makes is nothing where Python is to make it.
+Status make(const Numbers &numbers, column_call &call, Made &made)
+{
+    arrow::py::OwnedRef calls(PyObject_GetAttr(numbers.registration.obj(), name_of_calls));
+    ARROW_RETURN_NOT_OK(arrow::py::CheckPyError());
+    if (calls.obj() == Py_None)
+        return Status::OK();
+    switch (calls_of_columns->call(calls.obj(), &call)) {
+    case COLUMN_CALL_DONE:
+        if (call.borrowed)
+            made.buffer = std::make_shared<Borrowed>(call.borrowed, call.result_size, call.owner);
+        return Status::OK();
+    case COLUMN_CALL_OTHER:
+        return take_other(call.other, *numbers.result, made);
+    case COLUMN_CALL_RAISED:
+        return arrow::py::ConvertPyError();
+    case COLUMN_CALL_FULL:
+        return made.status.ok() ? Status::OutOfMemory("no memory for a call") : made.status;
+    case COLUMN_CALL_NOT:
+        break;
+    }
+    return Status::OK();
+}
+
+Status execute_with(const Numbers &numbers, const Columns &columns, compute::KernelContext *context,
+                    const compute::ExecSpan &batch, compute::ExecResult *out, bool *done)
+{
+    Made made = { context, nullptr, nullptr, Status::OK() };
+    column_call call = {};
+    call.rows = batch.length;
+    call.count = batch.num_values();
+    call.columns = columns.data.data();
+    call.sizes = columns.sizes.data();
+    call.result_size = batch.length * numbers.result->byte_width();
+    // A caller with a pool of its own wants to know there what it uses.
+    call.may_borrow = context->memory_pool() == arrow::default_memory_pool();
+    call.allocate = Made::allocate;
+    call.context = &made;
+    ARROW_RETURN_NOT_OK(
+        arrow::py::SafeCallIntoPython([&]() -> Status { return make(numbers, call, made); }));
+    if (made.other)
+        out->value = std::move(made.other);
+    else if (made.buffer)
+        out->value = arrow::ArrayData::Make(numbers.result, batch.length,
+                                            { nullptr, std::move(made.buffer) }, 0);
+    else
+        *done = false;
+    return Status::OK();
+}
+
+template <class Kernel>
+Status execute(compute::KernelContext *context, const compute::ExecSpan &batch,
+               compute::ExecResult *out)
+{
+    const auto &numbers = static_cast<const NumbersOf<Kernel> &>(
+        *static_cast<const Kernel *>(context->kernel())->data);
+    Columns columns;
+    bool done = columns.take(batch);
+    if (done)
+        ARROW_RETURN_NOT_OK(execute_with(numbers, columns, context, batch, out, &done));
+    if (done)
+        return Status::OK();
+    compute::KernelContext python(context->exec_context(), &numbers.registered);
+    python.SetState(context->state());
+    return numbers.execute_in_python(&python, batch, out);
+}
+
+} // namespace
+
+bool find_column_calls()
+{
+    name_of_calls = PyUnicode_InternFromString("calls");
+    calls_of_columns = static_cast<const column_calls *>(PyCapsule_Import(COLUMN_CALLS, 0));
+    return name_of_calls && calls_of_columns && arrow::py::import_pyarrow() == 0;
+}
+
+template <class Kernel> const Kernel &registered(const Kernel &kernel)
+{
+    const auto *made = dynamic_cast<const NumbersOf<Kernel> *>(kernel.data.get());
+    return made ? made->registered : kernel;
+}
+
+template <class Kernel> Kernel of_numbers(const Kernel &registered, PyObject *registration)
+{
+    const auto &type = registered.signature->out_type();
+    if (type.kind() != compute::OutputType::FIXED || !arrow::is_numeric(type.type()->id()))
+        return registered;
+    auto numbers = std::make_shared<NumbersOf<Kernel>>(registered);
+    numbers->execute_in_python = registered.exec;
+    numbers->result = type.type();
+    Py_INCREF(registration);
+    numbers->registration.reset(registration);
+    Kernel kernel = registered;
+    kernel.exec = execute<Kernel>;
+    kernel.data = std::move(numbers);
+    return kernel;
+}
+
+template const compute::ScalarKernel &registered(const compute::ScalarKernel &);
+template const compute::VectorKernel &registered(const compute::VectorKernel &);
+template compute::ScalarKernel of_numbers(const compute::ScalarKernel &, PyObject *);
+template compute::VectorKernel of_numbers(const compute::VectorKernel &, PyObject *);
+
+} // namespace udfvm
