@@ -108,7 +108,8 @@ USES: dict[str, Callable[[pa.Array], Any]] = {
 # Types that a library does not have at all.
 LACKING: dict[str, tuple[str, ...]] = {
     "duckdb": ("halffloat", "decimal256(40, 3)"),
-    "polars": ("decimal256(40, 3)",),
+    "polars": ("decimal256(40, 3)", "month_day_nano_interval"),
+    "parquet": ("month_day_nano_interval",),
 }
 
 

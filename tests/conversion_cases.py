@@ -60,7 +60,7 @@ SOURCES: dict[pa.DataType, list[Any]] = {
     pa.time64("us"): [0, 1, 1000, 10**6],
     pa.time64("ns"): [1, 1000, 10**9, 86_400 * 10**9 - 1],
     **{pa.duration(unit): COUNTS for unit in ("s", "ms", "us", "ns")},
-    pa.month_day_nano_interval(): [None],
+    pa.month_day_nano_interval(): [pa.MonthDayNano([1, -2, 3]), pa.MonthDayNano([0, 0, 0])],
     pa.decimal32(5, 2): [Decimal("1.25"), Decimal("-999.99"), Decimal("0.00")],
     pa.decimal128(20, 0): [Decimal(10**18), Decimal(-7)],
     pa.decimal256(76, 0): [Decimal(10**75), Decimal(2**64), Decimal(7)],
@@ -89,6 +89,7 @@ DECLARED = [
     "time64[us]",
     "time64[ns]",
     *(f"duration[{unit}]" for unit in ("s", "ms", "us", "ns")),
+    "month_day_nano_interval",
     "decimal32(5, 2)",
     "decimal64(18, 0)",
     "decimal128(38, 10)",
@@ -118,7 +119,7 @@ def array_of(type_: pa.DataType, values: list[Any]) -> pa.Array:
 def stored_values(array: pa.Array) -> list[Any]:
     """What array_of() was given; floats as text, for NaN's sake."""
     kind = array.type
-    if pa.types.is_temporal(kind):
+    if pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
         array = array.view(pa.int32() if kind.bit_width == 32 else pa.int64())
     return [repr(value) if isinstance(value, float) else value for value in array.to_pylist()]
 
@@ -190,6 +191,7 @@ EXPECTED: dict[tuple[str, str], Callable[[pa.DataType, Any, str], Any]] = {
     ("integer", "decimal"): _as_decimal,
     ("decimal", "decimal"): _as_decimal,
     ("duration", "duration"): _as_time,
+    ("interval", "interval"): _as_itself,
     ("bool", "integer"): _as_integer,
     ("integer", "integer"): _as_integer,
     ("bool", "float"): _integer_as_float,
@@ -244,7 +246,10 @@ def parameter(name: str, nullable: bool = True) -> Parameter:
 def python_of(case: Case) -> Any:
     """The value as a Python object; None where Python has none."""
     one = family(str(case.found))
-    if one in ("bool", "integer", "text", "bytes", "decimal") or str(case.found) == "double":
+    if (
+        one in ("bool", "integer", "text", "bytes", "interval", "decimal")
+        or str(case.found) == "double"
+    ):
         return case.value
     if one == "date" and abs(case.value) < 10**6:
         return (

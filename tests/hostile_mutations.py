@@ -36,6 +36,7 @@ TYPES = [
     pa.time32("ms"),
     pa.time64("ns"),
     pa.duration("s"),
+    pa.month_day_nano_interval(),
     pa.decimal32(5, 2),
     pa.decimal128(38, 10),
     pa.decimal256(40, 3),
@@ -95,6 +96,8 @@ def _single(type_: pa.DataType, chance: random.Random) -> Any:
         return datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     if pa.types.is_decimal(type_):
         return Decimal(chance.randrange(100)).scaleb(-type_.scale)
+    if pa.types.is_interval(type_):
+        return pa.MonthDayNano([chance.randrange(9), -1, chance.randrange(-9, 9)])
     if pa.types.is_time(type_):  # in microseconds, which other libraries have
         return datetime.time(1, 2, chance.randrange(60))
     samples: dict[str, Any] = {

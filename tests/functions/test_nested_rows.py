@@ -26,6 +26,15 @@ FLAT: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
     (pa.time64("us"), st.none() | st.times()),
     (pa.duration("us"), st.none() | st.timedeltas(-DECADES, DECADES)),
     (pa.decimal128(20, 3), st.none() | st.decimals(-(10**16), 10**16, places=3)),
+    (
+        pa.month_day_nano_interval(),
+        st.none()
+        | st.tuples(
+            st.integers(-(2**31), 2**31 - 1),
+            st.integers(-(2**31), 2**31 - 1),
+            st.integers(-(2**63), 2**63 - 1),
+        ).map(pa.MonthDayNano),
+    ),
     (pa.binary(3), st.none() | st.binary(min_size=3, max_size=3)),
 ]
 ALL = [*((each, values(each)) for each in TYPES), *FLAT]

@@ -91,7 +91,7 @@ def test_aliases(alias: str, expected: str) -> None:
         "timestamp[us",
         Fraction,
         3,
-        pa.month_day_nano_interval(),
+        "day_time_interval",
     ],
 )
 def test_unsupported_types_are_refused(wrong: object) -> None:

@@ -10,11 +10,14 @@ from typing import Any
 
 import apsw
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from nested_types import identity
 
 import udfvm
+import udfvm.arrow
 import udfvm.sqlite
 from udfvm.types.arrow_types import declared
 
@@ -27,6 +30,10 @@ _CASES: list[tuple[pa.DataType, list[Any]]] = [
     (pa.time64("us"), [_TIME.replace(microsecond=999_999), datetime.time()]),
     (pa.time64("ns"), [_TIME.replace(microsecond=999_999), datetime.time()]),
     *((pa.duration(unit), [_DAY, datetime.timedelta()]) for unit in ("s", "ms", "us", "ns")),
+    (
+        pa.month_day_nano_interval(),
+        [pa.MonthDayNano([14, -3, -1_500_000_001]), pa.MonthDayNano([-(2**31), 0, 2**63 - 1])],
+    ),
     (pa.decimal32(9, 2), [Decimal("-1234567.89"), Decimal("0.00")]),
     (pa.decimal64(18, 0), [Decimal(10**18 - 1), Decimal(-1)]),
     (pa.decimal128(38, 10), [Decimal("-1234567890123456789012345678.0123456789"), Decimal(0)]),
@@ -81,7 +88,8 @@ def test_single_values(type_: pa.DataType, values: list[Any]) -> None:
 
 @pytest.mark.parametrize(("type_", "values"), _CASES, ids=_IDS)
 def test_numpy_arrays_of_objects(type_: pa.DataType, values: list[Any]) -> None:
-    objects = np.array([*values, None], dtype=object)
+    objects = np.empty(len(values) + 1, dtype=object)
+    objects[:] = [*values, None]
     expected = pa.array(objects.tolist(), type_)
     for vectorized in (True, False):
         result = identity(type_, vectorized)(objects)
@@ -110,6 +118,10 @@ def _in_sql(type_: pa.DataType, value: Any) -> Any:
         return value.isoformat(digits) + ("000" if type_.unit == "ns" else "")
     if pa.types.is_duration(type_):
         return pa.scalar(value, type_).cast(pa.int64()).as_py()
+    if pa.types.is_interval(type_):
+        return {14: "P14M-3DT-1.500000001S", -(2**31): "P-2147483648MT9223372036.854775807S"}[
+            value.months
+        ]
     return value
 
 
@@ -128,6 +140,10 @@ def _in_sql(type_: pa.DataType, value: Any) -> Any:
         (pa.decimal128(5, 2), 1.5),
         (pa.decimal128(5, 2), True),
         (pa.binary(3), b"ab"),
+        (pa.month_day_nano_interval(), pa.MonthDayNano([2**31, 0, 0])),
+        (pa.month_day_nano_interval(), pa.MonthDayNano([0, 0.5, 0])),
+        (pa.month_day_nano_interval(), (1, 2, 3)),
+        (pa.month_day_nano_interval(), datetime.timedelta(1)),
     ],
 )
 def test_nothing_is_lost(type_: pa.DataType, value: Any) -> None:
@@ -184,11 +200,65 @@ def test_annotations() -> None:
         "duration[us]",
         "decimal128(38, 18)",
     ]
+
+    @udfvm.udf
+    def doubled(x: pa.MonthDayNano) -> pa.MonthDayNano:
+        return pa.MonthDayNano([x.months * 2, x.days, x.nanoseconds])
+
+    assert doubled(pa.MonthDayNano([1, 2, 3])) == pa.MonthDayNano([2, 2, 3])
     assert later(datetime.time(3), datetime.timedelta(days=2), Decimal("1.25")) == Decimal("6.25")
 
 
+@pytest.mark.parametrize("vectorized", [True, False])
+def test_intervals_everywhere(vectorized: bool) -> None:
+    interval = pa.month_day_nano_interval()
+    array = pa.array([pa.MonthDayNano([1, -2, 3]), None, pa.MonthDayNano([0, 0, 0])], interval)
+    same = identity(interval, vectorized)
+    udfvm.arrow.register(None, same, name=f"same_interval_{vectorized}")
+    assert pc.call_function(f"same_interval_{vectorized}", [array]).equals(array)
+    by_row = identity(interval, False)
+    mapped = by_row.map(pa.table({"x": array}), columns=["x"])
+    assert mapped.column(mapped.num_columns - 1).combine_chunks().equals(array)
+    for backend in (object, pd.ArrowDtype(interval)):
+        series = pd.Series(array.to_pylist(), dtype=backend, index=[5, 6, 7])
+        result = same(series)
+        assert result.dtype == series.dtype and result.index.equals(series.index)
+        assert result.tolist()[::2] == array.to_pylist()[::2]
+    with pytest.raises(ValueError, match=r"month_interval.*cast it to month_day_nano_interval"):
+        declared("month_interval")
+
+
+def test_numpy_functions_get_intervals_as_they_are() -> None:
+    def months(x: np.ndarray) -> np.ndarray:
+        return np.array([each.months for each in x])
+
+    interval = pa.month_day_nano_interval()
+    function = udfvm.udf(vectorized=True, input_types=[interval], output_type="int64")(months)
+    assert function(pa.array([pa.MonthDayNano([7, 0, 0])], interval)).to_pylist() == [7]
+
+
+def test_intervals_in_text() -> None:
+    connection = apsw.Connection(":memory:")
+    interval, nested = pa.month_day_nano_interval(), pa.list_(pa.month_day_nano_interval())
+    udfvm.sqlite.register(connection, identity(interval, False), name="same")
+    udfvm.sqlite.register(connection, identity(nested, True), name="listed")
+    for text, normal in {
+        "P1Y2M3W-4DT5H6M-7.25S": "P14M17DT18352.75S",
+        "PT0S": "PT0S",
+        "P-1M": "P-1M",
+        "PT-0.000000001S": "PT-0.000000001S",
+    }.items():
+        assert connection.execute("SELECT same(?)", (text,)).fetchone() == (normal,)
+        query = "SELECT value FROM vm_map('listed', 'SELECT 1, json_array(' || quote(?) || ')')"
+        assert connection.execute(query, (text,)).fetchone() == (f'["{normal}"]',)
+    for wrong in ("", "P", "PT", "1M", "P1.5M", "P1MT", "PT1.0000000001S", "P3000000000D"):
+        with pytest.raises(apsw.SQLError, match=r"interval|not an integer of 32"):
+            connection.execute("SELECT same(?)", (wrong,)).fetchall()
+
+
 @pytest.mark.parametrize(
-    "text", ["decimal32(10, 2)", "decimal128(0, 0)", "decimal512(3, 1)", "time32[us]"]
+    "text",
+    ["decimal32(10, 2)", "decimal128(0, 0)", "decimal512(3, 1)", "time32[us]", "month_interval"],
 )
 def test_types_that_do_not_exist(text: str) -> None:
     with pytest.raises(ValueError, match="is not a"):

@@ -179,7 +179,7 @@ def to_masked(function: str, array: pa.Array) -> np.ma.MaskedArray[Any, Any]:
 def _is_numpy_like(array: pa.Array) -> bool:
     """Whether numpy has the values of an array, its nulls too, otherwise than as objects."""
     type_ = array.type
-    if pa.types.is_time(type_):
+    if pa.types.is_time(type_) or pa.types.is_interval(type_):  # pyarrow makes offsets of pandas
         return False
     if pa.types.is_floating(type_) or pa.types.is_temporal(type_):
         return True

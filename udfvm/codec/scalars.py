@@ -25,7 +25,7 @@ from udfvm.types.records import as_mapping
 if TYPE_CHECKING:
     from udfvm.types.arrow_types import Parameter
 
-_NO_COLLECTIONS: Final = (str, bytes, bytearray, memoryview, pa.Scalar)
+_NO_COLLECTIONS: Final = (str, bytes, bytearray, memoryview, pa.MonthDayNano, pa.Scalar)
 _FAILURES: Final = (pa.ArrowException, OverflowError, TypeError, ValueError)
 
 
@@ -271,7 +271,7 @@ def _held_pairs(
 
 
 def _held_leaf(function: str, parameter: Parameter, type_: pa.DataType, value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) and not isinstance(value, pa.MonthDayNano):
         raise _Misfit(
             f"is declared {type_}; got {type(value).__name__}; as a column of lists, pass"
             " pyarrow.array(...) of it"

@@ -15,9 +15,15 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from udfvm.codec.argument_errors import argument_error, wrong_type, wrong_value
-from udfvm.codec.bounds import bytes_in
 from udfvm.codec.json_values import json_value
-from udfvm.layouts import INTEGER, REAL, VALUE
+from udfvm.codec.text_codecs import (
+    bytes_at,
+    decimal_decoder,
+    encode_decimal,
+    encode_interval,
+    interval_decoder,
+)
+from udfvm.layouts import INTEGER, REAL
 from udfvm.types.arrow_types import JSON, Kind, Parameter, RowType, Type
 from udfvm.types.conversions import Loss, exact_float, short, surrogate_of
 from udfvm.types.temporal import (
@@ -106,11 +112,6 @@ def _integer_at(data: bytes, offset: int) -> int:
     return integer
 
 
-def _bytes_at(data: bytes, offset: int) -> bytes:
-    _, length, begin = VALUE.unpack_from(data, offset)
-    return bytes_in(data, begin, length)
-
-
 def _within(integer: int, smallest: int, largest: int) -> int:
     if not smallest <= integer <= largest:
         raise ValueError(f"{integer} is out of the range of the declared type")
@@ -186,8 +187,8 @@ def _encode_text(function: str, parameter: Parameter, value: object) -> bytes:
 
 def _text_decoder(type_: Type) -> Decoder:
     if type_ == JSON:
-        return lambda data, offset: json_value(_bytes_at(data, offset).decode())
-    return lambda data, offset: _bytes_at(data, offset).decode()
+        return lambda data, offset: json_value(bytes_at(data, offset).decode())
+    return lambda data, offset: bytes_at(data, offset).decode()
 
 
 def _encode_bytes(function: str, parameter: Parameter, value: object) -> bytes:
@@ -204,10 +205,10 @@ def _encode_bytes(function: str, parameter: Parameter, value: object) -> bytes:
 def _bytes_decoder(type_: Type) -> Decoder:
     size = type_.size
     if size is None:
-        return _bytes_at
+        return bytes_at
 
     def decode(data: bytes, offset: int) -> bytes:
-        value = _bytes_at(data, offset)
+        value = bytes_at(data, offset)
         if len(value) != size:
             raise ValueError(f"{len(value)} bytes where {type_} is declared")
         return value
@@ -313,7 +314,7 @@ def _time_decoder(type_: Type) -> Decoder:
 
     def decode(data: bytes, offset: int) -> datetime.time:
         try:
-            return time_from_text(_bytes_at(data, offset).decode(), unit)
+            return time_from_text(bytes_at(data, offset).decode(), unit)
         except Loss as loss:
             if unit != "ns":
                 raise
@@ -351,30 +352,12 @@ def _duration_decoder(type_: Type) -> Decoder:
     return decode
 
 
-def _encode_decimal(function: str, parameter: Parameter, value: Any) -> bytes:
-    from udfvm.types.decimals import exact_decimal, text_from_decimal
-
-    is_integer = isinstance(value, int) and not isinstance(value, bool)
-    if not is_integer and type(value).__name__ != "Decimal":
-        raise wrong_value(function, parameter, value)
-    try:
-        return text_from_decimal(exact_decimal(value, parameter.type.name)).encode()
-    except Loss as loss:
-        raise argument_error(
-            function, parameter, f"cannot be {parameter.type} without loss: {loss}"
-        ) from None
-
-
-def _decimal_decoder(type_: Type) -> Decoder:
-    from udfvm.types.decimals import decimal_from_text
-
-    return lambda data, offset: decimal_from_text(_bytes_at(data, offset).decode(), type_.name)
-
-
 def zero(type_: Type) -> float | bytes:
     """Returns what is stored of a zero, of midnight, of empty text."""
     if type_.kind is Kind.TIME:
         return b"00:00:00"
+    if type_.kind is Kind.INTERVAL:
+        return b"PT0S"
     if type_.kind is Kind.DECIMAL:
         return b"0"
     if type_.kind is Kind.BYTES:
@@ -393,5 +376,6 @@ VALUE_CODECS: Final = {
     Kind.DATETIME: ValueCodec(_encode_datetime, _encode_python_datetime, _datetime_decoder),
     Kind.TIME: ValueCodec(_encode_time, _encode_time, _time_decoder),
     Kind.DURATION: ValueCodec(_encode_duration, _encode_python_duration, _duration_decoder),
-    Kind.DECIMAL: ValueCodec(_encode_decimal, _encode_decimal, _decimal_decoder),
+    Kind.INTERVAL: ValueCodec(encode_interval, encode_interval, interval_decoder),
+    Kind.DECIMAL: ValueCodec(encode_decimal, encode_decimal, decimal_decoder),
 }

@@ -32,6 +32,7 @@ _ARROW_ARRAYS: Final = {
     "LargeBinaryArray": "large_binary",
     "Date32Array": "date32[day]",
     "Date64Array": "date64[ms]",
+    "MonthDayNanoIntervalArray": "month_day_nano_interval",
 }
 
 _NUMPY_TYPES: Final = {

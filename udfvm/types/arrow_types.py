@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from udfvm import protocol
 from udfvm.types.array_conversions import flat_type
 from udfvm.types.column_types import is_stream
-from udfvm.types.conversions import FIXED_BINARY, integer_range
+from udfvm.types.conversions import FIXED_BINARY, INTERVAL, integer_range
 from udfvm.types.encodings import decoded, encoded_type, encoding_of
 from udfvm.types.nested import ITEM, KEY, VALUE, Field, Nested, take_apart, type_name
 from udfvm.types.records import Shape
@@ -40,6 +40,7 @@ class Kind(enum.Enum):
     DATETIME = "datetime.datetime"
     TIME = "datetime.time"
     DURATION = "datetime.timedelta"
+    INTERVAL = "pyarrow.MonthDayNano"
     DECIMAL = "decimal.Decimal"
     LIST = "list"
     STRUCT = "dict"
@@ -75,10 +76,10 @@ class Type(NamedTuple):
     """A type of a parameter, result or column.
 
     Dates and timestamps are INT64 in a row: days, milliseconds (``date64``) or units of the
-    timestamp since 1970; durations are INT64 too, their number of units. Times of day and decimals
-    are TEXT. Lists and structs are TEXT in the rows of SQL: JSON that the guest makes and parses.
-    Calls with Python values send them as batches of one row. Elements of lists and fields of
-    structs may always be null in the guest.
+    timestamp since 1970; durations are INT64 too, their number of units. Times of day, intervals
+    and decimals are TEXT. Lists and structs are TEXT in the rows of SQL: JSON that the guest makes
+    and parses. Calls with Python values send them as batches of one row. Elements of lists and
+    fields of structs may always be null in the guest.
 
     Attributes:
         name: the type as pyarrow prints it (``double``, ``timestamp[us, tz=UTC]``).
@@ -143,7 +144,7 @@ class Type(NamedTuple):
         """True if guests read and write record batches of it through pyarrow."""
         return (
             self.is_nested
-            or self.kind in (Kind.TIME, Kind.DECIMAL)
+            or self.kind in (Kind.TIME, Kind.INTERVAL, Kind.DECIMAL)
             or self.size is not None
             or self.name == "halffloat"
         )
@@ -204,6 +205,7 @@ _KINDS: Final = {
         ("time32[s]", "time32[ms]", "time64[us]", "time64[ns]"), (Kind.TIME, RowType.TEXT)
     ),
     **{f"duration[{unit}]": (Kind.DURATION, RowType.INT64) for unit in ("s", "ms", "us", "ns")},
+    INTERVAL: (Kind.INTERVAL, RowType.TEXT),
 }
 
 _ALIASES: Final = {
@@ -234,7 +236,14 @@ _PYTHON_TYPES: Final[dict[object, str]] = {
     datetime.time: "time64[us]",
     datetime.timedelta: "duration[us]",
 }
-_PYTHON_DECIMAL: Final = "decimal128(38, 18)"
+# Classes of modules that only their users import.
+_CLASSES_OF_MODULES: Final = (
+    ("decimal", "Decimal", "decimal128(38, 18)"),
+    ("pyarrow", "MonthDayNano", INTERVAL),
+)
+
+# Types that pyarrow names and has no class of arrays for.
+_WITHOUT_CLASSES: Final = frozenset({"month_interval", "day_time_interval"})
 
 SEE_TYPES: Final = "see Types in docs/reference.md"
 
@@ -315,6 +324,11 @@ def named(name: str) -> Type:
 
         if type_ := decimal_type(name):
             return Type(str(type_), Kind.DECIMAL, RowType.TEXT)
+    if name in _WITHOUT_CLASSES:
+        raise ValueError(
+            f"{name!r} is not a supported type: pyarrow has no arrays of it; cast it to {INTERVAL}"
+            " where it comes from"
+        )
     if name not in _KINDS:
         raise unsupported(name)
     return Type(name, *_KINDS[name])
@@ -332,8 +346,9 @@ def declared(specification: object) -> Type:
         return named("null")
     if isinstance(specification, type) and specification in _PYTHON_TYPES:
         return named(_PYTHON_TYPES[specification])
-    if _is_python_decimal(specification):
-        return named(_PYTHON_DECIMAL)
+    for module, class_, name in _CLASSES_OF_MODULES:
+        if module in sys.modules and specification is getattr(sys.modules[module], class_):
+            return named(name)
     if _is_arrow_type(specification):
         type_ = named(type_name(decoded(specification)))
         is_whole = type_.arrow.equals(specification, check_metadata=True)
@@ -363,12 +378,6 @@ def _as_written(name: str) -> str:
             fields=tuple(field._replace(type=_as_written(field.type)) for field in nested.fields)
         )
     )
-
-
-def _is_python_decimal(value: object) -> bool:
-    """Whether it is the class: of a module that only its users import."""
-    module = sys.modules.get("decimal")
-    return module is not None and value is module.Decimal
 
 
 def _is_arrow_type(value: object) -> bool:

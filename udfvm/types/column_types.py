@@ -1,6 +1,7 @@
 """The types of column batches (``struct udfvm_columns``): five, and how arrays of all other types
 travel as these. Integers, dates, timestamps and durations are int64, narrower floats are double,
-times of day and decimals are text, and lists and structs are JSON text, which is made elsewhere.
+times of day, intervals and decimals are text, and lists and structs are JSON text, which is made
+elsewhere.
 
 The build copies this beside ``conversions``, so it imports nothing else of udfvm, and pyarrow only
 where arrays are converted.
@@ -23,6 +24,7 @@ _COLUMN_TYPES: Final = {
     "map": "large_string",
     "bytes": "large_binary",
     "time of day": "large_string",
+    "interval": "large_string",
     "decimal": "large_string",
 }
 _INTEGERS: Final = "int64"  # of all other families
@@ -39,6 +41,7 @@ _NO_STREAMS: Final = frozenset(
         "time with a zone",
         "time of day",
         "duration",
+        "interval",
         "decimal",
     }
 )
@@ -78,10 +81,10 @@ def cast_column(column: Any, to: Any) -> Any:
         column = column.cast(pa.type_for_alias(between))
     if pa.types.is_time(to):
         return _parsed_times(column, to)
-    if pa.types.is_decimal(to):
-        return _parsed_decimals(column, to)
-    if pa.types.is_decimal(column.type):
-        return _decimal_texts(column, to)
+    if pa.types.is_interval(to) or pa.types.is_interval(column.type):
+        return _converted_intervals(column, to)
+    if pa.types.is_decimal(to) or pa.types.is_decimal(column.type):
+        return _converted_decimals(column, to)
     if pa.types.is_float16(to) or pa.types.is_float16(column.type):
         return column.cast(to, safe=False)
     is_number = pa.types.is_integer(to) or pa.types.is_floating(to)
@@ -90,10 +93,12 @@ def cast_column(column: Any, to: Any) -> Any:
     return column.cast(to)
 
 
-def _parsed_decimals(column: Any, to: Any) -> Any:
+def _converted_decimals(column: Any, to: Any) -> Any:
     """As a decimal of more bits first: pyarrow drops digits where it parses one of few."""
     import pyarrow as pa
 
+    if not pa.types.is_decimal(to):
+        return _decimal_texts(column, to)
     wide = pa.decimal256 if pa.types.is_decimal256(to) else pa.decimal128
     return column.cast(wide(to.precision, to.scale)).cast(to)
 
@@ -106,6 +111,16 @@ def _parsed_times(column: Any, to: Any) -> Any:
     day, separator = (pa.scalar(text, column.type) for text in ("1970-01-01", " "))
     moments = pc.binary_join_element_wise(day, column, separator)
     return moments.cast(pa.timestamp(to.unit)).cast(to)
+
+
+def _converted_intervals(column: Any, to: Any) -> Any:
+    import pyarrow as pa
+
+    from udfvm.types.intervals import interval_from_text, text_from_interval
+
+    convert_one = interval_from_text if pa.types.is_interval(to) else text_from_interval
+    values = column.to_pylist()
+    return pa.array([None if each is None else convert_one(each) for each in values], to)
 
 
 def _decimal_texts(column: Any, to: Any) -> Any:

@@ -52,6 +52,7 @@ class Conversion(NamedTuple):
     check: str
 
 
+INTERVAL: Final = "month_day_nano_interval"
 FLOAT32: Final = struct.Struct("<f")  # packs the nearest; OverflowError where that is infinite
 _PACKED: Final = {"halffloat": struct.Struct("<e"), "float": FLOAT32}
 _INTEGER: Final = re.compile(r"(u?)int(8|16|32|64)")
@@ -76,6 +77,7 @@ _FAMILIES: Final = {
     "binary_view": "bytes",
     "date32[day]": "date",
     "date64[ms]": "date",
+    INTERVAL: "interval",
 }
 _PATTERNS: Final = (
     ("integer", re.compile(_INTEGER.pattern + r"\Z")),
@@ -100,6 +102,7 @@ _DECLARED: Final = (
     "time with a zone",
     "time of day",
     "duration",
+    "interval",
     "decimal",
     "list",
     "struct",
@@ -185,6 +188,7 @@ CONVERSIONS: Final = (
     ),
     Conversion("time of day", "time of day", _each, "whole numbers of the unit"),
     Conversion("duration", "duration", _each, "whole numbers of the unit, in its range"),
+    Conversion("interval", "interval", _all, ""),
     Conversion("integer", "decimal", _each, "if the type has the digits"),
     Conversion("decimal", "decimal", _each, "if the type has the digits"),
     Conversion("list", "list", _each, "as for their values; a fixed-size list must have that size"),

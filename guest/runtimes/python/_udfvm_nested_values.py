@@ -173,8 +173,13 @@ def json_writer(name: str) -> Callable[[Any], str]:
     """Returns a function that turns a list or struct into JSON text. It raises the errors of
     value_check().
     """
-    check = _checked(name, lambda leaf: value_type(leaf).check, _map_in_json)
+    check = _checked(name, _check_for_json, _map_in_json)
     return lambda value: to_json_text(check(value), stand_in)
+
+
+def _check_for_json(leaf: str) -> Check:
+    type_ = value_type(leaf)
+    return type_.in_json or type_.check
 
 
 def _map_value(nested: Nested) -> Callable[[list[tuple[Any, Any]]], Any]:

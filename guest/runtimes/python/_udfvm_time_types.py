@@ -161,3 +161,35 @@ def duration_type(name: str) -> ValueType:
         return duration
 
     return ValueType(encode, checked_by(encode), from_json, decode=decode)
+
+
+def interval_type(name: str) -> ValueType:
+    from _udfvm_intervals import (  # for such types alone
+        checked_interval,
+        interval_from_text,
+        is_interval,
+        text_from_interval,
+    )
+
+    def check(value: object) -> object:
+        if not is_interval(value):
+            raise wrong_result(value, "pyarrow.MonthDayNano")
+        try:
+            return checked_interval(value)
+        except Loss as loss:
+            raise OverflowError(f"the function returned {value!r}: {loss}") from None
+
+    def in_text(value: object) -> str:
+        return text_from_interval(check(value))
+
+    def from_json(value: Any) -> Any:
+        return interval_from_text(expect(value, str, "an interval in text"))
+
+    return ValueType(
+        in_text,
+        check,
+        from_json,
+        _udfvm_agent.TYPE_TEXT,
+        interval_from_text,
+        in_json=in_text,  # it is a tuple, which JSON has as a list
+    )

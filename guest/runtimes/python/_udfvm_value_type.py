@@ -25,6 +25,8 @@ class ValueType(NamedTuple):
         decode: makes a value of what is stored; None where C does.
         narrow: checks a value of the wider type that column batches have; None where theirs is not
             wider.
+        in_json: makes of a value that a function returned what JSON has for it; None where
+            ``check`` makes that.
     """
 
     encode: Converter
@@ -33,6 +35,7 @@ class ValueType(NamedTuple):
     row: int = _udfvm_agent.TYPE_INT64
     decode: Converter | None = None
     narrow: Converter | None = None
+    in_json: Converter | None = None
 
 
 def wrong_result(value: object, declared: str) -> TypeError:

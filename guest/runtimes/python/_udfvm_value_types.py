@@ -27,7 +27,13 @@ from _udfvm_conversions import (
     surrogate_of,
 )
 from _udfvm_json import from_json_text, to_json_text
-from _udfvm_time_types import date_type, duration_type, time_of_day_type, timestamp_type
+from _udfvm_time_types import (
+    date_type,
+    duration_type,
+    interval_type,
+    time_of_day_type,
+    timestamp_type,
+)
 from _udfvm_value_type import ValueType, expect, python_bool, unless_exact, wrong_result
 
 STORAGES: Final = {
@@ -57,6 +63,7 @@ _ROW_STORAGES: Final = {
     "float": _udfvm_agent.STORAGE_FLOAT64,
     "bytes": _udfvm_agent.STORAGE_BYTES32,
     "time of day": _udfvm_agent.STORAGE_TEXT32,
+    "interval": _udfvm_agent.STORAGE_TEXT32,
     "decimal": _udfvm_agent.STORAGE_TEXT32,
     "list": STORAGES["json"],
     "struct": STORAGES["json"],
@@ -300,5 +307,6 @@ _FAMILIES: Final[dict[str, Callable[[str], ValueType]]] = {
     "time with a zone": timestamp_type,
     "time of day": time_of_day_type,
     "duration": duration_type,
+    "interval": interval_type,
     "decimal": _decimal,
 }

@@ -184,11 +184,13 @@ def _as_it_is(column: pa.Array) -> pa.Array:
 
 def _to_numpy(column: pa.Array) -> np.ndarray[Any, Any]:
     type_ = column.type
-    is_date = pa.types.is_temporal(type_) and not pa.types.is_time(type_)
+    is_date = pa.types.is_temporal(type_) and not (
+        pa.types.is_time(type_) or pa.types.is_interval(type_)
+    )
     if (
         pa.types.is_floating(type_)
         or is_date
-        or (not column.null_count and not pa.types.is_null(type_) and is_plain(type_))
+        or (not column.null_count and _is_plain_in_numpy(type_))
     ):
         with contextlib.suppress(NotImplementedError):  # of lists of some types
             return column.to_numpy(zero_copy_only=False)
@@ -197,6 +199,11 @@ def _to_numpy(column: pa.Array) -> np.ndarray[Any, Any]:
     values = np.empty(len(column), dtype=object)
     values[:] = to_values(column)
     return values
+
+
+def _is_plain_in_numpy(type_: pa.DataType) -> bool:
+    """Whether pyarrow's conversion is right. It makes offsets of pandas of intervals."""
+    return not (pa.types.is_null(type_) or pa.types.is_interval(type_)) and is_plain(type_)
 
 
 def _column(value: object, declared: pa.DataType, rows: int) -> pa.Array:
