@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HEADER = ROOT / "guest" / "include" / "udfvm_abi.h"
 MODULE = ROOT / "udfvm" / "protocol.py"
 
-_MACRO = re.compile(r"#define UDFVM_(\w+) +(?:UDFVM_U64\()?(0x[0-9a-fA-F]+|\d+)u?\)?(?: |$)")
+_MACRO = re.compile(r"#define UDFVM_(\w+) +(?:UDFVM_U64)?\(?(0x[0-9a-fA-F]+|-?\d+)u?\)?(?: |$)")
 _HEAD = '''"""The numbers of the protocol of host and guest: requests, statuses, types, storages.
 
 Generated from ``guest/include/udfvm_abi.h``, which says what each one means, by

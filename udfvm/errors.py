@@ -327,14 +327,21 @@ class CallError(Error):
         self._message = message
         self.locate(row)
 
-    def locate(self, row: int | None, *, of_batch: bool = False) -> None:
+    def extend(self, text: str) -> None:
+        """Adds a text to the end."""
+        self._message += text
+        self.args = (self.args[0] + text,)
+
+    def locate(self, row: int | None, *, of_batch: bool = False, of_sample: bool = False) -> None:
         """Sets the row that failed, and adds it to the text.
 
-        ``of_batch`` says that ``row`` counts in a batch whose position among all rows is not known.
+        ``of_batch`` says that ``row`` counts in a batch whose position among all rows is not known,
+        ``of_sample`` that the call was the one with ``sample=``.
         """
         where = f"UDF {self.udf!r}" if self.udf else ""
-        if row is not None:
-            place = f"row {row} of its batch" if of_batch else f"row {row}"
+        if row is not None or of_sample:
+            place = "called with its sample" if of_sample else f"row {row}"
+            place += " of its batch" if of_batch else ""
             where = f"{where}, {place}" if where else place
         self.args = (visible(f"{where}: {self._message}" if where else self._message),)
         self.row = row

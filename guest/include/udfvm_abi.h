@@ -138,6 +138,8 @@
 #define UDFVM_MAX_ERROR_TYPE      256u
 #define UDFVM_MAX_ERROR_MESSAGE   20480u
 #define UDFVM_MAX_ERROR_TRACEBACK 44032u
+/* The row in a reply to LOAD if the function failed in the call with its sample. */
+#define UDFVM_ROW_OF_SAMPLE (-2)
 
 /* ---- Requests: what a call asks of the program ---- */
 
@@ -464,7 +466,7 @@ struct udfvm_description {
 struct udfvm_guest_error {
     uint32_t type_length, message_length, traceback_length;
     uint32_t signal;
-    int64_t row; /* index in the batch, -1 where not known */
+    int64_t row; /* index in the batch, -1 where not known, or UDFVM_ROW_OF_SAMPLE */
 };
 
 #endif /* __ASSEMBLER__ */

@@ -18,6 +18,7 @@ from udfvm.functions.group import Group, group_of
 from udfvm.functions.options import PythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram, check_init, check_method
+from udfvm.functions.samples import checked_group
 from udfvm.keywords import checks_options
 from udfvm.types.signatures import signature_of
 
@@ -267,6 +268,7 @@ class AggregateProgram(PythonProgram):
             output_only=True,
         )
         check_defaults(name, step, signature)
+        self.sample = checked_group(name, signature.parameters, self.sample)
         result = signature_of(
             finish,
             name,
@@ -317,7 +319,7 @@ def aggregate(
     vectorized: bool = False,
     input_types: Sequence[object] | Mapping[str, object] | None = None,
     output_type: object = None,
-    sample: Sequence[tuple[object, ...]] | None = None,
+    sample: Sequence[tuple[object, ...] | Mapping[str, object]] | None = None,
     **options: Unpack[PythonOptions],
 ) -> Callable[[type[Any]], AggregateFunction]: ...
 @checks_options("udfvm.aggregate", PythonOptions)
@@ -328,7 +330,7 @@ def aggregate(
     vectorized: bool = False,
     input_types: Sequence[object] | Mapping[str, object] | None = None,
     output_type: object = None,
-    sample: Sequence[tuple[object, ...]] | None = None,
+    sample: Sequence[tuple[object, ...] | Mapping[str, object]] | None = None,
     **options: Unpack[PythonOptions],
 ) -> AggregateFunction | Callable[[type[Any]], AggregateFunction]:
     """Declares a class an aggregate, for SQL (window functions included) and Python.
@@ -349,8 +351,8 @@ def aggregate(
         vectorized: True if ``step`` and ``inverse`` take columns, as a vectorised UDF does.
         input_types: types of the parameters of ``step``. Default: the annotations.
         output_type: type of the result of ``finish``. Default: the annotation.
-        sample: a list of tuples, the arguments of ``step`` for a group that is computed while the
-            image is built.
+        sample: the arguments of ``step`` for the rows of one group, a list of what ``udfvm.udf``
+            takes.
         options: ``name`` (default: the class's name in lower case), ``memory``, ``timeout``
             (seconds for each exchange with the micro-VM, which may be of many rows),
             ``max_output``, ``max_log``, ``log``, ``files``, ``deterministic``, ``packages``,

@@ -28,8 +28,10 @@ class PythonProgram(Program):
     options = PythonOptions
     function: Callable[..., Any]
 
-    def __init__(self, function: Callable[..., Any], sample: object) -> None:
-        """``sample``: arguments of a call that runs while the image is built."""
+    def __init__(self, function: Callable[..., Any], sample: Any) -> None:
+        """``sample``: arguments of a call that runs while the image is built, as users write them;
+        as ``load_request`` takes them once ``interface`` has checked them.
+        """
         self.function = function
         self.sample = sample
 

@@ -12,6 +12,7 @@ from udfvm.functions.function import Function
 from udfvm.functions.options import ScalarPythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
+from udfvm.functions.samples import checked_sample
 from udfvm.keywords import checks_options
 from udfvm.types.signatures import hints_of, refuse_generators, signature_of
 
@@ -231,6 +232,7 @@ class ScalarProgram(PythonProgram):
             hints=self._hints,
         )
         check_defaults(name, self.function, signature)
+        self.sample = checked_sample(name, signature.parameters, self.sample)
         if self._hints is None and any(each.shape for each in signature.parameters):
             # Classes in annotations that are text are known here, and not where it arrives.
             self._hints = hints_of(self.function, name)
@@ -251,7 +253,7 @@ def udf(
     elementwise: bool | None = None,
     input_types: _InputTypes = None,
     output_type: object = None,
-    sample: object = None,
+    sample: tuple[object, ...] | Mapping[str, object] | None = None,
     **options: Unpack[ScalarPythonOptions],
 ) -> ScalarFunction: ...
 @overload
@@ -263,7 +265,7 @@ def udf(
     elementwise: bool | None = None,
     input_types: _InputTypes = None,
     output_type: object = None,
-    sample: object = None,
+    sample: tuple[object, ...] | Mapping[str, object] | None = None,
     **options: Unpack[ScalarPythonOptions],
 ) -> Callable[[Callable[..., object]], ScalarFunction]: ...
 @checks_options("udfvm.udf", ScalarPythonOptions)
@@ -275,7 +277,7 @@ def udf(
     elementwise: bool | None = None,
     input_types: _InputTypes = None,
     output_type: object = None,
-    sample: object = None,
+    sample: tuple[object, ...] | Mapping[str, object] | None = None,
     **options: Unpack[ScalarPythonOptions],
 ) -> ScalarFunction | Callable[[Callable[..., object]], ScalarFunction]:
     """Declares a function a UDF: every call of it runs in a fresh micro-VM.
@@ -303,7 +305,8 @@ def udf(
         output_type: the type of the result. Default: the annotation.
         sample: the arguments of one call: a tuple of values (arrays for vectorised functions), or a
             mapping by parameter. The function runs on them a few times while its image is built, so
-            that the image has what the function sets up on first use.
+            that the image has what the function sets up on first use. What it raises then, building
+            the image raises.
         name: the UDF's name. Default: the function's.
         memory: guest memory, interpreter and packages included: bytes, or text such as "512MiB".
         timeout: wall-clock seconds that a call may take; None for no limit.

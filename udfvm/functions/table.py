@@ -15,6 +15,7 @@ from udfvm.functions.function import Function
 from udfvm.functions.options import PythonOptions, parsed_options
 from udfvm.functions.program import Interface
 from udfvm.functions.python import PythonProgram
+from udfvm.functions.samples import checked_sample
 from udfvm.functions.table_columns import declared_columns
 from udfvm.keywords import checks_options
 from udfvm.layouts import FETCH
@@ -268,6 +269,7 @@ class TableProgram(PythonProgram):
             output_only=True,
         )
         check_defaults(name, self.function, signature)
+        self.sample = checked_sample(name, signature.parameters, self.sample)
         result = ResultType(columns[0].type, columns[0].nullable)
         return Interface("table", signature._replace(result=result), columns=columns)
 
@@ -281,7 +283,7 @@ def table_function(
     *,
     columns: _Columns | None = None,
     input_types: Sequence[object] | Mapping[str, object] | None = None,
-    sample: tuple[object, ...] | None = None,
+    sample: tuple[object, ...] | Mapping[str, object] | None = None,
     **options: Unpack[PythonOptions],
 ) -> Callable[[Callable[..., Any]], TableFunction]: ...
 @checks_options("udfvm.table_function", PythonOptions)
@@ -291,7 +293,7 @@ def table_function(
     *,
     columns: _Columns | None = None,
     input_types: Sequence[object] | Mapping[str, object] | None = None,
-    sample: tuple[object, ...] | None = None,
+    sample: tuple[object, ...] | Mapping[str, object] | None = None,
     **options: Unpack[PythonOptions],
 ) -> TableFunction | Callable[[Callable[..., Any]], TableFunction]:
     """Declares a function that yields rows a table function, for SQL and Python.
@@ -310,7 +312,7 @@ def table_function(
             a ``pyarrow.Schema``. Any value may be None. Not needed if the result is annotated
             ``Iterator[Row]``, where ``Row`` is a ``typing.NamedTuple``.
         input_types: as for ``udfvm.udf``.
-        sample: the arguments of a call that runs while the image is built.
+        sample: the arguments of one call, as for ``udfvm.udf``.
         options: ``name``, ``memory``, ``timeout`` (seconds for each fetch of some rows),
             ``max_output``, ``max_log``, ``log``, ``files``, ``deterministic``, ``packages``,
             ``pool``, ``host_functions``, ``host_calls``, ``build_timeout``: as for ``udfvm.udf``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 from udfvm import errors, vmm
 from udfvm.guest_text import shown
@@ -12,6 +13,8 @@ from udfvm.images.cache_files import cache_directory
 from udfvm.limits import DEFAULT_LOG, Limits
 from udfvm.protocol import REQUEST_LOAD
 from udfvm.vmm import guest_error
+
+_NOT_READY: Final = "; the function was not ready by then"
 
 
 def layer_key(base: vmm.Image, identity: bytes, limits: Limits) -> str:
@@ -43,8 +46,10 @@ def load_call(
         )
         raise errors.BuildError(message, vm.log()) from error
     except errors.GuestExitError as error:
-        message = f"{error}; the function was not ready by then{advice}"
-        raise errors.BuildError(message, vm.log()) from error
+        raise errors.BuildError(f"{error}{_NOT_READY}{advice}", vm.log()) from error
+    except (errors.GuestCrashError, errors.GuestDeadlockError) as error:
+        error.extend(f"{_NOT_READY}{advice}")
+        raise
 
 
 def udf_layer(

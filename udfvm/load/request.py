@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from udfvm.errors import OptionError, TypeMappingError
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 
 def load_request(
     declaration: Declaration,
-    sample: object,
+    sample: Sequence[Any] | None,
     pickled: PickledFunction,
     rows: RowCodec | None,
     batches: BatchCodec,
 ) -> bytes:
-    """Returns the payload of LOAD. ``rows`` is None for functions that take no single rows.
+    """Returns the payload of LOAD. ``sample`` has the arguments of a call, for an aggregate those
+    of each call of ``step``. ``rows`` is None for functions that take no single rows.
 
     Raises OptionError for a sample that does not have the parameters' types.
     """
@@ -50,12 +52,25 @@ def load_request(
 
 
 def _load_rows_request(
-    declaration: Declaration, sample: object, pickled: PickledFunction, batches: BatchCodec
+    declaration: Declaration,
+    sample: Sequence[Any] | None,
+    pickled: PickledFunction,
+    batches: BatchCodec,
 ) -> bytes:
     """For table functions and aggregates. Their sample is pickled, and unpickled in the guest."""
     import cloudpickle
     import pyarrow as pa
 
+    from udfvm.codec.arguments import columns_of
+
+    with _naming_sample(declaration.name):
+        for arguments in _calls_of(declaration, sample):
+            columns_of(
+                declaration.name,
+                declaration.parameters,
+                arguments,
+                vectorized=declaration.vectorized,
+            )
     pickled_sample: bytes = b"" if sample is None else cloudpickle.dumps(sample)
     metadata = _common_metadata(declaration, pickled)
     fields = [pa.field(each.name, each.type.arrow) for each in declaration.made]
@@ -68,6 +83,13 @@ def _load_rows_request(
         b"",
         pickled_sample,
     )
+
+
+def _calls_of(declaration: Declaration, sample: Sequence[Any] | None) -> Sequence[Sequence[Any]]:
+    """Returns the arguments of each call that a sample makes."""
+    if sample is None:
+        return []
+    return sample if declaration.form == "aggregate" else [sample]
 
 
 def _slot(name: str, type_: Type, nullable: bool) -> dict[str, object]:
@@ -108,7 +130,7 @@ def _common_metadata(declaration: Declaration, pickled: PickledFunction) -> dict
 
 
 def _sample_batch(
-    declaration: Declaration, sample: object, batches: BatchCodec
+    declaration: Declaration, sample: Sequence[Any] | None, batches: BatchCodec
 ) -> pa.RecordBatch | None:
     """Returns the sample as a batch; None without a sample, and for functions without
     parameters.
@@ -122,9 +144,7 @@ def _sample_batch(
     from udfvm.codec.record_batches import one_batch
 
     columns = []
-    for parameter, value in zip(
-        declaration.parameters, _sample_values(declaration, sample), strict=True
-    ):
+    for parameter, value in zip(declaration.parameters, sample, strict=True):
         try:
             is_column = isinstance(value, list) and (
                 declaration.vectorized or not parameter.type.is_nested
@@ -136,33 +156,19 @@ def _sample_batch(
             raise OptionError(
                 f"UDF {declaration.name!r}: sample= for {parameter.name!r}: {error}"
             ) from error
-    try:
+    with _naming_sample(declaration.name):
         encoded = columns_of(declaration.name, declaration.parameters, columns)[0]
-    except TypeMappingError as error:
-        text = str(error).removeprefix(f"UDF {declaration.name!r}: ")
-        raise OptionError(f"UDF {declaration.name!r}: sample=: {text}") from error
     return one_batch(pa.table(encoded, schema=batches.schema))
 
 
-def _sample_values(declaration: Declaration, sample: Any) -> list[Any]:
-    """Returns one value or column for each parameter."""
-    if isinstance(sample, Mapping):
-        missing = [
-            parameter.name for parameter in declaration.parameters if parameter.name not in sample
-        ]
-        if missing:
-            raise OptionError(f"UDF {declaration.name!r}: sample= has no value for {missing[0]!r}")
-        return [sample[parameter.name] for parameter in declaration.parameters]
-    if hasattr(sample, "columns") and hasattr(sample, "num_rows"):
-        values = list(sample.columns)
-    else:
-        values = list(sample) if isinstance(sample, tuple) else [sample]
-    if len(values) != len(declaration.parameters):
-        raise OptionError(
-            f"UDF {declaration.name!r}: sample= must be a tuple with the"
-            f" {len(declaration.parameters)} arguments of one call"
-        )
-    return values
+@contextmanager
+def _naming_sample(name: str) -> Iterator[None]:
+    """Says of arguments that are not of their types that they are those of the sample."""
+    try:
+        yield
+    except TypeMappingError as error:
+        text = str(error).removeprefix(f"UDF {name!r}: ")
+        raise OptionError(f"UDF {name!r}: sample=: {text}") from error
 
 
 def _sample_row(rows: RowCodec, sample: pa.RecordBatch | None) -> bytes:

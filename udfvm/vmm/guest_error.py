@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from udfvm import errors
 from udfvm.guest_text import LINES, shown, visible
 from udfvm.layouts import GUEST_ERROR
-from udfvm.protocol import MAX_ERROR_MESSAGE, MAX_ERROR_TRACEBACK, MAX_ERROR_TYPE
+from udfvm.protocol import MAX_ERROR_MESSAGE, MAX_ERROR_TRACEBACK, MAX_ERROR_TYPE, ROW_OF_SAMPLE
 from udfvm.vmm.callbacks import take_output
 
 _PLACES: Final = struct.Struct("<QQ")
@@ -70,7 +70,10 @@ def _parsed(
     if signal:
         return _crash(whole[position:], texts, udf, signal)
     known = row >= 0 and (rows is None or row < rows)
-    return errors.UDFError(texts[0], texts[1], texts[2], udf, first_row + row if known else None)
+    failure = errors.UDFError(texts[0], texts[1], texts[2], udf, first_row + row if known else None)
+    if row == ROW_OF_SAMPLE:
+        failure.locate(None, of_sample=True)
+    return failure
 
 
 def excerpt(reply: memoryview) -> bytes:

@@ -28,13 +28,14 @@ from _udfvm_agent import (
     REQUEST_FETCH,
     REQUEST_LOAD,
     REQUEST_TABLE,
+    ROW_OF_SAMPLE,
 )
 from _udfvm_fork import become_child
 from _udfvm_report import report
 from _udfvm_signature import Signature
 from _udfvm_user_modules import UserModules
 from _udfvm_value_types import in_pyarrow
-from _udfvm_warmup import repeat, warm_up_reports
+from _udfvm_warmup import SampleError, repeat, repeat_sample, warm_up_reports
 
 # Only calls of many rows need garbage collections: few objects are alive when a call begins (the
 # others are frozen), and a short call never collects.
@@ -65,7 +66,9 @@ def _settle() -> None:
 
 
 def _load(request: int, length: int) -> Answer:
-    """Handles LOAD. Returns only by an exception: the function's life continues in _serve."""
+    """Handles LOAD. Returns only if the function fails on its sample: its life continues in
+    serve().
+    """
     if request != REQUEST_LOAD:
         raise RuntimeError(f"request {request} before a function was loaded")
     data = bytes(_udfvm_agent.input()[:length])
@@ -91,7 +94,10 @@ def _load(request: int, length: int) -> Answer:
         _import_quietly(name)
     warm_up_reports()
     function = cloudpickle.loads(payload.function)
-    native, stream, handler = _LOADERS[payload.metadata["form"]](function, payload)
+    try:
+        native, stream, handler = _LOADERS[payload.metadata["form"]](function, payload)
+    except SampleError as error:
+        return report(error.__cause__ or error, ROW_OF_SAMPLE)
     if payload.metadata["deterministic"] and "numpy" in sys.modules:
         _import_quietly("numpy.random")  # numpy imports it at first use, which would be in a row
     _find_temporary_directory()
@@ -177,7 +183,7 @@ def _nested_batches(function: Callable[..., object], payload: _Payload) -> Calla
     internal = NestedBatches(lambda *_: None, {**payload.metadata, "result_nullable": True}, stream)
     repeat(lambda: internal.run(stream.read(pa.py_buffer(payload.warm))))
     if payload.sample:
-        repeat(lambda: batches.run(stream.read(pa.py_buffer(payload.sample))))
+        repeat_sample(lambda: batches.run(stream.read(pa.py_buffer(payload.sample))))
     return lambda length: batches.answer(stream.read_window(length))
 
 
@@ -215,7 +221,7 @@ def _load_table(function: Callable[..., Any], payload: _Payload) -> Loaded:
     table = TableFunction(function, payload.metadata, (payload.schema, payload.result_schema))
     if payload.sample:
         arguments = cloudpickle.loads(payload.sample)
-        repeat(lambda: table.rows_of(arguments))
+        repeat_sample(lambda: table.rows_of(arguments))
 
     def handle(request: int, _: int) -> Answer:
         if request not in (REQUEST_TABLE, REQUEST_FETCH):
@@ -238,7 +244,7 @@ def _load_aggregate(cls: Callable[..., Any], payload: _Payload) -> Loaded:
         aggregate = Aggregate(user_class, payload.metadata, schemas)
     if payload.sample:
         rows = cloudpickle.loads(payload.sample)
-        repeat(lambda: aggregate.run(rows))
+        repeat_sample(lambda: aggregate.run(rows))
 
     def handle(request: int, _: int) -> Answer:
         if request != REQUEST_AGGREGATE:

@@ -8,7 +8,7 @@ from typing import Any
 import _udfvm_agent
 from _udfvm_signature import Signature
 from _udfvm_slots import parameter_slots, returned_slot
-from _udfvm_warmup import repeat
+from _udfvm_warmup import repeat, repeat_sample
 
 
 def load(
@@ -33,10 +33,10 @@ def load(
         repeat(lambda: _udfvm_agent.run_batch(internal, stream, warm))
     loaded = of_rows(function, signature)
     if sample:
-        repeat(lambda: _udfvm_agent.run_batch(loaded, stream, sample))
+        repeat_sample(lambda: _udfvm_agent.run_batch(loaded, stream, sample))
     if metadata["sample_row"]:
         sample_row = bytes.fromhex(metadata["sample_row"])
-        repeat(lambda: _udfvm_agent.run_row(loaded, sample_row))
+        repeat_sample(lambda: _udfvm_agent.run_row(loaded, sample_row))
     return loaded
 
 

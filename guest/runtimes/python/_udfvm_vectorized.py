@@ -23,7 +23,7 @@ from _udfvm_nested_values import value_check
 from _udfvm_numpy_conversions import from_numpy, from_objects, numpy_type
 from _udfvm_stream import Stream, strict_cast
 from _udfvm_value_types import storage_of
-from _udfvm_warmup import repeat
+from _udfvm_warmup import repeat, repeat_sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,7 +140,7 @@ def load(
     _warm_up(stream, containers, pa.py_buffer(warm))
     if sample:
         batch = stream.read(pa.py_buffer(sample))
-        repeat(lambda: stream.write(loaded(batch)))
+        repeat_sample(lambda: stream.write(loaded(batch)))
     else:
         columns = [pa.nulls(0, type_) for type_ in stream.schema.types]
         with contextlib.suppress(BaseException):

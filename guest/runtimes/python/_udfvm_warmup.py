@@ -21,6 +21,18 @@ def repeat(run: Callable[[], object]) -> None:
             break
 
 
+class SampleError(Exception):
+    """The function failed in the call with its sample; the cause says how."""
+
+
+def repeat_sample(run: Callable[[], object]) -> None:
+    """Does what `repeat` does with the call of a sample. Raises SampleError."""
+    try:
+        repeat(run)
+    except BaseException as exception:
+        raise SampleError from exception
+
+
 def warm_up_reports() -> None:
     """Prepares what tracebacks need."""
     try:
