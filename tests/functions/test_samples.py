@@ -10,6 +10,9 @@ import pytest
 from scalar_functions import score
 
 import udfvm
+from udfvm.layouts import GUEST_ERROR
+from udfvm.protocol import ROW_OF_SAMPLE
+from udfvm.vmm.guest_error import parse
 
 
 def test_samples_warm_up() -> None:
@@ -28,7 +31,7 @@ def test_samples_warm_up() -> None:
         return 1 // x
 
     with pytest.raises(
-        udfvm.UDFError, match="^UDF 'broken', called with its sample: ZeroDivisionError: "
+        udfvm.UDFError, match=r"^UDF 'broken', called with its sample: ZeroDivisionError: "
     ) as caught:
         broken.prepare()
     assert (caught.value.row, caught.value.guest_type) == (None, "ZeroDivisionError")
@@ -131,6 +134,15 @@ def test_samples_of_vectorised_functions_that_fail() -> None:
 
     with pytest.raises(udfvm.UDFError, match="called with its sample: ValueError: 1 value"):
         of_lists.prepare()
+
+
+def test_only_a_function_that_is_loaded_fails_on_its_sample() -> None:
+    reply = GUEST_ERROR.pack(10, 3, 0, 0, ROW_OF_SAMPLE) + b"ValueErrorodd"
+    text = "UDF 'f', called with its sample: ValueError: odd"
+    assert str(parse(reply, "f", loading=True)) == text
+        str(parse(reply, "f", loading=True)) == "UDF 'f', called with its sample: ValueError: odd"
+    )
+    assert str(parse(reply, "f")) == str(parse(reply, "f", 5, 10)) == "UDF 'f': ValueError: odd"
 
 
 def test_a_sample_that_ends_the_program() -> None:

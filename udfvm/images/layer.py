@@ -76,7 +76,7 @@ def udf_layer(
         with pool.vm(base) as vm:
             reply = load_call(vm, REQUEST_LOAD, payload(), load, name, advice)
             if not reply.sealed:
-                failure = guest_error.parse(reply.data, name)
+                failure = guest_error.parse(reply.data, name, loading=True)
                 failure.output = shown(reply.log)
                 raise failure
             log = reply.log.decode("utf-8", "replace")

@@ -38,6 +38,8 @@ def parse(
     udf: str | None,
     first_row: int = 0,
     rows: int | None = None,
+    *,
+    loading: bool = False,
 ) -> errors.CallError:
     """Returns the exception that a reply with status ERROR describes.
 
@@ -45,17 +47,21 @@ def parse(
 
     ``rows`` is the number of rows in the call's batch (None: not known), and ``first_row`` the
     index of its first row in all that the caller passed. A row index outside of the batch is
-    ignored.
+    ignored. ``loading`` says that the call loads the function, which calls it with its sample.
 
     >>> reply = GUEST_ERROR.pack(10, 3, 0, 0, 7) + b"ValueErrorodd"
     >>> print(parse(reply, "score"))
     UDF 'score', row 7: ValueError: odd
     """
-    return add_output(_parsed(reply, udf, first_row, rows))
+    return add_output(_parsed(reply, udf, first_row, rows, loading))
 
 
 def _parsed(
-    reply: bytes | bytearray | memoryview, udf: str | None, first_row: int, rows: int | None
+    reply: bytes | bytearray | memoryview,
+    udf: str | None,
+    first_row: int,
+    rows: int | None,
+    loading: bool,
 ) -> errors.CallError:
     if len(reply) < GUEST_ERROR.size:
         return errors.ProtocolError("the guest reported an error without saying which", udf)
@@ -71,7 +77,7 @@ def _parsed(
         return _crash(whole[position:], texts, udf, signal)
     known = row >= 0 and (rows is None or row < rows)
     failure = errors.UDFError(texts[0], texts[1], texts[2], udf, first_row + row if known else None)
-    if row == ROW_OF_SAMPLE:
+    if row == ROW_OF_SAMPLE and loading:
         failure.locate(None, of_sample=True)
     return failure
 

@@ -53,7 +53,7 @@ Loaded = tuple[
 def serve_load() -> None:
     """Seals the base image, then answers the LOAD request. Never returns."""
     _settle()
-    _udfvm_agent.serve(None, None, _load, report, None)
+    _udfvm_agent.serve(None, None, _load_or_report, report, None)
 
 
 def _settle() -> None:
@@ -65,10 +65,15 @@ def _settle() -> None:
     gc.set_threshold(GC_THRESHOLD, 10, 10)
 
 
+def _load_or_report(request: int, length: int) -> Answer:
+    try:
+        return _load(request, length)
+    except SampleError as error:
+        return report(error.__cause__ or error, ROW_OF_SAMPLE)
+
+
 def _load(request: int, length: int) -> Answer:
-    """Handles LOAD. Returns only if the function fails on its sample: its life continues in
-    serve().
-    """
+    """Handles LOAD. Returns only by an exception: the function's life continues in serve()."""
     if request != REQUEST_LOAD:
         raise RuntimeError(f"request {request} before a function was loaded")
     data = bytes(_udfvm_agent.input()[:length])
@@ -94,10 +99,7 @@ def _load(request: int, length: int) -> Answer:
         _import_quietly(name)
     warm_up_reports()
     function = cloudpickle.loads(payload.function)
-    try:
-        native, stream, handler = _LOADERS[payload.metadata["form"]](function, payload)
-    except SampleError as error:
-        return report(error.__cause__ or error, ROW_OF_SAMPLE)
+    native, stream, handler = _LOADERS[payload.metadata["form"]](function, payload)
     if payload.metadata["deterministic"] and "numpy" in sys.modules:
         _import_quietly("numpy.random")  # numpy imports it at first use, which would be in a row
     _find_temporary_directory()
