@@ -114,6 +114,72 @@ def test_nulls_are_left_out() -> None:
     assert digest.map(pa.table({"x": values})) == "0..2: 3"
 
 
+# ---- Rows that fail, and deadlines ----
+
+
+@udfvm.aggregate(timeout=2.0)
+class kept:
+    """Fails at negative numbers, and takes long for large ones, or for ever."""
+
+    def __init__(self) -> None:
+        self.sum = 0
+
+    def step(self, x: int) -> None:
+        if x < 0:
+            raise ValueError("negative")
+        while x == 7777:
+            pass
+        for _ in range(2000 if x >= 1 << 20 else 0):
+            pass
+        self.sum += x
+
+    def merge(self, other: kept) -> None:
+        self.sum += other.sum
+
+    def finish(self) -> int:
+        return self.sum
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rows_that_fail_are_left_out(threads: int) -> None:
+    values = np.ones(20_000, int)
+    values[[0, 5, 6, 1000, 19_999]] = -1
+    told: list[udfvm.Progress] = []
+    table = pa.table({"x": values})
+    with udfvm.Pool(size=2, wait=5) as pool:
+        bound = kept.with_options(pool=pool)
+        made = bound.map(table, on_error="skip", threads=threads, progress=told.append)
+    assert made == 20_000 - 5
+    assert (told[-1].rows, told[-1].failed) == (20_000, 5)
+    assert kept.map(pa.table({"x": [-1, -2]}), on_error="skip") == 0
+
+
+def test_a_row_that_never_ends_is_left_out() -> None:
+    table = pa.table({"x": [1, 2, 7777, 3]})
+    assert kept.map(table, on_error="skip", timeout_per_row=0.1) == 6
+    with pytest.raises(udfvm.CallTimeoutError) as caught:
+        kept.map(table, timeout_per_row=0.1)
+    assert caught.value.__notes__[-1] == "udfvm: in rows 0 to 3 of the input"
+
+
+def test_slow_rows_make_small_batches() -> None:
+    told: list[udfvm.Progress] = []
+    kept.map(pa.table({"x": np.full(20_000, 1 << 20)}), progress=told.append, threads=1)
+    assert told[-1].batches > 4
+
+
+def test_options_that_an_aggregate_cannot_have() -> None:
+    with pytest.raises(udfvm.OptionError, match="on_error='skip' needs an aggregate with merge"):
+        followed.map(NUMBERS, on_error="skip")
+    with pytest.raises(udfvm.OptionError, match="on_error='null' must be"):
+        digest.map(NUMBERS, on_error="null")  # type: ignore[arg-type]
+    with (
+        udfvm.Pool(size=1) as pool,
+        pytest.raises(udfvm.OptionError, match="a pool of at least 2 VMs"),
+    ):
+        digest.with_options(pool=pool).map(NUMBERS, on_error="skip")
+
+
 ENDLESS = """
     import os, signal
     import pyarrow as pa

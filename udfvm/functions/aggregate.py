@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from udfvm.call.dispatch import Calls
     from udfvm.call.pool import Pool
     from udfvm.limits import Limits
+    from udfvm.pipelines.aggregating import OnErrorOfGroup
     from udfvm.pipelines.columns import Columns
     from udfvm.pipelines.progress import Progress
 
@@ -120,6 +121,8 @@ class AggregateFunction(Function):
         columns: Columns = None,
         threads: int | None = None,
         progress: bool | Callable[[Progress], object] | None = None,
+        on_error: OnErrorOfGroup = "raise",
+        timeout_per_row: float | None = None,
     ) -> Any:
         """Returns the aggregate of all rows of a source, which is read in batches.
 
@@ -128,6 +131,10 @@ class AggregateFunction(Function):
 
         Args:
             source, columns, threads, progress: as for ``ScalarFunction.map``.
+            on_error: what happens to a row that fails: "raise" raises its error, "skip" leaves the
+                row out, which needs ``merge``.
+            timeout_per_row: seconds for each row, on average, of batches that have 2 s at most.
+                Default: each batch has the function's ``timeout``.
 
         Raises:
             OptionError: an option has a value that it cannot have, or names no column.
@@ -149,20 +156,20 @@ class AggregateFunction(Function):
         >>> Total.map(pa.table({"x": range(100_000)}))
         4999950000
         """
-        from udfvm.pipelines.aggregating import aggregate_source
+        from udfvm.pipelines.aggregating import Aggregated, AggregateOptions, aggregate_source
+        from udfvm.pipelines.mapping import batch_size, checked_timeout, nanoseconds
 
-        calls = self._calls.snapshot()
+        row_timeout = checked_timeout(self.name, timeout_per_row)
+        size = batch_size(self.limits.timeout_ns, row_timeout)
+        calls = self._calls.snapshot(nanoseconds(row_timeout and row_timeout * size.maximum))
         state_of = functools.partial(self._state_of, calls) if self.has_merge else None
+        begin = functools.partial(self._begin, calls)
         return aggregate_source(
-            self.name,
+            Aggregated(self.name, begin, state_of, self.pool.size),
             self._arguments_of,
             source,
-            columns=columns,
-            threads=threads,
-            progress=progress,
-            begin=functools.partial(self._begin, calls),
-            state_of=state_of,
-            max_vms=self.pool.size,
+            AggregateOptions(columns, threads, progress, on_error),
+            size,
         )
 
     @contextmanager

@@ -7,21 +7,24 @@ merged in order, into that of the first part.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
 
 import pyarrow as pa
 
-from udfvm.errors import CallError, TypeMappingError
-from udfvm.pipelines.batches import MAX_ROWS, BatchSize, cut
-from udfvm.pipelines.columns import Arguments, Columns
-from udfvm.pipelines.failures import located
+from udfvm.checks import check_choice
+from udfvm.errors import CallError, OptionError, TypeMappingError
+from udfvm.pipelines.batches import BatchSize, cut
+from udfvm.pipelines.columns import Arguments, Columns, sliced
+from udfvm.pipelines.failures import Part, call_rows, located
 from udfvm.pipelines.mapping import checked_threads, numbered
 from udfvm.pipelines.progress import Counter, display_of
 from udfvm.pipelines.sources import open_source
 from udfvm.pipelines.workers import in_order
 
-_FIRST_ROWS: Final = 1 << 12
+OnErrorOfGroup = Literal["raise", "skip"]
+
+_VMS_TO_SKIP: Final = 2  # one has the group, and another finds the rows that do not fail
 
 
 class Group(Protocol):
@@ -37,63 +40,157 @@ class Group(Protocol):
         """Returns the value."""
 
 
+class AggregateOptions(NamedTuple):
+    """Options of ``map`` of an aggregate, as users write them."""
+
+    columns: Columns
+    threads: int | None
+    progress: Any
+    on_error: OnErrorOfGroup
+
+
+class Aggregated(NamedTuple):
+    """An aggregate, as pipelines know it.
+
+    Attributes:
+        name: its name.
+        begin: takes a VM for the group; the context gives it back.
+        state_of: returns the state of a group of some rows, None if none of them counts. Several
+            threads call it at once. None if states cannot be merged.
+        max_vms: how many VMs there may be.
+    """
+
+    name: str
+    begin: Callable[[], contextlib.AbstractContextManager[Group]]
+    state_of: Callable[[Sequence[pa.Array]], bytes | None] | None
+    max_vms: int
+
+
+class _Done(NamedTuple):
+    """A part of the input: the states of its rows that did not fail, and where these are."""
+
+    batch: pa.RecordBatch
+    states: list[bytes | None]
+    good: list[Part]
+
+    @property
+    def failed(self) -> int:
+        return int(self.batch.num_rows) - sum(part.rows for part in self.good)
+
+
 def aggregate_source(
-    name: str,
+    aggregate: Aggregated,
     arguments: Callable[[pa.Schema, Columns], Arguments],
     source: object,
-    *,
-    columns: Columns,
-    threads: int | None,
-    progress: Any,
-    begin: Callable[[], contextlib.AbstractContextManager[Group]],
-    state_of: Callable[[Sequence[pa.Array]], bytes | None] | None,
-    max_vms: int,
+    options: AggregateOptions,
+    size: BatchSize,
 ) -> Any:
     """Returns the aggregate of a source.
 
     Args:
-        name: the aggregate's name.
+        aggregate: what is called.
         arguments: finds its arguments among the columns of the source.
         source: where the rows are.
-        columns: names of columns, as for ``arguments_of``.
-        threads: how many VMs take rows at once, as for ``map``.
-        progress: what shows progress, as for ``map``.
-        begin: takes a VM for the group; the context gives it back.
-        state_of: returns the state of a group of some rows, None if none of them counts. None if
-            states cannot be merged.
-        max_vms: how many VMs there may be.
+        options: what the caller said.
+        size: how large batches are.
     """
-    count = min(checked_threads(name, threads, max_vms), max_vms - 1)  # one has the group
+    name, begin, state_of, max_vms = aggregate
+    threads = min(checked_threads(name, options.threads, max_vms), max_vms - 1)
+    skips = _check_on_error(aggregate, options.on_error) == "skip"
     opened = open_source(name, source)
-    found = arguments(opened.schema, columns)
+    found = arguments(opened.schema, options.columns)
     read = opened.read(list(dict.fromkeys(each for each in found.columns if each is not None)))
-    counter = Counter(display_of(progress, name), opened.rows)
+    counter = Counter(display_of(options.progress, name), opened.rows)
+    group_of_parts = state_of is not None and (threads > 1 or skips)
 
-    def apply(work: tuple[int, pa.RecordBatch], do: Callable[[Sequence[pa.Array]], Any]) -> Any:
-        first_row, batch = work
-        try:
-            return batch.num_rows, do(found.cast(found.of(batch)))
-        except (CallError, TypeMappingError) as error:
-            raise located(error, name, found.parameters, first_row, batch.num_rows) from None
+    def states(work: tuple[int, pa.RecordBatch]) -> _Done:
+        assert state_of is not None
+        return _states(found, work, state_of, size, skips=skips)
 
-    size = BatchSize(maximum=_FIRST_ROWS, first=_FIRST_ROWS)
     works = numbered(cut(read, size))
     try:
         with begin() as group:
             for work in works:
-                rows, fed = apply(work, group.feed)
-                counter.add(rows, 0)
-                size.rows = MAX_ROWS
-                if fed and state_of is not None and count > 1:
+                failed = 0
+                if skips:
+                    done = states(work)
+                    failed = done.failed
+                    work = (work[0], _good(done))  # noqa: PLW2901
+                fed = _fed(found, work, group, size)
+                counter.add(work[1].num_rows + failed, failed)
+                if fed and group_of_parts:
                     break  # the group has begun: the states of others can be merged into it
-            if state_of is not None and count > 1:
-                state = state_of
-                states = in_order(works, lambda work: apply(work, state), count, counter.look)
-                with contextlib.closing(states):
-                    for rows, found_state in states:
-                        if found_state is not None:
-                            group.merge(found_state)
-                        counter.add(rows, 0)
+            if group_of_parts:
+                parts = in_order(works, states, max(1, threads), counter.look)
+                with contextlib.closing(parts):
+                    for done in parts:
+                        for state in done.states:
+                            if state is not None:
+                                group.merge(state)
+                        counter.add(done.batch.num_rows, done.failed)
             return group.finish()
     finally:
         counter.close()
+
+
+def _check_on_error(aggregate: Aggregated, on_error: object) -> object:
+    """Returns ``on_error``. Raises OptionError for a value that the aggregate cannot have."""
+    option = f"UDF {aggregate.name!r}: on_error"
+    check_choice(option, on_error, get_args(OnErrorOfGroup))
+    if on_error == "skip" and aggregate.state_of is None:
+        raise OptionError(
+            f"{option}='skip' needs an aggregate with merge(): a row that fails takes the rows with"
+            " it that its group has seen"
+        )
+    if on_error == "skip" and aggregate.max_vms < _VMS_TO_SKIP:
+        raise OptionError(f"{option}='skip' needs a pool of at least {_VMS_TO_SKIP} VMs")
+    return on_error
+
+
+def _fed(
+    arguments: Arguments, work: tuple[int, pa.RecordBatch], group: Group, size: BatchSize
+) -> int:
+    """Gives a group rows. Returns how many count."""
+    first_row, batch = work
+    with _located(arguments, first_row, batch.num_rows), size.measuring(batch.num_rows):
+        return group.feed(arguments.cast(arguments.of(batch)))
+
+
+def _states(
+    arguments: Arguments,
+    work: tuple[int, pa.RecordBatch],
+    state_of: Callable[[Sequence[pa.Array]], bytes | None],
+    size: BatchSize,
+    *,
+    skips: bool,
+) -> _Done:
+    first_row, batch = work
+    given, rows = arguments.of(batch), batch.num_rows
+    done = _Done(batch, [], [])
+
+    def call(start: int, count: int) -> bytes | None:
+        return state_of(arguments.cast(sliced(given, start, count)))
+
+    if not skips:
+        with _located(arguments, first_row, rows), size.measuring(rows):
+            return _Done(batch, [call(0, rows)], [Part(0, rows)])
+    for part, result in call_rows(rows, call):
+        if not isinstance(result, (CallError, TypeMappingError)):
+            done.states.append(result)
+            done.good.append(part)
+    return done
+
+
+def _good(done: _Done) -> pa.RecordBatch:
+    """Returns the rows that did not fail."""
+    parts = [done.batch.slice(part.start, part.rows) for part in done.good]
+    return pa.concat_batches([done.batch.slice(0, 0), *parts])
+
+
+@contextlib.contextmanager
+def _located(arguments: Arguments, first_row: int, rows: int) -> Iterator[None]:
+    """Makes failures count their row from the beginning of the input."""
+    try:
+        yield
+    except (CallError, TypeMappingError) as error:
+        raise located(error, arguments.function, arguments.parameters, first_row, rows) from None

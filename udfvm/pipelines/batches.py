@@ -6,7 +6,9 @@ even work, a short wait at the end and few rows to repeat if one of them fails.
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -29,16 +31,12 @@ class BatchSize:
     May be used by several threads.
     """
 
-    def __init__(
-        self, seconds: float = TARGET, maximum: int = MAX_ROWS, first: int = FIRST_ROWS
-    ) -> None:
-        """``seconds``: what a batch should take. ``maximum``: rows of the largest. ``first``: of
-        the first.
-        """
+    def __init__(self, seconds: float = TARGET, maximum: int = MAX_ROWS) -> None:
+        """``seconds``: what a batch should take. ``maximum``: rows of the largest."""
         self._lock = threading.Lock()
         self._seconds = seconds
-        self._maximum = max(1, maximum)
-        self.rows = min(first, self._maximum)
+        self.maximum = max(1, maximum)
+        self.rows = min(FIRST_ROWS, self.maximum)
 
     def measured(self, rows: int, seconds: float) -> None:
         """Takes into account that so many rows took so long."""
@@ -49,7 +47,14 @@ class BatchSize:
             # A batch that is smaller than the others says less than they do.
             if rows < self.rows and seconds <= self._seconds:
                 return
-            self.rows = max(1, min(fitting, rows * _MAX_GROWTH, self._maximum))
+            self.rows = max(1, min(fitting, rows * _MAX_GROWTH, self.maximum))
+
+    @contextlib.contextmanager
+    def measuring(self, rows: int) -> Iterator[None]:
+        """Within it, so many rows are called; if they fail, that says nothing."""
+        started = time.monotonic()
+        yield
+        self.measured(rows, time.monotonic() - started)
 
 
 def cut(source: Iterable[pa.RecordBatch], size: BatchSize) -> Iterator[pa.RecordBatch]:

@@ -98,6 +98,11 @@ def arguments_of(
     return arguments
 
 
+def sliced(given: Sequence[Any], start: int, count: int) -> list[Any]:
+    """Returns the arguments of some rows: of arrays their part, defaults as they are."""
+    return [each.slice(start, count) if isinstance(each, pa.Array) else each for each in given]
+
+
 def check_column(function: str, option: str, name: object, schema: pa.Schema) -> None:
     """Raises OptionError unless a name is that of one column."""
     count = schema.names.count(name)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from udfvm.call.dispatch import Calls
 from udfvm.codec.containers import Container
 from udfvm.errors import CallError, TypeMappingError
-from udfvm.pipelines.columns import Arguments
+from udfvm.pipelines.columns import Arguments, sliced
 from udfvm.pipelines.failures import OnError, call_rows, located
 from udfvm.pipelines.mapping import nanoseconds
 
@@ -46,7 +46,7 @@ class ScalarMapping:
         self, given: Sequence[Any], rows: int, on_error: OnError
     ) -> tuple[list[pa.Array], Sequence[int] | None, int]:
         def call(start: int, count: int) -> pa.Array:
-            return self._call(_sliced(given, start, count), count)
+            return self._call(sliced(given, start, count), count)
 
         type_ = self.fields[0].type
         parts: list[pa.Array] = []
@@ -69,7 +69,3 @@ class ScalarMapping:
         if self._timeout_per_row is not None:
             calls = calls.snapshot(nanoseconds(self._timeout_per_row * rows))
         return calls.call_columns(given, Container.ARRAY)
-
-
-def _sliced(given: Sequence[Any], start: int, count: int) -> list[Any]:
-    return [each.slice(start, count) if isinstance(each, pa.Array) else each for each in given]
