@@ -232,8 +232,11 @@ static enum column_call_outcome read_other(struct exchange *exchange)
     PyObject *whole = PyByteArray_FromStringAndSize(exchange->reply.data,
                                                     (Py_ssize_t)exchange->reply.length);
     const int status = exchange->reply.status;
-    Py_BEGIN_ALLOW_THREADS let_go(exchange);
-    Py_END_ALLOW_THREADS if (!whole) return COLUMN_CALL_RAISED;
+    Py_BEGIN_ALLOW_THREADS
+    let_go(exchange);
+    Py_END_ALLOW_THREADS
+    if (!whole)
+        return COLUMN_CALL_RAISED;
     exchange->call->other = PyObject_CallMethod(exchange->calls->owner, "read_columns", "iOO",
                                                 status, whole, exchange->layout);
     Py_DECREF(whole);
@@ -276,10 +279,12 @@ static enum column_call_outcome make(struct small_calls *calls, PyObject *layout
         .call = call,
     };
     enum column_call_outcome outcome;
-    Py_BEGIN_ALLOW_THREADS outcome = run(&exchange);
-    Py_END_ALLOW_THREADS if (outcome == COLUMN_CALL_OTHER) outcome = read_other(&exchange);
-    else if (outcome == COLUMN_CALL_RAISED)
-    {
+    Py_BEGIN_ALLOW_THREADS
+    outcome = run(&exchange);
+    Py_END_ALLOW_THREADS
+    if (outcome == COLUMN_CALL_OTHER)
+        outcome = read_other(&exchange);
+    else if (outcome == COLUMN_CALL_RAISED) {
         PyObject *none = PyObject_CallMethod(calls->owner, "raise_of_columns", "K",
                                              (unsigned long long)(uintptr_t)&exchange.error);
         Py_XDECREF(none);

@@ -272,11 +272,14 @@ static PyObject *exchange(struct small_calls *self, struct call *call, PyObject 
         .output = output,
         .capacity = (uint64_t)in_layout(call, LAYOUT_REPLY_LENGTH),
     };
-    Py_BEGIN_ALLOW_THREADS code = udfvm_pool_call(
-        self->core, self->image, self->wait_ns, UDFVM_REQUEST_BATCH, call->request,
-        call->request_length, self->limits, &call->reply, &call->error);
-    Py_END_ALLOW_THREADS if (code != UDFVM_OK) return PyObject_CallMethod(
-        self->owner, "failed", "KO", (unsigned long long)(uintptr_t)&call->error, arguments);
+    Py_BEGIN_ALLOW_THREADS
+    code = udfvm_pool_call(self->core, self->image, self->wait_ns, UDFVM_REQUEST_BATCH,
+                           call->request, call->request_length, self->limits, &call->reply,
+                           &call->error);
+    Py_END_ALLOW_THREADS
+    if (code != UDFVM_OK)
+        return PyObject_CallMethod(self->owner, "failed", "KO",
+                                   (unsigned long long)(uintptr_t)&call->error, arguments);
     if (call->reply.attend) {
         PyObject *done = PyObject_CallMethod(self->pool, "attend", "I", call->reply.in_use);
         Py_XDECREF(done);

@@ -22,15 +22,16 @@ enum {
 };
 
 struct small_calls {
-    PyObject_HEAD PyObject *array_type; /* numpy.ndarray; None while numpy is not loaded */
-    PyObject *frombuffer;               /* numpy.frombuffer */
-    PyObject *result_type;              /* a numpy.dtype */
-    PyObject *formats;                  /* of the parameters, a character each: str */
-    PyObject *arrow_classes;            /* of the parameters: subclasses of pyarrow.Array */
-    PyObject *arrow_export;             /* pyarrow.Array._export_to_c */
-    PyObject *arrow_import;             /* pyarrow.Array._import_from_c */
-    PyObject *arrow_result;             /* a pyarrow.DataType */
-    PyObject *pool;                     /* udfvm.vmm.Pool */
+    PyObject_HEAD
+    PyObject *array_type;    /* numpy.ndarray; None while numpy is not loaded */
+    PyObject *frombuffer;    /* numpy.frombuffer */
+    PyObject *result_type;   /* a numpy.dtype */
+    PyObject *formats;       /* of the parameters, a character each: str */
+    PyObject *arrow_classes; /* of the parameters: subclasses of pyarrow.Array */
+    PyObject *arrow_export;  /* pyarrow.Array._export_to_c */
+    PyObject *arrow_import;  /* pyarrow.Array._import_from_c */
+    PyObject *arrow_result;  /* a pyarrow.DataType */
+    PyObject *pool;          /* udfvm.vmm.Pool */
     PyObject *owner;  /* has the methods that are called by name; keeps the image and the limits */
     PyObject *layout; /* of the last call: batches tend to be of one size */
     PyObject *columns_layout; /* the same, of the last one of Arrow's kernels */

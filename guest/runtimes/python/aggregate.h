@@ -6,7 +6,8 @@
 #include "python/column_batch.h"
 
 struct aggregate {
-    PyObject_HEAD PyObject *cls;
+    PyObject_HEAD
+    PyObject *cls;
     PyObject *groups;                  /* dict: number -> instance of cls */
     struct column_batch *batch;        /* group, whether the row leaves it, arguments -> value */
     bool has_streams;                  /* a request that takes Arrow's streams is Python's */

@@ -8,7 +8,8 @@
 #include "python/scalar_function.h"
 
 struct column_batch {
-    PyObject_HEAD size_t argument_count, result_count;
+    PyObject_HEAD
+    size_t argument_count, result_count;
     struct value_slot *arguments, *results;
     struct column *found; /* arguments of the current request */
     Py_ssize_t row;       /* row of the last exception; -1: not known */

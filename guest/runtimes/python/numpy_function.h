@@ -6,7 +6,8 @@
 #include "python/stream.h"
 
 struct numpy_function {
-    PyObject_HEAD PyObject *callable;
+    PyObject_HEAD
+    PyObject *callable;
     PyObject *frombuffer; /* numpy.frombuffer */
     PyObject *array_type; /* numpy.ndarray */
     PyObject *window;     /* memoryview of the input window */

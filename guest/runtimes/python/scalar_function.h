@@ -5,7 +5,8 @@
 #include "python/stream.h"
 
 struct scalar_function {
-    PyObject_HEAD PyObject *callable;
+    PyObject_HEAD
+    PyObject *callable;
     struct value_slot result;
     size_t count;
     struct value_slot *parameters;

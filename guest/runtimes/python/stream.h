@@ -6,7 +6,8 @@
 #include "python/values.h"
 
 struct stream_object {
-    PyObject_HEAD PyObject *request_schema; /* bytes: these two hold what the format points to */
+    PyObject_HEAD
+    PyObject *request_schema; /* bytes: these two hold what the format points to */
     PyObject *reply_head;
     struct stream_format format;
 };
