@@ -84,9 +84,16 @@ def test_a_notebook_shows_the_bar_of_tqdm(monkeypatch: pytest.MonkeyPatch) -> No
 
     shell = type("ZMQInteractiveShell", (), {})()
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "ipywidgets", types.SimpleNamespace())
     monkeypatch.setitem(sys.modules, "tqdm", types.SimpleNamespace())
     monkeypatch.setitem(sys.modules, "tqdm.notebook", types.SimpleNamespace(tqdm=Bar))
     inverse.map(TABLE, on_error="null")
     (bar,) = bars
     assert (bar.n, bar.total, bar.desc, bar.closed) == (4, 4, "inverse", True)
     assert bar.postfix.endswith("1 failed")
+    # Without ipywidgets a bar of tqdm cannot be made, and rich shows one.
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    inverse.map(TABLE, on_error="null")
+    assert len(bars) == 1 and "4 rows" in terminal.getvalue()

@@ -97,7 +97,8 @@ def is_user_module(module: types.ModuleType) -> bool:
     ``__init__.py``.
     """
     filename = getattr(module, "__file__", None)
-    if module.__name__ in ("__main__", "udfvm") or module.__name__.startswith("udfvm."):
+    name = getattr(module, "__name__", "")  # programs put objects among the modules, too
+    if name in ("__main__", "udfvm") or name.startswith("udfvm."):
         return False
     if filename is None and (folders := getattr(module, "__path__", None)):
         return isinstance(module, types.ModuleType) and not any(

@@ -127,18 +127,24 @@ class _Bar:
 
 
 class _NotebookBar:
-    """A bar of tqdm, in a notebook."""
+    """A bar of tqdm, in a notebook. It is made when it is shown: its total cannot change."""
 
-    def __init__(self, title: str, bar: Callable[..., Any]) -> None:
-        self._bar = bar(desc=title, unit=" rows", unit_scale=True)
+    def __init__(self, title: str, make: Callable[..., Any]) -> None:
+        self._title = title
+        self._make = make
+        self._bar: Any = None
 
     def show(self, progress: Progress) -> None:
-        self._bar.total = progress.total
+        if self._bar is None:
+            self._bar = self._make(
+                desc=self._title, total=progress.total, unit=" rows", unit_scale=True
+            )
         self._bar.set_postfix_str(detail(progress), refresh=False)
         self._bar.update(progress.rows - self._bar.n)
 
     def close(self) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
 
 def detail(progress: Progress) -> str:
@@ -183,6 +189,7 @@ def _in_notebook() -> bool:
 
 def _notebook_bar(title: str) -> Display:
     try:
+        import ipywidgets  # noqa: F401 - without it tqdm fails when a bar is made
         from tqdm.notebook import tqdm
     except ImportError:
         return _Bar(title)  # rich shows it in notebooks, too
