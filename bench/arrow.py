@@ -20,8 +20,10 @@ and is called in these ways with a whole column (``--rows``), in microseconds:
 
 ``times_host`` is vm_compute / host_compute. ``by_rows`` has host_compute and vm_compute of
 ``affine`` for batches of 1 row to all, and nanoseconds per row. ``few`` has ``affine`` called with
-1,000 rows, as a numpy array, a ``pyarrow.Array`` and a slice of one; ``times_numpy`` is the second
-by the first.
+1,000 rows: a numpy array, a ``pyarrow.Array``, a slice of one, and by ``call_function``;
+``times_numpy`` is the second by the first, ``compute_times_numpy`` the last by the first.
+``vm_kernels`` is the same in kernels of pyarrow with a numpy array, and ``kernels_times_numpy``
+compares that.
 """
 
 from __future__ import annotations
@@ -52,6 +54,10 @@ def affine(x: np.ndarray) -> np.ndarray:
 
 def heavy(x: np.ndarray) -> np.ndarray:
     return np.exp(np.sin(x))
+
+
+def kernels(x: pa.DoubleArray) -> pa.Array:
+    return pc.add(pc.multiply(x, 2.0), 1.0)
 
 
 def registered(body: Body) -> tuple[Any, str, str]:
@@ -121,19 +127,33 @@ def measure_body(
     return result
 
 
-def measure_few(function: Any, repeats: int) -> dict[str, Any]:
+def measure_few(function: Any, vm: str, repeats: int) -> dict[str, Any]:
     """Measures calls with few rows, which take a way of their own."""
+    import udfvm
+
     values = np.random.default_rng(1).random(FEW)
     column = pa.array(values)
     sliced = pa.array(np.random.default_rng(1).random(FEW + 7)).slice(7)
+    in_kernels = udfvm.udf(
+        kernels, vectorized=True, input_types=["double"], output_type="double", sample=(values,)
+    )
+    if not np.array_equal(in_kernels(values), affine(values)):
+        raise RuntimeError("kernels: the results in the VM are not those of the host")
     samplers = {
         "vm_numpy": python_sampler(lambda: function(values)),
         "vm_array": python_sampler(lambda: function(column)),
         "vm_slice": python_sampler(lambda: function(sliced)),
+        "vm_compute": python_sampler(lambda: pc.call_function(vm, [column])),
+        "vm_kernels": python_sampler(lambda: in_kernels(values)),
     }
     samples = take_turns(samplers, ROUNDS, 10 * max(1, repeats // ROUNDS), settle=20)
     result: dict[str, Any] = {name: quantiles(each) for name, each in samples.items()}
-    result["times_numpy"] = round(result["vm_array"]["p50"] / result["vm_numpy"]["p50"], 2)
+    for name, ratio in (
+        ("array", "times"),
+        ("compute", "compute_times"),
+        ("kernels", "kernels_times"),
+    ):
+        result[f"{ratio}_numpy"] = round(result[f"vm_{name}"]["p50"] / result["vm_numpy"]["p50"], 2)
     return result
 
 
@@ -166,7 +186,7 @@ def measure(rows: int, repeats: int) -> dict[str, Any]:
         function, host, vm = registered(body)
         result[body.__name__] = measure_body(body, function, host, vm, values, repeats)
         if body is affine:
-            result["few"] = measure_few(function, repeats)
+            result["few"] = measure_few(function, vm, repeats)
     result["by_rows"] = measure_by_rows(values, repeats)
     return result
 

@@ -26,6 +26,12 @@ With ``--parquet-rows`` also ``branchy`` from a Parquet file of so many rows to 
     pyarrow          the body as a scalar function of pyarrow, over the batches of a scan
     map              ``map`` from path to path, with as many threads as processors
 
+With ``--scan-rows`` also scans of a dataset of so many rows, with threads, whose projection is a
+function (``scan.py`` has the bodies): the seconds and the largest memory of a process for each body
+as a scalar function of pyarrow and as one of micro-VMs, and ``times_pyarrow`` and
+``memory_times_pyarrow``. ``first_times_pyarrow`` compares the first scans of the processes, for
+which VMs are made.
+
 The machine must be quiet, or the benchmark the first to run: ``chrt -f 20 python ...``.
 """
 
@@ -35,6 +41,7 @@ import json
 import os
 import re
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -199,18 +206,55 @@ def measure_parquet(rows: int, folder: Path, repeats: int) -> dict[str, float]:
     return figures
 
 
+def measure_scans(rows: int, folder: Path, repeats: int) -> dict[str, dict[str, float]]:
+    file = folder / "scanned.arrow"
+    with pa.ipc.new_file(file, pa.schema([("x", pa.float64())])) as writer:
+        for first in range(0, rows, GROUP):
+            table = numbers(min(GROUP, rows - first), first).select(["a"]).rename_columns(["x"])
+            writer.write_table(table, max_chunksize=1 << 17)
+    figures = {}
+    for body in ("light", "heavy", "branchy"):
+        found = {way: scanned(file, body, way, repeats) for way in ("pyarrow", "vm")}
+        vm, host = found["vm"], found["pyarrow"]
+        if vm.pop("digest") != host.pop("digest"):
+            raise RuntimeError(f"{body}: the results in VMs are not those of the host")
+        figures[body] = {
+            **{
+                f"{way}_{name}": value
+                for way, each in found.items()
+                for name, value in each.items()
+            },
+            "times_pyarrow": round(vm["seconds"] / host["seconds"], 3),
+            "first_times_pyarrow": round(vm["first"] / host["first"], 3),
+            "memory_times_pyarrow": round(vm["mib"] / host["mib"], 3),
+        }
+    return figures
+
+
+def scanned(file: Path, body: str, way: str, repeats: int) -> dict[str, Any]:
+    """Returns what ``scan.py`` says, in a process of its own."""
+    script = Path(__file__).with_name("scan.py")
+    command = [sys.executable, script, file, body, way, f"--repeats={repeats}"]
+    found: dict[str, Any] = json.loads(subprocess.check_output(command))
+    return found
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @click.option("--rows", default=1_000_000, show_default=True, help="Rows of each table.")
 @click.option("--parquet-rows", default=20_000_000, show_default=True, help="0: no files.")
+@click.option("--scan-rows", default=20_000_000, show_default=True, help="0: no scans.")
 @click.option("--repeats", default=3, show_default=True, help="Times that each way is taken.")
-def main(as_json: bool, rows: int, parquet_rows: int, repeats: int) -> None:
+def main(as_json: bool, rows: int, parquet_rows: int, scan_rows: int, repeats: int) -> None:
     """Measures what a table of many rows costs."""
     result: dict[str, Any] = {"rows": rows}
     with tempfile.TemporaryDirectory(prefix="udfvm-bench-") as name:
         os.environ.setdefault("UDFVM_CACHE", str(Path(name) / "cache"))
         if parquet_rows:
             result["parquet"] = measure_parquet(parquet_rows, Path(name), max(1, repeats // 2))
+        if scan_rows:
+            scans = measure_scans(scan_rows, Path(name), repeats)
+            result |= {f"scan_{body}": figures for body, figures in scans.items()}
         for body, table in sources(rows).items():
             result[body.__name__] = measure_body(body, table, repeats)
         result["light"] = measure_light(rows, repeats)
@@ -221,7 +265,7 @@ def main(as_json: bool, rows: int, parquet_rows: int, repeats: int) -> None:
     for name, figures in result.items():
         if isinstance(figures, dict):
             for way, value in figures.items():
-                print(f"{name:12} {way:18} {value}")
+                print(f"{name:12} {way:21} {value}")
 
 
 if __name__ == "__main__":

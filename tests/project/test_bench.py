@@ -68,13 +68,26 @@ def test_arrow_as_a_table() -> None:
 
 def test_pipeline() -> None:
     figures = json.loads(
-        _run("pipeline.py", "--json", "--rows", "3000", "--parquet-rows", "3000", "--repeats", "1")
+        _run(
+            "pipeline.py",
+            "--json",
+            "--repeats=1",
+            *(f"--{kind}=3000" for kind in ("rows", "parquet-rows", "scan-rows")),
+        )
     )
     for body in ("regex", "short_text", "branchy"):
         ways = figures[body]
         for name in ("one", "two"):
             vms = ways["one_vm" if name == "one" else "two_vms"]
             assert ways[f"{name}_times_process"] == round(vms / ways["in_process"], 3)
+    for body in ("light", "heavy", "branchy"):
+        scan = figures[f"scan_{body}"]
+        for ratio, name in (
+            ("times_pyarrow", "seconds"),
+            ("first_times_pyarrow", "first"),
+            ("memory_times_pyarrow", "mib"),
+        ):
+            assert scan[ratio] == round(scan[f"vm_{name}"] / scan[f"pyarrow_{name}"], 3)
     parquet = figures["parquet"]
     assert parquet["map_times_pyarrow"] == round(parquet["map"] / parquet["pyarrow"], 3)
 

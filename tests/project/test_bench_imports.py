@@ -16,6 +16,8 @@ PUBLIC = {
     "udfvm.vmm",  # the core's C interface
     "udfvm.cli.flights",  # the data of the demo
 }
+# How pyarrow's documentation makes an expression that calls a registered function.
+DOCUMENTED = "pc.Expression._call"
 SCRIPTS = sorted((ROOT / "bench").glob("*.py"))
 
 
@@ -35,7 +37,8 @@ def private(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
             owner = node.value
-            if not (isinstance(owner, ast.Name) and owner.id == "self"):
+            is_own = isinstance(owner, ast.Name) and owner.id == "self"
+            if not is_own and ast.unparse(node) != DOCUMENTED:
                 yield f"{ast.unparse(node)}, line {node.lineno}"
 
 

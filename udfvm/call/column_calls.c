@@ -194,16 +194,19 @@ static enum column_call_outcome run(struct exchange *exchange)
 /* ---- With the interpreter's lock ---- */
 
 static PyObject *changed; /* udfvm.load._bindings.changed */
+static struct {
+    PyObject *bindings, *small, *calls;
+} names; /* of attributes: each new text would be one more cold piece of memory */
 
 /* What makes the calls now: a new reference; NULL: nothing does, or an exception. */
 static struct small_calls *calls_of(PyObject *keeper)
 {
-    PyObject *bindings = PyObject_GetAttrString(keeper, "_bindings");
+    PyObject *bindings = PyObject_GetAttr(keeper, names.bindings);
     PyObject *same = bindings && PyTuple_Check(bindings) && PyTuple_GET_SIZE(bindings)
                          ? PyObject_CallOneArg(changed, bindings)
                          : Py_XNewRef(bindings ? Py_False : NULL);
-    PyObject *small = same == Py_False ? PyObject_GetAttrString(keeper, "_small") : NULL;
-    PyObject *calls = small && small != Py_None ? PyObject_GetAttrString(small, "calls") : NULL;
+    PyObject *small = same == Py_False ? PyObject_GetAttr(keeper, names.small) : NULL;
+    PyObject *calls = small && small != Py_None ? PyObject_GetAttr(small, names.calls) : NULL;
     Py_XDECREF(bindings);
     Py_XDECREF(same);
     Py_XDECREF(small);
@@ -331,13 +334,21 @@ static PyMethodDef functions[] = {
     { NULL, NULL, 0, NULL },
 };
 
-int column_calls_add(PyObject *module)
+static bool find_names(void)
 {
-    static struct column_calls api = { call_columns, let_go_of };
+    names.bindings = PyUnicode_InternFromString("_bindings");
+    names.small = PyUnicode_InternFromString("_small");
+    names.calls = PyUnicode_InternFromString("calls");
     PyObject *bindings = PyImport_ImportModule("udfvm.load._bindings");
     changed = bindings ? PyObject_GetAttrString(bindings, "changed") : NULL;
     Py_XDECREF(bindings);
-    PyObject *capsule = changed ? PyCapsule_New(&api, COLUMN_CALLS, NULL) : NULL;
+    return names.bindings && names.small && names.calls && changed;
+}
+
+int column_calls_add(PyObject *module)
+{
+    static struct column_calls api = { call_columns, let_go_of };
+    PyObject *capsule = find_names() ? PyCapsule_New(&api, COLUMN_CALLS, NULL) : NULL;
     const int code = capsule ? PyModule_AddFunctions(module, functions) : -1;
     if (code == 0 && PyModule_AddObjectRef(module, "column_calls", capsule) < 0) {
         Py_DECREF(capsule);

@@ -90,6 +90,22 @@ template <class Base> class Casting : public Base
 {
   public:
     using Base::Base;
+    using Base::Execute;
+
+    udfvm::NumbersState numbers; // null: columns are not of numbers
+
+    // The executor of a kernel does nothing for arrays of the declared types that is needed here.
+    Result<arrow::Datum> Execute(const std::vector<arrow::Datum> &arguments,
+                                 const compute::FunctionOptions *options,
+                                 compute::ExecContext *context) const override
+    {
+        if (numbers) {
+            ARROW_ASSIGN_OR_RAISE(auto made, udfvm::call(numbers, arguments, context));
+            if (made)
+                return arrow::Datum(std::move(made));
+        }
+        return Base::Execute(arguments, options, context);
+    }
 
     Result<const compute::Kernel *> DispatchBest(std::vector<TypeHolder> *types) const override
     {
@@ -157,7 +173,9 @@ Result<std::shared_ptr<compute::Function>> made(std::string name, const compute:
     auto function = std::make_shared<Casting<Base>>(std::move(name), source.arity(), source.doc(),
                                                     source.default_options(), flags...);
     for (const auto *each : static_cast<const Base &>(source).kernels()) {
-        ARROW_RETURN_NOT_OK(function->AddKernel(adapted(*each, registration)));
+        auto kernel = adapted(*each, registration);
+        function->numbers = udfvm::numbers_of(kernel);
+        ARROW_RETURN_NOT_OK(function->AddKernel(std::move(kernel)));
     }
     return function;
 }

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <utility>
+#include <vector>
 
 #include <arrow/array/concatenate.h>
 #include <arrow/array/data.h>
@@ -17,6 +18,8 @@
 #include "column_calls.h"
 
 namespace compute = arrow::compute;
+using arrow::ArrayData;
+using arrow::Result;
 using arrow::Status;
 
 namespace udfvm
@@ -50,7 +53,7 @@ class Borrowed : public arrow::Buffer
 
 // What the kernels of a name share.
 struct Numbers : public compute::KernelState {
-    compute::ArrayKernelExec execute_in_python = nullptr;
+    std::vector<std::shared_ptr<arrow::DataType>> parameters;
     std::shared_ptr<arrow::DataType> result;
     arrow::py::OwnedRefNoGIL registration;
 };
@@ -64,44 +67,61 @@ template <class Kernel> struct NumbersOf : public Numbers {
 
 // Columns of values alone, and where they lie.
 struct Columns {
+    int64_t rows;
+    int count = 0;
     std::array<const void *, MAX_COLUMNS> data;
     std::array<size_t, MAX_COLUMNS> sizes;
 
-    bool take(const compute::ExecSpan &batch)
+    // Takes one more; false: it is no such column. `column` is an ArraySpan or ArrayData.
+    template <class Column> bool take(const Column &column, const uint8_t *values)
     {
-        if (batch.length == 0 || batch.num_values() == 0 || batch.num_values() > MAX_COLUMNS)
-            return false;
-        for (int i = 0; i < batch.num_values(); ++i) {
-            if (!batch[i].is_array() || !take(batch[i].array, batch.length, i))
-                return false;
-        }
-        return true;
-    }
-
-  private:
-    bool take(const arrow::ArraySpan &column, int64_t rows, int i)
-    {
-        if (!arrow::is_numeric(column.type->id()) || column.length != rows ||
-            column.buffers[1].data == nullptr || column.GetNullCount() != 0)
+        if (count == MAX_COLUMNS || column.length != rows || rows == 0 || values == nullptr ||
+            !arrow::is_numeric(column.type->id()) || column.GetNullCount() != 0)
             return false;
         const int64_t width = column.type->byte_width();
-        data[i] = column.buffers[1].data + column.offset * width;
-        sizes[i] = rows * width;
+        data[count] = values + column.offset * width;
+        sizes[count++] = rows * width;
         return true;
     }
 };
 
+bool take(const compute::ExecSpan &batch, Columns &columns)
+{
+    columns.rows = batch.length;
+    for (const auto &value : batch.values)
+        if (!value.is_array() || !columns.take(value.array, value.array.buffers[1].data))
+            return false;
+    return columns.count > 0;
+}
+
+bool take(const std::vector<arrow::Datum> &arguments, const Numbers &numbers, Columns &columns)
+{
+    if (arguments.empty() || arguments.size() != numbers.parameters.size() ||
+        !arguments[0].is_array())
+        return false;
+    columns.rows = arguments[0].length();
+    for (size_t i = 0; i < arguments.size(); ++i) {
+        if (!arguments[i].is_array() || *arguments[i].type() != *numbers.parameters[i])
+            return false;
+        const auto &column = *arguments[i].array();
+        const auto &values = column.buffers[1];
+        if (!columns.take(column, values ? values->data() : nullptr))
+            return false;
+    }
+    return true;
+}
+
 // A result, as it is made.
 struct Made {
-    compute::KernelContext *context;
+    arrow::MemoryPool *pool;
     std::shared_ptr<arrow::Buffer> buffer;
-    std::shared_ptr<arrow::ArrayData> other;
+    std::shared_ptr<ArrayData> other;
     Status status;
 
     static void *allocate(void *made, size_t size)
     {
         auto *self = static_cast<Made *>(made);
-        auto buffer = self->context->Allocate(size);
+        auto buffer = arrow::AllocateBuffer(size, self->pool);
         self->status = buffer.status();
         if (!buffer.ok())
             return nullptr;
@@ -117,7 +137,7 @@ Status take_other(PyObject *array, const arrow::DataType &type, Made &made)
     if (*found->type() != type)
         return Status::TypeError("the result is ", found->type()->ToString(), ", not ",
                                  type.ToString());
-    ARROW_ASSIGN_OR_RAISE(auto copied, arrow::Concatenate({ found }, made.context->memory_pool()));
+    ARROW_ASSIGN_OR_RAISE(auto copied, arrow::Concatenate({ found }, made.pool));
     made.other = copied->data();
     return Status::OK();
 }
@@ -146,30 +166,27 @@ Status make(const Numbers &numbers, column_call &call, Made &made)
     return Status::OK();
 }
 
-Status execute_with(const Numbers &numbers, const Columns &columns, compute::KernelContext *context,
-                    const compute::ExecSpan &batch, compute::ExecResult *out, bool *done)
+// Null where Python is to make the call.
+Result<std::shared_ptr<ArrayData>> call_with(const Numbers &numbers, const Columns &columns,
+                                             arrow::MemoryPool *pool)
 {
-    Made made = { context, nullptr, nullptr, Status::OK() };
+    Made made = { pool, nullptr, nullptr, Status::OK() };
     column_call call = {};
-    call.rows = batch.length;
-    call.count = batch.num_values();
+    call.rows = columns.rows;
+    call.count = columns.count;
     call.columns = columns.data.data();
     call.sizes = columns.sizes.data();
-    call.result_size = batch.length * numbers.result->byte_width();
+    call.result_size = columns.rows * numbers.result->byte_width();
     // A caller with a pool of its own wants to know there what it uses.
-    call.may_borrow = context->memory_pool() == arrow::default_memory_pool();
+    call.may_borrow = pool == arrow::default_memory_pool();
     call.allocate = Made::allocate;
     call.context = &made;
     ARROW_RETURN_NOT_OK(
         arrow::py::SafeCallIntoPython([&]() -> Status { return make(numbers, call, made); }));
-    if (made.other)
-        out->value = std::move(made.other);
-    else if (made.buffer)
-        out->value = arrow::ArrayData::Make(numbers.result, batch.length,
-                                            { nullptr, std::move(made.buffer) }, 0);
-    else
-        *done = false;
-    return Status::OK();
+    if (made.buffer)
+        return ArrayData::Make(numbers.result, columns.rows, { nullptr, std::move(made.buffer) },
+                               0);
+    return std::move(made.other);
 }
 
 template <class Kernel>
@@ -179,14 +196,16 @@ Status execute(compute::KernelContext *context, const compute::ExecSpan &batch,
     const auto &numbers = static_cast<const NumbersOf<Kernel> &>(
         *static_cast<const Kernel *>(context->kernel())->data);
     Columns columns;
-    bool done = columns.take(batch);
-    if (done)
-        ARROW_RETURN_NOT_OK(execute_with(numbers, columns, context, batch, out, &done));
-    if (done)
-        return Status::OK();
+    if (take(batch, columns)) {
+        ARROW_ASSIGN_OR_RAISE(auto made, call_with(numbers, columns, context->memory_pool()));
+        if (made) {
+            out->value = std::move(made);
+            return Status::OK();
+        }
+    }
     compute::KernelContext python(context->exec_context(), &numbers.registered);
     python.SetState(context->state());
-    return numbers.execute_in_python(&python, batch, out);
+    return numbers.registered.exec(&python, batch, out);
 }
 
 } // namespace
@@ -210,7 +229,8 @@ template <class Kernel> Kernel of_numbers(const Kernel &registered, PyObject *re
     if (type.kind() != compute::OutputType::FIXED || !arrow::is_numeric(type.type()->id()))
         return registered;
     auto numbers = std::make_shared<NumbersOf<Kernel>>(registered);
-    numbers->execute_in_python = registered.exec;
+    for (const auto &parameter : registered.signature->in_types())
+        numbers->parameters.push_back(parameter.type());
     numbers->result = type.type();
     Py_INCREF(registration);
     numbers->registration.reset(registration);
@@ -218,6 +238,23 @@ template <class Kernel> Kernel of_numbers(const Kernel &registered, PyObject *re
     kernel.exec = execute<Kernel>;
     kernel.data = std::move(numbers);
     return kernel;
+}
+
+NumbersState numbers_of(const compute::Kernel &kernel)
+{
+    return std::dynamic_pointer_cast<Numbers>(kernel.data);
+}
+
+Result<std::shared_ptr<ArrayData>> call(const NumbersState &state,
+                                        const std::vector<arrow::Datum> &arguments,
+                                        compute::ExecContext *context)
+{
+    const auto &numbers = static_cast<const Numbers &>(*state);
+    Columns columns;
+    if (!take(arguments, numbers, columns))
+        return nullptr;
+    return call_with(numbers, columns,
+                     context ? context->memory_pool() : arrow::default_memory_pool());
 }
 
 template const compute::ScalarKernel &registered(const compute::ScalarKernel &);

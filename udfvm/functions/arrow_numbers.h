@@ -4,7 +4,10 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <arrow/compute/exec.h>
 #include <arrow/compute/kernel.h>
+#include <arrow/datum.h>
+#include <arrow/result.h>
 
 namespace udfvm
 {
@@ -18,5 +21,17 @@ template <class Kernel> const Kernel &registered(const Kernel &kernel);
 // A kernel that calls what the attribute `calls` of an object has, a udfvm.call.dispatch.Calls or
 // None, and leaves all that this does not take to the kernel that Python registered.
 template <class Kernel> Kernel of_numbers(const Kernel &registered, PyObject *registration);
+
+// What `of_numbers` made of a kernel, for calls without a kernel's executor.
+using NumbersState = std::shared_ptr<arrow::compute::KernelState>;
+
+// Null: it made nothing of it.
+NumbersState numbers_of(const arrow::compute::Kernel &kernel);
+
+// Calls with arrays of exactly the declared types. Null where that is left to the executor: nothing
+// was called then.
+arrow::Result<std::shared_ptr<arrow::ArrayData>> call(const NumbersState &state,
+                                                      const std::vector<arrow::Datum> &arguments,
+                                                      arrow::compute::ExecContext *context);
 
 } // namespace udfvm
