@@ -1,14 +1,19 @@
-"""Waits for a call that runs: a guest that loops uses the processor, so no time must be guessed."""
+"""Waits for a call that runs, so that no time must be guessed: a guest that loops uses the
+processor, and a thread that waits for a VM sleeps.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 BUSY_SECONDS = 0.1  # of processor time: more than what begins a call, whose image exists, takes
+ASLEEP_SECONDS, LOOK_SECONDS = 0.1, 0.001
 END = 120.0
 
 
@@ -30,6 +35,49 @@ def when_busy(action: Callable[[], object]) -> threading.Thread:
 
     def run() -> None:
         await_busy(os.getpid())
+        action()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+@contextlib.contextmanager
+def handling_when_busy(handler: Callable[[], object]) -> Iterator[None]:
+    """Calls ``handler`` as a handler of a signal, which comes once this process has used the
+    processor for a while, and once only.
+    """
+    before = signal.signal(signal.SIGPROF, lambda *_: handler())
+    signal.setitimer(signal.ITIMER_PROF, BUSY_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def seconds_if_asleep(thread: int) -> float | None:
+    """The processor time that a thread of this process has used; None if it is awake."""
+    folder = Path(f"/proc/self/task/{thread}")
+    if (folder / "stat").read_text().rpartition(")")[2].split()[0] != "S":
+        return None
+    return int((folder / "schedstat").read_text().split()[0]) / 1e9
+
+
+def when_asleep(action: Callable[[], object]) -> threading.Thread:
+    """Calls ``action`` in a thread, once the calling thread has slept for a while, but for short
+    looks around.
+    """
+    sleeper, end = threading.get_native_id(), time.monotonic() + END
+
+    def run() -> None:
+        before = None
+        while time.monotonic() < end:
+            now = seconds_if_asleep(sleeper)
+            if now is not None and before is not None and now - before < LOOK_SECONDS:
+                break
+            before = now
+            time.sleep(ASLEEP_SECONDS)
         action()
 
     thread = threading.Thread(target=run)

@@ -15,6 +15,7 @@ from typing import Any
 import apsw
 import numpy as np
 import pytest
+from busy_processes import handling_when_busy, when_asleep
 
 import udfvm
 import udfvm.sqlite
@@ -187,13 +188,11 @@ def test_signal_handlers(pool: udfvm.Pool) -> None:
         return x
 
     spins(0)
-    before = signal.signal(signal.SIGALRM, lambda *_: double(1))
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
-        with pytest.raises(udfvm.BusyError, match=FOR_EVER):
-            spins(1)
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    with (
+        handling_when_busy(lambda: double(1)),
+        pytest.raises(udfvm.BusyError, match=FOR_EVER),
+    ):
+        spins(1)
     assert double(3) == 6
 
 
@@ -219,27 +218,39 @@ def test_another_thread_s_micro_vm_is_waited_for(pool: udfvm.Pool) -> None:
 # ---- Forks ----
 
 
-def test_a_signal_handler_that_forks_while_a_micro_vm_is_waited_for() -> None:
+def test_a_signal_handler_that_forks_while_a_micro_vm_is_waited_for(pool: udfvm.Pool) -> None:
     children: list[int] = []
     own = os.getpid()
     outcome: object = None
-    with udfvm.Pool(size=1, wait=2) as pool:
-        double = inner(pool)
-        before = signal.signal(signal.SIGALRM, lambda *_: children.append(os.fork()))
-        try:
-            with pool._for_base(double.image.base).vm(double.image):
-                signal.setitimer(signal.ITIMER_REAL, 0.2)
-                try:
-                    double(1)
-                except udfvm.Error as error:
-                    outcome = error
-                if os.getpid() != own:
-                    os._exit(0 if isinstance(outcome, udfvm.ForkedError) and double(4) == 8 else 1)
-        finally:
-            signal.signal(signal.SIGALRM, before)
-        assert isinstance(outcome, udfvm.BusyError)
-        assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
-        assert double(2) == 4
+    double = inner(pool)
+    held, forked = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with pool._for_base(double.image.base).vm(double.image):
+            held.set()
+            forked.wait()
+
+    def handler(*_: object) -> None:
+        children.append(os.fork())
+        forked.set()
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    sender = when_asleep(lambda: os.kill(own, signal.SIGUSR1))
+    try:
+        outcome = double(1)
+    except udfvm.Error as error:
+        outcome = error
+    if os.getpid() != own:
+        os._exit(0 if isinstance(outcome, udfvm.ForkedError) and double(4) == 8 else 1)
+    sender.join()
+    holder.join()
+    signal.signal(signal.SIGUSR1, before)
+    assert outcome == 2
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+    assert double(2) == 4
 
 
 @pytest.mark.parametrize("failing", [False, True])

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import apsw
 import numpy as np
 import pytest
+from busy_processes import handling_when_busy
 
 import udfvm
 import udfvm.sqlite
@@ -38,7 +38,6 @@ class Fork:
     def here(self) -> None:
         self.child = os.fork()
         if self.child == 0:
-            signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(CHILD_SECONDS)
 
@@ -193,8 +192,7 @@ def test_a_host_function_that_forks_in_a_statement(isolation: Any, at: int) -> N
 
 @udfvm.udf
 def waits(x: int) -> int:
-    until = time.monotonic() + (1.0 if x == 15 else 0)
-    while time.monotonic() < until:
+    for _ in range(10_000_000 if x == 15 else 0):  # a multiple of BUSY_SECONDS
         pass
     return x
 
@@ -206,20 +204,15 @@ def test_a_signal_handler_that_forks(way: str) -> None:
     udfvm.sqlite.register(connection, waits)
     waits(1)
     sql = NUMBERS + "waits(i) FROM n LIMIT 20" if way == "streaming" else "SELECT waits(15)"
-    before = signal.signal(signal.SIGALRM, lambda *_: fork.here() if fork.child is None else None)
 
     def work() -> object:
         if way == "progress handler":  # which the extension has SQLite ask during the call
             connection.set_progress_handler(lambda: bool(fork.child is None and fork.here()), 1000)
-        else:
-            signal.setitimer(signal.ITIMER_REAL, 0.3)
-        return waits(15) if way == "call" else connection.execute(sql).fetchall()[-1]
+            return connection.execute(sql).fetchall()[-1]
+        with handling_when_busy(fork.here):
+            return waits(15) if way == "call" else connection.execute(sql).fetchall()[-1]
 
-    try:
-        fork.outcome(work, is_forked_error if way == "call" else is_typed)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    fork.outcome(work, is_forked_error if way == "call" else is_typed)
 
 
 BUILDS = """
@@ -229,9 +222,7 @@ BUILDS = """
 
     @udfvm.udf(sample=(1,), timeout=60)
     def slow(x: int) -> int:
-        import time
-        end = time.monotonic() + 0.3
-        while time.monotonic() < end:
+        for _ in range(10_000_000 if x == 1 else 0):
             pass
         return x + int(tag * 0)
 
@@ -239,7 +230,9 @@ BUILDS = """
     thread.start()
     children = []
     while thread.is_alive():
-        time.sleep(0.2)
+        begin = time.process_time()
+        while thread.is_alive() and time.process_time() - begin < 0.1:
+            time.sleep(0.001)  # until the thread is that much further
         child = os.fork()
         if child == 0:
             os._exit(0 if slow(2) == 2 else 1)

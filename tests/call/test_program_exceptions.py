@@ -9,12 +9,11 @@ import os
 import signal
 import weakref
 from collections.abc import Callable, Iterator
-from types import FrameType
 
 import apsw
 import numpy as np
 import pytest
-from busy_processes import when_busy
+from busy_processes import handling_when_busy, when_busy
 
 import udfvm
 import udfvm.sqlite
@@ -99,12 +98,9 @@ def handlers() -> Iterator[None]:
     for function in (endless, endless_batch, reads_files):
         function.prepare()
     gc.collect()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGALRM)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    signal.signal(signal.SIGINT, before)
     del witnesses[:]
 
 
@@ -117,14 +113,12 @@ def nothing_stays() -> bool:
 @pytest.mark.parametrize("kind", [Alarm, Stop, SystemExit])
 @pytest.mark.parametrize("way", WAYS)
 def test_what_a_signal_handler_raises_passes(way: str, kind: type[BaseException]) -> None:
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        raise_here(kind)
-
-    signal.signal(signal.SIGALRM, handle)
     call = WAYS[way]()
     for _ in range(3 if "files" in way else 1):
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
-        with pytest.raises(kind, match="the program's own"):
+        with (
+            handling_when_busy(lambda: raise_here(kind)),
+            pytest.raises(kind, match="the program's own"),
+        ):
             call()
     assert witnesses and nothing_stays()
     assert endless(0) == 1
@@ -154,10 +148,12 @@ def test_what_ends_a_program_passes_host_functions(
         raise_here(kind)
         return 0
 
-    @udfvm.udf(host_functions=[ends], timeout=0.5)
+    @udfvm.udf(host_functions=[ends], timeout=0.25 if deadline else 60.0)
     def asks(x: int) -> int:
         return ends(x)
 
+    asks.prepare()
+    endless.prepare()
     connection = connected(asks)
     queries = ("SELECT asks(1)", "SELECT * FROM vm_map('asks', 'SELECT 1, 1')")
     for call in (

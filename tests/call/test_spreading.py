@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pytest
+from busy_processes import await_busy
 
 import udfvm
 from udfvm.call import spreading
@@ -223,7 +224,7 @@ def test_ctrl_c_ends_all_parts(pool: udfvm.Pool) -> None:
     def interrupt() -> None:
         while pool.statistics().idle == pool.statistics().live:
             time.sleep(0.01)
-        time.sleep(0.5)
+        await_busy(os.getpid())
         os.kill(os.getpid(), signal.SIGINT)
 
     sender = threading.Thread(target=interrupt)

@@ -212,9 +212,14 @@ def test_guests_leave_the_program_its_descriptors() -> None:
 import os, resource, threading, udfvm
 resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
 folder = {os.path.dirname(os.__file__)!r}
-@udfvm.udf(timeout=60)
+all_hold, all_opened = threading.Barrier(5), threading.Barrier(5)
+def meet() -> int:
+    all_hold.wait(120)
+    all_opened.wait(120)
+    return 0
+@udfvm.udf(timeout=300, host_functions=[meet])
 def hoards(path: str, number: int) -> int:
-    import os, time
+    import os
     names = [os.path.join(path, name) for name in sorted(os.listdir(path)) if name.endswith(".py")]
     held = []
     for name in names[:250]:
@@ -222,23 +227,24 @@ def hoards(path: str, number: int) -> int:
             held.append(os.open(name, os.O_RDONLY))
         except OSError:
             break
-    time.sleep(0.2)
-    return len(held)
-hoards(folder, 0)
+    return len(held) + meet()
+hoards.prepare()
 counts, own = [], 0
 threads = [threading.Thread(target=lambda i=i: counts.append(hoards(folder, i))) for i in range(4)]
 for thread in threads: thread.start()
-while any(thread.is_alive() for thread in threads):
+all_hold.wait(120)
+for _ in range(100):
     held = [open(os.__file__) for _ in range(40)]
     own += 1
     for file in held: file.close()
+all_opened.wait(120)
 for thread in threads: thread.join()
-print(len(counts), own > 0, all(counts))
+print(len(counts), own, all(counts))
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False
     )
-    assert done.stdout == "4 True True\n", done.stderr
+    assert done.stdout == "4 100 True\n", done.stderr
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 300
 
 

@@ -5,12 +5,12 @@ caller does not look.
 from __future__ import annotations
 
 import resource
-import signal
 import time
 from collections.abc import Iterator
 
 import apsw
 import pytest
+from busy_processes import handling_when_busy
 from guest_addresses import GUEST_ADDRESSES
 
 import udfvm
@@ -111,24 +111,23 @@ def test_a_guest_that_waits(connection: apsw.Connection, spin: float) -> None:
 @pytest.mark.parametrize("limit", ["timeout", "statement_timeout"])
 def test_deadlines_of_a_caller_that_does_not_look(connection: apsw.Connection, limit: str) -> None:
     """A signal handler keeps the caller's thread from looking, for as long as the guest runs."""
+    seconds = 1.5
 
-    @udfvm.udf(timeout=1.5 if limit == "timeout" else None)
+    @udfvm.udf(timeout=seconds if limit == "timeout" else None)
     def endless(x: int) -> int:
         while x >= 15:
             pass
         return x
 
     policy = udfvm.sqlite.Policy(
-        languages=[], statement_timeout=1.5 if limit == "statement_timeout" else None
+        languages=[], statement_timeout=seconds if limit == "statement_timeout" else None
     )
     udfvm.sqlite.register(connection, endless, policy=policy)
     rested: list[bool] = []
-    before = signal.signal(signal.SIGALRM, lambda *_: rested.append(comes_to_rest()))
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
-    try:
-        with pytest.raises(apsw.SQLError, match="did not end within"):
-            connection.execute(NUMBERS + "endless(i) FROM n").fetchall()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    endless.prepare()
+    with (
+        handling_when_busy(lambda: rested.append(comes_to_rest())),
+        pytest.raises(apsw.SQLError, match="did not end within"),
+    ):
+        connection.execute(NUMBERS + "endless(i) FROM n").fetchall()
     assert rested == [True]

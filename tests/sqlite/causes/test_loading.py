@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Iterator
 
 import apsw
 import pytest
+from busy_processes import when_busy
 from cause_functions import Marked
 from interrupts import interrupting
 
@@ -134,8 +134,7 @@ def test_what_a_signal_handler_raises_while_a_function_loads(
         raise kind
 
     before = signal.signal(signal.SIGUSR1, handler)
-    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGUSR1))
-    timer.start()
+    timer = when_busy(lambda: os.kill(os.getpid(), signal.SIGUSR1))
     try:
         with pytest.raises(kind):
             with_endless_source.execute(LOADING[1]).fetchall()
