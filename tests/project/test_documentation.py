@@ -21,8 +21,10 @@ import udfvm
 from udfvm import limits as policy
 from udfvm.functions import native, wasm
 from udfvm.limits import Limits, format_size, parse_size
+from udfvm.types.arrow_types import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
+TYPE_TABLE = runpy.run_path(str(ROOT / "docs" / "type_table.py"))
 QUOTATIONS = runpy.run_path(str(ROOT / "bench" / "quotations.py"))
 WITH_EXAMPLES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -61,6 +63,12 @@ def test_the_readme_runs(options: tuple[str, ...], tmp_path: Path) -> None:
     assert printed == [
         "5.0", "4.0", "[4.0, None, -1.0]", "[('AA', None), ('UA', 1.5)]", "[4.0, None, -1.0]",
     ]  # fmt: skip
+
+
+def test_the_table_of_types_is_that_of_the_code() -> None:
+    """``docs/type_table.py`` writes it."""
+    assert TYPE_TABLE["written"]() == (ROOT / "docs" / "reference.md").read_text()
+    assert {row.type.kind for row in TYPE_TABLE["rows"]()} == set(Kind) - {Kind.NULL}
 
 
 def test_the_tutorial_runs() -> None:
