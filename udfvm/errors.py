@@ -460,7 +460,7 @@ class InputTooLargeError(CallError):
 
 
 class GuestCrashError(CallError):
-    """A signal ended the guest program.
+    """The interpreter, or compiled code, crashed: a signal ended the guest program.
 
     Attributes:
         signal: the signal's number, as in the module ``signal``.
@@ -549,17 +549,17 @@ _OF_HOST: Final[dict[Code, tuple[type[Exception], str]]] = {
     Code.BUSY: (
         BusyError,
         "; call from fewer threads at once, or bind the function to a larger pool"
-        " (udfvm.Pool(size=...)), or to one that waits longer (wait=...). A call that a host"
-        " function makes takes a VM more",
+        " (udfvm.Pool(size=...)), or to one that waits longer (wait=...). A host function that"
+        " calls a UDF needs one more VM",
     ),
     Code.CLOSED: (
         PoolClosedError,
-        ": bind the function to another, or call before the pool is closed",
+        ": bind the function to another pool, or call it before the pool is closed",
     ),
     Code.ARGUMENT: (ValueError, ""),
 }
 _NESTED_ADVICE: Final = (
-    "; each call that a host function makes takes a VM more: bind the functions to a larger pool"
+    "; a host function that calls a UDF needs one more VM: bind the functions to a larger pool"
     " (udfvm.Pool(size=...)), or to different ones"
 )
 _OF_CALL: Final[dict[Code, tuple[type[CallError], str]]] = {

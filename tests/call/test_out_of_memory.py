@@ -45,7 +45,8 @@ def test_an_interpreter_that_almost_fits_fails_with_one_line() -> None:
     def same(x: float) -> float:
         return x
 
-    with pytest.raises(errors.BuildError, match=r"^UDF 'same': .*; raise memory=$") as caught:
+    told = r"^UDF 'same': .* of 20480 KiB are used; raise memory= \(.* needs 32 MiB or more\)$"
+    with pytest.raises(errors.BuildError, match=told) as caught:
         same(1.0)
     assert "Traceback" in caught.value.report
 

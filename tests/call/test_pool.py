@@ -242,8 +242,8 @@ def test_closing_ends_the_wait_for_a_vm() -> None:
     assert (
         outcomes
         == [
-            "UDF 'wait': the pool is closed: bind the function to another, or call before the pool"
-            " is closed"
+            "UDF 'wait': the pool is closed: bind the function to another pool, or call it before"
+            " the pool is closed"
         ]
         * 8
     )

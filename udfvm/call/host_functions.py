@@ -173,6 +173,7 @@ def _host_function(udf: str, function: Callable[..., Any]) -> HostFunction:
         )
     except SignatureError as error:
         text = str(error).removeprefix(f"UDF {name!r}: ")
+        text = text.partition(", or pass ")[0]  # an option, which host functions do not have
         raise SignatureError(f"UDF {udf!r}: host function {name!r}: {text}") from error
     result = ResultType(signature.result.type, True) if returns_none else signature.result
     types_ = [(f"parameter {each.name!r}", each.type) for each in signature.parameters]

@@ -12,9 +12,9 @@ from udfvm.forks import ForkLock
 from udfvm.images.cache import cached_image
 from udfvm.images.cache_files import cache_directory
 from udfvm.images.host import host_files
-from udfvm.images.spec import BaseSpec, base_key, boot_payload
+from udfvm.images.spec import LEAST_MEMORY, BaseSpec, base_key, boot_payload
 from udfvm.installation import GUEST
-from udfvm.limits import SCRATCH, Limits
+from udfvm.limits import SCRATCH, Limits, format_size
 
 
 class _OpenBases(ForkLock):
@@ -26,6 +26,17 @@ class _OpenBases(ForkLock):
 
 
 _open_bases: Final = _OpenBases()
+
+
+_CODE: Final = {"python": "Python", "native": "native code", "wasm": "WebAssembly"}
+
+
+def _needed(spec: BaseSpec) -> str:
+    """Returns what memory a function of the runtime needs, if the spec has less."""
+    least = LEAST_MEMORY[spec.runtime]
+    if spec.memory >= least:
+        return ""
+    return f" (a function in {_CODE[spec.runtime]} needs {format_size(least)} or more)"
 
 
 def base_image(
@@ -49,8 +60,8 @@ def base_image(
                 kernel, boot_payload(spec), spec.memory, spec.window, host_files(), limits, SCRATCH
             )
         except BuildError as error:
-            if udf is not None:
-                error.args = (f"UDF {udf!r}: {error}",)
+            where = "" if udf is None else f"UDF {udf!r}: "
+            error.args = (f"{where}{error}{_needed(spec)}",)
             raise
         with vm:
             report = build_report(

@@ -17,6 +17,9 @@ from udfvm.limits import DEFAULT_MEMORY, WINDOW
 _NATIVE_SIZE: Final = 24 << 20  # bytes for the native runtime, its libraries, heap and stack
 WASMTIME_VERSION: Final = "50"  # WASMTIME_MAJOR of guest/runtimes/wasm/wasmtime.h
 
+#: Bytes of guest memory that a small function of each runtime needs.
+LEAST_MEMORY: Final = {"python": 32 << 20, "native": 16 << 20, "wasm": 64 << 20}
+
 
 class BaseSpec(NamedTuple):
     """What a base image holds.

@@ -53,7 +53,9 @@ void memory_note_refusal(uint64_t length)
 {
     struct memory_statistics statistics;
     memory_statistics(&statistics);
-    *refused() = (struct udfvm_refused_memory){ length, statistics.used, statistics.total };
+    /* Of all memory, the kernel's included: users know that number. */
+    *refused() = (struct udfvm_refused_memory){ length, program_start + statistics.used,
+                                                program_end };
 }
 
 void memory_describe_refusal(char *text, size_t size)

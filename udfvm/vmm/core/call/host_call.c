@@ -80,8 +80,8 @@ int udfvm_host_call(struct udfvm_vm *vm, struct registers *regs, struct udfvm_er
         return HYPERCALL_CONTINUE;
     if (vm->host_calls++ >= functions->max_calls) {
         udfvm_fail(error, UDFVM_E_HOST_CALLS,
-                   "the function called host functions more than %llu times",
-                   (unsigned long long)functions->max_calls);
+                   "the function called host functions more than %llu time%s",
+                   (unsigned long long)functions->max_calls, functions->max_calls == 1 ? "" : "s");
         return HYPERCALL_FAILED;
     }
     struct udfvm_error failure = { .code = UDFVM_OK };

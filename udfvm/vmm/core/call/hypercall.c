@@ -46,6 +46,11 @@ static int seal(struct udfvm_vm *vm, const struct registers *regs, struct udfvm_
     return HYPERCALL_SEAL;
 }
 
+/* For a crash whose cause is not known, but at most the file of the instruction. */
+#define CRASH_ADVICE                                                                          \
+    "; look for a fault in native code that the function runs, such as an extension module, " \
+    "ctypes or a compiled library"
+
 static void copy_text(char *to, size_t size, const struct udfvm_crash *crash)
 {
     size_t length = crash->text_length < sizeof crash->text ? crash->text_length
@@ -72,10 +77,10 @@ static void exited(struct udfvm_vm *vm, const struct registers *regs, struct udf
         break;
     case UDFVM_EXIT_SIGNAL:
         udfvm_fail(error, UDFVM_E_CRASH,
-                   "the guest program died of signal %d (%s) at %#llx, address %#llx%s%s", number,
-                   sigabbrev_np(number) ? sigabbrev_np(number) : "unknown",
+                   "the guest program crashed: signal %d (%s) at %#llx, address %#llx%s%s%s",
+                   number, sigabbrev_np(number) ? sigabbrev_np(number) : "unknown",
                    (unsigned long long)crash.rip, (unsigned long long)crash.address,
-                   text[0] ? ": " : "", text);
+                   text[0] ? ": " : "", text, !text[0] || text[0] == '/' ? CRASH_ADVICE : "");
         break;
     case UDFVM_EXIT_DEADLOCK:
         udfvm_fail(error, UDFVM_E_DEADLOCK, "every thread of the guest program waits for ever%s%s",
