@@ -168,7 +168,7 @@ Status make(const Numbers &numbers, column_call &call, Made &made)
 
 // Null where Python is to make the call.
 Result<std::shared_ptr<ArrayData>> call_with(const Numbers &numbers, const Columns &columns,
-                                             arrow::MemoryPool *pool)
+                                             arrow::MemoryPool *pool, bool may_borrow)
 {
     Made made = { pool, nullptr, nullptr, Status::OK() };
     column_call call = {};
@@ -178,7 +178,7 @@ Result<std::shared_ptr<ArrayData>> call_with(const Numbers &numbers, const Colum
     call.sizes = columns.sizes.data();
     call.result_size = columns.rows * numbers.result->byte_width();
     // A caller with a pool of its own wants to know there what it uses.
-    call.may_borrow = pool == arrow::default_memory_pool();
+    call.may_borrow = may_borrow && pool == arrow::default_memory_pool();
     call.allocate = Made::allocate;
     call.context = &made;
     ARROW_RETURN_NOT_OK(
@@ -197,7 +197,9 @@ Status execute(compute::KernelContext *context, const compute::ExecSpan &batch,
         *static_cast<const Kernel *>(context->kernel())->data);
     Columns columns;
     if (take(batch, columns)) {
-        ARROW_ASSIGN_OR_RAISE(auto made, call_with(numbers, columns, context->memory_pool()));
+        // A scan collects results: the VMs of the first ones would not run again till its end.
+        ARROW_ASSIGN_OR_RAISE(auto made,
+                              call_with(numbers, columns, context->memory_pool(), false));
         if (made) {
             out->value = std::move(made);
             return Status::OK();
@@ -254,7 +256,7 @@ Result<std::shared_ptr<ArrayData>> call(const NumbersState &state,
     if (!take(arguments, numbers, columns))
         return nullptr;
     return call_with(numbers, columns,
-                     context ? context->memory_pool() : arrow::default_memory_pool());
+                     context ? context->memory_pool() : arrow::default_memory_pool(), true);
 }
 
 template const compute::ScalarKernel &registered(const compute::ScalarKernel &);
