@@ -42,13 +42,15 @@ PACKAGES = [
     "numpy",
     "pyarrow",
 ]
+WHOLE = 128 << 20  # bytes of the input window
+NEAR = 8 << 20  # more than most requests have
 HOST_CODE = str(Path(udfvm.__file__).parent)
 
 
 @udfvm.udf(pool=POOL, packages=PACKAGES)
-def spies(mark: bytes, everywhere: bool, planted: int = -1) -> int:
+def spies(mark: bytes, everywhere: bool, planted: int = -1, reach: int = WHOLE) -> int:
     """Copies of the bytes, xor 0xff, in what the host writes to: the input window past this
-    request, the output window; or in all memory.
+    request, for so many bytes, and the output window; or in all memory.
 
     Its argument is the complement of what it looks for, so as not to find that. It plants a copy
     itself at the end of the area ``planted``.
@@ -60,7 +62,7 @@ def spies(mark: bytes, everywhere: bool, planted: int = -1) -> int:
     search.restype = ctypes.c_void_p
     search.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t
     logged_end = OUTPUT_BASE + LOGGED_OUTPUT
-    areas = [(INPUT_PAYLOAD, INPUT_BASE + (128 << 20)), (OUTPUT_BASE, logged_end)]
+    areas = [(INPUT_PAYLOAD, INPUT_BASE + reach), (OUTPUT_BASE, logged_end)]
     if everywhere:
         # This makes the window past its first 2 MiB accessible.
         block = np.zeros(8 << 20, np.uint8)
@@ -85,9 +87,10 @@ class Stopped(BaseException):
     """Raised where a test wants it."""
 
 
-def stopped_at_each_step(call: Callable[[], object], check: Callable[[], None]) -> int:
+def stopped_at_each_step(call: Callable[[], object], check: Callable[[int], None]) -> int:
     """Makes the call with an exception at the first line of the host's code, then at the second,
-    and so on. Returns how many there are.
+    and so on, and each time checks so many bytes of the input window. Returns how many lines there
+    are.
     """
     for step in itertools.count():
         lines = itertools.count()
@@ -111,8 +114,9 @@ def stopped_at_each_step(call: Callable[[], object], check: Callable[[], None]) 
             assert reached  # an exception in what the core calls ends the call in another way
         finally:
             sys.settrace(None)
-        check()
+        check(NEAR)
         if not reached:
+            check(WHOLE)  # what was left further on has stayed
             return step
     raise AssertionError
 
@@ -124,8 +128,8 @@ def is_stopped_in(filename: str) -> bool:
     return filename.startswith(HOST_CODE) and not filename.endswith("udfvm/call/pool.py")
 
 
-def nothing_is_left() -> None:
-    assert spies(HIDDEN, False) == 0
+def nothing_is_left(reach: int = WHOLE) -> None:
+    assert spies(HIDDEN, False, -1, reach) == 0
 
 
 @udfvm.udf(pool=POOL, packages=PACKAGES)

@@ -37,8 +37,8 @@ def test_files() -> None:
     assert path is not None and reads(path) == Path(path).stat().st_size
     hidden = bytes(byte ^ 0xFF for byte in text)
 
-    def nothing_is_left() -> None:
-        assert spies(hidden, False) == 0
+    def nothing_is_left(reach: int) -> None:
+        assert spies(hidden, False, -1, reach) == 0
 
     assert stopped_at_each_step(lambda: reads(path), nothing_is_left) > 5
     assert spies(hidden, True) == 0

@@ -117,7 +117,7 @@ def _ends(texts: pa.Array) -> pa.Array:
 
 
 def test_signals_while_a_batch_is_written() -> None:
-    marks, zeros = np.tile(NUMBERS, 1_000_000), np.zeros(3_000_000, np.int8)
+    marks, zeros = np.tile(NUMBERS, 300_000), np.zeros(900_000, np.int8)
     of_numbers(marks, zeros)
     stopped = 0
 
@@ -128,7 +128,7 @@ def test_signals_while_a_batch_is_written() -> None:
     try:
         for turn in itertools.count():
             try:
-                signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.0007 * (turn % 40))
+                signal.setitimer(signal.ITIMER_REAL, 0.0002 + 0.0002 * (turn % 40))
                 of_numbers(marks, zeros)
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except Stopped:
