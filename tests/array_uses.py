@@ -54,13 +54,13 @@ def _ipc(array: pa.Array) -> Any:
 def _parquet(array: pa.Array) -> Any:
     file = io.BytesIO()
     pyarrow.parquet.write_table(pa.table({"r": array}), file)
-    return pyarrow.parquet.read_table(file).to_pylist()
+    return pyarrow.parquet.ParquetFile(file).read().to_pylist()
 
 
 def _duckdb(array: pa.Array) -> Any:
-    relation = duckdb.from_arrow(pa.table({"r": array}))
-    return relation.query(
-        "t", "SELECT r, r::VARCHAR, count(*) OVER (PARTITION BY r) FROM t ORDER BY r"
+    rows = pa.table({"r": array})  # noqa: F841 - which the query names
+    return duckdb.execute(
+        "SELECT r, r::VARCHAR, count(*) OVER (PARTITION BY r) FROM rows ORDER BY r"
     ).fetchall()
 
 

@@ -10,6 +10,12 @@ It is a program, since a reply may kill it:
         the same of table functions and aggregates, whose columns are streams in column batches
     python hostile_replies.py sql SEED COUNT
         calls functions that write mutated rows and columns, from SQL
+    python hostile_replies.py die SIGNAL
+        ends by a signal
+    python hostile_replies.py serve
+        does any of these for each line of standard input, an array in JSON: those arguments, and
+        two files for what it prints. Answers with how it ended, as os.waitpid() does. Each is a
+        process of its own that need not import the libraries again.
 
 Ahead of each use it prints which mutation and which use that is, so its last line names what killed
 it.
@@ -18,12 +24,14 @@ it.
 from __future__ import annotations
 
 import datetime
+import importlib
 import itertools
 import json
 import os
 import random
 import struct
 import sys
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -289,13 +297,43 @@ def sql(seed: int, count: int) -> int:
     return answered
 
 
-if __name__ == "__main__":
-    mode, *numbers = sys.argv[1:]
-    print(
-        "accepted",
-        {"batches": batches, "calls": calls, "streams": streams, "sql": sql}[mode](
-            *map(int, numbers)
-        ),
-        flush=True,
-    )
+def die(number: int) -> int:
+    """Ends the process by a signal, as a library would that a reply leads astray."""
+    print("a reply that kills", flush=True)
+    os.kill(os.getpid(), number)
+    return 0
+
+
+def run(mode: str, numbers: list[str]) -> None:
+    """Does what the arguments say, and ends the process."""
+    modes = {"batches": batches, "calls": calls, "streams": streams, "sql": sql, "die": die}
+    print("accepted", modes[mode](*map(int, numbers)), flush=True)
     os._exit(0)  # threads of the libraries' pools do not always outlive what they refer to
+
+
+def serve() -> None:
+    """Runs what it is asked for in forked children. This process itself uses nothing: the
+    libraries start threads then, which children would miss.
+    """
+    importlib.import_module("pandas")
+    importlib.import_module("pyarrow.pandas_compat")
+    for line in sys.stdin:
+        mode, *numbers, output, errors = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            for number, path in ((1, output), (2, errors)):
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+            try:
+                run(mode, numbers)
+            except BaseException:  # noqa: BLE001 - whatever it is, it ends this child
+                traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
+        print(os.waitpid(child, 0)[1], flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["serve"]:
+        serve()
+    else:
+        run(sys.argv[1], sys.argv[2:])
