@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,14 +36,26 @@ def session_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
+@pytest.fixture(scope="session")
+def kept(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Returns a folder of a name for this session, all its processes, and later ones."""
+
+    def folder(name: str) -> Path:
+        if pytestconfig.pluginmanager.has_plugin("cacheprovider"):
+            return pytestconfig.cache.mkdir(name)
+        made = session_directory(tmp_path_factory) / name
+        made.mkdir(exist_ok=True)
+        return made
+
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def zig_cache(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Zig compiles its C library for each target: once, for this session and later ones."""
-    if pytestconfig.pluginmanager.has_plugin("cacheprovider"):
-        directory = pytestconfig.cache.mkdir("zig")
-    else:
-        directory = session_directory(tmp_path_factory) / "zig"
-    os.environ["ZIG_GLOBAL_CACHE_DIR"] = os.environ["ZIG_LOCAL_CACHE_DIR"] = str(directory)
+def zig_cache(kept: Callable[[str], Path]) -> None:
+    """Zig compiles its C library for each target: once."""
+    os.environ["ZIG_GLOBAL_CACHE_DIR"] = os.environ["ZIG_LOCAL_CACHE_DIR"] = str(kept("zig"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,115 +7,26 @@ machine, say).
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from udfvm import protocol
+from core_programs import SANITIZERS, Programs, run
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "tests" / "core"
-GUEST_FLAGS = [
-    "-std=gnu17",
-    "-O2",
-    "-ffreestanding",
-    "-nostdlib",
-    "-static",
-    "-fno-pic",
-    "-no-pie",
-    "-mcmodel=small",
-    "-mno-red-zone",
-    "-fno-stack-protector",
-    "-fcf-protection=none",
-    "-fno-asynchronous-unwind-tables",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-Wl,--build-id=none",
-    "-Wl,-z,noexecstack",
-    "-Wl,--no-warn-rwx-segments",
-]
-INCLUDES = ["-I", str(ROOT / "udfvm" / "vmm" / "core"), "-I", str(ROOT / "guest" / "include")]
-HOST_FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-Werror", *INCLUDES]
-
-
-def run(*command: str | Path) -> str:
-    done = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-SANITIZERS = {
-    "plain": (),
-    "asan-ubsan": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
-    "tsan": ("-fsanitize=thread",),
-}
-
-
-class Programs:
-    """Programs of tests/core, linked with the core's objects, which are compiled once for each set
-    of sanitizers.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.core: dict[str, list[Path]] = {}
-
-    def build(self, name: str, sanitizers: str, *linker: str) -> Path:
-        program = self.folder / f"{name}-{sanitizers}"
-        flags = (*HOST_FLAGS, *SANITIZERS[sanitizers])
-        objects = self.objects(sanitizers)
-        run("gcc", *flags, CORE / f"{name}.c", *objects, "-o", program, "-lpthread", *linker)
-        return program
-
-    def objects(self, sanitizers: str) -> list[Path]:
-        if sanitizers not in self.core:
-            folder = self.folder / f"core-{sanitizers}"
-            folder.mkdir()
-            sources = sorted((ROOT / "udfvm" / "vmm" / "core").rglob("*.[cS]"))
-            made = [folder / f"{number}.o" for number in range(len(sources))]
-            flags = (*HOST_FLAGS, *SANITIZERS[sanitizers], "-c", "-o")
-            with ThreadPoolExecutor(os.cpu_count()) as threads:
-                compiled = [
-                    threads.submit(run, "gcc", *flags, target, source)
-                    for source, target in zip(sources, made, strict=True)
-                ]
-            for done in compiled:
-                done.result()
-            self.core[sanitizers] = made
-        return self.core[sanitizers]
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
-    return Programs(tmp_path_factory.mktemp("programs"))
+def programs(kept: Callable[[str], Path]) -> Programs:
+    return Programs(kept("core"))
 
 
 @pytest.fixture(scope="module")
-def raw_guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("raw")
-    elf, flat = directory / "raw_guest.elf", directory / "raw_guest.bin"
-    run(
-        "gcc",
-        *GUEST_FLAGS,
-        "-T",
-        CORE / "raw_guest.ld",
-        f"-Wl,--defsym=KERNEL_BASE={protocol.KERNEL_BASE:#x}",
-        f"-Wl,--defsym=BOOT_STACK={protocol.BOOT_STACK:#x}",
-        CORE / "raw_entry.S",
-        *sorted(CORE.glob("raw_*.c")),
-        "-o",
-        elf,
-    )
-    run("objcopy", "-O", "binary", elf, flat)
-    return flat
+def raw_guest(programs: Programs) -> Path:
+    return programs.raw_guest()
 
 
 # Programs that share tests/core/raw_image.h, with the number of their tests.

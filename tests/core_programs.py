@@ -1,0 +1,136 @@
+"""The programs of tests/core, compiled once for all processes that run tests, and for later runs
+that find the same sources.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from udfvm import protocol
+
+ROOT = Path(__file__).resolve().parents[1]
+CORE = ROOT / "udfvm" / "vmm" / "core"
+HEADERS = ROOT / "guest" / "include"
+PROGRAMS = ROOT / "tests" / "core"
+SECONDS_KEPT = 7 * 86_400  # programs of other sources
+GUEST_FLAGS = [
+    "-std=gnu17",
+    "-O2",
+    "-ffreestanding",
+    "-nostdlib",
+    "-static",
+    "-fno-pic",
+    "-no-pie",
+    "-mcmodel=small",
+    "-mno-red-zone",
+    "-fno-stack-protector",
+    "-fcf-protection=none",
+    "-fno-asynchronous-unwind-tables",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wl,--build-id=none",
+    "-Wl,-z,noexecstack",
+    "-Wl,--no-warn-rwx-segments",
+]
+INCLUDES = ["-I", str(CORE), "-I", str(HEADERS)]
+HOST_FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-Werror", *INCLUDES]
+SANITIZERS = {
+    "plain": (),
+    "asan-ubsan": ("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    "tsan": ("-fsanitize=thread",),
+}
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def digest() -> str:
+    """A name for all that the programs are made of."""
+    found = hashlib.sha256(run("gcc", "--version").encode())
+    found.update(os.fsencode(Path(__file__)) + Path(__file__).read_bytes())
+    for folder in (CORE, HEADERS, PROGRAMS):
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in (".c", ".h", ".S", ".ld"):
+                found.update(f"{path} {path.stat().st_size} ".encode() + path.read_bytes())
+    return found.hexdigest()[:20]
+
+
+class Programs:
+    """Programs that are linked with the core's objects, compiled once for each set of sanitizers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / digest()
+        self.folder.mkdir(exist_ok=True)
+        os.utime(self.folder)
+        for other in folder.iterdir():
+            if other.stat().st_mtime < time.time() - SECONDS_KEPT:
+                shutil.rmtree(other, ignore_errors=True)
+
+    def made(self, name: str, make: Callable[[Path], object]) -> Path:
+        """The file or folder that ``make`` writes, unless it is there. One process does it."""
+        target, partial = self.folder / name, self.folder / f"{name}.partial"
+        with (self.folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not target.exists():
+                shutil.rmtree(partial, ignore_errors=True)
+                make(partial)
+                partial.rename(target)
+        return target
+
+    def build(self, name: str, sanitizers: str, *linker: str) -> Path:
+        objects = sorted(self.made(f"core-{sanitizers}", self.compiler(sanitizers)).iterdir())
+        flags = [*HOST_FLAGS, *SANITIZERS[sanitizers], PROGRAMS / f"{name}.c", *objects]
+        ends = hashlib.sha256(repr(linker).encode()).hexdigest()[:8]
+        return self.made(
+            f"{name}-{sanitizers}-{ends}",
+            lambda program: run("gcc", *flags, "-o", program, "-lpthread", *linker),
+        )
+
+    def compiler(self, sanitizers: str) -> Callable[[Path], None]:
+        """What compiles the core into a folder."""
+
+        def compile_core(folder: Path) -> None:
+            folder.mkdir()
+            flags = (*HOST_FLAGS, *SANITIZERS[sanitizers], "-c", "-o")
+            with ThreadPoolExecutor(os.cpu_count()) as threads:
+                compiled = [
+                    threads.submit(run, "gcc", *flags, folder / f"{number:03}.o", source)
+                    for number, source in enumerate(sorted(CORE.rglob("*.[cS]")))
+                ]
+            for done in compiled:
+                done.result()
+
+        return compile_core
+
+    def raw_guest(self) -> Path:
+        return self.made("raw_guest.bin", self._make_raw_guest)
+
+    def _make_raw_guest(self, flat: Path) -> None:
+        elf = flat.with_suffix(".elf")
+        run(
+            "gcc",
+            *GUEST_FLAGS,
+            "-T",
+            PROGRAMS / "raw_guest.ld",
+            f"-Wl,--defsym=KERNEL_BASE={protocol.KERNEL_BASE:#x}",
+            f"-Wl,--defsym=BOOT_STACK={protocol.BOOT_STACK:#x}",
+            PROGRAMS / "raw_entry.S",
+            *sorted(PROGRAMS.glob("raw_*.c")),
+            "-o",
+            elf,
+        )
+        run("objcopy", "-O", "binary", elf, flat)
