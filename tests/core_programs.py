@@ -70,7 +70,7 @@ def digest() -> str:
 
 
 class Programs:
-    """Programs that are linked with the core's objects, compiled once for each set of sanitizers."""
+    """Programs, linked with the core's objects, which are compiled once for each set of flags."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / digest()
