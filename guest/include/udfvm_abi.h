@@ -42,6 +42,9 @@
 #define UDFVM_PROGRAM_BASE  UDFVM_U64(0x400000) /* program memory ends at udfvm_boot.memory_end */
 #define UDFVM_INPUT_BASE    UDFVM_U64(0x4000000000) /* struct udfvm_call */
 #define UDFVM_INPUT_PAYLOAD UDFVM_U64(0x4000001000) /* one page behind it */
+/* Right behind struct udfvm_call: short payloads of streaming calls. */
+#define UDFVM_SHORT_PAYLOAD UDFVM_U64(0x40000000D8)
+#define UDFVM_MAX_SHORT     232 /* bytes of a short payload, and of a short reply */
 #define UDFVM_OUTPUT_BASE   UDFVM_U64(0x5000000000)
 #define UDFVM_LOGGED_OUTPUT UDFVM_U64(0x200000)
 /* 16 GiB: of the input window; of the output window and the scratch area together. */
@@ -291,6 +294,9 @@ struct udfvm_stream_reply {
     uint64_t length;
     uint32_t status; /* UDFVM_STATUS_x */
     uint32_t reserved;
+    /* A reply that fits in here: the host then reads it here, not in the output window. So a short
+     * one crosses between two processors in one cache line. */
+    uint8_t short_reply[UDFVM_MAX_SHORT];
 };
 
 /* ---- Arguments of hypercalls ---- */
@@ -339,27 +345,32 @@ struct udfvm_directory_entry { /* packed one after the other, each padded to 8 b
 
 struct udfvm_call {
     uint32_t abi_version;
-    uint32_t request;     /* UDFVM_REQUEST_x */
-    uint64_t sequence;    /* changes with every call: handles of an earlier one are void */
-    uint64_t length;      /* bytes of payload, at UDFVM_INPUT_PAYLOAD */
-    uint64_t output_size; /* bytes of the output window that the reply may use */
     uint32_t flags;       /* UDFVM_CALL_x */
-    uint32_t tsc_khz;     /* rate of the time stamp counter */
+    uint64_t sequence;    /* changes with every call: handles of an earlier one are void */
+    uint64_t output_size; /* bytes of the output window that the reply may use */
     uint64_t tsc_start;   /* counter value at which the two times below hold */
     int64_t realtime_ns;  /* nanoseconds since 1970 */
     int64_t monotonic_ns;
-    uint8_t seed[32];                    /* key of this call's random numbers */
     uint64_t scratch_start, scratch_end; /* zeros at the beginning of the call; equal: none */
+    uint8_t seed[32];                    /* key of this call's random numbers */
+    uint8_t random[16];                  /* what AT_RANDOM points to */
     /* A streaming call has many exchanges without exits. complete() stores the reply's status and
      * length, then the number of the request, at stream_reply, and waits for stream_request to
      * change. After stream_spin ticks of the time stamp counter it exits with UDFVM_STATUS_IDLE and
      * is entered again for the next request. */
     uint64_t stream_reply; /* UDFVM_STREAM_REPLY; 0: not a streaming call */
     uint64_t stream_spin;
+    uint32_t tsc_khz;    /* rate of the time stamp counter */
+    uint32_t process_id; /* of the program: another in every call, as after a fork */
+    uint64_t reserved[7];
+    /* What changes from one request of a streaming call to the next: in one cache line, with the
+     * beginning of a short payload. */
     uint64_t stream_request; /* number of the current request; the host stores it last */
-    uint8_t random[16];      /* what AT_RANDOM points to */
-    uint32_t process_id;     /* of the program: another in every call, as after a fork */
-    uint32_t reserved;
+    uint64_t length;         /* bytes of payload */
+    uint32_t request;        /* UDFVM_REQUEST_x */
+    /* Where the payload is, from the start of the window: at UDFVM_INPUT_PAYLOAD; or, for requests
+     * of a streaming call that are no UDFVM_REQUEST_BATCH, at UDFVM_SHORT_PAYLOAD. */
+    uint32_t payload;
 };
 
 /* Payload of UDFVM_REQUEST_BOOT: followed by argc + envc NUL-terminated strings; argv[0] is the

@@ -5,6 +5,7 @@ on a thread of its own.
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 import textwrap
@@ -17,7 +18,7 @@ import pytest
 
 import udfvm
 import udfvm.sqlite
-from udfvm.protocol import STREAM_REPLY
+from udfvm.protocol import INPUT_BASE, MAX_SHORT, STREAM_REPLY, TYPE_INT64, TYPE_TEXT
 
 ROWS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
 _seen: list[int] = []
@@ -74,6 +75,28 @@ def forge(i: int, number: int, length: int, status: int) -> int:
     return i
 
 
+@udfvm.udf(timeout=2)
+def forge_short(i: int, number: int, reply: bytes) -> str:
+    import ctypes
+
+    if i == 100:
+        header = (ctypes.c_uint64 * 3).from_address(STREAM_REPLY)
+        ctypes.memmove(STREAM_REPLY + ctypes.sizeof(header), reply, len(reply))
+        header[1], header[2] = len(reply), 0
+        header[0] = number
+        while True:
+            pass
+    return str(i)
+
+
+@udfvm.udf
+def left_behind(text: str, reversed_marker: str) -> int:
+    import ctypes
+
+    marker = reversed_marker.encode()[::-1]
+    return ctypes.string_at(INPUT_BASE, 8192).count(marker) - text.encode().count(marker)
+
+
 @udfvm.udf
 def repeated(text: str, times: int) -> str:
     return text * times
@@ -82,7 +105,7 @@ def repeated(text: str, times: int) -> str:
 @pytest.fixture
 def connection() -> Any:
     connection = apsw.Connection(":memory:")
-    udfvm.sqlite.register(connection, count, trap, forge, repeated)
+    udfvm.sqlite.register(connection, count, trap, forge, forge_short, left_behind, repeated)
     yield connection
     connection.close()
 
@@ -144,6 +167,42 @@ def test_a_forged_reply_is_refused(
     assert (
         total(connection, ROWS.format(50) + "SELECT sum(forge(i, 0, 0, 0)) FROM n") == 50 * 51 // 2
     )
+
+
+@pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="with one processor no row is streamed"
+)
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (struct.pack("<IIQ", TYPE_INT64, 0, 5), "not of the declared type"),
+        (struct.pack("<IIQ", TYPE_TEXT, 4, 16) + b"abc", "bytes outside of the reply"),
+        (struct.pack("<IIQ", TYPE_TEXT, 4, 1 << 63) + b"abcd", "bytes outside of the reply"),
+        (struct.pack("<IIQ", TYPE_TEXT, 2, 16) + b"\xc3\x28", "not valid UTF-8"),
+        (struct.pack("<IIQ", TYPE_TEXT, 4, MAX_SHORT) + b"abcd" * 54, "bytes outside of the reply"),
+        (b"", "too short"),
+    ],
+)
+def test_a_forged_short_reply_is_refused(connection: Any, reply: bytes, expected: str) -> None:
+    sql = ROWS.format(200) + "SELECT max(forge_short(i, ?, ?)) FROM n"
+    with pytest.raises(apsw.SQLError, match=expected):
+        total(connection, sql, 100 - ROWS_BEFORE_STREAMING, reply)
+    assert total(connection, ROWS.format(50) + "SELECT max(forge_short(i, 0, x'')) FROM n") == "9"
+
+
+@pytest.mark.parametrize("length", [20, 60, MAX_SHORT - 80, MAX_SHORT, 2000])
+def test_a_shorter_request_finds_nothing_of_the_one_before(connection: Any, length: int) -> None:
+    marker = "secret of a row"
+    texts = ["x" * length + marker, "short"] * 20
+    connection.execute("CREATE TABLE texts (t)")
+    connection.cursor().executemany("INSERT INTO texts VALUES (?)", [(text,) for text in texts])
+    sql = "SELECT sum(left_behind(t, ?)) FROM texts"
+    for _ in range(2):
+        assert total(connection, sql, marker[::-1]) == 0
+    # The next statement, whose calls find the page as the end of the stream left it.
+    connection.execute("UPDATE texts SET t = ?", ("x" * length + marker,))
+    assert total(connection, sql, marker[::-1]) == 0
+    assert total(connection, "SELECT left_behind('short', ?)", marker[::-1]) == 0
 
 
 def test_a_slow_reader_puts_the_guest_to_sleep(connection: Any) -> None:

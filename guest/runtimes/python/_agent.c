@@ -18,11 +18,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-static const uint8_t *input_payload(void)
-{
-    return (const uint8_t *)UDFVM_INPUT_PAYLOAD;
-}
-
 static uint8_t *output_window(void)
 {
     return (uint8_t *)UDFVM_OUTPUT_BASE;
@@ -150,10 +145,10 @@ static int answer_in_c(const struct server *server, struct answer *answer, int64
     const struct udfvm_call *call = exchange_call();
     int code;
     if (server->function && call->request == UDFVM_REQUEST_ROW)
-        code = scalar_function_row(server->function, input_payload(), call->length, output_window(),
-                                   call->output_size, &answer->length);
+        code = scalar_function_row(server->function, exchange_payload(), call->length,
+                                   output_window(), call->output_size, &answer->length);
     else if (server->function && server->stream && call->request == UDFVM_REQUEST_BATCH)
-        code = scalar_function_batch(server->function, server->stream, input_payload(),
+        code = scalar_function_batch(server->function, server->stream, exchange_payload(),
                                      call->length, output_window(), call->output_size,
                                      &answer->length, row);
     else if (server->aggregate && call->request == UDFVM_REQUEST_AGGREGATE)
@@ -234,7 +229,7 @@ PyDoc_STRVAR(input_doc, "input() -> memoryview\n\nThe payload of the request, re
 
 static PyObject *agent_input(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    return PyMemoryView_FromMemory((char *)input_payload(), (Py_ssize_t)exchange_call()->length,
+    return PyMemoryView_FromMemory((char *)exchange_payload(), (Py_ssize_t)exchange_call()->length,
                                    PyBUF_READ);
 }
 

@@ -244,7 +244,7 @@ int aggregate_answer(struct aggregate *self, uint64_t *length, int64_t *row)
     *row = -1;
     if (exchange_call()->length < sizeof head)
         return 0;
-    memcpy(&head, (const uint8_t *)UDFVM_INPUT_PAYLOAD, sizeof head);
+    memcpy(&head, exchange_payload(), sizeof head);
     const bool none = head.answer == UDFVM_ANSWER_NONE, ends = head.answer == UDFVM_ANSWER_FINISH,
                mine = none || ends || head.answer == UDFVM_ANSWER_VALUE;
     const bool streams = self->has_streams && head.flags & UDFVM_REPLY_ARROW;

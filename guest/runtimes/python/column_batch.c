@@ -10,7 +10,7 @@
 static const uint8_t *payload(uint64_t *length)
 {
     *length = exchange_call()->length;
-    return (const uint8_t *)UDFVM_INPUT_PAYLOAD;
+    return exchange_payload();
 }
 
 /* ---- Construction ---- */

@@ -17,6 +17,12 @@ static inline const struct udfvm_call *exchange_call(void)
     return (const struct udfvm_call *)UDFVM_INPUT_BASE;
 }
 
+/* The payload of the request: exchange_call()->length bytes. */
+static inline const uint8_t *exchange_payload(void)
+{
+    return (const uint8_t *)UDFVM_INPUT_BASE + exchange_call()->payload;
+}
+
 /* Ends the build phase; returns at the beginning of each call. */
 static inline void exchange_seal(void)
 {

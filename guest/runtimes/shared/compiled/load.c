@@ -46,7 +46,7 @@ static uint64_t slots_length(const struct udfvm_slot *slots, uint64_t count, uin
 bool program_load(struct load *load)
 {
     const uint64_t length = exchange_call()->length;
-    const uint8_t *at = (const uint8_t *)UDFVM_INPUT_PAYLOAD;
+    const uint8_t *at = exchange_payload();
     struct udfvm_load header = { 0 };
     memset(load, 0, sizeof *load);
     if (length >= sizeof header)

@@ -69,8 +69,8 @@ static struct answer answer_batch(const struct program *program)
         columns[i] = program->nested[i]
                          ? program->nested[i]->column
                          : (struct column){ .storage = signature->parameters[i].storage };
-    if (!stream_read(&program->format, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length,
-                     signature->count, columns, &rows)) {
+    if (!stream_read(&program->format, exchange_payload(), call->length, signature->count, columns,
+                     &rows)) {
         failure_set("ValueError",
                     "the batch is not of the schema that the function was loaded with");
         return failed(-1);
@@ -95,8 +95,7 @@ static struct answer answer_columns(const struct program *program)
     struct arguments arguments;
     struct block block;
     int64_t row;
-    bool done = arguments_take(&arguments, program, (const uint8_t *)UDFVM_INPUT_PAYLOAD,
-                               call->length, &row);
+    bool done = arguments_take(&arguments, program, exchange_payload(), call->length, &row);
     if (done && results_begin(&block, row_storage(program), arguments.rows,
                               (uint8_t *)UDFVM_OUTPUT_BASE, call->output_size))
         done = run(program, arguments.columns, &block, &row);
@@ -235,7 +234,7 @@ static struct answer answer_row(const struct program *program)
     struct argument_cell cells[MAX_PARAMETERS] = { 0 };
     struct block block;
     int64_t row;
-    if (!take_row(program, (const uint8_t *)UDFVM_INPUT_PAYLOAD, call->length, cells, columns))
+    if (!take_row(program, exchange_payload(), call->length, cells, columns))
         return failed(-1);
     if (!block_begin(&block, row_storage(program), 1, (uint8_t *)UDFVM_OUTPUT_BASE,
                      call->output_size, 0, 0))
@@ -248,7 +247,7 @@ static struct answer answer_row(const struct program *program)
 static struct answer answer_table(const struct program *program)
 {
     const struct udfvm_call *call = exchange_call();
-    const uint8_t *payload = (const uint8_t *)UDFVM_INPUT_PAYLOAD;
+    const uint8_t *payload = exchange_payload();
     struct udfvm_fetch fetch = { 0 };
     struct arguments arguments;
     struct answer answer = { UDFVM_STATUS_OK, 0 };

@@ -7,8 +7,8 @@
 static void run_row(struct session *session, sqlite3_context *context, sqlite3_value **arguments)
 {
     const struct sql_function *function = session->function;
-    uint64_t length;
-    if (!row_encode(session, context, arguments, &length))
+    struct row_request request;
+    if (!row_encode(session, context, arguments, &request))
         return;
     struct udfvm_reply reply;
     struct udfvm_error error;
@@ -18,8 +18,8 @@ static void run_row(struct session *session, sqlite3_context *context, sqlite3_v
                                                 ? udfvm_vm_call
                                                 : udfvm_vm_stream_call;
     session->watched = WATCH_NOTHING;
-    int code = exchange(session->vm, UDFVM_REQUEST_ROW, NULL, length, &function->limits, &reply,
-                        &error);
+    int code = exchange(session->vm, UDFVM_REQUEST_ROW, row_input(&request), request.length,
+                        &function->limits, &reply, &error);
     watch_end(session);
     if (code != UDFVM_OK) {
         report_core_error(session, context, &error);
@@ -57,7 +57,7 @@ static void call(struct statement *statement, struct session *session,
         fail_with(sqlite3_api, context, describe_statement_timeout(session));
         return;
     }
-    struct udfvm_error error = { .code = UDFVM_OK };
+    struct udfvm_error error; /* set where it is read */
     bool interrupted = connection_interrupted(sqlite3_api, function->registry->connection);
     if (!interrupted && session_ready(session, 0, &error))
         run_row(session, context, arguments);

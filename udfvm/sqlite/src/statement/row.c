@@ -172,19 +172,28 @@ int value_bytes(const struct session *session, uint32_t index, sqlite3_value *va
     return *wrong ? SQLITE_ERROR : SQLITE_NOMEM;
 }
 
-/* Returns the window for a row of `size` bytes; NULL with the SQL error set. */
-static uint8_t *window_for(const struct session *session, sqlite3_context *context, uint64_t size)
+/* Makes room for the row to grow to `size` bytes. Returns false with the SQL error set. */
+static bool reserve(const struct session *session, sqlite3_context *context,
+                    struct row_request *request, uint64_t size)
 {
+    if (row_input(request) && size <= sizeof request->here)
+        return true;
     struct udfvm_error error;
     uint8_t *window = udfvm_vm_input(session->vm, size, &error);
-    if (!window)
+    if (!window) {
         report_core_error(session, context, &error);
-    return window;
+        return false;
+    }
+    if (row_input(request))
+        memcpy(window, request->here, request->length);
+    request->bytes = window;
+    return true;
 }
 
-/* Appends the bytes of a TEXT or BLOB at *used. Returns false with the SQL error set. */
+/* Appends the bytes of a TEXT or BLOB. Returns false with the SQL error set. */
 static bool encode_bytes(const struct session *session, sqlite3_context *context, uint32_t index,
-                         sqlite3_value *argument, struct udfvm_value *value, uint64_t *used)
+                         sqlite3_value *argument, struct udfvm_value *value,
+                         struct row_request *request)
 {
     const struct sql_function *function = session->function;
     sqlite_library *library = function->registry->library, *sqlite3_api = library;
@@ -199,7 +208,7 @@ static bool encode_bytes(const struct session *session, sqlite3_context *context
         return false;
     }
     const uint64_t capacity = udfvm_vm_input_capacity(session->vm);
-    if (length > capacity - *used) {
+    if (length > capacity - request->length) {
         fail_with(library, context,
                   describe(session, UDFVM_SQLITE_INPUT,
                            "argument %u (%.128s), %zu bytes, does not fit into the input window "
@@ -208,34 +217,35 @@ static bool encode_bytes(const struct session *session, sqlite3_context *context
                            (unsigned long long)capacity));
         return false;
     }
-    uint8_t *window = window_for(session, context, *used + length);
-    if (!window)
+    if (!reserve(session, context, request, request->length + length))
         return false;
     value->length = (uint32_t)length;
-    value->offset = *used;
+    value->offset = request->length;
     if (length)
-        memcpy(window + *used, bytes, length);
-    *used += length;
+        memcpy(request->bytes + request->length, bytes, length);
+    request->length += length;
     return true;
 }
 
 bool row_encode(const struct session *session, sqlite3_context *context, sqlite3_value **arguments,
-                uint64_t *length)
+                struct row_request *request)
 {
     const struct sql_function *function = session->function;
     sqlite_library *sqlite3_api = function->registry->library;
     struct udfvm_row row = { .count = function->parameter_count };
-    uint64_t used = sizeof row + (uint64_t)row.count * sizeof(struct udfvm_value);
-    if (used > udfvm_vm_input_capacity(session->vm)) {
+    const uint64_t fixed = sizeof row + (uint64_t)row.count * sizeof(struct udfvm_value);
+    if (fixed > udfvm_vm_input_capacity(session->vm)) {
         fail_with(sqlite3_api, context,
                   describe(session, UDFVM_SQLITE_INPUT,
                            "%u arguments do not fit into the input window", row.count));
         return false;
     }
-    uint8_t *window = window_for(session, context, used);
-    if (!window)
+    request->bytes = (uint8_t *)request->here;
+    request->length = 0;
+    if (!reserve(session, context, request, fixed))
         return false;
-    memcpy(window, &row, sizeof row);
+    request->length = fixed;
+    memcpy(request->bytes, &row, sizeof row);
     for (uint32_t i = 0; i < row.count; i++) {
         struct udfvm_value value = { .type = function->parameters[i].type };
         if (sqlite3_value_type(arguments[i]) == SQLITE_NULL)
@@ -244,11 +254,10 @@ bool row_encode(const struct session *session, sqlite3_context *context, sqlite3
             value.integer = value_integer(session, i, arguments[i]);
         else if (value.type == UDFVM_TYPE_FLOAT64)
             value.real = sqlite3_value_double(arguments[i]);
-        else if (!encode_bytes(session, context, i, arguments[i], &value, &used))
+        else if (!encode_bytes(session, context, i, arguments[i], &value, request))
             return false;
-        memcpy(window + sizeof row + i * sizeof value, &value, sizeof value);
+        memcpy(request->bytes + sizeof row + i * sizeof value, &value, sizeof value);
     }
-    *length = used;
     return true;
 }
 

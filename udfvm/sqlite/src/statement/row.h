@@ -10,8 +10,21 @@
 enum row_check { ROW_CALL, ROW_NULL, ROW_BAD };
 enum row_check row_check(const struct session *session, sqlite3_value **arguments,
                          char **wrong); /* ROW_BAD: with *wrong */
+/* A row as struct udfvm_row: short ones here, for the core to copy; longer ones in the input
+ * window. */
+struct row_request {
+    uint8_t *bytes;
+    uint64_t length;
+    uint64_t here[UDFVM_MAX_SHORT / sizeof(uint64_t)];
+};
+/* Returns false with the SQL error set. */
 bool row_encode(const struct session *session, sqlite3_context *context, sqlite3_value **arguments,
-                uint64_t *length);
+                struct row_request *request);
+/* Returns what to send: NULL if it is in the window. */
+static inline const void *row_input(const struct row_request *request)
+{
+    return request->bytes == (const uint8_t *)request->here ? request->here : NULL;
+}
 void row_decode(const struct session *session, sqlite3_context *context,
                 const struct udfvm_reply *reply);
 /* Does the same for one argument, by its index. ROW_NULL stands for any NULL. */

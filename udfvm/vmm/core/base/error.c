@@ -8,8 +8,12 @@
 
 void udfvm_error_clear(struct udfvm_error *error)
 {
-    if (error)
-        *error = (struct udfvm_error){ .code = UDFVM_OK };
+    if (!error)
+        return;
+    error->code = UDFVM_OK;
+    error->os_errno = error->signal = 0;
+    error->address = error->rip = 0;
+    error->message[0] = 0; /* the rest would take longer than the way to the guest */
 }
 
 struct udfvm_size udfvm_format_size(uint64_t bytes)

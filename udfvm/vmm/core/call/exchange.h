@@ -12,6 +12,9 @@
 /* Puts a request into the input window, in a call that goes on. */
 int udfvm_vm_place_request(struct udfvm_vm *vm, uint32_t request, const void *input,
                            uint64_t length, struct udfvm_error *error);
+/* Writes a short payload behind the call page's structure, and zeroes the rest of the one before.
+ */
+void udfvm_vm_place_short(struct udfvm_vm *vm, const void *input, uint64_t length);
 /* Puts a request into the input window and starts the deadline. */
 int udfvm_vm_request(struct udfvm_vm *vm, uint32_t request, const void *input, uint64_t length,
                      const struct udfvm_limits *limits, struct udfvm_error *error);

@@ -1,4 +1,5 @@
 /* Giving a request to the guest: the call page and the input window. */
+#include <stddef.h>
 #include <string.h>
 #include <sys/random.h>
 #include <x86intrin.h>
@@ -77,9 +78,10 @@ static int fill_call_page(struct udfvm_vm *vm, uint32_t request, uint64_t length
         vm->process_id = process_number(sealed, vm->limits.deterministic, fresh.process);
     *call = (struct udfvm_call){
         .abi_version = UDFVM_ABI_VERSION,
-        .request = request,
         .sequence = ++vm->sequence,
         .length = length,
+        .request = request,
+        .payload = UDFVM_INPUT_PAYLOAD - UDFVM_INPUT_BASE,
         .output_size = vm->limits.max_output,
         .tsc_khz = vm->tsc_khz,
         .flags = call_flags(vm),
@@ -94,14 +96,38 @@ static int fill_call_page(struct udfvm_vm *vm, uint32_t request, uint64_t length
     return UDFVM_OK;
 }
 
+_Static_assert(sizeof(struct udfvm_call) == UDFVM_SHORT_PAYLOAD - UDFVM_INPUT_BASE &&
+                   offsetof(struct udfvm_call, stream_request) % 64 == 0,
+               "a short payload lies in the cache line of its request's number");
+
+/* Payloads of Arrow want more alignment. */
+static bool is_short(uint32_t request, const void *input, uint64_t length)
+{
+    return input && length <= UDFVM_MAX_SHORT && request != UDFVM_REQUEST_BATCH;
+}
+
 int udfvm_vm_place_request(struct udfvm_vm *vm, uint32_t request, const void *input,
                            uint64_t length, struct udfvm_error *error)
 {
     struct udfvm_call *call = udfvm_span_call_page(&vm->memory);
-    UDFVM_TRY(udfvm_span_send(&vm->memory, input, length, error));
+    const bool beside = is_short(request, input, length);
+    udfvm_vm_place_short(vm, beside ? input : NULL, beside ? length : 0);
+    UDFVM_TRY(udfvm_span_send(&vm->memory, beside ? NULL : input, beside ? 0 : length, error));
     call->request = request;
     call->length = length;
+    call->payload = (uint32_t)((beside ? UDFVM_SHORT_PAYLOAD : UDFVM_INPUT_PAYLOAD) -
+                               UDFVM_INPUT_BASE);
     return UDFVM_OK;
+}
+
+void udfvm_vm_place_short(struct udfvm_vm *vm, const void *input, uint64_t length)
+{
+    uint8_t *payload = (uint8_t *)(udfvm_span_call_page(&vm->memory) + 1);
+    if (length)
+        memcpy(payload, input, length);
+    if (vm->short_length > length)
+        memset(payload + length, 0, vm->short_length - length);
+    vm->short_length = length;
 }
 
 /* For the call that begins, less what was waited for its VM. */

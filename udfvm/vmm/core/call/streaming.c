@@ -53,6 +53,7 @@ void udfvm_stream_end(struct udfvm_vm *vm)
     udfvm_stream_let_processor_go(stream);
     udfvm_hypervisor_allow(vm->machine.hypervisor);
     vm->state = VM_BROKEN; /* it was stopped anywhere */
+    udfvm_vm_place_short(vm, NULL, 0);
     udfvm_span_call_page(&vm->memory)->stream_reply = 0;
     free_stream(stream);
 }
@@ -196,8 +197,8 @@ static int wait_for_reply(struct stream *stream, struct udfvm_error *error)
 static int accept_reply(struct stream *stream, struct udfvm_reply *reply, struct udfvm_error *error)
 {
     const struct udfvm_vm *vm = stream->vm;
-    struct udfvm_stream_reply header;
-    memcpy(&header, stream->reply, sizeof header);
+    struct udfvm_stream_reply header; /* of it only what precedes the short reply */
+    memcpy(&header, stream->reply, offsetof(struct udfvm_stream_reply, short_reply));
     if (header.status > UDFVM_STATUS_ERROR)
         return udfvm_fail(error, UDFVM_E_PROTOCOL,
                           "the guest completed with a status that makes no sense");
@@ -213,7 +214,10 @@ static int accept_reply(struct stream *stream, struct udfvm_reply *reply, struct
         stream->capacity = header.length * 2;
     }
     if (header.length)
-        memcpy(stream->buffer, vm->machine.output, header.length);
+        memcpy(stream->buffer,
+               header.length <= sizeof stream->reply->short_reply ? stream->reply->short_reply
+                                                                  : vm->machine.output,
+               header.length);
     *reply = (struct udfvm_reply){ .status = (int)header.status,
                                    .data = stream->buffer,
                                    .length = header.length };

@@ -46,6 +46,7 @@ struct udfvm_vm {
     struct udfvm_vm *outer; /* see udfvm_vm_out */
     struct log log;
     uint64_t reply_length; /* of the last exchange */
+    uint64_t short_length; /* of the short payload that lies behind the call page's structure */
     uint64_t sequence;
     uint32_t process_id; /* the program's, in this call */
     bool begun;          /* it has made a hypercall */
